@@ -1,0 +1,144 @@
+# SPDX-License-Identifier: Apache-2.0
+# SPDX-FileCopyrightText: The edgeinfer authors
+"""Interval arithmetic on raw integers: what a sum or a product can be at most, proved.
+
+An interval holds two integer arrays that broadcast against the tensor they bound, so a bound may be
+given once for all elements, once per channel, or for each element.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from quantization.fixed import Fixed, FormatError, Ints, Quantizer, fixed_for, requantize
+
+LIMIT = 1 << 62  # bounds stay below this, so that one more addition cannot wrap an int64
+
+
+class RangeError(FormatError):
+    """A range that no 63-bit integer holds."""
+
+
+@dataclass(frozen=True, slots=True)
+class Interval:
+    """low <= value <= high, element by element."""
+
+    low: Ints
+    high: Ints
+
+    def __post_init__(self) -> None:
+        if (self.low > self.high).any():
+            raise RangeError("An interval's low end lies above its high end.")
+
+    @property
+    def bottom(self) -> int:
+        """Smallest value of any element."""
+        return int(self.low.min())
+
+    @property
+    def top(self) -> int:
+        """Largest value of any element."""
+        return int(self.high.max())
+
+    @property
+    def magnitude(self) -> Ints:
+        """Largest absolute value, element by element."""
+        return np.maximum(np.abs(self.low), np.abs(self.high))
+
+    def type(self, frac: int) -> Fixed:
+        """The narrowest type that holds every element."""
+        return fixed_for(self.bottom, self.top, frac)
+
+
+def of_type(type_: Fixed) -> Interval:
+    """Everything the type can hold."""
+    return Interval(np.asarray(type_.raw_min), np.asarray(type_.raw_max))
+
+
+def of_values(raw: Ints) -> Interval:
+    """Known integers: each is its own bound."""
+    return Interval(raw, raw)
+
+
+def checked(magnitude: float, what: str) -> None:
+    """Refuse a bound that an int64 could not hold."""
+    if not magnitude < LIMIT:
+        bits = int(np.ceil(np.log2(max(magnitude, 1.0)))) + 1
+        raise RangeError(f"{what} may need {bits} bits; at most 63 are held.")
+
+
+def shifted(x: Interval, shift: int) -> Interval:
+    """x times 2^shift, shift >= 0."""
+    checked(float(x.magnitude.max()) * 2.0**shift, "A widened value")
+    return Interval(x.low << shift, x.high << shift)
+
+
+def added(a: Interval, b: Interval) -> Interval:
+    """a + b."""
+    checked(float(a.magnitude.max()) + float(b.magnitude.max()), "A sum")
+    return Interval(a.low + b.low, a.high + b.high)
+
+
+def negated(x: Interval) -> Interval:
+    """-x."""
+    return Interval(-x.high, -x.low)
+
+
+def multiplied(a: Interval, b: Interval) -> Interval:
+    """a x b."""
+    checked(float(a.magnitude.max()) * float(b.magnitude.max()), "A product")
+    corners = [a.low * b.low, a.low * b.high, a.high * b.low, a.high * b.high]
+    return Interval(np.minimum.reduce(corners), np.maximum.reduce(corners))
+
+
+def larger(a: Interval, b: Interval) -> Interval:
+    """The larger of a and b."""
+    return Interval(np.maximum(a.low, b.low), np.maximum(a.high, b.high))
+
+
+def smaller(a: Interval, b: Interval) -> Interval:
+    """The smaller of a and b."""
+    return Interval(np.minimum(a.low, b.low), np.minimum(a.high, b.high))
+
+
+def requantized(x: Interval, frac: int, quantizer: Quantizer) -> Interval:
+    """Bounds after a requantisation. Every mode is monotone as long as nothing overflows to the
+    other side; where something may, the whole type is the bound."""
+    saturating = Quantizer(quantizer.type, quantizer.rounding)
+    low, high = requantize(x.low, frac, quantizer), requantize(x.high, frac, quantizer)
+    free = Quantizer(Fixed(True, 63, 63 - quantizer.type.frac), quantizer.rounding)
+    inside = np.array_equal(low, requantize(x.low, frac, free)) and np.array_equal(
+        high, requantize(x.high, frac, free)
+    )
+    if inside:
+        return Interval(low, high)
+    match quantizer.overflow.value:
+        case "SAT" | "SAT_SYM":
+            return Interval(low, high)
+        case "SAT_ZERO":
+            low = np.minimum(requantize(x.low, frac, saturating), 0)
+            return Interval(low, np.maximum(requantize(x.high, frac, saturating), 0))
+        case _:
+            return of_type(quantizer.type)
+
+
+def linear(x: Interval, weights: Ints) -> Interval:
+    """Bounds of x @ weights, weights (inputs, outputs), x broadcastable to (..., inputs)."""
+    inputs = weights.shape[0]
+    low = np.broadcast_to(x.low, (*x.low.shape[:-1], inputs) if x.low.ndim else (inputs,))
+    high = np.broadcast_to(x.high, (*x.high.shape[:-1], inputs) if x.high.ndim else (inputs,))
+    wide = weights.astype(np.float64)
+    reach = np.maximum(np.abs(low), np.abs(high)).astype(np.float64) @ np.abs(wide)
+    checked(float(reach.max(initial=0.0)), "An accumulator")
+    if 4.0 * float(reach.max(initial=0.0)) < 2.0**53:  # float64 sums of such integers are exact
+        centre, width = (low + high).astype(np.float64) @ wide, (high - low) @ np.abs(wide)
+        return Interval(
+            ((centre - width) / 2).astype(np.int64), ((centre + width) / 2).astype(np.int64)
+        )
+    positive, negative = np.maximum(weights, 0), np.minimum(weights, 0)
+    return Interval(
+        low @ positive + high @ negative,
+        high @ positive + low @ negative,
+    )
