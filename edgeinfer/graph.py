@@ -3,8 +3,8 @@
 """The Graph: a float network as its author drew it, channels last, nodes in topological order.
 
 Shapes leave out the batch dimension. A node makes one tensor, which bears the node's name. Weights
-are float arrays; nodes that share a layer share its name in `layer`, so that one recipe entry serves
-both.
+are float arrays; nodes that share a layer share its name in `layer`, so that one recipe entry
+serves both.
 """
 
 from __future__ import annotations
@@ -444,7 +444,7 @@ def _conv_shape(node: Conv, x: Shape) -> Shape:
 
 
 def same_pads(sizes: Shape, window: Shape, strides: Shape, dilation: Shape) -> Pads:
-    """The padding that TensorFlow calls 'same': output = ceil(input / stride), more after than before."""
+    """TensorFlow's 'same' padding: ceil(input / stride) outputs, more padding after than before."""
     pads: list[tuple[int, int]] = []
     for size, reach, step in zip(sizes, dilated(window, dilation), strides, strict=True):
         total = max((-(-size // step) - 1) * step + reach - size, 0)

@@ -1,6 +1,6 @@
 # SPDX-License-Identifier: Apache-2.0
 # SPDX-FileCopyrightText: The edgeinfer authors
-"""Fixed-point numbers: a type, its rounding and overflow modes, and the way to raw integers and back.
+"""Fixed-point numbers: types, rounding and overflow modes, the way to raw integers and back.
 
 A value v of type ``fixed<bits, integer>`` is held as the integer raw = v x 2^frac with
 frac = bits - integer. Signed types count the sign bit among the integer bits, as ap_fixed does.

@@ -75,7 +75,7 @@ class WeightFormat:
 
 @dataclass(frozen=True, slots=True)
 class Recipe:
-    """Number formats by name. Equal recipes have equal hashes, whatever order they were given in."""
+    """Number formats by name. Equal recipes have equal hashes, however they were ordered."""
 
     activations: tuple[tuple[str, Quantizer], ...] = ()
     weights: tuple[tuple[str, WeightFormat], ...] = ()

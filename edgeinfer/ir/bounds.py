@@ -1,0 +1,266 @@
+# SPDX-License-Identifier: Apache-2.0
+# SPDX-FileCopyrightText: The edgeinfer authors
+"""Exact ranges of a Program's values, by interval arithmetic over the actual weights.
+
+An interval is kept once for all elements, once per channel, or per element where a Dense layer has
+made the elements differ: never wider than the tensor, never looser than per channel.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from typing import assert_never
+
+import numpy as np
+
+from edgeinfer.ir.ops import (
+    Clip,
+    Concat,
+    Constant,
+    Conv,
+    Dense,
+    Input,
+    Op,
+    Pad,
+    Pair,
+    PairKind,
+    Pool,
+    PoolKind,
+    PRelu,
+    Requant,
+    Reshape,
+    Scale,
+    Shape,
+    Slice,
+    Softmax,
+    Table,
+    Transpose,
+    Upsample,
+    Weights,
+)
+from edgeinfer.ir.program import Program
+from quantization import ranges
+from quantization.fixed import Fixed, Ints, Overflow, Quantizer, Rounding
+from quantization.ranges import Interval
+
+ZERO = ranges.of_values(np.zeros((), np.int64))
+
+
+def bounds_of(program: Program) -> dict[str, Interval]:
+    """The proved range of every value, raw on the value's own grid."""
+    found: dict[str, Interval] = {}
+    types = {op.name: op.type for op in program.ops}
+    for op in program.ops:
+        found[op.name] = bound(op, found, types, program.shapes)
+    return found
+
+
+def bound(
+    op: Op,
+    x: Mapping[str, Interval],
+    types: Mapping[str, Fixed],
+    shapes: Mapping[str, Shape],
+) -> Interval:
+    """The range of one op's value, given the ranges of what it reads and its own grid."""
+    match op:
+        case Input():
+            return ranges.of_type(op.type)
+        case Constant():
+            return ranges.of_values(wide(op.value))
+        case Conv():
+            shift = op.type.frac - types[op.x].frac - op.weight_type.frac
+            return _biased(_conv(op, x[op.x], shapes[op.x]), shift, op.bias)
+        case Dense():
+            shift = op.type.frac - types[op.x].frac - op.weight_type.frac
+            product = ranges.linear(_channels(x[op.x], shapes[op.x]), wide(op.weight))
+            return _biased(product, shift, op.bias)
+        case Scale():
+            shift = op.type.frac - types[op.x].frac - op.factor_type.frac
+            product = ranges.multiplied(x[op.x], ranges.of_values(wide(op.factor)))
+            return _biased(product, shift, op.bias)
+        case Requant():
+            quantizer = Quantizer(op.type, op.rounding, op.overflow)
+            return ranges.requantized(x[op.x], types[op.x].frac, quantizer)
+        case Clip():
+            y = x[op.x]
+            if op.low is not None:
+                y = ranges.larger(y, ranges.of_values(np.asarray(op.low)))
+            if op.high is not None:
+                y = ranges.smaller(y, ranges.of_values(np.asarray(op.high)))
+            return y
+        case PRelu():
+            kept = ranges.shifted(ranges.larger(x[op.x], ZERO), op.slope_type.frac)
+            slope = ranges.of_values(wide(op.slope))
+            scaled = ranges.multiplied(ranges.smaller(x[op.x], ZERO), slope)
+            return hull(kept, scaled)
+        case Table():
+            first, last = x[op.x].bottom - op.first, x[op.x].top - op.first
+            reached = wide(op.entries[max(first, 0) : last + 1])
+            return Interval(np.asarray(reached.min()), np.asarray(reached.max()))
+        case Softmax():
+            return _softmax(op)
+        case Pool():
+            return _pool(op, x[op.x], shapes[op.x])
+        case Pair():
+            return _pair(op, x[op.a], types[op.a].frac, x[op.b], types[op.b].frac)
+        case Concat():
+            return _concat(op, x, types, shapes)
+        case Reshape():
+            return _moved(x[op.x], shapes[op.x], lambda full: full.reshape(op.shape))
+        case Transpose():
+            return _moved(x[op.x], shapes[op.x], lambda full: full.transpose(op.order))
+        case Pad():
+            flat = _channels(x[op.x], shapes[op.x])
+            if op.pads[-1] != (0, 0):
+                flat = Interval(np.asarray(flat.bottom), np.asarray(flat.top))
+            return hull(flat, ranges.of_values(np.asarray(op.value)))
+        case Upsample():
+            return _channels(x[op.x], shapes[op.x])
+        case Slice():
+            cut = tuple(slice(*b) for b in zip(op.starts, op.stops, op.steps, strict=True))
+            return _moved(x[op.x], shapes[op.x], lambda full: full[cut])
+        case _:
+            assert_never(op)
+
+
+def wide(weights: Weights) -> Ints:
+    """Stored integers as int64."""
+    return weights.astype(np.int64)
+
+
+def hull(a: Interval, b: Interval) -> Interval:
+    """The smallest interval that holds both."""
+    return Interval(np.minimum(a.low, b.low), np.maximum(a.high, b.high))
+
+
+def reach_of_sums(op: Conv | Dense, x: Interval, x_shape: Shape) -> int:
+    """Largest absolute value of any partial sum of products, in whatever order they are added,
+    before shift and bias: what an arithmetic without wrap-around must be able to hold."""
+    weights = np.abs(op.weight.astype(np.float64))
+    match op:
+        case Dense():
+            magnitude = _channels(x, x_shape).magnitude.astype(np.float64)
+            sums = np.broadcast_to(magnitude, (op.weight.shape[0],)) @ weights
+        case Conv():
+            magnitude = _channels(x, x_shape).magnitude.astype(np.float64)
+            channels = np.broadcast_to(magnitude, (x_shape[-1],))
+            inside, outside = op.weight.shape[-2], op.weight.shape[-1] // op.groups
+            taps = weights.reshape(-1, inside, op.groups, outside).sum(axis=0)
+            sums = np.einsum("gi,igo->go", channels.reshape(op.groups, inside), taps)
+        case _:
+            assert_never(op)
+    return int(np.ceil(sums.max(initial=0.0)))
+
+
+def _biased(product: Interval, shift: int, bias: Weights) -> Interval:
+    return ranges.added(ranges.shifted(product, shift), ranges.of_values(wide(bias)))
+
+
+def _channels(x: Interval, shape: Shape) -> Interval:
+    """The same bounds with all axes but the last joined."""
+    if x.low.ndim <= 1 and x.high.ndim <= 1:
+        return x
+    axes = tuple(range(len(shape) - 1))
+    low, high = np.broadcast_to(x.low, shape), np.broadcast_to(x.high, shape)
+    return Interval(low.min(axis=axes), high.max(axis=axes))
+
+
+def _conv(op: Conv, x: Interval, shape: Shape) -> Interval:
+    rank = len(op.strides)
+    inside, outside = op.weight.shape[-2], op.weight.shape[-1] // op.groups
+    taps = int(np.prod(op.weight.shape[:rank]))
+    seen = _channels(x, shape)
+    if any(pad != (0, 0) for pad in op.pads):
+        seen = hull(seen, ZERO)
+    low = np.broadcast_to(seen.low, (inside * op.groups,))
+    high = np.broadcast_to(seen.high, (inside * op.groups,))
+    weight = wide(op.weight).reshape(taps * inside, op.groups * outside)
+    parts = []
+    for group in range(op.groups):
+        channels = slice(group * inside, (group + 1) * inside)
+        window = Interval(np.tile(low[channels], taps), np.tile(high[channels], taps))
+        parts.append(ranges.linear(window, weight[:, group * outside : (group + 1) * outside]))
+    return Interval(
+        np.concatenate([part.low for part in parts]), np.concatenate([part.high for part in parts])
+    )
+
+
+def _pool(op: Pool, x: Interval, shape: Shape) -> Interval:
+    flat = _channels(x, shape)
+    match op.kind:
+        case PoolKind.MAX:
+            return flat
+        case PoolKind.SUM:
+            if any(pad != (0, 0) for pad in op.pads):
+                flat = hull(flat, ZERO)
+            count = int(np.prod(op.window))
+            return ranges.multiplied(flat, ranges.of_values(np.asarray(count)))
+        case _:
+            assert_never(op.kind)
+
+
+def _pair(op: Pair, a: Interval, frac_a: int, b: Interval, frac_b: int) -> Interval:
+    if op.kind is PairKind.MUL:
+        if op.a == op.b:  # a square is never negative
+            square = ranges.multiplied(a, a)
+            low = np.where((a.low <= 0) & (a.high >= 0), 0, np.minimum(a.low**2, a.high**2))
+            return Interval(low, square.high)
+        return ranges.multiplied(a, b)
+    a = ranges.shifted(a, op.type.frac - frac_a)
+    b = ranges.shifted(b, op.type.frac - frac_b)
+    match op.kind:
+        case PairKind.ADD:
+            return ranges.added(a, b)
+        case PairKind.SUB:
+            return ranges.added(a, ranges.negated(b))
+        case PairKind.MAX:
+            return ranges.larger(a, b)
+        case PairKind.MIN:
+            return ranges.smaller(a, b)
+        case _:
+            assert_never(op.kind)
+
+
+def _concat(
+    op: Concat,
+    x: Mapping[str, Interval],
+    types: Mapping[str, Fixed],
+    shapes: Mapping[str, Shape],
+) -> Interval:
+    parts = [ranges.shifted(x[name], op.type.frac - types[name].frac) for name in op.xs]
+    if op.axis < len(shapes[op.xs[0]]) - 1:
+        joined = [_channels(part, shapes[name]) for part, name in zip(parts, op.xs, strict=True)]
+        low = np.minimum.reduce([part.low for part in joined])
+        return Interval(low, np.maximum.reduce([part.high for part in joined]))
+    flat = [
+        (_channels(part, shapes[name]), shapes[name][-1:])
+        for part, name in zip(parts, op.xs, strict=True)
+    ]
+    return Interval(
+        np.concatenate([np.broadcast_to(part.low, size) for part, size in flat]),
+        np.concatenate([np.broadcast_to(part.high, size) for part, size in flat]),
+    )
+
+
+def _moved(x: Interval, shape: Shape, move: Callable[[Ints], Ints]) -> Interval:
+    """Bounds that follow the elements to their new places."""
+    if x.low.size == x.high.size == 1:
+        return Interval(x.low.reshape(()), x.high.reshape(()))
+    return Interval(move(np.broadcast_to(x.low, shape)), move(np.broadcast_to(x.high, shape)))
+
+
+def _softmax(op: Softmax) -> Interval:
+    e, r = wide(op.exp), wide(op.inverse)
+    corners = np.array([int(e.min() * r.min()), int(e.max() * r.max())])
+    product = Interval(corners.min(keepdims=True)[0], corners.max(keepdims=True)[0])
+    quantizer = Quantizer(op.type, op.rounding, op.overflow)
+    return ranges.requantized(product, op.exp_type.frac + op.inverse_type.frac, quantizer)
+
+
+def exact_requant(op: Requant, x: Interval, x_type: Fixed) -> bool:
+    """Whether a requantisation changes no value: no finer grid is lost, nothing can overflow."""
+    if op.type.frac < x_type.frac:
+        return False
+    free = Quantizer(Fixed(True, 63, 63 - op.type.frac), Rounding.TRN, Overflow.SAT)
+    y = ranges.requantized(x, x_type.frac, free)
+    return op.type.raw_min <= y.bottom and y.top <= op.type.raw_max

@@ -1,0 +1,223 @@
+# SPDX-License-Identifier: Apache-2.0
+# SPDX-FileCopyrightText: The edgeinfer authors
+"""What a Program means: every op in NumPy int64, obviously right, slow. The living definition."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from typing import Any, assert_never
+
+import numpy as np
+from numpy.lib.stride_tricks import sliding_window_view
+
+from edgeinfer.errors import InputError
+from edgeinfer.ir.ops import (
+    Clip,
+    Concat,
+    Constant,
+    Conv,
+    Dense,
+    Input,
+    Op,
+    Pad,
+    Pads,
+    Pair,
+    PairKind,
+    Pool,
+    PoolKind,
+    PRelu,
+    Requant,
+    Reshape,
+    Scale,
+    Shape,
+    Slice,
+    Softmax,
+    Table,
+    Transpose,
+    Upsample,
+)
+from edgeinfer.ir.program import Program
+from quantization.fixed import Fixed, Ints, Quantizer, requantize
+
+Values = dict[str, Ints]
+
+
+def interpret(program: Program, inputs: Mapping[str, Ints]) -> Values:
+    """Every value of the Program, raw, for a batch of raw inputs."""
+    checked = checked_inputs(program, inputs)
+    batch = len(next(iter(checked.values())))
+    values: Values = {}
+    for op in program.ops:
+        value = _evaluate(op, values, checked, program, batch)
+        values[op.name] = np.ascontiguousarray(value, dtype=np.int64)
+    return values
+
+
+def results(program: Program, values: Mapping[str, Ints]) -> Values:
+    """The outputs among a Program's values, by the names users know."""
+    return {output.name: values[output.value] for output in program.outputs}
+
+
+def checked_inputs(program: Program, inputs: Mapping[str, Ints]) -> Values:
+    """Raw inputs as int64, refused unless names, shapes, batches and ranges fit the Program."""
+    wanted = {op.name: op for op in program.inputs}
+    if set(inputs) != set(wanted):
+        raise InputError(
+            f"{program.name} reads the inputs {', '.join(sorted(wanted))}, "
+            f"but {', '.join(sorted(inputs)) or 'nothing'} was given."
+        )
+    found: Values = {}
+    for name, op in wanted.items():
+        raw = np.asarray(inputs[name])
+        if raw.dtype.kind not in "iu":
+            raise InputError(f"The input {name} must be raw integers, not {raw.dtype}.")
+        if raw.shape[1:] != op.shape or raw.ndim != len(op.shape) + 1:
+            raise InputError(f"The input {name} has shape {raw.shape}, not (batch, *{op.shape}).")
+        if raw.size and not op.type.raw_min <= raw.min() <= raw.max() <= op.type.raw_max:
+            raise InputError(
+                f"The input {name} spans {raw.min()}..{raw.max()}, beyond its type {op.type}."
+            )
+        found[name] = raw.astype(np.int64)
+    if len({len(raw) for raw in found.values()}) != 1:
+        raise InputError("The inputs differ in their number of samples.")
+    return found
+
+
+def _evaluate(op: Op, values: Values, inputs: Values, program: Program, batch: int) -> Ints:
+    def frac(name: str) -> int:
+        return program.type(name).frac
+
+    match op:
+        case Input():
+            return inputs[op.name]
+        case Constant():
+            return np.broadcast_to(op.value.astype(np.int64), (batch, *op.value.shape))
+        case Conv():
+            shift = op.type.frac - frac(op.x) - op.weight_type.frac
+            return (_conv(values[op.x], op) << shift) + op.bias.astype(np.int64)
+        case Dense():
+            shift = op.type.frac - frac(op.x) - op.weight_type.frac
+            product = values[op.x] @ op.weight.astype(np.int64)
+            return (product << shift) + op.bias.astype(np.int64)
+        case Scale():
+            shift = op.type.frac - frac(op.x) - op.factor_type.frac
+            product = values[op.x] * op.factor.astype(np.int64)
+            return (product << shift) + op.bias.astype(np.int64)
+        case Requant():
+            return requantize(
+                values[op.x], frac(op.x), Quantizer(op.type, op.rounding, op.overflow)
+            )
+        case Clip():
+            return np.clip(values[op.x], op.low, op.high) if _bounded(op) else values[op.x]
+        case PRelu():
+            x = values[op.x]
+            return np.where(x >= 0, x << op.slope_type.frac, x * op.slope.astype(np.int64))
+        case Table():
+            return op.entries.astype(np.int64)[values[op.x] - op.first]
+        case Softmax():
+            return _softmax(values[op.x], op)
+        case Pool():
+            return _pool(values[op.x], op)
+        case Pair():
+            return _pair(op, values[op.a], frac(op.a), values[op.b], frac(op.b))
+        case Concat():
+            parts = [values[x] << (op.type.frac - frac(x)) for x in op.xs]
+            return np.concatenate(parts, axis=op.axis + 1)
+        case Reshape():
+            return values[op.x].reshape(batch, *op.shape)
+        case Transpose():
+            return values[op.x].transpose(0, *(axis + 1 for axis in op.order))
+        case Pad():
+            return np.pad(values[op.x], ((0, 0), *op.pads), constant_values=op.value)
+        case Upsample():
+            y = values[op.x]
+            for axis, factor in enumerate(op.factors, start=1):
+                y = np.repeat(y, factor, axis=axis)
+            return y
+        case Slice():
+            bounds = zip(op.starts, op.stops, op.steps, strict=True)
+            return values[op.x][(slice(None), *(slice(*bound) for bound in bounds))]
+        case _:
+            assert_never(op)
+
+
+def _bounded(op: Clip) -> bool:
+    return op.low is not None or op.high is not None
+
+
+def windows(x: Ints, window: Shape, strides: Shape, pads: Pads, dilation: Shape, fill: int) -> Ints:
+    """All positions of a window: (batch, *positions, channels, *window)."""
+    rank = len(window)
+    padded = np.pad(x, ((0, 0), *pads, (0, 0)), constant_values=fill)
+    reach = tuple((width - 1) * step + 1 for width, step in zip(window, dilation, strict=True))
+    axes = tuple(range(1, rank + 1))
+    view = sliding_window_view(padded, reach, axis=axes)
+    positions = tuple(slice(None, None, step) for step in strides)
+    taps = tuple(slice(None, None, step) for step in dilation)
+    result: Ints = view[(slice(None), *positions, slice(None), *taps)]
+    return result
+
+
+def _conv(x: Ints, op: Conv) -> Ints:
+    rank = len(op.strides)
+    window = op.weight.shape[:rank]
+    seen = windows(x, window, op.strides, op.pads, op.dilation, fill=0)
+    seen = np.moveaxis(seen, rank + 1, -1)  # (batch, *positions, *window, channels)
+    weight = op.weight.astype(np.int64)
+    per_group_in, per_group_out = weight.shape[-2], weight.shape[-1] // op.groups
+    parts = []
+    for group in range(op.groups):
+        taps = seen[..., group * per_group_in : (group + 1) * per_group_in]
+        columns = weight[..., group * per_group_out : (group + 1) * per_group_out]
+        flat = taps.reshape(*taps.shape[: rank + 1], -1)
+        parts.append(flat @ columns.reshape(-1, per_group_out))
+    return np.concatenate(parts, axis=-1)
+
+
+def _pool(x: Ints, op: Pool) -> Ints:
+    rank = len(op.window)
+    reduce: Callable[..., Any]
+    match op.kind:
+        case PoolKind.MAX:
+            fill, reduce = np.iinfo(np.int64).min, np.max
+        case PoolKind.SUM:
+            fill, reduce = 0, np.sum
+        case _:
+            assert_never(op.kind)
+    seen = windows(x, op.window, op.strides, op.pads, (1,) * rank, fill)
+    pooled: Ints = reduce(seen, axis=tuple(range(-rank, 0)))
+    return pooled
+
+
+def _pair(op: Pair, a: Ints, frac_a: int, b: Ints, frac_b: int) -> Ints:
+    if op.kind is PairKind.MUL:
+        return a * b
+    a, b = a << (op.type.frac - frac_a), b << (op.type.frac - frac_b)
+    match op.kind:
+        case PairKind.ADD:
+            return a + b
+        case PairKind.SUB:
+            return a - b
+        case PairKind.MAX:
+            return np.maximum(a, b)
+        case PairKind.MIN:
+            return np.minimum(a, b)
+        case _:
+            assert_never(op.kind)
+
+
+def _softmax(x: Ints, op: Softmax) -> Ints:
+    axis = op.axis + 1
+    below = (x.max(axis=axis, keepdims=True) - x) >> op.exp_shift
+    e = op.exp.astype(np.int64)[np.minimum(below, op.exp.size - 1)]
+    total = e.sum(axis=axis, keepdims=True) >> op.inverse_shift
+    r = op.inverse.astype(np.int64)[np.minimum(total, op.inverse.size - 1)]
+    quantizer = Quantizer(op.type, op.rounding, op.overflow)
+    return requantize(e * r, op.exp_type.frac + op.inverse_type.frac, quantizer)
+
+
+def fits(values: Ints, type_: Fixed) -> bool:
+    """Whether raw integers lie within a type."""
+    return (
+        not values.size or type_.raw_min <= int(values.min()) <= int(values.max()) <= type_.raw_max
+    )

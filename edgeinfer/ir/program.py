@@ -1,0 +1,261 @@
+# SPDX-License-Identifier: Apache-2.0
+# SPDX-FileCopyrightText: The edgeinfer authors
+"""The Program: a flat list of ops in SSA order, the one truth about a quantized network."""
+
+from __future__ import annotations
+
+import hashlib
+import math
+from dataclasses import dataclass, field, fields, replace
+from enum import StrEnum
+from typing import assert_never
+
+import numpy as np
+
+from edgeinfer.errors import ProgramError
+from edgeinfer.ir.ops import (
+    Clip,
+    Concat,
+    Constant,
+    Conv,
+    Dense,
+    Input,
+    Op,
+    Pad,
+    Pair,
+    Pool,
+    PRelu,
+    Requant,
+    Reshape,
+    Scale,
+    Shape,
+    Slice,
+    Softmax,
+    Table,
+    Transpose,
+    Upsample,
+    inputs_of,
+)
+from quantization.fixed import Fixed
+
+
+class HostFunction(StrEnum):
+    """What the host applies to an output to get what the float network yields."""
+
+    NONE = "none"
+    SIGMOID = "sigmoid"
+    SOFTMAX = "softmax"  # over the last axis
+
+
+@dataclass(frozen=True, slots=True)
+class Output:
+    """A result: the name users know it by, the value that holds it, what is left to the host."""
+
+    name: str
+    value: str
+    host: HostFunction = HostFunction.NONE
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Program:
+    """A quantized network in integers. No floats anywhere."""
+
+    name: str
+    ops: tuple[Op, ...]
+    outputs: tuple[Output, ...]
+    shapes: dict[str, Shape] = field(init=False, repr=False)
+    _index: dict[str, Op] = field(init=False, repr=False)
+
+    def __post_init__(self) -> None:
+        shapes: dict[str, Shape] = {}
+        index: dict[str, Op] = {}
+        for op in self.ops:
+            if op.name in index:
+                raise ProgramError(f"{self.name}: two values are called %{op.name}.")
+            for x in inputs_of(op):
+                if x not in index:
+                    raise ProgramError(f"{self.name}: %{op.name} reads %{x} before it is made.")
+            try:
+                shapes[op.name] = shape_of(op, shapes)
+            except ValueError as error:
+                raise ProgramError(f"{self.name}: %{op.name}: {error}.") from None
+            index[op.name] = op
+        for output in self.outputs:
+            if output.value not in index:
+                raise ProgramError(f"{self.name}: no op makes the output %{output.value}.")
+        object.__setattr__(self, "shapes", shapes)
+        object.__setattr__(self, "_index", index)
+
+    def __getitem__(self, name: str) -> Op:
+        return self._index[name]
+
+    @property
+    def inputs(self) -> tuple[Input, ...]:
+        """The input ops, in order."""
+        return tuple(op for op in self.ops if isinstance(op, Input))
+
+    def type(self, name: str) -> Fixed:
+        """A value's type."""
+        return self._index[name].type
+
+    @property
+    def digest(self) -> str:
+        """Content hash: equal for Programs that differ in nothing but internal names."""
+        return _digest(self)
+
+    @property
+    def parameters(self) -> int:
+        """Number of weights and biases."""
+        return sum(_parameters(op) for op in self.ops)
+
+    @property
+    def macs(self) -> int:
+        """Multiply-accumulates for one sample."""
+        return sum(macs_of(op, self.shapes) for op in self.ops)
+
+    def replaced(self, op: Op) -> Program:
+        """This Program with the op of the same name swapped for another."""
+        return replace(self, ops=tuple(op if old.name == op.name else old for old in self.ops))
+
+
+def macs_of(op: Op, shapes: dict[str, Shape]) -> int:
+    """Multiply-accumulates of one op for one sample."""
+    match op:
+        case Conv():
+            positions = math.prod(shapes[op.name][:-1])
+            return positions * op.weight.size
+        case Dense():
+            return math.prod(shapes[op.name][:-1]) * op.weight.size
+        case Scale() | PRelu():
+            return math.prod(shapes[op.name])
+        case _:
+            return 0
+
+
+def _parameters(op: Op) -> int:
+    match op:
+        case Conv() | Dense():
+            return op.weight.size + op.bias.size
+        case Scale():
+            return op.factor.size + op.bias.size
+        case PRelu():
+            return op.slope.size
+        case Constant():
+            return op.value.size
+        case _:
+            return 0
+
+
+def shape_of(op: Op, shapes: dict[str, Shape]) -> Shape:
+    """The shape of an op's value; ValueError where the op does not fit what it reads."""
+    match op:
+        case Input():
+            return op.shape
+        case Constant():
+            return op.value.shape
+        case Conv():
+            return _conv_shape(op, shapes[op.x])
+        case Dense():
+            x = shapes[op.x]
+            if not x or op.weight.ndim != 2 or x[-1] != op.weight.shape[0]:
+                raise ValueError(f"weights of {op.weight.shape} do not fit a value of {x}")
+            _check_bias(op.bias.shape, op.weight.shape[1])
+            return (*x[:-1], op.weight.shape[1])
+        case Scale():
+            return np.broadcast_shapes(shapes[op.x], op.factor.shape, op.bias.shape)
+        case PRelu():
+            return np.broadcast_shapes(shapes[op.x], op.slope.shape)
+        case Requant() | Clip() | Table() | Softmax():
+            return shapes[op.x]
+        case Pool():
+            x = shapes[op.x]
+            return (*_windowed(x[:-1], op.window, op.strides, op.pads), x[-1])
+        case Pair():
+            return np.broadcast_shapes(shapes[op.a], shapes[op.b])
+        case Concat():
+            parts, axis = [shapes[x] for x in op.xs], op.axis
+            if not 0 <= axis < len(parts[0]):
+                raise ValueError(f"there is no axis {axis} in {parts[0]}")
+            if len({(part[:axis], part[axis + 1 :]) for part in parts}) != 1:
+                raise ValueError(f"{parts} cannot be joined along axis {axis}")
+            return (*parts[0][:axis], sum(p[axis] for p in parts), *parts[0][axis + 1 :])
+        case Reshape():
+            if math.prod(op.shape) != math.prod(shapes[op.x]):
+                raise ValueError(f"{shapes[op.x]} cannot be reshaped to {op.shape}")
+            return op.shape
+        case Transpose():
+            if sorted(op.order) != list(range(len(shapes[op.x]))):
+                raise ValueError(f"{op.order} is no order of the axes of {shapes[op.x]}")
+            return tuple(shapes[op.x][axis] for axis in op.order)
+        case Pad():
+            sizes = zip(shapes[op.x], op.pads, strict=True)
+            return tuple(size + before + after for size, (before, after) in sizes)
+        case Upsample():
+            x = shapes[op.x]
+            return (*(s * f for s, f in zip(x[:-1], op.factors, strict=True)), x[-1])
+        case Slice():
+            if len(op.starts) != len(shapes[op.x]):
+                raise ValueError(f"a slice of {len(op.starts)} axes does not fit {shapes[op.x]}")
+            bounds = zip(op.starts, op.stops, op.steps, strict=True)
+            return tuple(len(range(start, stop, step)) for start, stop, step in bounds)
+        case _:
+            assert_never(op)
+
+
+def _conv_shape(op: Conv, x: Shape) -> Shape:
+    rank = len(op.strides)
+    if op.weight.ndim != rank + 2 or len(x) != rank + 1:
+        raise ValueError(f"weights of {op.weight.shape} do not fit a value of {x}")
+    if x[-1] != op.weight.shape[-2] * op.groups or op.weight.shape[-1] % op.groups:
+        raise ValueError(
+            f"weights of {op.weight.shape} in {op.groups} groups do not fit {x[-1]} channels"
+        )
+    _check_bias(op.bias.shape, op.weight.shape[-1])
+    window = zip(op.weight.shape[:rank], op.dilation, strict=True)
+    reach = tuple((width - 1) * step + 1 for width, step in window)
+    return (*_windowed(x[:-1], reach, op.strides, op.pads), op.weight.shape[-1])
+
+
+def _check_bias(bias: Shape, channels: int) -> None:
+    if bias != (channels,):
+        raise ValueError(f"a bias of {bias} does not fit {channels} channels")
+
+
+def _windowed(
+    sizes: Shape, window: Shape, strides: Shape, pads: tuple[tuple[int, int], ...]
+) -> Shape:
+    axes = zip(sizes, window, strides, pads, strict=True)
+    found = tuple((size + sum(pad) - width) // step + 1 for size, width, step, pad in axes)
+    if any(count < 1 for count in found):
+        raise ValueError(f"a window of {window} does not fit into {sizes} padded by {pads}")
+    return found
+
+
+def _digest(program: Program) -> str:
+    """Hash every field of every op; values are known by position, so that names do not matter."""
+    number = {op.name: str(i) for i, op in enumerate(program.ops)}
+    state = hashlib.sha256()
+
+    def feed(item: object) -> None:
+        match item:
+            case np.ndarray():
+                state.update(f"{item.shape}".encode())
+                state.update(np.ascontiguousarray(item, dtype="<i8").tobytes())
+            case _:
+                state.update(f"{item}".encode())
+        state.update(b";")
+
+    for op in program.ops:
+        feed(type(op).__name__)
+        for spec in fields(op):
+            item = getattr(op, spec.name)
+            if spec.name in ("x", "a", "b"):
+                item = number[item]
+            elif spec.name == "xs":
+                item = tuple(number[x] for x in item)
+            elif spec.name == "name":
+                item = op.name if isinstance(op, Input) else ""
+            feed(item)
+    for output in program.outputs:
+        feed((output.name, number[output.value], output.host))
+    return state.hexdigest()

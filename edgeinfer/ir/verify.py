@@ -1,0 +1,155 @@
+# SPDX-License-Identifier: Apache-2.0
+# SPDX-FileCopyrightText: The edgeinfer authors
+"""The laws of a Program: grids that match, ranges that are proved, tables that are never left."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import assert_never
+
+import numpy as np
+
+from edgeinfer.errors import ProgramError
+from edgeinfer.ir.bounds import bound
+from edgeinfer.ir.ops import (
+    Clip,
+    Concat,
+    Constant,
+    Conv,
+    Dense,
+    Input,
+    Op,
+    Pad,
+    Pair,
+    PairKind,
+    Pool,
+    PRelu,
+    Requant,
+    Reshape,
+    Scale,
+    Slice,
+    Softmax,
+    Table,
+    Transpose,
+    Upsample,
+    Weights,
+)
+from edgeinfer.ir.program import Program
+from quantization.fixed import Fixed, fixed_for
+from quantization.ranges import Interval, RangeError
+
+
+def verify(program: Program) -> dict[str, Interval]:
+    """Check every law; the proved ranges are the reward. ProgramError names op, range and need."""
+    types = {op.name: op.type for op in program.ops}
+    proved: dict[str, Interval] = {}
+    for op in program.ops:
+        where = f"{program.name}: {type(op).__name__.lower()} %{op.name}"
+        _check_grid(op, types, where)
+        _check_stored(op, where)
+        _check_indices(op, proved, where)
+        try:
+            proved[op.name] = bound(op, proved, types, program.shapes)
+        except RangeError as error:
+            raise ProgramError(
+                f"{where}: {error}", hint="Use narrower formats before it."
+            ) from None
+        _check_width(op, proved[op.name], where)
+    return proved
+
+
+def _check_width(op: Op, range_: Interval, where: str) -> None:
+    low, high = range_.bottom, range_.top
+    if op.type.raw_min <= low and high <= op.type.raw_max:
+        return
+    needed = fixed_for(low, high, op.type.frac)
+    raise ProgramError(
+        f"{where}: {op.type} holds {op.type.raw_min}..{op.type.raw_max}, but the value is proved to "
+        f"reach {low}..{high}: {needed.bits} bits are needed, {needed}.",
+    )
+
+
+def grid_of(op: Op, types: Mapping[str, Fixed]) -> tuple[int, int | None]:
+    """Fewest and most fractional bits that an op's type may have (None: any number above)."""
+    match op:
+        case Input() | Constant() | Table() | Requant() | Softmax():
+            return -(1 << 20), None
+        case Conv() | Dense():
+            return types[op.x].frac + op.weight_type.frac, None
+        case Scale():
+            return types[op.x].frac + op.factor_type.frac, None
+        case PRelu():
+            frac = types[op.x].frac + op.slope_type.frac
+            return frac, frac
+        case Pair(kind=PairKind.MUL):
+            frac = types[op.a].frac + types[op.b].frac
+            return frac, frac
+        case Pair():
+            return max(types[op.a].frac, types[op.b].frac), None
+        case Concat():
+            return max(types[x].frac for x in op.xs), None
+        case Clip() | Pool() | Reshape() | Transpose() | Pad() | Upsample() | Slice():
+            return types[op.x].frac, types[op.x].frac
+        case _:
+            assert_never(op)
+
+
+def _check_grid(op: Op, types: Mapping[str, Fixed], where: str) -> None:
+    least, most = grid_of(op, types)
+    if op.type.frac < least or (most is not None and op.type.frac > most):
+        wanted = f"exactly {least}" if least == most else f"at least {least}"
+        raise ProgramError(
+            f"{where}: {op.type} has {op.type.frac} fractional bits, but the operands' grids ask for "
+            f"{wanted}."
+        )
+
+
+def _check_stored(op: Op, where: str) -> None:
+    """Weights are integers of the type they claim."""
+    match op:
+        case Conv() | Dense():
+            _check_weights(op.weight, op.weight_type, "weights", where)
+        case Scale():
+            _check_weights(op.factor, op.factor_type, "factors", where)
+        case PRelu():
+            _check_weights(op.slope, op.slope_type, "slopes", where)
+            if op.slope_type.frac < 0:
+                raise ProgramError(f"{where}: {op.slope_type} cannot hold the slope 1 of x >= 0.")
+        case Table():
+            _check_weights(op.entries, op.type, "entries", where)
+        case Softmax():
+            _check_weights(op.exp, op.exp_type, "exponentials", where)
+            _check_weights(op.inverse, op.inverse_type, "inverses", where)
+        case _:
+            pass
+
+
+def _check_weights(raw: Weights, type_: Fixed, what: str, where: str) -> None:
+    if raw.dtype.kind not in "iu":
+        raise ProgramError(f"{where}: {what} are {raw.dtype}, not integers.")
+    if not raw.size:
+        raise ProgramError(f"{where}: there are no {what}.")
+    low, high = int(raw.min()), int(raw.max())
+    if low < type_.raw_min or high > type_.raw_max:
+        raise ProgramError(f"{where}: {what} span {low}..{high}, beyond their type {type_}.")
+
+
+def _check_indices(op: Op, proved: Mapping[str, Interval], where: str) -> None:
+    match op:
+        case Table():
+            low, high = proved[op.x].bottom, proved[op.x].top
+            last = op.first + op.entries.size - 1
+            if low < op.first or high > last:
+                raise ProgramError(
+                    f"{where}: entries stand for {op.first}..{last}, but the index is proved to "
+                    f"reach {low}..{high}: {high - low + 1} entries are needed."
+                )
+        case Softmax():
+            if int(np.min(op.exp)) < 0 or int(np.min(op.inverse)) < 0:
+                raise ProgramError(f"{where}: a table of exponentials or inverses is negative.")
+            if op.exp_shift < 0 or op.inverse_shift < 0:
+                raise ProgramError(f"{where}: a table is indexed through a negative shift.")
+        case Clip(low=int() as low, high=int() as high) if low > high:
+            raise ProgramError(f"{where}: nothing lies between {low} and {high}.")
+        case _:
+            pass
