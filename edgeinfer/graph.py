@@ -36,7 +36,7 @@ class Function(StrEnum):
     HARD_SIGMOID = "hard_sigmoid"  # clip(slope x + offset, 0, 1); parameters: (slope, offset)
     HARD_TANH = "hard_tanh"  # clip(x, -1, 1)
     SIGN = "sign"  # -1 where x < 0, else +1
-    TERNARY = "ternary"  # parameters: (threshold,): -1 below -t, +1 above t, else 0
+    TERNARY = "ternary"  # parameters: (threshold,): -1 where x <= -t, +1 where x >= t, else 0
     ELU = "elu"  # parameters: (alpha,)
     SELU = "selu"
     SOFTPLUS = "softplus"
@@ -326,7 +326,7 @@ class Graph:
                     f"{self.name}: {node.name!r} reads {missing[0]!r} before it is made."
                 )
             try:
-                shapes[node.name] = _shape_of(node, shapes)
+                shapes[node.name] = shape_of(node, shapes)
             except ValueError as error:
                 raise ModelError(f"{self.name}: layer {node.name!r}: {error}.") from None
         lost = [name for name in self.outputs if name not in shapes]
@@ -358,7 +358,7 @@ class Graph:
         return sum(value.size for _, value in self.weights())
 
 
-def _shape_of(node: Node, shapes: dict[str, Shape]) -> Shape:
+def shape_of(node: Node, shapes: dict[str, Shape]) -> Shape:
     """The shape of a node's tensor; ValueError where the node does not fit its inputs."""
     match node:
         case Input():
