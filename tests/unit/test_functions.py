@@ -1,0 +1,68 @@
+# SPDX-License-Identifier: Apache-2.0
+# SPDX-FileCopyrightText: The edgeinfer authors
+"""Element-wise functions mean what Keras means by them."""
+
+from __future__ import annotations
+
+import math
+
+import numpy as np
+import pytest
+
+from edgeinfer.functions import PARAMETER_COUNTS, evaluate
+from edgeinfer.graph import Function
+
+PARAMETERS = {
+    Function.LEAKY_RELU: (0.25,),
+    Function.HARD_SIGMOID: (0.2, 0.5),
+    Function.TERNARY: (0.3,),
+    Function.ELU: (1.5,),
+    Function.POWER_OF_TWO: (-4.0, 2.0, 1.0),
+}
+
+KNOWN = [
+    (Function.LINEAR, 1.25, 1.25),
+    (Function.RELU, -2.0, 0.0),
+    (Function.RELU6, 7.0, 6.0),
+    (Function.LEAKY_RELU, -2.0, -0.5),
+    (Function.SIGMOID, 0.0, 0.5),
+    (Function.SIGMOID, -800.0, 0.0),
+    (Function.TANH, 0.5, math.tanh(0.5)),
+    (Function.HARD_SIGMOID, 1.0, 0.7),
+    (Function.HARD_TANH, -3.0, -1.0),
+    (Function.SIGN, 0.0, 1.0),
+    (Function.SIGN, -0.1, -1.0),
+    (Function.TERNARY, 0.3, 1.0),
+    (Function.TERNARY, -0.29, 0.0),
+    (Function.ELU, -1.0, 1.5 * math.expm1(-1.0)),
+    (Function.SELU, 1.0, 1.0507009873554805),
+    (Function.SOFTPLUS, 800.0, 800.0),
+    (Function.SOFTSIGN, -3.0, -0.75),
+    (Function.SWISH, 2.0, 2.0 / (1.0 + math.exp(-2.0))),
+    (Function.GELU, 1.0, 0.5 * (1.0 + math.erf(1.0 / math.sqrt(2.0)))),
+    (Function.EXPONENTIAL, 1.0, math.e),
+    (Function.POWER_OF_TWO, 0.0, 0.0625),
+    (Function.POWER_OF_TWO, -0.7, -0.5),
+    (Function.POWER_OF_TWO, 100.0, 4.0),
+]
+
+
+@pytest.mark.parametrize(("function", "x", "y"), KNOWN)
+def test_known_values(function: Function, x: float, y: float) -> None:
+    found = evaluate(function, PARAMETERS.get(function, ()), np.array([x]))
+    assert found[0] == pytest.approx(y, rel=1e-14, abs=1e-300)
+
+
+def test_every_function_has_a_known_value() -> None:
+    assert {function for function, _, _ in KNOWN} == set(Function)
+
+
+def test_an_unsigned_power_of_two_takes_what_is_negative_for_the_least() -> None:
+    found = evaluate(Function.POWER_OF_TWO, (-3.0, 3.0, 0.0), np.array([-5.0, 0.0, 5.0]))
+    assert found.tolist() == [0.125, 0.125, 4.0]
+
+
+@pytest.mark.parametrize("function", list(Function))
+def test_wrong_parameters_are_refused(function: Function) -> None:
+    with pytest.raises(ValueError, match="parameters"):
+        evaluate(function, (1.0,) * (PARAMETER_COUNTS.get(function, 0) + 1), np.zeros(1))
