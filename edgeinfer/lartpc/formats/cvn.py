@@ -98,9 +98,17 @@ def read_info(path: str | Path) -> EventInfo:
     if abs(pdg) not in CLASSES:
         hint = f"|NuPDG| is one of {', '.join(map(str, CLASSES))}."
         raise DataFileError(path, "NuPDG", f"is {pdg}, no neutrino", hint=hint)
-    counts = [int(value) for value in values[8:_LINES]]
     return EventInfo(
-        int(values[0]), values[1], values[2], pdg, *counts, tuple(values[3:7]), tuple(values[12:])
+        interaction=int(values[0]),
+        neutrino_energy_gev=values[1],
+        lepton_energy_gev=values[2],
+        neutrino_pdg=pdg,
+        protons=int(values[8]),
+        charged_pions=int(values[9]),
+        neutral_pions=int(values[10]),
+        neutrons=int(values[11]),
+        others=tuple(values[3:7]),
+        more=tuple(values[_LINES:]),
     )
 
 

@@ -7,6 +7,7 @@ from __future__ import annotations
 import math
 from collections.abc import Iterator, Sequence
 
+import h5py
 import numpy as np
 
 from edgeinfer.lartpc.formats.guard import Complain, DataFileError, check_finite
@@ -44,7 +45,7 @@ def h5_shards(
     return tuple(found)
 
 
-def _file_shards(path: str, datasets: list, layout: Layout) -> list[Shard]:
+def _file_shards(path: str, datasets: Sequence[h5py.Dataset], layout: Layout) -> list[Shard]:
     counts = {dataset.name: dataset.shape[0] for dataset in datasets}
     total = datasets[0].shape[0]
     for key, count in counts.items():

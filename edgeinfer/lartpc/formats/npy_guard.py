@@ -7,6 +7,7 @@ from __future__ import annotations
 import math
 from dataclasses import dataclass
 from pathlib import Path
+from tokenize import TokenError
 
 import numpy as np
 from numpy.lib import format as npy_format
@@ -15,6 +16,17 @@ from edgeinfer.lartpc.formats.guard import DataFileError, file_bytes
 
 _MAX_HEADER_BYTES = 400_000
 """Room for a record of some 10,000 named fields, far below what a hostile literal needs to hurt."""
+
+_UNREADABLE = (
+    ValueError,
+    TypeError,
+    SyntaxError,
+    TokenError,
+    RecursionError,
+    MemoryError,
+    EOFError,
+)
+"""What NumPy's parser of header literals lets through when the literal is hostile."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,8 +53,8 @@ def read_npy_header(path: str | Path) -> NpyHeader:
                 else npy_format.read_array_header_2_0
             )
             shape, fortran_order, dtype = read(file, max_header_size=_MAX_HEADER_BYTES)
-        except (ValueError, TypeError, SyntaxError, RecursionError, MemoryError, EOFError) as error:
-            reason = str(error).partition("\n")[0][:160]
+        except _UNREADABLE as error:
+            reason = str(error).partition("\n")[0].partition(" on line")[0][:160]
             problem = f"not a readable npy header ({reason})"
             raise DataFileError(path, "", problem, hint="Write it with numpy.save.") from None
         offset = file.tell()

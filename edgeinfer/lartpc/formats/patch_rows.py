@@ -11,7 +11,7 @@ import numpy as np
 from edgeinfer.lartpc.formats.guard import DataFileError
 from edgeinfer.lartpc.formats.shards import Column, Layout
 
-ID_FIELDS = {
+ID_FIELDS: dict[str, np.dtype] = {
     "run": np.dtype("<u4"),
     "subrun": np.dtype("<u4"),
     "evt": np.dtype("<u4"),

@@ -16,6 +16,7 @@ import math
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from numpy.lib import format as npy_format
@@ -51,7 +52,7 @@ def table_dtype(shape: tuple[int, int] = DEFAULT_SHAPE) -> np.dtype:
 
 def block_dtype(shape: tuple[int, int] = DEFAULT_SHAPE) -> np.dtype:
     """The same record with labels and pixels as two array fields: what NumPy handles fast."""
-    fields: list[tuple] = [(name, dtype.str) for name, dtype in ID_FIELDS.items()]
+    fields: list[tuple[Any, ...]] = [(name, dtype.str) for name, dtype in ID_FIELDS.items()]
     return np.dtype([*fields, ("y", "u1", (4,)), ("x", "<f4", shape)])
 
 
@@ -222,21 +223,21 @@ class PatchTableWriter:
         self._path = Path(path)
         self._part = self._path.with_name(self._path.name + ".part")
         self._shape = shape
-        self._rows = 0
+        self.rows = 0
         self._file = self._part.open("wb")
         self._write_header()
 
     def _write_header(self) -> None:
         # NumPy pads the header so that a longer row count fits in the same bytes.
         descr = npy_format.dtype_to_descr(table_dtype(self._shape))
-        header = {"descr": descr, "fortran_order": False, "shape": (self._rows,)}
+        header = {"descr": descr, "fortran_order": False, "shape": (self.rows,)}
         npy_format.write_array_header_1_0(self._file, header)
 
     def write(self, columns: Columns) -> None:
         """Append a block of unscaled patches with their labels and, where known, identity."""
         records = pack_records(columns)
         self._file.write(records.tobytes())
-        self._rows += len(records)
+        self.rows += len(records)
 
     def close(self) -> None:
         """Put the number of rows into the header and the file under its name."""

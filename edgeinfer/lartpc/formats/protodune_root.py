@@ -94,7 +94,8 @@ class _Dump:
         self.path = path
         file_bytes(path)
         try:
-            self._file = uproot.open(path)
+            # uproot would keep the last hundred planes of all files in memory.
+            self._file = uproot.open(path, object_cache=None, array_cache=None)
         except Exception as error:  # uproot raises whatever its parsing ran into
             reason = " ".join(str(error).split())[:160] or type(error).__name__
             raise DataFileError(path, "", f"is no readable ROOT file ({reason})") from None

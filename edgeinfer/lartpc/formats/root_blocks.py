@@ -49,14 +49,20 @@ def _holds(algorithm: bytes, block: bytes, claimed: int) -> bool:
                 out = lzma.LZMADecompressor().decompress(block, max_length=claimed + 1)
                 return len(out) == claimed
             case b"ZS":
-                import cramjam
-
-                return cramjam.zstd.decompress_into(block, bytearray(claimed)) == claimed
+                return _zstd_holds(block, claimed)
             case b"L4":
                 # The LZ4 block decoder takes the claimed size as its limit.
                 return True
             case _:
                 return False
-    except (zlib.error, lzma.LZMAError, ValueError, RuntimeError):
-        # cramjam.DecompressionError is a RuntimeError or ValueError, by version.
+    except (zlib.error, lzma.LZMAError):
+        return False
+
+
+def _zstd_holds(block: bytes, claimed: int) -> bool:
+    import cramjam  # comes with uproot, which decompresses with it
+
+    try:
+        return int(cramjam.zstd.decompress_into(block, bytearray(claimed))) == claimed
+    except cramjam.DecompressionError:
         return False

@@ -1,0 +1,75 @@
+# SPDX-License-Identifier: Apache-2.0
+# SPDX-FileCopyrightText: The edgeinfer authors
+"""Sharing a memory cap out between the processes of a stream, and measuring what they took."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from edgeinfer.errors import UsageError
+from edgeinfer.lartpc.formats.shards import Layout, Shard, row_bytes
+
+SLOTS = 2
+"""Batches a worker may be ahead of the reader: one being filled while the other is taken."""
+
+_IN_FLIGHT = 3
+"""Batches outside buffers and slots: the one being drawn, the one handed out, the one before."""
+
+_ROOM = 0.9
+"""The part of the cap that is planned; the rest is for the allocator and the lists of shards."""
+
+
+@dataclass(frozen=True, slots=True)
+class MemoryPlan:
+    """What a stream holds at most, in bytes, and the buffer that this leaves each worker."""
+
+    cap_bytes: int
+    buffer_rows: int
+    batch_bytes: int
+    read_bytes: int
+    total_bytes: int
+
+
+def plan_memory(
+    layout: Layout, shards: Sequence[Shard], *, batch_rows: int, workers: int, cap_bytes: int
+) -> MemoryPlan:
+    """The largest shuffle buffers that keep to the cap; refuses a cap that leaves room for none."""
+    bytes_a_row = row_bytes(layout) + 8
+    batch_bytes = batch_rows * bytes_a_row
+    read_bytes = max(shard.read_bytes for shard in shards)
+    processes = max(1, workers)
+    slots = SLOTS if workers else 0
+    fixed = processes * (read_bytes + (slots + 1) * batch_bytes) + _IN_FLIGHT * batch_bytes
+    planned = int(cap_bytes * _ROOM)
+    total_rows = sum(shard.rows for shard in shards) if all(s.rows for s in shards) else None
+    fits = (planned - fixed) // (processes * bytes_a_row)
+    if fits < batch_rows:
+        needed = int((fixed + processes * batch_bytes) / _ROOM) + 1
+        raise UsageError(
+            f"a memory cap of {_mib(cap_bytes)} is too small for {processes} process(es) with "
+            f"batches of {batch_rows} rows of {bytes_a_row} bytes, read {_mib(read_bytes)} a time.",
+            hint=f"Allow {_mib(needed)} or more, or use fewer workers or smaller batches.",
+        )
+    buffer_rows = fits if total_rows is None else min(fits, max(batch_rows, total_rows))
+    total = fixed + processes * buffer_rows * bytes_a_row
+    return MemoryPlan(cap_bytes, buffer_rows, batch_bytes, read_bytes, total)
+
+
+def _mib(count: int) -> str:
+    return f"{count / 2**20:.1f} MiB"
+
+
+def peak_bytes() -> int:
+    """The most memory this process has held so far (peak resident set)."""
+    status = Path("/proc/self/status")
+    if status.exists():
+        for line in status.read_text(encoding="ascii").splitlines():
+            if line.startswith("VmHWM:"):
+                return int(line.split()[1]) * 1024
+    import resource
+    import sys
+
+    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    return peak if sys.platform == "darwin" else peak * 1024
