@@ -1,0 +1,93 @@
+# SPDX-License-Identifier: Apache-2.0
+# SPDX-FileCopyrightText: The edgeinfer authors
+"""Figures keep their origin; ranks and areas agree with their definitions."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from edgeinfer import metrics
+from edgeinfer.errors import InputError
+from edgeinfer.metrics import Metric, Origin
+
+
+def test_an_estimate_needs_its_band() -> None:
+    with pytest.raises(ValueError, match="error band"):
+        Metric("lut", 900, "LUT", Origin.ESTIMATED)
+    assert Metric("lut", 900, "LUT", Origin.ESTIMATED, low=700, high=1100).high == 1100
+
+
+def test_a_band_holds_its_value_and_has_two_ends() -> None:
+    with pytest.raises(ValueError, match="outside its band"):
+        Metric("lut", 900, "LUT", Origin.ESTIMATED, low=910, high=1100)
+    with pytest.raises(ValueError, match="two ends"):
+        Metric("lut", 900, "LUT", Origin.SYNTHESISED, low=1)
+
+
+def _auc_by_pairs(scores: list[int], positive: list[bool]) -> float:
+    wins = [
+        1.0 if p > n else 0.5 if p == n else 0.0
+        for p, chosen in zip(scores, positive, strict=True)
+        for n, other in zip(scores, positive, strict=True)
+        if chosen and not other
+    ]
+    return sum(wins) / len(wins)
+
+
+@given(st.lists(st.tuples(st.integers(-3, 3), st.booleans()), min_size=2, max_size=40))
+def test_auc_is_the_chance_that_a_positive_ranks_higher(pairs: list[tuple[int, bool]]) -> None:
+    scores, positive = [p[0] for p in pairs], [p[1] for p in pairs]
+    found = metrics.auc(scores, positive)
+    if all(positive) or not any(positive):
+        assert found is None
+    else:
+        assert found == pytest.approx(_auc_by_pairs(scores, positive), abs=1e-12)
+
+
+def test_macro_auc_averages_the_classes_that_labels_show() -> None:
+    scores = np.array([[0.9, 0.1, 0.0], [0.2, 0.8, 0.0], [0.6, 0.4, 0.0], [0.7, 0.3, 0.0]])
+    # class 2 never occurs and does not count; three of four pairs are in order for 0 and for 1
+    assert metrics.macro_auc(scores, np.array([0, 1, 1, 0])) == pytest.approx(1.0)
+    assert metrics.macro_auc(scores, np.array([0, 1, 0, 1])) == pytest.approx(0.75)
+    assert metrics.macro_auc(scores, np.zeros(4)) is None
+
+
+def test_accuracy_of_one_score_is_its_side_of_a_half() -> None:
+    assert metrics.accuracy([[0.9], [0.2], [0.5], [0.6]], [1, 0, 0, 0]) == 0.75
+
+
+def test_one_hot_labels_are_read_as_classes() -> None:
+    scores = np.array([[0.9, 0.1], [0.2, 0.8], [0.6, 0.4]])
+    assert metrics.accuracy(scores, np.array([[1, 0], [0, 1], [0, 1]])) == pytest.approx(2 / 3)
+
+
+def test_heads_are_scored_each_and_on_average() -> None:
+    heads = {"pid": np.array([[0.9, 0.1], [0.1, 0.9]]), "stopping": np.array([[0.3], [0.2]])}
+    labels = {"pid": np.array([0, 1]), "stopping": np.array([0, 1])}
+    found = metrics.classification(heads, labels, samples=2)
+    assert found.heads["pid"].auc == 1.0
+    assert found.heads["stopping"].auc == 0.0
+    assert found.auc == 0.5
+    assert found.accuracy == pytest.approx((1.0 + 0.5) / 2)
+
+
+def test_regression_is_the_root_of_the_mean_square() -> None:
+    found = metrics.regression({"y": np.array([[1.0], [4.0]])}, {"y": np.array([1.0, 1.0])}, 2)
+    assert found.rms_error == pytest.approx(np.sqrt(4.5))
+
+
+@pytest.mark.parametrize(
+    ("labels", "words"),
+    [([0, 3], "classes"), ([0, -1], "classes"), ([0, 1, 1], "do not fit")],
+)
+def test_labels_that_do_not_fit_are_refused(labels: list[int], words: str) -> None:
+    with pytest.raises(InputError, match=words):
+        metrics.macro_auc([[0.1, 0.9], [0.5, 0.5]], labels)
+
+
+def test_nan_scores_have_no_order() -> None:
+    with pytest.raises(InputError, match="NaN"):
+        metrics.auc([0.1, float("nan")], [True, False])

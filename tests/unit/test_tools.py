@@ -1,0 +1,115 @@
+# SPDX-License-Identifier: Apache-2.0
+# SPDX-FileCopyrightText: The edgeinfer authors
+"""External tools are found, timed, judged and quoted; tried on fakes that misbehave on purpose."""
+
+from __future__ import annotations
+
+import os
+import time
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from edgeinfer import tools
+from edgeinfer.errors import ToolFailedError, ToolMissingError
+from edgeinfer.tools import FoundTool, Tool
+
+FAKES = Path(__file__).resolve().parents[1] / "fake_tools"
+FAKE = Tool("fake_synth", "EDGEINFER_FAKE_SYNTH", "a fake", "apt-get install fake-synth")
+
+
+@pytest.fixture
+def found() -> FoundTool:
+    return tools.find(FAKE, {"PATH": f"{FAKES}{os.pathsep}{os.environ['PATH']}"})
+
+
+def test_a_tool_on_the_path_is_found_with_its_version(found: FoundTool) -> None:
+    assert found.path == FAKES / "fake_synth"
+    assert found.version == "2024.1.2"
+
+
+def test_the_override_wins_over_the_path(tmp_path: Path) -> None:
+    other = tmp_path / "other"
+    other.write_text("#!/bin/sh\necho version 7.5\n")
+    other.chmod(0o755)
+    variables = {"PATH": str(FAKES), FAKE.override: str(other)}
+    assert tools.find(FAKE, variables).path == other
+    assert tools.find(FAKE, variables).version == "7.5"
+
+
+def test_a_missing_tool_names_path_override_and_remedy() -> None:
+    with pytest.raises(ToolMissingError) as caught:
+        tools.find(FAKE, {"PATH": "/nowhere"})
+    said = str(caught.value)
+    assert caught.value.exit_code == 3
+    assert "PATH" in said and FAKE.override in said and FAKE.remedy in said
+
+
+def test_an_override_that_is_no_program_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(ToolMissingError, match=r"EDGEINFER_FAKE_SYNTH is set to"):
+        tools.find(FAKE, {"PATH": str(FAKES), FAKE.override: str(tmp_path / "gone")})
+
+
+def test_output_and_log_are_kept(found: FoundTool, tmp_path: Path) -> None:
+    log = tmp_path / "logs" / "synth.log"
+    finished = tools.run(found, ["say", "all is well"], seconds=10, folder=tmp_path, log=log)
+    assert finished.output == "all is well\n"
+    assert log.read_text() == "all is well\n"
+    assert 0 <= finished.seconds < 10
+
+
+def test_a_failure_quotes_the_first_line_that_speaks_of_an_error(
+    found: FoundTool, tmp_path: Path
+) -> None:
+    log = tmp_path / "synth.log"
+    with pytest.raises(ToolFailedError) as caught:
+        tools.run(found, ["fail"], seconds=10, log=log)
+    assert caught.value.exit_code == 4
+    assert "fake_synth failed with code 7: ERROR: [XFORM 203-504] unroll" in str(caught.value)
+    assert str(log) in str(caught.value)
+
+
+def test_silence_is_said(found: FoundTool) -> None:
+    with pytest.raises(ToolFailedError, match="code 1: it printed nothing"):
+        tools.run(found, ["silent"], seconds=10)
+
+
+def test_a_crash_names_its_signal(found: FoundTool) -> None:
+    with pytest.raises(ToolFailedError, match="ended by SIGSEGV"):
+        tools.run(found, ["crash"], seconds=10)
+
+
+def test_the_time_budget_ends_a_tool_and_its_children(found: FoundTool, tmp_path: Path) -> None:
+    started = time.monotonic()
+    with pytest.raises(ToolFailedError, match=r"stopped after 0\.5 s"):
+        tools.run(found, ["hang", str(tmp_path / "child")], seconds=0.5)
+    assert time.monotonic() - started < 5
+    child = int((tmp_path / "child").read_text())
+    for _ in range(100):
+        if not _alive(child):
+            break
+        time.sleep(0.02)
+    assert not _alive(child)
+
+
+def _alive(process: int) -> bool:
+    try:
+        return "\nState:\tZ" not in Path(f"/proc/{process}/status").read_text()
+    except OSError:
+        return False
+
+
+def test_a_program_that_does_not_start_is_named(found: FoundTool, tmp_path: Path) -> None:
+    broken = tmp_path / "broken"
+    broken.write_text("#!/no/such/interpreter\n")
+    broken.chmod(0o755)
+    with pytest.raises(ToolFailedError, match="does not start"):
+        tools.run(replace(found, path=broken), [], seconds=1)
+
+
+def test_a_tool_that_does_not_say_its_version_is_still_found(tmp_path: Path) -> None:
+    mute = tmp_path / "fake_synth"
+    mute.write_text("#!/bin/sh\nexit 3\n")
+    mute.chmod(0o755)
+    assert tools.find(FAKE, {"PATH": str(tmp_path)}).version == ""
