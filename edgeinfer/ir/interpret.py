@@ -46,10 +46,14 @@ def interpret(program: Program, inputs: Mapping[str, Ints]) -> Values:
     """Every value of the Program, raw, for a batch of raw inputs."""
     checked = checked_inputs(program, inputs)
     batch = len(next(iter(checked.values())))
-    values: Values = {}
+    types = {op.name: op.type for op in program.ops}
+    values: Values = dict(checked)
     for op in program.ops:
-        value = _evaluate(op, values, checked, program, batch)
-        values[op.name] = np.ascontiguousarray(value, dtype=np.int64)
+        if isinstance(op, Constant):
+            stored = op.value.astype(np.int64)
+            values[op.name] = np.broadcast_to(stored, (batch, *stored.shape))
+        else:
+            values[op.name] = np.ascontiguousarray(_evaluate(op, values, types), dtype=np.int64)
     return values
 
 
@@ -83,15 +87,21 @@ def checked_inputs(program: Program, inputs: Mapping[str, Ints]) -> Values:
     return found
 
 
-def _evaluate(op: Op, values: Values, inputs: Values, program: Program, batch: int) -> Ints:
+def interpret_constant(op: Op, known: Mapping[str, Constant]) -> Ints:
+    """The one value of an op that reads nothing but constants."""
+    values = {name: constant.value.astype(np.int64)[None] for name, constant in known.items()}
+    types = {name: constant.type for name, constant in known.items()}
+    value: Ints = _evaluate(op, values, types)[0]
+    return value
+
+
+def _evaluate(op: Op, values: Mapping[str, Ints], types: Mapping[str, Fixed]) -> Ints:
     def frac(name: str) -> int:
-        return program.type(name).frac
+        return types[name].frac
 
     match op:
-        case Input():
-            return inputs[op.name]
-        case Constant():
-            return np.broadcast_to(op.value.astype(np.int64), (batch, *op.value.shape))
+        case Input() | Constant():
+            return values[op.name]
         case Conv():
             shift = op.type.frac - frac(op.x) - op.weight_type.frac
             return (_conv(values[op.x], op) << shift) + op.bias.astype(np.int64)
@@ -124,7 +134,7 @@ def _evaluate(op: Op, values: Values, inputs: Values, program: Program, batch: i
             parts = [values[x] << (op.type.frac - frac(x)) for x in op.xs]
             return np.concatenate(parts, axis=op.axis + 1)
         case Reshape():
-            return values[op.x].reshape(batch, *op.shape)
+            return values[op.x].reshape(-1, *op.shape)
         case Transpose():
             return values[op.x].transpose(0, *(axis + 1 for axis in op.order))
         case Pad():

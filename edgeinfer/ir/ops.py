@@ -129,7 +129,7 @@ class Clip:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class PRelu:
-    """y = x where x >= 0, else x slope; y.frac = x.frac + slope.frac; slope broadcasts against x."""
+    """y = x where x >= 0, else x slope (which broadcasts); y.frac = x.frac + slope.frac."""
 
     name: str
     type: Fixed

@@ -162,15 +162,19 @@ def shape_of(op: Op, shapes: dict[str, Shape]) -> Shape:
             _check_bias(op.bias.shape, op.weight.shape[1])
             return (*x[:-1], op.weight.shape[1])
         case Scale():
-            return np.broadcast_shapes(shapes[op.x], op.factor.shape, op.bias.shape)
+            return _broadcast(shapes[op.x], op.factor.shape, op.bias.shape)
         case PRelu():
-            return np.broadcast_shapes(shapes[op.x], op.slope.shape)
+            return _broadcast(shapes[op.x], op.slope.shape)
         case Requant() | Clip() | Table() | Softmax():
             return shapes[op.x]
         case Pool():
             x = shapes[op.x]
             return (*_windowed(x[:-1], op.window, op.strides, op.pads), x[-1])
         case Pair():
+            if len(shapes[op.a]) != len(shapes[op.b]):
+                raise ValueError(
+                    f"{shapes[op.a]} and {shapes[op.b]} differ in their number of axes"
+                )
             return np.broadcast_shapes(shapes[op.a], shapes[op.b])
         case Concat():
             parts, axis = [shapes[x] for x in op.xs], op.axis
@@ -214,6 +218,12 @@ def _conv_shape(op: Conv, x: Shape) -> Shape:
     window = zip(op.weight.shape[:rank], op.dilation, strict=True)
     reach = tuple((width - 1) * step + 1 for width, step in window)
     return (*_windowed(x[:-1], reach, op.strides, op.pads), op.weight.shape[-1])
+
+
+def _broadcast(x: Shape, *constants: Shape) -> Shape:
+    if any(len(constant) > len(x) for constant in constants):
+        raise ValueError(f"constants of {constants} have more axes than a value of {x}")
+    return np.broadcast_shapes(x, *constants)
 
 
 def _check_bias(bias: Shape, channels: int) -> None:

@@ -64,8 +64,8 @@ def _check_width(op: Op, range_: Interval, where: str) -> None:
         return
     needed = fixed_for(low, high, op.type.frac)
     raise ProgramError(
-        f"{where}: {op.type} holds {op.type.raw_min}..{op.type.raw_max}, but the value is proved to "
-        f"reach {low}..{high}: {needed.bits} bits are needed, {needed}.",
+        f"{where}: {op.type} holds {op.type.raw_min}..{op.type.raw_max}, but the value is proved "
+        f"to reach {low}..{high}: {needed.bits} bits are needed, {needed}.",
     )
 
 
@@ -99,8 +99,8 @@ def _check_grid(op: Op, types: Mapping[str, Fixed], where: str) -> None:
     if op.type.frac < least or (most is not None and op.type.frac > most):
         wanted = f"exactly {least}" if least == most else f"at least {least}"
         raise ProgramError(
-            f"{where}: {op.type} has {op.type.frac} fractional bits, but the operands' grids ask for "
-            f"{wanted}."
+            f"{where}: {op.type} has {op.type.frac} fractional bits, but the operands' grids ask "
+            f"for {wanted}."
         )
 
 

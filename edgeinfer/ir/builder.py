@@ -1,0 +1,127 @@
+# SPDX-License-Identifier: Apache-2.0
+# SPDX-FileCopyrightText: The edgeinfer authors
+"""Builds a Program op by op: each exact op gets the narrowest type that its proved range allows."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field, replace
+
+import numpy as np
+
+from edgeinfer.errors import ProgramError
+from edgeinfer.ir.bounds import bound
+from edgeinfer.ir.ops import (
+    Clip,
+    Op,
+    Pair,
+    PairKind,
+    Requant,
+    Scale,
+    Shape,
+    packed,
+)
+from edgeinfer.ir.program import Output, Program, shape_of
+from quantization.fixed import Fixed, Ints, Overflow, Quantizer, Rounding, fixed_for
+from quantization.ranges import Interval, RangeError
+
+ONE = Fixed(False, 1, 1)
+
+
+def provisional(frac: int) -> Fixed:
+    """A stand-in that fixes the grid only, for an op whose width is still to be proved."""
+    return Fixed(True, 63, 63 - frac)
+
+
+@dataclass(slots=True)
+class Builder:
+    """A Program in the making: what is proved so far about each value."""
+
+    name: str
+    ops: list[Op] = field(default_factory=list)
+    types: dict[str, Fixed] = field(default_factory=dict)
+    shapes: dict[str, Shape] = field(default_factory=dict)
+    ranges: dict[str, Interval] = field(default_factory=dict)
+
+    def add(self, op: Op) -> str:
+        """Append an op whose type is given."""
+        try:
+            self.shapes[op.name] = shape_of(op, self.shapes)
+            self.ranges[op.name] = bound(op, self.ranges, self.types, self.shapes)
+        except RangeError as error:
+            raise ProgramError(
+                f"{self.name}: {op.name}: {error}",
+                hint="Give the tensors before it narrower formats in the recipe.",
+            ) from None
+        self.types[op.name] = op.type
+        self.ops.append(op)
+        return op.name
+
+    def exact(self, op: Op) -> str:
+        """Append an op of a `provisional` type; the proof replaces the width."""
+        frac = op.type.frac
+        name = self.add(op)
+        try:
+            type_ = self.ranges[name].type(frac)
+        except ValueError as error:
+            raise ProgramError(f"{self.name}: {name}: {error}") from None
+        self.ops[-1] = replace(op, type=type_)
+        self.types[name] = type_
+        return name
+
+    def frac(self, x: str) -> int:
+        """A value's fractional bits."""
+        return self.types[x].frac
+
+    def requant(self, name: str, x: str, quantizer: Quantizer) -> str:
+        """Append a requantisation."""
+        op = Requant(name, quantizer.type, x, quantizer.rounding, quantizer.overflow)
+        return self.add(op)
+
+    def refined(self, name: str, x: str, frac: int) -> str:
+        """The same values on a grid with at least `frac` fractional bits."""
+        if self.frac(x) >= frac:
+            return x
+        shift = frac - self.frac(x)
+        range_ = self.ranges[x]
+        type_ = fixed_for(range_.bottom << shift, range_.top << shift, frac)
+        return self.requant(name, x, Quantizer(type_, Rounding.TRN, Overflow.SAT))
+
+    def clip(self, name: str, x: str, low: int | None, high: int | None) -> str:
+        """Append a limit on the raw integers of x; the range is cut so that the type is narrow."""
+        return self.exact(Clip(name, provisional(self.frac(x)), x, low, high))
+
+    def affine(
+        self, name: str, x: str, factor: Ints, factor_type: Fixed, bias: Ints, bias_frac: int
+    ) -> str:
+        """Append x factor + bias on the coarsest grid that holds both."""
+        bias, frac = aligned(bias, bias_frac, self.frac(x) + factor_type.frac)
+        op = Scale(name, provisional(frac), x, packed(factor), factor_type, packed(bias))
+        return self.exact(op)
+
+    def shifted(self, name: str, x: str, exponent: int, offset: int, frac: int) -> str:
+        """Append x 2^exponent + offset, the offset raw on a grid of `frac` bits."""
+        power = Fixed(False, 1, 1 + exponent)
+        one = np.ones((), np.int64)
+        return self.affine(name, x, one, power, np.asarray(offset, np.int64), frac)
+
+    def pair(self, name: str, a: str, b: str, kind: PairKind) -> str:
+        """Append an operation on two values."""
+        fa, fb = self.frac(a), self.frac(b)
+        frac = fa + fb if kind is PairKind.MUL else max(fa, fb)
+        return self.exact(Pair(name, provisional(frac), a, b, kind))
+
+    def program(self, outputs: tuple[Output, ...]) -> Program:
+        """What was built."""
+        return Program(self.name, tuple(self.ops), outputs)
+
+
+def aligned(raw: Ints, frac: int, least: int) -> tuple[Ints, int]:
+    """Integers on the coarsest grid of at least `least` fractional bits that holds them all."""
+    whole = np.asarray(raw, np.int64)
+    spare = frac - least
+    nonzero = whole[whole != 0]
+    while spare > 0 and not (nonzero & 1).any():
+        whole, nonzero, spare = whole >> 1, nonzero >> 1, spare - 1 if nonzero.size else 0
+    if spare >= 0:
+        return whole, least + spare
+    return whole << -spare, least

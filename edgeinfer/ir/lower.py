@@ -1,0 +1,304 @@
+# SPDX-License-Identifier: Apache-2.0
+# SPDX-FileCopyrightText: The edgeinfer authors
+"""Graph + Recipe -> Program: every tensor an integer, every accumulator's width proved."""
+
+from __future__ import annotations
+
+from collections import Counter
+from dataclasses import dataclass
+from functools import reduce
+from typing import assert_never
+
+import numpy as np
+
+from edgeinfer import graph as g
+from edgeinfer.complete import completed
+from edgeinfer.errors import ProgramError, RecipeError, did_you_mean
+from edgeinfer.fold import fold_batch_norms
+from edgeinfer.ir import ops
+from edgeinfer.ir.builder import Builder, aligned, provisional
+from edgeinfer.ir.lower_functions import activate, softmax
+from edgeinfer.ir.ops import PairKind, PoolKind, packed
+from edgeinfer.ir.passes import optimized
+from edgeinfer.ir.program import HostFunction, Output, Program
+from quantization.fixed import Fixed, FormatError, Ints, Quantizer, fixed_for, quantize
+from quantization.recipe import Recipe
+
+AVERAGE_BITS = 18  # of 1/n where n is no power of two
+PAIRS = {
+    g.MergeKind.ADD: PairKind.ADD,
+    g.MergeKind.AVERAGE: PairKind.ADD,
+    g.MergeKind.SUBTRACT: PairKind.SUB,
+    g.MergeKind.MULTIPLY: PairKind.MUL,
+    g.MergeKind.MAXIMUM: PairKind.MAX,
+    g.MergeKind.MINIMUM: PairKind.MIN,
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Lowered:
+    """A Program, the recipe that is complete for it, and what had to be decided on the way."""
+
+    program: Program
+    graph: g.Graph
+    recipe: Recipe
+    findings: tuple[str, ...]
+
+
+def lower(graph: g.Graph, recipe: Recipe, *, host_functions: bool = True) -> Lowered:
+    """The integer network that a graph is under a recipe.
+
+    A batch norm whose scale the recipe names keeps its own multiplier; any other is folded into the
+    layer before it. With `host_functions`, a final softmax or sigmoid that the recipe gives no
+    format is left to the host and the logits are the output.
+    """
+    named = {key for key, _ in recipe.weights}
+    norms = (node for node in graph.nodes if isinstance(node, g.BatchNorm | g.Affine))
+    drawn = graph
+    graph = fold_batch_norms(graph, keep={n.name for n in norms if f"{n.layer}/scale" in named})
+    check_names(graph, recipe, also=drawn)
+    filled = completed(graph, recipe)
+    findings = list(filled.findings)
+    builder = Builder(graph.name)
+    walk = _Walk(builder, graph, filled.recipe, findings, {})
+    outputs = _host_outputs(graph, filled.recipe) if host_functions else {}
+    for node in graph.nodes:
+        if node.name not in outputs:
+            walk.values[node.name] = walk.lowered(node)
+    program = builder.program(
+        tuple(
+            Output(name, walk.values[outputs[name][0]], outputs[name][1])
+            if name in outputs
+            else Output(name, walk.values[name])
+            for name in graph.outputs
+        )
+    )
+    return Lowered(optimized(program), graph, filled.recipe, tuple(findings))
+
+
+def check_names(graph: g.Graph, recipe: Recipe, *, also: g.Graph) -> None:
+    """Refuse a recipe that names what the graph does not have, before or after folding."""
+    keys = [key for network in (graph, also) for key, _ in network.weights()]
+    tensors = [*graph.shapes, *also.shapes]
+    unknown = recipe.unknown_names(tensors, keys)
+    if unknown:
+        raise RecipeError(
+            f"The recipe names {', '.join(map(repr, unknown))}, which {graph.name} does not have.",
+            hint=did_you_mean(unknown[0], [*tensors, *keys])
+            or f"Its tensors are {', '.join(list(graph.shapes)[:8])}.",
+        )
+
+
+def _host_outputs(graph: g.Graph, recipe: Recipe) -> dict[str, tuple[str, HostFunction]]:
+    """Outputs whose last function the host applies: the tensor before it, and the function."""
+    readers = Counter(x for node in graph.nodes for x in g.inputs_of(node))
+    found: dict[str, tuple[str, HostFunction]] = {}
+    for node in graph.nodes:
+        if node.name not in graph.outputs or readers[node.name] or recipe.activation(node.name):
+            continue
+        match node:
+            case g.Softmax() if node.axis in (-1, len(graph.shapes[node.x]) - 1):
+                found[node.name] = (node.x, HostFunction.SOFTMAX)
+            case g.Activation(function=g.Function.SIGMOID):
+                found[node.name] = (node.x, HostFunction.SIGMOID)
+            case _:
+                pass
+    return found
+
+
+@dataclass(slots=True)
+class _Walk:
+    """One pass over the graph: which value holds which tensor."""
+
+    b: Builder
+    graph: g.Graph
+    recipe: Recipe
+    findings: list[str]
+    values: dict[str, str]
+
+    def lowered(self, node: g.Node) -> str:
+        """Append what a node means, and its requantisation; the name of the final value."""
+        out = self.recipe.activation(node.name)
+        if isinstance(node, g.Input):
+            return self._input(node)
+        exact_name = f"{node.name}.exact" if out else node.name
+        if isinstance(node, g.Softmax):
+            return softmax(self.b, node.name, self._x(node.x), node.axis, out, self.findings)
+        if isinstance(node, g.Activation):
+            x = self._x(node.x)
+            value = activate(self.b, node, exact_name, x, out, self.findings)
+        else:
+            value = self._exact(node, exact_name)
+        if out is None or self._already(value, exact_name, out):
+            return value
+        return self.b.requant(node.name, value, out)
+
+    def _already(self, value: str, name: str, out: Quantizer) -> bool:
+        """Whether a table has been filled with entries of the wanted type."""
+        last = self.b.ops[-1]
+        return value == name and isinstance(last, ops.Table) and last.type == out.type
+
+    def _x(self, tensor: str) -> str:
+        return self.values[tensor]
+
+    def _input(self, node: g.Input) -> str:
+        quantizer = self.recipe.activation(node.name)
+        if quantizer is None:
+            raise ProgramError(f"{self.graph.name}: the input {node.name} has no format.")
+        return self.b.add(ops.Input(node.name, quantizer.type, node.shape))
+
+    def _weight(self, key: str, values: g.Floats) -> tuple[Ints, Fixed]:
+        fmt = self.recipe.weight(key)
+        if fmt is None:
+            raise RecipeError(f"The recipe names no format for {key}.")
+        try:
+            raw = fmt.raw(values)
+        except FormatError as error:
+            raise RecipeError(f"{key}: {error}") from None
+        if not fmt.per_channel:
+            return raw, fmt.quantizers[0].type
+        return raw, fixed_for(int(raw.min()), max(int(raw.max()), 0), fmt.frac)
+
+    def _bias(self, node: g.Conv | g.Dense, least: int) -> tuple[Ints, int]:
+        channels = node.kernel.shape[-1]
+        if node.bias is None:
+            return np.zeros(channels, np.int64), least
+        raw, type_ = self._weight(f"{node.layer}/bias", node.bias)
+        return aligned(raw, type_.frac, least)
+
+    def _exact(self, node: g.Node, name: str) -> str:
+        b = self.b
+        match node:
+            case g.Conv() | g.Dense():
+                return self._linear(node, name)
+            case g.BatchNorm() | g.Affine():
+                factor, factor_type = self._weight(f"{node.layer}/scale", node.scale)
+                shift, shift_type = self._weight(f"{node.layer}/shift", node.shift)
+                rank = max(node.scale.ndim, node.shift.ndim, len(self.graph.shapes[node.x]))
+                x = self._ranked(name, node.x, rank)
+                return b.affine(name, x, factor, factor_type, shift, shift_type.frac)
+            case g.PRelu():
+                return self._prelu(node, name)
+            case g.Constant():
+                raw, type_ = self._weight(f"{node.name}/value", node.value)
+                return b.exact(ops.Constant(name, provisional(type_.frac), packed(raw)))
+            case g.Pool():
+                return self._pool(node, name)
+            case g.Reshape():
+                return b.exact(ops.Reshape(name, *self._grid(node.x), node.shape))
+            case g.Transpose():
+                return b.exact(ops.Transpose(name, *self._grid(node.x), node.order))
+            case g.Pad():
+                return self._pad(node, name)
+            case g.Upsample():
+                return b.exact(ops.Upsample(name, *self._grid(node.x), node.factors))
+            case g.Slice():
+                bounds = (node.starts, node.stops, node.steps)
+                return b.exact(ops.Slice(name, *self._grid(node.x), *bounds))
+            case g.Merge():
+                return self._merge(node, name)
+            case g.Concat():
+                xs = tuple(self._x(x) for x in node.xs)
+                frac = max(b.frac(x) for x in xs)
+                axis = node.axis % len(b.shapes[xs[0]])
+                return b.exact(ops.Concat(name, provisional(frac), xs, axis))
+            case g.Input() | g.Activation() | g.Softmax():
+                raise AssertionError(node)  # lowered before this is called
+            case _:
+                assert_never(node)
+
+    def _grid(self, tensor: str) -> tuple[Fixed, str]:
+        x = self._x(tensor)
+        return provisional(self.b.frac(x)), x
+
+    def _ranked(self, reader: str, tensor: str, rank: int) -> str:
+        """A tensor with as many axes as those it is combined with."""
+        grid, x = self._grid(tensor)
+        shape = self.b.shapes[x]
+        if len(shape) >= rank:
+            return x
+        padded = (1,) * (rank - len(shape)) + shape
+        return self.b.exact(ops.Reshape(f"{reader}.{tensor}", grid, x, padded))
+
+    def _linear(self, node: g.Conv | g.Dense, name: str) -> str:
+        x = self._x(node.x)
+        raw, type_ = self._weight(f"{node.layer}/kernel", node.kernel)
+        bias, frac = self._bias(node, self.b.frac(x) + type_.frac)
+        grid, weight, short = provisional(frac), packed(raw), packed(bias)
+        match node:
+            case g.Dense():
+                return self.b.exact(ops.Dense(name, grid, x, weight, type_, short))
+            case g.Conv():
+                window = (node.strides, node.pads, node.dilation, node.groups)
+                return self.b.exact(ops.Conv(name, grid, x, weight, type_, short, *window))
+            case _:
+                assert_never(node)
+
+    def _prelu(self, node: g.PRelu, name: str) -> str:
+        rank = max(node.slope.ndim, len(self.graph.shapes[node.x]))
+        x = self._ranked(name, node.x, rank)
+        raw, type_ = self._weight(f"{node.layer}/slope", node.slope)
+        if type_.frac < 0:
+            raw, type_ = raw << -type_.frac, Fixed(type_.signed, type_.integer, type_.integer)
+        grid = provisional(self.b.frac(x) + type_.frac)
+        return self.b.exact(ops.PRelu(name, grid, x, packed(raw), type_))
+
+    def _pad(self, node: g.Pad, name: str) -> str:
+        x = self._x(node.x)
+        value = quantize(np.asarray(node.value), Quantizer(Fixed(True, 63, 63 - self.b.frac(x))))
+        if float(value) * 2.0 ** -self.b.frac(x) != node.value:
+            self.findings.append(f"{name}: the padding {node.value:g} is rounded to x's grid.")
+        return self.b.exact(ops.Pad(name, provisional(self.b.frac(x)), x, node.pads, int(value)))
+
+    def _pool(self, node: g.Pool, name: str) -> str:
+        grid, x = self._grid(node.x)
+        window = (node.window, node.strides, node.pads)
+        match node.kind:
+            case g.PoolKind.MAX:
+                return self.b.exact(ops.Pool(name, grid, x, PoolKind.MAX, *window))
+            case g.PoolKind.AVERAGE:
+                op = ops.Pool(f"{name}.sum", grid, x, PoolKind.SUM, *window)
+                counts = averaged_counts(node, self.b.shapes[x][:-1])
+                return self._divided(name, self.b.exact(op), counts)
+            case _:
+                assert_never(node.kind)
+
+    def _divided(self, name: str, x: str, counts: Ints) -> str:
+        """x / counts: a shift where all are one power of two, else a fixed-point multiplier."""
+        if counts.size == 1 and int(counts).bit_count() == 1:
+            return self.b.shifted(name, x, 1 - int(counts).bit_length(), 0, self.b.frac(x))
+        least = int(counts.max())
+        frac = AVERAGE_BITS + least.bit_length() - 1
+        factor = quantize(1.0 / counts, Quantizer(Fixed(True, 62, 62 - frac)))
+        type_ = fixed_for(0, int(factor.max()), frac)
+        self.findings.append(
+            f"{name}: 1/{least} is no fixed-point number; held to {AVERAGE_BITS} significant bits."
+        )
+        return self.b.affine(name, x, factor, type_, np.zeros((), np.int64), self.b.frac(x))
+
+    def _merge(self, node: g.Merge, name: str) -> str:
+        rank = max(len(self.graph.shapes[x]) for x in node.xs)
+        kind, xs = PAIRS[node.kind], [self._ranked(name, x, rank) for x in node.xs]
+        last = f"{name}.sum" if node.kind is g.MergeKind.AVERAGE else name
+        steps = [f"{name}.{i}" for i in range(len(xs) - 2)] + [last]
+        named = zip(xs[1:], steps, strict=True)
+        total = reduce(lambda a, step: self.b.pair(step[1], a, step[0], kind), named, xs[0])
+        if node.kind is not g.MergeKind.AVERAGE:
+            return total
+        return self._divided(name, total, np.asarray(len(xs), np.int64))
+
+
+def averaged_counts(node: g.Pool, sizes: ops.Shape) -> Ints:
+    """Elements under the window: one number where it is the same everywhere, else one for each
+    position (with a last axis of 1 for the channels)."""
+    area = int(np.prod(node.window))
+    if node.count_pads or all(pad == (0, 0) for pad in node.pads):
+        return np.asarray(area, np.int64)
+    counts = np.ones((), np.int64)
+    for size, width, step, (before, after) in zip(
+        sizes, node.window, node.strides, node.pads, strict=True
+    ):
+        starts = np.arange(0, size + before + after - width + 1, step) - before
+        inside = np.minimum(starts + width, size) - np.maximum(starts, 0)
+        counts = np.multiply.outer(counts, inside)
+    return counts[..., None]

@@ -1,0 +1,178 @@
+# SPDX-License-Identifier: Apache-2.0
+# SPDX-FileCopyrightText: The edgeinfer authors
+"""Element-wise functions in integers: exact steps where the function is piecewise linear, else a
+table whose every entry is stated."""
+
+from __future__ import annotations
+
+import math
+from typing import assert_never
+
+import numpy as np
+
+from edgeinfer.functions import evaluate
+from edgeinfer.graph import Activation, Function
+from edgeinfer.ir.builder import Builder, provisional
+from edgeinfer.ir.ops import PairKind, PRelu, Softmax, Table, packed
+from quantization.calibrate import fitted
+from quantization.fixed import Fixed, Overflow, Quantizer, Rounding, fixed_for, quantize
+
+MOST_ENTRIES = 1 << 16  # of a table; a wider index is rounded first, and a finding says so
+INDEX_BITS = 14  # of an index that had to be rounded
+SATURATION = 8.0  # where sigmoid, tanh and their kin are flat to 3e-4
+SOFTMAX_ENTRIES = 1 << 12
+SLOPE_BITS = 16
+
+
+def activate(
+    b: Builder, node: Activation, name: str, x: str, out: Quantizer | None, findings: list[str]
+) -> str:
+    """Append an activation; the name of the value that holds it (before `out` is applied, except
+    for tables, whose entries are already of that type)."""
+    match node.function:
+        case Function.LINEAR:
+            return x
+        case Function.RELU:
+            return b.clip(name, x, 0, None)
+        case Function.RELU6:
+            fine = b.refined(f"{name}.fine", x, 0)
+            return b.clip(name, fine, 0, 6 << b.frac(fine))
+        case Function.LEAKY_RELU:
+            return _leaky(b, name, x, node.parameters[0], findings)
+        case Function.HARD_TANH:
+            fine = b.refined(f"{name}.fine", x, 0)
+            return b.clip(name, fine, -1 << b.frac(fine), 1 << b.frac(fine))
+        case Function.SIGN:
+            step = b.clip(f"{name}.step", x, -1, 0)
+            return b.shifted(name, step, b.frac(step) + 1, 1, 0)
+        case Function.TERNARY:
+            return _ternary(b, name, x, node.parameters[0])
+        case Function.HARD_SIGMOID if _representable(node.parameters):
+            slope, offset = node.parameters
+            power = int(math.log2(slope))
+            line = b.shifted(f"{name}.line", x, power, round(math.ldexp(offset, 24)), 24)
+            fine = b.refined(f"{name}.fine", line, 0)
+            return b.clip(name, fine, 0, 1 << b.frac(fine))
+        case (
+            Function.HARD_SIGMOID
+            | Function.SIGMOID
+            | Function.TANH
+            | Function.ELU
+            | Function.SELU
+            | Function.SOFTPLUS
+            | Function.SOFTSIGN
+            | Function.SWISH
+            | Function.GELU
+            | Function.EXPONENTIAL
+            | Function.POWER_OF_TWO
+        ):
+            return _table(b, node, name, x, out, findings)
+        case _:
+            assert_never(node.function)
+
+
+def _representable(parameters: tuple[float, ...]) -> bool:
+    """Whether slope x + offset is a shift and a short constant."""
+    slope, offset = parameters
+    return slope > 0 and math.frexp(slope)[0] == 0.5 and math.ldexp(offset, 24).is_integer()
+
+
+def _leaky(b: Builder, name: str, x: str, slope: float, findings: list[str]) -> str:
+    quantizer = fitted([slope], SLOPE_BITS)
+    raw = quantize(np.asarray(slope), quantizer)
+    frac = max(quantizer.type.frac, 0)
+    while raw and not raw & 1 and frac > 0:
+        raw, frac = raw >> 1, frac - 1
+    held = float(raw) * 2.0**-frac
+    if held != slope:
+        findings.append(f"{name}: the slope {slope:g} is held as {held:.9g} ({SLOPE_BITS} bits).")
+    type_ = fixed_for(min(int(raw), 0), max(int(raw), 1), frac)
+    op = PRelu(name, provisional(b.frac(x) + frac), x, packed(np.asarray(raw)), type_)
+    return b.exact(op)
+
+
+def _ternary(b: Builder, name: str, x: str, threshold: float) -> str:
+    """[x > t] - [x < -t], each a step one raw unit wide."""
+    least = math.floor(math.ldexp(threshold, b.frac(x)))  # x > t says raw > least
+    up = b.shifted(f"{name}.up", x, 0, -least, b.frac(x))
+    down = b.shifted(f"{name}.down", x, 0, least, b.frac(x))
+    above = b.clip(f"{name}.above", up, 0, 1)
+    below = b.clip(f"{name}.below", down, -1, 0)
+    both = b.pair(f"{name}.both", above, below, PairKind.ADD)
+    return b.shifted(name, both, b.frac(both), 0, 0)
+
+
+def _table(
+    b: Builder,
+    node: Activation,
+    name: str,
+    x: str,
+    out: Quantizer | None,
+    findings: list[str],
+) -> str:
+    x = _index(b, node, name, x, findings)
+    first, last = b.ranges[x].bottom, b.ranges[x].top
+    points = np.ldexp(np.arange(first, last + 1, dtype=np.float64), -b.frac(x))
+    values = evaluate(node.function, node.parameters, points)
+    quantizer = out or fitted(values, 16)
+    entries = quantize(values, quantizer)
+    if out is None:
+        findings.append(f"{name}: no format is given; its table holds {quantizer}.")
+    return b.add(Table(name, quantizer.type, x, first, packed(entries)))
+
+
+def _index(b: Builder, node: Activation, name: str, x: str, findings: list[str]) -> str:
+    """x itself where a table over its range is affordable, else x rounded to a narrower type."""
+    range_ = b.ranges[x]
+    if range_.top - range_.bottom < MOST_ENTRIES:
+        return x
+    reach = math.ldexp(max(range_.top, -range_.bottom), -b.frac(x))
+    if node.function in (Function.SIGMOID, Function.TANH, Function.HARD_SIGMOID, Function.SOFTSIGN):
+        reach = min(reach, SATURATION)
+    integer = math.ceil(math.log2(reach)) + 1
+    index = Quantizer(Fixed(True, INDEX_BITS, integer), Rounding.RND_CONV, Overflow.SAT)
+    findings.append(
+        f"{name}: a table over {range_.top - range_.bottom + 1} inputs is too large; "
+        f"its index is rounded to {index.type} first."
+    )
+    return b.requant(f"{name}.index", x, index)
+
+
+def softmax(
+    b: Builder, name: str, x: str, axis: int, out: Quantizer | None, findings: list[str]
+) -> str:
+    """Append a softmax over stated tables; the index ranges come from the proved range of x."""
+    rank = len(b.shapes[x])
+    channels = b.shapes[x][axis % rank]
+    range_ = b.ranges[x]
+    spread = range_.top - range_.bottom
+    exp_shift = max(spread.bit_length() - (SOFTMAX_ENTRIES.bit_length() - 1), 0)
+    depth = np.arange((spread >> exp_shift) + 1, dtype=np.float64)
+    exp_type = Fixed(False, 18, 1)
+    unit = math.ldexp(1.0, exp_shift - b.frac(x))
+    exp = quantize(np.exp(-depth * unit), Quantizer(exp_type))
+    reach = channels * int(exp.max())
+    inverse_shift = max(reach.bit_length() - (SOFTMAX_ENTRIES.bit_length() - 1), 0)
+    sums = (np.arange((reach >> inverse_shift) + 1, dtype=np.float64) + 0.5) * 2.0**inverse_shift
+    sums = np.maximum(sums * exp_type.lsb, 1.0)  # the largest element alone contributes 1
+    inverse_type = Fixed(False, 18, 1)
+    inverse = quantize(1.0 / sums, Quantizer(inverse_type))
+    quantizer = out or Quantizer(Fixed(False, 16, 1), Rounding.RND_CONV, Overflow.SAT)
+    if out is None:
+        findings.append(f"{name}: no format is given; the softmax yields {quantizer}.")
+    return b.add(
+        Softmax(
+            name,
+            quantizer.type,
+            x,
+            axis % rank,
+            packed(exp),
+            exp_type,
+            exp_shift,
+            packed(inverse),
+            inverse_type,
+            inverse_shift,
+            quantizer.rounding,
+            quantizer.overflow,
+        )
+    )

@@ -1,0 +1,163 @@
+# SPDX-License-Identifier: Apache-2.0
+# SPDX-FileCopyrightText: The edgeinfer authors
+"""Program -> Program, meaning the same and costing less. The order is the tuple at the end."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import replace
+
+from edgeinfer.ir.bounds import bounds_of, exact_requant
+from edgeinfer.ir.interpret import interpret_constant
+from edgeinfer.ir.ops import (
+    Clip,
+    Concat,
+    Constant,
+    Input,
+    Op,
+    Pair,
+    Requant,
+    Reshape,
+    Transpose,
+    inputs_of,
+    packed,
+)
+from edgeinfer.ir.program import Program
+from edgeinfer.ir.verify import verify
+from quantization.fixed import Overflow, fixed_for
+
+Pass = Callable[[Program], Program]
+
+
+def optimized(program: Program) -> Program:
+    """All passes in order, the laws checked after each."""
+    verify(program)
+    for step in PASSES:
+        program = step(program)
+        verify(program)
+    return program
+
+
+def rewired(op: Op, renamed: dict[str, str]) -> Op:
+    """The op, reading values by their new names."""
+    if not any(x in renamed for x in inputs_of(op)):
+        return op
+    match op:
+        case Pair():
+            return replace(op, a=renamed.get(op.a, op.a), b=renamed.get(op.b, op.b))
+        case Concat():
+            return replace(op, xs=tuple(renamed.get(x, x) for x in op.xs))
+        case Input() | Constant():
+            return op
+        case _:
+            return replace(op, x=renamed[op.x])
+
+
+def without(program: Program, renamed: dict[str, str]) -> Program:
+    """The Program with values replaced by others of the same meaning; the replaced ops go."""
+    ops = tuple(rewired(op, renamed) for op in program.ops if op.name not in renamed)
+    outputs = tuple(replace(o, value=renamed.get(o.value, o.value)) for o in program.outputs)
+    return Program(program.name, ops, outputs)
+
+
+def fold_constants(program: Program) -> Program:
+    """Ops that read nothing but constants become constants."""
+    known: dict[str, Constant] = {}
+    ops: list[Op] = []
+    for op in program.ops:
+        reads = inputs_of(op)
+        if isinstance(op, Constant):
+            known[op.name] = op
+        elif reads and all(x in known for x in reads):
+            value = interpret_constant(op, known)
+            type_ = fixed_for(int(value.min()), int(value.max()), op.type.frac)
+            known[op.name] = Constant(op.name, type_, packed(value))
+            op = known[op.name]
+        ops.append(op)
+    return replace(program, ops=tuple(ops))
+
+
+def drop_clips_before_requants(program: Program) -> Program:
+    """ReLU then an unsigned, saturating requantisation: the saturation alone does both."""
+    ops: list[Op] = []
+    for op in program.ops:
+        if isinstance(op, Requant) and not op.type.signed and _saturates(op):
+            before = program[op.x]
+            if isinstance(before, Clip) and before.low == 0 and before.high is None:
+                op = replace(op, x=before.x)
+        ops.append(op)
+    return replace(program, ops=tuple(ops))
+
+
+def _saturates(op: Requant) -> bool:
+    return op.overflow in (Overflow.SAT, Overflow.SAT_SYM)
+
+
+def drop_exact_requants(program: Program) -> Program:
+    """A requantisation to the same grid that changes no value is a name, not an op."""
+    proved = bounds_of(program)
+    renamed: dict[str, str] = {}
+    for op in program.ops:
+        if isinstance(op, Requant):
+            x = renamed.get(op.x, op.x)
+            same = op.type.frac == program.type(x).frac
+            if same and exact_requant(op, proved[op.x], program.type(x)):
+                renamed[op.name] = x
+    return without(program, renamed)
+
+
+def drop_idle_moves(program: Program) -> Program:
+    """Reshapes and transposes that move nothing go; two in a row become one."""
+    renamed: dict[str, str] = {}
+    made: dict[str, Op] = {}
+    for original in program.ops:
+        op = rewired(original, renamed)
+        before = made.get(inputs_of(op)[0]) if isinstance(op, Reshape | Transpose) else None
+        if isinstance(op, Reshape) and isinstance(before, Reshape):
+            op = replace(op, x=before.x)
+        elif isinstance(op, Transpose) and isinstance(before, Transpose):
+            op = replace(op, x=before.x, order=tuple(before.order[axis] for axis in op.order))
+        match op:
+            case Reshape() if op.shape == program.shapes[op.x]:
+                renamed[op.name] = op.x
+            case Transpose() if op.order == tuple(range(len(op.order))):
+                renamed[op.name] = op.x
+            case _:
+                made[op.name] = op
+    outputs = tuple(replace(o, value=renamed.get(o.value, o.value)) for o in program.outputs)
+    return Program(program.name, tuple(made.values()), outputs)
+
+
+def drop_repeats(program: Program) -> Program:
+    """Two requantisations, clips or moves of one value that are alike become one."""
+    renamed: dict[str, str] = {}
+    seen: dict[str, str] = {}
+    for original in program.ops:
+        op = rewired(original, renamed)
+        if isinstance(op, Requant | Clip | Reshape | Transpose):
+            key = repr(replace(op, name=""))
+            if key in seen:
+                renamed[op.name] = seen[key]
+            else:
+                seen[key] = op.name
+    return without(program, renamed)
+
+
+def drop_dead(program: Program) -> Program:
+    """What no output needs goes; inputs stay, for they are the interface."""
+    needed = {output.value for output in program.outputs}
+    for op in reversed(program.ops):
+        if op.name in needed:
+            needed.update(inputs_of(op))
+    kept = tuple(op for op in program.ops if op.name in needed or isinstance(op, Input))
+    return replace(program, ops=kept)
+
+
+PASSES: tuple[Pass, ...] = (
+    fold_constants,
+    drop_clips_before_requants,
+    drop_exact_requants,
+    drop_idle_moves,
+    drop_repeats,
+    drop_dead,
+)

@@ -1,0 +1,71 @@
+# SPDX-License-Identifier: Apache-2.0
+# SPDX-FileCopyrightText: The edgeinfer authors
+"""A Program as text: one line per value, the format of `program.txt` and of the golden tests."""
+
+from __future__ import annotations
+
+import hashlib
+from dataclasses import fields
+
+import numpy as np
+
+from edgeinfer.ir.ops import Op, Weights
+from edgeinfer.ir.program import HostFunction, Output, Program
+
+INLINE = 8  # arrays of up to this many elements are written out
+
+
+def show(program: Program) -> str:
+    """The whole Program."""
+    lines = [f"(program {program.name}"]
+    lines += [f"  {show_op(op, program)}" for op in program.ops]
+    lines += [f"  {_output(output)}" for output in program.outputs]
+    return "\n".join(lines) + ")\n"
+
+
+def show_op(op: Op, program: Program) -> str:
+    """One value: its name, the op with its fields, its type and shape."""
+    shown = [type(op).__name__.lower()]
+    for spec in fields(op):
+        item = getattr(op, spec.name)
+        match spec.name:
+            case "name" | "type":
+                continue
+            case "x" | "a" | "b":
+                shown.append(f"%{item}")
+            case "xs":
+                shown += [f"%{x}" for x in item]
+            case _:
+                shown.append(f"{spec.name}={_field(item)}")
+    shape = "x".join(map(str, program.shapes[op.name])) or "scalar"
+    return f"(%{op.name} ({' '.join(shown)}) {op.type} {shape})"
+
+
+def _field(item: object) -> str:
+    match item:
+        case np.ndarray():
+            return _array(item)
+        case tuple() if item and isinstance(item[0], tuple):
+            return ",".join(f"{before}:{after}" for before, after in item)
+        case tuple():
+            return "x".join(map(str, item)) or "()"
+        case None:
+            return "-"
+        case _:
+            return str(item)
+
+
+def _array(raw: Weights) -> str:
+    if raw.size <= INLINE:
+        return "[" + " ".join(map(str, raw.reshape(-1).tolist())) + "]" + _shape(raw)
+    digest = hashlib.sha256(np.ascontiguousarray(raw, dtype="<i8").tobytes()).hexdigest()[:8]
+    return f"{_shape(raw)}#{digest}"
+
+
+def _shape(raw: Weights) -> str:
+    return "" if raw.ndim == 1 and raw.size <= INLINE else "<" + "x".join(map(str, raw.shape)) + ">"
+
+
+def _output(output: Output) -> str:
+    host = "" if output.host is HostFunction.NONE else f" host={output.host}"
+    return f"(output {output.name} %{output.value}{host})"

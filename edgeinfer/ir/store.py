@@ -1,0 +1,120 @@
+# SPDX-License-Identifier: Apache-2.0
+# SPDX-FileCopyrightText: The edgeinfer authors
+"""A Program as one file: a NumPy archive of its integers, and its structure as JSON. No pickle."""
+
+from __future__ import annotations
+
+import io
+import json
+import zipfile
+from dataclasses import fields
+from typing import Any, get_args
+
+import numpy as np
+from numpy.lib import format as npy
+
+from edgeinfer.errors import EdgeInferError, InputError
+from edgeinfer.ir.ops import Op, PairKind, PoolKind, Weights
+from edgeinfer.ir.program import HostFunction, Output, Program
+from quantization.fixed import Fixed, Overflow, Rounding
+
+VERSION = 1
+STRUCTURE = "structure.json"
+LARGEST_BYTES = 1 << 31
+KINDS = {kind.__name__: kind for kind in get_args(Op)}
+ENUMS = {"rounding": Rounding, "overflow": Overflow}
+TYPES = ("type", "weight_type", "factor_type", "slope_type", "exp_type", "inverse_type")
+ARRAYS = ("value", "weight", "bias", "factor", "slope", "entries", "exp", "inverse")
+
+
+def save(program: Program) -> bytes:
+    """The Program's file; equal Programs give equal bytes."""
+    arrays: dict[str, Weights] = {}
+    ops = [_encoded(op, i, arrays) for i, op in enumerate(program.ops)]
+    outputs = [[output.name, output.value, str(output.host)] for output in program.outputs]
+    structure = {"version": VERSION, "name": program.name, "ops": ops, "outputs": outputs}
+    stream = io.BytesIO()
+    with zipfile.ZipFile(stream, "w", zipfile.ZIP_DEFLATED) as archive:
+        archive.writestr(_entry(STRUCTURE), json.dumps(structure, indent=1))
+        for name, array in arrays.items():
+            body = io.BytesIO()
+            npy.write_array(body, np.ascontiguousarray(array), allow_pickle=False)
+            archive.writestr(_entry(f"{name}.npy"), body.getvalue())
+    return stream.getvalue()
+
+
+def _entry(name: str) -> zipfile.ZipInfo:
+    info = zipfile.ZipInfo(name, date_time=(1980, 1, 1, 0, 0, 0))
+    info.compress_type = zipfile.ZIP_DEFLATED
+    return info
+
+
+def _encoded(op: Op, index: int, arrays: dict[str, Weights]) -> dict[str, Any]:
+    encoded: dict[str, Any] = {"op": type(op).__name__}
+    for spec in fields(op):
+        item = getattr(op, spec.name)
+        if spec.name in TYPES:
+            item = str(item)
+        elif isinstance(item, np.ndarray):
+            arrays[f"{index}.{spec.name}"] = item
+            item = f"{index}.{spec.name}"
+        encoded[spec.name] = item
+    return encoded
+
+
+def load(content: bytes, source: str = "program") -> Program:
+    """Read a Program's file; anything that is none is an InputError that names the source."""
+    try:
+        with zipfile.ZipFile(io.BytesIO(content)) as archive:
+            if sum(info.file_size for info in archive.infolist()) > LARGEST_BYTES:
+                raise InputError(f"{source} claims to unpack to more than {LARGEST_BYTES} bytes.")
+            structure = json.loads(archive.read(STRUCTURE))
+            if structure["version"] != VERSION:
+                raise InputError(
+                    f"{source} is a Program of version {structure['version']}, not {VERSION}."
+                )
+            ops = tuple(_decoded(item, archive) for item in structure["ops"])
+            outputs = tuple(
+                Output(name, value, HostFunction(host))
+                for name, value, host in structure["outputs"]
+            )
+            return Program(structure["name"], ops, outputs)
+    except EdgeInferError:
+        raise
+    except (ValueError, KeyError, TypeError, OSError, EOFError, zipfile.BadZipFile) as error:
+        raise InputError(
+            f"{source} is no Program: {error}.", hint="Compile the model again."
+        ) from None
+
+
+def _decoded(item: dict[str, Any], archive: zipfile.ZipFile) -> Op:
+    kind = KINDS[item.pop("op")]
+    known = {spec.name for spec in fields(kind)}
+    if set(item) != known:
+        raise ValueError(f"a {kind.__name__} has the fields {sorted(known)}, not {sorted(item)}")
+    held = {name: _field(kind.__name__, name, value, archive) for name, value in item.items()}
+    decoded: Op = kind(**held)
+    return decoded
+
+
+def _field(kind: str, name: str, value: Any, archive: zipfile.ZipFile) -> Any:
+    if name in TYPES:
+        return Fixed.parse(value)
+    if name in ENUMS:
+        return ENUMS[name](value)
+    if name == "kind":
+        return PoolKind(value) if kind == "Pool" else PairKind(value)
+    if name in ARRAYS and kind != "Pad":  # a Pad's value is one integer
+        return _array(archive, value)
+    return _tuples(value)
+
+
+def _array(archive: zipfile.ZipFile, name: str) -> Weights:
+    raw: Weights = npy.read_array(io.BytesIO(archive.read(f"{name}.npy")), allow_pickle=False)
+    if raw.dtype.kind not in "iu":
+        raise ValueError(f"{name} holds {raw.dtype}, not integers")
+    return raw
+
+
+def _tuples(value: Any) -> Any:
+    return tuple(_tuples(item) for item in value) if isinstance(value, list) else value

@@ -1,0 +1,106 @@
+# SPDX-License-Identifier: Apache-2.0
+# SPDX-FileCopyrightText: The edgeinfer authors
+"""Data -> formats: where a tensor's binary point belongs, given what the tensor holds."""
+
+from __future__ import annotations
+
+import math
+from enum import StrEnum
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+from quantization.fixed import Fixed, FormatError, Overflow, Quantizer, Rounding, quantize
+from quantization.recipe import WeightFormat
+
+Floats = NDArray[np.float64]
+
+DEEPEST = 8  # candidates of the error search reach this many halvings below the full range
+EMPTY_INTEGER = 1  # integer bits of a tensor that is zero throughout
+
+
+class Method(StrEnum):
+    """How a range is drawn from data."""
+
+    MINMAX = "minmax"  # nothing saturates
+    PERCENTILE = "percentile"  # a stated share of the values may saturate
+    MSE = "mse"  # the smallest mean squared error
+
+
+def fitted(
+    values: ArrayLike,
+    bits: int,
+    *,
+    method: Method = Method.MINMAX,
+    percentile: float = 99.9,
+    signed: bool | None = None,
+    overflow: Overflow = Overflow.SAT,
+) -> Quantizer:
+    """The `bits`-wide quantizer that suits these values; unsigned where none is negative, unless
+    `signed` says otherwise."""
+    reals = finite(values)
+    is_signed = bool((reals < 0).any()) if signed is None else signed
+    if is_signed and bits < 2:
+        raise FormatError("A signed format needs at least 2 bits.")
+
+    def at(integer: int) -> Quantizer:
+        return Quantizer(Fixed(is_signed, bits, integer), Rounding.RND_CONV, overflow)
+
+    integer = integer_bits(reals, bits, is_signed)
+    match method:
+        case Method.MINMAX:
+            return at(integer)
+        case Method.PERCENTILE:
+            limit = float(np.percentile(np.abs(reals), percentile)) if reals.size else 0.0
+            return at(integer_bits(np.clip(reals, -limit, limit), bits, is_signed))
+        case Method.MSE:
+            candidates = [at(integer - depth) for depth in range(DEEPEST + 1)]
+            return min(candidates, key=lambda candidate: squared_error(reals, candidate))
+
+
+def fitted_channels(
+    values: ArrayLike, bits: int, *, method: Method = Method.MINMAX, percentile: float = 99.9
+) -> WeightFormat:
+    """One quantizer for each slice along the last axis, all of one width."""
+    reals = finite(values)
+    signed = bool((reals < 0).any())
+    columns = reals.reshape(-1, reals.shape[-1]).T
+    return WeightFormat.of(
+        *(
+            fitted(column, bits, method=method, percentile=percentile, signed=signed)
+            for column in columns
+        )
+    )
+
+
+def finite(values: ArrayLike) -> Floats:
+    """The values as float64; refused where one is NaN or infinite."""
+    reals: Floats = np.asarray(values, dtype=np.float64)
+    if not np.isfinite(reals).all():
+        raise FormatError("NaN and infinity cannot be calibrated.")
+    return reals
+
+
+def integer_bits(values: Floats, bits: int, signed: bool) -> int:
+    """Fewest integer bits for which rounding saturates none of the values."""
+    if not values.size or not values.any():
+        return EMPTY_INTEGER
+    low, high = float(values.min()), float(values.max())
+    integer = math.frexp(max(abs(low), abs(high)))[1] - 1
+
+    def holds(candidate: int) -> bool:
+        type_ = Fixed(signed, bits, candidate)
+        extremes = np.rint(np.ldexp([min(low, 0.0), max(high, 0.0)], type_.frac))
+        return bool(type_.raw_min <= extremes[0] and extremes[1] <= type_.raw_max)
+
+    while not holds(integer):
+        integer += 1
+    return integer
+
+
+def squared_error(values: Floats, quantizer: Quantizer) -> float:
+    """Mean squared distance between values and what is kept of them."""
+    if not values.size:
+        return 0.0
+    kept = np.ldexp(quantize(values, quantizer).astype(np.float64), -quantizer.type.frac)
+    return float(np.mean((kept - values) ** 2))
