@@ -1,12 +1,12 @@
 # SPDX-License-Identifier: Apache-2.0
 # SPDX-FileCopyrightText: The edgeinfer authors
-"""Sharing a memory cap out between the processes of a stream, and measuring what they took."""
+"""Sharing a memory cap out between the processes of a stream."""
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
-from pathlib import Path
 
 from edgeinfer.errors import UsageError
 from edgeinfer.lartpc.formats.shards import Layout, Shard, row_bytes
@@ -17,8 +17,8 @@ SLOTS = 2
 _IN_FLIGHT = 3
 """Batches outside buffers and slots: the one being drawn, the one handed out, the one before."""
 
-_ROOM = 0.9
-"""The part of the cap that is planned; the rest is for the allocator and the lists of shards."""
+_PROCESS_BYTES = 9 * 1024 * 1024
+"""What a process grows by besides data: lazily loaded code and the allocator's slack; measured."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,11 +42,11 @@ def plan_memory(
     processes = max(1, workers)
     slots = SLOTS if workers else 0
     fixed = processes * (read_bytes + (slots + 1) * batch_bytes) + _IN_FLIGHT * batch_bytes
-    planned = int(cap_bytes * _ROOM)
+    fixed += (workers + 1) * _PROCESS_BYTES
     total_rows = sum(shard.rows for shard in shards) if all(s.rows for s in shards) else None
-    fits = (planned - fixed) // (processes * bytes_a_row)
+    fits = (cap_bytes - fixed) // (processes * bytes_a_row)
     if fits < batch_rows:
-        needed = int((fixed + processes * batch_bytes) / _ROOM) + 1
+        needed = fixed + processes * batch_bytes
         raise UsageError(
             f"a memory cap of {_mib(cap_bytes)} is too small for {processes} process(es) with "
             f"batches of {batch_rows} rows of {bytes_a_row} bytes, read {_mib(read_bytes)} a time.",
@@ -58,18 +58,4 @@ def plan_memory(
 
 
 def _mib(count: int) -> str:
-    return f"{count / 2**20:.1f} MiB"
-
-
-def peak_bytes() -> int:
-    """The most memory this process has held so far (peak resident set)."""
-    status = Path("/proc/self/status")
-    if status.exists():
-        for line in status.read_text(encoding="ascii").splitlines():
-            if line.startswith("VmHWM:"):
-                return int(line.split()[1]) * 1024
-    import resource
-    import sys
-
-    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
-    return peak if sys.platform == "darwin" else peak * 1024
+    return f"{math.ceil(count / 2**20)} MiB"

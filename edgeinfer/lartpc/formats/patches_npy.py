@@ -163,7 +163,7 @@ class PlainPatches:
             except DataFileError as error:
                 complain(error)
                 continue
-            step = rows_per_shard(math.prod(self.shape) * header.dtype.itemsize)
+            step = rows_per_shard(row_bytes(self.layout()))
             held = (math.prod(self.shape) * header.dtype.itemsize) + 3 * row_bytes(self.layout())
             for first, rows in cut_rows(header.shape[0], step):
                 found.append(Shard(x_path, y_path, first, rows, x_path, rows * held))
