@@ -1,0 +1,65 @@
+# SPDX-License-Identifier: Apache-2.0
+# SPDX-FileCopyrightText: The edgeinfer authors
+#
+# Every target sets up what it needs: .venv is made once, and again when the dependencies change.
+
+PYTHON ?= $(shell command -v python3.11 || command -v python3)
+VENV := .venv
+BIN := $(VENV)/bin
+READY := $(VENV)/.ready
+JOBS ?= $(shell nproc 2>/dev/null || echo 2)
+PYTEST_ARGS ?=
+TEST := $(BIN)/python -m pytest --dist loadfile
+
+.DEFAULT_GOAL := help
+.PHONY: help setup lint format test slow bench fuzz demo wheel clean
+
+help:
+	@echo 'make demo     set up, then quantize, compile and simulate a small model in runs/demo'
+	@echo 'make test     set up, then run the test suite (minutes)'
+	@echo 'make lint     style, formatting, types'
+	@echo 'make format   mend style and formatting'
+	@echo 'make slow     the long tests;  make fuzz   long random searches'
+	@echo 'make bench    speed and memory, side by side with what there was before'
+	@echo 'make wheel    dist/*.whl;  make setup   only .venv;  make clean   remove what was made'
+
+setup: $(READY)
+
+$(READY): pyproject.toml constraints.txt
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || \
+	  { echo 'edgeinfer needs Python 3.11 or newer; say which one with make PYTHON=/path/to/python'; exit 2; }
+	@test -x $(BIN)/python || $(PYTHON) -m venv $(VENV) || \
+	  { echo 'This Python cannot make a virtual environment; on Debian: apt-get install python3-venv'; exit 2; }
+	@test -x $(BIN)/uv || $(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt uv
+	$(BIN)/uv pip install --quiet --python $(BIN)/python -c constraints.txt -e '.[dev]'
+	@touch $(READY)
+
+lint: setup
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+
+format: setup
+	$(BIN)/ruff check --fix .
+	$(BIN)/ruff format .
+
+test: setup
+	$(TEST) -n $(JOBS) $(PYTEST_ARGS)
+
+slow: setup
+	$(TEST) -n $(JOBS) -m slow $(PYTEST_ARGS)
+
+fuzz: setup
+	$(TEST) -n $(JOBS) -m fuzz $(PYTEST_ARGS)
+
+bench: setup
+	$(BIN)/python -m pytest -q -s -m '' tests/bench $(PYTEST_ARGS)
+
+demo: setup
+	$(BIN)/python examples/demo.py runs/demo
+
+wheel: setup
+	$(BIN)/uv build --quiet --wheel --python $(BIN)/python --out-dir dist
+
+clean:
+	rm -rf $(VENV) build dist runs .pytest_cache .mypy_cache .ruff_cache .hypothesis
