@@ -1,0 +1,109 @@
+# SPDX-License-Identifier: Apache-2.0
+# SPDX-FileCopyrightText: The edgeinfer authors
+"""Typed access to a layer's configuration: what is missing or malformed is said, never guessed."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from typing import Any
+
+
+class Unsupported(Exception):
+    """A layer cannot be read; the message says why, ready to stand in a report."""
+
+
+class Fields:
+    """The configuration of one layer or quantizer."""
+
+    __slots__ = ("_values",)
+
+    def __init__(self, values: Any) -> None:
+        if not isinstance(values, Mapping):
+            raise Unsupported("its configuration is no table of names and values")
+        self._values = values
+
+    def __contains__(self, name: str) -> bool:
+        return name in self._values
+
+    def get(self, name: str, default: Any = None) -> Any:
+        """The value as the file has it."""
+        return self._values.get(name, default)
+
+    def integer(self, name: str, default: int | None = None) -> int:
+        """A whole number."""
+        return whole(self._values.get(name, default), name)
+
+    def number(self, name: str, default: float | None = None) -> float:
+        """A finite number."""
+        value = self._values.get(name, default)
+        found = scalar(value)
+        if found is None or not math.isfinite(found):
+            raise Unsupported(f"its {name} is {value!r}, not a number")
+        return found
+
+    def optional(self, name: str) -> float | None:
+        """A finite number, or None where the file has none."""
+        return None if self._values.get(name) is None else self.number(name)
+
+    def flag(self, name: str, default: bool) -> bool:
+        """A truth value (0 and 1 count)."""
+        value = self._values.get(name, default)
+        if value is None:
+            return default
+        if value not in (True, False):
+            raise Unsupported(f"its {name} is {value!r}, not true or false")
+        return bool(value)
+
+    def text(self, name: str, default: str | None = None) -> str:
+        """A string."""
+        value = self._values.get(name, default)
+        if value is None and default is not None:
+            return default
+        if not isinstance(value, str):
+            raise Unsupported(f"its {name} is {value!r}, not a text")
+        return value
+
+    def one_of(self, name: str, default: str, *known: str) -> str:
+        """A string out of a few (case does not matter)."""
+        value = self.text(name, default).lower()
+        if value not in known:
+            raise Unsupported(f"its {name} is {value!r}; known are {', '.join(known)}")
+        return value
+
+    def positive(self, name: str, rank: int, default: int | None = None) -> tuple[int, ...]:
+        """One positive whole number for each of `rank` axes; a single one serves all."""
+        value = self._values.get(name, default)
+        if value is None:
+            value = default
+        several = isinstance(value, (list, tuple))
+        found = tuple(whole(v, name) for v in value) if several else (whole(value, name),) * rank
+        if len(found) == 1:
+            found *= rank
+        if len(found) != rank or min(found) < 1:
+            raise Unsupported(f"its {name} is {value!r}, not {rank} positive whole numbers")
+        return found
+
+
+def scalar(value: Any) -> float | None:
+    """A number in any of the forms in which Keras writes one, or None."""
+    if isinstance(value, Mapping):  # a serialised NumPy value or tensor
+        config = value.get("config")
+        inner = config.get("value") if isinstance(config, Mapping) else value.get("value", config)
+        return scalar(inner)
+    if isinstance(value, (list, tuple)) and len(value) == 1:
+        return scalar(value[0])
+    if isinstance(value, bool) or not isinstance(value, (int, float)):
+        return float(value) if isinstance(value, bool) else None
+    try:
+        return float(value)
+    except OverflowError:
+        return None
+
+
+def whole(value: Any, name: str) -> int:
+    """A whole number of reasonable size."""
+    found = scalar(value)
+    if found is None or not math.isfinite(found) or found != int(found) or abs(found) > 2**40:
+        raise Unsupported(f"its {name} is {value!r}, not a whole number")
+    return int(found)
