@@ -108,7 +108,7 @@ def fixed_for(low: int, high: int, frac: int) -> Fixed:
     if low > high:
         raise FormatError(f"An empty range {low}..{high} has no type.")
     signed = low < 0
-    bits = max(high.bit_length(), (-low - 1).bit_length() if signed else 0) + int(signed)
+    bits = max(max(high, 0).bit_length(), (-low - 1).bit_length() if signed else 0) + int(signed)
     bits = max(bits, 1)
     if bits > MAX_BITS:
         raise FormatError(

@@ -92,8 +92,8 @@ def _leaky(b: Builder, name: str, x: str, slope: float, findings: list[str]) -> 
 
 
 def _ternary(b: Builder, name: str, x: str, threshold: float) -> str:
-    """[x > t] - [x < -t], each a step one raw unit wide."""
-    least = math.floor(math.ldexp(threshold, b.frac(x)))  # x > t says raw > least
+    """[x >= t] - [x <= -t], each a step one raw unit wide."""
+    least = math.ceil(math.ldexp(threshold, b.frac(x))) - 1  # x >= t says raw > least
     up = b.shifted(f"{name}.up", x, 0, -least, b.frac(x))
     down = b.shifted(f"{name}.down", x, 0, least, b.frac(x))
     above = b.clip(f"{name}.above", up, 0, 1)

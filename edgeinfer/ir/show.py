@@ -56,6 +56,8 @@ def _field(item: object) -> str:
 
 
 def _array(raw: Weights) -> str:
+    if raw.ndim == 0:
+        return str(int(raw))
     if raw.size <= INLINE:
         return "[" + " ".join(map(str, raw.reshape(-1).tolist())) + "]" + _shape(raw)
     digest = hashlib.sha256(np.ascontiguousarray(raw, dtype="<i8").tobytes()).hexdigest()[:8]

@@ -38,7 +38,7 @@ def save(program: Program) -> bytes:
         archive.writestr(_entry(STRUCTURE), json.dumps(structure, indent=1))
         for name, array in arrays.items():
             body = io.BytesIO()
-            npy.write_array(body, np.ascontiguousarray(array), allow_pickle=False)
+            npy.write_array(body, np.asarray(array, order="C"), allow_pickle=False)
             archive.writestr(_entry(f"{name}.npy"), body.getvalue())
     return stream.getvalue()
 

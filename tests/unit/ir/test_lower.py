@@ -1,0 +1,240 @@
+# SPDX-License-Identifier: Apache-2.0
+# SPDX-FileCopyrightText: The edgeinfer authors
+"""Lowering: a Graph and a Recipe become the integers that float arithmetic on the grid gives."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+from edgeinfer import graph as g
+from edgeinfer.errors import ProgramError, RecipeError
+from edgeinfer.functions import evaluate
+from edgeinfer.ir import ops
+from edgeinfer.ir.interpret import interpret
+from edgeinfer.ir.lower import averaged_counts, lower
+from edgeinfer.ir.lower_functions import MOST_ENTRIES
+from edgeinfer.ir.program import HostFunction
+from quantization.fixed import Quantizer, dequantize, quantize
+from quantization.recipe import Recipe, WeightFormat
+
+RNG = np.random.default_rng(7)
+
+
+def q(text: str) -> Quantizer:
+    return Quantizer.parse(text)
+
+
+def w(text: str) -> WeightFormat:
+    return WeightFormat.of(q(text))
+
+
+def unary(node: g.Node, recipe: Recipe, shape: tuple[int, ...] = (6,)) -> g.Graph:
+    return g.Graph("net", (g.Input("x", shape), node), (node.name,))
+
+
+def values_of(graph: g.Graph, recipe: Recipe, inputs: dict[str, np.ndarray], **options: bool):
+    """Real outputs of the lowered network, by name."""
+    program = lower(graph, recipe, **options).program
+    raw = {
+        name: quantize(x, recipe.activation(name) or q("fixed<16,6>")) for name, x in inputs.items()
+    }
+    found = interpret(program, raw)
+    return {o.name: dequantize(found[o.value], program.type(o.value)) for o in program.outputs}
+
+
+GRID = np.ldexp(np.arange(-128, 128, dtype=float), -5)[:, None]  # every value of fixed<8,3>
+X = {"x": q("fixed<8,3>")}
+EXACT = [
+    (g.Function.LINEAR, ()),
+    (g.Function.RELU, ()),
+    (g.Function.RELU6, ()),
+    (g.Function.LEAKY_RELU, (0.25,)),
+    (g.Function.HARD_TANH, ()),
+    (g.Function.SIGN, ()),
+    (g.Function.TERNARY, (0.3,)),
+    (g.Function.TERNARY, (0.5,)),
+    (g.Function.HARD_SIGMOID, (0.5, 0.5)),
+]
+
+
+@pytest.mark.parametrize(("function", "parameters"), EXACT)
+@pytest.mark.parametrize("input_format", ["fixed<8,3>", "fixed<8,10>", "ufixed<6,9>"])
+def test_piecewise_linear_functions_are_exact(function, parameters, input_format) -> None:
+    quantizer = q(input_format)
+    type_ = quantizer.type
+    grid = dequantize(np.arange(type_.raw_min, type_.raw_max + 1), type_)[:, None]
+    node = g.Activation("y", "x", function, parameters)
+    graph = unary(node, Recipe(), (1,))
+    found = values_of(graph, Recipe.of({"x": quantizer}), {"x": grid})
+    assert found["y"].tolist() == evaluate(function, parameters, grid).tolist()
+
+
+@pytest.mark.parametrize("function", [g.Function.SIGMOID, g.Function.TANH, g.Function.SOFTPLUS])
+def test_a_table_holds_the_rounded_function(function: g.Function) -> None:
+    recipe = Recipe.of({**X, "y": q("fixed<9,2>")})
+    graph = unary(g.Activation("y", "x", function), recipe, (1,))
+    found = values_of(graph, recipe, {"x": GRID})["y"]
+    expected = dequantize(
+        quantize(evaluate(function, (), GRID), q("fixed<9,2>")), q("fixed<9,2>").type
+    )
+    assert found.tolist() == expected.tolist()
+    program = lower(graph, recipe).program
+    assert [type(op) for op in program.ops] == [ops.Input, ops.Table]
+
+
+def test_a_table_that_would_be_too_large_gets_a_rounded_index_and_a_finding() -> None:
+    recipe = Recipe.of({"x": q("fixed<20,6>"), "y": q("ufixed<8,0>")})
+    lowered = lower(unary(g.Activation("y", "x", g.Function.SIGMOID), recipe, (1,)), recipe)
+    table = next(op for op in lowered.program.ops if isinstance(op, ops.Table))
+    assert table.entries.size <= MOST_ENTRIES
+    assert any("too large" in finding for finding in lowered.findings)
+
+
+def test_linear_layers_equal_exact_arithmetic_on_the_grid() -> None:
+    kernel, bias = RNG.normal(size=(3, 3, 2, 4)), RNG.normal(size=4)
+    graph = g.Graph(
+        "net",
+        (
+            g.Input("x", (6, 6, 2)),
+            g.Conv("c", "c", "x", kernel, bias, (2, 1), ((1, 0), (0, 1)), (1, 1)),
+            g.Activation("r", "c", g.Function.RELU),
+        ),
+        ("c", "r"),
+    )
+    recipe = Recipe.of(
+        {"x": q("ufixed<5,1>"), "r": q("ufixed<4,2>")},
+        {"c/kernel": w("fixed<5,2>"), "c/bias": w("fixed<9,2>")},
+    )
+    x = np.ldexp(RNG.integers(0, 32, size=(3, 6, 6, 2)).astype(float), -4)
+    found = values_of(graph, recipe, {"x": x})
+    k = np.ldexp(quantize(kernel, q("fixed<5,2>")).astype(float), -3)
+    b = np.ldexp(quantize(bias, q("fixed<9,2>")).astype(float), -7)
+    padded = np.pad(x, ((0, 0), (1, 0), (0, 1), (0, 0)))
+    expected = np.zeros((3, 3, 5, 4))
+    for i in range(3):
+        for j in range(5):
+            patch = padded[:, 2 * i : 2 * i + 3, j : j + 3]
+            expected[:, i, j] = np.einsum("bhwc,hwco->bo", patch, k) + b
+    assert found["c"].tolist() == expected.tolist()
+    kept = np.clip(np.rint(expected * 4), 0, 15) / 4
+    assert found["r"].tolist() == kept.tolist()
+
+
+def test_a_batch_norm_is_folded_unless_the_recipe_names_its_scale() -> None:
+    norm = g.BatchNorm("n", "n", "d", *RNG.uniform(0.5, 2, size=(4, 3)), 1e-3)
+    graph = g.Graph(
+        "net",
+        (g.Input("x", (2,)), g.Dense("d", "d", "x", RNG.normal(size=(2, 3)), None), norm),
+        ("n",),
+    )
+    folded = lower(graph, Recipe.of(X, {"d/kernel": w("fixed<8,3>"), "d/bias": w("fixed<8,3>")}))
+    assert [type(op) for op in folded.program.ops] == [ops.Input, ops.Dense]
+    kept = lower(graph, Recipe.of(X, {"d/kernel": w("fixed<8,3>"), "n/scale": w("fixed<8,3>")}))
+    assert [type(op) for op in kept.program.ops] == [ops.Input, ops.Dense, ops.Scale]
+    assert kept.program.outputs[0].name == folded.program.outputs[0].name == "n"
+
+
+@pytest.mark.parametrize("kind", list(g.MergeKind))
+def test_merges_of_three_with_broadcasting(kind: g.MergeKind) -> None:
+    formats = {"a": q("fixed<6,3>"), "b": q("fixed<5,4>"), "c": q("ufixed<4,0>")}
+    shapes = {"a": (2, 3), "b": (3,), "c": (2, 1)}
+    inputs = tuple(g.Input(name, shape) for name, shape in shapes.items())
+    names = ("a", "b", "c") if kind is not g.MergeKind.SUBTRACT else ("a", "b")
+    used = inputs[: len(names)]
+    graph = g.Graph("net", (*used, g.Merge("y", names, kind)), ("y",))
+    data = {
+        name: dequantize(
+            RNG.integers(f.type.raw_min, f.type.raw_max + 1, (5, *shapes[name])), f.type
+        )
+        for name, f in formats.items()
+        if name in names
+    }
+    found = values_of(
+        graph, Recipe.of(formats if len(names) == 3 else {n: formats[n] for n in names}), data
+    )["y"]
+    full = [np.broadcast_to(x if x.ndim == 3 else x[:, None], (5, 2, 3)) for x in data.values()]
+    expected = {
+        g.MergeKind.ADD: lambda: sum(full),
+        g.MergeKind.AVERAGE: lambda: sum(full) / 3,
+        g.MergeKind.SUBTRACT: lambda: full[0] - full[1],
+        g.MergeKind.MULTIPLY: lambda: full[0] * full[1] * full[2],
+        g.MergeKind.MAXIMUM: lambda: np.maximum.reduce(full),
+        g.MergeKind.MINIMUM: lambda: np.minimum.reduce(full),
+    }[kind]()
+    tolerance = 2.0**-14 if kind is g.MergeKind.AVERAGE else 0.0  # 1/3 is held to 18 bits
+    assert np.abs(found - expected).max() <= tolerance
+
+
+def test_average_pools_divide_by_what_lies_inside() -> None:
+    node = g.Pool("y", "x", g.PoolKind.AVERAGE, (2, 2), (1, 1), ((0, 1), (0, 1)))
+    assert averaged_counts(node, (2, 3))[..., 0].tolist() == [[4, 4, 2], [2, 2, 1]]
+    x = RNG.integers(0, 16, size=(4, 2, 3, 1)).astype(float)
+    recipe = Recipe.of({"x": q("ufixed<4,4>")})
+    found = values_of(unary(node, recipe, (2, 3, 1)), recipe, {"x": x})["y"]
+    padded = np.pad(x, ((0, 0), (0, 1), (0, 1), (0, 0)))
+    sums = padded[:, :-1, :-1] + padded[:, 1:, :-1] + padded[:, :-1, 1:] + padded[:, 1:, 1:]
+    assert found.tolist() == (sums / averaged_counts(node, (2, 3))).tolist()
+
+
+def test_a_final_softmax_is_left_to_the_host_unless_asked_for() -> None:
+    recipe = Recipe.of({"x": q("fixed<8,4>")})
+    graph = unary(g.Softmax("p", "x"), recipe, (5,))
+    hosted = lower(graph, recipe).program
+    assert hosted.outputs[0].host is HostFunction.SOFTMAX and hosted.outputs[0].name == "p"
+    x = np.ldexp(RNG.integers(-128, 128, size=(50, 5)).astype(float), -4)
+    found = values_of(graph, recipe, {"x": x}, host_functions=False)["p"]
+    expected = np.exp(x) / np.exp(x).sum(axis=1, keepdims=True)
+    assert np.abs(found - expected).max() < 2e-3
+    assert (found.argmax(axis=1) == expected.argmax(axis=1)).all()
+
+
+def test_moves_keep_every_value() -> None:
+    nodes = (
+        g.Input("x", (2, 4, 3)),
+        g.Upsample("u", "x", (2, 1)),
+        g.Transpose("t", "u", (2, 0, 1)),
+        g.Pad("p", "t", ((0, 0), (1, 2), (0, 1)), 0.5),
+        g.Slice("s", "p", (0, 1, 0), (3, 7, 5), (1, 2, 1)),
+        g.Reshape("f", "s", (45,)),
+        g.Concat("y", ("f", "f"), 0),
+    )
+    x = np.ldexp(RNG.integers(-8, 8, size=(2, 2, 4, 3)).astype(float), -2)
+    recipe = Recipe.of({"x": q("fixed<4,2>")})
+    found = values_of(g.Graph("net", nodes, ("y",)), recipe, {"x": x})["y"]
+    t = np.repeat(x, 2, axis=1).transpose(0, 3, 1, 2)
+    p = np.pad(t, ((0, 0), (0, 0), (1, 2), (0, 1)), constant_values=0.5)
+    f = p[:, 0:3, 1:7:2, 0:5].reshape(2, 45)
+    assert found.tolist() == np.concatenate([f, f], axis=1).tolist()
+
+
+def test_constants_prelu_and_affine() -> None:
+    nodes = (
+        g.Input("x", (3,)),
+        g.Constant("k", np.array([0.5, -1.0, 2.0])),
+        g.PRelu("r", "r", "x", np.array([0.25, 0.5, -1.5])),
+        g.Affine("a", "a", "r", np.array([0.75]), np.array([0.125, 0.0, 3.0])),
+        g.Merge("y", ("a", "k"), g.MergeKind.ADD),
+    )
+    x = np.ldexp(RNG.integers(-8, 8, size=(9, 3)).astype(float), -1)
+    recipe = Recipe.of({"x": q("fixed<4,3>")})
+    found = values_of(g.Graph("net", nodes, ("y",)), recipe, {"x": x})["y"]
+    r = np.where(x >= 0, x, x * [0.25, 0.5, -1.5])
+    assert found.tolist() == (r * 0.75 + [0.125, 0.0, 3.0] + [0.5, -1.0, 2.0]).tolist()
+
+
+def test_a_recipe_that_names_what_is_not_there_is_refused_with_the_nearest_name() -> None:
+    graph = unary(g.Activation("relu", "x", g.Function.RELU), Recipe())
+    with pytest.raises(RecipeError, match=r"'rely', which net does not have.*'relu'"):
+        lower(graph, Recipe.of({"rely": q("fixed<8,3>")}))
+
+
+def test_a_network_too_wide_for_63_bits_says_what_to_do() -> None:
+    nodes: tuple[g.Node, ...] = (g.Input("x", (2,)),)
+    for i in range(3):
+        nodes += (g.Dense(f"d{i}", f"d{i}", nodes[-1].name, np.ones((2, 2)) / 3, None),)
+    graph = g.Graph("deep", nodes, ("d2",))
+    with pytest.raises(
+        ProgramError, match=r"deep: d1: An accumulator may need 65 bits.*narrower formats"
+    ):
+        lower(graph, Recipe())

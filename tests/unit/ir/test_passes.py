@@ -1,0 +1,104 @@
+# SPDX-License-Identifier: Apache-2.0
+# SPDX-FileCopyrightText: The edgeinfer authors
+"""Passes: cheaper Programs of the same meaning."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from edgeinfer.ir import ops
+from edgeinfer.ir.interpret import interpret, results
+from edgeinfer.ir.passes import PASSES, optimized
+from edgeinfer.ir.program import Output, Program
+from quantization.fixed import Fixed, Overflow, Rounding
+
+U8, S8 = Fixed(False, 8, 8), Fixed(True, 8, 8)
+
+
+def requant(name: str, x: str, type_: Fixed, overflow: Overflow = Overflow.SAT) -> ops.Requant:
+    return ops.Requant(name, type_, x, Rounding.RND_CONV, overflow)
+
+
+def kinds(program: Program) -> list[str]:
+    return [type(op).__name__ for op in program.ops]
+
+
+def net(*body: ops.Op, output: str, shape: tuple[int, ...] = (2, 3)) -> Program:
+    return Program("net", (ops.Input("x", S8, shape), *body), (Output("y", output),))
+
+
+def same_meaning(a: Program, b: Program) -> bool:
+    rng = np.random.default_rng(1)
+    x = {op.name: rng.integers(-128, 128, size=(20, *op.shape)) for op in a.inputs}
+    ya, yb = results(a, interpret(a, x)), results(b, interpret(b, x))
+    return all((ya[name] == yb[name]).all() for name in ya)
+
+
+def test_relu_vanishes_into_a_saturating_unsigned_requantisation() -> None:
+    clip = ops.Clip("r", Fixed(False, 7, 7), "x", 0, None)
+    saturating = net(clip, requant("q", "r", Fixed(False, 4, 6)), output="q")
+    assert kinds(optimized(saturating)) == ["Input", "Requant"]
+    assert same_meaning(saturating, optimized(saturating))
+    for overflow, type_ in [(Overflow.WRAP, Fixed(False, 4, 6)), (Overflow.SAT, Fixed(True, 4, 6))]:
+        kept = net(clip, requant("q", "r", type_, overflow), output="q")
+        assert kinds(optimized(kept)) == ["Input", "Clip", "Requant"]
+        assert same_meaning(kept, optimized(kept))
+
+
+def test_a_requantisation_that_changes_nothing_goes() -> None:
+    program = net(requant("q", "x", Fixed(True, 9, 9)), output="q")
+    assert kinds(optimized(program)) == ["Input"]
+    lossy = net(requant("q", "x", Fixed(True, 7, 7)), output="q")
+    assert kinds(optimized(lossy)) == ["Input", "Requant"]
+    finer = net(requant("q", "x", Fixed(True, 10, 8)), output="q")
+    assert kinds(optimized(finer)) == ["Input", "Requant"]
+
+
+def test_moves_merge_and_idle_ones_go() -> None:
+    program = net(
+        ops.Reshape("a", S8, "x", (6,)),
+        ops.Reshape("b", S8, "a", (3, 2)),
+        ops.Transpose("c", S8, "b", (1, 0)),
+        ops.Transpose("d", S8, "c", (1, 0)),
+        output="d",
+    )
+    assert kinds(optimized(program)) == ["Input", "Reshape"]
+    assert same_meaning(program, optimized(program))
+
+
+def test_constants_fold_and_dead_code_goes_but_inputs_stay() -> None:
+    value = np.array([[1, 2, 3], [4, 5, 6]], np.int8)
+    program = net(
+        ops.Input("unused", S8, (1,)),
+        ops.Constant("k", Fixed(False, 3, 3), value),
+        requant("kq", "k", Fixed(False, 2, 3)),
+        ops.Clip("dead", Fixed(False, 7, 7), "x", 0, None),
+        ops.Pair("y", Fixed(True, 10, 9), "x", "kq", ops.PairKind.ADD),
+        output="y",
+    )
+    best = optimized(program)
+    assert kinds(best) == ["Input", "Input", "Constant", "Pair"]
+    assert same_meaning(program, best)
+
+
+def test_two_alike_become_one() -> None:
+    program = net(
+        requant("a", "x", Fixed(True, 4, 6)),
+        requant("b", "x", Fixed(True, 4, 6)),
+        ops.Pair("y", Fixed(True, 5, 7), "a", "b", ops.PairKind.ADD),
+        output="y",
+    )
+    assert kinds(optimized(program)) == ["Input", "Requant", "Pair"]
+    assert same_meaning(program, optimized(program))
+
+
+def test_each_pass_is_idempotent() -> None:
+    program = net(
+        ops.Clip("r", Fixed(False, 7, 7), "x", 0, None),
+        requant("q", "r", Fixed(False, 4, 6)),
+        ops.Reshape("f", Fixed(False, 4, 6), "q", (6,)),
+        output="f",
+    )
+    for step in PASSES:
+        once = step(program)
+        assert step(once).digest == once.digest
