@@ -17,20 +17,23 @@ def deal_shards(
 ) -> tuple[tuple[Shard, ...], ...]:
     """Disjoint piles whose union is `shards`; interleaved by group and shuffled if given an `rng`.
 
-    Without one, each pile is a run of consecutive shards. With one, a group that has a tenth of the
-    shards has about a tenth of any stretch of any pile.
+    Without one, each pile is a run of consecutive shards. With one, every pile has its share of
+    every group, and a group that makes up a tenth of a pile is a tenth of any stretch of it.
     """
     if rng is None:
         edges = [round(i * len(shards) / piles) for i in range(piles + 1)]
         return tuple(tuple(shards[low:high]) for low, high in pairwise(edges))
-    placed: list[tuple[float, int]] = []
+    placed: list[list[tuple[float, int]]] = [[] for _ in range(piles)]
+    dealt = 0
     for indices in _by_group(shards):
-        order = rng.permutation(len(indices))
-        places = (np.arange(len(indices)) + rng.random(len(indices))) / len(indices)
-        placed += [(float(place), indices[i]) for place, i in zip(places, order, strict=True)]
-    placed.sort()
-    mixed = [shards[index] for _, index in placed]
-    return tuple(tuple(mixed[pile::piles]) for pile in range(piles))
+        order = rng.permutation(indices)
+        turns = (dealt + np.arange(len(indices))) % piles
+        dealt += len(indices)
+        for pile in range(piles):
+            mine = order[turns == pile]
+            places = (np.arange(len(mine)) + rng.random(len(mine))) / max(1, len(mine))
+            placed[pile] += zip(places.tolist(), mine.tolist(), strict=True)
+    return tuple(tuple(shards[index] for _, index in sorted(pile)) for pile in placed)
 
 
 def _by_group(shards: Sequence[Shard]) -> list[list[int]]:

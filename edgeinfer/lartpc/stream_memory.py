@@ -15,7 +15,8 @@ SLOTS = 2
 """Batches a worker may be ahead of the reader: one being filled while the other is taken."""
 
 _IN_FLIGHT = 3
-"""Batches outside buffers and slots: the one being drawn, the one handed out, the one before."""
+"""Batches a process holds outside buffer and slots: the one being made, the one before it, and
+what the allocator keeps for the next."""
 
 _PROCESS_BYTES = 9 * 1024 * 1024
 """What a process grows by besides data: lazily loaded code and the allocator's slack; measured."""
@@ -41,8 +42,9 @@ def plan_memory(
     read_bytes = max(shard.read_bytes for shard in shards)
     processes = max(1, workers)
     slots = SLOTS if workers else 0
-    fixed = processes * (read_bytes + (slots + 1) * batch_bytes) + _IN_FLIGHT * batch_bytes
-    fixed += (workers + 1) * _PROCESS_BYTES
+    # Slots count twice because they show up in the memory of both the worker and the reader.
+    batches = (workers + 1) * _IN_FLIGHT + 2 * slots * workers
+    fixed = processes * read_bytes + batches * batch_bytes + (workers + 1) * _PROCESS_BYTES
     total_rows = sum(shard.rows for shard in shards) if all(s.rows for s in shards) else None
     fits = (cap_bytes - fixed) // (processes * bytes_a_row)
     if fits < batch_rows:

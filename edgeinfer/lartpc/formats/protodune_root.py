@@ -172,9 +172,10 @@ class _Dump:
         payload = self._named(name, lambda: _payload(self._file, key))
         check_blocks(payload, key.fObjlen, self.path, name)
         histogram = self._named(name, lambda: self._directory[f"{stem}_{part}"])
-        values = self._named(name, lambda: np.ascontiguousarray(histogram.values(flow=False)))
+        edges = (self._axis(histogram, 0, name), self._axis(histogram, 1, name))
+        values = self._named(name, lambda: _bin_contents(histogram, edges))
         check_finite(values, self.path, name)
-        return values, (self._axis(histogram, 0, name), self._axis(histogram, 1, name))
+        return values, edges
 
     def _axis(self, histogram: Any, index: int, name: str) -> tuple[int, int]:
         axis = self._named(name, lambda: histogram.axis(index))
@@ -185,6 +186,15 @@ class _Dump:
             problem = f"its {which} axis runs from {low} to {high} in {bins} bins, one a bin is due"
             raise DataFileError(self.path, name, problem)
         return int(low), int(high)
+
+
+def _bin_contents(histogram: Any, edges: tuple[tuple[int, int], ...]) -> np.ndarray:
+    """A copy of a 2D histogram's bins (x, y), without under- and overflow."""
+    wires, drifts = (high - low for low, high in edges)
+    # Not histogram.values(): uproot keeps what it returns in a cycle of objects, so that planes
+    # would pile up until the garbage collector runs. The bins are its base of class TArray.
+    bins = np.asarray(histogram.bases.pop()).reshape(drifts + 2, wires + 2)
+    return bins[1:-1, 1:-1].T.astype(bins.dtype.newbyteorder("="), order="C")
 
 
 def _payload(file: Any, key: Any) -> bytes:
