@@ -40,10 +40,10 @@ def read(path: Path) -> Loaded:
             if _transposes(other) < _transposes(drawing):
                 turned, drawing, outputs = turned | {entry.name}, other, other_outputs
     try:
-        graph, recipe = finished(drawing, path.stem, outputs)
+        graph, recipe, findings = finished(drawing, path.stem, outputs)
     except ModelError as error:
         raise ModelError(f"{path}: {error.message}", hint=error.hint) from None
-    return Loaded(graph, recipe, tuple(dict.fromkeys(drawing.findings)))
+    return Loaded(graph, recipe, findings)
 
 
 def _transposes(d: Drawing) -> int:

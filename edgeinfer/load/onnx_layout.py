@@ -4,8 +4,7 @@
 
 A file's tensor is a View of a Graph tensor: its axes in another order, and a scale and shift that
 are still owed. Transposes, squeezes and scales are thus written down only where something needs
-them, and most cancel. In a quantized file the numbers of an Affine node are fixed-point: rounded
-here, their format in the recipe, their error among the findings.
+them, and most cancel.
 """
 
 from __future__ import annotations
@@ -19,7 +18,7 @@ from numpy.typing import NDArray
 
 from edgeinfer.graph import Affine, Constant, Floats, Shape
 from edgeinfer.load.onnx_drawing import Drawing, arranged_tensor
-from edgeinfer.load.onnx_formats import fixed_bias, fixed_multiplier
+from edgeinfer.load.onnx_formats import fixed_bias
 from edgeinfer.load.onnx_ops import Unreadable
 
 ONE: Floats = np.ones(())
@@ -126,12 +125,12 @@ def graph_axis(view: View, index: int) -> int:
 
 def unfolded(d: Drawing, view: View) -> View:
     """The view without `folded`: what was flattened comes into the file's order."""
-    if view.folded is None:
+    folded = view.folded
+    if folded is None:
         return view
     view = settled(d, view) if view.scale.ndim or view.shift.ndim else view
-    count = math.prod(view.folded.shape)
-    opened = arranged_tensor(d, view.tensor, tuple(range(1)), view.folded.shape)
-    flat = arranged_tensor(d, opened, view.folded.order, (count,))
+    opened = arranged_tensor(d, view.tensor, (0,), folded.shape)
+    flat = arranged_tensor(d, opened, folded.order, (math.prod(folded.shape),))
     return replace(view, tensor=flat, folded=None)
 
 
@@ -163,20 +162,7 @@ def settled(d: Drawing, view: View) -> View:
 def write_affine(d: Drawing, view: View) -> View:
     """What the view owes becomes a node."""
     name = d.fresh(view.label or f"{view.tensor}_scale")
-    scale, shift = view.scale, view.shift
-    if d.quantized:
-        multiplier = fixed_multiplier(scale)
-        addend = fixed_bias(shift)
-        scale, shift = multiplier.values, addend.values
-        d.weights[f"{name}/scale"] = multiplier.format
-        d.weights[f"{name}/shift"] = addend.format
-        for what, held in (("multiplier", multiplier), ("addend", addend)):
-            if held.error:
-                d.findings.append(
-                    f"{name}: its {what} is held in {held.format.bits} bits, "
-                    f"with a relative error of at most {held.error:.1e}."
-                )
-    tensor = d.add(Affine(name, name, view.tensor, scale, shift))
+    tensor = d.add(Affine(name, name, view.tensor, view.scale, view.shift))
     return replace(view, tensor=tensor, scale=ONE, shift=ZERO, label="")
 
 

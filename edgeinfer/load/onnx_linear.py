@@ -4,6 +4,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import replace
 
 import numpy as np
@@ -80,14 +81,14 @@ def matmul(d: Drawing, op: Op, args: Args) -> View:
     """x W, or W x with the last two axes of x swapped around it."""
     a, b = args[0], args[1]
     if isinstance(a, View) and isinstance(b, Const):
-        return _dense(d, op, a, _matrix(b, column=True), None, (1.0, 1.0))
+        return _dense(d, op, a, _matrix(b), None, (1.0, 1.0))
     if isinstance(a, Const) and isinstance(b, View) and a.value.ndim == 2 and b.rank > 2:
         y = _dense(d, op, _swapped(d, b), transposed(a, (1, 0)), None, (1.0, 1.0))
         return _swapped(d, y)
     raise Unreadable("both its inputs depend on the network's input")
 
 
-def _matrix(const: Const, *, column: bool) -> Const:
+def _matrix(const: Const) -> Const:
     shape = const.value.shape
     if len(shape) > 2 and all(size == 1 for size in shape[:-2]):
         return moved(const, lambda values: values.reshape(shape[-2:]))
@@ -132,7 +133,16 @@ def _dense(
     return _linear(d, name, x, weights, bias, factors, node)
 
 
-def _linear(d, name, x, weights, bias, factors, node):  # type: ignore[no-untyped-def]
+def _linear(
+    d: Drawing,
+    name: str,
+    x: View,
+    weights: Const,
+    bias: Const | None,
+    factors: tuple[float, float],
+    node: Callable[[Floats, Floats | None], Conv | Dense],
+) -> View:
+    """The node, its formats, and what it leaves owed."""
     kernel = kernel_of(d, weights, name)
     channels = kernel.values.shape[-1]
     scale = shrunk(x.scale * kernel.scale * factors[0])

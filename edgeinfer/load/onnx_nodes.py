@@ -8,6 +8,7 @@ from collections.abc import Callable, Mapping
 from functools import partial
 
 import numpy as np
+from onnx import GraphProto
 
 from edgeinfer.load import onnx_elementwise as elementwise
 from edgeinfer.load import onnx_linear as linear
@@ -19,14 +20,12 @@ from edgeinfer.load.onnx_drawing import Drawing
 from edgeinfer.load.onnx_fold import FOLDABLE, folded
 from edgeinfer.load.onnx_layout import Const, Value, View, file_shape
 from edgeinfer.load.onnx_merge import concat
-from edgeinfer.load.onnx_ops import MAIN_DOMAINS, Op, Unreadable
+from edgeinfer.load.onnx_ops import MAIN_DOMAINS, Op, Unreadable, float_types
 
 Reader = Callable[[Drawing, Op, Args], Value | list[View]]
 
 
 def _cast(d: Drawing, op: Op, args: Args) -> Value:
-    from edgeinfer.load.onnx_ops import float_types
-
     if op.whole("to", 1) not in float_types():
         raise Unreadable("it casts a tensor to integers")
     return moves.unchanged(d, op, args)
@@ -110,7 +109,7 @@ _MEASURES = frozenset(("Shape", "Size"))  # of what is known while reading
 
 def why_unknown(op: Op) -> str | None:
     """Why nothing can read this kind of operator; None if something can."""
-    if any(isinstance(value, _subgraphs()) for value in op.attributes.values()):
+    if any(isinstance(value, GraphProto) for value in op.attributes.values()):
         return "it contains a graph of its own; export the model without control flow"
     if op.domain not in DOMAINS:
         return f"the domain {op.domain!r} is unknown"
@@ -118,12 +117,6 @@ def why_unknown(op: Op) -> str | None:
     if op.domain in MAIN_DOMAINS:
         known |= FOLDABLE | _MEASURES
     return None if op.kind in known else "no such operator can be read"
-
-
-def _subgraphs() -> tuple[type, ...]:
-    from onnx import GraphProto
-
-    return (GraphProto,)
 
 
 def read_op(d: Drawing, op: Op, args: Args) -> list[Value]:
@@ -144,6 +137,6 @@ def read_op(d: Drawing, op: Op, args: Args) -> list[Value]:
 def _measured(d: Drawing, op: Op, x: View) -> Const:
     shape = np.asarray(file_shape(d, x), dtype=np.int64)
     if op.kind == "Size":
-        return Const(np.prod(shape))
+        return Const(np.asarray(np.prod(shape)))
     end = op.attributes.get("end")
     return Const(shape[op.whole("start", 0) : None if end is None else int(end)])

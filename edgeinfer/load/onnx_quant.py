@@ -246,19 +246,22 @@ def _quantized_constant(const: Const, steps: Steps) -> Const:
 
 
 def _round(values: NDArray[Any], mode: str) -> NDArray[Any]:
+    """As QONNX does it, in the numbers' own precision."""
+    found: NDArray[Any]
     match mode:
         case "FLOOR":
-            return np.floor(values)
+            found = np.floor(values)
         case "CEIL":
-            return np.ceil(values)
+            found = np.ceil(values)
         case "ROUND_TO_ZERO" | "DOWN":
-            return np.trunc(values)
+            found = np.trunc(values)
         case "HALF_UP":
-            return np.sign(values) * np.floor(np.abs(values) + 0.5)
+            found = np.sign(values) * np.floor(np.abs(values) + 0.5)
         case "HALF_DOWN":
-            return np.sign(values) * np.ceil(np.abs(values) - 0.5)
+            found = np.sign(values) * np.ceil(np.abs(values) - 0.5)
         case _:
-            return np.round(values)
+            found = np.round(values)
+    return found
 
 
 def _mode(op: Op, default: str) -> str:

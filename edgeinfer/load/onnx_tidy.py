@@ -8,11 +8,11 @@ from collections import Counter
 from collections.abc import Mapping
 from dataclasses import replace
 
+from edgeinfer.fold import rewired
 from edgeinfer.graph import (
     Activation,
     Affine,
     BatchNorm,
-    Concat,
     Conv,
     Dense,
     Function,
@@ -28,67 +28,77 @@ from edgeinfer.graph import (
     weights_of,
 )
 from edgeinfer.load.onnx_drawing import Drawing
+from edgeinfer.load.onnx_multipliers import composed, on_grids
+from quantization.fixed import Quantizer
 from quantization.recipe import Recipe
 
 
-def finished(d: Drawing, name: str, outputs: tuple[str, ...]) -> tuple[Graph, Recipe]:
-    """The Graph and the Recipe that a drawing holds."""
-    nodes = _read(d.nodes, outputs)
-    readers = Counter(x for node in nodes for x in inputs_of(node))
-    activations, renamed = dict(d.activations), dict[str, str]()
-    made: dict[str, Node] = {}
-    for node in nodes:
-        current = _renamed(node, renamed)
-        maker = made.get(current.x) if isinstance(current, Activation) else None
-        if (
-            isinstance(current, Activation)
-            and current.function is Function.LINEAR
-            and current.name in activations
-            and maker is not None
-            and _computes(maker)
-            and maker.name not in activations
-            and maker.name not in outputs
-            and readers[node.x if isinstance(node, Activation) else ""] == 1
-        ):
-            kept = maker.name
-            if node.name in outputs and not isinstance(maker, Input):
-                kept = node.name
-                made = {(kept if key == maker.name else key): n for key, n in made.items()}
-                made[kept] = replace(maker, name=kept)
-            elif node.name in outputs:
-                made[current.name] = current
-                continue
-            activations[kept] = activations.pop(node.name)
-            renamed[node.name] = kept
-        else:
-            made[current.name] = current
-    graph = Graph(name, tuple(made.values()), outputs)
+def finished(
+    d: Drawing, name: str, outputs: tuple[str, ...]
+) -> tuple[Graph, Recipe, tuple[str, ...]]:
+    """The Graph and the Recipe that a drawing holds, and all findings."""
+    nodes, weights, findings = _read(d.nodes, outputs), dict(d.weights), list(d.findings)
+    if d.quantized:
+        nodes = composed(nodes, {*outputs, *d.activations})
+        nodes, formats, errors = on_grids(nodes)
+        weights |= formats
+        findings += errors
+    nodes, activations = _joined(nodes, d.activations, outputs)
+    graph = Graph(name, tuple(nodes), outputs)
     keys = {key for node in graph.nodes for key in weights_of(node)}
-    return graph, Recipe.of(
+    recipe = Recipe.of(
         {key: value for key, value in activations.items() if key in graph.shapes},
-        {key: value for key, value in d.weights.items() if key in keys},
+        {key: value for key, value in weights.items() if key in keys},
     )
+    return graph, recipe, tuple(dict.fromkeys(findings))
 
 
 def _read(nodes: Mapping[str, Node], outputs: tuple[str, ...]) -> list[Node]:
+    """The nodes on which an output depends, and the inputs."""
     wanted = set(outputs)
     kept: list[Node] = []
-    for node in reversed(nodes.values()):
+    for node in reversed(list(nodes.values())):
         if node.name in wanted or isinstance(node, Input):
             wanted.update(inputs_of(node))
             kept.append(node)
     return kept[::-1]
 
 
+def _joined(
+    nodes: list[Node], quantizers: Mapping[str, Quantizer], outputs: tuple[str, ...]
+) -> tuple[list[Node], dict[str, Quantizer]]:
+    """A quantizer alone becomes the format of the node before it, where nothing else reads that."""
+    readers = Counter(x for node in nodes for x in inputs_of(node))
+    activations, renamed = dict(quantizers), dict[str, str]()
+    made: dict[str, Node] = {}
+    for node in nodes:
+        current = rewired(node, renamed)
+        maker = made[inputs_of(current)[0]] if _only_quantizes(current, activations) else None
+        joins = (
+            maker is not None
+            and _computes(maker)
+            and maker.name not in activations
+            and maker.name not in outputs
+            and readers[maker.name] == 1
+        )
+        if maker is None or not joins or (node.name in outputs and isinstance(maker, Input)):
+            made[current.name] = current
+        elif node.name in outputs:  # an output keeps its name
+            del made[maker.name]
+            made[node.name] = replace(maker, name=node.name)
+        else:
+            activations[maker.name] = activations.pop(node.name)
+            readers[maker.name] = readers[node.name]
+            renamed[node.name] = maker.name
+    return list(made.values()), activations
+
+
+def _only_quantizes(node: Node, activations: Mapping[str, Quantizer]) -> bool:
+    linear = isinstance(node, Activation) and node.function is Function.LINEAR
+    return linear and node.name in activations
+
+
 def _computes(node: Node) -> bool:
     """Whether a node makes new numbers, whose format is then its own."""
     kinds = Input | Conv | Dense | BatchNorm | Affine | Activation | PRelu | Softmax | Merge
     return isinstance(node, kinds) or (isinstance(node, Pool) and node.kind is PoolKind.AVERAGE)
-
-
-def _renamed(node: Node, renamed: Mapping[str, str]) -> Node:
-    if not any(x in renamed for x in inputs_of(node)):
-        return node
-    if isinstance(node, Merge | Concat):
-        return replace(node, xs=tuple(renamed.get(x, x) for x in node.xs))
-    return replace(node, x=renamed[inputs_of(node)[0]])

@@ -115,11 +115,9 @@ def bias_of(d: Drawing, const: Const | None, factor: float, scale: Floats, chann
     if const is None:
         return Bias(None, None, ZERO)
     values = factor * finite(const, "bias")
-    flat = values.reshape(-1) if values.size == values.shape[-1:] or values.ndim < 2 else values
-    if flat.ndim > 1:
-        if any(size != 1 for size in flat.shape[:-1]):
-            raise Unreadable(f"its bias has the shape {values.shape}")
-        flat = flat.reshape(-1)
+    if any(size != 1 for size in values.shape[:-1]):
+        raise Unreadable(f"its bias has the shape {values.shape}")
+    flat = values.reshape(-1)
     if flat.size not in (1, channels):
         raise Unreadable(f"a bias of {flat.size} numbers does not fit {channels} channels")
     flat = np.broadcast_to(flat, (channels,)).astype(np.float64)
