@@ -297,4 +297,9 @@ def inputs_of(op: Op) -> tuple[str, ...]:
 def packed(raw: NDArray[np.int64]) -> Weights:
     """The same integers in the narrowest NumPy type that holds them."""
     low, high = (int(raw.min()), int(raw.max())) if raw.size else (0, 0)
-    return raw.astype(np.result_type(np.min_scalar_type(low), np.min_scalar_type(high)))
+    kinds = ("i1", "i2", "i4", "i8") if low < 0 else ("u1", "u2", "u4", "i8")
+    for kind in kinds[:-1]:
+        limits = np.iinfo(kind)
+        if limits.min <= low and high <= limits.max:
+            return raw.astype(kind)
+    return raw.astype(kinds[-1])

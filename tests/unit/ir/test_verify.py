@@ -24,6 +24,7 @@ from edgeinfer.ir.ops import (
     Reshape,
     Scale,
     Table,
+    packed,
 )
 from edgeinfer.ir.program import Output, Program
 from edgeinfer.ir.verify import verify
@@ -165,3 +166,9 @@ def test_names_do_not_change_the_digest_and_weights_do() -> None:
     assert changed.digest != program.digest
     wider = program.replaced(replace(op, weight=op.weight.astype(np.int64)))
     assert wider.digest == program.digest
+
+
+@pytest.mark.parametrize("span", [(0, 255), (-1, 127), (-1, 128), (0, 1 << 40), (-1, 1 << 40)])
+def test_packing_keeps_integers_integers(span: tuple[int, int]) -> None:
+    found = packed(np.array(span, np.int64))
+    assert found.dtype.kind in "iu" and found.tolist() == list(span)

@@ -1,0 +1,267 @@
+# SPDX-License-Identifier: Apache-2.0
+# SPDX-FileCopyrightText: The edgeinfer authors
+"""A tagger at many places of one picture, by what charge touches: exact, and several times cheaper.
+
+Where a patch holds no charge, the convolution yields a constant, so the first dense layer of an
+empty patch is one precomputed vector. What remains is the difference that charge makes: the
+convolution runs once for each touched place of the picture, shared by all patches that see it, and
+only touched places enter the dense layer's sum. Integers make the rearranged sum identical.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterator
+from dataclasses import dataclass, replace
+
+import numpy as np
+from numpy.typing import NDArray
+
+from edgeinfer.ir.bounds import bounds_of, reach_of_sums, wide
+from edgeinfer.ir.engine import Engine
+from edgeinfer.ir.interpret import windows
+from edgeinfer.ir.ops import (
+    Clip,
+    Conv,
+    Dense,
+    Input,
+    Op,
+    PRelu,
+    Requant,
+    Reshape,
+    Scale,
+    Table,
+    inputs_of,
+)
+from edgeinfer.ir.program import Output, Program
+from quantization.fixed import Ints
+
+RUN = 2  # neighbouring places summed by one matrix product: wider wastes products, narrower time
+CHUNK = 4096  # patches whose sums stay in the cache while the weights stream past
+FLOAT32_INTEGERS, FLOAT64_INTEGERS = 1 << 24, 1 << 53
+
+
+@dataclass(frozen=True, slots=True)
+class Split:
+    """A tagger cut where places stop being independent."""
+
+    head: Program  # one window of pixels -> the channels of one place
+    first: Dense  # all places of a patch -> the first dense layer
+    tail: Program  # that layer's sums -> the outputs
+    patch: tuple[int, int]
+    window: tuple[int, int]
+    empty: Ints  # channels of a place without charge
+
+    @property
+    def places(self) -> tuple[int, int]:
+        """Rows and columns of places in a patch."""
+        (height, width), (rows, columns) = self.patch, self.window
+        return height - rows + 1, width - columns + 1
+
+
+@dataclass(frozen=True, slots=True)
+class Tagged:
+    """Raw outputs for each patch, and the work done for them."""
+
+    outputs: dict[str, Ints]
+    macs: int
+    macs_dense: int  # of evaluating every patch on its own
+
+
+def split(program: Program) -> Split | None:
+    """The cut, or None where the program has no part that patches can share: it must begin with
+    one valid convolution of stride 1, element-wise ops, and a dense layer over the whole patch."""
+    chain = _chain(program)
+    if chain is None:
+        return None
+    source, conv, between, first = chain
+    proved = bounds_of(program)
+    if 2 * reach_of_sums(first, proved[first.x], program.shapes[first.x]) >= FLOAT64_INTEGERS:
+        return None
+    rows, columns = (
+        (size - 1) * step + 1
+        for size, step in zip(conv.weight.shape[:2], conv.dilation, strict=True)
+    )
+    window = replace(source, shape=(rows, columns, source.shape[-1]))
+    last = between[-1].name if between else conv.name
+    head = Program(f"{program.name}_head", (window, conv, *between), (Output("y", last),))
+    at = [op.name for op in program.ops].index(first.name)
+    tail = Program(
+        f"{program.name}_tail",
+        (Input(first.name, first.type, program.shapes[first.name]), *program.ops[at + 1 :]),
+        program.outputs,
+    )
+    zero = np.zeros((1, *window.shape), np.int64)
+    empty = Engine(head, threads=1).run({source.name: zero})["y"].reshape(-1)
+    height, width = source.shape[:2]
+    return Split(head, first, tail, (height, width), (rows, columns), empty)
+
+
+def _chain(program: Program) -> tuple[Input, Conv, list[Op], Dense] | None:
+    readers = Counter(x for op in program.ops for x in inputs_of(op))
+    readers.update(output.value for output in program.outputs)
+    ops = iter(program.ops)
+    source, conv = next(ops, None), next(ops, None)
+    if not isinstance(source, Input) or len(program.inputs) != 1 or len(source.shape) != 3:
+        return None
+    if not isinstance(conv, Conv) or conv.x != source.name or conv.strides != (1, 1):
+        return None
+    if any(pad != (0, 0) for pad in conv.pads):
+        return None
+    between: list[Op] = []
+    last: Op = conv
+    if readers[source.name] != 1:
+        return None
+    for op in ops:
+        if inputs_of(op) != (last.name,) or readers[last.name] != 1:
+            return None
+        if isinstance(op, Reshape) and len(op.shape) == 1:
+            first = next(ops, None)
+            whole = isinstance(first, Dense) and first.x == op.name and readers[op.name] == 1
+            return (source, conv, between, first) if whole and isinstance(first, Dense) else None
+        if not _same_everywhere(op):
+            return None
+        between.append(op)
+        last = op
+    return None
+
+
+def _same_everywhere(op: Op) -> bool:
+    """Whether an op treats every place alike."""
+    match op:
+        case Requant() | Clip() | Table():
+            return True
+        case Scale():
+            return op.factor.ndim <= 1 and op.bias.ndim <= 1
+        case PRelu():
+            return op.slope.ndim <= 1
+        case _:
+            return False
+
+
+def patches_of(picture: Ints, corners: NDArray[np.intp], patch: tuple[int, int]) -> Ints:
+    """The patches (n, height, width, channels) whose upper left corners are given; the picture
+    (rows, columns, channels) must hold them wholly."""
+    rows, columns = (np.arange(size) for size in patch)
+    y = corners[:, 0, None, None] + rows[None, :, None]
+    x = corners[:, 1, None, None] + columns[None, None, :]
+    found: Ints = picture[y, x]
+    return found
+
+
+def tag_each(program: Program, picture: Ints, corners: NDArray[np.intp]) -> Tagged:
+    """Patch by patch: the plain way, and the definition."""
+    source = program.inputs[0]
+    patch = (source.shape[0], source.shape[1])
+    engine = Engine(program)
+    parts: list[dict[str, Ints]] = []
+    for start in range(0, max(len(corners), 1), CHUNK):
+        seen = patches_of(picture, corners[start : start + CHUNK], patch)
+        parts.append(engine.run({source.name: seen}))
+    outputs = {name: np.concatenate([part[name] for part in parts]) for name in parts[0]}
+    macs = program.macs * len(corners)
+    return Tagged(outputs, macs, macs)
+
+
+def tag_touched(cut: Split, picture: Ints, corners: NDArray[np.intp]) -> Tagged:
+    """By baseline and footprint: the same integers as `tag_each`."""
+    delta, touched = differences(cut, picture)
+    sums, dense_macs = _dense_sums(cut, delta, touched, corners)
+    outputs = Engine(cut.tail).run({cut.first.name: sums})
+    macs = dense_macs + int(touched.sum()) * cut.head.macs + len(corners) * cut.tail.macs
+    rows, columns = cut.places
+    each = rows * columns * cut.head.macs + cut.first.weight.size + cut.tail.macs
+    return Tagged(outputs, macs, each * len(corners))
+
+
+def differences(cut: Split, picture: Ints) -> tuple[NDArray[np.float32], NDArray[np.bool_]]:
+    """What charge changes at every place of the picture: (rows, columns, channels), and where."""
+    rows, columns = cut.window
+    seen = windows(picture[None], cut.window, (1, 1), ((0, 0), (0, 0)), (1, 1), fill=0)[0]
+    charged = (picture != 0).any(axis=-1)
+    touched = np.zeros(seen.shape[:2], np.bool_)
+    for dy in range(rows):
+        for dx in range(columns):
+            touched |= charged[dy : dy + touched.shape[0], dx : dx + touched.shape[1]]
+    delta = np.zeros((*touched.shape, cut.empty.size), np.float32)
+    if touched.any():
+        pixels = np.moveaxis(
+            seen[touched], 1, -1
+        )  # (places, window rows, window columns, channels)
+        found = Engine(cut.head).run({cut.head.inputs[0].name: pixels})["y"]
+        delta[touched] = found.reshape(-1, cut.empty.size) - cut.empty
+    return delta, touched
+
+
+def _dense_sums(
+    cut: Split,
+    delta: NDArray[np.float32],
+    touched: NDArray[np.bool_],
+    corners: NDArray[np.intp],
+) -> tuple[Ints, int]:
+    """The first dense layer's raw values for each patch, and the products spent on them."""
+    rows, columns = cut.places
+    channels = cut.empty.size
+    weight = wide(cut.first.weight)
+    baseline = np.tile(cut.empty, rows * columns) @ weight
+    shift = cut.first.type.frac - cut.head.type(cut.head.outputs[0].value).frac
+    shift -= cut.first.weight_type.frac
+    spread = int(np.abs(delta).max(initial=0.0))
+    blocks = [
+        (
+            row,
+            column,
+            _exact_float(
+                weight.reshape(rows, columns, channels, -1)[row, column : column + RUN].reshape(
+                    -1, weight.shape[-1]
+                ),
+                spread,
+            ),
+        )
+        for row, column in _runs(rows, columns)
+    ]
+    picture_columns = touched.shape[1]
+    flat = np.concatenate([delta.reshape(-1), np.zeros(RUN * channels, np.float32)])
+    stride = channels * flat.itemsize
+    views = {
+        length: np.lib.stride_tricks.as_strided(
+            flat, (touched.size, length * channels), (stride, flat.itemsize), writeable=False
+        )
+        for length in {block.shape[0] // channels for _, _, block in blocks}
+    }
+    near = _any_in_run(touched)
+    places = corners[:, 0] * picture_columns + corners[:, 1]
+    sums = np.empty((len(corners), weight.shape[-1]), np.int64)
+    macs = 0
+    for start in range(0, len(corners), CHUNK):
+        here = places[start : start + CHUNK]
+        partial = np.zeros((len(here), weight.shape[-1]))
+        for row, column, block in blocks:
+            there = here + (row * picture_columns + column)
+            chosen = np.flatnonzero(near[there])
+            if chosen.size:
+                seen = views[block.shape[0] // channels][there[chosen]]
+                partial[chosen] += seen @ block
+                macs += chosen.size * block.size
+        sums[start : start + CHUNK] = partial.astype(np.int64)
+    return (sums + baseline << shift) + wide(cut.first.bias), macs
+
+
+def _runs(rows: int, columns: int) -> Iterator[tuple[int, int]]:
+    return ((row, column) for row in range(rows) for column in range(0, columns, RUN))
+
+
+def _exact_float(block: Ints, spread: int) -> NDArray[np.floating]:
+    """Weights in float32 where every partial sum of a run stays an exact integer, else float64."""
+    reach = spread * int(np.abs(block).sum(axis=0).max(initial=0))
+    return block.astype(np.float32 if reach <= FLOAT32_INTEGERS else np.float64)
+
+
+def _any_in_run(touched: NDArray[np.bool_]) -> NDArray[np.bool_]:
+    """Whether a place or one of those that share its run is touched (flat; a run that crosses the
+    picture's edge is never asked for)."""
+    flat = np.concatenate([touched.reshape(-1), np.zeros(RUN, np.bool_)])
+    near = np.zeros(touched.size, np.bool_)
+    for offset in range(RUN):
+        near |= flat[offset : offset + touched.size]
+    return near
