@@ -174,6 +174,7 @@ class _Dump:
         histogram = self._named(name, lambda: self._directory[f"{stem}_{part}"])
         edges = (self._axis(histogram, 0, name), self._axis(histogram, 1, name))
         values = self._named(name, lambda: _bin_contents(histogram, edges))
+        _take_apart(histogram)
         check_finite(values, self.path, name)
         return values, edges
 
@@ -191,10 +192,22 @@ class _Dump:
 def _bin_contents(histogram: Any, edges: tuple[tuple[int, int], ...]) -> np.ndarray:
     """A copy of a 2D histogram's bins (x, y), without under- and overflow."""
     wires, drifts = (high - low for low, high in edges)
-    # Not histogram.values(): uproot keeps what it returns in a cycle of objects, so that planes
-    # would pile up until the garbage collector runs. The bins are its base of class TArray.
-    bins = np.asarray(histogram.bases.pop()).reshape(drifts + 2, wires + 2)
+    # Not histogram.values(), which keeps a second copy inside the histogram.
+    bins = np.asarray(histogram.bases[-1]).reshape(drifts + 2, wires + 2)
     return bins[1:-1, 1:-1].T.astype(bins.dtype.newbyteorder("="), order="C")
+
+
+def _take_apart(model: Any) -> None:
+    """Cut the cycles within an uproot object, of which every part keeps the whole buffer alive.
+
+    Otherwise planes pile up in memory until the garbage collector happens to run.
+    """
+    parts = [*model.bases, *model.members.values()]
+    model.bases.clear()
+    model.members.clear()
+    for part in parts:
+        if hasattr(part, "bases"):
+            _take_apart(part)
 
 
 def _payload(file: Any, key: Any) -> bytes:
