@@ -9,6 +9,7 @@ made the elements differ: never wider than the tensor, never looser than per cha
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from functools import reduce
 from typing import assert_never
 
 import numpy as np
@@ -230,8 +231,7 @@ def _concat(
     parts = [ranges.shifted(x[name], op.type.frac - types[name].frac) for name in op.xs]
     if op.axis < len(shapes[op.xs[0]]) - 1:
         joined = [_channels(part, shapes[name]) for part, name in zip(parts, op.xs, strict=True)]
-        low = np.minimum.reduce([part.low for part in joined])
-        return Interval(low, np.maximum.reduce([part.high for part in joined]))
+        return reduce(hull, joined)
     flat = [
         (_channels(part, shapes[name]), shapes[name][-1:])
         for part, name in zip(parts, op.xs, strict=True)
