@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from edgeinfer.errors import InputError, ModelError
-from edgeinfer.load import archive, hdf5, keras_model, sources, stored
+from edgeinfer.load import archive, hdf5, keras_model, sources
 from edgeinfer.load.loaded import Loaded
 
 _CONFIG, _METADATA, _WEIGHTS = "config.json", "metadata.json", "model.weights.h5"
@@ -103,9 +103,8 @@ def _weights_file(path: Path) -> Path:
 
 def _build(path: Path, entry: Any, version: str, where: str, content: Path | bytes) -> Loaded:
     source = str(path)
-    entry, model = keras_model.root(source, entry)
+    model = keras_model.root(source, entry)
     digits = re.match(r"\d+", version)
     major = int(digits[0]) if digits else 2
     with hdf5.opened(where, content) as file:
-        weights = stored.find(where, file, model)
-        return keras_model.build(source, path.stem, entry, model, weights, major)
+        return keras_model.build(source, path.stem, model, file, where, major)

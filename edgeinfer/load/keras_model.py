@@ -8,8 +8,11 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
+import h5py
+
 from edgeinfer.errors import ModelError, Offence, UnsupportedModelError
 from edgeinfer.graph import Input
+from edgeinfer.load import stored
 from edgeinfer.load.builder import Builder, Site, UnknownInput
 from edgeinfer.load.config import (
     Layer,
@@ -29,13 +32,19 @@ from edgeinfer.load.stored import Weights
 Tensors = tuple[str | None, ...]  # None: made by a layer that cannot be read
 
 
-def build(
-    source: str, name: str, entry: Mapping[str, Any], model: Model, weights: Weights, major: int
-) -> Loaded:
-    """Read every layer; one UnsupportedModelError lists all that cannot be read."""
+def build(source: str, name: str, model: Model, file: h5py.File, where: str, major: int) -> Loaded:
+    """Read every layer; one UnsupportedModelError lists all that cannot be read.
+
+    file: the weights, which lie at `where`; major: the version of Keras that wrote the model.
+    """
     builder = Builder(source, major)
-    _reserve(builder, model)
-    outputs = _Reader(builder, model, weights, "").run(None)
+    outputs: Tensors = ()
+    try:
+        _reserve(builder, model)
+        weights = stored.find(where, file, model)
+        outputs = _Reader(builder, model, weights, "").run(None)
+    except Unsupported as reason:
+        builder.offences.append(Offence(model.name, "Model", str(reason)))
     if builder.offences:
         raise UnsupportedModelError(source, builder.offences)
     return builder.finish(name, [x for x in outputs if x is not None])
@@ -71,6 +80,7 @@ class _Reader:
     stem: str  # what stands before its nodes' names: '' or 'encoder/' or 'encoder_call2/'
     made: dict[tuple[str, int], Tensors] = field(default_factory=dict)
     given: dict[str, str | None] = field(default_factory=dict)
+    first_calls: dict[str, int] = field(default_factory=dict)
 
     def run(self, inputs: Tensors | None) -> Tensors:
         """Its output tensors; inputs are None for the outermost model, which makes its own."""
@@ -81,16 +91,16 @@ class _Reader:
             if len(names) != len(inputs):
                 raise Unsupported(f"it has {len(names)} inputs but reads {len(inputs)} tensors")
             self.given = dict(zip(names, inputs, strict=True))
-        else:
-            self._order_inputs()
         layers = {layer.name: layer for layer in self.model.layers}
         if len(layers) != len(self.model.layers):
             raise Unsupported("two of its layers have the same name")
         if not self.model.outputs:
             raise Unsupported("its output_layers are not named")
+        self.first_calls = _first_calls(self.model)
+        self._order_inputs(layers)
         for layer in self.model.layers:
             for call in range(max(len(layer.calls), 1)):
-                self._make(layers, layer.name, call)
+                self._make(layers, layer.name, call + self.first_calls.get(layer.name, 0))
         return tuple(self._tensor(reference) for reference in self.model.outputs)
 
     def _run_sequence(self, inputs: Tensors | None) -> Tensors:
@@ -123,9 +133,8 @@ class _Reader:
         layer = Layer("InputLayer", name, name, {"class_name": "InputLayer"})
         return self._input(layer, Fields(config))
 
-    def _order_inputs(self) -> None:
+    def _order_inputs(self, layers: Mapping[str, Layer]) -> None:
         """Make the inputs in the order in which the model takes them."""
-        layers = {layer.name: layer for layer in self.model.layers}
         for reference in self.model.inputs:
             if reference.layer in layers:
                 self._make(layers, reference.layer, 0)
@@ -142,7 +151,8 @@ class _Reader:
             layer = layers.get(key[0])
             if layer is None:
                 raise Unsupported(f"a layer reads {key[0]!r}, which is not in the model")
-            reads = references(_call_of(layer, key[1]))
+            call = key[1] - self.first_calls.get(layer.name, 0)
+            reads = references(_call_of(layer, call))
             missing = [(r.layer, r.call) for r in reads if (r.layer, r.call) not in self.made]
             if missing and key not in pending:
                 pending.add(key)
@@ -151,7 +161,7 @@ class _Reader:
             if missing:
                 raise Unsupported(f"its layer {key[0]!r} reads what it makes itself")
             todo.pop()
-            self.made[key] = self._make_one(layer, key[1], reads)
+            self.made[key] = self._make_one(layer, call, reads)
 
     def _make_one(self, layer: Layer, call: int, reads: Sequence[Reference]) -> Tensors:
         if layer.kind == "InputLayer":
@@ -213,6 +223,19 @@ class _Reader:
         return (None,) * max(_output_count(layer), 1)
 
 
+def _first_calls(model: Model) -> dict[str, int]:
+    """The number of each nested model's first call: tf.keras counts from 1, others from 0."""
+    highest: dict[str, int] = {}
+    read = [reference for layer in model.layers for reference in references(list(layer.calls))]
+    for reference in (*read, *model.outputs):
+        highest[reference.layer] = max(highest.get(reference.layer, 0), reference.call)
+    return {
+        layer.name: 1
+        for layer in model.layers
+        if layer.is_model and highest.get(layer.name, 0) >= max(len(layer.calls), 1)
+    }
+
+
 def _output_count(layer: Layer) -> int:
     if not layer.is_model:
         return 1
@@ -249,13 +272,13 @@ def _refuse_training(arguments: Any) -> None:
                 raise Unsupported("it is called with training=True")
 
 
-def root(source: str, entry: Any) -> tuple[Mapping[str, Any], Model]:
-    """The outermost model's entry, parsed."""
+def root(source: str, entry: Any) -> Model:
+    """The outermost model, parsed."""
     if not isinstance(entry, Mapping):
         raise ModelError(f"{source} holds no architecture.", hint="Save the model again.")
     try:
         class_name(entry)
-        return entry, parse_model(entry)
+        return parse_model(entry)
     except Unsupported as reason:
         raise ModelError(
             f"{source}: {reason}.",

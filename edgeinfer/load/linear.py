@@ -257,7 +257,7 @@ def _formatted(
     if spec is None:
         return formats.Formatted(weights.astype(np.float64).reshape(shape), None)
     found = coded(spec, weights)
-    off = straight_through(weights, found.values).astype(np.float64) - found.values
+    off = straight_through(spec, weights, found.values).astype(np.float64) - found.values
     worst = float(np.abs(off).max(initial=0.0))
     if worst:
         site.builder.find(

@@ -81,9 +81,11 @@ def coded(spec: Spec, weights: F32) -> Coded:
     return found
 
 
-def straight_through(weights: F32, quantized: NDArray[np.float64]) -> F32:
+def straight_through(spec: Spec, weights: F32, quantized: NDArray[np.float64]) -> F32:
     """What QKeras multiplies with: x + (q - x), rounded twice to float32."""
     x, q = weights.astype(np.float32), quantized.astype(np.float32)
+    if isinstance(spec, PowerOfTwo) and spec.relu:
+        x = np.clip(x, np.float32(0), spec.max_value)
     result: F32 = x + (q - x)
     return result
 

@@ -1,0 +1,181 @@
+# SPDX-License-Identifier: Apache-2.0
+# SPDX-FileCopyrightText: The edgeinfer authors
+"""A Graph computed in float64, slow and plain: what readers are compared with."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from functools import reduce
+from itertools import product
+from typing import assert_never
+
+import numpy as np
+from numpy.typing import NDArray
+
+from edgeinfer.functions import evaluate as function_of
+from edgeinfer.graph import (
+    Activation,
+    Affine,
+    BatchNorm,
+    Concat,
+    Constant,
+    Conv,
+    Dense,
+    Graph,
+    Input,
+    Merge,
+    MergeKind,
+    Node,
+    Pad,
+    Pool,
+    PoolKind,
+    PRelu,
+    Reshape,
+    Slice,
+    Softmax,
+    Transpose,
+    Upsample,
+)
+from quantization.fixed import dequantize, quantize
+from quantization.recipe import Recipe
+
+Floats = NDArray[np.float64]
+
+
+def evaluate(
+    graph: Graph, inputs: Mapping[str, Floats], recipe: Recipe | None = None
+) -> dict[str, Floats]:
+    """Every tensor of a batch; activations go through the recipe's quantizers, weights do not."""
+    batch = len(next(iter(inputs.values())))
+    quantizers = dict(recipe.activations) if recipe else {}
+    tensors: dict[str, Floats] = {}
+    for node in graph.nodes:
+        if isinstance(node, Input):
+            value = np.asarray(inputs[node.name], dtype=np.float64)
+        elif isinstance(node, Constant):
+            value = np.broadcast_to(node.value, (batch, *node.value.shape))
+        else:
+            value = _value(node, tensors)
+        if node.name in quantizers:
+            quantizer = quantizers[node.name]
+            value = dequantize(quantize(value, quantizer), quantizer.type)
+        assert value.shape == (batch, *graph.shapes[node.name]), node.name
+        tensors[node.name] = value
+    return tensors
+
+
+def outputs(graph: Graph, inputs: list[Floats], recipe: Recipe | None = None) -> tuple[Floats, ...]:
+    """The outputs, for inputs in the graph's order."""
+    named = {node.name: x for node, x in zip(graph.inputs, inputs, strict=True)}
+    tensors = evaluate(graph, named, recipe)
+    return tuple(tensors[name] for name in graph.outputs)
+
+
+def _value(node: Node, tensors: Mapping[str, Floats]) -> Floats:
+    match node:
+        case Input() | Constant():
+            raise AssertionError("made by the caller")
+        case Merge():
+            return _merged(node, _same_rank([tensors[x] for x in node.xs]))
+        case Concat():
+            axis = node.axis if node.axis < 0 else node.axis + 1
+            return np.concatenate([tensors[x] for x in node.xs], axis=axis)
+        case _:
+            x = tensors[node.x]
+    match node:
+        case Conv():
+            return _convolved(node, x)
+        case Dense():
+            return x @ node.kernel + (0.0 if node.bias is None else node.bias)
+        case BatchNorm() | Affine():
+            return node.scale * x + node.shift
+        case Activation():
+            return function_of(node.function, node.parameters, x)
+        case PRelu():
+            return np.where(x >= 0, x, node.slope * x)
+        case Softmax():
+            axis = node.axis if node.axis < 0 else node.axis + 1
+            powers = np.exp(x - x.max(axis=axis, keepdims=True))
+            return powers / powers.sum(axis=axis, keepdims=True)
+        case Pool():
+            return _pooled(node, x)
+        case Reshape():
+            return x.reshape(len(x), *node.shape)
+        case Transpose():
+            return x.transpose(0, *(axis + 1 for axis in node.order))
+        case Pad():
+            return np.pad(x, ((0, 0), *node.pads), constant_values=node.value)
+        case Upsample():
+            for axis, factor in enumerate(node.factors, start=1):
+                x = np.repeat(x, factor, axis=axis)
+            return x
+        case Slice():
+            cuts = (slice(*c) for c in zip(node.starts, node.stops, node.steps, strict=True))
+            return x[(slice(None), *cuts)]
+        case _:
+            assert_never(node)
+
+
+def _same_rank(parts: list[Floats]) -> list[Floats]:
+    rank = max(part.ndim for part in parts)
+    return [p.reshape(len(p), *(1,) * (rank - p.ndim), *p.shape[1:]) for p in parts]
+
+
+def _merged(node: Merge, parts: list[Floats]) -> Floats:
+    match node.kind:
+        case MergeKind.ADD:
+            return sum(parts[1:], start=parts[0])
+        case MergeKind.SUBTRACT:
+            return parts[0] - parts[1]
+        case MergeKind.MULTIPLY:
+            return reduce(np.multiply, parts)
+        case MergeKind.AVERAGE:
+            return sum(parts[1:], start=parts[0]) / len(parts)
+        case MergeKind.MAXIMUM:
+            return reduce(np.maximum, parts)
+        case MergeKind.MINIMUM:
+            return reduce(np.minimum, parts)
+        case _:
+            assert_never(node.kind)
+
+
+def _taps(node: Conv | Pool, x: Floats, fill: float) -> dict[tuple[int, ...], Floats]:
+    """For each position in the window: what all outputs see there."""
+    rank = len(node.strides)
+    window = node.kernel.shape[:rank] if isinstance(node, Conv) else node.window
+    dilation = node.dilation if isinstance(node, Conv) else (1,) * rank
+    padded = np.pad(x, ((0, 0), *node.pads, (0, 0)), constant_values=fill)
+    reach = [(w - 1) * d + 1 for w, d in zip(window, dilation, strict=True)]
+    counts = [
+        (size - r) // step + 1
+        for size, r, step in zip(padded.shape[1:-1], reach, node.strides, strict=True)
+    ]
+    taps = {}
+    for place in product(*(range(w) for w in window)):
+        cuts = [
+            slice(p * d, p * d + (n - 1) * s + 1, s)
+            for p, d, n, s in zip(place, dilation, counts, node.strides, strict=True)
+        ]
+        taps[place] = padded[(slice(None), *cuts)]
+    return taps
+
+
+def _convolved(node: Conv, x: Floats) -> Floats:
+    groups, width = node.groups, node.kernel.shape[-1] // node.groups
+    total: Floats | float = 0.0
+    for place, seen in _taps(node, x, 0.0).items():
+        channels = seen.reshape(*seen.shape[:-1], groups, -1)
+        kernel = node.kernel[place].reshape(-1, groups, width)
+        products = np.einsum("...gi,igo->...go", channels, kernel)
+        total = total + products.reshape(*seen.shape[:-1], -1)
+    return total + (0.0 if node.bias is None else node.bias)
+
+
+def _pooled(node: Pool, x: Floats) -> Floats:
+    if node.kind is PoolKind.MAX:
+        return np.maximum.reduce(list(_taps(node, x, -np.inf).values()))
+    total = sum(_taps(node, x, 0.0).values())
+    counted = np.ones_like(x)
+    if node.count_pads:
+        return total / np.prod(node.window)
+    return total / sum(_taps(node, counted, 0.0).values())

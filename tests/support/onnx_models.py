@@ -1,0 +1,139 @@
+# SPDX-License-Identifier: Apache-2.0
+# SPDX-FileCopyrightText: The edgeinfer authors
+"""Small ONNX models made by tests, and what ONNX Runtime and qonnx compute with a file."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import onnx
+from numpy.typing import NDArray
+from onnx import ModelProto, NodeProto, TensorProto, helper, numpy_helper
+
+from edgeinfer.graph import Graph
+from edgeinfer.load.loaded import Loaded
+from quantization.recipe import Recipe
+from tests.support import float_graph
+
+BREVITAS = "onnx.brevitas"
+node = helper.make_node
+
+
+def model(
+    nodes: Sequence[NodeProto],
+    inputs: Mapping[str, Sequence[int | str]],
+    outputs: Sequence[str],
+    weights: Mapping[str, Any] | None = None,
+    *,
+    opset: int = 17,
+    domains: Mapping[str, int] | None = None,
+    input_type: int = TensorProto.FLOAT,
+    **fields: Any,
+) -> ModelProto:
+    """A model; outputs have no declared shape."""
+    graph = helper.make_graph(
+        list(nodes),
+        "made by a test",
+        [helper.make_tensor_value_info(n, input_type, list(s)) for n, s in inputs.items()],
+        [helper.make_tensor_value_info(n, TensorProto.FLOAT, None) for n in outputs],
+        [numpy_helper.from_array(np.asarray(v), n) for n, v in (weights or {}).items()],
+    )
+    opsets = [helper.make_opsetid("", opset)]
+    opsets += [helper.make_opsetid(domain, v) for domain, v in (domains or {}).items()]
+    return helper.make_model(graph, opset_imports=opsets, ir_version=8, **fields)
+
+
+def saved(made: ModelProto, folder: Path, name: str = "net.onnx") -> Path:
+    """The model as a file."""
+    path = folder / name
+    path.write_bytes(made.SerializeToString())
+    return path
+
+
+def floats(rng: np.random.Generator, *shape: int) -> NDArray[np.float32]:
+    """Weights or data."""
+    return rng.normal(size=shape).astype(np.float32)
+
+
+def runtime(path: Path, feeds: Mapping[str, NDArray[Any]]) -> list[NDArray[Any]]:
+    """ONNX Runtime's outputs, without its own rewriting of the graph."""
+    import onnxruntime
+
+    options = onnxruntime.SessionOptions()
+    options.graph_optimization_level = onnxruntime.GraphOptimizationLevel.ORT_DISABLE_ALL
+    options.log_severity_level = 3
+    options.intra_op_num_threads = 1
+    made = opened_batch(onnx.load(path))
+    session = onnxruntime.InferenceSession(
+        made.SerializeToString(), options, providers=["CPUExecutionProvider"]
+    )
+    return [np.asarray(y) for y in session.run(None, dict(feeds))]
+
+
+def opened_batch(made: ModelProto) -> ModelProto:
+    """The model for any number of samples, without claims about its outputs."""
+    stored = {tensor.name for tensor in made.graph.initializer}
+    for value in made.graph.input:
+        dims = value.type.tensor_type.shape.dim
+        if value.name not in stored and dims and dims[0].dim_value > 1000:
+            dims[0].dim_param = "batch"
+    for value in made.graph.output:
+        value.type.tensor_type.ClearField("shape")
+    return made
+
+
+def reference(path: Path, feeds: Mapping[str, NDArray[Any]]) -> list[NDArray[Any]]:
+    """qonnx's outputs for one batch."""
+    from qonnx.core.modelwrapper import ModelWrapper
+    from qonnx.core.onnx_exec import execute_onnx
+    from qonnx.transformation.infer_shapes import InferShapes
+
+    wrapper = ModelWrapper(str(path)).transform(InferShapes())
+    found = execute_onnx(wrapper, dict(feeds))
+    return [found[value.name] for value in wrapper.graph.output]
+
+
+def computed(
+    loaded: Loaded,
+    feeds: Mapping[str, NDArray[Any]],
+    shapes: Sequence[tuple[int, ...]],
+    *,
+    recipe: Recipe | None = None,
+) -> list[NDArray[Any]]:
+    """Our outputs in the file's layout; inputs and outputs change sides where the Graph has them
+    channels last."""
+    values = [
+        turned(x, (len(x), *entry.shape))
+        for entry, x in zip(loaded.graph.inputs, feeds.values(), strict=True)
+    ]
+    found = float_graph.outputs(loaded.graph, values, recipe)
+    return [turned_back(y, shape) for y, shape in zip(found, shapes, strict=True)]
+
+
+def turned(x: NDArray[Any], wanted: tuple[int, ...]) -> NDArray[Any]:
+    """Channels first -> last, if that is what is wanted."""
+    return x if x.shape == wanted else np.moveaxis(x, 1, -1)
+
+
+def turned_back(y: NDArray[Any], wanted: tuple[int, ...]) -> NDArray[Any]:
+    """Channels last -> first, if that is what is wanted."""
+    return y if y.shape == wanted else np.moveaxis(y, -1, 1)
+
+
+def on_its_grid(loaded: Loaded) -> bool:
+    """Whether quantizing the Graph's weights by the recipe changes none of them."""
+    for key, values in loaded.graph.weights():
+        form = loaded.recipe.weight(key)
+        if form is not None:
+            held = np.ldexp(form.raw(values).astype(np.float64), -form.frac)
+            if not np.array_equal(held, values):
+                return False
+    return True
+
+
+def kinds(graph: Graph) -> list[str]:
+    """The nodes' kinds in order."""
+    return [type(made).__name__ for made in graph.nodes]
