@@ -22,22 +22,28 @@ from edgeinfer.ir.engine import Engine
 from edgeinfer.ir.interpret import windows
 from edgeinfer.ir.ops import (
     Clip,
+    Constant,
     Conv,
     Dense,
     Input,
     Op,
+    Pair,
+    PairKind,
     PRelu,
     Requant,
     Reshape,
     Scale,
     Table,
     inputs_of,
+    packed,
 )
 from edgeinfer.ir.program import Output, Program
 from quantization.fixed import Ints
+from quantization.ranges import Interval
 
 RUN = 2  # neighbouring places summed by one matrix product: wider wastes products, narrower time
 CHUNK = 4096  # patches whose sums stay in the cache while the weights stream past
+SUMS = "first_layer_sums"
 FLOAT32_INTEGERS, FLOAT64_INTEGERS = 1 << 24, 1 << 53
 
 
@@ -86,15 +92,25 @@ def split(program: Program) -> Split | None:
     last = between[-1].name if between else conv.name
     head = Program(f"{program.name}_head", (window, conv, *between), (Output("y", last),))
     at = [op.name for op in program.ops].index(first.name)
-    tail = Program(
-        f"{program.name}_tail",
-        (Input(first.name, first.type, program.shapes[first.name]), *program.ops[at + 1 :]),
-        program.outputs,
-    )
+    rest = (*_proved_input(first, proved[first.name], program), *program.ops[at + 1 :])
+    tail = Program(f"{program.name}_tail", rest, program.outputs)
     zero = np.zeros((1, *window.shape), np.int64)
     empty = Engine(head, threads=1).run({source.name: zero})["y"].reshape(-1)
     height, width = source.shape[:2]
     return Split(head, first, tail, (height, width), (rows, columns), empty)
+
+
+def _proved_input(first: Dense, range_: Interval, program: Program) -> tuple[Op, ...]:
+    """The sums as an input. What is proved of each goes with them, as limits that never bite:
+    an input's type alone would say less, and the widths behind it would no longer be proved."""
+    shape = program.shapes[first.name]
+    sums = Input(SUMS, first.type, shape)
+    low, high = (np.broadcast_to(end, shape).astype(np.int64) for end in (range_.low, range_.high))
+    least = Constant(f"{SUMS}_least", first.type, packed(low))
+    most = Constant(f"{SUMS}_most", first.type, packed(high))
+    raised = Pair(f"{SUMS}_raised", first.type, SUMS, least.name, PairKind.MAX)
+    held = Pair(first.name, first.type, raised.name, most.name, PairKind.MIN)
+    return (sums, least, most, raised, held)
 
 
 def _chain(program: Program) -> tuple[Input, Conv, list[Op], Dense] | None:
@@ -167,7 +183,7 @@ def tag_touched(cut: Split, picture: Ints, corners: NDArray[np.intp]) -> Tagged:
     """By baseline and footprint: the same integers as `tag_each`."""
     delta, touched = differences(cut, picture)
     sums, dense_macs = _dense_sums(cut, delta, touched, corners)
-    outputs = Engine(cut.tail).run({cut.first.name: sums})
+    outputs = Engine(cut.tail).run({SUMS: sums})
     macs = dense_macs + int(touched.sum()) * cut.head.macs + len(corners) * cut.tail.macs
     rows, columns = cut.places
     each = rows * columns * cut.head.macs + cut.first.weight.size + cut.tail.macs
