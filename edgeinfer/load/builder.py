@@ -172,8 +172,8 @@ class Site:
         if name not in self.datasets:
             raise ModelError(
                 f"{self.builder.source} has no weight {self.layer.path}/{name}.",
-                hint="The weights belong to another model, or the layer was not built when they were "
-                "saved; save the model again as one .keras file.",
+                hint="The weights belong to another model, or the layer was not built when they "
+                "were saved; save the model again as one .keras file.",
             )
         return stored.read(self.builder.source, self.layer, name, self.datasets[name])
 
