@@ -24,12 +24,14 @@ from edgeinfer.graph import (
 )
 
 
-def fold_batch_norms(graph: Graph, *, keep: Collection[str] = ()) -> Graph:
+def fold_batch_norms(
+    graph: Graph, *, keep: Collection[str] = (), named: Collection[str] = ()
+) -> Graph:
     """The same function with each foldable batch norm merged into its layer's kernel and bias.
 
     A batch norm is folded where the layer before it feeds nothing else, belongs to one node only
     and is no output, unless its name is in `keep`. The merged node keeps the layer's name, or takes
-    the norm's if that is an output of the network.
+    the norm's if that is an output of the network or one of the `named` tensors.
     """
     readers = Counter(x for node in graph.nodes for x in inputs_of(node))
     uses = Counter(node.layer for node in graph.nodes if isinstance(node, Conv | Dense))
@@ -47,7 +49,7 @@ def fold_batch_norms(graph: Graph, *, keep: Collection[str] = ()) -> Graph:
             and uses[before.layer] == 1
             and _per_channel(current, before.kernel.shape[-1])
         ):
-            name = node.name if node.name in graph.outputs else before.name
+            name = node.name if node.name in {*graph.outputs, *named} else before.name
             del made[before.name]
             made[name] = replace(merged(before, current), name=name)
             renamed[node.name] = name

@@ -48,14 +48,20 @@ class Lowered:
 def lower(graph: g.Graph, recipe: Recipe, *, host_functions: bool = True) -> Lowered:
     """The integer network that a graph is under a recipe.
 
-    A batch norm whose scale the recipe names keeps its own multiplier; any other is folded into the
-    layer before it. With `host_functions`, a final softmax or sigmoid that the recipe gives no
-    format is left to the host and the logits are the output.
+    A batch norm whose scale the recipe names, or whose input and output it both rounds, keeps its
+    own multiplier; any other is folded into the layer before it. With `host_functions`, a final
+    softmax or sigmoid that the recipe gives no format is left to the host and the logits are the
+    output.
     """
-    named = {key for key, _ in recipe.weights}
-    norms = (node for node in graph.nodes if isinstance(node, g.BatchNorm | g.Affine))
     drawn = graph
-    graph = fold_batch_norms(graph, keep={n.name for n in norms if f"{n.layer}/scale" in named})
+    rounded = {name for name, _ in recipe.activations}
+    kept = {
+        node.name
+        for node in graph.nodes
+        if isinstance(node, g.BatchNorm | g.Affine)
+        and (recipe.weight(f"{node.layer}/scale") or {node.name, node.x} <= rounded)
+    }
+    graph = fold_batch_norms(graph, keep=kept, named=rounded)
     check_names(graph, recipe, also=drawn)
     filled = completed(graph, recipe)
     findings = list(filled.findings)

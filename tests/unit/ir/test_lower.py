@@ -135,6 +135,19 @@ def test_a_batch_norm_is_folded_unless_the_recipe_names_its_scale() -> None:
     assert kept.program.outputs[0].name == folded.program.outputs[0].name == "n"
 
 
+def test_a_format_of_a_folded_norm_rounds_the_merged_layer() -> None:
+    norm = g.BatchNorm("n", "n", "d", *RNG.uniform(0.5, 2, size=(4, 3)), 1e-3)
+    dense = g.Dense("d", "d", "x", RNG.normal(size=(2, 3)), None)
+    relu = g.Activation("y", "n", g.Function.RELU)
+    graph = g.Graph("net", (g.Input("x", (2,)), dense, norm, relu), ("y",))
+    narrow = q("fixed<4,2>")
+    merged = lower(graph, Recipe.of(X | {"n": narrow})).program
+    assert [type(op) for op in merged.ops] == [ops.Input, ops.Dense, ops.Requant, ops.Clip]
+    both = lower(graph, Recipe.of(X | {"d": narrow, "n": narrow})).program
+    wanted = [ops.Input, ops.Dense, ops.Requant, ops.Scale, ops.Requant, ops.Clip]
+    assert [type(op) for op in both.ops] == wanted
+
+
 @pytest.mark.parametrize("kind", list(g.MergeKind))
 def test_merges_of_three_with_broadcasting(kind: g.MergeKind) -> None:
     formats = {"a": q("fixed<6,3>"), "b": q("fixed<5,4>"), "c": q("ufixed<4,0>")}
