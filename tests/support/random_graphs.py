@@ -45,7 +45,9 @@ def random_inputs(network: Network, seed: int, samples: int) -> dict[str, Ints]:
     for node in network.graph.inputs:
         quantizer = network.recipe.activation(node.name)
         assert quantizer is not None
-        low, high = quantizer.type.raw_min, quantizer.type.raw_max
+        type_ = quantizer.type
+        symmetric = quantizer.overflow is Overflow.SAT_SYM
+        low, high = -type_.raw_max if symmetric else type_.raw_min, type_.raw_max
         raw = rng.integers(low, high, (samples, *node.shape), endpoint=True)
         raw[0], raw[-1] = low, high
         found[node.name] = raw

@@ -1,0 +1,71 @@
+# SPDX-License-Identifier: Apache-2.0
+# SPDX-FileCopyrightText: The edgeinfer authors
+"""Graph + Recipe -> a QKeras model whose quantizers are the recipe's formats.
+
+The model holds what is lowered: batch norms folded as `lower` folds them, weights already on their
+grids (so that saving and reading back changes none), slopes as they are held in integers. A node's
+tensor comes from the Keras layer of the same name; where a node's result is rounded as well, the
+layer before the rounding is called ``<name>_exact``. Slashes, which Keras forbids, become dots.
+"""
+
+from __future__ import annotations
+
+import os
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from edgeinfer.errors import InputError
+from edgeinfer.graph import Graph
+from edgeinfer.ir.lower import lower
+from edgeinfer.qkeras_checks import refuse_inexpressible
+from quantization.recipe import Recipe
+
+
+@dataclass(frozen=True, slots=True)
+class Drawing:
+    """A network as Keras tensors: its inputs, and each node's tensor by the node's name."""
+
+    graph: Graph  # as lowered
+    inputs: tuple[Any, ...]
+    tensors: dict[str, Any]
+
+    def model(self, outputs: tuple[str, ...]) -> Any:
+        """The Keras model that computes some of the tensors."""
+        import keras
+
+        from edgeinfer.qkeras_layers import keras_name
+
+        wanted = [self.tensors[name] for name in outputs]
+        return keras.Model(list(self.inputs), wanted, name=keras_name(self.graph.name))
+
+
+def draw(graph: Graph, recipe: Recipe) -> Drawing:
+    """Every tensor of the network in QKeras; one error that lists all for which it has no equal."""
+    lowered = lower(graph, recipe)
+    refuse_inexpressible(lowered.graph, lowered.recipe)
+    from edgeinfer.qkeras_layers import Layers
+
+    layers = Layers(lowered.graph, lowered.recipe)
+    for node in lowered.graph.nodes:
+        layers.add(node)
+    inputs = tuple(layers.inputs[node.name] for node in lowered.graph.inputs)
+    return Drawing(lowered.graph, inputs, layers.tensors)
+
+
+def build(graph: Graph, recipe: Recipe) -> Any:
+    """The network as a `keras.Model`, its outputs in order and by name."""
+    return draw(graph, recipe).model(graph.outputs)
+
+
+def write(graph: Graph, recipe: Recipe, path: Path) -> None:
+    """Write the network as a `.keras` file; a file that is there is replaced, or left whole."""
+    if path.suffix != ".keras":
+        raise InputError(f"{path}: QKeras models are written as .keras files.")
+    model = build(graph, recipe)
+    part = path.with_name(f".{path.stem}.{os.getpid()}.keras")
+    try:
+        model.save(part)
+        part.replace(path)
+    finally:
+        part.unlink(missing_ok=True)

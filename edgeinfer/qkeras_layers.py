@@ -1,0 +1,322 @@
+# SPDX-License-Identifier: Apache-2.0
+# SPDX-FileCopyrightText: The edgeinfer authors
+"""Graph nodes as Keras and QKeras layers; needs Keras, so it is imported where it is used."""
+
+from __future__ import annotations
+
+from collections import Counter
+from typing import Any, assert_never
+
+import keras
+import numpy as np
+import qkeras
+from keras import layers as kl
+
+from edgeinfer.graph import (
+    Activation,
+    Affine,
+    BatchNorm,
+    Concat,
+    Constant,
+    Conv,
+    Dense,
+    Function,
+    Graph,
+    Input,
+    Merge,
+    MergeKind,
+    Node,
+    Pad,
+    Pads,
+    Pool,
+    PoolKind,
+    PRelu,
+    Reshape,
+    Slice,
+    Softmax,
+    Transpose,
+    Upsample,
+)
+from edgeinfer.qkeras_checks import QKERAS_HARD_SIGMOID, explicit, unit_type
+from edgeinfer.qkeras_formats import (
+    StoredWeights,
+    bits,
+    held_slope,
+    is_quantized_relu,
+    relu,
+    stored,
+)
+from quantization.fixed import Overflow, Quantizer
+from quantization.recipe import Recipe
+
+MERGES = {
+    MergeKind.ADD: kl.Add,
+    MergeKind.SUBTRACT: kl.Subtract,
+    MergeKind.MULTIPLY: kl.Multiply,
+    MergeKind.AVERAGE: kl.Average,
+    MergeKind.MAXIMUM: kl.Maximum,
+    MergeKind.MINIMUM: kl.Minimum,
+}
+
+
+def keras_name(name: str) -> str:
+    """A name as Keras allows it."""
+    return name.replace("/", ".") or "model"
+
+
+class Layers:
+    """A Keras network in the making: which Keras tensor holds which node's value."""
+
+    def __init__(self, graph: Graph, recipe: Recipe) -> None:
+        self.graph = graph
+        self.recipe = recipe
+        self.inputs: dict[str, Any] = {}
+        self.tensors: dict[str, Any] = {}
+        self._taken = {keras_name(node.name) for node in graph.nodes}
+        self._shared: dict[tuple[str, str], Any] = {}
+        self._uses = Counter(n.layer for n in graph.nodes if isinstance(n, Conv | Dense))
+
+    def add(self, node: Node) -> None:
+        """Append a node's layers; the last of them bears the node's name."""
+        quantizer = self.recipe.activation(node.name)
+        name = keras_name(node.name)
+        if isinstance(node, Input):
+            self.inputs[node.name] = keras.Input(node.shape, name=name)
+            rounding = qkeras.QActivation(bits(self._known(quantizer)), name=self._fresh(node.name))
+            self.tensors[node.name] = rounding(self.inputs[node.name])
+            return
+        if isinstance(node, Activation) and quantizer is not None:
+            rounded = _rounding_function(node, quantizer)
+            if rounded is not None:
+                self.tensors[node.name] = qkeras.QActivation(rounded, name=name)(self._x(node.x))
+                return
+        inner = name if quantizer is None else self._fresh(f"{node.name}_exact")
+        y = self._layer(node, inner)
+        if quantizer is not None:
+            y = qkeras.QActivation(bits(quantizer), name=name)(y)
+        elif y._keras_history.operation.name != name and node.name in self.graph.outputs:
+            y = kl.Activation("linear", name=name)(y)
+        self.tensors[node.name] = y
+
+    def _known(self, quantizer: Quantizer | None) -> Quantizer:
+        assert quantizer is not None, "lowering completes the recipe for every input"
+        return quantizer
+
+    def _x(self, tensor: str) -> Any:
+        return self.tensors[tensor]
+
+    def _fresh(self, wanted: str) -> str:
+        """A Keras name that no node and no layer has."""
+        name = keras_name(wanted)
+        while name in self._taken:
+            name += "_"
+        self._taken.add(name)
+        return name
+
+    def _stored(self, key: str, values: Any) -> StoredWeights:
+        fmt = self.recipe.weight(key)
+        assert fmt is not None, "lowering completes the recipe for every weight"
+        return stored(values, fmt)
+
+    def _layer(self, node: Node, name: str) -> Any:
+        match node:
+            case Conv():
+                return self._conv(node, name)
+            case Dense():
+                return self._linear(node, name, "", self._dense)(self._x(node.x))
+            case BatchNorm() | Affine():
+                return self._affine(node, name)
+            case PRelu():
+                return self._prelu(node, name)
+            case Activation():
+                return _plain_function(node, name)(self._x(node.x))
+            case Softmax():
+                axis = node.axis + 1 if node.axis >= 0 else node.axis
+                return kl.Softmax(axis=axis, name=name)(self._x(node.x))
+            case Pool():
+                return self._pool(node, name)
+            case Reshape():
+                return kl.Reshape(node.shape, name=name)(self._x(node.x))
+            case Transpose():
+                return kl.Permute(tuple(a + 1 for a in node.order), name=name)(self._x(node.x))
+            case Pad():
+                return _zeros(node.pads[:-1], name)(self._x(node.x))
+            case Upsample():
+                rank = len(node.factors)
+                repeat = kl.UpSampling1D if rank == 1 else kl.UpSampling2D
+                size = node.factors[0] if rank == 1 else node.factors
+                return repeat(size, name=name)(self._x(node.x))
+            case Slice():
+                return self._crop(node, name)
+            case Merge():
+                return MERGES[node.kind](name=name)([self._x(x) for x in node.xs])
+            case Concat():
+                axis = node.axis + 1 if node.axis >= 0 else node.axis
+                return kl.Concatenate(axis=axis, name=name)([self._x(x) for x in node.xs])
+            case Input() | Constant():
+                raise AssertionError(node)  # made elsewhere, or refused before
+            case _:
+                assert_never(node)
+
+    def _linear(self, node: Conv | Dense, name: str, padding: str, make: Any) -> Any:
+        """The Keras layer of a Conv or Dense, one for all nodes that share it."""
+        key = (node.layer, padding)
+        if key not in self._shared:
+            alone = self._uses[node.layer] == 1
+            wanted = name if alone else self._fresh(node.layer)
+            self._shared[key] = make(node, wanted, padding)
+        return self._shared[key]
+
+    def _quantizers(self, node: Conv | Dense) -> tuple[list[Any], dict[str, Any]]:
+        """Weights to set, and the layer's arguments."""
+        kernel = self._stored(f"{node.layer}/kernel", node.kernel)
+        weights, arguments = (
+            [kernel.values],
+            {"kernel_quantizer": bits(kernel.quantizer, kernel.alpha)},
+        )
+        arguments |= {"kernel_initializer": "zeros", "use_bias": node.bias is not None}
+        if node.bias is not None:
+            bias = self._stored(f"{node.layer}/bias", node.bias)
+            weights.append(bias.values)
+            arguments["bias_quantizer"] = bits(bias.quantizer, bias.alpha)
+        return weights, arguments
+
+    def _dense(self, node: Dense, name: str, _: str) -> Any:
+        weights, arguments = self._quantizers(node)
+        layer = qkeras.QDense(node.kernel.shape[1], name=name, **arguments)
+        return _filled(layer, self.graph.shapes[node.x], weights)
+
+    def _conv(self, node: Conv, name: str) -> Any:
+        x = self._x(node.x)
+        sizes, window = self.graph.shapes[node.x][:-1], node.kernel.shape[: len(node.strides)]
+        padding = "same" if any(map(any, node.pads)) else "valid"
+        if explicit(node.pads, sizes, window, node.strides, node.dilation):
+            x, padding = _zeros(node.pads, self._fresh(f"{node.name}_pad"))(x), "valid"
+        return self._linear(node, name, padding, self._convolution)(x)
+
+    def _convolution(self, node: Conv, name: str, padding: str) -> Any:
+        weights, arguments = self._quantizers(node)
+        rank = len(node.strides)
+        window, filters = node.kernel.shape[:rank], node.kernel.shape[-1]
+        arguments |= {"padding": padding, "name": name}
+        shape = (*(None,) * rank, self.graph.shapes[node.x][-1])
+        if rank == 1:
+            layer = qkeras.QConv1D(
+                filters,
+                window[0],
+                strides=node.strides[0],
+                dilation_rate=node.dilation[0],
+                groups=node.groups,
+                **arguments,
+            )
+            return _filled(layer, shape, weights)
+        geometry = {"strides": node.strides, "dilation_rate": node.dilation}
+        kernel = self.recipe.weight(f"{node.layer}/kernel")
+        depthwise = node.groups == node.kernel.shape[-1] and node.kernel.shape[-2] == 1
+        if depthwise and node.groups > 1 and kernel is not None and not kernel.per_channel:
+            arguments["depthwise_quantizer"] = arguments.pop("kernel_quantizer")
+            arguments["depthwise_initializer"] = arguments.pop("kernel_initializer")
+            weights[0] = weights[0].reshape(*window, node.groups, 1)
+            return _filled(qkeras.QDepthwiseConv2D(window, **geometry, **arguments), shape, weights)
+        layer = qkeras.QConv2D(filters, window, groups=node.groups, **geometry, **arguments)
+        return _filled(layer, shape, weights)
+
+    def _affine(self, node: BatchNorm | Affine, name: str) -> Any:
+        """scale x + shift as a batch norm of mean 0 and variance 1: exact, with an epsilon of 0."""
+        channels = self.graph.shapes[node.x][-1]
+        held = [
+            self._held(f"{node.layer}/{part}", values, channels)
+            for part, values in (("scale", node.scale), ("shift", node.shift))
+        ]
+        layer = kl.BatchNormalization(epsilon=0.0, name=name)
+        statistics = [np.zeros(channels, np.float32), np.ones(channels, np.float32)]
+        return _filled(layer, self.graph.shapes[node.x], held + statistics)(self._x(node.x))
+
+    def _held(self, key: str, values: Any, channels: int) -> Any:
+        found = self._stored(key, values)
+        exact = found.values * np.asarray(1.0 if found.alpha is None else found.alpha, np.float32)
+        return np.broadcast_to(exact.reshape(-1), (channels,))
+
+    def _prelu(self, node: PRelu, name: str) -> Any:
+        found = self._stored(f"{node.layer}/slope", node.slope)
+        exact = found.values * np.asarray(1.0 if found.alpha is None else found.alpha, np.float32)
+        x = self.graph.shapes[node.x]
+        slope = exact.reshape((1,) * (len(x) - exact.ndim) + exact.shape)
+        shared = [a + 1 for a, (s, size) in enumerate(zip(slope.shape, x, strict=True)) if s < size]
+        layer = kl.PReLU(shared_axes=shared or None, name=name)
+        return _filled(layer, x, [slope])(self._x(node.x))
+
+    def _pool(self, node: Pool, name: str) -> Any:
+        x, rank = self._x(node.x), len(node.window)
+        padded = any(map(any, node.pads))
+        if padded and node.kind is PoolKind.AVERAGE and node.count_pads:
+            x, padded = _zeros(node.pads, self._fresh(f"{node.name}_pad"))(x), False
+        kinds = {
+            (PoolKind.MAX, 1): kl.MaxPooling1D,
+            (PoolKind.MAX, 2): kl.MaxPooling2D,
+            (PoolKind.AVERAGE, 1): kl.AveragePooling1D,
+            (PoolKind.AVERAGE, 2): kl.AveragePooling2D,
+        }
+        window = node.window[0] if rank == 1 else node.window
+        strides = node.strides[0] if rank == 1 else node.strides
+        pool = kinds[node.kind, rank]
+        return pool(window, strides, padding="same" if padded else "valid", name=name)(x)
+
+    def _crop(self, node: Slice, name: str) -> Any:
+        sizes = self.graph.shapes[node.x][:-1]
+        edges = zip(node.starts, node.stops, sizes, strict=False)
+        cut = tuple((start, size - stop) for start, stop, size in edges)
+        crop = kl.Cropping1D(cut[0], name=name) if len(cut) == 1 else kl.Cropping2D(cut, name=name)
+        return crop(self._x(node.x))
+
+
+def _filled(layer: Any, shape: tuple[int | None, ...], weights: list[Any]) -> Any:
+    """The layer with its weights in place."""
+    layer.build((None, *shape))
+    layer.set_weights(weights)
+    return layer
+
+
+def _zeros(pads: Pads, name: str) -> Any:
+    if len(pads) == 1:
+        return kl.ZeroPadding1D(pads[0], name=name)
+    return kl.ZeroPadding2D(pads, name=name)
+
+
+def _rounding_function(node: Activation, quantizer: Quantizer) -> Any:
+    """The QKeras quantizer that is a function and its rounding in one, where there is one."""
+    unit = unit_type(node.function, quantizer.type.bits)
+    symmetric = quantizer.overflow is Overflow.SAT_SYM
+    match node.function:
+        case Function.LINEAR:
+            return bits(quantizer)
+        case Function.RELU if is_quantized_relu(quantizer):
+            return relu(quantizer)
+        case Function.TANH if quantizer.type == unit:
+            return qkeras.quantized_tanh(unit.bits, symmetric=symmetric, use_real_tanh=True)
+        case Function.SIGMOID if quantizer.type == unit:
+            return qkeras.quantized_sigmoid(unit.bits, use_real_sigmoid=True)
+        case Function.HARD_SIGMOID if node.parameters == QKERAS_HARD_SIGMOID:
+            return qkeras.quantized_sigmoid(unit.bits)
+        case _:
+            return None
+
+
+def _plain_function(node: Activation, name: str) -> Any:
+    """The layer of a function in float32."""
+    match node.function:
+        case Function.RELU:
+            return kl.ReLU(name=name)
+        case Function.RELU6:
+            return kl.ReLU(max_value=6.0, name=name)
+        case Function.LEAKY_RELU:
+            return kl.LeakyReLU(negative_slope=held_slope(node.parameters[0]), name=name)
+        case Function.ELU:
+            return kl.ELU(alpha=node.parameters[0], name=name)
+        case Function.SIGN:
+            return qkeras.QActivation(qkeras.binary(alpha=1.0), name=name)
+        case Function.TERNARY:
+            function = qkeras.ternary(alpha=1.0, threshold=node.parameters[0])
+            return qkeras.QActivation(function, name=name)
+        case function:
+            return kl.Activation(str(function), name=name)
