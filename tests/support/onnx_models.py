@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 import onnx
 from numpy.typing import NDArray
-from onnx import ModelProto, NodeProto, TensorProto, helper, numpy_helper
+from onnx import ModelProto, NodeProto, TensorProto, helper, numpy_helper, version_converter
 
 from edgeinfer.graph import Graph
 from edgeinfer.load.loaded import Loaded
@@ -19,6 +19,7 @@ from quantization.recipe import Recipe
 from tests.support import float_graph
 
 BREVITAS = "onnx.brevitas"
+CHANNELS_LAST = "qonnx.custom_op.channels_last"
 node = helper.make_node
 
 
@@ -66,20 +67,20 @@ def runtime(path: Path, feeds: Mapping[str, NDArray[Any]]) -> list[NDArray[Any]]
     options.graph_optimization_level = onnxruntime.GraphOptimizationLevel.ORT_DISABLE_ALL
     options.log_severity_level = 3
     options.intra_op_num_threads = 1
-    made = opened_batch(onnx.load(path))
+    made = for_batch(onnx.load(path), feeds)
+    if made.opset_import[0].version < 7:  # which ONNX Runtime no longer has
+        made = version_converter.convert_version(made, 9)
     session = onnxruntime.InferenceSession(
         made.SerializeToString(), options, providers=["CPUExecutionProvider"]
     )
     return [np.asarray(y) for y in session.run(None, dict(feeds))]
 
 
-def opened_batch(made: ModelProto) -> ModelProto:
-    """The model for any number of samples, without claims about its outputs."""
-    stored = {tensor.name for tensor in made.graph.initializer}
+def for_batch(made: ModelProto, feeds: Mapping[str, NDArray[Any]]) -> ModelProto:
+    """The model for as many samples as are fed, without claims about its outputs."""
     for value in made.graph.input:
-        dims = value.type.tensor_type.shape.dim
-        if value.name not in stored and dims and dims[0].dim_value > 1000:
-            dims[0].dim_param = "batch"
+        if value.name in feeds:
+            value.type.tensor_type.shape.dim[0].dim_value = len(feeds[value.name])
     for value in made.graph.output:
         value.type.tensor_type.ClearField("shape")
     return made
@@ -91,7 +92,10 @@ def reference(path: Path, feeds: Mapping[str, NDArray[Any]]) -> list[NDArray[Any
     from qonnx.core.onnx_exec import execute_onnx
     from qonnx.transformation.infer_shapes import InferShapes
 
-    wrapper = ModelWrapper(str(path)).transform(InferShapes())
+    made = onnx.load(path)
+    if CHANNELS_LAST not in {opset.domain for opset in made.opset_import}:
+        made.opset_import.append(helper.make_opsetid(CHANNELS_LAST, 10))  # qonnx would assume 1
+    wrapper = ModelWrapper(made).transform(InferShapes())
     found = execute_onnx(wrapper, dict(feeds))
     return [found[value.name] for value in wrapper.graph.output]
 
