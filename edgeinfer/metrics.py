@@ -8,6 +8,7 @@ import math
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from enum import StrEnum
+from typing import assert_never
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
@@ -53,6 +54,13 @@ class Metric:
                 raise ValueError(
                     f"{self.name}: {self.value} lies outside its band {self.low}..{self.high}."
                 )
+
+
+class Task(StrEnum):
+    """What an output is for."""
+
+    CLASSIFICATION = "classification"
+    REGRESSION = "regression"
 
 
 @dataclass(frozen=True, slots=True)
@@ -107,37 +115,30 @@ def macro_auc(scores: ArrayLike, labels: ArrayLike) -> float | None:
     return float(np.mean(known)) if known else None
 
 
-def classification(
-    heads: Mapping[str, ArrayLike], labels: Mapping[str, ArrayLike], samples: int
-) -> Scores:
-    """Scores of every head that has labels, and their mean where there are several."""
-    found = {
-        name: Scores(samples, macro_auc(heads[name], labels[name]), accuracy(heads[name], truth))
-        for name, truth in labels.items()
-    }
-    if len(found) == 1:
-        return next(iter(found.values()))
-    areas = [head.auc for head in found.values() if head.auc is not None]
-    hits = [head.accuracy for head in found.values() if head.accuracy is not None]
+def scored(values: ArrayLike, labels: ArrayLike, task: Task) -> Scores:
+    """One head's scores against its labels."""
+    samples = len(np.asarray(values))
+    match task:
+        case Task.CLASSIFICATION:
+            return Scores(samples, macro_auc(values, labels), accuracy(values, labels))
+        case Task.REGRESSION:
+            return Scores(samples, rms_error=rms_error(values, labels))
+        case _:
+            assert_never(task)
+
+
+def joined(heads: Mapping[str, Scores]) -> Scores:
+    """The scores of a network: its only head's, or the mean over the heads that classify."""
+    if len(heads) == 1:
+        return next(iter(heads.values()))
+    areas = [head.auc for head in heads.values() if head.auc is not None]
+    hits = [head.accuracy for head in heads.values() if head.accuracy is not None]
     return Scores(
-        samples,
+        max((head.samples for head in heads.values()), default=0),
         float(np.mean(areas)) if areas else None,
         float(np.mean(hits)) if hits else None,
-        heads=found,
+        heads=dict(heads),
     )
-
-
-def regression(
-    heads: Mapping[str, ArrayLike], labels: Mapping[str, ArrayLike], samples: int
-) -> Scores:
-    """Root of the mean squared error of every head that has labels."""
-    found = {
-        name: Scores(samples, rms_error=rms_error(heads[name], truth))
-        for name, truth in labels.items()
-    }
-    if len(found) == 1:
-        return next(iter(found.values()))
-    return Scores(samples, heads=found)
 
 
 def rms_error(values: ArrayLike, truth: ArrayLike) -> float:
@@ -149,14 +150,17 @@ def rms_error(values: ArrayLike, truth: ArrayLike) -> float:
 
 
 def _checked(scores: ArrayLike, labels: ArrayLike) -> tuple[NDArray[np.float64], NDArray[np.int64]]:
-    """Scores as (samples, classes), labels as class numbers (one-hot labels are read as such)."""
+    """Scores as (decisions, classes), labels as class numbers; one-hot labels are read as such.
+
+    A network that decides at several positions of a sample makes a decision at each.
+    """
     values = np.asarray(scores, dtype=np.float64)
     if values.ndim == 0 or not values.size:
         raise InputError("There are no scores to judge.")
-    values = values.reshape(len(values), -1)
     truth = np.asarray(labels)
-    if truth.ndim > 1 and truth.shape == values.shape and values.shape[1] > 1:
-        truth = truth.argmax(axis=1)
+    if truth.shape == values.shape and values.ndim > 1 and values.shape[-1] > 1:
+        truth = truth.argmax(axis=-1)
+    values = values.reshape(-1, values.shape[-1] if values.ndim > 1 else 1)
     if truth.size != len(values):
         raise InputError(f"Labels of shape {truth.shape} do not fit {len(values)} samples.")
     truth = truth.reshape(-1).astype(np.int64)

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from edgeinfer import metrics
 from edgeinfer.errors import InputError
-from edgeinfer.metrics import Metric, Origin
+from edgeinfer.metrics import Metric, Origin, Task
 
 
 def test_an_estimate_needs_its_band() -> None:
@@ -65,18 +65,20 @@ def test_one_hot_labels_are_read_as_classes() -> None:
 
 
 def test_heads_are_scored_each_and_on_average() -> None:
-    heads = {"pid": np.array([[0.9, 0.1], [0.1, 0.9]]), "stopping": np.array([[0.3], [0.2]])}
-    labels = {"pid": np.array([0, 1]), "stopping": np.array([0, 1])}
-    found = metrics.classification(heads, labels, samples=2)
-    assert found.heads["pid"].auc == 1.0
-    assert found.heads["stopping"].auc == 0.0
+    pid = metrics.scored([[0.9, 0.1], [0.1, 0.9]], [0, 1], Task.CLASSIFICATION)
+    stopping = metrics.scored([[0.3], [0.2]], [0, 1], Task.CLASSIFICATION)
+    energy = metrics.scored([[1.0], [4.0]], [1.0, 1.0], Task.REGRESSION)
+    found = metrics.joined({"pid": pid, "stopping": stopping, "energy": energy})
+    assert (pid.auc, stopping.auc) == (1.0, 0.0)
     assert found.auc == 0.5
     assert found.accuracy == pytest.approx((1.0 + 0.5) / 2)
+    assert found.heads["energy"].rms_error == pytest.approx(np.sqrt(4.5))
+    assert metrics.joined({"pid": pid}) == pid
 
 
-def test_regression_is_the_root_of_the_mean_square() -> None:
-    found = metrics.regression({"y": np.array([[1.0], [4.0]])}, {"y": np.array([1.0, 1.0])}, 2)
-    assert found.rms_error == pytest.approx(np.sqrt(4.5))
+def test_a_decision_at_every_position_counts() -> None:
+    scores = np.array([[[0.9, 0.1], [0.2, 0.8]], [[0.6, 0.4], [0.7, 0.3]]])
+    assert metrics.accuracy(scores, np.array([[0, 1], [1, 0]])) == 0.75
 
 
 @pytest.mark.parametrize(

@@ -1,0 +1,9 @@
+# SPDX-License-Identifier: Apache-2.0
+# SPDX-FileCopyrightText: The edgeinfer authors
+"""``python -m edgeinfer``."""
+
+import sys
+
+from edgeinfer.cli import main
+
+sys.exit(main())

@@ -1,0 +1,180 @@
+# SPDX-License-Identifier: Apache-2.0
+# SPDX-FileCopyrightText: The edgeinfer authors
+"""The command line: which verbs there are, and what a shell sees when one of them fails.
+
+A verb's module is imported when the verb is called, so that the overview answers at once.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import sys
+import tempfile
+import traceback
+import warnings
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from edgeinfer import __version__
+from edgeinfer.errors import EdgeInferError, ToolFailedError, UsageError
+
+INTERRUPTED, BROKEN_PIPE, BUG = 130, 141, 70
+
+
+@dataclass(frozen=True, slots=True)
+class Verb:
+    """Where a verb's function is, how it is called, and what it is for."""
+
+    function: str
+    usage: str
+    purpose: str
+
+
+VERBS = {
+    "doctor": Verb(
+        "edgeinfer.cli_verbs:doctor",
+        "doctor",
+        "what this machine can do, what is missing, how to get it",
+    ),
+    "quantize": Verb(
+        "edgeinfer.cli_verbs:quantize",
+        "quantize MODEL --bits N -o q.keras",
+        "choose number formats: a quantized model or a recipe",
+    ),
+    "compile": Verb(
+        "edgeinfer.cli_verbs:compile_",
+        "compile MODEL --target none -o RUN",
+        "a model to its integer Program, proved and tried",
+    ),
+    "simulate": Verb(
+        "edgeinfer.cli_verbs:simulate",
+        "simulate RUN --stage engine",
+        "a run's Program again on more or other samples",
+    ),
+}
+
+EXIT_CODES = (
+    "Exit codes: 0 ok; 1 a gate failed; 2 usage or configuration; 3 a tool is missing;\n"
+    "4 a tool or the machine failed; 5 stages that must agree do not; 70 a bug of ours;\n"
+    "130 interrupted."
+)
+
+
+def overview() -> str:
+    """What ``edgeinfer --help`` says."""
+    width = max(len(verb.usage) for verb in VERBS.values())
+    lines = [f"  edgeinfer {verb.usage:<{width}}  {verb.purpose}" for verb in VERBS.values()]
+    return "\n".join(
+        [
+            f"edgeinfer {__version__}: small quantized networks, brought exactly to hardware.",
+            "",
+            *lines,
+            "",
+            "MODEL is a .keras, .h5 or .onnx file, or a Keras .json beside its weights.",
+            "--json prints the result on stdout and nothing else; edgeinfer VERB --help says more.",
+            EXIT_CODES,
+            "",
+        ]
+    )
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run the command line; the exit code."""
+    tokens = list(sys.argv[1:] if arguments is None else arguments)
+    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
+    if not sys.warnoptions:
+        warnings.simplefilter("ignore")
+    return guarded(lambda: dispatch(tokens))
+
+
+def dispatch(tokens: list[str]) -> int:
+    """Call the verb that the tokens name."""
+    if any(not token.isprintable() and _unencodable(token) for token in tokens):
+        raise UsageError(
+            "An argument is not valid Unicode, so no report could name it.",
+            hint="Rename the file.",
+        )
+    if not tokens or tokens[0] in ("--help", "-h"):
+        sys.stdout.write(overview())
+        return 0
+    if tokens[0] == "--version":
+        sys.stdout.write(f"{__version__}\n")
+        return 0
+    from cyclopts import App, CycloptsError
+
+    app = App("edgeinfer", version=__version__, help_format="plaintext")
+    for name, verb in VERBS.items():
+        app.command(verb.function, name=name)
+    try:
+        function, bound, _ = app.parse_args(tokens, exit_on_error=False, print_error=False)
+    except CycloptsError as error:
+        raise UsageError(str(error), hint="edgeinfer VERB --help lists the options.") from None
+    function(*bound.args, **bound.kwargs)
+    sys.stdout.flush()
+    return 0
+
+
+def _unencodable(token: str) -> bool:
+    try:
+        token.encode()
+    except UnicodeEncodeError:
+        return True
+    return False
+
+
+def guarded(run: Callable[[], int]) -> int:
+    """The exit code of whatever happens, told in one paragraph and never as a traceback."""
+    try:
+        return run()
+    except EdgeInferError as error:
+        return _told(str(error), error.exit_code)
+    except KeyboardInterrupt:
+        _say("edgeinfer: interrupted; what was finished is kept: resume with the same command.")
+        return INTERRUPTED
+    except BrokenPipeError:
+        with contextlib.suppress(OSError):  # whoever read our output has had enough
+            os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return BROKEN_PIPE
+    except MemoryError:
+        said = "The memory of this machine does not suffice. Give fewer samples or a smaller model."
+        return _told(said, ToolFailedError.exit_code)
+    except OSError as error:
+        return _told(_machine_failed(error), ToolFailedError.exit_code)
+    except Exception as error:
+        return _told(_bug(error), BUG)
+
+
+def _machine_failed(error: OSError) -> str:
+    from edgeinfer.plan import unwritable
+
+    if error.filename is None:
+        return f"The machine refused: {error}."
+    return str(unwritable(Path(os.fsdecode(error.filename)), error))
+
+
+def _bug(error: Exception) -> str:
+    trace = "".join(traceback.format_exception(error))
+    said = f"this is a bug of edgeinfer ({type(error).__name__}: {error})."
+    try:
+        descriptor, path = tempfile.mkstemp(prefix="edgeinfer-", suffix=".txt")
+        with os.fdopen(descriptor, "w", encoding="utf-8", errors="backslashreplace") as file:
+            file.write(f"edgeinfer {__version__}, Python {sys.version}, {sys.argv}\n{trace}")
+    except OSError:
+        return f"{said} Please report it with this: {trace}"
+    return f"{said} Please report it, with the file {path}."
+
+
+def _told(said: Any, code: int) -> int:
+    _say(f"edgeinfer: error: {said}")
+    return code
+
+
+def _say(text: str) -> None:
+    """One paragraph on stderr; nothing in it can drive the terminal."""
+    paragraph = " ".join(text.split())
+    safe = "".join(c if c.isprintable() else "?" for c in paragraph)
+    with contextlib.suppress(OSError):
+        sys.stderr.write(f"{safe}\n")

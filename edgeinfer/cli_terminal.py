@@ -1,0 +1,74 @@
+# SPDX-License-Identifier: Apache-2.0
+# SPDX-FileCopyrightText: The edgeinfer authors
+"""What a person sees of a verb: its answer on stdout, its progress on stderr."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import sys
+from collections.abc import Iterator
+from typing import Any
+
+from edgeinfer.run import Progress
+
+
+def answer(document: str, prose: str, *, as_json: bool) -> None:
+    """The result: as JSON on stdout with the prose on stderr, or the prose alone on stdout."""
+    if as_json:
+        sys.stdout.write(document if document.endswith("\n") else document + "\n")
+        sys.stderr.write(prose.rstrip("\n") + "\n")
+    else:
+        sys.stdout.write(prose.rstrip("\n") + "\n")
+    sys.stdout.flush()
+
+
+class Lines:
+    """Progress as lines, for logs and pipes."""
+
+    def started(self, step: str) -> None:
+        """Said when it is finished."""
+
+    def advanced(self, done: int, total: int) -> None:
+        """Logs want no ticking."""
+
+    def finished(self, step: str, seconds: float, cached: bool) -> None:
+        """One line a step."""
+        sys.stderr.write(f"{step}: {'as before' if cached else f'{seconds:.2f} s'}\n")
+
+
+class Bars:
+    """Progress as bars that move, for a terminal."""
+
+    def __init__(self, display: Any) -> None:
+        self.display = display
+        self.task: Any = None
+
+    def started(self, step: str) -> None:
+        """A bar that does not know its length yet."""
+        self.task = self.display.add_task(step, total=None)
+
+    def advanced(self, done: int, total: int) -> None:
+        """The bar grows."""
+        self.display.update(self.task, completed=done, total=total)
+
+    def finished(self, step: str, seconds: float, cached: bool) -> None:
+        """The bar is full."""
+        said = f"{step}: {'as before' if cached else f'{seconds:.2f} s'}"
+        self.display.update(self.task, description=said, completed=1, total=1)
+
+
+@contextlib.contextmanager
+def progress() -> Iterator[Progress]:
+    """Bars on a terminal that wants them, lines anywhere else."""
+    plain = any(os.environ.get(name) for name in ("NO_COLOR", "CI"))
+    if plain or os.environ.get("TERM") == "dumb" or not sys.stderr.isatty():
+        yield Lines()
+        return
+    from rich.console import Console
+    from rich.progress import BarColumn, TextColumn, TimeElapsedColumn
+    from rich.progress import Progress as Display
+
+    columns = (TextColumn("{task.description}"), BarColumn(), TimeElapsedColumn())
+    with Display(*columns, console=Console(stderr=True)) as display:
+        yield Bars(display)

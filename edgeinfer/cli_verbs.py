@@ -1,0 +1,188 @@
+# SPDX-License-Identifier: Apache-2.0
+# SPDX-FileCopyrightText: The edgeinfer authors
+"""The verbs, thin: options to library calls, results to words."""
+
+from __future__ import annotations
+
+import json as json_text
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any, Literal
+
+from cyclopts import Parameter
+
+from edgeinfer.cli_terminal import answer, progress
+
+if TYPE_CHECKING:
+    from edgeinfer.evaluate import Stage
+    from edgeinfer.result import Result
+
+Json = Annotated[
+    bool, Parameter(negative="", help="print the result as JSON on stdout, and nothing else")
+]
+Data = Annotated[
+    Path | None,
+    Parameter(
+        help="a NumPy archive: arrays named as the inputs (or x), labels as the outputs (or y)"
+    ),
+]
+RecipeFile = Annotated[Path | None, Parameter(help="number formats that go on top, as TOML")]
+ModelFile = Annotated[Path, Parameter(help=".keras, .h5, .onnx, or .json beside its weights")]
+Run = Annotated[Path, Parameter(help="a run folder that compile has made")]
+
+
+def doctor(*, json: Json = False) -> None:
+    """What this machine can do, what is missing, and how to get it."""
+    from edgeinfer.doctor import State, examined, told
+    from edgeinfer.errors import ToolMissingError
+
+    checks = examined()
+    document = json_text.dumps({"checks": [check.as_dict() for check in checks]}, indent=2)
+    answer(document, told(checks), as_json=json)
+    missing = [check.name for check in checks if check.state is State.PROBLEM]
+    if missing:
+        raise ToolMissingError(f"Not in order: {', '.join(missing)}.", hint="See above.")
+
+
+def quantize(
+    model: ModelFile,
+    /,
+    *,
+    bits: Annotated[int, Parameter(help="width of weights and activations, 2 to 24")],
+    output: Annotated[
+        Path, Parameter(name=["--output", "-o"], help="q.keras (a QKeras model) or recipe.toml")
+    ],
+    method: Annotated[
+        Literal["ptq"], Parameter(help="how formats are chosen: ptq draws them from data")
+    ] = "ptq",
+    calibration: Annotated[
+        Literal["minmax", "percentile", "mse"], Parameter(help="how a range is drawn from data")
+    ] = "minmax",
+    recipe: RecipeFile = None,
+    data: Data = None,
+    json: Json = False,
+) -> None:
+    """Choose a number format for every tensor of a model; write a quantized model or a recipe."""
+    from edgeinfer.ptq import PtqSettings
+    from edgeinfer.run_quantize import quantize_model
+    from quantization.calibrate import Method
+
+    with progress() as watcher:
+        document = quantize_model(
+            model,
+            PtqSettings(bits, Method(calibration)),
+            recipe_path=recipe,
+            data=data,
+            output=output,
+            progress=watcher,
+        )
+    answer(json_text.dumps(document, indent=2), _quantized(document), as_json=json)
+
+
+def compile_(
+    model: ModelFile,
+    /,
+    *,
+    output: Annotated[Path, Parameter(name=["--output", "-o"], help="the run folder")],
+    target: Annotated[
+        Literal["none"], Parameter(help="none: up to the integer Program, proved and tried")
+    ] = "none",
+    recipe: RecipeFile = None,
+    data: Data = None,
+    json: Json = False,
+) -> None:
+    """Bring a model to its integer Program, and try it; what is as before is not done again."""
+    from edgeinfer.run import opened
+    from edgeinfer.run_steps import compile_model
+
+    with progress() as watcher, opened(output, watcher, new=True) as folder:
+        result = compile_model(folder, model, recipe_path=recipe, data=data)
+    _conclude(result, output, json)
+
+
+def simulate(
+    run: Run,
+    /,
+    *,
+    stage: Annotated[
+        str,
+        Parameter(
+            help="engine (held against the interpreter), interpret (observed widths), or both"
+        ),
+    ] = "engine",
+    samples: Annotated[int, Parameter(help="how many samples are tried")] = 64,
+    data: Data = None,
+    json: Json = False,
+) -> None:
+    """Try a run's Program again; exit code 5 where two stages do not agree bit for bit."""
+    from edgeinfer.run import opened
+    from edgeinfer.run_steps import simulate_run
+
+    stages = _stages(stage)
+    with progress() as watcher, opened(run, watcher, new=False) as folder:
+        result = simulate_run(folder, data=data, count=samples, stages=stages)
+    _conclude(result, run, json)
+
+
+def _stages(text: str) -> tuple[Stage, ...]:
+    from edgeinfer.errors import UsageError, did_you_mean
+    from edgeinfer.evaluate import Stage
+
+    names = [part.strip() for part in text.split(",")]
+    known = [str(stage) for stage in Stage]
+    for name in names:
+        if name not in known:
+            raise UsageError(
+                f"There is no stage {name!r}.",
+                hint=did_you_mean(name, known) or f"The stages are {', '.join(known)}.",
+            )
+    return tuple(stage for stage in Stage if stage in names)
+
+
+def _conclude(result: Result, folder: Path, as_json: bool) -> None:
+    """Show a result; an error where stages that must agree do not."""
+    from edgeinfer.errors import DisagreementError
+
+    answer(result.to_json(), _result(result, folder), as_json=as_json)
+    for entry in result.agreement:
+        if not entry.bit_identical:
+            raise DisagreementError(
+                f"{folder}: {' and '.join(entry.pair)} do not agree; they part at "
+                f"{entry.first_divergence or 'an output'}.",
+                hint="Please report it with the run folder: the engine is to equal its definition.",
+            )
+
+
+def _result(result: Result, folder: Path) -> str:
+    program = result.program
+    lines = [
+        f"{result.model.name}: {program.ops} ops, {program.parameters:,} parameters, "
+        f"{program.macs:,} multiply-accumulates a sample",
+        f"program   {program.digest[:16]}",
+        *(f"input     {t.name} {t.type} {_shape(t.shape)}" for t in program.inputs),
+        *(f"output    {t.name} {t.type} {_shape(t.shape)}" for t in program.outputs),
+    ]
+    for entry in result.agreement:
+        verdict = "bit-identical" if entry.bit_identical else "DIFFERENT"
+        lines.append(f"agreement {' = '.join(entry.pair)}: {verdict}, {entry.samples} samples")
+    for stage, scores in result.accuracy.items():
+        shown = {"auc": scores.auc, "accuracy": scores.accuracy, "rms error": scores.rms_error}
+        lines.append(f"{stage:<9} {_figures(shown)}")
+    lines += [f"finding   {finding}" for finding in result.findings]
+    return "\n".join([*lines, f"written   {folder / 'result.json'}"])
+
+
+def _quantized(document: dict[str, Any]) -> str:
+    lines = [f"{document['model']['name']}: {document['model']['parameters']:,} parameters"]
+    for stage, figures in document["metrics"].items():
+        lines.append(f"{stage:<9} {_figures(figures)}")
+    lines += [f"finding   {finding}" for finding in document["findings"]]
+    return "\n".join([*lines, f"written   {document['output']}"])
+
+
+def _figures(figures: dict[str, Any]) -> str:
+    shown = [f"{name} {value:.6g}" for name, value in figures.items() if isinstance(value, float)]
+    return ", ".join(shown) or "no labels to judge by"
+
+
+def _shape(shape: tuple[int, ...]) -> str:
+    return "x".join(map(str, shape)) or "scalar"

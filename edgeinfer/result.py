@@ -1,0 +1,108 @@
+# SPDX-License-Identifier: Apache-2.0
+# SPDX-FileCopyrightText: The edgeinfer authors
+"""What a run found out: the schema of ``result.json``, versioned."""
+
+from __future__ import annotations
+
+from typing import Annotated, Literal
+
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
+
+from edgeinfer.cosim import Agreement
+from edgeinfer.errors import InputError
+from edgeinfer.metrics import Metric, Scores, Task
+
+SCHEMA_VERSION: Literal[1] = 1
+
+Digest = Annotated[str, Field(pattern="^[0-9a-f]{64}$")]
+
+
+class _Part(BaseModel):
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+
+class Tensor(_Part):
+    """An input or an output: its name, its shape without the batch, its fixed-point type."""
+
+    name: str
+    shape: tuple[int, ...]
+    type: str
+
+
+class ModelPart(_Part):
+    """The network as its author drew it."""
+
+    name: str
+    file: str  # inside the run folder
+    sha256: Digest
+    parameters: int
+    layers: int
+
+
+class RecipePart(_Part):
+    """The number formats that were used, all of them."""
+
+    digest: Digest
+    activations: dict[str, str]
+    weights: dict[str, str | list[str]]
+
+
+class ProgramPart(_Part):
+    """The integer network."""
+
+    digest: Digest
+    ops: int
+    parameters: int
+    macs: int
+    inputs: tuple[Tensor, ...]
+    outputs: tuple[Tensor, ...]
+
+
+class Artefact(_Part):
+    """A file of the run, its path inside the run folder."""
+
+    path: str
+    sha256: Digest
+
+
+class StepPart(_Part):
+    """A step of the run. `seconds` is what it took when it was last done."""
+
+    name: str
+    seconds: float
+    cached: bool
+
+
+class Result(_Part):
+    """The content of ``result.json``."""
+
+    schema_version: Literal[1] = SCHEMA_VERSION
+    edgeinfer: str
+    model: ModelPart
+    task: Task | None = None  # None where no labels were given
+    device: str | None = None
+    recipe: RecipePart
+    program: ProgramPart
+    accuracy: dict[str, Scores] = {}
+    agreement: tuple[Agreement, ...] = ()
+    metrics: tuple[Metric, ...] = ()
+    findings: tuple[str, ...] = ()
+    artefacts: tuple[Artefact, ...] = ()
+    steps: tuple[StepPart, ...] = ()
+
+    def to_json(self) -> str:
+        """The text of ``result.json``."""
+        return self.model_dump_json(indent=2) + "\n"
+
+
+def from_json(text: str, source: str) -> Result:
+    """Read ``result.json``; an InputError names the file and the entry that does not fit."""
+    try:
+        return Result.model_validate_json(text)
+    except ValidationError as error:
+        first = error.errors()[0]
+        place = ".".join(map(str, first["loc"])) or "the document"
+        raise InputError(
+            f"{source} is no result of this version of edgeinfer: {place}: {first['msg']}.",
+            hint="Run the compile command again.",
+        ) from None

@@ -1,0 +1,88 @@
+# SPDX-License-Identifier: Apache-2.0
+# SPDX-FileCopyrightText: The edgeinfer authors
+"""From what the steps of a run found to ``result.json``."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from edgeinfer import __version__
+from edgeinfer.evaluate import linear_ops
+from edgeinfer.ir.program import Program
+from edgeinfer.metrics import Metric, Origin
+from edgeinfer.result import ProgramPart, RecipePart, Result, Tensor
+from edgeinfer.run import RunFolder
+from quantization.recipe import Recipe
+
+PROGRAM, PROGRAM_TEXT, RECIPE, RESULT = "program.npz", "program.txt", "recipe.toml", "result.json"
+
+
+def assembled(folder: RunFolder) -> Result:
+    """The result that the records of a folder's steps add up to."""
+    records = folder.records
+    load, lower = records["load"].facts, records["lower"].facts
+    trials = [records[name].facts for name in ("simulate", "evaluate") if name in records]
+    found = [load, lower, *trials]
+    content: dict[str, Any] = {
+        "edgeinfer": __version__,
+        "model": load["model"],
+        "recipe": lower["recipe"],
+        "program": lower["program"],
+        "findings": [said for facts in found for said in facts.get("findings", ())],
+        "metrics": [metric for facts in found for metric in facts.get("metrics", ())],
+        "agreement": [entry for facts in trials for entry in facts.get("agreement", ())],
+        "artefacts": [
+            {"path": path, "sha256": digest}
+            for record in records.values()
+            for path, digest in sorted(record.files.items())
+        ],
+        "steps": [
+            {"name": record.name, "seconds": record.seconds, "cached": record.cached}
+            for record in records.values()
+        ],
+    }
+    if "evaluate" in records:
+        evaluated = records["evaluate"].facts
+        content |= {"task": evaluated["task"], "accuracy": evaluated["accuracy"]}
+    return Result.model_validate(content)
+
+
+def recipe_part(recipe: Recipe) -> RecipePart:
+    """A recipe as the result shows it."""
+    return RecipePart(
+        digest=recipe.digest,
+        activations={name: str(quantizer) for name, quantizer in recipe.activations},
+        weights={
+            name: [str(q) for q in fmt.quantizers] if fmt.per_channel else str(fmt)
+            for name, fmt in recipe.weights
+        },
+    )
+
+
+def program_part(program: Program) -> ProgramPart:
+    """A Program as the result shows it."""
+    return ProgramPart(
+        digest=program.digest,
+        ops=len(program.ops),
+        parameters=program.parameters,
+        macs=program.macs,
+        inputs=tuple(
+            Tensor(name=op.name, shape=op.shape, type=str(op.type)) for op in program.inputs
+        ),
+        outputs=tuple(
+            Tensor(
+                name=output.name,
+                shape=program.shapes[output.value],
+                type=str(program.type(output.value)),
+            )
+            for output in program.outputs
+        ),
+    )
+
+
+def program_metrics(program: Program) -> list[Metric]:
+    """The widths that are proved to suffice, layer by layer."""
+    return [
+        Metric("accumulator_bits", op.type.bits, "bit", Origin.PROVED, layer=op.name)
+        for op in linear_ops(program)
+    ]

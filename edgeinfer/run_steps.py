@@ -1,0 +1,258 @@
+# SPDX-License-Identifier: Apache-2.0
+# SPDX-FileCopyrightText: The edgeinfer authors
+"""The steps of a run: load, lower, simulate, evaluate; and the result they add up to."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass
+from functools import cached_property
+from pathlib import Path
+
+from edgeinfer import evaluate, model_files, plan, samples
+from edgeinfer.errors import InputError, RecipeError, UsageError
+from edgeinfer.evaluate import Stage
+from edgeinfer.graph import Graph
+from edgeinfer.ir import store
+from edgeinfer.ir.lower import Lowered, lower
+from edgeinfer.ir.program import Program
+from edgeinfer.ir.show import show
+from edgeinfer.load import Loaded, load
+from edgeinfer.result import Result
+from edgeinfer.run import Outcome, RunFolder
+from edgeinfer.run_result import (
+    PROGRAM,
+    PROGRAM_TEXT,
+    RECIPE,
+    RESULT,
+    assembled,
+    program_metrics,
+    program_part,
+    recipe_part,
+)
+from edgeinfer.samples import Samples
+from quantization.fixed import FormatError
+from quantization.recipe import Recipe
+
+SAMPLES = 64  # that the engine is held against the interpreter on, unless more are asked for
+
+
+@dataclass(frozen=True)
+class Model:
+    """A model's files, read when someone first asks for what they hold."""
+
+    path: Path
+
+    @cached_property
+    def files(self) -> dict[str, Path]:
+        """The files by their place beside the model."""
+        return model_files.files_of(self.path)
+
+    @cached_property
+    def digests(self) -> dict[str, str]:
+        """Content hash of each file."""
+        return {name: plan.sha256_of(path) for name, path in self.files.items()}
+
+    @cached_property
+    def loaded(self) -> Loaded:
+        """The network that they hold."""
+        return load(self.path)
+
+
+@dataclass(frozen=True)
+class Trial:
+    """A Program and the samples that it is tried on, read when a step needs them."""
+
+    folder: RunFolder
+    model: Model
+    data: Path | None
+    count: int
+    stages: tuple[Stage, ...]
+
+    @cached_property
+    def program(self) -> Program:
+        """The folder's Program."""
+        path = self.folder.path / PROGRAM
+        return store.load(path.read_bytes(), str(path))
+
+    @cached_property
+    def recipe(self) -> Recipe:
+        """The complete recipe of the Program."""
+        return read_recipe(self.folder.path / RECIPE)
+
+    @cached_property
+    def samples(self) -> Samples:
+        """The data, or what is drawn in their stead."""
+        if self.data is None:
+            inputs = {op.name: (op.shape, op.type) for op in self.program.inputs}
+            return samples.drawn(inputs, self.count)
+        return read_samples(self.data, self.model.loaded.graph)
+
+    def simulate(self) -> Outcome:
+        """The engine against the interpreter."""
+        tried = self.samples.part(0, self.count)
+        raw = evaluate.raw_inputs(self.program, self.recipe, tried)
+        found = evaluate.try_stages(self.program, raw, self.stages, self.folder.progress.advanced)
+        findings = [f"The stages were tried on {len(tried)} samples: {self.samples.origin}."]
+        findings += evaluate.saturation(self.program, tried)
+        return Outcome(
+            {
+                "agreement": [asdict(agreed) for agreed in found.agreement],
+                "metrics": [asdict(metric) for metric in found.observed],
+                "findings": findings,
+            }
+        )
+
+    def evaluate(self) -> Outcome:
+        """Float network and Program against the labels, and against each other."""
+        graph = self.model.loaded.graph
+        raw = evaluate.raw_inputs(self.program, self.recipe, self.samples)
+        stages = {
+            "float": evaluate.float_outputs(graph, self.samples),
+            "quantized": evaluate.quantized_outputs(self.program, raw),
+        }
+        accuracy = {}
+        if self.samples.labels:
+            accuracy = {
+                stage: asdict(evaluate.score(graph, outputs, self.samples))
+                for stage, outputs in stages.items()
+            }
+        tasks = evaluate.tasks(graph, self.samples)
+        fidelity = evaluate.fidelity(graph, stages["float"], stages["quantized"])
+        return Outcome(
+            {
+                "program": self.program.digest,
+                "task": tasks.pop() if len(tasks) == 1 else None,
+                "accuracy": accuracy,
+                "metrics": [asdict(metric) for metric in fidelity],
+            }
+        )
+
+
+def compile_model(
+    folder: RunFolder, model_path: Path, *, recipe_path: Path | None, data: Path | None
+) -> Result:
+    """Model -> Program, proved and tried; a step whose inputs are as before is not done again."""
+    model = Model(model_path)
+    text = "" if recipe_path is None else recipe_text(recipe_path)
+    folder.step("load", {"files": model.digests}, lambda: _load(model))
+    folder.step(
+        "lower",
+        {"files": model.digests, "recipe": text},
+        lambda: _lower(model.loaded, recipe_path),
+    )
+    return exercise(folder, model, data=data, count=SAMPLES, stages=(Stage.ENGINE,))
+
+
+def simulate_run(
+    folder: RunFolder, *, data: Path | None, count: int, stages: tuple[Stage, ...]
+) -> Result:
+    """The Program of a run, tried again on other samples."""
+    if count < 1:
+        raise UsageError(f"{count} samples cannot be simulated.", hint="Ask for 1 or more.")
+    for step in ("load", "lower"):
+        if not folder.remembered(step):
+            raise InputError(
+                f"{folder.path} holds no finished compilation: the step {step!r} is missing, or a "
+                f"file of it was changed.",
+                hint=f"Finish it with: edgeinfer compile MODEL --target none -o {folder.path}",
+            )
+    model = Model(folder.path / folder.records["load"].facts["model"]["file"])
+    return exercise(folder, model, data=data, count=count, stages=stages)
+
+
+def exercise(
+    folder: RunFolder,
+    model: Model,
+    *,
+    data: Path | None,
+    count: int,
+    stages: tuple[Stage, ...],
+) -> Result:
+    """Try the folder's Program on samples, and write ``result.json``."""
+    program = folder.records["lower"].facts["program"]["digest"]
+    depends_on = {"program": program, "data": data and plan.sha256_of(samples.existing(data))}
+    trial = Trial(folder, model, data, count, stages)
+    folder.step("simulate", {**depends_on, "samples": count, "stages": stages}, trial.simulate)
+    if data is not None:
+        evaluated_on = {**depends_on, "files": model.digests}
+        folder.step("evaluate", evaluated_on, trial.evaluate)
+    else:
+        before = folder.recorded("evaluate")
+        if before is not None and before.facts["program"] == program:
+            folder.remembered("evaluate")
+    result = assembled(folder)
+    plan.write_file(folder.path / RESULT, result.to_json())
+    return result
+
+
+def _load(model: Model) -> Outcome:
+    graph = model.loaded.graph
+    facts = {
+        "model": {
+            "name": graph.name,
+            "file": f"model/{model.path.name}",
+            "sha256": model.digests[model.path.name],
+            "parameters": graph.parameters,
+            "layers": len(graph.nodes) - len(graph.inputs),
+        },
+        "findings": model.loaded.findings,
+    }
+    return Outcome(facts, {f"model/{place}": path for place, path in model.files.items()})
+
+
+def _lower(loaded: Loaded, recipe_path: Path | None) -> Outcome:
+    given = Recipe() if recipe_path is None else read_recipe(recipe_path)
+    lowered = lowered_with(loaded, given, recipe_path)
+    program = lowered.program
+    facts = {
+        "recipe": recipe_part(lowered.recipe).model_dump(mode="json"),
+        "program": program_part(program).model_dump(mode="json"),
+        "metrics": [asdict(metric) for metric in program_metrics(program)],
+        "findings": lowered.findings,
+    }
+    files: Mapping[str, bytes] = {
+        PROGRAM: store.save(program),
+        PROGRAM_TEXT: show(program).encode(),
+        RECIPE: lowered.recipe.to_toml().encode(),
+    }
+    return Outcome(facts, files)
+
+
+def lowered_with(loaded: Loaded, given: Recipe, source: Path | None) -> Lowered:
+    """Lower a model under its own recipe with another on top; errors name the recipe's file."""
+    try:
+        return lower(loaded.graph, loaded.recipe.updated(given))
+    except RecipeError as error:
+        if source is None:
+            raise
+        raise RecipeError(f"{source}: {error.message}", hint=error.hint) from None
+    except FormatError as error:
+        raise RecipeError(
+            f"{source or loaded.graph.name}: {error}",
+            hint="Give narrower formats, for instance those of: "
+            "edgeinfer quantize MODEL --bits 8 -o recipe.toml",
+        ) from None
+
+
+def read_samples(path: Path, graph: Graph) -> Samples:
+    """Data for a network's inputs, and labels for its outputs if there are any."""
+    inputs = {node.name: node.shape for node in graph.inputs}
+    return samples.read(path, inputs, {name: graph.shapes[name] for name in graph.outputs})
+
+
+def read_recipe(path: Path) -> Recipe:
+    """A recipe's file; every problem is a RecipeError that names it."""
+    try:
+        return Recipe.from_toml(recipe_text(path))
+    except FormatError as error:
+        raise RecipeError(f"{path}: {error}", hint="docs/recipes.md shows the format.") from None
+
+
+def recipe_text(path: Path) -> str:
+    """The text of a recipe's file."""
+    samples.existing(path)
+    try:
+        return path.read_text(encoding="utf-8")
+    except UnicodeDecodeError:
+        raise RecipeError(f"{path} is no text, so it is no recipe.") from None
