@@ -48,8 +48,8 @@ class Lowered:
 def lower(graph: g.Graph, recipe: Recipe, *, host_functions: bool = True) -> Lowered:
     """The integer network that a graph is under a recipe.
 
-    A batch norm whose scale the recipe names, or whose input and output it both rounds, keeps its
-    own multiplier; any other is folded into the layer before it. With `host_functions`, a final
+    A batch norm whose scale the recipe names, or whose input it rounds where merging would lose
+    that name, keeps its own multiplier; any other is folded into the layer before it. With `host_functions`, a final
     softmax or sigmoid that the recipe gives no format is left to the host and the logits are the
     output.
     """
@@ -59,7 +59,10 @@ def lower(graph: g.Graph, recipe: Recipe, *, host_functions: bool = True) -> Low
         node.name
         for node in graph.nodes
         if isinstance(node, g.BatchNorm | g.Affine)
-        and (recipe.weight(f"{node.layer}/scale") or {node.name, node.x} <= rounded)
+        and (
+            recipe.weight(f"{node.layer}/scale")
+            or (node.x in rounded and node.name in {*rounded, *graph.outputs})
+        )
     }
     graph = fold_batch_norms(graph, keep=kept, named=rounded)
     check_names(graph, recipe, also=drawn)

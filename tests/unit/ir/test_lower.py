@@ -146,6 +146,8 @@ def test_a_format_of_a_folded_norm_rounds_the_merged_layer() -> None:
     both = lower(graph, Recipe.of(X | {"d": narrow, "n": narrow})).program
     wanted = [ops.Input, ops.Dense, ops.Requant, ops.Scale, ops.Requant, ops.Clip]
     assert [type(op) for op in both.ops] == wanted
+    last = g.Graph("net", graph.nodes[:3], ("n",))
+    assert [type(op) for op in lower(last, Recipe.of(X | {"d": narrow})).program.ops] == wanted[:4]
 
 
 @pytest.mark.parametrize("kind", list(g.MergeKind))
