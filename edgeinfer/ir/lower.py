@@ -49,9 +49,9 @@ def lower(graph: g.Graph, recipe: Recipe, *, host_functions: bool = True) -> Low
     """The integer network that a graph is under a recipe.
 
     A batch norm whose scale the recipe names, or whose input it rounds where merging would lose
-    that name, keeps its own multiplier; any other is folded into the layer before it. With `host_functions`, a final
-    softmax or sigmoid that the recipe gives no format is left to the host and the logits are the
-    output.
+    that name, keeps its own multiplier; any other is folded into the layer before it. With
+    `host_functions`, a final softmax or sigmoid that the recipe gives no format is left to the host
+    and the logits are the output.
     """
     drawn = graph
     rounded = {name for name, _ in recipe.activations}
