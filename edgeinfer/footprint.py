@@ -11,7 +11,6 @@ only touched places enter the dense layer's sum. Integers make the rearranged su
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterator
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -41,7 +40,6 @@ from edgeinfer.ir.program import Output, Program
 from quantization.fixed import Ints
 from quantization.ranges import Interval
 
-RUN = 2  # neighbouring places summed by one matrix product: wider wastes products, narrower time
 CHUNK = 4096  # patches whose sums stay in the cache while the weights stream past
 SUMS = "first_layer_sums"
 FLOAT32_INTEGERS, FLOAT64_INTEGERS = 1 << 24, 1 << 53
@@ -57,6 +55,8 @@ class Split:
     patch: tuple[int, int]
     window: tuple[int, int]
     empty: Ints  # channels of a place without charge
+    baseline: Ints  # what a patch without charge adds up to in the first dense layer
+    weights: NDArray[np.floating]  # of that layer, by place, channel and output
 
     @property
     def places(self) -> tuple[int, int]:
@@ -97,7 +97,11 @@ def split(program: Program) -> Split | None:
     zero = np.zeros((1, *window.shape), np.int64)
     empty = Engine(head, threads=1).run({source.name: zero})["y"].reshape(-1)
     height, width = source.shape[:2]
-    return Split(head, first, tail, (height, width), (rows, columns), empty)
+    places = first.weight.shape[0] // empty.size
+    baseline = np.tile(empty, places) @ wide(first.weight)
+    reached = proved[first.x]
+    weights = _exact_weights(first, empty, max(abs(reached.bottom), abs(reached.top)))
+    return Split(head, first, tail, (height, width), (rows, columns), empty, baseline, weights)
 
 
 def _proved_input(first: Dense, range_: Interval, program: Program) -> tuple[Op, ...]:
@@ -181,17 +185,18 @@ def tag_each(program: Program, picture: Ints, corners: NDArray[np.intp]) -> Tagg
 
 def tag_touched(cut: Split, picture: Ints, corners: NDArray[np.intp]) -> Tagged:
     """By baseline and footprint: the same integers as `tag_each`."""
-    delta, touched = differences(cut, picture)
-    sums, dense_macs = _dense_sums(cut, delta, touched, corners)
+    delta, row_of = differences(cut, picture)
+    sums, dense_macs = _dense_sums(cut, delta, row_of, corners)
     outputs = Engine(cut.tail).run({SUMS: sums})
-    macs = dense_macs + int(touched.sum()) * cut.head.macs + len(corners) * cut.tail.macs
+    macs = dense_macs + len(delta) * cut.head.macs + len(corners) * cut.tail.macs
     rows, columns = cut.places
     each = rows * columns * cut.head.macs + cut.first.weight.size + cut.tail.macs
     return Tagged(outputs, macs, each * len(corners))
 
 
-def differences(cut: Split, picture: Ints) -> tuple[NDArray[np.float32], NDArray[np.bool_]]:
-    """What charge changes at every place of the picture: (rows, columns, channels), and where."""
+def differences(cut: Split, picture: Ints) -> tuple[NDArray[np.float32], NDArray[np.intp]]:
+    """What charge changes: a row of channels for each touched place of the picture, and for every
+    place the number of its row, or -1 where nothing is touched."""
     rows, columns = cut.window
     seen = windows(picture[None], cut.window, (1, 1), ((0, 0), (0, 0)), (1, 1), fill=0)[0]
     charged = (picture != 0).any(axis=-1)
@@ -199,85 +204,64 @@ def differences(cut: Split, picture: Ints) -> tuple[NDArray[np.float32], NDArray
     for dy in range(rows):
         for dx in range(columns):
             touched |= charged[dy : dy + touched.shape[0], dx : dx + touched.shape[1]]
-    delta = np.zeros((*touched.shape, cut.empty.size), np.float32)
-    if touched.any():
-        pixels = np.moveaxis(
-            seen[touched], 1, -1
-        )  # (places, window rows, window columns, channels)
-        found = Engine(cut.head).run({cut.head.inputs[0].name: pixels})["y"]
-        delta[touched] = found.reshape(-1, cut.empty.size) - cut.empty
-    return delta, touched
+    row_of = np.where(touched, np.cumsum(touched).reshape(touched.shape) - 1, -1)
+    if not touched.any():
+        return np.zeros((0, cut.empty.size), np.float32), row_of
+    pixels = np.moveaxis(seen[touched], 1, -1)  # (places, window rows, window columns, channels)
+    found = Engine(cut.head).run({cut.head.inputs[0].name: pixels})["y"]
+    return (found.reshape(-1, cut.empty.size) - cut.empty).astype(np.float32), row_of
 
 
 def _dense_sums(
     cut: Split,
     delta: NDArray[np.float32],
-    touched: NDArray[np.bool_],
+    row_of: NDArray[np.intp],
     corners: NDArray[np.intp],
 ) -> tuple[Ints, int]:
     """The first dense layer's raw values for each patch, and the products spent on them."""
-    rows, columns = cut.places
-    channels = cut.empty.size
-    weight = wide(cut.first.weight)
-    baseline = np.tile(cut.empty, rows * columns) @ weight
-    shift = cut.first.type.frac - cut.head.type(cut.head.outputs[0].value).frac
-    shift -= cut.first.weight_type.frac
-    spread = int(np.abs(delta).max(initial=0.0))
-    blocks = [
-        (
-            row,
-            column,
-            _exact_float(
-                weight.reshape(rows, columns, channels, -1)[row, column : column + RUN].reshape(
-                    -1, weight.shape[-1]
-                ),
-                spread,
-            ),
-        )
-        for row, column in _runs(rows, columns)
-    ]
-    picture_columns = touched.shape[1]
-    flat = np.concatenate([delta.reshape(-1), np.zeros(RUN * channels, np.float32)])
-    stride = channels * flat.itemsize
-    views = {
-        length: np.lib.stride_tricks.as_strided(
-            flat, (touched.size, length * channels), (stride, flat.itemsize), writeable=False
-        )
-        for length in {block.shape[0] // channels for _, _, block in blocks}
-    }
-    near = _any_in_run(touched)
-    places = corners[:, 0] * picture_columns + corners[:, 1]
-    sums = np.empty((len(corners), weight.shape[-1]), np.int64)
+    shift = cut.first.type.frac - cut.first.weight_type.frac
+    shift -= cut.head.type(cut.head.outputs[0].value).frac
+    flat = row_of.reshape(-1)
+    width = row_of.shape[1]
+    origin = corners[:, 0] * width + corners[:, 1]
+    groups = _exact_groups(cut, delta)
+    sums = np.empty((len(corners), cut.baseline.size), np.int64)
     macs = 0
     for start in range(0, len(corners), CHUNK):
-        here = places[start : start + CHUNK]
-        partial = np.zeros((len(here), weight.shape[-1]))
-        for row, column, block in blocks:
-            there = here + (row * picture_columns + column)
-            chosen = np.flatnonzero(near[there])
-            if chosen.size:
-                seen = views[block.shape[0] // channels][there[chosen]]
-                partial[chosen] += seen @ block
-                macs += chosen.size * block.size
-        sums[start : start + CHUNK] = partial.astype(np.int64)
-    return (sums + baseline << shift) + wide(cut.first.bias), macs
+        here = origin[start : start + CHUNK]
+        total = np.zeros((len(here), cut.baseline.size))
+        for group in groups:
+            partial = np.zeros(total.shape, cut.weights.dtype)
+            for place in group:
+                row, column = divmod(place, cut.places[1])
+                rows = flat[here + (row * width + column)]
+                chosen = np.flatnonzero(rows >= 0)
+                if chosen.size:
+                    partial[chosen] += delta[rows[chosen]] @ cut.weights[place]
+                    macs += chosen.size * cut.weights[place].size
+            total += partial
+        sums[start : start + CHUNK] = total.astype(np.int64)
+    return (sums + cut.baseline << shift) + wide(cut.first.bias), macs
 
 
-def _runs(rows: int, columns: int) -> Iterator[tuple[int, int]]:
-    return ((row, column) for row in range(rows) for column in range(0, columns, RUN))
+def _exact_groups(cut: Split, delta: NDArray[np.float32]) -> list[range]:
+    """Runs of places whose partial sums, all together, stay exact in the weights' float type."""
+    spread = np.abs(delta).max(axis=0, initial=0.0).astype(np.float64)
+    reach = np.einsum("c,pco->po", spread, np.abs(cut.weights), dtype=np.float64).max(axis=1)
+    limit = FLOAT32_INTEGERS if cut.weights.dtype == np.float32 else FLOAT64_INTEGERS
+    groups: list[range] = []
+    first, held = 0, 0.0
+    for place, more in enumerate(reach.tolist()):
+        if held + more > limit and place > first:
+            groups.append(range(first, place))
+            first, held = place, 0.0
+        held += more
+    return [*groups, range(first, len(reach))]
 
 
-def _exact_float(block: Ints, spread: int) -> NDArray[np.floating]:
-    """Weights in float32 where every partial sum of a run stays an exact integer, else float64."""
-    reach = spread * int(np.abs(block).sum(axis=0).max(initial=0))
-    return block.astype(np.float32 if reach <= FLOAT32_INTEGERS else np.float64)
-
-
-def _any_in_run(touched: NDArray[np.bool_]) -> NDArray[np.bool_]:
-    """Whether a place or one of those that share its run is touched (flat; a run that crosses the
-    picture's edge is never asked for)."""
-    flat = np.concatenate([touched.reshape(-1), np.zeros(RUN, np.bool_)])
-    near = np.zeros(touched.size, np.bool_)
-    for offset in range(RUN):
-        near |= flat[offset : offset + touched.size]
-    return near
+def _exact_weights(first: Dense, empty: Ints, largest: int) -> NDArray[np.floating]:
+    """The weights by place, in float32 where the sum over one place's channels is an exact integer
+    whatever the charge, else in float64."""
+    weight = first.weight.reshape(-1, empty.size, first.weight.shape[-1])
+    reach = 2 * largest * int(np.abs(weight.astype(np.int32)).sum(axis=1).max(initial=0))
+    return weight.astype(np.float32 if reach <= FLOAT32_INTEGERS else np.float64)
