@@ -39,8 +39,9 @@ def read(path: Path) -> Loaded:
             other, other_outputs = _drawn(source, turned | {entry.name})
             if _transposes(other) < _transposes(drawing):
                 turned, drawing, outputs = turned | {entry.name}, other, other_outputs
+    names = tuple(clean(name, "output") for name in source.outputs)
     try:
-        graph, recipe, findings = finished(drawing, path.stem, outputs)
+        graph, recipe, findings = finished(drawing, path.stem, outputs, names)
     except ModelError as error:
         raise ModelError(f"{path}: {error.message}", hint=error.hint) from None
     return Loaded(graph, recipe, findings)
@@ -67,7 +68,10 @@ def _drawn(source: Source, turned: frozenset[str]) -> tuple[Drawing, tuple[str, 
             offences.append(Offence(op.place, op.label, reason))
     if offences:
         raise UnsupportedModelError(source.path, offences)
-    return d, tuple(_output(d, source, name, known[name]) for name in source.outputs)
+    outputs: list[str] = []
+    for name in source.outputs:
+        outputs.append(_output(d, source, name, known[name], outputs))
+    return d, tuple(outputs)
 
 
 def _read(d: Drawing, source: Source, op: Op, known: dict[str, Value]) -> str:
@@ -160,7 +164,7 @@ def _note_integers(d: Drawing, where: str, name: str, data_type: int) -> None:
         d.activations[name] = quantizer
 
 
-def _output(d: Drawing, source: Source, name: str, value: Value) -> str:
+def _output(d: Drawing, source: Source, name: str, value: Value, others: list[str]) -> str:
     """The output's tensor, free of what it owes, in the file's order or channels last."""
     if isinstance(value, Const):
         raise ModelError(
@@ -178,6 +182,6 @@ def _output(d: Drawing, source: Source, name: str, value: Value) -> str:
         )
     else:
         view = arranged(d, view)
-    if isinstance(d.nodes[view.tensor], Input) or source.outputs.count(name) > 1:
+    if isinstance(d.nodes[view.tensor], Input) or view.tensor in others:
         return d.add(Activation(d.fresh(wanted), view.tensor, Function.LINEAR))
     return view.tensor

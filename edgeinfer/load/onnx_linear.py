@@ -116,7 +116,8 @@ def _dense(
         raise Unreadable(f"weights of shape {weights.value.shape} are no matrix")
     last = axis_of(d, x, -1)
     x = uniform(d, x)
-    if x.order[last] != len(d.shapes[x.tensor]) - 1:
+    axes = len(d.shapes[x.tensor])
+    if x.order[last] != axes - 1 or len([a for a in x.order if a is not None]) < axes:
         x = arranged(d, x)
     if x.folded is not None:
         index = x.folded.index

@@ -34,9 +34,12 @@ from quantization.recipe import Recipe
 
 
 def finished(
-    d: Drawing, name: str, outputs: tuple[str, ...]
+    d: Drawing, name: str, outputs: tuple[str, ...], names: tuple[str, ...]
 ) -> tuple[Graph, Recipe, tuple[str, ...]]:
-    """The Graph and the Recipe that a drawing holds, and all findings."""
+    """The Graph and the Recipe that a drawing holds, and all findings.
+
+    names: what the file calls the outputs.
+    """
     nodes, weights, findings = _read(d.nodes, outputs), dict(d.weights), list(d.findings)
     if d.quantized:
         nodes = composed(nodes, {*outputs, *d.activations})
@@ -44,6 +47,13 @@ def finished(
         weights |= formats
         findings += errors
     nodes, activations = _joined(nodes, d.activations, outputs)
+    renamed: dict[str, str] = {}
+    for tensor, wanted in zip(outputs, names, strict=True):
+        if wanted not in d.nodes and wanted not in renamed.values():
+            renamed[tensor] = wanted
+    nodes = [_called(rewired(node, renamed), renamed) for node in nodes]
+    activations = {renamed.get(key, key): value for key, value in activations.items()}
+    outputs = tuple(renamed.get(tensor, tensor) for tensor in outputs)
     graph = Graph(name, tuple(nodes), outputs)
     keys = {key for node in graph.nodes for key in weights_of(node)}
     recipe = Recipe.of(
@@ -51,6 +61,10 @@ def finished(
         {key: value for key, value in weights.items() if key in keys},
     )
     return graph, recipe, tuple(dict.fromkeys(findings))
+
+
+def _called(node: Node, renamed: Mapping[str, str]) -> Node:
+    return replace(node, name=renamed[node.name]) if node.name in renamed else node
 
 
 def _read(nodes: Mapping[str, Node], outputs: tuple[str, ...]) -> list[Node]:

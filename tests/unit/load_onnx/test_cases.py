@@ -1,6 +1,6 @@
 # SPDX-License-Identifier: Apache-2.0
 # SPDX-FileCopyrightText: The edgeinfer authors
-"""Other people's ONNX and QONNX files: read, and computed as ONNX Runtime and qonnx compute them."""
+"""Other people's ONNX and QONNX files compute what ONNX Runtime and qonnx compute with them."""
 
 from __future__ import annotations
 
