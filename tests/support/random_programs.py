@@ -9,22 +9,21 @@ drawn; what a law forbids (a range beyond 63 bits, a window that does not fit) i
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
+from typing import TypeVar
 
 import numpy as np
 
 from edgeinfer.errors import ProgramError
 from edgeinfer.ir.builder import Builder, provisional
 from edgeinfer.ir.ops import (
-    Clip,
     Concat,
     Constant,
     Conv,
     Dense,
     Input,
     Pad,
-    Pair,
     PairKind,
     Pool,
     PoolKind,
@@ -38,10 +37,13 @@ from edgeinfer.ir.ops import (
     Table,
     Transpose,
     Upsample,
+    inputs_of,
     packed,
 )
-from edgeinfer.ir.program import Output, Program
+from edgeinfer.ir.program import Output, Program, shape_of
 from quantization.fixed import Fixed, Ints, Overflow, Rounding
+
+T = TypeVar("T")
 
 LARGEST_VALUE = 400  # elements of a value
 LARGEST_TABLE = 512  # entries
@@ -86,5 +88,313 @@ class _Draw:
     def chance(self, probability: float) -> bool:
         return bool(self.rng.random() < probability)
 
-    def one_of[T](self, items: list[T]) -> T:
+    def one_of(self, items: Sequence[T]) -> T:
         return items[self.between(0, len(items) - 1)]
+
+    # Numbers
+
+    def type(self) -> Fixed:
+        bits = self.between(*self.widths)
+        return Fixed(self.chance(0.6), bits, self.between(-3, bits + 3))
+
+    def integers(self, type_: Fixed, shape: Shape) -> Ints:
+        low, high = type_.raw_min, type_.raw_max
+        raw = self.rng.integers(low, high, shape, dtype=np.int64, endpoint=True)
+        if self.chance(0.2):
+            raw = np.where(self.rng.random(shape) < 0.5, high, low)
+        return np.asarray(raw, dtype=np.int64)
+
+    def weights(self, shape: Shape) -> tuple[Ints, Fixed]:
+        type_ = self.type()
+        return self.integers(type_, shape), type_
+
+    def bias(self, shape: Shape) -> Ints:
+        if self.chance(0.3):
+            return np.zeros(shape, dtype=np.int64)
+        return self.integers(Fixed(True, self.between(1, 20), 0), shape)
+
+    def finer(self, frac: int) -> int:
+        """Fractional bits of a result: what the products have, or some more for the bias."""
+        return frac + (self.between(1, 5) if self.chance(0.3) else 0)
+
+    # Shapes
+
+    def shape(self) -> Shape:
+        match self.between(0, 3):
+            case 0:
+                return (self.between(1, 8),)
+            case 1:
+                return (self.between(2, 9), self.between(1, 4))
+            case _:
+                return (self.between(2, 7), self.between(2, 7), self.between(1, 4))
+
+    def fresh(self) -> str:
+        return f"v{len(self.builder.ops)}"
+
+    def value(self) -> str:
+        """Some value, the latest ones more often."""
+        names = [op.name for op in self.builder.ops if not isinstance(op, Constant)]
+        back = min(int(self.rng.exponential(1.2)), len(names) - 1)
+        return names[-1 - back]
+
+    def add_input(self) -> None:
+        earlier = self.inputs and self.chance(0.5)
+        shape = self.builder.shapes[self.inputs[0]] if earlier else self.shape()
+        name = f"in{len(self.inputs)}"
+        self.builder.add(Input(name, self.type(), shape))
+        self.inputs.append(name)
+
+    def add_op(self) -> None:
+        kinds: list[Callable[[], None]] = [
+            *[self.add_conv] * 3,
+            *[self.add_dense] * 2,
+            *[self.add_requant] * 4,
+            *[self.add_pool] * 2,
+            *[self.add_pair] * 3,
+            *[self.add_clip] * 2,
+            self.add_scale,
+            self.add_prelu,
+            self.add_table,
+            self.add_softmax,
+            self.add_concat,
+            self.add_constant_pair,
+            self.add_move,
+            self.add_move,
+        ]
+        before = len(self.builder.ops)
+        for _ in range(20):
+            try:
+                self.one_of(kinds)()
+            except (ProgramError, ValueError):  # forbidden here: something else is drawn
+                self.forget(before)
+            if len(self.builder.ops) > before:
+                return
+
+    def forget(self, kept: int) -> None:
+        """Undo what was appended after the first `kept` ops."""
+        builder = self.builder
+        del builder.ops[kept:]
+        names = {op.name for op in builder.ops}
+        builder.types = {k: v for k, v in builder.types.items() if k in names}
+        builder.shapes = {k: v for k, v in builder.shapes.items() if k in names}
+        builder.ranges = {k: v for k, v in builder.ranges.items() if k in names}
+
+    def program(self) -> Program:
+        made = [op.name for op in self.builder.ops if not isinstance(op, Input | Constant)]
+        read = {x for op in self.builder.ops for x in inputs_of(op)}
+        loose = [name for name in made if name not in read]
+        chosen = loose[-3:] or self.inputs
+        if made and self.chance(0.2):
+            chosen = [*chosen, self.one_of(made)]
+        outputs = tuple(Output(f"out{i}", name) for i, name in enumerate(chosen))
+        return self.builder.program(outputs)
+
+    # Ops
+
+    def add_requant(self) -> None:
+        self.requantized(self.value(), self.between(*self.widths))
+
+    def requantized(self, x: str, bits: int) -> str:
+        """A type near the range of x, sometimes far from it; any rounding, any overflow."""
+        range_, frac = self.builder.ranges[x], self.builder.frac(x)
+        span = max(range_.top.bit_length(), (-range_.bottom).bit_length(), 1)
+        spread = 70 if self.chance(0.05) else 3
+        drop = span - bits + self.between(-spread, spread)
+        if self.chance(0.2):
+            drop = self.between(-6, 6)
+        type_ = Fixed(self.chance(0.6), bits, bits - (frac - drop))
+        rounding, overflow = self.one_of(list(Rounding)), self.one_of(list(Overflow))
+        return self.builder.add(Requant(self.fresh(), type_, x, rounding, overflow))
+
+    def add_clip(self) -> None:
+        x = self.value()
+        low = self.one_of([0, 0, None, self.between(-40, 40)])
+        high = None if self.chance(0.5) else (low or 0) + self.between(0, 200)
+        self.builder.clip(self.fresh(), x, low, high)
+
+    def windows(self, x: Shape) -> tuple[Shape, Shape, tuple[tuple[int, int], ...]]:
+        rank = len(x) - 1
+        window = tuple(self.between(1, 3) for _ in range(rank))
+        strides = tuple(self.between(1, 3) for _ in range(rank))
+        pads = tuple((self.between(0, w - 1), self.between(0, w - 1)) for w in window)
+        return window, strides, pads if self.chance(0.6) else ((0, 0),) * rank
+
+    def add_conv(self) -> None:
+        x = self.value()
+        shape = self.builder.shapes[x]
+        if len(shape) not in (2, 3):
+            return
+        window, strides, pads = self.windows(shape)
+        dilation = tuple(self.between(1, 2) if self.chance(0.3) else 1 for _ in window)
+        channels = shape[-1]
+        groups = self.one_of([g for g in range(1, channels + 1) if channels % g == 0])
+        outputs = groups * self.between(1, 3)
+        weight, type_ = self.weights((*window, channels // groups, outputs))
+        frac = self.finer(self.builder.frac(x) + type_.frac)
+        op = Conv(
+            self.fresh(), provisional(frac), x, packed(weight), type_,
+            packed(self.bias((outputs,))), strides, pads, dilation, groups,
+        )  # fmt: skip
+        self.small(shape_of(op, self.builder.shapes))
+        self.builder.exact(op)
+
+    def small(self, shape: Shape) -> None:
+        if math.prod(shape) > LARGEST_VALUE:
+            raise ValueError("too large to be compared quickly")
+
+    def add_dense(self) -> None:
+        x = self.value()
+        shape = self.builder.shapes[x]
+        if len(shape) > 1 and self.chance(0.5):
+            x = self.builder.exact(
+                Reshape(self.fresh(), self.builder.types[x], x, (math.prod(shape),))
+            )
+            shape = self.builder.shapes[x]
+        outputs = self.between(1, 6)
+        weight, type_ = self.weights((shape[-1], outputs))
+        frac = self.finer(self.builder.frac(x) + type_.frac)
+        bias = packed(self.bias((outputs,)))
+        op = Dense(self.fresh(), provisional(frac), x, packed(weight), type_, bias)
+        self.builder.exact(op)
+
+    def broadcast(self, shape: Shape) -> Shape:
+        """A shape that broadcasts against another."""
+        kept = tuple(size if self.chance(0.6) else 1 for size in shape)
+        return kept[self.between(0, len(shape)) :]
+
+    def add_scale(self) -> None:
+        x = self.value()
+        shape = self.builder.shapes[x]
+        factor, type_ = self.weights(self.broadcast(shape))
+        frac = self.finer(self.builder.frac(x) + type_.frac)
+        bias = packed(self.bias(self.broadcast(shape)))
+        op = Scale(self.fresh(), provisional(frac), x, packed(factor), type_, bias)
+        self.builder.exact(op)
+
+    def add_prelu(self) -> None:
+        x = self.value()
+        bits = self.between(*self.widths)
+        type_ = Fixed(self.chance(0.6), bits, self.between(0, bits))
+        slope = self.integers(type_, self.broadcast(self.builder.shapes[x]))
+        frac = self.builder.frac(x) + type_.frac
+        self.builder.exact(PRelu(self.fresh(), provisional(frac), x, packed(slope), type_))
+
+    def add_table(self) -> None:
+        x = self.value()
+        range_ = self.builder.ranges[x]
+        if range_.top - range_.bottom >= LARGEST_TABLE:
+            x = self.requantized(x, self.between(1, 8))
+            range_ = self.builder.ranges[x]
+        first = range_.bottom - self.between(0, 3)
+        count = range_.top - first + 1 + self.between(0, 3)
+        if count > LARGEST_TABLE:
+            raise ValueError("a table of many entries")
+        entries, type_ = self.weights((count,))
+        self.builder.add(Table(self.fresh(), type_, x, first, packed(entries)))
+
+    def add_softmax(self) -> None:
+        x = self.value()
+        range_, shape = self.builder.ranges[x], self.builder.shapes[x]
+        axis = self.between(0, len(shape) - 1)
+        exp_type = Fixed(False, self.between(2, 16), 1)
+        inverse_type = Fixed(False, self.between(2, 16), 1)
+        spread = max((range_.top - range_.bottom).bit_length(), 1)
+        exp = np.sort(self.integers(exp_type, (self.between(1, 40),)))[::-1]
+        inverse = np.sort(self.integers(inverse_type, (self.between(1, 40),)))[::-1]
+        op = Softmax(
+            self.fresh(), self.type(), x, axis,
+            packed(exp), exp_type, max(spread - self.between(1, 8), 0),
+            packed(inverse), inverse_type, self.between(0, exp_type.bits),
+            self.one_of(list(Rounding)), self.one_of(list(Overflow)),
+        )  # fmt: skip
+        self.builder.add(op)
+
+    def add_pool(self) -> None:
+        x = self.value()
+        shape = self.builder.shapes[x]
+        if len(shape) not in (2, 3):
+            return
+        window, strides, pads = self.windows(shape)
+        kind = self.one_of(list(PoolKind))
+        if self.chance(0.2):
+            window, pads = shape[:-1], ((0, 0),) * (len(shape) - 1)
+        type_ = provisional(self.builder.frac(x))
+        self.builder.exact(Pool(self.fresh(), type_, x, kind, window, strides, pads))
+
+    def add_pair(self) -> None:
+        a = self.value()
+        shape = self.builder.shapes[a]
+        partners = [
+            name
+            for name, other in self.builder.shapes.items()
+            if len(other) == len(shape)
+            and all(m == n or 1 in (m, n) for m, n in zip(other, shape, strict=True))
+        ]
+        b = self.one_of(partners)
+        if self.chance(0.5):
+            a, b = b, a
+        self.small(np.broadcast_shapes(shape, self.builder.shapes[b]))
+        self.builder.pair(self.fresh(), a, b, self.one_of(list(PairKind)))
+
+    def add_constant_pair(self) -> None:
+        """A value with something that is computed from constants alone."""
+        x = self.value()
+        shape = self.builder.shapes[x]
+        raw, type_ = self.weights(tuple(s if self.chance(0.6) else 1 for s in shape))
+        c = self.builder.add(Constant(self.fresh(), type_, packed(raw)))
+        if self.chance(0.5):
+            c = self.builder.clip(self.fresh(), c, 0, None)
+        if self.builder.shapes[c] == shape and self.chance(0.4):
+            frac = max(self.builder.frac(x), self.builder.frac(c))
+            axis = self.between(0, len(shape) - 1)
+            self.builder.exact(Concat(self.fresh(), provisional(frac), (x, c, x), axis))
+            return
+        self.builder.pair(self.fresh(), x, c, self.one_of(list(PairKind)))
+
+    def add_concat(self) -> None:
+        x = self.value()
+        shape = self.builder.shapes[x]
+        axis = self.between(0, len(shape) - 1)
+        rest = (shape[:axis], shape[axis + 1 :])
+        partners = [
+            name
+            for name, other in self.builder.shapes.items()
+            if len(other) == len(shape) and (other[:axis], other[axis + 1 :]) == rest
+        ]
+        xs = [x, *(self.one_of(partners) for _ in range(self.between(0, 2)))]
+        self.rng.shuffle(xs)
+        frac = max(self.builder.frac(name) for name in xs)
+        op = Concat(self.fresh(), provisional(frac), tuple(xs), axis)
+        self.small(shape_of(op, self.builder.shapes))
+        self.builder.exact(op)
+
+    def add_move(self) -> None:
+        x = self.value()
+        shape, name = self.builder.shapes[x], self.fresh()
+        type_ = self.builder.types[x]
+        match self.between(0, 4):
+            case 0:
+                whole = math.prod(shape)
+                width = self.one_of([n for n in range(1, whole + 1) if whole % n == 0])
+                self.builder.exact(
+                    Reshape(name, type_, x, self.one_of([(whole // width, width), (whole,)]))
+                )
+            case 1:
+                order = tuple(int(axis) for axis in self.rng.permutation(len(shape)))
+                self.builder.exact(Transpose(name, type_, x, order))
+            case 2:
+                pads = tuple((self.between(0, 2), self.between(0, 1)) for _ in shape)
+                pad = Pad(name, provisional(type_.frac), x, pads, self.between(-9, 9))
+                self.small(shape_of(pad, self.builder.shapes))
+                self.builder.exact(pad)
+            case 3:
+                factors = tuple(self.between(1, 2) for _ in shape[:-1])
+                up = Upsample(name, type_, x, factors)
+                self.small(shape_of(up, self.builder.shapes))
+                self.builder.exact(up)
+            case _:
+                starts = tuple(self.between(0, size - 1) for size in shape)
+                spans = zip(starts, shape, strict=True)
+                stops = tuple(self.between(start + 1, size) for start, size in spans)
+                steps = tuple(self.between(1, 2) for _ in shape)
+                self.builder.exact(Slice(name, type_, x, starts, stops, steps))

@@ -1,0 +1,152 @@
+# SPDX-License-Identifier: Apache-2.0
+# SPDX-FileCopyrightText: The edgeinfer authors
+"""Rewrites before the engine emits anything: less work, the very same integers.
+
+Dead ops go, clips join the requantisation beside them, and requantisations move behind maximum
+pools, where fewer elements are left to round. Values that somebody reads from outside keep their
+names and their meaning.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+
+import numpy as np
+
+from edgeinfer.ir.bounds import bound
+from edgeinfer.ir.ops import (
+    Clip,
+    Op,
+    Pool,
+    PoolKind,
+    Requant,
+    Shape,
+    inputs_of,
+)
+from edgeinfer.ir.program import Program
+from quantization.fixed import Fixed, Overflow, Quantizer, requantize
+from quantization.ranges import Interval, requantized
+
+Limits = tuple[int | None, int | None]
+_OPEN: Limits = (None, None)
+
+
+@dataclass(frozen=True, slots=True)
+class Rewritten:
+    """The ops that are left, all that is proved of them, and the clips folded into requants."""
+
+    ops: tuple[Op, ...]
+    ranges: dict[str, Interval]
+    shapes: dict[str, Shape]
+    limits: dict[str, Limits]  # by name of a Requant: also clipped to these, on its own grid
+
+    @property
+    def types(self) -> dict[str, Fixed]:
+        """Types by value."""
+        return {op.name: op.type for op in self.ops}
+
+
+def rewritten(program: Program, proved: Mapping[str, Interval], kept: Sequence[str]) -> Rewritten:
+    """The Program as the engine computes it; `kept` are the values that are read from outside."""
+    ops = _alive(program.ops, kept)
+    state = Rewritten(ops, dict(proved), dict(program.shapes), {})
+    while (smaller := _one_step(state, kept)) is not None:
+        state = smaller
+    return state
+
+
+def _alive(ops: Sequence[Op], kept: Sequence[str]) -> tuple[Op, ...]:
+    needed = set(kept)
+    for op in reversed(ops):
+        if op.name in needed:
+            needed.update(inputs_of(op))
+    return tuple(op for op in ops if op.name in needed)
+
+
+def _one_step(state: Rewritten, kept: Sequence[str]) -> Rewritten | None:
+    """The first rewrite that applies, or None."""
+    readers = Counter(x for op in state.ops for x in inputs_of(op))
+    by_name = {op.name: op for op in state.ops}
+    for op in state.ops:
+        match op:
+            case Clip() | Requant() | Pool(kind=PoolKind.MAX):
+                source = by_name[op.x]
+            case _:
+                continue
+        if readers[source.name] > 1 or source.name in kept:
+            continue
+        match source, op:
+            case Requant(), Clip() if _monotone(source, source.x, state):
+                return _clip_after(state, source, op)
+            case Clip(), Requant() if _monotone(op, source.x, state):
+                return _clip_before(state, source, op)
+            case ((Requant() | Clip()), Pool()) if _monotone(source, source.x, state):
+                return _pooled_first(state, source, op)
+    return None
+
+
+def _monotone(op: Requant | Clip, x: str, state: Rewritten) -> bool:
+    """Whether a larger x never yields a smaller y, over the range that x is proved to have."""
+    if isinstance(op, Clip) or op.overflow in (Overflow.SAT, Overflow.SAT_SYM):
+        return True
+    free = Quantizer(Fixed(True, 63, 63 - op.type.frac), op.rounding)
+    y = requantized(state.ranges[x], state.types[x].frac, free)
+    return op.type.raw_min <= y.bottom and y.top <= op.type.raw_max
+
+
+def clipped(value: int, limits: Limits) -> int:
+    """A number brought between the limits."""
+    low, high = limits
+    raised = value if low is None else max(value, low)
+    return raised if high is None else min(raised, high)
+
+
+def _joined(inner: Limits, outer: Limits) -> Limits:
+    """Two clips, one after the other, as one."""
+    low, high = (None if limit is None else clipped(limit, outer) for limit in inner)
+    return (outer[0] if low is None else low, outer[1] if high is None else high)
+
+
+def _clip_after(state: Rewritten, requant: Requant, clip: Clip) -> Rewritten:
+    limits = _joined(state.limits.get(requant.name, _OPEN), (clip.low, clip.high))
+    merged = replace(requant, name=clip.name)
+    return _swapped(state, (requant, clip), (merged,), {clip.name: limits})
+
+
+def _clip_before(state: Rewritten, clip: Clip, requant: Requant) -> Rewritten:
+    frac, reached = state.types[clip.x].frac, state.ranges[clip.name]
+    quantizer = Quantizer(requant.type, requant.rounding, requant.overflow)
+
+    def after(limit: int) -> int:
+        return int(requantize(np.asarray(limit), frac, quantizer))
+
+    low = None if clip.low is None else after(reached.bottom)
+    high = None if clip.high is None else after(reached.top)
+    limits = _joined((low, high), state.limits.get(requant.name, _OPEN))
+    merged = replace(requant, x=clip.x)
+    return _swapped(state, (clip, requant), (merged,), {requant.name: limits})
+
+
+def _pooled_first(state: Rewritten, step: Requant | Clip, pool: Pool) -> Rewritten:
+    early = replace(pool, name=f"{pool.name} of {step.x}", x=step.x, type=state.types[step.x])
+    late = replace(step, name=pool.name, x=early.name)
+    limits = {pool.name: state.limits[step.name]} if step.name in state.limits else {}
+    found = _swapped(state, (step, pool), (early, late), limits)
+    found.shapes[early.name] = state.shapes[pool.name]
+    found.ranges[early.name] = bound(early, state.ranges, state.types, state.shapes)
+    return found
+
+
+def _swapped(
+    state: Rewritten, old: tuple[Op, Op], new: tuple[Op, ...], limits: dict[str, Limits]
+) -> Rewritten:
+    """The ops with two neighbours in the flow replaced, at the place of the later one."""
+    ops: list[Op] = []
+    for op in state.ops:
+        if op is old[1]:
+            ops.extend(new)
+        elif op is not old[0]:
+            ops.append(op)
+    return Rewritten(tuple(ops), dict(state.ranges), dict(state.shapes), state.limits | limits)
