@@ -122,6 +122,6 @@ def aligned(raw: Ints, frac: int, least: int) -> tuple[Ints, int]:
     nonzero = whole[whole != 0]
     while spare > 0 and not (nonzero & 1).any():
         whole, nonzero, spare = whole >> 1, nonzero >> 1, spare - 1 if nonzero.size else 0
-    if spare >= 0:
-        return whole, least + spare
-    return whole << -spare, least
+    if spare < 0:
+        whole, spare = whole << -spare, 0
+    return np.asarray(whole), least + spare  # NumPy makes scalars of what has no axes

@@ -301,5 +301,5 @@ def packed(raw: NDArray[np.int64]) -> Weights:
     for kind in kinds[:-1]:
         limits = np.iinfo(kind)
         if limits.min <= low and high <= limits.max:
-            return raw.astype(kind)
-    return raw.astype(kinds[-1])
+            return np.asarray(raw, kind)
+    return np.asarray(raw, kinds[-1])

@@ -253,3 +253,11 @@ def test_a_network_too_wide_for_63_bits_says_what_to_do() -> None:
         ProgramError, match=r"deep: d1: An accumulator may need 65 bits.*narrower formats"
     ):
         lower(graph, Recipe())
+
+
+def test_constants_without_axes_stay_arrays() -> None:
+    """A scalar factor or bias is an array, or the Program's file could not hold it."""
+    recipe = Recipe.of({"x": q("fixed<8,3>")})
+    graph = unary(g.Activation("y", "x", g.Function.SIGN), recipe, (2,))
+    scale = next(op for op in lower(graph, recipe).program.ops if isinstance(op, ops.Scale))
+    assert isinstance(scale.factor, np.ndarray) and isinstance(scale.bias, np.ndarray)
