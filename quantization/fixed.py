@@ -220,10 +220,13 @@ def _widened(raw: Ints, shift: int, quantizer: Quantizer) -> Ints:
             return np.zeros_like(raw)
         low_bits = raw & ((1 << kept) - 1)
         return overflowed(low_bits << shift, quantizer.type, Overflow.WRAP)
-    limit = (1 << MAX_BITS) - 1 >> min(shift, MAX_BITS)
-    beyond = np.clip(raw, -limit - 1, limit)  # still out of range when shifted, but representable
-    shifted = beyond << min(shift, MAX_BITS)
-    return overflowed(shifted, quantizer.type, quantizer.overflow)
+    low, high = quantizer.type.raw_min, quantizer.type.raw_max
+    least, most = -(-low >> shift), high >> shift  # what stays in the range when shifted
+    inside = np.clip(raw, least, most) << min(shift, MAX_BITS - 1)  # beyond, only zero is left
+    if quantizer.overflow is Overflow.SAT_ZERO:
+        return np.where((raw < least) | (raw > most), np.int64(0), inside)
+    ended = np.where(raw > most, np.int64(high), np.where(raw < least, np.int64(low), inside))
+    return overflowed(ended, quantizer.type, quantizer.overflow)
 
 
 def quantize(values: ArrayLike, quantizer: Quantizer) -> Ints:

@@ -68,6 +68,26 @@ def test_requantize_is_the_rational_definition(raw: int, frac: int, quantizer: Q
     assert requantize(np.array([raw]), frac, quantizer)[0] == expected
 
 
+wide_types = st.builds(Fixed, st.booleans(), st.integers(1, 63), st.integers(-10, 30))
+
+
+@given(
+    st.integers(-(2**62), 2**63 - 1),
+    st.integers(0, 62),
+    st.integers(-90, 90),
+    st.builds(Quantizer, wide_types, st.sampled_from(Rounding), st.sampled_from(Overflow)),
+)
+@example(22, 0, -63, Quantizer(Fixed(True, 20, 20), Rounding.TRN, Overflow.SAT))
+@example(2**62, 0, -3, Quantizer(Fixed(False, 63, 63), Rounding.TRN, Overflow.SAT))
+def test_nothing_is_lost_at_the_ends_of_the_word(
+    raw: int, small: int, shift: int, quantizer: Quantizer
+) -> None:
+    raw >>= small
+    value = Fraction(raw) / Fraction(2) ** shift
+    expected = held(rounded(value, quantizer.rounding), quantizer.type, quantizer.overflow)
+    assert requantize(np.array([raw]), quantizer.type.frac + shift, quantizer)[0] == expected
+
+
 @given(
     st.floats(-1e12, 1e12, allow_nan=False, allow_subnormal=True),
     quantizers,
