@@ -8,7 +8,16 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from edgeinfer.graph import Affine, BatchNorm, Floats, Graph, weights_of
+from edgeinfer.graph import (
+    Activation,
+    Affine,
+    BatchNorm,
+    Floats,
+    Function,
+    Graph,
+    inputs_of,
+    weights_of,
+)
 from quantization.calibrate import fitted, fitted_channels
 from quantization.fixed import Fixed, Overflow, Quantizer, Rounding
 from quantization.recipe import Recipe, WeightFormat
@@ -28,15 +37,20 @@ class Completed:
 def completed(graph: Graph, recipe: Recipe) -> Completed:
     """The recipe with a format for each input and weight that it left open.
 
-    Inputs become fixed<16,6>; kernels, biases and other constants get 24 bits, as many as a
-    float32 has, placed to fit their largest value (for each channel of a batch norm).
+    An input takes the format to which all that read it round it first, else fixed<16,6>; kernels,
+    biases and other constants get 24 bits, as many as a float32 has, placed to fit their largest
+    value (for each channel of a batch norm).
     """
     findings: list[str] = []
     activations: dict[str, Quantizer] = {}
     for node in graph.inputs:
         if recipe.activation(node.name) is None:
-            activations[node.name] = INPUT
-            findings.append(f"{node.name}: the input has no format; taken as {INPUT}.")
+            found = first_rounding(graph, recipe, node.name)
+            activations[node.name] = found or INPUT
+            why = ", to which it is rounded first" if found else ""
+            findings.append(
+                f"{node.name}: the input has no format; taken as {activations[node.name]}{why}."
+            )
     weights: dict[str, WeightFormat] = {}
     for node in graph.nodes:
         per_channel = isinstance(node, BatchNorm | Affine)
@@ -49,6 +63,18 @@ def completed(graph: Graph, recipe: Recipe) -> Completed:
                         f"by at most {_error(values, weights[key]):.2g}."
                     )
     return Completed(recipe.updated(Recipe.of(activations, weights)), tuple(findings))
+
+
+def first_rounding(graph: Graph, recipe: Recipe, tensor: str) -> Quantizer | None:
+    """The one quantizer through which everything that reads a tensor sees it, if there is one."""
+    seen = {
+        recipe.activation(node.name)
+        if isinstance(node, Activation) and node.function is Function.LINEAR
+        else None
+        for node in graph.nodes
+        if tensor in inputs_of(node)
+    }
+    return seen.pop() if len(seen) == 1 and tensor not in graph.outputs else None
 
 
 def open_format(values: Floats, per_channel: bool) -> WeightFormat:

@@ -263,4 +263,6 @@ def exact_requant(op: Requant, x: Interval, x_type: Fixed) -> bool:
         return False
     free = Quantizer(Fixed(True, 63, 63 - op.type.frac), Rounding.TRN, Overflow.SAT)
     y = ranges.requantized(x, x_type.frac, free)
-    return op.type.raw_min <= y.bottom and y.top <= op.type.raw_max
+    symmetric = op.type.signed and op.overflow is Overflow.SAT_SYM
+    lowest = -op.type.raw_max if symmetric else op.type.raw_min
+    return lowest <= y.bottom and y.top <= op.type.raw_max

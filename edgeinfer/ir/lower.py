@@ -168,6 +168,12 @@ class _Walk:
             return raw, fmt.quantizers[0].type
         return raw, fixed_for(int(raw.min()), max(int(raw.max()), 0), fmt.frac)
 
+    def _constants(self, key: str, values: g.Floats) -> tuple[Ints, Fixed]:
+        """As `_weight`, on the coarsest grid and in the narrowest type that hold them."""
+        raw, type_ = self._weight(key, values)
+        raw, frac = aligned(raw, type_.frac, min(type_.frac, 0))
+        return raw, fixed_for(int(raw.min()), max(int(raw.max()), 0), frac)
+
     def _bias(self, node: g.Conv | g.Dense, least: int) -> tuple[Ints, int]:
         channels = node.kernel.shape[-1]
         if node.bias is None:
@@ -181,7 +187,7 @@ class _Walk:
             case g.Conv() | g.Dense():
                 return self._linear(node, name)
             case g.BatchNorm() | g.Affine():
-                factor, factor_type = self._weight(f"{node.layer}/scale", node.scale)
+                factor, factor_type = self._constants(f"{node.layer}/scale", node.scale)
                 shift, shift_type = self._weight(f"{node.layer}/shift", node.shift)
                 rank = max(node.scale.ndim, node.shift.ndim, len(self.graph.shapes[node.x]))
                 x = self._ranked(name, node.x, rank)
@@ -189,7 +195,7 @@ class _Walk:
             case g.PRelu():
                 return self._prelu(node, name)
             case g.Constant():
-                raw, type_ = self._weight(f"{node.name}/value", node.value)
+                raw, type_ = self._constants(f"{node.name}/value", node.value)
                 return b.exact(ops.Constant(name, provisional(type_.frac), packed(raw)))
             case g.Pool():
                 return self._pool(node, name)
@@ -246,9 +252,10 @@ class _Walk:
     def _prelu(self, node: g.PRelu, name: str) -> str:
         rank = max(node.slope.ndim, len(self.graph.shapes[node.x]))
         x = self._ranked(name, node.x, rank)
-        raw, type_ = self._weight(f"{node.layer}/slope", node.slope)
+        raw, type_ = self._constants(f"{node.layer}/slope", node.slope)
         if type_.frac < 0:
             raw, type_ = raw << -type_.frac, Fixed(type_.signed, type_.integer, type_.integer)
+        raw = raw.reshape(raw.shape[_leading_ones(raw.shape) :])
         grid = provisional(self.b.frac(x) + type_.frac)
         return self.b.exact(ops.PRelu(name, grid, x, packed(raw), type_))
 
@@ -295,6 +302,11 @@ class _Walk:
         if node.kind is not g.MergeKind.AVERAGE:
             return total
         return self._divided(name, total, np.asarray(len(xs), np.int64))
+
+
+def _leading_ones(shape: ops.Shape) -> int:
+    """How many axes of size 1 come first, not counting the last axis."""
+    return next((i for i, size in enumerate(shape[:-1]) if size > 1), max(len(shape) - 1, 0))
 
 
 def averaged_counts(node: g.Pool, sizes: ops.Shape) -> Ints:

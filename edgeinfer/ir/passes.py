@@ -13,9 +13,13 @@ from edgeinfer.ir.ops import (
     Clip,
     Concat,
     Constant,
+    Conv,
     Input,
     Op,
+    Pad,
     Pair,
+    Pool,
+    PoolKind,
     Requant,
     Reshape,
     Transpose,
@@ -143,6 +147,20 @@ def drop_repeats(program: Program) -> Program:
     return without(program, renamed)
 
 
+def merge_pads(program: Program) -> Program:
+    """Zeros around a tensor that a convolution or a sum reads become its own padding."""
+    made: list[Op] = []
+    for op in program.ops:
+        if isinstance(op, Conv) or (isinstance(op, Pool) and op.kind is PoolKind.SUM):
+            before = program[op.x]
+            if isinstance(before, Pad) and before.value == 0 and before.pads[-1] == (0, 0):
+                both = zip(op.pads, before.pads, strict=False)
+                pads = tuple((a[0] + b[0], a[1] + b[1]) for a, b in both)
+                op = replace(op, x=before.x, pads=pads)
+        made.append(op)
+    return replace(program, ops=tuple(made))
+
+
 def drop_dead(program: Program) -> Program:
     """What no output needs goes; inputs stay, for they are the interface."""
     needed = {output.value for output in program.outputs}
@@ -153,11 +171,29 @@ def drop_dead(program: Program) -> Program:
     return replace(program, ops=kept)
 
 
+def in_order_of_use(program: Program) -> Program:
+    """Inputs first, then each op right before the first that needs it, output by output: the order,
+    and with it the digest, does not depend on how the file listed its layers."""
+    placed: dict[str, Op] = {op.name: op for op in program.inputs}
+    for output in program.outputs:
+        waiting = [output.value]
+        while waiting:
+            op = program[waiting[-1]]
+            missing = [x for x in inputs_of(op) if x not in placed]
+            if missing:
+                waiting += reversed(missing)
+            else:
+                placed.setdefault(waiting.pop(), op)
+    return replace(program, ops=tuple(placed.values()))
+
+
 PASSES: tuple[Pass, ...] = (
     fold_constants,
     drop_clips_before_requants,
     drop_exact_requants,
     drop_idle_moves,
     drop_repeats,
+    merge_pads,
     drop_dead,
+    in_order_of_use,
 )

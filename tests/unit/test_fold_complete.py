@@ -99,3 +99,13 @@ def test_open_formats_are_filled_and_said() -> None:
     assert any("x: the input has no format" in finding for finding in done.findings)
     again = completed(graph, done.recipe)
     assert again.recipe == done.recipe and again.findings == ()
+
+
+def test_an_input_takes_the_format_to_which_it_is_rounded_first() -> None:
+    narrow, wide = Quantizer.parse("fixed<6,2>"), Quantizer.parse("fixed<9,2>")
+    first = g.Activation("a", "x", g.Function.LINEAR)
+    second = g.Activation("b", "x", g.Function.LINEAR)
+    graph = g.Graph("net", (g.Input("x", (3,)), first, second), ("a", "b"))
+    for also, found in [(narrow, narrow), (wide, INPUT)]:
+        filled = completed(graph, Recipe.of({"a": narrow, "b": also}))
+        assert filled.recipe.activation("x") == found

@@ -50,6 +50,8 @@ def test_a_requantisation_that_changes_nothing_goes() -> None:
     assert kinds(optimized(program)) == ["Input"]
     lossy = net(requant("q", "x", Fixed(True, 7, 7)), output="q")
     assert kinds(optimized(lossy)) == ["Input", "Requant"]
+    symmetric = net(requant("q", "x", S8, Overflow.SAT_SYM), output="q")
+    assert kinds(optimized(symmetric)) == ["Input", "Requant"]
     finer = net(requant("q", "x", Fixed(True, 10, 8)), output="q")
     assert kinds(optimized(finer)) == ["Input", "Requant"]
 
@@ -102,3 +104,38 @@ def test_each_pass_is_idempotent() -> None:
     for step in PASSES:
         once = step(program)
         assert step(once).digest == once.digest
+
+
+def test_zeros_around_a_tensor_become_the_padding_of_what_multiplies_or_adds_it() -> None:
+    ones = np.ones((2, 3, 1), np.int8)
+    conv = ops.Conv(
+        "c",
+        Fixed(True, 11, 11),
+        "p",
+        ones,
+        Fixed(False, 1, 1),
+        np.zeros(1, np.int8),
+        (1,),
+        ((0, 1),),
+        (1,),
+    )
+    pad = ops.Pad("p", S8, "x", ((2, 1), (0, 0)), 0)
+    program = net(pad, conv, output="c", shape=(4, 3))
+    merged = optimized(program)
+    assert kinds(merged) == ["Input", "Conv"]
+    assert merged["c"].pads == ((2, 2),)
+    assert same_meaning(program, merged)
+    summed = ops.Pool("s", Fixed(True, 9, 9), "p", ops.PoolKind.SUM, (2,), (1,), ((0, 0),))
+    program = net(pad, summed, output="s", shape=(4, 3))
+    assert kinds(optimized(program)) == ["Input", "Pool"]
+    assert same_meaning(program, optimized(program))
+    largest = ops.Pool("m", S8, "p", ops.PoolKind.MAX, (2,), (1,), ((0, 0),))
+    assert kinds(optimized(net(pad, largest, output="m", shape=(4, 3)))) == ["Input", "Pad", "Pool"]
+
+
+def test_the_digest_does_not_depend_on_the_order_of_independent_ops() -> None:
+    left, right = requant("a", "x", Fixed(True, 4, 6)), requant("b", "x", Fixed(True, 5, 6))
+    join = ops.Pair("y", Fixed(True, 7, 7), "a", "b", ops.PairKind.ADD)
+    one, other = net(left, right, join, output="y"), net(right, left, join, output="y")
+    assert one.digest != other.digest
+    assert optimized(one).digest == optimized(other).digest
