@@ -1,0 +1,105 @@
+# SPDX-License-Identifier: Apache-2.0
+# SPDX-FileCopyrightText: The edgeinfer authors
+"""Greedy descent: always narrow what loses least for what it saves, until the score or the purse
+says stop.
+
+What a step loses is looked up in the order in which steps promised to be cheap, and only while
+another one might be cheaper: losses hardly shrink when other things become narrower, so a promise
+that was broken by more than the next one's price need not be compared with the rest.
+"""
+
+from __future__ import annotations
+
+import heapq
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+
+from quantization.search import Judge, LimitReached, Trial, Widths
+
+
+@dataclass(frozen=True, slots=True)
+class Descent:
+    """Where a descent begins and where it ends."""
+
+    start: Widths
+    cost: str  # what is to be saved
+    floor: float = -math.inf  # no recipe scored below it is kept
+    budget: float = 0.0  # a recipe that costs no more than this is cheap enough
+    losses: Mapping[tuple[str, int], float] = field(default_factory=dict)
+    """Known or guessed losses of a knob at a width while all else stays wide."""
+
+
+@dataclass(frozen=True, slots=True, order=True)
+class _Step:
+    """A knob's next width and what it promises: loss for each halving of the cost."""
+
+    price: float
+    saving: float  # negative, so that of two equal prices the larger saving comes first
+    knob: str
+    bits: int = field(compare=False)
+    round: int = field(compare=False)  # in which the promise was made
+
+
+def descend(judge: Judge, descent: Descent) -> tuple[Trial, ...]:
+    """The way down, first the start, then each recipe that was kept.
+
+    Where a step falls below the floor and there is a repair, the step is repaired once; if that
+    does not lift it, the knob stays as it is from then on.
+    """
+    path: list[Trial] = []
+    try:
+        path.append(judge.judged(descent.start))
+        queue = [_promise(descent, path[0], judge, knob.name) for knob in judge.space.knobs]
+        steps = [step for step in queue if step is not None]
+        heapq.heapify(steps)
+        while steps and path[-1].outcome.costs[descent.cost] > descent.budget:
+            _advance(judge, descent, path, steps)
+    except LimitReached:
+        pass
+    return tuple(path)
+
+
+def _advance(judge: Judge, descent: Descent, path: list[Trial], steps: list[_Step]) -> None:
+    """Look at the most promising step: keep it, put it back at its true price, or give it up."""
+    step, current = heapq.heappop(steps), path[-1]
+    trial = judge.judged({**current.widths, step.knob: step.bits}, current.outcome.weights)
+    if trial.outcome.score < descent.floor:
+        if judge.repair is None:
+            return
+        trial = judge.judged(trial.widths, current.outcome.weights, repaired=True)
+        if trial.outcome.score < descent.floor:
+            return
+    price, saving = priced(current, trial, descent.cost)
+    if math.isinf(price):
+        return
+    true = _Step(price, saving, step.knob, step.bits, len(path))
+    if step.round < len(path) and steps and steps[0] < true:
+        heapq.heappush(steps, true)
+        return
+    path.append(trial)
+    following = _promise(descent, trial, judge, step.knob, at_least=price)
+    if following is not None:
+        heapq.heappush(steps, following)
+
+
+def priced(before: Trial, after: Trial, cost: str) -> tuple[float, float]:
+    """Loss of score for each halving of the cost, infinite where nothing is saved; and the saving
+    in halvings, negated. A gain counts as no loss: most gains are luck."""
+    was, now = before.outcome.costs[cost], after.outcome.costs[cost]
+    if now >= was:
+        return math.inf, 0.0
+    halvings = math.log2(was / now) if now > 0 else 64.0
+    return max(before.outcome.score - after.outcome.score, 0.0) / halvings, -halvings
+
+
+def _promise(
+    descent: Descent, at: Trial, judge: Judge, knob: str, *, at_least: float = 0.0
+) -> _Step | None:
+    """A knob's next step at a guessed price, to be found out when its turn comes."""
+    was = at.widths[knob]
+    bits = judge.space.knob(knob).below(was)
+    if bits is None:
+        return None
+    loss = descent.losses.get((knob, bits), 0.0) - descent.losses.get((knob, was), 0.0)
+    return _Step(max(loss, at_least, 0.0), -math.log2(was / bits), knob, bits, -1)

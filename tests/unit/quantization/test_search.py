@@ -1,0 +1,218 @@
+# SPDX-License-Identifier: Apache-2.0
+# SPDX-FileCopyrightText: The edgeinfer authors
+"""A search on invented losses: what it finds, that it can be killed, that it repeats itself."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Mapping
+from pathlib import Path
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from quantization.fixed import Fixed, Quantizer
+from quantization.recipe import Recipe, WeightFormat
+from quantization.search import Judge, Knob, Limits, Outcome, Space, Trial, front
+from quantization.search_greedy import Descent, descend
+from quantization.search_journal import Journal, SearchError
+from quantization.search_thorough import Exploration, Sampler, explore
+
+WIDTHS = (8, 7, 6, 5, 4, 3, 2)
+
+
+def space(names: str, widths: tuple[int, ...] = WIDTHS) -> Space:
+    def part(name: str, bits: int) -> Recipe:
+        return Recipe.of({}, {f"{name}/kernel": WeightFormat.of(Quantizer(Fixed(True, bits, 1)))})
+
+    return Space(Recipe(), tuple(Knob(n, {bits: part(n, bits) for bits in widths}) for n in names))
+
+
+def bits_of(recipe: Recipe) -> dict[str, int]:
+    return {key[0]: fmt.bits for key, fmt in recipe.weights}
+
+
+class Network:
+    """Loses weight[name] 4^-bits for each knob and costs share[name] bits; counts its calls."""
+
+    def __init__(self, frailty: Mapping[str, float], share: Mapping[str, float]) -> None:
+        self.frailty, self.share, self.asked = frailty, share, 0
+        self.dies_after: int | None = None
+
+    def __call__(self, recipe: Recipe, weights: str) -> Outcome:
+        if self.asked == self.dies_after:
+            raise KeyboardInterrupt
+        self.asked += 1
+        widths = bits_of(recipe)
+        loss = sum(self.frailty[n] * 4.0**-b for n, b in widths.items())
+        healed = 0.5 if weights else 1.0
+        cost = sum(self.share[n] * b for n, b in widths.items())
+        return Outcome(1.0 - healed * loss, {"ebops": cost, "bits": float(sum(widths.values()))})
+
+
+def judge(
+    network: Callable[[Recipe, str], Outcome], journal: Journal | None = None, **options: object
+) -> Judge:
+    limits = options.pop("limits", Limits())
+    return Judge(space("abc"), network, journal or Journal(), limits, **options)  # type: ignore[arg-type]
+
+
+def net() -> Network:
+    return Network({"a": 1.0, "b": 16.0, "c": 0.01}, {"a": 5.0, "b": 1.0, "c": 4.0})
+
+
+START = {"a": 8, "b": 8, "c": 8}
+
+
+def test_the_frail_and_cheap_stay_wide_the_robust_and_dear_become_narrow() -> None:
+    path = descend(judge(net()), Descent(START, "ebops", budget=40.0))
+    last = path[-1]
+    assert last.outcome.costs["ebops"] <= 40
+    assert last.widths["c"] < last.widths["a"] < last.widths["b"]
+
+
+@given(
+    st.lists(st.floats(1e-3, 1e2), min_size=3, max_size=3),
+    st.lists(st.floats(0.1, 10), min_size=3, max_size=3),
+    st.floats(0.5, 0.999),
+)
+@settings(max_examples=60, deadline=None)
+def test_every_step_saves_and_none_falls_below_the_floor(
+    frailty: list[float], share: list[float], floor: float
+) -> None:
+    network = Network(dict(zip("abc", frailty, strict=True)), dict(zip("abc", share, strict=True)))
+    path = descend(judge(network), Descent(START, "ebops", floor=floor))
+    costs = [trial.outcome.costs["ebops"] for trial in path]
+    assert costs == sorted(costs, reverse=True)
+    assert len(set(costs)) == len(costs)
+    assert all(trial.outcome.score >= floor for trial in path[1:])
+    for name in "abc":  # and at the end no single step further would have been allowed
+        lower = judge(network).space.knob(name).below(path[-1].widths[name])
+        if lower is not None and path[0].outcome.score >= floor:
+            widths = {**path[-1].widths, name: lower}
+            assert judge(network).judged(widths).outcome.score < floor
+
+
+def test_a_repair_carries_the_descent_further() -> None:
+    def repair(recipe: Recipe, weights: str) -> Outcome:
+        return Outcome(
+            network(recipe, "healed").score, network(recipe, "healed").costs, weights="healed"
+        )
+
+    network = net()
+    floor = 0.95
+    plain = descend(judge(net()), Descent(START, "ebops", floor=floor))
+    healed = descend(judge(network, repair=repair), Descent(START, "ebops", floor=floor))
+    assert healed[-1].outcome.costs["ebops"] < plain[-1].outcome.costs["ebops"]
+    assert any(trial.repaired for trial in healed)
+    assert healed[-1].outcome.score >= floor
+
+
+def test_a_search_ends_at_its_number_of_trials_and_minutes() -> None:
+    network = net()
+    descend(judge(network, limits=Limits(trials=5)), Descent(START, "ebops"))
+    assert network.asked == 5
+    ticks = iter(range(0, 100_000, 20))
+    timed = judge(net(), limits=Limits(minutes=2), clock=lambda: float(next(ticks)))
+    assert 1 <= len(descend(timed, Descent(START, "ebops"))) <= 3
+
+
+@pytest.mark.parametrize("dies_after", [0, 1, 4, 11])
+def test_a_killed_descent_resumes_where_it_was(tmp_path: Path, dies_after: int) -> None:
+    whole = net()
+    wanted = descend(judge(whole), Descent(START, "ebops"))
+    path = tmp_path / "search.jsonl"
+    first = net()
+    first.dies_after = dies_after
+    with pytest.raises(KeyboardInterrupt):
+        descend(judge(first, Journal.open(path, "me")), Descent(START, "ebops"))
+    with path.open("a") as file:
+        file.write('{"key": "torn of')
+    second = net()
+    got = descend(judge(second, Journal.open(path, "me")), Descent(START, "ebops"))
+    assert [trial.widths for trial in got] == [trial.widths for trial in wanted]
+    assert first.asked + second.asked == whole.asked
+    assert all(json.loads(line) for line in path.read_text().splitlines())
+
+
+def test_a_journal_belongs_to_one_search(tmp_path: Path) -> None:
+    path = tmp_path / "search.jsonl"
+    Journal.open(path, "me").add("k", 1.0, {}, "", 2.0)
+    assert Journal.open(path, "me").seconds == 2.0
+    with pytest.raises(SearchError, match="another search"):
+        Journal.open(path, "you")
+    path.write_text("[1, 2]\n")
+    with pytest.raises(SearchError, match="no journal"):
+        Journal.open(path, "me")
+    with pytest.raises(SearchError, match="finite"):
+        Journal().add("k", float("nan"), {}, "", 0.0)
+
+
+def test_trials_count_over_all_sessions(tmp_path: Path) -> None:
+    path = tmp_path / "search.jsonl"
+    for expected in (4, 0):
+        network = net()
+        opened = Journal.open(path, "me")
+        descend(judge(network, opened, limits=Limits(trials=4)), Descent(START, "ebops"))
+        assert network.asked == expected
+
+
+@pytest.mark.parametrize("sampler", list(Sampler))
+def test_the_thorough_search_repeats_itself_even_when_it_was_killed(
+    tmp_path: Path, sampler: Sampler
+) -> None:
+    plan = Exploration(("ebops",), seed=3, sampler=sampler, starts=(START,))
+    limits = Limits(trials=30)
+    wanted = [t.widths for t in explore(judge(net(), limits=limits), plan)]
+    assert wanted[0] == START
+    journal, study = tmp_path / "search.jsonl", tmp_path / "study.log"
+    dying = net()
+    dying.dies_after = 17
+    with pytest.raises(KeyboardInterrupt):
+        explore(judge(dying, Journal.open(journal, "me"), limits=limits), plan, study)
+    asking = judge(net(), Journal.open(journal, "me"), limits=limits)
+    assert [trial.widths for trial in explore(asking, plan, study)] == wanted
+
+
+def test_the_thorough_search_finds_what_an_exhaustive_one_does() -> None:
+    network = net()
+    small = space("abc", (6, 4, 2))
+    asking = Judge(small, network, Journal(), Limits(trials=27))
+    explore(asking, Exploration(("ebops", "bits"), seed=1))
+    everything = Judge(small, network, Journal(), Limits())
+    for a in (6, 4, 2):
+        for b in (6, 4, 2):
+            for c in (6, 4, 2):
+                everything.judged({"a": a, "b": b, "c": c})
+    best = front(everything.trials.values(), "ebops")
+    found = front(asking.trials.values(), "ebops")
+    assert len(asking.trials) >= 20
+    assert found[0].widths == best[0].widths
+
+
+@given(st.lists(st.tuples(st.integers(0, 9), st.integers(0, 9)), min_size=1, max_size=30))
+def test_a_front_holds_all_that_is_not_beaten_and_nothing_else(
+    points: list[tuple[int, int]],
+) -> None:
+    trials = [Trial({}, Recipe(), Outcome(float(s), {"c": float(c)})) for s, c in points]
+    kept = {(t.outcome.score, t.outcome.costs["c"]) for t in front(trials, "c")}
+    unbeaten = {
+        (float(s), float(c))
+        for s, c in points
+        if not any((a >= s and b < c) or (a > s and b <= c) for a, b in points)
+    }
+    assert kept == unbeaten
+
+
+def test_refusals() -> None:
+    with pytest.raises(SearchError, match="no width"):
+        Knob("a", {})
+    with pytest.raises(SearchError, match="name of its own"):
+        space("aa")
+    with pytest.raises(SearchError, match="no width of 9"):
+        space("a").recipe({"a": 9})
+    with pytest.raises(SearchError, match="at least one trial"):
+        Limits(trials=0)
+    with pytest.raises(SearchError, match="needs a limit"):
+        explore(judge(net()), Exploration(("ebops",)))
