@@ -109,7 +109,9 @@ def simulate(
             help="engine (held against the interpreter), interpret (observed widths), or both"
         ),
     ] = "engine",
-    samples: Annotated[int, Parameter(help="how many samples are tried")] = 64,
+    samples: Annotated[
+        int | None, Parameter(help="how many are tried; without it, what takes seconds, 64 at most")
+    ] = None,
     data: Data = None,
     json: Json = False,
 ) -> None:

@@ -10,7 +10,7 @@ from functools import cached_property
 from pathlib import Path
 
 from edgeinfer import evaluate, model_files, plan, samples
-from edgeinfer.errors import InputError, RecipeError, UsageError
+from edgeinfer.errors import InputError, ProgramError, RecipeError, UsageError
 from edgeinfer.evaluate import Stage
 from edgeinfer.graph import Graph
 from edgeinfer.ir import store
@@ -34,7 +34,8 @@ from edgeinfer.samples import Samples
 from quantization.fixed import FormatError
 from quantization.recipe import Recipe
 
-SAMPLES = 64  # that the engine is held against the interpreter on, unless more are asked for
+MOST_SAMPLES = 64  # that stages are held against each other on, unless more are asked for
+MOST_MACS = 1_000_000_000  # that the interpreter does in some ten seconds
 
 
 @dataclass(frozen=True)
@@ -141,14 +142,14 @@ def compile_model(
         {"files": model.digests, "recipe": text},
         lambda: _lower(model.loaded, recipe_path),
     )
-    return exercise(folder, model, data=data, count=SAMPLES, stages=(Stage.ENGINE,))
+    return exercise(folder, model, data=data, count=None, stages=(Stage.ENGINE,))
 
 
 def simulate_run(
-    folder: RunFolder, *, data: Path | None, count: int, stages: tuple[Stage, ...]
+    folder: RunFolder, *, data: Path | None, count: int | None, stages: tuple[Stage, ...]
 ) -> Result:
     """The Program of a run, tried again on other samples."""
-    if count < 1:
+    if count is not None and count < 1:
         raise UsageError(f"{count} samples cannot be simulated.", hint="Ask for 1 or more.")
     for step in ("load", "lower"):
         if not folder.remembered(step):
@@ -166,11 +167,15 @@ def exercise(
     model: Model,
     *,
     data: Path | None,
-    count: int,
+    count: int | None,
     stages: tuple[Stage, ...],
 ) -> Result:
-    """Try the folder's Program on samples, and write ``result.json``."""
-    program = folder.records["lower"].facts["program"]["digest"]
+    """Try the folder's Program on samples, and write ``result.json``. Without a count, as many
+    samples are tried as the interpreter can do in seconds."""
+    lowered = folder.records["lower"].facts["program"]
+    program = lowered["digest"]
+    if count is None:
+        count = max(1, min(MOST_SAMPLES, MOST_MACS // max(lowered["macs"], 1)))
     depends_on = {"program": program, "data": data and plan.sha256_of(samples.existing(data))}
     trial = Trial(folder, model, data, count, stages)
     folder.step("simulate", {**depends_on, "samples": count, "stages": stages}, trial.simulate)
@@ -221,18 +226,24 @@ def _lower(loaded: Loaded, recipe_path: Path | None) -> Outcome:
 
 def lowered_with(loaded: Loaded, given: Recipe, source: Path | None) -> Lowered:
     """Lower a model under its own recipe with another on top; errors name the recipe's file."""
+    recipe = loaded.recipe.updated(given)
+    name = loaded.graph.name
     try:
-        return lower(loaded.graph, loaded.recipe.updated(given))
+        return lower(loaded.graph, recipe)
     except RecipeError as error:
         if source is None:
             raise
         raise RecipeError(f"{source}: {error.message}", hint=error.hint) from None
-    except FormatError as error:
-        raise RecipeError(
-            f"{source or loaded.graph.name}: {error}",
-            hint="Give narrower formats, for instance those of: "
-            "edgeinfer quantize MODEL --bits 8 -o recipe.toml",
-        ) from None
+    except (ProgramError, FormatError) as error:
+        said = error.message if isinstance(error, ProgramError) else f"{name}: {error}"
+        if recipe == Recipe():
+            raise RecipeError(
+                f"{said} {name} states no number formats, and no recipe was given.",
+                hint="Choose formats with edgeinfer quantize MODEL --bits 8 -o recipe.toml, and "
+                "compile with --recipe recipe.toml.",
+            ) from None
+        where = said if source is None else f"{source}: {said}"
+        raise RecipeError(where, hint="Give narrower formats in the recipe.") from None
 
 
 def read_samples(path: Path, graph: Graph) -> Samples:
