@@ -1,0 +1,131 @@
+# SPDX-License-Identifier: Apache-2.0
+# SPDX-FileCopyrightText: The edgeinfer authors
+"""The architectures, as Keras builds them. Output layers bear the names of the heads."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    import keras
+
+SIDE = 48
+PROFILE_POINTS = 100
+PROFILE_SCALARS = 7
+WAVEFORM_TICKS = 200
+JET_FEATURES = 16
+ECAL_SHAPE = (25, 25, 25)
+HCAL_SHAPE = (5, 5, 60)
+
+
+def hit_tagger() -> keras.Model:
+    """The ProtoDUNE tagger: one convolution, two dense layers, two heads; 11,900,420 parameters."""
+    from keras import Model, layers
+
+    x = image = layers.Input((SIDE, SIDE, 1), name="image")
+    x = layers.Conv2D(48, 5, activation="relu", name="conv")(x)
+    x = layers.Dropout(0.2, name="drop_conv")(x)
+    x = layers.Flatten(name="flat")(x)
+    x = layers.Dense(128, activation="relu", name="dense1")(x)
+    x = layers.Dropout(0.2, name="drop1")(x)
+    x = layers.Dense(32, activation="relu", name="dense2")(x)
+    x = layers.Dropout(0.2, name="drop2")(x)
+    return Model(image, _tagger_heads(x), name="hit_tagger")
+
+
+def hit_tagger_pooled() -> keras.Model:
+    """The tagger made small: 8 filters, pooled by 4 before the first dense layer."""
+    from keras import Model, layers
+
+    x = image = layers.Input((SIDE, SIDE, 1), name="image")
+    x = layers.Conv2D(8, 5, activation="relu", name="conv")(x)
+    x = layers.MaxPooling2D(4, name="pool")(x)
+    x = layers.Flatten(name="flat")(x)
+    x = layers.Dense(32, activation="relu", name="dense1")(x)
+    x = layers.Dense(16, activation="relu", name="dense2")(x)
+    return Model(image, _tagger_heads(x), name="hit_tagger_pooled")
+
+
+def _tagger_heads(x: Any) -> list[Any]:
+    from keras import layers
+
+    michel = layers.Dense(1, name="michel_logit")(x)
+    # The order of the public network: [track, em, none], then the Michel score.
+    return [_classes(x, 3, "label"), layers.Activation("sigmoid", name="michel")(michel)]
+
+
+def _classes(x: Any, count: int, name: str) -> Any:
+    """A softmax head; logits and shares have layers, hence names, of their own."""
+    from keras import layers
+
+    logits = layers.Dense(count, name=f"{name}_logits")(x)
+    return layers.Activation("softmax", name=name)(logits)
+
+
+def track_pid() -> keras.Model:
+    """A stand-in for the particle identification network, whose layers are not public."""
+    from keras import Model, layers
+
+    x = profile = layers.Input((PROFILE_POINTS, 1), name="profile")
+    for index, (filters, width) in enumerate(((16, 5), (32, 5), (32, 3)), start=1):
+        x = layers.Conv1D(filters, width, padding="same", activation="relu", name=f"conv{index}")(x)
+        x = layers.MaxPooling1D(2, name=f"pool{index}")(x)
+    x = layers.Flatten(name="flat")(x)
+    scalars = layers.Input((PROFILE_SCALARS,), name="scalars")
+    x = layers.Concatenate(name="joined")([x, scalars])
+    x = layers.Dense(64, activation="relu", name="dense1")(x)
+    x = layers.Dense(32, activation="relu", name="dense2")(x)
+    return Model([profile, scalars], _classes(x, 3, "particle"), name="track_pid")
+
+
+def roi_finder() -> keras.Model:
+    """Is there a signal in a window of a raw waveform? 21,217 parameters, 119 kMAC."""
+    from keras import Model, layers
+
+    x = waveform = layers.Input((WAVEFORM_TICKS, 1), name="waveform")
+    x = layers.Conv1D(16, 3, strides=2, activation="relu", name="conv1")(x)
+    x = layers.MaxPooling1D(2, name="pool1")(x)
+    x = layers.Conv1D(32, 5, strides=2, activation="relu", name="conv2")(x)
+    x = layers.MaxPooling1D(2, name="pool2")(x)
+    x = layers.Conv1D(64, 9, activation="relu", name="conv3")(x)
+    x = layers.GlobalMaxPooling1D(name="highest")(x)
+    x = layers.Dense(1, name="signal_logit")(x)
+    return Model(waveform, layers.Activation("sigmoid", name="signal")(x), name="roi_finder")
+
+
+def jet_tagger() -> keras.Model:
+    """The field's common benchmark: 16 features, three dense layers, 5 kinds of jet."""
+    from keras import Model, layers
+
+    x = features = layers.Input((JET_FEATURES,), name="features")
+    for index, units in enumerate((64, 32, 32), start=1):
+        x = layers.Dense(units, activation="relu", name=f"dense{index}")(x)
+    return Model(features, _classes(x, 5, "jet"), name="jet_tagger")
+
+
+def calo_classifier(classes: int) -> keras.Model:
+    """Kind of particle from two calorimeters, dense."""
+    from keras import Model
+
+    inputs, x = _calorimeter_trunk()
+    return Model(inputs, _classes(x, classes, "particle"), name="calo_classifier")
+
+
+def energy_regression() -> keras.Model:
+    """Energy of a particle from two calorimeters, dense."""
+    from keras import Model, layers
+
+    inputs, x = _calorimeter_trunk()
+    return Model(inputs, layers.Dense(1, name="energy")(x), name="energy_regression")
+
+
+def _calorimeter_trunk() -> tuple[Sequence[Any], Any]:
+    from keras import layers
+
+    ecal = layers.Input(ECAL_SHAPE, name="ecal")
+    hcal = layers.Input(HCAL_SHAPE, name="hcal")
+    cells = [layers.Flatten(name="ecal_cells")(ecal), layers.Flatten(name="hcal_cells")(hcal)]
+    x = layers.Concatenate(name="cells")(cells)
+    x = layers.Dense(12, activation="relu", name="dense1")(x)
+    return [ecal, hcal], layers.Dense(16, activation="relu", name="dense2")(x)

@@ -1,0 +1,100 @@
+# SPDX-License-Identifier: Apache-2.0
+# SPDX-FileCopyrightText: The edgeinfer authors
+"""What a reference model consists of: architecture, data, losses, and how well it should do."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Literal
+
+import numpy as np
+from numpy.typing import NDArray
+
+from edgeinfer.metrics import Task
+
+if TYPE_CHECKING:
+    import keras
+
+Arrays = Mapping[str, NDArray[np.float32]]
+Outputs = Mapping[str, NDArray[np.floating]]
+Loss = Literal["categorical_crossentropy", "binary_crossentropy", "mean_squared_error"]
+
+
+@dataclass(frozen=True, slots=True)
+class Samples:
+    """Inputs by input name, targets by head (classes one-hot), and the event of each sample."""
+
+    inputs: Arrays
+    targets: Arrays
+    event: NDArray[np.int64]
+
+    def __len__(self) -> int:
+        return self.event.size
+
+    def take(self, rows: NDArray[np.intp]) -> Samples:
+        """The chosen samples."""
+        return Samples(
+            {name: values[rows] for name, values in self.inputs.items()},
+            {name: values[rows] for name, values in self.targets.items()},
+            self.event[rows],
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class Head:
+    """One output: its classes (or its quantity), its loss, and its weight in the sum of losses."""
+
+    name: str
+    labels: tuple[str, ...]
+    loss: Loss
+    weight: float = 1.0
+    balanced: bool = False  # each class weighs the same in the loss, however frequent it is
+
+
+@dataclass(frozen=True, slots=True)
+class Measure:
+    """A figure of merit; where it should lie if the simulated task is as hard as intended."""
+
+    name: str
+    unit: str
+    of: Callable[[Outputs, Arrays], float | None]  # None: the samples cannot say
+    window: tuple[float, float] | None = None  # our estimate of an honest difficulty, no more
+    alarm_above: float | None = None  # beyond it the simulation gives the answer away
+
+
+@dataclass(frozen=True, slots=True)
+class Schedule:
+    """How a model is trained unless the user says otherwise."""
+
+    optimizer: Literal["sgd", "adam"]
+    learning_rate: float
+    batch: int
+    epochs: int
+    samples: int
+    patience: int  # epochs without a better validation loss before training ends
+    test_samples: int = 10_000  # on which the committed figures rest
+    flips: bool = False  # pictures are mirrored along their second axis, half of the time
+
+
+@dataclass(frozen=True, slots=True)
+class ZooEntry:
+    """A reference model. `reference` names its committed weights, where they are small enough."""
+
+    name: str
+    about: str
+    task: Task
+    parameters: int
+    macs: int  # multiply-accumulates of one inference
+    build: Callable[[], keras.Model]
+    data: Callable[[int, int], Samples]  # (seed, n)
+    heads: tuple[Head, ...]
+    schedule: Schedule
+    measures: tuple[Measure, ...]
+    reference: str | None
+
+
+def stage_seed(seed: int, stage: Literal["train", "test", "fresh"]) -> int:
+    """Independent seeds for the draws that one user's seed stands for."""
+    words = np.random.SeedSequence([seed, *stage.encode()]).generate_state(2)
+    return int(words[0]) << 30 | int(words[1]) >> 2

@@ -1,0 +1,115 @@
+# SPDX-License-Identifier: Apache-2.0
+# SPDX-FileCopyrightText: The edgeinfer authors
+"""How well a model does on its data, with intervals from resampling whole events.
+
+Samples of one event share a vertex, cosmics and noise, so they are drawn together: an interval from
+resampling single samples would be too narrow.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from edgeinfer.errors import InputError
+from edgeinfer.zoo.entry import Measure, Outputs, Samples, ZooEntry
+
+REPLICAS = 200
+COVERAGE = 0.95
+
+
+@dataclass(frozen=True, slots=True)
+class Interval:
+    """A figure with its 95 % bootstrap interval."""
+
+    value: float
+    low: float
+    high: float
+
+    def overlaps(self, other: Interval) -> bool:
+        """Whether two figures agree within their intervals."""
+        return self.low <= other.high and other.low <= self.high
+
+
+@dataclass(frozen=True, slots=True)
+class Judged:
+    """A model's outputs beside the samples they belong to."""
+
+    outputs: Outputs
+    samples: Samples
+
+    def take(self, rows: NDArray[np.intp]) -> Judged:
+        """Some of the samples, repeated ones too."""
+        outputs = {name: values[rows] for name, values in self.outputs.items()}
+        return Judged(outputs, self.samples.take(rows))
+
+    def without_inputs(self) -> Judged:
+        """The same without the inputs, which no figure of merit needs."""
+        return Judged(self.outputs, Samples({}, self.samples.targets, self.samples.event))
+
+
+def values_of(entry: ZooEntry, judged: Judged) -> dict[str, float]:
+    """Every figure of merit that the samples can tell."""
+    found = {m.name: m.of(judged.outputs, judged.samples.targets) for m in entry.measures}
+    return {name: value for name, value in found.items() if value is not None}
+
+
+def intervals_of(
+    entry: ZooEntry, runs: Sequence[Judged], seed: int, replicas: int = REPLICAS
+) -> dict[str, Interval]:
+    """Figures averaged over runs (one for each seed), events resampled within each run."""
+    rng = np.random.default_rng(seed)
+    plain = [_Resampler(run) for run in runs]
+    whole = _mean([values_of(entry, run) for run in runs])
+    drawn = [
+        _mean([values_of(entry, sampler.draw(rng)) for sampler in plain]) for _ in range(replicas)
+    ]
+    found: dict[str, Interval] = {}
+    for name, value in whole.items():
+        spread = np.array([replica[name] for replica in drawn if name in replica])
+        low, high = np.quantile(spread, ((1 - COVERAGE) / 2, (1 + COVERAGE) / 2))
+        found[name] = Interval(value, min(float(low), value), max(float(high), value))
+    return found
+
+
+def _mean(runs: Sequence[Mapping[str, float]]) -> dict[str, float]:
+    shared = [name for name in runs[0] if all(name in run for run in runs)]
+    return {name: float(np.mean([run[name] for run in runs])) for name in shared}
+
+
+class _Resampler:
+    """Draws as many events as there are, with replacement, and takes all samples of each."""
+
+    def __init__(self, judged: Judged) -> None:
+        event = judged.samples.event
+        if not event.size:
+            raise InputError("There are no samples to judge.")
+        self.judged = judged.without_inputs()
+        self.order = np.argsort(event, kind="stable")
+        _, self.first, self.count = np.unique(
+            event[self.order], return_index=True, return_counts=True
+        )
+
+    def draw(self, rng: np.random.Generator) -> Judged:
+        events = rng.integers(0, self.first.size, self.first.size)
+        count = self.count[events]
+        start = np.repeat(self.first[events] - np.cumsum(count) + count, count)
+        return self.judged.take(self.order[start + np.arange(count.sum())])
+
+
+def outside_window(measure: Measure, found: Interval) -> str:
+    """A sentence where a figure is not as hard to reach as intended, or the empty string."""
+    if measure.alarm_above is not None and found.value > measure.alarm_above:
+        return (
+            f"{measure.name} is {found.value:.4f}, above {measure.alarm_above}: "
+            f"the simulated task gives its answer away."
+        )
+    if measure.window is None:
+        return ""
+    low, high = measure.window
+    if found.high < low or found.low > high:
+        return f"{measure.name} is {found.value:.4f}, outside the window {low}..{high}."
+    return ""

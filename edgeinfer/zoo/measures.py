@@ -1,0 +1,68 @@
+# SPDX-License-Identifier: Apache-2.0
+# SPDX-FileCopyrightText: The edgeinfer authors
+"""Figures of merit over a model's outputs, as functions that a bootstrap calls again and again."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import numpy as np
+
+from edgeinfer.metrics import accuracy, auc, macro_auc, rms_error
+from edgeinfer.zoo.entry import Arrays, Outputs
+
+Of = Callable[[Outputs, Arrays], float | None]
+
+
+def head_auc(head: str) -> Of:
+    """Area under the curve of one class against the rest, averaged over the classes of a head."""
+    return lambda outputs, targets: macro_auc(outputs[head], targets[head])
+
+
+def head_accuracy(head: str) -> Of:
+    """Share of samples whose highest score (or, of one score, its side of 0.5) is the label."""
+    return lambda outputs, targets: accuracy(outputs[head], targets[head])
+
+
+def pair_auc(head: str, positive: int, negative: int) -> Of:
+    """How well two classes of a softmax head are told apart, all other samples left out."""
+
+    def of(outputs: Outputs, targets: Arrays) -> float | None:
+        truth = targets[head].argmax(axis=1)
+        here = (truth == positive) | (truth == negative)
+        scores = outputs[head][here].astype(np.float64)
+        both = scores[:, positive] + scores[:, negative]
+        share = np.divide(scores[:, positive], both, out=np.full(both.shape, 0.5), where=both > 0)
+        return auc(share, truth[here] == positive)
+
+    return of
+
+
+def rms(head: str) -> Of:
+    """Root of the mean squared error, in the target's unit."""
+    return lambda outputs, targets: rms_error(outputs[head], targets[head])
+
+
+def resolution(head: str) -> Of:
+    """Half the spread of (value - truth) / truth that holds 68 % of the samples: a robust sigma."""
+
+    def of(outputs: Outputs, targets: Arrays) -> float | None:
+        truth = targets[head].ravel().astype(np.float64)
+        ratio = outputs[head].ravel()[truth > 0] / truth[truth > 0]
+        if ratio.size < 2:
+            return None
+        low, high = np.quantile(ratio, (0.16, 0.84))
+        return float(high - low) / 2
+
+    return of
+
+
+def bias(head: str) -> Of:
+    """Median of (value - truth) / truth."""
+
+    def of(outputs: Outputs, targets: Arrays) -> float | None:
+        truth = targets[head].ravel().astype(np.float64)
+        ratio = outputs[head].ravel()[truth > 0] / truth[truth > 0]
+        return float(np.median(ratio)) - 1.0 if ratio.size else None
+
+    return of

@@ -1,0 +1,85 @@
+# SPDX-License-Identifier: Apache-2.0
+# SPDX-FileCopyrightText: The edgeinfer authors
+"""Examples of a model's data as a picture, a row for each class: for a person to judge."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from itertools import pairwise
+
+import numpy as np
+from numpy.typing import NDArray
+
+from edgeinfer.lartpc.preview import png, sheet
+from edgeinfer.metrics import Task
+from edgeinfer.zoo.entry import Head, Samples, ZooEntry
+
+CURVE_ROWS = 64
+_CALORIMETER_AXIS = 3  # depth: pictures show the sum along it
+_DRAWN_FOR_EACH = 12  # samples made for each that is shown, so that rare classes are found
+_LEAST_DRAWN = 200
+
+
+@dataclass(frozen=True, slots=True)
+class Preview:
+    """A PNG file's bytes, and what its rows show from the top."""
+
+    image: bytes
+    rows: tuple[str, ...]
+
+
+def preview(entry: ZooEntry, seed: int, count: int) -> Preview:
+    """`count` examples of each class (of each sixth of the energies, in a regression)."""
+    drawn = max(_LEAST_DRAWN, _DRAWN_FOR_EACH * count)
+    samples = entry.data(seed, drawn)
+    groups = {
+        title: np.flatnonzero(chosen)[:count] for title, chosen in _groups(entry, samples).items()
+    }
+    first = next(iter(samples.inputs.values()))
+    shown = {title: as_pictures(first[rows]) for title, rows in groups.items() if rows.size}
+    everything = np.concatenate([picture.ravel() for picture in shown.values()])
+    low, high = np.quantile(everything, (0.001, 0.999))
+    image = sheet(list(shown.values()), float(low), max(float(high), float(low) + 1e-6))
+    return Preview(png(image), tuple(shown))
+
+
+def as_pictures(values: NDArray[np.float32]) -> NDArray[np.float32]:
+    """Inputs as pictures (n, rows, columns): images as they are, volumes summed, curves drawn."""
+    if values.ndim == _CALORIMETER_AXIS + 1:
+        return values[..., 0] if values.shape[-1] == 1 else values.sum(axis=-1)
+    return curves(values.reshape(len(values), -1))
+
+
+def curves(values: NDArray[np.float32]) -> NDArray[np.float32]:
+    """Each row of numbers as a filled curve on a common scale, zero where nothing is drawn."""
+    low, high = float(values.min()), float(values.max())
+    level = (values - low) / max(high - low, 1e-12) * (CURVE_ROWS - 1)
+    heights = np.arange(CURVE_ROWS)[::-1][None, :, None]
+    filled = (heights <= level[:, None, :]).astype(np.float32)
+    wide = max(1, 96 // values.shape[1])  # short rows become bars that an eye can see
+    return filled.repeat(wide, axis=2)
+
+
+def _groups(entry: ZooEntry, samples: Samples) -> dict[str, NDArray[np.bool_]]:
+    """Which samples go into each row."""
+    found: dict[str, NDArray[np.bool_]] = {}
+    for head in entry.heads:
+        targets = samples.targets[head.name]
+        if entry.task is Task.REGRESSION:
+            found |= _slices(head, targets[:, 0])
+        elif targets.shape[1] > 1:
+            found |= {label: targets[:, i] > 0 for i, label in enumerate(head.labels)}
+        else:
+            found[head.labels[0]] = targets[:, 0] > 0
+            if len(entry.heads) == 1:
+                found[f"no {head.labels[0]}"] = targets[:, 0] <= 0
+    return found
+
+
+def _slices(head: Head, values: NDArray[np.float32]) -> dict[str, NDArray[np.bool_]]:
+    edges = np.quantile(values, np.linspace(0, 1, 7))
+    edges[-1] = np.inf
+    return {
+        f"{head.labels[0]} from {low:.3g}": (values >= low) & (values < high)
+        for low, high in pairwise(edges)
+    }

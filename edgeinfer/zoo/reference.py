@@ -1,0 +1,119 @@
+# SPDX-License-Identifier: Apache-2.0
+# SPDX-FileCopyrightText: The edgeinfer authors
+"""Trained weights that ship with the package, and the record of how they came about."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+
+from edgeinfer.errors import InputError
+from edgeinfer.graph import Graph
+from edgeinfer.plan import write_files
+from edgeinfer.zoo import REFERENCES, entry_of, reference_path
+from edgeinfer.zoo.entry import Outputs, Samples, ZooEntry
+from edgeinfer.zoo.evaluate import Interval, Judged
+
+MAX_BYTES = 1 << 20  # of committed weights
+_BATCH = 256
+
+
+@dataclass(frozen=True, slots=True)
+class Record:
+    """What made a reference, and how well it does on simulated events it has not seen."""
+
+    name: str
+    command: str
+    seed: int
+    samples: int
+    epochs_run: int
+    best_epoch: int
+    stopped: str
+    parameters: int
+    macs: int
+    sha256: str
+    test_samples: int
+    test_events: int
+    metrics: Mapping[str, Interval]
+    versions: Mapping[str, str]
+    note: str = "Measured on simulated data; this is not a detector's performance."
+
+    def to_json(self) -> str:
+        """The record as it is committed."""
+        return json.dumps(dataclasses.asdict(self), indent=1) + "\n"
+
+    @staticmethod
+    def from_json(text: str, source: Path) -> Record:
+        """Read a committed record."""
+        try:
+            found = json.loads(text)
+            metrics = {name: Interval(**value) for name, value in found.pop("metrics").items()}
+            return Record(metrics=metrics, **found)
+        except (ValueError, TypeError, KeyError) as error:
+            raise InputError(
+                f"{source} is no record of a reference model: {error}.",
+                hint="Install edgeinfer again.",
+            ) from None
+
+
+def record_of(entry: ZooEntry, folder: Path = REFERENCES) -> Record | None:
+    """The record beside the weights; None for a model that is trained on demand."""
+    if entry.reference is None:
+        return None
+    path = folder / f"{entry.name}.json"
+    if not path.exists():
+        raise InputError(
+            f"{path}: a file that ships with edgeinfer is not there.",
+            hint="Install edgeinfer again.",
+        )
+    return Record.from_json(path.read_text(encoding="utf-8"), path)
+
+
+def load_reference(name: str) -> Graph:
+    """The float network of a committed reference, read without TensorFlow."""
+    return load_graph(reference_path(entry_of(name)), name)
+
+
+def load_graph(path: Path, name: str) -> Graph:
+    """A trained model's float network."""
+    from edgeinfer.load import load
+
+    return load(path, name=name).graph
+
+
+def outputs_of(entry: ZooEntry, graph: Graph, samples: Samples) -> Outputs:
+    """What a float network says of the samples, by head."""
+    from edgeinfer.float_engine import FloatEngine
+
+    engine = FloatEngine(graph)
+    parts = []
+    for start in range(0, len(samples), _BATCH):
+        batch = samples.take(np.arange(start, min(start + _BATCH, len(samples))))
+        parts.append(engine.run(dict(batch.inputs)))
+    return {head.name: np.concatenate([part[head.name] for part in parts]) for head in entry.heads}
+
+
+def judged(entry: ZooEntry, graph: Graph, samples: Samples) -> Judged:
+    """A float network's outputs beside the samples."""
+    return Judged(outputs_of(entry, graph, samples), samples)
+
+
+def commit(entry: ZooEntry, model: Path, record: Record, folder: Path = REFERENCES) -> None:
+    """Put a trained model and its record where the package looks for them."""
+    if model.stat().st_size > MAX_BYTES:
+        raise InputError(
+            f"{model}: {model.stat().st_size:,} bytes are more than the {MAX_BYTES:,} that a "
+            f"committed reference may have.",
+            hint="Leave it to be trained on demand.",
+        )
+    write_files(
+        {
+            folder / f"{entry.name}.keras": model.read_bytes(),
+            folder / f"{entry.name}.json": record.to_json().encode(),
+        }
+    )

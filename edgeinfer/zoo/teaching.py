@@ -1,0 +1,80 @@
+# SPDX-License-Identifier: Apache-2.0
+# SPDX-FileCopyrightText: The edgeinfer authors
+"""What a training learns from: samples, which of them validate, and what each weighs."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from edgeinfer.errors import UsageError
+from edgeinfer.lartpc.split import split_by_event
+from edgeinfer.zoo.checkpoint import TrainingPlan
+from edgeinfer.zoo.entry import Arrays, Head, Samples, ZooEntry, stage_seed
+
+VALIDATION_SHARE = 0.15
+
+
+@dataclass(frozen=True, slots=True)
+class Teaching:
+    """Samples, which of them teach and which validate, and what each weighs."""
+
+    samples: Samples
+    teaching: NDArray[np.intp]
+    validating: NDArray[np.intp]
+    weights: Arrays | None  # None: all the same
+
+    @staticmethod
+    def of(entry: ZooEntry, plan: TrainingPlan) -> Teaching:
+        """Simulate what the plan asks for and set events aside for validation."""
+        samples = entry.data(stage_seed(plan.seed, "train"), plan.samples)
+        shares = (1 - VALIDATION_SHARE, VALIDATION_SHARE)
+        teaching, validating = split_by_event(samples.event, shares, plan.seed)
+        if not teaching.size or not validating.size:
+            raise UsageError(
+                f"{plan.samples} samples are too few events to train and to validate on.",
+                hint="Give more with --samples.",
+            )
+        weights = None
+        if any(head.balanced for head in entry.heads):
+            weights = {
+                head.name: class_weights(head, samples.targets[head.name])
+                if head.balanced
+                else np.ones(len(samples), np.float32)
+                for head in entry.heads
+            }
+        return Teaching(samples, teaching, validating, weights)
+
+    def batch(
+        self, rows: NDArray[np.intp], mirrored: NDArray[np.bool_] | None = None
+    ) -> tuple[Samples, Arrays | None]:
+        """Some samples; pictures that are marked come mirrored along their second axis."""
+        found = self.samples.take(rows)
+        if mirrored is not None:
+            for values in found.inputs.values():
+                values[mirrored] = values[mirrored][:, :, ::-1]
+        if self.weights is None:
+            return found, None
+        return found, {name: values[rows] for name, values in self.weights.items()}
+
+
+def class_weights(head: Head, targets: NDArray[np.float32]) -> NDArray[np.float32]:
+    """A weight for each sample under which every class of the head counts the same."""
+    classes = targets if targets.shape[1] > 1 else np.concatenate([1 - targets, targets], axis=1)
+    share = classes.mean(axis=0, dtype=np.float64)
+    worth = np.divide(
+        1.0, share * np.count_nonzero(share), out=np.zeros_like(share), where=share > 0
+    )
+    return (classes @ worth).astype(np.float32)
+
+
+def fed(batch: Samples, weights: Arrays | None) -> tuple[Any, Any, Any]:
+    """Inputs, targets and weights as Keras wants them: by name where there are several."""
+    return _named(batch.inputs), _named(batch.targets), None if weights is None else _named(weights)
+
+
+def _named(arrays: Arrays) -> Any:
+    return next(iter(arrays.values())) if len(arrays) == 1 else dict(arrays)

@@ -1,0 +1,174 @@
+# SPDX-License-Identifier: Apache-2.0
+# SPDX-FileCopyrightText: The edgeinfer authors
+"""Training: a function of (name, seed, samples, epochs) that may be interrupted anywhere.
+
+A training that was interrupted and resumed ends at the very weights of one that was not.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+import os
+import signal
+import threading
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+from edgeinfer.errors import InputError, UsageError
+from edgeinfer.plan import staged, write_file
+from edgeinfer.zoo.checkpoint import Checkpoints, EpochRecord, Position, TrainingPlan
+from edgeinfer.zoo.entry import ZooEntry
+from edgeinfer.zoo.fit import Fit, Stop, Watcher, compiled, settled
+from edgeinfer.zoo.teaching import Teaching
+
+
+@dataclass(frozen=True, slots=True)
+class Trained:
+    """What a training left behind."""
+
+    model: Path
+    history: Path
+    plan: TrainingPlan
+    records: tuple[EpochRecord, ...]
+    stopped: Stop
+
+
+class TrainingInterrupted(KeyboardInterrupt):
+    """Ctrl-C came; the training waits in a folder and can be resumed."""
+
+
+def train(
+    entry: ZooEntry,
+    output: Path,
+    *,
+    seed: int | None = None,
+    samples: int | None = None,
+    epochs: int | None = None,
+    minutes: float | None = None,
+    resume: bool = False,
+    watcher: Watcher | None = None,
+) -> Trained:
+    """Train a model of the zoo and write it, its history beside it; the best epoch counts."""
+    began = time.monotonic()
+    _check(output, seed, samples, epochs, minutes)
+    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
+    checkpoints = Checkpoints.beside(output)
+    asked = TrainingPlan(
+        entry.name,
+        0 if seed is None else seed,
+        entry.schedule.samples if samples is None else samples,
+        entry.schedule.epochs if epochs is None else epochs,
+    )
+    import keras
+
+    if resume:
+        saved = checkpoints.load()
+        plan = _same_plan(saved.plan, entry.name, seed, samples, epochs)
+        position, best = saved.position, saved.best
+        model = keras.saving.load_model(saved.model)
+    else:
+        checkpoints.clear()
+        plan, position, best = asked, Position(), None
+        keras.utils.set_random_seed(plan.seed)
+        model = compiled(entry)
+        checkpoints.save(plan, position, model, best)  # a place that takes no files is told now
+    data = Teaching.of(entry, plan)
+    deadline = None if minutes is None else began + 60.0 * minutes
+    run = Fit(entry, plan, data, model, position, checkpoints, best, watcher)
+    with _polite_interrupts() as interrupted:
+        stopped = run.go(lambda: deadline is not None and time.monotonic() > deadline, interrupted)
+    if stopped == "interrupted":
+        raise TrainingInterrupted(
+            f"The training waits in {checkpoints.folder}; the same command with --resume goes on."
+        )
+    history = _write(entry, run, output, stopped)
+    if stopped != "minutes":
+        checkpoints.clear()
+    return Trained(output, history, plan, tuple(position.history), stopped)
+
+
+def _write(entry: ZooEntry, run: Fit, output: Path, stopped: Stop) -> Path:
+    """Write the best epoch's weights without the optimizer, and the history; return its path."""
+    import keras
+
+    chosen = run.model
+    if run.best is not None:
+        best = keras.saving.load_model(run.best)
+        unfinished = stopped == "minutes" and run.position.step > 0
+        if not (unfinished and run.validation_loss(run.model) < min(run.losses)):
+            chosen = best
+    bare = entry.build()
+    bare.set_weights(chosen.get_weights())
+    with staged(output) as temporary:
+        bare.save(temporary)
+    path = output.with_name(f"{output.stem}.history.json")
+    losses = run.losses
+    text = {
+        **dataclasses.asdict(run.plan),
+        "stopped": stopped,
+        "best_epoch": settled(losses, entry.schedule.patience)[0] + 1 if losses else None,
+        "unfinished_steps": run.position.step,
+        "epochs_run": [dataclasses.asdict(record) for record in run.position.history],
+    }
+    write_file(path, json.dumps(text, indent=1) + "\n")
+    return path
+
+
+def _check(
+    output: Path,
+    seed: int | None,
+    samples: int | None,
+    epochs: int | None,
+    minutes: float | None,
+) -> None:
+    if output.suffix != ".keras":
+        raise UsageError(f"{output}: a model is written as .keras.", hint="Name it model.keras.")
+    if output.is_dir():
+        raise UsageError(f"{output} is a folder.", hint="Name a file inside it.")
+    if seed is not None and not 0 <= seed < 1 << 32:
+        raise UsageError(f"--seed is {seed}, but must be from 0 to {(1 << 32) - 1}.")
+    for name, value in (("--samples", samples), ("--epochs", epochs), ("--minutes", minutes)):
+        if value is not None and not value > 0:
+            raise UsageError(f"{name} is {value}, but must be above 0.")
+
+
+def _same_plan(
+    plan: TrainingPlan, name: str, seed: int | None, samples: int | None, epochs: int | None
+) -> TrainingPlan:
+    """The plan of the training to resume; only its number of epochs may change."""
+    for what, had, asked in (
+        ("model", plan.name, name),
+        ("seed", plan.seed, seed),
+        ("samples", plan.samples, samples),
+    ):
+        if asked is not None and asked != had:
+            raise InputError(
+                f"The training to resume has {what} {had}, not {asked}.",
+                hint=f"Leave --{what} out, or train without --resume.",
+            )
+    return plan if epochs is None else dataclasses.replace(plan, epochs=epochs)
+
+
+@contextmanager
+def _polite_interrupts() -> Iterator[Callable[[], bool]]:
+    """Ctrl-C and a batch system's SIGTERM wait for the end of a step; the second one does not."""
+    if threading.current_thread() is not threading.main_thread():
+        yield lambda: False
+        return
+    seen: list[int] = []
+
+    def note(number: int, _frame: object) -> None:
+        if seen:
+            raise KeyboardInterrupt
+        seen.append(number)
+
+    before = {number: signal.signal(number, note) for number in (signal.SIGINT, signal.SIGTERM)}
+    try:
+        yield lambda: bool(seen)
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
