@@ -164,14 +164,17 @@ class _Walk:
             raw = fmt.raw(values)
         except FormatError as error:
             raise RecipeError(f"{key}: {error}") from None
-        if not fmt.per_channel:
+        if len(set(fmt.quantizers)) == 1:
             return raw, fmt.quantizers[0].type
         return raw, fixed_for(int(raw.min()), max(int(raw.max()), 0), fmt.frac)
 
-    def _constants(self, key: str, values: g.Floats) -> tuple[Ints, Fixed]:
-        """As `_weight`, on the coarsest grid and in the narrowest type that hold them."""
+    def _constants(self, key: str, values: g.Floats, node: g.Node) -> tuple[Ints, Fixed]:
+        """As `_weight`, on the coarsest grid, in the narrowest type and the fewest numbers."""
         raw, type_ = self._weight(key, values)
         raw, frac = aligned(raw, type_.frac, min(type_.frac, 0))
+        shape = self.graph.shapes[node.name]
+        if any(self.graph.shapes[x] == shape for x in g.inputs_of(node)):
+            raw = _compact(raw)
         return raw, fixed_for(int(raw.min()), max(int(raw.max()), 0), frac)
 
     def _bias(self, node: g.Conv | g.Dense, least: int) -> tuple[Ints, int]:
@@ -187,15 +190,15 @@ class _Walk:
             case g.Conv() | g.Dense():
                 return self._linear(node, name)
             case g.BatchNorm() | g.Affine():
-                factor, factor_type = self._constants(f"{node.layer}/scale", node.scale)
-                shift, shift_type = self._weight(f"{node.layer}/shift", node.shift)
+                factor, factor_type = self._constants(f"{node.layer}/scale", node.scale, node)
+                shift, shift_type = self._constants(f"{node.layer}/shift", node.shift, node)
                 rank = max(node.scale.ndim, node.shift.ndim, len(self.graph.shapes[node.x]))
                 x = self._ranked(name, node.x, rank)
                 return b.affine(name, x, factor, factor_type, shift, shift_type.frac)
             case g.PRelu():
                 return self._prelu(node, name)
             case g.Constant():
-                raw, type_ = self._constants(f"{node.name}/value", node.value)
+                raw, type_ = self._constants(f"{node.name}/value", node.value, node)
                 return b.exact(ops.Constant(name, provisional(type_.frac), packed(raw)))
             case g.Pool():
                 return self._pool(node, name)
@@ -252,10 +255,9 @@ class _Walk:
     def _prelu(self, node: g.PRelu, name: str) -> str:
         rank = max(node.slope.ndim, len(self.graph.shapes[node.x]))
         x = self._ranked(name, node.x, rank)
-        raw, type_ = self._constants(f"{node.layer}/slope", node.slope)
+        raw, type_ = self._constants(f"{node.layer}/slope", node.slope, node)
         if type_.frac < 0:
             raw, type_ = raw << -type_.frac, Fixed(type_.signed, type_.integer, type_.integer)
-        raw = raw.reshape(raw.shape[_leading_ones(raw.shape) :])
         grid = provisional(self.b.frac(x) + type_.frac)
         return self.b.exact(ops.PRelu(name, grid, x, packed(raw), type_))
 
@@ -304,9 +306,12 @@ class _Walk:
         return self._divided(name, total, np.asarray(len(xs), np.int64))
 
 
-def _leading_ones(shape: ops.Shape) -> int:
-    """How many axes of size 1 come first, not counting the last axis."""
-    return next((i for i, size in enumerate(shape[:-1]) if size > 1), max(len(shape) - 1, 0))
+def _compact(constants: Ints) -> Ints:
+    """One number where all are equal, else without leading axes of size 1."""
+    if (constants == constants.flat[0]).all():
+        return constants.reshape(-1)[:1]
+    idle = next(axis for axis, size in enumerate(constants.shape) if size > 1)
+    return constants.reshape(constants.shape[idle:])
 
 
 def averaged_counts(node: g.Pool, sizes: ops.Shape) -> Ints:
