@@ -75,6 +75,9 @@ class _Grower:
         for _ in range(int(rng.integers(4, 9))):
             pool = WEIGHT_KINDS if rng.random() < 0.4 else OTHER_KINDS
             self._grow(str(rng.choice(pool)))
+        for unread in [n.name for n in self.nodes if isinstance(n, g.Input)]:
+            if not self._read(unread):
+                self._rounded(unread)
         ends = [node.name for node in self.nodes if not self._read(node.name)]
         outputs = tuple(e for e in ends if e not in ("x0", "x1")) or (self.nodes[-1].name,)
         return Network(
