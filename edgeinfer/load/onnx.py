@@ -56,7 +56,6 @@ def _drawn(source: Source, turned: frozenset[str]) -> tuple[Drawing, tuple[str, 
     d = Drawing(
         batch=_batch(source),
         quantized=any(op.kind in QUANTIZERS for op in source.ops),
-        output_names=frozenset(source.outputs),
     )
     known: dict[str, Value] = {name: Const(value) for name, value in source.constants.items()}
     for entry in source.inputs:

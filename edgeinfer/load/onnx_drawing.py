@@ -19,7 +19,6 @@ class Drawing:
 
     batch: int  # the batch size in shapes of the file
     quantized: bool  # the file states number formats
-    output_names: frozenset[str]
     nodes: dict[str, Node] = field(default_factory=dict)
     shapes: dict[str, Shape] = field(default_factory=dict)
     activations: dict[str, Quantizer] = field(default_factory=dict)
@@ -45,9 +44,8 @@ class Drawing:
         return name
 
     def named(self, op: Op) -> str:
-        """A free name for what an operator makes: an output keeps the name that the file gives."""
-        outputs = [output for output in op.outputs if output in self.output_names]
-        return self.fresh(clean(outputs[0] if outputs else op.name or op.outputs[0], op.kind))
+        """A free name for what an operator makes."""
+        return self.fresh(clean(op.name or op.outputs[0], op.kind))
 
 
 def clean(name: str, kind: str) -> str:

@@ -60,19 +60,28 @@ class Steps:
     high: int
     mode: str = "ROUND"
     bipolar: bool = False  # q is -1 or +1, the sign of x / step + zero
+    rounds_first: bool = False  # before zero is added, not after
 
     @property
-    def even(self) -> Steps:
-        """The same with its zero point in the range instead, where that rounds alike."""
+    def simplest(self) -> Steps:
+        """The same with its zero point in the range, where that rounds alike and is a type's."""
         zero = float(self.zero.reshape(-1)[0])
         if self.bipolar or (self.zero != zero).any() or zero != round(zero):
             return self
         floors = self.mode in ("FLOOR", "CEIL")
         halves = _ROUNDINGS[self.mode] is Rounding.RND_CONV and zero % 2 == 0
-        if not (floors or halves):
-            return self
         low, high = self.low - int(zero), self.high - int(zero)
+        if not (floors or halves or self.rounds_first) or _overflow(low, high) is None:
+            return self
         return replace(self, zero=np.zeros(()), low=low, high=high)
+
+
+def _overflow(low: int, high: int) -> Overflow | None:
+    """How a fixed-point type keeps numbers inside the range, if one does."""
+    type_ = fixed_for(low, high, 0)
+    if (low, high) == (type_.raw_min, type_.raw_max):
+        return Overflow.SAT
+    return Overflow.SAT_SYM if type_.signed and low == -high == -type_.raw_max else None
 
 
 def quant(d: Drawing, op: Op, args: Args) -> Value:
@@ -129,12 +138,8 @@ def quantize_linear(d: Drawing, op: Op, args: Args) -> Value:
         return Const(np.clip(values, low, high).astype(np.int64))
     if (zero != zero.reshape(-1)[0]).any():
         raise Unreadable("its zero point varies")
-    shift = int(zero.reshape(-1)[0])
-    steps = Steps(step, np.zeros(()), low - shift, high - shift)
-    found = _quantized(d, op, x, steps)
-    if isinstance(found, Const):
-        return found
-    return _in_units(d, found, step, np.asarray(float(shift)))
+    found = _quantized(d, op, x, Steps(step, zero, low, high, rounds_first=True))
+    return _in_units(d, found, step, zero) if isinstance(found, View) else found
 
 
 def dequantize_linear(d: Drawing, op: Op, args: Args) -> Value:
@@ -174,39 +179,46 @@ def _quantized(d: Drawing, op: Op, x: Value | None, steps: Steps) -> Value:
         return _quantized_constant(x, steps)
     if x is None:
         raise Unreadable("it has no input")
-    steps = steps.even
+    steps = steps.simplest
     step, zero = local(d, x, steps.step), local(d, x, steps.zero)
     if step is None or zero is None:
         raise Unreadable("its scale does not fit its input")
     if steps.bipolar:
         return _signs(d, op, x, step, zero)
+    if steps.rounds_first and (zero % 2 != 0).any() and powers_of_two(step):
+        # with an odd zero point halves would go the other way: round first, then move and saturate
+        type_ = fixed_for(steps.low - int(zero.max()), steps.high - int(zero.min()), 0)
+        first = Steps(steps.step, np.zeros(()), type_.raw_min, type_.raw_max)
+        return _quantized(d, op, _quantized(d, op, x, first), replace(steps, rounds_first=False))
     mirrored = steps.mode == "CEIL"
     if step.ndim == 0 and powers_of_two(step) and (zero == 0).all() and not mirrored:
         return _rounded(d, op, settled(d, x), steps, float(step))
     sign = -1.0 if mirrored else 1.0
+    low, high = (-steps.high, -steps.low) if mirrored else (steps.low, steps.high)
+    moved = -low if _ROUNDINGS[steps.mode] is Rounding.TRN and _overflow(low, high) is None else 0
     units = replace(
         x,
         scale=shrunk(np.asarray(sign * x.scale / step)),
-        shift=shrunk(np.asarray(sign * (x.shift / step + zero))),
+        shift=shrunk(np.asarray(sign * (x.shift / step + zero) + moved)),
         label=x.label or f"{d.named(op)}_scale",
     )
-    units = settled(d, units)
-    bounds = (-steps.high, -steps.low) if mirrored else (steps.low, steps.high)
-    whole = _rounded(d, op, units, replace(steps, low=bounds[0], high=bounds[1]), 1.0)
+    bounds = replace(steps, low=low + moved, high=high + moved)
+    whole = _rounded(d, op, settled(d, units), bounds, 1.0)
     return replace(
-        whole, scale=shrunk(sign * step), shift=shrunk(-zero * step), label=f"{whole.tensor}_scale"
+        whole,
+        scale=shrunk(sign * step),
+        shift=shrunk(-(zero + sign * moved) * step),
+        label=f"{whole.tensor}_scale",
     )
 
 
 def _rounded(d: Drawing, op: Op, x: View, steps: Steps, step: float) -> View:
     """x, of which nothing is owed, on a grid of low..high times a power of two."""
-    type_ = grid_type(steps.low, steps.high, step)
-    raw_low, raw_high = type_.raw_min, type_.raw_max
-    overflow = Overflow.SAT
-    if type_.signed and (steps.low, steps.high) == (-raw_high, raw_high):
-        overflow = Overflow.SAT_SYM
-    elif (steps.low, steps.high) != (raw_low, raw_high):
+    overflow = _overflow(steps.low, steps.high)
+    if overflow is None:
         x = clipped(d, op, x, steps.low * step, steps.high * step)
+        overflow = Overflow.SAT
+    type_ = grid_type(steps.low, steps.high, step)
     name = d.add(Activation(d.named(op), x.tensor, Function.LINEAR))
     d.activations[name] = Quantizer(type_, _ROUNDINGS[steps.mode], overflow)
     return replace(x, tensor=name, exclusive=True)

@@ -114,8 +114,8 @@ def test_powers_of_two_become_plain_formats(tmp_path: Path) -> None:
         quant("r", "y", "sx", "z", "b4", signed=0),
     ]
     weights = {
-        "w": floats(rng, 5, 6), "c": floats(rng, 5), "sx": F(0.125), "sw": F([[0.25]] * 4 + [[0.5]]),
-        "sc": F(0.03125), "z": F(0), "b4": F(4), "b8": F(8),
+        "w": floats(rng, 5, 6), "c": floats(rng, 5), "sx": F(0.125),
+        "sw": F([[0.25]] * 4 + [[0.5]]), "sc": F(0.03125), "z": F(0), "b4": F(4), "b8": F(8),
     }  # fmt: skip
     path = m.saved(qonnx(nodes, weights), tmp_path)
     loaded, _ = same(path, {"x": floats(rng, 1, 6)})
