@@ -67,7 +67,7 @@ def _evaluate(function: Function, parameters: tuple[float, ...], x: Floats) -> F
         case Function.SOFTPLUS:
             return np.logaddexp(0.0, x)
         case Function.SOFTSIGN:
-            return x / (1.0 + np.abs(x))
+            return np.asarray(x / (1.0 + np.abs(x)), dtype=np.float64)
         case Function.SWISH:
             return x * _sigmoid(x)
         case Function.GELU:

@@ -20,6 +20,8 @@ OPSET = 18
 IR_VERSION = 10
 LARGEST_MODEL_BYTES = 2_000_000_000  # a protobuf message ends at 2^31
 SHARED_CONSTANT_BYTES = 4096
+CHUNK_VALUES = 4 << 20  # of the largest tensor of a batch; measured: more falls out of the caches
+LARGEST_BATCH = 128
 
 # These fold a constant factor or summand into weights or biases, which lets the partial sums of a
 # product grow beyond what was proved of them.
@@ -83,6 +85,11 @@ class OnnxBuilder:
         """The tensor's elements under another shape, which leaves out the batch."""
         return self.node("Reshape", tensor, self.constant([0, *shape], np.int64))
 
+    def result(self, tensor: str) -> str:
+        """The tensor under a name that a graph may give out: one that a node made."""
+        made = any(tensor in node.output for node in self._nodes)
+        return tensor if made else self.node("Identity", tensor)
+
     def model(self, outputs: Sequence[str]) -> bytes:
         """The finished graph; `outputs` are distinct tensors that nodes made."""
         import onnx
@@ -119,8 +126,13 @@ def available_threads() -> int:
     return os.cpu_count() or 1
 
 
-def open_session(model: bytes, threads: int) -> InferenceSession:
-    """An ONNX Runtime session on the CPU that keeps exact integer arithmetic exact."""
+def samples_at_once(values: int) -> int:
+    """A batch whose largest tensor, of so many values a sample, stays in the caches."""
+    return max(1, min(LARGEST_BATCH, CHUNK_VALUES // max(values, 1)))
+
+
+def open_session(model: bytes, threads: int, *, exact: bool) -> InferenceSession:
+    """An ONNX Runtime session on the CPU; an exact one keeps proved integer sums as proved."""
     import onnxruntime
 
     options = onnxruntime.SessionOptions()
@@ -129,5 +141,8 @@ def open_session(model: bytes, threads: int) -> InferenceSession:
     options.log_severity_level = 3
     options.add_session_config_entry("session.disable_quant_qdq", "1")
     return onnxruntime.InferenceSession(
-        model, options, providers=["CPUExecutionProvider"], disabled_optimizers=[*INEXACT_REWRITES]
+        model,
+        options,
+        providers=["CPUExecutionProvider"],
+        disabled_optimizers=[*INEXACT_REWRITES] if exact else [],
     )

@@ -20,14 +20,11 @@ from edgeinfer.ir.ops import Constant, Conv, Input, Pool
 from edgeinfer.ir.passes import fold_constants
 from edgeinfer.ir.program import Program
 from edgeinfer.ir.verify import verify
-from edgeinfer.onnx_builder import available_threads, open_session
+from edgeinfer.onnx_builder import available_threads, open_session, samples_at_once
 from quantization.fixed import Ints
 
 if TYPE_CHECKING:
     from onnxruntime import InferenceSession
-
-CHUNK_BYTES = 16 << 20  # of the largest value of a chunk; more falls out of the caches
-LARGEST_BATCH = 128
 
 
 @dataclass(frozen=True, slots=True)
@@ -86,7 +83,7 @@ class Engine:
             compiled = None
             if kept:
                 graph = emitted(self._folded, self._proved, kept)
-                compiled = _Compiled(graph, open_session(graph.model, self.threads))
+                compiled = _Compiled(graph, open_session(graph.model, self.threads, exact=True))
             self._compiled[taps] = compiled
         return self._compiled[taps]
 
@@ -120,11 +117,10 @@ def chosen_batch(program: Program) -> int:
     """Samples to run at once: as many as leave a layer's values in the caches."""
     largest = 1
     for op in program.ops:
-        size = math.prod(program.shapes[op.name])
+        largest = max(largest, math.prod(program.shapes[op.name]))
         if isinstance(op, Conv | Pool):  # windows may be gathered, one copy for each tap
             window = op.window if isinstance(op, Pool) else op.weight.shape[: len(op.strides)]
             positions = math.prod(program.shapes[op.name][:-1])
             gathered = positions * math.prod(window) * program.shapes[op.x][-1]
-            size = max(size, gathered // 8)
-        largest = max(largest, 4 * size)
-    return max(1, min(LARGEST_BATCH, CHUNK_BYTES // largest))
+            largest = max(largest, gathered // 8)
+    return samples_at_once(largest)

@@ -148,7 +148,7 @@ def _largest(op: Op, state: Rewritten, reach: Mapping[str, int]) -> int:
         case Table():
             return max(*held, abs(op.first) + op.entries.size)
         case Softmax():
-            return _largest_in_softmax(op, state)
+            return max(held[-1], _largest_in_softmax(op, state))
         case Pool(kind=PoolKind.SUM):
             return max(*held, int(np.prod(op.window)) * held[0])
         case Pair(kind=PairKind.MUL):

@@ -80,8 +80,7 @@ def emitted(program: Program, proved: Mapping[str, Interval], kept: Sequence[str
             emitter.constants[op.name] = op
         else:
             emitter.emit(op)
-    fed = {tensor for _, tensor, _ in inputs}
-    outputs = tuple((name, emitter.result(name, fed)) for name in kept)
+    outputs = tuple((name, emitter.result(name)) for name in kept)
     model = emitter.builder.model(sorted({tensor for _, tensor in outputs}))
     return Emitted(model, tuple(inputs), outputs, tuple(emitter.arithmetic.values()))
 
@@ -129,11 +128,10 @@ class _Emitter:
             value = scaled_to(self.builder, value, 0)
         self.values[op.name] = value
 
-    def result(self, name: str, inputs: set[str]) -> str:
+    def result(self, name: str) -> str:
         """A tensor of the value's raw integers under its own shape, made by a node."""
         value = laid_out(self.builder, self.values[name], self.state.shapes[name], False)
-        tensor = scaled_to(self.builder, value, 0).tensor
-        return self.builder.node("Identity", tensor) if tensor in inputs else tensor
+        return self.builder.result(scaled_to(self.builder, value, 0).tensor)
 
     def _read(self, name: str, carrier: Carrier) -> Carried:
         if name in self.constants:

@@ -10,9 +10,10 @@ from __future__ import annotations
 
 import math
 from dataclasses import replace
-from typing import assert_never
+from typing import Any, assert_never
 
 import numpy as np
+from numpy.typing import NDArray
 
 from edgeinfer.errors import ProgramError
 from edgeinfer.ir.engine_extremes import largest_along, sum_along
@@ -27,7 +28,6 @@ from edgeinfer.ir.engine_values import (
 )
 from edgeinfer.ir.ops import Conv, Dense, Pads, Pool, PoolKind, Shape
 from edgeinfer.onnx_builder import OnnxBuilder
-from quantization.fixed import Ints
 
 NATIVE_RANKS = (1, 2, 3)  # spatial axes that ONNX Runtime's convolutions and pools know
 
@@ -55,7 +55,7 @@ def conv(
             builder.constant(bias),
             kernel_shape=list(op.weight.shape[:rank]),
             strides=list(op.strides),
-            pads=_onnx_pads(op.pads),
+            pads=onnx_pads(op.pads),
             dilations=list(op.dilation),
             group=op.groups,
         )
@@ -67,7 +67,7 @@ def conv(
     return Carried(builder.reshape(tensor, y_shape), x.carrier, y_shape, False, exponent)
 
 
-def _grouped_product(builder: OnnxBuilder, seen: str, weight: Ints, groups: int) -> str:
+def _grouped_product(builder: OnnxBuilder, seen: str, weight: NDArray[Any], groups: int) -> str:
     """(batch, positions, taps, channels) times (taps, channels in group, outputs)."""
     taps, inside, outputs = weight.shape
     if groups == 1:
@@ -122,7 +122,7 @@ def dense(
     weight = integers_in(op.weight, x.exponent + shift - exponent, x.carrier)
     bias = integers_in(op.bias, -exponent, x.carrier)
     if len(x_shape) == 1 and x.carrier.floating:
-        flat, weight = _flat(builder, x, weight)
+        flat, weight = rows(builder, x, weight)
         tensor = builder.node("Gemm", flat, builder.constant(weight), builder.constant(bias))
         return Carried(tensor, x.carrier, y_shape, False, exponent)
     x = laid_out(builder, x, x_shape, False)
@@ -132,7 +132,7 @@ def dense(
     return Carried(tensor, x.carrier, y_shape, False, exponent)
 
 
-def _flat(builder: OnnxBuilder, x: Carried, weight: Ints) -> tuple[str, Ints]:
+def rows(builder: OnnxBuilder, x: Carried, weight: NDArray[Any]) -> tuple[str, NDArray[Any]]:
     """x as rows in the order in which it lies, and the weights in the same order."""
     if len(x.held) == 1:
         return x.tensor, weight
@@ -146,7 +146,7 @@ def dense_in_bytes(
     builder: OnnxBuilder, op: Dense, x: Carried, shift: int, exponent: int, sums: Carrier
 ) -> Carried:
     """The same in products of bytes, summed in int32, then carried on in floats."""
-    flat, weight = _flat(builder, x, op.weight.astype(np.int8))
+    flat, weight = rows(builder, x, op.weight.astype(np.int8))
     product = builder.node("MatMulInteger", flat, builder.constant(weight))
     y = Carried(builder.cast(product, sums.dtype), sums, (weight.shape[1],), False, -shift)
     y = scaled_to(builder, y, exponent)
@@ -186,7 +186,7 @@ def _max_pool(
             x.tensor,
             kernel_shape=list(op.window),
             strides=list(op.strides),
-            pads=_onnx_pads(op.pads),
+            pads=onnx_pads(op.pads),
         )
         return replace(x, tensor=tensor, held=y_shape)
     x = carried_in(builder, x, Carrier.INT64)
@@ -216,7 +216,7 @@ def _sum_pool(
             builder.constant(np.ones((channels, 1, *op.window), np.float32)),
             kernel_shape=list(op.window),
             strides=list(op.strides),
-            pads=_onnx_pads(op.pads),
+            pads=onnx_pads(op.pads),
             group=channels,
         )
         return replace(x, tensor=tensor, held=y_shape)
@@ -242,5 +242,6 @@ def upsample(
     return replace(x, tensor=tensor, held=y_shape)
 
 
-def _onnx_pads(pads: Pads) -> list[int]:
+def onnx_pads(pads: Pads) -> list[int]:
+    """Padding as ONNX lists it: all that comes before, then all that comes after."""
     return [*(before for before, _ in pads), *(after for _, after in pads)]

@@ -1,0 +1,108 @@
+# SPDX-License-Identifier: Apache-2.0
+# SPDX-FileCopyrightText: The edgeinfer authors
+"""The float engine against the plain float64 evaluation of the same Graph."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+from edgeinfer import graph as g
+from edgeinfer.errors import InputError, UsageError
+from edgeinfer.float_engine import FloatEngine
+from edgeinfer.functions import PARAMETER_COUNTS
+from tests.support import float_graph
+from tests.support.random_graphs import random_network
+
+TERNARY_THRESHOLD = 0.37
+PARAMETERS = {
+    g.Function.LEAKY_RELU: (0.3,),
+    g.Function.HARD_SIGMOID: (0.2, 0.5),
+    g.Function.TERNARY: (TERNARY_THRESHOLD,),
+    g.Function.ELU: (0.8,),
+    g.Function.POWER_OF_TWO: (-5.0, 3.0, 1.0),
+}
+
+
+def assert_same(graph: g.Graph, seed: int, samples: int = 5, scale: float = 1.0) -> None:
+    """Every tensor agrees to float32's precision, and none of them is lost by tapping all."""
+    rng = np.random.default_rng(seed)
+    inputs = {node.name: scale * rng.normal(size=(samples, *node.shape)) for node in graph.inputs}
+    inputs = {name: x.astype(np.float32).astype(np.float64) for name, x in inputs.items()}
+    expected = float_graph.evaluate(graph, inputs)
+    engine = FloatEngine(graph, threads=1)
+    engine.batch = 2
+    found = engine.run(inputs, taps=list(graph.shapes))
+    assert set(found) == set(graph.shapes)
+    for name, value in found.items():
+        size = max(float(np.abs(expected[name]).max(initial=0.0)), 1.0)
+        np.testing.assert_allclose(value, expected[name], rtol=2e-5, atol=2e-6 * size, err_msg=name)
+    for name, value in engine.run(inputs).items():
+        np.testing.assert_allclose(value, found[name], rtol=1e-4, atol=1e-5)
+
+
+def unsteady(graph: g.Graph) -> bool:
+    """Whether a function jumps, so that float32 may land on the other side of the edge."""
+    jumps = (g.Function.SIGN, g.Function.TERNARY, g.Function.POWER_OF_TWO)
+    return any(isinstance(n, g.Activation) and n.function in jumps for n in graph.nodes)
+
+
+STEADY = [seed for seed in range(60) if not unsteady(random_network(seed).graph)]
+
+
+@pytest.mark.parametrize("seed", STEADY)
+def test_random_networks(seed: int) -> None:
+    assert_same(random_network(seed).graph, seed)
+
+
+@pytest.mark.parametrize("function", list(g.Function))
+def test_every_function(function: g.Function) -> None:
+    parameters = PARAMETERS.get(function, ())
+    assert len(parameters) == PARAMETER_COUNTS.get(function, 0)
+    nodes = (g.Input("x", (40, 3)), g.Activation("y", "x", function, parameters))
+    assert_same(g.Graph("one", nodes, ("y",)), seed=7, scale=3.0)
+
+
+def test_every_kind_of_node_in_one_network() -> None:
+    rng = np.random.default_rng(3)
+    nodes: tuple[g.Node, ...] = (
+        g.Input("x", (9, 8, 4)),
+        g.Constant("c", rng.normal(size=(1, 8, 4))),
+        g.Affine("affine", "affine", "x", np.array([2.0]), rng.normal(size=(8, 4))),
+        g.Merge("sum", ("affine", "c"), g.MergeKind.ADD),
+        g.Conv(
+            "conv", "conv", "sum", rng.normal(size=(3, 2, 2, 6)), rng.normal(size=6),
+            (2, 1), ((1, 0), (1, 1)), (1, 2), 2,
+        ),
+        g.BatchNorm("bn", "bn", "conv", *rng.uniform(0.5, 1.5, (4, 6)), 1e-3),
+        g.PRelu("prelu", "prelu", "bn", rng.normal(size=(1, 1, 6))),
+        g.Pool("average", "prelu", g.PoolKind.AVERAGE, (2, 2), (1, 1), ((1, 0), (0, 1))),
+        g.Pool("padded", "prelu", g.PoolKind.AVERAGE, (2, 2), (1, 1), ((1, 0), (0, 1)), True),
+        g.Pool("most", "prelu", g.PoolKind.MAX, (2, 2), (1, 1), ((1, 0), (0, 1))),
+        g.Merge("mean", ("average", "padded", "most"), g.MergeKind.AVERAGE),
+        g.Merge("product", ("mean", "most"), g.MergeKind.MULTIPLY),
+        g.Merge("less", ("product", "average"), g.MergeKind.MINIMUM),
+        g.Merge("more", ("less", "padded"), g.MergeKind.MAXIMUM),
+        g.Merge("difference", ("more", "padded"), g.MergeKind.SUBTRACT),
+        g.Upsample("up", "difference", (1, 2)),
+        g.Pad("pad", "up", ((0, 1), (1, 0), (2, 0)), -1.5),
+        g.Slice("cut", "pad", (0, 1, 0), (5, 13, 8), (2, 3, 1)),
+        g.Transpose("turned", "cut", (1, 2, 0)),
+        g.Concat("joined", ("turned", "turned"), 1),
+        g.Softmax("soft", "joined", 1),
+        g.Reshape("flat", "cut", (96,)),
+        g.Dense("dense", "dense", "flat", rng.normal(size=(96, 5)), None),
+        g.Dense("last", "last", "soft", rng.normal(size=(3, 2)), rng.normal(size=2)),
+    )  # fmt: skip
+    assert_same(g.Graph("all", nodes, ("dense", "last")), seed=1)
+
+
+def test_what_does_not_fit_is_refused() -> None:
+    engine = FloatEngine(g.Graph("net", (g.Input("x", (3,)),), ("x",)), threads=1)
+    with pytest.raises(InputError, match="reads the inputs x"):
+        engine.run({"y": np.zeros((2, 3))})
+    with pytest.raises(InputError, match="shape"):
+        engine.run({"x": np.zeros((2, 4))})
+    with pytest.raises(UsageError, match="no tensor 'xx'"):
+        engine.run({"x": np.zeros((2, 3))}, taps=["xx"])
+    assert engine.run({"x": np.ones((2, 3))})["x"].tolist() == [[1.0] * 3] * 2
