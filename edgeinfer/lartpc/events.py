@@ -1,0 +1,124 @@
+# SPDX-License-Identifier: Apache-2.0
+# SPDX-FileCopyrightText: The edgeinfer authors
+"""An event: the picture of one wire plane, with the truth of each pixel beside it.
+
+Labels follow the public training data: truth below 2e-5 GeV is dropped; |pdg| 11 is electromagnetic, all else track;
+the Michel mark comes on top of electromagnetic; a pixel's pdg is that of its largest deposit.
+"""
+
+from dataclasses import dataclass, field
+
+import numpy as np
+from numpy.typing import NDArray
+
+from edgeinfer.lartpc import constants as c
+from edgeinfer.lartpc.deposits import FLAG_MICHEL, Box, Deposits, Particles
+from edgeinfer.lartpc.energy_loss import Floats
+from edgeinfer.lartpc.primaries import PrimarySettings, primaries
+from edgeinfer.lartpc.readout import ReadoutSettings, charge_image, noise_image
+from edgeinfer.lartpc.showers import ShowerSettings, shower
+from edgeinfer.lartpc.tracks import TrackSettings, follow
+
+LABEL_TRACK, LABEL_EM, LABEL_NONE = 0, 1, 2
+_GENERATIONS = 5  # of hadrons from hadrons; what is born later is too slow to matter
+_CODE_BITS, _FLAG_BITS = 12, 4
+
+Seed = int | np.random.SeedSequence | np.random.Generator
+
+
+@dataclass(frozen=True, slots=True)
+class EventSettings:
+    """Size of the plane, what happens in it, how it is read."""
+
+    wires: int = 256
+    pixels: int = 256
+    depth_cm: float = 200.0
+    primaries: PrimarySettings = field(default_factory=PrimarySettings)
+    tracks: TrackSettings = field(default_factory=TrackSettings)
+    showers: ShowerSettings = field(default_factory=ShowerSettings)
+    readout: ReadoutSettings = field(default_factory=ReadoutSettings)
+
+    def box(self) -> Box:
+        """The volume that the plane sees."""
+        half = self.depth_cm / 2
+        across = self.wires * c.WIRE_PITCH_CM
+        return Box((0.0, -half, 0.0), (self.pixels * c.PIXEL_CM, half, across))
+
+
+@dataclass(frozen=True, slots=True)
+class Planes:
+    """Pictures (events, wires, pixels) and their truth; `pdg` packs code, marks << 12 as the public dumps do."""
+
+    event: NDArray[np.int64]
+    adc: NDArray[np.float32]
+    deposit_gev: NDArray[np.float32]
+    pdg: NDArray[np.int32]
+
+
+def generator(seed: Seed) -> np.random.Generator:
+    """A generator from a seed, or the one given."""
+    if isinstance(seed, np.random.Generator):
+        return seed
+    sequence = seed if isinstance(seed, np.random.SeedSequence) else np.random.SeedSequence(seed)
+    return np.random.default_rng(sequence)
+
+
+def deposits(rng: np.random.Generator, start: Particles, settings: EventSettings) -> Deposits:
+    """Follow everything, hadrons generation by generation, then all electrons and photons together."""
+    box = settings.box()
+    parts: list[Deposits] = []
+    light: list[Particles] = []
+    heavy = start
+    for _ in range(_GENERATIONS):
+        gentle = (heavy.pdg == c.PHOTON_PDG) | (heavy.pdg == c.ELECTRON_PDG)
+        light.append(heavy[gentle])
+        heavy = heavy[~gentle]
+        if not len(heavy):
+            break
+        left, heavy = follow(rng, heavy, box, settings.tracks)
+        parts.append(left)
+    parts.append(shower(rng, Particles.join(light), box, settings.showers))
+    everything = Deposits.join(parts)
+    return everything[box.contains((everything.start_cm + everything.end_cm) / 2)]
+
+
+def truth_images(
+    found: Deposits, shape: tuple[int, int, int]
+) -> tuple[NDArray[np.float32], NDArray[np.int32]]:
+    """Energy in GeV in each pixel, and the packed pdg of the largest deposit in it."""
+    _, wires, pixels = shape
+    middle = (found.start_cm + found.end_cm) / 2
+    wire = np.clip((middle[:, 2] / c.WIRE_PITCH_CM).astype(np.intp), 0, wires - 1)
+    time = np.clip((middle[:, 0] / c.PIXEL_CM).astype(np.intp), 0, pixels - 1)
+    place = (found.event.astype(np.intp) * wires + wire) * pixels + time
+    size = int(np.prod(shape))
+    energy = np.bincount(place, found.energy_mev * 1e-3, minlength=size).astype(np.float32)
+    energy[energy < c.DEPOSIT_FLOOR_GEV] = 0.0
+    order = np.argsort(found.energy_mev, kind="stable")
+    pdg = np.zeros(size, np.int32)
+    # Of repeated places the last assignment stays: the largest deposit.
+    pdg[place[order]] = (np.abs(found.pdg) | found.flags << _CODE_BITS)[order]
+    pdg[energy == 0.0] = 0
+    return energy.reshape(shape), pdg.reshape(shape)
+
+
+def simulate(seed: Seed, n: int, settings: EventSettings, first_event: int = 0) -> Planes:
+    """n events, each with its own vertex, cosmics and distance from the wires."""
+    rng = generator(seed)
+    shape = (n, settings.wires, settings.pixels)
+    found = deposits(rng, primaries(rng, n, settings.box(), settings.primaries), settings)
+    deepest = max(c.MAX_DRIFT_CM - settings.pixels * c.PIXEL_CM, 0.0)
+    offset: Floats = rng.uniform(0.0, deepest, n)
+    adc = charge_image(found, offset, settings.wires, settings.pixels, settings.readout)
+    adc += noise_image(rng, shape, settings.readout)
+    energy, pdg = truth_images(found, shape)
+    return Planes(np.arange(first_event, first_event + n), adc, energy, pdg)
+
+
+def labels(planes: Planes) -> tuple[NDArray[np.int8], NDArray[np.bool_]]:
+    """Class of each pixel (track, em, none) and whether it is Michel."""
+    code = planes.pdg & ((1 << _CODE_BITS) - 1)
+    marks = planes.pdg >> _CODE_BITS & ((1 << _FLAG_BITS) - 1)
+    label = np.where(code == c.ELECTRON_PDG, LABEL_EM, LABEL_TRACK).astype(np.int8)
+    label[planes.deposit_gev <= 0] = LABEL_NONE
+    return label, (label == LABEL_EM) & (marks & FLAG_MICHEL != 0)
