@@ -39,6 +39,21 @@ VERBS = {
         "doctor",
         "what this machine can do, what is missing, how to get it",
     ),
+    "models": Verb(
+        "edgeinfer.cli_zoo:models",
+        "models",
+        "the reference models: how big they are, how well they do",
+    ),
+    "train": Verb(
+        "edgeinfer.cli_zoo:train",
+        "train NAME -o model.keras",
+        "train a reference model on simulated data",
+    ),
+    "data": Verb(
+        "edgeinfer.cli_zoo:data",
+        "data NAME -o d.npz | --preview p.png",
+        "a reference model's simulated data, or a picture of them",
+    ),
     "quantize": Verb(
         "edgeinfer.cli_verbs:quantize",
         "quantize MODEL --bits N -o q.keras",
@@ -131,8 +146,9 @@ def guarded(run: Callable[[], int]) -> int:
         return run()
     except EdgeInferError as error:
         return _told(str(error), error.exit_code)
-    except KeyboardInterrupt:
-        _say("edgeinfer: interrupted; what was finished is kept: resume with the same command.")
+    except KeyboardInterrupt as error:
+        kept = str(error) or "What was finished is kept: resume with the same command."
+        _say(f"edgeinfer: interrupted. {kept}")
         return INTERRUPTED
     except BrokenPipeError:
         with contextlib.suppress(OSError):  # whoever read our output has had enough

@@ -63,6 +63,7 @@ def curves(values: NDArray[np.float32]) -> NDArray[np.float32]:
 def _groups(entry: ZooEntry, samples: Samples) -> dict[str, NDArray[np.bool_]]:
     """Which samples go into each row."""
     found: dict[str, NDArray[np.bool_]] = {}
+    marked = np.zeros(len(samples), bool)  # by a head of its own, which has its own row
     for head in entry.heads:
         targets = samples.targets[head.name]
         if entry.task is Task.REGRESSION:
@@ -70,10 +71,14 @@ def _groups(entry: ZooEntry, samples: Samples) -> dict[str, NDArray[np.bool_]]:
         elif targets.shape[1] > 1:
             found |= {label: targets[:, i] > 0 for i, label in enumerate(head.labels)}
         else:
-            found[head.labels[0]] = targets[:, 0] > 0
-            if len(entry.heads) == 1:
-                found[f"no {head.labels[0]}"] = targets[:, 0] <= 0
-    return found
+            marked |= targets[:, 0] > 0
+    rows = {label: chosen & ~marked for label, chosen in found.items()}
+    if marked.any():
+        label = next(head.labels[0] for head in entry.heads if len(head.labels) == 1)
+        rows[label] = marked
+        if not found:
+            rows[f"no {label}"] = ~marked
+    return rows
 
 
 def _slices(head: Head, values: NDArray[np.float32]) -> dict[str, NDArray[np.bool_]]:

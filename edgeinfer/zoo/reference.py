@@ -10,8 +10,6 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
-import numpy as np
-
 from edgeinfer.errors import InputError
 from edgeinfer.graph import Graph
 from edgeinfer.plan import write_files
@@ -20,7 +18,6 @@ from edgeinfer.zoo.entry import Outputs, Samples, ZooEntry
 from edgeinfer.zoo.evaluate import Interval, Judged
 
 MAX_BYTES = 1 << 20  # of committed weights
-_BATCH = 256
 
 
 @dataclass(frozen=True, slots=True)
@@ -90,12 +87,8 @@ def outputs_of(entry: ZooEntry, graph: Graph, samples: Samples) -> Outputs:
     """What a float network says of the samples, by head."""
     from edgeinfer.float_engine import FloatEngine
 
-    engine = FloatEngine(graph)
-    parts = []
-    for start in range(0, len(samples), _BATCH):
-        batch = samples.take(np.arange(start, min(start + _BATCH, len(samples))))
-        parts.append(engine.run(dict(batch.inputs)))
-    return {head.name: np.concatenate([part[head.name] for part in parts]) for head in entry.heads}
+    found = FloatEngine(graph).run(dict(samples.inputs))
+    return {head.name: found[head.name] for head in entry.heads}
 
 
 def judged(entry: ZooEntry, graph: Graph, samples: Samples) -> Judged:
