@@ -48,6 +48,7 @@ from edgeinfer.ir.ops import (
     Requant,
     Reshape,
     Scale,
+    Shape,
     Slice,
     Softmax,
     Table,
@@ -160,7 +161,7 @@ class _Walk:
         steps = np.where(np.isinf(steps), 1.0, steps)
         bare = replace(op, weight=weight // np.where(np.isinf(coarse), 1, coarse).astype(np.int64))
         finer = np.where(np.isinf(coarse), 0.0, coarse * 2.0**shift / steps).max()
-        reach = float(reach_of_sums(bare, x, shape)) * float(finer)
+        reach = float(_reach_either_way(bare, x, shape)) * float(finer)
         reach += float((np.abs(bias) / steps).max())
         error = self._of(op)
         if not error.size and reach <= COUNTED:
@@ -253,6 +254,21 @@ class _Walk:
             return error
         size += UNIT * (self._magnitude(op.name) + size)
         return Error(size, error.reason or _too_far(what, reach))
+
+
+def _reach_either_way(op: Conv | Dense, x: Interval, shape: Shape) -> int:
+    """As `reach_of_sums`, knowing that a partial sum takes from its positive products or from its
+    negative ones, and at most all of either."""
+    weight = wide(op.weight)
+    positive = replace(op, weight=np.maximum(weight, 0))
+    negative = replace(op, weight=np.maximum(-weight, 0))
+    above, below = np.maximum(x.high, 0), np.maximum(-x.low, 0)
+    up, down = Interval(np.minimum(above, 0), above), Interval(np.minimum(below, 0), below)
+
+    def both(one: Interval, other: Interval) -> int:
+        return reach_of_sums(positive, one, shape) + reach_of_sums(negative, other, shape)
+
+    return min(max(both(up, down), both(down, up)), reach_of_sums(op, x, shape))
 
 
 def _lowest_bits(columns: Ints) -> NDArray[np.float64]:
