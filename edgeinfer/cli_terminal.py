@@ -23,6 +23,19 @@ def answer(document: str, prose: str, *, as_json: bool) -> None:
     sys.stdout.flush()
 
 
+def import_keras_quietly() -> None:
+    """Import Keras while nothing reaches stderr: TensorFlow's native code greets everyone there."""
+    sys.stderr.flush()
+    kept, nothing = os.dup(2), os.open(os.devnull, os.O_WRONLY)
+    try:
+        os.dup2(nothing, 2)
+        import keras  # noqa: F401  # for what its import says
+    finally:
+        os.dup2(kept, 2)
+        os.close(kept)
+        os.close(nothing)
+
+
 class Lines:
     """Progress as lines, for logs and pipes."""
 

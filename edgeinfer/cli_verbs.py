@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 from cyclopts import Parameter
 
-from edgeinfer.cli_terminal import answer, progress
+from edgeinfer.cli_terminal import answer, import_keras_quietly, progress
 
 if TYPE_CHECKING:
     from edgeinfer.evaluate import Stage
@@ -66,6 +66,8 @@ def quantize(
     from edgeinfer.run_quantize import quantize_model
     from quantization.calibrate import Method
 
+    if output.suffix == ".keras" and model.is_file():
+        import_keras_quietly()
     with progress() as watcher:
         document = quantize_model(
             model,

@@ -1,0 +1,78 @@
+# SPDX-License-Identifier: Apache-2.0
+# SPDX-FileCopyrightText: The edgeinfer authors
+"""Every command that the documents show exists and runs; every link leads somewhere."""
+
+from __future__ import annotations
+
+import re
+import shlex
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from edgeinfer.cli import main
+
+ROOT = Path(__file__).resolve().parents[1]
+PAGES = sorted([*ROOT.glob("*.md"), *ROOT.glob("docs/*.md")])
+
+
+def commands(page: Path) -> list[str]:
+    """The lines of a page's ``sh`` blocks."""
+    blocks = re.findall(r"^```sh\n(.*?)^```", page.read_text(), re.MULTILINE | re.DOTALL)
+    lines = [line.strip() for block in blocks for line in block.splitlines()]
+    return [line for line in lines if line and not line.startswith("#")]
+
+
+@pytest.fixture(scope="module")
+def workplace(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder like a checkout, with the small model that the pages begin with."""
+    folder = tmp_path_factory.mktemp("docs")
+    (folder / "examples").symlink_to(ROOT / "examples")
+    script = ROOT / "examples" / "small_model.py"
+    subprocess.run(
+        [sys.executable, script, "runs/demo"], cwd=folder, check=True, capture_output=True
+    )
+    return folder
+
+
+@pytest.mark.parametrize("page", [page for page in PAGES if commands(page)], ids=lambda p: p.name)
+def test_commands_run(
+    page: Path, workplace: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    shutil.copytree(workplace, tmp_path / "work", symlinks=True)
+    monkeypatch.chdir(tmp_path / "work")
+    targets = set(re.findall(r"^([a-z]+):", (ROOT / "Makefile").read_text(), re.MULTILINE))
+    for command in commands(page):
+        match shlex.split(command):
+            case ["make", *wanted]:
+                assert set(wanted) <= targets, command
+            case ["python", script, *_]:
+                assert script == "examples/small_model.py" and Path(script).is_file(), command
+            case ["edgeinfer", *tokens]:
+                assert main(tokens) == 0, command
+            case _:
+                pytest.fail(f"{page.name}: this test cannot run {command!r}")
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
+def test_links_lead_somewhere(page: Path) -> None:
+    for target in re.findall(r"\]\(([^)#]+)\)", page.read_text()):
+        if "://" not in target:
+            assert (page.parent / target).exists(), f"{page.name}: {target}"
+
+
+def test_the_readme_opens_with_the_two_commands() -> None:
+    assert commands(ROOT / "README.md")[:2] == ["make demo", "make test"]
+
+
+def test_exit_codes_are_documented_as_they_are() -> None:
+    from edgeinfer import cli, errors
+
+    family = [errors.GateError, errors.UsageError, errors.ToolMissingError]
+    family += [errors.ToolFailedError, errors.DisagreementError]
+    codes = {0, cli.BUG, cli.INTERRUPTED, *(kind.exit_code for kind in family)}
+    shown = re.findall(r"^\| (\d+) \|", (ROOT / "README.md").read_text(), re.MULTILINE)
+    assert {int(code) for code in shown} == codes
