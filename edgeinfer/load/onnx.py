@@ -17,7 +17,7 @@ from edgeinfer.load.loaded import Loaded
 from edgeinfer.load.onnx_drawing import Drawing, clean
 from edgeinfer.load.onnx_file import parse
 from edgeinfer.load.onnx_layout import Const, Value, View, arranged, settled, unfolded
-from edgeinfer.load.onnx_nodes import QUANTIZERS, read_op, why_unknown
+from edgeinfer.load.onnx_nodes import NO_READER, QUANTIZERS, read_op, reads_tensors, why_unknown
 from edgeinfer.load.onnx_ops import Entry, Op, Source, Unreadable, float_types, source_of
 from edgeinfer.load.onnx_quant import integer_input
 from edgeinfer.load.onnx_tidy import finished
@@ -76,12 +76,14 @@ def _drawn(source: Source, turned: frozenset[str]) -> tuple[Drawing, tuple[str, 
 def _read(d: Drawing, source: Source, op: Op, known: dict[str, Value]) -> str:
     """Read one operator into `known`; why that failed, if it did."""
     if any(name and name not in known for name in op.inputs):
-        return ""  # what makes its input was reported
+        return "" if reads_tensors(op) else NO_READER  # what makes its input was reported
     args = tuple(_given(source, name, known) for name in op.inputs)
     try:
         results = read_op(d, op, args)
     except Unreadable as error:
         return str(error)
+    except (ValueError, LookupError, ArithmeticError, TypeError) as error:
+        return f"its inputs and attributes do not fit together ({error})"
     known.update({name: value for name, value in zip(op.outputs, results, strict=False) if name})
     if missing := [name for name in op.outputs if name and name not in known]:
         unread = [name for name in missing if source.readers[name]]
@@ -170,7 +172,16 @@ def _output(d: Drawing, source: Source, name: str, value: Value, others: list[st
             f"{source.path}: the output {name!r} does not depend on any input.",
             hint="Export the model with an input.",
         )
-    wanted = clean(name, "output")
+    try:
+        return _ordered(d, clean(name, "output"), value, others)
+    except Unreadable as error:
+        raise ModelError(
+            f"{source.path}: the output {name!r} cannot be read: {error}.",
+            hint="Export the model again.",
+        ) from None
+
+
+def _ordered(d: Drawing, wanted: str, value: View, others: list[str]) -> str:
     view = unfolded(d, settled(d, replace(value, label=wanted)))
     rank = len(view.order)
     if rank > 1 and view.order == (rank - 1, *range(rank - 1)) and not view.merged:

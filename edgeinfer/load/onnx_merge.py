@@ -127,8 +127,8 @@ def _in_one_scale(
     views = [carried(d, view) for view in views]
     first = views[0]
     uniform = all(view.scale.ndim == 0 and view.shift.ndim == 0 for view in views)
-    same = all(view.scale == first.scale and view.shift == first.shift for view in views) and (
-        uniform and first.scale > 0
+    same = uniform and all(
+        view.scale == first.scale and view.shift == first.shift and view.scale > 0 for view in views
     )
     unshifted = uniform and all(view.shift == 0.0 for view in views)
     bare = [replace(view, scale=ONE, shift=ZERO, label="") for view in views]

@@ -69,7 +69,7 @@ def reshaped(d: Drawing, x: View, target: Shape) -> View:
     have = file_shape(d, x)
     if math.prod(target) * d.batch == math.prod(have) and target[:1] == (1,):
         target = (d.batch, *target[1:])  # a batch of one, written down although the batch is open
-    if math.prod(target) != math.prod(have):
+    if math.prod(target) != math.prod(have) or min(target, default=1) < 1:
         raise Unreadable(f"{list(have)} cannot be reshaped to {list(target)}")
     merged, after = _without_batch(d, target)
     if after == sizes(d, x):
@@ -242,6 +242,8 @@ def rearranged(d: Drawing, op: Op, args: Args) -> View:
     x, block = data(args, 0), op.whole("blocksize", 1)
     if x.rank != 4 or x.merged:
         raise Unreadable(f"its input has rank {x.rank}; 4 is needed")
+    if block < 1:
+        raise Unreadable(f"its block size is {block}")
     batch, channels, height, width = file_shape(d, x)
     order: tuple[int, ...]
     if op.kind == "SpaceToDepth":

@@ -8,7 +8,7 @@ from collections.abc import Callable, Mapping
 from functools import partial
 
 import numpy as np
-from onnx import GraphProto
+from onnx import GraphProto, defs
 
 from edgeinfer.load import onnx_elementwise as elementwise
 from edgeinfer.load import onnx_linear as linear
@@ -104,6 +104,7 @@ DOMAINS: Mapping[str, Mapping[str, Reader]] = {
 QUANTIZERS = frozenset(
     ("Quant", "IntQuant", "BipolarQuant", "Trunc", "QuantizeLinear", "DequantizeLinear")
 )
+NO_READER = "it can be read with constant inputs only"
 _MEASURES = frozenset(("Shape", "Size"))  # of what is known while reading
 
 
@@ -119,8 +120,14 @@ def why_unknown(op: Op) -> str | None:
     return None if op.kind in known else "no such operator can be read"
 
 
+def reads_tensors(op: Op) -> bool:
+    """Whether it can be read where its inputs are not constant."""
+    return op.kind in DOMAINS[op.domain] or op.kind in _MEASURES
+
+
 def read_op(d: Drawing, op: Op, args: Args) -> list[Value]:
     """The operator's results; nodes are added to the drawing."""
+    _refuse_few(op)
     reader = DOMAINS[op.domain].get(op.kind)
     constants = tuple(arg for arg in args if not isinstance(arg, View))
     if op.domain in MAIN_DOMAINS:
@@ -129,9 +136,20 @@ def read_op(d: Drawing, op: Op, args: Args) -> list[Value]:
         if len(constants) == len(args) and op.kind not in QUANTIZERS:
             return list(folded(op, constants))
     if reader is None:
-        raise Unreadable("it can be read with constant inputs only")
+        raise Unreadable(NO_READER)
     found = reader(d, op, args)
     return list(found) if isinstance(found, list) else [found]
+
+
+def _refuse_few(op: Op) -> None:
+    """Inputs and outputs that ONNX itself demands."""
+    if not any(op.outputs):
+        raise Unreadable("it has no outputs")
+    if op.domain not in MAIN_DOMAINS or not defs.has(op.kind, op.version):
+        return
+    least = defs.get_schema(op.kind, op.version).min_input
+    if len(op.inputs) < least or not all(op.inputs[:least]):
+        raise Unreadable(f"it has {len(op.inputs)} inputs; at least {least} are needed")
 
 
 def _measured(d: Drawing, op: Op, x: View) -> Const:

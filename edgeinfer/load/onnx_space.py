@@ -74,7 +74,7 @@ def pool(d: Drawing, op: Op, args: Args, *, channels_last: bool = False) -> View
     space = d.shapes[x.tensor][:-1]
     pads = pads_of(op, space, window, strides, (1,) * len(window))
     count_pads = kind is PoolKind.AVERAGE and bool(op.whole("count_include_pad", 0))
-    if op.whole("ceil_mode", 0):
+    if op.whole("ceil_mode", 0) == 1:
         wider = _ceiled(space, window, strides, pads)
         if wider != pads and count_pads:
             raise Unreadable("it counts padding and rounds its size up; set one of them to 0")
@@ -146,7 +146,7 @@ def reduce(d: Drawing, op: Op, args: Args) -> View:
     x = _reduced(d, op, x, sorted(gone), kept, kind)
     if op.kind == "ReduceSum" and count > 1:
         x = scaled(d, op, x, np.asarray(float(count)), np.zeros(()))
-    if not op.whole("keepdims", 1):
+    if op.whole("keepdims", 1) != 1:
         first = 0 if x.merged else 1
         return reshaped(d, x, tuple(s for p, s in enumerate(have) if p - first not in gone))
     return x

@@ -47,10 +47,7 @@ def finished(
         weights |= formats
         findings += errors
     nodes, activations = _joined(nodes, d.activations, outputs)
-    renamed: dict[str, str] = {}
-    for tensor, wanted in zip(outputs, names, strict=True):
-        if wanted not in d.nodes and wanted not in renamed.values():
-            renamed[tensor] = wanted
+    renamed = _names(d, outputs, names)
     nodes = [_called(rewired(node, renamed), renamed) for node in nodes]
     activations = {renamed.get(key, key): value for key, value in activations.items()}
     outputs = tuple(renamed.get(tensor, tensor) for tensor in outputs)
@@ -61,6 +58,20 @@ def finished(
         {key: value for key, value in weights.items() if key in keys},
     )
     return graph, recipe, tuple(dict.fromkeys(findings))
+
+
+def _names(d: Drawing, outputs: tuple[str, ...], names: tuple[str, ...]) -> dict[str, str]:
+    """New names, so that outputs bear those that the file gives them."""
+    renamed: dict[str, str] = {}
+    for tensor, wanted in zip(outputs, names, strict=True):
+        if tensor == wanted or wanted in renamed.values():
+            continue
+        if wanted in d.nodes:
+            if wanted in outputs or isinstance(d.nodes[wanted], Input):
+                continue
+            renamed[wanted] = d.fresh(f"{wanted}_inner")
+        renamed[tensor] = wanted
+    return renamed
 
 
 def _called(node: Node, renamed: Mapping[str, str]) -> Node:

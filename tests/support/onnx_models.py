@@ -107,24 +107,26 @@ def computed(
     *,
     recipe: Recipe | None = None,
 ) -> list[NDArray[Any]]:
-    """Our outputs in the file's layout; inputs and outputs change sides where the Graph has them
-    channels last."""
+    """Our outputs in the file's layout; inputs and outputs change sides where a finding says so."""
     values = [
-        turned(x, (len(x), *entry.shape))
+        np.moveaxis(x, 1, -1) if changed_sides(loaded, "input", entry.name) else x
         for entry, x in zip(loaded.graph.inputs, feeds.values(), strict=True)
     ]
-    found = float_graph.outputs(loaded.graph, values, recipe)
-    return [turned_back(y, shape) for y, shape in zip(found, shapes, strict=True)]
+    found = [
+        np.moveaxis(y, -1, 1) if changed_sides(loaded, "output", name) else y
+        for name, y in zip(
+            loaded.graph.outputs,
+            float_graph.outputs(loaded.graph, values, recipe),
+            strict=True,
+        )
+    ]
+    assert [y.shape for y in found] == list(shapes)
+    return found
 
 
-def turned(x: NDArray[Any], wanted: tuple[int, ...]) -> NDArray[Any]:
-    """Channels first -> last, if that is what is wanted."""
-    return x if x.shape == wanted else np.moveaxis(x, 1, -1)
-
-
-def turned_back(y: NDArray[Any], wanted: tuple[int, ...]) -> NDArray[Any]:
-    """Channels last -> first, if that is what is wanted."""
-    return y if y.shape == wanted else np.moveaxis(y, -1, 1)
+def changed_sides(loaded: Loaded, side: str, name: str) -> bool:
+    """Whether the Graph has a tensor channels last that the file has channels first."""
+    return any(finding.startswith(f"The {side} {name!r} is") for finding in loaded.findings)
 
 
 def on_its_grid(loaded: Loaded) -> bool:
