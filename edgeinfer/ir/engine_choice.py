@@ -81,6 +81,19 @@ def arithmetic_of(op: Op, state: Rewritten, reach: Mapping[str, int]) -> Arithme
     return Arithmetic(op.name, type(op).__name__, carrier, largest, why)
 
 
+def reach_of(op: Op, state: Rewritten, reach: Mapping[str, int], largest: int) -> int:
+    """What `largest` is for the op, or for a product before it when nothing real may lie between:
+    ONNX Runtime removes what changes nothing, and then joins the product with what follows."""
+    match op:
+        case Requant() if op.type.frac < state.types[op.x].frac:
+            return largest  # it rounds
+        case Requant() | Clip() | Concat() | Reshape() | Transpose() | Pad() | Upsample() | Slice():
+            raised = (reach[x] << (op.type.frac - state.types[x].frac) for x in inputs_of(op))
+            return max(largest, *raised)
+        case _:
+            return largest
+
+
 def float_for(largest: int) -> Carrier:
     """The narrowest element type in which integers of that size are exact."""
     return _narrowest(largest)[0]

@@ -11,7 +11,7 @@ from typing import assert_never
 
 import numpy as np
 
-from edgeinfer.ir.engine_choice import Arithmetic, arithmetic_of, float_for
+from edgeinfer.ir.engine_choice import Arithmetic, arithmetic_of, float_for, reach_of
 from edgeinfer.ir.engine_elementwise import pair, prelu, scale, shifted, softmax, table
 from edgeinfer.ir.engine_extremes import clip
 from edgeinfer.ir.engine_rewrite import Rewritten, rewritten
@@ -122,7 +122,7 @@ class _Emitter:
         reach = {x: self.reach.get(x, 0) for x in inputs_of(op)}
         arithmetic = arithmetic_of(op, self.state, reach)
         self.arithmetic[op.name] = arithmetic
-        self.reach[op.name] = arithmetic.largest
+        self.reach[op.name] = reach_of(op, self.state, reach, arithmetic.largest)
         value = self._emitted(op, arithmetic)
         if abs(value.exponent) > LARGEST_EXPONENT:
             value = scaled_to(self.builder, value, 0)
