@@ -6,7 +6,7 @@ Meant is a framework, such as QKeras, that computes the same network in float32:
 in whatever order, then straight-through rounding x + (q - x). Sums are exact in every order while
 all partial sums stay within 2^24 steps of the finest grid involved. Where they do not, errors are
 bounded by the standard model (each operation is off by at most 2^-24 of its result) and carried
-on: a value that is off may be rounded to the neighbouring step, or brought back to the right one.
+on: a value that is off may be rounded to the neighbouring step.
 Not meant are convolutions by transforms (Winograd, FFT), whose intermediates lie on no grid.
 """
 
@@ -98,6 +98,9 @@ class _Walk:
 
     def error_of(self, op: Op) -> Error:
         """The error of an op's value, in its unit, counting what its rounded copy may be off by."""
+        lost = [x for x in inputs_of(op) if math.isinf(self.errors[x].size)]
+        if lost:
+            return Error(math.inf, f"it reads %{lost[0]}, of which nothing is known")
         size, reason = self._raw_error(op)
         lsb, top = op.type.lsb, self._magnitude(op.name)
         if top and not (-op.type.frac >= SMALLEST_EXPONENT and top < 2.0**LARGEST_EXPONENT):

@@ -12,7 +12,7 @@ import numpy as np
 
 from edgeinfer.ir.bounds import wide
 from edgeinfer.ir.ops import Clip, Op, Requant, Table
-from quantization.fixed import Fixed, Overflow, Rounding
+from quantization.fixed import Fixed, Overflow
 from quantization.ranges import Interval
 
 UNIT = 2.0**-24  # a float32 operation is off by at most this much of its result
@@ -22,13 +22,6 @@ FUNCTION_ERROR = 2.0**-20  # of a float32 framework's exp, tanh and their kin, r
 NARROWED_BITS = 14  # of a table's index that lowering had to round (and a framework does not)
 NARROWED_FROM = 1 << 16  # values of x, from where on it does
 FLAT_ERROR = 2.0**-11  # of sigmoid and tanh where that index saturates, at 8
-NEAREST = (
-    Rounding.RND,
-    Rounding.RND_CONV,
-    Rounding.RND_INF,
-    Rounding.RND_MIN_INF,
-    Rounding.RND_ZERO,
-)
 
 
 class Error(NamedTuple):
@@ -60,9 +53,6 @@ def requant_error(op: Requant, x: Interval, x_type: Fixed, error: Error) -> Erro
     leaves = max(high - type_.max, type_.min - low) + error.size > 0
     if not bounded and leaves:
         return Error(type_.max - type_.min, error.reason)
-    on_grid = x_type.frac <= type_.frac  # then the true x lies half a step from every threshold
-    if on_grid and op.rounding in NEAREST and error.size < lsb / 2:
-        return Error(drift, error.reason if drift else "")
     steps = math.floor(error.size / lsb) + 1
     return Error(min(steps * lsb, type_.max - type_.min) + drift, error.reason)
 
