@@ -16,12 +16,12 @@ from edgeinfer.graph import (
     Function,
     Merge,
     MergeKind,
-    PRelu,
     Softmax,
 )
 from edgeinfer.load import quantizers as q
 from edgeinfer.load.builder import Site
-from edgeinfer.load.fields import Fields, Unsupported
+from edgeinfer.load.fields import Unsupported
+from edgeinfer.load.quantizer_config import is_quantizer, named, spec_of
 from quantization.fixed import Fixed, Overflow, Quantizer
 
 _PLAIN: dict[str, tuple[Function, tuple[float, ...]]] = {
@@ -60,12 +60,12 @@ Step = Plain | q.Spec
 
 def chosen(site: Site, value: Any) -> Step | None:
     """What an `activation` argument asks for; None for nothing."""
-    found = q.named(value)
+    found = named(value)
     if found is None or found[0] in {"linear", "None", ""}:
         return None
     name, fields = found
-    if q.is_quantizer(name):
-        return q.spec_of(name, fields)
+    if is_quantizer(name):
+        return spec_of(name, fields)
     plain = _LABELS.get(name, name)
     if name in _PLAIN or name in {"softmax", "hard_sigmoid", "hard_silu", "hard_swish"}:
         return Plain(plain)
@@ -104,12 +104,6 @@ def fused(site: Site, x: str, step: Step | None) -> str:
     return x if step is None else emit(site, x, step, site.name(label(step)))
 
 
-def activation_layer(site: Site) -> str:
-    """Activation and QActivation."""
-    step = chosen(site, site.fields.get("activation"))
-    return site.x if step is None else emit(site, site.x, step, site.name())
-
-
 def emit(site: Site, x: str, step: Step, name: str) -> str:
     """Append the nodes of a function; the last of them is the tensor that the user knows."""
     match step:
@@ -123,21 +117,21 @@ def emit(site: Site, x: str, step: Step, name: str) -> str:
             function = Function.TANH if step.real else Function.HARD_TANH
             type_ = Fixed(True, step.bits, 1)
             overflow = Overflow.SAT_SYM if step.symmetric else Overflow.SAT
-            return _quantized(
+            return quantized(
                 site, Activation(name, x, function), Quantizer(type_, overflow=overflow)
             )
         case q.QuantizedSigmoid():
             return _sigmoid(site, x, step, name)
         case q.Binary():
             _refuse_auto(step.alpha)
-            y = _quantized(site, Activation(name, x, Function.SIGN), _SIGNS)
+            y = quantized(site, Activation(name, x, Function.SIGN), _SIGNS)
             half = 0.5 if step.zero_one else 0.0
             return _scaled(site, y, step.alpha, 1.0 - half, half)
         case q.Ternary():
             _refuse_auto(step.alpha)
             threshold = np.float32(0.33 if step.threshold is None else step.threshold)
             node = Activation(name, x, Function.TERNARY, (float(threshold),))
-            return _scaled(site, _quantized(site, node, _SIGNS), step.alpha)
+            return _scaled(site, quantized(site, node, _SIGNS), step.alpha)
         case q.PowerOfTwo():
             return _power_of_two(site, x, step, name)
         case q.QuantizedHardSwish():
@@ -178,7 +172,7 @@ def _gated(site: Site, x: str, gate: tuple[float, float], name: str) -> str:
     return site.add(Merge(name, (x, gated), MergeKind.MULTIPLY))
 
 
-def _quantized(site: Site, node: Activation | Merge, quantizer: Quantizer) -> str:
+def quantized(site: Site, node: Activation | Merge, quantizer: Quantizer) -> str:
     site.builder.activations[node.name] = quantizer
     return site.add(node)
 
@@ -204,7 +198,7 @@ def _scaled(site: Site, x: str, alpha: q.Alpha, factor: float = 1.0, shift: floa
 def _fixed_point(site: Site, x: str, spec: q.QuantizedBits | q.QuantizedLinear, name: str) -> str:
     _refuse_auto(spec.alpha)
     if spec.bits == 1 and spec.keep_negative:
-        y = _quantized(site, Activation(name, x, Function.SIGN), _SIGNS)
+        y = quantized(site, Activation(name, x, Function.SIGN), _SIGNS)
         step = 0.5 * 2.0**spec.integer if isinstance(spec, q.QuantizedLinear) else 1.0
         return _scaled(site, y, spec.alpha, step)
     if isinstance(spec, q.QuantizedLinear) and spec.alpha not in (None, 1.0):
@@ -212,7 +206,7 @@ def _fixed_point(site: Site, x: str, spec: q.QuantizedBits | q.QuantizedLinear, 
     type_ = Fixed(spec.keep_negative, spec.bits, spec.integer + int(spec.keep_negative))
     overflow = Overflow.SAT_SYM if spec.symmetric and spec.keep_negative else Overflow.SAT
     node = Activation(name, x, Function.LINEAR)
-    return _scaled(site, _quantized(site, node, Quantizer(type_, overflow=overflow)), spec.alpha)
+    return _scaled(site, quantized(site, node, Quantizer(type_, overflow=overflow)), spec.alpha)
 
 
 def _relu(site: Site, x: str, spec: q.QuantizedRelu, name: str) -> str:
@@ -221,22 +215,22 @@ def _relu(site: Site, x: str, spec: q.QuantizedRelu, name: str) -> str:
     slope = spec.negative_slope
     if not slope:
         type_ = Fixed(False, spec.bits, spec.integer)
-        y = _quantized(site, Activation(name, x, Function.RELU), Quantizer(type_))
+        y = quantized(site, Activation(name, x, Function.RELU), Quantizer(type_))
     else:
         if spec.bits < 2:
             raise Unsupported("quantized_relu with a negative slope needs 2 bits")
         type_ = Fixed(True, spec.bits, spec.integer + 1)
         node = Activation(name, x, Function.LEAKY_RELU, (slope,))
-        y = _quantized(site, node, Quantizer(type_))
+        y = quantized(site, node, Quantizer(type_))
         lowest = -slope * 2.0**spec.integer
         if slope > 1 or lowest > -type_.lsb:
             raise Unsupported(f"its negative_slope {slope} leaves no step below zero")
-        y = _clipped(site, y, MergeKind.MAXIMUM, lowest) if slope < 1 else y
+        y = clipped(site, y, MergeKind.MAXIMUM, lowest) if slope < 1 else y
     if spec.upper_bound is None or spec.upper_bound >= type_.max:
         return y
     if spec.upper_bound / type_.lsb % 1:
         raise Unsupported("its relu_upper_bound lies between two of its steps")
-    return _clipped(site, y, MergeKind.MINIMUM, spec.upper_bound)
+    return clipped(site, y, MergeKind.MINIMUM, spec.upper_bound)
 
 
 def _sigmoid(site: Site, x: str, spec: q.QuantizedSigmoid, name: str) -> str:
@@ -246,11 +240,11 @@ def _sigmoid(site: Site, x: str, spec: q.QuantizedSigmoid, name: str) -> str:
         else Activation(name, x, Function.HARD_SIGMOID, _QKERAS_HARD_SIGMOID)
     )
     type_ = Fixed(False, spec.bits, 0)
-    y = _quantized(site, node, Quantizer(type_))
-    return _clipped(site, y, MergeKind.MAXIMUM, type_.lsb) if spec.symmetric else y
+    y = quantized(site, node, Quantizer(type_))
+    return clipped(site, y, MergeKind.MAXIMUM, type_.lsb) if spec.symmetric else y
 
 
-def _clipped(site: Site, x: str, kind: MergeKind, bound: float) -> str:
+def clipped(site: Site, x: str, kind: MergeKind, bound: float) -> str:
     """The larger or smaller of a tensor and a constant."""
     constant = site.add(Constant(site.builder.fresh(f"{x}_bound"), np.asarray([bound])))
     return site.add(Merge(site.builder.fresh(f"{x}_clip"), (x, constant), kind))
@@ -275,7 +269,7 @@ def _power_of_two(site: Site, x: str, spec: q.PowerOfTwo, name: str) -> str:
     type_ = Fixed(signed, high - low + 1 + int(signed), high + 1 + int(signed))
     overflow = Overflow.SAT_SYM if signed else Overflow.SAT
     node = Activation(name, x, Function.POWER_OF_TWO, parameters)
-    return _quantized(site, node, Quantizer(type_, overflow=overflow))
+    return quantized(site, node, Quantizer(type_, overflow=overflow))
 
 
 def _hard_swish(site: Site, x: str, spec: q.QuantizedHardSwish, name: str) -> str:
@@ -284,59 +278,3 @@ def _hard_swish(site: Site, x: str, spec: q.QuantizedHardSwish, name: str) -> st
     product = site.builder.fresh(f"{name}_product")
     _gated(site, x, (1 / spec.bound, spec.shift / spec.bound), product)
     return _fixed_point(site, product, spec.output, name)
-
-
-def relu_layer(site: Site) -> str:
-    """ReLU with its bounds and slope."""
-    fields = site.fields
-    if fields.optional("threshold") not in (None, 0.0):
-        raise Unsupported("its threshold is not 0")
-    slope = fields.optional("negative_slope") or 0.0
-    top = fields.optional("max_value")
-    if slope:
-        node = Activation(site.name(), site.x, Function.LEAKY_RELU, (slope,))
-    else:
-        function = Function.RELU6 if top == 6.0 else Function.RELU
-        node = Activation(site.name(), site.x, function)
-    y = site.add(node)
-    if top is None or node.function is Function.RELU6:
-        return y
-    return _clipped(site, y, MergeKind.MINIMUM, top)
-
-
-def sloped_layer(site: Site) -> str:
-    """LeakyReLU and ELU, whose parameter changed its name with Keras 3."""
-    fields, kind = site.fields, site.layer.kind
-    if kind == "ELU":
-        alpha = fields.optional("alpha")
-        parameters = (1.0 if alpha is None else alpha,)
-        return site.add(Activation(site.name(), site.x, Function.ELU, parameters))
-    slope = _slope(fields)
-    return site.add(Activation(site.name(), site.x, Function.LEAKY_RELU, (slope,)))
-
-
-def _slope(fields: Fields) -> float:
-    for name in ("negative_slope", "alpha"):
-        if fields.get(name) is not None:
-            return float(np.float32(fields.number(name)))
-    return float(np.float32(0.3))
-
-
-def prelu_layer(site: Site) -> str:
-    """PReLU; axes that share a slope have size 1."""
-    shared = site.fields.get("shared_axes") or []
-    axes = {int(a) for a in (shared if isinstance(shared, list) else [shared]) if a in range(1, 9)}
-    shape = site.shape(site.x)
-    wanted = tuple(1 if axis + 1 in axes else size for axis, size in enumerate(shape))
-    slope = site.shaped("alpha", wanted).astype(np.float64)
-    return site.add(PRelu(site.name(), site.layer.path, site.x, slope))
-
-
-def softmax_layer(site: Site) -> str:
-    """Softmax over one axis; Keras counts it with the batch."""
-    axis = site.fields.get("axis", -1)
-    axis = Fields({"axis": axis}).integer("axis")
-    rank = len(site.shape(site.x))
-    if axis == 0 or not -rank <= axis <= rank:
-        raise Unsupported(f"it runs over axis {axis} of a tensor with {rank} axes")
-    return site.add(Softmax(site.name(), site.x, axis - 1 if axis > 0 else axis))

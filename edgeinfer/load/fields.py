@@ -34,11 +34,11 @@ class Fields:
         """A whole number."""
         return whole(self._values.get(name, default), name)
 
-    def number(self, name: str, default: float | None = None) -> float:
-        """A finite number."""
+    def number(self, name: str, default: float | None = None, *, limit: float = math.inf) -> float:
+        """A finite number of a magnitude up to `limit`."""
         value = self._values.get(name, default)
         found = scalar(value)
-        if found is None or not math.isfinite(found):
+        if found is None or not math.isfinite(found) or abs(found) > limit:
             raise Unsupported(f"its {name} is {value!r}, not a number")
         return found
 

@@ -5,6 +5,7 @@
 from __future__ import annotations
 
 import io
+import mmap
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -14,6 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from edgeinfer.errors import ModelError
+from edgeinfer.load.hdf5_attributes import Damaged, Raw, check_attributes
 
 MAX_TOTAL_BYTES = 2 << 30
 MAX_RATIO = 1100  # deflate cannot do better
@@ -36,12 +38,16 @@ Group = h5py.Group
 @contextmanager
 def opened(source: str, content: Path | bytes) -> Iterator[h5py.File]:
     """Open a file or bytes in memory; problems of HDF5 become a ModelError naming the source."""
-    size = len(content) if isinstance(content, bytes) else content.stat().st_size
     try:
         handle = io.BytesIO(content) if isinstance(content, bytes) else content
-        with h5py.File(handle, "r") as file:
-            _inspect(source, file, size)
+        with h5py.File(handle, "r") as file, _raw(content) as raw:
+            _inspect(source, file, raw)
             yield file
+    except Damaged as reason:
+        raise ModelError(
+            f"{source} is a damaged HDF5 file: {reason}.",
+            hint="Save or copy the model again.",
+        ) from None
     except (OSError, RuntimeError, KeyError, ValueError, TypeError, UnicodeDecodeError) as error:
         raise ModelError(
             f"{source} is no HDF5 file that can be read: {str(error).splitlines()[0]}.",
@@ -49,9 +55,21 @@ def opened(source: str, content: Path | bytes) -> Iterator[h5py.File]:
         ) from None
 
 
-def _inspect(source: str, file: h5py.File, size: int) -> None:
+@contextmanager
+def _raw(content: Path | bytes) -> Iterator[Raw]:
+    """The file's bytes."""
+    if isinstance(content, bytes):
+        yield content
+        return
+    with content.open("rb") as file, mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) as raw:
+        yield raw
+
+
+def _inspect(source: str, file: h5py.File, raw: Raw) -> None:
     """Walk the whole file once and refuse what no Keras file has."""
-    total, seen = 0, set()
+    total, size = 0, len(raw)
+    seen: set[int] = set()
+    check_attributes(raw, h5py.h5o.get_info(file.id).addr)
     todo: list[tuple[str, h5py.Group, int]] = [("", file, 0)]
     while todo:
         path, group, depth = todo.pop()
@@ -67,6 +85,7 @@ def _inspect(source: str, file: h5py.File, size: int) -> None:
             if address in seen:
                 raise _refusal(source, here, "is a second name of something else in the file")
             seen.add(address)
+            check_attributes(raw, address)
             if isinstance(item, h5py.Group):
                 todo.append((here, item, depth + 1))
             elif isinstance(item, h5py.Dataset):
@@ -87,9 +106,9 @@ def _inspected_bytes(source: str, here: str, item: h5py.Dataset, file_size: int)
     filters = {properties.get_filter(i)[0] for i in range(properties.get_nfilters())}
     if filters - _KNOWN_FILTERS:
         raise _refusal(source, here, "is compressed by a plugin")
-    needed = int(np.prod(item.shape, dtype=object)) * item.dtype.itemsize
-    stored = item.id.get_storage_size()
-    offset = item.id.get_offset() or 0
+    needed = int(np.prod(item.shape, dtype=object)) * int(item.dtype.itemsize)
+    stored = int(item.id.get_storage_size())
+    offset = int(item.id.get_offset() or 0)
     unpacked = stored * (MAX_RATIO if filters else 1)
     if needed > MAX_TOTAL_BYTES or stored > file_size or offset + stored > file_size:
         raise _refusal(source, here, f"claims {needed:,} bytes in a file of {file_size:,}")

@@ -57,7 +57,7 @@ def _read_hdf5(path: Path, weights: Path | None) -> Loaded:
             hint="Give the whole model (model.save), or the JSON of its architecture "
             f"(model.to_json) with these weights beside it.{known}",
         )
-    entry = sources.parse_json(text.encode(), f"{path}, attribute model_config")
+    entry = sources.parse_json(text.encode(errors="replace"), f"{path}, attribute model_config")
     if weights is None:
         return _build(path, entry, version, str(path), path)
     return _build(path, entry, version, str(weights), _weights_file(weights))

@@ -4,6 +4,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
@@ -58,7 +59,7 @@ def _reserve(builder: Builder, model: Model) -> None:
             continue
         inner = _unwrapped(layer)
         builder.reserved.add(inner.path)
-        builder.quantized |= inner.kind.startswith("Q") and inner.kind[1:2].isupper()
+        builder.quantized |= bool(re.match(r"Q[A-Z]|FixedPointQuantizer$", inner.kind))
 
 
 def _unwrapped(layer: Layer) -> Layer:
@@ -246,7 +247,7 @@ def _output_count(layer: Layer) -> int:
 
 
 def _call_of(layer: Layer, call: int) -> Any:
-    if call < len(layer.calls):
+    if 0 <= call < len(layer.calls):
         return layer.calls[call]
     if call == 0 and not layer.calls:
         return ()

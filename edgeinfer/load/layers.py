@@ -5,7 +5,7 @@
 from __future__ import annotations
 
 from edgeinfer.graph import PoolKind
-from edgeinfer.load import activations, linear, normalizing, pooling, shaping
+from edgeinfer.load import activation_layers, linear, normalizing, pooling, shaping
 from edgeinfer.load.builder import Site
 from edgeinfer.load.fields import Unsupported
 
@@ -37,16 +37,18 @@ def read_layer(site: Site) -> str:
             return normalizing.quantized_batchnorm_layer(site)
         case "Rescaling":
             return normalizing.rescaling_layer(site)
+        case "FixedPointQuantizer":
+            return activation_layers.fixed_point_layer(site)
         case "Activation" | "QActivation":
-            return activations.activation_layer(site)
+            return activation_layers.activation_layer(site)
         case "ReLU":
-            return activations.relu_layer(site)
+            return activation_layers.relu_layer(site)
         case "LeakyReLU" | "ELU":
-            return activations.sloped_layer(site)
+            return activation_layers.sloped_layer(site)
         case "PReLU":
-            return activations.prelu_layer(site)
+            return activation_layers.prelu_layer(site)
         case "Softmax":
-            return activations.softmax_layer(site)
+            return activation_layers.softmax_layer(site)
         case _:
             return _read_weightless(site, kind)
 
@@ -106,6 +108,10 @@ def _read_weightless(site: Site, kind: str) -> str:
 
 def _why_unknown(kind: str) -> str:
     plain = kind.removeprefix("Q")
+    if kind == "QAdaptiveActivation":
+        return "its integer bits follow moving statistics; set them with QActivation"
+    if kind in {"BinaryDense", "TernaryDense"}:
+        return "its code is not in the file; use QDense with binary(alpha=1) or ternary(alpha=1)"
     if plain in _RECURRENT:
         return "recurrent and time-distributed layers are not supported; use convolutions"
     if plain.startswith("Conv") and plain.endswith("Transpose"):

@@ -13,8 +13,9 @@ from edgeinfer.graph import Affine, Conv, Dense, Floats, Node, Pads, Shape, Tran
 from edgeinfer.load import activations, formats
 from edgeinfer.load.builder import Site
 from edgeinfer.load.fields import Fields, Unsupported
+from edgeinfer.load.quantizer_config import quantizer
 from edgeinfer.load.quantizer_values import coded, straight_through
-from edgeinfer.load.quantizers import Spec, quantizer
+from edgeinfer.load.quantizers import Spec
 
 F32 = NDArray[np.float32]
 Make = Callable[[str, str, Floats, Floats | None], Node]
@@ -166,9 +167,12 @@ def _mask(fields: Fields, window: Shape) -> NDArray[np.float64] | None:
     if fields.get("mask") is None:
         return None
     try:
-        return np.asarray(fields.get("mask"), dtype=np.float64).reshape(*window, 1, 1)
+        mask = np.asarray(fields.get("mask"), dtype=np.float64).reshape(*window, 1, 1)
     except (ValueError, TypeError):
         raise Unsupported("its mask does not fit its window") from None
+    if not np.isin(mask, (0.0, 1.0)).all():
+        raise Unsupported("its mask holds more than zeros and ones")
+    return mask
 
 
 def _convolution(site: Site, x: str, window: Shape, geometry: Geometry, groups: int) -> Make:

@@ -11,8 +11,8 @@ from edgeinfer.graph import Affine, BatchNorm
 from edgeinfer.load.builder import Site
 from edgeinfer.load.fields import Fields, Unsupported
 from edgeinfer.load.linear import moved_first, moved_last
+from edgeinfer.load.quantizer_config import quantizer
 from edgeinfer.load.quantizer_values import coded
-from edgeinfer.load.quantizers import quantizer
 
 F32 = NDArray[np.float32]
 

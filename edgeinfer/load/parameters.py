@@ -38,7 +38,7 @@ def parameters_of(layer: Layer) -> Parameters:
     fields = Fields(config)
     bias = ("bias",) if fields.get("use_bias", True) else ()
     match layer.kind.removeprefix("Q"):
-        case "Dense" | "Conv1D" | "Conv2D" | "BinaryDense" | "TernaryDense":
+        case "Dense" | "Conv1D" | "Conv2D":
             return Parameters(("kernel", *bias))
         case "DepthwiseConv1D" | "DepthwiseConv2D":
             return Parameters(("depthwise_kernel", *bias))
@@ -52,9 +52,7 @@ def parameters_of(layer: Layer) -> Parameters:
             return _folded("depthwise_kernel", bias, fields)
         case "PReLU":
             return Parameters(("alpha",))
-        case "Normalization":
-            return Parameters((), ("mean", "variance", "count"))
-        case "TimeDistributed" | "PruneLowMagnitude":
+        case "PruneLowMagnitude":
             return parameters_of(wrapped(layer))
         case _:
             return Parameters()

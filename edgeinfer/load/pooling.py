@@ -11,8 +11,8 @@ from edgeinfer.load import activations
 from edgeinfer.load.builder import Site
 from edgeinfer.load.fields import Unsupported
 from edgeinfer.load.linear import channels_first, conv_pads, moved_first, moved_last
+from edgeinfer.load.quantizer_config import quantizer
 from edgeinfer.load.quantizer_values import coded
-from edgeinfer.load.quantizers import quantizer
 
 
 def pool_layer(site: Site, kind: PoolKind, rank: int) -> str:

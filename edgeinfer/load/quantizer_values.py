@@ -141,7 +141,8 @@ def _bits_auto(spec: QuantizedBits, x: F32) -> Coded:
 def _signed_codes(x: F32, scale: F32, half: int) -> F32:
     """Round half away from zero, at most `half` steps."""
     steps = np.floor(np.abs(x) / scale + np.float32(0.5))
-    return np.sign(x) * np.where(steps < half, steps, np.float32(half))
+    result: F32 = np.sign(x) * np.where(steps < half, steps, np.float32(half))
+    return result
 
 
 def _linear(spec: QuantizedLinear, x: F32) -> Coded:
@@ -172,34 +173,37 @@ def _linear(spec: QuantizedLinear, x: F32) -> Coded:
 
 def _linear_codes(x: F32, scale: F32, low: float, high: float) -> F32:
     shift = np.float32(0.5 if high == 0.5 else 0.0)
-    return np.rint(np.clip(x / scale, np.float32(low), np.float32(high)) - shift) + shift
+    clipped: F32 = np.clip(x / scale, np.float32(low), np.float32(high))
+    result: F32 = np.rint(clipped - shift) + shift
+    return result
 
 
 def _binary(spec: Binary, x: F32) -> Coded:
-    signs = np.where(x < 0, np.float32(-1), np.float32(1))
-    codes = (signs + 1) / 2 if spec.zero_one else signs
-    scale = _scalar_alpha(spec.alpha)
-    if isinstance(spec.alpha, str):
-        scale = _least_squares(x, codes, spec.auto, po2=spec.alpha == "auto_po2")
-    return _scaled(codes, 1.0, scale, 0 if spec.zero_one else -1, 1)
+    signs: F32 = np.where(x < 0, np.float32(-1), np.float32(1))
+    codes: F32 = (signs + np.float32(1)) / np.float32(2) if spec.zero_one else signs
+    low = 0 if spec.zero_one else -1
+    if not isinstance(spec.alpha, str):
+        return _scaled(codes, 1.0, _scalar_alpha(spec.alpha), low, 1)
+    scale = _least_squares(x, codes, spec.auto, po2=spec.alpha == "auto_po2")
+    return _scaled(codes, 1.0, scale, low, 1)
 
 
 def _ternary(spec: Ternary, x: F32) -> Coded:
     if not isinstance(spec.alpha, str):
         threshold = np.float32(0.33 if spec.threshold is None else spec.threshold)
-        codes = (np.abs(x) >= threshold) * np.sign(x)
+        codes: F32 = np.where(np.abs(x) >= threshold, np.sign(x), np.float32(0))
         return _scaled(codes, 1.0, _scalar_alpha(spec.alpha), -1, 1)
     if spec.threshold is not None:
         raise Unsupported("ternary takes a threshold or an automatic scale, not both")
     po2 = spec.alpha == "auto_po2"
     axes = None if x.ndim == 1 else tuple(range(x.ndim - 1))
-    scale = np.float32(2) * np.max(np.abs(x), axis=axes, keepdims=True) / np.float32(3)
+    scale: F32 = np.float32(2) * np.max(np.abs(x), axis=axes, keepdims=True) / np.float32(3)
     scale = _nearest_po2(scale) if po2 else scale
     codes = np.zeros_like(x)
     for _ in range(spec.rounds):
-        threshold = scale / np.float32(2)
+        half = scale / np.float32(2)
         rounded = scale * np.rint(x / scale)
-        codes = (np.abs(rounded) >= threshold) * np.sign(x)
+        codes = np.where(np.abs(rounded) >= half, np.sign(x), np.float32(0))
         scale = _least_squares(x, codes, AutoScale(), po2=po2)
     return _scaled(codes, 1.0, scale, -1, 1)
 
@@ -227,9 +231,9 @@ def _power_of_two(spec: PowerOfTwo, x: F32) -> Coded:
     logs = np.log(np.sqrt(clear) if spec.quadratic else clear) / _LN2
     exponents = np.clip(np.floor(logs) if spec.floor else np.rint(logs), low, high)
     exponents = np.where(magnitude < _EPSILON, low, exponents * (2 if spec.quadratic else 1))
-    signs = np.ones_like(x) if spec.relu else np.where(x < 0, -1.0, 1.0)
+    signs = np.ones(x.shape) if spec.relu else np.where(x < 0, -1.0, 1.0)
     base = float(exponents.min())
-    codes = signs * np.exp2(exponents.astype(np.float64) - base)
+    codes: NDArray[np.float64] = signs * np.exp2(exponents.astype(np.float64) - base)
     limit = 2 ** int(exponents.max(initial=base) - base)
     return Coded(codes, 2.0**base, np.asarray(1.0), 0 if spec.relu else -limit, limit)
 
@@ -278,7 +282,7 @@ def _group_mean(x: F32, auto: AutoScale) -> F32:
         reduced.append(len(split) - 1)
     mean = np.mean(x.reshape(split), axis=tuple(reduced), keepdims=True)
     shape = [size // sizes[axis] if axis in sizes else 1 for axis, size in enumerate(x.shape)]
-    found = mean.reshape(shape)
+    found: F32 = np.reshape(mean, shape)
     for axis, group in sizes.items():
         found = np.repeat(found, group, axis=axis)
     return found

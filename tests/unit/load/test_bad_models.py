@@ -291,3 +291,29 @@ def test_no_reader_imports_keras(tmp_path: Path) -> None:
     )
     done = subprocess.run([sys.executable, "-c", code, str(tmp_path / "m.keras")], check=False)
     assert done.returncode == 0
+
+
+def test_attributes_that_would_crash_the_library(tmp_path: Path) -> None:
+    """HDF5 copies strings out of its heap without comparing lengths; damage is found before."""
+
+    def fill(file: h5py.File) -> None:
+        file.attrs["model_config"] = json.dumps(sequential(DENSE))
+
+    good = hdf5(fill)
+    heap = good.index(b"GCOL")
+    length = struct.unpack_from("<Q", good, heap + 24)[0]
+    place = good.index(struct.pack("<IQI", length, heap, 1))
+    kind = good.index(b"model_config\0") + 16 + 1
+    damages = [
+        (place, struct.pack("<I", 1), "length"),
+        (place, struct.pack("<I", 1 << 31), "length"),
+        (place + 4, struct.pack("<Q", heap + 8), "no heap"),
+        (place + 12, struct.pack("<I", 9), "not in its heap"),
+        (kind, b"\x27", "type that does not exist"),
+        (heap + 8, struct.pack("<Q", 1 << 40), "beyond the end"),
+    ]
+    path = tmp_path / "m.h5"
+    for at, change, word in damages:
+        path.write_bytes(good[:at] + change + good[at + len(change) :])
+        with pytest.raises(ModelError, match=word):
+            load(path)

@@ -247,3 +247,24 @@ def test_quantized_model_of_others_is_what_qkeras_computes(cases: Path) -> None:
     named = {loaded.graph.inputs[0].name: x}
     logits = evaluate(loaded.graph, named, loaded.recipe)["q_dense"]
     np.testing.assert_array_equal(logits, model.predict(x.astype(np.float32), verbose=0))
+
+
+def test_fixed_point_quantizers_of_hls4ml(tmp_path: Path) -> None:
+    formats = {"layers": {"q": {"result_t": "fixed<6,3,TRN,WRAP>"}}}
+    layers = [INPUT, entry("FixedPointQuantizer", "q", "x", RND="TRN", overrides=formats)]
+    loaded = load(write(tmp_path, architecture(layers), {"none": {}}))
+    assert str(loaded.recipe.activation("q")) == "fixed<6,3,TRN,WRAP>"
+
+
+def test_formats_of_hostile_names_stay_apart(tmp_path: Path) -> None:
+    """A layer that bears the name of another's scale does not take its formats."""
+    auto = {"class_name": "quantized_bits", "config": {"bits": 4, "alpha": "auto"}}
+    layers = [
+        INPUT,
+        entry("QDense", "fc", "x", units=3, kernel_quantizer=auto),
+        entry("Dense", "fc_scale", "fc", units=3),
+    ]
+    second = {"kernel": RNG.normal(size=(3, 3)), "bias": BIAS}
+    loaded = load(write(tmp_path, architecture(layers), DENSE | {"fc_scale": second}))
+    assert [n.name for n in loaded.graph.nodes] == ["x", "fc", "fc_scale_2", "fc_scale"]
+    assert len(dict(loaded.graph.weights())) == 5

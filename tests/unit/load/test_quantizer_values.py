@@ -13,8 +13,8 @@ from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 
 from edgeinfer.load.formats import formatted, is_identity
+from edgeinfer.load.quantizer_config import quantizer
 from edgeinfer.load.quantizer_values import coded, straight_through
-from edgeinfer.load.quantizers import quantizer
 
 qkeras = pytest.importorskip("qkeras")
 keras = pytest.importorskip("keras")
