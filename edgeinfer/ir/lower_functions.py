@@ -19,7 +19,7 @@ from quantization.fixed import Fixed, Overflow, Quantizer, Rounding, fixed_for, 
 
 MOST_ENTRIES = 1 << 16  # of a table; a wider index is rounded first, and a finding says so
 INDEX_BITS = 14  # of an index that had to be rounded
-SATURATION = 8.0  # where sigmoid, tanh and their kin are flat to 3e-4
+SATURATION = 8.0  # where sigmoid and tanh are flat to 4e-4
 SOFTMAX_ENTRIES = 1 << 12
 SLOPE_BITS = 16
 
@@ -127,8 +127,11 @@ def _index(b: Builder, node: Activation, name: str, x: str, findings: list[str])
     if range_.top - range_.bottom < MOST_ENTRIES:
         return x
     reach = math.ldexp(max(range_.top, -range_.bottom), -b.frac(x))
-    if node.function in (Function.SIGMOID, Function.TANH, Function.HARD_SIGMOID, Function.SOFTSIGN):
+    if node.function in (Function.SIGMOID, Function.TANH):
         reach = min(reach, SATURATION)
+    elif node.function is Function.HARD_SIGMOID and node.parameters[0]:
+        slope, offset = node.parameters
+        reach = min(reach, max(abs(offset), abs(1.0 - offset)) / abs(slope))
     integer = math.ceil(math.log2(reach)) + 1
     index = Quantizer(Fixed(True, INDEX_BITS, integer), Rounding.RND_CONV, Overflow.SAT)
     findings.append(

@@ -91,6 +91,26 @@ def test_a_table_that_would_be_too_large_gets_a_rounded_index_and_a_finding() ->
     assert any("too large" in finding for finding in lowered.findings)
 
 
+@pytest.mark.parametrize(
+    ("function", "parameters"),
+    [
+        (g.Function.SIGMOID, ()),
+        (g.Function.TANH, ()),
+        (g.Function.SOFTSIGN, ()),
+        (g.Function.HARD_SIGMOID, (0.01, 0.5)),
+        (g.Function.HARD_SIGMOID, (0.2, 0.5)),
+    ],
+)
+def test_a_rounded_index_saturates_only_where_the_function_is_flat(function, parameters) -> None:
+    recipe = Recipe.of({"x": q("fixed<20,8>"), "y": q("fixed<12,1>")})
+    x = np.linspace(-127, 127, 1001)[:, None]
+    found = values_of(
+        unary(g.Activation("y", "x", function, parameters), recipe, (1,)), recipe, {"x": x}
+    )
+    wanted = np.minimum(evaluate(function, parameters, x), 1 - 2.0**-11)
+    assert np.abs(found["y"] - wanted).max() < 2.0**-6  # half a step of an index up to 128
+
+
 def test_linear_layers_equal_exact_arithmetic_on_the_grid() -> None:
     kernel, bias = RNG.normal(size=(3, 3, 2, 4)), RNG.normal(size=4)
     graph = g.Graph(
