@@ -38,9 +38,9 @@ def pair_auc(head: str, positive: int, negative: int) -> Of:
     return of
 
 
-def rms(head: str) -> Of:
-    """Root of the mean squared error, in the target's unit."""
-    return lambda outputs, targets: rms_error(outputs[head], targets[head])
+def rms(head: str, unit: float) -> Of:
+    """Root of the mean squared error; `unit` is what one of the target stands for."""
+    return lambda outputs, targets: unit * rms_error(outputs[head], targets[head])
 
 
 def resolution(head: str) -> Of:
