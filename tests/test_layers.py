@@ -40,8 +40,18 @@ FLOORS: tuple[tuple[str, ...], ...] = (
         "export_qkeras",
         "qkeras",
     ),
-    ("cosim", "gates", "render", "result", "evaluate", "event"),
-    ("run", "sweep", "doctor"),
+    (
+        "cosim",
+        "gates",
+        "render",
+        "result",
+        "evaluate",
+        "event",
+        "objective",
+        "search_space",
+        "sensitivity",
+    ),
+    ("run", "sweep", "search", "doctor"),
     ("cli", "__main__"),
 )
 SIDE_ROOMS = {  # beside the floors: what they may import, and the lowest floor that may import them
