@@ -8,7 +8,7 @@ a power of two it is a fixed-point format. Elsewhere the Graph holds q, with s o
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -23,7 +23,6 @@ from edgeinfer.load.onnx_layout import (
     ONE,
     ZERO,
     Const,
-    Grid,
     Value,
     View,
     local,
@@ -32,64 +31,28 @@ from edgeinfer.load.onnx_layout import (
     write_affine,
 )
 from edgeinfer.load.onnx_ops import Op, Unreadable
+from edgeinfer.load.onnx_steps import (
+    ROUNDINGS,
+    Steps,
+    const_of,
+    mode_of,
+    overflow_of,
+    quantized_constant,
+    range_of,
+    type_range,
+)
 from edgeinfer.load.onnx_weights import finite, grid_type, powers_of_two
 from quantization.fixed import Fixed, Overflow, Quantizer, Rounding, fixed_for
 
 BIPOLAR = Quantizer(Fixed(True, 2, 2))
-MAX_WIDTH = 32
-_ROUNDINGS = {
-    "ROUND": Rounding.RND_CONV,
-    "HALF_EVEN": Rounding.RND_CONV,
-    "ROUND_HALF_EVEN": Rounding.RND_CONV,
-    "FLOOR": Rounding.TRN,
-    "CEIL": Rounding.TRN,  # of the mirrored number
-    "ROUND_TO_ZERO": Rounding.TRN_ZERO,
-    "DOWN": Rounding.TRN_ZERO,
-    "HALF_UP": Rounding.RND_INF,
-    "HALF_DOWN": Rounding.RND_ZERO,
-}
-
-
-@dataclass(frozen=True, slots=True, eq=False)
-class Steps:
-    """step x (q - zero), low <= q <= high; step and zero broadcast against the file's tensor."""
-
-    step: NDArray[Any]
-    zero: NDArray[Any]
-    low: int
-    high: int
-    mode: str = "ROUND"
-    bipolar: bool = False  # q is -1 or +1, the sign of x / step + zero
-    rounds_first: bool = False  # before zero is added, not after
-
-    @property
-    def simplest(self) -> Steps:
-        """The same with its zero point in the range, where that rounds alike and is a type's."""
-        zero = float(self.zero.reshape(-1)[0])
-        if self.bipolar or (self.zero != zero).any() or zero != round(zero):
-            return self
-        floors = self.mode in ("FLOOR", "CEIL")
-        halves = _ROUNDINGS[self.mode] is Rounding.RND_CONV and zero % 2 == 0
-        low, high = self.low - int(zero), self.high - int(zero)
-        if not (floors or halves or self.rounds_first) or _overflow(low, high) is None:
-            return self
-        return replace(self, zero=np.zeros(()), low=low, high=high)
-
-
-def _overflow(low: int, high: int) -> Overflow | None:
-    """How a fixed-point type keeps numbers inside the range, if one does."""
-    type_ = fixed_for(low, high, 0)
-    if (low, high) == (type_.raw_min, type_.raw_max):
-        return Overflow.SAT
-    return Overflow.SAT_SYM if type_.signed and low == -high == -type_.raw_max else None
 
 
 def quant(d: Drawing, op: Op, args: Args) -> Value:
     """QONNX Quant (IntQuant)."""
     bits = int(_one(args, 3, "bit width"))
-    mode = _mode(op, "ROUND")
+    mode = mode_of(op, "ROUND")
     signed, narrow = bool(op.whole("signed", 1)), bool(op.whole("narrow", 0))
-    low, high = _range(bits, signed=signed, narrow=narrow)
+    low, high = range_of(bits, signed=signed, narrow=narrow)
     step, zero = _step(args, 1), finite(constant(args, 2, "zero point"), "zero point")
     steps = Steps(step, zero, low, high, mode, bipolar=signed and bits == 1)
     return _quantized(d, op, args[0], steps)
@@ -104,18 +67,18 @@ def trunc(d: Drawing, op: Op, args: Args) -> Value:
     """QONNX Trunc: drop the lower bits of a number that is on a grid already."""
     step, zero = _step(args, 1), finite(constant(args, 2, "zero point"), "zero point")
     bits = int(_one(args, 3, "input width"))
-    mode = _mode(op, "FLOOR")
-    first = Steps(step, zero, *_range(bits + 1, signed=True, narrow=False))
+    mode = mode_of(op, "FLOOR")
+    first = Steps(step, zero, *range_of(bits + 1, signed=True, narrow=False))
     if op.version < 2:
         dropped = bits - int(_one(args, 4, "output width"))
         unit, zero_after, out = 2.0**dropped, zero, step
-        low, high = _range(bits + 1, signed=True, narrow=False)
+        low, high = range_of(bits + 1, signed=True, narrow=False)
     else:
         out = _step(args, 4)
         unit = float(2.0 ** np.round(np.log2(out.reshape(-1)[0] / step.reshape(-1)[0])))
         zero_after = zero / unit
         narrow, signed = bool(op.whole("narrow", 0)), bool(op.whole("signed", 1))
-        low, high = _range(int(_one(args, 5, "output width")), signed=signed, narrow=narrow)
+        low, high = range_of(int(_one(args, 5, "output width")), signed=signed, narrow=narrow)
     whole = _quantized(d, op, args[0], first)
     if isinstance(whole, Const):
         raise Unreadable("it truncates a constant")
@@ -129,7 +92,7 @@ def trunc(d: Drawing, op: Op, args: Args) -> Value:
 def quantize_linear(d: Drawing, op: Op, args: Args) -> Value:
     """QuantizeLinear: q itself."""
     step, zero, type_ = _linear_steps(op, args, default="uint8")
-    low, high = _type_range(type_)
+    low, high = type_range(type_)
     x = args[0]
     rank = x.rank if isinstance(x, View) else np.ndim(constant(args, 0, "input").value)
     step, zero = _along(step, op, rank), _along(zero, op, rank)
@@ -152,11 +115,11 @@ def dequantize_linear(d: Drawing, op: Op, args: Args) -> Value:
     stored = constant(args, 0, "input").value
     step, zero = _along(step, op, stored.ndim), _along(zero, op, stored.ndim)
     whole = np.asarray(stored, dtype=np.float64) - zero
-    low, high = _type_range(type_) if len(args) > 2 and args[2] else _type_range(stored.dtype)
+    low, high = type_range(type_) if len(args) > 2 and args[2] else type_range(stored.dtype)
     if low < -(1 << 30):  # a bias of 32 bits rarely needs them
         low, high = int(whole.min(initial=0)), int(whole.max(initial=0))
-        return _const(whole, step, low, high)
-    return _const(whole, step, low - int(zero.max()), high - int(zero.min()))
+        return const_of(whole, step, low, high)
+    return const_of(whole, step, low - int(zero.max()), high - int(zero.min()))
 
 
 def _in_units(d: Drawing, found: View, step: NDArray[Any], zero: NDArray[Any]) -> View:
@@ -168,15 +131,9 @@ def _in_units(d: Drawing, found: View, step: NDArray[Any], zero: NDArray[Any]) -
     return replace(found, scale=shrunk(found.scale / unit), shift=shrunk(shift))
 
 
-def _const(whole: Floats, step: NDArray[Any], low: int, high: int) -> Const:
-    wide = np.broadcast_to(np.asarray(step, dtype=np.float64), whole.shape)
-    on_grid = bool((whole == np.round(whole)).all())
-    return Const(whole * wide, Grid(whole, wide, low, high) if on_grid else None)
-
-
 def _quantized(d: Drawing, op: Op, x: Value | None, steps: Steps) -> Value:
     if isinstance(x, Const):
-        return _quantized_constant(x, steps)
+        return quantized_constant(x, steps)
     if x is None:
         raise Unreadable("it has no input")
     steps = steps.simplest
@@ -195,7 +152,7 @@ def _quantized(d: Drawing, op: Op, x: Value | None, steps: Steps) -> Value:
         return _rounded(d, op, settled(d, x), steps, float(step))
     sign = -1.0 if mirrored else 1.0
     low, high = (-steps.high, -steps.low) if mirrored else (steps.low, steps.high)
-    moved = -low if _ROUNDINGS[steps.mode] is Rounding.TRN and _overflow(low, high) is None else 0
+    moved = -low if ROUNDINGS[steps.mode] is Rounding.TRN and overflow_of(low, high) is None else 0
     units = replace(
         x,
         scale=shrunk(np.asarray(sign * x.scale / step)),
@@ -214,13 +171,13 @@ def _quantized(d: Drawing, op: Op, x: Value | None, steps: Steps) -> Value:
 
 def _rounded(d: Drawing, op: Op, x: View, steps: Steps, step: float) -> View:
     """x, of which nothing is owed, on a grid of low..high times a power of two."""
-    overflow = _overflow(steps.low, steps.high)
+    overflow = overflow_of(steps.low, steps.high)
     if overflow is None:
         x = clipped(d, op, x, steps.low * step, steps.high * step)
         overflow = Overflow.SAT
     type_ = grid_type(steps.low, steps.high, step)
     name = d.add(Activation(d.named(op), x.tensor, Function.LINEAR))
-    d.activations[name] = Quantizer(type_, _ROUNDINGS[steps.mode], overflow)
+    d.activations[name] = Quantizer(type_, ROUNDINGS[steps.mode], overflow)
     return replace(x, tensor=name, exclusive=True)
 
 
@@ -240,58 +197,6 @@ def _signs(d: Drawing, op: Op, x: View, step: Floats, zero: Floats) -> View:
         exclusive=True,
         label=f"{name}_scale",
     )
-
-
-def _quantized_constant(const: Const, steps: Steps) -> Const:
-    values = np.asarray(const.value)
-    if not np.isfinite(values).all():
-        raise Unreadable("its weights have NaN or infinity")
-    exact = values.dtype if values.dtype == np.float32 else np.dtype(np.float64)
-    q = values.astype(exact) / steps.step.astype(exact) + steps.zero.astype(exact)
-    if steps.bipolar:
-        q = np.where(q >= 0, 1.0, -1.0)
-    else:
-        q = _round(np.clip(q, steps.low, steps.high), steps.mode)
-    whole = q.astype(np.float64) - steps.zero
-    offset = int(np.floor(steps.zero.reshape(-1)[0]))
-    return _const(whole, steps.step, steps.low - offset, steps.high - offset)
-
-
-def _round(values: NDArray[Any], mode: str) -> NDArray[Any]:
-    """As QONNX does it, in the numbers' own precision."""
-    found: NDArray[Any]
-    match mode:
-        case "FLOOR":
-            found = np.floor(values)
-        case "CEIL":
-            found = np.ceil(values)
-        case "ROUND_TO_ZERO" | "DOWN":
-            found = np.trunc(values)
-        case "HALF_UP":
-            found = np.sign(values) * np.floor(np.abs(values) + 0.5)
-        case "HALF_DOWN":
-            found = np.sign(values) * np.ceil(np.abs(values) - 0.5)
-        case _:
-            found = np.round(values)
-    return found
-
-
-def _mode(op: Op, default: str) -> str:
-    mode = op.text("rounding_mode", default).upper()
-    if mode not in _ROUNDINGS:
-        raise Unreadable(
-            f"the rounding mode {mode} has no counterpart; known are {', '.join(_ROUNDINGS)}"
-        )
-    return mode
-
-
-def _range(bits: int, *, signed: bool, narrow: bool) -> tuple[int, int]:
-    if not 1 <= bits <= MAX_WIDTH + 1:
-        raise Unreadable(f"a width of {bits} bits cannot be read; 1 to {MAX_WIDTH} can")
-    if not signed:
-        return 0, (1 << bits) - (2 if narrow else 1)
-    high = (1 << (bits - 1)) - 1
-    return (-high if narrow else -high - 1), high
 
 
 def _one(args: Args, place: int, what: str) -> float:
@@ -327,18 +232,6 @@ def _named_type(data_type: int) -> Any:
     return helper.tensor_dtype_to_np_dtype(data_type)
 
 
-def _type_range(type_: Any) -> tuple[int, int]:
-    """What an integer type holds; four-bit types are known by name."""
-    name = str(type_)
-    bits = name.removeprefix("u").removeprefix("int")
-    if not bits.isdigit() or not name.removeprefix("u").startswith("int"):
-        raise Unreadable(f"numbers of type {name} are no integers")
-    width = int(bits)
-    return (
-        (0, (1 << width) - 1) if name[0] == "u" else (-(1 << (width - 1)), (1 << (width - 1)) - 1)
-    )
-
-
 def _along(values: NDArray[Any], op: Op, rank: int) -> NDArray[Any]:
     """Numbers for each entry of one axis, as an array that broadcasts."""
     if values.size == 1:
@@ -351,5 +244,5 @@ def _along(values: NDArray[Any], op: Op, rank: int) -> NDArray[Any]:
 
 def integer_input(data_type_name: str) -> Quantizer | None:
     """The format of an input that the file declares as small integers."""
-    low, high = _type_range(data_type_name)
+    low, high = type_range(data_type_name)
     return Quantizer(fixed_for(low, high, 0)) if high < 1 << 16 else None

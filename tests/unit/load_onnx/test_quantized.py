@@ -227,3 +227,33 @@ def test_rounding_up_has_no_counterpart(tmp_path: Path) -> None:
     )
     with pytest.raises(UnsupportedModelError, match="rounding mode UP has no counterpart"):
         read(m.saved(made, tmp_path))
+
+
+def test_finn_domains_and_channels_last_pools(tmp_path: Path) -> None:
+    """The names that older tools gave to QONNX's operators."""
+    rng = np.random.default_rng(6)
+    general, last = "finn.custom_op.general", "qonnx.custom_op.channels_last"
+    nodes = [
+        node("Quant", ["x", "s", "z", "b"], ["q"], domain=general, signed=1, narrow=0),
+        node("MaxPoolNHWC", ["q"], ["p"], domain=general, kernel_shape=[2, 2], strides=[2, 2],
+             pads=[0] * 4),
+        node("Conv", ["p", "w"], ["c"], domain=last, kernel_shape=[2, 2], strides=[1, 1],
+             dilations=[1, 1], pads=[0] * 4, group=1),
+        node("BatchNormalization", ["c", "g", "g", "g", "v"], ["y"], domain=last, epsilon=1e-5,
+             momentum=0.9),
+    ]  # fmt: skip
+    weights = {
+        "s": F(0.25), "z": F(0), "b": F(4), "w": floats(rng, 5, 2, 2, 3), "g": floats(rng, 5),
+        "v": np.abs(floats(rng, 5)) + F(0.1),
+    }  # fmt: skip
+    made = m.model(nodes, {"x": (1, 6, 4, 3)}, ["y"], weights, domains={general: 1, last: 1})
+    x = floats(rng, 1, 6, 4, 3)
+    loaded = read(m.saved(made, tmp_path))
+    ours = m.computed(loaded, {"x": x}, [(1, 2, 1, 5)], recipe=loaded.recipe)[0]
+    pooled = np.clip(np.round(x / 0.25), -8, 7).reshape(1, 3, 2, 2, 2, 3).max((2, 4)) * 0.25
+    windows = np.lib.stride_tricks.sliding_window_view(pooled, (2, 2), (1, 2))
+    summed = np.einsum("bhwcij,oijc->bhwo", windows, weights["w"])
+    gamma, variance = weights["g"], weights["v"]
+    wanted = gamma * (summed - gamma) / np.sqrt(variance + 1e-5) + gamma
+    np.testing.assert_allclose(ours, wanted, atol=1e-5)
+    assert m.kinds(loaded.graph) == ["Input", "Pool", "Conv", "Affine"]
