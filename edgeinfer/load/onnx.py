@@ -184,7 +184,8 @@ def _output(d: Drawing, source: Source, name: str, value: Value, others: list[st
 def _ordered(d: Drawing, wanted: str, value: View, others: list[str]) -> str:
     view = unfolded(d, settled(d, replace(value, label=wanted)))
     rank = len(view.order)
-    if rank > 1 and view.order == (rank - 1, *range(rank - 1)) and not view.merged:
+    if rank > 1 and not view.merged and _lies_channels_last(d, view):
+        view = arranged(d, view, (*range(1, rank), 0))
         shape = d.shapes[view.tensor]
         d.findings.append(
             f"The output {wanted!r} is {(shape[-1], *shape[:-1])} in the file, channels first; "
@@ -195,3 +196,13 @@ def _ordered(d: Drawing, wanted: str, value: View, others: list[str]) -> str:
     if isinstance(d.nodes[view.tensor], Input) or view.tensor in others:
         return d.add(Activation(d.fresh(wanted), view.tensor, Function.LINEAR))
     return view.tensor
+
+
+def _lies_channels_last(d: Drawing, view: View) -> bool:
+    """Whether only that order needs no transposition."""
+    rank, shape = len(view.order), d.shapes[view.tensor]
+    if view.order == (rank - 1, *range(rank - 1)):
+        return True
+    sides = ((*view.order[1:], view.order[0]), view.order)
+    last, first = ([a for a in side if a is not None and shape[a] > 1] for side in sides)
+    return last == sorted(last) and first != sorted(first)

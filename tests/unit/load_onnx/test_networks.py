@@ -232,6 +232,19 @@ def test_a_batch_of_one_written_into_shapes(tmp_path: Path) -> None:
     assert agrees(made, tmp_path, batch=1).graph.shapes["y"] == (2,)
 
 
+def test_conv1d_written_as_conv2d(tmp_path: Path) -> None:
+    rng = np.random.default_rng(17)
+    nodes = [
+        node("Unsqueeze", ["x", "axes"], ["u"]),
+        node("Conv", ["u", "w"], ["c"]),
+        node("Squeeze", ["c", "axes"], ["y"]),
+    ]
+    weights = {"axes": I64([2]), "w": floats(rng, 5, 4, 1, 3)}
+    loaded = agrees(m.model(nodes, {"x": ("n", 4, 9)}, ["y"], weights), tmp_path)
+    assert m.kinds(loaded.graph) == ["Input", "Reshape", "Conv", "Reshape"]
+    assert loaded.graph.shapes["y"] == (7, 5)
+
+
 def test_functions_are_written_out(tmp_path: Path) -> None:
     rng = np.random.default_rng(16)
     double = helper.make_function(
