@@ -69,6 +69,11 @@ VERBS = {
         "simulate RUN --stage engine",
         "a run's Program again on more or other samples",
     ),
+    "event": Verb(
+        "edgeinfer.cli_event:event",
+        "event RUN --planes N",
+        "a compiled tagger at every hit of whole wire planes",
+    ),
 }
 
 EXIT_CODES = (

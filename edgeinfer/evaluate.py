@@ -66,7 +66,11 @@ def float_outputs(graph: g.Graph, samples: Samples) -> dict[str, Floats]:
 
 def quantized_outputs(program: Program, raw: Mapping[str, Ints]) -> dict[str, Floats]:
     """What the Program yields, in real numbers and after what is left to the host."""
-    held = Engine(program).run(raw)
+    return real_outputs(program, Engine(program).run(raw))
+
+
+def real_outputs(program: Program, held: Mapping[str, Ints]) -> dict[str, Floats]:
+    """Raw outputs in real numbers, after what is left to the host."""
     return {
         output.name: hosted(dequantize(held[output.name], program.type(output.value)), output.host)
         for output in program.outputs

@@ -47,13 +47,20 @@ class PlaneTags:
 def tag_plane(program: Program, adc: NDArray[np.float32], settings: PlaneSettings) -> PlaneTags:
     """Evaluate the tagger centred on each hit of one plane (wires, pixels). Beyond the plane's
     edge there is no charge."""
+    hits, picture = _prepared(program, adc, settings)
+    return PlaneTags(hits, _tagged(program, picture, hits, settings.way), len(hits) / adc.size)
+
+
+def _prepared(
+    program: Program, adc: NDArray[np.float32], settings: PlaneSettings
+) -> tuple[NDArray[np.intp], Ints]:
+    """The hits, and the plane as raw integers with a margin of half a patch."""
     height, width = patch_of(program)
     charged = adc >= settings.threshold_adc
-    hits = np.argwhere(charged)
     raw = raw_picture(program, np.where(charged, adc, np.float32(0.0)), settings.scaling)
     margin = ((height // 2, height - height // 2), (width // 2, width - width // 2), (0, 0))
     picture = np.pad(raw, margin)  # so that a hit's patch begins at the hit's own coordinates
-    return PlaneTags(hits, _tagged(program, picture, hits, settings.way), float(charged.mean()))
+    return np.argwhere(charged), picture
 
 
 def _tagged(program: Program, picture: Ints, hits: NDArray[np.intp], way: Way) -> Tagged:
@@ -73,6 +80,27 @@ def _tagged(program: Program, picture: Ints, hits: NDArray[np.intp], way: Way) -
             return tag_touched(cut, picture, hits)
         case _:
             assert_never(way)
+
+
+def checked(
+    program: Program,
+    adc: NDArray[np.float32],
+    settings: PlaneSettings,
+    tags: PlaneTags,
+    count: int,
+) -> tuple[int, int]:
+    """Of up to `count` hits, evenly spread, evaluated one by one: how many differ, how many were
+    tried."""
+    chosen = np.linspace(0, len(tags.hits) - 1, min(count, len(tags.hits))).astype(int)
+    if not chosen.size:
+        return 0, 0
+    hits, picture = _prepared(program, adc, settings)
+    each = tag_each(program, picture, hits[chosen]).outputs
+    differ = np.zeros(chosen.size, np.bool_)
+    for name, values in each.items():
+        other = tags.tagged.outputs[name][chosen]
+        differ |= (other != values).reshape(chosen.size, -1).any(axis=1)
+    return int(differ.sum()), chosen.size
 
 
 def patch_of(program: Program) -> tuple[int, int]:

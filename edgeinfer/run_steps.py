@@ -73,8 +73,7 @@ class Trial:
     @cached_property
     def program(self) -> Program:
         """The folder's Program."""
-        path = self.folder.path / PROGRAM
-        return store.load(path.read_bytes(), str(path))
+        return stored_program(self.folder)
 
     @cached_property
     def recipe(self) -> Recipe:
@@ -143,6 +142,16 @@ def compile_model(
         lambda: _lower(model.loaded, recipe_path),
     )
     return exercise(folder, model, data=data, count=None, stages=(Stage.ENGINE,))
+
+
+def stored_program(folder: RunFolder) -> Program:
+    """The Program that a run folder holds."""
+    path = folder.path / PROGRAM
+    if not path.is_file():
+        raise UsageError(
+            f"{folder.path} holds no Program.", hint="Compile the model into it again."
+        )
+    return store.load(path.read_bytes(), str(path))
 
 
 def simulate_run(

@@ -1,0 +1,100 @@
+# SPDX-License-Identifier: Apache-2.0
+# SPDX-FileCopyrightText: The edgeinfer authors
+"""The verb ``event``: tags on disk, JSON on stdout, simulated planes and an experiment's dump."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from edgeinfer.cli import main
+from edgeinfer.lartpc.formats.plane_patches import Plane, PlaneKey
+from edgeinfer.lartpc.formats.protodune_root import write_planes
+from tests.support.small_models import archive, layer, sequential
+
+RECIPE = """version = 1
+[activations]
+x = "ufixed<8,0>"
+conv_relu = "ufixed<6,1>"
+[weights]
+"conv/kernel" = "fixed<6,1>"
+"conv/bias" = "fixed<6,0>"
+"out/kernel" = "fixed<6,1>"
+"out/bias" = "fixed<6,0>"
+"""
+
+
+@pytest.fixture(scope="module")
+def run(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A compiled tagger of 8x8 patches: conv 3x3, ReLU, dense 2, softmax."""
+    folder = tmp_path_factory.mktemp("tagger")
+    rng = np.random.default_rng(5)
+    config = sequential(
+        layer("Conv2D", name="conv", filters=3, kernel_size=[3, 3], activation="relu"),
+        layer("Flatten", name="flat"),
+        layer("Dense", name="out", units=2, activation="softmax"),
+        shape=(None, 8, 8, 1),
+    )
+    held = {
+        "conv/0": rng.normal(0, 0.4, (3, 3, 1, 3)).astype(np.float32),
+        "conv/1": rng.normal(0, 0.1, 3).astype(np.float32),
+        "out/0": rng.normal(0, 0.2, (108, 2)).astype(np.float32),
+        "out/1": np.zeros(2, np.float32),
+    }
+    (folder / "tagger.keras").write_bytes(archive(config, held))
+    (folder / "recipe.toml").write_text(RECIPE)
+    arguments = ["compile", str(folder / "tagger.keras"), "--recipe", str(folder / "recipe.toml")]
+    assert main([*arguments, "-o", str(folder / "run")]) == 0
+    return folder / "run"
+
+
+def test_simulated_planes_are_tagged_and_saved(run: Path, tmp_path: Path, capsys) -> None:
+    output = tmp_path / "tags.npz"
+    assert main(["event", str(run), "--planes", "2", "-o", str(output), "--json"]) == 0
+    document = json.loads(capsys.readouterr().out)
+    assert [plane["name"] for plane in document["planes"]] == ["simulated 0", "simulated 1"]
+    tags = np.load(output)
+    hits = sum(plane["hits"] for plane in document["planes"])
+    assert hits > 0 and tags["wire"].shape == tags["pixel"].shape == (hits,)
+    assert np.bincount(tags["plane"]).tolist() == [p["hits"] for p in document["planes"]]
+    np.testing.assert_allclose(tags["out_softmax"].sum(axis=1), 1.0)
+    assert all(p["macs"] < p["macs_patch_by_patch"] for p in document["planes"])
+    assert all(p["checked_one_by_one"] > 0 for p in document["planes"])
+    main(["event", str(run), "--planes", "2", "--way", "patches", "-o", str(tmp_path / "b.npz")])
+    again = np.load(tmp_path / "b.npz")
+    assert all((again[name] == tags[name]).all() for name in tags.files)
+
+
+def test_planes_of_a_dump(run: Path, tmp_path: Path, capsys) -> None:
+    rng = np.random.default_rng(2)
+    raw = np.where(rng.random((60, 50)) < 0.02, 20.0, 0.0).astype(np.float32)
+    plane = Plane(PlaneKey(3, 1, 2, 4, 0), raw, raw * 0, np.zeros(raw.shape, np.int32))
+    write_planes(tmp_path / "dump.root", [plane])
+    assert main(["event", str(run), "--dump", str(tmp_path / "dump.root"), "--json"]) == 0
+    (row,) = json.loads(capsys.readouterr().out)["planes"]
+    assert row["name"] == "run 1 event 3 tpc 4 view 0"
+    assert row["hits"] == np.count_nonzero(raw)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "code", "said"),
+    [
+        (["--planes", "0"], 2, "cannot be simulated"),
+        (["--seed", "-1"], 2, "must not be below 0"),
+        (["--dump", "nowhere.root"], 2, "nowhere.root"),
+        (["--way", "quick"], 2, "quick"),
+    ],
+)
+def test_what_cannot_be_tagged_is_said(run: Path, arguments, code, said, capsys) -> None:
+    assert main(["event", str(run), *arguments]) == code
+    error = capsys.readouterr().err
+    assert said in error and "Traceback" not in error
+
+
+def test_a_folder_that_is_no_run_is_refused(tmp_path: Path, capsys) -> None:
+    assert main(["event", str(tmp_path)]) == 2
+    assert "is no run folder" in capsys.readouterr().err
+    assert not list(tmp_path.iterdir())
