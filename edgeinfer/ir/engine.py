@@ -7,15 +7,16 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from edgeinfer.errors import UsageError, did_you_mean
 from edgeinfer.ir.bounds import bounds_of
 from edgeinfer.ir.engine_choice import Arithmetic
 from edgeinfer.ir.engine_emit import Emitted, emitted
-from edgeinfer.ir.interpret import checked_inputs
+from edgeinfer.ir.interpret import fitting_inputs
 from edgeinfer.ir.ops import Constant, Conv, Input, Pool
 from edgeinfer.ir.passes import fold_constants
 from edgeinfer.ir.program import Program
@@ -66,8 +67,8 @@ class Engine:
                     f"{self.program.name} has no value %{tap} to tap.",
                     hint=did_you_mean(tap, self.program.shapes),
                 )
-        checked = checked_inputs(self.program, inputs)
-        values = self._run(checked, tuple(sorted(set(taps))))
+        fitting = fitting_inputs(self.program, inputs)
+        values = self._run(fitting, tuple(sorted(set(taps))))
         found = {output.name: values[output.value] for output in self.program.outputs}
         return found | {tap: values[tap] for tap in taps}
 
@@ -87,11 +88,14 @@ class Engine:
             self._compiled[taps] = compiled
         return self._compiled[taps]
 
-    def _run(self, inputs: Mapping[str, Ints], taps: tuple[str, ...]) -> dict[str, Ints]:
+    def _run(self, inputs: Mapping[str, NDArray[Any]], taps: tuple[str, ...]) -> dict[str, Ints]:
         samples = len(next(iter(inputs.values())))
-        values: dict[str, Ints] = dict(inputs)
+        wanted = {output.value for output in self.program.outputs}.union(taps)
+        values: dict[str, Ints] = {}
         for op in self._folded.ops:
-            if isinstance(op, Constant):
+            if op.name in wanted and isinstance(op, Input):
+                values[op.name] = inputs[op.name].astype(np.int64, copy=False)
+            elif op.name in wanted and isinstance(op, Constant):
                 whole = op.value.astype(np.int64)
                 values[op.name] = np.broadcast_to(whole, (samples, *whole.shape))
         compiled = self._values_for(taps)

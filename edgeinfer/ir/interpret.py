@@ -9,6 +9,7 @@ from typing import Any, assert_never
 
 import numpy as np
 from numpy.lib.stride_tricks import sliding_window_view
+from numpy.typing import NDArray
 
 from edgeinfer.errors import InputError
 from edgeinfer.ir.ops import (
@@ -63,25 +64,30 @@ def results(program: Program, values: Mapping[str, Ints]) -> Values:
 
 
 def checked_inputs(program: Program, inputs: Mapping[str, Ints]) -> Values:
-    """Raw inputs as int64, refused unless names, shapes, batches and ranges fit the Program."""
+    """Raw inputs as int64, refused unless they fit the Program."""
+    fitting = fitting_inputs(program, inputs)
+    return {name: raw.astype(np.int64, copy=False) for name, raw in fitting.items()}
+
+
+def fitting_inputs(program: Program, inputs: Mapping[str, NDArray[Any]]) -> dict[str, NDArray[Any]]:
+    """Raw inputs as they are, refused unless names, shapes, batches and ranges fit the Program."""
     wanted = {op.name: op for op in program.inputs}
     if set(inputs) != set(wanted):
         raise InputError(
             f"{program.name} reads the inputs {', '.join(sorted(wanted))}, "
             f"but {', '.join(sorted(inputs)) or 'nothing'} was given."
         )
-    found: Values = {}
+    found: dict[str, NDArray[Any]] = {}
     for name, op in wanted.items():
         raw = np.asarray(inputs[name])
         if raw.dtype.kind not in "iu":
             raise InputError(f"The input {name} must be raw integers, not {raw.dtype}.")
         if raw.shape[1:] != op.shape or raw.ndim != len(op.shape) + 1:
             raise InputError(f"The input {name} has shape {raw.shape}, not (batch, *{op.shape}).")
-        if raw.size and not op.type.raw_min <= raw.min() <= raw.max() <= op.type.raw_max:
-            raise InputError(
-                f"The input {name} spans {raw.min()}..{raw.max()}, beyond its type {op.type}."
-            )
-        found[name] = raw.astype(np.int64)
+        low, high = (int(raw.min()), int(raw.max())) if raw.size else (0, 0)
+        if low < op.type.raw_min or high > op.type.raw_max:
+            raise InputError(f"The input {name} spans {low}..{high}, beyond its type {op.type}.")
+        found[name] = raw
     if len({len(raw) for raw in found.values()}) != 1:
         raise InputError("The inputs differ in their number of samples.")
     return found

@@ -16,6 +16,7 @@ from numpy.typing import NDArray
 
 from edgeinfer import graph as g
 from edgeinfer.ir.builder import Builder, provisional
+from edgeinfer.ir.interpret import interpret
 from edgeinfer.ir.ops import Conv, Dense, Input, Pool, PoolKind, Reshape, packed
 from edgeinfer.ir.program import Output, Program
 from quantization.fixed import Fixed, Ints, Overflow, Quantizer, Rounding, dequantize
@@ -51,7 +52,7 @@ class HitTagger:
 
 
 def hit_tagger(architecture: Architecture, seed: int = 0) -> HitTagger:
-    """The network with weights drawn from the whole range of their type."""
+    """The network with weights drawn evenly from all that their type holds on both sides."""
     draw = _Draw(np.random.default_rng(seed), Builder(architecture.name), [])
     draw.builder.add(Input("patch", INPUT, (SIDE, SIDE, 1)))
     draw.nodes.append(g.Input("patch", (SIDE, SIDE, 1)))
@@ -84,7 +85,7 @@ class _Draw:
     nodes: list[g.Node]
 
     def _weights(self, shape: tuple[int, ...], type_: Fixed) -> tuple[Ints, NDArray[np.float64]]:
-        raw = self.rng.integers(type_.raw_min, type_.raw_max, shape, endpoint=True)
+        raw = self.rng.integers(-type_.raw_max, type_.raw_max, shape, endpoint=True)
         return raw, dequantize(raw, type_)
 
     def _bias(self, x: str, size: int) -> tuple[Ints, NDArray[np.float64], int]:
@@ -112,12 +113,12 @@ class _Draw:
         self.nodes.append(g.Dense(name, name, x, kernel_value, bias_value))
 
     def relu(self, name: str, x: str) -> str:
-        """ReLU brought to 8 bits that reach to about a sixteenth of what x can be."""
-        top = self.builder.ranges[x].top
-        integer = max(top.bit_length() - self.builder.frac(x) - 4, 1)
-        type_ = Fixed(False, 8, integer)
+        """ReLU brought to 8 bits that reach as far as x does on a few patches."""
+        seen = interpret(self.builder.program((Output(x, x),)), {"patch": patches(4)})[x]
+        integer = max(int(seen.max()), 1).bit_length() - self.builder.frac(x)
         self.nodes.append(g.Activation(name, x, g.Function.RELU))
-        return self.builder.requant(name, x, Quantizer(type_, Rounding.RND_CONV, Overflow.SAT))
+        quantizer = Quantizer(Fixed(False, 8, integer), Rounding.RND_CONV, Overflow.SAT)
+        return self.builder.requant(name, x, quantizer)
 
     def pool(self, name: str, x: str, side: int) -> str:
         window, none = (side, side), ((0, 0), (0, 0))
