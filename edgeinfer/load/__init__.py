@@ -11,7 +11,7 @@ from edgeinfer.load.loaded import Loaded
 __all__ = ["Loaded", "load"]
 
 
-def load(path: Path | str, *, weights: Path | None = None, name: str | None = None) -> Loaded:
+def load(path: Path | str, *, weights: Path | str | None = None, name: str | None = None) -> Loaded:
     """Read a model file. The content decides on the format, the suffix where the content cannot.
 
     weights: the weights of a Keras JSON, where they do not lie beside it; name: the graph's name.
@@ -25,7 +25,7 @@ def load(path: Path | str, *, weights: Path | None = None, name: str | None = No
 
             loaded = onnx.read(source)
         case kind:
-            loaded = keras_file.read(source, kind, weights)
+            loaded = keras_file.read(source, kind, None if weights is None else Path(weights))
     if name is None:
         return loaded
     return Loaded(sources.renamed(loaded.graph, name), loaded.recipe, loaded.findings)

@@ -35,7 +35,7 @@ def find(source: str, file: h5py.File, model: Model) -> Weights:
     """Tell the layout of a file of weights."""
     root = file["model_weights"] if isinstance(file.get("model_weights"), h5py.Group) else file
     if hdf5.names_attribute(root, "layer_names") is not None:
-        return NamedWeights(source, root)
+        return NamedWeights(source, _groups_in_order(source, root, model))
     for name in ("layers", "_layer_checkpoint_dependencies"):
         if isinstance(root.get(name), h5py.Group):
             return NumberedWeights(source, root[name], model)
@@ -55,20 +55,32 @@ class NamedWeights:
     """Keras 2's layout: each layer is a group with an ordered list of weight names."""
 
     source: str
-    root: h5py.Group
+    groups: dict[str, h5py.Group]
 
     def of(self, layer: Layer) -> dict[str, h5py.Dataset]:
         """A layer's parameters by name."""
-        group = self.root.get(layer.name)
-        if not isinstance(group, h5py.Group):
-            return {}
-        return _named(parameters_of(layer), _listed(self.source, group))
+        group = self.groups.get(layer.name)
+        return {} if group is None else _named(parameters_of(layer), _listed(self.source, group))
 
     def inside(self, layer: Layer, model: Model) -> Weights:
         """The weights of a model that is a layer of this one: one flat list."""
-        group = self.root.get(layer.name)
-        listed = _listed(self.source, group) if isinstance(group, h5py.Group) else []
-        return FlatWeights.split(listed, model)
+        group = self.groups.get(layer.name)
+        return FlatWeights.split([] if group is None else _listed(self.source, group), model)
+
+
+def _groups_in_order(source: str, root: h5py.Group, model: Model) -> dict[str, h5py.Group]:
+    """Each layer's group: under its name, else, as Keras itself loads them, by their order."""
+    named = {name: root[name] for name in root if isinstance(root[name], h5py.Group)}
+    wanted = _names_with_weights(model)
+    if all(name in named for name in wanted):
+        return named
+    listed = [named[n] for n in hdf5.names_attribute(root, "layer_names") or [] if n in named]
+    filled = [group for group in listed if _listed(source, group)]
+    return dict(zip(wanted, filled, strict=True)) if len(filled) == len(wanted) else named
+
+
+def _names_with_weights(model: Model) -> list[str]:
+    return [layer.name for layer in model.layers if layer.is_model or parameters_of(layer).names]
 
 
 def _listed(source: str, group: h5py.Group) -> list[tuple[str, h5py.Dataset]]:
@@ -200,7 +212,7 @@ def _groups_by_layer(container: h5py.Group, model: Model) -> dict[str, h5py.Grou
         name = hdf5.text_attribute(variables, "name") if isinstance(variables, h5py.Group) else None
         if name is not None:
             noted[name] = group
-    if noted:
+    if all(name in noted for name in _names_with_weights(model)):
         return noted
     by_class: dict[str, list[Layer]] = {}
     for layer in model.layers:

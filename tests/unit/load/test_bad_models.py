@@ -66,6 +66,12 @@ def archive(model: Any, fill: Callable[[h5py.File], None] | None = None, **more:
     return content.getvalue()
 
 
+def weights_without_bias(file: h5py.File) -> None:
+    """Weights of `fc` of which one is gone."""
+    weights()(file)
+    del file["layers/dense/vars/1"]
+
+
 def bomb() -> bytes:
     """An archive of little size that unpacks to much."""
     content = io.BytesIO()
@@ -194,8 +200,8 @@ FILES: list[tuple[str, str, bytes, str]] = [
     (
         "missing weights",
         "m.keras",
-        archive(sequential(layer("Dense", units=3))),
-        "no weight dense/kernel",
+        archive(sequential(DENSE), weights_without_bias),
+        "no weight fc/bias",
     ),
     ("no weights", "m.keras", archive(sequential(DENSE), lambda f: None), "no weights"),
 ]

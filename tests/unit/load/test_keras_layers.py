@@ -192,3 +192,14 @@ def test_fused_activations_are_nodes_of_their_own(tmp_path: Path) -> None:
     model = keras.Model(x, L.Dense(2, activation="softmax", name="fc_relu")(y))
     graph = compared(model, tmp_path / "m.keras").graph
     assert [n.name for n in graph.nodes][1:] == ["fc", "fc_relu_2", "fc_relu", "fc_relu_softmax"]
+
+
+def test_weights_saved_under_other_names(tmp_path: Path) -> None:
+    def model(suffix: str) -> Any:
+        x = L.Input((6,))
+        y = L.BatchNormalization(name=f"n{suffix}")(L.Dense(4, name=f"a{suffix}")(x))
+        return shaken(keras.Model(x, L.Dense(3, name=f"b{suffix}")(y)))
+
+    (tmp_path / "m.json").write_text(model("1").to_json())
+    model("2").save_weights(tmp_path / "m.weights.h5")
+    compared(model("1"), tmp_path / "m.json", save=False)

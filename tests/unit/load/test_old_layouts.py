@@ -268,3 +268,16 @@ def test_formats_of_hostile_names_stay_apart(tmp_path: Path) -> None:
     loaded = load(write(tmp_path, architecture(layers), DENSE | {"fc_scale": second}))
     assert [n.name for n in loaded.graph.nodes] == ["x", "fc", "fc_scale_2", "fc_scale"]
     assert len(dict(loaded.graph.weights())) == 5
+
+
+def test_weights_under_other_names_go_by_their_order(tmp_path: Path) -> None:
+    layers = [
+        INPUT,
+        entry("Dense", "dense_7", "x", units=3),
+        entry("ReLU", "r", "dense_7"),
+        entry("Dense", "dense_8", "r", units=2),
+    ]
+    second = {"kernel": RNG.normal(size=(3, 2)), "bias": np.zeros(2)}
+    path = write(tmp_path, architecture(layers), {"a": DENSE["fc"], "b": {}, "c": second})
+    hidden = np.maximum(X @ KERNEL.astype(np.float32) + BIAS.astype(np.float32), 0)
+    np.testing.assert_allclose(run(path, X), hidden @ second["kernel"], atol=1e-5)
