@@ -26,8 +26,19 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from edgeinfer.ir.ops import Constant, Conv, Dense, Op, Pair, PairKind, PRelu, Scale, Weights
-from edgeinfer.ir.program import Program, Shape
+from edgeinfer.ir.ops import (
+    Constant,
+    Conv,
+    Dense,
+    Op,
+    Pair,
+    PairKind,
+    PRelu,
+    Scale,
+    Shape,
+    Weights,
+)
+from edgeinfer.ir.program import Program
 from edgeinfer.metrics import Metric, Origin
 from quantization.fixed import Ints, fixed_for
 

@@ -5,6 +5,7 @@
 from __future__ import annotations
 
 import math
+from dataclasses import replace
 from enum import StrEnum
 
 import numpy as np
@@ -17,6 +18,9 @@ Floats = NDArray[np.float64]
 
 DEEPEST = 8  # candidates of the error search reach this many halvings below the full range
 EMPTY_INTEGER = 1  # integer bits of a tensor that is zero throughout
+FEWEST_INTEGER = -48  # smaller values than such a format's are taken for zero
+BULK_PERCENTILE = 99.0  # magnitudes up to here are the bulk of a tensor
+BELOW_BULK = 2  # halvings below the bulk's range that are still worth a trial
 
 
 class Method(StrEnum):
@@ -58,6 +62,24 @@ def fitted(
             return min(candidates, key=lambda candidate: squared_error(reals, candidate))
 
 
+def places(values: ArrayLike, bits: int, *, signed: bool | None = None) -> tuple[Quantizer, ...]:
+    """Quantizers worth a trial: from the one that saturates nothing, one binary place after the
+    other, down to where the bulk of the values saturates."""
+    reals = finite(values)
+    widest = fitted(reals, bits, signed=signed)
+    magnitudes = np.abs(reals[reals != 0.0])
+    bulk = float(np.percentile(magnitudes, BULK_PERCENTILE)) if magnitudes.size else 0.0
+    limited = np.clip(reals, -bulk, bulk)
+    type_ = widest.type
+    lowest = min(integer_bits(limited, bits, type_.signed) - BELOW_BULK, type_.integer)
+    if not magnitudes.size:
+        lowest = type_.integer
+    return tuple(
+        replace(widest, type=replace(type_, integer=integer))
+        for integer in range(type_.integer, max(lowest, FEWEST_INTEGER) - 1, -1)
+    )
+
+
 def fitted_channels(
     values: ArrayLike, bits: int, *, method: Method = Method.MINMAX, percentile: float = 99.9
 ) -> WeightFormat:
@@ -83,10 +105,10 @@ def finite(values: ArrayLike) -> Floats:
 
 def integer_bits(values: Floats, bits: int, signed: bool) -> int:
     """Fewest integer bits for which rounding saturates none of the values."""
-    if not values.size or not values.any():
-        return EMPTY_INTEGER
-    low, high = float(values.min()), float(values.max())
+    low, high = (float(values.min()), float(values.max())) if values.size else (0.0, 0.0)
     integer = math.frexp(max(abs(low), abs(high)))[1] - 1
+    if low == high == 0.0 or integer < FEWEST_INTEGER:
+        return EMPTY_INTEGER
 
     def holds(candidate: int) -> bool:
         type_ = Fixed(signed, bits, candidate)
