@@ -4,6 +4,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 
 import numpy as np
@@ -15,15 +16,17 @@ from edgeinfer.graph import (
     Floats,
     Function,
     Graph,
+    Softmax,
     inputs_of,
     weights_of,
 )
 from quantization.calibrate import fitted, fitted_channels
-from quantization.fixed import Fixed, Overflow, Quantizer, Rounding
+from quantization.fixed import Fixed, Overflow, Quantizer, Rounding, fixed_for
 from quantization.recipe import Recipe, WeightFormat
 
 INPUT = Quantizer(Fixed(True, 16, 6), Rounding.RND_CONV, Overflow.SAT)
 BITS = 24  # as many as a float32 mantissa has
+FINER = 6  # bits of an input below the step to which a scaled quantizer rounds it
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,20 +40,23 @@ class Completed:
 def completed(graph: Graph, recipe: Recipe) -> Completed:
     """The recipe with a format for each input and weight that it left open.
 
-    An input takes the format to which all that read it round it first, else fixed<16,6>; kernels,
-    biases and other constants get 24 bits, as many as a float32 has, placed to fit their largest
+    An input takes the format to which all that read it round it first (or one that divides that
+    format's steps, where a scale lies between), else fixed<16,6>; kernels, biases and other constants get 24 bits, as many as a float32 has, placed to fit their largest
     value (for each channel of a batch norm).
     """
     findings: list[str] = []
     activations: dict[str, Quantizer] = {}
     for node in graph.inputs:
         if recipe.activation(node.name) is None:
-            found = first_rounding(graph, recipe, node.name)
-            activations[node.name] = found or INPUT
-            why = ", to which it is rounded first" if found else ""
+            activations[node.name], why = input_format(graph, recipe, node.name)
             findings.append(
                 f"{node.name}: the input has no format; taken as {activations[node.name]}{why}."
             )
+    for node in graph.nodes:
+        if isinstance(node, Activation | Softmax) and recipe.activation(node.name) is None:
+            found = first_rounding(graph, recipe, node.name)
+            if found is not None and getattr(node, "function", None) is not Function.LINEAR:
+                activations[node.name] = found
     weights: dict[str, WeightFormat] = {}
     for node in graph.nodes:
         per_channel = isinstance(node, BatchNorm | Affine)
@@ -75,6 +81,41 @@ def first_rounding(graph: Graph, recipe: Recipe, tensor: str) -> Quantizer | Non
         if tensor in inputs_of(node)
     }
     return seen.pop() if len(seen) == 1 and tensor not in graph.outputs else None
+
+
+def input_format(graph: Graph, recipe: Recipe, tensor: str) -> tuple[Quantizer, str]:
+    """What an input without a format of its own is taken as, and why."""
+    rounded = first_rounding(graph, recipe, tensor)
+    if rounded is not None:
+        return rounded, ", to which it is rounded first"
+    spanned = scaled_rounding(graph, recipe, tensor)
+    if spanned is not None:
+        return spanned, f", {1 << FINER} times finer than the steps to which it is rounded first"
+    return INPUT, ""
+
+
+def scaled_rounding(graph: Graph, recipe: Recipe, tensor: str) -> Quantizer | None:
+    """A format that spans the range of the quantizers which see the tensor through a scale that is
+    no power of two, and divides their steps finely."""
+    lows, highs, steps = [], [], []
+    for node in graph.nodes:
+        if tensor not in inputs_of(node):
+            continue
+        if not isinstance(node, Affine) or not (node.scale.size == node.shift.size == 1):
+            return None
+        rounded = first_rounding(graph, recipe, node.name)
+        scale, shift = node.scale.item(), node.shift.item()
+        if rounded is None or scale == 0:
+            return None
+        ends = sorted(((end - shift) / scale for end in (rounded.type.min, rounded.type.max)))
+        lows, highs = [*lows, ends[0]], [*highs, ends[1]]
+        steps.append(abs(rounded.type.lsb / scale))
+    if not steps or tensor in graph.outputs:
+        return None
+    frac = math.ceil(-math.log2(min(steps))) + FINER
+    low, high = math.floor(math.ldexp(min(lows), frac)), math.ceil(math.ldexp(max(highs), frac))
+    type_ = fixed_for(min(low, 0), max(high, 0), frac)
+    return Quantizer(type_) if type_.bits <= BITS else None
 
 
 def open_format(values: Floats, per_channel: bool) -> WeightFormat:

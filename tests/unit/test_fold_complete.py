@@ -109,3 +109,20 @@ def test_an_input_takes_the_format_to_which_it_is_rounded_first() -> None:
     for also, found in [(narrow, narrow), (wide, INPUT)]:
         filled = completed(graph, Recipe.of({"a": narrow, "b": also}))
         assert filled.recipe.activation("x") == found
+
+
+def test_an_input_rounded_through_a_scale_gets_that_range_and_finer_steps() -> None:
+    graph = g.Graph(
+        "net",
+        (
+            g.Input("x", (3,)),
+            g.Affine("a", "a", "x", np.array([255.0]), np.array([3.0])),
+            g.Activation("q", "a", g.Function.LINEAR),
+        ),
+        ("q",),
+    )
+    recipe = Recipe.of({"q": Quantizer.parse("ufixed<8,8>")})
+    found = completed(graph, recipe).recipe.activation("x")
+    assert found is not None
+    assert found.type.min <= (0 - 3) / 255 and (255 - 3) / 255 <= found.type.max
+    assert found.type.lsb <= 1 / 255 / 32
