@@ -41,8 +41,9 @@ def completed(graph: Graph, recipe: Recipe) -> Completed:
     """The recipe with a format for each input and weight that it left open.
 
     An input takes the format to which all that read it round it first (or one that divides that
-    format's steps, where a scale lies between), else fixed<16,6>; kernels, biases and other constants get 24 bits, as many as a float32 has, placed to fit their largest
-    value (for each channel of a batch norm).
+    format's steps, where a scale lies between), else fixed<16,6>; kernels, biases and other
+    constants get 24 bits, as many as a float32 has, placed to fit their largest value (for each
+    channel of a batch norm).
     """
     findings: list[str] = []
     activations: dict[str, Quantizer] = {}
@@ -107,7 +108,7 @@ def scaled_rounding(graph: Graph, recipe: Recipe, tensor: str) -> Quantizer | No
         scale, shift = node.scale.item(), node.shift.item()
         if rounded is None or scale == 0:
             return None
-        ends = sorted(((end - shift) / scale for end in (rounded.type.min, rounded.type.max)))
+        ends = sorted((end - shift) / scale for end in (rounded.type.min, rounded.type.max))
         lows, highs = [*lows, ends[0]], [*highs, ends[1]]
         steps.append(abs(rounded.type.lsb / scale))
     if not steps or tensor in graph.outputs:
