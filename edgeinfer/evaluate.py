@@ -61,7 +61,7 @@ def float_outputs(graph: g.Graph, samples: Samples) -> dict[str, Floats]:
     from edgeinfer.float_engine import FloatEngine
 
     found = FloatEngine(graph).run(samples.inputs)
-    return {name: found[name] for name in graph.outputs}
+    return {name: found[name].astype(np.float64) for name in graph.outputs}
 
 
 def quantized_outputs(program: Program, raw: Mapping[str, Ints]) -> dict[str, Floats]:
