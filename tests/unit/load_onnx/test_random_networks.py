@@ -99,7 +99,7 @@ class Chain:
                 if shape[axis] > 1:
                     cut = int(rng.integers(1, shape[axis]))
                     before = self.x
-                    ends = I64([cut]), I64([99]), I64([axis + 1])
+                    ends = I64([cut]), I64([shape[axis]]), I64([axis + 1])
                     self.add("Slice", before, I64([0]), I64([cut]), I64([axis + 1]))
                     first = self.x
                     self.add("Slice", before, *ends)
