@@ -43,7 +43,7 @@ def test_three_ways_to_compute_a_network_agree(widest: int, first: int) -> None:
         tally = agree(network.graph, network.recipe, inputs)
         tensors, exact = tensors + tally.tensors, exact + tally.exact
     assert too_wide <= (0 if widest == 8 else 3)
-    assert exact >= {8: 0.95, 12: 0.8, 24: 0.4}[widest] * tensors
+    assert exact >= {8: 0.8, 12: 0.6, 24: 0.35}[widest] * tensors
 
 
 def test_keras_compiled_and_op_by_op_are_the_same() -> None:

@@ -21,7 +21,11 @@ LARGEST = 1200  # elements of a tensor: the interpreter stays quick
 WEIGHT_KINDS = ("conv", "conv", "conv", "depthwise", "dense", "dense", "norm", "prelu")
 OTHER_KINDS = (
     *("round", "round", "relu", "relu", "leaky", "function", "pool", "pool", "merge", "merge"),
-    *("concat", "reshape", "transpose", "pad", "upsample", "crop"),
+    *("concat", "reshape", "transpose", "pad", "upsample", "crop", "curve"),
+)
+CURVES = (
+    *("sigmoid", "tanh", "elu", "selu", "softplus", "softsign", "swish", "gelu"),
+    *("exponential", "hard_sigmoid"),
 )
 
 
@@ -161,6 +165,8 @@ class _Grower:
                 slopes = self.rng.choice([0.0, 0.25, 0.3, -0.5], self.shapes[x][-1:])
                 node = self._weighted(g.PRelu(name, name, x, slopes))
                 self._add(node, self.scales[x], self.exact[x] + 1)
+            case "curve":
+                self._curve(name, self._rounded(x) if self.exact[x] else x)
             case "relu" | "leaky" | "function":
                 self._function(name, x, kind)
             case "pool" if rank > 1:
@@ -250,6 +256,14 @@ class _Grower:
         if function is g.Function.HARD_SIGMOID:
             bits = int(rng.integers(1, self.widest, endpoint=True))
             self.activations[name] = Quantizer(Fixed(False, bits, 0))
+
+    def _curve(self, name: str, x: str) -> None:
+        """A function that the integers look up in a table."""
+        function = g.Function(str(self.rng.choice(CURVES)))
+        parameters = {g.Function.ELU: (1.0,), g.Function.HARD_SIGMOID: (1 / 6, 0.5)}
+        node = g.Activation(name, x, function, parameters.get(function, ()))
+        self._add(node, min(self.scales[x], 4.0))
+        self._round_in_place(name)
 
     def _pool(self, name: str, x: str) -> None:
         rng, sizes = self.rng, self.shapes[x][:-1]

@@ -91,6 +91,21 @@ def test_a_table_that_would_be_too_large_gets_a_rounded_index_and_a_finding() ->
     assert any("too large" in finding for finding in lowered.findings)
 
 
+def test_a_function_and_the_rounding_after_it_are_one_table() -> None:
+    curve, rounding = (
+        g.Activation("y", "x", g.Function.TANH),
+        g.Activation("z", "y", g.Function.LINEAR),
+    )
+    graph = g.Graph("net", (g.Input("x", (1,)), curve, rounding), ("z",))
+    x = np.ldexp(np.arange(-128, 128, dtype=float), -5)[:, None]
+    recipe = Recipe.of(X | {"z": q("fixed<4,1,RND_CONV,SAT_SYM>")})
+    assert [type(op) for op in lower(graph, recipe).program.ops] == [ops.Input, ops.Table]
+    wanted = dequantize(
+        quantize(np.tanh(x), q("fixed<4,1,RND_CONV,SAT_SYM>")), q("fixed<4,1>").type
+    )
+    assert values_of(graph, recipe, {"x": x})["z"].tolist() == wanted.tolist()
+
+
 @pytest.mark.parametrize(
     ("function", "parameters"),
     [
