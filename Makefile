@@ -9,6 +9,7 @@ BIN := $(VENV)/bin
 READY := $(VENV)/.ready
 JOBS ?= $(shell nproc 2>/dev/null || echo 2)
 PYTEST_ARGS ?=
+BENCHES := $(basename $(notdir $(wildcard tests/bench/bench_*.py)))
 TEST := $(BIN)/python -m pytest --dist loadfile
 
 .DEFAULT_GOAL := help
@@ -53,7 +54,7 @@ fuzz: setup
 	$(TEST) -n $(JOBS) -m fuzz $(PYTEST_ARGS)
 
 bench: setup
-	$(BIN)/python -m pytest -q -s -m '' tests/bench $(PYTEST_ARGS)
+	@set -e; for bench in $(BENCHES); do echo "== $$bench"; $(BIN)/python -m tests.bench.$$bench; done
 
 demo: setup
 	$(BIN)/python examples/demo.py runs/demo
