@@ -16,6 +16,7 @@ from edgeinfer.graph import (
     Floats,
     Function,
     Graph,
+    Node,
     Softmax,
     inputs_of,
     weights_of,
@@ -41,9 +42,9 @@ def completed(graph: Graph, recipe: Recipe) -> Completed:
     """The recipe with a format for each input and weight that it left open.
 
     An input takes the format to which all that read it round it first (or one that divides that
-    format's steps, where a scale lies between), else fixed<16,6>; kernels, biases and other
-    constants get 24 bits, as many as a float32 has, placed to fit their largest value (for each
-    channel of a batch norm).
+    format's steps, where a scale lies between), else fixed<16,6>; so does a function, which would
+    else be rounded twice. Kernels, biases and other constants get 24 bits, as many as a float32
+    has, placed to fit their largest value (for each channel of a batch norm).
     """
     findings: list[str] = []
     activations: dict[str, Quantizer] = {}
@@ -54,9 +55,9 @@ def completed(graph: Graph, recipe: Recipe) -> Completed:
                 f"{node.name}: the input has no format; taken as {activations[node.name]}{why}."
             )
     for node in graph.nodes:
-        if isinstance(node, Activation | Softmax) and recipe.activation(node.name) is None:
+        if _is_function(node) and recipe.activation(node.name) is None:
             found = first_rounding(graph, recipe, node.name)
-            if found is not None and getattr(node, "function", None) is not Function.LINEAR:
+            if found is not None:
                 activations[node.name] = found
     weights: dict[str, WeightFormat] = {}
     for node in graph.nodes:
@@ -70,6 +71,12 @@ def completed(graph: Graph, recipe: Recipe) -> Completed:
                         f"by at most {_error(values, weights[key]):.2g}."
                     )
     return Completed(recipe.updated(Recipe.of(activations, weights)), tuple(findings))
+
+
+def _is_function(node: Node) -> bool:
+    if isinstance(node, Activation):
+        return node.function is not Function.LINEAR
+    return isinstance(node, Softmax)
 
 
 def first_rounding(graph: Graph, recipe: Recipe, tensor: str) -> Quantizer | None:
