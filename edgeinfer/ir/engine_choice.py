@@ -11,7 +11,8 @@ adds pairs of products in 16 bits and saturates.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections import Counter
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import assert_never
 
@@ -47,7 +48,7 @@ from edgeinfer.ir.ops import (
     inputs_of,
 )
 from quantization import ranges
-from quantization.fixed import MAX_BITS, Quantizer
+from quantization.fixed import MAX_BITS, Overflow, Quantizer, Rounding
 from quantization.ranges import Interval
 
 PAIR_LIMIT = (1 << 15) - 1  # of the sum of two products in the 8-bit kernels
@@ -133,6 +134,28 @@ def _byte_carrier(op: Dense, state: Rewritten) -> Carrier | None:
     if 2 * _pair_operand(carrier, x) * _magnitude_of(op.weight) > PAIR_LIMIT:
         return None
     return carrier if reach_of_sums(op, x, state.shapes[op.x]) * _SLACK < 1 << 31 else None
+
+
+def requants_to_bytes(state: Rewritten, kept: Sequence[str]) -> dict[str, Carrier]:
+    """Requantisations that only products of bytes read, through reshapes, and may round to bytes
+    at once: half to even, and saturating."""
+    readers = Counter(x for op in state.ops for x in inputs_of(op))
+    wanted: dict[str, Carrier] = {}
+    found: dict[str, Carrier] = {}
+    for op in reversed(state.ops):
+        carrier = wanted.get(op.name)
+        if isinstance(op, Dense):
+            carrier = _byte_carrier(op, state)
+        if carrier is None:
+            continue
+        match op:
+            case Dense() | Reshape() if readers[op.x] == 1 and op.x not in kept:
+                wanted[op.x] = carrier
+            case Requant(rounding=Rounding.RND_CONV, overflow=Overflow.SAT | Overflow.SAT_SYM):
+                found[op.name] = carrier
+            case _:
+                pass
+    return found
 
 
 def _pair_operand(carrier: Carrier, x: Interval) -> int:

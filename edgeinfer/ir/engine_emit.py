@@ -11,11 +11,17 @@ from typing import assert_never
 
 import numpy as np
 
-from edgeinfer.ir.engine_choice import Arithmetic, arithmetic_of, float_for, reach_of
+from edgeinfer.ir.engine_choice import (
+    Arithmetic,
+    arithmetic_of,
+    float_for,
+    reach_of,
+    requants_to_bytes,
+)
 from edgeinfer.ir.engine_elementwise import pair, prelu, scale, shifted, softmax, table
 from edgeinfer.ir.engine_extremes import clip
 from edgeinfer.ir.engine_rewrite import Rewritten, rewritten
-from edgeinfer.ir.engine_round import narrowed, requantized
+from edgeinfer.ir.engine_round import narrowed, requantized, rounded_to_bytes
 from edgeinfer.ir.engine_values import (
     LARGEST_EXPONENT,
     Carried,
@@ -68,7 +74,7 @@ class Emitted:
 def emitted(program: Program, proved: Mapping[str, Interval], kept: Sequence[str]) -> Emitted:
     """The graph that computes the values in `kept`, none of them an input or a constant."""
     state = rewritten(program, proved, kept)
-    emitter = _Emitter(state, _exponents(state, kept))
+    emitter = _Emitter(state, _exponents(state, kept), requants_to_bytes(state, kept))
     inputs: list[tuple[str, str, Carrier]] = []
     for op in state.ops:
         if isinstance(op, Input):
@@ -111,6 +117,7 @@ def _exponents(state: Rewritten, kept: Sequence[str]) -> dict[str, int]:
 class _Emitter:
     state: Rewritten
     exponents: Mapping[str, int]
+    to_bytes: Mapping[str, Carrier]
     builder: OnnxBuilder = field(default_factory=OnnxBuilder)
     values: dict[str, Carried] = field(default_factory=dict)
     constants: dict[str, Constant] = field(default_factory=dict)
@@ -195,7 +202,7 @@ class _Emitter:
             case Concat():
                 return self._concatenated(op, carrier)
             case Reshape():
-                return self._read(op.x, carrier)
+                return self.values[op.x]
             case Transpose():
                 return self._transposed(op, carrier)
             case Pad():
@@ -213,7 +220,11 @@ class _Emitter:
         limits = self.state.limits.get(op.name, (None, None))
         frac = self.state.types[op.x].frac
         x = self._read(op.x, carrier)
-        return requantized(self.builder, x, frac, self.state.ranges[op.x], quantizer, limits)
+        range_ = self.state.ranges[op.x]
+        byte = self.to_bytes.get(op.name)
+        if byte is not None and carrier is Carrier.FLOAT32 and frac > op.type.frac:
+            return rounded_to_bytes(self.builder, x, frac, range_, quantizer, limits, byte)
+        return requantized(self.builder, x, frac, range_, quantizer, limits)
 
     def _concatenated(self, op: Concat, carrier: Carrier) -> Carried:
         shape = self.state.shapes[op.name]

@@ -16,6 +16,7 @@ from edgeinfer.ir.engine_values import (
     FLOAT64_INTEGERS,
     LARGEST_EXPONENT,
     Carried,
+    Carrier,
     scaled_to,
 )
 from edgeinfer.onnx_builder import OnnxBuilder
@@ -38,6 +39,26 @@ def largest_in_requant(x: Interval, frac: int, quantizer: Quantizer) -> int:
     if quantizer.overflow is Overflow.WRAP and not _inside(y, quantizer.type):
         held = max(held, (max(abs(y[0]), abs(y[1])) + (1 << quantizer.type.bits)) << max(shift, 0))
     return held
+
+
+def rounded_to_bytes(
+    builder: OnnxBuilder,
+    x: Carried,
+    frac: int,
+    range_: Interval,
+    quantizer: Quantizer,
+    limits: Limits,
+    byte: Carrier,
+) -> Carried:
+    """The same as `requantized` where x is float32, loses bits, is rounded half to even and
+    saturated, and the result fits a byte: ONNX does it in one step."""
+    shift = frac - quantizer.type.frac
+    on_grid = scaled_to(builder, replace(x, exponent=x.exponent - shift), 0)
+    y = _rounded_range(range_, shift, quantizer.rounding)
+    kept = clip(builder, on_grid, *narrowed(_saturation(quantizer, limits), y))
+    one, zero = builder.constant(1.0, np.float32), builder.constant(0, byte.dtype)
+    tensor = builder.node("QuantizeLinear", kept.tensor, one, zero)
+    return replace(kept, tensor=tensor, carrier=byte)
 
 
 def _rounded_range(x: Interval, shift: int, rounding: Rounding) -> tuple[int, int]:

@@ -49,10 +49,10 @@ def built(*ops: Op) -> Program:
     return builder.program((Output("y", ops[-1].name),))
 
 
-def dense(x: str, weight: Ints, bits: int, *, bias: int = 0) -> Dense:
+def dense(x: str, weight: Ints, bits: int, *, bias: int = 0, frac: int = 0) -> Dense:
     type_ = Fixed(True, bits, bits)
     whole = np.full(weight.shape[1], bias)
-    return Dense("dense", provisional(0), x, packed(weight), type_, packed(whole))
+    return Dense("dense", provisional(frac), x, packed(weight), type_, packed(whole))
 
 
 def carriers(program: Program) -> dict[str, Carrier]:
@@ -119,6 +119,28 @@ def test_bytes_where_they_are_safe_on_every_processor(
     x = rng.choice([type_.raw_min, type_.raw_max], (40, 256))
     x[0] = np.where(weight[:, 0] > 0, type_.raw_max, type_.raw_min)
     assert_exact(program, {"x": x})
+
+
+@pytest.mark.parametrize("type_", [Fixed(False, 8, 6), Fixed(False, 6, 4), Fixed(True, 8, 6)])
+@pytest.mark.parametrize("overflow", [Overflow.SAT, Overflow.SAT_SYM])
+def test_what_is_rounded_for_bytes_is_rounded_half_to_even(
+    type_: Fixed, overflow: Overflow
+) -> None:
+    rng = np.random.default_rng(2)
+    weight = rng.integers(-3, 4, (3, 3, 2, 8))
+    program = built(
+        Input("x", Fixed(True, 7, 4), (10, 10, 2)),
+        Conv(
+            "conv", provisional(3), "x", packed(weight), Fixed(True, 3, 3), packed(np.arange(8)),
+            (1, 1), PLAIN, (1, 1),
+        ),
+        Requant("small", type_, "conv", Rounding.RND_CONV, overflow),
+        Reshape("flat", provisional(2), "small", (512,)),
+        dense("flat", rng.integers(-32, 32, (512, 128)), 6, frac=2),
+    )  # fmt: skip
+    kinds = node_kinds(program)
+    assert (kinds["QuantizeLinear"], kinds["MatMulInteger"], kinds["Round"]) == (1, 1, 0)
+    assert_exact(program, random_inputs(program, 5, 20))
 
 
 def test_small_matrices_stay_in_floats() -> None:
