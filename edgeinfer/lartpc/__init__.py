@@ -1,7 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
 # SPDX-FileCopyrightText: The edgeinfer authors
-"""A vectorised liquid-argon detector simulation, good enough to study networks on, and its toy neighbours.
+"""A vectorised liquid-argon detector simulation to study networks on, and its toy neighbours.
 
-Nothing is imported here: take what you need from the modules (`events`, `patches`, `profiles`, `waveforms`,
-`calorimeter`, `jets`). Every generator has the shape `(seed, n, settings) -> arrays with an event id`.
+Nothing is imported here: take what you need from the modules (`events`, `patches`, `profiles`,
+`waveforms`, `calorimeter`, `jets`). Every generator has the shape `(seed, n, settings) -> arrays
+with an event id`.
 """

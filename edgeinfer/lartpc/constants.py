@@ -2,14 +2,14 @@
 # SPDX-FileCopyrightText: The edgeinfer authors
 """The numbers of liquid argon and of its readout, each with its origin.
 
-Origin tags: [std] textbook or Particle Data Group value, [paper] published measurement, [code] public experiment
-code, [guess] our engineering estimate, to be read as nothing more.
+Origin tags: [std] textbook or Particle Data Group value, [paper] published measurement, [code]
+public experiment code, [guess] our engineering estimate, to be read as nothing more.
 """
 
 from dataclasses import dataclass
 from typing import Final
 
-# --- matter ------------------------------------------------------------------------------------------------------
+# --- matter ---------------------------------------------------------------------------------------
 TEMPERATURE_K: Final = 87.0  # [std] near the boiling point
 DENSITY_G_CM3: Final = 1.928 - 0.00615 * TEMPERATURE_K  # [paper] 1.393 at 87 K
 ARGON_Z: Final = 18  # [std]
@@ -26,7 +26,7 @@ STERNHEIMER_X0: Final = 0.2
 STERNHEIMER_X1: Final = 3.0
 STERNHEIMER_C: Final = 5.2146
 
-# --- charge ------------------------------------------------------------------------------------------------------
+# --- charge ---------------------------------------------------------------------------------------
 W_ION_MEV: Final = 23.6e-6  # [std] energy per electron-ion pair
 FIELD_KV_CM: Final = 0.5  # [std] nominal drift field
 BIRKS_A: Final = 0.800  # [paper]
@@ -34,7 +34,7 @@ BIRKS_K: Final = 0.0486  # [paper] (kV/cm)(g/cm2)/MeV
 BOX_ALPHA: Final = 0.930  # [paper]
 BOX_BETA: Final = 0.212  # [paper] (kV/cm)(g/cm2)/MeV
 
-# --- drift and readout -------------------------------------------------------------------------------------------
+# --- drift and readout ----------------------------------------------------------------------------
 DRIFT_VELOCITY_CM_US: Final = 0.1606  # [paper] at 0.5 kV/cm
 LIFETIME_US: Final = 3000.0  # [paper] a typical purity
 DIFFUSION_LONG_CM2_S: Final = 6.2  # [paper]
@@ -53,7 +53,7 @@ NOISE_ELECTRONS: Final = 600.0  # [paper] 550-650 e- equivalent noise charge
 COHERENT_GROUP_WIRES: Final = 32  # [code] wires that share a regulator, hence noise
 DEPOSIT_FLOOR_GEV: Final = 2e-5  # [code] truth below it is dropped
 
-# --- decays and interactions -------------------------------------------------------------------------------------
+# --- decays and interactions ----------------------------------------------------------------------
 ELECTRON_MASS_MEV: Final = 0.51099895  # [std]
 MICHEL_ENDPOINT_MEV: Final = 52.8  # [std] largest electron energy in muon decay
 MUON_LIFETIME_US: Final = 2.197  # [std]
@@ -67,7 +67,7 @@ PI0_MASS_MEV: Final = 134.98  # [std]
 
 @dataclass(frozen=True, slots=True)
 class Species:
-    """A heavy charged particle: mass and mean free path against nuclear interaction (infinite for muons)."""
+    """A heavy charged particle: its mass, and its mean free path against nuclear interaction."""
 
     name: str
     pdg: int

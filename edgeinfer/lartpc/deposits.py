@@ -2,8 +2,8 @@
 # SPDX-FileCopyrightText: The edgeinfer authors
 """The two nouns of the simulation: particles yet to be followed, and energy left behind.
 
-Space is in cm: x along the drift (zero at the wires), y along the wires (unseen by the plane), z across the wires.
-Both nouns are structures of arrays over all particles of all events of a batch.
+Space is in cm: x along the drift (zero at the wires), y along the wires (unseen by the plane), z
+across the wires. Both nouns are structures of arrays over all particles of all events of a batch.
 """
 
 from collections.abc import Iterable

@@ -1,10 +1,11 @@
 # SPDX-License-Identifier: Apache-2.0
 # SPDX-FileCopyrightText: The edgeinfer authors
-"""What a charged particle loses in argon: the Bethe mean, with density effect, and the fluctuation around it.
+"""What a charged particle loses in argon: the Bethe mean, and the fluctuation around it.
 
-The fluctuation follows kappa = xi / w_max, the typical loss over the largest single one: Landau below 0.01,
-Vavilov to 10, Gauss above. All three are sampled as (loss - mean) / xi, so that the mean is exact in each regime.
-With explicit delta rays above a cut, `w_max` is the cut: the same formulae then give the restricted loss.
+The fluctuation follows kappa = xi / w_max, the typical loss over the largest single one: Landau
+below 0.01, Vavilov to 10, Gauss above. All three are sampled as (loss - mean) / xi, so that the
+mean is exact in each regime. With explicit delta rays above a cut, `w_max` is the cut: the same
+formulae then give the restricted loss.
 """
 
 from functools import lru_cache
@@ -72,7 +73,7 @@ def electron_dedx(kinetic_mev: ArrayLike) -> Floats:
 
 
 def delta_ray_loss_mev(xi: ArrayLike, cut_mev: float, w_max: ArrayLike, beta2: ArrayLike) -> Floats:
-    """Mean energy that a step gives to delta rays above the cut: subtract it where those are made explicitly."""
+    """Mean energy that a step gives to delta rays above the cut; explicit ones replace it."""
     top = np.maximum(np.asarray(w_max, float), cut_mev)
     return np.asarray(xi) * (np.log(top / cut_mev) - np.asarray(beta2) * (1 - cut_mev / top))
 
@@ -86,10 +87,10 @@ def delta_ray_count(xi: ArrayLike, cut_mev: float, w_max: ArrayLike, beta2: Arra
 
 @lru_cache(maxsize=1)
 def _vavilov_table() -> NDArray[np.float32]:
-    """(loss - mean) / xi as the mean of each of the equal-probability bins, for each kappa and beta2.
+    """(loss - mean) / xi averaged in bins of equal probability, for each kappa and beta2.
 
-    Losses in a step are a compound Poisson process, so the logarithm of their characteristic function is known in
-    closed form; one FFT per table entry turns it into a density.
+    Losses in a step are a compound Poisson process, so the logarithm of their characteristic
+    function is known in closed form; one FFT per table entry turns it into a density.
     """
     size, step = 1 << 15, 0.01
     t = step * np.arange(1, size // 2)
@@ -136,7 +137,7 @@ def _landau_sample(rng: np.random.Generator, kappa: Floats, beta2: Floats) -> Fl
 
 
 def _vavilov_sample(rng: np.random.Generator, kappa: Floats, beta2: Floats) -> NDArray[np.float32]:
-    """Vavilov losses: the neighbouring grid points are mixed at random, which keeps the mean exact."""
+    """Vavilov losses: neighbouring grid points mixed at random, which keeps the mean exact."""
     table = _vavilov_table()
     per_decade = (_KAPPAS.size - 1) / np.log(KAPPA_GAUSS / KAPPA_LANDAU)
     i = np.log(kappa / KAPPA_LANDAU) * per_decade + rng.random(kappa.shape)

@@ -2,8 +2,9 @@
 # SPDX-FileCopyrightText: The edgeinfer authors
 """An event: the picture of one wire plane, with the truth of each pixel beside it.
 
-Labels follow the public training data: truth below 2e-5 GeV is dropped; |pdg| 11 is electromagnetic, all else track;
-the Michel mark comes on top of electromagnetic; a pixel's pdg is that of its largest deposit.
+Labels follow the public training data: truth below 2e-5 GeV is dropped; |pdg| 11 is
+electromagnetic, all else track; the Michel mark comes on top of electromagnetic; a pixel's pdg is
+that of its largest deposit.
 """
 
 from dataclasses import dataclass, field
@@ -16,14 +17,13 @@ from edgeinfer.lartpc.deposits import FLAG_MICHEL, Box, Deposits, Particles
 from edgeinfer.lartpc.energy_loss import Floats
 from edgeinfer.lartpc.primaries import PrimarySettings, primaries
 from edgeinfer.lartpc.readout import ReadoutSettings, charge_image, noise_image
+from edgeinfer.lartpc.seeds import Seed, generator
 from edgeinfer.lartpc.showers import ShowerSettings, shower
 from edgeinfer.lartpc.tracks import TrackSettings, follow
 
 LABEL_TRACK, LABEL_EM, LABEL_NONE = 0, 1, 2
 _GENERATIONS = 5  # of hadrons from hadrons; what is born later is too slow to matter
 _CODE_BITS, _FLAG_BITS = 12, 4
-
-Seed = int | np.random.SeedSequence | np.random.Generator
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,7 +47,7 @@ class EventSettings:
 
 @dataclass(frozen=True, slots=True)
 class Planes:
-    """Pictures (events, wires, pixels) and their truth; `pdg` packs code, marks << 12 as the public dumps do."""
+    """Pictures (events, wires, pixels) and their truth; `pdg` is packed as in the public dumps."""
 
     event: NDArray[np.int64]
     adc: NDArray[np.float32]
@@ -55,16 +55,8 @@ class Planes:
     pdg: NDArray[np.int32]
 
 
-def generator(seed: Seed) -> np.random.Generator:
-    """A generator from a seed, or the one given."""
-    if isinstance(seed, np.random.Generator):
-        return seed
-    sequence = seed if isinstance(seed, np.random.SeedSequence) else np.random.SeedSequence(seed)
-    return np.random.default_rng(sequence)
-
-
 def deposits(rng: np.random.Generator, start: Particles, settings: EventSettings) -> Deposits:
-    """Follow everything, hadrons generation by generation, then all electrons and photons together."""
+    """Follow hadrons generation by generation, then all electrons and photons together."""
     box = settings.box()
     parts: list[Deposits] = []
     light: list[Particles] = []

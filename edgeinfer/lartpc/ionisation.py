@@ -1,6 +1,6 @@
 # SPDX-License-Identifier: Apache-2.0
 # SPDX-FileCopyrightText: The edgeinfer authors
-"""From energy to electrons that reach the wires: recombination, and capture by impurities on the way."""
+"""From energy to electrons that reach the wires: recombination, capture by impurities."""
 
 from typing import Literal, assert_never
 

@@ -2,7 +2,8 @@
 # SPDX-FileCopyrightText: The edgeinfer authors
 """48x48 patches around pixels of simulated planes, labelled [track, em, none] and Michel.
 
-A 'none' patch is centred on an empty pixel with no truth within 2 pixels, and more than 6 pixels with truth around.
+A 'none' patch is centred on an empty pixel with no truth within 2 pixels, and more than 6 pixels
+with truth around.
 """
 
 from dataclasses import dataclass, field
@@ -17,10 +18,11 @@ from edgeinfer.lartpc.events import (
     LABEL_TRACK,
     EventSettings,
     Planes,
-    Seed,
     labels,
     simulate,
 )
+from edgeinfer.lartpc.formats.scalings import PatchScaling, scale_patches
+from edgeinfer.lartpc.seeds import Seed, batches
 
 SIDE = 48
 QUIET_PIXELS = 2
@@ -30,7 +32,7 @@ Scaling = Literal["tenth", "unit"]
 
 @dataclass(frozen=True, slots=True)
 class PatchSettings:
-    """What is cut out: the mix of classes, how many patches an event gives, how ADC become inputs."""
+    """What is cut out: the mix of classes, patches per event, how ADC become inputs."""
 
     track: float = 0.40
     em: float = 0.25
@@ -38,13 +40,16 @@ class PatchSettings:
     none: float = 0.20
     patches_per_event: int = 64
     events_per_batch: int = 48
+    hit_adc: float = (
+        4.0  # [guess] a track or shower pixel below it, some 7 times the noise, is no hit
+    )
     scaling: Scaling = "unit"
     events: EventSettings = field(default_factory=EventSettings)
 
 
 @dataclass(frozen=True, slots=True)
 class Patches:
-    """Patches x (n, 48, 48, 1); label one-hot (n, 3) as [track, em, none]; michel (n, 1); where each was cut."""
+    """Patches x (n, 48, 48, 1), label one-hot (n, 3) as [track, em, none], michel (n, 1)."""
 
     x: NDArray[np.float32]
     label: NDArray[np.float32]
@@ -61,9 +66,9 @@ def scale(adc: NDArray[np.float32], scaling: Scaling) -> NDArray[np.float32]:
     """ADC to network inputs: [-50, 150] to [-5, 15] ('tenth'), or [0, 30] to [0, 1] ('unit')."""
     match scaling:
         case "tenth":
-            return np.clip(adc, -50.0, 150.0) / np.float32(10.0)
+            return scale_patches(adc, PatchScaling.SIGNED)
         case "unit":
-            return np.clip(adc, 0.0, 30.0) / np.float32(30.0)
+            return scale_patches(adc, PatchScaling.UNIT)
         case _:
             assert_never(scaling)
 
@@ -74,7 +79,7 @@ def cut(
     wire: NDArray[np.intp],
     pixel: NDArray[np.intp],
 ) -> NDArray[np.float32]:
-    """Patches (n, 48, 48) whose pixel [24, 24] is the one named; it must lie a patch's half inside the plane."""
+    """Patches (n, 48, 48) whose pixel [24, 24] is the one named, all of them inside the plane."""
     windows = np.lib.stride_tricks.sliding_window_view(adc, (SIDE, SIDE), axis=(1, 2))
     return windows[row, wire - SIDE // 2, pixel - SIDE // 2]
 
@@ -107,8 +112,9 @@ def _choose(
     """Centres and labels for one batch of events: (row, wire, pixel, label, michel), shuffled."""
     label, michel = labels(planes)
     half = SIDE // 2
-    inner = np.zeros(label.shape[1:], bool)
-    inner[half : label.shape[1] - half + 1, half : label.shape[2] - half + 1] = True
+    hit = np.zeros(label.shape, bool)
+    inner = np.s_[:, half : label.shape[1] - half + 1, half : label.shape[2] - half + 1]
+    hit[inner] = planes.adc[inner] > settings.hit_adc
     wanted = settings.patches_per_event * planes.event.size
     parts: list[tuple[NDArray[np.intp], ...]] = []
     total = settings.track + settings.em + settings.michel + settings.none
@@ -117,7 +123,7 @@ def _choose(
         (LABEL_EM, False, settings.em),
         (LABEL_EM, True, settings.michel),
     ):
-        where = np.flatnonzero((label == code) & (michel == marked) & inner)
+        where = np.flatnonzero((label == code) & (michel == marked) & hit)
         take = min(where.size, round(wanted * weight / total))
         where = rng.choice(where, take, replace=False, shuffle=False)
         place = np.unravel_index(where, label.shape)
@@ -133,14 +139,12 @@ def _choose(
 
 def generate_patches(seed: Seed, n: int, settings: PatchSettings) -> Patches:
     """n patches from as many events as they need; `event` says which patches share one."""
-    root = (
-        seed if isinstance(seed, np.random.SeedSequence) else np.random.SeedSequence(_whole(seed))
-    )
     x = np.empty((n, SIDE, SIDE), np.float32)
     found = np.empty((5, n), np.int64)
     done = first_event = 0
-    while done < n:
-        rng = np.random.default_rng(root.spawn(1)[0])
+    for rng in batches(seed):
+        if done == n:
+            break
         planes = simulate(rng, settings.events_per_batch, settings.events, first_event)
         row, wire, pixel, label, michel = (a[: n - done] for a in _choose(rng, planes, settings))
         here = slice(done, done + row.size)
@@ -152,7 +156,3 @@ def generate_patches(seed: Seed, n: int, settings: PatchSettings) -> Patches:
     michel_column = found[4].astype(np.float32)[:, None]
     place = found[1].astype(np.int32), found[2].astype(np.int32)
     return Patches(x[..., None], one_hot, michel_column, found[0], *place)
-
-
-def _whole(seed: int | np.random.Generator) -> int:
-    return int(seed.integers(1 << 62)) if isinstance(seed, np.random.Generator) else seed

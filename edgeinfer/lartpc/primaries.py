@@ -1,8 +1,9 @@
 # SPDX-License-Identifier: Apache-2.0
 # SPDX-FileCopyrightText: The edgeinfer authors
-"""What happens in an event before anything is followed: vertices with their particles, and cosmic muons on top.
+"""How an event begins: a vertex with its particles, and cosmic muons on top.
 
-All multiplicities and spectra here are [guess]: a mix that shows a tagger every kind of picture, not a beam.
+All multiplicities and spectra here are [guess]: a mix that shows a tagger every kind of picture,
+not a beam.
 """
 
 from dataclasses import dataclass
@@ -27,20 +28,20 @@ from edgeinfer.lartpc.scattering import isotropic
 class PrimarySettings:
     """Mean numbers per event, and kinetic energy ranges in MeV (log-uniform)."""
 
-    muons: float = 0.4
-    pions: float = 0.8
+    muons: float = 0.25
+    pions: float = 0.4
     kaons: float = 0.05
-    protons: float = 1.2
-    electrons: float = 0.5
-    pi0s: float = 0.5
-    cosmics: float = 3.0
-    stopping_muons: float = 1.2
+    protons: float = 0.4
+    electrons: float = 0.4
+    pi0s: float = 0.3
+    cosmics: float = 1.0
+    stopping_muons: float = 0.7
     muon_mev: tuple[float, float] = (30.0, 600.0)
     pion_mev: tuple[float, float] = (30.0, 500.0)
     kaon_mev: tuple[float, float] = (50.0, 400.0)
     proton_mev: tuple[float, float] = (20.0, 400.0)
-    electron_mev: tuple[float, float] = (20.0, 1500.0)
-    pi0_mev: tuple[float, float] = (20.0, 800.0)
+    electron_mev: tuple[float, float] = (100.0, 2000.0)
+    pi0_mev: tuple[float, float] = (100.0, 1500.0)
     cosmic_mev: tuple[float, float] = (500.0, 2e4)
     stopping_mev: tuple[float, float] = (60.0, 400.0)
 

@@ -46,7 +46,7 @@ def dedx_at_residual_range(species: Species, residual_range_cm: ArrayLike) -> Fl
 
 
 def mean_profile(species: Species, pitch_cm: ArrayLike, points: int) -> tuple[Floats, Floats]:
-    """Residual range in cm and mean energy in MeV of each pitch, integrated backwards from the stop.
+    """Residual range in cm and mean energy in MeV of each pitch, backwards from the stop.
 
     The last axis runs from the oldest pitch to the one in which the particle stops.
     """

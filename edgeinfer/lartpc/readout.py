@@ -1,8 +1,9 @@
 # SPDX-License-Identifier: Apache-2.0
 # SPDX-FileCopyrightText: The edgeinfer authors
-"""From deposits to what the wires show: drift, diffusion, pitch, shaping, the mean of 6 ticks, noise.
+"""From deposits to what wires show: drift, diffusion, pitch, shaping, mean of 6 ticks, noise.
 
-The picture is the deconvolved signal of a collection plane, in ADC per tick, one pixel per wire and 6 ticks.
+The picture is the deconvolved signal of a collection plane, in ADC per tick, one pixel per wire and
+6 ticks.
 """
 
 from dataclasses import dataclass
@@ -18,7 +19,8 @@ from edgeinfer.lartpc.ionisation import Recombination, attenuation, electrons
 
 _REACH = 2  # pixels on either side of a deposit that its charge may touch
 _SHAPING_TICKS = c.SHAPING_SIGMA_US / c.TICK_US
-# Equivalent noise charge is the impulse whose peak equals the noise; six correlated ticks average to 0.8 of one.
+# Equivalent noise charge is the impulse whose peak equals the noise; six correlated ticks average
+# to 0.8 of one.
 PIXEL_NOISE_ADC = (
     0.8 * c.NOISE_ELECTRONS / (np.sqrt(2 * np.pi) * _SHAPING_TICKS) / c.ELECTRONS_PER_ADC
 )
@@ -48,7 +50,7 @@ def _integral(x: Floats) -> Floats:
 
 
 def smear(low: Floats, high: Floats, width: Floats) -> tuple[NDArray[np.intp], Floats]:
-    """Shares of a uniform segment, blurred by a Gaussian, in the pixels around it; all in units of pixels.
+    """Shares of a uniform segment, blurred by a Gaussian, in the pixels around it (unit: pixel).
 
     Returns the first pixel touched, and the shares (n, 5), which sum to one.
     """
@@ -70,7 +72,7 @@ def charge_image(
     pixels: int,
     settings: ReadoutSettings,
 ) -> NDArray[np.float32]:
-    """Noiseless pictures (events, wires, pixels) in ADC; `drift_offset_cm` is where each event's window begins."""
+    """Noiseless pictures (events, wires, pixels) in ADC; windows begin at `drift_offset_cm`."""
     shape = (drift_offset_cm.size, wires, pixels)
     middle = (deposits.start_cm + deposits.end_cm) / 2
     drift = np.maximum(middle[:, 0] + drift_offset_cm[deposits.event], 0.0)
@@ -87,7 +89,8 @@ def charge_image(
     )
     time, time_share = smear(begin[:, 0] / c.PIXEL_CM, end[:, 0] / c.PIXEL_CM, time_width)
     reach = np.arange(2 * _REACH + 1)
-    # Deposits whose charge would cross the border are dropped: borders lie outside what is looked at.
+    # Deposits whose charge would cross the border are dropped: borders lie outside what is looked
+    # at.
     whole = (wire >= 0) & (wire < wires - 2 * _REACH) & (time >= 0) & (time < pixels - 2 * _REACH)
     wire, time, event = wire[whole], time[whole], deposits.event[whole].astype(np.intp)
     corner = (event * wires + wire) * pixels + time

@@ -17,7 +17,7 @@ def momentum_beta_mev(kinetic_mev: ArrayLike, mass_mev: ArrayLike) -> Floats:
 
 
 def highland_rad(length_cm: ArrayLike, kinetic_mev: ArrayLike, mass_mev: ArrayLike) -> Floats:
-    """Width of the projected scattering angle over a slab, Highland's formula with its logarithm."""
+    """Width of the projected scattering angle behind a slab, by Highland's formula."""
     depth = np.asarray(length_cm, float) / c.RADIATION_LENGTH_CM
     return step_rad(length_cm, kinetic_mev, mass_mev) * (1 + 0.038 * np.log(depth))
 
@@ -25,8 +25,8 @@ def highland_rad(length_cm: ArrayLike, kinetic_mev: ArrayLike, mass_mev: ArrayLi
 def step_rad(length_cm: ArrayLike, kinetic_mev: ArrayLike, mass_mev: ArrayLike) -> Floats:
     """Width of the projected angle over one step of a longer walk.
 
-    Highland's logarithm is taken at one radiation length, where it vanishes: only then do the squares of many
-    short steps add up to the formula's width over the lengths that a picture shows.
+    Highland's logarithm is taken at one radiation length, where it vanishes: only then do the
+    squares of many short steps add up to the formula's width over the lengths in a picture.
     """
     depth = np.asarray(length_cm, float) / c.RADIATION_LENGTH_CM
     return 13.6 / momentum_beta_mev(kinetic_mev, mass_mev) * np.sqrt(depth)
@@ -52,7 +52,7 @@ def scatter(rng: np.random.Generator, direction: Floats, width_rad: Floats) -> F
 
 
 def walk(rng: np.random.Generator, direction: Floats, width_rad: Floats) -> Floats:
-    """Directions (n, steps, 3) of particles that scatter at the end of each step by `width_rad` (n, steps)."""
+    """Directions (n, steps, 3); each step ends with a scatter of `width_rad` (n, steps)."""
     out = np.empty((*width_rad.shape, 3))
     polar = np.minimum(width_rad * np.sqrt(2 * rng.standard_exponential(width_rad.shape)), np.pi)
     azimuth = rng.uniform(0, 2 * np.pi, width_rad.shape)

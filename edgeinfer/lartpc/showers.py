@@ -1,9 +1,10 @@
 # SPDX-License-Identifier: Apache-2.0
 # SPDX-FileCopyrightText: The edgeinfer authors
-"""Electrons and photons, branch by branch: bremsstrahlung, pair production, Compton islands, Michel electrons.
+"""Electrons and photons, branch by branch: bremsstrahlung, pairs, Compton islands, Michels.
 
-All electrons of a batch take a step together; photons jump to their next interaction at once. Neglected: the charge
-of the positron (annihilation), the Landau-Pomeranchuk effect, nuclear reactions of photons.
+All electrons of a batch take a step together; photons jump to their next interaction at once.
+Neglected: the charge of the positron (annihilation), the Landau-Pomeranchuk effect, nuclear
+reactions of photons.
 """
 
 from dataclasses import dataclass
@@ -12,11 +13,12 @@ from functools import lru_cache
 import numpy as np
 
 from edgeinfer.lartpc import constants as c
-from edgeinfer.lartpc.deposits import Box, Deposits, Ints, Particles
+from edgeinfer.lartpc.deposits import FLAG_MICHEL, Box, Deposits, Ints, Particles
 from edgeinfer.lartpc.energy_loss import Floats, beta2_gamma, electron_dedx, straggle_mev, xi_mev
 from edgeinfer.lartpc.scattering import scatter, step_rad, turn
 
-# Share of the high-energy pair cross-section reached at an energy in MeV: [guess], drawn through tabulated values.
+# Share of the high-energy pair cross-section reached at an energy in MeV: [guess], drawn through
+# tabulated values.
 _PAIR_ENERGY_MEV = (1.022, 2.0, 3.0, 5.0, 10.0, 20.0, 50.0, 100.0, 1e3, 1e4)
 _PAIR_SHARE = (0.0, 0.035, 0.095, 0.21, 0.40, 0.55, 0.70, 0.79, 0.95, 0.99)
 _THOMSON_CM2 = 0.6652e-24
@@ -131,7 +133,9 @@ def _electrons(like: Particles, kinetic: Floats, position: Floats, direction: Fl
 
 def _photons(like: Particles, energy: Floats, position: Floats, direction: Floats) -> Particles:
     kind = np.full(len(like), c.PHOTON_PDG, np.int32)
-    return Particles(like.event, kind, like.flags, energy, position, direction)
+    # The Michel mark is the electron's own: islands far away that its photons make do not bear it.
+    flags = like.flags & ~np.int32(FLAG_MICHEL)
+    return Particles(like.event, kind, flags, energy, position, direction)
 
 
 def _local(like: Particles, energy: Floats, position: Floats) -> Deposits:
@@ -144,7 +148,7 @@ def _local(like: Particles, energy: Floats, position: Floats) -> Deposits:
 def _step(
     rng: np.random.Generator, now: Particles, box: Box, settings: ShowerSettings
 ) -> tuple[Particles, Particles, Deposits]:
-    """One step of every electron: those that go on, the photons they radiate, the energy they leave."""
+    """One step of every electron: those that go on, photons radiated, energy left."""
     energy = now.kinetic_mev
     log_energy, loss = _electron_table()
     dedx = np.interp(np.log(energy), log_energy, loss)
@@ -180,7 +184,7 @@ def _step(
 def _interact(
     rng: np.random.Generator, now: Particles, box: Box, settings: ShowerSettings
 ) -> tuple[Particles, Particles, Deposits]:
-    """The next interaction of every photon: scattered photons, new electrons, energy left on the spot."""
+    """The next interaction of every photon: scattered photons, new electrons, energy left."""
     compton, pair = compton_per_cm(now.kinetic_mev), pair_per_cm(now.kinetic_mev)
     path = rng.standard_exponential(len(now)) / (compton + pair)
     position = now.position_cm + now.direction * path[:, None]

@@ -14,7 +14,7 @@ from numpy.typing import ArrayLike, NDArray
 def split_by_event(
     event_ids: ArrayLike, fractions: Sequence[float], seed: int
 ) -> tuple[NDArray[np.intp], ...]:
-    """Indices of the samples in each part, in rising order; `fractions` of the events sum to one."""
+    """Indices of the samples in each part, rising; `fractions` of the events sum to one."""
     shares = np.asarray(fractions, float)
     if shares.size == 0 or (shares < 0).any() or abs(shares.sum() - 1) > 1e-9:
         raise ValueError(f"fractions must be at least 0 and sum to 1, not {list(fractions)}")

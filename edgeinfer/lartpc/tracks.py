@@ -1,10 +1,10 @@
 # SPDX-License-Identifier: Apache-2.0
 # SPDX-FileCopyrightText: The edgeinfer authors
-"""Heavy charged particles from birth to stop: straggling, scattering, delta rays, nuclear kinks, decays.
+"""Heavy charged particles from birth to stop: straggling, scattering, delta rays, kinks, decays.
 
-Every particle is laid out in equal steps along its mean range, all steps of all particles at once; only the
-directions are walked step by step. Delta rays above the cut are handed out as electrons and their mean loss is taken
-off the track (restricted loss), so that no energy is counted twice.
+Every particle is laid out in equal steps along its mean range, all steps of all particles at once;
+only the directions are walked step by step. Delta rays above the cut are handed out as electrons
+and their mean loss is taken off the track (restricted loss), so that no energy is counted twice.
 """
 
 from dataclasses import dataclass
@@ -41,7 +41,7 @@ class TrackSettings:
 
     step_cm: float = 0.3
     longest_cm: float = 180.0
-    delta_cut_mev: float = 0.7  # [guess] a delta ray of this energy reaches about half a pixel
+    delta_cut_mev: float = 3.0  # [guess] a delta ray of this energy reaches about three pixels
     range_straggling: float = 0.015  # [guess] relative spread of the range
     proton_multiplicity: float = 1.2  # [guess] protons seen from one nuclear interaction
     pion_survival: float = 0.5  # [guess] pions that come out again, the rest being absorbed
@@ -67,7 +67,7 @@ def species_index(pdg: NDArray[np.int32]) -> NDArray[np.intp]:
 
 
 def lay_out(rng: np.random.Generator, particles: Particles, settings: TrackSettings) -> Steps:
-    """Mean losses of every particle, step by step, up to its stop, its interaction or the longest path."""
+    """Mean losses of every particle, step by step, up to its stop, interaction or longest path."""
     kind = species_index(particles.pdg)
     mass = np.array([k.mass_mev for k in c.HEAVY])[kind]
     free_path = np.array([k.interaction_cm for k in c.HEAVY])[kind]
@@ -112,7 +112,8 @@ def follow(
     cut = settings.delta_cut_mev
     top = np.minimum(w_max, cut)
     restricted = steps.loss_mev[at] - delta_ray_loss_mev(xi, cut, w_max, beta2)
-    # Above the cut the spectrum is handed out; below it, beta2 scales with the share of w_max that is left.
+    # Above the cut the spectrum is handed out; below it, beta2 scales with the share of w_max that
+    # is left.
     lost = restricted + straggle_mev(rng, xi, top, beta2 * top / w_max)
     lost = np.maximum(lost, 0.2 * restricted)
     deposits = Deposits(
@@ -148,7 +149,7 @@ def _delta_rays(
     beta2: Floats,
     cut_mev: float,
 ) -> Particles:
-    """Electrons knocked on above the cut: 1/T^2 with the spin-0 factor, at the angle that kinematics asks."""
+    """Electrons knocked on above the cut: 1/T^2 with the spin-0 factor, at two-body angles."""
     kinetic = 1 / (1 / cut_mev - rng.random(event.size) * (1 / cut_mev - 1 / w_max))
     kept = rng.random(event.size) < 1 - beta2 * kinetic / w_max
     mass = c.ELECTRON_MASS_MEV
@@ -162,7 +163,7 @@ def _delta_rays(
 def _rest(
     rng: np.random.Generator, particles: Particles, final: Floats, stops: NDArray[np.bool_]
 ) -> Particles:
-    """What comes of particles at rest: Michel electrons, muons from pi+ and K+, protons from captured pi-."""
+    """What comes of particles at rest: Michels, muons from pi+ and K+, protons from pi-."""
     n = len(particles)
     pdg = particles.pdg
     draw = rng.random(n)
@@ -197,7 +198,7 @@ def _interactions(
     here: NDArray[np.bool_],
     settings: TrackSettings,
 ) -> Particles:
-    """Nuclear interactions: the hadron comes out with less energy at an angle, or is absorbed; protons follow."""
+    """Nuclear interactions: the hadron comes out slower at an angle or not at all; protons."""
     hadron = here & (np.abs(particles.pdg) != c.MUON.pdg) & (kinetic > 15.0)
     n = int(hadron.sum())
     event, pdg, energy = particles.event[hadron], particles.pdg[hadron], kinetic[hadron]
