@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 from cyclopts import Parameter
 
-from edgeinfer.cli_terminal import answer
+from edgeinfer.cli_terminal import answer, import_keras_quietly
 from edgeinfer.errors import UsageError
 
 if TYPE_CHECKING:
@@ -60,9 +60,12 @@ def train(
     """Train a reference model on simulated data. Ctrl-C keeps what is done; --resume goes on."""
     from edgeinfer.zoo import entry_of
     from edgeinfer.zoo.progress import watching
+    from edgeinfer.zoo.train import check
     from edgeinfer.zoo.train import train as run
 
     entry = entry_of(name)
+    check(output, seed, samples, epochs, minutes)
+    import_keras_quietly()
     with watching(name) as watcher:
         trained = run(
             entry,

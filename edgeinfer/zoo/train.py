@@ -54,7 +54,7 @@ def train(
 ) -> Trained:
     """Train a model of the zoo and write it, its history beside it; the best epoch counts."""
     began = time.monotonic()
-    _check(output, seed, samples, epochs, minutes)
+    check(output, seed, samples, epochs, minutes)
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
     checkpoints = Checkpoints.beside(output)
     asked = TrainingPlan(
@@ -118,15 +118,18 @@ def _write(entry: ZooEntry, run: Fit, output: Path, stopped: Stop) -> Path:
     return path
 
 
-def _check(
+def check(
     output: Path,
     seed: int | None,
     samples: int | None,
     epochs: int | None,
     minutes: float | None,
 ) -> None:
+    """Refuse what can be refused before Keras is imported."""
     if output.suffix != ".keras":
-        raise UsageError(f"{output}: a model is written as .keras.", hint="Name it model.keras.")
+        raise UsageError(
+            f"{output}: a model is written as .keras.", hint=f"Name it {output.stem}.keras."
+        )
     if output.is_dir():
         raise UsageError(f"{output} is a folder.", hint="Name a file inside it.")
     if seed is not None and not 0 <= seed < 1 << 32:

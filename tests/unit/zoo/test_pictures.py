@@ -1,0 +1,51 @@
+# SPDX-License-Identifier: Apache-2.0
+# SPDX-FileCopyrightText: The edgeinfer authors
+"""A preview is a PNG file with a row for each class."""
+
+from __future__ import annotations
+
+import struct
+
+import numpy as np
+import pytest
+
+from edgeinfer.zoo import ENTRIES
+from edgeinfer.zoo.pictures import as_pictures, curves, preview
+
+ROWS = {
+    "hit-tagger": ("track", "em", "none", "michel"),
+    "track-pid": ("mu", "pi", "p"),
+    "roi-finder": ("signal", "no signal"),
+    "jet-tagger": ("gluon", "quark", "W", "Z", "top"),
+    "calo-classifier": ("electron", "gamma", "pi0", "charged pion"),
+}
+
+
+@pytest.mark.parametrize("name", ROWS)
+def test_rows_are_the_classes(name):
+    found = preview(ENTRIES[name], seed=1, count=3)
+    assert found.rows == ROWS[name]
+    assert found.image.startswith(b"\x89PNG\r\n\x1a\n")
+    width, height = struct.unpack(">II", found.image[16:24])
+    assert height % len(found.rows) == 0
+    assert width % 3 == 0
+
+
+def test_energies_are_shown_in_rising_slices():
+    found = preview(ENTRIES["energy-regression"], seed=1, count=2)
+    edges = [float(row.rpartition(" ")[2]) for row in found.rows]
+    assert len(edges) == 6
+    assert edges == sorted(edges)
+
+
+def test_a_curve_is_as_high_as_its_value():
+    drawn = curves(np.array([[0.0, 1.0, 0.5]], np.float32))[0]
+    heights = drawn.sum(axis=0)
+    assert heights.max() == drawn.shape[0]
+    assert heights[0] == 1
+    assert heights[len(heights) // 2] == heights.max()
+
+
+def test_volumes_are_summed_along_the_depth():
+    volume = np.ones((2, 4, 5, 6), np.float32)
+    np.testing.assert_array_equal(as_pictures(volume), np.full((2, 4, 5), 6.0))

@@ -1,0 +1,82 @@
+# SPDX-License-Identifier: Apache-2.0
+# SPDX-FileCopyrightText: The edgeinfer authors
+"""The weights that ship do what their record says, on events made afresh, without TensorFlow."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+
+import pytest
+
+from edgeinfer.errors import InputError
+from edgeinfer.plan import sha256_of
+from edgeinfer.zoo import ENTRIES, reference_path
+from edgeinfer.zoo.entry import stage_seed
+from edgeinfer.zoo.evaluate import intervals_of
+from edgeinfer.zoo.reference import Record, judged, load_reference, record_of
+
+SHIPPED = [name for name, entry in ENTRIES.items() if entry.reference]
+FRESH_SEED = 20_000
+FEW = {"calo-classifier": 500, "energy-regression": 500}
+
+
+@pytest.mark.parametrize("name", SHIPPED)
+def test_record_belongs_to_the_weights(name):
+    entry, record = ENTRIES[name], record_of(ENTRIES[name])
+    assert record is not None
+    assert record.sha256 == sha256_of(reference_path(entry))
+    assert record.parameters == entry.parameters == load_reference(name).parameters
+    assert record.macs == entry.macs
+    assert f"edgeinfer train {name} -o {name}.keras --seed {record.seed}" == record.command
+    assert set(record.metrics) == {measure.name for measure in entry.measures}
+    assert "simulated" in record.note
+
+
+@pytest.mark.parametrize("name", SHIPPED)
+def test_a_fresh_evaluation_finds_the_committed_figures(name):
+    entry, record = ENTRIES[name], record_of(ENTRIES[name])
+    assert record is not None
+    samples = entry.data(stage_seed(FRESH_SEED, "fresh"), FEW.get(name, 2500))
+    found = intervals_of(entry, [judged(entry, load_reference(name), samples)], seed=0)
+    for metric, committed in record.metrics.items():
+        assert found[metric].overlaps(committed), (metric, found[metric], committed)
+
+
+@pytest.mark.parametrize("name", SHIPPED)
+def test_figures_lie_in_their_windows(name):
+    record = record_of(ENTRIES[name])
+    assert record is not None
+    for measure in ENTRIES[name].measures:
+        committed = record.metrics[measure.name]
+        if measure.window:
+            low, high = measure.window
+            assert committed.high >= low, measure.name
+            assert committed.low <= high, measure.name
+        if measure.alarm_above:
+            assert committed.value <= measure.alarm_above, measure.name
+
+
+def test_evaluating_a_reference_needs_no_tensorflow():
+    code = (
+        "import sys\n"
+        "from edgeinfer.zoo import ENTRIES\n"
+        "from edgeinfer.zoo.reference import judged, load_reference\n"
+        "entry = ENTRIES['jet-tagger']\n"
+        "judged(entry, load_reference('jet-tagger'), entry.data(0, 100))\n"
+        "print(sorted({'tensorflow', 'keras'} & set(sys.modules)))\n"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout.strip() == "[]"
+
+
+def test_a_damaged_record_says_so(tmp_path):
+    path = tmp_path / "jet-tagger.json"
+    path.write_text('{"name": "jet-tagger"}')
+    with pytest.raises(InputError, match="no record"):
+        record_of(ENTRIES["jet-tagger"], tmp_path)
+    with pytest.raises(InputError, match=r"roi-finder\.json"):
+        record_of(ENTRIES["roi-finder"], tmp_path)
+    record = record_of(ENTRIES["jet-tagger"])
+    assert record is not None
+    assert Record.from_json(record.to_json(), path) == record
