@@ -15,7 +15,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from edgeinfer.errors import InputError
+from edgeinfer.errors import InputError, ToolFailedError
 from edgeinfer.graph import Graph
 from edgeinfer.ir.lower import lower
 from edgeinfer.qkeras_checks import refuse_inexpressible
@@ -67,5 +67,10 @@ def write(graph: Graph, recipe: Recipe, path: Path) -> None:
     try:
         model.save(part)
         part.replace(path)
+    except OSError as error:
+        raise ToolFailedError(
+            f"{path} could not be written: {error.strerror or error}.",
+            hint="Check that its folder is there, may be written to, and has space.",
+        ) from None
     finally:
         part.unlink(missing_ok=True)

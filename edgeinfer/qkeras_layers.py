@@ -20,7 +20,6 @@ from edgeinfer.graph import (
     Constant,
     Conv,
     Dense,
-    Function,
     Graph,
     Input,
     Merge,
@@ -37,16 +36,10 @@ from edgeinfer.graph import (
     Transpose,
     Upsample,
 )
-from edgeinfer.qkeras_checks import QKERAS_HARD_SIGMOID, explicit, unit_type
-from edgeinfer.qkeras_formats import (
-    StoredWeights,
-    bits,
-    held_slope,
-    is_quantized_relu,
-    relu,
-    stored,
-)
-from quantization.fixed import Overflow, Quantizer
+from edgeinfer.qkeras_checks import explicit
+from edgeinfer.qkeras_formats import StoredWeights, bits, stored
+from edgeinfer.qkeras_functions import plain_function, rounding_function
+from quantization.fixed import Quantizer
 from quantization.recipe import Recipe
 
 MERGES = {
@@ -86,7 +79,7 @@ class Layers:
             self.tensors[node.name] = rounding(self.inputs[node.name])
             return
         if isinstance(node, Activation) and quantizer is not None:
-            rounded = _rounding_function(node, quantizer)
+            rounded = rounding_function(node, quantizer)
             if rounded is not None:
                 self.tensors[node.name] = qkeras.QActivation(rounded, name=name)(self._x(node.x))
                 return
@@ -94,9 +87,12 @@ class Layers:
         y = self._layer(node, inner)
         if quantizer is not None:
             y = qkeras.QActivation(bits(quantizer), name=name)(y)
-        elif y._keras_history.operation.name != name and node.name in self.graph.outputs:
-            y = kl.Activation("linear", name=name)(y)
+        elif self._is_shared(node) and node.name in self.graph.outputs:
+            y = kl.Activation("linear", name=name)(y)  # the layer's name is not this output's
         self.tensors[node.name] = y
+
+    def _is_shared(self, node: Node) -> bool:
+        return isinstance(node, Conv | Dense) and self._uses[node.layer] > 1
 
     def _known(self, quantizer: Quantizer | None) -> Quantizer:
         assert quantizer is not None, "lowering completes the recipe for every input"
@@ -129,7 +125,7 @@ class Layers:
             case PRelu():
                 return self._prelu(node, name)
             case Activation():
-                return _plain_function(node, name)(self._x(node.x))
+                return plain_function(node, name)(self._x(node.x))
             case Softmax():
                 axis = node.axis + 1 if node.axis >= 0 else node.axis
                 return kl.Softmax(axis=axis, name=name)(self._x(node.x))
@@ -162,8 +158,7 @@ class Layers:
         """The Keras layer of a Conv or Dense, one for all nodes that share it."""
         key = (node.layer, padding)
         if key not in self._shared:
-            alone = self._uses[node.layer] == 1
-            wanted = name if alone else self._fresh(node.layer)
+            wanted = self._fresh(node.layer) if self._is_shared(node) else name
             self._shared[key] = make(node, wanted, padding)
         return self._shared[key]
 
@@ -281,42 +276,3 @@ def _zeros(pads: Pads, name: str) -> Any:
     if len(pads) == 1:
         return kl.ZeroPadding1D(pads[0], name=name)
     return kl.ZeroPadding2D(pads, name=name)
-
-
-def _rounding_function(node: Activation, quantizer: Quantizer) -> Any:
-    """The QKeras quantizer that is a function and its rounding in one, where there is one."""
-    unit = unit_type(node.function, quantizer.type.bits)
-    symmetric = quantizer.overflow is Overflow.SAT_SYM
-    match node.function:
-        case Function.LINEAR:
-            return bits(quantizer)
-        case Function.RELU if is_quantized_relu(quantizer):
-            return relu(quantizer)
-        case Function.TANH if quantizer.type == unit:
-            return qkeras.quantized_tanh(unit.bits, symmetric=symmetric, use_real_tanh=True)
-        case Function.SIGMOID if quantizer.type == unit:
-            return qkeras.quantized_sigmoid(unit.bits, use_real_sigmoid=True)
-        case Function.HARD_SIGMOID if node.parameters == QKERAS_HARD_SIGMOID:
-            return qkeras.quantized_sigmoid(unit.bits)
-        case _:
-            return None
-
-
-def _plain_function(node: Activation, name: str) -> Any:
-    """The layer of a function in float32."""
-    match node.function:
-        case Function.RELU:
-            return kl.ReLU(name=name)
-        case Function.RELU6:
-            return kl.ReLU(max_value=6.0, name=name)
-        case Function.LEAKY_RELU:
-            return kl.LeakyReLU(negative_slope=held_slope(node.parameters[0]), name=name)
-        case Function.ELU:
-            return kl.ELU(alpha=node.parameters[0], name=name)
-        case Function.SIGN:
-            return qkeras.QActivation(qkeras.binary(alpha=1.0), name=name)
-        case Function.TERNARY:
-            function = qkeras.ternary(alpha=1.0, threshold=node.parameters[0])
-            return qkeras.QActivation(function, name=name)
-        case function:
-            return kl.Activation(str(function), name=name)
