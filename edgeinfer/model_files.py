@@ -36,7 +36,7 @@ def files_of(path: Path) -> dict[str, Path]:
 
 def _external_data(path: Path) -> list[PurePosixPath]:
     """Where an ONNX model keeps tensors. The reader refuses what leads out of the folder."""
-    from edgeinfer.load import onnx_file
+    from edgeinfer.load.onnx import file as onnx_file
 
     return [
         PurePosixPath(entry.value)

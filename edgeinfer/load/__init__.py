@@ -16,12 +16,13 @@ def load(path: Path | str, *, weights: Path | str | None = None, name: str | Non
 
     weights: the weights of a Keras JSON, where they do not lie beside it; name: the graph's name.
     """
-    from edgeinfer.load import keras_file, sources
+    from edgeinfer.load import sources
+    from edgeinfer.load.keras import file as keras_file
 
     source = Path(path)
     match sources.kind_of(source):
         case sources.Kind.ONNX:
-            from edgeinfer.load import onnx
+            from edgeinfer.load.onnx import reader as onnx
 
             loaded = onnx.read(source)
         case kind:

@@ -1,0 +1,343 @@
+# SPDX-License-Identifier: Apache-2.0
+# SPDX-FileCopyrightText: The edgeinfer authors
+"""Files that cannot be read: one paragraph naming file, node, operator, output; exit code 2."""
+
+from __future__ import annotations
+
+import os
+import resource
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from onnx import ModelProto, TensorProto, helper
+
+from edgeinfer.errors import InputError, UnsupportedModelError
+from edgeinfer.load.onnx.reader import read
+from tests.support import onnx_models as m
+from tests.support.onnx_models import BREVITAS, node
+
+F, I64 = np.float32, np.int64
+Made = Callable[[Path], Path]
+
+
+def net(*nodes, x=(1, 4), outputs=("y",), weights=None, domains=None, opset=17):
+    """A builder of a file with one input."""
+
+    def build(folder: Path) -> Path:
+        made = m.model(nodes, {"x": x}, outputs, weights, domains=domains, opset=opset)
+        return m.saved(made, folder)
+
+    return build
+
+
+def changed(change: Callable[[ModelProto], None]) -> Made:
+    """A sound file after a change."""
+
+    def build(folder: Path) -> Path:
+        made = m.model(
+            [node("MatMul", ["x", "w"], ["t"], "fc"), node("Relu", ["t"], ["y"], "act")],
+            {"x": (1, 4)},
+            ["y"],
+            {"w": np.ones((4, 3), F)},
+        )
+        change(made)
+        return m.saved(made, folder)
+
+    return build
+
+
+def raw(content: bytes) -> Made:
+    """A file of these bytes."""
+
+    def build(folder: Path) -> Path:
+        path = folder / "net.onnx"
+        path.write_bytes(content)
+        return path
+
+    return build
+
+
+def external(location: str, *, length: int | None = None, offset: int = 0) -> Made:
+    """Weights kept elsewhere."""
+
+    def change(made: ModelProto) -> None:
+        tensor = made.graph.initializer[0]
+        tensor.ClearField("raw_data")
+        tensor.data_location = TensorProto.EXTERNAL
+        entries = {"location": location, "offset": str(offset)}
+        if length is not None:
+            entries["length"] = str(length)
+        for key, value in entries.items():
+            tensor.external_data.add(key=key, value=value)
+
+    def build(folder: Path) -> Path:
+        inside = folder / "model"
+        inside.mkdir()
+        (folder / "secret.bin").write_bytes(bytes(48))
+        (inside / "short.bin").write_bytes(bytes(40))
+        (inside / "link.bin").symlink_to(folder / "secret.bin")
+        os.mkfifo(inside / "pipe.bin")
+        return changed(change)(inside)
+
+    return build
+
+
+def truncated(folder: Path) -> Path:
+    path = changed(lambda made: None)(folder)
+    path.write_bytes(path.read_bytes()[:-40])
+    return path
+
+
+def huge_tensor(made: ModelProto) -> None:
+    made.graph.initializer[0].dims[:] = [1 << 20, 1 << 20]
+
+
+def nan_weights(made: ModelProto) -> None:
+    tensor = made.graph.initializer[0]
+    tensor.raw_data = np.full((4, 3), np.nan, F).tobytes()
+
+
+def short_field(made: ModelProto) -> None:
+    tensor = made.graph.initializer[0]
+    tensor.ClearField("raw_data")
+    tensor.float_data.extend([1.0, 2.0])
+
+
+def no_outputs(made: ModelProto) -> None:
+    del made.graph.output[:]
+
+
+def unmade_output(made: ModelProto) -> None:
+    made.graph.output[0].name = "z"
+
+
+def made_twice(made: ModelProto) -> None:
+    made.graph.node.append(node("Relu", ["x"], ["t"], "again"))
+
+
+def future(made: ModelProto) -> None:
+    made.opset_import[0].version = 99
+
+
+def sparse(made: ModelProto) -> None:
+    values = helper.make_tensor("w2", TensorProto.FLOAT, [1], [1.0])
+    indices = helper.make_tensor("i", TensorProto.INT64, [1], [0])
+    made.graph.sparse_initializer.append(helper.make_sparse_tensor(values, indices, [4]))
+
+
+def looping_function(made: ModelProto) -> None:
+    opsets = [helper.make_opsetid("mine", 1)]
+    call = [node("Again", ["a"], ["b"], domain="mine")]
+    made.functions.append(helper.make_function("mine", "Again", ["a"], ["b"], call, opsets))
+
+
+def branch() -> object:
+    inner = helper.make_graph([node("Identity", ["x"], ["o"])], "inner", [], [
+        helper.make_tensor_value_info("o", TensorProto.FLOAT, None)
+    ])  # fmt: skip
+    return node("If", ["c"], ["y"], "choice", then_branch=inner, else_branch=inner)
+
+
+QUANT = {"s": F(0.5), "z": F(0), "b": F(8)}
+
+
+def quant(**weights: object) -> Made:
+    return net(
+        node("Quant", ["x", "s", "z", "b"], ["y"], "q", domain=BREVITAS),
+        weights=QUANT | weights,
+        domains={BREVITAS: 1},
+    )
+
+
+CONV = node("Conv", ["x", "w"], ["y"], "conv")
+CASES: dict[str, tuple[Made, tuple[str, ...]]] = {
+    "no such file": (lambda folder: folder / "net.onnx", ("no file",)),
+    "empty": (raw(b""), ("not an ONNX model",)),
+    "text": (raw(b"hello world, I am no model"), ("not an ONNX file",)),
+    "a zip": (raw(b"PK\x03\x04" + bytes(60)), ("not an ONNX",)),
+    "truncated": (truncated, ("cut short",)),
+    "a length of 2 GB claimed": (raw(b"\x3a\xff\xff\xff\xff\x07abc"), ("cut short",)),
+    "a tensor of 4 TB claimed": (changed(huge_tensor), ("'w'", "48 are there")),
+    "too few numbers": (changed(short_field), ("'w'", "12 numbers but 2")),
+    "external data missing": (external("gone.bin"), ("'w'", "'gone.bin'", "missing")),
+    "external data above": (external("../secret.bin"), ("'../secret.bin'", "not in the model's")),
+    "external data absolute": (external("/etc/hostname"), ("not in the model's folder",)),
+    "external data on a drive": (external("C:\\secret.bin"), ("not in the model's folder",)),
+    "external data through a link": (external("link.bin"), ("link out of the model's folder",)),
+    "external data in a pipe": (external("pipe.bin"), ("no regular file",)),
+    "external data unnamed": (external(""), ("not in the model's folder",)),
+    "external data too short": (external("short.bin"), ("which has 40",)),
+    "external data beyond": (external("short.bin", offset=1 << 40), ("1,099,511,627,776",)),
+    "external data negative": (external("short.bin", offset=-8), ("at -8",)),
+    "external data oversized": (external("short.bin", length=1 << 40), ("do not belong",)),
+    "no outputs": (changed(no_outputs), ("no outputs",)),
+    "an output that nothing makes": (changed(unmade_output), ("output 'z'",)),
+    "a tensor made twice": (changed(made_twice), ("'again'", "Relu", "'t'", "second time")),
+    "a future operator set": (changed(future), ("operator set 99",)),
+    "sparse weights": (changed(sparse), ("sparse",)),
+    "a function that calls itself": (changed(looping_function), ("'Again' calls itself",)),
+    "NaN weights": (changed(nan_weights), ("'fc'", "MatMul", "'t'", "NaN")),
+    "a cycle": (
+        net(node("Add", ["x", "b"], ["a"], "one"), node("Relu", ["a"], ["b"], "two"),
+            outputs=("b",)),
+        ("cycle", "'one'", "'two'", "Relu", "'b'"),
+    ),
+    "an input that nothing makes": (
+        net(node("Relu", ["t"], ["y"], "act")), ("'act'", "Relu", "'y'", "'t'"),
+    ),
+    "an unknown domain": (
+        net(node("Magic", ["x"], ["y"], "spell", domain="com.acme"), domains={"com.acme": 1}),
+        ("'spell'", "com.acme.Magic", "'y'", "domain 'com.acme' is unknown"),
+    ),
+    "an unknown operator": (net(node("Det", ["x"], ["y"], "d")), ("'d'", "Det", "'y'")),
+    "control flow": (
+        net(branch(), weights={"c": np.array(True)}), ("'choice'", "If", "a graph of its own")
+    ),
+    "recurrence": (
+        net(node("LSTM", ["x", "w", "w"], ["y"], "rnn", hidden_size=2),
+            weights={"w": np.zeros((1, 8, 4), F)}, x=(1, 1, 4)),
+        ("'rnn'", "LSTM"),
+    ),
+    "a dynamic axis": (net(node("Relu", ["x"], ["y"]), x=("n", "w")), ("'x'", "axis 1", "'w'")),
+    "no batch": (net(node("Relu", ["x"], ["y"]), x=(4,)), ("'x'", "rank 1")),
+    "a size of 0": (net(node("Relu", ["x"], ["y"]), x=(1, 0)), ("'x'", "[1, 0]")),
+    "wrong rank": (
+        net(CONV, x=(1, 3, 8), weights={"w": np.ones((2, 3, 3, 3), F)}),
+        ("'conv'", "Conv", "'y'", "rank 3; 4 is needed"),
+    ),
+    "three spatial axes": (
+        net(CONV, x=(1, 3, 4, 4, 4), weights={"w": np.ones((2, 3, 2, 2, 2), F)}),
+        ("'conv'", "3 spatial axes"),
+    ),
+    "channels that do not fit": (
+        net(CONV, x=(1, 3, 8, 8), weights={"w": np.ones((2, 4, 3, 3), F)}),
+        ("'conv'", "does not fit 3 channels"),
+    ),
+    "a kernel larger than the image": (
+        net(CONV, x=(1, 3, 2, 2), weights={"w": np.ones((2, 3, 3, 3), F)}), ("'conv'", "not fit")
+    ),
+    "weights that depend on the input": (
+        net(node("Gemm", ["x", "x"], ["y"], "fc", transB=1)), ("'fc'", "depend on the")
+    ),
+    "two tensors multiplied": (net(node("MatMul", ["x", "x"], ["y"], "mm")), ("'mm'", "MatMul")),
+    "sizes that do not fit": (
+        net(node("MatMul", ["x", "w"], ["y"], "fc"), weights={"w": np.ones((5, 3), F)}),
+        ("'fc'", "does not fit"),
+    ),
+    "an impossible reshape": (
+        net(node("Reshape", ["x", "s"], ["y"], "rs"), weights={"s": I64([1, 5])}),
+        ("'rs'", "cannot be reshaped"),
+    ),
+    "the batch is mixed in": (
+        net(node("Transpose", ["x"], ["y"], "tp", perm=[1, 0]), x=("n", 4)), ("'tp'", "batch axis")
+    ),
+    "linear resizing": (
+        net(node("Resize", ["x", "", "s"], ["y"], "up", mode="linear"), x=(1, 2, 4, 4),
+            weights={"s": F([1, 1, 2, 2])}),
+        ("'up'", "'linear'"),
+    ),
+    "reflected padding": (
+        net(node("Pad", ["x", "p"], ["y"], "pad", mode="reflect"),
+            weights={"p": I64([0, 1, 0, 1])}),
+        ("'pad'", "'reflect'"),
+    ),
+    "a division by the input": (net(node("Div", ["x", "x"], ["y"], "q")), ("'q'", "divides")),
+    "training": (
+        net(node("BatchNormalization", ["x", "v", "v", "v", "v"], ["y"], "bn", training_mode=1),
+            weights={"v": np.ones(4, F)}),
+        ("'bn'", "training mode"),
+    ),
+    "a variance below zero": (
+        net(node("BatchNormalization", ["x", "v", "v", "v", "n"], ["y"], "bn"),
+            weights={"v": np.ones(4, F), "n": -np.ones(4, F)}),
+        ("'bn'", "variance"),
+    ),
+    "a constant bomb": (
+        net(node("ConstantOfShape", ["s"], ["c"], "bomb"), node("Add", ["x", "c"], ["y"]),
+            weights={"s": I64([1 << 20, 1 << 20])}),
+        ("'bomb'", "1.1e+12 elements"),
+    ),
+    "a constant bomb of two vectors": (
+        net(node("Mul", ["a", "b"], ["c"], "bomb"), node("Add", ["x", "c"], ["y"]),
+            weights={"a": np.ones((1 << 17, 1), F), "b": np.ones((1, 1 << 17), F)}),
+        ("'bomb'", "elements"),
+    ),
+    "an output without an input": (
+        net(node("Identity", ["w"], ["y"]), weights={"w": F([1])}), ("'y'", "not depend")
+    ),
+    "a scale of 0": (quant(s=F(0)), ("'q'", "Quant", "scale is not positive")),
+    "a scale of NaN": (quant(s=F(np.nan)), ("'q'", "NaN")),
+    "half a bit": (quant(b=F(2.5)), ("'q'", "bit width is no whole number")),
+    "no bits": (quant(b=F(0)), ("'q'", "0 bits")),
+    "scales for other channels": (quant(s=F([1, 2, 3])), ("'q'", "does not fit")),
+    "scales by blocks": (
+        net(node("DequantizeLinear", ["w", "s"], ["y"], "dq", block_size=2, axis=1), opset=21,
+            weights={"w": np.ones((4, 4), np.int8), "s": np.ones((4, 2), F)}),
+        ("'dq'", "blocks"),
+    ),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("name", CASES)
+def test_one_paragraph_and_exit_code_2(name: str, tmp_path: Path) -> None:
+    build, wanted = CASES[name]
+    path = build(tmp_path)
+    with pytest.raises(InputError) as caught:
+        read(path)
+    message = str(caught.value)
+    assert str(path) in message
+    for part in wanted:
+        assert part in message
+    assert "\n" not in message
+    assert caught.value.hint
+    assert caught.value.exit_code == 2
+
+
+def test_every_offence_is_listed_once(tmp_path: Path) -> None:
+    path = net(
+        node("Det", ["x"], ["a"], "one"),
+        node("Relu", ["a"], ["b"], "fine"),
+        node("Erf", ["b"], ["c"], "two"),
+        node("TopK", ["c", "k"], ["y", "i"], "three"),
+        weights={"k": I64([1])},
+    )(tmp_path)
+    with pytest.raises(UnsupportedModelError) as caught:
+        read(path)
+    assert [offence.kind for offence in caught.value.offences] == ["Det", "Erf", "TopK"]
+    assert "3 layers cannot be read" in str(caught.value)
+
+
+def test_unread_operators_do_no_harm(tmp_path: Path) -> None:
+    path = net(node("Det", ["x"], ["a"]), node("Relu", ["x"], ["y"]))(tmp_path)
+    assert m.kinds(read(path).graph) == ["Input", "Activation"]
+
+
+def test_bombs_take_no_memory(tmp_path: Path) -> None:
+    before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    for name in CASES:
+        if "claimed" in name or "bomb" in name or "external" in name:
+            folder = tmp_path / name.replace(" ", "_")
+            folder.mkdir()
+            with pytest.raises(InputError):
+                read(CASES[name][0](folder))
+    assert resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before < 100_000  # KiB
+
+
+@settings(max_examples=150, deadline=None)
+@given(place=st.integers(0, 10_000), value=st.integers(0, 255), cut=st.integers(0, 200))
+def test_damaged_bytes_are_an_error_or_a_model(
+    place: int, value: int, cut: int, tmp_path_factory: pytest.TempPathFactory
+) -> None:
+    folder = tmp_path_factory.mktemp("damaged")
+    path = changed(lambda made: None)(folder)
+    content = bytearray(path.read_bytes())
+    content[place % len(content)] = value
+    path.write_bytes(bytes(content[: len(content) - cut % len(content)]))
+    try:
+        read(path)
+    except InputError as error:
+        assert str(path) in str(error)
