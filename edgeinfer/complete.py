@@ -28,6 +28,17 @@ from quantization.recipe import Recipe, WeightFormat
 INPUT = Quantizer(Fixed(True, 16, 6), Rounding.RND_CONV, Overflow.SAT)
 BITS = 24  # as many as a float32 mantissa has
 FINER = 6  # bits of an input below the step to which a scaled quantizer rounds it
+PIECEWISE_LINEAR = frozenset(
+    {
+        Function.LINEAR,
+        Function.RELU,
+        Function.RELU6,
+        Function.LEAKY_RELU,
+        Function.HARD_TANH,
+        Function.SIGN,
+        Function.TERNARY,
+    }
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,9 +53,10 @@ def completed(graph: Graph, recipe: Recipe) -> Completed:
     """The recipe with a format for each input and weight that it left open.
 
     An input takes the format to which all that read it round it first (or one that divides that
-    format's steps, where a scale lies between), else fixed<16,6>; so does a function, which would
-    else be rounded twice. Kernels, biases and other constants get 24 bits, as many as a float32
-    has, placed to fit their largest value (for each channel of a batch norm).
+    format's steps, where a scale lies between), else fixed<16,6>; so does a function that no
+    integer holds exactly, or it would be rounded twice. Kernels, biases and other constants get 24
+    bits, as many as a float32 has, placed to fit their largest value (for each channel of a batch
+    norm).
     """
     findings: list[str] = []
     activations: dict[str, Quantizer] = {}
@@ -55,7 +67,7 @@ def completed(graph: Graph, recipe: Recipe) -> Completed:
                 f"{node.name}: the input has no format; taken as {activations[node.name]}{why}."
             )
     for node in graph.nodes:
-        if _is_function(node) and recipe.activation(node.name) is None:
+        if _is_curve(node) and recipe.activation(node.name) is None:
             found = first_rounding(graph, recipe, node.name)
             if found is not None:
                 activations[node.name] = found
@@ -73,9 +85,10 @@ def completed(graph: Graph, recipe: Recipe) -> Completed:
     return Completed(recipe.updated(Recipe.of(activations, weights)), tuple(findings))
 
 
-def _is_function(node: Node) -> bool:
+def _is_curve(node: Node) -> bool:
+    """Whether a node's values lie on no grid until they are rounded."""
     if isinstance(node, Activation):
-        return node.function is not Function.LINEAR
+        return node.function not in PIECEWISE_LINEAR
     return isinstance(node, Softmax)
 
 

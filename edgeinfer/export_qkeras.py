@@ -27,6 +27,7 @@ class Drawing:
     """A network as Keras tensors: its inputs, and each node's tensor by the node's name."""
 
     graph: Graph  # as lowered
+    recipe: Recipe  # complete
     inputs: tuple[Any, ...]
     tensors: dict[str, Any]
 
@@ -50,7 +51,7 @@ def draw(graph: Graph, recipe: Recipe) -> Drawing:
     for node in lowered.graph.nodes:
         layers.add(node)
     inputs = tuple(layers.inputs[node.name] for node in lowered.graph.inputs)
-    return Drawing(lowered.graph, inputs, layers.tensors)
+    return Drawing(lowered.graph, lowered.recipe, inputs, layers.tensors)
 
 
 def build(graph: Graph, recipe: Recipe) -> Any:

@@ -52,7 +52,7 @@ def test_keras_compiled_and_op_by_op_are_the_same() -> None:
     for seed in range(5):
         network = random_network(seed)
         drawing = draw(network.graph, network.recipe)
-        program = lower(every_tensor(drawing), network.recipe, host_functions=False).program
+        program = lower(every_tensor(drawing), drawing.recipe, host_functions=False).program
         inputs = random_inputs(network, seed, SAMPLES)
         slow = keras_values(drawing, program, inputs)
         for name, value in keras_values(drawing, program, inputs, compiled=True).items():

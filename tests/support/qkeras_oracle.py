@@ -33,7 +33,7 @@ class Tally:
 def agree(graph: Graph, recipe: Recipe, inputs: Mapping[str, Ints]) -> Tally:
     """Assert engine == interpreter == QKeras at every tensor, or within QKeras' own bound."""
     drawing = draw(graph, recipe)
-    program = lower(every_tensor(drawing), recipe, host_functions=False).program
+    program = lower(every_tensor(drawing), drawing.recipe, host_functions=False).program
     found = results(program, interpret(program, inputs))
     for name, raw in Engine(program, threads=1).run(inputs).items():
         np.testing.assert_array_equal(raw, found[name], err_msg=f"{graph.name}: engine at {name}")
