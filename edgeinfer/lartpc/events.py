@@ -23,7 +23,7 @@ from edgeinfer.lartpc.tracks import TrackSettings, follow
 
 LABEL_TRACK, LABEL_EM, LABEL_NONE = 0, 1, 2
 _GENERATIONS = 5  # of hadrons from hadrons; what is born later is too slow to matter
-_CODE_BITS, _FLAG_BITS = 12, 4
+_CODE_BITS = 12
 
 
 @dataclass(frozen=True, slots=True)
@@ -109,8 +109,12 @@ def simulate(seed: Seed, n: int, settings: EventSettings, first_event: int = 0) 
 
 def labels(planes: Planes) -> tuple[NDArray[np.int8], NDArray[np.bool_]]:
     """Class of each pixel (track, em, none) and whether it is Michel."""
-    code = planes.pdg & ((1 << _CODE_BITS) - 1)
-    marks = planes.pdg >> _CODE_BITS & ((1 << _FLAG_BITS) - 1)
-    label = np.where(code == c.ELECTRON_PDG, LABEL_EM, LABEL_TRACK).astype(np.int8)
-    label[planes.deposit_gev <= 0] = LABEL_NONE
-    return label, (label == LABEL_EM) & (marks & FLAG_MICHEL != 0)
+    # Most pixels are empty: only the others are looked at.
+    place = np.flatnonzero(planes.deposit_gev)
+    packed = planes.pdg.ravel()[place]
+    electron = packed & ((1 << _CODE_BITS) - 1) == c.ELECTRON_PDG
+    label = np.full(planes.pdg.shape, LABEL_NONE, np.int8)
+    label.ravel()[place] = np.where(electron, LABEL_EM, LABEL_TRACK)
+    michel = np.zeros(planes.pdg.shape, bool)
+    michel.ravel()[place] = electron & (packed >> _CODE_BITS & FLAG_MICHEL != 0)
+    return label, michel

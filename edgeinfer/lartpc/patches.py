@@ -38,8 +38,8 @@ class PatchSettings:
     em: float = 0.25
     michel: float = 0.15
     none: float = 0.20
-    patches_per_event: int = 64
-    events_per_batch: int = 48
+    patches_per_event: int = 24
+    events_per_batch: int = 96
     hit_adc: float = (
         4.0  # [guess] a track or shower pixel below it, some 7 times the noise, is no hit
     )
