@@ -144,7 +144,9 @@ def _compiled(
             walk.values[node.name] = walk.emitted(node)
     outputs = tuple((name, walk.builder.result(walk.shaped(name, False).tensor)) for name in wanted)
     model = walk.builder.model(sorted({tensor for _, tensor in outputs}))
-    return _Compiled(open_session(model, threads, exact=False), tuple(fed), outputs)
+    blocks = any(isinstance(n, Conv) and graph.shapes[n.x][-1] > 1 for n in graph.nodes)
+    session = open_session(model, threads, exact=False, channel_blocks=blocks)
+    return _Compiled(session, tuple(fed), outputs)
 
 
 @dataclass(slots=True)

@@ -50,6 +50,9 @@ class Engine:
         verify(program)
         self._folded = fold_constants(program)
         self._proved = bounds_of(self._folded)
+        self._blocks = any(
+            isinstance(op, Conv) and program.shapes[op.x][-1] > 1 for op in program.ops
+        )
         self._compiled: dict[tuple[str, ...], _Compiled | None] = {}
         self._values_for(())
 
@@ -84,7 +87,10 @@ class Engine:
             compiled = None
             if kept:
                 graph = emitted(self._folded, self._proved, kept)
-                compiled = _Compiled(graph, open_session(graph.model, self.threads, exact=True))
+                session = open_session(
+                    graph.model, self.threads, exact=True, channel_blocks=self._blocks
+                )
+                compiled = _Compiled(graph, session)
             self._compiled[taps] = compiled
         return self._compiled[taps]
 
