@@ -26,7 +26,10 @@ Data = Annotated[
     ),
 ]
 RecipeFile = Annotated[Path | None, Parameter(help="number formats that go on top, as TOML")]
-ModelFile = Annotated[Path, Parameter(help=".keras, .h5, .onnx, or .json beside its weights")]
+ModelFile = Annotated[
+    Path,
+    Parameter(help="a reference model, or a .keras, .h5, .onnx, or .json file beside its weights"),
+]
 Run = Annotated[Path, Parameter(help="a run folder that compile has made")]
 
 
@@ -64,13 +67,15 @@ def quantize(
     """Choose a number format for every tensor of a model; write a quantized model or a recipe."""
     from edgeinfer.ptq import PtqSettings
     from edgeinfer.run_quantize import quantize_model
+    from edgeinfer.zoo import resolve
     from quantization.calibrate import Method
 
-    if output.suffix == ".keras" and model.is_file():
+    path = resolve(model)
+    if output.suffix == ".keras" and path.is_file():
         import_keras_quietly()
     with progress() as watcher:
         document = quantize_model(
-            model,
+            path,
             PtqSettings(bits, Method(calibration)),
             recipe_path=recipe,
             data=data,
@@ -88,6 +93,9 @@ def compile_(
     target: Annotated[
         Literal["none"], Parameter(help="none: up to the integer Program, proved and tried")
     ] = "none",
+    bits: Annotated[
+        int | None, Parameter(help="width for a model that states no formats; 16 without it")
+    ] = None,
     recipe: RecipeFile = None,
     data: Data = None,
     json: Json = False,
@@ -95,9 +103,10 @@ def compile_(
     """Bring a model to its integer Program, and try it; what is as before is not done again."""
     from edgeinfer.run import opened
     from edgeinfer.run_steps import compile_model
+    from edgeinfer.zoo import resolve
 
     with progress() as watcher, opened(output, watcher, new=True) as folder:
-        result = compile_model(folder, model, recipe_path=recipe, data=data)
+        result = compile_model(folder, resolve(model), recipe_path=recipe, data=data, bits=bits)
     _conclude(result, output, json)
 
 

@@ -8,20 +8,19 @@ from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
 
-from edgeinfer import evaluate, plan, samples
-from edgeinfer.complete import completed
+from edgeinfer import evaluate, plan
 from edgeinfer.errors import UsageError
 from edgeinfer.ir.lower import Lowered
 from edgeinfer.load import Loaded, load
 from edgeinfer.ptq import PtqSettings
 from edgeinfer.ptq import quantize as choose
 from edgeinfer.run import Progress, watched
+from edgeinfer.run_defaults import drawn_for
 from edgeinfer.run_result import recipe_part
 from edgeinfer.run_steps import lowered_with, read_recipe, read_samples
 from edgeinfer.samples import Samples
 from quantization.recipe import Recipe
 
-DRAWN = 256  # samples where no data are given
 WRITTEN = {".toml": "a recipe", ".keras": "a QKeras model"}
 
 
@@ -45,15 +44,15 @@ def quantize_model(
     with watched(progress, "load"):
         loaded = load(path)
         given = Recipe() if recipe_path is None else read_recipe(recipe_path)
-        tried = _drawn(loaded, given) if data is None else read_samples(data, loaded.graph)
+        tried = drawn_for(loaded, given) if data is None else read_samples(data, loaded.graph)
     with watched(progress, "quantize"):
         chosen = choose(loaded.graph, tried.inputs, settings)
-        unformatted = replace(loaded, recipe=Recipe())
+        unformatted = replace(loaded, graph=chosen.graph, recipe=Recipe())
         lowered = lowered_with(unformatted, chosen.recipe.updated(given), recipe_path)
     with watched(progress, "evaluate"):
         judged = _judged(loaded, lowered, tried)
     with watched(progress, "write"):
-        _write(output, loaded, lowered)
+        _write(output, unformatted, lowered)
     findings = [f"Ranges were drawn from {tried.origin}.", *loaded.findings, *chosen.findings]
     if loaded.recipe != Recipe():
         findings.append(f"The formats that {path.name} states were replaced.")
@@ -69,17 +68,6 @@ def quantize_model(
         "findings": findings + evaluate.saturation(lowered.program, tried),
         "output": str(output),
     }
-
-
-def _drawn(loaded: Loaded, given: Recipe) -> Samples:
-    """Inputs of the type that the model, the recipe, or else the house rule states."""
-    graph = loaded.graph
-    named = {node.name for node in graph.inputs}
-    stated = [item for item in given.activations if item[0] in named]
-    recipe = completed(graph, loaded.recipe.updated(Recipe(tuple(stated)))).recipe
-    formats = dict(recipe.activations)
-    types = {node.name: (node.shape, formats[node.name].type) for node in graph.inputs}
-    return samples.drawn(types, DRAWN)
 
 
 def _judged(loaded: Loaded, lowered: Lowered, tried: Samples) -> dict[str, dict[str, Any]]:

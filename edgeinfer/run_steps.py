@@ -20,6 +20,7 @@ from edgeinfer.ir.show import show
 from edgeinfer.load import Loaded, load
 from edgeinfer.result import Result
 from edgeinfer.run import Outcome, RunFolder
+from edgeinfer.run_defaults import BITS, drawn_for, formatted
 from edgeinfer.run_result import (
     PROGRAM,
     PROGRAM_TEXT,
@@ -130,16 +131,29 @@ class Trial:
 
 
 def compile_model(
-    folder: RunFolder, model_path: Path, *, recipe_path: Path | None, data: Path | None
+    folder: RunFolder,
+    model_path: Path,
+    *,
+    recipe_path: Path | None,
+    data: Path | None,
+    bits: int | None = None,
 ) -> Result:
-    """Model -> Program, proved and tried; a step whose inputs are as before is not done again."""
+    """Model -> Program, proved and tried; a step whose inputs are as before is not done again.
+
+    A model without formats of its own, and without a recipe, gets `bits` for every tensor.
+    """
     model = Model(model_path)
     text = "" if recipe_path is None else recipe_text(recipe_path)
     folder.step("load", {"files": model.digests}, lambda: _load(model))
     folder.step(
         "lower",
-        {"files": model.digests, "recipe": text},
-        lambda: _lower(model.loaded, recipe_path),
+        {
+            "files": model.digests,
+            "recipe": text,
+            "bits": bits,
+            "data": data and plan.sha256_of(samples.existing(data)),
+        },
+        lambda: _lower(model.loaded, recipe_path, bits, data),
     )
     return exercise(folder, model, data=data, count=None, stages=(Stage.ENGINE,))
 
@@ -215,15 +229,27 @@ def _load(model: Model) -> Outcome:
     return Outcome(facts, {f"model/{place}": path for place, path in model.files.items()})
 
 
-def _lower(loaded: Loaded, recipe_path: Path | None) -> Outcome:
+def _lower(
+    loaded: Loaded, recipe_path: Path | None, bits: int | None, data: Path | None
+) -> Outcome:
     given = Recipe() if recipe_path is None else read_recipe(recipe_path)
+    stated = loaded.recipe != Recipe() or given != Recipe()
+    if stated and bits is not None:
+        raise UsageError(
+            f"--bits is for models without formats; {loaded.graph.name} has them.",
+            hint="Leave it out, or choose new formats with edgeinfer quantize.",
+        )
+    said = loaded.findings
+    if not stated:
+        tried = drawn_for(loaded, given) if data is None else read_samples(data, loaded.graph)
+        loaded = formatted(loaded, BITS if bits is None else bits, tried)
     lowered = lowered_with(loaded, given, recipe_path)
     program = lowered.program
     facts = {
         "recipe": recipe_part(lowered.recipe).model_dump(mode="json"),
         "program": program_part(program).model_dump(mode="json"),
         "metrics": [asdict(metric) for metric in program_metrics(program)],
-        "findings": lowered.findings,
+        "findings": [*(f for f in loaded.findings if f not in said), *lowered.findings],
     }
     files: Mapping[str, bytes] = {
         PROGRAM: store.save(program),
@@ -245,14 +271,10 @@ def lowered_with(loaded: Loaded, given: Recipe, source: Path | None) -> Lowered:
         raise RecipeError(f"{source}: {error.message}", hint=error.hint) from None
     except (ProgramError, FormatError) as error:
         said = error.message if isinstance(error, ProgramError) else f"{name}: {error}"
-        if recipe == Recipe():
-            raise RecipeError(
-                f"{said} {name} states no number formats, and no recipe was given.",
-                hint="Choose formats with edgeinfer quantize MODEL --bits 8 -o recipe.toml, and "
-                "compile with --recipe recipe.toml.",
-            ) from None
         where = said if source is None else f"{source}: {said}"
-        raise RecipeError(where, hint="Give narrower formats in the recipe.") from None
+        raise RecipeError(
+            where, hint="Give narrower formats, in a recipe or with edgeinfer quantize."
+        ) from None
 
 
 def read_samples(path: Path, graph: Graph) -> Samples:

@@ -1,0 +1,41 @@
+# SPDX-License-Identifier: Apache-2.0
+# SPDX-FileCopyrightText: The edgeinfer authors
+"""Formats for a model that states none, compiled without a recipe: wide, drawn from data, said."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+from edgeinfer import samples
+from edgeinfer.complete import completed
+from edgeinfer.load import Loaded
+from edgeinfer.ptq import PtqSettings
+from edgeinfer.ptq import quantize as choose
+from edgeinfer.samples import Samples
+from quantization.recipe import Recipe
+
+BITS = 16  # of a float model that is compiled as it is
+DRAWN = 256  # samples where no data are given
+
+
+def drawn_for(loaded: Loaded, given: Recipe) -> Samples:
+    """Inputs of the type that the model, the recipe, or else the house rule states."""
+    graph = loaded.graph
+    named = {node.name for node in graph.inputs}
+    stated = [item for item in given.activations if item[0] in named]
+    recipe = completed(graph, loaded.recipe.updated(Recipe(tuple(stated)))).recipe
+    formats = dict(recipe.activations)
+    types = {node.name: (node.shape, formats[node.name].type) for node in graph.inputs}
+    return samples.drawn(types, DRAWN)
+
+
+def formatted(loaded: Loaded, bits: int, tried: Samples) -> Loaded:
+    """The model with formats of one width for every tensor, and a finding that says so."""
+    settings = PtqSettings(bits, refine=False, equalize=False)
+    chosen = choose(loaded.graph, tried.inputs, settings)
+    said = (
+        f"{loaded.graph.name} states no number formats: {bits} bits were taken for every tensor, "
+        f"their ranges drawn from {tried.origin}. Choose them with edgeinfer quantize."
+    )
+    findings = (*loaded.findings, said, *chosen.findings)
+    return replace(loaded, graph=chosen.graph, recipe=chosen.recipe, findings=findings)
