@@ -57,7 +57,7 @@ bench: setup
 	@set -e; for bench in $(BENCHES); do echo "== $$bench"; $(BIN)/python -m tests.bench.$$bench; done
 
 demo: setup
-	$(BIN)/python examples/demo.py runs/demo
+	$(BIN)/python docs/examples/demo.py runs/demo
 
 wheel: setup
 	$(BIN)/uv build --quiet --wheel --python $(BIN)/python --out-dir dist

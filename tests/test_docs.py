@@ -30,8 +30,8 @@ def commands(page: Path) -> list[str]:
 def workplace(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A folder like a checkout, with the small model that the pages begin with."""
     folder = tmp_path_factory.mktemp("docs")
-    (folder / "examples").symlink_to(ROOT / "examples")
-    script = ROOT / "examples" / "small_model.py"
+    (folder / "docs").symlink_to(ROOT / "docs")
+    script = ROOT / "docs" / "examples" / "small_model.py"
     subprocess.run(
         [sys.executable, script, "runs/demo"], cwd=folder, check=True, capture_output=True
     )
@@ -50,7 +50,7 @@ def test_commands_run(
             case ["make", *wanted]:
                 assert set(wanted) <= targets, command
             case ["python", script, *_]:
-                assert script == "examples/small_model.py" and Path(script).is_file(), command
+                assert script == "docs/examples/small_model.py" and Path(script).is_file(), command
             case ["edgeinfer", *tokens]:
                 assert main(tokens) == 0, command
             case _:

@@ -2,7 +2,7 @@
 # SPDX-FileCopyrightText: The edgeinfer authors
 """What `make demo` shows: a small model quantized to 6 bits, compiled and simulated.
 
-python examples/demo.py FOLDER
+python docs/examples/demo.py FOLDER
 """
 
 from __future__ import annotations

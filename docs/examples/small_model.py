@@ -2,7 +2,7 @@
 # SPDX-FileCopyrightText: The edgeinfer authors
 """A small Keras model and its data, made on the spot: rings of hits against straight tracks.
 
-    python examples/small_model.py FOLDER
+    python docs/examples/small_model.py FOLDER
 
 writes ``small.keras`` and ``small.npz`` (arrays ``x`` and ``y``).
 """
