@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 
 from edgeinfer import evaluate
 from edgeinfer import graph as g
+from edgeinfer.ir.ops import Weights, packed
 from edgeinfer.ir.program import Program
 from edgeinfer.metrics import Scores
 from edgeinfer.ptq_network import Tensors
@@ -37,6 +38,7 @@ class Objective:
     name: str
     exact: Mapping[str, Floats] = field(repr=False)
     exact_score: float = 0.0
+    _raw: dict[str, dict[str, Weights]] = field(default_factory=dict, repr=False)
 
     def of(self, outputs: Mapping[str, NDArray[Any]]) -> float:
         """The number; higher is better."""
@@ -47,7 +49,13 @@ class Objective:
 
     def of_program(self, program: Program, recipe: Recipe) -> float:
         """The number that the integer network reaches."""
-        raw = evaluate.raw_inputs(program, recipe, self.samples)
+        key = ", ".join(
+            f"{op.name} {recipe.activation(op.name)} {op.type}" for op in program.inputs
+        )
+        if key not in self._raw:
+            found = evaluate.raw_inputs(program, recipe, self.samples)
+            self._raw[key] = {name: packed(values) for name, values in found.items()}
+        raw = {name: values.astype(np.int64) for name, values in self._raw[key].items()}
         return self.of(evaluate.quantized_outputs(program, raw))
 
     def of_ends(self, ends: Tensors) -> float:

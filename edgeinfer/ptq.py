@@ -18,7 +18,15 @@ from edgeinfer import graph as g
 from edgeinfer.errors import UsageError
 from edgeinfer.fold import fold_batch_norms
 from edgeinfer.ptq_adapt import Adapted, Effort, adapted
-from edgeinfer.ptq_data import Calibration, calibration_samples, degenerate, divided, lifeless
+from edgeinfer.ptq_data import (
+    PLACING_SAMPLES,
+    Calibration,
+    calibration_samples,
+    degenerate,
+    divided,
+    lifeless,
+    thinned,
+)
 from edgeinfer.ptq_equalize import equalized
 from edgeinfer.ptq_formats import constant_formats, kernel_formats, ranged_kernels, tensor_format
 from edgeinfer.ptq_network import CutNetwork, cut
@@ -86,8 +94,11 @@ def fit(graph: g.Graph, calibration: Calibration, settings: PtqSettings) -> Quan
     indices = table_indices(graph)
     tensors = tuple(dict.fromkeys((*quantized_tensors(graph), *indices)))
     network = cut(graph, tensors, calibration.fit)
+    placing = network
+    if settings.refine:
+        placing = network.on(thinned(calibration.fit, PLACING_SAMPLES))
     quantizers = {
-        name: _tensor(network, name, settings, is_index=name in indices)
+        name: _tensor(placing, name, settings, is_index=name in indices)
         for name in network.tensors
         if name in tensors
     }

@@ -19,6 +19,7 @@ from quantization.fixed import FormatError
 Samples = dict[str, NDArray[np.float64]]
 
 MOST_SAMPLES = 4096
+PLACING_SAMPLES = 1024  # suffice to place a binary point, which is tried in several places
 MOST_ELEMENTS = 1 << 26  # of the widest tensor over all samples
 FEW_SAMPLES = 16
 HELD_OUT = 4  # every fourth sample is kept from fitting
@@ -60,6 +61,15 @@ def calibration_samples(
     if len({len(data[node.name]) for node in graph.inputs}) > 1:
         raise InputError("The inputs differ in their number of samples.")
     return found
+
+
+def thinned(samples: Samples, most: int) -> Samples:
+    """At most so many samples, evenly spread."""
+    count = len(next(iter(samples.values())))
+    if count <= most:
+        return samples
+    kept = np.linspace(0, count - 1, most).astype(int)
+    return {name: values[kept] for name, values in samples.items()}
 
 
 def _checked(name: str, values: NDArray[Any]) -> NDArray[np.float64]:

@@ -18,6 +18,7 @@ from numpy.typing import NDArray
 from edgeinfer import graph as g
 from edgeinfer.float_engine import FloatEngine
 from edgeinfer.ptq_points import dependent, late_point, without_host_functions
+from edgeinfer.ptq_rows import means_of
 from quantization.fixed import Overflow, Quantizer, Rounding, dequantize, quantize
 
 Values = NDArray[np.float32]
@@ -51,6 +52,7 @@ class CutNetwork:
     ends: tuple[str, ...]  # points that are outputs (before what the host applies)
     exact: dict[str, Values]  # by point
     engines: dict[str, FloatEngine] = field(default_factory=dict)
+    exact_means: dict[str, tuple[NDArray[np.float64], ...]] = field(default_factory=dict)
 
     @property
     def tensors(self) -> tuple[str, ...]:
@@ -63,7 +65,13 @@ class CutNetwork:
 
     def on(self, samples: Mapping[str, NDArray[Any]]) -> CutNetwork:
         """The same network with the values of other samples."""
-        return replace(self, exact=_exact(self.graph, self.parts, samples))
+        return replace(self, exact=_exact(self.graph, self.parts, samples), exact_means={})
+
+    def means(self, part: Part, layer: g.Conv | g.Dense) -> tuple[NDArray[np.float64], ...]:
+        """Means of a layer's float inputs, for each group."""
+        if layer.name not in self.exact_means:
+            self.exact_means[layer.name] = means_of(layer, self.fed(part, layer, self.exact))
+        return self.exact_means[layer.name]
 
     def fed(self, part: Part, layer: g.Conv | g.Dense, values: Tensors) -> Values:
         """What a layer of a part reads."""

@@ -49,6 +49,12 @@ def moments_of(node: g.Conv | g.Dense, x: NDArray[np.float32]) -> tuple[Moments,
     return tuple(_moments(seen[:, group]) for group in range(seen.shape[1]))
 
 
+def means_of(node: g.Conv | g.Dense, x: NDArray[np.float32]) -> tuple[Floats, ...]:
+    """The means alone."""
+    means = rows_of(node, x).mean(axis=0, dtype=np.float64)
+    return tuple(means)
+
+
 def _moments(rows: NDArray[np.float32]) -> Moments:
     mean = rows.mean(axis=0, dtype=np.float64)
     if rows.shape[1] > WIDEST:

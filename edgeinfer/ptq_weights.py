@@ -112,11 +112,11 @@ def bias_format(bias: g.Floats, frac: int, most_bits: int = 24) -> Quantizer:
 
 
 def corrected_bias(
-    node: g.Conv | g.Dense, kernel: Floats, exact: Sequence[Moments], seen: Sequence[Moments]
+    node: g.Conv | g.Dense, kernel: Floats, exact: Sequence[Floats], seen: Sequence[Floats]
 ) -> Floats:
-    """The bias with which the mean of each output is what it was: `exact` are the moments of the
+    """The bias with which the mean of each output is what it was: `exact` are the means of the
     float inputs, `seen` those of the rounded ones that `kernel` is applied to."""
     wanted, got = grouped(node, node.kernel.astype(np.float64)), grouped(node, kernel)
-    moved = [e.mean @ w - s.mean @ k for e, s, w, k in zip(exact, seen, wanted, got, strict=True)]
+    moved = [e @ w - s @ k for e, s, w, k in zip(exact, seen, wanted, got, strict=True)]
     bias = np.zeros(node.kernel.shape[-1]) if node.bias is None else node.bias
     return np.asarray(bias + np.concatenate(moved))

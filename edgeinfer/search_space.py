@@ -20,8 +20,8 @@ from edgeinfer.costs import Costs, Estimate, costs_of
 from edgeinfer.fold import fold_batch_norms
 from edgeinfer.ir.lower import Lowered, lower
 from edgeinfer.objective import Objective
-from edgeinfer.ptq_adapt import Effort, adapted
-from edgeinfer.ptq_data import calibration_samples
+from edgeinfer.ptq_adapt import Effort, Memory, adapted
+from edgeinfer.ptq_data import PLACING_SAMPLES, calibration_samples, thinned
 from edgeinfer.ptq_formats import constant_formats, joined, layer_moments, tensor_format
 from edgeinfer.ptq_network import CutNetwork, cut
 from edgeinfer.ptq_points import quantized_tensors, table_indices
@@ -31,6 +31,7 @@ from quantization.recipe import Recipe
 from quantization.search import Knob, Outcome, Space
 
 TABLE_INDEX_EXTRA_BITS = 4
+MOST_SAMPLES = 2048  # that weights are adapted to, once for each recipe
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,6 +54,7 @@ class Searched:
     estimate: Estimate | None = None
     effort: Effort = Effort.ROUNDING
     repaired: dict[str, g.Graph] = field(default_factory=dict)  # networks by name of their weights
+    memory: Memory = field(default_factory=Memory)
 
     def ready(self, recipe: Recipe, weights: str = "") -> Ready:
         """The integer network of a recipe that names every tensor and kernel.
@@ -62,7 +64,7 @@ class Searched:
         if weights:
             graph = self.repaired[weights]
         else:
-            made = adapted(self.network, recipe, self.effort)
+            made = adapted(self.network, recipe, self.effort, self.memory)
             graph, recipe = made.graph(self.graph), made.recipe
         lowered = lower(graph, recipe)
         return Ready(graph, recipe, lowered, costs_of(lowered.program, self.estimate))
@@ -91,7 +93,9 @@ def searched(
     widest = max(widths)
     indices = table_indices(folded)
     tensors = quantized_tensors(folded)
-    network = cut(folded, (*tensors, *indices), calibration_samples(folded, data))
+    samples = calibration_samples(folded, data, MOST_SAMPLES)
+    network = cut(folded, (*tensors, *indices), samples)
+    placing = network.on(thinned(samples, PLACING_SAMPLES))
     kept = {
         name: fitted(
             network.exact[network.point(name)], widest + TABLE_INDEX_EXTRA_BITS, signed=True
@@ -100,7 +104,7 @@ def searched(
         if name in indices
     }
     chosen = {
-        name: {bits: tensor_format(network, name, bits) for bits in widths}
+        name: {bits: tensor_format(placing, name, bits) for bits in widths}
         for name in network.tensors
         if name in tensors and name not in kept
     }
