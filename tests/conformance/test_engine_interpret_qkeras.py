@@ -11,6 +11,7 @@ import numpy as np
 import pytest
 
 from edgeinfer.errors import ProgramError
+from edgeinfer.graph import Conv
 from edgeinfer.ir.lower import lower
 from tests.support.qkeras_oracle import agree, every_tensor, keras_values
 from tests.support.random_graphs import random_inputs, random_network
@@ -44,6 +45,13 @@ def test_three_ways_to_compute_a_network_agree(widest: int, first: int) -> None:
         tensors, exact = tensors + tally.tensors, exact + tally.exact
     assert too_wide <= (0 if widest == 8 else 3)
     assert exact >= {8: 0.8, 12: 0.6, 24: 0.35}[widest] * tensors
+
+
+def test_one_channel_and_one_column() -> None:
+    network = random_network(663)
+    conv = next(node for node in network.graph.nodes if isinstance(node, Conv))
+    assert conv.strides == (1, 2) and network.graph.shapes[conv.name] == (3, 1, 1)
+    agree(network.graph, network.recipe, random_inputs(network, 663, SAMPLES))
 
 
 def test_keras_compiled_and_op_by_op_are_the_same() -> None:
