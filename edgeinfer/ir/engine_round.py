@@ -54,8 +54,10 @@ def rounded_to_bytes(
     saturated, and the result fits a byte: ONNX does it in one step."""
     shift = frac - quantizer.type.frac
     on_grid = scaled_to(builder, replace(x, exponent=x.exponent - shift), 0)
-    y = _rounded_range(range_, shift, quantizer.rounding)
-    kept = clip(builder, on_grid, *narrowed(_saturation(quantizer, limits), y))
+    low, high = _rounded_range(range_, shift, quantizer.rounding)
+    ends = np.iinfo(byte.dtype)  # there the step itself saturates
+    reached = max(low, int(ends.min)), min(high, int(ends.max))
+    kept = clip(builder, on_grid, *narrowed(_saturation(quantizer, limits), reached))
     one, zero = builder.constant(1.0, np.float32), builder.constant(0, byte.dtype)
     tensor = builder.node("QuantizeLinear", kept.tensor, one, zero)
     return replace(kept, tensor=tensor, carrier=byte)
