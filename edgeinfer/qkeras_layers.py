@@ -207,8 +207,9 @@ class Layers:
             return _filled(layer, shape, weights)
         geometry = {"strides": node.strides, "dilation_rate": node.dilation}
         kernel = self.recipe.weight(f"{node.layer}/kernel")
-        depthwise = node.groups == node.kernel.shape[-1] and node.kernel.shape[-2] == 1
-        if depthwise and node.groups > 1 and kernel is not None and not kernel.per_channel:
+        depthwise = node.groups == node.kernel.shape[-1] > 1 and node.kernel.shape[-2] == 1
+        square = len(set(node.strides)) == 1  # TensorFlow's depthwise kernels ask for it
+        if depthwise and square and kernel is not None and not kernel.per_channel:
             arguments["depthwise_quantizer"] = arguments.pop("kernel_quantizer")
             arguments["depthwise_initializer"] = arguments.pop("kernel_initializer")
             weights[0] = weights[0].reshape(*window, node.groups, 1)
