@@ -63,14 +63,14 @@ class PtqSettings:
 
 @dataclass(frozen=True, slots=True)
 class Quantized:
-    """What quantization chose: the graph it applies to (batch norms folded, weights adapted), the
-    recipe, remarks, and the error of the outputs in units of their spread, squared, on samples
-    that were held out."""
+    """What quantization chose. The recipe belongs to `graph`: batch norms are folded, kernels lie
+    on their grids, biases are corrected, and channels may be rescaled."""
 
     graph: g.Graph
     recipe: Recipe
     findings: tuple[str, ...]
-    error: float = 0.0
+    exact: g.Graph  # the same with float weights, which the recipe fits as well
+    error: float  # of the outputs of held-out samples, in units of their spread, squared
 
 
 def quantize(graph: g.Graph, data: Mapping[str, NDArray[Any]], settings: PtqSettings) -> Quantized:
@@ -122,9 +122,8 @@ def fit(graph: g.Graph, calibration: Calibration, settings: PtqSettings) -> Quan
     errors = [error_of(judged, one) for one in made]
     best = min(range(len(made)), key=lambda i: errors[i])
     points = {name: network.exact[network.point(name)] for name in network.tensors}
-    return Quantized(
-        made[best].graph(graph), made[best].recipe, tuple(lifeless(points)), errors[best]
-    )
+    adapted_graph, said = made[best].graph(graph), tuple(lifeless(points))
+    return Quantized(adapted_graph, made[best].recipe, said, graph, errors[best])
 
 
 def error_of(network: CutNetwork, made: Adapted) -> float:

@@ -104,8 +104,8 @@ def bias_format(bias: g.Floats, frac: int, most_bits: int = 24) -> Quantizer:
     """The narrowest quantizer with `frac` fractional bits that holds the values, at most
     `most_bits` wide (then coarser)."""
     top = float(np.abs(bias).max(initial=0.0))
-    integer = int(np.frexp(top)[1]) + 1 if top else 1
-    frac = min(frac, most_bits - integer)
+    if top:
+        frac = min(frac, most_bits - int(np.frexp(top)[1]) - 1)
     raw = np.rint(np.ldexp(bias, frac))
     bits = int(max(np.abs(raw).max(initial=0.0), 1)).bit_length() + 1
     return Quantizer(Fixed(True, bits, bits - frac), Rounding.RND_CONV, Overflow.SAT)

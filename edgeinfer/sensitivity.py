@@ -10,9 +10,14 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from edgeinfer.ptq_network import CutNetwork, Tensors, rounded
+from edgeinfer.objective import objective_on
+from edgeinfer.ptq import Quantized
+from edgeinfer.ptq_network import CutNetwork, Tensors, cut, rounded
 from edgeinfer.ptq_weights import plain
+from edgeinfer.samples import Samples
 from quantization.recipe import Recipe
+
+MOST_SAMPLES = 2048
 
 Score = Callable[[Tensors], float]  # of the network's ends, before what the host applies
 
@@ -26,6 +31,16 @@ class Sensitivity:
     error: float  # mean squared error of the outputs in units of their usual spread, squared
     decision_flips: float  # share of samples that are decided otherwise
     score_drop: float | None = None  # None: no labels
+
+
+def sensitivity_table(quantized: Quantized, samples: Samples) -> tuple[Sensitivity, ...]:
+    """What each format of a quantized network costs by itself, worst first; in the task's own
+    figure where there are labels."""
+    few = samples.part(0, MOST_SAMPLES)
+    formatted = [name for name, _ in quantized.recipe.activations]
+    network = cut(quantized.exact, formatted, few.inputs)
+    score = objective_on(quantized.exact, few).of_ends if few.labels else None
+    return sensitivities(network, quantized.recipe, score)
 
 
 def sensitivities(

@@ -14,7 +14,6 @@ from hypothesis import strategies as st
 from edgeinfer import graph as g
 from edgeinfer.ir.engine import Engine
 from edgeinfer.ir.lower import lower
-from edgeinfer.objective import objective_on
 from edgeinfer.ptq import PtqSettings, quantize
 from edgeinfer.ptq_adapt import Effort, adapted
 from edgeinfer.ptq_data import divided
@@ -23,7 +22,7 @@ from edgeinfer.ptq_network import cut, reweighted, rounded
 from edgeinfer.ptq_points import late_point, quantized_tensors, table_indices
 from edgeinfer.ptq_rows import moments_of
 from edgeinfer.ptq_weights import bias_format, compensated, kernel_format, plain
-from edgeinfer.sensitivity import sensitivities
+from edgeinfer.sensitivity import sensitivity_table
 from quantization.calibrate import fitted
 from quantization.fixed import Quantizer, dequantize
 from quantization.fixed import quantize as to_raw
@@ -205,17 +204,15 @@ def weight(graph: g.Graph, key: str) -> g.Floats:
 
 
 def test_the_sensitivity_table_points_at_the_culprit() -> None:
-    judge = objective_on(GRAPH, DATA)
-    network = cut(GRAPH, TENSORS, DATA.inputs)
-    recipe = quantize(GRAPH, DATA.inputs, PtqSettings(8)).recipe
-    bad = recipe.updated(Recipe.of({"wide_relu": q("ufixed<2,2,RND_CONV,SAT>")}))
-    rows = sensitivities(network, bad, judge.of_ends)
+    found = quantize(GRAPH, DATA.inputs, PtqSettings(8))
+    bad = found.recipe.updated(Recipe.of({"wide_relu": q("ufixed<2,2,RND_CONV,SAT>")}))
+    rows = sensitivity_table(replace(found, recipe=bad), DATA)
     assert rows[0].name == "wide_relu"
     assert {row.name for row in rows} == {name for name, _ in (*bad.activations, *bad.weights)}
     assert rows[0].score_drop is not None and rows[0].score_drop > 0.01
     assert rows[0].decision_flips > 5 * rows[1].decision_flips
     assert all(row.error < 0.01 for row in rows[1:])
-    unlabelled = sensitivities(network, bad)
+    unlabelled = sensitivity_table(replace(found, recipe=bad), replace(DATA, labels={}))
     assert unlabelled[0].name == "wide_relu" and unlabelled[0].score_drop is None
 
 
