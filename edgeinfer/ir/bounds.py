@@ -99,7 +99,7 @@ def bound(
             reached = wide(op.entries[max(first, 0) : last + 1])
             return Interval(np.asarray(reached.min()), np.asarray(reached.max()))
         case Softmax():
-            return _softmax(op)
+            return _softmax(op, shapes[op.x][op.axis])
         case Pool():
             return _pool(op, x[op.x], shapes[op.x])
         case Pair():
@@ -249,10 +249,13 @@ def _moved(x: Interval, shape: Shape, move: Callable[[Ints], Ints]) -> Interval:
     return Interval(move(np.broadcast_to(x.low, shape)), move(np.broadcast_to(x.high, shape)))
 
 
-def _softmax(op: Softmax) -> Interval:
-    e, r = wide(op.exp), wide(op.inverse)
-    corners = np.array([int(e.min() * r.min()), int(e.max() * r.max())])
-    product = Interval(corners.min(keepdims=True)[0], corners.max(keepdims=True)[0])
+def _softmax(op: Softmax, channels: int) -> Interval:
+    e, r = (
+        Interval(np.asarray(table.min()), np.asarray(table.max()))
+        for table in (wide(op.exp), wide(op.inverse))
+    )
+    ranges.multiplied(e, ranges.of_values(np.asarray(channels)))  # refuses a sum that may wrap
+    product = ranges.multiplied(e, r)
     quantizer = Quantizer(op.type, op.rounding, op.overflow)
     return ranges.requantized(product, op.exp_type.frac + op.inverse_type.frac, quantizer)
 

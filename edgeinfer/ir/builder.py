@@ -52,6 +52,8 @@ class Builder:
                 f"{self.name}: {op.name}: {error}",
                 hint="Give the tensors before it narrower formats in the recipe.",
             ) from None
+        except ValueError as error:
+            raise ProgramError(f"{self.name}: {op.name}: {error}.") from None
         self.types[op.name] = op.type
         self.ops.append(op)
         return op.name

@@ -15,7 +15,6 @@ from typing import Any, assert_never
 import numpy as np
 from numpy.typing import NDArray
 
-from edgeinfer.errors import ProgramError
 from edgeinfer.ir.engine_extremes import largest_along, sum_along
 from edgeinfer.ir.engine_values import (
     Carried,
@@ -161,12 +160,6 @@ def pool(
 ) -> Carried:
     """Maximum or sum over windows; `least` is a raw integer that no element of x lies below."""
     x_shape, y_shape = shapes
-    for width, (before, after) in zip(op.window, op.pads, strict=True):
-        if op.kind is PoolKind.MAX and max(before, after) >= width:
-            raise ProgramError(
-                f"pool %{op.name}: padding of {max(before, after)} leaves a window of {width} with "
-                "nothing to take a maximum of."
-            )
     match op.kind:
         case PoolKind.MAX:
             return _max_pool(builder, op, x, x_shape, y_shape, least)

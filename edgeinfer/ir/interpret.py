@@ -11,7 +11,7 @@ import numpy as np
 from numpy.lib.stride_tricks import sliding_window_view
 from numpy.typing import NDArray
 
-from edgeinfer.errors import InputError
+from edgeinfer.errors import InputError, ProgramError
 from edgeinfer.ir.ops import (
     Clip,
     Concat,
@@ -72,6 +72,8 @@ def checked_inputs(program: Program, inputs: Mapping[str, Ints]) -> Values:
 def fitting_inputs(program: Program, inputs: Mapping[str, NDArray[Any]]) -> dict[str, NDArray[Any]]:
     """Raw inputs as they are, refused unless names, shapes, batches and ranges fit the Program."""
     wanted = {op.name: op for op in program.inputs}
+    if not wanted:
+        raise ProgramError(f"{program.name} has no inputs, and so no number of samples.")
     if set(inputs) != set(wanted):
         raise InputError(
             f"{program.name} reads the inputs {', '.join(sorted(wanted))}, "

@@ -24,6 +24,7 @@ from edgeinfer.ir.ops import (
     Pad,
     Pair,
     Pool,
+    PoolKind,
     PRelu,
     Requant,
     Reshape,
@@ -169,6 +170,10 @@ def shape_of(op: Op, shapes: dict[str, Shape]) -> Shape:
             return shapes[op.x]
         case Pool():
             x = shapes[op.x]
+            widths = zip(op.pads, op.window, strict=True)
+            hollow = any(max(pad) >= width for pad, width in widths)
+            if hollow and op.kind is PoolKind.MAX:
+                raise ValueError(f"a window of {op.window} may lie wholly in padding of {op.pads}")
             return (*_windowed(x[:-1], op.window, op.strides, op.pads), x[-1])
         case Pair():
             if len(shapes[op.a]) != len(shapes[op.b]):
@@ -200,6 +205,10 @@ def shape_of(op: Op, shapes: dict[str, Shape]) -> Shape:
         case Slice():
             if len(op.starts) != len(shapes[op.x]):
                 raise ValueError(f"a slice of {len(op.starts)} axes does not fit {shapes[op.x]}")
+            if any(stop > size for stop, size in zip(op.stops, shapes[op.x], strict=True)):
+                raise ValueError(f"a slice up to {op.stops} does not fit {shapes[op.x]}")
+            if min((*op.starts, 0)) < 0 or min((*op.steps, 1)) < 1:
+                raise ValueError(f"a slice from {op.starts} in steps of {op.steps} is none")
             bounds = zip(op.starts, op.stops, op.steps, strict=True)
             return tuple(len(range(start, stop, step)) for start, stop, step in bounds)
         case _:

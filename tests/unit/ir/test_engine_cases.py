@@ -280,12 +280,11 @@ def test_what_the_engine_is_asked_in_vain() -> None:
 
 
 def test_a_maximum_over_nothing_is_refused_by_name() -> None:
-    program = built(
-        Input("x", S8, (4, 4, 1)),
-        Pool("pool", provisional(0), "x", PoolKind.MAX, (2, 2), (2, 2), ((2, 0), (0, 0))),
-    )
-    with pytest.raises(ProgramError, match="%pool: padding of 2 leaves a window of 2"):
-        Engine(program, threads=1)
+    with pytest.raises(ProgramError, match=r"pool: a window of .* may lie wholly in padding"):
+        built(
+            Input("x", S8, (4, 4, 1)),
+            Pool("pool", provisional(0), "x", PoolKind.MAX, (2, 2), (2, 2), ((2, 0), (0, 0))),
+        )
 
 
 def test_every_choice_says_why() -> None:

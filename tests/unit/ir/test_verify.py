@@ -11,6 +11,7 @@ import pytest
 
 from edgeinfer.errors import ProgramError
 from edgeinfer.ir.bounds import bounds_of, reach_of_sums
+from edgeinfer.ir.interpret import interpret
 from edgeinfer.ir.ops import (
     Clip,
     Constant,
@@ -19,10 +20,14 @@ from edgeinfer.ir.ops import (
     Input,
     Pair,
     PairKind,
+    Pool,
+    PoolKind,
     PRelu,
     Requant,
     Reshape,
     Scale,
+    Slice,
+    Softmax,
     Table,
     packed,
 )
@@ -122,6 +127,40 @@ def test_each_law(op: object, message: str) -> None:
 def test_a_program_that_cannot_be_is_refused_when_made(op: object, message: str) -> None:
     with pytest.raises(ProgramError, match=message):
         one(op)
+
+
+@pytest.mark.parametrize(
+    ("op", "message"),
+    [
+        (Slice("y", U4, "x", (0, 0, 0), (4, 5, 1), (1, 1, 1)), "does not fit"),
+        (Slice("y", U4, "x", (-1, 0, 0), (4, 4, 1), (1, 1, 1)), "is none"),
+        (Slice("y", U4, "x", (0, 0, 0), (4, 4, 1), (1, 0, 1)), "is none"),
+        (
+            Pool("y", U4, "x", PoolKind.MAX, (2, 2), (2, 2), ((2, 0), (0, 0))),
+            "wholly in padding",
+        ),
+    ],
+)
+def test_windows_and_cuts_stay_inside(op: object, message: str) -> None:
+    with pytest.raises(ProgramError, match=message):
+        one(op, shape=(4, 4, 1))
+
+
+def test_a_softmax_whose_sums_or_products_outgrow_the_word_is_refused() -> None:
+    wide = Fixed(False, 62, 62)
+    for exp, inverse in [(1 << 40, 1 << 40), (1 << 61, 1)]:
+        op = Softmax(
+            "y", U4, "x", 0, np.array([exp]), wide, 0, np.array([inverse]), wide, 0,
+            Rounding.TRN, Overflow.SAT,
+        )  # fmt: skip
+        with pytest.raises(ProgramError, match="63 are held"):
+            verify(one(op))
+
+
+def test_a_program_without_inputs_has_no_samples() -> None:
+    program = Program("net", (Constant("y", U4, np.array([1])),), (Output("y", "y"),))
+    with pytest.raises(ProgramError, match="no inputs"):
+        interpret(program, {})
 
 
 def test_a_pair_of_different_ranks_and_a_lost_output_are_refused() -> None:
