@@ -122,7 +122,8 @@ def _landau_table() -> tuple[Floats, Floats, Floats]:
     """Landau quantiles against -log(1 - u), and the mean of the distribution cut off there."""
     depth = np.linspace(1e-4, 14.0, 6000)
     u = -np.expm1(-depth)
-    value = landau.ppf(u)
+    # Where scipy has its mode at -0.429, Landau's own lambda has it at -0.223.
+    value = landau.ppf(u, loc=np.log(np.pi / 2), scale=np.pi / 2)
     below = np.cumsum(np.diff(u, prepend=0.0) * value) / u
     return depth, value, below
 
@@ -136,7 +137,7 @@ def _landau_sample(rng: np.random.Generator, kappa: Floats, beta2: Floats) -> Fl
     return np.interp(-np.log1p(-rng.random(kappa.shape) * top), depth, value) - mean
 
 
-def _vavilov_sample(rng: np.random.Generator, kappa: Floats, beta2: Floats) -> NDArray[np.float32]:
+def _vavilov_sample(rng: np.random.Generator, kappa: Floats, beta2: Floats) -> Floats:
     """Vavilov losses: neighbouring grid points mixed at random, which keeps the mean exact."""
     table = _vavilov_table()
     per_decade = (_KAPPAS.size - 1) / np.log(KAPPA_GAUSS / KAPPA_LANDAU)
@@ -144,7 +145,10 @@ def _vavilov_sample(rng: np.random.Generator, kappa: Floats, beta2: Floats) -> N
     j = beta2 * (_BETA2S.size - 1) + rng.random(kappa.shape)
     row = np.minimum(i.astype(np.intp), _KAPPAS.size - 1)
     column = np.minimum(j.astype(np.intp), _BETA2S.size - 1)
-    return table[row, column, rng.integers(0, _QUANTILES, kappa.shape)]
+    found = table[row, column, rng.integers(0, _QUANTILES, kappa.shape)]
+    # Thin steps: the bulk moves with beta2 + ln(kappa), so what is drawn from a neighbour moves too.
+    aside = beta2 - _BETA2S[column] + np.log(kappa / _KAPPAS[row])
+    return found + np.exp(-3 * kappa) * aside
 
 
 def straggle_mev(

@@ -34,8 +34,8 @@ Scaling = Literal["tenth", "unit"]
 class PatchSettings:
     """What is cut out: the mix of classes, patches per event, how ADC become inputs."""
 
-    track: float = 0.40
-    em: float = 0.25
+    track: float = 0.45
+    em: float = 0.20
     michel: float = 0.15
     none: float = 0.20
     patches_per_event: int = 24

@@ -28,14 +28,15 @@ from edgeinfer.lartpc.scattering import isotropic
 class PrimarySettings:
     """Mean numbers per event, and kinetic energy ranges in MeV (log-uniform)."""
 
+    shared_vertex: float = 0.15  # share of particles that start where others of the event do
     muons: float = 0.25
-    pions: float = 0.4
+    pions: float = 0.3
     kaons: float = 0.05
-    protons: float = 0.4
-    electrons: float = 0.4
-    pi0s: float = 0.3
-    cosmics: float = 1.0
-    stopping_muons: float = 0.7
+    protons: float = 0.3
+    electrons: float = 0.35
+    pi0s: float = 0.25
+    cosmics: float = 0.7
+    stopping_muons: float = 0.8
     muon_mev: tuple[float, float] = (30.0, 600.0)
     pion_mev: tuple[float, float] = (30.0, 500.0)
     kaon_mev: tuple[float, float] = (50.0, 400.0)
@@ -95,6 +96,10 @@ def primaries(
     vertex = _inside(rng, n_events, box, 0.2)
     groups: list[Particles] = []
 
+    def origin(event: NDArray[np.int32]) -> Floats:
+        shared = rng.random((event.size, 1)) < settings.shared_vertex
+        return np.where(shared, vertex[event], _inside(rng, event.size, box, 0.1))
+
     def events(mean: float) -> NDArray[np.int32]:
         return np.repeat(np.arange(n_events, dtype=np.int32), rng.poisson(mean, n_events))
 
@@ -107,13 +112,13 @@ def primaries(
     ):
         event = events(mean)
         kinetic = _log_uniform(rng, span, event.size)
-        group = emit(event, pdg, flag, kinetic, vertex[event], isotropic(rng, event.size))
+        group = emit(event, pdg, flag, kinetic, origin(event), isotropic(rng, event.size))
         if pdg == c.PION.pdg:
             group.pdg[:] *= _signs(rng, event.size)
         groups.append(group)
     event = events(settings.pi0s)
     kinetic = _log_uniform(rng, settings.pi0_mev, event.size)
-    groups.append(_pi0_photons(rng, event, kinetic, vertex[event]))
+    groups.append(_pi0_photons(rng, event, kinetic, origin(event)))
     for mean, span, stops in (
         (settings.cosmics, settings.cosmic_mev, False),
         (settings.stopping_muons, settings.stopping_mev, True),

@@ -37,11 +37,15 @@ def turn(direction: Floats, polar_rad: Floats, azimuth_rad: Floats) -> Floats:
     u, v, w = direction[:, 0], direction[:, 1], direction[:, 2]
     sine, cosine = np.sin(polar_rad), np.cos(polar_rad)
     a, b = sine * np.cos(azimuth_rad), sine * np.sin(azimuth_rad)
-    across = np.sqrt(np.maximum(1 - w * w, 1e-12))
+    across = np.hypot(u, v)
+    # Along the axis the azimuth has no zero of its own: any will do.
+    axis = across < 1e-9
+    across = np.where(axis, 1.0, across)
+    u, v = np.where(axis, 1.0, u), np.where(axis, 0.0, v)
     out = np.empty_like(direction)
-    out[:, 0] = u * cosine + (a * u * w - b * v) / across
-    out[:, 1] = v * cosine + (a * v * w + b * u) / across
-    out[:, 2] = w * cosine - a * across
+    out[:, 0] = direction[:, 0] * cosine + (a * u * w - b * v) / across
+    out[:, 1] = direction[:, 1] * cosine + (a * v * w + b * u) / across
+    out[:, 2] = w * cosine - a * np.where(axis, 0.0, across)
     return out / np.sqrt(np.einsum("ij,ij->i", out, out))[:, None]
 
 

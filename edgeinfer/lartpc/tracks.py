@@ -150,14 +150,17 @@ def _delta_rays(
     cut_mev: float,
 ) -> Particles:
     """Electrons knocked on above the cut: 1/T^2 with the spin-0 factor, at two-body angles."""
-    kinetic = 1 / (1 / cut_mev - rng.random(event.size) * (1 / cut_mev - 1 / w_max))
-    kept = rng.random(event.size) < 1 - beta2 * kinetic / w_max
+    kinetic = np.empty(event.size)
+    todo = np.arange(event.size)
+    while todo.size:
+        top = w_max[todo]
+        kinetic[todo] = 1 / (1 / cut_mev - rng.random(todo.size) * (1 / cut_mev - 1 / top))
+        todo = todo[rng.random(todo.size) < beta2[todo] * kinetic[todo] / top]
     mass = c.ELECTRON_MASS_MEV
     cosine = np.sqrt(kinetic * (w_max + 2 * mass) / (w_max * (kinetic + 2 * mass)))
     azimuth = rng.uniform(0, 2 * np.pi, event.size)
     heading = turn(direction, np.arccos(np.minimum(cosine, 1.0)), azimuth)
-    everyone = emit(event, c.ELECTRON_PDG, FLAG_DELTA, kinetic, position, heading)
-    return everyone[kept]
+    return emit(event, c.ELECTRON_PDG, FLAG_DELTA, kinetic, position, heading)
 
 
 def _rest(
