@@ -60,7 +60,7 @@ _ENTRIES = (
         data=data.tagger_samples,
         heads=_TAGGER_HEADS,
         schedule=Schedule(
-            "adam", 1e-3, batch=256, epochs=30, samples=80_000, patience=6, flips=True
+            "adam", 1e-3, batch=256, epochs=30, samples=100_000, patience=6, flips=True
         ),
         measures=_TAGGER_MEASURES,
         reference="hit-tagger-pooled.keras",
@@ -126,7 +126,7 @@ _ENTRIES = (
         data=data.calorimeter_kinds,
         heads=(Head("particle", _CALORIMETER_PARTICLES, "categorical_crossentropy"),),
         schedule=Schedule(
-            "adam", 1e-3, batch=128, epochs=30, samples=10_000, patience=6, test_samples=4_000
+            "adam", 2e-3, batch=128, epochs=60, samples=10_000, patience=6, test_samples=4_000
         ),
         measures=(
             Measure("auc", "", head_auc("particle"), alarm_above=0.995),

@@ -11,7 +11,6 @@ from __future__ import annotations
 import contextlib
 import dataclasses
 import json
-import shutil
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -24,6 +23,7 @@ if TYPE_CHECKING:
 
 VERSION = 1
 _STATE = "state.json"
+_OURS = ("epoch-*-step-*.keras", "best-*.keras")
 
 
 @dataclass(frozen=True, slots=True)
@@ -79,9 +79,16 @@ class Checkpoints:
         return Checkpoints(output.with_name(f"{output.stem}.training"))
 
     def clear(self) -> None:
-        """Forget the training."""
-        with contextlib.suppress(FileNotFoundError):
-            shutil.rmtree(self.folder)
+        """Forget the training; files that are not ours stay."""
+        if not self.folder.is_dir():
+            return
+        sweep_partial(self.folder)
+        (self.folder / _STATE).unlink(missing_ok=True)
+        for pattern in _OURS:
+            for path in self.folder.glob(pattern):
+                path.unlink()
+        with contextlib.suppress(OSError):
+            self.folder.rmdir()
 
     def save_best(self, model: keras.Model, epoch: int) -> Path:
         """Keep the weights of the best epoch so far."""
@@ -104,9 +111,10 @@ class Checkpoints:
         }
         write_file(self.folder / _STATE, json.dumps(state, indent=1) + "\n")
         sweep_partial(self.folder)
-        for old in self.folder.glob("*.keras"):
-            if old != path and old != best:
-                old.unlink()
+        for pattern in _OURS:
+            for old in self.folder.glob(pattern):
+                if old != path and old != best:
+                    old.unlink()
 
     def load(self) -> Saved:
         """The state that the folder holds."""

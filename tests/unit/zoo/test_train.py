@@ -113,6 +113,14 @@ def test_class_weights_make_classes_count_the_same(sigmoid):
     assert found.mean() == pytest.approx(1.0)
 
 
+def test_strangers_in_the_training_folder_are_left_alone(tiny, tmp_path):
+    folder = Checkpoints.beside(tmp_path / "m.keras").folder
+    folder.mkdir()
+    (folder / "notes.txt").write_text("mine")
+    train(tiny, tmp_path / "m.keras", epochs=1)
+    assert [path.name for path in folder.iterdir()] == ["notes.txt"]
+
+
 def test_what_cannot_be_done_is_said(tiny, tmp_path):
     with pytest.raises(InputError, match="no training to resume"):
         train(tiny, tmp_path / "m.keras", resume=True)
