@@ -105,6 +105,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     """Run the command line; the exit code."""
     tokens = list(sys.argv[1:] if arguments is None else arguments)
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
+    os.environ.setdefault("TF_ENABLE_ONEDNN_OPTS", "0")  # it errs on one-channel convolutions
     if not sys.warnoptions:
         warnings.simplefilter("ignore")
     return guarded(lambda: dispatch(tokens))

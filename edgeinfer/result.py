@@ -47,6 +47,15 @@ class RecipePart(_Part):
     weights: dict[str, str | list[str]]
 
 
+class Inexact(_Part):
+    """A value that a float32 framework does not compute exactly: by how much at most, and why."""
+
+    value: str
+    bound: float
+    bound_steps: float
+    reason: str
+
+
 class ProgramPart(_Part):
     """The integer network."""
 
@@ -56,6 +65,7 @@ class ProgramPart(_Part):
     macs: int
     inputs: tuple[Tensor, ...]
     outputs: tuple[Tensor, ...]
+    float32_inexact: tuple[Inexact, ...] = ()
 
 
 class Artefact(_Part):

@@ -8,9 +8,10 @@ from typing import Any
 
 from edgeinfer import __version__
 from edgeinfer.evaluate import linear_ops
+from edgeinfer.ir.float32 import float32_report
 from edgeinfer.ir.program import Program
 from edgeinfer.metrics import Metric, Origin
-from edgeinfer.result import ProgramPart, RecipePart, Result, Tensor
+from edgeinfer.result import Inexact, ProgramPart, RecipePart, Result, Tensor
 from edgeinfer.run import RunFolder
 from quantization.recipe import Recipe
 
@@ -77,7 +78,30 @@ def program_part(program: Program) -> ProgramPart:
             )
             for output in program.outputs
         ),
+        float32_inexact=tuple(
+            Inexact(
+                value=entry.value,
+                bound=entry.bound_value,
+                bound_steps=entry.bound_steps,
+                reason=entry.reason,
+            )
+            for entry in float32_report(program)
+            if not entry.exact
+        ),
     )
+
+
+def float32_finding(part: ProgramPart) -> list[str]:
+    """Where QKeras, computing in float32, leaves the integers it stands for."""
+    if not part.float32_inexact:
+        return []
+    first = part.float32_inexact[0]
+    more = len(part.float32_inexact) - 1
+    rest = f" {more} values after it inherit that, see program.float32_inexact." if more else ""
+    return [
+        f"QKeras and other float32 frameworks are themselves inexact at {first.value}, by at most "
+        f"{first.bound:.2g} ({first.reason}).{rest}"
+    ]
 
 
 def program_metrics(program: Program) -> list[Metric]:

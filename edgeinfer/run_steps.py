@@ -27,6 +27,7 @@ from edgeinfer.run_result import (
     RECIPE,
     RESULT,
     assembled,
+    float32_finding,
     program_metrics,
     program_part,
     recipe_part,
@@ -245,11 +246,13 @@ def _lower(
         loaded = formatted(loaded, BITS if bits is None else bits, tried)
     lowered = lowered_with(loaded, given, recipe_path)
     program = lowered.program
+    part = program_part(program)
+    chosen = [finding for finding in loaded.findings if finding not in said]
     facts = {
         "recipe": recipe_part(lowered.recipe).model_dump(mode="json"),
-        "program": program_part(program).model_dump(mode="json"),
+        "program": part.model_dump(mode="json"),
         "metrics": [asdict(metric) for metric in program_metrics(program)],
-        "findings": [*(f for f in loaded.findings if f not in said), *lowered.findings],
+        "findings": [*chosen, *lowered.findings, *float32_finding(part)],
     }
     files: Mapping[str, bytes] = {
         PROGRAM: store.save(program),

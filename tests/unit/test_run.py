@@ -12,6 +12,7 @@ import textwrap
 from collections.abc import Iterator
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 from edgeinfer import run
@@ -199,3 +200,26 @@ def test_facts_are_the_same_whether_made_or_remembered(tmp_path: Path) -> None:
         made = facts(folder)
     with run.opened(tmp_path / "r", Silent(), new=True) as folder:
         assert facts(folder) == made == {"shape": [1, 2], "3": "x"}
+
+
+def test_where_float32_is_inexact_is_said_with_tensor_and_bound() -> None:
+    from edgeinfer.ir.ops import Dense, Input
+    from edgeinfer.ir.program import Output, Program
+    from edgeinfer.run_result import float32_finding, program_part
+    from quantization.fixed import Fixed
+
+    def dense(bits: int) -> Program:
+        weight = np.full((64, 1), 2 ** (bits - 1) - 1)
+        ops = (
+            Input("x", Fixed(False, bits, bits), (64,)),
+            Dense("y", Fixed(True, 2 * bits + 6, 2 * bits + 6), "x", weight,
+                  Fixed(True, bits, bits), np.zeros(1, int)),
+        )  # fmt: skip
+        return Program("net", ops, (Output("y", "y"),))
+
+    assert program_part(dense(8)).float32_inexact == ()
+    assert float32_finding(program_part(dense(8))) == []
+    (entry,) = program_part(dense(12)).float32_inexact
+    assert entry.value == "y" and entry.bound > 0
+    (said,) = float32_finding(program_part(dense(12)))
+    assert "QKeras" in said and "at y, by at most" in said
