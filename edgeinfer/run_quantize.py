@@ -88,7 +88,7 @@ def _write(output: Path, loaded: Loaded, lowered: Lowered) -> None:
     if output.suffix == ".toml":
         plan.write_file(output, lowered.recipe.to_toml())
         return
-    from edgeinfer import export_qkeras
+    from edgeinfer.export import qkeras as export_qkeras
 
     with plan.staged(output) as temporary:
         export_qkeras.write(loaded.graph, lowered.recipe, temporary)

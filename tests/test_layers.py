@@ -37,8 +37,7 @@ FLOORS: tuple[tuple[str, ...], ...] = (
         "devices",
         "costs",
         "footprint",
-        "export_qkeras",
-        "qkeras",
+        "export",
     ),
     (
         "cosim",

@@ -55,7 +55,7 @@ def test_one_channel_and_one_column() -> None:
 
 
 def test_keras_compiled_and_op_by_op_are_the_same() -> None:
-    from edgeinfer.export_qkeras import draw
+    from edgeinfer.export.qkeras import draw
 
     for seed in range(5):
         network = random_network(seed)

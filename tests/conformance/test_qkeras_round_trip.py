@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 
 from edgeinfer import graph as g
-from edgeinfer.export_qkeras import write
+from edgeinfer.export.qkeras import write
 from edgeinfer.ir.lower import lower
 from edgeinfer.load import load
 from edgeinfer.ptq import PtqSettings, quantize

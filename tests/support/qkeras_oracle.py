@@ -10,7 +10,7 @@ from typing import Any
 
 import numpy as np
 
-from edgeinfer.export_qkeras import Drawing, draw
+from edgeinfer.export.qkeras import Drawing, draw
 from edgeinfer.graph import Graph
 from edgeinfer.ir.engine import Engine
 from edgeinfer.ir.float32 import Float32Entry, float32_report

@@ -12,8 +12,8 @@ import pytest
 
 from edgeinfer import graph as g
 from edgeinfer.errors import InputError, ModelError, RecipeError, ToolFailedError
-from edgeinfer.export_qkeras import build, write
-from edgeinfer.qkeras_formats import bits, is_quantized_relu, obstacle, relu, stored
+from edgeinfer.export.qkeras import build, write
+from edgeinfer.export.qkeras_formats import bits, is_quantized_relu, obstacle, relu, stored
 from quantization.fixed import FormatError, Quantizer, dequantize, quantize
 from quantization.recipe import Recipe, WeightFormat
 

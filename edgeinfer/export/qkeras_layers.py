@@ -12,6 +12,9 @@ import numpy as np
 import qkeras
 from keras import layers as kl
 
+from edgeinfer.export.qkeras_checks import explicit
+from edgeinfer.export.qkeras_formats import StoredWeights, bits, stored
+from edgeinfer.export.qkeras_functions import plain_function, rounding_function
 from edgeinfer.graph import (
     Activation,
     Affine,
@@ -36,9 +39,6 @@ from edgeinfer.graph import (
     Transpose,
     Upsample,
 )
-from edgeinfer.qkeras_checks import explicit
-from edgeinfer.qkeras_formats import StoredWeights, bits, stored
-from edgeinfer.qkeras_functions import plain_function, rounding_function
 from quantization.fixed import Quantizer
 from quantization.recipe import Recipe
 

@@ -16,9 +16,9 @@ from pathlib import Path
 from typing import Any
 
 from edgeinfer.errors import InputError, ToolFailedError
+from edgeinfer.export.qkeras_checks import refuse_inexpressible
 from edgeinfer.graph import Graph
 from edgeinfer.ir.lower import lower
-from edgeinfer.qkeras_checks import refuse_inexpressible
 from quantization.recipe import Recipe
 
 
@@ -35,7 +35,7 @@ class Drawing:
         """The Keras model that computes some of the tensors."""
         import keras
 
-        from edgeinfer.qkeras_layers import keras_name
+        from edgeinfer.export.qkeras_layers import keras_name
 
         wanted = [self.tensors[name] for name in outputs]
         return keras.Model(list(self.inputs), wanted, name=keras_name(self.graph.name))
@@ -45,7 +45,7 @@ def draw(graph: Graph, recipe: Recipe) -> Drawing:
     """Every tensor of the network in QKeras; one error that lists all for which it has no equal."""
     lowered = lower(graph, recipe)
     refuse_inexpressible(lowered.graph, lowered.recipe)
-    from edgeinfer.qkeras_layers import Layers
+    from edgeinfer.export.qkeras_layers import Layers
 
     layers = Layers(lowered.graph, lowered.recipe)
     for node in lowered.graph.nodes:

@@ -11,6 +11,7 @@ from typing import assert_never
 import numpy as np
 
 from edgeinfer.errors import ModelError, Offence, RecipeError
+from edgeinfer.export.qkeras_formats import obstacle, weight_obstacle
 from edgeinfer.graph import (
     Activation,
     Affine,
@@ -40,7 +41,6 @@ from edgeinfer.graph import (
     same_pads,
     weights_of,
 )
-from edgeinfer.qkeras_formats import obstacle, weight_obstacle
 from quantization.fixed import Fixed, Quantizer
 from quantization.recipe import Recipe
 
