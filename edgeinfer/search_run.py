@@ -28,7 +28,7 @@ from edgeinfer.samples import Samples
 from edgeinfer.search_space import Searched, searched
 from quantization.recipe import Recipe
 from quantization.search import Judge, LimitReached, Limits, Outcome, Repair, Trial, front
-from quantization.search_greedy import Descent, descend
+from quantization.search_greedy import Descent, descend, polish
 from quantization.search_journal import Journal, SearchError
 from quantization.search_thorough import Exploration, Sampler, explore
 
@@ -112,6 +112,7 @@ def search(
             floor = objective.exact_score - settings.tolerance
             start = network.space.uniform(max(settings.widths))
             descend(judge, Descent(start, settings.cost, floor, settings.budget))
+            polish(judge, settings.cost, floor, settings.seed)
         case Strategy.THOROUGH:
             starts = tuple(trial.widths for trial in uniform.values())
             plan = Exploration((settings.cost,), settings.seed, settings.sampler, starts)

@@ -40,6 +40,10 @@ class Knob:
         """The next narrower width."""
         return next((width for width in self.widths if width < bits), None)
 
+    def above(self, bits: int) -> int | None:
+        """The next wider width."""
+        return next((width for width in reversed(self.widths) if width > bits), None)
+
     def nearest(self, bits: int) -> int:
         """The narrowest width of at least `bits`; the widest where none is."""
         return min((width for width in self.widths if width >= bits), default=self.widths[0])

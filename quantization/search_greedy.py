@@ -12,10 +12,14 @@ from __future__ import annotations
 
 import heapq
 import math
-from collections.abc import Mapping
+import random
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
-from quantization.search import Judge, LimitReached, Trial, Widths
+from quantization.search import Judge, LimitReached, Space, Trial, Widths, front
+
+PATIENCE = 40  # exchanges in a row that improved nothing, after which a front counts as polished
+WORTH = 0.98  # of the cost of what scores as well: less of a saving is no improvement
 
 
 @dataclass(frozen=True, slots=True)
@@ -103,3 +107,56 @@ def _promise(
         return None
     loss = descent.losses.get((knob, bits), 0.0) - descent.losses.get((knob, was), 0.0)
     return _Step(max(loss, at_least, 0.0), -math.log2(was / bits), knob, bits, -1)
+
+
+def polish(judge: Judge, cost: str, floor: float, seed: int = 0) -> None:
+    """Improve the front by exchanges: one knob a step narrower, another a step wider, or one of the
+    two alone. Which to try next is drawn from all that start on the front and were not tried.
+
+    The more is tried, the more of a score is luck: what is chosen in the end should be judged once
+    more, on samples that the search has not seen.
+    """
+    rng = random.Random(seed)
+    tried: set[tuple[int, ...]] = set()
+    idle = 0
+    while idle < PATIENCE:
+        best = [t for t in front(judge.trials.values(), cost) if t.outcome.score >= floor]
+        fresh = [
+            (trial, widths)
+            for trial in best
+            for widths in exchanges(judge.space, trial.widths)
+            if tuple(widths.values()) not in tried
+        ]
+        if not fresh:
+            return
+        trial, widths = rng.choice(fresh)
+        tried.add(tuple(widths.values()))
+        try:
+            found = judge.judged(widths, trial.outcome.weights)
+        except LimitReached:
+            return
+        idle = 0 if _improves(best, found, cost, floor) else idle + 1
+
+
+def _improves(best: Sequence[Trial], found: Trial, cost: str, floor: float) -> bool:
+    """Whether a trial is clearly cheaper than everything that scores as well."""
+    score = found.outcome.score
+    rivals = [t.outcome.costs[cost] for t in best if t.outcome.score >= score]
+    return score >= floor and found.outcome.costs[cost] < WORTH * min(rivals, default=0.0)
+
+
+def exchanges(space: Space, widths: Widths) -> list[dict[str, int]]:
+    """Choices that differ by a step down of one knob, a step up of one, or both, of two knobs."""
+    down = {knob.name: knob.below(widths[knob.name]) for knob in space.knobs}
+    up = {knob.name: knob.above(widths[knob.name]) for knob in space.knobs}
+    names = [knob.name for knob in space.knobs]
+    here = {name: widths[name] for name in names}
+    found = [{**here, name: bits} for name in names if (bits := down[name]) is not None]
+    found += [{**here, name: bits} for name in names if (bits := up[name]) is not None]
+    found += [
+        {**here, narrow: less, wide: more}
+        for narrow in names
+        for wide in names
+        if narrow != wide and (less := down[narrow]) is not None and (more := up[wide]) is not None
+    ]
+    return found

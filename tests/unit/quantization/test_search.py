@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 from quantization.fixed import Fixed, Quantizer
 from quantization.recipe import Recipe, WeightFormat
 from quantization.search import Judge, Knob, Limits, Outcome, Space, Trial, front
-from quantization.search_greedy import Descent, descend
+from quantization.search_greedy import Descent, descend, exchanges, polish
 from quantization.search_journal import Journal, SearchError
 from quantization.search_thorough import Exploration, Sampler, explore
 
@@ -203,6 +203,36 @@ def test_a_front_holds_all_that_is_not_beaten_and_nothing_else(
         if not any((a >= s and b < c) or (a > s and b <= c) for a, b in points)
     }
     assert kept == unbeaten
+
+
+def test_exchanges_improve_the_front_and_end_by_themselves() -> None:
+    asking = judge(net())
+    path = descend(asking, Descent(START, "ebops", floor=0.95))
+    before = front(asking.trials.values(), "ebops")
+    polish(asking, "ebops", floor=0.95)
+    after = front(asking.trials.values(), "ebops")
+    for trial in before:  # nothing that was there is lost
+        assert any(
+            t.outcome.score >= trial.outcome.score
+            and t.outcome.costs["ebops"] <= trial.outcome.costs["ebops"]
+            for t in after
+        )
+    assert len(after) > len(before)
+    assert len(asking.trials) > len(path)
+    again = judge(net())
+    descend(again, Descent(START, "ebops", floor=0.95))
+    polish(again, "ebops", floor=0.95)
+    assert list(again.trials) == list(asking.trials)
+
+
+def test_exchanges_are_single_steps() -> None:
+    found = exchanges(space("ab", (6, 4, 2)), {"a": 4, "b": 2})
+    assert found == [
+        {"a": 2, "b": 2},
+        {"a": 6, "b": 2},
+        {"a": 4, "b": 4},
+        {"a": 2, "b": 4},
+    ]
 
 
 def test_refusals() -> None:
