@@ -44,7 +44,8 @@ class PtqSettings:
     """Widths, how ranges are drawn, and what may be done to the weights.
 
     With `refine`, a format is moved from where `method` places it to where the network's outputs
-    change least, and the weights are adapted to the formats.
+    change least. With `adapt`, the weights are fitted to the formats; with `equalize`, channels may
+    be rescaled. Without both the recipe alone says it all: the weights are the author's, rounded.
     """
 
     bits: int
@@ -53,6 +54,7 @@ class PtqSettings:
     per_channel: bool = False
     input_bits: int | None = None  # as `bits` where None
     refine: bool = True
+    adapt: bool = True
     equalize: bool = True
 
     def __post_init__(self) -> None:
@@ -79,7 +81,7 @@ def quantize(graph: g.Graph, data: Mapping[str, NDArray[Any]], settings: PtqSett
     samples = calibration_samples(folded, data)
     calibration = divided(samples)
     chosen = fit(folded, calibration, settings)
-    if settings.refine and settings.equalize:
+    if settings.refine and settings.adapt and settings.equalize:
         even = equalized(folded)
         if even is not folded:
             other = fit(even, calibration, settings)
@@ -114,7 +116,7 @@ def fit(graph: g.Graph, calibration: Calibration, settings: PtqSettings) -> Quan
             per_channel=settings.per_channel,
         )
     recipe = Recipe.of(quantizers, formats | constant_formats(graph, settings.bits))
-    efforts = tuple(Effort) if settings.refine else (Effort.NEAREST,)
+    efforts = tuple(Effort) if settings.refine and settings.adapt else (Effort.NEAREST,)
     judged = network
     if calibration.held_out is not calibration.fit:
         judged = network.on(calibration.held_out)

@@ -46,6 +46,8 @@ def quantize_model(
         given = Recipe() if recipe_path is None else read_recipe(recipe_path)
         tried = drawn_for(loaded, given) if data is None else read_samples(data, loaded.graph)
     with watched(progress, "quantize"):
+        if output.suffix == ".toml":  # a recipe holds formats, and no weights but the author's
+            settings = replace(settings, adapt=False, equalize=False)
         chosen = choose(loaded.graph, tried.inputs, settings)
         unformatted = replace(loaded, graph=chosen.graph, recipe=Recipe())
         lowered = lowered_with(unformatted, chosen.recipe.updated(given), recipe_path)
