@@ -40,8 +40,10 @@ def quantized_tensors(graph: g.Graph) -> tuple[str, ...]:
 
 
 def table_indices(graph: g.Graph) -> tuple[str, ...]:
-    """Tensors that feed a function which becomes a table, outputs left to the host excepted."""
-    hosted, moving = host_functions(graph), dependent(graph)
+    """Tensors that feed a function which becomes a table, outputs left to the host excepted, and
+    inputs, whose width is the interface's."""
+    hosted = host_functions(graph)
+    moving = dependent(graph) - {node.name for node in graph.inputs}
     found = [
         node.x
         for node in graph.nodes

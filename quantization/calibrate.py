@@ -72,7 +72,7 @@ def places(values: ArrayLike, bits: int, *, signed: bool | None = None) -> tuple
     limited = np.clip(reals, -bulk, bulk)
     type_ = widest.type
     lowest = min(integer_bits(limited, bits, type_.signed) - BELOW_BULK, type_.integer)
-    if not magnitudes.size:
+    if bulk < 2.0**FEWEST_INTEGER:
         lowest = type_.integer
     return tuple(
         replace(widest, type=replace(type_, integer=integer))

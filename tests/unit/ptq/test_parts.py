@@ -84,6 +84,9 @@ def test_tables_are_indexed_finely_and_hosts_are_left_alone() -> None:
     recipe = quantize(graph, {"x": rng.normal(size=(200, 4))}, PtqSettings(6)).recipe
     widths = {name: form.type.bits for name, form in recipe.activations}
     assert widths == {"x": 6, "a": 10, "t": 6}
+    direct = g.Graph("net", (g.Input("x", (4,)), g.Activation("t", "x", g.Function.TANH)), ("t",))
+    recipe = quantize(direct, {"x": rng.normal(size=(200, 4))}, PtqSettings(6)).recipe
+    assert [form.type.bits for _, form in recipe.activations] == [6]
 
 
 LAYERS = [

@@ -10,7 +10,14 @@ from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 
-from quantization.calibrate import Method, fitted, fitted_channels, squared_error
+from quantization.calibrate import (
+    FEWEST_INTEGER,
+    Method,
+    fitted,
+    fitted_channels,
+    places,
+    squared_error,
+)
 from quantization.fixed import Fixed, FormatError, quantize
 
 reals = hnp.arrays(np.float64, st.integers(1, 30), elements=st.floats(-1e6, 1e6, width=32))
@@ -21,7 +28,7 @@ def test_minmax_saturates_nothing_and_wastes_no_bit(values: np.ndarray, bits: in
     quantizer = fitted(values, bits)
     kept = quantize(values, quantizer) * quantizer.type.lsb
     assert np.abs(kept - values).max() <= quantizer.type.lsb / 2
-    if values.any():
+    if np.abs(values).max() >= 2.0**FEWEST_INTEGER:  # what is smaller counts as zero
         finer = Fixed(quantizer.type.signed, bits, quantizer.type.integer - 1)
         scaled = np.rint(np.ldexp(values, finer.frac))
         assert scaled.min() < finer.raw_min or scaled.max() > finer.raw_max
@@ -37,6 +44,24 @@ def test_percentile_leaves_the_outlier_out() -> None:
     values = np.append(np.linspace(0, 1, 10_000), 1e6)
     assert fitted(values, 8).type.integer >= 20
     assert fitted(values, 8, method=Method.PERCENTILE, percentile=99.9).type == Fixed(False, 8, 1)
+
+
+@given(reals, st.integers(2, 12))
+def test_places_begin_where_nothing_saturates_and_go_down_one_by_one(
+    values: np.ndarray, bits: int
+) -> None:
+    offered = places(values, bits)
+    assert offered[0] == fitted(values, bits)
+    integers = [quantizer.type.integer for quantizer in offered]
+    assert integers == list(range(integers[0], integers[0] - len(integers), -1))
+    assert {quantizer.type.bits for quantizer in offered} == {bits}
+
+
+def test_places_reach_the_bulk_below_an_outlier() -> None:
+    values = np.append(np.linspace(0, 1, 10_000), 1e6)
+    assert {quantizer.type.integer for quantizer in places(values, 8)} >= {20, 1, 0}
+    assert len(places(np.zeros(5), 8)) == 1
+    assert len(places([1e-300, -1e-300], 8)) == 1
 
 
 def test_sign_follows_the_data_unless_told() -> None:
