@@ -13,6 +13,7 @@ from typing import assert_never
 import numpy as np
 
 from edgeinfer.errors import ProgramError
+from edgeinfer.graph import dilated, windowed
 from edgeinfer.ir.ops import (
     Clip,
     Concat,
@@ -174,7 +175,7 @@ def shape_of(op: Op, shapes: dict[str, Shape]) -> Shape:
             hollow = any(max(pad) >= width for pad, width in widths)
             if hollow and op.kind is PoolKind.MAX:
                 raise ValueError(f"a window of {op.window} may lie wholly in padding of {op.pads}")
-            return (*_windowed(x[:-1], op.window, op.strides, op.pads), x[-1])
+            return (*windowed(x[:-1], op.window, op.strides, op.pads), x[-1])
         case Pair():
             if len(shapes[op.a]) != len(shapes[op.b]):
                 raise ValueError(
@@ -224,9 +225,8 @@ def _conv_shape(op: Conv, x: Shape) -> Shape:
             f"weights of {op.weight.shape} in {op.groups} groups do not fit {x[-1]} channels"
         )
     _check_bias(op.bias.shape, op.weight.shape[-1])
-    window = zip(op.weight.shape[:rank], op.dilation, strict=True)
-    reach = tuple((width - 1) * step + 1 for width, step in window)
-    return (*_windowed(x[:-1], reach, op.strides, op.pads), op.weight.shape[-1])
+    reach = dilated(op.weight.shape[:rank], op.dilation)
+    return (*windowed(x[:-1], reach, op.strides, op.pads), op.weight.shape[-1])
 
 
 def _broadcast(x: Shape, *constants: Shape) -> Shape:
@@ -238,16 +238,6 @@ def _broadcast(x: Shape, *constants: Shape) -> Shape:
 def _check_bias(bias: Shape, channels: int) -> None:
     if bias != (channels,):
         raise ValueError(f"a bias of {bias} does not fit {channels} channels")
-
-
-def _windowed(
-    sizes: Shape, window: Shape, strides: Shape, pads: tuple[tuple[int, int], ...]
-) -> Shape:
-    axes = zip(sizes, window, strides, pads, strict=True)
-    found = tuple((size + sum(pad) - width) // step + 1 for size, width, step, pad in axes)
-    if any(count < 1 for count in found):
-        raise ValueError(f"a window of {window} does not fit into {sizes} padded by {pads}")
-    return found
 
 
 def _digest(program: Program) -> str:
