@@ -159,10 +159,10 @@ def _spread(blob: _Blob, calorimeter: int) -> Floats:
     cells = (ECAL_SHAPE[0], HCAL_SHAPE[0])[calorimeter]
     size = (1.0, _CELLS_PER_TOWER)[calorimeter]
     edges = size * (np.arange(cells + 1) - cells / 2)
-    total = 0.0
+    total = np.zeros((depth.shape[0], cells, cells, depth.shape[1]))
     for share, wider in ((0.85, 1.0), (0.15, 3.5)):  # a core and a halo
         scaled = edges[None, None, :] - blob.centre[:, :, None]
         across = np.diff(ndtr(scaled / (wider * blob.width)[:, None, None]), axis=2)
         plane = share * across[:, 0, :, None] * across[:, 1, None, :]
-        total = total + plane[..., None] * depth[:, None, None, :]
+        total += plane[..., None] * depth[:, None, None, :]
     return total

@@ -40,9 +40,7 @@ class PatchSettings:
     none: float = 0.20
     patches_per_event: int = 24
     events_per_batch: int = 96
-    hit_adc: float = (
-        4.0  # [guess] a track or shower pixel below it, some 7 times the noise, is no hit
-    )
+    hit_adc: float = 4.0  # [guess] 7 times the noise: a fainter track or shower pixel is no hit
     scaling: Scaling = "unit"
     events: EventSettings = field(default_factory=EventSettings)
 

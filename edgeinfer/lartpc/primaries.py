@@ -23,25 +23,27 @@ from edgeinfer.lartpc.energy_loss import Floats
 from edgeinfer.lartpc.ranges import range_cm
 from edgeinfer.lartpc.scattering import isotropic
 
+_COSMIC_START_CM = 80.0  # before a point in the plane, outside it as a rule
+
 
 @dataclass(frozen=True, slots=True)
 class PrimarySettings:
     """Mean numbers per event, and kinetic energy ranges in MeV (log-uniform)."""
 
-    shared_vertex: float = 0.15  # share of particles that start where others of the event do
-    muons: float = 0.25
-    pions: float = 0.3
+    shared_vertex: float = 0.1  # share of particles that start where others of the event do
+    muons: float = 0.2
+    pions: float = 0.25
     kaons: float = 0.05
     protons: float = 0.3
-    electrons: float = 0.35
-    pi0s: float = 0.25
-    cosmics: float = 0.7
-    stopping_muons: float = 0.8
+    electrons: float = 0.25
+    pi0s: float = 0.3
+    cosmics: float = 0.5
+    stopping_muons: float = 0.9
     muon_mev: tuple[float, float] = (30.0, 600.0)
     pion_mev: tuple[float, float] = (30.0, 500.0)
     kaon_mev: tuple[float, float] = (50.0, 400.0)
     proton_mev: tuple[float, float] = (20.0, 400.0)
-    electron_mev: tuple[float, float] = (100.0, 2000.0)
+    electron_mev: tuple[float, float] = (150.0, 2000.0)
     pi0_mev: tuple[float, float] = (100.0, 1500.0)
     cosmic_mev: tuple[float, float] = (500.0, 2e4)
     stopping_mev: tuple[float, float] = (60.0, 400.0)
@@ -127,7 +129,7 @@ def primaries(
         kinetic = _log_uniform(rng, span, event.size)
         way = _downward(rng, event.size)
         point = _inside(rng, event.size, box, 0.1 if stops else 0.0)
-        back = range_cm(c.MUON, kinetic) if stops else np.full(event.size, 80.0)
+        back = range_cm(c.MUON, kinetic) if stops else np.full(event.size, _COSMIC_START_CM)
         start = point - way * back[:, None]
         groups.append(emit(event, c.MUON.pdg, FLAG_PRIMARY_MUON, kinetic, start, way))
     return Particles.join(groups)

@@ -23,7 +23,7 @@ from edgeinfer.lartpc.energy_loss import (
 )
 from edgeinfer.lartpc.formats.scalings import scale_dedx, scale_track_scalars
 from edgeinfer.lartpc.ionisation import box_dedx, electrons
-from edgeinfer.lartpc.ranges import kinetic_mev
+from edgeinfer.lartpc.ranges import energies_before_stop, kinetic_mev
 from edgeinfer.lartpc.scattering import step_rad
 from edgeinfer.lartpc.seeds import Seed, generator
 
@@ -136,10 +136,10 @@ def prepare(dedx_mev_cm: Floats, hits: Ints) -> tuple[Floats, Floats, Floats]:
 
 def _energies(kind: Ints, left_cm: Floats, pitch_cm: Floats) -> Floats:
     """Kinetic energies (n, 101) at the borders of the last 100 pitches."""
-    residual = left_cm[:, None] + pitch_cm[:, None] * np.arange(POINTS, -1, -1)
-    energy = np.empty(residual.shape)
+    energy = np.empty((kind.size, POINTS + 1))
     for index, species in enumerate(CLASSES):
-        energy[kind == index] = kinetic_mev(species, residual[kind == index])
+        mine = kind == index
+        energy[mine] = energies_before_stop(species, left_cm[mine], pitch_cm[mine], POINTS)
     return energy
 
 

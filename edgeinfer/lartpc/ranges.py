@@ -31,13 +31,13 @@ def range_table(species: Species) -> tuple[Floats, Floats]:
 def range_cm(species: Species, kinetic_mev: ArrayLike) -> Floats:
     """Mean path to the stop, in cm."""
     energy, reach = range_table(species)
-    return np.interp(kinetic_mev, energy, reach)
+    return np.interp(np.asarray(kinetic_mev, float), energy, reach)
 
 
 def kinetic_mev(species: Species, residual_range_cm: ArrayLike) -> Floats:
     """Kinetic energy that is left where `residual_range_cm` is left."""
     energy, reach = range_table(species)
-    return np.interp(residual_range_cm, reach, energy)
+    return np.interp(np.asarray(residual_range_cm, float), reach, energy)
 
 
 def dedx_at_residual_range(species: Species, residual_range_cm: ArrayLike) -> Floats:
@@ -45,12 +45,14 @@ def dedx_at_residual_range(species: Species, residual_range_cm: ArrayLike) -> Fl
     return mean_dedx(kinetic_mev(species, residual_range_cm), species.mass_mev)
 
 
-def mean_profile(species: Species, pitch_cm: ArrayLike, points: int) -> tuple[Floats, Floats]:
-    """Residual range in cm and mean energy in MeV of each pitch, backwards from the stop.
+def energies_before_stop(
+    species: Species, left_cm: ArrayLike, pitch_cm: ArrayLike, points: int
+) -> Floats:
+    """Kinetic energies in MeV at the borders of the last pitches, backwards from the stop.
 
-    The last axis runs from the oldest pitch to the one in which the particle stops.
+    The last axis has one border more than points and ends where `left_cm` is still to go;
+    neighbours differ by the mean energy left on a pitch.
     """
-    pitch = np.asarray(pitch_cm, float)[..., None]
-    far = pitch * np.arange(points, 0, -1)
-    near = far - pitch
-    return (far + near) / 2, kinetic_mev(species, far) - kinetic_mev(species, near)
+    left, pitch = np.asarray(left_cm, float), np.asarray(pitch_cm, float)
+    residual = left[..., None] + pitch[..., None] * np.arange(points, -1, -1)
+    return kinetic_mev(species, residual)

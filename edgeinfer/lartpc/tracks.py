@@ -41,7 +41,7 @@ class TrackSettings:
 
     step_cm: float = 0.3
     longest_cm: float = 180.0
-    delta_cut_mev: float = 3.0  # [guess] a delta ray of this energy reaches about three pixels
+    delta_cut_mev: float = 4.0  # [guess] a delta ray of this energy reaches about four pixels
     range_straggling: float = 0.015  # [guess] relative spread of the range
     proton_multiplicity: float = 1.2  # [guess] protons seen from one nuclear interaction
     pion_survival: float = 0.5  # [guess] pions that come out again, the rest being absorbed

@@ -9,7 +9,12 @@ from hypothesis import strategies as st
 
 from edgeinfer.lartpc import constants as c
 from edgeinfer.lartpc import energy_loss as loss
-from edgeinfer.lartpc.ranges import dedx_at_residual_range, kinetic_mev, mean_profile, range_cm
+from edgeinfer.lartpc.ranges import (
+    dedx_at_residual_range,
+    energies_before_stop,
+    kinetic_mev,
+    range_cm,
+)
 
 DRAWS = 400_000
 
@@ -47,12 +52,16 @@ def test_range_and_energy_are_each_others_inverse(species: c.Species, energy: fl
     assert kinetic_mev(species, range_cm(species, energy)) == pytest.approx(energy, rel=1e-3)
 
 
-@given(st.sampled_from(c.HEAVY), st.floats(0.1, 2.0))
-def test_a_profile_holds_the_energy_of_its_range(species: c.Species, pitch: float) -> None:
-    residual, energy = mean_profile(species, pitch, 100)
-    assert energy.sum() == pytest.approx(float(kinetic_mev(species, 100 * pitch)), rel=1e-9)
-    assert (np.diff(residual) < 0).all()
-    assert residual[-1] == pytest.approx(pitch / 2)
+@given(st.sampled_from(c.HEAVY), st.floats(0.0, 50.0), st.floats(0.1, 2.0))
+def test_a_profile_falls_to_the_energy_that_is_left(
+    species: c.Species, left: float, pitch: float
+) -> None:
+    energy = energies_before_stop(species, left, pitch, 100)
+    assert energy.shape == (101,)
+    assert energy[0] == pytest.approx(float(kinetic_mev(species, left + 100 * pitch)))
+    assert energy[-1] == pytest.approx(float(kinetic_mev(species, left)))
+    middle = dedx_at_residual_range(species, left + 50.5 * pitch) * pitch
+    assert energy[49] - energy[50] == pytest.approx(float(middle), rel=0.01)
 
 
 @pytest.mark.parametrize("kappa", [0.02, 0.1, 1.0, 8.0, 30.0])
