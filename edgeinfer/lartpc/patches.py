@@ -35,9 +35,9 @@ class PatchSettings:
     """What is cut out: the mix of classes, patches per event, how ADC become inputs."""
 
     track: float = 0.45
-    em: float = 0.20
+    em: float = 0.18
     michel: float = 0.15
-    none: float = 0.20
+    none: float = 0.22
     patches_per_event: int = 24
     events_per_batch: int = 96
     hit_adc: float = 4.0  # [guess] 7 times the noise: a fainter track or shower pixel is no hit

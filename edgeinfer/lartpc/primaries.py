@@ -35,16 +35,16 @@ class PrimarySettings:
     pions: float = 0.25
     kaons: float = 0.05
     protons: float = 0.3
-    electrons: float = 0.25
-    pi0s: float = 0.3
-    cosmics: float = 0.5
-    stopping_muons: float = 0.9
+    electrons: float = 0.22
+    pi0s: float = 0.25
+    cosmics: float = 0.7
+    stopping_muons: float = 0.8
     muon_mev: tuple[float, float] = (30.0, 600.0)
     pion_mev: tuple[float, float] = (30.0, 500.0)
     kaon_mev: tuple[float, float] = (50.0, 400.0)
     proton_mev: tuple[float, float] = (20.0, 400.0)
-    electron_mev: tuple[float, float] = (150.0, 2000.0)
-    pi0_mev: tuple[float, float] = (100.0, 1500.0)
+    electron_mev: tuple[float, float] = (300.0, 3000.0)
+    pi0_mev: tuple[float, float] = (200.0, 2500.0)
     cosmic_mev: tuple[float, float] = (500.0, 2e4)
     stopping_mev: tuple[float, float] = (60.0, 400.0)
 

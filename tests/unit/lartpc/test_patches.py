@@ -53,7 +53,7 @@ def test_shapes_classes_and_mix(patches: Patches) -> None:
     assert patches.x.dtype == np.float32
     assert patches.x.min() >= 0 and patches.x.max() <= 1
     assert (patches.label.sum(axis=1) == 1).all()
-    assert patches.label.mean(axis=0) == pytest.approx([0.45, 0.35, 0.2], abs=0.04)
+    assert patches.label.mean(axis=0) == pytest.approx([0.45, 0.33, 0.22], abs=0.04)
     assert patches.michel.mean() == pytest.approx(0.15, abs=0.03)
     assert (patches.label[patches.michel[:, 0] > 0, LABEL_EM] == 1).all()
 
