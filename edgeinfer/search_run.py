@@ -82,6 +82,12 @@ class Found:
         """The cheapest recipe that scores at least this."""
         return next((trial for trial in self.front if trial.outcome.score >= score), None)
 
+    def best(self, budget: float) -> Trial | None:
+        """The best recipe that costs no more than this."""
+        cost = self.settings.cost
+        affordable = [t for t in self.front if t.outcome.costs[cost] <= budget]
+        return affordable[-1] if affordable else None
+
 
 def search(
     graph: g.Graph,

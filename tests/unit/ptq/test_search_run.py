@@ -49,6 +49,18 @@ def test_half_the_operations_of_six_bits_at_no_worse_a_score(found: Found) -> No
     assert best.outcome.costs["ebops"] <= 0.5 * six.outcome.costs["ebops"]
 
 
+def test_a_budget_buys_the_best_that_it_can(found: Found) -> None:
+    budget = 0.5 * found.uniform[6].outcome.costs["ebops"]
+    best = found.best(budget)
+    assert best is not None and best.outcome.costs["ebops"] <= budget
+    assert all(
+        trial.outcome.score <= best.outcome.score
+        for trial in found.trials
+        if trial.outcome.costs["ebops"] <= budget
+    )
+    assert found.best(0.0) is None
+
+
 def test_the_report_is_whole(found: Found, tmp_path: Path) -> None:
     plan = report(found)
     plan.write(tmp_path)
