@@ -60,7 +60,7 @@ _ENTRIES = (
         data=data.tagger_samples,
         heads=_TAGGER_HEADS,
         schedule=Schedule(
-            "adam", 1e-3, batch=256, epochs=30, samples=100_000, patience=6, flips=True
+            "adam", 1e-3, batch=256, epochs=20, samples=80_000, patience=6, flips=True
         ),
         measures=_TAGGER_MEASURES,
         reference="hit-tagger-pooled.keras",
