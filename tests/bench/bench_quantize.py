@@ -36,9 +36,9 @@ from edgeinfer.zoo.reference import load_reference
 from quantization.search import Trial
 
 MODELS = ("hit-tagger-pooled", "track-pid", "roi-finder", "jet-tagger")
-FIT, TEST = 4_000, 12_000
-VALIDATION_MACS = 2e9  # of one evaluation
-VALIDATION_SPAN = (6_000, 50_000)
+FIT = 4_000
+JUDGED_MACS = 2e9  # of one evaluation
+JUDGED_SPAN = (8_000, 50_000)
 WIDTHS = (8, 6, 5, 4)
 REPLICAS = 100
 
@@ -89,9 +89,9 @@ def drawn(entry: ZooEntry, seed: int, count: int) -> tuple[Samples, NDArray[np.i
     return Samples(inputs, f"{count} samples, seed {seed}", labels), found.event
 
 
-def validation_samples(entry: ZooEntry) -> int:
+def judged_samples(entry: ZooEntry) -> int:
     """As many as a small network is through with quickly: what is tried often needs more."""
-    return int(np.clip(VALIDATION_MACS / entry.macs, *VALIDATION_SPAN))
+    return int(np.clip(JUDGED_MACS / entry.macs, *JUDGED_SPAN))
 
 
 def measured(name: str, minutes: float) -> None:
@@ -99,8 +99,8 @@ def measured(name: str, minutes: float) -> None:
     entry = zoo.entry_of(name)
     graph = load_reference(name)
     fit, _ = drawn(entry, stage_seed(31, "fresh"), FIT)
-    validation, _ = drawn(entry, stage_seed(32, "fresh"), validation_samples(entry))
-    test, event = drawn(entry, stage_seed(33, "fresh"), TEST)
+    validation, _ = drawn(entry, stage_seed(32, "fresh"), judged_samples(entry))
+    test, event = drawn(entry, stage_seed(33, "fresh"), judged_samples(entry))
     judge = Judge(graph, test, event, objective_on(graph, test))
     print(f"\n{name}: float {judge.whole.name} {judge.whole.exact_score:.5f} ({len(test)} samples)")
     print(f"{'':28} {'loss':>9}  {'95 % interval':^19}  {'EBOPs':>12} {'seconds':>8}")
