@@ -27,10 +27,10 @@ from edgeinfer import evaluate, zoo
 from edgeinfer.costs import costs_of
 from edgeinfer.graph import Graph
 from edgeinfer.ir.lower import Lowered, lower
-from edgeinfer.objective import Objective, objective_on
 from edgeinfer.ptq import PtqSettings, quantize
 from edgeinfer.samples import Samples
-from edgeinfer.search_run import SearchSettings, search
+from edgeinfer.search.objective import Objective, objective_on
+from edgeinfer.search.run import SearchSettings, search
 from edgeinfer.zoo.entry import ZooEntry, stage_seed
 from edgeinfer.zoo.reference import load_reference
 from quantization.search import Trial

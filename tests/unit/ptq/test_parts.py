@@ -15,14 +15,14 @@ from edgeinfer import graph as g
 from edgeinfer.ir.engine import Engine
 from edgeinfer.ir.lower import lower
 from edgeinfer.ptq import PtqSettings, quantize
-from edgeinfer.ptq_adapt import Effort, adapted
-from edgeinfer.ptq_data import divided
-from edgeinfer.ptq_equalize import equalized
-from edgeinfer.ptq_network import cut, reweighted, rounded
-from edgeinfer.ptq_points import late_point, quantized_tensors, table_indices
-from edgeinfer.ptq_rows import moments_of
-from edgeinfer.ptq_weights import bias_format, compensated, kernel_format, plain
-from edgeinfer.sensitivity import sensitivity_table
+from edgeinfer.ptq.adapt import Effort, adapted
+from edgeinfer.ptq.data import divided
+from edgeinfer.ptq.equalize import equalized
+from edgeinfer.ptq.network import cut, reweighted, rounded
+from edgeinfer.ptq.points import late_point, quantized_tensors, table_indices
+from edgeinfer.ptq.rows import moments_of
+from edgeinfer.ptq.weights import bias_format, compensated, kernel_format, plain
+from edgeinfer.search.sensitivity import sensitivity_table
 from quantization.calibrate import fitted
 from quantization.fixed import Quantizer, dequantize
 from quantization.fixed import quantize as to_raw

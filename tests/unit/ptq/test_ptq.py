@@ -16,8 +16,8 @@ from onnx import helper
 
 from edgeinfer.errors import InputError, UsageError
 from edgeinfer.ir.lower import lower
-from edgeinfer.objective import objective_on
 from edgeinfer.ptq import PtqSettings, Quantized, quantize
+from edgeinfer.search.objective import objective_on
 from quantization.calibrate import Method
 from tests.support import onnx_models
 from tests.support.random_graphs import random_network
