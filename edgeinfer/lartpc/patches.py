@@ -145,6 +145,8 @@ def generate_patches(seed: Seed, n: int, settings: PatchSettings) -> Patches:
             break
         planes = simulate(rng, settings.events_per_batch, settings.events, first_event)
         row, wire, pixel, label, michel = (a[: n - done] for a in _choose(rng, planes, settings))
+        if not row.size:
+            raise ValueError("these settings give events without a single patch")
         here = slice(done, done + row.size)
         x[here] = scale(cut(planes.adc, row, wire, pixel), settings.scaling)
         found[:, here] = planes.event[row], wire, pixel, label, michel

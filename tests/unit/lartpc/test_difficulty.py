@@ -75,7 +75,7 @@ def test_the_pooled_tagger_lands_in_its_windows() -> None:
     for epoch in range(24):
         image = data.x[:, :, ::-1] if epoch % 2 else data.x
         model.fit(image, targets, batch_size=256, epochs=1, verbose=0)
-    fresh = generate_patches(12, 10_000, PatchSettings())
+    fresh = generate_patches(12, 20_000, PatchSettings())
     label, michel = model.predict(fresh.x, batch_size=1000, verbose=0)
     truth = fresh.label.argmax(axis=1)
     hits = truth != 2

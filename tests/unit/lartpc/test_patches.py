@@ -2,6 +2,8 @@
 # SPDX-FileCopyrightText: The edgeinfer authors
 """Planes and patches: the labels' rules, what lies at the centre, seeds, events."""
 
+from dataclasses import fields
+
 import numpy as np
 import pytest
 
@@ -28,6 +30,7 @@ from edgeinfer.lartpc.patches import (
     none_pixels,
     scale,
 )
+from edgeinfer.lartpc.primaries import PrimarySettings
 from edgeinfer.lartpc.split import split_by_event
 
 SETTINGS = PatchSettings(events_per_batch=24)
@@ -46,6 +49,15 @@ def test_the_same_seed_gives_the_same_arrays(patches: Patches) -> None:
     sequence = np.random.SeedSequence(5)
     assert np.array_equal(generate_patches(sequence, 100, SETTINGS).x, patches.x[:100])
     assert np.array_equal(generate_patches(sequence, 100, SETTINGS).x, patches.x[:100])
+
+
+def test_settings_without_particles_are_refused_not_tried_for_ever() -> None:
+    nothing = PrimarySettings(
+        **{f.name: 0.0 for f in fields(PrimarySettings) if not f.name.endswith("_mev")}
+    )
+    settings = PatchSettings(events_per_batch=2, events=EventSettings(primaries=nothing))
+    with pytest.raises(ValueError, match="without a single patch"):
+        generate_patches(1, 10, settings)
 
 
 def test_shapes_classes_and_mix(patches: Patches) -> None:
