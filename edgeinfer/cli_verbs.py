@@ -105,8 +105,9 @@ def compile_(
     from edgeinfer.run_steps import compile_model
     from edgeinfer.zoo import resolve
 
+    path = resolve(model)
     with progress() as watcher, opened(output, watcher, new=True) as folder:
-        result = compile_model(folder, resolve(model), recipe_path=recipe, data=data, bits=bits)
+        result = compile_model(folder, path, recipe_path=recipe, data=data, bits=bits)
     _conclude(result, output, json)
 
 
