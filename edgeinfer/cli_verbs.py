@@ -101,11 +101,13 @@ def compile_(
     json: Json = False,
 ) -> None:
     """Bring a model to its integer Program, and try it; what is as before is not done again."""
+    from edgeinfer.model_files import files_of
     from edgeinfer.run import opened
     from edgeinfer.run_steps import compile_model
     from edgeinfer.zoo import resolve
 
     path = resolve(model)
+    files_of(path)  # what is no model at all leaves no run folder behind
     with progress() as watcher, opened(output, watcher, new=True) as folder:
         result = compile_model(folder, path, recipe_path=recipe, data=data, bits=bits)
     _conclude(result, output, json)

@@ -241,6 +241,12 @@ def test_a_given_recipe_goes_on_top(work: Path, capsys: pytest.CaptureFixture[st
     assert told["recipe"]["weights"]["out/kernel"].startswith("fixed<6,")
 
 
+@pytest.mark.parametrize("model", ["nowhere.keras", "jett-tagger", "data.npz"])
+def test_what_is_no_model_leaves_no_run_folder(work: Path, model: str) -> None:
+    assert main(["compile", model, "-o", "new"]) == 2
+    assert not (work / "new").exists()
+
+
 @pytest.mark.parametrize("output", ["r.toml", "q.keras"])
 def test_what_quantize_judged_is_what_compile_makes(
     work: Path, capsys: pytest.CaptureFixture[str], output: str
