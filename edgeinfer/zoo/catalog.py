@@ -37,12 +37,13 @@ _JETS = ("gluon", "quark", "W", "Z", "top")
 _ENTRIES = (
     ZooEntry(
         name="hit-tagger",
-        about="track, shower or empty, and Michel, of a 48x48 patch (ProtoDUNE's tagger)",
+        about="track, shower or empty, and Michel, of a 48x48 patch of ADC over 10, -5 to 15 "
+        "(ProtoDUNE's tagger)",
         task=Task.CLASSIFICATION,
         parameters=11_900_420,
         macs=14_222_208,
         build=builders.hit_tagger,
-        data=data.tagger_samples,
+        data=partial(data.tagger_samples, "tenth"),
         heads=_TAGGER_HEADS,
         schedule=Schedule(
             "sgd", 0.01, batch=256, epochs=30, samples=60_000, patience=6, flips=True
@@ -52,12 +53,12 @@ _ENTRIES = (
     ),
     ZooEntry(
         name="hit-tagger-pooled",
-        about="the hit tagger made small: 8 filters, pooled by 4",
+        about="the hit tagger made small: 8 filters, pooled by 4; patches of ADC over 30, 0 to 1",
         task=Task.CLASSIFICATION,
         parameters=31_812,
         macs=418_752,
         build=builders.hit_tagger_pooled,
-        data=data.tagger_samples,
+        data=partial(data.tagger_samples, "unit"),
         heads=_TAGGER_HEADS,
         schedule=Schedule(
             "adam", 1e-3, batch=256, epochs=20, samples=80_000, patience=6, flips=True

@@ -7,14 +7,16 @@ Each generator is imported when its data are asked for, so that naming a model c
 
 from __future__ import annotations
 
+from typing import Literal
+
 from edgeinfer.zoo.entry import Samples
 
 
-def tagger_samples(seed: int, n: int) -> Samples:
-    """Patches around hits, [track, em, none] and michel."""
+def tagger_samples(scaling: Literal["tenth", "unit"], seed: int, n: int) -> Samples:
+    """Patches around hits, [track, em, none] and michel; ADC scaled as `lartpc.patches` does."""
     from edgeinfer.lartpc.patches import PatchSettings, generate_patches
 
-    found = generate_patches(seed, n, PatchSettings())
+    found = generate_patches(seed, n, PatchSettings(scaling=scaling))
     return Samples({"image": found.x}, {"label": found.label, "michel": found.michel}, found.event)
 
 

@@ -82,6 +82,13 @@ def test_data_fit_the_network_and_its_heads(built, name):
         assert np.isfinite(values).all()
 
 
+def test_the_taggers_see_the_same_patches_on_the_two_public_scales():
+    signed = ENTRIES["hit-tagger"].data(5, 60).inputs["image"]
+    unsigned = ENTRIES["hit-tagger-pooled"].data(5, 60).inputs["image"]
+    assert signed.min() < 0
+    np.testing.assert_allclose(np.clip(signed * 10, 0, 30) / 30, unsigned, atol=1e-6)
+
+
 @pytest.mark.parametrize("name", ENTRIES)
 def test_a_seed_gives_the_same_data(name):
     first, again, other = (ENTRIES[name].data(seed, 30) for seed in (5, 5, 6))
