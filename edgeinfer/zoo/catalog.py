@@ -43,7 +43,7 @@ _ENTRIES = (
         parameters=11_900_420,
         macs=14_222_208,
         build=builders.hit_tagger,
-        data=partial(data.tagger_samples, "tenth"),
+        data=partial(data.tagger_samples, scaling="tenth"),
         heads=_TAGGER_HEADS,
         schedule=Schedule(
             "sgd", 0.01, batch=256, epochs=30, samples=60_000, patience=6, flips=True
@@ -58,7 +58,7 @@ _ENTRIES = (
         parameters=31_812,
         macs=418_752,
         build=builders.hit_tagger_pooled,
-        data=partial(data.tagger_samples, "unit"),
+        data=data.tagger_samples,
         heads=_TAGGER_HEADS,
         schedule=Schedule(
             "adam", 1e-3, batch=256, epochs=20, samples=80_000, patience=6, flips=True

@@ -12,7 +12,7 @@ from typing import Literal
 from edgeinfer.zoo.entry import Samples
 
 
-def tagger_samples(scaling: Literal["tenth", "unit"], seed: int, n: int) -> Samples:
+def tagger_samples(seed: int, n: int, scaling: Literal["tenth", "unit"] = "unit") -> Samples:
     """Patches around hits, [track, em, none] and michel; ADC scaled as `lartpc.patches` does."""
     from edgeinfer.lartpc.patches import PatchSettings, generate_patches
 
