@@ -5,7 +5,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
@@ -35,9 +35,18 @@ def simulated(
     if min(count, wires, pixels) < 1 or wires * pixels > MOST_PIXELS:
         raise UsageError(f"{count} planes of {wires} x {pixels} cannot be simulated.")
     children = np.random.SeedSequence(seed).spawn(count)
-    settings = EventSettings(wires=wires, pixels=pixels)
+    settings = plane_settings(wires, pixels)
     for number, child in enumerate(children):
         yield WirePlane(f"simulated {number}", simulate(child, 1, settings).adc[0])
+
+
+def plane_settings(wires: int, pixels: int) -> EventSettings:
+    """A plane of that size: cosmic rays come by its area, the interaction happens once."""
+    small = EventSettings()
+    area = wires * pixels / (small.wires * small.pixels)
+    cosmics = small.primaries.cosmics * area
+    primaries = replace(small.primaries, cosmics=cosmics)
+    return replace(small, wires=wires, pixels=pixels, primaries=primaries)
 
 
 def of_dump(path: Path) -> Iterator[WirePlane]:

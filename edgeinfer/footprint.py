@@ -15,6 +15,7 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 from numpy.typing import NDArray
+from threadpoolctl import threadpool_limits
 
 from edgeinfer.ir.bounds import bounds_of, reach_of_sums, wide
 from edgeinfer.ir.engine import Engine
@@ -227,20 +228,21 @@ def _dense_sums(
     groups = _exact_groups(cut, delta)
     sums = np.empty((len(corners), cut.baseline.size), np.int64)
     macs = 0
-    for start in range(0, len(corners), CHUNK):
-        here = origin[start : start + CHUNK]
-        total = np.zeros((len(here), cut.baseline.size))
-        for group in groups:
-            partial = np.zeros(total.shape, cut.weights.dtype)
-            for place in group:
-                row, column = divmod(place, cut.places[1])
-                rows = flat[here + (row * width + column)]
-                chosen = np.flatnonzero(rows >= 0)
-                if chosen.size:
-                    partial[chosen] += delta[rows[chosen]] @ cut.weights[place]
-                    macs += chosen.size * cut.weights[place].size
-            total += partial
-        sums[start : start + CHUNK] = total.astype(np.int64)
+    with threadpool_limits(limits=1, user_api="blas"):  # the products are too small to share
+        for start in range(0, len(corners), CHUNK):
+            here = origin[start : start + CHUNK]
+            total = np.zeros((len(here), cut.baseline.size))
+            for group in groups:
+                partial = np.zeros(total.shape, cut.weights.dtype)
+                for place in group:
+                    row, column = divmod(place, cut.places[1])
+                    rows = flat[here + (row * width + column)]
+                    chosen = np.flatnonzero(rows >= 0)
+                    if chosen.size:
+                        partial[chosen] += delta[rows[chosen]] @ cut.weights[place]
+                        macs += chosen.size * cut.weights[place].size
+                total += partial
+            sums[start : start + CHUNK] = total.astype(np.int64)
     return (sums + cut.baseline << shift) + wide(cut.first.bias), macs
 
 

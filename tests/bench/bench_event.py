@@ -15,17 +15,17 @@ import numpy as np
 
 from edgeinfer import graph as g
 from edgeinfer.event import patch_of, raw_picture
+from edgeinfer.event_planes import simulated
 from edgeinfer.footprint import Split, patches_of, split, tag_touched
 from edgeinfer.ir.engine import Engine
 from edgeinfer.ir.lower import lower
 from edgeinfer.ir.program import Program
-from edgeinfer.lartpc.events import EventSettings, simulate
 from quantization.calibrate import fitted
 from quantization.fixed import Fixed, Ints, Quantizer
 from quantization.recipe import Recipe, WeightFormat
 
 EVENT_PATCHES = 55_000
-PLANES = 4
+PLANES = 16
 SAMPLE = 512  # patches that are also evaluated one by one, for each plane
 THRESHOLD_ADC = 4.0
 GOAL_MACS, GOAL_SECONDS = 5.0, 8.0
@@ -68,12 +68,10 @@ def faithful(seed: int) -> Program:
 
 def planes(seed: int) -> list[np.ndarray]:
     """Simulated planes of 480 wires whose occupancy lies between 0.5 and 1 per cent."""
-    settings = EventSettings(wires=480, pixels=1000)
     found: list[np.ndarray] = []
-    for attempt in range(200):
-        adc = simulate(seed + attempt, 1, settings).adc[0]
-        if OCCUPANCY[0] <= (adc >= THRESHOLD_ADC).mean() <= OCCUPANCY[1]:
-            found.append(adc)
+    for plane in simulated(seed, 200):
+        if OCCUPANCY[0] <= (plane.adc >= THRESHOLD_ADC).mean() <= OCCUPANCY[1]:
+            found.append(plane.adc)
         if len(found) == PLANES:
             return found
     sys.exit("No plane of the wanted occupancy came out of the simulation.")
