@@ -1,6 +1,6 @@
 # SPDX-License-Identifier: Apache-2.0
 # SPDX-FileCopyrightText: The edgeinfer authors
-"""How hard the tasks are: a watch that they never become trivial, and how fast they are made.
+"""How hard the tasks are for networks trained afresh, and how fast their samples are made.
 
 The windows are estimates of an honest difficulty, not a detector's performance.
 """
@@ -18,8 +18,6 @@ from edgeinfer.lartpc.profiles import ProfileSettings, generate_profiles
 from edgeinfer.lartpc.waveforms import WaveformSettings, generate_waveforms
 from edgeinfer.metrics import auc
 from edgeinfer.zoo.catalog import EM, TRACK
-from edgeinfer.zoo.data import tagger_samples
-from edgeinfer.zoo.guard import LIMIT_AUC, coarse_features, linear_guard_auc
 
 
 def rate_per_s(make: Callable[[], object], n: int) -> float:
@@ -40,27 +38,8 @@ def test_ten_thousand_profiles_a_second() -> None:
     assert rate_per_s(lambda: generate_profiles(1, 10_000, ProfileSettings()), 10_000) >= 10_000
 
 
-def test_three_numbers_do_not_tell_tracks_from_showers() -> None:
-    samples = tagger_samples(3, 6000)
-    assert linear_guard_auc(samples) <= LIMIT_AUC
-    truth = samples.targets["label"].argmax(axis=1)
-    hits = (truth == TRACK) | (truth == EM)
-    for column in coarse_features(samples.inputs["image"]).T:
-        found = auc(column[hits], truth[hits] == TRACK)
-        assert found is not None and 1 - LIMIT_AUC < found < LIMIT_AUC
-
-
-def test_the_brightness_of_the_centre_does_not_tell_either() -> None:
-    samples = tagger_samples(4, 6000)
-    image = samples.inputs["image"][..., 0]
-    truth = samples.targets["label"].argmax(axis=1)
-    hits = (truth == TRACK) | (truth == EM)
-    for values in (image[:, 24, 24], image[:, 22:27, 22:27].sum(axis=(1, 2))):
-        found = auc(values[hits], truth[hits] == TRACK)
-        assert found is not None and 0.2 < found < 0.8
-
-
 @pytest.mark.slow
+@pytest.mark.timeout(3000)
 def test_the_pooled_tagger_lands_in_its_windows() -> None:
     keras = pytest.importorskip("keras")
     from edgeinfer.zoo.builders import hit_tagger_pooled
