@@ -13,7 +13,7 @@ BENCHES := $(basename $(notdir $(wildcard tests/bench/bench_*.py)))
 TEST := $(BIN)/python -m pytest --dist loadfile
 
 .DEFAULT_GOAL := help
-.PHONY: help setup lint format test slow bench fuzz demo wheel clean
+.PHONY: help setup lint format test slow bench fuzz reference demo wheel clean
 
 help:
 	@echo 'make demo     set up, then quantize, compile and simulate a small model in runs/demo'
@@ -22,6 +22,7 @@ help:
 	@echo 'make format   mend style and formatting'
 	@echo 'make slow     the long tests;  make fuzz   long random searches'
 	@echo 'make bench    speed and memory, side by side with what there was before'
+	@echo 'make reference  train the reference models and renew reports/reference (hours)'
 	@echo 'make wheel    dist/*.whl;  make setup   only .venv;  make clean   remove what was made'
 
 setup: $(READY)
@@ -55,6 +56,9 @@ fuzz: setup
 
 bench: setup
 	@set -e; for bench in $(BENCHES); do echo "== $$bench"; $(BIN)/python -m tests.bench.$$bench; done
+
+reference: setup
+	$(BIN)/python -m edgeinfer.zoo.reference_table --commit
 
 demo: setup
 	$(BIN)/python docs/examples/demo.py runs/demo
