@@ -93,7 +93,7 @@ def overview() -> str:
             "",
             *lines,
             "",
-            "MODEL is a reference model, a .keras, .h5 or .onnx file, or a Keras .json with its weights.",
+            "MODEL: a reference model, a .keras, .h5 or .onnx file, or Keras .json beside weights.",
             "--json prints the result on stdout and nothing else; edgeinfer VERB --help says more.",
             EXIT_CODES,
             "",

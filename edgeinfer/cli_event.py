@@ -150,9 +150,11 @@ def _sentences(document: dict[str, Any]) -> str:
     lines = []
     for plane in document["planes"]:
         saving = plane["macs_patch_by_patch"] / max(plane["macs"], 1)
+        how = f"{saving:.1f} times fewer multiply-accumulates than patch by patch"
+        if saving <= 1:
+            how = "patch by patch"
         lines.append(
             f"{plane['name']}: {plane['hits']:,} hits ({plane['occupancy']:.2%} of the pixels), "
-            f"{plane['seconds']:.2f} s, {saving:.1f} times fewer multiply-accumulates than patch "
-            f"by patch; {plane['checked_one_by_one']} checked, identical"
+            f"{plane['seconds']:.2f} s, {how}; {plane['checked_one_by_one']} checked, identical"
         )
     return "\n".join([*lines, *([f"written   {document['output']}"] if document["output"] else [])])
