@@ -73,6 +73,8 @@ def event(
             start = time.perf_counter()
             rows.append(_tagged(program, plane, settings, check))
             watcher.finished(plane.name, time.perf_counter() - start, cached=False)
+    if not rows:
+        raise UsageError(f"{dump} holds no planes.", hint="Give a dump with planes in it.")
     if output is not None:
         _save(program, rows, output)
     document = _document(program, rows, output)
@@ -96,6 +98,8 @@ def _tagged(program: Program, plane: WirePlane, settings: PlaneSettings, check: 
     start = time.perf_counter()
     tags = tag_plane(program, plane.adc, settings)
     seconds = time.perf_counter() - start
+    if not tags.shared:  # these are the patches: there is nothing to hold them against
+        check = 0
     wrong, tried = checked(program, plane.adc, settings, tags, check)
     if wrong:
         raise DisagreementError(
@@ -153,8 +157,10 @@ def _sentences(document: dict[str, Any]) -> str:
         how = f"{saving:.1f} times fewer multiply-accumulates than patch by patch"
         if saving <= 1:
             how = "patch by patch"
+        tried = plane["checked_one_by_one"]
+        also = f"; {tried} checked one by one, identical" if tried else ""
         lines.append(
             f"{plane['name']}: {plane['hits']:,} hits ({plane['occupancy']:.2%} of the pixels), "
-            f"{plane['seconds']:.2f} s, {how}; {plane['checked_one_by_one']} checked, identical"
+            f"{plane['seconds']:.2f} s, {how}{also}"
         )
     return "\n".join([*lines, *([f"written   {document['output']}"] if document["output"] else [])])

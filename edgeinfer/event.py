@@ -12,7 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from edgeinfer.errors import UsageError
-from edgeinfer.footprint import Tagged, split, tag_each, tag_touched
+from edgeinfer.footprint import Split, Tagged, split, tag_each, tag_touched
 from edgeinfer.ir.program import Program
 from edgeinfer.lartpc.patches import Scaling, scale
 from quantization.fixed import Ints, Quantizer, quantize
@@ -42,13 +42,16 @@ class PlaneTags:
     hits: NDArray[np.intp]
     tagged: Tagged
     occupancy: float  # share of the plane's pixels that are hits
+    shared: bool  # evaluated by footprint, not patch by patch
 
 
 def tag_plane(program: Program, adc: NDArray[np.float32], settings: PlaneSettings) -> PlaneTags:
     """Evaluate the tagger centred on each hit of one plane (wires, pixels). Beyond the plane's
     edge there is no charge."""
     hits, picture = _prepared(program, adc, settings)
-    return PlaneTags(hits, _tagged(program, picture, hits, settings.way), len(hits) / adc.size)
+    cut = _cut(program, settings.way)
+    tagged = tag_touched(cut, picture, hits) if cut else tag_each(program, picture, hits)
+    return PlaneTags(hits, tagged, len(hits) / adc.size, cut is not None)
 
 
 def _prepared(
@@ -63,21 +66,22 @@ def _prepared(
     return np.argwhere(charged), picture
 
 
-def _tagged(program: Program, picture: Ints, hits: NDArray[np.intp], way: Way) -> Tagged:
-    cut = None if way is Way.PATCHES else split(program)
+def _cut(program: Program, way: Way) -> Split | None:
+    """How the network is cut for its footprint; None where patches are evaluated one by one."""
     match way:
         case Way.PATCHES:
-            return tag_each(program, picture, hits)
+            return None
         case Way.AUTO:
-            return tag_touched(cut, picture, hits) if cut else tag_each(program, picture, hits)
+            return split(program)
         case Way.FOOTPRINT:
+            cut = split(program)
             if cut is None:
                 raise UsageError(
                     f"The patches of {program.name} share nothing: it does not begin with one "
                     "valid convolution, element-wise ops and a dense layer.",
                     hint="Use --way patches.",
                 )
-            return tag_touched(cut, picture, hits)
+            return cut
         case _:
             assert_never(way)
 

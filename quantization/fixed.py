@@ -11,8 +11,7 @@ from __future__ import annotations
 import re
 from dataclasses import dataclass
 from enum import StrEnum
-from fractions import Fraction
-from typing import Any, assert_never
+from typing import assert_never
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
@@ -273,11 +272,3 @@ def dequantize(raw: ArrayLike, type_: Fixed) -> NDArray[np.float64]:
     """Raw integers -> the real values they stand for."""
     result: NDArray[np.float64] = np.ldexp(np.asarray(raw, dtype=np.float64), -type_.frac)
     return result
-
-
-def exact_raw(value: Any, frac: int) -> int:
-    """The raw integer of a value that lies on the grid; an error if it does not."""
-    scaled = Fraction(value) * Fraction(2) ** frac
-    if scaled.denominator != 1:
-        raise FormatError(f"{value} does not lie on a grid with {frac} fractional bits.")
-    return int(scaled)

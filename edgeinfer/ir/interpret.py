@@ -232,10 +232,3 @@ def _softmax(x: Ints, op: Softmax) -> Ints:
     r = op.inverse.astype(np.int64)[np.minimum(total, op.inverse.size - 1)]
     quantizer = Quantizer(op.type, op.rounding, op.overflow)
     return requantize(e * r, op.exp_type.frac + op.inverse_type.frac, quantizer)
-
-
-def fits(values: Ints, type_: Fixed) -> bool:
-    """Whether raw integers lie within a type."""
-    return (
-        not values.size or type_.raw_min <= int(values.min()) <= int(values.max()) <= type_.raw_max
-    )

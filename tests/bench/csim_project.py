@@ -105,7 +105,7 @@ def _layers(op: Any, program: Program) -> list[Layer]:
         case Reshape():
             return [common | {"class_name": "Reshape", "target_shape": list(shape)}]
         case _:
-            raise NotImplementedError(f"{type(op).__name__} is in no benchmark network")
+            raise TypeError(f"{type(op).__name__} is in no benchmark network")
 
 
 def _weights(op: Conv | Dense, program: Program) -> Layer:

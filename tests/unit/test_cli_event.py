@@ -66,6 +66,7 @@ def test_simulated_planes_are_tagged_and_saved(run: Path, tmp_path: Path, capsys
     main(["event", str(run), "--planes", "2", "--way", "patches", "-o", str(tmp_path / "b.npz")])
     again = np.load(tmp_path / "b.npz")
     assert all((again[name] == tags[name]).all() for name in tags.files)
+    assert "checked" not in capsys.readouterr().out  # patches against themselves prove nothing
 
 
 def test_planes_of_a_dump(run: Path, tmp_path: Path, capsys) -> None:
@@ -77,6 +78,12 @@ def test_planes_of_a_dump(run: Path, tmp_path: Path, capsys) -> None:
     (row,) = json.loads(capsys.readouterr().out)["planes"]
     assert row["name"] == "run 1 event 3 tpc 4 view 0"
     assert row["hits"] == np.count_nonzero(raw)
+
+
+def test_a_dump_without_planes_is_refused(run: Path, tmp_path: Path, capsys) -> None:
+    write_planes(tmp_path / "empty.root", [])
+    assert main(["event", str(run), "--dump", str(tmp_path / "empty.root")]) == 2
+    assert "empty.root" in capsys.readouterr().err
 
 
 @pytest.mark.parametrize(

@@ -19,7 +19,6 @@ from quantization.fixed import (
     Quantizer,
     Rounding,
     dequantize,
-    exact_raw,
     fixed_for,
     quantize,
     requantize,
@@ -160,9 +159,6 @@ def test_what_has_no_fixed_point_value_is_refused() -> None:
         fixed_for(2, 1, 0)
     with pytest.raises(FormatError, match="64 bits"):
         fixed_for(-(2**62) - 1, 0, 0)
-    with pytest.raises(FormatError, match="grid"):
-        exact_raw(0.3, 4)
-    assert exact_raw(0.375, 3) == 3
 
 
 def test_shifts_beyond_the_word_leave_only_the_floor() -> None:
