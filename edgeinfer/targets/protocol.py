@@ -1,0 +1,52 @@
+# SPDX-License-Identifier: Apache-2.0
+# SPDX-FileCopyrightText: The edgeinfer authors
+"""What every target answers about a Program; each has settings of its own."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Collection, Mapping
+from pathlib import Path
+from typing import Protocol, TypeVar
+
+from edgeinfer.errors import Offence
+from edgeinfer.ir.program import Program
+from edgeinfer.metrics import Metric
+from edgeinfer.plan import BuildPlan
+from quantization.fixed import Ints
+
+Advanced = Callable[[int, int], None]  # samples done, samples in all
+Settings = TypeVar("Settings", contravariant=True)
+
+
+class Target(Protocol[Settings]):
+    """Somewhere a Program can go."""
+
+    def check(self, program: Program, settings: Settings) -> tuple[Offence, ...]:
+        """Every op for which the target has no equal, found before anything is made."""
+        ...
+
+    def emit(self, program: Program, settings: Settings) -> BuildPlan:
+        """The target's own files, in memory; an error that lists what `check` finds."""
+        ...
+
+    def simulate(
+        self,
+        program: Program,
+        folder: Path,
+        raw: Mapping[str, Ints],
+        settings: Settings,
+        *,
+        taps: Collection[str] = (),
+        advanced: Advanced = lambda done, total: None,
+    ) -> dict[str, Ints]:
+        """Run what was emitted into a folder: raw outputs by the outputs' names, and raw values of
+        the taps by the values' names, as `ir.interpret` defines them."""
+        ...
+
+    def estimate(self, program: Program, settings: Settings) -> tuple[Metric, ...]:
+        """Latency and resources without any tool, each with its error band; in under a second."""
+        ...
+
+    def measure(self, folder: Path, settings: Settings) -> tuple[Metric, ...]:
+        """What the vendor's tools, run on the emitted folder or having been run there, report."""
+        ...
