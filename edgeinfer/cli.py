@@ -55,9 +55,14 @@ VERBS = {
         "a reference model's simulated data, or a picture of them",
     ),
     "quantize": Verb(
-        "edgeinfer.cli_verbs:quantize",
+        "edgeinfer.cli_quantize:quantize",
         "quantize MODEL --bits N -o q.keras",
-        "choose number formats: a quantized model or a recipe",
+        "choose number formats, and train weights for them",
+    ),
+    "search": Verb(
+        "edgeinfer.cli_quantize:search",
+        "search MODEL --budget 0.5 -o F",
+        "search a width for every tensor under a budget",
     ),
     "compile": Verb(
         "edgeinfer.cli_verbs:compile_",

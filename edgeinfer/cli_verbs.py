@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 from cyclopts import Parameter
 
-from edgeinfer.cli_terminal import answer, import_keras_quietly, progress
+from edgeinfer.cli_terminal import answer, progress
 
 if TYPE_CHECKING:
     from edgeinfer.evaluate import Stage
@@ -44,45 +44,6 @@ def doctor(*, json: Json = False) -> None:
     missing = [check.name for check in checks if check.state is State.PROBLEM]
     if missing:
         raise ToolMissingError(f"Not in order: {', '.join(missing)}.", hint="See above.")
-
-
-def quantize(
-    model: ModelFile,
-    /,
-    *,
-    bits: Annotated[int, Parameter(help="width of weights and activations, 2 to 24")],
-    output: Annotated[
-        Path, Parameter(name=["--output", "-o"], help="q.keras (a QKeras model) or recipe.toml")
-    ],
-    method: Annotated[
-        Literal["ptq"], Parameter(help="how formats are chosen: ptq draws them from data")
-    ] = "ptq",
-    calibration: Annotated[
-        Literal["minmax", "percentile", "mse"], Parameter(help="how a range is drawn from data")
-    ] = "minmax",
-    recipe: RecipeFile = None,
-    data: Data = None,
-    json: Json = False,
-) -> None:
-    """Choose a number format for every tensor of a model; write a quantized model or a recipe."""
-    from edgeinfer.ptq import PtqSettings
-    from edgeinfer.run_quantize import quantize_model
-    from edgeinfer.zoo import resolve
-    from quantization.calibrate import Method
-
-    path = resolve(model)
-    if output.suffix == ".keras" and path.is_file():
-        import_keras_quietly()
-    with progress() as watcher:
-        document = quantize_model(
-            path,
-            PtqSettings(bits, Method(calibration)),
-            recipe_path=recipe,
-            data=data,
-            output=output,
-            progress=watcher,
-        )
-    answer(json_text.dumps(document, indent=2), _quantized(document), as_json=json)
 
 
 def compile_(
@@ -182,20 +143,12 @@ def _result(result: Result, folder: Path) -> str:
         lines.append(f"agreement {' = '.join(entry.pair)}: {verdict}, {entry.samples} samples")
     for stage, scores in result.accuracy.items():
         shown = {"auc": scores.auc, "accuracy": scores.accuracy, "rms error": scores.rms_error}
-        lines.append(f"{stage:<9} {_figures(shown)}")
+        lines.append(f"{stage:<9} {figures(shown)}")
     lines += [f"finding   {finding}" for finding in result.findings]
     return "\n".join([*lines, f"written   {folder / 'result.json'}"])
 
 
-def _quantized(document: dict[str, Any]) -> str:
-    lines = [f"{document['model']['name']}: {document['model']['parameters']:,} parameters"]
-    for stage, figures in document["metrics"].items():
-        lines.append(f"{stage:<9} {_figures(figures)}")
-    lines += [f"finding   {finding}" for finding in document["findings"]]
-    return "\n".join([*lines, f"written   {document['output']}"])
-
-
-def _figures(figures: dict[str, Any]) -> str:
+def figures(figures: dict[str, Any]) -> str:
     shown = [f"{name} {value:.6g}" for name, value in figures.items() if isinstance(value, float)]
     return ", ".join(shown) or "no labels to judge by"
 

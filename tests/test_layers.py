@@ -47,7 +47,7 @@ FLOORS: tuple[tuple[str, ...], ...] = (
         "evaluate",
         "event",
     ),
-    ("run", "sweep", "search", "doctor"),
+    ("run", "sweep", "search", "qat", "doctor"),
     ("cli", "__main__"),
 )
 SIDE_ROOMS = {  # beside the floors: what they may import, and the lowest floor that may import them

@@ -30,6 +30,7 @@ class Drawing:
     recipe: Recipe  # complete
     inputs: tuple[Any, ...]
     tensors: dict[str, Any]
+    linear: dict[str, list[Any]]  # Keras layers by the name of the graph's layer
 
     def model(self, outputs: tuple[str, ...]) -> Any:
         """The Keras model that computes some of the tensors."""
@@ -51,7 +52,7 @@ def draw(graph: Graph, recipe: Recipe) -> Drawing:
     for node in lowered.graph.nodes:
         layers.add(node)
     inputs = tuple(layers.inputs[node.name] for node in lowered.graph.inputs)
-    return Drawing(lowered.graph, lowered.recipe, inputs, layers.tensors)
+    return Drawing(lowered.graph, lowered.recipe, inputs, layers.tensors, layers.linear)
 
 
 def build(graph: Graph, recipe: Recipe) -> Any:

@@ -65,6 +65,7 @@ class Layers:
         self.recipe = recipe
         self.inputs: dict[str, Any] = {}
         self.tensors: dict[str, Any] = {}
+        self.linear: dict[str, list[Any]] = {}  # the Keras layers of each Conv's or Dense's layer
         self._taken = {keras_name(node.name) for node in graph.nodes}
         self._shared: dict[tuple[str, str], Any] = {}
         self._uses = Counter(n.layer for n in graph.nodes if isinstance(n, Conv | Dense))
@@ -160,6 +161,7 @@ class Layers:
         if key not in self._shared:
             wanted = self._fresh(node.layer) if self._is_shared(node) else name
             self._shared[key] = make(node, wanted, padding)
+            self.linear.setdefault(node.layer, []).append(self._shared[key])
         return self._shared[key]
 
     def _quantizers(self, node: Conv | Dense) -> tuple[list[Any], dict[str, Any]]:

@@ -4,6 +4,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 import math
 from collections.abc import Sequence
@@ -51,8 +52,12 @@ def report(found: Found) -> BuildPlan:
 
 
 def name_of(trial: Trial) -> str:
-    """A recipe's short name."""
-    return trial.recipe.digest[:12]
+    """A short name of a recipe together with its weights."""
+    if not trial.outcome.weights:
+        return trial.recipe.digest[:12]
+    return hashlib.sha256(f"{trial.recipe.digest} {trial.outcome.weights}".encode()).hexdigest()[
+        :12
+    ]
 
 
 def document(found: Found) -> dict[str, Any]:

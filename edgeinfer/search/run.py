@@ -9,8 +9,10 @@ where a killed one ended.
 from __future__ import annotations
 
 import hashlib
+import math
+import time
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from enum import StrEnum
 from pathlib import Path
 from typing import Any, assert_never
@@ -33,9 +35,11 @@ from quantization.search_journal import Journal, SearchError
 from quantization.search_thorough import Exploration, Sampler, explore
 
 Train = Callable[[g.Graph, Recipe], g.Graph]  # the network with weights trained for a recipe
-Tried = Callable[[Trial], None]
+Advanced = Callable[[int, int], None]  # trials (or seconds) done, and in all
 
 JOURNAL, STUDY, WEIGHTS = "search.jsonl", "study.log", "weights"
+FINISHED = 12  # recipes that are trained in the end, where there is training
+LOOKING = 0.6  # share of trials and of time for finding them, the rest being for their training
 
 
 class Strategy(StrEnum):
@@ -53,6 +57,8 @@ class SearchSettings:
     strategy: Strategy = Strategy.GREEDY
     cost: str = "ebops"
     budget: float = 0.0  # a recipe this cheap is cheap enough
+    budget_share: float = 0.0  # the same as a share of the cost of `budget_bits` throughout
+    budget_bits: int = 6
     tolerance: float = 0.01  # of score below the float network's that is still looked at
     trials: int | None = None
     minutes: float | None = None
@@ -63,6 +69,12 @@ class SearchSettings:
     def __post_init__(self) -> None:
         if not self.widths or not all(2 <= width <= 16 for width in self.widths):
             raise UsageError(f"Widths of {self.widths} bits cannot be searched; choose 2 to 16.")
+        if self.trials is not None and self.trials < 1:
+            raise UsageError(f"--trials is {self.trials}, but a search needs at least one trial.")
+        if self.minutes is not None and not self.minutes > 0:
+            raise UsageError(f"--minutes is {self.minutes:g}, but must be above 0.")
+        if not self.tolerance >= 0.0 or not self.budget >= 0.0:
+            raise UsageError("A search's tolerance and budget must not be below 0.")
         if self.strategy is Strategy.THOROUGH and self.trials is None and self.minutes is None:
             raise UsageError("A thorough search needs --minutes or --trials.")
 
@@ -98,6 +110,7 @@ def search(
     *,
     train: Train | None = None,
     estimate: Estimate | None = None,
+    advanced: Advanced = lambda done, total: None,
 ) -> Found:
     """Search recipes for a network; formats are fitted to the one set and judged on the other."""
     network = searched(
@@ -108,11 +121,13 @@ def search(
         estimate=estimate,
     )
     objective = objective_on(graph, validation)
-    evaluate = network.evaluator(objective)
+    evaluate = _told(network.evaluator(objective), settings, advanced)
     judge = _judge(network, objective, settings, folder, evaluate)
     if train is not None:
         judge.repair = _repair(network, evaluate, train, folder / WEIGHTS)
+        judge.limits = _shortened(settings)
     uniform = _uniform(judge, settings)
+    settings = _with_budget(settings, uniform)
     match settings.strategy:
         case Strategy.GREEDY:
             floor = objective.exact_score - settings.tolerance
@@ -125,8 +140,39 @@ def search(
             explore(judge, plan, folder / STUDY)
         case _:
             assert_never(settings.strategy)
+    if train is not None:
+        judge.limits = Limits(settings.trials, settings.minutes)
+        uniform = _finished(judge, settings, uniform)
     trials = tuple(judge.trials.values())
     return Found(network, objective, settings, trials, uniform, front(trials, settings.cost))
+
+
+def _told(
+    evaluate: Callable[[Recipe, str], Outcome], settings: SearchSettings, advanced: Advanced
+) -> Callable[[Recipe, str], Outcome]:
+    """The evaluator, telling how far the search is."""
+    began, done = time.monotonic(), [0]
+
+    def telling(recipe: Recipe, weights: str) -> Outcome:
+        outcome = evaluate(recipe, weights)
+        done[0] += 1
+        if settings.minutes is not None:
+            whole = int(60 * settings.minutes)
+            advanced(min(int(time.monotonic() - began), whole), whole)
+        elif settings.trials is not None:
+            advanced(min(done[0], settings.trials), settings.trials)
+        return outcome
+
+    return telling
+
+
+def _with_budget(settings: SearchSettings, uniform: Mapping[int, Trial]) -> SearchSettings:
+    """The settings with a budget that was given as a share put into numbers."""
+    trial = uniform.get(settings.budget_bits)
+    if not settings.budget_share or trial is None:
+        return settings
+    cost = trial.outcome.costs[settings.cost]
+    return replace(settings, budget=settings.budget_share * cost)
 
 
 def _judge(
@@ -160,6 +206,43 @@ def _uniform(judge: Judge, settings: SearchSettings) -> dict[int, Trial]:
     except LimitReached:
         pass
     return found
+
+
+def _shortened(settings: SearchSettings) -> Limits:
+    trials = settings.trials and max(1, math.ceil(LOOKING * settings.trials))
+    return Limits(trials, settings.minutes and LOOKING * settings.minutes)
+
+
+def _finished(
+    judge: Judge, settings: SearchSettings, uniform: Mapping[int, Trial]
+) -> dict[int, Trial]:
+    """Train what is worth it: the best that the budget buys, recipes spread over the front, and
+    those of one width, for they are what the others are compared with. The latter come back."""
+    trained = dict(uniform)
+    try:
+        for trial in _worth_training(judge, settings):
+            judge.judged(trial.widths, trial.outcome.weights, repaired=True)
+        for bits, trial in sorted(uniform.items(), reverse=True):
+            better = judge.judged(trial.widths, trial.outcome.weights, repaired=True)
+            if better.outcome.score > trial.outcome.score:
+                trained[bits] = better
+    except LimitReached:
+        pass
+    return trained
+
+
+def _worth_training(judge: Judge, settings: SearchSettings) -> list[Trial]:
+    """The best within the budget first, then recipes of the front in even steps of their cost's
+    logarithm, cheap ones last."""
+    cost = settings.cost
+    best = [t for t in front(judge.trials.values(), cost) if not t.repaired]
+    if not best:
+        return []
+    affordable = [t for t in best if t.outcome.costs[cost] <= settings.budget]
+    logs = np.log([max(trial.outcome.costs[cost], 1.0) for trial in best])
+    places = np.linspace(logs[-1], logs[0], FINISHED)
+    near = [best[int(np.abs(logs - place).argmin())] for place in places]
+    return list({id(trial): trial for trial in (*affordable[-1:], *near)}.values())
 
 
 def _repair(

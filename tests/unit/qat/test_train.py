@@ -1,0 +1,213 @@
+# SPDX-License-Identifier: Apache-2.0
+# SPDX-FileCopyrightText: The edgeinfer authors
+"""Training under quantization: it helps, and yields the integers that QKeras computes."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from edgeinfer import evaluate
+from edgeinfer import graph as g
+from edgeinfer.costs import costs_of
+from edgeinfer.errors import InputError, UsageError
+from edgeinfer.export.qkeras import draw, write
+from edgeinfer.fold import fold_batch_norms
+from edgeinfer.ir.engine import Engine
+from edgeinfer.ir.lower import lower
+from edgeinfer.load import load
+from edgeinfer.ptq import PtqSettings, quantize
+from edgeinfer.qat.fine_tune import Tutor, refuse_untrainable
+from edgeinfer.qat.latent import Latent, roomy, settled
+from edgeinfer.qat.settings import QatSettings
+from edgeinfer.qat.train import Trained
+from edgeinfer.samples import Samples
+from quantization.fixed import dequantize
+from tests.support.small_networks import bars, tagger
+
+GRAPH = tagger()
+TEACH, CHOOSE, JUDGE = bars(1200, seed=1), bars(600, seed=2), bars(1500, seed=3)
+BRIEF = QatSettings(epochs=4, batch=64)
+
+
+def start(bits: int, *, per_channel: bool = False) -> tuple[g.Graph, object]:
+    found = quantize(GRAPH, TEACH.inputs, PtqSettings(bits, per_channel=per_channel))
+    return found.graph, found.recipe
+
+
+def trained(bits: int = 3, settings: QatSettings = BRIEF, **options: bool) -> Trained:
+    graph, recipe = start(bits, **options)
+    return Tutor.of(GRAPH, TEACH, CHOOSE, settings).trained(graph, recipe)  # type: ignore[arg-type]
+
+
+@pytest.fixture(scope="module")
+def three() -> Trained:
+    return trained()
+
+
+def auc(graph: g.Graph, recipe: object) -> float:
+    lowered = lower(graph, recipe)  # type: ignore[arg-type]
+    raw = evaluate.raw_inputs(lowered.program, lowered.recipe, JUDGE)
+    found = evaluate.score(GRAPH, evaluate.quantized_outputs(lowered.program, raw), JUDGE).auc
+    assert found is not None
+    return found
+
+
+def test_training_wins_back_what_three_bits_cost(three: Trained) -> None:
+    exact = evaluate.score(GRAPH, evaluate.float_outputs(GRAPH, JUDGE), JUDGE).auc
+    before = auc(*start(3))
+    after = auc(three.graph, three.recipe)
+    assert exact is not None
+    assert exact - after < 0.6 * (exact - before)
+    assert three.history[0].number == 0 and three.history[0].loss is None
+    assert three.history[three.best].score == max(epoch.score for epoch in three.history)
+
+
+@pytest.mark.parametrize("per_channel", [False, True])
+def test_the_engine_is_the_trained_model_bit_for_bit(per_channel: bool, tmp_path: Path) -> None:
+    settings = replace(BRIEF, epochs=1)
+    found = trained(4, settings, per_channel=per_channel)
+    path = tmp_path / "q.keras"
+    write(found.graph, found.recipe, path)
+    again = load(path)
+    program = lower(again.graph, again.recipe).program
+    assert program.digest == lower(found.graph, found.recipe).program.digest
+    import keras
+
+    model = keras.models.load_model(path)
+    logits = keras.Model(model.inputs, model.get_layer("logits").output)
+    raw = evaluate.raw_inputs(program, again.recipe, CHOOSE)
+    held = Engine(program).run(raw)
+    (output,) = program.outputs
+    wanted = dequantize(held[output.name], program.type(output.value))
+    got = np.asarray(logits(CHOOSE.inputs["image"].astype(np.float32), training=False))
+    np.testing.assert_array_equal(got.astype(np.float64), wanted)
+
+
+def test_the_state_before_training_is_kept() -> None:
+    """A learning rate that destroys everything gives back what was there before."""
+    found = trained(6, replace(BRIEF, epochs=1, learning_rate=1.0))
+    assert found.best == 0
+    assert auc(found.graph, found.recipe) == pytest.approx(auc(*start(6)), abs=0.01)
+
+
+def test_weights_that_are_pruned_are_zero_on_their_grids_and_free() -> None:
+    found = trained(6, replace(BRIEF, epochs=6, sparsity=0.7))
+    program = lower(found.graph, found.recipe).program
+    kernels = [v for k, v in found.graph.weights() if k.endswith("/kernel")]
+    zero = sum(int(np.sum(kernel == 0)) for kernel in kernels)
+    assert zero >= 0.7 * sum(kernel.size for kernel in kernels)
+    costs = costs_of(program)
+    assert costs.ebops < 0.5 * costs.ebops_dense
+    assert auc(found.graph, found.recipe) > auc(*start(6)) - 0.05
+
+
+def test_the_best_epoch_is_among_those_that_are_sparse_enough() -> None:
+    found = trained(6, replace(BRIEF, epochs=5, sparsity=0.6))
+    assert found.history[found.best].zero_weights >= 0.6
+    assert found.history[1].zero_weights < found.history[found.best].zero_weights
+
+
+def test_without_labels_the_float_network_teaches() -> None:
+    unlabelled = Samples(TEACH.inputs, "no labels")
+    graph, recipe = start(3)
+    tutor = Tutor.of(GRAPH, unlabelled, Samples(CHOOSE.inputs, "no labels"), BRIEF)
+    found = tutor.trained(graph, recipe)  # type: ignore[arg-type]
+    assert tutor.objective.name == "negated_float_error"
+    assert found.history[found.best].score > found.history[0].score
+    assert auc(found.graph, found.recipe) > auc(*start(3))
+
+
+def test_a_quantity_is_learnt_towards_its_own_unit() -> None:
+    rng = np.random.default_rng(4)
+    kernel = rng.normal(0.0, 0.5, (6, 1))
+    nodes = (g.Input("x", (6,)), g.Dense("y", "y", "x", kernel, np.array([100.0])))
+    graph = g.Graph("line", nodes, ("y",))
+    x = rng.normal(size=(600, 6))
+    samples = Samples({"x": x}, "made", {"y": x @ kernel + 100.0})
+    chosen = quantize(graph, samples.inputs, PtqSettings(4))
+    found = Tutor.of(graph, samples, samples, BRIEF).trained(chosen.graph, chosen.recipe)
+    assert found.history[found.best].score >= found.history[0].score
+
+
+def test_a_time_limit_ends_it_and_keeps_the_best() -> None:
+    found = trained(4, replace(BRIEF, epochs=1000, minutes=0.02))
+    assert 1 <= len(found.history) < 1000
+
+
+def test_latent_weights_are_floats_and_come_back_as_they_went_in() -> None:
+    for per_channel in (False, True):
+        graph, recipe = start(5, per_channel=per_channel)
+        rng = np.random.default_rng(0)
+        moved = g.Graph(
+            graph.name,
+            tuple(
+                replace(node, kernel=node.kernel + rng.normal(0, 0.01, node.kernel.shape))
+                if isinstance(node, g.Conv | g.Dense)
+                else node
+                for node in graph.nodes
+            ),
+            graph.outputs,
+        )
+        latent = Latent.of(moved, recipe)  # type: ignore[arg-type]
+        held = dict(latent.graph().weights())
+        for key, values in moved.weights():
+            np.testing.assert_allclose(held[key], values, rtol=1e-6, atol=1e-7)
+
+
+def test_biases_have_room_to_grow_and_settle_on_the_same_grid() -> None:
+    graph, recipe = start(5)
+    wide = roomy(graph, recipe)  # type: ignore[arg-type]
+    for key, fmt in wide.weights:
+        if key.endswith("/bias"):
+            narrow = recipe.weight(key)  # type: ignore[attr-defined]
+            assert fmt.frac == narrow.frac and fmt.bits > narrow.bits
+    assert settled(graph, wide).digest == settled(graph, recipe).digest  # type: ignore[arg-type]
+
+
+def test_what_batch_norms_do_is_trained_folded() -> None:
+    rng = np.random.default_rng(8)
+    norm = g.BatchNorm("bn", "bn", "d", *(rng.uniform(0.5, 2.0, 4) for _ in range(4)), 1e-3)
+    nodes = (
+        g.Input("x", (6,)),
+        g.Dense("d", "d", "x", rng.normal(size=(6, 4)), None),
+        norm,
+        g.Activation("relu", "bn", g.Function.RELU),
+        g.Dense("y", "y", "relu", rng.normal(size=(4, 3)), rng.normal(size=3)),
+    )
+    graph = g.Graph("normed", nodes, ("y",))
+    assert not any(isinstance(n, g.BatchNorm) for n in fold_batch_norms(graph).nodes)
+    x = rng.normal(size=(400, 6))
+    samples = Samples({"x": x}, "made")
+    chosen = quantize(graph, samples.inputs, PtqSettings(4))
+    longer = replace(BRIEF, epochs=30, batch=32)
+    found = Tutor.of(graph, samples, samples, longer).trained(chosen.graph, chosen.recipe)
+    assert found.history[found.best].score > found.history[0].score
+    assert "bn" not in draw(found.graph, found.recipe).linear
+
+
+@pytest.mark.parametrize(
+    "wrong",
+    [
+        {"epochs": 0},
+        {"batch": 0},
+        {"learning_rate": 0.0},
+        {"distillation": 1.5},
+        {"sparsity": 1.0},
+        {"prune_filters": -0.1},
+        {"minutes": 0.0},
+        {"seed": -1},
+    ],
+)
+def test_settings_that_mean_nothing_are_refused(wrong: dict[str, float]) -> None:
+    with pytest.raises(UsageError, match=next(iter(wrong)).replace("_", "-")):
+        QatSettings(**wrong)  # type: ignore[arg-type]
+
+
+def test_a_network_without_weights_is_refused() -> None:
+    nodes = (g.Input("x", (6,)), g.Activation("y", "x", g.Function.RELU))
+    with pytest.raises(InputError, match="nothing to train"):
+        refuse_untrainable(g.Graph("bare", nodes, ("y",)))
