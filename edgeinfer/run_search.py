@@ -11,7 +11,7 @@ from typing import Any
 
 from edgeinfer import graph as g
 from edgeinfer.costs import Estimate
-from edgeinfer.errors import UsageError
+from edgeinfer.errors import InputError, UsageError
 from edgeinfer.fold import fold_batch_norms
 from edgeinfer.load import load
 from edgeinfer.qat.settings import QatSettings
@@ -89,7 +89,7 @@ def search_model(
     }
     with watched(progress, "write"):
         report(found).write(order.folder)
-        _write_models(found, order.folder)
+        told["findings"] += _write_models(found, order.folder)
     return told
 
 
@@ -150,10 +150,15 @@ def _judged(
     return judged
 
 
-def _write_models(found: Found, folder: Path) -> None:
-    """The weights that go with each recipe of the front, as QKeras models."""
+def _write_models(found: Found, folder: Path) -> list[str]:
+    """The weights that go with each recipe of the front, as QKeras models; a remark where QKeras
+    has no equal for them."""
     for trial in found.front:
         ready = found.network.ready(trial.recipe, trial.outcome.weights)
         path = folder / "models" / f"{name_of(trial)}.keras"
-        if not path.exists():
-            write(path, ready.graph, ready.recipe)
+        try:
+            if not path.exists():
+                write(path, ready.graph, ready.recipe)
+        except InputError as error:
+            return [f"No models were written, only recipes: {error.message}"]
+    return []

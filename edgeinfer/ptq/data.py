@@ -24,6 +24,7 @@ MOST_ELEMENTS = 1 << 26  # of the widest tensor over all samples
 FEW_SAMPLES = 16
 HELD_OUT = 4  # every fourth sample is kept from fitting
 FEWEST_HELD_OUT = 8
+BULK_PERCENT, FAR = 99, 100.0  # what lies this many times beyond the bulk is an outlier
 LARGEST_VALUE = 1e30  # a float32 network squares some of them
 
 
@@ -106,11 +107,13 @@ def degenerate(samples: Mapping[str, NDArray[np.float64]]) -> list[str]:
         if values.size and values.min() == values.max():
             findings.append(f"{name} is constant ({values.flat[0]:g}) in the calibration set.")
             continue
-        top, usual = float(np.abs(values).max()), float(np.percentile(np.abs(values), 99.9))
-        if top > 100 * usual:
+        sizes = np.abs(values[values != 0.0])
+        top, usual = float(sizes.max()), float(np.percentile(sizes, BULK_PERCENT))
+        if top > FAR * usual:
             findings.append(
-                f"{name} reaches {top:.3g}, though 99.9 % lie below {usual:.3g}: outliers that "
-                f"saturate, unless the range was asked to hold them."
+                f"{name} reaches {top:.3g}, though {BULK_PERCENT} % of its values other than zero "
+                f"lie below {usual:.3g}: outliers that saturate, unless the range was asked to "
+                f"hold them."
             )
     return findings
 

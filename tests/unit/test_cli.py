@@ -85,7 +85,6 @@ def test_each_verb_explains_itself(verb: str, capsys: pytest.CaptureFixture[str]
         (["quantize", "m.keras", "--bits", "six", "-o", "q.keras"], "six"),
         (["quantize", "m.keras", "--method", "qad", "-o", "q.keras"], "qad"),
         (["quantize", "m.keras", "--epochs", "3", "-o", "q.keras"], "--method qat"),
-        (["quantize", "m.keras", "--method", "qat", "-o", "r.toml"], "no file m.keras"),
         (["quantize", "jet-tagger", "--method", "qat", "-o", "r.toml"], "r.keras"),
         (["quantize", "jet-tagger", "--percentile", "99", "-o", "r.toml"], "--calibration"),
         (["search", "jet-tagger", "-o", "r.toml"], "a folder"),
