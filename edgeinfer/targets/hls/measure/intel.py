@@ -1,0 +1,145 @@
+# SPDX-License-Identifier: Apache-2.0
+# SPDX-FileCopyrightText: The edgeinfer authors
+"""The `reports` folder of Intel's HLS compiler (i++): area, simulation, and Quartus's fit.
+
+`lib/json/*.json` holds the data where a version leaves it; `lib/*_data.js` holds the same as
+scripts. What was not run is there too, as `TBD` or as advice, and gives no metric.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Any
+
+from edgeinfer.metrics import Metric, Origin
+from edgeinfer.targets.hls.measure.cells import ReportError, count, version_of
+from edgeinfer.targets.hls.measure.cosim import CoSimulation, cosim_metrics
+from edgeinfer.targets.hls.measure.figures import Cycles, Resources, Source, ordered
+from edgeinfer.targets.hls.measure.script_data import json_data, script_data
+
+COMPILER, FITTER = "Intel HLS", "Quartus"
+AREA = {"aluts": "lut", "ffs": "ff", "rams": "ram_blocks", "dsps": "dsp", "mlabs": "mlab"}
+FIT = {"alm": "alm", "reg": "ff", "ram": "ram_blocks", "dsp": "dsp", "mlab": "mlab"}
+CLOCKS = ("clock", "kernel clock fmax", "clock1x", "kernel clock")
+WHOLE_DESIGN = ("full design", "total used", "entire system")
+
+
+def intel_metrics(reports: Path, clock_ns: float) -> tuple[Metric, ...]:
+    """The metrics of a `reports` folder; `clock_ns` is the period that cycles are counted in."""
+    library = reports / "lib"
+    compiler, fitter = _versions(library)
+    metrics = [*_area(library, Source(Origin.SYNTHESISED, COMPILER, compiler))]
+    simulated = library / "verification_data.js"
+    if simulated.is_file() and (found := _simulation(simulated)) is not None:
+        source = Source(Origin.SIMULATED, COMPILER, compiler)
+        metrics += cosim_metrics(found, source, clock_ns)
+    metrics += _fit(library, Source(Origin.ROUTED, FITTER, fitter))
+    return tuple(metrics)
+
+
+def _data(library: Path, name: str, script: str) -> tuple[Any, Path] | None:
+    """A report's data and the file it is from: JSON before script."""
+    path = library / "json" / f"{name}.json"
+    if path.is_file():
+        return json_data(path), path
+    path = library / script
+    if path.is_file():
+        return script_data(path, f"{name}JSON"), path
+    return None
+
+
+def _versions(library: Path) -> tuple[str | None, str | None]:
+    """The compiler's version and Quartus's."""
+    found = _data(library, "info", "report_data.js")
+    if found is None or not isinstance(found[0], dict):
+        return None, None
+    info, _ = found
+    nodes = info.get("compileInfo", {}) if isinstance(info.get("compileInfo"), dict) else {}
+    for node in _dicts(nodes.get("nodes")):
+        return version_of(str(node.get("version", ""))), version_of(str(node.get("quartus", "")))
+    rows = {str(row.get("name", "")): row.get("data") for row in _dicts(info.get("rows"))}
+    said = [
+        version_of(str(value[0])) if isinstance(value := rows.get(name), list) and value else None
+        for name in ("i++ Version", "Quartus Version")
+    ]
+    return said[0], said[1]
+
+
+def _dicts(value: object) -> list[Mapping[str, Any]]:
+    return [item for item in value if isinstance(item, dict)] if isinstance(value, list) else []
+
+
+def _area(library: Path, source: Source) -> Iterator[Metric]:
+    """What the compiler reckons the design to occupy."""
+    found = _data(library, "area", "report_data.js")
+    if found is None or found[0] is None:
+        return
+    area, path = found
+    if not isinstance(area, dict):
+        raise ReportError(path, "its area is no table")
+    columns, total = area.get("columns"), area.get("total")
+    if not isinstance(columns, list) or not isinstance(total, list) or not total:
+        raise ReportError(path, "its area has no columns or no total")
+    named = [str(column).strip().lower() for column in columns[1 : len(total) + 1]]
+    if len(named) != len(total) or not {"aluts", "ffs", "dsps"} <= set(named):
+        raise ReportError(path, f"its area counts {', '.join(named) or 'nothing'}")
+    amounts = {
+        AREA[name]: count(str(value), path)
+        for name, value in zip(named, total, strict=True)
+        if name in AREA
+    }
+    yield from Resources(**amounts).metrics(source)
+
+
+def _simulation(path: Path) -> CoSimulation | None:
+    """The simulation of the test bench, over all of the component's invocations."""
+    found = script_data(path, "verifJSON")
+    if not found:
+        return None
+    functions = _dicts(found.get("functions")) if isinstance(found, dict) else []
+    data = functions[0].get("data") if functions else None
+    if not isinstance(data, list) or len(data) < 3:
+        raise ReportError(path, "its simulation has no invocations, latency and interval")
+    latency, interval = (_triple(str(value), path) for value in data[1:3])
+    return CoSimulation("Verilog", True, latency[0], interval[0], latency[1], interval[1])
+
+
+def _triple(cell: str, path: Path) -> tuple[Cycles, float | None]:
+    """`13,14,13.5`: the fewest, the most, and the mean."""
+    values = [count(part, path) for part in cell.split(",")]
+    if len(values) != 3:
+        raise ReportError(path, f"{cell!r} is no fewest, most and mean")
+    return ordered(Cycles(values[0], values[1]), path), values[2]
+
+
+def _fit(library: Path, source: Source) -> Iterator[Metric]:
+    """What Quartus placed and routed, if it ran."""
+    found = _data(library, "quartus", "quartus_data.js")
+    if found is None or not isinstance(found[0], dict):
+        return
+    data, path = found
+    usage = _nodes(data, "quartusFitResourceUsageSummary")
+    whole = [node for node in usage if _is_whole(node)]
+    for node in (whole or usage)[-1:]:
+        amounts = {
+            field: count(str(node[name]), path) for name, field in FIT.items() if name in node
+        }
+        if amounts.get("alm") is not None:
+            yield from Resources(**amounts).metrics(source)
+    for node in _nodes(data, "quartusFitClockSummary")[:1]:
+        said = [count(str(node[name]), path) for name in CLOCKS if name in node]
+        fastest = next((value for value in said if value), None)
+        if fastest is not None:
+            yield source.metric("clock_ns", 1e3 / fastest, "ns")
+
+
+def _nodes(data: Mapping[str, Any], name: str) -> list[Mapping[str, Any]]:
+    summary = data.get(name)
+    return _dicts(summary.get("nodes")) if isinstance(summary, dict) else []
+
+
+def _is_whole(node: Mapping[str, Any]) -> bool:
+    name = str(node.get("name", "")).lower()
+    return any(re.search(rf"\b{words}\b", name) for words in WHOLE_DESIGN)

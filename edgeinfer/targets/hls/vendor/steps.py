@@ -1,0 +1,195 @@
+# SPDX-License-Identifier: Apache-2.0
+# SPDX-FileCopyrightText: The edgeinfer authors
+"""What can be done with an emitted project, and the commands that do it.
+
+Each session is one start of one tool in the project's folder. C synthesis and co-simulation share
+a session, as the emitted build_prj.tcl means them to: co-simulation needs what was synthesised.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Collection, Mapping
+from dataclasses import dataclass
+from enum import StrEnum
+from pathlib import Path
+
+from edgeinfer.errors import ToolMissingError, UsageError
+from edgeinfer.targets.hls.measure.project import Project
+from edgeinfer.targets.hls.settings import Backend
+from edgeinfer.targets.hls.vendor import programs
+from edgeinfer.tools import FoundTool, Tool, find
+
+ESTIMATE_STANDS = "Without it, the estimate of latency and resources stands."
+
+
+class Step(StrEnum):
+    """What to do; in this order."""
+
+    CSYNTH = "csynth"  # C to RTL, with the compiler's latency and resources
+    COSIM = "cosim"  # the RTL simulated against the C test bench
+    VSYNTH = "vsynth"  # RTL to gates; Quartus also places and routes
+
+
+@dataclass(frozen=True, slots=True)
+class Session:
+    """One start of a tool: what it does, with which arguments, where, and the reports of which
+    at least one is there and new when it has worked."""
+
+    steps: tuple[Step, ...]
+    found: FoundTool
+    arguments: tuple[str, ...]
+    folder: Path
+    reports: Callable[[], list[Path]]  # asked again afterwards: a folder may not be there before
+    files: Mapping[Path, str]  # written before the tool starts
+
+    @property
+    def name(self) -> str:
+        """The steps, as one word for messages and log files."""
+        return "+".join(self.steps)
+
+
+def sessions(
+    emitted: Project, steps: Collection[Step], environment: Mapping[str, str] | None
+) -> tuple[Session, ...]:
+    """The starts that do the steps, all tools found: an error before anything runs."""
+    if not steps:
+        raise UsageError("No step of synthesis was asked for.", hint=f"Ask for {', '.join(Step)}.")
+    wanted = [step for step in Step if step in steps]
+    if Step.VSYNTH in wanted and Step.CSYNTH not in wanted and Step.COSIM not in wanted:
+        _needs_csynth(emitted)
+    try:
+        if emitted.backend is Backend.QUARTUS:
+            return _intel(emitted, wanted, environment)
+        return _amd(emitted, wanted, environment)
+    except ToolMissingError as error:
+        asked = " and ".join(wanted)
+        raise ToolMissingError(
+            f"{asked} of {emitted.folder}: {error.message}", hint=f"{error.hint}. {ESTIMATE_STANDS}"
+        ) from None
+
+
+def _needs_csynth(emitted: Project) -> None:
+    intel = emitted.backend is Backend.QUARTUS
+    made = emitted.intel / "quartus" if intel else emitted.solution / "syn" / "verilog"
+    if not made.is_dir():
+        raise UsageError(
+            f"{emitted.folder}: logic synthesis reads {made}, which no C synthesis has made yet.",
+            hint="Ask for C synthesis too.",
+        )
+
+
+def _amd(
+    emitted: Project, wanted: list[Step], environment: Mapping[str, str] | None
+) -> tuple[Session, ...]:
+    made = []
+    high = tuple(step for step in wanted if step is not Step.VSYNTH)
+    if high:
+        reports = [emitted.csynth.with_suffix(".xml"), emitted.csynth.with_suffix(".rpt")]
+        if Step.COSIM in high:
+            reports = [emitted.cosim]
+        options = _options(cosim=Step.COSIM in high)
+        if emitted.backend is Backend.VITIS:
+            found = _vitis(environment)
+            script = ("-f",) if found.tool is programs.VITIS_HLS else ("--mode", "hls", "--tcl")
+            arguments = (*script, "build_prj.tcl")
+            files = {emitted.folder / "build_opt.tcl": _as_array(options)}
+        else:
+            found = find(programs.VIVADO_HLS, environment)
+            # One argument, `synth` before `vsynth`: the script takes the first that ends so.
+            words = " ".join(f"{name}={int(on)}" for name, on in options.items())
+            arguments, files = ("-f", "build_prj.tcl", words), {}
+        made.append(
+            Session(high, found, arguments, emitted.folder, lambda: reports, files),
+        )
+    if Step.VSYNTH in wanted:
+        found = find(programs.VIVADO, environment)
+        arguments = ("-mode", "batch", "-nojournal", "-nolog", "-source", "vivado_synth.tcl")
+        one = (Step.VSYNTH,)
+        made.append(
+            Session(one, found, arguments, emitted.folder, lambda: [emitted.vivado], {}),
+        )
+    return tuple(made)
+
+
+def _vitis(environment: Mapping[str, str] | None) -> FoundTool:
+    """Vitis HLS by either of its names: the older is known to run every emitted script."""
+    first, second = programs.VITIS_HLS, programs.VITIS_RUN
+    if not _chosen(first, environment) and _chosen(second, environment):
+        first, second = second, first
+    try:
+        return find(first, environment)
+    except ToolMissingError:
+        if _chosen(first, environment):
+            raise
+    try:
+        return find(second, environment)
+    except ToolMissingError:
+        raise ToolMissingError(
+            f"Vitis HLS is not here: neither {first.name} nor {second.name} is on the PATH, and "
+            f"neither {first.override} nor {second.override} is set.",
+            hint=f"Get it: {first.remedy}",
+        ) from None
+
+
+def _chosen(tool: Tool, environment: Mapping[str, str] | None) -> bool:
+    return bool((os.environ if environment is None else environment).get(tool.override))
+
+
+def _options(cosim: bool) -> dict[str, bool]:
+    """The emitted script's switches, in its own order. Co-simulation compares its outputs with
+    those of the C simulation, which so runs too."""
+    return {
+        "reset": True,
+        "csim": cosim,
+        "synth": True,
+        "cosim": cosim,
+        "validation": cosim,
+        "export": False,
+        "vsynth": False,
+        "fifo_opt": False,
+    }
+
+
+def _as_array(options: Mapping[str, bool]) -> str:
+    lines = "".join(f"    {name:<10} {int(on)}\n" for name, on in options.items())
+    return f"array set opt {{\n{lines}}}\n"
+
+
+def _intel(
+    emitted: Project, wanted: list[Step], environment: Mapping[str, str] | None
+) -> tuple[Session, ...]:
+    library = emitted.intel / "reports" / "lib"
+    quartus = emitted.intel / "quartus"
+    made = []
+    if Step.CSYNTH in wanted or Step.COSIM in wanted:
+        compiler = find(programs.INTEL_HLS, environment)
+        make = find(programs.MAKE, environment)
+        arguments = (emitted.program.name, f"CXX={compiler.path}", "LOGGING_1=-v")
+        driven = FoundTool(programs.INTEL_HLS, make.path, compiler.version)
+        reports = [library / "report_data.js", library / "json" / "area.json"]
+        made.append(Session((Step.CSYNTH,), driven, arguments, emitted.folder, lambda: reports, {}))
+    if Step.COSIM in wanted:
+        bench = Tool(emitted.program.name, "", "the co-simulation", "C synthesis")
+        simulated = [library / "verification_data.js"]
+        found = FoundTool(bench, emitted.program.absolute(), "")
+        made.append(Session((Step.COSIM,), found, (), emitted.folder, lambda: simulated, {}))
+    if Step.VSYNTH in wanted:
+        found = find(programs.QUARTUS, environment)
+        arguments = ("--flow", "compile", "quartus_compile")
+        made.append(
+            Session(
+                (Step.VSYNTH,),
+                found,
+                arguments,
+                quartus,
+                lambda: [
+                    library / "json" / "quartus.json",
+                    library / "quartus_data.js",
+                    *quartus.glob("*.fit.summary"),
+                    *quartus.glob("*/*.fit.summary"),
+                ],
+                {},
+            )
+        )
+    return tuple(made)
