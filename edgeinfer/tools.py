@@ -64,7 +64,7 @@ class Finished:
 def find(tool: Tool, environment: Mapping[str, str] | None = None) -> FoundTool:
     """Where a tool is and which version; ToolMissingError names the PATH and the override."""
     path = locate(tool, environment)
-    return FoundTool(tool, path, _version(tool, path))
+    return FoundTool(tool, path, _version(tool, path, environment))
 
 
 def locate(tool: Tool, environment: Mapping[str, str] | None = None) -> Path:
@@ -88,9 +88,10 @@ def locate(tool: Tool, environment: Mapping[str, str] | None = None) -> Path:
     return Path(chosen)
 
 
-def _version(tool: Tool, path: Path) -> str:
+def _version(tool: Tool, path: Path, environment: Mapping[str, str] | None) -> str:
+    found = FoundTool(tool, path, "")
     try:
-        shown = run(FoundTool(tool, path, ""), tool.version_args, seconds=VERSION_SECONDS).output
+        shown = run(found, tool.version_args, seconds=VERSION_SECONDS, variables=environment).output
     except ToolFailedError:
         return ""
     match = re.search(tool.version_pattern, shown)

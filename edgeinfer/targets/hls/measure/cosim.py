@@ -69,11 +69,14 @@ def _span(table: Table, row: tuple[str, ...], what: str) -> tuple[Cycles, float 
 
 
 def with_transactions(simulated: CoSimulation, path: Path) -> CoSimulation:
-    """The same, with what the list of transactions knows and the report does not."""
+    """The same, with what the list of transactions knows and the report does not. The last one
+    has no interval (`x`): without it, the list is not whole and adds nothing."""
     text = report_text(path)
     lines = TRANSACTION.findall(text)
     if not lines or not text.endswith("\n"):
         raise ReportError(path, "it lists no transaction, or ends inside one")
+    if lines[-1][1].lower() != "x":
+        return simulated
     latencies = [v for line in lines if (v := count(line[0], path)) is not None]
     intervals = [v for line in lines if (v := count(line[1], path)) is not None]
     if simulated.latency.most is None and latencies:

@@ -30,7 +30,7 @@ REFUSED = (
     r"fail|not found|not be found|invalid|expired|cannot|can't|could not|unable|denied|"
     r"not specified|required|no (?:valid )?licen[sc]e|does not (?:exist|support)|checkout"
 )
-LICENCE = re.compile(rf"^.*\blicen[sc](?:e|es|ing)\b.*$", re.I | re.M)
+LICENCE = re.compile(r"^.*\blicen[sc](?:e|es|ing)\b.*$", re.I | re.M)
 ERROR = re.compile(r"\W*(?:error|fatal|@E)\b", re.I)
 MISMATCH = re.compile(r"^\s*ERROR: Test failed", re.M)
 
