@@ -9,9 +9,10 @@ from pathlib import Path
 
 import pytest
 
+from edgeinfer import assets
 from edgeinfer.targets.hls.measure.project import project
 from edgeinfer.targets.hls.settings import Backend
-from edgeinfer.targets.hls.vendor.steps import Step, sessions
+from edgeinfer.targets.hls.vendor.steps import ROUTE_SCRIPT, Step, sessions
 from tests.support.emitted_projects import emitted
 from tests.unit.vendor.test_synthesise import around
 
@@ -81,3 +82,40 @@ def test_the_emitted_script_does_the_steps(
     with pytest.raises(tkinter.TclError, match=r"left with $"):  # not `exit 1`
         tcl.eval("source build_prj.tcl")
     assert tcl.eval("set called").split() == called
+
+
+ROUTING = (
+    "add_files",
+    "read_xdc",
+    "synth_design",
+    "opt_design",
+    "place_design",
+    "phys_opt_design",
+    "route_design",
+    "report_utilization",
+    "report_timing_summary",
+)
+
+
+def test_the_routing_script_asks_for_the_projects_part_and_clock(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    tkinter = pytest.importorskip("tkinter", reason="this Python has no Tcl interpreter")
+    folder = emitted(tmp_path / "run")
+    monkeypatch.chdir(folder)
+    tcl = tkinter.Tcl()
+    tcl.eval("set called {}")
+    for name in ROUTING:
+        tcl.eval(f"proc {name} args {{ lappend ::called [linsert $args 0 {name}] }}")
+    tcl.call("source", str(assets.path(ROUTE_SCRIPT)))
+    called = [tcl.splitlist(words) for words in tcl.splitlist(tcl.eval("set called"))]
+    assert [words[0] for words in called] == list(ROUTING)
+    assert called[2] == (
+        *("synth_design", "-top", "tagger", "-part", "xczu7ev-ffvc1156-2-e"),
+        *("-mode", "out_of_context"),
+    )
+    assert (folder / "vivado_route.xdc").read_text() == (
+        "create_clock -name ap_clk -period 5 [get_ports ap_clk]\n"
+    )
+    found = project(folder, Backend.VITIS)
+    assert called[-1][-1] == found.routed.name

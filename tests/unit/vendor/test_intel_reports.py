@@ -96,6 +96,33 @@ def test_quartus_summaries() -> None:
     assert values(slack, Origin.ROUTED) == {"wns_ns": 1.653}
 
 
+def test_newer_slack_summaries_name_the_corner_last(tmp_path: Path) -> None:
+    rule = "-" * 60
+    newer = tmp_path / "a.sta.summary"
+    newer.write_text(
+        f"{rule}\nTiming Analyzer Summary\n{rule}\n\nType  : Setup 'clock'\nSlack : -1.260\n"
+        f"TNS   : -32.558\nCorner: Slow vid2 100C Model\n\nType  : Hold 'clock'\nSlack : -9.000\n"
+        f"TNS   : 0.000\nCorner: Fast vid2a -40C Model\n\n{rule}\n"
+    )
+    assert values(slack_summary(newer), Origin.ROUTED) == {"wns_ns": -1.26}
+
+
+def test_a_device_without_alms_counts_look_up_tables(tmp_path: Path) -> None:
+    older = tmp_path / "a.fit.summary"
+    older.write_text(
+        "Fitter Status : Successful - Mon Mar  3 16:30:46 2025\n"
+        "Quartus II 64-Bit Version : 13.1.0 Build 162 10/23/2013 SJ Web Edition\n"
+        "Total logic elements : 4,037 / 15,408 ( 26 % )\n"
+        "    Total combinational functions : 1,385 / 15,408 ( 9 % )\n"
+        "    Dedicated logic registers : 3,789 / 15,408 ( 25 % )\n"
+        "Total registers : 3790\n"
+        "Embedded Multiplier 9-bit elements : 8 / 112 ( 7 % )\n"
+    )
+    metrics = fit_summary(older)
+    assert values(metrics, Origin.ROUTED) == {"lut": 1385, "ff": 3790}
+    assert {metric.version for metric in metrics} == {"13.1.0"}
+
+
 def test_a_fitter_that_failed_gives_no_figures(tmp_path: Path) -> None:
     text = (QUARTUS / "quartus_compile.fit.summary").read_text()
     failed = tmp_path / "a.fit.summary"

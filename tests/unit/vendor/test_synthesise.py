@@ -71,6 +71,18 @@ def test_vitis_through_all_steps(tmp_path: Path) -> None:
     }
 
 
+def test_routing_gives_the_achieved_clock(tmp_path: Path) -> None:
+    folder = emitted(tmp_path / "run")
+    environment = around("vitis_hls", "vivado", folder=tmp_path)
+    done = run(folder, environment, (Step.CSYNTH, Step.ROUTE))
+    script = Path(recorded(environment)[1][-1])
+    assert script.is_absolute() and script.name == "vivado_route.tcl"
+    routed = {(m.name, m.layer): m.value for m in done.metrics if m.origin is Origin.ROUTED}
+    assert routed["clock_ns", None] == pytest.approx(4.588)
+    assert routed["wns_ns", None] == 0.412
+    assert routed["lut", None] == 2877 and routed["lut", "logits"] == 1065
+
+
 def test_vitis_of_2024_is_started_by_its_new_name(tmp_path: Path) -> None:
     folder = emitted(tmp_path / "run")
     environment = around("vitis-run", folder=tmp_path)
@@ -105,6 +117,8 @@ def test_intel_through_all_steps_by_the_emitted_makefile(tmp_path: Path) -> None
     assert fitted[:2] == ["quartus_sh", str(folder / "tagger-fpga.prj" / "quartus")]
     assert [ran.tool for ran in done.ran] == ["i++", "tagger-fpga", "quartus_sh"]
     assert [ran.version for ran in done.ran] == ["24.1.0", "", "20.1.0"]
+    again = run(folder, environment, (Step.VSYNTH, Step.ROUTE), Backend.QUARTUS)
+    assert [ran.steps for ran in again.ran] == [(Step.VSYNTH, Step.ROUTE)]
     assert {m.origin for m in done.metrics} == {
         Origin.SYNTHESISED,
         Origin.SIMULATED,

@@ -74,11 +74,12 @@ def _metrics(synthesis: Synthesis, layer_of: LayerOf) -> Iterator[Metric]:
 
 
 def _clock_of_latency(synthesis: Synthesis) -> float | None:
-    """The clock by which cycles are nanoseconds: the one asked for, unless the report's own
-    absolute latency says otherwise (a tool may count by the clock it reckons with)."""
+    """The clock by which cycles are nanoseconds: the one whose product is the report's absolute
+    latency. Tools count by the clock asked for, and by the one they reckon with where that is
+    slower."""
     cycles, absolute = synthesis.latency.most, synthesis.latency_ns.most
     clocks = [c for c in (synthesis.clock_target_ns, synthesis.clock_ns) if c is not None]
     if not cycles or absolute is None:
-        return synthesis.clock_target_ns
+        return max(clocks, default=None)
     fitting = [c for c in clocks if abs(cycles * c - absolute) <= ROUNDING * absolute]
     return fitting[0] if fitting else None

@@ -53,8 +53,9 @@ def _amd(found: Project, clock_ns: float) -> Iterator[Metric]:
 
 def synthesised(found: Project) -> Synthesis | None:
     """What the C synthesis reported, if it ran: the design by its XML, its modules by text."""
-    xml, text = (found.csynth.with_suffix(suffix) for suffix in (".xml", ".rpt"))
-    top = csynth_xml(xml) if xml.is_file() else None
+    text = found.csynth.with_suffix(".rpt")
+    xmls = (found.csynth.with_suffix(".xml"), found.tree.with_suffix(".xml"))
+    top = next((csynth_xml(path) for path in xmls if path.is_file()), None)
     detail = csynth_text(text) if text.is_file() else None
     if detail is None and found.tree.is_file():
         detail = csynth_tree(found.tree)

@@ -65,6 +65,11 @@ class Project:
         return self.folder / "vivado_synth.rpt"
 
     @property
+    def routed(self) -> Path:
+        """The timing report that is the last thing firmware/hls/vivado_route.tcl does."""
+        return self.folder / "vivado_route_timing.rpt"
+
+    @property
     def program(self) -> Path:
         """The program that i++ makes: run, it co-simulates."""
         return self.folder / f"{self.name}-fpga"

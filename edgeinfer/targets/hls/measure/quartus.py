@@ -20,7 +20,7 @@ USED = {
     "lut": ("Total combinational functions",),  # devices whose logic elements are no ALMs
     "ff": ("Total registers", "Total dedicated logic registers", "Total block registers"),
     "ram_blocks": ("Total RAM Blocks",),
-    "dsp": ("Total DSP Blocks", "Embedded Multiplier 9-bit elements"),
+    "dsp": ("Total DSP Blocks",),
 }
 FMAX = re.compile(r"^;\s*([\d.]+) MHz\s*;\s*([\d.]+) MHz\s*;\s*([^;]+?)\s*;", re.M)
 WORST_SLACK = re.compile(r"^Type\s*:\s*.*\bSetup\b.*\nSlack\s*:\s*(-?[\d.]+)\s*$", re.M)

@@ -12,6 +12,7 @@ from edgeinfer.targets.hls.measure.cells import ReportError, count, field, repor
 from edgeinfer.targets.hls.measure.figures import Source
 from edgeinfer.targets.hls.measure.vivado_usage import TOOL
 
+WORST = "WNS(ns)"
 RULE = re.compile(r"\s*-+(?:\s+-+)*\s*")
 ESTIMATED_NET = re.compile(r"\bnet \(fo=[^)]*\b(?:estimated|unplaced)\)")
 ROUTED_NET = re.compile(r"\bnet \(fo=[^)]*\brouted\)")
@@ -21,13 +22,14 @@ CLOCK = re.compile(r"(\S+)\s+\{[^}]*\}\s+(\S+)\s+(\S+)\s*")
 def vivado_timing(path: Path) -> tuple[Metric, ...]:
     """Read a timing summary. Without a constraint there is no slack, and so no metric."""
     text = report_text(path)
-    names, rows = _columns(text, "Design Timing Summary", path)
-    if "WNS(ns)" not in names or len(rows) != 1:
+    header, rows = _table(text, "Design Timing Summary", path)
+    names = re.split(r"\s{2,}", header.strip())
+    if WORST not in names or len(rows) != 1:
         raise ReportError(path, "its design timing summary has no line of slacks")
     values = rows[0].split()
     if len(values) != len(names):
         raise ReportError(path, "its design timing summary is cut short")
-    slack = count(values[names.index("WNS(ns)")], path)
+    slack = count(values[names.index(WORST)], path)
     if slack is None:
         return ()
     source = Source(_origin(text, path), TOOL, version_of(field(text, "Tool Version")))
@@ -39,8 +41,8 @@ def vivado_timing(path: Path) -> tuple[Metric, ...]:
     return tuple(metrics)
 
 
-def _columns(text: str, title: str, path: Path) -> tuple[list[str], list[str]]:
-    """The column names and the rows of a table that is drawn with blanks and a rule."""
+def _table(text: str, title: str, path: Path) -> tuple[str, list[str]]:
+    """The header and the rows of a table that is drawn with blanks and a rule."""
     begin = re.search(rf"^\|?\s*{title}\s*$", text, re.M)
     if begin is None:
         raise ReportError(path, f"it has no {title!r}")
@@ -53,12 +55,12 @@ def _columns(text: str, title: str, path: Path) -> tuple[list[str], list[str]]:
         if not line.strip():
             break
         rows.append(line)
-    return re.split(r"\s{2,}", lines[header].strip()), rows
+    return lines[header], rows
 
 
 def _period(text: str, slack: float, path: Path) -> float | None:
     """The period of the clock that the worst slack belongs to; None where that is unclear."""
-    _, rows = _columns(text, "Clock Summary", path)
+    _, rows = _table(text, "Clock Summary", path)
     periods = {}
     for row in rows:
         match = CLOCK.fullmatch(row.strip())
@@ -67,17 +69,11 @@ def _period(text: str, slack: float, path: Path) -> float | None:
         periods[match[1]] = count(match[2], path)
     if len(periods) == 1:
         return next(iter(periods.values()))
-    _, rows = _columns(text, "Intra Clock Table", path)
-    worst = [
-        cells[0]
-        for cells in (row.split() for row in rows)
-        if len(cells) > 1 and _number(cells[1]) == slack
-    ]
+    header, rows = _table(text, "Intra Clock Table", path)
+    right = header.index(WORST) + len(WORST) if WORST in header else 0
+    beginnings = (row[:right].split() for row in rows)  # a clock without paths has no slack there
+    worst = [words[0] for words in beginnings if len(words) == 2 and count(words[1], path) == slack]
     return periods.get(worst[0]) if len(worst) == 1 else None
-
-
-def _number(cell: str) -> float | None:
-    return float(cell) if re.fullmatch(r"-?\d+(?:\.\d+)?", cell) else None
 
 
 def _origin(text: str, path: Path) -> Origin:

@@ -102,7 +102,7 @@ def _run(
         raise _explained(session, log, error) from None
     fresh = {path: stamp for path, stamp in _stamps(session).items() if before.get(path) != stamp}
     if not fresh:
-        wanted = " or ".join(str(path) for path in session.reports())
+        wanted = " or ".join(str(path) for path in session.reports)
         said = tools.telling_line(finished.output, session.found.tool.telling)
         raise _explained(
             session,
@@ -118,7 +118,7 @@ def _run(
 def _stamps(session: Session) -> dict[Path, tuple[int, int]]:
     return {
         path: (status.st_mtime_ns, status.st_size)
-        for path in session.reports()
+        for path in session.reports
         if path.is_file() and (status := path.stat())
     }
 

@@ -9,17 +9,19 @@ a session, as the emitted build_prj.tcl means them to: co-simulation needs what 
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Collection, Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from enum import StrEnum
 from pathlib import Path
 
+from edgeinfer import assets
 from edgeinfer.errors import ToolMissingError, UsageError
 from edgeinfer.targets.hls.measure.project import Project
 from edgeinfer.targets.hls.settings import Backend
 from edgeinfer.targets.hls.vendor import programs
 from edgeinfer.tools import FoundTool, Tool, find
 
+ROUTE_SCRIPT = "firmware/hls/vivado_route.tcl"
 ESTIMATE_STANDS = "Without it, the estimate of latency and resources stands."
 
 
@@ -28,7 +30,8 @@ class Step(StrEnum):
 
     CSYNTH = "csynth"  # C to RTL, with the compiler's latency and resources
     COSIM = "cosim"  # the RTL simulated against the C test bench
-    VSYNTH = "vsynth"  # RTL to gates; Quartus also places and routes
+    VSYNTH = "vsynth"  # RTL to gates, by the emitted vivado_synth.tcl
+    ROUTE = "route"  # gates placed and routed at the clock asked for; Quartus does both at once
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,7 +43,7 @@ class Session:
     found: FoundTool
     arguments: tuple[str, ...]
     folder: Path
-    reports: Callable[[], list[Path]]  # asked again afterwards: a folder may not be there before
+    reports: tuple[Path, ...]
     files: Mapping[Path, str]  # written before the tool starts
 
     @property
@@ -56,7 +59,7 @@ def sessions(
     if not steps:
         raise UsageError("No step of synthesis was asked for.", hint=f"Ask for {', '.join(Step)}.")
     wanted = [step for step in Step if step in steps]
-    if Step.VSYNTH in wanted and Step.CSYNTH not in wanted and Step.COSIM not in wanted:
+    if not {Step.CSYNTH, Step.COSIM} & set(wanted):
         _needs_csynth(emitted)
     try:
         if emitted.backend is Backend.QUARTUS:
@@ -83,32 +86,33 @@ def _amd(
     emitted: Project, wanted: list[Step], environment: Mapping[str, str] | None
 ) -> tuple[Session, ...]:
     made = []
-    high = tuple(step for step in wanted if step is not Step.VSYNTH)
+    high = tuple(step for step in wanted if step in (Step.CSYNTH, Step.COSIM))
     if high:
-        reports = [emitted.csynth.with_suffix(".xml"), emitted.csynth.with_suffix(".rpt")]
+        reports = tuple(emitted.csynth.with_suffix(suffix) for suffix in (".xml", ".rpt"))
         if Step.COSIM in high:
-            reports = [emitted.cosim]
+            reports = (emitted.cosim,)
         options = _options(cosim=Step.COSIM in high)
         if emitted.backend is Backend.VITIS:
             found = _vitis(environment)
-            script = ("-f",) if found.tool is programs.VITIS_HLS else ("--mode", "hls", "--tcl")
-            arguments = (*script, "build_prj.tcl")
+            begin = ("-f",) if found.tool is programs.VITIS_HLS else ("--mode", "hls", "--tcl")
+            arguments: tuple[str, ...] = (*begin, "build_prj.tcl")
             files = {emitted.folder / "build_opt.tcl": _as_array(options)}
         else:
             found = find(programs.VIVADO_HLS, environment)
             # One argument, `synth` before `vsynth`: the script takes the first that ends so.
             words = " ".join(f"{name}={int(on)}" for name, on in options.items())
             arguments, files = ("-f", "build_prj.tcl", words), {}
-        made.append(
-            Session(high, found, arguments, emitted.folder, lambda: reports, files),
-        )
-    if Step.VSYNTH in wanted:
-        found = find(programs.VIVADO, environment)
-        arguments = ("-mode", "batch", "-nojournal", "-nolog", "-source", "vivado_synth.tcl")
-        one = (Step.VSYNTH,)
-        made.append(
-            Session(one, found, arguments, emitted.folder, lambda: [emitted.vivado], {}),
-        )
+        made.append(Session(high, found, arguments, emitted.folder, reports, files))
+    scripts = {
+        Step.VSYNTH: ("vivado_synth.tcl", emitted.vivado),
+        Step.ROUTE: (str(assets.path(ROUTE_SCRIPT).absolute()), emitted.routed),
+    }
+    for step in wanted:
+        if step in scripts:
+            found = find(programs.VIVADO, environment)
+            source, report = scripts[step]
+            arguments = ("-mode", "batch", "-nojournal", "-nolog", "-source", source)
+            made.append(Session((step,), found, arguments, emitted.folder, (report,), {}))
     return tuple(made)
 
 
@@ -167,29 +171,23 @@ def _intel(
         make = find(programs.MAKE, environment)
         arguments = (emitted.program.name, f"CXX={compiler.path}", "LOGGING_1=-v")
         driven = FoundTool(programs.INTEL_HLS, make.path, compiler.version)
-        reports = [library / "report_data.js", library / "json" / "area.json"]
-        made.append(Session((Step.CSYNTH,), driven, arguments, emitted.folder, lambda: reports, {}))
+        reports = (library / "report_data.js", library / "json" / "area.json")
+        made.append(Session((Step.CSYNTH,), driven, arguments, emitted.folder, reports, {}))
     if Step.COSIM in wanted:
         bench = Tool(emitted.program.name, "", "the co-simulation", "C synthesis")
-        simulated = [library / "verification_data.js"]
+        simulated = (library / "verification_data.js",)
         found = FoundTool(bench, emitted.program.absolute(), "")
-        made.append(Session((Step.COSIM,), found, (), emitted.folder, lambda: simulated, {}))
-    if Step.VSYNTH in wanted:
+        made.append(Session((Step.COSIM,), found, (), emitted.folder, simulated, {}))
+    low = tuple(step for step in wanted if step in (Step.VSYNTH, Step.ROUTE))
+    if low:
         found = find(programs.QUARTUS, environment)
         arguments = ("--flow", "compile", "quartus_compile")
-        made.append(
-            Session(
-                (Step.VSYNTH,),
-                found,
-                arguments,
-                quartus,
-                lambda: [
-                    library / "json" / "quartus.json",
-                    library / "quartus_data.js",
-                    *quartus.glob("*.fit.summary"),
-                    *quartus.glob("*/*.fit.summary"),
-                ],
-                {},
-            )
+        summary = "quartus_compile.fit.summary"
+        fitted = (
+            library / "json" / "quartus.json",
+            library / "quartus_data.js",
+            quartus / summary,
+            quartus / "output_files" / summary,
         )
+        made.append(Session(low, found, arguments, quartus, fitted, {}))
     return tuple(made)
