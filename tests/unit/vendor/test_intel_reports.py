@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 
 from edgeinfer.errors import InputError
 from edgeinfer.metrics import Metric, Origin
-from edgeinfer.targets.hls.measure.intel import intel_metrics
+from edgeinfer.targets.hls.measure.intel import intel_metrics, memory_of
 from edgeinfer.targets.hls.measure.quartus import fit_summary, slack_summary, timing_report
 from edgeinfer.targets.hls.measure.script_data import script_data
 from tests.support.emitted_projects import REPORTS
@@ -31,7 +31,7 @@ def test_objects_inside_strings_and_a_simulation() -> None:
     assert values(metrics, Origin.SYNTHESISED) == {
         "lut": 4100,
         "ff": 2611,
-        "ram_blocks": 9,
+        "m20k": 9,
         "dsp": 43,
         "mlab": 4,
     }
@@ -54,7 +54,7 @@ def test_json_is_read_and_what_was_not_run_gives_no_metric() -> None:
     assert values(metrics, Origin.SYNTHESISED) == {
         "lut": 6270,
         "ff": 17932,
-        "ram_blocks": 28,
+        "m20k": 28,
         "dsp": 21,
         "mlab": 344,
     }
@@ -80,15 +80,32 @@ def test_a_fit_is_of_the_whole_design(tmp_path: Path, script: bool) -> None:
         shutil.copy(fitted / "quartus.json", tmp_path / "lib" / "json")
     metrics = intel_metrics(tmp_path, clock_ns=5.0)
     assert values(metrics, Origin.ROUTED) == pytest.approx(
-        {"alm": 3968, "ff": 17925, "ram_blocks": 26, "dsp": 21, "mlab": 12, "clock_ns": 3.2}
+        {"alm": 3968, "ff": 17925, "m20k": 26, "dsp": 21, "mlab": 12, "clock_ns": 3.2}
     )
     routed = {(m.tool, m.version) for m in metrics if m.origin is Origin.ROUTED}
     assert routed == {("Quartus", "20.1.0")}
 
 
+@pytest.mark.parametrize(
+    ("family", "memory"),
+    [
+        ("Arria10, 10AX115U1F45I1SG", "m20k"),
+        ("Stratix 10", "m20k"),
+        ("CycloneV, 5CGXFC7C7F23C8", "m10k"),
+        ("Cyclone V", "m10k"),
+        ("Arria V", "m10k"),
+        ("Arria V GZ", "m20k"),
+        ("MAX 10", "m9k"),
+        ("Agilex 7", "m20k"),
+    ],
+)
+def test_memories_are_named_by_the_size_that_the_family_has(family: str, memory: str) -> None:
+    assert memory_of(family) == memory
+
+
 def test_quartus_summaries() -> None:
     fitted = fit_summary(QUARTUS / "quartus_compile.fit.summary")
-    assert values(fitted, Origin.ROUTED) == {"alm": 4102, "ff": 18122, "ram_blocks": 26, "dsp": 21}
+    assert values(fitted, Origin.ROUTED) == {"alm": 4102, "ff": 18122, "m20k": 26, "dsp": 21}
     assert {metric.version for metric in fitted} == {"20.1.0"}
     timed = timing_report(QUARTUS / "quartus_compile.sta.rpt")
     assert values(timed, Origin.ROUTED) == {"clock_ns": 4.0}  # restricted, at the slowest corner

@@ -64,7 +64,7 @@ class Cycles:
 @dataclass(frozen=True, slots=True)
 class Resources:
     """What a design occupies; None where a report does not count it. BRAM in blocks of 18 kbit,
-    of which one of 36 kbit is two."""
+    of which one of 36 kbit is two; Intel's memories by the size that the family has."""
 
     dsp: float | None = None
     lut: float | None = None
@@ -72,7 +72,9 @@ class Resources:
     bram18: float | None = None
     uram: float | None = None
     alm: float | None = None  # from here on, what Intel's devices have
-    ram_blocks: float | None = None  # M20K or, on older parts, M10K
+    m20k: float | None = None
+    m10k: float | None = None
+    m9k: float | None = None
     mlab: float | None = None
 
     def plus(self, other: Resources) -> Resources:
@@ -89,7 +91,7 @@ class Resources:
         for each in fields(self):
             value = getattr(self, each.name)
             if value is not None:
-                yield source.metric(each.name, value, "", layer)
+                yield source.metric(each.name, value, each.name.upper(), layer)
 
 
 def ordered(cycles: Cycles, path: Path) -> Cycles:

@@ -20,8 +20,8 @@ from edgeinfer.targets.hls.measure.figures import Cycles, Resources, Source, ord
 from edgeinfer.targets.hls.measure.script_data import json_data, script_data
 
 COMPILER, FITTER = "Intel HLS", "Quartus"
-AREA = {"aluts": "lut", "ffs": "ff", "rams": "ram_blocks", "dsps": "dsp", "mlabs": "mlab"}
-FIT = {"alm": "alm", "reg": "ff", "ram": "ram_blocks", "dsp": "dsp", "mlab": "mlab"}
+AREA = {"aluts": "lut", "ffs": "ff", "rams": "ram", "dsps": "dsp", "mlabs": "mlab"}
+FIT = {"alm": "alm", "reg": "ff", "ram": "ram", "dsp": "dsp", "mlab": "mlab"}
 CLOCKS = ("clock", "kernel clock fmax", "clock1x", "kernel clock")
 WHOLE_DESIGN = ("full design", "total used", "entire system")
 
@@ -29,13 +29,14 @@ WHOLE_DESIGN = ("full design", "total used", "entire system")
 def intel_metrics(reports: Path, clock_ns: float) -> tuple[Metric, ...]:
     """The metrics of a `reports` folder; `clock_ns` is the period that cycles are counted in."""
     library = reports / "lib"
-    compiler, fitter = _versions(library)
-    metrics = [*_area(library, Source(Origin.SYNTHESISED, COMPILER, compiler))]
+    compiler, fitter, family = _versions(library)
+    memory = memory_of(family)
+    metrics = [*_area(library, Source(Origin.SYNTHESISED, COMPILER, compiler), memory)]
     simulated = library / "verification_data.js"
     if simulated.is_file() and (found := _simulation(simulated)) is not None:
         source = Source(Origin.SIMULATED, COMPILER, compiler)
         metrics += cosim_metrics(found, source, clock_ns)
-    metrics += _fit(library, Source(Origin.ROUTED, FITTER, fitter))
+    metrics += _fit(library, Source(Origin.ROUTED, FITTER, fitter), memory)
     return tuple(metrics)
 
 
@@ -50,28 +51,42 @@ def _data(library: Path, name: str, script: str) -> tuple[Any, Path] | None:
     return None
 
 
-def _versions(library: Path) -> tuple[str | None, str | None]:
-    """The compiler's version and Quartus's."""
+def _versions(library: Path) -> tuple[str | None, str | None, str]:
+    """The compiler's version, Quartus's, and the family of the part."""
     found = _data(library, "info", "report_data.js")
     if found is None or not isinstance(found[0], dict):
-        return None, None
+        return None, None, ""
     info, _ = found
     nodes = info.get("compileInfo", {}) if isinstance(info.get("compileInfo"), dict) else {}
-    for node in _dicts(nodes.get("nodes")):
-        return version_of(str(node.get("version", ""))), version_of(str(node.get("quartus", "")))
-    rows = {str(row.get("name", "")): row.get("data") for row in _dicts(info.get("rows"))}
-    said = [
-        version_of(str(value[0])) if isinstance(value := rows.get(name), list) and value else None
-        for name in ("i++ Version", "Quartus Version")
-    ]
-    return said[0], said[1]
+    said = next(
+        (
+            [str(node.get(name, "")) for name in ("version", "quartus", "family")]
+            for node in _dicts(nodes.get("nodes"))
+        ),
+        None,
+    )
+    if said is None:
+        rows = {str(row.get("name", "")): row.get("data") for row in _dicts(info.get("rows"))}
+        said = [
+            str(value[0]) if isinstance(value := rows.get(name), list) and value else ""
+            for name in ("i++ Version", "Quartus Version", "Target Family, Device")
+        ]
+    return version_of(said[0]), version_of(said[1]), said[2]
+
+
+def memory_of(family: str) -> str:
+    """The metric of a family's block memories, which reports count without saying their size."""
+    plain = family.lower().replace(" ", "")
+    if re.search(r"max10|cycloneiv|cyclone10lp", plain):
+        return "m9k"
+    return "m10k" if re.search(r"cyclonev|arriav(?!gz)", plain) else "m20k"
 
 
 def _dicts(value: object) -> list[Mapping[str, Any]]:
     return [item for item in value if isinstance(item, dict)] if isinstance(value, list) else []
 
 
-def _area(library: Path, source: Source) -> Iterator[Metric]:
+def _area(library: Path, source: Source, memory: str) -> Iterator[Metric]:
     """What the compiler reckons the design to occupy."""
     found = _data(library, "area", "report_data.js")
     if found is None or found[0] is None:
@@ -90,7 +105,11 @@ def _area(library: Path, source: Source) -> Iterator[Metric]:
         for name, value in zip(named, total, strict=True)
         if name in AREA
     }
-    yield from Resources(**amounts).metrics(source)
+    yield from _resources(amounts, memory).metrics(source)
+
+
+def _resources(amounts: Mapping[str, float | None], memory: str) -> Resources:
+    return Resources(**{memory if name == "ram" else name: n for name, n in amounts.items()})
 
 
 def _simulation(path: Path) -> CoSimulation | None:
@@ -114,7 +133,7 @@ def _triple(cell: str, path: Path) -> tuple[Cycles, float | None]:
     return ordered(Cycles(values[0], values[1]), path), values[2]
 
 
-def _fit(library: Path, source: Source) -> Iterator[Metric]:
+def _fit(library: Path, source: Source, memory: str) -> Iterator[Metric]:
     """What Quartus placed and routed, if it ran."""
     found = _data(library, "quartus", "quartus_data.js")
     if found is None or not isinstance(found[0], dict):
@@ -127,7 +146,7 @@ def _fit(library: Path, source: Source) -> Iterator[Metric]:
             field: count(str(node[name]), path) for name, field in FIT.items() if name in node
         }
         if amounts.get("alm") is not None:
-            yield from Resources(**amounts).metrics(source)
+            yield from _resources(amounts, memory).metrics(source)
     for node in _nodes(data, "quartusFitClockSummary")[:1]:
         said = [count(str(node[name]), path) for name in CLOCKS if name in node]
         fastest = next((value for value in said if value), None)

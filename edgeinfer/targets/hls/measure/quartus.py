@@ -10,6 +10,7 @@ from pathlib import Path
 from edgeinfer.metrics import Metric, Origin
 from edgeinfer.targets.hls.measure.cells import ReportError, count, field, report_text, version_of
 from edgeinfer.targets.hls.measure.figures import Resources, Source
+from edgeinfer.targets.hls.measure.intel import memory_of
 
 TOOL = "Quartus"
 USED = {
@@ -19,7 +20,7 @@ USED = {
     ),
     "lut": ("Total combinational functions",),  # devices whose logic elements are no ALMs
     "ff": ("Total registers", "Total dedicated logic registers", "Total block registers"),
-    "ram_blocks": ("Total RAM Blocks",),
+    "ram": ("Total RAM Blocks",),
     "dsp": ("Total DSP Blocks",),
 }
 FMAX = re.compile(r"^;\s*([\d.]+) MHz\s*;\s*([\d.]+) MHz\s*;\s*([^;]+?)\s*;", re.M)
@@ -38,7 +39,8 @@ def fit_summary(path: Path) -> tuple[Metric, ...]:
     for name, labels in USED.items():
         cells = [cell for label in labels if (cell := field(text, label)) is not None]
         if cells:
-            amounts[name] = count(cells[0].partition("/")[0], path)
+            kind = memory_of(field(text, "Family") or "") if name == "ram" else name
+            amounts[kind] = count(cells[0].partition("/")[0], path)
     if (amounts.get("alm") is None and amounts.get("lut") is None) or amounts.get("ff") is None:
         raise ReportError(path, "it counts no logic or no registers")
     version = version_of(
