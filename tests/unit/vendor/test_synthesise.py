@@ -217,9 +217,16 @@ def test_a_tool_that_leaves_no_report_has_failed(tmp_path: Path) -> None:
     assert "tagger_csynth.xml" in str(caught.value)
 
 
+def test_what_was_made_of_an_earlier_synthesis_does_not_outlive_it(tmp_path: Path) -> None:
+    folder = emitted(tmp_path / "run")
+    environment = around("vitis_hls", "vivado", folder=tmp_path)
+    assert "Vivado" in {m.tool for m in run(folder, environment, (*ALL, Step.ROUTE)).metrics}
+    assert {m.tool for m in run(folder, environment).metrics} == {"Vitis HLS"}
+
+
 def test_a_report_cut_short_by_its_tool_is_an_error(tmp_path: Path) -> None:
     folder = emitted(tmp_path / "run")
-    with pytest.raises(UsageError, match="tagger_csynth"):
+    with pytest.raises(ToolFailedError, match=r"tagger_csynth\.xml: it is no whole XML file"):
         run(folder, around("vitis_hls", folder=tmp_path, FAKE_BEHAVIOUR="truncated"))
 
 

@@ -70,6 +70,11 @@ class Project:
         return self.folder / "vivado_route_timing.rpt"
 
     @property
+    def routed_usage(self) -> Path:
+        """The utilization report of the same script."""
+        return self.folder / "vivado_route_utilization.rpt"
+
+    @property
     def program(self) -> Path:
         """The program that i++ makes: run, it co-simulates."""
         return self.folder / f"{self.name}-fpga"

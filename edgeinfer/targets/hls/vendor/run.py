@@ -17,7 +17,8 @@ from pathlib import Path
 from edgeinfer import tools
 from edgeinfer.errors import DisagreementError, ToolFailedError
 from edgeinfer.metrics import Metric
-from edgeinfer.plan import write_file
+from edgeinfer.plan import write_file, writing
+from edgeinfer.targets.hls.measure.cells import ReportError
 from edgeinfer.targets.hls.measure.cosim import cosim
 from edgeinfer.targets.hls.measure.measured import measured
 from edgeinfer.targets.hls.measure.project import project
@@ -68,11 +69,14 @@ def synthesise(
     emitted = project(folder, settings.backend)
     deadline = time.monotonic() + seconds
     ran = []
-    for session in sessions(emitted, steps, environment):
-        ran.append(_run(session, folder, deadline - time.monotonic(), progress, environment))
-        if Step.COSIM in session.steps and settings.backend is not Backend.QUARTUS:
-            _passed(emitted.cosim, ran[-1].log)
-    return Synthesised(tuple(ran), measured(folder, settings))
+    try:
+        for session in sessions(emitted, steps, environment):
+            ran.append(_run(session, folder, deadline - time.monotonic(), progress, environment))
+            if Step.COSIM in session.steps and settings.backend is not Backend.QUARTUS:
+                _passed(emitted.cosim, ran[-1].log)
+        return Synthesised(tuple(ran), measured(folder, settings))
+    except ReportError as error:
+        raise ToolFailedError(error.message, hint=error.hint) from None
 
 
 def _run(
@@ -86,6 +90,9 @@ def _run(
     before = _stamps(session)
     for path, content in session.files.items():
         write_file(path, content)
+    for path in session.outdated:
+        with writing(path):
+            path.unlink(missing_ok=True)
     started = time.monotonic()
     progress(session.name, 0.0, f"{session.found.tool.name} {session.found.version}".strip())
     try:

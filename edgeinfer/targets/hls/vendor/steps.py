@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Collection, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from enum import StrEnum
 from pathlib import Path
 
@@ -36,15 +36,16 @@ class Step(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Session:
-    """One start of a tool: what it does, with which arguments, where, and the reports of which
-    at least one is there and new when it has worked."""
+    """One start of a tool: what it does, with which arguments, where, the reports of which at
+    least one is there and new when it has worked, and what is written and removed beforehand."""
 
     steps: tuple[Step, ...]
     found: FoundTool
     arguments: tuple[str, ...]
     folder: Path
     reports: tuple[Path, ...]
-    files: Mapping[Path, str]  # written before the tool starts
+    files: Mapping[Path, str] = field(default_factory=dict)
+    outdated: tuple[Path, ...] = ()  # what was made of an earlier C synthesis
 
     @property
     def name(self) -> str:
@@ -102,7 +103,8 @@ def _amd(
             # One argument, `synth` before `vsynth`: the script takes the first that ends so.
             words = " ".join(f"{name}={int(on)}" for name, on in options.items())
             arguments, files = ("-f", "build_prj.tcl", words), {}
-        made.append(Session(high, found, arguments, emitted.folder, reports, files))
+        outdated = (emitted.vivado, emitted.routed, emitted.routed_usage)
+        made.append(Session(high, found, arguments, emitted.folder, reports, files, outdated))
     scripts = {
         Step.VSYNTH: ("vivado_synth.tcl", emitted.vivado),
         Step.ROUTE: (str(assets.path(ROUTE_SCRIPT).absolute()), emitted.routed),
@@ -112,7 +114,7 @@ def _amd(
             found = find(programs.VIVADO, environment)
             source, report = scripts[step]
             arguments = ("-mode", "batch", "-nojournal", "-nolog", "-source", source)
-            made.append(Session((step,), found, arguments, emitted.folder, (report,), {}))
+            made.append(Session((step,), found, arguments, emitted.folder, (report,)))
     return tuple(made)
 
 
@@ -172,12 +174,12 @@ def _intel(
         arguments = (emitted.program.name, f"CXX={compiler.path}", "LOGGING_1=-v")
         driven = FoundTool(programs.INTEL_HLS, make.path, compiler.version)
         reports = (library / "report_data.js", library / "json" / "area.json")
-        made.append(Session((Step.CSYNTH,), driven, arguments, emitted.folder, reports, {}))
+        made.append(Session((Step.CSYNTH,), driven, arguments, emitted.folder, reports))
     if Step.COSIM in wanted:
         bench = Tool(emitted.program.name, "", "the co-simulation", "C synthesis")
         simulated = (library / "verification_data.js",)
         found = FoundTool(bench, emitted.program.absolute(), "")
-        made.append(Session((Step.COSIM,), found, (), emitted.folder, simulated, {}))
+        made.append(Session((Step.COSIM,), found, (), emitted.folder, simulated))
     low = tuple(step for step in wanted if step in (Step.VSYNTH, Step.ROUTE))
     if low:
         found = find(programs.QUARTUS, environment)
@@ -189,5 +191,5 @@ def _intel(
             quartus / summary,
             quartus / "output_files" / summary,
         )
-        made.append(Session(low, found, arguments, quartus, fitted, {}))
+        made.append(Session(low, found, arguments, quartus, fitted))
     return tuple(made)
