@@ -27,11 +27,11 @@ def emitted(folder: Path, backend: Backend = Backend.VITIS, name: str = "tagger"
     folder.mkdir(parents=True, exist_ok=True)
     (folder / "firmware").mkdir(exist_ok=True)
     (folder / "firmware" / f"{name}.cpp").write_text(SOURCE.format(name=name))
+    (folder / f"{name}_test.cpp").write_text("int main() { return 0; }\n")
     if backend is Backend.QUARTUS:
         for file in ("Makefile", "build_lib.sh"):
             text = (templates() / "quartus" / file).read_text().replace("myproject", name)
             (folder / file).write_text(text)
-        (folder / f"{name}_test.cpp").write_text("int main() { return 0; }\n")
         (folder / "firmware" / f"{name}.h").write_text("")
         return folder
     (folder / "project.tcl").write_text(

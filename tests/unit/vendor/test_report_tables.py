@@ -87,6 +87,54 @@ def test_a_header_lends_its_words_to_the_columns_it_spans() -> None:
     assert whole_rows(table)[0][:3] == ("      489", "490", "2.445 us")
 
 
+words = st.text("abcdefgh", min_size=1, max_size=8)
+
+
+@given(
+    groups=st.lists(st.tuples(words, st.lists(words, min_size=1, max_size=3)), min_size=1),
+    count_of_rows=st.integers(0, 4),
+    slack=st.integers(0, 6),
+    indent=st.integers(0, 9),
+    data=st.data(),
+)
+def test_any_table_is_read_as_it_was_drawn(
+    groups: list[tuple[str, list[str]]],
+    count_of_rows: int,
+    slack: int,
+    indent: int,
+    data: st.DataObject,
+) -> None:
+    """Whatever the widths, spans and borders: names and cells come back."""
+    names = [f"{above} {name}" for above, below in groups for name in below]
+    rows = [[data.draw(words) for _ in names] for _ in range(count_of_rows)]
+    widths = []
+    for above, below in groups:  # wide enough for the cells and for what spans them
+        for name in below:
+            own = [len(row[len(widths)]) for row in rows]
+            widths.append(max([len(name), len(above), *own]) + slack)
+    border = f"+{'+'.join('-' * width for width in widths)}+"
+    top, at = "|", 0
+    for above, below in groups:
+        spanned = sum(widths[at : at + len(below)]) + len(below) - 1
+        top, at = f"{top}{above.center(spanned)}|", at + len(below)
+    heads = [name for _, below in groups for name in below]
+    lines = [border, top, _line(heads, widths), border]
+    for row in rows:
+        lines += [_line(row, widths), *([border] if data.draw(st.booleans()) else [])]
+    if lines[-1] != border:
+        lines.append(border)
+    text = "".join(f"{' ' * indent}{line}\n" for line in ("+ Heading:", *lines))
+    (table,) = tables(text, HERE)
+    assert table.headings == ("", "heading", "")
+    assert table.columns == tuple(names)
+    assert [[cell.strip() for cell in row] for row in whole_rows(table)] == rows
+
+
+def _line(cells: list[str], widths: list[int]) -> str:
+    padded = (cell.rjust(width) for cell, width in zip(cells, widths, strict=True))
+    return f"|{'|'.join(padded)}|"
+
+
 def test_a_table_that_does_not_end_is_an_error() -> None:
     for cut in (-2, -70, -90):
         with pytest.raises(InputError, match="ends inside a table"):

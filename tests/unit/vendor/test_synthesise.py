@@ -256,6 +256,13 @@ def test_logic_synthesis_alone_needs_what_c_synthesis_makes(tmp_path: Path) -> N
         run(folder, environment, ())
 
 
+def test_a_project_without_a_test_bench_is_said_as_such(tmp_path: Path) -> None:
+    folder = emitted(tmp_path / "run", Backend.QUARTUS)
+    (folder / "tagger_test.cpp").unlink()
+    with pytest.raises(UsageError, match=r"no tagger_test\.cpp, which the project's build script"):
+        run(folder, around("i++", folder=tmp_path), backend=Backend.QUARTUS)
+
+
 def test_progress_is_the_last_line_while_it_grows(tmp_path: Path) -> None:
     folder = emitted(tmp_path / "run")
     environment = around("vitis_hls", folder=tmp_path, FAKE_SECONDS="0.7")

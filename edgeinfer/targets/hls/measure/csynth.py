@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from edgeinfer.metrics import Metric, Origin
 from edgeinfer.targets.hls.measure.figures import Cycles, Resources, Source
 
-ROUNDING = 0.003  # a report's absolute times have at least three digits
+ROUNDING = 0.006  # a report's absolute times have three digits or more
 
 
 @dataclass(frozen=True, slots=True)

@@ -60,6 +60,11 @@ class Project:
         return self.solution / "sim" / "verilog" / name
 
     @property
+    def bench(self) -> Path:
+        """The C++ test bench."""
+        return self.folder / f"{self.name}_test.cpp"
+
+    @property
     def vivado(self) -> Path:
         """The utilization report of the emitted vivado_synth.tcl."""
         return self.folder / "vivado_synth.rpt"

@@ -60,7 +60,9 @@ def sessions(
     if not steps:
         raise UsageError("No step of synthesis was asked for.", hint=f"Ask for {', '.join(Step)}.")
     wanted = [step for step in Step if step in steps]
-    if not {Step.CSYNTH, Step.COSIM} & set(wanted):
+    if {Step.CSYNTH, Step.COSIM} & set(wanted):
+        _needs_bench(emitted)
+    else:
         _needs_csynth(emitted)
     try:
         if emitted.backend is Backend.QUARTUS:
@@ -71,6 +73,16 @@ def sessions(
         raise ToolMissingError(
             f"{asked} of {emitted.folder}: {error.message}", hint=f"{error.hint}. {ESTIMATE_STANDS}"
         ) from None
+
+
+def _needs_bench(emitted: Project) -> None:
+    if not emitted.bench.is_file():
+        raise UsageError(
+            f"{emitted.folder}: there is no {emitted.bench.name}, which the project's build script "
+            f"compiles: hls4ml writes no test bench for some designs, such as Quartus projects "
+            f"with several outputs.",
+            hint="Choose another backend, or write the test bench.",
+        )
 
 
 def _needs_csynth(emitted: Project) -> None:
