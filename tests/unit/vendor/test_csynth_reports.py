@@ -184,6 +184,17 @@ def test_an_unknown_layout_is_an_error(
     assert str(other) in str(caught.value)
 
 
+def test_what_the_tool_does_not_know_is_no_zero(tmp_path: Path) -> None:
+    text = (REPORTS / "vitis_hls_2023.1" / "tagger_csynth.rpt").read_text()
+    total = next(line for line in text.splitlines() if line.startswith("|Total "))
+    other = tmp_path / "tagger_csynth.rpt"
+    other.write_text(text.replace(total, total.replace("94|", " ?|"), 1))
+    assert csynth_text(other).resources == Resources(None, 4408, 2601, 18, 0)
+    tree = (REPORTS / "vitis_hls_2023.1" / "csynth.rpt").read_text()
+    other.write_text(tree.replace("94 (5%)", "      ?"))
+    assert csynth_tree(other).resources == Resources(None, 4408, 2601, 18, 0)
+
+
 def test_cycles_that_contradict_themselves_are_an_error(tmp_path: Path) -> None:
     text = (REPORTS / "vitis_hls_2024.2" / "tagger_csynth.xml").read_text()
     other = tmp_path / "tagger_csynth.xml"

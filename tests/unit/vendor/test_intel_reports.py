@@ -37,7 +37,6 @@ def test_objects_inside_strings_and_a_simulation() -> None:
     }
     assert values(metrics, Origin.SIMULATED) == pytest.approx(
         {
-            "cosim_passed": 1,
             "latency_cycles": 15,
             "latency_us": 0.075,
             "ii_cycles": 2,

@@ -37,7 +37,11 @@ def test_every_report_of_a_folder_is_read(tmp_path: Path) -> None:
     cosim = solution / "sim" / "report" / "jets_cosim.rpt"
     lay("vitis_hls_2023.1/tagger_cosim.rpt", cosim, "jets")
     lay("vivado_2024.1/vivado_synth.rpt", folder / "vivado_synth.rpt", "jets")
-    lay("vivado_2021.2/tagger_timing_summary_routed.rpt", folder / "jets_timing.rpt", "jets")
+    lay(
+        "vivado_2021.2/tagger_timing_summary_routed.rpt", folder / "jets_timing_summary.rpt", "jets"
+    )
+    (folder / "jets_clock_utilization_routed.rpt").write_text("another report")
+    (folder / "jets_timing_paths.rpt").write_text("another report")
     export = solution / "impl" / "report" / "verilog" / "export_impl.xml"
     lay("vivado_2019.2/export_impl.xml", export, "jets")
     metrics = measured(folder, VITIS)

@@ -60,6 +60,11 @@ def count(cell: str, path: Path) -> float | None:
     return float(match[1].replace(",", ""))
 
 
+def amount(cell: str, path: Path) -> float | None:
+    """A cell that counts what a table leaves blank or strikes out where there is none."""
+    return 0.0 if cell.strip() in ("", "-") else count(cell, path)
+
+
 def nanoseconds(cell: str, path: Path) -> float | None:
     """A cell that is a time: `5.00 ns`, `0.211 ms`, `4.371` (in nanoseconds); None if unknown."""
     if cell.strip().lower() in UNKNOWN:

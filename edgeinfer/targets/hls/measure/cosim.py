@@ -24,10 +24,11 @@ NOT_RUN = ("na", "n/a", "")
 
 @dataclass(frozen=True, slots=True)
 class CoSimulation:
-    """One language's simulation: whether outputs were as expected, and the cycles it took."""
+    """One language's simulation: whether outputs were as expected, where the tool judges them,
+    and the cycles it took."""
 
     language: str
-    passed: bool
+    passed: bool | None
     latency: Cycles
     interval: Cycles
     latency_mean: float | None
@@ -96,8 +97,9 @@ def with_transactions(simulated: CoSimulation, path: Path) -> CoSimulation:
 
 def cosim_metrics(simulated: CoSimulation, source: Source, clock_ns: float) -> Iterator[Metric]:
     """The metrics of a simulation. Cycles of one that failed would say nothing of the design."""
-    yield source.metric("cosim_passed", float(simulated.passed), "")
-    if not simulated.passed:
+    if simulated.passed is not None:
+        yield source.metric("cosim_passed", float(simulated.passed), "")
+    if simulated.passed is False:
         return
     yield from simulated.latency.metrics(source, "latency_cycles", "cycles", None)
     yield from simulated.latency.metrics(source, "latency_us", "us", None, clock_ns * 1e-3)

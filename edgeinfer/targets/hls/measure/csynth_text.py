@@ -15,6 +15,7 @@ from pathlib import Path
 
 from edgeinfer.targets.hls.measure.cells import (
     ReportError,
+    amount,
     count,
     field,
     nanoseconds,
@@ -25,7 +26,7 @@ from edgeinfer.targets.hls.measure.csynth import Module, Synthesis
 from edgeinfer.targets.hls.measure.figures import Cycles, Resources, ordered
 from edgeinfer.targets.hls.measure.tables import Table, tables, whole_rows
 
-TITLE = re.compile(r"==\s+(Vivado HLS|Vitis HLS) Report for '([^']+)'")
+TITLE = re.compile(r"^[ \t]*==[ \t]+(\S.*HLS) Report for '([^']+)'", re.M)
 PERFORMANCE, UTILIZATION = "performance estimates", "utilization estimates"
 
 
@@ -101,7 +102,7 @@ def _spans(table: Table, row: tuple[str, ...]) -> tuple[Cycles, Cycles, Cycles]:
 
 
 def _resources(table: Table, row: tuple[str, ...]) -> Resources:
-    """A row's resources; a bar alone means none of them."""
+    """A row's resources."""
     amounts: dict[str, float | None] = {}
     for name, columns in {
         "dsp": ("dsp", "dsp48e"),
@@ -113,7 +114,7 @@ def _resources(table: Table, row: tuple[str, ...]) -> Resources:
         at = next((i for column in columns if (i := table.named(column)) is not None), None)
         if at is None and name in ("lut", "ff"):
             raise ReportError(table.path, f"a table of resources has no column {columns[0]!r}")
-        amounts[name] = None if at is None else (count(row[at], table.path) or 0.0)
+        amounts[name] = None if at is None else amount(row[at], table.path)
     return Resources(**amounts)
 
 

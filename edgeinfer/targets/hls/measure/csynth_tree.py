@@ -7,7 +7,14 @@ from __future__ import annotations
 import re
 from pathlib import Path
 
-from edgeinfer.targets.hls.measure.cells import ReportError, count, field, report_text, version_of
+from edgeinfer.targets.hls.measure.cells import (
+    ReportError,
+    amount,
+    count,
+    field,
+    report_text,
+    version_of,
+)
 from edgeinfer.targets.hls.measure.csynth import Module, Synthesis
 from edgeinfer.targets.hls.measure.figures import Cycles, Resources, ordered
 from edgeinfer.targets.hls.measure.tables import Table, tables, whole_rows
@@ -49,21 +56,27 @@ def csynth_tree(path: Path) -> Synthesis:
 
 
 def _module(name: str, row: tuple[str, ...], table: Table) -> Module:
-    def amount(*words: str) -> float | None:
+    def cell(*words: str) -> str | None:
         at = table.column(*words, without=("iteration",))
-        return None if at is None else count(row[at], table.path)
+        return None if at is None else row[at]
 
-    resources = {
-        "dsp": amount("dsp"),
-        "lut": amount("lut"),
-        "ff": amount("ff"),
-        "bram18": amount("bram"),
-        "uram": amount("uram"),
-    }
-    latency, interval = amount("latency", "cycles"), amount("interval")
+    def occupied(word: str) -> float | None:
+        found = cell(word)
+        return None if found is None else amount(found, table.path)
+
+    latency, interval = (
+        count(found, table.path) if (found := cell(*words)) is not None else None
+        for words in (("latency", "cycles"), ("interval",))
+    )
     return Module(
         name,
         ordered(Cycles(latency, latency), table.path),
         ordered(Cycles(interval, interval), table.path),
-        Resources(**{key: value or 0.0 for key, value in resources.items()}),
+        Resources(
+            dsp=occupied("dsp"),
+            lut=occupied("lut"),
+            ff=occupied("ff"),
+            bram18=occupied("bram"),
+            uram=occupied("uram"),
+        ),
     )

@@ -122,7 +122,7 @@ def _simulation(path: Path) -> CoSimulation | None:
     if not isinstance(data, list) or len(data) < 3:
         raise ReportError(path, "its simulation has no invocations, latency and interval")
     latency, interval = (_triple(str(value), path) for value in data[1:3])
-    return CoSimulation("Verilog", True, latency[0], interval[0], latency[1], interval[1])
+    return CoSimulation("Verilog", None, latency[0], interval[0], latency[1], interval[1])
 
 
 def _triple(cell: str, path: Path) -> tuple[Cycles, float | None]:

@@ -44,8 +44,9 @@ def _amd(found: Project, clock_ns: float) -> Iterator[Metric]:
         clock = (synthesis and synthesis.clock_target_ns) or clock_ns
         yield from cosim_metrics(simulated, Source(Origin.SIMULATED, tool, version), clock)
     for path in _each(found.folder, "vivado_synth.rpt", "util.rpt", "*utilization*.rpt"):
-        yield from vivado_usage(path, found.layer_of)
-    for path in _each(found.folder, "*timing*.rpt"):
+        if "clock" not in path.name:  # which clock buffers are used is another report
+            yield from vivado_usage(path, found.layer_of)
+    for path in _each(found.folder, found.routed.name, "*timing_summary*.rpt"):
         yield from vivado_timing(path)
     for path in _each(found.solution / "impl" / "report", "*/*export*.xml"):
         yield from exported_usage(path)
