@@ -18,6 +18,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from edgeinfer.errors import ToolFailedError, ToolMissingError
+from edgeinfer.plan import writing
 
 TELLING = re.compile(r"\b(error|fatal|undefined reference|cannot find|not found|no rule)\b", re.I)
 VERSION_SECONDS = 20.0  # vendor tools start a Java or Tcl machine to say who they are
@@ -115,8 +116,9 @@ def run(
     started = time.monotonic()
     with contextlib.ExitStack() as stack:
         if log is not None:
-            log.parent.mkdir(parents=True, exist_ok=True)
-            sink = stack.enter_context(log.open("w+b"))
+            with writing(log):
+                log.parent.mkdir(parents=True, exist_ok=True)
+                sink = stack.enter_context(log.open("w+b"))
         else:
             sink = stack.enter_context(tempfile.TemporaryFile())
         try:

@@ -59,6 +59,12 @@ def test_output_and_log_are_kept(found: FoundTool, tmp_path: Path) -> None:
     assert 0 <= finished.seconds < 10
 
 
+def test_a_log_that_cannot_be_written_is_named(found: FoundTool, tmp_path: Path) -> None:
+    (tmp_path / "logs").write_text("a file")
+    with pytest.raises(ToolFailedError, match="is a file, where a folder is needed"):
+        tools.run(found, ["say", "x"], seconds=10, log=tmp_path / "logs" / "synth.log")
+
+
 def test_a_failure_quotes_the_first_line_that_speaks_of_an_error(
     found: FoundTool, tmp_path: Path
 ) -> None:

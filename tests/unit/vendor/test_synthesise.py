@@ -9,11 +9,19 @@ import os
 import time
 from pathlib import Path
 
+import numpy as np
 import pytest
 
-from edgeinfer.errors import DisagreementError, ToolFailedError, ToolMissingError, UsageError
+from edgeinfer.errors import (
+    DisagreementError,
+    InputError,
+    ToolFailedError,
+    ToolMissingError,
+    UsageError,
+)
 from edgeinfer.metrics import Origin
 from edgeinfer.targets.hls.settings import Backend, HlsSettings
+from edgeinfer.targets.hls.vendor.bench import Bench
 from edgeinfer.targets.hls.vendor.run import Synthesised, licence_refusal, synthesise
 from edgeinfer.targets.hls.vendor.steps import Step
 from tests.support.emitted_projects import emitted
@@ -236,6 +244,26 @@ def test_outputs_that_differ_are_a_disagreement(tmp_path: Path) -> None:
     with pytest.raises(DisagreementError, match="differ from those of the C simulation") as caught:
         run(folder, environment, (Step.COSIM,))
     assert caught.value.exit_code == 5
+
+
+def test_co_simulation_runs_the_samples_it_is_given(tmp_path: Path) -> None:
+    folder = emitted(tmp_path / "run")
+    patch = np.array([[[0.5, -1.25]], [[3.0, 0.0078125]]])
+    bench = Bench([patch, np.array([[7.0], [8.0]])], [np.array([0.25, 1.0])])
+    environment = around("vitis_hls", folder=tmp_path)
+    synthesise(folder, HlsSettings(), (Step.CSYNTH,), 60, environment=environment, bench=bench)
+    assert not (folder / "tb_data").exists()  # only co-simulation reads it
+    synthesise(folder, HlsSettings(), (Step.COSIM,), 60, environment=environment, bench=bench)
+    features = (folder / "tb_data" / "tb_input_features.dat").read_text()
+    assert features == "0.5 -1.25 7.0\n3.0 0.0078125 8.0\n"
+    assert (folder / "tb_data" / "tb_output_predictions.dat").read_text() == "0.25\n1.0\n"
+
+
+def test_samples_that_the_bench_would_round_are_refused() -> None:
+    with pytest.raises(InputError, match="24 significant bits"):
+        Bench([np.array([[1.0 + 2.0**-30]])], [np.array([[0.0]])])
+    with pytest.raises(InputError, match="as many samples"):
+        Bench([np.zeros((2, 3))], [np.zeros((3, 1))])
 
 
 def test_a_co_simulation_that_fails_is_an_error(tmp_path: Path) -> None:

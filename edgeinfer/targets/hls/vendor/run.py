@@ -17,12 +17,13 @@ from pathlib import Path
 from edgeinfer import tools
 from edgeinfer.errors import DisagreementError, ToolFailedError
 from edgeinfer.metrics import Metric
-from edgeinfer.plan import write_file, writing
+from edgeinfer.plan import write_file, write_files, writing
 from edgeinfer.targets.hls.measure.cells import ReportError
 from edgeinfer.targets.hls.measure.cosim import cosim
 from edgeinfer.targets.hls.measure.measured import measured
 from edgeinfer.targets.hls.measure.project import project
 from edgeinfer.targets.hls.settings import Backend, HlsSettings
+from edgeinfer.targets.hls.vendor.bench import Bench
 from edgeinfer.targets.hls.vendor.steps import ESTIMATE_STANDS, Session, Step, sessions
 
 LOGS = "logs"  # in the emitted folder: one file for each session
@@ -64,13 +65,18 @@ def synthesise(
     seconds: float,
     progress: Progress = lambda steps, seconds, line: None,
     environment: Mapping[str, str] | None = None,
+    bench: Bench | None = None,
 ) -> Synthesised:
-    """Run the steps in an emitted folder, in `seconds` for all of them together."""
+    """Run the steps in an emitted folder, in `seconds` for all of them together. Co-simulation
+    runs the samples of `bench`, or what is in the folder's tb_data."""
     emitted = project(folder, settings.backend)
     deadline = time.monotonic() + seconds
+    planned = sessions(emitted, steps, environment)
+    if bench is not None and Step.COSIM in steps:
+        write_files({folder / path: text.encode() for path, text in bench.files().items()})
     ran = []
     try:
-        for session in sessions(emitted, steps, environment):
+        for session in planned:
             ran.append(_run(session, folder, deadline - time.monotonic(), progress, environment))
             if Step.COSIM in session.steps and settings.backend is not Backend.QUARTUS:
                 _passed(emitted.cosim, ran[-1].log)
