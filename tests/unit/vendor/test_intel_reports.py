@@ -85,6 +85,26 @@ def test_a_fit_is_of_the_whole_design(tmp_path: Path, script: bool) -> None:
     assert routed == {("Quartus", "20.1.0")}
 
 
+def test_the_oldest_fit_names_its_columns_between_brackets(tmp_path: Path) -> None:
+    shutil.copytree(REPORTS / "intel_19.2" / "lib", tmp_path / "lib")
+    shutil.copytree(REPORTS / "intel_17.1" / "lib", tmp_path / "lib", dirs_exist_ok=True)
+    metrics = intel_metrics(tmp_path, clock_ns=5.0)
+    assert values(metrics, Origin.ROUTED) == pytest.approx(
+        {"alm": 1174.5, "ff": 2749, "m10k": 10, "dsp": 17, "clock_ns": 1e3 / 148.96}
+    )
+    assert values(metrics, Origin.SYNTHESISED) == {"lut": 5690, "ff": 7370, "m10k": 8, "dsp": 20}
+    assert {m.version for m in metrics if m.origin is Origin.ROUTED} == {"17.1.0"}
+
+
+def test_a_fit_among_all_the_other_data_is_found(tmp_path: Path) -> None:
+    shutil.copytree(REPORTS / "intel_19.2" / "lib", tmp_path / "lib")
+    (tmp_path / "lib" / "quartus_data.js").unlink()
+    fitted = (REPORTS / "intel_17.1" / "lib" / "json" / "quartus.json").read_text()
+    with (tmp_path / "lib" / "report_data.js").open("a") as report:
+        report.write(f"var quartusJSON={fitted.strip()};\n")
+    assert values(intel_metrics(tmp_path, clock_ns=5.0), Origin.ROUTED)["alm"] == 1174.5
+
+
 @pytest.mark.parametrize(
     ("family", "memory"),
     [

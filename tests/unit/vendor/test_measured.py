@@ -101,6 +101,18 @@ def test_intel_reports_and_quartus_summaries(tmp_path: Path) -> None:
     assert latency.value == pytest.approx(15 * 4e-3)
 
 
+def test_what_the_compiler_says_of_the_fit_is_not_said_twice(tmp_path: Path) -> None:
+    folder = emitted(tmp_path, Backend.QUARTUS)
+    reports = folder / "tagger-fpga.prj" / "reports"
+    shutil.copytree(REPORTS / "intel_24.1", reports)
+    shutil.copy(REPORTS / "intel_24.1" / "fitted" / "quartus.json", reports / "lib" / "json")
+    shutil.copytree(REPORTS / "quartus_20.1", folder / "tagger-fpga.prj" / "quartus")
+    metrics = measured(folder, HlsSettings(backend=Backend.QUARTUS, part="Arria10"))
+    assert [m.value for m in select(metrics, "alm")] == [3968]
+    assert [m.value for m in select(metrics, "clock_ns")] == [3.2]
+    assert [m.value for m in select(metrics, "wns_ns")] == [1.653]
+
+
 def test_a_report_cut_short_is_an_error_and_not_a_gap(tmp_path: Path) -> None:
     folder = emitted(tmp_path)
     report = folder / "tagger_prj" / "solution1" / "syn" / "report" / "tagger_csynth.xml"

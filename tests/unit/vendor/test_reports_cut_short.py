@@ -73,6 +73,7 @@ READERS: dict[str, Reader] = {
     "intel_19.2/lib/verification_data.js": intel,
     "intel_24.1/lib/json/area.json": intel,
     "intel_24.1/fitted/quartus.json": intel,
+    "intel_17.1/lib/json/quartus.json": intel,
 }
 CUTS = 120  # of each report, evenly
 

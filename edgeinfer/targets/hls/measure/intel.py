@@ -22,6 +22,14 @@ from edgeinfer.targets.hls.measure.script_data import json_data, script_data
 COMPILER, FITTER = "Intel HLS", "Quartus"
 AREA = {"aluts": "lut", "ffs": "ff", "rams": "ram", "dsps": "dsp", "mlabs": "mlab"}
 FIT = {"alm": "alm", "reg": "ff", "ram": "ram", "dsp": "dsp", "mlab": "mlab"}
+OLDER_NAMES = {  # of the columns of tables that newer versions replaced by nodes
+    "alms": "alm",
+    "ffs": "reg",
+    "rams": "ram",
+    "dsps": "dsp",
+    "mlabs": "mlab",
+    "1x clock fmax": "clock1x",
+}
 CLOCKS = ("clock", "kernel clock fmax", "clock1x", "kernel clock")
 WHOLE_DESIGN = ("full design", "total used", "entire system")
 
@@ -40,20 +48,20 @@ def intel_metrics(reports: Path, clock_ns: float) -> tuple[Metric, ...]:
     return tuple(metrics)
 
 
-def _data(library: Path, name: str, script: str) -> tuple[Any, Path] | None:
-    """A report's data and the file it is from: JSON before script."""
+def _data(library: Path, name: str) -> tuple[Any, Path] | None:
+    """A report's data and the file it is from: JSON before script, its own before the common."""
     path = library / "json" / f"{name}.json"
     if path.is_file():
         return json_data(path), path
-    path = library / script
-    if path.is_file():
-        return script_data(path, f"{name}JSON"), path
+    for path in (library / f"{name}_data.js", library / "report_data.js"):
+        if path.is_file() and (found := script_data(path, f"{name}JSON")) is not None:
+            return found, path
     return None
 
 
 def _versions(library: Path) -> tuple[str | None, str | None, str]:
     """The compiler's version, Quartus's, and the family of the part."""
-    found = _data(library, "info", "report_data.js")
+    found = _data(library, "info")
     if found is None or not isinstance(found[0], dict):
         return None, None, ""
     info, _ = found
@@ -88,8 +96,8 @@ def _dicts(value: object) -> list[Mapping[str, Any]]:
 
 def _area(library: Path, source: Source, memory: str) -> Iterator[Metric]:
     """What the compiler reckons the design to occupy."""
-    found = _data(library, "area", "report_data.js")
-    if found is None or found[0] is None:
+    found = _data(library, "area")
+    if found is None:
         return
     area, path = found
     if not isinstance(area, dict):
@@ -135,7 +143,7 @@ def _triple(cell: str, path: Path) -> tuple[Cycles, float | None]:
 
 def _fit(library: Path, source: Source, memory: str) -> Iterator[Metric]:
     """What Quartus placed and routed, if it ran."""
-    found = _data(library, "quartus", "quartus_data.js")
+    found = _data(library, "quartus")
     if found is None or not isinstance(found[0], dict):
         return
     data, path = found
@@ -155,8 +163,23 @@ def _fit(library: Path, source: Source, memory: str) -> Iterator[Metric]:
 
 
 def _nodes(data: Mapping[str, Any], name: str) -> list[Mapping[str, Any]]:
+    """What a summary tells of each component and of the whole, one after the other."""
     summary = data.get(name)
-    return _dicts(summary.get("nodes")) if isinstance(summary, dict) else []
+    if not isinstance(summary, dict):
+        return []
+    return _dicts(summary.get("nodes")) or [
+        _node(row, summary.get("columns")) for row in _dicts(summary.get("children"))
+    ]
+
+
+def _node(row: Mapping[str, Any], columns: object) -> dict[str, Any]:
+    """A row of an older table, as a node: its data are named, or stand under the columns."""
+    values = row.get("data")
+    if isinstance(values, list) and isinstance(columns, list):
+        values = dict(zip(map(str, columns[1:]), values, strict=False))
+    named = values.items() if isinstance(values, dict) else ()
+    renamed = {OLDER_NAMES.get(str(key).strip().lower(), str(key)): v for key, v in named}
+    return {**renamed, "name": row.get("name", "")}
 
 
 def _is_whole(node: Mapping[str, Any]) -> bool:

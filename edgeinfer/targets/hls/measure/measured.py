@@ -68,15 +68,19 @@ def synthesised(found: Project) -> Synthesis | None:
 
 
 def _intel(found: Project, clock_ns: float) -> Iterator[Metric]:
+    """The compiler's account first: what it says of the fit is of the component alone, without
+    the frame that Quartus compiled it in, so Quartus's own reports only add to it."""
     reports = found.intel / "reports"
-    if (reports / "lib").is_dir():
-        yield from intel_metrics(reports, clock_ns)
-    for path in _each(found.intel / "quartus", "*.fit.summary", "*/*.fit.summary"):
-        yield from fit_summary(path)
-    for path in _each(found.intel / "quartus", "*.sta.rpt", "*/*.sta.rpt"):
-        yield from timing_report(path)
-    for path in _each(found.intel / "quartus", "*.sta.summary", "*/*.sta.summary"):
-        yield from slack_summary(path)
+    told = intel_metrics(reports, clock_ns) if (reports / "lib").is_dir() else ()
+    yield from told
+    known = {metric.name for metric in told if metric.origin is Origin.ROUTED}
+    for pattern, read in (
+        ("*.fit.summary", fit_summary),
+        ("*.sta.rpt", timing_report),
+        ("*.sta.summary", slack_summary),
+    ):
+        for path in _each(found.intel / "quartus", pattern, f"*/{pattern}"):
+            yield from (metric for metric in read(path) if metric.name not in known)
 
 
 def _each(folder: Path, *patterns: str) -> list[Path]:

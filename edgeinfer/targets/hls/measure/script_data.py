@@ -3,7 +3,8 @@
 """Data that Intel's HLS compiler leaves as JSON, or as JavaScript: `var name={...};`.
 
 The JavaScript differs from JSON in its strings: single quotes, escaped apostrophes, and in older
-versions a whole object inside a string.
+versions a whole object inside a string. The oldest write an object's names between brackets,
+`["ALMs": 12.5, "DSPs": 3]`, even in their JSON.
 """
 
 from __future__ import annotations
@@ -18,6 +19,7 @@ from edgeinfer.targets.hls.measure.cells import ReportError, report_text
 STRING = re.compile(r'"(?:[^"\\]|\\.)*"|\'(?:[^\'\\]|\\.)*\'', re.S)
 ESCAPE = re.compile(r"\\(u[0-9a-fA-F]{4}|.)", re.S)
 PLAIN = {"n": "\n", "t": "\t", "r": "\r", "b": "\b", "f": "\f"}
+NAMES_IN_LIST = re.compile(r'\[(\s*"[^"\\]*"\s*:[^][{}]*)\]')
 TRAILING_COMMA = re.compile(r",(\s*[\]}])")
 
 
@@ -40,7 +42,8 @@ def script_data(path: Path, name: str) -> Any:
 
 def _decoded(text: str, path: Path) -> Any:
     try:
-        return json.JSONDecoder(strict=False).raw_decode(text.lstrip())[0]
+        mended = NAMES_IN_LIST.sub(r"{\1}", text.lstrip())
+        return json.JSONDecoder(strict=False).raw_decode(mended)[0]
     except (ValueError, RecursionError) as error:
         raise ReportError(path, f"its data cannot be read ({error})") from None
 
