@@ -115,6 +115,10 @@ def test_a_fit_among_all_the_other_data_is_found(tmp_path: Path) -> None:
         ("Arria V", "m10k"),
         ("Arria V GZ", "m20k"),
         ("MAX 10", "m9k"),
+        ("10M50DAF484C7G", "m9k"),
+        ("10AX115U1F45I1SG", "m20k"),
+        ("5CGXFC7C7F23C8", "m10k"),
+        ("5SGXEA7K2F40C2", "m20k"),
         ("Agilex 7", "m20k"),
     ],
 )

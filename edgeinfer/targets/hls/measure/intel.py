@@ -34,11 +34,12 @@ CLOCKS = ("clock", "kernel clock fmax", "clock1x", "kernel clock")
 WHOLE_DESIGN = ("full design", "total used", "entire system")
 
 
-def intel_metrics(reports: Path, clock_ns: float) -> tuple[Metric, ...]:
-    """The metrics of a `reports` folder; `clock_ns` is the period that cycles are counted in."""
+def intel_metrics(reports: Path, clock_ns: float, part: str = "") -> tuple[Metric, ...]:
+    """The metrics of a `reports` folder; `clock_ns` is the period that cycles are counted in,
+    `part` the family or the device where the reports do not name it."""
     library = reports / "lib"
     compiler, fitter, family = _versions(library)
-    memory = memory_of(family)
+    memory = memory_of(family or part)
     metrics = [*_area(library, Source(Origin.SYNTHESISED, COMPILER, compiler), memory)]
     simulated = library / "verification_data.js"
     if simulated.is_file() and (found := _simulation(simulated)) is not None:
@@ -85,9 +86,10 @@ def _versions(library: Path) -> tuple[str | None, str | None, str]:
 def memory_of(family: str) -> str:
     """The metric of a family's block memories, which reports count without saying their size."""
     plain = family.lower().replace(" ", "")
-    if re.search(r"max10|cycloneiv|cyclone10lp", plain):
+    if re.search(r"max10|cycloneiv|cyclone10lp|\b10m\d", plain):
         return "m9k"
-    return "m10k" if re.search(r"cyclonev|arriav(?!gz)", plain) else "m20k"
+    older = re.search(r"cyclonev|arriav(?!gz)|\b5c[egs]|\b5a[gs]", plain)
+    return "m10k" if older else "m20k"
 
 
 def _dicts(value: object) -> list[Mapping[str, Any]]:

@@ -28,7 +28,7 @@ def measured(folder: Path, settings: HlsSettings) -> tuple[Metric, ...]:
     cannot be read to its end is an error, not a gap."""
     found = project(folder, settings.backend)
     if settings.backend is Backend.QUARTUS:
-        return tuple(_intel(found, settings.clock_ns))
+        return tuple(_intel(found, settings))
     return tuple(_amd(found, settings.clock_ns))
 
 
@@ -67,11 +67,13 @@ def synthesised(found: Project) -> Synthesis | None:
     )
 
 
-def _intel(found: Project, clock_ns: float) -> Iterator[Metric]:
+def _intel(found: Project, settings: HlsSettings) -> Iterator[Metric]:
     """The compiler's account first: what it says of the fit is of the component alone, without
     the frame that Quartus compiled it in, so Quartus's own reports only add to it."""
     reports = found.intel / "reports"
-    told = intel_metrics(reports, clock_ns) if (reports / "lib").is_dir() else ()
+    told: tuple[Metric, ...] = ()
+    if (reports / "lib").is_dir():
+        told = intel_metrics(reports, settings.clock_ns, settings.part)
     yield from told
     known = {metric.name for metric in told if metric.origin is Origin.ROUTED}
     for pattern, read in (

@@ -12,7 +12,7 @@ INTEL_ERROR = r"^(?:Error|HLS Error|Fatal)\b|: error:"
 VITIS_HLS = Tool(
     "vitis_hls",
     "EDGEINFER_VITIS_HLS",
-    "C synthesis for AMD FPGAs, up to Vitis 2024.1",
+    "C synthesis for AMD FPGAs",
     "install AMD Vitis and source its settings64.sh",
     version_args=("-version",),
     telling=AMD_ERROR,
@@ -20,7 +20,7 @@ VITIS_HLS = Tool(
 VITIS_RUN = Tool(
     "vitis-run",
     "EDGEINFER_VITIS_RUN",
-    "C synthesis for AMD FPGAs, from Vitis 2024.1",
+    "C synthesis for AMD FPGAs, by its newer name",
     "install AMD Vitis and source its settings64.sh",
     telling=AMD_ERROR,
 )
