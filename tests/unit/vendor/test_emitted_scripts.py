@@ -68,7 +68,7 @@ def test_the_emitted_script_does_the_steps(
     tkinter = pytest.importorskip("tkinter", reason="this Python has no Tcl interpreter")
     folder = emitted(tmp_path / "run", backend)
     environment = around("vitis_hls", "vivado_hls", folder=tmp_path)
-    (session,) = sessions(project(folder, backend), steps, environment)
+    (session,) = sessions(project(folder, backend), steps, 5.0, environment)
     for path, content in session.files.items():
         path.write_text(content)
     monkeypatch.chdir(folder)

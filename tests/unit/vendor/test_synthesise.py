@@ -122,6 +122,7 @@ def test_intel_through_all_steps_by_the_emitted_makefile(tmp_path: Path) -> None
     compiled, fitted = recorded(environment)
     assert compiled[:2] == ["i++", str(folder)]
     assert "firmware/tagger.cpp" in compiled and compiled[-2:] == ["-o", "tagger-fpga"]
+    assert compiled[4:7] == ["-march=Arria10", "--clock", "5ns"]
     assert fitted[:2] == ["quartus_sh", str(folder / "tagger-fpga.prj" / "quartus")]
     assert [ran.tool for ran in done.ran] == ["i++", "tagger-fpga", "quartus_sh"]
     assert [ran.version for ran in done.ran] == ["24.1.0", "", "20.1.0"]

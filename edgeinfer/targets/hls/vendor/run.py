@@ -71,7 +71,7 @@ def synthesise(
     runs the samples of `bench`, or what is in the folder's tb_data."""
     emitted = project(folder, settings.backend)
     deadline = time.monotonic() + seconds
-    planned = sessions(emitted, steps, environment)
+    planned = sessions(emitted, steps, settings.clock_ns, environment)
     if bench is not None and Step.COSIM in steps:
         write_files({folder / path: text.encode() for path, text in bench.files().items()})
     ran = []

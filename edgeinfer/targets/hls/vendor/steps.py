@@ -54,9 +54,13 @@ class Session:
 
 
 def sessions(
-    emitted: Project, steps: Collection[Step], environment: Mapping[str, str] | None
+    emitted: Project,
+    steps: Collection[Step],
+    clock_ns: float,
+    environment: Mapping[str, str] | None,
 ) -> tuple[Session, ...]:
-    """The starts that do the steps, all tools found: an error before anything runs."""
+    """The starts that do the steps, all tools found: an error before anything runs. The clock is
+    in AMD's projects already; hls4ml's Makefile for i++ has none."""
     if not steps:
         raise UsageError("No step of synthesis was asked for.", hint=f"Ask for {', '.join(Step)}.")
     wanted = [step for step in Step if step in steps]
@@ -66,7 +70,7 @@ def sessions(
         _needs_csynth(emitted)
     try:
         if emitted.backend is Backend.QUARTUS:
-            return _intel(emitted, wanted, environment)
+            return _intel(emitted, wanted, clock_ns, environment)
         return _amd(emitted, wanted, environment)
     except ToolMissingError as error:
         asked = " and ".join(wanted)
@@ -175,7 +179,7 @@ def _as_array(options: Mapping[str, bool]) -> str:
 
 
 def _intel(
-    emitted: Project, wanted: list[Step], environment: Mapping[str, str] | None
+    emitted: Project, wanted: list[Step], clock_ns: float, environment: Mapping[str, str] | None
 ) -> tuple[Session, ...]:
     library = emitted.intel / "reports" / "lib"
     quartus = emitted.intel / "quartus"
@@ -183,10 +187,11 @@ def _intel(
     if Step.CSYNTH in wanted or Step.COSIM in wanted:
         compiler = find(programs.INTEL_HLS, environment)
         make = find(programs.MAKE, environment)
-        arguments = (emitted.program.name, f"CXX={compiler.path}", "LOGGING_1=-v")
+        flags = f"CXXFLAGS=-march=$(DEVICE) --clock {clock_ns:g}ns"
+        words = (emitted.program.name, f"CXX={compiler.path}", flags, "LOGGING_1=-v")
         driven = FoundTool(programs.INTEL_HLS, make.path, compiler.version)
         reports = (library / "report_data.js", library / "json" / "area.json")
-        made.append(Session((Step.CSYNTH,), driven, arguments, emitted.folder, reports))
+        made.append(Session((Step.CSYNTH,), driven, words, emitted.folder, reports))
     if Step.COSIM in wanted:
         bench = Tool(emitted.program.name, "", "the co-simulation", "C synthesis")
         simulated = (library / "verification_data.js",)
