@@ -17,6 +17,7 @@ from typing import Any
 
 from edgeinfer import assets, tools
 from edgeinfer.errors import ToolMissingError
+from edgeinfer.targets.hls.vendor.programs import PROGRAMS
 from edgeinfer.tools import Tool
 
 GIB = 1 << 30
@@ -65,26 +66,7 @@ NEEDED = (
     Tool("make", "EDGEINFER_MAKE", "drives builds", "apt-get install make"),
 )
 OPTIONAL = (
-    Tool(
-        "vitis_hls",
-        "EDGEINFER_VITIS_HLS",
-        "synthesis for AMD FPGAs",
-        "install AMD Vitis and source its settings64.sh",
-        version_args=("-version",),
-    ),
-    Tool(
-        "vivado",
-        "EDGEINFER_VIVADO",
-        "place and route for AMD FPGAs",
-        "install AMD Vivado and source its settings64.sh",
-        version_args=("-version",),
-    ),
-    Tool(
-        "quartus_sh",
-        "EDGEINFER_QUARTUS",
-        "synthesis for Altera FPGAs",
-        "install Quartus Prime and put its bin folder on the PATH",
-    ),
+    *PROGRAMS,
     Tool(
         "edgetpu_compiler",
         "EDGEINFER_EDGETPU_COMPILER",

@@ -13,20 +13,28 @@ import signal
 import subprocess
 import tempfile
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 from edgeinfer.errors import ToolFailedError, ToolMissingError
+from edgeinfer.plan import writing
 
 TELLING = re.compile(r"\b(error|fatal|undefined reference|cannot find|not found|no rule)\b", re.I)
 VERSION_SECONDS = 20.0  # vendor tools start a Java or Tcl machine to say who they are
 GRACE_SECONDS = 2.0  # between asking a tool to stop and ending it
+FOLLOW_SECONDS = 0.2  # between two looks at what a running tool prints
+LONGEST_LINE = 4096  # bytes at the end of a log among which its last line is looked for
+
+Said = Callable[[str], None]  # told the last line that a running tool printed
 
 
 @dataclass(frozen=True, slots=True)
 class Tool:
-    """Someone else's program: its name, the variable that overrides the PATH, how to get it."""
+    """Someone else's program: its name, the variable that overrides the PATH, how to get it.
+
+    `telling` matches how the tool itself begins its errors, for logs that mention others too.
+    """
 
     name: str
     override: str
@@ -34,6 +42,7 @@ class Tool:
     remedy: str
     version_args: tuple[str, ...] = ("--version",)
     version_pattern: str = r"(\d+(?:\.\d+)+)"
+    telling: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,7 +65,7 @@ class Finished:
 def find(tool: Tool, environment: Mapping[str, str] | None = None) -> FoundTool:
     """Where a tool is and which version; ToolMissingError names the PATH and the override."""
     path = locate(tool, environment)
-    return FoundTool(tool, path, _version(tool, path))
+    return FoundTool(tool, path, _version(tool, path, environment))
 
 
 def locate(tool: Tool, environment: Mapping[str, str] | None = None) -> Path:
@@ -80,9 +89,10 @@ def locate(tool: Tool, environment: Mapping[str, str] | None = None) -> Path:
     return Path(chosen)
 
 
-def _version(tool: Tool, path: Path) -> str:
+def _version(tool: Tool, path: Path, environment: Mapping[str, str] | None) -> str:
+    found = FoundTool(tool, path, "")
     try:
-        shown = run(FoundTool(tool, path, ""), tool.version_args, seconds=VERSION_SECONDS).output
+        shown = run(found, tool.version_args, seconds=VERSION_SECONDS, variables=environment).output
     except ToolFailedError:
         return ""
     match = re.search(tool.version_pattern, shown)
@@ -97,15 +107,18 @@ def run(
     folder: Path | None = None,
     variables: Mapping[str, str] | None = None,
     log: Path | None = None,
+    said: Said | None = None,
 ) -> Finished:
     """Run a tool to its end. A return code other than 0, or a run past its time, is an error that
-    quotes the telling line; `log` keeps everything that was printed."""
+    quotes the telling line; `log` keeps everything that was printed, and grows as it is printed;
+    `said` is told each last line while the tool runs."""
     command = [str(found.path), *(str(argument) for argument in arguments)]
     started = time.monotonic()
     with contextlib.ExitStack() as stack:
         if log is not None:
-            log.parent.mkdir(parents=True, exist_ok=True)
-            sink = stack.enter_context(log.open("w+b"))
+            with writing(log):
+                log.parent.mkdir(parents=True, exist_ok=True)
+                sink = stack.enter_context(log.open("w+b"))
         else:
             sink = stack.enter_context(tempfile.TemporaryFile())
         try:
@@ -124,11 +137,13 @@ def run(
                 hint=f"Check {found.tool.override}, or get the tool with: {found.tool.remedy}",
             ) from None
         try:
-            code = process.wait(timeout=seconds)
+            code = _followed(process, sink.fileno(), started + seconds, said)
         except subprocess.TimeoutExpired:
             _end(process)
+            last = _last_line(sink.fileno())
+            doing = f" The last it said was: {last[:400]}" if last else ""
             raise ToolFailedError(
-                f"{found.tool.name} was stopped after {seconds:g} s.{_kept(log)}",
+                f"{found.tool.name} was stopped after {seconds:g} s.{doing}{_kept(log)}",
                 hint="Allow it more time, or make the job smaller.",
             ) from None
         except BaseException:
@@ -138,18 +153,47 @@ def run(
         output = sink.read().decode(errors="replace")
     if code != 0:
         raise ToolFailedError(
-            f"{found.tool.name} {_outcome(code)}: {telling_line(output)}{_kept(log)}"
+            f"{found.tool.name} {_outcome(code)}: "
+            f"{telling_line(output, found.tool.telling)}{_kept(log)}"
         )
     return Finished(output, time.monotonic() - started)
 
 
-def telling_line(output: str) -> str:
-    """The line of a log that says what went wrong: the first that speaks of an error, else the
-    last one."""
+def telling_line(output: str, telling: str = "") -> str:
+    """The line of a log that says what went wrong: the first that the tool marks as an error
+    (`telling`), else the first that speaks of one, else the last one."""
     lines = [line.strip() for line in output.splitlines() if line.strip()]
     if not lines:
         return "it printed nothing."
-    return next((line for line in lines if TELLING.search(line)), lines[-1])[:400]
+    marked = (line for line in lines if telling and re.search(telling, line))
+    spoken = (line for line in lines if TELLING.search(line))
+    return next(marked, next(spoken, lines[-1]))[:400]
+
+
+def _followed(
+    process: subprocess.Popen[bytes], output: int, deadline: float, said: Said | None
+) -> int:
+    """The return code of a tool that ends in time; TimeoutExpired otherwise."""
+    told = ""
+    while True:
+        left = max(deadline - time.monotonic(), 0.0)
+        try:
+            return process.wait(timeout=left if said is None else min(FOLLOW_SECONDS, left))
+        except subprocess.TimeoutExpired:
+            if time.monotonic() >= deadline:
+                raise
+        line = _last_line(output)
+        if said is not None and line and line != told:
+            told = line
+            said(line)
+
+
+def _last_line(output: int) -> str:
+    """The last whole line of an open file; the tool's own place in it is not moved."""
+    size = os.fstat(output).st_size
+    tail = os.pread(output, LONGEST_LINE, max(size - LONGEST_LINE, 0))
+    lines = tail.decode(errors="replace").replace("\r", "\n").split("\n")[:-1]
+    return next((line.strip() for line in reversed(lines) if line.strip()), "")
 
 
 def _outcome(code: int) -> str:

@@ -60,6 +60,17 @@ def test_a_missing_tool_is_a_problem_only_where_it_is_needed() -> None:
     assert "EDGEINFER_NO_SUCH is set to '/gone'" in wrong.found
 
 
+def test_vendor_tools_are_optional_and_told_with_their_versions(tmp_path: Path) -> None:
+    fakes = Path(__file__).resolve().parents[1] / "fake_tools"
+    (tmp_path / "vitis-run").symlink_to(fakes / "vitis-run")
+    environment = {"PATH": f"{tmp_path}:/usr/bin:/bin"}
+    checks = {check.name: check for check in doctor.examined(environment)}
+    assert checks["vitis-run"].state is State.OK
+    assert checks["vitis-run"].found == f"2024.2 at {tmp_path / 'vitis-run'}"
+    for name in ("vitis_hls", "vivado_hls", "vivado", "i++", "quartus_sh"):
+        assert checks[name].state is State.OPTIONAL and "install" in checks[name].mend
+
+
 def test_little_room_is_a_problem(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     monkeypatch.setattr(doctor, "LEAST_DISK_GIB", 1 << 30)
     monkeypatch.setattr(doctor, "LEAST_MEMORY_GIB", 1 << 30)

@@ -59,6 +59,12 @@ def test_output_and_log_are_kept(found: FoundTool, tmp_path: Path) -> None:
     assert 0 <= finished.seconds < 10
 
 
+def test_a_log_that_cannot_be_written_is_named(found: FoundTool, tmp_path: Path) -> None:
+    (tmp_path / "logs").write_text("a file")
+    with pytest.raises(ToolFailedError, match="is a file, where a folder is needed"):
+        tools.run(found, ["say", "x"], seconds=10, log=tmp_path / "logs" / "synth.log")
+
+
 def test_a_failure_quotes_the_first_line_that_speaks_of_an_error(
     found: FoundTool, tmp_path: Path
 ) -> None:
@@ -113,3 +119,53 @@ def test_a_tool_that_does_not_say_its_version_is_still_found(tmp_path: Path) -> 
     mute.write_text("#!/bin/sh\nexit 3\n")
     mute.chmod(0o755)
     assert tools.find(FAKE, {"PATH": str(tmp_path)}).version == ""
+
+
+def test_the_last_line_is_told_while_a_tool_runs(tmp_path: Path) -> None:
+    slow = tmp_path / "fake_synth"
+    slow.write_text("#!/bin/sh\necho one\nsleep 0.5\nprintf 'two\\nthr'\nsleep 0.5\necho ee\n")
+    slow.chmod(0o755)
+    log, told = tmp_path / "log", []
+
+    def said(line: str) -> None:
+        told.append((line, log.read_text()))  # the log grows with it
+
+    finished = tools.run(FoundTool(FAKE, slow, ""), [], seconds=20, log=log, said=said)
+    assert [line for line, _ in told] == ["one", "two"]  # whole lines only
+    assert told[0][1] == "one\n"
+    assert finished.output == "one\ntwo\nthree\n"
+
+
+def test_who_cannot_be_told_ends_the_tool(found: FoundTool, tmp_path: Path) -> None:
+    slow = tmp_path / "slow"
+    slow.write_text(f"#!/bin/sh\necho $$ > {tmp_path / 'child'}\necho on\nexec sleep 600\n")
+    slow.chmod(0o755)
+
+    def said(line: str) -> None:
+        raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        tools.run(replace(found, path=slow), [], seconds=20, said=said)
+    assert not _alive(int((tmp_path / "child").read_text()))
+
+
+def test_the_last_line_of_a_tool_that_ran_out_of_time_is_quoted(tmp_path: Path) -> None:
+    slow = tmp_path / "fake_synth"
+    slow.write_text("#!/bin/sh\necho placing cells\nsleep 600\n")
+    slow.chmod(0o755)
+    with pytest.raises(ToolFailedError, match="The last it said was: placing cells"):
+        tools.run(FoundTool(FAKE, slow, ""), [], seconds=0.5)
+
+
+def test_errors_marked_by_the_tool_come_before_talk_of_errors() -> None:
+    log = "INFO: checking error handling\nERROR: [A 1] real\nERROR: [A 2] later\n"
+    assert tools.telling_line(log) == "INFO: checking error handling"
+    assert tools.telling_line(log, r"^ERROR\b") == "ERROR: [A 1] real"
+    assert tools.telling_line("all is well\n", r"^ERROR\b") == "all is well"
+
+
+def test_the_version_is_asked_in_the_given_environment(tmp_path: Path) -> None:
+    asking = tmp_path / "fake_synth"
+    asking.write_text('#!/bin/sh\necho "version $WHICH"\n')
+    asking.chmod(0o755)
+    assert tools.find(FAKE, {"PATH": str(tmp_path), "WHICH": "3.4"}).version == "3.4"

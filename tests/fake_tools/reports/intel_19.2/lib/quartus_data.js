@@ -1,0 +1,1 @@
+var quartusJSON={"quartusFitClockSummary":{"children":[{"details":[{"text":"To generate the data, run a Quartus compile","type":"text"}],"name":"Run Quartus compile to populate this section."}],"name":"Quartus Fit Summary"}};

@@ -1,0 +1,2 @@
+var areaJSON={"columns":["", "ALUTs", "FFs", "RAMs", "DSPs", "MLABs", "Details"], "debug_enabled":"true", "type":"module", "total_percent":[1.2, 0.6, 0.3, 0.4, 2.1], "total":[6270, 17932, 28, 21, 344], "name":"System", "max_resources":[854400, 1708800, 2713, 1518, 42720], "children":[{"name":"tagger", "type":"function", "total_kernel_resources":[6270, 17932, 28, 21, 344], "children":[{"name":"Variable: \\n - \'ir\' (nnet_dense.h:123)", "type":"resource", "data":[7, 5, 0, 0, 2]}]}]};
+var area_srcJSON={};
