@@ -85,7 +85,18 @@ def test_training_through_the_verb(
     tokens = ["quantize", model, "--bits", "2", "--data", data, "-o", path]
     before = answered(capsys, *tokens)
     after = answered(
-        capsys, *tokens, "--method", "qat", "--epochs", "12", "--batch", "32", "--seed", "3"
+        capsys,
+        *tokens,
+        "--method",
+        "qat",
+        "--epochs",
+        "12",
+        "--batch",
+        "32",
+        "--learning-rate",
+        "0.01",
+        "--seed",
+        "3",
     )
     assert "training" not in before
     history = after["training"]["epochs"]
@@ -95,7 +106,8 @@ def test_training_through_the_verb(
     assert after["metrics"]["quantized"]["samples"] == 150  # that neither taught nor chose
     assert set(after["costs"]) == {"ebops", "ebops_dense", "weight_bits"}
     again = load(path)
-    assert lower(again.graph, again.recipe).recipe.digest == after["recipe"]["digest"]
+    held = {name: str(quantizer) for name, quantizer in again.recipe.activations}
+    assert held == after["recipe"]["activations"]
 
 
 def test_pruning_shows_in_the_costs(

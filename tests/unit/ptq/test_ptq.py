@@ -14,7 +14,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from onnx import helper
 
+from edgeinfer import graph as g
 from edgeinfer.errors import InputError, UsageError
+from edgeinfer.float_engine import FloatEngine
 from edgeinfer.ir.lower import lower
 from edgeinfer.ptq import PtqSettings, Quantized, quantize
 from edgeinfer.search.objective import objective_on
@@ -154,6 +156,20 @@ def test_any_network_is_quantized_to_something_that_lowers(
     assert np.isfinite(found.error)
 
 
+def test_a_pool_behind_much_padding_is_not_merged_with_it() -> None:
+    """ONNX Runtime would, and then refuse its own pool: its padding is as wide as its window."""
+    nodes = (
+        g.Input("x", (4, 3)),
+        g.Pad("padded", "x", ((2, 2), (0, 0)), 0.0),
+        g.Pool("y", "padded", g.PoolKind.MAX, (2,), (2,), ((0, 0),)),
+    )
+    graph = g.Graph("padded", nodes, ("y",))
+    x = np.random.default_rng(5).normal(size=(40, 4, 3))
+    found = FloatEngine(graph).run({"x": x.astype(np.float32)})["y"]
+    wide = np.pad(x, ((0, 0), (2, 2), (0, 0)))
+    np.testing.assert_allclose(found, wide.reshape(40, 4, 2, 3).max(axis=2), rtol=1e-6)
+
+
 def test_an_onnx_model_needs_no_keras(tmp_path: Path) -> None:
     rng = np.random.default_rng(3)
     made = onnx_models.model(
@@ -177,6 +193,7 @@ def test_an_onnx_model_needs_no_keras(tmp_path: Path) -> None:
     program = f"""
 import sys, numpy as np
 from edgeinfer.load import load
+from edgeinfer.float_engine import FloatEngine
 from edgeinfer.ir.lower import lower
 from edgeinfer.ptq import PtqSettings, quantize
 graph = load({str(path)!r}).graph
