@@ -159,14 +159,15 @@ def test_any_network_is_quantized_to_something_that_lowers(
 def test_a_pool_behind_much_padding_is_not_merged_with_it() -> None:
     """ONNX Runtime would, and then refuse its own pool: its padding is as wide as its window."""
     nodes = (
-        g.Input("x", (4, 3)),
-        g.Pad("padded", "x", ((2, 2), (0, 0)), 0.0),
+        g.Input("x", (3, 4)),
+        g.Transpose("turned", "x", (1, 0)),
+        g.Pad("padded", "turned", ((2, 2), (0, 0)), 0.0),
         g.Pool("y", "padded", g.PoolKind.MAX, (2,), (2,), ((0, 0),)),
     )
     graph = g.Graph("padded", nodes, ("y",))
-    x = np.random.default_rng(5).normal(size=(40, 4, 3))
+    x = np.random.default_rng(5).normal(size=(40, 3, 4))
     found = FloatEngine(graph).run({"x": x.astype(np.float32)})["y"]
-    wide = np.pad(x, ((0, 0), (2, 2), (0, 0)))
+    wide = np.pad(x.transpose(0, 2, 1), ((0, 0), (2, 2), (0, 0)))
     np.testing.assert_allclose(found, wide.reshape(40, 4, 2, 3).max(axis=2), rtol=1e-6)
 
 
