@@ -59,6 +59,7 @@ bench: setup
 
 reference: setup
 	$(BIN)/python -m edgeinfer.zoo.reference_table --commit
+	$(BIN)/python -m edgeinfer.qat.reference_table
 
 demo: setup
 	$(BIN)/python docs/examples/demo.py runs/demo

@@ -1,0 +1,93 @@
+# SPDX-License-Identifier: Apache-2.0
+# SPDX-FileCopyrightText: The edgeinfer authors
+"""The committed table of what quantization costs: within what was asked, and true on a sample."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from edgeinfer import evaluate
+from edgeinfer.costs import costs_of
+from edgeinfer.ir.engine import Engine
+from edgeinfer.ir.lower import Lowered, lower
+from edgeinfer.load import load
+from edgeinfer.plan import sha256_of
+from edgeinfer.ptq import PtqSettings, quantize
+from edgeinfer.qat.reference_table import LIMITS, SCHEDULES, TEACH_SEED, markdown, test_samples
+from edgeinfer.search.unseen import Unseen
+from edgeinfer.zoo import entry_of
+from edgeinfer.zoo.drawn import simulated
+from edgeinfer.zoo.entry import stage_seed
+from edgeinfer.zoo.reference import load_reference
+from quantization.fixed import dequantize
+
+FOLDER = Path(__file__).resolve().parents[3] / "reports" / "reference" / "quantization"
+TABLE = json.loads((FOLDER / "quantization.json").read_text())
+ROWS = TABLE["rows"]
+SAMPLE = 4_000
+TRAINED = [key for key in ROWS if ROWS[key]["file"]]
+
+
+def lowered(row: dict[str, Any]) -> Lowered:
+    """A row's integer network, from its file or quantized again."""
+    if row["file"]:
+        found = load(FOLDER / row["file"])
+        return lower(found.graph, found.recipe)
+    entry = entry_of(row["model"])
+    teach, _ = simulated(entry, stage_seed(TEACH_SEED, "fresh"), 5_000)
+    made = quantize(load_reference(row["model"]), teach.inputs, PtqSettings(row["bits"]))
+    return lower(made.graph, made.recipe)
+
+
+def test_every_model_and_width_is_there_and_within_what_was_asked() -> None:
+    assert len(ROWS) == len(SCHEDULES) * len(LIMITS)
+    for key, row in ROWS.items():
+        assert row["limit"] == LIMITS[row["method"], row["bits"]], key
+        assert row["loss"]["low"] <= row["loss"]["value"] <= row["loss"]["high"], key
+        assert row["loss"]["value"] <= row["limit"], key
+
+
+def test_the_page_shows_the_table() -> None:
+    assert (FOLDER / "quantization.md").read_text() == markdown(TABLE)
+
+
+@pytest.mark.parametrize("key", list(ROWS))
+def test_the_table_is_true_on_a_sample(key: str) -> None:
+    """Some events of other ones: the loss lies where the interval says, widened for their number."""
+    row = ROWS[key]
+    graph = load_reference(row["model"])
+    samples, event = test_samples(entry_of(row["model"]), SAMPLE)
+    found = lowered(row)
+    seen = Unseen.of(graph, samples, event).loss(found, replicas=60)
+    width = row["loss"]["high"] - row["loss"]["low"] + (seen.high - seen.low)
+    assert abs(seen.value - row["loss"]["value"]) <= width
+    assert seen.low <= row["limit"]
+    if row["file"]:
+        assert sha256_of(FOLDER / row["file"]) == row["sha256"]
+        costs = costs_of(found.program)
+        assert (costs.ebops, costs.weight_bits) == (row["ebops"], row["weight_bits"])
+    assert {q.type.bits for _, q in found.recipe.activations} == {row["bits"]}
+
+
+@pytest.mark.parametrize("key", TRAINED)
+def test_the_engine_is_the_trained_model_bit_for_bit(key: str) -> None:
+    import keras
+
+    row = ROWS[key]
+    found = lowered(row)
+    model = keras.models.load_model(FOLDER / row["file"])
+    samples, _ = test_samples(entry_of(row["model"]), SAMPLE)
+    raw = evaluate.raw_inputs(found.program, found.recipe, samples)
+    held = Engine(found.program).run(raw)
+    before = [model.get_layer(output.value.partition(".")[0]).output for output in found.program.outputs]
+    logits = keras.Model(model.inputs, before)
+    fed = [samples.inputs[op.name].astype(np.float32) for op in found.program.inputs]
+    got = logits.predict(fed, batch_size=1000, verbose=0)
+    for output, values in zip(found.program.outputs, got if len(before) > 1 else [got], strict=True):
+        wanted = dequantize(held[output.name], found.program.type(output.value))
+        np.testing.assert_array_equal(np.asarray(values, np.float64).reshape(wanted.shape), wanted)
