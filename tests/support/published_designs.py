@@ -19,6 +19,7 @@ import numpy as np
 from edgeinfer import graph as g
 from edgeinfer.ir.lower import lower
 from edgeinfer.ir.program import Program
+from edgeinfer.targets.hls.estimate_stage import Arithmetic
 from edgeinfer.targets.hls.settings import Backend, HlsSettings, IoType, Strategy
 from quantization.fixed import Fixed, Overflow, Quantizer, Rounding
 from quantization.recipe import Recipe, WeightFormat
@@ -30,6 +31,7 @@ FUNCTIONS = {
     "relu": (g.Function.RELU, ()),
     "elu": (g.Function.ELU, (1.0,)),
     "sigmoid": (g.Function.SIGMOID, ()),
+    "hard_sigmoid": (g.Function.HARD_SIGMOID, (0.25, 0.5)),
     "leaky_relu": (g.Function.LEAKY_RELU, (1.0,)),
 }
 
@@ -47,6 +49,7 @@ class Published:
     network: str
     figures: dict[str, float]
     stage: str
+    arithmetic: Arithmetic
     excluded: str
 
 
@@ -70,7 +73,7 @@ def _row(row: dict[str, str]) -> Published:
     stage = row["stage"].split(" ")[0]
     return Published(
         row["id"], row["family"], row["part"], settings, row["types"], row["weights"],
-        row["network"], figures, stage, row["excluded"],
+        row["network"], figures, stage, Arithmetic(row["arithmetic"]), row["excluded"],
     )  # fmt: skip
 
 
@@ -86,9 +89,13 @@ def program_of(design: Published, seed: int = 0) -> Program:
     for node in graph.nodes:
         inner = isinstance(node, g.Activation) and node.name != last
         type_ = hidden if inner else base
-        if isinstance(node, g.Reshape | g.BatchNorm):
+        exact = design.arithmetic is Arithmetic.EXACT
+        if isinstance(node, g.BatchNorm):  # hls4ml folds it into the layer before
             continue
-        activations[node.name] = Quantizer(type_, Rounding.TRN, Overflow.WRAP)
+        plain = isinstance(node, g.Reshape | g.Upsample)
+        if not plain and not (exact and isinstance(node, g.Conv | g.Dense)):
+            modes = (Rounding.RND_CONV, Overflow.SAT) if exact else (Rounding.TRN, Overflow.WRAP)
+            activations[node.name] = Quantizer(type_, *modes)
         for key in g.weights_of(node):
             weights[key] = WeightFormat.of(Quantizer(weight, Rounding.RND, Overflow.SAT))
     return lower(graph, Recipe.of(activations, weights)).program
@@ -128,6 +135,8 @@ class _Draw:
                 return self.rng.uniform(float(low), float(high), shape)
             case ["normal", spread]:
                 return self.rng.normal(0.0, float(spread), shape)
+            case ["trained", "l1"]:
+                return self.rng.laplace(0.0, math.sqrt(1 / inputs / 2), shape)
             case ["trained", *pruned]:
                 drawn = self.rng.normal(0.0, math.sqrt(2 / inputs), shape)
                 whole = pruned[2:] == ["except", "last"] and last
@@ -167,7 +176,11 @@ class _Draw:
             case "maxpool" | "avgpool":
                 kind = g.PoolKind.MAX if word == "maxpool" else g.PoolKind.AVERAGE
                 pads = _pads(shape, sizes[0], sizes[0], "same" in rest)
-                node = g.Pool(name, self.last, kind, sizes[0], sizes[0], pads)
+                node = g.Pool(
+                    name, self.last, kind, sizes[0], sizes[0], pads, count_pads="counted" in rest
+                )
+            case "upsample":
+                node = g.Upsample(name, self.last, sizes[0])
             case "flatten":
                 node = g.Reshape(name, self.last, (math.prod(shape),))
             case "softmax":

@@ -16,7 +16,7 @@ from edgeinfer.devices import Device
 from edgeinfer.ir.program import Program
 from edgeinfer.metrics import Metric, Origin
 from edgeinfer.targets.hls.estimate_design import Design, design_of
-from edgeinfer.targets.hls.estimate_fabric import constants, fabric
+from edgeinfer.targets.hls.estimate_fabric import Tool, constants, fabric
 from edgeinfer.targets.hls.estimate_flow import Timing, pipelined, timing
 from edgeinfer.targets.hls.estimate_stage import Arithmetic, Arrangement, Stage
 from edgeinfer.targets.hls.settings import HlsSettings
@@ -66,9 +66,9 @@ class Estimate:
     layers: tuple[LayerEstimate, ...]
     intel: bool = False
 
-    def figures(self) -> dict[str, float]:
-        """By the metrics' names."""
-        fit = constants()["fit"]
+    def figures(self, fit: dict[str, float] | None = None) -> dict[str, float]:
+        """By the metrics' names; with other constants than those that ship."""
+        fit = fit if fit is not None else constants()["fit"]
         found = {
             "latency_cycles": float(self.timing.latency_cycles),
             "ii_cycles": float(self.timing.ii_cycles),
@@ -165,6 +165,8 @@ def summed(design: Design, settings: HlsSettings, device: Device) -> Estimate:
 def _held_ff(design: Design, when: Timing) -> float:
     """Registers of the inputs, and of what a pipeline hands from layer to layer."""
     if design.arrangement.streamed:
+        return 0.0
+    if design.arrangement.fabric.tool is Tool.VITIS and not pipelined(design):
         return 0.0
     inputs = sum(value.all_bits for value in design.inputs)
     handed = sum(stage.out.all_bits for stage in design.stages if stage.cuts)

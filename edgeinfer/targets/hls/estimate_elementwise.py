@@ -72,7 +72,7 @@ def passing_stage(
 
 def relu_luts(f: Fabric, x: Value, out: Value) -> float:
     """An element cut off at zero."""
-    return compare_luts(f, min(x.bits, out.bits + 2)) + min(x.bits, out.bits)
+    return compare_luts(f, x.bits) + min(x.bits, out.bits)
 
 
 def requant_luts(f: Fabric, op: Requant, x_bits: int, x_frac: int) -> float:
@@ -81,6 +81,8 @@ def requant_luts(f: Fabric, op: Requant, x_bits: int, x_frac: int) -> float:
     dropped = x_frac - op.type.frac
     if dropped > 0 and op.rounding is not Rounding.TRN:
         luts += op.type.bits + CARRY_LUTS
+        if op.rounding is not Rounding.RND:  # a tie is told from the bits that are dropped
+            luts += 6 + dropped / 3
     if op.overflow is not Overflow.WRAP and x_bits - max(dropped, 0) > op.type.bits:
         luts += compare_luts(f, x_bits - max(dropped, 0) - op.type.bits + 1) + op.type.bits
     return luts

@@ -22,9 +22,11 @@ from edgeinfer.targets.hls.settings import Backend, HlsSettings
 CONSTANTS = "firmware/hls/estimate.toml"
 DSP_LEAST_PRODUCT_BITS = 18  # narrower products go to LUTs
 DSP_LUTS = 5  # beside each DSP block
+MULTIPLEXER_LUT = 0.33  # for each bit of each way: a LUT holds a 4-way multiplexer
 CARRY_LUTS = 7  # of an adder, beyond its width
 SRL_BITS = 1024  # of a FIFO that stays in shift registers
 SRL_DEPTH = 32
+OUTPUT_REGISTER_BITS = 128  # at most, behind the block RAM of a FIFO
 BRAM_SHAPES = ((512, 36), (1024, 18), (2048, 9), (4096, 4), (8192, 2), (16384, 1))
 
 
@@ -65,6 +67,11 @@ class Fabric:
         """Through an adder of two or three numbers."""
         return self.fit["add_ns"] * self.speed
 
+    @property
+    def gather_lut(self) -> float:
+        """LUTs of a wide multiplexer, for each bit of each way."""
+        return self.fit["gather_lut"] if self.tool is Tool.VIVADO else MULTIPLEXER_LUT
+
 
 SPEEDS = {"ultrascale+": 1.0, "ultrascale": 1.25, "7-series": 1.7}
 DSP_WIDTHS = {"7-series": (25, 18)}  # DSP48E1; all others as DSP48E2
@@ -96,7 +103,7 @@ def maximum_luts(f: Fabric, bits: int) -> float:
 
 def multiplexer_luts(bits: float, ways: float) -> float:
     """One of several numbers."""
-    return bits * max(ways - 1, 0) * 0.3
+    return bits * max(ways - 1, 0) * MULTIPLEXER_LUT
 
 
 def product_dsps(f: Fabric, a_bits: int, b_bits: int) -> int:
@@ -152,4 +159,6 @@ def _fifo(depth: int, bits: int, srl_bits: int) -> Store:
     if depth <= 2 or depth * bits <= srl_bits:
         shift_registers = bits * math.ceil(depth / SRL_DEPTH)
         return Store(shift_registers + 19, 4 + counter)
-    return Store(bits + 19, bits + 3.3 * counter, memory_brams(depth, bits))
+    held = min(bits, OUTPUT_REGISTER_BITS)
+    blocks = min(math.ceil(depth / d) * math.ceil(bits / w) for d, w in BRAM_SHAPES[1:])
+    return Store(held + 19, held + 3.3 * counter, blocks)

@@ -43,11 +43,11 @@ def _one_pipeline(design: Design) -> Timing:
     each = 1 if design.arrangement.fabric.tool is Tool.VITIS else 0  # a call takes a cycle more
     done: dict[str, int] = {}
     for stage in design.stages:
-        own = stage.cuts + stage.reuse - 1
+        own = stage.cuts
         begun = max((done[name] for name in stage.reads), default=0)
         done[stage.name] = begun + (own + each if own else 0)
     last = max(done.values())
-    return Timing(last + (1 if last else 0), max(stage.reuse for stage in design.stages))
+    return Timing(last + (1 if last else 0), max(stage.turns for stage in design.stages))
 
 
 def _tasks(design: Design) -> Timing:
@@ -55,8 +55,9 @@ def _tasks(design: Design) -> Timing:
     for stage in design.stages:
         begun = max((done[name] for name in stage.reads), default=0)
         done[stage.name] = begun + max(stage.busy_cycles, 1)
-    longest = max(_interval(stage) for stage in design.stages)
-    return Timing(max(done.values()), longest)
+    if design.arrangement.fabric.tool is Tool.VITIS:
+        return Timing(max(done.values()), max(stage.busy_cycles for stage in design.stages) + 1)
+    return Timing(max(done.values()), max(_interval(stage) for stage in design.stages))
 
 
 def _interval(stage: Stage) -> int:

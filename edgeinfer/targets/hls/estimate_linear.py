@@ -13,7 +13,9 @@ from edgeinfer.ir.ops import Conv, Dense, Shape
 from edgeinfer.targets.hls.estimate_fabric import (
     SRL_DEPTH,
     Fabric,
+    Tool,
     adder_luts,
+    fifo,
     memory_brams,
     multiplexer_luts,
     product_dsps,
@@ -43,7 +45,8 @@ class Matrix:
     ff: float
     bram18: float
     cuts: int
-    cycles: int  # between two vectors
+    cycles: int  # between two vectors, as asked for
+    turns: int  # of the busiest multiplier: as many cycles as are needed
     multipliers: float
 
 
@@ -65,6 +68,9 @@ def matrix(
     folded = shared(f, made, x_bits, op.weight_type.bits, reuse)
     tree = trees(f, made, int(np.count_nonzero(op.bias)), sum_bits)
     kept = made.terms * made.bits if reuse > 1 else 0.0
+    inputs, outputs = multiplication_size(op)
+    limit = math.ceil(inputs * outputs / reuse)
+    turns = max(math.ceil(made.multipliers / limit), 1)
     return Matrix(
         folded.dsp,
         folded.lut + tree.lut,
@@ -72,6 +78,7 @@ def matrix(
         0.0,
         tree.cuts,
         reuse,
+        turns,
         folded.multipliers,
     )
 
@@ -129,6 +136,7 @@ def _folded(f: Fabric, op: Conv | Dense, x_bits: int, sum_bits: int, reuse: int)
         memory_brams(reuse, multipliers * w_bits),
         FOLDED_OVERHEAD + levels // 4,
         reuse,
+        reuse,
         multipliers,
     )
 
@@ -149,10 +157,12 @@ def dense_stage(
     made = matrix(f, op, x.bits, sum_bits, kept_bits, strategy, reuse)
     vectors = out.positions
     common = {"dsp": made.dsp, "bram18": made.bram18, "reuse": reuse, "cuts": made.cuts}
+    common["turns"] = made.turns
     if not a.streamed:
         looped = strategy is Strategy.RESOURCE or vectors > 1
-        busy = vectors * made.cycles + made.cuts + (1 if looped else 0)
-        lut = made.lut + (x.all_bits * f.fit["gather_lut"] if vectors > 1 else 0.0)
+        busy = vectors * made.turns + made.cuts + (1 if looped else 0)
+        lut = made.lut + (x.all_bits * f.gather_lut if vectors > 1 else 0.0)
+        common["cuts"] = made.cuts + made.turns - 1
         return Stage(
             op.name, "dense", reads, out, lut=lut, ff=made.ff, busy_cycles=busy,
             fill_cycles=busy, drain_cycles=busy, looped=looped, **common,
@@ -202,7 +212,7 @@ def conv_stage(
         length + before + after for length, (before, after) in zip(size, op.pads, strict=False)
     ]
     pixels = math.prod(padded)
-    per_pixel = made.cycles + made.cuts + PIXEL_OVERHEAD if folded else made.cycles
+    per_pixel = pixel_cycles(f, op, made, folded)
     after_last = made.cuts + 3
     lines = line_buffer_luts(padded, window, size[-1], x.bits)
     ahead = (window[0] - 1) * padded[1] + window[1] if len(window) > 1 else window[0]
@@ -212,9 +222,13 @@ def conv_stage(
     if buffered:
         lut += window_bits * f.fit["window_lut"]
         ff += window_bits * f.fit["window_ff"]
+    bram = made.bram18
     if pixels > x.positions:  # a layer of its own puts zeros around the picture
-        lut += a.ports_luts(x, x) + x.channels * x.bits
-        ff += a.output_ff(x)
+        store = fifo(f, pixels, x.bits, x.channels)
+        lut += a.ports_luts(x, x) + x.channels * x.bits + store.lut
+        ff += a.output_ff(x) + store.ff
+        bram += store.bram18
+    common["bram18"] = bram
     return Stage(
         op.name, "conv", reads, out, lut=lut, ff=ff,
         busy_cycles=pixels * per_pixel + after_last,
@@ -222,6 +236,16 @@ def conv_stage(
         drain_cycles=(per_pixel if folded else 0) + after_last,
         **common,
     )  # fmt: skip
+
+
+def pixel_cycles(f: Fabric, op: Conv, made: Matrix, folded: bool) -> int:
+    """Cycles between two pixels. Where the window is a task of its own, Vitis HLS starts the next
+    pixel only when the one before is through, whatever is asked for."""
+    if folded:
+        return made.cycles + made.cuts + PIXEL_OVERHEAD
+    if f.tool is Tool.VITIS and op.groups == 1 and math.prod(op.weight.shape[:-2]) > 1:
+        return max(made.cycles, made.cuts + (4 if made.cuts else 3))
+    return made.cycles
 
 
 def _gathered_conv(
@@ -241,8 +265,9 @@ def _gathered_conv(
     busy = positions * per_position + made.cuts + 2
     lut, ff = made.lut, made.ff
     if positions > 1:
-        lut += window_bits * positions * a.fabric.fit["gather_lut"]
-        ff += made.multipliers * min(op.type.bits, x.bits)  # a product waits for the next cycle
+        lut += window_bits * positions * a.fabric.gather_lut
+        if a.fabric.tool is Tool.VIVADO:  # a product waits for the next cycle
+            ff += made.multipliers * min(op.type.bits, x.bits)
     return Stage(
         op.name, "conv", reads, out, lut=lut, ff=ff, busy_cycles=busy, fill_cycles=busy,
         drain_cycles=busy, looped=positions > 1 or folded, **common,

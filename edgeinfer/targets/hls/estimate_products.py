@@ -125,7 +125,7 @@ class Trees:
 
 
 def trees(f: Fabric, made: Products, biased: int, sum_bits: int) -> Trees:
-    """Add the terms of each output in a tree of three-input adders, cut where a cycle ends.
+    """Add the terms of each output in a balanced tree, cut where a cycle ends.
 
     biased: outputs to which a constant is added. An output that is done before a cut needs no
     register there.
@@ -139,11 +139,11 @@ def trees(f: Fabric, made: Products, biased: int, sum_bits: int) -> Trees:
     extra = 1 if biased else 0
     most, registers = 0, 0.0
     for terms, count in made.outputs:
-        levels = math.ceil(math.log(max(terms + extra, 1), 3) - 1e-9)
-        cuts = int((start + levels * f.add_ns) / f.usable_ns)
-        for cut in range(cuts):
-            done = int(max((cut + 1) * f.usable_ns - start, 0.0) / f.add_ns)
-            registers += count * max((terms + extra) / f.fit["tree_fan_in"] ** done, 1.0)
+        numbers = max(terms + extra, 1)
+        cuts = int((start + math.ceil(math.log2(numbers)) * f.add_ns) / f.usable_ns)
+        for cut in range(1, cuts + 1):
+            levels = max(cut * f.usable_ns - start, 0.0) / f.add_ns
+            registers += count * max(f.fit["register_share"] * numbers / 2**levels, 1.0)
         most = max(most, cuts)
     return Trees(adder_luts(f, wide, adders), registers * wide, most)
 

@@ -58,6 +58,7 @@ class Stage:
     fill_cycles: int = 1  # from the first input to the first output
     drain_cycles: int = 1  # from the last input to the last output
     reuse: int = 1
+    turns: int = 1  # cycles between two samples where layers share one pipeline
     looped: bool = False  # takes several cycles a sample even where all elements are at hand
 
     def plus(self, *, dsp: float = 0.0, lut: float = 0.0, ff: float = 0.0, bram: float = 0.0) -> Stage:
