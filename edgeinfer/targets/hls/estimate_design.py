@@ -211,6 +211,30 @@ def design_of(
     return Design(arrangement, stages, _between(arrangement, stages), inputs, outputs)
 
 
+def layer_stages(
+    program: Program,
+    arrangement: Arrangement,
+    variants: dict[str, tuple[HlsSettings, ...]],
+) -> dict[str, tuple[Stage, ...]]:
+    """The stages of single layers under several settings each, as `design_of` takes them."""
+    first = next(iter(variants.values()))[0]
+    build = _Build(program, first, arrangement, {})
+    found: dict[str, tuple[Stage, ...]] = {}
+    for op in program.ops:
+        if op.name not in variants:
+            build._visit(op)
+            continue
+        out = value_of(program.shapes[op.name], op.type.bits)
+        stages = []
+        for settings in variants[op.name]:
+            build.settings = settings
+            stages.append(build._stage(op, out))
+        found[op.name] = tuple(stages)
+        build.only[op.name] = stages[0]
+        build._visit(op)
+    return found
+
+
 def _between(a: Arrangement, stages: tuple[Stage, ...]) -> tuple[tuple[str, Store], ...]:
     """A FIFO for each reader of each stage, as deep as the tensor has positions."""
     readers = Counter(name for stage in stages for name in stage.reads)

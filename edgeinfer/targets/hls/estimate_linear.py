@@ -33,6 +33,7 @@ from edgeinfer.targets.hls.reuse import multiplication_size
 from edgeinfer.targets.hls.settings import Strategy
 
 FOLDED_OVERHEAD = 4  # cycles of a folded product beyond its reuse factor: fetch, multiply, add
+LINE_CONTROL = 3
 PIXEL_OVERHEAD = 1  # cycles to shift a pixel into the window, where pixels are not pipelined
 
 
@@ -239,13 +240,15 @@ def conv_stage(
 
 
 def pixel_cycles(f: Fabric, op: Conv, made: Matrix, folded: bool) -> int:
-    """Cycles between two pixels. Where the window is a task of its own, Vitis HLS starts the next
-    pixel only when the one before is through, whatever is asked for."""
+    """Cycles between two pixels. Vitis HLS, asked for one, starts the next pixel only when the
+    window of the one before is through; in one dimension, its control takes three cycles more."""
     if folded:
         return made.cycles + made.cuts + PIXEL_OVERHEAD
-    if f.tool is Tool.VITIS and op.groups == 1 and math.prod(op.weight.shape[:-2]) > 1:
-        return max(made.cycles, made.cuts + (4 if made.cuts else 3))
-    return made.cycles
+    window = op.weight.shape[: len(op.strides)]
+    if f.tool is Tool.VIVADO or op.groups > 1 or math.prod(window) == 1:
+        return made.cycles
+    control = LINE_CONTROL if len(window) == 1 else 0
+    return max(made.cycles, made.cuts + 1 + control)
 
 
 def _gathered_conv(
