@@ -41,6 +41,7 @@ STARTS = {
 AFTER = {"lut": "lut_vsynth", "ff": "ff_vsynth"}
 SEEDS = (0, 1, 2)  # of the weights that a row does not state
 ROUNDS = 2
+SOURCES = 3  # of designs, below which a family does not speak for others
 FEW = 8  # residuals below which a band is their whole spread, and more
 
 
@@ -157,7 +158,8 @@ def bands(found: list[Residual]) -> dict[str, dict[str, tuple[float, float]]]:
     """By family and figure, the factors between which the published figures lie.
 
     From eight residuals on, the inner nine tenths; of fewer, their whole spread widened by a
-    quarter; a figure that a family has no residual of takes the spread over all families.
+    quarter. A family of fewer than three sources gets at least the root of the spread over all
+    families, and a figure that it has no residual of that spread and more.
     """
     figures = ["latency_cycles", "ii_cycles", "dsp", "lut", "ff", "bram18", *AFTER.values()]
     overall = {name: _spread([r.ratio for r in found if r.figure == name]) for name in figures}
@@ -165,9 +167,14 @@ def bands(found: list[Residual]) -> dict[str, dict[str, tuple[float, float]]]:
     for family in sorted({r.family for r in found}):
         limits[family] = {}
         for name in figures:
-            own = [r.ratio for r in found if r.family == family and r.figure == name]
-            known = [ratio for ratio in own if ratio is not None]
-            limits[family][name] = _spread(known) if known else limits[ELSEWHERE][name]
+            own = [r for r in found if r.family == family and r.figure == name and r.ratio]
+            if not own:
+                limits[family][name] = limits[ELSEWHERE][name]
+                continue
+            low, high = _spread([r.ratio for r in own])
+            if len({r.source for r in own}) < SOURCES:
+                low, high = min(low, overall[name][0] ** 0.5), max(high, overall[name][1] ** 0.5)
+            limits[family][name] = (low, high)
     return limits
 
 

@@ -60,7 +60,9 @@ def published(path: Path = TABLE) -> list[Published]:
 
 
 def _row(row: dict[str, str]) -> Published:
-    backend = Backend.VITIS if row["tool"].startswith("Vitis") else Backend.VIVADO
+    year = re.search(r"20\d\d", row["tool"])
+    is_vitis = row["tool"].startswith("Vitis") or (year is not None and int(year[0]) > 2020)
+    backend = Backend.VITIS if is_vitis else Backend.VIVADO
     settings = HlsSettings(
         backend,
         row["part"],

@@ -99,10 +99,11 @@ class Estimate:
         return tuple(found)
 
     def _metric(self, name: str, value: float, layer: str | None = None) -> Metric:
+        value = round(value, 4) if name == "latency_us" else float(round(value))
         low, high = band(self.family, name, value)
         return Metric(
             name,
-            float(round(value, 3)),
+            value,
             UNITS[name],
             Origin.ESTIMATED,
             low=low,
@@ -188,10 +189,10 @@ def band(family: str, name: str, value: float) -> tuple[float, float]:
     of_family = bands.get(family, bands[ELSEWHERE])
     low, high = of_family.get(figure, bands[ELSEWHERE][figure])
     slack = constants()["slack"].get(name, 0.0)
-    return (
-        round(max(min(value * low, value - slack), 0.0), 3),
-        round(max(value * high, value + slack), 3),
-    )
+    ends = max(min(value * low, value - slack), 0.0), max(value * high, value + slack)
+    if name == "latency_us":
+        return round(ends[0], 4), round(ends[1], 4)
+    return float(math.floor(ends[0])), float(math.ceil(ends[1]))
 
 
 def estimated(program: Program, settings: HlsSettings, device: Device) -> tuple[Metric, ...]:

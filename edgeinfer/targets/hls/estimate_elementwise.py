@@ -41,7 +41,7 @@ from quantization.fixed import Overflow, Rounding
 ROM_LUT_BITS = 2048  # of a table that stays in LUTs
 TABLE_ADDRESS_BITS = 10
 SOFTMAX_CYCLES = 4
-STREAMED_SOFTMAX_CYCLES = 7
+STREAMED_SOFTMAX_CYCLES = {Tool.VIVADO: 7, Tool.VITIS: 6}
 
 
 def passing_stage(
@@ -134,7 +134,7 @@ def softmax_stage(
         + memory_brams(a.entries(op.inverse.size), op.inverse_type.bits)
     )
     dsp = copies * product_dsps(f, op.exp_type.bits, op.inverse_type.bits)
-    cycles = STREAMED_SOFTMAX_CYCLES - 1 if a.streamed else SOFTMAX_CYCLES
+    cycles = STREAMED_SOFTMAX_CYCLES[f.tool] - 1 if a.streamed else SOFTMAX_CYCLES
     return passing_stage(
         a, op.name, "softmax", reads, x, out, dsp=dsp, lut=copies * per_class,
         ff=copies * per_class_ff, bram=brams, cuts=cycles,
