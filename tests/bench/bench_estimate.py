@@ -72,7 +72,9 @@ def show_svhn(found: list[Residual]) -> None:
         if r.id == "svhn-pruned-16b":
             naive = f"{NAIVE[r.figure]:+.0%}" if r.figure in NAIVE else ""
             assert r.error is not None
-            print(f"{r.figure:16} {r.error:+8.1%} {naive:>8}   {r.estimated:,.0f} for {r.published:,.0f}")
+            print(
+                f"{r.figure:16} {r.error:+8.1%} {naive:>8}   {r.estimated:,.0f} for {r.published:,.0f}"
+            )
 
 
 def check_shared(designs: list[Published]) -> None:
@@ -127,7 +129,9 @@ def main() -> None:
     program = program_of(largest)
     start = time.perf_counter()
     estimate(program, largest.settings, device(largest.part))
-    print(f"\n{program.parameters:,} parameters are estimated in {time.perf_counter() - start:.3f} s")
+    print(
+        f"\n{program.parameters:,} parameters are estimated in {time.perf_counter() - start:.3f} s"
+    )
     print(f"the bench took {time.perf_counter() - begun:.0f} s")
     if "--write" in sys.argv[1:]:
         write_file(Path(ROOT / CONSTANTS), written(fit, bands(apart.found)))

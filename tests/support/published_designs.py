@@ -161,7 +161,9 @@ class _Draw:
                 strides = (stride,) * len(sizes[0])
                 pads = _pads(shape, sizes[0], strides, "same" in rest)
                 bias = None if "nobias" in rest else self.rng.normal(0.0, 0.1, sizes[1][0])
-                node = g.Conv(name, name, self.last, kernel, bias, strides, pads, (1,) * len(strides))
+                node = g.Conv(
+                    name, name, self.last, kernel, bias, strides, pads, (1,) * len(strides)
+                )
             case "depthwise":
                 kernel = self.kernel(*sizes[0], 1, shape[-1])
                 plain = (1,) * len(sizes[0])

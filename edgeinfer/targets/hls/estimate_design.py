@@ -162,9 +162,7 @@ class _Build:
                 each = requant_luts(a.fabric, op, x.bits, type_.frac)
                 if not op.type.signed and type_.signed:
                     each += relu_luts(a.fabric, x, laid)
-                return passing_stage(
-                    a, op.name, "relu", reads, x, laid, lut=a.copies(laid) * each
-                )
+                return passing_stage(a, op.name, "relu", reads, x, laid, lut=a.copies(laid) * each)
             case PRelu():
                 return prelu_stage(a, op, values[op.x], _like(values[op.x], out), reads)
             case Table():
@@ -179,7 +177,9 @@ class _Build:
                 x = max((values[x] for x in op.xs), key=lambda value: value.positions)
                 return move_stage(a, op.name, "concat", x, out, reads, stores_all=False)
             case Transpose():
-                return move_stage(a, op.name, "transpose", values[op.x], out, reads, stores_all=True)
+                return move_stage(
+                    a, op.name, "transpose", values[op.x], out, reads, stores_all=True
+                )
             case Pad() | Upsample() | Slice():
                 kind = type(op).__name__.lower()
                 return move_stage(a, op.name, kind, values[op.x], out, reads, stores_all=False)

@@ -201,8 +201,10 @@ def pool_stage(
         ahead = pixels
     else:
         held = window * channels * x.bits
-        lut = channels * (window - 1) * one + held + line_buffer_luts(
-            padded, op.window, channels, x.bits
+        lut = (
+            channels * (window - 1) * one
+            + held
+            + line_buffer_luts(padded, op.window, channels, x.bits)
         )
         ff = 2.0 * held
         ahead = (op.window[0] - 1) * padded[1] + op.window[1] if len(padded) > 1 else op.window[0]
@@ -229,9 +231,7 @@ def pair_stage(
         case PairKind.MUL:
             dsp = float(product_dsps(f, left.bits, right.bits))
             lut = product_luts(f, left.bits, right.bits)
-    return passing_stage(
-        a, op.name, "pair", reads, left, out, dsp=copies * dsp, lut=copies * lut
-    )
+    return passing_stage(a, op.name, "pair", reads, left, out, dsp=copies * dsp, lut=copies * lut)
 
 
 def move_stage(
@@ -248,9 +248,7 @@ def move_stage(
     if not a.streamed:
         return passing_stage(a, name, kind, reads, x, out)
     bram = memory_brams(x.positions, x.channels * x.bits) if stores_all else 0
-    stage = passing_stage(
-        a, name, kind, reads, x, out, lut=out.channels * out.bits / 2, bram=bram
-    )
+    stage = passing_stage(a, name, kind, reads, x, out, lut=out.channels * out.bits / 2, bram=bram)
     if not stores_all:
         return stage
     busy = x.positions + out.positions

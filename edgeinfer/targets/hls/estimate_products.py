@@ -110,9 +110,7 @@ def shared(f: Fabric, made: Products, x_bits: int, w_bits: int, reuse: int) -> P
         return made
     kept = math.ceil(made.multipliers / reuse)
     feeding = kept * (multiplexer_luts(x_bits, reuse) + multiplexer_luts(w_bits, reuse))
-    return replace(
-        made, dsp=math.ceil(made.dsp / reuse), lut=made.lut + feeding, multipliers=kept
-    )
+    return replace(made, dsp=math.ceil(made.dsp / reuse), lut=made.lut + feeding, multipliers=kept)
 
 
 @dataclass(frozen=True, slots=True)

@@ -61,7 +61,9 @@ class Stage:
     turns: int = 1  # cycles between two samples where layers share one pipeline
     looped: bool = False  # takes several cycles a sample even where all elements are at hand
 
-    def plus(self, *, dsp: float = 0.0, lut: float = 0.0, ff: float = 0.0, bram: float = 0.0) -> Stage:
+    def plus(
+        self, *, dsp: float = 0.0, lut: float = 0.0, ff: float = 0.0, bram: float = 0.0
+    ) -> Stage:
         """The stage with more hardware."""
         return replace(
             self,

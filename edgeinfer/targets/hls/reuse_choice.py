@@ -110,9 +110,7 @@ class _Search:
     def __init__(self, program: Program, settings: HlsSettings, device: Device) -> None:
         self.program, self.settings, self.device = program, settings, device
         self.arrangement = Arrangement(fabric(settings, device.fabric), settings.io)
-        self.factors = {
-            op.name: self._factors(op) for op in layers_with_multipliers(program)
-        }
+        self.factors = {op.name: self._factors(op) for op in layers_with_multipliers(program)}
         variants = {
             name: tuple(self._with({name: factor}) for factor in factors)
             for name, factors in self.factors.items()
