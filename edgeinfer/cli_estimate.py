@@ -5,7 +5,6 @@
 from __future__ import annotations
 
 import json as json_text
-from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Literal
 
 from cyclopts import Parameter

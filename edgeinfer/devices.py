@@ -1,6 +1,6 @@
 # SPDX-License-Identifier: Apache-2.0
 # SPDX-FileCopyrightText: The edgeinfer authors
-"""What a part or a board offers: budgets from public data sheets, read from ``firmware/devices``."""
+"""What a part or a board offers: budgets from public data sheets, in ``firmware/devices``."""
 
 from __future__ import annotations
 

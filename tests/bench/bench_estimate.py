@@ -20,7 +20,13 @@ from edgeinfer.plan import write_file
 from edgeinfer.targets.hls.estimate import estimate
 from edgeinfer.targets.hls.estimate_fabric import CONSTANTS, constants
 from tests.support.estimate_fit import Residual, bands, fitted, left_out, residuals
-from tests.support.published_designs import ROOT, Published, program_of, published
+from tests.support.published_designs import (
+    ROOT,
+    Published,
+    program_of,
+    published,
+    settings_of,
+)
 
 SHARED = ROOT.parent / "shared/facts/published.csv"
 GOALS = {"latency_cycles": 0.15, "dsp": 0.15, "lut": 0.25, "ff": 0.35}
@@ -73,7 +79,8 @@ def show_svhn(found: list[Residual]) -> None:
             naive = f"{NAIVE[r.figure]:+.0%}" if r.figure in NAIVE else ""
             assert r.error is not None
             print(
-                f"{r.figure:16} {r.error:+8.1%} {naive:>8}   {r.estimated:,.0f} for {r.published:,.0f}"
+                f"{r.figure:16} {r.error:+8.1%} {naive:>8}   "
+                f"{r.estimated:,.0f} for {r.published:,.0f}"
             )
 
 
@@ -128,7 +135,7 @@ def main() -> None:
     largest = max(used, key=lambda design: program_of(design).parameters)
     program = program_of(largest)
     start = time.perf_counter()
-    estimate(program, largest.settings, device(largest.part))
+    estimate(program, settings_of(largest, program), device(largest.part))
     print(
         f"\n{program.parameters:,} parameters are estimated in {time.perf_counter() - start:.3f} s"
     )

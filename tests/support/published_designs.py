@@ -11,7 +11,7 @@ from __future__ import annotations
 import csv
 import math
 import re
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
@@ -20,6 +20,7 @@ from edgeinfer import graph as g
 from edgeinfer.ir.lower import lower
 from edgeinfer.ir.program import Program
 from edgeinfer.targets.hls.estimate_stage import Arithmetic
+from edgeinfer.targets.hls.reuse import layers_with_multipliers
 from edgeinfer.targets.hls.settings import Backend, HlsSettings, IoType, Strategy
 from quantization.fixed import Fixed, Overflow, Quantizer, Rounding
 from quantization.recipe import Recipe, WeightFormat
@@ -49,6 +50,7 @@ class Published:
     network: str
     figures: dict[str, float]
     stage: str
+    reuse: tuple[int, ...]  # of each layer with multipliers in turn, or of all of them
     arithmetic: Arithmetic
     excluded: str
 
@@ -69,20 +71,28 @@ def _row(row: dict[str, str]) -> Published:
         float(row["clock_ns"]),
         IoType(row["io"]),
         Strategy(row["strategy"].lower()),
-        int(row["reuse"]),
     )
+    reuse = tuple(int(factor) for factor in row["reuse"].split())
     figures = {name: float(row[name]) for name in FIGURES if row[name]}
     stage = row["stage"].split(" ")[0]
     return Published(
         row["id"], row["family"], row["part"], settings, row["types"], row["weights"],
-        row["network"], figures, stage, Arithmetic(row["arithmetic"]), row["excluded"],
+        row["network"], figures, stage, reuse, Arithmetic(row["arithmetic"]), row["excluded"],
     )  # fmt: skip
+
+
+def settings_of(design: Published, program: Program) -> HlsSettings:
+    """The settings with the reuse factors that the row states."""
+    if len(design.reuse) == 1:
+        return replace(design.settings, reuse=design.reuse[0])
+    names = [op.name for op in layers_with_multipliers(program)]
+    return replace(design.settings, reuse_of=tuple(zip(names, design.reuse, strict=True)))
 
 
 def program_of(design: Published, seed: int = 0) -> Program:
     """The design's Program, with weights drawn as its row says."""
     base = Fixed.parse(design.types.split(" ")[0])
-    of = dict(re.findall(r"(weights|activations) (\S+)", design.types))
+    of = dict(re.findall(r"(weights|activations|input) (\S+)", design.types))
     weight = Fixed.parse(of.get("weights", str(base)))
     hidden = Fixed.parse(of.get("activations", str(base)))
     graph = _Draw(np.random.default_rng(seed), design.weights).graph(design.network)
@@ -97,6 +107,8 @@ def program_of(design: Published, seed: int = 0) -> Program:
         plain = isinstance(node, g.Reshape | g.Upsample)
         if not plain and not (exact and isinstance(node, g.Conv | g.Dense)):
             modes = (Rounding.RND_CONV, Overflow.SAT) if exact else (Rounding.TRN, Overflow.WRAP)
+            if isinstance(node, g.Input):
+                type_ = Fixed.parse(of.get("input", str(base)))
             activations[node.name] = Quantizer(type_, *modes)
         for key in g.weights_of(node):
             weights[key] = WeightFormat.of(Quantizer(weight, Rounding.RND, Overflow.SAT))

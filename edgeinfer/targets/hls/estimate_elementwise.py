@@ -203,10 +203,10 @@ def pool_stage(
         held = window * channels * x.bits
         lut = (
             channels * (window - 1) * one
-            + held
+            + held * f.fit["pool_lut"]
             + line_buffer_luts(padded, op.window, channels, x.bits)
         )
-        ff = 2.0 * held
+        ff = held * f.fit["pool_ff"]
         ahead = (op.window[0] - 1) * padded[1] + op.window[1] if len(padded) > 1 else op.window[0]
     return Stage(
         op.name, "pool", reads, out,

@@ -87,7 +87,7 @@ def fabric(settings: HlsSettings, kind: str, fit: dict[str, float] | None = None
 
 
 def adder_luts(f: Fabric, bits: float, count: float = 1) -> float:
-    """Adders in a tree: most pairs become three-input adders, which need no LUTs beyond the bits."""
+    """Adders in a tree: most pairs become three-input adders, a LUT for each bit."""
     return count * (bits + CARRY_LUTS * f.fit["binary_share"])
 
 
@@ -147,7 +147,7 @@ class Store:
 
 
 def fifo(f: Fabric, depth: int, bits: int, channels: int) -> Store:
-    """The FIFO between two layers. Vivado HLS makes one for every channel; Vitis HLS one for all."""
+    """The FIFO between two layers: one for every channel in Vivado HLS, one for all in Vitis."""
     if f.tool is Tool.VIVADO:
         one = _fifo(depth, bits, SRL_BITS // 4)
         return Store(one.lut * channels, one.ff * channels, one.bram18 * channels)

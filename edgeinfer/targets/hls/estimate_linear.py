@@ -86,9 +86,9 @@ def matrix(
 
 def _products(f: Fabric, op: Conv | Dense, x_bits: int, kept_bits: int | None) -> Products:
     groups = op.groups if isinstance(op, Conv) else 1
-    weights = op.weight.reshape(-1, op.weight.shape[-1])
+    weights = np.asarray(op.weight.reshape(-1, op.weight.shape[-1]), np.int64)
     if groups == 1:
-        return constant_products(f, weights, x_bits, kept_bits)
+        return constant_products(f, op.weight, x_bits, kept_bits)
     parts = [
         constant_products(f, part, x_bits, kept_bits) for part in np.split(weights, groups, axis=1)
     ]
@@ -128,8 +128,10 @@ def _folded(f: Fabric, op: Conv | Dense, x_bits: int, sum_bits: int, reuse: int)
         + adder_luts(f, (wide + sum_bits) / 2, multipliers)
         + selecting
         + scattered
+        + inputs * x_bits * f.fit["folded_input_lut"]
+        + accumulators * f.fit["folded_sum_lut"]
     )
-    ff = inputs * x_bits + accumulators + multipliers * (wide + w_bits)
+    ff = inputs * x_bits * f.fit["folded_input_ff"] + accumulators + multipliers * (wide + w_bits)
     return Matrix(
         multipliers * product_dsps(f, x_bits, w_bits),
         lut,
@@ -157,30 +159,51 @@ def dense_stage(
     sum_bits = kept_bits or op.type.bits
     made = matrix(f, op, x.bits, sum_bits, kept_bits, strategy, reuse)
     vectors = out.positions
-    common = {"dsp": made.dsp, "bram18": made.bram18, "reuse": reuse, "cuts": made.cuts}
-    common["turns"] = made.turns
+    stage = _plain_stage(op, "dense", made, out, reuse, reads)
     if not a.streamed:
         looped = strategy is Strategy.RESOURCE or vectors > 1
         busy = vectors * made.turns + made.cuts + (1 if looped else 0)
-        lut = made.lut + (x.all_bits * f.gather_lut if vectors > 1 else 0.0)
-        common["cuts"] = made.cuts + made.turns - 1
-        return Stage(
-            op.name, "dense", reads, out, lut=lut, ff=made.ff, busy_cycles=busy,
-            fill_cycles=busy, drain_cycles=busy, looped=looped, **common,
-        )  # fmt: skip
+        return replace(
+            stage,
+            lut=made.lut + (x.all_bits * f.gather_lut if vectors > 1 else 0.0),
+            cuts=made.cuts + made.turns - 1,
+            turns=made.turns,
+            looped=looped,
+            busy_cycles=busy,
+            fill_cycles=busy,
+            drain_cycles=busy,
+        )
     packs = vectors if vectors > 1 else x.positions
     once = made.cuts + made.cycles
     busy = (packs * made.cycles + made.cuts + 2) if vectors > 1 else _gathered(packs, once)
     drain = once + (1 if packs > 1 else 0)
     stored = x.elements // vectors * x.bits if made.cuts or packs > 1 else 0
-    return Stage(
-        op.name, "dense", reads, out,
+    return replace(
+        stage,
         lut=made.lut + a.ports_luts(x, out),
         ff=made.ff + stored + a.output_ff(out),
         busy_cycles=busy,
         fill_cycles=once if vectors > 1 else busy,
-        drain_cycles=drain, **common,
-    )  # fmt: skip
+        drain_cycles=drain,
+    )
+
+
+def _plain_stage(
+    op: Conv | Dense, kind: str, made: Matrix, out: Value, reuse: int, reads: tuple[str, ...]
+) -> Stage:
+    """The matrix alone, before it is known when it works."""
+    return Stage(
+        op.name,
+        kind,
+        reads,
+        out,
+        dsp=made.dsp,
+        lut=made.lut,
+        ff=made.ff,
+        bram18=made.bram18,
+        cuts=made.cuts,
+        reuse=reuse,
+    )
 
 
 def _gathered(packs: int, once: int) -> int:
@@ -205,10 +228,10 @@ def conv_stage(
     made = matrix(f, op, x.bits, sum_bits, kept_bits, strategy, reuse)
     window = op.weight.shape[: len(op.strides)]
     window_bits = math.prod(window) * size[-1] * x.bits
-    common = {"dsp": made.dsp, "bram18": made.bram18, "reuse": reuse, "cuts": made.cuts}
+    stage = _plain_stage(op, "conv", made, out, reuse, reads)
     folded = strategy is Strategy.RESOURCE
     if not a.streamed:
-        return _gathered_conv(a, op, x, out, made, window_bits, folded, reads, common)
+        return _gathered_conv(a, op, x, stage, made, window_bits, folded)
     padded = [
         length + before + after for length, (before, after) in zip(size, op.pads, strict=False)
     ]
@@ -229,14 +252,15 @@ def conv_stage(
         lut += a.ports_luts(x, x) + x.channels * x.bits + store.lut
         ff += a.output_ff(x) + store.ff
         bram += store.bram18
-    common["bram18"] = bram
-    return Stage(
-        op.name, "conv", reads, out, lut=lut, ff=ff,
+    return replace(
+        stage,
+        lut=lut,
+        ff=ff,
+        bram18=bram,
         busy_cycles=pixels * per_pixel + after_last,
         fill_cycles=ahead * per_pixel + after_last,
         drain_cycles=(per_pixel if folded else 0) + after_last,
-        **common,
-    )  # fmt: skip
+    )
 
 
 def pixel_cycles(f: Fabric, op: Conv, made: Matrix, folded: bool) -> int:
@@ -255,15 +279,13 @@ def _gathered_conv(
     a: Arrangement,
     op: Conv,
     x: Value,
-    out: Value,
+    stage: Stage,
     made: Matrix,
     window_bits: int,
     folded: bool,
-    reads: tuple[str, ...],
-    common: dict[str, float | int],
 ) -> Stage:
     """All pixels at hand: a loop over the positions picks each window out of them."""
-    positions = out.positions
+    positions = stage.out.positions
     per_position = made.cycles + made.cuts if folded and made.cycles > 1 else made.cycles
     busy = positions * per_position + made.cuts + 2
     lut, ff = made.lut, made.ff
@@ -271,10 +293,15 @@ def _gathered_conv(
         lut += window_bits * positions * a.fabric.gather_lut
         if a.fabric.tool is Tool.VIVADO:  # a product waits for the next cycle
             ff += made.multipliers * min(op.type.bits, x.bits)
-    return Stage(
-        op.name, "conv", reads, out, lut=lut, ff=ff, busy_cycles=busy, fill_cycles=busy,
-        drain_cycles=busy, looped=positions > 1 or folded, **common,
-    )  # type: ignore[arg-type]  # fmt: skip
+    return replace(
+        stage,
+        lut=lut,
+        ff=ff,
+        busy_cycles=busy,
+        fill_cycles=busy,
+        drain_cycles=busy,
+        looped=positions > 1 or folded,
+    )
 
 
 def line_buffer_luts(padded: list[int], window: Shape, channels: int, bits: int) -> float:

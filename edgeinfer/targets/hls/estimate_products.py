@@ -44,7 +44,8 @@ class Products:
 def digits(magnitudes: Ints) -> Ints:
     """Non-zero digits of whole numbers in canonical signed form."""
     mixed = magnitudes ^ (3 * magnitudes)
-    return np.bitwise_count(mixed).astype(np.int64)
+    found: Ints = np.bitwise_count(mixed).astype(np.int64)
+    return found
 
 
 def widths(values: Ints) -> Ints:

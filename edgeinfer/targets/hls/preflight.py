@@ -23,6 +23,7 @@ from edgeinfer.ir.ops import (
     Reshape,
     Softmax,
     inputs_of,
+    packed,
 )
 from edgeinfer.ir.program import Program
 from edgeinfer.targets.hls.estimate import Estimate, estimate, with_reuse
@@ -61,8 +62,9 @@ def _unroll_limit(program: Program, settings: HlsSettings) -> list[str]:
         if effective_strategy(op.name, settings) is Strategy.LATENCY and size >= UNROLL_LIMIT:
             found.append(
                 f"{op.name}: {size:,} multiplications laid out at once are beyond the "
-                f"{UNROLL_LIMIT:,} at which HLS synthesis stops (XFORM 203-504) in io_parallel with "
-                f"the latency strategy. Choose io_stream, or the resource strategy for this layer."
+                f"{UNROLL_LIMIT:,} at which HLS synthesis stops (XFORM 203-504) in io_parallel "
+                f"with the latency strategy. Choose io_stream, or the resource strategy for this "
+                f"layer."
             )
     return found
 
@@ -179,8 +181,9 @@ def _flattened(program: Program, op: Dense) -> Reshape | None:
     before: Op = program[op.x]
     while isinstance(before, Requant):
         before = program[before.x]
-    is_flat = isinstance(before, Reshape) and len(before.shape) == 1
-    return before if is_flat and len(program.shapes[before.x]) > 1 else None
+    if not isinstance(before, Reshape) or len(before.shape) != 1:
+        return None
+    return before if len(program.shapes[before.x]) > 1 else None
 
 
 def _window(shape: tuple[int, ...]) -> str:
@@ -212,7 +215,7 @@ def pooled_alternative(program: Program, flat: Reshape, op: Dense) -> Program | 
         if other.name == flat.name:
             ops += [pool, replace(flat, x=pool.name, shape=(rows,))]
         elif other.name == op.name:
-            ops.append(replace(op, weight=np.ascontiguousarray(op.weight[:rows])))
+            ops.append(replace(op, weight=packed(np.asarray(op.weight[:rows], np.int64))))
         else:
             ops.append(other)
     return Program(f"{program.name}_pooled", tuple(ops), program.outputs)
@@ -241,9 +244,9 @@ def _softmax_range(program: Program) -> list[str]:
             lsb = program.type(op.x).lsb
             found.append(
                 f"{op.name}: its table of {op.exp.size:,} exponentials ends at differences of "
-                f"{reach * lsb:g}, where {last:.1%} of the largest is left, but its input is proved "
-                f"to differ by up to {spread * lsb:g}. Make the table longer, or leave the softmax "
-                f"to the host."
+                f"{reach * lsb:g}, where {last:.1%} of the largest is left, but its input is "
+                f"proved to differ by up to {spread * lsb:g}. Make the table longer, or leave the "
+                f"softmax to the host."
             )
         total = program.shapes[op.x][op.axis] * int(op.exp.max())
         if total >> op.inverse_shift >= op.inverse.size:

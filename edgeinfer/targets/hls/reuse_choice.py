@@ -8,7 +8,6 @@ time, as long as the device holds it; what has become faster than needed is fold
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from dataclasses import dataclass, replace
 
 from edgeinfer.devices import Device
@@ -202,14 +201,12 @@ class _Search:
 
     def smaller(self, at: Point, found: Estimate, limit: float) -> tuple[Point, Estimate]:
         """Fold every layer as far as the limit allows, the largest first."""
-        order: Callable[[str], float] = lambda name: -self._size(self.stages[name][at[name]])  # noqa: E731
-        for name in sorted(at, key=order):
+        sizes = {name: self._size(self.stages[name][i]) for name, i in at.items()}
+        for name in sorted(sizes, key=lambda name: -sizes[name]):
             now = self._size(self.stages[name][at[name]])
-            by_size = sorted(
-                range(len(self.stages[name])), key=lambda i, n=name: self._size(self.stages[n][i])
-            )
-            for i in by_size:
-                if self._size(self.stages[name][i]) >= now:
+            by_size = sorted((self._size(stage), i) for i, stage in enumerate(self.stages[name]))
+            for size, i in by_size:
+                if size >= now:
                     break
                 tried = self.estimate(at | {name: i})
                 if tried.timing.latency_cycles <= limit and fits(tried, self.device):

@@ -4,6 +4,7 @@
 
 from __future__ import annotations
 
+import csv
 import subprocess
 import sys
 import time
@@ -24,7 +25,7 @@ from edgeinfer.targets.hls.settings import Backend, HlsSettings, IoType, Strateg
 from quantization.fixed import Fixed, Overflow, Quantizer, Rounding
 from quantization.recipe import Recipe, WeightFormat
 from tests.support.hit_tagger_programs import FAITHFUL, POOLED, hit_tagger
-from tests.support.published_designs import Published, program_of, published
+from tests.support.published_designs import Published, program_of, published, settings_of
 
 ROOT = Path(__file__).resolve().parents[3]
 CASES = ROOT.parent / "shared/cases/models"
@@ -32,8 +33,12 @@ DESIGNS = {design.id: design for design in published()}
 
 
 def figures(design: Published) -> dict[str, float]:
+    program = program_of(design)
     made = estimate(
-        program_of(design), design.settings, device(design.part), arithmetic=design.arithmetic
+        program,
+        settings_of(design, program),
+        device(design.part),
+        arithmetic=design.arithmetic,
     )
     return made.figures()
 
@@ -199,3 +204,35 @@ def test_an_estimate_imports_no_training_library() -> None:
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, cwd=ROOT, check=False)
     assert done.returncode == 0, done.stderr.decode()
+
+
+def test_bands_hold_what_was_published() -> None:
+    """The bands come from designs left out in turn, so nearly all published figures lie inside."""
+    inside = []
+    for design in DESIGNS.values():
+        if design.excluded:
+            continue
+        program = program_of(design)
+        made = estimate(
+            program, settings_of(design, program), device(design.part), arithmetic=design.arithmetic
+        )
+        stated = {metric.name: metric for metric in made.metrics() if metric.layer is None}
+        for figure, wanted in design.figures.items():
+            after = {"lut": "lut_vsynth", "ff": "ff_vsynth"}
+            metric = stated[after.get(figure, figure) if design.stage == "vsynth" else figure]
+            assert metric.low is not None and metric.high is not None
+            inside.append(metric.low <= wanted <= metric.high)
+    assert len(inside) > 250
+    assert sum(inside) >= 0.85 * len(inside)
+
+
+SHARED = ROOT.parent / "shared/facts/published.csv"
+
+
+@pytest.mark.skipif(not SHARED.exists(), reason="the shared table of figures is not here")
+def test_our_table_says_what_the_shared_one_says() -> None:
+    with SHARED.open(encoding="utf-8", newline="") as file:
+        for row in csv.DictReader(file):
+            for name in ("latency_cycles", "ii_cycles", "dsp", "lut", "ff", "bram18"):
+                if row[name]:
+                    assert DESIGNS[row["id"]].figures[name] == float(row[name]), (row["id"], name)
