@@ -28,9 +28,6 @@ FITTED = {  # constant: the factors that a step of the search tries
     "window_ff": (0.7, 0.85, 1.0, 1.2, 1.4),
     "register_share": (0.8, 0.9, 1.0, 1.12, 1.25),
     "binary_share": (0.5, 0.75, 1.0, 1.3, 1.6),
-    "pool_lut": (0.7, 0.85, 1.0, 1.2, 1.4),
-    "folded_input_lut": (0.7, 0.85, 1.0, 1.2, 1.4),
-    "folded_input_ff": (0.7, 0.85, 1.0, 1.2, 1.4),
 }
 STARTS = {
     "table_lut": 120.0,

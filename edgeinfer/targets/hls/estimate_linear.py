@@ -174,7 +174,8 @@ def dense_stage(
             drain_cycles=busy,
         )
     packs = vectors if vectors > 1 else x.positions
-    once = made.cuts + made.cycles
+    calls = f.tool is Tool.VITIS and op.weight.shape[0] > 1  # a call takes a cycle more
+    once = made.cuts + made.cycles + (1 if calls else 0)
     busy = (packs * made.cycles + made.cuts + 2) if vectors > 1 else _gathered(packs, once)
     drain = once + (1 if packs > 1 else 0)
     stored = x.elements // vectors * x.bits if made.cuts or packs > 1 else 0
