@@ -50,6 +50,7 @@ class LayerEstimate:
     bram18: float
     latency_cycles: int
     reuse: int
+    fifo_bram18: float = 0.0  # how much of the block RAM is FIFOs
 
 
 @dataclass(frozen=True, slots=True)
@@ -147,6 +148,7 @@ def summed(design: Design, settings: HlsSettings, device: Device) -> Estimate:
                 stage.bram18 + sum(store.bram18 for store in stores),
                 stage.cuts if pipelined(design) else stage.busy_cycles,
                 stage.reuse,
+                float(sum(store.bram18 for store in stores)),
             )
         )
     when = timing(design)

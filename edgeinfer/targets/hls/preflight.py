@@ -38,6 +38,7 @@ from edgeinfer.targets.hls.settings import HlsSettings, IoType, Strategy
 
 LARGE_DENSE = 100_000  # weights after a flatten, from which pooling before it is worth a thought
 POOL = 4  # side of the alternative's window, where the picture allows it
+FIFO_SHARE = 0.25  # of a device's block RAM, from which the depth of FIFOs is worth a thought
 SMALL_TAIL = 0.01  # share of the largest probability that a table may lose
 
 
@@ -49,6 +50,7 @@ def preflight(program: Program, settings: HlsSettings, device: Device) -> tuple[
         *_large_dense(program, settings, device),
         *_softmax_range(program),
         *_budget(program, settings, device),
+        *_deep_fifos(program, settings, device),
     ]
     return tuple(findings)
 
@@ -129,6 +131,23 @@ def _budget(program: Program, settings: HlsSettings, device: Device) -> list[str
     return [
         f"{said} With the resource strategy and reuse factors of {factors} it is estimated to "
         f"fit, at {figures['latency_cycles']:,.0f} cycles ({figures['latency_us']:.3g} us)."
+    ]
+
+
+def _deep_fifos(program: Program, settings: HlsSettings, device: Device) -> list[str]:
+    """FIFOs as deep as their tensors, where they take much of the block RAM."""
+    offered = device.offers("bram18")
+    made = estimate(program, settings, device)
+    held = sum(layer.fifo_bram18 for layer in made.layers)
+    if not offered or held <= FIFO_SHARE * offered:
+        return []
+    deepest = max(made.layers, key=lambda layer: layer.fifo_bram18)
+    return [
+        f"{held:,.0f} of the {made.bram18:,.0f} BRAM18 are FIFOs as deep as the tensors between "
+        f"layers, {held / offered:,.0%} of what {device.name} holds; {deepest.name}'s alone "
+        f"{deepest.fifo_bram18:,.0f}. Without them the network needs "
+        f"{made.bram18 - held:,.0f}. Depths measured by co-simulation (hls4ml's FIFO depth "
+        f"optimization) give each FIFO only what it fills."
     ]
 
 

@@ -14,7 +14,7 @@ from edgeinfer.devices import Device
 from edgeinfer.errors import UsageError
 from edgeinfer.ir.ops import Conv, Dense
 from edgeinfer.ir.program import Program
-from edgeinfer.targets.hls.estimate import Estimate, estimate, summed
+from edgeinfer.targets.hls.estimate import Estimate, summed
 from edgeinfer.targets.hls.estimate_design import design_of, layer_stages
 from edgeinfer.targets.hls.estimate_fabric import fabric
 from edgeinfer.targets.hls.estimate_stage import Arrangement, Stage
@@ -223,8 +223,3 @@ def _over(found: Estimate, device: Device) -> str:
         if used > offered
     ]
     return " and ".join(short)
-
-
-def check_against_estimate(choice: Choice, program: Program, device: Device) -> Estimate:
-    """The choice estimated afresh, from its settings alone."""
-    return estimate(program, choice.settings, device)

@@ -99,3 +99,12 @@ def test_softmax_tables_that_end_too_early_are_found(jets: Program) -> None:
     few = replace(whole, inverse=np.ascontiguousarray(whole.inverse[:8]))
     found = preflight(jets.replaced(few), HlsSettings(), LARGE)
     assert any("table of 8 inverses" in said for said in found)
+
+
+def test_deep_fifos_are_named_where_they_take_much_of_the_block_ram(faithful: Program) -> None:
+    [said] = [
+        said for said in preflight(faithful, HlsSettings(), device("xc7z020")) if "FIFO" in said
+    ]
+    assert "50% of what xc7z020 holds" in said
+    assert "co-simulation" in said
+    assert not any("FIFO" in said for said in preflight(faithful, HlsSettings(), PART))
