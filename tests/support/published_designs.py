@@ -138,8 +138,8 @@ class _Draw:
 
     def kernel(self, *shape: int, last: bool = False) -> g.Floats:
         """Weights: a named distribution, or what training leaves: a normal one of the size that
-        keeps the variance, a share of it zero where it is pruned (which training spreads over
-        all sizes)."""
+        keeps the variance. Pruning spreads over all sizes, and what it leaves keeps the variance
+        alone."""
         inputs = math.prod(shape[:-1])
         match self.weights.split():
             case ["lecun_uniform"]:
@@ -152,10 +152,10 @@ class _Draw:
             case ["trained", "l1"]:
                 return self.rng.laplace(0.0, math.sqrt(1 / inputs / 2), shape)
             case ["trained", *pruned]:
-                drawn = self.rng.normal(0.0, math.sqrt(2 / inputs), shape)
                 whole = pruned[2:] == ["except", "last"] and last
-                if pruned and not whole:
-                    drawn[self.rng.random(shape) < float(pruned[1])] = 0.0
+                gone = float(pruned[1]) if pruned and not whole else 0.0
+                drawn = self.rng.normal(0.0, math.sqrt(2 / inputs / (1 - gone)), shape)
+                drawn[self.rng.random(shape) < gone] = 0.0
                 return drawn
             case other:
                 raise ValueError(f"weights cannot be drawn as {other}")

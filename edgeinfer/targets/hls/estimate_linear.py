@@ -59,18 +59,22 @@ def matrix(
     kept_bits: int | None,
     strategy: Strategy,
     reuse: int,
+    *,
+    paced: bool = True,
 ) -> Matrix:
-    """The matrix of a layer in its strategy."""
+    """The matrix of a layer in its strategy; paced: it takes a vector in as many cycles as its
+    reuse factor, and not as soon as its multipliers allow."""
     if strategy is Strategy.RESOURCE and reuse > 1:
         return _folded(f, op, x_bits, sum_bits, reuse)
     made = _products(f, op, x_bits, kept_bits)
     if strategy is Strategy.DISTRIBUTED:
         made = _distributed(f, op, made, x_bits)
-    folded = shared(f, made, x_bits, op.weight_type.bits, reuse)
+    limit = multiplier_limit(op, reuse)
+    if paced:
+        limit = max(min(limit, math.ceil(made.multipliers / reuse)), 1)
+    folded = shared(f, made, x_bits, op.weight_type.bits, limit)
     tree = trees(f, made, int(np.count_nonzero(op.bias)), sum_bits)
     kept = made.terms * made.bits if reuse > 1 else 0.0
-    inputs, outputs = multiplication_size(op)
-    limit = math.ceil(inputs * outputs / reuse)
     turns = max(math.ceil(made.multipliers / limit), 1)
     return Matrix(
         folded.dsp,
@@ -82,6 +86,14 @@ def matrix(
         turns,
         folded.multipliers,
     )
+
+
+def multiplier_limit(op: Conv | Dense, reuse: int) -> int:
+    """How many multipliers hls4ml allows a layer in the latency strategy: those that zeros would
+    take are taken off."""
+    inputs, outputs = multiplication_size(op)
+    zeros = op.weight.size - int(np.count_nonzero(op.weight))
+    return max(math.ceil(inputs * outputs / reuse) - zeros // reuse, 1)
 
 
 def _products(f: Fabric, op: Conv | Dense, x_bits: int, kept_bits: int | None) -> Products:
@@ -157,8 +169,9 @@ def dense_stage(
     """A dense layer; over positions, it is a convolution of one pixel."""
     f = a.fabric
     sum_bits = kept_bits or op.type.bits
-    made = matrix(f, op, x.bits, sum_bits, kept_bits, strategy, reuse)
     vectors = out.positions
+    paced = a.streamed or vectors > 1
+    made = matrix(f, op, x.bits, sum_bits, kept_bits, strategy, reuse, paced=paced)
     stage = _plain_stage(op, "dense", made, out, reuse, reads)
     if not a.streamed:
         looped = strategy is Strategy.RESOURCE or vectors > 1

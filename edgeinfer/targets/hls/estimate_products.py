@@ -105,13 +105,15 @@ def counted(terms: Ints, scale: float = 1.0) -> tuple[tuple[int, float], ...]:
     )
 
 
-def shared(f: Fabric, made: Products, x_bits: int, w_bits: int, reuse: int) -> Products:
-    """The same products by fewer multipliers, each fed in turn through multiplexers."""
-    if reuse == 1:
+def shared(f: Fabric, made: Products, x_bits: int, w_bits: int, limit: int) -> Products:
+    """The same products by at most so many multipliers, each fed in turn through multiplexers.
+    Products in LUTs stay where they are: a multiplexer costs as much."""
+    if made.multipliers <= limit:
         return made
-    kept = math.ceil(made.multipliers / reuse)
-    feeding = kept * (multiplexer_luts(x_bits, reuse) + multiplexer_luts(w_bits, reuse))
-    return replace(made, dsp=math.ceil(made.dsp / reuse), lut=made.lut + feeding, multipliers=kept)
+    turns = math.ceil(made.multipliers / limit)
+    feeding = limit * (multiplexer_luts(x_bits, turns) + multiplexer_luts(w_bits, turns))
+    dsps = math.ceil(made.dsp * limit / made.multipliers)
+    return replace(made, dsp=dsps, lut=made.lut + feeding, multipliers=limit)
 
 
 @dataclass(frozen=True, slots=True)

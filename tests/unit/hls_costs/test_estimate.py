@@ -146,16 +146,33 @@ def test_every_metric_is_an_estimate_with_its_band(io: IoType, name: str) -> Non
 
 
 def test_a_family_with_worse_residuals_has_a_wider_band() -> None:
-    """Pipelines with shared multipliers are known from one design, whose cycles are far off."""
-    plain, folded = jet(), jet(reuse=64)
-    assert folded.family == "io_parallel, dense, folded"
+    """LUTs of streamed convolutions are further off than those of streamed dense layers."""
 
-    def widths(made: Estimate) -> float:
-        metric = next(m for m in made.metrics() if m.name == "latency_cycles")
+    def width(made: Estimate) -> float:
+        metric = next(m for m in made.metrics() if m.name == "lut")
         assert metric.low is not None and metric.high is not None
         return metric.high / metric.low
 
-    assert widths(folded) > 1.5 * widths(plain)
+    dense = jet(io=IoType.STREAM)
+    conv = estimate(hit_tagger(POOLED).program, HlsSettings(), device("xczu7ev"))
+    assert (dense.family, conv.family) == ("io_stream, dense", "io_stream, conv")
+    assert width(conv) > 1.5 * width(dense)
+
+
+def test_zeros_take_multipliers_away_where_layers_are_folded() -> None:
+    """hls4ml allows a pruned layer fewer multipliers, so that it takes its reuse factor all the
+    same, as the jet tagger of Duarte et al. does."""
+    program = program_of(DESIGNS["jet-duarte-pruned"])
+    made = [
+        estimate(program, HlsSettings(io=IoType.PARALLEL, reuse=reuse), device("xcku115"))
+        for reuse in (1, 2, 4, 8)
+    ]
+    assert [e.timing.ii_cycles for e in made[:3]] == [1, 2, 4]
+    assert 6 <= made[3].timing.ii_cycles <= 8
+    cycles = [e.timing.latency_cycles for e in made]
+    assert cycles == sorted(set(cycles))
+    assert made[0].dsp / 2 < made[1].dsp < made[0].dsp  # easy products took no block at first
+    assert made[3].dsp < made[0].dsp / 5
 
 
 def test_twelve_million_weights_are_estimated_in_a_second() -> None:
