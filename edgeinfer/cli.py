@@ -74,6 +74,16 @@ VERBS = {
         "simulate RUN --stage engine",
         "a run's Program again on more or other samples",
     ),
+    "estimate": Verb(
+        "edgeinfer.cli_estimate:estimate",
+        "estimate MODEL --device D",
+        "latency and resources in seconds, without any tool",
+    ),
+    "devices": Verb(
+        "edgeinfer.cli_estimate:devices",
+        "devices",
+        "parts and boards, and what they offer",
+    ),
     "event": Verb(
         "edgeinfer.cli_event:event",
         "event RUN --planes N",

@@ -1,0 +1,278 @@
+# SPDX-License-Identifier: Apache-2.0
+# SPDX-FileCopyrightText: The edgeinfer authors
+"""What would go wrong in the HLS flow, said before anything is compiled: a sentence, its numbers,
+and a remedy for each finding."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import replace
+
+import numpy as np
+
+from edgeinfer.devices import Device
+from edgeinfer.errors import UsageError
+from edgeinfer.ir.bounds import bounds_of
+from edgeinfer.ir.ops import (
+    Conv,
+    Dense,
+    Op,
+    Pool,
+    PoolKind,
+    Requant,
+    Reshape,
+    Softmax,
+    inputs_of,
+    packed,
+)
+from edgeinfer.ir.program import Program
+from edgeinfer.targets.hls.estimate import Estimate, estimate, with_reuse
+from edgeinfer.targets.hls.reuse import (
+    effective_strategy,
+    layers_with_multipliers,
+    legal,
+    multiplication_size,
+)
+from edgeinfer.targets.hls.reuse_choice import UNROLL_LIMIT, chosen, usage
+from edgeinfer.targets.hls.settings import HlsSettings, IoType, Strategy
+
+LARGE_DENSE = 100_000  # weights after a flatten, from which pooling before it is worth a thought
+POOL = 4  # side of the alternative's window, where the picture allows it
+FIFO_SHARE = 0.25  # of a device's block RAM, from which the depth of FIFOs is worth a thought
+SMALL_TAIL = 0.01  # share of the largest probability that a table may lose
+
+
+def preflight(program: Program, settings: HlsSettings, device: Device) -> tuple[str, ...]:
+    """All findings; none where nothing stands in the way."""
+    findings = [
+        *_unroll_limit(program, settings),
+        *_illegal_reuse(program, settings, device),
+        *_large_dense(program, settings, device),
+        *_softmax_range(program),
+        *_budget(program, settings, device),
+        *_deep_fifos(program, settings, device),
+    ]
+    return tuple(findings)
+
+
+def _unroll_limit(program: Program, settings: HlsSettings) -> list[str]:
+    if settings.io is not IoType.PARALLEL:
+        return []
+    found = []
+    for op in layers_with_multipliers(program):
+        size = op.weight.size
+        if effective_strategy(op.name, settings) is Strategy.LATENCY and size >= UNROLL_LIMIT:
+            found.append(
+                f"{op.name}: {size:,} multiplications laid out at once are beyond the "
+                f"{UNROLL_LIMIT:,} at which HLS synthesis stops (XFORM 203-504) in io_parallel "
+                f"with the latency strategy. Choose io_stream, or the resource strategy for this "
+                f"layer."
+            )
+    return found
+
+
+def _illegal_reuse(program: Program, settings: HlsSettings, device: Device) -> list[str]:
+    found = []
+    for op in layers_with_multipliers(program):
+        asked, allowed = settings.reuse_for(op.name), legal(op, settings)
+        if asked in allowed:
+            continue
+        taken = allowed.nearest(asked)
+        around = sorted(allowed.values, key=lambda value, asked=asked: abs(value - asked))[:4]
+        costs = "; ".join(
+            f"{factor}: {_layer_cost(program, settings, device, op, factor)}"
+            for factor in sorted(around)
+        )
+        inputs, outputs = multiplication_size(op)
+        found.append(
+            f"{op.name}: hls4ml has no reuse factor {asked} for {inputs:,} x {outputs:,} "
+            f"multiplications in the {effective_strategy(op.name, settings)} strategy and would "
+            f"silently take {taken}. Legal and near are {costs}."
+        )
+    return found
+
+
+def _layer_cost(
+    program: Program, settings: HlsSettings, device: Device, op: Conv | Dense, factor: int
+) -> str:
+    made = estimate(program, with_reuse(settings, {op.name: factor}), device)
+    layer = next(layer for layer in made.layers if layer.name == op.name)
+    return (
+        f"about {layer.dsp:,.0f} DSP, {layer.lut:,.0f} LUT, {layer.bram18:,.0f} BRAM18, "
+        f"{layer.latency_cycles:,} cycles"
+    )
+
+
+def _budget(program: Program, settings: HlsSettings, device: Device) -> list[str]:
+    made = estimate(program, settings, device)
+    over = over_budget(made, device)
+    if not over:
+        return []
+    weights = program.parameters
+    bits = sum(op.weight.size * op.weight_type.bits for op in layers_with_multipliers(program))
+    memory = _memory_bits(device)
+    said = (
+        f"{program.name} with {weights:,} weights and biases does not fit {device.name}: about "
+        f"{over}."
+    )
+    if memory is not None and bits > memory:
+        said += (
+            f" No folding helps: the weights alone are {bits / 1e6:.1f} Mbit, and all block RAM "
+            f"of the part holds {memory / 1e6:.1f} Mbit. Pool before the dense layer, choose fewer "
+            f"bits, or a larger device."
+        )
+        return [said]
+    try:
+        choice = chosen(program, settings, device)
+    except UsageError as error:
+        return [f"{said} {error}"]
+    figures = choice.estimate.figures()
+    factors = ", ".join(f"{name} {factor}" for name, factor in choice.settings.reuse_of)
+    return [
+        f"{said} With the resource strategy and reuse factors of {factors} it is estimated to "
+        f"fit, at {figures['latency_cycles']:,.0f} cycles ({figures['latency_us']:.3g} us)."
+    ]
+
+
+def _deep_fifos(program: Program, settings: HlsSettings, device: Device) -> list[str]:
+    """FIFOs as deep as their tensors, where they take much of the block RAM."""
+    offered = device.offers("bram18")
+    made = estimate(program, settings, device)
+    held = sum(layer.fifo_bram18 for layer in made.layers)
+    if not offered or held <= FIFO_SHARE * offered:
+        return []
+    deepest = max(made.layers, key=lambda layer: layer.fifo_bram18)
+    return [
+        f"{held:,.0f} of the {made.bram18:,.0f} BRAM18 are FIFOs as deep as the tensors between "
+        f"layers, {held / offered:,.0%} of what {device.name} holds; {deepest.name}'s alone "
+        f"{deepest.fifo_bram18:,.0f}. Without them the network needs "
+        f"{made.bram18 - held:,.0f}. Depths measured by co-simulation (hls4ml's FIFO depth "
+        f"optimization) give each FIFO only what it fills."
+    ]
+
+
+def over_budget(made: Estimate, device: Device) -> str:
+    """What is used beyond the device's budget, with how often it would have to be there."""
+    return ", ".join(
+        f"{used:,.0f} {kind.upper()} of {offered:,}"
+        + (f" ({used / offered:.1f} times)" if offered else "")
+        for kind, (used, offered) in usage(made, device).items()
+        if used > offered
+    )
+
+
+def _memory_bits(device: Device) -> float | None:
+    blocks = {"bram18": 18 * 1024, "uram": 288 * 1024, "m20k": 20 * 1024}
+    held = [size * count for kind, size in blocks.items() if (count := device.offers(kind))]
+    return float(sum(held)) if held else None
+
+
+def _large_dense(program: Program, settings: HlsSettings, device: Device) -> list[str]:
+    found = []
+    for op in program.ops:
+        if not isinstance(op, Dense) or op.weight.size < LARGE_DENSE:
+            continue
+        flat = _flattened(program, op)
+        if flat is None:
+            continue
+        shape = program.shapes[flat.x]
+        said = (
+            f"{op.name}: a dense layer over {math.prod(shape):,} flattened values "
+            f"({'x'.join(map(str, shape))}) holds {op.weight.size:,} of the network's "
+            f"{program.parameters:,} parameters."
+        )
+        pooled = pooled_alternative(program, flat, op)
+        if pooled is None:
+            found.append(f"{said} Pool or stride before it.")
+            continue
+        before = estimate(program, settings, device)
+        after = estimate(pooled, settings, device)
+        found.append(
+            f"{said} A maximum over {_window(shape)} positions before it, trained anew, would "
+            f"leave {pooled.parameters:,} parameters: about {_cost(after)}, in place of "
+            f"{_cost(before)}."
+        )
+    return found
+
+
+def _flattened(program: Program, op: Dense) -> Reshape | None:
+    """The flatten that feeds a dense layer, through roundings."""
+    before: Op = program[op.x]
+    while isinstance(before, Requant):
+        before = program[before.x]
+    if not isinstance(before, Reshape) or len(before.shape) != 1:
+        return None
+    return before if len(program.shapes[before.x]) > 1 else None
+
+
+def _window(shape: tuple[int, ...]) -> str:
+    return " x ".join(str(min(POOL, size)) for size in shape[:-1])
+
+
+def pooled_alternative(program: Program, flat: Reshape, op: Dense) -> Program | None:
+    """The same network with a maximum over windows before the flatten, to be costed, not run: its
+    dense layer keeps the rows that the smaller picture has places for. None where the flatten has
+    other readers."""
+    readers = [other for other in program.ops if flat.name in inputs_of(other)]
+    shape = program.shapes[flat.x]
+    window = tuple(min(POOL, size) for size in shape[:-1])
+    if len(readers) != 1 or all(size == 1 for size in window):
+        return None
+    places = tuple((size - width) // width + 1 for size, width in zip(shape, window, strict=False))
+    rows = math.prod(places) * shape[-1]
+    pool = Pool(
+        f"{flat.name}.pooled",
+        program.type(flat.x),
+        flat.x,
+        PoolKind.MAX,
+        window,
+        window,
+        ((0, 0),) * len(window),
+    )
+    ops: list[Op] = []
+    for other in program.ops:
+        if other.name == flat.name:
+            ops += [pool, replace(flat, x=pool.name, shape=(rows,))]
+        elif other.name == op.name:
+            ops.append(replace(op, weight=packed(np.asarray(op.weight[:rows], np.int64))))
+        else:
+            ops.append(other)
+    return Program(f"{program.name}_pooled", tuple(ops), program.outputs)
+
+
+def _cost(made: Estimate) -> str:
+    figures = made.figures()
+    names = ("dsp", "lut_vsynth", "bram18") if not made.intel else ("dsp", "alm", "m20k")
+    shown = {"lut_vsynth": "LUT"}
+    parts = [f"{figures[name]:,.0f} {shown.get(name, name.upper())}" for name in names]
+    return f"{', '.join(parts)} and {figures['latency_cycles']:,.0f} cycles"
+
+
+def _softmax_range(program: Program) -> list[str]:
+    """Tables that end before the differences that their input can have do."""
+    softmaxes = [op for op in program.ops if isinstance(op, Softmax)]
+    if not softmaxes:
+        return []
+    found, proved = [], bounds_of(program)
+    for op in softmaxes:
+        range_ = proved[op.x]
+        spread = range_.top - range_.bottom
+        reach = op.exp.size << op.exp_shift
+        last = float(op.exp.reshape(-1)[-1]) / max(float(op.exp.reshape(-1)[0]), 1.0)
+        if spread >= reach and last > SMALL_TAIL:
+            lsb = program.type(op.x).lsb
+            found.append(
+                f"{op.name}: its table of {op.exp.size:,} exponentials ends at differences of "
+                f"{reach * lsb:g}, where {last:.1%} of the largest is left, but its input is "
+                f"proved to differ by up to {spread * lsb:g}. Make the table longer, or leave the "
+                f"softmax to the host."
+            )
+        total = program.shapes[op.x][op.axis] * int(op.exp.max())
+        if total >> op.inverse_shift >= op.inverse.size:
+            found.append(
+                f"{op.name}: sums of exponentials reach {total * op.exp_type.lsb:g}, beyond its "
+                f"table of {op.inverse.size:,} inverses, which ends at "
+                f"{(op.inverse.size << op.inverse_shift) * op.exp_type.lsb:g}. Make it longer, or "
+                f"leave the softmax to the host."
+            )
+    return found

@@ -1,0 +1,148 @@
+# SPDX-License-Identifier: Apache-2.0
+# SPDX-FileCopyrightText: The edgeinfer authors
+"""How far the HLS estimate is off on published designs, with every source family left out in turn.
+
+``--write`` renews the constants and the bands in firmware/hls/estimate.toml.
+"""
+
+from __future__ import annotations
+
+import csv
+import sys
+import time
+from collections import defaultdict
+from pathlib import Path
+
+import numpy as np
+
+from edgeinfer.devices import device
+from edgeinfer.plan import write_file
+from edgeinfer.targets.hls.estimate import estimate
+from edgeinfer.targets.hls.estimate_fabric import CONSTANTS, constants
+from tests.support.estimate_fit import Residual, bands, fitted, left_out, residuals
+from tests.support.published_designs import (
+    ROOT,
+    Published,
+    program_of,
+    published,
+    settings_of,
+)
+
+SHARED = ROOT.parent / "shared/facts/published.csv"
+GOALS = {"latency_cycles": 0.15, "dsp": 0.15, "lut": 0.25, "ff": 0.35}
+NAIVE = {"dsp": 1.13, "lut": 1.61, "ff": 2.75}  # a multiplier for each weight, on the SVHN network
+
+
+def median_error(found: list[Residual], figure: str) -> tuple[float, int]:
+    """Median of the relative error's size, and of how many designs."""
+    errors = [abs(r.error) for r in found if r.figure == figure and r.error is not None]
+    return (float(np.median(errors)) if errors else float("nan")), len(errors)
+
+
+def median_by_source(found: list[Residual], figure: str) -> float:
+    """Median over source families of their medians: every source counts once."""
+    sources = sorted({r.source for r in found})
+    each = [median_error([r for r in found if r.source == s], figure)[0] for s in sources]
+    known = [value for value in each if value == value]
+    return float(np.median(known)) if known else float("nan")
+
+
+def show(title: str, found: list[Residual]) -> None:
+    print(f"\n{title}")
+    print(f"{'figure':16} {'median':>8} {'designs':>8} {'by source':>10} {'goal':>6}")
+    for figure in ("latency_cycles", "ii_cycles", "dsp", "lut", "ff", "bram18", "lut_vsynth",
+                   "ff_vsynth"):  # fmt: skip
+        error, count = median_error(found, figure)
+        if count:
+            goal = f"{GOALS[figure]:.0%}" if figure in GOALS else ""
+            by_source = median_by_source(found, figure)
+            print(f"{figure:16} {error:8.1%} {count:8} {by_source:10.1%} {goal:>6}")
+
+
+def show_families(found: list[Residual]) -> None:
+    print("\nLeft out, median by family of designs")
+    grouped: dict[str, list[Residual]] = defaultdict(list)
+    for r in found:
+        grouped[r.family].append(r)
+    names = ("latency_cycles", "dsp", "lut", "ff", "bram18")
+    print(f"{'':30}" + "".join(f"{name:>16}" for name in names))
+    for family, own in sorted(grouped.items()):
+        cells = [median_error(own, name) for name in names]
+        shown = [f"{error:.1%} ({count})" if count else "-" for error, count in cells]
+        print(f"{family:30}" + "".join(f"{cell:>16}" for cell in shown))
+
+
+def show_svhn(found: list[Residual]) -> None:
+    print("\nSVHN network, left out: error of this estimate, and of the naive one")
+    for r in found:
+        if r.id == "svhn-pruned-16b":
+            naive = f"{NAIVE[r.figure]:+.0%}" if r.figure in NAIVE else ""
+            assert r.error is not None
+            print(
+                f"{r.figure:16} {r.error:+8.1%} {naive:>8}   "
+                f"{r.estimated:,.0f} for {r.published:,.0f}"
+            )
+
+
+def check_shared(designs: list[Published]) -> None:
+    """Where the shared table is there, ours says the same."""
+    if not SHARED.exists():
+        return
+    ours = {design.id: design for design in designs}
+    with SHARED.open(encoding="utf-8", newline="") as file:
+        for row in csv.DictReader(file):
+            for name, value in ours[row["id"]].figures.items():
+                if row[name] and float(row[name]) != value:
+                    print(f"{row['id']}: {name} is {row[name]} there and {value:g} here")
+
+
+def written(fit: dict[str, float], limits: dict[str, dict[str, tuple[float, float]]]) -> str:
+    """The file of constants and bands."""
+    lines = [
+        "# SPDX-License-Identifier: Apache-2.0",
+        "# SPDX-FileCopyrightText: The edgeinfer authors",
+        "# Fitted to reports/reference/hls/published.csv by tests/bench/bench_estimate.py --write.",
+        "[fit]",
+        *(f"{name} = {value:g}" for name, value in fit.items()),
+        "",
+        "[slack]  # what a band allows at least, in the figure's unit",
+        *(f"{name} = {value:g}" for name, value in constants()["slack"].items()),
+    ]
+    for family, figures in limits.items():
+        lines += ["", f'[bands."{family}"]']
+        lines += [f"{name} = [{low:.3g}, {high:.3g}]" for name, (low, high) in figures.items()]
+    return "\n".join(lines) + "\n"
+
+
+def main() -> None:
+    designs = published()
+    check_shared(designs)
+    for design in designs:
+        if design.excluded:
+            print(f"not used: {design.id}: {design.excluded}")
+    used = [design for design in designs if not design.excluded]
+    begun = time.perf_counter()
+    apart = left_out(used)
+    fit = fitted(used)
+    seen = residuals(used, fit)
+    show(f"With constants fitted to all {len(used)} designs", seen)
+    show("Each source family left out in turn", apart.found)
+    show_families(apart.found)
+    show_svhn(apart.found)
+    print("\nLeft-out figures inside the band that is stated for them")
+    for name, (inside, of) in apart.covered.items():
+        print(f"{name:16} {inside} of {of}")
+    largest = max(used, key=lambda design: program_of(design).parameters)
+    program = program_of(largest)
+    start = time.perf_counter()
+    estimate(program, settings_of(largest, program), device(largest.part))
+    print(
+        f"\n{program.parameters:,} parameters are estimated in {time.perf_counter() - start:.3f} s"
+    )
+    print(f"the bench took {time.perf_counter() - begun:.0f} s")
+    if "--write" in sys.argv[1:]:
+        write_file(Path(ROOT / CONSTANTS), written(fit, bands(apart.found)))
+
+
+if __name__ == "__main__":
+    main()

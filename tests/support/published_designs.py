@@ -1,0 +1,221 @@
+# SPDX-License-Identifier: Apache-2.0
+# SPDX-FileCopyrightText: The edgeinfer authors
+"""Published HLS designs as Programs: networks from a line of text, weights drawn as the row says.
+
+``reports/reference/hls/published.csv`` holds the figures and where they were published. A network
+is ``input 32x32x3; conv 3x3 16 nobias; relu; maxpool 2x2; flatten; dense 10; softmax``.
+"""
+
+from __future__ import annotations
+
+import csv
+import math
+import re
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+import numpy as np
+
+from edgeinfer import graph as g
+from edgeinfer.ir.lower import lower
+from edgeinfer.ir.program import Program
+from edgeinfer.targets.hls.estimate_stage import Arithmetic
+from edgeinfer.targets.hls.reuse import layers_with_multipliers
+from edgeinfer.targets.hls.settings import Backend, HlsSettings, IoType, Strategy
+from quantization.fixed import Fixed, Overflow, Quantizer, Rounding
+from quantization.recipe import Recipe, WeightFormat
+
+ROOT = Path(__file__).resolve().parents[2]
+TABLE = ROOT / "reports/reference/hls/published.csv"
+FIGURES = ("latency_cycles", "ii_cycles", "dsp", "lut", "ff", "bram18")
+FUNCTIONS = {
+    "relu": (g.Function.RELU, ()),
+    "elu": (g.Function.ELU, (1.0,)),
+    "sigmoid": (g.Function.SIGMOID, ()),
+    "hard_sigmoid": (g.Function.HARD_SIGMOID, (0.25, 0.5)),
+    "leaky_relu": (g.Function.LEAKY_RELU, (1.0,)),
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Published:
+    """A design, what made it, and what the tool reported."""
+
+    id: str
+    family: str
+    part: str
+    settings: HlsSettings
+    types: str
+    weights: str
+    network: str
+    figures: dict[str, float]
+    stage: str
+    reuse: tuple[int, ...]  # of each layer with multipliers in turn, or of all of them
+    arithmetic: Arithmetic
+    excluded: str
+
+
+def published(path: Path = TABLE) -> list[Published]:
+    """All rows of the table."""
+    with path.open(encoding="utf-8", newline="") as file:
+        return [_row(row) for row in csv.DictReader(file)]
+
+
+def _row(row: dict[str, str]) -> Published:
+    year = re.search(r"20\d\d", row["tool"])
+    is_vitis = row["tool"].startswith("Vitis") or (year is not None and int(year[0]) > 2020)
+    backend = Backend.VITIS if is_vitis else Backend.VIVADO
+    settings = HlsSettings(
+        backend,
+        row["part"],
+        float(row["clock_ns"]),
+        IoType(row["io"]),
+        Strategy(row["strategy"].lower()),
+    )
+    reuse = tuple(int(factor) for factor in row["reuse"].split())
+    figures = {name: float(row[name]) for name in FIGURES if row[name]}
+    stage = row["stage"].split(" ")[0]
+    return Published(
+        row["id"], row["family"], row["part"], settings, row["types"], row["weights"],
+        row["network"], figures, stage, reuse, Arithmetic(row["arithmetic"]), row["excluded"],
+    )  # fmt: skip
+
+
+def settings_of(design: Published, program: Program) -> HlsSettings:
+    """The settings with the reuse factors that the row states."""
+    if len(design.reuse) == 1:
+        return replace(design.settings, reuse=design.reuse[0])
+    names = [op.name for op in layers_with_multipliers(program)]
+    return replace(design.settings, reuse_of=tuple(zip(names, design.reuse, strict=True)))
+
+
+def program_of(design: Published, seed: int = 0) -> Program:
+    """The design's Program, with weights drawn as its row says."""
+    base = Fixed.parse(design.types.split(" ")[0])
+    of = dict(re.findall(r"(weights|activations|input) (\S+)", design.types))
+    weight = Fixed.parse(of.get("weights", str(base)))
+    hidden = Fixed.parse(of.get("activations", str(base)))
+    graph = _Draw(np.random.default_rng(seed), design.weights).graph(design.network)
+    last = graph.nodes[-1].name
+    activations, weights = {}, {}
+    for node in graph.nodes:
+        inner = isinstance(node, g.Activation) and node.name != last
+        type_ = hidden if inner else base
+        exact = design.arithmetic is Arithmetic.EXACT
+        if isinstance(node, g.BatchNorm):  # hls4ml folds it into the layer before
+            continue
+        plain = isinstance(node, g.Reshape | g.Upsample)
+        if not plain and not (exact and isinstance(node, g.Conv | g.Dense)):
+            modes = (Rounding.RND_CONV, Overflow.SAT) if exact else (Rounding.TRN, Overflow.WRAP)
+            if isinstance(node, g.Input):
+                type_ = Fixed.parse(of.get("input", str(base)))
+            activations[node.name] = Quantizer(type_, *modes)
+        for key in g.weights_of(node):
+            weights[key] = WeightFormat.of(Quantizer(weight, Rounding.RND, Overflow.SAT))
+    return lower(graph, Recipe.of(activations, weights)).program
+
+
+class _Draw:
+    """A network from its line of text."""
+
+    def __init__(self, rng: np.random.Generator, weights: str) -> None:
+        self.rng, self.weights = rng, weights
+        self.nodes: list[g.Node] = []
+        self.last = ""
+        self.layers = -1  # where the last dense layer stands
+
+    def graph(self, text: str) -> g.Graph:
+        """All words, in order."""
+        parts = [part.split() for part in text.split(";")]
+        self.layers = max((at for at, part in enumerate(parts) if part[0] == "dense"), default=-1)
+        for at, words in enumerate(parts):
+            self._add(at, words[0], words[1:])
+        return g.Graph("published", tuple(self.nodes), (self.last,))
+
+    @property
+    def shape(self) -> tuple[int, ...]:
+        return g.Graph("so_far", tuple(self.nodes), (self.last,)).shapes[self.last]
+
+    def kernel(self, *shape: int, last: bool = False) -> g.Floats:
+        """Weights: a named distribution, or what training leaves: a normal one of the size that
+        keeps the variance. Pruning spreads over all sizes, and what it leaves keeps the variance
+        alone."""
+        inputs = math.prod(shape[:-1])
+        match self.weights.split():
+            case ["lecun_uniform"]:
+                limit = math.sqrt(3 / inputs)
+                return self.rng.uniform(-limit, limit, shape)
+            case ["uniform", low, high]:
+                return self.rng.uniform(float(low), float(high), shape)
+            case ["normal", spread]:
+                return self.rng.normal(0.0, float(spread), shape)
+            case ["trained", "l1"]:
+                return self.rng.laplace(0.0, math.sqrt(1 / inputs / 2), shape)
+            case ["trained", *pruned]:
+                whole = pruned[2:] == ["except", "last"] and last
+                gone = float(pruned[1]) if pruned and not whole else 0.0
+                drawn = self.rng.normal(0.0, math.sqrt(2 / inputs / (1 - gone)), shape)
+                drawn[self.rng.random(shape) < gone] = 0.0
+                return drawn
+            case other:
+                raise ValueError(f"weights cannot be drawn as {other}")
+
+    def _add(self, at: int, word: str, rest: list[str]) -> None:
+        name = f"{word}{at}"
+        shape = self.shape if self.nodes else ()
+        sizes = [tuple(map(int, item.split("x"))) for item in rest if re.fullmatch(r"[\dx]+", item)]
+        match word:
+            case "input":
+                node: g.Node = g.Input(name, sizes[0])
+            case "conv":
+                kernel = self.kernel(*sizes[0], shape[-1], sizes[1][0])
+                stride = int(rest[rest.index("stride") + 1]) if "stride" in rest else 1
+                strides = (stride,) * len(sizes[0])
+                pads = _pads(shape, sizes[0], strides, "same" in rest)
+                bias = None if "nobias" in rest else self.rng.normal(0.0, 0.1, sizes[1][0])
+                node = g.Conv(
+                    name, name, self.last, kernel, bias, strides, pads, (1,) * len(strides)
+                )
+            case "depthwise":
+                kernel = self.kernel(*sizes[0], 1, shape[-1])
+                plain = (1,) * len(sizes[0])
+                pads = ((0, 0),) * len(plain)
+                node = g.Conv(name, name, self.last, kernel, None, plain, pads, plain, shape[-1])
+            case "dense":
+                kernel = self.kernel(shape[-1], sizes[0][0], last=at == self.layers)
+                bias = None if "nobias" in rest else self.rng.normal(0.0, 0.1, sizes[0][0])
+                node = g.Dense(name, name, self.last, kernel, bias)
+            case "bn":
+                ones = np.ones(shape[-1])
+                shift = self.rng.normal(0.0, 0.1, shape[-1])
+                node = g.BatchNorm(name, name, self.last, ones, shift, 0 * ones, ones, 0.0)
+            case "maxpool" | "avgpool":
+                kind = g.PoolKind.MAX if word == "maxpool" else g.PoolKind.AVERAGE
+                pads = _pads(shape, sizes[0], sizes[0], "same" in rest)
+                node = g.Pool(
+                    name, self.last, kind, sizes[0], sizes[0], pads, count_pads="counted" in rest
+                )
+            case "upsample":
+                node = g.Upsample(name, self.last, sizes[0])
+            case "flatten":
+                node = g.Reshape(name, self.last, (math.prod(shape),))
+            case "softmax":
+                node = g.Softmax(name, self.last)
+            case "prelu":
+                node = g.PRelu(name, name, self.last, np.zeros(shape[-1]))
+            case _:
+                node = g.Activation(name, self.last, *FUNCTIONS[word])
+        self.nodes.append(node)
+        self.last = name
+
+
+def _pads(
+    shape: tuple[int, ...], window: tuple[int, ...], strides: tuple[int, ...], same: bool
+) -> tuple[tuple[int, int], ...]:
+    if not same:
+        return ((0, 0),) * len(window)
+    found = []
+    for size, width, step in zip(shape, window, strides, strict=False):
+        missing = max((math.ceil(size / step) - 1) * step + width - size, 0)
+        found.append((missing // 2, missing - missing // 2))
+    return tuple(found)

@@ -1,0 +1,72 @@
+# SPDX-License-Identifier: Apache-2.0
+# SPDX-FileCopyrightText: The edgeinfer authors
+"""The verbs of costs, as a shell sees them."""
+
+from __future__ import annotations
+
+import json
+
+import pytest
+
+from edgeinfer.cli import main
+
+
+def answered(capsys: pytest.CaptureFixture[str], *tokens: str) -> dict:
+    assert main([*tokens, "--json"]) == 0
+    return json.loads(capsys.readouterr().out)
+
+
+def test_an_estimate_answers_with_bands(capsys: pytest.CaptureFixture[str]) -> None:
+    document = answered(capsys, "estimate", "jet-tagger", "--device", "zcu104", "--bits", "8")
+    metrics = {m["name"]: m for m in document["metrics"] if m["layer"] is None}
+    assert {"latency_cycles", "ii_cycles", "dsp", "lut", "ff", "bram18"} <= set(metrics)
+    for metric in document["metrics"]:
+        assert metric["origin"] == "estimated"
+        assert metric["low"] <= metric["value"] <= metric["high"]
+    assert document["device"]["name"] == "xczu7ev"
+    assert document["settings"]["part"] == "xczu7ev-ffvc1156-2-e"
+    assert document["usage"]["dsp"]["offered"] == 1728
+    layers = document["settings"]["layers"]
+    assert len(layers) == 4 and all(layer["reuse"] == 1 for layer in layers.values())
+
+
+def test_reuse_factors_are_chosen_for_a_latency(capsys: pytest.CaptureFixture[str]) -> None:
+    document = answered(capsys, "estimate", "jet-tagger", "--bits", "8", "--latency-us", "3")
+    assert any(layer["reuse"] > 1 for layer in document["settings"]["layers"].values())
+    metrics = {m["name"]: m["value"] for m in document["metrics"] if m["layer"] is None}
+    assert metrics["latency_us"] <= 3
+
+
+def test_the_prose_shows_layers_bands_and_shares(capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["estimate", "jet-tagger", "--bits", "6", "--io", "io_parallel"]) == 0
+    shown = capsys.readouterr().out
+    assert "estimated, no tool was run" in shown
+    assert "dense1" in shown and "between" in shown
+    assert "DSP" in shown and "of 1,728" in shown
+    assert "docs/estimate.md" in shown
+
+
+@pytest.mark.parametrize(
+    "tokens, said",
+    [
+        (("--device", "xczu7"), "no device 'xczu7'"),
+        (("--device", "coral"), "is no FPGA"),
+        (("--clock-ns", "0.1"), "clock of 0.1 ns"),
+        (("--latency-us", "0.001"), "No reuse factors bring"),
+        (("--bits", "99"), "99"),
+    ],
+)
+def test_what_cannot_be_is_a_usage_error(
+    capsys: pytest.CaptureFixture[str], tokens: tuple[str, ...], said: str
+) -> None:
+    assert main(["estimate", "jet-tagger", *tokens]) == 2
+    assert said in capsys.readouterr().err
+
+
+def test_devices_are_listed(capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["devices", "--json"]) == 0
+    rows = json.loads(capsys.readouterr().out)
+    assert {"xcu250", "10ax115", "lfe5u-85f"} <= {row["name"] for row in rows}
+    assert main(["devices"]) == 0
+    shown = capsys.readouterr().out
+    assert "xczu7ev" in shown and "1,728 dsp" in shown and "zcu104" in shown

@@ -1,0 +1,74 @@
+# SPDX-License-Identifier: Apache-2.0
+# SPDX-FileCopyrightText: The edgeinfer authors
+"""Devices: complete, sourced, found by any of their names."""
+
+from __future__ import annotations
+
+import pytest
+
+from edgeinfer.devices import KINDS, Device, device, devices, part_of
+from edgeinfer.errors import UsageError
+
+REQUIRED = ("xczu7ev", "xcku115", "xcu250", "xcu50", "xc7z020", "xc7a100t", "xcvu9p", "xcvu13p")
+VENDOR_FREE = ("lfe5u-85f", "lifcl-40", "gw2a-18c", "coral")
+
+
+@pytest.mark.parametrize("name", REQUIRED)
+def test_the_parts_that_papers_use_have_full_budgets(name: str) -> None:
+    found = device(name)
+    assert found.part.startswith(name)
+    assert set(found.budget) == {"dsp", "lut", "ff", "bram18", "uram"}
+    assert found.budget["ff"] == 2 * found.budget["lut"]  # so it is in all of these families
+
+
+def test_intel_parts_are_counted_in_their_own_kinds() -> None:
+    for family in ("Arria 10", "Stratix 10 GX"):
+        found = [known for known in devices() if known.family == family]
+        assert found
+        assert all({"dsp", "alm", "m20k", "ff"} == set(known.budget) for known in found)
+        assert all(known.budget["ff"] == 4 * known.budget["alm"] for known in found)
+
+
+@pytest.mark.parametrize("name", VENDOR_FREE)
+def test_parts_without_hls_are_known(name: str) -> None:
+    assert device(name).budget
+
+
+def test_every_figure_has_a_source_and_a_known_kind() -> None:
+    for known in devices():
+        assert known.source and known.boards is not None
+        assert set(known.budget) <= set(KINDS)
+    names = [name for known in devices() for name in (known.name, *known.boards)]
+    assert len(set(names)) == len(names)
+
+
+@pytest.mark.parametrize(
+    "name, wanted",
+    [
+        ("xczu7ev", "xczu7ev"),
+        ("ZCU104", "xczu7ev"),
+        ("xczu7ev-fbvb900-1-i", "xczu7ev"),
+        ("xc7z020-clg400-1", "xc7z020"),
+        ("pynq-z2", "xc7z020"),
+    ],
+)
+def test_a_device_has_many_names(name: str, wanted: str) -> None:
+    assert device(name).name == wanted
+
+
+def test_a_full_part_name_goes_to_the_tool_as_it_was_typed() -> None:
+    assert part_of("xczu7ev-fbvb900-1-i") == "xczu7ev-fbvb900-1-i"
+    assert part_of("zcu104") == "xczu7ev-ffvc1156-2-e"
+    assert part_of("xczu7ev") == "xczu7ev-ffvc1156-2-e"
+
+
+def test_a_misspelt_device_gets_the_nearest_names() -> None:
+    with pytest.raises(UsageError, match=r"no device 'xcu25O'.*Did you mean 'xcu250'"):
+        device("xcu25O")
+
+
+def test_shares_know_what_a_part_does_not_have() -> None:
+    part: Device = device("xc7z020")
+    assert part.share("dsp", 110) == 0.5
+    assert part.share("uram", 1) is None
+    assert part.share("alm", 1) is None
