@@ -1,0 +1,42 @@
+# SPDX-License-Identifier: Apache-2.0
+# SPDX-FileCopyrightText: The edgeinfer authors
+"""The HLS target: what `protocol` asks, answered by hls4ml's projects."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Collection, Mapping
+from pathlib import Path
+
+from edgeinfer.errors import Offence
+from edgeinfer.ir.program import Program
+from edgeinfer.plan import BuildPlan
+from edgeinfer.targets.hls import check, csim
+from edgeinfer.targets.hls.settings import HlsSettings
+from quantization.fixed import Ints
+
+
+class HlsTarget:
+    """Projects for Vitis, Vivado, Quartus and their kin."""
+
+    def check(self, program: Program, settings: HlsSettings) -> tuple[Offence, ...]:
+        """Every op that has no exact equal in a project, found before anything is made."""
+        return check.offences(program, settings)
+
+    def emit(self, program: Program, settings: HlsSettings) -> BuildPlan:
+        """The project's files."""
+        from edgeinfer.targets.hls.emit import emitted
+
+        return emitted(program, settings)
+
+    def simulate(
+        self,
+        program: Program,
+        folder: Path,
+        raw: Mapping[str, Ints],
+        settings: HlsSettings,
+        *,
+        taps: Collection[str] = (),
+        advanced: Callable[[int, int], None] = lambda done, total: None,
+    ) -> dict[str, Ints]:
+        """The C-simulation of the project in a folder, compiled where it was not before."""
+        return csim.simulated(program, folder, raw, taps=taps, advanced=advanced)
