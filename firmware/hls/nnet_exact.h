@@ -81,6 +81,18 @@ struct exact_requant_op {
     template <typename CONFIG_T, class x_T, class y_T> static void at(unsigned i, const x_T &x, y_T &y) { y = x; }
 };
 
+// One number for what is negative, another for what is not.
+struct exact_sign_op {
+    template <typename CONFIG_T, class x_T, class y_T, class value_T>
+    static void at(unsigned i, const x_T &x, y_T &y, const value_T *values) {
+        if (x < 0) {
+            y = values[0];
+        } else {
+            y = values[1];
+        }
+    }
+};
+
 // x between two limits on its own grid, where they are there.
 struct exact_clip_op {
     template <typename CONFIG_T, class x_T, class y_T, class limit_T>

@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from edgeinfer.errors import EdgeInferError
-from edgeinfer.targets.hls.native_layers import RESHAPE
+from edgeinfer.targets.hls.native_layers import PADDING, RESHAPE
 from edgeinfer.targets.hls.settings import HlsSettings
 from edgeinfer.targets.hls.spec import Layer, Plan
 from quantization.fixed import Fixed, Quantizer
@@ -21,7 +21,7 @@ from quantization.fixed import Fixed, Quantizer
 if TYPE_CHECKING:
     from hls4ml.model.graph import ModelGraph
 
-HANDING_ON = ("Clone", "Repack", "ZeroPadding1D", "ZeroPadding2D")  # what passes may insert
+HANDING_ON = ("Clone", "Repack")  # what passes may insert
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,7 +57,7 @@ def audited(plan: Plan, model: ModelGraph, settings: HlsSettings) -> tuple[Taken
 
 def _check_formats(layer: Layer, node: Any) -> None:
     asked: dict[str, Quantizer | Fixed] = {"result": layer.result, **layer.formats}
-    if layer.kind == RESHAPE:  # hands on what it gets
+    if layer.kind.startswith((RESHAPE, PADDING)):  # hands on the format that it gets
         asked = {}
     asked |= {array.name: array.type for array in layer.attributes.get("stored", ())}
     asked |= layer.attributes.get("types", {})

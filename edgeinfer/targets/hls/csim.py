@@ -43,6 +43,7 @@ def simulated(
     taps: Collection[str] = (),
     processes: int | None = None,
     advanced: Advanced = lambda done, total: None,
+    compiled: Built | None = None,
 ) -> dict[str, Ints]:
     """Compile if need be, and run: raw outputs by name, raw values of the taps by theirs."""
     given = fitting_inputs(program, raw)
@@ -50,7 +51,7 @@ def simulated(
     sources = {tap: source_of(program, project, tap) for tap in taps}
     constants = {op.name: op for op in fold_constants(program).ops if isinstance(op, Constant)}
     layers = sorted({source for source in sources.values() if source})
-    compiled = built(folder)
+    compiled = compiled or built(folder)
     samples = len(next(iter(given.values())))
     ports = {port.value: given[port.value] for port in project.inputs}
     found = _run(compiled, folder, project, ports, layers, processes or available_threads(), advanced)
@@ -136,7 +137,7 @@ def _run(
 
         with tempfile.TemporaryDirectory(prefix="edgeinfer-csim-") as scratch:
             held = _run_part(
-                compiled, folder, Path(scratch), part, wanted, layers, min(processes, count), ticked
+                compiled, folder, project.project, Path(scratch), part, wanted, layers, min(processes, count), ticked
             )
         for name, values in held.items():
             found[name][start : start + count] = values
@@ -148,6 +149,7 @@ def _run(
 def _run_part(
     compiled: Built,
     folder: Path,
+    project: str,
     scratch: Path,
     inputs: Mapping[str, Ints],
     wanted: Mapping[str, int],
@@ -168,7 +170,7 @@ def _run_part(
     with _watched(counters, ticked):
         tools.run(
             program,
-            [given, results, counters, weights, str(count), str(processes), *layers],
+            [project, given, results, counters, weights, str(count), str(processes), *layers],
             seconds=RUN_SECONDS,
             folder=scratch,
         )

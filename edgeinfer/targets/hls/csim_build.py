@@ -12,6 +12,7 @@ from __future__ import annotations
 import contextlib
 import hashlib
 import tempfile
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -43,29 +44,35 @@ class Built:
 
 def built(folder: Path) -> Built:
     """Compile the project in a folder, unless the same content has been compiled there before."""
-    project = manifest.read(folder)
-    types = types_of(project.backend)
+    return built_together([folder], folder / PLACE)
+
+
+def built_together(folders: Sequence[Path], place: Path, flags: Sequence[str] = FLAGS) -> Built:
+    """Compile several projects of one backend, each in a namespace of its own, into one program."""
+    projects = [manifest.read(folder) for folder in folders]
+    types = types_of(projects[0].backend)
     compiler = tools.find(CXX)
-    source = main_text(project, types)
-    flags = (STANDARD[types], *FLAGS)
-    key = _key(folder, source, types, [compiler.version, *flags])
-    program = folder / PLACE / f"csim-{key[:16]}"
+    source = main_text(projects, folders, types)
+    flags = (STANDARD[types], *flags)
+    key = _key(folders, source, types, [compiler.version, *flags])
+    program = place / f"csim-{key[:16]}"
     version = f"g++ {compiler.version}"
     if program.is_file():
         return Built(program, 0.0, True, version)
+    first = folders[0] / "firmware"
+    includes = [first, *_type_folders(first), assets.path(TEMPLATES)]
     with tempfile.TemporaryDirectory(prefix="edgeinfer-csim-") as scratch:
         main = Path(scratch) / "main.cpp"
         plan.write_file(main, source)
-        includes = [folder / "firmware", *_type_folders(folder), assets.path(TEMPLATES)]
         with plan.staged(program) as partial:
             done = tools.run(
                 compiler,
-                [*flags, *(f"-I{path.resolve()}" for path in includes), main, "-o", partial],
+                [*flags, *(f"-I{path.resolve()}" for path in includes), main, "-o", partial.resolve()],
                 seconds=COMPILE_SECONDS,
                 folder=Path(scratch),
-                log=folder / PLACE / "compile.log",
+                log=place / "compile.log",
             )
-    for stale in program.parent.glob("csim-*"):
+    for stale in place.glob("csim-*"):
         if stale != program:
             with contextlib.suppress(OSError):
                 stale.unlink()
@@ -83,34 +90,42 @@ def types_of(backend: Backend) -> str:
     return TYPES[backend]
 
 
-def main_text(project: Manifest, types: str) -> str:
-    """The source around the project's own."""
+def main_text(projects: Sequence[Manifest], folders: Sequence[Path], types: str) -> str:
+    """The source around the projects' own."""
     from edgeinfer.targets.hls.template import rendered
 
-    return rendered(
-        f"{TEMPLATES}/main.cpp.j2",
-        project=project.project,
-        types=types,
-        streams=project.io is IoType.STREAM,
-        inputs=project.inputs,
-        outputs=project.outputs,
-        layers=project.layers,
-        weights=project.weights,
-    )
+    alone = len(projects) == 1
+    networks = [
+        {
+            "folder": "" if alone else f"{(folder / 'firmware').resolve().as_posix()}/",
+            "project": project.project,
+            "namespace": project.namespace,
+            "streams": project.io is IoType.STREAM,
+            "inputs": project.inputs,
+            "outputs": project.outputs,
+            "layers": project.layers,
+            "weights": project.weights,
+        }
+        for project, folder in zip(projects, folders, strict=True)
+    ]
+    weights = {weight.variable for project in projects for weight in project.weights}
+    guards = sorted(f"{variable.upper()}_H_" for variable in weights)
+    return rendered(f"{TEMPLATES}/main.cpp.j2", networks=networks, types=types, guards=guards)
 
 
-def _type_folders(folder: Path) -> list[Path]:
-    wanted = (folder / "firmware" / name for name in ("ap_types", "ac_types"))
+def _type_folders(firmware: Path) -> list[Path]:
+    wanted = (firmware / name for name in ("ap_types", "ac_types"))
     return [path for path in wanted if path.is_dir()]
 
 
-def _key(folder: Path, source: str, types: str, told: list[str]) -> str:
+def _key(folders: Sequence[Path], source: str, types: str, told: list[str]) -> str:
     """The content hash of everything that is compiled. Weights that are read at run time are not."""
     state = hashlib.sha256("\n".join([*told, source]).encode())
-    parts = [path for path in (folder / "firmware").rglob("*") if path.is_file()]
-    if types == "ap":
-        parts = [path for path in parts if path.parent.name != "weights" or path.suffix == ".h"]
-    shipped = list(assets.path(TEMPLATES).glob("*.h"))
-    for path in sorted([*parts, *shipped]):
-        state.update(f"{path.name} {plan.sha256_of(path)} ".encode())
+    shipped = sorted(assets.path(TEMPLATES).glob("*.h"))
+    for folder in folders:
+        parts = sorted(path for path in (folder / "firmware").rglob("*") if path.is_file())
+        if types == "ap":
+            parts = [path for path in parts if path.parent.name != "weights" or path.suffix == ".h"]
+        for path in [*parts, *shipped]:
+            state.update(f"{path.name} {plan.sha256_of(path)} ".encode())
     return state.hexdigest()

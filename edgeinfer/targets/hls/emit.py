@@ -26,7 +26,7 @@ from edgeinfer.targets.hls.audit import audited
 from edgeinfer.targets.hls.check import refuse
 from edgeinfer.targets.hls.layout import OURS, laid_out
 from edgeinfer.targets.hls.native_layers import INPUT
-from edgeinfer.targets.hls.settings import Backend, HlsSettings, Strategy
+from edgeinfer.targets.hls.settings import Backend, HlsSettings, IoType, Strategy
 from edgeinfer.targets.hls.spec import Layer, Plan, safe
 
 if TYPE_CHECKING:
@@ -47,23 +47,29 @@ def project_name(program: Program) -> str:
     return f"{safe(program.name, 'net')}_top"
 
 
-def emitted(program: Program, settings: HlsSettings) -> BuildPlan:
+def emitted(
+    program: Program, settings: HlsSettings, namespace: str | None = None
+) -> BuildPlan:
     """The project's files in memory; an error that lists whatever cannot be expressed exactly."""
     plan = laid_out(program, settings)
     refuse(program, plan)
     with tempfile.TemporaryDirectory(prefix="edgeinfer-hls-") as scratch:
         folder = Path(scratch) / "project"
-        model = _graph(program, plan, settings, folder)
+        model = _graph(program, plan, settings, folder, namespace)
         taken = audited(plan, model, settings)
         with _quietly(), _without_keras():
             model.write()
         files = _read(folder, str(model.config.get_config_value("Stamp")))
-    described = manifest.describe(program, settings, project_name(program), plan, model, taken)
+    described = manifest.describe(
+        program, settings, project_name(program), plan, model, taken, namespace
+    )
     files[manifest.NAME] = described.to_json().encode()
     return BuildPlan(project_name(program), files)
 
 
-def _graph(program: Program, plan: Plan, settings: HlsSettings, folder: Path) -> ModelGraph:
+def _graph(
+    program: Program, plan: Plan, settings: HlsSettings, folder: Path, namespace: str | None
+) -> ModelGraph:
     from hls4ml.backends import get_backend
     from hls4ml.model.graph import ModelGraph
 
@@ -72,14 +78,17 @@ def _graph(program: Program, plan: Plan, settings: HlsSettings, folder: Path) ->
 
         registered(settings.backend)
     config = get_backend(str(settings.backend)).create_initial_config(
-        part=settings.part, clock_period=settings.clock_ns, io_type=str(settings.io)
+        part=settings.part,
+        clock_period=settings.clock_ns,
+        io_type=str(settings.io),
+        namespace=namespace,
     )
     config |= {
         "OutputDir": str(folder),
         "ProjectName": project_name(program),
         "Backend": str(settings.backend),
         "IOType": str(settings.io),
-        "TraceOutput": True,  # calls that cost nothing until someone taps, and are not synthesised
+        "TraceOutput": not _taps_wrongly(settings),  # calls that are not synthesised
         "HLSConfig": {
             "Model": {"Precision": NEVER, "ReuseFactor": 1, "Strategy": "Latency"},
             "LayerName": {layer.name: _configured(layer, settings) for layer in plan.layers},
@@ -88,7 +97,34 @@ def _graph(program: Program, plan: Plan, settings: HlsSettings, folder: Path) ->
     layers = [_described(layer) for layer in plan.layers]
     outputs = [output.layer for output in plan.outputs]
     with _quietly():
-        return ModelGraph.from_layer_list(config, layers, list(plan.inputs), outputs)
+        model = ModelGraph.from_layer_list(config, layers, list(plan.inputs), outputs)
+    if _taps_wrongly(settings):
+        _tap(plan, model)
+    return model
+
+
+def _taps_wrongly(settings: HlsSettings) -> bool:
+    """hls4ml's Quartus writer has every layer of a stream tell the last layer's values."""
+    return settings.backend is Backend.QUARTUS and settings.io is IoType.STREAM
+
+
+def _tap(plan: Plan, model: ModelGraph) -> None:
+    """The calls that tell a layer's values, as hls4ml writes them elsewhere."""
+    from edgeinfer.targets.hls.template import rendered
+
+    wanted = {layer.name for layer in plan.layers if layer.kind != INPUT}
+    for node in model.get_layers():
+        call, variable = node.get_attr("function_cpp"), node.get_output_variable()
+        if call and node.name.removeprefix("repack_") in wanted:
+            tapped = rendered(
+                "firmware/hls/tapped_call.h.j2",
+                call=call,
+                layer=node.name,
+                type=variable.type.name,
+                variable=variable.name,
+                size=variable.size_cpp(),
+            )
+            node.set_attr("function_cpp", tapped.rstrip())
 
 
 def _configured(layer: Layer, settings: HlsSettings) -> dict[str, Any]:

@@ -12,7 +12,7 @@ import numpy as np
 from edgeinfer.ir import ops
 from edgeinfer.ir.ops import Op, PairKind, PoolKind, Shape, Weights
 from edgeinfer.targets.hls.spec import Stored, exactly
-from quantization.fixed import Fixed, Ints, Quantizer, fixed_for
+from quantization.fixed import Fixed, Ints, Quantizer, fixed_for, requantize
 
 if TYPE_CHECKING:
     from edgeinfer.targets.hls.layout import Layout
@@ -29,9 +29,23 @@ MERGES = {
 
 
 def place_requant(layout: Layout, op: ops.Requant) -> None:
-    """The result's type rounds and overflows."""
+    """The result's type rounds and overflows. Where it drops more bits than there are, only the sign
+    counts, and the types of the C-simulation refuse to round: two numbers take their place."""
     result = Quantizer(op.type, op.rounding, op.overflow)
-    layout.exact(op, "requant", (layout.of_value[op.x],), layout.program.shapes[op.name], result)
+    x, shape = layout.of_value[op.x], layout.program.shapes[op.name]
+    if not drops_all(layout, op):
+        layout.exact(op, "requant", (x,), shape, result)
+        return
+    ends = requantize(np.array([-1, 0]), layout.program.type(op.x).frac, result)
+    layout.exact(
+        op, "sign", (x,), shape, exactly(op.type), stored=(Stored("values", ends, op.type),)
+    )
+
+
+def drops_all(layout: Layout, op: ops.Requant) -> bool:
+    """Whether even the largest x is less than half a step of the result."""
+    x_type = layout.program.type(op.x)
+    return x_type.frac - op.type.frac > x_type.bits
 
 
 def place_copy(layout: Layout, op: ops.Reshape) -> None:
@@ -89,6 +103,10 @@ def place_softmax(layout: Layout, op: ops.Softmax) -> None:
     """Both tables, and types that hold every distance and every sum."""
     shape, x_type = layout.program.shapes[op.name], layout.program.type(op.x)
     ways = shape[op.axis]
+    product = op.exp_type.frac + op.inverse_type.frac
+    if product - op.type.frac > op.exp_type.bits + op.inverse_type.bits:
+        layout.refuse(op, f"{op.type} is so coarse that every share is rounded away")
+        return
     most = ways * int(op.exp.max())
     constants = {
         "n_outer": math.prod(shape[: op.axis]),

@@ -31,7 +31,7 @@ class Exact(Node):
     _expected_attributes = [
         Attribute("function", value_type=str),
         Attribute("shape", value_type=list),
-        Attribute("constants", value_type=dict),
+        Attribute("numbers", value_type=dict),
         Attribute("stored", value_type=tuple),
         Attribute("types", value_type=dict),
     ]
@@ -68,7 +68,7 @@ class ExactConfig(LayerConfigTemplate):
         return rendered(
             f"{HEADERS}/exact_config.h.j2",
             index=node.index,
-            constants=sizes | node.get_attr("constants"),
+            constants=sizes | node.get_attr("numbers"),
             types={f"{name}_t": node.types[f"{name}_t"].name for name in node.get_attr("types")},
         )
 

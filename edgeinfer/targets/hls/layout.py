@@ -114,7 +114,7 @@ class Layout:
             self.refuse(op, "numbers beyond 2^53 cannot be written as hls4ml writes them")
         attributes = {
             "function": function,
-            "constants": constants or {},
+            "numbers": constants or {},
             "stored": stored,
             "types": types or {},
         }

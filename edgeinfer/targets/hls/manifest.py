@@ -83,6 +83,7 @@ class Manifest:
     project: str
     backend: Backend
     io: IoType
+    namespace: str | None
     inputs: tuple[Port, ...]
     outputs: tuple[Port, ...]
     layers: tuple[Held, ...]
@@ -101,6 +102,7 @@ def describe(
     plan: Plan,
     model: ModelGraph,
     taken: tuple[Taken, ...],
+    namespace: str | None,
 ) -> Manifest:
     """Describe what hls4ml has made."""
     nodes = {node.name: node for node in model.get_layers()}
@@ -116,6 +118,7 @@ def describe(
         project,
         settings.backend,
         settings.io,
+        namespace,
         tuple(
             _port(op.name, op.name, variable, program)
             for op, variable in zip(program.inputs, model.get_input_variables(), strict=True)

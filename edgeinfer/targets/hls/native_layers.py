@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from edgeinfer.ir import ops
-from edgeinfer.ir.ops import PoolKind, Shape, Weights, inputs_of
+from edgeinfer.ir.ops import Pads, PoolKind, Shape, Weights, inputs_of
 from edgeinfer.targets.hls import exact_layers
 from edgeinfer.targets.hls.settings import Backend, Strategy
 from edgeinfer.targets.hls.spec import exactly, representable
@@ -25,6 +25,8 @@ if TYPE_CHECKING:
     from edgeinfer.targets.hls.layout import Layout
 
 INPUT, RESHAPE, RELU = "InputLayer", "Reshape", "Activation"
+PADDING = "ZeroPadding"
+AXES, SIDES = ("height", "width"), (("top", "bottom"), ("left", "right"))
 SATURATING = (Overflow.SAT, Overflow.SAT_SYM)
 LAST = {"data_format": "channels_last"}
 
@@ -43,14 +45,14 @@ def place_dense(layout: Layout, op: ops.Dense) -> None:
     weight = op.weight.reshape((1,) * (len(shape) - 1) + op.weight.shape)
     if len(shape) == 1:
         sizes = {"n_in": op.weight.shape[0], "n_out": op.weight.shape[1]}
-        _linear(layout, op, "Dense", weight, sizes)
+        _linear(layout, op, layout.of_value[op.x], "Dense", weight, sizes)
     elif len(shape) <= 3:
         rank = len(shape) - 1
         sizes = _window(
             "filt", (1,) * rank, (1,) * rank, ((0, 0),) * rank, shape,
             layout.program.shapes[op.name],
         )  # fmt: skip
-        _linear(layout, op, f"Conv{rank}D", weight, sizes)
+        _linear(layout, op, layout.of_value[op.x], f"Conv{rank}D", weight, sizes)
     else:
         layout.refuse(op, f"hls4ml's dense layers read 1 to 3 axes, not {len(shape)}")
 
@@ -69,13 +71,12 @@ def place_conv(layout: Layout, op: ops.Conv) -> None:
             f"{_times(op.weight.shape[:rank])} is written as one of {_times(weight.shape[:rank])} "
             f"with zeros."
         )
-    shape = layout.program.shapes[op.x]
-    sizes = _window(
-        "filt", weight.shape[:rank], op.strides, op.pads, shape, layout.program.shapes[op.name]
-    )
+    x, shape, pads = _padded(layout, op)
+    out = layout.program.shapes[op.name]
+    sizes = _window("filt", weight.shape[:rank], op.strides, pads, shape, out)
     depthwise = op.groups == shape[-1] == op.weight.shape[-1] and op.groups > 1
     if depthwise and _has_depthwise(layout, op):
-        _linear(layout, op, f"DepthwiseConv{rank}D", np.moveaxis(weight, -1, -2), sizes)
+        _linear(layout, op, x, f"DepthwiseConv{rank}D", np.moveaxis(weight, -1, -2), sizes)
         return
     if op.groups > 1:
         weight = ungrouped(weight, op.groups)
@@ -83,7 +84,28 @@ def place_conv(layout: Layout, op: ops.Conv) -> None:
             f"{op.name}: hls4ml has no convolution in {op.groups} groups; it is written as one "
             f"with zeros between the groups."
         )
-    _linear(layout, op, f"Conv{rank}D", weight, sizes)
+    _linear(layout, op, x, f"Conv{rank}D", weight, sizes)
+
+
+def _padded(layout: Layout, op: ops.Conv) -> tuple[str, Shape, Pads]:
+    """What the convolution reads, and the padding left to it. In a stream zeros are put around it
+    by a layer of their own: where hls4ml inserts that, it may put it before the wrong reader."""
+    shape, rank = layout.program.shapes[op.x], len(op.strides)
+    x = layout.of_value[op.x]
+    if not layout.streams or not np.any(op.pads):
+        return x, shape, op.pads
+    sizes: dict[str, Any] = {"n_chan": shape[-1], **LAST}
+    wide = tuple(s + before + after for s, (before, after) in zip(shape, op.pads, strict=False))
+    axes, sides = AXES[-rank:], SIDES[-rank:]
+    for i, axis in enumerate(axes):
+        sizes |= {f"in_{axis}": shape[i], f"out_{axis}": wide[i]}
+        sizes |= {f"pad_{side}": op.pads[i][k] for k, side in enumerate(sides[i])}
+    padded = (*wide, shape[-1])
+    layer = layout.add(
+        op, f"{PADDING}{rank}D", (x,), padded, exactly(layout.program.type(op.x)),
+        attributes=sizes, part="_padding",
+    )  # fmt: skip
+    return layer, padded, ((0, 0),) * rank
 
 
 def _has_depthwise(layout: Layout, op: ops.Conv) -> bool:
@@ -113,7 +135,12 @@ def ungrouped(weight: Weights, groups: int) -> Weights:
 
 
 def _linear(
-    layout: Layout, op: ops.Conv | ops.Dense, kind: str, weight: Weights, sizes: dict[str, Any]
+    layout: Layout,
+    op: ops.Conv | ops.Dense,
+    x: str,
+    kind: str,
+    weight: Weights,
+    sizes: dict[str, Any],
 ) -> None:
     bias = op.bias.astype(np.int64)
     bias_type = fixed_for(min(int(bias.min()), 0), int(bias.max()), op.type.frac)
@@ -128,7 +155,7 @@ def _linear(
         "use_bias": True,
     }
     layout.add(
-        op, kind, (layout.of_value[op.x],), layout.program.shapes[op.name], exactly(op.type),
+        op, kind, (x,), layout.program.shapes[op.name], exactly(op.type),
         formats={"weight": op.weight_type, "bias": bias_type, "accum": op.type},
         attributes=attributes, multiplies=True,
     )  # fmt: skip
@@ -136,7 +163,8 @@ def _linear(
 
 def place_requant(layout: Layout, op: ops.Requant) -> None:
     """An unsigned type that saturates is what a ReLU of hls4ml rounds to."""
-    if not op.type.signed and op.overflow in SATURATING:
+    far = exact_layers.drops_all(layout, op)
+    if not far and not op.type.signed and op.overflow in SATURATING:
         _relu(layout, op, Quantizer(op.type, op.rounding, op.overflow))
     else:
         exact_layers.place_requant(layout, op)
@@ -196,13 +224,12 @@ def _window(
     what: str,
     window: Shape,
     strides: Shape,
-    pads: tuple[tuple[int, int], ...],
+    pads: Pads,
     shape: Shape,
     out: Shape,
 ) -> dict[str, Any]:
     """The sizes of a layer with a window, by hls4ml's names."""
-    sides = (("top", "bottom"), ("left", "right"))[-len(window) :]
-    axes = ("height", "width")[-len(window) :]
+    axes, sides = AXES[-len(window) :], SIDES[-len(window) :]
     sizes: dict[str, Any] = {"padding": "same" if np.any(pads) else "valid", **LAST}
     for i, axis in enumerate(axes):
         sizes |= {

@@ -222,6 +222,59 @@ template <class F> int share(size_t samples, unsigned processes, Counters *count
     return worst;
 }
 
+// A project: the sizes of its ports and layers, how its weights are read, how a sample is run.
+struct Network {
+    std::vector<size_t> inputs, outputs;
+    std::map<std::string, size_t> layers;
+    void (*load)(const std::string &weights);
+    void (*run)(const long long *const *given, long long *const *found);
+};
+
+inline int simulate(const std::map<std::string, const Network *> &networks, int count, char **words) {
+    if (count < 8 || networks.count(words[1]) == 0) {
+        fail("usage: csim PROJECT INPUTS OUTPUTS COUNTERS WEIGHTS SAMPLES PROCESSES [LAYER...]");
+    }
+    const Network &network = *networks.at(words[1]);
+    const size_t samples = std::strtoull(words[6], nullptr, 10);
+    const unsigned processes = std::strtoul(words[7], nullptr, 10);
+    std::vector<size_t> wanted = network.outputs;
+    for (int i = 8; i < count; i++) {
+        if (network.layers.count(words[i]) == 0) {
+            fail(std::string("there is no layer ") + words[i]);
+        }
+        wanted.push_back(network.layers.at(words[i]));
+    }
+    size_t all_given = 0, all_wanted = 0;
+    for (size_t size : network.inputs) {
+        all_given += size;
+    }
+    for (size_t size : wanted) {
+        all_wanted += size;
+    }
+    const long long *read = mapped<const long long>(words[2], samples * all_given, false);
+    long long *write = mapped<long long>(words[3], samples * all_wanted, true);
+    Counters *counters = mapped<Counters>(words[4], 1, true);
+    network.load(words[5]);
+    return share(samples, processes, counters, [&](size_t sample) {
+        std::vector<const long long *> given;
+        std::vector<long long *> found;
+        size_t start = 0;
+        for (size_t size : network.inputs) {
+            given.push_back(read + start + sample * size);
+            start += samples * size;
+        }
+        start = 0;
+        for (size_t size : wanted) {
+            found.push_back(write + start + sample * size);
+            start += samples * size;
+        }
+        for (int i = 8; i < count; i++) {
+            taps()[words[i]] = found[network.outputs.size() + i - 8];
+        }
+        network.run(given.data(), found.data());
+    });
+}
+
 } // namespace csim
 
 #endif
