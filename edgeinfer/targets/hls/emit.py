@@ -64,7 +64,7 @@ def emitted(
         program, settings, project_name(program), plan, model, taken, namespace
     )
     files[manifest.NAME] = described.to_json().encode()
-    return BuildPlan(project_name(program), files)
+    return BuildPlan(project_name(program), files, described.findings)
 
 
 def _graph(

@@ -5,7 +5,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any, assert_never
 
 from edgeinfer.errors import Offence
@@ -30,6 +30,7 @@ from quantization.fixed import Fixed, Quantizer
 from quantization.ranges import Interval
 
 OURS = (Backend.VITIS, Backend.VIVADO, Backend.QUARTUS)  # for which nnet_exact.h is written
+AC_TYPES = (Backend.QUARTUS, Backend.ONEAPI, Backend.CATAPULT)
 MOST_READERS = 7  # of one stream, in hls4ml
 
 
@@ -55,6 +56,13 @@ class Layout:
         op = self.program[value]
         return op if isinstance(op, ops.Constant) else None
 
+    def carried(self, type_: Fixed) -> Fixed:
+        """The type by which the backend can hold these integers: ac_fixed has no signed bit alone,
+        and hls4ml would shift the grid to make it two."""
+        if self.settings.backend in AC_TYPES and type_.signed and type_.bits == 1:
+            return Fixed(True, 2, type_.integer + 1)
+        return type_
+
     def refuse(self, op: Op, reason: str) -> None:
         """This op has no equal."""
         self.offences.append(Offence(op.name, type(op).__name__, reason))
@@ -78,11 +86,15 @@ class Layout:
         value: str | None = None,
     ) -> str:
         """Append a layer; the name by which others read it. A `part` is a step on the op's way."""
+        result = replace(result, type=self.carried(result.type))
+        if isinstance(op, ops.Requant) and not part and result.type != op.type:
+            self.refuse(op, f"{self.settings.backend} has no signed type of one bit to round to")
+        formats = {name: self.carried(type_) for name, type_ in (formats or {}).items()}
         name = self.named(op.name + part)
         held = op.name if value is None and not part else value
         layer = Layer(
             name, kind, op.name, held, inputs, shape, result,
-            formats or {}, attributes or {}, multiplies,
+            formats, attributes or {}, multiplies,
         )  # fmt: skip
         self.layers.append(layer)
         if held is not None:
@@ -115,7 +127,7 @@ class Layout:
         attributes = {
             "function": function,
             "numbers": constants or {},
-            "stored": stored,
+            "stored": tuple(replace(array, type=self.carried(array.type)) for array in stored),
             "types": types or {},
         }
         return self.add(

@@ -109,9 +109,11 @@ def _padded(layout: Layout, op: ops.Conv) -> tuple[str, Shape, Pads]:
 
 
 def _has_depthwise(layout: Layout, op: ops.Conv) -> bool:
-    """hls4ml's Quartus backend has none; elsewhere it is written for the latency strategy."""
+    """hls4ml's are written for the latency strategy; in Quartus there is none, and in Vivado the
+    one over one axis does not compile."""
     latency = layout.settings.strategy_for(op.name) is Strategy.LATENCY
-    return latency and layout.settings.backend in (Backend.VITIS, Backend.VIVADO)
+    has = {Backend.VITIS: (1, 2), Backend.VIVADO: (2,)}.get(layout.settings.backend, ())
+    return latency and len(op.strides) in has
 
 
 def spread(weight: Weights, dilation: Shape) -> Weights:

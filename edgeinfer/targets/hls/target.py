@@ -10,8 +10,9 @@ from pathlib import Path
 from edgeinfer.errors import Offence
 from edgeinfer.ir.program import Program
 from edgeinfer.plan import BuildPlan
-from edgeinfer.targets.hls import check, csim
+from edgeinfer.targets.hls import check, csim, manifest
 from edgeinfer.targets.hls.settings import HlsSettings
+from edgeinfer.targets.protocol import Suspicion
 from quantization.fixed import Ints
 
 
@@ -40,3 +41,21 @@ class HlsTarget:
     ) -> dict[str, Ints]:
         """The C-simulation of the project in a folder, compiled where it was not before."""
         return csim.simulated(program, folder, raw, taps=taps, advanced=advanced)
+
+    def tappable(self, program: Program, folder: Path, settings: HlsSettings) -> tuple[str, ...]:
+        """The values that layers of the project hold."""
+        return csim.tappable(program, manifest.read(folder))
+
+    def suspect(
+        self,
+        program: Program,
+        folder: Path,
+        settings: HlsSettings,
+        value: str,
+        expected: Mapping[str, Ints],
+        got: Mapping[str, Ints],
+    ) -> Suspicion:
+        """What in the project, or in the numbers, tells why a value differs."""
+        from edgeinfer.targets.hls.suspects import suspicion
+
+        return suspicion(program, folder, settings, value, expected, got)
