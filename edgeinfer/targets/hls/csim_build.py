@@ -47,13 +47,15 @@ def built(folder: Path) -> Built:
     return built_together([folder], folder / PLACE)
 
 
-def built_together(folders: Sequence[Path], place: Path, flags: Sequence[str] = FLAGS) -> Built:
+def built_together(
+    folders: Sequence[Path], place: Path, flags: Sequence[str] | None = None
+) -> Built:
     """Compile several projects of one backend, each in a namespace of its own, into one program."""
     projects = [manifest.read(folder) for folder in folders]
     types = types_of(projects[0].backend)
     compiler = tools.find(CXX)
     source = main_text(projects, folders, types)
-    flags = (STANDARD[types], *flags)
+    flags = (STANDARD[types], *(FLAGS if flags is None else flags))
     key = _key(folders, source, types, [compiler.version, *flags])
     program = place / f"csim-{key[:16]}"
     version = f"g++ {compiler.version}"

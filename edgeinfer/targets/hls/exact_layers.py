@@ -274,6 +274,20 @@ def spread(layout: Layout, op: Op, value: str, shape: Shape, side: str = "") -> 
     )  # fmt: skip
 
 
+def place_rows(layout: Layout, op: ops.Conv, taken: Shape, step: int, before: int) -> str:
+    """Every step-th row, beginning so many zero rows before the first."""
+    shape, rank = layout.program.shapes[op.x], len(taken)
+    type_ = layout.program.type(op.x)
+    constants = gather(
+        shape, taken, tuple(range(rank)), (1,) * rank, (step, *(1,) * (rank - 1)),
+        (-before, *(0,) * (rank - 1)),
+    )  # fmt: skip
+    return layout.exact(
+        op, "gather", (layout.of_value[op.x],), taken, exactly(type_), constants=constants,
+        stored=(_stored("pad", np.array([0]), type_.frac),), part="_rows",
+    )  # fmt: skip
+
+
 def gather(
     shape: Shape, out: Shape, order: Shape, factors: Shape, steps: Shape, starts: Shape
 ) -> dict[str, int]:

@@ -10,6 +10,7 @@ on the way but ends exact.
 from __future__ import annotations
 
 import math
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -27,6 +28,7 @@ if TYPE_CHECKING:
 INPUT, RESHAPE, RELU = "InputLayer", "Reshape", "Activation"
 PADDING = "ZeroPadding"
 AXES, SIDES = ("height", "width"), (("top", "bottom"), ("left", "right"))
+WITH_DEPTHWISE = (Backend.VITIS, Backend.VIVADO)
 SATURATING = (Overflow.SAT, Overflow.SAT_SYM)
 LAST = {"data_format": "channels_last"}
 
@@ -71,9 +73,16 @@ def place_conv(layout: Layout, op: ops.Conv) -> None:
             f"{_times(op.weight.shape[:rank])} is written as one of {_times(weight.shape[:rank])} "
             f"with zeros."
         )
-    x, shape, pads = _padded(layout, op)
+    rows = layout.streams and rank == 2 and weight.shape[0] == 1 and op.strides[0] > 1
+    source = _every_row(layout, op) if rows else Source(
+        layout.of_value[op.x], layout.program.shapes[op.x], op.strides, op.pads
+    )  # fmt: skip
+    source = _padded(layout, op, source)
     out = layout.program.shapes[op.name]
-    sizes = _window("filt", weight.shape[:rank], op.strides, pads, shape, out)
+    sizes = _window(
+        "filt", weight.shape[:rank], source.strides, source.pads, source.shape, out
+    )
+    x, shape = source.layer, source.shape
     depthwise = op.groups == shape[-1] == op.weight.shape[-1] and op.groups > 1
     if depthwise and _has_depthwise(layout, op):
         _linear(layout, op, x, f"DepthwiseConv{rank}D", np.moveaxis(weight, -1, -2), sizes)
@@ -87,33 +96,50 @@ def place_conv(layout: Layout, op: ops.Conv) -> None:
     _linear(layout, op, x, f"Conv{rank}D", weight, sizes)
 
 
-def _padded(layout: Layout, op: ops.Conv) -> tuple[str, Shape, Pads]:
-    """What the convolution reads, and the padding left to it. In a stream zeros are put around it
-    by a layer of their own: where hls4ml inserts that, it may put it before the wrong reader."""
-    shape, rank = layout.program.shapes[op.x], len(op.strides)
-    x = layout.of_value[op.x]
-    if not layout.streams or not np.any(op.pads):
-        return x, shape, op.pads
+@dataclass(frozen=True, slots=True)
+class Source:
+    """What a convolution reads, and the steps and padding that are left to it."""
+
+    layer: str
+    shape: Shape
+    strides: Shape
+    pads: Pads
+
+
+def _every_row(layout: Layout, op: ops.Conv) -> Source:
+    """A window one row high takes the rows that it steps on: hls4ml's stream does not step over
+    rows where there are none to buffer."""
+    shape, rows = layout.program.shapes[op.x], layout.program.shapes[op.name][0]
+    taken = (rows, *shape[1:])
+    layer = exact_layers.place_rows(layout, op, taken, op.strides[0], op.pads[0][0])
+    return Source(layer, taken, (1, op.strides[1]), ((0, 0), op.pads[1]))
+
+
+def _padded(layout: Layout, op: ops.Conv, source: Source) -> Source:
+    """In a stream zeros are put around it by a layer of their own: where hls4ml inserts that, it
+    may put it before the wrong reader."""
+    shape, pads, rank = source.shape, source.pads, len(op.strides)
+    if not layout.streams or not np.any(pads):
+        return source
     sizes: dict[str, Any] = {"n_chan": shape[-1], **LAST}
-    wide = tuple(s + before + after for s, (before, after) in zip(shape, op.pads, strict=False))
+    wide = tuple(s + before + after for s, (before, after) in zip(shape, pads, strict=False))
     axes, sides = AXES[-rank:], SIDES[-rank:]
     for i, axis in enumerate(axes):
         sizes |= {f"in_{axis}": shape[i], f"out_{axis}": wide[i]}
-        sizes |= {f"pad_{side}": op.pads[i][k] for k, side in enumerate(sides[i])}
+        sizes |= {f"pad_{side}": pads[i][k] for k, side in enumerate(sides[i])}
     padded = (*wide, shape[-1])
     layer = layout.add(
-        op, f"{PADDING}{rank}D", (x,), padded, exactly(layout.program.type(op.x)),
+        op, f"{PADDING}{rank}D", (source.layer,), padded, exactly(layout.program.type(op.x)),
         attributes=sizes, part="_padding",
     )  # fmt: skip
-    return layer, padded, ((0, 0),) * rank
+    return Source(layer, padded, source.strides, ((0, 0),) * rank)
 
 
 def _has_depthwise(layout: Layout, op: ops.Conv) -> bool:
-    """hls4ml's are written for the latency strategy; in Quartus there is none, and in Vivado the
-    one over one axis does not compile."""
+    """hls4ml's are written for the latency strategy, and not for Quartus; the one over one axis
+    cannot be compiled beside the one over two, for their headers share an include guard."""
     latency = layout.settings.strategy_for(op.name) is Strategy.LATENCY
-    has = {Backend.VITIS: (1, 2), Backend.VIVADO: (2,)}.get(layout.settings.backend, ())
-    return latency and len(op.strides) in has
+    return latency and len(op.strides) == 2 and layout.settings.backend in WITH_DEPTHWISE
 
 
 def spread(weight: Weights, dilation: Shape) -> Weights:
