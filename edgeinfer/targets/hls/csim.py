@@ -58,7 +58,10 @@ def simulated(
     results: dict[str, Ints] = {}
     for port in project.outputs:
         results[port.name] = found[f"port {port.name}"].reshape(samples, *port.shape)
+    told = {port.name for port in project.outputs if port.name == port.value}
     for tap, source in sources.items():
+        if tap in told:  # an output of that very name and value
+            continue
         if tap in constants:
             whole = constants[tap].value.astype(np.int64)
             results[tap] = np.broadcast_to(whole, (samples, *whole.shape))
@@ -137,7 +140,7 @@ def _run(
 
         with tempfile.TemporaryDirectory(prefix="edgeinfer-csim-") as scratch:
             held = _run_part(
-                compiled, folder, project.project, Path(scratch), part, wanted, layers, min(processes, count), ticked
+                compiled, folder, project.key, Path(scratch), part, wanted, layers, min(processes, count), ticked
             )
         for name, values in held.items():
             found[name][start : start + count] = values

@@ -100,6 +100,7 @@ def main_text(projects: Sequence[Manifest], folders: Sequence[Path], types: str)
     networks = [
         {
             "folder": "" if alone else f"{(folder / 'firmware').resolve().as_posix()}/",
+            "key": project.key,
             "project": project.project,
             "namespace": project.namespace,
             "streams": project.io is IoType.STREAM,
@@ -111,7 +112,8 @@ def main_text(projects: Sequence[Manifest], folders: Sequence[Path], types: str)
         for project, folder in zip(projects, folders, strict=True)
     ]
     weights = {weight.variable for project in projects for weight in project.weights}
-    guards = sorted(f"{variable.upper()}_H_" for variable in weights)
+    names = {project.project for project in projects}
+    guards = sorted(f"{name.upper()}_H_" for name in weights | names)
     return rendered(f"{TEMPLATES}/main.cpp.j2", networks=networks, types=types, guards=guards)
 
 

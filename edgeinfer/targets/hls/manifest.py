@@ -90,6 +90,11 @@ class Manifest:
     weights: tuple[Weight, ...]
     findings: tuple[str, ...]
 
+    @property
+    def key(self) -> str:
+        """What tells it from others in one program."""
+        return self.namespace or self.project
+
     def to_json(self) -> str:
         """The text of the file."""
         return json.dumps({"version": VERSION, **asdict(self)}, indent=1) + "\n"

@@ -43,7 +43,7 @@ def suspicion(
     found = types_in((folder / "firmware" / "defines.h").read_text(encoding="utf-8"))
     type_name = held.type_name if held else ""
     type_ = found.get(type_name, "")
-    wanted = emitted(program, settings).files
+    wanted = emitted(program, settings, project.namespace).files
     causes = [
         *_weights(project, held, folder, wanted),
         *_types(project, held, found, wanted),
