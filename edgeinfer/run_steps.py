@@ -165,7 +165,7 @@ def compile_model(
     program = folder.records["lower"].facts["program"]["digest"]
     for chosen in targets:
         run_targets.emit(folder, lambda: stored_program(folder), program, chosen)
-    stages = (Stage.ENGINE, *(chosen.entry.stage for chosen in targets))
+    stages = (Stage.ENGINE, *(chosen.entry.stage for chosen in targets if chosen.simulated))
     return exercise(folder, model, data=data, count=None, stages=stages, targets=targets)
 
 

@@ -27,7 +27,7 @@ from edgeinfer.ir.engine import Engine
 from edgeinfer.ir.program import Program
 from edgeinfer.run import Outcome, RunFolder
 from edgeinfer.samples import Samples
-from edgeinfer.targets.protocol import Explains, Target
+from edgeinfer.targets.protocol import Explains, Particular, Target
 from quantization.fixed import Ints
 
 GROUP = "edgeinfer.targets"
@@ -70,6 +70,13 @@ class Chosen:
     name: str
     entry: TargetEntry
     settings: Any
+
+
+    @property
+    def simulated(self) -> bool:
+        """Whether its project can be simulated here."""
+        target = self.entry.make()
+        return target.simulates(self.settings) if isinstance(target, Particular) else True
 
 
 @functools.cache

@@ -62,6 +62,15 @@ class Suspicion:
 
 
 @runtime_checkable
+class Particular(Protocol):
+    """A target that cannot simulate under all of its settings."""
+
+    def simulates(self, settings: Any) -> bool:
+        """Whether what is emitted under these settings can be simulated."""
+        ...
+
+
+@runtime_checkable
 class Explains(Protocol):
     """A target that can look inside its simulation."""
 

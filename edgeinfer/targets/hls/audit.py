@@ -16,11 +16,12 @@ from edgeinfer.errors import EdgeInferError
 from edgeinfer.targets.hls.native_layers import PADDING, RESHAPE
 from edgeinfer.targets.hls.settings import HlsSettings
 from edgeinfer.targets.hls.spec import Layer, Plan
-from quantization.fixed import Fixed, Quantizer
+from quantization.fixed import Fixed, Overflow, Quantizer, Rounding
 
 if TYPE_CHECKING:
     from hls4ml.model.graph import ModelGraph
 
+MAXIMUM = "MaxPooling"
 HANDING_ON = ("Clone", "Repack")  # what passes may insert
 
 
@@ -63,11 +64,22 @@ def _check_formats(layer: Layer, node: Any) -> None:
     asked |= layer.attributes.get("types", {})
     found = found_formats(node)
     for name, format_ in asked.items():
+        if name == "accum" and layer.kind.startswith(MAXIMUM) and _holds(found.get(name), format_):
+            continue
         if found.get(name) != _plain(format_):
             raise EdgeInferError(
                 f"hls4ml gave {layer.name} the {name} format {found.get(name)}, not "
                 f"{_plain(format_)}."
             )
+
+
+def _holds(found: Quantizer | None, wanted: Quantizer | Fixed) -> bool:
+    """Whether a type carries a maximum unchanged, which no arithmetic has touched."""
+    if found is None or not isinstance(wanted, Fixed):
+        return False
+    type_ = found.type
+    fine = type_.frac >= wanted.frac and type_.signed >= wanted.signed
+    return fine and type_.max >= wanted.max and type_.min <= wanted.min
 
 
 def found_formats(node: Any) -> Mapping[str, Quantizer | None]:
@@ -86,10 +98,10 @@ def _quantizer(precision: Any) -> Quantizer | None:
         return None
     rounding = getattr(precision.rounding_mode, "name", None) or "TRN"
     overflow = getattr(precision.saturation_mode, "name", None) or "WRAP"
-    return Quantizer.parse(f"{type_!s:.{len(str(type_)) - 1}},{rounding},{overflow}>")
+    return Quantizer(type_, Rounding(rounding), Overflow(overflow))
 
 
 def _plain(format_: Quantizer | Fixed) -> Quantizer:
     if isinstance(format_, Quantizer):
         return format_
-    return Quantizer.parse(f"{str(format_)[:-1]},TRN,WRAP>")
+    return Quantizer(format_, Rounding.TRN, Overflow.WRAP)

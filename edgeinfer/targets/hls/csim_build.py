@@ -85,9 +85,8 @@ def types_of(backend: Backend) -> str:
     """Whose fixed-point types a project is written in; an error where g++ has not got them."""
     if backend not in TYPES:
         raise ToolMissingError(
-            f"The C-simulation of a {backend} project needs the {backend} compiler's own libraries.",
-            hint=f"The project is complete: build it where {backend} is installed. For bit-exact "
-            f"simulation here, choose --backend {', '.join(TYPES)}.",
+            f"The C-simulation of a {backend} project needs {manifest.NEEDED[backend]}.",
+            hint=f"For bit-exact simulation with g++, choose --backend {', '.join(TYPES)}.",
         )
     return TYPES[backend]
 

@@ -11,6 +11,7 @@ from __future__ import annotations
 import contextlib
 import io
 import logging
+import os
 import sys
 import tempfile
 import warnings
@@ -18,7 +19,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from edgeinfer.errors import ToolMissingError
+from edgeinfer.errors import EdgeInferError, ToolFailedError, ToolMissingError
 from edgeinfer.ir.program import Program
 from edgeinfer.plan import BuildPlan
 from edgeinfer.targets.hls import manifest
@@ -39,6 +40,7 @@ STRATEGIES = {
     Strategy.RESOURCE: "Resource",
     Strategy.DISTRIBUTED: "distributed_arithmetic",
 }
+SMARTHLS = "EDGEINFER_SMARTHLS"  # where Libero's compiler lies; hls4ml writes it into a script
 NEVER = "fixed<2,1>"  # a format so narrow that no layer that fell back on it would go unnoticed
 
 
@@ -55,10 +57,11 @@ def emitted(
     refuse(program, plan)
     with tempfile.TemporaryDirectory(prefix="edgeinfer-hls-") as scratch:
         folder = Path(scratch) / "project"
-        model = _graph(program, plan, settings, folder, namespace)
-        taken = audited(plan, model, settings)
-        with _quietly(), _without_keras():
-            model.write()
+        with _of_hls4ml(program, settings):
+            model = _graph(program, plan, settings, folder, namespace)
+            taken = audited(plan, model, settings)
+            with _quietly(), _without_keras():
+                model.write()
         files = _read(folder, str(model.config.get_config_value("Stamp")))
     described = manifest.describe(
         program, settings, project_name(program), plan, model, taken, namespace
@@ -77,12 +80,16 @@ def _graph(
         from edgeinfer.targets.hls.hls4ml_layer import registered
 
         registered(settings.backend)
-    config = get_backend(str(settings.backend)).create_initial_config(
-        part=settings.part,
-        clock_period=settings.clock_ns,
-        io_type=str(settings.io),
-        namespace=namespace,
-    )
+    options: dict[str, Any] = {
+        "part": settings.part,
+        "clock_period": settings.clock_ns,
+        "io_type": str(settings.io),
+    }
+    if namespace is not None:
+        options["namespace"] = namespace
+    if settings.backend is Backend.LIBERO:
+        options["smarthls_path"] = os.environ.get(SMARTHLS, "SmartHLS")
+    config = get_backend(str(settings.backend)).create_initial_config(**options)
     config |= {
         "OutputDir": str(folder),
         "ProjectName": project_name(program),
@@ -134,7 +141,8 @@ def _configured(layer: Layer, settings: HlsSettings) -> dict[str, Any]:
         "Trace": layer.kind != INPUT,
     }
     if layer.multiplies:
-        found["Strategy"] = STRATEGIES[settings.strategy_for(layer.op)]
+        strategy = STRATEGIES[settings.strategy_for(layer.op)]
+        found["Strategy"] = strategy.lower() if settings.backend is Backend.LIBERO else strategy
         found["ReuseFactor"] = settings.reuse_for(layer.op)
     return found
 
@@ -144,6 +152,30 @@ def _described(layer: Layer) -> dict[str, Any]:
     if layer.kind != INPUT:
         found |= {"inputs": list(layer.inputs), "shape": list(layer.shape)}
     return found
+
+
+@contextlib.contextmanager
+def _of_hls4ml(program: Program, settings: HlsSettings) -> Iterator[None]:
+    """What hls4ml raises, in our words: it says anything as a plain Exception."""
+    try:
+        yield
+    except EdgeInferError:
+        raise
+    except FileNotFoundError as error:
+        if "hls4ml" not in str(error.filename):
+            raise
+        raise ToolMissingError(
+            f"hls4ml, as it is installed, has no {error.filename}, which a project for "
+            f"{settings.backend} needs.",
+            hint="Install hls4ml from its sources, or choose --backend Vitis.",
+        ) from error
+    except Exception as error:
+        said = " ".join(str(error).split()) or type(error).__name__
+        raise ToolFailedError(
+            f"hls4ml makes no {settings.backend} project ({settings.io}, {settings.strategy}) of "
+            f"{program.name}: {said[:400]}.",
+            hint="Choose other settings, or another backend.",
+        ) from error
 
 
 @contextlib.contextmanager
@@ -161,15 +193,15 @@ def _quietly() -> Iterator[None]:
 
 @contextlib.contextmanager
 def _without_keras() -> Iterator[None]:
-    """hls4ml's writer imports Keras, if it can, for models that hold one: seconds for nothing."""
-    if "keras" in sys.modules:
-        yield
-        return
-    sys.modules["keras"] = None  # type: ignore[assignment]  # an import of it now fails at once
+    """hls4ml's writers import Keras, if they can, for models that hold one: seconds for nothing."""
+    absent = [name for name in ("keras", "tensorflow") if name not in sys.modules]
+    for name in absent:
+        sys.modules[name] = None  # type: ignore[assignment]  # an import of it fails at once
     try:
         yield
     finally:
-        del sys.modules["keras"]
+        for name in absent:
+            del sys.modules[name]
 
 
 def _read(folder: Path, stamp: str) -> dict[str, bytes]:
@@ -184,10 +216,3 @@ def _read(folder: Path, stamp: str) -> dict[str, bytes]:
         files[path.relative_to(folder).as_posix()] = content
     return files
 
-
-def missing_backend(backend: Backend, error: Exception) -> ToolMissingError:
-    """Why hls4ml cannot write a project for a backend on this machine."""
-    return ToolMissingError(
-        f"hls4ml cannot write a project for {backend} here: {error}.",
-        hint=f"Install the {backend} compiler, or choose --backend Vitis.",
-    )

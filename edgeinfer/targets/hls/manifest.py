@@ -23,6 +23,11 @@ from edgeinfer.targets.hls.spec import Layer, Plan
 if TYPE_CHECKING:
     from hls4ml.model.graph import ModelGraph
 
+NEEDED = {  # to compile a project, where g++ alone does not do
+    Backend.ONEAPI: "icpx of Intel's oneAPI with its FPGA add-on (run cmake and make in the folder)",
+    Backend.CATAPULT: "Siemens Catapult (run build_prj.tcl with it)",
+    Backend.LIBERO: "Microchip's SmartHLS (run shls in the folder)",
+}
 NAME = "edgeinfer_project.json"
 VERSION = 1
 
@@ -117,7 +122,7 @@ def describe(
         node = nodes.get(layer.name) or nodes[f"repack_{layer.name}"]
         entry = settled.get(layer.name)
         held.append(_held(layer, node, entry))
-    findings = [*plan.findings, *_reuse_findings(taken)]
+    findings = [*plan.findings, *_reuse_findings(taken), *_build_finding(settings.backend)]
     return Manifest(
         program.digest,
         project,
@@ -156,6 +161,17 @@ def _held(layer: Layer, node: Any, entry: Taken | None) -> Held:
         tuple(weight.name for weight in node.get_weights()),
         entry and entry.strategy, entry and entry.reuse,
     )  # fmt: skip
+
+
+def _build_finding(backend: Backend) -> list[str]:
+    needed = NEEDED.get(backend)
+    if needed is None:
+        return []
+    return [
+        f"The {backend} project is complete, but was not simulated: that needs {needed}. Layers and "
+        f"formats are those that are simulated bit for bit with the backends Vitis, Vivado and "
+        f"Quartus."
+    ]
 
 
 def _reuse_findings(taken: tuple[Taken, ...]) -> list[str]:

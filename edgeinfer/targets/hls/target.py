@@ -10,7 +10,7 @@ from pathlib import Path
 from edgeinfer.errors import Offence
 from edgeinfer.ir.program import Program
 from edgeinfer.plan import BuildPlan
-from edgeinfer.targets.hls import check, csim, manifest
+from edgeinfer.targets.hls import check, csim, csim_build, manifest
 from edgeinfer.targets.hls.settings import HlsSettings
 from edgeinfer.targets.protocol import Suspicion
 from quantization.fixed import Ints
@@ -28,6 +28,10 @@ class HlsTarget:
         from edgeinfer.targets.hls.emit import emitted
 
         return emitted(program, settings)
+
+    def simulates(self, settings: HlsSettings) -> bool:
+        """Whether g++ alone compiles the backend's projects."""
+        return settings.backend in csim_build.TYPES
 
     def simulate(
         self,
