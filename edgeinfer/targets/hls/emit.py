@@ -58,7 +58,7 @@ def emitted(
     with tempfile.TemporaryDirectory(prefix="edgeinfer-hls-") as scratch:
         folder = Path(scratch) / "project"
         with _of_hls4ml(program, settings):
-            model = _graph(program, plan, settings, folder, namespace)
+            model = graph(program, plan, settings, folder, namespace)
             taken = audited(plan, model, settings)
             with _quietly(), _without_keras():
                 model.write()
@@ -70,7 +70,7 @@ def emitted(
     return BuildPlan(project_name(program), files, described.findings)
 
 
-def _graph(
+def graph(
     program: Program, plan: Plan, settings: HlsSettings, folder: Path, namespace: str | None
 ) -> ModelGraph:
     from hls4ml.backends import get_backend
