@@ -66,13 +66,18 @@ VERBS = {
     ),
     "compile": Verb(
         "edgeinfer.cli_verbs:compile_",
-        "compile MODEL --target none -o RUN",
-        "a model to its integer Program, proved and tried",
+        "compile MODEL --target hls -o RUN",
+        "a model to its integer Program and to targets, proved and tried",
     ),
     "simulate": Verb(
         "edgeinfer.cli_verbs:simulate",
-        "simulate RUN --stage engine",
-        "a run's Program again on more or other samples",
+        "simulate RUN --stage engine,csim",
+        "a run's Program and targets again on more or other samples",
+    ),
+    "explain": Verb(
+        "edgeinfer.cli_verbs:explain",
+        "explain RUN",
+        "the first value in which two stages differ, and why",
     ),
     "estimate": Verb(
         "edgeinfer.cli_estimate:estimate",

@@ -10,10 +10,11 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 from cyclopts import Parameter
 
+from edgeinfer.cli_targets import HlsOptions, chosen
 from edgeinfer.cli_terminal import answer, progress
 
 if TYPE_CHECKING:
-    from edgeinfer.evaluate import Stage
+    from edgeinfer.cosim import Agreement
     from edgeinfer.result import Result
 
 Json = Annotated[
@@ -52,25 +53,34 @@ def compile_(
     *,
     output: Annotated[Path, Parameter(name=["--output", "-o"], help="the run folder")],
     target: Annotated[
-        Literal["none"], Parameter(help="none: up to the integer Program, proved and tried")
-    ] = "none",
+        list[str] | None,
+        Parameter(
+            negative="",
+            help="hls: an hls4ml project, simulated; none: the integer Program only; may be repeated",
+        ),
+    ] = None,
     bits: Annotated[
         int | None, Parameter(help="width for a model that states no formats; 16 without it")
     ] = None,
     recipe: RecipeFile = None,
     data: Data = None,
+    hls: HlsOptions = HlsOptions(),  # noqa: B008  # immutable
     json: Json = False,
 ) -> None:
-    """Bring a model to its integer Program, and try it; what is as before is not done again."""
+    """Bring a model to its integer Program and to targets, and try it; what is as before is not
+    done again."""
     from edgeinfer.model_files import files_of
     from edgeinfer.run import opened
     from edgeinfer.run_steps import compile_model
     from edgeinfer.zoo import resolve
 
+    targets = chosen(target or [], hls)
     path = resolve(model)
     files_of(path)  # what is no model at all leaves no run folder behind
     with progress() as watcher, opened(output, watcher, new=True) as folder:
-        result = compile_model(folder, path, recipe_path=recipe, data=data, bits=bits)
+        result = compile_model(
+            folder, path, recipe_path=recipe, data=data, bits=bits, targets=targets
+        )
     _conclude(result, output, json)
 
 
@@ -81,7 +91,8 @@ def simulate(
     stage: Annotated[
         str,
         Parameter(
-            help="engine (held against the interpreter), interpret (observed widths), or both"
+            help="engine (against the interpreter), interpret (observed widths), csim (the HLS "
+            "project against the engine); several with commas"
         ),
     ] = "engine",
     samples: Annotated[
@@ -100,19 +111,64 @@ def simulate(
     _conclude(result, run, json)
 
 
-def _stages(text: str) -> tuple[Stage, ...]:
+def explain(run: Run, /, *, json: Json = False) -> None:
+    """The first value in which two stages of a run differ, and why; or that none does."""
+    from edgeinfer.errors import UsageError
+    from edgeinfer.result import from_json
+    from edgeinfer.run_result import RESULT
+
+    path = run / RESULT
+    if not path.is_file():
+        raise UsageError(
+            f"{run} holds no {RESULT}.", hint=f"Run: edgeinfer compile MODEL -o {run}"
+        )
+    result = from_json(path.read_text(encoding="utf-8"), str(path))
+    told = [entry for entry in result.findings if "not as emitted" in entry]
+    document = {
+        "agreement": result.model_dump(mode="json")["agreement"],
+        "findings": told,
+    }
+    lines = [line for entry in result.agreement for line in _explained(entry)]
+    lines += [f"finding   {finding}" for finding in told]
+    answer(json_text.dumps(document, indent=2), "\n".join(lines), as_json=json)
+
+
+def _explained(entry: Agreement) -> list[str]:
+    first, second = entry.pair
+    if entry.bit_identical:
+        return [f"{first} = {second}: every output bit-identical in {entry.samples} samples"]
+    lines = [
+        f"{first} and {second} differ: {entry.decision_flips} of {entry.samples} samples decide "
+        f"otherwise, outputs differ by at most {entry.max_abs_diff:g}"
+    ]
+    parted = entry.first_divergence
+    if parted is None:
+        return [*lines, "no value inside tells where; outputs alone differ"]
+    place = ", ".join(map(str, parted.index))
+    lines += [
+        f"first     %{parted.value} ({parted.op}), sample {parted.sample}, element [{place}]",
+        f"{first:<9} {parted.expected} as {parted.type}",
+        f"{second:<9} {parted.got} as {parted.got_type or parted.type}",
+    ]
+    return [*lines, f"cause     {parted.cause}"] if parted.cause else lines
+
+
+def _stages(text: str) -> tuple[str, ...]:
     from edgeinfer.errors import UsageError, did_you_mean
     from edgeinfer.evaluate import Stage
+    from edgeinfer.run_targets import known as known_targets
 
     names = [part.strip() for part in text.split(",")]
-    known = [str(stage) for stage in Stage]
+    known = list(
+        dict.fromkeys([*map(str, Stage), *(entry.stage for entry in known_targets().values())])
+    )
     for name in names:
         if name not in known:
             raise UsageError(
                 f"There is no stage {name!r}.",
                 hint=did_you_mean(name, known) or f"The stages are {', '.join(known)}.",
             )
-    return tuple(stage for stage in Stage if stage in names)
+    return tuple(stage for stage in known if stage in names)
 
 
 def _conclude(result: Result, folder: Path, as_json: bool) -> None:
@@ -125,7 +181,7 @@ def _conclude(result: Result, folder: Path, as_json: bool) -> None:
             raise DisagreementError(
                 f"{folder}: {' and '.join(entry.pair)} do not agree; they part at "
                 f"{entry.first_divergence or 'an output'}.",
-                hint="Please report it with the run folder: the engine is to equal its definition.",
+                hint=f"See: edgeinfer explain {folder}",
             )
 
 

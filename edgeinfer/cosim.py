@@ -26,13 +26,15 @@ class Divergence:
     expected: int  # raw, by the first stage of the pair
     got: int  # raw, by the second
     type: str
+    got_type: str = ""  # where the second stage has one of its own
+    cause: str = ""  # as far as the second stage can tell
 
     def __str__(self) -> str:
         place = ", ".join(map(str, self.index))
-        return (
-            f"%{self.value} ({self.op}, {self.type}), sample {self.sample}, element [{place}]: "
-            f"{self.got} instead of {self.expected}"
-        )
+        types = self.type if self.got_type in ("", self.type) else f"{self.type}, {self.got_type}"
+        where = f"%{self.value} ({self.op}, {types}), sample {self.sample}, element [{place}]"
+        cause = f" ({self.cause})" if self.cause else ""
+        return f"{where}: {self.got} instead of {self.expected}{cause}"
 
 
 @dataclass(frozen=True, slots=True)

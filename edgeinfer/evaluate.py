@@ -148,6 +148,7 @@ class Stage(StrEnum):
 
     ENGINE = "engine"
     INTERPRET = "interpret"
+    CSIM = "csim"  # what g++ makes of the HLS project
 
 
 @dataclass(frozen=True, slots=True)

@@ -29,6 +29,7 @@ class BuildPlan:
 
     name: str
     files: Mapping[str, bytes]
+    findings: tuple[str, ...] = ()  # what a user should know about them
 
     def __post_init__(self) -> None:
         for path in self.files:

@@ -22,7 +22,7 @@ def assembled(folder: RunFolder) -> Result:
     """The result that the records of a folder's steps add up to."""
     records = folder.records
     load, lower = records["load"].facts, records["lower"].facts
-    trials = [records[name].facts for name in ("simulate", "evaluate") if name in records]
+    trials = [record.facts for name, record in records.items() if name not in ("load", "lower")]
     found = [load, lower, *trials]
     content: dict[str, Any] = {
         "edgeinfer": __version__,
@@ -44,7 +44,12 @@ def assembled(folder: RunFolder) -> Result:
     }
     if "evaluate" in records:
         evaluated = records["evaluate"].facts
-        content |= {"task": evaluated["task"], "accuracy": evaluated["accuracy"]}
+        content |= {"task": evaluated["task"]}
+    content["accuracy"] = {
+        stage: scores
+        for facts in found
+        for stage, scores in facts.get("accuracy", {}).items()
+    }
     return Result.model_validate(content)
 
 

@@ -4,12 +4,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from dataclasses import asdict, dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass, replace
 from functools import cached_property
 from pathlib import Path
+from typing import Any
 
-from edgeinfer import evaluate, model_files, plan, samples
+from edgeinfer import evaluate, model_files, plan, run_targets, samples
 from edgeinfer.errors import InputError, ProgramError, RecipeError, UsageError
 from edgeinfer.evaluate import Stage
 from edgeinfer.graph import Graph
@@ -32,10 +33,12 @@ from edgeinfer.run_result import (
     program_part,
     recipe_part,
 )
+from edgeinfer.run_targets import Chosen
 from edgeinfer.samples import Samples
 from quantization.fixed import FormatError
 from quantization.recipe import Recipe
 
+BASE = (Stage.ENGINE, Stage.INTERPRET)  # stages that need no target
 MOST_SAMPLES = 64  # that stages are held against each other on, unless more are asked for
 MOST_MACS = 1_000_000_000  # that the interpreter does in some ten seconds
 
@@ -70,7 +73,7 @@ class Trial:
     model: Model
     data: Path | None
     count: int
-    stages: tuple[Stage, ...]
+    stages: tuple[Stage, ...]  # of the Program itself
 
     @cached_property
     def program(self) -> Program:
@@ -99,6 +102,7 @@ class Trial:
         findings += evaluate.saturation(self.program, tried)
         return Outcome(
             {
+                "program": self.program.digest,
                 "agreement": [asdict(agreed) for agreed in found.agreement],
                 "metrics": [asdict(metric) for metric in found.observed],
                 "findings": findings,
@@ -138,8 +142,10 @@ def compile_model(
     recipe_path: Path | None,
     data: Path | None,
     bits: int | None = None,
+    targets: Sequence[Chosen] = (),
 ) -> Result:
-    """Model -> Program, proved and tried; a step whose inputs are as before is not done again.
+    """Model -> Program -> targets, proved and tried; a step whose inputs are as before is not done
+    again.
 
     A model without formats of its own, and without a recipe, gets `bits` for every tensor.
     """
@@ -156,7 +162,11 @@ def compile_model(
         },
         lambda: _lower(model.loaded, recipe_path, bits, data),
     )
-    return exercise(folder, model, data=data, count=None, stages=(Stage.ENGINE,))
+    program = folder.records["lower"].facts["program"]["digest"]
+    for chosen in targets:
+        run_targets.emit(folder, lambda: stored_program(folder), program, chosen)
+    stages = (Stage.ENGINE, *(chosen.entry.stage for chosen in targets if chosen.simulated))
+    return exercise(folder, model, data=data, count=None, stages=stages, targets=targets)
 
 
 def stored_program(folder: RunFolder) -> Program:
@@ -170,7 +180,7 @@ def stored_program(folder: RunFolder) -> Program:
 
 
 def simulate_run(
-    folder: RunFolder, *, data: Path | None, count: int | None, stages: tuple[Stage, ...]
+    folder: RunFolder, *, data: Path | None, count: int | None, stages: tuple[str, ...]
 ) -> Result:
     """The Program of a run, tried again on other samples."""
     if count is not None and count < 1:
@@ -183,7 +193,14 @@ def simulate_run(
                 hint=f"Finish it with: edgeinfer compile MODEL --target none -o {folder.path}",
             )
     model = Model(folder.path / folder.records["load"].facts["model"]["file"])
-    return exercise(folder, model, data=data, count=count, stages=stages)
+    targets = run_targets.remembered(folder, folder.records["lower"].facts["program"]["digest"])
+    lost = set(stages) - {*BASE, *(chosen.entry.stage for chosen in targets)}
+    if lost:
+        raise UsageError(
+            f"{folder.path} was not compiled for a target that has the stage {sorted(lost)[0]}.",
+            hint=f"Compile it with: edgeinfer compile MODEL --target hls -o {folder.path}",
+        )
+    return exercise(folder, model, data=data, count=count, stages=stages, targets=targets)
 
 
 def exercise(
@@ -192,27 +209,57 @@ def exercise(
     *,
     data: Path | None,
     count: int | None,
-    stages: tuple[Stage, ...],
+    stages: tuple[str, ...],
+    targets: Sequence[Chosen] = (),
 ) -> Result:
     """Try the folder's Program on samples, and write ``result.json``. Without a count, as many
-    samples are tried as the interpreter can do in seconds."""
+    samples are tried as the interpreter can do in seconds, and a target's simulation in a minute."""
     lowered = folder.records["lower"].facts["program"]
     program = lowered["digest"]
-    if count is None:
-        count = max(1, min(MOST_SAMPLES, MOST_MACS // max(lowered["macs"], 1)))
+    tried = count
+    if tried is None:
+        tried = max(1, min(MOST_SAMPLES, MOST_MACS // max(lowered["macs"], 1)))
     depends_on = {"program": program, "data": data and plan.sha256_of(samples.existing(data))}
-    trial = Trial(folder, model, data, count, stages)
-    folder.step("simulate", {**depends_on, "samples": count, "stages": stages}, trial.simulate)
+    base = tuple(stage for stage in BASE if stage in stages)
+    trial = Trial(folder, model, data, tried, base)
+    if base:
+        folder.step("simulate", {**depends_on, "samples": tried, "stages": base}, trial.simulate)
+    else:
+        _as_before(folder, "simulate", program)
     if data is not None:
         evaluated_on = {**depends_on, "files": model.digests}
         folder.step("evaluate", evaluated_on, trial.evaluate)
     else:
-        before = folder.recorded("evaluate")
-        if before is not None and before.facts["program"] == program:
-            folder.remembered("evaluate")
+        _as_before(folder, "evaluate", program)
+    for chosen in targets:
+        if chosen.entry.stage in stages:
+            _simulate_target(trial, chosen, count, depends_on)
+        else:
+            _as_before(folder, chosen.entry.stage, program)
     result = assembled(folder)
     plan.write_file(folder.path / RESULT, result.to_json())
     return result
+
+
+def _as_before(folder: RunFolder, step: str, program: str) -> None:
+    """What a step found about this very Program stays in the result."""
+    before = folder.recorded(step)
+    if before is not None and before.facts.get("program") == program:
+        folder.remembered(step)
+
+
+def _simulate_target(
+    trial: Trial, chosen: Chosen, count: int | None, depends_on: Mapping[str, Any]
+) -> None:
+    available = None if trial.data is None else len(trial.samples)
+    tried = run_targets.samples_for(trial.program, available, count)
+    given = trial.samples if trial.data is not None else replace(trial, count=tried).samples
+    part = given.part(0, tried)
+    raw = evaluate.raw_inputs(trial.program, trial.recipe, part)
+    run_targets.simulate(
+        trial.folder, trial.program, chosen, part, raw, lambda: trial.model.loaded.graph,
+        {**depends_on, "files": trial.model.digests},
+    )  # fmt: skip
 
 
 def _load(model: Model) -> Outcome:

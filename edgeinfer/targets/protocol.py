@@ -5,8 +5,9 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Collection, Mapping
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Protocol, TypeVar
+from typing import Any, Protocol, TypeVar, runtime_checkable
 
 from edgeinfer.errors import Offence
 from edgeinfer.ir.program import Program
@@ -49,4 +50,42 @@ class Target(Protocol[Settings]):
 
     def measure(self, folder: Path, settings: Settings) -> tuple[Metric, ...]:
         """What the vendor's tools, run on the emitted folder or having been run there, report."""
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class Suspicion:
+    """What a target makes of a value that differs: its own type for it, and the likely cause."""
+
+    type: str
+    cause: str
+
+
+@runtime_checkable
+class Particular(Protocol):
+    """A target that cannot simulate under all of its settings."""
+
+    def simulates(self, settings: Any) -> bool:
+        """Whether what is emitted under these settings can be simulated."""
+        ...
+
+
+@runtime_checkable
+class Explains(Protocol):
+    """A target that can look inside its simulation."""
+
+    def tappable(self, program: Program, folder: Path, settings: Any) -> tuple[str, ...]:
+        """The Program's values that the simulation can tell, in the Program's order."""
+        ...
+
+    def suspect(
+        self,
+        program: Program,
+        folder: Path,
+        settings: Any,
+        value: str,
+        expected: Mapping[str, Ints],
+        got: Mapping[str, Ints],
+    ) -> Suspicion:
+        """Why a value of one sample is likely to be other than expected."""
         ...

@@ -4,8 +4,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from enum import StrEnum
+from typing import Any
 
 from edgeinfer.errors import UsageError
 
@@ -60,6 +62,20 @@ class HlsSettings:
         for where, factor in (("every layer", self.reuse), *self.reuse_of):
             if factor < 1:
                 raise UsageError(f"A reuse factor of {factor} for {where} is none; 1 is the least.")
+
+    @staticmethod
+    def from_record(told: Mapping[str, Any]) -> HlsSettings:
+        """The settings that were written down as JSON."""
+        return HlsSettings(
+            **{
+                **told,
+                "backend": Backend(told["backend"]),
+                "io": IoType(told["io"]),
+                "strategy": Strategy(told["strategy"]),
+                "reuse_of": tuple((name, int(factor)) for name, factor in told["reuse_of"]),
+                "strategy_of": tuple((name, Strategy(way)) for name, way in told["strategy_of"]),
+            }
+        )
 
     def reuse_for(self, op: str) -> int:
         """The reuse factor asked for an op."""

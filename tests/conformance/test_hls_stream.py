@@ -1,0 +1,23 @@
+# SPDX-License-Identifier: Apache-2.0
+# SPDX-FileCopyrightText: The edgeinfer authors
+"""The C-simulation of random Programs is equal to the interpreter: io_stream."""
+
+from __future__ import annotations
+
+import pytest
+
+from edgeinfer.targets.hls.settings import HlsSettings, IoType
+from tests.conformance.hls_suite import HlsSuite
+
+
+class TestStream(HlsSuite):
+    settings = HlsSettings(io=IoType.STREAM)
+    seeds = range(1000, 1020)
+
+
+@pytest.mark.fuzz
+@pytest.mark.timeout(3600)
+class TestManyStream(HlsSuite):
+    settings = HlsSettings(io=IoType.STREAM)
+    seeds = range(3000, 3250)
+    max_ops = 9

@@ -1,0 +1,235 @@
+# SPDX-License-Identifier: Apache-2.0
+# SPDX-FileCopyrightText: The edgeinfer authors
+"""A model compiled for the HLS target from the command line, tampered with, interrupted, resumed."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from edgeinfer.cli import main
+from edgeinfer.plan import sha256_of
+from edgeinfer.targets.hls import csim_build
+from tests.support import small_models as small
+
+ROOT = Path(__file__).resolve().parents[2]
+COMPILE = ["compile", "net.keras", "--bits", "8", "--data", "data.npz", "-o", "RUN"]
+HLS = ["--target", "hls", "--io", "io_parallel"]
+
+
+@pytest.fixture(autouse=True)
+def quickly(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Compile without optimisation."""
+    monkeypatch.setattr(csim_build, "FLAGS", ("-O0", "-w"))
+
+
+@pytest.fixture
+def work(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A folder with a model and data."""
+    monkeypatch.chdir(tmp_path)
+    small.classifier(tmp_path)
+    small.data(tmp_path)
+    return tmp_path
+
+
+def shown(capsys: pytest.CaptureFixture[str], *tokens: str, code: int = 0) -> Any:
+    """The JSON that a command prints, and nothing else."""
+    capsys.readouterr()
+    assert main([*tokens, "--json"]) == code
+    return json.loads(capsys.readouterr().out)
+
+
+def cached(result: Any) -> dict[str, bool]:
+    """Which steps were found done."""
+    return {step["name"]: step["cached"] for step in result["steps"]}
+
+
+def test_a_run_from_compilation_to_a_fault_and_back(
+    work: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    made = shown(capsys, *COMPILE, *HLS)
+    pairs = {tuple(entry["pair"]): entry for entry in made["agreement"]}
+    assert pairs["engine", "csim"]["bit_identical"] and pairs["engine", "csim"]["samples"] == 60
+    assert made["accuracy"]["csim"] == made["accuracy"]["quantized"]
+    steps = ["load", "lower", "hls", "simulate", "evaluate", "csim"]
+    assert [step["name"] for step in made["steps"]] == steps
+    held = {entry["path"]: entry["sha256"] for entry in made["artefacts"]}
+    assert held["hls/firmware/defines.h"] == sha256_of(work / "RUN/hls/firmware/defines.h")
+
+    again = shown(capsys, *COMPILE, *HLS)  # nothing is done twice
+    assert all(cached(again).values())
+    del made["steps"], again["steps"]
+    assert made == again
+
+    program = next((work / "RUN/hls/csim").glob("csim-*"))
+    compiled = program.stat().st_mtime_ns
+    more = shown(capsys, "simulate", "RUN", "--stage", "engine,csim", "--samples", "30")
+    assert {tuple(entry["pair"]): entry["samples"] for entry in more["agreement"]} == {
+        ("interpret", "engine"): 30,
+        ("engine", "csim"): 30,
+    }
+    assert program.stat().st_mtime_ns == compiled
+
+    defines = work / "RUN/hls/firmware/defines.h"
+    text = defines.read_text()
+    assert "AP_RND_CONV" in text
+    defines.write_text(text.replace("AP_RND_CONV", "AP_TRN"))
+    wrong = shown(
+        capsys, "simulate", "RUN", "--stage", "csim", "--data", "data.npz", code=5
+    )
+    (entry,) = [e for e in wrong["agreement"] if e["pair"] == ["engine", "csim"]]
+    assert not entry["bit_identical"] and entry["max_abs_diff"] > 0
+    parted = entry["first_divergence"]
+    assert parted["value"].startswith("hidden") and parted["op"] == "Requant"
+    assert "AP_TRN" in parted["got_type"] and parted["cause"].startswith("rounding mode")
+    assert any("defines.h is not as emitted" in said for said in wrong["findings"])
+    assert main(["explain", "RUN"]) == 0
+    said = capsys.readouterr().out
+    assert "rounding mode" in said and f"sample {parted['sample']}" in said
+    assert shown(capsys, "explain", "RUN")["agreement"][-1]["first_divergence"] == parted
+
+    mended = shown(capsys, *COMPILE, *HLS)  # compiling again writes what was changed
+    assert cached(mended) == dict.fromkeys(steps, True) | {
+        "hls": False, "simulate": False, "csim": False,
+    } or not cached(mended)["hls"]  # fmt: skip
+    assert defines.read_text() == text
+    assert main(["explain", "RUN"]) == 0
+    assert "engine = csim" in capsys.readouterr().out
+
+
+def test_a_stage_of_a_target_that_is_not_there(
+    work: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert main(COMPILE) == 0
+    assert main(["simulate", "RUN", "--stage", "csim"]) == 2
+    assert "--target hls" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    ("tokens", "said"),
+    [
+        (["--io", "io_stream"], "--io is an option of the target hls"),
+        (["--target", "hsl"], "Did you mean 'hls'"),
+        (["--target", "hls", "--reuse", "0"], "reuse factor of 0"),
+        (["--target", "hls", "--clock-ns", "0.01"], "clock of 0.01 ns"),
+        (["--target", "hls", "--backend", "Vitsi"], "Vitsi"),
+    ],
+)
+def test_wrong_options_leave_no_folder(
+    work: Path, capsys: pytest.CaptureFixture[str], tokens: list[str], said: str
+) -> None:
+    assert main([*COMPILE, *tokens]) == 2
+    assert said in capsys.readouterr().err
+    assert not (work / "RUN").exists()
+
+
+def test_no_compiler_is_code_3(
+    work: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setenv("EDGEINFER_CXX", "/nowhere/g++")
+    assert main([*COMPILE, *HLS]) == 3
+    assert "EDGEINFER_CXX" in capsys.readouterr().err
+    monkeypatch.delenv("EDGEINFER_CXX")
+    assert cached(shown(capsys, *COMPILE, *HLS))["hls"]  # the project was there already
+
+
+def test_a_compiler_that_fails_is_code_4_and_its_line_is_quoted(
+    work: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert main(COMPILE) == 0
+    compiler = work / "bad-g++"
+    compiler.write_text(
+        "#!/bin/sh\n[ \"$1\" = --version ] && echo 1.2.3 && exit 0\n"
+        "echo one; echo 'main.cpp:7: error: the moon is full'; exit 1\n"
+    )
+    compiler.chmod(0o755)
+    environment = pytest.MonkeyPatch()
+    environment.setenv("EDGEINFER_CXX", str(compiler))
+    try:
+        assert main([*COMPILE, *HLS]) == 4
+    finally:
+        environment.undo()
+    said = capsys.readouterr().err
+    assert "the moon is full" in said and "compile.log" in said
+    assert not list((work / "RUN/hls/csim").glob("csim-*"))
+
+
+KILLED = """
+import os, signal, sys
+from edgeinfer.targets.hls import csim_build
+from edgeinfer.cli import main
+
+def killed(found, arguments, **named):
+    if "-o" in arguments:
+        arguments[-1].write_bytes(b"half")
+        os.kill(os.getpid(), getattr(signal, sys.argv[1]))
+    return right(found, arguments, **named)
+
+right, csim_build.tools.run = csim_build.tools.run, killed
+sys.exit(main(sys.argv[2:]))
+"""
+
+
+@pytest.mark.parametrize("how", ["SIGKILL", "SIGINT"])
+def test_a_compilation_that_is_ended_leaves_no_half_program(
+    work: Path, capsys: pytest.CaptureFixture[str], how: str
+) -> None:
+    done = subprocess.run(
+        [sys.executable, "-c", KILLED, how, *COMPILE, *HLS],
+        env={**os.environ, "PYTHONPATH": str(ROOT)},
+        capture_output=True,
+        text=True,
+    )
+    assert done.returncode == (-signal.SIGKILL if how == "SIGKILL" else 130)
+    assert "Traceback" not in done.stderr
+    assert not list((work / "RUN/hls/csim").glob("csim-*"))
+    result = shown(capsys, *COMPILE, *HLS)
+    assert cached(result)["hls"] and not cached(result)["csim"]
+    assert len([path for path in (work / "RUN/hls/csim").iterdir() if "csim" in path.name]) == 1
+
+
+@pytest.mark.parametrize(
+    ("backend", "code", "said"),
+    [
+        ("oneAPI", 0, "needs icpx"),
+        ("Catapult", 0, "needs Siemens Catapult"),
+        ("Libero", 3, "build_lib.sh"),
+    ],
+)
+def test_a_backend_whose_compiler_is_not_here(
+    work: Path, capsys: pytest.CaptureFixture[str], backend: str, code: int, said: str
+) -> None:
+    assert main([*COMPILE, *HLS, "--backend", backend]) == code
+    told = capsys.readouterr()
+    assert said in (told.out if code == 0 else told.err)
+    if code == 0:
+        assert len(list((work / "RUN/hls").rglob("*.h"))) > 10
+        assert main(["simulate", "RUN", "--stage", "csim"]) == 3
+        assert "choose --backend Vitis" in capsys.readouterr().err
+
+
+def test_what_has_no_equal_is_listed_whole(
+    work: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    layers = [
+        small.dense("first", 4, "tanh"),
+        small.dense("second", 4, "sigmoid"),
+    ]
+    rng = np.random.default_rng(1)
+    held = {
+        "first/0": rng.normal(size=(6, 4)).astype("f4"), "first/1": np.zeros(4, "f4"),
+        "second/0": rng.normal(size=(4, 4)).astype("f4"), "second/1": np.zeros(4, "f4"),
+    }  # fmt: skip
+    (work / "bent.keras").write_bytes(small.archive(small.sequential(*layers), held))
+    assert main(["compile", "bent.keras", "--bits", "8", *HLS, "--backend", "oneAPI", "-o", "B"]) == 2
+    said = capsys.readouterr().err
+    assert "Table" in said and "written for Vitis, Vivado, Quartus only" in said
+    assert not (work / "B/hls").exists()
