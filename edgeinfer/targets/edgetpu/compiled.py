@@ -97,9 +97,7 @@ class Compiled:
     @property
     def cached_bytes(self) -> int:
         """Parameters that stay on the chip."""
-        return sum(
-            e.parameter_bytes for e in self.executables if e.kind is Kind.PARAMETER_CACHING
-        )
+        return sum(e.parameter_bytes for e in self.executables if e.kind is Kind.PARAMETER_CACHING)
 
     @property
     def streamed_bytes(self) -> int:

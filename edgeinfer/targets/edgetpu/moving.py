@@ -13,9 +13,12 @@ from __future__ import annotations
 import math
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass
+from typing import Final
 
 from edgeinfer.targets.edgetpu.packing import LANES, WORD, blocks_bytes, is_image
 from edgeinfer.targets.edgetpu.tflite import Model, Operator, Tensor
+
+MOST_PIECES: Final = 1024  # a tensor out of more is taken as one that lies in memory
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,7 +42,9 @@ def moved_bytes(model: Model, mapped: Collection[int]) -> dict[int, int]:
             found[op.index] = _flattened(op, fresh)
         elif _joins(op) or _splits(op):
             found[op.index] = sum(
-                _gathered(left, views[left.index]) for left in op.outputs if left.index in read
+                _gathered(left, views.get(left.index, ()))
+                for left in op.outputs
+                if left.index in read
             )
     return {index: size for index, size in found.items() if size}
 
@@ -84,7 +89,8 @@ def _views(inside: list[Operator]) -> Mapping[int, tuple[_Piece, ...]]:
     for op in inside:
         if _joins(op):
             joined = tuple(piece for t in op.inputs if t is not None for piece in pieces(t))
-            views[op.outputs[0].index] = joined
+            if len(joined) <= MOST_PIECES:
+                views[op.outputs[0].index] = joined
         elif _splits(op):
             entered = op.inputs[1]
             if entered is None:

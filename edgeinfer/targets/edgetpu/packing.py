@@ -34,13 +34,13 @@ def padded(count: int, multiple: int) -> int:
     return -(-count // multiple) * multiple
 
 
-def rows_of(channels: int, *, image: bool) -> tuple[int, ...]:
-    """Padded widths of the rows that a layer's output channels take."""
+def rows_of(channels: int, *, image: bool) -> tuple[int, int]:
+    """How many rows a layer's output channels take, and their padded width."""
     if channels <= WORD and image:
-        return (WORD,)
+        return 1, WORD
     if channels <= ROW:
-        return (padded(channels, LANES),)
-    return (ROW,) * -(-channels // ROW)
+        return 1, padded(channels, LANES)
+    return -(-channels // ROW), ROW
 
 
 def parameter_bytes(op: Operator, runtime: int) -> int:
@@ -61,8 +61,8 @@ def parameter_bytes(op: Operator, runtime: int) -> int:
 def _filter(op: Operator) -> Tensor:
     """The weights."""
     found = op.input(1)
-    if found is None or not found.shape:
-        raise FlatError(f"operator {op.index} ({op.title}) has no weights")
+    if found is None or found.data is None or len(found.data) != found.bytes:
+        raise FlatError(f"operator {op.index} ({op.title}) does not have the weights it states")
     return found
 
 
@@ -77,19 +77,17 @@ def _words(op: Operator, runtime: int, *, bias: int = 2) -> int:
     by_channel = weights.scales.size > 1
     differ = by_channel and bool((weights.scales != weights.scales[0]).any())
     stored = op.input(bias)
-    biased = stored is not None and bool(stored.data) and np.any(stored.integers())
+    biased = stored is not None and stored.constant and bool(np.any(stored.integers()))
     if stored is not None and differ and runtime <= BIASES_ALWAYS:
         biased = True
-    return int(differ) + int(bool(biased)) + int(by_channel)
+    return int(differ) + int(biased) + int(by_channel)
 
 
 def blocks_bytes(taps: int, inputs: int, outputs: int, words: int, *, image: bool) -> int:
     """Bytes of a layer: `taps` positions of a window, each with all inputs."""
     blocks = taps * -(-inputs // WORD)
-    total = 0
-    for width in rows_of(outputs, image=image):
-        total += words * padded(WORD * width, LANES) + blocks * WORD * width
-    return padded(total, ALIGNMENT)
+    rows, width = rows_of(outputs, image=image)
+    return padded(rows * (words + blocks) * WORD * width, ALIGNMENT)
 
 
 def _convolution(op: Operator, runtime: int) -> int:

@@ -184,7 +184,6 @@ def _buffer(flat: Flat, table: Table) -> memoryview | None:
 
 def _tensor(index: int, table: Table, buffers: tuple[memoryview | None, ...]) -> Tensor:
     shape = tuple(table.numbers(0, "<i4").tolist())
-    signature = tuple(table.numbers(7, "<i4").tolist())
     if len(shape) > MOST_AXES or any(size < -1 for size in shape):
         raise FlatError(f"tensor {index} has the shape {shape[: MOST_AXES + 1]}")
     buffer = table.integer(2, U32)
@@ -195,7 +194,7 @@ def _tensor(index: int, table: Table, buffers: tuple[memoryview | None, ...]) ->
         index,
         table.text(3),
         tuple(max(size, 1) if size < 0 else size for size in shape),
-        -1 in shape or -1 in signature,
+        -1 in shape,  # a signature may leave the batch open beside a shape that fixes it
         name_of(table.integer(1, I8), TYPES),
         scales,
         zero_points,

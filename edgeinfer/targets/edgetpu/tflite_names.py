@@ -1,12 +1,13 @@
 # SPDX-License-Identifier: Apache-2.0
 # SPDX-FileCopyrightText: The edgeinfer authors
-"""TensorFlow Lite's public numbering: operators and element types, by the code that a file holds."""
+"""TensorFlow Lite's public numbering: operators and element types by the code that a file holds."""
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Final
 
-OPERATORS: Final = """
+_OPERATORS: Final = """
 ADD AVERAGE_POOL_2D CONCATENATION CONV_2D DEPTHWISE_CONV_2D DEPTH_TO_SPACE DEQUANTIZE
 EMBEDDING_LOOKUP FLOOR FULLY_CONNECTED HASHTABLE_LOOKUP L2_NORMALIZATION L2_POOL_2D
 LOCAL_RESPONSE_NORMALIZATION LOGISTIC LSH_PROJECTION LSTM MAX_POOL_2D MUL RELU RELU_N1_TO_1
@@ -37,14 +38,16 @@ STABLEHLO_DYNAMIC_UPDATE_SLICE STABLEHLO_PAD STABLEHLO_IOTA STABLEHLO_DOT_GENERA
 STABLEHLO_REDUCE_WINDOW STABLEHLO_SORT STABLEHLO_WHILE STABLEHLO_GATHER STABLEHLO_TRANSPOSE
 DILATE STABLEHLO_RNG_BIT_GENERATOR REDUCE_WINDOW STABLEHLO_COMPOSITE STABLEHLO_SHIFT_LEFT
 STABLEHLO_CBRT STABLEHLO_CASE
-""".split()
+"""
 
-TYPES: Final = """
+_TYPES: Final = """
 FLOAT32 FLOAT16 INT32 UINT8 INT64 STRING BOOL INT16 COMPLEX64 INT8 FLOAT64 COMPLEX128 UINT64
 RESOURCE VARIANT UINT32 UINT16 INT4 BFLOAT16 INT2 UINT4 FLOAT8_E4M3FN FLOAT8_E5M2
-""".split()
+"""
 
-FUSED: Final = "NONE RELU RELU_N1_TO_1 RELU6 TANH SIGN_BIT".split()
+OPERATORS: Final = _OPERATORS.split()
+TYPES: Final = _TYPES.split()
+FUSED: Final = ("NONE", "RELU", "RELU_N1_TO_1", "RELU6", "TANH", "SIGN_BIT")
 
 BITS: Final = {
     "FLOAT32": 32, "FLOAT16": 16, "BFLOAT16": 16, "FLOAT64": 64, "INT64": 64, "INT32": 32,
@@ -54,6 +57,6 @@ BITS: Final = {
 }  # fmt: skip
 
 
-def name_of(code: int, names: list[str]) -> str:
+def name_of(code: int, names: Sequence[str]) -> str:
     """The name behind a code; a code that is newer than this table is called by its number."""
     return names[code] if 0 <= code < len(names) else f"CODE_{code}"
