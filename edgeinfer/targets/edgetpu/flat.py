@@ -146,6 +146,13 @@ class Table:
         self.flat.span(start + 4, count * width)
         return start + 4, count
 
+    def start(self, slot: int) -> int:
+        """Where the first element of a vector of words lies."""
+        found = self._vector(slot, 4)
+        if found is None:
+            raise FlatError(f"there is no vector in slot {slot}")
+        return found[0]
+
     def blob(self, slot: int) -> memoryview | None:
         """A vector of bytes or a string, not copied."""
         found = self._vector(slot, 1)
