@@ -19,8 +19,9 @@ from edgeinfer.graph import Graph, Shape
 from edgeinfer.ir import ops
 from edgeinfer.ir.program import HostFunction, Program
 from edgeinfer.targets.edgetpu import tflite
+from edgeinfer.targets.edgetpu.grid import by_channel
 from edgeinfer.targets.edgetpu.narrowing import narrowed
-from edgeinfer.targets.edgetpu.patching import reordered, requantized
+from edgeinfer.targets.edgetpu.patching import reordered, requantized, whole_weights
 from edgeinfer.targets.edgetpu.ports import Port, Ports
 from edgeinfer.targets.edgetpu.rules import EIGHT_BITS
 from edgeinfer.targets.edgetpu.storage import Storage, planned
@@ -45,14 +46,14 @@ class Converted:
 
 def check(program: Program) -> tuple[Offence, ...]:
     """Every op of a Program that int8 operators have no equal for."""
-    return _plan(program, None)[0].offences
+    return planned(narrowed(program, sampled=False).program).offences
 
 
 def convert_program(
     program: Program, raw: Mapping[str, Ints] | None = None, source: str | None = None
 ) -> Converted:
     """A Program whose formats have 8 bits or fewer, bit for bit on its own grid. Outputs that are
-    sums leave on levels that the samples show."""
+    sums leave on levels that the samples show; the result's `program` says so."""
     storage, findings = _plan(program, raw)
     if storage.offences:
         raise UnsupportedModelError(source or program.name, storage.offences, hint=HINT)
@@ -62,13 +63,15 @@ def convert_program(
     shapes = {op.name: op.shape for op in small.inputs}
     names = [output.name for output in small.outputs]
     data = _converted(lambda inputs: draw(storage, inputs), shapes, names, None)
+    data = whole_weights(data, program.name, _beyond(small))
     hosts = {output.name: output.host for output in small.outputs}
     made = _finished(data, program.name, list(shapes), names, hosts, small)
     return _with_findings(made, [*findings, *_weight_findings(small)])
 
 
 def convert_graph(graph: Graph, samples: Mapping[str, NDArray[np.float64]]) -> Converted:
-    """A float network, its ranges calibrated on samples. A final softmax or sigmoid is the host's."""
+    """A float network, its ranges calibrated on samples. A final softmax or sigmoid is left to the
+    host."""
     from edgeinfer.targets.edgetpu.convert_graph import draw, hosted
 
     hosts = hosted(graph)
@@ -89,19 +92,28 @@ def _with_findings(made: Converted, findings: Sequence[str]) -> Converted:
     return replace(made, findings=(*made.findings, *findings))
 
 
-def _weight_findings(program: Program) -> Iterator[str]:
-    """What of a Program int8 operators hold otherwise."""
-    from edgeinfer.targets.edgetpu.grid import by_channel
-
+def _beyond(program: Program) -> list[Ints]:
+    """Weights that the converter would cut at -127, laid out as it lays them out."""
+    found = []
     for op in program.ops:
         if not isinstance(op, ops.Conv | ops.Dense):
             continue
         held = by_channel(op.weight, op.weight_type.frac)
-        if held is not None and held.clipped:
-            yield (
-                f"{op.name}: {held.clipped} of {op.weight.size:,} weights are -128 and become "
-                f"-127, for int8 weights lie symmetrically about zero."
-            )
+        if held is None or not held.beyond:
+            continue
+        match op:
+            case ops.Conv() if op.groups > 1:
+                found.append(held.raw.reshape(-1))  # depthwise: channels stay last
+            case _:
+                found.append(np.moveaxis(held.raw, -1, 0))
+    return found
+
+
+def _weight_findings(program: Program) -> Iterator[str]:
+    """What of a Program int8 operators hold otherwise."""
+    for op in program.ops:
+        if not isinstance(op, ops.Conv | ops.Dense):
+            continue
         step = op.type.frac - program.type(op.x).frac - op.weight_type.frac
         if step > 0 and (op.bias.astype(np.int64) & ((1 << step) - 1)).any():
             yield f"{op.name}: its bias is finer than its products and is rounded to them."
@@ -132,7 +144,7 @@ def _converted(
     enter, leave = keys_of(list(shapes)), keys_of(outputs)
 
     class Network(tf.Module):  # type: ignore[misc]  # TensorFlow has no types
-        @tf.function(
+        @tf.function(  # type: ignore[untyped-decorator]
             input_signature=[
                 {
                     enter[name]: tf.TensorSpec((1, *shape), tf.float32, name=enter[name])

@@ -21,7 +21,7 @@ from edgeinfer.targets.edgetpu import drawing
 from edgeinfer.targets.edgetpu.drawing import Drawn, Reals
 from edgeinfer.targets.edgetpu.grid import ChannelWeights, Window, by_channel
 from edgeinfer.targets.edgetpu.storage import FUNCTIONS, LOGISTIC, Storage
-from quantization.fixed import Fixed
+from quantization.fixed import Fixed, Rounding
 
 
 def levelled(tensor: Any, window: Window) -> Any:
@@ -38,9 +38,7 @@ def draw(storage: Storage, inputs: Mapping[str, Any]) -> dict[str, Any]:
     sketch = _Sketch(storage, dict(inputs))
     for op in storage.program.ops:
         sketch.values[op.name] = sketch.stored(op, sketch.drawn(op))
-    return {
-        output.name: sketch.values[output.value].plain() for output in storage.program.outputs
-    }
+    return {output.name: sketch.values[output.value].plain() for output in storage.program.outputs}
 
 
 @dataclass(slots=True)
@@ -147,17 +145,19 @@ class _Sketch:
                 held = _weights(op.weight, op.weight_type)
                 kernel = weight_tensor(drawing.lifted_kernel(held.values), held)
                 window = (op.strides, op.pads, op.dilation, op.groups)
+                bias = bias + self._nudge(op, held)
                 return drawing.convolved(x, kernel, bias, *window, shape)
             case ops.Dense():
                 held = _weights(op.weight, op.weight_type)
                 kernel = weight_tensor(held.values, held)
+                bias = bias + self._nudge(op, held)
                 return drawing.multiplied(x, kernel, bias, shape, as_image=not held.uniform)
             case ops.Scale():
                 if isinstance(program[op.x], ops.Pool):
                     return x  # the mean was drawn already
                 channels = shape[-1]
                 wide = np.broadcast_to(op.factor.reshape(-1), (channels,))
-                held = _weights(wide, op.factor_type)
+                held = _weights(ops.packed(wide.astype(np.int64)), op.factor_type)
                 kernel = weight_tensor(held.values[None, None], held)
                 deep = tf.reshape(kernel, (1, 1, channels, 1))
                 image = tf.nn.depthwise_conv2d(x.image(), deep, [1, 1, 1, 1], "VALID")
@@ -166,6 +166,25 @@ class _Sketch:
                 return Drawn(made, shape, lifted=len(shape) < 3)
             case _:
                 assert_never(op)
+
+    def _nudge(self, op: ops.Conv | ops.Dense, held: ChannelWeights) -> Reals:
+        """What a bias needs so that the kernel rounds its sums as the Program does; by channel."""
+        last = self.storage.program[self.storage.final(op.name)]
+        rounding = self._rounding(last)
+        fracs = held.fracs + self.storage.program.type(op.x).frac
+        if rounding is None:
+            return np.zeros(len(fracs))
+        window = self.storage.windows[last.name]
+        several = len(self.storage.program.shapes[op.x]) > 1
+        halved = isinstance(op, ops.Conv) or several or not held.uniform
+        units = [bias_units(rounding, int(f) - window.frac, halved=halved) for f in fracs]
+        return np.ldexp(np.asarray(units, np.float64), -fracs)
+
+    def _rounding(self, op: ops.Op) -> Rounding | None:
+        """How the fused ops that end in this one round."""
+        while isinstance(op, ops.Clip) and op.x in self.storage.fused:
+            op = self.storage.program[op.x]
+        return op.rounding if isinstance(op, ops.Requant) else None
 
     def _clipped(self, op: ops.Clip) -> Drawn:
         """A limit; where it is fused its upper end is the window's, and a lower end of zero a
@@ -260,6 +279,27 @@ class _Sketch:
         ]
         made = tf.concat(parts, axis=op.axis + 1)
         return Drawn(made, self.storage.program.shapes[op.name])
+
+
+def bias_units(rounding: Rounding, shift: int, *, halved: bool) -> int:
+    """What to add to a sum, in its own units, so that the reference kernels' division by 2^shift
+    rounds in a given way (sums that end at zero or above).
+
+    Dense kernels round ties upwards. Those of convolutions halve first, ties upwards, and round the
+    rest away from zero: together floor((sum + 1 + 2^(shift-1)) / 2^shift).
+    """
+    if shift < 1:
+        return 0
+    half_up = -1 if halved and shift > 1 else 0
+    match rounding:
+        case Rounding.RND | Rounding.RND_INF | Rounding.RND_CONV:  # ties to even there are none
+            return half_up
+        case Rounding.RND_ZERO | Rounding.RND_MIN_INF:
+            return half_up - 1
+        case Rounding.TRN | Rounding.TRN_ZERO:
+            return half_up - (1 << (shift - 1))
+        case _:
+            assert_never(rounding)
 
 
 def _weights(weight: ops.Weights, type_: Fixed) -> ChannelWeights:

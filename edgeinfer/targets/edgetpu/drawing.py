@@ -100,7 +100,9 @@ def convolved(
         deep = tf.reshape(kernel, (*kernel.shape[:2], channels, many))
         made = tf.nn.depthwise_conv2d(image, deep, [1, *step, 1], word, dilations=holes)
     else:
-        parts = zip(tf.split(image, groups, axis=-1), tf.split(kernel, groups, axis=-1), strict=True)
+        parts = zip(
+            tf.split(image, groups, axis=-1), tf.split(kernel, groups, axis=-1), strict=True
+        )
         made = tf.concat(
             [tf.nn.conv2d(part, own, step, word, dilations=holes) for part, own in parts], axis=-1
         )

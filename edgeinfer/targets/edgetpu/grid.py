@@ -8,10 +8,10 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from edgeinfer.ir.ops import Clip, Op, Requant, Weights
-from edgeinfer.targets.edgetpu.narrowing import LEVELS
-from quantization.fixed import Ints, Overflow
+from edgeinfer.ir.ops import Weights
+from quantization.fixed import Ints
 
+LEVELS = 256
 MOST_WEIGHT = 127  # int8 weights lie symmetrically about zero
 
 
@@ -43,17 +43,6 @@ class Window:
         return -LEVELS // 2 - self.low
 
 
-def stored_levels(op: Op) -> tuple[int, int]:
-    """The lowest and the highest raw integer that an op's value can have by its type and limits."""
-    low, high = op.type.raw_min, op.type.raw_max
-    if isinstance(op, Clip):
-        low = low if op.low is None else max(low, op.low)
-        high = high if op.high is None else min(high, op.high)
-    if isinstance(op, Requant) and op.overflow is Overflow.SAT_SYM and op.type.signed:
-        low = -high
-    return low, high
-
-
 def window_for(low: int, high: int, frac: int) -> Window | None:
     """The levels that hold low .. high, ending at `high` so that the format itself saturates there;
     None where 256 levels do not suffice."""
@@ -66,14 +55,18 @@ def window_for(low: int, high: int, frac: int) -> Window | None:
 class ChannelWeights:
     """Weights as int8 by channel: value = raw 2^-frac of its channel."""
 
-    raw: Ints  # within -127 .. 127, channels last
+    raw: Ints  # within -128 .. 127, channels last
     fracs: Ints  # one for each channel
-    clipped: int  # weights that had to be cut to -127
 
     @property
     def uniform(self) -> bool:
         """Whether one grid serves all channels."""
         return bool((self.fracs == self.fracs[0]).all())
+
+    @property
+    def beyond(self) -> bool:
+        """Whether a weight is -128, which the converter would cut."""
+        return bool((self.raw < -MOST_WEIGHT).any())
 
     @property
     def values(self) -> np.ndarray[tuple[int, ...], np.dtype[np.float64]]:
@@ -86,9 +79,8 @@ def by_channel(weight: Weights, frac: int) -> ChannelWeights | None:
     any loss; None where a channel needs more than 8 bits."""
     raw = weight.astype(np.int64)
     channels = raw.shape[-1]
-    if raw.size and int(np.abs(raw).max()) <= MOST_WEIGHT + 1 and int(raw.max()) <= MOST_WEIGHT:
-        cut = np.clip(raw, -MOST_WEIGHT, MOST_WEIGHT)
-        return ChannelWeights(cut, np.full(channels, frac), int((cut != raw).sum()))
+    if raw.size and int(raw.min()) >= -MOST_WEIGHT - 1 and int(raw.max()) <= MOST_WEIGHT:
+        return ChannelWeights(raw, np.full(channels, frac))
     columns, fracs = [], []
     for channel in range(channels):
         column, held = raw[..., channel], frac
@@ -98,4 +90,4 @@ def by_channel(weight: Weights, frac: int) -> ChannelWeights | None:
             return None
         columns.append(column)
         fracs.append(held)
-    return ChannelWeights(np.stack(columns, axis=-1), np.asarray(fracs), 0)
+    return ChannelWeights(np.stack(columns, axis=-1), np.asarray(fracs))

@@ -30,7 +30,9 @@ def document(compiled: Compiled) -> dict[str, Any]:
     }
 
 
-def metrics(compiled: Compiled, tool: str | None = None) -> tuple[Metric, ...]:
+def metrics(
+    compiled: Compiled, tool: str | None = None, version: str | None = None
+) -> tuple[Metric, ...]:
     """The figures that a compiled file states."""
     figures = {
         "cached_bytes": compiled.cached_bytes,
@@ -45,6 +47,7 @@ def metrics(compiled: Compiled, tool: str | None = None) -> tuple[Metric, ...]:
             "B" if name.endswith("bytes") else "",
             Origin.MEASURED,
             tool=tool,
+            version=version,
             target="edgetpu",
         )
         for name, value in figures.items()

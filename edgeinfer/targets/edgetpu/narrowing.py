@@ -3,8 +3,9 @@
 """A Program made such that every value that must be stored fits 8 bits.
 
 Rounding and saturation grow with their argument, so they may as well come before a maximum or
-before data are moved: `Requant` ops climb to where sums are made, and nothing changes. Outputs that
-are sums are rounded to 8 bits: to the finest power of two that holds what samples show.
+before data are moved: `Requant` ops climb to where sums are made, and nothing changes. Two things
+do change, and are said: the int8 kernels know no ties to even, so that ties go up; and outputs that
+are sums are rounded to 8 bits.
 """
 
 from __future__ import annotations
@@ -13,6 +14,9 @@ from collections import Counter
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 
+import numpy as np
+
+from edgeinfer.ir.bounds import bounds_of
 from edgeinfer.ir.engine import Engine
 from edgeinfer.ir.ops import (
     Clip,
@@ -23,17 +27,21 @@ from edgeinfer.ir.ops import (
     Requant,
     Reshape,
     Slice,
+    Softmax,
+    Table,
     Transpose,
     Upsample,
     inputs_of,
 )
-from edgeinfer.ir.program import Program
+from edgeinfer.ir.program import HostFunction, Program
 from edgeinfer.ir.verify import verify
 from edgeinfer.samples import drawn
-from quantization.fixed import Fixed, Ints, Overflow, Rounding, fixed_for, quantize, Quantizer
+from edgeinfer.targets.edgetpu.grid import LEVELS
+from edgeinfer.targets.edgetpu.output_levels import levels_for
+from quantization.fixed import Fixed, Ints, Overflow, Quantizer, Rounding, fixed_for, quantize
 
-LEVELS = 256
 DRAWN = 64  # samples for output ranges where none are given
+FLAT_FRAC = 4  # beyond +-8, where sigmoid and tanh are flat, a finer index is worth more
 GROWING = (Overflow.SAT, Overflow.SAT_SYM)
 
 
@@ -45,17 +53,35 @@ class Narrowed:
     findings: tuple[str, ...]
 
 
-def narrowed(program: Program, raw: Mapping[str, Ints] | None = None) -> Narrowed:
-    """The Program for int8 storage; ranges of wide outputs come from the samples."""
+def narrowed(
+    program: Program, raw: Mapping[str, Ints] | None = None, *, sampled: bool = True
+) -> Narrowed:
+    """The Program for int8 storage. Ranges of wide outputs come from the samples, or from drawn
+    ones; or, where nothing is to be run, from what is proved."""
     climbed = program
     while True:
         higher = _climbed(climbed)
         if higher is climbed:
             break
         climbed = higher
-    rounded, findings = _rounded_outputs(climbed, raw)
+    tied, said = _ties_up(climbed)
+    tabled, read = _rounded_tables(tied)
+    rounded, findings = _rounded_sums(tabled, raw, sampled)
     verify(rounded)
-    return Narrowed(rounded, tuple(findings))
+    return Narrowed(rounded, (*said, *read, *findings))
+
+
+def _ties_up(program: Program) -> tuple[Program, list[str]]:
+    """Ties upwards instead of to even."""
+    even = [
+        op for op in program.ops if isinstance(op, Requant) and op.rounding is Rounding.RND_CONV
+    ]
+    for op in even:
+        if _as_it_is(program.type(op.x), op.type):
+            continue
+        program = program.replaced(replace(op, rounding=Rounding.RND))
+    said = f"{len(even)} roundings send ties upwards, not to even: int8 kernels know no other."
+    return program, [said] if even else []
 
 
 def _climbed(program: Program) -> Program:
@@ -117,63 +143,75 @@ def _reading(op: Op, renamed: Mapping[str, str], requant: Requant) -> Op:
             raise AssertionError(op)  # `_moves` has said otherwise
 
 
-def _rounded_outputs(
-    program: Program, raw: Mapping[str, Ints] | None
+def _rounded_tables(program: Program) -> tuple[Program, list[str]]:
+    """Tables with more than 256 entries, read at 256 of them."""
+    ops: list[Op] = []
+    findings: list[str] = []
+    for op in program.ops:
+        if not isinstance(op, Table) or program.type(op.x).bits <= 8:
+            ops.append(op)
+            continue
+        frac, last = program.type(op.x).frac, op.first + op.entries.size - 1
+        shift = 0
+        while (last >> shift) - (op.first >> shift) >= LEVELS and frac - shift > FLAT_FRAC:
+            shift += 1
+        low = max(op.first >> shift, -LEVELS // 2)
+        high = min(last >> shift, low + LEVELS - 1)
+        places = np.clip(np.arange(low, high + 1) << shift, op.first, last) - op.first
+        type_ = fixed_for(low, high, frac - shift)
+        index = f"{op.name}.index"
+        ops.append(Requant(f"{index}.rounded", type_, op.x, Rounding.RND, Overflow.SAT))
+        ops.append(Clip(index, type_, f"{index}.rounded", low, high))
+        ops.append(replace(op, x=index, first=low, entries=op.entries[places]))
+        findings.append(f"{op.name} is read in steps of {2.0 ** (shift - frac):g}: int8 holds 256.")
+    return Program(program.name, tuple(ops), program.outputs), findings
+
+
+def _rounded_sums(
+    program: Program, raw: Mapping[str, Ints] | None, sampled: bool
 ) -> tuple[Program, list[str]]:
-    """Outputs wider than 8 bits, rounded to what samples show."""
-    wide = [o for o in program.outputs if program.type(o.value).bits > 8]
+    """Outputs and scores wider than 8 bits, rounded to what samples show."""
+    wide = {
+        op.x: HostFunction.SOFTMAX
+        for op in program.ops
+        if isinstance(op, Softmax) and program.type(op.x).bits > 8
+    }
+    wide |= {o.value: o.host for o in program.outputs if program.type(o.value).bits > 8}
     if not wide:
         return program, []
     findings: list[str] = []
-    if raw is None:
+    if sampled and raw is None:
         raw = drawn_inputs(program)
         findings.append(
             f"No samples were given: output ranges come from {DRAWN} drawn from the input types."
         )
-    seen = Engine(program).run(raw)
-    ops, outputs = list(program.ops), []
-    for output in program.outputs:
-        if output not in wide:
-            outputs.append(output)
-            continue
-        values = seen[output.name]
-        frac, low, high = window_of(values, program.type(output.value).frac)
-        type_ = fixed_for(min(low, 0), max(high, 0), frac)
-        name = f"{output.name}.int8"
-        ops.append(
-            Requant(f"{name}.rounded", type_, output.value, Rounding.RND_CONV, Overflow.SAT)
-        )
-        clipped = fixed_for(low, high, frac)
-        ops.append(Clip(name, clipped, f"{name}.rounded", low, high))
-        outputs.append(replace(output, value=name))
-        findings.append(
-            f"{output.name} is a sum of {program.type(output.value).bits} bits; it leaves in steps "
-            f"of {2.0**-frac:g}, from {low * 2.0**-frac:g} to {high * 2.0**-frac:g}, as samples "
-            f"show."
-        )
-    return Program(program.name, tuple(ops), tuple(outputs)), findings
-
-
-def window_of(values: Ints, frac: int) -> tuple[int, int, int]:
-    """The finest grid on which 256 levels hold all values and zero: its fractional bits, and the
-    lowest and the highest level."""
-    bottom, top = min(int(values.min()), 0), max(int(values.max()), 0)
-    shift = 0
-    while (top >> shift) - (bottom >> shift) + 1 >= LEVELS:
-        shift += 1
-    if shift == 0:
-        low = bottom
+    if sampled and raw is not None:
+        seen = Engine(program).run(raw, taps=tuple(wide))
     else:
-        half = 1 << (shift - 1)
-        low = (bottom + half) >> shift
-    spare = LEVELS - 1 - (((top + (1 << shift >> 1)) >> shift) - low)
-    low -= max(spare, 0) // 2
-    return frac - shift, low, low + LEVELS - 1
+        bounds = bounds_of(program)
+        ends = {name: (bounds[name].bottom, bounds[name].top) for name in wide}
+        seen = {name: np.asarray(both, np.int64)[:, None] for name, both in ends.items()}
+    ops: list[Op] = []
+    renamed: dict[str, str] = {}
+    for op in program.ops:
+        ops.append(replace(op, x=renamed[op.x]) if isinstance(op, Softmax) and op.x in wide else op)
+        if op.name not in wide:
+            continue
+        window = levels_for(seen[op.name], op.type.frac, wide[op.name])
+        type_ = fixed_for(window.low, window.high, window.frac)
+        name = renamed[op.name] = f"{op.name}.int8"
+        ops.append(Requant(f"{name}.rounded", type_, op.name, Rounding.RND, Overflow.SAT))
+        ops.append(Clip(name, type_, f"{name}.rounded", window.low, window.high))
+        findings.append(
+            f"{op.name} is a sum of {op.type.bits} bits; it is held in steps of "
+            f"{2.0**-window.frac:g}, from {window.least:g} to {window.most:g}: what changes least "
+            f"on the samples."
+        )
+    outputs = tuple(replace(o, value=renamed.get(o.value, o.value)) for o in program.outputs)
+    return Program(program.name, tuple(ops), outputs), findings
 
 
 def drawn_inputs(program: Program) -> dict[str, Ints]:
     """Raw inputs drawn from the input types; always the same."""
     samples = drawn({op.name: (op.shape, op.type) for op in program.inputs}, DRAWN)
-    return {
-        op.name: quantize(samples.inputs[op.name], Quantizer(op.type)) for op in program.inputs
-    }
+    return {op.name: quantize(samples.inputs[op.name], Quantizer(op.type)) for op in program.inputs}

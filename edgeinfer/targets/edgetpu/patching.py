@@ -10,9 +10,11 @@ second by letting the second of the two operators read the first's input.
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
+from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from edgeinfer.targets.edgetpu.flat import U32, Flat, FlatError, Table
 from edgeinfer.targets.edgetpu.tflite import IDENTIFIER, broken, parse
@@ -58,6 +60,24 @@ def requantized(data: bytes, source: str) -> bytes:
         _write(changed, operators[op.index].start(1), [origin.index])
         gone.add(before.index)
     _drop(changed, tables, gone)
+    return bytes(changed)
+
+
+def whole_weights(data: bytes, source: str, wanted: Sequence[NDArray[np.integer[Any]]]) -> bytes:
+    """The same file with weights of -128 where the converter, which keeps to -127 .. 127, has cut
+    them. Each array is laid out as the file lays it out."""
+    model = parse(data, source)
+    changed = bytearray(data)
+    held = [t for t in model.tensors if t.type == "INT8" and t.constant and t.data is not None]
+    for weights in wanted:
+        cut = np.maximum(weights, -127).astype(np.int8).tobytes()
+        for tensor in held:
+            if tensor.data == cut and tensor.elements == weights.size:
+                whole = weights.astype(np.int8).tobytes()
+                changed[tensor.data_at : tensor.data_at + len(whole)] = whole
+                break
+        else:
+            raise broken(source, FlatError(f"it lacks weights of {weights.shape}"))
     return bytes(changed)
 
 

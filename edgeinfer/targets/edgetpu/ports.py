@@ -35,7 +35,8 @@ class Port:
         """Real values as they are stored: the nearest level, ties to even."""
         low, high = RANGES[self.type]
         steps = np.rint(np.asarray(values, np.float64) / self.scale) + self.zero_point
-        return np.clip(steps, low, high).astype(np.int64)
+        held: Ints = np.clip(steps, low, high).astype(np.int64)
+        return held
 
     def real(self, stored: NDArray[Any]) -> NDArray[np.float64]:
         """What stored numbers stand for."""

@@ -24,6 +24,7 @@ from quantization.fixed import Ints, dequantize
 RESOLVER: Final = "BUILTIN_REF"
 Advanced = Callable[[int, int], None]
 Stored = dict[str, NDArray[Any]]
+Reals = NDArray[np.float64]
 
 
 @dataclass(frozen=True, slots=True)
@@ -122,12 +123,12 @@ class OutputAgreement:
 
 @dataclass(frozen=True, slots=True)
 class Int8Agreement:
-    """An int8 file against the Program that it was made from."""
+    """An int8 file against what its outputs should be."""
 
     samples: int
     outputs: tuple[OutputAgreement, ...]
-    decision_flips: int  # against the Program rounded to the outputs' levels
-    decision_flips_unrounded: int  # against the Program itself
+    decision_flips: int  # against the expected outputs on the file's levels
+    decision_flips_unrounded: int  # against the expected outputs as they are
 
     @property
     def max_steps(self) -> int:
@@ -135,48 +136,49 @@ class Int8Agreement:
         return max((output.max_steps for output in self.outputs), default=0)
 
     @property
-    def flips(self) -> float:
-        """Share of the samples that are decided otherwise than by the Program's outputs as they
-        leave, on their levels."""
-        return self.decision_flips / max(self.samples, 1)
+    def max_difference(self) -> float:
+        """The largest difference of any output, in the outputs' unit."""
+        return max((output.max_steps * output.step for output in self.outputs), default=0.0)
 
 
-def stored_inputs(program: Program, ports: Ports, raw: Mapping[str, Ints]) -> Stored:
-    """A Program's raw inputs as a file stores them."""
-    types = {op.name: op.type for op in program.inputs}
-    return {
-        port.name: port.stored(dequantize(raw[port.name], types[port.name]))
-        for port in ports.inputs
-    }
+def stored_inputs(ports: Ports, values: Mapping[str, Reals]) -> Stored:
+    """Real inputs as a file stores them."""
+    return {port.name: port.stored(values[port.name]) for port in ports.inputs}
+
+
+def real_outputs(ports: Ports, stored: Stored) -> dict[str, Reals]:
+    """Stored outputs in real numbers, before what is left to the host."""
+    return {port.name: port.real(stored[port.name]) for port in ports.outputs}
+
+
+def real_inputs(program: Program, raw: Mapping[str, Ints]) -> dict[str, Reals]:
+    """A Program's raw inputs in real numbers."""
+    return {op.name: dequantize(raw[op.name], op.type) for op in program.inputs}
+
+
+def engine_outputs(program: Program, raw: Mapping[str, Ints]) -> dict[str, Reals]:
+    """A Program's outputs in real numbers, before what is left to the host."""
+    held = Engine(program).run(raw)
+    return {o.name: dequantize(held[o.name], program.type(o.value)) for o in program.outputs}
 
 
 def raw_outputs(program: Program, ports: Ports, stored: Stored) -> dict[str, Ints]:
-    """Stored outputs as raw integers of the Program's output types."""
+    """Stored outputs as raw integers of a Program's output types."""
     types = {output.name: program.type(output.value) for output in program.outputs}
-    found: dict[str, Ints] = {}
-    for port in ports.outputs:
-        steps = port.real(stored[port.name])
-        found[port.name] = np.rint(np.ldexp(steps, types[port.name].frac)).astype(np.int64)
-    return found
+    return {
+        name: np.rint(np.ldexp(values, types[name].frac)).astype(np.int64)
+        for name, values in real_outputs(ports, stored).items()
+    }
 
 
-def compared(
-    program: Program,
-    interpreter: Interpreter,
-    raw: Mapping[str, Ints],
-    advanced: Advanced = lambda done, total: None,
-) -> Int8Agreement:
-    """Run both on the same samples."""
-    from_engine = Engine(program).run(raw)
-    ports = interpreter.ports
-    got = interpreter.run(stored_inputs(program, ports, raw), advanced)
-    samples = len(next(iter(raw.values())))
-    types = {output.name: program.type(output.value) for output in program.outputs}
+def compared(ports: Ports, got: Stored, expected: Mapping[str, Reals]) -> Int8Agreement:
+    """Stored outputs against real ones, in steps of each output's scale."""
+    samples = len(next(iter(got.values())))
     outputs = []
     flipped = np.zeros(samples, bool)
     flipped_unrounded = np.zeros(samples, bool)
     for port in ports.outputs:
-        exact = dequantize(from_engine[port.name], types[port.name])
+        exact = expected[port.name]
         wanted = port.stored(exact)
         steps, counts = np.unique(got[port.name] - wanted, return_counts=True)
         histogram = dict(zip(steps.tolist(), counts.tolist(), strict=True))
@@ -187,7 +189,7 @@ def compared(
     return Int8Agreement(samples, tuple(outputs), int(flipped.sum()), int(flipped_unrounded.sum()))
 
 
-def _decided(values: NDArray[np.float64]) -> NDArray[Any]:
+def _decided(values: Reals) -> NDArray[Any]:
     """The winning class at every position; of an only value, whether it is above zero."""
     if values.ndim > 1 and values.shape[-1] > 1:
         winners: NDArray[Any] = values.argmax(axis=-1)

@@ -196,17 +196,15 @@ class _Walk:
                         self.refuse(op, "factors that differ between positions")
                     self._check_weights(op, op.factor.reshape(-1), op.factor_type.frac)
             case ops.Pool() if op.kind is PoolKind.SUM:
-                if not (len(self.readers[op.name]) == 1 and op.name not in self.leaving):
-                    self.refuse(op, "a sum over a window that is no mean")
-                elif not isinstance(self.readers[op.name][0], ops.Scale):
+                if not self._is_fused(op):
                     self.refuse(op, "a sum over a window that is no mean")
             case ops.Pool():
                 if any(pad != (0, 0) for pad in op.pads) and self.levels[op.x][0] < 0:
                     self._check_pool(op)
             case ops.Requant():
-                if op.overflow in (Overflow.WRAP, Overflow.SAT_ZERO):
-                    if not self._inside(op):
-                        self.refuse(op, f"{op.overflow} where int8 saturates")
+                folds = op.overflow in (Overflow.WRAP, Overflow.SAT_ZERO)
+                if folds and not self._inside(op):
+                    self.refuse(op, f"{op.overflow} where int8 saturates")
             case ops.PRelu():
                 slope = op.slope.astype(np.float64) * 2.0**-op.slope_type.frac
                 if slope.size and float(slope.max()) > 1:
