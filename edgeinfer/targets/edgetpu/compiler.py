@@ -1,6 +1,6 @@
 # SPDX-License-Identifier: Apache-2.0
 # SPDX-FileCopyrightText: The edgeinfer authors
-"""The vendor's compiler, where it is on the PATH: run, read, and put in the place of predictions."""
+"""The vendor's compiler, where it is on the PATH: run, read, put in the place of predictions."""
 
 from __future__ import annotations
 

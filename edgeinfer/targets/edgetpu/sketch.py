@@ -102,7 +102,8 @@ class _Pen:
                     "CONCATENATION", parts, self._shape(op), Options(axis=op.axis + 1)
                 )
             case ops.Reshape():
-                self._plainly("RESHAPE", op, [op.x])
+                x = self.values[op.x]  # in whatever shape it is drawn
+                self.values[op.name] = self.operator("RESHAPE", [x], self._shape(op))
             case ops.Transpose():
                 axes = np.asarray((0, *(axis + 1 for axis in op.order)), np.int32)
                 order = self.constant(f"{op.name}/order", axes)
