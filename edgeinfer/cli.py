@@ -94,6 +94,16 @@ VERBS = {
         "event RUN --planes N",
         "a compiled tagger at every hit of whole wire planes",
     ),
+    "map": Verb(
+        "edgeinfer.cli_edgetpu:map_",
+        "map F.tflite",
+        "what the Edge TPU compiler would make of a model",
+    ),
+    "inspect": Verb(
+        "edgeinfer.cli_edgetpu:inspect",
+        "inspect F_edgetpu.tflite",
+        "what a compiled Edge TPU file holds",
+    ),
 }
 
 EXIT_CODES = (

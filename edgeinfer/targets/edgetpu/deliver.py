@@ -1,0 +1,123 @@
+# SPDX-License-Identifier: Apache-2.0
+# SPDX-FileCopyrightText: The edgeinfer authors
+"""One call from a Program and samples to everything that the Edge TPU target has to say."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, replace
+
+import numpy as np
+from numpy.typing import NDArray
+
+from edgeinfer.graph import Graph
+from edgeinfer.ir.program import HostFunction, Program
+from edgeinfer.metrics import Metric, Origin
+from edgeinfer.plan import BuildPlan
+from edgeinfer.targets.edgetpu import convert, simulate
+from edgeinfer.targets.edgetpu.convert import Converted
+from edgeinfer.targets.edgetpu.prediction import TARGET, Prediction, prediction_of
+from edgeinfer.targets.edgetpu.settings import EdgeTpuSettings
+from edgeinfer.targets.edgetpu.simulate import Int8Agreement
+from edgeinfer.targets.edgetpu.target import planned_files
+from quantization.fixed import Ints, Rounding
+from quantization.recipe import Recipe
+
+Advanced = Callable[[int, int], None]
+Reals = NDArray[np.float64]
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Delivery:
+    """The target's files, and what was found out about them."""
+
+    plan: BuildPlan  # model.tflite, ports.json, mapping.json, program.txt
+    converted: Converted
+    prediction: Prediction
+    agreement: Int8Agreement  # against the Program that the file was made from, by the engine
+    to_program: Int8Agreement  # against the Program that was given, ties to even and all
+    outputs: Mapping[str, Reals]  # of the samples that were tried, before the host's share
+    hosts: Mapping[str, HostFunction]
+    metrics: tuple[Metric, ...]
+    findings: tuple[str, ...]
+
+
+def deliver(
+    program: Program,
+    graph: Graph,
+    raw: Mapping[str, Ints],
+    settings: EdgeTpuSettings,
+    *,
+    calibration: Mapping[str, Ints] | None = None,
+    advanced: Advanced = lambda done, total: None,
+) -> Delivery:
+    """Convert, predict, and run by the reference kernels on raw inputs of the Program.
+
+    A Program that has no int8 equal (formats wider than 8 bits, functions that int8 operators lack)
+    is not refused: the float network is calibrated on the samples in its stead, and it is said.
+    """
+    shown = raw if calibration is None else calibration
+    offences = convert.check(program)
+    said: list[str] = []
+    if offences:
+        first = offences[0]
+        said.append(
+            f"The Program has no int8 equal ({len(offences)} reasons, the first: {first}); the "
+            f"float network was calibrated in its stead."
+        )
+        made = convert.convert_graph(graph, simulate.real_inputs(program, shown))
+    else:
+        made = convert.convert_program(program, shown)
+    prediction = prediction_of(made.model, settings.runtime)
+    ports = made.ports
+    interpreter = simulate.Interpreter(made.data, ports)
+    stored = simulate.stored_inputs(ports, simulate.real_inputs(program, raw))
+    got = interpreter.run(stored, advanced)
+    given = simulate.compared(ports, got, simulate.engine_outputs(program, raw))
+    own = given
+    if made.program is not None:
+        own = simulate.compared(ports, got, simulate.engine_outputs(made.program, raw))
+    runtime = interpreter.runtime
+    said.append(
+        f"model.tflite was run by {runtime.name} {runtime.version} with its "
+        f"{simulate.RESOLVER} kernels; the chip's own may differ by some steps."
+    )
+    return Delivery(
+        planned_files(made, settings),
+        made,
+        prediction,
+        own,
+        given,
+        simulate.real_outputs(ports, got),
+        {port.name: port.host for port in ports.outputs},
+        (*prediction.metrics(), *_agreement_metrics(own, given)),
+        (*said, *made.findings, *prediction.findings),
+    )
+
+
+def kernel_recipe(recipe: Recipe) -> Recipe:
+    """A recipe whose activations round as the int8 kernels can: ties upwards instead of to even.
+
+    A Program that is lowered with it is reproduced bit for bit in every hidden layer.
+    """
+    activations = {
+        name: replace(quantizer, rounding=Rounding.RND)
+        if quantizer.rounding is Rounding.RND_CONV
+        else quantizer
+        for name, quantizer in recipe.activations
+    }
+    return Recipe.of(activations, dict(recipe.weights))
+
+
+def _agreement_metrics(own: Int8Agreement, given: Int8Agreement) -> tuple[Metric, ...]:
+    """How far the file is from its own Program, and from the one that was given."""
+    figures = {
+        "int8_max_steps": own.max_steps,
+        "int8_decision_flips": own.decision_flips,
+        "int8_max_steps_to_program": given.max_steps,
+        "int8_decision_flips_to_program": given.decision_flips_unrounded,
+    }
+    return tuple(
+        Metric(name, value, "", Origin.SIMULATED, tool="BUILTIN_REF", target=TARGET)
+        for name, value in figures.items()
+    )

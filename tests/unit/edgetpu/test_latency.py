@@ -1,0 +1,87 @@
+# SPDX-License-Identifier: Apache-2.0
+# SPDX-FileCopyrightText: The edgeinfer authors
+"""Time on the tiles and on the way to them."""
+
+from __future__ import annotations
+
+import pytest
+
+from edgeinfer.targets.edgetpu import latency as time
+from edgeinfer.targets.edgetpu import tflite
+from edgeinfer.targets.edgetpu.latency import Link, Traffic
+from edgeinfer.targets.edgetpu.prediction import prediction_of
+from tests.support import tflite_builder as build
+
+NOTHING = Traffic(0, 0, 0, 0)
+
+
+def test_positions_are_dealt_to_the_tiles_and_channels_to_rows() -> None:
+    """cycles = 0.9 ceil(H/4) ceil(W/4) rows taps pad4(channels) + 100."""
+    assert time.convolution_cycles((16, 16), 64, 9, 64) == pytest.approx(0.9 * 16 * 9 * 64 + 100)
+    assert time.convolution_cycles((17, 16), 64, 9, 3) == pytest.approx(0.9 * 20 * 9 * 4 + 100)
+    assert time.convolution_cycles((4, 4), 24, 1, 8) == pytest.approx(0.9 * 0.5 * 8 + 100)
+    assert time.convolution_cycles((4, 4), 65, 1, 8) == pytest.approx(0.9 * 2 * 8 + 100)
+
+
+def test_streaming_and_computing_go_on_at_once() -> None:
+    profile = time.PROFILES[Link.USB]
+    streaming = time.latency(1e3, Traffic(0, 0, 0, 11_900_000), Link.USB)
+    assert streaming.value_us == pytest.approx(profile.start_us + 11.9e6 / profile.stream_mb_per_s)
+    computing = time.latency(1e7, Traffic(0, 0, 0, 1000), Link.USB)
+    assert computing.value_us == pytest.approx(profile.start_us + 1e7 / profile.clock_mhz)
+
+
+def test_the_band_is_wider_for_unusual_graphs() -> None:
+    usual, strange = (time.latency(1e5, NOTHING, Link.PCIE, usual=u) for u in (True, False))
+    assert (usual.low_us, usual.high_us) == (usual.value_us * 0.75, usual.value_us * 1.25)
+    assert (strange.low_us, strange.high_us) == (strange.value_us / 2, strange.value_us * 2)
+    assert usual.value_us < time.latency(1e5, NOTHING, Link.USB).value_us
+
+
+@pytest.mark.parametrize(("size", "measured_us"), [(256, 280), (1024, 290)])
+def test_dense_layers_take_what_was_measured(size: int, measured_us: float) -> None:
+    """Published round trips over USB: 0.28, 0.29 and 0.27 ms for 256, 1024 and 2048."""
+    found = prediction_of(tflite.parse(build.dense(size, size), "dense")).latency(Link.USB)
+    assert found.low_us <= measured_us <= found.high_us
+
+
+def test_what_crosses_the_border_is_counted_once() -> None:
+    found = prediction_of(tflite.parse(build.dense(100, 20), "dense")).traffic
+    assert (found.inputs, found.outputs) == (100, 20)
+
+
+@pytest.mark.parametrize(
+    ("name", "layers", "published_ms"),
+    [
+        (
+            "MobileNet v1, pointwise layers and the first",
+            [(112, 32, 9, 3), (112, 64, 1, 32), (56, 128, 1, 64), (56, 128, 1, 128)]
+            + [(28, 256, 1, 128), (28, 256, 1, 256), (14, 512, 1, 256)]
+            + [(14, 512, 1, 512)] * 5
+            + [(7, 1024, 1, 512), (7, 1024, 1, 1024)],
+            2.4,
+        ),
+        (
+            "VGG16, convolutions",
+            [(224, 64, 9, 3), (224, 64, 9, 64), (112, 128, 9, 64), (112, 128, 9, 128)]
+            + [(56, 256, 9, 128)]
+            + [(56, 256, 9, 256)] * 2
+            + [(28, 512, 9, 256)]
+            + [(28, 512, 9, 512)] * 2
+            + [(14, 512, 9, 512)] * 3,
+            296.0,
+        ),
+    ],
+)
+def test_published_networks_are_not_faster_than_their_convolutions(
+    name: str, layers: list[tuple[int, int, int, int]], published_ms: float
+) -> None:
+    """A lower bound of the model, not above what was measured; and not far below it."""
+    cycles = sum(
+        time.convolution_cycles((side, side), outputs, taps, inputs)
+        for side, outputs, taps, inputs in layers
+    )
+    computed_ms = cycles / time.PROFILES[Link.USB].clock_mhz / 1e3
+    streamed_ms = 138e6 / time.PROFILES[Link.USB].stream_mb_per_s / 1e3 if "VGG" in name else 0.0
+    assert max(computed_ms, streamed_ms) < published_ms * 1.25, name
+    assert max(computed_ms, streamed_ms) > published_ms * 0.3, name
