@@ -115,8 +115,18 @@ def search(
         Parameter(help="share of the cost of that width which a recipe may have; 1 is all"),
     ] = None,
     cost: Annotated[
-        str, Parameter(help="what is to be saved: ebops, ebops_dense or weight_bits")
+        str,
+        Parameter(
+            help="what is to be saved: ebops, ebops_dense, weight_bits, or with --target one of "
+            "its estimates (lut, ff, dsp, bram18, latency_cycles, ...)"
+        ),
     ] = "ebops",
+    target: Annotated[
+        Literal["hls"] | None, Parameter(help="hls: estimate every recipe's design as well")
+    ] = None,
+    device: Annotated[
+        str | None, Parameter(help="the device of --target, see edgeinfer devices")
+    ] = None,
     strategy: Annotated[
         Literal["greedy", "thorough"],
         Parameter(help="greedy: by sensitivity, step by step; thorough: Optuna, whole front"),
@@ -133,12 +143,14 @@ def search(
     json: Json = False,
 ) -> None:
     """Search a width for every tensor and kernel; 20 minutes unless told otherwise."""
-    from edgeinfer.run_search import REPAIR_EPOCHS, SearchOrder, search_model
+    from edgeinfer.run_search import REPAIR_EPOCHS, SearchOrder, hls_estimate, search_model
     from edgeinfer.search.run import SearchSettings, Strategy
     from edgeinfer.zoo import ENTRIES, resolve
 
     path = resolve(model)
     asked = training or QatSettings()
+    if device is not None and target is None:
+        raise UsageError("--device is the target's.", hint="Add --target hls.")
     bounded = asked.minutes is not None or trials is not None
     plain = replace(asked, minutes=None, seed=0) == QatSettings()  # these two are any search's
     _refuse_idle(None if plain else asked, method)
@@ -166,7 +178,7 @@ def search(
     if path.is_file():
         import_keras_quietly()
     with progress() as watcher:
-        document = search_model(order, watcher)
+        document = search_model(order, watcher, hls_estimate(device) if target else None)
     answer(json_text.dumps(document, indent=2), _searched(document), as_json=json)
 
 

@@ -13,6 +13,7 @@ from edgeinfer import graph as g
 from edgeinfer.costs import Estimate
 from edgeinfer.errors import InputError, UsageError
 from edgeinfer.fold import fold_batch_norms
+from edgeinfer.ir.program import Program
 from edgeinfer.load import load
 from edgeinfer.qat.settings import QatSettings
 from edgeinfer.run import Progress, watched
@@ -91,6 +92,22 @@ def search_model(
         report(found).write(order.folder)
         told["findings"] += _write_models(found, order.folder)
     return told
+
+
+def hls_estimate(device: str | None) -> Estimate:
+    """What the HLS target estimates of a Program: resources and latency on a device."""
+    from edgeinfer import devices
+    from edgeinfer.targets.hls.estimate import estimate
+    from edgeinfer.targets.hls.settings import HlsSettings
+
+    part = HlsSettings().part if device is None else devices.part_of(device)
+    found = devices.device(part)
+    settings = HlsSettings(part=part)
+
+    def figures(program: Program) -> dict[str, float]:
+        return estimate(program, settings, found).figures()
+
+    return figures
 
 
 def _samples(order: SearchOrder) -> Dealt:

@@ -264,6 +264,19 @@ def test_a_search_fills_its_folder_and_goes_on_where_it_was(
     assert (folder / "search.jsonl").read_text() == lines
 
 
+def test_a_search_may_save_what_a_target_estimates(
+    model: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    data = archive(tmp_path / "d.npz", model, 300)
+    tokens = ["search", model, "--data", data, "--trials", "10", "--tolerance", "0.1"]
+    tokens += ["--target", "hls", "--device", "xc7a100t", "--cost", "lut", "-o", tmp_path / "s"]
+    found = answered(capsys, *tokens)
+    luts = [row["costs"]["lut"] for row in found["front"]]
+    assert luts == sorted(luts) and luts[0] < found["uniform"][-1]["costs"]["lut"]
+    assert {"dsp", "ff", "latency_cycles", "ebops"} <= set(found["front"][0]["costs"])
+    assert main(["search", str(model), "--device", "xc7a100t", "-o", str(tmp_path / "t")]) == 2
+
+
 def test_a_search_over_another_model_is_not_mixed_in(
     model: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:

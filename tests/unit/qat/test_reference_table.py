@@ -58,7 +58,7 @@ def test_the_page_shows_the_table() -> None:
 
 @pytest.mark.parametrize("key", list(ROWS))
 def test_the_table_is_true_on_a_sample(key: str) -> None:
-    """Some events of other ones: the loss lies where the interval says, widened for their number."""
+    """On some other events the loss lies where the interval says, widened for their number."""
     row = ROWS[key]
     graph = load_reference(row["model"])
     samples, event = test_samples(entry_of(row["model"]), SAMPLE)
@@ -84,10 +84,11 @@ def test_the_engine_is_the_trained_model_bit_for_bit(key: str) -> None:
     samples, _ = test_samples(entry_of(row["model"]), SAMPLE)
     raw = evaluate.raw_inputs(found.program, found.recipe, samples)
     held = Engine(found.program).run(raw)
-    before = [model.get_layer(output.value.partition(".")[0]).output for output in found.program.outputs]
+    outputs = found.program.outputs
+    before = [model.get_layer(output.value.partition(".")[0]).output for output in outputs]
     logits = keras.Model(model.inputs, before)
     fed = [samples.inputs[op.name].astype(np.float32) for op in found.program.inputs]
     got = logits.predict(fed, batch_size=1000, verbose=0)
-    for output, values in zip(found.program.outputs, got if len(before) > 1 else [got], strict=True):
+    for output, values in zip(outputs, got if len(before) > 1 else [got], strict=True):
         wanted = dequantize(held[output.name], found.program.type(output.value))
         np.testing.assert_array_equal(np.asarray(values, np.float64).reshape(wanted.shape), wanted)
