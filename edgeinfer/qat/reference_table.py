@@ -87,7 +87,7 @@ class Row:
         return self.loss.value <= self.limit
 
 
-def test_samples(entry: ZooEntry, count: int | None = None) -> tuple[Samples, Any]:
+def judging_samples(entry: ZooEntry, count: int | None = None) -> tuple[Samples, Any]:
     """Simulated events that judge; a smaller network is judged on more."""
     wanted = int(np.clip(JUDGED_MACS / entry.macs, *JUDGED_SPAN)) if count is None else count
     return simulated(entry, stage_seed(TEST_SEED, "fresh"), wanted)
@@ -99,7 +99,7 @@ def rows_of(name: str, folder: Path) -> list[Row]:
     count, settings = SCHEDULES[name]
     teach, _ = simulated(entry, stage_seed(TEACH_SEED, "fresh"), count)
     choose, _ = simulated(entry, stage_seed(CHOOSE_SEED, "fresh"), CHOOSING)
-    unseen = Unseen.of(graph, *test_samples(entry))
+    unseen = Unseen.of(graph, *judging_samples(entry))
     rows = []
     for (method, bits), limit in LIMITS.items():
         found = quantize(graph, teach.inputs, PtqSettings(bits))

@@ -26,7 +26,7 @@ from edgeinfer.costs import costs_of
 from edgeinfer.ir.lower import Lowered, lower
 from edgeinfer.ptq import PtqSettings, quantize
 from edgeinfer.qat.fine_tune import Tutor
-from edgeinfer.qat.reference_table import CHOOSE_SEED, TEACH_SEED, test_samples
+from edgeinfer.qat.reference_table import CHOOSE_SEED, TEACH_SEED, judging_samples
 from edgeinfer.qat.settings import QatSettings
 from edgeinfer.run_search import REPAIR_EPOCHS, REPAIR_SAMPLES
 from edgeinfer.search.run import Found, SearchSettings, search
@@ -48,7 +48,7 @@ def measured(name: str, minutes: float) -> bool:
     entry, graph = zoo.entry_of(name), load_reference(name)
     teach, _ = simulated(entry, stage_seed(TEACH_SEED, "fresh"), TEACHING)
     choose, _ = simulated(entry, stage_seed(CHOOSE_SEED, "fresh"), CHOOSING)
-    unseen = Unseen.of(graph, *test_samples(entry))
+    unseen = Unseen.of(graph, *judging_samples(entry))
     score, count = unseen.whole.exact_score, len(unseen.samples)
     print(f"\n{name}: float {unseen.whole.name} {score:.5f} ({count} samples)")
     print(f"{'':28} {'loss':>9}  {'95 % interval':^19}  {'EBOPs':>12} {'seconds':>8}")

@@ -18,7 +18,7 @@ from edgeinfer.ir.lower import Lowered, lower
 from edgeinfer.load import load
 from edgeinfer.plan import sha256_of
 from edgeinfer.ptq import PtqSettings, quantize
-from edgeinfer.qat.reference_table import LIMITS, SCHEDULES, TEACH_SEED, markdown, test_samples
+from edgeinfer.qat.reference_table import LIMITS, SCHEDULES, TEACH_SEED, judging_samples, markdown
 from edgeinfer.search.unseen import Unseen
 from edgeinfer.zoo import entry_of
 from edgeinfer.zoo.drawn import simulated
@@ -61,7 +61,7 @@ def test_the_table_is_true_on_a_sample(key: str) -> None:
     """On some other events the loss lies where the interval says, widened for their number."""
     row = ROWS[key]
     graph = load_reference(row["model"])
-    samples, event = test_samples(entry_of(row["model"]), SAMPLE)
+    samples, event = judging_samples(entry_of(row["model"]), SAMPLE)
     found = lowered(row)
     seen = Unseen.of(graph, samples, event).loss(found, replicas=60)
     width = row["loss"]["high"] - row["loss"]["low"] + (seen.high - seen.low)
@@ -77,11 +77,12 @@ def test_the_table_is_true_on_a_sample(key: str) -> None:
 @pytest.mark.parametrize("key", TRAINED)
 def test_the_engine_is_the_trained_model_bit_for_bit(key: str) -> None:
     import keras
+    import qkeras  # noqa: F401  # its layers are found by name
 
     row = ROWS[key]
     found = lowered(row)
     model = keras.models.load_model(FOLDER / row["file"])
-    samples, _ = test_samples(entry_of(row["model"]), SAMPLE)
+    samples, _ = judging_samples(entry_of(row["model"]), SAMPLE)
     raw = evaluate.raw_inputs(found.program, found.recipe, samples)
     held = Engine(found.program).run(raw)
     outputs = found.program.outputs
