@@ -85,7 +85,7 @@ def test_each_verb_explains_itself(verb: str, capsys: pytest.CaptureFixture[str]
         (["quantize", "m.keras", "--bits", "six", "-o", "q.keras"], "six"),
         (["quantize", "m.keras", "--bits", "6", "--method", "qat", "-o", "q.keras"], "qat"),
         (["quantize", "m.keras", "--bits", "6"], "-o"),
-        (["compile", "m.keras", "--target", "hls", "-o", "RUN"], "hls"),
+        (["compile", "m.keras", "--target", "hsl", "-o", "RUN"], "hls"),
         (["compile"], "MODEL"),
         (["simulate", "RUN", "--samples", "many"], "many"),
         (["simulate", "RUN", "--stage", "engin"], "Did you mean 'engine'"),

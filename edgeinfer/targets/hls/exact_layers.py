@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, assert_never
 import numpy as np
 
 from edgeinfer.ir import ops
-from edgeinfer.ir.ops import Op, PairKind, PoolKind, Shape, Weights
+from edgeinfer.ir.ops import Op, PairKind, PoolKind, Shape, Weights, packed
 from edgeinfer.targets.hls.spec import Stored, exactly
 from quantization.fixed import Fixed, Ints, Quantizer, fixed_for, requantize
 
@@ -29,8 +29,8 @@ MERGES = {
 
 
 def place_requant(layout: Layout, op: ops.Requant) -> None:
-    """The result's type rounds and overflows. Where it drops more bits than there are, only the sign
-    counts, and the types of the C-simulation refuse to round: two numbers take their place."""
+    """The result's type rounds and overflows. Where it drops more bits than there are, only its
+    sign counts, and the types of the C-simulation refuse to round: two numbers take their place."""
     result = Quantizer(op.type, op.rounding, op.overflow)
     x, shape = layout.of_value[op.x], layout.program.shapes[op.name]
     if not drops_all(layout, op):
@@ -152,9 +152,7 @@ def place_pool(layout: Layout, op: ops.Pool) -> None:
         "pad_left": pads[1][0],
     }
     function = "sum_pool" if op.kind is PoolKind.SUM else "max_pool"
-    layout.exact(
-        op, function, (layout.of_value[op.x],), out, exactly(op.type), constants=constants
-    )
+    layout.exact(op, function, (layout.of_value[op.x],), out, exactly(op.type), constants=constants)
 
 
 def place_pair(layout: Layout, op: ops.Pair) -> None:
@@ -196,12 +194,12 @@ def place_concat(layout: Layout, op: ops.Concat) -> None:
                 held = layout.exact(
                     op, "concat", (held, part), joined, result, constants=constants, part=last
                 )
-            case str(), _:
+            case str(), np.ndarray():
                 held = layout.exact(
                     op, "append", (held,), joined, result, constants=constants, part=last,
                     stored=(_stored("constants", part, op.type.frac),),
                 )  # fmt: skip
-            case _, str():
+            case np.ndarray(), str():
                 held = layout.exact(
                     op, "prepend", (part,), joined, result, constants=constants, part=last,
                     stored=(_stored("constants", held, op.type.frac),),
@@ -316,8 +314,7 @@ def repeating(raw: Weights, shape: Shape) -> Weights:
         tail = trimmed.shape[axis:]
         if trimmed.shape[:axis] == (1,) * axis and tail == shape[axis:]:
             return trimmed.reshape(-1)
-    whole: Weights = np.broadcast_to(trimmed, shape).reshape(-1)
-    return whole
+    return packed(np.broadcast_to(trimmed, shape).astype(np.int64).reshape(-1))
 
 
 def _stored(name: str, raw: Weights, frac: int) -> Stored:
