@@ -28,7 +28,7 @@ HLS = ["--target", "hls", "--io", "io_parallel"]
 @pytest.fixture(autouse=True)
 def quickly(monkeypatch: pytest.MonkeyPatch) -> None:
     """Compile without optimisation."""
-    monkeypatch.setattr(csim_build, "FLAGS", ("-O0", "-w"))
+    monkeypatch.setattr(csim_build, "FLAGS", ("-O0", "-w", "-pthread"))
 
 
 @pytest.fixture

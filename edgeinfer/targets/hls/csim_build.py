@@ -28,7 +28,7 @@ CXX = Tool("g++", "EDGEINFER_CXX", "C++ compiler for C-simulation", "apt-get ins
 TEMPLATES = "firmware/hls/csim"
 TYPES = {Backend.VITIS: "ap", Backend.VIVADO: "ap", Backend.QUARTUS: "ac"}
 STANDARD = {"ap": "-std=c++20", "ac": "-std=c++14"}  # C++20 defines the shift of a negative number
-FLAGS = ("-O2", "-w", "-fwrapv", "-fno-strict-aliasing")
+FLAGS = ("-O2", "-w", "-fwrapv", "-fno-strict-aliasing", "-pthread")
 # ap_fixed cuts a number to its width through a volatile member, against a fault of clang 7, so that
 # every operation goes through memory. g++ needs no such help, and is four times as fast without it.
 CUT, PLAIN_CUT = "clearUnusedBits(void) volatile", "clearUnusedBits(void)"

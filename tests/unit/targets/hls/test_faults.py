@@ -24,7 +24,7 @@ SETTINGS = HlsSettings(io=IoType.PARALLEL)
 TARGET = HlsTarget()
 PROGRAM = two_heads()
 RAW = inputs(200)
-QUICK = ("-O0", "-w")
+QUICK = ("-O0", "-w", "-pthread")
 
 
 def replaced(name: str, old: str, new: str) -> Callable[[Path], None]:
