@@ -56,7 +56,7 @@ def compile_(
         list[str] | None,
         Parameter(
             negative="",
-            help="hls: an hls4ml project, simulated; none: the integer Program only; may be repeated",
+            help="hls: an hls4ml project, simulated; none: the Program only; may be repeated",
         ),
     ] = None,
     bits: Annotated[
@@ -119,9 +119,7 @@ def explain(run: Run, /, *, json: Json = False) -> None:
 
     path = run / RESULT
     if not path.is_file():
-        raise UsageError(
-            f"{run} holds no {RESULT}.", hint=f"Run: edgeinfer compile MODEL -o {run}"
-        )
+        raise UsageError(f"{run} holds no {RESULT}.", hint=f"Run: edgeinfer compile MODEL -o {run}")
     result = from_json(path.read_text(encoding="utf-8"), str(path))
     told = [entry for entry in result.findings if "not as emitted" in entry]
     document = {

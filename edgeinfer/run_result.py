@@ -46,9 +46,7 @@ def assembled(folder: RunFolder) -> Result:
         evaluated = records["evaluate"].facts
         content |= {"task": evaluated["task"]}
     content["accuracy"] = {
-        stage: scores
-        for facts in found
-        for stage, scores in facts.get("accuracy", {}).items()
+        stage: scores for facts in found for stage, scores in facts.get("accuracy", {}).items()
     }
     return Result.model_validate(content)
 

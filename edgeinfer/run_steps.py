@@ -213,7 +213,7 @@ def exercise(
     targets: Sequence[Chosen] = (),
 ) -> Result:
     """Try the folder's Program on samples, and write ``result.json``. Without a count, as many
-    samples are tried as the interpreter can do in seconds, and a target's simulation in a minute."""
+    samples are tried as the interpreter does in seconds, and a target's simulation in a minute."""
     lowered = folder.records["lower"].facts["program"]
     program = lowered["digest"]
     tried = count

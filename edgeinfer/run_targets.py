@@ -71,7 +71,6 @@ class Chosen:
     entry: TargetEntry
     settings: Any
 
-
     @property
     def simulated(self) -> bool:
         """Whether its project can be simulated here."""
@@ -146,9 +145,7 @@ def refused(program: Program, chosen: Chosen) -> None:
         )
 
 
-def emit(
-    folder: RunFolder, stored: Callable[[], Program], digest: str, chosen: Chosen
-) -> None:
+def emit(folder: RunFolder, stored: Callable[[], Program], digest: str, chosen: Chosen) -> None:
     """The target's project, in a folder of its own below the run's."""
 
     def made() -> Outcome:
@@ -185,15 +182,12 @@ def simulate(
             "program": program.digest,
             "agreement": [asdict(agreement)],
             "findings": [
-                f"{chosen.entry.stage}: simulated on {agreement.samples} samples: "
-                f"{samples.origin}."
+                f"{chosen.entry.stage}: simulated on {agreement.samples} samples: {samples.origin}."
             ],
         }
         if samples.labels:
             real = evaluate.real_outputs(program, outputs)
-            facts["accuracy"] = {
-                chosen.entry.stage: asdict(evaluate.score(graph(), real, samples))
-            }
+            facts["accuracy"] = {chosen.entry.stage: asdict(evaluate.score(graph(), real, samples))}
         return Outcome(facts)
 
     told = {
@@ -286,4 +280,3 @@ def _listed(changed: list[str]) -> str:
 def _found(path: str) -> Any:
     module, _, name = path.partition(":")
     return getattr(importlib.import_module(module), name)
-

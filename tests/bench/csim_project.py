@@ -29,9 +29,7 @@ def shared(program: Program, io: IoType = IoType.STREAM) -> HlsSettings:
 class CSim:
     """hls4ml's compiled C-simulation of one Program."""
 
-    def __init__(
-        self, program: Program, folder: Path, settings: HlsSettings | None = None
-    ) -> None:
+    def __init__(self, program: Program, folder: Path, settings: HlsSettings | None = None) -> None:
         chosen = settings or shared(program)
         plan = laid_out(program, chosen)
         self.program = program

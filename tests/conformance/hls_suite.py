@@ -15,7 +15,7 @@ from edgeinfer.targets.hls.target import HlsTarget
 from quantization.fixed import Ints
 from tests.conformance.target_suite import TargetSuite
 
-QUICK = ("-O0", "-w")
+QUICK = ("-O0", "-w", "-pthread")
 TOGETHER = 30  # projects that are compiled at once
 
 

@@ -12,7 +12,7 @@ from tests.conformance.hls_suite import HlsSuite
 
 class TestParallel(HlsSuite):
     settings = HlsSettings(io=IoType.PARALLEL)
-    seeds = range(0, 40)
+    seeds = range(40)
 
 
 @pytest.mark.fuzz

@@ -1,6 +1,6 @@
 # SPDX-License-Identifier: Apache-2.0
 # SPDX-FileCopyrightText: The edgeinfer authors
-"""A model compiled for the HLS target from the command line, tampered with, interrupted, resumed."""
+"""A model compiled for the HLS target from the command line: tampered with, ended, resumed."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ HLS = ["--target", "hls", "--io", "io_parallel"]
 @pytest.fixture(autouse=True)
 def quickly(monkeypatch: pytest.MonkeyPatch) -> None:
     """Compile without optimisation."""
-    monkeypatch.setattr(csim_build, "FLAGS", ("-O0", "-w"))
+    monkeypatch.setattr(csim_build, "FLAGS", ("-O0", "-w", "-pthread"))
 
 
 @pytest.fixture
@@ -82,9 +82,7 @@ def test_a_run_from_compilation_to_a_fault_and_back(
     text = defines.read_text()
     assert "AP_RND_CONV" in text
     defines.write_text(text.replace("AP_RND_CONV", "AP_TRN"))
-    wrong = shown(
-        capsys, "simulate", "RUN", "--stage", "csim", "--data", "data.npz", code=5
-    )
+    wrong = shown(capsys, "simulate", "RUN", "--stage", "csim", "--data", "data.npz", code=5)
     (entry,) = [e for e in wrong["agreement"] if e["pair"] == ["engine", "csim"]]
     assert not entry["bit_identical"] and entry["max_abs_diff"] > 0
     parted = entry["first_divergence"]
@@ -147,7 +145,7 @@ def test_a_compiler_that_fails_is_code_4_and_its_line_is_quoted(
     assert main(COMPILE) == 0
     compiler = work / "bad-g++"
     compiler.write_text(
-        "#!/bin/sh\n[ \"$1\" = --version ] && echo 1.2.3 && exit 0\n"
+        '#!/bin/sh\n[ "$1" = --version ] && echo 1.2.3 && exit 0\n'
         "echo one; echo 'main.cpp:7: error: the moon is full'; exit 1\n"
     )
     compiler.chmod(0o755)
@@ -216,9 +214,7 @@ def test_a_backend_whose_compiler_is_not_here(
         assert "choose --backend Vitis" in capsys.readouterr().err
 
 
-def test_what_has_no_equal_is_listed_whole(
-    work: Path, capsys: pytest.CaptureFixture[str]
-) -> None:
+def test_what_has_no_equal_is_listed_whole(work: Path, capsys: pytest.CaptureFixture[str]) -> None:
     layers = [
         small.dense("first", 4, "tanh"),
         small.dense("second", 4, "sigmoid"),
@@ -229,7 +225,9 @@ def test_what_has_no_equal_is_listed_whole(
         "second/0": rng.normal(size=(4, 4)).astype("f4"), "second/1": np.zeros(4, "f4"),
     }  # fmt: skip
     (work / "bent.keras").write_bytes(small.archive(small.sequential(*layers), held))
-    assert main(["compile", "bent.keras", "--bits", "8", *HLS, "--backend", "oneAPI", "-o", "B"]) == 2
+    assert (
+        main(["compile", "bent.keras", "--bits", "8", *HLS, "--backend", "oneAPI", "-o", "B"]) == 2
+    )
     said = capsys.readouterr().err
     assert "Table" in said and "written for Vitis, Vivado, Quartus only" in said
     assert not (work / "B/hls").exists()

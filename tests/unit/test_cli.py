@@ -92,7 +92,7 @@ def test_each_verb_explains_itself(verb: str, capsys: pytest.CaptureFixture[str]
         (["search", "jet-tagger", "--epochs", "3", "-o", "R"], "--method qat"),
         (["search", "jet-tagger", "--trials", "0", "-o", "R"], "at least one trial"),
         (["quantize", "m.keras", "--bits", "6"], "-o"),
-        (["compile", "m.keras", "--target", "hls", "-o", "RUN"], "hls"),
+        (["compile", "m.keras", "--target", "hsl", "-o", "RUN"], "hls"),
         (["compile"], "MODEL"),
         (["simulate", "RUN", "--samples", "many"], "many"),
         (["simulate", "RUN", "--stage", "engin"], "Did you mean 'engine'"),

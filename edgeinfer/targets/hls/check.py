@@ -1,6 +1,6 @@
 # SPDX-License-Identifier: Apache-2.0
 # SPDX-FileCopyrightText: The edgeinfer authors
-"""Everything in a Program that has no exact equal in an HLS project, said before anything is made."""
+"""What of a Program has no exact equal in an HLS project, said before anything is made."""
 
 from __future__ import annotations
 

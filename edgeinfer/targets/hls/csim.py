@@ -54,7 +54,9 @@ def simulated(
     compiled = compiled or built(folder)
     samples = len(next(iter(given.values())))
     ports = {port.value: given[port.value] for port in project.inputs}
-    found = _run(compiled, folder, project, ports, layers, processes or available_threads(), advanced)
+    found = _run(
+        compiled, folder, project, ports, layers, processes or available_threads(), advanced
+    )
     results: dict[str, Ints] = {}
     for port in project.outputs:
         results[port.name] = found[f"port {port.name}"].reshape(samples, *port.shape)
@@ -140,7 +142,15 @@ def _run(
 
         with tempfile.TemporaryDirectory(prefix="edgeinfer-csim-") as scratch:
             held = _run_part(
-                compiled, folder, project.key, Path(scratch), part, wanted, layers, min(processes, count), ticked
+                compiled,
+                folder,
+                project.key,
+                Path(scratch),
+                part,
+                wanted,
+                layers,
+                min(processes, count),
+                ticked,
             )
         for name, values in held.items():
             found[name][start : start + count] = values

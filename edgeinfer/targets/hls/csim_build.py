@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import contextlib
 import hashlib
+import shutil
 import tempfile
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -26,8 +27,12 @@ from edgeinfer.tools import Tool
 CXX = Tool("g++", "EDGEINFER_CXX", "C++ compiler for C-simulation", "apt-get install g++")
 TEMPLATES = "firmware/hls/csim"
 TYPES = {Backend.VITIS: "ap", Backend.VIVADO: "ap", Backend.QUARTUS: "ac"}
-STANDARD = {"ap": "-std=c++17", "ac": "-std=c++14"}
-FLAGS = ("-O2", "-w", "-fno-strict-aliasing")
+STANDARD = {"ap": "-std=c++20", "ac": "-std=c++14"}  # C++20 defines the shift of a negative number
+FLAGS = ("-O2", "-w", "-fwrapv", "-fno-strict-aliasing", "-pthread")
+# ap_fixed cuts a number to its width through a volatile member, against a fault of clang 7, so that
+# every operation goes through memory. g++ needs no such help, and is four times as fast without it.
+CUT, PLAIN_CUT = "clearUnusedBits(void) volatile", "clearUnusedBits(void)"
+CUTTING = "etc/ap_private.h"
 COMPILE_SECONDS = 3600.0
 PLACE = "csim"  # the program's folder, below the project's
 
@@ -62,14 +67,20 @@ def built_together(
     if program.is_file():
         return Built(program, 0.0, True, version)
     first = folders[0] / "firmware"
-    includes = [first, *_type_folders(first), assets.path(TEMPLATES)]
     with tempfile.TemporaryDirectory(prefix="edgeinfer-csim-") as scratch:
+        includes = [first, *_type_folders(first, Path(scratch)), assets.path(TEMPLATES)]
         main = Path(scratch) / "main.cpp"
         plan.write_file(main, source)
         with plan.staged(program) as partial:
             done = tools.run(
                 compiler,
-                [*flags, *(f"-I{path.resolve()}" for path in includes), main, "-o", partial.resolve()],
+                [
+                    *flags,
+                    *(f"-I{path.resolve()}" for path in includes),
+                    main,
+                    "-o",
+                    partial.resolve(),
+                ],
                 seconds=COMPILE_SECONDS,
                 folder=Path(scratch),
                 log=place / "compile.log",
@@ -116,13 +127,21 @@ def main_text(projects: Sequence[Manifest], folders: Sequence[Path], types: str)
     return rendered(f"{TEMPLATES}/main.cpp.j2", networks=networks, types=types, guards=guards)
 
 
-def _type_folders(firmware: Path) -> list[Path]:
-    wanted = (firmware / name for name in ("ap_types", "ac_types"))
-    return [path for path in wanted if path.is_dir()]
+def _type_folders(firmware: Path, scratch: Path) -> list[Path]:
+    """The project's fixed-point types, those of ap_fixed as a copy that g++ can optimise."""
+    found = [path for name in ("ac_types",) if (path := firmware / name).is_dir()]
+    types = firmware / "ap_types"
+    if not types.is_dir():
+        return found
+    copy = scratch / "ap_types"
+    shutil.copytree(types, copy)
+    header = copy / CUTTING
+    header.write_text(header.read_text(encoding="utf-8").replace(CUT, PLAIN_CUT), encoding="utf-8")
+    return [copy, *found]
 
 
 def _key(folders: Sequence[Path], source: str, types: str, told: list[str]) -> str:
-    """The content hash of everything that is compiled. Weights that are read at run time are not."""
+    """The content hash of all that is compiled. Weights that are read at run time are not."""
     state = hashlib.sha256("\n".join([*told, source]).encode())
     shipped = sorted(assets.path(TEMPLATES).glob("*.h"))
     for folder in folders:

@@ -49,9 +49,7 @@ def project_name(program: Program) -> str:
     return f"{safe(program.name, 'net')}_top"
 
 
-def emitted(
-    program: Program, settings: HlsSettings, namespace: str | None = None
-) -> BuildPlan:
+def emitted(program: Program, settings: HlsSettings, namespace: str | None = None) -> BuildPlan:
     """The project's files in memory; an error that lists whatever cannot be expressed exactly."""
     plan = laid_out(program, settings)
     refuse(program, plan)
@@ -215,4 +213,3 @@ def _read(folder: Path, stamp: str) -> dict[str, bytes]:
             content = content.replace(stamp.encode(), b"csim").replace(str(folder).encode(), b".")
         files[path.relative_to(folder).as_posix()] = content
     return files
-

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, assert_never
 import numpy as np
 
 from edgeinfer.ir import ops
-from edgeinfer.ir.ops import Op, PairKind, PoolKind, Shape, Weights
+from edgeinfer.ir.ops import Op, PairKind, PoolKind, Shape, Weights, packed
 from edgeinfer.targets.hls.spec import Stored, exactly
 from quantization.fixed import Fixed, Ints, Quantizer, fixed_for, requantize
 
@@ -19,6 +19,7 @@ if TYPE_CHECKING:
 
 KIND = "Exact"  # our class in hls4ml
 MOST_AXES = 4
+COMPARING = (PairKind.MAX, PairKind.MIN)
 MERGES = {
     PairKind.ADD: "add",
     PairKind.SUB: "subtract",
@@ -29,8 +30,8 @@ MERGES = {
 
 
 def place_requant(layout: Layout, op: ops.Requant) -> None:
-    """The result's type rounds and overflows. Where it drops more bits than there are, only the sign
-    counts, and the types of the C-simulation refuse to round: two numbers take their place."""
+    """The result's type rounds and overflows. Where it drops more bits than there are, only its
+    sign counts, and the types of the C-simulation refuse to round: two numbers take their place."""
     result = Quantizer(op.type, op.rounding, op.overflow)
     x, shape = layout.of_value[op.x], layout.program.shapes[op.name]
     if not drops_all(layout, op):
@@ -54,15 +55,23 @@ def place_copy(layout: Layout, op: ops.Reshape) -> None:
 
 
 def place_clip(layout: Layout, op: ops.Clip) -> None:
-    """Limits that nothing can reach are left out."""
-    x = layout.ranges[op.x]
+    """Limits that nothing can reach are left out; where nothing lies between them, they are all."""
+    x, shape = layout.ranges[op.x], layout.program.shapes[op.name]
     low = None if op.low is None or op.low <= x.bottom else op.low
     high = None if op.high is None or op.high >= x.top else op.high
-    limits = [low or 0, high or 0]
+    ends = [end for end in (low, high) if end is not None and not x.bottom <= end <= x.top]
+    if ends:
+        values = Stored("values", np.array([ends[0]] * 2), op.type)
+        layout.exact(
+            op, "sign", (layout.of_value[op.x],), shape, exactly(op.type), stored=(values,)
+        )
+        return
+    limits = np.array([low or 0, high or 0])
+    signed = layout.program.type(op.x).signed
     layout.exact(
-        op, "clip", (layout.of_value[op.x],), layout.program.shapes[op.name], exactly(op.type),
+        op, "clip", (layout.of_value[op.x],), shape, exactly(op.type),
         constants={"has_low": int(low is not None), "has_high": int(high is not None)},
-        stored=(_stored("limits", np.array(limits), op.type.frac),),
+        stored=(_stored("limits", limits, op.type.frac, signed=signed),),
     )  # fmt: skip
 
 
@@ -152,9 +161,7 @@ def place_pool(layout: Layout, op: ops.Pool) -> None:
         "pad_left": pads[1][0],
     }
     function = "sum_pool" if op.kind is PoolKind.SUM else "max_pool"
-    layout.exact(
-        op, function, (layout.of_value[op.x],), out, exactly(op.type), constants=constants
-    )
+    layout.exact(op, function, (layout.of_value[op.x],), out, exactly(op.type), constants=constants)
 
 
 def place_pair(layout: Layout, op: ops.Pair) -> None:
@@ -165,18 +172,45 @@ def place_pair(layout: Layout, op: ops.Pair) -> None:
         constant = layout.constant(value)
         if constant is None:
             continue
-        x = spread(layout, op, other, shape)
-        raw = repeating(constant.value, shape)
+        x, raw = spread(layout, op, other, shape), repeating(constant.value, shape)
+        held, type_ = layout.program.type(other), constant.type
+        if op.kind in COMPARING and held.signed != type_.signed:
+            type_ = signed(type_)
+            x = _as_signed(layout, op, x, held, shape, "")
         function = MERGES[op.kind]
         if swapped and op.kind is PairKind.SUB:
             function = "subtract_from"
         layout.exact(
             op, function, (x,), shape, exactly(op.type),
-            constants={"n_constants": raw.size}, stored=(Stored("constants", raw, constant.type),),
+            constants={"n_constants": raw.size}, stored=(Stored("constants", raw, type_),),
         )  # fmt: skip
         return
-    a, b = spread(layout, op, op.a, shape, "_a"), spread(layout, op, op.b, shape, "_b")
-    layout.add(op, "Merge", (a, b), shape, exactly(op.type), attributes={"op": MERGES[op.kind]})
+    types = [layout.program.type(value) for value in (op.a, op.b)]
+    layers = [spread(layout, op, op.a, shape, "_a"), spread(layout, op, op.b, shape, "_b")]
+    if op.kind in COMPARING and types[0].signed != types[1].signed:
+        layers = [
+            _as_signed(layout, op, layer, type_, shape, side)
+            for layer, type_, side in zip(layers, types, ("_a", "_b"), strict=True)
+        ]
+    layout.add(
+        op, "Merge", tuple(layers), shape, exactly(op.type), attributes={"op": MERGES[op.kind]}
+    )
+
+
+def signed(type_: Fixed) -> Fixed:
+    """The signed type on the same grid that holds all of it."""
+    return type_ if type_.signed else Fixed(True, type_.bits + 1, type_.integer + 1)
+
+
+def _as_signed(
+    layout: Layout, op: ops.Pair, layer: str, type_: Fixed, shape: Shape, side: str
+) -> str:
+    """A copy with a sign: ap_fixed compares wide numbers of either kind as if none had one."""
+    if type_.signed:
+        return layer
+    return layout.exact(
+        op, "requant", (layer,), shape, exactly(signed(type_)), part=f"_signed{side}"
+    )
 
 
 def place_concat(layout: Layout, op: ops.Concat) -> None:
@@ -196,12 +230,12 @@ def place_concat(layout: Layout, op: ops.Concat) -> None:
                 held = layout.exact(
                     op, "concat", (held, part), joined, result, constants=constants, part=last
                 )
-            case str(), _:
+            case str(), np.ndarray():
                 held = layout.exact(
                     op, "append", (held,), joined, result, constants=constants, part=last,
                     stored=(_stored("constants", part, op.type.frac),),
                 )  # fmt: skip
-            case _, str():
+            case np.ndarray(), str():
                 held = layout.exact(
                     op, "prepend", (part,), joined, result, constants=constants, part=last,
                     stored=(_stored("constants", held, op.type.frac),),
@@ -316,12 +350,12 @@ def repeating(raw: Weights, shape: Shape) -> Weights:
         tail = trimmed.shape[axis:]
         if trimmed.shape[:axis] == (1,) * axis and tail == shape[axis:]:
             return trimmed.reshape(-1)
-    whole: Weights = np.broadcast_to(trimmed, shape).reshape(-1)
-    return whole
+    return packed(np.broadcast_to(trimmed, shape).astype(np.int64).reshape(-1))
 
 
-def _stored(name: str, raw: Weights, frac: int) -> Stored:
-    return Stored(name, raw, fixed_for(min(int(raw.min()), 0), int(raw.max()), frac))
+def _stored(name: str, raw: Weights, frac: int, *, signed: bool = False) -> Stored:
+    low = min(int(raw.min()), -1 if signed else 0)
+    return Stored(name, raw, fixed_for(low, int(raw.max()), frac))
 
 
 def _resized(shape: Shape, axis: int, size: int) -> Shape:

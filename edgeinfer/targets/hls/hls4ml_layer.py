@@ -25,10 +25,10 @@ TYPES_OF = {Backend.VITIS: "ap", Backend.VIVADO: "ap", Backend.QUARTUS: "ac"}
 WHOLE = ("gather", "sum_pool", "max_pool", "softmax", "append", "prepend")  # see a tensor at once
 
 
-class Exact(Node):
+class Exact(Node):  # type: ignore[misc]  # hls4ml has no types
     """A layer that is one function of ours, with its constants, weights and types."""
 
-    _expected_attributes = [
+    _expected_attributes = [  # noqa: RUF012  # as hls4ml wants it
         Attribute("function", value_type=str),
         Attribute("shape", value_type=list),
         Attribute("numbers", value_type=dict),
@@ -53,7 +53,7 @@ class Exact(Node):
             self.set_attr(f"{name}_t", named)
 
 
-class ExactConfig(LayerConfigTemplate):
+class ExactConfig(LayerConfigTemplate):  # type: ignore[misc]
     """The constants and types as a struct."""
 
     def __init__(self) -> None:
@@ -73,7 +73,7 @@ class ExactConfig(LayerConfigTemplate):
         )
 
 
-class ExactCall(FunctionCallTemplate):
+class ExactCall(FunctionCallTemplate):  # type: ignore[misc]
     """The function's call."""
 
     def __init__(self) -> None:

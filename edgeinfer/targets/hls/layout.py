@@ -159,9 +159,7 @@ def _finished(layout: Layout, outputs: tuple[ProjectOutput, ...]) -> Plan:
 
 
 def _place(layout: Layout, op: Op) -> None:
-    missing = [
-        x for x in inputs_of(op) if x not in layout.of_value and layout.constant(x) is None
-    ]
+    missing = [x for x in inputs_of(op) if x not in layout.of_value and layout.constant(x) is None]
     if missing:  # what it reads has been refused
         return
     match op:
@@ -236,5 +234,3 @@ def _check_readers(layout: Layout) -> None:
                 op, f"{readers[layer.name]} layers read it; hls4ml copies a stream {MOST_READERS} "
                 f"times at most",
             )  # fmt: skip
-
-

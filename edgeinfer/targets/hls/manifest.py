@@ -24,9 +24,9 @@ if TYPE_CHECKING:
     from hls4ml.model.graph import ModelGraph
 
 NEEDED = {  # to compile a project, where g++ alone does not do
-    Backend.ONEAPI: "icpx of Intel's oneAPI with its FPGA add-on (run cmake and make in the folder)",
+    Backend.ONEAPI: "icpx of Intel's oneAPI with its FPGA add-on (run cmake and make)",
     Backend.CATAPULT: "Siemens Catapult (run build_prj.tcl with it)",
-    Backend.LIBERO: "Microchip's SmartHLS (run shls in the folder)",
+    Backend.LIBERO: "Microchip's SmartHLS (run shls)",
 }
 NAME = "edgeinfer_project.json"
 VERSION = 1
@@ -159,7 +159,7 @@ def _held(layer: Layer, node: Any, entry: Taken | None) -> Held:
         layer.name, node.class_name, layer.op, layer.value, variable.name, variable.type.name,
         str(layer.result), tuple(layer.shape),
         tuple(weight.name for weight in node.get_weights()),
-        entry and entry.strategy, entry and entry.reuse,
+        entry.strategy if entry else None, entry.reuse if entry else None,
     )  # fmt: skip
 
 
@@ -168,16 +168,15 @@ def _build_finding(backend: Backend) -> list[str]:
     if needed is None:
         return []
     return [
-        f"The {backend} project is complete, but was not simulated: that needs {needed}. Layers and "
-        f"formats are those that are simulated bit for bit with the backends Vitis, Vivado and "
-        f"Quartus."
+        f"The {backend} project is complete, but was not simulated: that needs {needed}. Layers "
+        f"and formats are those that are simulated bit for bit with Vitis, Vivado and Quartus."
     ]
 
 
 def _reuse_findings(taken: tuple[Taken, ...]) -> list[str]:
     return [
-        f"{entry.op}: a reuse factor of {entry.asked} was asked for; hls4ml took {entry.reuse}, the "
-        f"nearest that it allows with the {entry.strategy} strategy."
+        f"{entry.op}: a reuse factor of {entry.asked} was asked for; hls4ml took {entry.reuse}, "
+        f"the nearest that it allows with the {entry.strategy} strategy."
         for entry in taken
         if entry.asked != entry.reuse
     ]

@@ -79,9 +79,7 @@ def place_conv(layout: Layout, op: ops.Conv) -> None:
     )  # fmt: skip
     source = _padded(layout, op, source)
     out = layout.program.shapes[op.name]
-    sizes = _window(
-        "filt", weight.shape[:rank], source.strides, source.pads, source.shape, out
-    )
+    sizes = _window("filt", weight.shape[:rank], source.strides, source.pads, source.shape, out)
     x, shape = source.layer, source.shape
     depthwise = op.groups == shape[-1] == op.weight.shape[-1] and op.groups > 1
     if depthwise and _has_depthwise(layout, op):

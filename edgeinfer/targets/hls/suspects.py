@@ -76,7 +76,9 @@ def _weights(
                 break
             said = path.read_bytes()
             if said != wanted[name]:
-                causes.append(f"weights differ from the Program's: {name}, {_first(said, wanted[name])}")
+                causes.append(
+                    f"weights differ from the Program's: {name}, {_first(said, wanted[name])}"
+                )
                 break
     return causes
 

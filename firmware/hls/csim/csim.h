@@ -17,6 +17,7 @@
 #include <cstring>
 #include <fcntl.h>
 #include <map>
+#include <pthread.h>
 #include <string>
 #include <sys/mman.h>
 #include <sys/prctl.h>
@@ -169,6 +170,25 @@ template <class T> void load(T *weights, size_t count, const std::string &path) 
     }
 }
 
+// hls4ml keeps whole layers in local arrays, which an ordinary stack does not hold.
+template <class F> void on_large_stack(F work) {
+    pthread_attr_t attributes;
+    pthread_t thread;
+    pthread_attr_init(&attributes);
+    for (size_t bytes = size_t(4) << 30; bytes >= size_t(8) << 20; bytes /= 2) {
+        pthread_attr_setstacksize(&attributes, bytes);
+        auto call = [](void *given) -> void * {
+            (*static_cast<F *>(given))();
+            return nullptr;
+        };
+        if (pthread_create(&thread, &attributes, call, &work) == 0) {
+            pthread_join(thread, nullptr);
+            return;
+        }
+    }
+    fail("no memory for a stack");
+}
+
 // Share samples out among processes until there are none left; the first that fails ends them all.
 template <class F> int share(size_t samples, unsigned processes, Counters *counters, F run) {
     auto work = [&]() {
@@ -182,7 +202,7 @@ template <class F> int share(size_t samples, unsigned processes, Counters *count
         }
     };
     if (processes <= 1) {
-        work();
+        on_large_stack(work);
         return 0;
     }
     pid_t parent = getpid();
@@ -197,7 +217,7 @@ template <class F> int share(size_t samples, unsigned processes, Counters *count
             if (getppid() != parent) {
                 std::_Exit(1);
             }
-            work();
+            on_large_stack(work);
             std::fflush(stdout);
             std::_Exit(0);
         }

@@ -24,7 +24,7 @@ SETTINGS = HlsSettings(io=IoType.PARALLEL)
 TARGET = HlsTarget()
 PROGRAM = two_heads()
 RAW = inputs(200)
-QUICK = ("-O0", "-w")
+QUICK = ("-O0", "-w", "-pthread")
 
 
 def replaced(name: str, old: str, new: str) -> Callable[[Path], None]:
@@ -72,7 +72,7 @@ FAULTS = {
         "hidden", "overflow: narrower type: hidden_accum_t",
     ),
     "rounding": (
-        replaced("defines.h", "ap_ufixed<4,3,AP_RND_CONV,AP_SAT,0>", "ap_ufixed<4,3,AP_TRN,AP_SAT,0>"),
+        replaced("defines.h", "ap_ufixed<4,3,AP_RND_CONV,", "ap_ufixed<4,3,AP_TRN,"),
         "hidden_relu", "rounding mode: layer3_t is ap_ufixed<4,3,AP_TRN,AP_SAT,0>",
     ),
     "saturation": (
@@ -116,7 +116,9 @@ def simulated(tmp_path_factory: pytest.TempPathFactory) -> dict[str, tuple[Path,
     shared = csim_build.built_together(together, root / "csim", QUICK)
     found = {}
     for fault, folder in places.items():
-        own = csim_build.built_together([folder], folder / "csim", QUICK) if fault in ALONE else None
+        own = (
+            csim_build.built_together([folder], folder / "csim", QUICK) if fault in ALONE else None
+        )
         taps = TARGET.tappable(PROGRAM, folder, SETTINGS)
         got = csim.simulated(PROGRAM, folder, RAW, taps=taps, compiled=own or shared)
         found[fault] = folder, got
