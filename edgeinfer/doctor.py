@@ -17,6 +17,8 @@ from typing import Any
 
 from edgeinfer import assets, tools
 from edgeinfer.errors import ToolMissingError
+from edgeinfer.targets.edgetpu import compiler as edgetpu_compiler
+from edgeinfer.targets.edgetpu import device
 from edgeinfer.targets.hls.vendor.programs import PROGRAMS
 from edgeinfer.tools import Tool
 
@@ -24,6 +26,7 @@ GIB = 1 << 30
 OLDEST_PYTHON, NEWEST_PYTHON = (3, 11), (3, 13)  # what TensorFlow's wheels are built for
 LEAST_DISK_GIB, LEAST_MEMORY_GIB = 5, 4
 CORE = (
+    "ai-edge-litert",
     "cyclopts",
     "h5py",
     "hls4ml",
@@ -67,12 +70,7 @@ NEEDED = (
 )
 OPTIONAL = (
     *PROGRAMS,
-    Tool(
-        "edgetpu_compiler",
-        "EDGEINFER_EDGETPU_COMPILER",
-        "compiler for the Coral Edge TPU",
-        "apt-get install edgetpu-compiler, from Coral's package source",
-    ),
+    edgetpu_compiler.COMPILER,
     Tool(
         "chromium",
         "EDGEINFER_CHROMIUM",
@@ -93,6 +91,7 @@ def examined(
         qkeras_owner(),
         *(tool(wanted, State.PROBLEM, variables) for wanted in NEEDED),
         *(tool(wanted, State.OPTIONAL, variables) for wanted in OPTIONAL),
+        edge_tpu(device.probed()),
         disk(folder or Path.cwd()),
         memory(),
     ]
@@ -162,6 +161,20 @@ def tool(wanted: Tool, otherwise: State, environment: Mapping[str, str]) -> Chec
         said = error.message if overridden else f"not found ({wanted.purpose})"
         return Check(wanted.name, otherwise, said, error.hint if overridden else wanted.remedy)
     return Check(wanted.name, State.OK, f"{found.version or 'version unknown'} at {found.path}")
+
+
+def edge_tpu(found: device.Probed) -> Check:
+    """Edge TPUs: those that the vendor's library finds, and what else the system shows."""
+    if found.devices:
+        there = ", ".join(f"{d.type} {d.path}" for d in found.devices)
+        return Check("Edge TPU", State.OK, f"{there}; {found.library_version}")
+    seen = f"{', '.join(found.nodes)}, but " if found.nodes else ""
+    return Check(
+        "Edge TPU",
+        State.OPTIONAL,
+        f"{seen}{found.problem}",
+        "attach one and apt-get install libedgetpu1-std, from Coral's package source",
+    )
 
 
 def disk(folder: Path) -> Check:

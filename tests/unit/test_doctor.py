@@ -11,6 +11,7 @@ import pytest
 
 from edgeinfer import doctor
 from edgeinfer.doctor import Check, State
+from edgeinfer.targets.edgetpu.device import Device, Probed
 from edgeinfer.tools import Tool
 
 
@@ -83,3 +84,11 @@ def test_the_verdict_counts_what_is_to_mend() -> None:
     assert doctor.told([fine]).endswith("Everything needed is here.")
     assert doctor.told([fine, ill]).endswith("1 to mend.")
     assert "mend it with: get it" in doctor.told([ill])
+
+
+def test_an_edge_tpu_is_told_with_its_runtime() -> None:
+    there = Probed("RuntimeVersion(14)", (Device("pci", "/dev/apex_0"),), ("/dev/apex_0",))
+    check = doctor.edge_tpu(there)
+    assert check.state is State.OK and "pci /dev/apex_0; RuntimeVersion(14)" in check.found
+    dead = doctor.edge_tpu(Probed("", (), ("/dev/apex_0",), "it was ended by SIGSEGV"))
+    assert dead.state is State.OPTIONAL and dead.found == "/dev/apex_0, but it was ended by SIGSEGV"

@@ -1,7 +1,11 @@
 # SPDX-License-Identifier: Apache-2.0
 # SPDX-FileCopyrightText: The edgeinfer authors
-"""Networks to int8 `.tflite` files, by TensorFlow's converter: the batch fixed at 1, inputs and
-outputs by name and in the model's order, and nothing left in floating point."""
+"""Networks to int8 `.tflite` files: the batch fixed at 1, inputs and outputs by name and in the
+model's order, nothing left in floating point.
+
+A Program states every number of its file, so that this is written as it is. A float network is
+calibrated by TensorFlow's converter, which is imported for that alone.
+"""
 
 from __future__ import annotations
 
@@ -14,19 +18,20 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from edgeinfer.errors import Offence, ToolFailedError, UnsupportedModelError
+from edgeinfer.errors import Offence, ProgramError, ToolFailedError, UnsupportedModelError
 from edgeinfer.graph import Graph, Shape
 from edgeinfer.ir import ops
 from edgeinfer.ir.program import HostFunction, Program
 from edgeinfer.targets.edgetpu import tflite
-from edgeinfer.targets.edgetpu.grid import by_channel
+from edgeinfer.targets.edgetpu.int8_network import drawn
 from edgeinfer.targets.edgetpu.narrowing import narrowed
-from edgeinfer.targets.edgetpu.patching import reordered, requantized, whole_weights
+from edgeinfer.targets.edgetpu.port_order import reordered
 from edgeinfer.targets.edgetpu.ports import Port, Ports
 from edgeinfer.targets.edgetpu.rules import EIGHT_BITS
-from edgeinfer.targets.edgetpu.storage import Storage, planned
+from edgeinfer.targets.edgetpu.storage import planned
 from edgeinfer.targets.edgetpu.tflite import Model, Tensor
 from edgeinfer.targets.edgetpu.versions import COMPILER, readable
+from edgeinfer.targets.edgetpu.writing import written
 from quantization.fixed import Ints
 
 HINT = "Give 8-bit formats: edgeinfer quantize MODEL --bits 8."
@@ -46,27 +51,29 @@ class Converted:
 
 def check(program: Program) -> tuple[Offence, ...]:
     """Every op of a Program that int8 operators have no equal for."""
-    return planned(narrowed(program, sampled=False).program).offences
+    try:
+        return planned(narrowed(program, sampled=False).program).offences
+    except ProgramError as error:  # what is exact in the Program is not on int8 levels
+        return (Offence(program.name, "Program", error.message),)
 
 
 def convert_program(
     program: Program, raw: Mapping[str, Ints] | None = None, source: str | None = None
 ) -> Converted:
-    """A Program whose formats have 8 bits or fewer, bit for bit on its own grid. Outputs that are
-    sums leave on levels that the samples show; the result's `program` says so."""
-    storage, findings = _plan(program, raw)
+    """A Program whose formats have 8 bits or fewer, every weight and level its own. Outputs that
+    are sums leave on levels that the samples show; the result's `program` says so."""
+    small = narrowed(program, raw)
+    storage = planned(small.program)
     if storage.offences:
         raise UnsupportedModelError(source or program.name, storage.offences, hint=HINT)
-    from edgeinfer.targets.edgetpu.convert_program import draw
-
-    small = storage.program
-    shapes = {op.name: op.shape for op in small.inputs}
-    names = [output.name for output in small.outputs]
-    data = _converted(lambda inputs: draw(storage, inputs), shapes, names, None)
-    data = whole_weights(data, program.name, _beyond(small))
-    hosts = {output.name: output.host for output in small.outputs}
-    made = _finished(data, program.name, list(shapes), names, hosts, small)
-    return _with_findings(made, [*findings, *_weight_findings(small)])
+    model = drawn(storage)
+    inputs = [op.name for op in small.program.inputs]
+    outputs = [output.name for output in small.program.outputs]
+    data = written(model, inputs, outputs)
+    hosts = {output.name: output.host for output in small.program.outputs}
+    made = _finished(data, program.name, inputs, outputs, hosts)
+    findings = (*made.findings, *small.findings, *_bias_findings(small.program))
+    return replace(made, program=small.program, findings=findings)
 
 
 def convert_graph(graph: Graph, samples: Mapping[str, NDArray[np.float64]]) -> Converted:
@@ -79,38 +86,14 @@ def convert_graph(graph: Graph, samples: Mapping[str, NDArray[np.float64]]) -> C
     data = _converted(
         lambda inputs: draw(graph, inputs, hosts), shapes, list(graph.outputs), samples
     )
+    enter, leave = keys_of(list(shapes)), keys_of(graph.outputs)
     left = {name: function for name, (_, function) in hosts.items()}
-    return _finished(data, graph.name, list(shapes), list(graph.outputs), left, None)
+    ordered = reordered(data, graph.name, enter, leave)
+    return _finished(ordered, graph.name, list(shapes), list(graph.outputs), left)
 
 
-def _plan(program: Program, raw: Mapping[str, Ints] | None) -> tuple[Storage, tuple[str, ...]]:
-    small = narrowed(program, raw)
-    return planned(small.program), small.findings
-
-
-def _with_findings(made: Converted, findings: Sequence[str]) -> Converted:
-    return replace(made, findings=(*made.findings, *findings))
-
-
-def _beyond(program: Program) -> list[Ints]:
-    """Weights that the converter would cut at -127, laid out as it lays them out."""
-    found = []
-    for op in program.ops:
-        if not isinstance(op, ops.Conv | ops.Dense):
-            continue
-        held = by_channel(op.weight, op.weight_type.frac)
-        if held is None or not held.beyond:
-            continue
-        match op:
-            case ops.Conv() if op.groups > 1:
-                found.append(held.raw.reshape(-1))  # depthwise: channels stay last
-            case _:
-                found.append(np.moveaxis(held.raw, -1, 0))
-    return found
-
-
-def _weight_findings(program: Program) -> Iterator[str]:
-    """What of a Program int8 operators hold otherwise."""
+def _bias_findings(program: Program) -> Iterator[str]:
+    """Biases that int8 operators hold otherwise."""
     for op in program.ops:
         if not isinstance(op, ops.Conv | ops.Dense):
             continue
@@ -135,7 +118,7 @@ def _converted(
     draw: Callable[[Mapping[str, Any]], Mapping[str, Any]],
     shapes: Mapping[str, Shape],
     outputs: Sequence[str],
-    samples: Mapping[str, NDArray[np.float64]] | None,
+    samples: Mapping[str, NDArray[np.float64]],
 ) -> bytes:
     """The converter's file for a drawing."""
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
@@ -163,12 +146,11 @@ def _converted(
     converter.optimizations = [tf.lite.Optimize.DEFAULT]
     converter.inference_input_type = tf.int8
     converter.inference_output_type = tf.int8
-    if samples is not None:  # else every range is in the drawing
-        converter.target_spec.supported_ops = [tf.lite.OpsSet.TFLITE_BUILTINS_INT8]
-        converter.representative_dataset = lambda: _representative(samples, enter)
+    converter.target_spec.supported_ops = [tf.lite.OpsSet.TFLITE_BUILTINS_INT8]
+    converter.representative_dataset = lambda: _representative(samples, enter)
     try:
         made: bytes = bytes(converter.convert())
-    except (ValueError, RuntimeError, NotImplementedError) as error:
+    except Exception as error:  # the converter's own kinds are not public
         lines = [line for line in str(error).splitlines() if line.strip()]
         raise ToolFailedError(
             f"TensorFlow's converter failed: {lines[0][:300] if lines else error!r}."
@@ -190,11 +172,9 @@ def _finished(
     inputs: Sequence[str],
     outputs: Sequence[str],
     hosts: Mapping[str, HostFunction],
-    program: Program | None,
 ) -> Converted:
     """Ports in the model's order; an error where anything is left in floating point."""
-    ordered = reordered(requantized(data, source), source, keys_of(inputs), keys_of(outputs))
-    model = tflite.parse(ordered, source)
+    model = tflite.parse(data, source)
     floats = [op for op in model.operators if any(not _eight(t) for t in _activations(op))]
     if floats:
         raise UnsupportedModelError(
@@ -208,7 +188,7 @@ def _finished(
         if not readable(op.name, op.version)
     ]
     return Converted(
-        ordered,
+        data,
         model,
         Ports(
             tuple(_port(name, tensor) for name, tensor in zip(inputs, model.inputs, strict=True)),
@@ -217,7 +197,7 @@ def _finished(
                 for name, tensor in zip(outputs, model.outputs, strict=True)
             ),
         ),
-        program,
+        None,
         tuple(dict.fromkeys(findings)),
     )
 

@@ -73,7 +73,7 @@ def _drawn(
             return drawing.convolved(values[node.x], kernel, bias, *window, shape)
         case g.Dense():
             kernel = tf.constant(node.kernel, tf.float32)
-            return drawing.multiplied(values[node.x], kernel, _bias(node), shape, as_image=False)
+            return drawing.multiplied(values[node.x], kernel, _bias(node), shape)
         case g.BatchNorm() | g.Affine():
             x = _ranked(plain(node.x), max(node.scale.ndim, node.shift.ndim) + 1)
             scale, shift = (tf.constant(v, tf.float32) for v in (node.scale, node.shift))

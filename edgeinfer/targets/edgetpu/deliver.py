@@ -96,7 +96,7 @@ def deliver(
 
 
 def kernel_recipe(recipe: Recipe) -> Recipe:
-    """A recipe whose activations round as the int8 kernels can: ties upwards instead of to even.
+    """A recipe whose activations round as the int8 kernels do: ties upwards, not to even.
 
     A Program that is lowered with it is reproduced bit for bit in every hidden layer.
     """

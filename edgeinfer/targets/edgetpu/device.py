@@ -88,7 +88,7 @@ def probed(root: Path = Path("/")) -> Probed:
         problem = "" if devices else "the library finds no Edge TPU"
         return Probed(str(found["version"]), devices, seen, problem)
     except ToolFailedError as error:
-        return Probed("", (), seen, error.message)
+        return Probed("", (), seen, error.message.partition(": error: ")[2] or error.message)
     except (ValueError, KeyError, IndexError, TypeError):
         return Probed("", (), seen, "the library gave no answer that can be read")
 

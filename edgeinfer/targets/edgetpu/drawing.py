@@ -1,6 +1,6 @@
 # SPDX-License-Identifier: Apache-2.0
 # SPDX-FileCopyrightText: The edgeinfer authors
-"""TensorFlow operators for the layers that a Program and a Graph share.
+"""TensorFlow operators for the layers of a float network.
 
 One-dimensional layers are drawn on images one pixel high, which the converter keeps as they are; a
 value is brought back to its own shape where something else reads it.
@@ -121,12 +121,12 @@ def pooled(
     return Drawn(made, shape, lifted=len(window) == 1)
 
 
-def multiplied(x: Drawn, kernel: Any, bias: Reals, shape: Shape, *, as_image: bool) -> Drawn:
-    """A dense layer; over several positions, or with grids by channel, as a 1x1 convolution."""
+def multiplied(x: Drawn, kernel: Any, bias: Reals, shape: Shape) -> Drawn:
+    """A dense layer; over several positions a 1x1 convolution."""
     import tensorflow as tf
 
     constant = tf.constant(bias, tf.float32)
-    if len(x.shape) == 1 and not as_image:
+    if len(x.shape) == 1:
         return Drawn(tf.nn.bias_add(tf.matmul(x.plain(), kernel), constant), shape)
     flat = tf.reshape(x.plain(), (1, *_as_image_shape(x.shape)))
     made = tf.nn.conv2d(flat, kernel[None, None], 1, "VALID")

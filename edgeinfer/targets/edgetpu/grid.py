@@ -12,7 +12,7 @@ from edgeinfer.ir.ops import Weights
 from quantization.fixed import Ints
 
 LEVELS = 256
-MOST_WEIGHT = 127  # int8 weights lie symmetrically about zero
+MOST_WEIGHT = 127
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,31 +63,26 @@ class ChannelWeights:
         """Whether one grid serves all channels."""
         return bool((self.fracs == self.fracs[0]).all())
 
-    @property
-    def beyond(self) -> bool:
-        """Whether a weight is -128, which the converter would cut."""
-        return bool((self.raw < -MOST_WEIGHT).any())
-
-    @property
-    def values(self) -> np.ndarray[tuple[int, ...], np.dtype[np.float64]]:
-        """The weights as real numbers."""
-        return np.ldexp(self.raw.astype(np.float64), -self.fracs)
-
 
 def by_channel(weight: Weights, frac: int) -> ChannelWeights | None:
     """Weights on one grid where they fit 8 bits, else each channel on its own coarser grid without
     any loss; None where a channel needs more than 8 bits."""
     raw = weight.astype(np.int64)
     channels = raw.shape[-1]
-    if raw.size and int(raw.min()) >= -MOST_WEIGHT - 1 and int(raw.max()) <= MOST_WEIGHT:
+    if _fits(raw):
         return ChannelWeights(raw, np.full(channels, frac))
     columns, fracs = [], []
     for channel in range(channels):
         column, held = raw[..., channel], frac
-        while int(np.abs(column).max(initial=0)) > MOST_WEIGHT and not (column & 1).any():
+        while not _fits(column) and not (column & 1).any():
             column, held = column >> 1, held - 1
-        if int(np.abs(column).max(initial=0)) > MOST_WEIGHT:
+        if not _fits(column):
             return None
         columns.append(column)
         fracs.append(held)
     return ChannelWeights(np.stack(columns, axis=-1), np.asarray(fracs))
+
+
+def _fits(raw: Ints) -> bool:
+    """Whether integers are int8."""
+    return int(raw.min(initial=0)) >= -MOST_WEIGHT - 1 and int(raw.max(initial=0)) <= MOST_WEIGHT

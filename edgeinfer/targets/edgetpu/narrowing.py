@@ -4,8 +4,8 @@
 
 Rounding and saturation grow with their argument, so they may as well come before a maximum or
 before data are moved: `Requant` ops climb to where sums are made, and nothing changes. Two things
-do change, and are said: the int8 kernels know no ties to even, so that ties go up; and outputs that
-are sums are rounded to 8 bits.
+do change, and are said: the int8 kernels know no ties to even, so that ties go to the side that a
+kernel sends them to; and outputs that are sums are rounded to 8 bits.
 """
 
 from __future__ import annotations
@@ -21,6 +21,7 @@ from edgeinfer.ir.engine import Engine
 from edgeinfer.ir.ops import (
     Clip,
     Concat,
+    Dense,
     Op,
     Pool,
     PoolKind,
@@ -64,23 +65,33 @@ def narrowed(
         if higher is climbed:
             break
         climbed = higher
-    tied, said = _ties_up(climbed)
+    tied, said = _one_sided(climbed)
     tabled, read = _rounded_tables(tied)
     rounded, findings = _rounded_sums(tabled, raw, sampled)
     verify(rounded)
     return Narrowed(rounded, (*said, *read, *findings))
 
 
-def _ties_up(program: Program) -> tuple[Program, list[str]]:
-    """Ties upwards instead of to even."""
+def _kernel_rounding(program: Program, op: Requant) -> Rounding:
+    """How the kernel that makes a value rounds ties: upwards, or away from zero below it."""
+    source = program[op.x]
+    while isinstance(source, Clip):
+        source = program[source.x]
+    dense = isinstance(source, Dense) and len(program.shapes[source.x]) == 1
+    halved = source.type.frac - op.type.frac == 1 and not dense
+    return Rounding.RND if halved or not op.type.signed else Rounding.RND_INF
+
+
+def _one_sided(program: Program) -> tuple[Program, list[str]]:
+    """Ties to the side that the kernels send them to, instead of to even."""
     even = [
         op for op in program.ops if isinstance(op, Requant) and op.rounding is Rounding.RND_CONV
     ]
     for op in even:
         if _as_it_is(program.type(op.x), op.type):
             continue
-        program = program.replaced(replace(op, rounding=Rounding.RND))
-    said = f"{len(even)} roundings send ties upwards, not to even: int8 kernels know no other."
+        program = program.replaced(replace(op, rounding=_kernel_rounding(program, op)))
+    said = f"{len(even)} roundings do not send ties to even: int8 kernels send them to one side."
     return program, [said] if even else []
 
 
@@ -159,7 +170,7 @@ def _rounded_tables(program: Program) -> tuple[Program, list[str]]:
         high = min(last >> shift, low + LEVELS - 1)
         places = np.clip(np.arange(low, high + 1) << shift, op.first, last) - op.first
         type_ = fixed_for(low, high, frac - shift)
-        index = f"{op.name}.index"
+        index = f"{op.name}.int8_index"
         ops.append(Requant(f"{index}.rounded", type_, op.x, Rounding.RND, Overflow.SAT))
         ops.append(Clip(index, type_, f"{index}.rounded", low, high))
         ops.append(replace(op, x=index, first=low, entries=op.entries[places]))
@@ -200,7 +211,8 @@ def _rounded_sums(
         window = levels_for(seen[op.name], op.type.frac, wide[op.name])
         type_ = fixed_for(window.low, window.high, window.frac)
         name = renamed[op.name] = f"{op.name}.int8"
-        ops.append(Requant(f"{name}.rounded", type_, op.name, Rounding.RND, Overflow.SAT))
+        step = Requant(f"{name}.rounded", type_, op.name, Rounding.RND, Overflow.SAT)
+        ops.append(replace(step, rounding=_kernel_rounding(program, step)))
         ops.append(Clip(name, type_, f"{name}.rounded", window.low, window.high))
         findings.append(
             f"{op.name} is a sum of {op.type.bits} bits; it is held in steps of "

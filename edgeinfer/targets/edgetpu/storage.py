@@ -130,7 +130,7 @@ class _Walk:
             source = self.program[source.x]
         bottom = self.bounds[source.name].bottom
         shift = op.type.frac - source.type.frac
-        return bottom << shift if shift >= 0 else bottom >> -shift
+        return bottom << shift if shift >= 0 else (bottom + (1 << -shift >> 1)) >> -shift
 
     def _levels(self, op: ops.Op) -> Levels:
         """The raw integers that a value may have: by its type where that has 8 bits, by proof where

@@ -14,12 +14,12 @@ from edgeinfer.ir.show import show
 from edgeinfer.metrics import Metric
 from edgeinfer.plan import BuildPlan
 from edgeinfer.targets.edgetpu import convert, simulate
+from edgeinfer.targets.edgetpu.int8_network import drawn
 from edgeinfer.targets.edgetpu.measure import measured
 from edgeinfer.targets.edgetpu.narrowing import narrowed
 from edgeinfer.targets.edgetpu.ports import Ports
 from edgeinfer.targets.edgetpu.prediction import prediction_of
 from edgeinfer.targets.edgetpu.settings import EdgeTpuSettings
-from edgeinfer.targets.edgetpu.sketch import sketched
 from edgeinfer.targets.edgetpu.storage import planned
 from quantization.fixed import Ints
 
@@ -62,7 +62,7 @@ class EdgeTpuTarget:
 
     def estimate(self, program: Program, settings: EdgeTpuSettings) -> tuple[Metric, ...]:
         """Mapping, memory and time without any tool."""
-        return prediction_of(sketched(planned(unsampled(program))), settings.runtime).metrics()
+        return prediction_of(drawn(planned(unsampled(program))), settings.runtime).metrics()
 
     def measure(self, folder: Path, settings: EdgeTpuSettings) -> tuple[Metric, ...]:
         """What the vendor's compiler, and a device where there is one, say of the emitted file."""

@@ -25,6 +25,8 @@ class Options:
     default_weights: bool = True  # of a dense layer: row after row
     align_corners: bool = False
     half_pixel: bool = False
+    depth_multiplier: int = 1
+    count: int = 0  # of the parts of a split
     ellipsis_mask: int = 0
     new_axis_mask: int = 0
 
@@ -50,6 +52,7 @@ KINDS: Final = {
     "SUB": 28,
     "DIV": 29,
     "STRIDED_SLICE": 32,
+    "SPLIT": 35,
     "TRANSPOSE_CONV": 49,
     "PACK": 59,
     "UNPACK": 64,
@@ -74,6 +77,7 @@ def options_of(name: str, kind: int, table: Table | None) -> Options:
                 fused=_fused(table, 4),
                 strides=_pair(table, 2, 1),
                 dilation=_pair(table, 6, 5),
+                depth_multiplier=max(table.integer(3, I32), 1),
                 same_padding=table.integer(0, I8) == 0,
             )
         case "AVERAGE_POOL_2D" | "MAX_POOL_2D" | "L2_POOL_2D":
@@ -107,6 +111,8 @@ def options_of(name: str, kind: int, table: Table | None) -> Options:
                 strides=_pair(table, 2, 1),
                 same_padding=table.integer(0, I8) == 0,
             )
+        case "SPLIT":
+            return Options(count=table.integer(0, I32))
         case "PACK" | "UNPACK":
             return Options(axis=table.integer(1, I32))
         case _:

@@ -78,9 +78,7 @@ def test_no_device_and_a_crash_are_told(
 
 
 @pytest.mark.usefixtures("present")
-def test_a_delegate_that_refuses_is_quoted(
-    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
-) -> None:
+def test_a_delegate_that_refuses_is_quoted(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     monkeypatch.setenv("FAKE_EDGETPU_DEVICE", "refuse")
     path = tmp_path / "net.tflite"
     path.write_bytes(build.dense(16, 8))

@@ -54,6 +54,22 @@ def ints(*values: int, name: str = "c") -> T:
     return T(name, (len(values),), "INT32", values)
 
 
+def full(value: int) -> T:
+    """A constant image."""
+    return T("c", IMAGE, "INT8", np.full(IMAGE, value))
+
+
+def pads(axis: int) -> T:
+    """Padding by 1 at the end of one axis."""
+    return T("c", (4, 2), "INT32", [[0, int(i == axis)] for i in range(4)])
+
+
+def ends(stop: int, step: int) -> tuple[T, ...]:
+    """What a strided slice takes of a row."""
+    bounds = ((0, 0), (1, stop), (1, step))
+    return tuple(ints(*values, name=f"c{i}") for i, values in enumerate(bounds))
+
+
 def weights(*shape: int, type_: str = "INT8") -> T:
     return T("w", shape, type_, np.ones(shape))
 
@@ -95,8 +111,8 @@ CASES = [
     (one("SOFTMAX", (1, 5, 16), (1, 5, 16)), Status.LIMITED),
     (one("AVERAGE_POOL_2D", IMAGE, (1, 4, 4, 4)), Status.MAPPED),
     (one("MAX_POOL_2D", IMAGE, (1, 4, 4, 4), options={5: ("i8", 1)}), Status.LIMITED),
-    (one("CONCATENATION", IMAGE, (1, 8, 8, 8), T("c", IMAGE, "INT8", np.zeros(IMAGE))), Status.MAPPED),
-    (one("CONCATENATION", IMAGE, (1, 8, 8, 8), T("c", IMAGE, "INT8", np.ones(IMAGE))), Status.LIMITED),
+    (one("CONCATENATION", IMAGE, (1, 8, 8, 8), full(0)), Status.MAPPED),
+    (one("CONCATENATION", IMAGE, (1, 8, 8, 8), full(1)), Status.LIMITED),
     (one("MEAN", IMAGE, (1, 4), ints(1, 2)), Status.MAPPED),
     (one("MEAN", IMAGE, (8, 8, 4), ints(0)), Status.LIMITED),
     (one("MEAN", IMAGE, (1, 8, 8), ints(3)), Status.MAPPED),
@@ -105,14 +121,14 @@ CASES = [
     (one("REDUCE_MAX", IMAGE, (1, 4), ints(1, 2)), Status.MAPPED),
     (one("REDUCE_MAX", IMAGE, (8, 8, 4), ints(0)), Status.LIMITED),
     (one("SUM", IMAGE, (8, 8, 4), ints(0)), Status.LIMITED),
-    (one("PAD", IMAGE, (1, 10, 8, 4), T("c", (4, 2), "INT32", [[0, 0], [1, 1], [0, 0], [0, 0]])), Status.MAPPED),
-    (one("PAD", IMAGE, (2, 8, 8, 4), T("c", (4, 2), "INT32", [[0, 1], [0, 0], [0, 0], [0, 0]])), Status.LIMITED),
+    (one("PAD", IMAGE, (1, 10, 8, 4), pads(1)), Status.MAPPED),
+    (one("PAD", IMAGE, (2, 8, 8, 4), pads(0)), Status.LIMITED),
     (one("PADV2", IMAGE, (1, 10, 8, 4)), Status.UNSUPPORTED),
     (one("RESIZE_BILINEAR", (1, 2, 2, 4), (1, 32, 32, 4), ints(32, 32)), Status.MAPPED),
     (one("RESIZE_BILINEAR", (1, 1, 1, 4), (1, 33, 33, 4), ints(33, 33)), Status.LIMITED),
     (one("RESIZE_NEAREST_NEIGHBOR", IMAGE, (1, 16, 16, 4), ints(16, 16), version=3), Status.MAPPED),
-    (one("STRIDED_SLICE", ROW, (1, 8), ints(0, 0), ints(1, 8, name="d"), ints(1, 1, name="e")), Status.MAPPED),
-    (one("STRIDED_SLICE", ROW, (1, 8), ints(0, 0), ints(1, 16, name="d"), ints(1, 2, name="e")), Status.LIMITED),
+    (one("STRIDED_SLICE", ROW, (1, 8), *ends(8, 1)), Status.MAPPED),
+    (one("STRIDED_SLICE", ROW, (1, 8), *ends(16, 2)), Status.LIMITED),
     (one("SPLIT", IMAGE, (1, 8, 8, 2), T("c", (), "INT32", 3), first=False), Status.MAPPED),
     (one("SPLIT", IMAGE, (1, 8, 8, 4), T("c", (), "INT32", 0), first=False), Status.LIMITED),
     (one("PACK", ROW, (1, 16, 1), options={1: ("i32", 2)}), Status.MAPPED),

@@ -4,6 +4,8 @@
 
 from __future__ import annotations
 
+from itertools import pairwise
+
 import numpy as np
 import pytest
 
@@ -89,7 +91,7 @@ def test_old_runtimes_store_zero_biases_of_channels() -> None:
 def stack(*sizes: int) -> bytes:
     """Dense layers one after the other."""
     tensors, operators = [T("t0", (1, sizes[0]))], []
-    for i, (inputs, outputs) in enumerate(zip(sizes, sizes[1:], strict=False)):
+    for i, (inputs, outputs) in enumerate(pairwise(sizes)):
         weights = np.ones((outputs, inputs))
         tensors += [T(f"w{i}", (outputs, inputs), "INT8", weights), T(f"t{i + 1}", (1, outputs))]
         operators.append(O("FULLY_CONNECTED", (f"t{i}", f"w{i}", None), (f"t{i + 1}",), 4))
@@ -116,7 +118,11 @@ def test_a_layer_larger_than_the_chip_is_streamed_alone() -> None:
 
 
 def test_long_flattened_tensors_are_warned_of() -> None:
-    for length, streamed, warned in ((4096, False, False), (16_384, True, True), (9000, False, True)):
+    for length, streamed, warned in (
+        (4096, False, False),
+        (16_384, True, True),
+        (9000, False, True),
+    ):
         model = parsed(stack(length, 1))
         mapped = mapping_of(model).on_chip
         assert bool(placed(model, mapped, 14).streamed_bytes) is streamed
@@ -124,7 +130,9 @@ def test_long_flattened_tensors_are_warned_of() -> None:
 
 
 def test_the_capacity_is_a_band() -> None:
-    assert memory.LEAST_CAPACITY_BYTES < memory.CAPACITY_BYTES < memory.MOST_CAPACITY_BYTES < 8 * MIB
+    assert (
+        memory.LEAST_CAPACITY_BYTES < memory.CAPACITY_BYTES < memory.MOST_CAPACITY_BYTES < 8 * MIB
+    )
 
 
 def test_weights_that_are_not_there_are_an_error() -> None:

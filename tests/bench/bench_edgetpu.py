@@ -1,0 +1,139 @@
+# SPDX-License-Identifier: Apache-2.0
+# SPDX-FileCopyrightText: The edgeinfer authors
+"""Predictions for the Edge TPU against real compiled files, and how long they take.
+
+`python -m tests.bench.bench_edgetpu [FOLDER]` looks at every pair NAME.tflite, NAME_edgetpu.tflite
+of a folder; truth is what is decoded from the twin. It exits with 1 where a bound is missed.
+"""
+
+from __future__ import annotations
+
+import sys
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+from edgeinfer.targets.edgetpu import compiler, convert, simulate
+from edgeinfer.targets.edgetpu.compiled import read_compiled
+from edgeinfer.targets.edgetpu.latency import Link
+from edgeinfer.targets.edgetpu.prediction import predict
+from edgeinfer.targets.edgetpu.settings import EdgeTpuSettings
+from edgeinfer.targets.edgetpu.target import EdgeTpuTarget
+from tests.support.hit_tagger_programs import FAITHFUL, POOLED, hit_tagger, patches
+
+CASES = Path(__file__).resolve().parents[2].parent / "shared" / "cases" / "edgetpu"
+CACHED_ERROR, STREAMED_ERROR, SECONDS = 0.05, 0.15, 1.0
+
+
+@dataclass(frozen=True, slots=True)
+class Judged:
+    """One pair."""
+
+    name: str
+    operators: int
+    wrong: int  # operators mapped otherwise than by the compiler
+    cached: int
+    cached_error: float
+    streamed: int
+    streamed_error: float
+    seconds: float
+
+
+def error(got: int, wanted: int) -> float:
+    """Relative; of nothing, whether it is nothing."""
+    return abs(got - wanted) / wanted if wanted else float(got > 0)
+
+
+def judged(path: Path) -> Judged:
+    """A prediction under the newest runtime against the twin."""
+    twin = read_compiled(path.with_name(f"{path.stem}_edgetpu.tflite"))
+    start = time.perf_counter()
+    found = predict(path)
+    seconds = time.perf_counter() - start
+    left = compiler.host_operators(found.model, twin)
+    predicted = {op.index for op in found.model.operators} - found.mapping.on_chip
+    return Judged(
+        path.stem,
+        len(found.model.operators),
+        len(left ^ predicted),
+        twin.cached_bytes,
+        error(found.memory.cached_bytes, twin.cached_bytes),
+        twin.streamed_bytes,
+        error(found.memory.streamed_bytes, twin.streamed_bytes),
+        seconds,
+    )
+
+
+def pairs(folder: Path) -> bool:
+    """Whether every pair keeps the bounds; without a folder it is said and passes."""
+    if not folder.is_dir():
+        print(f"no compiled models to hold predictions against (looked in {folder})")
+        return True
+    rows = [
+        judged(path)
+        for path in sorted(folder.glob("*.tflite"))
+        if path.with_name(f"{path.stem}_edgetpu.tflite").is_file()
+    ]
+    print(f"{'model':<52}{'ops':>5}{'wrong':>6}{'cached':>12}{'error':>8}{'streamed':>12}{'ms':>7}")
+    for row in rows:
+        print(
+            f"{row.name:<52}{row.operators:>5}{row.wrong:>6}{row.cached:>12,}"
+            f"{row.cached_error:>8.2%}{row.streamed:>12,}{row.seconds * 1e3:>7.1f}"
+        )
+    return all(
+        row.wrong == 0
+        and row.cached_error <= CACHED_ERROR
+        and row.streamed_error <= STREAMED_ERROR
+        and row.seconds < SECONDS
+        for row in rows
+    )
+
+
+def seconds(run: Callable[[], object]) -> float:
+    """How long a call takes."""
+    start = time.perf_counter()
+    run()
+    return time.perf_counter() - start
+
+
+def taggers() -> bool:
+    """Estimates and conversions of the two hit taggers, and whether files equal their Programs."""
+    equal = True
+    for architecture in (POOLED, FAITHFUL):
+        program = hit_tagger(architecture).program
+        raw = {"patch": patches(32)}
+        estimate_s = seconds(lambda p=program: EdgeTpuTarget().estimate(p, EdgeTpuSettings()))
+        start = time.perf_counter()
+        made = convert.convert_program(program, raw)
+        convert_s = time.perf_counter() - start
+        interpreter = simulate.Interpreter(made.data, made.ports)
+        stored = simulate.stored_inputs(made.ports, simulate.real_inputs(program, raw))
+        start = time.perf_counter()
+        got = interpreter.run(stored)
+        run_ms = (time.perf_counter() - start) / 32 * 1e3
+        assert made.program is not None
+        expected = simulate.engine_outputs(made.program, raw)
+        steps = simulate.compared(made.ports, got, expected).max_steps
+        print(
+            f"{architecture.name}: estimated in {estimate_s:.2f} s, written in {convert_s:.2f} s "
+            f"({len(made.data):,} B), {run_ms:.2f} ms a patch by {simulate.RESOLVER}, "
+            f"{steps} steps from the engine"
+        )
+        equal = equal and steps == 0
+    return equal
+
+
+def main() -> int:
+    """Everything, in turn."""
+    folder = Path(sys.argv[1]) if len(sys.argv) > 1 else CASES
+    kept = [pairs(folder), taggers()]
+    posenet = folder / "posenet_mobilenet_v1_075_353_481_16_quant_decoder.tflite"
+    if posenet.is_file():
+        found = predict(posenet).latency(Link.USB)
+        print(f"PoseNet over USB: {found.value_us / 1e3:.1f} ms estimated, 5.8 ms published")
+    return 0 if all(kept) else 1
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,299 @@
+# SPDX-License-Identifier: Apache-2.0
+# SPDX-FileCopyrightText: The edgeinfer authors
+"""Programs as int8 files: every weight, every level, every name its own; the same integers."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from dataclasses import replace
+from functools import cache
+
+import numpy as np
+import pytest
+
+from edgeinfer import evaluate
+from edgeinfer import graph as g
+from edgeinfer.errors import UnsupportedModelError
+from edgeinfer.ir import ops
+from edgeinfer.ir.builder import Builder, provisional
+from edgeinfer.ir.lower import lower
+from edgeinfer.ir.ops import Conv, Dense, packed
+from edgeinfer.ir.program import Output, Program
+from edgeinfer.load import load
+from edgeinfer.ptq import PtqSettings, quantize
+from edgeinfer.samples import Samples
+from edgeinfer.targets.edgetpu import convert, simulate
+from edgeinfer.targets.edgetpu.convert import Converted
+from edgeinfer.targets.edgetpu.deliver import Delivery, deliver, kernel_recipe
+from edgeinfer.targets.edgetpu.grid import Window, by_channel, window_for
+from edgeinfer.targets.edgetpu.rules import Status
+from edgeinfer.targets.edgetpu.settings import EdgeTpuSettings
+from edgeinfer.zoo import ENTRIES, resolve
+from quantization.fixed import Fixed, Ints, Overflow, Quantizer, Rounding
+from tests.support.hit_tagger_programs import FAITHFUL, hit_tagger, patches
+from tests.support.random_graphs import random_inputs, random_network
+from tests.support.small_networks import bars, tagger
+
+SMALL = [name for name, entry in ENTRIES.items() if entry.reference is not None]
+
+
+def run(made: Converted, program: Program, raw: dict[str, Ints]) -> simulate.Int8Agreement:
+    """The file by the reference kernels against a Program by the engine."""
+    interpreter = simulate.Interpreter(made.data, made.ports)
+    stored = simulate.stored_inputs(made.ports, simulate.real_inputs(program, raw))
+    expected = simulate.engine_outputs(program, raw)
+    return simulate.compared(made.ports, interpreter.run(stored), expected)
+
+
+@cache
+def zoo(name: str, kernels: bool) -> tuple[Delivery, Samples, evaluate.Floats, Program]:
+    """A reference model with 8 bits; with `kernels`, formats that round as the kernels do."""
+    entry, loaded = ENTRIES[name], load(resolve(name))
+    shown, tried = entry.data(1, 200), entry.data(2, 250)
+    chosen = quantize(loaded.graph, shown.inputs, PtqSettings(8, adapt=False))
+    lowered = lower(chosen.graph, kernel_recipe(chosen.recipe) if kernels else chosen.recipe)
+    samples = Samples(
+        {k: np.asarray(v, np.float64) for k, v in tried.inputs.items()},
+        "simulated",
+        {k: np.asarray(v, np.float64) for k, v in tried.targets.items()},
+    )
+    seen = Samples({k: np.asarray(v, np.float64) for k, v in shown.inputs.items()}, "simulated")
+    raw = evaluate.raw_inputs(lowered.program, lowered.recipe, samples)
+    calibration = evaluate.raw_inputs(lowered.program, lowered.recipe, seen)
+    made = deliver(lowered.program, loaded.graph, raw, EdgeTpuSettings(), calibration=calibration)
+    return made, samples, evaluate.quantized_outputs(lowered.program, raw), lowered.program
+
+
+@pytest.mark.parametrize("name", SMALL)
+def test_reference_models_are_reproduced_bit_for_bit(name: str) -> None:
+    made, *_ = zoo(name, True)
+    assert made.agreement.max_steps == 0 and made.agreement.decision_flips == 0
+    assert made.to_program.max_steps <= 1  # outputs are rounded to 8 bits, on another grid
+
+
+@pytest.mark.parametrize("name", SMALL)
+def test_ties_to_even_change_next_to_nothing(name: str) -> None:
+    made, samples, program, _ = zoo(name, False)
+    assert made.agreement.max_steps == 0 and made.agreement.decision_flips == 0
+    graph = load(resolve(name)).graph
+    outputs = {k: evaluate.hosted(v, made.hosts[k]) for k, v in made.outputs.items()}
+    got, wanted = (evaluate.score(graph, values, samples) for values in (outputs, program))
+    if wanted.auc is not None and got.auc is not None:
+        assert abs(got.auc - wanted.auc) < 0.003
+
+
+@pytest.mark.parametrize("name", SMALL)
+def test_reference_models_map_whole(name: str) -> None:
+    made, *_ = zoo(name, True)
+    assert all(m.status is Status.MAPPED for m in made.prediction.mapping.operators)
+    assert not made.prediction.mapping.refused
+    loaded = load(resolve(name)).graph
+    assert [p.name for p in made.converted.ports.inputs] == [n.name for n in loaded.inputs]
+    assert [p.name for p in made.converted.ports.outputs] == list(loaded.outputs)
+
+
+def test_one_dimensional_layers_are_images_one_pixel_high() -> None:
+    made, *_ = zoo("track-pid", True)
+    names = [op.name for op in made.converted.model.operators]
+    assert len(names) == 13 and names.count("CONV_2D") == 3 and "EXPAND_DIMS" not in names
+    shapes = [op.outputs[0].shape for op in made.converted.model.operators]
+    assert (1, 1, 100, 16) in shapes
+
+
+@pytest.mark.parametrize("name", SMALL)
+def test_weights_and_levels_are_the_programs_own(name: str) -> None:
+    made, *_ = zoo(name, True)
+    held = [
+        op for op in made.converted.model.operators if op.name in ("CONV_2D", "FULLY_CONNECTED")
+    ]
+    assert made.converted.program is not None
+    drawn = [op for op in made.converted.program.ops if isinstance(op, Conv | Dense)]
+    for operator, op in zip(held, drawn, strict=True):
+        weights = operator.inputs[1]
+        assert weights is not None and weights.scales.size == 1
+        laid = np.moveaxis(op.weight, -1, 0).astype(np.float64)
+        values = weights.integers().astype(np.float64) * float(weights.scales[0])
+        wanted = np.ldexp(laid, -op.weight_type.frac).reshape(values.shape)
+        assert np.array_equal(values, wanted)  # -128 among them
+    for tensor in made.converted.model.tensors:
+        assert all(float(np.log2(scale)).is_integer() for scale in tensor.scales)
+
+
+@pytest.mark.parametrize("bits", [8, 6, 4, 3])
+def test_narrow_formats_are_carried_inside_int8(bits: int) -> None:
+    """They saturate where their own format does, not where int8 does."""
+    graph, data = tagger(), bars(300)
+    chosen = quantize(graph, data.inputs, PtqSettings(bits, adapt=False))
+    lowered = lower(chosen.graph, kernel_recipe(chosen.recipe))
+    raw = evaluate.raw_inputs(lowered.program, lowered.recipe, data)
+    louder = {k: np.clip(v * 3, -(1 << bits - 1), (1 << bits - 1) - 1) for k, v in raw.items()}
+    made = convert.convert_program(lowered.program, raw)
+    assert made.program is not None
+    assert run(made, made.program, louder).max_steps == 0
+
+
+@pytest.mark.parametrize(
+    "rounding", [Rounding.TRN, Rounding.RND, Rounding.RND_ZERO, Rounding.RND_MIN_INF]
+)
+@pytest.mark.parametrize("convolution", [True, False])
+def test_the_kernels_are_made_to_round_as_the_program_does(
+    rounding: Rounding, convolution: bool
+) -> None:
+    rng = np.random.default_rng(3)
+    builder = Builder("rounding")
+    shape = (5, 5, 4) if convolution else (40,)
+    builder.add(ops.Input("x", Fixed(False, 8, 2), shape))
+    weights = rng.integers(-40, 128, (3, 3, 4, 6) if convolution else (40, 6))
+    bias, grid = packed(rng.integers(-900, 900, 6)), provisional(13)
+    weight = (packed(weights), Fixed(True, 8, 1), bias)
+    if convolution:
+        window = ((1, 1), ((0, 0), (0, 0)), (1, 1))
+        builder.exact(Conv("y", grid, "x", *weight, *window))
+    else:
+        builder.exact(Dense("y", grid, "x", *weight))
+    out = Quantizer(Fixed(False, 8, 5), rounding, Overflow.SAT)
+    program = builder.program((Output("z", builder.requant("z", "y", out)),))
+    raw = {"x": rng.integers(0, 256, (60, *shape))}
+    made = convert.convert_program(program, raw)
+    assert made.program is not None and run(made, program, raw).max_steps == 0
+
+
+def test_random_networks_convert_or_say_why_not() -> None:
+    """Networks of every kind of node under formats of every width."""
+    equal = total = converted = 0
+    for seed in range(40):
+        network = random_network(seed)
+        program = lower(network.graph, network.recipe, host_functions=False).program
+        raw = random_inputs(network, seed, 16)
+        offences = convert.check(program)
+        if offences:
+            assert all(o.reason for o in offences)
+            with pytest.raises(UnsupportedModelError, match="edgeinfer quantize"):
+                convert.convert_program(program, raw)
+            continue
+        made = convert.convert_program(program, raw)
+        assert made.program is not None
+        for output in run(made, made.program, raw).outputs:
+            equal += output.histogram.get(0, 0)
+            total += sum(output.histogram.values())
+        converted += 1
+    assert converted >= 15
+    assert equal > 0.9 * total
+
+
+def test_the_faithful_hit_tagger_streams_its_weights() -> None:
+    program = hit_tagger(FAITHFUL).program
+    made = convert.convert_program(program, {"patch": patches(4)})
+    assert 11.9e6 < len(made.data) < 11.95e6
+    from edgeinfer.targets.edgetpu.prediction import prediction_of
+
+    found = prediction_of(made.model)
+    assert 11.85e6 < found.memory.streamed_bytes < 11.95e6
+    assert any("11.9 MB of parameters do not stay on the chip" in text for text in found.findings)
+    assert any("92,928" in text for text in found.findings)
+
+
+def test_wide_formats_are_named_one_by_one() -> None:
+    builder = Builder("wide")
+    builder.add(ops.Input("x", Fixed(True, 16, 4), (4,)))
+    weight = packed(np.arange(12).reshape(4, 3) * 100)
+    builder.exact(
+        Dense("y", provisional(20), "x", weight, Fixed(True, 12, 4), packed(np.zeros(3, np.int64)))
+    )
+    program = builder.program((Output("y", "y"),))
+    offences = {offence.path: offence.reason for offence in convert.check(program)}
+    assert "65,536 levels" in offences["x"] and "weights of 12 bits" in offences["y"]
+    with pytest.raises(UnsupportedModelError, match="2 layers"):
+        convert.convert_program(program)
+
+
+def test_windows_end_where_the_format_does() -> None:
+    assert window_for(0, 63, 3) == Window(3, -192)
+    assert window_for(-128, 127, 7) == Window(7, -128)
+    assert window_for(0, 256, 0) is None and window_for(1, 5, 0) is None
+    assert Window(3, -192).zero_point == 64 and Window(0, 0).zero_point == -128
+
+
+def test_channels_on_grids_of_their_own_lose_nothing() -> None:
+    raw = np.array([[3, 512], [-128, -1024]])
+    held = by_channel(packed(raw), 10)
+    assert held is not None and not held.uniform
+    assert np.array_equal(np.ldexp(held.raw, -held.fracs), np.ldexp(raw, -10))
+    assert by_channel(packed(np.array([[1, 3], [400, 1]])), 0) is None
+
+
+def test_converting_and_running_a_program_needs_no_tensorflow() -> None:
+    script = (
+        "import sys\n"
+        "from tests.support.hit_tagger_programs import POOLED, hit_tagger, patches\n"
+        "from edgeinfer.targets.edgetpu import convert, simulate\n"
+        "program = hit_tagger(POOLED).program\n"
+        "made = convert.convert_program(program, {'patch': patches(4)})\n"
+        "simulate.Interpreter(made.data, made.ports)\n"
+        "assert 'tensorflow' not in sys.modules and 'keras' not in sys.modules\n"
+    )
+    subprocess.run([sys.executable, "-c", script], check=True)
+
+
+def graph_of_two() -> g.Graph:
+    """Two inputs and two outputs whose names are not in the order of the alphabet."""
+    rng = np.random.default_rng(1)
+    nodes: tuple[g.Node, ...] = (
+        g.Input("wave", (20, 1)),
+        g.Input("extra", (3,)),
+        g.Conv("conv", "conv", "wave", rng.normal(0, 0.5, (3, 1, 4)), None, (1,), ((0, 0),), (1,)),
+        g.Activation("relu", "conv", g.Function.RELU),
+        g.Reshape("flat", "relu", (72,)),
+        g.Concat("joined", ("flat", "extra")),
+        g.Dense("zeta_logits", "zeta_logits", "joined", rng.normal(0, 0.3, (75, 3)), np.ones(3)),
+        g.Softmax("zeta", "zeta_logits"),
+        g.Dense("alpha", "alpha", "joined", rng.normal(0, 0.3, (75, 1)), None),
+    )
+    return g.Graph("two", nodes, ("zeta", "alpha"))
+
+
+def test_a_float_network_is_calibrated_with_its_names_in_order() -> None:
+    """TensorFlow's own order would be that of the alphabet, for inputs and for outputs."""
+    graph = graph_of_two()
+    rng = np.random.default_rng(2)
+    inputs = {"wave": rng.normal(0, 1, (64, 20, 1)), "extra": rng.normal(0, 1, (64, 3))}
+    made = convert.convert_graph(graph, inputs)
+    assert [port.name for port in made.ports.inputs] == ["wave", "extra"]
+    assert [port.name for port in made.ports.outputs] == ["zeta", "alpha"]
+    assert made.ports.outputs[0].host == "softmax" and made.program is None
+    interpreter = simulate.Interpreter(made.data, made.ports)
+    got = simulate.real_outputs(
+        made.ports, interpreter.run(simulate.stored_inputs(made.ports, inputs))
+    )
+    logits = replace(graph, outputs=("zeta_logits", "alpha"))
+    wanted = evaluate.float_outputs(logits, Samples(inputs, "drawn"))
+    for name, other in (("zeta", "zeta_logits"), ("alpha", "alpha")):
+        spread = wanted[other].std()
+        assert np.abs(got[name] - wanted[other]).max() < 0.15 * spread
+
+
+def test_a_program_without_an_equal_is_calibrated_and_it_is_said() -> None:
+    graph = graph_of_two()
+    rng = np.random.default_rng(2)
+    inputs = {"wave": rng.normal(0, 1, (32, 20, 1)), "extra": rng.normal(0, 1, (32, 3))}
+    chosen = quantize(graph, inputs, PtqSettings(16, refine=False, adapt=False, equalize=False))
+    lowered = lower(chosen.graph, chosen.recipe)
+    raw = evaluate.raw_inputs(lowered.program, lowered.recipe, Samples(inputs, "drawn"))
+    made = deliver(lowered.program, graph, raw, EdgeTpuSettings())
+    assert "the float network was calibrated in its stead" in made.findings[0]
+    assert set(made.plan.files) == {"model.tflite", "ports.json", "mapping.json"}
+    assert made.to_program.decision_flips <= 2
+
+
+def test_tensorflow_runs_files_where_litert_is_missing(monkeypatch: pytest.MonkeyPatch) -> None:
+    made, _, _, program = zoo("jet-tagger", True)
+    monkeypatch.setitem(sys.modules, "ai_edge_litert.interpreter", None)
+    interpreter = simulate.Interpreter(made.converted.data, made.converted.ports)
+    assert interpreter.runtime.name == "tensorflow"
+    raw = {"features": np.arange(160).reshape(10, 16) % 100 - 50}
+    stored = simulate.stored_inputs(made.converted.ports, simulate.real_inputs(program, raw))
+    monkeypatch.undo()
+    other = simulate.Interpreter(made.converted.data, made.converted.ports)
+    assert other.runtime.name == "ai-edge-litert"
+    assert np.array_equal(interpreter.run(stored)["jet"], other.run(stored)["jet"])

@@ -1,0 +1,146 @@
+# SPDX-License-Identifier: Apache-2.0
+# SPDX-FileCopyrightText: The edgeinfer authors
+"""The target answers the protocol; the verbs answer in the shape that others rely on."""
+
+from __future__ import annotations
+
+import json
+import time
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from edgeinfer.cli import main
+from edgeinfer.errors import InputError, UsageError
+from edgeinfer.ir.engine import Engine
+from edgeinfer.metrics import Origin
+from edgeinfer.targets.edgetpu import simulate
+from edgeinfer.targets.edgetpu.ports import Port, Ports
+from edgeinfer.targets.edgetpu.rules import Status
+from edgeinfer.targets.edgetpu.settings import EdgeTpuSettings
+from edgeinfer.targets.edgetpu.target import EdgeTpuTarget
+from edgeinfer.targets.protocol import Target
+from tests.support import tflite_builder as build
+from tests.support.hit_tagger_programs import POOLED, hit_tagger, patches
+
+PLAIN = EdgeTpuSettings()
+
+
+def test_the_target_answers_the_protocol(tmp_path: Path) -> None:
+    target: Target[EdgeTpuSettings] = EdgeTpuTarget()
+    program = hit_tagger(POOLED).program
+    assert target.check(program, PLAIN) == ()
+    plan = target.emit(program, PLAIN)
+    assert set(plan.files) == {"model.tflite", "ports.json", "mapping.json", "program.txt"}
+    assert target.emit(program, PLAIN).digest == plan.digest
+    plan.write(tmp_path)
+    raw = {"patch": patches(6)}
+    told: list[tuple[int, int]] = []
+    got = target.simulate(
+        program, tmp_path, raw, PLAIN, advanced=lambda done, total: told.append((done, total))
+    )
+    assert told[-1] == (6, 6) and set(got) == {"track_shower", "michel"}
+    wanted = Engine(program).run(raw)
+    ports = Ports.from_json((tmp_path / "ports.json").read_text(), "ports.json")
+    for output in program.outputs:
+        step = next(p.scale for p in ports.outputs if p.name == output.name)
+        unit = program.type(output.value).lsb
+        inside = np.abs(wanted[output.name]) * unit < 100 * step  # the rest saturates
+        away = np.abs(got[output.name] - wanted[output.name])[inside] * unit
+        assert away.max(initial=0) <= step
+    with pytest.raises(UsageError, match="does not show the value 'conv'"):
+        target.simulate(program, tmp_path, raw, PLAIN, taps=("conv",))
+
+
+def test_estimates_have_bands_and_take_a_moment() -> None:
+    program = hit_tagger(POOLED).program
+    start = time.perf_counter()
+    found = EdgeTpuTarget().estimate(program, PLAIN)
+    assert time.perf_counter() - start < 1
+    assert all(m.origin is Origin.ESTIMATED and m.target == "edgetpu" for m in found)
+    named = {m.name: m for m in found if m.layer is None}
+    assert named["streamed_bytes"].value == 0 and named["mapped_ops"].value == 7
+    assert named["latency_pcie"].value < named["latency_usb"].value
+    layers = {m.layer for m in found if m.layer is not None}
+    assert {"0:CONV_2D", "3:FULLY_CONNECTED"} <= layers
+
+
+def test_a_folder_without_the_files_is_told(tmp_path: Path) -> None:
+    with pytest.raises(InputError, match=r"holds no model\.tflite"):
+        EdgeTpuTarget().simulate(hit_tagger(POOLED).program, tmp_path, {}, PLAIN)
+    for text in ("", "[]", '{"inputs": [], "outputs": [{"name": "y"}]}'):
+        with pytest.raises(InputError, match="does not describe the ports"):
+            Ports.from_json(text, "ports.json")
+
+
+def test_settings_are_checked() -> None:
+    for wrong in (9, 15):
+        with pytest.raises(UsageError, match="no rules for runtime"):
+            EdgeTpuSettings(runtime=wrong)
+    with pytest.raises(UsageError, match="lets no compiler finish"):
+        EdgeTpuSettings(compile_seconds=0)
+
+
+def test_steps_are_counted_in_the_outputs_scale() -> None:
+    ports = Ports((), (Port("y", (3,), "INT8", 0.5, 10),))
+    got = {"y": np.array([[10, 12, 13], [9, 10, 11]])}
+    expected = {"y": np.array([[0.0, 1.0, 1.1], [0.5, 0.0, 0.4]])}
+    found = simulate.compared(ports, got, expected)
+    assert found.outputs[0].histogram == {-2: 1, 0: 4, 1: 1}
+    assert (found.max_steps, found.max_difference) == (2, 1.0)
+    assert (found.decision_flips, found.decision_flips_unrounded) == (2, 1)
+
+
+def written(folder: Path, name: str, data: bytes) -> str:
+    """A file for a verb."""
+    path = folder / name
+    path.write_bytes(data)
+    return str(path)
+
+
+def test_map_answers_in_json(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    path = written(tmp_path, "dense.tflite", build.dense(256, 256))
+    assert main(["map", path, "--json"]) == 0
+    found = json.loads(capsys.readouterr().out)
+    assert [op["index"] for op in found["ops"]] == [0, 1, 2]
+    assert {op["status"] for op in found["ops"]} == {Status.MAPPED.value}
+    assert all({"index", "op", "status", "reason"} <= set(op) for op in found["ops"])
+    assert (found["cached_bytes"], found["streamed_bytes"]) == (67_584, 0)
+    assert found["latency_us_low"] < found["latency_us"] < found["latency_us_high"]
+    assert main(["map", path, "--runtime", "11"]) == 0
+    said = capsys.readouterr().out
+    assert "QUANTIZE is supported from runtime 12 on" in said and "latency" in said
+
+
+def test_inspect_answers_in_json(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    held = build.package([build.E(2, b"", (b"i" * 32,)), build.E(1, b"p" * 64, cycles=77)], 13)
+    left = [build.O("RELU", ("y",), ("z",))]
+    path = written(tmp_path, "net_edgetpu.tflite", build.compiled(held, left))
+    assert main(["inspect", path, "--json"]) == 0
+    found = json.loads(capsys.readouterr().out)
+    assert found["cached_bytes"] == 64 and found["instruction_bytes"] == 32
+    assert found["runtime_version"] == 13 and found["estimated_cycles"] == 77
+    assert found["inputs"][0]["name"] == "x" and found["outputs"][0]["name"] == "z"
+    assert found["cpu_ops"] == [{"index": 1, "op": "RELU"}]
+    assert main(["inspect", path]) == 0
+    assert "for runtime 13 or newer" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize("verb", ["map", "inspect"])
+def test_a_file_of_another_kind_is_one_paragraph(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], verb: str
+) -> None:
+    path = written(tmp_path, "x.tflite", b"TFL3 is not at the fifth byte")
+    assert main([verb, path]) == 2
+    said = capsys.readouterr().err
+    assert said.count("\n") == 1 and "x.tflite is no sound TensorFlow Lite file" in said
+    assert main([verb, str(tmp_path / "none.tflite")]) == 2
+
+
+def test_map_refuses_runtimes_without_rules(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    path = written(tmp_path, "dense.tflite", build.dense(8, 8))
+    assert main(["map", path, "--runtime", "3"]) == 2
+    assert "Choose 10 to 14" in capsys.readouterr().err
