@@ -4,6 +4,7 @@
 
 from __future__ import annotations
 
+import importlib.util
 import json
 import os
 import signal
@@ -212,6 +213,15 @@ def test_a_backend_whose_compiler_is_not_here(
         assert len(list((work / "RUN/hls").rglob("*.h"))) > 10
         assert main(["simulate", "RUN", "--stage", "csim"]) == 3
         assert "choose --backend Vitis" in capsys.readouterr().err
+
+
+def test_distributed_arithmetic_wants_its_package(
+    work: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    if importlib.util.find_spec("da4ml") is not None:
+        pytest.skip("da4ml is installed")
+    assert main([*COMPILE, *HLS, "--strategy", "distributed_arithmetic"]) == 3
+    assert "pip install da4ml" in capsys.readouterr().err
 
 
 def test_what_has_no_equal_is_listed_whole(work: Path, capsys: pytest.CaptureFixture[str]) -> None:

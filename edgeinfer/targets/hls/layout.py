@@ -57,10 +57,10 @@ class Layout:
         return op if isinstance(op, ops.Constant) else None
 
     def carried(self, type_: Fixed) -> Fixed:
-        """The type by which the backend can hold these integers: ac_fixed has no signed bit alone,
-        and hls4ml would shift the grid to make it two."""
-        if self.settings.backend in AC_TYPES and type_.signed and type_.bits == 1:
-            return Fixed(True, 2, type_.integer + 1)
+        """The type by which the backend can hold these integers: hls4ml makes one bit of ac_fixed
+        two, and shifts the grid."""
+        if self.settings.backend in AC_TYPES and type_.bits == 1:
+            return Fixed(type_.signed, 2, type_.integer + 1)
         return type_
 
     def refuse(self, op: Op, reason: str) -> None:
@@ -88,7 +88,7 @@ class Layout:
         """Append a layer; the name by which others read it. A `part` is a step on the op's way."""
         result = replace(result, type=self.carried(result.type))
         if isinstance(op, ops.Requant) and not part and result.type != op.type:
-            self.refuse(op, f"{self.settings.backend} has no signed type of one bit to round to")
+            self.refuse(op, f"{self.settings.backend} has no type of one bit to round to")
         formats = {name: self.carried(type_) for name, type_ in (formats or {}).items()}
         name = self.named(op.name + part)
         held = op.name if value is None and not part else value

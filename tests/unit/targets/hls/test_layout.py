@@ -85,7 +85,7 @@ def test_what_ac_fixed_cannot_hold_is_widened_or_refused() -> None:
     program = builder.program((Output("y", "y"),))
     assert laid_out(program, PARALLEL).offences == ()
     quartus = HlsSettings(backend=Backend.QUARTUS)
-    assert "no signed type of one bit" in laid_out(program, quartus).offences[0].reason
+    assert "no type of one bit" in laid_out(program, quartus).offences[0].reason
     port = laid_out(program, quartus).layers[0]
     assert port.result.type == Fixed(True, 2, 5) and port.result.type.frac == -3
 
