@@ -17,6 +17,7 @@ from typing import Any
 
 from edgeinfer import assets, tools
 from edgeinfer.errors import ToolMissingError
+from edgeinfer.targets.hls.csim_build import CXX
 from edgeinfer.tools import Tool
 
 GIB = 1 << 30
@@ -61,7 +62,7 @@ class Check:
 
 
 NEEDED = (
-    Tool("g++", "EDGEINFER_CXX", "C++ compiler for C-simulation", "apt-get install g++"),
+    CXX,
     Tool("make", "EDGEINFER_MAKE", "drives builds", "apt-get install make"),
 )
 OPTIONAL = (

@@ -4,6 +4,7 @@
 
 from __future__ import annotations
 
+import errno
 import importlib.util
 import json
 import os
@@ -159,6 +160,29 @@ def test_a_compiler_that_fails_is_code_4_and_its_line_is_quoted(
     said = capsys.readouterr().err
     assert "the moon is full" in said and "compile.log" in said
     assert not list((work / "RUN/hls/csim").glob("csim-*"))
+
+
+def test_a_full_disk_is_code_4_and_the_run_goes_on(
+    work: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def full(*_: int) -> None:
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(os, "posix_fallocate", full)
+        assert main([*COMPILE, *HLS]) == 4
+    assert "no room is left" in capsys.readouterr().err
+    result = shown(capsys, *COMPILE, *HLS)
+    assert cached(result)["hls"] and not cached(result)["csim"]
+
+
+def test_a_folder_that_may_not_be_written_is_code_4(
+    work: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert main(COMPILE) == 0
+    (work / "RUN/hls").write_text("in the way")
+    assert main([*COMPILE, *HLS]) == 4
+    assert "is a file, where a folder is needed" in capsys.readouterr().err
 
 
 KILLED = """

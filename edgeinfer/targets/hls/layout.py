@@ -140,10 +140,14 @@ def laid_out(program: Program, settings: HlsSettings) -> Plan:
     """The layers of a whole Program, and everything in it that cannot be expressed."""
     live = drop_dead(fold_constants(program))
     layout = Layout(live, settings, bounds_of(live))
-    for op in live.ops:
-        if not live.shapes[op.name]:
-            layout.refuse(op, "a value without axes has no place in an array or a stream")
-            return _finished(layout, ())
+    for output in live.outputs:
+        if isinstance(live[output.value], ops.Constant):
+            layout.refuse(live[output.value], f"the output {output.name} depends on no input")
+    scalars = [op for op in live.ops if not live.shapes[op.name]]
+    for op in scalars:
+        layout.refuse(op, "a value without axes has no place in an array or a stream")
+    if scalars:
+        return _finished(layout, ())
     for op in live.ops:
         _place(layout, op)
     outputs = _outputs(layout) if not layout.offences else ()
@@ -205,9 +209,6 @@ def _outputs(layout: Layout) -> tuple[ProjectOutput, ...]:
     found = []
     for output in layout.program.outputs:
         op = layout.program[output.value]
-        if isinstance(op, ops.Constant):
-            layout.refuse(op, f"the output {output.name} depends on no input")
-            continue
         layer = layout.of_value[output.value]
         kind = next(held.kind for held in layout.layers if held.name == layer)
         if layer in read or layer in taken or kind in (native_layers.INPUT, native_layers.RESHAPE):
