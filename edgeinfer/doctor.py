@@ -17,9 +17,13 @@ from typing import Any
 
 from edgeinfer import assets, tools
 from edgeinfer.errors import ToolMissingError
+<<<<<<< HEAD
 from edgeinfer.targets.edgetpu import compiler as edgetpu_compiler
 from edgeinfer.targets.edgetpu import device
 from edgeinfer.targets.hls.vendor.programs import PROGRAMS
+=======
+from edgeinfer.targets.hls.csim_build import CXX
+>>>>>>> wip-hls
 from edgeinfer.tools import Tool
 
 GIB = 1 << 30
@@ -65,7 +69,7 @@ class Check:
 
 
 NEEDED = (
-    Tool("g++", "EDGEINFER_CXX", "C++ compiler for C-simulation", "apt-get install g++"),
+    CXX,
     Tool("make", "EDGEINFER_MAKE", "drives builds", "apt-get install make"),
 )
 OPTIONAL = (

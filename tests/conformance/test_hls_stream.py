@@ -6,8 +6,10 @@ from __future__ import annotations
 
 import pytest
 
-from edgeinfer.targets.hls.settings import HlsSettings, IoType
+from edgeinfer.targets.hls.settings import Backend, HlsSettings, IoType
+from edgeinfer.targets.hls.target import HlsTarget
 from tests.conformance.hls_suite import HlsSuite
+from tests.conformance.target_suite import TargetSuite
 
 
 class TestStream(HlsSuite):
@@ -21,3 +23,11 @@ class TestManyStream(HlsSuite):
     settings = HlsSettings(io=IoType.STREAM)
     seeds = range(3000, 3250)
     max_ops = 9
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(1800)
+class TestQuartusStream(TargetSuite):
+    target = HlsTarget()
+    settings = HlsSettings(backend=Backend.QUARTUS, io=IoType.STREAM)
+    seeds = range(500, 508)

@@ -4,6 +4,8 @@
 
 from __future__ import annotations
 
+import errno
+import importlib.util
 import json
 import os
 import signal
@@ -160,6 +162,29 @@ def test_a_compiler_that_fails_is_code_4_and_its_line_is_quoted(
     assert not list((work / "RUN/hls/csim").glob("csim-*"))
 
 
+def test_a_full_disk_is_code_4_and_the_run_goes_on(
+    work: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def full(*_: int) -> None:
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(os, "posix_fallocate", full)
+        assert main([*COMPILE, *HLS]) == 4
+    assert "no room is left" in capsys.readouterr().err
+    result = shown(capsys, *COMPILE, *HLS)
+    assert cached(result)["hls"] and not cached(result)["csim"]
+
+
+def test_a_folder_that_may_not_be_written_is_code_4(
+    work: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert main(COMPILE) == 0
+    (work / "RUN/hls").write_text("in the way")
+    assert main([*COMPILE, *HLS]) == 4
+    assert "is a file, where a folder is needed" in capsys.readouterr().err
+
+
 KILLED = """
 import os, signal, sys
 from edgeinfer.targets.hls import csim_build
@@ -212,6 +237,15 @@ def test_a_backend_whose_compiler_is_not_here(
         assert len(list((work / "RUN/hls").rglob("*.h"))) > 10
         assert main(["simulate", "RUN", "--stage", "csim"]) == 3
         assert "choose --backend Vitis" in capsys.readouterr().err
+
+
+def test_distributed_arithmetic_wants_its_package(
+    work: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    if importlib.util.find_spec("da4ml") is not None:
+        pytest.skip("da4ml is installed")
+    assert main([*COMPILE, *HLS, "--strategy", "distributed_arithmetic"]) == 3
+    assert "pip install da4ml" in capsys.readouterr().err
 
 
 def test_what_has_no_equal_is_listed_whole(work: Path, capsys: pytest.CaptureFixture[str]) -> None:

@@ -14,7 +14,7 @@ from pathlib import Path
 import numpy as np
 
 from edgeinfer import plan, tools
-from edgeinfer.errors import UsageError, did_you_mean
+from edgeinfer.errors import ToolFailedError, UsageError, did_you_mean
 from edgeinfer.ir.interpret import fitting_inputs
 from edgeinfer.ir.ops import Constant, Reshape
 from edgeinfer.ir.passes import fold_constants
@@ -33,6 +33,7 @@ RUN_SECONDS = 7 * 24 * 3600.0
 HELD_BYTES = 256 << 20  # of inputs and results in files at once
 TICK_SECONDS = 0.2
 RAW = np.dtype("<i8")
+STALLS = "WARNING: Hls::stream"  # how hls_stream.h begins to tell of words too few or too many
 
 
 def simulated(
@@ -181,11 +182,18 @@ def _run_part(
     weights = (folder / "firmware" / "weights").resolve()
     program = FoundTool(CSIM, compiled.program.resolve(), "")
     with _watched(counters, ticked):
-        tools.run(
+        said = tools.run(
             program,
             [project, given, results, counters, weights, str(count), str(processes), *layers],
             seconds=RUN_SECONDS,
             folder=scratch,
+        ).output
+    warned = next((line for line in said.splitlines() if line.startswith(STALLS)), None)
+    if warned is not None:
+        raise ToolFailedError(
+            f"The C-simulation in {folder} warns of a stream that would stall the design: "
+            f"{warned[:300]}",
+            hint="The layers around it read or write other numbers of words than they agreed on.",
         )
     flat = np.fromfile(results, RAW)
     found, start = {}, 0

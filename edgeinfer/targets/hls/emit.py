@@ -9,6 +9,7 @@ made of the list is then compared with the list; see `audit`.
 from __future__ import annotations
 
 import contextlib
+import importlib.util
 import io
 import logging
 import os
@@ -53,6 +54,7 @@ def emitted(program: Program, settings: HlsSettings, namespace: str | None = Non
     """The project's files in memory; an error that lists whatever cannot be expressed exactly."""
     plan = laid_out(program, settings)
     refuse(program, plan)
+    _need_da4ml(plan, settings)
     with tempfile.TemporaryDirectory(prefix="edgeinfer-hls-") as scratch:
         folder = Path(scratch) / "project"
         with _of_hls4ml(program, settings):
@@ -150,6 +152,17 @@ def _described(layer: Layer) -> dict[str, Any]:
     if layer.kind != INPUT:
         found |= {"inputs": list(layer.inputs), "shape": list(layer.shape)}
     return found
+
+
+def _need_da4ml(plan: Plan, settings: HlsSettings) -> None:
+    wanted = [layer.op for layer in plan.layers if layer.multiplies]
+    if any(settings.strategy_for(op) is Strategy.DISTRIBUTED for op in wanted) and (
+        importlib.util.find_spec("da4ml") is None
+    ):
+        raise ToolMissingError(
+            "The strategy distributed_arithmetic needs the package da4ml, which is not installed.",
+            hint="Install it with: pip install da4ml (LGPL-3), or choose --strategy latency.",
+        )
 
 
 @contextlib.contextmanager

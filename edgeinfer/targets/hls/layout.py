@@ -57,10 +57,10 @@ class Layout:
         return op if isinstance(op, ops.Constant) else None
 
     def carried(self, type_: Fixed) -> Fixed:
-        """The type by which the backend can hold these integers: ac_fixed has no signed bit alone,
-        and hls4ml would shift the grid to make it two."""
-        if self.settings.backend in AC_TYPES and type_.signed and type_.bits == 1:
-            return Fixed(True, 2, type_.integer + 1)
+        """The type by which the backend can hold these integers: hls4ml makes one bit of ac_fixed
+        two, and shifts the grid."""
+        if self.settings.backend in AC_TYPES and type_.bits == 1:
+            return Fixed(type_.signed, 2, type_.integer + 1)
         return type_
 
     def refuse(self, op: Op, reason: str) -> None:
@@ -88,7 +88,7 @@ class Layout:
         """Append a layer; the name by which others read it. A `part` is a step on the op's way."""
         result = replace(result, type=self.carried(result.type))
         if isinstance(op, ops.Requant) and not part and result.type != op.type:
-            self.refuse(op, f"{self.settings.backend} has no signed type of one bit to round to")
+            self.refuse(op, f"{self.settings.backend} has no type of one bit to round to")
         formats = {name: self.carried(type_) for name, type_ in (formats or {}).items()}
         name = self.named(op.name + part)
         held = op.name if value is None and not part else value
@@ -140,10 +140,14 @@ def laid_out(program: Program, settings: HlsSettings) -> Plan:
     """The layers of a whole Program, and everything in it that cannot be expressed."""
     live = drop_dead(fold_constants(program))
     layout = Layout(live, settings, bounds_of(live))
-    for op in live.ops:
-        if not live.shapes[op.name]:
-            layout.refuse(op, "a value without axes has no place in an array or a stream")
-            return _finished(layout, ())
+    for output in live.outputs:
+        if isinstance(live[output.value], ops.Constant):
+            layout.refuse(live[output.value], f"the output {output.name} depends on no input")
+    scalars = [op for op in live.ops if not live.shapes[op.name]]
+    for op in scalars:
+        layout.refuse(op, "a value without axes has no place in an array or a stream")
+    if scalars:
+        return _finished(layout, ())
     for op in live.ops:
         _place(layout, op)
     outputs = _outputs(layout) if not layout.offences else ()
@@ -205,9 +209,6 @@ def _outputs(layout: Layout) -> tuple[ProjectOutput, ...]:
     found = []
     for output in layout.program.outputs:
         op = layout.program[output.value]
-        if isinstance(op, ops.Constant):
-            layout.refuse(op, f"the output {output.name} depends on no input")
-            continue
         layer = layout.of_value[output.value]
         kind = next(held.kind for held in layout.layers if held.name == layer)
         if layer in read or layer in taken or kind in (native_layers.INPUT, native_layers.RESHAPE):
