@@ -17,13 +17,10 @@ from typing import Any
 
 from edgeinfer import assets, tools
 from edgeinfer.errors import ToolMissingError
-<<<<<<< HEAD
 from edgeinfer.targets.edgetpu import compiler as edgetpu_compiler
 from edgeinfer.targets.edgetpu import device
-from edgeinfer.targets.hls.vendor.programs import PROGRAMS
-=======
 from edgeinfer.targets.hls.csim_build import CXX
->>>>>>> wip-hls
+from edgeinfer.targets.hls.vendor.programs import PROGRAMS
 from edgeinfer.tools import Tool
 
 GIB = 1 << 30

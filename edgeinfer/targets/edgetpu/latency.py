@@ -4,9 +4,9 @@
 
 An image's positions are dealt to the tiles; a tile computes up to 64 output channels side by side
 and reads four input channels a cycle. Streamed parameters travel while the chip computes; inputs,
-outputs and instructions travel before and after. Held against published latencies that it was not
-fitted to, the model errs by 14 to 15 % on average; one unusual graph was off by 2.5 times. A dense
-layer's outputs are dealt to the tiles: dense layers of 256 to 2048 were measured to take the same.
+outputs and instructions travel before and after. The constants come from a fit to
+published latencies; this version was compared with three of them (off by -8 to +11 %). That a dense
+layer's outputs are dealt to the tiles is an assumption.
 """
 
 from __future__ import annotations
