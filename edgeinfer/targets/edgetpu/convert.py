@@ -24,6 +24,7 @@ from edgeinfer.ir import ops
 from edgeinfer.ir.program import HostFunction, Program
 from edgeinfer.targets.edgetpu import tflite
 from edgeinfer.targets.edgetpu.int8_network import drawn
+from edgeinfer.targets.edgetpu.linear import FLOORS
 from edgeinfer.targets.edgetpu.narrowing import narrowed
 from edgeinfer.targets.edgetpu.port_order import reordered
 from edgeinfer.targets.edgetpu.ports import Port, Ports
@@ -72,7 +73,7 @@ def convert_program(
     data = written(model, inputs, outputs)
     hosts = {output.name: output.host for output in small.program.outputs}
     made = _finished(data, program.name, inputs, outputs, hosts)
-    findings = (*made.findings, *small.findings, *_bias_findings(small.program))
+    findings = (*made.findings, *small.findings, *_findings(small.program))
     return replace(made, program=small.program, findings=findings)
 
 
@@ -92,9 +93,13 @@ def convert_graph(graph: Graph, samples: Mapping[str, NDArray[np.float64]]) -> C
     return _finished(ordered, graph.name, list(shapes), list(graph.outputs), left)
 
 
-def _bias_findings(program: Program) -> Iterator[str]:
-    """Biases that int8 operators hold otherwise."""
+def _findings(program: Program) -> Iterator[str]:
+    """Biases that int8 operators hold otherwise, and floors that they cannot take."""
     for op in program.ops:
+        if isinstance(op, ops.Requant):
+            elementwise = isinstance(program[op.x], ops.Pair | ops.PRelu)
+            if elementwise and op.rounding in FLOORS:
+                yield f"{op.name}: element-wise kernels round to nearest, the Program cuts off."
         if not isinstance(op, ops.Conv | ops.Dense):
             continue
         step = op.type.frac - program.type(op.x).frac - op.weight_type.frac

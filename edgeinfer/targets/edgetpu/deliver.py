@@ -76,7 +76,8 @@ def deliver(
     given = simulate.compared(ports, got, simulate.engine_outputs(program, raw))
     own = given
     if made.program is not None:
-        own = simulate.compared(ports, got, simulate.engine_outputs(made.program, raw))
+        entered = simulate.raw_inputs(ports, stored)
+        own = simulate.compared(ports, got, simulate.engine_outputs(made.program, entered))
     runtime = interpreter.runtime
     said.append(
         f"model.tflite was run by {runtime.name} {runtime.version} with its "

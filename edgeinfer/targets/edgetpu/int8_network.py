@@ -146,10 +146,8 @@ class _Pen:
 
     def image(self, name: str) -> Tensor:
         """A value as an image."""
-        held = self.values[name]
-        if len(held.shape) == 4:
-            return held
-        return self.sheet.reshaped(held, (1,) * (4 - len(held.shape)) + held.shape)
+        shape = (1, *self.storage.program.shapes[name])
+        return self.sheet.reshaped(self.values[name], (1,) * (4 - len(shape)) + shape)
 
     def _rounded(self, op: ops.Requant | ops.Clip) -> Tensor:
         """A rounding or limit: what the kernel before did not do."""
@@ -159,6 +157,11 @@ class _Pen:
         window, low = self.storage.windows[op.name], self.storage.lows.get(op.name)
         fused = op.x in self.storage.fused
         relu = not fused and isinstance(op, ops.Clip) and op.low == 0
+        if isinstance(op, ops.Requant) and not self._ended(op):
+            ending = "RELU" if low == 0 else "NONE"
+            coarse = linear.regridded(self.sheet, op, x, window, ending)
+            if coarse is not None:
+                x, low = coarse, None if low == 0 else low
         if relu or (low == 0 and not self._ended(op)):
             x = self.sheet.operator("RELU", [x], x.shape, window)
         x = self.sheet.levelled(x, window)

@@ -206,6 +206,30 @@ def mean(sheet: Sheet, x: Tensor, op: ops.Pool, shape: Shape, window: Window) ->
     return sheet.operator("DEPTHWISE_CONV_2D", [x, kernel, zeros], shape, window, options)
 
 
+FLOORS = (Rounding.TRN, Rounding.TRN_ZERO)
+
+
+def regridded(
+    sheet: Sheet, op: ops.Requant, x: Tensor, window: Window, fused: str
+) -> Tensor | None:
+    """A stored value rounded to a coarser grid by a convolution with ones, whose bias can be nudged
+    as that of QUANTIZE cannot; None where QUANTIZE rounds as well."""
+    shift = window_of(x).frac - window.frac
+    exact = shift < 1 or (op.rounding not in FLOORS and (op.type.signed or shift == 1))
+    if exact:
+        return None
+    channels = x.shape[-1]
+    image = sheet.reshaped(x, (1, 1, int(np.prod(x.shape[:-1], dtype=int)), channels))
+    kernel = sheet.weights(f"{op.name}/ones", np.ones((1, 1, 1, channels)), [1.0], 0)
+    units = bias_units(op.rounding, shift, halved=True)
+    step = 2.0 ** -window_of(x).frac
+    bias = sheet.weights(f"{op.name}/bias", np.full(channels, units), [step], 0, kind="INT32")
+    options = Options(fused=fused, depth_multiplier=1)
+    inputs = [image, kernel, bias]
+    made = sheet.operator("DEPTHWISE_CONV_2D", inputs, image.shape, window, options)
+    return sheet.reshaped(made, x.shape)
+
+
 def scaled(
     sheet: Sheet,
     op: ops.Scale,

@@ -130,7 +130,11 @@ class _Walk:
             source = self.program[source.x]
         bottom = self.bounds[source.name].bottom
         shift = op.type.frac - source.type.frac
-        return bottom << shift if shift >= 0 else (bottom + (1 << -shift >> 1)) >> -shift
+        if shift >= 0:
+            return bottom << shift
+        # A ReLU costs nothing, so that it is there even where only a tie could fall below zero.
+        half = 0 if self.levels[op.name][0] == 0 else 1 << -shift >> 1
+        return (bottom + half) >> -shift
 
     def _levels(self, op: ops.Op) -> Levels:
         """The raw integers that a value may have: by its type where that has 8 bits, by proof where
