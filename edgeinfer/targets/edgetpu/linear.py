@@ -99,12 +99,20 @@ def constants(
 
 
 def padded(
-    sheet: Sheet, x: Tensor, window: Shape, strides: Shape, dilation: Shape, pads: Pads
+    sheet: Sheet,
+    x: Tensor,
+    window: Shape,
+    strides: Shape,
+    dilation: Shape,
+    pads: Pads,
+    *,
+    whole: bool = False,
 ) -> tuple[Tensor, bool]:
-    """An image with its padding, and whether the operator pads it itself, as 'same'."""
+    """An image with its padding, and whether the operator pads it itself, as 'same'. With `whole`,
+    zeros are there to be counted, so that the operator does not pad."""
     if all(pad == (0, 0) for pad in pads):
         return x, False
-    if same_pads(x.shape[1:-1], window, strides, dilation) == pads:
+    if not whole and same_pads(x.shape[1:-1], window, strides, dilation) == pads:
         return x, True
     amounts = [(0, 0), *pads, (0, 0)]
     shape = tuple(s + sum(a) for s, a in zip(x.shape, amounts, strict=True))

@@ -31,6 +31,7 @@ from edgeinfer.targets.edgetpu.rules import Status
 from edgeinfer.targets.edgetpu.settings import EdgeTpuSettings
 from edgeinfer.zoo import ENTRIES, resolve
 from quantization.fixed import Fixed, Ints, Overflow, Quantizer, Rounding
+from quantization.recipe import Recipe
 from tests.support.hit_tagger_programs import FAITHFUL, hit_tagger, patches
 from tests.support.random_graphs import random_inputs, random_network
 from tests.support.small_networks import bars, tagger
@@ -180,6 +181,28 @@ def test_images_keep_their_shape_behind_a_dense_layer_over_positions() -> None:
     program = builder.program((Output("z", builder.requant("z", "c", out)),))
     raw = {"x": rng.integers(0, 256, (20, 4, 6, 2))}
     assert run(convert.convert_program(program, raw), program, raw).max_steps == 0
+
+
+@pytest.mark.parametrize("counted", [True, False])
+@pytest.mark.parametrize("pads", [((0, 0), (0, 0)), ((1, 1), (1, 1)), ((1, 0), (1, 0))])
+def test_means_are_over_what_the_network_counts(counted: bool, pads: g.Pads) -> None:
+    """With or without the zeros of the padding; or it is said that no operator does it."""
+    rng = np.random.default_rng(5)
+    nodes: tuple[g.Node, ...] = (
+        g.Input("x", (7, 7, 3)),
+        g.Pool("mean", "x", g.PoolKind.AVERAGE, (3, 3), (2, 2), pads, counted),
+    )
+    fmt = Quantizer(Fixed(False, 8, 3), Rounding.RND, Overflow.SAT)
+    recipe = Recipe.of({"x": fmt, "mean": fmt})
+    program = lower(g.Graph("means", nodes, ("mean",)), recipe).program
+    raw = {"x": rng.integers(0, 256, (40, 7, 7, 3))}
+    offences = convert.check(program)
+    same = pads == ((1, 1), (1, 1))
+    if offences:
+        assert not counted and not same and "is no mean" in offences[0].reason
+        return
+    assert counted or same or pads == ((0, 0), (0, 0))
+    assert run(convert.convert_program(program, raw), program, raw).max_steps <= 1
 
 
 def test_random_networks_convert_or_say_why_not() -> None:
