@@ -18,13 +18,19 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from edgeinfer.errors import Offence, ProgramError, ToolFailedError, UnsupportedModelError
+from edgeinfer.errors import (
+    Offence,
+    ProgramError,
+    ToolFailedError,
+    ToolMissingError,
+    UnsupportedModelError,
+)
 from edgeinfer.graph import Graph, Shape
 from edgeinfer.ir import ops
 from edgeinfer.ir.program import HostFunction, Program
 from edgeinfer.targets.edgetpu import tflite
 from edgeinfer.targets.edgetpu.int8_network import drawn
-from edgeinfer.targets.edgetpu.linear import FLOORS
+from edgeinfer.targets.edgetpu.linear import FLOORS, rounds_bias
 from edgeinfer.targets.edgetpu.narrowing import narrowed
 from edgeinfer.targets.edgetpu.port_order import reordered
 from edgeinfer.targets.edgetpu.ports import Port, Ports
@@ -102,8 +108,7 @@ def _findings(program: Program) -> Iterator[str]:
                 yield f"{op.name}: element-wise kernels round to nearest, the Program cuts off."
         if not isinstance(op, ops.Conv | ops.Dense):
             continue
-        step = op.type.frac - program.type(op.x).frac - op.weight_type.frac
-        if step > 0 and (op.bias.astype(np.int64) & ((1 << step) - 1)).any():
+        if rounds_bias(op, program.type(op.x).frac):
             yield f"{op.name}: its bias is finer than its products and is rounded to them."
 
 
@@ -127,7 +132,13 @@ def _converted(
 ) -> bytes:
     """The converter's file for a drawing."""
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
-    import tensorflow as tf
+    try:
+        import tensorflow as tf
+    except ImportError:
+        raise ToolMissingError(
+            "TensorFlow, whose converter calibrates float networks, is not installed.",
+            hint="pip install tensorflow, or give 8-bit formats, which need no converter.",
+        ) from None
 
     enter, leave = keys_of(list(shapes)), keys_of(outputs)
 

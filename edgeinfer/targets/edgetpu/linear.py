@@ -68,6 +68,14 @@ def _held(
     return held_weights(weight, type_.frac, window_of(x), bias, op.type.frac)
 
 
+def rounds_bias(op: ops.Conv | ops.Dense, x_frac: int) -> bool:
+    """Whether a layer's bias is finer than its products, whatever grid its weights are given."""
+    bias = op.bias.astype(np.int64)
+    x = Window(x_frac, 0)
+    held = held_weights(op.weight, op.weight_type.frac, x, bias, op.type.frac)
+    return _finer(bias, op.type.frac, held.fracs + x_frac)
+
+
 def _finer(bias: Ints, bias_frac: int, fracs: Ints) -> bool:
     """Whether a bias is no whole number of products."""
     spare = np.maximum(bias_frac - fracs, 0)
