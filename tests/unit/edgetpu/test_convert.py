@@ -71,9 +71,11 @@ def test_reference_models_are_reproduced_bit_for_bit(name: str) -> None:
     made, *_ = zoo(name, True)
     assert made.agreement.max_steps == 0 and made.agreement.decision_flips == 0
     assert made.to_program.max_steps <= 1  # outputs are rounded to 8 bits, on another grid
+    assert made.to_float.samples == made.agreement.samples
+    assert made.to_float.decision_flips_unrounded < 0.1 * made.to_float.samples
 
 
-@pytest.mark.parametrize("name", SMALL)
+@pytest.mark.parametrize("name", ["hit-tagger-pooled", "track-pid", "roi-finder"])
 def test_ties_to_even_change_next_to_nothing(name: str) -> None:
     made, samples, program, _ = zoo(name, False)
     assert made.agreement.max_steps == 0 and made.agreement.decision_flips == 0
