@@ -14,13 +14,14 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
-from edgeinfer.targets.edgetpu import compiler, convert, simulate
+from edgeinfer.targets.edgetpu import compiler, convert, simulate, tflite
 from edgeinfer.targets.edgetpu.compiled import read_compiled
 from edgeinfer.targets.edgetpu.latency import Link
-from edgeinfer.targets.edgetpu.prediction import predict
+from edgeinfer.targets.edgetpu.prediction import predict, prediction_of
 from edgeinfer.targets.edgetpu.settings import EdgeTpuSettings
 from edgeinfer.targets.edgetpu.target import EdgeTpuTarget
 from tests.support.hit_tagger_programs import FAITHFUL, POOLED, hit_tagger, patches
+from tests.support.published_networks import mobilenet_v1, resnet_50
 
 CASES = Path(__file__).resolve().parents[2].parent / "shared" / "cases" / "edgetpu"
 CACHED_ERROR, STREAMED_ERROR, SECONDS = 0.05, 0.15, 1.0
@@ -124,14 +125,23 @@ def taggers() -> bool:
     return equal
 
 
+def published(folder: Path) -> None:
+    """Estimated times beside published ones, over USB."""
+    known = [("MobileNet v1", tflite.parse(mobilenet_v1(), "MobileNet v1"), 2.4)]
+    known.append(("ResNet-50", tflite.parse(resnet_50(), "ResNet-50"), 49.5))
+    posenet = folder / "posenet_mobilenet_v1_075_353_481_16_quant_decoder.tflite"
+    if posenet.is_file():
+        known.append(("PoseNet", tflite.read(posenet), 5.8))
+    for name, model, said in known:
+        got = prediction_of(model).latency(Link.USB).value_us / 1e3
+        print(f"{name}: {got:.1f} ms estimated, {said} ms published, {got / said - 1:+.0%}")
+
+
 def main() -> int:
     """Everything, in turn."""
     folder = Path(sys.argv[1]) if len(sys.argv) > 1 else CASES
     kept = [pairs(folder), taggers()]
-    posenet = folder / "posenet_mobilenet_v1_075_353_481_16_quant_decoder.tflite"
-    if posenet.is_file():
-        found = predict(posenet).latency(Link.USB)
-        print(f"PoseNet over USB: {found.value_us / 1e3:.1f} ms estimated, 5.8 ms published")
+    published(folder)
     return 0 if all(kept) else 1
 
 

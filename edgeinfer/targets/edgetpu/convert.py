@@ -18,12 +18,19 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from edgeinfer.errors import Offence, ProgramError, ToolFailedError, UnsupportedModelError
+from edgeinfer.errors import (
+    Offence,
+    ProgramError,
+    ToolFailedError,
+    ToolMissingError,
+    UnsupportedModelError,
+)
 from edgeinfer.graph import Graph, Shape
 from edgeinfer.ir import ops
 from edgeinfer.ir.program import HostFunction, Program
 from edgeinfer.targets.edgetpu import tflite
 from edgeinfer.targets.edgetpu.int8_network import drawn
+from edgeinfer.targets.edgetpu.linear import FLOORS, rounds_bias
 from edgeinfer.targets.edgetpu.narrowing import narrowed
 from edgeinfer.targets.edgetpu.port_order import reordered
 from edgeinfer.targets.edgetpu.ports import Port, Ports
@@ -72,7 +79,7 @@ def convert_program(
     data = written(model, inputs, outputs)
     hosts = {output.name: output.host for output in small.program.outputs}
     made = _finished(data, program.name, inputs, outputs, hosts)
-    findings = (*made.findings, *small.findings, *_bias_findings(small.program))
+    findings = (*made.findings, *small.findings, *_findings(small.program))
     return replace(made, program=small.program, findings=findings)
 
 
@@ -92,13 +99,16 @@ def convert_graph(graph: Graph, samples: Mapping[str, NDArray[np.float64]]) -> C
     return _finished(ordered, graph.name, list(shapes), list(graph.outputs), left)
 
 
-def _bias_findings(program: Program) -> Iterator[str]:
-    """Biases that int8 operators hold otherwise."""
+def _findings(program: Program) -> Iterator[str]:
+    """Biases that int8 operators hold otherwise, and floors that they cannot take."""
     for op in program.ops:
+        if isinstance(op, ops.Requant):
+            elementwise = isinstance(program[op.x], ops.Pair | ops.PRelu)
+            if elementwise and op.rounding in FLOORS:
+                yield f"{op.name}: element-wise kernels round to nearest, the Program cuts off."
         if not isinstance(op, ops.Conv | ops.Dense):
             continue
-        step = op.type.frac - program.type(op.x).frac - op.weight_type.frac
-        if step > 0 and (op.bias.astype(np.int64) & ((1 << step) - 1)).any():
+        if rounds_bias(op, program.type(op.x).frac):
             yield f"{op.name}: its bias is finer than its products and is rounded to them."
 
 
@@ -122,7 +132,13 @@ def _converted(
 ) -> bytes:
     """The converter's file for a drawing."""
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
-    import tensorflow as tf
+    try:
+        import tensorflow as tf
+    except ImportError:
+        raise ToolMissingError(
+            "TensorFlow, whose converter calibrates float networks, is not installed.",
+            hint="pip install tensorflow, or give 8-bit formats, which need no converter.",
+        ) from None
 
     enter, leave = keys_of(list(shapes)), keys_of(outputs)
 

@@ -10,12 +10,14 @@ from dataclasses import dataclass, replace
 import numpy as np
 from numpy.typing import NDArray
 
+from edgeinfer.float_engine import FloatEngine
 from edgeinfer.graph import Graph
 from edgeinfer.ir.program import HostFunction, Program
 from edgeinfer.metrics import Metric, Origin
 from edgeinfer.plan import BuildPlan
 from edgeinfer.targets.edgetpu import convert, simulate
 from edgeinfer.targets.edgetpu.convert import Converted
+from edgeinfer.targets.edgetpu.convert_graph import hosted
 from edgeinfer.targets.edgetpu.prediction import TARGET, Prediction, prediction_of
 from edgeinfer.targets.edgetpu.settings import EdgeTpuSettings
 from edgeinfer.targets.edgetpu.simulate import Int8Agreement
@@ -35,6 +37,7 @@ class Delivery:
     converted: Converted
     prediction: Prediction
     agreement: Int8Agreement  # against the Program that the file was made from, by the engine
+    to_float: Int8Agreement  # against the float network on the same inputs
     to_program: Int8Agreement  # against the Program that was given, ties to even and all
     outputs: Mapping[str, Reals]  # of the samples that were tried, before the host's share
     hosts: Mapping[str, HostFunction]
@@ -69,14 +72,16 @@ def deliver(
     else:
         made = convert.convert_program(program, shown)
     prediction = prediction_of(made.model, settings.runtime)
-    ports = made.ports
+    ports, reals = made.ports, simulate.real_inputs(program, raw)
     interpreter = simulate.Interpreter(made.data, ports)
-    stored = simulate.stored_inputs(ports, simulate.real_inputs(program, raw))
+    stored = simulate.stored_inputs(ports, reals)
     got = interpreter.run(stored, advanced)
     given = simulate.compared(ports, got, simulate.engine_outputs(program, raw))
     own = given
     if made.program is not None:
-        own = simulate.compared(ports, got, simulate.engine_outputs(made.program, raw))
+        entered = simulate.raw_inputs(ports, stored)
+        own = simulate.compared(ports, got, simulate.engine_outputs(made.program, entered))
+    floats = simulate.compared(ports, got, _float_outputs(graph, reals))
     runtime = interpreter.runtime
     said.append(
         f"model.tflite was run by {runtime.name} {runtime.version} with its "
@@ -87,10 +92,11 @@ def deliver(
         made,
         prediction,
         own,
+        floats,
         given,
         simulate.real_outputs(ports, got),
         {port.name: port.host for port in ports.outputs},
-        (*prediction.metrics(), *_agreement_metrics(own, given)),
+        (*prediction.metrics(), *_agreement_metrics(own, floats, given)),
         (*said, *made.findings, *prediction.findings),
     )
 
@@ -109,11 +115,24 @@ def kernel_recipe(recipe: Recipe) -> Recipe:
     return Recipe.of(activations, dict(recipe.weights))
 
 
-def _agreement_metrics(own: Int8Agreement, given: Int8Agreement) -> tuple[Metric, ...]:
-    """How far the file is from its own Program, and from the one that was given."""
+def _float_outputs(graph: Graph, inputs: Mapping[str, Reals]) -> dict[str, Reals]:
+    """What the float network yields before what is left to the host."""
+    before = {name: tensor for name, (tensor, _) in hosted(graph).items()}
+    kept = tuple(dict.fromkeys(before.get(name, name) for name in graph.outputs))
+    found = FloatEngine(replace(graph, outputs=kept)).run(inputs)
+    return {name: found[before.get(name, name)].astype(np.float64) for name in graph.outputs}
+
+
+def _agreement_metrics(
+    own: Int8Agreement, floats: Int8Agreement, given: Int8Agreement
+) -> tuple[Metric, ...]:
+    """How far the file is from its own Program, from the float network, and from the Program that
+    was given."""
     figures = {
         "int8_max_steps": own.max_steps,
         "int8_decision_flips": own.decision_flips,
+        "int8_max_steps_to_float": floats.max_steps,
+        "int8_decision_flips_to_float": floats.decision_flips_unrounded,
         "int8_max_steps_to_program": given.max_steps,
         "int8_decision_flips_to_program": given.decision_flips_unrounded,
     }

@@ -153,10 +153,6 @@ class Table:
             raise FlatError(f"there is no vector in slot {slot}")
         return found[0]
 
-    def extent(self, slot: int) -> tuple[int, int] | None:
-        """Where the bytes of a vector or a string begin, and how many there are."""
-        return self._vector(slot, 1)
-
     def blob(self, slot: int) -> memoryview | None:
         """A vector of bytes or a string, not copied."""
         found = self._vector(slot, 1)

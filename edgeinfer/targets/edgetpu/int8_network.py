@@ -20,7 +20,7 @@ from edgeinfer.ir.ops import PairKind, PoolKind
 from edgeinfer.targets.edgetpu import linear
 from edgeinfer.targets.edgetpu.grid import Window
 from edgeinfer.targets.edgetpu.sheet import Sheet, window_of
-from edgeinfer.targets.edgetpu.storage import LOGISTIC, TANH, Storage
+from edgeinfer.targets.edgetpu.storage import LOGISTIC, TANH, Storage, divides_evenly
 from edgeinfer.targets.edgetpu.tflite import Model, Tensor
 from edgeinfer.targets.edgetpu.tflite_options import NONE, Options
 from quantization.fixed import Rounding
@@ -146,10 +146,8 @@ class _Pen:
 
     def image(self, name: str) -> Tensor:
         """A value as an image."""
-        held = self.values[name]
-        if len(held.shape) == 4:
-            return held
-        return self.sheet.reshaped(held, (1,) * (4 - len(held.shape)) + held.shape)
+        shape = (1, *self.storage.program.shapes[name])
+        return self.sheet.reshaped(self.values[name], (1,) * (4 - len(shape)) + shape)
 
     def _rounded(self, op: ops.Requant | ops.Clip) -> Tensor:
         """A rounding or limit: what the kernel before did not do."""
@@ -159,6 +157,11 @@ class _Pen:
         window, low = self.storage.windows[op.name], self.storage.lows.get(op.name)
         fused = op.x in self.storage.fused
         relu = not fused and isinstance(op, ops.Clip) and op.low == 0
+        if isinstance(op, ops.Requant) and not self._ended(op):
+            ending = "RELU" if low == 0 else "NONE"
+            coarse = linear.regridded(self.sheet, op, x, window, ending)
+            if coarse is not None:
+                x, low = coarse, None if low == 0 else low
         if relu or (low == 0 and not self._ended(op)):
             x = self.sheet.operator("RELU", [x], x.shape, window)
         x = self.sheet.levelled(x, window)
@@ -214,9 +217,13 @@ class _Pen:
     def _pooled(self, op: ops.Pool) -> Tensor:
         x = self.image(op.x)
         window, strides = linear.lifted(op.window, 1), linear.lifted(op.strides, 1)
-        x, same = linear.padded(self.sheet, x, window, strides, (1, 1), linear.lifted_pads(op.pads))
+        pads, whole = linear.lifted_pads(op.pads), False
+        if op.kind is PoolKind.SUM:
+            factor = self.storage.reader(op.name)
+            whole = isinstance(factor, ops.Scale) and divides_evenly(op, factor)
+        x, same = linear.padded(self.sheet, x, window, strides, (1, 1), pads, whole=whole)
         ending = self._window(op)
-        if op.kind is PoolKind.SUM and not same and ending != window_of(x):
+        if whole and ending != window_of(x):
             return linear.mean(self.sheet, x, op, self._lifted(op), ending)
         name = "MAX_POOL_2D" if op.kind is PoolKind.MAX else "AVERAGE_POOL_2D"
         options = Options(strides=strides, window=window, same_padding=same)

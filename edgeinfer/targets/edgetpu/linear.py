@@ -68,6 +68,14 @@ def _held(
     return held_weights(weight, type_.frac, window_of(x), bias, op.type.frac)
 
 
+def rounds_bias(op: ops.Conv | ops.Dense, x_frac: int) -> bool:
+    """Whether a layer's bias is finer than its products, whatever grid its weights are given."""
+    bias = op.bias.astype(np.int64)
+    x = Window(x_frac, 0)
+    held = held_weights(op.weight, op.weight_type.frac, x, bias, op.type.frac)
+    return _finer(bias, op.type.frac, held.fracs + x_frac)
+
+
 def _finer(bias: Ints, bias_frac: int, fracs: Ints) -> bool:
     """Whether a bias is no whole number of products."""
     spare = np.maximum(bias_frac - fracs, 0)
@@ -99,12 +107,20 @@ def constants(
 
 
 def padded(
-    sheet: Sheet, x: Tensor, window: Shape, strides: Shape, dilation: Shape, pads: Pads
+    sheet: Sheet,
+    x: Tensor,
+    window: Shape,
+    strides: Shape,
+    dilation: Shape,
+    pads: Pads,
+    *,
+    whole: bool = False,
 ) -> tuple[Tensor, bool]:
-    """An image with its padding, and whether the operator pads it itself, as 'same'."""
+    """An image with its padding, and whether the operator pads it itself, as 'same'. With `whole`,
+    zeros are there to be counted, so that the operator does not pad."""
     if all(pad == (0, 0) for pad in pads):
         return x, False
-    if same_pads(x.shape[1:-1], window, strides, dilation) == pads:
+    if not whole and same_pads(x.shape[1:-1], window, strides, dilation) == pads:
         return x, True
     amounts = [(0, 0), *pads, (0, 0)]
     shape = tuple(s + sum(a) for s, a in zip(x.shape, amounts, strict=True))
@@ -204,6 +220,30 @@ def mean(sheet: Sheet, x: Tensor, op: ops.Pool, shape: Shape, window: Window) ->
     zeros = sheet.weights(f"{op.name}/zero", np.zeros(channels, np.int64), [unit], 0, kind="INT32")
     options = Options(strides=lifted(op.strides, 1), depth_multiplier=1)
     return sheet.operator("DEPTHWISE_CONV_2D", [x, kernel, zeros], shape, window, options)
+
+
+FLOORS = (Rounding.TRN, Rounding.TRN_ZERO)
+
+
+def regridded(
+    sheet: Sheet, op: ops.Requant, x: Tensor, window: Window, fused: str
+) -> Tensor | None:
+    """A stored value rounded to a coarser grid by a convolution with ones, whose bias can be nudged
+    as that of QUANTIZE cannot; None where QUANTIZE rounds as well."""
+    shift = window_of(x).frac - window.frac
+    exact = shift < 1 or (op.rounding not in FLOORS and (op.type.signed or shift == 1))
+    if exact:
+        return None
+    channels = x.shape[-1]
+    image = sheet.reshaped(x, (1, 1, int(np.prod(x.shape[:-1], dtype=int)), channels))
+    kernel = sheet.weights(f"{op.name}/ones", np.ones((1, 1, 1, channels)), [1.0], 0)
+    units = bias_units(op.rounding, shift, halved=True)
+    step = 2.0 ** -window_of(x).frac
+    bias = sheet.weights(f"{op.name}/bias", np.full(channels, units), [step], 0, kind="INT32")
+    options = Options(fused=fused, depth_multiplier=1)
+    inputs = [image, kernel, bias]
+    made = sheet.operator("DEPTHWISE_CONV_2D", inputs, image.shape, window, options)
+    return sheet.reshaped(made, x.shape)
 
 
 def scaled(

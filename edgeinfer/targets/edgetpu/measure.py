@@ -8,12 +8,18 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+
 from edgeinfer.errors import ToolMissingError
-from edgeinfer.metrics import Metric
-from edgeinfer.targets.edgetpu import compiler, inspect
+from edgeinfer.metrics import Metric, Origin
+from edgeinfer.targets.edgetpu import compiler, device, inspect, simulate
 from edgeinfer.targets.edgetpu.compiler import Compilation
-from edgeinfer.targets.edgetpu.prediction import predict
+from edgeinfer.targets.edgetpu.ports import RANGES, Ports
+from edgeinfer.targets.edgetpu.prediction import TARGET, predict
 from edgeinfer.targets.edgetpu.settings import EdgeTpuSettings
+
+PORTS = "ports.json"
+SAMPLES, SEED = 64, 20240229
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -26,7 +32,8 @@ class Measured:
 
 
 def measured(path: Path, settings: EdgeTpuSettings) -> Measured:
-    """Compile a file with the vendor's compiler; without it, read what it left there before."""
+    """Compile a file with the vendor's compiler; without it, read what it left there before. Where
+    there is a device, the compiled file is run on it."""
     try:
         compilation = compiler.run(path, settings)
     except ToolMissingError:
@@ -36,4 +43,29 @@ def measured(path: Path, settings: EdgeTpuSettings) -> Measured:
     document = compiler.overridden(predict(path, settings.runtime), compilation.compiled)
     version = compilation.log.version or None
     found = inspect.metrics(compilation.compiled, compiler.COMPILER.name, version)
+    described = path.with_name(PORTS)
+    if described.is_file():
+        there = device.probed()
+        if there.devices:
+            ports = Ports.from_json(described.read_text(encoding="utf-8"), str(described))
+            found += on_device(path, compilation.path, ports, there.library_version)
     return Measured(compilation, found, document)
+
+
+def on_device(path: Path, compiled: Path, ports: Ports, version: str) -> tuple[Metric, ...]:
+    """The time of an inference on a device, and how far its outputs are from those of the reference
+    kernels, on inputs drawn from all levels."""
+    generator = np.random.default_rng(SEED)
+    stored = {
+        port.name: generator.integers(*RANGES[port.type], (SAMPLES, *port.shape), endpoint=True)
+        for port in ports.inputs
+    }
+    ran = device.run(compiled, ports, stored)
+    reference = simulate.Interpreter(path.read_bytes(), ports).run(stored)
+    agreed = simulate.compared(ports, ran.outputs, simulate.real_outputs(ports, reference))
+    figures = {"device_max_steps": agreed.max_steps, "device_decision_flips": agreed.decision_flips}
+    compared = (
+        Metric(name, value, "", Origin.MEASURED, tool="libedgetpu", version=version, target=TARGET)
+        for name, value in figures.items()
+    )
+    return (ran.metric(version), *compared)

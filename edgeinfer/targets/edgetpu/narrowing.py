@@ -22,6 +22,7 @@ from edgeinfer.ir.ops import (
     Clip,
     Concat,
     Dense,
+    Input,
     Op,
     Pool,
     PoolKind,
@@ -38,8 +39,18 @@ from edgeinfer.ir.program import HostFunction, Program
 from edgeinfer.ir.verify import verify
 from edgeinfer.samples import drawn
 from edgeinfer.targets.edgetpu.grid import LEVELS
-from edgeinfer.targets.edgetpu.output_levels import levels_for
-from quantization.fixed import Fixed, Ints, Overflow, Quantizer, Rounding, fixed_for, quantize
+from edgeinfer.targets.edgetpu.output_levels import levels_for, nearest_type
+from edgeinfer.targets.edgetpu.reproving import reproved
+from quantization.fixed import (
+    Fixed,
+    Ints,
+    Overflow,
+    Quantizer,
+    Rounding,
+    fixed_for,
+    quantize,
+    requantize,
+)
 
 DRAWN = 64  # samples for output ranges where none are given
 FLAT_FRAC = 4  # beyond +-8, where sigmoid and tanh are flat, a finer index is worth more
@@ -57,9 +68,9 @@ class Narrowed:
 def narrowed(
     program: Program, raw: Mapping[str, Ints] | None = None, *, sampled: bool = True
 ) -> Narrowed:
-    """The Program for int8 storage. Ranges of wide outputs come from the samples, or from drawn
-    ones; or, where nothing is to be run, from what is proved."""
-    climbed = program
+    """The Program for int8 storage. Ranges of wide inputs and outputs come from the samples, or
+    from drawn ones; or, where nothing is to be run, from what is proved."""
+    climbed, entered = _narrow_inputs(program, raw)
     while True:
         higher = _climbed(climbed)
         if higher is climbed:
@@ -67,9 +78,44 @@ def narrowed(
         climbed = higher
     tied, said = _one_sided(climbed)
     tabled, read = _rounded_tables(tied)
-    rounded, findings = _rounded_sums(tabled, raw, sampled)
+    settled = reproved(tabled)
+    held = _narrow_raw(program, settled, raw)
+    rounded, findings = _rounded_sums(settled, held, sampled)
     verify(rounded)
-    return Narrowed(rounded, (*said, *read, *findings))
+    return Narrowed(rounded, (*entered, *said, *read, *findings))
+
+
+def _narrow_inputs(program: Program, raw: Mapping[str, Ints] | None) -> tuple[Program, list[str]]:
+    """Inputs of more than 8 bits brought to the 8 that miss the samples least."""
+    findings: list[str] = []
+    ops: list[Op] = []
+    for op in program.ops:
+        if not isinstance(op, Input) or op.type.bits <= 8:
+            ops.append(op)
+            continue
+        ends = np.asarray([op.type.raw_min, op.type.raw_max], np.int64)
+        type_ = nearest_type(ends if raw is None else raw[op.name], op.type.frac)
+        ops.append(replace(op, type=type_))
+        findings.append(
+            f"The input {op.name} of {op.type.bits} bits is stored as {type_}, in steps of "
+            f"{type_.lsb:g} from {type_.min:g} to {type_.max:g}."
+        )
+    if not findings:
+        return program, []
+    return reproved(Program(program.name, tuple(ops), program.outputs)), findings
+
+
+def _narrow_raw(
+    program: Program, small: Program, raw: Mapping[str, Ints] | None
+) -> dict[str, Ints] | None:
+    """Raw inputs of a Program as those of the one with 8-bit inputs."""
+    if raw is None:
+        return None
+    found: dict[str, Ints] = {}
+    for before, after in zip(program.inputs, small.inputs, strict=True):
+        quantizer = Quantizer(after.type)
+        found[after.name] = requantize(raw[after.name], before.type.frac, quantizer)
+    return found
 
 
 def _kernel_rounding(program: Program, op: Requant) -> Rounding:

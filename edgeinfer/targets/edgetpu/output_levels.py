@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 
 from edgeinfer.ir.program import HostFunction
 from edgeinfer.targets.edgetpu.grid import LEVELS, Window
-from quantization.fixed import Ints
+from quantization.fixed import Fixed, Ints, Quantizer, Rounding, dequantize, quantize
 
 FINER = 6  # steps that are tried below the one that holds every value
 MOST_SAMPLES = 4096
@@ -33,6 +33,23 @@ def levels_for(values: Ints, frac: int, host: HostFunction) -> Window:
             best, least = window, lost
     if best is None:
         raise AssertionError("there is always a window that holds every value")
+    return best
+
+
+def nearest_type(values: Ints, frac: int) -> Fixed:
+    """The 8-bit type that misses raw values least, whole or cut at its ends."""
+    signed = bool((values < 0).any())
+    seen = values.reshape(-1)[: MOST_SAMPLES * LEVELS]
+    exact = np.ldexp(seen.astype(np.float64), -frac)
+    best, least = Fixed(signed, 8, 8 - frac), np.inf
+    for coarser in range(64):
+        type_ = Fixed(signed, 8, 8 - frac + coarser)
+        held = dequantize(quantize(exact, Quantizer(type_, Rounding.RND)), type_)
+        lost = float(np.mean((exact - held) ** 2))
+        if lost < least:
+            best, least = type_, lost
+        if type_.min <= exact.min(initial=0) and exact.max(initial=0) <= type_.max:
+            break
     return best
 
 

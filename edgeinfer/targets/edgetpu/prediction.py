@@ -12,6 +12,7 @@ from edgeinfer.errors import UsageError
 from edgeinfer.metrics import Metric, Origin
 from edgeinfer.targets.edgetpu import latency as time
 from edgeinfer.targets.edgetpu import memory as room
+from edgeinfer.targets.edgetpu.compiled import CUSTOM_OP
 from edgeinfer.targets.edgetpu.flat import FlatError
 from edgeinfer.targets.edgetpu.latency import Latency, LayerCycles, Link, Traffic
 from edgeinfer.targets.edgetpu.mapping import Mapping, mapping_of
@@ -163,6 +164,8 @@ def _prediction(model: Model, runtime: int) -> Prediction:
 def _findings(mapping: Mapping, memory: Memory) -> list[str]:
     """What a user should know."""
     found = [f"{refused}: it would not compile the file." for refused in mapping.refused]
+    if any(m.operator.custom == CUSTOM_OP for m in mapping.operators):
+        found.append("The file is compiled already: edgeinfer inspect tells what it holds.")
     left = [m for m in mapping.operators if not m.on_chip]
     if not mapping.operators:
         found.append("The file has no operators.")

@@ -33,6 +33,7 @@ class Status(StrEnum):
     DATA_TYPE = "Operation is working on an unsupported data type"
     UNSUPPORTED = "Operation not supported"
     VERSION = "Operation version not supported"
+    RANK = "Tensor has unsupported rank (up to 3 innermost dimensions mapped)"
     NOT_CONSTANT = "Filter, bias, or other param is not constant at compile-time"
 
 
@@ -83,10 +84,10 @@ def refusal(op: Operator, runtime: int) -> Refusal | None:
             f"{op.title} version {op.version} is newer than what is mapped",
             REPLACEMENTS.get(f"{op.name}.version", "Convert with an older TensorFlow."),
         )
-    return _of_tensors(op) or rule.check(op, runtime)
+    return _of_tensors(op, runtime) or rule.check(op, runtime)
 
 
-def _of_tensors(op: Operator) -> Refusal | None:
+def _of_tensors(op: Operator, runtime: int) -> Refusal | None:
     """What holds for every operator: 8 bits, sizes that are known, no batch of images."""
     if not op.outputs or not op.inputs:
         return limited("it has no input or no output", "Write the file again.")
@@ -109,13 +110,25 @@ def _of_tensors(op: Operator) -> Refusal | None:
                 f"{tensor.name or 'a tensor'} has a size that is left open",
                 "Fix every size, the batch at 1, before converting.",
             )
-        if math.prod(tensor.shape[:-INNER_AXES]) > 1:
-            return limited(
+        if math.prod(tensor.shape[:-INNER_AXES]) > 1 and not _enlarges(op, tensor, runtime):
+            return Refusal(
+                Status.RANK,
                 f"{tensor.name or 'a tensor'} is {_sizes(tensor)}: only the three innermost sizes "
                 f"may exceed 1",
                 "Use a batch of 1, and at most three axes besides it.",
             )
     return None
+
+
+def _enlarges(op: Operator, tensor: Tensor, runtime: int) -> bool:
+    """Whether a tensor of many axes is a step of enlarging an image by repetition: one tensor that
+    is packed with itself and reshaped, as in feature pyramids; known since runtime 14."""
+    if runtime < NEWEST_RUNTIME:
+        return False
+    alike = {t.index for t in op.inputs if t is not None}
+    packs = op.name == "PACK" and len(op.inputs) > 1 and len(alike) == 1
+    flattens = op.name == "RESHAPE" and tensor.index in {t.index for t in op.computed()}
+    return packs or (flattens and len(tensor.shape) > INNER_AXES + 1)
 
 
 def limited(reason: str, remedy: str) -> Refusal:

@@ -142,7 +142,7 @@ class Sheet:
         zeros = np.full(scales.size, zero_point, np.int64)
         held = None if data is None else memoryview(data)
         index = len(self.tensors)
-        made = Tensor(index, name, shape, False, kind, scales, zeros, axis, held, 0, False)
+        made = Tensor(index, name, shape, False, kind, scales, zeros, axis, held, False)
         self.tensors.append(made)
         return made
 

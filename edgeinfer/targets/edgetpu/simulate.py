@@ -146,6 +146,13 @@ def stored_inputs(ports: Ports, values: Mapping[str, Reals]) -> Stored:
     return {port.name: port.stored(values[port.name]) for port in ports.inputs}
 
 
+def raw_inputs(ports: Ports, stored: Stored) -> dict[str, Ints]:
+    """Stored inputs as the raw integers of the Program that a file was made from."""
+    return {
+        port.name: stored[port.name].astype(np.int64) - port.zero_point for port in ports.inputs
+    }
+
+
 def real_outputs(ports: Ports, stored: Stored) -> dict[str, Reals]:
     """Stored outputs in real numbers, before what is left to the host."""
     return {port.name: port.real(stored[port.name]) for port in ports.outputs}

@@ -11,10 +11,11 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 import numpy as np
+from numpy.typing import NDArray
 
 from edgeinfer.errors import Offence
 from edgeinfer.functions import evaluate
-from edgeinfer.graph import Function
+from edgeinfer.graph import Function, Shape, same_pads
 from edgeinfer.ir import ops
 from edgeinfer.ir.bounds import bounds_of
 from edgeinfer.ir.ops import PoolKind, inputs_of
@@ -27,6 +28,7 @@ LOGISTIC = Window(8, 0)  # what the int8 kernels of sigmoid, softmax and tanh yi
 TANH = Window(7, -LEVELS // 2)
 FUNCTIONS = {Function.SIGMOID: LOGISTIC, Function.TANH: TANH, Function.SWISH: LOGISTIC}
 TABLE_ERROR = 2.0**-7  # by which a table may miss the function that the chip has
+MEAN_ERROR = 2.0**-10  # by which a fixed-point 1/n may miss the mean's own
 Levels = tuple[int, int]
 
 
@@ -40,6 +42,10 @@ class Storage:
     lows: Mapping[str, int]  # the lowest level, where it has to be enforced
     functions: Mapping[str, Function]  # what a table holds
     offences: tuple[Offence, ...]
+
+    def reader(self, value: str) -> ops.Op:
+        """The only op that reads a fused value."""
+        return next(op for op in self.program.ops if value in inputs_of(op))
 
     def final(self, value: str) -> str:
         """The stored value that a fused one becomes."""
@@ -130,7 +136,11 @@ class _Walk:
             source = self.program[source.x]
         bottom = self.bounds[source.name].bottom
         shift = op.type.frac - source.type.frac
-        return bottom << shift if shift >= 0 else (bottom + (1 << -shift >> 1)) >> -shift
+        if shift >= 0:
+            return bottom << shift
+        # A ReLU costs nothing, so that it is there even where only a tie could fall below zero.
+        half = 0 if self.levels[op.name][0] == 0 else 1 << -shift >> 1
+        return (bottom + half) >> -shift
 
     def _levels(self, op: ops.Op) -> Levels:
         """The raw integers that a value may have: by its type where that has 8 bits, by proof where
@@ -230,8 +240,6 @@ class _Walk:
             self.refuse(op, f"weights of {bits} bits; int8 holds 8")
 
     def _check_pool(self, op: ops.Pool) -> None:
-        from edgeinfer.graph import same_pads
-
         sizes = self.program.shapes[op.x][:-1]
         if op.pads != same_pads(sizes, op.window, op.strides, (1,) * len(op.window)):
             self.refuse(op, "a maximum over padding of another kind than 'same'")
@@ -247,10 +255,23 @@ class _Walk:
 
 
 def is_mean(pool: ops.Pool, scale: ops.Scale, program: Program) -> bool:
-    """Whether a factor makes a sum over a window the mean of what lies under it."""
+    """Whether a factor makes a sum over a window its mean, as an operator can take it."""
+    sizes = program.shapes[pool.x][:-1]
     if scale.bias.any():
         return False
-    sizes = program.shapes[pool.x][:-1]
+    if divides_evenly(pool, scale):
+        return True
+    same = pool.pads == same_pads(sizes, pool.window, pool.strides, (1,) * len(pool.window))
+    return same and _is(scale, counted(pool, sizes)[..., None])
+
+
+def divides_evenly(pool: ops.Pool, scale: ops.Scale) -> bool:
+    """Whether the mean is over the whole window, what lies in padding counted."""
+    return _is(scale, np.asarray(float(np.prod(pool.window))))
+
+
+def counted(pool: ops.Pool, sizes: Shape) -> NDArray[np.float64]:
+    """How many elements of the tensor lie under the window, at each position."""
     counts = np.ones((), np.float64)
     for size, width, step, (before, after) in zip(
         sizes, pool.window, pool.strides, pool.pads, strict=True
@@ -258,8 +279,13 @@ def is_mean(pool: ops.Pool, scale: ops.Scale, program: Program) -> bool:
         starts = np.arange(0, size + before + after - width + 1, step) - before
         inside = np.minimum(starts + width, size) - np.maximum(starts, 0)
         counts = np.multiply.outer(counts, inside)
+    return counts
+
+
+def _is(scale: ops.Scale, counts: NDArray[np.float64]) -> bool:
+    """Whether a factor is one over the counts, as nearly as fixed point holds it."""
     factor = scale.factor.astype(np.float64) * 2.0**-scale.factor_type.frac
-    return bool(np.all(np.abs(factor * counts[..., None] - 1) < 2.0**-10))
+    return bool(np.all(np.abs(factor * counts - 1) < MEAN_ERROR))
 
 
 def function_of(op: ops.Table, program: Program) -> Function | None:

@@ -42,7 +42,6 @@ class Tensor:
     zero_points: NDArray[np.int64]
     axis: int  # of the channels
     data: memoryview | None  # None where it is computed
-    data_at: int  # where in the file
     variable: bool
 
     @property
@@ -174,19 +173,16 @@ def _model(flat: Flat, source: str) -> Model:
     )
 
 
-def _buffer(flat: Flat, table: Table) -> tuple[int, int] | None:
-    """Where the bytes of a buffer are: inside it or, in large files, at a place that it names."""
-    held = table.extent(0)
-    if held is not None and held[1]:
+def _buffer(flat: Flat, table: Table) -> memoryview | None:
+    """The bytes of a buffer, inside it or, in large files, at a place that it names."""
+    held = table.blob(0)
+    if held:
         return held
     offset, size = table.integer(1, U64), table.integer(2, U64)
-    if offset <= 1 or not size:
-        return None
-    flat.span(offset, size)
-    return offset, size
+    return flat.span(offset, size) if offset > 1 and size else None
 
 
-def _tensor(index: int, table: Table, buffers: tuple[tuple[int, int] | None, ...]) -> Tensor:
+def _tensor(index: int, table: Table, buffers: tuple[memoryview | None, ...]) -> Tensor:
     shape = tuple(table.numbers(0, "<i4").tolist())
     if len(shape) > MOST_AXES or any(size < -1 for size in shape):
         raise FlatError(f"tensor {index} has the shape {shape[: MOST_AXES + 1]}")
@@ -194,7 +190,6 @@ def _tensor(index: int, table: Table, buffers: tuple[tuple[int, int] | None, ...
     if buffer >= max(len(buffers), 1):
         raise FlatError(f"tensor {index} is in buffer {buffer} of {len(buffers)}")
     scales, zero_points, axis = _quantization(index, table.table(4))
-    held = buffers[buffer] if buffers else None
     return Tensor(
         index,
         table.text(3),
@@ -204,8 +199,7 @@ def _tensor(index: int, table: Table, buffers: tuple[tuple[int, int] | None, ...
         scales,
         zero_points,
         axis,
-        None if held is None else table.flat.span(*held),
-        0 if held is None else held[0],
+        buffers[buffer] if buffers else None,
         table.flag(5),
     )
 

@@ -14,6 +14,7 @@ import pytest
 from edgeinfer.errors import ToolFailedError, ToolMissingError
 from edgeinfer.metrics import Origin
 from edgeinfer.targets.edgetpu import device, simulate
+from edgeinfer.targets.edgetpu.measure import on_device
 from edgeinfer.targets.edgetpu.ports import Port, Ports
 from tests.support import tflite_builder as build
 
@@ -101,3 +102,13 @@ def test_devices_are_seen_without_any_library(tmp_path: Path) -> None:
         (place / "idVendor").write_text(f"{vendor}\n")
         (place / "idProduct").write_text(f"{product}\n")
     assert device.nodes(tmp_path) == (str(tmp_path / "dev/apex_0"), "usb 2-1 18d1:9302")
+
+
+@pytest.mark.usefixtures("present")
+def test_a_device_is_timed_and_held_against_the_reference_kernels(tmp_path: Path) -> None:
+    path = tmp_path / "net.tflite"
+    path.write_bytes(build.dense(16, 8))
+    found = {metric.name: metric for metric in on_device(path, path, PORTS, "14")}
+    assert set(found) == {"latency_device", "device_max_steps", "device_decision_flips"}
+    assert all(m.origin is Origin.MEASURED and m.version == "14" for m in found.values())
+    assert found["device_max_steps"].value <= 1

@@ -82,7 +82,7 @@ CASES = [
     (one("LOGISTIC", type_="FLOAT32"), Status.DATA_TYPE),
     (one("TANH", type_="INT32"), Status.DATA_TYPE),
     (one("QUANTIZE", type_="FLOAT32"), Status.LIMITED),
-    (one("RELU", (2, 8, 8, 4), (2, 8, 8, 4)), Status.LIMITED),  # a batch of images
+    (one("RELU", (2, 8, 8, 4), (2, 8, 8, 4)), Status.RANK),  # a batch of images
     (one("RELU", (1, -1, 8, 4), IMAGE), Status.LIMITED),
     (one("CONV_2D", IMAGE, IMAGE, weights(4, 3, 3, 4), options=CONV), Status.MAPPED),
     (one("CONV_2D", IMAGE, IMAGE, weights(4, 3, 3, 4), version=6), Status.VERSION),
@@ -122,7 +122,7 @@ CASES = [
     (one("REDUCE_MAX", IMAGE, (8, 8, 4), ints(0)), Status.LIMITED),
     (one("SUM", IMAGE, (8, 8, 4), ints(0)), Status.LIMITED),
     (one("PAD", IMAGE, (1, 10, 8, 4), pads(1)), Status.MAPPED),
-    (one("PAD", IMAGE, (2, 8, 8, 4), pads(0)), Status.LIMITED),
+    (one("PAD", IMAGE, (2, 8, 8, 4), pads(0)), Status.RANK),
     (one("PADV2", IMAGE, (1, 10, 8, 4)), Status.UNSUPPORTED),
     (one("RESIZE_BILINEAR", (1, 2, 2, 4), (1, 32, 32, 4), ints(32, 32)), Status.MAPPED),
     (one("RESIZE_BILINEAR", (1, 1, 1, 4), (1, 33, 33, 4), ints(33, 33)), Status.LIMITED),
@@ -207,6 +207,25 @@ def test_a_branch_without_the_unsupported_operator_is_mapped_whole() -> None:
     found = statuses(model(tensors, steps, ["x"], ["d", "e"]))
     mapped, later = Status.MAPPED, Status.LATER
     assert found == [mapped, Status.UNSUPPORTED, mapped, later, mapped]
+
+
+def test_enlarging_by_repetition_is_known_since_runtime_14() -> None:
+    """How feature pyramids enlarge an image: packed with itself along y and x, then reshaped."""
+    tensors = [
+        T("x", (1, 4, 4, 8)),
+        T("wide", (1, 4, 4, 2, 8)),
+        T("high", (1, 4, 2, 4, 2, 8)),
+        T("y", (1, 8, 8, 8)),
+    ]
+    steps = [
+        O("PACK", ("x", "x"), ("wide",), 1, {1: ("i32", 3)}),
+        O("PACK", ("wide", "wide"), ("high",), 1, {1: ("i32", 2)}),
+        O("RESHAPE", ("high",), ("y",)),
+    ]
+    made = model(tensors, steps, ["x"], ["y"])
+    assert statuses(made) == [Status.MAPPED] * 3
+    old = [m.status for m in mapping_of(made, 13).operators]
+    assert old[0] is Status.RANK and Status.MAPPED not in old
 
 
 def test_a_file_that_the_compiler_cannot_read_is_said_to_be_refused() -> None:

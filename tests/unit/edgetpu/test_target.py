@@ -125,6 +125,8 @@ def test_inspect_answers_in_json(tmp_path: Path, capsys: pytest.CaptureFixture[s
     assert found["cpu_ops"] == [{"index": 1, "op": "RELU"}]
     assert main(["inspect", path]) == 0
     assert "for runtime 13 or newer" in capsys.readouterr().out
+    assert main(["map", path]) == 0
+    assert "compiled already" in capsys.readouterr().out
 
 
 @pytest.mark.parametrize("verb", ["map", "inspect"])
