@@ -12,11 +12,11 @@ module ei_fifo #(
 ) (
     input  wire             clk,
     input  wire             rst,
-    output wire             credit,     // there is a place to take
+    output reg              credit,     // there is a place to take
     input  wire             take,       // only while there is credit
     input  wire             push,       // once for every place that was taken, in order
     input  wire [WIDTH-1:0] push_data,
-    output wire             m_valid,
+    output reg              m_valid,
     input  wire             m_ready,
     output wire [WIDTH-1:0] m_data
 );
@@ -32,25 +32,38 @@ module ei_fifo #(
 
     wire pop = m_valid && m_ready;
 
-    assign credit  = free != 0;
-    assign m_valid = stored != 0;
-    assign m_data  = beats[read];
+    assign m_data = beats[read];
 
     always @(posedge clk) if (push) beats[write] <= push_data;
 
     always @(posedge clk) begin
         if (rst) begin
-            read   <= 0;
-            write  <= 0;
-            stored <= 0;
-            free   <= DEPTH[CW-1:0];
+            read    <= 0;
+            write   <= 0;
+            stored  <= 0;
+            free    <= DEPTH[CW-1:0];
+            credit  <= 1'b1;
+            m_valid <= 1'b0;
         end else begin
             if (pop) read <= read == LAST ? {AW{1'b0}} : read + 1'b1;
             if (push) write <= write == LAST ? {AW{1'b0}} : write + 1'b1;
-            if (push && !pop) stored <= stored + 1'b1;
-            if (pop && !push) stored <= stored - 1'b1;
-            if (take && !pop) free <= free - 1'b1;
-            if (pop && !take) free <= free + 1'b1;
+            // Both flags are registers, so that a neighbour's logic starts with the clock.
+            if (push && !pop) begin
+                stored  <= stored + 1'b1;
+                m_valid <= 1'b1;
+            end
+            if (pop && !push) begin
+                stored  <= stored - 1'b1;
+                m_valid <= stored != 1;
+            end
+            if (take && !pop) begin
+                free   <= free - 1'b1;
+                credit <= free != 1;
+            end
+            if (pop && !take) begin
+                free   <= free + 1'b1;
+                credit <= 1'b1;
+            end
         end
     end
 endmodule

@@ -56,21 +56,30 @@ module ei_mac #(
     reg [FW-1:0] f;
     reg [AW-1:0] address;
     wire credit;
-    wire emit = f == LAST_F;
+    reg emit;    // f is at its end
+    reg n_last;  // n is
     wire can = !emit || credit;
     wire step = s_valid && can;
+    wire [NW-1:0] next_n = n_last ? {NW{1'b0}} : n + 1'b1;
+    wire [FW-1:0] next_f = emit ? {FW{1'b0}} : f + 1'b1;
 
-    assign s_ready = can && n == LAST_N;
+    assign s_ready = can && n_last;
 
     always @(posedge clk) begin
         if (rst) begin
             n       <= 0;
             f       <= 0;
             address <= 0;
+            emit    <= SF == 1;
+            n_last  <= NF == 1;
         end else if (step) begin
-            n       <= n == LAST_N ? {NW{1'b0}} : n + 1'b1;
+            n       <= next_n;
+            n_last  <= next_n == LAST_N;
             address <= address == LAST_A ? {AW{1'b0}} : address + 1'b1;
-            if (n == LAST_N) f <= emit ? {FW{1'b0}} : f + 1'b1;
+            if (n_last) begin
+                f    <= next_f;
+                emit <= next_f == LAST_F;
+            end
         end
     end
 

@@ -48,10 +48,8 @@ module ei_window #(
     localparam MOST_W = REACH_W > STRIDE_W ? REACH_W : STRIDE_W;
     localparam HW = $clog2(MOST_H + 1);
     localparam VW = $clog2(MOST_W + 1);
-    localparam FIRST_ROW = PAD_TOP;
-    localparam END_ROW = PAD_TOP + HEIGHT - 1;
-    localparam FIRST_COLUMN = PAD_LEFT;
-    localparam END_COLUMN = PAD_LEFT + WIDTH - 1;
+    localparam END_ROW = PAD_TOP + HEIGHT;
+    localparam END_COLUMN = PAD_LEFT + WIDTH;
     localparam [RW-1:0] LAST_ROW = ROWS[RW-1:0] - 1'b1;
     localparam [CW-1:0] LAST_COLUMN = COLUMNS[CW-1:0] - 1'b1;
     localparam [QW-1:0] LAST_CHUNK = CHUNKS[QW-1:0] - 1'b1;
@@ -68,39 +66,18 @@ module ei_window #(
     reg [HW-1:0] rows_to_go;
     reg [VW-1:0] columns_to_go;
 
-    wire below_top, above_bottom, right_of_left, left_of_right;
-    generate
-        if (PAD_TOP > 0) begin : g_below_top
-            assign below_top = row >= FIRST_ROW[RW-1:0];
-        end else begin : g_any_below_top
-            assign below_top = 1'b1;
-        end
-        if (PAD_BOTTOM > 0) begin : g_above_bottom
-            assign above_bottom = row <= END_ROW[RW-1:0];
-        end else begin : g_any_above_bottom
-            assign above_bottom = 1'b1;
-        end
-        if (PAD_LEFT > 0) begin : g_right_of_left
-            assign right_of_left = column >= FIRST_COLUMN[CW-1:0];
-        end else begin : g_any_right_of_left
-            assign right_of_left = 1'b1;
-        end
-        if (PAD_RIGHT > 0) begin : g_left_of_right
-            assign left_of_right = column <= END_COLUMN[CW-1:0];
-        end else begin : g_any_left_of_right
-            assign left_of_right = 1'b1;
-        end
-    endgenerate
+    // The same as flags, made a step ahead: inside the image, and at a position that counts.
+    reg row_inside, column_inside, row_counts, column_counts;
 
     wire credit;
-    wire in_image = below_top && above_bottom && right_of_left && left_of_right;
     wire fresh = chunk == 0;
-    wire read = fresh && in_image;
-    wire emit = rows_to_go == 0 && columns_to_go == 0;
+    wire read = fresh && row_inside && column_inside;
+    wire emit = row_counts && column_counts;
     wire can = !emit || credit;
     wire step = can && (!read || s_valid);
     wire leave = step && (!emit || chunk == LAST_CHUNK);
-    wire shift = step && fresh;
+    wire [RW:0] next_row = row + 1'b1;
+    wire [CW:0] next_column = column + 1'b1;
 
     assign s_ready = read && can;
 
@@ -111,36 +88,62 @@ module ei_window #(
             chunk         <= 0;
             rows_to_go    <= WAIT_H;
             columns_to_go <= WAIT_W;
+            row_inside    <= PAD_TOP == 0;
+            column_inside <= PAD_LEFT == 0;
+            row_counts    <= REACH_H == 1;
+            column_counts <= REACH_W == 1;
         end else begin
             if (step && emit) chunk <= chunk == LAST_CHUNK ? {QW{1'b0}} : chunk + 1'b1;
             if (leave) begin
                 if (column == LAST_COLUMN) begin
                     column        <= 0;
                     columns_to_go <= WAIT_W;
+                    column_inside <= PAD_LEFT == 0;
+                    column_counts <= REACH_W == 1;
                     if (row == LAST_ROW) begin
                         row        <= 0;
                         rows_to_go <= WAIT_H;
+                        row_inside <= PAD_TOP == 0;
+                        row_counts <= REACH_H == 1;
                     end else begin
-                        row        <= row + 1'b1;
-                        rows_to_go <= rows_to_go == 0 ? AGAIN_H : rows_to_go - 1'b1;
+                        row        <= next_row[RW-1:0];
+                        rows_to_go <= row_counts ? AGAIN_H : rows_to_go - 1'b1;
+                        if (next_row == PAD_TOP[RW:0]) row_inside <= 1'b1;
+                        if (next_row == END_ROW[RW:0]) row_inside <= 1'b0;
+                        row_counts <= row_counts ? STRIDE_H == 1 : rows_to_go == 1;
                     end
                 end else begin
-                    column        <= column + 1'b1;
-                    columns_to_go <= columns_to_go == 0 ? AGAIN_W : columns_to_go - 1'b1;
+                    column        <= next_column[CW-1:0];
+                    columns_to_go <= column_counts ? AGAIN_W : columns_to_go - 1'b1;
+                    if (next_column == PAD_LEFT[CW:0]) column_inside <= 1'b1;
+                    if (next_column == END_COLUMN[CW:0]) column_inside <= 1'b0;
+                    column_counts <= column_counts ? STRIDE_W == 1 : columns_to_go == 1;
                 end
             end
         end
     end
 
-    wire [PIXEL-1:0] pixel = read ? s_data : {CHANNELS{FILL}};
+    // A step's pixel (and its place) is kept for the cycle in which the window moves.
+    reg shift;
+    reg [PIXEL-1:0] pixel;
+
+    always @(posedge clk) begin
+        if (rst) shift <= 1'b0;
+        else shift <= step && fresh;
+    end
+
+    always @(posedge clk) pixel <= read ? s_data : {CHANNELS{FILL}};
+
     wire [REACH_H*PIXEL-1:0] above;  // the new column, the newest row lowest
 
     generate
         if (REACH_H > 1) begin : g_rows
-            reg  [(REACH_H-1)*PIXEL-1:0] lines[0:COLUMNS-1];
-            wire [(REACH_H-1)*PIXEL-1:0] old = lines[column];
+            reg [CW-1:0] place;
+            reg [(REACH_H-1)*PIXEL-1:0] lines[0:COLUMNS-1];
+            wire [(REACH_H-1)*PIXEL-1:0] old = lines[place];
             assign above = {old, pixel};
-            always @(posedge clk) if (shift) lines[column] <= above[(REACH_H-1)*PIXEL-1:0];
+            always @(posedge clk) place <= column;
+            always @(posedge clk) if (shift) lines[place] <= above[(REACH_H-1)*PIXEL-1:0];
         end else begin : g_row
             assign above = pixel;
         end
@@ -164,24 +167,20 @@ module ei_window #(
         end
     endgenerate
 
-    // The window moves at the end of the step; a chunk is chosen a cycle later, and pushed after that.
-    reg chosen, ready_to_push;
-    reg [QW-1:0] which;
+    // The window moves in the cycle after the step; a chunk is chosen in the next, and then pushed.
+    reg [2:0] alive;
+    reg [QW-1:0] chunk_1, chunk_2;
     reg [CHUNK*BITS-1:0] out;
 
     always @(posedge clk) begin
-        if (rst) begin
-            chosen        <= 1'b0;
-            ready_to_push <= 1'b0;
-        end else begin
-            chosen        <= step && emit;
-            ready_to_push <= chosen;
-        end
+        if (rst) alive <= 0;
+        else alive <= {alive[1:0], step && emit};
     end
 
     always @(posedge clk) begin
-        which <= chunk;
-        out   <= taps[which*CHUNK*BITS+:CHUNK*BITS];
+        chunk_1 <= chunk;
+        chunk_2 <= chunk_1;
+        out     <= taps[chunk_2*CHUNK*BITS+:CHUNK*BITS];
     end
 
     ei_fifo #(
@@ -192,7 +191,7 @@ module ei_window #(
         .rst(rst),
         .credit(credit),
         .take(step && emit),
-        .push(ready_to_push),
+        .push(alive[2]),
         .push_data(out),
         .m_valid(m_valid),
         .m_ready(m_ready),

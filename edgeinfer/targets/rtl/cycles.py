@@ -6,11 +6,12 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from itertools import pairwise
 
 from edgeinfer.targets.rtl.netlist import Netlist
 from edgeinfer.targets.rtl.timing import Times, simulated
 
-FEWEST_FRAMES = 4
+FEWEST_FRAMES = 3
 MOST_FRAMES = 12
 
 
@@ -28,20 +29,24 @@ class Cycles:
 
 def counted(netlist: Netlist) -> Cycles:
     """Count a design's cycles."""
+    alone = simulated(netlist, netlist.depths, 1)
+    start = min(alone.freed[f"{port.stream}.port"][0] for port in netlist.inputs)
+    streams = netlist.streams
+    first = {name: alone.freed[name][0] - start for name in streams}
+    last = {name: alone.freed[name][-1] - start for name in streams}
+    return Cycles(_end(netlist, alone, 0) - start + 1, interval_of(netlist), first, last)
+
+
+def interval_of(netlist: Netlist) -> int:
+    """Cycles between frames that follow one another without a gap, once that has settled."""
     frames = FEWEST_FRAMES
     while True:
         times = simulated(netlist, netlist.depths, frames)
         ends = [_end(netlist, times, frame) for frame in range(frames)]
-        gaps = [b - a for a, b in zip(ends, ends[1:], strict=False)]
+        gaps = [b - a for a, b in pairwise(ends)]
         if gaps[-1] == gaps[-2] or frames >= MOST_FRAMES:
-            break
+            return gaps[-1]
         frames += FEWEST_FRAMES
-    alone = simulated(netlist, netlist.depths, 1)
-    start = min(alone.freed[f"{port.stream}.port"][0] for port in netlist.inputs)
-    streams = netlist.streams
-    first = {name: alone.freed[name][0] - start for name in streams if alone.freed[name]}
-    last = {name: alone.freed[name][-1] - start for name in streams if alone.freed[name]}
-    return Cycles(_end(netlist, alone, 0) - start + 1, gaps[-1], first, last)
 
 
 def _end(netlist: Netlist, times: Times, frame: int) -> int:

@@ -14,9 +14,10 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 
 from edgeinfer.errors import DisagreementError
-from edgeinfer.targets.rtl.netlist import Actor, Netlist
+from edgeinfer.targets.rtl.netlist import Actor, Netlist, Step
 
 LONG_AGO = -(1 << 20)  # a design has been idle before: constants and padding are in place
+NEVER = 1 << 62
 BANKS = 2  # of a gather
 
 
@@ -27,6 +28,13 @@ class _Edge:
     depth: int | None  # None: no limit
     there: list[int] = field(default_factory=list)
     freed: list[int] = field(default_factory=list)
+
+    def place(self) -> int:
+        """The first cycle in which there is a place for the next beat; NEVER if that is unknown."""
+        needed = len(self.there) - self.depth if self.depth is not None else -1
+        if needed < 0:
+            return LONG_AGO
+        return self.freed[needed] + 1 if needed < len(self.freed) else NEVER
 
 
 @dataclass(slots=True)
@@ -39,54 +47,84 @@ class _Run:
     steps: int
     done: int = 0
     at: int = 0  # place in the pattern
-    free_at: int = 0
-    taken: list[int] = field(default_factory=list)  # beats let go of, by input
+    free_at: int = LONG_AGO
+    plain: list[tuple[int, int, bool, bool, int]] = field(init=False)
+
+    def __post_init__(self) -> None:
+        self.plain = _plain(self.actor.pattern)
 
     def advance(self) -> bool:
         """Go on as far as the times of others are known; whether that was any way."""
         before = self.done
-        pattern, length = self.actor.pattern, len(self.actor.pattern)
-        latency, release = self.actor.latency, self.actor.release
-        ins, outs, taken = self.ins, self.outs, self.taken
-        at, done, free_at = self.at, self.done, self.free_at
-        while done < self.steps:
-            step = pattern[at]
-            when = free_at
-            if step.reads:
-                for number, edge in enumerate(ins):
-                    if step.reads >> number & 1:
-                        if taken[number] >= len(edge.there):
-                            break
-                        when = max(when, edge.there[taken[number]])
-                else:
-                    number = -1
-                if number >= 0:
-                    break
+        if len(self.ins) <= 1 and len(self.outs) <= 1:
+            self._advance_line()
+        else:
+            self._advance_any()
+        return self.done > before
+
+    def _advance_any(self) -> None:
+        """With any number of inputs and outputs."""
+        pattern, latency, release = self.actor.pattern, self.actor.latency, self.actor.release
+        while self.done < self.steps:
+            step = pattern[self.at]
+            when = self.free_at
+            read = [edge for bit, edge in enumerate(self.ins) if step.reads >> bit & 1]
+            if any(len(edge.freed) >= len(edge.there) for edge in read):
+                return
+            when = max([when, *(edge.there[len(edge.freed)] for edge in read)])
             if step.reserves:
-                blocked = False
-                for edge in outs:
-                    if edge.depth is not None:
-                        needed = len(edge.there) - edge.depth
-                        if needed >= len(edge.freed):
-                            blocked = True
-                            break
-                        if needed >= 0:
-                            when = max(when, edge.freed[needed] + 1)
-                if blocked:
-                    break
-            free_at = when + step.cycles
-            if step.frees:
-                for number, edge in enumerate(ins):
-                    if step.frees >> number & 1:
-                        edge.freed.append(free_at - 1 + release)
-                        taken[number] += 1
+                places = [edge.place() for edge in self.outs]
+                if NEVER in places:
+                    return
+                when = max(when, *places)
+            self.free_at = when + step.cycles
+            for bit, edge in enumerate(self.ins):
+                if step.frees >> bit & 1:
+                    edge.freed.append(self.free_at - 1 + release)
             if step.yields:
-                for edge in outs:
+                for edge in self.outs:
                     edge.there.append(when + latency)
+            self.at = (self.at + 1) % len(pattern)
+            self.done += 1
+
+    def _advance_line(self) -> None:
+        """The same with at most one of each, as most blocks have, and several times as fast."""
+        pattern, length = self.plain, len(self.plain)
+        latency, release = self.actor.latency, self.actor.release - 1
+        source = self.ins[0] if self.ins else _Edge(None)
+        sink = self.outs[0] if self.outs else _Edge(None)
+        there, freed, made, let_go = source.there, source.freed, sink.there, sink.freed
+        taken, given, depth = len(freed), len(made), sink.depth
+        known, places = len(there), len(let_go)
+        at, free_at, done = self.at, self.free_at, self.done
+        while done < self.steps:
+            reads, frees, reserves, yields, cycles = pattern[at]
+            if reads:
+                if taken >= known:
+                    break
+                arrived = there[taken]
+                if arrived > free_at:
+                    free_at = arrived
+            if reserves and depth is not None and given >= depth:
+                if given - depth >= places:
+                    break
+                place = let_go[given - depth] + 1
+                if place > free_at:
+                    free_at = place
+            if yields:
+                made.append(free_at + latency)
+                given += 1
+            free_at += cycles
+            if frees:
+                freed.append(free_at + release)
+                taken += 1
             at = at + 1 if at + 1 < length else 0
             done += 1
-        self.at, self.done, self.free_at = at, done, free_at
-        return done > before
+        self.at, self.free_at, self.done = at, free_at, done
+
+
+def _plain(pattern: tuple[Step, ...]) -> list[tuple[int, int, bool, bool, int]]:
+    return [(s.reads, s.frees, s.reserves, s.yields, s.cycles) for s in pattern]
 
 
 @dataclass(frozen=True, slots=True)
@@ -96,25 +134,29 @@ class Times:
     frames: int
     there: Mapping[str, list[int]]
     freed: Mapping[str, list[int]]
+    latency: Mapping[str, int]
 
     def occupancy(self, stream: str) -> int:
-        """The most beats that were in a stream's queue, or on their way there, at once."""
-        there, freed = self.there[stream], self.freed[stream]
-        return most_at_once(there, freed)
+        """The most places of a stream's queue that were taken at once."""
+        return most_at_once(self.there[stream], self.freed[stream], self.latency[stream])
 
 
-def most_at_once(there: list[int], freed: list[int]) -> int:
-    """The most beats that had come and not gone: those that go in a cycle are still held in it."""
+def most_at_once(there: list[int], freed: list[int], latency: int) -> int:
+    """A place is taken when a beat is started on, and free the cycle after it has gone."""
     most = gone = 0
-    for number, when in enumerate(there, start=1):
+    for number, arrived in enumerate(there, start=1):
+        when = arrived - latency
         while gone < len(freed) and freed[gone] < when:
             gone += 1
         most = max(most, number - gone)
     return most
 
 
-def simulated(netlist: Netlist, depths: Mapping[str, int | None], frames: int) -> Times:
-    """Run whole frames, back to back, into sinks that are always ready."""
+def simulated(
+    netlist: Netlist, depths: Mapping[str, int | None], frames: int, pace: int = 0
+) -> Times:
+    """Run whole frames into sinks that are always ready: back to back, or with their beats spread
+    evenly over `pace` cycles each."""
     edges: dict[str, _Edge] = {}
     for block in netlist.blocks:
         for actor in block.actors:
@@ -122,14 +164,16 @@ def simulated(netlist: Netlist, depths: Mapping[str, int | None], frames: int) -
                 depth = BANKS if name.endswith(".banks") else depths[name]
                 edges[name] = _Edge(depth)
             if actor.inputs and actor.inputs[0].endswith(".port"):
-                beats = actor.repeats * len(actor.pattern) * frames
-                edges[actor.inputs[0]] = _Edge(None, there=[0] * beats)
+                beats = actor.repeats * len(actor.pattern)
+                offered = [beat * pace // beats for beat in range(beats * frames)]
+                edges[actor.inputs[0]] = _Edge(None, there=offered)
     runs = [_started(actor, edges, frames) for actor in netlist.actors]
     _finish(runs, netlist.name)
     return Times(
         frames,
         {name: edge.there for name, edge in edges.items()},
         {name: edge.freed for name, edge in edges.items()},
+        {name: actor.latency for actor in netlist.actors for name in actor.outputs},
     )
 
 
@@ -140,8 +184,6 @@ def _started(actor: Actor, edges: Mapping[str, _Edge], frames: int) -> _Run:
         tuple(edges[name] for name in actor.inputs),
         tuple(edges[name] for name in actor.outputs),
         steps,
-        free_at=LONG_AGO,
-        taken=[0] * len(actor.inputs),
     )
 
 

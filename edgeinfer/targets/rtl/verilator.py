@@ -32,7 +32,9 @@ VERILATE_SECONDS = 600.0
 COMPILE_SECONDS = 1800.0
 RUNTIME = ("verilated.cpp", "verilated_threads.cpp")
 TRACING = "verilated_vcd_c.cpp"
+SHORT_RUN_CYCLES = 100_000
 LONG_RUN_CYCLES = 3_000_000  # from here on a better optimised program is soon worth its making
+RUNTIME_LEVEL = "-O1"
 STEP = re.compile(r"\.cpp$")
 
 
@@ -86,6 +88,8 @@ class Job:
 
 def level_for(cycles: int) -> str:
     """The optimisation that makes building and running together the shortest."""
+    if cycles < SHORT_RUN_CYCLES:
+        return "-O0"
     return "-O3" if cycles > LONG_RUN_CYCLES else "-O1"
 
 
@@ -124,7 +128,7 @@ def _build(job: Job, tool: Simulator, folder: Path, cache: Path) -> None:
         tool.found, [*arguments, top], seconds=VERILATE_SECONDS, folder=folder,
         variables=tool.variables,
     )  # fmt: skip
-    runtime = _runtime(tool, cache, job.waveform, job.level)
+    runtime = _runtime(tool, cache, job.waveform)
     sources = sorted((folder / "obj").glob("*.cpp"))
     compiler = tools.find(COMPILER)
     joined = folder / "all.cpp"
@@ -149,9 +153,9 @@ def _flags(tool: Simulator, waveform: bool) -> list[str | Path]:
     ]  # fmt: skip
 
 
-def _runtime(tool: Simulator, cache: Path, waveform: bool, level: str) -> Collection[Path]:
+def _runtime(tool: Simulator, cache: Path, waveform: bool) -> Collection[Path]:
     """Verilator's own part, compiled once."""
-    key = hashlib.sha256(f"{tool.found.version} {tool.root} {waveform} {level}".encode())
+    key = hashlib.sha256(f"{tool.found.version} {tool.root} {waveform} {RUNTIME_LEVEL}".encode())
     folder = cache / "runtime" / key.hexdigest()[:16]
     names = (*RUNTIME, TRACING) if waveform else RUNTIME
     objects = [folder / STEP.sub(".o", name) for name in names]
@@ -163,7 +167,7 @@ def _runtime(tool: Simulator, cache: Path, waveform: bool, level: str) -> Collec
         partial = result.with_suffix(f".{os.getpid()}.partial.o")
         tools.run(
             compiler,
-            [*_flags(tool, waveform), level, "-c", "-o", partial, tool.root / "include" / name],
+            [*_flags(tool, waveform), RUNTIME_LEVEL, "-c", "-o", partial, tool.root / "include" / name],
             seconds=COMPILE_SECONDS,
         )
         if not partial.is_file():
