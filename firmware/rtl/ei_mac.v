@@ -103,23 +103,31 @@ module ei_mac #(
     // Accumulate: counts what arrives, in the order in which it was issued.
     reg [NW-1:0] n_acc;
     reg [FW-1:0] f_acc;
+    reg opening, closing;  // f_acc is at its beginning, at its end
     reg push;
     reg [PE*ACC_BITS-1:0] result;
     reg [PE*ACC_BITS-1:0] sums[0:NF-1];
     wire arrive = alive[STAGES-1];
-    wire [PE*ACC_BITS-1:0] base = f_acc == 0 ? biases[n_acc] : sums[n_acc];
+    wire [FW-1:0] next_f_acc = closing ? {FW{1'b0}} : f_acc + 1'b1;
+    wire [PE*ACC_BITS-1:0] base = opening ? biases[n_acc] : sums[n_acc];
     wire [PE*ACC_BITS-1:0] total;
 
     always @(posedge clk) begin
         if (rst) begin
-            n_acc <= 0;
-            f_acc <= 0;
-            push  <= 1'b0;
+            n_acc   <= 0;
+            f_acc   <= 0;
+            opening <= 1'b1;
+            closing <= SF == 1;
+            push    <= 1'b0;
         end else begin
-            push <= arrive && f_acc == LAST_F;
+            push <= arrive && closing;
             if (arrive) begin
                 n_acc <= n_acc == LAST_N ? {NW{1'b0}} : n_acc + 1'b1;
-                if (n_acc == LAST_N) f_acc <= f_acc == LAST_F ? {FW{1'b0}} : f_acc + 1'b1;
+                if (n_acc == LAST_N) begin
+                    f_acc   <= next_f_acc;
+                    opening <= closing;
+                    closing <= next_f_acc == LAST_F;
+                end
             end
         end
     end

@@ -53,9 +53,7 @@ def without_what_is_unsupported(program: Program) -> Program | None:
         if isinstance(op, Softmax) or any(x in tainted for x in inputs_of(op)):
             tainted.add(op.name)
     refused = {offence.path for offence in offences(folded, RtlSettings())}
-    kept = tuple(
-        o for o in folded.outputs if o.value not in tainted and o.name not in refused
-    )
+    kept = tuple(o for o in folded.outputs if o.value not in tainted and o.name not in refused)
     if not kept:
         return None
     ops = tuple(op for op in folded.ops if op.name not in tainted)

@@ -8,15 +8,14 @@ The simulation tests hold every one of them to the cycle.
 
 from __future__ import annotations
 
-import math
 from collections.abc import Sequence
-from itertools import product
 
 import numpy as np
 
 from edgeinfer.ir.ops import PairKind
 from edgeinfer.targets.rtl.memory import hex_words
 from edgeinfer.targets.rtl.netlist import PASS, Actor, Block, Parameter, Sized, Step, Stream
+from edgeinfer.targets.rtl.sliding import Sliding, window_steps
 from quantization.fixed import Fixed, Ints, Overflow, Rounding, fixed_for
 
 ROUNDINGS = (
@@ -67,9 +66,7 @@ def fork(x: Stream, a: Stream, b: Stream, op: str) -> Block:
     """One stream for two readers."""
     actor = Actor((x.name,), (a.name, b.name), (PASS,), x.beats, FORK_LATENCY)
     parameters: dict[str, Parameter] = {"WIDTH": x.width}
-    return Block(
-        "ei_fork", f"{a.name}_fork", op, parameters, (x.name,), (a.name, b.name), (actor,)
-    )
+    return Block("ei_fork", f"{a.name}_fork", op, parameters, (x.name,), (a.name, b.name), (actor,))
 
 
 def narrow(x: Stream, y: Stream, op: str) -> Block:
@@ -91,37 +88,12 @@ def widen(x: Stream, y: Stream, op: str) -> Block:
     return Block("ei_widen", f"{y.name}_widen", op, parameters, (x.name,), (y.name,), (actor,))
 
 
-class Sliding:
-    """The geometry of a window over an image; one dimension is an image of one row."""
-
-    def __init__(
-        self,
-        image: Sequence[int],
-        kernel: Sequence[int],
-        strides: Sequence[int],
-        dilation: Sequence[int],
-        pads: Sequence[tuple[int, int]],
-    ) -> None:
-        rows = 2 - len(kernel)
-        self.channels = image[-1]
-        self.image = (*[1] * rows, *image[:-1])
-        self.kernel = (*[1] * rows, *kernel)
-        self.strides = (*[1] * rows, *strides)
-        self.dilation = (*[1] * rows, *dilation)
-        self.pads = (*[(0, 0)] * rows, *pads)
-
-    @property
-    def taps(self) -> int:
-        """Elements of a whole window."""
-        return math.prod(self.kernel) * self.channels
-
-
 def window(x: Stream, y: Stream, op: str, shape: Sliding, fill: int) -> Block:
     """A window that slides; `y` carries it in chunks of its lanes."""
     (top, bottom), (left, right) = shape.pads
     height, width = shape.image
     chunks = shape.taps // y.lanes
-    pattern = _window_steps(shape, chunks)
+    pattern = window_steps(shape, chunks)
     actor = Actor((x.name,), (y.name,), pattern, 1, WINDOW_LATENCY)
     parameters: dict[str, Parameter] = {
         "BITS": x.type.bits,
@@ -142,32 +114,6 @@ def window(x: Stream, y: Stream, op: str, shape: Sliding, fill: int) -> Block:
         "CHUNK": y.lanes,
     }
     return Block("ei_window", f"{y.name}_window", op, parameters, (x.name,), (y.name,), (actor,))
-
-
-def _window_steps(shape: Sliding, chunks: int) -> tuple[Step, ...]:
-    """One step for each place of the padded image, and one for each further chunk of a window."""
-    later = Step(reserves=True, yields=True)
-    found: list[Step] = []
-    sizes = [size + sum(pad) for size, pad in zip(shape.image, shape.pads, strict=True)]
-    hits = [
-        _hits(size, (k - 1) * d + 1, s)
-        for size, k, d, s in zip(sizes, shape.kernel, shape.dilation, shape.strides, strict=True)
-    ]
-    insides = [
-        [pad[0] <= place < pad[0] + size for place in range(padded)]
-        for padded, size, pad in zip(sizes, shape.image, shape.pads, strict=True)
-    ]
-    for row, column in product(range(sizes[0]), range(sizes[1])):
-        inside = int(insides[0][row] and insides[1][column])
-        hit = hits[0][row] and hits[1][column]
-        found.append(Step(inside, inside, hit, hit))
-        if hit:
-            found += [later] * (chunks - 1)
-    return tuple(found)
-
-
-def _hits(size: int, reach: int, stride: int) -> list[bool]:
-    return [place >= reach - 1 and (place - reach + 1) % stride == 0 for place in range(size)]
 
 
 def mac(
@@ -206,9 +152,7 @@ def mac(
     }
     vectors = y.beats // nf
     actor = Actor((x.name,), (y.name,), mac_steps(sf, nf), vectors, MAC_LATENCY + levels)
-    return Block(
-        "ei_mac", f"{y.name}_mac", op, parameters, (x.name,), (y.name,), (actor,), files
-    )
+    return Block("ei_mac", f"{y.name}_mac", op, parameters, (x.name,), (y.name,), (actor,), files)
 
 
 def mac_steps(sf: int, nf: int) -> tuple[Step, ...]:
@@ -218,7 +162,9 @@ def mac_steps(sf: int, nf: int) -> tuple[Step, ...]:
     return (*leading, *[held] * (nf - 1), PASS)
 
 
-def pool(x: Stream, y: Stream, op: str, image: Sequence[int], tile: Sequence[int], add: int) -> Block:
+def pool(
+    x: Stream, y: Stream, op: str, image: Sequence[int], tile: Sequence[int], add: int
+) -> Block:
     """Pooling over tiles; `image` is (height, width, channels)."""
     height, width, channels = image
     groups = channels // x.lanes
@@ -335,7 +281,7 @@ def affine(
 
 def _period(flat: Ints) -> int:
     """The fewest words that, repeated, make up the frame."""
-    beats = flat.shape[1]
+    beats = int(flat.shape[1])
     for words in range(1, beats):
         if beats % words == 0 and bool(np.all(flat[:, words:] == flat[:, :-words])):
             return words
@@ -376,9 +322,7 @@ def pair(a: Stream, b: Stream, y: Stream, op: str, kind: PairKind) -> Block:
         "KIND": PAIRS.index(kind),
         "OUT_BITS": y.type.bits,
     }
-    return Block(
-        "ei_pair", f"{y.name}_pair", op, parameters, (a.name, b.name), (y.name,), (actor,)
-    )
+    return Block("ei_pair", f"{y.name}_pair", op, parameters, (a.name, b.name), (y.name,), (actor,))
 
 
 def concat(a: Stream, b: Stream, y: Stream, op: str, beats_a: int, beats_b: int) -> Block:
@@ -439,6 +383,12 @@ def constant(y: Stream, op: str, value: Ints) -> Block:
     words = value.reshape(y.beats, y.lanes)
     step = Step(reserves=True, yields=True)
     actor = Actor((), (y.name,), (step,), y.beats, CONSTANT_LATENCY)
-    parameters: dict[str, Parameter] = {"WIDTH": y.width, "WORDS": y.beats, "VALUES": f"{y.name}_values.mem"}
+    parameters: dict[str, Parameter] = {
+        "WIDTH": y.width,
+        "WORDS": y.beats,
+        "VALUES": f"{y.name}_values.mem",
+    }
     files = {f"{y.name}_values.mem": hex_words(words, y.type.bits)}
-    return Block("ei_constant", f"{y.name}_constant", op, parameters, (), (y.name,), (actor,), files)
+    return Block(
+        "ei_constant", f"{y.name}_constant", op, parameters, (), (y.name,), (actor,), files
+    )

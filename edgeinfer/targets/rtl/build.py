@@ -34,6 +34,7 @@ from edgeinfer.ir.ops import (
     Table,
     Transpose,
     Upsample,
+    Weights,
     inputs_of,
 )
 from edgeinfer.ir.program import Program
@@ -42,6 +43,7 @@ from edgeinfer.targets.rtl.folding import Folding
 from edgeinfer.targets.rtl.layers import matrix_of, pointwise
 from edgeinfer.targets.rtl.moves import order_of
 from edgeinfer.targets.rtl.netlist import Block, Netlist, Port, Stream
+from edgeinfer.targets.rtl.sliding import Sliding
 from quantization.fixed import Fixed, Ints, Overflow, Rounding
 
 Connect = Callable[[Stream, Stream], Block]
@@ -205,7 +207,7 @@ class _Build:
         fold = self.folding.folds[op.name]
         x = self.read(op.x)
         if isinstance(op, Conv) and not pointwise(op):
-            shape = blocks.Sliding(
+            shape = Sliding(
                 self.program.shapes[op.x],
                 op.weight.shape[: len(op.strides)],
                 op.strides,
@@ -223,7 +225,7 @@ class _Build:
         return y
 
     def windows(
-        self, x: Stream, op: str, shape: blocks.Sliding, vectors: int, chunk: int, fill: int
+        self, x: Stream, op: str, shape: Sliding, vectors: int, chunk: int, fill: int
     ) -> Stream:
         pixels = self.with_lanes(x, shape.channels, op)
         y = self.stream(f"{op}_window", x.type, chunk, vectors * shape.taps)
@@ -243,7 +245,7 @@ class _Build:
             self.place(blocks.pool(x, y, y.name, (*rows, *image), (*rows, *op.window), add))
             return y
         ones = (1,) * len(op.window)
-        shape = blocks.Sliding(image, op.window, op.strides, ones, op.pads)
+        shape = Sliding(image, op.window, op.strides, ones, op.pads)
         fill = 0 if add else x.type.raw_min  # which no maximum can see
         positions = math.prod(out[:-1])
         x = self.windows(x, op.name, shape, positions, shape.taps, fill)
@@ -366,6 +368,6 @@ def _together(order: Ints, lanes: int) -> int:
     return 1
 
 
-def _filled(values: np.ndarray, shape: Shape) -> Ints:  # type: ignore[type-arg]
+def _filled(values: Weights, shape: Shape) -> Ints:
     """Constants for every element of a shape."""
     return np.broadcast_to(values.astype(np.int64), shape).reshape(-1)

@@ -26,7 +26,7 @@ def designed(program: Program, settings: RtlSettings) -> tuple[Folding, Netlist]
 
 
 def chosen(program: Program, settings: RtlSettings) -> Folding:
-    """The settings' own folds; else the least that reaches the goal; else what the budget allows."""
+    """The settings' own folds; else the least that reaches the goal; else what a budget allows."""
     if settings.throughput is not None:
         return _for_throughput(program, settings, settings.throughput)
     if settings.latency_us is not None:

@@ -74,15 +74,16 @@ def taps_of(netlist: Netlist, values: Collection[str]) -> tuple[Tap, ...]:
 
 def top_text(netlist: Netlist, taps: Collection[Tap] = ()) -> bytes:
     """The top level; taps are outputs that only watch."""
-    return _rendered(TOP_TEMPLATE, _context(netlist, taps))
+    return rendered(TOP_TEMPLATE, _context(netlist, taps))
 
 
 def harness_text(netlist: Netlist, taps: Collection[Tap] = ()) -> bytes:
     """The simulation's program."""
-    return _rendered(HARNESS_TEMPLATE, _context(netlist, taps))
+    return rendered(HARNESS_TEMPLATE, _context(netlist, taps))
 
 
-def _rendered(template: str, context: dict[str, Any]) -> bytes:
+def rendered(template: str, context: dict[str, Any]) -> bytes:
+    """A template of the library, filled in."""
     from jinja2 import Environment, StrictUndefined
 
     environment = Environment(

@@ -63,9 +63,7 @@ def keeping_up(program: Program, cycles: int, settings: RtlSettings) -> Folding:
 def narrowest(layer: Layer, cycles: int) -> Fold:
     """The cheapest fold within so many cycles. Of equals the one with the most outputs at once, as
     adder trees are shallower; but a window's chunks should be whole pixels or divide one."""
-    choices = [
-        Fold(pe, simd) for pe in divisors(layer.outputs) for simd in divisors(layer.inputs)
-    ]
+    choices = [Fold(pe, simd) for pe in divisors(layer.outputs) for simd in divisors(layer.inputs)]
     fitting = [fold for fold in choices if layer.cycles(fold) <= cycles]
     if not fitting:
         return Fold(layer.outputs, layer.inputs)

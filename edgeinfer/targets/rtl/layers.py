@@ -50,7 +50,8 @@ def layer_of(op: Op, program: Program) -> Layer | None:
             return Layer(op.name, inputs, op.weight.shape[-1], vectors, op.weight_type, slides)
         case Dense():
             vectors = math.prod(program.shapes[op.name][:-1])
-            return Layer(op.name, *op.weight.shape, vectors, op.weight_type, sliding=False)
+            inputs, outputs = op.weight.shape
+            return Layer(op.name, inputs, outputs, vectors, op.weight_type, sliding=False)
         case _:
             return None
 

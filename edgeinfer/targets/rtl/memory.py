@@ -11,7 +11,7 @@ from quantization.fixed import Ints
 
 
 def bits_of(raw: NDArray[np.int64], bits: int) -> NDArray[np.uint8]:
-    """(words, elements) integers as (words, elements x bits) bits, lowest first; two's complement."""
+    """(words, elements) integers as (words, elements x bits) bits, the lowest first."""
     shifts = np.arange(bits, dtype=np.int64)
     split = (raw[..., None] >> shifts) & 1
     return split.astype(np.uint8).reshape(raw.shape[0], -1)

@@ -20,8 +20,8 @@ def cycle_metrics(
     """Latency and interval in cycles, counted exactly; in time, as the asked-for clock has it."""
     exact = [("latency", cycles.latency, "cycles"), ("interval", cycles.interval, "cycles")]
     at_clock = [
-        ("latency", cycles.latency / clock_mhz, "us"),
-        ("throughput", clock_mhz * 1e6 / cycles.interval, "frames/s"),
+        ("latency_at_asked_clock", cycles.latency / clock_mhz, "us"),
+        ("throughput_at_asked_clock", clock_mhz * 1e6 / cycles.interval, "frames/s"),
     ]
     by_value = [
         Metric("last_beat", cycles.last_out[stream] + 1, "cycles", Origin.PROVED,

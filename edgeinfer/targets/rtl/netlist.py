@@ -15,7 +15,6 @@ from dataclasses import dataclass, field
 from quantization.fixed import Fixed
 
 
-
 @dataclass(frozen=True, slots=True)
 class Sized:
     """A number of a stated width, in two's complement."""
@@ -59,7 +58,7 @@ PASS = Step(reads=1, frees=1, reserves=True, yields=True)
 
 @dataclass(frozen=True, slots=True)
 class Actor:
-    """The timing of a block, or of one of its two ends: a pattern of steps, repeated for a frame."""
+    """The timing of a block, or of one of its two ends: steps that, repeated, make up a frame."""
 
     inputs: tuple[str, ...]
     outputs: tuple[str, ...]

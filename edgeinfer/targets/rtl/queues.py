@@ -45,7 +45,7 @@ def _safe(netlist: Netlist) -> dict[str, int]:
 
 def _evened(netlist: Netlist) -> Netlist:
     """Longer queues where bursts keep the slowest block from its best. Frames that come evenly, as
-    slowly as that block takes them, show how much gathers where; what turns out not to help goes."""
+    slowly as that block takes them, show how much gathers where; what does not help goes again."""
     best = slowest(netlist)
     interval = interval_of(netlist)
     if interval <= best:

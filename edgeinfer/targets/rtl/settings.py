@@ -45,6 +45,10 @@ class RtlSettings:
     gaps: float = 0.3  # chance in a cycle that the simulation's source or sink is not ready
     seed: int = 1
     waveform: bool = False
+    part: str = "lfe5u-85f"
+    route: bool = False  # place and route what was synthesised
+    synthesis_seconds: float = 900.0
+    route_seconds: float = 1800.0
 
     def __post_init__(self) -> None:
         if not 1.0 <= self.clock_mhz <= 1000.0:

@@ -1,6 +1,6 @@
 # SPDX-License-Identifier: Apache-2.0
 # SPDX-FileCopyrightText: The edgeinfer authors
-"""A design run cycle by cycle, with gaps and back-pressure: results, taps, and every beat's cycle."""
+"""A design run cycle by cycle, with gaps and back-pressure: results, taps, each beat's cycle."""
 
 from __future__ import annotations
 
@@ -63,7 +63,9 @@ class Observed:
 
     def interval(self) -> int:
         """Cycles between the ends of the last two frames."""
-        last = [max(ends) for ends in zip(*(self.ends(o) for o in self.cycles_out), strict=True)]
+        last: list[int] = [
+            max(ends) for ends in zip(*(self.ends(o) for o in self.cycles_out), strict=True)
+        ]
         return last[-1] - last[-2]
 
 

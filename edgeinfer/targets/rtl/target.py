@@ -8,12 +8,13 @@ from collections.abc import Collection, Mapping
 from pathlib import Path
 
 from edgeinfer.errors import InputError, Offence, ProgramError, UsageError, did_you_mean
+from edgeinfer.ir.interpret import fitting_inputs
 from edgeinfer.ir.passes import fold_constants
 from edgeinfer.ir.program import Program
 from edgeinfer.metrics import Metric
 from edgeinfer.plan import BuildPlan
 from edgeinfer.targets.protocol import Advanced
-from edgeinfer.targets.rtl import check, simulate
+from edgeinfer.targets.rtl import check
 from edgeinfer.targets.rtl.choose import designed
 from edgeinfer.targets.rtl.cycles import counted
 from edgeinfer.targets.rtl.emit import HDL, files_of, top_file
@@ -21,6 +22,7 @@ from edgeinfer.targets.rtl.manifest import manifest
 from edgeinfer.targets.rtl.metrics import cycle_metrics, weight_metrics
 from edgeinfer.targets.rtl.netlist import Netlist
 from edgeinfer.targets.rtl.settings import RtlSettings
+from edgeinfer.targets.rtl.simulate import Conditions, Observed, run
 from edgeinfer.targets.rtl.synthesis import measured
 from quantization.fixed import Ints
 
@@ -66,28 +68,27 @@ class RtlTarget:
         settings: RtlSettings,
         *,
         taps: Collection[str] = (),
-    ) -> simulate.Observed:
+    ) -> Observed:
         """The same, with the cycle of every beat."""
         folded = self._checked(program, settings)
-        for tap in taps:
-            if tap not in program.shapes:
-                raise UsageError(
-                    f"{program.name} has no value %{tap} to tap.",
-                    hint=did_you_mean(tap, program.shapes),
-                )
-        if not all(len(values) for values in raw.values()):
+        given = fitting_inputs(folded, raw)
+        if not all(len(values) for values in given.values()):
             raise InputError(f"There are no samples to simulate {program.name} with.")
         netlist = self._emitted(folded, folder, settings)
+        for tap in taps:
+            if tap not in netlist.values:
+                raise UsageError(
+                    f"No stream of {program.name} carries a value %{tap} that could be tapped.",
+                    hint=did_you_mean(tap, netlist.values),
+                )
         cycles = counted(netlist)
-        conditions = simulate.Conditions(
+        conditions = Conditions(
             settings.gaps,
             settings.seed,
             reset_after=max(cycles.latency // 2, 1),
             waveform=folder / "sim" / "waveform.vcd" if settings.waveform else None,
         )
-        return simulate.run(
-            netlist, folded, folder, raw, conditions, sorted(set(taps)), cycles.latency
-        )
+        return run(netlist, folded, folder, given, conditions, sorted(set(taps)), cycles.latency)
 
     def estimate(self, program: Program, settings: RtlSettings) -> tuple[Metric, ...]:
         """Cycles, which are exact, and what follows from them at the clock that is asked for."""

