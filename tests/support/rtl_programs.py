@@ -7,13 +7,85 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 
-from edgeinfer.ir.ops import Softmax, inputs_of
+import numpy as np
+
+from edgeinfer.ir.builder import Builder, provisional
+from edgeinfer.ir.ops import (
+    Conv,
+    Dense,
+    Input,
+    PairKind,
+    Pool,
+    PoolKind,
+    Requant,
+    Reshape,
+    Softmax,
+    inputs_of,
+    packed,
+)
 from edgeinfer.ir.passes import fold_constants, rewired
-from edgeinfer.ir.program import Program
+from edgeinfer.ir.program import Output, Program
 from edgeinfer.targets.rtl.check import offences
 from edgeinfer.targets.rtl.settings import RtlSettings
-from quantization.fixed import Ints
+from quantization.fixed import Fixed, Ints, Overflow, Rounding
 from tests.support.random_programs import random_program
+
+WEIGHT = Fixed(True, 4, 1)
+
+
+def dense_program(inputs: int, outputs: int) -> Program:
+    """One matrix, no more."""
+    builder = Builder("one")
+    builder.add(Input("x", Fixed(False, 5, 2), (inputs,)))
+    weight = np.arange(inputs * outputs).reshape(inputs, outputs) % 15 - 7
+    frac = builder.frac("x") + WEIGHT.frac
+    bias = np.zeros(outputs, np.int64)
+    op = Dense("y", provisional(frac), "x", packed(weight), WEIGHT, packed(bias))
+    builder.exact(op)
+    return builder.program((Output("y", "y"),))
+
+
+def forked_program() -> Program:
+    """A window on one side of a sum, nothing on the other: the other must wait."""
+    builder = Builder("forked")
+    builder.add(Input("x", Fixed(True, 5, 2), (30, 2)))
+    weight = np.ones((7, 2, 2), np.int64)
+    frac = builder.frac("x") + WEIGHT.frac
+    op = Conv(
+        "conv", provisional(frac), "x", packed(weight), WEIGHT, packed(np.zeros(2, np.int64)),
+        (1,), ((3, 3),), (1,),
+    )  # fmt: skip
+    builder.exact(op)
+    builder.add(Requant("low", Fixed(True, 5, 2), "conv", Rounding.RND_CONV, Overflow.SAT))
+    builder.pair("sum", "x", "low", PairKind.ADD)
+    return builder.program((Output("sum", "sum"),))
+
+
+def small_network(seed: int) -> Program:
+    """A convolution, rounded, pooled, and a matrix behind it: 8 x 8 pixels of 2 channels."""
+    rng = np.random.default_rng(seed)
+    builder = Builder(f"small{seed}")
+    builder.add(Input("x", Fixed(True, 5, 2), (8, 8, 2)))
+    weight = rng.integers(-8, 8, (3, 3, 2, 4))
+    frac = builder.frac("x") + WEIGHT.frac
+    conv = Conv(
+        "conv", provisional(frac), "x", packed(weight), WEIGHT, packed(rng.integers(-50, 50, 4)),
+        (1, 1), ((1, 1), (1, 0)), (1, 1),
+    )  # fmt: skip
+    builder.exact(conv)
+    low = Requant("low", Fixed(False, 5, 3), "conv", Rounding.RND_CONV, Overflow.SAT)
+    builder.add(low)
+    pads = ((0, 0), (0, 0))
+    builder.exact(
+        Pool("pool", provisional(low.type.frac), "low", PoolKind.MAX, (2, 3), (2, 3), pads)
+    )
+    flat = Reshape("flat", builder.types["pool"], "pool", (32,))
+    builder.add(flat)
+    matrix = rng.integers(-8, 8, (32, 6))
+    frac = builder.frac("flat") + WEIGHT.frac
+    bias = packed(rng.integers(-50, 50, 6))
+    builder.exact(Dense("dense", provisional(frac), "flat", packed(matrix), WEIGHT, bias))
+    return builder.program((Output("y", "dense"),))
 
 
 def merged(programs: Sequence[Program], name: str = "many") -> Program:

@@ -18,6 +18,7 @@ from edgeinfer.ir.program import Program
 from edgeinfer.targets.rtl.emit import HDL, Tap, harness_text, module_of, taps_of, top_text
 from edgeinfer.targets.rtl.netlist import Netlist
 from edgeinfer.targets.rtl.streams import beats_of, frames_of
+from edgeinfer.targets.rtl.timing import early
 from edgeinfer.targets.rtl.verilator import Job, cache_folder, level_for, program_for
 from quantization.fixed import Ints
 
@@ -45,9 +46,9 @@ class Observed:
 
     outputs: Mapping[str, Ints]
     taps: Mapping[str, Ints]
-    cycles_in: Mapping[str, NDArray[np.uint64]]
-    cycles_out: Mapping[str, NDArray[np.uint64]]
-    cycles_at: Mapping[str, NDArray[np.uint64]]  # of taps, by value
+    cycles_in: Mapping[str, NDArray[np.int64]]
+    cycles_out: Mapping[str, NDArray[np.int64]]
+    cycles_at: Mapping[str, NDArray[np.int64]]  # of taps, by value
     cycles: int
 
     def latency(self) -> int:
@@ -91,6 +92,7 @@ def run(
         level_for(expected_cycles * frames),
     )
     built = program_for(job, cache_folder())
+    foreseen = early(netlist)
     patience = int((expected_cycles * 4 + 20_000) / (1.0 - conditions.gaps) ** 2)
     with tempfile.TemporaryDirectory(prefix="edgeinfer-rtl-") as scratch:
         place = Path(scratch)
@@ -99,7 +101,8 @@ def run(
             (place / f"in_{number}.bin").write_bytes(beats.tobytes())
         arguments: list[str | Path] = [
             str(frames), str(conditions.seed), str(round(conditions.gaps * 1000)),
-            str(patience), str(conditions.reset_after), place,
+            str(patience), str(conditions.reset_after),
+                ",".join(str(foreseen[port.name]) for port in netlist.outputs), place,
         ]  # fmt: skip
         if conditions.waveform is not None:
             arguments.append(conditions.waveform.resolve())
@@ -127,8 +130,8 @@ def _observed(
     streams, shapes = netlist.streams, program.shapes
     by_name = {output.name: output.value for output in program.outputs}
 
-    def times(name: str) -> NDArray[np.uint64]:
-        return np.fromfile(place / f"{name}.cyc", dtype="<u8")
+    def times(name: str) -> NDArray[np.int64]:
+        return np.fromfile(place / f"{name}.cyc", dtype="<i8")
 
     outputs, cycles_out = {}, {}
     for number, port in enumerate(netlist.outputs):

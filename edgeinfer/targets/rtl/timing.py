@@ -131,7 +131,6 @@ def _plain(pattern: tuple[Step, ...]) -> list[tuple[int, int, bool, bool, int]]:
 class Times:
     """What happened: for each stream, when each beat was there, and when it was let go of."""
 
-    frames: int
     there: Mapping[str, list[int]]
     freed: Mapping[str, list[int]]
     latency: Mapping[str, int]
@@ -157,24 +156,42 @@ def simulated(
 ) -> Times:
     """Run whole frames into sinks that are always ready: back to back, or with their beats spread
     evenly over `pace` cycles each."""
-    edges: dict[str, _Edge] = {}
-    for block in netlist.blocks:
-        for actor in block.actors:
-            for name in actor.outputs:
-                depth = BANKS if name.endswith(".banks") else depths[name]
-                edges[name] = _Edge(depth)
-            if actor.inputs and actor.inputs[0].endswith(".port"):
-                beats = actor.repeats * len(actor.pattern)
-                offered = [beat * pace // beats for beat in range(beats * frames)]
-                edges[actor.inputs[0]] = _Edge(None, there=offered)
-    runs = [_started(actor, edges, frames) for actor in netlist.actors]
+    runs, edges = _prepared(netlist, depths, frames, pace)
     _finish(runs, netlist.name)
+    return _seen(netlist, edges)
+
+
+def early(netlist: Netlist) -> dict[str, int]:
+    """By output: beats of a frame that come before anything of it has gone in. Padding and
+    constants at a frame's beginning do that."""
+    runs, edges = _prepared(netlist, netlist.depths, 1, 0)
+    for port in netlist.inputs:
+        edges[f"{port.stream}.port"].there.clear()
+    while sum(run.advance() for run in runs):
+        pass
+    return {port.name: len(edges[port.stream].freed) for port in netlist.outputs}
+
+
+def _seen(netlist: Netlist, edges: Mapping[str, _Edge]) -> Times:
     return Times(
-        frames,
         {name: edge.there for name, edge in edges.items()},
         {name: edge.freed for name, edge in edges.items()},
         {name: actor.latency for actor in netlist.actors for name in actor.outputs},
     )
+
+
+def _prepared(
+    netlist: Netlist, depths: Mapping[str, int | None], frames: int, pace: int
+) -> tuple[list[_Run], dict[str, _Edge]]:
+    edges: dict[str, _Edge] = {}
+    for actor in netlist.actors:
+        for name in actor.outputs:
+            edges[name] = _Edge(BANKS if name.endswith(".banks") else depths[name])
+        if actor.inputs and actor.inputs[0].endswith(".port"):
+            beats = actor.repeats * len(actor.pattern)
+            offered = [beat * pace // beats for beat in range(beats * frames)]
+            edges[actor.inputs[0]] = _Edge(None, there=offered)
+    return [_started(actor, edges, frames) for actor in netlist.actors], edges
 
 
 def _started(actor: Actor, edges: Mapping[str, _Edge], frames: int) -> _Run:

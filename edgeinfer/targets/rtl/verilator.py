@@ -32,7 +32,7 @@ RUNTIME = ("verilated.cpp", "verilated_threads.cpp")
 TRACING = "verilated_vcd_c.cpp"
 SHORT_RUN_CYCLES = 100_000
 LONG_RUN_CYCLES = 3_000_000  # from here on a better optimised program is soon worth its making
-RUNTIME_LEVEL = "-O1"
+RUNTIME_LEVEL = "-O0"  # hardly any time is spent there
 STEP = re.compile(r"\.cpp$")
 
 

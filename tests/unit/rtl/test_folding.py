@@ -14,7 +14,7 @@ from edgeinfer.targets.rtl.layers import Layer
 from edgeinfer.targets.rtl.settings import Budget, Fold, RtlSettings
 from quantization.fixed import Fixed
 from tests.support.hit_tagger_programs import POOLED, hit_tagger
-from tests.unit.rtl.test_timing import dense_program
+from tests.support.rtl_programs import dense_program
 
 LAYER = Layer("y", 12, 6, 10, Fixed(True, 4, 1), sliding=False)
 

@@ -4,32 +4,13 @@
 
 from __future__ import annotations
 
-import numpy as np
-
-from edgeinfer.ir.builder import Builder, provisional
-from edgeinfer.ir.ops import Conv, Dense, Input, PairKind, Requant, packed
-from edgeinfer.ir.program import Output, Program
 from edgeinfer.targets.rtl.blocks import mac_steps
 from edgeinfer.targets.rtl.choose import designed
 from edgeinfer.targets.rtl.cycles import counted
 from edgeinfer.targets.rtl.queues import slowest
 from edgeinfer.targets.rtl.settings import Fold, RtlSettings
 from edgeinfer.targets.rtl.timing import most_at_once
-from quantization.fixed import Fixed, Overflow, Rounding
-
-WEIGHT = Fixed(True, 4, 1)
-
-
-def dense_program(inputs: int, outputs: int) -> Program:
-    """One matrix, no more."""
-    builder = Builder("one")
-    builder.add(Input("x", Fixed(False, 5, 2), (inputs,)))
-    weight = np.arange(inputs * outputs).reshape(inputs, outputs) % 15 - 7
-    frac = builder.frac("x") + WEIGHT.frac
-    bias = np.zeros(outputs, np.int64)
-    op = Dense("y", provisional(frac), "x", packed(weight), WEIGHT, packed(bias))
-    builder.exact(op)
-    return builder.program((Output("y", "y"),))
+from tests.support.rtl_programs import dense_program, forked_program
 
 
 def test_a_matrix_takes_as_many_cycles_as_it_has_words_of_weights() -> None:
@@ -40,7 +21,7 @@ def test_a_matrix_takes_as_many_cycles_as_it_has_words_of_weights() -> None:
         words = (12 // simd) * (6 // pe)
         assert cycles.interval == max(words, 12 // simd)
         levels = (simd - 1).bit_length()
-        # One cycle from the port's queue, the words, five stages and a tree behind the last of them.
+        # A cycle in the port's queue, the words, five stages and a tree behind the last word.
         assert cycles.latency == 1 + words + 5 + levels
 
 
@@ -55,22 +36,6 @@ def test_places_are_counted_from_a_beat_s_start_to_the_cycle_after_it_has_gone()
     assert most_at_once([3, 4, 5], [3, 4, 5], latency=3) == 3 + 1 - 1
     assert most_at_once([1, 2, 3], [1, 2, 3], latency=1) == 2
     assert most_at_once([1, 2, 3], [10, 11, 12], latency=1) == 3
-
-
-def forked_program() -> Program:
-    """A window on one side of a sum, nothing on the other: the other must wait."""
-    builder = Builder("forked")
-    builder.add(Input("x", Fixed(True, 5, 2), (30, 2)))
-    weight = np.ones((7, 2, 2), np.int64)
-    frac = builder.frac("x") + WEIGHT.frac
-    op = Conv(
-        "conv", provisional(frac), "x", packed(weight), WEIGHT, packed(np.zeros(2, np.int64)),
-        (1,), ((3, 3),), (1,),
-    )  # fmt: skip
-    builder.exact(op)
-    builder.add(Requant("low", Fixed(True, 5, 2), "conv", Rounding.RND_CONV, Overflow.SAT))
-    builder.pair("sum", "x", "low", PairKind.ADD)
-    return builder.program((Output("sum", "sum"),))
 
 
 def test_a_fork_s_branch_holds_what_the_other_delays() -> None:
