@@ -32,7 +32,7 @@ module ei_limit #(
     wire [OUT_BITS-1:0] kept = wide[OUT_BITS-1:0];
     wire [WIDE-OUT_BITS-1:0] upper = wide[WIDE-1:OUT_BITS];
     wire sign = OUT_SIGNED != 0 && kept[OUT_BITS-1];
-    wire fits = upper == {(WIDE - OUT_BITS) {sign}} && (OUT_SIGNED != 0 || !negative);
+    wire fits = upper == {(WIDE - OUT_BITS) {sign}};
     wire asymmetric = OVERFLOW == 3 && OUT_SIGNED != 0 && kept == LEAST;
     wire [OUT_BITS-1:0] end_of_range = OVERFLOW == 2 ? {OUT_BITS{1'b0}} : negative ? BOTTOM : MOST;
 

@@ -14,7 +14,18 @@ import numpy as np
 
 from edgeinfer.ir.ops import PairKind
 from edgeinfer.targets.rtl.memory import hex_words
-from edgeinfer.targets.rtl.netlist import PASS, Actor, Block, Parameter, Sized, Step, Stream
+from edgeinfer.targets.rtl.netlist import (
+    BANKS,
+    OFFERED,
+    PASS,
+    SENT,
+    Actor,
+    Block,
+    Parameter,
+    Sized,
+    Step,
+    Stream,
+)
 from edgeinfer.targets.rtl.sliding import Sliding, window_steps
 from quantization.fixed import Fixed, Ints, Overflow, Rounding, fixed_for
 
@@ -26,7 +37,7 @@ OVERFLOWS = (Overflow.WRAP, Overflow.SAT, Overflow.SAT_ZERO, Overflow.SAT_SYM)
 PAIRS = (PairKind.ADD, PairKind.SUB, PairKind.MUL, PairKind.MAX, PairKind.MIN)
 
 NARROW_LATENCY = WIDEN_LATENCY = FORK_LATENCY = POOL_LATENCY = CONCAT_LATENCY = CLIP_LATENCY = 1
-INGRESS_LATENCY = 1
+INGRESS_LATENCY = EGRESS_LATENCY = 1
 REQUANT_LATENCY = 2
 PAIR_LATENCY = CONSTANT_LATENCY = 3
 WINDOW_LATENCY = TABLE_LATENCY = GATHER_LATENCY = 4
@@ -41,7 +52,9 @@ def levels_of(count: int) -> int:
 
 def ingress(stream: Stream, op: str) -> Block:
     """Frames come in."""
-    actor = Actor((f"{stream.name}.port",), (stream.name,), (PASS,), stream.beats, INGRESS_LATENCY)
+    actor = Actor(
+        (f"{stream.name}{OFFERED}",), (stream.name,), (PASS,), stream.beats, INGRESS_LATENCY
+    )
     parameters: dict[str, Parameter] = {
         "WIDTH": stream.width,
         "BYTES": -(-stream.width // 8),
@@ -52,14 +65,17 @@ def ingress(stream: Stream, op: str) -> Block:
 
 def egress(stream: Stream, op: str, name: str) -> Block:
     """Results go out; whoever reads them is always ready, as far as the timing goes."""
-    step = Step(reads=1, frees=1)
-    actor = Actor((stream.name,), (), (step,), stream.beats, 0)
+    sent = f"{stream.name}{SENT}"
+    actors = (
+        Actor((stream.name,), (sent,), (PASS,), stream.beats, EGRESS_LATENCY),
+        Actor((sent,), (), (Step(reads=1, frees=1),), stream.beats, 0),
+    )
     parameters: dict[str, Parameter] = {
         "WIDTH": stream.width,
         "BYTES": -(-stream.width // 8),
         "BEATS": stream.beats,
     }
-    return Block("ei_egress", name, op, parameters, (stream.name,), (), (actor,))
+    return Block("ei_egress", name, op, parameters, (stream.name,), (), actors)
 
 
 def fork(x: Stream, a: Stream, b: Stream, op: str) -> Block:
@@ -353,7 +369,7 @@ def gather(x: Stream, y: Stream, op: str, order: Ints, fill: int) -> Block:
     """Beats of a frame in another order; -1 stands for the filling."""
     index_bits = max((x.beats - 1).bit_length(), 1)
     words = np.where(order < 0, np.int64(1) << index_bits, order)
-    bank = f"{y.name}.banks"
+    bank = f"{y.name}{BANKS}"
     opening, taken = Step(reads=1, frees=1, reserves=True), Step(reads=1, frees=1)
     closing = Step(reads=1, frees=1, yields=True)
     only = Step(reads=1, frees=1, reserves=True, yields=True)

@@ -8,7 +8,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from itertools import pairwise
 
-from edgeinfer.targets.rtl.netlist import Netlist
+from edgeinfer.targets.rtl.netlist import OFFERED, SENT, Netlist
 from edgeinfer.targets.rtl.timing import Times, simulated
 
 FEWEST_FRAMES = 3
@@ -30,7 +30,7 @@ class Cycles:
 def counted(netlist: Netlist) -> Cycles:
     """Count a design's cycles."""
     alone = simulated(netlist, netlist.depths, 1)
-    start = min(alone.freed[f"{port.stream}.port"][0] for port in netlist.inputs)
+    start = min(alone.freed[f"{port.stream}{OFFERED}"][0] for port in netlist.inputs)
     streams = netlist.streams
     first = {name: alone.freed[name][0] - start for name in streams}
     last = {name: alone.freed[name][-1] - start for name in streams}
@@ -52,6 +52,6 @@ def interval_of(netlist: Netlist) -> int:
 def _end(netlist: Netlist, times: Times, frame: int) -> int:
     """The cycle in which a frame's last beat leaves."""
     return max(
-        times.freed[port.stream][(frame + 1) * netlist.streams[port.stream].beats - 1]
+        times.freed[f"{port.stream}{SENT}"][(frame + 1) * netlist.streams[port.stream].beats - 1]
         for port in netlist.outputs
     )

@@ -56,6 +56,9 @@ class Step:
 PASS = Step(reads=1, frees=1, reserves=True, yields=True)
 
 
+OFFERED, SENT, BANKS = ".offered", ".sent", ".banks"  # what is inside a block, or outside all
+
+
 @dataclass(frozen=True, slots=True)
 class Actor:
     """The timing of a block, or of one of its two ends: steps that, repeated, make up a frame."""

@@ -14,11 +14,11 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 
 from edgeinfer.errors import DisagreementError
-from edgeinfer.targets.rtl.netlist import Actor, Netlist, Step
+from edgeinfer.targets.rtl.netlist import OFFERED, SENT, Actor, Netlist, Step
 
 LONG_AGO = -(1 << 20)  # a design has been idle before: constants and padding are in place
 NEVER = 1 << 62
-BANKS = 2  # of a gather
+INNER = 2  # banks of a gather, places of an egress
 
 
 @dataclass(slots=True)
@@ -166,10 +166,10 @@ def early(netlist: Netlist) -> dict[str, int]:
     constants at a frame's beginning do that."""
     runs, edges = _prepared(netlist, netlist.depths, 1, 0)
     for port in netlist.inputs:
-        edges[f"{port.stream}.port"].there.clear()
+        edges[f"{port.stream}{OFFERED}"].there.clear()
     while sum(run.advance() for run in runs):
         pass
-    return {port.name: len(edges[port.stream].freed) for port in netlist.outputs}
+    return {port.name: len(edges[f"{port.stream}{SENT}"].freed) for port in netlist.outputs}
 
 
 def _seen(netlist: Netlist, edges: Mapping[str, _Edge]) -> Times:
@@ -186,8 +186,8 @@ def _prepared(
     edges: dict[str, _Edge] = {}
     for actor in netlist.actors:
         for name in actor.outputs:
-            edges[name] = _Edge(BANKS if name.endswith(".banks") else depths[name])
-        if actor.inputs and actor.inputs[0].endswith(".port"):
+            edges[name] = _Edge(INNER if "." in name else depths[name])
+        if actor.inputs and actor.inputs[0].endswith(OFFERED):
             beats = actor.repeats * len(actor.pattern)
             offered = [beat * pace // beats for beat in range(beats * frames)]
             edges[actor.inputs[0]] = _Edge(None, there=offered)

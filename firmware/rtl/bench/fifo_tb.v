@@ -31,14 +31,14 @@ module fifo_case #(
     wire [DELAY+1:0] alive_now = {alive, take};
     wire [12*(DELAY+2)-1:0] data_now = {data, s_data};
     integer i, held;
-    reg overfull;
+    reg miscounted;
 
     always @(posedge clk) begin
         alive <= rst ? {(DELAY + 1) {1'b0}} : alive_now[DELAY:0];
         data  <= data_now[12*(DELAY+1)-1:0];
         held  <= rst ? 0 : held + (take ? 1 : 0) - (m_valid && m_ready ? 1 : 0);
-        if (rst) overfull <= 1'b0;
-        else if (held > DEPTH) overfull <= 1'b1;
+        if (rst) miscounted <= 1'b0;
+        else if (credit != (held < DEPTH)) miscounted <= 1'b1;
     end
 
     initial
@@ -55,5 +55,5 @@ module fifo_case #(
     tb_sink #(.WIDTH(12), .BEATS(BEATS), .SEED(DEPTH + 9)) sink (
         .clk(clk), .rst(rst), .valid(m_valid), .ready(m_ready), .data(m_data), .done(done),
         .wrong(spilled));
-    assign wrong = spilled || overfull;
+    assign wrong = spilled || miscounted;
 endmodule

@@ -21,7 +21,7 @@ module flow_tb;
     wire fv, fr, fav, far, fbv, fbr;
     wire [7:0] fd, fad, fbd;
     tb_source #(.WIDTH(8), .BEATS(N), .SEED(3)) f_in (.clk(clk), .rst(rst), .valid(fv), .ready(fr), .data(fd));
-    ei_fork #(.WIDTH(8), .DEPTH(2), .DEPTH_B(7)) split (.clk(clk), .rst(rst), .s_valid(fv), .s_ready(fr),
+    ei_fork #(.WIDTH(8), .DEPTH(7), .DEPTH_B(2)) split (.clk(clk), .rst(rst), .s_valid(fv), .s_ready(fr),
         .s_data(fd), .m_valid(fav), .m_ready(far), .m_data(fad), .b_valid(fbv), .b_ready(fbr), .b_data(fbd));
     tb_sink #(.WIDTH(8), .BEATS(N), .SEED(4)) f_a (.clk(clk), .rst(rst), .valid(fav), .ready(far), .data(fad),
         .done(done[1]), .wrong(wrong[1]));

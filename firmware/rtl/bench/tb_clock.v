@@ -7,7 +7,7 @@ module tb_clock #(
     parameter NAME    = "",
     parameter CASES   = 1,
     parameter CUT     = 60,      // cycles of the first run
-    parameter PATIENCE = 200000  // cycles of the second
+    parameter PATIENCE = 20000   // cycles of the second
 ) (
     output reg              clk,
     output reg              rst,
