@@ -54,10 +54,8 @@ module ei_concat #(
         for (k = 0; k < LANES; k = k + 1) begin : g_lane
             wire [A_BITS-1:0] a = s_data[k*A_BITS+:A_BITS];
             wire [B_BITS-1:0] b = b_data[k*B_BITS+:B_BITS];
-            wire sign_a = A_SIGNED != 0 && a[A_BITS-1];
-            wire sign_b = B_SIGNED != 0 && b[B_BITS-1];
-            wire [TALL_A-1:0] wide_a = {{(TALL_A - A_BITS) {sign_a}}, a} << SHIFT_A;
-            wire [TALL_B-1:0] wide_b = {{(TALL_B - B_BITS) {sign_b}}, b} << SHIFT_B;
+            wire [TALL_A-1:0] wide_a = {{(TALL_A - A_BITS) {A_SIGNED != 0 && a[A_BITS-1]}}, a} << SHIFT_A;
+            wire [TALL_B-1:0] wide_b = {{(TALL_B - B_BITS) {B_SIGNED != 0 && b[B_BITS-1]}}, b} << SHIFT_B;
             assign chosen[k*OUT_BITS+:OUT_BITS] = from_a ? wide_a[OUT_BITS-1:0] : wide_b[OUT_BITS-1:0];
             if (TALL_A > OUT_BITS) begin : g_spare_a
                 wire unused = &{1'b0, wide_a[TALL_A-1:OUT_BITS]};

@@ -5,7 +5,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Collection
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -41,13 +41,16 @@ def top_file(netlist: Netlist) -> str:
     return f"{HDL}/{module_of(netlist)}.v"
 
 
-def files_of(netlist: Netlist, manifest: dict[str, Any]) -> BuildPlan:
+def files_of(
+    netlist: Netlist, manifest: dict[str, Any], also: Mapping[str, bytes] | None = None
+) -> BuildPlan:
     """All files of a design."""
     files: dict[str, bytes] = {
         f"{HDL}/{path.name}": path.read_bytes()
         for path in sorted(assets.path(LIBRARY).glob("*.v"))
         if path.stem in _modules(netlist)
     }
+    files.update(also or {})
     for block in netlist.blocks:
         files.update({f"{HDL}/{name}": content for name, content in block.files.items()})
     files[top_file(netlist)] = top_text(netlist)
@@ -74,15 +77,15 @@ def taps_of(netlist: Netlist, values: Collection[str]) -> tuple[Tap, ...]:
 
 def top_text(netlist: Netlist, taps: Collection[Tap] = ()) -> bytes:
     """The top level; taps are outputs that only watch."""
-    return rendered(TOP_TEMPLATE, _context(netlist, taps))
+    return rendered(TOP_TEMPLATE, context(netlist, taps))
 
 
 def harness_text(netlist: Netlist, taps: Collection[Tap] = ()) -> bytes:
     """The simulation's program."""
-    return rendered(HARNESS_TEMPLATE, _context(netlist, taps))
+    return rendered(HARNESS_TEMPLATE, context(netlist, taps))
 
 
-def rendered(template: str, context: dict[str, Any]) -> bytes:
+def rendered(template: str, known: dict[str, Any]) -> bytes:
     """A template of the library, filled in."""
     from jinja2 import Environment, StrictUndefined
 
@@ -90,10 +93,11 @@ def rendered(template: str, context: dict[str, Any]) -> bytes:
         undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True, keep_trailing_newline=True
     )
     source = assets.text(f"{LIBRARY}/{template}")
-    return environment.from_string(source).render(context).encode()
+    return environment.from_string(source).render(known).encode()
 
 
-def _context(netlist: Netlist, taps: Collection[Tap]) -> dict[str, Any]:
+def context(netlist: Netlist, taps: Collection[Tap]) -> dict[str, Any]:
+    """What the templates ask for."""
     streams = netlist.streams
     ids = port_ids(netlist)
     return {

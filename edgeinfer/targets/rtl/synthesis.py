@@ -7,6 +7,7 @@ from __future__ import annotations
 import hashlib
 import json
 import os
+import re
 import shutil
 import sys
 import tempfile
@@ -33,6 +34,7 @@ NEXTPNR = tools.Tool(
 )  # fmt: skip
 LUTS = {"LUT4": 1, "CCU2C": 2, "TRELLIS_DPR16X4": 4}  # what each cell takes of the logic
 KINDS = {"TRELLIS_FF": "ff", "MULT18X18D": "dsp", "DP16KD": "bram18"}
+BENCH = re.compile(r"^tb_|_tb\.v$")
 SCRIPT, PINS = "synth/ecp5.ys.j2", "synth/ecp5.lpf.j2"
 
 
@@ -98,10 +100,14 @@ def synthesised(
     """The netlist and its counts; made once for each content."""
     found = tool(YOSYS)
     hdl = folder / HDL
-    files = sorted(path for path in hdl.iterdir() if path.suffix in (".v", ".mem"))
+    files = sorted(
+        path
+        for path in hdl.iterdir()
+        if path.suffix in (".v", ".mem") and not BENCH.search(path.name)
+    )
     sources = [path.name for path in files if path.suffix == ".v"]
-    context = {"files": sources, "top": top, "netlist": "netlist.json", "dsp": dsp}
-    script = rendered(SCRIPT, context)
+    known = {"files": sources, "top": top, "netlist": "netlist.json", "dsp": dsp}
+    script = rendered(SCRIPT, known)
     kept = _kept("yosys", [found.version.encode(), script, *(p.read_bytes() for p in files)])
     netlist = kept / "netlist.json"
     if not netlist.is_file():

@@ -24,6 +24,7 @@ from edgeinfer.targets.rtl.netlist import Netlist
 from edgeinfer.targets.rtl.settings import RtlSettings
 from edgeinfer.targets.rtl.simulate import Conditions, Observed, run
 from edgeinfer.targets.rtl.synthesis import measured
+from edgeinfer.targets.rtl.testbench import testbench
 from quantization.fixed import Ints
 
 
@@ -40,8 +41,9 @@ class RtlTarget:
         """The design's files."""
         folded = self._checked(program, settings)
         folding, netlist = designed(folded, settings)
-        told = manifest(program, folding, netlist, counted(netlist), settings.clock_mhz)
-        return files_of(netlist, told)
+        cycles = counted(netlist)
+        told = manifest(program, folding, netlist, cycles, settings.clock_mhz)
+        return files_of(netlist, told, testbench(folded, netlist, cycles))
 
     def simulate(
         self,

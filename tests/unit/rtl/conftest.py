@@ -1,24 +1,9 @@
 # SPDX-License-Identifier: Apache-2.0
 # SPDX-FileCopyrightText: The edgeinfer authors
-"""Simulations are built once for each test session, and nowhere near the user's own."""
+"""Simulations are built once for each test session."""
 
 from __future__ import annotations
 
-import os
-from collections.abc import Iterator
+from tests.support.rtl_session import cache_of_the_session
 
-import pytest
-
-
-@pytest.fixture(scope="session", autouse=True)
-def cache_of_the_session(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
-    """Workers of one session share what they build."""
-    before = os.environ.get("EDGEINFER_CACHE")
-    base = tmp_path_factory.getbasetemp()
-    shared = base.parent if os.environ.get("PYTEST_XDIST_WORKER") else base
-    os.environ["EDGEINFER_CACHE"] = str(shared / "edgeinfer-cache")
-    yield
-    if before is None:
-        del os.environ["EDGEINFER_CACHE"]
-    else:
-        os.environ["EDGEINFER_CACHE"] = before
+__all__ = ["cache_of_the_session"]
