@@ -12,8 +12,8 @@ import numpy as np
 import pytest
 
 from edgeinfer import tools
+from edgeinfer.complete import completed
 from edgeinfer.evaluate import raw_inputs
-from edgeinfer.graph import Graph
 from edgeinfer.ir.engine import Engine
 from edgeinfer.ir.lower import lower
 from edgeinfer.ir.program import Program
@@ -28,7 +28,7 @@ from edgeinfer.targets.rtl.simulate import IDEAL, run
 from edgeinfer.targets.rtl.target import RtlTarget
 from edgeinfer.zoo import entry_of
 from edgeinfer.zoo.reference import load_reference
-from quantization.fixed import Ints
+from quantization.fixed import Ints, Quantizer
 from quantization.recipe import Recipe
 from tests.support.random_programs import random_inputs
 from tests.support.rtl_designs import needs_icarus, needs_verilator
@@ -39,6 +39,7 @@ __all__ = ["cache_of_the_session"]
 REFERENCES = ("jet-tagger", "hit-tagger-pooled", "track-pid", "roi-finder")
 SAMPLES = 200
 BITS = 6
+PIXEL = Quantizer.parse("ufixed<8,0>")  # of inputs about which a model says nothing
 ICARUS = tools.Tool("iverilog", "EDGEINFER_IVERILOG", "simulation", "apt-get install iverilog")
 VVP = tools.Tool("vvp", "EDGEINFER_VVP", "simulation", "apt-get install iverilog")
 
@@ -122,16 +123,9 @@ def others_program(path: Path, *, quantized: bool) -> Program:
     if not quantized:
         chosen = quantize(loaded.graph, data, PtqSettings(BITS, refine=False))
         return lower(chosen.graph, chosen.recipe).program
-    return lower(loaded.graph, completed(loaded.graph, loaded.recipe)).program
-
-
-def completed(graph: Graph, recipe: Recipe) -> Recipe:
-    """The model's recipe; inputs that it says nothing about are pixels."""
-    from quantization.fixed import Quantizer
-
-    known = dict(recipe.activations)
-    missing = [node.name for node in graph.inputs if node.name not in known]
-    return recipe.updated(Recipe.of(dict.fromkeys(missing, Quantizer.parse("ufixed<8,0>"))))
+    pixels = Recipe.of({node.name: PIXEL for node in loaded.graph.inputs})
+    recipe = completed(loaded.graph, pixels.updated(loaded.recipe)).recipe
+    return lower(loaded.graph, recipe).program
 
 
 @pytest.mark.slow

@@ -34,6 +34,7 @@ from edgeinfer.targets.rtl.layers import layers_of
 from edgeinfer.targets.rtl.settings import RtlSettings
 
 MOST_AXES = 2  # of a window
+MOST_ELEMENTS = 1 << 20  # of a value: every step of a frame is counted
 
 
 def offences(program: Program, settings: RtlSettings) -> tuple[Offence, ...]:
@@ -54,6 +55,11 @@ def _objection(op: Op, program: Program) -> str:
     shape = program.shapes[op.name]
     if not math.prod(shape):
         return "has no elements"
+    if math.prod(shape) > MOST_ELEMENTS:
+        return (
+            f"has {math.prod(shape):,} elements a frame; designs are made for up to "
+            f"{MOST_ELEMENTS:,} in a value"
+        )
     match op:
         case Softmax():
             return "a softmax has no block; leave it to the host, which is what compiling does"

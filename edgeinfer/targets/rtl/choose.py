@@ -17,12 +17,26 @@ from edgeinfer.targets.rtl.queues import slowest, with_queues
 from edgeinfer.targets.rtl.settings import RtlSettings
 
 DEFAULT_MULTIPLIERS = 128
+MOST_STEPS = 1 << 21  # of a layer in a frame
 
 
 def designed(program: Program, settings: RtlSettings) -> tuple[Folding, Netlist]:
     """The folding that the settings name or ask for, and the design it leads to."""
     folding = chosen(program, settings)
+    _check_countable(program, folding)
     return folding, with_queues(built(program, folding))
+
+
+def _check_countable(program: Program, folding: Folding) -> None:
+    """Every step of a frame is counted, so there must not be too many."""
+    for layer in layers_of(program):
+        steps = layer.vectors * (layer.inputs // folding.folds[layer.op].simd)
+        if steps > MOST_STEPS:
+            raise UsageError(
+                f"{layer.op} would read its inputs in {steps:,} steps a frame; designs are made "
+                f"for up to {MOST_STEPS:,}.",
+                hint="Compute more of it at once: a higher simd, a goal, or a larger budget.",
+            )
 
 
 def chosen(program: Program, settings: RtlSettings) -> Folding:
