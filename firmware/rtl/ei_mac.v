@@ -145,11 +145,24 @@ module ei_mac #(
                 wire [X_BITS-1:0] x = x2[s*X_BITS+:X_BITS];
                 wire [W_BITS-1:0] w = w2[(p*SIMD+s)*W_BITS+:W_BITS];
                 wire sign_x = X_SIGNED != 0 && x[X_BITS-1];
-                wire sign_w = W_SIGNED != 0 && w[W_BITS-1];
                 wire [P_BITS-1:0] wide_x = {{(P_BITS - X_BITS) {sign_x}}, x};
-                wire [P_BITS-1:0] wide_w = {{(P_BITS - W_BITS) {sign_w}}, w};
                 reg [P_BITS-1:0] product;
-                always @(posedge clk) product <= $signed(wide_x) * $signed(wide_w);
+                if (WORDS == 1) begin : g_constant
+                    // A weight that never changes is a sum of shifted inputs, and wants no DSP block.
+                    reg [P_BITS-1:0] shifted;
+                    integer b;
+                    always @* begin
+                        shifted = {P_BITS{1'b0}};
+                        for (b = 0; b < W_BITS - 1; b = b + 1) if (w[b]) shifted = shifted + (wide_x << b);
+                        if (w[W_BITS-1])
+                            shifted = W_SIGNED != 0 ? shifted - (wide_x << (W_BITS - 1))
+                                                    : shifted + (wide_x << (W_BITS - 1));
+                    end
+                    always @(posedge clk) product <= shifted;
+                end else begin : g_variable
+                    wire [P_BITS-1:0] wide_w = {{(P_BITS - W_BITS) {W_SIGNED != 0 && w[W_BITS-1]}}, w};
+                    always @(posedge clk) product <= $signed(wide_x) * $signed(wide_w);
+                end
                 assign products[s*P_BITS+:P_BITS] = product;
             end
             wire [S_BITS-1:0] sum;

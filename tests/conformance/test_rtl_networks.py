@@ -74,7 +74,7 @@ def test_a_reference_model_equals_the_engine(name: str, tmp_path: Path) -> None:
     _, netlist = designed(program, settings)
     cycles = counted(netlist)
     few = {port: values[:4] for port, values in raw.items()}
-    ideal = run(netlist, program, tmp_path, few, IDEAL, expected_cycles=200 * cycles.latency)
+    ideal = run(netlist, program, tmp_path, few, IDEAL, expected_cycles=50 * cycles.latency)
     assert (ideal.latency(), ideal.interval()) == (cycles.latency, cycles.interval)
 
 

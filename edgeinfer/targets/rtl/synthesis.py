@@ -81,7 +81,9 @@ def _manifest(folder: Path) -> dict[str, Any]:
 
 
 def _multipliers(described: Mapping[str, Any]) -> int:
-    return sum(pe * simd for pe, simd in described["folding"].values())
+    """How many there are whose weights change; the others are sums of shifted inputs."""
+    folded = [block["parameters"] for block in described["blocks"] if block["module"] == "ei_mac"]
+    return sum(p["PE"] * p["SIMD"] for p in folded if p["SF"] * p["NF"] > 1)
 
 
 def tool(native: tools.Tool) -> tools.FoundTool:

@@ -4,9 +4,9 @@
 // ei_mac, with the adder tree inside, against sums written out; the weights come from the same files.
 module mac_tb;
     wire clk, rst;
-    wire [3:0] done, wrong;
+    wire [4:0] done, wrong;
 
-    tb_clock #(.NAME("mac"), .CASES(4)) clock (.clk(clk), .rst(rst), .done(done), .wrong(wrong));
+    tb_clock #(.NAME("mac"), .CASES(5)) clock (.clk(clk), .rst(rst), .done(done), .wrong(wrong));
     mac_case #(.XS(0), .WS(1), .WB(5), .ACC(16), .SIMD(3), .PE(2), .SF(2), .NF(3), .LEVELS(2), .SHIFT(0),
                .WEIGHTS("mac_a_weights.mem"), .BIASES("mac_a_biases.mem"))
         a (.clk(clk), .rst(rst), .done(done[0]), .wrong(wrong[0]));
@@ -19,6 +19,9 @@ module mac_tb;
     mac_case #(.XS(1), .WS(0), .WB(3), .ACC(20), .SIMD(5), .PE(2), .SF(3), .NF(2), .LEVELS(3), .SHIFT(3),
                .WEIGHTS("mac_d_weights.mem"), .BIASES("mac_d_biases.mem"))
         d (.clk(clk), .rst(rst), .done(done[3]), .wrong(wrong[3]));
+    mac_case #(.XS(1), .WS(1), .WB(5), .ACC(16), .SIMD(4), .PE(2), .SF(1), .NF(1), .LEVELS(2), .SHIFT(0),
+               .WEIGHTS("mac_e_weights.mem"), .BIASES("mac_e_biases.mem"))
+        e (.clk(clk), .rst(rst), .done(done[4]), .wrong(wrong[4]));
 endmodule
 
 module mac_case #(
