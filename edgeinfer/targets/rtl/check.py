@@ -1,0 +1,93 @@
+# SPDX-License-Identifier: Apache-2.0
+# SPDX-FileCopyrightText: The edgeinfer authors
+"""What of a Program has no block, or does not fit: found before anything is made."""
+
+from __future__ import annotations
+
+import math
+from typing import assert_never
+
+from edgeinfer.errors import Offence
+from edgeinfer.ir.ops import (
+    Clip,
+    Concat,
+    Constant,
+    Conv,
+    Dense,
+    Input,
+    Op,
+    Pad,
+    Pair,
+    Pool,
+    PRelu,
+    Requant,
+    Reshape,
+    Scale,
+    Slice,
+    Softmax,
+    Table,
+    Transpose,
+    Upsample,
+)
+from edgeinfer.ir.program import Program
+from edgeinfer.targets.rtl.layers import layers_of
+from edgeinfer.targets.rtl.settings import RtlSettings
+
+MOST_AXES = 2  # of a window
+MOST_ELEMENTS = 1 << 20  # of a value: every step of a frame is counted
+
+
+def offences(program: Program, settings: RtlSettings) -> tuple[Offence, ...]:
+    """Everything that stands in the way."""
+    found = [
+        Offence(op.name, type(op).__name__, reason)
+        for op in program.ops
+        if (reason := _objection(op, program))
+    ]
+    for output in program.outputs:
+        if isinstance(program[output.value], Constant):
+            reason = "depends on no input, so that nothing says when to give it"
+            found.append(Offence(output.name, "Output", reason))
+    return (*found, *_too_large(program, settings))
+
+
+def _objection(op: Op, program: Program) -> str:
+    shape = program.shapes[op.name]
+    if not math.prod(shape):
+        return "has no elements"
+    if math.prod(shape) > MOST_ELEMENTS:
+        return (
+            f"has {math.prod(shape):,} elements a frame; designs are made for up to "
+            f"{MOST_ELEMENTS:,} in a value"
+        )
+    match op:
+        case Softmax():
+            return "a softmax has no block; leave it to the host, which is what compiling does"
+        case Conv() | Pool():
+            axes = len(op.strides)
+            if axes > MOST_AXES:
+                return f"a window over {axes} axes has no block; over {MOST_AXES} there is one"
+            return ""
+        case (
+            Input() | Constant() | Dense() | Scale() | Requant() | Clip() | PRelu() | Table()
+            | Pair() | Concat() | Reshape() | Transpose() | Pad() | Upsample() | Slice()
+        ):  # fmt: skip
+            return ""
+        case _:
+            assert_never(op)
+
+
+def _too_large(program: Program, settings: RtlSettings) -> list[Offence]:
+    """Weights live on the chip: more of them than it holds is the end."""
+    most = settings.budget.memory_bits
+    layers = layers_of(program)
+    total = sum(layer.weight_bits for layer in layers)
+    if most is None or total <= most or not layers:
+        return []
+    largest = max(layers, key=lambda layer: layer.weight_bits)
+    reason = (
+        f"its {largest.inputs * largest.outputs:,} weights of {largest.weight_type.bits} bits take "
+        f"{largest.weight_bits / 1e6:.1f} Mbit; all weights take {total / 1e6:.1f} Mbit, and the "
+        f"budget is {most / 1e6:.1f} Mbit, {most / total:.1%} of that"
+    )
+    return [Offence(largest.op, "Weights", reason)]

@@ -1,0 +1,118 @@
+# SPDX-License-Identifier: Apache-2.0
+# SPDX-FileCopyrightText: The edgeinfer authors
+"""From a goal to a folding: the fewest multipliers that reach it."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from edgeinfer.errors import UsageError
+from edgeinfer.ir.program import Program
+from edgeinfer.targets.rtl.build import built
+from edgeinfer.targets.rtl.cycles import counted
+from edgeinfer.targets.rtl.folding import Folding, divisors, given, keeping_up
+from edgeinfer.targets.rtl.layers import layers_of
+from edgeinfer.targets.rtl.netlist import Netlist
+from edgeinfer.targets.rtl.queues import slowest, with_queues
+from edgeinfer.targets.rtl.settings import RtlSettings
+
+DEFAULT_MULTIPLIERS = 128
+MOST_STEPS = 1 << 21  # of a layer in a frame
+
+
+def designed(program: Program, settings: RtlSettings) -> tuple[Folding, Netlist]:
+    """The folding that the settings name or ask for, and the design it leads to."""
+    folding = chosen(program, settings)
+    _check_countable(program, folding)
+    return folding, with_queues(built(program, folding))
+
+
+def _check_countable(program: Program, folding: Folding) -> None:
+    """Every step of a frame is counted, so there must not be too many."""
+    for layer in layers_of(program):
+        steps = layer.vectors * (layer.inputs // folding.folds[layer.op].simd)
+        if steps > MOST_STEPS:
+            raise UsageError(
+                f"{layer.op} would read its inputs in {steps:,} steps a frame; designs are made "
+                f"for up to {MOST_STEPS:,}.",
+                hint="Compute more of it at once: a higher simd, a goal, or a larger budget.",
+            )
+
+
+def chosen(program: Program, settings: RtlSettings) -> Folding:
+    """The settings' own folds; else the least that reaches the goal; else what a budget allows."""
+    if settings.throughput is not None:
+        return _for_throughput(program, settings, settings.throughput)
+    if settings.latency_us is not None:
+        return _for_latency(program, settings, settings.latency_us)
+    if settings.folds and settings.budget.multipliers is None:
+        return given(program, settings)
+    most = settings.budget.multipliers or DEFAULT_MULTIPLIERS
+    return _least(
+        _targets(program),
+        lambda cycles: keeping_up(program, cycles, settings),
+        lambda folding: folding.multipliers() <= most,
+        fastest=True,
+    )
+
+
+def _for_throughput(program: Program, settings: RtlSettings, wanted: float) -> Folding:
+    cycles = int(settings.clock_mhz * 1e6 / wanted)
+    folding = keeping_up(program, max(cycles, 1), settings)
+    reached = slowest(built(program, folding))
+    if reached > cycles:
+        rate = settings.clock_mhz * 1e6 / reached
+        raise UsageError(
+            f"{program.name} cannot take {wanted:,.0f} frames a second at "
+            f"{settings.clock_mhz:g} MHz: unfolded as far as helps, a frame takes {reached:,} "
+            f"cycles, which is {rate:,.0f} a second.",
+            hint="Ask for less, for a faster clock, or let more elements in at once (lanes).",
+        )
+    return folding
+
+
+def _for_latency(program: Program, settings: RtlSettings, wanted: float) -> Folding:
+    most = int(wanted * settings.clock_mhz)
+
+    def reaches(folding: Folding) -> bool:
+        return counted(with_queues(built(program, folding))).latency <= most
+
+    quickest = keeping_up(program, 1, settings)
+    if not reaches(quickest):
+        latency = counted(with_queues(built(program, quickest))).latency
+        raise UsageError(
+            f"{program.name} cannot answer within {wanted:g} us at {settings.clock_mhz:g} MHz: "
+            f"wholly unfolded it takes {latency:,} cycles, {latency / settings.clock_mhz:.2f} us.",
+            hint="Allow more, or ask for a faster clock.",
+        )
+    return _least(
+        _targets(program), lambda cycles: keeping_up(program, cycles, settings), reaches,
+        fastest=False,
+    )  # fmt: skip
+
+
+def _targets(program: Program) -> list[int]:
+    """All cycle counts that some layer can take, in order: nothing lies between two of them."""
+    found = {1}
+    for layer in layers_of(program):
+        for a in divisors(layer.inputs):
+            found.update(layer.vectors * a * b for b in divisors(layer.outputs))
+    return sorted(found)
+
+
+def _least(
+    targets: list[int],
+    folding_for: Callable[[int], Folding],
+    fits: Callable[[Folding], bool],
+    *,
+    fastest: bool,
+) -> Folding:
+    """Of targets in order, the first (or the last) whose folding fits; all on one side do."""
+    low, high = 0, len(targets) - 1
+    while low < high:
+        middle = (low + high) // 2 if fastest else (low + high + 1) // 2
+        if fits(folding_for(targets[middle])):
+            low, high = (low, middle) if fastest else (middle, high)
+        else:
+            low, high = (middle + 1, high) if fastest else (low, middle - 1)
+    return folding_for(targets[low])

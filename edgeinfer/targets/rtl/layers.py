@@ -1,0 +1,82 @@
+# SPDX-License-Identifier: Apache-2.0
+# SPDX-FileCopyrightText: The edgeinfer authors
+"""What folding can choose: the layers that multiply, and how often each does."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+
+import numpy as np
+
+from edgeinfer.ir.ops import Conv, Dense, Op
+from edgeinfer.ir.program import Program
+from edgeinfer.targets.rtl.settings import Fold
+from quantization.fixed import Fixed, Ints
+
+
+@dataclass(frozen=True, slots=True)
+class Layer:
+    """A matrix that meets `vectors` vectors of each frame. `sliding`: they are windows."""
+
+    op: str
+    inputs: int
+    outputs: int
+    vectors: int
+    weight_type: Fixed
+    sliding: bool
+
+    def cycles(self, fold: Fold) -> int:
+        """A frame's cycles, if nothing is waited for."""
+        return self.vectors * (self.inputs // fold.simd) * (self.outputs // fold.pe)
+
+    def fits(self, fold: Fold) -> bool:
+        """Whether the folding divides the layer evenly."""
+        return self.outputs % fold.pe == 0 and self.inputs % fold.simd == 0
+
+    @property
+    def weight_bits(self) -> int:
+        """Bits of its weights."""
+        return self.inputs * self.outputs * self.weight_type.bits
+
+
+def layer_of(op: Op, program: Program) -> Layer | None:
+    """The op as a layer; None for ops that do not multiply by a matrix."""
+    match op:
+        case Conv():
+            inputs = math.prod(op.weight.shape[:-1]) * op.groups
+            vectors = math.prod(program.shapes[op.name][:-1])
+            slides = not pointwise(op)
+            return Layer(op.name, inputs, op.weight.shape[-1], vectors, op.weight_type, slides)
+        case Dense():
+            vectors = math.prod(program.shapes[op.name][:-1])
+            inputs, outputs = op.weight.shape
+            return Layer(op.name, inputs, outputs, vectors, op.weight_type, sliding=False)
+        case _:
+            return None
+
+
+def layers_of(program: Program) -> tuple[Layer, ...]:
+    """All layers of a Program, in order."""
+    found = (layer_of(op, program) for op in program.ops)
+    return tuple(layer for layer in found if layer is not None)
+
+
+def pointwise(op: Conv) -> bool:
+    """Whether a convolution looks at one pixel at a time, and at every one."""
+    ones = (*op.weight.shape[: len(op.strides)], *op.strides)
+    return all(size == 1 for size in ones) and all(pad == (0, 0) for pad in op.pads)
+
+
+def matrix_of(op: Conv | Dense) -> Ints:
+    """The weights as (inputs, outputs); where channels are in groups, zeros join them."""
+    weight = op.weight.astype(np.int64)
+    if isinstance(op, Dense):
+        return weight
+    inside, outside = weight.shape[-2], weight.shape[-1] // op.groups
+    taps = math.prod(weight.shape[:-2])
+    grouped = weight.reshape(taps, inside, op.groups, outside)
+    full = np.zeros((taps, op.groups, inside, op.groups, outside), dtype=np.int64)
+    for group in range(op.groups):
+        full[:, group, :, group] = grouped[:, :, group]
+    return full.reshape(taps * op.groups * inside, op.groups * outside)

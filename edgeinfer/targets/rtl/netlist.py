@@ -1,0 +1,117 @@
+# SPDX-License-Identifier: Apache-2.0
+# SPDX-FileCopyrightText: The edgeinfer authors
+"""A design as data: blocks of the library, the streams between them, and when each block acts.
+
+A block acts in steps, at most one a cycle. A step may need the next beat of an input, may let go of
+it, may need a place in the output's queue and may yield a beat, which can leave `latency` cycles
+later. That is all there is to its timing: no step depends on the data.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+
+from quantization.fixed import Fixed
+
+
+@dataclass(frozen=True, slots=True)
+class Sized:
+    """A number of a stated width, in two's complement."""
+
+    bits: int
+    value: int
+
+
+Parameter = int | str | Sized
+
+
+@dataclass(frozen=True, slots=True)
+class Stream:
+    """A frame's elements, row-major, `lanes` to a beat; the first lie in the lowest bits."""
+
+    name: str
+    type: Fixed
+    lanes: int
+    beats: int  # of one frame
+
+    @property
+    def width(self) -> int:
+        """Bits of a beat."""
+        return self.lanes * self.type.bits
+
+
+@dataclass(frozen=True, slots=True)
+class Step:
+    """What a block does at once. `reads` and `frees` are bits by input: needed, and let go of when
+    the step's cycles are over. `reserves` a place for the next beat; `yields` that beat."""
+
+    reads: int = 0
+    frees: int = 0
+    reserves: bool = False
+    yields: bool = False
+    cycles: int = 1
+
+
+PASS = Step(reads=1, frees=1, reserves=True, yields=True)
+
+
+OFFERED, SENT, BANKS = ".offered", ".sent", ".banks"  # what is inside a block, or outside all
+
+
+@dataclass(frozen=True, slots=True)
+class Actor:
+    """The timing of a block, or of one of its two ends: steps that, repeated, make up a frame."""
+
+    inputs: tuple[str, ...]
+    outputs: tuple[str, ...]
+    pattern: tuple[Step, ...]
+    repeats: int
+    latency: int
+    release: int = 0  # cycles between a step's end and the input's being free
+
+    @property
+    def busy_cycles(self) -> int:
+        """Cycles a frame when nothing is waited for."""
+        return self.repeats * sum(step.cycles for step in self.pattern)
+
+
+@dataclass(frozen=True, slots=True)
+class Block:
+    """An instance of a module. Its streams are in the order of the module's ports."""
+
+    module: str
+    name: str
+    op: str  # the value for which it is there
+    parameters: Mapping[str, Parameter]
+    inputs: tuple[str, ...]
+    outputs: tuple[str, ...]
+    actors: tuple[Actor, ...]
+    files: Mapping[str, bytes] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
+class Port:
+    """Where frames come in or results go out: the name users know, and the stream behind it."""
+
+    name: str
+    stream: str
+
+
+@dataclass(frozen=True, slots=True)
+class Netlist:
+    """A design. `depths` are places in the queue at a stream's source; `values` says which stream
+    carries which value of the Program."""
+
+    name: str
+    streams: Mapping[str, Stream]
+    blocks: tuple[Block, ...]
+    inputs: tuple[Port, ...]
+    outputs: tuple[Port, ...]
+    depths: Mapping[str, int]
+    values: Mapping[str, str]
+
+    @property
+    def actors(self) -> tuple[Actor, ...]:
+        """All that acts."""
+        return tuple(actor for block in self.blocks for actor in block.actors)

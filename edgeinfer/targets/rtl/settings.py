@@ -1,0 +1,67 @@
+# SPDX-License-Identifier: Apache-2.0
+# SPDX-FileCopyrightText: The edgeinfer authors
+"""What a user may choose about a design in RTL."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from edgeinfer.errors import UsageError
+
+
+@dataclass(frozen=True, slots=True)
+class Fold:
+    """How many outputs (pe) and inputs (simd) of a layer are computed at once."""
+
+    pe: int = 1
+    simd: int = 1
+
+    def __post_init__(self) -> None:
+        if self.pe < 1 or self.simd < 1:
+            raise UsageError(f"A folding of {self.pe} x {self.simd} computes nothing.")
+
+
+@dataclass(frozen=True, slots=True)
+class Budget:
+    """How much of a part a design may use; None: as much as it likes."""
+
+    multipliers: int | None = None
+    memory_bits: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class RtlSettings:
+    """A goal, from which foldings follow, or foldings by the op's name; and how it is simulated.
+
+    Without a goal each layer is folded to keep up with the slowest that has no choice: the input.
+    """
+
+    clock_mhz: float = 100.0
+    throughput: float | None = None  # frames a second
+    latency_us: float | None = None
+    budget: Budget = Budget()
+    folds: tuple[tuple[str, Fold], ...] = ()
+    lanes: tuple[tuple[str, int], ...] = ()  # elements of an input that come at once
+    gaps: float = 0.3  # chance in a cycle that the simulation's source or sink is not ready
+    seed: int = 1
+    waveform: bool = False
+    part: str = "lfe5u-85f"
+    route: bool = False  # place and route what was synthesised
+    synthesis_seconds: float = 900.0
+    route_seconds: float = 1800.0
+
+    def __post_init__(self) -> None:
+        if not 1.0 <= self.clock_mhz <= 1000.0:
+            raise UsageError(
+                f"A clock of {self.clock_mhz:g} MHz cannot be asked for.",
+                hint="Choose 1 to 1000 MHz.",
+            )
+        if self.throughput is not None and self.throughput <= 0:
+            raise UsageError(f"A throughput of {self.throughput:g} frames a second is none.")
+        if self.latency_us is not None and self.latency_us <= 0:
+            raise UsageError(f"A latency of {self.latency_us:g} us cannot be reached.")
+        if not 0.0 <= self.gaps <= 0.9:
+            raise UsageError(f"Gaps in {self.gaps:g} of all cycles leave too little to simulate.")
+        for name, count in self.lanes:
+            if count < 1:
+                raise UsageError(f"The input {name} cannot come {count} elements at a time.")

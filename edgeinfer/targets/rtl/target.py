@@ -1,0 +1,129 @@
+# SPDX-License-Identifier: Apache-2.0
+# SPDX-FileCopyrightText: The edgeinfer authors
+"""The RTL target: a design of streaming blocks, its simulation, its cycles."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Mapping
+from pathlib import Path
+
+from edgeinfer.errors import InputError, Offence, ProgramError, UsageError, did_you_mean
+from edgeinfer.ir.interpret import fitting_inputs
+from edgeinfer.ir.passes import fold_constants
+from edgeinfer.ir.program import Program
+from edgeinfer.metrics import Metric
+from edgeinfer.plan import BuildPlan
+from edgeinfer.targets.protocol import Advanced
+from edgeinfer.targets.rtl import check
+from edgeinfer.targets.rtl.choose import designed
+from edgeinfer.targets.rtl.cycles import counted
+from edgeinfer.targets.rtl.emit import HDL, files_of, top_file
+from edgeinfer.targets.rtl.manifest import manifest
+from edgeinfer.targets.rtl.metrics import cycle_metrics, weight_metrics
+from edgeinfer.targets.rtl.netlist import Netlist
+from edgeinfer.targets.rtl.settings import RtlSettings
+from edgeinfer.targets.rtl.simulate import Conditions, Observed, run
+from edgeinfer.targets.rtl.synthesis import measured
+from edgeinfer.targets.rtl.testbench import testbench
+from quantization.fixed import Ints
+
+
+class RtlTarget:
+    """Verilog of our own."""
+
+    name = "rtl"
+
+    def check(self, program: Program, settings: RtlSettings) -> tuple[Offence, ...]:
+        """Every op for which there is no block, and whether the weights fit."""
+        return check.offences(fold_constants(program), settings)
+
+    def emit(self, program: Program, settings: RtlSettings) -> BuildPlan:
+        """The design's files."""
+        folded = self._checked(program, settings)
+        folding, netlist = designed(folded, settings)
+        cycles = counted(netlist)
+        told = manifest(program, folding, netlist, cycles, settings.clock_mhz)
+        return files_of(netlist, told, testbench(folded, netlist, cycles))
+
+    def simulate(
+        self,
+        program: Program,
+        folder: Path,
+        raw: Mapping[str, Ints],
+        settings: RtlSettings,
+        *,
+        taps: Collection[str] = (),
+        advanced: Advanced = lambda done, total: None,
+    ) -> dict[str, Ints]:
+        """Run the folder's design on all samples, cycle by cycle, with gaps at the inputs, with
+        back-pressure at the outputs and after a reset in the midst of a frame."""
+        observed = self.observe(program, folder, raw, settings, taps=taps)
+        count = len(next(iter(raw.values())))
+        advanced(count, count)
+        return {**observed.outputs, **observed.taps}
+
+    def observe(
+        self,
+        program: Program,
+        folder: Path,
+        raw: Mapping[str, Ints],
+        settings: RtlSettings,
+        *,
+        taps: Collection[str] = (),
+    ) -> Observed:
+        """The same, with the cycle of every beat."""
+        folded = self._checked(program, settings)
+        given = fitting_inputs(folded, raw)
+        if not all(len(values) for values in given.values()):
+            raise InputError(f"There are no samples to simulate {program.name} with.")
+        netlist = self._emitted(folded, folder, settings)
+        for tap in taps:
+            if tap not in netlist.values:
+                raise UsageError(
+                    f"No stream of {program.name} carries a value %{tap} that could be tapped.",
+                    hint=did_you_mean(tap, netlist.values),
+                )
+        cycles = counted(netlist)
+        conditions = Conditions(
+            settings.gaps,
+            settings.seed,
+            reset_after=max(cycles.latency // 2, 1),
+            waveform=folder / "sim" / "waveform.vcd" if settings.waveform else None,
+        )
+        return run(netlist, folded, folder, given, conditions, sorted(set(taps)), cycles.latency)
+
+    def estimate(self, program: Program, settings: RtlSettings) -> tuple[Metric, ...]:
+        """Cycles, which are exact, and what follows from them at the clock that is asked for."""
+        folded = self._checked(program, settings)
+        folding, netlist = designed(folded, settings)
+        cycles = counted(netlist)
+        return (
+            *cycle_metrics(folded, netlist, cycles, settings.clock_mhz),
+            *weight_metrics(folded, folding),
+        )
+
+    def measure(self, folder: Path, settings: RtlSettings) -> tuple[Metric, ...]:
+        """Resources by Yosys and, where it is there, the clock that nextpnr reaches."""
+        return measured(folder, settings)
+
+    def _checked(self, program: Program, settings: RtlSettings) -> Program:
+        found = self.check(program, settings)
+        if found:
+            listed = "; ".join(map(str, found))
+            raise ProgramError(
+                f"{program.name}: what the RTL target has no equal for: {listed}.",
+                hint="Change the model or the budget, or choose another target.",
+            )
+        return fold_constants(program)
+
+    def _emitted(self, program: Program, folder: Path, settings: RtlSettings) -> Netlist:
+        """The design that lies in the folder; an error if another does."""
+        _, netlist = designed(program, settings)
+        want = files_of(netlist, {}).files[top_file(netlist)]
+        path = folder / top_file(netlist)
+        if not path.is_file() or path.read_bytes() != want:
+            raise UsageError(
+                f"{folder / HDL} does not hold the design of {program.name} with these settings.",
+                hint="Compile the model again.",
+            )
+        return netlist

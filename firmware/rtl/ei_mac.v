@@ -1,0 +1,198 @@
+// SPDX-License-Identifier: Apache-2.0
+// SPDX-FileCopyrightText: The edgeinfer authors
+
+// Folded multiply-accumulate: y = (sum of x weight) 2^SHIFT + bias for PE x NF outputs, from SIMD x SF
+// inputs. Each beat of SIMD inputs is held for NF cycles, in which it meets the weights of all outputs,
+// PE at a time; the sums of all outputs are kept. So a vector takes SF x NF cycles, inputs are never
+// stored, and the outputs leave, PE at a time, in the last NF of these cycles.
+//
+// WEIGHTS: SF x NF words in the order of use, outputs innermost; in a word, lane by lane of PE, its
+// SIMD weights, the first lowest. BIASES: NF words of PE. Sums are kept modulo 2^ACC_BITS, which is
+// exact wherever the result is proved to fit.
+module ei_mac #(
+    parameter X_BITS   = 8,
+    parameter X_SIGNED = 0,
+    parameter W_BITS   = 8,
+    parameter W_SIGNED = 1,
+    parameter ACC_BITS = 16,
+    parameter SHIFT    = 0,
+    parameter SIMD     = 1,
+    parameter PE       = 1,
+    parameter SF       = 1,
+    parameter NF       = 1,
+    parameter LEVELS   = 0,   // of the adder tree: 2^LEVELS >= SIMD
+    parameter WEIGHTS  = "",
+    parameter BIASES   = "",
+    parameter DEPTH    = 4
+) (
+    input  wire                   clk,
+    input  wire                   rst,
+    input  wire                   s_valid,
+    output wire                   s_ready,
+    input  wire [SIMD*X_BITS-1:0] s_data,
+    output wire                   m_valid,
+    input  wire                   m_ready,
+    output wire [PE*ACC_BITS-1:0] m_data
+);
+    localparam WORDS = SF * NF;
+    localparam WORD = PE * SIMD * W_BITS;
+    localparam P_BITS = X_BITS + W_BITS + (X_SIGNED || W_SIGNED ? 0 : 1);  // signed
+    localparam S_BITS = P_BITS + LEVELS < ACC_BITS ? P_BITS + LEVELS : ACC_BITS;
+    localparam STAGES = 3 + LEVELS;  // from the step to the sum
+    localparam NW = NF > 1 ? $clog2(NF) : 1;
+    localparam FW = SF > 1 ? $clog2(SF) : 1;
+    localparam AW = WORDS > 1 ? $clog2(WORDS) : 1;
+    localparam [NW-1:0] LAST_N = NF[NW-1:0] - 1'b1;
+    localparam [FW-1:0] LAST_F = SF[FW-1:0] - 1'b1;
+    localparam [AW-1:0] LAST_A = WORDS[AW-1:0] - 1'b1;
+
+    reg [WORD-1:0] weights[0:WORDS-1];
+    reg [PE*ACC_BITS-1:0] biases[0:NF-1];
+    initial $readmemh(WEIGHTS, weights);
+    initial $readmemh(BIASES, biases);
+
+    // Issue: one word of weights a cycle.
+    reg [NW-1:0] n;
+    reg [FW-1:0] f;
+    reg [AW-1:0] address;
+    wire credit;
+    reg emit;    // f is at its end
+    reg n_last;  // n is
+    wire can = !emit || credit;
+    wire step = s_valid && can;
+    wire [NW-1:0] next_n = n_last ? {NW{1'b0}} : n + 1'b1;
+    wire [FW-1:0] next_f = emit ? {FW{1'b0}} : f + 1'b1;
+
+    assign s_ready = can && n_last;
+
+    always @(posedge clk) begin
+        if (rst) begin
+            n       <= 0;
+            f       <= 0;
+            address <= 0;
+            emit    <= SF == 1;
+            n_last  <= NF == 1;
+        end else if (step) begin
+            n       <= next_n;
+            n_last  <= next_n == LAST_N;
+            address <= address == LAST_A ? {AW{1'b0}} : address + 1'b1;
+            if (n_last) begin
+                f    <= next_f;
+                emit <= next_f == LAST_F;
+            end
+        end
+    end
+
+    // Two registers for the memory's output, one for the products, one for each level of the tree.
+    reg [SIMD*X_BITS-1:0] x1, x2;
+    reg [WORD-1:0] w1, w2;
+    reg [STAGES-1:0] alive;
+
+    always @(posedge clk) begin
+        x1 <= s_data;
+        x2 <= x1;
+        w1 <= weights[address];
+        w2 <= w1;
+    end
+
+    always @(posedge clk) begin
+        if (rst) alive <= 0;
+        else alive <= {alive[STAGES-2:0], step};
+    end
+
+    // Accumulate: counts what arrives, in the order in which it was issued.
+    reg [NW-1:0] n_acc;
+    reg [FW-1:0] f_acc;
+    reg opening, closing;  // f_acc is at its beginning, at its end
+    reg push;
+    reg [PE*ACC_BITS-1:0] result;
+    reg [PE*ACC_BITS-1:0] sums[0:NF-1];
+    wire arrive = alive[STAGES-1];
+    wire [FW-1:0] next_f_acc = closing ? {FW{1'b0}} : f_acc + 1'b1;
+    wire [PE*ACC_BITS-1:0] base = opening ? biases[n_acc] : sums[n_acc];
+    wire [PE*ACC_BITS-1:0] total;
+
+    always @(posedge clk) begin
+        if (rst) begin
+            n_acc   <= 0;
+            f_acc   <= 0;
+            opening <= 1'b1;
+            closing <= SF == 1;
+            push    <= 1'b0;
+        end else begin
+            push <= arrive && closing;
+            if (arrive) begin
+                n_acc <= n_acc == LAST_N ? {NW{1'b0}} : n_acc + 1'b1;
+                if (n_acc == LAST_N) begin
+                    f_acc   <= next_f_acc;
+                    opening <= closing;
+                    closing <= next_f_acc == LAST_F;
+                end
+            end
+        end
+    end
+
+    always @(posedge clk) begin
+        if (arrive) sums[n_acc] <= total;
+        result <= total;
+    end
+
+    genvar p, s;
+    generate
+        for (p = 0; p < PE; p = p + 1) begin : g_pe
+            wire [SIMD*P_BITS-1:0] products;
+            for (s = 0; s < SIMD; s = s + 1) begin : g_product
+                wire [X_BITS-1:0] x = x2[s*X_BITS+:X_BITS];
+                wire [W_BITS-1:0] w = w2[(p*SIMD+s)*W_BITS+:W_BITS];
+                wire sign_x = X_SIGNED != 0 && x[X_BITS-1];
+                wire [P_BITS-1:0] wide_x = {{(P_BITS - X_BITS) {sign_x}}, x};
+                reg [P_BITS-1:0] product;
+                if (WORDS == 1) begin : g_constant
+                    // A weight that never changes is a sum of shifted inputs, and wants no DSP block.
+                    reg [P_BITS-1:0] shifted;
+                    integer b;
+                    always @* begin
+                        shifted = {P_BITS{1'b0}};
+                        for (b = 0; b < W_BITS - 1; b = b + 1) if (w[b]) shifted = shifted + (wide_x << b);
+                        if (w[W_BITS-1])
+                            shifted = W_SIGNED != 0 ? shifted - (wide_x << (W_BITS - 1))
+                                                    : shifted + (wide_x << (W_BITS - 1));
+                    end
+                    always @(posedge clk) product <= shifted;
+                end else begin : g_variable
+                    wire [P_BITS-1:0] wide_w = {{(P_BITS - W_BITS) {W_SIGNED != 0 && w[W_BITS-1]}}, w};
+                    always @(posedge clk) product <= $signed(wide_x) * $signed(wide_w);
+                end
+                assign products[s*P_BITS+:P_BITS] = product;
+            end
+            wire [S_BITS-1:0] sum;
+            ei_tree #(
+                .N(SIMD),
+                .BITS(P_BITS),
+                .OUT(S_BITS),
+                .LEVELS(LEVELS)
+            ) tree (
+                .clk(clk),
+                .x(products),
+                .y(sum)
+            );
+            wire [ACC_BITS-1:0] wide_sum = {{(ACC_BITS - S_BITS) {sum[S_BITS-1]}}, sum};
+            assign total[p*ACC_BITS+:ACC_BITS] = base[p*ACC_BITS+:ACC_BITS] + (wide_sum << SHIFT);
+        end
+    endgenerate
+
+    ei_fifo #(
+        .WIDTH(PE * ACC_BITS),
+        .DEPTH(DEPTH)
+    ) queue (
+        .clk(clk),
+        .rst(rst),
+        .credit(credit),
+        .take(step && emit),
+        .push(push),
+        .push_data(result),
+        .m_valid(m_valid),
+        .m_ready(m_ready),
+        .m_data(m_data)
+    );
+endmodule

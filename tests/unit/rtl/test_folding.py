@@ -1,0 +1,92 @@
+# SPDX-License-Identifier: Apache-2.0
+# SPDX-FileCopyrightText: The edgeinfer authors
+"""Foldings from goals, and what is said where a goal cannot be reached."""
+
+from __future__ import annotations
+
+import pytest
+
+from edgeinfer.errors import UsageError
+from edgeinfer.targets.rtl.choose import chosen, designed
+from edgeinfer.targets.rtl.cycles import counted
+from edgeinfer.targets.rtl.folding import divisors, narrowest
+from edgeinfer.targets.rtl.layers import Layer
+from edgeinfer.targets.rtl.settings import Budget, Fold, RtlSettings
+from quantization.fixed import Fixed
+from tests.support.hit_tagger_programs import POOLED, hit_tagger
+from tests.support.rtl_programs import dense_program
+
+LAYER = Layer("y", 12, 6, 10, Fixed(True, 4, 1), sliding=False)
+
+
+def test_the_cheapest_fold_within_the_cycles_is_taken() -> None:
+    assert narrowest(LAYER, 720) == Fold(1, 1)
+    assert narrowest(LAYER, 719) == Fold(2, 1)
+    assert narrowest(LAYER, 10) == Fold(6, 12)
+    assert narrowest(LAYER, 3) == Fold(6, 12)  # as far as it goes
+    for cycles in (10, 60, 100, 333):
+        fold = narrowest(LAYER, cycles)
+        assert LAYER.cycles(fold) <= cycles
+        cheaper = [
+            Fold(pe, simd)
+            for pe in divisors(6)
+            for simd in divisors(12)
+            if pe * simd < fold.pe * fold.simd
+        ]
+        assert all(LAYER.cycles(other) > cycles for other in cheaper)
+
+
+def test_a_throughput_is_reached_with_what_it_takes_and_no_more() -> None:
+    program = hit_tagger(POOLED).program
+    settings = RtlSettings(clock_mhz=100.0, throughput=30_000)
+    folding, netlist = designed(program, settings)
+    assert counted(netlist).interval <= 100e6 / 30_000
+    assert folding.multipliers() < 300
+
+
+def test_a_throughput_beyond_reach_is_refused_with_the_number_that_can_be() -> None:
+    settings = RtlSettings(clock_mhz=100.0, throughput=60_000)
+    with pytest.raises(UsageError, match=r"a frame takes 2,304 cycles, which is 43,403 a second"):
+        chosen(hit_tagger(POOLED).program, settings)
+
+
+def test_a_latency_is_reached_or_refused() -> None:
+    program = dense_program(12, 6)
+    _, netlist = designed(program, RtlSettings(clock_mhz=100.0, latency_us=0.3))
+    assert counted(netlist).latency <= 30
+    with pytest.raises(UsageError, match="wholly unfolded it takes 12 cycles"):
+        designed(program, RtlSettings(clock_mhz=100.0, latency_us=0.05))
+
+
+def test_a_budget_of_multipliers_is_kept_and_used() -> None:
+    program = hit_tagger(POOLED).program
+    spent = [
+        chosen(program, RtlSettings(budget=Budget(multipliers=most))).multipliers()
+        for most in (8, 30, 128)
+    ]
+    assert spent[0] <= 8 < spent[1] <= 30 < spent[2] <= 128
+
+
+@pytest.mark.parametrize(
+    ("settings", "said"),
+    [
+        (RtlSettings(folds=(("z", Fold(1, 1)),)), "no layer 'z'"),
+        (RtlSettings(folds=(("y", Fold(4, 1)),)), "does not divide"),
+        (RtlSettings(lanes=(("x", 5),)), "do not come 5 at a time"),
+        (RtlSettings(lanes=(("z", 1),)), "no input 'z'"),
+    ],
+)
+def test_wrong_foldings_are_refused(settings: RtlSettings, said: str) -> None:
+    with pytest.raises(UsageError, match=said):
+        chosen(dense_program(12, 6), settings)
+
+
+def test_settings_are_checked() -> None:
+    for wrong in (
+        {"clock_mhz": 0.1}, {"throughput": 0.0}, {"latency_us": -1.0}, {"gaps": 0.95},
+        {"lanes": (("x", 0),)},
+    ):  # fmt: skip
+        with pytest.raises(UsageError):
+            RtlSettings(**wrong)  # type: ignore[arg-type]
+    with pytest.raises(UsageError):
+        Fold(0, 1)

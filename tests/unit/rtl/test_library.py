@@ -1,0 +1,75 @@
+# SPDX-License-Identifier: Apache-2.0
+# SPDX-FileCopyrightText: The edgeinfer authors
+"""The blocks by themselves: lint, benches, and benches that notice faults."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from edgeinfer import tools
+from edgeinfer.targets.rtl.emit import HDL, module_of
+from edgeinfer.targets.rtl.settings import RtlSettings
+from edgeinfer.targets.rtl.verilator import simulator
+from tests.support.rtl_designs import made, needs_icarus, needs_verilator
+from tests.support.rtl_faults import FAULTS
+from tests.support.rtl_library import (
+    BENCHES,
+    LIBRARY,
+    MODULES,
+    Fault,
+    copied_library,
+    run_bench,
+)
+from tests.support.rtl_programs import forked_program, merged, random_designs, small_network
+
+
+def lint(folder: Path, top: str) -> str:
+    """What Verilator has to say; nothing, if all is well."""
+    tool = simulator()
+    done = tools.run(
+        tool.found,
+        ["--lint-only", "-Wall", "--quiet", "-y", folder, "--top-module", top, folder / f"{top}.v"],
+        seconds=60,
+        variables=tool.variables,
+    )
+    return done.output.strip()
+
+
+@needs_verilator
+@pytest.mark.parametrize("module", [name for name in MODULES if name != "ei_tree"])
+def test_a_block_is_clean_by_itself(module: str) -> None:
+    assert lint(LIBRARY, module) == ""  # ei_tree calls itself, and is linted inside others
+
+
+@needs_verilator
+def test_designs_are_clean(tmp_path: Path) -> None:
+    parts = [small_network(1), forked_program()]
+    parts += [program for _, program in random_designs(range(200, 240), 20)]
+    design = made(merged(parts), RtlSettings(), tmp_path)
+    assert lint(tmp_path / HDL, module_of(design.netlist)) == ""
+
+
+@needs_icarus
+@pytest.mark.parametrize("bench", BENCHES)
+def test_a_bench_passes(tmp_path: Path, bench: str) -> None:
+    passed, said = run_bench(LIBRARY, bench, tmp_path)
+    assert passed, said
+
+
+@needs_icarus
+@pytest.mark.parametrize("fault", FAULTS, ids=lambda fault: fault.name)
+def test_a_fault_is_noticed_by_the_bench(tmp_path: Path, fault: Fault) -> None:
+    library = copied_library(tmp_path)
+    fault.put_in(library)
+    passed, said = run_bench(library, fault.bench, tmp_path / "out")
+    assert not passed
+    assert "syntax" not in said and "FAIL" in said, said
+
+
+def test_every_block_is_in_some_bench() -> None:
+    benches = "".join((LIBRARY / "bench" / f"{name}.v").read_text() for name in BENCHES)
+    inside = {"ei_tree", "ei_round", "ei_limit"}  # of ei_mac and ei_requant
+    missing = [name for name in MODULES if f"{name} " not in benches and name not in inside]
+    assert not missing

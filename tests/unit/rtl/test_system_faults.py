@@ -1,0 +1,88 @@
+# SPDX-License-Identifier: Apache-2.0
+# SPDX-FileCopyrightText: The edgeinfer authors
+"""The same faults as in the benches, put into whole designs: the comparison with the interpreter
+or the count of cycles notices each."""
+
+from __future__ import annotations
+
+import re
+from functools import cache
+from pathlib import Path
+
+import pytest
+
+from edgeinfer.errors import DisagreementError
+from edgeinfer.ir.passes import fold_constants
+from edgeinfer.ir.program import Program
+from edgeinfer.targets.rtl.build import built
+from edgeinfer.targets.rtl.emit import HDL
+from edgeinfer.targets.rtl.folding import given
+from edgeinfer.targets.rtl.netlist import Block
+from edgeinfer.targets.rtl.settings import RtlSettings
+from quantization.fixed import Ints
+from tests.support.random_programs import random_inputs
+from tests.support.rtl_designs import (
+    Made,
+    assert_agrees,
+    assert_cycles,
+    made,
+    needs_verilator,
+    random_folds,
+)
+from tests.support.rtl_faults import FAULTS
+from tests.support.rtl_library import Fault
+from tests.support.rtl_programs import merged, merged_inputs, random_designs, small_network
+
+SEEDS = range(400)
+MOST = 200
+PARTS = 10  # at most, that have the faulty block in them
+INSIDE = {"ei_round": "ei_requant", "ei_limit": "ei_requant", "ei_tree": "ei_mac"}
+MODE = re.compile(r"(ROUNDING|OVERFLOW) == (\d)")
+
+
+@cache
+def candidates() -> tuple[tuple[int, Program, tuple[Block, ...]], ...]:
+    """Random Programs, each by itself, and the blocks of its design."""
+    found = []
+    for seed, program in random_designs(SEEDS, MOST):
+        folded = fold_constants(program)
+        folding = given(folded, RtlSettings(folds=random_folds(folded, seed)))
+        found.append((seed, program, built(folded, folding).blocks))
+    return tuple(found)
+
+
+def touched(fault: Fault, blocks: tuple[Block, ...]) -> bool:
+    """Whether a design has the block, in the mode in which it is faulty."""
+    module = Path(fault.file).stem
+    wanted = INSIDE.get(module, module)
+    mode = MODE.search(fault.right)
+    for block in blocks:
+        if block.module != wanted and wanted != "ei_fifo":
+            continue
+        if mode is None or block.parameters.get(mode[1]) == int(mode[2]):
+            return True
+    return False
+
+
+def a_design_with(fault: Fault, folder: Path) -> tuple[Made, dict[str, Ints]]:
+    """Some Programs that use the block, side by side."""
+    chosen: list[tuple[int, Program]] = [(1, small_network(1)), (2, small_network(2))]
+    for seed, program, blocks in candidates():
+        if touched(fault, blocks):
+            chosen.append((seed, program))
+        if len(chosen) == PARTS:
+            break
+    program = merged([part for _, part in chosen])
+    settings = RtlSettings(folds=random_folds(program, 5))
+    raw = merged_inputs([random_inputs(part, seed, 4) for seed, part in chosen])
+    return made(program, settings, folder), raw
+
+
+@pytest.mark.slow
+@needs_verilator
+@pytest.mark.parametrize("fault", FAULTS, ids=lambda fault: fault.name)
+def test_a_fault_is_noticed_by_a_network(tmp_path: Path, fault: Fault) -> None:
+    design, raw = a_design_with(fault, tmp_path)
+    fault.put_in(design.folder / HDL)
+    with pytest.raises((AssertionError, DisagreementError)):
+        assert_cycles(design, assert_agrees(design, raw))

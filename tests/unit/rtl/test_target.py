@@ -1,0 +1,194 @@
+# SPDX-License-Identifier: Apache-2.0
+# SPDX-FileCopyrightText: The edgeinfer authors
+"""The target's five answers: refusals with reasons, files, simulation, cycles, tools' reports."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+from syrupy.assertion import SnapshotAssertion
+
+from edgeinfer.errors import InputError, ProgramError, ToolFailedError, UsageError
+from edgeinfer.ir.builder import Builder
+from edgeinfer.ir.interpret import interpret
+from edgeinfer.ir.ops import Constant, Input, Softmax, packed
+from edgeinfer.ir.program import Output, Program
+from edgeinfer.metrics import Origin
+from edgeinfer.targets.rtl.emit import HDL
+from edgeinfer.targets.rtl.settings import Budget, Fold, RtlSettings
+from edgeinfer.targets.rtl.target import RtlTarget
+from quantization.fixed import Fixed, Overflow, Rounding
+from tests.support.hit_tagger_programs import FAITHFUL, hit_tagger
+from tests.support.random_programs import random_inputs
+from tests.support.rtl_designs import needs_verilator
+from tests.support.rtl_programs import dense_program, small_network
+
+TARGET = RtlTarget()
+EXAMPLE = RtlSettings(folds=(("conv", Fold(2, 9)), ("dense", Fold(3, 8))))
+ECP5_85F_BITS = 208 * 18 * 1024
+
+
+def softmax_program() -> Program:
+    """What there is no block for."""
+    builder = Builder("soft")
+    builder.add(Input("x", Fixed(True, 4, 2), (3,)))
+    table = packed(np.array([7, 3, 1], np.int64))
+    type_ = Fixed(False, 3, 1)
+    builder.add(
+        Softmax("y", Fixed(False, 4, 0), "x", 0, table, type_, 0, table, type_, 0,
+                Rounding.RND_CONV, Overflow.SAT)
+    )  # fmt: skip
+    builder.add(Constant("c", Fixed(False, 3, 3), packed(np.array([1, 2], np.int64))))
+    return builder.program((Output("y", "y"), Output("c", "c")))
+
+
+def test_what_has_no_block_is_refused_with_its_reason() -> None:
+    found = {offence.path: offence.reason for offence in TARGET.check(softmax_program(), EXAMPLE)}
+    assert "leave it to the host" in found["y"]
+    assert "depends on no input" in found["c"]
+    with pytest.raises(ProgramError, match="a softmax has no block"):
+        TARGET.emit(softmax_program(), RtlSettings())
+
+
+def test_the_faithful_tagger_is_refused_with_the_numbers() -> None:
+    settings = RtlSettings(budget=Budget(memory_bits=ECP5_85F_BITS))
+    program = hit_tagger(FAITHFUL).program
+    (offence,) = TARGET.check(program, settings)
+    assert "11,894,784 weights of 6 bits take 71.4 Mbit" in offence.reason
+    assert "the budget is 3.8 Mbit, 5.4% of that" in offence.reason
+    with pytest.raises(ProgramError, match=r"71\.4 Mbit"):
+        TARGET.estimate(program, settings)
+
+
+def test_the_top_level_only_instantiates(snapshot: SnapshotAssertion) -> None:
+    files = TARGET.emit(small_network(1), EXAMPLE).files
+    top = files[f"{HDL}/small1_top.v"].decode()
+    assert top == snapshot
+    assert "always" not in top and "reg " not in top
+
+
+def test_the_manifest_says_how_to_drive_the_design() -> None:
+    plan = TARGET.emit(small_network(1), EXAMPLE)
+    told = json.loads(plan.files["rtl.json"])
+    assert told["inputs"] == [
+        {"name": "x", "port": "s_axis_x", "type": "fixed<5,2>", "elements_per_beat": 2,
+         "beats_per_frame": 64}
+    ]  # fmt: skip
+    assert told["folding"] == {"conv": [2, 9], "dense": [3, 8]}
+    modules = {block["module"] for block in told["blocks"]}
+    shipped = {Path(name).stem for name in plan.files if name.startswith(f"{HDL}/ei_")}
+    assert modules <= shipped
+    estimated = {(m.name, m.unit): m for m in TARGET.estimate(small_network(1), EXAMPLE)}
+    assert told["latency_cycles"] == estimated["latency", "cycles"].value
+    assert told["interval_cycles"] == estimated["interval", "cycles"].value
+
+
+@needs_verilator
+def test_results_and_taps_are_the_interpreter_s(tmp_path: Path) -> None:
+    program = small_network(3)
+    settings = RtlSettings()
+    TARGET.emit(program, settings).write(tmp_path)
+    raw = random_inputs(program, 4, 5)
+    found = TARGET.simulate(program, tmp_path, raw, settings, taps=("conv", "pool", "flat"))
+    values = interpret(program, raw)
+    assert set(found) == {"y", "conv", "pool", "flat"}
+    np.testing.assert_array_equal(found["y"], values["dense"])
+    for name in ("conv", "pool", "flat"):
+        np.testing.assert_array_equal(found[name], values[name])
+
+
+def test_a_folder_with_another_design_is_not_simulated(tmp_path: Path) -> None:
+    program = dense_program(4, 2)
+    raw = random_inputs(program, 4, 3)
+    with pytest.raises(UsageError, match="does not hold the design"):
+        TARGET.simulate(program, tmp_path, raw, RtlSettings())
+    TARGET.emit(program, RtlSettings()).write(tmp_path)
+    other = RtlSettings(folds=(("y", Fold(2, 2)),))
+    with pytest.raises(UsageError, match="does not hold the design"):
+        TARGET.simulate(program, tmp_path, raw, other)
+    with pytest.raises(UsageError, match="%z"):
+        TARGET.simulate(program, tmp_path, raw, RtlSettings(), taps=("z",))
+    with pytest.raises(InputError, match="no samples"):
+        empty = {name: values[:0] for name, values in raw.items()}
+        TARGET.simulate(program, tmp_path, empty, RtlSettings())
+
+
+def test_estimates_are_facts_and_say_so() -> None:
+    for metric in TARGET.estimate(small_network(1), EXAMPLE):
+        assert metric.origin is Origin.PROVED and metric.target == "rtl"
+
+
+FAKE_YOSYS = """#!/bin/sh
+[ "$1" = --version ] && { echo "Yosys 0.99"; exit 0; }
+[ -n "$FAKE_FAILS" ] && { echo "ERROR: no such module"; exit 1; }
+cat run.ys > "$FAKE_SEEN"
+cat > netlist.json <<'X'
+{"modules": {"one_top": {"cells": {
+ "u_y_mac.a": {"type": "LUT4"}, "u_y_mac.b": {"type": "CCU2C"}, "u_x_in.c": {"type": "TRELLIS_FF"},
+ "d": {"type": "MULT18X18D"}, "e": {"type": "$scopeinfo"}}}}}
+X
+"""
+FAKE_NEXTPNR = """#!/bin/sh
+[ "$1" = --version ] && { echo "nextpnr 0.88"; exit 0; }
+echo config > design.config
+cat > report.json <<'X'
+{"fmax": {"clk": {"achieved": 125.0, "constraint": 100.0}},
+ "utilization": {"TRELLIS_COMB": {"used": 500, "available": 83640}}}
+X
+"""
+
+
+@pytest.fixture
+def fake_tools(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    for name, text, variable in (
+        ("yosys", FAKE_YOSYS, "EDGEINFER_YOSYS"),
+        ("nextpnr", FAKE_NEXTPNR, "EDGEINFER_NEXTPNR_ECP5"),
+    ):
+        path = tmp_path / f"fake_{name}"
+        path.write_text(text)
+        path.chmod(0o755)
+        monkeypatch.setenv(variable, str(path))
+    monkeypatch.setenv("EDGEINFER_CACHE", str(tmp_path / "cache"))
+    monkeypatch.setenv("FAKE_SEEN", str(tmp_path / "seen.ys"))
+    return tmp_path
+
+
+def test_tools_reports_become_metrics_with_their_origin(fake_tools: Path) -> None:
+    folder = fake_tools / "design"
+    program = dense_program(4, 2)
+    TARGET.emit(program, RtlSettings()).write(folder)
+    settings = RtlSettings(route=True)
+    found = {(m.name, m.layer, m.origin): m for m in TARGET.measure(folder, settings)}
+    assert found["lut", None, Origin.SYNTHESISED].value == 3
+    assert found["lut", "u_y_mac", Origin.SYNTHESISED].value == 3
+    assert found["ff", "u_x_in", Origin.SYNTHESISED].value == 1
+    assert found["dsp", None, Origin.SYNTHESISED].version == "0.99"
+    interval = json.loads((folder / "rtl.json").read_text())["interval_cycles"]
+    assert found["throughput", None, Origin.ROUTED].value == 125e6 / interval
+    assert found["lut_share", None, Origin.ROUTED].value == pytest.approx(100 * 500 / 83640)
+    script = (fake_tools / "seen.ys").read_text()
+    assert "ei_mac.v" in script and "tb_" not in script
+
+
+def test_what_was_synthesised_once_is_not_again(
+    fake_tools: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    folder = fake_tools / "design"
+    TARGET.emit(dense_program(4, 2), RtlSettings()).write(folder)
+    first = TARGET.measure(folder, RtlSettings())
+    monkeypatch.setenv("FAKE_FAILS", "1")
+    assert TARGET.measure(folder, RtlSettings()) == first
+    (folder / HDL / "ei_fifo.v").write_text("// another\n")
+    with pytest.raises(ToolFailedError, match="no such module"):
+        TARGET.measure(folder, RtlSettings())
+
+
+def test_unknown_parts_and_empty_folders_are_refused(fake_tools: Path) -> None:
+    with pytest.raises(UsageError, match="no design at"):
+        TARGET.measure(fake_tools, RtlSettings())
+    TARGET.emit(dense_program(4, 2), RtlSettings()).write(fake_tools)
+    with pytest.raises(UsageError, match="lfe5u-85f"):
+        TARGET.measure(fake_tools, RtlSettings(part="lfe5u-85"))

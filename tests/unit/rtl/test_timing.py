@@ -1,0 +1,51 @@
+# SPDX-License-Identifier: Apache-2.0
+# SPDX-FileCopyrightText: The edgeinfer authors
+"""Cycles counted by rule, on designs small enough to count by hand."""
+
+from __future__ import annotations
+
+from edgeinfer.targets.rtl.blocks import mac_steps
+from edgeinfer.targets.rtl.choose import designed
+from edgeinfer.targets.rtl.cycles import counted
+from edgeinfer.targets.rtl.queues import slowest
+from edgeinfer.targets.rtl.settings import Fold, RtlSettings
+from edgeinfer.targets.rtl.timing import most_at_once
+from tests.support.rtl_programs import dense_program, forked_program
+
+
+def test_a_matrix_takes_as_many_cycles_as_it_has_words_of_weights() -> None:
+    program = dense_program(12, 6)
+    for pe, simd in ((1, 1), (2, 3), (6, 4), (3, 12)):
+        _, netlist = designed(program, RtlSettings(folds=(("y", Fold(pe, simd)),)))
+        cycles = counted(netlist)
+        words = (12 // simd) * (6 // pe)
+        assert cycles.interval == max(words, 12 // simd)
+        levels = (simd - 1).bit_length()
+        # A cycle at either port, the words, five stages and a tree behind the last word.
+        assert cycles.latency == 2 + words + 5 + levels
+
+
+def test_outputs_of_a_matrix_leave_in_its_last_cycles() -> None:
+    steps = mac_steps(3, 2)
+    assert [step.cycles for step in steps] == [2, 2, 1, 1]
+    assert [step.yields for step in steps] == [False, False, True, True]
+    assert [step.frees for step in steps] == [1, 1, 0, 1]
+
+
+def test_places_are_counted_from_a_beat_s_start_to_the_cycle_after_it_has_gone() -> None:
+    assert most_at_once([3, 4, 5], [3, 4, 5], latency=3) == 3 + 1 - 1
+    assert most_at_once([1, 2, 3], [1, 2, 3], latency=1) == 2
+    assert most_at_once([1, 2, 3], [10, 11, 12], latency=1) == 3
+
+
+def test_a_fork_s_branch_holds_what_the_other_delays() -> None:
+    _, netlist = designed(forked_program(), RtlSettings(folds=(("conv", Fold(2, 14)),)))
+    deep = max(netlist.depths[name] for name in netlist.depths if name.startswith("x_"))
+    assert 4 <= deep <= 40
+    assert counted(netlist).interval == slowest(netlist)
+
+
+def test_queues_even_out_bursts_where_that_helps() -> None:
+    program = dense_program(12, 6)
+    _, netlist = designed(program, RtlSettings(folds=(("y", Fold(2, 3)),)))
+    assert all(depth <= 9 for depth in netlist.depths.values())  # nothing bursts here
