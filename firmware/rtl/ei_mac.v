@@ -37,6 +37,7 @@ module ei_mac #(
     localparam WORDS = SF * NF;
     localparam WORD = PE * SIMD * W_BITS;
     localparam P_BITS = X_BITS + W_BITS + (X_SIGNED || W_SIGNED ? 0 : 1);  // signed
+    localparam DIGITS = (W_BITS + (W_SIGNED ? 0 : 1) + 1) / 2;  // of a constant weight
     localparam S_BITS = P_BITS + LEVELS < ACC_BITS ? P_BITS + LEVELS : ACC_BITS;
     localparam STAGES = 3 + LEVELS;  // from the step to the sum
     localparam NW = NF > 1 ? $clog2(NF) : 1;
@@ -148,15 +149,23 @@ module ei_mac #(
                 wire [P_BITS-1:0] wide_x = {{(P_BITS - X_BITS) {sign_x}}, x};
                 reg [P_BITS-1:0] product;
                 if (WORDS == 1) begin : g_constant
-                    // A weight that never changes is a sum of shifted inputs, and wants no DSP block.
+                    // A weight that never changes wants no DSP block: it is a sum of a few shifted inputs,
+                    // one for each pair of its bits, added or subtracted (Booth's digits: -2 to 2).
+                    wire [2*DIGITS:0] recoded = {
+                        {(2 * DIGITS - W_BITS) {W_SIGNED != 0 && w[W_BITS-1]}}, w, 1'b0
+                    };
                     reg [P_BITS-1:0] shifted;
-                    integer b;
+                    integer d;
                     always @* begin
                         shifted = {P_BITS{1'b0}};
-                        for (b = 0; b < W_BITS - 1; b = b + 1) if (w[b]) shifted = shifted + (wide_x << b);
-                        if (w[W_BITS-1])
-                            shifted = W_SIGNED != 0 ? shifted - (wide_x << (W_BITS - 1))
-                                                    : shifted + (wide_x << (W_BITS - 1));
+                        for (d = 0; d < DIGITS; d = d + 1)
+                            case (recoded[2*d+:3])
+                                3'd1, 3'd2: shifted = shifted + (wide_x << (2 * d));
+                                3'd3:       shifted = shifted + (wide_x << (2 * d + 1));
+                                3'd4:       shifted = shifted - (wide_x << (2 * d + 1));
+                                3'd5, 3'd6: shifted = shifted - (wide_x << (2 * d));
+                                default:    shifted = shifted;
+                            endcase
                     end
                     always @(posedge clk) product <= shifted;
                 end else begin : g_variable

@@ -27,6 +27,15 @@ module ei_narrow #(
 
     assign s_ready = credit && part == LAST;
 
+    // Chosen by comparison: an index times a width would be a multiplication in hardware.
+    reg [WIDTH-1:0] chosen;
+    integer p;
+    always @* begin
+        chosen = s_data[WIDTH-1:0];
+        for (p = 1; p < RATIO; p = p + 1)
+            if (part == p[QW-1:0]) chosen = s_data[p*WIDTH+:WIDTH];
+    end
+
     always @(posedge clk) begin
         if (rst) part <= 0;
         else if (step) part <= part == LAST ? {QW{1'b0}} : part + 1'b1;
@@ -41,7 +50,7 @@ module ei_narrow #(
         .credit(credit),
         .take(step),
         .push(step),
-        .push_data(s_data[part*WIDTH+:WIDTH]),
+        .push_data(chosen),
         .m_valid(m_valid),
         .m_ready(m_ready),
         .m_data(m_data)

@@ -180,8 +180,20 @@ module ei_window #(
     always @(posedge clk) begin
         chunk_1 <= chunk;
         chunk_2 <= chunk_1;
-        out     <= taps[chunk_2*CHUNK*BITS+:CHUNK*BITS];
     end
+
+    // Chosen by comparison: an index times a width would be a multiplication in hardware.
+    generate
+        if (CHUNKS == 1) begin : g_whole
+            wire unused = &{1'b0, chunk_2};
+            always @(posedge clk) out <= taps;
+        end else begin : g_chunks
+            integer c;
+            always @(posedge clk)
+                for (c = 0; c < CHUNKS; c = c + 1)
+                    if (chunk_2 == c[QW-1:0]) out <= taps[c*CHUNK*BITS+:CHUNK*BITS];
+        end
+    endgenerate
 
     ei_fifo #(
         .WIDTH(CHUNK * BITS),

@@ -27,7 +27,7 @@ from edgeinfer.ir.passes import fold_constants, rewired
 from edgeinfer.ir.program import Output, Program
 from edgeinfer.targets.rtl.check import offences
 from edgeinfer.targets.rtl.settings import RtlSettings
-from quantization.fixed import Fixed, Ints, Overflow, Rounding
+from quantization.fixed import Fixed, Ints, Overflow, Quantizer, Rounding
 from tests.support.random_programs import random_program
 
 WEIGHT = Fixed(True, 4, 1)
@@ -86,6 +86,19 @@ def small_network(seed: int) -> Program:
     bias = packed(rng.integers(-50, 50, 6))
     builder.exact(Dense("dense", provisional(frac), "flat", packed(matrix), WEIGHT, bias))
     return builder.program((Output("y", "dense"),))
+
+
+def every_mode() -> Program:
+    """Numbers requantised in every mode there is; all integers of 6 bits, ties among them."""
+    builder = Builder("modes")
+    builder.add(Input("x", Fixed(True, 6, 6), (64,)))
+    low = Fixed(True, 3, 5)
+    names = [
+        builder.requant(f"{rounding}_{overflow}", "x", Quantizer(low, rounding, overflow))
+        for rounding in Rounding
+        for overflow in Overflow
+    ]
+    return builder.program(tuple(Output(name, name) for name in names))
 
 
 def merged(programs: Sequence[Program], name: str = "many") -> Program:

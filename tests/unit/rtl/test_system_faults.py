@@ -31,7 +31,13 @@ from tests.support.rtl_designs import (
 )
 from tests.support.rtl_faults import FAULTS
 from tests.support.rtl_library import Fault
-from tests.support.rtl_programs import merged, merged_inputs, random_designs, small_network
+from tests.support.rtl_programs import (
+    every_mode,
+    merged,
+    merged_inputs,
+    random_designs,
+    small_network,
+)
 
 SEEDS = range(400)
 MOST = 200
@@ -66,7 +72,7 @@ def touched(fault: Fault, blocks: tuple[Block, ...]) -> bool:
 
 def a_design_with(fault: Fault, folder: Path) -> tuple[Made, dict[str, Ints]]:
     """Some Programs that use the block, side by side."""
-    chosen: list[tuple[int, Program]] = [(1, small_network(1)), (2, small_network(2))]
+    chosen = [(1, small_network(1)), (2, small_network(2)), (3, every_mode())]
     for seed, program, blocks in candidates():
         if touched(fault, blocks):
             chosen.append((seed, program))
