@@ -202,8 +202,9 @@ def _result(result: Result, folder: Path) -> str:
     return "\n".join([*lines, f"written   {folder / 'result.json'}"])
 
 
-def figures(figures: dict[str, Any]) -> str:
-    shown = [f"{name} {value:.6g}" for name, value in figures.items() if isinstance(value, float)]
+def figures(found: dict[str, Any]) -> str:
+    """Named numbers on one line."""
+    shown = [f"{name} {value:.6g}" for name, value in found.items() if isinstance(value, float)]
     return ", ".join(shown) or "no labels to judge by"
 
 

@@ -13,8 +13,7 @@ from edgeinfer.devices import Device
 from edgeinfer.errors import UsageError
 from edgeinfer.ir.program import Program
 from edgeinfer.load import load
-from edgeinfer.run_defaults import BITS, drawn_for, formatted
-from edgeinfer.run_steps import lowered_with, read_recipe
+from edgeinfer.run_steps import lowered_as_asked
 from edgeinfer.targets.hls.estimate import Estimate, band, estimate
 from edgeinfer.targets.hls.estimate_stage import Arithmetic
 from edgeinfer.targets.hls.preflight import preflight
@@ -22,7 +21,6 @@ from edgeinfer.targets.hls.reuse import effective_strategy, layers_with_multipli
 from edgeinfer.targets.hls.reuse_choice import COMPARED, COMPARED_INTEL, chosen, usage
 from edgeinfer.targets.hls.settings import HlsSettings
 from edgeinfer.zoo import ENTRIES, is_name, resolve
-from quantization.recipe import Recipe
 
 
 @dataclass(frozen=True, slots=True)
@@ -85,18 +83,7 @@ def program_for(model: Path, bits: int | None, recipe: Path | None) -> tuple[Pro
     """A model's Program, and what was assumed to get it."""
     if is_name(model) and ENTRIES[str(model)].reference is None:
         return _untrained(str(model), bits, recipe)
-    loaded = load(resolve(model))
-    given = Recipe() if recipe is None else read_recipe(recipe)
-    stated = loaded.recipe != Recipe() or given != Recipe()
-    if stated and bits is not None:
-        raise UsageError(
-            f"--bits is for models without formats; {loaded.graph.name} has them.",
-            hint="Leave it out, or choose new formats with edgeinfer quantize.",
-        )
-    if not stated:
-        tried = drawn_for(loaded, given)
-        loaded = formatted(loaded, BITS if bits is None else bits, tried)
-    lowered = lowered_with(loaded, given, recipe)
+    loaded, lowered = lowered_as_asked(load(resolve(model)), recipe, bits, None)
     return lowered.program, [*loaded.findings, *lowered.findings]
 
 

@@ -28,6 +28,7 @@ from edgeinfer.search.sensitivity import sensitivity_table
 from edgeinfer.zoo.entry import ZooEntry
 from quantization.recipe import Recipe
 
+SHORT = 0.01  # of a sparsity, below which it is said to be missed
 WRITTEN = {".toml": "a recipe", ".keras": "a QKeras model"}
 
 
@@ -164,6 +165,9 @@ def _trained(
     said = []
     if found.best == 0:
         said.append("No epoch of training was better than the weights it began with.")
+    zeros = found.history[found.best].zero_weights
+    if zeros < settings.sparsity - SHORT:
+        said.append(f"{zeros:.0%} of the weights are zero; {settings.sparsity:.0%} were asked for.")
     return replace(
         made,
         loaded=replace(loaded, graph=lowered.graph),

@@ -64,9 +64,18 @@ def search_model(
 ) -> dict[str, Any]:
     """Search as ordered; the front and what was chosen from it, ready for JSON."""
     with watched(progress, "load"):
-        graph = load(order.model).graph
+        loaded = load(order.model)
+        graph = loaded.graph
     with watched(progress, "data"):
-        samples = _samples(order)
+        samples = dealt(
+            loaded,
+            Recipe(),
+            entry=order.entry,
+            data=order.data,
+            validation=order.validation,
+            divide=True,
+            seed=order.search.seed,
+        )
     train = _train(order, graph, samples) if order.training is not None else None
     with watched(progress, "search"):
         found = search(
@@ -108,19 +117,6 @@ def hls_estimate(device: str | None) -> Estimate:
         return estimate(program, settings, found).figures()
 
     return figures
-
-
-def _samples(order: SearchOrder) -> Dealt:
-    loaded = load(order.model)
-    return dealt(
-        loaded,
-        Recipe(),
-        entry=order.entry,
-        data=order.data,
-        validation=order.validation,
-        divide=True,
-        seed=order.search.seed,
-    )
 
 
 def _with_budget(order: SearchOrder) -> SearchSettings:

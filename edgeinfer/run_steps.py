@@ -280,18 +280,8 @@ def _load(model: Model) -> Outcome:
 def _lower(
     loaded: Loaded, recipe_path: Path | None, bits: int | None, data: Path | None
 ) -> Outcome:
-    given = Recipe() if recipe_path is None else read_recipe(recipe_path)
-    stated = loaded.recipe != Recipe() or given != Recipe()
-    if stated and bits is not None:
-        raise UsageError(
-            f"--bits is for models without formats; {loaded.graph.name} has them.",
-            hint="Leave it out, or choose new formats with edgeinfer quantize.",
-        )
     said = loaded.findings
-    if not stated:
-        tried = drawn_for(loaded, given) if data is None else read_samples(data, loaded.graph)
-        loaded = formatted(loaded, BITS if bits is None else bits, tried)
-    lowered = lowered_with(loaded, given, recipe_path)
+    loaded, lowered = lowered_as_asked(loaded, recipe_path, bits, data)
     program = lowered.program
     part = program_part(program)
     chosen = [finding for finding in loaded.findings if finding not in said]
@@ -307,6 +297,24 @@ def _lower(
         RECIPE: lowered.recipe.to_toml().encode(),
     }
     return Outcome(facts, files)
+
+
+def lowered_as_asked(
+    loaded: Loaded, recipe_path: Path | None, bits: int | None, data: Path | None
+) -> tuple[Loaded, Lowered]:
+    """Lower a model under the formats that it, or the recipe, states; where neither states any,
+    under one width for every tensor. The model comes back as it was lowered."""
+    given = Recipe() if recipe_path is None else read_recipe(recipe_path)
+    stated = loaded.recipe != Recipe() or given != Recipe()
+    if stated and bits is not None:
+        raise UsageError(
+            f"--bits is for models without formats; {loaded.graph.name} has them.",
+            hint="Leave it out, or choose new formats with edgeinfer quantize.",
+        )
+    if not stated:
+        tried = drawn_for(loaded, given) if data is None else read_samples(data, loaded.graph)
+        loaded = formatted(loaded, BITS if bits is None else bits, tried)
+    return loaded, lowered_with(loaded, given, recipe_path)
 
 
 def lowered_with(loaded: Loaded, given: Recipe, source: Path | None) -> Lowered:

@@ -35,7 +35,7 @@ class Loss(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Aim:
-    """One output's loss, its aim for every sample, and what each sample counts."""
+    """One output's loss, and its aim for every sample."""
 
     output: str
     loss: Loss
@@ -90,7 +90,7 @@ def loss_of(graph: g.Graph, name: str, labels: NDArray[np.float64] | None) -> Lo
     several = bool(shape) and shape[-1] > 1
     if _is_softmax(graph, name):
         return Loss.CLASSES
-    if _is_sigmoid(graph, name) and (labels is None or task_of(labels, shape) is not None):
+    if _is_sigmoid(graph, name):
         whole = labels is None or bool(np.all((labels >= 0) & (labels <= 1)))
         single = labels is None or labels.size == len(labels) * int(np.prod(shape, dtype=int))
         if whole and single:

@@ -26,8 +26,6 @@ from quantization.recipe import Recipe, WeightFormat
 HEADROOM = 3  # bits by which a bias may grow while it is trained
 WIDEST = 24
 
-Floats32 = NDArray[np.float32]
-
 
 @dataclass(frozen=True, slots=True)
 class Latent:

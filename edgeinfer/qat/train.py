@@ -55,39 +55,48 @@ class Trained:
 Watch = Callable[[int, int], None]  # steps done, steps in all
 
 
+@dataclass(frozen=True, slots=True)
+class Lesson:
+    """What a network is trained on, towards what, and what an epoch is judged by."""
+
+    samples: Samples
+    aims: tuple[Aim, ...]
+    judge: Judge
+    settings: QatSettings
+
+
+@dataclass(frozen=True, slots=True)
+class _Kept:
+    """The best epoch so far: one that is nearer to the sparsity asked for comes first."""
+
+    due: float  # share of zero weights that the schedule had come to
+    score: float
+    number: int
+    graph: g.Graph
+    recipe: Recipe
+
+
 def train(
     graph: g.Graph,
     recipe: Recipe,
-    samples: Samples,
-    aims: tuple[Aim, ...],
-    judge: Judge,
-    settings: QatSettings,
+    lesson: Lesson,
     watch: Watch = lambda done, total: None,
 ) -> Trained:
     """Train a network's weights under a recipe that names every tensor and every weight."""
-    run = _Run(graph, recipe, samples, aims, judge, settings, watch)
-    run.go()
-    best = run.best()
-    return Trained(best[1], best[2], tuple(run.history), best[0])
+    run = _Run(graph, recipe, lesson, watch)
+    best = run.go()
+    return Trained(best.graph, best.recipe, tuple(run.history), best.number)
 
 
 class _Run:
     """A training under way."""
 
-    def __init__(
-        self,
-        graph: g.Graph,
-        recipe: Recipe,
-        samples: Samples,
-        aims: tuple[Aim, ...],
-        judge: Judge,
-        settings: QatSettings,
-        watch: Watch,
-    ) -> None:
+    def __init__(self, graph: g.Graph, recipe: Recipe, lesson: Lesson, watch: Watch) -> None:
         import keras
 
-        self.recipe, self.samples, self.aims = recipe, samples, aims
-        self.judge, self.settings, self.watch = judge, settings, watch
+        samples, settings = lesson.samples, lesson.settings
+        self.recipe, self.samples, self.aims = recipe, samples, lesson.aims
+        self.judge, self.settings, self.watch = lesson.judge, settings, watch
         keras.utils.set_random_seed(settings.seed)
         self.latent = Latent.of(graph, recipe)
         self.optimizer = keras.optimizers.Adam(settings.learning_rate)
@@ -97,14 +106,14 @@ class _Run:
         self.steps = self.steps_an_epoch * settings.epochs
         self.schedule = Schedule(settings.sparsity, self.steps)
         self.masks: dict[str, Mask] = {}
+        self.due = 0.0  # share of zero weights that the masks were last chosen for
         self.history: list[Epoch] = []
-        self.kept: tuple[int, float, g.Graph, Recipe] | None = None
         self.began = time.monotonic()
-        self.step_of = _compiled_step(self.latent, aims, self.optimizer, self.variables)
+        self.step_of = _compiled_step(self.latent, lesson.aims, self.optimizer, self.variables)
 
-    def go(self) -> None:
-        """All epochs, or as many as there is time for."""
-        self._close(0, None)
+    def go(self) -> _Kept:
+        """All epochs, or as many as there is time for; the best of them."""
+        best = self._closed(0, None)
         rng = np.random.default_rng(self.settings.seed)
         for epoch in range(1, self.settings.epochs + 1):
             order = rng.permutation(len(self.samples))
@@ -114,14 +123,11 @@ class _Run:
                     break
                 losses.append(self._step((epoch - 1) * self.steps_an_epoch + i, order, i))
             if losses:
-                self._close(epoch, float(np.mean(losses)))
+                found = self._closed(epoch, float(np.mean(losses)))
+                best = max(best, found, key=lambda kept: (kept.due, kept.score))
             if self._late():
                 break
-
-    def best(self) -> tuple[int, g.Graph, Recipe]:
-        """The epoch that scored best; with pruning, among those that are as sparse as asked."""
-        assert self.kept is not None, "the state before training is always kept"
-        return self.kept[0], self.kept[2], self.kept[3]
+        return best
 
     def _late(self) -> bool:
         minutes = self.settings.minutes
@@ -159,26 +165,20 @@ class _Run:
         kernels = self.latent.kernels()
         if self.schedule.changes(step):
             held = {name: np.asarray(kernel) for name, kernel in kernels.items()}
-            self.masks = masks(held, self.schedule.at(step))
+            self.due = self.schedule.at(step)
+            self.masks = masks(held, self.due)
         for name, mask in self.masks.items():
             kernels[name].assign(kernels[name] * mask.astype(np.float32))
 
-    def _close(self, number: int, loss: float | None) -> None:
-        """Judge the integer network as it is now, and keep it where it is the best so far."""
+    def _closed(self, number: int, loss: float | None) -> _Kept:
+        """Judge the integer network as it is now."""
         graph = self.latent.graph()
         recipe = settled(graph, self.recipe)
         score = self.judge(graph, recipe)
         zeros = zero_share(graph, recipe)
         seconds = round(time.monotonic() - self.began, 2)
         self.history.append(Epoch(number, loss, score, zeros, seconds))
-        better = self.kept is None or score > self.kept[1]
-        if self.settings.sparsity:  # nothing that is not as sparse as asked will do
-            due = self.schedule.at((number + 1) * self.steps_an_epoch)
-            finished = due >= self.settings.sparsity
-            held = self.history[self.kept[0]].zero_weights if self.kept else -1.0
-            better = zeros > held if not finished or held < zeros * 0.98 else better
-        if better:
-            self.kept = (number, score, graph, recipe)
+        return _Kept(self.due, score, number, graph, recipe)
 
 
 def zero_share(graph: g.Graph, recipe: Recipe) -> float:

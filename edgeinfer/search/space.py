@@ -20,6 +20,7 @@ from edgeinfer.costs import Costs, Estimate, costs_of
 from edgeinfer.fold import fold_batch_norms
 from edgeinfer.ir.lower import Lowered, lower
 from edgeinfer.ptq.adapt import Effort, Memory, adapted
+from edgeinfer.ptq.choose import TABLE_INDEX_EXTRA_BITS
 from edgeinfer.ptq.data import PLACING_SAMPLES, calibration_samples, thinned
 from edgeinfer.ptq.formats import constant_formats, joined, layer_moments, tensor_format
 from edgeinfer.ptq.network import CutNetwork, cut
@@ -30,7 +31,6 @@ from quantization.calibrate import fitted
 from quantization.recipe import Recipe
 from quantization.search import Knob, Outcome, Space
 
-TABLE_INDEX_EXTRA_BITS = 4
 MOST_SAMPLES = 2048  # that weights are adapted to, once for each recipe
 
 

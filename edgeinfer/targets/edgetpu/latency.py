@@ -28,7 +28,6 @@ INSTRUCTION_BYTES: Final = 3_500  # for each operator, where no compiled file te
 BAND: Final = 0.25
 UNUSUAL_BAND: Final = 2.0  # a factor: graphs whose time is not in convolutions
 UNUSUAL_SHARE: Final = 0.5  # of the operators
-MEGABYTE: Final = 1e6
 
 
 class Link(StrEnum):

@@ -17,7 +17,6 @@ from edgeinfer.ir.program import Program
 from edgeinfer.targets.hls.settings import Backend, HlsSettings, Strategy
 
 ALWAYS_FOLDED = frozenset({Backend.QUARTUS, Backend.ONEAPI})  # have no latency strategy
-DENSE_ONLY = frozenset({Backend.LIBERO})  # have nothing but dense layers
 
 
 @dataclass(frozen=True, slots=True)

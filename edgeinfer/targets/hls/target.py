@@ -7,10 +7,14 @@ from __future__ import annotations
 from collections.abc import Callable, Collection, Mapping
 from pathlib import Path
 
+from edgeinfer.devices import device
 from edgeinfer.errors import Offence
 from edgeinfer.ir.program import Program
+from edgeinfer.metrics import Metric
 from edgeinfer.plan import BuildPlan
 from edgeinfer.targets.hls import check, csim, csim_build, manifest
+from edgeinfer.targets.hls.estimate import estimated
+from edgeinfer.targets.hls.measure.measured import measured
 from edgeinfer.targets.hls.settings import HlsSettings
 from edgeinfer.targets.protocol import Suspicion
 from quantization.fixed import Ints
@@ -45,6 +49,14 @@ class HlsTarget:
     ) -> dict[str, Ints]:
         """The C-simulation of the project in a folder, compiled where it was not before."""
         return csim.simulated(program, folder, raw, taps=taps, advanced=advanced)
+
+    def estimate(self, program: Program, settings: HlsSettings) -> tuple[Metric, ...]:
+        """Latency and resources on the settings' part, without any tool."""
+        return estimated(program, settings, device(settings.part))
+
+    def measure(self, folder: Path, settings: HlsSettings) -> tuple[Metric, ...]:
+        """What reports of the vendor's tools are in an emitted project."""
+        return measured(folder, settings)
 
     def tappable(self, program: Program, folder: Path, settings: HlsSettings) -> tuple[str, ...]:
         """The values that layers of the project hold."""

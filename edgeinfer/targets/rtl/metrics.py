@@ -18,13 +18,13 @@ def cycle_metrics(
     program: Program, netlist: Netlist, cycles: Cycles, clock_mhz: float
 ) -> tuple[Metric, ...]:
     """Latency and interval in cycles, counted exactly; in time, as the asked-for clock has it."""
-    exact = [("latency", cycles.latency, "cycles"), ("interval", cycles.interval, "cycles")]
+    exact = [("latency_cycles", cycles.latency, "cycles"), ("ii_cycles", cycles.interval, "cycles")]
     at_clock = [
-        ("latency_at_asked_clock", cycles.latency / clock_mhz, "us"),
+        ("latency_us_at_asked_clock", cycles.latency / clock_mhz, "us"),
         ("throughput_at_asked_clock", clock_mhz * 1e6 / cycles.interval, "frames/s"),
     ]
     by_value = [
-        Metric("last_beat", cycles.last_out[stream] + 1, "cycles", Origin.PROVED,
+        Metric("last_beat_cycles", cycles.last_out[stream] + 1, "cycles", Origin.PROVED,
                target=TARGET, layer=value)
         for value, stream in netlist.values.items()
     ]  # fmt: skip
@@ -42,8 +42,8 @@ def weight_metrics(program: Program, folding: Folding) -> tuple[Metric, ...]:
         fold = folding.folds[layer.op]
         for name, value, unit in (
             ("multipliers", fold.pe * fold.simd, ""),
-            ("weight_memory", layer.weight_bits, "bit"),
-            ("busy", layer.cycles(fold), "cycles"),
+            ("weight_bits", layer.weight_bits, "bit"),
+            ("busy_cycles", layer.cycles(fold), "cycles"),
         ):
             metric = Metric(name, value, unit, Origin.PROVED, target=TARGET, layer=layer.op)
             found.append(metric)

@@ -20,13 +20,12 @@ class Part:
     clock_site: str  # a pin that reaches the clock network
     luts: int
     multipliers: int
-    block_rams: int  # of 18 kbit
 
 
 PARTS = (
-    Part("lfe5u-25f", "25k", "CABGA381", "6", "G2", 24_288, 28, 56),
-    Part("lfe5u-45f", "45k", "CABGA381", "6", "G2", 43_848, 72, 108),
-    Part("lfe5u-85f", "85k", "CABGA381", "6", "G2", 83_640, 156, 208),
+    Part("lfe5u-25f", "25k", "CABGA381", "6", "G2", 24_288, 28),
+    Part("lfe5u-45f", "45k", "CABGA381", "6", "G2", 43_848, 72),
+    Part("lfe5u-85f", "85k", "CABGA381", "6", "G2", 83_640, 156),
 )
 
 

@@ -209,9 +209,9 @@ ROUTED_KINDS = {"TRELLIS_COMB": "lut", "TRELLIS_FF": "ff", "MULT18X18D": "dsp", 
 def _route_metrics(result: Routed, described: Mapping[str, Any]) -> list[Metric]:
     interval, latency = described["interval_cycles"], described["latency_cycles"]
     figures = [
-        ("fmax", result.fmax_mhz, "MHz"),
+        ("fmax_mhz", result.fmax_mhz, "MHz"),
         ("throughput", result.fmax_mhz * 1e6 / interval, "frames/s"),
-        ("latency", latency / result.fmax_mhz, "us"),
+        ("latency_us", latency / result.fmax_mhz, "us"),
     ]
     for cell, name in ROUTED_KINDS.items():
         used, available = result.used.get(cell, 0), result.available.get(cell, 0)

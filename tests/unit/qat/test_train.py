@@ -211,3 +211,9 @@ def test_a_network_without_weights_is_refused() -> None:
     nodes = (g.Input("x", (6,)), g.Activation("y", "x", g.Function.RELU))
     with pytest.raises(InputError, match="nothing to train"):
         refuse_untrainable(g.Graph("bare", nodes, ("y",)))
+
+
+def test_a_training_that_ends_early_gives_the_sparsest_that_it_reached() -> None:
+    found = trained(6, replace(BRIEF, epochs=1000, sparsity=0.8, minutes=0.03))
+    reached = [epoch.zero_weights for epoch in found.history]
+    assert found.history[found.best].zero_weights == max(reached) < 0.8

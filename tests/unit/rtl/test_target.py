@@ -82,8 +82,8 @@ def test_the_manifest_says_how_to_drive_the_design() -> None:
     shipped = {Path(name).stem for name in plan.files if name.startswith(f"{HDL}/ei_")}
     assert modules <= shipped
     estimated = {(m.name, m.unit): m for m in TARGET.estimate(small_network(1), EXAMPLE)}
-    assert told["latency_cycles"] == estimated["latency", "cycles"].value
-    assert told["interval_cycles"] == estimated["interval", "cycles"].value
+    assert told["latency_cycles"] == estimated["latency_cycles", "cycles"].value
+    assert told["interval_cycles"] == estimated["ii_cycles", "cycles"].value
 
 
 @needs_verilator

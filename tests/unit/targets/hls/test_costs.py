@@ -1,0 +1,32 @@
+# SPDX-License-Identifier: Apache-2.0
+# SPDX-FileCopyrightText: The edgeinfer authors
+"""The HLS target's figures: estimates with bands before any tool, reports where a tool was run."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from edgeinfer.errors import InputError, UsageError
+from edgeinfer.metrics import Origin
+from edgeinfer.targets.hls.settings import HlsSettings
+from edgeinfer.targets.hls.target import HlsTarget
+from tests.support.random_programs import random_program
+
+TARGET = HlsTarget()
+
+
+def test_an_estimate_says_that_it_is_one() -> None:
+    found = TARGET.estimate(random_program(3), HlsSettings())
+    assert {"latency_cycles", "dsp", "lut", "ff"} <= {metric.name for metric in found}
+    for metric in found:
+        assert metric.origin is Origin.ESTIMATED
+        assert metric.low is not None and metric.high is not None
+    with pytest.raises(UsageError, match="xczu7"):
+        TARGET.estimate(random_program(3), HlsSettings(part="xczu77ev"))
+
+
+def test_without_a_vendors_report_nothing_is_measured(tmp_path: Path) -> None:
+    with pytest.raises(InputError):
+        TARGET.measure(tmp_path, HlsSettings())
