@@ -213,7 +213,8 @@ def test_a_network_without_weights_is_refused() -> None:
         refuse_untrainable(g.Graph("bare", nodes, ("y",)))
 
 
-def test_a_training_that_ends_early_gives_the_sparsest_that_it_reached() -> None:
-    found = trained(6, replace(BRIEF, epochs=1000, sparsity=0.8, minutes=0.03))
-    reached = [epoch.zero_weights for epoch in found.history]
-    assert found.history[found.best].zero_weights == max(reached) < 0.8
+def test_a_training_that_ends_early_gives_the_sparsest_stage_that_it_reached() -> None:
+    """Weights are chosen anew every 20 steps, and an epoch has 18: two may share a choice."""
+    found = trained(6, replace(BRIEF, epochs=1000, sparsity=0.8, minutes=0.05))
+    assert len(found.history) < 600  # before the ramp is over
+    assert found.best in [epoch.number for epoch in found.history[-2:]]
