@@ -10,11 +10,12 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 from cyclopts import Parameter
 
-from edgeinfer.cli_targets import HlsOptions, chosen
+from edgeinfer.cli_targets import Goals, HlsOptions, ToolOptions, chosen
 from edgeinfer.cli_terminal import answer, progress
 
 if TYPE_CHECKING:
     from edgeinfer.cosim import Agreement
+    from edgeinfer.metrics import Metric
     from edgeinfer.result import Result
 
 Json = Annotated[
@@ -64,22 +65,27 @@ def compile_(
     ] = None,
     recipe: RecipeFile = None,
     data: Data = None,
+    goals: Goals = Goals(),  # noqa: B008  # immutable
     hls: HlsOptions = HlsOptions(),  # noqa: B008  # immutable
+    tools: ToolOptions = ToolOptions(),  # noqa: B008  # immutable
     json: Json = False,
 ) -> None:
     """Bring a model to its integer Program and to targets, and try it; what is as before is not
     done again."""
     from edgeinfer.model_files import files_of
     from edgeinfer.run import opened
+    from edgeinfer.run_samples import DataFile, Simulation
     from edgeinfer.run_steps import compile_model
-    from edgeinfer.zoo import resolve
+    from edgeinfer.zoo import is_name, resolve
 
-    targets = chosen(target or [], hls)
+    targets, order = chosen(target or [], hls, goals), tools.order()
     path = resolve(model)
     files_of(path)  # what is no model at all leaves no run folder behind
+    simulation = Simulation(str(model)) if is_name(model) else None
+    source = DataFile(data) if data is not None else simulation
     with progress() as watcher, opened(output, watcher, new=True) as folder:
         result = compile_model(
-            folder, path, recipe_path=recipe, data=data, bits=bits, targets=targets
+            folder, path, recipe_path=recipe, data=source, bits=bits, targets=targets, tools=order
         )
     _conclude(result, output, json)
 
@@ -198,8 +204,21 @@ def _result(result: Result, folder: Path) -> str:
     for stage, scores in result.accuracy.items():
         shown = {"auc": scores.auc, "accuracy": scores.accuracy, "rms error": scores.rms_error}
         lines.append(f"{stage:<9} {figures(shown)}")
+    lines += [_figure(metric) for metric in result.metrics if metric.target and not metric.layer]
     lines += [f"finding   {finding}" for finding in result.findings]
     return "\n".join([*lines, f"written   {folder / 'result.json'}"])
+
+
+def _figure(metric: Metric) -> str:
+    """A target's figure, with where it comes from."""
+    band = ""
+    if metric.low is not None and metric.high is not None and metric.low != metric.high:
+        band = f", {metric.low:,.6g} to {metric.high:,.6g}"
+    tool = " ".join(word for word in (metric.tool, metric.version) if word)
+    return (
+        f"{metric.target:<9} {metric.name:<15} {metric.value:>12,.6g} {metric.unit:<7} "
+        f"{metric.origin}{band}{f' ({tool})' if tool and tool != 'edgeinfer' else ''}"
+    )
 
 
 def figures(found: dict[str, Any]) -> str:

@@ -4,7 +4,7 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
@@ -83,6 +83,18 @@ class StepPart(_Part):
     cached: bool
 
 
+class TargetPart(_Part):
+    """A target that the run was compiled for: its settings, with goals turned into choices, and
+    the part that its project is for with what that offers."""
+
+    stage: str  # of its simulation
+    project: Digest
+    settings: dict[str, Any]
+    part: str | None = None
+    device: str | None = None
+    budget: dict[str, int] = {}
+
+
 class Result(_Part):
     """The content of ``result.json``."""
 
@@ -93,6 +105,7 @@ class Result(_Part):
     device: str | None = None
     recipe: RecipePart
     program: ProgramPart
+    targets: dict[str, TargetPart] = {}
     accuracy: dict[str, Scores] = {}
     agreement: tuple[Agreement, ...] = ()
     metrics: tuple[Metric, ...] = ()

@@ -13,7 +13,8 @@ from edgeinfer.devices import Device
 from edgeinfer.errors import UsageError
 from edgeinfer.ir.program import Program
 from edgeinfer.load import load
-from edgeinfer.run_steps import lowered_as_asked
+from edgeinfer.run_lower import lowered_as_asked
+from edgeinfer.run_samples import Simulation, samples_of
 from edgeinfer.targets.hls.estimate import Estimate, band, estimate
 from edgeinfer.targets.hls.estimate_stage import Arithmetic
 from edgeinfer.targets.hls.preflight import preflight
@@ -83,7 +84,11 @@ def program_for(model: Path, bits: int | None, recipe: Path | None) -> tuple[Pro
     """A model's Program, and what was assumed to get it."""
     if is_name(model) and ENTRIES[str(model)].reference is None:
         return _untrained(str(model), bits, recipe)
-    loaded, lowered = lowered_as_asked(load(resolve(model)), recipe, bits, None)
+    found = load(resolve(model))
+    shown = None
+    if is_name(model):
+        shown = lambda: samples_of(Simulation(str(model)), found.graph)  # noqa: E731
+    loaded, lowered = lowered_as_asked(found, recipe, bits, shown)
     return lowered.program, [*loaded.findings, *lowered.findings]
 
 

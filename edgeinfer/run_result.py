@@ -42,6 +42,18 @@ def assembled(folder: RunFolder) -> Result:
             for record in records.values()
         ],
     }
+    content["targets"] = {
+        name: {
+            "stage": facts["stage"],
+            "project": facts["project"],
+            "settings": facts["settings"],
+            **facts["place"],
+        }
+        for name, record in records.items()
+        if "place" in (facts := record.facts)
+    }
+    devices = {part["device"] for part in content["targets"].values() if part.get("device")}
+    content["device"] = ", ".join(sorted(devices)) or None
     if "evaluate" in records:
         evaluated = records["evaluate"].facts
         content |= {"task": evaluated["task"]}

@@ -6,9 +6,11 @@ from __future__ import annotations
 
 from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass
+from enum import StrEnum
 from pathlib import Path
 from typing import Any, Protocol, TypeVar, runtime_checkable
 
+from edgeinfer.devices import Device
 from edgeinfer.errors import Offence
 from edgeinfer.ir.program import Program
 from edgeinfer.metrics import Metric
@@ -16,6 +18,7 @@ from edgeinfer.plan import BuildPlan
 from quantization.fixed import Ints
 
 Advanced = Callable[[int, int], None]  # samples done, samples in all
+Said = Callable[[str, float, str], None]  # a tool's step, its seconds so far, its last line
 Settings = TypeVar("Settings", contravariant=True)
 
 
@@ -67,6 +70,75 @@ class Particular(Protocol):
 
     def simulates(self, settings: Any) -> bool:
         """Whether what is emitted under these settings can be simulated."""
+        ...
+
+
+@runtime_checkable
+class Settles(Protocol):
+    """A target whose settings may hold goals, which a Program turns into choices."""
+
+    def settled(self, program: Program, settings: Any) -> Any:
+        """The settings with every goal in them turned into choices for this Program."""
+        ...
+
+
+@runtime_checkable
+class Advises(Protocol):
+    """A target that knows what would go wrong later."""
+
+    def advice(self, program: Program, settings: Any) -> tuple[str, ...]:
+        """What stands in the way of a Program, each with its numbers and a remedy."""
+        ...
+
+
+@runtime_checkable
+class Placed(Protocol):
+    """A target whose projects are for one part."""
+
+    def place_of(self, settings: Any) -> Place:
+        """The part that the settings name, and what it offers."""
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class Place:
+    """A part, and the device it is if that is one of those known."""
+
+    part: str
+    device: Device | None
+
+
+class ToolStep(StrEnum):
+    """What tools may be asked to do with an emitted project; in this order."""
+
+    SYNTH = "synth"  # to a circuit: C synthesis of a C++ project, logic synthesis of Verilog
+    COSIM = "cosim"  # that circuit simulated by the vendor's tool, against the C++ test bench
+    VSYNTH = "vsynth"  # to gates, where `synth` stops at a circuit
+    ROUTE = "route"  # placed and routed at the clock that is asked for
+
+
+@runtime_checkable
+class Synthesises(Protocol):
+    """A target whose projects tools turn into circuits."""
+
+    def tool_steps(self, settings: Any) -> tuple[ToolStep, ...]:
+        """The steps that projects with these settings can be taken through."""
+        ...
+
+    def synthesise(
+        self,
+        program: Program,
+        folder: Path,
+        settings: Any,
+        steps: Collection[ToolStep],
+        *,
+        seconds: float,
+        raw: Mapping[str, Ints],
+        said: Said,
+    ) -> tuple[str, ...]:
+        """Take an emitted folder through the steps, within `seconds` in all; `measure` then reads
+        what the tools left. `raw`: samples for whatever is simulated. What was done, a line
+        each; an error where a tool is not here or fails."""
         ...
 
 
