@@ -5,7 +5,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, fields
-from typing import TYPE_CHECKING, Annotated, Any, Literal
+from typing import TYPE_CHECKING, Annotated, Any, Literal, assert_never
 
 from cyclopts import Parameter
 
@@ -43,8 +43,25 @@ class HlsOptions:
 
     def given(self) -> dict[str, Any]:
         """What was said."""
-        said = {field.name: getattr(self, field.name) for field in fields(self)}
-        return {name: value for name, value in said.items() if value is not None}
+        return _said(self)
+
+
+@Parameter(name="*")
+@dataclass(frozen=True, slots=True)
+class EdgeTpuOptions:
+    """Settings of the Edge TPU target; what is left out is as the target has it."""
+
+    runtime: Annotated[
+        int | None, Parameter(help="edgetpu: runtime version that the rules are for; 14 without it")
+    ] = None
+    link: Annotated[
+        Literal["usb", "pcie"] | None,
+        Parameter(help="edgetpu: how the chip is reached; usb without it"),
+    ] = None
+
+    def given(self) -> dict[str, Any]:
+        """What was said."""
+        return _said(self)
 
 
 @Parameter(name="*")
@@ -99,20 +116,32 @@ class ToolOptions:
         return ToolOrder(steps, MINUTES if self.tool_minutes is None else self.tool_minutes)
 
 
-def chosen(names: list[str], hls: HlsOptions, goals: Goals = Goals()) -> list[Chosen]:
-    """The targets by their names, with the settings that were given."""
+Options = HlsOptions | EdgeTpuOptions
+
+
+def chosen(names: list[str], goals: Goals, **options: Options) -> list[Chosen]:
+    """The targets by their names, with the settings that were given for each by its name."""
     from edgeinfer.errors import UsageError
     from edgeinfer.run_targets import choose
 
     wanted = list(dict.fromkeys(name for name in names if name != NONE))
-    said = hls.given()
-    if said and "hls" not in wanted:
-        raise UsageError(
-            f"--{next(iter(said)).replace('_', '-')} is an option of the target hls.",
-            hint="Add --target hls, or leave it out.",
-        )
-    shared = _shared(wanted, goals)
-    return [choose(name, shared[name] | (_hls(said) if name == "hls" else {})) for name in wanted]
+    for name, said in options.items():
+        if said.given() and name not in wanted:
+            raise UsageError(
+                f"--{next(iter(said.given())).replace('_', '-')} is an option of the target "
+                f"{name}.",
+                hint=f"Add --target {name}, or leave it out.",
+            )
+    settings = _shared(wanted, goals)
+    for name in wanted:
+        if name in options:
+            settings[name] |= _typed(options[name])
+    return [choose(name, settings[name]) for name in wanted]
+
+
+def _said(options: Options) -> dict[str, Any]:
+    said = {field.name: getattr(options, field.name) for field in fields(options)}
+    return {name: value for name, value in said.items() if value is not None}
 
 
 def _shared(wanted: list[str], goals: Goals) -> dict[str, dict[str, Any]]:
@@ -146,8 +175,17 @@ def _shared(wanted: list[str], goals: Goals) -> dict[str, dict[str, Any]]:
     return found
 
 
-def _hls(said: dict[str, Any]) -> dict[str, Any]:
+def _typed(options: Options) -> dict[str, Any]:
+    """What was said, as the settings have it."""
+    from edgeinfer.targets.edgetpu.latency import Link
     from edgeinfer.targets.hls.settings import Backend, IoType, Strategy
 
-    kinds = {"backend": Backend, "io": IoType, "strategy": Strategy}
+    match options:
+        case HlsOptions():
+            kinds: dict[str, type] = {"backend": Backend, "io": IoType, "strategy": Strategy}
+        case EdgeTpuOptions():
+            kinds = {"link": Link}
+        case _:
+            assert_never(options)
+    said = options.given()
     return {name: kinds[name](value) if name in kinds else value for name, value in said.items()}

@@ -88,6 +88,7 @@ class TargetPart(_Part):
     the part that its project is for with what that offers."""
 
     stage: str  # of its simulation
+    exact: bool = True  # whether that has to equal the engine bit for bit
     project: Digest
     settings: dict[str, Any]
     part: str | None = None
@@ -112,6 +113,16 @@ class Result(_Part):
     findings: tuple[str, ...] = ()
     artefacts: tuple[Artefact, ...] = ()
     steps: tuple[StepPart, ...] = ()
+
+    @property
+    def disagreements(self) -> tuple[Agreement, ...]:
+        """The pairs of stages that should be bit-identical and are not."""
+        apart = {part.stage for part in self.targets.values() if not part.exact}
+        return tuple(
+            entry
+            for entry in self.agreement
+            if not entry.bit_identical and not apart.intersection(entry.pair)
+        )
 
     def to_json(self) -> str:
         """The text of ``result.json``."""

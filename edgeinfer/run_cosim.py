@@ -19,7 +19,7 @@ from edgeinfer.ir.program import Program
 from edgeinfer.run import Outcome, RunFolder
 from edgeinfer.run_targets import Chosen, content_of
 from edgeinfer.samples import Samples
-from edgeinfer.targets.protocol import Explains
+from edgeinfer.targets.protocol import Explains, Judged, Judges
 from quantization.fixed import Ints
 
 MOST_SAMPLES = 64  # that are simulated where no data are given
@@ -39,18 +39,30 @@ def simulate(
     """The target's simulation against the engine, and against labels where there are any."""
     place = folder.path / chosen.name
 
+    stage, target = chosen.entry.stage, chosen.entry.make()
+
     def made() -> Outcome:
-        agreement, outputs = _held_against(program, chosen, place, raw, folder)
+        if isinstance(target, Judges):
+            judged = target.judge(
+                program, graph(), place, raw, chosen.settings, advanced=folder.progress.advanced
+            )
+        else:
+            agreement, outputs = _held_against(program, chosen, place, raw, folder)
+            hosts = {output.name: output.host for output in program.outputs}
+            judged = Judged((agreement,), evaluate.dequantized(program, outputs), hosts)
+        tried = f"{stage}: simulated on {len(samples)} samples: {samples.origin}."
         facts: dict[str, Any] = {
             "program": program.digest,
-            "agreement": [asdict(agreement)],
-            "findings": [
-                f"{chosen.entry.stage}: simulated on {agreement.samples} samples: {samples.origin}."
-            ],
+            "agreement": [asdict(agreement) for agreement in judged.agreement],
+            "metrics": [asdict(metric) for metric in judged.metrics],
+            "findings": [tried, *(f"{stage}: {said}" for said in judged.findings)],
         }
         if samples.labels:
-            real = evaluate.real_outputs(program, outputs)
-            facts["accuracy"] = {chosen.entry.stage: asdict(evaluate.score(graph(), real, samples))}
+            real = {
+                name: evaluate.hosted(values, judged.hosts[name])
+                for name, values in judged.outputs.items()
+            }
+            facts["accuracy"] = {stage: asdict(evaluate.score(graph(), real, samples))}
         return Outcome(facts)
 
     told = {
@@ -59,7 +71,7 @@ def simulate(
         "settings": asdict(chosen.settings),
         "project": content_of(folder, chosen.name),
     }
-    folder.step(chosen.entry.stage, told, made)
+    folder.step(stage, told, made)
 
 
 def samples_for(program: Program, available: int | None, count: int | None) -> int:

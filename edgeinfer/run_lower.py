@@ -4,7 +4,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
+from dataclasses import replace
 from pathlib import Path
 
 from edgeinfer import samples
@@ -13,6 +14,7 @@ from edgeinfer.ir.lower import Lowered, lower
 from edgeinfer.load import Loaded
 from edgeinfer.run_defaults import BITS, drawn_for, formatted
 from edgeinfer.samples import Samples
+from edgeinfer.targets.protocol import Suits
 from quantization.fixed import FormatError
 from quantization.recipe import Recipe
 
@@ -22,9 +24,11 @@ def lowered_as_asked(
     recipe_path: Path | None,
     bits: int | None,
     data: Callable[[], Samples] | None,
+    suits: Sequence[Suits] = (),
 ) -> tuple[Loaded, Lowered]:
     """Lower a model under the formats that it, or the recipe, states; where neither states any,
-    under one width for every tensor. The model comes back as it was lowered."""
+    under one width for every tensor, as the targets that have a say in it would have them. The
+    model comes back as it was lowered."""
     given = Recipe() if recipe_path is None else read_recipe(recipe_path)
     stated = loaded.recipe != Recipe() or given != Recipe()
     if stated and bits is not None:
@@ -34,7 +38,10 @@ def lowered_as_asked(
         )
     if not stated:
         tried = drawn_for(loaded, given) if data is None else data()
-        loaded = formatted(loaded, BITS if bits is None else bits, tried)
+        width = min((suit.best_bits for suit in suits), default=BITS) if bits is None else bits
+        loaded = formatted(loaded, width, tried)
+        for suit in suits:
+            loaded = replace(loaded, recipe=suit.suited(loaded.recipe))
     return loaded, lowered_with(loaded, given, recipe_path)
 
 

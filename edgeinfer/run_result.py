@@ -45,6 +45,7 @@ def assembled(folder: RunFolder) -> Result:
     content["targets"] = {
         name: {
             "stage": facts["stage"],
+            "exact": facts["exact"],
             "project": facts["project"],
             "settings": facts["settings"],
             **facts["place"],

@@ -15,6 +15,7 @@ from edgeinfer.ir import store
 from edgeinfer.ir.show import show
 from edgeinfer.result import Result
 from edgeinfer.run import Outcome, RunFolder
+from edgeinfer.run_emit import emit
 from edgeinfer.run_lower import lowered_as_asked, recipe_text
 from edgeinfer.run_result import (
     PROGRAM,
@@ -30,7 +31,7 @@ from edgeinfer.run_result import (
 from edgeinfer.run_samples import DataFile, Simulation, Source, digest_of, samples_of
 from edgeinfer.run_targets import Chosen
 from edgeinfer.run_tools import ToolOrder
-from edgeinfer.run_trial import Model, Trial, stored_program
+from edgeinfer.run_trial import Model, Trial
 from edgeinfer.samples import Samples
 from quantization.fixed import Ints
 
@@ -65,21 +66,19 @@ def compile_model(
             "recipe": text,
             "bits": bits,
             "data": digest_of(data),
+            "suits": [chosen.name for chosen in targets if chosen.suits],
         },
-        lambda: _lower(model, recipe_path, bits, data),
+        lambda: _lower(model, recipe_path, bits, data, targets),
     )
-    program = folder.records["lower"].facts["program"]["digest"]
-    settled = [
-        run_targets.emit(folder, lambda: stored_program(folder), program, chosen)
-        for chosen in targets
-    ]
+    trial = Trial(folder, model, data, None, (Stage.ENGINE,))
+    settled = [emit(trial, chosen) for chosen in targets]
     tools.needed_by(settled)
     stages = (Stage.ENGINE, *(chosen.entry.stage for chosen in settled if chosen.simulated))
-    trial = Trial(folder, model, data, None, (Stage.ENGINE,))
     result = exercise(trial, stages, settled)
-    if not tools.steps or not all(entry.bit_identical for entry in result.agreement):
+    busy = [chosen for chosen in settled if tools.of(chosen)]
+    if not busy or result.disagreements:
         return result
-    for chosen in settled:
+    for chosen in busy:
         _, raw = _samples_for(trial, chosen)
         run_tools.synthesise(folder, trial.program, chosen, tools, raw)
     return _written(folder, settled)
@@ -184,11 +183,16 @@ def _load(model: Model, reference: str | None) -> Outcome:
 
 
 def _lower(
-    model: Model, recipe_path: Path | None, bits: int | None, data: Source | None
+    model: Model,
+    recipe_path: Path | None,
+    bits: int | None,
+    data: Source | None,
+    targets: Sequence[Chosen],
 ) -> Outcome:
     said, graph = model.loaded.findings, model.loaded.graph
     shown = None if data is None else lambda: samples_of(data, graph)
-    loaded, lowered = lowered_as_asked(model.loaded, recipe_path, bits, shown)
+    suits = [chosen.suits for chosen in targets if chosen.suits]
+    loaded, lowered = lowered_as_asked(model.loaded, recipe_path, bits, shown, suits)
     program = lowered.program
     part = program_part(program)
     chosen = [finding for finding in loaded.findings if finding not in said]

@@ -11,18 +11,16 @@ from __future__ import annotations
 import functools
 import hashlib
 import importlib
-import shutil
 from collections.abc import Callable, Mapping
-from dataclasses import asdict, dataclass, fields, replace
+from dataclasses import dataclass, fields, replace
 from importlib import metadata
 from typing import Any
 
 from edgeinfer import plan
 from edgeinfer.devices import Device
-from edgeinfer.errors import Offence, UnsupportedModelError, UsageError, did_you_mean
-from edgeinfer.ir.program import Program
-from edgeinfer.run import LOG, Outcome, Record, RunFolder
-from edgeinfer.targets.protocol import Advises, Particular, Placed, Settles, Target
+from edgeinfer.errors import UsageError, did_you_mean
+from edgeinfer.run import RunFolder
+from edgeinfer.targets.protocol import Particular, Suits, Target
 
 GROUP = "edgeinfer.targets"
 
@@ -34,6 +32,7 @@ class TargetEntry:
     target: str  # "package.module:Class"
     settings: str
     stage: str
+    exact: bool = True  # whether the simulation has to equal the engine bit for bit
 
     def make(self) -> Target[Any]:
         """The target itself."""
@@ -63,6 +62,12 @@ TARGETS = {
         "edgeinfer.targets.hls.settings:HlsSettings",
         "csim",
     ),
+    "edgetpu": TargetEntry(
+        "edgeinfer.targets.edgetpu.target:EdgeTpuTarget",
+        "edgeinfer.targets.edgetpu.settings:EdgeTpuSettings",
+        "tflite",
+        exact=False,
+    ),
 }
 
 
@@ -79,6 +84,12 @@ class Chosen:
         """Whether its project can be simulated here."""
         target = self.entry.make()
         return target.simulates(self.settings) if isinstance(target, Particular) else True
+
+    @property
+    def suits(self) -> Suits | None:
+        """The target, if it would have certain formats where a model states none."""
+        target = self.entry.make()
+        return target if isinstance(target, Suits) else None
 
 
 @functools.cache
@@ -141,82 +152,6 @@ def changed_files(folder: RunFolder, files: Mapping[str, str]) -> list[str]:
         for name, path in paths.items()
         if not path.is_file() or plan.sha256_of(path) != files[name]
     ]
-
-
-def refused(program: Program, chosen: Chosen) -> None:
-    """An error that lists every op that the target has no equal for."""
-    offences: tuple[Offence, ...] = chosen.entry.make().check(program, chosen.settings)
-    if offences:
-        raise UnsupportedModelError(
-            f"{program.name} for the target {chosen.name}",
-            offences,
-            hint="Change what is listed, or choose other settings or another target.",
-        )
-
-
-def emit(folder: RunFolder, stored: Callable[[], Program], digest: str, chosen: Chosen) -> Chosen:
-    """The target's project, in a folder of its own below the run's, with what is estimated of it.
-    The target comes back with its goals turned into choices."""
-
-    before = folder.recorded(chosen.name)
-
-    def made() -> Outcome:
-        program, target = stored(), chosen.entry.make()
-        refused(program, chosen)
-        settings = chosen.settings
-        if isinstance(target, Settles):
-            settings = target.settled(program, settings)
-        project = target.emit(program, settings)
-        if before is not None and before.facts.get("project") != project.digest:
-            _set_aside(folder, before)
-        said = list(project.findings)
-        said += target.advice(program, settings) if isinstance(target, Advises) else ()
-        facts = {
-            "program": digest,
-            "settings": asdict(settings),
-            "project": project.digest,
-            "stage": chosen.entry.stage,
-            "findings": [f"{chosen.name}: {finding}" for finding in said],
-            "metrics": [asdict(metric) for metric in target.estimate(program, settings)],
-            "place": _placed(target, settings),
-        }
-        return Outcome(facts, {f"{chosen.name}/{path}": c for path, c in project.files.items()})
-
-    depends_on = {"program": digest, "settings": asdict(chosen.settings)}
-    facts = folder.step(chosen.name, depends_on, made)
-    return replace(chosen, settings=restored(chosen.entry, facts["settings"]))
-
-
-def _placed(target: Target[Any], settings: Any) -> dict[str, Any]:
-    """The part that a project is for, and what that offers."""
-    if not isinstance(target, Placed):
-        return {}
-    place = target.place_of(settings)
-    known = place.device
-    return {
-        "part": place.part,
-        "device": known.name if known else None,
-        "budget": dict(known.budget) if known else {},
-    }
-
-
-def _set_aside(folder: RunFolder, record: Record) -> None:
-    """An earlier project whose folder holds more than was emitted, such as hours of a tool's work,
-    makes room for another one: its reports must not pass for the new one's."""
-    place = folder.path / record.name
-    emitted = {folder.path / path for path in record.files}
-    others = [path for path in place.rglob("*") if path.is_file() and path not in emitted]
-    if all(path.relative_to(place).parts[0] in MADE_ANEW for path in others):
-        return
-    aside = folder.path / f"{record.name}-{record.facts['project'][:8]}"
-    with plan.writing(aside):
-        if aside.exists():
-            shutil.rmtree(aside)
-        place.rename(aside)
-    LOG.info("%s: the earlier project and its reports are in %s", record.name, aside.name)
-
-
-MADE_ANEW = ("csim", "sim")  # folders of a project that its simulation fills, in seconds
 
 
 def content_of(folder: RunFolder, name: str) -> str:

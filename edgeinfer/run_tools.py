@@ -20,7 +20,8 @@ MINUTES = 240.0  # for all tools of a target, where nothing else is said
 
 @dataclass(frozen=True, slots=True)
 class ToolOrder:
-    """Which steps tools are to do, and how long they may take for each target."""
+    """Which steps tools are to do, and how long they may take for each target. Tools that take
+    seconds and are here need not be asked for."""
 
     steps: tuple[ToolStep, ...] = ()
     minutes: float = MINUTES
@@ -34,7 +35,8 @@ class ToolOrder:
         target = chosen.entry.make()
         if not isinstance(target, Synthesises):
             return ()
-        return tuple(step for step in self.steps if step in target.tool_steps(chosen.settings))
+        wanted = {*self.steps, *target.unasked_steps(chosen.settings)}
+        return tuple(step for step in target.tool_steps(chosen.settings) if step in wanted)
 
     def needed_by(self, targets: Sequence[Chosen]) -> None:
         """An error where a step is asked for that no target has."""
@@ -66,12 +68,16 @@ def synthesise(
             program, place, chosen.settings, steps,
             seconds=order.minutes * 60, raw=raw, said=folder.progress.said,
         )  # fmt: skip
-        return Outcome(
-            {"program": program.digest, "findings": [f"{chosen.name}: {said}" for said in done]}
-        )
+        facts = {
+            "program": program.digest,
+            "findings": [f"{chosen.name}: {said}" for said in done.said],
+            "metrics": [asdict(metric) for metric in done.metrics],
+        }
+        return Outcome(facts)
 
-    if not target.measure(place, chosen.settings):  # someone has removed what the tools left
-        folder.forget(name)
+    before = folder.recorded(name)
+    if before and not before.facts["metrics"] and not target.measure(place, chosen.settings):
+        folder.forget(name)  # someone has removed what the tools left
     folder.step(name, {"steps": steps, "project": content_of(folder, chosen.name)}, made)
 
 

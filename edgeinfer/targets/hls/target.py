@@ -22,7 +22,7 @@ from edgeinfer.targets.hls.settings import HlsSettings
 from edgeinfer.targets.hls.vendor.bench import bench_of
 from edgeinfer.targets.hls.vendor.run import synthesise
 from edgeinfer.targets.hls.vendor.steps import Step
-from edgeinfer.targets.protocol import Place, Said, Suspicion, ToolStep
+from edgeinfer.targets.protocol import Done, Place, Said, Suspicion, ToolStep
 from quantization.fixed import Ints
 
 STEPS = {
@@ -95,6 +95,10 @@ class HlsTarget:
         """All, for backends whose tools are driven from here."""
         return tuple(STEPS) if settings.backend in NAME_IN else ()
 
+    def unasked_steps(self, settings: HlsSettings) -> tuple[ToolStep, ...]:
+        """None: they take minutes to hours, and licences."""
+        return ()
+
     def synthesise(
         self,
         program: Program,
@@ -105,16 +109,18 @@ class HlsTarget:
         seconds: float,
         raw: Mapping[str, Ints],
         said: Said,
-    ) -> tuple[str, ...]:
+    ) -> Done:
         """The vendor's tools, by the project's own scripts."""
         few = {name: values[:COSIMULATED] for name, values in raw.items()}
         bench = bench_of(program, few) if ToolStep.COSIM in steps else None
         wanted = [STEPS[step] for step in steps]
         done = synthesise(folder, settings, wanted, seconds, said, bench=bench)
-        return tuple(
-            f"{'+'.join(ran.steps)}: {ran.tool} {ran.version}, {ran.seconds:.0f} s, its log is "
-            f"{ran.log.relative_to(folder)}"
-            for ran in done.ran
+        return Done(
+            tuple(
+                f"{'+'.join(ran.steps)}: {ran.tool} {ran.version}, {ran.seconds:.0f} s, its log is "
+                f"{ran.log.relative_to(folder)}"
+                for ran in done.ran
+            )
         )
 
     def measure(self, folder: Path, settings: HlsSettings) -> tuple[Metric, ...]:
