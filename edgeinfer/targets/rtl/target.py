@@ -19,11 +19,11 @@ from edgeinfer.targets.rtl.choose import designed
 from edgeinfer.targets.rtl.cycles import counted
 from edgeinfer.targets.rtl.emit import HDL, files_of, top_file
 from edgeinfer.targets.rtl.manifest import manifest
+from edgeinfer.targets.rtl.measure import measured
 from edgeinfer.targets.rtl.metrics import cycle_metrics, weight_metrics
 from edgeinfer.targets.rtl.netlist import Netlist
 from edgeinfer.targets.rtl.settings import RtlSettings
 from edgeinfer.targets.rtl.simulate import Conditions, Observed, run
-from edgeinfer.targets.rtl.synthesis import measured
 from edgeinfer.targets.rtl.testbench import testbench
 from quantization.fixed import Ints
 
@@ -103,8 +103,8 @@ class RtlTarget:
         )
 
     def measure(self, folder: Path, settings: RtlSettings) -> tuple[Metric, ...]:
-        """Resources by Yosys and, where it is there, the clock that nextpnr reaches."""
-        return measured(folder, settings)
+        """Resources by Yosys and, if the settings ask for it, the clock that nextpnr reaches."""
+        return measured(folder, settings).metrics
 
     def _checked(self, program: Program, settings: RtlSettings) -> Program:
         found = self.check(program, settings)
