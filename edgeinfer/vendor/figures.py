@@ -4,14 +4,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, fields
 from pathlib import Path
 
 from edgeinfer.metrics import Metric, Origin
-from edgeinfer.targets.hls.measure.cells import ReportError
+from edgeinfer.vendor.cells import ReportError
 
 TARGET = "hls"
+
+LayerOf = Callable[[str], str]  # the layer that a module is, or the module's own name
 
 
 @dataclass(frozen=True, slots=True)
@@ -21,6 +23,7 @@ class Source:
     origin: Origin
     tool: str
     version: str | None = None
+    target: str = TARGET
 
     def metric(
         self,
@@ -33,7 +36,7 @@ class Source:
     ) -> Metric:
         """A figure of this source."""
         return Metric(
-            name, value, unit, self.origin, low, high, self.tool, self.version, TARGET, layer
+            name, value, unit, self.origin, low, high, self.tool, self.version, self.target, layer
         )
 
 

@@ -12,11 +12,9 @@ from collections.abc import Iterable, Iterator
 from pathlib import Path
 
 from edgeinfer.metrics import Metric, Origin
-from edgeinfer.targets.hls.measure.cells import ReportError, count, field, report_text, version_of
-from edgeinfer.targets.hls.measure.csynth import LayerOf
-from edgeinfer.targets.hls.measure.csynth_xml import xml_root
-from edgeinfer.targets.hls.measure.figures import Resources, Source
-from edgeinfer.targets.hls.measure.tables import Table, tables, whole_rows
+from edgeinfer.vendor.cells import ReportError, count, field, report_text, version_of, xml_root
+from edgeinfer.vendor.figures import TARGET, LayerOf, Resources, Source
+from edgeinfer.vendor.tables import Table, tables, whole_rows
 
 TOOL = "Vivado"
 ROWS = {
@@ -29,11 +27,11 @@ ROWS = {
 NOT_EVERYWHERE = {"uram"}
 
 
-def vivado_usage(path: Path, layer_of: LayerOf) -> tuple[Metric, ...]:
+def vivado_usage(path: Path, layer_of: LayerOf, target: str = TARGET) -> tuple[Metric, ...]:
     """Read a utilization report; one by hierarchy has the layers too."""
     text = report_text(path)
     found = tables(text, path)
-    source = Source(_origin(text), TOOL, version_of(field(text, "Tool Version")))
+    source = Source(_origin(text), TOOL, version_of(field(text, "Tool Version")), target)
     hierarchy = next((t for t in found if t.column("total luts") is not None), None)
     if hierarchy is not None:
         return tuple(_by_hierarchy(hierarchy, source, layer_of))
