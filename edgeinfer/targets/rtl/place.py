@@ -34,14 +34,14 @@ ECP5_PART = re.compile(r"lfe5um?(?:5g)?-\d+f-(?P<speed>[678])(?P<package>[a-z]+\
 
 @dataclass(frozen=True, slots=True)
 class Flow:
-    """A family's way from a netlist to a bitstream: programs, files, what the report calls things."""
+    """A family's way from a netlist to a bitstream."""
 
     nextpnr: Packaged
     packer: Packaged
     pins: str  # the template of the constraints, whose name ends as nextpnr wants it
     config: str  # what nextpnr leaves for the packer
     bitstream: str
-    kinds: Mapping[str, Mapping[str, float]]  # names in its report and their worth, total first
+    kinds: Mapping[str, Mapping[str, float]]  # names in the report, their worth; the total first
 
 
 FLOWS = {
