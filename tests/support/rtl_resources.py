@@ -27,6 +27,7 @@ from edgeinfer.ir.program import Output, Program
 from edgeinfer.ptq import PtqSettings, quantize
 from edgeinfer.targets.rtl.choose import designed
 from edgeinfer.targets.rtl.emit import HDL, files_of, module_of
+from edgeinfer.targets.rtl.estimate import multipliers
 from edgeinfer.targets.rtl.families import family_of
 from edgeinfer.targets.rtl.netlist import Netlist
 from edgeinfer.targets.rtl.parts import part_of
@@ -50,6 +51,8 @@ DEVICES = {
     "7-series": "xc7a100t", "ultrascale+": "xczu7ev",
 }  # fmt: skip
 SECONDS = 1200.0
+SMALL_FOLDS = (("conv", Fold(2, 9)), ("dense", Fold(3, 8)))
+EIGHT = RtlSettings(budget=Budget(multipliers=8))
 ZOO = ("jet-tagger", "hit-tagger-pooled", "track-pid", "roi-finder")
 RANDOM_SEEDS = range(100, 130)
 ZOO_SAMPLES = 1000
@@ -63,6 +66,7 @@ class Design:
     group: str
     program: Callable[[], Program]
     settings: RtlSettings
+    dsp: bool = True  # whether multipliers may be DSP blocks
 
     @property
     def quick(self) -> bool:
@@ -104,6 +108,14 @@ def designs() -> Iterator[Design]:
             continue
         folds = random_folds(fold_constants(kept), seed)
         yield Design(f"random{seed}", f"random{seed}", lambda p=kept: p, RtlSettings(folds=folds))
+    for name, group, program, settings in (
+        ("small1", "small1", lambda: small_network(1), RtlSettings(folds=SMALL_FOLDS)),
+        ("dense64x10", "dense64x10", lambda: dense_program(64, 10), EIGHT),
+        ("network2", "network2", lambda: network(2), EIGHT),
+        ("network4", "network4", lambda: network(4), EIGHT),
+        ("network5", "network5", lambda: network(5), EIGHT),
+    ):
+        yield Design(f"{name}-luts", group, program, settings, dsp=False)
     for name in ZOO:
         for most in (16, 128):
             yield Design(
@@ -191,12 +203,6 @@ def digest_of(source: Source) -> str:
     return state.hexdigest()[:16]
 
 
-def multipliers(netlist: Netlist) -> int:
-    """Multipliers whose weights change."""
-    folded = [block.parameters for block in netlist.blocks if block.module == "ei_mac"]
-    return sum(int(p["PE"]) * int(p["SIMD"]) for p in folded if int(p["SF"]) * int(p["NF"]) > 1)  # type: ignore[arg-type]
-
-
 def recorded() -> dict[str, Any]:
     """The committed counts: by design and fabric."""
     return json.loads(COUNTS.read_text()) if COUNTS.is_file() else {}  # type: ignore[no-any-return]
@@ -218,7 +224,7 @@ def renewed(
             if fabric in entry["counts"]:
                 continue
             part = part_of(RtlSettings(part=DEVICES[fabric]))
-            dsp = multipliers(netlist) <= part.budget["dsp"]
+            dsp = design.dsp and multipliers(netlist) <= part.budget["dsp"]
             found = synthesised(source, family_of(part.fabric), dsp=dsp, seconds=SECONDS)
             entry["counts"][fabric] = {
                 "version": found.version, "dsp": dsp, "total": found.total,

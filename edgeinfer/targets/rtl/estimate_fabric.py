@@ -10,12 +10,14 @@ import tomllib
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from functools import cache
+from typing import Any
 
 from edgeinfer import assets
 from edgeinfer.errors import UsageError
 from edgeinfer.targets.rtl.estimate_work import Made, Memory, Multiplier, Work
 
 COSTS = "firmware/rtl/costs.toml"
+ALIKE = {"ultrascale": "ultrascale+"}  # of one make, as far as Yosys goes
 Add = Callable[[Work, float], None]
 BLOCK_BITS = 16_384  # of a block memory, without parity
 BLOCK_WIDTHS = {1: 1, 2: 2, 4: 4, 9: 8, 18: 16, 36: 32}  # a word, and how much of it is no parity
@@ -40,20 +42,42 @@ class Fabric:
     takes_after: bool  # and of their products
     lut: Mapping[Work, float]
     ff: Mapping[Work, float]
+    band: Mapping[str, tuple[float, float]]  # by kind, what Yosys found over what was estimated
+    block_band: Mapping[str, tuple[float, float]]
+
+
+@cache
+def known() -> dict[str, Any]:
+    """The tables of the file, by fabric."""
+    return tomllib.loads(assets.text(COSTS))
+
+
+def known_fabrics() -> tuple[str, ...]:
+    """Fabrics whose costs are known."""
+    return (*known(), *ALIKE)
 
 
 @cache
 def fabric_of(name: str) -> Fabric:
     """A family's costs."""
-    known = tomllib.loads(assets.text(COSTS))
-    if name not in known:
+    if name not in known_fabrics():
         raise UsageError(
-            f"No costs are known for the fabric {name!r}.", hint=f"There are: {', '.join(known)}."
+            f"No costs are known for the fabric {name!r}.", hint=f"There are: {', '.join(known())}."
         )
-    entry = known[name]
-    lut = {Work(kind): float(cost) for kind, cost in entry.pop("lut").items()}
-    ff = {Work(kind): float(cost) for kind, cost in entry.pop("ff").items()}
-    return Fabric(**entry, lut=lut, ff=ff)
+    return fabric_from(known()[ALIKE.get(name, name)])
+
+
+def fabric_from(entry: Mapping[str, Any]) -> Fabric:
+    """A family's costs from its table in the file."""
+    costs = {
+        kind: {Work(name): float(cost) for name, cost in entry[kind].items()}
+        for kind in ("lut", "ff")
+    }
+    bands = {
+        which: {kind: (float(low), float(high)) for kind, (low, high) in entry[which].items()}
+        for which in ("band", "block_band")
+    }
+    return Fabric(**entry["rules"], **costs, **bands)
 
 
 def work_of(made: Made, fabric: Fabric, *, dsp: bool) -> tuple[dict[Work, float], dict[str, float]]:

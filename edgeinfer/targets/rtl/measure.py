@@ -22,6 +22,7 @@ from edgeinfer.targets.rtl.place import Placed, constraints, flow_of, packed, pi
 from edgeinfer.targets.rtl.settings import RtlSettings
 from edgeinfer.targets.rtl.shell import shelled
 from edgeinfer.targets.rtl.synthesis import Progress, Source, Synthesised, silent, synthesised
+from edgeinfer.targets.rtl.vivado import available, by_vivado
 
 TARGET = "rtl"
 BENCH = re.compile(r"^tb_|_tb\.v$")
@@ -37,9 +38,13 @@ class Taken:
 
 
 def measured(folder: Path, settings: RtlSettings, progress: Progress = silent) -> Taken:
-    """Synthesise what lies in a folder and, if asked, place and route it and pack its bitstream."""
+    """Synthesise what lies in a folder and, if asked, place and route it and pack its bitstream.
+    For AMD's parts Vivado does it where it is installed."""
     described = manifest_of(folder)
     part = part_of(settings)
+    vivado = available(part)
+    if vivado is not None:
+        return Taken(by_vivado(vivado, folder, described, settings, progress))
     family = family_of(part.fabric)
     if settings.route:
         flow_of(part)  # refused before anything is run

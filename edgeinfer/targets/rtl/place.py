@@ -79,7 +79,7 @@ def flow_of(part: Device) -> Flow:
         able = ", ".join(sorted(FLOWS))
         raise UsageError(
             f"Open tools cannot place and route a design for {part.name} ({part.family}).",
-            hint=f"They can for {able}; leave out the routing, or use the vendor's tool.",
+            hint=f"They can for {able}; leave out the routing, or install the vendor's tool.",
         )
     return flow
 
