@@ -164,7 +164,7 @@ def file_of(
     model.opset_import[0].version = opset
     domains = sorted({node.domain for node in model.graph.node if node.domain})
     model.opset_import.extend(helper.make_opsetid(domain, 1) for domain in domains)
-    wanted = {value.tensor: name for name, value in emitter.values.items()}
+    wanted = {value.tensor: name.replace(".", "_") for name, value in emitter.values.items()}
     names = named(model, emitter.inputs, handed, wanted)
     inputs = [Port(op.name, op.name, op.type, op.shape, False) for op in program.inputs]
     outputs = []

@@ -30,7 +30,7 @@ from edgeinfer.load.onnx.layout import (
 )
 from edgeinfer.load.onnx.merge import merged
 from edgeinfer.load.onnx.ops import Op, Unreadable
-from edgeinfer.load.onnx.space import pads_of, spatial
+from edgeinfer.load.onnx.space import pads_of, spatial, summed
 from edgeinfer.load.onnx.weights import bias_of, finite, kernel_of, moved, transposed
 
 
@@ -52,6 +52,10 @@ def conv(d: Drawing, op: Op, args: Args, *, channels_last: bool = False) -> View
     dilation = op.wholes("dilations") or (1,) * rank
     pads = pads_of(op, d.shapes[x.tensor][:-1], window, strides, dilation)
     groups = op.whole("group", 1)
+    plain = len(args) < 3 and weights.grid is None and set(dilation) == {1}
+    alone = groups == d.shapes[x.tensor][-1] == weights.value.shape[-1]
+    if d.quantized and plain and alone and (weights.value == 1).all():
+        return summed(d, op, x, window, strides, pads)
     name = d.named(op)
 
     def node(values: Floats, bias: Floats | None) -> Conv:
