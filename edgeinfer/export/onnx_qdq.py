@@ -35,6 +35,10 @@ from quantization.fixed import Fixed, Overflow, Rounding
 NAME = "qdq"
 PLAIN_OPSET, WIDE_OPSET = 18, 21  # the latter has pairs of 16 bits
 WIDEST = 16  # bits of a pair
+ADVICE = (
+    "ONNX Runtime replaces pairs by kernels of its own, some of which round otherwise: open the "
+    "session with session.disable_quant_qdq set to 1, or without graph optimisation."
+)
 
 
 @dataclass(slots=True)
@@ -140,5 +144,6 @@ def written(program: Program) -> bytes:
     """The file's bytes."""
     folded = fold_constants(program)
     emitter = QdqEmitter(state_of(folded), exponents_of(folded), {})
+    emitter.findings.append(ADVICE)
     emitting(folded, emitter, NAME)
     return file_of(folded, program, emitter, NAME, opset=emitter.opset)

@@ -85,22 +85,6 @@ def fold_constants(program: Program) -> Program:
     return replace(program, ops=tuple(ops))
 
 
-def drop_clips_before_requants(program: Program) -> Program:
-    """ReLU then an unsigned, saturating requantisation: the saturation alone does both."""
-    ops: list[Op] = []
-    for op in program.ops:
-        if isinstance(op, Requant) and not op.type.signed and _saturates(op):
-            before = program[op.x]
-            if isinstance(before, Clip) and before.low == 0 and before.high is None:
-                op = replace(op, x=before.x)
-        ops.append(op)
-    return replace(program, ops=tuple(ops))
-
-
-def _saturates(op: Requant) -> bool:
-    return op.overflow in (Overflow.SAT, Overflow.SAT_SYM)
-
-
 def drop_exact_requants(program: Program) -> Program:
     """A requantisation to the same grid that changes no value is a name, not an op."""
     proved = bounds_of(program)
@@ -127,6 +111,22 @@ def merge_clips(program: Program) -> Program:
                 op = replace(op, x=before.x, low=low, high=high)
         made[op.name] = op
     return replace(program, ops=tuple(made.values()))
+
+
+def drop_clips_before_requants(program: Program) -> Program:
+    """ReLU then an unsigned, saturating requantisation: the saturation alone does both."""
+    ops: list[Op] = []
+    for op in program.ops:
+        if isinstance(op, Requant) and not op.type.signed and _saturates(op):
+            before = program[op.x]
+            if isinstance(before, Clip) and before.low == 0 and before.high is None:
+                op = replace(op, x=before.x)
+        ops.append(op)
+    return replace(program, ops=tuple(ops))
+
+
+def _saturates(op: Requant) -> bool:
+    return op.overflow in (Overflow.SAT, Overflow.SAT_SYM)
 
 
 def drop_idle_moves(program: Program) -> Program:
@@ -253,9 +253,9 @@ def in_order_of_use(program: Program) -> Program:
 
 PASSES: tuple[Pass, ...] = (
     fold_constants,
-    drop_clips_before_requants,
     drop_exact_requants,
     merge_clips,
+    drop_clips_before_requants,
     drop_idle_moves,
     drop_repeats,
     merge_pads,
