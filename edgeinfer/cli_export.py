@@ -22,7 +22,7 @@ def export(
     /,
     *,
     output: Annotated[Path, Parameter(name=["--output", "-o"], help="the file, F.onnx")],
-    format: Annotated[  # noqa: A002  # the option's name
+    format: Annotated[  # the option's name
         Literal["qonnx", "qdq", "integer-onnx"],
         Parameter(
             help="qonnx: Quant nodes; qdq: QuantizeLinear pairs; integer-onnx: integers only"

@@ -31,9 +31,7 @@ def written(program: Program) -> bytes:
     narrowed(model)
     tensors = dict(graph.outputs)
     inputs = {tensor: name for name, tensor, _ in graph.inputs}
-    outputs = [
-        (output.name, tensors.get(output.value, output.value)) for output in folded.outputs
-    ]
+    outputs = [(output.name, tensors.get(output.value, output.value)) for output in folded.outputs]
     named(model, inputs, outputs, {})
     return finished(
         model,

@@ -110,9 +110,7 @@ class ValueEmitter(Emitter):
             return Emitter.read(self, name, carrier)
         op = self.constants[name]
         held = self.exactly(op.value, op.type.frac, carrier)[None]
-        return Carried(
-            self.builder.constant(held), carrier, op.value.shape, False, op.type.frac
-        )
+        return Carried(self.builder.constant(held), carrier, op.value.shape, False, op.type.frac)
 
     def exactly(self, raw: NDArray[Any], frac: int, carrier: Carrier) -> NDArray[Any]:
         """raw x 2^-frac in a float type, refused unless that holds it."""
@@ -120,7 +118,6 @@ class ValueEmitter(Emitter):
         if not np.array_equal(np.ldexp(held.astype(np.float64), frac), raw.astype(np.float64)):
             raise NotCarriedError(f"a {carrier} does not hold its constants")
         return held
-
 
     def result(self, name: str) -> str:
         """A tensor of the value under its own shape, in float32 where that holds it."""
@@ -174,9 +171,7 @@ def file_of(
         tensor = output.name if output.name not in hosts else names[held[output.name]]
         type_, shape = program.type(output.value), program.shapes[output.value]
         outputs.append(Port(output.name, tensor, type_, shape, False, output.host, wide=wide))
-    return finished(
-        model, source, format_, inputs, outputs, batch=batch, findings=emitter.findings
-    )
+    return finished(model, source, format_, inputs, outputs, batch=batch, findings=emitter.findings)
 
 
 def state_of(program: Program) -> Rewritten:
