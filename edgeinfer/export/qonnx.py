@@ -115,9 +115,10 @@ class QonnxEmitter(ValueEmitter):
             case Pool(kind=PoolKind.SUM) if not self._global(op):
                 return self._summed(op, arithmetic)
             case Pair() | Concat():
-                for x in set(inputs_of(op)) & set(self.values):  # side by side as they are
-                    shape = self.state.shapes[x]
-                    self.values[x] = laid_out(self.builder, self.values[x], shape, False)
+                for name in inputs_of(op):  # side by side as they are
+                    if name in self.values:
+                        held, shape = self.values[name], self.state.shapes[name]
+                        self.values[name] = laid_out(self.builder, held, shape, False)
                 return ValueEmitter.emitted(self, op, arithmetic)
             case Upsample():
                 return self._upsample(op, carrier)
