@@ -175,6 +175,9 @@ def batch_norm(d: Drawing, op: Op, args: Args, *, channels_last: bool = False) -
         finite(constant(args, place, what), what).reshape(-1)
         for place, what in ((1, "scale"), (2, "bias"), (3, "mean"), (4, "variance"))
     )
+    counts = {len(values) for values in (gamma, beta, mean, variance)}
+    if len(counts) > 1:
+        raise Unreadable(f"its statistics count {sorted(counts)} channels")
     epsilon = op.real("epsilon", 1e-5)
     if (variance + epsilon <= 0).any():
         raise Unreadable("its variance has values that are not positive")
