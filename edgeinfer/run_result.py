@@ -44,7 +44,7 @@ def assembled(folder: RunFolder) -> Result:
     }
     if "evaluate" in records:
         evaluated = records["evaluate"].facts
-        content |= {"task": evaluated["task"]}
+        content |= {"task": evaluated["task"], "data": evaluated.get("data")}
     content["accuracy"] = {
         stage: scores for facts in found for stage, scores in facts.get("accuracy", {}).items()
     }

@@ -128,11 +128,20 @@ class Trial:
         return Outcome(
             {
                 "program": self.program.digest,
+                "data": self._data_part(),
+                "data_path": None if self.data is None else str(self.data.absolute()),
                 "task": tasks.pop() if len(tasks) == 1 else None,
                 "accuracy": accuracy,
                 "metrics": [asdict(metric) for metric in fidelity],
             }
         )
+
+    def _data_part(self) -> dict[str, Any] | None:
+        """Which samples these are, for whoever compares figures."""
+        if self.data is None:
+            return None
+        digest = plan.sha256_of(self.data)
+        return {"name": self.data.name, "sha256": digest, "samples": len(self.samples)}
 
 
 def compile_model(

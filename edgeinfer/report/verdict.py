@@ -1,0 +1,217 @@
+# SPDX-License-Identifier: Apache-2.0
+# SPDX-FileCopyrightText: The edgeinfer authors
+"""The verdict on a run: do its stages agree, does it fit, is it fast enough, what does it lose?"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from enum import StrEnum
+
+from edgeinfer.metrics import Metric, Origin
+from edgeinfer.profile.data import Profile, Uncertain
+from edgeinfer.report import words
+from edgeinfer.report.timings import timings_of
+from edgeinfer.report.uses import Use, uses_of
+from edgeinfer.result import Result
+
+MOST_LATENCIES = 3  # told in the verdict
+
+
+class State(StrEnum):
+    """How an answer is to be taken."""
+
+    GOOD = "good"
+    BAD = "bad"
+    UNSURE = "unsure"  # the band of an estimate reaches to both sides
+    UNKNOWN = "unknown"  # nothing was measured, or nobody said what would do
+
+
+@dataclass(frozen=True, slots=True)
+class Answer:
+    """A question, how its answer is to be taken, the answer in a few words and in a sentence."""
+
+    question: str
+    state: State
+    words: str
+    sentence: str
+
+
+@dataclass(frozen=True, slots=True)
+class Verdict:
+    """The four answers, in order: agrees, fits, fast enough, what is lost."""
+
+    agrees: Answer
+    fits: Answer
+    fast: Answer
+    lost: Answer
+
+    @property
+    def answers(self) -> tuple[Answer, ...]:
+        """All of them."""
+        return (self.agrees, self.fits, self.fast, self.lost)
+
+    @property
+    def line(self) -> str:
+        """All in one line."""
+        return "; ".join(answer.words for answer in self.answers)
+
+    @property
+    def state(self) -> State:
+        """Bad if anything is; good only if all is."""
+        states = [answer.state for answer in self.answers]
+        for worst in (State.BAD, State.UNSURE, State.UNKNOWN):
+            if worst in states:
+                return worst
+        return State.GOOD
+
+
+def verdict_on(
+    result: Result, profile: Profile | None = None, latency_us: float | None = None
+) -> Verdict:
+    """The verdict. `latency_us` is what would be fast enough."""
+    return Verdict(
+        _agrees(result), _fits(uses_of(result)), _fast(result, latency_us), _lost(result, profile)
+    )
+
+
+def _agrees(result: Result) -> Answer:
+    question = "Do the stages agree?"
+    pairs = result.agreement
+    if not pairs:
+        said = "No two stages were held against each other."
+        return Answer(question, State.UNKNOWN, "agreement not tried", said)
+    apart = [entry for entry in pairs if not entry.bit_identical]
+    if apart:
+        first = apart[0]
+        names = words.listed([words.stage_name(name) for name in first.pair])
+        more = f", and {len(apart) - 1} more" if len(apart) > 1 else ""
+        said = (
+            f"{names} differ{more}: {words.counted(first.decision_flips, 'decision')} of "
+            f"{words.counted(first.samples, 'sample')} flip."
+        )
+        return Answer(question, State.BAD, f"{names} differ", said)
+    stages = list(dict.fromkeys(name for entry in pairs for name in entry.pair))
+    names = [words.stage_name(name) for name in stages]
+    least, most = min(e.samples for e in pairs), max(e.samples for e in pairs)
+    if not least:
+        return Answer(question, State.UNKNOWN, "agreement not tried", "No sample was compared.")
+    how_many = f"{most:,}" if least == most else f"{least:,} to {most:,}"
+    said = f"{words.listed(names)} yield the same integers in {how_many} samples."
+    return Answer(question, State.GOOD, f"bit-identical in {len(stages)} stages", said)
+
+
+def _fits(uses: Sequence[Use]) -> Answer:
+    question = "Does it fit?"
+    judged = [use for use in uses if use.fits is not None]
+    if not judged:
+        said = "No resources are known." if not uses else "No device is named, so no budget."
+        return Answer(question, State.UNKNOWN, "fit not known", said)
+    worst = max(judged, key=lambda use: use.share or 0.0)
+    kind, target = words.kind_name(worst.kind), words.target_name(worst.target)
+    told = f"{kind} {words.percent(worst.share, 0)}, {worst.metric.origin}"
+    over = [use for use in judged if not use.fits]
+    if over:
+        names = [f"{words.target_name(u.target)} {words.kind_name(u.kind)}" for u in over]
+        sure = all(use.surely for use in over)
+        state = State.BAD if sure or any(use.metric.low is None for use in over) else State.UNSURE
+        said = f"{words.listed(names)} {_goes(names)} beyond the device; most of all {told}."
+        head = "does not fit" if state is State.BAD else "probably does not fit"
+        return Answer(question, state, f"{head} ({target} {told})", said)
+    sure = all(use.surely for use in judged)
+    said = f"The most that is taken of any kind is {told}, for the target {target}."
+    if not sure:
+        said += " The band of an estimate reaches beyond the device."
+    state = State.GOOD if sure else State.UNSURE
+    return Answer(question, state, f"{'' if sure else 'probably '}fits ({told})", said)
+
+
+def _goes(names: Sequence[str]) -> str:
+    return "goes" if len(names) == 1 else "go"
+
+
+def _fast(result: Result, limit_us: float | None) -> Answer:
+    question = "Is it fast enough?"
+    timings = timings_of(result)
+    if not timings:
+        said = "No latency is known."
+        return Answer(question, State.UNKNOWN, "latency not known", said)
+    shown = [
+        f"{words.target_name(t.target)} {words.seconds(t.latency.value * 1e-6)} "
+        f"({t.latency.origin})"
+        for t in timings
+    ]
+    told = ", ".join(shown[:MOST_LATENCIES])
+    if limit_us is None:
+        said = f"One inference takes {words.listed(shown)}. No limit was given."
+        return Answer(question, State.UNKNOWN, told, said)
+    limit = words.seconds(limit_us * 1e-6)
+    late = [t for t in timings if not t.latency.value <= limit_us]
+    unsure = [t for t in timings if _straddles(t.latency, limit_us)]
+    said = f"One inference takes {words.listed(shown)}; {limit} would do."
+    if late:
+        state = State.UNSURE if all(t in unsure for t in late) else State.BAD
+        return Answer(question, state, f"slower than {limit} ({told})", said)
+    state = State.UNSURE if unsure else State.GOOD
+    return Answer(question, state, f"within {limit} ({told})", said)
+
+
+def _straddles(metric: Metric, limit: float) -> bool:
+    if metric.low is None or metric.high is None or metric.origin is not Origin.ESTIMATED:
+        return False
+    return metric.low <= limit < metric.high
+
+
+def _lost(result: Result, profile: Profile | None) -> Answer:
+    question = "What does quantization cost?"
+    found = drop_of(result)
+    if found is None:
+        same = next((m for m in result.metrics if m.name == "same_decision_as_float"), None)
+        if same is None:
+            said = "There were no labels to judge by."
+            return Answer(question, State.UNKNOWN, "accuracy not known", said)
+        share = words.percent(same.value)
+        said = f"{share} of the samples are decided as the float network does; no labels."
+        return Answer(question, State.UNKNOWN, f"decides as the float in {share}", said)
+    name, before, after, higher = found
+    interval = interval_of(profile, name) if profile is not None else None
+    lost = before - after if higher else after - before
+    label = {"auc": "AUC", "accuracy": "accuracy", "rms_error": "rms error"}[name]
+    change = words.signed(-lost if higher else lost)
+    within = "" if interval is None else f" ± {words.number(_half(interval), 2)}"
+    said = f"{label}: {words.number(before)} as floats, {words.number(after)} as integers."
+    if interval is not None:
+        low, high = words.number(interval.low, 2), words.number(interval.high, 2)
+        said += f" The loss lies between {low} and {high} with 95 % confidence."
+    return Answer(question, State.GOOD if lost <= _tolerable(name, before) else State.UNSURE,
+                  f"{label} {change}{within}", said)  # fmt: skip
+
+
+def _tolerable(name: str, before: float) -> float:
+    """What few would mind: a hundredth of an area or of a share, a tenth of an error."""
+    return 0.1 * abs(before) if name == "rms_error" else 0.01
+
+
+def _half(interval: Uncertain) -> float:
+    return (interval.high - interval.low) / 2
+
+
+def interval_of(profile: Profile, name: str) -> Uncertain | None:
+    """The paired interval of what is lost."""
+    return {"auc": profile.lost.auc, "accuracy": profile.lost.accuracy}.get(name)
+
+
+def drop_of(result: Result) -> tuple[str, float, float, bool] | None:
+    """The figure of merit, its value as floats and as integers (the worst stage), and whether more
+    is better."""
+    before = result.accuracy.get("float")
+    after = [scores for stage, scores in result.accuracy.items() if stage != "float"]
+    if before is None or not after:
+        return None
+    for name, higher in (("auc", True), ("accuracy", True), ("rms_error", False)):
+        reference = getattr(before, name)
+        values = [getattr(scores, name) for scores in after]
+        known = [value for value in values if value is not None]
+        if reference is not None and known:
+            return name, reference, min(known) if higher else max(known), higher
+    return None

@@ -1,0 +1,100 @@
+# SPDX-License-Identifier: Apache-2.0
+# SPDX-FileCopyrightText: The edgeinfer authors
+"""The step `report` of a run: a profile of its network, and the page and pictures made of it."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+
+from edgeinfer import plan, samples
+from edgeinfer.errors import EdgeInferError, InputError, UsageError
+from edgeinfer.graph import Graph
+from edgeinfer.ir.lower import lower
+from edgeinfer.profile.data import Profile, from_json
+from edgeinfer.profile.make import profile_of
+from edgeinfer.result import Result
+from edgeinfer.result import from_json as result_from_json
+from edgeinfer.run import Outcome, RunFolder
+from edgeinfer.run_result import PROGRAM, RECIPE, RESULT
+from edgeinfer.run_steps import Model, read_recipe, read_samples, stored_program
+from edgeinfer.samples import Samples
+from quantization.recipe import Recipe
+
+PROFILE = "report_data.json"
+DRAWN = 512  # samples where no data are given
+
+
+def stored_result(run: Path) -> Result:
+    """The result of a run folder, or the file itself."""
+    path = run if run.is_file() else run / RESULT
+    if not path.is_file():
+        raise UsageError(
+            f"{run} holds no {RESULT}.", hint=f"Make it with: edgeinfer compile MODEL -o {run}"
+        )
+    try:
+        text = path.read_text(encoding="utf-8")
+    except UnicodeDecodeError:
+        raise InputError(f"{path} is no text, so it is no result.") from None
+    return result_from_json(text, str(path))
+
+
+@dataclass(frozen=True, slots=True)
+class Profiled:
+    """A profile, or why there is none."""
+
+    profile: Profile | None
+    reason: str = ""
+
+
+def profiled(folder: RunFolder, data: Path | None) -> Profiled:
+    """What goes on inside a run's network, on the data given, those that accuracy was judged on, or
+    drawn ones; remembered until one of them changes. A folder that holds a result alone has none.
+    """
+    if not (folder.path / PROGRAM).is_file() or not (folder.path / RECIPE).is_file():
+        return Profiled(None, f"{folder.path} holds no Program, so nothing can be looked into.")
+    load = folder.recorded("load")
+    if load is None:
+        return Profiled(None, f"{folder.path} holds no record of its model.")
+    chosen = data or _data_of(folder)
+    depends_on = {
+        "program": plan.sha256_of(folder.path / PROGRAM),
+        "model": load.facts["model"]["sha256"],
+        "data": chosen and plan.sha256_of(samples.existing(chosen)),
+    }
+    model = Model(folder.path / load.facts["model"]["file"])
+    folder.step("profile", depends_on, lambda: _profile(folder, model, chosen))
+    path = folder.path / PROFILE
+    return Profiled(from_json(path.read_text(encoding="utf-8"), str(path)))
+
+
+def _profile(folder: RunFolder, model: Model, data: Path | None) -> Outcome:
+    program = stored_program(folder)
+    recipe = read_recipe(folder.path / RECIPE)
+    graph = model.loaded.graph
+    if data is None:
+        inputs = {op.name: (op.shape, op.type) for op in program.inputs}
+        tried: Samples = samples.drawn(inputs, DRAWN)
+    else:
+        tried = read_samples(data, graph)
+    made = profile_of(program, graph, _folded(graph, recipe), recipe, tried)
+    return Outcome({"program": program.digest}, {PROFILE: made.to_json().encode()})
+
+
+def _folded(graph: Graph, recipe: Recipe) -> Graph:
+    """The float network with the names that its Program has."""
+    try:
+        return lower(graph, recipe).graph
+    except EdgeInferError:  # formats were chosen for a network that was changed on the way
+        return graph
+
+
+def _data_of(folder: RunFolder) -> Path | None:
+    """The data that the run was evaluated on, if they are where and as they were."""
+    record = folder.recorded("evaluate")
+    told = None if record is None else record.facts.get("data_path")
+    if record is None or told is None:
+        return None
+    path = Path(told)
+    same = path.is_file() and plan.sha256_of(path) == record.facts["data"]["sha256"]
+    return path if same else None
