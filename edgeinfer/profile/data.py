@@ -54,8 +54,9 @@ class Curve(_Part):
 
 
 class Histogram(_Part):
-    """Counts over powers of two: of `counts[i]` values the size is at least 2^(first+i) and below
-    its double; `zeros` are zero."""
+    """Counts over powers of two: of `counts[i]` values the size is above 2^(first+i) and at most
+    its double; `zeros` are zero. So what a format with steps of 2^-f rounds to zero lies in bins
+    below 2^(-f-1), and -2^k lies in the same bin as 2^k less a step."""
 
     first: int
     counts: tuple[int, ...]

@@ -34,7 +34,7 @@ class Tally:
         size = np.abs(flat[flat != 0])
         self.zeros += flat.size - size.size
         if size.size:
-            places = np.floor(np.log2(size)).astype(np.int64)
+            places = np.ceil(np.log2(size)).astype(np.int64) - 1
             first = places - SMALLEST
             inside = np.clip(first, 0, len(self.counts) - 1)
             self.counts += np.bincount(inside, minlength=len(self.counts))

@@ -4,6 +4,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator
 from dataclasses import dataclass
 
@@ -13,6 +14,7 @@ from edgeinfer.report.layer_tables import saturated
 from edgeinfer.report.uses import uses_of
 from edgeinfer.report.verdict import State
 from edgeinfer.result import Result
+from quantization.fixed import Fixed
 
 MUCH = 0.005  # of a tensor's values, that saturate
 MOST = 12  # of one kind, that are listed
@@ -62,14 +64,15 @@ def _too_large(result: Result) -> Iterator[Point]:
 
 
 def _clipping(profile: Profile) -> Iterator[Point]:
-    told = [each for each in profile.layers if _share(each) > MUCH or _wraps(each)]
+    told = [e for e in profile.layers if _share(e) > MUCH or _wraps(e) or _dominates(e)]
     for layer in sorted(told, key=lambda each: -_share(each))[:MOST]:
         assert layer.clipped is not None
         count = saturated(layer.clipped)
         how = "wrap around" if layer.clipped.wraps else "saturate"
+        also = ", and make most of its rounding error" if _dominates(layer) else ""
         yield Point(
             f"{words.short(layer.name)}: {words.percent(_share(layer), 2)} of the values "
-            f"({count:,} of {layer.clipped.values:,}) {how} in {layer.format}.",
+            f"({count:,} of {layer.clipped.values:,}) {how} in {layer.format}{also}.",
             "One integer bit more holds twice the range; or let edgeinfer quantize place the "
             "binary point on data like these.",
             State.BAD if layer.clipped.wraps else State.UNSURE,
@@ -79,6 +82,13 @@ def _clipping(profile: Profile) -> Iterator[Point]:
 def _share(layer: Layer) -> float:
     clipped = layer.clipped
     return saturated(clipped) / clipped.values if clipped is not None and clipped.values else 0.0
+
+
+def _dominates(layer: Layer) -> bool:
+    """Whether the rounding error is more than twice what steps of this size alone would make."""
+    if not _share(layer) or layer.rounding_rms is None:
+        return False
+    return layer.rounding_rms > 2 * Fixed.parse(layer.format).lsb / math.sqrt(12)
 
 
 def _wraps(layer: Layer) -> bool:
@@ -99,5 +109,4 @@ def _idle(profile: Profile) -> Iterator[Point]:
 def _spare(layer: Layer) -> int:
     if layer.op != "Requant" or layer.observed_bits is None:
         return 0
-    bits = int(layer.format.partition("<")[2].partition(",")[0])
-    return bits - layer.observed_bits
+    return Fixed.parse(layer.format).bits - layer.observed_bits

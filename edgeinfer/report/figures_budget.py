@@ -13,8 +13,8 @@ from edgeinfer.report.scales import over
 from edgeinfer.report.uses import Use, uses_of
 from edgeinfer.result import Result
 
-WIDTH = 760.0
-LEFT, RIGHT = 170.0, 560.0
+WIDTH = 1000.0
+LEFT, RIGHT = 196.0, 800.0
 ROW = 30.0
 BEYOND = 1.6  # what takes more is drawn as far, and told in numbers
 

@@ -14,8 +14,8 @@ from edgeinfer.report.layer_tables import relative_error
 from edgeinfer.report.marks import Area, Box, Figure, Label, Line, Mark, cut
 from edgeinfer.report.scales import Scale, over
 
-WIDTH = 760.0
-LEFT, RIGHT = 190.0, 660.0
+WIDTH = 1000.0
+LEFT, RIGHT = 210.0, 900.0
 ROW = 24.0
 MOST_ROWS = 40
 TALL = 40.0  # of a distribution's row
@@ -132,14 +132,21 @@ def distribution_figure(profile: Profile, kind: Literal["weight", "activation"])
 def _octaves(tensors: Sequence[Distribution]) -> Scale:
     lows, highs = [], []
     for each in tensors:
-        lows.append(math.log2(each.lsb) - 1)
-        highs.append(math.log2(max(abs(each.least), abs(each.most), each.lsb)) + 1)
+        low, high = _held(each)
+        lows.append(low - 1)
+        highs.append(high + 1)
         for held in (each.floats, each.integers):
             if held is not None and held.counts:
                 lows.append(_tail(held))
                 highs.append(float(held.first + len(held.counts)))
     low = max(math.floor(min(lows)), math.floor(max(lows)) + ODD_SMALL)
     return Scale(float(low), float(min(math.ceil(max(highs)), low + 2 * ODD_LARGE)), LEFT, RIGHT)
+
+
+def _held(tensor: Distribution) -> tuple[float, float]:
+    """The bins of a format, from half a step, below which all is zero, to its largest value."""
+    largest = max(abs(tensor.least), abs(tensor.most), tensor.lsb)
+    return math.log2(tensor.lsb) - 1, float(math.ceil(math.log2(largest)))
 
 
 def _tail(held: Histogram) -> float:
@@ -153,8 +160,7 @@ def _tail(held: Histogram) -> float:
 
 
 def _tensor(tensor: Distribution, scale: Scale, y: float) -> list[Mark]:
-    low = scale.place(math.log2(tensor.lsb))
-    high = scale.place(math.log2(max(abs(tensor.least), abs(tensor.most), tensor.lsb)))
+    low, high = (scale.place(power) for power in _held(tensor))
     base = y + TALL - 6
     about = f"{tensor.name}: {tensor.format} holds steps of {tensor.lsb:g} up to {tensor.most:g}"
     marks: list[Mark] = [

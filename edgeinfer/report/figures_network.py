@@ -8,13 +8,14 @@ from collections.abc import Mapping, Sequence
 
 from edgeinfer.profile.data import Layer, Profile
 from edgeinfer.report import words
-from edgeinfer.report.marks import Box, Curve, Figure, Label, Line, Mark, cut
+from edgeinfer.report.marks import Area, Box, Curve, Figure, Label, Line, Mark, cut
 
-ACROSS, DOWN = 232.0, 66.0  # from one value to the next
-WIDE, TALL = 208.0, 44.0
-MARGIN = 12.0
+ACROSS, DOWN = 252.0, 72.0  # from one value to the next
+WIDE, TALL = 220.0, 44.0
+MARGIN = 2.0
 MOST_VALUES = 120  # that are drawn
-IN_A_COLUMN = 10  # of a network that is a mere chain
+IN_A_ROW = 4  # of a network that is a mere chain, which runs like text
+ARROW = 4.0
 LINEAR = ("Conv", "Dense", "Scale", "PRelu")
 ROUNDING = ("Requant", "Clip", "Table", "Softmax")
 SWEEPS = 4  # over the rows, to bring values below what they read
@@ -26,12 +27,13 @@ def network_figure(profile: Profile) -> Figure | None:
     if not shown:
         return None
     places = _placed(shown)
+    chain = all(len(row) == 1 for row in _rows(shown))
     marks: list[Mark] = []
     for layer in shown:
         x, y = places[layer.name]
         for read in layer.reads:
             if read in places:
-                marks.append(_edge(places[read], (x, y)))
+                marks += _edge(places[read], (x, y), chain)
     for layer in shown:
         marks += _value(layer, *places[layer.name])
     width = max(x for x, _ in places.values()) + WIDE + MARGIN
@@ -48,13 +50,10 @@ def network_figure(profile: Profile) -> Figure | None:
 
 def _placed(layers: Sequence[Layer]) -> dict[str, tuple[float, float]]:
     rows = _rows(layers)
-    if all(len(row) == 1 for row in rows) and len(rows) > IN_A_COLUMN:
+    if all(len(row) == 1 for row in rows):
         return {
-            row[0]: (
-                MARGIN + ACROSS * (number // IN_A_COLUMN),
-                MARGIN + DOWN * (number % IN_A_COLUMN),
-            )
-            for number, row in enumerate(rows)
+            row[0]: (MARGIN + ACROSS * (n % IN_A_ROW), MARGIN + DOWN * (n // IN_A_ROW))
+            for n, row in enumerate(rows)
         }
     widest = max(len(row) for row in rows)
     places = {}
@@ -89,15 +88,24 @@ def _mean(names: Sequence[str], column: Mapping[str, int], otherwise: int) -> fl
     return sum(column[name] for name in names) / len(names) if names else float(otherwise)
 
 
-def _edge(before: tuple[float, float], after: tuple[float, float]) -> Mark:
-    start = (before[0] + WIDE / 2, before[1] + TALL)
-    stop = (after[0] + WIDE / 2, after[1])
-    if stop[1] <= start[1]:  # the next column of a chain
+def _edge(before: tuple[float, float], after: tuple[float, float], straight: bool) -> list[Mark]:
+    """A line with an arrow; in a chain, to the next value or to the next row's first."""
+    if not straight:
+        start, stop = (before[0] + WIDE / 2, before[1] + TALL), (after[0] + WIDE / 2, after[1])
+        return [Curve(start, stop, "edge"), _arrow_down(*stop)]
+    y = before[1] + TALL / 2
+    if after[1] == before[1]:
         side = before[0] + WIDE
-        between = (side + after[0]) / 2
-        y, end = before[1] + TALL / 2, after[1] + TALL / 2
-        return Line(((side, y), (between, y), (between, end), (after[0], end)), "edge")
-    return Curve(start, stop, "edge")
+        tip = ((after[0], y), (after[0] - 2 * ARROW, y - ARROW), (after[0] - 2 * ARROW, y + ARROW))
+        return [Line(((side, y), (after[0] - ARROW, y)), "edge"), Area(tip, "arrow")]
+    middle, down = (before[1] + TALL + after[1]) / 2, before[0] + WIDE / 2
+    x = after[0] + WIDE / 2
+    way = ((down, before[1] + TALL), (down, middle), (x, middle), (x, after[1] - ARROW))
+    return [Line(way, "edge"), _arrow_down(x, after[1])]
+
+
+def _arrow_down(x: float, y: float) -> Mark:
+    return Area(((x, y), (x - ARROW, y - 2 * ARROW), (x + ARROW, y - 2 * ARROW)), "arrow")
 
 
 def _value(layer: Layer, x: float, y: float) -> list[Mark]:

@@ -13,7 +13,8 @@ from edgeinfer.report.result_tables import intervals_of, stages_of
 from edgeinfer.report.scales import Scale, over
 from edgeinfer.result import Result
 
-WIDTH = 760.0
+WIDTH = 1000.0
+ROC_WIDTH = 800.0
 ROW = 30.0
 COLOURS = 8  # of lines, in the style sheet
 MOST_STAGES = 12
@@ -76,7 +77,7 @@ def _panel(
             marks += _whisker(scale, each, y, kind)
         about = f"{words.stage_name(stage)}: {title} {words.number(value, 5)}"
         marks.append(Dot(x, y, kind, about))
-        marks.append(Label(stop - 54, y + 4, words.number(value, 5), "ink number"))
+        marks.append(Label(stop - 54, y + 4, f"{value:.4f}", "ink number"))
     return marks
 
 
@@ -121,17 +122,22 @@ def _roc(output: str, curves: Sequence[Curve], number: int) -> Figure:
     for curve in sorted(curves, key=lambda c: c.stage == "float"):  # dashes on top
         colour = f"c{labels.index(curve.label) % COLOURS}"
         kind = "curve-float" if curve.stage == "float" else f"curve-int {colour}"
-        points = zip(curve.signal, curve.background, strict=True)
+        first = max((n for n, b in enumerate(curve.background) if b < up.low), default=0)
+        points = list(zip(curve.signal, curve.background, strict=True))[first:]
         placed = tuple((across.place(s), up.place(max(b, up.low))) for s, b in points)
         about = f"{curve.label}, {curve.stage}: AUC {words.number(curve.auc, 5)}"
         marks.append(Line(placed, kind, about))
     marks += _legend(curves, labels, right + 24)
-    sentence = "; ".join(
-        f"{curve.label} {curve.stage} AUC {words.number(curve.auc, 4)}" for curve in curves
-    )
+    areas = {(curve.label, curve.stage): curve.auc for curve in curves}
+    told = [
+        f"{words.short(label, 30)} {_area(areas.get((label, 'quantized')))} "
+        f"({_area(areas.get((label, 'float')))})"
+        for label in labels
+    ]
+    sentence = f"Area under each curve as integers (as floats): {', '.join(told)}."
     name = "roc" if not number else f"roc-{number + 1}"
     title = f"Signal against background: {words.short(output, 40)}"
-    return Figure(name, title, f"{sentence}.", WIDTH, bottom + 52, tuple(marks))
+    return Figure(name, title, sentence, ROC_WIDTH, bottom + 52, tuple(marks))
 
 
 def _least(curves: Sequence[Curve]) -> float:
@@ -142,18 +148,18 @@ def _least(curves: Sequence[Curve]) -> float:
 def _legend(curves: Sequence[Curve], labels: Sequence[str], x: float) -> list[Mark]:
     areas = {(curve.label, curve.stage): curve.auc for curve in curves}
     marks: list[Mark] = [
-        Label(x, 34, "one against the rest", "muted"),
-        Label(x + 148, 34, "AUC", "muted"),
-        Label(x + 196, 34, "float", "muted", "middle"),
+        Label(x, 34, "AUC as", "muted"),
+        Label(x + 188, 34, "integers", "muted", "end"),
+        Label(x + 246, 34, "floats", "muted", "end"),
     ]
     for number, label in enumerate(labels):
         y = 58.0 + 22 * number
         colour = f"c{number % COLOURS}"
         marks += [
             Line(((x, y - 4), (x + 22, y - 4)), f"curve-int {colour}"),
-            Label(x + 30, y, cut(label, 108), "ink"),
-            Label(x + 172, y, _area(areas.get((label, "quantized"))), "ink number", "end"),
-            Label(x + 218, y, _area(areas.get((label, "float"))), "muted number", "end"),
+            Label(x + 30, y, cut(label, 110), "ink"),
+            Label(x + 188, y, _area(areas.get((label, "quantized"))), "ink number", "end"),
+            Label(x + 246, y, _area(areas.get((label, "float"))), "muted number", "end"),
         ]
     y = 70.0 + 22 * len(labels)
     marks += [

@@ -135,7 +135,7 @@ def relative_error(layer: Layer) -> float | None:
 
 def _error(layer: Layer) -> Cell:
     share = relative_error(layer)
-    return figure(None if share is None else 100 * share, lambda v: words.number(v, 3))
+    return figure(None if share is None else 100 * share, lambda v: words.fixed(v, 2))
 
 
 def target_tables(result: Result, profile: Profile | None) -> list[Table]:

@@ -227,19 +227,24 @@ def _device(result: Result) -> Section:
 def _event(result: Result, inferences: int) -> Section:
     picture = any(len(each.shape) == PICTURE_AXES for each in result.program.inputs)
     noun = "patches" if picture else "inferences"
-    said = []
-    for timing in timings_of(result):
-        event = timing.event_seconds(inferences)
-        if event is not None:
-            band = "" if event[1] is None or event[2] is None else (
-                f" (between {words.seconds(event[1])} and {words.seconds(event[2])})"
-            )  # fmt: skip
-            said.append(
-                f"{inferences:,} {noun} take {words.seconds(event[0])}{band} on one "
-                f"{words.target_name(timing.target)}, {timing.how}."
-            )
-    lead = " ".join(said) or "No target of this run tells how long it takes."
+    said = [
+        f"{_lasting(event)} on {words.target_name(timing.target)}"
+        for timing in timings_of(result)
+        if (event := timing.event_seconds(inferences)) is not None
+    ]
+    lead = "No target of this run tells how long it takes."
+    if said:
+        lead = (
+            f"{inferences:,} {noun}, one after the other on one device, take {words.listed(said)}."
+        )
     return Section("event", "Event", lead, (), held(timing_table(result, inferences, noun)))
+
+
+def _lasting(event: tuple[float, float | None, float | None]) -> str:
+    middle, low, high = event
+    if low is None or high is None:
+        return words.seconds(middle)
+    return f"{words.seconds(middle)} ({words.seconds(low)} to {words.seconds(high)})"
 
 
 def _provenance(result: Result, profile: Profile | None) -> Section:
@@ -272,9 +277,8 @@ def _provenance(result: Result, profile: Profile | None) -> Section:
 
 def commands_of(result: Result) -> tuple[str, ...]:
     """What to type to get the same integers again."""
-    names = {step.name for step in result.steps}
-    targets = [name for name in targets_of(result.metrics) if name in names]
-    targets += [name for name in ("hls", "rtl", "edgetpu") if name in names and name not in targets]
+    folders = {artefact.path.partition("/")[0] for artefact in result.artefacts}
+    targets = [name for name in words.TARGETS if name in folders]
     chosen = " ".join(f"--target {name}" for name in targets) or "--target none"
     data = "" if result.data is None else f" --data {shlex.quote(result.data.name)}"
     file = shlex.quote(f"RUN/{result.model.file}")

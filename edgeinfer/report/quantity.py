@@ -25,7 +25,7 @@ STRENGTH = {  # a cycle-accurate simulation has seen what a synthesis report onl
     Origin.MEASURED: 5,
     Origin.PROVED: 6,
 }
-STATE_ORDER = ("", "C synthesis", "logic synthesis", "routed")
+STATE_ORDER = ("", "C synthesis", "logic synthesis", "routing")
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,7 +45,7 @@ def quantity_of(metric: Metric) -> Quantity:
     if name not in RESOURCES:
         return Quantity(metric.name)
     if metric.origin is Origin.ROUTED:
-        return Quantity(name, "routed")
+        return Quantity(name, "routing")
     if metric.name.endswith(AFTER_LOGIC_SYNTHESIS) or metric.tool in LOGIC_SYNTHESIS:
         return Quantity(name, "logic synthesis")
     if metric.origin in (Origin.SYNTHESISED, Origin.ESTIMATED):

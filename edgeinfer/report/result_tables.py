@@ -73,9 +73,9 @@ def _scores(
     return (
         text(name),
         figure(scores.samples),
-        figure(scores.auc, lambda v: words.number(v, 5)),
+        figure(scores.auc, words.score),
         Cell("" if area is None else f"{area.low:.4f} to {area.high:.4f}"),
-        figure(scores.accuracy, lambda v: words.number(v, 5)),
+        figure(scores.accuracy, words.score),
         Cell("" if right is None else f"{right.low:.4f} to {right.high:.4f}"),
         figure(scores.rms_error),
     )

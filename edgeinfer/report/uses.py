@@ -98,7 +98,7 @@ def _offered(
     result: Result, target: str, kind: str, metrics: list[Metric], best: Metric
 ) -> float | None:
     told = next((each for each in metrics if each.name == f"{kind}_share"), None)
-    if told is not None and told.value and quantity_of(best).state == "routed":
+    if told is not None and told.value and quantity_of(best).state == "routing":
         return round(best.value / (told.value / 100.0))
     if target == EDGE_TPU:
         return devices.device(ON_CHIP).offers("sram_bytes")

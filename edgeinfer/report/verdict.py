@@ -4,6 +4,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from enum import StrEnum
@@ -15,7 +16,7 @@ from edgeinfer.report.timings import timings_of
 from edgeinfer.report.uses import Use, uses_of
 from edgeinfer.result import Result
 
-MOST_LATENCIES = 3  # told in the verdict
+MOST_LATENCIES = 2  # told in the verdict
 
 
 class State(StrEnum):
@@ -54,7 +55,8 @@ class Verdict:
     @property
     def line(self) -> str:
         """All in one line."""
-        return "; ".join(answer.words for answer in self.answers)
+        said = "; ".join(answer.words for answer in self.answers)
+        return f"{said[:1].upper()}{said[1:]}."
 
     @property
     def state(self) -> State:
@@ -141,7 +143,8 @@ def _fast(result: Result, limit_us: float | None) -> Answer:
         f"({t.latency.origin})"
         for t in timings
     ]
-    told = ", ".join(shown[:MOST_LATENCIES])
+    more = f" and {len(shown) - MOST_LATENCIES} more" if len(shown) > MOST_LATENCIES else ""
+    told = ", ".join(shown[:MOST_LATENCIES]) + more
     if limit_us is None:
         said = f"One inference takes {words.listed(shown)}. No limit was given."
         return Answer(question, State.UNKNOWN, told, said)
@@ -149,11 +152,15 @@ def _fast(result: Result, limit_us: float | None) -> Answer:
     late = [t for t in timings if not t.latency.value <= limit_us]
     unsure = [t for t in timings if _straddles(t.latency, limit_us)]
     said = f"One inference takes {words.listed(shown)}; {limit} would do."
-    if late:
-        state = State.UNSURE if all(t in unsure for t in late) else State.BAD
-        return Answer(question, state, f"slower than {limit} ({told})", said)
-    state = State.UNSURE if unsure else State.GOOD
-    return Answer(question, state, f"within {limit} ({told})", said)
+    if not late:
+        state = State.UNSURE if unsure else State.GOOD
+        return Answer(question, state, f"{told}, within {limit}", said)
+    slow = words.listed([words.target_name(t.target) for t in late])
+    if len(late) < len(timings):
+        quick = words.listed([words.target_name(t.target) for t in timings if t not in late])
+        return Answer(question, State.UNSURE, f"{quick} within {limit}, {slow} slower", said)
+    state = State.UNSURE if all(t in unsure for t in late) else State.BAD
+    return Answer(question, state, f"slower than {limit} ({told})", said)
 
 
 def _straddles(metric: Metric, limit: float) -> bool:
@@ -173,45 +180,73 @@ def _lost(result: Result, profile: Profile | None) -> Answer:
         share = words.percent(same.value)
         said = f"{share} of the samples are decided as the float network does; no labels."
         return Answer(question, State.UNKNOWN, f"decides as the float in {share}", said)
-    name, before, after, higher = found
-    interval = interval_of(profile, name) if profile is not None else None
-    lost = before - after if higher else after - before
-    label = {"auc": "AUC", "accuracy": "accuracy", "rms_error": "rms error"}[name]
-    change = words.signed(-lost if higher else lost)
+    change = words.signed(-found.lost if found.higher else found.lost)
+    interval = None if profile is None else interval_of(profile, found)
     within = "" if interval is None else f" ± {words.number(_half(interval), 2)}"
-    said = f"{label}: {words.number(before)} as floats, {words.number(after)} as integers."
+    where = "" if found.stage == "quantized" else f" ({words.stage_name(found.stage)})"
+    said = (
+        f"{found.label}: {words.number(found.before)} as floats, {words.number(found.after)} as "
+        f"integers{where}."
+    )
     if interval is not None:
         low, high = words.number(interval.low, 2), words.number(interval.high, 2)
         said += f" The loss lies between {low} and {high} with 95 % confidence."
-    return Answer(question, State.GOOD if lost <= _tolerable(name, before) else State.UNSURE,
-                  f"{label} {change}{within}", said)  # fmt: skip
+    state = State.GOOD if found.lost <= _tolerable(found) else State.UNSURE
+    return Answer(question, state, f"{found.label} {change}{within}", said)
 
 
-def _tolerable(name: str, before: float) -> float:
+@dataclass(frozen=True, slots=True)
+class Drop:
+    """A figure of merit as floats, and of the stage that does worst; whether more is better."""
+
+    name: str
+    stage: str
+    before: float
+    after: float
+    higher: bool
+
+    @property
+    def lost(self) -> float:
+        """By how much it got worse."""
+        return self.before - self.after if self.higher else self.after - self.before
+
+    @property
+    def label(self) -> str:
+        """As it is written."""
+        return {"auc": "AUC", "accuracy": "accuracy", "rms_error": "rms error"}[self.name]
+
+
+def _tolerable(drop: Drop) -> float:
     """What few would mind: a hundredth of an area or of a share, a tenth of an error."""
-    return 0.1 * abs(before) if name == "rms_error" else 0.01
+    return 0.1 * abs(drop.before) if drop.name == "rms_error" else 0.01
 
 
 def _half(interval: Uncertain) -> float:
     return (interval.high - interval.low) / 2
 
 
-def interval_of(profile: Profile, name: str) -> Uncertain | None:
-    """The paired interval of what is lost."""
-    return {"auc": profile.lost.auc, "accuracy": profile.lost.accuracy}.get(name)
+def interval_of(profile: Profile, drop: Drop) -> Uncertain | None:
+    """The paired interval of what is lost, where it is the interval of this very loss."""
+    known = {"auc": profile.lost.auc, "accuracy": profile.lost.accuracy}.get(drop.name)
+    if known is None or not math.isclose(known.value, drop.lost, abs_tol=1e-9):
+        return None
+    return known
 
 
-def drop_of(result: Result) -> tuple[str, float, float, bool] | None:
-    """The figure of merit, its value as floats and as integers (the worst stage), and whether more
-    is better."""
+def drop_of(result: Result) -> Drop | None:
+    """What quantization costs the stage that it costs most; of equals, the first."""
     before = result.accuracy.get("float")
-    after = [scores for stage, scores in result.accuracy.items() if stage != "float"]
-    if before is None or not after:
+    if before is None:
         return None
     for name, higher in (("auc", True), ("accuracy", True), ("rms_error", False)):
         reference = getattr(before, name)
-        values = [getattr(scores, name) for scores in after]
-        known = [value for value in values if value is not None]
-        if reference is not None and known:
-            return name, reference, min(known) if higher else max(known), higher
+        if reference is None:
+            continue
+        drops = [
+            Drop(name, stage, reference, getattr(scores, name), higher)
+            for stage, scores in result.accuracy.items()
+            if stage != "float" and getattr(scores, name) is not None
+        ]
+        if drops:
+            return max(drops, key=lambda drop: drop.lost)
     return None

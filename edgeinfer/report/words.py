@@ -42,7 +42,7 @@ def number(value: float | None, digits: int = 4) -> str:
         return "∞" if value > 0 else "−∞"
     if value == int(value) and abs(value) < 1e12:
         return _minus(f"{int(value):,}")
-    if not 1e-4 <= abs(value) < 1e9:
+    if not 1e-5 <= abs(value) < 1e9:
         return _minus(f"{value:.{digits - 1}e}")
     whole = len(str(int(abs(value))))
     if abs(value) < 1:
@@ -51,6 +51,18 @@ def number(value: float | None, digits: int = 4) -> str:
     if whole >= digits:
         return _minus(f"{value:,.0f}")
     return _minus(f"{value:,.{digits - whole}f}".rstrip("0").rstrip("."))
+
+
+def fixed(value: float | None, decimals: int) -> str:
+    """A number of a column whose decimals line up."""
+    if value is None or not math.isfinite(value) or abs(value) >= 1e9:
+        return number(value)
+    return _minus(f"{value:,.{decimals}f}")
+
+
+def score(value: float | None) -> str:
+    """An area or a share, for a column."""
+    return fixed(value, 4)
 
 
 def signed(value: float, digits: int = 2) -> str:
