@@ -79,6 +79,21 @@ VERBS = {
         "explain RUN",
         "the first value in which two stages differ, and why",
     ),
+    "report": Verb(
+        "edgeinfer.cli_report:report",
+        "report RUN",
+        "a run as a page: verdict, curves, layers, budgets",
+    ),
+    "compare": Verb(
+        "edgeinfer.cli_report:compare",
+        "compare RUN RUN --html F",
+        "runs side by side: accuracy against resources and latency",
+    ),
+    "check": Verb(
+        "edgeinfer.cli_report:check",
+        "check RUN --gates gates.toml",
+        "limits and a baseline; exit code 1 where one is missed",
+    ),
     "estimate": Verb(
         "edgeinfer.cli_estimate:estimate",
         "estimate MODEL --device D",

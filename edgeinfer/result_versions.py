@@ -4,6 +4,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable
 from typing import Any, Literal
 
@@ -22,6 +23,11 @@ def brought_up(told: Any) -> Any:
         told = STEPS[version](told)
         version = told["schema_version"]
     return told
+
+
+def version_of(text: str) -> int:
+    """The version that a result, which was read without complaint, was written in."""
+    return int(json.loads(text).get("schema_version", NEWEST))
 
 
 def _from_1(told: Document) -> Document:

@@ -4,7 +4,8 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from edgeinfer import plan, samples
@@ -13,11 +14,18 @@ from edgeinfer.graph import Graph
 from edgeinfer.ir.lower import lower
 from edgeinfer.profile.data import Profile, from_json
 from edgeinfer.profile.make import profile_of
+from edgeinfer.report.baseline import regressions
+from edgeinfer.report.comparison import Run, labelled
+from edgeinfer.report.gate_check import Checked, check
+from edgeinfer.report.gates import GateFile
+from edgeinfer.report.gates import read as read_gates
+from edgeinfer.report.page import Report, Wishes, report_on, written
 from edgeinfer.result import Result
 from edgeinfer.result import from_json as result_from_json
-from edgeinfer.run import Outcome, RunFolder
+from edgeinfer.result_versions import version_of
+from edgeinfer.run import Outcome, RunFolder, watched
 from edgeinfer.run_result import PROGRAM, RECIPE, RESULT
-from edgeinfer.run_steps import Model, read_recipe, read_samples, stored_program
+from edgeinfer.run_steps import Model, read_recipe, read_samples, recipe_text, stored_program
 from edgeinfer.samples import Samples
 from quantization.recipe import Recipe
 
@@ -27,16 +35,58 @@ DRAWN = 512  # samples where no data are given
 
 def stored_result(run: Path) -> Result:
     """The result of a run folder, or the file itself."""
+    path, text = _result_text(run)
+    return result_from_json(text, str(path))
+
+
+def read_runs(paths: Sequence[Path]) -> list[Run]:
+    """Results of several runs, called as they were named."""
+    found = []
+    for path in paths:
+        file, text = _result_text(path)
+        result = result_from_json(text, str(file))
+        found.append((_label(path), result, version_of(text)))
+    return labelled(found)
+
+
+def _label(path: Path) -> str:
+    """A run folder by its path; a result in one by its folder's."""
+    shown = path.parent if path.name == RESULT and path.parent != Path() else path
+    return shown.as_posix() or str(path)
+
+
+def checked_run(run: Path, gates: Path | None, baseline: Path | None) -> list[Checked]:
+    """A result held against gates and against an earlier result."""
+    result = stored_result(run)
+    told = GateFile((), {})
+    if gates is not None:
+        told = read_gates(recipe_text(gates), str(gates))
+    found = check(result, told.gates, str(gates))
+    if baseline is not None:
+        found += regressions(result, stored_result(baseline), told.tolerances)
+    return found
+
+
+def write_report(folder: RunFolder, data: Path | None, wishes: Wishes) -> Report:
+    """The report of a run folder, written into it."""
+    result = stored_result(folder.path)
+    found = profiled(folder, data)
+    report = report_on(result, found.profile, replace(wishes, reason=found.reason))
+    with watched(folder.progress, "report"):
+        written(report).write(folder.path)
+    return report
+
+
+def _result_text(run: Path) -> tuple[Path, str]:
     path = run if run.is_file() else run / RESULT
     if not path.is_file():
         raise UsageError(
             f"{run} holds no {RESULT}.", hint=f"Make it with: edgeinfer compile MODEL -o {run}"
         )
     try:
-        text = path.read_text(encoding="utf-8")
+        return path, path.read_text(encoding="utf-8")
     except UnicodeDecodeError:
         raise InputError(f"{path} is no text, so it is no result.") from None
-    return result_from_json(text, str(path))
 
 
 @dataclass(frozen=True, slots=True)

@@ -306,3 +306,26 @@ def with_metrics(result: Result, **values: float) -> Result:
         for m in result.metrics
     ]
     return result.model_copy(update={"metrics": tuple(changed)})
+
+
+def sweep(count: int) -> list[tuple[str, Result]]:
+    """Runs of one network with more and more bits: dearer, and mostly better."""
+    found = []
+    for number in range(count):
+        bits = 2 + number % 12
+        worth = 0.9712 - 0.08 * 2.0 ** (-bits / 1.6) - 0.0004 * (number * 7 % 5)
+        cost = 1.0 + 0.35 * bits + 0.05 * (number * 3 % 7)
+        base = good()
+        scores = {
+            stage: Scores(8000, 0.9712 if stage == "float" else worth, 0.91)
+            for stage in ("float", "quantized", "csim")
+        }
+        scaled = tuple(
+            replace(m, value=m.value * cost / 3, low=m.low and m.low * cost / 3,
+                    high=m.high and m.high * cost / 3)
+            if m.target == "hls" else m
+            for m in base.metrics
+        )  # fmt: skip
+        change = {"accuracy": scores, "metrics": scaled}
+        found.append((f"runs/{bits}bit-{number}", base.model_copy(update=change)))
+    return found
