@@ -5,6 +5,7 @@
 from __future__ import annotations
 
 import json
+import math
 from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError
@@ -20,10 +21,19 @@ Digest = Annotated[str, Field(pattern="^[0-9a-f]{64}$")]
 
 
 def _not_a_number(told: Any) -> Any:
-    """JSON has no NaN: a metric's value that is none is null there."""
-    if isinstance(told, dict) and "value" in told and told["value"] is None:
-        return told | {"value": float("nan")}
-    return told
+    """JSON has neither NaN nor infinity: a metric's value that is none is null there, and so is an
+    end of a band that has none."""
+    if not isinstance(told, dict):
+        return told
+    found = dict(told)
+    if "value" in found and found["value"] is None:
+        found["value"] = math.nan
+    low, high = found.get("low"), found.get("high")
+    if low is None and high is not None:
+        found["low"] = -math.inf
+    elif high is None and low is not None:
+        found["high"] = math.inf
+    return found
 
 
 Figure = Annotated[Metric, BeforeValidator(_not_a_number)]

@@ -19,7 +19,7 @@ def brought_up(told: Any) -> Any:
     if not isinstance(told, dict):
         return told
     version = told.get("schema_version", NEWEST)
-    while isinstance(version, int) and version in STEPS:
+    while type(version) is int and version in STEPS:
         told = STEPS[version](told)
         version = told["schema_version"]
     return told

@@ -41,9 +41,9 @@ FLOORS: tuple[tuple[str, ...], ...] = (
     ),
     (
         "cosim",
-        "gates",
-        "render",
         "result",
+        "profile",
+        "report",
         "evaluate",
         "event",
     ),

@@ -186,7 +186,7 @@ def _changed(value: float, first: float, higher: bool, shown: str, fixed: bool) 
     change = value - first
     if not change:
         return Cell(f"{shown} (=)", value)
-    state = "good" if (change > 0) is higher else "bad"
+    state = "good" if (change > 0) is higher else "worse"
     if fixed or not first:
         return Cell(f"{shown} ({words.signed(change)})", value, state)
     share = change / abs(first)

@@ -142,10 +142,10 @@ def _named(alike: Sequence[Series], across: Scale, up: Scale) -> list[Mark]:
         if any(abs(x - a) < 90 and abs(y - b) < 15 for a, b in taken):
             continue  # the words would lie on each other; the dot's title tells
         taken.append((x, y))
-        anchor: Literal["start", "end"] = "end" if x > RIGHT - 120 else "start"
+        anchor: Literal["start", "end"] = "end" if x > LEFT + 120 else "start"  # fronts rise right
         shift = -9 if anchor == "end" else 9
         name = cut(words.short(point.entry.run.label), 110, 11.0)
-        marks.append(Label(x + shift, y - 6, name, "ink small", anchor))
+        marks.append(Label(x + shift, y - 6, name, "ink small halo", anchor))
     return marks
 
 

@@ -160,9 +160,18 @@ def histogram(first: int, *counts: int, zeros: int = 0) -> Histogram:
 
 def layer(name: str, op: str, reads: tuple[str, ...], macs: int = 0, **more: object) -> Layer:
     """One value."""
-    given = {"shape": (48, 48, 4), "parameters": macs // 100, "format": "fixed<14,6>",
-             "proved_low": -20.5, "proved_high": 20.25, "observed_low": -7.25,
-             "observed_high": 8.0, "observed_bits": 12, "float_rms": 1.5, "error_rms": 0.05}  # fmt: skip
+    given = {
+        "shape": (48, 48, 4),
+        "parameters": macs // 100,
+        "format": "fixed<14,6>",
+        "proved_low": -20.5,
+        "proved_high": 20.25,
+        "observed_low": -7.25,
+        "observed_high": 8.0,
+        "observed_bits": 12,
+        "float_rms": 1.5,
+        "error_rms": 0.05,
+    }
     return Layer(name=name, op=op, reads=reads, macs=macs, **(given | more))
 
 
@@ -244,14 +253,14 @@ def hostile() -> tuple[Result, Profile]:
             "accuracy": {name: Scores(0, nan, 2.0, inf) for name in STRANGE}
             | {"float": Scores(10, None, 0.5, heads={SCRIPT: Scores(1, nan)})},
             "agreement": tuple(
-                Agreement((name, SCRIPT), 0, False, nan, 0,
+                Agreement((name, SCRIPT), 0, False, 1e300, 0,
                           Divergence(SCRIPT, SCRIPT, 0, (), 0, 1, SCRIPT, SCRIPT, SCRIPT))
                 for name in STRANGE
             ),
             "metrics": tuple(bad),
             "findings": STRANGE,
             "artefacts": tuple(Artefact(path=name, sha256=DIGEST) for name in STRANGE),
-            "steps": tuple(StepPart(name=name, seconds=nan, cached=True) for name in STRANGE),
+            "steps": tuple(StepPart(name=name, seconds=1e300, cached=True) for name in STRANGE),
             "data": DataPart(name=SCRIPT, sha256=DIGEST, samples=0),
         }
     )  # fmt: skip
