@@ -94,7 +94,8 @@ def _worst(layers: Sequence[Layer]) -> list[Layer]:
 def _own(layer: Layer) -> float | None:
     if layer.rounding_rms is None or not layer.float_rms:
         return None
-    return layer.rounding_rms / layer.float_rms
+    share = layer.rounding_rms / layer.float_rms
+    return share if math.isfinite(share) else None
 
 
 def distribution_figure(profile: Profile, kind: Literal["weight", "activation"]) -> Figure | None:

@@ -4,6 +4,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 
 from edgeinfer.profile.data import Curve, Profile, Uncertain
@@ -32,7 +33,7 @@ def accuracy_figure(result: Result, profile: Profile | None) -> Figure | None:
         rows = []
         for stage in stages:
             value = getattr(result.accuracy[stage], name)
-            if value is not None:
+            if value is not None and math.isfinite(value):
                 each = None if index is None else intervals_of(result, profile, stage)[index]
                 rows.append((stage, value, each))
         if rows:

@@ -6,6 +6,7 @@ from __future__ import annotations
 
 import csv
 import io
+import math
 from collections.abc import Iterable, Sequence
 
 from edgeinfer.metrics import Metric
@@ -130,7 +131,8 @@ def relative_error(layer: Layer) -> float | None:
     """The rms difference to the float tensor over the float tensor's rms."""
     if layer.error_rms is None or not layer.float_rms:
         return None
-    return layer.error_rms / layer.float_rms
+    share = layer.error_rms / layer.float_rms
+    return share if math.isfinite(share) else None
 
 
 def _error(layer: Layer) -> Cell:

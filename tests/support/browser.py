@@ -6,6 +6,7 @@ from __future__ import annotations
 
 import base64
 import contextlib
+import fcntl
 import json
 import os
 import subprocess
@@ -150,35 +151,48 @@ class Pipe:
         return json.loads(message)
 
 
+def _pipe() -> tuple[int, int]:
+    """Both ends of a pipe, out of the way of the descriptors 3 and 4."""
+    low = os.pipe()
+    read, write = (fcntl.fcntl(end, fcntl.F_DUPFD_CLOEXEC, 10) for end in low)
+    for end in low:
+        os.close(end)
+    return read, write
+
+
 @contextlib.contextmanager
 def browser() -> Iterator[Pipe]:
     """Chromium, ended when the block is left. ToolMissingError where there is none."""
     program = locate(CHROMIUM)
-    to_browser, from_us = os.pipe()
-    to_us, from_browser = os.pipe()
+    its_read, our_write = _pipe()
+    our_read, its_write = _pipe()
+
+    def on_3_and_4() -> None:
+        """Where the browser speaks the protocol."""
+        os.dup2(its_read, 3)
+        os.dup2(its_write, 4)
 
     with tempfile.TemporaryDirectory(ignore_cleanup_errors=True) as home:
         process = subprocess.Popen(
-            # the protocol is spoken on descriptors 3 and 4
-            ["sh", "-c", f'exec 3<&{to_browser} 4>&{from_browser}; exec "$@"', "sh", program,
-             *FLAGS, f"--user-data-dir={home}", "about:blank"],
-            pass_fds=(to_browser, from_browser),
+            [program, *FLAGS, f"--user-data-dir={home}", "about:blank"],
+            preexec_fn=on_3_and_4,
+            pass_fds=(3, 4),
             stdout=subprocess.DEVNULL,
             stderr=subprocess.DEVNULL,
             env={**os.environ, "HOME": home},
-        )  # fmt: skip
-        os.close(to_browser)
-        os.close(from_browser)
+        )
+        os.close(its_read)
+        os.close(its_write)
         try:
-            yield Pipe(from_us, to_us)
+            yield Pipe(our_write, our_read)
         finally:
-            os.close(from_us)  # which tells it to go
+            os.close(our_write)  # which tells it to go
             with contextlib.suppress(subprocess.TimeoutExpired):
                 process.wait(5)
             if process.poll() is None:
                 process.kill()
                 process.wait()
-            os.close(to_us)
+            os.close(our_read)
 
 
 @contextlib.contextmanager
