@@ -12,12 +12,13 @@ from edgeinfer import devices
 from edgeinfer.errors import UsageError
 from edgeinfer.report import words
 from edgeinfer.report.comparison import LATENCY, Comparison, Point, Series
-from edgeinfer.report.marks import Box, Dot, Figure, Label, Line, Mark, cut
+from edgeinfer.report.marks import Box, Dot, Figure, Label, Line, Mark, cut, width_of
 from edgeinfer.report.scales import Scale, over
 
 WIDTH, HEIGHT = 1000.0, 420.0
 LEFT, RIGHT, TOP, BOTTOM = 70.0, 700.0, 24.0, 360.0
 COLOURS = 8
+SMALL = 11.0  # of the names beside points
 MOST_NAMED = 14  # points of fronts with their names beside them
 MOST_SERIES = 14  # in a legend
 NEAR = 8.0  # times the largest cost: a budget further off is told, not drawn
@@ -134,17 +135,19 @@ def _about(point: Point) -> str:
 def _named(alike: Sequence[Series], across: Scale, up: Scale) -> list[Mark]:
     best = [p for series in alike for p in series.points if p.best]
     marks: list[Mark] = []
-    taken: list[tuple[float, float]] = []
+    taken: list[tuple[float, float, float]] = []  # left and right end, and height
     for point in best:
         if len(taken) >= MOST_NAMED or not math.isfinite(point.cost.value):
             continue
         x, y = across.place(point.cost.value), up.place(point.score)
-        if any(abs(x - a) < 90 and abs(y - b) < 15 for a, b in taken):
-            continue  # the words would lie on each other; the dot's title tells
-        taken.append((x, y))
         anchor: Literal["start", "end"] = "end" if x > LEFT + 120 else "start"  # fronts rise right
+        name = cut(words.short(point.entry.run.label), 110, SMALL)
+        start = x + 9 if anchor == "start" else x - 9 - width_of(name, SMALL)
+        stop = start + width_of(name, SMALL)
+        if any(start < b and a < stop and abs(y - height) < 14 for a, b, height in taken):
+            continue  # the words would lie on each other; the dot's title tells
+        taken.append((start, stop, y))
         shift = -9 if anchor == "end" else 9
-        name = cut(words.short(point.entry.run.label), 110, 11.0)
         marks.append(Label(x + shift, y - 6, name, "ink small halo", anchor))
     return marks
 
@@ -154,7 +157,8 @@ def _legend(comparison: Comparison, alike: Sequence[Series]) -> list[Mark]:
     marks: list[Mark] = []
     for number, series in enumerate(alike[:MOST_SERIES]):
         y = TOP + 12 + 22 * number
-        state = f", after {series.quantity.state}" if series.quantity.state else ""
+        state = series.quantity.state
+        state = f", after {state}" if state and series.origin != "routed" else ""
         group = f", group {series.group + 1}" if len(groups) > 1 else ""
         told = f"{words.target_name(series.target)}, {series.origin}{state}{group}"
         marks += [
