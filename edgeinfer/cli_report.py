@@ -75,7 +75,7 @@ def compare(
     from edgeinfer.plan import write_file
     from edgeinfer.report import compare_page
     from edgeinfer.report.comparison import compared
-    from edgeinfer.run_report import read_runs
+    from edgeinfer.run_stored import read_runs
 
     if not runs:
         raise UsageError("There is nothing to compare.", hint="Name two run folders or more.")
@@ -110,7 +110,7 @@ def check(
     from edgeinfer.plan import write_file
     from edgeinfer.report.gate_check import Held, markdown_of
     from edgeinfer.report.junit import junit as junit_xml
-    from edgeinfer.run_report import checked_run
+    from edgeinfer.run_stored import checked_run
 
     if gates is None and baseline is None:
         raise UsageError(

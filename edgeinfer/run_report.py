@@ -4,28 +4,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
 from edgeinfer import plan, samples
-from edgeinfer.errors import EdgeInferError, InputError, UsageError
+from edgeinfer.errors import EdgeInferError
 from edgeinfer.graph import Graph
 from edgeinfer.ir.lower import lower
 from edgeinfer.profile.data import Profile, from_json
 from edgeinfer.profile.make import profile_of
-from edgeinfer.report.baseline import regressions
-from edgeinfer.report.comparison import Run, labelled
-from edgeinfer.report.gate_check import Checked, check
-from edgeinfer.report.gates import GateFile
-from edgeinfer.report.gates import read as read_gates
 from edgeinfer.report.page import Report, Wishes, report_on, written
-from edgeinfer.result import Result
-from edgeinfer.result import from_json as result_from_json
-from edgeinfer.result_versions import version_of
 from edgeinfer.run import Outcome, RunFolder, watched
-from edgeinfer.run_result import PROGRAM, RECIPE, RESULT
-from edgeinfer.run_steps import Model, read_recipe, read_samples, recipe_text, stored_program
+from edgeinfer.run_result import PROGRAM, RECIPE
+from edgeinfer.run_steps import Model, read_recipe, read_samples, stored_program
+from edgeinfer.run_stored import stored_result
 from edgeinfer.samples import Samples
 from quantization.recipe import Recipe
 
@@ -33,38 +25,12 @@ PROFILE = "report_data.json"
 DRAWN = 512  # samples where no data are given
 
 
-def stored_result(run: Path) -> Result:
-    """The result of a run folder, or the file itself."""
-    path, text = _result_text(run)
-    return result_from_json(text, str(path))
+@dataclass(frozen=True, slots=True)
+class Profiled:
+    """A profile, or why there is none."""
 
-
-def read_runs(paths: Sequence[Path]) -> list[Run]:
-    """Results of several runs, called as they were named."""
-    found = []
-    for path in paths:
-        file, text = _result_text(path)
-        result = result_from_json(text, str(file))
-        found.append((_label(path), result, version_of(text)))
-    return labelled(found)
-
-
-def _label(path: Path) -> str:
-    """A run folder by its path; a result in one by its folder's."""
-    shown = path.parent if path.name == RESULT and path.parent != Path() else path
-    return shown.as_posix() or str(path)
-
-
-def checked_run(run: Path, gates: Path | None, baseline: Path | None) -> list[Checked]:
-    """A result held against gates and against an earlier result."""
-    result = stored_result(run)
-    told = GateFile((), {})
-    if gates is not None:
-        told = read_gates(recipe_text(gates), str(gates))
-    found = check(result, told.gates, str(gates))
-    if baseline is not None:
-        found += regressions(result, stored_result(baseline), told.tolerances)
-    return found
+    profile: Profile | None
+    reason: str = ""
 
 
 def write_report(folder: RunFolder, data: Path | None, wishes: Wishes) -> Report:
@@ -75,26 +41,6 @@ def write_report(folder: RunFolder, data: Path | None, wishes: Wishes) -> Report
     with watched(folder.progress, "report"):
         written(report).write(folder.path)
     return report
-
-
-def _result_text(run: Path) -> tuple[Path, str]:
-    path = run if run.is_file() else run / RESULT
-    if not path.is_file():
-        raise UsageError(
-            f"{run} holds no {RESULT}.", hint=f"Make it with: edgeinfer compile MODEL -o {run}"
-        )
-    try:
-        return path, path.read_text(encoding="utf-8")
-    except UnicodeDecodeError:
-        raise InputError(f"{path} is no text, so it is no result.") from None
-
-
-@dataclass(frozen=True, slots=True)
-class Profiled:
-    """A profile, or why there is none."""
-
-    profile: Profile | None
-    reason: str = ""
 
 
 def profiled(folder: RunFolder, data: Path | None) -> Profiled:

@@ -6,6 +6,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
+from functools import cached_property
 
 from edgeinfer.metrics import Metric, Scores
 from edgeinfer.report.baseline import by_quantity
@@ -74,7 +75,7 @@ class Series:
     points: tuple[Point, ...]
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class Comparison:
     """All entries, all series, and what cannot be compared."""
 
@@ -84,9 +85,13 @@ class Comparison:
     notes: tuple[str, ...]
     score_name: str
 
+    @cached_property
+    def _leading(self) -> frozenset[int]:
+        return frozenset(id(p.entry) for each in self.series for p in each.points if p.best)
+
     def best(self, entry: Entry) -> bool:
         """Whether an entry is on the front of any quantity."""
-        return any(p.best and p.entry is entry for s in self.series for p in s.points)
+        return id(entry) in self._leading
 
 
 def compared(runs: Sequence[Run]) -> Comparison:
