@@ -8,6 +8,7 @@ from collections.abc import Mapping, Sequence
 
 from edgeinfer.profile.data import Layer, Profile
 from edgeinfer.report import words
+from edgeinfer.report.graph_layout import laid_out
 from edgeinfer.report.marks import Area, Box, Curve, Figure, Label, Line, Mark, cut
 
 ACROSS, DOWN = 252.0, 72.0  # from one value to the next
@@ -18,7 +19,6 @@ IN_A_ROW = 4  # of a network that is a mere chain, which runs like text
 ARROW = 4.0
 LINEAR = ("Conv", "Dense", "Scale", "PRelu")
 ROUNDING = ("Requant", "Clip", "Table", "Softmax")
-SWEEPS = 4  # over the rows, to bring values below what they read
 
 
 def network_figure(profile: Profile) -> Figure | None:
@@ -26,18 +26,14 @@ def network_figure(profile: Profile) -> Figure | None:
     shown = profile.layers[:MOST_VALUES]
     if not shown:
         return None
-    places = _placed(shown)
-    chain = all(len(row) == 1 for row in _rows(shown))
-    marks: list[Mark] = []
-    for layer in shown:
-        x, y = places[layer.name]
-        for read in layer.reads:
-            if read in places:
-                marks += _edge(places[read], (x, y), chain)
+    names = {layer.name for layer in shown}
+    reads = {layer.name: [r for r in layer.reads if r in names] for layer in shown}
+    chain = all(
+        read == [before] for before, read in zip(reads, list(reads.values())[1:], strict=False)
+    )
+    places, marks, width, height = _text_like(reads) if chain else _in_rows(reads)
     for layer in shown:
         marks += _value(layer, *places[layer.name])
-    width = max(x for x, _ in places.values()) + WIDE + MARGIN
-    height = max(y for _, y in places.values()) + TALL + MARGIN
     left = len(profile.layers) - len(shown)
     note = f"The first {len(shown)} of {len(profile.layers):,} values." if left else ""
     ops = [f"{layer.op} {words.short(layer.name, 30)}" for layer in shown[:12]]
@@ -48,51 +44,25 @@ def network_figure(profile: Profile) -> Figure | None:
     )
 
 
-def _placed(layers: Sequence[Layer]) -> dict[str, tuple[float, float]]:
-    rows = _rows(layers)
-    if all(len(row) == 1 for row in rows):
-        return {
-            row[0]: (MARGIN + ACROSS * (n % IN_A_ROW), MARGIN + DOWN * (n // IN_A_ROW))
-            for n, row in enumerate(rows)
-        }
-    widest = max(len(row) for row in rows)
-    places = {}
-    for number, row in enumerate(rows):
-        inset = (widest - len(row)) * ACROSS / 2
-        for column, name in enumerate(row):
-            places[name] = (MARGIN + inset + ACROSS * column, MARGIN + DOWN * number)
-    return places
+Drawn = tuple[dict[str, tuple[float, float]], list[Mark], float, float]
 
 
-def _rows(layers: Sequence[Layer]) -> list[list[str]]:
-    depth: dict[str, int] = {}
-    for layer in layers:
-        depth[layer.name] = 1 + max((depth.get(read, -1) for read in layer.reads), default=-1)
-    rows: list[list[str]] = [[] for _ in range(max(depth.values()) + 1)]
-    for name, level in depth.items():
-        rows[level].append(name)
-    reads = {layer.name: [r for r in layer.reads if r in depth] for layer in layers}
-    readers: dict[str, list[str]] = {name: [] for name in depth}
-    for name, read in reads.items():
-        for each in read:
-            readers[each].append(name)
-    for sweep in range(SWEEPS if any(len(row) > 1 for row in rows) else 0):
-        near = reads if sweep % 2 == 0 else readers
-        column = {name: place for row in rows for place, name in enumerate(row)}
-        for row in rows:
-            row.sort(key=lambda name: _mean(near[name], column, column[name]))
-    return rows
+def _text_like(reads: Mapping[str, Sequence[str]]) -> Drawn:
+    """A mere chain, from left to right and row below row."""
+    places = {
+        name: (MARGIN + ACROSS * (n % IN_A_ROW), MARGIN + DOWN * (n // IN_A_ROW))
+        for n, name in enumerate(reads)
+    }
+    marks: list[Mark] = []
+    for name, sources in reads.items():
+        for source in sources:
+            marks += _step(places[source], places[name])
+    width = max(x for x, _ in places.values()) + WIDE + MARGIN
+    return places, marks, width, max(y for _, y in places.values()) + TALL + MARGIN
 
 
-def _mean(names: Sequence[str], column: Mapping[str, int], otherwise: int) -> float:
-    return sum(column[name] for name in names) / len(names) if names else float(otherwise)
-
-
-def _edge(before: tuple[float, float], after: tuple[float, float], straight: bool) -> list[Mark]:
-    """A line with an arrow; in a chain, to the next value or to the next row's first."""
-    if not straight:
-        start, stop = (before[0] + WIDE / 2, before[1] + TALL), (after[0] + WIDE / 2, after[1])
-        return [Curve(start, stop, "edge"), _arrow_down(*stop)]
+def _step(before: tuple[float, float], after: tuple[float, float]) -> list[Mark]:
+    """To the next value, or to the first of the next row."""
     y = before[1] + TALL / 2
     if after[1] == before[1]:
         side = before[0] + WIDE
@@ -102,6 +72,25 @@ def _edge(before: tuple[float, float], after: tuple[float, float], straight: boo
     x = after[0] + WIDE / 2
     way = ((down, before[1] + TALL), (down, middle), (x, middle), (x, after[1] - ARROW))
     return [Line(way, "edge"), _arrow_down(x, after[1])]
+
+
+def _in_rows(reads: Mapping[str, Sequence[str]]) -> Drawn:
+    """A network with branches: data flow down."""
+    layout = laid_out(reads, WIDE, TALL, DOWN)
+    places = {name: (MARGIN + x, MARGIN + y) for name, (x, y) in layout.places.items()}
+    marks: list[Mark] = []
+    for name, sources in reads.items():
+        for source in dict.fromkeys(sources):
+            x, y = places[source]
+            at = (x + WIDE / 2, y + TALL)
+            for lane_x, lane_y in layout.lanes.get((source, name), ()):
+                top = (MARGIN + lane_x, MARGIN + lane_y)
+                bottom = (top[0], top[1] + TALL)
+                marks += [Curve(at, top, "edge"), Line((top, bottom), "edge")]
+                at = bottom
+            x, y = places[name]
+            marks += [Curve(at, (x + WIDE / 2, y), "edge"), _arrow_down(x + WIDE / 2, y)]
+    return places, marks, layout.width + 2 * MARGIN, layout.height + 2 * MARGIN
 
 
 def _arrow_down(x: float, y: float) -> Mark:
