@@ -9,16 +9,16 @@ from typing import TYPE_CHECKING, Annotated, Literal
 
 from cyclopts import Parameter
 
+from edgeinfer.cli_targets import EdgeTpuOptions, Goals, HlsOptions, chosen
 from edgeinfer.cli_terminal import answer
 from edgeinfer.cli_verbs import Json, ModelFile, RecipeFile
+from edgeinfer.errors import UsageError
 
 if TYPE_CHECKING:
     from edgeinfer.devices import Device
-    from edgeinfer.run_estimate import Estimated
+    from edgeinfer.run_estimate import Figures, HlsFigures
 
-DEVICE = "xczu7ev"  # where none is named
 MOST_LAYERS = 40  # in the table of a terminal
-Backends = Literal["Vitis", "Vivado", "Quartus", "oneAPI", "Catapult", "Libero"]
 
 
 def devices(*, json: Json = False) -> None:
@@ -34,68 +34,74 @@ def estimate(
     model: ModelFile,
     /,
     *,
-    device: Annotated[str, Parameter(help="a part or a board, see edgeinfer devices")] = DEVICE,
-    target: Annotated[Literal["hls"], Parameter(help="hls: the design that hls4ml makes")] = "hls",
+    target: Annotated[
+        str | None, Parameter(help="hls, rtl or edgetpu; without it, what the device is for")
+    ] = None,
     bits: Annotated[
         int | None, Parameter(help="width for a model that states no formats; 16 without it")
     ] = None,
     recipe: RecipeFile = None,
-    io: Annotated[
-        Literal["io_stream", "io_parallel"],
-        Parameter(help="positions one after the other, or all elements at once"),
-    ] = "io_stream",
-    strategy: Annotated[
-        Literal["latency", "resource", "distributed_arithmetic"],
-        Parameter(help="what multiplications are arranged for"),
-    ] = "latency",
-    reuse: Annotated[int, Parameter(help="multiplications that share a multiplier")] = 1,
-    clock_ns: Annotated[float, Parameter(help="the clock's period")] = 5.0,
-    latency_us: Annotated[
-        float | None,
-        Parameter(help="choose reuse factors: the smallest design that is done in this time"),
-    ] = None,
-    fit: Annotated[
-        bool, Parameter(negative="", help="choose reuse factors: the fastest design that fits")
-    ] = False,
-    backend: Annotated[Backends, Parameter(help="whose compiler the project is for")] = "Vitis",
+    goals: Goals = Goals(),  # noqa: B008  # immutable
+    hls: HlsOptions = HlsOptions(),  # noqa: B008  # immutable
+    edgetpu: EdgeTpuOptions = EdgeTpuOptions(),  # noqa: B008  # immutable
     arithmetic: Annotated[
         Literal["exact", "hls4ml"],
         Parameter(
-            help="exact: the bit-exact project; hls4ml: with accumulators cut to the layer's type "
-            "and tables of 1,024 entries, as hls4ml makes by itself"
+            help="hls: exact, the bit-exact project; hls4ml, with accumulators cut to the layer's "
+            "type and tables of 1,024 entries, as hls4ml makes by itself"
         ),
     ] = "exact",
     json: Json = False,
 ) -> None:
     """Latency and resources without any tool, in seconds, each with its error band."""
-    from edgeinfer import devices as known
-    from edgeinfer.run_estimate import estimate_model
+    from edgeinfer.run_estimate import estimate_hls, estimate_target
     from edgeinfer.targets.hls.estimate_stage import Arithmetic
-    from edgeinfer.targets.hls.settings import Backend, HlsSettings, IoType, Strategy
 
-    part = known.device(device)
-    settings = HlsSettings(
-        Backend(backend),
-        known.part_of(device),
-        clock_ns,
-        IoType(io),
-        Strategy(strategy),
-        reuse,
-    )
-    found = estimate_model(
-        model,
-        settings,
-        part,
-        bits=bits,
-        recipe=recipe,
-        latency_us=latency_us,
-        fit=fit,
-        arithmetic=Arithmetic(arithmetic),
-    )
-    answer(json_text.dumps(found.as_dict(), indent=2), _told(found), as_json=json)
+    name = _target_for(goals) if target is None else target
+    (wanted,) = chosen([name], goals, hls=hls, edgetpu=edgetpu)
+    if name == "hls":
+        found = estimate_hls(
+            model, wanted.settings, bits=bits, recipe=recipe, arithmetic=Arithmetic(arithmetic)
+        )
+        answer(json_text.dumps(found.as_dict(), indent=2), _told(found), as_json=json)
+        return
+    if arithmetic != "exact":
+        raise UsageError("--arithmetic is an option of the target hls.", hint="Leave it out.")
+    figures = estimate_target(model, wanted, bits=bits, recipe=recipe)
+    answer(json_text.dumps(figures.as_dict(), indent=2), _listed(figures), as_json=json)
 
 
-def _told(found: Estimated) -> str:
+def _target_for(goals: Goals) -> str:
+    """The target that the device is for; hls where several are, or none is named."""
+    from edgeinfer.devices import device
+    from edgeinfer.run_targets import known
+
+    if not goals.device:
+        return "hls"
+    part = device(goals.device[0])
+    fits = [name for name, entry in known().items() if entry.on_device(part, part.name) is not None]
+    return fits[0] if fits else "hls"
+
+
+def _listed(found: Figures) -> str:
+    where = f" on {found.device.name}" if found.device else ""
+    lines = [f"{found.program.name}{where}, target {found.target}: no tool was run", ""]
+    rows = [metric for metric in found.metrics if metric.layer is None]
+    width = max((len(metric.name) for metric in rows), default=0)
+    for metric in rows:
+        band = ""
+        if metric.low is not None and metric.high is not None:
+            band = f", between {metric.low:,.6g} and {metric.high:,.6g}"
+        lines.append(
+            f"{metric.name:<{width}} {metric.value:>14,.6g} {metric.unit:<9} {metric.origin}{band}"
+        )
+    layers = {metric.layer for metric in found.metrics if metric.layer}
+    if layers:
+        lines.append(f"figures of {len(layers)} layers are told with --json")
+    return "\n".join([*lines, *(f"finding {finding}" for finding in found.findings)])
+
+
+def _told(found: HlsFigures) -> str:
     settings, made = found.settings, found.estimate
     lines = [
         f"{found.program.name} on {found.device.name} ({settings.part}), {settings.backend}, "

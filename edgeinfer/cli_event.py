@@ -58,7 +58,7 @@ def event(
     from edgeinfer import event_planes
     from edgeinfer.event import PlaneSettings, Way, patch_of
     from edgeinfer.run import opened
-    from edgeinfer.run_steps import stored_program
+    from edgeinfer.run_trial import stored_program
 
     if seed < 0 or check < 0:
         raise UsageError("--seed and --check must not be below 0.")

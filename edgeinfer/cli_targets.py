@@ -5,12 +5,13 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, fields
-from typing import TYPE_CHECKING, Annotated, Any, Literal
+from typing import TYPE_CHECKING, Annotated, Any, Literal, assert_never
 
 from cyclopts import Parameter
 
 if TYPE_CHECKING:
     from edgeinfer.run_targets import Chosen
+    from edgeinfer.run_tools import ToolOrder
 
 NONE = "none"
 
@@ -42,27 +43,149 @@ class HlsOptions:
 
     def given(self) -> dict[str, Any]:
         """What was said."""
-        said = {field.name: getattr(self, field.name) for field in fields(self)}
-        return {name: value for name, value in said.items() if value is not None}
+        return _said(self)
 
 
-def chosen(names: list[str], hls: HlsOptions) -> list[Chosen]:
-    """The targets by their names, with the settings that were given."""
+@Parameter(name="*")
+@dataclass(frozen=True, slots=True)
+class EdgeTpuOptions:
+    """Settings of the Edge TPU target; what is left out is as the target has it."""
+
+    runtime: Annotated[
+        int | None, Parameter(help="edgetpu: runtime version that the rules are for; 14 without it")
+    ] = None
+    link: Annotated[
+        Literal["usb", "pcie"] | None,
+        Parameter(help="edgetpu: how the chip is reached; usb without it"),
+    ] = None
+
+    def given(self) -> dict[str, Any]:
+        """What was said."""
+        return _said(self)
+
+
+@Parameter(name="*")
+@dataclass(frozen=True, slots=True)
+class Goals:
+    """What may be said for all targets alike; each takes what it has a use for."""
+
+    device: Annotated[
+        list[str] | None,
+        Parameter(
+            negative="",
+            help="a part or a board, see edgeinfer devices; may be repeated, for several targets",
+        ),
+    ] = None
+    latency_us: Annotated[
+        float | None, Parameter(help="fold layers: the smallest design that is done in this time")
+    ] = None
+    fit: Annotated[
+        bool,
+        Parameter(negative="", help="hls: fold layers: the fastest design that fits"),
+    ] = False
+
+    def given(self) -> dict[str, Any]:
+        """What was said, but for the devices."""
+        said = {"latency_us": self.latency_us, "fit": self.fit}
+        return {name: value for name, value in said.items() if value not in (None, False)}
+
+
+@Parameter(name="*")
+@dataclass(frozen=True, slots=True)
+class ToolOptions:
+    """Which tools are started on the projects."""
+
+    synth: Annotated[bool, Parameter(negative="", help="run the C synthesis of an HLS project")] = (
+        False
+    )
+    cosim: Annotated[
+        bool, Parameter(negative="", help="hls: and simulate the circuit that it makes")
+    ] = False
+    vsynth: Annotated[bool, Parameter(negative="", help="hls: and make gates of it")] = False
+    route: Annotated[bool, Parameter(negative="", help="place and route")] = False
+    tool_minutes: Annotated[
+        float | None, Parameter(help="how long the tools of a target may take; 240 without it")
+    ] = None
+
+    def order(self) -> ToolOrder:
+        """The same for the library."""
+        from edgeinfer.run_tools import MINUTES, ToolOrder
+        from edgeinfer.targets.protocol import ToolStep
+
+        steps = tuple(step for step in ToolStep if getattr(self, step.value))
+        return ToolOrder(steps, MINUTES if self.tool_minutes is None else self.tool_minutes)
+
+
+Options = HlsOptions | EdgeTpuOptions
+
+
+def chosen(names: list[str], goals: Goals, **options: Options) -> list[Chosen]:
+    """The targets by their names, with the settings that were given for each by its name."""
     from edgeinfer.errors import UsageError
     from edgeinfer.run_targets import choose
 
     wanted = list(dict.fromkeys(name for name in names if name != NONE))
-    said = hls.given()
-    if said and "hls" not in wanted:
-        raise UsageError(
-            f"--{next(iter(said)).replace('_', '-')} is an option of the target hls.",
-            hint="Add --target hls, or leave it out.",
-        )
-    return [choose(name, _hls(said) if name == "hls" else {}) for name in wanted]
+    for name, said in options.items():
+        if said.given() and name not in wanted:
+            raise UsageError(
+                f"--{next(iter(said.given())).replace('_', '-')} is an option of the target "
+                f"{name}.",
+                hint=f"Add --target {name}, or leave it out.",
+            )
+    settings = _shared(wanted, goals)
+    for name in wanted:
+        if name in options:
+            settings[name] |= _typed(options[name])
+    return [choose(name, settings[name]) for name in wanted]
 
 
-def _hls(said: dict[str, Any]) -> dict[str, Any]:
+def _said(options: Options) -> dict[str, Any]:
+    said = {field.name: getattr(options, field.name) for field in fields(options)}
+    return {name: value for name, value in said.items() if value is not None}
+
+
+def _shared(wanted: list[str], goals: Goals) -> dict[str, dict[str, Any]]:
+    """What each target takes of what was said for all; an error for what none takes."""
+    from edgeinfer.devices import device
+    from edgeinfer.errors import UsageError
+    from edgeinfer.run_targets import entry_of
+
+    entries = {name: entry_of(name) for name in wanted}
+    found: dict[str, dict[str, Any]] = {name: {} for name in wanted}
+    named = ", ".join(wanted) or "none"
+    for asked in goals.device or []:
+        part = device(asked)
+        takes = {name: entry.on_device(part, asked) for name, entry in entries.items()}
+        if all(taken is None for taken in takes.values()):
+            raise UsageError(
+                f"{part.name} ({part.vendor} {part.family}) is no device for the target {named}.",
+                hint="edgeinfer devices lists the parts; hls is for AMD and Intel parts.",
+            )
+        for name, taken in takes.items():
+            found[name] = {**(taken or {}), **found[name]}  # the first that fits it
+    for option, value in goals.given().items():
+        takers = [name for name, entry in entries.items() if entry.knows(option)]
+        if not takers:
+            raise UsageError(
+                f"--{option.replace('_', '-')} is nothing for the target {named}.",
+                hint="Add --target hls, or leave it out.",
+            )
+        for name in takers:
+            found[name][option] = value
+    return found
+
+
+def _typed(options: Options) -> dict[str, Any]:
+    """What was said, as the settings have it."""
+    from edgeinfer.targets.edgetpu.latency import Link
     from edgeinfer.targets.hls.settings import Backend, IoType, Strategy
 
-    kinds = {"backend": Backend, "io": IoType, "strategy": Strategy}
+    match options:
+        case HlsOptions():
+            kinds: dict[str, type] = {"backend": Backend, "io": IoType, "strategy": Strategy}
+        case EdgeTpuOptions():
+            kinds = {"link": Link}
+        case _:
+            assert_never(options)
+    said = options.given()
     return {name: kinds[name](value) if name in kinds else value for name, value in said.items()}

@@ -68,9 +68,15 @@ class Lines:
     def advanced(self, done: int, total: int) -> None:
         """Logs want no ticking."""
 
+    def said(self, step: str, seconds: float, line: str) -> None:
+        """The tool's own log has it."""
+
     def finished(self, step: str, seconds: float, cached: bool) -> None:
         """One line a step."""
         sys.stderr.write(f"{step}: {'as before' if cached else f'{seconds:.2f} s'}\n")
+
+
+LINE = 60  # of a tool's last line, beside a bar
 
 
 class Bars:
@@ -88,6 +94,14 @@ class Bars:
         """The bar grows."""
         self.display.update(self.task, completed=done, total=total)
 
+    def said(self, step: str, seconds: float, line: str) -> None:
+        """What a tool does at the moment, beside the bar; nothing in it can drive the terminal."""
+        from rich.markup import escape
+
+        plain = "".join(c if c.isprintable() else " " for c in line).strip()
+        shown = plain if len(plain) <= LINE else plain[: LINE - 3] + "..."
+        self.display.update(self.task, description=f"{step}: {escape(shown)}")
+
     def finished(self, step: str, seconds: float, cached: bool) -> None:
         """The bar is full."""
         said = f"{step}: {'as before' if cached else f'{seconds:.2f} s'}"
@@ -101,9 +115,10 @@ def progress() -> Iterator[Progress]:
         yield Lines()
         return
     from rich.console import Console
-    from rich.progress import BarColumn, TextColumn, TimeElapsedColumn
+    from rich.progress import BarColumn, TextColumn, TimeElapsedColumn, TimeRemainingColumn
     from rich.progress import Progress as Display
 
-    columns = (TextColumn("{task.description}"), BarColumn(), TimeElapsedColumn())
+    remaining = TimeRemainingColumn()  # blank until a step knows its length
+    columns = (TextColumn("{task.description}"), BarColumn(), TimeElapsedColumn(), remaining)
     with Display(*columns, console=Console(stderr=True)) as display:
         yield Bars(display)

@@ -10,11 +10,12 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 from cyclopts import Parameter
 
-from edgeinfer.cli_targets import HlsOptions, chosen
+from edgeinfer.cli_targets import EdgeTpuOptions, Goals, HlsOptions, ToolOptions, chosen
 from edgeinfer.cli_terminal import answer, progress
 
 if TYPE_CHECKING:
     from edgeinfer.cosim import Agreement
+    from edgeinfer.metrics import Metric
     from edgeinfer.result import Result
 
 Json = Annotated[
@@ -56,7 +57,8 @@ def compile_(
         list[str] | None,
         Parameter(
             negative="",
-            help="hls: an hls4ml project, simulated; none: the Program only; may be repeated",
+            help="hls: an hls4ml project; edgetpu: an int8 file; none: the Program only; may be "
+            "repeated",
         ),
     ] = None,
     bits: Annotated[
@@ -64,22 +66,28 @@ def compile_(
     ] = None,
     recipe: RecipeFile = None,
     data: Data = None,
+    goals: Goals = Goals(),  # noqa: B008  # immutable
     hls: HlsOptions = HlsOptions(),  # noqa: B008  # immutable
+    edgetpu: EdgeTpuOptions = EdgeTpuOptions(),  # noqa: B008  # immutable
+    tools: ToolOptions = ToolOptions(),  # noqa: B008  # immutable
     json: Json = False,
 ) -> None:
     """Bring a model to its integer Program and to targets, and try it; what is as before is not
     done again."""
     from edgeinfer.model_files import files_of
     from edgeinfer.run import opened
+    from edgeinfer.run_samples import DataFile, Simulation
     from edgeinfer.run_steps import compile_model
-    from edgeinfer.zoo import resolve
+    from edgeinfer.zoo import is_name, resolve
 
-    targets = chosen(target or [], hls)
+    targets, order = chosen(target or [], goals, hls=hls, edgetpu=edgetpu), tools.order()
     path = resolve(model)
     files_of(path)  # what is no model at all leaves no run folder behind
+    simulation = Simulation(str(model)) if is_name(model) else None
+    source = DataFile(data) if data is not None else simulation
     with progress() as watcher, opened(output, watcher, new=True) as folder:
         result = compile_model(
-            folder, path, recipe_path=recipe, data=data, bits=bits, targets=targets
+            folder, path, recipe_path=recipe, data=source, bits=bits, targets=targets, tools=order
         )
     _conclude(result, output, json)
 
@@ -174,13 +182,12 @@ def _conclude(result: Result, folder: Path, as_json: bool) -> None:
     from edgeinfer.errors import DisagreementError
 
     answer(result.to_json(), _result(result, folder), as_json=as_json)
-    for entry in result.agreement:
-        if not entry.bit_identical:
-            raise DisagreementError(
-                f"{folder}: {' and '.join(entry.pair)} do not agree; they part at "
-                f"{entry.first_divergence or 'an output'}.",
-                hint=f"See: edgeinfer explain {folder}",
-            )
+    for entry in result.disagreements:
+        raise DisagreementError(
+            f"{folder}: {' and '.join(entry.pair)} do not agree; they part at "
+            f"{entry.first_divergence or 'an output'}.",
+            hint=f"See: edgeinfer explain {folder}",
+        )
 
 
 def _result(result: Result, folder: Path) -> str:
@@ -193,13 +200,37 @@ def _result(result: Result, folder: Path) -> str:
         *(f"output    {t.name} {t.type} {_shape(t.shape)}" for t in program.outputs),
     ]
     for entry in result.agreement:
-        verdict = "bit-identical" if entry.bit_identical else "DIFFERENT"
-        lines.append(f"agreement {' = '.join(entry.pair)}: {verdict}, {entry.samples} samples")
+        lines.append(_agreed(entry, must=entry in result.disagreements))
     for stage, scores in result.accuracy.items():
         shown = {"auc": scores.auc, "accuracy": scores.accuracy, "rms error": scores.rms_error}
         lines.append(f"{stage:<9} {figures(shown)}")
+    lines += [_figure(metric) for metric in result.metrics if metric.target and not metric.layer]
     lines += [f"finding   {finding}" for finding in result.findings]
     return "\n".join([*lines, f"written   {folder / 'result.json'}"])
+
+
+def _agreed(entry: Agreement, *, must: bool) -> str:
+    """A pair of stages; one that may differ is told by how much it does."""
+    pair = " = ".join(entry.pair)
+    if entry.bit_identical or must:
+        verdict = "bit-identical" if entry.bit_identical else "DIFFERENT"
+        return f"agreement {pair}: {verdict}, {entry.samples} samples"
+    return (
+        f"agreement {' ~ '.join(entry.pair)}: {entry.decision_flips} of {entry.samples} samples "
+        f"decide otherwise, outputs differ by at most {entry.max_abs_diff:.3g}"
+    )
+
+
+def _figure(metric: Metric) -> str:
+    """A target's figure, with where it comes from."""
+    band = ""
+    if metric.low is not None and metric.high is not None and metric.low != metric.high:
+        band = f", {metric.low:,.6g} to {metric.high:,.6g}"
+    tool = " ".join(word for word in (metric.tool, metric.version) if word)
+    return (
+        f"{metric.target:<9} {metric.name:<15} {metric.value:>12,.6g} {metric.unit:<7} "
+        f"{metric.origin}{band}{f' ({tool})' if tool and tool != 'edgeinfer' else ''}"
+    )
 
 
 def figures(found: dict[str, Any]) -> str:

@@ -64,19 +64,26 @@ def devices() -> tuple[Device, ...]:
     return tuple(sorted(found, key=lambda device: device.name))
 
 
-def device(name: str) -> Device:
-    """A device by its name, its board, or a full part name (of any package and speed grade)."""
+def find(name: str) -> Device | None:
+    """A device by its name, its board, or a full part name (of any package and speed grade);
+    None where nothing is known of it."""
     wanted = name.strip().lower()
     for known in devices():
         if wanted in (known.name, known.part.lower(), *known.boards):
             return known
     same_chip = [known for known in devices() if wanted.startswith(known.name)]
-    if same_chip:
-        return max(same_chip, key=lambda known: len(known.name))
+    return max(same_chip, key=lambda known: len(known.name)) if same_chip else None
+
+
+def device(name: str) -> Device:
+    """The same, for a device that has to be known."""
+    found = find(name)
+    if found is not None:
+        return found
     names = [word for known in devices() for word in (known.name, *known.boards)]
     raise UsageError(
         f"There is no device {name!r}.",
-        hint=did_you_mean(wanted, names)
+        hint=did_you_mean(name.strip().lower(), names)
         or f"Known are {', '.join(known.name for known in devices())}.",
     )
 

@@ -71,8 +71,14 @@ def quantized_outputs(program: Program, raw: Mapping[str, Ints]) -> dict[str, Fl
 
 def real_outputs(program: Program, held: Mapping[str, Ints]) -> dict[str, Floats]:
     """Raw outputs in real numbers, after what is left to the host."""
+    found = dequantized(program, held)
+    return {output.name: hosted(found[output.name], output.host) for output in program.outputs}
+
+
+def dequantized(program: Program, held: Mapping[str, Ints]) -> dict[str, Floats]:
+    """Raw outputs in real numbers, before what is left to the host."""
     return {
-        output.name: hosted(dequantize(held[output.name], program.type(output.value)), output.host)
+        output.name: dequantize(held[output.name], program.type(output.value))
         for output in program.outputs
     }
 

@@ -113,6 +113,19 @@ class StepPart(_Part):
     cached: bool
 
 
+class TargetPart(_Part):
+    """A target that the run was compiled for: its settings, with goals turned into choices, and
+    the part that its project is for with what that offers."""
+
+    stage: str  # of its simulation
+    exact: bool = True  # whether that has to equal the engine bit for bit
+    project: Digest
+    settings: dict[str, Any]
+    part: str | None = None
+    device: str | None = None
+    budget: dict[str, int] = {}
+
+
 class Result(_Part):
     """The content of ``result.json``."""
 
@@ -123,13 +136,24 @@ class Result(_Part):
     device: str | None = None
     recipe: RecipePart
     program: ProgramPart
-    data: DataPart | None = None  # None where none were given, or before version 2 was recorded
+    targets: dict[str, TargetPart] = {}
+    data: DataPart | None = None  # None where none were given, or before version 2 recorded them
     accuracy: dict[str, Scores] = {}
     agreement: tuple[Agreement, ...] = ()
     metrics: tuple[Figure, ...] = ()
     findings: tuple[str, ...] = ()
     artefacts: tuple[Artefact, ...] = ()
     steps: tuple[StepPart, ...] = ()
+
+    @property
+    def disagreements(self) -> tuple[Agreement, ...]:
+        """The pairs of stages that should be bit-identical and are not."""
+        apart = {part.stage for part in self.targets.values() if not part.exact}
+        return tuple(
+            entry
+            for entry in self.agreement
+            if not entry.bit_identical and not apart.intersection(entry.pair)
+        )
 
     def to_json(self) -> str:
         """The text of ``result.json``."""

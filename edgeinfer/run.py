@@ -39,6 +39,9 @@ class Progress(Protocol):
     def advanced(self, done: int, total: int) -> None:
         """The current step has handled some of its samples."""
 
+    def said(self, step: str, seconds: float, line: str) -> None:
+        """A tool that the current step runs has printed a line."""
+
     def finished(self, step: str, seconds: float, cached: bool) -> None:
         """A step is done, or was found done."""
 
@@ -50,6 +53,9 @@ class Silent:
         """Nobody is told."""
 
     def advanced(self, done: int, total: int) -> None:
+        """Nobody is told."""
+
+    def said(self, step: str, seconds: float, line: str) -> None:
         """Nobody is told."""
 
     def finished(self, step: str, seconds: float, cached: bool) -> None:
@@ -109,6 +115,14 @@ class RunFolder:
         self.records[name] = record
         self.progress.finished(name, record.seconds, record.cached)
         return record.facts
+
+    def noted(self, name: str, facts: Mapping[str, Any]) -> None:
+        """Facts that are found anew each time, in no time."""
+        self.records[name] = Record(name, "", 0.0, {}, json.loads(json.dumps(facts)))
+
+    def forget(self, name: str) -> None:
+        """A step that has to be done again, whatever it depends on."""
+        self._record_path(name).unlink(missing_ok=True)
 
     def remembered(self, name: str) -> bool:
         """Take up a step that depends on what its record and the steps before it say, not redone:
@@ -197,6 +211,15 @@ def code_digest() -> str:
             inside = module.relative_to(room)
             if not inside.parts[0].startswith(NO_PART_OF_RESULTS):
                 state.update(f"{inside} ".encode() + module.read_bytes())
+    return state.hexdigest()
+
+
+@functools.cache
+def digest_of_rooms(names: tuple[str, ...]) -> str:
+    """The content hash of the code of some rooms, for the steps that do depend on it."""
+    state = hashlib.sha256()
+    for module in sorted(path for name in names for path in (PACKAGE / name).rglob("*.py")):
+        state.update(f"{module.relative_to(PACKAGE)} ".encode() + module.read_bytes())
     return state.hexdigest()
 
 

@@ -13,7 +13,7 @@ import numpy as np
 from edgeinfer.errors import InputError, UsageError
 from edgeinfer.load import Loaded
 from edgeinfer.run_defaults import drawn_for
-from edgeinfer.run_steps import read_samples
+from edgeinfer.run_samples import read_samples
 from edgeinfer.samples import Samples
 from edgeinfer.zoo.drawn import simulated
 from edgeinfer.zoo.entry import ZooEntry, stage_seed

@@ -1,35 +1,71 @@
 # SPDX-License-Identifier: Apache-2.0
 # SPDX-FileCopyrightText: The edgeinfer authors
-"""A model's cost on a device without any tool: its Program, the settings, figures with bands."""
+"""A model's cost on a target without any tool: its Program, the settings, figures with bands."""
 
 from __future__ import annotations
 
 import tempfile
-from dataclasses import asdict, dataclass, replace
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
-from edgeinfer.devices import Device
-from edgeinfer.errors import UsageError
+from edgeinfer import devices
 from edgeinfer.ir.program import Program
 from edgeinfer.load import load
-from edgeinfer.run_steps import lowered_as_asked
+from edgeinfer.metrics import Metric
+from edgeinfer.run_emit import refused
+from edgeinfer.run_lower import lowered_as_asked
+from edgeinfer.run_samples import Simulation, samples_of
+from edgeinfer.run_targets import Chosen
 from edgeinfer.targets.hls.estimate import Estimate, band, estimate
 from edgeinfer.targets.hls.estimate_stage import Arithmetic
 from edgeinfer.targets.hls.preflight import preflight
 from edgeinfer.targets.hls.reuse import effective_strategy, layers_with_multipliers, reuse_of
 from edgeinfer.targets.hls.reuse_choice import COMPARED, COMPARED_INTEL, chosen, usage
 from edgeinfer.targets.hls.settings import HlsSettings
+from edgeinfer.targets.protocol import Advises, Placed, Settles, Suits
 from edgeinfer.zoo import ENTRIES, is_name, resolve
 
 
 @dataclass(frozen=True, slots=True)
-class Estimated:
-    """What the verb answers."""
+class Figures:
+    """What a target says of a Program."""
+
+    program: Program
+    target: str
+    settings: Any
+    device: devices.Device | None
+    metrics: tuple[Metric, ...]
+    findings: tuple[str, ...]
+
+    def as_dict(self) -> dict[str, Any]:
+        """For JSON."""
+        return {
+            "model": _model(self.program),
+            "device": None if self.device is None else self.device.as_dict(),
+            "settings": {"target": self.target, **asdict(self.settings)},
+            "metrics": [asdict(metric) for metric in self.metrics],
+            "findings": list(self.findings),
+        }
+
+
+def _model(program: Program) -> dict[str, Any]:
+    return {
+        "name": program.name,
+        "parameters": program.parameters,
+        "macs": program.macs,
+        "program": program.digest,
+    }
+
+
+@dataclass(frozen=True, slots=True)
+class HlsFigures:
+    """What is estimated of an HLS design, layer by layer, and of what share of a device."""
 
     program: Program
     settings: HlsSettings
-    device: Device
+    device: devices.Device
     estimate: Estimate
     findings: tuple[str, ...]
 
@@ -51,12 +87,7 @@ class Estimated:
         layers = layers_with_multipliers(self.program)
         settings = self.settings
         return {
-            "model": {
-                "name": self.program.name,
-                "parameters": self.program.parameters,
-                "macs": self.program.macs,
-                "program": self.program.digest,
-            },
+            "model": _model(self.program),
             "device": self.device.as_dict(),
             "settings": {
                 "target": "hls",
@@ -79,44 +110,60 @@ class Estimated:
         }
 
 
-def program_for(model: Path, bits: int | None, recipe: Path | None) -> tuple[Program, list[str]]:
+def program_for(
+    model: Path, bits: int | None, recipe: Path | None, suits: Sequence[Suits] = ()
+) -> tuple[Program, list[str]]:
     """A model's Program, and what was assumed to get it."""
     if is_name(model) and ENTRIES[str(model)].reference is None:
-        return _untrained(str(model), bits, recipe)
-    loaded, lowered = lowered_as_asked(load(resolve(model)), recipe, bits, None)
+        return _untrained(str(model), bits, recipe, suits)
+    found = load(resolve(model))
+    simulation = Simulation(str(model))
+    shown = (lambda: samples_of(simulation, found.graph)) if is_name(model) else None
+    loaded, lowered = lowered_as_asked(found, recipe, bits, shown, suits)
     return lowered.program, [*loaded.findings, *lowered.findings]
 
 
-def _untrained(name: str, bits: int | None, recipe: Path | None) -> tuple[Program, list[str]]:
+def _untrained(
+    name: str, bits: int | None, recipe: Path | None, suits: Sequence[Suits]
+) -> tuple[Program, list[str]]:
     """A reference model whose weights do not ship, with fresh ones: costs hardly differ."""
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder) / f"{name}.keras"
         ENTRIES[name].build().save(path)
-        program, findings = program_for(path, bits, recipe)
+        program, findings = program_for(path, bits, recipe, suits)
     said = f"{name}: its weights do not ship with the package; these figures are for fresh ones."
     return program, [said, *findings]
 
 
-def estimate_model(
+def estimate_hls(
     model: Path,
     settings: HlsSettings,
-    device: Device,
     *,
     bits: int | None = None,
     recipe: Path | None = None,
-    latency_us: float | None = None,
-    fit: bool = False,
     arithmetic: Arithmetic = Arithmetic.EXACT,
-) -> Estimated:
-    """A model's figures; with a latency, or to fit the device, reuse factors are chosen first."""
-    if not any(device.offers(kind) for kind in ("lut", "alm")):
-        raise UsageError(
-            f"{device.name} is no FPGA, so an HLS design cannot be estimated for it.",
-            hint="edgeinfer devices lists the parts.",
-        )
+) -> HlsFigures:
+    """A model as an HLS design; where the settings state a goal, reuse factors are chosen first."""
+    device = devices.device(settings.part)
     program, findings = program_for(model, bits, recipe)
-    if latency_us is not None or fit:
-        settings = chosen(program, settings, device, latency_us=latency_us).settings
+    if settings.latency_us is not None or settings.fit:
+        settings = chosen(program, settings, device, latency_us=settings.latency_us).settings
     made = estimate(program, settings, device, arithmetic=arithmetic)
     found = (*findings, *preflight(program, settings, device))
-    return Estimated(program, replace(settings), device, made, found)
+    return HlsFigures(program, settings, device, made, found)
+
+
+def estimate_target(
+    model: Path, chosen: Chosen, *, bits: int | None = None, recipe: Path | None = None
+) -> Figures:
+    """A model on any target, as that says itself."""
+    target, settings = chosen.entry.make(), chosen.settings
+    suits = (target,) if isinstance(target, Suits) else ()
+    program, said = program_for(model, bits, recipe, suits)
+    refused(program, chosen)
+    if isinstance(target, Settles):
+        settings = target.settled(program, settings)
+    advice = target.advice(program, settings) if isinstance(target, Advises) else ()
+    device = target.place_of(settings).device if isinstance(target, Placed) else None
+    metrics = target.estimate(program, settings)
+    return Figures(program, chosen.name, settings, device, metrics, (*said, *advice))

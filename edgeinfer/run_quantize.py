@@ -21,8 +21,8 @@ from edgeinfer.ptq import quantize as choose
 from edgeinfer.qat.settings import QatSettings
 from edgeinfer.run import Progress, watched
 from edgeinfer.run_data import Dealt, dealt
+from edgeinfer.run_lower import lowered_with, read_recipe
 from edgeinfer.run_result import recipe_part
-from edgeinfer.run_steps import lowered_with, read_recipe
 from edgeinfer.samples import Samples
 from edgeinfer.search.sensitivity import sensitivity_table
 from edgeinfer.zoo.entry import ZooEntry

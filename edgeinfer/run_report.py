@@ -15,10 +15,11 @@ from edgeinfer.profile.data import Profile, from_json
 from edgeinfer.profile.make import profile_of
 from edgeinfer.report.page import Report, Wishes, report_on, written
 from edgeinfer.run import Outcome, RunFolder, watched
+from edgeinfer.run_lower import read_recipe
 from edgeinfer.run_result import PROGRAM, RECIPE
-from edgeinfer.run_steps import Model, read_recipe, read_samples, stored_program
+from edgeinfer.run_samples import DataFile, Simulation, Source, digest_of, samples_of
 from edgeinfer.run_stored import stored_result
-from edgeinfer.samples import Samples
+from edgeinfer.run_trial import Model, stored_program
 from quantization.recipe import Recipe
 
 PROFILE = "report_data.json"
@@ -52,27 +53,27 @@ def profiled(folder: RunFolder, data: Path | None) -> Profiled:
     load = folder.recorded("load")
     if load is None:
         return Profiled(None, f"{folder.path} holds no record of its model.")
-    chosen = data or _data_of(folder)
+    source = DataFile(data) if data is not None else _source_of(folder)
     depends_on = {
         "program": plan.sha256_of(folder.path / PROGRAM),
         "model": load.facts["model"]["sha256"],
-        "data": chosen and plan.sha256_of(samples.existing(chosen)),
+        "data": digest_of(source),
     }
     model = Model(folder.path / load.facts["model"]["file"])
-    folder.step("profile", depends_on, lambda: _profile(folder, model, chosen))
+    folder.step("profile", depends_on, lambda: _profile(folder, model, source))
     path = folder.path / PROFILE
     return Profiled(from_json(path.read_text(encoding="utf-8"), str(path)))
 
 
-def _profile(folder: RunFolder, model: Model, data: Path | None) -> Outcome:
+def _profile(folder: RunFolder, model: Model, source: Source | None) -> Outcome:
     program = stored_program(folder)
     recipe = read_recipe(folder.path / RECIPE)
     graph = model.loaded.graph
-    if data is None:
+    if source is None:
         inputs = {op.name: (op.shape, op.type) for op in program.inputs}
-        tried: Samples = samples.drawn(inputs, DRAWN)
+        tried = samples.drawn(inputs, DRAWN)
     else:
-        tried = read_samples(data, graph)
+        tried = samples_of(source, graph)
     made = profile_of(program, graph, _folded(graph, recipe), recipe, tried)
     return Outcome({"program": program.digest}, {PROFILE: made.to_json().encode()})
 
@@ -85,12 +86,13 @@ def _folded(graph: Graph, recipe: Recipe) -> Graph:
         return graph
 
 
-def _data_of(folder: RunFolder) -> Path | None:
-    """The data that the run was evaluated on, if they are where and as they were."""
-    record = folder.recorded("evaluate")
-    told = None if record is None else record.facts.get("data_path")
-    if record is None or told is None:
-        return None
-    path = Path(told)
-    same = path.is_file() and plan.sha256_of(path) == record.facts["data"]["sha256"]
-    return path if same else None
+def _source_of(folder: RunFolder) -> Source | None:
+    """The samples that the run was evaluated on, if they are where and as they were."""
+    load, record = folder.recorded("load"), folder.recorded("evaluate")
+    told = None if record is None else record.facts.get("data")
+    if told is not None and "path" in told:
+        path = Path(told["path"])
+        same = path.is_file() and plan.sha256_of(path) == told["sha256"]
+        return DataFile(path) if same else None
+    reference = None if load is None else load.facts.get("reference")
+    return Simulation(reference) if reference else None

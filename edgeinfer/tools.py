@@ -89,6 +89,15 @@ def locate(tool: Tool, environment: Mapping[str, str] | None = None) -> Path:
     return Path(chosen)
 
 
+def available(tool: Tool, environment: Mapping[str, str] | None = None) -> bool:
+    """Whether a tool is here; one that is named by its variable and is not there is an error."""
+    if (os.environ if environment is None else environment).get(tool.override):
+        return bool(locate(tool, environment))
+    with contextlib.suppress(ToolMissingError):
+        return bool(locate(tool, environment))
+    return False
+
+
 def _version(tool: Tool, path: Path, environment: Mapping[str, str] | None) -> str:
     found = FoundTool(tool, path, "")
     try:

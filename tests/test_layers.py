@@ -34,13 +34,13 @@ FLOORS: tuple[tuple[str, ...], ...] = (
     ("ir", "float_engine", "ptq"),
     (
         "targets",
+        "cosim",
         "devices",
         "costs",
         "footprint",
         "export",
     ),
     (
-        "cosim",
         "result",
         "profile",
         "report",

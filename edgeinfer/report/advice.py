@@ -39,15 +39,14 @@ def points_of(result: Result, profile: Profile | None) -> tuple[Point, ...]:
 
 
 def _apart(result: Result) -> Iterator[Point]:
-    for entry in result.agreement:
-        if not entry.bit_identical:
-            where = entry.first_divergence
-            yield Point(
-                f"{words.listed([words.stage_name(name) for name in entry.pair])} differ"
-                + (f": {words.short(str(where), 300)}." if where is not None else "."),
-                "edgeinfer explain RUN tells the likely cause.",
-                State.BAD,
-            )
+    for entry in result.disagreements:
+        where = entry.first_divergence
+        yield Point(
+            f"{words.listed([words.stage_name(name) for name in entry.pair])} differ"
+            + (f": {words.short(str(where), 300)}." if where is not None else "."),
+            "edgeinfer explain RUN tells the likely cause.",
+            State.BAD,
+        )
 
 
 def _too_large(result: Result) -> Iterator[Point]:

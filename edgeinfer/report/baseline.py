@@ -12,7 +12,7 @@ from collections.abc import Iterable, Iterator, Mapping
 
 from edgeinfer.metrics import Metric, Scores
 from edgeinfer.report import words
-from edgeinfer.report.comparable import same_network, same_samples
+from edgeinfer.report.comparable import device_of, same_network, same_samples
 from edgeinfer.report.gate_check import Checked, Held
 from edgeinfer.report.gates import Tolerance
 from edgeinfer.report.quantity import (
@@ -30,8 +30,11 @@ LESS = (
     "latency_cycles",
     "ii_cycles",
     "latency_device",
+    "latency_device_us",
     "latency_usb",
+    "latency_usb_us",
     "latency_pcie",
+    "latency_pcie_us",
     "latency_us_at_asked_clock",
     "streamed_bytes",
     "host_ops",
@@ -114,8 +117,8 @@ def _figures(
         elif after.origin is not was.origin:
             why = f"not comparable: {after.origin} now, {was.origin} before"
             yield Checked(name, Held.SKIPPED, words.number(after.value, 6), limit, why)
-        elif result.device != baseline.device:
-            why = f"not comparable: for {result.device} now, for {baseline.device} before"
+        elif (here := device_of(result, target)) != (there := device_of(baseline, target)):
+            why = f"not comparable: for {here} now, for {there} before"
             yield Checked(name, Held.MISSED, words.number(after.value, 6), limit, why)
         else:
             yield _compared(name, after.value, was.value, tolerance, higher)

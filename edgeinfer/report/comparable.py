@@ -25,6 +25,12 @@ def _tasks_agree(first: Result, second: Result) -> bool:
     return first.task is None or second.task is None or first.task == second.task
 
 
+def device_of(result: Result, target: str) -> str | None:
+    """The device that a target's design is for."""
+    part = result.targets.get(target)
+    return result.device if part is None else part.device
+
+
 def same_samples(first: Result, second: Result, stage: str) -> str:
     """Why two runs' scores of a stage cannot be compared; empty where, as far as is known, both are
     of the same samples."""

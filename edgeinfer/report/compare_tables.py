@@ -33,7 +33,7 @@ def entries_table(comparison: Comparison) -> Table:
         Column("group", numeric=True, about="of runs whose scores may be compared"),
         Column(score, numeric=True, about="at the target's own stage, or of the quantized network"),
         Column("lost", numeric=True, about="against the float network"),
-        Column("stages", about="whether those that were compared are bit-identical"),
+        Column("stages", about="whether those that must be are bit-identical"),
         Column("latency", "µs", True),
         Column("origin", about="of the latency"),
         *(
@@ -63,7 +63,7 @@ def _entry(
     comparison: Comparison, entry: Entry, quantities: Sequence[Quantity], groups: bool
 ) -> tuple[Cell, ...]:
     latency = None if entry.timing is None else entry.timing.latency
-    same = {True: Cell("identical", state="good"), False: Cell("DIFFER", state="bad")}
+    same = {True: Cell("agree", state="good"), False: Cell("DIFFER", state="bad")}
     fits = {True: Cell("yes", state="good"), False: Cell("no", state="bad")}
     unknown = Cell("–")
     return (

@@ -10,7 +10,7 @@ from functools import cached_property
 
 from edgeinfer.metrics import Metric, Scores
 from edgeinfer.report.baseline import by_quantity
-from edgeinfer.report.comparable import same_network
+from edgeinfer.report.comparable import device_of, same_network
 from edgeinfer.report.gate_figures import STAGE_OF
 from edgeinfer.report.quantity import RESOURCES, Quantity, targets_of
 from edgeinfer.report.timings import Timing, timings_of
@@ -48,7 +48,7 @@ class Entry:
     group: int  # of runs whose scores may be compared
     score: Score | None
     lost: float | None  # against the float network
-    identical: bool | None
+    identical: bool | None  # as far as it has to be
     timing: Timing | None
     figures: Mapping[Quantity, Metric]
     fits: bool | None
@@ -196,7 +196,7 @@ def _lost(result: Result, score: Score | None) -> float | None:
 def _identical(result: Result, target: str | None) -> bool | None:
     stage = STAGE_OF.get(target or "", target)
     pairs = [e for e in result.agreement if (stage in e.pair if target else True) and e.samples]
-    return all(entry.bit_identical for entry in pairs) if pairs else None
+    return not any(entry in result.disagreements for entry in pairs) if pairs else None
 
 
 def _series(entries: Sequence[Entry]) -> list[Series]:
@@ -255,12 +255,14 @@ def _notes(runs: Sequence[Run], groups: Mapping[str, int], entries: Sequence[Ent
     old = [run.label for run in runs if run.schema != SCHEMA_VERSION]
     if old:
         notes.append(f"{_some(old)} was written by an older version, which recorded less.")
-    devices = dict.fromkeys(run.result.device for run in runs if run.result.device is not None)
-    if len(devices) > 1:
-        notes.append(
-            f"The runs are for different devices ({_some([str(d) for d in devices])}); shares and "
-            "budgets are each run's own."
-        )
+    for target in dict.fromkeys(entry.target for entry in entries if entry.target is not None):
+        named = [e.run.result for e in entries if e.target == target]
+        devices = dict.fromkeys(str(device_of(result, target)) for result in named)
+        if len(devices) > 1:
+            notes.append(
+                f"The runs are for different devices of the target {target} "
+                f"({_some(list(devices))}); shares and budgets are each run's own."
+            )
     return [*notes, *_mixed(entries)]
 
 

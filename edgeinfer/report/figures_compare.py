@@ -8,12 +8,11 @@ import math
 from collections.abc import Sequence
 from typing import Literal
 
-from edgeinfer import devices
-from edgeinfer.errors import UsageError
 from edgeinfer.report import words
 from edgeinfer.report.comparison import LATENCY, Comparison, Point, Series
 from edgeinfer.report.marks import Box, Dot, Figure, Label, Line, Mark, cut, width_of
 from edgeinfer.report.scales import Scale, over
+from edgeinfer.report.uses import uses_of
 
 WIDTH, HEIGHT = 1000.0, 420.0
 LEFT, RIGHT, TOP, BOTTOM = 70.0, 700.0, 24.0, 360.0
@@ -173,13 +172,12 @@ def _legend(comparison: Comparison, alike: Sequence[Series]) -> list[Mark]:
 
 
 def _offered(comparison: Comparison, kind: str) -> float | None:
-    """What the device offers, where all runs are for the same one."""
-    named = {run.result.device for run in comparison.runs}
-    if len(named) != 1 or (name := named.pop()) is None:
-        return None
-    if any(s.target not in ("hls",) for s in comparison.series if s.quantity.name == kind):
-        return None  # another target's design is on another device
-    try:
-        return devices.device(name).offers(kind)
-    except UsageError:
-        return None
+    """What the device offers, where all designs of the picture are for the same one."""
+    drawn = [p.entry for s in comparison.series if s.quantity.name == kind for p in s.points]
+    offers = {
+        use.offered
+        for entry in drawn
+        for use in uses_of(entry.run.result)
+        if use.target == entry.target and use.kind == kind
+    }
+    return offers.pop() if len(offers) == 1 else None

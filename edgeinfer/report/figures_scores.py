@@ -7,6 +7,7 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 
+from edgeinfer.cosim import Agreement
 from edgeinfer.profile.data import Curve, Profile, Uncertain
 from edgeinfer.report import words
 from edgeinfer.report.marks import Box, Dot, Figure, Label, Line, Mark, cut
@@ -174,6 +175,13 @@ def _area(value: float | None) -> str:
     return "–" if value is None else f"{value:.4f}"
 
 
+def _verdict(entry: Agreement, must: bool) -> tuple[str, str, str]:
+    """How a cell is to be taken, its sign, and words for it."""
+    if entry.bit_identical:
+        return "good", "=", "bit-identical"
+    return ("bad", "≠", "different") if must else ("near", "≈", "near, as its numbers allow")
+
+
 def agreement_figure(result: Result) -> Figure | None:
     """Stages against stages: which were held against each other, and whether they agree."""
     if not result.agreement:
@@ -195,18 +203,15 @@ def agreement_figure(result: Result) -> Figure | None:
             x, y = left + side_x * j, top + side_y * i
             entry = found.get(frozenset((first, second))) if i != j else None
             kind = "cell self" if i == j else "cell none"
-            about, shown = f"{first}, {second}: not compared", ""
+            about, shown, tone = f"{first}, {second}: not compared", "", ""
             if entry is not None:
-                kind = "cell good" if entry.bit_identical else "cell bad"
-                same = "=" if entry.bit_identical else "≠"
-                shown = f"{same} {entry.samples:,}"
-                verdict = "bit-identical" if entry.bit_identical else "different"
+                tone, sign, verdict = _verdict(entry, entry in result.disagreements)
+                kind, shown = f"cell {tone}", f"{sign} {entry.samples:,}"
                 about = f"{first}, {second}: {verdict} in {entry.samples:,} samples"
             marks.append(Box(x + 2, y + 2, side_x - 4, side_y - 4, kind, about, 3))
             if shown:
-                tone = "on-good" if entry is not None and entry.bit_identical else "on-bad"
                 marks.append(
-                    Label(x + side_x / 2, y + side_y / 2 + 4, shown, f"{tone} strong", "middle")
+                    Label(x + side_x / 2, y + side_y / 2 + 4, shown, f"on-{tone} strong", "middle")
                 )
     same = sum(entry.bit_identical for entry in result.agreement)
     sentence = (
@@ -219,5 +224,6 @@ def agreement_figure(result: Result) -> Figure | None:
         max(left + side_x * len(stages) + 10, 380.0),
         top + side_y * len(stages) + 10,
         tuple(marks),
-        "In a cell: the samples in which all outputs were compared.",
+        "In a cell: = bit-identical, ≠ different, ≈ different as a target's own numbers allow; and "
+        "the samples that were compared.",
     )

@@ -12,6 +12,7 @@ from edgeinfer.metrics import Metric, Origin, Scores
 from edgeinfer.report.quantity import STATE_ORDER, quantity_of, strength, targets_of, whole
 from edgeinfer.report.timings import PATCHES, timings_of
 from edgeinfer.report.uses import uses_of
+from edgeinfer.report.verdict import near_pairs
 from edgeinfer.result import Result
 
 STAGE_OF = {"hls": "csim", "rtl": "rtl", "edgetpu": "tflite"}
@@ -53,11 +54,14 @@ OTHERS = (  # what targets tell of a whole design
     "int8_max_steps_to_program",
     "latency_cycles",
     "latency_device",
+    "latency_device_us",
     "latency_mean_cycles",
     "latency_pcie",
+    "latency_pcie_us",
     "latency_us",
     "latency_us_at_asked_clock",
     "latency_usb",
+    "latency_usb_us",
     "lut",
     "lut_share",
     "lut_vsynth",
@@ -189,8 +193,9 @@ def _worst(values: dict[str, float], *, higher: bool) -> dict[str, Known]:
 
 
 def _agreements(result: Result, name: str, prefix: str | None) -> dict[str, Known]:
-    pairs = result.agreement
+    pairs = tuple(entry for entry in result.agreement if entry not in near_pairs(result))
     if prefix is not None:
+        pairs = result.agreement
         named = {prefix, STAGE_OF.get(prefix, prefix)}
         pairs = tuple(entry for entry in pairs if named & set(entry.pair))
     pairs = tuple(entry for entry in pairs if entry.samples)  # of none, nothing is known

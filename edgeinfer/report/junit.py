@@ -27,7 +27,7 @@ class Case:
 
 def cases_of(result: Result) -> tuple[Case, ...]:
     """What a result alone decides: that stages agree, and that designs fit."""
-    found = [_agreement(entry) for entry in result.agreement]
+    found = [_agreement(entry, entry in result.disagreements) for entry in result.agreement]
     for use in uses_of(result):
         name = f"{use.target} {use.kind} fits"
         told = (
@@ -40,10 +40,11 @@ def cases_of(result: Result) -> tuple[Case, ...]:
     return tuple(found)
 
 
-def _agreement(entry: Agreement) -> Case:
+def _agreement(entry: Agreement, fails: bool) -> Case:
     parted = entry.first_divergence or "an output"
-    failure = "" if entry.bit_identical else f"They differ: {parted}."
-    return Case("agreement", " = ".join(entry.pair), failure)
+    told = f"{entry.decision_flips} of {entry.samples} samples decide otherwise"
+    failure = f"They differ: {parted}." if fails else ""
+    return Case("agreement", " = ".join(entry.pair), failure, told=told)
 
 
 def junit(suite: str, cases: Sequence[Case]) -> str:

@@ -219,7 +219,7 @@ def _device(result: Result) -> Section:
     said = ""
     if table is None:
         said = "No target of this run tells what it takes. Compile with --target and --device."
-    elif result.device is None:
+    elif result.device is None and not any(part.budget for part in result.targets.values()):
         said = "No device is named in this run, so only targets that know theirs have a budget."
     return Section("device", "Device", said, kept(budget_figure(result)), held(table))
 
@@ -263,6 +263,11 @@ def _provenance(result: Result, profile: Profile | None) -> Section:
         )
     if profile is not None:
         facts.append(("looked into", profile.origin))
+    for name, part in result.targets.items():
+        settings = ", ".join(f"{key} {value}" for key, value in part.settings.items())
+        place = f"{part.part or part.device or 'no part'}; " if part.part or part.device else ""
+        told = f"{place}{settings}; project SHA-256 {part.project}"
+        facts.append((f"target {words.short(name, 30)}", words.short(told, 600)))
     if tools:
         facts.append(("tools", words.short(", ".join(tools), 400)))
     return Section(
@@ -277,8 +282,7 @@ def _provenance(result: Result, profile: Profile | None) -> Section:
 
 def commands_of(result: Result) -> tuple[str, ...]:
     """What to type to get the same integers again."""
-    folders = {artefact.path.partition("/")[0] for artefact in result.artefacts}
-    targets = [name for name in words.TARGETS if name in folders]
+    targets = list(result.targets)
     chosen = " ".join(f"--target {name}" for name in targets) or "--target none"
     data = "" if result.data is None else f" --data {shlex.quote(result.data.name)}"
     file = shlex.quote(f"RUN/{result.model.file}")

@@ -87,12 +87,15 @@ def agreement_table(result: Result) -> Table | None:
         return None
     rows = []
     for entry in result.agreement:
-        same = entry.bit_identical
+        verdict = Cell("bit-identical", state="good")
+        if not entry.bit_identical:
+            must = entry in result.disagreements
+            verdict = Cell("DIFFERENT", state="bad") if must else Cell("near", state="unsure")
         parted = "" if entry.first_divergence is None else str(entry.first_divergence)
         rows.append(
             (
-                text(" = ".join(words.stage_name(name) for name in entry.pair)),
-                Cell("bit-identical" if same else "DIFFERENT", state="good" if same else "bad"),
+                text(words.listed([words.stage_name(name) for name in entry.pair])),
+                verdict,
                 figure(entry.samples),
                 figure(entry.max_abs_diff),
                 figure(entry.decision_flips),

@@ -11,7 +11,15 @@ from edgeinfer.metrics import Metric
 from edgeinfer.report.quantity import strongest, targets_of, whole
 from edgeinfer.result import Result
 
-LATENCIES = ("latency_us", "latency_device", "latency_us_at_asked_clock", "latency_usb")
+LATENCIES = (
+    "latency_device_us",
+    "latency_device",
+    "latency_us",
+    "latency_us_at_asked_clock",
+    "latency_usb_us",
+    "latency_usb",
+)
+ONE_BY_ONE = ("edgetpu", "cpu")  # no inference begins before the last has ended
 RATES = ("throughput", "throughput_at_asked_clock")
 PATCHES = 55_000  # of an event: hits of a ProtoDUNE event around which a patch is judged
 
@@ -70,7 +78,7 @@ def _timing(target: str, latency: Metric, metrics: Sequence[Metric]) -> Timing:
         ends = [None if end is None else end * clock_us for end in (interval.low, interval.high)]
         said = f"{interval.origin} interval of {interval.value:,.0f} cycles"
         return Timing(target, latency, interval.value * clock_us, ends[0], ends[1], said)
-    if latency.name in ("latency_device", "latency_usb") or target == "cpu":
+    if target in ONE_BY_ONE:
         said = "one inference after the other"
         return Timing(target, latency, latency.value, latency.low, latency.high, said)
     return Timing(target, latency, None)

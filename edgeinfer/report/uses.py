@@ -97,11 +97,15 @@ def _late(metric: Metric) -> int:
 def _offered(
     result: Result, target: str, kind: str, metrics: list[Metric], best: Metric
 ) -> float | None:
+    part = result.targets.get(target)
+    name = "sram_bytes" if kind == "cached_bytes" else kind
+    if part is not None and part.budget:
+        return part.budget.get(name)
     told = next((each for each in metrics if each.name == f"{kind}_share"), None)
     if told is not None and told.value and quantity_of(best).state == "routing":
         return round(best.value / (told.value / 100.0))
     if target == EDGE_TPU:
-        return devices.device(ON_CHIP).offers("sram_bytes")
+        return devices.device(ON_CHIP).offers(name)
     if target in SHARES or result.device is None:
         return None
     try:

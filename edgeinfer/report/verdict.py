@@ -9,6 +9,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from enum import StrEnum
 
+from edgeinfer.cosim import Agreement
 from edgeinfer.metrics import Metric, Origin
 from edgeinfer.profile.data import Profile, Uncertain
 from edgeinfer.report import words
@@ -83,7 +84,7 @@ def _agrees(result: Result) -> Answer:
     if not pairs:
         said = "No two stages were held against each other."
         return Answer(question, State.UNKNOWN, "agreement not tried", said)
-    apart = [entry for entry in pairs if not entry.bit_identical]
+    apart, near = result.disagreements, near_pairs(result)
     if apart:
         first = apart[0]
         names = words.listed([words.stage_name(name) for name in first.pair])
@@ -93,14 +94,53 @@ def _agrees(result: Result) -> Answer:
             f"{words.counted(first.samples, 'sample')} flip."
         )
         return Answer(question, State.BAD, f"{names} differ", said)
-    stages = list(dict.fromkeys(name for entry in pairs for name in entry.pair))
-    names = [words.stage_name(name) for name in stages]
-    least, most = min(e.samples for e in pairs), max(e.samples for e in pairs)
-    if not least:
+    pairs = tuple(entry for entry in pairs if entry not in near)
+    if not pairs:
+        said = f"No two stages that must agree were held against each other. {_near(near)}"
+        return Answer(question, State.UNKNOWN, "agreement not tried", said.strip())
+    if not min(entry.samples for entry in pairs):
         return Answer(question, State.UNKNOWN, "agreement not tried", "No sample was compared.")
+    short = f"bit-identical in {'all ' if len(pairs) > 1 else ''}"
+    short += words.counted(len(pairs), "pair") + " of stages"
+    said = " ".join(_alike(group, pairs) for group in _groups(pairs))
+    return Answer(question, State.GOOD, short, f"{said} {_near(near)}".strip())
+
+
+def _groups(pairs: Sequence[Agreement]) -> list[list[str]]:
+    """Stages that are joined by pairs."""
+    groups: list[list[str]] = []
+    for entry in pairs:
+        touched = [group for group in groups if set(group) & set(entry.pair)]
+        names = [name for group in touched for name in group] + list(entry.pair)
+        groups = [group for group in groups if group not in touched]
+        groups.append(list(dict.fromkeys(names)))
+    return groups
+
+
+def _alike(stages: Sequence[str], pairs: Sequence[Agreement]) -> str:
+    counts = [entry.samples for entry in pairs if set(entry.pair) <= set(stages)]
+    least, most = min(counts), max(counts)
     how_many = f"{most:,}" if least == most else f"{least:,} to {most:,}"
-    said = f"{words.listed(names)} yield the same integers in {how_many} samples."
-    return Answer(question, State.GOOD, f"bit-identical in {len(stages)} stages", said)
+    names = words.listed([words.stage_name(name) for name in stages])
+    return f"{names[:1].upper()}{names[1:]} yield the same integers in {how_many} samples."
+
+
+def near_pairs(result: Result) -> tuple[Agreement, ...]:
+    """Pairs that differ and may: a target computes with numbers of its own."""
+    must = result.disagreements
+    return tuple(e for e in result.agreement if not e.bit_identical and e not in must)
+
+
+def _near(pairs: Sequence[Agreement]) -> str:
+    """What may differ, and by how much it does."""
+    told = [
+        f"{words.stage_name(entry.pair[1])} has numbers of its own: "
+        f"{words.counted(entry.decision_flips, 'decision')} of "
+        f"{words.counted(entry.samples, 'sample')} differ from the "
+        f"{words.stage_name(entry.pair[0])}'s."
+        for entry in pairs
+    ]
+    return " ".join(told)
 
 
 def _fits(uses: Sequence[Use]) -> Answer:

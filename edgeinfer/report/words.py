@@ -18,6 +18,7 @@ STAGES = {
     "csim": "C simulation",
     "rtl": "RTL simulation",
     "tflite": "TFLite",
+    "int8 program": "int8 Program",
 }
 KINDS = {
     "dsp": "DSP",

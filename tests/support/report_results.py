@@ -29,6 +29,7 @@ from edgeinfer.result import (
     RecipePart,
     Result,
     StepPart,
+    TargetPart,
     Tensor,
 )
 
@@ -114,7 +115,7 @@ def good() -> Result:
         model=ModelPart(name="hit-tagger-pooled", file="model/hit-tagger-pooled.keras",
                         sha256=DIGEST, parameters=21_314, layers=9),
         task=Task.CLASSIFICATION,
-        device="xczu7ev",
+        device="coral, xczu7ev",
         recipe=RecipePart(digest=DIGEST, activations={"relu1": "ufixed<6,2>"}, weights={}),
         program=ProgramPart(
             digest=DIGEST, ops=9, parameters=21_314, macs=1_204_224,
@@ -127,7 +128,21 @@ def good() -> Result:
             Agreement(("interpret", "engine"), 64, True, 0.0, 0),
             Agreement(("engine", "csim"), 8000, True, 0.0, 0),
             Agreement(("engine", "rtl"), 500, True, 0.0, 0),
+            Agreement(("engine", "tflite"), 8000, False, 0.25, 61),  # which it may
+            Agreement(("int8 program", "tflite"), 8000, True, 0.0, 0),
         ),
+        targets={
+            "hls": TargetPart(
+                stage="csim", project=DIGEST, settings={"io": "io_stream", "clock_ns": 5.0},
+                part="xczu7ev-ffvc1156-2-e", device="xczu7ev",
+                budget={"dsp": 1728, "lut": 230_400, "ff": 460_800, "bram18": 624},
+            ),
+            "rtl": TargetPart(stage="rtl", project=DIGEST, settings={"clock_mhz": 100.0}),
+            "edgetpu": TargetPart(
+                stage="tflite", exact=False, project=DIGEST, settings={"runtime": 14},
+                device="coral", budget={"sram_bytes": 8_388_608},
+            ),
+        },
         metrics=metrics(),
         findings=("patch: 0.12% of the input values lie beyond fixed<8,3>, -4..3.96875.",
                   "The stages were tried on 64 samples: 8000 samples of patches.npz."),
@@ -146,7 +161,10 @@ def disagreeing() -> Result:
                        target="hls"))  # fmt: skip
     return good().model_copy(
         update={
-            "agreement": (Agreement(("engine", "csim"), 8000, False, 0.25, 3, parted),),
+            "agreement": (
+                Agreement(("engine", "csim"), 8000, False, 0.25, 3, parted),
+                Agreement(("engine", "tflite"), 8000, False, 0.25, 61),
+            ),
             "metrics": tuple(wide),
         }
     )
@@ -250,6 +268,11 @@ def hostile() -> tuple[Result, Profile]:
         update={
             "model": base.model.model_copy(update={"name": SCRIPT * 50, "file": f"model/{SCRIPT}"}),
             "device": SCRIPT,
+            "targets": {
+                name: TargetPart(stage=name, project=DIGEST, settings={name: name}, part=name,
+                                 device=name, budget={name: 0, "lut": 0})
+                for name in STRANGE
+            },
             "accuracy": {name: Scores(0, nan, 2.0, inf) for name in STRANGE}
             | {"float": Scores(10, None, 0.5, heads={SCRIPT: Scores(1, nan)})},
             "agreement": tuple(

@@ -1,6 +1,6 @@
 # SPDX-License-Identifier: Apache-2.0
 # SPDX-FileCopyrightText: The edgeinfer authors
-"""One call from a Program and samples to everything that the Edge TPU target has to say."""
+"""From a Program and samples to the int8 file, and from the file to how far it is from both."""
 
 from __future__ import annotations
 
@@ -18,10 +18,10 @@ from edgeinfer.plan import BuildPlan
 from edgeinfer.targets.edgetpu import convert, simulate
 from edgeinfer.targets.edgetpu.convert import Converted
 from edgeinfer.targets.edgetpu.convert_graph import hosted
+from edgeinfer.targets.edgetpu.files import planned_files
 from edgeinfer.targets.edgetpu.prediction import TARGET, Prediction, prediction_of
 from edgeinfer.targets.edgetpu.settings import EdgeTpuSettings
 from edgeinfer.targets.edgetpu.simulate import Int8Agreement
-from edgeinfer.targets.edgetpu.target import planned_files
 from quantization.fixed import Ints, Rounding
 from quantization.recipe import Recipe
 
@@ -30,36 +30,41 @@ Reals = NDArray[np.float64]
 
 
 @dataclass(frozen=True, slots=True, eq=False)
-class Delivery:
-    """The target's files, and what was found out about them."""
+class Conversion:
+    """The target's files, and what is known of them before they run."""
 
-    plan: BuildPlan  # model.tflite, ports.json, mapping.json, program.txt
+    plan: BuildPlan  # model.tflite, ports.json, mapping.json; program.npz where there is one
     converted: Converted
     prediction: Prediction
+    findings: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Judgement:
+    """A file as the reference kernels run it."""
+
     agreement: Int8Agreement  # against the Program that the file was made from, by the engine
     to_float: Int8Agreement  # against the float network on the same inputs
     to_program: Int8Agreement  # against the Program that was given, ties to even and all
     outputs: Mapping[str, Reals]  # of the samples that were tried, before the host's share
     hosts: Mapping[str, HostFunction]
-    metrics: tuple[Metric, ...]
-    findings: tuple[str, ...]
+    runtime: simulate.Runtime
+
+    @property
+    def metrics(self) -> tuple[Metric, ...]:
+        """How far the file is from its own Program, from the float network, and from the Program
+        that was given."""
+        return _agreement_metrics(self.agreement, self.to_float, self.to_program)
 
 
-def deliver(
-    program: Program,
-    graph: Graph,
-    raw: Mapping[str, Ints],
-    settings: EdgeTpuSettings,
-    *,
-    calibration: Mapping[str, Ints] | None = None,
-    advanced: Advanced = lambda done, total: None,
-) -> Delivery:
-    """Convert, predict, and run by the reference kernels on raw inputs of the Program.
+def conversion(
+    program: Program, graph: Graph, shown: Mapping[str, Ints], settings: EdgeTpuSettings
+) -> Conversion:
+    """Convert and predict; `shown` are raw inputs of the Program that ranges are taken from.
 
     A Program that has no int8 equal (formats wider than 8 bits, functions that int8 operators lack)
     is not refused: the float network is calibrated on the samples in its stead, and it is said.
     """
-    shown = raw if calibration is None else calibration
     offences = convert.check(program)
     said: list[str] = []
     if offences:
@@ -72,32 +77,40 @@ def deliver(
     else:
         made = convert.convert_program(program, shown)
     prediction = prediction_of(made.model, settings.runtime)
-    ports, reals = made.ports, simulate.real_inputs(program, raw)
-    interpreter = simulate.Interpreter(made.data, ports)
-    stored = simulate.stored_inputs(ports, reals)
-    got = interpreter.run(stored, advanced)
-    given = simulate.compared(ports, got, simulate.engine_outputs(program, raw))
-    own = given
-    if made.program is not None:
-        entered = simulate.raw_inputs(ports, stored)
-        own = simulate.compared(ports, got, simulate.engine_outputs(made.program, entered))
-    floats = simulate.compared(ports, got, _float_outputs(graph, reals))
-    runtime = interpreter.runtime
-    said.append(
-        f"model.tflite was run by {runtime.name} {runtime.version} with its "
-        f"{simulate.RESOLVER} kernels; the chip's own may differ by some steps."
-    )
-    return Delivery(
+    return Conversion(
         planned_files(made, settings),
         made,
         prediction,
-        own,
-        floats,
+        (*said, *made.findings, *prediction.findings),
+    )
+
+
+def judgement(
+    program: Program,
+    graph: Graph,
+    raw: Mapping[str, Ints],
+    interpreter: simulate.Interpreter,
+    own: Program | None,
+    *,
+    advanced: Advanced = lambda done, total: None,
+) -> Judgement:
+    """Run a file by the reference kernels on raw inputs of the Program. `own` is the Program that
+    the file was made from, if there is one."""
+    ports, reals = interpreter.ports, simulate.real_inputs(program, raw)
+    stored = simulate.stored_inputs(ports, reals)
+    got = interpreter.run(stored, advanced)
+    given = simulate.compared(ports, got, simulate.engine_outputs(program, raw))
+    agreed = given
+    if own is not None:
+        entered = simulate.raw_inputs(ports, stored)
+        agreed = simulate.compared(ports, got, simulate.engine_outputs(own, entered))
+    return Judgement(
+        agreed,
+        simulate.compared(ports, got, _float_outputs(graph, reals)),
         given,
         simulate.real_outputs(ports, got),
         {port.name: port.host for port in ports.outputs},
-        (*prediction.metrics(), *_agreement_metrics(own, floats, given)),
-        (*said, *made.findings, *prediction.findings),
+        interpreter.runtime,
     )
 
 

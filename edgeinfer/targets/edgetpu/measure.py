@@ -27,8 +27,26 @@ class Measured:
     """The compilation, its figures, and the mapping with the compiler's decisions."""
 
     compilation: Compilation
-    metrics: tuple[Metric, ...]
+    compiled: tuple[Metric, ...]
+    on_device: tuple[Metric, ...]  # none where there is no device
     document: dict[str, Any]
+
+    @property
+    def metrics(self) -> tuple[Metric, ...]:
+        """All figures."""
+        return self.compiled + self.on_device
+
+
+def compiled_metrics(path: Path) -> tuple[Metric, ...]:
+    """What the vendor's compiler has left beside a file; none where it was not run."""
+    if not path.with_name(compiler.compiled_name(path)).is_file():
+        return ()
+    return _figures(compiler.read(path))
+
+
+def _figures(compilation: Compilation) -> tuple[Metric, ...]:
+    version = compilation.log.version or None
+    return inspect.metrics(compilation.compiled, compiler.COMPILER.name, version)
 
 
 def measured(path: Path, settings: EdgeTpuSettings) -> Measured:
@@ -41,15 +59,14 @@ def measured(path: Path, settings: EdgeTpuSettings) -> Measured:
             raise
         compilation = compiler.read(path)
     document = compiler.overridden(predict(path, settings.runtime), compilation.compiled)
-    version = compilation.log.version or None
-    found = inspect.metrics(compilation.compiled, compiler.COMPILER.name, version)
+    ran: tuple[Metric, ...] = ()
     described = path.with_name(PORTS)
     if described.is_file():
         there = device.probed()
         if there.devices:
             ports = Ports.from_json(described.read_text(encoding="utf-8"), str(described))
-            found += on_device(path, compilation.path, ports, there.library_version)
-    return Measured(compilation, found, document)
+            ran = on_device(path, compilation.path, ports, there.library_version)
+    return Measured(compilation, _figures(compilation), ran, document)
 
 
 def on_device(path: Path, compiled: Path, ports: Ports, version: str) -> tuple[Metric, ...]:

@@ -5,7 +5,8 @@
 Rounding and saturation grow with their argument, so they may as well come before a maximum or
 before data are moved: `Requant` ops climb to where sums are made, and nothing changes. Two things
 do change, and are said: the int8 kernels know no ties to even, so that ties go to the side that a
-kernel sends them to; and outputs that are sums are rounded to 8 bits.
+kernel sends them to; and outputs that are sums are rounded to 8 bits, a lone score upwards so that
+its sign, which is the decision, stays.
 """
 
 from __future__ import annotations
@@ -21,6 +22,7 @@ from edgeinfer.ir.engine import Engine
 from edgeinfer.ir.ops import (
     Clip,
     Concat,
+    Conv,
     Dense,
     Input,
     Op,
@@ -34,6 +36,7 @@ from edgeinfer.ir.ops import (
     Transpose,
     Upsample,
     inputs_of,
+    packed,
 )
 from edgeinfer.ir.program import HostFunction, Program
 from edgeinfer.ir.verify import verify
@@ -251,10 +254,14 @@ def _rounded_sums(
     ops: list[Op] = []
     renamed: dict[str, str] = {}
     for op in program.ops:
-        ops.append(replace(op, x=renamed[op.x]) if isinstance(op, Softmax) and op.x in wide else op)
         if op.name not in wide:
+            if isinstance(op, Softmax) and op.x in wide:
+                op = replace(op, x=renamed[op.x])
+            ops.append(op)
             continue
         window = levels_for(seen[op.name], op.type.frac, wide[op.name])
+        lone = wide[op.name] is not HostFunction.NONE and program.shapes[op.name][-1:] == (1,)
+        ops.append(_rounding_up(program, op, window.frac) if lone else op)
         type_ = fixed_for(window.low, window.high, window.frac)
         name = renamed[op.name] = f"{op.name}.int8"
         step = Requant(f"{name}.rounded", type_, op.name, Rounding.RND, Overflow.SAT)
@@ -266,7 +273,17 @@ def _rounded_sums(
             f"on the samples."
         )
     outputs = tuple(replace(o, value=renamed.get(o.value, o.value)) for o in program.outputs)
-    return Program(program.name, tuple(ops), outputs), findings
+    return reproved(Program(program.name, tuple(ops), outputs)), findings
+
+
+def _rounding_up(program: Program, op: Op, frac: int) -> Op:
+    """A sum with so much added that rounding it to a coarser grid is rounding it up: a level above
+    zero then means a sum above zero, and no decision changes. What others read too stays."""
+    shift = op.type.frac - frac
+    readers = [other for other in program.ops if op.name in inputs_of(other)]
+    if not isinstance(op, Conv | Dense) or readers or shift < 2:
+        return op
+    return replace(op, bias=packed(op.bias.astype(np.int64) + (1 << (shift - 1)) - 1))
 
 
 def drawn_inputs(program: Program) -> dict[str, Ints]:

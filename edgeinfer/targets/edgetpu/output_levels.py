@@ -19,6 +19,9 @@ from edgeinfer.targets.edgetpu.grid import LEVELS, Window
 from quantization.fixed import Fixed, Ints, Quantizer, Rounding, dequantize, quantize
 
 FINER = 6  # steps that are tried below the one that holds every value
+APART = 8  # levels between two places that are tried
+DECISION = 5.0  # by how much more a sample counts that is decided otherwise than one whose
+# probabilities are moved from 0 to 1
 MOST_SAMPLES = 4096
 Reals = NDArray[np.float64]
 
@@ -75,6 +78,7 @@ def _candidates(values: Ints, frac: int) -> Iterator[Window]:
         places = {low - max(spare, 0) // 2, high - LEVELS + 1, low, -LEVELS // 2}
         middle = _moved(int(np.median(values)), shift - finer)
         places.add(middle - LEVELS // 2)
+        places.update(range(max(low, 1 - LEVELS), min(high - LEVELS + 1, 0) + 1, APART))
         for place in sorted(places):
             yield Window(held, min(max(place, 1 - LEVELS), 0))
 
@@ -95,10 +99,11 @@ def _lost(values: Ints, frac: int, window: Window, host: HostFunction) -> float:
     match host:
         case HostFunction.SOFTMAX if many:
             moved = float(np.abs(_shares(exact) - _shares(held)).mean())
-            return moved + _flips(exact, held) + _ties(_margins(exact), _margins(held))
+            flips = DECISION * _flips(exact, held)
+            return moved + flips + _ties(_margins(exact), _margins(held))
         case HostFunction.SIGMOID | HostFunction.SOFTMAX:
             moved = float(np.abs(_sigmoid(exact) - _sigmoid(held)).mean())
-            return moved + float(((exact > 0) != (held > 0)).mean()) + _ties(exact, held)
+            return moved + _ties(exact, held)  # decisions stay, see `narrowing`
         case _:
             spread = float(exact.std()) or 1.0
             error = float(np.sqrt(np.mean((exact - held) ** 2))) / spread

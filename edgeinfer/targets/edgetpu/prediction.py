@@ -93,8 +93,8 @@ class Prediction:
             "findings": list(self.findings),
         }
 
-    def metrics(self) -> tuple[Metric, ...]:
-        """The figures, each with its band."""
+    def metrics(self, link: Link = Link.USB) -> tuple[Metric, ...]:
+        """The figures, each with its band; `latency_us` is over `link`."""
         on_chip, total = len(self.mapping.on_chip), len(self.mapping.operators)
         cached = sorted(m.cached_bytes for m in (self.memory, self.roomy, self.narrow))
         streamed = sorted(m.streamed_bytes for m in (self.memory, self.roomy, self.narrow))
@@ -104,19 +104,21 @@ class Prediction:
             _estimate("streamed_bytes", self.memory.streamed_bytes, "B", streamed[0], streamed[-1]),
         ]
         for time_ in self.latencies:
-            name = f"latency_{time_.link.value}"
-            found.append(_estimate(name, time_.value_us, "us", time_.low_us, time_.high_us))
+            band = (time_.low_us, time_.high_us)
+            names = [f"latency_{time_.link.value}_us"]
+            names += ["latency_us"] if time_.link is link else []
+            found += [_estimate(name, time_.value_us, "us", *band) for name in names]
         layers = {layer.index: layer for layer in self.memory.layers}
         for cycles in self.cycles:
             layer = f"{cycles.index}:{cycles.op}"
             us = cycles.cycles / time.PROFILES[Link.USB].clock_mhz
             band = (us * (1 - time.BAND), us * (1 + time.BAND))
-            found.append(_estimate("layer_latency", us, "us", *band, layer=layer))
+            found.append(_estimate("latency_us", us, "us", *band, layer=layer))
             if cycles.index in layers:
                 size = layers[cycles.index].bytes
                 where = "cached" if layers[cycles.index].cached else "streamed"
                 found.append(
-                    _estimate(f"layer_{where}_bytes", size, "B", size * 0.95, size * 1.05, layer)
+                    _estimate(f"{where}_bytes", size, "B", size * 0.95, size * 1.05, layer)
                 )
         return tuple(found)
 

@@ -4,8 +4,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
+from typing import Any
 
+from edgeinfer.devices import Device
 from edgeinfer.errors import UsageError
 from edgeinfer.targets.edgetpu.latency import Link
 from edgeinfer.targets.edgetpu.rules import NEWEST_RUNTIME, OLDEST_RUNTIME
@@ -27,3 +30,13 @@ class EdgeTpuSettings:
             )
         if self.compile_seconds <= 0:
             raise UsageError(f"A time of {self.compile_seconds:g} s lets no compiler finish.")
+
+    @staticmethod
+    def from_record(told: Mapping[str, Any]) -> EdgeTpuSettings:
+        """The settings that were written down as JSON."""
+        return EdgeTpuSettings(**{**told, "link": Link(told["link"])})
+
+    @staticmethod
+    def on_device(device: Device, asked: str) -> dict[str, Any] | None:
+        """Nothing more to say of the chip that this is for; None for every other."""
+        return {} if device.family == "Edge TPU" else None

@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from enum import StrEnum
 from typing import Any
 
+from edgeinfer.devices import Device, part_of
 from edgeinfer.errors import UsageError
 
 SHORTEST_CLOCK_NS, LONGEST_CLOCK_NS = 0.5, 1000.0
@@ -52,6 +53,8 @@ class HlsSettings:
     reuse: int = 1  # multiplications that share a multiplier, where `reuse_of` says nothing else
     reuse_of: tuple[tuple[str, int], ...] = ()  # by the op's name
     strategy_of: tuple[tuple[str, Strategy], ...] = ()
+    latency_us: float | None = None  # a goal: reuse factors of the smallest design as fast as this
+    fit: bool = False  # a goal: reuse factors of the fastest design that the part holds
 
     def __post_init__(self) -> None:
         if not SHORTEST_CLOCK_NS <= self.clock_ns <= LONGEST_CLOCK_NS:
@@ -62,6 +65,19 @@ class HlsSettings:
         for where, factor in (("every layer", self.reuse), *self.reuse_of):
             if factor < 1:
                 raise UsageError(f"A reuse factor of {factor} for {where} is none; 1 is the least.")
+        if self.latency_us is not None and self.latency_us <= 0:
+            raise UsageError(f"A latency of {self.latency_us:g} us cannot be reached.")
+
+    @staticmethod
+    def on_device(device: Device, asked: str) -> dict[str, Any] | None:
+        """What a device says of the settings; None where no HLS compiler is for it."""
+        match device.vendor:
+            case "AMD":
+                return {"part": part_of(asked)}
+            case "Intel":
+                return {"part": part_of(asked), "backend": Backend.QUARTUS}
+            case _:
+                return None
 
     @staticmethod
     def from_record(told: Mapping[str, Any]) -> HlsSettings:

@@ -7,7 +7,7 @@ from __future__ import annotations
 from collections.abc import Callable, Collection, Mapping
 from pathlib import Path
 
-from edgeinfer.devices import device
+from edgeinfer.devices import device, find
 from edgeinfer.errors import Offence
 from edgeinfer.ir.program import Program
 from edgeinfer.metrics import Metric
@@ -15,9 +15,23 @@ from edgeinfer.plan import BuildPlan
 from edgeinfer.targets.hls import check, csim, csim_build, manifest
 from edgeinfer.targets.hls.estimate import estimated
 from edgeinfer.targets.hls.measure.measured import measured
+from edgeinfer.targets.hls.measure.project import NAME_IN
+from edgeinfer.targets.hls.preflight import preflight
+from edgeinfer.targets.hls.reuse_choice import chosen
 from edgeinfer.targets.hls.settings import HlsSettings
-from edgeinfer.targets.protocol import Suspicion
+from edgeinfer.targets.hls.vendor.bench import bench_of
+from edgeinfer.targets.hls.vendor.run import synthesise
+from edgeinfer.targets.hls.vendor.steps import Step
+from edgeinfer.targets.protocol import Done, Place, Said, Suspicion, ToolStep
 from quantization.fixed import Ints
+
+STEPS = {
+    ToolStep.SYNTH: Step.CSYNTH,
+    ToolStep.COSIM: Step.COSIM,
+    ToolStep.VSYNTH: Step.VSYNTH,
+    ToolStep.ROUTE: Step.ROUTE,
+}
+COSIMULATED = 10  # samples that the circuit is simulated on: it takes minutes for each
 
 
 class HlsTarget:
@@ -50,13 +64,68 @@ class HlsTarget:
         """The C-simulation of the project in a folder, compiled where it was not before."""
         return csim.simulated(program, folder, raw, taps=taps, advanced=advanced)
 
+    def place_of(self, settings: HlsSettings) -> Place:
+        """The settings' part."""
+        return Place(settings.part, find(settings.part))
+
+    def settled(self, program: Program, settings: HlsSettings) -> HlsSettings:
+        """With reuse factors that meet the goal, if the settings state one."""
+        if settings.latency_us is None and not settings.fit:
+            return settings
+        part = device(settings.part)
+        return chosen(program, settings, part, latency_us=settings.latency_us).settings
+
+    def advice(self, program: Program, settings: HlsSettings) -> tuple[str, ...]:
+        """What would go wrong in the tools; of a part that is not known, only that."""
+        part = find(settings.part)
+        if part is None:
+            return (
+                f"Nothing is known of the part {settings.part}, so nothing was estimated. "
+                f"edgeinfer devices lists the known ones.",
+            )
+        return preflight(program, settings, part)
+
     def estimate(self, program: Program, settings: HlsSettings) -> tuple[Metric, ...]:
-        """Latency and resources on the settings' part, without any tool."""
-        return estimated(program, settings, device(settings.part))
+        """Latency and resources on the settings' part, without any tool; nothing where the part is
+        not known."""
+        part = find(settings.part)
+        return () if part is None else estimated(program, settings, part)
+
+    def tool_steps(self, settings: HlsSettings) -> tuple[ToolStep, ...]:
+        """All, for backends whose tools are driven from here."""
+        return tuple(STEPS) if settings.backend in NAME_IN else ()
+
+    def unasked_steps(self, settings: HlsSettings) -> tuple[ToolStep, ...]:
+        """None: they take minutes to hours, and licences."""
+        return ()
+
+    def synthesise(
+        self,
+        program: Program,
+        folder: Path,
+        settings: HlsSettings,
+        steps: Collection[ToolStep],
+        *,
+        seconds: float,
+        raw: Mapping[str, Ints],
+        said: Said,
+    ) -> Done:
+        """The vendor's tools, by the project's own scripts."""
+        few = {name: values[:COSIMULATED] for name, values in raw.items()}
+        bench = bench_of(program, few) if ToolStep.COSIM in steps else None
+        wanted = [STEPS[step] for step in steps]
+        done = synthesise(folder, settings, wanted, seconds, said, bench=bench)
+        return Done(
+            tuple(
+                f"{'+'.join(ran.steps)}: {ran.tool} {ran.version}, {ran.seconds:.0f} s, its log is "
+                f"{ran.log.relative_to(folder)}"
+                for ran in done.ran
+            )
+        )
 
     def measure(self, folder: Path, settings: HlsSettings) -> tuple[Metric, ...]:
         """What reports of the vendor's tools are in an emitted project."""
-        return measured(folder, settings)
+        return measured(folder, settings) if settings.backend in NAME_IN else ()
 
     def tappable(self, program: Program, folder: Path, settings: HlsSettings) -> tuple[str, ...]:
         """The values that layers of the project hold."""

@@ -6,7 +6,7 @@ from __future__ import annotations
 
 import subprocess
 import sys
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from functools import cache
 
 import numpy as np
@@ -25,7 +25,13 @@ from edgeinfer.ptq import PtqSettings, quantize
 from edgeinfer.samples import Samples
 from edgeinfer.targets.edgetpu import convert, simulate
 from edgeinfer.targets.edgetpu.convert import Converted
-from edgeinfer.targets.edgetpu.deliver import Delivery, deliver, kernel_recipe
+from edgeinfer.targets.edgetpu.deliver import (
+    Conversion,
+    Judgement,
+    conversion,
+    judgement,
+    kernel_recipe,
+)
 from edgeinfer.targets.edgetpu.grid import Window, by_channel, window_for
 from edgeinfer.targets.edgetpu.rules import Status
 from edgeinfer.targets.edgetpu.settings import EdgeTpuSettings
@@ -47,8 +53,25 @@ def run(made: Converted, program: Program, raw: dict[str, Ints]) -> simulate.Int
     return simulate.compared(made.ports, interpreter.run(stored), expected)
 
 
+@dataclass(frozen=True)
+class Delivered:
+    """A file and how it ran."""
+
+    file: Conversion
+    run: Judgement
+
+
+def deliver(
+    program: Program, graph: g.Graph, raw: dict[str, Ints], shown: dict[str, Ints]
+) -> Delivered:
+    """Convert, and judge."""
+    file = conversion(program, graph, shown, EdgeTpuSettings())
+    interpreter = simulate.Interpreter(file.converted.data, file.converted.ports)
+    return Delivered(file, judgement(program, graph, raw, interpreter, file.converted.program))
+
+
 @cache
-def zoo(name: str, kernels: bool) -> tuple[Delivery, Samples, evaluate.Floats, Program]:
+def zoo(name: str, kernels: bool) -> tuple[Delivered, Samples, evaluate.Floats, Program]:
     """A reference model with 8 bits; with `kernels`, formats that round as the kernels do."""
     entry, loaded = ENTRIES[name], load(resolve(name))
     shown, tried = entry.data(1, 200), entry.data(2, 250)
@@ -62,25 +85,25 @@ def zoo(name: str, kernels: bool) -> tuple[Delivery, Samples, evaluate.Floats, P
     seen = Samples({k: np.asarray(v, np.float64) for k, v in shown.inputs.items()}, "simulated")
     raw = evaluate.raw_inputs(lowered.program, lowered.recipe, samples)
     calibration = evaluate.raw_inputs(lowered.program, lowered.recipe, seen)
-    made = deliver(lowered.program, loaded.graph, raw, EdgeTpuSettings(), calibration=calibration)
+    made = deliver(lowered.program, loaded.graph, raw, calibration)
     return made, samples, evaluate.quantized_outputs(lowered.program, raw), lowered.program
 
 
 @pytest.mark.parametrize("name", SMALL)
 def test_reference_models_are_reproduced_bit_for_bit(name: str) -> None:
     made, *_ = zoo(name, True)
-    assert made.agreement.max_steps == 0 and made.agreement.decision_flips == 0
-    assert made.to_program.max_steps <= 1  # outputs are rounded to 8 bits, on another grid
-    assert made.to_float.samples == made.agreement.samples
-    assert made.to_float.decision_flips_unrounded < 0.1 * made.to_float.samples
+    assert made.run.agreement.max_steps == 0 and made.run.agreement.decision_flips == 0
+    assert made.run.to_program.max_steps <= 1  # outputs are rounded to 8 bits, on another grid
+    assert made.run.to_float.samples == made.run.agreement.samples
+    assert made.run.to_float.decision_flips_unrounded < 0.1 * made.run.to_float.samples
 
 
 @pytest.mark.parametrize("name", ["hit-tagger-pooled", "track-pid", "roi-finder"])
 def test_ties_to_even_change_next_to_nothing(name: str) -> None:
     made, samples, program, _ = zoo(name, False)
-    assert made.agreement.max_steps == 0 and made.agreement.decision_flips == 0
+    assert made.run.agreement.max_steps == 0 and made.run.agreement.decision_flips == 0
     graph = load(resolve(name)).graph
-    outputs = {k: evaluate.hosted(v, made.hosts[k]) for k, v in made.outputs.items()}
+    outputs = {k: evaluate.hosted(v, made.run.hosts[k]) for k, v in made.run.outputs.items()}
     got, wanted = (evaluate.score(graph, values, samples) for values in (outputs, program))
     if wanted.auc is not None and got.auc is not None:
         assert abs(got.auc - wanted.auc) < 0.003
@@ -89,18 +112,18 @@ def test_ties_to_even_change_next_to_nothing(name: str) -> None:
 @pytest.mark.parametrize("name", SMALL)
 def test_reference_models_map_whole(name: str) -> None:
     made, *_ = zoo(name, True)
-    assert all(m.status is Status.MAPPED for m in made.prediction.mapping.operators)
-    assert not made.prediction.mapping.refused
+    assert all(m.status is Status.MAPPED for m in made.file.prediction.mapping.operators)
+    assert not made.file.prediction.mapping.refused
     loaded = load(resolve(name)).graph
-    assert [p.name for p in made.converted.ports.inputs] == [n.name for n in loaded.inputs]
-    assert [p.name for p in made.converted.ports.outputs] == list(loaded.outputs)
+    assert [p.name for p in made.file.converted.ports.inputs] == [n.name for n in loaded.inputs]
+    assert [p.name for p in made.file.converted.ports.outputs] == list(loaded.outputs)
 
 
 def test_one_dimensional_layers_are_images_one_pixel_high() -> None:
     made, *_ = zoo("track-pid", True)
-    names = [op.name for op in made.converted.model.operators]
+    names = [op.name for op in made.file.converted.model.operators]
     assert len(names) == 13 and names.count("CONV_2D") == 3 and "EXPAND_DIMS" not in names
-    shapes = [op.outputs[0].shape for op in made.converted.model.operators]
+    shapes = [op.outputs[0].shape for op in made.file.converted.model.operators]
     assert (1, 1, 100, 16) in shapes
 
 
@@ -108,10 +131,12 @@ def test_one_dimensional_layers_are_images_one_pixel_high() -> None:
 def test_weights_and_levels_are_the_programs_own(name: str) -> None:
     made, *_ = zoo(name, True)
     held = [
-        op for op in made.converted.model.operators if op.name in ("CONV_2D", "FULLY_CONNECTED")
+        op
+        for op in made.file.converted.model.operators
+        if op.name in ("CONV_2D", "FULLY_CONNECTED")
     ]
-    assert made.converted.program is not None
-    drawn = [op for op in made.converted.program.ops if isinstance(op, Conv | Dense)]
+    assert made.file.converted.program is not None
+    drawn = [op for op in made.file.converted.program.ops if isinstance(op, Conv | Dense)]
     for operator, op in zip(held, drawn, strict=True):
         weights = operator.inputs[1]
         assert weights is not None and weights.scales.size == 1
@@ -119,7 +144,7 @@ def test_weights_and_levels_are_the_programs_own(name: str) -> None:
         values = weights.integers().astype(np.float64) * float(weights.scales[0])
         wanted = np.ldexp(laid, -op.weight_type.frac).reshape(values.shape)
         assert np.array_equal(values, wanted)  # -128 among them
-    for tensor in made.converted.model.tensors:
+    for tensor in made.file.converted.model.tensors:
         assert all(float(np.log2(scale)).is_integer() for scale in tensor.scales)
 
 
@@ -351,20 +376,20 @@ def test_a_program_without_an_equal_is_calibrated_and_it_is_said() -> None:
     chosen = quantize(graph, inputs, PtqSettings(16, refine=False, adapt=False, equalize=False))
     lowered = lower(chosen.graph, chosen.recipe)
     raw = evaluate.raw_inputs(lowered.program, lowered.recipe, Samples(inputs, "drawn"))
-    made = deliver(lowered.program, graph, raw, EdgeTpuSettings())
-    assert "the float network was calibrated in its stead" in made.findings[0]
-    assert set(made.plan.files) == {"model.tflite", "ports.json", "mapping.json"}
-    assert made.to_program.decision_flips <= 2
+    made = deliver(lowered.program, graph, raw, raw)
+    assert "the float network was calibrated in its stead" in made.file.findings[0]
+    assert set(made.file.plan.files) == {"model.tflite", "ports.json", "mapping.json"}
+    assert made.run.to_program.decision_flips <= 2
 
 
 def test_tensorflow_runs_files_where_litert_is_missing(monkeypatch: pytest.MonkeyPatch) -> None:
     made, _, _, program = zoo("jet-tagger", True)
     monkeypatch.setitem(sys.modules, "ai_edge_litert.interpreter", None)
-    interpreter = simulate.Interpreter(made.converted.data, made.converted.ports)
+    interpreter = simulate.Interpreter(made.file.converted.data, made.file.converted.ports)
     assert interpreter.runtime.name == "tensorflow"
     raw = {"features": np.arange(160).reshape(10, 16) % 100 - 50}
-    stored = simulate.stored_inputs(made.converted.ports, simulate.real_inputs(program, raw))
+    stored = simulate.stored_inputs(made.file.converted.ports, simulate.real_inputs(program, raw))
     monkeypatch.undo()
-    other = simulate.Interpreter(made.converted.data, made.converted.ports)
+    other = simulate.Interpreter(made.file.converted.data, made.file.converted.ports)
     assert other.runtime.name == "ai-edge-litert"
     assert np.array_equal(interpreter.run(stored)["jet"], other.run(stored)["jet"])

@@ -32,7 +32,8 @@ def test_the_target_answers_the_protocol(tmp_path: Path) -> None:
     program = hit_tagger(POOLED).program
     assert target.check(program, PLAIN) == ()
     plan = target.emit(program, PLAIN)
-    assert set(plan.files) == {"model.tflite", "ports.json", "mapping.json", "program.txt"}
+    text = {"program.txt", "ports.json", "mapping.json"}
+    assert set(plan.files) == {"model.tflite", "program.npz", *text}
     assert target.emit(program, PLAIN).digest == plan.digest
     plan.write(tmp_path)
     raw = {"patch": patches(6)}
@@ -61,7 +62,7 @@ def test_estimates_have_bands_and_take_a_moment() -> None:
     assert all(m.origin is Origin.ESTIMATED and m.target == "edgetpu" for m in found)
     named = {m.name: m for m in found if m.layer is None}
     assert named["streamed_bytes"].value == 0 and named["mapped_ops"].value == 7
-    assert named["latency_pcie"].value < named["latency_usb"].value
+    assert named["latency_pcie_us"].value < named["latency_usb_us"].value
     layers = {m.layer for m in found if m.layer is not None}
     assert {"0:CONV_2D", "3:FULLY_CONNECTED"} <= layers
 

@@ -109,6 +109,8 @@ def test_what_is_no_gate_is_named(text: str, words: str) -> None:
         ("bit_identical = true", True),
         ("bit_identical = false", False),
         ("hls.bit_identical = true", True),
+        ("edgetpu.bit_identical = true", False),  # asked for by name, it is held to it
+        ("edgetpu.decision_flips <= 60", False),
         ("decision_flips = 0", True),
         ("agreement_samples >= 100", False),
         ("rtl.agreement_samples >= 100", True),
@@ -251,7 +253,8 @@ def test_what_the_baseline_knew_must_still_be_known() -> None:
 
 def test_other_samples_and_other_devices_are_not_compared() -> None:
     other = DataPart(name="other.npz", sha256="cd" * 32, samples=8000)
-    moved = GOOD.model_copy(update={"data": other, "device": "xcu250"})
+    there = GOOD.targets["hls"].model_copy(update={"device": "xcu250"})
+    moved = GOOD.model_copy(update={"data": other, "targets": {"hls": there}})
     found = {each.figure: each for each in regressions(moved, GOOD, {})}
     assert found["csim.auc"].held is Held.MISSED
     assert "not comparable" in found["csim.auc"].reason

@@ -52,6 +52,8 @@ def test_every_report_of_a_folder_is_read(tmp_path: Path) -> None:
     }
     assert [(m.tool, m.origin, m.value) for m in select(metrics, "lut")] == [
         ("Vitis HLS", Origin.SYNTHESISED, 4408),
+    ]
+    assert [(m.tool, m.origin, m.value) for m in select(metrics, "lut_vsynth")] == [
         ("Vivado", Origin.SYNTHESISED, 2877),
         ("Vivado", Origin.ROUTED, 2899),
     ]

@@ -88,7 +88,7 @@ def test_routing_gives_the_achieved_clock(tmp_path: Path) -> None:
     routed = {(m.name, m.layer): m.value for m in done.metrics if m.origin is Origin.ROUTED}
     assert routed["clock_ns", None] == pytest.approx(4.588)
     assert routed["wns_ns", None] == 0.412
-    assert routed["lut", None] == 2877 and routed["lut", "logits"] == 1065
+    assert routed["lut_vsynth", None] == 2877 and routed["lut_vsynth", "logits"] == 1065
 
 
 def test_vitis_of_2024_is_started_by_its_new_name(tmp_path: Path) -> None:

@@ -12,6 +12,7 @@ from edgeinfer.metrics import Metric, Origin
 from edgeinfer.targets.hls.measure.cells import ReportError
 
 TARGET = "hls"
+OF_GATES = {"lut": "lut_vsynth", "ff": "ff_vsynth"}
 
 
 @dataclass(frozen=True, slots=True)
@@ -86,12 +87,16 @@ class Resources:
             sums[each.name] = sum(known) if known else None
         return Resources(**sums)
 
-    def metrics(self, source: Source, layer: str | None = None) -> Iterator[Metric]:
-        """One metric for each that is counted."""
+    def metrics(
+        self, source: Source, layer: str | None = None, *, of_gates: bool = False
+    ) -> Iterator[Metric]:
+        """One metric for each that is counted. What logic synthesis counts `of_gates` is much less
+        than what C synthesis foresees, so LUTs and flip-flops have other names there."""
         for each in fields(self):
             value = getattr(self, each.name)
             if value is not None:
-                yield source.metric(each.name, value, each.name.upper(), layer)
+                name = OF_GATES.get(each.name, each.name) if of_gates else each.name
+                yield source.metric(name, value, each.name.upper(), layer)
 
 
 def ordered(cycles: Cycles, path: Path) -> Cycles:

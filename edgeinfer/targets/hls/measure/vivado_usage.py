@@ -37,7 +37,7 @@ def vivado_usage(path: Path, layer_of: LayerOf) -> tuple[Metric, ...]:
     hierarchy = next((t for t in found if t.column("total luts") is not None), None)
     if hierarchy is not None:
         return tuple(_by_hierarchy(hierarchy, source, layer_of))
-    return tuple(_flat(found, path).metrics(source))
+    return tuple(_flat(found, path).metrics(source, of_gates=True))
 
 
 def _origin(text: str) -> Origin:
@@ -78,7 +78,7 @@ def _by_hierarchy(table: Table, source: Source, layer_of: LayerOf) -> Iterator[M
     if module is None or not rows:
         raise ReportError(table.path, "its hierarchy has no modules")
     top = _depth(rows[0])
-    yield from _row(table, rows[0]).metrics(source)
+    yield from _row(table, rows[0]).metrics(source, of_gates=True)
     below = min((_depth(row) for row in rows[1:] if _depth(row) > top), default=None)
     taken: set[str] = set()
     for row in rows[1:]:
@@ -88,7 +88,7 @@ def _by_hierarchy(table: Table, source: Source, layer_of: LayerOf) -> Iterator[M
         layer = layer_of(row[module])
         layer = instance if layer in taken or layer == row[module] else layer
         taken.add(layer)
-        yield from _row(table, row).metrics(source, layer)
+        yield from _row(table, row).metrics(source, layer, of_gates=True)
 
 
 def _depth(row: tuple[str, ...]) -> int:
@@ -130,7 +130,7 @@ def exported_usage(path: Path) -> tuple[Metric, ...]:
         raise ReportError(path, "it counts no LUTs or no flip-flops")
     dsp, uram = amount("AreaReport/Resources/DSP"), amount("AreaReport/Resources/URAM")
     clock = amount("TimingReport/AchievedClockPeriod")
-    metrics = list(Resources(dsp=dsp, lut=lut, ff=ff, uram=uram).metrics(source))
+    metrics = list(Resources(dsp=dsp, lut=lut, ff=ff, uram=uram).metrics(source, of_gates=True))
     if clock is not None:
         metrics.append(source.metric("clock_ns", clock, "ns"))
     return tuple(metrics)

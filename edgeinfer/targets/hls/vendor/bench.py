@@ -4,13 +4,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
 
 from edgeinfer.errors import InputError
+from edgeinfer.ir.engine import Engine
+from edgeinfer.ir.program import Program
+from quantization.fixed import Ints, dequantize
 
 FEATURES = "tb_data/tb_input_features.dat"
 PREDICTIONS = "tb_data/tb_output_predictions.dat"
@@ -39,6 +42,15 @@ class Bench:
     def files(self) -> dict[str, str]:
         """The files by their path in the project: a line a sample, all its values."""
         return {FEATURES: _lines(self.inputs), PREDICTIONS: _lines(self.outputs)}
+
+
+def bench_of(program: Program, raw: Mapping[str, Ints]) -> Bench:
+    """Samples with the engine's answers, in real numbers."""
+    answers = Engine(program).run(raw)
+    return Bench(
+        [dequantize(raw[op.name], op.type) for op in program.inputs],
+        [dequantize(answers[out.name], program.type(out.value)) for out in program.outputs],
+    )
 
 
 def _lines(arrays: Sequence[NDArray[np.float64]]) -> str:

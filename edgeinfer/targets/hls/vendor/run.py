@@ -8,9 +8,10 @@ taken for those of this one.
 
 from __future__ import annotations
 
+import contextlib
 import re
 import time
-from collections.abc import Callable, Collection, Mapping
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -72,17 +73,30 @@ def synthesise(
     emitted = project(folder, settings.backend)
     deadline = time.monotonic() + seconds
     planned = sessions(emitted, steps, settings.clock_ns, environment)
-    if bench is not None and Step.COSIM in steps:
-        write_files({folder / path: text.encode() for path, text in bench.files().items()})
+    samples = bench.files() if bench is not None and Step.COSIM in steps else {}
+    written = {folder / path: text for path, text in samples.items()}
     ran = []
     try:
-        for session in planned:
-            ran.append(_run(session, folder, deadline - time.monotonic(), progress, environment))
-            if Step.COSIM in session.steps and settings.backend is not Backend.QUARTUS:
-                _passed(emitted.cosim, ran[-1].log)
+        with _lent([*written, *(path for session in planned for path in session.files)]):
+            write_files({path: text.encode() for path, text in written.items()})
+            for session in planned:
+                left = deadline - time.monotonic()
+                ran.append(_run(session, folder, left, progress, environment))
+                if Step.COSIM in session.steps and settings.backend is not Backend.QUARTUS:
+                    _passed(emitted.cosim, ran[-1].log)
         return Synthesised(tuple(ran), measured(folder, settings))
     except ReportError as error:
         raise ToolFailedError(error.message, hint=error.hint) from None
+
+
+@contextlib.contextmanager
+def _lent(paths: Iterable[Path]) -> Iterator[None]:
+    """Files that a session writes over are as they were emitted when it is done."""
+    before = {path: path.read_bytes() for path in paths if path.is_file()}
+    try:
+        yield
+    finally:
+        write_files(before)
 
 
 def _run(

@@ -1,0 +1,46 @@
+# SPDX-License-Identifier: Apache-2.0
+# SPDX-FileCopyrightText: The edgeinfer authors
+"""What the target's folder holds, written and read."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+from edgeinfer.errors import InputError
+from edgeinfer.ir import store
+from edgeinfer.ir.show import show
+from edgeinfer.plan import BuildPlan
+from edgeinfer.targets.edgetpu import convert, simulate
+from edgeinfer.targets.edgetpu.ports import Ports
+from edgeinfer.targets.edgetpu.prediction import prediction_of
+from edgeinfer.targets.edgetpu.settings import EdgeTpuSettings
+
+MODEL, PORTS, MAPPING, PROGRAM = "model.tflite", "ports.json", "mapping.json", "program.npz"
+PROGRAM_TEXT = "program.txt"
+
+
+def planned_files(made: convert.Converted, settings: EdgeTpuSettings) -> BuildPlan:
+    """The target's folder."""
+    prediction = prediction_of(made.model, settings.runtime)
+    files = {
+        MODEL: made.data,
+        PORTS: made.ports.to_json().encode(),
+        MAPPING: (json.dumps(prediction.document(), indent=1) + "\n").encode(),
+    }
+    if made.program is not None:
+        files[PROGRAM] = store.save(made.program)
+        files[PROGRAM_TEXT] = show(made.program).encode()
+    return BuildPlan(made.model.source, files)
+
+
+def interpreter_of(folder: Path) -> simulate.Interpreter:
+    """What was emitted into a folder, ready to be run."""
+    model, ports = folder / MODEL, folder / PORTS
+    for path in (model, ports):
+        if not path.is_file():
+            raise InputError(
+                f"{folder} holds no {path.name}.", hint="Compile for the Edge TPU again."
+            )
+    known = Ports.from_json(ports.read_text(encoding="utf-8"), str(ports))
+    return simulate.Interpreter(model.read_bytes(), known)
