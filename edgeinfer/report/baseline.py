@@ -151,4 +151,5 @@ def _compared(name: str, value: float, was: float, tolerance: Tolerance, higher:
     kept = worse <= tolerance.allowed(was) + 1e-12
     said = f"{words.number(was, 6)} before"
     limit = _limit(was, tolerance, higher)
-    return Checked(name, Held.PASSED if kept else Held.MISSED, words.number(value, 6), limit, said)
+    held = Held.PASSED if kept else Held.MISSED
+    return Checked(name, held, words.number(value, 6), limit, said, value)

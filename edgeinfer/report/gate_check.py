@@ -7,7 +7,7 @@ from __future__ import annotations
 import math
 import operator
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from enum import StrEnum
 from typing import Any
 
@@ -49,6 +49,7 @@ class Checked:
     value: str
     limit: str
     reason: str = ""
+    number: float | bool | None = None  # the value, where there is one
 
     def __str__(self) -> str:
         reason = f" ({self.reason})" if self.reason else ""
@@ -60,12 +61,14 @@ class Checked:
         found = {Held.PASSED: State.GOOD, Held.MISSED: State.BAD, Held.SKIPPED: State.UNSURE}
         return found[self.held]
 
-    def as_dict(self) -> dict[str, str]:
-        """For JSON."""
+    def as_dict(self) -> dict[str, Any]:
+        """For JSON, which has no NaN."""
+        known = self.number is not None and math.isfinite(self.number)
         return {
             "gate": self.figure,
             "held": str(self.held),
-            "value": self.value,
+            "value": self.number if known else None,
+            "shown": self.value,
             "limit": self.limit,
             "reason": self.reason,
         }
@@ -129,17 +132,19 @@ def _one(gate: Gate, limit: str, target: str, figure: Known) -> Checked:
     reasons = [str(figure.origin), figure.how]
     if gate.origin is not None and not satisfies(figure.origin, gate.origin):
         why = f"{figure.origin}, but at least {gate.origin} is demanded"
-        return _missing(gate, limit, f"not measured; {value} is {figure.origin}", why)
+        missing = _missing(gate, limit, f"not measured; {value} is {figure.origin}", why)
+        return replace(missing, figure=name)
     reason = ", ".join(part for part in reasons if part)
     if not isinstance(figure.value, bool) and math.isnan(figure.value):
-        return Checked(name, Held.MISSED, words.NOT_A_NUMBER, limit, reason)
+        return Checked(name, Held.MISSED, words.NOT_A_NUMBER, limit, reason, figure.value)
     ends = [figure.value]
     band = figure.low is not None and figure.high is not None
     if gate.whole_band and band:
         ends += [figure.low, figure.high]  # type: ignore[list-item]
         reason += f", band {words.between(figure.low, figure.high)}"
     kept = all(COMPARE[gate.operator](end, gate.limit) for end in ends)
-    return Checked(name, Held.PASSED if kept else Held.MISSED, value, limit, reason)
+    held = Held.PASSED if kept else Held.MISSED
+    return Checked(name, held, value, limit, reason, figure.value)
 
 
 def markdown_of(found: Sequence[Checked]) -> str:

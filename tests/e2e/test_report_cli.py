@@ -115,6 +115,7 @@ def test_gates_decide_the_exit_code(made: Path, capsys: pytest.CaptureFixture[st
     gates.write_text('auc_drop = "<= 1"\nbit_identical = true\n')
     told = shown(capsys, "check", run, "--gates", str(gates))
     assert told["passed"] and [gate["held"] for gate in told["gates"]] == ["passed", "passed"]
+    assert told["gates"][1]["value"] is True and isinstance(told["gates"][0]["value"], float)
     gates.write_text('auc_drop = "<= -1"\nhls.lut = {max = 1, origin = "synthesised"}\n')
     told = shown(
         capsys, "check", run, "--gates", str(gates), "--junit", str(made / "g.xml"), code=1

@@ -184,6 +184,7 @@ def test_what_is_no_number_keeps_no_limit(limit: str) -> None:
     )
     found = one(f'hls.lut = "{limit}"', odd)
     assert found.held is Held.MISSED and found.value == "not a number"
+    assert found.as_dict()["value"] is None
 
 
 @pytest.mark.parametrize(
