@@ -6,7 +6,7 @@ from __future__ import annotations
 
 import tomllib
 from collections.abc import Mapping
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, field, fields
 from functools import cache
 from pathlib import Path
 from typing import Any
@@ -21,11 +21,13 @@ KINDS = {  # of a budget, and what one of them is
     "ff": "flip-flops",
     "bram18": "block RAMs of 18 kbit",
     "uram": "UltraRAMs",
+    "lram": "large RAMs of 512 kbit",
     "alm": "ALMs",
     "m20k": "M20K blocks",
     "sram_bytes": "bytes of on-chip memory",
     "int8_ops_per_second": "int8 operations a second",
 }
+MEMORY_BITS = {"bram18": 18_432, "uram": 294_912, "m20k": 20_480, "lram": 524_288}
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,6 +43,15 @@ class Device:
     boards: tuple[str, ...]
     source: str  # where the figures stand
     budget: Mapping[str, int]
+    nextpnr: Mapping[str, str] = field(
+        default_factory=dict
+    )  # its names there; empty: unknown there
+
+    @property
+    def memory_bits(self) -> int | None:
+        """Bits that its block memories hold together; None where it has no such memories."""
+        sizes = [count * MEMORY_BITS[k] for k, count in self.budget.items() if k in MEMORY_BITS]
+        return sum(sizes) if sizes else None
 
     def offers(self, kind: str) -> int | None:
         """How many there are; None where the part knows no such thing."""
@@ -54,6 +65,7 @@ class Device:
     def as_dict(self) -> dict[str, Any]:
         """For JSON."""
         plain = {spec.name: getattr(self, spec.name) for spec in fields(self)}
+        plain.pop("nextpnr")
         return plain | {"boards": list(self.boards), "budget": dict(self.budget)}
 
 
@@ -106,7 +118,10 @@ def _read(path: Path) -> Device:
             raise ValueError(f"a budget of {', '.join(unknown)} is unknown")
         if not all(isinstance(count, int) and count >= 0 for count in budget.values()):
             raise ValueError("a budget is a whole number")
-        return Device(**entry, budget=budget)
+        names = entry.pop("nextpnr", {})
+        if not all(isinstance(name, str) for name in names.values()):
+            raise ValueError("nextpnr's names are text")
+        return Device(**entry, budget=budget, nextpnr=names)
     except (tomllib.TOMLDecodeError, KeyError, TypeError, ValueError) as error:
         raise EdgeInferError(
             f"{path}: this is no description of a device: {error}.",

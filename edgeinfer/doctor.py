@@ -16,11 +16,13 @@ from pathlib import Path
 from typing import Any
 
 from edgeinfer import assets, tools
-from edgeinfer.errors import ToolMissingError
+from edgeinfer.errors import EdgeInferError, ToolMissingError
 from edgeinfer.targets.edgetpu import compiler as edgetpu_compiler
 from edgeinfer.targets.edgetpu import device
 from edgeinfer.targets.hls.csim_build import CXX
 from edgeinfer.targets.hls.vendor.programs import PROGRAMS
+from edgeinfer.targets.rtl import programs as rtl
+from edgeinfer.targets.rtl.verilator import VERILATOR, simulator
 from edgeinfer.tools import Tool
 
 GIB = 1 << 30
@@ -92,6 +94,9 @@ def examined(
         qkeras_owner(),
         *(tool(wanted, State.PROBLEM, variables) for wanted in NEEDED),
         *(tool(wanted, State.OPTIONAL, variables) for wanted in OPTIONAL),
+        verilator(),
+        tool(rtl.IVERILOG, State.OPTIONAL, variables),
+        *(packaged(wanted, variables) for wanted in rtl.PACKAGED),
         edge_tpu(device.probed()),
         disk(folder or Path.cwd()),
         memory(),
@@ -102,9 +107,9 @@ def told(checks: list[Check]) -> str:
     """The checks as lines, and a verdict."""
     lines = []
     for check in checks:
-        lines.append(f"{check.state:<9} {check.name:<17} {check.found}")
+        lines.append(f"{check.state:<9} {check.name:<18} {check.found}")
         if check.mend:
-            lines.append(f"{'':<9} {'':<17} mend it with: {check.mend}")
+            lines.append(f"{'':<9} {'':<18} mend it with: {check.mend}")
     problems = sum(check.state is State.PROBLEM for check in checks)
     verdict = "Everything needed is here." if not problems else f"{problems} to mend."
     return "\n".join([*lines, verdict])
@@ -162,6 +167,27 @@ def tool(wanted: Tool, otherwise: State, environment: Mapping[str, str]) -> Chec
         said = error.message if overridden else f"not found ({wanted.purpose})"
         return Check(wanted.name, otherwise, said, error.hint if overridden else wanted.remedy)
     return Check(wanted.name, State.OK, f"{found.version or 'version unknown'} at {found.path}")
+
+
+def packaged(wanted: rtl.Packaged, environment: Mapping[str, str]) -> Check:
+    """A tool for designs in RTL, on the PATH or as pip installed it."""
+    name = wanted.tool.name
+    try:
+        found = rtl.found(wanted, environment)
+    except ToolMissingError as error:
+        overridden = bool(environment.get(wanted.tool.override))
+        said = error.message if overridden else f"not found ({wanted.tool.purpose})"
+        return Check(name, State.OPTIONAL, said, error.hint if overridden else wanted.tool.remedy)
+    return Check(name, State.OK, f"{found.version or 'version unknown'} at {found.path}")
+
+
+def verilator() -> Check:
+    """The simulator, which says where its own files are only when it is asked."""
+    try:
+        found = simulator().found
+    except EdgeInferError as error:
+        return Check("verilator", State.OPTIONAL, error.message, VERILATOR.remedy)
+    return Check("verilator", State.OK, f"{found.version or 'version unknown'} at {found.path}")
 
 
 def edge_tpu(found: device.Probed) -> Check:

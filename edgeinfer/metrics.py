@@ -42,6 +42,7 @@ class Metric:
     version: str | None = None
     target: str | None = None
     layer: str | None = None
+    note: str | None = None  # what must be known to read it aright
 
     def __post_init__(self) -> None:
         if (self.low is None) != (self.high is None):

@@ -31,7 +31,7 @@ FLOORS: tuple[tuple[str, ...], ...] = (
         "model_files",
         "samples",
     ),
-    ("ir", "float_engine", "ptq"),
+    ("ir", "float_engine", "ptq", "vendor"),
     (
         "targets",
         "cosim",

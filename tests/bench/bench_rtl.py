@@ -46,7 +46,7 @@ def main() -> None:
             again = time.perf_counter() - built
             found = {m.name: m.value for m in target.measure(folder, settings) if m.layer is None}
         print(
-            f"{name:<18} {figures['latency']:>7,} {figures['interval']:>9,} "
+            f"{name:<18} {figures['latency_cycles']:>7,} {figures['ii_cycles']:>9,} "
             f"{built - start - again:>8.1f} {SAMPLES / again:>10,.0f} "
             + " ".join(f"{found.get(kind, 0):>6,.0f}" for kind in ("lut", "ff", "dsp", "bram18"))
         )

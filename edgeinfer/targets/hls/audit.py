@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 
 from edgeinfer.errors import EdgeInferError
 from edgeinfer.targets.hls.native_layers import PADDING, RESHAPE
-from edgeinfer.targets.hls.settings import HlsSettings
+from edgeinfer.targets.hls.settings import HlsSettings, Strategy
 from edgeinfer.targets.hls.spec import Layer, Plan
 from quantization.fixed import Fixed, Overflow, Quantizer, Rounding
 
@@ -23,6 +23,7 @@ if TYPE_CHECKING:
 
 MAXIMUM = "MaxPooling"
 HANDING_ON = ("Clone", "Repack")  # what passes may insert
+IN_ADDERS = ("weight", "bias")  # formats that a layer of distributed arithmetic has no more
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,6 +64,9 @@ def _check_formats(layer: Layer, node: Any) -> None:
     asked |= {array.name: array.type for array in layer.attributes.get("stored", ())}
     asked |= layer.attributes.get("types", {})
     found = found_formats(node)
+    if node.get_attr("strategy") == Strategy.DISTRIBUTED:
+        held = node.get_attr("da_codegen") is not None  # the weights are in its adders
+        asked = {name: f for name, f in asked.items() if not held or name not in IN_ADDERS}
     for name, format_ in asked.items():
         if name == "accum" and layer.kind.startswith(MAXIMUM) and _holds(found.get(name), format_):
             continue

@@ -31,6 +31,7 @@ from edgeinfer.ir.ops import (
 )
 from edgeinfer.ir.program import Program
 from edgeinfer.targets.rtl.layers import layers_of
+from edgeinfer.targets.rtl.parts import budget_of, part_of
 from edgeinfer.targets.rtl.settings import RtlSettings
 
 MOST_AXES = 2  # of a window
@@ -79,15 +80,17 @@ def _objection(op: Op, program: Program) -> str:
 
 def _too_large(program: Program, settings: RtlSettings) -> list[Offence]:
     """Weights live on the chip: more of them than it holds is the end."""
-    most = settings.budget.memory_bits
+    most = budget_of(settings).memory_bits
     layers = layers_of(program)
     total = sum(layer.weight_bits for layer in layers)
     if most is None or total <= most or not layers:
         return []
+    given = settings.budget.memory_bits is not None
+    whose = "budget is" if given else f"block memories of {part_of(settings).name} hold"
     largest = max(layers, key=lambda layer: layer.weight_bits)
     reason = (
         f"its {largest.inputs * largest.outputs:,} weights of {largest.weight_type.bits} bits take "
         f"{largest.weight_bits / 1e6:.1f} Mbit; all weights take {total / 1e6:.1f} Mbit, and the "
-        f"budget is {most / 1e6:.1f} Mbit, {most / total:.1%} of that"
+        f"{whose} {most / 1e6:.1f} Mbit, {most / total:.1%} of that"
     )
     return [Offence(largest.op, "Weights", reason)]

@@ -13,10 +13,10 @@ from edgeinfer.targets.rtl.cycles import counted
 from edgeinfer.targets.rtl.folding import Folding, divisors, given, keeping_up
 from edgeinfer.targets.rtl.layers import layers_of
 from edgeinfer.targets.rtl.netlist import Netlist
+from edgeinfer.targets.rtl.parts import DEFAULT_MULTIPLIERS, budget_of
 from edgeinfer.targets.rtl.queues import slowest, with_queues
 from edgeinfer.targets.rtl.settings import RtlSettings
 
-DEFAULT_MULTIPLIERS = 128
 MOST_STEPS = 1 << 21  # of a layer in a frame
 
 
@@ -47,7 +47,7 @@ def chosen(program: Program, settings: RtlSettings) -> Folding:
         return _for_latency(program, settings, settings.latency_us)
     if settings.folds and settings.budget.multipliers is None:
         return given(program, settings)
-    most = settings.budget.multipliers or DEFAULT_MULTIPLIERS
+    most = budget_of(settings).multipliers or DEFAULT_MULTIPLIERS
     return _least(
         _targets(program),
         lambda cycles: keeping_up(program, cycles, settings),

@@ -29,6 +29,7 @@ def manifest(
             "type": str(stream.type),
             "elements_per_beat": stream.lanes,
             "beats_per_frame": stream.beats,
+            "bytes_per_beat": -(-stream.width // 8),
         }
 
     return {

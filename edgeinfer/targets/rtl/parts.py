@@ -1,41 +1,35 @@
 # SPDX-License-Identifier: Apache-2.0
 # SPDX-FileCopyrightText: The edgeinfer authors
-"""The parts that open tools can place and route a design for, and what the tools call them."""
+"""What a design may take of the part that it is for. Parts are devices, told in one place."""
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import replace
 
-from edgeinfer.errors import UsageError, did_you_mean
+from edgeinfer.devices import Device, device
+from edgeinfer.errors import UsageError
+from edgeinfer.targets.rtl.settings import Budget, RtlSettings
 
-
-@dataclass(frozen=True, slots=True)
-class Part:
-    """An ECP5: nextpnr's names for it, and how much it holds."""
-
-    name: str
-    size: str
-    package: str
-    speed: str
-    clock_site: str  # a pin that reaches the clock network
-    luts: int
-    multipliers: int
+DEFAULT_MULTIPLIERS = 128
 
 
-PARTS = (
-    Part("lfe5u-25f", "25k", "CABGA381", "6", "G2", 24_288, 28),
-    Part("lfe5u-45f", "45k", "CABGA381", "6", "G2", 43_848, 72),
-    Part("lfe5u-85f", "85k", "CABGA381", "6", "G2", 83_640, 156),
-)
+def part_of(settings: RtlSettings) -> Device:
+    """The device of the settings; an error where it has no logic to make a design of."""
+    found = device(settings.part)
+    if not {"lut", "alm"} & set(found.budget):
+        raise UsageError(
+            f"{found.name} is no FPGA: a design in RTL cannot be made for it.",
+            hint="See edgeinfer devices.",
+        )
+    return found
 
 
-def part_of(name: str) -> Part:
-    """A part by its name."""
-    for part in PARTS:
-        if part.name == name.lower():
-            return part
-    names = [part.name for part in PARTS]
-    raise UsageError(
-        f"There are no open tools here for the part {name!r}.",
-        hint=did_you_mean(name.lower(), names) or f"Known are {', '.join(names)}.",
-    )
+def budget_of(settings: RtlSettings) -> Budget:
+    """The budget that was given; what was left open is as the part has it. Memories count as
+    blocks: what LUTs could hold besides is small, and wanted for logic."""
+    part, given = part_of(settings), settings.budget
+    asked = DEFAULT_MULTIPLIERS if given.multipliers is None else given.multipliers
+    if given.multipliers is None and part.offers("dsp"):
+        asked = min(asked, part.budget["dsp"])
+    bits = part.memory_bits if given.memory_bits is None else given.memory_bits
+    return replace(given, multipliers=asked, memory_bits=bits)

@@ -15,11 +15,12 @@ from numpy.typing import NDArray
 from edgeinfer import tools
 from edgeinfer.errors import DisagreementError, ToolFailedError, UsageError
 from edgeinfer.ir.program import Program
+from edgeinfer.targets.rtl.cache import cache_folder
 from edgeinfer.targets.rtl.emit import HDL, Tap, harness_text, module_of, taps_of, top_text
 from edgeinfer.targets.rtl.netlist import Netlist
 from edgeinfer.targets.rtl.streams import beats_of, frames_of
 from edgeinfer.targets.rtl.timing import early
-from edgeinfer.targets.rtl.verilator import Job, cache_folder, level_for, program_for
+from edgeinfer.targets.rtl.verilator import Job, level_for, program_for
 from quantization.fixed import Ints
 
 RUN_SECONDS = 7200.0

@@ -17,14 +17,17 @@ from edgeinfer.targets.protocol import Advanced
 from edgeinfer.targets.rtl import check
 from edgeinfer.targets.rtl.choose import designed
 from edgeinfer.targets.rtl.cycles import counted
-from edgeinfer.targets.rtl.emit import HDL, files_of, top_file
+from edgeinfer.targets.rtl.emit import HDL, files_of, module_of, top_file
+from edgeinfer.targets.rtl.estimate import resource_metrics
 from edgeinfer.targets.rtl.manifest import manifest
+from edgeinfer.targets.rtl.measure import measured
 from edgeinfer.targets.rtl.metrics import cycle_metrics, weight_metrics
 from edgeinfer.targets.rtl.netlist import Netlist
+from edgeinfer.targets.rtl.parts import part_of
 from edgeinfer.targets.rtl.settings import RtlSettings
 from edgeinfer.targets.rtl.simulate import Conditions, Observed, run
-from edgeinfer.targets.rtl.synthesis import measured
 from edgeinfer.targets.rtl.testbench import testbench
+from edgeinfer.targets.rtl.vivado import vivado_files
 from quantization.fixed import Ints
 
 
@@ -43,7 +46,9 @@ class RtlTarget:
         folding, netlist = designed(folded, settings)
         cycles = counted(netlist)
         told = manifest(program, folding, netlist, cycles, settings.clock_mhz)
-        return files_of(netlist, told, testbench(folded, netlist, cycles))
+        also = testbench(folded, netlist, cycles)
+        also |= vivado_files(module_of(netlist), part_of(settings), settings)
+        return files_of(netlist, told, also)
 
     def simulate(
         self,
@@ -93,18 +98,20 @@ class RtlTarget:
         return run(netlist, folded, folder, given, conditions, sorted(set(taps)), cycles.latency)
 
     def estimate(self, program: Program, settings: RtlSettings) -> tuple[Metric, ...]:
-        """Cycles, which are exact, and what follows from them at the clock that is asked for."""
+        """Cycles, which are exact, and what follows from them at the clock that is asked for;
+        resources as Yosys will find them, with their bands."""
         folded = self._checked(program, settings)
         folding, netlist = designed(folded, settings)
         cycles = counted(netlist)
         return (
             *cycle_metrics(folded, netlist, cycles, settings.clock_mhz),
             *weight_metrics(folded, folding),
+            *resource_metrics(netlist, part_of(settings)),
         )
 
     def measure(self, folder: Path, settings: RtlSettings) -> tuple[Metric, ...]:
-        """Resources by Yosys and, where it is there, the clock that nextpnr reaches."""
-        return measured(folder, settings)
+        """Resources by Yosys and, if the settings ask for it, the clock that nextpnr reaches."""
+        return measured(folder, settings).metrics
 
     def _checked(self, program: Program, settings: RtlSettings) -> Program:
         found = self.check(program, settings)

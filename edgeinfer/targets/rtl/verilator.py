@@ -17,6 +17,7 @@ from pathlib import Path
 from edgeinfer import tools
 from edgeinfer.errors import ToolFailedError
 from edgeinfer.plan import writing
+from edgeinfer.targets.rtl.cache import bounded, used
 
 VERILATOR = tools.Tool(
     "verilator_bin",
@@ -97,6 +98,7 @@ def program_for(job: Job, cache: Path) -> Path:
     made = cache / "designs" / job.digest(tool.found.version)
     program = made / "simulate"
     if program.is_file():
+        used(made)
         return program
     made.parent.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(prefix=".build", dir=made.parent) as scratch:
@@ -105,6 +107,7 @@ def program_for(job: Job, cache: Path) -> Path:
         with writing(made):
             made.mkdir(exist_ok=True)
             (folder / "simulate").replace(program)
+    bounded()
     return program
 
 
@@ -179,12 +182,3 @@ def _runtime(tool: Simulator, cache: Path, waveform: bool) -> Collection[Path]:
             raise ToolFailedError(f"{compiler.path} made no {partial.name}.")
         partial.replace(result)
     return objects
-
-
-def cache_folder(environment: Mapping[str, str] | None = None) -> Path:
-    """Where built programs are kept: EDGEINFER_CACHE, or the user's cache folder."""
-    variables = os.environ if environment is None else environment
-    if variables.get("EDGEINFER_CACHE"):
-        return Path(variables["EDGEINFER_CACHE"]) / "rtl"
-    base = variables.get("XDG_CACHE_HOME") or str(Path.home() / ".cache")
-    return Path(base) / "edgeinfer" / "rtl"

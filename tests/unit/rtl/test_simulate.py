@@ -125,7 +125,7 @@ def test_a_design_that_hangs_is_told_from_one_that_is_slow(tmp_path: Path) -> No
 
 
 def test_weights_change_without_a_new_build(tmp_path: Path) -> None:
-    from edgeinfer.targets.rtl.verilator import cache_folder
+    from edgeinfer.targets.rtl.cache import cache_folder
 
     one, other = small_network(1), small_network(2)
     first = made(one, RtlSettings(), tmp_path / "one")

@@ -16,7 +16,7 @@ from edgeinfer.targets.hls.measure.cosim import (
     cosim_metrics,
     with_transactions,
 )
-from edgeinfer.targets.hls.measure.figures import Cycles, Source
+from edgeinfer.vendor.figures import Cycles, Source
 from tests.support.emitted_projects import REPORTS
 
 SOURCE = Source(Origin.SIMULATED, "Vivado HLS", "2020.1")

@@ -15,7 +15,7 @@ from edgeinfer.targets.hls.measure.csynth import Synthesis, csynth_metrics
 from edgeinfer.targets.hls.measure.csynth_text import csynth_text
 from edgeinfer.targets.hls.measure.csynth_tree import csynth_tree
 from edgeinfer.targets.hls.measure.csynth_xml import csynth_xml
-from edgeinfer.targets.hls.measure.figures import Cycles, Resources
+from edgeinfer.vendor.figures import Cycles, Resources
 from tests.support.emitted_projects import REPORTS
 
 VERSIONS = {

@@ -11,8 +11,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from edgeinfer.errors import InputError
-from edgeinfer.targets.hls.measure.cells import count, field, nanoseconds, report_text, version_of
-from edgeinfer.targets.hls.measure.tables import tables, whole_rows
+from edgeinfer.vendor.cells import count, field, nanoseconds, report_text, version_of
+from edgeinfer.vendor.tables import tables, whole_rows
 
 HERE = Path("a.rpt")
 SPANNED = """

@@ -19,11 +19,11 @@ from edgeinfer.targets.hls.measure.csynth import csynth_metrics
 from edgeinfer.targets.hls.measure.csynth_text import csynth_text
 from edgeinfer.targets.hls.measure.csynth_tree import csynth_tree
 from edgeinfer.targets.hls.measure.csynth_xml import csynth_xml
-from edgeinfer.targets.hls.measure.figures import Source
 from edgeinfer.targets.hls.measure.intel import intel_metrics
 from edgeinfer.targets.hls.measure.quartus import fit_summary, slack_summary, timing_report
-from edgeinfer.targets.hls.measure.vivado_timing import vivado_timing
-from edgeinfer.targets.hls.measure.vivado_usage import exported_usage, vivado_usage
+from edgeinfer.vendor.figures import Source
+from edgeinfer.vendor.vivado_timing import vivado_timing
+from edgeinfer.vendor.vivado_usage import exported_usage, vivado_usage
 from tests.support.emitted_projects import REPORTS
 
 Reader = Callable[[Path], Iterable[Metric]]

@@ -10,22 +10,19 @@ import pytest
 
 from edgeinfer.errors import InputError
 from edgeinfer.metrics import Metric, Origin
-from edgeinfer.targets.hls.measure.vivado_timing import vivado_timing
-from edgeinfer.targets.hls.measure.vivado_usage import exported_usage, vivado_usage
+from edgeinfer.vendor.vivado_timing import vivado_timing
+from edgeinfer.vendor.vivado_usage import exported_usage, vivado_usage
 from tests.support.emitted_projects import REPORTS
 
 FLAT = {
-    "vivado_2018.3": (
-        Origin.ROUTED,
-        {"dsp": 41, "lut_vsynth": 1713, "ff_vsynth": 1033, "bram18": 1},
-    ),
+    "vivado_2018.3": (Origin.ROUTED, {"dsp": 41, "lut": 1713, "ff": 1033, "bram18": 1}),
     "vivado_2020.1": (
         Origin.SYNTHESISED,
-        {"dsp": 91, "lut_vsynth": 2987, "ff_vsynth": 2029, "bram18": 13, "uram": 0},
+        {"dsp": 91, "lut": 2987, "ff": 2029, "bram18": 13, "uram": 0},
     ),
     "vivado_2024.1": (
         Origin.SYNTHESISED,
-        {"dsp": 88, "lut_vsynth": 2877, "ff_vsynth": 2310, "bram18": 16, "uram": 3},
+        {"dsp": 88, "lut": 2877, "ff": 2310, "bram18": 16, "uram": 3},
     ),
 }
 
@@ -48,13 +45,7 @@ def test_a_published_network_is_read(cases: Path) -> None:
     if not report.is_file():
         pytest.skip(f"{report} is not here")
     metrics = vivado_usage(report, str)
-    assert values(metrics) == {
-        "dsp": 5386,
-        "lut_vsynth": 123948,
-        "ff_vsynth": 43435,
-        "bram18": 84,
-        "uram": 0,
-    }
+    assert values(metrics) == {"dsp": 5386, "lut": 123948, "ff": 43435, "bram18": 84, "uram": 0}
     assert {(m.tool, m.version, m.origin) for m in metrics} == {
         ("Vivado", "2020.1", Origin.SYNTHESISED)
     }
@@ -82,40 +73,16 @@ def test_a_hierarchy_gives_the_design_and_its_layers() -> None:
         return {"config2": "conv", "config5": "logits"}.get(module.split("_")[-2], module)
 
     metrics = vivado_usage(REPORTS / "vivado_2022.2" / "util.rpt", layer_of)
-    assert values(metrics) == {
-        "dsp": 88,
-        "lut_vsynth": 2877,
-        "ff_vsynth": 2310,
-        "bram18": 16,
-        "uram": 3,
-    }
-    assert values(metrics, "conv") == {
-        "dsp": 66,
-        "lut_vsynth": 1800,
-        "ff_vsynth": 1500,
-        "bram18": 14,
-        "uram": 3,
-    }
-    assert values(metrics, "logits") == {
-        "dsp": 22,
-        "lut_vsynth": 1065,
-        "ff_vsynth": 804,
-        "bram18": 2,
-        "uram": 0,
-    }
+    assert values(metrics) == {"dsp": 88, "lut": 2877, "ff": 2310, "bram18": 16, "uram": 3}
+    assert values(metrics, "conv") == {"dsp": 66, "lut": 1800, "ff": 1500, "bram18": 14, "uram": 3}
+    assert values(metrics, "logits") == {"dsp": 22, "lut": 1065, "ff": 804, "bram18": 2, "uram": 0}
     assert {metric.layer for metric in metrics} == {None, "conv", "logits"}
     assert {metric.origin for metric in metrics} == {Origin.ROUTED}
 
 
 def test_an_exported_core_has_its_clock_and_no_bram_of_unknown_size() -> None:
     metrics = exported_usage(REPORTS / "vivado_2019.2" / "export_impl.xml")
-    assert values(metrics) == {
-        "dsp": 91,
-        "lut_vsynth": 2899,
-        "ff_vsynth": 2101,
-        "uram": 0,
-        "clock_ns": 4.612,
-    }
+    assert values(metrics) == {"dsp": 91, "lut": 2899, "ff": 2101, "uram": 0, "clock_ns": 4.612}
     assert {(m.origin, m.version) for m in metrics} == {(Origin.ROUTED, "2019.2")}
 
 

@@ -14,9 +14,9 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from edgeinfer.metrics import Metric
-from edgeinfer.targets.hls.measure.cells import ReportError, count, report_text
-from edgeinfer.targets.hls.measure.figures import Cycles, Source, ordered
-from edgeinfer.targets.hls.measure.tables import Table, tables, whole_rows
+from edgeinfer.vendor.cells import ReportError, count, report_text
+from edgeinfer.vendor.figures import Cycles, Source, ordered
+from edgeinfer.vendor.tables import Table, tables, whole_rows
 
 TRANSACTION = re.compile(r"transaction\s*\d+\s*:\s*(\S+)(?:\s+(\S+))?", re.I)
 NOT_RUN = ("na", "n/a", "")

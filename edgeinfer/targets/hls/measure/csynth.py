@@ -4,11 +4,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from dataclasses import dataclass
 
 from edgeinfer.metrics import Metric, Origin
-from edgeinfer.targets.hls.measure.figures import Cycles, Resources, Source
+from edgeinfer.vendor.figures import Cycles, LayerOf, Resources, Source
 
 ROUNDING = 0.006  # a report's absolute times have three digits or more
 
@@ -39,9 +39,6 @@ class Synthesis:
     resources: Resources
     latency_ns: Cycles  # as the tool rounds it; older ones leave it out
     modules: tuple[Module, ...]
-
-
-LayerOf = Callable[[str], str]  # the layer that a module is, or the module's own name
 
 
 def csynth_metrics(synthesis: Synthesis, layer_of: LayerOf) -> tuple[Metric, ...]:

@@ -13,7 +13,8 @@ from collections.abc import Iterable
 from dataclasses import replace
 from pathlib import Path
 
-from edgeinfer.targets.hls.measure.cells import (
+from edgeinfer.targets.hls.measure.csynth import Module, Synthesis
+from edgeinfer.vendor.cells import (
     ReportError,
     amount,
     count,
@@ -22,9 +23,8 @@ from edgeinfer.targets.hls.measure.cells import (
     report_text,
     version_of,
 )
-from edgeinfer.targets.hls.measure.csynth import Module, Synthesis
-from edgeinfer.targets.hls.measure.figures import Cycles, Resources, ordered
-from edgeinfer.targets.hls.measure.tables import Table, tables, whole_rows
+from edgeinfer.vendor.figures import Cycles, Resources, ordered
+from edgeinfer.vendor.tables import Table, tables, whole_rows
 
 TITLE = re.compile(r"^[ \t]*==[ \t]+(\S.*HLS) Report for '([^']+)'", re.M)
 PERFORMANCE, UTILIZATION = "performance estimates", "utilization estimates"

@@ -7,7 +7,8 @@ from __future__ import annotations
 import re
 from pathlib import Path
 
-from edgeinfer.targets.hls.measure.cells import (
+from edgeinfer.targets.hls.measure.csynth import Module, Synthesis
+from edgeinfer.vendor.cells import (
     ReportError,
     amount,
     count,
@@ -15,9 +16,8 @@ from edgeinfer.targets.hls.measure.cells import (
     report_text,
     version_of,
 )
-from edgeinfer.targets.hls.measure.csynth import Module, Synthesis
-from edgeinfer.targets.hls.measure.figures import Cycles, Resources, ordered
-from edgeinfer.targets.hls.measure.tables import Table, tables, whole_rows
+from edgeinfer.vendor.figures import Cycles, Resources, ordered
+from edgeinfer.vendor.tables import Table, tables, whole_rows
 
 TITLE = re.compile(r"==\s+Synthesis Summary Report of '([^']+)'")
 MARK = re.compile(r"( *)([+o])\s(.*?)\*?\s*")  # `+` stands before a module, `o` before a loop

@@ -7,9 +7,9 @@ from __future__ import annotations
 import xml.etree.ElementTree as ElementTree
 from pathlib import Path
 
-from edgeinfer.targets.hls.measure.cells import ReportError, count, nanoseconds, report_bytes
 from edgeinfer.targets.hls.measure.csynth import Synthesis
-from edgeinfer.targets.hls.measure.figures import Cycles, Resources, ordered
+from edgeinfer.vendor.cells import ReportError, count, nanoseconds, xml_root
+from edgeinfer.vendor.figures import Cycles, Resources, ordered
 
 TIMING = "PerformanceEstimates/SummaryOfTimingAnalysis"
 LATENCY = "PerformanceEstimates/SummaryOfOverallLatency"
@@ -45,14 +45,6 @@ def csynth_xml(path: Path) -> Synthesis:
         ),
         modules=(),
     )
-
-
-def xml_root(path: Path) -> ElementTree.Element:
-    """The root of an XML report; an error where it is cut short or no XML."""
-    try:
-        return ElementTree.fromstring(report_bytes(path))
-    except (ElementTree.ParseError, ValueError, LookupError) as error:
-        raise ReportError(path, f"it is no whole XML file ({error})") from None
 
 
 def _text(root: ElementTree.Element, where: str) -> str:

@@ -14,10 +14,10 @@ from pathlib import Path
 from typing import Any
 
 from edgeinfer.metrics import Metric, Origin
-from edgeinfer.targets.hls.measure.cells import ReportError, count, version_of
 from edgeinfer.targets.hls.measure.cosim import CoSimulation, cosim_metrics
-from edgeinfer.targets.hls.measure.figures import Cycles, Resources, Source, ordered
 from edgeinfer.targets.hls.measure.script_data import json_data, script_data
+from edgeinfer.vendor.cells import ReportError, count, version_of
+from edgeinfer.vendor.figures import Cycles, Resources, Source, ordered
 
 COMPILER, FITTER = "Intel HLS", "Quartus"
 AREA = {"aluts": "lut", "ffs": "ff", "rams": "ram", "dsps": "dsp", "mlabs": "mlab"}

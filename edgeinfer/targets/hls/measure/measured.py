@@ -4,7 +4,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import replace
 from pathlib import Path
 
@@ -14,13 +14,15 @@ from edgeinfer.targets.hls.measure.csynth import Synthesis, csynth_metrics
 from edgeinfer.targets.hls.measure.csynth_text import csynth_text
 from edgeinfer.targets.hls.measure.csynth_tree import csynth_tree
 from edgeinfer.targets.hls.measure.csynth_xml import csynth_xml
-from edgeinfer.targets.hls.measure.figures import Source
 from edgeinfer.targets.hls.measure.intel import intel_metrics
 from edgeinfer.targets.hls.measure.project import Project, project
 from edgeinfer.targets.hls.measure.quartus import fit_summary, slack_summary, timing_report
-from edgeinfer.targets.hls.measure.vivado_timing import vivado_timing
-from edgeinfer.targets.hls.measure.vivado_usage import exported_usage, vivado_usage
 from edgeinfer.targets.hls.settings import Backend, HlsSettings
+from edgeinfer.vendor.figures import Source
+from edgeinfer.vendor.vivado_timing import vivado_timing
+from edgeinfer.vendor.vivado_usage import exported_usage, vivado_usage
+
+OF_GATES = {"lut": "lut_vsynth", "ff": "ff_vsynth"}
 
 
 def measured(folder: Path, settings: HlsSettings) -> tuple[Metric, ...]:
@@ -45,11 +47,18 @@ def _amd(found: Project, clock_ns: float) -> Iterator[Metric]:
         yield from cosim_metrics(simulated, Source(Origin.SIMULATED, tool, version), clock)
     for path in _each(found.folder, "vivado_synth.rpt", "util.rpt", "*utilization*.rpt"):
         if "clock" not in path.name:  # which clock buffers are used is another report
-            yield from vivado_usage(path, found.layer_of)
+            yield from _of_gates(vivado_usage(path, found.layer_of))
     for path in _each(found.folder, found.routed.name, "*timing_summary*.rpt"):
         yield from vivado_timing(path)
     for path in _each(found.solution / "impl" / "report", "*/*export*.xml"):
-        yield from exported_usage(path)
+        yield from _of_gates(exported_usage(path))
+
+
+def _of_gates(metrics: Iterable[Metric]) -> Iterator[Metric]:
+    """What logic synthesis counts is much less than what C synthesis foresees: LUTs and flip-flops
+    have other names there."""
+    for metric in metrics:
+        yield replace(metric, name=OF_GATES.get(metric.name, metric.name))
 
 
 def synthesised(found: Project) -> Synthesis | None:

@@ -8,9 +8,9 @@ import re
 from pathlib import Path
 
 from edgeinfer.metrics import Metric, Origin
-from edgeinfer.targets.hls.measure.cells import ReportError, count, field, report_text, version_of
-from edgeinfer.targets.hls.measure.figures import Resources, Source
 from edgeinfer.targets.hls.measure.intel import memory_of
+from edgeinfer.vendor.cells import ReportError, count, field, report_text, version_of
+from edgeinfer.vendor.figures import Resources, Source
 
 TOOL = "Quartus"
 USED = {

@@ -14,7 +14,7 @@ import re
 from pathlib import Path
 from typing import Any
 
-from edgeinfer.targets.hls.measure.cells import ReportError, report_text
+from edgeinfer.vendor.cells import ReportError, report_text
 
 STRING = re.compile(r'"(?:[^"\\]|\\.)*"|\'(?:[^\'\\]|\\.)*\'', re.S)
 ESCAPE = re.compile(r"\\(u[0-9a-fA-F]{4}|.)", re.S)

@@ -5,8 +5,8 @@
 from __future__ import annotations
 
 from edgeinfer.tools import Tool
+from edgeinfer.vendor.programs import AMD_ERROR, VIVADO
 
-AMD_ERROR = r"^(?:ERROR|FATAL)\b"
 INTEL_ERROR = r"^(?:Error|HLS Error|Fatal)\b|: error:"
 
 VITIS_HLS = Tool(
@@ -29,14 +29,6 @@ VIVADO_HLS = Tool(
     "EDGEINFER_VIVADO_HLS",
     "C synthesis for AMD FPGAs, up to Vivado 2020.1",
     "install Vivado 2020.1 or older and source its settings64.sh, or choose the Vitis backend",
-    version_args=("-version",),
-    telling=AMD_ERROR,
-)
-VIVADO = Tool(
-    "vivado",
-    "EDGEINFER_VIVADO",
-    "logic synthesis, place and route for AMD FPGAs",
-    "install AMD Vivado and source its settings64.sh",
     version_args=("-version",),
     telling=AMD_ERROR,
 )

@@ -19,13 +19,13 @@ from edgeinfer import tools
 from edgeinfer.errors import DisagreementError, ToolFailedError
 from edgeinfer.metrics import Metric
 from edgeinfer.plan import write_file, write_files, writing
-from edgeinfer.targets.hls.measure.cells import ReportError
 from edgeinfer.targets.hls.measure.cosim import cosim
 from edgeinfer.targets.hls.measure.measured import measured
 from edgeinfer.targets.hls.measure.project import project
 from edgeinfer.targets.hls.settings import Backend, HlsSettings
 from edgeinfer.targets.hls.vendor.bench import Bench
 from edgeinfer.targets.hls.vendor.steps import ESTIMATE_STANDS, Session, Step, sessions
+from edgeinfer.vendor.cells import ReportError
 
 LOGS = "logs"  # in the emitted folder: one file for each session
 STAGE = re.compile(r"^\*{5} ([A-Z/ ]+) \*{5}\s*$", re.M)  # as the emitted script announces it

@@ -20,6 +20,7 @@ from edgeinfer.targets.hls.measure.project import Project
 from edgeinfer.targets.hls.settings import Backend
 from edgeinfer.targets.hls.vendor import programs
 from edgeinfer.tools import FoundTool, Tool, find
+from edgeinfer.vendor.programs import VIVADO
 
 ROUTE_SCRIPT = "firmware/hls/vivado_route.tcl"
 ESTIMATE_STANDS = "Without it, the estimate of latency and resources stands."
@@ -127,7 +128,7 @@ def _amd(
     }
     for step in wanted:
         if step in scripts:
-            found = find(programs.VIVADO, environment)
+            found = find(VIVADO, environment)
             source, report = scripts[step]
             arguments = ("-mode", "batch", "-nojournal", "-nolog", "-source", source)
             made.append(Session((step,), found, arguments, emitted.folder, (report,)))

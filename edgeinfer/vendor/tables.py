@@ -15,7 +15,7 @@ from dataclasses import dataclass
 from itertools import pairwise
 from pathlib import Path
 
-from edgeinfer.targets.hls.measure.cells import ReportError
+from edgeinfer.vendor.cells import ReportError
 
 BORDER = re.compile(r"\+(?:-+\+)+")
 HEADINGS = (  # deeper ones last; a heading ends those that are deeper

@@ -8,9 +8,9 @@ import re
 from pathlib import Path
 
 from edgeinfer.metrics import Metric, Origin
-from edgeinfer.targets.hls.measure.cells import ReportError, count, field, report_text, version_of
-from edgeinfer.targets.hls.measure.figures import Source
-from edgeinfer.targets.hls.measure.vivado_usage import TOOL
+from edgeinfer.vendor.cells import ReportError, count, field, report_text, version_of
+from edgeinfer.vendor.figures import TARGET, Source
+from edgeinfer.vendor.vivado_usage import TOOL
 
 WORST = "WNS(ns)"
 RULE = re.compile(r"\s*-+(?:\s+-+)*\s*")
@@ -19,7 +19,7 @@ ROUTED_NET = re.compile(r"\bnet \(fo=[^)]*\brouted\)")
 CLOCK = re.compile(r"(\S+)\s+\{[^}]*\}\s+(\S+)\s+(\S+)\s*")
 
 
-def vivado_timing(path: Path) -> tuple[Metric, ...]:
+def vivado_timing(path: Path, target: str = TARGET) -> tuple[Metric, ...]:
     """Read a timing summary. Without a constraint there is no slack, and so no metric."""
     text = report_text(path)
     header, rows = _table(text, "Design Timing Summary", path)
@@ -32,7 +32,7 @@ def vivado_timing(path: Path) -> tuple[Metric, ...]:
     slack = count(values[names.index(WORST)], path)
     if slack is None:
         return ()
-    source = Source(_origin(text, path), TOOL, version_of(field(text, "Tool Version")))
+    source = Source(_origin(text, path), TOOL, version_of(field(text, "Tool Version")), target)
     metrics = [source.metric("wns_ns", slack, "ns")]
     period = _period(text, slack, path)
     if period is not None:

@@ -4,15 +4,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, fields
 from pathlib import Path
 
 from edgeinfer.metrics import Metric, Origin
-from edgeinfer.targets.hls.measure.cells import ReportError
+from edgeinfer.vendor.cells import ReportError
 
 TARGET = "hls"
-OF_GATES = {"lut": "lut_vsynth", "ff": "ff_vsynth"}
+
+LayerOf = Callable[[str], str]  # the layer that a module is, or the module's own name
 
 
 @dataclass(frozen=True, slots=True)
@@ -22,6 +23,7 @@ class Source:
     origin: Origin
     tool: str
     version: str | None = None
+    target: str = TARGET
 
     def metric(
         self,
@@ -34,7 +36,7 @@ class Source:
     ) -> Metric:
         """A figure of this source."""
         return Metric(
-            name, value, unit, self.origin, low, high, self.tool, self.version, TARGET, layer
+            name, value, unit, self.origin, low, high, self.tool, self.version, self.target, layer
         )
 
 
@@ -87,16 +89,12 @@ class Resources:
             sums[each.name] = sum(known) if known else None
         return Resources(**sums)
 
-    def metrics(
-        self, source: Source, layer: str | None = None, *, of_gates: bool = False
-    ) -> Iterator[Metric]:
-        """One metric for each that is counted. What logic synthesis counts `of_gates` is much less
-        than what C synthesis foresees, so LUTs and flip-flops have other names there."""
+    def metrics(self, source: Source, layer: str | None = None) -> Iterator[Metric]:
+        """One metric for each that is counted."""
         for each in fields(self):
             value = getattr(self, each.name)
             if value is not None:
-                name = OF_GATES.get(each.name, each.name) if of_gates else each.name
-                yield source.metric(name, value, each.name.upper(), layer)
+                yield source.metric(each.name, value, each.name.upper(), layer)
 
 
 def ordered(cycles: Cycles, path: Path) -> Cycles:

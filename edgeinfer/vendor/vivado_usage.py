@@ -12,11 +12,9 @@ from collections.abc import Iterable, Iterator
 from pathlib import Path
 
 from edgeinfer.metrics import Metric, Origin
-from edgeinfer.targets.hls.measure.cells import ReportError, count, field, report_text, version_of
-from edgeinfer.targets.hls.measure.csynth import LayerOf
-from edgeinfer.targets.hls.measure.csynth_xml import xml_root
-from edgeinfer.targets.hls.measure.figures import Resources, Source
-from edgeinfer.targets.hls.measure.tables import Table, tables, whole_rows
+from edgeinfer.vendor.cells import ReportError, count, field, report_text, version_of, xml_root
+from edgeinfer.vendor.figures import TARGET, LayerOf, Resources, Source
+from edgeinfer.vendor.tables import Table, tables, whole_rows
 
 TOOL = "Vivado"
 ROWS = {
@@ -29,15 +27,15 @@ ROWS = {
 NOT_EVERYWHERE = {"uram"}
 
 
-def vivado_usage(path: Path, layer_of: LayerOf) -> tuple[Metric, ...]:
+def vivado_usage(path: Path, layer_of: LayerOf, target: str = TARGET) -> tuple[Metric, ...]:
     """Read a utilization report; one by hierarchy has the layers too."""
     text = report_text(path)
     found = tables(text, path)
-    source = Source(_origin(text), TOOL, version_of(field(text, "Tool Version")))
+    source = Source(_origin(text), TOOL, version_of(field(text, "Tool Version")), target)
     hierarchy = next((t for t in found if t.column("total luts") is not None), None)
     if hierarchy is not None:
         return tuple(_by_hierarchy(hierarchy, source, layer_of))
-    return tuple(_flat(found, path).metrics(source, of_gates=True))
+    return tuple(_flat(found, path).metrics(source))
 
 
 def _origin(text: str) -> Origin:
@@ -78,7 +76,7 @@ def _by_hierarchy(table: Table, source: Source, layer_of: LayerOf) -> Iterator[M
     if module is None or not rows:
         raise ReportError(table.path, "its hierarchy has no modules")
     top = _depth(rows[0])
-    yield from _row(table, rows[0]).metrics(source, of_gates=True)
+    yield from _row(table, rows[0]).metrics(source)
     below = min((_depth(row) for row in rows[1:] if _depth(row) > top), default=None)
     taken: set[str] = set()
     for row in rows[1:]:
@@ -88,7 +86,7 @@ def _by_hierarchy(table: Table, source: Source, layer_of: LayerOf) -> Iterator[M
         layer = layer_of(row[module])
         layer = instance if layer in taken or layer == row[module] else layer
         taken.add(layer)
-        yield from _row(table, row).metrics(source, layer, of_gates=True)
+        yield from _row(table, row).metrics(source, layer)
 
 
 def _depth(row: tuple[str, ...]) -> int:
@@ -130,7 +128,7 @@ def exported_usage(path: Path) -> tuple[Metric, ...]:
         raise ReportError(path, "it counts no LUTs or no flip-flops")
     dsp, uram = amount("AreaReport/Resources/DSP"), amount("AreaReport/Resources/URAM")
     clock = amount("TimingReport/AchievedClockPeriod")
-    metrics = list(Resources(dsp=dsp, lut=lut, ff=ff, uram=uram).metrics(source, of_gates=True))
+    metrics = list(Resources(dsp=dsp, lut=lut, ff=ff, uram=uram).metrics(source))
     if clock is not None:
         metrics.append(source.metric("clock_ns", clock, "ns"))
     return tuple(metrics)

@@ -9,6 +9,7 @@ neither that nor a number is an error, so that no figure is ever guessed.
 from __future__ import annotations
 
 import re
+import xml.etree.ElementTree as ElementTree
 from pathlib import Path
 
 from edgeinfer.errors import InputError
@@ -48,6 +49,14 @@ def report_bytes(path: Path) -> bytes:
 def report_text(path: Path) -> str:
     """A text report, tabs as spaces so that columns line up."""
     return report_bytes(path).decode("utf-8", errors="replace").expandtabs()
+
+
+def xml_root(path: Path) -> ElementTree.Element:
+    """The root of an XML report; an error where it is cut short or no XML."""
+    try:
+        return ElementTree.fromstring(report_bytes(path))
+    except (ElementTree.ParseError, ValueError, LookupError) as error:
+        raise ReportError(path, f"it is no whole XML file ({error})") from None
 
 
 def count(cell: str, path: Path) -> float | None:

@@ -1,0 +1,132 @@
+# SPDX-License-Identifier: Apache-2.0
+# SPDX-FileCopyrightText: The edgeinfer authors
+"""What a block is made of, before any family is named: bits to hold, to add, to choose, to look up.
+
+The amounts follow from the Verilog and a block's parameters. What each costs in a family is in
+`firmware/rtl/costs.toml`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+from enum import StrEnum
+
+
+class Work(StrEnum):
+    """Kinds of work, each counted in bits unless its name says otherwise."""
+
+    BLOCK = "block"  # one for each instance
+    REGISTER = "register"
+    COUNT = "count"  # of counters that wrap
+    QUEUES = "queues"  # queues themselves
+    QUEUE_COUNT = "queue_count"  # of their counters
+    ADD = "add"
+    SHORT_ADD = "short_add"  # of which one side is a single bit: roundings
+    SELECT = "select"  # two to one
+    CHOOSE = "choose"  # one of many, by number: inputs of the choice
+    PICK = "pick"  # one of many, each compared: inputs of the choice
+    COMPARE = "compare"
+    PRODUCT = "product"  # bit by bit, of multipliers made of LUTs
+    DIGIT = "digit"  # additions that a constant weight takes
+    FETCH = "fetch"  # of a memory that is read through LUTs, each a bit of 16 words
+
+
+@dataclass(frozen=True, slots=True)
+class Memory:
+    """Words that are kept. One that is only read may have columns that are equal or constant; so
+    many of its bits differ. `stages`: registers that follow, of which a block memory has one."""
+
+    words: int
+    bits: int
+    rom: bool = False
+    stages: int = 0
+    columns: int | None = None
+
+    @property
+    def distinct(self) -> int:
+        """Bits that differ."""
+        return self.bits if self.columns is None else self.columns
+
+
+@dataclass(frozen=True, slots=True)
+class Multiplier:
+    """So many of `a` by `b` bits, and the bits of registers that a DSP block may take in: `before`
+    hold its inputs, `after` its product."""
+
+    count: int
+    a: int
+    b: int
+    before: int = 0
+    after: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class Made:
+    """What a block is made of."""
+
+    work: dict[Work, float] = field(default_factory=dict)
+    memories: tuple[Memory, ...] = ()
+    multipliers: tuple[Multiplier, ...] = ()
+
+
+def joined(parts: Iterable[Made]) -> Made:
+    """All of them together."""
+    work: dict[Work, float] = {}
+    memories: tuple[Memory, ...] = ()
+    multipliers: tuple[Multiplier, ...] = ()
+    for part in parts:
+        for kind, amount in part.work.items():
+            work[kind] = work.get(kind, 0.0) + amount
+        memories += part.memories
+        multipliers += part.multipliers
+    return Made(work, memories, multipliers)
+
+
+def bits_for(count: int) -> int:
+    """Bits of a counter of so many states; none where there is only one."""
+    return max(count - 1, 0).bit_length()
+
+
+def counter(states: int) -> Made:
+    """A counter that goes through so many states and begins again."""
+    bits = bits_for(states)
+    return Made({Work.REGISTER: bits, Work.COUNT: bits})
+
+
+def registers(bits: float) -> Made:
+    """Plain registers."""
+    return Made({Work.REGISTER: bits})
+
+
+def queue(width: int, depth: int) -> Made:
+    """An `ei_fifo`: two places, two counts, two flags, and the beats."""
+    place, count = bits_for(depth), depth.bit_length()
+    work: dict[Work, float] = {
+        Work.QUEUES: 1,
+        Work.QUEUE_COUNT: 2 * (place + count),
+        Work.REGISTER: 2 * (place + count) + 2,
+    }
+    return Made(work, (Memory(depth, width),))
+
+
+def tree(leaves: int, bits: int, out: int, levels: int, largest: bool) -> Made:
+    """An `ei_tree` of so many numbers that count: a register after each level."""
+    held = added = 0
+    if levels == 0 or leaves == 0:
+        return Made()
+    grown = bits if largest else bits + levels - 1
+    part = min(grown, out)
+    if leaves == 1:
+        below = tree(1, bits, part, levels - 1, largest)
+        held = part
+        return joined((below, registers(held)))
+    lower = tree(leaves - leaves // 2, bits, part, levels - 1, largest)
+    upper = tree(leaves // 2, bits, part, levels - 1, largest)
+    held = bits if largest else min(part + 1, out)
+    added = held
+    kind = Work.COMPARE if largest else Work.ADD
+    own: dict[Work, float] = {Work.REGISTER: held, kind: added}
+    if largest:
+        own[Work.SELECT] = held
+    return joined((lower, upper, Made(own)))

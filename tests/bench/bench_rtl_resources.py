@@ -1,0 +1,42 @@
+# SPDX-License-Identifier: Apache-2.0
+# SPDX-FileCopyrightText: The edgeinfer authors
+"""How far estimated resources are from what Yosys finds, by family; each Program is judged by costs
+that were fitted to the others. Designs that have changed since they were last synthesised are
+synthesised again, which takes minutes."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Sequence
+
+import numpy as np
+
+from edgeinfer.targets.rtl.estimate_fabric import fabric_of
+from edgeinfer.targets.rtl.families import KINDS
+from tests.support.rtl_fit import Judged, judged, seen
+from tests.support.rtl_resources import DEVICES, renewed
+
+
+def main() -> None:
+    """A table, and the designs that are furthest off."""
+    renewed(said=lambda line: sys.stderr.write(f"{line}\n"))
+    print("family       designs  " + "  ".join(f"{kind:>6} median   90 %" for kind in KINDS))
+    worst: list[tuple[str, Judged]] = []
+    for fabric in DEVICES:
+        blocks = seen(fabric)
+        errors = [one for one in judged(blocks, fabric_of(fabric)) if not one.block]
+        columns = [_column([one for one in errors if one.kind == kind]) for kind in KINDS]
+        print(f"{fabric:<12} {len({b.design for b in blocks}):>7}  " + "  ".join(columns))
+        worst += [(fabric, one) for one in errors if one.kind == "lut"]
+    print("furthest off in LUTs:")
+    for fabric, one in sorted(worst, key=lambda pair: -abs(pair[1].error))[:10]:
+        print(f"  {fabric:<12} {one.design:<24} {one.estimated:>8,.0f} for {one.found:>8,.0f}")
+
+
+def _column(errors: Sequence[Judged]) -> str:
+    sizes = np.abs([one.error for one in errors])
+    return f"{np.median(sizes):>13.1%} {np.quantile(sizes, 0.9):>6.1%}"
+
+
+if __name__ == "__main__":
+    main()

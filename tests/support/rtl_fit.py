@@ -1,0 +1,160 @@
+# SPDX-License-Identifier: Apache-2.0
+# SPDX-FileCopyrightText: The edgeinfer authors
+"""The estimate's constants, fitted to what Yosys finds, and its errors on designs left out.
+
+`python -m tests.support.rtl_fit` writes `firmware/rtl/costs.toml`. Rules (how memories are chosen)
+are Yosys's own and are kept; constants and bands are made anew. All designs of a Program are left
+out together.
+"""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from typing import Any
+
+import numpy as np
+import tomli_w
+from scipy.optimize import lsq_linear
+
+from edgeinfer import assets
+from edgeinfer.targets.rtl.estimate_blocks import made_of
+from edgeinfer.targets.rtl.estimate_fabric import (
+    COSTS,
+    Fabric,
+    amounts,
+    fabric_from,
+    known,
+    work_of,
+)
+from edgeinfer.targets.rtl.estimate_work import Made, Work
+from edgeinfer.targets.rtl.families import KINDS
+from tests.support.rtl_resources import designs, netlist_of, recorded
+
+FITTED = {
+    "lut": tuple(work for work in Work if work is not Work.REGISTER),
+    "ff": (Work.REGISTER, Work.BLOCK, Work.QUEUES, Work.QUEUE_COUNT),
+}
+MOST_COST = 5.0
+SMALL = 3.0  # LUTs, below which a block's error hardly counts
+WITHIN = 0.9  # of all designs lie in the band
+HEAD = """# SPDX-License-Identifier: Apache-2.0
+# SPDX-FileCopyrightText: The edgeinfer authors
+#
+# What Yosys makes of a block's work, by family. Rules are how it chooses memories and DSP blocks;
+# lut and ff are costs of each kind of work, fitted; band and block_band are what was found over
+# what was estimated, on designs that the fit had not seen. Made by python -m tests.support.rtl_fit.
+
+"""
+
+
+@dataclass(frozen=True, slots=True)
+class Seen:
+    """A block of a design, and what Yosys found for it."""
+
+    design: str
+    group: str
+    instance: str
+    made: Made
+    dsp: bool
+    found: dict[str, float]
+
+
+@dataclass(frozen=True, slots=True)
+class Judged:
+    """A design (or one block of it) and a kind: estimated by constants that have not seen it."""
+
+    design: str
+    block: str
+    kind: str
+    estimated: float
+    found: float
+
+    @property
+    def error(self) -> float:
+        """Relative."""
+        return self.estimated / self.found - 1.0
+
+
+def seen(fabric: str) -> list[Seen]:
+    """All blocks of all designs that were synthesised for a family."""
+    counted, blocks = recorded(), []
+    for design in designs():
+        counts = counted.get(design.name, {}).get("counts", {}).get(fabric)
+        if counts is None:
+            continue
+        netlist = netlist_of(design)
+        for block in netlist.blocks:
+            name = f"u_{block.name}"
+            found = counts["blocks"].get(name, dict.fromkeys(KINDS, 0.0))
+            made = made_of(block, netlist)
+            blocks.append(Seen(design.name, design.group, name, made, counts["dsp"], found))
+    return blocks
+
+
+def fitted(blocks: Sequence[Seen], fabric: Fabric) -> Fabric:
+    """The costs that suit these blocks best; each counts by about the root of its size."""
+    costs: dict[str, dict[Work, float]] = {}
+    decided = [work_of(block.made, fabric, dsp=block.dsp) for block in blocks]
+    for kind, kinds in FITTED.items():
+        found = np.array([block.found[kind] for block in blocks])
+        left = found - np.array([takes[kind] for _, takes in decided])
+        work = np.array([[own.get(name, 0.0) for name in kinds] for own, _ in decided])
+        scale = 1.0 / (SMALL + np.sqrt(np.maximum(found, 1.0)))
+        solved = lsq_linear(work * scale[:, None], left * scale, bounds=(0.0, MOST_COST))
+        costs[kind] = dict(zip(kinds, map(float, solved.x), strict=True))
+    return replace(fabric, lut=costs["lut"], ff=costs["ff"])
+
+
+def judged(blocks: Sequence[Seen], fabric: Fabric) -> list[Judged]:
+    """Every block and every design (block: empty), by costs fitted to other Programs."""
+    result = []
+    for group in dict.fromkeys(block.group for block in blocks):
+        fit = fitted([block for block in blocks if block.group != group], fabric)
+        totals: dict[tuple[str, str], list[float]] = defaultdict(lambda: [0.0, 0.0])
+        for block in blocks:
+            if block.group != group:
+                continue
+            reckoned = amounts(block.made, fit, dsp=block.dsp)
+            for kind in KINDS:
+                pair = reckoned[kind], block.found[kind]
+                result.append(Judged(block.design, block.instance, kind, *pair))
+                totals[block.design, kind][0] += pair[0]
+                totals[block.design, kind][1] += pair[1]
+        result += [Judged(design, "", kind, *pair) for (design, kind), pair in totals.items()]
+    return [one for one in result if one.found]
+
+
+def band(errors: Sequence[Judged]) -> list[float]:
+    """Found over estimated: the interval that holds most of them."""
+    ratios = [one.found / max(one.estimated, 1.0) for one in errors]
+    edge = (1.0 - WITHIN) / 2.0
+    if not ratios:
+        return [1.0, 1.0]
+    return [round(float(np.quantile(ratios, q)), 3) for q in (edge, 1.0 - edge)]
+
+
+def renewed(fabric: str, entry: dict[str, Any]) -> dict[str, Any]:
+    """A family's table with constants and bands made anew."""
+    blocks = seen(fabric)
+    start = fabric_from({**entry, "lut": {}, "ff": {}, "band": {}, "block_band": {}})
+    fit = fitted(blocks, start)
+    errors = judged(blocks, start)
+    bands = {
+        which: {
+            kind: band([one for one in errors if one.kind == kind and bool(one.block) is by_block])
+            for kind in KINDS
+        }
+        for which, by_block in (("band", False), ("block_band", True))
+    }
+    costs = {
+        name: {work.value: round(cost, 3) for work, cost in table.items() if cost > 0.001}
+        for name, table in (("lut", fit.lut), ("ff", fit.ff))
+    }
+    return {"rules": entry["rules"], **costs, **bands}
+
+
+if __name__ == "__main__":
+    made = {fabric: renewed(fabric, dict(entry)) for fabric, entry in known().items()}
+    assets.path(COSTS).write_text(HEAD + tomli_w.dumps(made))

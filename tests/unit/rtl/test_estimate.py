@@ -1,0 +1,159 @@
+# SPDX-License-Identifier: Apache-2.0
+# SPDX-FileCopyrightText: The edgeinfer authors
+"""Resources reckoned without a tool, held against what Yosys found for the same designs."""
+
+from __future__ import annotations
+
+import time
+
+import numpy as np
+import pytest
+
+from edgeinfer.devices import device, devices
+from edgeinfer.errors import UsageError
+from edgeinfer.metrics import Origin
+from edgeinfer.targets.rtl.estimate import estimated
+from edgeinfer.targets.rtl.estimate_blocks import MODULES, distinct_columns
+from edgeinfer.targets.rtl.estimate_fabric import amounts, blocks, fabric_of, known_fabrics
+from edgeinfer.targets.rtl.estimate_work import Made, Memory, Multiplier, Work
+from edgeinfer.targets.rtl.families import FAMILIES
+from edgeinfer.targets.rtl.memory import hex_words
+from edgeinfer.targets.rtl.settings import RtlSettings
+from edgeinfer.targets.rtl.target import RtlTarget
+from tests.support.hit_tagger_programs import FAITHFUL, POOLED, hit_tagger
+from tests.support.rtl_library import LIBRARY
+from tests.support.rtl_programs import dense_program, small_network
+from tests.support.rtl_resources import DEVICES, designs, netlist_of, recorded
+
+TARGET = RtlTarget()
+CHECKED = ("small1", "small3", "dense16x8", "network1-8", "network2-96", "network3-8")
+INSIDE = {"alive", "ei_fifo", "ei_tree", "ei_round", "ei_limit"}  # of other modules
+BUDGETED = [d.name for d in devices() if "lut" in d.budget or "alm" in d.budget]
+
+
+@pytest.mark.parametrize("name", CHECKED)
+def test_small_designs_take_what_yosys_found(name: str) -> None:
+    """A quarter is wide; medians over all designs are what the bench prints."""
+    design = next(known for known in designs() if known.name == name)
+    netlist = netlist_of(design)
+    counts = recorded()[name]["counts"]
+    assert set(counts) == set(DEVICES)
+    for fabric, counted in counts.items():
+        got, found = estimated(netlist, device(DEVICES[fabric])), counted["total"]
+        assert got.dsp is counted["dsp"], fabric
+        for kind in ("lut", "ff"):
+            assert got.total[kind] == pytest.approx(found[kind], rel=0.25), (fabric, kind)
+        assert got.total["dsp"] == found["dsp"], fabric
+        assert got.total["bram18"] == found["bram18"], fabric
+
+
+def test_an_estimate_is_quick_and_has_bands_and_shares() -> None:
+    program = hit_tagger(POOLED).program
+    TARGET.estimate(program, RtlSettings())
+    started = time.process_time()
+    metrics = TARGET.estimate(program, RtlSettings())
+    seconds = time.process_time() - started
+    found = {m.name: m for m in metrics if m.origin is Origin.ESTIMATED and m.layer is None}
+    assert set(found) == {
+        f"{kind}{ending}" for kind in ("lut", "ff", "dsp", "bram18") for ending in ("", "_share")
+    }
+    lut = found["lut"]
+    assert lut.low is not None and lut.high is not None and lut.low < lut.value < lut.high
+    assert found["lut_share"].value == pytest.approx(100 * lut.value / 83_640)
+    by_block = [m for m in metrics if m.name == "lut" and m.layer]
+    assert sum(m.value for m in by_block) == pytest.approx(lut.value, rel=0.01)
+    without = time.process_time()
+    TARGET.emit(program, RtlSettings())
+    assert seconds < 5 * (time.process_time() - without) + 1.0
+
+
+def test_parts_that_yosys_knows_nothing_of_get_no_resources() -> None:
+    metrics = TARGET.estimate(dense_program(4, 2), RtlSettings(part="arria10"))
+    assert {m.origin for m in metrics} == {Origin.PROVED}
+    with pytest.raises(UsageError, match="No costs are known for the fabric 'arria10'"):
+        fabric_of("arria10")
+
+
+def test_every_family_that_is_synthesised_is_estimated() -> None:
+    assert {family.fabric for family in FAMILIES} == set(known_fabrics())
+
+
+def test_every_module_is_described() -> None:
+    assert {path.stem for path in LIBRARY.glob("*.v")} - INSIDE == set(MODULES)
+
+
+def test_what_is_not_there_costs_nothing() -> None:
+    """Weights of zero, equal columns of a memory, a counter of one state."""
+    fabric = fabric_of("ecp5")
+    assert amounts(Made(), fabric, dsp=True) == {"lut": 0, "ff": 0, "dsp": 0, "bram18": 0}
+    same = Made(memories=(Memory(4, 100, rom=True, columns=0),))
+    assert amounts(same, fabric, dsp=True)["lut"] == 0
+
+
+@pytest.mark.parametrize("words, bits", [(1, 1), (4, 7), (8, 13), (9, 3), (64, 5)])
+def test_columns_that_differ_are_counted(words: int, bits: int) -> None:
+    raw = np.random.default_rng(words * bits).integers(0, 2, (words, bits))
+    raw[:, -1] = raw[:, 0]
+    lines = hex_words(raw, 1).split()
+    columns = {tuple(column) for column in raw.T.tolist()}
+    assert distinct_columns(lines) == len({c for c in columns if len(set(c)) > 1})
+
+
+def test_memories_go_where_yosys_puts_them() -> None:
+    """On the ECP5 a bit of a ROM costs 1/16, a block memory 128: of equals, logic."""
+    fabric = fabric_of("ecp5")
+
+    def taken(*memories: Memory) -> dict[str, float]:
+        return amounts(Made(memories=memories), fabric, dsp=True)
+
+    assert blocks(Memory(512, 36)) == 1 and blocks(Memory(2048, 9)) == 1
+    assert blocks(Memory(64, 192)) == 6 and blocks(Memory(25_024, 6)) == 12
+    assert taken(Memory(64, 192, rom=True))["bram18"] == 0
+    assert taken(Memory(80, 160, rom=True))["bram18"] == 5
+    assert taken(Memory(48, 24))["lut"] > 72 and taken(Memory(48, 24))["bram18"] == 0
+    assert taken(Memory(48, 525))["bram18"] == 15
+    assert taken(Memory(2, 1)) == taken(Memory(2, 1)) and taken(Memory(2, 1))["ff"] >= 2
+
+
+def test_multipliers_are_halved_or_doubled_as_the_family_has_them() -> None:
+    def dsp(fabric: str, a: int, b: int) -> float:
+        made = Made(multipliers=(Multiplier(4, a, b),))
+        return amounts(made, fabric_of(fabric), dsp=True)["dsp"]
+
+    assert dsp("gowin", 8, 8) == 2 and dsp("gowin", 12, 8) == 4 and dsp("ecp5", 8, 8) == 4
+    assert dsp("ecp5", 24, 8) == 8 and dsp("ecp5", 1, 8) == 0
+    in_luts = amounts(Made(multipliers=(Multiplier(4, 8, 8),)), fabric_of("ecp5"), dsp=False)
+    assert in_luts["dsp"] == 0 and in_luts["lut"] > 4 * 64 * 0.5
+
+
+def test_more_at_once_takes_more() -> None:
+    part = device("lfe5u-85f")
+    totals = [
+        estimated(netlist_of(known), part).total
+        for name in ("network2-8", "network2-96")
+        for known in designs()
+        if known.name == name
+    ]
+    assert totals[0]["dsp"] < totals[1]["dsp"] and totals[0]["ff"] < totals[1]["ff"]
+    made = set(Work)
+    assert set(fabric_of("ecp5").lut) <= made
+
+
+@pytest.mark.parametrize("name", BUDGETED)
+def test_the_faithful_tagger_is_refused_wherever_its_weights_do_not_fit(name: str) -> None:
+    part = device(name)
+    assert part.memory_bits is not None
+    found = TARGET.check(hit_tagger(FAITHFUL).program, RtlSettings(part=name))
+    if part.memory_bits >= 71_368_704:
+        assert found == ()
+        return
+    (offence,) = found
+    held = f"the block memories of {name} hold {part.memory_bits / 1e6:.1f} Mbit"
+    assert "all weights take 71.4 Mbit" in offence.reason and held in offence.reason
+
+
+def test_a_small_part_has_fewer_multipliers_to_share_out() -> None:
+    program = small_network(1)
+    for part, most in (("lfe5u-85f", 128), ("lfe5u-25f", 28), ("gw2a-18c", 48)):
+        metrics = TARGET.estimate(program, RtlSettings(part=part))
+        assert sum(m.value for m in metrics if m.name == "multipliers") <= most
