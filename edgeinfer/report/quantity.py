@@ -46,11 +46,12 @@ def quantity_of(metric: Metric) -> Quantity:
         return Quantity(metric.name)
     if metric.origin is Origin.ROUTED:
         return Quantity(name, "routing")
-    if metric.name.endswith(AFTER_LOGIC_SYNTHESIS) or metric.tool in LOGIC_SYNTHESIS:
+    if metric.origin not in (Origin.SYNTHESISED, Origin.ESTIMATED):
+        return Quantity(name)
+    logic = metric.name.endswith(AFTER_LOGIC_SYNTHESIS) or metric.tool in LOGIC_SYNTHESIS
+    if logic or metric.target == "rtl":  # which has no C to be synthesised
         return Quantity(name, "logic synthesis")
-    if metric.origin in (Origin.SYNTHESISED, Origin.ESTIMATED):
-        return Quantity(name, "C synthesis")
-    return Quantity(name)
+    return Quantity(name, "C synthesis")
 
 
 def strength(metric: Metric) -> int:

@@ -213,6 +213,7 @@ def metrics_table(result: Result) -> Table | None:
             Cell(words.between(metric.low, metric.high)),
             Cell(str(metric.origin)),
             text(_tool(metric.tool, metric.version)),
+            text(metric.note or ""),
         )
         for metric in result.metrics
         if metric.layer is None
@@ -227,6 +228,7 @@ def metrics_table(result: Result) -> Table | None:
         Column("error band"),
         Column("origin"),
         Column("tool"),
+        Column("note"),
     )
     kept, cells = filled(columns, rows)
     return Table("metrics", "Every figure and its origin", kept, cells)

@@ -101,8 +101,9 @@ def _offered(
     name = "sram_bytes" if kind == "cached_bytes" else kind
     if part is not None and part.budget:
         return part.budget.get(name)
-    told = next((each for each in metrics if each.name == f"{kind}_share"), None)
-    if told is not None and told.value and quantity_of(best).state == "routing":
+    shares = [m for m in metrics if m.name == f"{kind}_share" and m.origin is best.origin]
+    told = shares[-1] if shares else None
+    if told is not None and told.value:
         return round(best.value / (told.value / 100.0))
     if target == EDGE_TPU:
         return devices.device(ON_CHIP).offers(name)

@@ -44,6 +44,7 @@ def changed(**update: object) -> Result:
         (Metric("lut", 1, "", Origin.SYNTHESISED, tool="Vitis HLS"), "C synthesis"),
         (Metric("lut", 1, "", Origin.SYNTHESISED, tool="Vivado"), "logic synthesis"),
         (Metric("lut", 1, "", Origin.SYNTHESISED, tool="yosys"), "logic synthesis"),
+        (Metric("lut", 1, "", Origin.ESTIMATED, 1, 1, target="rtl"), "logic synthesis"),
         (Metric("lut", 1, "", Origin.ROUTED, tool="Vivado"), "routing"),
         (Metric("latency_us", 1, "", Origin.ROUTED), ""),
     ],
