@@ -52,10 +52,10 @@ def judge(
     change = np.mean(moved, axis=0) if moved else None
     hits = [curves.share(int(each.sum()), each.size) for each in right]
     mean = hits[0] if len(hits) == 1 else curves.share(int(every.sum()), every.size)
-    known = area is not None and change is not None
-    score = StageScore(
-        stage=stage, auc=curves.around(area, change) if known else None, accuracy=mean
-    )
+    interval = None
+    if area is not None and change is not None:
+        interval = curves.around(area, change)
+    score = StageScore(stage=stage, auc=interval, accuracy=mean)
     return Judged(area, change, every, score)
 
 
@@ -69,10 +69,10 @@ def lost(first: Judged | None, second: Judged | None, samples: int) -> Lost:
         apart = first.moved - second.moved
         area = curves.around(first.area - second.area, apart, least=-1.0)
     heads = len(first.right) // samples
-    right = (first.right, second.right)
-    if heads * samples == len(first.right) and heads > 1:  # head by head: bring samples in front
-        right = tuple(each.reshape(heads, samples).T.ravel() for each in right)
-    return Lost(auc=area, accuracy=curves.paired(*right, samples))
+    before, after = first.right, second.right
+    if heads * samples == len(before) and heads > 1:  # head by head: bring samples in front
+        before, after = (each.reshape(heads, samples).T.ravel() for each in (before, after))
+    return Lost(auc=area, accuracy=curves.paired(before, after, samples))
 
 
 def drawn(

@@ -138,9 +138,8 @@ def _one(gate: Gate, limit: str, target: str, figure: Known) -> Checked:
     if not isinstance(figure.value, bool) and math.isnan(figure.value):
         return Checked(name, Held.MISSED, words.NOT_A_NUMBER, limit, reason, figure.value)
     ends = [figure.value]
-    band = figure.low is not None and figure.high is not None
-    if gate.whole_band and band:
-        ends += [figure.low, figure.high]  # type: ignore[list-item]
+    if gate.whole_band and figure.low is not None and figure.high is not None:
+        ends += [figure.low, figure.high]
         reason += f", band {words.between(figure.low, figure.high)}"
     kept = all(COMPARE[gate.operator](end, gate.limit) for end in ends)
     held = Held.PASSED if kept else Held.MISSED

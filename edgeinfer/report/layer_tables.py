@@ -25,12 +25,15 @@ FIRST = (  # figures of a layer in the order in which people look for them
     "ii_cycles",
     "last_beat_cycles",
     "layer_latency",
+    "latency_us",
     "dsp",
     "lut",
     "ff",
     "bram18",
     "uram",
     "weight_bits",
+    "cached_bytes",
+    "streamed_bytes",
     "layer_cached_bytes",
     "layer_streamed_bytes",
 )
@@ -40,7 +43,10 @@ TITLES = {
     "ii_cycles": "interval",
     "last_beat_cycles": "done after",
     "layer_latency": "latency",
+    "latency_us": "latency",
     "weight_bits": "weights",
+    "cached_bytes": "on the chip",
+    "streamed_bytes": "streamed",
     "layer_cached_bytes": "on the chip",
     "layer_streamed_bytes": "streamed",
 }
@@ -147,11 +153,25 @@ def target_tables(result: Result, profile: Profile | None) -> list[Table]:
     for target in targets_of(result.metrics):
         held = [m for m in result.metrics if m.target == target and m.layer is not None]
         if held:
-            tables.append(_of_target(target, held, order))
+            tables.append(_of_target(target, held, order, _reuse(result, target, profile)))
     return tables
 
 
-def _of_target(target: str, metrics: Sequence[Metric], order: dict[str, int]) -> Table:
+def _reuse(result: Result, target: str, profile: Profile | None) -> dict[str, int]:
+    """The reuse factor that was asked for each layer that multiplies, where a target has such."""
+    part = result.targets.get(target)
+    settings = {} if part is None else part.settings
+    usual, own = settings.get("reuse"), settings.get("reuse_of")
+    if not isinstance(usual, int) or profile is None:
+        return {}
+    pairs = [pair for pair in own if len(pair) == 2] if isinstance(own, list | tuple) else []
+    special = {str(name): factor for name, factor in pairs if isinstance(factor, int)}
+    return {e.name: special.get(e.name, usual) for e in profile.layers if e.macs and e.parameters}
+
+
+def _of_target(
+    target: str, metrics: Sequence[Metric], order: dict[str, int], reuse: dict[str, int]
+) -> Table:
     by_layer: dict[str, dict[str, Metric]] = {}
     for metric in metrics:
         row = by_layer.setdefault(str(metric.layer), {})
@@ -161,7 +181,7 @@ def _of_target(target: str, metrics: Sequence[Metric], order: dict[str, int]) ->
     names = _figures({name for row in by_layer.values() for name in row})
     layers = sorted(by_layer, key=lambda name: order.get(name, len(order)))
     units = {name: _unit(name, by_layer.values()) for name in names}
-    columns = [Column("layer")]
+    columns = [Column("layer"), Column("reuse", "", True, "multiplications on one multiplier")]
     columns += [Column(TITLES.get(n, words.kind_name(n)), units[n], True) for n in names]
     columns.append(Column("origin"))
     rows = []
@@ -169,7 +189,7 @@ def _of_target(target: str, metrics: Sequence[Metric], order: dict[str, int]) ->
         row = by_layer[layer]
         origins = sorted({str(metric.origin) for metric in row.values()})
         cells = [figure(row[name].value) if name in row else Cell("–") for name in names]
-        rows.append((text(layer), *cells, Cell(", ".join(origins))))
+        rows.append((text(layer), figure(reuse.get(layer)), *cells, Cell(", ".join(origins))))
     caption = f"Layers on the target {words.target_name(target)}"
     left = len(layers) - MOST_ROWS
     note = f"{left:,} more are in report/layers-{target}.csv." if left > 0 else ""

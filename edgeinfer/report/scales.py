@@ -11,6 +11,8 @@ from dataclasses import dataclass
 from edgeinfer.report import words
 
 TICKS = 6
+HUGE = 1e150  # beyond it nothing is drawn to scale
+SMALLEST_SHARE = 1e-12  # of the largest value, to which a logarithmic scale reaches
 MARGIN = 0.06  # of the range, left free at both ends
 
 
@@ -41,13 +43,14 @@ def over(
     values: Iterable[float], start: float, stop: float, *, logarithmic: bool = False,
     zero: bool = False,
 ) -> Scale:  # fmt: skip
-    """A scale on which all of these have room. What is not finite, or on a logarithmic scale not
-    above zero, asks for none."""
-    known = [v for v in values if math.isfinite(v) and (v > 0 or not logarithmic)]
+    """A scale on which all of these have room. What is not finite or huge, or on a logarithmic
+    scale not above zero, asks for none."""
+    known = [v for v in values if abs(v) < HUGE and (v > 1.0 / HUGE or not logarithmic)]
     if not known:
         known = [1.0, 10.0] if logarithmic else [0.0, 1.0]
     low, high = min(known), max(known)
     if logarithmic:
+        low = max(low, high * SMALLEST_SHARE)
         if high / low < 2.0:
             low, high = low / 1.5, high * 1.5
         grown = (high / low) ** MARGIN

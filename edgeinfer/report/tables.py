@@ -43,18 +43,21 @@ class Table:
 
 
 def figure(
-    value: float | None, show: Callable[[float | None], str] = words.number, **more: str
+    value: float | None,
+    show: Callable[[float | None], str] = words.number,
+    *,
+    state: str = "",
 ) -> Cell:
     """A number as a cell; what is unknown sorts last."""
     known = value is not None and not math.isnan(value)
-    return Cell(show(value), value if known else None, **more)
+    return Cell(show(value), value if known else None, state)
 
 
-def text(shown: str, **more: str) -> Cell:
+def text(shown: str, *, about: str = "", state: str = "") -> Cell:
     """Words as a cell; a name too long is cut, and told in full by `about`."""
     cut = words.short(shown)
-    about = more.pop("about", "" if cut == shown else words.short(shown, 400))
-    return Cell(cut, about=about, **more)
+    longer = "" if cut == shown else words.short(shown, 400)
+    return Cell(cut, state=state, about=about or longer)
 
 
 def filled(

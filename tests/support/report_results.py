@@ -34,6 +34,7 @@ from edgeinfer.result import (
 )
 
 DIGEST = "ab" * 32
+HLS_SETTINGS = {"io": "io_stream", "reuse": 2, "reuse_of": [["conv2", 8]]}
 SCRIPT = "</script><script>document.title='taken'</script><img src=x onerror=alert(1)>"
 STRANGE = (
     "ünïcødé-粒子-🚀",
@@ -133,7 +134,7 @@ def good() -> Result:
         ),
         targets={
             "hls": TargetPart(
-                stage="csim", project=DIGEST, settings={"io": "io_stream", "clock_ns": 5.0},
+                stage="csim", project=DIGEST, settings=HLS_SETTINGS,
                 part="xczu7ev-ffvc1156-2-e", device="xczu7ev",
                 budget={"dsp": 1728, "lut": 230_400, "ff": 460_800, "bram18": 624},
             ),

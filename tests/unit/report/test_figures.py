@@ -248,7 +248,10 @@ def test_tables_hold_what_a_review_asks_for() -> None:
     relu = next(row for row in table.rows if row[0].text == "relu1")
     assert relu[titles.index("saturated")].text == "1,200 (1.33 %)"
     hls, rtl = target_tables(GOOD, PROFILE)
-    assert [column.title for column in hls.columns] == ["layer", "latency", "DSP", "LUT", "origin"]
+    assert [column.title for column in hls.columns] == [
+        "layer", "reuse", "latency", "DSP", "LUT", "origin",
+    ]  # fmt: skip
+    assert [row[1].text for row in hls.rows] == ["2", "8", "2", "2"]
     assert [column.title for column in rtl.columns][1:3] == ["multipliers", "busy"]
     scores = accuracy_table(GOOD, PROFILE)
     assert scores is not None
