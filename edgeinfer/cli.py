@@ -84,6 +84,21 @@ VERBS = {
         "export RUN --format qonnx -o F.onnx",
         "a run's integer network, or a model's, as ONNX that others can check",
     ),
+    "report": Verb(
+        "edgeinfer.cli_report:report",
+        "report RUN",
+        "a run as a page: verdict, curves, layers, budgets",
+    ),
+    "compare": Verb(
+        "edgeinfer.cli_report:compare",
+        "compare RUN RUN --html F",
+        "runs side by side: accuracy against resources and latency",
+    ),
+    "check": Verb(
+        "edgeinfer.cli_report:check",
+        "check RUN --gates gates.toml",
+        "limits and a baseline; exit code 1 where one is missed",
+    ),
     "estimate": Verb(
         "edgeinfer.cli_estimate:estimate",
         "estimate MODEL --device D",

@@ -7,10 +7,12 @@ from __future__ import annotations
 import contextlib
 import os
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from typing import Any
 
 from edgeinfer.run import Progress
+
+COLOURS = {"good": "green", "bad": "bold red", "unsure": "yellow"}
 
 
 def answer(document: str, prose: str, *, as_json: bool) -> None:
@@ -21,6 +23,27 @@ def answer(document: str, prose: str, *, as_json: bool) -> None:
     else:
         sys.stdout.write(prose.rstrip("\n") + "\n")
     sys.stdout.flush()
+
+
+def styled(lines: Sequence[tuple[str | None, str]], *, json: bool = False) -> str:
+    """Lines in the colours of how they are to be taken, on a terminal that wants colours."""
+    stream = sys.stderr if json else sys.stdout
+    if not stream.isatty() or plain_terminal():
+        return "\n".join(line for _, line in lines)
+    from rich.console import Console
+    from rich.text import Text
+
+    console = Console(file=stream)
+    with console.capture() as captured:
+        for state, line in lines:
+            console.print(Text(line, style=COLOURS.get(state or "", "")), soft_wrap=True)
+    return captured.get()
+
+
+def plain_terminal() -> bool:
+    """Whether someone asked for no colours and no bars."""
+    asked = any(os.environ.get(name) for name in ("NO_COLOR", "CI"))
+    return asked or os.environ.get("TERM") == "dumb"
 
 
 def import_keras_quietly() -> None:
@@ -88,8 +111,7 @@ class Bars:
 @contextlib.contextmanager
 def progress() -> Iterator[Progress]:
     """Bars on a terminal that wants them, lines anywhere else."""
-    plain = any(os.environ.get(name) for name in ("NO_COLOR", "CI"))
-    if plain or os.environ.get("TERM") == "dumb" or not sys.stderr.isatty():
+    if plain_terminal() or not sys.stderr.isatty():
         yield Lines()
         return
     from rich.console import Console

@@ -108,14 +108,18 @@ def score(graph: g.Graph, outputs: Mapping[str, Floats], samples: Samples) -> Sc
     """Outputs against labels. An only value per decision that is no probability is a logit."""
     heads = {}
     for name, labels in samples.labels.items():
-        shape = graph.shapes[name]
-        task = task_of(labels, shape)
-        values = outputs[name]
-        alone = not shape or shape[-1] == 1
-        if task is Task.CLASSIFICATION and alone and not _yields_probability(graph.node(name)):
-            values = sigmoid(values)
-        heads[name] = metrics.scored(values, labels, task)
+        task = task_of(labels, graph.shapes[name])
+        heads[name] = metrics.scored(judged(graph, name, outputs[name], task), labels, task)
     return metrics.joined(heads)
+
+
+def judged(graph: g.Graph, name: str, values: Floats, task: Task) -> Floats:
+    """An output as its labels judge it: a logit that decides alone becomes a probability."""
+    shape = graph.shapes[name]
+    alone = not shape or shape[-1] == 1
+    if task is Task.CLASSIFICATION and alone and not _yields_probability(graph.node(name)):
+        return sigmoid(values)
+    return values
 
 
 def tasks(graph: g.Graph, samples: Samples) -> set[Task]:

@@ -77,9 +77,15 @@ class Scores:
 
 def accuracy(scores: ArrayLike, labels: ArrayLike) -> float:
     """Fraction of samples whose highest score (or, of one score, its side of 0.5) is the label."""
-    values, truth = _checked(scores, labels)
+    return float(np.mean(hits(scores, labels)))
+
+
+def hits(scores: ArrayLike, labels: ArrayLike) -> NDArray[np.bool_]:
+    """Which decisions are the label's."""
+    values, truth = scores_and_labels(scores, labels)
     decided = values[:, 0] > 0.5 if values.shape[1] == 1 else values.argmax(axis=1)
-    return float(np.mean(decided == truth))
+    right: NDArray[np.bool_] = decided == truth
+    return right
 
 
 def auc(scores: ArrayLike, positive: ArrayLike) -> float | None:
@@ -108,7 +114,7 @@ def macro_auc(scores: ArrayLike, labels: ArrayLike) -> float | None:
 
     Classes that the labels never show, or always show, do not count.
     """
-    values, truth = _checked(scores, labels)
+    values, truth = scores_and_labels(scores, labels)
     if values.shape[1] == 1:
         return auc(values[:, 0], truth == 1)
     areas = [auc(values[:, c], truth == c) for c in range(values.shape[1])]
@@ -150,7 +156,9 @@ def rms_error(values: ArrayLike, truth: ArrayLike) -> float:
     return float(np.sqrt(np.mean((got.ravel() - wanted.ravel()) ** 2)))
 
 
-def _checked(scores: ArrayLike, labels: ArrayLike) -> tuple[NDArray[np.float64], NDArray[np.int64]]:
+def scores_and_labels(
+    scores: ArrayLike, labels: ArrayLike
+) -> tuple[NDArray[np.float64], NDArray[np.int64]]:
     """Scores as (decisions, classes), labels as class numbers; one-hot labels are read as such.
 
     A network that decides at several positions of a sample makes a decision at each.

@@ -4,17 +4,39 @@
 
 from __future__ import annotations
 
+import json
+import math
 from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError
 
 from edgeinfer.cosim import Agreement
 from edgeinfer.errors import InputError
 from edgeinfer.metrics import Metric, Scores, Task
+from edgeinfer.result_versions import NEWEST, brought_up
 
-SCHEMA_VERSION: Literal[1] = 1
+SCHEMA_VERSION: Literal[2] = NEWEST
 
 Digest = Annotated[str, Field(pattern="^[0-9a-f]{64}$")]
+
+
+def _not_a_number(told: Any) -> Any:
+    """JSON has neither NaN nor infinity: a metric's value that is none is null there, and so is an
+    end of a band that has none."""
+    if not isinstance(told, dict):
+        return told
+    found = dict(told)
+    if "value" in found and found["value"] is None:
+        found["value"] = math.nan
+    low, high = found.get("low"), found.get("high")
+    if low is None and high is not None:
+        found["low"] = -math.inf
+    elif high is None and low is not None:
+        found["high"] = math.inf
+    return found
+
+
+Figure = Annotated[Metric, BeforeValidator(_not_a_number)]
 
 
 class _Part(BaseModel):
@@ -68,6 +90,14 @@ class ProgramPart(_Part):
     float32_inexact: tuple[Inexact, ...] = ()
 
 
+class DataPart(_Part):
+    """The samples that accuracy was judged on: figures of other samples are other figures."""
+
+    name: str
+    sha256: Digest
+    samples: int
+
+
 class Artefact(_Part):
     """A file of the run, its path inside the run folder."""
 
@@ -99,7 +129,7 @@ class TargetPart(_Part):
 class Result(_Part):
     """The content of ``result.json``."""
 
-    schema_version: Literal[1] = SCHEMA_VERSION
+    schema_version: Literal[2] = SCHEMA_VERSION
     edgeinfer: str
     model: ModelPart
     task: Task | None = None  # None where no labels were given
@@ -107,9 +137,10 @@ class Result(_Part):
     recipe: RecipePart
     program: ProgramPart
     targets: dict[str, TargetPart] = {}
+    data: DataPart | None = None  # None where none were given, or before version 2 recorded them
     accuracy: dict[str, Scores] = {}
     agreement: tuple[Agreement, ...] = ()
-    metrics: tuple[Metric, ...] = ()
+    metrics: tuple[Figure, ...] = ()
     findings: tuple[str, ...] = ()
     artefacts: tuple[Artefact, ...] = ()
     steps: tuple[StepPart, ...] = ()
@@ -130,9 +161,17 @@ class Result(_Part):
 
 
 def from_json(text: str, source: str) -> Result:
-    """Read ``result.json``; an InputError names the file and the entry that does not fit."""
+    """Read ``result.json`` of this or an older version; an InputError names the file and the entry
+    that does not fit."""
     try:
-        return Result.model_validate_json(text)
+        told = json.loads(text)
+    except (ValueError, RecursionError) as error:
+        raise InputError(
+            f"{source} is no result: it is no JSON ({error}).",
+            hint="Run the compile command again.",
+        ) from None
+    try:
+        return Result.model_validate(brought_up(told))
     except ValidationError as error:
         first = error.errors()[0]
         place = ".".join(map(str, first["loc"])) or "the document"
@@ -140,3 +179,17 @@ def from_json(text: str, source: str) -> Result:
             f"{source} is no result of this version of edgeinfer: {place}: {first['msg']}.",
             hint="Run the compile command again.",
         ) from None
+
+
+def json_schema() -> str:
+    """The JSON Schema of ``result.json``, as ``reports/schema/result.schema.json`` has it."""
+    schema = Result.model_json_schema()
+    number = schema["$defs"]["Metric"]["properties"]["value"]
+    number.pop("type")
+    number |= {"anyOf": [{"type": "number"}, {"type": "null"}], "description": "null: not a number"}
+    schema["properties"]["schema_version"]["default"] = SCHEMA_VERSION
+    head = {
+        "$schema": "https://json-schema.org/draft/2020-12/schema",
+        "title": "result.json of edgeinfer",
+    }
+    return json.dumps(schema | head, indent=1, sort_keys=True) + "\n"

@@ -27,7 +27,7 @@ from edgeinfer.errors import UsageError
 
 HIDDEN = ".edgeinfer"  # records of steps, and the lock
 LOG = logging.getLogger("edgeinfer")
-NO_PART_OF_RESULTS = ("cli", "doctor", "lartpc", "zoo")  # code that no step's outcome depends on
+NO_PART_OF_RESULTS = ("cli", "doctor", "lartpc", "report", "zoo")  # no outcome depends on it
 
 
 class Progress(Protocol):

@@ -12,7 +12,7 @@ from edgeinfer.export.onnx_files import Format, check_name, write
 from edgeinfer.ir.program import Program
 from edgeinfer.run import Silent, opened
 from edgeinfer.run_estimate import program_for
-from edgeinfer.run_steps import stored_program
+from edgeinfer.run_trial import stored_program
 from edgeinfer.zoo import is_name
 
 

@@ -57,11 +57,16 @@ def assembled(folder: RunFolder) -> Result:
     content["device"] = ", ".join(sorted(devices)) or None
     if "evaluate" in records:
         evaluated = records["evaluate"].facts
-        content |= {"task": evaluated["task"]}
+        content |= {"task": evaluated["task"], "data": _data_part(evaluated.get("data"))}
     content["accuracy"] = {
         stage: scores for facts in found for stage, scores in facts.get("accuracy", {}).items()
     }
     return Result.model_validate(content)
+
+
+def _data_part(told: dict[str, Any] | None) -> dict[str, Any] | None:
+    """Without the place, which is this machine's."""
+    return told and {name: told[name] for name in ("name", "sha256", "samples")}
 
 
 def recipe_part(recipe: Recipe) -> RecipePart:

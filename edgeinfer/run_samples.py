@@ -4,9 +4,10 @@
 
 from __future__ import annotations
 
+import hashlib
 from dataclasses import dataclass
 from pathlib import Path
-from typing import assert_never
+from typing import Any, assert_never
 
 from edgeinfer import plan, samples
 from edgeinfer.graph import Graph
@@ -47,6 +48,21 @@ def digest_of(source: Source | None) -> str | None:
             return plan.sha256_of(samples.existing(path))
         case Simulation(reference):
             return f"{reference} {SEED} {SIMULATED} {digest_of_rooms(SIMULATING)}"
+        case _:
+            assert_never(source)
+
+
+def judged_on(source: Source | None, count: int) -> dict[str, Any] | None:
+    """The samples as a result names them, and where a report finds them again."""
+    match source:
+        case None:
+            return None
+        case DataFile(path):
+            told = {"name": path.name, "path": str(path.absolute())}
+            return told | {"sha256": digest_of(source), "samples": count}
+        case Simulation(reference):
+            digest = hashlib.sha256(str(digest_of(source)).encode()).hexdigest()
+            return {"name": f"simulation of {reference}", "sha256": digest, "samples": count}
         case _:
             assert_never(source)
 

@@ -18,7 +18,7 @@ from edgeinfer.load import Loaded, load
 from edgeinfer.run import Outcome, RunFolder
 from edgeinfer.run_lower import read_recipe
 from edgeinfer.run_result import PROGRAM, RECIPE
-from edgeinfer.run_samples import Source, digest_of, samples_of
+from edgeinfer.run_samples import Source, digest_of, judged_on, samples_of
 from edgeinfer.samples import Samples
 from quantization.recipe import Recipe
 
@@ -129,6 +129,7 @@ class Trial:
         return Outcome(
             {
                 "program": self.program.digest,
+                "data": judged_on(self.data, len(self.samples)),
                 "task": tasks.pop() if len(tasks) == 1 else None,
                 "accuracy": accuracy,
                 "metrics": [asdict(metric) for metric in fidelity],

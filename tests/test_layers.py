@@ -41,9 +41,9 @@ FLOORS: tuple[tuple[str, ...], ...] = (
         "export",
     ),
     (
-        "gates",
-        "render",
         "result",
+        "profile",
+        "report",
         "evaluate",
         "event",
     ),

@@ -54,7 +54,7 @@ def test_result_json_is_what_compile_prints(work: Path, capsys: pytest.CaptureFi
     text = (work / "RUN" / "result.json").read_text()
     assert printed == json.loads(text)
     result = from_json(text, "result.json")
-    assert isinstance(result, Result) and result.schema_version == 1
+    assert isinstance(result, Result) and result.schema_version == 2
     assert [step.name for step in result.steps] == ["load", "lower", "simulate", "evaluate"]
     assert result.task == "classification"
     float_scores, quantized = result.accuracy["float"], result.accuracy["quantized"]

@@ -1,0 +1,134 @@
+# SPDX-License-Identifier: Apache-2.0
+# SPDX-FileCopyrightText: The edgeinfer authors
+"""The verbs of results: ``report``, ``compare`` and ``check``."""
+
+from __future__ import annotations
+
+import json as json_text
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+from cyclopts import Parameter
+
+from edgeinfer.cli_terminal import answer, progress, styled
+
+if TYPE_CHECKING:
+    from edgeinfer.report.gate_check import Checked
+
+Json = Annotated[
+    bool, Parameter(negative="", help="print the result as JSON on stdout, and nothing else")
+]
+MarkdownFile = Annotated[Path | None, Parameter(help="also write Markdown, for a pull request")]
+JunitFile = Annotated[Path | None, Parameter(help="also write JUnit XML, for a CI server")]
+
+
+def report(
+    run: Annotated[Path, Parameter(help="a run folder that compile has made")],
+    /,
+    *,
+    data: Annotated[
+        Path | None,
+        Parameter(help="samples to look into the network with; without it, those of compile"),
+    ] = None,
+    latency_us: Annotated[
+        float | None, Parameter(help="the latency that would be fast enough")
+    ] = None,
+    event: Annotated[int, Parameter(help="inferences of an event, for its time budget")] = 55_000,
+    markdown: MarkdownFile = None,
+    junit: JunitFile = None,
+    json: Json = False,
+) -> None:
+    """Write a run's report.html, its pictures as SVG files, its tables as CSV files."""
+    from edgeinfer.errors import UsageError
+    from edgeinfer.plan import write_file
+    from edgeinfer.report import text
+    from edgeinfer.report.junit import cases_of
+    from edgeinfer.report.junit import junit as junit_xml
+    from edgeinfer.report.page import Wishes
+    from edgeinfer.run import opened
+    from edgeinfer.run_report import write_report
+
+    if event < 1:
+        raise UsageError(f"An event of {event} inferences is none.", hint="Give 1 or more.")
+    if latency_us is not None and not latency_us > 0:
+        raise UsageError(f"{latency_us:g} µs is no latency.", hint="Give more than 0.")
+    with progress() as watcher, opened(run, watcher, new=False) as folder:
+        made = write_report(folder, data, Wishes(latency_us, event))
+    if markdown is not None:
+        write_file(markdown, text.markdown(made, event))
+    if junit is not None:
+        write_file(junit, junit_xml(made.result.model.name, cases_of(made.result)))
+    document = text.document(made) | {"output": str(run / "report.html")}
+    lines = [*text.lines_of(made), (None, f"written   {run / 'report.html'}")]
+    answer(json_text.dumps(document, indent=2), styled(lines, json=json), as_json=json)
+
+
+def compare(
+    *runs: Annotated[Path, Parameter(help="run folders, or result.json files")],
+    html: Annotated[Path | None, Parameter(help="write a page with pictures")] = None,
+    markdown: MarkdownFile = None,
+    csv: Annotated[Path | None, Parameter(help="write every figure, one a line")] = None,
+    json: Json = False,
+) -> None:
+    """Runs side by side: scores against costs, and what cannot be compared."""
+    from edgeinfer.errors import UsageError
+    from edgeinfer.plan import write_file
+    from edgeinfer.report import compare_page
+    from edgeinfer.report.comparison import compared
+    from edgeinfer.run_stored import read_runs
+
+    if not runs:
+        raise UsageError("There is nothing to compare.", hint="Name two run folders or more.")
+    found = compared(read_runs(runs))
+    for path, write in (
+        (html, compare_page.html),
+        (markdown, compare_page.markdown),
+        (csv, compare_page.csv_text),
+    ):
+        if path is not None:
+            write_file(path, write(found))
+    written = [f"written   {path}" for path in (html, markdown, csv) if path is not None]
+    document = json_text.dumps(compare_page.document(found), indent=2) if json else ""
+    answer(document, "\n".join([*compare_page.lines(found), *written]), as_json=json)
+
+
+def check(
+    run: Annotated[Path, Parameter(help="a run folder, or a result.json file")],
+    /,
+    *,
+    gates: Annotated[Path | None, Parameter(help="limits as TOML, see docs/gates.md")] = None,
+    baseline: Annotated[
+        Path | None,
+        Parameter(help="an earlier result.json or run folder, than which nothing may be worse"),
+    ] = None,
+    markdown: MarkdownFile = None,
+    junit: JunitFile = None,
+    json: Json = False,
+) -> None:
+    """Hold a result against gates; exit code 1 where one is missed or was not measured."""
+    from edgeinfer.errors import GateError, UsageError
+    from edgeinfer.plan import write_file
+    from edgeinfer.report.gate_check import Held, markdown_of
+    from edgeinfer.report.junit import junit as junit_xml
+    from edgeinfer.run_stored import checked_run
+
+    if gates is None and baseline is None:
+        raise UsageError(
+            "There is nothing to check against.", hint="Give --gates, --baseline, or both."
+        )
+    found = checked_run(run, gates, baseline)
+    missed = [each for each in found if each.held is Held.MISSED]
+    if markdown is not None:
+        write_file(markdown, markdown_of(found))
+    if junit is not None:
+        write_file(junit, junit_xml(str(run), [each.as_case() for each in found]))
+    document = {"passed": not missed, "gates": [each.as_dict() for each in found]}
+    lines = [(each.state, _told(each)) for each in found]
+    answer(json_text.dumps(document, indent=2), styled(lines, json=json), as_json=json)
+    if missed:
+        listed = "; ".join(str(each) for each in missed)
+        raise GateError(f"{len(missed)} of {len(found)} gates missed: {listed}.")
+
+
+def _told(checked: Checked) -> str:
+    return f"{checked.held:<8} {checked}"

@@ -1,0 +1,83 @@
+# SPDX-License-Identifier: Apache-2.0
+# SPDX-FileCopyrightText: The edgeinfer authors
+"""What a metric's figure stands for: like is compared with like only.
+
+A LUT count after C synthesis, after logic synthesis and after routing are three quantities, though
+all are called `lut`; an estimate of one of them is an estimate of that one.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+
+from edgeinfer.metrics import Metric, Origin
+
+RESOURCES = ("dsp", "lut", "ff", "bram18", "uram", "alm", "m20k", "m10k", "m9k", "mlab")
+AFTER_LOGIC_SYNTHESIS = "_vsynth"
+LOGIC_SYNTHESIS = ("Vivado", "yosys", "Quartus")
+STRENGTH = {  # a cycle-accurate simulation has seen what a synthesis report only says
+    Origin.PUBLISHED: 0,
+    Origin.ESTIMATED: 1,
+    Origin.SYNTHESISED: 2,
+    Origin.SIMULATED: 3,
+    Origin.ROUTED: 4,
+    Origin.MEASURED: 5,
+    Origin.PROVED: 6,
+}
+STATE_ORDER = ("", "C synthesis", "logic synthesis", "routing")
+
+
+@dataclass(frozen=True, slots=True)
+class Quantity:
+    """A name and, of a resource, the state of the design that was counted."""
+
+    name: str
+    state: str = ""
+
+    def __str__(self) -> str:
+        return f"{self.name} ({self.state})" if self.state else self.name
+
+
+def quantity_of(metric: Metric) -> Quantity:
+    """What the figure stands for."""
+    name = metric.name.removesuffix(AFTER_LOGIC_SYNTHESIS)
+    if name not in RESOURCES:
+        return Quantity(metric.name)
+    if metric.origin is Origin.ROUTED:
+        return Quantity(name, "routing")
+    if metric.origin not in (Origin.SYNTHESISED, Origin.ESTIMATED):
+        return Quantity(name)
+    logic = metric.name.endswith(AFTER_LOGIC_SYNTHESIS) or metric.tool in LOGIC_SYNTHESIS
+    if logic or metric.target == "rtl":  # which has no C to be synthesised
+        return Quantity(name, "logic synthesis")
+    return Quantity(name, "C synthesis")
+
+
+def strength(metric: Metric) -> int:
+    """How much a figure's origin is worth."""
+    return STRENGTH[metric.origin]
+
+
+def strongest(metrics: Iterable[Metric]) -> Metric | None:
+    """The figure whose origin is worth most; the later of equals, which was found later."""
+    best: Metric | None = None
+    for metric in metrics:
+        if best is None or strength(metric) >= strength(best):
+            best = metric
+    return best
+
+
+def satisfies(origin: Origin, least: Origin) -> bool:
+    """Whether an origin is as good as one that is demanded."""
+    return STRENGTH[origin] >= STRENGTH[least]
+
+
+def whole(metrics: Iterable[Metric], target: str | None) -> list[Metric]:
+    """The figures of a target's whole design, not of its layers."""
+    return [each for each in metrics if each.target == target and each.layer is None]
+
+
+def targets_of(metrics: Iterable[Metric]) -> list[str]:
+    """The targets that have figures, in order."""
+    return list(dict.fromkeys(each.target for each in metrics if each.target is not None))

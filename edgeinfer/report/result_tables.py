@@ -1,0 +1,256 @@
+# SPDX-License-Identifier: Apache-2.0
+# SPDX-FileCopyrightText: The edgeinfer authors
+"""The tables of a run's report but the one of its layers."""
+
+from __future__ import annotations
+
+from edgeinfer.metrics import Scores
+from edgeinfer.profile.data import Profile, Uncertain
+from edgeinfer.report import words
+from edgeinfer.report.tables import Cell, Column, Table, figure, filled, text
+from edgeinfer.report.timings import timings_of
+from edgeinfer.report.uses import uses_of
+from edgeinfer.result import Result
+
+ORDER = ("float", "quantized", "interpret", "engine", "csim", "rtl", "tflite")
+TAKEN_OVER = ("engine", "interpret", "csim", "rtl")  # whose integers are the quantized network's
+
+
+def stages_of(result: Result) -> list[str]:
+    """The stages that were judged, in the order in which a network passes them."""
+    known = [stage for stage in ORDER if stage in result.accuracy]
+    return [*known, *(stage for stage in result.accuracy if stage not in ORDER)]
+
+
+def intervals_of(
+    result: Result, profile: Profile | None, stage: str
+) -> tuple[Uncertain | None, Uncertain | None]:
+    """The intervals of a stage's area and accuracy: its own, or those of the quantized network
+    where it scored the very same on as many samples."""
+    scores = result.accuracy[stage]
+    if profile is None:
+        return None, None
+    for each in profile.scores:
+        same = each.stage == stage or (each.stage == "quantized" and stage in TAKEN_OVER)
+        if same and scores.samples == profile.samples:
+            return _matching(each.auc, scores.auc), _matching(each.accuracy, scores.accuracy)
+    return None, None
+
+
+def _matching(interval: Uncertain | None, value: float | None) -> Uncertain | None:
+    if interval is None or value is None or abs(interval.value - value) > 1e-9:
+        return None
+    return interval
+
+
+def accuracy_table(result: Result, profile: Profile | None) -> Table | None:
+    """Scores by stage."""
+    if not result.accuracy:
+        return None
+    rows = []
+    for stage in stages_of(result):
+        scores = result.accuracy[stage]
+        area, right = intervals_of(result, profile, stage)
+        rows.append(_scores(words.stage_name(stage), scores, area, right))
+        for head, each in scores.heads.items():
+            rows.append(_scores(f"{words.stage_name(stage)}: {head}", each, None, None))
+    columns = (
+        Column("stage"),
+        Column("samples", numeric=True),
+        Column("AUC", numeric=True, about="one class against the rest, mean over classes"),
+        Column("95 % interval", about="of the AUC, over samples like these"),
+        Column("accuracy", numeric=True, about="share of samples decided as labelled"),
+        Column("95 % interval", about="of the accuracy, over samples like these"),
+        Column("rms error", numeric=True, about="in the label's unit"),
+    )
+    kept, cells = filled(columns, rows)
+    return Table("accuracy", "Scores against the labels, stage by stage", kept, cells)
+
+
+def _scores(
+    name: str, scores: Scores, area: Uncertain | None, right: Uncertain | None
+) -> tuple[Cell, ...]:
+    return (
+        text(name),
+        figure(scores.samples),
+        figure(scores.auc, words.score),
+        Cell("" if area is None else f"{area.low:.4f} to {area.high:.4f}"),
+        figure(scores.accuracy, words.score),
+        Cell("" if right is None else f"{right.low:.4f} to {right.high:.4f}"),
+        figure(scores.rms_error),
+    )
+
+
+def agreement_table(result: Result) -> Table | None:
+    """Pairs of stages."""
+    if not result.agreement:
+        return None
+    rows = []
+    for entry in result.agreement:
+        verdict = Cell("bit-identical", state="good")
+        if not entry.bit_identical:
+            must = entry in result.disagreements
+            verdict = Cell("DIFFERENT", state="bad") if must else Cell("near", state="unsure")
+        parted = "" if entry.first_divergence is None else str(entry.first_divergence)
+        rows.append(
+            (
+                text(words.listed([words.stage_name(name) for name in entry.pair])),
+                verdict,
+                figure(entry.samples),
+                figure(entry.max_abs_diff),
+                figure(entry.decision_flips),
+                Cell(words.short(parted, 240)),
+            )
+        )
+    columns = (
+        Column("pair"),
+        Column("verdict"),
+        Column("samples", numeric=True),
+        Column("largest difference", numeric=True, about="of any output, in its own unit"),
+        Column("decisions that flip", numeric=True),
+        Column("first value that differs"),
+    )
+    kept, cells = filled(columns, rows)
+    return Table("agreement", "Stages held against each other, integer by integer", kept, cells)
+
+
+def usage_table(result: Result) -> Table | None:
+    """Resources by target."""
+    rows = []
+    for use in uses_of(result):
+        metric = use.metric
+        state = "" if use.fits is None else "good" if use.fits else "bad"
+        if use.fits is not None and not use.surely:
+            state = "unsure"
+        rows.append(
+            (
+                text(words.target_name(use.target)),
+                Cell(words.kind_name(use.kind)),
+                figure(metric.value),
+                Cell(words.between(metric.low, metric.high)),
+                figure(use.offered),
+                figure(use.share, words.percent, state=state),
+                Cell(str(metric.origin)),
+                Cell(use.state),
+                text(_tool(metric.tool, metric.version)),
+            )
+        )
+    if not rows:
+        return None
+    columns = (
+        Column("target"),
+        Column("kind"),
+        Column("used", numeric=True),
+        Column("error band"),
+        Column("offered", numeric=True, about="by the device"),
+        Column("share", numeric=True),
+        Column("origin"),
+        Column("counted after"),
+        Column("tool"),
+    )
+    kept, cells = filled(columns, rows)
+    return Table("usage", f"Resources{_on(result)}", kept, cells)
+
+
+def _on(result: Result) -> str:
+    return "" if result.device is None else f" on {words.short(result.device)}"
+
+
+def _tool(tool: str | None, version: str | None) -> str:
+    return " ".join(part for part in (tool, version) if part)
+
+
+def timing_table(result: Result, inferences: int, noun: str) -> Table | None:
+    """Latency, and the event budget."""
+    rows = []
+    for timing in timings_of(result):
+        latency, event = timing.latency, timing.event_seconds(inferences)
+        rate = None if not timing.interval_us else 1e6 / timing.interval_us
+        rows.append(
+            (
+                text(words.target_name(timing.target)),
+                figure(latency.value),
+                Cell(words.between(latency.low, latency.high)),
+                Cell(str(latency.origin)),
+                figure(timing.interval_us),
+                figure(rate),
+                Cell("–") if event is None else Cell(words.seconds(event[0]), event[0]),
+                Cell(_band(event)),
+                Cell(timing.how),
+            )
+        )
+    if not rows:
+        return None
+    columns = (
+        Column("target"),
+        Column("latency", "µs", True, "of one inference"),
+        Column("error band", "µs"),
+        Column("origin"),
+        Column("interval", "µs", True, "from one inference to the next"),
+        Column("rate", "1/s", True, "inferences a second"),
+        Column(f"{inferences:,} {noun}", "", True, "the time for a whole event"),
+        Column("error band", "s"),
+        Column("interval by"),
+    )
+    kept, cells = filled(columns, rows)
+    return Table("timing", f"Latency, and an event of {inferences:,} {noun}", kept, cells)
+
+
+def _band(event: tuple[float, float | None, float | None] | None) -> str:
+    if event is None or event[1] is None or event[2] is None:
+        return ""
+    return f"{words.number(event[1], 3)} to {words.number(event[2], 3)}"
+
+
+def metrics_table(result: Result) -> Table | None:
+    """Every figure of a whole design, with where it comes from."""
+    rows = [
+        (
+            text(metric.name),
+            Cell(words.target_name(metric.target)),
+            figure(metric.value),
+            Cell(metric.unit.replace("us", "µs") if metric.unit == "us" else metric.unit),
+            Cell(words.between(metric.low, metric.high)),
+            Cell(str(metric.origin)),
+            text(_tool(metric.tool, metric.version)),
+            text(metric.note or ""),
+        )
+        for metric in result.metrics
+        if metric.layer is None
+    ]
+    if not rows:
+        return None
+    columns = (
+        Column("figure"),
+        Column("target"),
+        Column("value", numeric=True),
+        Column("unit"),
+        Column("error band"),
+        Column("origin"),
+        Column("tool"),
+        Column("note"),
+    )
+    kept, cells = filled(columns, rows)
+    return Table("metrics", "Every figure and its origin", kept, cells)
+
+
+def steps_table(result: Result) -> Table | None:
+    """The steps of the run."""
+    rows = [
+        (text(step.name), figure(step.seconds), Cell("as before" if step.cached else "done anew"))
+        for step in result.steps
+    ]
+    columns = (Column("step"), Column("took", "s", True), Column("in the last run"))
+    return Table("steps", "What was done", columns, tuple(rows)) if rows else None
+
+
+def artefacts_table(result: Result, most: int = 200) -> Table | None:
+    """The files of the run."""
+    shown = result.artefacts[:most]
+    if not shown:
+        return None
+    rows = [(text(each.path), Cell(each.sha256, about=each.sha256)) for each in shown]
+    left = len(result.artefacts) - len(shown)
+    note = f"{left:,} more are in result.json." if left else ""
+    columns = (Column("file"), Column("SHA-256"))
+    return Table("artefacts", "Files and their hashes", columns, tuple(rows), note)

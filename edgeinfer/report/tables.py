@@ -1,0 +1,76 @@
+# SPDX-License-Identifier: Apache-2.0
+# SPDX-FileCopyrightText: The edgeinfer authors
+"""Tables as data: columns that say their units, cells that know how they sort."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass
+
+from edgeinfer.report import words
+
+
+@dataclass(frozen=True, slots=True)
+class Column:
+    """A heading, its unit, and whether numbers stand below it."""
+
+    title: str
+    unit: str = ""
+    numeric: bool = False
+    about: str = ""  # what it means, where the title does not say it
+
+
+@dataclass(frozen=True, slots=True)
+class Cell:
+    """What is shown, what it sorts by (numbers before words), and how it is to be taken."""
+
+    text: str
+    order: float | None = None
+    state: str = ""
+    about: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Table:
+    """A caption, columns, and rows whose first cell is their heading."""
+
+    name: str
+    caption: str
+    columns: tuple[Column, ...]
+    rows: tuple[tuple[Cell, ...], ...]
+    note: str = ""
+
+
+def figure(
+    value: float | None,
+    show: Callable[[float | None], str] = words.number,
+    *,
+    state: str = "",
+) -> Cell:
+    """A number as a cell; what is unknown sorts last."""
+    known = value is not None and not math.isnan(value)
+    return Cell(show(value), value if known else None, state)
+
+
+def text(shown: str, *, about: str = "", state: str = "") -> Cell:
+    """Words as a cell; a name too long is cut, and told in full by `about`."""
+    cut = words.short(shown)
+    longer = "" if cut == shown else words.short(shown, 400)
+    return Cell(cut, state=state, about=about or longer)
+
+
+def filled(
+    columns: Sequence[Column], rows: Iterable[Sequence[Cell]]
+) -> tuple[tuple[Column, ...], tuple[tuple[Cell, ...], ...]]:
+    """Columns and rows without the columns in which no row says anything."""
+    held = [tuple(row) for row in rows]
+    kept = [
+        number
+        for number in range(len(columns))
+        if not number or any(row[number].text not in ("", "–") for row in held)
+    ]
+    return (
+        tuple(columns[number] for number in kept),
+        tuple(tuple(row[number] for number in kept) for row in held),
+    )

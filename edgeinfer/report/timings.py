@@ -1,0 +1,88 @@
+# SPDX-License-Identifier: Apache-2.0
+# SPDX-FileCopyrightText: The edgeinfer authors
+"""How long a target takes for one inference, for the next one, and for a whole event."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from edgeinfer.metrics import Metric
+from edgeinfer.report.quantity import strongest, targets_of, whole
+from edgeinfer.result import Result
+
+LATENCIES = (
+    "latency_device_us",
+    "latency_device",
+    "latency_us",
+    "latency_us_at_asked_clock",
+    "latency_usb_us",
+    "latency_usb",
+)
+ONE_BY_ONE = ("edgetpu", "cpu")  # no inference begins before the last has ended
+RATES = ("throughput", "throughput_at_asked_clock")
+PATCHES = 55_000  # of an event: hits of a ProtoDUNE event around which a patch is judged
+
+
+@dataclass(frozen=True, slots=True)
+class Timing:
+    """Microseconds, with the ends of the band where there is one."""
+
+    target: str
+    latency: Metric  # in us
+    interval_us: float | None  # from one inference to the next
+    interval_low_us: float | None = None
+    interval_high_us: float | None = None
+    how: str = ""  # the interval was found
+
+    def event_seconds(self, inferences: int) -> tuple[float, float | None, float | None] | None:
+        """The time for many inferences, one after the other; and its band."""
+        if self.interval_us is None:
+            return None
+        low, high = self.interval_low_us, self.interval_high_us
+
+        def total(interval: float) -> float:
+            return (self.latency.value + (inferences - 1) * interval) * 1e-6
+
+        return (
+            total(self.interval_us),
+            None if low is None else total(low),
+            None if high is None else total(high),
+        )
+
+
+def timings_of(result: Result) -> tuple[Timing, ...]:
+    """Every target that says how long it takes."""
+    found = []
+    for target in targets_of(result.metrics):
+        own = whole(result.metrics, target)
+        latency = _first(own, LATENCIES)
+        if latency is not None:
+            found.append(_timing(target, latency, own))
+    return tuple(found)
+
+
+def _first(metrics: Sequence[Metric], names: Sequence[str]) -> Metric | None:
+    known = [strongest(each for each in metrics if each.name == name) for name in names]
+    return next((each for each in known if each is not None), None)
+
+
+def _timing(target: str, latency: Metric, metrics: Sequence[Metric]) -> Timing:
+    rate = _first(metrics, RATES)
+    if rate is not None and rate.value:
+        return Timing(target, latency, 1e6 / rate.value, how=f"by the {rate.origin} throughput")
+    interval = _same_origin(metrics, "ii_cycles", latency)
+    cycles = _same_origin(metrics, "latency_cycles", latency)
+    if interval is not None and cycles is not None and cycles.value:
+        clock_us = latency.value / cycles.value
+        ends = [None if end is None else end * clock_us for end in (interval.low, interval.high)]
+        said = f"{interval.origin} interval of {interval.value:,.0f} cycles"
+        return Timing(target, latency, interval.value * clock_us, ends[0], ends[1], said)
+    if target in ONE_BY_ONE:
+        said = "one inference after the other"
+        return Timing(target, latency, latency.value, latency.low, latency.high, said)
+    return Timing(target, latency, None)
+
+
+def _same_origin(metrics: Sequence[Metric], name: str, like: Metric) -> Metric | None:
+    return strongest(each for each in metrics if each.name == name and each.origin is like.origin)

@@ -1,0 +1,123 @@
+# SPDX-License-Identifier: Apache-2.0
+# SPDX-FileCopyrightText: The edgeinfer authors
+"""What a design takes of its device, by the best figures there are."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable
+from dataclasses import dataclass
+
+from edgeinfer import devices
+from edgeinfer.errors import UsageError
+from edgeinfer.metrics import Metric, Origin
+from edgeinfer.report.quantity import (
+    RESOURCES,
+    STATE_ORDER,
+    STRENGTH,
+    quantity_of,
+    strength,
+    targets_of,
+    whole,
+)
+from edgeinfer.result import Result
+
+EDGE_TPU, ON_CHIP = "edgetpu", "coral"
+SHARES = ("rtl",)  # targets that tell of which share of their own device they take
+
+
+@dataclass(frozen=True, slots=True)
+class Use:
+    """How much of one kind; `offered` is None where the device is not known."""
+
+    target: str
+    kind: str
+    metric: Metric
+    state: str
+    offered: float | None
+
+    @property
+    def share(self) -> float | None:
+        """Used over offered."""
+        return _over(self.metric.value, self.offered)
+
+    @property
+    def low_share(self) -> float | None:
+        """The lower end of the band over what is offered."""
+        return None if self.metric.low is None else _over(self.metric.low, self.offered)
+
+    @property
+    def high_share(self) -> float | None:
+        """The upper end of the band over what is offered."""
+        return None if self.metric.high is None else _over(self.metric.high, self.offered)
+
+    @property
+    def fits(self) -> bool | None:
+        """Whether it is no more than is offered; None where that is not known."""
+        share = self.share
+        return None if share is None or math.isnan(share) else share <= 1.0
+
+    @property
+    def surely(self) -> bool:
+        """Whether the whole band is on the same side of what is offered."""
+        ends = [end <= 1.0 for end in (self.low_share, self.high_share) if end is not None]
+        return all(end == self.fits for end in ends)
+
+
+def uses_of(result: Result) -> tuple[Use, ...]:
+    """Every resource of every target that has any."""
+    found = []
+    for target in targets_of(result.metrics):
+        own = whole(result.metrics, target)
+        for kind in (*RESOURCES, *(("cached_bytes",) if target == EDGE_TPU else ())):
+            best = best_count(own, kind)
+            if best is None:
+                continue
+            offered = _offered(result, target, kind, own, best)
+            if best.value or offered:
+                found.append(Use(target, kind, best, quantity_of(best).state, offered))
+    return tuple(found)
+
+
+def best_count(metrics: Iterable[Metric], kind: str) -> Metric | None:
+    """The count that is nearest to the finished design: routed before logic synthesis before C
+    synthesis, and what a tool reports before an estimate."""
+    known = [each for each in metrics if quantity_of(each).name == kind]
+    return max(known, key=lambda m: (_reported(m), _late(m), strength(m)), default=None)
+
+
+def _reported(metric: Metric) -> bool:
+    return strength(metric) >= STRENGTH[Origin.SYNTHESISED] or metric.name == "cached_bytes"
+
+
+def _late(metric: Metric) -> int:
+    return STATE_ORDER.index(quantity_of(metric).state)
+
+
+def _offered(
+    result: Result, target: str, kind: str, metrics: list[Metric], best: Metric
+) -> float | None:
+    part = result.targets.get(target)
+    name = "sram_bytes" if kind == "cached_bytes" else kind
+    if part is not None and part.budget:
+        return part.budget.get(name)
+    shares = [m for m in metrics if m.name == f"{kind}_share" and m.origin is best.origin]
+    told = shares[-1] if shares else None
+    if told is not None and told.value:
+        return round(best.value / (told.value / 100.0))
+    if target == EDGE_TPU:
+        return devices.device(ON_CHIP).offers(name)
+    if target in SHARES or result.device is None:
+        return None
+    try:
+        return devices.device(result.device).offers(kind)
+    except UsageError:  # a device of a later version, or of someone else's
+        return None
+
+
+def _over(value: float, offered: float | None) -> float | None:
+    if offered is None:
+        return None
+    if not offered:
+        return 0.0 if not value else math.inf
+    return value / offered

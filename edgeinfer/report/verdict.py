@@ -1,0 +1,292 @@
+# SPDX-License-Identifier: Apache-2.0
+# SPDX-FileCopyrightText: The edgeinfer authors
+"""The verdict on a run: do its stages agree, does it fit, is it fast enough, what does it lose?"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+from enum import StrEnum
+
+from edgeinfer.cosim import Agreement
+from edgeinfer.metrics import Metric, Origin
+from edgeinfer.profile.data import Profile, Uncertain
+from edgeinfer.report import words
+from edgeinfer.report.timings import timings_of
+from edgeinfer.report.uses import Use, uses_of
+from edgeinfer.result import Result
+
+MOST_LATENCIES = 2  # told in the verdict
+
+
+class State(StrEnum):
+    """How an answer is to be taken."""
+
+    GOOD = "good"
+    BAD = "bad"
+    UNSURE = "unsure"  # the band of an estimate reaches to both sides
+    UNKNOWN = "unknown"  # nothing was measured, or nobody said what would do
+
+
+@dataclass(frozen=True, slots=True)
+class Answer:
+    """A question, how its answer is to be taken, the answer in a few words and in a sentence."""
+
+    question: str
+    state: State
+    words: str
+    sentence: str
+
+
+@dataclass(frozen=True, slots=True)
+class Verdict:
+    """The four answers, in order: agrees, fits, fast enough, what is lost."""
+
+    agrees: Answer
+    fits: Answer
+    fast: Answer
+    lost: Answer
+
+    @property
+    def answers(self) -> tuple[Answer, ...]:
+        """All of them."""
+        return (self.agrees, self.fits, self.fast, self.lost)
+
+    @property
+    def line(self) -> str:
+        """All in one line."""
+        said = "; ".join(answer.words for answer in self.answers)
+        return f"{said[:1].upper()}{said[1:]}."
+
+    @property
+    def state(self) -> State:
+        """Bad if anything is; good only if all is."""
+        states = [answer.state for answer in self.answers]
+        for worst in (State.BAD, State.UNSURE, State.UNKNOWN):
+            if worst in states:
+                return worst
+        return State.GOOD
+
+
+def verdict_on(
+    result: Result, profile: Profile | None = None, latency_us: float | None = None
+) -> Verdict:
+    """The verdict. `latency_us` is what would be fast enough."""
+    return Verdict(
+        _agrees(result), _fits(uses_of(result)), _fast(result, latency_us), _lost(result, profile)
+    )
+
+
+def _agrees(result: Result) -> Answer:
+    question = "Do the stages agree?"
+    pairs = result.agreement
+    if not pairs:
+        said = "No two stages were held against each other."
+        return Answer(question, State.UNKNOWN, "agreement not tried", said)
+    apart, near = result.disagreements, near_pairs(result)
+    if apart:
+        first = apart[0]
+        names = words.listed([words.stage_name(name) for name in first.pair])
+        more = f", and {len(apart) - 1} more" if len(apart) > 1 else ""
+        said = (
+            f"{names} differ{more}: {words.counted(first.decision_flips, 'decision')} of "
+            f"{words.counted(first.samples, 'sample')} flip."
+        )
+        return Answer(question, State.BAD, f"{names} differ", said)
+    pairs = tuple(entry for entry in pairs if entry not in near)
+    if not pairs:
+        said = f"No two stages that must agree were held against each other. {_near(near)}"
+        return Answer(question, State.UNKNOWN, "agreement not tried", said.strip())
+    if not min(entry.samples for entry in pairs):
+        return Answer(question, State.UNKNOWN, "agreement not tried", "No sample was compared.")
+    short = f"bit-identical in {'all ' if len(pairs) > 1 else ''}"
+    short += words.counted(len(pairs), "pair") + " of stages"
+    said = " ".join(_alike(group, pairs) for group in _groups(pairs))
+    return Answer(question, State.GOOD, short, f"{said} {_near(near)}".strip())
+
+
+def _groups(pairs: Sequence[Agreement]) -> list[list[str]]:
+    """Stages that are joined by pairs."""
+    groups: list[list[str]] = []
+    for entry in pairs:
+        touched = [group for group in groups if set(group) & set(entry.pair)]
+        names = [name for group in touched for name in group] + list(entry.pair)
+        groups = [group for group in groups if group not in touched]
+        groups.append(list(dict.fromkeys(names)))
+    return groups
+
+
+def _alike(stages: Sequence[str], pairs: Sequence[Agreement]) -> str:
+    counts = [entry.samples for entry in pairs if set(entry.pair) <= set(stages)]
+    least, most = min(counts), max(counts)
+    how_many = f"{most:,}" if least == most else f"{least:,} to {most:,}"
+    names = words.listed([words.stage_name(name) for name in stages])
+    return f"{names[:1].upper()}{names[1:]} yield the same integers in {how_many} samples."
+
+
+def near_pairs(result: Result) -> tuple[Agreement, ...]:
+    """Pairs that differ and may: a target computes with numbers of its own."""
+    must = result.disagreements
+    return tuple(e for e in result.agreement if not e.bit_identical and e not in must)
+
+
+def _near(pairs: Sequence[Agreement]) -> str:
+    """What may differ, and by how much it does."""
+    told = [
+        f"{words.stage_name(entry.pair[1])} has numbers of its own: "
+        f"{words.counted(entry.decision_flips, 'decision')} of "
+        f"{words.counted(entry.samples, 'sample')} differ from the "
+        f"{words.stage_name(entry.pair[0])}'s."
+        for entry in pairs
+    ]
+    return " ".join(told)
+
+
+def _fits(uses: Sequence[Use]) -> Answer:
+    question = "Does it fit?"
+    judged = [use for use in uses if use.fits is not None]
+    if not judged:
+        said = "No resources are known." if not uses else "No device is named, so no budget."
+        return Answer(question, State.UNKNOWN, "fit not known", said)
+    worst = max(judged, key=lambda use: use.share or 0.0)
+    kind, target = words.kind_name(worst.kind), words.target_name(worst.target)
+    told = f"{kind} {words.percent(worst.share, 0)}, {worst.metric.origin}"
+    over = [use for use in judged if not use.fits]
+    if over:
+        names = [f"{words.target_name(u.target)} {words.kind_name(u.kind)}" for u in over]
+        sure = all(use.surely for use in over)
+        state = State.BAD if sure or any(use.metric.low is None for use in over) else State.UNSURE
+        said = f"{words.listed(names)} {_goes(names)} beyond the device; most of all {told}."
+        head = "does not fit" if state is State.BAD else "probably does not fit"
+        return Answer(question, state, f"{head} ({target} {told})", said)
+    sure = all(use.surely for use in judged)
+    said = f"The most that is taken of any kind is {told}, for the target {target}."
+    if not sure:
+        said += " The band of an estimate reaches beyond the device."
+    state = State.GOOD if sure else State.UNSURE
+    return Answer(question, state, f"{'' if sure else 'probably '}fits ({told})", said)
+
+
+def _goes(names: Sequence[str]) -> str:
+    return "goes" if len(names) == 1 else "go"
+
+
+def _fast(result: Result, limit_us: float | None) -> Answer:
+    question = "Is it fast enough?"
+    timings = timings_of(result)
+    if not timings:
+        said = "No latency is known."
+        return Answer(question, State.UNKNOWN, "latency not known", said)
+    shown = [
+        f"{words.target_name(t.target)} {words.seconds(t.latency.value * 1e-6)} "
+        f"({t.latency.origin})"
+        for t in timings
+    ]
+    more = f" and {len(shown) - MOST_LATENCIES} more" if len(shown) > MOST_LATENCIES else ""
+    told = ", ".join(shown[:MOST_LATENCIES]) + more
+    if limit_us is None:
+        said = f"One inference takes {words.listed(shown)}. No limit was given."
+        return Answer(question, State.UNKNOWN, told, said)
+    limit = words.seconds(limit_us * 1e-6)
+    late = [t for t in timings if not t.latency.value <= limit_us]
+    unsure = [t for t in timings if _straddles(t.latency, limit_us)]
+    said = f"One inference takes {words.listed(shown)}; {limit} would do."
+    if not late:
+        state = State.UNSURE if unsure else State.GOOD
+        return Answer(question, state, f"{told}, within {limit}", said)
+    slow = words.listed([words.target_name(t.target) for t in late])
+    if len(late) < len(timings):
+        quick = words.listed([words.target_name(t.target) for t in timings if t not in late])
+        return Answer(question, State.UNSURE, f"{quick} within {limit}, {slow} slower", said)
+    state = State.UNSURE if all(t in unsure for t in late) else State.BAD
+    return Answer(question, state, f"slower than {limit} ({told})", said)
+
+
+def _straddles(metric: Metric, limit: float) -> bool:
+    if metric.low is None or metric.high is None or metric.origin is not Origin.ESTIMATED:
+        return False
+    return metric.low <= limit < metric.high
+
+
+def _lost(result: Result, profile: Profile | None) -> Answer:
+    question = "What does quantization cost?"
+    found = drop_of(result)
+    if found is None:
+        same = next((m for m in result.metrics if m.name == "same_decision_as_float"), None)
+        if same is None:
+            said = "There were no labels to judge by."
+            return Answer(question, State.UNKNOWN, "accuracy not known", said)
+        share = words.percent(same.value)
+        said = f"{share} of the samples are decided as the float network does; no labels."
+        return Answer(question, State.UNKNOWN, f"decides as the float in {share}", said)
+    change = words.signed(-found.lost if found.higher else found.lost)
+    interval = None if profile is None else interval_of(profile, found)
+    within = "" if interval is None else f" ± {words.number(_half(interval), 2)}"
+    where = "" if found.stage == "quantized" else f" ({words.stage_name(found.stage)})"
+    said = (
+        f"{found.label}: {words.number(found.before)} as floats, {words.number(found.after)} as "
+        f"integers{where}."
+    )
+    if interval is not None:
+        low, high = words.number(interval.low, 2), words.number(interval.high, 2)
+        said += f" The loss lies between {low} and {high} with 95 % confidence."
+    state = State.GOOD if found.lost <= _tolerable(found) else State.UNSURE
+    return Answer(question, state, f"{found.label} {change}{within}", said)
+
+
+@dataclass(frozen=True, slots=True)
+class Drop:
+    """A figure of merit as floats, and of the stage that does worst; whether more is better."""
+
+    name: str
+    stage: str
+    before: float
+    after: float
+    higher: bool
+
+    @property
+    def lost(self) -> float:
+        """By how much it got worse."""
+        return self.before - self.after if self.higher else self.after - self.before
+
+    @property
+    def label(self) -> str:
+        """As it is written."""
+        return {"auc": "AUC", "accuracy": "accuracy", "rms_error": "rms error"}[self.name]
+
+
+def _tolerable(drop: Drop) -> float:
+    """What few would mind: a hundredth of an area or of a share, a tenth of an error."""
+    return 0.1 * abs(drop.before) if drop.name == "rms_error" else 0.01
+
+
+def _half(interval: Uncertain) -> float:
+    return (interval.high - interval.low) / 2
+
+
+def interval_of(profile: Profile, drop: Drop) -> Uncertain | None:
+    """The paired interval of what is lost, where it is the interval of this very loss."""
+    known = {"auc": profile.lost.auc, "accuracy": profile.lost.accuracy}.get(drop.name)
+    if known is None or not math.isclose(known.value, drop.lost, abs_tol=1e-9):
+        return None
+    return known
+
+
+def drop_of(result: Result) -> Drop | None:
+    """What quantization costs the stage that it costs most; of equals, the first."""
+    before = result.accuracy.get("float")
+    if before is None:
+        return None
+    for name, higher in (("auc", True), ("accuracy", True), ("rms_error", False)):
+        reference = getattr(before, name)
+        if reference is None:
+            continue
+        drops = [
+            Drop(name, stage, reference, getattr(scores, name), higher)
+            for stage, scores in result.accuracy.items()
+            if stage != "float" and getattr(scores, name) is not None
+        ]
+        if drops:
+            return max(drops, key=lambda drop: drop.lost)
+    return None

@@ -1,0 +1,153 @@
+# SPDX-License-Identifier: Apache-2.0
+# SPDX-FileCopyrightText: The edgeinfer authors
+"""Numbers and names as people read them."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+
+NOT_A_NUMBER = "not a number"
+UNITS = {"us": "µs", "cycles": "cycles", "LUT": "", "FF": "", "DSP": "", "BRAM18": "", "URAM": ""}
+TARGETS = {"hls": "HLS", "rtl": "RTL", "edgetpu": "Edge TPU", "cpu": "CPU"}
+STAGES = {
+    "float": "float",
+    "quantized": "quantized",
+    "engine": "engine",
+    "interpret": "interpreter",
+    "csim": "C simulation",
+    "rtl": "RTL simulation",
+    "tflite": "TFLite",
+    "int8 program": "int8 Program",
+}
+KINDS = {
+    "dsp": "DSP",
+    "lut": "LUT",
+    "ff": "FF",
+    "bram18": "BRAM18",
+    "uram": "URAM",
+    "alm": "ALM",
+    "m20k": "M20K",
+    "cached_bytes": "on-chip memory",
+}
+LONGEST = 60  # characters of a name in a table or a picture
+
+
+def number(value: float | None, digits: int = 4) -> str:
+    """A number with as many digits as help: thousands apart, no exponent where none is needed."""
+    if value is None:
+        return "–"
+    if math.isnan(value):
+        return NOT_A_NUMBER
+    if math.isinf(value):
+        return "∞" if value > 0 else "−∞"
+    if value == int(value) and abs(value) < 1e12:
+        return _minus(f"{int(value):,}")
+    if not 1e-5 <= abs(value) < 1e9:
+        return _minus(f"{value:.{digits - 1}e}")
+    whole = len(str(int(abs(value))))
+    if abs(value) < 1:
+        leading = -math.floor(math.log10(abs(value))) - 1
+        return _minus(f"{value:.{digits + leading}f}".rstrip("0"))
+    if whole >= digits:
+        return _minus(f"{value:,.0f}")
+    return _minus(f"{value:,.{digits - whole}f}".rstrip("0").rstrip("."))
+
+
+def fixed(value: float | None, decimals: int) -> str:
+    """A number of a column whose decimals line up."""
+    if value is None or not math.isfinite(value) or abs(value) >= 1e9:
+        return number(value)
+    return _minus(f"{value:,.{decimals}f}")
+
+
+def score(value: float | None) -> str:
+    """An area or a share, for a column."""
+    return fixed(value, 4)
+
+
+def signed(value: float, digits: int = 2) -> str:
+    """A difference, with its sign."""
+    shown = number(value, digits)
+    return shown if value <= 0 or math.isnan(value) else f"+{shown}"
+
+
+def percent(share: float | None, digits: int = 1) -> str:
+    """A share as per cent."""
+    if share is None:
+        return "–"
+    if math.isnan(share):
+        return NOT_A_NUMBER
+    if math.isinf(share):
+        return "∞"
+    if 0 < share < 10.0 ** -(digits + 2):
+        return f"< {10.0**-digits:.{digits}f} %"
+    return f"{100 * share:,.{digits}f} %"
+
+
+def with_unit(value: float | None, unit: str) -> str:
+    """A figure with its unit, which is left out where the figure's name says it."""
+    shown = UNITS.get(unit, unit)
+    return number(value) if not shown or value is None else f"{number(value)} {shown}"
+
+
+def seconds(value: float) -> str:
+    """A time in the unit that suits it."""
+    if math.isnan(value):
+        return NOT_A_NUMBER
+    for scale, unit in ((1.0, "s"), (1e-3, "ms"), (1e-6, "µs")):
+        if abs(value) >= scale:
+            return f"{number(value / scale, 3)} {unit}"
+    return f"{number(value * 1e9, 3)} ns" if value else "0 s"
+
+
+def between(low: float | None, high: float | None, unit: str = "") -> str:
+    """A band, or nothing where there is none."""
+    if low is None or high is None:
+        return ""
+    return f"{number(low)} to {with_unit(high, unit)}"
+
+
+def size(shape: Sequence[int]) -> str:
+    """A shape."""
+    return "×".join(map(str, shape)) or "scalar"
+
+
+def target_name(name: str | None) -> str:
+    """A target as it is written."""
+    return "" if name is None else TARGETS.get(name, name)
+
+
+def stage_name(name: str) -> str:
+    """A stage as it is written."""
+    return STAGES.get(name, name)
+
+
+def kind_name(name: str) -> str:
+    """A resource as it is written."""
+    return KINDS.get(name, name)
+
+
+def short(name: str, longest: int = LONGEST) -> str:
+    """A name that fits; the middle of a long one is left out."""
+    shown = "".join(c if c.isprintable() else "\N{REPLACEMENT CHARACTER}" for c in name)
+    if len(shown) <= longest:
+        return shown
+    half = (longest - 1) // 2
+    return f"{shown[: longest - 1 - half]}…{shown[-half:]}"
+
+
+def listed(names: Sequence[str]) -> str:
+    """`a, b and c`."""
+    if len(names) < 2:
+        return "".join(names)
+    return f"{', '.join(names[:-1])} and {names[-1]}"
+
+
+def counted(count: int, noun: str, plural: str = "") -> str:
+    """`1 sample`, `2 samples`."""
+    return f"{count:,} {noun if count == 1 else plural or noun + 's'}"
+
+
+def _minus(text: str) -> str:
+    return text.replace("-", "−")

@@ -1,0 +1,174 @@
+# SPDX-License-Identifier: Apache-2.0
+# SPDX-FileCopyrightText: The edgeinfer authors
+"""``report``, ``compare`` and ``check`` as a shell sees them."""
+
+from __future__ import annotations
+
+import json
+import time
+import xml.etree.ElementTree as xml
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from edgeinfer.cli import main
+from edgeinfer.profile.data import from_json as profile_from_json
+from edgeinfer.result import from_json
+from tests.support import report_results as results
+from tests.support import small_models as small
+
+
+@pytest.fixture(scope="module")
+def made(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder with a run of a small model, judged on data."""
+    folder = tmp_path_factory.mktemp("report")
+    model, data = small.classifier(folder), small.data(folder)
+    tokens = ["compile", str(model), "--bits", "6", "--data", str(data), "-o", str(folder / "RUN")]
+    assert main([*tokens, "--target", "none"]) == 0
+    return folder
+
+
+def shown(capsys: pytest.CaptureFixture[str], *tokens: str, code: int = 0) -> Any:
+    """The JSON that a command prints, and nothing else."""
+    capsys.readouterr()
+    assert main([*tokens, "--json"]) == code
+    return json.loads(capsys.readouterr().out)
+
+
+def test_a_report_is_written_from_a_run(made: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    run = made / "RUN"
+    told = shown(
+        capsys, "report", str(run), "--markdown", str(made / "r.md"), "--junit", str(made / "r.xml")
+    )
+    assert told["answers"]["agrees"]["state"] == "good"
+    assert told["output"].endswith("report.html")
+    page = (run / "report.html").read_text()
+    assert told["verdict"].split(";")[0] in page
+    assert told["verdict"].split(";")[0] in (made / "r.md").read_text()
+    suite = xml.parse(made / "r.xml").getroot()[0]
+    assert suite.attrib["failures"] == "0" and suite[0].attrib["name"] == "interpret = engine"
+    profile = profile_from_json((run / "report_data.json").read_text(), "p")
+    assert profile.origin == "60 samples of data.npz"  # those of compile
+    result = from_json((run / "result.json").read_text(), "r")
+    assert profile.program == result.program.digest
+    assert result.data is not None and result.data.samples == 60
+    assert {path.name for path in (run / "report").iterdir()} == {
+        "accuracy.svg", "roc.svg", "agreement.svg", "error-by-layer.svg", "weights.svg",
+        "activations.svg", "network.svg", "layers.csv",
+    }  # fmt: skip
+
+
+def test_a_second_report_looks_into_nothing_again(
+    made: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert main(["report", str(made / "RUN")]) == 0
+    capsys.readouterr()
+    assert main(["report", str(made / "RUN")]) == 0
+    assert "profile: as before" in capsys.readouterr().err
+    assert main(["report", str(made / "RUN"), "--data", str(made / "data.npz")]) == 0
+    assert "profile: as before" in capsys.readouterr().err  # the same samples
+
+
+def test_the_summary_is_the_verdict_of_the_page(
+    made: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert main(["report", str(made / "RUN"), "--latency-us", "3"]) == 0
+    lines = capsys.readouterr().out.splitlines()
+    assert lines[0] == "net"
+    assert lines[1].startswith("Bit-identical in 1 pair of stages; fit not known")
+    assert lines[1] in (made / "RUN" / "report.html").read_text().replace("&gt;", ">")
+    assert lines[-1] == f"written   {made / 'RUN' / 'report.html'}"
+
+
+@pytest.mark.parametrize(
+    ("tokens", "words"),
+    [
+        (["report", "nowhere"], "is not there"),
+        (["report", "RUN", "--event", "0"], "is none"),
+        (["report", "RUN", "--latency-us", "nan"], "is no latency"),
+        (["report", "RUN", "--data", "gone.npz"], "gone.npz"),
+        (["compare"], "nothing to compare"),
+        (["compare", "nowhere"], "nowhere"),
+        (["compare", "RUN/model"], "holds no result.json"),
+        (["check", "RUN"], "Give --gates"),
+        (["check", "RUN", "--gates", "gone.toml"], "gone.toml"),
+        (["check", "RUN", "--baseline", "gone.json"], "gone.json"),
+        (["check", "RUN/model/net.keras", "--baseline", "RUN"], "net.keras"),
+    ],
+)
+def test_what_cannot_be_done_is_told_in_a_paragraph(
+    tokens: list[str],
+    words: str,
+    made: Path,
+    capsys: pytest.CaptureFixture[str],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.chdir(made)
+    assert main(tokens) == 2
+    captured = capsys.readouterr()
+    assert captured.out == "" and words in captured.err and captured.err.count("\n") == 1
+
+
+def test_gates_decide_the_exit_code(made: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    run, gates = str(made / "RUN"), made / "gates.toml"
+    gates.write_text('auc_drop = "<= 1"\nbit_identical = true\n')
+    told = shown(capsys, "check", run, "--gates", str(gates))
+    assert told["passed"] and [gate["held"] for gate in told["gates"]] == ["passed", "passed"]
+    assert told["gates"][1]["value"] is True and isinstance(told["gates"][0]["value"], float)
+    gates.write_text('auc_drop = "<= -1"\nhls.lut = {max = 1, origin = "synthesised"}\n')
+    told = shown(
+        capsys, "check", run, "--gates", str(gates), "--junit", str(made / "g.xml"), code=1
+    )
+    assert not told["passed"]
+    assert main(["check", run, "--gates", str(gates)]) == 1
+    captured = capsys.readouterr()
+    assert "2 of 2 gates missed: auc_drop: " in captured.err
+    assert "limit <= −1" in captured.err
+    assert "hls.lut: not measured, limit <= 1" in captured.err
+    assert captured.out.count("missed") == 2
+    assert xml.parse(made / "g.xml").getroot()[0].attrib["failures"] == "2"
+    gates.write_text('latency_uss = "<= 1"\n')
+    assert main(["check", run, "--gates", str(gates)]) == 2
+    assert "'latency_us'" in capsys.readouterr().err
+
+
+def test_a_run_is_no_worse_than_itself(made: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    run = str(made / "RUN")
+    told = shown(capsys, "check", run, "--baseline", run)
+    assert told["passed"] and len(told["gates"]) == 5
+    (made / "worse.json").write_text(
+        results.disagreeing().model_copy(update={"device": None}).to_json()
+    )
+    (made / "good.json").write_text(results.good().to_json())
+    worse, good = str(made / "worse.json"), str(made / "good.json")
+    assert shown(capsys, "check", worse, "--baseline", good, code=1)["passed"] is False
+
+
+def test_runs_are_compared_in_every_form(made: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    files = {name: str(made / f"c.{name}") for name in ("html", "markdown", "csv")}
+    options = [word for name, path in files.items() for word in (f"--{name}", path)]
+    (made / "other.json").write_text(results.good().to_json())
+    told = shown(capsys, "compare", str(made / "RUN"), str(made / "other.json"), *options)
+    assert [run["run"] for run in told["runs"]] == [str(made / "RUN"), str(made / "other.json")]
+    assert told["not_comparable"]
+    for path in files.values():
+        assert Path(path).stat().st_size > 1000
+    assert main(["compare", str(made / "RUN" / "result.json")]) == 0
+    assert str(made / "RUN") in capsys.readouterr().out
+
+
+def test_200_runs_are_compared_in_seconds(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    names = []
+    for name, result in results.sweep(200):
+        folder = tmp_path / name
+        folder.mkdir(parents=True)
+        (folder / "result.json").write_text(result.to_json())
+        names.append(str(folder))
+    began = time.process_time()
+    told = shown(capsys, "compare", *names, "--html", str(tmp_path / "c.html"))
+    assert time.process_time() - began < 3.0
+    assert len(told["entries"]) == 800
+    assert (tmp_path / "c.html").stat().st_size < 1_500_000

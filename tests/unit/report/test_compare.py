@@ -1,0 +1,203 @@
+# SPDX-License-Identifier: Apache-2.0
+# SPDX-FileCopyrightText: The edgeinfer authors
+"""Runs are compared as far as that is honest, and what cannot be compared is said."""
+
+from __future__ import annotations
+
+import csv
+import io
+import json
+import math
+from collections.abc import Sequence
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from edgeinfer.metrics import Metric, Origin, Scores
+from edgeinfer.report import compare_page
+from edgeinfer.report.compare_tables import differences_table, entries_table
+from edgeinfer.report.comparison import Comparison, Entry, Point, Run, compared, front, labelled
+from edgeinfer.report.comparison import Score as ScoreOf
+from edgeinfer.report.figures_compare import pareto_figures
+from edgeinfer.report.marks import Box
+from edgeinfer.report.quantity import Quantity, quantity_of
+from edgeinfer.result import SCHEMA_VERSION, DataPart, Result
+from tests.support import report_results as results
+
+GOOD = results.good()
+
+
+def put(*runs: tuple[str, Result]) -> Comparison:
+    return compared(labelled([(name, result, SCHEMA_VERSION) for name, result in runs]))
+
+
+def changed(**update: object) -> Result:
+    return GOOD.model_copy(update=update)
+
+
+@pytest.mark.parametrize(
+    ("metric", "state"),
+    [
+        (Metric("lut", 1, "", Origin.ESTIMATED, 1, 1, tool="edgeinfer"), "C synthesis"),
+        (Metric("lut_vsynth", 1, "", Origin.ESTIMATED, 1, 1, tool="edgeinfer"), "logic synthesis"),
+        (Metric("lut", 1, "", Origin.SYNTHESISED, tool="Vitis HLS"), "C synthesis"),
+        (Metric("lut", 1, "", Origin.SYNTHESISED, tool="Vivado"), "logic synthesis"),
+        (Metric("lut", 1, "", Origin.SYNTHESISED, tool="yosys"), "logic synthesis"),
+        (Metric("lut", 1, "", Origin.ESTIMATED, 1, 1, target="rtl"), "logic synthesis"),
+        (Metric("lut", 1, "", Origin.ROUTED, tool="Vivado"), "routing"),
+        (Metric("latency_us", 1, "", Origin.ROUTED), ""),
+    ],
+)
+def test_a_count_is_of_a_state_of_the_design(metric: Metric, state: str) -> None:
+    assert quantity_of(metric) == Quantity(metric.name.removesuffix("_vsynth"), state)
+
+
+def test_counts_after_different_steps_stand_in_different_columns() -> None:
+    found = put(("a", GOOD))
+    titles = [column.title for column in entries_table(found).columns]
+    assert "LUT, C synth." in titles and "LUT, synth." in titles and "LUT, routed" in titles
+    states = {(s.target, s.quantity.state) for s in found.series if s.quantity.name == "lut"}
+    assert states == {("hls", "C synthesis"), ("hls", "logic synthesis"), ("rtl", "routing")}
+
+
+def test_targets_stand_side_by_side_each_with_its_own_stage() -> None:
+    found = put(("a", GOOD))
+    by_target = {entry.target: entry for entry in found.entries}
+    assert list(by_target) == ["hls", "rtl", "edgetpu", "cpu"]
+    stages = {t: e.score and (e.score.stage, e.score.value) for t, e in by_target.items()}
+    assert stages == {
+        "hls": ("csim", 0.9697),
+        "rtl": ("quantized", 0.9697),  # its own stage saw 500 samples only
+        "edgetpu": ("tflite", 0.9688),
+        "cpu": ("quantized", 0.9697),
+    }
+    assert by_target["hls"].identical is True and by_target["cpu"].identical is None
+    assert by_target["edgetpu"].fits is True and by_target["cpu"].fits is None
+    assert by_target["hls"].lost == pytest.approx(0.0015)
+
+
+def test_an_estimate_is_never_on_one_front_with_a_report() -> None:
+    reported = results.with_metrics(GOOD, lut=1.0, latency_us=1.0)
+    found = put(("estimated", GOOD), ("reported", reported))
+    for series in found.series:
+        assert len({point.cost.origin for point in series.points}) == 1
+    assert any("lut (C synthesis) is estimated in some runs" in note for note in found.notes)
+    table = differences_table(found)
+    assert table is not None
+    row = next(row for row in table.rows if row[0].text == "HLS lut (C synthesis)")
+    assert row[1].text == "≈ 61,000" and row[2].text == "1 (n.c.)"
+
+
+def test_other_samples_are_another_group() -> None:
+    other = changed(data=DataPart(name="b.npz", sha256="cd" * 32, samples=8000))
+    found = put(("a", GOOD), ("b", other), ("c", GOOD))
+    assert {entry.run.label: entry.group for entry in found.entries} == {"a": 0, "b": 1, "c": 0}
+    assert any("within a group only" in note for note in found.notes)
+    table = differences_table(found)
+    assert table is not None
+    row = next(row for row in table.rows if row[0].text == "quantized: AUC")
+    assert [cell.text for cell in row[1:]] == ["0.9697", "0.9697 (n.c.)", "0.9697 (=)"]
+    assert "2 groups" in compare_page.headline(found)
+
+
+def test_another_network_is_another_group_and_its_costs_are_still_shown() -> None:
+    ports = GOOD.program.model_copy(update={"inputs": ()})
+    found = put(("a", GOOD), ("b", changed(program=ports)))
+    assert {entry.group for entry in found.entries} == {0, 1}
+    assert len(found.entries) == 8
+
+
+def test_a_run_that_does_not_know_its_samples_is_taken_at_its_word_and_that_is_said() -> None:
+    found = put(("a", changed(data=None)), ("b", GOOD))
+    assert {entry.group for entry in found.entries} == {0}
+    assert any("did not record" in note for note in found.notes)
+    fewer = {stage: Scores(100, 0.9, 0.9) for stage in GOOD.accuracy}
+    apart = put(("a", changed(data=None, accuracy=fewer)), ("b", GOOD))
+    assert {entry.group for entry in apart.entries} == {0, 1}
+
+
+def test_older_versions_and_other_devices_are_named() -> None:
+    there = GOOD.targets["hls"].model_copy(update={"device": "xcu250"})
+    runs = labelled([("old", changed(targets={"hls": there}), 1), ("new", GOOD, SCHEMA_VERSION)])
+    notes = " ".join(compared(runs).notes)
+    assert (
+        "old was written by an older version" in notes and "target hls (xcu250, xczu7ev)" in notes
+    )
+
+
+def test_equal_labels_are_told_apart() -> None:
+    assert [run.label for run in labelled([("r", GOOD, 2)] * 3)] == ["r", "r (2)", "r (3)"]
+
+
+def points(pairs: Sequence[tuple[float, float]], higher: bool = True) -> list[Point]:
+    found = []
+    for cost, score in pairs:
+        entry = Entry(Run("r", GOOD), "hls", 0, ScoreOf("auc", score, "csim", higher), None, None,
+                      None, {}, None)  # fmt: skip
+        found.append(Point(entry, Metric("lut", cost, "", Origin.ROUTED), score))
+    return found
+
+
+SOME = st.lists(st.tuples(st.integers(0, 9), st.integers(0, 9)), min_size=1, max_size=20)
+
+
+@given(SOME, st.booleans())
+def test_the_front_is_what_nothing_beats(pairs: list[tuple[int, int]], higher: bool) -> None:
+    sign = 1 if higher else -1
+    for point in front(points(pairs, higher)):
+        cost, worth = point.cost.value, sign * point.score
+        beaten = any(
+            c <= cost and sign * s >= worth and (c < cost or sign * s > worth) for c, s in pairs
+        )
+        if point.best:
+            assert not beaten
+        elif not beaten:  # one of equals speaks for them
+            assert sum((c, s) == (cost, point.score) for c, s in pairs) > 1
+
+
+def test_pictures_have_fronts_and_the_budget_of_the_device() -> None:
+    found = compared(labelled([(n, r, SCHEMA_VERSION) for n, r in results.sweep(12)]))
+    figures = {figure.name: figure for figure in pareto_figures(found)}
+    assert {"score-against-latency", "score-against-lut", "score-against-dsp"} <= set(figures)
+    flip_flops = figures["score-against-ff"]
+    assert any(isinstance(m, Box) and m.kind == "budget" for m in flip_flops.marks)
+    assert "offers 624" in figures["score-against-bram18"].note
+    assert not any(isinstance(m, Box) for m in figures["score-against-lut"].marks)  # RTL is there
+
+
+def test_figures_that_are_no_numbers_do_no_harm() -> None:
+    found = put(("bad", results.hostile()[0]), ("good", GOOD), ("bad", results.hostile()[0]))
+    document = json.loads(json.dumps(compare_page.document(found), allow_nan=False))
+    assert len(document["runs"]) == 3
+    assert "<script>document" not in compare_page.html(found)
+    assert "<script>" not in compare_page.markdown(found)
+    assert "<img" not in compare_page.markdown(found)
+    assert compare_page.lines(found)
+
+
+def test_csv_holds_every_figure_and_no_formula() -> None:
+    odd = GOOD.model.model_copy(update={"name": "=cmd()"})
+    found = put(("a", changed(model=odd)), ("b", GOOD))
+    rows = list(csv.DictReader(io.StringIO(compare_page.csv_text(found))))
+    assert len(rows) == 2 * (len(GOOD.metrics) + 10)
+    assert {row["model"] for row in rows} == {"'=cmd()", "hit-tagger-pooled"}
+    lut = next(r for r in rows if r["name"] == "lut_vsynth" and r["run"] == "a")
+    assert (lut["value"], lut["origin"], lut["target"]) == ("38500", "estimated", "hls")
+
+
+def test_the_document_tells_what_is_on_a_front() -> None:
+    found = compared(labelled([(n, r, SCHEMA_VERSION) for n, r in results.sweep(6)]))
+    document = compare_page.document(found)
+    lut = next(f for f in document["fronts"] if f["cost"] == "lut" and f["target"] == "hls")
+    scores = [point["score"] for point in lut["points"] if point["front"]]
+    assert scores == sorted(scores) and len(scores) > 2
+    assert document["entries"][0]["figures"]
+    assert not math.isnan(document["entries"][0]["score"])
+
+
+def test_one_run_or_none_with_labels_is_no_harm() -> None:
+    alone = put(("a", changed(accuracy={}, metrics=(), agreement=())))
+    assert "only their costs" in compare_page.headline(alone)
+    assert differences_table(alone) is None and pareto_figures(alone) == []
+    assert "1 run" in compare_page.html(alone)

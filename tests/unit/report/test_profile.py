@@ -1,0 +1,229 @@
+# SPDX-License-Identifier: Apache-2.0
+# SPDX-FileCopyrightText: The edgeinfer authors
+"""What a profile says of a network is what its integers and its floats do."""
+
+from __future__ import annotations
+
+import math
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from edgeinfer import evaluate, metrics
+from edgeinfer.graph import Activation, Dense, Function, Graph, Input
+from edgeinfer.ir import ops
+from edgeinfer.ir.interpret import interpret
+from edgeinfer.ir.lower import Lowered, lower
+from edgeinfer.profile import curves
+from edgeinfer.profile.data import Profile
+from edgeinfer.profile.histograms import Tally, of_values
+from edgeinfer.profile.inside import outside, worth_looking_at
+from edgeinfer.profile.make import profile_of
+from edgeinfer.samples import Samples
+from quantization.fixed import Fixed, Overflow, Quantizer, Rounding, requantize
+from quantization.recipe import Recipe
+
+RNG = np.random.default_rng(3)
+Made = tuple[Lowered, Samples, Profile]
+
+
+def network() -> tuple[Graph, Recipe]:
+    """Two dense layers; the ReLU between them saturates at 0.75."""
+    rng = np.random.default_rng(11)
+    graph = Graph(
+        "two",
+        (
+            Input("x", (4,)),
+            Dense("hidden", "hidden", "x", rng.normal(size=(4, 6)), np.zeros(6)),
+            Activation("relu", "hidden", Function.RELU),
+            Dense("out", "out", "relu", rng.normal(size=(6, 3)), np.zeros(3)),
+        ),
+        ("out",),
+    )
+    recipe = Recipe.from_toml(
+        """
+        version = 1
+        [activations]
+        x = "fixed<8,3>"
+        relu = "ufixed<4,0>"
+        [weights]
+        "hidden/kernel" = "fixed<6,2>"
+        "out/kernel" = "fixed<6,2>"
+        """
+    )
+    return graph, recipe
+
+
+@pytest.fixture(scope="module")
+def made() -> Made:
+    """A profile of the network on 300 samples."""
+    graph, recipe = network()
+    lowered = lower(graph, recipe)
+    x = np.random.default_rng(5).normal(size=(300, 4))
+    labels = np.random.default_rng(6).integers(0, 3, 300).astype(np.float64)
+    samples = Samples({"x": x}, "made here", {"out": labels})
+    profile = profile_of(lowered.program, graph, lowered.graph, lowered.recipe, samples)
+    return lowered, samples, profile
+
+
+def test_saturated_values_are_counted_one_by_one(made: Made) -> None:
+    lowered, samples, profile = made
+    raw = evaluate.raw_inputs(lowered.program, lowered.recipe, samples)
+    values = interpret(lowered.program, raw)
+    relu = next(each for each in profile.layers if each.name == "relu")
+    op = lowered.program["relu"]
+    before = values[op.x] * lowered.program.type(op.x).lsb
+    step = op.type.lsb
+    assert relu.clipped is not None and relu.clipped.rectifies
+    assert relu.clipped.above == int(np.sum(np.rint(before / step) > op.type.raw_max)) > 0
+    assert relu.clipped.below == int(np.sum(np.rint(before / step) < 0))
+    assert relu.observed_high == op.type.max and relu.observed_low == 0.0
+    wanted = np.maximum(before, 0.0) - values["relu"] * step
+    assert relu.rounding_rms == pytest.approx(math.sqrt(float(np.mean(wanted**2))))
+
+
+def test_seen_ranges_lie_within_proved_ones(made: Made) -> None:
+    _, _, profile = made
+    for layer in profile.layers:
+        assert layer.observed_low is not None and layer.observed_high is not None
+        assert layer.proved_low <= layer.observed_low <= layer.observed_high <= layer.proved_high
+        assert layer.observed_bits <= Fixed.parse(layer.format).bits
+
+
+def test_errors_are_those_against_the_float_network(made: Made) -> None:
+    lowered, samples, profile = made
+    graph, _ = network()
+    exact = evaluate.float_outputs(graph, samples)["out"]
+    raw = evaluate.raw_inputs(lowered.program, lowered.recipe, samples)
+    got = evaluate.quantized_outputs(lowered.program, raw)["out"]
+    last = profile.layers[-1]
+    assert last.name == "out"
+    assert last.error_rms == pytest.approx(float(np.sqrt(np.mean((exact - got) ** 2))), rel=1e-5)
+    assert last.float_rms == pytest.approx(float(np.sqrt(np.mean(exact**2))), rel=1e-5)
+
+
+def test_scores_are_those_of_the_result(made: Made) -> None:
+    _, samples, profile = made
+    graph, _ = network()
+    floats = evaluate.score(graph, evaluate.float_outputs(graph, samples), samples)
+    shown = next(each for each in profile.scores if each.stage == "float")
+    assert shown.auc is not None and shown.accuracy is not None
+    assert shown.auc.value == pytest.approx(floats.auc)
+    assert shown.accuracy.value == pytest.approx(floats.accuracy)
+    assert shown.auc.low < shown.auc.value < shown.auc.high
+    after = next(each for each in profile.scores if each.stage == "quantized")
+    assert profile.lost.auc is not None and after.auc is not None
+    assert profile.lost.auc.value == pytest.approx(shown.auc.value - after.auc.value)
+
+
+def test_distributions_hold_every_value_and_the_format(made: Made) -> None:
+    _, _, profile = made
+    by_name = {(each.kind, each.name): each for each in profile.distributions}
+    assert set(by_name) == {
+        ("weight", "hidden"), ("weight", "out"), ("activation", "x"), ("activation", "relu"),
+    }  # fmt: skip
+    relu = by_name["activation", "relu"]
+    assert (relu.lsb, relu.least, relu.most, relu.bits) == (1 / 16, 0.0, 15 / 16, 4)
+    assert relu.floats is not None
+    assert sum(relu.integers.counts) + relu.integers.zeros == 300 * 6
+    assert sum(relu.floats.counts) + relu.floats.zeros == 300 * 6
+    assert relu.floats.high > 1.0 >= relu.integers.high
+
+
+def test_a_bin_is_above_one_power_of_two_and_up_to_the_next() -> None:
+    held = of_values(np.array([0.0, 0.5, 0.51, 1.0, -1.0, 1.01, 2.0, 3.0]))
+    assert held.first == -2
+    assert held.counts == (1, 3, 2, 1)  # (1/4, 1/2], (1/2, 1], (1, 2], (2, 4]
+    assert (held.zeros, held.low, held.high) == (1, -1.0, 3.0)
+
+
+def test_batches_add_up() -> None:
+    values = RNG.normal(size=1000)
+    tally = Tally()
+    for part in np.split(values, 10):
+        tally.add(part)
+    assert tally.histogram() == of_values(values)
+    assert of_values(np.zeros(3)).counts == () and of_values(np.zeros(0)).low == 0.0
+
+
+ROUNDINGS, OVERFLOWS = list(Rounding), [Overflow.SAT, Overflow.SAT_SYM, Overflow.WRAP]
+
+
+@settings(max_examples=150, deadline=None)
+@given(
+    st.lists(st.integers(-5000, 5000), min_size=1, max_size=20),
+    st.integers(-3, 6),
+    st.builds(Fixed, st.booleans(), st.integers(2, 8), st.integers(-3, 8)),
+    st.sampled_from(ROUNDINGS),
+    st.sampled_from(OVERFLOWS),
+)
+def test_what_leaves_the_range_is_what_requantisation_changes(
+    raw: list[int], frac: int, kind: Fixed, rounding: Rounding, overflow: Overflow
+) -> None:
+    x = np.array(raw, dtype=np.int64)
+    op = ops.Requant("y", kind, "x", rounding, overflow)
+    below, above = outside(op, x, frac)
+    wide = Fixed(True, 48, 48 - kind.frac)
+    free = requantize(x, frac, Quantizer(wide, rounding, Overflow.SAT))
+    kept = requantize(x, frac, Quantizer(kind, rounding, overflow))
+    assert below + above == int(np.sum(free != kept))
+
+
+def test_the_interval_of_an_area_is_as_wide_as_it_should_be() -> None:
+    """Over many draws of 200 samples, the interval's half width is 1.96 standard deviations."""
+    areas, halves = [], []
+    for seed in range(300):
+        rng = np.random.default_rng(seed)
+        positive = rng.random(200) < 0.4
+        scores = rng.normal(size=200) + 1.2 * positive
+        moved = curves.influence(scores, positive)
+        assert moved is not None
+        area = metrics.auc(scores, positive)
+        assert area is not None
+        interval = curves.around(area, moved)
+        areas.append(area)
+        halves.append((interval.high - interval.low) / 2)
+    assert np.mean(halves) == pytest.approx(1.96 * np.std(areas), rel=0.12)
+
+
+def test_a_paired_loss_is_surer_than_two_areas() -> None:
+    rng = np.random.default_rng(1)
+    labels = rng.integers(0, 2, 500)
+    first = rng.normal(size=500) + labels
+    second = first + 0.01 * rng.normal(size=500)
+    one = curves.macro_influence(first[:, None], labels)
+    two = curves.macro_influence(second[:, None], labels)
+    assert one is not None and two is not None
+    apart = curves.around(0.0, one[1] - two[1], least=-1.0)
+    alone = curves.around(one[0], one[1])
+    assert (apart.high - apart.low) < 0.1 * (alone.high - alone.low)
+
+
+def test_a_share_near_an_end_has_an_interval() -> None:
+    none, all_, half = curves.share(0, 10), curves.share(10, 10), curves.share(50, 100)
+    assert none.low == 0.0 and none.high == pytest.approx(0.278, abs=1e-3)
+    assert all_.low == pytest.approx(0.722, abs=1e-3) and all_.high == 1.0
+    assert half.low == pytest.approx(0.404, abs=1e-3)
+    assert half.high == pytest.approx(0.596, abs=1e-3)
+
+
+def test_a_curve_goes_from_nothing_to_everything_and_encloses_its_area() -> None:
+    rng = np.random.default_rng(2)
+    positive = rng.random(3000) < 0.5
+    scores = np.round(rng.normal(size=3000) + positive, 2)  # with ties
+    made = curves.curve("float", "out", "signal", scores, positive)
+    assert made is not None
+    assert (made.background[0], made.signal[0]) == (0.0, 0.0)
+    assert (made.background[-1], made.signal[-1]) == (1.0, 1.0)
+    assert len(made.signal) <= curves.POINTS + 2
+    drawn = float(np.trapezoid(made.signal, made.background))
+    assert drawn == pytest.approx(made.auc, abs=2e-3)
+    assert curves.curve("float", "out", "signal", scores, np.ones(3000, bool)) is None
+
+
+def test_large_networks_are_looked_into_on_fewer_samples(made: Made) -> None:
+    lowered, _, profile = made
+    assert profile.tapped == profile.samples == 300
+    assert worth_looking_at(lowered.program, 10**9) <= 4096
