@@ -27,18 +27,24 @@ class TestParallel(HlsSuite):
     seeds = range(40)
 
 
-def test_a_grid_coarser_than_all_bits_of_an_int(tmp_path: Path) -> None:
-    """hls4ml's ReLU assigns an int 0, which `ap_fixed` cannot round there."""
+@pytest.mark.parametrize("overflow", [Overflow.SAT, Overflow.SAT_SYM])
+@pytest.mark.parametrize("signed", [False, True])
+def test_corners_of_the_types(tmp_path: Path, overflow: Overflow, signed: bool) -> None:
+    """hls4ml's ReLU assigns an int 0, which `ap_fixed` cannot round to a grid coarser than all bits
+    of an int; and a lone signed bit that saturates alike on both sides is always 0."""
     settings = HlsSettings(io=IoType.PARALLEL)
-    builder = Builder("far grid")
-    builder.add(Input("x", Fixed(False, 38, 40), (4,)))
-    builder.add(Requant("y", Fixed(False, 6, 41), "x", Rounding.RND, Overflow.SAT))
-    program = builder.program((Output("y", "y"),))
+    builder = Builder("corners")
+    builder.add(Input("x", Fixed(signed, 38, 40), (6,)))
+    builder.add(Requant("y", Fixed(signed, 6, 41), "x", Rounding.RND, overflow))
+    builder.add(Requant("z", Fixed(True, 1, 38), "x", Rounding.RND, overflow))
+    program = builder.program((Output("y", "y"), Output("z", "z")))
     emitted(program, settings).write(tmp_path)
-    raw = {"x": np.array([[0, 1, (1 << 38) - 1, 99_999_999_999]])}
+    low, high = (-(1 << 37), (1 << 37) - 1) if signed else (0, (1 << 38) - 1)
+    raw = {"x": np.array([[0, 1, high, 99_999_999_999, low, low + 1]])}
     compiled = csim_build.built_together([tmp_path], tmp_path / "csim", QUICK)
     got = csim.simulated(program, tmp_path, raw, compiled=compiled, processes=1)
-    assert np.array_equal(got["y"], interpret(program, raw)["y"])
+    wanted = interpret(program, raw)
+    assert all(np.array_equal(got[name], wanted[name]) for name in ("y", "z"))
 
 
 @pytest.mark.fuzz
