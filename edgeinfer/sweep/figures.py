@@ -15,6 +15,7 @@ from edgeinfer.sweep.trial import Carried
 
 WIDTH, HEIGHT = 1000.0, 420.0
 LEFT, RIGHT, TOP, BOTTOM = 80.0, 960.0, 24.0, 360.0
+EDGE = 880.0  # of the last parallel axis, whose title and numbers need room
 MOST_LINES = 400  # of the parallel ones
 ROW = 24.0  # of a bar
 
@@ -112,16 +113,17 @@ def parallel_figure(
     told = told[:MOST_LINES]
     if len(told) < 2:
         return None
-    axes = len(study.knobs) + len(study.objectives)
-    places = [LEFT + (RIGHT - LEFT) * number / max(axes - 1, 1) for number in range(axes)]
+    knobs = [knob for knob in study.knobs if len(knob.values) > 1]
+    axes = len(knobs) + len(study.objectives)
+    places = [LEFT + (EDGE - LEFT) * number / max(axes - 1, 1) for number in range(axes)]
     marks: list[Mark] = []
     columns: list[Mapping[str, float]] = []
-    for x, knob in zip(places, study.knobs, strict=False):
+    for x, knob in zip(places, knobs, strict=False):
         rows = {value: _row(number, len(knob.values)) for number, value in enumerate(knob.values)}
         columns.append({each.key: rows[each.point[knob.name]] for each in told})
         labels = [(rows[value], str(value)) for value in knob.values]
         marks += _axis(x, knob_title(knob.name), labels)
-    for x, objective in zip(places[len(study.knobs) :], study.objectives, strict=True):
+    for x, objective in zip(places[len(knobs) :], study.objectives, strict=True):
         top, bottom = BOTTOM, TOP + 20
         if objective.direction is Direction.MINIMIZE:  # what is better is higher up
             top, bottom = bottom, top
