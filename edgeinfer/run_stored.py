@@ -47,7 +47,7 @@ def checked_run(run: Path, gates: Path | None, baseline: Path | None) -> list[Ch
     result = stored_result(run)
     told = GateFile((), {})
     if gates is not None:
-        told = read_gates(_text(existing(gates)), str(gates))
+        told = read_gates(read_text(existing(gates)), str(gates))
     found = check(result, told.gates, str(gates))
     if baseline is not None:
         found += regressions(result, stored_result(baseline), told.tolerances)
@@ -60,10 +60,11 @@ def _result_text(run: Path) -> tuple[Path, str]:
         raise UsageError(
             f"{run} holds no {RESULT}.", hint=f"Make it with: edgeinfer compile MODEL -o {run}"
         )
-    return path, _text(path)
+    return path, read_text(path)
 
 
-def _text(path: Path) -> str:
+def read_text(path: Path) -> str:
+    """A file's text, or an error that names it."""
     try:
         return path.read_text(encoding="utf-8")
     except UnicodeDecodeError:
