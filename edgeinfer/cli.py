@@ -79,6 +79,11 @@ VERBS = {
         "explain RUN",
         "the first value in which two stages differ, and why",
     ),
+    "export": Verb(
+        "edgeinfer.cli_export:export",
+        "export RUN --format qonnx -o F.onnx",
+        "a run's integer network, or a model's, as ONNX that others can check",
+    ),
     "report": Verb(
         "edgeinfer.cli_report:report",
         "report RUN",

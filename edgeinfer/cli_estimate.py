@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Literal
 
 from cyclopts import Parameter
 
-from edgeinfer.cli_targets import EdgeTpuOptions, Goals, HlsOptions, chosen
+from edgeinfer.cli_targets import EdgeTpuOptions, Goals, HlsOptions, RtlOptions, chosen
 from edgeinfer.cli_terminal import answer
 from edgeinfer.cli_verbs import Json, ModelFile, RecipeFile
 from edgeinfer.errors import UsageError
@@ -43,6 +43,7 @@ def estimate(
     recipe: RecipeFile = None,
     goals: Goals = Goals(),  # noqa: B008  # immutable
     hls: HlsOptions = HlsOptions(),  # noqa: B008  # immutable
+    rtl: RtlOptions = RtlOptions(),  # noqa: B008  # immutable
     edgetpu: EdgeTpuOptions = EdgeTpuOptions(),  # noqa: B008  # immutable
     arithmetic: Annotated[
         Literal["exact", "hls4ml"],
@@ -58,7 +59,7 @@ def estimate(
     from edgeinfer.targets.hls.estimate_stage import Arithmetic
 
     name = _target_for(goals) if target is None else target
-    (wanted,) = chosen([name], goals, hls=hls, edgetpu=edgetpu)
+    (wanted,) = chosen([name], goals, hls=hls, rtl=rtl, edgetpu=edgetpu)
     if name == "hls":
         found = estimate_hls(
             model, wanted.settings, bits=bits, recipe=recipe, arithmetic=Arithmetic(arithmetic)

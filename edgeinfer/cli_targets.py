@@ -4,6 +4,7 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass, fields
 from typing import TYPE_CHECKING, Annotated, Any, Literal, assert_never
 
@@ -66,6 +67,32 @@ class EdgeTpuOptions:
 
 @Parameter(name="*")
 @dataclass(frozen=True, slots=True)
+class RtlOptions:
+    """Settings of the RTL target; what is left out is as the target has it."""
+
+    clock_mhz: Annotated[
+        float | None, Parameter(help="rtl: the clock that is asked for; 100 without it")
+    ] = None
+    throughput: Annotated[
+        float | None, Parameter(help="rtl: fold layers for so many frames a second")
+    ] = None
+    fold: Annotated[
+        list[str] | None,
+        Parameter(
+            negative="", help="rtl: LAYER=PExSIMD, outputs and inputs at once; may be repeated"
+        ),
+    ] = None
+    waveform: Annotated[
+        bool | None, Parameter(negative="", help="rtl: keep the waveform of the simulation")
+    ] = None
+
+    def given(self) -> dict[str, Any]:
+        """What was said."""
+        return _said(self)
+
+
+@Parameter(name="*")
+@dataclass(frozen=True, slots=True)
 class Goals:
     """What may be said for all targets alike; each takes what it has a use for."""
 
@@ -95,9 +122,13 @@ class Goals:
 class ToolOptions:
     """Which tools are started on the projects."""
 
-    synth: Annotated[bool, Parameter(negative="", help="run the C synthesis of an HLS project")] = (
-        False
-    )
+    synth: Annotated[
+        bool,
+        Parameter(
+            negative="",
+            help="run the synthesis; edgetpu: the compiler",
+        ),
+    ] = False
     cosim: Annotated[
         bool, Parameter(negative="", help="hls: and simulate the circuit that it makes")
     ] = False
@@ -116,7 +147,7 @@ class ToolOptions:
         return ToolOrder(steps, MINUTES if self.tool_minutes is None else self.tool_minutes)
 
 
-Options = HlsOptions | EdgeTpuOptions
+Options = HlsOptions | RtlOptions | EdgeTpuOptions
 
 
 def chosen(names: list[str], goals: Goals, **options: Options) -> list[Chosen]:
@@ -183,9 +214,27 @@ def _typed(options: Options) -> dict[str, Any]:
     match options:
         case HlsOptions():
             kinds: dict[str, type] = {"backend": Backend, "io": IoType, "strategy": Strategy}
+        case RtlOptions():
+            return _rtl(options)
         case EdgeTpuOptions():
             kinds = {"link": Link}
         case _:
             assert_never(options)
     said = options.given()
     return {name: kinds[name](value) if name in kinds else value for name, value in said.items()}
+
+
+def _rtl(options: RtlOptions) -> dict[str, Any]:
+    from edgeinfer.errors import UsageError
+    from edgeinfer.targets.rtl.settings import Fold
+
+    said = options.given()
+    folds = []
+    for word in said.pop("fold", []):
+        match = re.fullmatch(r"(.+)=(\d+)x(\d+)", word)
+        if match is None:
+            raise UsageError(
+                f"--fold {word}: that names no folding.", hint="Write it as LAYER=PExSIMD: conv=4x9"
+            )
+        folds.append((match[1], Fold(int(match[2]), int(match[3]))))
+    return said | ({"folds": tuple(folds)} if folds else {})

@@ -10,7 +10,14 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 from cyclopts import Parameter
 
-from edgeinfer.cli_targets import EdgeTpuOptions, Goals, HlsOptions, ToolOptions, chosen
+from edgeinfer.cli_targets import (
+    EdgeTpuOptions,
+    Goals,
+    HlsOptions,
+    RtlOptions,
+    ToolOptions,
+    chosen,
+)
 from edgeinfer.cli_terminal import answer, progress
 
 if TYPE_CHECKING:
@@ -57,8 +64,8 @@ def compile_(
         list[str] | None,
         Parameter(
             negative="",
-            help="hls: an hls4ml project; edgetpu: an int8 file; none: the Program only; may be "
-            "repeated",
+            help="hls: an hls4ml project; rtl: a design in Verilog; edgetpu: an int8 file; none: "
+            "the Program only; may be repeated",
         ),
     ] = None,
     bits: Annotated[
@@ -68,6 +75,7 @@ def compile_(
     data: Data = None,
     goals: Goals = Goals(),  # noqa: B008  # immutable
     hls: HlsOptions = HlsOptions(),  # noqa: B008  # immutable
+    rtl: RtlOptions = RtlOptions(),  # noqa: B008  # immutable
     edgetpu: EdgeTpuOptions = EdgeTpuOptions(),  # noqa: B008  # immutable
     tools: ToolOptions = ToolOptions(),  # noqa: B008  # immutable
     json: Json = False,
@@ -80,7 +88,7 @@ def compile_(
     from edgeinfer.run_steps import compile_model
     from edgeinfer.zoo import is_name, resolve
 
-    targets, order = chosen(target or [], goals, hls=hls, edgetpu=edgetpu), tools.order()
+    targets, order = chosen(target or [], goals, hls=hls, rtl=rtl, edgetpu=edgetpu), tools.order()
     path = resolve(model)
     files_of(path)  # what is no model at all leaves no run folder behind
     simulation = Simulation(str(model)) if is_name(model) else None

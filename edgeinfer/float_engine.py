@@ -285,6 +285,12 @@ class _Walk:
             case PoolKind.AVERAGE:
                 attributes["count_include_pad"] = int(node.count_pads)
                 tensor = self.builder.node("AveragePool", x.tensor, **attributes)
+            case PoolKind.SUM:
+                ones = np.ones((x.held[-1], 1, *node.window), np.float32)
+                weights = self.builder.constant(ones)
+                tensor = self.builder.node(
+                    "Conv", x.tensor, weights, group=x.held[-1], **attributes
+                )
             case _:
                 assert_never(node.kind)
         return Carried(tensor, FLOAT, shape, True)

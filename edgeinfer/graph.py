@@ -52,6 +52,7 @@ class PoolKind(StrEnum):
 
     MAX = "max"
     AVERAGE = "average"  # over the elements inside the tensor, padding not counted
+    SUM = "sum"  # padding counts as zero
 
 
 class MergeKind(StrEnum):

@@ -12,7 +12,7 @@ from edgeinfer import evaluate, plan
 from edgeinfer.errors import Offence, UnsupportedModelError
 from edgeinfer.ir.program import Program
 from edgeinfer.run import LOG, Outcome, Record, RunFolder
-from edgeinfer.run_targets import Chosen, restored
+from edgeinfer.run_targets import Chosen, emission, restored
 from edgeinfer.run_trial import Trial
 from edgeinfer.targets.protocol import Advises, Emitted, Learns, Placed, Settles, Target
 
@@ -24,7 +24,7 @@ def emit(trial: Trial, chosen: Chosen) -> Chosen:
     """The target's project, in a folder of its own below the run's, with what is estimated of it.
     The target comes back with its goals turned into choices."""
     folder, target = trial.folder, chosen.entry.make()
-    before = folder.recorded(chosen.name)
+    before = folder.recorded(emission(chosen.name))
 
     def made() -> Outcome:
         program, settings = trial.program, chosen.settings
@@ -32,10 +32,11 @@ def emit(trial: Trial, chosen: Chosen) -> Chosen:
             settings = target.settled(program, settings)
         emitted = _emitted(trial, target, replace(chosen, settings=settings))
         if before is not None and before.facts.get("project") != emitted.plan.digest:
-            _set_aside(folder, before)
+            _set_aside(folder, chosen.name, before)
         said = [*emitted.plan.findings, *emitted.findings]
         said += target.advice(program, settings) if isinstance(target, Advises) else ()
         facts = {
+            "target": chosen.name,
             "program": trial.digest,
             "settings": asdict(settings),
             "project": emitted.plan.digest,
@@ -51,7 +52,7 @@ def emit(trial: Trial, chosen: Chosen) -> Chosen:
     depends_on: dict[str, Any] = {"program": trial.digest, "settings": asdict(chosen.settings)}
     if isinstance(target, Learns):
         depends_on |= {"files": trial.model.digests, **trial.depends_on}
-    facts = folder.step(chosen.name, depends_on, made)
+    facts = folder.step(emission(chosen.name), depends_on, made)
     return replace(chosen, settings=restored(chosen.entry, facts["settings"]))
 
 
@@ -89,17 +90,17 @@ def _placed(target: Target[Any], settings: Any) -> dict[str, Any]:
     }
 
 
-def _set_aside(folder: RunFolder, record: Record) -> None:
+def _set_aside(folder: RunFolder, name: str, record: Record) -> None:
     """An earlier project whose folder holds more than was emitted, such as hours of a tool's work,
     makes room for another one: its reports must not pass for the new one's."""
-    place = folder.path / record.name
+    place = folder.path / name
     emitted = {folder.path / path for path in record.files}
     others = [path for path in place.rglob("*") if path.is_file() and path not in emitted]
     if all(path.relative_to(place).parts[0] in MADE_ANEW for path in others):
         return
-    aside = folder.path / f"{record.name}-{record.facts['project'][:8]}"
+    aside = folder.path / f"{name}-{record.facts['project'][:8]}"
     with plan.writing(aside):
         if aside.exists():
             shutil.rmtree(aside)
         place.rename(aside)
-    LOG.info("%s: the earlier project and its reports are in %s", record.name, aside.name)
+    LOG.info("%s: the earlier project and its reports are in %s", name, aside.name)

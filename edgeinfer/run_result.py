@@ -43,14 +43,14 @@ def assembled(folder: RunFolder) -> Result:
         ],
     }
     content["targets"] = {
-        name: {
+        facts["target"]: {
             "stage": facts["stage"],
             "exact": facts["exact"],
             "project": facts["project"],
             "settings": facts["settings"],
             **facts["place"],
         }
-        for name, record in records.items()
+        for record in records.values()
         if "place" in (facts := record.facts)
     }
     devices = {part["device"] for part in content["targets"].values() if part.get("device")}

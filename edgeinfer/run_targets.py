@@ -62,6 +62,11 @@ TARGETS = {
         "edgeinfer.targets.hls.settings:HlsSettings",
         "csim",
     ),
+    "rtl": TargetEntry(
+        "edgeinfer.targets.rtl.target:RtlTarget",
+        "edgeinfer.targets.rtl.settings:RtlSettings",
+        "rtl",
+    ),
     "edgetpu": TargetEntry(
         "edgeinfer.targets.edgetpu.target:EdgeTpuTarget",
         "edgeinfer.targets.edgetpu.settings:EdgeTpuSettings",
@@ -122,7 +127,7 @@ def remembered(folder: RunFolder, program: str) -> list[Chosen]:
     is what will be simulated, and a finding says so."""
     found = []
     for name, entry in known().items():
-        record = folder.recorded(name)
+        record = folder.recorded(emission(name))
         if record is None or record.facts.get("program") != program:
             continue
         changed = changed_files(folder, record.files)
@@ -132,7 +137,7 @@ def remembered(folder: RunFolder, program: str) -> list[Chosen]:
                 *facts["findings"],
                 f"{name}: {_listed(changed)} not as emitted; what is there was simulated.",
             ]
-        folder.records[name] = replace(record, cached=True, facts=facts)
+        folder.records[emission(name)] = replace(record, cached=True, facts=facts)
         found.append(Chosen(name, entry, restored(entry, record.facts["settings"])))
     return found
 
@@ -154,11 +159,16 @@ def changed_files(folder: RunFolder, files: Mapping[str, str]) -> list[str]:
     ]
 
 
+def emission(name: str) -> str:
+    """The step that makes a target's project."""
+    return f"emit-{name}"
+
+
 def content_of(folder: RunFolder, name: str) -> str:
     """The content hash of a target's project as it lies on the disk, edited or not; what tools and
     simulations have left beside it is no part of it."""
     state = hashlib.sha256()
-    for path in sorted(folder.records[name].files):
+    for path in sorted(folder.records[emission(name)].files):
         found = folder.path / path
         state.update(f"{path} {plan.sha256_of(found) if found.is_file() else 'gone'} ".encode())
     return state.hexdigest()

@@ -12,7 +12,7 @@ from edgeinfer.errors import UsageError
 from edgeinfer.ir.program import Program
 from edgeinfer.run import Outcome, RunFolder
 from edgeinfer.run_targets import Chosen, content_of
-from edgeinfer.targets.protocol import Synthesises, ToolStep
+from edgeinfer.targets.protocol import Reports, Synthesises, ToolStep
 from quantization.fixed import Ints
 
 MINUTES = 240.0  # for all tools of a target, where nothing else is said
@@ -76,13 +76,16 @@ def synthesise(
         return Outcome(facts)
 
     before = folder.recorded(name)
-    if before and not before.facts["metrics"] and not target.measure(place, chosen.settings):
+    if before and isinstance(target, Reports) and not target.reports(place, chosen.settings):
         folder.forget(name)  # someone has removed what the tools left
     folder.step(name, {"steps": steps, "project": content_of(folder, chosen.name)}, made)
 
 
 def reports(folder: RunFolder, chosen: Chosen) -> None:
     """Whatever reports of tools are in the target's folder, read anew each time."""
-    found = chosen.entry.make().measure(folder.path / chosen.name, chosen.settings)
+    target = chosen.entry.make()
+    if not isinstance(target, Reports):
+        return
+    found = target.reports(folder.path / chosen.name, chosen.settings)
     if found:
         folder.noted(f"{chosen.name}-reports", {"metrics": [asdict(metric) for metric in found]})

@@ -155,6 +155,8 @@ def _pool_obstacle(node: Pool, x: Shape) -> str | None:
     if len(node.window) not in (1, 2):
         return f"Keras pools over one or two axes, not {len(node.window)}"
     padded = any(map(any, node.pads))
+    if node.kind is PoolKind.SUM:
+        return "Keras has no sum over a window"
     if node.kind is PoolKind.AVERAGE and node.count_pads:
         return None  # zeros around the tensor count like any others
     if padded and explicit(node.pads, x[:-1], node.window, node.strides, one):

@@ -21,7 +21,7 @@ from edgeinfer.ir.ops import (
     packed,
 )
 from edgeinfer.ir.program import Output, Program, shape_of
-from quantization.fixed import Fixed, Ints, Overflow, Quantizer, Rounding, fixed_for
+from quantization.fixed import MAX_BITS, Fixed, Ints, Overflow, Quantizer, Rounding, fixed_for
 from quantization.ranges import Interval, RangeError
 
 ONE = Fixed(False, 1, 1)
@@ -76,8 +76,10 @@ class Builder:
 
     def requant(self, name: str, x: str, quantizer: Quantizer) -> str:
         """Append a requantisation."""
-        op = Requant(name, quantizer.type, x, quantizer.rounding, quantizer.overflow)
-        return self.add(op)
+        overflow = quantizer.overflow
+        if overflow is Overflow.SAT_SYM and not quantizer.type.signed:
+            overflow = Overflow.SAT  # which is the same, and one Program has one name for it
+        return self.add(Requant(name, quantizer.type, x, quantizer.rounding, overflow))
 
     def refined(self, name: str, x: str, frac: int) -> str:
         """The same values on a grid with at least `frac` fractional bits."""
@@ -95,7 +97,16 @@ class Builder:
     def affine(
         self, name: str, x: str, factor: Ints, factor_type: Fixed, bias: Ints, bias_frac: int
     ) -> str:
-        """Append x factor + bias on the coarsest grid that holds both."""
+        """Append x factor + bias, both on their coarsest grids and in the fewest numbers, so that
+        equal multipliers are equal ops; x itself where nothing changes it."""
+        whole = self.shapes[x]
+        grows = np.broadcast_shapes(whole, factor.shape, bias.shape) != whole
+        if not grows:
+            factor, bias = compact(factor), compact(bias)
+        if not grows and not bias.any() and (factor == 2**factor_type.frac).all():
+            return x
+        factor, frac = aligned(factor, factor_type.frac, -MAX_BITS if factor.any() else 0)
+        factor_type = fixed_for(int(factor.min()), max(int(factor.max()), 0), frac)
         bias, frac = aligned(bias, bias_frac, self.frac(x) + factor_type.frac)
         op = Scale(name, provisional(frac), x, packed(factor), factor_type, packed(bias))
         return self.exact(op)
@@ -115,6 +126,17 @@ class Builder:
     def program(self, outputs: tuple[Output, ...]) -> Program:
         """What was built."""
         return Program(self.name, tuple(self.ops), outputs)
+
+
+def compact(constants: Ints) -> Ints:
+    """The smallest array that broadcasts to the same numbers."""
+    for axis in range(constants.ndim):
+        first = constants.take([0], axis)
+        if constants.shape[axis] > 1 and (constants == first).all():
+            constants = first
+    while constants.ndim and constants.shape[0] == 1:
+        constants = constants[0]
+    return constants
 
 
 def aligned(raw: Ints, frac: int, least: int) -> tuple[Ints, int]:

@@ -71,14 +71,25 @@ class Emitted:
     arithmetic: tuple[Arithmetic, ...]
 
 
-def emitted(program: Program, proved: Mapping[str, Interval], kept: Sequence[str]) -> Emitted:
-    """The graph that computes the values in `kept`, none of them an input or a constant."""
+def emitted(
+    program: Program,
+    proved: Mapping[str, Interval],
+    kept: Sequence[str],
+    *,
+    only_integers: bool = False,
+) -> Emitted:
+    """The graph that computes the values in `kept`, none of them an input or a constant.
+
+    With `only_integers`, int64 carries every value: slower, and no float anywhere.
+    """
     state = rewritten(program, proved, kept)
-    emitter = _Emitter(state, _exponents(state, kept), requants_to_bytes(state, kept))
+    to_bytes = {} if only_integers else requants_to_bytes(state, kept)
+    emitter = Emitter(state, _exponents(state, kept), to_bytes, only_integers)
     inputs: list[tuple[str, str, Carrier]] = []
     for op in state.ops:
         if isinstance(op, Input):
             carrier = float_for(max(abs(op.type.raw_min), op.type.raw_max))
+            carrier = Carrier.INT64 if only_integers else carrier
             tensor = emitter.builder.input(carrier.dtype, op.shape)
             inputs.append((op.name, tensor, carrier))
             emitter.values[op.name] = Carried(tensor, carrier, op.shape)
@@ -114,10 +125,13 @@ def _exponents(state: Rewritten, kept: Sequence[str]) -> dict[str, int]:
 
 
 @dataclass(slots=True)
-class _Emitter:
+class Emitter:
+    """ONNX nodes for one op after the other, and which tensor holds which value."""
+
     state: Rewritten
     exponents: Mapping[str, int]
     to_bytes: Mapping[str, Carrier]
+    only_integers: bool = False
     builder: OnnxBuilder = field(default_factory=OnnxBuilder)
     values: dict[str, Carried] = field(default_factory=dict)
     constants: dict[str, Constant] = field(default_factory=dict)
@@ -128,9 +142,11 @@ class _Emitter:
         """Nodes for one op."""
         reach = {x: self.reach.get(x, 0) for x in inputs_of(op)}
         arithmetic = arithmetic_of(op, self.state, reach)
+        if self.only_integers:
+            arithmetic = replace(arithmetic, carrier=Carrier.INT64, why="integers were asked for")
         self.arithmetic[op.name] = arithmetic
         self.reach[op.name] = reach_of(op, self.state, reach, arithmetic.largest)
-        value = self._emitted(op, arithmetic)
+        value = self.emitted(op, arithmetic)
         if abs(value.exponent) > LARGEST_EXPONENT:
             value = scaled_to(self.builder, value, 0)
         self.values[op.name] = value
@@ -140,62 +156,65 @@ class _Emitter:
         value = laid_out(self.builder, self.values[name], self.state.shapes[name], False)
         return self.builder.result(scaled_to(self.builder, value, 0).tensor)
 
-    def _read(self, name: str, carrier: Carrier) -> Carried:
+    def read(self, name: str, carrier: Carrier) -> Carried:
+        """A value in an element type."""
         if name in self.constants:
             raw = self.constants[name].value
             tensor = self.builder.constant(integers_in(raw, 0, carrier)[None])
             return Carried(tensor, carrier, raw.shape)
         return carried_in(self.builder, self.values[name], carrier)
 
-    def _shaped(self, name: str, carrier: Carrier, first: bool | None = None) -> Carried:
+    def shaped(self, name: str, carrier: Carrier, first: bool | None = None) -> Carried:
         """A value under its own shape; in the layout it has unless another is asked for."""
-        x, shape = self._read(name, carrier), self.state.shapes[name]
+        x, shape = self.read(name, carrier), self.state.shapes[name]
         keeps = x.first and x.held == shape
         return laid_out(self.builder, x, shape, keeps if first is None else first)
 
-    def _shift(self, op: Conv | Dense | Scale, frac: int) -> int:
+    def shift(self, op: Conv | Dense | Scale, frac: int) -> int:
+        """By how much finer the result's grid is than the products'."""
         return op.type.frac - self.state.types[op.x].frac - frac
 
-    def _emitted(self, op: Op, arithmetic: Arithmetic) -> Carried:
+    def emitted(self, op: Op, arithmetic: Arithmetic) -> Carried:
+        """The op's value, in the arithmetic that is exact for it."""
         builder, carrier, shapes = self.builder, arithmetic.carrier, self.state.shapes
         wanted = self.exponents.get(op.name, 0) if carrier is not Carrier.INT64 else 0
         match op:
             case Input() | Constant():
                 return self.values[op.name]
             case Conv():
-                shift = self._shift(op, op.weight_type.frac)
-                x = self._read(op.x, carrier)
+                shift = self.shift(op, op.weight_type.frac)
+                x = self.read(op.x, carrier)
                 return conv(builder, op, x, (shapes[op.x], shapes[op.name]), shift, wanted)
             case Dense():
-                shift = self._shift(op, op.weight_type.frac)
-                x = self._read(op.x, carrier)
+                shift = self.shift(op, op.weight_type.frac)
+                x = self.read(op.x, carrier)
                 if carrier in (Carrier.UINT8, Carrier.INT8):
                     sums = float_for(arithmetic.largest)
                     return dense_in_bytes(builder, op, x, shift, wanted, sums)
                 return dense(builder, op, x, (shapes[op.x], shapes[op.name]), shift, wanted)
             case Scale():
-                x = self._shaped(op.x, carrier)
-                shift = self._shift(op, op.factor_type.frac)
+                x = self.shaped(op.x, carrier)
+                shift = self.shift(op, op.factor_type.frac)
                 return scale(builder, op, x, shapes[op.name], shift, wanted)
             case Requant():
-                return self._requantized(op, carrier)
+                return self.requantized(op, carrier)
             case Clip():
-                x = self._read(op.x, carrier)
+                x = self.read(op.x, carrier)
                 range_ = self.state.ranges[op.x]
                 limits = narrowed((op.low, op.high), (range_.bottom, range_.top))
                 return clip(builder, x, *limits)
             case PRelu():
-                return prelu(builder, op, self._shaped(op.x, carrier), shapes[op.name])
+                return prelu(builder, op, self.shaped(op.x, carrier), shapes[op.name])
             case Table():
-                return table(builder, op, self._read(op.x, carrier), carrier)
+                return table(builder, op, self.read(op.x, carrier), carrier)
             case Softmax():
-                return softmax(builder, op, self._shaped(op.x, carrier), self.state.ranges[op.x])
+                return softmax(builder, op, self.shaped(op.x, carrier), self.state.ranges[op.x])
             case Pool():
-                x = self._read(op.x, carrier)
+                x = self.read(op.x, carrier)
                 least = self.state.ranges[op.x].bottom
                 return pool(builder, op, x, (shapes[op.x], shapes[op.name]), least)
             case Pair():
-                a, b = self._read(op.a, carrier), self._read(op.b, carrier)
+                a, b = self.read(op.a, carrier), self.read(op.b, carrier)
                 fracs = self.state.types[op.a].frac, self.state.types[op.b].frac
                 both = shapes[op.a], shapes[op.b], shapes[op.name]
                 return pair(builder, op, (a, b), fracs, both)
@@ -208,18 +227,19 @@ class _Emitter:
             case Pad():
                 return self._padded(op, carrier)
             case Upsample():
-                x = self._read(op.x, carrier)
+                x = self.read(op.x, carrier)
                 return upsample(builder, op.factors, x, (shapes[op.x], shapes[op.name]))
             case Slice():
                 return self._sliced(op, carrier)
             case _:
                 assert_never(op)
 
-    def _requantized(self, op: Requant, carrier: Carrier) -> Carried:
+    def requantized(self, op: Requant, carrier: Carrier) -> Carried:
+        """A requantisation, with the clips that were folded into it."""
         quantizer = Quantizer(op.type, op.rounding, op.overflow)
         limits = self.state.limits.get(op.name, (None, None))
         frac = self.state.types[op.x].frac
-        x = self._read(op.x, carrier)
+        x = self.read(op.x, carrier)
         range_ = self.state.ranges[op.x]
         byte = self.to_bytes.get(op.name)
         if byte is not None and carrier is Carrier.FLOAT32 and frac > op.type.frac:
@@ -228,7 +248,7 @@ class _Emitter:
 
     def _concatenated(self, op: Concat, carrier: Carrier) -> Carried:
         shape = self.state.shapes[op.name]
-        parts = [self._shaped(x, carrier) for x in op.xs]
+        parts = [self.shaped(x, carrier) for x in op.xs]
         first = len(shape) > 1 and 2 * sum(part.first for part in parts) >= len(parts)
         exponents = [
             part.exponent + op.type.frac - self.state.types[x].frac
@@ -237,7 +257,7 @@ class _Emitter:
         common = exponents[0] if carrier.floating and len(set(exponents)) == 1 else 0
         tensors = []
         for x, exponent in zip(op.xs, exponents, strict=True):
-            part = self._batched(self._shaped(x, carrier, first), x, op)
+            part = self._batched(self.shaped(x, carrier, first), x, op)
             part = shifted(self.builder, part, exponent, common)
             tensors.append(part.tensor)
         tensor = self.builder.node("Concat", *tensors, axis=axis_in(shape, first, op.axis))
@@ -256,13 +276,13 @@ class _Emitter:
         )
 
     def _transposed(self, op: Transpose, carrier: Carrier) -> Carried:
-        x, shape = self._shaped(op.x, carrier), self.state.shapes[op.x]
+        x, shape = self.shaped(op.x, carrier), self.state.shapes[op.x]
         order = [0, *(axis_in(shape, x.first, axis) for axis in op.order)]
         tensor = self.builder.node("Transpose", x.tensor, perm=order)
         return Carried(tensor, carrier, self.state.shapes[op.name], False, x.exponent)
 
     def _padded(self, op: Pad, carrier: Carrier) -> Carried:
-        x, shape = self._shaped(op.x, carrier), self.state.shapes[op.x]
+        x, shape = self.shaped(op.x, carrier), self.state.shapes[op.x]
         around = np.zeros((2, len(shape) + 1), dtype=np.int64)
         for axis, pads in enumerate(op.pads):
             around[:, axis_in(shape, x.first, axis)] = pads
@@ -273,7 +293,7 @@ class _Emitter:
         return replace(x, tensor=tensor, held=self.state.shapes[op.name])
 
     def _sliced(self, op: Slice, carrier: Carrier) -> Carried:
-        x, shape = self._shaped(op.x, carrier), self.state.shapes[op.x]
+        x, shape = self.shaped(op.x, carrier), self.state.shapes[op.x]
         axes = [axis_in(shape, x.first, axis) for axis in range(len(shape))]
         bounds = [self.builder.constant(b, np.int64) for b in (op.starts, op.stops, axes, op.steps)]
         tensor = self.builder.node("Slice", x.tensor, *bounds)

@@ -16,7 +16,7 @@ from edgeinfer.complete import completed
 from edgeinfer.errors import ProgramError, RecipeError, did_you_mean
 from edgeinfer.fold import fold_batch_norms
 from edgeinfer.ir import ops
-from edgeinfer.ir.builder import Builder, aligned, provisional
+from edgeinfer.ir.builder import Builder, aligned, compact, provisional
 from edgeinfer.ir.lower_functions import activate, softmax
 from edgeinfer.ir.ops import PairKind, PoolKind, packed
 from edgeinfer.ir.passes import optimized
@@ -174,7 +174,7 @@ class _Walk:
         raw, frac = aligned(raw, type_.frac, min(type_.frac, 0))
         shape = self.graph.shapes[node.name]
         if any(self.graph.shapes[x] == shape for x in g.inputs_of(node)):
-            raw = _compact(raw)
+            raw = compact(raw)
         return raw, fixed_for(int(raw.min()), max(int(raw.max()), 0), frac)
 
     def _bias(self, node: g.Conv | g.Dense, least: int) -> tuple[Ints, int]:
@@ -208,6 +208,8 @@ class _Walk:
                 return b.exact(ops.Transpose(name, *self._grid(node.x), node.order))
             case g.Pad():
                 return self._pad(node, name)
+            case g.Upsample() if set(node.factors) == {1}:
+                return self._x(node.x)
             case g.Upsample():
                 return b.exact(ops.Upsample(name, *self._grid(node.x), node.factors))
             case g.Slice():
@@ -263,6 +265,8 @@ class _Walk:
 
     def _pad(self, node: g.Pad, name: str) -> str:
         x = self._x(node.x)
+        if not any(map(any, node.pads)):
+            return x
         value = quantize(np.asarray(node.value), Quantizer(Fixed(True, 63, 63 - self.b.frac(x))))
         if float(value) * 2.0 ** -self.b.frac(x) != node.value:
             self.findings.append(f"{name}: the padding {node.value:g} is rounded to x's grid.")
@@ -278,6 +282,8 @@ class _Walk:
                 op = ops.Pool(f"{name}.sum", grid, x, PoolKind.SUM, *window)
                 counts = averaged_counts(node, self.b.shapes[x][:-1])
                 return self._divided(name, self.b.exact(op), counts)
+            case g.PoolKind.SUM:
+                return self.b.exact(ops.Pool(name, grid, x, PoolKind.SUM, *window))
             case _:
                 assert_never(node.kind)
 
@@ -294,7 +300,30 @@ class _Walk:
         )
         return self.b.affine(name, x, factor, type_, np.zeros((), np.int64), self.b.frac(x))
 
+    def _limited(self, node: g.Merge, name: str) -> str | None:
+        """A maximum or minimum with one number that x's grid holds: a clip."""
+        constants = [x for x in node.xs if isinstance(self.graph.node(x), g.Constant)]
+        if len(node.xs) != 2 or len(constants) != 1:
+            return None
+        other = next(x for x in node.xs if x not in constants)
+        limit = self.graph.node(constants[0])
+        assert isinstance(limit, g.Constant)
+        raw, type_ = self._constants(f"{limit.name}/value", limit.value, limit)
+        spare = self.b.frac(self._x(other)) - type_.frac
+        if raw.size == 0 or (raw != raw.flat[0]).any() or spare < 0:
+            return None
+        if self.graph.shapes[node.name] != self.graph.shapes[other]:
+            return None
+        bound = int(raw.flat[0]) << spare
+        if node.kind is g.MergeKind.MAXIMUM:
+            return self.b.clip(name, self._x(other), bound, None)
+        return self.b.clip(name, self._x(other), None, bound)
+
     def _merge(self, node: g.Merge, name: str) -> str:
+        if node.kind in (g.MergeKind.MAXIMUM, g.MergeKind.MINIMUM):
+            limited = self._limited(node, name)
+            if limited is not None:
+                return limited
         rank = max(len(self.graph.shapes[x]) for x in node.xs)
         kind, xs = PAIRS[node.kind], [self._ranked(name, x, rank) for x in node.xs]
         last = f"{name}.sum" if node.kind is g.MergeKind.AVERAGE else name
@@ -304,14 +333,6 @@ class _Walk:
         if node.kind is not g.MergeKind.AVERAGE:
             return total
         return self._divided(name, total, np.asarray(len(xs), np.int64))
-
-
-def _compact(constants: Ints) -> Ints:
-    """One number where all are equal, else without leading axes of size 1."""
-    if (constants == constants.flat[0]).all():
-        return constants.reshape(-1)[:1]
-    idle = next(axis for axis, size in enumerate(constants.shape) if size > 1)
-    return constants.reshape(constants.shape[idle:])
 
 
 def averaged_counts(node: g.Pool, sizes: ops.Shape) -> Ints:

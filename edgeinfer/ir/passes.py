@@ -5,7 +5,9 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import replace
+from dataclasses import fields, replace
+
+import numpy as np
 
 from edgeinfer.ir.bounds import bounds_of, exact_requant
 from edgeinfer.ir.interpret import interpret_constant
@@ -22,6 +24,8 @@ from edgeinfer.ir.ops import (
     PoolKind,
     Requant,
     Reshape,
+    Shape,
+    Slice,
     Transpose,
     inputs_of,
     packed,
@@ -81,6 +85,34 @@ def fold_constants(program: Program) -> Program:
     return replace(program, ops=tuple(ops))
 
 
+def drop_exact_requants(program: Program) -> Program:
+    """A requantisation to the same grid that changes no value is a name, not an op."""
+    proved = bounds_of(program)
+    renamed: dict[str, str] = {}
+    for op in program.ops:
+        if isinstance(op, Requant):
+            x = renamed.get(op.x, op.x)
+            same = op.type.frac == program.type(x).frac
+            if same and exact_requant(op, proved[op.x], program.type(x)):
+                renamed[op.name] = x
+    return without(program, renamed)
+
+
+def merge_clips(program: Program) -> Program:
+    """Two limits in a row become one op, if some number is within both."""
+    made: dict[str, Op] = {}
+    for op in program.ops:
+        before = made[op.x] if isinstance(op, Clip) else None
+        if isinstance(op, Clip) and isinstance(before, Clip):
+            lows = [limit for limit in (op.low, before.low) if limit is not None]
+            highs = [limit for limit in (op.high, before.high) if limit is not None]
+            low, high = max(lows, default=None), min(highs, default=None)
+            if low is None or high is None or low <= high:
+                op = replace(op, x=before.x, low=low, high=high)
+        made[op.name] = op
+    return replace(program, ops=tuple(made.values()))
+
+
 def drop_clips_before_requants(program: Program) -> Program:
     """ReLU then an unsigned, saturating requantisation: the saturation alone does both."""
     ops: list[Op] = []
@@ -97,34 +129,29 @@ def _saturates(op: Requant) -> bool:
     return op.overflow in (Overflow.SAT, Overflow.SAT_SYM)
 
 
-def drop_exact_requants(program: Program) -> Program:
-    """A requantisation to the same grid that changes no value is a name, not an op."""
-    proved = bounds_of(program)
-    renamed: dict[str, str] = {}
-    for op in program.ops:
-        if isinstance(op, Requant):
-            x = renamed.get(op.x, op.x)
-            same = op.type.frac == program.type(x).frac
-            if same and exact_requant(op, proved[op.x], program.type(x)):
-                renamed[op.name] = x
-    return without(program, renamed)
-
-
 def drop_idle_moves(program: Program) -> Program:
-    """Reshapes and transposes that move nothing go; two in a row become one."""
+    """Reshapes, transposes and slices that move nothing go; two in a row become one."""
     renamed: dict[str, str] = {}
     made: dict[str, Op] = {}
     for original in program.ops:
         op = rewired(original, renamed)
-        before = made.get(inputs_of(op)[0]) if isinstance(op, Reshape | Transpose) else None
+        before = made.get(inputs_of(op)[0]) if isinstance(op, Reshape | Transpose | Slice) else None
         if isinstance(op, Reshape) and isinstance(before, Reshape):
             op = replace(op, x=before.x)
         elif isinstance(op, Transpose) and isinstance(before, Transpose):
             op = replace(op, x=before.x, order=tuple(before.order[axis] for axis in op.order))
+        elif isinstance(op, Slice) and isinstance(before, Slice):
+            op = _sliced_once(before, op)
+        if isinstance(op, Slice):
+            op = _without_slack(op)
+        if isinstance(op, Transpose) and _in_order(op, program.shapes[op.x]):
+            op = Reshape(op.name, op.type, op.x, program.shapes[op.name])
         match op:
             case Reshape() if op.shape == program.shapes[op.x]:
                 renamed[op.name] = op.x
             case Transpose() if op.order == tuple(range(len(op.order))):
+                renamed[op.name] = op.x
+            case Slice() if program.shapes[op.name] == program.shapes[op.x]:
                 renamed[op.name] = op.x
             case _:
                 made[op.name] = op
@@ -132,19 +159,56 @@ def drop_idle_moves(program: Program) -> Program:
     return Program(program.name, tuple(made.values()), outputs)
 
 
+def _in_order(op: Transpose, x: Shape) -> bool:
+    """Whether only axes of size 1 move."""
+    moving = [axis for axis in op.order if x[axis] > 1]
+    return moving == sorted(moving)
+
+
+def _sliced_once(inner: Slice, outer: Slice) -> Slice:
+    """What is left of what was left."""
+    bounds = []
+    for axis, (start, step) in enumerate(zip(inner.starts, inner.steps, strict=True)):
+        first = start + outer.starts[axis] * step
+        last = start + (outer.stops[axis] - 1) * step
+        bounds.append((first, last + 1, step * outer.steps[axis]))
+    starts, stops, steps = zip(*bounds, strict=True)
+    return replace(outer, x=inner.x, starts=starts, stops=stops, steps=steps)
+
+
+def _without_slack(op: Slice) -> Slice:
+    """Stops right after the last element that is taken; a step of 1 where there is only one."""
+    bounds = zip(op.starts, op.stops, op.steps, strict=True)
+    taken = [range(*bound) for bound in bounds]
+    return replace(
+        op,
+        stops=tuple(each[-1] + 1 if each else each.start for each in taken),
+        steps=tuple(each.step if len(each) > 1 else 1 for each in taken),
+    )
+
+
 def drop_repeats(program: Program) -> Program:
-    """Two requantisations, clips or moves of one value that are alike become one."""
+    """Two ops that are alike become one."""
     renamed: dict[str, str] = {}
-    seen: dict[str, str] = {}
+    seen: dict[tuple[object, ...], str] = {}
     for original in program.ops:
         op = rewired(original, renamed)
-        if isinstance(op, Requant | Clip | Reshape | Transpose):
-            key = repr(replace(op, name=""))
+        if not isinstance(op, Input):
+            key = _identity(op)
             if key in seen:
                 renamed[op.name] = seen[key]
             else:
                 seen[key] = op.name
     return without(program, renamed)
+
+
+def _identity(op: Op) -> tuple[object, ...]:
+    """All that an op is but its name."""
+    held = (getattr(op, spec.name) for spec in fields(op) if spec.name != "name")
+    return (
+        type(op).__name__,
+        *((x.shape, x.astype("<i8").tobytes()) if isinstance(x, np.ndarray) else x for x in held),
+    )
 
 
 def merge_pads(program: Program) -> Program:
@@ -189,8 +253,9 @@ def in_order_of_use(program: Program) -> Program:
 
 PASSES: tuple[Pass, ...] = (
     fold_constants,
-    drop_clips_before_requants,
     drop_exact_requants,
+    merge_clips,
+    drop_clips_before_requants,
     drop_idle_moves,
     drop_repeats,
     merge_pads,

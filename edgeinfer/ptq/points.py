@@ -33,7 +33,7 @@ def quantized_tensors(graph: g.Graph) -> tuple[str, ...]:
             continue
         if isinstance(node, g.Conv | g.Dense | g.BatchNorm | g.Affine | g.Merge | g.Softmax):
             found.update(source(graph, x) for x in g.inputs_of(node))
-        elif isinstance(node, g.Pool) and node.kind is g.PoolKind.AVERAGE:
+        elif isinstance(node, g.Pool) and node.kind is not g.PoolKind.MAX:
             found.add(source(graph, node.x))
     moving = dependent(graph)
     return tuple(node.name for node in graph.nodes if node.name in found & moving)

@@ -188,6 +188,15 @@ class ToolStep(StrEnum):
 
 
 @runtime_checkable
+class Reports(Protocol):
+    """A target whose tools leave reports beside its project, which may be read at any time."""
+
+    def reports(self, folder: Path, settings: Any) -> tuple[Metric, ...]:
+        """What is there, whoever ran the tools; nothing where none did."""
+        ...
+
+
+@runtime_checkable
 class Synthesises(Protocol):
     """A target whose projects tools turn into circuits."""
 

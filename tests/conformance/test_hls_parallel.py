@@ -4,17 +4,47 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
+import numpy as np
 import pytest
 
+from edgeinfer.ir.builder import Builder
+from edgeinfer.ir.interpret import interpret
+from edgeinfer.ir.ops import Input, Requant
+from edgeinfer.ir.program import Output
+from edgeinfer.targets.hls import csim, csim_build
+from edgeinfer.targets.hls.emit import emitted
 from edgeinfer.targets.hls.settings import Backend, HlsSettings, IoType
 from edgeinfer.targets.hls.target import HlsTarget
-from tests.conformance.hls_suite import HlsSuite
+from quantization.fixed import Fixed, Overflow, Rounding
+from tests.conformance.hls_suite import QUICK, HlsSuite
 from tests.conformance.target_suite import TargetSuite
 
 
 class TestParallel(HlsSuite):
     settings = HlsSettings(io=IoType.PARALLEL)
     seeds = range(40)
+
+
+@pytest.mark.parametrize("overflow", [Overflow.SAT, Overflow.SAT_SYM])
+@pytest.mark.parametrize("signed", [False, True])
+def test_corners_of_the_types(tmp_path: Path, overflow: Overflow, signed: bool) -> None:
+    """hls4ml's ReLU assigns an int 0, which `ap_fixed` cannot round to a grid coarser than all bits
+    of an int; and a lone signed bit that saturates alike on both sides is always 0."""
+    settings = HlsSettings(io=IoType.PARALLEL)
+    builder = Builder("corners")
+    builder.add(Input("x", Fixed(signed, 38, 40), (6,)))
+    builder.add(Requant("y", Fixed(signed, 6, 41), "x", Rounding.RND, overflow))
+    builder.add(Requant("z", Fixed(True, 1, 38), "x", Rounding.RND, overflow))
+    program = builder.program((Output("y", "y"), Output("z", "z")))
+    emitted(program, settings).write(tmp_path)
+    low, high = (-(1 << 37), (1 << 37) - 1) if signed else (0, (1 << 38) - 1)
+    raw = {"x": np.array([[0, 1, high, 99_999_999_999, low, low + 1]])}
+    compiled = csim_build.built_together([tmp_path], tmp_path / "csim", QUICK)
+    got = csim.simulated(program, tmp_path, raw, compiled=compiled, processes=1)
+    wanted = interpret(program, raw)
+    assert all(np.array_equal(got[name], wanted[name]) for name in ("y", "z"))
 
 
 @pytest.mark.fuzz

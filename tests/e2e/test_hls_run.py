@@ -61,7 +61,7 @@ def test_a_run_from_compilation_to_a_fault_and_back(
     pairs = {tuple(entry["pair"]): entry for entry in made["agreement"]}
     assert pairs["engine", "csim"]["bit_identical"] and pairs["engine", "csim"]["samples"] == 60
     assert made["accuracy"]["csim"] == made["accuracy"]["quantized"]
-    steps = ["load", "lower", "hls", "simulate", "evaluate", "csim"]
+    steps = ["load", "lower", "emit-hls", "simulate", "evaluate", "csim"]
     assert [step["name"] for step in made["steps"]] == steps
     held = {entry["path"]: entry["sha256"] for entry in made["artefacts"]}
     assert held["hls/firmware/defines.h"] == sha256_of(work / "RUN/hls/firmware/defines.h")
@@ -98,8 +98,8 @@ def test_a_run_from_compilation_to_a_fault_and_back(
 
     mended = shown(capsys, *COMPILE, *HLS)  # compiling again writes what was changed
     assert cached(mended) == dict.fromkeys(steps, True) | {
-        "hls": False, "simulate": False, "csim": False,
-    } or not cached(mended)["hls"]  # fmt: skip
+        "emit-hls": False, "simulate": False, "csim": False,
+    } or not cached(mended)["emit-hls"]  # fmt: skip
     assert defines.read_text() == text
     assert main(["explain", "RUN"]) == 0
     assert "engine = csim" in capsys.readouterr().out
@@ -138,7 +138,7 @@ def test_no_compiler_is_code_3(
     assert main([*COMPILE, *HLS]) == 3
     assert "EDGEINFER_CXX" in capsys.readouterr().err
     monkeypatch.delenv("EDGEINFER_CXX")
-    assert cached(shown(capsys, *COMPILE, *HLS))["hls"]  # the project was there already
+    assert cached(shown(capsys, *COMPILE, *HLS))["emit-hls"]  # the project was there already
 
 
 def test_a_compiler_that_fails_is_code_4_and_its_line_is_quoted(
@@ -173,7 +173,7 @@ def test_a_full_disk_is_code_4_and_the_run_goes_on(
         assert main([*COMPILE, *HLS]) == 4
     assert "no room is left" in capsys.readouterr().err
     result = shown(capsys, *COMPILE, *HLS)
-    assert cached(result)["hls"] and not cached(result)["csim"]
+    assert cached(result)["emit-hls"] and not cached(result)["csim"]
 
 
 def test_a_folder_that_may_not_be_written_is_code_4(
@@ -215,7 +215,7 @@ def test_a_compilation_that_is_ended_leaves_no_half_program(
     assert "Traceback" not in done.stderr
     assert not list((work / "RUN/hls/csim").glob("csim-*"))
     result = shown(capsys, *COMPILE, *HLS)
-    assert cached(result)["hls"] and not cached(result)["csim"]
+    assert cached(result)["emit-hls"] and not cached(result)["csim"]
     assert len([path for path in (work / "RUN/hls/csim").iterdir() if "csim" in path.name]) == 1
 
 

@@ -175,6 +175,8 @@ def _pooled(node: Pool, x: Floats) -> Floats:
     if node.kind is PoolKind.MAX:
         return np.maximum.reduce(list(_taps(node, x, -np.inf).values()))
     total = sum(_taps(node, x, 0.0).values())
+    if node.kind is PoolKind.SUM:
+        return total
     counted = np.ones_like(x)
     if node.count_pads:
         return total / np.prod(node.window)

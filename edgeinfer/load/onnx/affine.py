@@ -82,7 +82,7 @@ def _as_bias(d: Drawing, view: View, addend: Floats) -> View | None:
         return None
     bias = np.broadcast_to(addend, node.kernel.shape[-1:]).copy()
     if d.quantized:
-        held = fixed_bias(bias)
+        held = fixed_bias(bias, exact=d.stepwise)
         bias = held.values
         d.weights[f"{node.layer}/bias"] = held.format
     d.nodes[view.tensor] = replace(node, bias=bias)

@@ -19,6 +19,7 @@ class Drawing:
 
     batch: int  # the batch size in shapes of the file
     quantized: bool  # the file states number formats
+    stepwise: bool = False  # each multiplier and move of the file stands where it is applied
     nodes: dict[str, Node] = field(default_factory=dict)
     shapes: dict[str, Shape] = field(default_factory=dict)
     activations: dict[str, Quantizer] = field(default_factory=dict)

@@ -12,6 +12,7 @@ from edgeinfer.graph import Activation, Function, MergeKind, PRelu, Softmax
 from edgeinfer.load.onnx.affine import homogeneous, scaled
 from edgeinfer.load.onnx.args import Args, constant, data, number
 from edgeinfer.load.onnx.drawing import Drawing
+from edgeinfer.load.onnx.formats import fixed_bias
 from edgeinfer.load.onnx.layout import (
     ONE,
     ZERO,
@@ -96,6 +97,8 @@ def prelu(d: Drawing, op: Op, args: Args) -> View:
     if slope is None:
         raise Unreadable("its slope does not fit its input")
     name = d.named(op)
+    if d.stepwise:
+        d.weights[f"{name}/slope"] = fixed_bias(slope, exact=True).format
     d.add(PRelu(name, name, x.tensor, np.atleast_1d(slope)))
     return replace(x, tensor=name, exclusive=True)
 

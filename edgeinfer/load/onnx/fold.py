@@ -12,6 +12,7 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
+from onnx import TensorProto
 
 from edgeinfer.load.onnx.layout import Const
 from edgeinfer.load.onnx.ops import Op, Unreadable
@@ -38,10 +39,15 @@ def folded(op: Op, args: tuple[Const | None, ...]) -> list[Const]:
     if op.kind == "Constant":
         return [Const(_constant(op))]
     _refuse_large(op, [array for array in arrays if array is not None])
-    if op.kind in MOVES and (first := args[0]) is not None:
+    if (op.kind in MOVES or _widens(op)) and (first := args[0]) is not None:
         rest = arrays[1:]
         return [moved(first, lambda values: _computed(op, [values, *rest])[0])]
     return [Const(array) for array in _computed(op, arrays)]
+
+
+def _widens(op: Op) -> bool:
+    """A cast that changes no number."""
+    return op.kind == "Cast" and op.whole("to", 1) == TensorProto.DOUBLE
 
 
 def _constant(op: Op) -> NDArray[Any]:

@@ -13,6 +13,7 @@ from quantization.fixed import Fixed, Quantizer, dequantize, fixed_for, quantize
 from quantization.recipe import WeightFormat
 
 MAX_BITS = 26
+EXACT_BITS = 62  # of a file whose numbers are known to lie on one grid
 SPREAD_BITS = 8  # how much finer than the largest channel's grid a small channel's may be
 
 
@@ -25,8 +26,11 @@ class Held:
     error: float  # largest, relative to the number (for a bias: to the largest number)
 
 
-def fixed_multiplier(values: Floats) -> Held:
-    """A grid for each entry of the last axis, so that small scales keep their precision too."""
+def fixed_multiplier(values: Floats, *, exact: bool = False) -> Held:
+    """A grid for each entry of the last axis, so that small scales keep their precision too; with
+    `exact`, one grid for all that rounds nothing."""
+    if exact:
+        return fixed_bias(values, exact=True)
     if values.ndim == 0 or values.shape[-1] == 1:
         return _held(values, [_quantizer(values, np.abs(values).max(initial=0.0))])
     largest = float(np.abs(values).max())
@@ -35,10 +39,10 @@ def fixed_multiplier(values: Floats) -> Held:
     return _held(values, [_quantizer(c, max(float(np.abs(c).max()), floor)) for c in channels])
 
 
-def fixed_bias(values: Floats) -> Held:
+def fixed_bias(values: Floats, *, exact: bool = False) -> Held:
     """One grid for all of it: what counts in a sum is the absolute error."""
     largest = float(np.abs(values).max(initial=0.0))
-    quantizer = _quantizer(values, largest)
+    quantizer = _quantizer(values, largest, EXACT_BITS if exact else MAX_BITS)
     held = dequantize(quantize(values, quantizer), quantizer.type)
     error = float(np.abs(held - values).max(initial=0.0)) / largest if largest else 0.0
     return Held(held, WeightFormat.of(quantizer), error)
@@ -54,14 +58,14 @@ def _held(values: Floats, quantizers: list[Quantizer]) -> Held:
     return Held(held, format_, float(wrong.max(initial=0.0)))
 
 
-def _quantizer(values: Floats, largest: float) -> Quantizer:
-    """The coarsest grid that holds the values exactly, or the finest that 26 bits allow."""
+def _quantizer(values: Floats, largest: float, most_bits: int = MAX_BITS) -> Quantizer:
+    """The coarsest grid that holds the values exactly, or the finest that so many bits allow."""
     if largest == 0.0:
         return Quantizer(Fixed(False, 1, 1))
     signed = bool((values < 0).any())
     top = int(np.frexp(largest)[1])  # largest < 2^top
-    finest = MAX_BITS - int(signed) - top
-    if np.rint(np.ldexp(largest, finest)) >= 2.0 ** (MAX_BITS - int(signed)):
+    finest = most_bits - int(signed) - top
+    if np.rint(np.ldexp(largest, finest)) >= 2.0 ** (most_bits - int(signed)):
         finest -= 1  # it would round up to the next power of two
     raw = np.rint(np.ldexp(np.asarray(values, dtype=np.float64), finest)).astype(np.int64)
     combined = int(np.bitwise_or.reduce(np.abs(raw).reshape(-1)))

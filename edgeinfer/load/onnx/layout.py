@@ -170,7 +170,7 @@ def write_constant(d: Drawing, wanted: str, values: Floats) -> str:
     """A constant as a node; its tensor's name."""
     name = d.fresh(wanted)
     if d.quantized:
-        held = fixed_bias(values)
+        held = fixed_bias(values, exact=d.stepwise)
         values = held.values
         d.weights[f"{name}/value"] = held.format
     return d.add(Constant(name, values))

@@ -30,7 +30,7 @@ from edgeinfer.load.onnx.layout import (
 )
 from edgeinfer.load.onnx.merge import merged
 from edgeinfer.load.onnx.ops import Op, Unreadable
-from edgeinfer.load.onnx.space import pads_of, spatial
+from edgeinfer.load.onnx.space import pads_of, spatial, summed
 from edgeinfer.load.onnx.weights import bias_of, finite, kernel_of, moved, transposed
 
 
@@ -52,6 +52,10 @@ def conv(d: Drawing, op: Op, args: Args, *, channels_last: bool = False) -> View
     dilation = op.wholes("dilations") or (1,) * rank
     pads = pads_of(op, d.shapes[x.tensor][:-1], window, strides, dilation)
     groups = op.whole("group", 1)
+    plain = len(args) < 3 and weights.grid is None and set(dilation) == {1}
+    alone = groups == d.shapes[x.tensor][-1] == weights.value.shape[-1]
+    if d.quantized and plain and alone and (weights.value == 1).all():
+        return summed(d, op, x, window, strides, pads)
     name = d.named(op)
 
     def node(values: Floats, bias: Floats | None) -> Conv:
@@ -171,6 +175,9 @@ def batch_norm(d: Drawing, op: Op, args: Args, *, channels_last: bool = False) -
         finite(constant(args, place, what), what).reshape(-1)
         for place, what in ((1, "scale"), (2, "bias"), (3, "mean"), (4, "variance"))
     )
+    counts = {len(values) for values in (gamma, beta, mean, variance)}
+    if len(counts) > 1:
+        raise Unreadable(f"its statistics count {sorted(counts)} channels")
     epsilon = op.real("epsilon", 1e-5)
     if (variance + epsilon <= 0).any():
         raise Unreadable("its variance has values that are not positive")

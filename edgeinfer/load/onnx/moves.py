@@ -209,6 +209,8 @@ def split(d: Drawing, op: Op, args: Args) -> list[View]:
     parts = setting(op, args, "split", 1)
     if parts is None:
         count = op.whole("num_outputs", len(op.outputs))
+        if count != len(op.outputs):
+            raise Unreadable(f"it makes {len(op.outputs)} parts, but num_outputs is {count}")
         width = -(-size // count)
         parts = tuple(max(min(width, size - place * width), 0) for place in range(count))
     if sum(parts) != size or len(parts) != len(op.outputs) or min(parts) < 1:

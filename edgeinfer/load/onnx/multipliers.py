@@ -73,7 +73,9 @@ def _bulky(values: Floats) -> bool:
     return any(size != 1 for size in values.shape[:-1])
 
 
-def on_grids(nodes: list[Node]) -> tuple[list[Node], dict[str, WeightFormat], list[str]]:
+def on_grids(
+    nodes: list[Node], *, exact: bool
+) -> tuple[list[Node], dict[str, WeightFormat], list[str]]:
     """Affine nodes with fixed-point numbers, the numbers' formats, and their errors."""
     done: list[Node] = []
     formats: dict[str, WeightFormat] = {}
@@ -82,7 +84,8 @@ def on_grids(nodes: list[Node]) -> tuple[list[Node], dict[str, WeightFormat], li
         if not isinstance(node, Affine):
             done.append(node)
             continue
-        scale, shift = fixed_multiplier(node.scale), fixed_bias(node.shift)
+        scale = fixed_multiplier(node.scale, exact=exact)
+        shift = fixed_bias(node.shift, exact=exact)
         done.append(replace(node, scale=scale.values, shift=shift.values))
         formats[f"{node.layer}/scale"] = scale.format
         formats[f"{node.layer}/shift"] = shift.format

@@ -86,6 +86,7 @@ class Source:
     outputs: tuple[str, ...]
     constants: dict[str, NDArray[Any]]
     readers: Counter[str]  # how many operators (and outputs) read a tensor
+    stepwise: bool = False  # edgeinfer wrote it: see Drawing
 
 
 def source_of(model: ModelProto, path: Path) -> Source:
@@ -116,6 +117,9 @@ def source_of(model: ModelProto, path: Path) -> Source:
             if name in used
         },
         readers=Counter([name for op in ordered for name in op.inputs if name] + list(outputs)),
+        stepwise=any(
+            (prop.key, prop.value) == ("edgeinfer.format", "qonnx") for prop in model.metadata_props
+        ),
     )
 
 

@@ -16,6 +16,7 @@ from edgeinfer.graph import Activation, Function, Input, Transpose
 from edgeinfer.load.loaded import Loaded
 from edgeinfer.load.onnx.drawing import Drawing, clean
 from edgeinfer.load.onnx.file import parse
+from edgeinfer.load.onnx.fold import MOVES
 from edgeinfer.load.onnx.layout import Const, Value, View, arranged, settled, unfolded
 from edgeinfer.load.onnx.nodes import NO_READER, QUANTIZERS, read_op, reads_tensors, why_unknown
 from edgeinfer.load.onnx.ops import Entry, Op, Source, Unreadable, float_types, source_of
@@ -33,7 +34,7 @@ def read(path: Path) -> Loaded:
     turned: frozenset[str] = frozenset()
     drawing, outputs = _drawn(source, turned)
     for entry in source.inputs:
-        if not _transposes(drawing):
+        if source.stepwise or not _transposes(drawing):
             break
         if entry.dims is not None and len(entry.dims) > 2:
             other, other_outputs = _drawn(source, turned | {entry.name})
@@ -56,6 +57,7 @@ def _drawn(source: Source, turned: frozenset[str]) -> tuple[Drawing, tuple[str, 
     d = Drawing(
         batch=_batch(source),
         quantized=any(op.kind in QUANTIZERS for op in source.ops),
+        stepwise=source.stepwise,
     )
     known: dict[str, Value] = {name: Const(value) for name, value in source.constants.items()}
     for entry in source.inputs:
@@ -77,6 +79,8 @@ def _read(d: Drawing, source: Source, op: Op, known: dict[str, Value]) -> str:
     """Read one operator into `known`; why that failed, if it did."""
     if any(name and name not in known for name in op.inputs):
         return "" if reads_tensors(op) else NO_READER  # what makes its input was reported
+    if d.stepwise and op.kind != "Add":  # which may complete a multiplier
+        _settle(d, op, known)
     args = tuple(_given(source, name, known) for name in op.inputs)
     try:
         results = read_op(d, op, args)
@@ -84,11 +88,21 @@ def _read(d: Drawing, source: Source, op: Op, known: dict[str, Value]) -> str:
         return str(error)
     except (ValueError, LookupError, ArithmeticError, TypeError) as error:
         return f"its inputs and attributes do not fit together ({error})"
+    if d.stepwise and op.kind in MOVES:
+        results = [arranged(d, value) if isinstance(value, View) else value for value in results]
     known.update({name: value for name, value in zip(op.outputs, results, strict=False) if name})
     if missing := [name for name in op.outputs if name and name not in known]:
         unread = [name for name in missing if source.readers[name]]
         return f"its output {unread[0]!r} cannot be read" if unread else ""
     return ""
+
+
+def _settle(d: Drawing, op: Op, known: dict[str, Value]) -> None:
+    """What its inputs owe becomes nodes, for all that read them."""
+    for name in op.inputs:
+        value = known.get(name)
+        if isinstance(value, View) and not value.plain:
+            known[name] = settled(d, value)
 
 
 def _given(source: Source, name: str, known: dict[str, Value]) -> Value | None:

@@ -7,11 +7,12 @@ from __future__ import annotations
 import math
 from dataclasses import replace
 from fractions import Fraction
+from typing import assert_never
 
 import numpy as np
 
 from edgeinfer.graph import Pad, Pads, Pool, PoolKind, Shape, Upsample, same_pads
-from edgeinfer.load.onnx.affine import carried, scaled
+from edgeinfer.load.onnx.affine import carried
 from edgeinfer.load.onnx.args import Args, constant_or_none, data, number, setting
 from edgeinfer.load.onnx.drawing import Drawing, arranged_tensor
 from edgeinfer.load.onnx.layout import (
@@ -21,7 +22,6 @@ from edgeinfer.load.onnx.layout import (
     file_shape,
     graph_axis,
     settled,
-    sizes,
     unfolded,
 )
 from edgeinfer.load.onnx.moves import reshaped
@@ -86,9 +86,26 @@ def pool(d: Drawing, op: Op, args: Args, *, channels_last: bool = False) -> View
 
 
 def _pooled(d: Drawing, x: View, kind: PoolKind) -> View:
-    """What a pool owes as its input did: a mean always may, a maximum if the scale is positive."""
+    """What a pool owes as its input did, one number for each channel: a mean always may, a maximum
+    if the scale is positive, a sum if nothing is added."""
     x = carried(d, x)
-    return x if kind is PoolKind.AVERAGE or (x.scale > 0).all() else settled(d, x)
+    if any(size != 1 for owed in (x.scale, x.shift) for size in owed.shape[:-1]):
+        return settled(d, x)
+    match kind:
+        case PoolKind.AVERAGE:
+            passes = True
+        case PoolKind.MAX:
+            passes = bool((x.scale > 0).all())
+        case PoolKind.SUM:
+            passes = bool((x.shift == 0).all())
+        case _:
+            assert_never(kind)
+    return x if passes else settled(d, x)
+
+
+def summed(d: Drawing, op: Op, x: View, window: Shape, strides: Shape, pads: Pads) -> View:
+    """What a convolution of nothing but ones, each channel for itself, means."""
+    return _pool(d, op, x, PoolKind.SUM, window, strides, pads)
 
 
 def _pool(
@@ -133,7 +150,8 @@ def global_pool(d: Drawing, op: Op, args: Args) -> View:
 
 def reduce(d: Drawing, op: Op, args: Args) -> View:
     """ReduceMean, ReduceSum and ReduceMax over axes other than the batch."""
-    kind = PoolKind.MAX if op.kind == "ReduceMax" else PoolKind.AVERAGE
+    kinds = {"ReduceMax": PoolKind.MAX, "ReduceMean": PoolKind.AVERAGE, "ReduceSum": PoolKind.SUM}
+    kind = kinds[op.kind]
     x = _pooled(d, data(args, 0), kind)
     given = setting(op, args, "axes", 1)
     if not given:
@@ -142,10 +160,8 @@ def reduce(d: Drawing, op: Op, args: Args) -> View:
         raise Unreadable("it reduces all axes, the batch among them")
     gone = {axis_of(d, x, axis) for axis in given}
     kept = [place for place in range(len(x.order)) if place not in gone]
-    have, count = file_shape(d, x), math.prod(sizes(d, x)[place] for place in gone)
+    have = file_shape(d, x)
     x = _reduced(d, op, x, sorted(gone), kept, kind)
-    if op.kind == "ReduceSum" and count > 1:
-        x = scaled(d, op, x, np.asarray(float(count)), np.zeros(()))
     if op.whole("keepdims", 1) != 1:
         first = 0 if x.merged else 1
         return reshaped(d, x, tuple(s for p, s in enumerate(have) if p - first not in gone))
@@ -221,7 +237,11 @@ def resize(d: Drawing, op: Op, args: Args) -> View:
     rank = len(shape) - 2
     if x.merged or rank not in (1, 2) or len(grown) > rank:
         raise Unreadable(f"it resizes a tensor of rank {len(shape)}")
-    kept = 0 if 0 not in grown else next(p for p in range(rank + 1) if p not in grown)
+    last = len(d.shapes[x.tensor]) - 1
+    kept = next(
+        (place for place, axis in enumerate(x.order) if axis == last and place not in grown),
+        0 if 0 not in grown else next(p for p in range(rank + 1) if p not in grown),
+    )
     axes = (*(place for place in range(rank + 1) if place != kept), kept)
     x = arranged(d, x, axes)
     name = d.named(op)

@@ -42,8 +42,9 @@ def finished(
     """
     nodes, weights, findings = _read(d.nodes, outputs), dict(d.weights), list(d.findings)
     if d.quantized:
-        nodes = composed(nodes, {*outputs, *d.activations})
-        nodes, formats, errors = on_grids(nodes)
+        if not d.stepwise:
+            nodes = composed(nodes, {*outputs, *d.activations})
+        nodes, formats, errors = on_grids(nodes, exact=d.stepwise)
         weights |= formats
         findings += errors
     nodes, activations = _joined(nodes, d.activations, outputs)
@@ -126,4 +127,4 @@ def _only_quantizes(node: Node, activations: Mapping[str, Quantizer]) -> bool:
 def _computes(node: Node) -> bool:
     """Whether a node makes new numbers, whose format is then its own."""
     kinds = Input | Conv | Dense | BatchNorm | Affine | Activation | PRelu | Softmax | Merge
-    return isinstance(node, kinds) or (isinstance(node, Pool) and node.kind is PoolKind.AVERAGE)
+    return isinstance(node, kinds) or (isinstance(node, Pool) and node.kind is not PoolKind.MAX)

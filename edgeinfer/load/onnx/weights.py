@@ -141,5 +141,5 @@ def _inside(d: Drawing, values: Floats, grid: Grid | None) -> Bias:
         if powers_of_two(steps) and (steps == steps[0]).all():
             type_ = grid_type(grid.low, grid.high, float(steps[0]))
             return Bias(values.copy(), WeightFormat.of(Quantizer(type_)), ZERO)
-    held = fixed_bias(values)
+    held = fixed_bias(values, exact=d.stepwise)
     return Bias(held.values, held.format, ZERO)

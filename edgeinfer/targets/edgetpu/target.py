@@ -145,9 +145,13 @@ class EdgeTpuTarget:
         version = found.compilation.log.version
         return Done((f"{COMPILER.name} {version} compiled model.tflite",), found.on_device)
 
-    def measure(self, folder: Path, settings: EdgeTpuSettings) -> tuple[Metric, ...]:
+    def reports(self, folder: Path, settings: EdgeTpuSettings) -> tuple[Metric, ...]:
         """What the vendor's compiler has left beside the emitted file."""
         return compiled_metrics(folder / MODEL)
+
+    def measure(self, folder: Path, settings: EdgeTpuSettings) -> tuple[Metric, ...]:
+        """What the vendor's compiler, run now, and a device where there is one, say."""
+        return measured(folder / MODEL, settings).metrics
 
 
 def _agreement(pair: tuple[str, str], found: simulate.Int8Agreement) -> Agreement:

@@ -12,7 +12,7 @@ import numpy as np
 from edgeinfer.ir import ops
 from edgeinfer.ir.ops import Op, PairKind, PoolKind, Shape, Weights, packed
 from edgeinfer.targets.hls.spec import Stored, exactly
-from quantization.fixed import Fixed, Ints, Quantizer, fixed_for, requantize
+from quantization.fixed import Fixed, Ints, Overflow, Quantizer, fixed_for, requantize
 
 if TYPE_CHECKING:
     from edgeinfer.targets.hls.layout import Layout
@@ -34,6 +34,10 @@ def place_requant(layout: Layout, op: ops.Requant) -> None:
     sign counts, and the types of the C-simulation refuse to round: two numbers take their place."""
     result = Quantizer(op.type, op.rounding, op.overflow)
     x, shape = layout.of_value[op.x], layout.program.shapes[op.name]
+    if only_zero(op):
+        nothing = Stored("values", np.array([0, 0]), op.type)
+        layout.exact(op, "sign", (x,), shape, exactly(op.type), stored=(nothing,))
+        return
     if not drops_all(layout, op):
         layout.exact(op, "requant", (x,), shape, result)
         return
@@ -41,6 +45,12 @@ def place_requant(layout: Layout, op: ops.Requant) -> None:
     layout.exact(
         op, "sign", (x,), shape, exactly(op.type), stored=(Stored("values", ends, op.type),)
     )
+
+
+def only_zero(op: ops.Requant) -> bool:
+    """Whether 0 is all that the result may be: one bit with a sign, the same on both sides of 0.
+    `ap_fixed` saturates to -1 there."""
+    return op.overflow is Overflow.SAT_SYM and op.type.signed and op.type.bits == 1
 
 
 def drops_all(layout: Layout, op: ops.Requant) -> bool:

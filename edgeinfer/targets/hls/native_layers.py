@@ -29,6 +29,7 @@ INPUT, RESHAPE, RELU = "InputLayer", "Reshape", "Activation"
 PADDING = "ZeroPadding"
 AXES, SIDES = ("height", "width"), (("top", "bottom"), ("left", "right"))
 WITH_DEPTHWISE = (Backend.VITIS, Backend.VIVADO)
+BITS_OF_INT = 32
 SATURATING = (Overflow.SAT, Overflow.SAT_SYM)
 LAST = {"data_format": "channels_last"}
 
@@ -188,8 +189,9 @@ def _linear(
 
 
 def place_requant(layout: Layout, op: ops.Requant) -> None:
-    """An unsigned type that saturates is what a ReLU of hls4ml rounds to."""
-    far = exact_layers.drops_all(layout, op)
+    """An unsigned type that saturates is what a ReLU of hls4ml rounds to. It assigns a plain 0 to
+    the type, which has to be rounded to it as any int: not to a grid coarser than all its bits."""
+    far = exact_layers.drops_all(layout, op) or op.type.frac < -BITS_OF_INT
     if not far and not op.type.signed and op.overflow in SATURATING:
         _relu(layout, op, Quantizer(op.type, op.rounding, op.overflow))
     else:

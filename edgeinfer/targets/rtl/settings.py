@@ -4,8 +4,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
+from typing import Any
 
+from edgeinfer.devices import Device
 from edgeinfer.errors import UsageError
 
 
@@ -65,3 +68,20 @@ class RtlSettings:
         for name, count in self.lanes:
             if count < 1:
                 raise UsageError(f"The input {name} cannot come {count} elements at a time.")
+
+    @staticmethod
+    def on_device(device: Device, asked: str) -> dict[str, Any] | None:
+        """The part; None where there is no logic to make a design of."""
+        return {"part": device.name} if {"lut", "alm"} & set(device.budget) else None
+
+    @staticmethod
+    def from_record(told: Mapping[str, Any]) -> RtlSettings:
+        """The settings that were written down as JSON."""
+        return RtlSettings(
+            **{
+                **told,
+                "budget": Budget(**told["budget"]),
+                "folds": tuple((name, Fold(**fold)) for name, fold in told["folds"]),
+                "lanes": tuple((name, int(count)) for name, count in told["lanes"]),
+            }
+        )

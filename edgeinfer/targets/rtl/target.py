@@ -5,6 +5,7 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Mapping
+from dataclasses import replace
 from pathlib import Path
 
 from edgeinfer.errors import InputError, Offence, ProgramError, UsageError, did_you_mean
@@ -13,7 +14,7 @@ from edgeinfer.ir.passes import fold_constants
 from edgeinfer.ir.program import Program
 from edgeinfer.metrics import Metric
 from edgeinfer.plan import BuildPlan
-from edgeinfer.targets.protocol import Advanced
+from edgeinfer.targets.protocol import Advanced, Done, Place, Said, Suspicion, ToolStep
 from edgeinfer.targets.rtl import check
 from edgeinfer.targets.rtl.choose import designed
 from edgeinfer.targets.rtl.cycles import counted
@@ -112,6 +113,68 @@ class RtlTarget:
     def measure(self, folder: Path, settings: RtlSettings) -> tuple[Metric, ...]:
         """Resources by Yosys and, if the settings ask for it, the clock that nextpnr reaches."""
         return measured(folder, settings).metrics
+
+    def place_of(self, settings: RtlSettings) -> Place:
+        """The settings' part."""
+        part = part_of(settings)
+        return Place(part.part, part)
+
+    def tool_steps(self, settings: RtlSettings) -> tuple[ToolStep, ...]:
+        """Logic synthesis; place and route."""
+        return (ToolStep.SYNTH, ToolStep.ROUTE)
+
+    def unasked_steps(self, settings: RtlSettings) -> tuple[ToolStep, ...]:
+        """None: they take minutes."""
+        return ()
+
+    def synthesise(
+        self,
+        program: Program,
+        folder: Path,
+        settings: RtlSettings,
+        steps: Collection[ToolStep],
+        *,
+        seconds: float,
+        raw: Mapping[str, Ints],
+        said: Said,
+    ) -> Done:
+        """Open tools, or the vendor's where they are; routing also packs a bitstream."""
+        limited = replace(
+            settings,
+            route=ToolStep.ROUTE in steps,
+            synthesis_seconds=seconds,
+            route_seconds=seconds,
+        )
+        taken = measured(folder, limited, said)
+        if taken.bitstream is None:
+            return Done((), taken.metrics)
+        return Done((f"The bitstream is {taken.bitstream.relative_to(folder)}.",), taken.metrics)
+
+    def tappable(self, program: Program, folder: Path, settings: RtlSettings) -> tuple[str, ...]:
+        """The values that streams of the design carry."""
+        _, netlist = designed(self._checked(program, settings), settings)
+        return tuple(op.name for op in program.ops if op.name in netlist.values)
+
+    def suspect(
+        self,
+        program: Program,
+        folder: Path,
+        settings: RtlSettings,
+        value: str,
+        expected: Mapping[str, Ints],
+        got: Mapping[str, Ints],
+    ) -> Suspicion:
+        """A file that is not as it was emitted; else the value's own block."""
+        edited = [
+            name
+            for name, content in self.emit(program, settings).files.items()
+            if not (folder / name).is_file() or (folder / name).read_bytes() != content
+        ]
+        if edited:
+            cause = f"{', '.join(edited[:3])} not as emitted"
+        else:
+            cause = f"all files are as emitted, so the block that makes %{value} is at fault"
+        return Suspicion(str(program.type(value)), cause)
 
     def _checked(self, program: Program, settings: RtlSettings) -> Program:
         found = self.check(program, settings)

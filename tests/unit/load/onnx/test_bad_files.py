@@ -256,6 +256,29 @@ CASES: dict[str, tuple[Made, tuple[str, ...]]] = {
             weights={"v": np.ones(4, F), "n": -np.ones(4, F)}),
         ("'bn'", "variance"),
     ),
+    "statistics of different channels": (
+        net(node("BatchNormalization", ["x", "v", "v", "m", "v"], ["y"], "bn"),
+            weights={"v": np.ones(4, F), "m": np.zeros(0, F)}),
+        ("'bn'", "BatchNormalization", "'y'", "[0, 4] channels"),
+    ),
+    "more parts than outputs": (
+        net(node("Split", ["x"], ["y", "z"], "parts", axis=1, num_outputs=1 << 40), opset=18),
+        ("'parts'", "Split", "'y', 'z'", "num_outputs is 1099511627776"),
+    ),
+    "a cycle of one": (
+        net(node("Add", ["x", "y"], ["y"], "self")), ("cycle", "'self'", "Add", "'y'")
+    ),
+    "an axis that is not there": (
+        net(node("Softmax", ["x"], ["y"], "sm", axis=5)), ("'sm'", "Softmax", "'y'", "axis 5")
+    ),
+    "an order of other axes": (
+        net(node("Transpose", ["x"], ["y"], "tp", perm=[0, 2, 1])), ("'tp'", "Transpose", "'y'")
+    ),
+    "ranks that cannot be joined": (
+        net(node("Relu", ["x"], ["r"]), node("Concat", ["r", "c"], ["y"], "cat", axis=1),
+            weights={"c": np.ones((1, 2, 2), F)}),
+        ("'cat'", "Concat", "'y'"),
+    ),
     "a constant bomb": (
         net(node("ConstantOfShape", ["s"], ["c"], "bomb"), node("Add", ["x", "c"], ["y"]),
             weights={"s": I64([1 << 20, 1 << 20])}),

@@ -5,6 +5,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -16,10 +17,14 @@ from numpy.typing import NDArray
 from onnx import ModelProto, NodeProto
 
 from edgeinfer.errors import UnsupportedModelError
+from edgeinfer.ir.lower import lower
+from edgeinfer.ir.passes import rewired
+from edgeinfer.ir.program import Program
 from edgeinfer.load.loaded import Loaded
 from edgeinfer.load.onnx.reader import read
 from quantization.fixed import Quantizer
 from tests.support import onnx_models as m
+from tests.support import other_exporters
 from tests.support.onnx_models import BREVITAS, floats, node
 
 F = np.float32
@@ -257,3 +262,57 @@ def test_finn_domains_and_channels_last_pools(tmp_path: Path) -> None:
     wanted = gamma * (summed - gamma) / np.sqrt(variance + 1e-5) + gamma
     np.testing.assert_allclose(ours, wanted, atol=1e-5)
     assert m.kinds(loaded.graph) == ["Input", "Pool", "Conv", "Affine"]
+
+
+@pytest.mark.parametrize("mode", ["FLOOR", "ROUND", "CEIL", "DOWN"])
+@pytest.mark.parametrize(("signed", "narrow"), [(1, 0), (0, 0), (1, 1)])
+def test_second_version_of_trunc_states_its_scale(
+    mode: str, signed: int, narrow: int, tmp_path: Path
+) -> None:
+    said = {"rounding_mode": mode, "signed": signed, "narrow": narrow}
+    nodes = [
+        quant("x", "q", "s", "z", "b8", signed=signed),
+        node("Trunc", ["q", "s", "z", "b8", "so", "b5"], ["y"], domain=BREVITAS, **said),
+    ]
+    weights = {"s": F(0.5), "so": F(4.0), "z": F(0), "b8": F(8), "b5": F(5)}
+    made = qonnx(nodes, weights, x=(1, 99), version=2)
+    x = (np.arange(-49, 50, dtype=F) * F(1.5)).reshape(1, -1)
+    same(m.saved(made, tmp_path), {"x": x}, atol=1e-5)
+
+
+def test_trunc_of_a_sum_is_an_average(tmp_path: Path) -> None:
+    """How Brevitas exports its average pool: a mean, back to a sum, the lower bits dropped."""
+    nodes = [
+        quant("x", "q", "s", "z", "b4", signed=0),
+        node("AveragePool", ["q"], ["a"], "pool", kernel_shape=[2, 2], strides=[2, 2]),
+        node("Mul", ["a", "four"], ["m"], "sum"),
+        node("Trunc", ["m", "s", "z", "b6", "b4"], ["y"], domain=BREVITAS, rounding_mode="FLOOR"),
+    ]
+    weights = {"s": F(0.25), "z": F(0), "b4": F(4), "b6": F(6), "four": F(4)}
+    made = qonnx(nodes, weights, x=(1, 3, 6, 4))
+    x = np.random.default_rng(7).uniform(0, 4, (1, 3, 6, 4)).astype(F)
+    same(m.saved(made, tmp_path), {"x": x})
+
+
+@pytest.mark.parametrize("powers_of_two", [False, True])
+def test_raw_and_cleaned_files_are_one_program(powers_of_two: bool, tmp_path: Path) -> None:
+    from qonnx.core.modelwrapper import ModelWrapper
+    from qonnx.util.cleanup import cleanup_model
+
+    made = other_exporters.brevitas(3, powers_of_two=powers_of_two)
+    raw = read(m.saved(made, tmp_path))
+    (tmp_path / "clean").mkdir()
+    cleaned_model = cleanup_model(ModelWrapper(made)).model
+    assert "Constant" not in {entry.op_type for entry in cleaned_model.graph.node}
+    cleaned = read(m.saved(cleaned_model, tmp_path / "clean"))
+    (entry,) = cleaned.graph.inputs
+    digests = []
+    for loaded in (raw, cleaned):
+        program = lower(loaded.graph, loaded.recipe).program
+        (input_,), (output,) = program.inputs, program.outputs
+        ops = tuple(replace(op, name="x") if op is input_ else op for op in program.ops)
+        renamed = {input_.name: "x"}
+        ops = tuple(rewired(op, renamed) for op in ops)
+        digests.append(Program("net", ops, (replace(output, name="y"),)).digest)
+    assert entry.shape == (6, 4, 2)
+    assert digests[0] == digests[1]

@@ -1,0 +1,66 @@
+# SPDX-License-Identifier: Apache-2.0
+# SPDX-FileCopyrightText: The edgeinfer authors
+"""The formats in which a Program leaves as ONNX, and the one way to write any of them."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from enum import StrEnum
+from pathlib import Path
+from typing import assert_never
+
+from edgeinfer import plan
+from edgeinfer.errors import UsageError
+from edgeinfer.ir.program import Program
+
+
+class Format(StrEnum):
+    """What the file's tensors are."""
+
+    QONNX = "qonnx"  # float32 values, types by Quant nodes; read back it is the same Program
+    QDQ = "qdq"  # float32 values, types by QuantizeLinear and DequantizeLinear
+    INTEGER = "integer-onnx"  # raw integers
+
+
+@dataclass(frozen=True, slots=True)
+class Written:
+    """A file's bytes, the same for the same Program, and what to know about them."""
+
+    content: bytes
+    findings: tuple[str, ...]
+
+
+def contents(program: Program, format_: Format) -> Written:
+    """The file in memory; a ModelError that names every op which the format cannot carry."""
+    match format_:
+        case Format.QONNX:
+            from edgeinfer.export import qonnx
+
+            content, findings = qonnx.written(program)
+            return Written(content, tuple(findings))
+        case Format.QDQ:
+            from edgeinfer.export import onnx_qdq
+
+            return Written(onnx_qdq.written(program), (onnx_qdq.ADVICE,))
+        case Format.INTEGER:
+            from edgeinfer.export import onnx_integer
+
+            return Written(onnx_integer.written(program), ())
+        case _:
+            assert_never(format_)
+
+
+def check_name(path: Path) -> None:
+    """Refuse a name that says something else than what will be in the file."""
+    if path.suffix != ".onnx":
+        raise UsageError(
+            f"{path}: what is written is an ONNX file.", hint="Name it with the ending .onnx."
+        )
+
+
+def write(program: Program, format_: Format, path: Path) -> Written:
+    """Write a `.onnx` file, complete or not at all."""
+    check_name(path)
+    made = contents(program, format_)
+    plan.write_file(path, made.content)
+    return made

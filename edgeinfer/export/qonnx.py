@@ -1,0 +1,275 @@
+# SPDX-License-Identifier: Apache-2.0
+# SPDX-FileCopyrightText: The edgeinfer authors
+"""A Program as QONNX: Quant nodes state every type, and reading the file gives the same Program.
+
+Each multiplier stands where it is applied, and what the host is to do follows as a float node.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from edgeinfer.export.onnx_values import (
+    FLOAT32_BITS,
+    NotCarriedError,
+    ValueEmitter,
+    emitting,
+    exponents_of,
+    file_of,
+    state_of,
+)
+from edgeinfer.export.qonnx_tables import function_of
+from edgeinfer.ir.engine_choice import Arithmetic
+from edgeinfer.ir.engine_elementwise import prelu
+from edgeinfer.ir.engine_values import Carried, Carrier, carried_in, laid_out, parameter
+from edgeinfer.ir.engine_window import NATIVE_RANKS, onnx_pads
+from edgeinfer.ir.ops import (
+    Concat,
+    Conv,
+    Dense,
+    Input,
+    Op,
+    Pair,
+    Pool,
+    PoolKind,
+    PRelu,
+    Requant,
+    Reshape,
+    Scale,
+    Softmax,
+    Table,
+    Upsample,
+    inputs_of,
+)
+from edgeinfer.ir.passes import fold_constants
+from edgeinfer.ir.program import HostFunction, Program
+from quantization.fixed import Fixed, Overflow, Quantizer, Rounding, fixed_for
+
+NAME = "qonnx"
+DOMAIN = "qonnx.custom_op.general"
+OPSET = 18
+MODES = {
+    Rounding.RND_CONV: "ROUND",
+    Rounding.TRN: "FLOOR",
+    Rounding.TRN_ZERO: "DOWN",
+    Rounding.RND_INF: "HALF_UP",
+    Rounding.RND_ZERO: "HALF_DOWN",
+}
+
+
+@dataclass(slots=True)
+class QonnxEmitter(ValueEmitter):
+    """Quant nodes for inputs, weights and roundings."""
+
+    def stated_input(self, op: Input, tensor: str) -> Carried:
+        """An input with its type."""
+        held = self.quant(tensor, Quantizer(op.type))
+        return Carried(held, Carrier.FLOAT32, op.shape, False, op.type.frac)
+
+    def quant(self, tensor: str, quantizer: Quantizer) -> str:
+        """A Quant node."""
+        type_ = quantizer.type
+        if quantizer.rounding not in MODES:
+            raise NotCarriedError(f"Quant has no rounding mode for {quantizer.rounding}")
+        if quantizer.overflow not in (Overflow.SAT, Overflow.SAT_SYM):
+            raise NotCarriedError(f"Quant saturates, and this is {quantizer.overflow}")
+        if type_.bits > FLOAT32_BITS:
+            raise NotCarriedError(f"Quant works in float32, and {type_} has {type_.bits} bits")
+        if type_.signed and type_.bits == 1:
+            raise NotCarriedError(f"{type_} is -1 or 0, and Quant's signed bit is -1 or +1")
+        scale, zero, bits = (
+            self.builder.constant(number, np.float32) for number in (type_.lsb, 0, type_.bits)
+        )
+        return self.builder.node(
+            "Quant",
+            tensor,
+            scale,
+            zero,
+            bits,
+            domain=DOMAIN,
+            signed=int(type_.signed),
+            narrow=int(type_.signed and quantizer.overflow is Overflow.SAT_SYM),
+            rounding_mode=MODES[quantizer.rounding],
+        )
+
+    def emitted(self, op: Op, arithmetic: Arithmetic) -> Carried:
+        """As for values, with what a reader can tell apart."""
+        carrier = arithmetic.carrier
+        match op:
+            case Conv():
+                return self._conv(op, arithmetic)
+            case Dense():
+                return self._dense(op, carrier)
+            case Scale():
+                return self._scale(op, carrier)
+            case PRelu():
+                return self._prelu(op, carrier)
+            case Table():
+                return self._table(op)
+            case Softmax():
+                raise NotCarriedError("it goes through integer tables, and QONNX has none")
+            case Pool(kind=PoolKind.SUM) if not self._global(op):
+                return self._summed(op, arithmetic)
+            case Pair() | Concat():
+                for name in inputs_of(op):  # side by side as they are
+                    if name in self.values:
+                        held, shape = self.values[name], self.state.shapes[name]
+                        self.values[name] = laid_out(self.builder, held, shape, False)
+                return ValueEmitter.emitted(self, op, arithmetic)
+            case Upsample():
+                return self._upsample(op, carrier)
+            case Reshape():
+                x = laid_out(self.builder, self.read(op.x, carrier), self.state.shapes[op.x], False)
+                tensor = self.builder.reshape(x.tensor, op.shape)
+                return replace(x, tensor=tensor, held=op.shape)
+            case _:
+                return ValueEmitter.emitted(self, op, arithmetic)
+
+    def requantized(self, op: Requant, carrier: Carrier) -> Carried:
+        """A Quant node, which rounds and saturates at once."""
+        x = self.read(op.x, carrier)
+        tensor = self.quant(x.tensor, Quantizer(op.type, op.rounding, op.overflow))
+        return replace(x, tensor=tensor, carrier=Carrier.FLOAT32, exponent=op.type.frac)
+
+    def _global(self, op: Pool) -> bool:
+        """A sum over all of space, which ReduceSum states."""
+        unpadded = all(pad == (0, 0) for pad in op.pads)
+        return op.window == op.strides == self.state.shapes[op.x][:-1] and unpadded
+
+    def _summed(self, op: Pool, arithmetic: Arithmetic) -> Carried:
+        """A sum over windows: a convolution of ones, each channel for itself."""
+        self._floats(op, arithmetic)
+        shape = self.state.shapes[op.x]
+        x = carried_in(self.builder, self.values[op.x], Carrier.FLOAT32)
+        x = laid_out(self.builder, x, shape, True)
+        tensor = self.builder.node(
+            "Conv",
+            x.tensor,
+            self.builder.constant(np.ones((shape[-1], 1, *op.window), np.float32)),
+            kernel_shape=list(op.window),
+            strides=list(op.strides),
+            pads=onnx_pads(op.pads),
+            group=shape[-1],
+        )
+        return replace(x, tensor=tensor, held=self.state.shapes[op.name])
+
+    def _floats(self, op: Conv | Pool, arithmetic: Arithmetic) -> None:
+        """ONNX Runtime sums windows in float32 only: what that may do is said."""
+        if len(self.state.shapes[op.x]) - 1 not in NATIVE_RANKS:
+            raise NotCarriedError("it has more spatial axes than ONNX Runtime knows")
+        if arithmetic.carrier is not Carrier.FLOAT32:
+            self.findings.append(
+                f"The sums of {op.name!r} may need {arithmetic.largest.bit_length()} bits: the "
+                f"file is exact, but a runtime that computes them in float32 may round them."
+            )
+
+    def _weight(self, raw: NDArray[Any], type_: Fixed, carrier: Carrier) -> str:
+        """A constant through Quant; in float64 where it is needed there."""
+        held = self.builder.constant(self.exactly(raw, type_.frac, Carrier.FLOAT32))
+        tensor = self.quant(held, Quantizer(type_))
+        return tensor if carrier is Carrier.FLOAT32 else self.builder.cast(tensor, carrier.dtype)
+
+    def _bias(self, raw: NDArray[Any], frac: int, carrier: Carrier) -> str:
+        """A bias through Quant where that holds it, else as it is."""
+        whole = raw.astype(np.int64)
+        type_ = fixed_for(min(int(whole.min()), 0), max(int(whole.max()), 1), frac)
+        if type_.bits > FLOAT32_BITS or (type_.signed and type_.bits == 1):
+            return self.builder.constant(self.exactly(whole, frac, carrier))
+        return self._weight(whole, type_, carrier)
+
+    def _conv(self, op: Conv, arithmetic: Arithmetic) -> Carried:
+        self._floats(op, arithmetic)
+        x = carried_in(self.builder, self.values[op.x], Carrier.FLOAT32)
+        x = laid_out(self.builder, x, self.state.shapes[op.x], True)
+        weight = np.moveaxis(op.weight, (-1, -2), (0, 1))
+        inputs = [x.tensor, self._weight(weight, op.weight_type, x.carrier)]
+        if op.bias.any():
+            inputs.append(self._bias(op.bias, op.type.frac, x.carrier))
+        tensor = self.builder.node(
+            "Conv",
+            *inputs,
+            kernel_shape=list(op.weight.shape[: len(op.strides)]),
+            strides=list(op.strides),
+            pads=onnx_pads(op.pads),
+            dilations=list(op.dilation),
+            group=op.groups,
+        )
+        return Carried(tensor, x.carrier, self.state.shapes[op.name], True, op.type.frac)
+
+    def _dense(self, op: Dense, carrier: Carrier) -> Carried:
+        x = laid_out(self.builder, self.read(op.x, carrier), self.state.shapes[op.x], False)
+        tensor = self.builder.node(
+            "MatMul", x.tensor, self._weight(op.weight, op.weight_type, carrier)
+        )
+        if op.bias.any():
+            bias = self._bias(op.bias, op.type.frac, carrier)
+            tensor = self.builder.node("Add", tensor, bias)
+        return Carried(tensor, carrier, self.state.shapes[op.name], False, op.type.frac)
+
+    def _scale(self, op: Scale, carrier: Carrier) -> Carried:
+        """Mul and Add, both even where one does nothing: a reader takes them as one multiplier."""
+        x, shape = self.read(op.x, carrier), self.state.shapes[op.name]
+        like = replace(laid_out(self.builder, x, self.state.shapes[op.x], x.first), held=shape)
+        self.exactly(op.factor, op.factor_type.frac, carrier)
+        self.exactly(op.bias, op.type.frac, carrier)
+        factor = parameter(self.builder, op.factor, like, shift=-op.factor_type.frac)
+        bias = parameter(self.builder, op.bias, like, shift=-op.type.frac)
+        tensor = self.builder.node("Mul", like.tensor, factor)
+        if op.bias.any():
+            tensor = self.builder.node("Add", tensor, bias)
+        return replace(like, tensor=tensor, exponent=op.type.frac)
+
+    def _prelu(self, op: PRelu, carrier: Carrier) -> Carried:
+        if carrier is not Carrier.FLOAT32:
+            raise NotCarriedError("ONNX Runtime's PRelu works in float32, which is too narrow")
+        x = self.read(op.x, carrier)
+        x = laid_out(self.builder, x, self.state.shapes[op.x], x.first)
+        return prelu(self.builder, op, x, self.state.shapes[op.name])
+
+    def _table(self, op: Table) -> Carried:
+        """The function that the table holds, and its rounding."""
+        x = self.read(op.x, Carrier.FLOAT32)
+        found = function_of(op, self.state.ranges[op.x], self.state.types[op.x].frac)
+        if found is None:
+            raise NotCarriedError("its table holds no function of ONNX as float32 computes it")
+        tensor = self.builder.node(found.operator, x.tensor, **found.attributes)
+        tensor = self.quant(tensor, found.quantizer)
+        return replace(x, tensor=tensor, exponent=op.type.frac)
+
+    def _upsample(self, op: Upsample, carrier: Carrier) -> Carried:
+        x, shape = self.read(op.x, carrier), self.state.shapes[op.x]
+        x = laid_out(self.builder, x, shape, x.first)
+        factors = [*op.factors, 1] if not x.first else [1, *op.factors]
+        tensor = self.builder.node(
+            "Resize",
+            x.tensor,
+            "",
+            self.builder.constant([1, *factors], np.float32),
+            mode="nearest",
+            coordinate_transformation_mode="asymmetric",
+            nearest_mode="floor",
+        )
+        return replace(x, tensor=tensor, held=self.state.shapes[op.name])
+
+
+def written(program: Program) -> tuple[bytes, list[str]]:
+    """The file's bytes, and what to know about them. Its batch is 1, as QONNX tools want it."""
+    folded = fold_constants(program)
+    emitter = QonnxEmitter(state_of(folded), exponents_of(folded), {})
+    emitting(folded, emitter, NAME)
+    hosts = {}
+    for output in folded.outputs:
+        if output.host is not HostFunction.NONE:
+            hosts[output.name] = _hosted(emitter, output.host, emitter.result(output.value))
+    content = file_of(folded, program, emitter, NAME, hosts, opset=OPSET, batch=1)
+    return content, emitter.findings
+
+
+def _hosted(emitter: QonnxEmitter, function: HostFunction, tensor: str) -> str:
+    if function is HostFunction.SOFTMAX:
+        return emitter.builder.node("Softmax", tensor, axis=-1)
+    return emitter.builder.node("Sigmoid", tensor)

@@ -1,0 +1,83 @@
+# SPDX-License-Identifier: Apache-2.0
+# SPDX-FileCopyrightText: The edgeinfer authors
+"""A model compiled for the RTL target from the command line: cycles, folding, faults, refusals."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from edgeinfer.cli import main
+from tests.support import small_models as small
+
+COMPILE = ["compile", "net.keras", "--bits", "6", "--data", "data.npz", "-o", "RUN"]
+RTL = ["--target", "rtl", "--device", "ulx3s-85f"]
+
+
+@pytest.fixture
+def work(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A folder with a model and data."""
+    monkeypatch.chdir(tmp_path)
+    small.classifier(tmp_path)
+    small.data(tmp_path)
+    return tmp_path
+
+
+def shown(capsys: pytest.CaptureFixture[str], *tokens: str, code: int = 0) -> Any:
+    """The JSON that a command prints, and nothing else."""
+    capsys.readouterr()
+    assert main([*tokens, "--json"]) == code
+    return json.loads(capsys.readouterr().out)
+
+
+def values(result: Any) -> dict[str, float]:
+    """The design's figures."""
+    return {
+        metric["name"]: metric["value"]
+        for metric in result["metrics"]
+        if metric["target"] == "rtl" and metric["layer"] is None
+    }
+
+
+@pytest.mark.usefixtures("work")
+def test_a_design_is_made_simulated_and_estimated(capsys: pytest.CaptureFixture[str]) -> None:
+    made = shown(capsys, *COMPILE, *RTL)
+    pairs = {tuple(entry["pair"]): entry for entry in made["agreement"]}
+    assert pairs["engine", "rtl"]["bit_identical"] and pairs["engine", "rtl"]["samples"] == 60
+    assert made["accuracy"]["rtl"] == made["accuracy"]["quantized"]
+    assert made["device"] == "lfe5u-85f" and made["targets"]["rtl"]["stage"] == "rtl"
+    assert {"latency_cycles", "ii_cycles", "lut", "ff", "dsp"} <= set(values(made))
+    again = shown(capsys, *COMPILE, *RTL)
+    assert all(step["cached"] for step in again["steps"])
+
+    top = next(Path("RUN/rtl").rglob("*weights*.mem"))
+    words = top.read_text().split()
+    flipped = [f"{int(word, 16) ^ 1:0{len(word)}x}" if word.isalnum() else word for word in words]
+    top.write_text("\n".join(flipped) + "\n")
+    wrong = shown(capsys, "simulate", "RUN", "--stage", "rtl", "--data", "data.npz", code=5)
+    (entry,) = [e for e in wrong["agreement"] if e["pair"] == ["engine", "rtl"]]
+    assert not entry["bit_identical"]
+    assert top.name in entry["first_divergence"]["cause"]
+
+
+@pytest.mark.usefixtures("work")
+def test_goals_fold_a_design(capsys: pytest.CaptureFixture[str]) -> None:
+    order = ["estimate", "net.keras", "--bits", "6", *RTL]
+    slow = values(shown(capsys, *order, "--throughput", "100000"))
+    fast = values(shown(capsys, *order, "--throughput", "5000000"))
+    assert fast["ii_cycles"] < slow["ii_cycles"] and fast["lut"] > slow["lut"]
+    assert main([*order, "--latency-us", "0.00001"]) == 2
+    assert main([*order, "--fold", "hidden"]) == 2
+    assert "LAYER=PExSIMD" in capsys.readouterr().err
+
+
+def test_what_does_not_fit_is_refused_with_the_numbers(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    order = ["estimate", "hit-tagger", "--bits", "6", "--device", "lfe5u-85f"]
+    assert main(order) == 2
+    said = capsys.readouterr().err
+    assert "Mbit" in said and "memories of lfe5u-85f hold 3.8 Mbit" in said
