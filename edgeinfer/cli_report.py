@@ -98,7 +98,8 @@ def compare(
             write_file(path, write(found))
     written = [f"written   {path}" for path in (html, markdown, csv) if path is not None]
     document = json_text.dumps(compare_page.document(found), indent=2) if json else ""
-    answer(document, "\n".join([*compare_page.lines(found), *written]), as_json=json)
+    lines = [(None, line) for line in (*compare_page.lines(found), *written)]
+    answer(document, styled(lines, json=json), as_json=json)
 
 
 def check(
