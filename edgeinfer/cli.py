@@ -109,6 +109,11 @@ VERBS = {
         "devices",
         "parts and boards, and what they offer",
     ),
+    "sweep": Verb(
+        "edgeinfer.cli_sweep:sweep",
+        "sweep study.toml",
+        "many recipes, foldings and targets of a model, resumable",
+    ),
     "event": Verb(
         "edgeinfer.cli_event:event",
         "event RUN --planes N",

@@ -114,10 +114,15 @@ class Bars:
         self.display.update(self.task, description=said, completed=1, total=1)
 
 
+def wants_bars() -> bool:
+    """Whether stderr is a terminal that wants to be drawn on."""
+    return sys.stderr.isatty() and not plain_terminal()
+
+
 @contextlib.contextmanager
 def progress() -> Iterator[Progress]:
     """Bars on a terminal that wants them, lines anywhere else."""
-    if plain_terminal() or not sys.stderr.isatty():
+    if not wants_bars():
         yield Lines()
         return
     from rich.console import Console

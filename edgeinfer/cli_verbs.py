@@ -5,6 +5,7 @@
 from __future__ import annotations
 
 import json as json_text
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -23,6 +24,7 @@ from edgeinfer.cli_terminal import answer, progress
 if TYPE_CHECKING:
     from edgeinfer.cosim import Agreement
     from edgeinfer.metrics import Metric
+    from edgeinfer.ptq import PtqSettings
     from edgeinfer.result import Result
 
 Json = Annotated[
@@ -71,6 +73,14 @@ def compile_(
     bits: Annotated[
         int | None, Parameter(help="width for a model that states no formats; 16 without it")
     ] = None,
+    bits_of: Annotated[
+        list[str] | None,
+        Parameter(
+            negative="",
+            help="PATTERN=N: another width for layers and tensors that are called so; may be "
+            "repeated",
+        ),
+    ] = None,
     recipe: RecipeFile = None,
     data: Data = None,
     goals: Goals = Goals(),  # noqa: B008  # immutable
@@ -95,9 +105,25 @@ def compile_(
     source = DataFile(data) if data is not None else simulation
     with progress() as watcher, opened(output, watcher, new=True) as folder:
         result = compile_model(
-            folder, path, recipe_path=recipe, data=source, bits=bits, targets=targets, tools=order
-        )
+            folder, path, recipe_path=recipe, data=source, formats=_formats(bits, bits_of),
+            targets=targets, tools=order,
+        )  # fmt: skip
     _conclude(result, output, json)
+
+
+def _formats(bits: int | None, bits_of: list[str] | None) -> PtqSettings | None:
+    from edgeinfer.errors import UsageError
+    from edgeinfer.run_defaults import BITS, plain
+
+    if bits is None and not bits_of:
+        return None
+    widths = []
+    for word in bits_of or []:
+        pattern, _, width = word.rpartition("=")
+        if not pattern or not width.isdecimal():
+            raise UsageError(f"--bits-of {word} names no width.", hint="Write it as conv*=4.")
+        widths.append((pattern, int(width)))
+    return replace(plain(BITS if bits is None else bits), bits_of=tuple(widths))
 
 
 def simulate(

@@ -36,6 +36,10 @@ class UsageError(EdgeInferError):
     exit_code = 2
 
 
+class RunBusyError(UsageError):
+    """Another process is working in the run folder."""
+
+
 class InputError(UsageError):
     """A file or an array that cannot be used as it is."""
 

@@ -122,7 +122,9 @@ class OnnxBuilder:
 
 
 def available_threads() -> int:
-    """Processors that this process may use."""
+    """Processors that this process may use; workers of a study are told to keep to one."""
+    if told := os.environ.get("EDGEINFER_THREADS", ""):
+        return max(1, int(told)) if told.isdecimal() else 1
     if hasattr(os, "sched_getaffinity"):
         return len(os.sched_getaffinity(0))
     return os.cpu_count() or 1

@@ -23,7 +23,7 @@ from typing import Any, Protocol
 
 from edgeinfer import plan
 from edgeinfer.assets import PACKAGE
-from edgeinfer.errors import UsageError
+from edgeinfer.errors import RunBusyError, UsageError
 
 HIDDEN = ".edgeinfer"  # records of steps, and the lock
 LOG = logging.getLogger("edgeinfer")
@@ -242,7 +242,7 @@ def _locked(path: Path) -> Iterator[None]:
             fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:
             owner = os.read(lock, 32).decode(errors="replace").strip() or "unknown"
-            raise UsageError(
+            raise RunBusyError(
                 f"Another edgeinfer (process {owner}) is working in {path}.",
                 hint="Wait until it is done, or choose another folder.",
             ) from None

@@ -29,12 +29,20 @@ def drawn_for(loaded: Loaded, given: Recipe) -> Samples:
     return samples.drawn(types, DRAWN)
 
 
-def formatted(loaded: Loaded, bits: int, tried: Samples) -> Loaded:
-    """The model with formats of one width for every tensor, and a finding that says so."""
-    settings = PtqSettings(bits, refine=False, equalize=False)
+def plain(bits: int) -> PtqSettings:
+    """One width for every tensor, placed by the ranges of values alone."""
+    return PtqSettings(bits, refine=False, equalize=False)
+
+
+def formatted(loaded: Loaded, settings: PtqSettings, tried: Samples) -> Loaded:
+    """The model with formats that these settings give it, and a finding that says so."""
     chosen = choose(loaded.graph, tried.inputs, settings)
+    widths = f"{settings.bits} bits were taken for every tensor"
+    if settings.bits_of:
+        listed = ", ".join(f"{pattern} {bits}" for pattern, bits in settings.bits_of)
+        widths += f" (but {listed})"
     said = (
-        f"{loaded.graph.name} states no number formats: {bits} bits were taken for every tensor, "
+        f"{loaded.graph.name} states no number formats: {widths}, "
         f"their ranges drawn from {tried.origin}. Choose them with edgeinfer quantize."
     )
     findings = (*loaded.findings, said, *chosen.findings)

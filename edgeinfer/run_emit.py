@@ -56,6 +56,28 @@ def emit(trial: Trial, chosen: Chosen) -> Chosen:
     return replace(chosen, settings=restored(chosen.entry, facts["settings"]))
 
 
+def estimated(trial: Trial, chosen: Chosen) -> None:
+    """What is known of a target's project without making it."""
+    target = chosen.entry.make()
+
+    def made() -> Outcome:
+        program, settings = trial.program, chosen.settings
+        refused(program, chosen)
+        if isinstance(target, Settles):
+            settings = target.settled(program, settings)
+        said = target.advice(program, settings) if isinstance(target, Advises) else ()
+        return Outcome(
+            {
+                "program": trial.digest,
+                "findings": [f"{chosen.name}: {finding}" for finding in said],
+                "metrics": [asdict(metric) for metric in target.estimate(program, settings)],
+            }
+        )
+
+    depends_on = {"program": trial.digest, "settings": asdict(chosen.settings)}
+    trial.folder.step(f"estimate-{chosen.name}", depends_on, made)
+
+
 def _emitted(trial: Trial, target: Target[Any], chosen: Chosen) -> Emitted:
     program, settings = trial.program, chosen.settings
     if isinstance(target, Learns):

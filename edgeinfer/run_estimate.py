@@ -14,6 +14,7 @@ from edgeinfer import devices
 from edgeinfer.ir.program import Program
 from edgeinfer.load import load
 from edgeinfer.metrics import Metric
+from edgeinfer.run_defaults import plain
 from edgeinfer.run_emit import refused
 from edgeinfer.run_lower import lowered_as_asked
 from edgeinfer.run_samples import Simulation, samples_of
@@ -119,7 +120,9 @@ def program_for(
     found = load(resolve(model))
     simulation = Simulation(str(model))
     shown = (lambda: samples_of(simulation, found.graph)) if is_name(model) else None
-    loaded, lowered = lowered_as_asked(found, recipe, bits, shown, suits)
+    loaded, lowered = lowered_as_asked(
+        found, recipe, None if bits is None else plain(bits), shown, suits
+    )
     return lowered.program, [*loaded.findings, *lowered.findings]
 
 

@@ -12,7 +12,8 @@ from edgeinfer import samples
 from edgeinfer.errors import ProgramError, RecipeError, UsageError
 from edgeinfer.ir.lower import Lowered, lower
 from edgeinfer.load import Loaded
-from edgeinfer.run_defaults import BITS, drawn_for, formatted
+from edgeinfer.ptq import PtqSettings
+from edgeinfer.run_defaults import BITS, drawn_for, formatted, plain
 from edgeinfer.samples import Samples
 from edgeinfer.targets.protocol import Suits
 from quantization.fixed import FormatError
@@ -22,24 +23,24 @@ from quantization.recipe import Recipe
 def lowered_as_asked(
     loaded: Loaded,
     recipe_path: Path | None,
-    bits: int | None,
+    formats: PtqSettings | None,
     data: Callable[[], Samples] | None,
     suits: Sequence[Suits] = (),
 ) -> tuple[Loaded, Lowered]:
     """Lower a model under the formats that it, or the recipe, states; where neither states any,
-    under one width for every tensor, as the targets that have a say in it would have them. The
-    model comes back as it was lowered."""
+    under `formats` or one width for every tensor, as the targets that have a say in it would have
+    them. The model comes back as it was lowered."""
     given = Recipe() if recipe_path is None else read_recipe(recipe_path)
     stated = loaded.recipe != Recipe() or given != Recipe()
-    if stated and bits is not None:
+    if stated and formats is not None:
         raise UsageError(
             f"--bits is for models without formats; {loaded.graph.name} has them.",
             hint="Leave it out, or choose new formats with edgeinfer quantize.",
         )
     if not stated:
         tried = drawn_for(loaded, given) if data is None else data()
-        width = min((suit.best_bits for suit in suits), default=BITS) if bits is None else bits
-        loaded = formatted(loaded, width, tried)
+        width = min((suit.best_bits for suit in suits), default=BITS)
+        loaded = formatted(loaded, formats or plain(width), tried)
         for suit in suits:
             loaded = replace(loaded, recipe=suit.suited(loaded.recipe))
     return loaded, lowered_with(loaded, given, recipe_path)

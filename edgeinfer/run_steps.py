@@ -4,7 +4,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, replace
 from pathlib import Path
 
@@ -13,9 +13,10 @@ from edgeinfer.errors import InputError, UsageError
 from edgeinfer.evaluate import Stage
 from edgeinfer.ir import store
 from edgeinfer.ir.show import show
+from edgeinfer.ptq import PtqSettings
 from edgeinfer.result import Result
 from edgeinfer.run import Outcome, RunFolder
-from edgeinfer.run_emit import emit
+from edgeinfer.run_emit import emit, estimated
 from edgeinfer.run_lower import lowered_as_asked, recipe_text
 from edgeinfer.run_result import (
     PROGRAM,
@@ -44,15 +45,18 @@ def compile_model(
     *,
     recipe_path: Path | None,
     data: Source | None,
-    bits: int | None = None,
+    formats: PtqSettings | None = None,
     targets: Sequence[Chosen] = (),
+    projects: bool = True,
+    worth: Callable[[Result], bool] = lambda estimated: True,
     tools: ToolOrder = ToolOrder(),  # noqa: B008  # immutable
 ) -> Result:
     """Model -> Program -> targets, proved and tried; a step whose inputs are as before is not done
     again. Tools are started last, on projects that agree: where one is missing or fails, what was
     found without it is in ``result.json``.
 
-    A model without formats of its own, and without a recipe, gets `bits` for every tensor.
+    A model without formats of its own, and without a recipe, gets `formats`. Without `projects`,
+    targets only estimate; where that is not `worth` it, nothing is tried.
     """
     model = Model(model_path)
     reference = data.reference if isinstance(data, Simulation) else None
@@ -64,13 +68,18 @@ def compile_model(
         {
             "files": model.digests,
             "recipe": text,
-            "bits": bits,
+            "formats": None if formats is None else asdict(formats),
             "data": digest_of(data),
             "suits": [chosen.name for chosen in targets if chosen.suits],
         },
-        lambda: _lower(model, recipe_path, bits, data, targets),
+        lambda: _lower(model, recipe_path, formats, data, targets),
     )
     trial = Trial(folder, model, data, None, (Stage.ENGINE,))
+    if not projects:
+        for chosen in targets:
+            estimated(trial, chosen)
+        told = assembled(folder)
+        return exercise(trial, (Stage.ENGINE,)) if worth(told) else told
     settled = [emit(trial, chosen) for chosen in targets]
     tools.needed_by(settled)
     stages = (Stage.ENGINE, *(chosen.entry.stage for chosen in settled if chosen.simulated))
@@ -185,14 +194,14 @@ def _load(model: Model, reference: str | None) -> Outcome:
 def _lower(
     model: Model,
     recipe_path: Path | None,
-    bits: int | None,
+    formats: PtqSettings | None,
     data: Source | None,
     targets: Sequence[Chosen],
 ) -> Outcome:
     said, graph = model.loaded.findings, model.loaded.graph
     shown = None if data is None else lambda: samples_of(data, graph)
     suits = [chosen.suits for chosen in targets if chosen.suits]
-    loaded, lowered = lowered_as_asked(model.loaded, recipe_path, bits, shown, suits)
+    loaded, lowered = lowered_as_asked(model.loaded, recipe_path, formats, shown, suits)
     program = lowered.program
     part = program_part(program)
     chosen = [finding for finding in loaded.findings if finding not in said]

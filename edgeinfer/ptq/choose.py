@@ -10,12 +10,13 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
+from fnmatch import fnmatchcase
 from typing import Any
 
 from numpy.typing import NDArray
 
 from edgeinfer import graph as g
-from edgeinfer.errors import UsageError
+from edgeinfer.errors import UsageError, did_you_mean
 from edgeinfer.fold import fold_batch_norms
 from edgeinfer.ptq.adapt import Adapted, Effort, adapted
 from edgeinfer.ptq.data import (
@@ -49,6 +50,7 @@ class PtqSettings:
     """
 
     bits: int
+    bits_of: tuple[tuple[str, int], ...] = ()  # by patterns of names; the first that matches counts
     method: Method = Method.MINMAX
     percentile: float = 99.9
     per_channel: bool = False
@@ -58,9 +60,30 @@ class PtqSettings:
     equalize: bool = True
 
     def __post_init__(self) -> None:
-        for width in (self.bits, self.input_bits or self.bits):
+        for width in (self.bits, self.input_bits or self.bits, *(bits for _, bits in self.bits_of)):
             if not 2 <= width <= 24:
                 raise UsageError(f"{width} bits cannot be asked for; choose 2 to 24.")
+
+    def width_of(self, name: str) -> int:
+        """The width of a tensor, or of a layer's kernel. A pattern is one of a shell, or several
+        with | between them."""
+        return next((bits for pattern, bits in self.bits_of if _matches(name, pattern)), self.bits)
+
+
+def _matches(name: str, pattern: str) -> bool:
+    return any(fnmatchcase(name, each.strip()) for each in pattern.split("|"))
+
+
+def _check_patterns(graph: g.Graph, settings: PtqSettings) -> None:
+    """An error for a pattern that is the name of nothing."""
+    layers = {n.layer for n in graph.nodes if isinstance(n, g.Conv | g.Dense)}
+    names = sorted({*quantized_tensors(graph), *layers, *(node.name for node in graph.inputs)})
+    for pattern, _ in settings.bits_of:
+        if not any(_matches(name, pattern) for name in names):
+            raise UsageError(
+                f"No layer or tensor of {graph.name} is called {pattern!r}.",
+                hint=did_you_mean(pattern, names) or f"There are {', '.join(names)}.",
+            )
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,6 +101,7 @@ class Quantized:
 def quantize(graph: g.Graph, data: Mapping[str, NDArray[Any]], settings: PtqSettings) -> Quantized:
     """Choose a format for every input, weight and tensor that feeds arithmetic."""
     folded = fold_batch_norms(graph)
+    _check_patterns(folded, settings)
     samples = calibration_samples(folded, data)
     calibration = divided(samples)
     chosen = fit(folded, calibration, settings)
@@ -104,13 +128,15 @@ def fit(graph: g.Graph, calibration: Calibration, settings: PtqSettings) -> Quan
         for name in network.tensors
         if name in tensors
     }
+    bits = {
+        node.layer: settings.width_of(node.layer) for part in network.parts for node in part.layers
+    }
     if settings.refine:
-        bits = {node.layer: settings.bits for part in network.parts for node in part.layers}
         formats = kernel_formats(network, quantizers, bits, per_channel=settings.per_channel)
     else:
         formats = ranged_kernels(
             network,
-            settings.bits,
+            bits,
             settings.method,
             settings.percentile,
             per_channel=settings.per_channel,
@@ -135,7 +161,7 @@ def error_of(network: CutNetwork, made: Adapted) -> float:
 
 def _tensor(network: CutNetwork, name: str, settings: PtqSettings, *, is_index: bool) -> Quantizer:
     exact = network.exact[network.point(name)]
-    bits = settings.bits
+    bits = settings.width_of(name)
     if name in network.inputs:
         bits = settings.input_bits or bits
     if is_index:

@@ -104,17 +104,23 @@ def _constant(node: g.Node, values: g.Floats, bits: int) -> WeightFormat:
 
 
 def ranged_kernels(
-    network: CutNetwork, bits: int, method: Method, percentile: float, *, per_channel: bool
+    network: CutNetwork,
+    bits: Mapping[str, int],
+    method: Method,
+    percentile: float,
+    *,
+    per_channel: bool,
 ) -> dict[str, WeightFormat]:
-    """Formats of kernels by the range of their values alone."""
+    """Formats of kernels by the range of their values alone; `bits` by layer."""
     found: dict[str, WeightFormat] = {}
     for part in network.parts:
         for node in part.layers:
+            width = bits[node.layer]
             if per_channel and node.kernel.shape[-1] > 1:
-                fmt = fitted_channels(node.kernel, bits, method=method, percentile=percentile)
+                fmt = fitted_channels(node.kernel, width, method=method, percentile=percentile)
             else:
                 fmt = WeightFormat.of(
-                    fitted(node.kernel, bits, method=method, percentile=percentile, signed=True)
+                    fitted(node.kernel, width, method=method, percentile=percentile, signed=True)
                 )
             found[f"{node.layer}/kernel"] = fmt
     return found

@@ -24,7 +24,7 @@ from edgeinfer.ir.engine import Engine
 from edgeinfer.ir.lower import lower
 from edgeinfer.ir.program import Program
 from edgeinfer.load import load
-from edgeinfer.run_defaults import drawn_for, formatted
+from edgeinfer.run_defaults import drawn_for, formatted, plain
 from edgeinfer.targets.hls import csim, csim_build
 from edgeinfer.targets.hls.emit import emitted
 from edgeinfer.targets.hls.settings import HlsSettings, IoType
@@ -64,7 +64,7 @@ def program_of(model: str) -> Program:
     if model == "faithful":
         return hit_tagger(FAITHFUL).program
     loaded = load(resolve(Path(model)))
-    chosen = formatted(loaded, 8, drawn_for(loaded, Recipe()))
+    chosen = formatted(loaded, plain(8), drawn_for(loaded, Recipe()))
     return lower(chosen.graph, chosen.recipe).program
 
 

@@ -17,7 +17,7 @@ from edgeinfer.ir.engine import Engine
 from edgeinfer.ir.lower import lower
 from edgeinfer.ir.program import Program
 from edgeinfer.load import load
-from edgeinfer.run_defaults import drawn_for, formatted
+from edgeinfer.run_defaults import drawn_for, formatted, plain
 from edgeinfer.targets.hls.settings import Backend, HlsSettings, IoType
 from edgeinfer.targets.hls.target import HlsTarget
 from edgeinfer.zoo import resolve
@@ -53,7 +53,7 @@ def program_of(path: Path, bits: int = 8) -> Program:
     """The model's Program, at 8 bits where it states no formats."""
     loaded = load(path)
     if loaded.recipe == Recipe():
-        loaded = formatted(loaded, bits, drawn_for(loaded, Recipe()))
+        loaded = formatted(loaded, plain(bits), drawn_for(loaded, Recipe()))
     return lower(loaded.graph, loaded.recipe).program
 
 

@@ -21,7 +21,7 @@ from edgeinfer.ir.lower import lower
 from edgeinfer.ir.ops import Conv, Dense, Input, Scale, packed
 from edgeinfer.ir.program import Output, Program
 from edgeinfer.load import load
-from edgeinfer.run_defaults import drawn_for, formatted
+from edgeinfer.run_defaults import drawn_for, formatted, plain
 from edgeinfer.targets.hls import csim, csim_build, manifest
 from edgeinfer.targets.hls.emit import emitted
 from edgeinfer.targets.hls.settings import HlsSettings, IoType
@@ -51,7 +51,7 @@ def of_file(path: Path, bits: int = 8) -> Program:
     """A model's Program, at some width where it states no formats."""
     loaded = load(path)
     if loaded.recipe == Recipe():
-        loaded = formatted(loaded, bits, drawn_for(loaded, Recipe()))
+        loaded = formatted(loaded, plain(bits), drawn_for(loaded, Recipe()))
     return lower(loaded.graph, loaded.recipe).program
 
 

@@ -22,7 +22,7 @@ from edgeinfer.ir.lower import lower
 from edgeinfer.ir.ops import Clip, Dense, Input, Reshape, Scale, Table, packed
 from edgeinfer.ir.program import HostFunction, Output, Program
 from edgeinfer.load import load
-from edgeinfer.run_defaults import drawn_for, formatted
+from edgeinfer.run_defaults import drawn_for, formatted, plain
 from edgeinfer.zoo import ENTRIES, resolve
 from quantization.fixed import Fixed, Ints, Overflow, Quantizer, Rounding
 from quantization.recipe import Recipe
@@ -129,7 +129,7 @@ def test_many_random_programs(start: int, tmp_path: Path) -> None:
 def reference_model(name: str, bits: int) -> Program:
     """A committed reference model at one width for everything."""
     loaded = load(resolve(name))
-    loaded = formatted(loaded, bits, drawn_for(loaded, Recipe()))
+    loaded = formatted(loaded, plain(bits), drawn_for(loaded, Recipe()))
     return lower(loaded.graph, loaded.recipe).program
 
 
@@ -153,7 +153,7 @@ def test_the_faithful_hit_tagger(bits: int, tmp_path: Path) -> None:
     path = tmp_path / "hit-tagger.keras"
     ENTRIES["hit-tagger"].build().save(path)
     loaded = load(path)
-    loaded = formatted(loaded, bits, drawn_for(loaded, Recipe()))
+    loaded = formatted(loaded, plain(bits), drawn_for(loaded, Recipe()))
     program = lower(loaded.graph, loaded.recipe).program
     raw = random_inputs(program, 5, 2)
     for kind in (Format.INTEGER, Format.QDQ):

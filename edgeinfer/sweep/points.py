@@ -1,0 +1,152 @@
+# SPDX-License-Identifier: Apache-2.0
+# SPDX-FileCopyrightText: The edgeinfer authors
+"""Which points are tried, one batch after the other.
+
+A batch is of one size however many workers there are, and its answers are told in its own order: so
+the same seed proposes the same points on any machine, and a study that is resumed walks the same
+way, answered from its journal.
+"""
+
+from __future__ import annotations
+
+import itertools
+import logging
+import math
+from collections.abc import Callable, Generator, Iterator, Sequence
+from typing import TYPE_CHECKING, assert_never
+
+import numpy as np
+
+from edgeinfer.sweep.front import worth
+from edgeinfer.sweep.study import Direction, Knob, Strategy, Study, Value
+from edgeinfer.sweep.trial import Carried
+
+if TYPE_CHECKING:
+    import optuna
+
+BATCH = 8
+IDLE = 20  # batches in a row that propose nothing new, after which the space counts as tried
+Point = tuple[tuple[str, Value], ...]
+Answers = Callable[[Sequence[Point]], list[Carried]]
+Walk = Generator[list[Point], list[Carried], None]
+
+
+def explored(study: Study, answers: Answers, over: Callable[[], bool]) -> list[Carried]:
+    """All trials of a study, in the order in which they were proposed, until its end or `over`."""
+    found: dict[Point, Carried] = {}
+    idle = 0
+    walk = _walk(study)
+    batch = next(walk, None)
+    while batch is not None and len(found) < study.trials and idle < IDLE and not over():
+        fresh = [point for point in dict.fromkeys(batch) if point not in found]
+        fresh = fresh[: study.trials - len(found)]
+        idle = 0 if fresh else idle + 1
+        for point, carried in zip(fresh, answers(fresh), strict=True):
+            found[point] = carried
+        told = [found[point] for point in batch if point in found]
+        try:
+            batch = walk.send(told)
+        except StopIteration:
+            break
+    return list(found.values())
+
+
+def _walk(study: Study) -> Walk:
+    """Batches of points; what came of them is sent back."""
+    match study.strategy:
+        case Strategy.GRID:
+            yield from _grid(study)
+        case Strategy.RANDOM:
+            yield from _random(study)
+        case Strategy.OPTUNA:
+            yield from _sampled(study)
+        case _:
+            assert_never(study.strategy)
+
+
+def _grid(study: Study) -> Walk:
+    names = [knob.name for knob in study.knobs]
+    points = (
+        tuple(zip(names, values, strict=True))
+        for values in itertools.product(*(knob.values for knob in study.knobs))
+    )
+    while batch := list(itertools.islice(points, BATCH)):
+        yield batch
+
+
+def _random(study: Study) -> Walk:
+    """Points drawn without one twice: numbers of the grid, in an order that the seed decides."""
+    generator = np.random.default_rng(study.seed)
+    seen: set[int] = set()
+    while len(seen) < study.size:
+        drawn: list[int] = []
+        while len(drawn) < BATCH and len(seen) < study.size:
+            number = int(generator.integers(study.size))
+            if number not in seen:
+                seen.add(number)
+                drawn.append(number)
+        yield [_numbered(study.knobs, number) for number in drawn]
+
+
+def _numbered(knobs: Sequence[Knob], number: int) -> Point:
+    found = []
+    for knob in knobs:
+        number, place = divmod(number, len(knob.values))
+        found.append((knob.name, knob.values[place]))
+    return tuple(found)
+
+
+def _sampled(study: Study) -> Walk:
+    """Optuna's sampler for several objectives, with the budgets as constraints."""
+    import optuna
+
+    logging.getLogger("optuna").setLevel(logging.WARNING)
+    sampler = optuna.samplers.TPESampler(
+        seed=study.seed,
+        multivariate=True,
+        n_startup_trials=2 * BATCH,
+        constraints_func=lambda trial: trial.user_attrs.get("over", (0.0,)),
+    )
+    directions = [optuna.study.StudyDirection[each.direction.name] for each in study.objectives]
+    held = optuna.create_study(directions=directions, sampler=sampler)
+    while True:
+        asked = [held.ask() for _ in range(BATCH)]
+        points = [_proposed(study, trial) for trial in asked]
+        answers = yield points
+        by_point: dict[Point, Carried] = {tuple(each.point.items()): each for each in answers}
+        for trial, point in zip(asked, points, strict=True):
+            _tell(held, trial, study, by_point.get(point))
+
+
+def _proposed(study: Study, trial: optuna.Trial) -> Point:
+    """Values are proposed by their place, so that neighbours are neighbours."""
+    return tuple(
+        (knob.name, knob.values[trial.suggest_int(knob.name, 0, len(knob.values) - 1)])
+        for knob in study.knobs
+    )
+
+
+def _tell(held: optuna.Study, trial: optuna.Trial, study: Study, carried: Carried | None) -> None:
+    import optuna
+
+    values = None if carried is None else worth(study, carried)
+    if carried is not None and carried.over:
+        trial.set_user_attr("over", tuple(_beyond(study, carried)))
+    if values is None or not all(math.isfinite(value) for value in values):
+        held.tell(trial, state=optuna.trial.TrialState.FAIL)
+        return
+    signed = [
+        -value if objective.direction is Direction.MAXIMIZE else value
+        for value, objective in zip(values, study.objectives, strict=True)
+    ]
+    held.tell(trial, signed)
+
+
+def _beyond(study: Study, carried: Carried) -> Iterator[float]:
+    """How far each budget is broken; not, where it is kept."""
+    for budget in study.budgets:
+        value = carried.figures.get(budget.figure)
+        if value is None:
+            yield 0.0
+        else:
+            yield max(value - budget.most, budget.least - value, 0.0)

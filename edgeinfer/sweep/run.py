@@ -1,0 +1,206 @@
+# SPDX-License-Identifier: Apache-2.0
+# SPDX-FileCopyrightText: The edgeinfer authors
+"""A study carried out: points proposed, trials done by workers, the best looked at closely."""
+
+from __future__ import annotations
+
+import json
+import time
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from typing import Any, Protocol
+
+from edgeinfer.errors import UsageError, did_you_mean
+from edgeinfer.model_files import files_of
+from edgeinfer.plan import write_file
+from edgeinfer.report.gate_figures import OTHERS, SCORES
+from edgeinfer.samples import existing
+from edgeinfer.sweep import journal
+from edgeinfer.sweep.front import front, importances
+from edgeinfer.sweep.journal import Journal
+from edgeinfer.sweep.points import Point, explored
+from edgeinfer.sweep.pool import Done
+from edgeinfer.sweep.study import Study
+from edgeinfer.sweep.trial import Carried, Job, as_dict
+from edgeinfer.zoo import is_name, resolve
+
+STUDY, TEXT = "study.json", "study.toml"
+SCHEMA_VERSION = 1
+
+
+class Workers(Protocol):
+    """Whoever carries out trials."""
+
+    def carry_out(self, jobs: Sequence[Job], done: Done) -> None:
+        """All jobs; `done` is told of each as it ends."""
+        ...
+
+
+class Watcher(Protocol):
+    """Whoever watches a study."""
+
+    def begun(self, study: Study, known: int) -> None:
+        """The study begins, with so many trials known already."""
+
+    def done(self, carried: Carried, cached: bool, best: Sequence[Carried]) -> None:
+        """A trial is done, or known; the front is this now."""
+
+
+@dataclass(slots=True)
+class Progress:
+    """A study at work."""
+
+    study: Study
+    folder: Path
+    store: Path
+    workers: Workers
+    watcher: Watcher
+    book: Journal
+    began: float
+    trials: list[Carried] = field(default_factory=list)
+    resumed: int = 0  # trials that the journal knew
+
+    def answers(self, points: Sequence[Point], *, deep: bool = False) -> list[Carried]:
+        """What comes of points, in their order; what is known is not done again."""
+        jobs = [self._job(point, deep) for point in points]
+        missing = [job for job in jobs if (job.key, deep) not in self.book.known]
+        for job in jobs:
+            if job not in missing:
+                self.resumed += 1
+                self._tell(self.book.known[job.key, deep], cached=True)
+        if missing:
+            self.workers.carry_out(missing, self._written)
+        return [self.book.known[job.key, deep] for job in jobs]
+
+    def _written(self, carried: Carried) -> None:
+        self.book.add(carried)
+        self._tell(carried, cached=False)
+
+    def _tell(self, carried: Carried, *, cached: bool) -> None:
+        if not carried.deep:
+            self.trials.append(carried)
+        self.watcher.done(carried, cached, front(self.study, self.trials))
+
+    def _job(self, point: Point, deep: bool) -> Job:
+        model = str(dict(point).get("model", self.study.models[0]))
+        files: dict[str, bytes | str] = {}
+        named = model
+        if not is_name(model):
+            path = Path(model)
+            files = {name: str(held) for name, held in files_of(path).items()}
+            named = path.name
+        if self.study.data is not None:
+            files["data.npz"] = self.study.data
+        return Job(self.study, point, named, files, str(self.store), deep)
+
+    @property
+    def spent(self) -> bool:
+        """Whether the study's time is over."""
+        limit = self.study.minutes
+        return limit is not None and time.monotonic() - self.began > 60 * limit
+
+
+def carry_out(
+    study: Study,
+    text: str,
+    folder: Path,
+    workers: Workers,
+    watcher: Watcher,
+    *,
+    store: Path,
+    resume: bool,
+) -> dict[str, Any]:
+    """Do a study in a folder; its summary, which is also written there."""
+    checked(study)
+    with journal.opened(folder) as book:
+        _same(folder, text, book, resume=resume)
+        write_file(folder / TEXT, text)
+        progress = Progress(study, folder, store, workers, watcher, book, time.monotonic())
+        watcher.begun(study, len(book.known))
+        trials = explored(study, progress.answers, lambda: progress.spent)
+        best = front(study, trials)
+        deep = []
+        if study.compile_best and best:
+            points = [tuple(each.point.items()) for each in best[: study.compile_best]]
+            deep = progress.answers(points, deep=True)
+        told = summary(progress, trials, best, deep)
+        write_file(folder / STUDY, json.dumps(told, indent=1) + "\n")
+    return told
+
+
+def checked(study: Study) -> None:
+    """An error for models, data and figures that are not there, before anything is done."""
+    for model in study.models:
+        files_of(resolve(Path(model)) if is_name(model) else existing(Path(model)))
+    if study.data is not None:
+        existing(Path(study.data))
+    known = [*OTHERS, *SCORES, "auc_drop", "accuracy_drop", "rms_error_rise", "parameters", "macs",
+             "fits", "device_share", "event_seconds"]  # fmt: skip
+    named = [*(each.figure for each in study.objectives), *(each.figure for each in study.budgets)]
+    for name in named:
+        figure = name.rpartition(".")[2]
+        if figure not in known:
+            raise UsageError(
+                f"No run tells a figure {name!r}.",
+                hint=did_you_mean(figure, known) or "docs/gates.md lists the figures.",
+            )
+
+
+def _same(folder: Path, text: str, book: Journal, *, resume: bool) -> None:
+    """A folder with trials goes on only if that is asked for, and only with its own study."""
+    written = folder / TEXT
+    if not book.known:
+        return
+    if not resume:
+        raise UsageError(
+            f"{folder} holds {len(book.known)} trials already.",
+            hint="Add --resume to go on with them, or choose another folder.",
+        )
+    if written.is_file() and written.read_text(encoding="utf-8") != text:
+        raise UsageError(
+            f"{folder} holds the trials of another study than the one that was given.",
+            hint=f"Choose another folder; trials that both share are not done twice. {written} "
+            f"holds the other study.",
+        )
+
+
+def summary(
+    progress: Progress,
+    trials: Sequence[Carried],
+    best: Sequence[Carried],
+    deep: Sequence[Carried],
+) -> dict[str, Any]:
+    """What a study found, ready for JSON."""
+    study = progress.study
+    return {
+        "schema_version": SCHEMA_VERSION,
+        "study": asdict(study),
+        "digest": study.digest,
+        "store": str(progress.store),
+        "seconds": round(time.monotonic() - progress.began, 2),
+        "trials": [as_dict(each) for each in trials],
+        "front": [each.key for each in best],
+        "compiled": [as_dict(each) for each in deep],
+        "importances": importances(study, trials),
+        "failed": sum(bool(each.error) for each in trials),
+        "cut_short": sum(each.cut_short for each in trials),
+        "resumed": progress.resumed,
+        "saving": saving(study, trials, deep),
+    }
+
+
+def saving(study: Study, trials: Sequence[Carried], deep: Sequence[Carried]) -> dict[str, float]:
+    """What looking cheaply first has saved: the time that it would have taken to compile and
+    simulate every trial, by the mean of those that were, against the time of both."""
+    done = [each.seconds for each in deep if not each.error]
+    if not done:
+        return {}
+    mean = sum(done) / len(done)
+    spent = sum(each.seconds for each in trials) + sum(each.seconds for each in deep)
+    return {
+        "compiled": float(len(done)),
+        "of": float(len(trials)),
+        "seconds": round(spent, 1),
+        "seconds_without": round(mean * len(trials), 1),
+    }

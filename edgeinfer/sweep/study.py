@@ -1,0 +1,287 @@
+# SPDX-License-Identifier: Apache-2.0
+# SPDX-FileCopyrightText: The edgeinfer authors
+"""What a study tries, and what for: read from TOML, every mistake named with its place."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import math
+import tomllib
+from collections.abc import Callable, Mapping
+from dataclasses import asdict, dataclass
+from enum import StrEnum
+from pathlib import Path
+from typing import Any, TypeVar
+
+from edgeinfer.errors import UsageError, did_you_mean
+from edgeinfer.samples import existing
+from edgeinfer.targets.protocol import ToolStep
+from edgeinfer.zoo import is_name
+
+Value = str | int | float | bool
+Kind = TypeVar("Kind", bound=StrEnum)
+MOST_POINTS = 1_000_000  # of a grid
+
+
+class Strategy(StrEnum):
+    """How points are chosen."""
+
+    GRID = "grid"
+    RANDOM = "random"
+    OPTUNA = "optuna"
+
+
+class Direction(StrEnum):
+    """Which way is better."""
+
+    MINIMIZE = "minimize"
+    MAXIMIZE = "maximize"
+
+
+@dataclass(frozen=True, slots=True)
+class Objective:
+    """A figure, named as gates name it, and which way is better."""
+
+    figure: str
+    direction: Direction = Direction.MINIMIZE
+
+
+@dataclass(frozen=True, slots=True)
+class Budget:
+    """A figure's hard limit: a trial beyond it is not on the front."""
+
+    figure: str
+    most: float = math.inf
+    least: float = -math.inf
+
+
+@dataclass(frozen=True, slots=True)
+class Knob:
+    """Something that is varied, and the values that it may take."""
+
+    name: str
+    values: tuple[Value, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Study:
+    """The content of a study's file."""
+
+    models: tuple[str, ...]
+    knobs: tuple[Knob, ...]
+    objectives: tuple[Objective, ...]
+    budgets: tuple[Budget, ...] = ()
+    data: str | None = None
+    targets: tuple[str, ...] = ("hls",)
+    devices: tuple[str, ...] = ()
+    strategy: Strategy = Strategy.OPTUNA
+    trials: int = 60
+    minutes: float | None = None
+    seed: int = 0
+    bits: int = 8  # of what no group names
+    method: str = "ptq"  # or "qat", where no knob says it
+    epochs: int = 3  # of training, with qat
+    refine: bool = True  # formats are moved to where outputs change least, weights adapted
+    compile_best: int = 0  # trials of the front that are compiled and simulated afterwards
+    tools: tuple[ToolStep, ...] = ()  # started on those
+    tool_minutes: float = 240.0
+    resources: tuple[tuple[str, float], ...] = ()  # of a cluster's worker, taken by such a trial
+
+    @property
+    def digest(self) -> str:
+        """The content hash: a study that is resumed is the same."""
+        told = json.dumps(asdict(self), sort_keys=True)
+        return hashlib.sha256(told.encode()).hexdigest()
+
+    @property
+    def size(self) -> int:
+        """How many points there are."""
+        return math.prod(len(knob.values) for knob in self.knobs)
+
+
+KNOBS = ("model", "reuse", "io", "strategy", "backend", "clock_ns", "device", "method", "sparsity",
+         "prune_filters", "input_bits", "latency_us", "throughput", "clock_mhz")  # fmt: skip
+BITS = "bits:"  # a knob's name begins so, a pattern of names follows
+
+
+def read(path: Path) -> Study:
+    """Read a study's file; models and data are beside it unless they are reference models."""
+    existing(path)
+    try:
+        told = tomllib.loads(path.read_text(encoding="utf-8"))
+    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+        raise UsageError(
+            f"{path} is no study: {error}.", hint="docs/studies.md shows one."
+        ) from None
+    return _Reader(path).study(told)
+
+
+@dataclass(frozen=True, slots=True)
+class _Reader:
+    """Checks what a file says, and names the place of what is wrong."""
+
+    path: Path
+
+    def study(self, told: Mapping[str, Any]) -> Study:
+        self.only(told, ("study", "space", "objective", "budget"), "the file")
+        head = self.table(told, "study")
+        fields: dict[str, Callable[[Any, str], Any]] = {
+            "model": self.text, "data": self.text, "target": self.texts, "device": self.texts,
+            "strategy": self.choice(Strategy), "trials": self.count, "minutes": self.number,
+            "seed": self.whole, "bits": self.count, "method": self.text, "epochs": self.count,
+            "refine": self.flag, "compile_best": self.whole, "tools": self.steps,
+            "tool_minutes": self.number, "resources": self.pairs,
+        }  # fmt: skip
+        self.only(head, tuple(fields), "[study]")
+        found: dict[str, Any] = {}
+        for name, value in head.items():
+            found[name] = fields[name](value, f"study.{name}")
+        knobs = self.knobs(self.table(told, "space"))
+        models = next((knob.values for knob in knobs if knob.name == "model"), None)
+        if models is None and "model" not in found:
+            raise self.wrong("study.model", "names no model")
+        named = [self.place(str(model)) for model in (models or [found["model"]])]
+        if "data" in found:
+            found["data"] = str((self.path.parent / found["data"]).resolve())
+        found |= {"targets": found.pop("target", ("hls",)), "devices": found.pop("device", ())}
+        found.pop("model", None)
+        study = Study(
+            tuple(named),
+            tuple(knob for knob in knobs if len(knob.values) > 1 or knob.name != "model"),
+            self.objectives(told.get("objective")),
+            self.budgets(told.get("budget", {})),
+            **found,
+        )
+        if study.strategy is Strategy.GRID and study.size > MOST_POINTS:
+            raise self.wrong("space", f"has {study.size:,} points, too many for a grid")
+        return study
+
+    def place(self, model: str) -> str:
+        """A reference model's name, or a path that is told from the study's folder."""
+        return model if is_name(model) else str((self.path.parent / model).resolve())
+
+    def knobs(self, told: Mapping[str, Any]) -> list[Knob]:
+        found = []
+        for name, values in told.items():
+            if name == "bits":
+                groups = self.table(told, "bits", "space.bits")
+                found += [
+                    Knob(BITS + pattern, self.values(widths, f"space.bits.{pattern}", self.count))
+                    for pattern, widths in groups.items()
+                ]
+            elif name in KNOBS:
+                knob = Knob(name, self.values(values, f"space.{name}", self.scalar))
+                if name == "model":
+                    knob = Knob(name, tuple(self.place(str(model)) for model in knob.values))
+                found.append(knob)
+            else:
+                hint = did_you_mean(name, (*KNOBS, "bits"))
+                raise self.wrong(f"space.{name}", "cannot be varied", hint)
+        if not found:
+            raise self.wrong("space", "varies nothing")
+        return found
+
+    def objectives(self, told: Any) -> tuple[Objective, ...]:
+        if not isinstance(told, list) or not told:
+            raise self.wrong("objective", "is missing: what is to be made small or large?")
+        found = []
+        for number, entry in enumerate(told):
+            where = f"objective[{number}]"
+            self.only(entry, ("figure", "direction"), where)
+            figure = self.text(entry.get("figure"), f"{where}.figure")
+            direction = entry.get("direction", "minimize")
+            found.append(Objective(figure, self.choice(Direction)(direction, f"{where}.direction")))
+        return tuple(found)
+
+    def budgets(self, told: Any) -> tuple[Budget, ...]:
+        if not isinstance(told, Mapping):
+            raise self.wrong("budget", "is no table")
+        found = []
+        for figure, limit in told.items():
+            where = f"budget.{figure}"
+            if isinstance(limit, Mapping):
+                self.only(limit, ("most", "least"), where)
+                ends = {name: self.number(value, where) for name, value in limit.items()}
+                found.append(Budget(figure, **ends))
+            else:
+                found.append(Budget(figure, self.number(limit, where)))
+        return tuple(found)
+
+    def table(self, told: Mapping[str, Any], name: str, where: str = "") -> Mapping[str, Any]:
+        found = told.get(name, {})
+        if not isinstance(found, Mapping):
+            raise self.wrong(where or name, "is no table")
+        return found
+
+    def only(self, told: Any, known: tuple[str, ...], where: str) -> None:
+        if not isinstance(told, Mapping):
+            raise self.wrong(where, "is no table")
+        for name in told:
+            if name not in known:
+                hint = did_you_mean(name, known) or f"There are {', '.join(known)}."
+                raise self.wrong(where, f"has no entry {name!r}", hint)
+
+    def values(self, told: Any, where: str, each: Callable[[Any, str], Value]) -> tuple[Value, ...]:
+        listed = told if isinstance(told, list) else [told]
+        if not listed:
+            raise self.wrong(where, "has no values")
+        return tuple(dict.fromkeys(each(value, where) for value in listed))
+
+    def scalar(self, told: Any, where: str) -> Value:
+        if not isinstance(told, str | int | float | bool):
+            raise self.wrong(where, f"cannot be {told!r}")
+        return told
+
+    def text(self, told: Any, where: str) -> str:
+        if not isinstance(told, str) or not told:
+            raise self.wrong(where, "is no text")
+        return told
+
+    def texts(self, told: Any, where: str) -> tuple[str, ...]:
+        return tuple(
+            self.text(each, where) for each in (told if isinstance(told, list) else [told])
+        )
+
+    def number(self, told: Any, where: str) -> float:
+        if isinstance(told, bool) or not isinstance(told, int | float) or not math.isfinite(told):
+            raise self.wrong(where, "is no number")
+        return float(told)
+
+    def whole(self, told: Any, where: str) -> int:
+        if isinstance(told, bool) or not isinstance(told, int) or told < 0:
+            raise self.wrong(where, "is no whole number from 0 on")
+        return told
+
+    def count(self, told: Any, where: str) -> int:
+        if self.whole(told, where) == 0:
+            raise self.wrong(where, "is 0")
+        return int(told)
+
+    def flag(self, told: Any, where: str) -> bool:
+        if not isinstance(told, bool):
+            raise self.wrong(where, "is neither true nor false")
+        return told
+
+    def pairs(self, told: Any, where: str) -> tuple[tuple[str, float], ...]:
+        self.only(told, tuple(told) if isinstance(told, Mapping) else (), where)
+        return tuple((name, self.number(value, where)) for name, value in told.items())
+
+    def steps(self, told: Any, where: str) -> tuple[ToolStep, ...]:
+        return tuple(self.choice(ToolStep)(each, where) for each in self.texts(told, where))
+
+    def choice(self, kind: type[Kind]) -> Callable[[Any, str], Kind]:
+        def chosen(told: Any, where: str) -> Kind:
+            try:
+                return kind(told)
+            except ValueError:
+                known = [each.value for each in kind]
+                hint = did_you_mean(str(told), known) or f"Choose {', '.join(known)}."
+                raise self.wrong(where, f"cannot be {told!r}", hint) from None
+
+        return chosen
+
+    def wrong(self, where: str, what: str, hint: str = "") -> UsageError:
+        return UsageError(
+            f"{self.path}: {where} {what}.", hint=hint or "docs/studies.md tells more."
+        )

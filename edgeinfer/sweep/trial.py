@@ -1,0 +1,276 @@
+# SPDX-License-Identifier: Apache-2.0
+# SPDX-FileCopyrightText: The edgeinfer authors
+"""One trial of a study: a point becomes an ordinary run, in a folder named by its content, so that
+whoever asks for the same trial again finds it done."""
+
+from __future__ import annotations
+
+import contextlib
+import hashlib
+import io
+import json
+import tarfile
+import tempfile
+import time
+from collections.abc import Iterator, Mapping
+from dataclasses import asdict, dataclass, field, replace
+from pathlib import Path
+from typing import Any
+
+from edgeinfer import plan
+from edgeinfer.devices import device
+from edgeinfer.errors import EdgeInferError, RunBusyError, UsageError
+from edgeinfer.ptq import PtqSettings
+from edgeinfer.report.gate_figures import known_figures
+from edgeinfer.result import Result
+from edgeinfer.run import RunFolder, Silent, opened
+from edgeinfer.run_samples import DataFile, Simulation, Source
+from edgeinfer.run_steps import compile_model
+from edgeinfer.run_targets import Chosen, choose, entry_of
+from edgeinfer.run_tools import ToolOrder
+from edgeinfer.sweep.study import BITS, Study, Value
+from edgeinfer.zoo import is_name, resolve
+
+Point = Mapping[str, Value]
+WAIT_SECONDS = 3600.0  # for another study that is at the same trial
+LOOK_SECONDS = 0.5  # between two looks whether it is done
+HELD_BACK = ("csim", "sim", "logs")  # folders of a target's project that stay where they are
+
+
+@dataclass(frozen=True, slots=True)
+class Job:
+    """All that a worker needs, on this machine or another one."""
+
+    study: Study
+    point: tuple[tuple[str, Value], ...]
+    model: str  # a reference model's name, or the name of a file among `files`
+    files: Mapping[str, bytes | str]  # model and data: their content, or where they are
+    store: str | None  # the folder of all trials; None: a scratch folder, brought home as bytes
+    deep: bool = False  # compiled and simulated, not only estimated
+
+    @property
+    def key(self) -> str:
+        """The name of the trial's folder: what it is made of, but for our code."""
+        content = {
+            name: hashlib.sha256(held).hexdigest() if isinstance(held, bytes) else _digest(held)
+            for name, held in self.files.items()
+        }
+        told = {
+            "point": dict(self.point), "model": self.model, "files": content,
+            "targets": self.study.targets, "devices": self.study.devices, "bits": self.study.bits,
+            "method": self.study.method, "epochs": self.study.epochs, "refine": self.study.refine,
+        }  # fmt: skip
+        return hashlib.sha256(json.dumps(told, sort_keys=True).encode()).hexdigest()[:24]
+
+
+@dataclass(frozen=True, slots=True)
+class Carried:
+    """What came of a trial; told in JSON by the journal."""
+
+    point: dict[str, Value]
+    key: str
+    figures: dict[str, float] = field(default_factory=dict)  # by the names that the study asks for
+    origins: dict[str, str] = field(default_factory=dict)
+    over: tuple[str, ...] = ()  # budgets that it breaks
+    error: str = ""
+    seconds: float = 0.0
+    deep: bool = False
+    cut_short: bool = False  # a budget was broken before the accuracy was looked at
+    parcel: bytes | None = None  # the run folder, if it was made elsewhere
+
+
+def carried_out(job: Job) -> Carried:
+    """The trial, done or found done. Whatever goes wrong is part of the answer."""
+    began = time.monotonic()
+    with tempfile.TemporaryDirectory(prefix="edgeinfer-trial-") as scratch:
+        store = Path(job.store) if job.store is not None else Path(scratch) / "store"
+        try:
+            found = _run(job, store / job.key, Path(scratch))
+        except EdgeInferError as error:
+            found = Carried(dict(job.point), job.key, error=str(error))
+        except Exception as error:
+            found = Carried(dict(job.point), job.key, error=f"{type(error).__name__}: {error}")
+        parcel = None
+        if job.store is None and not found.error:
+            parcel = packed(store / job.key)
+    seconds = round(time.monotonic() - began, 3)
+    return replace(found, seconds=seconds, parcel=parcel, deep=job.deep)
+
+
+def _run(job: Job, place: Path, scratch: Path) -> Carried:
+    path, source = _inputs(job, scratch)
+    chosen = [_target(job, name) for name in job.study.targets]
+    method = str(_value(job, "method", job.study.method))
+    formats = formats_of(job)
+    with _when_free(place) as folder:
+        model = path
+        given: PtqSettings | None = formats
+        if method == "qat":
+            model, given = _trained(job, path, source, formats, place), None
+        elif method != "ptq":
+            raise UsageError(f"There is no method {method!r}.", hint="Choose ptq or qat.")
+        order = ToolOrder(job.study.tools if job.deep else (), job.study.tool_minutes)
+
+        result = compile_model(
+            folder, model, recipe_path=None, data=source, formats=given, targets=chosen,
+            projects=job.deep, worth=lambda told: not judged(job, told).over, tools=order,
+        )  # fmt: skip
+    return judged(job, result)
+
+
+def judged(job: Job, result: Result) -> Carried:
+    """A result's figures, by the names of the study, and the budgets that it breaks."""
+    study = job.study
+    names = dict.fromkeys(
+        [*(each.figure for each in study.objectives), *(each.figure for each in study.budgets)]
+    )
+    figures, origins = {}, {}
+    for name in names:
+        found = figure_of(result, name)
+        if found is not None:
+            figures[name], origins[name] = found
+    over = tuple(
+        budget.figure
+        for budget in study.budgets
+        if budget.figure in figures and not budget.least <= figures[budget.figure] <= budget.most
+    )
+    lost = [each.figure for each in study.objectives if each.figure not in figures]
+    hopeless = bool(over and lost)  # the accuracy was not looked at
+    error = f"The run tells no {', '.join(lost)}." if lost and not hopeless else ""
+    if result.disagreements:
+        pair = " and ".join(result.disagreements[0].pair)
+        error = f"{pair} do not agree: see edgeinfer explain."
+    return Carried(dict(job.point), job.key, figures, origins, over, error, cut_short=hopeless)
+
+
+def figure_of(result: Result, name: str) -> tuple[float, str] | None:
+    """A figure as gates name it, with its origin; the first target that has it."""
+    prefix, dot, rest = name.partition(".")
+    found = known_figures(result, rest if dot else name, prefix if dot else None)
+    for known in found.values():
+        return float(known.value), str(known.origin)
+    return None
+
+
+def formats_of(job: Job) -> PtqSettings:
+    """Widths by groups of layers and tensors."""
+    groups = tuple(
+        (name.removeprefix(BITS), int(value)) for name, value in job.point if name.startswith(BITS)
+    )
+    given = _value(job, "input_bits", None)
+    return PtqSettings(
+        job.study.bits,
+        groups,
+        input_bits=None if given is None else int(given),
+        refine=job.study.refine,
+        equalize=False,
+    )
+
+
+def _value(job: Job, name: str, otherwise: Any) -> Any:
+    return dict(job.point).get(name, otherwise)
+
+
+def _target(job: Job, name: str) -> Chosen:
+    """The target with the settings that the point and the study name."""
+    from edgeinfer.targets.hls.settings import Backend, IoType, Strategy
+
+    entry = entry_of(name)
+    options: dict[str, Any] = {}
+    named = _value(job, "device", None)
+    for asked in [named] if named is not None else job.study.devices:
+        options = (entry.on_device(device(str(asked)), str(asked)) or {}) | options
+    kinds = {"io": IoType, "strategy": Strategy, "backend": Backend}
+    for key, value in job.point:
+        if entry.knows(key):
+            options[key] = kinds[key](str(value)) if key in kinds else value
+    return choose(name, options)
+
+
+def _inputs(job: Job, scratch: Path) -> tuple[Path, Source | None]:
+    """Model and samples as files of this machine."""
+    places = {}
+    for name, held in job.files.items():
+        if isinstance(held, bytes):
+            places[name] = scratch / name
+            plan.write_file(places[name], held)
+        else:
+            places[name] = Path(held)
+    data = places.pop("data.npz", None)
+    if is_name(job.model):
+        simulation = Simulation(job.model)
+        return resolve(job.model), simulation if data is None else DataFile(data)
+    return places[job.model], None if data is None else DataFile(data)
+
+
+def _trained(
+    job: Job, model: Path, source: Source | None, formats: PtqSettings, place: Path
+) -> Path:
+    """A QKeras model with weights trained for the formats, made once."""
+    from edgeinfer.qat.settings import QatSettings
+    from edgeinfer.run_quantize import QuantizeOrder, quantize_model
+    from edgeinfer.zoo import ENTRIES
+
+    made = place / "trained.keras"
+    if not made.is_file():
+        entry = ENTRIES[source.reference] if isinstance(source, Simulation) else None
+        training = QatSettings(
+            epochs=job.study.epochs,
+            seed=job.study.seed,
+            sparsity=float(_value(job, "sparsity", 0.0)),
+            prune_filters=float(_value(job, "prune_filters", 0.0)),
+        )
+        data = source.path if isinstance(source, DataFile) else None
+        order = QuantizeOrder(model, made, formats, training, entry, data=data)
+        quantize_model(order, Silent())
+    return made
+
+
+@contextlib.contextmanager
+def _when_free(place: Path) -> Iterator[RunFolder]:
+    """A run folder, once no other study is at it."""
+    until = time.monotonic() + WAIT_SECONDS
+    with contextlib.ExitStack() as stack:
+        while True:
+            try:
+                folder = stack.enter_context(opened(place, Silent(), new=True))
+                break
+            except RunBusyError:
+                if time.monotonic() > until:
+                    raise
+                time.sleep(LOOK_SECONDS)
+        yield folder
+
+
+def packed(place: Path) -> bytes:
+    """A run folder as bytes, without what can be made anew."""
+    held = io.BytesIO()
+    with tarfile.open(fileobj=held, mode="w:gz") as archive:
+        for path in sorted(path for path in place.rglob("*") if path.is_file()):
+            inside = path.relative_to(place)
+            if not set(inside.parts[:-1]) & set(HELD_BACK):
+                archive.add(path, inside.as_posix())
+    return held.getvalue()
+
+
+def unpacked(parcel: bytes, place: Path) -> None:
+    """Bytes as a run folder again."""
+    place.mkdir(parents=True, exist_ok=True)
+    with tarfile.open(fileobj=io.BytesIO(parcel), mode="r:gz") as archive:
+        archive.extractall(place, filter="data")
+
+
+def _digest(path: str) -> str:
+    return plan.sha256_of(Path(path))
+
+
+def as_dict(carried: Carried) -> dict[str, Any]:
+    """For the journal."""
+    told = asdict(replace(carried, parcel=None))
+    del told["parcel"]
+    return told
+
+
+def from_dict(told: Mapping[str, Any]) -> Carried:
+    """From the journal."""
+    return Carried(**{**told, "over": tuple(told["over"])})

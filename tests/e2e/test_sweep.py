@@ -1,0 +1,213 @@
+# SPDX-License-Identifier: Apache-2.0
+# SPDX-FileCopyrightText: The edgeinfer authors
+"""Studies from the command line: in parallel, shared, killed at any moment, resumed."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from edgeinfer.cli import main
+from edgeinfer.sweep import journal
+from edgeinfer.targets.hls import csim_build
+from tests.support import small_models as small
+
+ROOT = Path(__file__).resolve().parents[2]
+STUDY = """
+[study]
+model = "net.keras"
+data = "data.npz"
+device = "xc7z020"
+strategy = "{strategy}"
+trials = {trials}
+seed = 5
+refine = false
+{more}
+
+[space]
+reuse = [1, 2]
+[space.bits]
+"*" = [3, 4, 6, 8]
+
+[[objective]]
+figure = "auc_drop"
+[[objective]]
+figure = "hls.lut_vsynth"
+"""
+
+
+@pytest.fixture
+def work(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A folder with a model, data and a study of 8 trials."""
+    monkeypatch.setattr(csim_build, "FLAGS", ("-O0", "-w", "-pthread"))
+    monkeypatch.chdir(tmp_path)
+    small.classifier(tmp_path)
+    small.data(tmp_path)
+    study("study.toml")
+    return tmp_path
+
+
+def study(name: str, trials: int = 8, strategy: str = "grid", more: str = "") -> None:
+    Path(name).write_text(STUDY.format(trials=trials, strategy=strategy, more=more))
+
+
+def shown(capsys: pytest.CaptureFixture[str], *tokens: str, code: int = 0) -> Any:
+    """The JSON that a command prints, and nothing else."""
+    capsys.readouterr()
+    assert main([*tokens, "--json"]) == code
+    return json.loads(capsys.readouterr().out)
+
+
+def fronts(told: Any) -> list[Any]:
+    by_key = {each["key"]: each for each in told["trials"]}
+    return [(by_key[key]["point"], by_key[key]["figures"]) for key in told["front"]]
+
+
+@pytest.mark.usefixtures("work")
+def test_a_study_is_the_same_with_any_number_of_workers_and_is_shared(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    study("study.toml", 12, "optuna")
+    two = shown(capsys, "sweep", "study.toml", "-o", "two", "--jobs", "2", "--store", "a")
+    one = shown(capsys, "sweep", "study.toml", "-o", "one", "--jobs", "1", "--store", "b")
+    assert len(two["trials"]) <= 8 and two["failed"] == 0
+    assert fronts(two) == fronts(one) and fronts(one)
+    assert sorted(each["key"] for each in one["trials"]) == sorted(
+        p.name for p in Path("b").iterdir()
+    )
+    # Another study that asks for the same trials finds them done.
+    study("other.toml", 8, "grid")
+    other = shown(capsys, "sweep", "other.toml", "-o", "other", "--jobs", "1", "--store", "b")
+    keys = {each["key"] for each in one["trials"]}
+    shared = [each for each in other["trials"] if each["key"] in keys]
+    assert len(shared) == len(keys)
+    for each in shared:
+        result = json.loads(Path("b", each["key"], "result.json").read_text())
+        assert all(step["cached"] for step in result["steps"])
+
+
+@pytest.mark.usefixtures("work")
+def test_a_trial_that_fails_does_not_stop_a_study(capsys: pytest.CaptureFixture[str]) -> None:
+    text = Path("study.toml").read_text().replace("reuse = [1, 2]", 'io = ["io_parallel", "x"]')
+    Path("study.toml").write_text(text)
+    told = shown(capsys, "sweep", "study.toml", "-o", "S", "--jobs", "1")
+    assert told["failed"] == 4 and len(told["trials"]) == 8 and told["front"]
+    assert all("'x'" in each["error"] for each in told["trials"] if each["error"])
+
+
+@pytest.mark.usefixtures("work")
+def test_the_best_are_compiled_and_simulated(capsys: pytest.CaptureFixture[str]) -> None:
+    study("study.toml", 4, "random", "compile_best = 1")
+    told = shown(capsys, "sweep", "study.toml", "-o", "S", "--jobs", "1")
+    (deep,) = told["compiled"]
+    assert deep["key"] == told["front"][0] and not deep["error"]
+    result = json.loads(Path("trials", deep["key"], "result.json").read_text())
+    assert ["engine", "csim"] in [entry["pair"] for entry in result["agreement"]]
+    assert told["saving"]["seconds_without"] > told["saving"]["compiled"]
+
+
+@pytest.mark.usefixtures("work")
+def test_budgets_cut_hopeless_trials_short(capsys: pytest.CaptureFixture[str]) -> None:
+    with Path("study.toml").open("a") as file:
+        file.write('[budget]\n"hls.lut_vsynth" = 1\n')
+    told = shown(capsys, "sweep", "study.toml", "-o", "S", "--jobs", "1")
+    assert told["cut_short"] == 8 and told["front"] == [] and told["failed"] == 0
+
+
+def begun(*tokens: str) -> subprocess.Popen[bytes]:
+    return subprocess.Popen(
+        [sys.executable, "-m", "edgeinfer", "sweep", *tokens],
+        env={**os.environ, "PYTHONPATH": str(ROOT)},
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.DEVNULL,
+    )
+
+
+def trials_of(folder: str) -> int:
+    return len(journal.read(Path(folder)))
+
+
+def until(condition: Any, seconds: float = 120.0) -> None:
+    end = time.monotonic() + seconds
+    while not condition():
+        assert time.monotonic() < end
+        time.sleep(0.05)
+
+
+def children(parent: int) -> list[int]:
+    found = subprocess.run(
+        ["pgrep", "-P", str(parent)], capture_output=True, text=True, check=False
+    )
+    return [int(word) for word in found.stdout.split()]
+
+
+@pytest.mark.usefixtures("work")
+def test_a_killed_study_loses_what_was_in_flight_and_no_more(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    process = begun("study.toml", "-o", "S", "--jobs", "1")
+    until(lambda: trials_of("S") >= 2)
+    workers = children(process.pid)
+    process.send_signal(signal.SIGKILL)
+    process.wait()
+    until(lambda: not any(Path(f"/proc/{worker}/exe").exists() for worker in workers), 20)
+    known = trials_of("S")
+    with Path("S/trials.jsonl").open("a") as file:
+        file.write('{"point": {"reu')  # as a process leaves it that is killed while it writes
+    assert main(["sweep", "study.toml", "-o", "S", "--jobs", "1"]) == 2
+    assert "--resume" in capsys.readouterr().err
+    told = shown(capsys, "sweep", "study.toml", "-o", "S", "--jobs", "1", "--resume")
+    assert told["resumed"] == known and len(told["trials"]) == 8 and told["failed"] == 0
+    whole = shown(capsys, "sweep", "study.toml", "-o", "W", "--jobs", "1")
+    assert fronts(whole) == fronts(told)
+
+
+@pytest.mark.usefixtures("work")
+def test_a_killed_worker_is_replaced(capsys: pytest.CaptureFixture[str]) -> None:
+    process = begun("study.toml", "-o", "S", "--jobs", "1")
+    until(lambda: trials_of("S") >= 1)
+    for worker in children(process.pid):
+        os.kill(worker, signal.SIGKILL)
+    assert process.wait(timeout=180) == 0
+    told = json.loads(Path("S/study.json").read_text())
+    assert len(told["trials"]) == 8 and told["failed"] == 0
+
+
+@pytest.mark.usefixtures("work")
+@pytest.mark.parametrize(
+    ("tokens", "said"),
+    [
+        (["stdy.toml"], "Did you mean 'study.toml'"),
+        (["study.toml", "--jobs", "0"], "0 processes"),
+        (["study.toml", "--jobs", "1", "--scheduler", "tcp://x:1"], "Give one"),
+    ],
+)
+def test_what_cannot_be_asked_for(
+    capsys: pytest.CaptureFixture[str], tokens: list[str], said: str
+) -> None:
+    assert main(["sweep", *tokens]) == 2
+    assert said in capsys.readouterr().err
+
+
+@pytest.mark.usefixtures("work")
+def test_a_figure_that_no_run_tells_is_a_mistake(capsys: pytest.CaptureFixture[str]) -> None:
+    text = Path("study.toml").read_text().replace("hls.lut_vsynth", "hls.luts_vsynth")
+    Path("study.toml").write_text(text)
+    assert main(["sweep", "study.toml"]) == 2
+    assert "Did you mean 'lut_vsynth'" in capsys.readouterr().err
+
+
+@pytest.mark.usefixtures("work")
+def test_another_study_does_not_go_on_in_a_folder(capsys: pytest.CaptureFixture[str]) -> None:
+    shown(capsys, "sweep", "study.toml", "-o", "S", "--jobs", "1")
+    study("study.toml", 7)
+    assert main(["sweep", "study.toml", "-o", "S", "--resume"]) == 2
+    assert "another study" in capsys.readouterr().err
