@@ -9,10 +9,10 @@ from pathlib import Path
 
 from edgeinfer.errors import InputError, UsageError
 from edgeinfer.report.baseline import regressions
-from edgeinfer.report.comparison import Run, labelled
 from edgeinfer.report.gate_check import Checked, check
 from edgeinfer.report.gates import GateFile
 from edgeinfer.report.gates import read as read_gates
+from edgeinfer.report.runs import Run, labelled
 from edgeinfer.result import Result, from_json
 from edgeinfer.result_versions import version_of
 from edgeinfer.samples import existing
