@@ -50,7 +50,6 @@ class PtqSettings:
     """
 
     bits: int
-    bits_of: tuple[tuple[str, int], ...] = ()  # by patterns of names; the first that matches counts
     method: Method = Method.MINMAX
     percentile: float = 99.9
     per_channel: bool = False
@@ -58,6 +57,7 @@ class PtqSettings:
     refine: bool = True
     adapt: bool = True
     equalize: bool = True
+    bits_of: tuple[tuple[str, int], ...] = ()  # by patterns of names; the first that matches counts
 
     def __post_init__(self) -> None:
         for width in (self.bits, self.input_bits or self.bits, *(bits for _, bits in self.bits_of)):

@@ -160,7 +160,7 @@ def formats_of(job: Job) -> PtqSettings:
     given = _value(job, "input_bits", None)
     return PtqSettings(
         job.study.bits,
-        groups,
+        bits_of=groups,
         input_bits=None if given is None else int(given),
         refine=job.study.refine,
         equalize=False,
