@@ -50,7 +50,7 @@ def report(
     from edgeinfer.report.junit import junit as junit_xml
     from edgeinfer.report.page import Wishes
     from edgeinfer.run import opened
-    from edgeinfer.run_report import write_report
+    from edgeinfer.run_report import is_result_alone, report_of_result, write_report
 
     if (run / "study.json").is_file():
         _study(run, sql, parquet, json)
@@ -61,8 +61,17 @@ def report(
         raise UsageError(f"An event of {event} inferences is none.", hint="Give 1 or more.")
     if latency_us is not None and not latency_us > 0:
         raise UsageError(f"{latency_us:g} µs is no latency.", hint="Give more than 0.")
-    with progress() as watcher, opened(run, watcher, new=False) as folder:
-        made = write_report(folder, data, Wishes(latency_us, event))
+    wishes = Wishes(latency_us, event)
+    if is_result_alone(run):
+        if data is not None:
+            raise UsageError(
+                f"{run} holds a result alone: there is no network to look into with --data.",
+                hint="Leave it out, or name a run folder.",
+            )
+        made = report_of_result(run, wishes)
+    else:
+        with progress() as watcher, opened(run, watcher, new=False) as folder:
+            made = write_report(folder, data, wishes)
     if markdown is not None:
         write_file(markdown, text.markdown(made, event))
     if junit is not None:
@@ -117,7 +126,8 @@ def compare(
             write_file(path, write(found))
     written = [f"written   {path}" for path in (html, markdown, csv) if path is not None]
     document = json_text.dumps(compare_page.document(found), indent=2) if json else ""
-    answer(document, "\n".join([*compare_page.lines(found), *written]), as_json=json)
+    lines = [(None, line) for line in (*compare_page.lines(found), *written)]
+    answer(document, styled(lines, json=json), as_json=json)
 
 
 def check(

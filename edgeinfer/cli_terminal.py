@@ -28,6 +28,7 @@ def answer(document: str, prose: str, *, as_json: bool) -> None:
 def styled(lines: Sequence[tuple[str | None, str]], *, json: bool = False) -> str:
     """Lines in the colours of how they are to be taken, on a terminal that wants colours."""
     stream = sys.stderr if json else sys.stdout
+    lines = [(state, printable(line)) for state, line in lines]
     if not stream.isatty() or plain_terminal():
         return "\n".join(line for _, line in lines)
     from rich.console import Console
@@ -38,6 +39,11 @@ def styled(lines: Sequence[tuple[str | None, str]], *, json: bool = False) -> st
         for state, line in lines:
             console.print(Text(line, style=COLOURS.get(state or "", "")), soft_wrap=True)
     return captured.get()
+
+
+def printable(line: str) -> str:
+    """A line in which no name from a file can drive the terminal."""
+    return "".join(c if c.isprintable() else "\N{REPLACEMENT CHARACTER}" for c in line)
 
 
 def plain_terminal() -> bool:

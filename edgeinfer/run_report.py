@@ -14,11 +14,11 @@ from edgeinfer.ir.lower import lower
 from edgeinfer.profile.data import Profile, from_json
 from edgeinfer.profile.make import profile_of
 from edgeinfer.report.page import Report, Wishes, report_on, written
-from edgeinfer.run import Outcome, RunFolder, watched
+from edgeinfer.run import HIDDEN, Outcome, RunFolder, watched
 from edgeinfer.run_lower import read_recipe
 from edgeinfer.run_result import PROGRAM, RECIPE
 from edgeinfer.run_samples import DataFile, Simulation, Source, digest_of, samples_of
-from edgeinfer.run_stored import stored_result
+from edgeinfer.run_stored import RESULT, read_text, stored_result
 from edgeinfer.run_trial import Model, stored_program
 from quantization.recipe import Recipe
 
@@ -44,6 +44,26 @@ def write_report(folder: RunFolder, data: Path | None, wishes: Wishes) -> Report
     return report
 
 
+def report_of_result(run: Path, wishes: Wishes) -> Report:
+    """The report of a folder that holds a result, and perhaps a profile, but is no run: one that
+    was committed, or sent by someone."""
+    result, path = stored_result(run), run / PROFILE
+    reason = f"{run} holds a result alone, so nothing can be looked into."
+    profile = None
+    if path.is_file():
+        found = from_json(read_text(path), str(path))
+        profile = found if found.program == result.program.digest else None
+        reason = f"{path} is of another Program than the result."
+    report = report_on(result, profile, replace(wishes, reason=reason))
+    written(report).write(run)
+    return report
+
+
+def is_result_alone(run: Path) -> bool:
+    """Whether a folder holds a result but is no run folder."""
+    return (run / RESULT).is_file() and not (run / HIDDEN).is_dir()
+
+
 def profiled(folder: RunFolder, data: Path | None) -> Profiled:
     """What goes on inside a run's network, on the data given, those that accuracy was judged on, or
     drawn ones; remembered until one of them changes. A folder that holds a result alone has none.
@@ -62,7 +82,7 @@ def profiled(folder: RunFolder, data: Path | None) -> Profiled:
     model = Model(folder.path / load.facts["model"]["file"])
     folder.step("profile", depends_on, lambda: _profile(folder, model, source))
     path = folder.path / PROFILE
-    return Profiled(from_json(path.read_text(encoding="utf-8"), str(path)))
+    return Profiled(from_json(read_text(path), str(path)))
 
 
 def _profile(folder: RunFolder, model: Model, source: Source | None) -> Outcome:

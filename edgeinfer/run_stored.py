@@ -9,10 +9,10 @@ from pathlib import Path
 
 from edgeinfer.errors import InputError, UsageError
 from edgeinfer.report.baseline import regressions
-from edgeinfer.report.comparison import Run, labelled
 from edgeinfer.report.gate_check import Checked, check
 from edgeinfer.report.gates import GateFile
 from edgeinfer.report.gates import read as read_gates
+from edgeinfer.report.runs import Run, labelled
 from edgeinfer.result import Result, from_json
 from edgeinfer.result_versions import version_of
 from edgeinfer.samples import existing
@@ -47,7 +47,7 @@ def checked_run(run: Path, gates: Path | None, baseline: Path | None) -> list[Ch
     result = stored_result(run)
     told = GateFile((), {})
     if gates is not None:
-        told = read_gates(_text(existing(gates)), str(gates))
+        told = read_gates(read_text(existing(gates)), str(gates))
     found = check(result, told.gates, str(gates))
     if baseline is not None:
         found += regressions(result, stored_result(baseline), told.tolerances)
@@ -60,10 +60,11 @@ def _result_text(run: Path) -> tuple[Path, str]:
         raise UsageError(
             f"{run} holds no {RESULT}.", hint=f"Make it with: edgeinfer compile MODEL -o {run}"
         )
-    return path, _text(path)
+    return path, read_text(path)
 
 
-def _text(path: Path) -> str:
+def read_text(path: Path) -> str:
+    """A file's text, or an error that names it."""
     try:
         return path.read_text(encoding="utf-8")
     except UnicodeDecodeError:

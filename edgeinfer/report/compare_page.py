@@ -58,7 +58,7 @@ def _fast(entry: Entry) -> float:
 
 def _named(entry: Entry) -> str:
     target = words.target_name(entry.target)
-    return f"{words.short(entry.run.label, 50)}{f' on {target}' if target else ''}"
+    return f"{words.short(entry.run.shown, 50)}{f' on {target}' if target else ''}"
 
 
 def html(comparison: Comparison) -> str:

@@ -10,11 +10,12 @@ from edgeinfer.metrics import Metric
 from edgeinfer.report import words
 from edgeinfer.report.baseline import LESS, MORE, by_quantity
 from edgeinfer.report.comparable import same_network, same_samples
-from edgeinfer.report.comparison import Comparison, Entry, Run
+from edgeinfer.report.comparison import Comparison, Entry
 from edgeinfer.report.figures_compare import SCORES
 from edgeinfer.report.gate_figures import SCORES as SCORE_FIELDS
 from edgeinfer.report.quantity import RESOURCES, Quantity
 from edgeinfer.report.result_tables import stages_of
+from edgeinfer.report.runs import Run
 from edgeinfer.report.tables import Cell, Column, Table, figure, filled, text
 
 MOST_COLUMNS = 8  # runs of a table of differences
@@ -67,7 +68,7 @@ def _entry(
     fits = {True: Cell("yes", state="good"), False: Cell("no", state="bad")}
     unknown = Cell("–")
     return (
-        text(entry.run.label, about=words.short(entry.run.result.model.name, 200)),
+        text(entry.run.shown, about=words.short(entry.run.result.model.name, 200)),
         Cell(words.target_name(entry.target) or "–"),
         figure(entry.group + 1) if groups else unknown,
         figure(None if entry.score is None else entry.score.value, words.score),
@@ -101,11 +102,11 @@ def differences_table(comparison: Comparison) -> Table | None:
     rows = [*_score_rows(runs), *_size_rows(runs), *_metric_rows(runs)]
     columns = (
         Column("figure"),
-        *(Column(words.short(run.label, 34), numeric=True) for run in runs),
+        *(Column(words.short(run.shown, 34), numeric=True) for run in runs),
     )
     left = len(comparison.runs) - len(runs)
     note = f"The first {len(runs)} runs; {left:,} more are in the table above." if left else ""
-    caption = f"Differences to {words.short(runs[0].label)}; n.c.: not comparable"
+    caption = f"Differences to {words.short(runs[0].shown)}; n.c.: not comparable"
     return Table("differences", caption, columns, tuple(rows), note)
 
 

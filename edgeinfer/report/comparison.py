@@ -13,20 +13,12 @@ from edgeinfer.report.baseline import by_quantity
 from edgeinfer.report.comparable import device_of, same_network
 from edgeinfer.report.gate_figures import STAGE_OF
 from edgeinfer.report.quantity import RESOURCES, Quantity, targets_of
+from edgeinfer.report.runs import Run
 from edgeinfer.report.timings import Timing, timings_of
 from edgeinfer.report.uses import uses_of
 from edgeinfer.result import SCHEMA_VERSION, Result
 
 LATENCY = Quantity("latency_us")
-
-
-@dataclass(frozen=True, slots=True)
-class Run:
-    """A result, what it is called, and the version of the schema that it was written in."""
-
-    label: str
-    result: Result
-    schema: int = SCHEMA_VERSION
 
 
 @dataclass(frozen=True, slots=True)
@@ -105,17 +97,6 @@ def compared(runs: Sequence[Run]) -> Comparison:
         tuple(_notes(runs, groups, entries)),
         next((entry.score.name for entry in entries if entry.score is not None), ""),
     )
-
-
-def labelled(runs: Sequence[tuple[str, Result, int]]) -> list[Run]:
-    """Runs with labels that differ, each as short as that allows."""
-    seen: dict[str, int] = {}
-    found = []
-    for label, result, schema in runs:
-        seen[label] = seen.get(label, 0) + 1
-        shown = label if seen[label] == 1 else f"{label} ({seen[label]})"
-        found.append(Run(shown, result, schema))
-    return found
 
 
 def _groups(runs: Sequence[Run]) -> dict[str, int]:
@@ -246,13 +227,13 @@ def _notes(runs: Sequence[Run], groups: Mapping[str, int], entries: Sequence[Ent
             "Scores are compared within a group only, for the groups differ in inputs, outputs or "
             f"samples: {'; '.join(told)}."
         )
-    unknown = [run.label for run in runs if run.result.accuracy and run.result.data is None]
+    unknown = [run.shown for run in runs if run.result.accuracy and run.result.data is None]
     if unknown:
         notes.append(
             f"{_some(unknown)} did not record which samples were judged; equal numbers of samples "
             "are taken for the same samples."
         )
-    old = [run.label for run in runs if run.schema != SCHEMA_VERSION]
+    old = [run.shown for run in runs if run.schema != SCHEMA_VERSION]
     if old:
         notes.append(f"{_some(old)} was written by an older version, which recorded less.")
     for target in dict.fromkeys(entry.target for entry in entries if entry.target is not None):
@@ -282,7 +263,7 @@ def _mixed(entries: Sequence[Entry]) -> list[str]:
 
 
 def _group_told(runs: Sequence[Run], groups: Mapping[str, int], number: int) -> str:
-    return _some([run.label for run in runs if groups[run.label] == number])
+    return _some([run.shown for run in runs if groups[run.label] == number])
 
 
 def _some(labels: Sequence[str]) -> str:

@@ -60,7 +60,7 @@ def _pareto(comparison: Comparison, kind: str, alike: Sequence[Series]) -> Figur
         marks += _drawn(series, number, across, up)
     marks += _named(alike, across, up)
     marks += _legend(comparison, alike)
-    best = [p.entry.run.label for s in alike for p in s.points if p.best]
+    best = [p.entry.run.shown for s in alike for p in s.points if p.best]
     names = words.listed([words.short(name, 40) for name in list(dict.fromkeys(best))[:5]])
     more = " and others" if len(set(best)) > 5 else ""
     sentence = f"Nothing comparable is both cheaper in {what} and better than {names}{more}."
@@ -126,7 +126,7 @@ def _about(point: Point) -> str:
     where = words.target_name(point.entry.target)
     cost = words.with_unit(metric.value, metric.unit)
     return (
-        f"{words.short(point.entry.run.label)}, {where}: {words.number(point.score, 5)} at {cost}, "
+        f"{words.short(point.entry.run.shown)}, {where}: {words.number(point.score, 5)} at {cost}, "
         f"{metric.origin}"
     )
 
@@ -140,7 +140,7 @@ def _named(alike: Sequence[Series], across: Scale, up: Scale) -> list[Mark]:
             continue
         x, y = across.place(point.cost.value), up.place(point.score)
         anchor: Literal["start", "end"] = "end" if x > LEFT + 120 else "start"  # fronts rise right
-        name = cut(words.short(point.entry.run.label), 110, SMALL)
+        name = cut(words.short(point.entry.run.shown), 110, SMALL)
         start = x + 9 if anchor == "start" else x - 9 - width_of(name, SMALL)
         stop = start + width_of(name, SMALL)
         if any(start < b and a < stop and abs(y - height) < 14 for a, b, height in taken):

@@ -4,7 +4,6 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from enum import StrEnum
@@ -13,6 +12,7 @@ from edgeinfer.cosim import Agreement
 from edgeinfer.metrics import Metric, Origin
 from edgeinfer.profile.data import Profile, Uncertain
 from edgeinfer.report import words
+from edgeinfer.report.losses import Drop, drop_of, interval_of
 from edgeinfer.report.timings import timings_of
 from edgeinfer.report.uses import Use, uses_of
 from edgeinfer.result import Result
@@ -220,40 +220,23 @@ def _lost(result: Result, profile: Profile | None) -> Answer:
         share = words.percent(same.value)
         said = f"{share} of the samples are decided as the float network does; no labels."
         return Answer(question, State.UNKNOWN, f"decides as the float in {share}", said)
-    change = words.signed(-found.lost if found.higher else found.lost)
-    interval = None if profile is None else interval_of(profile, found)
+    own = drop_of(result, ("quantized",)) or found
+    interval = None if profile is None else interval_of(profile, own)
     within = "" if interval is None else f" ± {words.number(_half(interval), 2)}"
-    where = "" if found.stage == "quantized" else f" ({words.stage_name(found.stage)})"
+    short = f"{own.label} {own.change}{within}"
+    where = "" if own.stage == "quantized" else f" ({words.stage_name(own.stage)})"
     said = (
-        f"{found.label}: {words.number(found.before)} as floats, {words.number(found.after)} as "
+        f"{own.label}: {words.number(own.before)} as floats, {words.number(own.after)} as "
         f"integers{where}."
     )
     if interval is not None:
         low, high = words.number(interval.low, 2), words.number(interval.high, 2)
         said += f" The loss lies between {low} and {high} with 95 % confidence."
+    if found.lost > own.lost:
+        short += f", {words.stage_name(found.stage)} {found.change}"
+        said += f" {words.stage_name(found.stage)}: {words.number(found.after)}."
     state = State.GOOD if found.lost <= _tolerable(found) else State.UNSURE
-    return Answer(question, state, f"{found.label} {change}{within}", said)
-
-
-@dataclass(frozen=True, slots=True)
-class Drop:
-    """A figure of merit as floats, and of the stage that does worst; whether more is better."""
-
-    name: str
-    stage: str
-    before: float
-    after: float
-    higher: bool
-
-    @property
-    def lost(self) -> float:
-        """By how much it got worse."""
-        return self.before - self.after if self.higher else self.after - self.before
-
-    @property
-    def label(self) -> str:
-        """As it is written."""
-        return {"auc": "AUC", "accuracy": "accuracy", "rms_error": "rms error"}[self.name]
+    return Answer(question, state, short, said)
 
 
 def _tolerable(drop: Drop) -> float:
@@ -263,30 +246,3 @@ def _tolerable(drop: Drop) -> float:
 
 def _half(interval: Uncertain) -> float:
     return (interval.high - interval.low) / 2
-
-
-def interval_of(profile: Profile, drop: Drop) -> Uncertain | None:
-    """The paired interval of what is lost, where it is the interval of this very loss."""
-    known = {"auc": profile.lost.auc, "accuracy": profile.lost.accuracy}.get(drop.name)
-    if known is None or not math.isclose(known.value, drop.lost, abs_tol=1e-9):
-        return None
-    return known
-
-
-def drop_of(result: Result) -> Drop | None:
-    """What quantization costs the stage that it costs most; of equals, the first."""
-    before = result.accuracy.get("float")
-    if before is None:
-        return None
-    for name, higher in (("auc", True), ("accuracy", True), ("rms_error", False)):
-        reference = getattr(before, name)
-        if reference is None:
-            continue
-        drops = [
-            Drop(name, stage, reference, getattr(scores, name), higher)
-            for stage, scores in result.accuracy.items()
-            if stage != "float" and getattr(scores, name) is not None
-        ]
-        if drops:
-            return max(drops, key=lambda drop: drop.lost)
-    return None

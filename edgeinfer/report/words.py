@@ -115,17 +115,17 @@ def size(shape: Sequence[int]) -> str:
 
 def target_name(name: str | None) -> str:
     """A target as it is written."""
-    return "" if name is None else TARGETS.get(name, name)
+    return "" if name is None else TARGETS.get(name, short(name))
 
 
 def stage_name(name: str) -> str:
     """A stage as it is written."""
-    return STAGES.get(name, name)
+    return STAGES.get(name, short(name))
 
 
 def kind_name(name: str) -> str:
     """A resource as it is written."""
-    return KINDS.get(name, name)
+    return KINDS.get(name, short(name))
 
 
 def short(name: str, longest: int = LONGEST) -> str:

@@ -81,6 +81,28 @@ def test_the_summary_is_the_verdict_of_the_page(
     assert lines[-1] == f"written   {made / 'RUN' / 'report.html'}"
 
 
+def test_a_result_alone_has_a_report_too(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    result, _ = results.hostile()
+    (tmp_path / "result.json").write_text(result.to_json())
+    told = shown(capsys, "report", str(tmp_path))
+    assert told["answers"]["agrees"]["state"] == "bad"
+    assert "holds a result alone" in (tmp_path / "report.html").read_text()
+    (tmp_path / "report_data.json").write_text(results.profile().to_json())
+    (tmp_path / "result.json").write_text(results.good().to_json())
+    assert main(["report", str(tmp_path), "--data", "d.npz"]) == 2
+    assert main(["report", str(tmp_path)]) == 0
+    assert 'id="table-layers"' in (tmp_path / "report.html").read_text()
+    other = results.profile().model_copy(update={"program": "cd" * 32})
+    (tmp_path / "report_data.json").write_text(other.to_json())
+    assert main(["report", str(tmp_path)]) == 0
+    assert "of another Program" in (tmp_path / "report.html").read_text()
+    assert {path.name for path in tmp_path.iterdir()} == {
+        "result.json", "report_data.json", "report.html", "report",
+    }  # fmt: skip
+
+
 @pytest.mark.parametrize(
     ("tokens", "words"),
     [

@@ -15,9 +15,10 @@ from edgeinfer.errors import ToolMissingError
 from edgeinfer.plan import BuildPlan
 from edgeinfer.profile.data import Profile
 from edgeinfer.report import compare_page
-from edgeinfer.report.comparison import compared, labelled
+from edgeinfer.report.comparison import compared
 from edgeinfer.report.marks import Label
 from edgeinfer.report.page import Report, Wishes, report_on, written
+from edgeinfer.report.runs import labelled
 from edgeinfer.result import SCHEMA_VERSION, Result
 from tests.support import report_results as results
 from tests.support.browser import CHROMIUM, Page, Pipe, browser, page

@@ -17,11 +17,12 @@ from hypothesis import strategies as st
 from edgeinfer.metrics import Metric, Origin, Scores
 from edgeinfer.report import compare_page
 from edgeinfer.report.compare_tables import differences_table, entries_table
-from edgeinfer.report.comparison import Comparison, Entry, Point, Run, compared, front, labelled
+from edgeinfer.report.comparison import Comparison, Entry, Point, compared, front
 from edgeinfer.report.comparison import Score as ScoreOf
 from edgeinfer.report.figures_compare import pareto_figures
 from edgeinfer.report.marks import Box
 from edgeinfer.report.quantity import Quantity, quantity_of
+from edgeinfer.report.runs import Run, labelled
 from edgeinfer.result import SCHEMA_VERSION, DataPart, Result
 from tests.support import report_results as results
 
@@ -128,6 +129,24 @@ def test_older_versions_and_other_devices_are_named() -> None:
 
 def test_equal_labels_are_told_apart() -> None:
     assert [run.label for run in labelled([("r", GOOD, 2)] * 3)] == ["r", "r (2)", "r (3)"]
+
+
+@pytest.mark.parametrize(
+    ("labels", "shown"),
+    [
+        (["a/b/x", "a/b/y"], ["x", "y"]),
+        (["a/b/x1", "a/b/x2"], ["x1", "x2"]),
+        (["a/b", "a/b/c"], ["b", "b/c"]),
+        (["/r/six", "/r/sixty/four"], ["six", "sixty/four"]),
+        (["a/x", "b/x"], ["a/x", "b/x"]),
+        (["alone/x"], ["alone/x"]),
+        (["a/x", "a/x"], ["x", "x (2)"]),
+    ],
+)
+def test_the_folder_that_all_lie_in_is_left_out(labels: list[str], shown: list[str]) -> None:
+    runs = labelled([(label, GOOD, SCHEMA_VERSION) for label in labels])
+    assert [run.shown for run in runs] == shown
+    assert [run.label for run in runs][: len(set(labels))] == list(dict.fromkeys(labels))
 
 
 def points(pairs: Sequence[tuple[float, float]], higher: bool = True) -> list[Point]:

@@ -211,11 +211,17 @@ def test_an_estimate_whose_band_reaches_over_the_limit_is_not_sure() -> None:
     assert "probably fits" in verdict_on(tight).fits.words
 
 
-def test_the_loss_has_its_own_interval_only() -> None:
-    assert "±" not in verdict_on(GOOD, PROFILE).lost.words  # the interval is of another stage
+def test_the_loss_has_its_own_interval_and_a_stage_that_loses_more_is_named() -> None:
+    lost = verdict_on(GOOD, PROFILE).lost
+    assert lost.words == "AUC −0.0015 ± 0.0006, TFLite −0.0024"
+    assert "between 0.0009 and 0.0021" in lost.sentence and "TFLite: 0.9688" in lost.sentence
+    assert verdict_on(GOOD).lost.words == "AUC −0.0015, TFLite −0.0024"
     scores = {stage: GOOD.accuracy[stage] for stage in ("float", "quantized", "csim")}
     two = GOOD.model_copy(update={"accuracy": scores})
     assert verdict_on(two, PROFILE).lost.words == "AUC −0.0015 ± 0.0006"
+    alone = {stage: GOOD.accuracy[stage] for stage in ("float", "tflite")}
+    one = GOOD.model_copy(update={"accuracy": alone})
+    assert verdict_on(one, PROFILE).lost.words == "AUC −0.0024"
 
 
 def test_resources_are_counted_by_the_best_there_is() -> None:

@@ -46,7 +46,9 @@ def test_a_result_is_of_the_committed_model_and_agrees(reference: Reference) -> 
 def test_a_page_is_what_its_result_gives() -> None:
     result = from_json(committed(CHEAP, "result.json"), "r")
     profile = profile_from_json(committed(CHEAP, "report_data.json"), "p")
-    assert html(report_on(result, profile)) == committed(CHEAP, "report.html")
+    assert html(report_on(result, profile)) == committed(CHEAP, "report.html"), (
+        "draw them anew with: python -m edgeinfer.run_reference --pages"
+    )
 
 
 def test_the_cheap_part_comes_out_the_same(tmp_path: Path) -> None:

@@ -1,0 +1,68 @@
+# SPDX-License-Identifier: Apache-2.0
+# SPDX-FileCopyrightText: The edgeinfer authors
+"""What quantization costs a stage, in the figure of merit that there is."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from edgeinfer.profile.data import Profile, Uncertain
+from edgeinfer.report import words
+from edgeinfer.result import Result
+
+
+@dataclass(frozen=True, slots=True)
+class Drop:
+    """A figure of merit as floats, and of the stage that does worst; whether more is better."""
+
+    name: str
+    stage: str
+    before: float
+    after: float
+    higher: bool
+
+    @property
+    def lost(self) -> float:
+        """By how much it got worse."""
+        return self.before - self.after if self.higher else self.after - self.before
+
+    @property
+    def change(self) -> str:
+        """From float to integers, with its sign."""
+        return words.signed(self.after - self.before)
+
+    @property
+    def label(self) -> str:
+        """As it is written."""
+        return {"auc": "AUC", "accuracy": "accuracy", "rms_error": "rms error"}[self.name]
+
+
+def interval_of(profile: Profile, drop: Drop) -> Uncertain | None:
+    """The paired interval of what is lost, where it is the interval of this very loss."""
+    known = {"auc": profile.lost.auc, "accuracy": profile.lost.accuracy}.get(drop.name)
+    if known is None or not math.isclose(known.value, drop.lost, abs_tol=1e-9):
+        return None
+    return known
+
+
+def drop_of(result: Result, stages: Sequence[str] = ()) -> Drop | None:
+    """What quantization costs the stage (of these, or of all) that it costs most."""
+    before = result.accuracy.get("float")
+    if before is None:
+        return None
+    for name, higher in (("auc", True), ("accuracy", True), ("rms_error", False)):
+        reference = getattr(before, name)
+        if reference is None:
+            continue
+        drops = [
+            Drop(name, stage, reference, getattr(scores, name), higher)
+            for stage, scores in result.accuracy.items()
+            if stage != "float"
+            and stage in (stages or result.accuracy)
+            and getattr(scores, name) is not None
+        ]
+        if drops:
+            return max(drops, key=lambda drop: drop.lost)
+    return None
