@@ -7,6 +7,7 @@ from __future__ import annotations
 import hashlib
 import json
 import math
+import os
 import tomllib
 from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass
@@ -143,7 +144,7 @@ class _Reader:
             raise self.wrong("study.model", "names no model")
         named = [self.place(str(model)) for model in (models or [found["model"]])]
         if "data" in found:
-            found["data"] = str((self.path.parent / found["data"]).resolve())
+            found["data"] = self.beside(found["data"])
         found |= {"targets": found.pop("target", ("hls",)), "devices": found.pop("device", ())}
         found.pop("model", None)
         study = Study(
@@ -159,7 +160,11 @@ class _Reader:
 
     def place(self, model: str) -> str:
         """A reference model's name, or a path that is told from the study's folder."""
-        return model if is_name(model) else str((self.path.parent / model).resolve())
+        return model if is_name(model) else self.beside(model)
+
+    def beside(self, path: str) -> str:
+        """A path that is told from the study's folder, links left as they are."""
+        return os.path.normpath(self.path.parent.absolute() / path)
 
     def knobs(self, told: Mapping[str, Any]) -> list[Knob]:
         found = []

@@ -36,7 +36,7 @@ def test_from_a_file_to_a_comparison() -> None:
     assert chip.exact and "cached_bytes" in {metric.name for metric in chip.metrics}
     assert run.exact and run.result.program.digest == six.program.digest
     assert run.result.accuracy["quantized"].auc == six.scores["quantized"].auc
-    four = model.quantize(4, bits_of={"*logit*": 6}).compile("four")
+    four = model.quantize(4, bits_of={"out*": 6}).compile("four")
     told = edgeinfer.compare(run, four)
     assert "six" in repr(told) and "four" in repr(told)
     assert told.page("page.html").read_text().startswith("<!DOCTYPE html>")
