@@ -16,7 +16,7 @@ TEST := $(BIN)/python -m pytest --dist loadfile
 .PHONY: help setup lint format test slow bench fuzz reference demo wheel clean
 
 help:
-	@echo 'make demo     set up, then quantize, compile and simulate a small model in runs/demo'
+	@echo 'make demo     set up, then the hit tagger to every target, with reports, in runs/demo'
 	@echo 'make test     set up, then run the test suite (minutes)'
 	@echo 'make lint     style, formatting, types'
 	@echo 'make format   mend style and formatting'
@@ -63,7 +63,7 @@ reference: setup
 	$(BIN)/python -m edgeinfer.run_reference
 
 demo: setup
-	$(BIN)/python docs/examples/demo.py runs/demo
+	$(BIN)/edgeinfer demo -o runs/demo
 
 wheel: setup
 	$(BIN)/uv build --quiet --wheel --python $(BIN)/python --out-dir dist

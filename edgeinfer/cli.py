@@ -34,6 +34,11 @@ class Verb:
 
 
 VERBS = {
+    "demo": Verb(
+        "edgeinfer.cli_demo:demo",
+        "demo",
+        "all of it on the hit tagger, in minutes",
+    ),
     "doctor": Verb(
         "edgeinfer.cli_verbs:doctor",
         "doctor",

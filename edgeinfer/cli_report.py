@@ -23,7 +23,7 @@ JunitFile = Annotated[Path | None, Parameter(help="also write JUnit XML, for a C
 
 
 def report(
-    run: Annotated[Path, Parameter(help="a run folder that compile has made")],
+    run: Annotated[Path, Parameter(help="a run folder that compile made, or a study's folder")],
     /,
     *,
     data: Annotated[
@@ -36,9 +36,13 @@ def report(
     event: Annotated[int, Parameter(help="inferences of an event, for its time budget")] = 55_000,
     markdown: MarkdownFile = None,
     junit: JunitFile = None,
+    sql: Annotated[
+        str | None, Parameter(help="of a study: a question about its table `trials`, by DuckDB")
+    ] = None,
+    parquet: Annotated[Path | None, Parameter(help="of a study: also write its trials")] = None,
     json: Json = False,
 ) -> None:
-    """Write a run's report.html, its pictures as SVG files, its tables as CSV files."""
+    """Write report.html of a run or of a study, its pictures as SVG, its tables as CSV files."""
     from edgeinfer.errors import UsageError
     from edgeinfer.plan import write_file
     from edgeinfer.report import text
@@ -48,6 +52,11 @@ def report(
     from edgeinfer.run import opened
     from edgeinfer.run_report import is_result_alone, report_of_result, write_report
 
+    if (run / "study.json").is_file():
+        _study(run, sql, parquet, json)
+        return
+    if sql is not None or parquet is not None:
+        raise UsageError("--sql and --parquet are for studies.", hint="Name a study's folder.")
     if event < 1:
         raise UsageError(f"An event of {event} inferences is none.", hint="Give 1 or more.")
     if latency_us is not None and not latency_us > 0:
@@ -70,6 +79,25 @@ def report(
     document = text.document(made) | {"output": str(run / "report.html")}
     lines = [*text.lines_of(made), (None, f"written   {run / 'report.html'}")]
     answer(json_text.dumps(document, indent=2), styled(lines, json=json), as_json=json)
+
+
+def _study(folder: Path, sql: str | None, parquet: Path | None, json: bool) -> None:
+    """A study's page, or the answer to a question about it."""
+    from edgeinfer.sweep import page
+
+    held = page.known(folder)
+    if sql is not None:
+        rows = page.queried(held, sql)
+        lines = ["  ".join(f"{name} {value}" for name, value in row.items()) for row in rows]
+        answer(json_text.dumps(rows, indent=1, default=str), "\n".join(lines), as_json=json)
+        return
+    written = page.write_page(held)
+    if parquet is not None:
+        page.write_parquet(held, parquet)
+        written.append(parquet)
+    document = {"verdict": page.headline(held), "output": str(folder / page.PAGE)}
+    lines = [page.headline(held), *(f"written   {path}" for path in written)]
+    answer(json_text.dumps(document, indent=2), "\n".join(lines), as_json=json)
 
 
 def compare(

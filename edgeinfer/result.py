@@ -119,7 +119,7 @@ class TargetPart(_Part):
 
     stage: str  # of its simulation
     exact: bool = True  # whether that has to equal the engine bit for bit
-    project: Digest
+    project: Digest | None = None  # None where it was only estimated
     settings: dict[str, Any]
     part: str | None = None
     device: str | None = None

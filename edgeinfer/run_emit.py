@@ -36,15 +36,10 @@ def emit(trial: Trial, chosen: Chosen) -> Chosen:
         said = [*emitted.plan.findings, *emitted.findings]
         said += target.advice(program, settings) if isinstance(target, Advises) else ()
         facts = {
-            "target": chosen.name,
-            "program": trial.digest,
-            "settings": asdict(settings),
+            **_told(trial, replace(chosen, settings=settings)),
             "project": emitted.plan.digest,
-            "stage": chosen.entry.stage,
-            "exact": chosen.entry.exact,
             "findings": [f"{chosen.name}: {finding}" for finding in said],
             "metrics": [asdict(metric) for metric in emitted.metrics],
-            "place": _placed(target, settings),
         }
         files = {f"{chosen.name}/{path}": c for path, c in emitted.plan.files.items()}
         return Outcome(facts, files)
@@ -54,6 +49,18 @@ def emit(trial: Trial, chosen: Chosen) -> Chosen:
         depends_on |= {"files": trial.model.digests, **trial.depends_on}
     facts = folder.step(emission(chosen.name), depends_on, made)
     return replace(chosen, settings=restored(chosen.entry, facts["settings"]))
+
+
+def _told(trial: Trial, chosen: Chosen) -> dict[str, Any]:
+    """What the result says of a target."""
+    return {
+        "target": chosen.name,
+        "program": trial.digest,
+        "settings": asdict(chosen.settings),
+        "stage": chosen.entry.stage,
+        "exact": chosen.entry.exact,
+        "place": _placed(chosen.entry.make(), chosen.settings),
+    }
 
 
 def estimated(trial: Trial, chosen: Chosen) -> None:
@@ -68,7 +75,7 @@ def estimated(trial: Trial, chosen: Chosen) -> None:
         said = target.advice(program, settings) if isinstance(target, Advises) else ()
         return Outcome(
             {
-                "program": trial.digest,
+                **_told(trial, replace(chosen, settings=settings)),
                 "findings": [f"{chosen.name}: {finding}" for finding in said],
                 "metrics": [asdict(metric) for metric in target.estimate(program, settings)],
             }

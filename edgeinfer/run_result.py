@@ -46,7 +46,7 @@ def assembled(folder: RunFolder) -> Result:
         facts["target"]: {
             "stage": facts["stage"],
             "exact": facts["exact"],
-            "project": facts["project"],
+            "project": facts.get("project"),
             "settings": facts["settings"],
             **facts["place"],
         }

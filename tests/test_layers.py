@@ -48,7 +48,7 @@ FLOORS: tuple[tuple[str, ...], ...] = (
         "event",
     ),
     ("run", "sweep", "search", "qat", "doctor"),
-    ("cli", "__main__"),
+    ("api", "cli", "__main__"),
 )
 SIDE_ROOMS = {  # beside the floors: what they may import, and the lowest floor that may import them
     "lartpc": ({"errors", "plan", "metrics", "tools"}, 4),

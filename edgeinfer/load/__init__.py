@@ -4,7 +4,11 @@
 
 from __future__ import annotations
 
+import sys
+from importlib import import_module
 from pathlib import Path
+from types import ModuleType
+from typing import Any
 
 from edgeinfer.load.loaded import Loaded
 
@@ -30,3 +34,13 @@ def load(path: Path | str, *, weights: Path | str | None = None, name: str | Non
     if name is None:
         return loaded
     return Loaded(sources.renamed(loaded.graph, name), loaded.recipe, loaded.findings)
+
+
+class _Room(ModuleType):
+    """`edgeinfer.load` is this room, and for users of the library the verb of the same name."""
+
+    def __call__(self, *arguments: Any, **options: Any) -> Any:
+        return import_module("edgeinfer.api").load(*arguments, **options)
+
+
+sys.modules[__name__].__class__ = _Room

@@ -29,6 +29,7 @@ class Cell:
     order: float | None = None
     state: str = ""
     about: str = ""
+    link: str = ""  # a file, as the page's folder sees it
 
 
 @dataclass(frozen=True, slots=True)

@@ -19,6 +19,7 @@ from edgeinfer.sweep.pool import TRIES, Done
 from edgeinfer.sweep.trial import Carried, Job, carried_out, unpacked
 
 CONNECT_SECONDS = 20.0
+LOST = ("CancelledError", "FutureCancelledError", "CommClosedError")
 
 
 @dataclass(slots=True)
@@ -32,26 +33,28 @@ class Cluster:
         """All jobs; `done` is told of each as its run is home."""
         from distributed import as_completed
 
-        futures = {}
-        for job in jobs:
-            abroad = replace(job, store=None, files=_held(job.files))
-            resources = dict(job.study.resources) if job.deep else {}
-            future = self.client.submit(
-                carried_out, abroad, pure=False, retries=TRIES, resources=resources or None
-            )
-            futures[future] = job
-        try:
-            for future in as_completed(futures):
-                done(self._home(futures[future], future))
-        except (OSError, TimeoutError) as error:
-            raise _lost(error) from None
+        with self.client.as_current():
+            futures = {self._sent(job): job for job in jobs}
+            try:
+                for future in as_completed(futures):  # type: ignore[no-untyped-call]
+                    done(self._home(futures[future], future))
+            except (OSError, TimeoutError) as error:
+                raise _lost(error) from None
+
+    def _sent(self, job: Job) -> Any:
+        """A trial on its way, with all its files."""
+        abroad = replace(job, store=None, files=_held(job.files))
+        resources = dict(job.study.resources) if job.deep else {}
+        return self.client.submit(
+            carried_out, abroad, pure=False, retries=TRIES, resources=resources or None
+        )
 
     def _home(self, job: Job, future: Any) -> Carried:
         """What came of a trial, its run unpacked into the store."""
         try:
             carried: Carried = future.result()
         except Exception as error:
-            if type(error).__name__ in ("CancelledError", "CommClosedError"):
+            if type(error).__name__ in LOST:
                 raise _lost(error) from None
             said = f"{type(error).__name__}: {error}"
             return Carried(dict(job.point), job.key, error=said[:500], deep=job.deep)
@@ -86,7 +89,9 @@ def cluster(address: str, store: Path) -> Iterator[Cluster]:
             hint="Get it with: pip install 'edgeinfer[cluster]'",
         ) from None
     try:
-        client = Client(address, timeout=CONNECT_SECONDS, set_as_default=False)
+        client = Client(  # type: ignore[no-untyped-call]
+            address, timeout=CONNECT_SECONDS, set_as_default=False
+        )
     except (OSError, TimeoutError, ValueError) as error:
         raise ToolFailedError(
             f"There is no scheduler at {address}: {error}.",
@@ -96,4 +101,4 @@ def cluster(address: str, store: Path) -> Iterator[Cluster]:
         yield Cluster(client, store)
     finally:
         with contextlib.suppress(Exception):
-            client.close(timeout=2)
+            client.close(timeout=2)  # type: ignore[no-untyped-call]

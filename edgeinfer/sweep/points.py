@@ -105,7 +105,6 @@ def _sampled(study: Study) -> Walk:
         seed=study.seed,
         multivariate=True,
         n_startup_trials=2 * BATCH,
-        constraints_func=lambda trial: trial.user_attrs.get("over", (0.0,)),
     )
     directions = [optuna.study.StudyDirection[each.direction.name] for each in study.objectives]
     held = optuna.create_study(directions=directions, sampler=sampler)
@@ -130,8 +129,9 @@ def _tell(held: optuna.Study, trial: optuna.Trial, study: Study, carried: Carrie
     import optuna
 
     values = None if carried is None else worth(study, carried)
-    if carried is not None and carried.over:
-        trial.set_user_attr("over", tuple(_beyond(study, carried)))
+    if carried is not None:
+        for figure, beyond in _beyond(study, carried):
+            trial.set_constraint(figure, beyond)
     if values is None or not all(math.isfinite(value) for value in values):
         held.tell(trial, state=optuna.trial.TrialState.FAIL)
         return
@@ -142,11 +142,9 @@ def _tell(held: optuna.Study, trial: optuna.Trial, study: Study, carried: Carrie
     held.tell(trial, signed)
 
 
-def _beyond(study: Study, carried: Carried) -> Iterator[float]:
-    """How far each budget is broken; not, where it is kept."""
+def _beyond(study: Study, carried: Carried) -> Iterator[tuple[str, float]]:
+    """How far each budget is broken; 0 where it is kept."""
     for budget in study.budgets:
         value = carried.figures.get(budget.figure)
-        if value is None:
-            yield 0.0
-        else:
-            yield max(value - budget.most, budget.least - value, 0.0)
+        if value is not None:
+            yield budget.figure, max(value - budget.most, budget.least - value, 0.0)

@@ -113,3 +113,17 @@ def test_the_faithful_hit_tagger(tmp_path: Path) -> None:
 def test_other_peoples_models(cases: Path, tmp_path: Path, name: str, io: IoType) -> None:
     program = program_of(cases / "models" / name)
     agree(program, HlsSettings(io=io), tmp_path, 8)
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(1800)
+def test_a_network_for_whole_images(cases: Path, tmp_path: Path) -> None:
+    """256 x 256 x 3, fourteen convolutions and a branch that is upsampled and joined again."""
+    program = program_of(cases / "models" / "branched_model_ch_last.onnx")
+    settings = HlsSettings(io=STREAM)
+    assert TARGET.check(program, settings) == ()
+    TARGET.emit(program, settings).write(tmp_path)
+    raw = {name: values[2:] for name, values in random_inputs(program, 11, 3).items()}
+    found = TARGET.simulate(program, tmp_path, raw, settings)
+    for name, values in Engine(program).run(raw).items():
+        np.testing.assert_array_equal(found[name], values)

@@ -211,3 +211,34 @@ def test_another_study_does_not_go_on_in_a_folder(capsys: pytest.CaptureFixture[
     study("study.toml", 7)
     assert main(["sweep", "study.toml", "-o", "S", "--resume"]) == 2
     assert "another study" in capsys.readouterr().err
+
+
+@pytest.mark.usefixtures("work")
+def test_the_page_shows_the_front_and_links_every_trial(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    told = shown(capsys, "sweep", "study.toml", "-o", "S", "--jobs", "1")
+    made = shown(capsys, "report", "S")
+    assert made["verdict"].startswith(f"8 trials, {len(told['front'])} of them on the front")
+    page = Path("S/report.html").read_text()
+    for each in told["trials"]:
+        assert f'href="../trials/{each["key"]}/result.json"' in page
+    assert page.count("<circle") >= 8 and "http://" not in page.replace("http://www.w3.org", "")
+    picture = Path("S/report/front-hls-lut-vsynth.svg").read_text()
+    assert picture.count("<circle") == 8
+    rows = Path("S/trials.csv").read_text().splitlines()
+    assert len(rows) == 9 and rows[0].startswith("key,reuse,bits:*,")
+
+
+@pytest.mark.usefixtures("work")
+def test_trials_are_a_table_for_other_tools(capsys: pytest.CaptureFixture[str]) -> None:
+    parquet = pytest.importorskip("pyarrow.parquet")
+    pytest.importorskip("duckdb")
+    told = shown(capsys, "sweep", "study.toml", "-o", "S", "--jobs", "1")
+    shown(capsys, "report", "S", "--parquet", "t.parquet")
+    assert parquet.read_table("t.parquet").num_rows == 8
+    order = ["report", "S", "--sql"]
+    rows = shown(capsys, *order, "select count(*) as n from trials where front")
+    assert rows == [{"n": len(told["front"])}]
+    assert main([*order, "select nonsense"]) == 2
+    assert main([*order, "select * from read_csv('data.npz')"]) == 2

@@ -97,6 +97,12 @@ def test_every_kind_of_node_in_one_network() -> None:
     assert_same(g.Graph("all", nodes, ("dense", "last")), seed=1)
 
 
+def test_sums_over_windows_count_padding_as_zero() -> None:
+    window = ((2, 3), (1, 2), ((0, 1), (1, 1)))
+    nodes = (g.Input("x", (5, 6, 3)), g.Pool("y", "x", g.PoolKind.SUM, *window))
+    assert_same(g.Graph("net", nodes, ("y",)), 3)
+
+
 def test_what_does_not_fit_is_refused() -> None:
     engine = FloatEngine(g.Graph("net", (g.Input("x", (3,)),), ("x",)), threads=1)
     with pytest.raises(InputError, match="reads the inputs x"):

@@ -296,3 +296,20 @@ def test_constants_without_axes_stay_arrays() -> None:
     graph = unary(g.Activation("y", "x", g.Function.SIGN), recipe, (2,))
     scale = next(op for op in lower(graph, recipe).program.ops if isinstance(op, ops.Scale))
     assert isinstance(scale.factor, np.ndarray) and isinstance(scale.bias, np.ndarray)
+
+
+def test_a_limit_by_a_constant_is_a_clip_and_equal_multipliers_are_equal_ops() -> None:
+    nodes = (
+        g.Input("x", (2, 3)),
+        g.Constant("low", np.full((1, 1), -0.5)),
+        g.Merge("m", ("x", "low"), g.MergeKind.MAXIMUM),
+        g.Affine("a", "a", "m", np.full((2, 3), 0.75), np.zeros((1, 3))),
+        g.Affine("idle", "idle", "a", np.ones(1), np.zeros(1)),
+    )
+    recipe = Recipe.of({"x": Quantizer.parse("fixed<8,4>")}, {})
+    program = lower(g.Graph("net", nodes, ("idle",)), recipe).program
+    _, clip, scale = program.ops
+    assert isinstance(clip, ops.Clip) and (clip.low, clip.high) == (-8, None)
+    assert isinstance(scale, ops.Scale)
+    assert (scale.factor.shape, int(scale.factor), scale.factor_type.frac) == ((), 3, 2)
+    assert scale.bias.shape == ()

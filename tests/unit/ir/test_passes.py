@@ -139,3 +139,71 @@ def test_the_digest_does_not_depend_on_the_order_of_independent_ops() -> None:
     one, other = net(left, right, join, output="y"), net(right, left, join, output="y")
     assert one.digest != other.digest
     assert optimized(one).digest == optimized(other).digest
+
+
+def test_limits_in_a_row_become_one() -> None:
+    two = net(
+        ops.Clip("a", Fixed(True, 8, 8), "x", -50, None),
+        ops.Clip("b", Fixed(True, 7, 7), "a", -60, 40),
+        output="b",
+    )
+    (_, clip) = optimized(two).ops
+    assert isinstance(clip, ops.Clip) and (clip.low, clip.high) == (-50, 40)
+    assert same_meaning(two, optimized(two))
+    apart = net(
+        ops.Clip("a", Fixed(False, 7, 7), "x", 90, None),
+        ops.Clip("b", Fixed(False, 7, 7), "a", 20, 80),
+        output="b",
+    )
+    assert kinds(optimized(apart)) == ["Input", "Clip", "Clip"]  # no number is within both
+    assert same_meaning(apart, optimized(apart))
+
+
+def test_a_rectifier_that_an_exact_rounding_hid_vanishes_too() -> None:
+    program = net(
+        ops.Clip("r", Fixed(False, 7, 7), "x", 0, None),
+        requant("exact", "r", Fixed(False, 7, 7)),
+        requant("q", "exact", Fixed(False, 4, 6)),
+        output="q",
+    )
+    assert kinds(optimized(program)) == ["Input", "Requant"]
+    assert same_meaning(program, optimized(program))
+
+
+def test_slices_of_slices_become_one() -> None:
+    program = net(
+        ops.Slice("a", S8, "x", (1, 0), (9, 4), (2, 1)),  # rows 1, 3, 5, 7
+        ops.Slice("b", S8, "a", (1, 1), (4, 4), (2, 2)),  # of them the second and the last
+        ops.Slice("c", S8, "b", (0, 0), (2, 2), (1, 1)),
+        output="c",
+        shape=(9, 4),
+    )
+    (_, slice_) = optimized(program).ops
+    assert isinstance(slice_, ops.Slice)
+    assert (slice_.starts, slice_.stops, slice_.steps) == ((3, 1), (8, 4), (4, 2))
+    assert same_meaning(program, optimized(program))
+
+
+def test_a_transposition_that_moves_only_ones_is_a_reshape() -> None:
+    program = net(ops.Transpose("t", S8, "x", (1, 0, 2)), output="t", shape=(1, 5, 3))
+    assert kinds(optimized(program)) == ["Input", "Reshape"]
+    assert same_meaning(program, optimized(program))
+
+
+def test_ops_that_are_alike_become_one() -> None:
+    weight = np.array([[1], [2], [-3]], np.int8)
+
+    def dense(name: str, bias: int) -> ops.Dense:
+        biases = np.array([bias], np.int8)
+        return ops.Dense(name, Fixed(True, 12, 12), "x", weight, Fixed(True, 3, 3), biases)
+
+    program = net(
+        dense("a", 4),
+        dense("b", 4),
+        dense("c", 5),
+        ops.Pair("s", Fixed(True, 13, 13), "a", "b", ops.PairKind.ADD),
+        ops.Pair("t", Fixed(True, 14, 14), "s", "c", ops.PairKind.ADD),
+        output="t",
+    )
+    assert kinds(optimized(program)) == ["Input", "Dense", "Pair", "Dense", "Pair"]
+    assert same_meaning(program, optimized(program))

@@ -1,0 +1,280 @@
+# SPDX-License-Identifier: Apache-2.0
+# SPDX-FileCopyrightText: The edgeinfer authors
+"""The library for people: load, quantize, compile, simulate, compare, and what comes of them."""
+
+from __future__ import annotations
+
+import html
+import tempfile
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import ArrayLike
+
+from edgeinfer import evaluate
+from edgeinfer.devices import device as device_named
+from edgeinfer.errors import UsageError
+from edgeinfer.graph import Graph
+from edgeinfer.ir.program import Program
+from edgeinfer.load import load as load_file
+from edgeinfer.metrics import Metric, Scores
+from edgeinfer.ptq import PtqSettings
+from edgeinfer.report import compare_page, words
+from edgeinfer.report.comparison import Comparison as Compared
+from edgeinfer.report.comparison import compared
+from edgeinfer.result import Result
+from edgeinfer.run import Silent, opened
+from edgeinfer.run_lower import lowered_as_asked
+from edgeinfer.run_report import write_report
+from edgeinfer.run_samples import DataFile, Simulation, Source, samples_of
+from edgeinfer.run_steps import compile_model, simulate_run
+from edgeinfer.run_stored import read_runs, stored_result
+from edgeinfer.run_targets import Chosen, choose, entry_of
+from edgeinfer.zoo import is_name, resolve
+from quantization.recipe import Recipe
+
+Data = str | Path | Mapping[str, ArrayLike] | None
+
+
+@dataclass(frozen=True)
+class Model:
+    """A network as its author drew it, with the samples that it is judged on."""
+
+    path: Path
+    graph: Graph = field(repr=False)
+    source: Source | None = None
+    formats: PtqSettings | None = None
+
+    def __repr__(self) -> str:
+        widths = f", {self.formats.bits} bits" if self.formats else ""
+        layers = len(self.graph.nodes) - len(self.graph.inputs)
+        return f"<{self.graph.name}: {layers} layers, {self.graph.parameters:,} parameters{widths}>"
+
+    def _repr_html_(self) -> str:
+        rows = [
+            (node.name, type(node).__name__, "x".join(map(str, self.graph.shapes[node.name])))
+            for node in self.graph.nodes
+        ]
+        return _table(repr(self)[1:-1], ("layer", "kind", "shape"), rows)
+
+    def quantize(self, bits: int, **options: Any) -> Quantized:
+        """See `quantize`."""
+        return quantize(self, bits, **options)
+
+    def compile(self, folder: str | Path, **options: Any) -> Run:
+        """See `compile`."""
+        return compile(self, folder, **options)
+
+
+@dataclass(frozen=True)
+class Quantized:
+    """A network in integers: its Program, the format of every tensor, how well it does."""
+
+    model: Model
+    program: Program = field(repr=False)
+    recipe: Recipe = field(repr=False)
+    scores: Mapping[str, Scores]
+
+    def __repr__(self) -> str:
+        told = ", ".join(f"{stage} {_scored(scores)}" for stage, scores in self.scores.items())
+        return (
+            f"<{self.program.name} in integers: {len(self.program.ops)} ops{told and ', '}{told}>"
+        )
+
+    def _repr_html_(self) -> str:
+        formats = [(name, str(quantizer)) for name, quantizer in self.recipe.activations]
+        formats += [(name, str(fmt)) for name, fmt in self.recipe.weights]
+        return _table(repr(self)[1:-1], ("tensor", "format"), formats)
+
+    def compile(self, folder: str | Path, **options: Any) -> Run:
+        """See `compile`."""
+        return compile(self, folder, **options)
+
+
+@dataclass(frozen=True)
+class Run:
+    """A run folder and its result."""
+
+    folder: Path
+    result: Result = field(repr=False)
+
+    def __repr__(self) -> str:
+        apart = self.result.disagreements
+        verdict = "DIFFERENT" if apart else "bit-identical"
+        targets = ", ".join(self.result.targets) or "no target"
+        return f"<run {self.folder}: {self.result.model.name}, {targets}, {verdict}>"
+
+    def _repr_html_(self) -> str:
+        rows = [
+            (
+                metric.target or "", metric.name, words.with_unit(metric.value, metric.unit),
+                str(metric.origin),
+            )
+            for metric in self.metrics
+        ]  # fmt: skip
+        return _table(repr(self)[1:-1], ("target", "figure", "value", "origin"), rows)
+
+    @property
+    def metrics(self) -> tuple[Metric, ...]:
+        """The figures of whole designs."""
+        return tuple(m for m in self.result.metrics if m.target and m.layer is None)
+
+    @property
+    def exact(self) -> bool:
+        """Whether all stages that must agree do, bit for bit."""
+        return not self.result.disagreements
+
+    def simulate(self, **options: Any) -> Run:
+        """See `simulate`."""
+        return simulate(self, **options)
+
+    def report(self) -> Path:
+        """Write the run's page; where it is."""
+        from edgeinfer.report.page import Wishes
+
+        with opened(self.folder, Silent(), new=False) as folder:
+            write_report(folder, None, Wishes())
+        return self.folder / "report.html"
+
+
+@dataclass(frozen=True)
+class Comparison:
+    """Runs side by side."""
+
+    compared: Compared = field(repr=False)
+
+    def __repr__(self) -> str:
+        return "\n".join(compare_page.lines(self.compared))
+
+    def _repr_html_(self) -> str:
+        return f"<pre>{html.escape(repr(self))}</pre>"
+
+    def page(self, path: str | Path) -> Path:
+        """Write the page; where it is."""
+        from edgeinfer.plan import write_file
+
+        write_file(Path(path), compare_page.html(self.compared))
+        return Path(path)
+
+
+def load(model: str | Path, data: Data = None) -> Model:
+    """A reference model by its name, or a model's file. `data`: a NumPy archive, or arrays named as
+    the inputs (or x) and the outputs (or y); a reference model has its own simulation."""
+    path = resolve(Path(model))
+    source: Source | None = _source(data)
+    if source is None and is_name(model):
+        source = Simulation(str(model))
+    return Model(path, load_file(path).graph, source)
+
+
+def quantize(
+    model: Model,
+    bits: int,
+    *,
+    bits_of: Mapping[str, int] | None = None,
+    refine: bool = True,
+) -> Quantized:
+    """The network in integers of `bits` bits (`bits_of`: others, by patterns of names), formats
+    drawn from the model's samples; with `refine`, weights are adapted to them too."""
+    groups = tuple((bits_of or {}).items())
+    formats = PtqSettings(bits, refine=refine, equalize=False, bits_of=groups)
+    source = model.source
+    samples = None if source is None else samples_of(source, model.graph)
+    loaded = load_file(model.path)
+    shown = None if samples is None else lambda: samples
+    _, lowered = lowered_as_asked(loaded, None, formats, shown)
+    scores = {}
+    if samples is not None and samples.labels:
+        raw = evaluate.raw_inputs(lowered.program, lowered.recipe, samples)
+        outputs = {
+            "float": evaluate.float_outputs(model.graph, samples),
+            "quantized": evaluate.quantized_outputs(lowered.program, raw),
+        }
+        scores = {k: evaluate.score(model.graph, v, samples) for k, v in outputs.items()}
+    return Quantized(replace(model, formats=formats), lowered.program, lowered.recipe, scores)
+
+
+def compile(  # what it is called on the command line
+    model: Model | Quantized,
+    folder: str | Path,
+    *,
+    targets: Sequence[str] = (),
+    device: str | Sequence[str] = (),
+    options: Mapping[str, Mapping[str, Any]] | None = None,
+) -> Run:
+    """Model -> Program -> targets, proved and tried, in a run folder. `options` are settings by the
+    target's name, as its settings class has them."""
+    known = model.model if isinstance(model, Quantized) else model
+    names = [device] if isinstance(device, str) else list(device)
+    chosen = [_chosen(name, names, (options or {}).get(name, {})) for name in targets]
+    with opened(Path(folder), Silent(), new=True) as held:
+        result = compile_model(
+            held, known.path, recipe_path=None, data=known.source, formats=known.formats,
+            targets=chosen,
+        )  # fmt: skip
+    return Run(Path(folder), result)
+
+
+def simulate(
+    run: Run | str | Path,
+    *,
+    stages: Sequence[str] = ("engine",),
+    samples: int | None = None,
+    data: str | Path | None = None,
+) -> Run:
+    """A run's Program and targets again, on more or other samples."""
+    folder = run.folder if isinstance(run, Run) else Path(run)
+    path = None if data is None else Path(data)
+    with opened(folder, Silent(), new=False) as held:
+        result = simulate_run(held, data=path, count=samples, stages=tuple(stages))
+    return Run(folder, result)
+
+
+def opened_run(folder: str | Path) -> Run:
+    """A run folder that is there already."""
+    return Run(Path(folder), stored_result(Path(folder)))
+
+
+def compare(*runs: Run | str | Path) -> Comparison:
+    """Runs side by side: scores against costs, and what cannot be compared."""
+    if not runs:
+        raise UsageError("There is nothing to compare.", hint="Give two runs or more.")
+    folders = [run.folder if isinstance(run, Run) else Path(run) for run in runs]
+    return Comparison(compared(read_runs(folders)))
+
+
+def _chosen(name: str, devices: Sequence[str], options: Mapping[str, Any]) -> Chosen:
+    entry = entry_of(name)
+    found: dict[str, Any] = {}
+    for asked in devices:
+        found = (entry.on_device(device_named(asked), asked) or {}) | found
+    return choose(name, found | dict(options))
+
+
+def _source(data: Data) -> DataFile | None:
+    match data:
+        case None:
+            return None
+        case str() | Path():
+            return DataFile(Path(data))
+        case _:
+            place = Path(tempfile.mkdtemp(prefix="edgeinfer-data-")) / "data.npz"
+            np.savez(place, **{name: np.asarray(values) for name, values in data.items()})  # type: ignore[arg-type]
+            return DataFile(place)
+
+
+def _scored(scores: Scores) -> str:
+    named = {"AUC": scores.auc, "accuracy": scores.accuracy, "rms error": scores.rms_error}
+    return next((f"{name} {value:.4f}" for name, value in named.items() if value is not None), "")
+
+
+def _table(caption: str, columns: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
+    head = "".join(f"<th>{html.escape(column)}</th>" for column in columns)
+    body = "".join(
+        "<tr>" + "".join(f"<td>{html.escape(str(cell))}</td>" for cell in row) + "</tr>"
+        for row in rows
+    )
+    return f"<table><caption>{html.escape(caption)}</caption><tr>{head}</tr>{body}</table>"

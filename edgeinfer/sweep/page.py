@@ -1,0 +1,257 @@
+# SPDX-License-Identifier: Apache-2.0
+# SPDX-FileCopyrightText: The edgeinfer authors
+"""A study's page, and its trials as CSV and Parquet."""
+
+from __future__ import annotations
+
+import csv
+import io
+import json
+import os
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from edgeinfer import __version__
+from edgeinfer.errors import InputError, ToolMissingError, UsageError
+from edgeinfer.plan import write_file
+from edgeinfer.report import words
+from edgeinfer.report.marks import Figure
+from edgeinfer.report.page import Section
+from edgeinfer.report.tables import Cell, Column, Table, figure, filled, text
+from edgeinfer.report.templates import html_page, svg_file
+from edgeinfer.sweep.figures import (
+    front_figures,
+    importance_figure,
+    knob_title,
+    parallel_figure,
+)
+from edgeinfer.sweep.run import SCHEMA_VERSION, STUDY, TEXT
+from edgeinfer.sweep.study import Study, read
+from edgeinfer.sweep.trial import Carried, from_dict
+
+PAGE, CSV, PARQUET, PICTURES = "report.html", "trials.csv", "trials.parquet", "report"
+REPORT = "report.html"  # of a trial's own run
+
+
+@dataclass(frozen=True, slots=True)
+class Known:
+    """A finished study, read from its folder."""
+
+    folder: Path
+    study: Study
+    told: dict[str, Any]
+    trials: tuple[Carried, ...]
+    front: tuple[Carried, ...]
+    store: Path
+
+
+def known(folder: Path) -> Known:
+    """Read a study's folder."""
+    path = folder / STUDY
+    try:
+        told = json.loads(path.read_text(encoding="utf-8"))
+        if told["schema_version"] != SCHEMA_VERSION:
+            raise ValueError(f"its version is {told['schema_version']}")
+        trials = tuple(from_dict(each) for each in told["trials"])
+        by_key = {each.key: each for each in trials}
+        front = tuple(by_key[key] for key in told["front"])
+    except (OSError, ValueError, KeyError, TypeError) as error:
+        raise InputError(
+            f"{path} is no finished study: {error}.",
+            hint="Finish it with the same edgeinfer sweep command and --resume.",
+        ) from None
+    return Known(folder, read(folder / TEXT), told, trials, front, Path(told["store"]))
+
+
+def write_page(held: Known) -> list[Path]:
+    """The page, its pictures as files, and the table of trials; what was written."""
+    figures = _figures(held)
+    written = {
+        held.folder / PAGE: html(held, figures),
+        held.folder / CSV: csv_text(held),
+        **{held.folder / PICTURES / f"{each.name}.svg": svg_file(each) for each in figures},
+    }
+    for path, content in written.items():
+        write_file(path, content)
+    return list(written)
+
+
+def _figures(held: Known) -> list[Figure]:
+    study = held.study
+    drawn = [
+        parallel_figure(study, held.trials, held.front),
+        importance_figure(study, held.told["importances"]),
+    ]
+    fronts = front_figures(study, held.trials, held.front)
+    return [*fronts, *(each for each in drawn if each is not None)]
+
+
+def html(held: Known, figures: Sequence[Figure]) -> str:
+    """The page."""
+    fronts = tuple(each for each in figures if each.name.startswith("front-"))
+    others = tuple(each for each in figures if each not in fronts)
+    sections = [
+        Section("front", "The front", figures=fronts, tables=(table(held, held.front, "front"),)),
+        Section("knobs", "Settings", figures=others),
+        Section("trials", "All trials", tables=(table(held, held.trials, "trials"),)),
+        Section("study", "The study", facts=_facts(held)),
+    ]
+    return html_page(
+        "study.html.j2",
+        {
+            "title": f"{held.folder.name}: a study by edgeinfer",
+            "name": held.folder.name,
+            "line": headline(held),
+            "sections": [each for each in sections if each.figures or each.tables or each.facts],
+            "foot": f"Made by edgeinfer {__version__}.",
+        },
+    )
+
+
+def headline(held: Known) -> str:
+    """One sentence: what was tried, and what is best."""
+    tried = words.counted(len(held.trials), "trial")
+    if not held.front:
+        return f"{tried}, none of them within the budgets."
+    first = held.study.objectives[0]
+    best = held.front[0].figures[first.figure]
+    return (
+        f"{tried}, {len(held.front)} of them on the front; the best {first.figure} is "
+        f"{words.number(best, 4)}."
+    )
+
+
+def _facts(held: Known) -> tuple[tuple[str, str], ...]:
+    study, told = held.study, held.told
+    facts = [
+        ("models", ", ".join(study.models)),
+        ("targets", ", ".join(study.targets)),
+        ("devices", ", ".join(study.devices) or "the targets' own"),
+        ("strategy", f"{study.strategy}, seed {study.seed}"),
+        ("points in all", f"{study.size:,}"),
+        ("time", words.seconds(told["seconds"])),
+        ("failed", str(told["failed"])),
+        ("cut short by a budget", str(told["cut_short"])),
+    ]
+    if told["saving"]:
+        saved = told["saving"]
+        facts.append(
+            (
+                "cheap first",
+                f"{saved['compiled']:.0f} of {saved['of']:.0f} trials were compiled and simulated: "
+                f"{saved['seconds']:.0f} s of work in place of about "
+                f"{saved['seconds_without']:.0f} s",
+            )
+        )
+    return tuple(facts)
+
+
+def table(held: Known, trials: Sequence[Carried], name: str) -> Table:
+    """A row for each trial, with a link to its own report."""
+    study = held.study
+    figures = list(dict.fromkeys(figure for each in held.trials for figure in each.figures))
+    columns = [
+        Column("trial"),
+        *(Column(figure, numeric=True) for figure in figures),
+        *(Column(knob_title(knob.name), numeric=True) for knob in study.knobs),
+        Column("seconds", numeric=True),
+        Column("remark"),
+    ]
+    rows = []
+    for each in trials:
+        cells = [Cell(each.key[:8], link=_link(held, each))]
+        cells += [figure(each.figures.get(name)) for name in figures]
+        cells += [_value(each, knob.name) for knob in study.knobs]
+        beyond = f"beyond {', '.join(each.over)}" if each.over else ""
+        cells += [
+            figure(each.seconds),
+            text(each.error or beyond, state="bad" if each.error else ""),
+        ]
+        rows.append(cells)
+    kept, held_rows = filled(columns, rows)
+    caption = "Trials that no other one beats" if name == "front" else "Every trial"
+    return Table(name, caption, kept, held_rows)
+
+
+def _value(carried: Carried, knob: str) -> Cell:
+    value = carried.point[knob]
+    order = float(value) if isinstance(value, int | float) else None
+    return Cell(str(value), order)
+
+
+def _link(held: Known, carried: Carried) -> str:
+    """A trial's report, or where there is none its result, from the page's folder."""
+    for name in (REPORT, "result.json"):
+        path = held.store / carried.key / name
+        if path.is_file():
+            return Path(os.path.relpath(path, held.folder)).as_posix()
+    return ""
+
+
+def csv_text(held: Known) -> str:
+    """All trials, one a line."""
+    written = io.StringIO()
+    rows = records(held)
+    writer = csv.DictWriter(written, list(rows[0]) if rows else ["key"], lineterminator="\n")
+    writer.writeheader()
+    writer.writerows(rows)
+    return written.getvalue()
+
+
+def records(held: Known) -> list[dict[str, Any]]:
+    """All trials as flat rows: settings, figures, what happened."""
+    figures = list(dict.fromkeys(name for each in held.trials for name in each.figures))
+    best = {each.key for each in held.front}
+    return [
+        {
+            "key": each.key,
+            **each.point,
+            **{name: each.figures.get(name) for name in figures},
+            "front": each.key in best,
+            "over": " ".join(each.over),
+            "error": each.error,
+            "seconds": each.seconds,
+        }
+        for each in held.trials
+    ]
+
+
+def write_parquet(held: Known, path: Path) -> None:
+    """The same rows as Parquet."""
+    pyarrow = _tables("pyarrow")
+    import pyarrow.parquet as parquet
+
+    rows = pyarrow.Table.from_pylist(records(held))
+    sink = io.BytesIO()
+    parquet.write_table(rows, sink)
+    write_file(path, sink.getvalue())
+
+
+def queried(held: Known, sql: str) -> list[dict[str, Any]]:
+    """What a question in SQL about the table `trials` yields."""
+    duckdb, pyarrow = _tables("duckdb"), _tables("pyarrow")
+    connection = duckdb.connect(":memory:", config={"enable_external_access": "false"})
+    try:
+        connection.register("trials", pyarrow.Table.from_pylist(records(held)))
+        answer = connection.execute(sql)
+        names = [column[0] for column in answer.description]
+        return [dict(zip(names, row, strict=True)) for row in answer.fetchall()]
+    except duckdb.Error as error:
+        said = str(error).partition("\n")[0]
+        raise UsageError(f"The question cannot be answered: {said}.") from None
+    finally:
+        connection.close()
+
+
+def _tables(name: str) -> Any:
+    import importlib
+
+    try:
+        return importlib.import_module(name)
+    except ImportError:
+        raise ToolMissingError(
+            f"That needs the package {name}, which is not installed.",
+            hint="Get it with: pip install 'edgeinfer[tables]'",
+        ) from None

@@ -1,0 +1,61 @@
+# SPDX-License-Identifier: Apache-2.0
+# SPDX-FileCopyrightText: The edgeinfer authors
+"""The library as people use it, in a script and in a notebook."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+import edgeinfer
+from edgeinfer.errors import UsageError
+from tests.support import small_models as small
+
+
+@pytest.fixture
+def work(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    monkeypatch.chdir(tmp_path)
+    small.classifier(tmp_path)
+    small.data(tmp_path)
+    return tmp_path
+
+
+@pytest.mark.usefixtures("work")
+def test_from_a_file_to_a_comparison() -> None:
+    arrays = dict(np.load("data.npz"))
+    model = edgeinfer.load("net.keras", arrays)
+    again = edgeinfer.load("net.keras", "data.npz")  # the name is a room of the house as well
+    assert repr(model) == repr(again) and "parameters" in repr(model)
+    six = model.quantize(6)
+    assert six.scores["quantized"].auc is not None and "AUC" in repr(six)
+    assert "<td>" in six._repr_html_() and "fixed&lt;" not in repr(six)
+    run = six.compile("six")
+    chip = six.compile("chip", targets=["edgetpu"])
+    assert chip.exact and "cached_bytes" in {metric.name for metric in chip.metrics}
+    assert run.exact and run.result.program.digest == six.program.digest
+    assert run.result.accuracy["quantized"].auc == six.scores["quantized"].auc
+    four = model.quantize(4, bits_of={"*logit*": 6}).compile("four")
+    told = edgeinfer.compare(run, four)
+    assert "six" in repr(told) and "four" in repr(told)
+    assert told.page("page.html").read_text().startswith("<!DOCTYPE html>")
+    assert run.simulate(samples=7).result.agreement[0].samples == 7
+    assert run.report().stat().st_size > 10_000
+    assert repr(edgeinfer.opened_run("six")) == repr(run)
+
+
+def test_the_package_is_light_until_it_is_used() -> None:
+    import subprocess
+    import sys
+
+    code = "import sys, edgeinfer; print('numpy' in sys.modules, callable(edgeinfer.load))"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout.split() == ["False", "True"]
+    with pytest.raises(AttributeError, match="quantise"):
+        edgeinfer.quantise  # noqa: B018
+
+
+def test_nothing_is_no_comparison() -> None:
+    with pytest.raises(UsageError, match="nothing to compare"):
+        edgeinfer.compare()
