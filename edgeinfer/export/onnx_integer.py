@@ -29,9 +29,10 @@ def written(program: Program) -> bytes:
     graph = emitted(folded, bounds_of(folded), computed, only_integers=True)
     model = onnx.load_from_string(graph.model)
     narrowed(model)
-    tensors = dict(graph.outputs)
-    inputs = {tensor: name for name, tensor, _ in graph.inputs}
-    outputs = [(output.name, tensors.get(output.value, output.value)) for output in folded.outputs]
+    read = {name: tensor for name, tensor, _ in graph.inputs}  # inputs that some op reads
+    inputs = {read.get(op.name, f"unread {op.name}"): op.name for op in folded.inputs}
+    tensors = dict(graph.outputs) | {name: tensor for tensor, name in inputs.items()}
+    outputs = [(output.name, tensors[output.value]) for output in folded.outputs]
     named(model, inputs, outputs, {})
     return finished(
         model,

@@ -22,6 +22,7 @@ if TYPE_CHECKING:
 
 PREFIX = "edgeinfer."
 FORMAT = PREFIX + "format"  # its presence says that this project wrote the file
+OUTPUT = "output"
 NARROWED_FROM = 64  # integers of a constant, below which storing them narrowly saves nothing
 
 
@@ -65,15 +66,16 @@ class Port:
         return f"{self.type}: {held}, {turned}{after}."
 
 
-def refuse(program: Program, format_: str, offences: Iterable[Offence]) -> None:
+def refuse(program: Program, format_: str, offences: Sequence[Offence]) -> None:
     """One error that names every op that a format cannot carry, if there is one."""
-    listed = "; ".join(str(offence) for offence in offences)
-    if listed:
+    if offences:
+        listed = "; ".join(str(offence) for offence in offences)
+        other = any(offence.kind != OUTPUT for offence in offences)
         raise ModelError(
             f"{program.name} cannot be written as {format_}: {listed}.",
             hint="--format integer-onnx carries every op."
-            if format_ != "integer-onnx"
-            else "Change the model.",
+            if other
+            else "Give the model other outputs.",
         )
 
 
@@ -82,9 +84,9 @@ def bare_outputs(program: Program) -> list[Offence]:
     found = []
     for output in program.outputs:
         if isinstance(program[output.value], Constant):
-            found.append(Offence(output.name, "output", "it depends on no input"))
+            found.append(Offence(output.name, OUTPUT, "it depends on no input"))
         if any(op.name == output.name for op in program.inputs):
-            found.append(Offence(output.name, "output", "an input has the same name"))
+            found.append(Offence(output.name, OUTPUT, "an input has the same name"))
     return found
 
 

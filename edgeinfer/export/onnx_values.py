@@ -175,7 +175,7 @@ def file_of(
 
 
 def state_of(program: Program) -> Rewritten:
-    """The ops on which an output depends, as they are, and all inputs."""
+    """The ops as they are, and what is proved of them."""
     return Rewritten(program.ops, bounds_of(program), dict(program.shapes), {})
 
 

@@ -331,6 +331,14 @@ def test_one_value_may_be_two_outputs_and_an_input_one(tmp_path: Path) -> None:
     content = contents(program, Format.QONNX).content
     same(by_qonnx(content, raw), program, raw)
     assert read_back(content, tmp_path).digest == program.digest
+    passed = Program("passed", program.ops, (Output("a", "c"), Output("p", "x")))
+    bare = Program("bare", program.ops[:1], (Output("p", "x"), Output("q", "x")))
+    for each in (passed, bare):
+        for kind in (Format.QDQ, Format.INTEGER):
+            same(by_runtime(contents(each, kind).content, raw), each, raw)
+        content = contents(each, Format.QONNX).content
+        same(by_qonnx(content, raw), each, raw)
+        assert read_back(content, tmp_path).digest == each.digest
     with pytest.raises(ModelError, match=r"x \(output\): an input has the same name"):
         contents(Program("p", program.ops, (Output("x", "x"),)), Format.INTEGER)
 
