@@ -12,6 +12,7 @@ import pytest
 import edgeinfer
 from edgeinfer.errors import UsageError
 from tests.support import small_models as small
+from tests.support.notebook import executed, written
 
 
 @pytest.fixture
@@ -59,3 +60,8 @@ def test_the_package_is_light_until_it_is_used() -> None:
 def test_nothing_is_no_comparison() -> None:
     with pytest.raises(UsageError, match="nothing to compare"):
         edgeinfer.compare()
+
+
+def test_the_notebook_still_says_what_it_said() -> None:
+    path = Path(__file__).resolve().parents[2] / "docs/examples/tour.ipynb"
+    assert written(executed(path)) == path.read_text(encoding="utf-8")

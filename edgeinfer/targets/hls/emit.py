@@ -161,7 +161,8 @@ def _need_da4ml(plan: Plan, settings: HlsSettings) -> None:
     ):
         raise ToolMissingError(
             "The strategy distributed_arithmetic needs the package da4ml, which is not installed.",
-            hint="Install it with: pip install da4ml (LGPL-3), or choose --strategy latency.",
+            hint="Install it with: pip install 'da4ml>=0.5.2,<0.6' (LGPL-3), or choose --strategy "
+            "latency.",
         )
 
 

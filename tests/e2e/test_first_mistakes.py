@@ -1,0 +1,44 @@
+# SPDX-License-Identifier: Apache-2.0
+# SPDX-FileCopyrightText: The edgeinfer authors
+"""What a stranger gets wrong in the first half hour, and the answer that solves it."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from edgeinfer.cli import main
+
+
+@pytest.fixture
+def work(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "saved" / "variables").mkdir(parents=True)
+    (tmp_path / "saved" / "saved_model.pb").touch()
+    (tmp_path / "net.keras").touch()
+    np.savez("labels.npz", x=np.zeros((10, 16)), y=np.zeros((10, 9)))
+    return tmp_path
+
+
+@pytest.mark.usefixtures("work")
+@pytest.mark.parametrize(
+    ("command", "solved_by"),
+    [
+        ("compil jet-tagger -o R", 'Did you mean "compile"'),
+        ("compile jet-tagger --bit 6 -o R", "Did you mean --bits"),
+        ("compile jet-taggr -o R", "Did you mean 'jet-tagger'"),
+        ("compile nett.keras -o R", "Did you mean 'net.keras'"),
+        ("compile saved -o R", "call model.save('model.keras')"),
+        ("compile jet-tagger --data labels.npz -o R", "need (10,) or (10, 5)"),
+        ("compile jet-tagger --target hls --device zcu105 -o R", "Did you mean 'zcu106'"),
+        ("compile jet-tagger --target hsl -o R", "Did you mean 'hls'"),
+        ("report nowhere", "compile MODEL"),
+    ],
+)
+def test_a_first_mistake_is_answered(
+    capsys: pytest.CaptureFixture[str], command: str, solved_by: str
+) -> None:
+    assert main(command.split()) == 2
+    assert solved_by in capsys.readouterr().err
