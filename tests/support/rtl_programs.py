@@ -19,13 +19,12 @@ from edgeinfer.ir.ops import (
     PoolKind,
     Requant,
     Reshape,
-    Softmax,
-    inputs_of,
     packed,
 )
-from edgeinfer.ir.passes import fold_constants, rewired
+from edgeinfer.ir.passes import rewired
 from edgeinfer.ir.program import Output, Program
 from edgeinfer.targets.rtl.check import offences
+from edgeinfer.targets.rtl.prepare import prepared
 from edgeinfer.targets.rtl.settings import RtlSettings
 from quantization.fixed import Fixed, Ints, Overflow, Quantizer, Rounding
 from tests.support.random_programs import random_program
@@ -119,7 +118,7 @@ def merged_inputs(parts: Sequence[Mapping[str, Ints]]) -> dict[str, Ints]:
 
 
 def random_designs(seeds: Sequence[int], count: int) -> list[tuple[int, Program]]:
-    """The first random Programs for which there are blocks; a softmax is what there is none for."""
+    """The first random Programs for which there are blocks."""
     found: list[tuple[int, Program]] = []
     for seed in seeds:
         program = without_what_is_unsupported(random_program(seed))
@@ -131,15 +130,8 @@ def random_designs(seeds: Sequence[int], count: int) -> list[tuple[int, Program]
 
 
 def without_what_is_unsupported(program: Program) -> Program | None:
-    """The outputs that need no softmax and do depend on an input; None if there are none."""
-    folded = fold_constants(program)
-    tainted: set[str] = set()
-    for op in folded.ops:
-        if isinstance(op, Softmax) or any(x in tainted for x in inputs_of(op)):
-            tainted.add(op.name)
+    """The outputs that do depend on an input; None if there are none."""
+    folded = prepared(program)
     refused = {offence.path for offence in offences(folded, RtlSettings())}
-    kept = tuple(o for o in folded.outputs if o.value not in tainted and o.name not in refused)
-    if not kept:
-        return None
-    ops = tuple(op for op in folded.ops if op.name not in tainted)
-    return Program(program.name, ops, kept)
+    kept = tuple(o for o in folded.outputs if o.name not in refused)
+    return Program(program.name, folded.ops, kept) if kept else None

@@ -12,12 +12,12 @@ from pathlib import Path
 import pytest
 
 from edgeinfer.errors import DisagreementError
-from edgeinfer.ir.passes import fold_constants
 from edgeinfer.ir.program import Program
 from edgeinfer.targets.rtl.build import built
 from edgeinfer.targets.rtl.emit import HDL
 from edgeinfer.targets.rtl.folding import given
 from edgeinfer.targets.rtl.netlist import Block
+from edgeinfer.targets.rtl.prepare import prepared
 from edgeinfer.targets.rtl.settings import RtlSettings
 from quantization.fixed import Ints
 from tests.support.random_programs import random_inputs
@@ -51,7 +51,7 @@ def candidates() -> tuple[tuple[int, Program, tuple[Block, ...]], ...]:
     """Random Programs, each by itself, and the blocks of its design."""
     found = []
     for seed, program in random_designs(SEEDS, MOST):
-        folded = fold_constants(program)
+        folded = prepared(program)
         folding = given(folded, RtlSettings(folds=random_folds(folded, seed)))
         found.append((seed, program, built(folded, folding).blocks))
     return tuple(found)
