@@ -36,7 +36,12 @@ def computed(program: Program, raw: Mapping[str, Ints], levels: int = 2) -> dict
     made = unrolled(program, uses, levels)
     ports = [raw[op.name] for op in program.inputs if uses[op.name]]
     batch = len(next(iter(raw.values())))
-    numbers = _evaluated(made.circuit, [port.reshape(batch, -1) for port in ports], batch)
+    numbers = _evaluated(
+        made.circuit, [port.reshape(batch, -1).astype(object) for port in ports], batch
+    )
+    for name, wires in made.values.items():
+        type_ = program[name].type
+        assert all(type_.raw_min <= w.low and w.high <= type_.raw_max for w in wires.flat), name
     return {
         name: np.stack([numbers[w.number] for w in wires.flat], axis=1).reshape(batch, *wires.shape)
         for name, wires in made.values.items()
@@ -46,7 +51,7 @@ def computed(program: Program, raw: Mapping[str, Ints], levels: int = 2) -> dict
 def _evaluated(circuit: Circuit, ports: list[Ints], batch: int) -> list[Ints]:
     numbers: list[Ints] = []
     for wire, cell in zip(circuit.wires, circuit.cells, strict=True):
-        found = np.broadcast_to(_value(cell, numbers, ports), (batch,))
+        found = np.broadcast_to(_value(cell, numbers, ports).astype(object), (batch,))
         assert wire.low <= found.min() and found.max() <= wire.high, cell
         numbers.append(found)
     return numbers
@@ -60,7 +65,7 @@ def _value(cell: Cell, numbers: list[Ints], ports: list[Ints]) -> Ints:
         case Source():
             return ports[cell.port][:, cell.element]
         case Literal():
-            return np.array(cell.value, np.int64)
+            return np.array(cell.value, object)
         case Join():
             return _joined(cell.kind, of(cell.a) << cell.shift_a, of(cell.b) << cell.shift_b)
         case Raised():
@@ -72,7 +77,7 @@ def _value(cell: Cell, numbers: list[Ints], ports: list[Ints]) -> Ints:
         case Bounded():
             return np.clip(of(cell.x), cell.low, cell.high)
         case Looked():
-            return np.array(cell.entries, np.int64)[of(cell.x) - cell.first]
+            return np.array(cell.entries, object)[(of(cell.x) - cell.first).astype(np.int64)]
         case Branched():
             return np.where(of(cell.x) >= 0, of(cell.x) << cell.shift, of(cell.other))
         case _:

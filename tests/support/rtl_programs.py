@@ -26,10 +26,13 @@ from edgeinfer.ir.program import Output, Program
 from edgeinfer.targets.rtl.check import offences
 from edgeinfer.targets.rtl.prepare import prepared
 from edgeinfer.targets.rtl.settings import RtlSettings
+from edgeinfer.targets.rtl.straight import size_of
 from quantization.fixed import Fixed, Ints, Overflow, Quantizer, Rounding
 from tests.support.random_programs import random_program
 
 WEIGHT = Fixed(True, 4, 1)
+FOLDED = RtlSettings()
+UNROLLED = RtlSettings(unroll="full", unroll_most=200_000)
 
 
 def dense_program(inputs: int, outputs: int) -> Program:
@@ -129,9 +132,22 @@ def random_designs(seeds: Sequence[int], count: int) -> list[tuple[int, Program]
     return found
 
 
-def without_what_is_unsupported(program: Program) -> Program | None:
+def unrolled_designs(seeds: Sequence[int], count: int) -> list[tuple[int, Program]]:
+    """The first random Programs of narrow numbers that are small enough to be unrolled here."""
+    found: list[tuple[int, Program]] = []
+    for seed in seeds:
+        drawn = random_program(seed, widths=(1, 6), max_ops=6)
+        program = without_what_is_unsupported(drawn, UNROLLED)
+        if program is not None and size_of(prepared(program)) < 300:
+            found.append((seed, program))
+        if len(found) == count:
+            break
+    return found
+
+
+def without_what_is_unsupported(program: Program, settings: RtlSettings = FOLDED) -> Program | None:
     """The outputs that do depend on an input; None if there are none."""
     folded = prepared(program)
-    refused = {offence.path for offence in offences(folded, RtlSettings())}
+    refused = {offence.path for offence in offences(folded, settings)}
     kept = tuple(o for o in folded.outputs if o.name not in refused)
     return Program(program.name, folded.ops, kept) if kept else None

@@ -14,7 +14,7 @@ from dataclasses import dataclass, field
 import numpy as np
 
 from edgeinfer.ir.ops import PairKind
-from quantization.fixed import Fixed, Overflow, Quantizer, Rounding, fixed_for
+from quantization.fixed import Fixed, Overflow, Quantizer, Rounding
 from quantization.ranges import Interval, requantized
 
 
@@ -34,9 +34,20 @@ class Wire:
         return self.low == self.high
 
     @property
-    def type(self) -> Fixed:
-        """The narrowest type that holds it."""
-        return fixed_for(self.low, self.high, 0)
+    def signed(self) -> bool:
+        """Whether it can be negative."""
+        return self.low < 0
+
+    @property
+    def bits(self) -> int:
+        """The fewest that hold it, as many as that may be."""
+        return bits_of(self.low, self.high)
+
+
+def bits_of(low: int, high: int) -> int:
+    """The fewest bits that hold a range: two's complement where it has negative numbers."""
+    below = (-low - 1).bit_length() if low < 0 else 0
+    return max(max(high, 0).bit_length(), below, int(low >= 0)) + int(low < 0)
 
 
 @dataclass(frozen=True, slots=True)
@@ -248,8 +259,8 @@ class Circuit:
             low, high = _ends(x, x_frac, Quantizer(free, quantizer.rounding))
             cost = 0 if quantizer.rounding is Rounding.TRN else ROUNDED
             y = self.place(Rounded(x, shift, quantizer.rounding), low, high, cost)
-        elif shift < 0:
-            y = self.raised(x, -shift)
+        elif shift < 0:  # far enough is enough: whatever is not zero is out of range by then
+            y = self.raised(x, min(-shift, quantizer.type.bits + 1))
         low, high = _ends(x, x_frac, quantizer)
         type_ = quantizer.type
         if quantizer.overflow is Overflow.SAT_SYM and type_.signed:
@@ -277,13 +288,14 @@ class Circuit:
         cell = Looked(x, first, table, entries, bits)
         return self.place(cell, min(reached), max(reached), LOOKED)
 
-    def branched(self, x: Wire, shift: int, other: Wire) -> Wire:
-        """x 2^shift where x >= 0, else the other."""
+    def branched(self, x: Wire, shift: int, other: Wire, slope: int) -> Wire:
+        """x 2^shift where x >= 0, else the other, which is x slope."""
         if x.low >= 0:
             return self.raised(x, shift)
         if x.high < 0:
             return other
-        low, high = min(other.low, 0), max(x.high << shift, other.high)
+        ends = (x.low * slope, -slope)  # of the other, where it counts
+        low, high = min(*ends, 0), max(*ends, x.high << shift)
         return self.place(Branched(x, shift, other), low, high, JOINED)
 
 

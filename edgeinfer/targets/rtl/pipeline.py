@@ -24,6 +24,7 @@ from edgeinfer.targets.rtl.cells import (
     Rounded,
     Source,
     Wire,
+    bits_of,
     operands,
 )
 from edgeinfer.targets.rtl.codes import OVERFLOWS, PAIRS, ROUNDINGS
@@ -31,7 +32,7 @@ from edgeinfer.targets.rtl.emit import literal, rendered
 from edgeinfer.targets.rtl.folding import Adders
 from edgeinfer.targets.rtl.memory import hex_words
 from edgeinfer.targets.rtl.netlist import Actor, Block, Parameter, Ports, Sized, Step, Stream
-from quantization.fixed import Fixed, Ints, fixed_for
+from quantization.fixed import Fixed
 
 TEMPLATE = "pipeline.v.j2"
 
@@ -94,13 +95,21 @@ class Pipeline:
         """Additions and subtractions, and the bits in which each has two operands."""
         written = self._needed()
         bits = [
-            self.circuit.wires[number].type.bits
+            self.circuit.wires[number].bits
             - max(cell.shift_b, cell.shift_a if cell.kind is PairKind.ADD else 0)
             for number in written.stages
             if isinstance(cell := self.circuit.cells[number], Join)
             and cell.kind in (PairKind.ADD, PairKind.SUB)
         ]
         return Adders(len(bits), sum(bits))
+
+    def tables(self) -> dict[str, bytes]:
+        """Memory files of all tables, also of those that only probes need."""
+        return {
+            f"{cell.table}.mem": hex_words(np.array(cell.entries, np.int64)[:, None], cell.bits)
+            for cell in self.circuit.cells
+            if isinstance(cell, Looked)
+        }
 
     def _cells(self, written: _Written) -> Iterator[dict[str, Any]]:
         """Each cell, followed by its registers, with what is said about it."""
@@ -132,7 +141,7 @@ class Pipeline:
             sources,
             sinks,
             (Actor(sources, sinks, (step,), 1, self.latency + 1),),
-            {f"{self.module}.v": self.text(), **written.tables()},
+            {f"{self.module}.v": self.text(), **self.tables()},
             Ports(
                 tuple(f"s{number}" for number in range(len(sources))),
                 prefixes,
@@ -175,9 +184,9 @@ class _Written:
                     {
                         "kind": "cell",
                         "name": _net(wire, stage),
-                        "bits": wire.type.bits,
+                        "bits": wire.bits,
                         "module": "ei_delay",
-                        "parameters": [("BITS", wire.type.bits), ("STAGES", stage - before)],
+                        "parameters": [("BITS", wire.bits), ("STAGES", stage - before)],
                         "pins": [("clk", "clk"), ("x", _net(wire, before))],
                     },
                 )
@@ -191,14 +200,6 @@ class _Written:
         """Modules of the library among them."""
         return frozenset(name for cell in self.used() if (name := _module(cell)) is not None)
 
-    def tables(self) -> dict[str, bytes]:
-        """Memory files of the tables among them."""
-        return {
-            f"{cell.table}.mem": hex_words(_column(cell.entries), cell.bits)
-            for cell in self.used()
-            if isinstance(cell, Looked)
-        }
-
     def bundle(self, bundle: Bundle, stage: int) -> dict[str, Any]:
         """Where each wire lies among a bundle's bits, and what fills it up to its type."""
         width = bundle.type.bits
@@ -207,8 +208,8 @@ class _Written:
                 "top": width * (place + 1) - 1,
                 "bottom": width * place,
                 "net": _net(wire, stage),
-                "missing": 0 if wire.constant else width - wire.type.bits,
-                "sign": wire.type.bits - 1 if wire.type.signed else None,
+                "missing": 0 if wire.constant else width - wire.bits,
+                "sign": wire.bits - 1 if wire.signed else None,
             }
             for place, wire in enumerate(bundle.wires)
         ]
@@ -224,13 +225,9 @@ class _Written:
         }
 
 
-def _column(entries: tuple[int, ...]) -> Ints:
-    return np.array(entries, np.int64).reshape(-1, 1)
-
-
 def _net(wire: Wire, stage: int) -> str:
     if wire.constant:
-        return literal(Sized(wire.type.bits, wire.low))
+        return literal(Sized(wire.bits, wire.low))
     return f"n{wire.number}" if stage == wire.stage else f"n{wire.number}_{stage}"
 
 
@@ -256,7 +253,7 @@ def _module(cell: Cell) -> str | None:
 
 def _described(wire: Wire, cell: Cell, source_bits: Sequence[int]) -> dict[str, Any]:
     """A cell as the template wants it."""
-    found: dict[str, Any] = {"name": _net(wire, wire.stage), "bits": wire.type.bits}
+    found: dict[str, Any] = {"name": _net(wire, wire.stage), "bits": wire.bits}
     match cell:
         case Source():
             bits = source_bits[cell.port]
@@ -299,46 +296,46 @@ def _pins(cell: Cell) -> tuple[str, ...]:
 def _parameters(
     cell: Join | Rounded | Limited | Bounded | Looked | Branched, wire: Wire
 ) -> dict[str, Parameter]:
-    out = wire.type.bits
+    out = wire.bits
     match cell:
         case Join():
             return {
-                "A_BITS": cell.a.type.bits, "A_SIGNED": int(cell.a.type.signed),
-                "SHIFT_A": cell.shift_a, "B_BITS": cell.b.type.bits,
-                "B_SIGNED": int(cell.b.type.signed), "SHIFT_B": cell.shift_b,
+                "A_BITS": cell.a.bits, "A_SIGNED": int(cell.a.signed),
+                "SHIFT_A": cell.shift_a, "B_BITS": cell.b.bits,
+                "B_SIGNED": int(cell.b.signed), "SHIFT_B": cell.shift_b,
                 "KIND": PAIRS.index(cell.kind), "OUT_BITS": out,
             }  # fmt: skip
         case Rounded():
             return {
-                "BITS": cell.x.type.bits, "SIGNED": int(cell.x.type.signed), "SHIFT": cell.shift,
+                "BITS": cell.x.bits, "SIGNED": int(cell.x.signed), "SHIFT": cell.shift,
                 "ROUNDING": ROUNDINGS.index(cell.rounding), "OUT": out,
             }  # fmt: skip
         case Limited():
             return {
-                "BITS": cell.x.type.bits, "SIGNED": int(cell.x.type.signed),
+                "BITS": cell.x.bits, "SIGNED": int(cell.x.signed),
                 "OUT_BITS": cell.type.bits, "OUT_SIGNED": int(cell.type.signed),
                 "OVERFLOW": OVERFLOWS.index(cell.overflow), "Y_BITS": out,
             }  # fmt: skip
         case Bounded():
             low, high = cell.low or 0, cell.high or 0
             ends = [cell.x.low, cell.x.high, low, high, -1]
-            width = max(fixed_for(min(ends), max(ends), 0).bits, cell.x.type.bits + 1, out)
+            width = max(bits_of(min(ends), max(ends)), cell.x.bits + 1, out)
             return {
-                "IN_BITS": cell.x.type.bits, "IN_SIGNED": int(cell.x.type.signed),
+                "IN_BITS": cell.x.bits, "IN_SIGNED": int(cell.x.signed),
                 "OUT_BITS": out, "W_BITS": width, "HAS_LOW": int(cell.low is not None),
                 "HAS_HIGH": int(cell.high is not None), "LOW": Sized(width, low),
                 "HIGH": Sized(width, high),
             }  # fmt: skip
         case Looked():
             return {
-                "IN_BITS": cell.x.type.bits, "IN_SIGNED": int(cell.x.type.signed),
+                "IN_BITS": cell.x.bits, "IN_SIGNED": int(cell.x.signed),
                 "FIRST": Sized(64, cell.first), "ENTRIES": len(cell.entries),
                 "WORD_BITS": cell.bits, "OUT_BITS": out, "TABLE": f"{cell.table}.mem",
             }  # fmt: skip
         case Branched():
             return {
-                "X_BITS": cell.x.type.bits, "SHIFT": cell.shift,
-                "OTHER_BITS": cell.other.type.bits, "OTHER_SIGNED": int(cell.other.type.signed),
+                "X_BITS": cell.x.bits, "SHIFT": cell.shift,
+                "OTHER_BITS": cell.other.bits, "OTHER_SIGNED": int(cell.other.signed),
                 "OUT_BITS": out,
             }  # fmt: skip
         case _:

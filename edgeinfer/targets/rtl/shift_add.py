@@ -133,12 +133,17 @@ class _Work:
             self.by_count[after][key] = None
 
     def most_frequent(self) -> Key | None:
-        """The pair that occurs most often, at least twice; of equals, the first that did."""
+        """The pair that occurs most often, at least twice. Of equals, one of terms that are shared
+        already (for what is found again is long), and of these, neighbours in place."""
         while len(self.by_count) > 2:
             if self.by_count[-1]:
-                return next(iter(self.by_count[-1]))
+                return min(self.by_count[-1], key=self.preference)
             self.by_count.pop()
         return None
+
+    def preference(self, key: Key) -> tuple[int, int]:
+        """The smaller, the better."""
+        return -max(self.depths[key[0]], self.depths[key[1]]), abs(key[2])
 
     def share(self, key: Key) -> None:
         """Make a term of a pair, and put it wherever the pair stands."""

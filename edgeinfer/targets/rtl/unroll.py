@@ -101,8 +101,9 @@ class _Unroll:
                 slope = np.broadcast_to(op.slope.astype(np.int64), shape)
                 other = self.multiplied(values[op.x], slope, 0, np.zeros(shape, np.int64))
                 shift = op.slope_type.frac
-                pairs = zip(values[op.x].flat, other.flat, strict=True)
-                return _array([circuit.branched(x, shift, y) for x, y in pairs], shape)
+                spread = np.broadcast_to(values[op.x], shape)
+                each = zip(spread.flat, other.flat, slope.flat, strict=True)
+                return _array([circuit.branched(x, shift, y, int(s)) for x, y, s in each], shape)
             case Requant():
                 quantizer = Quantizer(op.type, op.rounding, op.overflow)
                 frac = self.frac(op.x)

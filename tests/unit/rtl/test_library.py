@@ -22,7 +22,14 @@ from tests.support.rtl_library import (
     copied_library,
     run_bench,
 )
-from tests.support.rtl_programs import forked_program, merged, random_designs, small_network
+from tests.support.rtl_programs import (
+    UNROLLED,
+    forked_program,
+    merged,
+    random_designs,
+    small_network,
+    unrolled_designs,
+)
 
 
 def lint(folder: Path, top: str) -> str:
@@ -48,6 +55,13 @@ def test_designs_are_clean(tmp_path: Path) -> None:
     parts = [small_network(1), forked_program()]
     parts += [program for _, program in random_designs(range(200, 240), 20)]
     design = made(merged(parts), RtlSettings(), tmp_path)
+    assert lint(tmp_path / HDL, module_of(design.netlist)) == ""
+
+
+@needs_verilator
+def test_unrolled_designs_are_clean(tmp_path: Path) -> None:
+    parts = [program for _, program in unrolled_designs(range(300, 400), 12)]
+    design = made(merged(parts), UNROLLED, tmp_path)
     assert lint(tmp_path / HDL, module_of(design.netlist)) == ""
 
 

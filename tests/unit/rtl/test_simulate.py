@@ -5,6 +5,7 @@
 from __future__ import annotations
 
 import math
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -24,12 +25,14 @@ from tests.support.rtl_designs import (
     random_folds,
 )
 from tests.support.rtl_programs import (
+    UNROLLED,
     dense_program,
     forked_program,
     merged,
     merged_inputs,
     random_designs,
     small_network,
+    unrolled_designs,
 )
 
 pytestmark = needs_verilator
@@ -138,3 +141,33 @@ def test_weights_change_without_a_new_build(tmp_path: Path) -> None:
     second.run(random_inputs(other, 1, 1), Conditions())
     after = len(list((cache_folder() / "designs").iterdir()))
     assert (after == built) is (widths[0] == widths[1] and one.name == other.name)
+
+
+def test_unrolled_programs_agree_bit_for_bit_and_take_a_frame_a_cycle(tmp_path: Path) -> None:
+    found = unrolled_designs(range(300), 16)
+    assert len(found) == 16
+    program = merged([part for _, part in found])
+    raw = merged_inputs([random_inputs(part, seed, 6) for seed, part in found])
+    design = made(program, UNROLLED, tmp_path)
+    ideal = assert_agrees(design, raw, reset_after=9)
+    assert_cycles(design, ideal)
+    assert design.cycles.interval == 1
+
+
+@pytest.mark.fuzz
+@pytest.mark.parametrize("first", range(3000, 6000, 200))
+def test_many_unrolled_programs_agree_bit_for_bit(tmp_path: Path, first: int) -> None:
+    found = unrolled_designs(range(first, first + 200), 40)
+    program = merged([part for _, part in found])
+    raw = merged_inputs([random_inputs(part, seed, 6) for seed, part in found])
+    for levels in (1, 3):
+        settings = replace(UNROLLED, unroll_levels=levels)
+        design = made(program, settings, tmp_path / str(levels))
+        assert_cycles(design, assert_agrees(design, raw, reset_after=9))
+
+
+def test_an_unrolled_frame_may_come_in_parts(tmp_path: Path) -> None:
+    program = dense_program(12, 6)
+    design = made(program, replace(UNROLLED, lanes=(("x", 3),)), tmp_path)
+    assert_cycles(design, assert_agrees(design, random_inputs(program, 3, 6), reset_after=9))
+    assert design.cycles.interval == 4

@@ -32,17 +32,25 @@ from tests.support.rtl_designs import (
 from tests.support.rtl_faults import FAULTS
 from tests.support.rtl_library import Fault
 from tests.support.rtl_programs import (
+    UNROLLED,
     every_mode,
     merged,
     merged_inputs,
     random_designs,
     small_network,
+    unrolled_designs,
 )
 
 SEEDS = range(400)
 MOST = 200
 PARTS = 10  # at most, that have the faulty block in them
-INSIDE = {"ei_round": "ei_requant", "ei_limit": "ei_requant", "ei_tree": "ei_mac"}
+INSIDE = {
+    "ei_round": "ei_requant", "ei_limit": "ei_requant", "ei_tree": "ei_mac",
+    "ei_binary": "ei_pair", "ei_bound": "ei_clip",
+}  # fmt: skip
+UNROLLED_ONLY = {"ei_issue", "ei_delay", "ei_branch", "ei_lookup"}
+UNROLLED_MODES = {"SIGNED != 0 && x[BITS-1]"}  # of ei_limit, which elsewhere has signed numbers
+UNROLLED_PARTS = 30
 MODE = re.compile(r"(ROUNDING|OVERFLOW) == (\d)")
 
 
@@ -78,9 +86,14 @@ def a_design_with(fault: Fault, folder: Path) -> tuple[Made, dict[str, Ints]]:
             chosen.append((seed, program))
         if len(chosen) == PARTS:
             break
+    unrolled = Path(fault.file).stem in UNROLLED_ONLY or fault.right in UNROLLED_MODES
+    if unrolled:
+        chosen = unrolled_designs(SEEDS, UNROLLED_PARTS)
     program = merged([part for _, part in chosen])
-    settings = RtlSettings(folds=random_folds(program, 5))
     raw = merged_inputs([random_inputs(part, seed, 4) for seed, part in chosen])
+    if unrolled:
+        return made(program, UNROLLED, folder), raw
+    settings = RtlSettings(folds=random_folds(program, 5))
     return made(program, settings, folder), raw
 
 
