@@ -47,6 +47,7 @@ class RtlSettings:
     unroll: Literal["auto", "full", "never"] = "auto"  # the whole network, a frame a cycle
     unroll_levels: int = 2  # of adders between two registers of an unrolled network
     unroll_most: int = 25_000  # signed digits and elements that are unrolled, about 5 LUTs each
+    board: str | None = None  # around the design a shell for it, with a serial line
     seed: int = 1
     waveform: bool = False
     part: str = "lfe5u-85f"

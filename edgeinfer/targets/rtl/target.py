@@ -22,6 +22,7 @@ from edgeinfer.targets.rtl.metrics import cycle_metrics, weight_metrics
 from edgeinfer.targets.rtl.netlist import Netlist
 from edgeinfer.targets.rtl.prepare import prepared
 from edgeinfer.targets.rtl.settings import RtlSettings
+from edgeinfer.targets.rtl.shell_files import shell_files
 from edgeinfer.targets.rtl.simulate import Conditions, Observed, run
 from edgeinfer.targets.rtl.synthesis import measured
 from edgeinfer.targets.rtl.testbench import testbench
@@ -43,7 +44,10 @@ class RtlTarget:
         folding, netlist = designed(folded, settings)
         cycles = counted(netlist)
         told = manifest(program, folding, netlist, cycles, settings.clock_mhz)
-        return files_of(netlist, told, testbench(folded, netlist, cycles))
+        also = testbench(folded, netlist, cycles)
+        if settings.board is not None:
+            also |= shell_files(folded, netlist, settings.board)
+        return files_of(netlist, told, also)
 
     def simulate(
         self,

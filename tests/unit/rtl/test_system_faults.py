@@ -19,6 +19,7 @@ from edgeinfer.targets.rtl.folding import given
 from edgeinfer.targets.rtl.netlist import Block
 from edgeinfer.targets.rtl.prepare import prepared
 from edgeinfer.targets.rtl.settings import RtlSettings
+from edgeinfer.targets.rtl.straight import built_straight
 from quantization.fixed import Ints
 from tests.support.random_programs import random_inputs
 from tests.support.rtl_designs import (
@@ -50,7 +51,7 @@ INSIDE = {
 }  # fmt: skip
 UNROLLED_ONLY = {"ei_issue", "ei_delay", "ei_branch", "ei_lookup"}
 UNROLLED_MODES = {"SIGNED != 0 && x[BITS-1]"}  # of ei_limit, which elsewhere has signed numbers
-UNROLLED_PARTS = 30
+UNROLLED_PARTS = 20
 MODE = re.compile(r"(ROUNDING|OVERFLOW) == (\d)")
 
 
@@ -78,6 +79,18 @@ def touched(fault: Fault, blocks: tuple[Block, ...]) -> bool:
     return False
 
 
+def unrolled_with(module: str) -> list[tuple[int, Program]]:
+    """Programs whose pipeline has a cell in it."""
+    found = []
+    for seed, program in unrolled_designs(SEEDS, MOST):
+        blocks = built_straight(prepared(program), UNROLLED)[1].blocks
+        if any(module in block.parts for block in blocks):
+            found.append((seed, program))
+        if len(found) == UNROLLED_PARTS:
+            break
+    return found
+
+
 def a_design_with(fault: Fault, folder: Path) -> tuple[Made, dict[str, Ints]]:
     """Some Programs that use the block, side by side."""
     chosen = [(1, small_network(1)), (2, small_network(2)), (3, every_mode())]
@@ -88,7 +101,7 @@ def a_design_with(fault: Fault, folder: Path) -> tuple[Made, dict[str, Ints]]:
             break
     unrolled = Path(fault.file).stem in UNROLLED_ONLY or fault.right in UNROLLED_MODES
     if unrolled:
-        chosen = unrolled_designs(SEEDS, UNROLLED_PARTS)
+        chosen = unrolled_with(Path(fault.file).stem)
     program = merged([part for _, part in chosen])
     raw = merged_inputs([random_inputs(part, seed, 4) for seed, part in chosen])
     if unrolled:
