@@ -89,6 +89,12 @@ module ei_mac #(
     reg [WORD-1:0] w1, w2;
     reg [STAGES-1:0] alive;
 
+    generate
+        if (WORDS > 1 && PE > 1) begin : g_spare
+            wire unused = &{1'b0, x2};
+        end
+    endgenerate
+
     always @(posedge clk) begin
         x1 <= s_data;
         x2 <= x1;
@@ -142,8 +148,18 @@ module ei_mac #(
     generate
         for (p = 0; p < PE; p = p + 1) begin : g_pe
             wire [SIMD*P_BITS-1:0] products;
+            // Each lane has inputs of its own, so that they can lie beside its multipliers: what all lanes
+            // read from one register is a long way from most. Kept, or synthesis would merge them again.
+            wire [SIMD*X_BITS-1:0] inputs;
+            if (WORDS > 1 && PE > 1) begin : g_own
+                reg [SIMD*X_BITS-1:0] own;
+                (* keep *) always @(posedge clk) own <= x1;
+                assign inputs = own;
+            end else begin : g_common
+                assign inputs = x2;
+            end
             for (s = 0; s < SIMD; s = s + 1) begin : g_product
-                wire [X_BITS-1:0] x = x2[s*X_BITS+:X_BITS];
+                wire [X_BITS-1:0] x = inputs[s*X_BITS+:X_BITS];
                 wire [W_BITS-1:0] w = w2[(p*SIMD+s)*W_BITS+:W_BITS];
                 wire sign_x = X_SIGNED != 0 && x[X_BITS-1];
                 wire [P_BITS-1:0] wide_x = {{(P_BITS - X_BITS) {sign_x}}, x};

@@ -19,6 +19,7 @@ from edgeinfer.ir.ops import (
     PoolKind,
     Requant,
     Reshape,
+    Scale,
     packed,
 )
 from edgeinfer.ir.passes import rewired
@@ -101,6 +102,31 @@ def every_mode() -> Program:
         for overflow in Overflow
     ]
     return builder.program(tuple(Output(name, name) for name in names))
+
+
+def every_scaled_mode() -> Program:
+    """All integers of 6 bits times constants, signed and unsigned, with a bias on a finer grid,
+    then rounded in every mode, and brought into a type in every mode."""
+    builder = Builder("scaled")
+    builder.add(Input("x", Fixed(True, 6, 4), (64, 4)))
+    bias = packed(np.array([1, -7, 0, 300]))
+    for name, factors, type_ in (
+        ("signed", [5, -3, 7, -8], Fixed(True, 4, 1)),
+        ("unsigned", [1, 6, 15, 0], Fixed(False, 4, 2)),
+    ):
+        frac = builder.frac("x") + type_.frac + 2
+        factor = packed(np.array(factors))
+        builder.exact(Scale(name, provisional(frac), "x", factor, type_, bias))
+    modes = {
+        *((rounding, Overflow.SAT) for rounding in Rounding),
+        *((Rounding.RND_CONV, overflow) for overflow in Overflow),
+    }
+    names = [
+        builder.requant(f"{x}_{rounding}_{overflow}", x, Quantizer(low, rounding, overflow))
+        for x, low in (("signed", Fixed(True, 4, 3)), ("unsigned", Fixed(False, 5, 4)))
+        for rounding, overflow in sorted(modes)
+    ]
+    return builder.program(tuple(Output(name, name) for name in ("signed", "unsigned", *names)))
 
 
 def merged(programs: Sequence[Program], name: str = "many") -> Program:

@@ -27,6 +27,7 @@ from tests.support.rtl_designs import (
 from tests.support.rtl_programs import (
     UNROLLED,
     dense_program,
+    every_scaled_mode,
     forked_program,
     merged,
     merged_inputs,
@@ -80,6 +81,14 @@ def test_random_programs_agree_bit_for_bit(tmp_path: Path, seeds: range) -> None
     settings = RtlSettings(folds=random_folds(program, seeds.start))
     design = made(program, settings, tmp_path)
     raw = merged_inputs([random_inputs(part, seed, 3) for seed, part in found])
+    assert_cycles(design, assert_agrees(design, raw))
+
+
+def test_scaled_numbers_in_every_mode(tmp_path: Path) -> None:
+    program = every_scaled_mode()
+    every = np.stack([np.arange(64) - 32] * 4, axis=1)
+    raw = {"x": np.stack([every, every[::-1], np.roll(every, 7, axis=0)])}
+    design = made(program, RtlSettings(), tmp_path)
     assert_cycles(design, assert_agrees(design, raw))
 
 
