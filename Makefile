@@ -60,6 +60,7 @@ bench: setup
 reference: setup
 	$(BIN)/python -m edgeinfer.zoo.reference_table --commit
 	$(BIN)/python -m edgeinfer.qat.reference_table
+	$(BIN)/python -m edgeinfer.run_rtl_reference
 
 demo: setup
 	$(BIN)/python docs/examples/demo.py runs/demo
