@@ -79,23 +79,22 @@ def built_straight(program: Program, settings: RtlSettings) -> tuple[Folding, Ne
         whole.append(build.with_lanes(stream, size, op.name))
     bundles, sinks = [], []
     for number, output in enumerate(program.outputs):
-        op = program[output.value]
-        wires = tuple(made.values[op.name].flat)
-        bundles.append(Bundle(f"m{number}", wires, op.type, max(w.stage for w in wires)))
-        sinks.append(build.stream(f"{output.name}_made", op.type, len(wires), len(wires)))
-    inner = [
-        op for op in program.ops if op.name in made.values and not isinstance(op, Input | Constant)
-    ]
+        wires, type_ = tuple(made.values[output.value].flat), program[output.value].type
+        bundles.append(Bundle(f"m{number}", wires, type_, max(w.stage for w in wires)))
+        sinks.append(build.stream(f"{output.name}_made", type_, len(wires), len(wires)))
     name = build.name(NAME)
     probes: dict[str, Probe] = {}
     watched: dict[str, Bundle] = {}
-    for op in inner:
-        wires = tuple(made.values[op.name].flat)
-        stream = Stream(build.name(op.name), op.type, len(wires), 1)
+    for value, places in made.values.items():
+        inner = program[value]
+        if isinstance(inner, Input | Constant):
+            continue
+        wires = tuple(places.flat)
+        stream = Stream(build.name(value), inner.type, len(wires), 1)
         stage = max(w.stage for w in wires)
-        build.values[op.name] = stream.name
+        build.values[value] = stream.name
         probes[stream.name] = Probe(stream, name, stage)
-        watched[stream.name] = Bundle(stream.name, wires, op.type, stage)
+        watched[stream.name] = Bundle(stream.name, wires, inner.type, stage)
     remarks = {
         first: f"%{value}: {program[value].type}, {_listed(program.shapes[value])}"
         for first, value in made.begins.items()

@@ -46,7 +46,7 @@ from edgeinfer.targets.rtl.shift_add import Graph, shared_graph
 from edgeinfer.targets.rtl.sums import Adders
 from quantization.fixed import Quantizer, fixed_for
 
-Wires = NDArray[np.object_]  # of Wire, in a value's shape
+Wires = NDArray[Any]  # of Wire, in a value's shape
 
 
 @dataclass(frozen=True, slots=True)
