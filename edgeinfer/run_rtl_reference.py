@@ -140,7 +140,8 @@ def table(found: Unrolled, others: Sequence[Mapping[str, str]]) -> str:
         "pipeline of shifts and additions, without multipliers: "
         f"{ours['additions']:,.0f} additions of {ours['adder_bits']:,.0f} bits. The design is bit "
         f"for bit the engine on {found.samples} simulated jets, with gaps, back-pressure and a "
-        "reset. Latency and interval are counted; tests hold such counts to the cycle in Verilator.",
+        "reset. Latency and interval are counted; tests hold such counts to the cycle in "
+        "Verilator.",
         "",
         f"LUTs and flip-flops are Yosys {found.yosys}'s for UltraScale+ (origin: synthesised). "
         f"{KNOWN_ERROR} The published designs hold their softmax; ours leaves it to the host.",
