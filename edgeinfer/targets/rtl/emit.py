@@ -67,6 +67,7 @@ def _modules(netlist: Netlist) -> set[str]:
         "ei_requant": {"ei_round", "ei_limit"},
         "ei_clip": {"ei_bound"},
         "ei_pair": {"ei_binary"},
+        "ei_pool": {"ei_tiles"},
     }
     used = {block.module for block in netlist.blocks}
     parts = (inside.get(block.module, block.parts) for block in netlist.blocks)

@@ -47,7 +47,7 @@ MOST = 200
 PARTS = 10  # at most, that have the faulty block in them
 INSIDE = {
     "ei_round": "ei_requant", "ei_limit": "ei_requant", "ei_tree": "ei_mac",
-    "ei_binary": "ei_pair", "ei_bound": "ei_clip",
+    "ei_binary": "ei_pair", "ei_bound": "ei_clip", "ei_tiles": "ei_pool",
 }  # fmt: skip
 UNROLLED_ONLY = {"ei_issue", "ei_delay", "ei_branch", "ei_lookup"}
 UNROLLED_MODES = {"SIGNED != 0 && x[BITS-1]"}  # of ei_limit, which elsewhere has signed numbers
