@@ -161,8 +161,13 @@ def mac(
         "BIASES": f"{op}_biases.mem",
     }
     vectors = y.beats // nf
-    actor = Actor((x.name,), (y.name,), mac_steps(sf, nf), vectors, MAC_LATENCY + levels)
+    actor = Actor((x.name,), (y.name,), mac_steps(sf, nf), vectors, mac_latency(sf * nf, levels))
     return Block("ei_mac", f"{y.name}_mac", op, parameters, (x.name,), (y.name,), (actor,), files)
+
+
+def mac_latency(words: int, levels: int) -> int:
+    """Constant weights take a stage more."""
+    return MAC_LATENCY + levels + (words == 1)
 
 
 def mac_steps(sf: int, nf: int) -> tuple[Step, ...]:

@@ -104,6 +104,7 @@ class Block:
     files: Mapping[str, bytes] = field(default_factory=dict)
     ports: Ports = Ports()
     parts: frozenset[str] = frozenset()  # modules of the library inside it
+    contents: Mapping[str, int] = field(default_factory=dict)  # bits of work by kind, if it is made
     watched: Callable[[Collection[str]], Mapping[str, bytes]] = _unchanged  # files with probes
 
 

@@ -32,7 +32,7 @@ from edgeinfer.targets.rtl.emit import literal, rendered
 from edgeinfer.targets.rtl.folding import Adders
 from edgeinfer.targets.rtl.memory import hex_words
 from edgeinfer.targets.rtl.netlist import Actor, Block, Parameter, Ports, Sized, Step, Stream
-from quantization.fixed import Fixed
+from quantization.fixed import Fixed, Overflow, Rounding
 
 TEMPLATE = "pipeline.v.j2"
 
@@ -94,14 +94,12 @@ class Pipeline:
     def adders(self) -> Adders:
         """Additions and subtractions, and the bits in which each has two operands."""
         written = self._needed()
-        bits = [
-            self.circuit.wires[number].bits
-            - max(cell.shift_b, cell.shift_a if cell.kind is PairKind.ADD else 0)
-            for number in written.stages
-            if isinstance(cell := self.circuit.cells[number], Join)
-            and cell.kind in (PairKind.ADD, PairKind.SUB)
+        additions = [
+            cell
+            for cell in written.used()
+            if isinstance(cell, Join) and cell.kind in (PairKind.ADD, PairKind.SUB)
         ]
-        return Adders(len(bits), sum(bits))
+        return Adders(len(additions), written.contents()["add"])
 
     def tables(self) -> dict[str, bytes]:
         """Memory files of all tables, also of those that only probes need."""
@@ -148,6 +146,7 @@ class Pipeline:
                 tuple(f"DEPTH_{prefix.upper()}" for prefix in prefixes),
             ),
             frozenset({"ei_issue", "ei_delay"}) | written.modules(),
+            written.contents(),
             self.watched,
         )
 
@@ -192,6 +191,17 @@ class _Written:
                 )
                 before = stage
 
+    def contents(self) -> dict[str, int]:
+        """Bits of work by kind: added, registered, chosen, compared, multiplied, looked up."""
+        found = dict.fromkeys(("add", "register", "short_add", "select", "compare", "product"), 0)
+        found["fetch"] = 0
+        for number, stages in self.stages.items():
+            wire, cell = self.circuit.wires[number], self.circuit.cells[number]
+            found["register"] += wire.bits * (max(stages) - wire.stage)
+            for kind, bits in _work(cell, wire):
+                found[kind] += bits
+        return found
+
     def used(self) -> Iterator[Cell]:
         """The cells that something needs."""
         return (self.circuit.cells[number] for number in sorted(self.stages))
@@ -223,6 +233,40 @@ class _Written:
             "stage": stage,
             "parts": parts,
         }
+
+
+def _work(cell: Cell, wire: Wire) -> list[tuple[str, int]]:
+    """What a cell does, in bits."""
+    match cell:
+        case Source() | Literal() | Raised():
+            return []
+        case Join():
+            match cell.kind:
+                case PairKind.ADD:
+                    return [("add", wire.bits - max(cell.shift_a, cell.shift_b))]
+                case PairKind.SUB:
+                    return [("add", wire.bits - cell.shift_b)]
+                case PairKind.MUL:
+                    return [("product", cell.a.bits * cell.b.bits)]
+                case PairKind.MAX | PairKind.MIN:
+                    return [("compare", wire.bits), ("select", wire.bits)]
+                case _:
+                    assert_never(cell.kind)
+        case Rounded():
+            return [] if cell.rounding is Rounding.TRN else [("short_add", wire.bits)]
+        case Limited():
+            if cell.overflow is Overflow.WRAP:
+                return []
+            return [("compare", max(cell.x.bits - cell.type.bits, 1)), ("select", wire.bits)]
+        case Bounded():
+            ends = [end for end in (cell.low, cell.high) if end is not None]
+            return [("compare", cell.x.bits * len(ends)), ("select", wire.bits * len(ends))]
+        case Looked():
+            return [("fetch", -(-len(cell.entries) // 16) * wire.bits)]
+        case Branched():
+            return [("select", wire.bits)]
+        case _:
+            assert_never(cell)
 
 
 def _net(wire: Wire, stage: int) -> str:

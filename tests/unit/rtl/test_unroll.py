@@ -4,6 +4,7 @@
 
 from __future__ import annotations
 
+import re
 from itertools import pairwise
 
 import numpy as np
@@ -141,3 +142,12 @@ def test_an_unrolled_network_has_no_multipliers() -> None:
     assert figures["multipliers", "y"].value == 0
     assert figures["ii_cycles", None].value == 1
     assert figures["additions", None].value < 12 * 6 * 2
+
+
+def test_a_pipeline_knows_what_it_is_made_of() -> None:
+    (block,) = (b for b in designed(dense_program(12, 6), WHOLE)[1].blocks if b.contents)
+    text = block.files["one_pipeline.v"].decode()
+    delays = re.findall(r"ei_delay #\(\.BITS\((\d+)\), \.STAGES\((\d+)\)\)", text)
+    assert block.contents["register"] == sum(int(b) * int(s) for b, s in delays) > 0
+    assert text.count("ei_binary #") < block.contents["add"]
+    assert block.contents["product"] == block.contents["short_add"] == 0
