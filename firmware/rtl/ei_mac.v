@@ -39,7 +39,7 @@ module ei_mac #(
     localparam P_BITS = X_BITS + W_BITS + (X_SIGNED || W_SIGNED ? 0 : 1);  // signed
     localparam DIGITS = (W_BITS + (W_SIGNED ? 0 : 1) + 1) / 2;  // of a constant weight
     localparam S_BITS = P_BITS + LEVELS < ACC_BITS ? P_BITS + LEVELS : ACC_BITS;
-    localparam STAGES = (WORDS == 1 ? 4 : 3) + LEVELS;  // from the step to the sum
+    localparam STAGES = 4 + LEVELS;  // from the step to the sum
     localparam NW = NF > 1 ? $clog2(NF) : 1;
     localparam FW = SF > 1 ? $clog2(SF) : 1;
     localparam AW = WORDS > 1 ? $clog2(WORDS) : 1;
@@ -84,16 +84,11 @@ module ei_mac #(
         end
     end
 
-    // Two registers for the memory's output, one for the products, one for each level of the tree.
+    // Three registers from the memory to the products (or two, and one within constant products), one for the
+    // products, one for each level of the tree.
     reg [SIMD*X_BITS-1:0] x1, x2;
     reg [WORD-1:0] w1, w2;
     reg [STAGES-1:0] alive;
-
-    generate
-        if (WORDS > 1 && PE > 1) begin : g_spare
-            wire unused = &{1'b0, x2};
-        end
-    endgenerate
 
     always @(posedge clk) begin
         x1 <= s_data;
@@ -151,16 +146,21 @@ module ei_mac #(
             // Each lane has inputs of its own, so that they can lie beside its multipliers: what all lanes
             // read from one register is a long way from most. Kept, or synthesis would merge them again.
             wire [SIMD*X_BITS-1:0] inputs;
-            if (WORDS > 1 && PE > 1) begin : g_own
+            wire [SIMD*W_BITS-1:0] factors;
+            if (WORDS > 1) begin : g_own
                 reg [SIMD*X_BITS-1:0] own;
-                (* keep *) always @(posedge clk) own <= x1;
-                assign inputs = own;
+                reg [SIMD*W_BITS-1:0] near;  // a memory is slow: what takes its output lies beside it
+                (* keep *) always @(posedge clk) own <= x2;
+                always @(posedge clk) near <= w2[p*SIMD*W_BITS+:SIMD*W_BITS];
+                assign inputs  = own;
+                assign factors = near;
             end else begin : g_common
-                assign inputs = x2;
+                assign inputs  = x2;
+                assign factors = w2[p*SIMD*W_BITS+:SIMD*W_BITS];
             end
             for (s = 0; s < SIMD; s = s + 1) begin : g_product
                 wire [X_BITS-1:0] x = inputs[s*X_BITS+:X_BITS];
-                wire [W_BITS-1:0] w = w2[(p*SIMD+s)*W_BITS+:W_BITS];
+                wire [W_BITS-1:0] w = factors[s*W_BITS+:W_BITS];
                 wire sign_x = X_SIGNED != 0 && x[X_BITS-1];
                 wire [P_BITS-1:0] wide_x = {{(P_BITS - X_BITS) {sign_x}}, x};
                 reg [P_BITS-1:0] product;

@@ -35,7 +35,8 @@ INGRESS_LATENCY = EGRESS_LATENCY = 1
 REQUANT_LATENCY = NARROW_LATENCY = 2
 PAIR_LATENCY = CONSTANT_LATENCY = 3
 WINDOW_LATENCY = TABLE_LATENCY = GATHER_LATENCY = 4
-AFFINE_LATENCY = MAC_LATENCY = 5
+AFFINE_LATENCY = 5
+MAC_LATENCY = 6
 REDUCE_LATENCY = 2
 
 
@@ -161,13 +162,8 @@ def mac(
         "BIASES": f"{op}_biases.mem",
     }
     vectors = y.beats // nf
-    actor = Actor((x.name,), (y.name,), mac_steps(sf, nf), vectors, mac_latency(sf * nf, levels))
+    actor = Actor((x.name,), (y.name,), mac_steps(sf, nf), vectors, MAC_LATENCY + levels)
     return Block("ei_mac", f"{y.name}_mac", op, parameters, (x.name,), (y.name,), (actor,), files)
-
-
-def mac_latency(words: int, levels: int) -> int:
-    """Constant weights take a stage more."""
-    return MAC_LATENCY + levels + (words == 1)
 
 
 def mac_steps(sf: int, nf: int) -> tuple[Step, ...]:
