@@ -75,6 +75,8 @@ class Pipeline:
             "name": self.module,
             "module": self.module,
             "latency": self.latency,
+            # What no output needs in the end may be there later than all outputs.
+            "followed": max([self.latency, *(probe.stage for probe in probes)]),
             "inputs": inputs,
             "cells": list(self._cells(written)),
             "outputs": [written.bundle(bundle, self.latency) for bundle in self.outputs],
@@ -100,6 +102,11 @@ class Pipeline:
             if isinstance(cell, Join) and cell.kind in (PairKind.ADD, PairKind.SUB)
         ]
         return Adders(len(additions), written.contents()["add"])
+
+    def modules(self) -> frozenset[str]:
+        """Modules of the library in it, also those that only probes need."""
+        cells = self.circuit.cells
+        return frozenset(name for cell in cells if (name := _module(cell)) is not None)
 
     def tables(self) -> dict[str, bytes]:
         """Memory files of all tables, also of those that only probes need."""
@@ -145,7 +152,7 @@ class Pipeline:
                 prefixes,
                 tuple(f"DEPTH_{prefix.upper()}" for prefix in prefixes),
             ),
-            frozenset({"ei_issue", "ei_delay"}) | written.modules(),
+            frozenset({"ei_issue", "ei_delay"}) | self.modules(),
             written.contents(),
             self.watched,
         )
@@ -205,10 +212,6 @@ class _Written:
     def used(self) -> Iterator[Cell]:
         """The cells that something needs."""
         return (self.circuit.cells[number] for number in sorted(self.stages))
-
-    def modules(self) -> frozenset[str]:
-        """Modules of the library among them."""
-        return frozenset(name for cell in self.used() if (name := _module(cell)) is not None)
 
     def bundle(self, bundle: Bundle, stage: int) -> dict[str, Any]:
         """Where each wire lies among a bundle's bits, and what fills it up to its type."""

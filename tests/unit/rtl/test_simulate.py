@@ -13,11 +13,15 @@ import numpy as np
 import pytest
 
 from edgeinfer.errors import DisagreementError
+from edgeinfer.ir.builder import Builder, provisional
+from edgeinfer.ir.ops import Dense, Input, PairKind, packed
+from edgeinfer.ir.program import Output
 from edgeinfer.targets.rtl.emit import HDL
 from edgeinfer.targets.rtl.layers import layers_of
 from edgeinfer.targets.rtl.settings import Fold, RtlSettings
 from edgeinfer.targets.rtl.simulate import Conditions
 from edgeinfer.targets.rtl.target import RtlTarget
+from quantization.fixed import Fixed
 from tests.support.random_programs import random_inputs
 from tests.support.rtl_designs import (
     assert_agrees,
@@ -176,6 +180,23 @@ def test_many_unrolled_programs_agree_bit_for_bit(tmp_path: Path, first: int) ->
         settings = replace(UNROLLED, unroll_levels=levels)
         design = made(program, settings, tmp_path / str(levels))
         assert_cycles(design, assert_agrees(design, raw, reset_after=9))
+
+
+def test_a_probe_may_be_later_than_every_output(tmp_path: Path) -> None:
+    builder = Builder("late")
+    builder.add(Input("x", Fixed(False, 4, 4), (8,)))
+    ones = packed(np.ones((8, 1), np.int64))
+    nothing = packed(np.zeros(1, np.int64))
+    builder.exact(Dense("sum", provisional(3), "x", ones, Fixed(False, 4, 1), nothing))
+    builder.pair("most", "sum", "sum", PairKind.MUL)
+    builder.clip("none", "most", 0, 0)  # always 0, so that nothing of the above is needed
+    builder.pair("y", "x", "none", PairKind.ADD)
+    program = builder.program((Output("y", "y"),))
+    design = made(program, UNROLLED, tmp_path)
+    probes = {probe.stage for probe in design.netlist.probes.values()}
+    (pipeline,) = (block for block in design.netlist.blocks if block.contents)
+    assert max(probes) >= pipeline.actors[0].latency
+    assert_cycles(design, assert_agrees(design, random_inputs(program, 3, 6), reset_after=9))
 
 
 @needs_icarus
