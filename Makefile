@@ -61,6 +61,7 @@ reference: setup
 	$(BIN)/python -m edgeinfer.zoo.reference_table --commit
 	$(BIN)/python -m edgeinfer.qat.reference_table
 	$(BIN)/python -m edgeinfer.run_reference
+	$(BIN)/python -m edgeinfer.run_rtl_reference
 
 demo: setup
 	$(BIN)/edgeinfer demo -o runs/demo

@@ -30,15 +30,19 @@ module ei_clip #(
     genvar k;
     generate
         for (k = 0; k < LANES; k = k + 1) begin : g_lane
-            wire [IN_BITS-1:0] x = s_data[k*IN_BITS+:IN_BITS];
-            wire sign = IN_SIGNED != 0 && x[IN_BITS-1];
-            wire signed [W_BITS-1:0] wide = {{(W_BITS - IN_BITS) {sign}}, x};
-            wire signed [W_BITS-1:0] above = HAS_LOW != 0 && wide < LOW ? LOW : wide;
-            wire signed [W_BITS-1:0] bounded = HAS_HIGH != 0 && above > HIGH ? HIGH : above;
-            assign clipped[k*OUT_BITS+:OUT_BITS] = bounded[OUT_BITS-1:0];
-            if (W_BITS > OUT_BITS) begin : g_spare
-                wire unused = &{1'b0, bounded[W_BITS-1:OUT_BITS]};
-            end
+            ei_bound #(
+                .IN_BITS(IN_BITS),
+                .IN_SIGNED(IN_SIGNED),
+                .OUT_BITS(OUT_BITS),
+                .W_BITS(W_BITS),
+                .HAS_LOW(HAS_LOW),
+                .HAS_HIGH(HAS_HIGH),
+                .LOW(LOW),
+                .HIGH(HIGH)
+            ) bound (
+                .x(s_data[k*IN_BITS+:IN_BITS]),
+                .y(clipped[k*OUT_BITS+:OUT_BITS])
+            );
         end
     endgenerate
 

@@ -39,7 +39,7 @@ module ei_mac #(
     localparam P_BITS = X_BITS + W_BITS + (X_SIGNED || W_SIGNED ? 0 : 1);  // signed
     localparam DIGITS = (W_BITS + (W_SIGNED ? 0 : 1) + 1) / 2;  // of a constant weight
     localparam S_BITS = P_BITS + LEVELS < ACC_BITS ? P_BITS + LEVELS : ACC_BITS;
-    localparam STAGES = 3 + LEVELS;  // from the step to the sum
+    localparam STAGES = 4 + LEVELS;  // from the step to the sum
     localparam NW = NF > 1 ? $clog2(NF) : 1;
     localparam FW = SF > 1 ? $clog2(SF) : 1;
     localparam AW = WORDS > 1 ? $clog2(WORDS) : 1;
@@ -84,7 +84,8 @@ module ei_mac #(
         end
     end
 
-    // Two registers for the memory's output, one for the products, one for each level of the tree.
+    // Three registers from the memory to the products (or two, and one within constant products), one for the
+    // products, one for each level of the tree.
     reg [SIMD*X_BITS-1:0] x1, x2;
     reg [WORD-1:0] w1, w2;
     reg [STAGES-1:0] alive;
@@ -142,32 +143,53 @@ module ei_mac #(
     generate
         for (p = 0; p < PE; p = p + 1) begin : g_pe
             wire [SIMD*P_BITS-1:0] products;
+            // Each lane has inputs of its own, so that they can lie beside its multipliers: what all lanes
+            // read from one register is a long way from most. Kept, or synthesis would merge them again.
+            wire [SIMD*X_BITS-1:0] inputs;
+            wire [SIMD*W_BITS-1:0] factors;
+            if (WORDS > 1) begin : g_own
+                reg [SIMD*X_BITS-1:0] own;
+                reg [SIMD*W_BITS-1:0] near;  // a memory is slow: what takes its output lies beside it
+                (* keep *) always @(posedge clk) own <= x2;
+                always @(posedge clk) near <= w2[p*SIMD*W_BITS+:SIMD*W_BITS];
+                assign inputs  = own;
+                assign factors = near;
+            end else begin : g_common
+                assign inputs  = x2;
+                assign factors = w2[p*SIMD*W_BITS+:SIMD*W_BITS];
+            end
             for (s = 0; s < SIMD; s = s + 1) begin : g_product
-                wire [X_BITS-1:0] x = x2[s*X_BITS+:X_BITS];
-                wire [W_BITS-1:0] w = w2[(p*SIMD+s)*W_BITS+:W_BITS];
+                wire [X_BITS-1:0] x = inputs[s*X_BITS+:X_BITS];
+                wire [W_BITS-1:0] w = factors[s*W_BITS+:W_BITS];
                 wire sign_x = X_SIGNED != 0 && x[X_BITS-1];
                 wire [P_BITS-1:0] wide_x = {{(P_BITS - X_BITS) {sign_x}}, x};
                 reg [P_BITS-1:0] product;
                 if (WORDS == 1) begin : g_constant
                     // A weight that never changes wants no DSP block: it is a sum of a few shifted inputs,
-                    // one for each pair of its bits, added or subtracted (Booth's digits: -2 to 2).
+                    // one for each pair of its bits, added or subtracted (Booth's digits: -2 to 2). What
+                    // is added and what is subtracted is added up first, and joined a cycle later.
                     wire [2*DIGITS:0] recoded = {
                         {(2 * DIGITS - W_BITS) {W_SIGNED != 0 && w[W_BITS-1]}}, w, 1'b0
                     };
-                    reg [P_BITS-1:0] shifted;
+                    reg [P_BITS-1:0] up, down, added, subtracted;
                     integer d;
                     always @* begin
-                        shifted = {P_BITS{1'b0}};
+                        up   = {P_BITS{1'b0}};
+                        down = {P_BITS{1'b0}};
                         for (d = 0; d < DIGITS; d = d + 1)
                             case (recoded[2*d+:3])
-                                3'd1, 3'd2: shifted = shifted + (wide_x << (2 * d));
-                                3'd3:       shifted = shifted + (wide_x << (2 * d + 1));
-                                3'd4:       shifted = shifted - (wide_x << (2 * d + 1));
-                                3'd5, 3'd6: shifted = shifted - (wide_x << (2 * d));
-                                default:    shifted = shifted;
+                                3'd1, 3'd2: up = up + (wide_x << (2 * d));
+                                3'd3:       up = up + (wide_x << (2 * d + 1));
+                                3'd4:       down = down + (wide_x << (2 * d + 1));
+                                3'd5, 3'd6: down = down + (wide_x << (2 * d));
+                                default:    up = up;
                             endcase
                     end
-                    always @(posedge clk) product <= shifted;
+                    always @(posedge clk) begin
+                        added      <= up;
+                        subtracted <= down;
+                        product    <= added - subtracted;
+                    end
                 end else begin : g_variable
                     wire [P_BITS-1:0] wide_w = {{(P_BITS - W_BITS) {W_SIGNED != 0 && w[W_BITS-1]}}, w};
                     always @(posedge clk) product <= $signed(wide_x) * $signed(wide_w);

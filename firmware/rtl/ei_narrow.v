@@ -41,6 +41,13 @@ module ei_narrow #(
         else if (step) part <= part == LAST ? {QW{1'b0}} : part + 1'b1;
     end
 
+    // Registered: the way out of the queue before it and through the choice is long enough.
+    reg alive;
+    reg [WIDTH-1:0] out;
+
+    always @(posedge clk) alive <= step && !rst;
+    always @(posedge clk) out <= chosen;
+
     ei_fifo #(
         .WIDTH(WIDTH),
         .DEPTH(DEPTH)
@@ -49,8 +56,8 @@ module ei_narrow #(
         .rst(rst),
         .credit(credit),
         .take(step),
-        .push(step),
-        .push_data(chosen),
+        .push(alive),
+        .push_data(out),
         .m_valid(m_valid),
         .m_ready(m_ready),
         .m_data(m_data)

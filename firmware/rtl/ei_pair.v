@@ -1,8 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 // SPDX-FileCopyrightText: The edgeinfer authors
 
-// Two streams, element by element. KIND: 0 a + b, 1 a - b, 2 a b, 3 the larger, 4 the smaller. Each is
-// brought to the finer grid first, by SHIFT_A and SHIFT_B bits. Kept modulo 2^OUT_BITS.
+// Two streams, element by element; KIND and shifts are those of ei_binary. Kept modulo 2^OUT_BITS.
 module ei_pair #(
     parameter LANES    = 1,
     parameter A_BITS   = 8,
@@ -27,11 +26,6 @@ module ei_pair #(
     input  wire                      m_ready,
     output wire [LANES*OUT_BITS-1:0] m_data
 );
-    localparam WIDE_A = A_BITS + SHIFT_A + 1;
-    localparam WIDE_B = B_BITS + SHIFT_B + 1;
-    localparam W_BITS = KIND == 2 ? A_BITS + B_BITS + 2 : WIDE_A > WIDE_B ? WIDE_A + 1 : WIDE_B + 1;
-    localparam E_BITS = W_BITS > OUT_BITS ? W_BITS : OUT_BITS;
-
     wire credit;
     wire step = s_valid && b_valid && credit;
     reg [1:0] alive;
@@ -55,29 +49,23 @@ module ei_pair #(
     genvar k;
     generate
         for (k = 0; k < LANES; k = k + 1) begin : g_lane
-            wire [A_BITS-1:0] a = a1[k*A_BITS+:A_BITS];
-            wire [B_BITS-1:0] b = b1[k*B_BITS+:B_BITS];
-            wire sign_a = A_SIGNED != 0 && a[A_BITS-1];
-            wire sign_b = B_SIGNED != 0 && b[B_BITS-1];
-            wire signed [E_BITS-1:0] wide_a = {{(E_BITS - A_BITS) {sign_a}}, a} << SHIFT_A;
-            wire signed [E_BITS-1:0] wide_b = {{(E_BITS - B_BITS) {sign_b}}, b} << SHIFT_B;
-            wire [E_BITS-1:0] joined;
-            if (KIND == 0) begin : g_add
-                assign joined = wide_a + wide_b;
-            end else if (KIND == 1) begin : g_sub
-                assign joined = wide_a - wide_b;
-            end else if (KIND == 2) begin : g_mul
-                assign joined = wide_a * wide_b;
-            end else if (KIND == 3) begin : g_max
-                assign joined = wide_a > wide_b ? wide_a : wide_b;
-            end else begin : g_min
-                assign joined = wide_a < wide_b ? wide_a : wide_b;
-            end
-            if (E_BITS > OUT_BITS) begin : g_spare
-                wire unused = &{1'b0, joined[E_BITS-1:OUT_BITS]};
-            end
+            wire [OUT_BITS-1:0] joined;
+            ei_binary #(
+                .A_BITS(A_BITS),
+                .A_SIGNED(A_SIGNED),
+                .SHIFT_A(SHIFT_A),
+                .B_BITS(B_BITS),
+                .B_SIGNED(B_SIGNED),
+                .SHIFT_B(SHIFT_B),
+                .KIND(KIND),
+                .OUT_BITS(OUT_BITS)
+            ) binary (
+                .a(a1[k*A_BITS+:A_BITS]),
+                .b(b1[k*B_BITS+:B_BITS]),
+                .y(joined)
+            );
             reg [OUT_BITS-1:0] out;
-            always @(posedge clk) out <= joined[OUT_BITS-1:0];
+            always @(posedge clk) out <= joined;
             assign y[k*OUT_BITS+:OUT_BITS] = out;
         end
     endgenerate

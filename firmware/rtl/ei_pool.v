@@ -26,76 +26,68 @@ module ei_pool #(
     input  wire                      m_ready,
     output wire [LANES*OUT_BITS-1:0] m_data
 );
-    localparam TILES_H = HEIGHT / TILE_H;
     localparam TILES_W = WIDTH / TILE_W;
     localparam PARTIALS = TILE_H > 1 ? TILES_W * GROUPS : GROUPS;
     localparam GW = GROUPS > 1 ? $clog2(GROUPS) : 1;
-    localparam HW = TILE_H > 1 ? $clog2(TILE_H) : 1;
-    localparam VW = TILE_W > 1 ? $clog2(TILE_W) : 1;
-    localparam RW = HEIGHT > 1 ? $clog2(HEIGHT) : 1;
-    localparam CW = WIDTH > 1 ? $clog2(WIDTH) : 1;
-    localparam TW = $clog2(TILES_H + 1);
-    localparam UW = $clog2(TILES_W + 1);
     localparam PW = PARTIALS > 1 ? $clog2(PARTIALS) : 1;
     localparam [GW-1:0] LAST_GROUP = GROUPS[GW-1:0] - 1'b1;
-    localparam [HW-1:0] LAST_H = TILE_H[HW-1:0] - 1'b1;
-    localparam [VW-1:0] LAST_W = TILE_W[VW-1:0] - 1'b1;
-    localparam [RW-1:0] LAST_ROW = HEIGHT[RW-1:0] - 1'b1;
-    localparam [CW-1:0] LAST_COLUMN = WIDTH[CW-1:0] - 1'b1;
 
     reg [GW-1:0] group;
-    reg [RW-1:0] row;
-    reg [CW-1:0] column;
-    reg [HW-1:0] in_tile_h;
-    reg [VW-1:0] in_tile_w;
-    reg [TW-1:0] tiles_h;  // whole tiles above
-    reg [UW-1:0] tiles_w;  // whole tiles to the left
-    reg [PW-1:0] first;    // of the partial results of this tile
+    reg group_last;
+    reg [PW-1:0] first;  // of the partial results of this tile
+    wire row_last, row_opens, row_full, row_counts, row_closes;
+    wire column_last, column_opens, column_full, column_counts, column_closes;
 
     wire credit;
-    wire counts = tiles_h != TILES_H[TW-1:0] && tiles_w != TILES_W[UW-1:0];
-    wire emit = counts && in_tile_h == LAST_H && in_tile_w == LAST_W;
-    wire opening = in_tile_h == 0 && in_tile_w == 0;
+    wire counts = row_counts && column_counts;
+    wire emit = row_closes && column_closes;
+    wire opening = row_opens && column_opens;
     wire step = s_valid && s_ready;
+    wire next_column = step && group_last;
+    wire next_row = next_column && column_last;
+    wire [GW-1:0] next_group = group_last ? {GW{1'b0}} : group + 1'b1;
+    wire unused_row = &{1'b0, row_last, row_full};
 
     assign s_ready = !emit || credit;
 
+    ei_tiles #(
+        .SIZE(HEIGHT),
+        .TILE(TILE_H)
+    ) rows (
+        .clk(clk),
+        .rst(rst),
+        .next(next_row),
+        .last(row_last),
+        .opens(row_opens),
+        .full(row_full),
+        .counts(row_counts),
+        .closes(row_closes)
+    );
+
+    ei_tiles #(
+        .SIZE(WIDTH),
+        .TILE(TILE_W)
+    ) columns (
+        .clk(clk),
+        .rst(rst),
+        .next(next_column),
+        .last(column_last),
+        .opens(column_opens),
+        .full(column_full),
+        .counts(column_counts),
+        .closes(column_closes)
+    );
+
     always @(posedge clk) begin
         if (rst) begin
-            group     <= 0;
-            row       <= 0;
-            column    <= 0;
-            in_tile_h <= 0;
-            in_tile_w <= 0;
-            tiles_h   <= 0;
-            tiles_w   <= 0;
-            first     <= 0;
+            group      <= 0;
+            group_last <= GROUPS == 1;
+            first      <= 0;
         end else if (step) begin
-            group <= group == LAST_GROUP ? {GW{1'b0}} : group + 1'b1;
-            if (group == LAST_GROUP) begin
-                if (column == LAST_COLUMN) begin
-                    column    <= 0;
-                    in_tile_w <= 0;
-                    tiles_w   <= 0;
-                    first     <= 0;
-                    if (row == LAST_ROW) begin
-                        row       <= 0;
-                        in_tile_h <= 0;
-                        tiles_h   <= 0;
-                    end else begin
-                        row       <= row + 1'b1;
-                        in_tile_h <= in_tile_h == LAST_H ? {HW{1'b0}} : in_tile_h + 1'b1;
-                        if (in_tile_h == LAST_H) tiles_h <= tiles_h + 1'b1;
-                    end
-                end else begin
-                    column    <= column + 1'b1;
-                    in_tile_w <= in_tile_w == LAST_W ? {VW{1'b0}} : in_tile_w + 1'b1;
-                    if (in_tile_w == LAST_W) begin
-                        tiles_w <= tiles_w + 1'b1;
-                        if (TILE_H > 1) first <= first + GROUPS[PW-1:0];
-                    end
-                end
-            end
+            group      <= next_group;
+            group_last <= next_group == LAST_GROUP;
+            if (next_row) first <= 0;
+            else if (next_column && column_full && TILE_H > 1) first <= first + GROUPS[PW-1:0];
         end
     end
 

@@ -27,17 +27,21 @@ module ei_requant #(
     localparam R_BITS = SHIFT > 0 ? KEPT + 1 : IN_BITS + 1 - SHIFT;
 
     wire step = s_valid && s_ready;
-    reg rounded_valid;
+    reg [1:0] alive;
+    reg [LANES*IN_BITS-1:0] held;  // a queue's memory and a rounding are too much for one cycle
     reg [LANES*R_BITS-1:0] rounded;
     wire [LANES*R_BITS-1:0] on_grid;
     wire [LANES*OUT_BITS-1:0] limited;
 
     always @(posedge clk) begin
-        if (rst) rounded_valid <= 1'b0;
-        else rounded_valid <= step;
+        if (rst) alive <= 0;
+        else alive <= {alive[0], step};
     end
 
-    always @(posedge clk) rounded <= on_grid;
+    always @(posedge clk) begin
+        held    <= s_data;
+        rounded <= on_grid;
+    end
 
     genvar k;
     generate
@@ -49,7 +53,7 @@ module ei_requant #(
                 .ROUNDING(ROUNDING),
                 .OUT(R_BITS)
             ) round (
-                .x(s_data[k*IN_BITS+:IN_BITS]),
+                .x(held[k*IN_BITS+:IN_BITS]),
                 .y(on_grid[k*R_BITS+:R_BITS])
             );
             ei_limit #(
@@ -72,7 +76,7 @@ module ei_requant #(
         .rst(rst),
         .credit(s_ready),
         .take(step),
-        .push(rounded_valid),
+        .push(alive[1]),
         .push_data(limited),
         .m_valid(m_valid),
         .m_ready(m_ready),

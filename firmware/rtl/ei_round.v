@@ -5,7 +5,8 @@
 //
 // ROUNDING: 0 towards minus infinity (TRN), 1 towards zero (TRN_ZERO), else to the nearest, ties going
 // 2 up (RND), 3 towards zero (RND_ZERO), 4 away from zero (RND_INF), 5 down (RND_MIN_INF), 6 to even
-// (RND_CONV). The result is signed; OUT = ei_requant's R_BITS holds every one.
+// (RND_CONV). The result is signed; ei_requant's R_BITS hold every one, and fewer are enough for those that
+// can come.
 module ei_round #(
     parameter BITS     = 16,
     parameter SIGNED   = 1,
@@ -41,7 +42,12 @@ module ei_round #(
                       ROUNDING == 4 ? (sign ? beyond : half) :
                       ROUNDING == 5 ? beyond :
                       ROUNDING == 6 ? half && (rest || floor[0]) : 1'b0;
-            assign y = {{(OUT - F_BITS) {floor[F_BITS-1]}}, floor} + {{(OUT - 1) {1'b0}}, up};
+            localparam S_BITS = F_BITS + 1 > OUT ? F_BITS + 1 : OUT;
+            wire [S_BITS-1:0] sum = {{(S_BITS - F_BITS) {floor[F_BITS-1]}}, floor} + {{(S_BITS - 1) {1'b0}}, up};
+            assign y = sum[OUT-1:0];
+            if (S_BITS > OUT) begin : g_spare
+                wire unused = &{1'b0, sum[S_BITS-1:OUT]};
+            end
         end
     endgenerate
 endmodule

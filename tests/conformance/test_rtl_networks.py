@@ -37,6 +37,9 @@ from tests.support.rtl_session import cache_of_the_session
 __all__ = ["cache_of_the_session"]
 
 REFERENCES = ("jet-tagger", "hit-tagger-pooled", "track-pid", "roi-finder")
+JET_TAGGER = (
+    Path(__file__).parents[2] / "reports" / "reference" / "quantization" / "jet-tagger-6bit.keras"
+)
 SAMPLES = 200
 BITS = 6
 PIXEL = Quantizer.parse("ufixed<8,0>")  # of inputs about which a model says nothing
@@ -94,6 +97,29 @@ def test_a_second_simulator_runs_the_emitted_testbench(name: str, tmp_path: Path
         folder=hdl,
     )
     assert "PASS" in tools.run(tools.find(VVP), ["-n", made], seconds=300, folder=hdl).output
+
+
+def jet_tagger() -> tuple[Program, dict[str, Ints]]:
+    """The trained model of 6 bits that ships with the package, and jets of its own kind."""
+    loaded = load(JET_TAGGER)
+    recipe = completed(loaded.graph, loaded.recipe).recipe
+    program = lower(loaded.graph, recipe).program
+    data = entry_of("jet-tagger").data(7, SAMPLES)
+    return program, raw_inputs(program, recipe, Samples(data.inputs, "simulated"))
+
+
+@pytest.mark.slow
+@needs_verilator
+def test_the_unrolled_jet_tagger_takes_a_jet_a_cycle(tmp_path: Path) -> None:
+    program, raw = jet_tagger()
+    settings = RtlSettings(unroll="full")
+    assert_equal_to_the_engine(program, raw, settings, tmp_path)
+    _, netlist = designed(program, settings)
+    cycles = counted(netlist)
+    few = {port: values[:6] for port, values in raw.items()}
+    ideal = run(netlist, program, tmp_path, few, IDEAL, expected_cycles=50 * cycles.latency)
+    assert (ideal.latency(), ideal.interval()) == (cycles.latency, cycles.interval)
+    assert cycles.interval == 1
 
 
 def test_the_pooled_tagger_keeps_up_with_the_detector() -> None:

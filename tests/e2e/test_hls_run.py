@@ -245,7 +245,7 @@ def test_distributed_arithmetic_wants_its_package(
     if importlib.util.find_spec("da4ml") is not None:
         pytest.skip("da4ml is installed")
     assert main([*COMPILE, *HLS, "--strategy", "distributed_arithmetic"]) == 3
-    assert "pip install da4ml" in capsys.readouterr().err
+    assert "pip install 'da4ml" in capsys.readouterr().err
 
 
 def test_what_has_no_equal_is_listed_whole(work: Path, capsys: pytest.CaptureFixture[str]) -> None:

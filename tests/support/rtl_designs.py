@@ -15,7 +15,6 @@ import pytest
 
 from edgeinfer.ir.interpret import interpret
 from edgeinfer.ir.ops import Constant
-from edgeinfer.ir.passes import fold_constants
 from edgeinfer.ir.program import Program
 from edgeinfer.targets.rtl.choose import designed
 from edgeinfer.targets.rtl.cycles import Cycles, counted
@@ -23,6 +22,7 @@ from edgeinfer.targets.rtl.emit import files_of
 from edgeinfer.targets.rtl.folding import divisors
 from edgeinfer.targets.rtl.layers import layers_of
 from edgeinfer.targets.rtl.netlist import Netlist
+from edgeinfer.targets.rtl.prepare import prepared
 from edgeinfer.targets.rtl.settings import Fold, RtlSettings
 from edgeinfer.targets.rtl.simulate import IDEAL, Conditions, Observed, run
 from quantization.fixed import Ints
@@ -56,7 +56,7 @@ class Made:
 
 def made(program: Program, settings: RtlSettings, folder: Path) -> Made:
     """Design and write."""
-    folded = fold_constants(program)
+    folded = prepared(program)
     _, netlist = designed(folded, settings)
     files_of(netlist, {}).write(folder)
     return Made(folded, netlist, counted(netlist), folder)
@@ -97,7 +97,7 @@ def assert_cycles(design: Made, ideal: Observed) -> None:
     assert ideal.latency() == design.cycles.latency
     first = min(int(times[0]) for times in ideal.cycles_in.values())
     for value, times in ideal.cycles_at.items():
-        stream = design.netlist.streams[design.netlist.values[value]]
+        stream = design.netlist.carrier(design.netlist.values[value])
         wanted = design.cycles.first_out[stream.name], design.cycles.last_out[stream.name]
         seen = int(times[0]) - first, int(times[stream.beats - 1]) - first
         if wanted[0] >= 0:  # else the beat came before the frame, from padding or constants

@@ -14,6 +14,7 @@ from edgeinfer import assets
 LIBRARY = assets.path("firmware/rtl")
 BENCHES = sorted(path.stem for path in (LIBRARY / "bench").glob("*_tb.v"))
 MODULES = sorted(path.stem for path in LIBRARY.glob("*.v"))
+SHELL = sorted(path.stem for path in (LIBRARY / "shell").glob("*.v"))
 BENCH_SECONDS = 300
 
 

@@ -19,18 +19,21 @@ from edgeinfer.ir.ops import (
     PoolKind,
     Requant,
     Reshape,
-    Softmax,
-    inputs_of,
+    Scale,
     packed,
 )
-from edgeinfer.ir.passes import fold_constants, rewired
+from edgeinfer.ir.passes import rewired
 from edgeinfer.ir.program import Output, Program
 from edgeinfer.targets.rtl.check import offences
+from edgeinfer.targets.rtl.prepare import prepared
 from edgeinfer.targets.rtl.settings import RtlSettings
+from edgeinfer.targets.rtl.straight import size_of
 from quantization.fixed import Fixed, Ints, Overflow, Quantizer, Rounding
 from tests.support.random_programs import random_program
 
 WEIGHT = Fixed(True, 4, 1)
+FOLDED = RtlSettings()
+UNROLLED = RtlSettings(unroll="full", unroll_most=200_000)
 
 
 def dense_program(inputs: int, outputs: int) -> Program:
@@ -101,6 +104,31 @@ def every_mode() -> Program:
     return builder.program(tuple(Output(name, name) for name in names))
 
 
+def every_scaled_mode() -> Program:
+    """All integers of 6 bits times constants, signed and unsigned, with a bias on a finer grid,
+    then rounded in every mode, and brought into a type in every mode."""
+    builder = Builder("scaled")
+    builder.add(Input("x", Fixed(True, 6, 4), (64, 4)))
+    bias = packed(np.array([1, -7, 0, 300]))
+    for name, factors, type_ in (
+        ("signed", [5, -3, 7, -8], Fixed(True, 4, 1)),
+        ("unsigned", [1, 6, 15, 0], Fixed(False, 4, 2)),
+    ):
+        frac = builder.frac("x") + type_.frac + 2
+        factor = packed(np.array(factors))
+        builder.exact(Scale(name, provisional(frac), "x", factor, type_, bias))
+    modes = {
+        *((rounding, Overflow.SAT) for rounding in Rounding),
+        *((Rounding.RND_CONV, overflow) for overflow in Overflow),
+    }
+    names = [
+        builder.requant(f"{x}_{rounding}_{overflow}", x, Quantizer(low, rounding, overflow))
+        for x, low in (("signed", Fixed(True, 4, 3)), ("unsigned", Fixed(False, 5, 4)))
+        for rounding, overflow in sorted(modes)
+    ]
+    return builder.program(tuple(Output(name, name) for name in ("signed", "unsigned", *names)))
+
+
 def merged(programs: Sequence[Program], name: str = "many") -> Program:
     """One Program of parts that do not touch; `p3_x` is the value `x` of part 3."""
     ops, outputs = [], []
@@ -119,7 +147,7 @@ def merged_inputs(parts: Sequence[Mapping[str, Ints]]) -> dict[str, Ints]:
 
 
 def random_designs(seeds: Sequence[int], count: int) -> list[tuple[int, Program]]:
-    """The first random Programs for which there are blocks; a softmax is what there is none for."""
+    """The first random Programs for which there are blocks."""
     found: list[tuple[int, Program]] = []
     for seed in seeds:
         program = without_what_is_unsupported(random_program(seed))
@@ -130,16 +158,22 @@ def random_designs(seeds: Sequence[int], count: int) -> list[tuple[int, Program]
     return found
 
 
-def without_what_is_unsupported(program: Program) -> Program | None:
-    """The outputs that need no softmax and do depend on an input; None if there are none."""
-    folded = fold_constants(program)
-    tainted: set[str] = set()
-    for op in folded.ops:
-        if isinstance(op, Softmax) or any(x in tainted for x in inputs_of(op)):
-            tainted.add(op.name)
-    refused = {offence.path for offence in offences(folded, RtlSettings())}
-    kept = tuple(o for o in folded.outputs if o.value not in tainted and o.name not in refused)
-    if not kept:
-        return None
-    ops = tuple(op for op in folded.ops if op.name not in tainted)
-    return Program(program.name, ops, kept)
+def unrolled_designs(seeds: Sequence[int], count: int) -> list[tuple[int, Program]]:
+    """The first random Programs of narrow numbers that are small enough to be unrolled here."""
+    found: list[tuple[int, Program]] = []
+    for seed in seeds:
+        drawn = random_program(seed, widths=(1, 6), max_ops=6)
+        program = without_what_is_unsupported(drawn, UNROLLED)
+        if program is not None and size_of(prepared(program)) < 300:
+            found.append((seed, program))
+        if len(found) == count:
+            break
+    return found
+
+
+def without_what_is_unsupported(program: Program, settings: RtlSettings = FOLDED) -> Program | None:
+    """The outputs that do depend on an input; None if there are none."""
+    folded = prepared(program)
+    refused = {offence.path for offence in offences(folded, settings)}
+    kept = tuple(o for o in folded.outputs if o.name not in refused)
+    return Program(program.name, folded.ops, kept) if kept else None

@@ -13,6 +13,7 @@ from collections.abc import Sequence
 import numpy as np
 
 from edgeinfer.ir.ops import PairKind
+from edgeinfer.targets.rtl.codes import OVERFLOWS, PAIRS, ROUNDINGS
 from edgeinfer.targets.rtl.memory import hex_words
 from edgeinfer.targets.rtl.netlist import (
     BANKS,
@@ -29,19 +30,13 @@ from edgeinfer.targets.rtl.netlist import (
 from edgeinfer.targets.rtl.sliding import Sliding, window_steps
 from quantization.fixed import Fixed, Ints, Overflow, Rounding, fixed_for
 
-ROUNDINGS = (
-    Rounding.TRN, Rounding.TRN_ZERO, Rounding.RND, Rounding.RND_ZERO, Rounding.RND_INF,
-    Rounding.RND_MIN_INF, Rounding.RND_CONV,
-)  # fmt: skip
-OVERFLOWS = (Overflow.WRAP, Overflow.SAT, Overflow.SAT_ZERO, Overflow.SAT_SYM)
-PAIRS = (PairKind.ADD, PairKind.SUB, PairKind.MUL, PairKind.MAX, PairKind.MIN)
-
-NARROW_LATENCY = WIDEN_LATENCY = FORK_LATENCY = POOL_LATENCY = CONCAT_LATENCY = CLIP_LATENCY = 1
+WIDEN_LATENCY = FORK_LATENCY = POOL_LATENCY = CONCAT_LATENCY = CLIP_LATENCY = 1
 INGRESS_LATENCY = EGRESS_LATENCY = 1
-REQUANT_LATENCY = 2
-PAIR_LATENCY = CONSTANT_LATENCY = 3
+NARROW_LATENCY = 2
+REQUANT_LATENCY = PAIR_LATENCY = CONSTANT_LATENCY = 3
 WINDOW_LATENCY = TABLE_LATENCY = GATHER_LATENCY = 4
-AFFINE_LATENCY = MAC_LATENCY = 5
+AFFINE_LATENCY = 5
+MAC_LATENCY = 6
 REDUCE_LATENCY = 2
 
 

@@ -51,18 +51,14 @@ Connect = Callable[[Stream, Stream], Block]
 
 def built(program: Program, folding: Folding) -> Netlist:
     """The design of a Program that `check` has found nothing against; queues are still short."""
-    build = _Build(program, folding, _uses(program))
+    build = Build(program, folding, uses_of(program))
     for op in program.ops:
         if build.uses[op.name] and not isinstance(op, Constant):
             build.add(op)
-    outputs = tuple(build.output(output.name, output.value) for output in program.outputs)
-    return Netlist(
-        identifier(program.name), build.streams, tuple(build.blocks), tuple(build.inputs), outputs,
-        {}, build.values,
-    )  # fmt: skip
+    return build.netlist(tuple(build.output(o.name, o.value) for o in program.outputs))
 
 
-def _uses(program: Program) -> dict[str, int]:
+def uses_of(program: Program) -> dict[str, int]:
     """How many readers a value has, outputs among them; what leads nowhere has none."""
     uses = dict.fromkeys(program.shapes, 0)
     for output in program.outputs:
@@ -81,7 +77,9 @@ def identifier(name: str) -> str:
 
 
 @dataclass(slots=True)
-class _Build:
+class Build:
+    """A netlist in the making."""
+
     program: Program
     folding: Folding
     uses: dict[str, int]
@@ -93,6 +91,13 @@ class _Build:
     names: dict[str, str] = field(default_factory=dict)
 
     # Names and streams
+
+    def netlist(self, outputs: tuple[Port, ...]) -> Netlist:
+        """What was built."""
+        return Netlist(
+            identifier(self.program.name), self.streams, tuple(self.blocks), tuple(self.inputs),
+            outputs, {}, self.values,
+        )  # fmt: skip
 
     def name(self, wanted: str) -> str:
         """An identifier that nothing else in the design has, in any case."""
@@ -193,7 +198,7 @@ class _Build:
             case Transpose() | Pad() | Upsample() | Slice():
                 self.made(op, self.moved(op))
             case Softmax():
-                raise AssertionError(f"{op.name}: a softmax was not refused")
+                raise AssertionError(f"{op.name}: a softmax was not taken apart")
             case _:
                 assert_never(op)
 

@@ -30,29 +30,34 @@ from edgeinfer.ir.ops import (
     Upsample,
 )
 from edgeinfer.ir.program import Program
+from edgeinfer.targets.rtl.folding import WIDEST_INPUT_BITS
 from edgeinfer.targets.rtl.layers import layers_of
 from edgeinfer.targets.rtl.parts import budget_of, part_of
 from edgeinfer.targets.rtl.settings import RtlSettings
+from edgeinfer.targets.rtl.straight import size_of, wanted, wide_inputs
 
 MOST_AXES = 2  # of a window
 MOST_ELEMENTS = 1 << 20  # of a value: every step of a frame is counted
 
 
 def offences(program: Program, settings: RtlSettings) -> tuple[Offence, ...]:
-    """Everything that stands in the way."""
+    """Everything that stands in the way of a prepared Program."""
+    straight = wanted(program, settings)
     found = [
         Offence(op.name, type(op).__name__, reason)
         for op in program.ops
-        if (reason := _objection(op, program))
+        if (reason := _objection(op, program, straight=straight))
     ]
     for output in program.outputs:
         if isinstance(program[output.value], Constant):
             reason = "depends on no input, so that nothing says when to give it"
             found.append(Offence(output.name, "Output", reason))
+    if straight:
+        return (*found, *_too_much_to_unroll(program, settings))
     return (*found, *_too_large(program, settings))
 
 
-def _objection(op: Op, program: Program) -> str:
+def _objection(op: Op, program: Program, *, straight: bool) -> str:
     shape = program.shapes[op.name]
     if not math.prod(shape):
         return "has no elements"
@@ -62,20 +67,36 @@ def _objection(op: Op, program: Program) -> str:
             f"{MOST_ELEMENTS:,} in a value"
         )
     match op:
-        case Softmax():
-            return "a softmax has no block; leave it to the host, which is what compiling does"
         case Conv() | Pool():
             axes = len(op.strides)
-            if axes > MOST_AXES:
+            if axes > MOST_AXES and not straight:
                 return f"a window over {axes} axes has no block; over {MOST_AXES} there is one"
             return ""
         case (
             Input() | Constant() | Dense() | Scale() | Requant() | Clip() | PRelu() | Table()
-            | Pair() | Concat() | Reshape() | Transpose() | Pad() | Upsample() | Slice()
+            | Pair() | Concat() | Reshape() | Transpose() | Pad() | Upsample() | Slice() | Softmax()
         ):  # fmt: skip
             return ""
         case _:
             assert_never(op)
+
+
+def _too_much_to_unroll(program: Program, settings: RtlSettings) -> list[Offence]:
+    """An unrolled network is as large as its weights have digits, and takes a frame in a beat."""
+    found = [
+        Offence(op.name, "Input", f"a frame has {math.prod(op.shape) * op.type.bits:,} bits, and a "
+                f"beat at most {WIDEST_INPUT_BITS:,}; let fewer elements in at once (lanes), or do "
+                "not unroll")
+        for op in wide_inputs(program, settings)
+    ]  # fmt: skip
+    size = size_of(program)
+    if size > settings.unroll_most:
+        reason = (
+            f"{size:,} signed digits of weights and elements would be unrolled, and at most "
+            f"{settings.unroll_most:,} are (unroll_most); fold the network instead"
+        )
+        found.append(Offence(program.name, "Program", reason))
+    return found
 
 
 def _too_large(program: Program, settings: RtlSettings) -> list[Offence]:

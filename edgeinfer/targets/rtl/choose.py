@@ -16,12 +16,16 @@ from edgeinfer.targets.rtl.netlist import Netlist
 from edgeinfer.targets.rtl.parts import DEFAULT_MULTIPLIERS, budget_of
 from edgeinfer.targets.rtl.queues import slowest, with_queues
 from edgeinfer.targets.rtl.settings import RtlSettings
+from edgeinfer.targets.rtl.straight import built_straight, wanted
 
 MOST_STEPS = 1 << 21  # of a layer in a frame
 
 
 def designed(program: Program, settings: RtlSettings) -> tuple[Folding, Netlist]:
     """The folding that the settings name or ask for, and the design it leads to."""
+    if wanted(program, settings):
+        folding, netlist = built_straight(program, settings)
+        return folding, with_queues(netlist)
     folding = chosen(program, settings)
     _check_countable(program, folding)
     return folding, with_queues(built(program, folding))

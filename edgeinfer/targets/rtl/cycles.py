@@ -8,7 +8,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from itertools import pairwise
 
-from edgeinfer.targets.rtl.netlist import OFFERED, SENT, Netlist
+from edgeinfer.targets.rtl.netlist import OFFERED, SENT, Netlist, Probe
 from edgeinfer.targets.rtl.timing import Times, simulated
 
 FEWEST_FRAMES = 3
@@ -34,6 +34,8 @@ def counted(netlist: Netlist) -> Cycles:
     streams = netlist.streams
     first = {name: alone.freed[name][0] - start for name in streams}
     last = {name: alone.freed[name][-1] - start for name in streams}
+    for name, probe in netlist.probes.items():
+        first[name] = last[name] = _seen(netlist, alone, probe) - start
     return Cycles(_end(netlist, alone, 0) - start + 1, interval_of(netlist), first, last)
 
 
@@ -47,6 +49,12 @@ def interval_of(netlist: Netlist) -> int:
         if gaps[-1] == gaps[-2] or frames >= MOST_FRAMES:
             return gaps[-1]
         frames += FEWEST_FRAMES
+
+
+def _seen(netlist: Netlist, times: Times, probe: Probe) -> int:
+    """The cycle in which a probe shows the first frame."""
+    (actor,) = next(block.actors for block in netlist.blocks if block.name == probe.block)
+    return times.there[actor.outputs[0]][0] - actor.latency + probe.stage
 
 
 def _end(netlist: Netlist, times: Times, frame: int) -> int:

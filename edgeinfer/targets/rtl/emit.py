@@ -65,9 +65,13 @@ def _modules(netlist: Netlist) -> set[str]:
         "ei_mac": {"ei_tree"},
         "ei_reduce": {"ei_tree"},
         "ei_requant": {"ei_round", "ei_limit"},
+        "ei_clip": {"ei_bound"},
+        "ei_pair": {"ei_binary"},
+        "ei_pool": {"ei_tiles"},
     }
     used = {block.module for block in netlist.blocks}
-    return used.union({"ei_fifo"}, *(inside.get(module, set()) for module in used))
+    parts = (inside.get(block.module, block.parts) for block in netlist.blocks)
+    return used.union({"ei_fifo"}, *parts)
 
 
 def taps_of(netlist: Netlist, values: Collection[str]) -> tuple[Tap, ...]:
@@ -111,13 +115,16 @@ def context(netlist: Netlist, taps: Collection[Tap]) -> dict[str, Any]:
             {
                 "id": str(number),
                 "stream": tap.stream,
-                "width": streams[tap.stream].width,
-                "words": words(streams[tap.stream].width),
+                "width": netlist.carrier(tap.stream).width,
+                "words": words(netlist.carrier(tap.stream).width),
             }
             for number, tap in enumerate(taps)
         ],
         "streams": list(streams.values()),
-        "blocks": [_block(block, netlist, ids) for block in netlist.blocks],
+        "probes": [
+            netlist.probes[tap.stream].stream for tap in taps if tap.stream in netlist.probes
+        ],
+        "blocks": [_block(block, netlist, ids, taps) for block in netlist.blocks],
     }
 
 
@@ -152,15 +159,17 @@ def _port(port: Port, stream: Stream, name: str) -> dict[str, Any]:
     }
 
 
-def _block(block: Block, netlist: Netlist, ids: dict[str, str]) -> dict[str, Any]:
+def _block(
+    block: Block, netlist: Netlist, ids: dict[str, str], taps: Collection[Tap]
+) -> dict[str, Any]:
     parameters = dict(block.parameters)
-    for key, name in zip(("DEPTH", "DEPTH_B"), block.outputs, strict=False):
+    for key, name in zip(block.ports.depths, block.outputs, strict=False):
         parameters[key] = netlist.depths[name]
     return {
         "module": block.module,
         "name": f"u_{block.name}",
-        "parameters": [(key, _literal(value)) for key, value in parameters.items()],
-        "pins": _pins(block, netlist, ids),
+        "parameters": [(key, literal(value)) for key, value in parameters.items()],
+        "pins": _pins(block, netlist, ids) + _probe_pins(block, netlist, taps),
     }
 
 
@@ -171,9 +180,9 @@ def _pins(block: Block, netlist: Netlist, ids: dict[str, str]) -> list[tuple[str
         name = ids[port.name]
         pins += [(f"s_axis_{p}", f"s_axis_{name}_{p}") for p in AXIS]
         pins.append(("misframed", f"{name}_misframed"))
-    for prefix, stream in zip(("s", "b"), block.inputs, strict=False):
+    for prefix, stream in zip(block.ports.inputs, block.inputs, strict=False):
         pins += [(f"{prefix}_{pin}", f"{stream}_{pin}") for pin in ("valid", "ready", "data")]
-    for prefix, stream in zip(("m", "b"), block.outputs, strict=False):
+    for prefix, stream in zip(block.ports.outputs, block.outputs, strict=False):
         pins += [(f"{prefix}_{pin}", f"{stream}_{pin}") for pin in ("valid", "ready", "data")]
     if block.module == "ei_egress":
         port = next(port for port in netlist.outputs if port.stream == block.inputs[0])
@@ -182,10 +191,18 @@ def _pins(block: Block, netlist: Netlist, ids: dict[str, str]) -> list[tuple[str
     return pins
 
 
+def _probe_pins(block: Block, netlist: Netlist, taps: Collection[Tap]) -> list[tuple[str, str]]:
+    """What a simulation watches of a block's inside; the wires are called as the stream is."""
+    watched = (netlist.probes[tap.stream] for tap in taps if tap.stream in netlist.probes)
+    names = [probe.stream.name for probe in watched if probe.block == block.name]
+    return [(f"{name}_{pin}", f"{name}_{pin}") for name in names for pin in ("valid", "data")]
+
+
 AXIS = ("tvalid", "tready", "tdata", "tlast")
 
 
-def _literal(value: Parameter) -> str:
+def literal(value: Parameter) -> str:
+    """A parameter as Verilog writes it."""
     match value:
         case str():
             return f'"{value}"'

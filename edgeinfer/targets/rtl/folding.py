@@ -18,14 +18,26 @@ WIDEST_INPUT_BITS = 1024  # of an AXI4-Stream
 
 
 @dataclass(frozen=True, slots=True)
+class Adders:
+    """Additions of an unrolled network, and the full adders they take."""
+
+    additions: int
+    bits: int
+
+
+@dataclass(frozen=True, slots=True)
 class Folding:
-    """For every layer its fold; for every input how many elements come at once."""
+    """For every layer its fold; for every input how many elements come at once. Of a network that
+    is unrolled wholly also what there is instead of multipliers."""
 
     folds: Mapping[str, Fold]
     lanes: Mapping[str, int]
+    unrolled: Adders | None = None
 
     def multipliers(self) -> int:
         """How many there are."""
+        if self.unrolled is not None:
+            return 0
         return sum(fold.pe * fold.simd for fold in self.folds.values())
 
 

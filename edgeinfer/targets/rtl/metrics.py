@@ -36,12 +36,18 @@ def cycle_metrics(
 
 
 def weight_metrics(program: Program, folding: Folding) -> tuple[Metric, ...]:
-    """Multipliers and the bits of weights, by layer."""
+    """Multipliers and the bits of weights, by layer; additions, where these take their place."""
     found = []
+    if folding.unrolled is not None:
+        found += [
+            Metric("additions", folding.unrolled.additions, "", Origin.PROVED, target=TARGET),
+            Metric("adder_bits", folding.unrolled.bits, "bit", Origin.PROVED, target=TARGET),
+        ]
     for layer in layers_of(program):
         fold = folding.folds[layer.op]
+        multipliers = 0 if folding.unrolled else fold.pe * fold.simd
         for name, value, unit in (
-            ("multipliers", fold.pe * fold.simd, ""),
+            ("multipliers", multipliers, ""),
             ("weight_bits", layer.weight_bits, "bit"),
             ("busy_cycles", layer.cycles(fold), "cycles"),
         ):

@@ -9,7 +9,7 @@ later. That is all there is to its timing: no step depends on the data.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass, field
 
 from quantization.fixed import Fixed
@@ -77,6 +77,20 @@ class Actor:
 
 
 @dataclass(frozen=True, slots=True)
+class Ports:
+    """What a module calls the sides of its streams, and the depths of its outputs' queues."""
+
+    inputs: tuple[str, ...] = ("s", "b")
+    outputs: tuple[str, ...] = ("m", "b")
+    depths: tuple[str, ...] = ("DEPTH", "DEPTH_B")
+
+
+def _unchanged(probes: Collection[str]) -> Mapping[str, bytes]:
+    """A block without probes has no other files for them."""
+    return {}
+
+
+@dataclass(frozen=True, slots=True)
 class Block:
     """An instance of a module. Its streams are in the order of the module's ports."""
 
@@ -88,6 +102,20 @@ class Block:
     outputs: tuple[str, ...]
     actors: tuple[Actor, ...]
     files: Mapping[str, bytes] = field(default_factory=dict)
+    ports: Ports = Ports()
+    parts: frozenset[str] = frozenset()  # modules of the library inside it
+    contents: Mapping[str, int] = field(default_factory=dict)  # bits of work by kind, if it is made
+    watched: Callable[[Collection[str]], Mapping[str, bytes]] = _unchanged  # files with probes
+
+
+@dataclass(frozen=True, slots=True)
+class Probe:
+    """A value in the midst of a pipeline, which a simulation may watch: a whole frame in each beat,
+    `stage` cycles after the step of the block that makes it."""
+
+    stream: Stream
+    block: str
+    stage: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -110,6 +138,11 @@ class Netlist:
     outputs: tuple[Port, ...]
     depths: Mapping[str, int]
     values: Mapping[str, str]
+    probes: Mapping[str, Probe] = field(default_factory=dict)  # by the stream's name
+
+    def carrier(self, name: str) -> Stream:
+        """The stream of a name, or the one that a probe would be."""
+        return self.streams[name] if name in self.streams else self.probes[name].stream
 
     @property
     def actors(self) -> tuple[Actor, ...]:

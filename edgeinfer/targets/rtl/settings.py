@@ -6,7 +6,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Literal
 
 from edgeinfer.devices import Device
 from edgeinfer.errors import UsageError
@@ -46,6 +46,10 @@ class RtlSettings:
     folds: tuple[tuple[str, Fold], ...] = ()
     lanes: tuple[tuple[str, int], ...] = ()  # elements of an input that come at once
     gaps: float = 0.3  # chance in a cycle that the simulation's source or sink is not ready
+    unroll: Literal["auto", "full", "never"] = "auto"  # the whole network, a frame a cycle
+    unroll_levels: int = 2  # of adders between two registers of an unrolled network
+    unroll_most: int = 25_000  # signed digits and elements that are unrolled, about 5 LUTs each
+    board: str | None = None  # around the design a shell for it, with a serial line
     seed: int = 1
     waveform: bool = False
     part: str = "lfe5u-85f"
@@ -63,6 +67,10 @@ class RtlSettings:
             raise UsageError(f"A throughput of {self.throughput:g} frames a second is none.")
         if self.latency_us is not None and self.latency_us <= 0:
             raise UsageError(f"A latency of {self.latency_us:g} us cannot be reached.")
+        if self.unroll not in ("auto", "full", "never"):
+            raise UsageError(f"unroll is auto, full or never, not {self.unroll!r}.")
+        if self.unroll_levels < 1 or self.unroll_most < 1:
+            raise UsageError("An unrolled network needs a level of logic, and something to unroll.")
         if not 0.0 <= self.gaps <= 0.9:
             raise UsageError(f"Gaps in {self.gaps:g} of all cycles leave too little to simulate.")
         for name, count in self.lanes:

@@ -88,7 +88,7 @@ def run(
         module_of(netlist),
         top_text(netlist, taps) if taps else _read(hdl / f"{module_of(netlist)}.v"),
         harness_text(netlist, taps),
-        {path.name: path.read_bytes() for path in sorted(hdl.glob("ei_*.v"))},
+        _library(netlist, hdl, taps),
         conditions.waveform is not None,
         level_for(expected_cycles * frames),
     )
@@ -119,6 +119,18 @@ def run(
         return _observed(netlist, program, place, taps, int(done.output.split()[-1]))
 
 
+def _library(netlist: Netlist, hdl: Path, taps: Sequence[Tap]) -> dict[str, bytes]:
+    """The blocks as they lie there; those with a probe in them as they are with it."""
+    made = [name for block in netlist.blocks for name in block.files if name.endswith(".v")]
+    paths = [*sorted(hdl.glob("ei_*.v")), *(hdl / name for name in made)]
+    found = {path.name: _read(path) for path in paths}
+    for block in netlist.blocks:
+        probes = [p for t in taps if (p := netlist.probes.get(t.stream)) and p.block == block.name]
+        if probes:
+            found.update(block.watched([probe.stream.name for probe in probes]))
+    return found
+
+
 def _read(path: Path) -> bytes:
     if not path.is_file():
         raise UsageError(f"There is no design at {path}.", hint="Compile the model again.")
@@ -143,7 +155,7 @@ def _observed(
     seen, cycles_at = {}, {}
     frames = len(next(iter(outputs.values())))
     for number, tap in enumerate(taps):
-        stream = streams[tap.stream]
+        stream = netlist.carrier(tap.stream)
         content = (place / f"tap_{number}.bin").read_bytes()
         kept = frames * stream.beats * 4 * -(-stream.width // 32)
         seen[tap.value] = frames_of(content[:kept], stream, shapes[tap.value])

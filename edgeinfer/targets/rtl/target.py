@@ -10,7 +10,6 @@ from pathlib import Path
 
 from edgeinfer.errors import InputError, Offence, ProgramError, UsageError, did_you_mean
 from edgeinfer.ir.interpret import fitting_inputs
-from edgeinfer.ir.passes import fold_constants
 from edgeinfer.ir.program import Program
 from edgeinfer.metrics import Metric
 from edgeinfer.plan import BuildPlan
@@ -25,7 +24,9 @@ from edgeinfer.targets.rtl.measure import measured
 from edgeinfer.targets.rtl.metrics import cycle_metrics, weight_metrics
 from edgeinfer.targets.rtl.netlist import Netlist
 from edgeinfer.targets.rtl.parts import part_of
+from edgeinfer.targets.rtl.prepare import prepared
 from edgeinfer.targets.rtl.settings import RtlSettings
+from edgeinfer.targets.rtl.shell_files import shell_files
 from edgeinfer.targets.rtl.simulate import Conditions, Observed, run
 from edgeinfer.targets.rtl.testbench import testbench
 from edgeinfer.targets.rtl.vivado import vivado_files
@@ -39,7 +40,7 @@ class RtlTarget:
 
     def check(self, program: Program, settings: RtlSettings) -> tuple[Offence, ...]:
         """Every op for which there is no block, and whether the weights fit."""
-        return check.offences(fold_constants(program), settings)
+        return check.offences(prepared(program), settings)
 
     def emit(self, program: Program, settings: RtlSettings) -> BuildPlan:
         """The design's files."""
@@ -49,6 +50,8 @@ class RtlTarget:
         told = manifest(program, folding, netlist, cycles, settings.clock_mhz)
         also = testbench(folded, netlist, cycles)
         also |= vivado_files(module_of(netlist), part_of(settings), settings)
+        if settings.board is not None:
+            also |= shell_files(folded, netlist, settings.board)
         return files_of(netlist, told, also)
 
     def simulate(
@@ -184,7 +187,7 @@ class RtlTarget:
                 f"{program.name}: what the RTL target has no equal for: {listed}.",
                 hint="Change the model or the budget, or choose another target.",
             )
-        return fold_constants(program)
+        return prepared(program)
 
     def _emitted(self, program: Program, folder: Path, settings: RtlSettings) -> Netlist:
         """The design that lies in the folder; an error if another does."""

@@ -18,11 +18,19 @@ from tests.support.rtl_library import (
     BENCHES,
     LIBRARY,
     MODULES,
+    SHELL,
     Fault,
     copied_library,
     run_bench,
 )
-from tests.support.rtl_programs import forked_program, merged, random_designs, small_network
+from tests.support.rtl_programs import (
+    UNROLLED,
+    forked_program,
+    merged,
+    random_designs,
+    small_network,
+    unrolled_designs,
+)
 
 
 def lint(folder: Path, top: str) -> str:
@@ -44,10 +52,23 @@ def test_a_block_is_clean_by_itself(module: str) -> None:
 
 
 @needs_verilator
+@pytest.mark.parametrize("module", SHELL)
+def test_a_block_of_the_shell_is_clean(module: str) -> None:
+    assert lint(LIBRARY / "shell", module) == ""
+
+
+@needs_verilator
 def test_designs_are_clean(tmp_path: Path) -> None:
     parts = [small_network(1), forked_program()]
     parts += [program for _, program in random_designs(range(200, 240), 20)]
     design = made(merged(parts), RtlSettings(), tmp_path)
+    assert lint(tmp_path / HDL, module_of(design.netlist)) == ""
+
+
+@needs_verilator
+def test_unrolled_designs_are_clean(tmp_path: Path) -> None:
+    parts = [program for _, program in unrolled_designs(range(300, 400), 12)]
+    design = made(merged(parts), UNROLLED, tmp_path)
     assert lint(tmp_path / HDL, module_of(design.netlist)) == ""
 
 
@@ -70,6 +91,6 @@ def test_a_fault_is_noticed_by_the_bench(tmp_path: Path, fault: Fault) -> None:
 
 def test_every_block_is_in_some_bench() -> None:
     benches = "".join((LIBRARY / "bench" / f"{name}.v").read_text() for name in BENCHES)
-    inside = {"ei_tree", "ei_round", "ei_limit"}  # of ei_mac and ei_requant
-    missing = [name for name in MODULES if f"{name} " not in benches and name not in inside]
+    inside = {"ei_tree", "ei_tiles", "ei_crc16"}  # of ei_mac, ei_pool, ei_shell_rx
+    missing = [name for name in MODULES + SHELL if f"{name} " not in benches and name not in inside]
     assert not missing

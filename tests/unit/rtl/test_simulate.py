@@ -5,31 +5,42 @@
 from __future__ import annotations
 
 import math
+import subprocess
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import pytest
 
 from edgeinfer.errors import DisagreementError
+from edgeinfer.ir.builder import Builder, provisional
+from edgeinfer.ir.ops import Dense, Input, PairKind, packed
+from edgeinfer.ir.program import Output
 from edgeinfer.targets.rtl.emit import HDL
 from edgeinfer.targets.rtl.layers import layers_of
 from edgeinfer.targets.rtl.settings import Fold, RtlSettings
 from edgeinfer.targets.rtl.simulate import Conditions
+from edgeinfer.targets.rtl.target import RtlTarget
+from quantization.fixed import Fixed
 from tests.support.random_programs import random_inputs
 from tests.support.rtl_designs import (
     assert_agrees,
     assert_cycles,
     made,
+    needs_icarus,
     needs_verilator,
     random_folds,
 )
 from tests.support.rtl_programs import (
+    UNROLLED,
     dense_program,
+    every_scaled_mode,
     forked_program,
     merged,
     merged_inputs,
     random_designs,
     small_network,
+    unrolled_designs,
 )
 
 pytestmark = needs_verilator
@@ -77,6 +88,14 @@ def test_random_programs_agree_bit_for_bit(tmp_path: Path, seeds: range) -> None
     settings = RtlSettings(folds=random_folds(program, seeds.start))
     design = made(program, settings, tmp_path)
     raw = merged_inputs([random_inputs(part, seed, 3) for seed, part in found])
+    assert_cycles(design, assert_agrees(design, raw))
+
+
+def test_scaled_numbers_in_every_mode(tmp_path: Path) -> None:
+    program = every_scaled_mode()
+    every = np.stack([np.arange(64) - 32] * 4, axis=1)
+    raw = {"x": np.stack([every, every[::-1], np.roll(every, 7, axis=0)])}
+    design = made(program, RtlSettings(), tmp_path)
     assert_cycles(design, assert_agrees(design, raw))
 
 
@@ -138,3 +157,63 @@ def test_weights_change_without_a_new_build(tmp_path: Path) -> None:
     second.run(random_inputs(other, 1, 1), Conditions())
     after = len(list((cache_folder() / "designs").iterdir()))
     assert (after == built) is (widths[0] == widths[1] and one.name == other.name)
+
+
+def test_unrolled_programs_agree_bit_for_bit_and_take_a_frame_a_cycle(tmp_path: Path) -> None:
+    found = unrolled_designs(range(300), 12)
+    assert len(found) == 12
+    program = merged([part for _, part in found])
+    raw = merged_inputs([random_inputs(part, seed, 6) for seed, part in found])
+    design = made(program, UNROLLED, tmp_path)
+    ideal = assert_agrees(design, raw, reset_after=9)
+    assert_cycles(design, ideal)
+    assert design.cycles.interval == 1
+
+
+@pytest.mark.fuzz
+@pytest.mark.parametrize("first", range(3000, 6000, 200))
+def test_many_unrolled_programs_agree_bit_for_bit(tmp_path: Path, first: int) -> None:
+    found = unrolled_designs(range(first, first + 200), 40)
+    program = merged([part for _, part in found])
+    raw = merged_inputs([random_inputs(part, seed, 6) for seed, part in found])
+    for levels in (1, 3):
+        settings = replace(UNROLLED, unroll_levels=levels)
+        design = made(program, settings, tmp_path / str(levels))
+        assert_cycles(design, assert_agrees(design, raw, reset_after=9))
+
+
+def test_a_probe_may_be_later_than_every_output(tmp_path: Path) -> None:
+    builder = Builder("late")
+    builder.add(Input("x", Fixed(False, 4, 4), (8,)))
+    ones = packed(np.ones((8, 1), np.int64))
+    nothing = packed(np.zeros(1, np.int64))
+    builder.exact(Dense("sum", provisional(3), "x", ones, Fixed(False, 4, 1), nothing))
+    builder.pair("most", "sum", "sum", PairKind.MUL)
+    builder.clip("none", "most", 0, 0)  # always 0, so that nothing of the above is needed
+    builder.pair("y", "x", "none", PairKind.ADD)
+    program = builder.program((Output("y", "y"),))
+    design = made(program, UNROLLED, tmp_path)
+    probes = {probe.stage for probe in design.netlist.probes.values()}
+    (pipeline,) = (block for block in design.netlist.blocks if block.contents)
+    assert max(probes) >= pipeline.actors[0].latency
+    assert_cycles(design, assert_agrees(design, random_inputs(program, 3, 6), reset_after=9))
+
+
+@needs_icarus
+def test_a_second_simulator_runs_an_unrolled_testbench(tmp_path: Path) -> None:
+    program = merged([part for _, part in unrolled_designs(range(300, 400), 6)])
+    RtlTarget().emit(program, UNROLLED).write(tmp_path)
+    hdl, bench = tmp_path / HDL, "many_top_tb"
+    made_of = ["iverilog", "-g2005", "-y.", "-s", bench, "-o", "tb.vvp", f"{bench}.v"]
+    subprocess.run(made_of, cwd=hdl, check=True, timeout=120)
+    done = subprocess.run(
+        ["vvp", "-n", "tb.vvp"], cwd=hdl, check=True, timeout=120, capture_output=True, text=True
+    )
+    assert done.stdout.startswith("PASS")
+
+
+def test_an_unrolled_frame_may_come_in_parts(tmp_path: Path) -> None:
+    program = dense_program(12, 6)
+    design = made(program, replace(UNROLLED, lanes=(("x", 3),)), tmp_path)
+    assert_cycles(design, assert_agrees(design, random_inputs(program, 3, 6), reset_after=9))
+    assert design.cycles.interval == 4

@@ -12,13 +12,14 @@ from pathlib import Path
 import pytest
 
 from edgeinfer.errors import DisagreementError
-from edgeinfer.ir.passes import fold_constants
 from edgeinfer.ir.program import Program
 from edgeinfer.targets.rtl.build import built
 from edgeinfer.targets.rtl.emit import HDL
 from edgeinfer.targets.rtl.folding import given
 from edgeinfer.targets.rtl.netlist import Block
+from edgeinfer.targets.rtl.prepare import prepared
 from edgeinfer.targets.rtl.settings import RtlSettings
+from edgeinfer.targets.rtl.straight import built_straight
 from quantization.fixed import Ints
 from tests.support.random_programs import random_inputs
 from tests.support.rtl_designs import (
@@ -32,17 +33,25 @@ from tests.support.rtl_designs import (
 from tests.support.rtl_faults import FAULTS
 from tests.support.rtl_library import Fault
 from tests.support.rtl_programs import (
+    UNROLLED,
     every_mode,
     merged,
     merged_inputs,
     random_designs,
     small_network,
+    unrolled_designs,
 )
 
 SEEDS = range(400)
 MOST = 200
 PARTS = 10  # at most, that have the faulty block in them
-INSIDE = {"ei_round": "ei_requant", "ei_limit": "ei_requant", "ei_tree": "ei_mac"}
+INSIDE = {
+    "ei_round": "ei_requant", "ei_limit": "ei_requant", "ei_tree": "ei_mac",
+    "ei_binary": "ei_pair", "ei_bound": "ei_clip", "ei_tiles": "ei_pool",
+}  # fmt: skip
+UNROLLED_ONLY = {"ei_issue", "ei_delay", "ei_branch", "ei_lookup"}
+UNROLLED_MODES = {"SIGNED != 0 && x[BITS-1]"}  # of ei_limit, which elsewhere has signed numbers
+UNROLLED_PARTS = 20
 MODE = re.compile(r"(ROUNDING|OVERFLOW) == (\d)")
 
 
@@ -51,7 +60,7 @@ def candidates() -> tuple[tuple[int, Program, tuple[Block, ...]], ...]:
     """Random Programs, each by itself, and the blocks of its design."""
     found = []
     for seed, program in random_designs(SEEDS, MOST):
-        folded = fold_constants(program)
+        folded = prepared(program)
         folding = given(folded, RtlSettings(folds=random_folds(folded, seed)))
         found.append((seed, program, built(folded, folding).blocks))
     return tuple(found)
@@ -70,6 +79,18 @@ def touched(fault: Fault, blocks: tuple[Block, ...]) -> bool:
     return False
 
 
+def unrolled_with(module: str) -> list[tuple[int, Program]]:
+    """Programs whose pipeline has a cell in it."""
+    found = []
+    for seed, program in unrolled_designs(SEEDS, MOST):
+        blocks = built_straight(prepared(program), UNROLLED)[1].blocks
+        if any(module in block.parts for block in blocks):
+            found.append((seed, program))
+        if len(found) == UNROLLED_PARTS:
+            break
+    return found
+
+
 def a_design_with(fault: Fault, folder: Path) -> tuple[Made, dict[str, Ints]]:
     """Some Programs that use the block, side by side."""
     chosen = [(1, small_network(1)), (2, small_network(2)), (3, every_mode())]
@@ -78,9 +99,14 @@ def a_design_with(fault: Fault, folder: Path) -> tuple[Made, dict[str, Ints]]:
             chosen.append((seed, program))
         if len(chosen) == PARTS:
             break
+    unrolled = Path(fault.file).stem in UNROLLED_ONLY or fault.right in UNROLLED_MODES
+    if unrolled:
+        chosen = unrolled_with(Path(fault.file).stem)
     program = merged([part for _, part in chosen])
-    settings = RtlSettings(folds=random_folds(program, 5))
     raw = merged_inputs([random_inputs(part, seed, 4) for seed, part in chosen])
+    if unrolled:
+        return made(program, UNROLLED, folder), raw
+    settings = RtlSettings(folds=random_folds(program, 5))
     return made(program, settings, folder), raw
 
 

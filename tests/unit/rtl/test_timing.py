@@ -21,8 +21,8 @@ def test_a_matrix_takes_as_many_cycles_as_it_has_words_of_weights() -> None:
         words = (12 // simd) * (6 // pe)
         assert cycles.interval == max(words, 12 // simd)
         levels = (simd - 1).bit_length()
-        # A cycle at either port, the words, five stages and a tree behind the last word.
-        assert cycles.latency == 2 + words + 5 + levels
+        # A cycle at either port, the words, six stages and a tree behind the last word.
+        assert cycles.latency == 2 + words + 6 + levels
 
 
 def test_outputs_of_a_matrix_leave_in_its_last_cycles() -> None:

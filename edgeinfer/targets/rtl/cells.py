@@ -1,0 +1,304 @@
+# SPDX-License-Identifier: Apache-2.0
+# SPDX-FileCopyrightText: The edgeinfer authors
+"""A pipeline as data: cells without memory, the wires between them, and the stage each belongs to.
+
+A wire carries one integer of a proved range. Every cell is put into the earliest stage in which
+its operands are there and not more than `levels` units of logic lie between two registers.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+
+import numpy as np
+
+from edgeinfer.ir.ops import PairKind
+from quantization.fixed import Fixed, Overflow, Quantizer, Rounding
+from quantization.ranges import Interval, requantized
+
+
+@dataclass(frozen=True, slots=True)
+class Wire:
+    """An integer somewhere in a pipeline: its range, its stage, and the logic before it there."""
+
+    number: int
+    low: int
+    high: int
+    stage: int
+    depth: int
+
+    @property
+    def constant(self) -> bool:
+        """Whether it is always the same."""
+        return self.low == self.high
+
+    @property
+    def signed(self) -> bool:
+        """Whether it can be negative."""
+        return self.low < 0
+
+    @property
+    def bits(self) -> int:
+        """The fewest that hold it, as many as that may be."""
+        return bits_of(self.low, self.high)
+
+
+def bits_of(low: int, high: int) -> int:
+    """The fewest bits that hold a range: two's complement where it has negative numbers."""
+    below = (-low - 1).bit_length() if low < 0 else 0
+    return max(max(high, 0).bit_length(), below, int(low >= 0)) + int(low < 0)
+
+
+@dataclass(frozen=True, slots=True)
+class Source:
+    """An element of an input."""
+
+    port: int
+    element: int
+    type: Fixed
+
+
+@dataclass(frozen=True, slots=True)
+class Literal:
+    """A number that never changes."""
+
+    value: int
+
+
+@dataclass(frozen=True, slots=True)
+class Join:
+    """Two numbers, each shifted to the left, added, subtracted, multiplied or compared."""
+
+    kind: PairKind
+    a: Wire
+    b: Wire
+    shift_a: int
+    shift_b: int
+
+
+@dataclass(frozen=True, slots=True)
+class Raised:
+    """x 2^shift: no logic at all."""
+
+    x: Wire
+    shift: int
+
+
+@dataclass(frozen=True, slots=True)
+class Rounded:
+    """x 2^-shift on the integer grid."""
+
+    x: Wire
+    shift: int
+    rounding: Rounding
+
+
+@dataclass(frozen=True, slots=True)
+class Limited:
+    """x brought into a type's range."""
+
+    x: Wire
+    type: Fixed
+    overflow: Overflow
+
+
+@dataclass(frozen=True, slots=True)
+class Bounded:
+    """x, but not below `low` and not above `high`."""
+
+    x: Wire
+    low: int | None
+    high: int | None
+
+
+@dataclass(frozen=True, slots=True)
+class Looked:
+    """entry[x - first] of a table."""
+
+    x: Wire
+    first: int
+    table: str
+    entries: tuple[int, ...]
+    bits: int
+
+
+@dataclass(frozen=True, slots=True)
+class Branched:
+    """x 2^shift where x >= 0, else another number."""
+
+    x: Wire
+    shift: int
+    other: Wire
+
+
+Cell = Source | Literal | Join | Raised | Rounded | Limited | Bounded | Looked | Branched
+
+# Levels of logic, in units of an adder with what it takes to get there.
+JOINED = 1
+COMPARED = 2  # a difference, and a choice by its sign
+MULTIPLIED = 3
+ROUNDED = 1
+LIMITED = 1
+LOOKED = 2
+
+
+def operands(cell: Cell) -> tuple[Wire, ...]:
+    """What a cell reads."""
+    match cell:
+        case Source() | Literal():
+            return ()
+        case Join():
+            return (cell.a, cell.b)
+        case Branched():
+            return (cell.x, cell.other)
+        case _:
+            return (cell.x,)
+
+
+@dataclass(slots=True)
+class Circuit:
+    """Cells in the making. Equal cells are made once."""
+
+    levels: int  # of logic between two registers
+    wires: list[Wire] = field(default_factory=list)
+    cells: list[Cell] = field(default_factory=list)
+    known: dict[Cell, Wire] = field(default_factory=dict)
+
+    def place(self, cell: Cell, low: int, high: int, cost: int) -> Wire:
+        """A cell, unless there is an equal one; a wire that cannot vary is a number."""
+        if low == high and not isinstance(cell, Literal):
+            return self.literal(low)
+        found = self.known.get(cell)
+        if found is not None:
+            return found
+        stage, depth = self.when(operands(cell), cost)
+        if isinstance(cell, Source):
+            depth = 1  # it comes out of a queue's memory
+        wire = Wire(len(self.wires), low, high, stage, depth)
+        self.wires.append(wire)
+        self.cells.append(cell)
+        self.known[cell] = wire
+        return wire
+
+    def when(self, read: Sequence[Wire], cost: int) -> tuple[int, int]:
+        """The earliest stage for a cell, and the logic in that stage with it."""
+        moving = [x for x in read if not x.constant]
+        stage = max((x.stage for x in moving), default=0)
+        before = max((x.depth for x in moving if x.stage == stage), default=0)
+        if before and before + cost > self.levels and cost:
+            return stage + 1, cost
+        return stage, before + cost
+
+    def source(self, port: int, element: int, type_: Fixed) -> Wire:
+        """An element of an input, anywhere in its type."""
+        return self.place(Source(port, element, type_), type_.raw_min, type_.raw_max, 0)
+
+    def literal(self, value: int) -> Wire:
+        """A number."""
+        return self.place(Literal(value), value, value, 0)
+
+    def raised(self, x: Wire, shift: int) -> Wire:
+        """x 2^shift."""
+        if not shift:
+            return x
+        return self.place(Raised(x, shift), x.low << shift, x.high << shift, 0)
+
+    def join(
+        self, kind: PairKind, a: Wire, b: Wire, shift_a: int = 0, shift_b: int = 0,
+        within: tuple[int, int] | None = None,
+    ) -> Wire:  # fmt: skip
+        """Two numbers as one; `within` is a range proved elsewhere."""
+        al, ah, bl, bh = a.low << shift_a, a.high << shift_a, b.low << shift_b, b.high << shift_b
+        match kind:
+            case PairKind.ADD:
+                low, high, cost = al + bl, ah + bh, JOINED
+            case PairKind.SUB:
+                low, high, cost = al - bh, ah - bl, JOINED
+            case PairKind.MUL:
+                ends = (al * bl, al * bh, ah * bl, ah * bh)
+                low, high, cost = min(ends), max(ends), MULTIPLIED
+                if a == b:
+                    low = max(low, 0)
+            case PairKind.MAX:
+                low, high, cost = max(al, bl), max(ah, bh), COMPARED
+            case PairKind.MIN:
+                low, high, cost = min(al, bl), min(ah, bh), COMPARED
+        if within is not None:
+            low, high = max(low, within[0]), min(high, within[1])
+        alone = self._without_the_other(kind, a, b, shift_a, shift_b)
+        if alone is not None:
+            return alone
+        return self.place(Join(kind, a, b, shift_a, shift_b), low, high, cost)
+
+    def _without_the_other(
+        self, kind: PairKind, a: Wire, b: Wire, shift_a: int, shift_b: int
+    ) -> Wire | None:
+        """One of two operands, where the other changes nothing."""
+        a_low, a_high = a.low << shift_a, a.high << shift_a
+        b_low, b_high = b.low << shift_b, b.high << shift_b
+        match kind:
+            case PairKind.ADD | PairKind.SUB:
+                first, second = b_low == b_high == 0, a_low == a_high == 0 and kind is PairKind.ADD
+            case PairKind.MAX:
+                first, second = a_low >= b_high, b_low >= a_high
+            case PairKind.MIN:
+                first, second = a_high <= b_low, b_high <= a_low
+            case _:
+                first, second = b_low == b_high == 1, a_low == a_high == 1
+        if first:
+            return self.raised(a, shift_a)
+        return self.raised(b, shift_b) if second else None
+
+    def requantised(self, x: Wire, x_frac: int, quantizer: Quantizer) -> Wire:
+        """A number brought to another type, in two steps: its grid, then its range."""
+        shift = x_frac - quantizer.type.frac
+        free = Fixed(True, 63, 63 - quantizer.type.frac)
+        y = x
+        if shift > 0:
+            low, high = _ends(x, x_frac, Quantizer(free, quantizer.rounding))
+            cost = 0 if quantizer.rounding is Rounding.TRN else ROUNDED
+            y = self.place(Rounded(x, shift, quantizer.rounding), low, high, cost)
+        elif shift < 0:  # far enough is enough: whatever is not zero is out of range by then
+            y = self.raised(x, min(-shift, quantizer.type.bits + 1))
+        low, high = _ends(x, x_frac, quantizer)
+        type_ = quantizer.type
+        if quantizer.overflow is Overflow.SAT_SYM and type_.signed:
+            fits = -type_.raw_max <= y.low and y.high <= type_.raw_max
+        else:
+            fits = type_.raw_min <= y.low and y.high <= type_.raw_max
+        if fits:
+            return y
+        cost = 0 if quantizer.overflow is Overflow.WRAP else LIMITED
+        return self.place(Limited(y, type_, quantizer.overflow), low, high, cost)
+
+    def bounded(self, x: Wire, low: int | None, high: int | None) -> Wire:
+        """A number limited on one side or on both."""
+        low = low if low is not None and low > x.low else None
+        high = high if high is not None and high < x.high else None
+        if low is None and high is None:
+            return x
+        least, most = (int(np.clip(end, low, high)) for end in (x.low, x.high))
+        sign_only = high is None and low == 0
+        return self.place(Bounded(x, low, high), least, most, JOINED if sign_only else COMPARED)
+
+    def looked(self, x: Wire, first: int, table: str, entries: tuple[int, ...], bits: int) -> Wire:
+        """An entry of a table; `bits` is the width of all of them."""
+        reached = entries[max(x.low - first, 0) : x.high - first + 1]
+        cell = Looked(x, first, table, entries, bits)
+        return self.place(cell, min(reached), max(reached), LOOKED)
+
+    def branched(self, x: Wire, shift: int, other: Wire, slope: int) -> Wire:
+        """x 2^shift where x >= 0, else the other, which is x slope."""
+        if x.low >= 0:
+            return self.raised(x, shift)
+        if x.high < 0:
+            return other
+        ends = (x.low * slope, -slope)  # of the other, where it counts
+        low, high = min(*ends, 0), max(*ends, x.high << shift)
+        return self.place(Branched(x, shift, other), low, high, JOINED)
+
+
+def _ends(x: Wire, frac: int, quantizer: Quantizer) -> tuple[int, int]:
+    y = requantized(Interval(np.asarray(x.low), np.asarray(x.high)), frac, quantizer)
+    return y.bottom, y.top

@@ -1,0 +1,92 @@
+# SPDX-License-Identifier: Apache-2.0
+# SPDX-FileCopyrightText: The edgeinfer authors
+"""A Program as the blocks can make it: constants folded, each softmax in the ops it consists of."""
+
+from __future__ import annotations
+
+import math
+
+import numpy as np
+
+from edgeinfer.ir.builder import Builder, provisional
+from edgeinfer.ir.ops import (
+    Pair,
+    PairKind,
+    Pool,
+    PoolKind,
+    Requant,
+    Reshape,
+    Shape,
+    Softmax,
+    Table,
+    Transpose,
+    Weights,
+)
+from edgeinfer.ir.passes import fold_constants
+from edgeinfer.ir.program import Program
+from quantization.fixed import Fixed, Overflow, Rounding, fixed_for
+
+
+def prepared(program: Program) -> Program:
+    """The same integers under the same names, without a softmax."""
+    folded = fold_constants(program)
+    if not any(isinstance(op, Softmax) for op in folded.ops):
+        return folded
+    builder = Builder(folded.name)
+    for op in folded.ops:
+        if isinstance(op, Softmax):
+            _add_softmax(builder, op)
+        else:
+            builder.add(op)
+    return builder.program(folded.outputs)
+
+
+def _add_softmax(builder: Builder, op: Softmax) -> None:
+    """As the interpreter has it: d = max - x; e = exp[d]; r = inverse[sum of e]; y = e r."""
+    shape, type_ = builder.shapes[op.x], builder.types[op.x]
+    rank = len(shape)
+    order = (*(axis for axis in range(rank) if axis != op.axis), op.axis)
+    turned = tuple(shape[axis] for axis in order)
+    size = shape[op.axis]
+    lines = math.prod(turned[:-1])
+    x = op.x
+    if order != tuple(range(rank)):
+        x = builder.add(Transpose(f"{op.name}.turned", type_, x, order))
+    matrix = builder.add(Reshape(f"{op.name}.lines", type_, x, (lines, size)))
+
+    most = _over_lines(builder, f"{op.name}.max", matrix, PoolKind.MAX)
+    below = builder.pair(f"{op.name}.below", most, matrix, PairKind.SUB)
+    e = _entry(builder, f"{op.name}.exp", below, op.exp, op.exp_type, op.exp_shift)
+    total = _over_lines(builder, f"{op.name}.sum", e, PoolKind.SUM)
+    name = f"{op.name}.inverse"
+    r = _entry(builder, name, total, op.inverse, op.inverse_type, op.inverse_shift)
+    product = builder.exact(
+        Pair(f"{op.name}.product", provisional(op.exp_type.frac + op.inverse_type.frac), e, r,
+             PairKind.MUL)
+    )  # fmt: skip
+
+    low = builder.add(Requant(f"{op.name}.rounded", op.type, product, op.rounding, op.overflow))
+    if turned == shape:
+        builder.add(Reshape(op.name, op.type, low, shape))
+        return
+    back = builder.add(Reshape(f"{op.name}.shaped", op.type, low, turned))
+    inverse = tuple(int(axis) for axis in np.argsort(order))
+    builder.add(Transpose(op.name, op.type, back, inverse))
+
+
+def _over_lines(builder: Builder, name: str, x: str, kind: PoolKind) -> str:
+    """The maximum or the sum of each line, as a column."""
+    lines, size = builder.shapes[x]
+    flat: Shape = (lines * size, 1)
+    column = builder.add(Reshape(f"{name}.flat", builder.types[x], x, flat))
+    pool = Pool(name, provisional(builder.frac(x)), column, kind, (size,), (size,), ((0, 0),))
+    return builder.exact(pool)
+
+
+def _entry(builder: Builder, name: str, x: str, entries: Weights, type_: Fixed, shift: int) -> str:
+    """entries[min(x >> shift, last)]; x is not negative, whatever its range says."""
+    frac = builder.frac(x) - shift
+    top = max(builder.ranges[x].top >> shift, 1)
+    index = Requant(f"{name}.index", fixed_for(0, top, frac), x, Rounding.TRN, Overflow.SAT)
+    clipped = builder.clip(f"{name}.last", builder.add(index), None, entries.size - 1)
+    return builder.add(Table(name, type_, clipped, 0, entries))

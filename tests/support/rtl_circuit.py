@@ -1,0 +1,100 @@
+# SPDX-License-Identifier: Apache-2.0
+# SPDX-FileCopyrightText: The edgeinfer authors
+"""What a circuit of cells computes, in Python's integers, and whether each keeps to its range."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import assert_never
+
+import numpy as np
+
+from edgeinfer.ir.ops import PairKind
+from edgeinfer.ir.program import Program
+from edgeinfer.targets.rtl.build import uses_of
+from edgeinfer.targets.rtl.cells import (
+    Bounded,
+    Branched,
+    Cell,
+    Circuit,
+    Join,
+    Limited,
+    Literal,
+    Looked,
+    Raised,
+    Rounded,
+    Source,
+    Wire,
+)
+from edgeinfer.targets.rtl.unroll import unrolled
+from quantization.fixed import Ints, overflowed, shift_right
+
+
+def computed(program: Program, raw: Mapping[str, Ints], levels: int = 2) -> dict[str, Ints]:
+    """All values of a Program, by way of its circuit."""
+    uses = uses_of(program)
+    made = unrolled(program, uses, levels)
+    ports = [raw[op.name] for op in program.inputs if uses[op.name]]
+    batch = len(next(iter(raw.values())))
+    numbers = _evaluated(
+        made.circuit, [port.reshape(batch, -1).astype(object) for port in ports], batch
+    )
+    for name, wires in made.values.items():
+        type_ = program[name].type
+        assert all(type_.raw_min <= w.low and w.high <= type_.raw_max for w in wires.flat), name
+    return {
+        name: np.stack([numbers[w.number] for w in wires.flat], axis=1).reshape(batch, *wires.shape)
+        for name, wires in made.values.items()
+    }
+
+
+def _evaluated(circuit: Circuit, ports: list[Ints], batch: int) -> list[Ints]:
+    numbers: list[Ints] = []
+    for wire, cell in zip(circuit.wires, circuit.cells, strict=True):
+        found = np.broadcast_to(_value(cell, numbers, ports).astype(object), (batch,))
+        assert wire.low <= found.min() and found.max() <= wire.high, cell
+        numbers.append(found)
+    return numbers
+
+
+def _value(cell: Cell, numbers: list[Ints], ports: list[Ints]) -> Ints:
+    def of(wire: Wire) -> Ints:
+        return numbers[wire.number]
+
+    match cell:
+        case Source():
+            return ports[cell.port][:, cell.element]
+        case Literal():
+            return np.array(cell.value, object)
+        case Join():
+            return _joined(cell.kind, of(cell.a) << cell.shift_a, of(cell.b) << cell.shift_b)
+        case Raised():
+            return of(cell.x) << cell.shift
+        case Rounded():
+            return shift_right(of(cell.x), cell.shift, cell.rounding)
+        case Limited():
+            return overflowed(of(cell.x), cell.type, cell.overflow)
+        case Bounded():
+            return np.clip(of(cell.x), cell.low, cell.high)
+        case Looked():
+            return np.array(cell.entries, object)[(of(cell.x) - cell.first).astype(np.int64)]
+        case Branched():
+            return np.where(of(cell.x) >= 0, of(cell.x) << cell.shift, of(cell.other))
+        case _:
+            assert_never(cell)
+
+
+def _joined(kind: PairKind, a: Ints, b: Ints) -> Ints:
+    match kind:
+        case PairKind.ADD:
+            return a + b
+        case PairKind.SUB:
+            return a - b
+        case PairKind.MUL:
+            return a * b
+        case PairKind.MAX:
+            return np.maximum(a, b)
+        case PairKind.MIN:
+            return np.minimum(a, b)
+        case _:
+            assert_never(kind)

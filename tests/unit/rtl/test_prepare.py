@@ -1,0 +1,46 @@
+# SPDX-License-Identifier: Apache-2.0
+# SPDX-FileCopyrightText: The edgeinfer authors
+"""A softmax in the ops it consists of: the same integers, within types that hold by proof."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+from edgeinfer.ir.interpret import interpret
+from edgeinfer.ir.ops import Softmax
+from edgeinfer.ir.program import Program
+from edgeinfer.ir.verify import verify
+from edgeinfer.targets.rtl.prepare import prepared
+from tests.support.random_programs import random_inputs, random_program
+
+
+def with_a_softmax(seeds: range) -> list[tuple[int, Program]]:
+    drawn = [(seed, random_program(seed)) for seed in seeds]
+    return [(s, p) for s, p in drawn if any(isinstance(op, Softmax) for op in p.ops)]
+
+
+def test_a_softmax_is_the_ops_it_consists_of() -> None:
+    found = with_a_softmax(range(150))
+    axes = {op.axis - len(p.shapes[op.x]) for _, p in found for op in p.ops
+            if isinstance(op, Softmax)}  # fmt: skip
+    assert len(found) > 20 and len(axes) > 1
+    for seed, program in found:
+        plain = prepared(program)
+        assert not any(isinstance(op, Softmax) for op in plain.ops)
+        verify(plain)
+        raw = random_inputs(program, seed, 6)
+        before, after = interpret(program, raw), interpret(plain, raw)
+        for op in program.ops:
+            if op.name in plain.shapes:
+                np.testing.assert_array_equal(after[op.name], before[op.name], err_msg=op.name)
+        assert {o.name: o.value for o in plain.outputs} == {
+            o.name: o.value for o in program.outputs
+        }
+
+
+@pytest.mark.parametrize("seed", range(5))
+def test_what_has_no_softmax_stays_as_it_is(seed: int) -> None:
+    program = prepared(random_program(seed))
+    if not any(isinstance(op, Softmax) for op in random_program(seed).ops):
+        assert prepared(program).digest == program.digest

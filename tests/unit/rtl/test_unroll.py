@@ -1,0 +1,153 @@
+# SPDX-License-Identifier: Apache-2.0
+# SPDX-FileCopyrightText: The edgeinfer authors
+"""Unrolled networks before any Verilog: digits, shared sums, ranges, stages, refusals."""
+
+from __future__ import annotations
+
+import re
+from itertools import pairwise
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from edgeinfer.errors import ProgramError, UsageError
+from edgeinfer.ir.interpret import interpret
+from edgeinfer.targets.rtl.build import uses_of
+from edgeinfer.targets.rtl.cells import operands
+from edgeinfer.targets.rtl.choose import designed
+from edgeinfer.targets.rtl.cycles import counted
+from edgeinfer.targets.rtl.prepare import prepared
+from edgeinfer.targets.rtl.settings import RtlSettings
+from edgeinfer.targets.rtl.shift_add import DEEPEST, Graph, shared_graph, signed_digits
+from edgeinfer.targets.rtl.straight import size_of
+from edgeinfer.targets.rtl.target import RtlTarget
+from edgeinfer.targets.rtl.unroll import unrolled
+from tests.support.random_programs import random_inputs, random_program
+from tests.support.rtl_circuit import computed
+from tests.support.rtl_programs import dense_program, small_network
+
+WHOLE = RtlSettings(unroll="full")
+
+
+@given(st.integers(-(1 << 40), 1 << 40))
+def test_signed_digits_are_the_number_with_no_two_neighbours(number: int) -> None:
+    digits = signed_digits(number)
+    assert sum(sign << shift for shift, sign in digits) == number
+    shifts = [shift for shift, _ in digits]
+    assert all(b - a > 1 for a, b in pairwise(shifts))
+    assert len(digits) <= (abs(number).bit_length() + 2) // 2
+
+
+def matrix_of_graph(graph: Graph, inputs: int) -> np.ndarray:
+    """The matrix that a graph multiplies by."""
+    terms = list(np.eye(inputs, dtype=np.int64))
+    for t in graph.shared:
+        terms.append((terms[t.a] << t.shift_a) + t.sign * (terms[t.b] << t.shift_b))
+    columns = [
+        sum((sign * (terms[n] << shift) for n, shift, sign in c), np.zeros(inputs, np.int64))
+        for c in graph.columns
+    ]
+    return np.array(columns).reshape(-1, inputs).T
+
+
+def depths_of(graph: Graph, inputs: int) -> list[int]:
+    depths = [0] * inputs
+    for t in graph.shared:
+        depths.append(1 + max(depths[t.a], depths[t.b]))
+    return depths
+
+
+@settings(max_examples=60, deadline=None)
+@given(st.integers(1, 7), st.integers(1, 9), st.integers(1, 12), st.integers(0, 1 << 30))
+def test_shared_sums_are_the_matrix(inputs: int, columns: int, bits: int, seed: int) -> None:
+    rng = np.random.default_rng(seed)
+    matrix = rng.integers(-(1 << bits), 1 << bits, (inputs, columns))
+    graph = shared_graph(matrix)
+    np.testing.assert_array_equal(matrix_of_graph(graph, inputs), matrix)
+    assert max(depths_of(graph, inputs)) <= DEEPEST
+    alone = sum(len(signed_digits(int(w))) for w in matrix.flat)
+    assert graph.additions <= alone
+
+
+def test_what_occurs_twice_is_added_once() -> None:
+    graph = shared_graph(np.array([[3, 6, 3], [5, 10, 0]]))
+    assert graph.columns[0] == tuple((n, s - 1, g) for n, s, g in graph.columns[1])
+    assert graph.additions == 3  # 3 a, 5 b and their sum; the second column is twice the first
+
+
+@pytest.mark.parametrize("levels", [1, 2, 5])
+@pytest.mark.parametrize("first", range(0, 60, 20))
+def test_a_circuit_computes_what_the_interpreter_does(first: int, levels: int) -> None:
+    for seed in range(first, first + 20):
+        program = prepared(random_program(seed, widths=(1, 10)))
+        if size_of(program) > 8000:
+            continue
+        raw = random_inputs(program, seed, 5)
+        expected = interpret(program, raw)
+        for name, found in computed(program, raw, levels).items():
+            np.testing.assert_array_equal(found, expected[name], err_msg=f"{seed}: %{name}")
+
+
+@pytest.mark.parametrize("levels", [1, 2, 4])
+def test_a_stage_has_no_more_logic_than_asked_for(levels: int) -> None:
+    program = small_network(1)
+    circuit = unrolled(program, uses_of(program), levels).circuit
+    for wire, cell in zip(circuit.wires, circuit.cells, strict=True):
+        moving = [x for x in operands(cell) if not x.constant]
+        assert all(x.stage <= wire.stage for x in moving)
+        inside = [x.depth for x in moving if x.stage == wire.stage]
+        assert wire.depth <= levels or not any(inside)
+
+
+def test_latency_falls_with_the_logic_in_a_stage_and_a_frame_comes_every_cycle() -> None:
+    found = [
+        counted(designed(dense_program(12, 6), RtlSettings(unroll="full", unroll_levels=n))[1])
+        for n in (1, 2, 3)
+    ]
+    assert [cycles.interval for cycles in found] == [1, 1, 1]
+    assert found[0].latency > found[1].latency > found[2].latency
+
+
+def test_a_goal_of_a_frame_a_cycle_unrolls_what_is_small() -> None:
+    program = dense_program(12, 6)
+    goal = RtlSettings(clock_mhz=100, throughput=100e6)
+    (block,) = [b for b in designed(program, goal)[1].blocks if b.name == "pipeline"]
+    assert block.module == "one_pipeline"
+    for other in (
+        RtlSettings(clock_mhz=100, throughput=50e6),
+        RtlSettings(clock_mhz=100, throughput=100e6, unroll_most=5),
+        RtlSettings(clock_mhz=100, throughput=100e6, unroll="never"),
+        RtlSettings(),
+    ):
+        assert "pipeline" not in {b.name for b in designed(program, other)[1].blocks}
+
+
+def test_what_is_too_large_to_unroll_is_refused_with_the_numbers() -> None:
+    target = RtlTarget()
+    program = dense_program(256, 128)
+    assert size_of(program) > 25_000
+    reasons = " ".join(offence.reason for offence in target.check(program, WHOLE))
+    assert "signed digits of weights and elements would be unrolled, and at most 25,000" in reasons
+    assert "a frame has 1,280 bits, and a beat at most 1,024" in reasons
+    with pytest.raises(ProgramError, match="fold the network instead"):
+        target.emit(program, WHOLE)
+    with pytest.raises(UsageError, match="auto, full or never"):
+        RtlSettings(unroll="whole")  # type: ignore[arg-type]
+
+
+def test_an_unrolled_network_has_no_multipliers() -> None:
+    figures = {(m.name, m.layer): m for m in RtlTarget().estimate(dense_program(12, 6), WHOLE)}
+    assert figures["multipliers", "y"].value == 0
+    assert figures["ii_cycles", None].value == 1
+    assert figures["additions", None].value < 12 * 6 * 2
+
+
+def test_a_pipeline_knows_what_it_is_made_of() -> None:
+    (block,) = (b for b in designed(dense_program(12, 6), WHOLE)[1].blocks if b.contents)
+    text = block.files["one_pipeline.v"].decode()
+    delays = re.findall(r"ei_delay #\(\.BITS\((\d+)\), \.STAGES\((\d+)\)\)", text)
+    assert block.contents["register"] == sum(int(b) * int(s) for b, s in delays) > 0
+    assert text.count("ei_binary #") < block.contents["add"]
+    assert block.contents["product"] == block.contents["short_add"] == 0
