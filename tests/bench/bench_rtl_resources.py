@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
 # SPDX-FileCopyrightText: The edgeinfer authors
 """How far estimated resources are from what Yosys finds, by family; each Program is judged by costs
-that were fitted to the others. Designs that have changed since they were last synthesised are
-synthesised again, which takes minutes."""
+that were fitted to the others. What Yosys found is committed; `--renew` synthesises what has
+changed since."""
 
 from __future__ import annotations
 
@@ -14,12 +14,14 @@ import numpy as np
 from edgeinfer.targets.rtl.estimate_fabric import fabric_of
 from edgeinfer.targets.rtl.families import KINDS
 from tests.support.rtl_fit import Judged, judged, seen
-from tests.support.rtl_resources import DEVICES, renewed
+from tests.support.rtl_resources import DEVICES, changed, renewed
 
 
 def main() -> None:
     """A table, and the designs that are furthest off."""
-    renewed(said=lambda line: sys.stderr.write(f"{line}\n"))
+    if "--renew" in sys.argv:
+        renewed(said=lambda line: print(line, file=sys.stderr))
+    print(f"{len(changed())} designs have changed since Yosys saw them.")
     print("family       designs  " + "  ".join(f"{kind:>6} median   90 %" for kind in KINDS))
     worst: list[tuple[str, Judged]] = []
     for fabric in DEVICES:

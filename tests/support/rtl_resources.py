@@ -208,10 +208,21 @@ def recorded() -> dict[str, Any]:
     return json.loads(COUNTS.read_text()) if COUNTS.is_file() else {}  # type: ignore[no-any-return]
 
 
+def changed() -> list[str]:
+    """Designs that are no longer what Yosys saw."""
+    known = recorded()
+    return [
+        design.name
+        for design in designs()
+        if design.name in known
+        and known[design.name]["digest"] != digest_of(source_of(netlist_of(design)))
+    ]
+
+
 def renewed(
     fabrics: tuple[str, ...] = tuple(DEVICES), said: Callable[[str], None] = lambda line: None
-) -> dict[str, Any]:
-    """The counts, those of changed designs made anew."""
+) -> None:
+    """Synthesise what has changed or is missing, and write the counts: hours, if it is all."""
     known = recorded()
     for fabric in fabrics:
         for design in designs():
@@ -231,14 +242,17 @@ def renewed(
                 "blocks": found.by_block,
             }  # fmt: skip
             known[design.name] = entry
-            COUNTS.write_text(
-                json.dumps(known, separators=(",", ":"), sort_keys=True).replace(
-                    '"digest"', '\n"digest"'
-                )
-                + "\n"
-            )
+            COUNTS.write_text(as_text(known))
             said(f"{fabric} {design.name} {found.total}")
-    return known
+
+
+def as_text(known: dict[str, Any]) -> str:
+    """The counts as they are committed: a line for each design."""
+    rows = [
+        f"{json.dumps(name)}:{json.dumps(entry, separators=(',', ':'), sort_keys=True)}"
+        for name, entry in sorted(known.items())
+    ]
+    return "{" + ",\n".join(rows) + "}\n"
 
 
 if __name__ == "__main__":

@@ -69,15 +69,17 @@ def fabric_of(name: str) -> Fabric:
 
 def fabric_from(entry: Mapping[str, Any]) -> Fabric:
     """A family's costs from its table in the file."""
-    costs = {
-        kind: {Work(name): float(cost) for name, cost in entry[kind].items()}
-        for kind in ("lut", "ff")
-    }
-    bands = {
-        which: {kind: (float(low), float(high)) for kind, (low, high) in entry[which].items()}
-        for which in ("band", "block_band")
-    }
-    return Fabric(**entry["rules"], **costs, **bands)
+
+    def costs(kind: str) -> dict[Work, float]:
+        return {Work(name): float(cost) for name, cost in entry[kind].items()}
+
+    def bands(which: str) -> dict[str, tuple[float, float]]:
+        return {kind: (float(low), float(high)) for kind, (low, high) in entry[which].items()}
+
+    return Fabric(
+        **entry["rules"], lut=costs("lut"), ff=costs("ff"), band=bands("band"),
+        block_band=bands("block_band"),
+    )  # fmt: skip
 
 
 def work_of(made: Made, fabric: Fabric, *, dsp: bool) -> tuple[dict[Work, float], dict[str, float]]:

@@ -9,7 +9,6 @@ as: logic, a carry, a small memory. Block RAM is counted in blocks of 18 kbit.
 from __future__ import annotations
 
 import re
-from collections import Counter
 from collections.abc import Mapping
 from dataclasses import dataclass
 
@@ -30,11 +29,11 @@ class Family:
 
     def counted(self, cells: Mapping[str, int]) -> dict[str, float]:
         """Cells by their type as amounts by kind."""
-        found: Counter[str] = Counter()
+        found = dict.fromkeys(KINDS, 0.0)
         for cell, number in cells.items():
             for kind, each in self.of(cell).items():
                 found[kind] += number * each
-        return {kind: float(found[kind]) for kind in KINDS}
+        return found
 
     def of(self, cell: str) -> dict[str, float]:
         """What one cell takes; nothing for buffers, multiplexers between LUTs, constants."""

@@ -92,7 +92,7 @@ def wants_dsp(blocks: list[Mapping[str, Any]], part: Device) -> bool:
     """Whether a part has DSP blocks for all multipliers of the blocks (as the manifest tells them);
     else multipliers are made of LUTs. Weights that never change are sums of shifted inputs."""
     folded = [block["parameters"] for block in blocks if block["module"] == "ei_mac"]
-    wanted = sum(p["PE"] * p["SIMD"] for p in folded if p["SF"] * p["NF"] > 1)
+    wanted: int = sum(p["PE"] * p["SIMD"] for p in folded if p["SF"] * p["NF"] > 1)
     return wanted <= (part.offers("dsp") or 0)
 
 

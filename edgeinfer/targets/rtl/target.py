@@ -28,6 +28,7 @@ from edgeinfer.targets.rtl.prepare import prepared
 from edgeinfer.targets.rtl.settings import RtlSettings
 from edgeinfer.targets.rtl.shell_files import shell_files
 from edgeinfer.targets.rtl.simulate import Conditions, Observed, run
+from edgeinfer.targets.rtl.synthesis import Progress, silent
 from edgeinfer.targets.rtl.testbench import testbench
 from edgeinfer.targets.rtl.vivado import vivado_files
 from quantization.fixed import Ints
@@ -113,9 +114,11 @@ class RtlTarget:
             *resource_metrics(netlist, part_of(settings)),
         )
 
-    def measure(self, folder: Path, settings: RtlSettings) -> tuple[Metric, ...]:
+    def measure(
+        self, folder: Path, settings: RtlSettings, progress: Progress = silent
+    ) -> tuple[Metric, ...]:
         """Resources by Yosys and, if the settings ask for it, the clock that nextpnr reaches."""
-        return measured(folder, settings).metrics
+        return measured(folder, settings, progress).metrics
 
     def place_of(self, settings: RtlSettings) -> Place:
         """The settings' part."""
