@@ -82,6 +82,17 @@ class RtlOptions:
             negative="", help="rtl: LAYER=PExSIMD, outputs and inputs at once; may be repeated"
         ),
     ] = None
+    unroll: Annotated[
+        Literal["auto", "full", "never"] | None,
+        Parameter(
+            help="rtl: a small network wholly in parallel, a frame a cycle; auto: where the goal "
+            "needs it"
+        ),
+    ] = None
+    board: Annotated[
+        Literal["ulx3s"] | None,
+        Parameter(help="rtl: with a shell for this board, its pins and a makefile"),
+    ] = None
     waveform: Annotated[
         bool | None, Parameter(negative="", help="rtl: keep the waveform of the simulation")
     ] = None

@@ -11,10 +11,11 @@ from pathlib import Path
 
 from edgeinfer import assets, tools
 from edgeinfer.errors import DisagreementError, ToolFailedError
+from edgeinfer.targets.rtl.cache import cache_folder
 from edgeinfer.targets.rtl.emit import HDL, LIBRARY
 from edgeinfer.targets.rtl.shell_files import FOLDER, TOP, Board
 from edgeinfer.targets.rtl.simulate import PROGRAM, RUN_SECONDS
-from edgeinfer.targets.rtl.verilator import Job, cache_folder, level_for, program_for
+from edgeinfer.targets.rtl.verilator import Job, level_for, program_for
 
 HARNESS = "sim/board.cpp"
 

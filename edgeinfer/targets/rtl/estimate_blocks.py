@@ -35,7 +35,9 @@ def made_of(block: Block, netlist: Netlist) -> Made:
     }
     known |= {f"{name}_COLUMNS": count for name, count in _columns(block)}
     own = MODULES.get(block.module, _other(block))(known)
-    if block.module == "ei_mac" and known["SF"] * known["NF"] == 1:
+    if block.contents:
+        own = Made({Work(kind): amount for kind, amount in block.contents.items()})
+    elif block.module == "ei_mac" and known["SF"] * known["NF"] == 1:
         own = _constant_mac(known, _weights(block))
     depths = [(netlist.streams[name].width, netlist.depths[name]) for name in block.outputs]
     if block.module == "ei_egress":
