@@ -81,3 +81,16 @@ def test_what_does_not_fit_is_refused_with_the_numbers(
     assert main(order) == 2
     said = capsys.readouterr().err
     assert "Mbit" in said and "memories of lfe5u-85f hold 3.8 Mbit" in said
+
+
+@pytest.mark.usefixtures("work")
+def test_a_network_is_unrolled_wholly_and_a_board_gets_its_shell(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    order = ["compile", "net.keras", "--bits", "4", "--data", "data.npz", *RTL]
+    made = shown(capsys, *order, "--unroll", "full", "-o", "whole")
+    assert made["agreement"][-1]["bit_identical"] and values(made)["ii_cycles"] == 1
+    made = shown(capsys, *order, "--unroll", "never", "--board", "ulx3s", "-o", "board")
+    assert values(made)["ii_cycles"] > 1
+    top = Path("board/rtl/board")
+    assert {"ulx3s.lpf", "board.json", "Makefile"} <= {path.name for path in top.iterdir()}

@@ -84,7 +84,7 @@ def _port(known: Known) -> Made:
 
 def _narrow(known: Known) -> Made:
     ratio, width = known["RATIO"], known["BITS"] * known["LANES"]
-    return joined((counter(ratio), Made({Work.CHOOSE: ratio * width})))
+    return joined((counter(ratio), registers(width + 1), Made({Work.CHOOSE: ratio * width})))
 
 
 def _widen(known: Known) -> Made:
@@ -127,7 +127,7 @@ def _mac_frame(known: Known, trees: Made, product: int, memories: tuple[Memory, 
     wide = pe * acc
     control = joined((
         counter(nf), counter(sf), counter(sf * nf), counter(nf), counter(sf),
-        registers(3 + known["LEVELS"] + 1 + 2 * (sf > 1) + (nf > 1) + 1),
+        registers(4 + known["LEVELS"] + 1 + 2 * (sf > 1) + (nf > 1) + 1),
     ))  # fmt: skip
     work: dict[Work, float] = {Work.ADD: wide, Work.REGISTER: wide + product}
     if sf > 1:
@@ -152,13 +152,13 @@ def _mac(known: Known) -> Made:
     sums = min(product + known["LEVELS"], known["ACC_BITS"])
     trees = joined([tree(simd, product, sums, known["LEVELS"], largest=False)] * pe)
     weights = Memory(
-        known["SF"] * known["NF"], pe * simd * w, rom=True, stages=2,
+        known["SF"] * known["NF"], pe * simd * w, rom=True, stages=3,
         columns=known.get("WEIGHTS_COLUMNS"),
     )  # fmt: skip
     frame = _mac_frame(known, trees, pe * simd * product, (weights,))
-    held = 2 * simd * x
+    held = (2 + pe) * simd * x  # the last of them for each lane
     multipliers = Multiplier(
-        pe * simd, x, w, before=pe * simd * w + simd * x, after=pe * simd * product
+        pe * simd, x, w, before=pe * simd * (w + x), after=pe * simd * product
     )
     return joined((frame, registers(held), Made(multipliers=(multipliers,))))
 
@@ -174,11 +174,25 @@ def _constant_mac(known: Known, weights: list[list[int]]) -> Made:
         present = [(lane, weight) for lane, weight in enumerate(row) if weight]
         trees.append(tree(len(present), product, sums, known["LEVELS"], largest=False))
         different.update((lane, weight // (weight & -weight)) for lane, weight in present)
-    alive = sum(min(x + abs(odd).bit_length(), product) for _, odd in different)
+    widths = {odd: min(x + abs(odd).bit_length(), product) for _, odd in different}
+    alive = sum(widths[odd] for _, odd in different)
+    apart = sum(widths[odd] * sides(odd) for _, odd in different)  # added, and subtracted
     digits = sum(_additions(odd) * (x + 1) for _, odd in different)
     used = sum(any(row[lane] for row in weights) for lane in range(simd))
     frame = _mac_frame(known, joined(trees), alive, ())
-    return joined((frame, registers(2 * used * x), Made({Work.DIGIT: digits})))
+    return joined((frame, registers(2 * used * x + apart), Made({Work.DIGIT: digits})))
+
+
+def sides(weight: int) -> int:
+    """Whether a constant's digits (Booth's, for each pair of its bits) add, subtract, or both."""
+    found: set[bool] = set()
+    rest = weight
+    while rest:
+        digit = (rest & 3) if (rest & 3) < 2 else (rest & 3) - 4
+        if digit:
+            found.add(digit > 0)
+        rest = (rest - digit) >> 2
+    return len(found)
 
 
 def _additions(weight: int) -> int:
@@ -213,7 +227,7 @@ def _requant(known: Known) -> Made:
     rounds = known["ROUNDING"] != 0 and shift > 0
     kept = max(known["IN_BITS"] + 1 - max(shift, 0), 1) + (1 if rounds else -1)
     kept = max(kept, 1)
-    work: dict[Work, float] = {Work.REGISTER: 1.0}
+    work: dict[Work, float] = {Work.REGISTER: 2.0 + lanes * known["IN_BITS"]}
     if known["OVERFLOW"] == 0:
         kept = min(kept, out)
     elif kept + max(-shift, 0) > out - (1 if known["OUT_SIGNED"] else 0):

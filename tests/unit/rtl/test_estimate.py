@@ -32,7 +32,8 @@ from tests.support.rtl_resources import DEVICES, designs, netlist_of, recorded
 
 TARGET = RtlTarget()
 CHECKED = ("small1", "small3", "dense16x8", "network1-8", "network2-96", "network3-8")
-INSIDE = {"alive", "ei_fifo", "ei_tree", "ei_round", "ei_limit"}  # of other modules
+PIPELINE = {"ei_binary", "ei_bound", "ei_branch", "ei_delay", "ei_issue", "ei_lookup"}  # cells
+INSIDE = {"alive", "ei_fifo", "ei_tree", "ei_round", "ei_limit", "ei_tiles"} | PIPELINE
 BUDGETED = [d.name for d in devices() if "lut" in d.budget or "alm" in d.budget]
 
 
