@@ -91,6 +91,6 @@ def test_a_network_is_unrolled_wholly_and_a_board_gets_its_shell(
     made = shown(capsys, *order, "--unroll", "full", "-o", "whole")
     assert made["agreement"][-1]["bit_identical"] and values(made)["ii_cycles"] == 1
     made = shown(capsys, *order, "--unroll", "never", "--board", "ulx3s", "-o", "board")
-    assert values(made)["ii_cycles"] > 1
+    assert made["agreement"][-1]["bit_identical"]
     top = Path("board/rtl/board")
     assert {"ulx3s.lpf", "board.json", "Makefile"} <= {path.name for path in top.iterdir()}
