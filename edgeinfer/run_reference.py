@@ -49,14 +49,14 @@ class Reference:
 
 
 REFERENCES = (
-    Reference("jet-tagger-4bit", "jet-tagger", 4000, ("hls", "edgetpu")),
-    Reference("jet-tagger-6bit", "jet-tagger", 4000, ("hls", "edgetpu")),
-    Reference("hit-tagger-pooled-4bit", "hit-tagger-pooled", 2000, ("hls", "edgetpu")),
-    Reference("hit-tagger-pooled-6bit", "hit-tagger-pooled", 2000, ("hls", "edgetpu")),
-    Reference("roi-finder-4bit", "roi-finder", 2000, ("edgetpu",)),
-    Reference("roi-finder-6bit", "roi-finder", 2000, ("edgetpu",)),
-    Reference("track-pid-4bit", "track-pid", 2000, ("edgetpu",)),
-    Reference("track-pid-6bit", "track-pid", 2000, ("edgetpu",)),
+    Reference("jet-tagger-4bit", "jet-tagger", 4000, ("hls", "rtl", "edgetpu")),
+    Reference("jet-tagger-6bit", "jet-tagger", 4000, ("hls", "rtl", "edgetpu")),
+    Reference("hit-tagger-pooled-4bit", "hit-tagger-pooled", 2000, ("hls", "rtl", "edgetpu")),
+    Reference("hit-tagger-pooled-6bit", "hit-tagger-pooled", 2000, ("hls", "rtl", "edgetpu")),
+    Reference("roi-finder-4bit", "roi-finder", 2000, ("rtl", "edgetpu")),
+    Reference("roi-finder-6bit", "roi-finder", 2000, ("rtl", "edgetpu")),
+    Reference("track-pid-4bit", "track-pid", 2000, ("rtl", "edgetpu")),
+    Reference("track-pid-6bit", "track-pid", 2000, ("rtl", "edgetpu")),
 )
 
 
