@@ -157,9 +157,7 @@ def _mac(known: Known) -> Made:
     )  # fmt: skip
     frame = _mac_frame(known, trees, pe * simd * product, (weights,))
     held = (2 + pe) * simd * x  # the last of them for each lane
-    multipliers = Multiplier(
-        pe * simd, x, w, before=pe * simd * (w + x), after=pe * simd * product
-    )
+    multipliers = Multiplier(pe * simd, x, w, before=pe * simd * (w + x), after=pe * simd * product)
     return joined((frame, registers(held), Made(multipliers=(multipliers,))))
 
 
