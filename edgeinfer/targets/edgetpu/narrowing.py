@@ -260,8 +260,8 @@ def _rounded_sums(
             ops.append(op)
             continue
         window = levels_for(seen[op.name], op.type.frac, wide[op.name])
-        lone = wide[op.name] is not HostFunction.NONE and program.shapes[op.name][-1:] == (1,)
-        ops.append(_rounding_up(program, op, window.frac) if lone else op)
+        scores = wide[op.name] is not HostFunction.NONE
+        ops.append(_deciding_alike(program, op, window.frac) if scores else op)
         type_ = fixed_for(window.low, window.high, window.frac)
         name = renamed[op.name] = f"{op.name}.int8"
         step = Requant(f"{name}.rounded", type_, op.name, Rounding.RND, Overflow.SAT)
@@ -276,14 +276,25 @@ def _rounded_sums(
     return reproved(Program(program.name, tuple(ops), outputs)), findings
 
 
-def _rounding_up(program: Program, op: Op, frac: int) -> Op:
-    """A sum with so much added that rounding it to a coarser grid is rounding it up: a level above
-    zero then means a sum above zero, and no decision changes. What others read too stays."""
+def _deciding_alike(program: Program, op: Op, frac: int) -> Op:
+    """Scores with less than a step of the coarser grid added, so that rounding them there changes
+    as few decisions as can be. What others read too stays.
+
+    A lone score is rounded up: a level above zero then means a sum above zero. Among several the
+    first of equal ones wins, so scores that are equal after rounding are put apart beforehand: each
+    class an equal share of a step above the one before it, which halves the decisions that change.
+    """
     shift = op.type.frac - frac
     readers = [other for other in program.ops if op.name in inputs_of(other)]
     if not isinstance(op, Conv | Dense) or readers or shift < 2:
         return op
-    return replace(op, bias=packed(op.bias.astype(np.int64) + (1 << (shift - 1)) - 1))
+    classes = op.bias.size
+    if classes == 1:
+        added = np.array([(1 << (shift - 1)) - 1])
+    else:
+        places = np.arange(classes) - (classes - 1) / 2  # around zero, so that nothing is biased
+        added = np.rint(places / classes * (1 << shift)).astype(np.int64)
+    return replace(op, bias=packed(op.bias.astype(np.int64) + added))
 
 
 def drawn_inputs(program: Program) -> dict[str, Ints]:
