@@ -4,7 +4,9 @@
 
 from __future__ import annotations
 
+import atexit
 import html
+import shutil
 import tempfile
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
@@ -261,7 +263,9 @@ def _source(data: Data) -> DataFile | None:
         case str() | Path():
             return DataFile(Path(data))
         case _:
-            place = Path(tempfile.mkdtemp(prefix="edgeinfer-data-")) / "data.npz"
+            folder = tempfile.mkdtemp(prefix="edgeinfer-data-")
+            atexit.register(shutil.rmtree, folder, ignore_errors=True)
+            place = Path(folder) / "data.npz"
             np.savez(place, **{name: np.asarray(values) for name, values in data.items()})  # type: ignore[arg-type]
             return DataFile(place)
 

@@ -201,7 +201,8 @@ def _shared(wanted: list[str], goals: Goals) -> dict[str, dict[str, Any]]:
         if all(taken is None for taken in takes.values()):
             raise UsageError(
                 f"{part.name} ({part.vendor} {part.family}) is no device for the target {named}.",
-                hint="edgeinfer devices lists the parts; hls is for AMD and Intel parts.",
+                hint="edgeinfer devices lists the parts: hls is for AMD and Intel parts, rtl for "
+                "FPGAs, edgetpu for coral.",
             )
         for name, taken in takes.items():
             found[name] = {**(taken or {}), **found[name]}  # the first that fits it

@@ -17,7 +17,7 @@ from edgeinfer.graph import Graph
 from edgeinfer.ir.engine import Engine
 from edgeinfer.ir.program import Program
 from edgeinfer.run import Outcome, RunFolder
-from edgeinfer.run_targets import Chosen, content_of
+from edgeinfer.run_targets import Chosen, about
 from edgeinfer.samples import Samples
 from edgeinfer.targets.protocol import Explains, Judged, Judges
 from quantization.fixed import Ints
@@ -38,8 +38,8 @@ def simulate(
 ) -> None:
     """The target's simulation against the engine, and against labels where there are any."""
     place = folder.path / chosen.name
-
     stage, target = chosen.entry.stage, chosen.entry.make()
+    made_of = about(folder, chosen)
 
     def made() -> Outcome:
         if isinstance(target, Judges):
@@ -53,6 +53,7 @@ def simulate(
         tried = f"{stage}: simulated on {len(samples)} samples: {samples.origin}."
         facts: dict[str, Any] = {
             "program": program.digest,
+            "about": made_of,
             "agreement": [asdict(agreement) for agreement in judged.agreement],
             "metrics": [asdict(metric) for metric in judged.metrics],
             "findings": [tried, *(f"{stage}: {said}" for said in judged.findings)],
@@ -65,13 +66,7 @@ def simulate(
             facts["accuracy"] = {stage: asdict(evaluate.score(graph(), real, samples))}
         return Outcome(facts)
 
-    told = {
-        **depends_on,
-        "samples": len(samples),
-        "settings": asdict(chosen.settings),
-        "project": content_of(folder, chosen.name),
-    }
-    folder.step(stage, told, made)
+    folder.step(stage, {**depends_on, "samples": len(samples), **made_of}, made)
 
 
 def samples_for(program: Program, available: int | None, count: int | None) -> int:

@@ -23,8 +23,9 @@ from edgeinfer.targets.hls.estimate import Estimate, band, estimate
 from edgeinfer.targets.hls.estimate_stage import Arithmetic
 from edgeinfer.targets.hls.preflight import preflight
 from edgeinfer.targets.hls.reuse import effective_strategy, layers_with_multipliers, reuse_of
-from edgeinfer.targets.hls.reuse_choice import COMPARED, COMPARED_INTEL, chosen, usage
+from edgeinfer.targets.hls.reuse_choice import COMPARED, COMPARED_INTEL, usage
 from edgeinfer.targets.hls.settings import HlsSettings
+from edgeinfer.targets.hls.target import HlsTarget
 from edgeinfer.targets.protocol import Advises, Placed, Settles, Suits
 from edgeinfer.zoo import ENTRIES, is_name, resolve
 
@@ -149,8 +150,7 @@ def estimate_hls(
     """A model as an HLS design; where the settings state a goal, reuse factors are chosen first."""
     device = devices.device(settings.part)
     program, findings = program_for(model, bits, recipe)
-    if settings.latency_us is not None or settings.fit:
-        settings = chosen(program, settings, device, latency_us=settings.latency_us).settings
+    settings = HlsTarget().settled(program, settings)
     made = estimate(program, settings, device, arithmetic=arithmetic)
     found = (*findings, *preflight(program, settings, device))
     return HlsFigures(program, settings, device, made, found)

@@ -137,8 +137,8 @@ def exercise(trial: Trial, stages: tuple[str, ...], targets: Sequence[Chosen] = 
         if chosen.entry.stage in stages:
             _simulate_target(trial, chosen)
         else:
-            _as_before(folder, chosen.entry.stage, program)
-        _as_before(folder, f"{chosen.name}-tools", program)
+            run_targets.as_before(folder, chosen, chosen.entry.stage)
+        run_targets.as_before(folder, chosen, run_tools.step_of(chosen))
     return _written(folder, targets)
 
 

@@ -11,8 +11,9 @@ from __future__ import annotations
 import functools
 import hashlib
 import importlib
+import json
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, fields, replace
+from dataclasses import asdict, dataclass, fields, replace
 from importlib import metadata
 from typing import Any
 
@@ -172,6 +173,21 @@ def content_of(folder: RunFolder, name: str) -> str:
         found = folder.path / path
         state.update(f"{path} {plan.sha256_of(found) if found.is_file() else 'gone'} ".encode())
     return state.hexdigest()
+
+
+def about(folder: RunFolder, chosen: Chosen) -> dict[str, Any]:
+    """What a step about a target's project depends on: the project as it lies there, and the
+    settings, which also say what nothing in the project does, such as the part."""
+    return {"project": content_of(folder, chosen.name), "settings": asdict(chosen.settings)}
+
+
+def as_before(folder: RunFolder, chosen: Chosen, step: str) -> None:
+    """What a step found about this very project, with these settings, stays in the result."""
+    before = folder.recorded(step)
+    if before is not None and before.facts.get("about") == json.loads(
+        json.dumps(about(folder, chosen))
+    ):
+        folder.remembered(step)
 
 
 def _listed(changed: list[str]) -> str:

@@ -11,10 +11,13 @@ from dataclasses import asdict, dataclass
 from edgeinfer.errors import UsageError
 from edgeinfer.ir.program import Program
 from edgeinfer.run import Outcome, RunFolder
-from edgeinfer.run_targets import Chosen, content_of
+from edgeinfer.run_targets import Chosen, about
 from edgeinfer.targets.protocol import Reports, Synthesises, ToolStep
 from quantization.fixed import Ints
 
+WHO = (
+    "hls (with Vitis, Vivado or Quartus) has all of them, rtl --synth and --route, edgetpu --synth."
+)
 MINUTES = 240.0  # for all tools of a target, where nothing else is said
 
 
@@ -45,8 +48,13 @@ class ToolOrder:
                 names = ", ".join(chosen.name for chosen in targets) or "none"
                 raise UsageError(
                     f"--{step} is nothing for the target {names}.",
-                    hint="hls has it with the backends Vitis, Vivado and Quartus.",
+                    hint=WHO,
                 )
+
+
+def step_of(chosen: Chosen) -> str:
+    """The step in which tools work on a target's project."""
+    return f"{chosen.name}-tools"
 
 
 def synthesise(
@@ -60,8 +68,8 @@ def synthesise(
     target, steps = chosen.entry.make(), order.of(chosen)
     if not steps or not isinstance(target, Synthesises):
         return
-    place = folder.path / chosen.name
-    name = f"{chosen.name}-tools"
+    place, name = folder.path / chosen.name, step_of(chosen)
+    made_of = about(folder, chosen)
 
     def made() -> Outcome:
         done = target.synthesise(
@@ -69,7 +77,7 @@ def synthesise(
             seconds=order.minutes * 60, raw=raw, said=folder.progress.said,
         )  # fmt: skip
         facts = {
-            "program": program.digest,
+            "about": made_of,
             "findings": [f"{chosen.name}: {said}" for said in done.said],
             "metrics": [asdict(metric) for metric in done.metrics],
         }
@@ -78,7 +86,7 @@ def synthesise(
     before = folder.recorded(name)
     if before and isinstance(target, Reports) and not target.reports(place, chosen.settings):
         folder.forget(name)  # someone has removed what the tools left
-    folder.step(name, {"steps": steps, "project": content_of(folder, chosen.name)}, made)
+    folder.step(name, {"steps": steps, **made_of}, made)
 
 
 def reports(folder: RunFolder, chosen: Chosen) -> None:

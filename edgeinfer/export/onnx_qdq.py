@@ -26,7 +26,7 @@ from edgeinfer.ir.engine_choice import Arithmetic
 from edgeinfer.ir.engine_emit import Emitter
 from edgeinfer.ir.engine_extremes import clip
 from edgeinfer.ir.engine_values import Carried, Carrier, carried_in, laid_out, scaled_to
-from edgeinfer.ir.engine_window import NATIVE_RANKS, onnx_pads
+from edgeinfer.ir.engine_window import NATIVE_RANKS
 from edgeinfer.ir.ops import Conv, Dense, Input, Op, Requant
 from edgeinfer.ir.passes import fold_constants
 from edgeinfer.ir.program import Program
@@ -116,19 +116,10 @@ class QdqEmitter(ValueEmitter):
     def _conv(self, op: Conv) -> Carried:
         x = laid_out(self.builder, self.read(op.x, Carrier.FLOAT32), self.state.shapes[op.x], True)
         weight = np.moveaxis(op.weight, (-1, -2), (0, 1))
-        inputs = [x.tensor, self._integers(weight, op.weight_type, x.carrier)]
+        weights = [self._integers(weight, op.weight_type, x.carrier)]
         if op.bias.any():
-            inputs.append(self._bias(op.bias, op.type.frac, x.carrier))
-        tensor = self.builder.node(
-            "Conv",
-            *inputs,
-            kernel_shape=list(op.weight.shape[: len(op.strides)]),
-            strides=list(op.strides),
-            pads=onnx_pads(op.pads),
-            dilations=list(op.dilation),
-            group=op.groups,
-        )
-        return Carried(tensor, x.carrier, self.state.shapes[op.name], True, op.type.frac)
+            weights.append(self._bias(op.bias, op.type.frac, x.carrier))
+        return self.convolution(op, x, *weights)
 
     def _dense(self, op: Dense, carrier: Carrier) -> Carried:
         x = laid_out(self.builder, self.read(op.x, carrier), self.state.shapes[op.x], False)

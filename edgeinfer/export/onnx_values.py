@@ -8,6 +8,7 @@ narrower one that its proved integers allow.
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from typing import Any
@@ -30,7 +31,8 @@ from edgeinfer.ir.engine_values import (
     laid_out,
     scaled_to,
 )
-from edgeinfer.ir.ops import Clip, Constant, Input, Op, inputs_of
+from edgeinfer.ir.engine_window import onnx_pads
+from edgeinfer.ir.ops import Clip, Constant, Conv, Input, Op, inputs_of
 from edgeinfer.ir.program import Program
 
 FLOAT32_BITS = 24
@@ -42,16 +44,30 @@ class NotCarriedError(ValueError):
 
 
 @dataclass(slots=True)
-class ValueEmitter(Emitter):
+class ValueEmitter(Emitter, ABC):
     """Nodes that compute values. A format says how it states roundings, weights and inputs."""
 
     offences: list[Offence] = field(default_factory=list)
     findings: list[str] = field(default_factory=list)
     inputs: dict[str, str] = field(default_factory=dict)  # tensor -> the Program's name
 
+    @abstractmethod
     def stated_input(self, op: Input, tensor: str) -> Carried:
         """An input, and the format that the file states for it."""
-        raise NotImplementedError
+
+    def convolution(self, op: Conv, x: Carried, *weights: str) -> Carried:
+        """The convolution of what is laid out for it, with a kernel and maybe a bias."""
+        tensor = self.builder.node(
+            "Conv",
+            x.tensor,
+            *weights,
+            kernel_shape=list(op.weight.shape[: len(op.strides)]),
+            strides=list(op.strides),
+            pads=onnx_pads(op.pads),
+            dilations=list(op.dilation),
+            group=op.groups,
+        )
+        return Carried(tensor, x.carrier, self.state.shapes[op.name], True, op.type.frac)
 
     def add(self, op: Op) -> None:
         """Nodes for one op, or an entry of the report."""

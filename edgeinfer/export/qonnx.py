@@ -186,19 +186,10 @@ class QonnxEmitter(ValueEmitter):
         x = carried_in(self.builder, self.values[op.x], Carrier.FLOAT32)
         x = laid_out(self.builder, x, self.state.shapes[op.x], True)
         weight = np.moveaxis(op.weight, (-1, -2), (0, 1))
-        inputs = [x.tensor, self._weight(weight, op.weight_type, x.carrier)]
+        weights = [self._weight(weight, op.weight_type, x.carrier)]
         if op.bias.any():
-            inputs.append(self._bias(op.bias, op.type.frac, x.carrier))
-        tensor = self.builder.node(
-            "Conv",
-            *inputs,
-            kernel_shape=list(op.weight.shape[: len(op.strides)]),
-            strides=list(op.strides),
-            pads=onnx_pads(op.pads),
-            dilations=list(op.dilation),
-            group=op.groups,
-        )
-        return Carried(tensor, x.carrier, self.state.shapes[op.name], True, op.type.frac)
+            weights.append(self._bias(op.bias, op.type.frac, x.carrier))
+        return self.convolution(op, x, *weights)
 
     def _dense(self, op: Dense, carrier: Carrier) -> Carried:
         x = laid_out(self.builder, self.read(op.x, carrier), self.state.shapes[op.x], False)

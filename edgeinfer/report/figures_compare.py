@@ -9,6 +9,7 @@ from collections.abc import Sequence
 from typing import Literal
 
 from edgeinfer.report import words
+from edgeinfer.report.axes import axes
 from edgeinfer.report.comparison import LATENCY, Comparison, Point, Series
 from edgeinfer.report.marks import Box, Dot, Figure, Label, Line, Mark, cut, width_of
 from edgeinfer.report.scales import Scale, over
@@ -55,7 +56,7 @@ def _pareto(comparison: Comparison, kind: str, alike: Sequence[Series]) -> Figur
         edge = across.place(offered)
         marks.append(Box(LEFT, TOP, edge - LEFT, BOTTOM - TOP, "budget", "what the device offers"))
         marks.append(Label(min(edge, RIGHT) - 6, TOP + 14, "device", "muted small", "end"))
-    marks += _axes(across, up, f"{what}{unit}", score)
+    marks += axes(across, up, f"{what}{unit}", score)
     for number, series in enumerate(alike):
         marks += _drawn(series, number, across, up)
     marks += _named(alike, across, up)
@@ -70,26 +71,6 @@ def _pareto(comparison: Comparison, kind: str, alike: Sequence[Series]) -> Figur
     name = f"score-against-{kind.replace('_us', '')}"
     title = f"{score} against {what}"
     return Figure(name, title, sentence, WIDTH, HEIGHT, tuple(marks), note)
-
-
-def _axes(across: Scale, up: Scale, x_title: str, y_title: str) -> list[Mark]:
-    marks: list[Mark] = []
-    for at, label in across.ticks():
-        marks += [
-            Line(((at, TOP), (at, BOTTOM)), "grid"),
-            Label(at, BOTTOM + 18, label, "muted", "middle"),
-        ]
-    for at, label in up.ticks():
-        marks += [
-            Line(((LEFT, at), (RIGHT, at)), "grid"),
-            Label(LEFT - 8, at + 4, label, "muted", "end"),
-        ]
-    middle = (TOP + BOTTOM) / 2
-    return [
-        *marks,
-        Label((LEFT + RIGHT) / 2, BOTTOM + 42, x_title, "ink", "middle"),
-        Label(16, middle, y_title, "ink", "middle", turned=True),
-    ]
 
 
 def _drawn(series: Series, number: int, across: Scale, up: Scale) -> list[Mark]:

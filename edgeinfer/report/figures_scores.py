@@ -10,6 +10,7 @@ from collections.abc import Sequence
 from edgeinfer.cosim import Agreement
 from edgeinfer.profile.data import Curve, Profile, Uncertain
 from edgeinfer.report import words
+from edgeinfer.report.axes import axes
 from edgeinfer.report.marks import Box, Dot, Figure, Label, Line, Mark, cut
 from edgeinfer.report.result_tables import intervals_of, stages_of
 from edgeinfer.report.scales import Scale, over
@@ -105,21 +106,7 @@ def _roc(output: str, curves: Sequence[Curve], number: int) -> Figure:
     left, right, top, bottom = 64.0, 500.0, 24.0, 380.0
     across = Scale(0.0, 1.0, left, right)
     up = Scale(_least(curves), 1.0, bottom, top, logarithmic=True)
-    marks: list[Mark] = []
-    for at, label in across.ticks():
-        marks += [
-            Line(((at, top), (at, bottom)), "grid"),
-            Label(at, bottom + 18, label, "muted", "middle"),
-        ]
-    for at, label in up.ticks():
-        marks += [
-            Line(((left, at), (right, at)), "grid"),
-            Label(left - 8, at + 4, label, "muted", "end"),
-        ]
-    marks += [
-        Label((left + right) / 2, bottom + 40, "signal kept", "muted", "middle"),
-        Label(18, (top + bottom) / 2, "background kept", "muted", "middle", turned=True),
-    ]
+    marks = axes(across, up, "signal kept", "background kept", "muted")
     labels = list(dict.fromkeys(curve.label for curve in curves))
     for curve in sorted(curves, key=lambda c: c.stage == "float"):  # dashes on top
         colour = f"c{labels.index(curve.label) % COLOURS}"

@@ -8,6 +8,7 @@ import math
 from collections.abc import Mapping, Sequence
 
 from edgeinfer.report import words
+from edgeinfer.report.axes import axes
 from edgeinfer.report.marks import Box, Dot, Figure, Label, Line, Mark, cut
 from edgeinfer.report.scales import Scale, over
 from edgeinfer.sweep.study import BITS, Direction, Objective, Study
@@ -43,7 +44,7 @@ def _front(
 ) -> Figure:
     across = _scale([each.figures[other.figure] for each in trials], LEFT, RIGHT)
     up = _scale([each.figures[first.figure] for each in trials], BOTTOM, TOP)
-    marks = [*_axes(across, up), *_titles(other.figure, first.figure)]
+    marks = axes(across, up, other.figure, first.figure)
     keys = {each.key for each in front}
     place = {
         each.key: (across.place(each.figures[other.figure]), up.place(each.figures[first.figure]))
@@ -75,28 +76,6 @@ def _scale(values: Sequence[float], start: float, stop: float) -> Scale:
     positive = [value for value in values if value > 0]
     spread = len(positive) == len(values) and max(positive) > 10 * min(positive)
     return over(values, start, stop, logarithmic=spread)
-
-
-def _axes(across: Scale, up: Scale) -> list[Mark]:
-    marks: list[Mark] = []
-    for at, label in across.ticks():
-        marks += [
-            Line(((at, TOP), (at, BOTTOM)), "grid"),
-            Label(at, BOTTOM + 18, label, "muted", "middle"),
-        ]
-    for at, label in up.ticks():
-        marks += [
-            Line(((LEFT, at), (RIGHT, at)), "grid"),
-            Label(LEFT - 8, at + 4, label, "muted", "end"),
-        ]
-    return marks
-
-
-def _titles(across: str, up: str) -> list[Mark]:
-    return [
-        Label((LEFT + RIGHT) / 2, BOTTOM + 42, across, "ink", "middle"),
-        Label(18, (TOP + BOTTOM) / 2, up, "ink", "middle", turned=True),
-    ]
 
 
 def _about(carried: Carried) -> str:

@@ -15,17 +15,20 @@ from edgeinfer.errors import UsageError, did_you_mean
 from edgeinfer.model_files import files_of
 from edgeinfer.plan import write_file
 from edgeinfer.report.gate_figures import OTHERS, SCORES
+from edgeinfer.run_targets import entry_of
 from edgeinfer.samples import existing
 from edgeinfer.sweep import journal
 from edgeinfer.sweep.front import front, importances
 from edgeinfer.sweep.journal import Journal
 from edgeinfer.sweep.points import Point, explored
 from edgeinfer.sweep.pool import Done
-from edgeinfer.sweep.study import Study
+from edgeinfer.sweep.study import BITS, Study
 from edgeinfer.sweep.trial import Carried, Job, as_dict
 from edgeinfer.zoo import is_name, resolve
 
 STUDY, TEXT = "study.json", "study.toml"
+TRAINED = ("sparsity", "prune_filters")  # knobs of training
+OWN = ("model", "device", "method", "input_bits", *TRAINED)  # knobs that no target has
 SCHEMA_VERSION = 1
 
 
@@ -137,6 +140,7 @@ def checked(study: Study) -> None:
         existing(Path(study.data))
     known = [*OTHERS, *SCORES, "auc_drop", "accuracy_drop", "rms_error_rise", "parameters", "macs",
              "fits", "device_share", "event_seconds"]  # fmt: skip
+    _turned(study)
     named = [*(each.figure for each in study.objectives), *(each.figure for each in study.budgets)]
     for name in named:
         figure = name.rpartition(".")[2]
@@ -145,6 +149,28 @@ def checked(study: Study) -> None:
                 f"No run tells a figure {name!r}.",
                 hint=did_you_mean(figure, known) or "docs/gates.md lists the figures.",
             )
+
+
+def _turned(study: Study) -> None:
+    """An error for whatever a study varies or states that changes nothing."""
+    entries = [entry_of(name) for name in study.targets]
+    methods = next((k.values for k in study.knobs if k.name == "method"), (study.method,))
+    for knob in study.knobs:
+        if knob.name in TRAINED and "qat" not in methods:
+            raise UsageError(
+                f"{knob.name} is varied, but only training knows it.", hint='Set method = "qat".'
+            )
+        own = knob.name in OWN or knob.name.startswith(BITS)
+        if not own and not any(entry.knows(knob.name) for entry in entries):
+            raise UsageError(
+                f"{knob.name} is varied, but the target {', '.join(study.targets)} does not know "
+                f"it.",
+                hint="Take it out of [space], or choose another target.",
+            )
+    if study.tools and not study.compile_best:
+        raise UsageError(
+            "Tools are named, but no trial is compiled for them.", hint="Set compile_best."
+        )
 
 
 def _same(folder: Path, text: str, book: Journal, *, resume: bool) -> None:

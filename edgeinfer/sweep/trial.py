@@ -55,10 +55,12 @@ class Job:
             name: hashlib.sha256(held).hexdigest() if isinstance(held, bytes) else _digest(held)
             for name, held in self.files.items()
         }
+        method = _value(self, "method", self.study.method)
         told = {
             "point": dict(self.point), "model": self.model, "files": content,
             "targets": self.study.targets, "devices": self.study.devices, "bits": self.study.bits,
-            "method": self.study.method, "epochs": self.study.epochs, "refine": self.study.refine,
+            "method": method, "refine": self.study.refine,
+            "training": (self.study.epochs, self.study.seed) if method == "qat" else None,
         }  # fmt: skip
         return hashlib.sha256(json.dumps(told, sort_keys=True).encode()).hexdigest()[:24]
 

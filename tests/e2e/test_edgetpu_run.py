@@ -17,6 +17,7 @@ from quantization.fixed import Rounding
 from quantization.recipe import Recipe
 from tests.support import small_models as small
 from tests.support import tflite_builder as build
+from tests.support.command_line import shown
 
 FAKE = Path(__file__).resolve().parents[1] / "fake_tools/fake_edgetpu_compiler"
 COMPILE = ["compile", "net.keras", "--data", "data.npz", "-o", "RUN", "--target", "edgetpu"]
@@ -29,13 +30,6 @@ def work(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     small.classifier(tmp_path)
     small.data(tmp_path)
     return tmp_path
-
-
-def shown(capsys: pytest.CaptureFixture[str], *tokens: str, code: int = 0) -> Any:
-    """The JSON that a command prints, and nothing else."""
-    capsys.readouterr()
-    assert main([*tokens, "--json"]) == code
-    return json.loads(capsys.readouterr().out)
 
 
 def pairs(result: Any) -> dict[tuple[str, str], Any]:

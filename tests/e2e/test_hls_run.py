@@ -6,7 +6,6 @@ from __future__ import annotations
 
 import errno
 import importlib.util
-import json
 import os
 import signal
 import subprocess
@@ -21,6 +20,7 @@ from edgeinfer.cli import main
 from edgeinfer.plan import sha256_of
 from edgeinfer.targets.hls import csim_build
 from tests.support import small_models as small
+from tests.support.command_line import shown
 
 ROOT = Path(__file__).resolve().parents[2]
 COMPILE = ["compile", "net.keras", "--bits", "8", "--data", "data.npz", "-o", "RUN"]
@@ -40,13 +40,6 @@ def work(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     small.classifier(tmp_path)
     small.data(tmp_path)
     return tmp_path
-
-
-def shown(capsys: pytest.CaptureFixture[str], *tokens: str, code: int = 0) -> Any:
-    """The JSON that a command prints, and nothing else."""
-    capsys.readouterr()
-    assert main([*tokens, "--json"]) == code
-    return json.loads(capsys.readouterr().out)
 
 
 def cached(result: Any) -> dict[str, bool]:

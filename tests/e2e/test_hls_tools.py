@@ -15,6 +15,7 @@ import pytest
 from edgeinfer.cli import main
 from edgeinfer.targets.hls import csim_build
 from tests.support import small_models as small
+from tests.support.command_line import design_figures, shown
 
 FAKES = Path(__file__).resolve().parents[1] / "fake_tools"
 COMPILE = ["compile", "net.keras", "--bits", "8", "--data", "data.npz", "-o", "RUN"]
@@ -42,20 +43,9 @@ def tools(work: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     return work / "record"
 
 
-def shown(capsys: pytest.CaptureFixture[str], *tokens: str, code: int = 0) -> Any:
-    """The JSON that a command prints, and nothing else."""
-    capsys.readouterr()
-    assert main([*tokens, "--json"]) == code
-    return json.loads(capsys.readouterr().out)
-
-
 def values(result: Any, origin: str) -> dict[str, float]:
-    """A design's figures of one origin."""
-    return {
-        metric["name"]: metric["value"]
-        for metric in result["metrics"]
-        if metric["target"] == "hls" and metric["origin"] == origin and metric["layer"] is None
-    }
+    """The HLS design's figures of one origin."""
+    return design_figures(result, "hls", origin)
 
 
 def test_a_compilation_states_the_device_and_what_is_estimated_of_it(
@@ -175,6 +165,18 @@ def test_reports_of_another_project_do_not_pass_for_this_one(
     shutil.copytree(project, Path("RUN/hls") / project.name)
     third = shown(capsys, *COMPILE, *HLS, "--clock-ns", "4")
     assert values(third, "synthesised") == values(first, "synthesised")
+
+
+def test_what_was_said_of_one_project_is_not_said_of_another(
+    tools: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    first = shown(capsys, *COMPILE, *HLS, "--synth")
+    assert any("csynth: vitis_hls" in said for said in first["findings"])
+    assert ["engine", "csim"] in [entry["pair"] for entry in first["agreement"]]
+    other = shown(capsys, *COMPILE, *HLS, "--backend", "Catapult")  # which is not simulated here
+    assert other["program"] == first["program"]
+    assert not any("csynth: vitis_hls" in said for said in other["findings"])
+    assert ["engine", "csim"] not in [entry["pair"] for entry in other["agreement"]]
 
 
 def test_a_tool_that_fails_is_quoted_and_the_rest_is_kept(

@@ -4,11 +4,9 @@
 
 from __future__ import annotations
 
-import json
 import time
 import xml.etree.ElementTree as xml
 from pathlib import Path
-from typing import Any
 
 import pytest
 
@@ -17,6 +15,7 @@ from edgeinfer.profile.data import from_json as profile_from_json
 from edgeinfer.result import from_json
 from tests.support import report_results as results
 from tests.support import small_models as small
+from tests.support.command_line import shown
 
 
 @pytest.fixture(scope="module")
@@ -27,13 +26,6 @@ def made(tmp_path_factory: pytest.TempPathFactory) -> Path:
     tokens = ["compile", str(model), "--bits", "6", "--data", str(data), "-o", str(folder / "RUN")]
     assert main([*tokens, "--target", "none"]) == 0
     return folder
-
-
-def shown(capsys: pytest.CaptureFixture[str], *tokens: str, code: int = 0) -> Any:
-    """The JSON that a command prints, and nothing else."""
-    capsys.readouterr()
-    assert main([*tokens, "--json"]) == code
-    return json.loads(capsys.readouterr().out)
 
 
 def test_a_report_is_written_from_a_run(made: Path, capsys: pytest.CaptureFixture[str]) -> None:

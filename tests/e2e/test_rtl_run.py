@@ -4,7 +4,6 @@
 
 from __future__ import annotations
 
-import json
 from pathlib import Path
 from typing import Any
 
@@ -12,6 +11,7 @@ import pytest
 
 from edgeinfer.cli import main
 from tests.support import small_models as small
+from tests.support.command_line import design_figures, shown
 
 COMPILE = ["compile", "net.keras", "--bits", "6", "--data", "data.npz", "-o", "RUN"]
 RTL = ["--target", "rtl", "--device", "ulx3s-85f"]
@@ -26,20 +26,9 @@ def work(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     return tmp_path
 
 
-def shown(capsys: pytest.CaptureFixture[str], *tokens: str, code: int = 0) -> Any:
-    """The JSON that a command prints, and nothing else."""
-    capsys.readouterr()
-    assert main([*tokens, "--json"]) == code
-    return json.loads(capsys.readouterr().out)
-
-
-def values(result: Any) -> dict[str, float]:
+def values(result: Any, origin: str | None = None) -> dict[str, float]:
     """The design's figures."""
-    return {
-        metric["name"]: metric["value"]
-        for metric in result["metrics"]
-        if metric["target"] == "rtl" and metric["layer"] is None
-    }
+    return design_figures(result, "rtl", origin)
 
 
 @pytest.mark.usefixtures("work")
@@ -94,3 +83,15 @@ def test_a_network_is_unrolled_wholly_and_a_board_gets_its_shell(
     assert made["agreement"][-1]["bit_identical"]
     top = Path("board/rtl/board")
     assert {"ulx3s.lpf", "board.json", "Makefile"} <= {path.name for path in top.iterdir()}
+
+
+@pytest.mark.usefixtures("work")
+def test_what_was_synthesised_for_one_part_is_not_said_of_another(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    first = shown(capsys, *COMPILE, *RTL, "--synth")
+    assert values(first, "synthesised")["lut"] > 0
+    kept = shown(capsys, "simulate", "RUN", "--stage", "engine")
+    assert values(kept, "synthesised") == values(first, "synthesised")
+    other = shown(capsys, *COMPILE, "--target", "rtl", "--device", "lifcl-40")
+    assert values(other, "synthesised") == {}

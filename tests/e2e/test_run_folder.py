@@ -25,6 +25,7 @@ from edgeinfer.result import Result, from_json
 from quantization.fixed import quantize
 from quantization.recipe import Recipe
 from tests.support import small_models as small
+from tests.support.command_line import shown
 
 ROOT = Path(__file__).resolve().parents[2]
 
@@ -40,13 +41,6 @@ def work(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 
 COMPILE = ["compile", "net.keras", "--recipe", "r.toml", "--data", "data.npz", "-o", "RUN"]
-
-
-def shown(capsys: pytest.CaptureFixture[str], *tokens: str, code: int = 0) -> Any:
-    """The JSON that a command prints, and nothing else."""
-    capsys.readouterr()
-    assert main([*tokens, "--json"]) == code
-    return json.loads(capsys.readouterr().out)
 
 
 def test_result_json_is_what_compile_prints(work: Path, capsys: pytest.CaptureFixture[str]) -> None:

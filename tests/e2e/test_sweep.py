@@ -19,6 +19,7 @@ from edgeinfer.cli import main
 from edgeinfer.sweep import journal
 from edgeinfer.targets.hls import csim_build
 from tests.support import small_models as small
+from tests.support.command_line import shown
 
 ROOT = Path(__file__).resolve().parents[2]
 STUDY = """
@@ -57,13 +58,6 @@ def work(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 def study(name: str, trials: int = 8, strategy: str = "grid", more: str = "") -> None:
     Path(name).write_text(STUDY.format(trials=trials, strategy=strategy, more=more))
-
-
-def shown(capsys: pytest.CaptureFixture[str], *tokens: str, code: int = 0) -> Any:
-    """The JSON that a command prints, and nothing else."""
-    capsys.readouterr()
-    assert main([*tokens, "--json"]) == code
-    return json.loads(capsys.readouterr().out)
 
 
 def fronts(told: Any) -> list[Any]:
@@ -242,3 +236,21 @@ def test_trials_are_a_table_for_other_tools(capsys: pytest.CaptureFixture[str]) 
     assert rows == [{"n": len(told["front"])}]
     assert main([*order, "select nonsense"]) == 2
     assert main([*order, "select * from read_csv('data.npz')"]) == 2
+
+
+@pytest.mark.usefixtures("work")
+@pytest.mark.parametrize(
+    ("before", "after", "said"),
+    [
+        ("reuse = [1, 2]", "throughput = [1, 2]", "throughput is varied, but the target hls"),
+        ("reuse = [1, 2]", "sparsity = [0.0, 0.5]", "only training knows it"),
+        ("seed = 5", 'tools = "synth"', "no trial is compiled for them"),
+    ],
+)
+def test_what_would_change_nothing_is_a_mistake(
+    capsys: pytest.CaptureFixture[str], before: str, after: str, said: str
+) -> None:
+    text = Path("study.toml").read_text()
+    Path("study.toml").write_text(text.replace(before, after))
+    assert main(["sweep", "study.toml"]) == 2
+    assert said in capsys.readouterr().err
