@@ -10,8 +10,10 @@ from __future__ import annotations
 
 import hashlib
 import json
+import os
 import sys
 from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor, as_completed
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
@@ -19,6 +21,7 @@ from typing import Any
 
 import numpy as np
 
+from edgeinfer.errors import ToolFailedError
 from edgeinfer.ir.builder import Builder, provisional
 from edgeinfer.ir.lower import lower
 from edgeinfer.ir.ops import Conv, Dense, Input, Pool, PoolKind, Requant, Reshape, packed
@@ -27,7 +30,7 @@ from edgeinfer.ir.program import Output, Program
 from edgeinfer.ptq import PtqSettings, quantize
 from edgeinfer.targets.rtl.choose import designed
 from edgeinfer.targets.rtl.emit import HDL, files_of, module_of
-from edgeinfer.targets.rtl.estimate import multipliers
+from edgeinfer.targets.rtl.estimate import estimated, multipliers
 from edgeinfer.targets.rtl.families import family_of
 from edgeinfer.targets.rtl.netlist import Netlist
 from edgeinfer.targets.rtl.parts import part_of
@@ -219,31 +222,64 @@ def changed() -> list[str]:
     ]
 
 
+@dataclass(frozen=True, slots=True)
+class Wanted:
+    """A design that Yosys has not been asked about for a fabric, as it is now."""
+
+    design: Design
+    fabric: str
+    digest: str
+    netlist: Netlist
+    source: Source
+
+
+def wanted(known: dict[str, Any], fabrics: tuple[str, ...]) -> list[Wanted]:
+    """What has changed or is missing, the smallest first."""
+    missing: list[tuple[float, Wanted]] = []
+    for design in designs():
+        netlist = netlist_of(design)
+        source = source_of(netlist)
+        digest = digest_of(source)
+        entry = known.get(design.name, {})
+        counted = entry["counts"] if entry.get("digest") == digest else {}
+        for fabric in fabrics:
+            if fabric not in counted:
+                size = estimated(netlist, part_of(RtlSettings(part=DEVICES[fabric]))).total["lut"]
+                missing.append((size, Wanted(design, fabric, digest, netlist, source)))
+    return [one for _, one in sorted(missing, key=lambda sized: sized[0])]
+
+
+def counts_of(one: Wanted) -> dict[str, Any]:
+    """What Yosys finds."""
+    part = part_of(RtlSettings(part=DEVICES[one.fabric]))
+    dsp = one.design.dsp and multipliers(one.netlist) <= part.budget["dsp"]
+    family = family_of(part.fabric)
+    found = synthesised(one.source, family, dsp=dsp, seconds=SECONDS)
+    return {"version": found.version, "dsp": dsp, "total": found.total, "blocks": found.by_block}
+
+
 def renewed(
     fabrics: tuple[str, ...] = tuple(DEVICES), said: Callable[[str], None] = lambda line: None
 ) -> None:
-    """Synthesise what has changed or is missing, and write the counts: hours, if it is all."""
+    """Synthesise what has changed or is missing, on all cores, and write the counts after each:
+    hours, if it is all. One that takes too long is said, and left out."""
     known = recorded()
-    for fabric in fabrics:
-        for design in designs():
-            netlist = netlist_of(design)
-            source = source_of(netlist)
-            digest = digest_of(source)
-            entry = known.get(design.name, {})
-            if entry.get("digest") != digest:
-                entry = {"digest": digest, "counts": {}}
-            if fabric in entry["counts"]:
+    with ThreadPoolExecutor(os.cpu_count() or 1) as pool:
+        asked = {pool.submit(counts_of, one): one for one in wanted(known, fabrics)}
+        for done in as_completed(asked):
+            one = asked[done]
+            try:
+                found = done.result()
+            except ToolFailedError as failed:
+                said(f"{one.fabric} {one.design.name}: {failed}")
                 continue
-            part = part_of(RtlSettings(part=DEVICES[fabric]))
-            dsp = design.dsp and multipliers(netlist) <= part.budget["dsp"]
-            found = synthesised(source, family_of(part.fabric), dsp=dsp, seconds=SECONDS)
-            entry["counts"][fabric] = {
-                "version": found.version, "dsp": dsp, "total": found.total,
-                "blocks": found.by_block,
-            }  # fmt: skip
-            known[design.name] = entry
+            entry = known.get(one.design.name, {})
+            if entry.get("digest") != one.digest:
+                entry = {"digest": one.digest, "counts": {}}
+            entry["counts"][one.fabric] = found
+            known[one.design.name] = entry
             COUNTS.write_text(as_text(known))
-            said(f"{fabric} {design.name} {found.total}")
+            said(f"{one.fabric} {one.design.name} {found['total']}")
 
 
 def as_text(known: dict[str, Any]) -> str:

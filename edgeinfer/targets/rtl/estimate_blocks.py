@@ -8,6 +8,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 
 import numpy as np
 
+from edgeinfer.targets.rtl.estimate_constant import constant_products
 from edgeinfer.targets.rtl.estimate_work import (
     Made,
     Memory,
@@ -38,7 +39,7 @@ def made_of(block: Block, netlist: Netlist) -> Made:
     if block.contents:
         own = Made({Work(kind): amount for kind, amount in block.contents.items()})
     elif block.module == "ei_mac" and known["SF"] * known["NF"] == 1:
-        own = _constant_mac(known, _weights(block))
+        own = _constant_mac(block, known)
     depths = [(netlist.streams[name].width, netlist.depths[name]) for name in block.outputs]
     if block.module == "ei_egress":
         depths = [(known["WIDTH"] + 1, 2)]
@@ -161,63 +162,10 @@ def _mac(known: Known) -> Made:
     return joined((frame, registers(held), Made(multipliers=(multipliers,))))
 
 
-def _constant_mac(known: Known, weights: list[list[int]]) -> Made:
-    """Weights that never change: what is zero is not there, in the trees either."""
-    x = known["X_BITS"]
-    product, simd = _product_bits(known), known["SIMD"]
+def _constant_mac(block: Block, known: Known) -> Made:
+    product = _product_bits(known)
     sums = min(product + known["LEVELS"], known["ACC_BITS"])
-    trees = []
-    different: set[tuple[int, int]] = set()  # inputs and odd weights: shifted, they are the same
-    for row in weights:
-        present = [(lane, weight) for lane, weight in enumerate(row) if weight]
-        trees.append(tree(len(present), product, sums, known["LEVELS"], largest=False))
-        different.update((lane, weight // (weight & -weight)) for lane, weight in present)
-    widths = {odd: min(x + abs(odd).bit_length(), product) for _, odd in different}
-    alive = sum(widths[odd] for _, odd in different)
-    apart = sum(widths[odd] * sides(odd) for _, odd in different)  # added, and subtracted
-    digits = sum(_additions(odd) * (x + 1) for _, odd in different)
-    used = sum(any(row[lane] for row in weights) for lane in range(simd))
-    frame = _mac_frame(known, joined(trees), alive, ())
-    return joined((frame, registers(2 * used * x + apart), Made({Work.DIGIT: digits})))
-
-
-def sides(weight: int) -> int:
-    """Whether a constant's digits (Booth's, for each pair of its bits) add, subtract, or both."""
-    found: set[bool] = set()
-    rest = weight
-    while rest:
-        digit = (rest & 3) if (rest & 3) < 2 else (rest & 3) - 4
-        if digit:
-            found.add(digit > 0)
-        rest = (rest - digit) >> 2
-    return len(found)
-
-
-def _additions(weight: int) -> int:
-    """Additions and subtractions that a constant takes: its digits but one, and a first minus."""
-    count, first, rest = 0, 0, weight
-    while rest:
-        if rest & 1:
-            digit = 2 - (rest & 3)
-            first = first or digit
-            count += 1
-            rest -= digit
-        rest >>= 1
-    return max(count - 1, 0) + (1 if count == 1 and first < 0 else 0)
-
-
-def _weights(block: Block) -> list[list[int]]:
-    """By output its weights, from the only word of the memory."""
-    known = block.parameters
-    bits, simd, pe = (known[name] for name in ("W_BITS", "SIMD", "PE"))
-    assert isinstance(bits, int) and isinstance(simd, int) and isinstance(pe, int)
-    name = known["WEIGHTS"]
-    assert isinstance(name, str)
-    word = int(block.files[name].split()[0], 16)
-    mask, sign = (1 << bits) - 1, (1 << (bits - 1)) if known["W_SIGNED"] else 0
-    lanes = [((word >> (bits * lane)) & mask) for lane in range(pe * simd)]
-    values = [(lane ^ sign) - sign for lane in lanes]
-    return [values[output * simd : (output + 1) * simd] for output in range(pe)]
+    return _mac_frame(known, constant_products(block, product, sums), 0, ())
 
 
 def _requant(known: Known) -> Made:
