@@ -163,9 +163,9 @@ class Stage(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Tried:
-    """How the stages compared, and what the interpreter saw where it was asked for."""
+    """How engine and interpreter compared, and what the latter saw where it was asked for."""
 
-    agreement: tuple[Agreement, ...]
+    agreement: Agreement
     observed: tuple[Metric, ...]
 
 
@@ -174,32 +174,29 @@ def try_stages(
 ) -> Tried:
     """Run the interpreter, hold the engine against it bit for bit, and find where they part.
 
-    With the stage `interpret`: the width that the observed values of each layer would have needed.
+    With the stage `interpret`: also the width that the observed values of each layer would have
+    needed.
     """
-    engine = Engine(program) if Stage.ENGINE in stages else None
+    engine = Engine(program)
     comparison = Comparison(program, ("interpret", "engine"))
     low: dict[str, int] = {}
     high: dict[str, int] = {}
     total, done = len(next(iter(raw.values()))), 0
     for batch in batches(raw, batch_size(program)):
         values = interpret(program, batch)
-        if engine is not None:
-            comparison.add(results(program, values), engine.run(batch))
+        comparison.add(results(program, values), engine.run(batch))
         if Stage.INTERPRET in stages:
             for op in linear_ops(program):
                 low[op.name] = min(low.get(op.name, 0), int(values[op.name].min()))
                 high[op.name] = max(high.get(op.name, 0), int(values[op.name].max()))
         done += len(next(iter(batch.values())))
         advanced(done, total)
-    agreed = []
-    if engine is not None:
-        parted = _where_they_part(program, engine, raw, comparison)
-        agreed.append(comparison.agreement(parted))
+    agreed = comparison.agreement(_where_they_part(program, engine, raw, comparison))
     observed = []
     for name, bottom in low.items():
         needed = fixed_for(bottom, high[name], program.type(name).frac).bits
         observed.append(Metric("observed_bits", needed, "bit", Origin.SIMULATED, layer=name))
-    return Tried(tuple(agreed), tuple(observed))
+    return Tried(agreed, tuple(observed))
 
 
 def _where_they_part(

@@ -104,7 +104,7 @@ class Trial:
         return Outcome(
             {
                 "program": self.program.digest,
-                "agreement": [asdict(agreed) for agreed in found.agreement],
+                "agreement": [asdict(found.agreement)],
                 "metrics": [asdict(metric) for metric in found.observed],
                 "findings": findings,
             }

@@ -105,7 +105,7 @@ def test_simulate_keeps_the_accuracy_and_says_what_was_drawn(
     work: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     compiled = shown(capsys, *COMPILE)
-    again = shown(capsys, "simulate", "RUN", "--samples", "10", "--stage", "engine,interpret")
+    again = shown(capsys, "simulate", "RUN", "--samples", "10", "--stage", "interpret")
     assert again["agreement"][0]["samples"] == 10
     assert again["accuracy"] == compiled["accuracy"]
     assert any("drawn evenly from the input type" in said for said in again["findings"])
