@@ -48,7 +48,8 @@ def constant_products(block: Block, product_bits: int, sum_bits: int) -> Made:
             if span is not None:
                 joins = span.top - span.low if minus else 0
                 made = Made({Work.REGISTER: span.differ, Work.DIGIT: joins})
-                products.setdefault((lane, weight >> _zeros(weight)), made)
+                alike = weight if minus else weight >> _zeros(weight)
+                products.setdefault((lane, alike), made)
         trees.append(_tree(leaves, product_bits, sum_bits, known["LEVELS"])[0])
     used = sum(any(row[lane] for row in weights) for lane in range(known["SIMD"]))
     held = registers(2 * used * input_bits)

@@ -14,7 +14,7 @@ from typing import Any
 
 from edgeinfer import assets
 from edgeinfer.errors import UsageError
-from edgeinfer.targets.rtl.estimate_work import Made, Memory, Multiplier, Work
+from edgeinfer.targets.rtl.estimate_work import Made, Memory, Multiplier, Work, bits_for
 
 COSTS = "firmware/rtl/costs.toml"
 ALIKE = {"ultrascale": "ultrascale+"}  # of one make, as far as Yosys goes
@@ -119,6 +119,9 @@ def _decide_memory(memory: Memory, fabric: Fabric, add: Add, takes: dict[str, fl
     if block < min(logic, small):
         takes["bram18"] += blocks(memory)
         add(Work.REGISTER, bits * max(memory.stages - 1, 0))
+        if memory.queue:
+            add(Work.REGISTER, bits + bits_for(words))
+            add(Work.SELECT, bits)
         return
     add(Work.REGISTER, memory.distinct * memory.stages)
     if small < logic:

@@ -35,13 +35,17 @@ class Work(StrEnum):
 @dataclass(frozen=True, slots=True)
 class Memory:
     """Words that are kept. One that is only read may have columns that are equal or constant; so
-    many of its bits differ. `stages`: registers that follow, of which a block memory has one."""
+    many of its bits differ. `stages`: registers that follow, of which a block memory has one.
+
+    A queue's word is read from outside, through a register of the reader: a block memory takes
+    that in, and has registers for what is being written, where the old word is wanted."""
 
     words: int
     bits: int
     rom: bool = False
     stages: int = 0
     columns: int | None = None
+    queue: bool = False
 
     @property
     def distinct(self) -> int:
@@ -107,7 +111,7 @@ def queue(width: int, depth: int) -> Made:
         Work.QUEUE_COUNT: 2 * (place + count),
         Work.REGISTER: 2 * (place + count) + 2,
     }
-    return Made(work, (Memory(depth, width),))
+    return Made(work, (Memory(depth, width, queue=True),))
 
 
 def tree(leaves: int, bits: int, out: int, levels: int, largest: bool) -> Made:
