@@ -29,8 +29,9 @@ PROGRAM = tools.Tool("simulate", "EDGEINFER_SIMULATE", "a design's simulation", 
 
 @dataclass(frozen=True, slots=True)
 class Conditions:
-    """How a simulation is driven. `gaps`: chance that a port stands still in a cycle;
-    `reset_after`: cycles of frames before a reset in their midst (0: none)."""
+    """How a simulation is driven. `gaps`: chance that a port stands still in a cycle; where there
+    are any, outputs also rest now and then for longer than a frame takes to get through, so that
+    every queue fills. `reset_after`: cycles of frames before a reset in their midst (0: none)."""
 
     gaps: float = 0.3
     seed: int = 1
@@ -39,6 +40,7 @@ class Conditions:
 
 
 IDEAL = Conditions(gaps=0.0)
+SHORTEST_REST = 16  # cycles that an output's longest rest has at least
 
 
 @dataclass(frozen=True, slots=True)
@@ -94,7 +96,8 @@ def run(
     )
     built = program_for(job, cache_folder())
     foreseen = early(netlist)
-    patience = int((expected_cycles * 4 + 20_000) / (1.0 - conditions.gaps) ** 2)
+    rest = 2 * expected_cycles + SHORTEST_REST if conditions.gaps else 0
+    patience = int((expected_cycles * 4 + 20_000) / (1.0 - conditions.gaps) ** 2) + 2 * rest
     with tempfile.TemporaryDirectory(prefix="edgeinfer-rtl-") as scratch:
         place = Path(scratch)
         for number, port in enumerate(netlist.inputs):
@@ -102,7 +105,7 @@ def run(
             (place / f"in_{number}.bin").write_bytes(beats.tobytes())
         arguments: list[str | Path] = [
             str(frames), str(conditions.seed), str(round(conditions.gaps * 1000)),
-            str(patience), str(conditions.reset_after),
+            str(rest), str(patience), str(conditions.reset_after),
                 ",".join(str(foreseen[port.name]) for port in netlist.outputs), place,
         ]  # fmt: skip
         if conditions.waveform is not None:
