@@ -262,7 +262,7 @@ def renewed(
     fabrics: tuple[str, ...] = tuple(DEVICES), said: Callable[[str], None] = lambda line: None
 ) -> None:
     """Synthesise what has changed or is missing, on all cores, and write the counts after each:
-    hours, if it is all. One that takes too long is said, and left out."""
+    most of an hour, if it is all. One that takes too long is said, and left out."""
     known = recorded()
     with ThreadPoolExecutor(os.cpu_count() or 1) as pool:
         asked = {pool.submit(counts_of, one): one for one in wanted(known, fabrics)}
