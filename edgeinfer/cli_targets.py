@@ -93,6 +93,10 @@ class RtlOptions:
         Literal["ulx3s"] | None,
         Parameter(help="rtl: with a shell for this board, its pins and a makefile"),
     ] = None
+    route_tries: Annotated[
+        int | None,
+        Parameter(help="rtl: place and route so often, until the clock is reached; 1 without it"),
+    ] = None
     waveform: Annotated[
         bool | None, Parameter(negative="", help="rtl: keep the waveform of the simulation")
     ] = None

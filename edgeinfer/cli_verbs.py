@@ -133,8 +133,8 @@ def simulate(
     stage: Annotated[
         str,
         Parameter(
-            help="engine (against the interpreter), interpret (the same, and observed widths), csim, "
-            "rtl, tflite (a target's project against the engine); several with commas"
+            help="engine (against the interpreter), interpret (the same, and observed widths), "
+            "csim, rtl, tflite (a target's project against the engine); several with commas"
         ),
     ] = "engine",
     samples: Annotated[

@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from edgeinfer.devices import Device
-from edgeinfer.errors import ToolMissingError, UsageError
+from edgeinfer.errors import ToolFailedError, ToolMissingError, UsageError
 from edgeinfer.metrics import Metric, Origin
 from edgeinfer.plan import write_file
 from edgeinfer.targets.rtl.emit import HDL, MANIFEST
@@ -22,6 +22,7 @@ from edgeinfer.targets.rtl.place import Placed, constraints, flow_of, packed, pi
 from edgeinfer.targets.rtl.settings import RtlSettings
 from edgeinfer.targets.rtl.shell import shelled
 from edgeinfer.targets.rtl.synthesis import Progress, Source, Synthesised, silent, synthesised
+from edgeinfer.targets.rtl.time_box import TimeBox
 from edgeinfer.targets.rtl.vivado import available, by_vivado
 
 TARGET = "rtl"
@@ -50,16 +51,19 @@ def measured(folder: Path, settings: RtlSettings, progress: Progress = silent) -
         flow_of(part)  # refused before anything is run
     source = source_in(folder, described["top"])
     dsp = wants_dsp(described["blocks"], part)
-    made = synthesised(
-        source, family, dsp=dsp, seconds=settings.synthesis_seconds, progress=progress
-    )
+    box = TimeBox(settings.tool_seconds)
+    made = synthesised(source, family, dsp=dsp, seconds=box.left, progress=progress)
     metrics = _synthesis_metrics(made, described, part, family)
     if not settings.route:
         return Taken(tuple(metrics))
-    routed = _routed(source, described, part, settings, dsp, progress)
-    metrics += route_metrics(routed, described)
+    shell = synthesised(
+        shelled(source, described), family, dsp=dsp, seconds=box.left, progress=progress
+    )
+    tries = _tries(shell.netlist, part, settings, box, progress)
+    routed = max(tries, key=lambda one: one.fmax_mhz)
+    metrics += route_metrics(routed, described, len(tries))
     try:
-        made_bitstream = packed(routed, part, seconds=settings.synthesis_seconds, progress=progress)
+        made_bitstream = packed(routed, part, seconds=box.left, progress=progress)
     except ToolMissingError:
         return Taken(tuple(metrics))
     bitstream = folder / BUILD / f"{part.name}-{made_bitstream.name}"
@@ -96,24 +100,32 @@ def wants_dsp(blocks: list[Mapping[str, Any]], part: Device) -> bool:
     return wanted <= (part.offers("dsp") or 0)
 
 
-def _routed(
-    core: Source,
-    described: Mapping[str, Any],
-    part: Device,
-    settings: RtlSettings,
-    dsp: bool,
-    progress: Progress,
-) -> Placed:
-    source = shelled(core, described)
-    made = synthesised(
-        source, family_of(part.fabric), dsp=dsp, seconds=settings.synthesis_seconds,
-        progress=progress,
-    )  # fmt: skip
+def _tries(
+    netlist: Path, part: Device, settings: RtlSettings, box: TimeBox, progress: Progress
+) -> list[Placed]:
+    """Place and route from one seed after another, until the clock is reached. A try that fails is
+    an error only if none succeeds."""
     wanted = constraints(part, pins_of(part), settings.clock_mhz)
-    return placed(
-        made.netlist, part, wanted, settings.clock_mhz, seconds=settings.route_seconds,
-        part_name=settings.part, progress=progress,
-    )  # fmt: skip
+    tries: list[Placed] = []
+    failed: ToolFailedError | None = None
+    for seed in range(1, settings.route_tries + 1):
+        if seed > 1 and box.over:
+            break
+        try:
+            made = placed(
+                netlist, part, wanted, settings.clock_mhz, seconds=box.left, seed=seed,
+                part_name=settings.part, progress=progress,
+            )  # fmt: skip
+        except ToolFailedError as error:
+            failed = error
+            continue
+        tries.append(made)
+        if made.fmax_mhz >= settings.clock_mhz:
+            break
+    if not tries:
+        assert failed is not None
+        raise failed
+    return tries
 
 
 def _synthesis_metrics(
@@ -141,8 +153,9 @@ def _synthesis_metrics(
     return metrics
 
 
-def route_metrics(made: Placed, described: Mapping[str, Any]) -> list[Metric]:
-    """The clock, what follows from it and the design's cycles, and shares of the part."""
+def route_metrics(made: Placed, described: Mapping[str, Any], tries: int = 1) -> list[Metric]:
+    """The clock, what follows from it and the design's cycles, and shares of the part; of several
+    tries it says so."""
     interval, latency = described["interval_cycles"], described["latency_cycles"]
     figures = [
         ("fmax_mhz", made.fmax_mhz, "MHz"),
@@ -156,6 +169,6 @@ def route_metrics(made: Placed, described: Mapping[str, Any]) -> list[Metric]:
             figures.append((f"{kind}_share", 100.0 * used / available, "%"))
     return [
         Metric(name, value, unit, Origin.ROUTED, tool=made.tool, version=made.version,
-               target=TARGET)
+               target=TARGET, note=f"the fastest of {tries} tries" if tries > 1 else None)
         for name, value, unit in figures
     ]  # fmt: skip

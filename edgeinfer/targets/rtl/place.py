@@ -101,13 +101,14 @@ def placed(
     clock_mhz: float,
     *,
     seconds: float,
+    seed: int = 1,
     part_name: str = "",
     progress: Progress = silent,
 ) -> Placed:
     """Place and route. `wanted`: constraints; `part_name` may ask for another speed grade."""
     flow = flow_of(part)
     tool = found(flow.nextpnr)
-    arguments = _arguments(part, part_name, flow, clock_mhz)
+    arguments = [*_arguments(part, part_name, flow, clock_mhz), "--seed", str(seed)]
     files = {flow.pins: wanted, NETLIST: netlist.read_bytes()}
     words = json.dumps(arguments).encode()
     kept = cache.entry("nextpnr", [tool.version.encode(), words, *files.values()])

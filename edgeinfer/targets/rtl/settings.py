@@ -54,8 +54,8 @@ class RtlSettings:
     waveform: bool = False
     part: str = "lfe5u-85f"
     route: bool = False  # place and route what was synthesised
-    synthesis_seconds: float = 900.0
-    route_seconds: float = 1800.0
+    route_tries: int = 1  # from different seeds, until the clock is reached; the fastest is kept
+    tool_seconds: float = 2700.0  # for all tools together
 
     def __post_init__(self) -> None:
         if not 1.0 <= self.clock_mhz <= 1000.0:
@@ -71,6 +71,8 @@ class RtlSettings:
             raise UsageError(f"unroll is auto, full or never, not {self.unroll!r}.")
         if self.unroll_levels < 1 or self.unroll_most < 1:
             raise UsageError("An unrolled network needs a level of logic, and something to unroll.")
+        if self.route_tries < 1:
+            raise UsageError(f"In {self.route_tries} tries nothing is placed.")
         if not 0.0 <= self.gaps <= 0.9:
             raise UsageError(f"Gaps in {self.gaps:g} of all cycles leave too little to simulate.")
         for name, count in self.lanes:

@@ -15,6 +15,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from edgeinfer import tools
+from edgeinfer.errors import ToolFailedError
 from edgeinfer.plan import writing
 from edgeinfer.targets.rtl import cache
 from edgeinfer.targets.rtl.emit import rendered
@@ -97,6 +98,11 @@ def run_kept(
             tool, arguments, seconds=seconds, folder=place,
             said=lambda line: progress(step, time.monotonic() - started, line),
         )  # fmt: skip
+        missing = [name for name in results if not (place / name).is_file()]
+        if missing:
+            raise ToolFailedError(
+                f"{tool.tool.name} ended without an error, but left no {' and no '.join(missing)}."
+            )
         with writing(kept):
             kept.mkdir(parents=True, exist_ok=True)
             for name, wanted in results.items():

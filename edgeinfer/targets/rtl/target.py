@@ -145,12 +145,7 @@ class RtlTarget:
         said: Said,
     ) -> Done:
         """Open tools, or the vendor's where they are; routing also packs a bitstream."""
-        limited = replace(
-            settings,
-            route=ToolStep.ROUTE in steps,
-            synthesis_seconds=seconds,
-            route_seconds=seconds,
-        )
+        limited = replace(settings, route=ToolStep.ROUTE in steps, tool_seconds=seconds)
         taken = measured(folder, limited, said)
         if taken.bitstream is None:
             return Done((), taken.metrics)

@@ -58,14 +58,12 @@ def by_vivado(
         with writing(folder / name):
             (folder / name).unlink(missing_ok=True)
     words = ["-mode", "batch", "-nojournal", "-nolog", "-source", SCRIPT]
-    seconds = settings.synthesis_seconds
     if settings.route:
         words += ["-tclargs", "route"]
-        seconds += settings.route_seconds
     started = time.monotonic()
     progress("Vivado", 0.0, f"{found.tool.name} {found.version}".strip())
     tools.run(
-        found, words, seconds=seconds, folder=folder, log=folder / LOG,
+        found, words, seconds=settings.tool_seconds, folder=folder, log=folder / LOG,
         said=lambda line: progress("Vivado", time.monotonic() - started, line),
     )  # fmt: skip
     missing = [name for name in wanted if not (folder / name).is_file()]

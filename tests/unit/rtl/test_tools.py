@@ -5,6 +5,7 @@
 from __future__ import annotations
 
 import json
+import time
 from pathlib import Path
 
 import pytest
@@ -17,6 +18,7 @@ from edgeinfer.targets.rtl.families import FAMILIES, family_of
 from edgeinfer.targets.rtl.measure import measured
 from edgeinfer.targets.rtl.settings import Fold, RtlSettings
 from edgeinfer.targets.rtl.target import RtlTarget
+from edgeinfer.targets.rtl.time_box import TimeBox
 from tests.support.rtl_programs import dense_program
 
 TARGET = RtlTarget()
@@ -118,6 +120,46 @@ def test_another_speed_grade_is_another_part(fakes: Path, monkeypatch: pytest.Mo
     assert "--85k --speed 8 --package CABGA381" in (fakes / "record").read_text()
     with pytest.raises(UsageError, match="CABGA381 only"):
         measured(fakes / "design", RtlSettings(part="LFE5U-85F-8MG285C", route=True))
+
+
+def test_routing_is_tried_from_other_seeds_until_the_clock_is_reached(
+    fakes: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    report = fakes / "report.json"
+    for seed, fmax in ((1, 90), (2, 120), (3, 200)):
+        told = {"fmax": {"clk": {"achieved": fmax}}, "utilization": {}}
+        (fakes / f"report.json.{seed}").write_text(json.dumps(told))
+    report.write_text("no report")
+    monkeypatch.setenv("FAKE_REPORT", str(report))
+
+    def reached(clock_mhz: float, tries: int) -> tuple[float, str | None]:
+        settings = RtlSettings(route=True, route_tries=tries, clock_mhz=clock_mhz)
+        found = by_name(measured(fakes / "design", settings).metrics, Origin.ROUTED)
+        return found["fmax_mhz", None].value, found["fmax_mhz", None].note
+
+    assert reached(110, 3) == (120, "the fastest of 2 tries")
+    assert "--seed 3" not in (fakes / "record").read_text()
+    assert reached(111, 1) == (90, None) and reached(85, 3) == (90, None)
+    assert reached(300, 2) == (120, "the fastest of 2 tries")
+    monkeypatch.setenv("FAKE_FAILING_SEED", "2")
+    assert reached(301, 3) == (200, "the fastest of 2 tries")
+    monkeypatch.setenv("FAKE_FAILING_SEED", "1")
+    with pytest.raises(ToolFailedError, match="no legal placement"):
+        reached(302, 1)
+    with pytest.raises(UsageError, match="In 0 tries nothing is placed"):
+        reached(303, 0)
+
+
+def test_a_tool_that_leaves_nothing_is_told(fakes: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("FAKE_REPORT", "/gone")
+    with pytest.raises(ToolFailedError, match=r"nextpnr.* but left no report\.json"):
+        measured(fakes / "design", RtlSettings(route=True))
+
+
+def test_all_tools_share_the_time() -> None:
+    box = TimeBox(100.0, began=time.monotonic() - 40.0)
+    assert box.left == pytest.approx(60.0, abs=1.0) and not box.over
+    assert TimeBox(100.0, began=time.monotonic() - 200.0).over
 
 
 def test_what_open_tools_cannot_place_is_refused_before_anything_runs(fakes: Path) -> None:
