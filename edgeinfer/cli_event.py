@@ -126,7 +126,8 @@ def _save(program: Program, rows: list[_Row], output: Path) -> None:
         parts = [row.tags.tagged.outputs[made.name] for row in rows]
         raw[made.name] = np.concatenate(parts)
     stream = io.BytesIO()
-    np.savez_compressed(stream, **arrays, **real_outputs(program, raw))
+    found = {**arrays, **real_outputs(program, raw)}
+    np.savez_compressed(stream, **found)
     write_file(output, stream.getvalue())
 
 

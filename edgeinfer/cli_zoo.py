@@ -169,7 +169,7 @@ def _save(entry: ZooEntry, path: Path, count: int, seed: int) -> None:
     samples = entry.data(seed, count)
     arrays = {**samples.inputs, **samples.targets}
     with staged(path) as temporary:
-        np.savez_compressed(temporary, **arrays)
+        np.savez_compressed(temporary, **arrays)  # type: ignore[arg-type]  # no array is allow_pickle
     shapes = ", ".join(f"{name} {values.shape}" for name, values in arrays.items())
     sys.stderr.write(f"{path}: {shapes}\n")
 

@@ -60,11 +60,11 @@ def completed(graph: Graph, recipe: Recipe) -> Completed:
     """
     findings: list[str] = []
     activations: dict[str, Quantizer] = {}
-    for node in graph.inputs:
-        if recipe.activation(node.name) is None:
-            activations[node.name], why = input_format(graph, recipe, node.name)
+    for given in graph.inputs:
+        if recipe.activation(given.name) is None:
+            activations[given.name], why = input_format(graph, recipe, given.name)
             findings.append(
-                f"{node.name}: the input has no format; taken as {activations[node.name]}{why}."
+                f"{given.name}: the input has no format; taken as {activations[given.name]}{why}."
             )
     for node in graph.nodes:
         if _is_curve(node) and recipe.activation(node.name) is None:
@@ -118,7 +118,9 @@ def input_format(graph: Graph, recipe: Recipe, tensor: str) -> tuple[Quantizer, 
 def scaled_rounding(graph: Graph, recipe: Recipe, tensor: str) -> Quantizer | None:
     """A format that spans the range of the quantizers which see the tensor through a scale that is
     no power of two, and divides their steps finely."""
-    lows, highs, steps = [], [], []
+    lows: list[float] = []
+    highs: list[float] = []
+    steps: list[float] = []
     for node in graph.nodes:
         if tensor not in inputs_of(node):
             continue
@@ -129,7 +131,8 @@ def scaled_rounding(graph: Graph, recipe: Recipe, tensor: str) -> Quantizer | No
         if rounded is None or scale == 0:
             return None
         ends = sorted((end - shift) / scale for end in (rounded.type.min, rounded.type.max))
-        lows, highs = [*lows, ends[0]], [*highs, ends[1]]
+        lows.append(ends[0])
+        highs.append(ends[1])
         steps.append(abs(rounded.type.lsb / scale))
     if not steps or tensor in graph.outputs:
         return None

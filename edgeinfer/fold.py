@@ -14,10 +14,12 @@ from edgeinfer.graph import (
     Affine,
     BatchNorm,
     Concat,
+    Constant,
     Conv,
     Dense,
     Floats,
     Graph,
+    Input,
     Merge,
     Node,
     inputs_of,
@@ -83,7 +85,7 @@ def _per_channel(norm: BatchNorm | Affine, channels: int) -> bool:
 
 def rewired(node: Node, renamed: dict[str, str]) -> Node:
     """The node, reading tensors by their new names."""
-    if not any(x in renamed for x in inputs_of(node)):
+    if isinstance(node, Input | Constant) or not any(x in renamed for x in inputs_of(node)):
         return node
     if isinstance(node, Merge | Concat):
         return replace(node, xs=tuple(renamed.get(x, x) for x in node.xs))

@@ -128,7 +128,8 @@ def quantize_model(order: QuantizeOrder, progress: Progress) -> dict[str, Any]:
 
 def _formatted(order: QuantizeOrder, loaded: Loaded, given: Recipe, samples: Dealt) -> Made:
     """Formats for every tensor, drawn from the samples that teach; the given recipe's on top."""
-    settings, graph, said = order.ptq, loaded.graph, []
+    settings, graph = order.ptq, loaded.graph
+    said: list[str] = []
     if order.output.suffix == ".toml":  # a recipe holds formats, and no weights but the author's
         settings = replace(settings, adapt=False, equalize=False)
     if order.training is not None and order.training.prune_filters:

@@ -59,7 +59,8 @@ def constant_products(block: Block, product_bits: int, sum_bits: int) -> Made:
 def digits_of(weight: int, count: int) -> tuple[list[int], list[int]]:
     """What is added and what is subtracted, in powers of two: a digit of -2 to 2 for each pair of
     bits and the bit below it (Booth's), as `ei_mac` takes them."""
-    plus, minus = [], []
+    plus: list[int] = []
+    minus: list[int] = []
     for place in range(0, 2 * count, 2):
         digit = BOOTH[((weight << 1) >> place) & 7]
         if digit:
