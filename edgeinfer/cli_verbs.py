@@ -158,12 +158,13 @@ def explain(run: Run, /, *, json: Json = False) -> None:
     from edgeinfer.errors import UsageError
     from edgeinfer.result import from_json
     from edgeinfer.run_result import RESULT
+    from edgeinfer.run_targets import EDITED
 
     path = run / RESULT
     if not path.is_file():
         raise UsageError(f"{run} holds no {RESULT}.", hint=f"Run: edgeinfer compile MODEL -o {run}")
     result = from_json(path.read_text(encoding="utf-8"), str(path))
-    told = [entry for entry in result.findings if "not as emitted" in entry]
+    told = [entry for entry in result.findings if EDITED in entry]
     document = {
         "agreement": result.model_dump(mode="json")["agreement"],
         "findings": told,

@@ -24,6 +24,7 @@ from edgeinfer.run import RunFolder
 from edgeinfer.targets.protocol import Particular, Suits, Target
 
 GROUP = "edgeinfer.targets"
+EDITED = "not as emitted"  # said of files that someone has changed; `explain` repeats it
 
 
 @dataclass(frozen=True, slots=True)
@@ -136,7 +137,7 @@ def remembered(folder: RunFolder, program: str) -> list[Chosen]:
         if changed:
             facts["findings"] = [
                 *facts["findings"],
-                f"{name}: {_listed(changed)} not as emitted; what is there was simulated.",
+                f"{name}: {_listed(changed)} {EDITED}; what is there was simulated.",
             ]
         folder.records[emission(name)] = replace(record, cached=True, facts=facts)
         found.append(Chosen(name, entry, restored(entry, record.facts["settings"])))
