@@ -93,6 +93,12 @@ def multiplied(a: Interval, b: Interval) -> Interval:
     return Interval(np.minimum.reduce(corners), np.maximum.reduce(corners))
 
 
+def hull(a: Interval, b: Interval) -> Interval:
+    """What a or b may be, whichever element: one interval for all."""
+    low, high = min(a.bottom, b.bottom), max(a.top, b.top)
+    return Interval(np.asarray(low), np.asarray(high))
+
+
 def larger(a: Interval, b: Interval) -> Interval:
     """The larger of a and b."""
     return Interval(np.maximum(a.low, b.low), np.maximum(a.high, b.high))

@@ -27,7 +27,7 @@ from edgeinfer.ir.ops import (
 )
 from edgeinfer.ir.program import Program
 from quantization.fixed import Fixed, Overflow, Quantizer, requantize
-from quantization.ranges import Interval, requantized
+from quantization.ranges import Interval, hull, requantized
 
 Limits = tuple[int | None, int | None]
 _OPEN: Limits = (None, None)
@@ -78,21 +78,26 @@ def _one_step(state: Rewritten, kept: Sequence[str]) -> Rewritten | None:
         if readers[source.name] > 1 or source.name in kept:
             continue
         match source, op:
-            case Requant(), Clip() if _monotone(source, source.x, state):
+            case Requant(), Clip() if _monotone(source, state.ranges[source.x], state):
                 return _clip_after(state, source, op)
-            case Clip(), Requant() if _monotone(op, source.x, state):
+            case Clip(), Requant() if _monotone(op, _with_limits(source, state), state):
                 return _clip_before(state, source, op)
-            case ((Requant() | Clip()), Pool()) if _monotone(source, source.x, state):
+            case ((Requant() | Clip()), Pool()) if _monotone(source, state.ranges[source.x], state):
                 return _pooled_first(state, source, op)
     return None
 
 
-def _monotone(op: Requant | Clip, x: str, state: Rewritten) -> bool:
-    """Whether a larger x never yields a smaller y, over the range that x is proved to have."""
+def _with_limits(clip: Clip, state: Rewritten) -> Interval:
+    """What goes into a clip, and what comes out: a limit may lie beyond all that goes in."""
+    return hull(state.ranges[clip.x], state.ranges[clip.name])
+
+
+def _monotone(op: Requant | Clip, x: Interval, state: Rewritten) -> bool:
+    """Whether a larger input never yields a smaller y, over a range of inputs."""
     if isinstance(op, Clip) or op.overflow in (Overflow.SAT, Overflow.SAT_SYM):
         return True
     free = Quantizer(Fixed(True, 63, 63 - op.type.frac), op.rounding)
-    y = requantized(state.ranges[x], state.types[x].frac, free)
+    y = requantized(x, state.types[op.x].frac, free)
     return op.type.raw_min <= y.bottom and y.top <= op.type.raw_max
 
 

@@ -267,6 +267,22 @@ def test_any_number_of_samples(samples: int) -> None:
             np.testing.assert_array_equal(found[name], expected[name])
 
 
+@pytest.mark.parametrize("low, high", [(14, None), (None, -20), (-3, 5), (14, 15)])
+@pytest.mark.parametrize("rounding", [Rounding.TRN, Rounding.RND_CONV])
+def test_a_limit_beyond_what_its_input_reaches_may_be_what_wraps(
+    low: int | None, high: int | None, rounding: Rounding
+) -> None:
+    """A limit is a value of its own: 14 wraps in four bits where none of -8 to 7 does."""
+    program = built(
+        Input("x", Fixed(True, 4, 4), (3,)),
+        Clip("c", provisional(0), "x", low, high),
+        Requant("y", Fixed(True, 4, 4), "c", rounding, Overflow.WRAP),
+    )
+    raw = {"x": np.array([[-8, 0, 7], [3, -1, 5]])}
+    found = Engine(program, threads=1).run(raw)["y"]
+    np.testing.assert_array_equal(found, interpret(program, raw)["y"])
+
+
 def test_what_the_engine_is_asked_in_vain() -> None:
     engine = Engine(hit_tagger(POOLED).program, threads=1)
     with pytest.raises(UsageError, match=r"no value %convv to tap\. Did you mean 'conv'"):
