@@ -65,7 +65,7 @@ def of_values(raw: Ints) -> Interval:
 def checked(magnitude: float, what: str) -> None:
     """Refuse a bound that an int64 could not hold."""
     if not magnitude < LIMIT:
-        bits = int(np.ceil(np.log2(max(magnitude, 1.0)))) + 1
+        bits = int(np.floor(np.log2(magnitude))) + 2  # a number as large, and its sign
         raise RangeError(f"{what} may need {bits} bits; at most 63 are held.")
 
 

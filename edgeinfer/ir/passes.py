@@ -254,9 +254,9 @@ def in_order_of_use(program: Program) -> Program:
 PASSES: tuple[Pass, ...] = (
     fold_constants,
     drop_exact_requants,
+    drop_idle_moves,  # before what looks at neighbours
     merge_clips,
     drop_clips_before_requants,
-    drop_idle_moves,
     drop_repeats,
     merge_pads,
     drop_dead,

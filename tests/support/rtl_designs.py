@@ -21,10 +21,11 @@ from edgeinfer.targets.rtl.cycles import Cycles, counted
 from edgeinfer.targets.rtl.emit import files_of
 from edgeinfer.targets.rtl.folding import divisors
 from edgeinfer.targets.rtl.layers import layers_of
-from edgeinfer.targets.rtl.netlist import Netlist
+from edgeinfer.targets.rtl.netlist import OFFERED, SENT, Netlist
 from edgeinfer.targets.rtl.prepare import prepared
 from edgeinfer.targets.rtl.settings import Fold, RtlSettings
 from edgeinfer.targets.rtl.simulate import IDEAL, Conditions, Observed, run
+from edgeinfer.targets.rtl.timing import simulated
 from quantization.fixed import Ints
 
 needs_verilator = pytest.mark.skipif(
@@ -93,7 +94,8 @@ def assert_agrees(design: Made, raw: Mapping[str, Ints], reset_after: int = 150)
 
 
 def assert_cycles(design: Made, ideal: Observed) -> None:
-    """Every beat of the first frame, and the interval, in the very cycle that was counted."""
+    """The first and the last beat of every value in the first frame, all beats of all frames at
+    the outputs, and the interval if it has settled: in the very cycle that was counted."""
     assert ideal.latency() == design.cycles.latency
     first = min(int(times[0]) for times in ideal.cycles_in.values())
     for value, times in ideal.cycles_at.items():
@@ -103,4 +105,15 @@ def assert_cycles(design: Made, ideal: Observed) -> None:
         if wanted[0] >= 0:  # else the beat came before the frame, from padding or constants
             assert seen[0] == wanted[0], value
         assert seen[1] == wanted[1], value
-    assert ideal.interval() == design.cycles.interval
+    netlist, frames = design.netlist, len(next(iter(ideal.outputs.values())))
+    times = simulated(netlist, netlist.depths, frames)
+    start = min(times.freed[f"{port.stream}{OFFERED}"][0] for port in netlist.inputs)
+    for port in netlist.outputs:
+        left = np.array(times.freed[f"{port.stream}{SENT}"]) - start
+        counted_on = left >= 0
+        beats = (ideal.cycles_out[port.name] - first)[counted_on]
+        np.testing.assert_array_equal(beats, left[counted_on], err_msg=port.name)
+    ends = [max(ideal.ends(name)[frame] for name in ideal.cycles_out) for frame in range(frames)]
+    gaps = np.diff(ends)
+    if frames > 2 and gaps[-1] == gaps[-2]:
+        assert ideal.interval() == design.cycles.interval

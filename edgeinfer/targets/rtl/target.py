@@ -41,7 +41,11 @@ class RtlTarget:
 
     def check(self, program: Program, settings: RtlSettings) -> tuple[Offence, ...]:
         """Every op for which there is no block, and whether the weights fit."""
-        return check.offences(prepared(program), settings)
+        try:
+            folded = prepared(program)
+        except ProgramError as error:  # a softmax's parts may need more bits than it does
+            return (Offence(program.name, "Softmax", error.message),)
+        return check.offences(folded, settings)
 
     def emit(self, program: Program, settings: RtlSettings) -> BuildPlan:
         """The design's files."""

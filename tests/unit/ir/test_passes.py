@@ -5,12 +5,15 @@
 from __future__ import annotations
 
 import numpy as np
+import pytest
 
 from edgeinfer.ir import ops
 from edgeinfer.ir.interpret import interpret, results
+from edgeinfer.ir.lower import lower
 from edgeinfer.ir.passes import PASSES, optimized
 from edgeinfer.ir.program import Output, Program
 from quantization.fixed import Fixed, Overflow, Rounding
+from tests.support.random_graphs import random_network
 
 U8, S8 = Fixed(False, 8, 8), Fixed(True, 8, 8)
 
@@ -104,6 +107,14 @@ def test_each_pass_is_idempotent() -> None:
     for step in PASSES:
         once = step(program)
         assert step(once).digest == once.digest
+
+
+@pytest.mark.parametrize("seed", [*range(40), 1212])
+def test_what_went_through_the_passes_leaves_them_nothing_to_do(seed: int) -> None:
+    """In 1212 a rectifier meets its requantisation only when an idle transposition is gone."""
+    network = random_network(seed, widest=12)
+    program = lower(network.graph, network.recipe).program
+    assert optimized(program).digest == program.digest
 
 
 def test_zeros_around_a_tensor_become_the_padding_of_what_multiplies_or_adds_it() -> None:

@@ -31,10 +31,10 @@ EXAMPLE = RtlSettings(folds=(("conv", Fold(2, 9)), ("dense", Fold(3, 8))))
 ECP5_85F_BITS = 208 * 18 * 1024
 
 
-def softmax_program() -> Program:
+def softmax_program(bits: int = 4) -> Program:
     """A softmax, and an output that nothing sets off."""
     builder = Builder("soft")
-    builder.add(Input("x", Fixed(True, 4, 2), (3,)))
+    builder.add(Input("x", Fixed(True, bits, bits - 2), (3,)))
     table = packed(np.array([7, 3, 1], np.int64))
     type_ = Fixed(False, 3, 1)
     builder.add(
@@ -50,6 +50,13 @@ def test_what_has_no_block_is_refused_with_its_reason() -> None:
     assert offence.path == "c" and "depends on no input" in offence.reason
     with pytest.raises(ProgramError, match="depends on no input"):
         TARGET.emit(softmax_program(), RtlSettings())
+
+
+def test_a_softmax_of_numbers_whose_differences_are_not_held_is_refused() -> None:
+    (offence,) = TARGET.check(softmax_program(63), EXAMPLE)
+    assert offence.kind == "Softmax" and "may need 64 bits; at most 63" in offence.reason
+    with pytest.raises(ProgramError, match="y.below: A .* may need 64 bits"):
+        TARGET.emit(softmax_program(63), EXAMPLE)
 
 
 def test_the_faithful_tagger_is_refused_with_the_numbers() -> None:
