@@ -18,10 +18,12 @@ from numpy.typing import NDArray
 
 from edgeinfer.ir.ops import Shape
 from edgeinfer.onnx_builder import OnnxBuilder
+from quantization.fixed import MAX_BITS
 
 FLOAT32_INTEGERS = 1 << 24  # up to here every integer is a float32
 FLOAT64_INTEGERS = 1 << 53
 LARGEST_EXPONENT = 48  # of powers of two left in a tensor: far from what float32 can hold
+BEYOND = MAX_BITS + LARGEST_EXPONENT  # a number raised so far is proved to be zero
 
 
 class Carrier(StrEnum):
@@ -96,7 +98,8 @@ def scaled_to(builder: OnnxBuilder, value: Carried, exponent: int) -> Carried:
     """The same integers with another power of two left in the tensor."""
     if value.exponent == exponent:
         return value
-    factor = builder.constant(2.0 ** (value.exponent - exponent), value.carrier.dtype)
+    raised = value.exponent - exponent
+    factor = builder.constant(0.0 if raised > BEYOND else 2.0**raised, value.carrier.dtype)
     tensor = builder.node("Mul", value.tensor, factor)
     return replace(value, tensor=tensor, exponent=exponent)
 
@@ -130,6 +133,8 @@ def parameter(
 
 def integers_in(raw: NDArray[Any], shift: int, carrier: Carrier) -> NDArray[Any]:
     """raw x 2^shift in a carrier's element type."""
+    if shift > BEYOND:
+        return np.zeros(raw.shape, carrier.dtype)
     if carrier.floating:
         return np.ldexp(raw.astype(np.float64), shift).astype(carrier.dtype)
     whole = raw.astype(np.int64)

@@ -267,6 +267,24 @@ def test_any_number_of_samples(samples: int) -> None:
             np.testing.assert_array_equal(found[name], expected[name])
 
 
+@pytest.mark.parametrize("coarse", [40, 90, 123, 400, 1000])
+@pytest.mark.parametrize("kind", [PairKind.MIN, PairKind.ADD])
+def test_zeros_come_from_the_coarsest_grid(coarse: int, kind: PairKind) -> None:
+    """2^128 is no float32, and 2^1024 no number; what is proved to be zero stays it."""
+    program = built(
+        Input("x", Fixed(False, 4, 4), (3,)),
+        Requant("far", Fixed(True, 2, coarse), "x", Rounding.TRN, Overflow.SAT),
+        Input("z", Fixed(True, 4, 0), (3,)),
+        Scale("scaled", provisional(4), "far", packed(np.array([3])), Fixed(False, 2, 2),
+              packed(np.array([5]))),
+        Pair("y", provisional(4), "far", "z", kind),
+        Pair("both", provisional(4), "y", "scaled", PairKind.ADD),
+    )  # fmt: skip
+    raw = {"x": np.array([[15, 0, 1]]), "z": np.array([[7, -8, 0]])}
+    found = Engine(program, threads=1).run(raw)["y"]
+    np.testing.assert_array_equal(found, interpret(program, raw)["both"])
+
+
 @pytest.mark.parametrize("low, high", [(14, None), (None, -20), (-3, 5), (14, 15)])
 @pytest.mark.parametrize("rounding", [Rounding.TRN, Rounding.RND_CONV])
 def test_a_limit_beyond_what_its_input_reaches_may_be_what_wraps(

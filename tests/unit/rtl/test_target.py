@@ -55,7 +55,7 @@ def test_what_has_no_block_is_refused_with_its_reason() -> None:
 def test_a_softmax_of_numbers_whose_differences_are_not_held_is_refused() -> None:
     (offence,) = TARGET.check(softmax_program(63), EXAMPLE)
     assert offence.kind == "Softmax" and "may need 64 bits; at most 63" in offence.reason
-    with pytest.raises(ProgramError, match="y.below: A .* may need 64 bits"):
+    with pytest.raises(ProgramError, match=r"y\.below: A .* may need 64 bits"):
         TARGET.emit(softmax_program(63), EXAMPLE)
 
 
