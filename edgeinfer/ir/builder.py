@@ -53,7 +53,8 @@ class Builder:
                 hint="Give the tensors before it narrower formats in the recipe.",
             ) from None
         except ValueError as error:
-            raise ProgramError(f"{self.name}: {op.name}: {error}.") from None
+            said = str(error).rstrip(".")
+            raise ProgramError(f"{self.name}: {op.name}: {said}.") from None
         self.types[op.name] = op.type
         self.ops.append(op)
         return op.name
