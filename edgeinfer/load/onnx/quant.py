@@ -97,7 +97,11 @@ def quantize_linear(d: Drawing, op: Op, args: Args) -> Value:
     rank = x.rank if isinstance(x, View) else np.ndim(constant(args, 0, "input").value)
     step, zero = _along(step, op, rank), _along(zero, op, rank)
     if isinstance(x, Const):
-        values = np.round(np.asarray(x.value) / step.astype(np.asarray(x.value).dtype)) + zero
+        given = np.asarray(x.value)
+        own = step.astype(given.dtype)
+        if not own.all():
+            raise Unreadable(f"its scale is zero in the {given.dtype} of what it divides")
+        values = np.round(given / own) + zero
         return Const(np.clip(values, low, high).astype(np.int64))
     if (zero != zero.reshape(-1)[0]).any():
         raise Unreadable("its zero point varies")

@@ -189,6 +189,18 @@ CASES: dict[str, tuple[Made, tuple[str, ...]]] = {
     "an input that nothing makes": (
         net(node("Relu", ["t"], ["y"], "act")), ("'act'", "Relu", "'y'", "'t'"),
     ),
+    "a scale that vanishes": (
+        net(
+            node("QuantizeLinear", ["c", "s", "z"], ["q"], "quant"),
+            node("DequantizeLinear", ["q", "s", "z"], ["d"], "back"),
+            node("Add", ["x", "d"], ["y"], "add"),
+            weights={
+                "c": np.array([1, 2], np.float16), "s": np.array(1e-30, np.float32),
+                "z": np.array(0, np.int8),
+            },
+        ),
+        ("'quant'", "QuantizeLinear", "its scale is zero in the float16"),
+    ),
     "an unknown domain": (
         net(node("Magic", ["x"], ["y"], "spell", domain="com.acme"), domains={"com.acme": 1}),
         ("'spell'", "com.acme.Magic", "'y'", "domain 'com.acme' is unknown"),
