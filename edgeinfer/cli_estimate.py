@@ -9,7 +9,14 @@ from typing import TYPE_CHECKING, Annotated, Literal
 
 from cyclopts import Parameter
 
-from edgeinfer.cli_targets import EdgeTpuOptions, Goals, HlsOptions, RtlOptions, chosen
+from edgeinfer.cli_targets import (
+    EdgeTpuOptions,
+    Goals,
+    HlsOptions,
+    RtlOptions,
+    chosen,
+    routes_for,
+)
 from edgeinfer.cli_terminal import answer
 from edgeinfer.cli_verbs import Json, ModelFile, RecipeFile
 from edgeinfer.errors import UsageError
@@ -58,6 +65,7 @@ def estimate(
     from edgeinfer.run_estimate import estimate_hls, estimate_target
     from edgeinfer.targets.hls.estimate_stage import Arithmetic
 
+    routes_for(rtl, route=False)
     name = _target_for(goals) if target is None else target
     (wanted,) = chosen([name], goals, hls=hls, rtl=rtl, edgetpu=edgetpu)
     if name == "hls":

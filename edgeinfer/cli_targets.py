@@ -165,6 +165,17 @@ class ToolOptions:
 Options = HlsOptions | RtlOptions | EdgeTpuOptions
 
 
+def routes_for(rtl: RtlOptions, *, route: bool) -> None:
+    """An error where tries of the routing are asked for, and no routing is."""
+    from edgeinfer.errors import UsageError
+
+    if rtl.route_tries is not None and not route:
+        raise UsageError(
+            "--route-tries changes nothing where nothing is routed.",
+            hint="Add --route to edgeinfer compile, or leave it out.",
+        )
+
+
 def chosen(names: list[str], goals: Goals, **options: Options) -> list[Chosen]:
     """The targets by their names, with the settings that were given for each by its name."""
     from edgeinfer.errors import UsageError

@@ -18,6 +18,7 @@ from edgeinfer.cli_targets import (
     RtlOptions,
     ToolOptions,
     chosen,
+    routes_for,
 )
 from edgeinfer.cli_terminal import answer, progress
 
@@ -98,6 +99,7 @@ def compile_(
     from edgeinfer.run_steps import compile_model
     from edgeinfer.zoo import is_name, resolve
 
+    routes_for(rtl, route=tools.route)
     targets, order = chosen(target or [], goals, hls=hls, rtl=rtl, edgetpu=edgetpu), tools.order()
     path = resolve(model)
     files_of(path)  # what is no model at all leaves no run folder behind

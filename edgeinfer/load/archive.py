@@ -30,7 +30,7 @@ def read_members(path: Path, names: tuple[str, ...]) -> dict[str, bytes]:
             f"{path} is a damaged zip archive: {error}.",
             hint="It was cut short or changed; save or copy the model again.",
         ) from None
-    except (RuntimeError, NotImplementedError) as error:  # encrypted, or an unknown compression
+    except RuntimeError as error:  # encrypted; or compressed in an unknown way, which is one, too
         raise ModelError(
             f"{path} cannot be unpacked: {error}.", hint="Save the model again with Keras."
         ) from None

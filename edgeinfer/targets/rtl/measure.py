@@ -45,6 +45,11 @@ def measured(folder: Path, settings: RtlSettings, progress: Progress = silent) -
     part = part_of(settings)
     vivado = available(part)
     if vivado is not None:
+        if settings.route_tries > 1:
+            raise UsageError(
+                "Vivado knows no seeds: its routing is the same in each try.",
+                hint="Leave the tries out for AMD's parts.",
+            )
         return Taken(by_vivado(vivado, folder, described, settings, progress))
     family = family_of(part.fabric)
     if settings.route:

@@ -228,6 +228,8 @@ def test_vivado_does_it_where_it_is(vivado: Path) -> None:
     assert fmax == pytest.approx(1000 / routed["clock_ns", None].value)
     assert routed["throughput", None].value == pytest.approx(fmax * 1e6 / interval)
     assert "synth_design -part" not in (vivado / "record").read_text()
+    with pytest.raises(UsageError, match="Vivado knows no seeds"):
+        measured(vivado / "amd", RtlSettings(part="zcu104", route=True, route_tries=2))
 
 
 def test_vivado_that_leaves_nothing_has_failed(
