@@ -58,10 +58,10 @@ bench: setup
 	@set -e; for bench in $(BENCHES); do echo "== $$bench"; $(BIN)/python -m tests.bench.$$bench; done
 
 reference: setup
-	$(BIN)/python -m edgeinfer.zoo.reference_table --commit
-	$(BIN)/python -m edgeinfer.qat.reference_table
-	$(BIN)/python -m edgeinfer.run_reference
-	$(BIN)/python -m edgeinfer.run_rtl_reference
+	$(BIN)/python -m reports.make.zoo --commit
+	$(BIN)/python -m reports.make.quantization
+	$(BIN)/python -m reports.make.results
+	$(BIN)/python -m reports.make.rtl
 
 demo: setup
 	$(BIN)/edgeinfer demo -o runs/demo

@@ -12,7 +12,8 @@ from __future__ import annotations
 
 from typing import Any
 
-__version__ = "0.1.0"
+from edgeinfer.base.version import __version__ as __version__
+
 __all__ = ["compare", "compile", "load", "opened_run", "quantize", "simulate"]
 
 

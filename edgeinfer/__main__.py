@@ -4,6 +4,6 @@
 
 import sys
 
-from edgeinfer.cli import main
+from edgeinfer.cli.app import main
 
 sys.exit(main())

@@ -16,25 +16,26 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike
 
-from edgeinfer import evaluate
-from edgeinfer.devices import device as device_named
-from edgeinfer.errors import UsageError
-from edgeinfer.graph import Graph
+from edgeinfer.base.devices import device as device_named
+from edgeinfer.base.errors import UsageError
+from edgeinfer.base.metrics import Metric, Scores
+from edgeinfer.evaluate import judge
+from edgeinfer.graph.nodes import Graph
 from edgeinfer.ir.program import Program
-from edgeinfer.load import load as load_file
-from edgeinfer.metrics import Metric, Scores
-from edgeinfer.ptq import PtqSettings
-from edgeinfer.report import compare_page, words
-from edgeinfer.report.comparison import Comparison as Compared
-from edgeinfer.report.comparison import compared
-from edgeinfer.result import Result
-from edgeinfer.run import Silent, opened
-from edgeinfer.run_lower import lowered_as_asked
-from edgeinfer.run_report import write_report
-from edgeinfer.run_samples import DataFile, Simulation, Source, samples_of
-from edgeinfer.run_steps import compile_model, simulate_run
-from edgeinfer.run_stored import read_runs, stored_result
-from edgeinfer.run_targets import Chosen, choose, entry_of
+from edgeinfer.precision.ptq import PtqSettings
+from edgeinfer.readers import load as load_file
+from edgeinfer.report import words
+from edgeinfer.report.compare import page as compare_page
+from edgeinfer.report.compare.comparison import Comparison as Compared
+from edgeinfer.report.compare.comparison import compared
+from edgeinfer.report.result import Result
+from edgeinfer.run.folder import Silent, opened
+from edgeinfer.run.lower import lowered_as_asked
+from edgeinfer.run.report import write_report
+from edgeinfer.run.samples import DataFile, Simulation, Source, samples_of
+from edgeinfer.run.steps import compile_model, simulate_run
+from edgeinfer.run.stored import read_runs, stored_result
+from edgeinfer.targets.registry import Chosen, choose, entry_of
 from edgeinfer.zoo import is_name, resolve
 from quantization.recipe import Recipe
 
@@ -135,7 +136,7 @@ class Run:
 
     def report(self) -> Path:
         """Write the run's page; where it is."""
-        from edgeinfer.report.page import Wishes
+        from edgeinfer.report.page.page import Wishes
 
         with opened(self.folder, Silent(), new=False) as folder:
             write_report(folder, None, Wishes())
@@ -156,7 +157,7 @@ class Comparison:
 
     def page(self, path: str | Path) -> Path:
         """Write the page; where it is."""
-        from edgeinfer.plan import write_file
+        from edgeinfer.base.plan import write_file
 
         write_file(Path(path), compare_page.html(self.compared))
         return Path(path)
@@ -190,12 +191,12 @@ def quantize(
     _, lowered = lowered_as_asked(loaded, None, formats, shown)
     scores = {}
     if samples is not None and samples.labels:
-        raw = evaluate.raw_inputs(lowered.program, lowered.recipe, samples)
+        raw = judge.raw_inputs(lowered.program, lowered.recipe, samples)
         outputs = {
-            "float": evaluate.float_outputs(model.graph, samples),
-            "quantized": evaluate.quantized_outputs(lowered.program, raw),
+            "float": judge.float_outputs(model.graph, samples),
+            "quantized": judge.quantized_outputs(lowered.program, raw),
         }
-        scores = {k: evaluate.score(model.graph, v, samples) for k, v in outputs.items()}
+        scores = {k: judge.score(model.graph, v, samples) for k, v in outputs.items()}
     return Quantized(replace(model, formats=formats), lowered.program, lowered.recipe, scores)
 
 

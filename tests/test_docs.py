@@ -13,7 +13,7 @@ from pathlib import Path
 
 import pytest
 
-from edgeinfer.cli import main
+from edgeinfer.cli.app import main
 
 ROOT = Path(__file__).resolve().parents[1]
 PAGES = sorted([*ROOT.glob("*.md"), *ROOT.glob("docs/*.md")])
@@ -69,10 +69,11 @@ def test_the_readme_opens_with_the_two_commands() -> None:
 
 
 def test_exit_codes_are_documented_as_they_are() -> None:
-    from edgeinfer import cli, errors
+    from edgeinfer.base import errors
+    from edgeinfer.cli import app
 
     family = [errors.GateError, errors.UsageError, errors.ToolMissingError]
     family += [errors.ToolFailedError, errors.DisagreementError]
-    codes = {0, cli.BUG, cli.INTERRUPTED, *(kind.exit_code for kind in family)}
+    codes = {0, app.BUG, app.INTERRUPTED, *(kind.exit_code for kind in family)}
     shown = re.findall(r"^\| (\d+) \|", (ROOT / "README.md").read_text(), re.MULTILINE)
     assert {int(code) for code in shown} == codes

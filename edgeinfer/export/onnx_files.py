@@ -9,8 +9,8 @@ from enum import StrEnum
 from pathlib import Path
 from typing import assert_never
 
-from edgeinfer import plan
-from edgeinfer.errors import UsageError
+from edgeinfer.base import plan
+from edgeinfer.base.errors import UsageError
 from edgeinfer.ir.program import Program
 
 

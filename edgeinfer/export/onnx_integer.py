@@ -12,7 +12,7 @@ import onnx
 
 from edgeinfer.export.onnx_model import Port, bare_outputs, finished, named, narrowed, refuse
 from edgeinfer.ir.bounds import bounds_of
-from edgeinfer.ir.engine_emit import emitted
+from edgeinfer.ir.engine.emit import emitted
 from edgeinfer.ir.ops import Input
 from edgeinfer.ir.passes import fold_constants
 from edgeinfer.ir.program import Program

@@ -11,8 +11,8 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from edgeinfer import __version__
-from edgeinfer.errors import ModelError, Offence
+from edgeinfer.base.errors import ModelError, Offence
+from edgeinfer.base.version import __version__
 from edgeinfer.ir.ops import Constant, Shape
 from edgeinfer.ir.program import HostFunction, Program
 from quantization.fixed import Fixed

@@ -22,11 +22,11 @@ from edgeinfer.export.onnx_values import (
     file_of,
     state_of,
 )
-from edgeinfer.ir.engine_choice import Arithmetic
-from edgeinfer.ir.engine_emit import Emitter
-from edgeinfer.ir.engine_extremes import clip
-from edgeinfer.ir.engine_values import Carried, Carrier, carried_in, laid_out, scaled_to
-from edgeinfer.ir.engine_window import NATIVE_RANKS
+from edgeinfer.ir.engine.choice import Arithmetic
+from edgeinfer.ir.engine.emit import Emitter
+from edgeinfer.ir.engine.extremes import clip
+from edgeinfer.ir.engine.values import Carried, Carrier, carried_in, laid_out, scaled_to
+from edgeinfer.ir.engine.window import NATIVE_RANKS
 from edgeinfer.ir.ops import Conv, Dense, Input, Op, Requant
 from edgeinfer.ir.passes import fold_constants
 from edgeinfer.ir.program import Program

@@ -16,14 +16,14 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from edgeinfer.errors import Offence
+from edgeinfer.base.errors import Offence
 from edgeinfer.export.onnx_model import Port, bare_outputs, finished, named, refuse
 from edgeinfer.ir.bounds import bounds_of
-from edgeinfer.ir.engine_choice import Arithmetic, arithmetic_of, float_for, reach_of
-from edgeinfer.ir.engine_emit import Emitter
-from edgeinfer.ir.engine_extremes import clip
-from edgeinfer.ir.engine_rewrite import Rewritten
-from edgeinfer.ir.engine_values import (
+from edgeinfer.ir.engine.choice import Arithmetic, arithmetic_of, float_for, reach_of
+from edgeinfer.ir.engine.emit import Emitter
+from edgeinfer.ir.engine.extremes import clip
+from edgeinfer.ir.engine.rewrite import Rewritten
+from edgeinfer.ir.engine.values import (
     Carried,
     Carrier,
     carried_in,
@@ -31,7 +31,7 @@ from edgeinfer.ir.engine_values import (
     laid_out,
     scaled_to,
 )
-from edgeinfer.ir.engine_window import onnx_pads
+from edgeinfer.ir.engine.window import onnx_pads
 from edgeinfer.ir.ops import Clip, Constant, Conv, Input, Op, inputs_of
 from edgeinfer.ir.program import Program
 

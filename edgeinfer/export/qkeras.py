@@ -15,9 +15,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from edgeinfer.errors import InputError, ToolFailedError
+from edgeinfer.base.errors import InputError, ToolFailedError
 from edgeinfer.export.qkeras_checks import refuse_inexpressible
-from edgeinfer.graph import Graph
+from edgeinfer.graph.nodes import Graph
 from edgeinfer.ir.lower import lower
 from quantization.recipe import Recipe
 

@@ -10,9 +10,9 @@ from typing import assert_never
 
 import numpy as np
 
-from edgeinfer.errors import ModelError, Offence, RecipeError
+from edgeinfer.base.errors import ModelError, Offence, RecipeError
 from edgeinfer.export.qkeras_formats import obstacle, weight_obstacle
-from edgeinfer.graph import (
+from edgeinfer.graph.nodes import (
     Activation,
     Affine,
     BatchNorm,

@@ -11,7 +11,7 @@ from keras import layers as kl
 
 from edgeinfer.export.qkeras_checks import QKERAS_HARD_SIGMOID, unit_type
 from edgeinfer.export.qkeras_formats import bits, held_slope, is_quantized_relu, relu
-from edgeinfer.graph import Activation, Function
+from edgeinfer.graph.nodes import Activation, Function
 from quantization.fixed import Overflow, Quantizer
 
 

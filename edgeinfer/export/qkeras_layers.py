@@ -15,7 +15,7 @@ from keras import layers as kl
 from edgeinfer.export.qkeras_checks import explicit
 from edgeinfer.export.qkeras_formats import StoredWeights, bits, stored
 from edgeinfer.export.qkeras_functions import plain_function, rounding_function
-from edgeinfer.graph import (
+from edgeinfer.graph.nodes import (
     Activation,
     Affine,
     BatchNorm,

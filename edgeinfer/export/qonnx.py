@@ -23,10 +23,10 @@ from edgeinfer.export.onnx_values import (
     state_of,
 )
 from edgeinfer.export.qonnx_tables import function_of
-from edgeinfer.ir.engine_choice import Arithmetic
-from edgeinfer.ir.engine_elementwise import prelu
-from edgeinfer.ir.engine_values import Carried, Carrier, carried_in, laid_out, parameter
-from edgeinfer.ir.engine_window import NATIVE_RANKS, onnx_pads
+from edgeinfer.ir.engine.choice import Arithmetic
+from edgeinfer.ir.engine.elementwise import prelu
+from edgeinfer.ir.engine.values import Carried, Carrier, carried_in, laid_out, parameter
+from edgeinfer.ir.engine.window import NATIVE_RANKS, onnx_pads
 from edgeinfer.ir.ops import (
     Concat,
     Conv,

@@ -10,8 +10,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from edgeinfer.functions import evaluate
-from edgeinfer.graph import Function
+from edgeinfer.graph.functions import evaluate
+from edgeinfer.graph.nodes import Function
 from edgeinfer.ir.ops import Table
 from quantization.fixed import Overflow, Quantizer, Rounding, quantize
 from quantization.ranges import Interval
@@ -72,7 +72,7 @@ def _computed(
     """What ONNX Runtime's own float32 function yields."""
     import onnxruntime
 
-    from edgeinfer.onnx_builder import OnnxBuilder
+    from edgeinfer.ir.engine.onnx_builder import OnnxBuilder
 
     builder = OnnxBuilder()
     x = builder.input(np.dtype(np.float32), ())

@@ -8,7 +8,7 @@ from dataclasses import dataclass, field, replace
 
 import numpy as np
 
-from edgeinfer.errors import ProgramError
+from edgeinfer.base.errors import ProgramError
 from edgeinfer.ir.bounds import bound
 from edgeinfer.ir.ops import (
     Clip,

@@ -11,7 +11,7 @@ import numpy as np
 from numpy.lib.stride_tricks import sliding_window_view
 from numpy.typing import NDArray
 
-from edgeinfer.errors import InputError, ProgramError
+from edgeinfer.base.errors import InputError, ProgramError
 from edgeinfer.ir.ops import (
     Clip,
     Concat,

@@ -11,12 +11,12 @@ from typing import assert_never
 
 import numpy as np
 
-from edgeinfer import graph as g
-from edgeinfer.complete import completed
-from edgeinfer.errors import ProgramError, RecipeError, did_you_mean
-from edgeinfer.fold import fold_batch_norms
+from edgeinfer.base.errors import ProgramError, RecipeError, did_you_mean
+from edgeinfer.graph import nodes as g
+from edgeinfer.graph.fold import fold_batch_norms
 from edgeinfer.ir import ops
 from edgeinfer.ir.builder import Builder, aligned, compact, provisional
+from edgeinfer.ir.complete import completed
 from edgeinfer.ir.lower_functions import activate, softmax
 from edgeinfer.ir.ops import PairKind, PoolKind, packed
 from edgeinfer.ir.passes import optimized

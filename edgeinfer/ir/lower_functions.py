@@ -10,8 +10,8 @@ from typing import assert_never
 
 import numpy as np
 
-from edgeinfer.functions import evaluate
-from edgeinfer.graph import Activation, Function
+from edgeinfer.graph.functions import evaluate
+from edgeinfer.graph.nodes import Activation, Function
 from edgeinfer.ir.builder import Builder, provisional
 from edgeinfer.ir.ops import PairKind, PRelu, Softmax, Table, packed
 from quantization.calibrate import fitted

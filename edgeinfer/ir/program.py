@@ -12,8 +12,8 @@ from typing import assert_never
 
 import numpy as np
 
-from edgeinfer.errors import ProgramError
-from edgeinfer.graph import dilated, windowed
+from edgeinfer.base.errors import ProgramError
+from edgeinfer.graph.nodes import dilated, windowed
 from edgeinfer.ir.ops import (
     Clip,
     Concat,

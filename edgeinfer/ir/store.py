@@ -13,7 +13,7 @@ from typing import Any, get_args
 import numpy as np
 from numpy.lib import format as npy
 
-from edgeinfer.errors import EdgeInferError, InputError
+from edgeinfer.base.errors import EdgeInferError, InputError
 from edgeinfer.ir.ops import Op, PairKind, PoolKind, Weights
 from edgeinfer.ir.program import HostFunction, Output, Program
 from quantization.fixed import Fixed, Overflow, Rounding

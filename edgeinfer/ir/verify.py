@@ -9,7 +9,7 @@ from typing import assert_never
 
 import numpy as np
 
-from edgeinfer.errors import ProgramError
+from edgeinfer.base.errors import ProgramError
 from edgeinfer.ir.bounds import bound
 from edgeinfer.ir.ops import (
     Clip,

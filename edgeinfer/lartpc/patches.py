@@ -12,6 +12,7 @@ from typing import Literal, assert_never
 import numpy as np
 from numpy.typing import NDArray
 
+from edgeinfer.data.formats.scalings import PatchScaling, scale_patches
 from edgeinfer.lartpc.events import (
     LABEL_EM,
     LABEL_NONE,
@@ -21,7 +22,6 @@ from edgeinfer.lartpc.events import (
     labels,
     simulate,
 )
-from edgeinfer.lartpc.formats.scalings import PatchScaling, scale_patches
 from edgeinfer.lartpc.seeds import Seed, batches
 
 SIDE = 48

@@ -12,6 +12,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
+from edgeinfer.data.formats.scalings import scale_dedx, scale_track_scalars
 from edgeinfer.lartpc import constants as c
 from edgeinfer.lartpc.daughters import Tallies, daughters, fates
 from edgeinfer.lartpc.energy_loss import (
@@ -21,7 +22,6 @@ from edgeinfer.lartpc.energy_loss import (
     straggle_mev,
     xi_mev,
 )
-from edgeinfer.lartpc.formats.scalings import scale_dedx, scale_track_scalars
 from edgeinfer.lartpc.ionisation import box_dedx, electrons
 from edgeinfer.lartpc.ranges import energies_before_stop, kinetic_mev
 from edgeinfer.lartpc.scattering import step_rad

@@ -8,12 +8,12 @@ import math
 from collections.abc import Iterator
 from dataclasses import dataclass
 
-from edgeinfer.profile.data import Layer, Profile
+from edgeinfer.evaluate.profile.data import Layer, Profile
 from edgeinfer.report import words
 from edgeinfer.report.layer_tables import saturated
+from edgeinfer.report.result import Result
 from edgeinfer.report.uses import uses_of
 from edgeinfer.report.verdict import State
-from edgeinfer.result import Result
 from quantization.fixed import Fixed
 
 MUCH = 0.005  # of a tensor's values, that saturate

@@ -9,12 +9,12 @@ import io
 import math
 from collections.abc import Iterable, Sequence
 
-from edgeinfer.metrics import Metric
-from edgeinfer.profile.data import Clipped, Layer, Profile
+from edgeinfer.base.metrics import Metric
+from edgeinfer.evaluate.profile.data import Clipped, Layer, Profile
 from edgeinfer.report import words
 from edgeinfer.report.quantity import quantity_of, strength, targets_of
+from edgeinfer.report.result import Result
 from edgeinfer.report.tables import Cell, Column, Table, figure, filled, text
-from edgeinfer.result import Result
 
 MOST_ROWS = 400  # of a table on the page; the CSV files hold all
 FIRST = (  # figures of a layer in the order in which people look for them

@@ -8,9 +8,9 @@ import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from edgeinfer.profile.data import Profile, Uncertain
+from edgeinfer.evaluate.profile.data import Profile, Uncertain
 from edgeinfer.report import words
-from edgeinfer.result import Result
+from edgeinfer.report.result import Result
 
 
 @dataclass(frozen=True, slots=True)

@@ -11,7 +11,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from dataclasses import dataclass
 
-from edgeinfer.metrics import Metric, Origin
+from edgeinfer.base.metrics import Metric, Origin
 
 RESOURCES = ("dsp", "lut", "ff", "bram18", "uram", "alm", "m20k", "m10k", "m9k", "mlab")
 AFTER_LOGIC_SYNTHESIS = "_vsynth"

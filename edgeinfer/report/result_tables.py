@@ -4,13 +4,13 @@
 
 from __future__ import annotations
 
-from edgeinfer.metrics import Scores
-from edgeinfer.profile.data import Profile, Uncertain
+from edgeinfer.base.metrics import Scores
+from edgeinfer.evaluate.profile.data import Profile, Uncertain
 from edgeinfer.report import words
+from edgeinfer.report.result import Result
 from edgeinfer.report.tables import Cell, Column, Table, figure, filled, text
 from edgeinfer.report.timings import timings_of
 from edgeinfer.report.uses import uses_of
-from edgeinfer.result import Result
 
 ORDER = ("float", "quantized", "interpret", "engine", "csim", "rtl", "tflite")
 TAKEN_OVER = ("engine", "interpret", "csim", "rtl")  # whose integers are the quantized network's

@@ -7,9 +7,9 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from edgeinfer.metrics import Metric
+from edgeinfer.base.metrics import Metric
 from edgeinfer.report.quantity import strongest, targets_of, whole
-from edgeinfer.result import Result
+from edgeinfer.report.result import Result
 
 LATENCIES = (
     "latency_device_us",

@@ -8,9 +8,9 @@ import math
 from collections.abc import Iterable
 from dataclasses import dataclass
 
-from edgeinfer import devices
-from edgeinfer.errors import UsageError
-from edgeinfer.metrics import Metric, Origin
+from edgeinfer.base import devices
+from edgeinfer.base.errors import UsageError
+from edgeinfer.base.metrics import Metric, Origin
 from edgeinfer.report.quantity import (
     RESOURCES,
     STATE_ORDER,
@@ -20,7 +20,7 @@ from edgeinfer.report.quantity import (
     targets_of,
     whole,
 )
-from edgeinfer.result import Result
+from edgeinfer.report.result import Result
 
 EDGE_TPU, ON_CHIP = "edgetpu", "coral"
 SHARES = ("rtl",)  # targets that tell of which share of their own device they take

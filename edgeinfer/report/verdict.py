@@ -8,14 +8,14 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from enum import StrEnum
 
-from edgeinfer.cosim import Agreement
-from edgeinfer.metrics import Metric, Origin
-from edgeinfer.profile.data import Profile, Uncertain
+from edgeinfer.base.metrics import Metric, Origin
+from edgeinfer.evaluate.profile.data import Profile, Uncertain
+from edgeinfer.ir.agreement import Agreement
 from edgeinfer.report import words
 from edgeinfer.report.losses import Drop, drop_of, interval_of
+from edgeinfer.report.result import Result
 from edgeinfer.report.timings import timings_of
 from edgeinfer.report.uses import Use, uses_of
-from edgeinfer.result import Result
 
 MOST_LATENCIES = 2  # told in the verdict
 

@@ -14,7 +14,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from edgeinfer.errors import ToolFailedError, ToolMissingError
+from edgeinfer.base.errors import ToolFailedError, ToolMissingError
 from edgeinfer.sweep.pool import TRIES, Done
 from edgeinfer.sweep.trial import Carried, Job, carried_out, unpacked
 

@@ -8,9 +8,8 @@ import math
 from collections.abc import Mapping, Sequence
 
 from edgeinfer.report import words
-from edgeinfer.report.axes import axes
-from edgeinfer.report.marks import Box, Dot, Figure, Label, Line, Mark, cut
-from edgeinfer.report.scales import Scale, over
+from edgeinfer.report.draw.marks import Box, Dot, Figure, Label, Line, Mark, cut
+from edgeinfer.report.draw.scales import Scale, axes, over
 from edgeinfer.sweep.study import BITS, Direction, Objective, Study
 from edgeinfer.sweep.trial import Carried
 

@@ -15,8 +15,8 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from edgeinfer.errors import InputError, RunBusyError
-from edgeinfer.plan import writing
+from edgeinfer.base.errors import InputError, RunBusyError
+from edgeinfer.base.plan import writing
 from edgeinfer.sweep.trial import Carried, as_dict, from_dict
 
 NAME = "trials.jsonl"

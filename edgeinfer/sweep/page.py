@@ -13,14 +13,14 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from edgeinfer import __version__
-from edgeinfer.errors import InputError, ToolMissingError, UsageError
-from edgeinfer.plan import write_file
+from edgeinfer.base.errors import InputError, ToolMissingError, UsageError
+from edgeinfer.base.plan import write_file
+from edgeinfer.base.version import __version__
 from edgeinfer.report import words
-from edgeinfer.report.marks import Figure
-from edgeinfer.report.page import Section
+from edgeinfer.report.draw.marks import Figure
+from edgeinfer.report.page.page import Section
+from edgeinfer.report.page.templates import html_page, svg_file
 from edgeinfer.report.tables import Cell, Column, Table, figure, filled, text
-from edgeinfer.report.templates import html_page, svg_file
 from edgeinfer.sweep.figures import (
     front_figures,
     importance_figure,

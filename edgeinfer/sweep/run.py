@@ -11,12 +11,11 @@ from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any, Protocol
 
-from edgeinfer.errors import UsageError, did_you_mean
-from edgeinfer.model_files import files_of
-from edgeinfer.plan import write_file
-from edgeinfer.report.gate_figures import OTHERS, SCORES
-from edgeinfer.run_targets import entry_of
-from edgeinfer.samples import existing
+from edgeinfer.base.errors import UsageError, did_you_mean
+from edgeinfer.base.plan import write_file
+from edgeinfer.data.samples import existing
+from edgeinfer.readers.files import files_of
+from edgeinfer.report.gates.figures import OTHERS, SCORES
 from edgeinfer.sweep import journal
 from edgeinfer.sweep.front import front, importances
 from edgeinfer.sweep.journal import Journal
@@ -24,6 +23,7 @@ from edgeinfer.sweep.points import Point, explored
 from edgeinfer.sweep.pool import Done
 from edgeinfer.sweep.study import BITS, Study
 from edgeinfer.sweep.trial import Carried, Job, as_dict
+from edgeinfer.targets.registry import entry_of
 from edgeinfer.zoo import is_name, resolve
 
 STUDY, TEXT = "study.json", "study.toml"

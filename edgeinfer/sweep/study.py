@@ -15,9 +15,9 @@ from enum import StrEnum
 from pathlib import Path
 from typing import Any, TypeVar
 
-from edgeinfer.errors import UsageError, did_you_mean
-from edgeinfer.samples import existing
-from edgeinfer.targets.protocol import ToolStep
+from edgeinfer.base.errors import UsageError, did_you_mean
+from edgeinfer.data.samples import existing
+from edgeinfer.targets.target import ToolStep
 from edgeinfer.zoo import is_name
 
 Value = str | int | float | bool

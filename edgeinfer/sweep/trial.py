@@ -17,18 +17,18 @@ from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
-from edgeinfer import plan
-from edgeinfer.devices import device
-from edgeinfer.errors import EdgeInferError, RunBusyError, UsageError
-from edgeinfer.ptq import PtqSettings
-from edgeinfer.report.gate_figures import known_figures
-from edgeinfer.result import Result
-from edgeinfer.run import RunFolder, Silent, opened
-from edgeinfer.run_samples import DataFile, Simulation, Source
-from edgeinfer.run_steps import compile_model
-from edgeinfer.run_targets import Chosen, choose, entry_of
-from edgeinfer.run_tools import ToolOrder
+from edgeinfer.base import plan
+from edgeinfer.base.devices import device
+from edgeinfer.base.errors import EdgeInferError, RunBusyError, UsageError
+from edgeinfer.precision.ptq import PtqSettings
+from edgeinfer.report.gates.figures import known_figures
+from edgeinfer.report.result import Result
+from edgeinfer.run.folder import RunFolder, Silent, opened
+from edgeinfer.run.samples import DataFile, Simulation, Source
+from edgeinfer.run.steps import compile_model
+from edgeinfer.run.tools import ToolOrder
 from edgeinfer.sweep.study import BITS, Study, Value
+from edgeinfer.targets.registry import Chosen, choose, entry_of
 from edgeinfer.zoo import is_name, resolve
 
 Point = Mapping[str, Value]
@@ -209,8 +209,8 @@ def _trained(
     job: Job, model: Path, source: Source | None, formats: PtqSettings, place: Path
 ) -> Path:
     """A QKeras model with weights trained for the formats, made once."""
-    from edgeinfer.qat.settings import QatSettings
-    from edgeinfer.run_quantize import QuantizeOrder, quantize_model
+    from edgeinfer.precision.qat.settings import QatSettings
+    from edgeinfer.run.quantize import QuantizeOrder, quantize_model
     from edgeinfer.zoo import ENTRIES
 
     made = place / "trained.keras"

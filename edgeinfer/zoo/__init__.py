@@ -10,7 +10,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from edgeinfer.errors import InputError, UsageError, did_you_mean
+from edgeinfer.base.errors import InputError, UsageError, did_you_mean
 from edgeinfer.zoo.catalog import ENTRIES
 from edgeinfer.zoo.entry import Samples, ZooEntry
 

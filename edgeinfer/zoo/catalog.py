@@ -11,7 +11,7 @@ from __future__ import annotations
 from functools import partial
 from typing import Final
 
-from edgeinfer.metrics import Task
+from edgeinfer.base.metrics import Task
 from edgeinfer.zoo import builders, data
 from edgeinfer.zoo.entry import Head, Measure, Schedule, ZooEntry
 from edgeinfer.zoo.measures import bias, head_accuracy, head_auc, pair_auc, resolution, rms

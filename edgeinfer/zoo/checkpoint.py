@@ -15,8 +15,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from edgeinfer.errors import InputError
-from edgeinfer.plan import staged, sweep_partial, write_file
+from edgeinfer.base.errors import InputError
+from edgeinfer.base.plan import staged, sweep_partial, write_file
 
 if TYPE_CHECKING:
     import keras

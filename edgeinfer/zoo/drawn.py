@@ -7,7 +7,7 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
-from edgeinfer.samples import Samples
+from edgeinfer.data.samples import Samples
 from edgeinfer.zoo.entry import ZooEntry
 
 

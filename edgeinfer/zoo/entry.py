@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Literal
 import numpy as np
 from numpy.typing import NDArray
 
-from edgeinfer.metrics import Task
+from edgeinfer.base.metrics import Task
 
 if TYPE_CHECKING:
     import keras

@@ -14,7 +14,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from edgeinfer.errors import InputError
+from edgeinfer.base.errors import InputError
 from edgeinfer.zoo.entry import Measure, Outputs, Samples, ZooEntry
 
 REPLICAS = 200

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Literal, Protocol
 
 import numpy as np
 
-from edgeinfer.errors import EdgeInferError
+from edgeinfer.base.errors import EdgeInferError
 from edgeinfer.zoo.checkpoint import Checkpoints, EpochRecord, Position, TrainingPlan
 from edgeinfer.zoo.entry import Schedule, ZooEntry
 from edgeinfer.zoo.teaching import Teaching, fed

@@ -8,7 +8,7 @@ from collections.abc import Callable
 
 import numpy as np
 
-from edgeinfer.metrics import accuracy, auc, macro_auc, rms_error
+from edgeinfer.base.metrics import accuracy, auc, macro_auc, rms_error
 from edgeinfer.zoo.entry import Arrays, Outputs
 
 Of = Callable[[Outputs, Arrays], float | None]

@@ -10,8 +10,8 @@ from itertools import pairwise
 import numpy as np
 from numpy.typing import NDArray
 
+from edgeinfer.base.metrics import Task
 from edgeinfer.lartpc.preview import png, sheet
-from edgeinfer.metrics import Task
 from edgeinfer.zoo.entry import Head, Samples, ZooEntry
 
 CURVE_ROWS = 64

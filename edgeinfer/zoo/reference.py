@@ -10,9 +10,9 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
-from edgeinfer.errors import InputError
-from edgeinfer.graph import Graph
-from edgeinfer.plan import write_files
+from edgeinfer.base.errors import InputError
+from edgeinfer.base.plan import write_files
+from edgeinfer.graph.nodes import Graph
 from edgeinfer.zoo import REFERENCES, entry_of, reference_path
 from edgeinfer.zoo.entry import Outputs, Samples, ZooEntry
 from edgeinfer.zoo.evaluate import Interval, Judged
@@ -78,14 +78,14 @@ def load_reference(name: str) -> Graph:
 
 def load_graph(path: Path, name: str) -> Graph:
     """A trained model's float network."""
-    from edgeinfer.load import load
+    from edgeinfer.readers import load
 
     return load(path, name=name).graph
 
 
 def outputs_of(entry: ZooEntry, graph: Graph, samples: Samples) -> Outputs:
     """What a float network says of the samples, by head."""
-    from edgeinfer.float_engine import FloatEngine
+    from edgeinfer.ir.engine.float_engine import FloatEngine
 
     found = FloatEngine(graph).run(dict(samples.inputs))
     return {head.name: found[head.name] for head in entry.heads}

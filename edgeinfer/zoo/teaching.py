@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from edgeinfer.errors import UsageError
+from edgeinfer.base.errors import UsageError
 from edgeinfer.lartpc.split import split_by_event
 from edgeinfer.zoo.checkpoint import TrainingPlan
 from edgeinfer.zoo.entry import Arrays, Head, Samples, ZooEntry, stage_seed

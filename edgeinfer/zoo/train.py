@@ -18,8 +18,8 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
-from edgeinfer.errors import InputError, UsageError
-from edgeinfer.plan import staged, write_file
+from edgeinfer.base.errors import InputError, UsageError
+from edgeinfer.base.plan import staged, write_file
 from edgeinfer.zoo.checkpoint import Checkpoints, EpochRecord, Position, TrainingPlan
 from edgeinfer.zoo.entry import ZooEntry
 from edgeinfer.zoo.fit import Fit, Stop, Watcher, compiled, settled

@@ -13,13 +13,13 @@ from pathlib import Path
 
 import numpy as np
 
-from edgeinfer.complete import completed
+from edgeinfer.ir.complete import completed
 from edgeinfer.ir.lower import lower
 from edgeinfer.ir.ops import Conv, Dense
-from edgeinfer.load import load
-from edgeinfer.targets.rtl.layers import matrix_of
+from edgeinfer.readers import load
+from edgeinfer.targets.rtl.design.layers import matrix_of
 from edgeinfer.targets.rtl.settings import RtlSettings
-from edgeinfer.targets.rtl.shift_add import digit_count, shared_graph
+from edgeinfer.targets.rtl.unrolled.shift_add import digit_count, shared_graph
 from quantization.fixed import Fixed, Ints
 
 MODELS = Path("reports/reference/quantization")

@@ -20,13 +20,13 @@ from pathlib import Path
 
 import numpy as np
 
-from edgeinfer.ir.engine import Engine
+from edgeinfer.ir.engine.engine import Engine
 from edgeinfer.ir.lower import lower
 from edgeinfer.ir.program import Program
-from edgeinfer.load import load
-from edgeinfer.run_defaults import drawn_for, formatted, plain
-from edgeinfer.targets.hls import csim, csim_build
-from edgeinfer.targets.hls.emit import emitted
+from edgeinfer.readers import load
+from edgeinfer.run.defaults import drawn_for, formatted, plain
+from edgeinfer.targets.hls.csim import build, simulate
+from edgeinfer.targets.hls.project.emit import emitted
 from edgeinfer.targets.hls.settings import HlsSettings, IoType
 from edgeinfer.zoo import resolve
 from quantization.fixed import Ints
@@ -81,7 +81,7 @@ def raced(race: Race, folder: Path) -> tuple[float, float, float, float]:
     settings = shared(program) if race.slow else HlsSettings(io=race.io)
     emitted(program, settings).write(folder / "ours")
     theirs = CSim(program, folder / "theirs", settings)
-    compile_ours = seconds(lambda: csim_build.built(folder / "ours"))
+    compile_ours = seconds(lambda: build.built(folder / "ours"))
     compile_theirs = seconds(theirs.compile)
     rng = np.random.default_rng(1)
     raw: dict[str, Ints] = {
@@ -92,7 +92,7 @@ def raced(race: Race, folder: Path) -> tuple[float, float, float, float]:
     }
 
     def run_ours() -> dict[str, Ints]:
-        return csim.simulated(program, folder / "ours", raw, processes=PROCESSES)
+        return simulate.simulated(program, folder / "ours", raw, processes=PROCESSES)
 
     wanted = Engine(program).run(raw)
     for found in (run_ours(), theirs.run(raw)):

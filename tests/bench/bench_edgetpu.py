@@ -14,12 +14,15 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
-from edgeinfer.targets.edgetpu import compiler, convert, simulate, tflite
-from edgeinfer.targets.edgetpu.compiled import read_compiled
-from edgeinfer.targets.edgetpu.latency import Link
-from edgeinfer.targets.edgetpu.prediction import predict, prediction_of
+from edgeinfer.targets.edgetpu.chip import compiler
+from edgeinfer.targets.edgetpu.int8 import convert
+from edgeinfer.targets.edgetpu.predict.latency import Link
+from edgeinfer.targets.edgetpu.predict.prediction import predict, prediction_of
 from edgeinfer.targets.edgetpu.settings import EdgeTpuSettings
 from edgeinfer.targets.edgetpu.target import EdgeTpuTarget
+from edgeinfer.targets.edgetpu.tflite import model as tflite
+from edgeinfer.targets.edgetpu.tflite import simulate
+from edgeinfer.targets.edgetpu.tflite.compiled import read_compiled
 from tests.support.hit_tagger_programs import FAITHFUL, POOLED, hit_tagger, patches
 from tests.support.published_networks import mobilenet_v1, resnet_50
 

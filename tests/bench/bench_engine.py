@@ -23,8 +23,8 @@ from pathlib import Path
 
 import numpy as np
 
-from edgeinfer.float_engine import FloatEngine
-from edgeinfer.ir.engine import Engine
+from edgeinfer.ir.engine.engine import Engine
+from edgeinfer.ir.engine.float_engine import FloatEngine
 from quantization.fixed import dequantize
 from tests.bench.csim_project import CSim
 from tests.support.hit_tagger_programs import (

@@ -15,10 +15,10 @@ from pathlib import Path
 
 import numpy as np
 
-from edgeinfer.devices import device
-from edgeinfer.plan import write_file
-from edgeinfer.targets.hls.estimate import estimate
-from edgeinfer.targets.hls.estimate_fabric import CONSTANTS, constants
+from edgeinfer.base.devices import device
+from edgeinfer.base.plan import write_file
+from edgeinfer.targets.hls.estimate.estimate import estimate
+from edgeinfer.targets.hls.estimate.fabric import CONSTANTS, constants
 from tests.support.estimate_fit import Residual, bands, fitted, left_out, residuals
 from tests.support.published_designs import (
     ROOT,

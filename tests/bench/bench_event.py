@@ -13,11 +13,11 @@ import time
 
 import numpy as np
 
-from edgeinfer import graph as g
-from edgeinfer.event import patch_of, raw_picture
-from edgeinfer.event_planes import simulated
-from edgeinfer.footprint import Split, patches_of, split, tag_touched
-from edgeinfer.ir.engine import Engine
+from edgeinfer.event.footprint import Split, patches_of, split, tag_touched
+from edgeinfer.event.planes import simulated
+from edgeinfer.event.tagger import patch_of, raw_picture
+from edgeinfer.graph import nodes as g
+from edgeinfer.ir.engine.engine import Engine
 from edgeinfer.ir.lower import lower
 from edgeinfer.ir.program import Program
 from quantization.calibrate import fitted

@@ -22,19 +22,19 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from edgeinfer import zoo
-from edgeinfer.costs import costs_of
+from edgeinfer.ir.costs import costs_of
 from edgeinfer.ir.lower import Lowered, lower
-from edgeinfer.ptq import PtqSettings, quantize
-from edgeinfer.qat.fine_tune import Tutor
-from edgeinfer.qat.reference_table import CHOOSE_SEED, TEACH_SEED, judging_samples
-from edgeinfer.qat.settings import QatSettings
-from edgeinfer.run_search import REPAIR_EPOCHS, REPAIR_SAMPLES
-from edgeinfer.search.run import Found, SearchSettings, search
-from edgeinfer.search.unseen import Unseen
+from edgeinfer.precision.ptq import PtqSettings, quantize
+from edgeinfer.precision.qat.fine_tune import Tutor
+from edgeinfer.precision.qat.settings import QatSettings
+from edgeinfer.precision.search.run import Found, SearchSettings, search
+from edgeinfer.run.search import REPAIR_EPOCHS, REPAIR_SAMPLES
 from edgeinfer.zoo.drawn import simulated
 from edgeinfer.zoo.entry import stage_seed
 from edgeinfer.zoo.reference import load_reference
 from quantization.search import Trial
+from reports.make.quantization import CHOOSE_SEED, TEACH_SEED, judging_samples
+from reports.make.unseen import Unseen
 
 MODELS = ("hit-tagger-pooled", "track-pid", "roi-finder", "jet-tagger")
 TEACHING, CHOOSING = 20_000, 8_000

@@ -14,10 +14,10 @@ import time
 from collections.abc import Callable
 from pathlib import Path
 
-from edgeinfer.report import compare_page
-from edgeinfer.report.comparison import compared
-from edgeinfer.report.page import Wishes, report_on, written
-from edgeinfer.run_stored import read_runs
+from edgeinfer.report.compare import page
+from edgeinfer.report.compare.comparison import compared
+from edgeinfer.report.page.page import Wishes, report_on, written
+from edgeinfer.run.stored import read_runs
 from tests.support import report_results as results
 
 LAYERS, MOST_REPORT_SECONDS = 10_000, 5.0
@@ -49,7 +49,7 @@ def main() -> int:
             ),
             f"a comparison of {RUNS} runs": (
                 MOST_COMPARE_SECONDS,
-                lambda: compare_page.html(compared(read_runs(folders))).encode(),
+                lambda: page.html(compared(read_runs(folders))).encode(),
             ),
         }
         missed = 0

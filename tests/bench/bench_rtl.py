@@ -8,10 +8,10 @@ import tempfile
 import time
 from pathlib import Path
 
-from edgeinfer.evaluate import raw_inputs
+from edgeinfer.data.samples import Samples
+from edgeinfer.evaluate.judge import raw_inputs
 from edgeinfer.ir.lower import lower
-from edgeinfer.ptq import PtqSettings, quantize
-from edgeinfer.samples import Samples
+from edgeinfer.precision.ptq import PtqSettings, quantize
 from edgeinfer.targets.rtl.settings import RtlSettings
 from edgeinfer.targets.rtl.target import RtlTarget
 from edgeinfer.zoo import entry_of

@@ -11,8 +11,8 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from edgeinfer.targets.rtl.estimate_fabric import fabric_of
-from edgeinfer.targets.rtl.families import KINDS
+from edgeinfer.targets.rtl.estimate.fabric import fabric_of
+from edgeinfer.targets.rtl.tools.families import KINDS
 from tests.support.rtl_fit import Judged, judged, seen
 from tests.support.rtl_resources import DEVICES, changed, renewed
 

@@ -25,13 +25,13 @@ from pathlib import Path
 
 import numpy as np
 
-from edgeinfer.lartpc.formats.guard import refuse
-from edgeinfer.lartpc.formats.patch_rows import split_labels
-from edgeinfer.lartpc.formats.patches_npy import PatchTable, PatchTableWriter, map_table
-from edgeinfer.lartpc.formats.scalings import PatchScaling, scale_patches
-from edgeinfer.lartpc.formats.shards import Columns, row_bytes
-from edgeinfer.lartpc.stream import Stream, StreamSettings
-from edgeinfer.lartpc.stream_premix import premix_tables
+from edgeinfer.data.formats.guard import refuse
+from edgeinfer.data.formats.patch_rows import split_labels
+from edgeinfer.data.formats.patches_npy import PatchTable, PatchTableWriter, map_table
+from edgeinfer.data.formats.scalings import PatchScaling, scale_patches
+from edgeinfer.data.formats.shards import Columns, row_bytes
+from edgeinfer.data.stream.batches import Stream, StreamSettings
+from edgeinfer.data.stream.premix import premix_tables
 
 BATCH_ROWS = 256
 NAIVE_SECONDS = 15.0

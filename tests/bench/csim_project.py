@@ -10,8 +10,8 @@ import numpy as np
 
 from edgeinfer.ir.ops import Conv, Dense
 from edgeinfer.ir.program import Program
-from edgeinfer.targets.hls.emit import graph
-from edgeinfer.targets.hls.layout import laid_out
+from edgeinfer.targets.hls.project.emit import graph
+from edgeinfer.targets.hls.project.place import laid_out
 from edgeinfer.targets.hls.settings import HlsSettings, IoType, Strategy
 from quantization.fixed import Ints, Quantizer, dequantize, quantize
 

@@ -9,8 +9,9 @@ from pathlib import Path
 
 from edgeinfer.ir.interpret import Values
 from edgeinfer.ir.program import Program
-from edgeinfer.targets.hls import csim, csim_build, manifest
-from edgeinfer.targets.hls.emit import emitted
+from edgeinfer.targets.hls.csim import build, simulate
+from edgeinfer.targets.hls.project import manifest
+from edgeinfer.targets.hls.project.emit import emitted
 from edgeinfer.targets.hls.target import HlsTarget
 from quantization.fixed import Ints
 from tests.conformance.target_suite import TargetSuite
@@ -35,12 +36,12 @@ class HlsSuite(TargetSuite):
         found = {}
         for start in range(0, len(seeds), TOGETHER):
             part = seeds[start : start + TOGETHER]
-            compiled = csim_build.built_together(
+            compiled = build.built_together(
                 [places[seed] for seed in part], folder / f"csim{start}", QUICK
             )
             for seed in part:
-                taps = csim.tappable(programs[seed], manifest.read(places[seed]))
-                found[seed] = csim.simulated(
+                taps = simulate.tappable(programs[seed], manifest.read(places[seed]))
+                found[seed] = simulate.simulated(
                     programs[seed], places[seed], inputs[seed],
                     taps=taps, processes=1, compiled=compiled,
                 )  # fmt: skip

@@ -19,12 +19,12 @@ from typing import Any, ClassVar
 import numpy as np
 import pytest
 
-from edgeinfer.errors import UnsupportedModelError
+from edgeinfer.base.errors import UnsupportedModelError
 from edgeinfer.ir.interpret import Values, interpret, results
 from edgeinfer.ir.ops import Input, inputs_of
 from edgeinfer.ir.passes import drop_dead, fold_constants
 from edgeinfer.ir.program import Program
-from edgeinfer.targets.protocol import Target
+from edgeinfer.targets.target import Target
 from quantization.fixed import Ints
 from tests.support.random_programs import random_inputs, random_program
 

@@ -12,12 +12,12 @@ import h5py
 import numpy as np
 import pytest
 
-from edgeinfer.graph import Graph
-from edgeinfer.ir.engine import Engine
+from edgeinfer.graph.nodes import Graph
+from edgeinfer.ir.engine.engine import Engine
 from edgeinfer.ir.interpret import interpret, results
 from edgeinfer.ir.lower import lower
-from edgeinfer.load import load
-from edgeinfer.ptq import PtqSettings, quantize
+from edgeinfer.precision.ptq import PtqSettings, quantize
+from edgeinfer.readers import load
 from quantization.fixed import Quantizer, dequantize
 from quantization.recipe import Recipe
 from tests.support.qkeras_oracle import agree, real_inputs

@@ -11,11 +11,11 @@ from typing import Any
 
 import pytest
 
-from edgeinfer.targets.edgetpu import compiler
-from edgeinfer.targets.edgetpu.compiled import read_compiled
-from edgeinfer.targets.edgetpu.inspect import document
-from edgeinfer.targets.edgetpu.latency import Link
-from edgeinfer.targets.edgetpu.prediction import predict
+from edgeinfer.targets.edgetpu.chip import compiler
+from edgeinfer.targets.edgetpu.chip.inspect import document
+from edgeinfer.targets.edgetpu.predict.latency import Link
+from edgeinfer.targets.edgetpu.predict.prediction import predict
+from edgeinfer.targets.edgetpu.tflite.compiled import read_compiled
 
 NAMES = (
     "bright_64x64",

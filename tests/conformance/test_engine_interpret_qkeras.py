@@ -10,8 +10,8 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from edgeinfer.errors import ProgramError
-from edgeinfer.graph import Conv
+from edgeinfer.base.errors import ProgramError
+from edgeinfer.graph.nodes import Conv
 from edgeinfer.ir.lower import lower
 from tests.support.qkeras_oracle import agree, every_tensor, keras_values
 from tests.support.random_graphs import random_inputs, random_network

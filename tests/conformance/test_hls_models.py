@@ -13,11 +13,11 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from edgeinfer.ir.engine import Engine
+from edgeinfer.ir.engine.engine import Engine
 from edgeinfer.ir.lower import lower
 from edgeinfer.ir.program import Program
-from edgeinfer.load import load
-from edgeinfer.run_defaults import drawn_for, formatted, plain
+from edgeinfer.readers import load
+from edgeinfer.run.defaults import drawn_for, formatted, plain
 from edgeinfer.targets.hls.settings import Backend, HlsSettings, IoType
 from edgeinfer.targets.hls.target import HlsTarget
 from edgeinfer.zoo import resolve

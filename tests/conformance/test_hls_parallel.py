@@ -13,8 +13,8 @@ from edgeinfer.ir.builder import Builder
 from edgeinfer.ir.interpret import interpret
 from edgeinfer.ir.ops import Input, Requant
 from edgeinfer.ir.program import Output
-from edgeinfer.targets.hls import csim, csim_build
-from edgeinfer.targets.hls.emit import emitted
+from edgeinfer.targets.hls.csim import build, simulate
+from edgeinfer.targets.hls.project.emit import emitted
 from edgeinfer.targets.hls.settings import Backend, HlsSettings, IoType
 from edgeinfer.targets.hls.target import HlsTarget
 from quantization.fixed import Fixed, Overflow, Rounding
@@ -41,8 +41,8 @@ def test_corners_of_the_types(tmp_path: Path, overflow: Overflow, signed: bool) 
     emitted(program, settings).write(tmp_path)
     low, high = (-(1 << 37), (1 << 37) - 1) if signed else (0, (1 << 38) - 1)
     raw = {"x": np.array([[0, 1, high, 99_999_999_999, low, low + 1]])}
-    compiled = csim_build.built_together([tmp_path], tmp_path / "csim", QUICK)
-    got = csim.simulated(program, tmp_path, raw, compiled=compiled, processes=1)
+    compiled = build.built_together([tmp_path], tmp_path / "csim", QUICK)
+    got = simulate.simulated(program, tmp_path, raw, compiled=compiled, processes=1)
     wanted = interpret(program, raw)
     assert all(np.array_equal(got[name], wanted[name]) for name in ("y", "z"))
 

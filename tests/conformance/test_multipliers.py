@@ -13,17 +13,18 @@ import pytest
 from onnx import ModelProto
 
 from edgeinfer.export.onnx_files import Format, contents
-from edgeinfer.graph import BatchNorm
+from edgeinfer.graph.nodes import BatchNorm
 from edgeinfer.ir.builder import Builder, provisional
-from edgeinfer.ir.engine import Engine
+from edgeinfer.ir.engine.engine import Engine
 from edgeinfer.ir.interpret import interpret, results
 from edgeinfer.ir.lower import lower
 from edgeinfer.ir.ops import Conv, Dense, Input, Scale, packed
 from edgeinfer.ir.program import Output, Program
-from edgeinfer.load import load
-from edgeinfer.run_defaults import drawn_for, formatted, plain
-from edgeinfer.targets.hls import csim, csim_build, manifest
-from edgeinfer.targets.hls.emit import emitted
+from edgeinfer.readers import load
+from edgeinfer.run.defaults import drawn_for, formatted, plain
+from edgeinfer.targets.hls.csim import build, simulate
+from edgeinfer.targets.hls.project import manifest
+from edgeinfer.targets.hls.project.emit import emitted
 from edgeinfer.targets.hls.settings import HlsSettings, IoType
 from edgeinfer.targets.hls.target import HlsTarget
 from edgeinfer.targets.rtl.settings import RtlSettings
@@ -194,11 +195,11 @@ def test_hls_simulates_them_exactly(
     for i, (name, program) in enumerate(programs.items()):
         assert target.check(program, settings) == ()
         emitted(program, settings, namespace=f"net{i}").write(places[name])
-    compiled = csim_build.built_together(list(places.values()), tmp_path / "csim", QUICK)
+    compiled = build.built_together(list(places.values()), tmp_path / "csim", QUICK)
     for name, program in programs.items():
         raw = inputs_for(program)
-        taps = csim.tappable(program, manifest.read(places[name]))
-        found = csim.simulated(
+        taps = simulate.tappable(program, manifest.read(places[name]))
+        found = simulate.simulated(
             program, places[name], raw, taps=taps, processes=1, compiled=compiled
         )
         values = interpret(program, raw)

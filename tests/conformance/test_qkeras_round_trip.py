@@ -11,11 +11,11 @@ from typing import Any
 import numpy as np
 import pytest
 
-from edgeinfer import graph as g
 from edgeinfer.export.qkeras import write
+from edgeinfer.graph import nodes as g
 from edgeinfer.ir.lower import lower
-from edgeinfer.load import load
-from edgeinfer.ptq import PtqSettings, quantize
+from edgeinfer.precision.ptq import PtqSettings, quantize
+from edgeinfer.readers import load
 from edgeinfer.zoo import builders
 from quantization.fixed import Overflow
 from quantization.recipe import Recipe

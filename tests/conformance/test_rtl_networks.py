@@ -11,21 +11,21 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from edgeinfer import tools
-from edgeinfer.complete import completed
-from edgeinfer.evaluate import raw_inputs
-from edgeinfer.ir.engine import Engine
+from edgeinfer.base import tools
+from edgeinfer.data.samples import Samples
+from edgeinfer.evaluate.judge import raw_inputs
+from edgeinfer.ir.complete import completed
+from edgeinfer.ir.engine.engine import Engine
 from edgeinfer.ir.lower import lower
 from edgeinfer.ir.program import Program
-from edgeinfer.load import load
-from edgeinfer.ptq import PtqSettings, quantize
-from edgeinfer.samples import Samples
+from edgeinfer.precision.ptq import PtqSettings, quantize
+from edgeinfer.readers import load
 from edgeinfer.targets.rtl.choose import designed
-from edgeinfer.targets.rtl.cycles import counted
-from edgeinfer.targets.rtl.emit import HDL, module_of
+from edgeinfer.targets.rtl.design.cycles import counted
+from edgeinfer.targets.rtl.emit.emit import HDL, module_of
 from edgeinfer.targets.rtl.settings import RtlSettings
-from edgeinfer.targets.rtl.simulate import IDEAL, run
 from edgeinfer.targets.rtl.target import RtlTarget
+from edgeinfer.targets.rtl.tools.simulate import IDEAL, run
 from edgeinfer.zoo import entry_of
 from edgeinfer.zoo.reference import load_reference
 from quantization.fixed import Ints, Quantizer

@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 
 import edgeinfer
-from edgeinfer.errors import UsageError
+from edgeinfer.base.errors import UsageError
 from tests.support import small_models as small
 from tests.support.notebook import executed, written
 

@@ -17,8 +17,8 @@ from typing import Any
 import numpy as np
 import pytest
 
-from edgeinfer.cli import main
-from edgeinfer.plan import sha256_of
+from edgeinfer.base.plan import sha256_of
+from edgeinfer.cli.app import main
 from tests.support import small_models as small
 from tests.support.small_models import dense, layer, sequential
 

@@ -10,9 +10,9 @@ from typing import Any
 
 import pytest
 
-from edgeinfer.cli import main
-from edgeinfer.targets.edgetpu import compiler
-from edgeinfer.targets.hls import csim_build
+from edgeinfer.cli.app import main
+from edgeinfer.targets.edgetpu.chip import compiler
+from edgeinfer.targets.hls.csim import build as csim_build
 from quantization.fixed import Rounding
 from quantization.recipe import Recipe
 from tests.support import small_models as small

@@ -9,7 +9,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from edgeinfer.cli import main
+from edgeinfer.cli.app import main
 
 
 @pytest.fixture

@@ -16,9 +16,9 @@ from typing import Any
 import numpy as np
 import pytest
 
-from edgeinfer.cli import main
-from edgeinfer.plan import sha256_of
-from edgeinfer.targets.hls import csim_build
+from edgeinfer.base.plan import sha256_of
+from edgeinfer.cli.app import main
+from edgeinfer.targets.hls.csim import build
 from tests.support import small_models as small
 from tests.support.command_line import shown
 
@@ -30,7 +30,7 @@ HLS = ["--target", "hls", "--io", "io_parallel"]
 @pytest.fixture(autouse=True)
 def quickly(monkeypatch: pytest.MonkeyPatch) -> None:
     """Compile without optimisation."""
-    monkeypatch.setattr(csim_build, "FLAGS", ("-O0", "-w", "-pthread"))
+    monkeypatch.setattr(build, "FLAGS", ("-O0", "-w", "-pthread"))
 
 
 @pytest.fixture
@@ -180,8 +180,8 @@ def test_a_folder_that_may_not_be_written_is_code_4(
 
 KILLED = """
 import os, signal, sys
-from edgeinfer.targets.hls import csim_build
-from edgeinfer.cli import main
+from edgeinfer.targets.hls.csim import build as csim_build
+from edgeinfer.cli.app import main
 
 def killed(found, arguments, **named):
     if "-o" in arguments:

@@ -12,8 +12,8 @@ from typing import Any
 
 import pytest
 
-from edgeinfer.cli import main
-from edgeinfer.targets.hls import csim_build
+from edgeinfer.cli.app import main
+from edgeinfer.targets.hls.csim import build
 from tests.support import small_models as small
 from tests.support.command_line import design_figures, shown
 
@@ -25,7 +25,7 @@ HLS = ["--target", "hls", "--io", "io_parallel"]
 @pytest.fixture
 def work(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """A folder with a model and data, and a PATH without any vendor's tool."""
-    monkeypatch.setattr(csim_build, "FLAGS", ("-O0", "-w", "-pthread"))
+    monkeypatch.setattr(build, "FLAGS", ("-O0", "-w", "-pthread"))
     monkeypatch.chdir(tmp_path)
     small.classifier(tmp_path)
     small.data(tmp_path)

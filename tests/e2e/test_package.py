@@ -72,7 +72,7 @@ def test_the_wheel_holds_two_packages_and_what_they_ship(wheel: Path) -> None:
 
 
 def test_it_works_where_it_is_installed(installed: Path, tmp_path: Path) -> None:
-    from edgeinfer import __version__
+    from edgeinfer.base.version import __version__
 
     work = tmp_path / "work"
     work.mkdir()
@@ -80,7 +80,9 @@ def test_it_works_where_it_is_installed(installed: Path, tmp_path: Path) -> None
     small.data(work)
     command = installed / "edgeinfer"
     assert run(command, "--version", folder=work).strip() == __version__
-    where = "import edgeinfer.assets as a; print(a.PACKAGE); print(a.text('firmware/README.md'))"
+    where = (
+        "import edgeinfer.base.assets as a; print(a.PACKAGE); print(a.text('firmware/README.md'))"
+    )
     package, *text = run(installed / "python", "-c", where, folder=work).splitlines()
     assert text[0] == "# Firmware"
     is_wheel = Path(package).is_relative_to(tmp_path)

@@ -10,9 +10,9 @@ from pathlib import Path
 
 import pytest
 
-from edgeinfer.cli import main
-from edgeinfer.profile.data import from_json as profile_from_json
-from edgeinfer.result import from_json
+from edgeinfer.cli.app import main
+from edgeinfer.evaluate.profile.data import from_json as profile_from_json
+from edgeinfer.report.result import from_json
 from tests.support import report_results as results
 from tests.support import small_models as small
 from tests.support.command_line import shown

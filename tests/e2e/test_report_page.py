@@ -11,15 +11,15 @@ from pathlib import Path
 
 import pytest
 
-from edgeinfer.errors import ToolMissingError
-from edgeinfer.plan import BuildPlan
-from edgeinfer.profile.data import Profile
-from edgeinfer.report import compare_page
-from edgeinfer.report.comparison import compared
-from edgeinfer.report.marks import Label
-from edgeinfer.report.page import Report, Wishes, report_on, written
-from edgeinfer.report.runs import labelled
-from edgeinfer.result import SCHEMA_VERSION, Result
+from edgeinfer.base.errors import ToolMissingError
+from edgeinfer.base.plan import BuildPlan
+from edgeinfer.evaluate.profile.data import Profile
+from edgeinfer.report.compare import page as compare_page
+from edgeinfer.report.compare.comparison import compared
+from edgeinfer.report.compare.runs import labelled
+from edgeinfer.report.draw.marks import Label
+from edgeinfer.report.page.page import Report, Wishes, report_on, written
+from edgeinfer.report.result import SCHEMA_VERSION, Result
 from tests.support import report_results as results
 from tests.support.browser import CHROMIUM, Page, Pipe, browser, page
 from tests.support.report_results import SCRIPT

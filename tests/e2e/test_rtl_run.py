@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from edgeinfer.cli import main
+from edgeinfer.cli.app import main
 from tests.support import small_models as small
 from tests.support.command_line import design_figures, shown
 

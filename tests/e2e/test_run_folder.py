@@ -16,12 +16,12 @@ from typing import Any
 import numpy as np
 import pytest
 
-from edgeinfer import evaluate
-from edgeinfer.cli import main
+from edgeinfer.base.plan import sha256_of
+from edgeinfer.cli.app import main
+from edgeinfer.evaluate import judge
 from edgeinfer.ir import store
 from edgeinfer.ir.interpret import interpret, results
-from edgeinfer.plan import sha256_of
-from edgeinfer.result import Result, from_json
+from edgeinfer.report.result import Result, from_json
 from quantization.fixed import quantize
 from quantization.recipe import Recipe
 from tests.support import small_models as small
@@ -126,13 +126,13 @@ def test_an_altered_program_is_not_simulated(
 def test_a_disagreement_is_code_5_and_leaves_the_result(
     work: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    right = evaluate.Engine.run
+    right = judge.Engine.run
 
     def wrong(self: Any, *arguments: Any, **named: Any) -> Any:
         found = right(self, *arguments, **named)
         return {name: values + (name != "x") for name, values in found.items()}
 
-    monkeypatch.setattr(evaluate.Engine, "run", wrong)
+    monkeypatch.setattr(judge.Engine, "run", wrong)
     result = shown(capsys, *COMPILE, code=5)
     assert result["agreement"][0]["bit_identical"] is False
     assert result["agreement"][0]["first_divergence"]["value"].startswith("hidden")
@@ -146,7 +146,7 @@ def test_an_interrupted_run_is_resumed(
         raise KeyboardInterrupt
 
     with monkeypatch.context() as patch:
-        patch.setattr(evaluate, "try_stages", interrupted)
+        patch.setattr(judge, "try_stages", interrupted)
         assert main(COMPILE) == 130
     said = capsys.readouterr()
     assert said.out.count("\n") >= 0 and "resume with the same command" in said.err
@@ -157,8 +157,8 @@ def test_an_interrupted_run_is_resumed(
 
 KILLED = """
 import os, signal, sys
-from edgeinfer import run_steps
-from edgeinfer.cli import main
+from edgeinfer.run import steps as run_steps
+from edgeinfer.cli.app import main
 
 def killed(*_):
     os.kill(os.getpid(), signal.SIGKILL)
@@ -182,7 +182,8 @@ def test_a_killed_run_is_resumed(work: Path, capsys: pytest.CaptureFixture[str])
 
 def test_a_real_interrupt_ends_with_130(work: Path) -> None:
     code = (
-        "import os, signal, sys; from edgeinfer import run_steps; from edgeinfer.cli import main\n"
+        "import os, signal, sys; from edgeinfer.run import steps as run_steps\n"
+        "from edgeinfer.cli.app import main\n"
     )
     code += "run_steps.show = lambda _: os.kill(os.getpid(), signal.SIGINT)\n"
     code += "sys.exit(main(sys.argv[1:]))"

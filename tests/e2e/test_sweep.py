@@ -15,9 +15,9 @@ from typing import Any
 
 import pytest
 
-from edgeinfer.cli import main
+from edgeinfer.cli.app import main
 from edgeinfer.sweep import journal
-from edgeinfer.targets.hls import csim_build
+from edgeinfer.targets.hls.csim import build
 from tests.support import small_models as small
 from tests.support.command_line import shown
 
@@ -48,7 +48,7 @@ figure = "hls.lut_vsynth"
 @pytest.fixture
 def work(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """A folder with a model, data and a study of 8 trials."""
-    monkeypatch.setattr(csim_build, "FLAGS", ("-O0", "-w", "-pthread"))
+    monkeypatch.setattr(build, "FLAGS", ("-O0", "-w", "-pthread"))
     monkeypatch.chdir(tmp_path)
     small.classifier(tmp_path)
     small.data(tmp_path)

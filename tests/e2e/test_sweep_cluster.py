@@ -17,7 +17,7 @@ from pathlib import Path
 
 import pytest
 
-from edgeinfer.cli import main
+from edgeinfer.cli.app import main
 from edgeinfer.sweep import journal
 from tests.e2e.test_sweep import ROOT, STUDY, begun, fronts, until
 from tests.support import small_models as small

@@ -17,8 +17,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from edgeinfer.doctor import OPTIONAL
-from edgeinfer.tools import locate
+from edgeinfer.base.tools import locate
+from edgeinfer.cli.doctor import OPTIONAL
 
 CHROMIUM = next(tool for tool in OPTIONAL if tool.name == "chromium")
 FLAGS = (

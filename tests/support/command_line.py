@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from edgeinfer.cli import main
+from edgeinfer.cli.app import main
 
 
 def shown(capsys: pytest.CaptureFixture[str], *tokens: str, code: int = 0) -> Any:

@@ -16,10 +16,10 @@ from functools import cache
 
 import numpy as np
 
-from edgeinfer.devices import device
+from edgeinfer.base.devices import device
 from edgeinfer.ir.program import Program
-from edgeinfer.targets.hls.estimate import ELSEWHERE, Estimate, estimate
-from edgeinfer.targets.hls.estimate_fabric import constants
+from edgeinfer.targets.hls.estimate.estimate import ELSEWHERE, Estimate, estimate
+from edgeinfer.targets.hls.estimate.fabric import constants
 from tests.support.published_designs import Published, program_of, settings_of
 
 FITTED = {  # constant: the factors that a step of the search tries

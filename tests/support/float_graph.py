@@ -12,8 +12,8 @@ from typing import assert_never
 import numpy as np
 from numpy.typing import NDArray
 
-from edgeinfer.functions import evaluate as function_of
-from edgeinfer.graph import (
+from edgeinfer.graph.functions import evaluate as function_of
+from edgeinfer.graph.nodes import (
     Activation,
     Affine,
     BatchNorm,

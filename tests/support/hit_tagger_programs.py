@@ -14,7 +14,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from edgeinfer import graph as g
+from edgeinfer.graph import nodes as g
 from edgeinfer.ir.builder import Builder, provisional
 from edgeinfer.ir.interpret import interpret
 from edgeinfer.ir.ops import Conv, Dense, Input, Pool, PoolKind, Reshape, packed

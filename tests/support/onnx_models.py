@@ -13,8 +13,8 @@ import onnx
 from numpy.typing import NDArray
 from onnx import ModelProto, NodeProto, TensorProto, helper, numpy_helper, version_converter
 
-from edgeinfer.graph import Graph
-from edgeinfer.load.loaded import Loaded
+from edgeinfer.graph.nodes import Graph
+from edgeinfer.readers.loaded import Loaded
 from quantization.recipe import Recipe
 from tests.support import float_graph
 

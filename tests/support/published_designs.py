@@ -16,11 +16,11 @@ from pathlib import Path
 
 import numpy as np
 
-from edgeinfer import graph as g
+from edgeinfer.graph import nodes as g
 from edgeinfer.ir.lower import lower
 from edgeinfer.ir.program import Program
-from edgeinfer.targets.hls.estimate_stage import Arithmetic
-from edgeinfer.targets.hls.reuse import layers_with_multipliers
+from edgeinfer.targets.hls.estimate.reuse import layers_with_multipliers
+from edgeinfer.targets.hls.estimate.stage import Arithmetic
 from edgeinfer.targets.hls.settings import Backend, HlsSettings, IoType, Strategy
 from quantization.fixed import Fixed, Overflow, Quantizer, Rounding
 from quantization.recipe import Recipe, WeightFormat

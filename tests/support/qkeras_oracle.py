@@ -11,8 +11,8 @@ from typing import Any
 import numpy as np
 
 from edgeinfer.export.qkeras import Drawing, draw
-from edgeinfer.graph import Graph
-from edgeinfer.ir.engine import Engine
+from edgeinfer.graph.nodes import Graph
+from edgeinfer.ir.engine.engine import Engine
 from edgeinfer.ir.float32 import Float32Entry, float32_report
 from edgeinfer.ir.interpret import interpret, results
 from edgeinfer.ir.lower import lower

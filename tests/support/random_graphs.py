@@ -13,7 +13,7 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
-from edgeinfer import graph as g
+from edgeinfer.graph import nodes as g
 from quantization.fixed import Fixed, Ints, Overflow, Quantizer, Rounding
 from quantization.recipe import Recipe, WeightFormat
 

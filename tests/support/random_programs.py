@@ -15,7 +15,7 @@ from typing import TypeVar
 
 import numpy as np
 
-from edgeinfer.errors import ProgramError
+from edgeinfer.base.errors import ProgramError
 from edgeinfer.ir.builder import Builder, provisional
 from edgeinfer.ir.ops import (
     Concat,

@@ -8,9 +8,8 @@ from dataclasses import replace
 
 import numpy as np
 
-from edgeinfer.cosim import Agreement, Divergence
-from edgeinfer.metrics import Metric, Origin, Scores, Task
-from edgeinfer.profile.data import (
+from edgeinfer.base.metrics import Metric, Origin, Scores, Task
+from edgeinfer.evaluate.profile.data import (
     Clipped,
     Curve,
     Distribution,
@@ -21,7 +20,8 @@ from edgeinfer.profile.data import (
     StageScore,
     Uncertain,
 )
-from edgeinfer.result import (
+from edgeinfer.ir.agreement import Agreement, Divergence
+from edgeinfer.report.result import (
     Artefact,
     DataPart,
     ModelPart,

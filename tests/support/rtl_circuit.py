@@ -11,8 +11,8 @@ import numpy as np
 
 from edgeinfer.ir.ops import PairKind
 from edgeinfer.ir.program import Program
-from edgeinfer.targets.rtl.build import uses_of
-from edgeinfer.targets.rtl.cells import (
+from edgeinfer.targets.rtl.design.build import uses_of
+from edgeinfer.targets.rtl.unrolled.cells import (
     Bounded,
     Branched,
     Cell,
@@ -26,7 +26,7 @@ from edgeinfer.targets.rtl.cells import (
     Source,
     Wire,
 )
-from edgeinfer.targets.rtl.unroll import unrolled
+from edgeinfer.targets.rtl.unrolled.unroll import unrolled
 from quantization.fixed import Ints, overflowed, shift_right
 
 

@@ -17,15 +17,15 @@ from edgeinfer.ir.interpret import interpret
 from edgeinfer.ir.ops import Constant
 from edgeinfer.ir.program import Program
 from edgeinfer.targets.rtl.choose import designed
-from edgeinfer.targets.rtl.cycles import Cycles, counted
-from edgeinfer.targets.rtl.emit import files_of
-from edgeinfer.targets.rtl.folding import divisors
-from edgeinfer.targets.rtl.layers import layers_of
-from edgeinfer.targets.rtl.netlist import OFFERED, SENT, Netlist
-from edgeinfer.targets.rtl.prepare import prepared
+from edgeinfer.targets.rtl.design.cycles import Cycles, counted
+from edgeinfer.targets.rtl.design.folding import divisors
+from edgeinfer.targets.rtl.design.layers import layers_of
+from edgeinfer.targets.rtl.design.netlist import OFFERED, SENT, Netlist
+from edgeinfer.targets.rtl.design.prepare import prepared
+from edgeinfer.targets.rtl.design.timing import simulated
+from edgeinfer.targets.rtl.emit.emit import files_of
 from edgeinfer.targets.rtl.settings import Fold, RtlSettings
-from edgeinfer.targets.rtl.simulate import IDEAL, Conditions, Observed, run
-from edgeinfer.targets.rtl.timing import simulated
+from edgeinfer.targets.rtl.tools.simulate import IDEAL, Conditions, Observed, run
 from quantization.fixed import Ints
 
 needs_verilator = pytest.mark.skipif(

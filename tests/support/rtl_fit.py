@@ -18,9 +18,9 @@ import numpy as np
 import tomli_w
 from scipy.optimize import lsq_linear
 
-from edgeinfer import assets
-from edgeinfer.targets.rtl.estimate_blocks import made_of
-from edgeinfer.targets.rtl.estimate_fabric import (
+from edgeinfer.base import assets
+from edgeinfer.targets.rtl.estimate.blocks import made_of
+from edgeinfer.targets.rtl.estimate.fabric import (
     COSTS,
     Fabric,
     amounts,
@@ -28,8 +28,8 @@ from edgeinfer.targets.rtl.estimate_fabric import (
     known,
     work_of,
 )
-from edgeinfer.targets.rtl.estimate_work import Made, Work
-from edgeinfer.targets.rtl.families import KINDS
+from edgeinfer.targets.rtl.estimate.work import Made, Work
+from edgeinfer.targets.rtl.tools.families import KINDS
 from tests.support.rtl_resources import designs, netlist_of, recorded
 
 FITTED = {

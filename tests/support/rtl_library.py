@@ -9,7 +9,7 @@ import subprocess
 from dataclasses import dataclass
 from pathlib import Path
 
-from edgeinfer import assets
+from edgeinfer.base import assets
 
 LIBRARY = assets.path("firmware/rtl")
 BENCHES = sorted(path.stem for path in (LIBRARY / "bench").glob("*_tb.v"))

@@ -9,7 +9,7 @@ from dataclasses import replace
 
 import numpy as np
 
-from edgeinfer.errors import ProgramError
+from edgeinfer.base.errors import ProgramError
 from edgeinfer.ir.builder import Builder, provisional
 from edgeinfer.ir.ops import (
     Conv,
@@ -26,9 +26,9 @@ from edgeinfer.ir.ops import (
 from edgeinfer.ir.passes import rewired
 from edgeinfer.ir.program import Output, Program
 from edgeinfer.targets.rtl.check import offences
-from edgeinfer.targets.rtl.prepare import prepared
+from edgeinfer.targets.rtl.design.prepare import prepared
 from edgeinfer.targets.rtl.settings import RtlSettings
-from edgeinfer.targets.rtl.straight import size_of
+from edgeinfer.targets.rtl.unrolled.straight import size_of
 from quantization.fixed import Fixed, Ints, Overflow, Quantizer, Rounding
 from tests.support.random_programs import random_program
 

@@ -21,21 +21,21 @@ from typing import Any
 
 import numpy as np
 
-from edgeinfer.errors import ToolFailedError
+from edgeinfer.base.errors import ToolFailedError
 from edgeinfer.ir.builder import Builder, provisional
 from edgeinfer.ir.lower import lower
 from edgeinfer.ir.ops import Conv, Dense, Input, Pool, PoolKind, Requant, Reshape, packed
 from edgeinfer.ir.passes import fold_constants
 from edgeinfer.ir.program import Output, Program
-from edgeinfer.ptq import PtqSettings, quantize
+from edgeinfer.precision.ptq import PtqSettings, quantize
 from edgeinfer.targets.rtl.choose import designed
-from edgeinfer.targets.rtl.emit import HDL, files_of, module_of
-from edgeinfer.targets.rtl.estimate import estimated, multipliers
-from edgeinfer.targets.rtl.families import family_of
-from edgeinfer.targets.rtl.netlist import Netlist
-from edgeinfer.targets.rtl.parts import part_of
+from edgeinfer.targets.rtl.design.netlist import Netlist
+from edgeinfer.targets.rtl.design.parts import part_of
+from edgeinfer.targets.rtl.emit.emit import HDL, files_of, module_of
+from edgeinfer.targets.rtl.estimate.estimate import estimated, multipliers
 from edgeinfer.targets.rtl.settings import Budget, Fold, RtlSettings
-from edgeinfer.targets.rtl.synthesis import Source, synthesised
+from edgeinfer.targets.rtl.tools.families import family_of
+from edgeinfer.targets.rtl.tools.synthesis import Source, synthesised
 from edgeinfer.zoo import entry_of
 from edgeinfer.zoo.reference import load_reference
 from quantization.fixed import Fixed, Overflow, Rounding

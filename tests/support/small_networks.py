@@ -7,9 +7,9 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
-from edgeinfer import graph as g
-from edgeinfer.float_engine import FloatEngine
-from edgeinfer.samples import Samples
+from edgeinfer.data.samples import Samples
+from edgeinfer.graph import nodes as g
+from edgeinfer.ir.engine.float_engine import FloatEngine
 
 CLASSES = 3
 

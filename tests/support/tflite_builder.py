@@ -13,8 +13,8 @@ import numpy as np
 from flatbuffers import flexbuffers
 from numpy.typing import NDArray
 
-from edgeinfer.targets.edgetpu.tflite_names import OPERATORS, TYPES
-from edgeinfer.targets.edgetpu.tflite_options import KINDS
+from edgeinfer.targets.edgetpu.tflite.names import OPERATORS, TYPES
+from edgeinfer.targets.edgetpu.tflite.options import KINDS
 
 DTYPES = {"INT8": np.int8, "UINT8": np.uint8, "INT32": np.int32, "FLOAT32": np.float32}
 

@@ -14,15 +14,15 @@ from pathlib import Path
 
 import pytest
 
-from edgeinfer import cli
-from edgeinfer.cli import guarded, main
-from edgeinfer.errors import (
+from edgeinfer.base.errors import (
     DisagreementError,
     GateError,
     ToolFailedError,
     ToolMissingError,
     UsageError,
 )
+from edgeinfer.cli import app
+from edgeinfer.cli.app import guarded, main
 
 ROOT = Path(__file__).resolve().parents[2]
 
@@ -45,7 +45,7 @@ def test_help_answers_at_once() -> None:
 
 def test_help_imports_nothing_heavy() -> None:
     code = (
-        "import sys; from edgeinfer.cli import main; main(['--help']); "
+        "import sys; from edgeinfer.cli.app import main; main(['--help']); "
         "print([m for m in ('numpy', 'cyclopts', 'pydantic', 'rich') if m in sys.modules])"
     )
     done = subprocess.run(
@@ -60,17 +60,17 @@ def test_the_overview_names_every_verb(
 ) -> None:
     assert main(tokens) == 0
     shown = capsys.readouterr().out
-    assert all(f"edgeinfer {verb}" in shown for verb in cli.VERBS)
+    assert all(f"edgeinfer {verb}" in shown for verb in app.VERBS)
 
 
 def test_the_version_is_the_packages(capsys: pytest.CaptureFixture[str]) -> None:
-    from edgeinfer import __version__
+    from edgeinfer.base.version import __version__
 
     assert main(["--version"]) == 0
     assert capsys.readouterr().out == f"{__version__}\n"
 
 
-@pytest.mark.parametrize("verb", list(cli.VERBS))
+@pytest.mark.parametrize("verb", list(app.VERBS))
 def test_each_verb_explains_itself(verb: str, capsys: pytest.CaptureFixture[str]) -> None:
     assert main([verb, "--help"]) == 0
     assert capsys.readouterr().out.startswith(f"Usage: edgeinfer {verb} ")
@@ -166,14 +166,14 @@ def test_a_name_that_is_no_unicode_is_refused(capsys: pytest.CaptureFixture[str]
 
 
 def test_a_reader_that_leaves_is_no_error(tmp_path: Path) -> None:
-    code = "import sys; from edgeinfer.cli import main; sys.exit(main(['doctor']))"
+    code = "import sys; from edgeinfer.cli.app import main; sys.exit(main(['doctor']))"
     reader, writer = os.pipe()
     os.close(reader)
     done = subprocess.run(
         [sys.executable, "-c", code], stdout=writer, stderr=subprocess.PIPE, text=True, cwd=ROOT
     )
     os.close(writer)
-    assert done.returncode == cli.BROKEN_PIPE
+    assert done.returncode == app.BROKEN_PIPE
     assert "Traceback" not in done.stderr and "Exception" not in done.stderr
 
 

@@ -10,9 +10,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from edgeinfer.cli import main
-from edgeinfer.lartpc.formats.plane_patches import Plane, PlaneKey
-from edgeinfer.lartpc.formats.protodune_root import write_planes
+from edgeinfer.cli.app import main
+from edgeinfer.data.formats.plane_patches import Plane, PlaneKey
+from edgeinfer.data.formats.protodune_root import write_planes
 from tests.support.small_models import archive, layer, sequential
 
 RECIPE = """version = 1

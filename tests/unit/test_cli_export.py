@@ -11,10 +11,10 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from edgeinfer.cli import main
+from edgeinfer.cli.app import main
 from edgeinfer.ir import store
-from edgeinfer.ir.engine import Engine
-from edgeinfer.load import load
+from edgeinfer.ir.engine.engine import Engine
+from edgeinfer.readers import load
 from tests.support.exported import by_runtime
 from tests.support.random_programs import random_inputs
 

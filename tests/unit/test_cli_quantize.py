@@ -14,11 +14,11 @@ import numpy as np
 import pytest
 from onnx import helper
 
-from edgeinfer.cli import main
+from edgeinfer.cli.app import main
+from edgeinfer.data.samples import Samples
 from edgeinfer.ir.lower import lower
-from edgeinfer.load import load
-from edgeinfer.run_data import shared_out
-from edgeinfer.samples import Samples
+from edgeinfer.readers import load
+from edgeinfer.run.data import shared_out
 from edgeinfer.zoo.reference import load_reference
 from quantization.recipe import Recipe
 from tests.support import onnx_models
@@ -52,7 +52,7 @@ def model(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 def archive(path: Path, model: Path, samples: int, seed: int = 0, **changes: Any) -> Path:
     """Data that the model itself labels, with a few labels wrong; changed as asked."""
-    from edgeinfer.float_engine import FloatEngine
+    from edgeinfer.ir.engine.float_engine import FloatEngine
 
     rng = np.random.default_rng(seed)
     x = rng.normal(size=(samples, FEATURES)).astype(np.float32)
@@ -227,7 +227,7 @@ def test_an_onnx_model_is_quantized_without_keras(model: Path, tmp_path: Path) -
     data = archive(tmp_path / "d.npz", model, 200)
     code = f"""
 import sys
-from edgeinfer.cli import main
+from edgeinfer.cli.app import main
 assert main(["quantize", {str(model)!r}, "--bits", "8", "--data", {str(data)!r},
              "--sensitivity", "-o", {str(tmp_path / "r.toml")!r}]) == 0
 heavy = [name for name in ("tensorflow", "keras", "qkeras", "hls4ml") if name in sys.modules]

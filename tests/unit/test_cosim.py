@@ -10,10 +10,11 @@ from typing import Any
 import numpy as np
 import pytest
 
-from edgeinfer import cosim, evaluate
-from edgeinfer.cosim import Comparison
-from edgeinfer.evaluate import Stage
-from edgeinfer.ir.engine import Engine
+from edgeinfer.evaluate import judge
+from edgeinfer.evaluate.judge import Stage
+from edgeinfer.ir import agreement as cosim
+from edgeinfer.ir.agreement import Comparison
+from edgeinfer.ir.engine.engine import Engine
 from edgeinfer.ir.ops import Dense, Input, Requant
 from edgeinfer.ir.program import HostFunction, Output, Program
 from quantization.fixed import Fixed, Ints, Overflow, Rounding
@@ -39,7 +40,7 @@ RAW = {"x": np.array([[1, 2], [-8, 7], [3, 0]])}
 
 
 def test_the_engine_equals_the_interpreter() -> None:
-    tried = evaluate.try_stages(program(), RAW, (Stage.ENGINE,), lambda done, total: None)
+    tried = judge.try_stages(program(), RAW, (Stage.ENGINE,), lambda done, total: None)
     agreement = tried.agreement
     assert agreement.bit_identical and agreement.samples == 3
     assert agreement.pair == ("interpret", "engine")
@@ -49,7 +50,7 @@ def test_the_engine_equals_the_interpreter() -> None:
 
 
 def test_the_interpreter_tells_which_widths_were_used() -> None:
-    tried = evaluate.try_stages(program(), RAW, (Stage.INTERPRET,), lambda done, total: None)
+    tried = judge.try_stages(program(), RAW, (Stage.INTERPRET,), lambda done, total: None)
     assert tried.agreement.bit_identical
     (metric,) = tried.observed
     # the sums are 5, 5; 6, 29; 3, -3: six bits hold -3..29, seven were proved to suffice
@@ -67,7 +68,7 @@ def test_a_wrong_engine_is_caught_and_the_place_is_named(monkeypatch: pytest.Mon
         return found
 
     monkeypatch.setattr(Engine, "run", wrong)
-    tried = evaluate.try_stages(program(), RAW, (Stage.ENGINE,), lambda done, total: None)
+    tried = judge.try_stages(program(), RAW, (Stage.ENGINE,), lambda done, total: None)
     agreement = tried.agreement
     assert not agreement.bit_identical
     assert agreement.max_abs_diff == 1.0  # two units of a half
@@ -94,26 +95,26 @@ def test_an_only_value_decides_by_its_sign() -> None:
 
 
 def test_inputs_are_rounded_as_the_recipe_says_and_saturation_is_told() -> None:
-    from edgeinfer.samples import Samples
+    from edgeinfer.data.samples import Samples
     from quantization.fixed import Quantizer
     from quantization.recipe import Recipe
 
     given = Samples({"x": np.array([[0.3, 9.0], [-0.3, -0.1]])}, "a test")
-    rounded = evaluate.raw_inputs(program(), Recipe(), given)
-    floored = evaluate.raw_inputs(
+    rounded = judge.raw_inputs(program(), Recipe(), given)
+    floored = judge.raw_inputs(
         program(), Recipe.of({"x": Quantizer(X, Rounding.TRN, Overflow.SAT)}), given
     )
     assert rounded["x"].tolist() == [[1, 7], [-1, 0]]
     assert floored["x"].tolist() == [[1, 7], [-2, -1]]
-    assert evaluate.saturation(program(), given) == [
+    assert judge.saturation(program(), given) == [
         "x: 25.00% of the input values lie beyond fixed<4,2>, -2..1.75."
     ]
 
 
 def test_the_host_applies_what_is_left_to_it() -> None:
     logits = np.array([[0.0, np.log(3.0)], [1000.0, -1000.0]])
-    assert evaluate.hosted(logits, HostFunction.SOFTMAX) == pytest.approx(
+    assert judge.hosted(logits, HostFunction.SOFTMAX) == pytest.approx(
         np.array([[0.25, 0.75], [1.0, 0.0]])
     )
-    assert evaluate.hosted(logits, HostFunction.SIGMOID)[0] == pytest.approx([0.5, 0.75])
-    assert evaluate.hosted(logits, HostFunction.NONE) is logits
+    assert judge.hosted(logits, HostFunction.SIGMOID)[0] == pytest.approx([0.5, 0.75])
+    assert judge.hosted(logits, HostFunction.NONE) is logits

@@ -10,8 +10,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 
-from edgeinfer import graph as g
-from edgeinfer.costs import channel_widths, costs_of, width_of
+from edgeinfer.graph import nodes as g
+from edgeinfer.ir.costs import channel_widths, costs_of, width_of
 from edgeinfer.ir.lower import lower
 from edgeinfer.ir.program import Program
 from quantization.fixed import Quantizer

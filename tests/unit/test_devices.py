@@ -6,8 +6,8 @@ from __future__ import annotations
 
 import pytest
 
-from edgeinfer.devices import KINDS, Device, device, devices, part_of
-from edgeinfer.errors import UsageError
+from edgeinfer.base.devices import KINDS, Device, device, devices, part_of
+from edgeinfer.base.errors import UsageError
 
 REQUIRED = ("xczu7ev", "xcku115", "xcu250", "xcu50", "xc7z020", "xc7a100t", "xcvu9p", "xcvu13p")
 VENDOR_FREE = ("lfe5u-85f", "lifcl-40", "gw2a-18c", "coral")

@@ -9,10 +9,10 @@ from pathlib import Path
 
 import pytest
 
-from edgeinfer import doctor
-from edgeinfer.doctor import Check, State
-from edgeinfer.targets.edgetpu.device import Device, Probed
-from edgeinfer.tools import Tool
+from edgeinfer.base.tools import Tool
+from edgeinfer.cli import doctor
+from edgeinfer.cli.doctor import Check, State
+from edgeinfer.targets.edgetpu.chip.device import Device, Probed
 
 
 def test_a_python_without_wheels_is_a_problem() -> None:

@@ -7,10 +7,10 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from edgeinfer import graph as g
-from edgeinfer.errors import UsageError
-from edgeinfer.event import PlaneSettings, Way, raw_picture, tag_plane
-from edgeinfer.footprint import patches_of
+from edgeinfer.base.errors import UsageError
+from edgeinfer.event.footprint import patches_of
+from edgeinfer.event.tagger import PlaneSettings, Way, raw_picture, tag_plane
+from edgeinfer.graph import nodes as g
 from edgeinfer.ir.interpret import interpret, results
 from edgeinfer.ir.lower import lower
 from edgeinfer.ir.program import Program

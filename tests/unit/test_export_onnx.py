@@ -13,16 +13,16 @@ import onnx
 import pytest
 from onnx import TensorProto
 
-from edgeinfer import __version__
-from edgeinfer.errors import ModelError, UsageError
+from edgeinfer.base.errors import ModelError, UsageError
+from edgeinfer.base.version import __version__
 from edgeinfer.export.onnx_files import Format, contents, write
 from edgeinfer.ir.builder import Builder, provisional
-from edgeinfer.ir.engine import Engine
+from edgeinfer.ir.engine.engine import Engine
 from edgeinfer.ir.lower import lower
 from edgeinfer.ir.ops import Clip, Dense, Input, Reshape, Scale, Table, packed
 from edgeinfer.ir.program import HostFunction, Output, Program
-from edgeinfer.load import load
-from edgeinfer.run_defaults import drawn_for, formatted, plain
+from edgeinfer.readers import load
+from edgeinfer.run.defaults import drawn_for, formatted, plain
 from edgeinfer.zoo import ENTRIES, resolve
 from quantization.fixed import Fixed, Ints, Overflow, Quantizer, Rounding
 from quantization.recipe import Recipe

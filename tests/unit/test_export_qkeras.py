@@ -10,10 +10,10 @@ from typing import Any
 import numpy as np
 import pytest
 
-from edgeinfer import graph as g
-from edgeinfer.errors import InputError, ModelError, RecipeError, ToolFailedError
+from edgeinfer.base.errors import InputError, ModelError, RecipeError, ToolFailedError
 from edgeinfer.export.qkeras import build, write
 from edgeinfer.export.qkeras_formats import bits, is_quantized_relu, obstacle, relu, stored
+from edgeinfer.graph import nodes as g
 from quantization.fixed import FormatError, Quantizer, dequantize, quantize
 from quantization.recipe import Recipe, WeightFormat
 

@@ -7,10 +7,10 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from edgeinfer import graph as g
-from edgeinfer.errors import InputError, UsageError
-from edgeinfer.float_engine import FloatEngine
-from edgeinfer.functions import PARAMETER_COUNTS
+from edgeinfer.base.errors import InputError, UsageError
+from edgeinfer.graph import nodes as g
+from edgeinfer.graph.functions import PARAMETER_COUNTS
+from edgeinfer.ir.engine.float_engine import FloatEngine
 from tests.support import float_graph
 from tests.support.random_graphs import random_network
 

@@ -6,9 +6,9 @@ from __future__ import annotations
 
 import numpy as np
 
-from edgeinfer import graph as g
-from edgeinfer.complete import BITS, INPUT, completed
-from edgeinfer.fold import fold_batch_norms
+from edgeinfer.graph import nodes as g
+from edgeinfer.graph.fold import fold_batch_norms
+from edgeinfer.ir.complete import BITS, INPUT, completed
 from quantization.fixed import Quantizer
 from quantization.recipe import Recipe, WeightFormat
 

@@ -9,8 +9,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from edgeinfer import graph as g
-from edgeinfer.footprint import CHUNK, patches_of, split, tag_each, tag_touched
+from edgeinfer.event.footprint import CHUNK, patches_of, split, tag_each, tag_touched
+from edgeinfer.graph import nodes as g
 from edgeinfer.ir.lower import lower
 from edgeinfer.ir.program import Program
 from quantization.fixed import Quantizer

@@ -9,8 +9,8 @@ import math
 import numpy as np
 import pytest
 
-from edgeinfer.functions import PARAMETER_COUNTS, evaluate
-from edgeinfer.graph import Function
+from edgeinfer.graph.functions import PARAMETER_COUNTS, evaluate
+from edgeinfer.graph.nodes import Function
 
 PARAMETERS = {
     Function.LEAKY_RELU: (0.25,),

@@ -9,9 +9,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from edgeinfer import metrics
-from edgeinfer.errors import InputError
-from edgeinfer.metrics import Metric, Origin, Task
+from edgeinfer.base import metrics
+from edgeinfer.base.errors import InputError
+from edgeinfer.base.metrics import Metric, Origin, Task
 
 
 def test_an_estimate_needs_its_band() -> None:

@@ -12,9 +12,9 @@ from pathlib import Path
 
 import pytest
 
-from edgeinfer import plan
-from edgeinfer.errors import ToolFailedError
-from edgeinfer.plan import BuildPlan
+from edgeinfer.base import plan
+from edgeinfer.base.errors import ToolFailedError
+from edgeinfer.base.plan import BuildPlan
 
 
 def names(folder: Path) -> set[str]:

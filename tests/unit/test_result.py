@@ -8,10 +8,10 @@ import json
 
 import pytest
 
-from edgeinfer.cosim import Agreement, Divergence
-from edgeinfer.errors import InputError
-from edgeinfer.metrics import Metric, Origin, Scores, Task
-from edgeinfer.result import ModelPart, ProgramPart, RecipePart, Result, Tensor, from_json
+from edgeinfer.base.errors import InputError
+from edgeinfer.base.metrics import Metric, Origin, Scores, Task
+from edgeinfer.ir.agreement import Agreement, Divergence
+from edgeinfer.report.result import ModelPart, ProgramPart, RecipePart, Result, Tensor, from_json
 
 DIGEST = "0" * 64
 

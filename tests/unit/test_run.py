@@ -15,9 +15,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from edgeinfer import run
-from edgeinfer.errors import ToolFailedError, UsageError
-from edgeinfer.run import Outcome, RunFolder, Silent
+from edgeinfer.base.errors import ToolFailedError, UsageError
+from edgeinfer.run import folder as run
+from edgeinfer.run.folder import Outcome, RunFolder, Silent
 
 ROOT = Path(__file__).resolve().parents[2]
 
@@ -124,8 +124,8 @@ def test_a_folder_that_is_no_run_is_not_opened(tmp_path: Path) -> None:
 CHILD = """
 import sys, time
 from pathlib import Path
-from edgeinfer import run
-from edgeinfer.run import Outcome, Silent
+from edgeinfer.run import folder as run
+from edgeinfer.run.folder import Outcome, Silent
 
 def first():
     return Outcome({"by": "the child"}, {"first": b"1"})
@@ -205,7 +205,7 @@ def test_facts_are_the_same_whether_made_or_remembered(tmp_path: Path) -> None:
 def test_where_float32_is_inexact_is_said_with_tensor_and_bound() -> None:
     from edgeinfer.ir.ops import Dense, Input
     from edgeinfer.ir.program import Output, Program
-    from edgeinfer.run_result import float32_finding, program_part
+    from edgeinfer.run.result import float32_finding, program_part
     from quantization.fixed import Fixed
 
     def dense(bits: int) -> Program:

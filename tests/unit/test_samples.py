@@ -12,9 +12,9 @@ from typing import Any
 import numpy as np
 import pytest
 
-from edgeinfer import samples
-from edgeinfer.errors import InputError
-from edgeinfer.metrics import Task
+from edgeinfer.base.errors import InputError
+from edgeinfer.base.metrics import Task
+from edgeinfer.data import samples
 from quantization.fixed import Fixed
 
 IN, OUT = {"image": (4, 4, 1)}, {"scores": (3,)}

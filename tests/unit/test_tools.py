@@ -11,9 +11,9 @@ from pathlib import Path
 
 import pytest
 
-from edgeinfer import tools
-from edgeinfer.errors import ToolFailedError, ToolMissingError
-from edgeinfer.tools import FoundTool, Tool
+from edgeinfer.base import tools
+from edgeinfer.base.errors import ToolFailedError, ToolMissingError
+from edgeinfer.base.tools import FoundTool, Tool
 
 FAKES = Path(__file__).resolve().parents[1] / "fake_tools"
 FAKE = Tool("fake_synth", "EDGEINFER_FAKE_SYNTH", "a fake", "apt-get install fake-synth")

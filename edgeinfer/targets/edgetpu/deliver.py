@@ -10,18 +10,19 @@ from dataclasses import dataclass, replace
 import numpy as np
 from numpy.typing import NDArray
 
-from edgeinfer.float_engine import FloatEngine
-from edgeinfer.graph import Graph
+from edgeinfer.base.metrics import Metric, Origin
+from edgeinfer.base.plan import BuildPlan
+from edgeinfer.graph.nodes import Graph
+from edgeinfer.ir.engine.float_engine import FloatEngine
 from edgeinfer.ir.program import HostFunction, Program
-from edgeinfer.metrics import Metric, Origin
-from edgeinfer.plan import BuildPlan
-from edgeinfer.targets.edgetpu import convert, simulate
-from edgeinfer.targets.edgetpu.convert import Converted
-from edgeinfer.targets.edgetpu.convert_graph import hosted
 from edgeinfer.targets.edgetpu.files import planned_files
-from edgeinfer.targets.edgetpu.prediction import TARGET, Prediction, prediction_of
+from edgeinfer.targets.edgetpu.int8 import convert
+from edgeinfer.targets.edgetpu.int8.convert import Converted
+from edgeinfer.targets.edgetpu.int8.convert_graph import hosted
+from edgeinfer.targets.edgetpu.predict.prediction import TARGET, Prediction, prediction_of
 from edgeinfer.targets.edgetpu.settings import EdgeTpuSettings
-from edgeinfer.targets.edgetpu.simulate import Int8Agreement
+from edgeinfer.targets.edgetpu.tflite import simulate
+from edgeinfer.targets.edgetpu.tflite.simulate import Int8Agreement
 from quantization.fixed import Ints, Rounding
 from quantization.recipe import Recipe
 

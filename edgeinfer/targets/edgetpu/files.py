@@ -7,14 +7,15 @@ from __future__ import annotations
 import json
 from pathlib import Path
 
-from edgeinfer.errors import InputError
+from edgeinfer.base.errors import InputError
+from edgeinfer.base.plan import BuildPlan
 from edgeinfer.ir import store
 from edgeinfer.ir.show import show
-from edgeinfer.plan import BuildPlan
-from edgeinfer.targets.edgetpu import convert, simulate
-from edgeinfer.targets.edgetpu.ports import Ports
-from edgeinfer.targets.edgetpu.prediction import prediction_of
+from edgeinfer.targets.edgetpu.int8 import convert
+from edgeinfer.targets.edgetpu.predict.prediction import prediction_of
 from edgeinfer.targets.edgetpu.settings import EdgeTpuSettings
+from edgeinfer.targets.edgetpu.tflite import simulate
+from edgeinfer.targets.edgetpu.tflite.ports import Ports
 
 MODEL, PORTS, MAPPING, PROGRAM = "model.tflite", "ports.json", "mapping.json", "program.npz"
 PROGRAM_TEXT = "program.txt"

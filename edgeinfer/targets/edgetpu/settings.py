@@ -8,10 +8,10 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from edgeinfer.devices import Device
-from edgeinfer.errors import UsageError
-from edgeinfer.targets.edgetpu.latency import Link
-from edgeinfer.targets.edgetpu.rules import NEWEST_RUNTIME, OLDEST_RUNTIME
+from edgeinfer.base.devices import Device
+from edgeinfer.base.errors import UsageError
+from edgeinfer.targets.edgetpu.predict.latency import Link
+from edgeinfer.targets.edgetpu.predict.rules import NEWEST_RUNTIME, OLDEST_RUNTIME
 
 
 @dataclass(frozen=True, slots=True)

@@ -9,26 +9,27 @@ from collections.abc import Callable, Collection, Mapping
 from dataclasses import replace
 from pathlib import Path
 
-from edgeinfer import tools
-from edgeinfer.cosim import Agreement
-from edgeinfer.devices import device
-from edgeinfer.errors import Offence, UsageError
-from edgeinfer.graph import Graph
+from edgeinfer.base import tools
+from edgeinfer.base.devices import device
+from edgeinfer.base.errors import Offence, UsageError
+from edgeinfer.base.metrics import Metric
+from edgeinfer.base.plan import BuildPlan, write_file
+from edgeinfer.graph.nodes import Graph
 from edgeinfer.ir import store
+from edgeinfer.ir.agreement import Agreement
 from edgeinfer.ir.program import Program
-from edgeinfer.metrics import Metric
-from edgeinfer.plan import BuildPlan, write_file
-from edgeinfer.targets.edgetpu import convert, simulate
-from edgeinfer.targets.edgetpu.compiler import COMPILER
+from edgeinfer.targets.edgetpu.chip.compiler import COMPILER
+from edgeinfer.targets.edgetpu.chip.measure import compiled_metrics, measured
 from edgeinfer.targets.edgetpu.deliver import conversion, judgement, kernel_recipe
 from edgeinfer.targets.edgetpu.files import MODEL, PROGRAM, interpreter_of, planned_files
-from edgeinfer.targets.edgetpu.int8_network import drawn
-from edgeinfer.targets.edgetpu.measure import compiled_metrics, measured
-from edgeinfer.targets.edgetpu.narrowing import narrowed
-from edgeinfer.targets.edgetpu.prediction import prediction_of
+from edgeinfer.targets.edgetpu.int8 import convert
+from edgeinfer.targets.edgetpu.int8.narrowing import narrowed
+from edgeinfer.targets.edgetpu.int8.network import drawn
+from edgeinfer.targets.edgetpu.int8.storage import planned
+from edgeinfer.targets.edgetpu.predict.prediction import prediction_of
 from edgeinfer.targets.edgetpu.settings import EdgeTpuSettings
-from edgeinfer.targets.edgetpu.storage import planned
-from edgeinfer.targets.protocol import Done, Emitted, Judged, Place, Said, ToolStep
+from edgeinfer.targets.edgetpu.tflite import simulate
+from edgeinfer.targets.target import Done, Emitted, Judged, Place, Said, ToolStep
 from quantization.fixed import Ints
 from quantization.recipe import Recipe
 

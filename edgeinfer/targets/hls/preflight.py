@@ -10,8 +10,8 @@ from dataclasses import replace
 
 import numpy as np
 
-from edgeinfer.devices import Device
-from edgeinfer.errors import UsageError
+from edgeinfer.base.devices import Device
+from edgeinfer.base.errors import UsageError
 from edgeinfer.ir.bounds import bounds_of
 from edgeinfer.ir.ops import (
     Conv,
@@ -26,14 +26,14 @@ from edgeinfer.ir.ops import (
     packed,
 )
 from edgeinfer.ir.program import Program
-from edgeinfer.targets.hls.estimate import Estimate, estimate, with_reuse
-from edgeinfer.targets.hls.reuse import (
+from edgeinfer.targets.hls.estimate.estimate import Estimate, estimate, with_reuse
+from edgeinfer.targets.hls.estimate.reuse import (
     effective_strategy,
     layers_with_multipliers,
     legal,
     multiplication_size,
 )
-from edgeinfer.targets.hls.reuse_choice import UNROLL_LIMIT, chosen, usage
+from edgeinfer.targets.hls.estimate.reuse_choice import UNROLL_LIMIT, chosen, usage
 from edgeinfer.targets.hls.settings import HlsSettings, IoType, Strategy
 
 LARGE_DENSE = 100_000  # weights after a flatten, from which pooling before it is worth a thought

@@ -9,8 +9,8 @@ from dataclasses import dataclass
 from enum import StrEnum
 from typing import Any
 
-from edgeinfer.devices import Device, part_of
-from edgeinfer.errors import UsageError
+from edgeinfer.base.devices import Device, part_of
+from edgeinfer.base.errors import UsageError
 
 SHORTEST_CLOCK_NS, LONGEST_CLOCK_NS = 0.5, 1000.0
 

@@ -7,22 +7,24 @@ from __future__ import annotations
 from collections.abc import Callable, Collection, Mapping
 from pathlib import Path
 
-from edgeinfer.devices import device, find
-from edgeinfer.errors import Offence
+from edgeinfer.base.devices import device, find
+from edgeinfer.base.errors import Offence
+from edgeinfer.base.metrics import Metric
+from edgeinfer.base.plan import BuildPlan
 from edgeinfer.ir.program import Program
-from edgeinfer.metrics import Metric
-from edgeinfer.plan import BuildPlan
-from edgeinfer.targets.hls import check, csim, csim_build, manifest
-from edgeinfer.targets.hls.estimate import estimated
-from edgeinfer.targets.hls.measure.measured import measured
-from edgeinfer.targets.hls.measure.project import NAME_IN
+from edgeinfer.targets.hls.csim import build
+from edgeinfer.targets.hls.csim import simulate as csim
+from edgeinfer.targets.hls.estimate.estimate import estimated
+from edgeinfer.targets.hls.estimate.reuse_choice import chosen
 from edgeinfer.targets.hls.preflight import preflight
-from edgeinfer.targets.hls.reuse_choice import chosen
+from edgeinfer.targets.hls.project import check, manifest
 from edgeinfer.targets.hls.settings import HlsSettings
-from edgeinfer.targets.hls.vendor.bench import bench_of
-from edgeinfer.targets.hls.vendor.run import synthesise
-from edgeinfer.targets.hls.vendor.steps import Step
-from edgeinfer.targets.protocol import Done, Place, Said, Suspicion, ToolStep
+from edgeinfer.targets.hls.tools.bench import bench_of
+from edgeinfer.targets.hls.tools.measured import measured
+from edgeinfer.targets.hls.tools.project import NAME_IN
+from edgeinfer.targets.hls.tools.run import synthesise
+from edgeinfer.targets.hls.tools.steps import Step
+from edgeinfer.targets.target import Done, Place, Said, Suspicion, ToolStep
 from quantization.fixed import Ints
 
 STEPS = {
@@ -43,13 +45,13 @@ class HlsTarget:
 
     def emit(self, program: Program, settings: HlsSettings) -> BuildPlan:
         """The project's files."""
-        from edgeinfer.targets.hls.emit import emitted
+        from edgeinfer.targets.hls.project.emit import emitted
 
         return emitted(program, settings)
 
     def simulates(self, settings: HlsSettings) -> bool:
         """Whether g++ alone compiles the backend's projects."""
-        return settings.backend in csim_build.TYPES
+        return settings.backend in build.TYPES
 
     def simulate(
         self,
@@ -145,6 +147,6 @@ class HlsTarget:
         got: Mapping[str, Ints],
     ) -> Suspicion:
         """What in the project, or in the numbers, tells why a value differs."""
-        from edgeinfer.targets.hls.suspects import suspicion
+        from edgeinfer.targets.hls.csim.suspects import suspicion
 
         return suspicion(program, folder, settings, value, expected, got)

@@ -7,7 +7,7 @@ from __future__ import annotations
 import math
 from typing import assert_never
 
-from edgeinfer.errors import Offence
+from edgeinfer.base.errors import Offence
 from edgeinfer.ir.ops import (
     Clip,
     Concat,
@@ -30,11 +30,11 @@ from edgeinfer.ir.ops import (
     Upsample,
 )
 from edgeinfer.ir.program import Program
-from edgeinfer.targets.rtl.folding import WIDEST_INPUT_BITS
-from edgeinfer.targets.rtl.layers import layers_of
-from edgeinfer.targets.rtl.parts import budget_of, part_of
+from edgeinfer.targets.rtl.design.folding import WIDEST_INPUT_BITS
+from edgeinfer.targets.rtl.design.layers import layers_of
+from edgeinfer.targets.rtl.design.parts import budget_of, part_of
 from edgeinfer.targets.rtl.settings import RtlSettings
-from edgeinfer.targets.rtl.straight import size_of, wanted, wide_inputs
+from edgeinfer.targets.rtl.unrolled.straight import size_of, wanted, wide_inputs
 
 MOST_AXES = 2  # of a window
 MOST_ELEMENTS = 1 << 20  # of a value: every step of a frame is counted

@@ -6,17 +6,17 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-from edgeinfer.errors import UsageError
+from edgeinfer.base.errors import UsageError
 from edgeinfer.ir.program import Program
-from edgeinfer.targets.rtl.build import built
-from edgeinfer.targets.rtl.cycles import counted
-from edgeinfer.targets.rtl.folding import Folding, divisors, given, keeping_up
-from edgeinfer.targets.rtl.layers import layers_of
-from edgeinfer.targets.rtl.netlist import Netlist
-from edgeinfer.targets.rtl.parts import DEFAULT_MULTIPLIERS, budget_of
-from edgeinfer.targets.rtl.queues import slowest, with_queues
+from edgeinfer.targets.rtl.design.build import built
+from edgeinfer.targets.rtl.design.cycles import counted
+from edgeinfer.targets.rtl.design.folding import Folding, divisors, given, keeping_up
+from edgeinfer.targets.rtl.design.layers import layers_of
+from edgeinfer.targets.rtl.design.netlist import Netlist
+from edgeinfer.targets.rtl.design.parts import DEFAULT_MULTIPLIERS, budget_of
+from edgeinfer.targets.rtl.design.queues import slowest, with_queues
 from edgeinfer.targets.rtl.settings import RtlSettings
-from edgeinfer.targets.rtl.straight import built_straight, wanted
+from edgeinfer.targets.rtl.unrolled.straight import built_straight, wanted
 
 MOST_STEPS = 1 << 21  # of a layer in a frame
 

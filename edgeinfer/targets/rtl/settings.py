@@ -8,8 +8,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, Literal
 
-from edgeinfer.devices import Device
-from edgeinfer.errors import UsageError
+from edgeinfer.base.devices import Device
+from edgeinfer.base.errors import UsageError
 
 
 @dataclass(frozen=True, slots=True)

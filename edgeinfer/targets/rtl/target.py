@@ -8,29 +8,29 @@ from collections.abc import Collection, Mapping
 from dataclasses import replace
 from pathlib import Path
 
-from edgeinfer.errors import InputError, Offence, ProgramError, UsageError, did_you_mean
+from edgeinfer.base.errors import InputError, Offence, ProgramError, UsageError, did_you_mean
+from edgeinfer.base.metrics import Metric
+from edgeinfer.base.plan import BuildPlan
 from edgeinfer.ir.interpret import fitting_inputs
 from edgeinfer.ir.program import Program
-from edgeinfer.metrics import Metric
-from edgeinfer.plan import BuildPlan
-from edgeinfer.targets.protocol import Advanced, Done, Place, Said, Suspicion, ToolStep
 from edgeinfer.targets.rtl import check
+from edgeinfer.targets.rtl.board.shell_files import shell_files
 from edgeinfer.targets.rtl.choose import designed
-from edgeinfer.targets.rtl.cycles import counted
-from edgeinfer.targets.rtl.emit import HDL, files_of, module_of, top_file
-from edgeinfer.targets.rtl.estimate import resource_metrics
-from edgeinfer.targets.rtl.manifest import manifest
-from edgeinfer.targets.rtl.measure import measured
-from edgeinfer.targets.rtl.metrics import cycle_metrics, weight_metrics
-from edgeinfer.targets.rtl.netlist import Netlist
-from edgeinfer.targets.rtl.parts import part_of
-from edgeinfer.targets.rtl.prepare import prepared
+from edgeinfer.targets.rtl.design.cycles import counted
+from edgeinfer.targets.rtl.design.metrics import cycle_metrics, weight_metrics
+from edgeinfer.targets.rtl.design.netlist import Netlist
+from edgeinfer.targets.rtl.design.parts import part_of
+from edgeinfer.targets.rtl.design.prepare import prepared
+from edgeinfer.targets.rtl.emit.emit import HDL, files_of, module_of, top_file
+from edgeinfer.targets.rtl.emit.manifest import manifest
+from edgeinfer.targets.rtl.emit.testbench import testbench
+from edgeinfer.targets.rtl.estimate.estimate import resource_metrics
 from edgeinfer.targets.rtl.settings import RtlSettings
-from edgeinfer.targets.rtl.shell_files import shell_files
-from edgeinfer.targets.rtl.simulate import Conditions, Observed, run
-from edgeinfer.targets.rtl.synthesis import Progress, silent
-from edgeinfer.targets.rtl.testbench import testbench
-from edgeinfer.targets.rtl.vivado import vivado_files
+from edgeinfer.targets.rtl.tools.measure import measured
+from edgeinfer.targets.rtl.tools.simulate import Conditions, Observed, run
+from edgeinfer.targets.rtl.tools.synthesis import Progress, silent
+from edgeinfer.targets.rtl.tools.vivado import vivado_files
+from edgeinfer.targets.target import Advanced, Done, Place, Said, Suspicion, ToolStep
 from quantization.fixed import Ints
 
 

@@ -9,12 +9,12 @@ from pathlib import Path
 
 import pytest
 
-from edgeinfer.errors import ToolFailedError, ToolMissingError
-from edgeinfer.metrics import Origin
-from edgeinfer.targets.edgetpu import compiler
-from edgeinfer.targets.edgetpu.compiler_log import parsed
-from edgeinfer.targets.edgetpu.measure import measured
-from edgeinfer.targets.edgetpu.memory import MIB
+from edgeinfer.base.errors import ToolFailedError, ToolMissingError
+from edgeinfer.base.metrics import Origin
+from edgeinfer.targets.edgetpu.chip import compiler
+from edgeinfer.targets.edgetpu.chip.compiler_log import parsed
+from edgeinfer.targets.edgetpu.chip.measure import measured
+from edgeinfer.targets.edgetpu.predict.memory import MIB
 from edgeinfer.targets.edgetpu.settings import EdgeTpuSettings
 from tests.support import tflite_builder as build
 

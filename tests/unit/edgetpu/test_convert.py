@@ -12,19 +12,17 @@ from functools import cache
 import numpy as np
 import pytest
 
-from edgeinfer import evaluate
-from edgeinfer import graph as g
-from edgeinfer.errors import UnsupportedModelError
+from edgeinfer.base.errors import UnsupportedModelError
+from edgeinfer.data.samples import Samples
+from edgeinfer.evaluate import judge
+from edgeinfer.graph import nodes as g
 from edgeinfer.ir import ops
 from edgeinfer.ir.builder import Builder, provisional
 from edgeinfer.ir.lower import lower
 from edgeinfer.ir.ops import Conv, Dense, packed
 from edgeinfer.ir.program import Output, Program
-from edgeinfer.load import load
-from edgeinfer.ptq import PtqSettings, quantize
-from edgeinfer.samples import Samples
-from edgeinfer.targets.edgetpu import convert, simulate
-from edgeinfer.targets.edgetpu.convert import Converted
+from edgeinfer.precision.ptq import PtqSettings, quantize
+from edgeinfer.readers import load
 from edgeinfer.targets.edgetpu.deliver import (
     Conversion,
     Judgement,
@@ -32,9 +30,12 @@ from edgeinfer.targets.edgetpu.deliver import (
     judgement,
     kernel_recipe,
 )
-from edgeinfer.targets.edgetpu.grid import Window, by_channel, window_for
-from edgeinfer.targets.edgetpu.rules import Status
+from edgeinfer.targets.edgetpu.int8 import convert
+from edgeinfer.targets.edgetpu.int8.convert import Converted
+from edgeinfer.targets.edgetpu.int8.grid import Window, by_channel, window_for
+from edgeinfer.targets.edgetpu.predict.rules import Status
 from edgeinfer.targets.edgetpu.settings import EdgeTpuSettings
+from edgeinfer.targets.edgetpu.tflite import simulate
 from edgeinfer.zoo import ENTRIES, resolve
 from quantization.fixed import Fixed, Ints, Overflow, Quantizer, Rounding
 from quantization.recipe import Recipe
@@ -71,7 +72,7 @@ def deliver(
 
 
 @cache
-def zoo(name: str, kernels: bool) -> tuple[Delivered, Samples, evaluate.Floats, Program]:
+def zoo(name: str, kernels: bool) -> tuple[Delivered, Samples, judge.Floats, Program]:
     """A reference model with 8 bits; with `kernels`, formats that round as the kernels do."""
     entry, loaded = ENTRIES[name], load(resolve(name))
     shown, tried = entry.data(1, 200), entry.data(2, 250)
@@ -83,10 +84,10 @@ def zoo(name: str, kernels: bool) -> tuple[Delivered, Samples, evaluate.Floats, 
         {k: np.asarray(v, np.float64) for k, v in tried.targets.items()},
     )
     seen = Samples({k: np.asarray(v, np.float64) for k, v in shown.inputs.items()}, "simulated")
-    raw = evaluate.raw_inputs(lowered.program, lowered.recipe, samples)
-    calibration = evaluate.raw_inputs(lowered.program, lowered.recipe, seen)
+    raw = judge.raw_inputs(lowered.program, lowered.recipe, samples)
+    calibration = judge.raw_inputs(lowered.program, lowered.recipe, seen)
     made = deliver(lowered.program, loaded.graph, raw, calibration)
-    return made, samples, evaluate.quantized_outputs(lowered.program, raw), lowered.program
+    return made, samples, judge.quantized_outputs(lowered.program, raw), lowered.program
 
 
 @pytest.mark.parametrize("name", SMALL)
@@ -104,8 +105,8 @@ def test_ties_to_even_change_next_to_nothing(name: str) -> None:
     made, samples, program, _ = zoo(name, False)
     assert made.run.agreement.max_steps == 0 and made.run.agreement.decision_flips == 0
     graph = load(resolve(name)).graph
-    outputs = {k: evaluate.hosted(v, made.run.hosts[k]) for k, v in made.run.outputs.items()}
-    got, wanted = (evaluate.score(graph, values, samples) for values in (outputs, program))
+    outputs = {k: judge.hosted(v, made.run.hosts[k]) for k, v in made.run.outputs.items()}
+    got, wanted = (judge.score(graph, values, samples) for values in (outputs, program))
     if wanted.auc is not None and got.auc is not None:
         assert abs(got.auc - wanted.auc) < 0.003
 
@@ -155,7 +156,7 @@ def test_narrow_formats_are_carried_inside_int8(bits: int) -> None:
     graph, data = tagger(), bars(300)
     chosen = quantize(graph, data.inputs, PtqSettings(bits, adapt=False))
     lowered = lower(chosen.graph, kernel_recipe(chosen.recipe))
-    raw = evaluate.raw_inputs(lowered.program, lowered.recipe, data)
+    raw = judge.raw_inputs(lowered.program, lowered.recipe, data)
     louder = {k: np.clip(v * 3, -(1 << bits - 1), (1 << bits - 1) - 1) for k, v in raw.items()}
     made = convert.convert_program(lowered.program, raw)
     assert made.program is not None
@@ -260,7 +261,7 @@ def test_the_faithful_hit_tagger_streams_its_weights() -> None:
     program = hit_tagger(FAITHFUL).program
     made = convert.convert_program(program, {"patch": patches(4)})
     assert 11.9e6 < len(made.data) < 11.95e6
-    from edgeinfer.targets.edgetpu.prediction import prediction_of
+    from edgeinfer.targets.edgetpu.predict.prediction import prediction_of
 
     found = prediction_of(made.model)
     assert 11.85e6 < found.memory.streamed_bytes < 11.95e6
@@ -324,7 +325,8 @@ def test_converting_and_running_a_program_needs_no_tensorflow() -> None:
     script = (
         "import sys\n"
         "from tests.support.hit_tagger_programs import POOLED, hit_tagger, patches\n"
-        "from edgeinfer.targets.edgetpu import convert, simulate\n"
+        "from edgeinfer.targets.edgetpu.int8 import convert\n"
+        "from edgeinfer.targets.edgetpu.tflite import simulate\n"
         "program = hit_tagger(POOLED).program\n"
         "made = convert.convert_program(program, {'patch': patches(4)})\n"
         "simulate.Interpreter(made.data, made.ports)\n"
@@ -364,7 +366,7 @@ def test_a_float_network_is_calibrated_with_its_names_in_order() -> None:
         made.ports, interpreter.run(simulate.stored_inputs(made.ports, inputs))
     )
     logits = replace(graph, outputs=("zeta_logits", "alpha"))
-    wanted = evaluate.float_outputs(logits, Samples(inputs, "drawn"))
+    wanted = judge.float_outputs(logits, Samples(inputs, "drawn"))
     for name, other in (("zeta", "zeta_logits"), ("alpha", "alpha")):
         spread = wanted[other].std()
         assert np.abs(got[name] - wanted[other]).max() < 0.15 * spread
@@ -376,7 +378,7 @@ def test_a_program_without_an_equal_is_calibrated_and_it_is_said() -> None:
     inputs = {"wave": rng.normal(0, 1, (32, 20, 1)), "extra": rng.normal(0, 1, (32, 3))}
     chosen = quantize(graph, inputs, PtqSettings(16, refine=False, adapt=False, equalize=False))
     lowered = lower(chosen.graph, chosen.recipe)
-    raw = evaluate.raw_inputs(lowered.program, lowered.recipe, Samples(inputs, "drawn"))
+    raw = judge.raw_inputs(lowered.program, lowered.recipe, Samples(inputs, "drawn"))
     made = deliver(lowered.program, graph, raw, raw)
     assert "the float network was calibrated in its stead" in made.file.findings[0]
     assert set(made.file.plan.files) == {"model.tflite", "ports.json", "mapping.json"}

@@ -11,11 +11,12 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from edgeinfer.errors import ToolFailedError, ToolMissingError
-from edgeinfer.metrics import Origin
-from edgeinfer.targets.edgetpu import device, simulate
-from edgeinfer.targets.edgetpu.measure import on_device
-from edgeinfer.targets.edgetpu.ports import Port, Ports
+from edgeinfer.base.errors import ToolFailedError, ToolMissingError
+from edgeinfer.base.metrics import Origin
+from edgeinfer.targets.edgetpu.chip import device
+from edgeinfer.targets.edgetpu.chip.measure import on_device
+from edgeinfer.targets.edgetpu.tflite import simulate
+from edgeinfer.targets.edgetpu.tflite.ports import Port, Ports
 from tests.support import tflite_builder as build
 
 SOURCE = Path(__file__).resolve().parents[2] / "fake_tools" / "fake_libedgetpu.c"

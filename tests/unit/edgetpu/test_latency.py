@@ -8,10 +8,10 @@ from collections.abc import Callable
 
 import pytest
 
-from edgeinfer.targets.edgetpu import latency as time
-from edgeinfer.targets.edgetpu import tflite
-from edgeinfer.targets.edgetpu.latency import Link, Traffic
-from edgeinfer.targets.edgetpu.prediction import prediction_of
+from edgeinfer.targets.edgetpu.predict import latency as time
+from edgeinfer.targets.edgetpu.predict.latency import Link, Traffic
+from edgeinfer.targets.edgetpu.predict.prediction import prediction_of
+from edgeinfer.targets.edgetpu.tflite import model
 from tests.support import tflite_builder as build
 from tests.support.published_networks import mobilenet_v1, resnet_50
 
@@ -44,12 +44,12 @@ def test_the_band_is_wider_for_unusual_graphs() -> None:
 @pytest.mark.parametrize(("size", "measured_us"), [(256, 280), (1024, 290)])
 def test_dense_layers_take_what_was_measured(size: int, measured_us: float) -> None:
     """Published round trips over USB: 0.28, 0.29 and 0.27 ms for 256, 1024 and 2048."""
-    found = prediction_of(tflite.parse(build.dense(size, size), "dense")).latency(Link.USB)
+    found = prediction_of(model.parse(build.dense(size, size), "dense")).latency(Link.USB)
     assert found.low_us <= measured_us <= found.high_us
 
 
 def test_what_crosses_the_border_is_counted_once() -> None:
-    found = prediction_of(tflite.parse(build.dense(100, 20), "dense")).traffic
+    found = prediction_of(model.parse(build.dense(100, 20), "dense")).traffic
     assert (found.inputs, found.outputs) == (100, 20)
 
 
@@ -60,7 +60,7 @@ def test_what_crosses_the_border_is_counted_once() -> None:
 def test_published_times_lie_inside_the_band(
     data: Callable[[], bytes], published_ms: float, streams: bool
 ) -> None:
-    found = prediction_of(tflite.parse(data(), "published"))
+    found = prediction_of(model.parse(data(), "published"))
     usb = found.latency(Link.USB)
     assert usb.low_us < published_ms * 1e3 < usb.high_us
     assert bool(found.memory.streamed_bytes) is streams

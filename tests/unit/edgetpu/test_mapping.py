@@ -9,11 +9,11 @@ from collections.abc import Mapping
 import numpy as np
 import pytest
 
-from edgeinfer.targets.edgetpu import tflite
-from edgeinfer.targets.edgetpu.mapping import mapping_of
-from edgeinfer.targets.edgetpu.rules import RULES, Status, refusal
-from edgeinfer.targets.edgetpu.tflite import Model
-from edgeinfer.targets.edgetpu.versions import READABLE
+from edgeinfer.targets.edgetpu.predict.mapping import mapping_of
+from edgeinfer.targets.edgetpu.predict.rules import RULES, Status, refusal
+from edgeinfer.targets.edgetpu.tflite import model as tflite
+from edgeinfer.targets.edgetpu.tflite.model import Model
+from edgeinfer.targets.edgetpu.tflite.versions import READABLE
 from tests.support import tflite_builder as build
 from tests.support.tflite_builder import O, T
 

@@ -9,10 +9,11 @@ from itertools import pairwise
 import numpy as np
 import pytest
 
-from edgeinfer.targets.edgetpu import memory, tflite
-from edgeinfer.targets.edgetpu.mapping import mapping_of
-from edgeinfer.targets.edgetpu.memory import MIB, placed
-from edgeinfer.targets.edgetpu.tflite import Model
+from edgeinfer.targets.edgetpu.predict import memory
+from edgeinfer.targets.edgetpu.predict.mapping import mapping_of
+from edgeinfer.targets.edgetpu.predict.memory import MIB, placed
+from edgeinfer.targets.edgetpu.tflite import model as tflite
+from edgeinfer.targets.edgetpu.tflite.model import Model
 from tests.support import tflite_builder as build
 from tests.support.tflite_builder import O, T
 
@@ -136,8 +137,8 @@ def test_the_capacity_is_a_band() -> None:
 
 
 def test_weights_that_are_not_there_are_an_error() -> None:
-    from edgeinfer.errors import InputError
-    from edgeinfer.targets.edgetpu.prediction import prediction_of
+    from edgeinfer.base.errors import InputError
+    from edgeinfer.targets.edgetpu.predict.prediction import prediction_of
 
     tensors = [T("x", (1, 8)), T("w", (4, 8), "INT8", np.ones(7)), T("y", (1, 4))]
     operators = [O("FULLY_CONNECTED", ("x", "w", None), ("y",), 4)]

@@ -11,16 +11,16 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from edgeinfer.cli import main
-from edgeinfer.errors import InputError, UsageError
-from edgeinfer.ir.engine import Engine
-from edgeinfer.metrics import Origin
-from edgeinfer.targets.edgetpu import simulate
-from edgeinfer.targets.edgetpu.ports import Port, Ports
-from edgeinfer.targets.edgetpu.rules import Status
+from edgeinfer.base.errors import InputError, UsageError
+from edgeinfer.base.metrics import Origin
+from edgeinfer.cli.app import main
+from edgeinfer.ir.engine.engine import Engine
+from edgeinfer.targets.edgetpu.predict.rules import Status
 from edgeinfer.targets.edgetpu.settings import EdgeTpuSettings
 from edgeinfer.targets.edgetpu.target import EdgeTpuTarget
-from edgeinfer.targets.protocol import Target
+from edgeinfer.targets.edgetpu.tflite import simulate
+from edgeinfer.targets.edgetpu.tflite.ports import Port, Ports
+from edgeinfer.targets.target import Target
 from tests.support import tflite_builder as build
 from tests.support.hit_tagger_programs import POOLED, hit_tagger, patches
 

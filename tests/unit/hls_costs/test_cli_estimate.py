@@ -8,7 +8,7 @@ import json
 
 import pytest
 
-from edgeinfer.cli import main
+from edgeinfer.cli.app import main
 
 
 def answered(capsys: pytest.CaptureFixture[str], *tokens: str) -> dict:

@@ -13,14 +13,14 @@ from pathlib import Path
 
 import pytest
 
-from edgeinfer import graph as g
-from edgeinfer.devices import device
+from edgeinfer.base.devices import device
+from edgeinfer.base.metrics import Origin
+from edgeinfer.graph import nodes as g
 from edgeinfer.ir.lower import lower
 from edgeinfer.ir.program import Program
-from edgeinfer.load import load
-from edgeinfer.metrics import Origin
-from edgeinfer.targets.hls.estimate import Estimate, estimate, estimated
-from edgeinfer.targets.hls.estimate_stage import Arithmetic
+from edgeinfer.readers import load
+from edgeinfer.targets.hls.estimate.estimate import Estimate, estimate, estimated
+from edgeinfer.targets.hls.estimate.stage import Arithmetic
 from edgeinfer.targets.hls.settings import Backend, HlsSettings, IoType, Strategy
 from quantization.fixed import Fixed, Overflow, Quantizer, Rounding
 from quantization.recipe import Recipe, WeightFormat
@@ -213,7 +213,7 @@ def test_every_kind_of_op_has_a_cost() -> None:
 
 def test_an_estimate_imports_no_training_library() -> None:
     code = (
-        "import sys; from edgeinfer.cli import main; "
+        "import sys; from edgeinfer.cli.app import main; "
         "code = main(['estimate', 'jet-tagger', '--json']); "
         "sys.exit(code or any(m in sys.modules for m in ('tensorflow', 'keras', 'hls4ml')))"
     )

@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 
-from edgeinfer.targets.hls.estimate_fabric import (
+from edgeinfer.targets.hls.estimate.fabric import (
     Fabric,
     fabric,
     fifo,
@@ -18,7 +18,7 @@ from edgeinfer.targets.hls.estimate_fabric import (
     product_dsps,
     product_luts,
 )
-from edgeinfer.targets.hls.estimate_products import constant_products, digits, trees
+from edgeinfer.targets.hls.estimate.products import constant_products, digits, trees
 from edgeinfer.targets.hls.settings import Backend, HlsSettings
 
 

@@ -9,7 +9,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from edgeinfer.devices import device
+from edgeinfer.base.devices import device
 from edgeinfer.ir.ops import Softmax
 from edgeinfer.ir.program import Program
 from edgeinfer.ir.verify import verify

@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from edgeinfer.ir.ops import Conv, Dense
-from edgeinfer.targets.hls.reuse import (
+from edgeinfer.targets.hls.estimate.reuse import (
     Legal,
     folded_factors,
     layers_with_multipliers,

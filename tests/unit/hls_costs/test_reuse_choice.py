@@ -8,14 +8,14 @@ from dataclasses import replace
 
 import pytest
 
-from edgeinfer import graph as g
-from edgeinfer.devices import device
-from edgeinfer.errors import UsageError
+from edgeinfer.base.devices import device
+from edgeinfer.base.errors import UsageError
+from edgeinfer.graph import nodes as g
 from edgeinfer.ir.lower import lower
 from edgeinfer.ir.program import Program
-from edgeinfer.targets.hls.estimate import estimate, with_reuse
-from edgeinfer.targets.hls.reuse import layers_with_multipliers, legal, reuse_of
-from edgeinfer.targets.hls.reuse_choice import chosen, fits, largest_share
+from edgeinfer.targets.hls.estimate.estimate import estimate, with_reuse
+from edgeinfer.targets.hls.estimate.reuse import layers_with_multipliers, legal, reuse_of
+from edgeinfer.targets.hls.estimate.reuse_choice import chosen, fits, largest_share
 from edgeinfer.targets.hls.settings import HlsSettings, IoType, Strategy
 from quantization.fixed import Fixed, Quantizer
 from quantization.recipe import Recipe

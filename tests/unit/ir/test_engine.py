@@ -12,8 +12,8 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from edgeinfer.ir import ops
-from edgeinfer.ir.engine import Engine
-from edgeinfer.ir.engine_values import Carrier
+from edgeinfer.ir.engine.engine import Engine
+from edgeinfer.ir.engine.values import Carrier
 from edgeinfer.ir.interpret import interpret
 from edgeinfer.ir.program import Program
 from edgeinfer.ir.verify import verify

@@ -9,12 +9,12 @@ from collections import Counter
 import numpy as np
 import pytest
 
-from edgeinfer.errors import InputError, ProgramError, UsageError
+from edgeinfer.base.errors import InputError, ProgramError, UsageError
 from edgeinfer.ir.bounds import bounds_of
 from edgeinfer.ir.builder import Builder, provisional
-from edgeinfer.ir.engine import Engine
-from edgeinfer.ir.engine_emit import emitted
-from edgeinfer.ir.engine_values import Carrier
+from edgeinfer.ir.engine.emit import emitted
+from edgeinfer.ir.engine.engine import Engine
+from edgeinfer.ir.engine.values import Carrier
 from edgeinfer.ir.interpret import interpret
 from edgeinfer.ir.ops import (
     Clip,

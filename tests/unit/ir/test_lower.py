@@ -7,9 +7,9 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from edgeinfer import graph as g
-from edgeinfer.errors import ProgramError, RecipeError
-from edgeinfer.functions import evaluate
+from edgeinfer.base.errors import ProgramError, RecipeError
+from edgeinfer.graph import nodes as g
+from edgeinfer.graph.functions import evaluate
 from edgeinfer.ir import ops
 from edgeinfer.ir.interpret import interpret
 from edgeinfer.ir.lower import averaged_counts, lower

@@ -11,7 +11,7 @@ import zipfile
 import numpy as np
 import pytest
 
-from edgeinfer.errors import InputError
+from edgeinfer.base.errors import InputError
 from edgeinfer.ir import ops, store
 from edgeinfer.ir.program import HostFunction, Output, Program
 from edgeinfer.ir.show import show

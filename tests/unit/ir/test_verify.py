@@ -9,7 +9,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from edgeinfer.errors import ProgramError
+from edgeinfer.base.errors import ProgramError
 from edgeinfer.ir.bounds import bounds_of, reach_of_sums
 from edgeinfer.ir.interpret import interpret
 from edgeinfer.ir.ops import (

@@ -13,10 +13,10 @@ from collections.abc import Callable
 import numpy as np
 import pytest
 
+from edgeinfer.base.metrics import auc
 from edgeinfer.lartpc.patches import PatchSettings, generate_patches
 from edgeinfer.lartpc.profiles import ProfileSettings, generate_profiles
 from edgeinfer.lartpc.waveforms import WaveformSettings, generate_waveforms
-from edgeinfer.metrics import auc
 from edgeinfer.zoo.catalog import EM, TRACK
 
 

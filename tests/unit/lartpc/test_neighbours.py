@@ -5,11 +5,11 @@
 import numpy as np
 import pytest
 
+from edgeinfer.base.metrics import auc
 from edgeinfer.lartpc import calorimeter, jets, waveforms
 from edgeinfer.lartpc.calorimeter import CalorimeterSettings, generate_showers
 from edgeinfer.lartpc.jets import JetSettings, generate_jets
 from edgeinfer.lartpc.waveforms import WaveformSettings, generate_waveforms, noise, response
-from edgeinfer.metrics import auc
 
 
 @pytest.fixture(scope="module")

@@ -5,6 +5,7 @@
 import numpy as np
 import pytest
 
+from edgeinfer.base.metrics import auc
 from edgeinfer.lartpc.profiles import (
     PADDING_SEED,
     POINTS,
@@ -13,7 +14,6 @@ from edgeinfer.lartpc.profiles import (
     generate_profiles,
     prepare,
 )
-from edgeinfer.metrics import auc
 
 MUON, PION, PROTON = 0, 1, 2
 

@@ -10,12 +10,12 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from edgeinfer.lartpc.formats.cvn import SHAPE as CVN_SHAPE
-from edgeinfer.lartpc.formats.cvn import EventInfo, PixelMap
-from edgeinfer.lartpc.formats.patches_npy import write_patch_table
-from edgeinfer.lartpc.formats.plane_patches import MICHEL_FLAG, Plane, PlaneKey, pack_pdg
-from edgeinfer.lartpc.formats.shards import Columns
-from edgeinfer.lartpc.formats.track_pid_text import Track
+from edgeinfer.data.formats.cvn import SHAPE as CVN_SHAPE
+from edgeinfer.data.formats.cvn import EventInfo, PixelMap
+from edgeinfer.data.formats.patches_npy import write_patch_table
+from edgeinfer.data.formats.plane_patches import MICHEL_FLAG, Plane, PlaneKey, pack_pdg
+from edgeinfer.data.formats.shards import Columns
+from edgeinfer.data.formats.track_pid_text import Track
 
 
 def make_patches(

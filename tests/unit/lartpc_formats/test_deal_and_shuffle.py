@@ -11,11 +11,11 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from edgeinfer.errors import UsageError
-from edgeinfer.lartpc.formats.shards import Column, Columns, Shard
-from edgeinfer.lartpc.stream_deal import deal_shards
-from edgeinfer.lartpc.stream_memory import plan_memory
-from edgeinfer.lartpc.stream_shuffle import ShuffleBuffer, batches_in_order, batches_mixed
+from edgeinfer.base.errors import UsageError
+from edgeinfer.data.formats.shards import Column, Columns, Shard
+from edgeinfer.data.stream.deal import deal_shards
+from edgeinfer.data.stream.memory import plan_memory
+from edgeinfer.data.stream.shuffle import ShuffleBuffer, batches_in_order, batches_mixed
 
 LAYOUT = {"id": Column((), np.dtype(np.int64)), "x": Column((2,), np.dtype(np.float32))}
 

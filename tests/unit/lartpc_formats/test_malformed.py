@@ -16,18 +16,18 @@ import numpy as np
 import pytest
 from numpy.lib import format as npy_format
 
-from edgeinfer.lartpc.formats.cvn import PixelMaps, write_pixel_map
-from edgeinfer.lartpc.formats.file_sets import find_files
-from edgeinfer.lartpc.formats.guard import DataFileError, SkipLog, refuse
-from edgeinfer.lartpc.formats.lcd_h5 import LcdFiles
-from edgeinfer.lartpc.formats.patches_npy import (
+from edgeinfer.data.formats.cvn import PixelMaps, write_pixel_map
+from edgeinfer.data.formats.file_sets import find_files
+from edgeinfer.data.formats.guard import DataFileError, SkipLog, refuse
+from edgeinfer.data.formats.lcd_h5 import LcdFiles
+from edgeinfer.data.formats.patches_npy import (
     PatchTable,
     PlainPatches,
     write_patch_table,
     write_plain_patches,
 )
-from edgeinfer.lartpc.formats.shards import Source
-from edgeinfer.lartpc.formats.track_pid_text import TrackFiles, write_track
+from edgeinfer.data.formats.shards import Source
+from edgeinfer.data.formats.track_pid_text import TrackFiles, write_track
 
 
 def read_all(source: Source, complain: Callable[[DataFileError], None] = refuse) -> int:

@@ -14,16 +14,16 @@ import cramjam
 import numpy as np
 import pytest
 
-from edgeinfer.lartpc.formats.guard import DataFileError, SkipLog, refuse
-from edgeinfer.lartpc.formats.plane_patches import Plane
-from edgeinfer.lartpc.formats.protodune_root import (
+from edgeinfer.data.formats.guard import DataFileError, SkipLog, refuse
+from edgeinfer.data.formats.plane_patches import Plane
+from edgeinfer.data.formats.protodune_root import (
     PARTS,
     PlaneDump,
     _histogram,
     stem_of,
     write_planes,
 )
-from edgeinfer.lartpc.formats.root_blocks import check_blocks
+from edgeinfer.data.formats.root_blocks import check_blocks
 
 
 def write_parts(

@@ -12,19 +12,19 @@ import h5py
 import numpy as np
 import pytest
 
-from edgeinfer.lartpc.formats.cvn import PixelMaps, write_pixel_map
-from edgeinfer.lartpc.formats.guard import DataFileError, refuse
-from edgeinfer.lartpc.formats.lariat_h5 import LariatFiles
-from edgeinfer.lartpc.formats.lcd_h5 import LcdFiles
-from edgeinfer.lartpc.formats.open_source import open_source
-from edgeinfer.lartpc.formats.patches_npy import (
+from edgeinfer.data.formats.cvn import PixelMaps, write_pixel_map
+from edgeinfer.data.formats.guard import DataFileError, refuse
+from edgeinfer.data.formats.lariat_h5 import LariatFiles
+from edgeinfer.data.formats.lcd_h5 import LcdFiles
+from edgeinfer.data.formats.open_source import open_source
+from edgeinfer.data.formats.patches_npy import (
     PatchTable,
     PlainPatches,
     write_patch_table,
     write_plain_patches,
 )
-from edgeinfer.lartpc.formats.protodune_root import PlaneDump, list_planes, read_plane, write_planes
-from edgeinfer.lartpc.formats.track_pid_text import TrackFiles, write_track
+from edgeinfer.data.formats.protodune_root import PlaneDump, list_planes, read_plane, write_planes
+from edgeinfer.data.formats.track_pid_text import TrackFiles, write_track
 
 
 def test_every_format_is_known_by_its_path(

@@ -8,7 +8,7 @@ import numpy as np
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from edgeinfer.lartpc.formats.plane_patches import (
+from edgeinfer.data.formats.plane_patches import (
     Plane,
     PlaneKey,
     cut_patches,
@@ -20,7 +20,7 @@ from edgeinfer.lartpc.formats.plane_patches import (
     unpack_pdg,
     window_counts,
 )
-from edgeinfer.lartpc.formats.scalings import PatchScaling
+from edgeinfer.data.formats.scalings import PatchScaling
 
 
 @given(st.integers(-0xFFF, 0xFFF), st.integers(0, 15), st.integers(0, 0xFFFF))

@@ -11,27 +11,22 @@ import h5py
 import numpy as np
 import pytest
 
-from edgeinfer.lartpc.formats.cvn import PixelMaps, read_pixel_map, write_pixel_map
-from edgeinfer.lartpc.formats.file_sets import find_files
-from edgeinfer.lartpc.formats.guard import refuse
-from edgeinfer.lartpc.formats.lariat_h5 import LariatFiles, write_lariat
-from edgeinfer.lartpc.formats.lcd_h5 import LcdFiles, write_lcd
-from edgeinfer.lartpc.formats.patches_npy import (
+from edgeinfer.data.formats.cvn import PixelMaps, read_pixel_map, write_pixel_map
+from edgeinfer.data.formats.file_sets import find_files
+from edgeinfer.data.formats.guard import refuse
+from edgeinfer.data.formats.lariat_h5 import LariatFiles, write_lariat
+from edgeinfer.data.formats.lcd_h5 import LcdFiles, write_lcd
+from edgeinfer.data.formats.patches_npy import (
     PatchTable,
     PatchTableWriter,
     PlainPatches,
     write_patch_table,
     write_plain_patches,
 )
-from edgeinfer.lartpc.formats.protodune_root import (
-    PlaneDump,
-    list_planes,
-    read_plane,
-    write_planes,
-)
-from edgeinfer.lartpc.formats.scalings import PatchScaling, scale_dedx, scale_lariat
-from edgeinfer.lartpc.formats.shards import Columns, Source
-from edgeinfer.lartpc.formats.track_pid_text import TrackFiles, read_track, write_track
+from edgeinfer.data.formats.protodune_root import PlaneDump, list_planes, read_plane, write_planes
+from edgeinfer.data.formats.scalings import PatchScaling, scale_dedx, scale_lariat
+from edgeinfer.data.formats.shards import Columns, Source
+from edgeinfer.data.formats.track_pid_text import TrackFiles, read_track, write_track
 
 
 def read_all(source: Source) -> Columns:

@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from edgeinfer.lartpc.formats.scalings import (
+from edgeinfer.data.formats.scalings import (
     PatchScaling,
     scale_calorimeter,
     scale_dedx,

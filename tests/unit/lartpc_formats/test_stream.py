@@ -12,14 +12,14 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from edgeinfer.errors import EdgeInferError, ToolFailedError, UsageError
-from edgeinfer.lartpc.formats.guard import DataFileError, refuse
-from edgeinfer.lartpc.formats.patches_npy import PatchTable, PlainPatches, write_plain_patches
-from edgeinfer.lartpc.formats.protodune_root import PlaneDump, write_planes
-from edgeinfer.lartpc.formats.scalings import PatchScaling
-from edgeinfer.lartpc.stream import Stream, StreamSettings, read_task
-from edgeinfer.lartpc.stream_premix import premix_tables
-from edgeinfer.lartpc.stream_split import EventSplit, event_position
+from edgeinfer.base.errors import EdgeInferError, ToolFailedError, UsageError
+from edgeinfer.data.formats.guard import DataFileError, refuse
+from edgeinfer.data.formats.patches_npy import PatchTable, PlainPatches, write_plain_patches
+from edgeinfer.data.formats.protodune_root import PlaneDump, write_planes
+from edgeinfer.data.formats.scalings import PatchScaling
+from edgeinfer.data.stream.batches import Stream, StreamSettings, read_task
+from edgeinfer.data.stream.premix import premix_tables
+from edgeinfer.data.stream.split import EventSplit, event_position
 
 SHAPE = (32, 32)
 

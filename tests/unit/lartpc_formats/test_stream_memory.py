@@ -23,8 +23,8 @@ pytestmark = pytest.mark.skipif(
 PROGRAM = """
 import json, multiprocessing, sys
 from pathlib import Path
-from edgeinfer.lartpc.formats.patches_npy import PlainPatches
-from edgeinfer.lartpc.stream import Stream, StreamSettings
+from edgeinfer.data.formats.patches_npy import PlainPatches
+from edgeinfer.data.stream.batches import Stream, StreamSettings
 
 def held(pid):
     try:
@@ -55,8 +55,9 @@ if __name__ == "__main__":
 IDLE = """
 import numpy
 from pathlib import Path
-from edgeinfer.lartpc import stream, stream_workers
-from edgeinfer.lartpc.formats import patches_npy
+from edgeinfer.data.stream import batches as stream
+from edgeinfer.data.stream import workers as stream_workers
+from edgeinfer.data.formats import patches_npy
 lines = Path("/proc/self/status").read_text().splitlines()
 print(next(line.split()[1] for line in lines if "VmHWM" in line))
 """

@@ -6,8 +6,8 @@ from __future__ import annotations
 
 import pytest
 
-from edgeinfer.errors import UsageError
-from edgeinfer.ptq import PtqSettings, quantize
+from edgeinfer.base.errors import UsageError
+from edgeinfer.precision.ptq import PtqSettings, quantize
 from tests.support.small_networks import bars, tagger
 
 

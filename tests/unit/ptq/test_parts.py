@@ -11,18 +11,18 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from edgeinfer import graph as g
-from edgeinfer.ir.engine import Engine
+from edgeinfer.graph import nodes as g
+from edgeinfer.ir.engine.engine import Engine
 from edgeinfer.ir.lower import lower
-from edgeinfer.ptq import PtqSettings, quantize
-from edgeinfer.ptq.adapt import Effort, adapted
-from edgeinfer.ptq.data import divided
-from edgeinfer.ptq.equalize import equalized
-from edgeinfer.ptq.network import cut, reweighted, rounded
-from edgeinfer.ptq.points import late_point, quantized_tensors, table_indices
-from edgeinfer.ptq.rows import moments_of
-from edgeinfer.ptq.weights import bias_format, compensated, kernel_format, plain
-from edgeinfer.search.sensitivity import sensitivity_table
+from edgeinfer.precision.ptq import PtqSettings, quantize
+from edgeinfer.precision.ptq.adapt import Effort, adapted
+from edgeinfer.precision.ptq.data import divided
+from edgeinfer.precision.ptq.equalize import equalized
+from edgeinfer.precision.ptq.network import cut, reweighted, rounded
+from edgeinfer.precision.ptq.points import late_point, quantized_tensors, table_indices
+from edgeinfer.precision.ptq.rows import moments_of
+from edgeinfer.precision.ptq.weights import bias_format, compensated, kernel_format, plain
+from edgeinfer.precision.search.sensitivity import sensitivity_table
 from quantization.calibrate import fitted
 from quantization.fixed import Quantizer, dequantize
 from quantization.fixed import quantize as to_raw

@@ -14,12 +14,12 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from onnx import helper
 
-from edgeinfer import graph as g
-from edgeinfer.errors import InputError, UsageError
-from edgeinfer.float_engine import FloatEngine
+from edgeinfer.base.errors import InputError, UsageError
+from edgeinfer.graph import nodes as g
+from edgeinfer.ir.engine.float_engine import FloatEngine
 from edgeinfer.ir.lower import lower
-from edgeinfer.ptq import PtqSettings, Quantized, quantize
-from edgeinfer.search.objective import objective_on
+from edgeinfer.precision.ptq import PtqSettings, Quantized, quantize
+from edgeinfer.precision.search.objective import objective_on
 from quantization.calibrate import Method
 from tests.support import onnx_models
 from tests.support.random_graphs import random_network
@@ -193,10 +193,10 @@ def test_an_onnx_model_needs_no_keras(tmp_path: Path) -> None:
     path = onnx_models.saved(made, tmp_path)
     program = f"""
 import sys, numpy as np
-from edgeinfer.load import load
-from edgeinfer.float_engine import FloatEngine
+from edgeinfer.readers import load
+from edgeinfer.ir.engine.float_engine import FloatEngine
 from edgeinfer.ir.lower import lower
-from edgeinfer.ptq import PtqSettings, quantize
+from edgeinfer.precision.ptq import PtqSettings, quantize
 graph = load({str(path)!r}).graph
 data = {{n.name: np.random.default_rng(0).normal(size=(100, *n.shape)) for n in graph.inputs}}
 found = quantize(graph, data, PtqSettings(8))

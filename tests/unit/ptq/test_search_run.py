@@ -14,16 +14,16 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from edgeinfer import graph as g
-from edgeinfer.costs import costs_of
-from edgeinfer.errors import InputError, UsageError
+from edgeinfer.base.errors import InputError, UsageError
+from edgeinfer.data.samples import Samples
+from edgeinfer.graph import nodes as g
+from edgeinfer.ir.costs import costs_of
 from edgeinfer.ir.lower import lower
 from edgeinfer.ir.verify import verify
-from edgeinfer.samples import Samples
-from edgeinfer.search import run as search_run
-from edgeinfer.search.report import document, report
-from edgeinfer.search.run import Found, SearchSettings, Strategy, search
-from edgeinfer.search.space import searched
+from edgeinfer.precision.search import run as search_run
+from edgeinfer.precision.search.report import document, report
+from edgeinfer.precision.search.run import Found, SearchSettings, Strategy, search
+from edgeinfer.precision.search.space import searched
 from quantization.recipe import Recipe
 from tests.support.random_graphs import random_network
 from tests.support.small_networks import bars, tagger

@@ -9,10 +9,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from edgeinfer import graph as g
-from edgeinfer.qat.aims import Loss, aims, yields_logits
-from edgeinfer.qat.sparsity import RAMP, Schedule, masks
-from edgeinfer.samples import Samples
+from edgeinfer.data.samples import Samples
+from edgeinfer.graph import nodes as g
+from edgeinfer.precision.qat.aims import Loss, aims, yields_logits
+from edgeinfer.precision.qat.sparsity import RAMP, Schedule, masks
 
 KERNEL = np.ones((4, 3))
 

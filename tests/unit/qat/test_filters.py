@@ -7,10 +7,10 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from edgeinfer import evaluate
-from edgeinfer import graph as g
-from edgeinfer.float_engine import FloatEngine
-from edgeinfer.qat.filters import prunable, without_filters
+from edgeinfer.evaluate import judge
+from edgeinfer.graph import nodes as g
+from edgeinfer.ir.engine.float_engine import FloatEngine
+from edgeinfer.precision.qat.filters import prunable, without_filters
 from edgeinfer.zoo.reference import load_reference
 from tests.support.small_networks import bars, tagger
 
@@ -59,8 +59,8 @@ def test_few_filters_fewer_cost_little_and_all_layers_shrink() -> None:
     pruned = without_filters(graph, DATA.inputs, 0.25)
     assert pruned.kept == {"conv": (6, 8), "wide": (18, 24)}
     assert pruned.graph.parameters < 0.65 * graph.parameters
-    exact = evaluate.score(graph, evaluate.float_outputs(graph, DATA), DATA).auc
-    fewer = evaluate.score(graph, evaluate.float_outputs(pruned.graph, DATA), DATA).auc
+    exact = judge.score(graph, judge.float_outputs(graph, DATA), DATA).auc
+    fewer = judge.score(graph, judge.float_outputs(pruned.graph, DATA), DATA).auc
     assert exact is not None and fewer is not None and exact - fewer < 0.05
 
 

@@ -11,20 +11,20 @@ from typing import Any
 import numpy as np
 import pytest
 
-from edgeinfer import evaluate
-from edgeinfer.costs import costs_of
-from edgeinfer.ir.engine import Engine
+from edgeinfer.base.plan import sha256_of
+from edgeinfer.evaluate import judge
+from edgeinfer.ir.costs import costs_of
+from edgeinfer.ir.engine.engine import Engine
 from edgeinfer.ir.lower import Lowered, lower
-from edgeinfer.load import load
-from edgeinfer.plan import sha256_of
-from edgeinfer.ptq import PtqSettings, quantize
-from edgeinfer.qat.reference_table import LIMITS, SCHEDULES, TEACH_SEED, judging_samples, markdown
-from edgeinfer.search.unseen import Unseen
+from edgeinfer.precision.ptq import PtqSettings, quantize
+from edgeinfer.readers import load
 from edgeinfer.zoo import entry_of
 from edgeinfer.zoo.drawn import simulated
 from edgeinfer.zoo.entry import stage_seed
 from edgeinfer.zoo.reference import load_reference
 from quantization.fixed import dequantize
+from reports.make.quantization import LIMITS, SCHEDULES, TEACH_SEED, judging_samples, markdown
+from reports.make.unseen import Unseen
 
 FOLDER = Path(__file__).resolve().parents[3] / "reports" / "reference" / "quantization"
 TABLE = json.loads((FOLDER / "quantization.json").read_text())
@@ -83,7 +83,7 @@ def test_the_engine_is_the_trained_model_bit_for_bit(key: str) -> None:
     found = lowered(row)
     model = keras.models.load_model(FOLDER / row["file"])
     samples, _ = judging_samples(entry_of(row["model"]), SAMPLE)
-    raw = evaluate.raw_inputs(found.program, found.recipe, samples)
+    raw = judge.raw_inputs(found.program, found.recipe, samples)
     held = Engine(found.program).run(raw)
     outputs = found.program.outputs
     before = [model.get_layer(output.value.partition(".")[0]).output for output in outputs]

@@ -10,21 +10,21 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from edgeinfer import evaluate
-from edgeinfer import graph as g
-from edgeinfer.costs import costs_of
-from edgeinfer.errors import InputError, UsageError
+from edgeinfer.base.errors import InputError, UsageError
+from edgeinfer.data.samples import Samples
+from edgeinfer.evaluate import judge
 from edgeinfer.export.qkeras import draw, write
-from edgeinfer.fold import fold_batch_norms
-from edgeinfer.ir.engine import Engine
+from edgeinfer.graph import nodes as g
+from edgeinfer.graph.fold import fold_batch_norms
+from edgeinfer.ir.costs import costs_of
+from edgeinfer.ir.engine.engine import Engine
 from edgeinfer.ir.lower import lower
-from edgeinfer.load import load
-from edgeinfer.ptq import PtqSettings, quantize
-from edgeinfer.qat.fine_tune import Tutor, refuse_untrainable
-from edgeinfer.qat.latent import Latent, roomy, settled
-from edgeinfer.qat.settings import QatSettings
-from edgeinfer.qat.train import Trained
-from edgeinfer.samples import Samples
+from edgeinfer.precision.ptq import PtqSettings, quantize
+from edgeinfer.precision.qat.fine_tune import Tutor, refuse_untrainable
+from edgeinfer.precision.qat.latent import Latent, roomy, settled
+from edgeinfer.precision.qat.settings import QatSettings
+from edgeinfer.precision.qat.train import Trained
+from edgeinfer.readers import load
 from quantization.fixed import dequantize
 from tests.support.small_networks import bars, tagger
 
@@ -50,14 +50,14 @@ def three() -> Trained:
 
 def auc(graph: g.Graph, recipe: object) -> float:
     lowered = lower(graph, recipe)  # type: ignore[arg-type]
-    raw = evaluate.raw_inputs(lowered.program, lowered.recipe, JUDGE)
-    found = evaluate.score(GRAPH, evaluate.quantized_outputs(lowered.program, raw), JUDGE).auc
+    raw = judge.raw_inputs(lowered.program, lowered.recipe, JUDGE)
+    found = judge.score(GRAPH, judge.quantized_outputs(lowered.program, raw), JUDGE).auc
     assert found is not None
     return found
 
 
 def test_training_wins_back_what_three_bits_cost(three: Trained) -> None:
-    exact = evaluate.score(GRAPH, evaluate.float_outputs(GRAPH, JUDGE), JUDGE).auc
+    exact = judge.score(GRAPH, judge.float_outputs(GRAPH, JUDGE), JUDGE).auc
     before = auc(*start(3))
     after = auc(three.graph, three.recipe)
     assert exact is not None
@@ -79,7 +79,7 @@ def test_the_engine_is_the_trained_model_bit_for_bit(per_channel: bool, tmp_path
 
     model = keras.models.load_model(path)
     logits = keras.Model(model.inputs, model.get_layer("logits").output)
-    raw = evaluate.raw_inputs(program, again.recipe, CHOOSE)
+    raw = judge.raw_inputs(program, again.recipe, CHOOSE)
     held = Engine(program).run(raw)
     (output,) = program.outputs
     wanted = dequantize(held[output.name], program.type(output.value))

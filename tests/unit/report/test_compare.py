@@ -14,16 +14,16 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from edgeinfer.metrics import Metric, Origin, Scores
-from edgeinfer.report import compare_page
-from edgeinfer.report.compare_tables import differences_table, entries_table
-from edgeinfer.report.comparison import Comparison, Entry, Point, compared, front
-from edgeinfer.report.comparison import Score as ScoreOf
-from edgeinfer.report.figures_compare import pareto_figures
-from edgeinfer.report.marks import Box
+from edgeinfer.base.metrics import Metric, Origin, Scores
+from edgeinfer.report.compare import page
+from edgeinfer.report.compare.comparison import Comparison, Entry, Point, compared, front
+from edgeinfer.report.compare.comparison import Score as ScoreOf
+from edgeinfer.report.compare.figures import pareto_figures
+from edgeinfer.report.compare.runs import Run, labelled
+from edgeinfer.report.compare.tables import differences_table, entries_table
+from edgeinfer.report.draw.marks import Box
 from edgeinfer.report.quantity import Quantity, quantity_of
-from edgeinfer.report.runs import Run, labelled
-from edgeinfer.result import SCHEMA_VERSION, DataPart, Result
+from edgeinfer.report.result import SCHEMA_VERSION, DataPart, Result
 from tests.support import report_results as results
 
 GOOD = results.good()
@@ -99,7 +99,7 @@ def test_other_samples_are_another_group() -> None:
     assert table is not None
     row = next(row for row in table.rows if row[0].text == "quantized: AUC")
     assert [cell.text for cell in row[1:]] == ["0.9697", "0.9697 (n.c.)", "0.9697 (=)"]
-    assert "2 groups" in compare_page.headline(found)
+    assert "2 groups" in page.headline(found)
 
 
 def test_another_network_is_another_group_and_its_costs_are_still_shown() -> None:
@@ -187,18 +187,18 @@ def test_pictures_have_fronts_and_the_budget_of_the_device() -> None:
 
 def test_figures_that_are_no_numbers_do_no_harm() -> None:
     found = put(("bad", results.hostile()[0]), ("good", GOOD), ("bad", results.hostile()[0]))
-    document = json.loads(json.dumps(compare_page.document(found), allow_nan=False))
+    document = json.loads(json.dumps(page.document(found), allow_nan=False))
     assert len(document["runs"]) == 3
-    assert "<script>document" not in compare_page.html(found)
-    assert "<script>" not in compare_page.markdown(found)
-    assert "<img" not in compare_page.markdown(found)
-    assert compare_page.lines(found)
+    assert "<script>document" not in page.html(found)
+    assert "<script>" not in page.markdown(found)
+    assert "<img" not in page.markdown(found)
+    assert page.lines(found)
 
 
 def test_csv_holds_every_figure_and_no_formula() -> None:
     odd = GOOD.model.model_copy(update={"name": "=cmd()"})
     found = put(("a", changed(model=odd)), ("b", GOOD))
-    rows = list(csv.DictReader(io.StringIO(compare_page.csv_text(found))))
+    rows = list(csv.DictReader(io.StringIO(page.csv_text(found))))
     assert len(rows) == 2 * (len(GOOD.metrics) + 10)
     assert {row["model"] for row in rows} == {"'=cmd()", "hit-tagger-pooled"}
     lut = next(r for r in rows if r["name"] == "lut_vsynth" and r["run"] == "a")
@@ -207,7 +207,7 @@ def test_csv_holds_every_figure_and_no_formula() -> None:
 
 def test_the_document_tells_what_is_on_a_front() -> None:
     found = compared(labelled([(n, r, SCHEMA_VERSION) for n, r in results.sweep(6)]))
-    document = compare_page.document(found)
+    document = page.document(found)
     lut = next(f for f in document["fronts"] if f["cost"] == "lut" and f["target"] == "hls")
     scores = [point["score"] for point in lut["points"] if point["front"]]
     assert scores == sorted(scores) and len(scores) > 2
@@ -217,6 +217,6 @@ def test_the_document_tells_what_is_on_a_front() -> None:
 
 def test_one_run_or_none_with_labels_is_no_harm() -> None:
     alone = put(("a", changed(accuracy={}, metrics=(), agreement=())))
-    assert "only their costs" in compare_page.headline(alone)
+    assert "only their costs" in page.headline(alone)
     assert differences_table(alone) is None and pareto_figures(alone) == []
-    assert "1 run" in compare_page.html(alone)
+    assert "1 run" in page.html(alone)

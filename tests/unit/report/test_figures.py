@@ -12,15 +12,15 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from edgeinfer.report import words
-from edgeinfer.report.figures_layers import distribution_figure, waterfall_figure
-from edgeinfer.report.figures_network import network_figure
-from edgeinfer.report.figures_scores import accuracy_figure, agreement_figure, roc_figures
-from edgeinfer.report.graph_layout import LANE, laid_out
+from edgeinfer.report.draw.graph_layout import LANE, laid_out
+from edgeinfer.report.draw.layers import distribution_figure, waterfall_figure
+from edgeinfer.report.draw.marks import Area, Box, Label, Line
+from edgeinfer.report.draw.network import network_figure
+from edgeinfer.report.draw.scales import over
+from edgeinfer.report.draw.scores import accuracy_figure, agreement_figure, roc_figures
 from edgeinfer.report.layer_tables import layer_table, target_tables
-from edgeinfer.report.marks import Area, Box, Label, Line
+from edgeinfer.report.page.templates import svg_file
 from edgeinfer.report.result_tables import accuracy_table
-from edgeinfer.report.scales import over
-from edgeinfer.report.templates import svg_file
 from edgeinfer.report.timings import timings_of
 from edgeinfer.report.uses import uses_of
 from edgeinfer.report.verdict import State, verdict_on

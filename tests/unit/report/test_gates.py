@@ -9,13 +9,13 @@ from dataclasses import replace
 
 import pytest
 
-from edgeinfer.cosim import Agreement
-from edgeinfer.errors import UsageError
-from edgeinfer.metrics import Metric, Origin
-from edgeinfer.report.baseline import regressions
-from edgeinfer.report.gate_check import Checked, Held, check, markdown_of
-from edgeinfer.report.gates import Gate, Tolerance, read
-from edgeinfer.result import DataPart, Result
+from edgeinfer.base.errors import UsageError
+from edgeinfer.base.metrics import Metric, Origin
+from edgeinfer.ir.agreement import Agreement
+from edgeinfer.report.compare.baseline import regressions
+from edgeinfer.report.gates.check import Checked, Held, check, markdown_of
+from edgeinfer.report.gates.gates import Gate, Tolerance, read
+from edgeinfer.report.result import DataPart, Result
 from tests.support import report_results as results
 
 GOOD = results.good()

@@ -11,17 +11,18 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from edgeinfer import evaluate, metrics
-from edgeinfer.graph import Activation, Dense, Function, Graph, Input
+from edgeinfer.base import metrics
+from edgeinfer.data.samples import Samples
+from edgeinfer.evaluate import judge
+from edgeinfer.evaluate.profile import curves
+from edgeinfer.evaluate.profile.data import Profile
+from edgeinfer.evaluate.profile.histograms import Tally, of_values
+from edgeinfer.evaluate.profile.inside import outside, worth_looking_at
+from edgeinfer.evaluate.profile.make import profile_of
+from edgeinfer.graph.nodes import Activation, Dense, Function, Graph, Input
 from edgeinfer.ir import ops
 from edgeinfer.ir.interpret import interpret
 from edgeinfer.ir.lower import Lowered, lower
-from edgeinfer.profile import curves
-from edgeinfer.profile.data import Profile
-from edgeinfer.profile.histograms import Tally, of_values
-from edgeinfer.profile.inside import outside, worth_looking_at
-from edgeinfer.profile.make import profile_of
-from edgeinfer.samples import Samples
 from quantization.fixed import Fixed, Overflow, Quantizer, Rounding, requantize
 from quantization.recipe import Recipe
 
@@ -70,7 +71,7 @@ def made() -> Made:
 
 def test_saturated_values_are_counted_one_by_one(made: Made) -> None:
     lowered, samples, profile = made
-    raw = evaluate.raw_inputs(lowered.program, lowered.recipe, samples)
+    raw = judge.raw_inputs(lowered.program, lowered.recipe, samples)
     values = interpret(lowered.program, raw)
     relu = next(each for each in profile.layers if each.name == "relu")
     op = lowered.program["relu"]
@@ -95,9 +96,9 @@ def test_seen_ranges_lie_within_proved_ones(made: Made) -> None:
 def test_errors_are_those_against_the_float_network(made: Made) -> None:
     lowered, samples, profile = made
     graph, _ = network()
-    exact = evaluate.float_outputs(graph, samples)["out"]
-    raw = evaluate.raw_inputs(lowered.program, lowered.recipe, samples)
-    got = evaluate.quantized_outputs(lowered.program, raw)["out"]
+    exact = judge.float_outputs(graph, samples)["out"]
+    raw = judge.raw_inputs(lowered.program, lowered.recipe, samples)
+    got = judge.quantized_outputs(lowered.program, raw)["out"]
     last = profile.layers[-1]
     assert last.name == "out"
     assert last.error_rms == pytest.approx(float(np.sqrt(np.mean((exact - got) ** 2))), rel=1e-5)
@@ -107,7 +108,7 @@ def test_errors_are_those_against_the_float_network(made: Made) -> None:
 def test_scores_are_those_of_the_result(made: Made) -> None:
     _, samples, profile = made
     graph, _ = network()
-    floats = evaluate.score(graph, evaluate.float_outputs(graph, samples), samples)
+    floats = judge.score(graph, judge.float_outputs(graph, samples), samples)
     shown = next(each for each in profile.scores if each.stage == "float")
     assert shown.auc is not None and shown.accuracy is not None
     assert shown.auc.value == pytest.approx(floats.auc)

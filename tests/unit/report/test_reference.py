@@ -8,11 +8,11 @@ from pathlib import Path
 
 import pytest
 
-from edgeinfer.plan import sha256_of
-from edgeinfer.profile.data import from_json as profile_from_json
-from edgeinfer.report.page import Wishes, html, report_on
-from edgeinfer.result import from_json
-from edgeinfer.run_reference import FOLDER, KEPT, REFERENCES, Reference, make
+from edgeinfer.base.plan import sha256_of
+from edgeinfer.evaluate.profile.data import from_json as profile_from_json
+from edgeinfer.report.page.page import Wishes, html, report_on
+from edgeinfer.report.result import from_json
+from reports.make.results import FOLDER, KEPT, REFERENCES, Reference, make
 
 ROOT = Path(__file__).resolve().parents[3]
 CHEAP = next(each for each in REFERENCES if each.name == "jet-tagger-6bit")
@@ -47,7 +47,7 @@ def test_a_page_is_what_its_result_gives() -> None:
     result = from_json(committed(CHEAP, "result.json"), "r")
     profile = profile_from_json(committed(CHEAP, "report_data.json"), "p")
     assert html(report_on(result, profile)) == committed(CHEAP, "report.html"), (
-        "draw them anew with: python -m edgeinfer.run_reference --pages"
+        "draw them anew with: python -m reports.make.results --pages"
     )
 
 

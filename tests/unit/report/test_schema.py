@@ -12,11 +12,11 @@ from typing import Any
 
 import pytest
 
-from edgeinfer import assets
-from edgeinfer.errors import InputError
-from edgeinfer.profile import data
-from edgeinfer.result import SCHEMA_VERSION, from_json, json_schema
-from edgeinfer.result_versions import STEPS, version_of
+from edgeinfer.base import assets
+from edgeinfer.base.errors import InputError
+from edgeinfer.evaluate.profile import data
+from edgeinfer.report.result import SCHEMA_VERSION, from_json, json_schema
+from edgeinfer.report.result_versions import STEPS, version_of
 from tests.support import report_results as results
 
 HERE = Path(__file__).parent
@@ -25,7 +25,7 @@ HERE = Path(__file__).parent
 def test_the_committed_schemas_are_those_of_the_code() -> None:
     committed = assets.path("reports/schema")
     assert (committed / "result.schema.json").read_text() == json_schema(), (
-        "write it anew with: python -m edgeinfer.run_reference --schemas"
+        "write it anew with: python -m reports.make.results --schemas"
     )
     assert (committed / "report_data.schema.json").read_text() == data.json_schema()
 

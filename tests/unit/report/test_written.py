@@ -12,10 +12,10 @@ from collections.abc import Sequence
 
 import pytest
 
-from edgeinfer.cli_terminal import styled
-from edgeinfer.report import text
-from edgeinfer.report.junit import Case, cases_of, junit
-from edgeinfer.report.page import Wishes, commands_of, report_on, written
+from edgeinfer.cli.terminal import styled
+from edgeinfer.report.gates.junit import Case, cases_of, junit
+from edgeinfer.report.page import text
+from edgeinfer.report.page.page import Wishes, commands_of, report_on, written
 from tests.support import report_results as results
 
 HOSTILE = report_on(*results.hostile(), Wishes())

@@ -14,23 +14,23 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from edgeinfer import assets
-from edgeinfer.errors import (
+from edgeinfer.base import assets
+from edgeinfer.base.errors import (
     DisagreementError,
     InputError,
     ToolFailedError,
     ToolMissingError,
     UsageError,
 )
-from edgeinfer.ir.engine import Engine
+from edgeinfer.ir.engine.engine import Engine
 from edgeinfer.ir.program import Program
-from edgeinfer.targets.rtl import messages
-from edgeinfer.targets.rtl.board import opened, run
-from edgeinfer.targets.rtl.board_simulate import Sent, exchanged
-from edgeinfer.targets.rtl.emit import HDL
-from edgeinfer.targets.rtl.messages import AnswerError, Channel, Protocol, checked, described
+from edgeinfer.targets.rtl.board import messages
+from edgeinfer.targets.rtl.board.messages import AnswerError, Channel, Protocol, checked, described
+from edgeinfer.targets.rtl.board.serial import opened, run
+from edgeinfer.targets.rtl.board.shell_files import FOLDER, TOP, board
+from edgeinfer.targets.rtl.board.simulate import Sent, exchanged
+from edgeinfer.targets.rtl.emit.emit import HDL
 from edgeinfer.targets.rtl.settings import RtlSettings
-from edgeinfer.targets.rtl.shell_files import FOLDER, TOP, board
 from edgeinfer.targets.rtl.target import RtlTarget
 from quantization.fixed import Fixed, Ints
 from tests.support.random_programs import random_inputs

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from edgeinfer.targets.rtl import cache
+from edgeinfer.targets.rtl.tools import cache
 
 HOUR = 3600.0
 NOW = 1e9

@@ -11,24 +11,24 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from edgeinfer.devices import device, devices
-from edgeinfer.errors import UsageError
+from edgeinfer.base.devices import device, devices
+from edgeinfer.base.errors import UsageError
+from edgeinfer.base.metrics import Origin
 from edgeinfer.ir.passes import fold_constants
 from edgeinfer.ir.program import Program
-from edgeinfer.metrics import Origin
-from edgeinfer.targets.rtl.build import built
-from edgeinfer.targets.rtl.estimate import estimated, resource_metrics
-from edgeinfer.targets.rtl.estimate_blocks import MODULES, distinct_columns
-from edgeinfer.targets.rtl.estimate_constant import constant_products, digits_of
-from edgeinfer.targets.rtl.estimate_fabric import amounts, blocks, fabric_of, known_fabrics
-from edgeinfer.targets.rtl.estimate_work import Made, Memory, Multiplier, Work
-from edgeinfer.targets.rtl.families import FAMILIES
-from edgeinfer.targets.rtl.folding import keeping_up
-from edgeinfer.targets.rtl.memory import hex_words
-from edgeinfer.targets.rtl.netlist import Block
-from edgeinfer.targets.rtl.queues import with_queues
+from edgeinfer.targets.rtl.design.build import built
+from edgeinfer.targets.rtl.design.folding import keeping_up
+from edgeinfer.targets.rtl.design.memory import hex_words
+from edgeinfer.targets.rtl.design.netlist import Block
+from edgeinfer.targets.rtl.design.queues import with_queues
+from edgeinfer.targets.rtl.estimate.blocks import MODULES, distinct_columns
+from edgeinfer.targets.rtl.estimate.constant import constant_products, digits_of
+from edgeinfer.targets.rtl.estimate.estimate import estimated, resource_metrics
+from edgeinfer.targets.rtl.estimate.fabric import amounts, blocks, fabric_of, known_fabrics
+from edgeinfer.targets.rtl.estimate.work import Made, Memory, Multiplier, Work
 from edgeinfer.targets.rtl.settings import RtlSettings
 from edgeinfer.targets.rtl.target import RtlTarget
+from edgeinfer.targets.rtl.tools.families import FAMILIES
 from quantization.fixed import Fixed
 from tests.support.hit_tagger_programs import FAITHFUL, POOLED, hit_tagger
 from tests.support.rtl_library import LIBRARY

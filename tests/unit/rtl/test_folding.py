@@ -6,11 +6,11 @@ from __future__ import annotations
 
 import pytest
 
-from edgeinfer.errors import UsageError
+from edgeinfer.base.errors import UsageError
 from edgeinfer.targets.rtl.choose import chosen, designed
-from edgeinfer.targets.rtl.cycles import counted
-from edgeinfer.targets.rtl.folding import divisors, narrowest
-from edgeinfer.targets.rtl.layers import Layer
+from edgeinfer.targets.rtl.design.cycles import counted
+from edgeinfer.targets.rtl.design.folding import divisors, narrowest
+from edgeinfer.targets.rtl.design.layers import Layer
 from edgeinfer.targets.rtl.settings import Budget, Fold, RtlSettings
 from quantization.fixed import Fixed
 from tests.support.hit_tagger_programs import POOLED, hit_tagger

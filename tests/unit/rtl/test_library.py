@@ -8,10 +8,10 @@ from pathlib import Path
 
 import pytest
 
-from edgeinfer import tools
-from edgeinfer.targets.rtl.emit import HDL, module_of
+from edgeinfer.base import tools
+from edgeinfer.targets.rtl.emit.emit import HDL, module_of
 from edgeinfer.targets.rtl.settings import RtlSettings
-from edgeinfer.targets.rtl.verilator import simulator
+from edgeinfer.targets.rtl.tools.verilator import simulator
 from tests.support.rtl_designs import made, needs_icarus, needs_verilator
 from tests.support.rtl_faults import FAULTS
 from tests.support.rtl_library import (

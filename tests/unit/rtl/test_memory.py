@@ -8,9 +8,9 @@ import numpy as np
 from hypothesis import given
 from hypothesis import strategies as st
 
-from edgeinfer.targets.rtl.memory import hex_words, integers_of, words_of
-from edgeinfer.targets.rtl.netlist import Stream
-from edgeinfer.targets.rtl.streams import beats_of, frames_of
+from edgeinfer.targets.rtl.design.memory import hex_words, integers_of, words_of
+from edgeinfer.targets.rtl.design.netlist import Stream
+from edgeinfer.targets.rtl.tools.simulate import beats_of, frames_of
 from quantization.fixed import Fixed
 
 

@@ -11,7 +11,7 @@ from edgeinfer.ir.interpret import interpret
 from edgeinfer.ir.ops import Softmax
 from edgeinfer.ir.program import Program
 from edgeinfer.ir.verify import verify
-from edgeinfer.targets.rtl.prepare import prepared
+from edgeinfer.targets.rtl.design.prepare import prepared
 from tests.support.random_programs import random_inputs, random_program
 
 

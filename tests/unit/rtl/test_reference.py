@@ -9,11 +9,11 @@ from pathlib import Path
 
 import pytest
 
-from edgeinfer import run_rtl_reference as reference
-from edgeinfer.complete import completed
+from edgeinfer.ir.complete import completed
 from edgeinfer.ir.lower import lower
-from edgeinfer.load import load
+from edgeinfer.readers import load
 from edgeinfer.targets.rtl.target import RtlTarget
+from reports.make import rtl as reference
 
 ROOT = Path(__file__).parents[3]
 

@@ -12,15 +12,15 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from edgeinfer.errors import DisagreementError
+from edgeinfer.base.errors import DisagreementError
 from edgeinfer.ir.builder import Builder, provisional
 from edgeinfer.ir.ops import Dense, Input, PairKind, packed
 from edgeinfer.ir.program import Output
-from edgeinfer.targets.rtl.emit import HDL
-from edgeinfer.targets.rtl.layers import layers_of
+from edgeinfer.targets.rtl.design.layers import layers_of
+from edgeinfer.targets.rtl.emit.emit import HDL
 from edgeinfer.targets.rtl.settings import Fold, RtlSettings
-from edgeinfer.targets.rtl.simulate import Conditions
 from edgeinfer.targets.rtl.target import RtlTarget
+from edgeinfer.targets.rtl.tools.simulate import Conditions
 from quantization.fixed import Fixed
 from tests.support.random_programs import random_inputs
 from tests.support.rtl_designs import (
@@ -144,7 +144,7 @@ def test_a_design_that_hangs_is_told_from_one_that_is_slow(tmp_path: Path) -> No
 
 
 def test_weights_change_without_a_new_build(tmp_path: Path) -> None:
-    from edgeinfer.targets.rtl.cache import cache_folder
+    from edgeinfer.targets.rtl.tools.cache import cache_folder
 
     one, other = small_network(1), small_network(2)
     first = made(one, RtlSettings(), tmp_path / "one")

@@ -11,15 +11,15 @@ from pathlib import Path
 
 import pytest
 
-from edgeinfer.errors import DisagreementError
+from edgeinfer.base.errors import DisagreementError
 from edgeinfer.ir.program import Program
-from edgeinfer.targets.rtl.build import built
-from edgeinfer.targets.rtl.emit import HDL
-from edgeinfer.targets.rtl.folding import given
-from edgeinfer.targets.rtl.netlist import Block
-from edgeinfer.targets.rtl.prepare import prepared
+from edgeinfer.targets.rtl.design.build import built
+from edgeinfer.targets.rtl.design.folding import given
+from edgeinfer.targets.rtl.design.netlist import Block
+from edgeinfer.targets.rtl.design.prepare import prepared
+from edgeinfer.targets.rtl.emit.emit import HDL
 from edgeinfer.targets.rtl.settings import RtlSettings
-from edgeinfer.targets.rtl.straight import built_straight
+from edgeinfer.targets.rtl.unrolled.straight import built_straight
 from quantization.fixed import Ints
 from tests.support.random_programs import random_inputs
 from tests.support.rtl_designs import (

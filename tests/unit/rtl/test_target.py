@@ -11,13 +11,13 @@ import numpy as np
 import pytest
 from syrupy.assertion import SnapshotAssertion
 
-from edgeinfer.errors import InputError, ProgramError, ToolFailedError, UsageError
+from edgeinfer.base.errors import InputError, ProgramError, ToolFailedError, UsageError
+from edgeinfer.base.metrics import Origin
 from edgeinfer.ir.builder import Builder
 from edgeinfer.ir.interpret import interpret
 from edgeinfer.ir.ops import Constant, Input, Softmax, packed
 from edgeinfer.ir.program import Output, Program
-from edgeinfer.metrics import Origin
-from edgeinfer.targets.rtl.emit import HDL
+from edgeinfer.targets.rtl.emit.emit import HDL
 from edgeinfer.targets.rtl.settings import Budget, Fold, RtlSettings
 from edgeinfer.targets.rtl.target import RtlTarget
 from quantization.fixed import Fixed, Overflow, Rounding

@@ -4,12 +4,12 @@
 
 from __future__ import annotations
 
-from edgeinfer.targets.rtl.blocks import mac_steps
 from edgeinfer.targets.rtl.choose import designed
-from edgeinfer.targets.rtl.cycles import counted
-from edgeinfer.targets.rtl.queues import slowest
+from edgeinfer.targets.rtl.design.blocks import mac_steps
+from edgeinfer.targets.rtl.design.cycles import counted
+from edgeinfer.targets.rtl.design.queues import slowest
+from edgeinfer.targets.rtl.design.timing import most_at_once
 from edgeinfer.targets.rtl.settings import Fold, RtlSettings
-from edgeinfer.targets.rtl.timing import most_at_once
 from tests.support.rtl_programs import dense_program, forked_program
 
 

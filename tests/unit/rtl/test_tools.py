@@ -10,15 +10,14 @@ from pathlib import Path
 
 import pytest
 
-from edgeinfer.devices import device
-from edgeinfer.errors import ToolFailedError, ToolMissingError, UsageError
-from edgeinfer.metrics import Metric, Origin
-from edgeinfer.targets.rtl import programs
-from edgeinfer.targets.rtl.families import FAMILIES, family_of
-from edgeinfer.targets.rtl.measure import measured
+from edgeinfer.base.devices import device
+from edgeinfer.base.errors import ToolFailedError, ToolMissingError, UsageError
+from edgeinfer.base.metrics import Metric, Origin
 from edgeinfer.targets.rtl.settings import Fold, RtlSettings
 from edgeinfer.targets.rtl.target import RtlTarget
-from edgeinfer.targets.rtl.time_box import TimeBox
+from edgeinfer.targets.rtl.tools import programs
+from edgeinfer.targets.rtl.tools.families import FAMILIES, family_of
+from edgeinfer.targets.rtl.tools.measure import TimeBox, measured
 from tests.support.rtl_programs import dense_program
 
 TARGET = RtlTarget()

@@ -12,18 +12,18 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from edgeinfer.errors import ProgramError, UsageError
+from edgeinfer.base.errors import ProgramError, UsageError
 from edgeinfer.ir.interpret import interpret
-from edgeinfer.targets.rtl.build import uses_of
-from edgeinfer.targets.rtl.cells import operands
 from edgeinfer.targets.rtl.choose import designed
-from edgeinfer.targets.rtl.cycles import counted
-from edgeinfer.targets.rtl.prepare import prepared
+from edgeinfer.targets.rtl.design.build import uses_of
+from edgeinfer.targets.rtl.design.cycles import counted
+from edgeinfer.targets.rtl.design.prepare import prepared
 from edgeinfer.targets.rtl.settings import RtlSettings
-from edgeinfer.targets.rtl.shift_add import DEEPEST, Graph, shared_graph, signed_digits
-from edgeinfer.targets.rtl.straight import size_of
 from edgeinfer.targets.rtl.target import RtlTarget
-from edgeinfer.targets.rtl.unroll import unrolled
+from edgeinfer.targets.rtl.unrolled.cells import operands
+from edgeinfer.targets.rtl.unrolled.shift_add import DEEPEST, Graph, shared_graph, signed_digits
+from edgeinfer.targets.rtl.unrolled.straight import size_of
+from edgeinfer.targets.rtl.unrolled.unroll import unrolled
 from tests.support.random_programs import random_inputs, random_program
 from tests.support.rtl_circuit import computed
 from tests.support.rtl_programs import dense_program, small_network

@@ -12,7 +12,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from edgeinfer.errors import UsageError
+from edgeinfer.base.errors import UsageError
 from edgeinfer.sweep.front import front, importances
 from edgeinfer.sweep.points import Point, explored
 from edgeinfer.sweep.study import Budget, Direction, Knob, Objective, Strategy, Study, read

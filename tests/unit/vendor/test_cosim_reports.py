@@ -8,15 +8,10 @@ from pathlib import Path
 
 import pytest
 
-from edgeinfer.errors import InputError
-from edgeinfer.metrics import Metric, Origin
-from edgeinfer.targets.hls.measure.cosim import (
-    CoSimulation,
-    cosim,
-    cosim_metrics,
-    with_transactions,
-)
-from edgeinfer.vendor.figures import Cycles, Source
+from edgeinfer.base.errors import InputError
+from edgeinfer.base.metrics import Metric, Origin
+from edgeinfer.targets.reports.cosim import CoSimulation, cosim, cosim_metrics, with_transactions
+from edgeinfer.targets.reports.figures import Cycles, Source
 from tests.support.emitted_projects import REPORTS
 
 SOURCE = Source(Origin.SIMULATED, "Vivado HLS", "2020.1")

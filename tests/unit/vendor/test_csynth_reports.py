@@ -9,13 +9,13 @@ from pathlib import Path
 
 import pytest
 
-from edgeinfer.errors import InputError
-from edgeinfer.metrics import Metric, Origin
-from edgeinfer.targets.hls.measure.csynth import Synthesis, csynth_metrics
-from edgeinfer.targets.hls.measure.csynth_text import csynth_text
-from edgeinfer.targets.hls.measure.csynth_tree import csynth_tree
-from edgeinfer.targets.hls.measure.csynth_xml import csynth_xml
-from edgeinfer.vendor.figures import Cycles, Resources
+from edgeinfer.base.errors import InputError
+from edgeinfer.base.metrics import Metric, Origin
+from edgeinfer.targets.reports.csynth import Synthesis, csynth_metrics
+from edgeinfer.targets.reports.csynth_text import csynth_text
+from edgeinfer.targets.reports.csynth_tree import csynth_tree
+from edgeinfer.targets.reports.csynth_xml import csynth_xml
+from edgeinfer.targets.reports.figures import Cycles, Resources
 from tests.support.emitted_projects import REPORTS
 
 VERSIONS = {

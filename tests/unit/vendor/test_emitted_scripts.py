@@ -9,10 +9,10 @@ from pathlib import Path
 
 import pytest
 
-from edgeinfer import assets
-from edgeinfer.targets.hls.measure.project import project
+from edgeinfer.base import assets
 from edgeinfer.targets.hls.settings import Backend
-from edgeinfer.targets.hls.vendor.steps import ROUTE_SCRIPT, Step, sessions
+from edgeinfer.targets.hls.tools.project import project
+from edgeinfer.targets.hls.tools.steps import ROUTE_SCRIPT, Step, sessions
 from tests.support.emitted_projects import emitted
 from tests.unit.vendor.test_synthesise import around
 

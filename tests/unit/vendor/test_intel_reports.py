@@ -12,11 +12,11 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from edgeinfer.errors import InputError
-from edgeinfer.metrics import Metric, Origin
-from edgeinfer.targets.hls.measure.intel import intel_metrics, memory_of
-from edgeinfer.targets.hls.measure.quartus import fit_summary, slack_summary, timing_report
-from edgeinfer.targets.hls.measure.script_data import script_data
+from edgeinfer.base.errors import InputError
+from edgeinfer.base.metrics import Metric, Origin
+from edgeinfer.targets.reports.intel import intel_metrics, memory_of
+from edgeinfer.targets.reports.quartus import fit_summary, slack_summary, timing_report
+from edgeinfer.targets.reports.script_data import script_data
 from tests.support.emitted_projects import REPORTS
 
 QUARTUS = REPORTS / "quartus_20.1"

@@ -9,10 +9,10 @@ from pathlib import Path
 
 import pytest
 
-from edgeinfer.errors import InputError
-from edgeinfer.metrics import Metric, Origin
-from edgeinfer.targets.hls.measure.measured import measured
+from edgeinfer.base.errors import InputError
+from edgeinfer.base.metrics import Metric, Origin
 from edgeinfer.targets.hls.settings import Backend, HlsSettings
+from edgeinfer.targets.hls.tools.measured import measured
 from tests.support.emitted_projects import REPORTS, emitted, lay
 
 VITIS = HlsSettings(backend=Backend.VITIS)

@@ -10,9 +10,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from edgeinfer.errors import InputError
-from edgeinfer.vendor.cells import count, field, nanoseconds, report_text, version_of
-from edgeinfer.vendor.tables import tables, whole_rows
+from edgeinfer.base.errors import InputError
+from edgeinfer.targets.reports.cells import count, field, nanoseconds, report_text, version_of
+from edgeinfer.targets.reports.tables import tables, whole_rows
 
 HERE = Path("a.rpt")
 SPANNED = """

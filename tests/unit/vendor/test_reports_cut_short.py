@@ -12,18 +12,18 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from edgeinfer.errors import EdgeInferError, InputError
-from edgeinfer.metrics import Metric, Origin
-from edgeinfer.targets.hls.measure.cosim import cosim, cosim_metrics, with_transactions
-from edgeinfer.targets.hls.measure.csynth import csynth_metrics
-from edgeinfer.targets.hls.measure.csynth_text import csynth_text
-from edgeinfer.targets.hls.measure.csynth_tree import csynth_tree
-from edgeinfer.targets.hls.measure.csynth_xml import csynth_xml
-from edgeinfer.targets.hls.measure.intel import intel_metrics
-from edgeinfer.targets.hls.measure.quartus import fit_summary, slack_summary, timing_report
-from edgeinfer.vendor.figures import Source
-from edgeinfer.vendor.vivado_timing import vivado_timing
-from edgeinfer.vendor.vivado_usage import exported_usage, vivado_usage
+from edgeinfer.base.errors import EdgeInferError, InputError
+from edgeinfer.base.metrics import Metric, Origin
+from edgeinfer.targets.reports.cosim import cosim, cosim_metrics, with_transactions
+from edgeinfer.targets.reports.csynth import csynth_metrics
+from edgeinfer.targets.reports.csynth_text import csynth_text
+from edgeinfer.targets.reports.csynth_tree import csynth_tree
+from edgeinfer.targets.reports.csynth_xml import csynth_xml
+from edgeinfer.targets.reports.figures import Source
+from edgeinfer.targets.reports.intel import intel_metrics
+from edgeinfer.targets.reports.quartus import fit_summary, slack_summary, timing_report
+from edgeinfer.targets.reports.vivado_timing import vivado_timing
+from edgeinfer.targets.reports.vivado_usage import exported_usage, vivado_usage
 from tests.support.emitted_projects import REPORTS
 
 Reader = Callable[[Path], Iterable[Metric]]

@@ -12,18 +12,18 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from edgeinfer.errors import (
+from edgeinfer.base.errors import (
     DisagreementError,
     InputError,
     ToolFailedError,
     ToolMissingError,
     UsageError,
 )
-from edgeinfer.metrics import Origin
+from edgeinfer.base.metrics import Origin
 from edgeinfer.targets.hls.settings import Backend, HlsSettings
-from edgeinfer.targets.hls.vendor.bench import Bench
-from edgeinfer.targets.hls.vendor.run import Synthesised, licence_refusal, synthesise
-from edgeinfer.targets.hls.vendor.steps import Step
+from edgeinfer.targets.hls.tools.bench import Bench
+from edgeinfer.targets.hls.tools.run import Synthesised, licence_refusal, synthesise
+from edgeinfer.targets.hls.tools.steps import Step
 from tests.support.emitted_projects import emitted
 
 FAKES = Path(__file__).resolve().parents[2] / "fake_tools"

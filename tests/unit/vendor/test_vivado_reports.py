@@ -8,10 +8,10 @@ from pathlib import Path
 
 import pytest
 
-from edgeinfer.errors import InputError
-from edgeinfer.metrics import Metric, Origin
-from edgeinfer.vendor.vivado_timing import vivado_timing
-from edgeinfer.vendor.vivado_usage import exported_usage, vivado_usage
+from edgeinfer.base.errors import InputError
+from edgeinfer.base.metrics import Metric, Origin
+from edgeinfer.targets.reports.vivado_timing import vivado_timing
+from edgeinfer.targets.reports.vivado_usage import exported_usage, vivado_usage
 from tests.support.emitted_projects import REPORTS
 
 FLAT = {

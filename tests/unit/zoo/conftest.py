@@ -9,7 +9,7 @@ import os
 import numpy as np
 import pytest
 
-from edgeinfer.metrics import Task
+from edgeinfer.base.metrics import Task
 from edgeinfer.zoo.entry import Head, Measure, Samples, Schedule, ZooEntry
 from edgeinfer.zoo.measures import head_accuracy, head_auc
 

@@ -9,10 +9,10 @@ import functools
 import numpy as np
 import pytest
 
-from edgeinfer.graph import Conv, Graph, Pool, Softmax
+from edgeinfer.graph.costs import macs
+from edgeinfer.graph.nodes import Conv, Graph, Pool, Softmax
 from edgeinfer.zoo import ENTRIES
 from edgeinfer.zoo.reference import load_graph
-from edgeinfer.zoo.size import macs
 
 
 @pytest.fixture(scope="module")

@@ -11,7 +11,7 @@ import sys
 import numpy as np
 import pytest
 
-from edgeinfer.cli import main
+from edgeinfer.cli.app import main
 from edgeinfer.zoo import ENTRIES
 from edgeinfer.zoo.reference import load_reference
 
@@ -41,7 +41,7 @@ def test_models_for_people(capsys):
 def test_models_does_not_import_tensorflow():
     code = (
         "import sys\n"
-        "from edgeinfer.cli import main\n"
+        "from edgeinfer.cli.app import main\n"
         "main(['models', '--json'])\n"
         "sys.exit(bool({'tensorflow', 'keras'} & set(sys.modules)))\n"
     )
@@ -60,7 +60,7 @@ def test_an_archive_has_the_networks_names(tmp_path):
 
 
 def test_an_archive_can_be_used_as_data(tmp_path):
-    from edgeinfer import samples
+    from edgeinfer.data import samples
 
     path = tmp_path / "d.npz"
     assert main(["data", "hit-tagger-pooled", "-o", str(path), "-n", "50"]) == 0

@@ -6,10 +6,10 @@ from __future__ import annotations
 
 import numpy as np
 
-from edgeinfer.metrics import auc
+from edgeinfer.base.metrics import auc
 from edgeinfer.zoo import ENTRIES
 from edgeinfer.zoo.entry import Samples
-from edgeinfer.zoo.guard import LIMIT_AUC, coarse_features, fit_logistic, linear_guard_auc
+from reports.make.guard import LIMIT_AUC, coarse_features, fit_logistic, linear_guard_auc
 
 
 def test_sum_maximum_and_occupancy_tell_little_of_track_and_shower():

@@ -9,8 +9,8 @@ import sys
 
 import pytest
 
-from edgeinfer.errors import InputError
-from edgeinfer.plan import sha256_of
+from edgeinfer.base.errors import InputError
+from edgeinfer.base.plan import sha256_of
 from edgeinfer.zoo import ENTRIES, reference_path
 from edgeinfer.zoo.entry import stage_seed
 from edgeinfer.zoo.evaluate import intervals_of

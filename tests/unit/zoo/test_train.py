@@ -12,7 +12,7 @@ import signal
 import numpy as np
 import pytest
 
-from edgeinfer.errors import InputError, UsageError
+from edgeinfer.base.errors import InputError, UsageError
 from edgeinfer.zoo.checkpoint import Checkpoints
 from edgeinfer.zoo.entry import Head
 from edgeinfer.zoo.fit import settled

@@ -6,7 +6,7 @@ from __future__ import annotations
 
 import pytest
 
-from edgeinfer.errors import InputError, UsageError
+from edgeinfer.base.errors import InputError, UsageError
 from edgeinfer.zoo import ENTRIES, entry_of, is_name, resolve
 
 NAMES = (

@@ -18,8 +18,8 @@ import h5py
 import numpy as np
 import pytest
 
-from edgeinfer.errors import InputError, ModelError, UnsupportedModelError
-from edgeinfer.load import load
+from edgeinfer.base.errors import InputError, ModelError, UnsupportedModelError
+from edgeinfer.readers import load
 
 DENSE = {"class_name": "Dense", "config": {"name": "fc", "units": 3, "activation": "relu"}}
 
@@ -292,7 +292,7 @@ def test_paths(tmp_path: Path) -> None:
 def test_no_reader_imports_keras(tmp_path: Path) -> None:
     (tmp_path / "m.keras").write_bytes(GOOD)
     code = (
-        "import sys, edgeinfer.load; edgeinfer.load.load(sys.argv[1]);"
+        "import sys, edgeinfer.readers; edgeinfer.readers.load(sys.argv[1]);"
         "sys.exit(any(m in sys.modules for m in ('keras', 'tensorflow', 'qkeras')))"
     )
     done = subprocess.run([sys.executable, "-c", code, str(tmp_path / "m.keras")], check=False)

@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from edgeinfer.load import Loaded, load
+from edgeinfer.readers import Loaded, load
 from tests.support.float_graph import outputs
 
 keras = pytest.importorskip("keras")

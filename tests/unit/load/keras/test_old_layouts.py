@@ -12,9 +12,9 @@ import h5py
 import numpy as np
 import pytest
 
-from edgeinfer.graph import Activation, Conv, Function
-from edgeinfer.load import load
-from edgeinfer.load.keras.formats import is_identity
+from edgeinfer.graph.nodes import Activation, Conv, Function
+from edgeinfer.readers import load
+from edgeinfer.readers.keras.formats import is_identity
 from tests.support.float_graph import evaluate, outputs
 
 RNG = np.random.default_rng(3)

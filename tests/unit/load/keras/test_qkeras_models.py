@@ -11,9 +11,9 @@ from typing import Any
 import numpy as np
 import pytest
 
-from edgeinfer.errors import UnsupportedModelError
-from edgeinfer.graph import Affine
-from edgeinfer.load import Loaded, load
+from edgeinfer.base.errors import UnsupportedModelError
+from edgeinfer.graph.nodes import Affine
+from edgeinfer.readers import Loaded, load
 from quantization.fixed import Overflow, Quantizer
 from tests.support.float_graph import outputs
 

@@ -12,9 +12,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 
-from edgeinfer.load.keras.formats import formatted, is_identity
-from edgeinfer.load.keras.quantizer_config import quantizer
-from edgeinfer.load.keras.quantizer_values import coded, straight_through
+from edgeinfer.readers.keras.formats import formatted, is_identity
+from edgeinfer.readers.keras.quantizer_config import quantizer
+from edgeinfer.readers.keras.quantizer_values import coded, straight_through
 
 qkeras = pytest.importorskip("qkeras")
 keras = pytest.importorskip("keras")

@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from edgeinfer.load import load
+from edgeinfer.readers import load
 from tests.support.float_graph import outputs
 
 keras = pytest.importorskip("tf_keras")

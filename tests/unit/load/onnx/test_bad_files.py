@@ -15,8 +15,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from onnx import ModelProto, TensorProto, helper
 
-from edgeinfer.errors import InputError, UnsupportedModelError
-from edgeinfer.load.onnx.reader import read
+from edgeinfer.base.errors import InputError, UnsupportedModelError
+from edgeinfer.readers.onnx.reader import read
 from tests.support import onnx_models as m
 from tests.support.onnx_models import BREVITAS, node
 

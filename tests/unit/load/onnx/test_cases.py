@@ -10,8 +10,8 @@ import numpy as np
 import onnx
 import pytest
 
-from edgeinfer.graph import Transpose
-from edgeinfer.load.onnx.reader import read
+from edgeinfer.graph.nodes import Transpose
+from edgeinfer.readers.onnx.reader import read
 from tests.support import onnx_models as m
 
 FLOAT = {

@@ -11,8 +11,8 @@ import numpy as np
 import pytest
 from onnx import AttributeProto, ModelProto, numpy_helper
 
-from edgeinfer.errors import ModelError
-from edgeinfer.load.onnx.reader import read
+from edgeinfer.base.errors import ModelError
+from edgeinfer.readers.onnx.reader import read
 from tests.support import onnx_models as m
 from tests.support import other_exporters
 from tests.unit.load.onnx.test_float_ops import MODELS

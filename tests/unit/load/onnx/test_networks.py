@@ -11,9 +11,9 @@ import onnx
 import pytest
 from onnx import ModelProto, TensorProto, helper, numpy_helper
 
-from edgeinfer.graph import Dense, Input
-from edgeinfer.load.loaded import Loaded
-from edgeinfer.load.onnx.reader import read
+from edgeinfer.graph.nodes import Dense, Input
+from edgeinfer.readers.loaded import Loaded
+from edgeinfer.readers.onnx.reader import read
 from tests.support import onnx_models as m
 from tests.support.onnx_models import floats, node
 

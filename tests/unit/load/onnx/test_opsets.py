@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 from onnx import ModelProto
 
-from edgeinfer.load.onnx.reader import read
+from edgeinfer.readers.onnx.reader import read
 from tests.support import onnx_models as m
 from tests.support.onnx_models import floats, node
 

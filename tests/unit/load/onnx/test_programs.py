@@ -13,8 +13,8 @@ from onnx import ModelProto
 
 from edgeinfer.ir.interpret import interpret, results
 from edgeinfer.ir.lower import lower
-from edgeinfer.load.loaded import Loaded
-from edgeinfer.load.onnx.reader import read
+from edgeinfer.readers.loaded import Loaded
+from edgeinfer.readers.onnx.reader import read
 from quantization.fixed import dequantize, quantize
 from tests.support import float_graph
 from tests.support import onnx_models as m

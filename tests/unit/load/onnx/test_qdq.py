@@ -14,8 +14,8 @@ from hypothesis import strategies as st
 from numpy.typing import NDArray
 from onnx import ModelProto, NodeProto, TensorProto, helper
 
-from edgeinfer.graph import Conv, Dense
-from edgeinfer.load.onnx.reader import read
+from edgeinfer.graph.nodes import Conv, Dense
+from edgeinfer.readers.onnx.reader import read
 from quantization.fixed import Quantizer
 from tests.support import onnx_models as m
 from tests.support.onnx_models import floats, node

@@ -16,12 +16,12 @@ from hypothesis import strategies as st
 from numpy.typing import NDArray
 from onnx import ModelProto, NodeProto
 
-from edgeinfer.errors import UnsupportedModelError
+from edgeinfer.base.errors import UnsupportedModelError
 from edgeinfer.ir.lower import lower
 from edgeinfer.ir.passes import rewired
 from edgeinfer.ir.program import Program
-from edgeinfer.load.loaded import Loaded
-from edgeinfer.load.onnx.reader import read
+from edgeinfer.readers.loaded import Loaded
+from edgeinfer.readers.onnx.reader import read
 from quantization.fixed import Quantizer
 from tests.support import onnx_models as m
 from tests.support import other_exporters

@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 from numpy.typing import NDArray
 from onnx import NodeProto
 
-from edgeinfer.load.onnx.reader import read
+from edgeinfer.readers.onnx.reader import read
 from tests.support import onnx_models as m
 from tests.support.onnx_models import floats, node
 

@@ -8,8 +8,8 @@ from pathlib import Path
 
 import pytest
 
-from edgeinfer.errors import InputError, UsageError
-from edgeinfer.metrics import Origin
+from edgeinfer.base.errors import InputError, UsageError
+from edgeinfer.base.metrics import Origin
 from edgeinfer.targets.hls.settings import HlsSettings
 from edgeinfer.targets.hls.target import HlsTarget
 from tests.support.random_programs import random_program

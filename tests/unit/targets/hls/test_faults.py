@@ -10,12 +10,12 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from edgeinfer import cosim
-from edgeinfer.ir.engine import Engine
-from edgeinfer.targets.hls import csim, csim_build
-from edgeinfer.targets.hls.emit import emitted
+from edgeinfer.ir import agreement
+from edgeinfer.ir.engine.engine import Engine
+from edgeinfer.targets.hls.csim import build, simulate
+from edgeinfer.targets.hls.csim.suspects import format_of, types_in
+from edgeinfer.targets.hls.project.emit import emitted
 from edgeinfer.targets.hls.settings import HlsSettings, IoType
-from edgeinfer.targets.hls.suspects import format_of, types_in
 from edgeinfer.targets.hls.target import HlsTarget
 from quantization.fixed import Ints, Quantizer
 from tests.support.hls_programs import inputs, two_heads
@@ -113,14 +113,12 @@ def simulated(tmp_path_factory: pytest.TempPathFactory) -> dict[str, tuple[Path,
         if fault != "none":
             FAULTS[fault][0](folder)
     together = [folder for fault, folder in places.items() if fault not in ALONE]
-    shared = csim_build.built_together(together, root / "csim", QUICK)
+    shared = build.built_together(together, root / "csim", QUICK)
     found = {}
     for fault, folder in places.items():
-        own = (
-            csim_build.built_together([folder], folder / "csim", QUICK) if fault in ALONE else None
-        )
+        own = build.built_together([folder], folder / "csim", QUICK) if fault in ALONE else None
         taps = TARGET.tappable(PROGRAM, folder, SETTINGS)
-        got = csim.simulated(PROGRAM, folder, RAW, taps=taps, compiled=own or shared)
+        got = simulate.simulated(PROGRAM, folder, RAW, taps=taps, compiled=own or shared)
         found[fault] = folder, got
     return found
 
@@ -136,7 +134,7 @@ def test_a_fault_is_found_and_named(
     _, value, cause = FAULTS[fault]
     sample = int(np.flatnonzero(np.any(expected[value] != got[value], axis=1))[0])
     one = [{n: v[sample : sample + 1] for n, v in held.items()} for held in (expected, got)]
-    parted = cosim.first_divergence(PROGRAM, one[0], one[1], sample)
+    parted = agreement.first_divergence(PROGRAM, one[0], one[1], sample)
     assert parted is not None and parted.value == value
     suspicion = TARGET.suspect(PROGRAM, folder, SETTINGS, value, one[0], one[1])
     assert suspicion.cause.startswith(cause)

@@ -11,12 +11,12 @@ from syrupy.assertion import SnapshotAssertion
 from edgeinfer.ir.builder import Builder, provisional
 from edgeinfer.ir.ops import Constant, Conv, Input, Pair, PairKind, Requant, Reshape, packed
 from edgeinfer.ir.program import Output
-from edgeinfer.targets.hls.emit import emitted
-from edgeinfer.targets.hls.exact_layers import repeating
-from edgeinfer.targets.hls.layout import laid_out
-from edgeinfer.targets.hls.native_layers import spread, ungrouped
+from edgeinfer.targets.hls.project.emit import emitted
+from edgeinfer.targets.hls.project.exact_layers import repeating
+from edgeinfer.targets.hls.project.native_layers import spread, ungrouped
+from edgeinfer.targets.hls.project.place import laid_out
+from edgeinfer.targets.hls.project.spec import representable, safe, unique
 from edgeinfer.targets.hls.settings import Backend, HlsSettings, IoType
-from edgeinfer.targets.hls.spec import representable, safe, unique
 from quantization.fixed import Fixed, Overflow, Rounding
 from tests.support.hls_programs import two_heads
 

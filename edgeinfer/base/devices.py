@@ -1,0 +1,129 @@
+# SPDX-License-Identifier: Apache-2.0
+# SPDX-FileCopyrightText: The edgeinfer authors
+"""What a part or a board offers: budgets from public data sheets, in ``firmware/devices``."""
+
+from __future__ import annotations
+
+import tomllib
+from collections.abc import Mapping
+from dataclasses import dataclass, field, fields
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+from edgeinfer.base import assets
+from edgeinfer.base.errors import EdgeInferError, UsageError, did_you_mean
+
+FOLDER = "firmware/devices"
+KINDS = {  # of a budget, and what one of them is
+    "dsp": "DSP blocks",
+    "lut": "LUTs",
+    "ff": "flip-flops",
+    "bram18": "block RAMs of 18 kbit",
+    "uram": "UltraRAMs",
+    "lram": "large RAMs of 512 kbit",
+    "alm": "ALMs",
+    "m20k": "M20K blocks",
+    "sram_bytes": "bytes of on-chip memory",
+    "int8_ops_per_second": "int8 operations a second",
+}
+MEMORY_BITS = {"bram18": 18_432, "uram": 294_912, "m20k": 20_480, "lram": 524_288}
+
+
+@dataclass(frozen=True, slots=True)
+class Device:
+    """A part: what it is called, and how much of each kind it holds."""
+
+    name: str  # short, as users type it
+    part: str  # as its vendor's tools, and hls4ml, want it
+    vendor: str
+    family: str
+    fabric: str  # what its logic is made of: how fast it is, how wide its multipliers are
+    speed_grade: str
+    boards: tuple[str, ...]
+    source: str  # where the figures stand
+    budget: Mapping[str, int]
+    nextpnr: Mapping[str, str] = field(
+        default_factory=dict
+    )  # its names there; empty: unknown there
+
+    @property
+    def memory_bits(self) -> int | None:
+        """Bits that its block memories hold together; None where it has no such memories."""
+        sizes = [count * MEMORY_BITS[k] for k, count in self.budget.items() if k in MEMORY_BITS]
+        return sum(sizes) if sizes else None
+
+    def offers(self, kind: str) -> int | None:
+        """How many there are; None where the part knows no such thing."""
+        return self.budget.get(kind)
+
+    def share(self, kind: str, used: float) -> float | None:
+        """Used over available; None where the part knows no such thing or has none of it."""
+        available = self.budget.get(kind)
+        return used / available if available else None
+
+    def as_dict(self) -> dict[str, Any]:
+        """For JSON."""
+        plain = {spec.name: getattr(self, spec.name) for spec in fields(self)}
+        plain.pop("nextpnr")
+        return plain | {"boards": list(self.boards), "budget": dict(self.budget)}
+
+
+@cache
+def devices() -> tuple[Device, ...]:
+    """All of them, by name."""
+    found = [_read(path) for path in sorted(assets.path(FOLDER).glob("*.toml"))]
+    return tuple(sorted(found, key=lambda device: device.name))
+
+
+def find(name: str) -> Device | None:
+    """A device by its name, its board, or a full part name (of any package and speed grade);
+    None where nothing is known of it."""
+    wanted = name.strip().lower()
+    for known in devices():
+        if wanted in (known.name, known.part.lower(), *known.boards):
+            return known
+    same_chip = [known for known in devices() if wanted.startswith(known.name)]
+    return max(same_chip, key=lambda known: len(known.name)) if same_chip else None
+
+
+def device(name: str) -> Device:
+    """The same, for a device that has to be known."""
+    found = find(name)
+    if found is not None:
+        return found
+    names = [word for known in devices() for word in (known.name, *known.boards)]
+    raise UsageError(
+        f"There is no device {name!r}.",
+        hint=did_you_mean(name.strip().lower(), names)
+        or f"Known are {', '.join(known.name for known in devices())}.",
+    )
+
+
+def part_of(name: str) -> str:
+    """The part to give to a vendor's tool: a full part name stays as it was typed."""
+    found = device(name)
+    wanted = name.strip()
+    is_full = wanted.lower().startswith(found.name) and len(wanted) > len(found.name)
+    return wanted if is_full else found.part
+
+
+def _read(path: Path) -> Device:
+    try:
+        entry = tomllib.loads(path.read_text(encoding="utf-8"))
+        budget = entry.pop("budget")
+        entry["boards"] = tuple(entry["boards"])
+        unknown = sorted(set(budget) - set(KINDS))
+        if unknown:
+            raise ValueError(f"a budget of {', '.join(unknown)} is unknown")
+        if not all(isinstance(count, int) and count >= 0 for count in budget.values()):
+            raise ValueError("a budget is a whole number")
+        names = entry.pop("nextpnr", {})
+        if not all(isinstance(name, str) for name in names.values()):
+            raise ValueError("nextpnr's names are text")
+        return Device(**entry, budget=budget, nextpnr=names)
+    except (tomllib.TOMLDecodeError, KeyError, TypeError, ValueError) as error:
+        raise EdgeInferError(
+            f"{path}: this is no description of a device: {error}.",
+            hint="docs/estimate.md says what one holds.",
+        ) from None

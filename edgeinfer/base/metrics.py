@@ -1,0 +1,182 @@
+# SPDX-License-Identifier: Apache-2.0
+# SPDX-FileCopyrightText: The edgeinfer authors
+"""A figure and where it comes from; and how well scores tell classes apart."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from enum import StrEnum
+from typing import assert_never
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+from edgeinfer.base.errors import InputError
+
+
+class Origin(StrEnum):
+    """How a figure came to be. An estimate never poses as a measurement."""
+
+    PROVED = "proved"
+    SIMULATED = "simulated"  # cycle-accurate, or computed sample by sample
+    SYNTHESISED = "synthesised"
+    ROUTED = "routed"
+    MEASURED = "measured"  # on a device
+    ESTIMATED = "estimated"  # always with its error band
+    PUBLISHED = "published"
+
+
+@dataclass(frozen=True, slots=True)
+class Metric:
+    """A named value with unit and origin; `low` and `high` bound it where it is uncertain."""
+
+    name: str
+    value: float
+    unit: str
+    origin: Origin
+    low: float | None = None
+    high: float | None = None
+    tool: str | None = None
+    version: str | None = None
+    target: str | None = None
+    layer: str | None = None
+    note: str | None = None  # what must be known to read it aright
+
+    def __post_init__(self) -> None:
+        if (self.low is None) != (self.high is None):
+            raise ValueError(f"{self.name}: an error band has two ends.")
+        if self.low is None and self.origin is Origin.ESTIMATED:
+            raise ValueError(f"{self.name}: an estimate states its error band.")
+        if self.low is not None and self.high is not None:
+            inside = self.low <= self.value <= self.high
+            if not inside and not math.isnan(self.value):
+                raise ValueError(
+                    f"{self.name}: {self.value} lies outside its band {self.low}..{self.high}."
+                )
+
+
+class Task(StrEnum):
+    """What an output is for."""
+
+    CLASSIFICATION = "classification"
+    REGRESSION = "regression"
+
+
+@dataclass(frozen=True, slots=True)
+class Scores:
+    """How well a network did against labels. None: the labels cannot say (one class only)."""
+
+    samples: int
+    auc: float | None = None  # one class against the rest, averaged over classes
+    accuracy: float | None = None
+    rms_error: float | None = None  # regression, in the label's unit
+    heads: Mapping[str, Scores] = field(default_factory=dict)
+
+
+def accuracy(scores: ArrayLike, labels: ArrayLike) -> float:
+    """Fraction of samples whose highest score (or, of one score, its side of 0.5) is the label."""
+    return float(np.mean(hits(scores, labels)))
+
+
+def hits(scores: ArrayLike, labels: ArrayLike) -> NDArray[np.bool_]:
+    """Which decisions are the label's."""
+    values, truth = scores_and_labels(scores, labels)
+    decided = values[:, 0] > 0.5 if values.shape[1] == 1 else values.argmax(axis=1)
+    right: NDArray[np.bool_] = decided == truth
+    return right
+
+
+def auc(scores: ArrayLike, positive: ArrayLike) -> float | None:
+    """Chance that a positive sample scores above a negative one, ties counted half.
+
+    None where there is no positive or no negative sample.
+    """
+    values = np.asarray(scores, dtype=np.float64).ravel()
+    chosen = np.asarray(positive, dtype=bool).ravel()
+    if values.shape != chosen.shape:
+        raise InputError(f"{values.size} scores do not fit {chosen.size} labels.")
+    if np.isnan(values).any():
+        raise InputError("A score is NaN, so the samples have no order.")
+    count_positive, count_negative = int(chosen.sum()), int((~chosen).sum())
+    if not count_positive or not count_negative:
+        return None
+    _, group, counts = np.unique(values, return_inverse=True, return_counts=True)
+    mean_rank = np.cumsum(counts) - (counts - 1) / 2  # ranks count from 1; equals share theirs
+    rank_sum = float(mean_rank[group][chosen].sum())
+    smallest = count_positive * (count_positive + 1) / 2
+    return (rank_sum - smallest) / (count_positive * count_negative)
+
+
+def macro_auc(scores: ArrayLike, labels: ArrayLike) -> float | None:
+    """Mean over classes of the area under the curve of one class against the rest.
+
+    Classes that the labels never show, or always show, do not count.
+    """
+    values, truth = scores_and_labels(scores, labels)
+    if values.shape[1] == 1:
+        return auc(values[:, 0], truth == 1)
+    areas = [auc(values[:, c], truth == c) for c in range(values.shape[1])]
+    known = [area for area in areas if area is not None]
+    return float(np.mean(known)) if known else None
+
+
+def scored(values: ArrayLike, labels: ArrayLike, task: Task) -> Scores:
+    """One head's scores against its labels."""
+    samples = len(np.asarray(values))
+    match task:
+        case Task.CLASSIFICATION:
+            return Scores(samples, macro_auc(values, labels), accuracy(values, labels))
+        case Task.REGRESSION:
+            return Scores(samples, rms_error=rms_error(values, labels))
+        case _:
+            assert_never(task)
+
+
+def joined(heads: Mapping[str, Scores]) -> Scores:
+    """The scores of a network: its only head's, or the mean over the heads that classify."""
+    if len(heads) == 1:
+        return next(iter(heads.values()))
+    areas = [head.auc for head in heads.values() if head.auc is not None]
+    hits = [head.accuracy for head in heads.values() if head.accuracy is not None]
+    return Scores(
+        max((head.samples for head in heads.values()), default=0),
+        float(np.mean(areas)) if areas else None,
+        float(np.mean(hits)) if hits else None,
+        heads=dict(heads),
+    )
+
+
+def rms_error(values: ArrayLike, truth: ArrayLike) -> float:
+    """Root of the mean squared difference, in the unit of the values."""
+    got, wanted = np.asarray(values, dtype=np.float64), np.asarray(truth, dtype=np.float64)
+    if got.size != wanted.size:
+        raise InputError(f"Values of shape {got.shape} do not fit labels of shape {wanted.shape}.")
+    return float(np.sqrt(np.mean((got.ravel() - wanted.ravel()) ** 2)))
+
+
+def scores_and_labels(
+    scores: ArrayLike, labels: ArrayLike
+) -> tuple[NDArray[np.float64], NDArray[np.int64]]:
+    """Scores as (decisions, classes), labels as class numbers; one-hot labels are read as such.
+
+    A network that decides at several positions of a sample makes a decision at each.
+    """
+    values = np.asarray(scores, dtype=np.float64)
+    if values.ndim == 0 or not values.size:
+        raise InputError("There are no scores to judge.")
+    truth = np.asarray(labels)
+    if truth.shape == values.shape and values.ndim > 1 and values.shape[-1] > 1:
+        truth = truth.argmax(axis=-1)
+    values = values.reshape(-1, values.shape[-1] if values.ndim > 1 else 1)
+    if truth.size != len(values):
+        raise InputError(f"Labels of shape {truth.shape} do not fit {len(values)} samples.")
+    truth = truth.reshape(-1).astype(np.int64)
+    classes = max(values.shape[1], 2)
+    if truth.min() < 0 or truth.max() >= classes:
+        raise InputError(
+            f"Labels span {truth.min()}..{truth.max()}, but there are {classes} classes, "
+            f"counted from 0."
+        )
+    return values, truth

@@ -1,0 +1,262 @@
+# SPDX-License-Identifier: Apache-2.0
+# SPDX-FileCopyrightText: The edgeinfer authors
+"""The command line: which verbs there are, and what a shell sees when one of them fails.
+
+A verb's module is imported when the verb is called, so that the overview answers at once.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import sys
+import tempfile
+import traceback
+import warnings
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from edgeinfer.base.errors import EdgeInferError, ToolFailedError, UsageError
+from edgeinfer.base.version import __version__
+
+INTERRUPTED, BROKEN_PIPE, BUG = 130, 141, 70
+
+
+@dataclass(frozen=True, slots=True)
+class Verb:
+    """Where a verb's function is, how it is called, and what it is for."""
+
+    function: str
+    usage: str
+    purpose: str
+
+
+VERBS = {
+    "demo": Verb(
+        "edgeinfer.cli.demo:demo",
+        "demo",
+        "all of it on the hit tagger, in minutes",
+    ),
+    "doctor": Verb(
+        "edgeinfer.cli.verbs:doctor",
+        "doctor",
+        "what this machine can do, what is missing, how to get it",
+    ),
+    "models": Verb(
+        "edgeinfer.cli.zoo:models",
+        "models",
+        "the reference models: how big they are, how well they do",
+    ),
+    "train": Verb(
+        "edgeinfer.cli.zoo:train",
+        "train NAME -o model.keras",
+        "train a reference model on simulated data",
+    ),
+    "data": Verb(
+        "edgeinfer.cli.zoo:data",
+        "data NAME -o d.npz | --preview p.png",
+        "a reference model's simulated data, or a picture of them",
+    ),
+    "quantize": Verb(
+        "edgeinfer.cli.quantize:quantize",
+        "quantize MODEL --bits N -o q.keras",
+        "choose number formats, and train weights for them",
+    ),
+    "search": Verb(
+        "edgeinfer.cli.quantize:search",
+        "search MODEL --budget 0.5 -o F",
+        "search a width for every tensor under a budget",
+    ),
+    "compile": Verb(
+        "edgeinfer.cli.verbs:compile_",
+        "compile MODEL --target hls -o RUN",
+        "a model to its integer Program and to targets, proved and tried",
+    ),
+    "simulate": Verb(
+        "edgeinfer.cli.verbs:simulate",
+        "simulate RUN --stage engine,csim",
+        "a run's Program and targets again on more or other samples",
+    ),
+    "explain": Verb(
+        "edgeinfer.cli.verbs:explain",
+        "explain RUN",
+        "the first value in which two stages differ, and why",
+    ),
+    "export": Verb(
+        "edgeinfer.cli.export:export",
+        "export RUN --format qonnx -o F.onnx",
+        "a run's integer network, or a model's, as ONNX that others can check",
+    ),
+    "report": Verb(
+        "edgeinfer.cli.report:report",
+        "report RUN",
+        "a run as a page: verdict, curves, layers, budgets",
+    ),
+    "compare": Verb(
+        "edgeinfer.cli.report:compare",
+        "compare RUN RUN --html F",
+        "runs side by side: accuracy against resources and latency",
+    ),
+    "check": Verb(
+        "edgeinfer.cli.report:check",
+        "check RUN --gates gates.toml",
+        "limits and a baseline; exit code 1 where one is missed",
+    ),
+    "estimate": Verb(
+        "edgeinfer.cli.estimate:estimate",
+        "estimate MODEL --device D",
+        "latency and resources in seconds, without any tool",
+    ),
+    "devices": Verb(
+        "edgeinfer.cli.estimate:devices",
+        "devices",
+        "parts and boards, and what they offer",
+    ),
+    "sweep": Verb(
+        "edgeinfer.cli.sweep:sweep",
+        "sweep study.toml",
+        "many recipes, foldings and targets of a model, resumable",
+    ),
+    "event": Verb(
+        "edgeinfer.cli.event:event",
+        "event RUN --planes N",
+        "a compiled tagger at every hit of whole wire planes",
+    ),
+    "map": Verb(
+        "edgeinfer.cli.edgetpu:map_",
+        "map F.tflite",
+        "what the Edge TPU compiler would make of a model",
+    ),
+    "inspect": Verb(
+        "edgeinfer.cli.edgetpu:inspect",
+        "inspect F_edgetpu.tflite",
+        "what a compiled Edge TPU file holds",
+    ),
+}
+
+EXIT_CODES = (
+    "Exit codes: 0 ok; 1 a gate failed; 2 usage or configuration; 3 a tool is missing;\n"
+    "4 a tool or the machine failed; 5 stages that must agree do not; 70 a bug of ours;\n"
+    "130 interrupted."
+)
+
+
+def overview() -> str:
+    """What ``edgeinfer --help`` says."""
+    width = max(len(verb.usage) for verb in VERBS.values())
+    lines = [f"  edgeinfer {verb.usage:<{width}}  {verb.purpose}" for verb in VERBS.values()]
+    return "\n".join(
+        [
+            f"edgeinfer {__version__}: small quantized networks, brought exactly to hardware.",
+            "",
+            *lines,
+            "",
+            "MODEL: a reference model, a .keras, .h5 or .onnx file, or Keras .json beside weights.",
+            "--json prints the result on stdout and nothing else; edgeinfer VERB --help says more.",
+            EXIT_CODES,
+            "",
+        ]
+    )
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run the command line; the exit code."""
+    tokens = list(sys.argv[1:] if arguments is None else arguments)
+    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
+    os.environ.setdefault("TF_ENABLE_ONEDNN_OPTS", "0")  # it errs on one-channel convolutions
+    if not sys.warnoptions:
+        warnings.simplefilter("ignore")
+    return guarded(lambda: dispatch(tokens))
+
+
+def dispatch(tokens: list[str]) -> int:
+    """Call the verb that the tokens name."""
+    if any(not token.isprintable() and _unencodable(token) for token in tokens):
+        raise UsageError(
+            "An argument is not valid Unicode, so no report could name it.",
+            hint="Rename the file.",
+        )
+    if not tokens or tokens[0] in ("--help", "-h"):
+        sys.stdout.write(overview())
+        return 0
+    if tokens[0] == "--version":
+        sys.stdout.write(f"{__version__}\n")
+        return 0
+    from cyclopts import App, CycloptsError
+
+    app = App("edgeinfer", version=__version__, help_format="plaintext")
+    for name, verb in VERBS.items():
+        app.command(verb.function, name=name)
+    try:
+        function, bound, _ = app.parse_args(tokens, exit_on_error=False, print_error=False)
+    except CycloptsError as error:
+        raise UsageError(str(error), hint="edgeinfer VERB --help lists the options.") from None
+    function(*bound.args, **bound.kwargs)
+    sys.stdout.flush()
+    return 0
+
+
+def _unencodable(token: str) -> bool:
+    try:
+        token.encode()
+    except UnicodeEncodeError:
+        return True
+    return False
+
+
+def guarded(run: Callable[[], int]) -> int:
+    """The exit code of whatever happens, told in one paragraph and never as a traceback."""
+    try:
+        return run()
+    except EdgeInferError as error:
+        return _told(str(error), error.exit_code)
+    except KeyboardInterrupt as error:
+        kept = str(error) or "What was finished is kept: resume with the same command."
+        _say(f"edgeinfer: interrupted. {kept}")
+        return INTERRUPTED
+    except BrokenPipeError:
+        with contextlib.suppress(OSError):  # whoever read our output has had enough
+            os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return BROKEN_PIPE
+    except MemoryError:
+        said = "The memory of this machine does not suffice. Give fewer samples or a smaller model."
+        return _told(said, ToolFailedError.exit_code)
+    except OSError as error:
+        return _told(_machine_failed(error), ToolFailedError.exit_code)
+    except Exception as error:
+        return _told(_bug(error), BUG)
+
+
+def _machine_failed(error: OSError) -> str:
+    from edgeinfer.base.plan import unwritable
+
+    if error.filename is None:
+        return f"The machine refused: {error}."
+    return str(unwritable(Path(os.fsdecode(error.filename)), error))
+
+
+def _bug(error: Exception) -> str:
+    trace = "".join(traceback.format_exception(error))
+    said = f"this is a bug of edgeinfer ({type(error).__name__}: {error})."
+    try:
+        descriptor, path = tempfile.mkstemp(prefix="edgeinfer-", suffix=".txt")
+        with os.fdopen(descriptor, "w", encoding="utf-8", errors="backslashreplace") as file:
+            file.write(f"edgeinfer {__version__}, Python {sys.version}, {sys.argv}\n{trace}")
+    except OSError:
+        return f"{said} Please report it with this: {trace}"
+    return f"{said} Please report it, with the file {path}."
+
+
+def _told(said: Any, code: int) -> int:
+    _say(f"edgeinfer: error: {said}")
+    return code
+
+
+def _say(text: str) -> None:
+    """One paragraph on stderr; nothing in it can drive the terminal."""
+    paragraph = " ".join(text.split())
+    safe = "".join(c if c.isprintable() else "?" for c in paragraph)
+    with contextlib.suppress(OSError):
+        sys.stderr.write(f"{safe}\n")

@@ -1,0 +1,45 @@
+# SPDX-License-Identifier: Apache-2.0
+# SPDX-FileCopyrightText: The edgeinfer authors
+"""The verb ``demo``."""
+
+from __future__ import annotations
+
+import json as json_text
+from pathlib import Path
+from typing import Annotated
+
+from cyclopts import Parameter
+
+from edgeinfer.cli.terminal import answer, progress
+from edgeinfer.cli.verbs import Json
+
+
+def demo(
+    *,
+    output: Annotated[
+        Path, Parameter(name=["--output", "-o"], help="the folder of its runs")
+    ] = Path("runs/demo"),
+    json: Json = False,
+) -> None:
+    """The hit tagger from float weights to an HLS project, a design in Verilog and an int8 file,
+    simulated, reported, and compared in three recipes: minutes."""
+    from edgeinfer.report.compare import page as compare_page
+    from edgeinfer.report.page import text
+    from edgeinfer.run.demo import SHOWN, demonstrate
+
+    with progress() as watcher:
+        shown = demonstrate(output, watcher)
+    report = output / f"{SHOWN}-bit" / "report.html"
+    page = output / "compare.html"
+    lines = [line for _, line in text.lines_of(shown.report) if not line.startswith("finding")]
+    lines += ["", *compare_page.lines(shown.comparison), ""]
+    lines += [f"the report      {report}", f"the comparison  {page}"]
+    lines += [f"it took         {shown.seconds:.0f} s"]
+    document = {
+        "verdict": text.document(shown.report),
+        "runs": [str(run) for run in shown.runs],
+        "report": str(report),
+        "comparison": str(page),
+        "seconds": round(shown.seconds, 1),
+    }
+    answer(json_text.dumps(document, indent=2), "\n".join(lines), as_json=json)

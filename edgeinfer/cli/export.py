@@ -1,0 +1,39 @@
+# SPDX-License-Identifier: Apache-2.0
+# SPDX-FileCopyrightText: The edgeinfer authors
+"""The verb ``export``: an integer network as a file for other people's tools."""
+
+from __future__ import annotations
+
+import json as json_text
+from pathlib import Path
+from typing import Annotated, Literal
+
+from cyclopts import Parameter
+
+from edgeinfer.cli.terminal import answer
+
+Json = Annotated[
+    bool, Parameter(negative="", help="print the result as JSON on stdout, and nothing else")
+]
+
+
+def export(
+    source: Annotated[Path, Parameter(help="a run folder that compile has made, or a model")],
+    /,
+    *,
+    output: Annotated[Path, Parameter(name=["--output", "-o"], help="the file, F.onnx")],
+    format: Annotated[  # the option's name
+        Literal["qonnx", "qdq", "integer-onnx"],
+        Parameter(
+            help="qonnx: Quant nodes; qdq: QuantizeLinear pairs; integer-onnx: integers only"
+        ),
+    ],
+    json: Json = False,
+) -> None:
+    """Write the integer network as ONNX, with what its numbers mean inside the file."""
+    from edgeinfer.export.onnx_files import Format
+    from edgeinfer.run.export import export as exported
+
+    found = exported(source, Format(format), output)
+    lines = [found.sentence(), *(f"finding   {finding}" for finding in found.findings)]
+    answer(json_text.dumps(found.as_dict(), indent=2), "\n".join(lines), as_json=json)

@@ -1,0 +1,241 @@
+# SPDX-License-Identifier: Apache-2.0
+# SPDX-FileCopyrightText: The edgeinfer authors
+"""The verbs ``quantize`` and ``search``: formats from data, weights trained for them, and which
+widths are worth their cost."""
+
+from __future__ import annotations
+
+import json as json_text
+from dataclasses import replace
+from pathlib import Path
+from typing import Annotated, Any, Literal
+
+from cyclopts import Parameter
+
+from edgeinfer.base.errors import UsageError
+from edgeinfer.cli.terminal import answer, import_keras_quietly, progress
+from edgeinfer.cli.verbs import Data, Json, ModelFile, RecipeFile, figures
+from edgeinfer.precision.qat.settings import QatSettings
+
+BITS = 8
+MINUTES = 20.0
+WORST_SHOWN = 8
+FRONT_SHOWN = 12
+
+Method = Annotated[
+    Literal["ptq", "qat"],
+    Parameter(help="ptq: formats from data, weights adapted to them; qat: weights trained as well"),
+]
+ValidationData = Annotated[Path | None, Parameter(help="an archive like --data that only judges")]
+PerChannel = Annotated[
+    bool, Parameter(negative="", help="a scale (a power of two) for every output channel")
+]
+
+
+def quantize(
+    model: ModelFile,
+    /,
+    *,
+    output: Annotated[
+        Path, Parameter(name=["--output", "-o"], help="q.keras (a QKeras model) or recipe.toml")
+    ],
+    bits: Annotated[int, Parameter(help="width of weights and activations, 2 to 24")] = BITS,
+    input_bits: Annotated[
+        int | None, Parameter(help="width of the inputs; that of --bits without it")
+    ] = None,
+    method: Method = "ptq",
+    calibration: Annotated[
+        Literal["outputs", "minmax", "percentile", "mse"],
+        Parameter(help="where a binary point goes: by the outputs' error, or by the range alone"),
+    ] = "outputs",
+    percentile: Annotated[
+        float | None, Parameter(help="percent of the values that --calibration percentile holds")
+    ] = None,
+    per_channel: PerChannel = False,
+    recipe: RecipeFile = None,
+    data: Data = None,
+    validation_data: ValidationData = None,
+    sensitivity: Annotated[
+        bool, Parameter(negative="", help="also: what each tensor costs if it alone is quantized")
+    ] = False,
+    training: Annotated[QatSettings | None, Parameter(name="*")] = None,
+    json: Json = False,
+) -> None:
+    """Choose a number format for every tensor of a model; write a quantized model or a recipe."""
+    from edgeinfer.precision.ptq import PtqSettings
+    from edgeinfer.run.quantize import QuantizeOrder, quantize_model
+    from edgeinfer.zoo import ENTRIES, resolve
+    from quantization.calibrate import Method as Ranged
+
+    asked = training or QatSettings()
+    plain = replace(asked, seed=0) == QatSettings()  # a seed is for simulated data as well
+    _refuse_idle(None if plain else asked, method)
+    if percentile is not None and calibration != "percentile":
+        raise UsageError("--percentile goes with --calibration percentile.", hint="Give both.")
+    path = resolve(model)
+    by_outputs = calibration == "outputs"
+    order = QuantizeOrder(
+        model=path,
+        output=output,
+        ptq=PtqSettings(
+            bits,
+            Ranged.MINMAX if by_outputs else Ranged(calibration),
+            99.9 if percentile is None else percentile,
+            per_channel=per_channel,
+            input_bits=input_bits,
+            refine=by_outputs,
+        ),
+        training=asked if method == "qat" else None,
+        entry=ENTRIES.get(str(model)),
+        recipe=recipe,
+        data=data,
+        validation=validation_data,
+        sensitivity=sensitivity,
+        seed=asked.seed,
+    )
+    if output.suffix == ".keras" and path.is_file():
+        import_keras_quietly()
+    with progress() as watcher:
+        document = quantize_model(order, watcher)
+    answer(json_text.dumps(document, indent=2), _quantized(document), as_json=json)
+
+
+def search(
+    model: ModelFile,
+    /,
+    *,
+    output: Annotated[
+        Path, Parameter(name=["--output", "-o"], help="a folder; the same one goes on from there")
+    ],
+    bits: Annotated[
+        int, Parameter(help="the width throughout that the search is compared with")
+    ] = 6,
+    budget: Annotated[
+        float | None,
+        Parameter(help="share of the cost of that width which a recipe may have; 1 is all"),
+    ] = None,
+    cost: Annotated[
+        str,
+        Parameter(
+            help="what is to be saved: ebops, ebops_dense, weight_bits, or with --target one of "
+            "its estimates (lut, ff, dsp, bram18, latency_cycles, ...)"
+        ),
+    ] = "ebops",
+    target: Annotated[
+        Literal["hls"] | None, Parameter(help="hls: estimate every recipe's design as well")
+    ] = None,
+    device: Annotated[
+        str | None, Parameter(help="the device of --target, see edgeinfer devices")
+    ] = None,
+    strategy: Annotated[
+        Literal["greedy", "thorough"],
+        Parameter(help="greedy: by sensitivity, step by step; thorough: Optuna, whole front"),
+    ] = "greedy",
+    method: Method = "ptq",
+    tolerance: Annotated[
+        float, Parameter(help="loss of score below the float network that is still looked at")
+    ] = 0.01,
+    trials: Annotated[int | None, Parameter(help="recipes that are tried at most")] = None,
+    per_channel: PerChannel = False,
+    data: Data = None,
+    validation_data: ValidationData = None,
+    training: Annotated[QatSettings | None, Parameter(name="*")] = None,
+    json: Json = False,
+) -> None:
+    """Search a width for every tensor and kernel; 20 minutes unless told otherwise."""
+    from edgeinfer.precision.search.run import SearchSettings, Strategy
+    from edgeinfer.run.search import REPAIR_EPOCHS, SearchOrder, hls_estimate, search_model
+    from edgeinfer.zoo import ENTRIES, resolve
+
+    path = resolve(model)
+    asked = training or QatSettings()
+    if device is not None and target is None:
+        raise UsageError("--device is the target's.", hint="Add --target hls.")
+    bounded = asked.minutes is not None or trials is not None
+    plain = replace(asked, minutes=None, seed=0) == QatSettings()  # these two are any search's
+    _refuse_idle(None if plain else asked, method)
+    brief = replace(asked, epochs=REPAIR_EPOCHS) if plain else asked
+    order = SearchOrder(
+        model=path,
+        folder=output,
+        search=SearchSettings(
+            widths=tuple(sorted({*range(2, 9), bits})),
+            strategy=Strategy(strategy),
+            cost=cost,
+            tolerance=tolerance,
+            trials=trials,
+            minutes=asked.minutes if bounded else MINUTES,
+            seed=asked.seed,
+            per_channel=per_channel,
+        ),
+        budget=budget,
+        uniform=bits,
+        training=brief if method == "qat" else None,
+        entry=ENTRIES.get(str(model)),
+        data=data,
+        validation=validation_data,
+    )
+    if path.is_file():
+        import_keras_quietly()
+    with progress() as watcher:
+        document = search_model(order, watcher, hls_estimate(device) if target else None)
+    answer(json_text.dumps(document, indent=2), _searched(document), as_json=json)
+
+
+def _refuse_idle(training: QatSettings | None, method: str) -> None:
+    """An option that would do nothing is a mistake."""
+    if training is not None and method != "qat":
+        raise UsageError(
+            "Epochs, pruning and the like belong to training, and nothing is trained.",
+            hint="Add --method qat.",
+        )
+
+
+def _quantized(document: dict[str, Any]) -> str:
+    lines = [f"{document['model']['name']}: {document['model']['parameters']:,} parameters"]
+    for stage, found in document["metrics"].items():
+        lines.append(f"{stage:<9} {figures(found)}")
+    costs = ", ".join(f"{name} {value:,.0f}" for name, value in document["costs"].items())
+    lines.append(f"costs     {costs}")
+    if "training" in document:
+        training = document["training"]
+        before, best = training["epochs"][0], training["epochs"][training["best_epoch"]]
+        lines.append(
+            f"trained   {training['objective']} {before['score']:.6g} -> {best['score']:.6g} "
+            f"(float {training['float_score']:.6g}), {best['zero_weights']:.0%} of weights zero"
+        )
+    for row in document.get("sensitivity", ())[:WORST_SHOWN]:
+        drop = "" if row["score_drop"] is None else f", score drops {row['score_drop']:.2g}"
+        lines.append(
+            f"alone     {row['name']} {row['format']}: error {row['error']:.2g}, "
+            f"{row['decision_flips']:.2%} decided otherwise{drop}"
+        )
+    lines += [f"finding   {finding}" for finding in document["findings"]]
+    return "\n".join([*lines, f"written   {document['output']}"])
+
+
+def _searched(document: dict[str, Any]) -> str:
+    cost, score = document["cost"], document["float_score"]
+    lines = [
+        f"{document['model']}: {document['objective']} {score:.6g} as floats, "
+        f"{len(document['front']) + len(document['others'])} recipes tried"
+    ]
+    for row in document["uniform"]:
+        lines.append(
+            f"{row['bits']} bits    loses {score - row['score']:.5f} at {row['costs'][cost]:,.0f}"
+        )
+    front = document["front"]
+    step = max(1, len(front) // FRONT_SHOWN)
+    for row in front[::step]:
+        mark = "*" if row["recipe"] == document["chosen"] else " "
+        lines.append(
+            f"front   {mark} loses {score - row['score']:.5f} at {row['costs'][cost]:,.0f}: "
+            f"{row['recipe']}"
+        )
+    if document["chosen"] is None:
+        lines.append("chosen    none: nothing within the budget was found")
+    else:
+        lines.append(f"chosen    models/{document['chosen']}.keras")
+    lines.append(f"judged    on unseen samples: {figures(document['judged'])}")
+    lines += [f"finding   {finding}" for finding in document["findings"]]
+    return "\n".join([*lines, f"written   {document['output']}/front.json, front.svg, recipes"])

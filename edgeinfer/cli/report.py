@@ -1,0 +1,172 @@
+# SPDX-License-Identifier: Apache-2.0
+# SPDX-FileCopyrightText: The edgeinfer authors
+"""The verbs of results: ``report``, ``compare`` and ``check``."""
+
+from __future__ import annotations
+
+import json as json_text
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+from cyclopts import Parameter
+
+from edgeinfer.cli.terminal import answer, progress, styled
+
+if TYPE_CHECKING:
+    from edgeinfer.report.gates.check import Checked
+
+Json = Annotated[
+    bool, Parameter(negative="", help="print the result as JSON on stdout, and nothing else")
+]
+MarkdownFile = Annotated[Path | None, Parameter(help="also write Markdown, for a pull request")]
+JunitFile = Annotated[Path | None, Parameter(help="also write JUnit XML, for a CI server")]
+
+
+def report(
+    run: Annotated[Path, Parameter(help="a run folder that compile made, or a study's folder")],
+    /,
+    *,
+    data: Annotated[
+        Path | None,
+        Parameter(help="samples to look into the network with; without it, those of compile"),
+    ] = None,
+    latency_us: Annotated[
+        float | None, Parameter(help="the latency that would be fast enough")
+    ] = None,
+    event: Annotated[int, Parameter(help="inferences of an event, for its time budget")] = 55_000,
+    markdown: MarkdownFile = None,
+    junit: JunitFile = None,
+    sql: Annotated[
+        str | None, Parameter(help="of a study: a question about its table `trials`, by DuckDB")
+    ] = None,
+    parquet: Annotated[Path | None, Parameter(help="of a study: also write its trials")] = None,
+    json: Json = False,
+) -> None:
+    """Write report.html of a run or of a study, its pictures as SVG, its tables as CSV files."""
+    from edgeinfer.base.errors import UsageError
+    from edgeinfer.base.plan import write_file
+    from edgeinfer.report.gates.junit import cases_of
+    from edgeinfer.report.gates.junit import junit as junit_xml
+    from edgeinfer.report.page import text
+    from edgeinfer.report.page.page import Wishes
+    from edgeinfer.run.folder import opened
+    from edgeinfer.run.report import is_result_alone, report_of_result, write_report
+
+    if (run / "study.json").is_file():
+        _study(run, sql, parquet, json)
+        return
+    if sql is not None or parquet is not None:
+        raise UsageError("--sql and --parquet are for studies.", hint="Name a study's folder.")
+    if event < 1:
+        raise UsageError(f"An event of {event} inferences is none.", hint="Give 1 or more.")
+    if latency_us is not None and not latency_us > 0:
+        raise UsageError(f"{latency_us:g} µs is no latency.", hint="Give more than 0.")
+    wishes = Wishes(latency_us, event)
+    if is_result_alone(run):
+        if data is not None:
+            raise UsageError(
+                f"{run} holds a result alone: there is no network to look into with --data.",
+                hint="Leave it out, or name a run folder.",
+            )
+        made = report_of_result(run, wishes)
+    else:
+        with progress() as watcher, opened(run, watcher, new=False) as folder:
+            made = write_report(folder, data, wishes)
+    if markdown is not None:
+        write_file(markdown, text.markdown(made, event))
+    if junit is not None:
+        write_file(junit, junit_xml(made.result.model.name, cases_of(made.result)))
+    document = text.document(made) | {"output": str(run / "report.html")}
+    lines = [*text.lines_of(made), (None, f"written   {run / 'report.html'}")]
+    answer(json_text.dumps(document, indent=2), styled(lines, json=json), as_json=json)
+
+
+def _study(folder: Path, sql: str | None, parquet: Path | None, json: bool) -> None:
+    """A study's page, or the answer to a question about it."""
+    from edgeinfer.sweep import page
+
+    held = page.known(folder)
+    if sql is not None:
+        rows = page.queried(held, sql)
+        lines = ["  ".join(f"{name} {value}" for name, value in row.items()) for row in rows]
+        answer(json_text.dumps(rows, indent=1, default=str), "\n".join(lines), as_json=json)
+        return
+    written = page.write_page(held)
+    if parquet is not None:
+        page.write_parquet(held, parquet)
+        written.append(parquet)
+    document = {"verdict": page.headline(held), "output": str(folder / page.PAGE)}
+    lines = [page.headline(held), *(f"written   {path}" for path in written)]
+    answer(json_text.dumps(document, indent=2), "\n".join(lines), as_json=json)
+
+
+def compare(
+    *runs: Annotated[Path, Parameter(help="run folders, or result.json files")],
+    html: Annotated[Path | None, Parameter(help="write a page with pictures")] = None,
+    markdown: MarkdownFile = None,
+    csv: Annotated[Path | None, Parameter(help="write every figure, one a line")] = None,
+    json: Json = False,
+) -> None:
+    """Runs side by side: scores against costs, and what cannot be compared."""
+    from edgeinfer.base.errors import UsageError
+    from edgeinfer.base.plan import write_file
+    from edgeinfer.report.compare import page as compare_page
+    from edgeinfer.report.compare.comparison import compared
+    from edgeinfer.run.stored import read_runs
+
+    if not runs:
+        raise UsageError("There is nothing to compare.", hint="Name two run folders or more.")
+    found = compared(read_runs(runs))
+    for path, write in (
+        (html, compare_page.html),
+        (markdown, compare_page.markdown),
+        (csv, compare_page.csv_text),
+    ):
+        if path is not None:
+            write_file(path, write(found))
+    written = [f"written   {path}" for path in (html, markdown, csv) if path is not None]
+    document = json_text.dumps(compare_page.document(found), indent=2) if json else ""
+    lines = [(None, line) for line in (*compare_page.lines(found), *written)]
+    answer(document, styled(lines, json=json), as_json=json)
+
+
+def check(
+    run: Annotated[Path, Parameter(help="a run folder, or a result.json file")],
+    /,
+    *,
+    gates: Annotated[Path | None, Parameter(help="limits as TOML, see docs/gates.md")] = None,
+    baseline: Annotated[
+        Path | None,
+        Parameter(help="an earlier result.json or run folder, than which nothing may be worse"),
+    ] = None,
+    markdown: MarkdownFile = None,
+    junit: JunitFile = None,
+    json: Json = False,
+) -> None:
+    """Hold a result against gates; exit code 1 where one is missed or was not measured."""
+    from edgeinfer.base.errors import GateError, UsageError
+    from edgeinfer.base.plan import write_file
+    from edgeinfer.report.gates.check import Held, markdown_of
+    from edgeinfer.report.gates.junit import junit as junit_xml
+    from edgeinfer.run.stored import checked_run
+
+    if gates is None and baseline is None:
+        raise UsageError(
+            "There is nothing to check against.", hint="Give --gates, --baseline, or both."
+        )
+    found = checked_run(run, gates, baseline)
+    missed = [each for each in found if each.held is Held.MISSED]
+    if markdown is not None:
+        write_file(markdown, markdown_of(found))
+    if junit is not None:
+        write_file(junit, junit_xml(str(run), [each.as_case() for each in found]))
+    document = {"passed": not missed, "gates": [each.as_dict() for each in found]}
+    lines = [(each.state, _told(each)) for each in found]
+    answer(json_text.dumps(document, indent=2), styled(lines, json=json), as_json=json)
+    if missed:
+        listed = "; ".join(str(each) for each in missed)
+        raise GateError(f"{len(missed)} of {len(found)} gates missed: {listed}.")
+
+
+def _told(checked: Checked) -> str:
+    return f"{checked.held:<8} {checked}"

@@ -1,0 +1,187 @@
+# SPDX-License-Identifier: Apache-2.0
+# SPDX-FileCopyrightText: The edgeinfer authors
+"""The verb of studies: ``sweep``."""
+
+from __future__ import annotations
+
+import contextlib
+import json as json_text
+import sys
+import time
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+from cyclopts import Parameter
+
+from edgeinfer.cli.terminal import answer, wants_bars
+from edgeinfer.cli.verbs import Json
+
+if TYPE_CHECKING:
+    from rich.live import Live
+
+    from edgeinfer.sweep.run import Workers
+    from edgeinfer.sweep.study import Study
+    from edgeinfer.sweep.trial import Carried
+
+SHOWN = 12  # trials of the front in a terminal
+
+
+def sweep(
+    study: Annotated[Path, Parameter(help="a study's file, see docs/studies.md")],
+    /,
+    *,
+    output: Annotated[
+        Path | None,
+        Parameter(name=["--output", "-o"], help="the study's folder; runs/NAME without it"),
+    ] = None,
+    jobs: Annotated[
+        int | None, Parameter(help="processes on this machine; what fits it without it")
+    ] = None,
+    scheduler: Annotated[
+        str | None,
+        Parameter(help="tcp://HOST:PORT of a Dask scheduler whose workers do the trials"),
+    ] = None,
+    resume: Annotated[bool, Parameter(negative="", help="go on with a folder's trials")] = False,
+    store: Annotated[
+        Path | None,
+        Parameter(help="where trials lie, for studies to share; trials beside the folder without"),
+    ] = None,
+    json: Json = False,
+) -> None:
+    """Many recipes, foldings and targets of a model: tried in parallel, resumable."""
+    from edgeinfer.base.errors import UsageError
+    from edgeinfer.sweep.pool import fitting_jobs
+    from edgeinfer.sweep.run import carry_out
+    from edgeinfer.sweep.study import read
+
+    told = read(study)
+    folder = output if output is not None else Path("runs") / study.stem
+    place = store if store is not None else folder.parent / "trials"
+    if jobs is not None and jobs < 1:
+        raise UsageError(f"{jobs} processes do nothing.", hint="Give 1 or more.")
+    if jobs is not None and scheduler is not None:
+        raise UsageError("--jobs is for this machine, --scheduler for others.", hint="Give one.")
+    text = study.read_text(encoding="utf-8")
+    try:
+        with _workers(jobs or fitting_jobs(), scheduler, place) as workers, _watched() as watcher:
+            found = carry_out(told, text, folder, workers, watcher, store=place, resume=resume)
+    except KeyboardInterrupt:
+        raise KeyboardInterrupt(
+            "What was finished is kept: add --resume to the same command."
+        ) from None
+    answer(json_text.dumps(found, indent=1), _summary(told, found, folder), as_json=json)
+
+
+@contextlib.contextmanager
+def _workers(jobs: int, scheduler: str | None, store: Path) -> Iterator[Workers]:
+    from edgeinfer.sweep.cluster import cluster
+    from edgeinfer.sweep.pool import pool
+
+    if scheduler is not None:
+        with cluster(scheduler, store) as held:
+            yield held
+    else:
+        with pool(jobs) as processes:
+            yield processes
+
+
+class Lines:
+    """A line for each trial."""
+
+    def __init__(self) -> None:
+        self.study: Any = None
+        self.count = 0
+
+    def begun(self, study: Study, known: int) -> None:
+        """Where it begins."""
+        self.study = study
+        if known:
+            sys.stderr.write(f"resumed: {known} trials are known\n")
+
+    def done(self, carried: Carried, cached: bool, best: Sequence[Carried]) -> None:
+        """What came of it."""
+        if not carried.deep:
+            self.count += 1
+        what = "compiled" if carried.deep else f"trial {self.count}/{self.study.trials}"
+        how = "as before" if cached else f"{carried.seconds:.1f} s"
+        sys.stderr.write(f"{what}: {_said(self.study, carried)} ({how})\n")
+
+
+class Table:
+    """The front so far, trials a minute, the time that is left."""
+
+    def __init__(self, live: Live) -> None:
+        self.live = live
+        self.study: Any = None
+        self.count = self.fresh = 0
+        self.began = time.monotonic()
+
+    def begun(self, study: Study, known: int) -> None:
+        """Where it begins."""
+        self.study, self.began = study, time.monotonic()
+
+    def done(self, carried: Carried, cached: bool, best: Sequence[Carried]) -> None:
+        """The table is drawn anew."""
+        from rich.table import Table as Drawn
+
+        self.count += not carried.deep
+        self.fresh += not cached
+        minutes = max(time.monotonic() - self.began, 1e-9) / 60
+        rate = self.fresh / minutes
+        total = min(self.study.trials, self.study.size)
+        left = (total - self.count) / rate if rate else 0.0
+        title = (
+            f"{self.count} of {total} trials, {rate:.1f} a minute, about {left:.1f} minutes left; "
+            f"{len(best)} on the front"
+        )
+        drawn = Drawn(title=title)
+        names = [knob.name for knob in self.study.knobs]
+        for name in [each.figure for each in self.study.objectives] + names:
+            drawn.add_column(name, justify="right")
+        for each in list(best)[:SHOWN]:
+            figures = [f"{each.figures[o.figure]:.5g}" for o in self.study.objectives]
+            drawn.add_row(*figures, *(str(each.point[name]) for name in names))
+        self.live.update(drawn)
+
+
+@contextlib.contextmanager
+def _watched() -> Iterator[Lines | Table]:
+    if not wants_bars():
+        yield Lines()
+        return
+    from rich.console import Console
+    from rich.live import Live
+
+    with Live(console=Console(stderr=True), refresh_per_second=4) as live:
+        yield Table(live)
+
+
+def _said(study: Study, carried: Carried) -> str:
+    if carried.error:
+        return f"failed: {carried.error}"
+    figures = ", ".join(f"{name} {value:.5g}" for name, value in carried.figures.items())
+    beyond = f", beyond {', '.join(carried.over)}" if carried.over else ""
+    return f"{figures}{beyond}"
+
+
+def _summary(study: Study, found: dict[str, Any], folder: Path) -> str:
+    by_key = {each["key"]: each for each in found["trials"]}
+    lines = [
+        f"{len(found['trials'])} trials in {found['seconds']:.1f} s, {found['failed']} failed, "
+        f"{found['cut_short']} cut short by a budget, {found['resumed']} known before; "
+        f"{len(found['front'])} on the front:"
+    ]
+    for key in found["front"][:SHOWN]:
+        each = by_key[key]
+        figures = ", ".join(f"{o.figure} {each['figures'][o.figure]:.5g}" for o in study.objectives)
+        point = ", ".join(f"{name} {value}" for name, value in each["point"].items())
+        lines.append(f"front     {figures}: {point}")
+    if found["saving"]:
+        saved = found["saving"]
+        lines.append(
+            f"saving    {saved['compiled']:.0f} of {saved['of']:.0f} trials were compiled and "
+            f"simulated: {saved['seconds']:.0f} s of work in place of about "
+            f"{saved['seconds_without']:.0f}"
+        )
+    return "\n".join([*lines, f"written   {folder / 'study.json'}"])

@@ -1,0 +1,135 @@
+# SPDX-License-Identifier: Apache-2.0
+# SPDX-FileCopyrightText: The edgeinfer authors
+"""What a person sees of a verb: its answer on stdout, its progress on stderr."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import sys
+from collections.abc import Iterator, Sequence
+from typing import Any
+
+from edgeinfer.run.folder import Progress
+
+COLOURS = {"good": "green", "bad": "bold red", "unsure": "yellow"}
+
+
+def answer(document: str, prose: str, *, as_json: bool) -> None:
+    """The result: as JSON on stdout with the prose on stderr, or the prose alone on stdout."""
+    if as_json:
+        sys.stdout.write(document if document.endswith("\n") else document + "\n")
+        sys.stderr.write(prose.rstrip("\n") + "\n")
+    else:
+        sys.stdout.write(prose.rstrip("\n") + "\n")
+    sys.stdout.flush()
+
+
+def styled(lines: Sequence[tuple[str | None, str]], *, json: bool = False) -> str:
+    """Lines in the colours of how they are to be taken, on a terminal that wants colours."""
+    stream = sys.stderr if json else sys.stdout
+    lines = [(state, printable(line)) for state, line in lines]
+    if not stream.isatty() or plain_terminal():
+        return "\n".join(line for _, line in lines)
+    from rich.console import Console
+    from rich.text import Text
+
+    console = Console(file=stream)
+    with console.capture() as captured:
+        for state, line in lines:
+            console.print(Text(line, style=COLOURS.get(state or "", "")), soft_wrap=True)
+    return captured.get()
+
+
+def printable(line: str) -> str:
+    """A line in which no name from a file can drive the terminal."""
+    return "".join(c if c.isprintable() else "\N{REPLACEMENT CHARACTER}" for c in line)
+
+
+def plain_terminal() -> bool:
+    """Whether someone asked for no colours and no bars."""
+    asked = any(os.environ.get(name) for name in ("NO_COLOR", "CI"))
+    return asked or os.environ.get("TERM") == "dumb"
+
+
+def import_keras_quietly() -> None:
+    """Import Keras while nothing reaches stderr: TensorFlow's native code greets everyone there."""
+    sys.stderr.flush()
+    kept, nothing = os.dup(2), os.open(os.devnull, os.O_WRONLY)
+    try:
+        os.dup2(nothing, 2)
+        import keras  # noqa: F401  # for what its import says
+    finally:
+        os.dup2(kept, 2)
+        os.close(kept)
+        os.close(nothing)
+
+
+class Lines:
+    """Progress as lines, for logs and pipes."""
+
+    def started(self, step: str) -> None:
+        """Said when it is finished."""
+
+    def advanced(self, done: int, total: int) -> None:
+        """Logs want no ticking."""
+
+    def said(self, step: str, seconds: float, line: str) -> None:
+        """The tool's own log has it."""
+
+    def finished(self, step: str, seconds: float, cached: bool) -> None:
+        """One line a step."""
+        sys.stderr.write(f"{step}: {'as before' if cached else f'{seconds:.2f} s'}\n")
+
+
+LINE = 60  # of a tool's last line, beside a bar
+
+
+class Bars:
+    """Progress as bars that move, for a terminal."""
+
+    def __init__(self, display: Any) -> None:
+        self.display = display
+        self.task: Any = None
+
+    def started(self, step: str) -> None:
+        """A bar that does not know its length yet."""
+        self.task = self.display.add_task(step, total=None)
+
+    def advanced(self, done: int, total: int) -> None:
+        """The bar grows."""
+        self.display.update(self.task, completed=done, total=total)
+
+    def said(self, step: str, seconds: float, line: str) -> None:
+        """What a tool does at the moment, beside the bar; nothing in it can drive the terminal."""
+        from rich.markup import escape
+
+        plain = "".join(c if c.isprintable() else " " for c in line).strip()
+        shown = plain if len(plain) <= LINE else plain[: LINE - 3] + "..."
+        self.display.update(self.task, description=f"{step}: {escape(shown)}")
+
+    def finished(self, step: str, seconds: float, cached: bool) -> None:
+        """The bar is full."""
+        said = f"{step}: {'as before' if cached else f'{seconds:.2f} s'}"
+        self.display.update(self.task, description=said, completed=1, total=1)
+
+
+def wants_bars() -> bool:
+    """Whether stderr is a terminal that wants to be drawn on."""
+    return sys.stderr.isatty() and not plain_terminal()
+
+
+@contextlib.contextmanager
+def progress() -> Iterator[Progress]:
+    """Bars on a terminal that wants them, lines anywhere else."""
+    if not wants_bars():
+        yield Lines()
+        return
+    from rich.console import Console
+    from rich.progress import BarColumn, TextColumn, TimeElapsedColumn, TimeRemainingColumn
+    from rich.progress import Progress as Display
+
+    remaining = TimeRemainingColumn()  # blank until a step knows its length
+    columns = (TextColumn("{task.description}"), BarColumn(), TimeElapsedColumn(), remaining)
+    with Display(*columns, console=Console(stderr=True)) as display:
+        yield Bars(display)

@@ -1,0 +1,280 @@
+# SPDX-License-Identifier: Apache-2.0
+# SPDX-FileCopyrightText: The edgeinfer authors
+"""The verbs, thin: options to library calls, results to words."""
+
+from __future__ import annotations
+
+import json as json_text
+from dataclasses import replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+from cyclopts import Parameter
+
+from edgeinfer.cli.targets import (
+    EdgeTpuOptions,
+    Goals,
+    HlsOptions,
+    RtlOptions,
+    ToolOptions,
+    chosen,
+    routes_for,
+)
+from edgeinfer.cli.terminal import answer, progress
+
+if TYPE_CHECKING:
+    from edgeinfer.base.metrics import Metric
+    from edgeinfer.ir.agreement import Agreement
+    from edgeinfer.precision.ptq import PtqSettings
+    from edgeinfer.report.result import Result
+
+Json = Annotated[
+    bool, Parameter(negative="", help="print the result as JSON on stdout, and nothing else")
+]
+Data = Annotated[
+    Path | None,
+    Parameter(
+        help="a NumPy archive: arrays named as the inputs (or x), labels as the outputs (or y)"
+    ),
+]
+RecipeFile = Annotated[Path | None, Parameter(help="number formats that go on top, as TOML")]
+ModelFile = Annotated[
+    Path,
+    Parameter(help="a reference model, or a .keras, .h5, .onnx, or .json file beside its weights"),
+]
+Run = Annotated[Path, Parameter(help="a run folder that compile has made")]
+
+
+def doctor(*, json: Json = False) -> None:
+    """What this machine can do, what is missing, and how to get it."""
+    from edgeinfer.base.errors import ToolMissingError
+    from edgeinfer.cli.doctor import State, examined, told
+
+    checks = examined()
+    document = json_text.dumps({"checks": [check.as_dict() for check in checks]}, indent=2)
+    answer(document, told(checks), as_json=json)
+    missing = [check.name for check in checks if check.state is State.PROBLEM]
+    if missing:
+        raise ToolMissingError(f"Not in order: {', '.join(missing)}.", hint="See above.")
+
+
+def compile_(
+    model: ModelFile,
+    /,
+    *,
+    output: Annotated[Path, Parameter(name=["--output", "-o"], help="the run folder")],
+    target: Annotated[
+        list[str] | None,
+        Parameter(
+            negative="",
+            help="hls: an hls4ml project; rtl: a design in Verilog; edgetpu: an int8 file; none: "
+            "the Program only; may be repeated",
+        ),
+    ] = None,
+    bits: Annotated[
+        int | None, Parameter(help="width for a model that states no formats; 16 without it")
+    ] = None,
+    bits_of: Annotated[
+        list[str] | None,
+        Parameter(
+            negative="",
+            help="PATTERN=N: another width for layers and tensors that are called so; may be "
+            "repeated",
+        ),
+    ] = None,
+    recipe: RecipeFile = None,
+    data: Data = None,
+    goals: Goals = Goals(),  # noqa: B008  # immutable
+    hls: HlsOptions = HlsOptions(),  # noqa: B008  # immutable
+    rtl: RtlOptions = RtlOptions(),  # noqa: B008  # immutable
+    edgetpu: EdgeTpuOptions = EdgeTpuOptions(),  # noqa: B008  # immutable
+    tools: ToolOptions = ToolOptions(),  # noqa: B008  # immutable
+    json: Json = False,
+) -> None:
+    """Bring a model to its integer Program and to targets, and try it; what is as before is not
+    done again."""
+    from edgeinfer.readers.files import files_of
+    from edgeinfer.run.folder import opened
+    from edgeinfer.run.samples import DataFile, Simulation
+    from edgeinfer.run.steps import compile_model
+    from edgeinfer.zoo import is_name, resolve
+
+    routes_for(rtl, route=tools.route)
+    targets, order = chosen(target or [], goals, hls=hls, rtl=rtl, edgetpu=edgetpu), tools.order()
+    path = resolve(model)
+    files_of(path)  # what is no model at all leaves no run folder behind
+    simulation = Simulation(str(model)) if is_name(model) else None
+    source = DataFile(data) if data is not None else simulation
+    with progress() as watcher, opened(output, watcher, new=True) as folder:
+        result = compile_model(
+            folder, path, recipe_path=recipe, data=source, formats=_formats(bits, bits_of),
+            targets=targets, tools=order,
+        )  # fmt: skip
+    _conclude(result, output, json)
+
+
+def _formats(bits: int | None, bits_of: list[str] | None) -> PtqSettings | None:
+    from edgeinfer.base.errors import UsageError
+    from edgeinfer.run.defaults import BITS, plain
+
+    if bits is None and not bits_of:
+        return None
+    widths = []
+    for word in bits_of or []:
+        pattern, _, width = word.rpartition("=")
+        if not pattern or not width.isdecimal():
+            raise UsageError(f"--bits-of {word} names no width.", hint="Write it as conv*=4.")
+        widths.append((pattern, int(width)))
+    return replace(plain(BITS if bits is None else bits), bits_of=tuple(widths))
+
+
+def simulate(
+    run: Run,
+    /,
+    *,
+    stage: Annotated[
+        str,
+        Parameter(
+            help="engine (against the interpreter), interpret (the same, and observed widths), "
+            "csim, rtl, tflite (a target's project against the engine); several with commas"
+        ),
+    ] = "engine",
+    samples: Annotated[
+        int | None, Parameter(help="how many are tried; without it, what takes seconds, 64 at most")
+    ] = None,
+    data: Data = None,
+    json: Json = False,
+) -> None:
+    """Try a run's Program again; exit code 5 where two stages do not agree bit for bit."""
+    from edgeinfer.run.folder import opened
+    from edgeinfer.run.steps import simulate_run
+
+    stages = _stages(stage)
+    with progress() as watcher, opened(run, watcher, new=False) as folder:
+        result = simulate_run(folder, data=data, count=samples, stages=stages)
+    _conclude(result, run, json)
+
+
+def explain(run: Run, /, *, json: Json = False) -> None:
+    """The first value in which two stages of a run differ, and why; or that none does."""
+    from edgeinfer.base.errors import UsageError
+    from edgeinfer.report.result import from_json
+    from edgeinfer.run.projects import EDITED
+    from edgeinfer.run.result import RESULT
+
+    path = run / RESULT
+    if not path.is_file():
+        raise UsageError(f"{run} holds no {RESULT}.", hint=f"Run: edgeinfer compile MODEL -o {run}")
+    result = from_json(path.read_text(encoding="utf-8"), str(path))
+    told = [entry for entry in result.findings if EDITED in entry]
+    document = {
+        "agreement": result.model_dump(mode="json")["agreement"],
+        "findings": told,
+    }
+    lines = [line for entry in result.agreement for line in _explained(entry)]
+    lines += [f"finding   {finding}" for finding in told]
+    answer(json_text.dumps(document, indent=2), "\n".join(lines), as_json=json)
+
+
+def _explained(entry: Agreement) -> list[str]:
+    first, second = entry.pair
+    if entry.bit_identical:
+        return [f"{first} = {second}: every output bit-identical in {entry.samples} samples"]
+    lines = [
+        f"{first} and {second} differ: {entry.decision_flips} of {entry.samples} samples decide "
+        f"otherwise, outputs differ by at most {entry.max_abs_diff:g}"
+    ]
+    parted = entry.first_divergence
+    if parted is None:
+        return [*lines, "no value inside tells where; outputs alone differ"]
+    place = ", ".join(map(str, parted.index))
+    lines += [
+        f"first     %{parted.value} ({parted.op}), sample {parted.sample}, element [{place}]",
+        f"{first:<9} {parted.expected} as {parted.type}",
+        f"{second:<9} {parted.got} as {parted.got_type or parted.type}",
+    ]
+    return [*lines, f"cause     {parted.cause}"] if parted.cause else lines
+
+
+def _stages(text: str) -> tuple[str, ...]:
+    from edgeinfer.base.errors import UsageError, did_you_mean
+    from edgeinfer.evaluate.judge import Stage
+    from edgeinfer.targets.registry import known as known_targets
+
+    names = [part.strip() for part in text.split(",")]
+    known = list(
+        dict.fromkeys([*map(str, Stage), *(entry.stage for entry in known_targets().values())])
+    )
+    for name in names:
+        if name not in known:
+            raise UsageError(
+                f"There is no stage {name!r}.",
+                hint=did_you_mean(name, known) or f"The stages are {', '.join(known)}.",
+            )
+    return tuple(stage for stage in known if stage in names)
+
+
+def _conclude(result: Result, folder: Path, as_json: bool) -> None:
+    """Show a result; an error where stages that must agree do not."""
+    from edgeinfer.base.errors import DisagreementError
+
+    answer(result.to_json(), _result(result, folder), as_json=as_json)
+    for entry in result.disagreements:
+        raise DisagreementError(
+            f"{folder}: {' and '.join(entry.pair)} do not agree; they part at "
+            f"{entry.first_divergence or 'an output'}.",
+            hint=f"See: edgeinfer explain {folder}",
+        )
+
+
+def _result(result: Result, folder: Path) -> str:
+    program = result.program
+    lines = [
+        f"{result.model.name}: {program.ops} ops, {program.parameters:,} parameters, "
+        f"{program.macs:,} multiply-accumulates a sample",
+        f"program   {program.digest[:16]}",
+        *(f"input     {t.name} {t.type} {_shape(t.shape)}" for t in program.inputs),
+        *(f"output    {t.name} {t.type} {_shape(t.shape)}" for t in program.outputs),
+    ]
+    for entry in result.agreement:
+        lines.append(_agreed(entry, must=entry in result.disagreements))
+    for stage, scores in result.accuracy.items():
+        shown = {"auc": scores.auc, "accuracy": scores.accuracy, "rms error": scores.rms_error}
+        lines.append(f"{stage:<9} {figures(shown)}")
+    lines += [_figure(metric) for metric in result.metrics if metric.target and not metric.layer]
+    lines += [f"finding   {finding}" for finding in result.findings]
+    return "\n".join([*lines, f"written   {folder / 'result.json'}"])
+
+
+def _agreed(entry: Agreement, *, must: bool) -> str:
+    """A pair of stages; one that may differ is told by how much it does."""
+    pair = " = ".join(entry.pair)
+    if entry.bit_identical or must:
+        verdict = "bit-identical" if entry.bit_identical else "DIFFERENT"
+        return f"agreement {pair}: {verdict}, {entry.samples} samples"
+    return (
+        f"agreement {' ~ '.join(entry.pair)}: {entry.decision_flips} of {entry.samples} samples "
+        f"decide otherwise, outputs differ by at most {entry.max_abs_diff:.3g}"
+    )
+
+
+def _figure(metric: Metric) -> str:
+    """A target's figure, with where it comes from."""
+    band = ""
+    if metric.low is not None and metric.high is not None and metric.low != metric.high:
+        band = f", {metric.low:,.6g} to {metric.high:,.6g}"
+    tool = " ".join(word for word in (metric.tool, metric.version) if word)
+    return (
+        f"{metric.target:<9} {metric.name:<15} {metric.value:>12,.6g} {metric.unit:<7} "
+        f"{metric.origin}{band}{f' ({tool})' if tool and tool != 'edgeinfer' else ''}"
+    )
+
+
+def figures(found: dict[str, Any]) -> str:
+    """Named numbers on one line."""
+    shown = [f"{name} {value:.6g}" for name, value in found.items() if isinstance(value, float)]
+    return ", ".join(shown) or "no labels to judge by"
+
+
+def _shape(shape: tuple[int, ...]) -> str:
+    return "x".join(map(str, shape)) or "scalar"

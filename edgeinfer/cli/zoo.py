@@ -1,0 +1,181 @@
+# SPDX-License-Identifier: Apache-2.0
+# SPDX-FileCopyrightText: The edgeinfer authors
+"""The verbs of the reference models: ``models``, ``train``, ``data``."""
+
+from __future__ import annotations
+
+import json as json_text
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+from cyclopts import Parameter
+
+from edgeinfer.base.errors import UsageError
+from edgeinfer.cli.terminal import answer, import_keras_quietly
+
+if TYPE_CHECKING:
+    from edgeinfer.zoo.entry import ZooEntry
+    from edgeinfer.zoo.fit import Stop
+
+Json = Annotated[
+    bool, Parameter(negative="", help="print the result as JSON on stdout, and nothing else")
+]
+Name = Annotated[str, Parameter(help="a reference model, see edgeinfer models")]
+
+SHOWN, SAVED = 8, 10_000  # examples of a class in a picture; samples in an archive
+
+
+def models(*, json: Json = False) -> None:
+    """The reference models: what each is for, how big it is, how well it does."""
+    from edgeinfer.zoo import ENTRIES
+
+    rows = [_described(entry) for entry in ENTRIES.values()]
+    lines = [_sentences(row) for row in rows]
+    lines.append("Figures are measured on simulated data; they are not a detector's.")
+    answer(json_text.dumps(rows, indent=2), "\n".join(lines), as_json=json)
+
+
+def train(
+    name: Name,
+    /,
+    *,
+    output: Annotated[
+        Path,
+        Parameter(name=["--output", "-o"], help="model.keras; its history is written beside it"),
+    ],
+    seed: Annotated[
+        int | None, Parameter(help="decides on data, first weights and order; 0 without it")
+    ] = None,
+    samples: Annotated[int | None, Parameter(help="how many samples to simulate")] = None,
+    epochs: Annotated[int | None, Parameter(help="how often to go through them, at most")] = None,
+    minutes: Annotated[
+        float | None, Parameter(help="after this time the best model so far is written")
+    ] = None,
+    resume: Annotated[
+        bool, Parameter(negative="", help="go on with a training that was broken off")
+    ] = False,
+    json: Json = False,
+) -> None:
+    """Train a reference model on simulated data. Ctrl-C keeps what is done; --resume goes on."""
+    from edgeinfer.zoo import entry_of
+    from edgeinfer.zoo.progress import watching
+    from edgeinfer.zoo.train import check
+    from edgeinfer.zoo.train import train as run
+
+    entry = entry_of(name)
+    check(output, seed, samples, epochs, minutes)
+    import_keras_quietly()
+    with watching(name) as watcher:
+        trained = run(
+            entry,
+            output,
+            seed=seed,
+            samples=samples,
+            epochs=epochs,
+            minutes=minutes,
+            resume=resume,
+            watcher=watcher,
+        )
+    prose = f"{trained.model}: {_ended(trained.stopped)}; history in {trained.history.name}"
+    answer(trained.history.read_text(encoding="utf-8"), prose, as_json=json)
+
+
+def data(
+    name: Name,
+    /,
+    *,
+    output: Annotated[
+        Path | None,
+        Parameter(name=["--output", "-o"], help="d.npz, arrays named as inputs and outputs"),
+    ] = None,
+    preview: Annotated[
+        Path | None, Parameter(help="p.png, a row of examples for each class")
+    ] = None,
+    count: Annotated[
+        int | None,
+        Parameter(name=["--count", "-n"], help="samples to save, or examples of a class to draw"),
+    ] = None,
+    seed: Annotated[int, Parameter(help="the same seed gives the same data")] = 0,
+) -> None:
+    """Simulated data of a reference model: an archive for --data, or a picture to judge."""
+    from edgeinfer.zoo import entry_of
+
+    entry = entry_of(name)
+    if output is None and preview is None:
+        raise UsageError("No file was named.", hint="Give --preview p.png, or -o d.npz -n 1000.")
+    if count is not None and count < 1:
+        raise UsageError(f"-n is {count}, but must be at least 1.")
+    if seed < 0:
+        raise UsageError(f"--seed is {seed}, but must not be below 0.")
+    if preview is not None:
+        _draw(entry, _suffixed(preview, ".png"), SHOWN if count is None else count, seed)
+    if output is not None:
+        _save(entry, _suffixed(output, ".npz"), SAVED if count is None else count, seed)
+
+
+def _described(entry: ZooEntry) -> dict[str, Any]:
+    from edgeinfer.zoo.reference import record_of
+
+    record = record_of(entry)
+    metrics = {} if record is None else record.metrics
+    return {
+        "name": entry.name,
+        "about": entry.about,
+        "task": entry.task.value,
+        "parameters": entry.parameters,
+        "macs": entry.macs,
+        "metrics": {name: found.value for name, found in metrics.items()},
+        "intervals": {name: [found.low, found.high] for name, found in metrics.items()},
+        "trained": record is not None,
+    }
+
+
+def _sentences(row: dict[str, Any]) -> str:
+    figures = ", ".join(f"{name} {value:.3f}" for name, value in row["metrics"].items())
+    return (
+        f"{row['name']}: {row['about']}\n"
+        f"    {row['parameters']:,} parameters, {row['macs']:,} multiply-accumulates; "
+        f"{figures or 'trained on demand'}"
+    )
+
+
+def _ended(stopped: Stop) -> str:
+    match stopped:
+        case "epochs":
+            return "all epochs done"
+        case "patience":
+            return "nothing improved any more"
+        case "minutes":
+            return "the time is up, --resume goes on"
+        case "interrupted":
+            return "interrupted, --resume goes on"
+
+
+def _draw(entry: ZooEntry, path: Path, count: int, seed: int) -> None:
+    from edgeinfer.base.plan import write_file
+    from edgeinfer.zoo.pictures import preview
+
+    found = preview(entry, seed, count)
+    write_file(path, found.image)
+    sys.stderr.write(f"{path}: rows from the top: {', '.join(found.rows)}\n")
+
+
+def _save(entry: ZooEntry, path: Path, count: int, seed: int) -> None:
+    import numpy as np
+
+    from edgeinfer.base.plan import staged
+
+    samples = entry.data(seed, count)
+    arrays = {**samples.inputs, **samples.targets}
+    with staged(path) as temporary:
+        np.savez_compressed(temporary, **arrays)  # type: ignore[arg-type]  # no array is allow_pickle
+    shapes = ", ".join(f"{name} {values.shape}" for name, values in arrays.items())
+    sys.stderr.write(f"{path}: {shapes}\n")
+
+
+def _suffixed(path: Path, suffix: str) -> Path:
+    if path.suffix != suffix:
+        hint = f"Name it {path.stem}{suffix}."
+        raise UsageError(f"{path}: this is written as {suffix}.", hint=hint)
+    return path

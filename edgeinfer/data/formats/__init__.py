@@ -1,0 +1,18 @@
+# SPDX-License-Identifier: Apache-2.0
+# SPDX-FileCopyrightText: The edgeinfer authors
+"""Files that LArTPC and calorimeter experiments train on: one module reads and writes each format.
+
+| module           | format                                             | one row is             |
+|------------------|----------------------------------------------------|------------------------|
+| `protodune_root` | ROOT dump of (raw, deposit, pdg) planes            | a patch around a pixel |
+| `patches_npy`    | structured npy of patches; plain x.npy with y.npy  | a patch                |
+| `track_pid_text` | one text file a track                              | a dE/dx profile        |
+| `cvn`            | zlib pixel maps (.gz) with .info                   | an event, 3 views      |
+| `lariat_h5`      | HDF5 `images`, `Energy`                            | an event, 2 planes     |
+| `lcd_h5`         | HDF5 `ECAL`, `HCAL`, `target`                      | a shower               |
+
+Every reader is a `shards.Source`: it lists what may be read and reads one shard at a time, so that
+`edgeinfer.data.stream.batches` can hand disjoint shards to several workers under a cap on memory.
+Files are not trusted: sizes are checked before memory is taken, decompression is bounded, and
+nothing is ever unpickled.
+"""

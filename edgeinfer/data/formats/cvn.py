@@ -1,0 +1,160 @@
+# SPDX-License-Identifier: Apache-2.0
+# SPDX-FileCopyrightText: The edgeinfer authors
+"""CVN pixel maps: `NAME.gz`, a zlib stream of 3 x 500 x 500 uint8, beside `NAME.info`, its truth.
+
+Despite its name the .gz is bare zlib; real gzip is read as well. The .info has one number a line:
+interaction, neutrino energy and lepton energy (GeV), four reconstruction-dependent numbers that are
+kept as they are, the neutrino PDG code (1 for neutral current), and the number of protons, charged
+pions, neutral pions and neutrons. Further lines, which newer writers add, are kept too.
+"""
+
+from __future__ import annotations
+
+import math
+import zlib
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+
+from edgeinfer.data.formats.file_sets import FileSet
+from edgeinfer.data.formats.guard import Complain, DataFileError, file_bytes, inflate
+from edgeinfer.data.formats.shards import Column, Columns, Layout, Shard
+
+SHAPE = (3, 500, 500)
+"""Views, wires, ticks."""
+
+CLASSES = {1: 0, 12: 1, 14: 2, 16: 3}
+"""|PDG code| to class index: neutral current, nu_e, nu_mu, nu_tau."""
+
+_BYTES = math.prod(SHAPE)
+_MAX_FILE_BYTES = _BYTES + _BYTES // 500 + 1024
+"""zlib and gzip lengthen what they cannot compress by less than this."""
+_MAX_INFO_BYTES = 4096
+_ANY_HEADER = zlib.MAX_WBITS | 32
+_INTEGERS = {0: "interaction", 7: "NuPDG", 8: "NProton", 9: "NPion", 10: "NPizero", 11: "NNeutron"}
+_LINES = 12
+
+
+@dataclass(frozen=True, slots=True)
+class EventInfo:
+    """The truth of an event."""
+
+    interaction: int
+    neutrino_energy_gev: float
+    lepton_energy_gev: float
+    neutrino_pdg: int
+    protons: int
+    charged_pions: int
+    neutral_pions: int
+    neutrons: int
+    others: tuple[float, ...] = (0.0, 0.0, 0.0, 1.0)
+    """Lines 4 to 7."""
+    more: tuple[float, ...] = ()
+    """Lines from 13 on."""
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class PixelMap:
+    """One event: three views, and its truth."""
+
+    views: np.ndarray
+    info: EventInfo
+
+
+def read_pixel_map(path: str | Path) -> PixelMap:
+    """Read `NAME.gz` and the `NAME.info` beside it."""
+    size = file_bytes(path)
+    if size > _MAX_FILE_BYTES:
+        problem = f"has {size} bytes, more than {SHAPE} pixels can compress to"
+        raise DataFileError(path, "", problem)
+    data = inflate(Path(path).read_bytes(), _BYTES, path, "", _ANY_HEADER)
+    views = np.frombuffer(data, dtype=np.uint8).reshape(SHAPE)
+    return PixelMap(views, read_info(Path(path).with_suffix(".info")))
+
+
+def read_info(path: str | Path) -> EventInfo:
+    """Read the truth of an event."""
+    size = file_bytes(path)
+    if size > _MAX_INFO_BYTES:
+        raise DataFileError(path, "", f"has {size} bytes, more than a list of numbers needs")
+    lines = Path(path).read_bytes().split()
+    if len(lines) < _LINES:
+        problem = f"has {len(lines)} numbers, at least {_LINES} are due"
+        raise DataFileError(path, "", problem)
+    values: list[float] = []
+    for index, line in enumerate(lines):
+        name = _INTEGERS.get(index, f"line {index + 1}")
+        try:
+            value = float(line)
+        except ValueError:
+            raise DataFileError(path, name, f"is {line[:40]!r}, no number") from None
+        if not math.isfinite(value) or (index in _INTEGERS and value != int(value)):
+            due = "an integer" if index in _INTEGERS else "a finite number"
+            raise DataFileError(path, name, f"is {value}, {due} is due")
+        values.append(value)
+    pdg = int(values[7])
+    if abs(pdg) not in CLASSES:
+        hint = f"|NuPDG| is one of {', '.join(map(str, CLASSES))}."
+        raise DataFileError(path, "NuPDG", f"is {pdg}, no neutrino", hint=hint)
+    return EventInfo(
+        interaction=int(values[0]),
+        neutrino_energy_gev=values[1],
+        lepton_energy_gev=values[2],
+        neutrino_pdg=pdg,
+        protons=int(values[8]),
+        charged_pions=int(values[9]),
+        neutral_pions=int(values[10]),
+        neutrons=int(values[11]),
+        others=tuple(values[3:7]),
+        more=tuple(values[_LINES:]),
+    )
+
+
+def write_pixel_map(path: str | Path, event: PixelMap) -> None:
+    """Write `NAME.gz` and the `NAME.info` beside it."""
+    if event.views.shape != SHAPE or event.views.dtype != np.uint8:
+        raise ValueError(f"views are {event.views.dtype} {event.views.shape}, uint8 {SHAPE} is due")
+    info = event.info
+    numbers = [info.interaction, info.neutrino_energy_gev, info.lepton_energy_gev, *info.others]
+    numbers += [info.neutrino_pdg, info.protons, info.charged_pions]
+    numbers += [info.neutral_pions, info.neutrons, *info.more]
+    Path(path).write_bytes(zlib.compress(event.views.tobytes()))
+    text = "".join(f"{number}\n" for number in numbers)
+    Path(path).with_suffix(".info").write_text(text, encoding="ascii")
+
+
+@dataclass(frozen=True, slots=True)
+class PixelMaps:
+    """Events of a folder of `.gz` files; a shard is two events."""
+
+    files: FileSet
+
+    def layout(self) -> Layout:
+        """Views (wires, ticks, 3) as written, one-hot flavour, interaction and energy."""
+        return {
+            "views": Column((*SHAPE[1:], SHAPE[0]), np.dtype(np.uint8)),
+            "labels": Column((len(CLASSES),), np.dtype(np.uint8)),
+            "interaction": Column((), np.dtype(np.int32)),
+            "neutrino_energy_gev": Column((), np.dtype(np.float32)),
+        }
+
+    def shards(self, complain: Complain) -> tuple[Shard, ...]:
+        """Pairs of files; nothing is opened yet."""
+        return self.files.shards(rows_a_shard=2, held_a_row=5 * _BYTES)
+
+    def read(self, shard: Shard, complain: Complain) -> Iterator[Columns]:
+        """The events of one shard that can be read."""
+        events = list(self.files.read_each(shard, read_pixel_map, complain))
+        if not events:
+            return
+        infos = [event.info for event in events]
+        pdg = np.abs([info.neutrino_pdg for info in infos])
+        energies = [info.neutrino_energy_gev for info in infos]
+        yield {
+            "views": np.stack([np.moveaxis(event.views, 0, -1) for event in events]),
+            "labels": np.stack([pdg == code for code in CLASSES], axis=1).astype(np.uint8),
+            "interaction": np.array([info.interaction for info in infos], dtype=np.int32),
+            "neutrino_energy_gev": np.array(energies, dtype=np.float32),
+        }

@@ -1,0 +1,128 @@
+# SPDX-License-Identifier: Apache-2.0
+# SPDX-FileCopyrightText: The edgeinfer authors
+"""What to do with a file that is not what it should be: name it, name the key, stop or note it."""
+
+from __future__ import annotations
+
+import zlib
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Literal
+
+import numpy as np
+
+from edgeinfer.base.errors import InputError, did_you_mean
+
+OnError = Literal["raise", "skip"]
+
+MAX_BLOCK_BYTES = 512 * 1024 * 1024
+"""No single array of a data file may claim more than this, whatever the size of the file."""
+
+
+class DataFileError(InputError):
+    """A data file that breaks its format: the file, the key inside it, and what is wrong."""
+
+    def __init__(self, path: str | Path, key: str, problem: str, *, hint: str = "") -> None:
+        self.path = str(path)
+        self.key = key
+        self.problem = problem
+        where = f"{self.path}: {key!r}" if key else self.path
+        super().__init__(f"{where}: {problem}.", hint=hint)
+
+    def __reduce__(self) -> tuple[object, tuple[object, ...]]:
+        return _rebuild_error, (self.path, self.key, self.problem, self.hint)
+
+
+def _rebuild_error(path: str, key: str, problem: str, hint: str) -> DataFileError:
+    return DataFileError(path, key, problem, hint=hint)
+
+
+Complain = Callable[[DataFileError], None]
+"""Takes a malformed item: raises, or notes it, after which the reader goes on to the next item."""
+
+
+def refuse(error: DataFileError) -> None:
+    """The strict complaint: the first malformed item ends the run."""
+    raise error
+
+
+@dataclass(slots=True)
+class SkipLog:
+    """What a run that was told to go on has left out, in the order it was met."""
+
+    errors: list[DataFileError] = field(default_factory=list)
+
+    def note(self, error: DataFileError) -> None:
+        """Record one item that was left out."""
+        self.errors.append(error)
+
+    def __len__(self) -> int:
+        return len(self.errors)
+
+    def paths(self) -> tuple[str, ...]:
+        """The files that lost something, each once."""
+        return tuple(dict.fromkeys(error.path for error in self.errors))
+
+
+def complaint_for(on_error: OnError, log: SkipLog) -> Complain:
+    """The complaint that an `on_error` setting stands for."""
+    return log.note if on_error == "skip" else refuse
+
+
+def missing_key(path: str | Path, key: str, known: Iterable[str]) -> DataFileError:
+    """The error for a key that is not in the file, naming the nearest that are."""
+    names = sorted(known)
+    if not names:
+        hint = "The file holds nothing at that level."
+    else:
+        listed = ", ".join(repr(name) for name in names[:5])
+        more = f" and {len(names) - 5} more" if len(names) > 5 else ""
+        hint = f"{did_you_mean(key, names)} It holds {listed}{more}.".strip()
+    return DataFileError(path, key, "not found in the file", hint=hint)
+
+
+def file_bytes(path: str | Path) -> int:
+    """Size of a data file; one that is absent, empty or no regular file is refused."""
+    file = Path(path)
+    if not file.exists():
+        near = did_you_mean(file.name, _siblings(file))
+        raise DataFileError(path, "", "no such file", hint=near)
+    if not file.is_file():
+        raise DataFileError(path, "", "not a regular file")
+    size = file.stat().st_size
+    if size == 0:
+        raise DataFileError(path, "", "the file is empty", hint="Copy it again, or leave it out.")
+    return size
+
+
+def _siblings(file: Path) -> list[str]:
+    if not file.parent.is_dir():
+        return []
+    return [other.name for _, other in zip(range(10_000), file.parent.iterdir(), strict=False)]
+
+
+def check_finite(array: np.ndarray, path: str | Path, key: str, *, first_row: int = 0) -> None:
+    """Refuse NaN and infinities, naming the first row that holds one."""
+    if array.dtype.kind != "f":
+        return
+    finite = np.isfinite(array)
+    if not finite.all():
+        bad = np.argwhere(~finite)[0]
+        where = f"row {first_row + int(bad[0])}" if array.ndim else "the value"
+        raise DataFileError(path, key, f"{where} holds NaN or infinity")
+
+
+def inflate(data: bytes, expected_bytes: int, path: str | Path, key: str, wbits: int = 15) -> bytes:
+    """Decompress a zlib stream that must hold exactly `expected_bytes`, in no more memory."""
+    worker = zlib.decompressobj(wbits)
+    try:
+        out = worker.decompress(data, expected_bytes + 1)
+    except zlib.error as error:
+        raise DataFileError(path, key, f"the compressed data is damaged ({error})") from None
+    if len(out) > expected_bytes:
+        raise DataFileError(path, key, f"decompresses to more than the {expected_bytes} bytes due")
+    if len(out) < expected_bytes or not worker.eof:
+        problem = f"the compressed data ends early: {len(out)} of {expected_bytes} bytes"
+        raise DataFileError(path, key, problem, hint="The file is truncated; copy it again.")
+    return out

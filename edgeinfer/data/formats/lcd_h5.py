@@ -1,0 +1,73 @@
+# SPDX-License-Identifier: Apache-2.0
+# SPDX-FileCopyrightText: The edgeinfer authors
+"""LCD calorimeter showers in HDF5: `ECAL` (N, 25, 25, 25), `HCAL` (N, 5, 5, 60) and `target`.
+
+`target` is (N, k) or (N, 1, k); what its k numbers mean is up to the sample.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import h5py
+import numpy as np
+
+from edgeinfer.data.formats.guard import Complain
+from edgeinfer.data.formats.h5_guard import RowsDue
+from edgeinfer.data.formats.h5_rows import h5_shards, read_h5_shard
+from edgeinfer.data.formats.scalings import scale_calorimeter
+from edgeinfer.data.formats.shards import Column, Columns, Layout, Shard
+
+ECAL_SHAPE = (25, 25, 25)
+HCAL_SHAPE = (5, 5, 60)
+
+
+@dataclass(frozen=True, slots=True)
+class LcdFiles:
+    """Showers of one or several files, one group a file (samples come one particle a file)."""
+
+    paths: tuple[str, ...]
+    target_length: int = 5
+
+    def layout(self) -> Layout:
+        """ECAL and HCAL cells divided by 150, and the target as written."""
+        return {
+            "ecal": Column(ECAL_SHAPE, np.dtype(np.float32)),
+            "hcal": Column(HCAL_SHAPE, np.dtype(np.float32)),
+            "target": Column((self.target_length,), np.dtype(np.float32)),
+        }
+
+    def shards(self, complain: Complain) -> tuple[Shard, ...]:
+        """Whole chunks of each sound file."""
+        return h5_shards(self.paths, self._due(), self.layout(), complain)
+
+    def read(self, shard: Shard, complain: Complain) -> Iterator[Columns]:
+        """The showers of one shard, scaled."""
+        for columns in read_h5_shard(shard, self._due(), complain):
+            target = columns["target"].reshape(-1, self.target_length)
+            yield {
+                "ecal": scale_calorimeter(columns["ECAL"]),
+                "hcal": scale_calorimeter(columns["HCAL"]),
+                "target": target.astype(np.float32),
+            }
+
+    def _due(self) -> tuple[RowsDue, ...]:
+        target = () if self.target_length == 1 else (self.target_length,)
+        return (
+            RowsDue("ECAL", ECAL_SHAPE),
+            RowsDue("HCAL", HCAL_SHAPE),
+            RowsDue("target", target, may_add_axes=True),
+        )
+
+
+def write_lcd(path: str | Path, ecal: np.ndarray, hcal: np.ndarray, target: np.ndarray) -> None:
+    """Write unscaled showers, about a megabyte a chunk, with gzip."""
+    rows = max(1, min(len(ecal), 16))
+    options = {"compression": "gzip", "compression_opts": 1, "shuffle": True}
+    with h5py.File(path, "w") as file:
+        for key, values in (("ECAL", ecal), ("HCAL", hcal)):
+            chunks = (rows, *values.shape[1:])
+            file.create_dataset(key, data=values, chunks=chunks, **options)
+        file.create_dataset("target", data=target)

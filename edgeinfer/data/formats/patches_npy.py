@@ -1,0 +1,269 @@
+# SPDX-License-Identifier: Apache-2.0
+# SPDX-FileCopyrightText: The edgeinfer authors
+"""Hit-tagger patches as NumPy files: a structured table, or a plain `x.npy` beside its `y.npy`.
+
+The table has the fields run, subrun, evt, tpc, plane, wire, tck, y0..y3 (track, em, michel, none)
+and x0..x2303, the patch row by row: wire the slow axis, drift the fast one. Patches of another size
+are accepted when their number of pixels is a square, or when the caller states their shape.
+A plain `x.npy` is (N, wires, drifts) or (N, wires, drifts, 1); `y.npy` is (N, 4) in the order of
+y0..y3. Rows come out as `patch` (wires, drifts, 1), `labels` [track, em, none] and `michel`.
+"""
+
+from __future__ import annotations
+
+import functools
+import math
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.lib import format as npy_format
+
+from edgeinfer.base.errors import did_you_mean
+from edgeinfer.data.formats.guard import Complain, DataFileError, check_finite, file_bytes
+from edgeinfer.data.formats.npy_guard import NpyHeader, map_rows, read_npy_header
+from edgeinfer.data.formats.patch_rows import (
+    DEFAULT_SHAPE,
+    ID_FIELDS,
+    LABEL_FIELDS,
+    join_labels,
+    patch_layout,
+    split_labels,
+)
+from edgeinfer.data.formats.scalings import PatchScaling, scale_patches
+from edgeinfer.data.formats.shards import (
+    Columns,
+    Layout,
+    Shard,
+    cut_rows,
+    row_bytes,
+    rows_per_shard,
+)
+
+
+def table_dtype(shape: tuple[int, int] = DEFAULT_SHAPE) -> np.dtype:
+    """The record of a structured patch table, one named field a pixel, without padding."""
+    fields = [(name, dtype.str) for name, dtype in ID_FIELDS.items()]
+    fields += [(name, "u1") for name in LABEL_FIELDS]
+    return np.dtype(fields + [(f"x{i}", "<f4") for i in range(math.prod(shape))])
+
+
+def block_dtype(shape: tuple[int, int] = DEFAULT_SHAPE) -> np.dtype:
+    """The same record with labels and pixels as two array fields: what NumPy handles fast."""
+    fields: list[tuple[Any, ...]] = [(name, dtype.str) for name, dtype in ID_FIELDS.items()]
+    return np.dtype([*fields, ("y", "u1", (4,)), ("x", "<f4", shape)])
+
+
+@dataclass(frozen=True, slots=True)
+class PatchTable:
+    """Patches of one or several structured npy files, one group a file."""
+
+    paths: tuple[str, ...]
+    shape: tuple[int, int] = DEFAULT_SHAPE
+    scaling: PatchScaling = PatchScaling.SIGNED
+
+    def layout(self) -> Layout:
+        """Patch, labels and identity."""
+        return patch_layout(self.shape, ids=True)
+
+    def shards(self, complain: Complain) -> tuple[Shard, ...]:
+        """Runs of about a megabyte of each file that has a sound header."""
+        record_bytes = block_dtype(self.shape).itemsize
+        found: list[Shard] = []
+        for path in self.paths:
+            try:
+                header = table_header(path, self.shape)
+            except DataFileError as error:
+                complain(error)
+                continue
+            step = rows_per_shard(record_bytes)
+            for first, rows in cut_rows(header.shape[0], step):
+                held = rows * (record_bytes + 3 * row_bytes(self.layout()))
+                found.append(Shard(path, "", first, rows, path, held))
+        return tuple(found)
+
+    def read(self, shard: Shard, complain: Complain) -> Iterator[Columns]:
+        """The patches of one shard, scaled; a shard with a bad row is left out as a whole."""
+        try:
+            records = map_table(shard.path, self.shape, shard.first, shard.rows)
+            check_finite(records["x"], shard.path, "x", first_row=shard.first)
+            labels, michel = split_labels(records["y"], shard.path, shard.first)
+        except DataFileError as error:
+            complain(error)
+            return
+        columns = {
+            "patch": scale_patches(records["x"], self.scaling)[..., np.newaxis],
+            "labels": labels,
+            "michel": michel,
+        }
+        yield columns | {name: np.array(records[name]) for name in ID_FIELDS}
+
+
+def table_header(path: str | Path, shape: tuple[int, int] = DEFAULT_SHAPE) -> NpyHeader:
+    """The header of a structured patch table, its fields checked by name, type and place."""
+    file_bytes(path)
+    status = Path(path).stat()
+    return _checked_header(str(path), shape, status.st_size, status.st_mtime_ns)
+
+
+@functools.lru_cache(maxsize=256)
+def _checked_header(path: str, shape: tuple[int, int], size: int, mtime_ns: int) -> NpyHeader:
+    # Parsing 2,300 field names takes longer than reading a shard, so a file's header is kept for
+    # as long as its size and time of change stay what they were.
+    header = read_npy_header(path)
+    if header.dtype.fields is None or len(header.shape) != 1:
+        hint = "A plain array of patches is read as x.npy beside its y.npy."
+        raise DataFileError(path, "", f"is no table: its dtype is {header.dtype}", hint=hint)
+    wanted, found = table_dtype(shape), header.dtype
+    names = found.names or ()
+    for name in wanted.names or ():
+        if name not in names:
+            near = did_you_mean(name, names)
+            hint = near or f"A table of {shape[0]}x{shape[1]} patches needs it."
+            raise DataFileError(path, name, "the field is missing", hint=hint)
+        if found[name] != wanted[name]:
+            problem = f"has the type {found[name]}, {wanted[name]} is due"
+            raise DataFileError(path, name, problem)
+    if names != wanted.names:
+        extra = next((n for n in names if n not in (wanted.names or ())), names[0])
+        hint = f"Patches of {shape[0]}x{shape[1]} were asked for; state their shape if it differs."
+        raise DataFileError(path, extra, "an unexpected field, or a field out of order", hint=hint)
+    if found.itemsize != wanted.itemsize:
+        raise DataFileError(path, "x0", "the record is padded; a packed one is due")
+    return header
+
+
+def map_table(path: str | Path, shape: tuple[int, int], first: int, rows: int) -> np.ndarray:
+    """Rows of a structured table as a read-only memory map of `block_dtype` records."""
+    header = table_header(path, shape)
+    plain = NpyHeader(header.path, block_dtype(shape), header.shape, header.data_offset)
+    return map_rows(plain, first, rows)
+
+
+@dataclass(frozen=True, slots=True)
+class PlainPatches:
+    """Pairs of a plain `x.npy` and its `y.npy`, one group a pair."""
+
+    pairs: tuple[tuple[str, str], ...]
+    shape: tuple[int, int] = DEFAULT_SHAPE
+    scaling: PatchScaling = PatchScaling.SIGNED
+
+    def layout(self) -> Layout:
+        """Patch and labels; plain files do not say which event a patch is from."""
+        return patch_layout(self.shape, ids=False)
+
+    def shards(self, complain: Complain) -> tuple[Shard, ...]:
+        """Runs of about a megabyte of each sound pair."""
+        found: list[Shard] = []
+        for x_path, y_path in self.pairs:
+            try:
+                header, _ = plain_headers(x_path, y_path, self.shape)
+            except DataFileError as error:
+                complain(error)
+                continue
+            step = rows_per_shard(row_bytes(self.layout()))
+            held = (math.prod(self.shape) * header.dtype.itemsize) + 3 * row_bytes(self.layout())
+            for first, rows in cut_rows(header.shape[0], step):
+                found.append(Shard(x_path, y_path, first, rows, x_path, rows * held))
+        return tuple(found)
+
+    def read(self, shard: Shard, complain: Complain) -> Iterator[Columns]:
+        """The patches of one shard, scaled; a shard with a bad row is left out as a whole."""
+        try:
+            x_header, y_header = plain_headers(shard.path, shard.key, self.shape)
+            x = map_rows(x_header, shard.first, shard.rows)
+            check_finite(x, shard.path, "x", first_row=shard.first)
+            y = map_rows(y_header, shard.first, shard.rows)
+            labels, michel = split_labels(y, shard.key, shard.first)
+        except DataFileError as error:
+            complain(error)
+            return
+        patch = scale_patches(x.reshape(shard.rows, *self.shape, 1), self.scaling)
+        yield {"patch": np.array(patch), "labels": labels, "michel": michel}
+
+
+def plain_headers(
+    x_path: str | Path, y_path: str | Path, shape: tuple[int, int]
+) -> tuple[NpyHeader, NpyHeader]:
+    """The headers of a pair, checked against each other and the patch shape."""
+    x, y = read_npy_header(x_path), read_npy_header(y_path)
+    for header in (x, y):
+        if header.dtype.kind not in "fiu":
+            raise DataFileError(header.path, "", f"holds {header.dtype}, numbers are due")
+    if x.shape[1:] not in (shape, (*shape, 1)):
+        problem = f"has rows of shape {x.shape[1:]}, {shape} is due"
+        raise DataFileError(x_path, "x", problem, hint="State the patch shape if it differs.")
+    if y.shape[1:] != (4,):
+        hint = "The columns are track, em, michel, none."
+        raise DataFileError(y_path, "y", f"has rows of shape {y.shape[1:]}, (4,) is due", hint=hint)
+    if x.shape[0] != y.shape[0]:
+        problem = f"has {y.shape[0]} rows and {x.path} has {x.shape[0]}"
+        raise DataFileError(y_path, "y", problem)
+    return x, y
+
+
+def pack_records(columns: Columns) -> np.ndarray:
+    """A block of patch columns as `block_dtype` records; identity columns that are absent are 0."""
+    patch = columns["patch"]
+    records = np.zeros(len(patch), dtype=block_dtype(patch.shape[1:3]))
+    records["x"] = patch.reshape(patch.shape[:3])
+    records["y"] = join_labels(columns["labels"], columns["michel"])
+    for name in ID_FIELDS:
+        if name in columns:
+            records[name] = columns[name]
+    return records
+
+
+class PatchTableWriter:
+    """Writes a structured table block by block; the file appears under its name when complete."""
+
+    def __init__(self, path: str | Path, shape: tuple[int, int] = DEFAULT_SHAPE) -> None:
+        self._path = Path(path)
+        self._part = self._path.with_name(self._path.name + ".part")
+        self._shape = shape
+        self.rows = 0
+        self._file = self._part.open("wb")
+        self._write_header()
+
+    def _write_header(self) -> None:
+        # NumPy pads the header so that a longer row count fits in the same bytes.
+        descr = npy_format.dtype_to_descr(table_dtype(self._shape))
+        header = {"descr": descr, "fortran_order": False, "shape": (self.rows,)}
+        npy_format.write_array_header_1_0(self._file, header)
+
+    def write(self, columns: Columns) -> None:
+        """Append a block of unscaled patches with their labels and, where known, identity."""
+        records = pack_records(columns)
+        self._file.write(records.tobytes())
+        self.rows += len(records)
+
+    def close(self) -> None:
+        """Put the number of rows into the header and the file under its name."""
+        self._file.seek(0)
+        self._write_header()
+        self._file.close()
+        self._part.replace(self._path)
+
+    def __enter__(self) -> PatchTableWriter:
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, *rest: object) -> None:
+        if kind is None:
+            self.close()
+            return
+        self._file.close()
+        self._part.unlink(missing_ok=True)
+
+
+def write_patch_table(path: str | Path, columns: Columns) -> None:
+    """Write one block of unscaled patches as a structured table."""
+    with PatchTableWriter(path, columns["patch"].shape[1:3]) as writer:
+        writer.write(columns)
+
+
+def write_plain_patches(x_path: str | Path, y_path: str | Path, columns: Columns) -> None:
+    """Write unscaled patches as a plain `x.npy` with its `y.npy`."""
+    np.save(x_path, columns["patch"])
+    np.save(y_path, join_labels(columns["labels"], columns["michel"]))

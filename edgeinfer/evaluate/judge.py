@@ -1,0 +1,229 @@
+# SPDX-License-Identifier: Apache-2.0
+# SPDX-FileCopyrightText: The edgeinfer authors
+"""A network run on samples: as floats, as integers, and judged by its labels or by its twin."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Collection, Iterator, Mapping
+from dataclasses import dataclass
+from enum import StrEnum
+from typing import Any, assert_never
+
+import numpy as np
+from numpy.typing import NDArray
+
+from edgeinfer.base import metrics
+from edgeinfer.base.metrics import Metric, Origin, Scores, Task
+from edgeinfer.data.samples import Samples, task_of
+from edgeinfer.graph import nodes as g
+from edgeinfer.ir import agreement as cosim
+from edgeinfer.ir import ops
+from edgeinfer.ir.agreement import Agreement, Comparison, Divergence
+from edgeinfer.ir.engine.engine import Engine
+from edgeinfer.ir.interpret import interpret, results
+from edgeinfer.ir.program import HostFunction, Program
+from quantization.fixed import Ints, Overflow, Quantizer, Rounding, dequantize, fixed_for, quantize
+from quantization.recipe import Recipe
+
+Floats = NDArray[np.float64]
+Advanced = Callable[[int, int], None]  # samples done, samples in all
+
+ELEMENTS_HELD = 1 << 23  # of all values of a batch together: what the interpreter keeps at once
+MOST_AT_ONCE = 256
+
+
+def raw_inputs(program: Program, recipe: Recipe, samples: Samples) -> dict[str, Ints]:
+    """The samples as the Program reads them: brought to the input types, as the recipe rounds."""
+    found = {}
+    for op in program.inputs:
+        quantizer = recipe.activation(op.name) or Quantizer(
+            op.type, Rounding.RND_CONV, Overflow.SAT
+        )
+        found[op.name] = quantize(samples.inputs[op.name], quantizer)
+    return found
+
+
+def saturation(program: Program, samples: Samples) -> list[str]:
+    """A sentence for each input of which samples lie beyond its type."""
+    findings = []
+    for op in program.inputs:
+        values = samples.inputs[op.name]
+        share = float(np.mean((values < op.type.min) | (values > op.type.max)))
+        if share:
+            findings.append(
+                f"{op.name}: {share:.2%} of the input values lie beyond {op.type}, "
+                f"{op.type.min:g}..{op.type.max:g}."
+            )
+    return findings
+
+
+def float_outputs(graph: g.Graph, samples: Samples) -> dict[str, Floats]:
+    """What the float network yields, as its author drew it."""
+    from edgeinfer.ir.engine.float_engine import FloatEngine
+
+    found = FloatEngine(graph).run(samples.inputs)
+    return {name: found[name].astype(np.float64) for name in graph.outputs}
+
+
+def quantized_outputs(program: Program, raw: Mapping[str, Ints]) -> dict[str, Floats]:
+    """What the Program yields, in real numbers and after what is left to the host."""
+    return real_outputs(program, Engine(program).run(raw))
+
+
+def real_outputs(program: Program, held: Mapping[str, Ints]) -> dict[str, Floats]:
+    """Raw outputs in real numbers, after what is left to the host."""
+    found = dequantized(program, held)
+    return {output.name: hosted(found[output.name], output.host) for output in program.outputs}
+
+
+def dequantized(program: Program, held: Mapping[str, Ints]) -> dict[str, Floats]:
+    """Raw outputs in real numbers, before what is left to the host."""
+    return {
+        output.name: dequantize(held[output.name], program.type(output.value))
+        for output in program.outputs
+    }
+
+
+def hosted(values: Floats, function: HostFunction) -> Floats:
+    """The host's share of the network."""
+    match function:
+        case HostFunction.NONE:
+            return values
+        case HostFunction.SIGMOID:
+            return sigmoid(values)
+        case HostFunction.SOFTMAX:
+            grown = np.exp(values - values.max(axis=-1, keepdims=True))
+            shares: Floats = grown / grown.sum(axis=-1, keepdims=True)
+            return shares
+        case _:
+            assert_never(function)
+
+
+def sigmoid(values: Floats) -> Floats:
+    """1 / (1 + exp(-x)), without overflow."""
+    result: Floats = np.exp(-np.logaddexp(0.0, -values))
+    return result
+
+
+def score(graph: g.Graph, outputs: Mapping[str, Floats], samples: Samples) -> Scores:
+    """Outputs against labels. An only value per decision that is no probability is a logit."""
+    heads = {}
+    for name, labels in samples.labels.items():
+        task = task_of(labels, graph.shapes[name])
+        heads[name] = metrics.scored(judged(graph, name, outputs[name], task), labels, task)
+    return metrics.joined(heads)
+
+
+def judged(graph: g.Graph, name: str, values: Floats, task: Task) -> Floats:
+    """An output as its labels judge it: a logit that decides alone becomes a probability."""
+    shape = graph.shapes[name]
+    alone = not shape or shape[-1] == 1
+    if task is Task.CLASSIFICATION and alone and not _yields_probability(graph.node(name)):
+        return sigmoid(values)
+    return values
+
+
+def tasks(graph: g.Graph, samples: Samples) -> set[Task]:
+    """What the labelled outputs are for."""
+    return {task_of(labels, graph.shapes[name]) for name, labels in samples.labels.items()}
+
+
+def _yields_probability(node: g.Node) -> bool:
+    match node:
+        case g.Activation(function=g.Function.SIGMOID | g.Function.HARD_SIGMOID) | g.Softmax():
+            return True
+        case _:
+            return False
+
+
+def fidelity(
+    graph: g.Graph, wanted: Mapping[str, Floats], got: Mapping[str, Floats]
+) -> list[Metric]:
+    """How near the integer network comes to the float one, with or without labels."""
+    away = np.concatenate([(wanted[name] - got[name]).ravel() for name in wanted])
+    same = []
+    for name in wanted:
+        threshold = 0.5 if _yields_probability(graph.node(name)) else 0.0
+        alike = cosim.decisions(wanted[name], threshold) == cosim.decisions(got[name], threshold)
+        same.append(alike.reshape(len(alike), -1))
+    shares = float(np.mean(np.concatenate(same, axis=1).all(axis=1)))
+    return [
+        Metric("rms_difference_to_float", float(np.sqrt(np.mean(away**2))), "", Origin.SIMULATED),
+        Metric("max_difference_to_float", float(np.abs(away).max()), "", Origin.SIMULATED),
+        Metric("same_decision_as_float", shares, "", Origin.SIMULATED),
+    ]
+
+
+class Stage(StrEnum):
+    """Ways to run a Program. The interpreter is what every other one is held against."""
+
+    ENGINE = "engine"
+    INTERPRET = "interpret"
+    CSIM = "csim"  # what g++ makes of the HLS project
+
+
+@dataclass(frozen=True, slots=True)
+class Tried:
+    """How engine and interpreter compared, and what the latter saw where it was asked for."""
+
+    agreement: Agreement
+    observed: tuple[Metric, ...]
+
+
+def try_stages(
+    program: Program, raw: Mapping[str, Ints], stages: Collection[Stage], advanced: Advanced
+) -> Tried:
+    """Run the interpreter, hold the engine against it bit for bit, and find where they part.
+
+    With the stage `interpret`: also the width that the observed values of each layer would have
+    needed.
+    """
+    engine = Engine(program)
+    comparison = Comparison(program, ("interpret", "engine"))
+    low: dict[str, int] = {}
+    high: dict[str, int] = {}
+    total, done = len(next(iter(raw.values()))), 0
+    for batch in batches(raw, batch_size(program)):
+        values = interpret(program, batch)
+        comparison.add(results(program, values), engine.run(batch))
+        if Stage.INTERPRET in stages:
+            for op in linear_ops(program):
+                low[op.name] = min(low.get(op.name, 0), int(values[op.name].min()))
+                high[op.name] = max(high.get(op.name, 0), int(values[op.name].max()))
+        done += len(next(iter(batch.values())))
+        advanced(done, total)
+    agreed = comparison.agreement(_where_they_part(program, engine, raw, comparison))
+    observed = []
+    for name, bottom in low.items():
+        needed = fixed_for(bottom, high[name], program.type(name).frac).bits
+        observed.append(Metric("observed_bits", needed, "bit", Origin.SIMULATED, layer=name))
+    return Tried(agreed, tuple(observed))
+
+
+def _where_they_part(
+    program: Program, engine: Engine, raw: Mapping[str, Ints], comparison: Comparison
+) -> Divergence | None:
+    if not comparison.differing:
+        return None
+    sample = comparison.differing[0]
+    one = {name: values[sample : sample + 1] for name, values in raw.items()}
+    got = engine.run(one, taps=tuple(op.name for op in program.ops))
+    return cosim.first_divergence(program, interpret(program, one), got, sample)
+
+
+def linear_ops(program: Program) -> tuple[ops.Conv | ops.Dense, ...]:
+    """The ops that accumulate."""
+    return tuple(op for op in program.ops if isinstance(op, ops.Conv | ops.Dense))
+
+
+def batch_size(program: Program) -> int:
+    """As many samples as the interpreter can hold all values of."""
+    elements = sum(int(np.prod(shape, dtype=int)) for shape in program.shapes.values())
+    return max(1, min(MOST_AT_ONCE, ELEMENTS_HELD // max(elements, 1)))
+
+
+def batches(raw: Mapping[str, NDArray[Any]], size: int) -> Iterator[dict[str, NDArray[Any]]]:
+    """The samples in pieces."""
+    total = len(next(iter(raw.values())))
+    for start in range(0, total, size):
+        yield {name: values[start : start + size] for name, values in raw.items()}

@@ -1,0 +1,184 @@
+# SPDX-License-Identifier: Apache-2.0
+# SPDX-FileCopyrightText: The edgeinfer authors
+"""A Program's profile: scores and curves over all samples, layers and distributions over some."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from typing import Any, Literal
+
+import numpy as np
+from numpy.typing import NDArray
+
+from edgeinfer.data.samples import Samples
+from edgeinfer.evaluate import judge
+from edgeinfer.evaluate.profile import scores
+from edgeinfer.evaluate.profile.data import Clipped, Distribution, Histogram, Layer, Profile
+from edgeinfer.evaluate.profile.histograms import of_values
+from edgeinfer.evaluate.profile.inside import Seen, looked_at, worth_looking_at
+from edgeinfer.graph import nodes as g
+from edgeinfer.ir import ops
+from edgeinfer.ir.bounds import bounds_of
+from edgeinfer.ir.program import Program, macs_of
+from quantization.fixed import Fixed, Overflow, dequantize, fixed_for
+from quantization.ranges import Interval
+from quantization.recipe import Recipe
+
+MOST_SAMPLES = 20_000  # that curves and scores are of
+
+
+def profile_of(
+    program: Program, drawn: g.Graph, folded: g.Graph, recipe: Recipe, samples: Samples
+) -> Profile:
+    """The profile. `drawn` is the network as its author drew it, `folded` what was lowered."""
+    kept = samples.part(0, MOST_SAMPLES)
+    tapped = worth_looking_at(program, len(kept))
+    few = kept.part(0, tapped)
+    seen = looked_at(
+        program,
+        folded,
+        judge.raw_inputs(program, recipe, few),
+        few.inputs,
+        judge.batch_size(program),
+    )
+    outputs = {
+        "float": judge.float_outputs(drawn, kept),
+        "quantized": judge.quantized_outputs(program, judge.raw_inputs(program, recipe, kept)),
+    }
+    judged = {stage: scores.judge(stage, drawn, found, kept) for stage, found in outputs.items()}
+    proved = bounds_of(program)
+    return Profile(
+        program=program.digest,
+        samples=len(kept),
+        tapped=tapped,
+        origin=samples.origin,
+        scores=tuple(found.score for found in judged.values() if found is not None),
+        lost=scores.lost(judged["float"], judged["quantized"], len(kept)),
+        curves=tuple(
+            curve
+            for stage, found in outputs.items()
+            for curve in scores.drawn(stage, drawn, found, kept)
+        ),
+        layers=tuple(_layer(op, program, proved[op.name], seen.get(op.name)) for op in program.ops),
+        distributions=(*_weights(program, folded), *_activations(program, seen)),
+    )
+
+
+def _layer(op: ops.Op, program: Program, proved: Interval, seen: Seen | None) -> Layer:
+    unit = op.type.lsb
+    weight = weight_of(op)
+    found: dict[str, Any] = {}
+    if seen is not None:
+        needed = fixed_for(min(seen.raw_low, 0), max(seen.raw_high, 0), op.type.frac).bits
+        found |= {
+            "observed_low": seen.raw_low * unit,
+            "observed_high": seen.raw_high * unit,
+            "observed_bits": needed,
+            "clipped": _clipped(op, seen),
+        }
+        if seen.floats is not None:
+            found |= {
+                "float_rms": seen.rms(seen.float_squares),
+                "error_rms": seen.rms(seen.error_squares),
+            }
+        if isinstance(op, ops.Requant):
+            found["rounding_rms"] = seen.rms(seen.rounding_squares)
+    return Layer(
+        name=op.name,
+        op=type(op).__name__,
+        reads=ops.inputs_of(op),
+        shape=program.shapes[op.name],
+        macs=macs_of(op, program.shapes),
+        parameters=_parameters(op),
+        format=str(op.type),
+        weight_format=None if weight is None else str(weight[1]),
+        proved_low=proved.bottom * unit,
+        proved_high=proved.top * unit,
+        **found,
+    )
+
+
+def _clipped(op: ops.Op, seen: Seen) -> Clipped | None:
+    if not isinstance(op, ops.Requant):
+        return None
+    positive = seen.floats is None or seen.floats.low >= 0
+    return Clipped(
+        values=seen.elements,
+        below=seen.below,
+        above=seen.above,
+        wraps=op.overflow is Overflow.WRAP,
+        rectifies=not op.type.signed and positive,
+    )
+
+
+def weight_of(op: ops.Op) -> tuple[ops.Weights, Fixed] | None:
+    """What an op multiplies by, and its type."""
+    match op:
+        case ops.Conv() | ops.Dense():
+            return op.weight, op.weight_type
+        case ops.Scale():
+            return op.factor, op.factor_type
+        case ops.PRelu():
+            return op.slope, op.slope_type
+        case _:
+            return None
+
+
+def _parameters(op: ops.Op) -> int:
+    match op:
+        case ops.Conv() | ops.Dense() | ops.Scale():
+            weight = op.factor if isinstance(op, ops.Scale) else op.weight
+            return weight.size + op.bias.size
+        case ops.PRelu():
+            return op.slope.size
+        case ops.Constant():
+            return op.value.size
+        case _:
+            return 0
+
+
+def _weights(program: Program, graph: g.Graph) -> Iterator[Distribution]:
+    floats: dict[str, NDArray[np.float64]] = {}
+    for node in graph.nodes:
+        held: Mapping[str, NDArray[np.float64]] = g.weights_of(node)
+        for key, value in held.items():
+            if key.endswith(("/kernel", "/scale", "/slope")):
+                floats[node.name] = value
+    for op in program.ops:
+        weight = weight_of(op)
+        if weight is None or not weight[0].size:
+            continue
+        name = op.name.removesuffix(".exact")
+        twin = floats.get(name)
+        integers = dequantize(weight[0], weight[1])
+        known = None if twin is None or twin.size != integers.size else of_values(twin)
+        yield _distribution(name, "weight", weight[1], known, of_values(integers))
+
+
+def _activations(program: Program, seen: Mapping[str, Seen]) -> Iterator[Distribution]:
+    """Values whose formats were chosen: those that are exact by proof have no box to leave."""
+    for op in program.ops:
+        if isinstance(op, ops.Input | ops.Requant | ops.Table | ops.Softmax):
+            found = seen[op.name]
+            floats = None if found.floats is None else found.floats.histogram()
+            yield _distribution(op.name, "activation", op.type, floats, found.integers.histogram())
+
+
+def _distribution(
+    name: str,
+    kind: Literal["weight", "activation"],
+    type_: Fixed,
+    floats: Histogram | None,
+    integers: Histogram,
+) -> Distribution:
+    return Distribution(
+        name=name,
+        kind=kind,
+        format=str(type_),
+        bits=type_.bits,
+        lsb=type_.lsb,
+        least=type_.min,
+        most=type_.max,
+        floats=floats,
+        integers=integers,
+    )

@@ -1,0 +1,92 @@
+# SPDX-License-Identifier: Apache-2.0
+# SPDX-FileCopyrightText: The edgeinfer authors
+"""Batch norms and per-channel affine nodes folded into the linear layer before them, in floats."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Collection
+from dataclasses import replace
+
+import numpy as np
+
+from edgeinfer.graph.nodes import (
+    Affine,
+    BatchNorm,
+    Concat,
+    Constant,
+    Conv,
+    Dense,
+    Floats,
+    Graph,
+    Input,
+    Merge,
+    Node,
+    inputs_of,
+)
+
+
+def fold_batch_norms(
+    graph: Graph, *, keep: Collection[str] = (), named: Collection[str] = ()
+) -> Graph:
+    """The same function with each foldable batch norm merged into its layer's kernel and bias.
+
+    A batch norm is folded where the layer before it feeds nothing else, belongs to one node only
+    and is no output, unless its name is in `keep`. The merged node keeps the layer's name, or takes
+    the norm's if that is an output of the network or one of the `named` tensors.
+    """
+    readers = Counter(x for node in graph.nodes for x in inputs_of(node))
+    uses = Counter(node.layer for node in graph.nodes if isinstance(node, Conv | Dense))
+    made: dict[str, Node] = {}
+    renamed: dict[str, str] = {}
+    for node in graph.nodes:
+        current = rewired(node, renamed)
+        before = made.get(current.x) if isinstance(current, BatchNorm | Affine) else None
+        if (
+            isinstance(current, BatchNorm | Affine)
+            and current.name not in keep
+            and isinstance(before, Conv | Dense)
+            and readers[_original(before.name, renamed)] == 1
+            and before.name not in graph.outputs
+            and uses[before.layer] == 1
+            and _per_channel(current, before.kernel.shape[-1])
+        ):
+            name = node.name if node.name in {*graph.outputs, *named} else before.name
+            del made[before.name]
+            made[name] = replace(merged(before, current), name=name)
+            renamed[node.name] = name
+        else:
+            made[current.name] = current
+    return Graph(graph.name, tuple(made.values()), graph.outputs)
+
+
+def _original(name: str, renamed: dict[str, str]) -> str:
+    """The last node folded into `name`, whose readers are the ones that count."""
+    folded = [old for old, new in renamed.items() if new == name]
+    return folded[-1] if folded else name
+
+
+def merged(linear: Conv | Dense, norm: BatchNorm | Affine) -> Conv | Dense:
+    """The layer that computes both."""
+    channels = linear.kernel.shape[-1]
+    scale = np.broadcast_to(norm.scale.reshape(-1), (channels,))
+    shift = np.broadcast_to(norm.shift.reshape(-1), (channels,))
+    bias = np.zeros(channels) if linear.bias is None else linear.bias
+    return replace(linear, kernel=linear.kernel * scale, bias=bias * scale + shift)
+
+
+def _per_channel(norm: BatchNorm | Affine, channels: int) -> bool:
+    def fits(values: Floats) -> bool:
+        leading = values.shape[:-1]
+        return all(size == 1 for size in leading) and values.size in (1, channels)
+
+    return fits(norm.scale) and fits(norm.shift)
+
+
+def rewired(node: Node, renamed: dict[str, str]) -> Node:
+    """The node, reading tensors by their new names."""
+    if isinstance(node, Input | Constant) or not any(x in renamed for x in inputs_of(node)):
+        return node
+    if isinstance(node, Merge | Concat):
+        return replace(node, xs=tuple(renamed.get(x, x) for x in node.xs))
+    return replace(node, x=renamed[inputs_of(node)[0]])

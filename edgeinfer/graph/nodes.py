@@ -1,0 +1,453 @@
+# SPDX-License-Identifier: Apache-2.0
+# SPDX-FileCopyrightText: The edgeinfer authors
+"""The Graph: a float network as its author drew it, channels last, nodes in topological order.
+
+Shapes leave out the batch dimension. A node makes one tensor, which bears the node's name. Weights
+are float arrays; nodes that share a layer share its name in `layer`, so that one recipe entry
+serves both.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from enum import StrEnum
+from typing import assert_never
+
+import numpy as np
+from numpy.typing import NDArray
+
+from edgeinfer.base.errors import ModelError
+
+Floats = NDArray[np.float64]
+Shape = tuple[int, ...]
+Pads = tuple[tuple[int, int], ...]  # (before, after) for each spatial axis
+
+
+class Function(StrEnum):
+    """Element-wise functions. Parameters, where there are any, are `Activation.parameters`."""
+
+    LINEAR = "linear"  # y = x; carries a quantizer of its own (QActivation of quantized_bits)
+    RELU = "relu"
+    RELU6 = "relu6"
+    LEAKY_RELU = "leaky_relu"  # parameters: (slope,) for x < 0
+    SIGMOID = "sigmoid"
+    TANH = "tanh"
+    HARD_SIGMOID = "hard_sigmoid"  # clip(slope x + offset, 0, 1); parameters: (slope, offset)
+    HARD_TANH = "hard_tanh"  # clip(x, -1, 1)
+    SIGN = "sign"  # -1 where x < 0, else +1
+    TERNARY = "ternary"  # parameters: (threshold,): -1 where x <= -t, +1 where x >= t, else 0
+    ELU = "elu"  # parameters: (alpha,)
+    SELU = "selu"
+    SOFTPLUS = "softplus"
+    SOFTSIGN = "softsign"
+    SWISH = "swish"
+    GELU = "gelu"
+    EXPONENTIAL = "exponential"
+    POWER_OF_TWO = "power_of_two"  # parameters: (lowest exponent, highest exponent, signed 0/1)
+
+
+class PoolKind(StrEnum):
+    """What a pooling window yields."""
+
+    MAX = "max"
+    AVERAGE = "average"  # over the elements inside the tensor, padding not counted
+    SUM = "sum"  # padding counts as zero
+
+
+class MergeKind(StrEnum):
+    """Element-wise operations on two or more tensors of one shape (broadcasting allowed)."""
+
+    ADD = "add"
+    SUBTRACT = "subtract"
+    MULTIPLY = "multiply"
+    AVERAGE = "average"
+    MAXIMUM = "maximum"
+    MINIMUM = "minimum"
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Input:
+    """A network input."""
+
+    name: str
+    shape: Shape
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Constant:
+    """A tensor that does not depend on any input."""
+
+    name: str
+    value: Floats
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Conv:
+    """Cross-correlation over one or two spatial axes; depthwise is groups == channels.
+
+    kernel: (*window, channels in / groups, channels out); bias: (channels out,).
+    """
+
+    name: str
+    layer: str
+    x: str
+    kernel: Floats
+    bias: Floats | None
+    strides: Shape
+    pads: Pads
+    dilation: Shape
+    groups: int = 1
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Dense:
+    """x @ kernel + bias over the last axis; kernel: (in, out)."""
+
+    name: str
+    layer: str
+    x: str
+    kernel: Floats
+    bias: Floats | None
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class BatchNorm:
+    """gamma (x - mean) / sqrt(variance + epsilon) + beta, over the last axis."""
+
+    name: str
+    layer: str
+    x: str
+    gamma: Floats
+    beta: Floats
+    mean: Floats
+    variance: Floats
+    epsilon: float
+
+    @property
+    def scale(self) -> Floats:
+        """The factor of x."""
+        return self.gamma / np.sqrt(self.variance + self.epsilon)
+
+    @property
+    def shift(self) -> Floats:
+        """What is added to scale x."""
+        return self.beta - self.mean * self.scale
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Affine:
+    """scale x + shift with constants that broadcast against x (quantizer scales, ONNX Mul/Add)."""
+
+    name: str
+    layer: str
+    x: str
+    scale: Floats
+    shift: Floats
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Activation:
+    """An element-wise function of one tensor."""
+
+    name: str
+    x: str
+    function: Function
+    parameters: tuple[float, ...] = ()
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class PRelu:
+    """x where x >= 0, else slope x; slope broadcasts against x."""
+
+    name: str
+    layer: str
+    x: str
+    slope: Floats
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Softmax:
+    """exp(x) / sum exp(x) over one axis (counted without the batch)."""
+
+    name: str
+    x: str
+    axis: int = -1
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Pool:
+    """Pooling over one or two spatial axes; global pooling is a window of the whole tensor.
+
+    count_pads: whether an average divides by the whole window where it hangs over the edge.
+    """
+
+    name: str
+    x: str
+    kind: PoolKind
+    window: Shape
+    strides: Shape
+    pads: Pads
+    count_pads: bool = False
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Reshape:
+    """Row-major reinterpretation of the elements."""
+
+    name: str
+    x: str
+    shape: Shape
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Transpose:
+    """Axes in a new order (counted without the batch)."""
+
+    name: str
+    x: str
+    order: Shape
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Pad:
+    """A constant around the tensor: (before, after) for every axis."""
+
+    name: str
+    x: str
+    pads: Pads
+    value: float = 0.0
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Upsample:
+    """Nearest-neighbour repetition: one integer factor for every spatial axis."""
+
+    name: str
+    x: str
+    factors: Shape
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Slice:
+    """start <= index < stop with a step, for every axis."""
+
+    name: str
+    x: str
+    starts: Shape
+    stops: Shape
+    steps: Shape
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Merge:
+    """Element-wise combination of two or more tensors."""
+
+    name: str
+    xs: tuple[str, ...]
+    kind: MergeKind
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Concat:
+    """Tensors side by side along one axis (counted without the batch)."""
+
+    name: str
+    xs: tuple[str, ...]
+    axis: int = -1
+
+
+Node = (
+    Input
+    | Constant
+    | Conv
+    | Dense
+    | BatchNorm
+    | Affine
+    | Activation
+    | PRelu
+    | Softmax
+    | Pool
+    | Reshape
+    | Transpose
+    | Pad
+    | Upsample
+    | Slice
+    | Merge
+    | Concat
+)
+
+
+def inputs_of(node: Node) -> tuple[str, ...]:
+    """Names of the tensors that a node reads."""
+    match node:
+        case Input() | Constant():
+            return ()
+        case Merge(xs=xs) | Concat(xs=xs):
+            return xs
+        case _:
+            return (node.x,)
+
+
+def weights_of(node: Node) -> dict[str, Floats]:
+    """A node's parameters by recipe key, ``<layer>/<parameter>``."""
+    match node:
+        case Conv() | Dense():
+            found = {f"{node.layer}/kernel": node.kernel}
+            return found if node.bias is None else found | {f"{node.layer}/bias": node.bias}
+        case BatchNorm():
+            return {f"{node.layer}/scale": node.scale, f"{node.layer}/shift": node.shift}
+        case Affine():
+            return {f"{node.layer}/scale": node.scale, f"{node.layer}/shift": node.shift}
+        case PRelu():
+            return {f"{node.layer}/slope": node.slope}
+        case Constant():
+            return {f"{node.name}/value": node.value}
+        case _:
+            return {}
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Graph:
+    """Nodes in an order in which every tensor is made before it is read."""
+
+    name: str
+    nodes: tuple[Node, ...]
+    outputs: tuple[str, ...]
+    shapes: dict[str, Shape] = field(init=False)
+
+    def __post_init__(self) -> None:
+        shapes: dict[str, Shape] = {}
+        for node in self.nodes:
+            if node.name in shapes:
+                raise ModelError(f"{self.name}: two tensors are called {node.name!r}.")
+            missing = [x for x in inputs_of(node) if x not in shapes]
+            if missing:
+                raise ModelError(
+                    f"{self.name}: {node.name!r} reads {missing[0]!r} before it is made."
+                )
+            try:
+                shapes[node.name] = shape_of(node, shapes)
+            except ValueError as error:
+                raise ModelError(f"{self.name}: layer {node.name!r}: {error}.") from None
+        lost = [name for name in self.outputs if name not in shapes]
+        if lost or not self.outputs:
+            raise ModelError(f"{self.name}: no node makes the output {lost[0] if lost else ''!r}.")
+        object.__setattr__(self, "shapes", shapes)
+
+    @property
+    def inputs(self) -> tuple[Input, ...]:
+        """The input nodes, in order."""
+        return tuple(node for node in self.nodes if isinstance(node, Input))
+
+    def node(self, name: str) -> Node:
+        """The node that makes a tensor."""
+        return next(node for node in self.nodes if node.name == name)
+
+    def weights(self) -> Iterator[tuple[str, Floats]]:
+        """Every parameter once, shared ones too, by recipe key."""
+        seen: set[str] = set()
+        for node in self.nodes:
+            for key, value in weights_of(node).items():
+                if key not in seen:
+                    seen.add(key)
+                    yield key, value
+
+    @property
+    def parameters(self) -> int:
+        """Number of weights, shared ones counted once."""
+        return sum(value.size for _, value in self.weights())
+
+
+def shape_of(node: Node, shapes: dict[str, Shape]) -> Shape:
+    """The shape of a node's tensor; ValueError where the node does not fit its inputs."""
+    match node:
+        case Input():
+            if any(size <= 0 for size in node.shape):
+                raise ValueError(f"the shape {node.shape} has a size below 1")
+            return node.shape
+        case Constant():
+            return node.value.shape
+        case Conv():
+            return _conv_shape(node, shapes[node.x])
+        case Dense():
+            x = shapes[node.x]
+            if not x or x[-1] != node.kernel.shape[0]:
+                raise ValueError(f"a kernel of {node.kernel.shape} does not fit a tensor of {x}")
+            return (*x[:-1], node.kernel.shape[1])
+        case BatchNorm():
+            np.broadcast_shapes(shapes[node.x][-1:], node.scale.shape)
+            return shapes[node.x]
+        case Affine():
+            return np.broadcast_shapes(shapes[node.x], node.scale.shape, node.shift.shape)
+        case PRelu():
+            return np.broadcast_shapes(shapes[node.x], node.slope.shape)
+        case Activation() | Softmax():
+            return shapes[node.x]
+        case Pool():
+            x = shapes[node.x]
+            spatial = windowed(x[:-1], node.window, node.strides, node.pads)
+            return (*spatial, x[-1])
+        case Reshape():
+            if np.prod(node.shape, dtype=int) != np.prod(shapes[node.x], dtype=int):
+                raise ValueError(f"{shapes[node.x]} cannot be reshaped to {node.shape}")
+            return node.shape
+        case Transpose():
+            if sorted(node.order) != list(range(len(shapes[node.x]))):
+                raise ValueError(f"{node.order} is no order of the axes of {shapes[node.x]}")
+            return tuple(shapes[node.x][axis] for axis in node.order)
+        case Pad():
+            sizes = zip(shapes[node.x], node.pads, strict=True)
+            return tuple(size + before + after for size, (before, after) in sizes)
+        case Upsample():
+            x = shapes[node.x]
+            return (*(s * f for s, f in zip(x[:-1], node.factors, strict=True)), x[-1])
+        case Slice():
+            bounds = zip(node.starts, node.stops, node.steps, strict=True)
+            return tuple(len(range(start, stop, step)) for start, stop, step in bounds)
+        case Merge():
+            return np.broadcast_shapes(*(shapes[x] for x in node.xs))
+        case Concat():
+            parts = [shapes[x] for x in node.xs]
+            axis = node.axis % len(parts[0])
+            if len({(p[:axis], p[axis + 1 :]) for p in parts}) != 1:
+                raise ValueError(f"{parts} cannot be joined along axis {node.axis}")
+            joined = sum(p[axis] for p in parts)
+            return (*parts[0][:axis], joined, *parts[0][axis + 1 :])
+        case _:
+            assert_never(node)
+
+
+def windowed(sizes: Shape, window: Shape, strides: Shape, pads: Pads) -> Shape:
+    """How many positions a (dilated) window takes along each axis."""
+    axes = zip(sizes, window, strides, pads, strict=True)
+    found = tuple((size + sum(pad) - width) // step + 1 for size, width, step, pad in axes)
+    if any(count < 1 for count in found):
+        raise ValueError(f"a window of {window} does not fit into {sizes} padded by {pads}")
+    return found
+
+
+def dilated(window: Shape, dilation: Shape) -> Shape:
+    """How far a window with holes reaches along each axis."""
+    return tuple((width - 1) * step + 1 for width, step in zip(window, dilation, strict=True))
+
+
+def _conv_shape(node: Conv, x: Shape) -> Shape:
+    rank = len(node.strides)
+    if node.kernel.ndim != rank + 2 or len(x) != rank + 1:
+        raise ValueError(f"a kernel of {node.kernel.shape} does not fit a tensor of {x}")
+    if x[-1] != node.kernel.shape[-2] * node.groups or node.kernel.shape[-1] % node.groups:
+        raise ValueError(
+            f"a kernel of {node.kernel.shape} in {node.groups} groups does not fit {x[-1]} channels"
+        )
+    reach = dilated(node.kernel.shape[:rank], node.dilation)
+    return (*windowed(x[:-1], reach, node.strides, node.pads), node.kernel.shape[-1])
+
+
+def same_pads(sizes: Shape, window: Shape, strides: Shape, dilation: Shape) -> Pads:
+    """TensorFlow's 'same' padding: ceil(input / stride) outputs, more padding after than before."""
+    pads: list[tuple[int, int]] = []
+    for size, reach, step in zip(sizes, dilated(window, dilation), strides, strict=True):
+        total = max((-(-size // step) - 1) * step + reach - size, 0)
+        pads.append((total // 2, total - total // 2))
+    return tuple(pads)

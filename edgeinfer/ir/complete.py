@@ -1,0 +1,157 @@
+# SPDX-License-Identifier: Apache-2.0
+# SPDX-FileCopyrightText: The edgeinfer authors
+"""Formats that a recipe leaves open, filled in by stated rules, each with a finding."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+
+import numpy as np
+
+from edgeinfer.graph.nodes import (
+    Activation,
+    Affine,
+    BatchNorm,
+    Floats,
+    Function,
+    Graph,
+    Node,
+    Softmax,
+    inputs_of,
+    weights_of,
+)
+from quantization.calibrate import fitted, fitted_channels
+from quantization.fixed import Fixed, Overflow, Quantizer, Rounding, fixed_for
+from quantization.recipe import Recipe, WeightFormat
+
+INPUT = Quantizer(Fixed(True, 16, 6), Rounding.RND_CONV, Overflow.SAT)
+BITS = 24  # as many as a float32 mantissa has
+FINER = 6  # bits of an input below the step to which a scaled quantizer rounds it
+PIECEWISE_LINEAR = frozenset(
+    {
+        Function.LINEAR,
+        Function.RELU,
+        Function.RELU6,
+        Function.LEAKY_RELU,
+        Function.HARD_TANH,
+        Function.SIGN,
+        Function.TERNARY,
+    }
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Completed:
+    """A recipe that names every input and every weight, and what was added."""
+
+    recipe: Recipe
+    findings: tuple[str, ...]
+
+
+def completed(graph: Graph, recipe: Recipe) -> Completed:
+    """The recipe with a format for each input and weight that it left open.
+
+    An input takes the format to which all that read it round it first (or one that divides that
+    format's steps, where a scale lies between), else fixed<16,6>; so does a function that no
+    integer holds exactly, or it would be rounded twice. Kernels, biases and other constants get 24
+    bits, as many as a float32 has, placed to fit their largest value (for each channel of a batch
+    norm).
+    """
+    findings: list[str] = []
+    activations: dict[str, Quantizer] = {}
+    for given in graph.inputs:
+        if recipe.activation(given.name) is None:
+            activations[given.name], why = input_format(graph, recipe, given.name)
+            findings.append(
+                f"{given.name}: the input has no format; taken as {activations[given.name]}{why}."
+            )
+    for node in graph.nodes:
+        if _is_curve(node) and recipe.activation(node.name) is None:
+            found = first_rounding(graph, recipe, node.name)
+            if found is not None:
+                activations[node.name] = found
+    weights: dict[str, WeightFormat] = {}
+    for node in graph.nodes:
+        per_channel = isinstance(node, BatchNorm | Affine)
+        for key, values in weights_of(node).items():
+            if recipe.weight(key) is None and key not in weights:
+                weights[key] = open_format(values, per_channel)
+                if not (per_channel or _held(values, weights[key])):
+                    findings.append(
+                        f"{key} has no format; rounded to {weights[key]}, "
+                        f"by at most {_error(values, weights[key]):.2g}."
+                    )
+    return Completed(recipe.updated(Recipe.of(activations, weights)), tuple(findings))
+
+
+def _is_curve(node: Node) -> bool:
+    """Whether a node's values lie on no grid until they are rounded."""
+    if isinstance(node, Activation):
+        return node.function not in PIECEWISE_LINEAR
+    return isinstance(node, Softmax)
+
+
+def first_rounding(graph: Graph, recipe: Recipe, tensor: str) -> Quantizer | None:
+    """The one quantizer through which everything that reads a tensor sees it, if there is one."""
+    seen = {
+        recipe.activation(node.name)
+        if isinstance(node, Activation) and node.function is Function.LINEAR
+        else None
+        for node in graph.nodes
+        if tensor in inputs_of(node)
+    }
+    return seen.pop() if len(seen) == 1 and tensor not in graph.outputs else None
+
+
+def input_format(graph: Graph, recipe: Recipe, tensor: str) -> tuple[Quantizer, str]:
+    """What an input without a format of its own is taken as, and why."""
+    rounded = first_rounding(graph, recipe, tensor)
+    if rounded is not None:
+        return rounded, ", to which it is rounded first"
+    spanned = scaled_rounding(graph, recipe, tensor)
+    if spanned is not None:
+        return spanned, f", {1 << FINER} times finer than the steps to which it is rounded first"
+    return INPUT, ""
+
+
+def scaled_rounding(graph: Graph, recipe: Recipe, tensor: str) -> Quantizer | None:
+    """A format that spans the range of the quantizers which see the tensor through a scale that is
+    no power of two, and divides their steps finely."""
+    lows: list[float] = []
+    highs: list[float] = []
+    steps: list[float] = []
+    for node in graph.nodes:
+        if tensor not in inputs_of(node):
+            continue
+        if not isinstance(node, Affine) or not (node.scale.size == node.shift.size == 1):
+            return None
+        rounded = first_rounding(graph, recipe, node.name)
+        scale, shift = node.scale.item(), node.shift.item()
+        if rounded is None or scale == 0:
+            return None
+        ends = sorted((end - shift) / scale for end in (rounded.type.min, rounded.type.max))
+        lows.append(ends[0])
+        highs.append(ends[1])
+        steps.append(abs(rounded.type.lsb / scale))
+    if not steps or tensor in graph.outputs:
+        return None
+    frac = math.ceil(-math.log2(min(steps))) + FINER
+    low, high = math.floor(math.ldexp(min(lows), frac)), math.ceil(math.ldexp(max(highs), frac))
+    type_ = fixed_for(min(low, 0), max(high, 0), frac)
+    return Quantizer(type_) if type_.bits <= BITS else None
+
+
+def open_format(values: Floats, per_channel: bool) -> WeightFormat:
+    """24 bits, placed to fit."""
+    if per_channel and values.ndim and values.shape[-1] > 1:
+        return fitted_channels(values, BITS)
+    return WeightFormat.of(fitted(values, BITS))
+
+
+def _error(values: Floats, fmt: WeightFormat) -> float:
+    return float(np.abs(np.ldexp(fmt.raw(values).astype(np.float64), -fmt.frac) - values).max())
+
+
+def _held(values: Floats, fmt: WeightFormat) -> bool:
+    return _error(values, fmt) == 0.0

@@ -1,0 +1,231 @@
+# SPDX-License-Identifier: Apache-2.0
+# SPDX-FileCopyrightText: The edgeinfer authors
+"""Which arithmetic each op runs in: the cheapest that is proved to be exact.
+
+float32 holds every integer up to 2^24, float64 up to 2^53; sums of integers are exact in any order
+as long as no partial sum leaves that range. Beyond, int64 wraps around modulo 2^64, which leaves
+sums and products right whose final value is proved to fit. Products of 8-bit integers are taken
+for large matrices where they are safe on every processor: without dot-product instructions, x86
+adds pairs of products in 16 bits and saturates.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import assert_never
+
+import numpy as np
+
+from edgeinfer.base.errors import ProgramError
+from edgeinfer.ir.bounds import reach_of_sums, wide
+from edgeinfer.ir.engine.rewrite import Rewritten
+from edgeinfer.ir.engine.round import largest_in_requant
+from edgeinfer.ir.engine.values import FLOAT32_INTEGERS, FLOAT64_INTEGERS, Carrier
+from edgeinfer.ir.ops import (
+    Clip,
+    Concat,
+    Constant,
+    Conv,
+    Dense,
+    Input,
+    Op,
+    Pad,
+    Pair,
+    PairKind,
+    Pool,
+    PoolKind,
+    PRelu,
+    Requant,
+    Reshape,
+    Scale,
+    Slice,
+    Softmax,
+    Table,
+    Transpose,
+    Upsample,
+    inputs_of,
+)
+from quantization import ranges
+from quantization.fixed import MAX_BITS, Overflow, Quantizer, Rounding
+from quantization.ranges import Interval
+
+PAIR_LIMIT = (1 << 15) - 1  # of the sum of two products in the 8-bit kernels
+BYTES_PAY_FROM = 1 << 16  # weights of a matrix; measured: below it, converting costs what it saves
+_SLACK = 1.0 + 2.0**-20  # bounds of sums are themselves computed in float64
+
+
+@dataclass(frozen=True, slots=True)
+class Arithmetic:
+    """How one op is computed, and why that is exact."""
+
+    value: str
+    op: str
+    carrier: Carrier
+    largest: int  # absolute value of any raw integer on the way
+    why: str
+
+    def __str__(self) -> str:
+        return f"%{self.value} ({self.op}): {self.carrier}, {self.why}"
+
+
+def arithmetic_of(op: Op, state: Rewritten, reach: Mapping[str, int]) -> Arithmetic:
+    """The op's arithmetic; `reach` holds what `largest` is for the ops before it."""
+    largest = _largest(op, state, reach)
+    carrier, why = _narrowest(largest)
+    if isinstance(op, Dense):
+        byte = _byte_carrier(op, state)
+        if byte is not None and largest < FLOAT64_INTEGERS:
+            pair = 2 * _pair_operand(byte, state.ranges[op.x]) * _magnitude_of(op.weight)
+            carrier, why = byte, f"two products stay below {pair + 1}, all below 2^31"
+    return Arithmetic(op.name, type(op).__name__, carrier, largest, why)
+
+
+def reach_of(op: Op, state: Rewritten, reach: Mapping[str, int], largest: int) -> int:
+    """What `largest` is for the op, or for a product before it when nothing real may lie between:
+    ONNX Runtime removes what changes nothing, and then joins the product with what follows."""
+    match op:
+        case Requant() if op.type.frac < state.types[op.x].frac:
+            return largest  # it rounds
+        case Requant() | Clip() | Concat() | Reshape() | Transpose() | Pad() | Upsample() | Slice():
+            raised = (reach[x] << (op.type.frac - state.types[x].frac) for x in inputs_of(op))
+            return max(largest, *raised)
+        case _:
+            return largest
+
+
+def float_for(largest: int) -> Carrier:
+    """The narrowest element type in which integers of that size are exact."""
+    return _narrowest(largest)[0]
+
+
+def _narrowest(largest: int) -> tuple[Carrier, str]:
+    bits = largest.bit_length()
+    if largest <= FLOAT32_INTEGERS:
+        return Carrier.FLOAT32, f"every intermediate integer fits {bits} bits, at most 24 and a one"
+    if largest * _SLACK < FLOAT64_INTEGERS:
+        return Carrier.FLOAT64, f"an intermediate integer may need {bits} bits, more than 24"
+    return Carrier.INT64, f"an intermediate integer may need {bits} bits, more than 53"
+
+
+def magnitude(x: Interval) -> int:
+    """Largest absolute value of any element."""
+    return max(abs(x.bottom), abs(x.top))
+
+
+def _magnitude_of(raw: np.ndarray[tuple[int, ...], np.dtype[np.integer]]) -> int:
+    return max(abs(int(raw.min(initial=0))), abs(int(raw.max(initial=0))))
+
+
+def _byte_carrier(op: Dense, state: Rewritten) -> Carrier | None:
+    """UINT8 or INT8 where products of bytes are exact everywhere and pay, else None."""
+    if op.weight.size < BYTES_PAY_FROM or len(state.shapes[op.x]) != 1:
+        return None
+    x = state.ranges[op.x]
+    if x.bottom >= 0 and x.top <= 255:
+        carrier = Carrier.UINT8
+    elif x.bottom >= -128 and x.top <= 127:
+        carrier = Carrier.INT8
+    else:
+        return None
+    if not -128 <= int(op.weight.min()) <= int(op.weight.max()) <= 127:
+        return None
+    if 2 * _pair_operand(carrier, x) * _magnitude_of(op.weight) > PAIR_LIMIT:
+        return None
+    return carrier if reach_of_sums(op, x, state.shapes[op.x]) * _SLACK < 1 << 31 else None
+
+
+def requants_to_bytes(state: Rewritten, kept: Sequence[str]) -> dict[str, Carrier]:
+    """Requantisations that only products of bytes read, through reshapes, and may round to bytes
+    at once: half to even, and saturating."""
+    readers = Counter(x for op in state.ops for x in inputs_of(op))
+    wanted: dict[str, Carrier] = {}
+    found: dict[str, Carrier] = {}
+    for op in reversed(state.ops):
+        carrier = wanted.get(op.name)
+        if isinstance(op, Dense):
+            carrier = _byte_carrier(op, state)
+        if carrier is None:
+            continue
+        match op:
+            case Dense() | Reshape() if readers[op.x] == 1 and op.x not in kept:
+                wanted[op.x] = carrier
+            case Requant(rounding=Rounding.RND_CONV, overflow=Overflow.SAT | Overflow.SAT_SYM):
+                found[op.name] = carrier
+            case _:
+                pass
+    return found
+
+
+def _pair_operand(carrier: Carrier, x: Interval) -> int:
+    """Largest byte that a kernel may see: it shifts signed ones to unsigned ones first."""
+    return 255 if carrier is Carrier.INT8 else magnitude(x)
+
+
+def _largest(op: Op, state: Rewritten, reach: Mapping[str, int]) -> int:
+    """Largest absolute value among the op's operands, partial sums and results, all as integers."""
+    held = [magnitude(state.ranges[name]) for name in (*inputs_of(op), op.name)]
+    match op:
+        case Conv() | Dense():
+            sums = reach_of_sums(op, state.ranges[op.x], state.shapes[op.x])
+            shift = op.type.frac - state.types[op.x].frac - op.weight_type.frac
+            return max(held[-1], (sums << shift) + _magnitude_of(op.bias))
+        case Scale():
+            shift = op.type.frac - state.types[op.x].frac - op.factor_type.frac
+            product = ranges.multiplied(state.ranges[op.x], ranges.of_values(wide(op.factor)))
+            return max(*held, (magnitude(product) << shift) + _magnitude_of(op.bias))
+        case Requant():
+            quantizer = Quantizer(op.type, op.rounding, op.overflow)
+            return max(
+                held[-1],
+                largest_in_requant(state.ranges[op.x], state.types[op.x].frac, quantizer),
+            )
+        case Table():
+            return max(*held, abs(op.first) + op.entries.size)
+        case Softmax():
+            return max(held[-1], _largest_in_softmax(op, state))
+        case Pool(kind=PoolKind.SUM):
+            return max(*held, int(np.prod(op.window)) * held[0])
+        case Pair(kind=PairKind.MUL):
+            return max(*held, held[0] * held[1])
+        case Pair():
+            up = [op.type.frac - state.types[x].frac for x in (op.a, op.b)]
+            a, b = (held[0] << up[0], held[1] << up[1])
+            if op.kind in (PairKind.MAX, PairKind.MIN):
+                return max(held[-1], a, b)
+            # A convolution and a sum may be computed as one: the partial sums count.
+            return max(held[-1], max(a, reach[op.a] << up[0]) + max(b, reach[op.b] << up[1]))
+        case (
+            Input()
+            | Constant()
+            | Clip()
+            | PRelu()
+            | Pool()
+            | Concat()
+            | Reshape()
+            | Transpose()
+            | Pad()
+            | Upsample()
+            | Slice()
+        ):
+            return max(held)
+        case _:
+            assert_never(op)
+
+
+def _largest_in_softmax(op: Softmax, state: Rewritten) -> int:
+    x = state.ranges[op.x]
+    count = state.shapes[op.x][op.axis]
+    e, r = _magnitude_of(op.exp), _magnitude_of(op.inverse)
+    quantizer = Quantizer(op.type, op.rounding, op.overflow)
+    spread = x.top - x.bottom
+    if max(spread, count * e, e * r) >= 1 << MAX_BITS:
+        raise ProgramError(
+            f"softmax %{op.name}: its inputs spread over {spread}, its sum may reach {count * e}, "
+            f"a result {e * r}; at most {MAX_BITS} bits are held.",
+            hint="Use narrower formats for the tables or the input.",
+        )
+    product = Interval(np.asarray(0), np.asarray(e * r))
+    frac = op.exp_type.frac + op.inverse_type.frac
+    return max(magnitude(x), spread, count * e, e * r, largest_in_requant(product, frac, quantizer))

@@ -1,0 +1,300 @@
+# SPDX-License-Identifier: Apache-2.0
+# SPDX-FileCopyrightText: The edgeinfer authors
+"""A Program as an ONNX graph that computes the very same integers."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from typing import assert_never
+
+import numpy as np
+
+from edgeinfer.ir.engine.choice import (
+    Arithmetic,
+    arithmetic_of,
+    float_for,
+    reach_of,
+    requants_to_bytes,
+)
+from edgeinfer.ir.engine.elementwise import pair, prelu, scale, shifted, softmax, table
+from edgeinfer.ir.engine.extremes import clip
+from edgeinfer.ir.engine.onnx_builder import OnnxBuilder
+from edgeinfer.ir.engine.rewrite import Rewritten, rewritten
+from edgeinfer.ir.engine.round import narrowed, requantized, rounded_to_bytes
+from edgeinfer.ir.engine.values import (
+    LARGEST_EXPONENT,
+    Carried,
+    Carrier,
+    axis_in,
+    carried_in,
+    integers_in,
+    laid_out,
+    scaled_to,
+)
+from edgeinfer.ir.engine.window import conv, dense, dense_in_bytes, pool, upsample
+from edgeinfer.ir.ops import (
+    Clip,
+    Concat,
+    Constant,
+    Conv,
+    Dense,
+    Input,
+    Op,
+    Pad,
+    Pair,
+    Pool,
+    PRelu,
+    Requant,
+    Reshape,
+    Scale,
+    Slice,
+    Softmax,
+    Table,
+    Transpose,
+    Upsample,
+    inputs_of,
+)
+from edgeinfer.ir.program import Program
+from quantization.fixed import Quantizer
+from quantization.ranges import Interval
+
+
+@dataclass(frozen=True, slots=True)
+class Emitted:
+    """An ONNX model and how to read it: what feeds it, what comes out, how each op is computed."""
+
+    model: bytes
+    inputs: tuple[tuple[str, str, Carrier], ...]  # Program's name, ONNX name, element type
+    outputs: tuple[tuple[str, str], ...]  # Program's name, ONNX name
+    arithmetic: tuple[Arithmetic, ...]
+
+
+def emitted(
+    program: Program,
+    proved: Mapping[str, Interval],
+    kept: Sequence[str],
+    *,
+    only_integers: bool = False,
+) -> Emitted:
+    """The graph that computes the values in `kept`, none of them an input or a constant.
+
+    With `only_integers`, int64 carries every value: slower, and no float anywhere.
+    """
+    state = rewritten(program, proved, kept)
+    to_bytes = {} if only_integers else requants_to_bytes(state, kept)
+    emitter = Emitter(state, _exponents(state, kept), to_bytes, only_integers)
+    inputs: list[tuple[str, str, Carrier]] = []
+    for op in state.ops:
+        if isinstance(op, Input):
+            carrier = float_for(max(abs(op.type.raw_min), op.type.raw_max))
+            carrier = Carrier.INT64 if only_integers else carrier
+            tensor = emitter.builder.input(carrier.dtype, op.shape)
+            inputs.append((op.name, tensor, carrier))
+            emitter.values[op.name] = Carried(tensor, carrier, op.shape)
+        elif isinstance(op, Constant):
+            emitter.constants[op.name] = op
+        else:
+            emitter.emit(op)
+    outputs = tuple((name, emitter.result(name)) for name in kept)
+    model = emitter.builder.model(sorted({tensor for _, tensor in outputs}))
+    return Emitted(model, tuple(inputs), outputs, tuple(emitter.arithmetic.values()))
+
+
+def _exponents(state: Rewritten, kept: Sequence[str]) -> dict[str, int]:
+    """The power of two to leave in each value's tensor so that its requantisation need not divide.
+
+    It is asked for by a requantisation, handed on by what commutes with it, and granted by a
+    product, whose weights take it up.
+    """
+    readers = Counter(x for op in state.ops for x in inputs_of(op))
+    types = state.types
+    found: dict[str, int] = {}
+    for op in reversed(state.ops):
+        match op:
+            case Requant():
+                wanted = types[op.x].frac - op.type.frac
+            case Clip() | Pool() | Reshape() | Transpose() | Pad() | Upsample() | Slice():
+                wanted = found.get(op.name, 0)
+            case _:
+                continue
+        if 0 < wanted <= LARGEST_EXPONENT and readers[op.x] == 1 and op.x not in kept:
+            found[op.x] = wanted
+    return found
+
+
+@dataclass(slots=True)
+class Emitter:
+    """ONNX nodes for one op after the other, and which tensor holds which value."""
+
+    state: Rewritten
+    exponents: Mapping[str, int]
+    to_bytes: Mapping[str, Carrier]
+    only_integers: bool = False
+    builder: OnnxBuilder = field(default_factory=OnnxBuilder)
+    values: dict[str, Carried] = field(default_factory=dict)
+    constants: dict[str, Constant] = field(default_factory=dict)
+    arithmetic: dict[str, Arithmetic] = field(default_factory=dict)
+    reach: dict[str, int] = field(default_factory=dict)
+
+    def emit(self, op: Op) -> None:
+        """Nodes for one op."""
+        reach = {x: self.reach.get(x, 0) for x in inputs_of(op)}
+        arithmetic = arithmetic_of(op, self.state, reach)
+        if self.only_integers:
+            arithmetic = replace(arithmetic, carrier=Carrier.INT64, why="integers were asked for")
+        self.arithmetic[op.name] = arithmetic
+        self.reach[op.name] = reach_of(op, self.state, reach, arithmetic.largest)
+        value = self.emitted(op, arithmetic)
+        if abs(value.exponent) > LARGEST_EXPONENT:
+            value = scaled_to(self.builder, value, 0)
+        self.values[op.name] = value
+
+    def result(self, name: str) -> str:
+        """A tensor of the value's raw integers under its own shape, made by a node."""
+        value = laid_out(self.builder, self.values[name], self.state.shapes[name], False)
+        return self.builder.result(scaled_to(self.builder, value, 0).tensor)
+
+    def read(self, name: str, carrier: Carrier) -> Carried:
+        """A value in an element type."""
+        if name in self.constants:
+            raw = self.constants[name].value
+            tensor = self.builder.constant(integers_in(raw, 0, carrier)[None])
+            return Carried(tensor, carrier, raw.shape)
+        return carried_in(self.builder, self.values[name], carrier)
+
+    def shaped(self, name: str, carrier: Carrier, first: bool | None = None) -> Carried:
+        """A value under its own shape; in the layout it has unless another is asked for."""
+        x, shape = self.read(name, carrier), self.state.shapes[name]
+        keeps = x.first and x.held == shape
+        return laid_out(self.builder, x, shape, keeps if first is None else first)
+
+    def shift(self, op: Conv | Dense | Scale, frac: int) -> int:
+        """By how much finer the result's grid is than the products'."""
+        return op.type.frac - self.state.types[op.x].frac - frac
+
+    def emitted(self, op: Op, arithmetic: Arithmetic) -> Carried:
+        """The op's value, in the arithmetic that is exact for it."""
+        builder, carrier, shapes = self.builder, arithmetic.carrier, self.state.shapes
+        wanted = self.exponents.get(op.name, 0) if carrier is not Carrier.INT64 else 0
+        match op:
+            case Input() | Constant():
+                return self.values[op.name]
+            case Conv():
+                shift = self.shift(op, op.weight_type.frac)
+                x = self.read(op.x, carrier)
+                return conv(builder, op, x, (shapes[op.x], shapes[op.name]), shift, wanted)
+            case Dense():
+                shift = self.shift(op, op.weight_type.frac)
+                x = self.read(op.x, carrier)
+                if carrier in (Carrier.UINT8, Carrier.INT8):
+                    sums = float_for(arithmetic.largest)
+                    return dense_in_bytes(builder, op, x, shift, wanted, sums)
+                return dense(builder, op, x, (shapes[op.x], shapes[op.name]), shift, wanted)
+            case Scale():
+                x = self.shaped(op.x, carrier)
+                shift = self.shift(op, op.factor_type.frac)
+                return scale(builder, op, x, shapes[op.name], shift, wanted)
+            case Requant():
+                return self.requantized(op, carrier)
+            case Clip():
+                x = self.read(op.x, carrier)
+                range_ = self.state.ranges[op.x]
+                limits = narrowed((op.low, op.high), (range_.bottom, range_.top))
+                return clip(builder, x, *limits)
+            case PRelu():
+                return prelu(builder, op, self.shaped(op.x, carrier), shapes[op.name])
+            case Table():
+                return table(builder, op, self.read(op.x, carrier), carrier)
+            case Softmax():
+                return softmax(builder, op, self.shaped(op.x, carrier), self.state.ranges[op.x])
+            case Pool():
+                x = self.read(op.x, carrier)
+                least = self.state.ranges[op.x].bottom
+                return pool(builder, op, x, (shapes[op.x], shapes[op.name]), least)
+            case Pair():
+                a, b = self.read(op.a, carrier), self.read(op.b, carrier)
+                fracs = self.state.types[op.a].frac, self.state.types[op.b].frac
+                both = shapes[op.a], shapes[op.b], shapes[op.name]
+                return pair(builder, op, (a, b), fracs, both)
+            case Concat():
+                return self._concatenated(op, carrier)
+            case Reshape():
+                return self.values[op.x]
+            case Transpose():
+                return self._transposed(op, carrier)
+            case Pad():
+                return self._padded(op, carrier)
+            case Upsample():
+                x = self.read(op.x, carrier)
+                return upsample(builder, op.factors, x, (shapes[op.x], shapes[op.name]))
+            case Slice():
+                return self._sliced(op, carrier)
+            case _:
+                assert_never(op)
+
+    def requantized(self, op: Requant, carrier: Carrier) -> Carried:
+        """A requantisation, with the clips that were folded into it."""
+        quantizer = Quantizer(op.type, op.rounding, op.overflow)
+        limits = self.state.limits.get(op.name, (None, None))
+        frac = self.state.types[op.x].frac
+        x = self.read(op.x, carrier)
+        range_ = self.state.ranges[op.x]
+        byte = self.to_bytes.get(op.name)
+        if byte is not None and carrier is Carrier.FLOAT32 and frac > op.type.frac:
+            return rounded_to_bytes(self.builder, x, frac, range_, quantizer, limits, byte)
+        return requantized(self.builder, x, frac, range_, quantizer, limits)
+
+    def _concatenated(self, op: Concat, carrier: Carrier) -> Carried:
+        shape = self.state.shapes[op.name]
+        parts = [self.shaped(x, carrier) for x in op.xs]
+        first = len(shape) > 1 and 2 * sum(part.first for part in parts) >= len(parts)
+        exponents = [
+            part.exponent + op.type.frac - self.state.types[x].frac
+            for x, part in zip(op.xs, parts, strict=True)
+        ]
+        common = exponents[0] if carrier.floating and len(set(exponents)) == 1 else 0
+        tensors = []
+        for x, exponent in zip(op.xs, exponents, strict=True):
+            part = self._batched(self.shaped(x, carrier, first), x, op)
+            part = shifted(self.builder, part, exponent, common)
+            tensors.append(part.tensor)
+        tensor = self.builder.node("Concat", *tensors, axis=axis_in(shape, first, op.axis))
+        return Carried(tensor, carrier, shape, first, common)
+
+    def _batched(self, part: Carried, name: str, op: Concat) -> Carried:
+        """A constant once for every sample of the batch."""
+        if name in self.values:
+            return part
+        like = next(self.values[x].tensor for x in op.xs if x in self.values)
+        node, builder = self.builder.node, self.builder
+        batch = node("Shape", like, start=0, end=1)
+        ones = builder.constant([1] * len(part.held), np.int64)
+        return replace(
+            part, tensor=node("Expand", part.tensor, node("Concat", batch, ones, axis=0))
+        )
+
+    def _transposed(self, op: Transpose, carrier: Carrier) -> Carried:
+        x, shape = self.shaped(op.x, carrier), self.state.shapes[op.x]
+        order = [0, *(axis_in(shape, x.first, axis) for axis in op.order)]
+        tensor = self.builder.node("Transpose", x.tensor, perm=order)
+        return Carried(tensor, carrier, self.state.shapes[op.name], False, x.exponent)
+
+    def _padded(self, op: Pad, carrier: Carrier) -> Carried:
+        x, shape = self.shaped(op.x, carrier), self.state.shapes[op.x]
+        around = np.zeros((2, len(shape) + 1), dtype=np.int64)
+        for axis, pads in enumerate(op.pads):
+            around[:, axis_in(shape, x.first, axis)] = pads
+        fill = integers_in(np.asarray(op.value), -x.exponent, carrier)
+        tensor = self.builder.node(
+            "Pad", x.tensor, self.builder.constant(around.ravel()), self.builder.constant(fill)
+        )
+        return replace(x, tensor=tensor, held=self.state.shapes[op.name])
+
+    def _sliced(self, op: Slice, carrier: Carrier) -> Carried:
+        x, shape = self.shaped(op.x, carrier), self.state.shapes[op.x]
+        axes = [axis_in(shape, x.first, axis) for axis in range(len(shape))]
+        bounds = [self.builder.constant(b, np.int64) for b in (op.starts, op.stops, axes, op.steps)]
+        tensor = self.builder.node("Slice", x.tensor, *bounds)
+        return replace(x, tensor=tensor, held=self.state.shapes[op.name])

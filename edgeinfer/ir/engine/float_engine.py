@@ -1,0 +1,335 @@
+# SPDX-License-Identifier: Apache-2.0
+# SPDX-FileCopyrightText: The edgeinfer authors
+"""The float network in ONNX Runtime: what calibration looks at and quantization is judged by."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from functools import reduce
+from typing import TYPE_CHECKING, Any, assert_never
+
+import numpy as np
+from numpy.typing import NDArray
+
+from edgeinfer.base.errors import InputError, UsageError, did_you_mean
+from edgeinfer.graph.nodes import (
+    Activation,
+    Affine,
+    BatchNorm,
+    Concat,
+    Constant,
+    Conv,
+    Dense,
+    Graph,
+    Input,
+    Merge,
+    MergeKind,
+    Node,
+    Pad,
+    Pool,
+    PoolKind,
+    PRelu,
+    Reshape,
+    Shape,
+    Slice,
+    Softmax,
+    Transpose,
+    Upsample,
+    inputs_of,
+)
+from edgeinfer.ir.engine.float_functions import applied
+from edgeinfer.ir.engine.onnx_builder import (
+    OnnxBuilder,
+    available_threads,
+    open_session,
+    samples_at_once,
+)
+from edgeinfer.ir.engine.values import Carried, Carrier, axis_in, laid_out, parameter
+from edgeinfer.ir.engine.window import onnx_pads, rows, upsample
+
+if TYPE_CHECKING:
+    from onnxruntime import InferenceSession
+
+FLOAT = Carrier.FLOAT32
+
+
+@dataclass(frozen=True, slots=True)
+class _Compiled:
+    session: InferenceSession
+    inputs: tuple[tuple[str, str], ...]  # Graph's name, ONNX name
+    outputs: tuple[tuple[str, str], ...]
+
+
+class FloatEngine:
+    """Runs a Graph in float32. Another set of taps is compiled when first asked for."""
+
+    def __init__(self, graph: Graph, *, threads: int | None = None) -> None:
+        self.graph = graph
+        self.threads = threads or available_threads()
+        self.batch = samples_at_once(max(math.prod(shape) for shape in graph.shapes.values()))
+        self._compiled: dict[tuple[str, ...], _Compiled] = {}
+        self._still = _without_inputs(graph)
+
+    def run(
+        self, inputs: Mapping[str, NDArray[Any]], taps: Sequence[str] = ()
+    ) -> dict[str, NDArray[np.float32]]:
+        """The outputs for a batch, and every tensor named in `taps`, by node."""
+        for tap in taps:
+            if tap not in self.graph.shapes:
+                raise UsageError(
+                    f"{self.graph.name} has no tensor {tap!r} to tap.",
+                    hint=did_you_mean(tap, self.graph.shapes),
+                )
+        samples = self._checked(inputs)
+        wanted = tuple(sorted({*self.graph.outputs, *taps}))
+        if wanted not in self._compiled:
+            self._compiled[wanted] = _compiled(self.graph, self._still, wanted, self.threads)
+        compiled = self._compiled[wanted]
+        found: dict[str, NDArray[np.float32]] = {
+            name: np.empty((samples, *self.graph.shapes[name]), np.float32) for name in wanted
+        }
+        tensors = sorted({tensor for _, tensor in compiled.outputs})
+        for start in range(0, samples, self.batch):
+            part = slice(start, start + self.batch)
+            feeds = {
+                tensor: np.asarray(inputs[name][part], dtype=np.float32)
+                for name, tensor in compiled.inputs
+            }
+            results = dict(zip(tensors, compiled.session.run(tensors, feeds), strict=True))
+            for name, tensor in compiled.outputs:
+                found[name][part] = results[tensor]
+        return found
+
+    def _checked(self, inputs: Mapping[str, NDArray[Any]]) -> int:
+        """The number of samples of inputs that fit the Graph."""
+        wanted = {node.name: node.shape for node in self.graph.inputs}
+        if set(inputs) != set(wanted):
+            raise InputError(
+                f"{self.graph.name} reads the inputs {', '.join(sorted(wanted))}, "
+                f"but {', '.join(sorted(inputs)) or 'nothing'} was given."
+            )
+        for name, shape in wanted.items():
+            if np.shape(inputs[name])[1:] != shape:
+                raise InputError(
+                    f"The input {name} has shape {np.shape(inputs[name])}, not (batch, *{shape})."
+                )
+        counts = {len(values) for values in inputs.values()}
+        if len(counts) != 1:
+            raise InputError("The inputs differ in their number of samples.")
+        return counts.pop()
+
+
+def _without_inputs(graph: Graph) -> frozenset[str]:
+    """Tensors that are the same for every sample."""
+    still: set[str] = set()
+    for node in graph.nodes:
+        if not isinstance(node, Input) and still.issuperset(inputs_of(node)):
+            still.add(node.name)
+    return frozenset(still)
+
+
+def _compiled(
+    graph: Graph, still: frozenset[str], wanted: Sequence[str], threads: int
+) -> _Compiled:
+    needed = set(wanted)
+    for node in reversed(graph.nodes):
+        if node.name in needed:
+            needed.update(inputs_of(node))
+    walk = _Walk(graph.shapes, still)
+    fed: list[tuple[str, str]] = []
+    for node in graph.nodes:
+        if node.name not in needed:
+            continue
+        if isinstance(node, Input):
+            fed.append((node.name, walk.builder.input(np.dtype(np.float32), node.shape)))
+            walk.values[node.name] = Carried(fed[-1][1], FLOAT, node.shape)
+        else:
+            walk.values[node.name] = walk.emitted(node)
+    outputs = tuple((name, walk.builder.result(walk.shaped(name, False).tensor)) for name in wanted)
+    model = walk.builder.model(sorted({tensor for _, tensor in outputs}))
+    blocks = any(isinstance(n, Conv) and graph.shapes[n.x][-1] > 1 for n in graph.nodes)
+    session = open_session(model, threads, exact=False, channel_blocks=blocks)
+    return _Compiled(session, tuple(fed), outputs)
+
+
+@dataclass(slots=True)
+class _Walk:
+    shapes: Mapping[str, Shape]
+    still: frozenset[str]
+    builder: OnnxBuilder = field(default_factory=OnnxBuilder)
+    values: dict[str, Carried] = field(default_factory=dict)
+
+    def shaped(self, name: str, first: bool | None = None) -> Carried:
+        """A tensor under its own shape; in the layout it has unless another is asked for."""
+        x, shape = self.values[name], self.shapes[name]
+        keeps = x.first and x.held == shape
+        return laid_out(self.builder, x, shape, keeps if first is None else first)
+
+    def emitted(self, node: Node) -> Carried:
+        """Nodes for one node of the Graph."""
+        builder, shape = self.builder, self.shapes[node.name]
+        match node:
+            case Input() | Constant():
+                assert isinstance(node, Constant)
+                return Carried(builder.constant(node.value[None], np.float32), FLOAT, shape)
+            case Conv():
+                return self._conv(node, shape)
+            case Dense():
+                return self._dense(node, shape)
+            case BatchNorm():
+                return self._affine(node.x, node.scale, node.shift, shape)
+            case Affine():
+                return self._affine(node.x, node.scale, node.shift, shape)
+            case Activation():
+                x = self.values[node.x]
+                tensor = applied(builder, node.function, node.parameters, x.tensor)
+                return replace(x, tensor=tensor)
+            case PRelu():
+                x = self._wide(node.x, shape)
+                slope = builder.node("Mul", x.tensor, parameter(builder, node.slope, x))
+                zero = builder.constant(0.0, np.float32)
+                positive = builder.node("GreaterOrEqual", x.tensor, zero)
+                tensor = builder.node("Where", positive, x.tensor, slope)
+                return replace(x, tensor=tensor, held=shape)
+            case Softmax():
+                x = self.shaped(node.x)
+                axis = axis_in(shape, x.first, node.axis % len(shape))
+                return replace(x, tensor=builder.node("Softmax", x.tensor, axis=axis))
+            case Pool():
+                return self._pool(node, shape)
+            case Reshape():
+                return self.values[node.x]
+            case Transpose():
+                x = self.shaped(node.x)
+                order = [0, *(axis_in(x.held, x.first, axis) for axis in node.order)]
+                return Carried(builder.node("Transpose", x.tensor, perm=order), FLOAT, shape)
+            case Pad():
+                x = self.shaped(node.x)
+                around = np.zeros((2, len(shape) + 1), dtype=np.int64)
+                for axis, pads in enumerate(node.pads):
+                    around[:, axis_in(shape, x.first, axis)] = pads
+                fill = builder.constant(node.value, np.float32)
+                tensor = builder.node("Pad", x.tensor, builder.constant(around.ravel()), fill)
+                return replace(x, tensor=tensor, held=shape)
+            case Upsample():
+                return upsample(
+                    builder, node.factors, self.values[node.x], (self.shapes[node.x], shape)
+                )
+            case Slice():
+                x = self.shaped(node.x)
+                axes = [axis_in(shape, x.first, axis) for axis in range(len(shape))]
+                bounds = (node.starts, node.stops, axes, node.steps)
+                ends = (builder.constant(bound, np.int64) for bound in bounds)
+                return replace(x, tensor=builder.node("Slice", x.tensor, *ends), held=shape)
+            case Merge():
+                return self._merged(node, shape)
+            case Concat():
+                return self._concatenated(node, shape)
+            case _:
+                assert_never(node)
+
+    def _wide(self, name: str, shape: Shape) -> Carried:
+        """A tensor with as many axes as a shape that it is to be broadcast to."""
+        missing = len(shape) - len(self.shapes[name])
+        if not missing:
+            return self.shaped(name)
+        return laid_out(self.builder, self.values[name], (1,) * missing + self.shapes[name], False)
+
+    def _affine(
+        self, name: str, scale: NDArray[np.float64], shift: NDArray[np.float64], shape: Shape
+    ) -> Carried:
+        x = self._wide(name, shape)
+        like = replace(x, held=shape)
+        scaled = self.builder.node("Mul", x.tensor, parameter(self.builder, scale, like))
+        moved = self.builder.node("Add", scaled, parameter(self.builder, shift, like))
+        return replace(like, tensor=moved)
+
+    def _conv(self, node: Conv, shape: Shape) -> Carried:
+        rank = len(node.strides)
+        kernel = np.moveaxis(node.kernel, (-1, -2), (0, 1))
+        weights = [self.builder.constant(kernel, np.float32)]
+        if node.bias is not None:
+            weights.append(self.builder.constant(node.bias, np.float32))
+        tensor = self.builder.node(
+            "Conv",
+            self.shaped(node.x, True).tensor,
+            *weights,
+            kernel_shape=list(node.kernel.shape[:rank]),
+            strides=list(node.strides),
+            pads=onnx_pads(node.pads),
+            dilations=list(node.dilation),
+            group=node.groups,
+        )
+        return Carried(tensor, FLOAT, shape, True)
+
+    def _dense(self, node: Dense, shape: Shape) -> Carried:
+        builder, x = self.builder, self.values[node.x]
+        bias = np.zeros(shape[-1]) if node.bias is None else node.bias
+        if len(shape) == 1:
+            flat, kernel = rows(builder, x, node.kernel)
+            weights = builder.constant(kernel, np.float32), builder.constant(bias, np.float32)
+            return Carried(builder.node("Gemm", flat, *weights), FLOAT, shape)
+        x = self.shaped(node.x, False)
+        product = builder.node("MatMul", x.tensor, builder.constant(node.kernel, np.float32))
+        return Carried(
+            builder.node("Add", product, builder.constant(bias, np.float32)), FLOAT, shape
+        )
+
+    def _pool(self, node: Pool, shape: Shape) -> Carried:
+        attributes: dict[str, Any] = {
+            "kernel_shape": list(node.window),
+            "strides": list(node.strides),
+            "pads": onnx_pads(node.pads),
+        }
+        x = self.shaped(node.x, True)
+        match node.kind:
+            case PoolKind.MAX:
+                tensor = self.builder.node("MaxPool", x.tensor, **attributes)
+            case PoolKind.AVERAGE:
+                attributes["count_include_pad"] = int(node.count_pads)
+                tensor = self.builder.node("AveragePool", x.tensor, **attributes)
+            case PoolKind.SUM:
+                ones = np.ones((x.held[-1], 1, *node.window), np.float32)
+                weights = self.builder.constant(ones)
+                tensor = self.builder.node(
+                    "Conv", x.tensor, weights, group=x.held[-1], **attributes
+                )
+            case _:
+                assert_never(node.kind)
+        return Carried(tensor, FLOAT, shape, True)
+
+    def _merged(self, node: Merge, shape: Shape) -> Carried:
+        parts = [self._wide(x, shape) for x in node.xs]
+        first = any(part.first for part in parts)
+        parts = [laid_out(self.builder, part, part.held, first) for part in parts]
+        kinds = {
+            MergeKind.ADD: "Add",
+            MergeKind.SUBTRACT: "Sub",
+            MergeKind.MULTIPLY: "Mul",
+            MergeKind.AVERAGE: "Add",
+            MergeKind.MAXIMUM: "Max",
+            MergeKind.MINIMUM: "Min",
+        }
+        tensors = [part.tensor for part in parts]
+        tensor = reduce(lambda a, b: self.builder.node(kinds[node.kind], a, b), tensors)
+        if node.kind is MergeKind.AVERAGE:
+            count = self.builder.constant(len(tensors), np.float32)
+            tensor = self.builder.node("Div", tensor, count)
+        return Carried(tensor, FLOAT, shape, first)
+
+    def _concatenated(self, node: Concat, shape: Shape) -> Carried:
+        node_of, constant = self.builder.node, self.builder.constant
+        moving = [x for x in node.xs if x not in self.still]
+        first = len(shape) > 1 and any(self.shaped(x).first for x in node.xs)
+        tensors = []
+        for x in node.xs:
+            part = self.shaped(x, first).tensor
+            if x in self.still and moving:  # once for every sample
+                batch = node_of("Shape", self.values[moving[0]].tensor, start=0, end=1)
+                ones = constant([1] * len(shape), np.int64)
+                part = node_of("Expand", part, node_of("Concat", batch, ones, axis=0))
+            tensors.append(part)
+        axis = axis_in(shape, first, node.axis % len(shape))
+        return Carried(node_of("Concat", *tensors, axis=axis), FLOAT, shape, first)

@@ -1,0 +1,77 @@
+# SPDX-License-Identifier: Apache-2.0
+# SPDX-FileCopyrightText: The edgeinfer authors
+"""Element-wise functions as ONNX nodes in float32; `functions.py` says what they mean."""
+
+from __future__ import annotations
+
+import math
+from typing import assert_never
+
+import numpy as np
+
+from edgeinfer.graph.functions import SELU_ALPHA, SELU_SCALE, SMALLEST_POWER_INPUT
+from edgeinfer.graph.nodes import Function
+from edgeinfer.ir.engine.onnx_builder import OnnxBuilder
+
+
+def applied(builder: OnnxBuilder, function: Function, parameters: tuple[float, ...], x: str) -> str:
+    """The function of every element of a float32 tensor."""
+    node = builder.node
+
+    def number(value: float) -> str:
+        return builder.constant(value, np.float32)
+
+    match function:
+        case Function.LINEAR:
+            return x
+        case Function.RELU:
+            return node("Relu", x)
+        case Function.RELU6:
+            return node("Clip", x, number(0.0), number(6.0))
+        case Function.LEAKY_RELU:
+            return node("LeakyRelu", x, alpha=parameters[0])
+        case Function.SIGMOID:
+            return node("Sigmoid", x)
+        case Function.TANH:
+            return node("Tanh", x)
+        case Function.HARD_SIGMOID:
+            line = node("Add", node("Mul", x, number(parameters[0])), number(parameters[1]))
+            return node("Clip", line, number(0.0), number(1.0))
+        case Function.HARD_TANH:
+            return node("Clip", x, number(-1.0), number(1.0))
+        case Function.SIGN:
+            return _sign(builder, x)
+        case Function.TERNARY:
+            outside = node("GreaterOrEqual", node("Abs", x), number(parameters[0]))
+            return node("Mul", builder.cast(outside, np.float32), _sign(builder, x))
+        case Function.ELU:
+            return node("Elu", x, alpha=parameters[0])
+        case Function.SELU:
+            return node("Selu", x, alpha=SELU_ALPHA, gamma=SELU_SCALE)
+        case Function.SOFTPLUS:
+            return node("Softplus", x)
+        case Function.SOFTSIGN:
+            return node("Softsign", x)
+        case Function.SWISH:
+            return node("Mul", x, node("Sigmoid", x))
+        case Function.GELU:
+            below = node("Erf", node("Mul", x, number(math.sqrt(0.5))))
+            return node("Mul", node("Mul", x, number(0.5)), node("Add", below, number(1.0)))
+        case Function.EXPONENTIAL:
+            return node("Exp", x)
+        case Function.POWER_OF_TWO:
+            lowest, highest, signed = parameters
+            magnitude = node("Max", node("Abs", x) if signed else x, number(SMALLEST_POWER_INPUT))
+            exponent = node("Round", node("Div", node("Log", magnitude), number(math.log(2.0))))
+            limited = node("Clip", exponent, number(lowest), number(highest))
+            power = node("Pow", number(2.0), limited)
+            return node("Mul", power, _sign(builder, x)) if signed else power
+        case _:
+            assert_never(function)
+
+
+def _sign(builder: OnnxBuilder, x: str) -> str:
+    """-1 below zero, else 1."""
+    negative = builder.node("Less", x, builder.constant(0.0, np.float32))
+    ends = builder.constant(-1.0, np.float32), builder.constant(1.0, np.float32)
+    return builder.node("Where", negative, *ends)

@@ -1,0 +1,134 @@
+# SPDX-License-Identifier: Apache-2.0
+# SPDX-FileCopyrightText: The edgeinfer authors
+"""Calibration data: checked, thinned to what is looked at, remarked upon where they say little."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from edgeinfer.base.errors import InputError
+from edgeinfer.graph import nodes as g
+from quantization.calibrate import finite
+from quantization.fixed import FormatError
+
+Samples = dict[str, NDArray[np.float64]]
+
+MOST_SAMPLES = 4096
+PLACING_SAMPLES = 1024  # suffice to place a binary point, which is tried in several places
+MOST_ELEMENTS = 1 << 26  # of the widest tensor over all samples
+FEW_SAMPLES = 16
+HELD_OUT = 4  # every fourth sample is kept from fitting
+FEWEST_HELD_OUT = 8
+BULK_PERCENT, FAR = 99, 100.0  # what lies this many times beyond the bulk is an outlier
+LARGEST_VALUE = 1e30  # a float32 network squares some of them
+
+
+@dataclass(frozen=True, slots=True)
+class Calibration:
+    """What formats are fitted to, and what choices between ways of fitting are judged by."""
+
+    fit: Samples
+    held_out: Samples
+
+
+def calibration_samples(
+    graph: g.Graph, data: Mapping[str, NDArray[Any]], most: int = MOST_SAMPLES
+) -> Samples:
+    """The inputs among the data, checked, thinned evenly to at most `most`."""
+    largest = max(int(np.prod(shape, dtype=int)) for shape in graph.shapes.values())
+    most = max(1, min(most, MOST_ELEMENTS // largest))
+    found: Samples = {}
+    for node in graph.inputs:
+        if node.name not in data:
+            raise InputError(f"The data have no array for the input {node.name!r}.")
+        values = np.asarray(data[node.name])
+        if values.shape[1:] != node.shape or values.ndim != len(node.shape) + 1:
+            raise InputError(
+                f"The data of {node.name!r} have shape {values.shape}, not (samples, "
+                f"{', '.join(map(str, node.shape))})."
+            )
+        if not len(values):
+            raise InputError(
+                f"The calibration set is empty: {node.name!r} has no samples.",
+                hint="Give at least one sample, better some hundreds.",
+            )
+        kept = np.linspace(0, len(values) - 1, min(len(values), most)).astype(int)
+        found[node.name] = _checked(node.name, values[kept])
+    if len({len(data[node.name]) for node in graph.inputs}) > 1:
+        raise InputError("The inputs differ in their number of samples.")
+    return found
+
+
+def thinned(samples: Samples, most: int) -> Samples:
+    """At most so many samples, evenly spread."""
+    count = len(next(iter(samples.values())))
+    if count <= most:
+        return samples
+    kept = np.linspace(0, count - 1, most).astype(int)
+    return {name: values[kept] for name, values in samples.items()}
+
+
+def _checked(name: str, values: NDArray[Any]) -> NDArray[np.float64]:
+    try:
+        reals = finite(values)
+    except FormatError as error:
+        raise InputError(f"The data of {name!r}: {error}") from None
+    if np.abs(reals).max(initial=0.0) > LARGEST_VALUE:
+        raise InputError(
+            f"The data of {name!r} reach {np.abs(reals).max():.3g}, too large for float32.",
+            hint="Scale the input, or remove those samples.",
+        )
+    return reals
+
+
+def divided(samples: Samples) -> Calibration:
+    """Every fourth sample held out; the same samples for both where there are too few."""
+    count = len(next(iter(samples.values())))
+    held = np.arange(count) % HELD_OUT == HELD_OUT - 1
+    if int(held.sum()) < FEWEST_HELD_OUT:
+        return Calibration(samples, samples)
+    return Calibration(
+        {name: values[~held] for name, values in samples.items()},
+        {name: values[held] for name, values in samples.items()},
+    )
+
+
+def degenerate(samples: Mapping[str, NDArray[np.float64]]) -> list[str]:
+    """Remarks on data that say little about the ranges."""
+    findings = []
+    for name, values in samples.items():
+        if len(values) < FEW_SAMPLES:
+            findings.append(f"{name}: only {len(values)} calibration samples.")
+        if values.size and values.min() == values.max():
+            findings.append(f"{name} is constant ({values.flat[0]:g}) in the calibration set.")
+            continue
+        sizes = np.abs(values[values != 0.0])
+        top, usual = float(sizes.max()), float(np.percentile(sizes, BULK_PERCENT))
+        if top > FAR * usual:
+            findings.append(
+                f"{name} reaches {top:.3g}, though {BULK_PERCENT} % of its values other than zero "
+                f"lie below {usual:.3g}: outliers that saturate, unless the range was asked to "
+                f"hold them."
+            )
+    return findings
+
+
+def lifeless(layers: Mapping[str, NDArray[np.float32]]) -> list[str]:
+    """Remarks on tensors that are zero throughout, and on channels that are."""
+    findings = []
+    for name, values in layers.items():
+        if not values.any():
+            findings.append(f"{name} is zero throughout the calibration set.")
+            continue
+        dead = int(np.sum(~values.reshape(-1, values.shape[-1]).any(axis=0)))
+        if dead and values.ndim > 1 and values.shape[-1] > 1:
+            findings.append(
+                f"{name}: {dead} of {values.shape[-1]} channels are zero throughout the "
+                f"calibration set."
+            )
+    return findings

@@ -1,0 +1,126 @@
+# SPDX-License-Identifier: Apache-2.0
+# SPDX-FileCopyrightText: The edgeinfer authors
+"""Where the binary points go: of tensors by what they do to the network's outputs, of kernels by
+what they do to their layer's."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+
+import numpy as np
+
+from edgeinfer.graph import nodes as g
+from edgeinfer.precision.ptq.network import CutNetwork, Values, rounded
+from edgeinfer.precision.ptq.rows import Moments, moments_of
+from edgeinfer.precision.ptq.weights import kernel_format
+from quantization.calibrate import Method, fitted, fitted_channels, places
+from quantization.fixed import Quantizer
+from quantization.recipe import WeightFormat
+
+CONSTANT_EXTRA_BITS = 4  # scales, shifts and slopes act on wide sums
+
+
+def tensor_format(
+    network: CutNetwork, tensor: str, bits: int, *, signed: bool | None = None
+) -> Quantizer:
+    """The format of this width that changes the network's outputs least while all else is exact."""
+    point = network.point(tensor)
+    exact = network.exact[point]
+    candidates = places(exact, bits, signed=signed)
+    if len(candidates) == 1:
+        return candidates[0]
+    errors = [alone(network, point, rounded(exact, candidate)) for candidate in candidates]
+    return candidates[int(np.argmin(errors))]
+
+
+def alone(network: CutNetwork, point: str, values: Values) -> float:
+    """The error at the outputs if this tensor alone held other values."""
+    return network.error(network.outputs_after({point: values}))
+
+
+def layer_moments(
+    network: CutNetwork, quantizers: Mapping[str, Quantizer]
+) -> dict[str, list[tuple[g.Conv | g.Dense, tuple[Moments, ...]]]]:
+    """What every kernel is multiplied with, by layer: an entry for each of its uses, on inputs that
+    were rounded once (so that an outlier which a format cuts off does not decide on weights)."""
+    found: dict[str, list[tuple[g.Conv | g.Dense, tuple[Moments, ...]]]] = {}
+    values = dict(network.exact)
+    for tensor in network.tensors:
+        if tensor in quantizers:
+            point = network.point(tensor)
+            values[point] = rounded(network.exact[point], quantizers[tensor])
+    for part in network.parts:
+        for node in part.layers:
+            uses = found.setdefault(node.layer, [])
+            uses.append((node, moments_of(node, network.fed(part, node, values))))
+    return found
+
+
+def kernel_formats(
+    network: CutNetwork,
+    quantizers: Mapping[str, Quantizer],
+    bits: Mapping[str, int],
+    *,
+    per_channel: bool,
+) -> dict[str, WeightFormat]:
+    """A format for every kernel, by key; `bits` by layer."""
+    found: dict[str, WeightFormat] = {}
+    for layer, uses in layer_moments(network, quantizers).items():
+        node = uses[0][0]
+        moments = joined([moments for _, moments in uses])
+        found[f"{layer}/kernel"] = kernel_format(
+            node, moments, bits[layer], per_channel=per_channel
+        )
+    return found
+
+
+def joined(uses: Sequence[tuple[Moments, ...]]) -> tuple[Moments, ...]:
+    """Moments over all uses of a shared layer."""
+    if len(uses) == 1:
+        return uses[0]
+    return tuple(
+        Moments(
+            np.asarray(np.mean([use.mean for use in group], axis=0)),
+            np.asarray(np.mean([use.gram for use in group], axis=0)),
+        )
+        for group in zip(*uses, strict=True)
+    )
+
+
+def constant_formats(graph: g.Graph, bits: int) -> dict[str, WeightFormat]:
+    """Formats of what is neither kernel nor bias: scales and shifts for each channel, slopes."""
+    found: dict[str, WeightFormat] = {}
+    for node in graph.nodes:
+        if isinstance(node, g.BatchNorm | g.Affine | g.PRelu | g.Constant):
+            for key, values in g.weights_of(node).items():
+                found[key] = _constant(node, values, bits + CONSTANT_EXTRA_BITS)
+    return found
+
+
+def _constant(node: g.Node, values: g.Floats, bits: int) -> WeightFormat:
+    if isinstance(node, g.BatchNorm | g.Affine) and values.ndim and values.shape[-1] > 1:
+        return fitted_channels(values, bits)
+    return WeightFormat.of(fitted(values, bits))
+
+
+def ranged_kernels(
+    network: CutNetwork,
+    bits: Mapping[str, int],
+    method: Method,
+    percentile: float,
+    *,
+    per_channel: bool,
+) -> dict[str, WeightFormat]:
+    """Formats of kernels by the range of their values alone; `bits` by layer."""
+    found: dict[str, WeightFormat] = {}
+    for part in network.parts:
+        for node in part.layers:
+            width = bits[node.layer]
+            if per_channel and node.kernel.shape[-1] > 1:
+                fmt = fitted_channels(node.kernel, width, method=method, percentile=percentile)
+            else:
+                fmt = WeightFormat.of(
+                    fitted(node.kernel, width, method=method, percentile=percentile, signed=True)
+                )
+            found[f"{node.layer}/kernel"] = fmt
+    return found

@@ -1,0 +1,120 @@
+# SPDX-License-Identifier: Apache-2.0
+# SPDX-FileCopyrightText: The edgeinfer authors
+"""Which tensors of a network get number formats when it is quantized."""
+
+from __future__ import annotations
+
+from collections import Counter
+from dataclasses import replace
+
+from edgeinfer.graph import nodes as g
+from edgeinfer.ir.program import HostFunction
+
+EXACT_FUNCTIONS = frozenset(  # in integers these are steps and limits; all others become tables
+    {
+        g.Function.LINEAR,
+        g.Function.RELU,
+        g.Function.RELU6,
+        g.Function.LEAKY_RELU,
+        g.Function.SIGN,
+        g.Function.TERNARY,
+        g.Function.HARD_TANH,
+    }
+)
+
+
+def quantized_tensors(graph: g.Graph) -> tuple[str, ...]:
+    """Tensors that get a format: the inputs, and whatever feeds arithmetic without being on a
+    narrow grid already. What leaves the network stays exact, logits too."""
+    found: set[str] = {node.name for node in graph.inputs}
+    hosted = host_functions(graph)
+    for node in graph.nodes:
+        if node.name in hosted:
+            continue
+        if isinstance(node, g.Conv | g.Dense | g.BatchNorm | g.Affine | g.Merge | g.Softmax):
+            found.update(source(graph, x) for x in g.inputs_of(node))
+        elif isinstance(node, g.Pool) and node.kind is not g.PoolKind.MAX:
+            found.add(source(graph, node.x))
+    moving = dependent(graph)
+    return tuple(node.name for node in graph.nodes if node.name in found & moving)
+
+
+def table_indices(graph: g.Graph) -> tuple[str, ...]:
+    """Tensors that feed a function which becomes a table, outputs left to the host excepted, and
+    inputs, whose width is the interface's."""
+    hosted = host_functions(graph)
+    moving = dependent(graph) - {node.name for node in graph.inputs}
+    found = [
+        node.x
+        for node in graph.nodes
+        if isinstance(node, g.Activation)
+        and node.function not in EXACT_FUNCTIONS
+        and node.name not in hosted
+        and node.x in moving
+    ]
+    return tuple(dict.fromkeys(found))
+
+
+def source(graph: g.Graph, tensor: str) -> str:
+    """The tensor whose values reach `tensor` unchanged."""
+    node = graph.node(tensor)
+    match node:
+        case g.Reshape() | g.Transpose() | g.Upsample() | g.Slice():
+            return source(graph, node.x)
+        case g.Pool(kind=g.PoolKind.MAX):
+            return source(graph, node.x)
+        case g.Pad(value=0.0):
+            return source(graph, node.x)
+        case _:
+            return tensor
+
+
+def dependent(graph: g.Graph) -> set[str]:
+    """Tensors that depend on an input."""
+    found: set[str] = set()
+    for node in graph.nodes:
+        if isinstance(node, g.Input) or any(x in found for x in g.inputs_of(node)):
+            found.add(node.name)
+    return found
+
+
+def late_point(graph: g.Graph, tensor: str) -> str:
+    """Where rounding a tensor has the same effect on fewer elements: behind the max pools through
+    which alone it is seen (a maximum of rounded values is the rounded maximum)."""
+    readers: dict[str, list[g.Node]] = {}
+    for node in graph.nodes:
+        for x in g.inputs_of(node):
+            readers.setdefault(x, []).append(node)
+    while tensor not in graph.outputs and len(readers.get(tensor, ())) == 1:
+        match readers[tensor][0]:
+            case g.Pool(kind=g.PoolKind.MAX) as pool:
+                tensor = pool.name
+            case _:
+                break
+    return tensor
+
+
+def host_functions(graph: g.Graph) -> dict[str, tuple[str, HostFunction]]:
+    """Outputs whose last function the host applies: the tensor before it, and the function."""
+    readers = Counter(x for node in graph.nodes for x in g.inputs_of(node))
+    found: dict[str, tuple[str, HostFunction]] = {}
+    for node in graph.nodes:
+        if node.name not in graph.outputs or readers[node.name]:
+            continue
+        match node:
+            case g.Softmax() if node.axis in (-1, len(graph.shapes[node.x]) - 1):
+                found[node.name] = (node.x, HostFunction.SOFTMAX)
+            case g.Activation(function=g.Function.SIGMOID):
+                found[node.name] = (node.x, HostFunction.SIGMOID)
+            case _:
+                pass
+    return found
+
+
+def without_host_functions(graph: g.Graph) -> g.Graph:
+    """The network up to its logits: an output's softmax or sigmoid, which the host applies, is left
+    out, for errors are judged where they are made."""
+    ends = {name: tensor for name, (tensor, _) in host_functions(graph).items()}
+    nodes = tuple(node for node in graph.nodes if node.name not in ends)
+    outputs = dict.fromkeys(ends.get(name, name) for name in graph.outputs)
+    return replace(graph, nodes=nodes, outputs=tuple(outputs))

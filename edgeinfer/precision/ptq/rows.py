@@ -1,0 +1,118 @@
+# SPDX-License-Identifier: Apache-2.0
+# SPDX-FileCopyrightText: The edgeinfer authors
+"""What a linear layer's kernel is multiplied with: its inputs as rows, and their second moments.
+
+With G = E[x x'] the mean squared change of a layer's output under a change d of a kernel's column
+is d' G d, exactly, so formats and roundings of weights are judged without running the layer.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from edgeinfer.graph import nodes as g
+
+Floats = NDArray[np.float64]
+
+MOST_ROWS = 1 << 12
+LARGE = 1e15  # squares of more would overflow a float32
+WIDE_RANGE = 1e3  # peaks over means from which products are summed in float64
+WIDEST = 4096  # inputs of one output up to which a full matrix of moments is kept
+
+
+@dataclass(frozen=True, slots=True)
+class Moments:
+    """Means and second moments of what one group of a layer's kernel sees."""
+
+    mean: Floats  # (inputs,)
+    gram: Floats  # (inputs, inputs), or (inputs,) where only the diagonal is kept
+
+    @property
+    def diagonal(self) -> Floats:
+        """Mean squares."""
+        return self.gram if self.gram.ndim == 1 else np.diagonal(self.gram)
+
+    def error(self, change: Floats) -> Floats:
+        """Mean squared change of the outputs, for changes (inputs, outputs) of the weights."""
+        if self.gram.ndim == 1:
+            found: Floats = self.gram @ change**2
+            return found
+        return np.asarray(np.einsum("io,io->o", change, self.gram @ change))
+
+
+def moments_of(node: g.Conv | g.Dense, x: NDArray[np.float32]) -> tuple[Moments, ...]:
+    """Moments for each group (a dense layer is one group)."""
+    seen = rows_of(node, x)
+    return tuple(_moments(seen[:, group]) for group in range(seen.shape[1]))
+
+
+def means_of(node: g.Conv | g.Dense, x: NDArray[np.float32]) -> tuple[Floats, ...]:
+    """The means alone."""
+    means = rows_of(node, x).mean(axis=0, dtype=np.float64)
+    return tuple(means)
+
+
+def _moments(rows: NDArray[np.float32]) -> Moments:
+    mean = rows.mean(axis=0, dtype=np.float64)
+    if rows.shape[1] > WIDEST:
+        return Moments(mean, np.mean(np.square(rows, dtype=np.float64), axis=0))
+    peak, usual = float(np.abs(rows).max(initial=0.0)), float(np.abs(mean).mean())
+    if peak > WIDE_RANGE * usual or peak > LARGE:
+        rows = rows.astype(np.float64)
+    return Moments(mean, (rows.T @ rows).astype(np.float64) / len(rows))
+
+
+def rows_of(node: g.Conv | g.Dense, x: NDArray[np.float32]) -> NDArray[np.float32]:
+    """(rows, groups, inputs): what the layer sees at positions spread evenly over the samples."""
+    match node:
+        case g.Dense():
+            flat = x.reshape(-1, x.shape[-1])
+            return flat[_spread(len(flat))][:, None]
+        case g.Conv():
+            return _windows(node, x)
+
+
+def grouped(node: g.Conv | g.Dense, kernel: Floats) -> Floats:
+    """A kernel as (groups, inputs, outputs of a group), inputs in the order of `rows_of`."""
+    groups = node.groups if isinstance(node, g.Conv) else 1
+    flat = kernel.reshape(-1, groups, kernel.shape[-1] // groups)
+    return np.moveaxis(flat, 1, 0)
+
+
+def ungrouped(node: g.Conv | g.Dense, parts: Floats) -> Floats:
+    """The inverse of `grouped`."""
+    return np.moveaxis(parts, 0, 1).reshape(node.kernel.shape)
+
+
+def _spread(count: int) -> NDArray[np.int64]:
+    kept = np.linspace(0, count - 1, min(count, MOST_ROWS))
+    return np.rint(kept).astype(np.int64)
+
+
+def _windows(node: g.Conv, x: NDArray[np.float32]) -> NDArray[np.float32]:
+    rank = len(node.strides)
+    window, channels = node.kernel.shape[:rank], x.shape[-1]
+    padded = np.pad(x, ((0, 0), *node.pads, (0, 0)))
+    reach = g.dilated(window, node.dilation)
+    counts = [
+        (size - width) // step + 1
+        for size, width, step in zip(padded.shape[1:-1], reach, node.strides, strict=True)
+    ]
+    chosen = _spread(len(x) * int(np.prod(counts)))
+    sample, *position = np.unravel_index(chosen, (len(x), *counts))
+    taps = []
+    for place in np.ndindex(*window):
+        at = tuple(
+            where * step + offset * hole
+            for where, step, offset, hole in zip(
+                position, node.strides, place, node.dilation, strict=True
+            )
+        )
+        taps.append(padded[(sample, *at)])
+    seen = np.stack(taps, axis=1).reshape(len(chosen), len(taps), node.groups, -1)
+    return np.moveaxis(seen, 2, 1).reshape(
+        len(chosen), node.groups, len(taps) * channels // node.groups
+    )

@@ -1,0 +1,180 @@
+# SPDX-License-Identifier: Apache-2.0
+# SPDX-FileCopyrightText: The edgeinfer authors
+"""Pruning of whole filters: a smaller network, from which the filters that say least are gone.
+
+A filter can go where all that reads it, maybe through functions, pools and moves, are linear
+layers: their weights for it go too. What it yields on average is added to their biases, so what is
+lost is only how it varies, and by that it is judged.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from edgeinfer.graph import nodes as g
+from edgeinfer.ir.engine.float_engine import FloatEngine
+
+Linear = g.Conv | g.Dense
+Labels = NDArray[np.int64]  # of a tensor's elements: the filter each belongs to, -1: another's
+
+
+@dataclass(frozen=True, slots=True)
+class Prunable:
+    """A layer whose filters can go, and which input channel of each reader is which filter."""
+
+    layer: Linear
+    readers: Mapping[str, Labels]  # by the reader's node
+    moves: Mapping[str, Labels]  # of flattened tensors between, which shrink
+
+
+@dataclass(frozen=True, slots=True)
+class Pruned:
+    """The smaller network, and how many filters are left of how many, by layer."""
+
+    graph: g.Graph
+    kept: Mapping[str, tuple[int, int]]
+
+
+def without_filters(graph: g.Graph, data: Mapping[str, NDArray[Any]], share: float) -> Pruned:
+    """Take the given share of filters (at least one stays) out of every layer where some can go;
+    `data` show how much each filter's outputs vary. Batch norms are to be folded before."""
+    kept: dict[str, tuple[int, int]] = {}
+    for name in [node.name for node in graph.nodes if isinstance(node, Linear)]:
+        found = prunable(graph, name)
+        if found is None:
+            continue
+        size = found.layer.kernel.shape[-1]
+        count = min(round(share * size), size - 1)
+        if count:
+            graph = _pruned(graph, found, data, count)
+        kept[found.layer.layer] = (size - count, size)
+    return Pruned(graph, kept)
+
+
+def prunable(graph: g.Graph, name: str) -> Prunable | None:
+    """Where a layer's filters go; None where they must stay."""
+    layer = graph.node(name)
+    uses = Counter(node.layer for node in graph.nodes if isinstance(node, Linear))
+    if not isinstance(layer, Linear) or uses[layer.layer] > 1 or name in graph.outputs:
+        return None
+    if isinstance(layer, g.Conv) and layer.groups > 1:
+        return None
+    size = layer.kernel.shape[-1]
+    labels: dict[str, Labels] = {name: np.broadcast_to(np.arange(size), graph.shapes[name])}
+    readers: dict[str, Labels] = {}
+    moves: dict[str, Labels] = {}
+    for node in graph.nodes:
+        if not any(x in labels for x in g.inputs_of(node)):
+            continue
+        if isinstance(node, Linear):
+            along = _last_axis(labels[node.x])
+            grouped = isinstance(node, g.Conv) and node.groups > 1
+            if along is None or grouped or uses[node.layer] > 1:
+                return None
+            readers[node.name] = along
+            continue
+        through = _through(node, labels, graph)
+        if through is None or node.name in graph.outputs:
+            return None
+        labels[node.name] = through
+        if isinstance(node, g.Reshape):
+            moves[node.name] = through
+    return Prunable(layer, readers, moves) if readers else None
+
+
+def _last_axis(labels: Labels) -> Labels | None:
+    """Labels along the last axis, if they depend on nothing else."""
+    along: Labels = labels.reshape(-1, labels.shape[-1])[0]
+    return along if bool(np.all(labels == along)) else None
+
+
+def _through(node: g.Node, labels: Mapping[str, Labels], graph: g.Graph) -> Labels | None:
+    """The labels behind a node; None where it mixes filters, or has constants of its own."""
+    shape = graph.shapes[node.name]
+    match node:
+        case g.Activation():
+            return labels[node.x]
+        case g.Pool() | g.Upsample():
+            along = _last_axis(labels[node.x])
+            return None if along is None else np.broadcast_to(along, shape)
+        case g.Pad() if node.pads[-1] == (0, 0):
+            along = _last_axis(labels[node.x])
+            return None if along is None else np.broadcast_to(along, shape)
+        case g.Reshape() if len(shape) == 1:  # any other shape would not fit fewer filters
+            return labels[node.x].reshape(shape)
+        case g.Concat():
+            axis = node.axis if node.axis >= 0 else node.axis + len(shape)
+            if axis != len(shape) - 1:
+                return None
+            parts = [labels.get(x, np.full(graph.shapes[x], -1)) for x in node.xs]
+            return np.concatenate(parts, axis=axis)
+        case _:
+            return None
+
+
+def _pruned(
+    graph: g.Graph, found: Prunable, data: Mapping[str, NDArray[Any]], count: int
+) -> g.Graph:
+    """The network without the `count` filters whose variation its readers notice least."""
+    size = found.layer.kernel.shape[-1]
+    seen = {name: _seen(graph, name, data) for name in found.readers}
+    worth = np.zeros(size)
+    for name, labels in found.readers.items():
+        reader = graph.node(name)
+        assert isinstance(reader, Linear)
+        _, spread = seen[name]
+        weight = np.sum(reader.kernel**2, axis=(*range(reader.kernel.ndim - 2), -1))
+        ours = labels >= 0
+        np.add.at(worth, labels[ours], (spread**2 * weight)[ours])
+    gone = np.sort(np.argsort(worth, kind="stable")[:count])
+    changed: dict[str, g.Node] = {found.layer.name: _fewer_outputs(found.layer, gone)}
+    for name, labels in found.readers.items():
+        reader = graph.node(name)
+        assert isinstance(reader, Linear)
+        changed[name] = _fewer_inputs(reader, np.isin(labels, gone), seen[name][0])
+    for name in found.moves:
+        move = graph.node(name)
+        assert isinstance(move, g.Reshape)
+        left = int(np.sum(~np.isin(found.moves[name], gone)))
+        changed[name] = replace(move, shape=(left,))
+    nodes = tuple(changed.get(node.name, node) for node in graph.nodes)
+    return g.Graph(graph.name, nodes, graph.outputs)
+
+
+def _seen(
+    graph: g.Graph, reader: str, data: Mapping[str, NDArray[Any]]
+) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    """Mean and spread of each input channel of a layer."""
+    node = graph.node(reader)
+    assert isinstance(node, Linear)
+    if isinstance(graph.node(node.x), g.Input):
+        values = np.asarray(data[node.x], dtype=np.float64)
+    else:
+        fed = {name.name: np.asarray(data[name.name], np.float32) for name in graph.inputs}
+        values = FloatEngine(graph).run(fed, (node.x,))[node.x].astype(np.float64)
+    rows = values.reshape(-1, values.shape[-1])
+    return rows.mean(axis=0), rows.std(axis=0)
+
+
+def _fewer_outputs(layer: Linear, gone: NDArray[np.int64]) -> Linear:
+    kernel = np.delete(layer.kernel, gone, axis=-1)
+    bias = None if layer.bias is None else np.delete(layer.bias, gone)
+    return replace(layer, kernel=kernel, bias=bias)
+
+
+def _fewer_inputs(layer: Linear, gone: NDArray[np.bool_], means: NDArray[np.float64]) -> Linear:
+    """Without some input channels; what they add on average moves into the bias (which is exact
+    where a convolution pads nothing)."""
+    axis = layer.kernel.ndim - 2
+    lost = np.compress(gone, layer.kernel, axis=axis)
+    added = np.einsum("...io,i->...o", lost, means[gone])
+    while added.ndim > 1:
+        added = added.sum(axis=0)
+    bias = added if layer.bias is None else layer.bias + added
+    return replace(layer, kernel=np.compress(~gone, layer.kernel, axis=axis), bias=bias)

@@ -1,0 +1,34 @@
+# SPDX-License-Identifier: Apache-2.0
+# SPDX-FileCopyrightText: The edgeinfer authors
+"""Losses in TensorFlow, from what the model yields (mostly logits) to one number."""
+
+from __future__ import annotations
+
+from typing import Any, assert_never
+
+import tensorflow as tf
+
+from edgeinfer.precision.qat.aims import Loss
+
+SMALLEST = 1e-7  # probability of which a logarithm is taken
+
+
+def loss_between(loss: Loss, got: Any, aim: Any, *, logits: bool, unit: float) -> Any:
+    """The mean over a batch."""
+    match loss:
+        case Loss.CLASSES if logits:
+            return tf.reduce_mean(tf.nn.softmax_cross_entropy_with_logits(aim, got))
+        case Loss.CLASSES:
+            return -tf.reduce_mean(tf.reduce_sum(aim * _log(got), axis=-1))
+        case Loss.YES_NO if logits:
+            return tf.reduce_mean(tf.nn.sigmoid_cross_entropy_with_logits(aim, got))
+        case Loss.YES_NO:
+            return -tf.reduce_mean(aim * _log(got) + (1.0 - aim) * _log(1.0 - got))
+        case Loss.SQUARED:
+            return tf.reduce_mean(tf.square(got / unit - aim))
+        case _:
+            assert_never(loss)
+
+
+def _log(values: Any) -> Any:
+    return tf.math.log(tf.maximum(values, SMALLEST))

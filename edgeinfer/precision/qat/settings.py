@@ -1,0 +1,57 @@
+# SPDX-License-Identifier: Apache-2.0
+# SPDX-FileCopyrightText: The edgeinfer authors
+"""What a user may choose about training under quantization."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from edgeinfer.base.errors import UsageError
+
+MOST_EPOCHS = 10_000
+
+
+@dataclass(frozen=True, slots=True)
+class QatSettings:
+    """How long, how fast, towards what, and how much is pruned on the way.
+
+    `distillation` is the share of the float network's own answer in what is aimed at; the labels
+    have the rest. Where there are no labels, the float network is all there is to learn from.
+    """
+
+    epochs: int = 10
+    """how often training goes through the data"""
+    batch: int = 128
+    """samples in a step of training"""
+    learning_rate: float = 2e-3
+    """at the start of training; it falls to nearly zero along a cosine"""
+    distillation: float = 0.7
+    """share of the float network's own answers in what training aims at, from 0 to 1"""
+    sparsity: float = 0.0
+    """share of the weights that training makes zero"""
+    prune_filters: float = 0.0
+    """share of each layer's filters that is taken out before training"""
+    minutes: float | None = None
+    """training (or a search) ends after this time with the best so far"""
+    seed: int = 0
+    """decides on order, and on simulated data"""
+
+    def __post_init__(self) -> None:
+        for name, value in (("distillation", self.distillation),):
+            if not 0.0 <= value <= 1.0:
+                raise UsageError(f"--{name} is {value:g}, but must be from 0 to 1.")
+        for name, value in (("sparsity", self.sparsity), ("prune-filters", self.prune_filters)):
+            if not 0.0 <= value < 1.0:
+                raise UsageError(f"--{name} is {value:g}, but must be from 0 to below 1.")
+        if not 1 <= self.epochs <= MOST_EPOCHS:
+            raise UsageError(f"--epochs is {self.epochs}, but must be from 1 to {MOST_EPOCHS}.")
+        if self.batch < 1:
+            raise UsageError(f"--batch is {self.batch}, but must be 1 or more.")
+        if not 0.0 < self.learning_rate <= 1.0:
+            raise UsageError(
+                f"--learning-rate is {self.learning_rate:g}, but must be above 0 and at most 1."
+            )
+        if self.minutes is not None and not self.minutes > 0:
+            raise UsageError(f"--minutes is {self.minutes:g}, but must be above 0.")
+        if self.seed < 0:
+            raise UsageError(f"--seed is {self.seed}, but must not be below 0.")

@@ -1,0 +1,178 @@
+# SPDX-License-Identifier: Apache-2.0
+# SPDX-FileCopyrightText: The edgeinfer authors
+"""What a search found as data and as a picture: front.json, front.svg, a recipe for each point."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from edgeinfer.base import assets
+from edgeinfer.base.plan import BuildPlan
+from edgeinfer.precision.search.run import Found
+from quantization.search import Trial
+
+VERSION = 1
+TEMPLATE = "reports/templates/pareto.svg.j2"
+WIDTH, HEIGHT = 720.0, 460.0
+LEFT, RIGHT, TOP, BOTTOM = 70.0, 700.0, 34.0, 410.0
+MARGIN = 0.04  # of the plotted range, around the points
+TICKS = 6
+
+
+@dataclass(frozen=True, slots=True)
+class Tick:
+    """A line of the grid."""
+
+    at: float
+    label: str
+
+
+@dataclass(frozen=True, slots=True)
+class Dot:
+    """A recipe in the picture."""
+
+    x: float
+    y: float
+    label: str
+    name: str = ""
+
+
+def report(found: Found) -> BuildPlan:
+    """All files of a search's result. Recipes on the front are complete: they lower as they are."""
+    files = {"front.json": _json(found).encode(), "front.svg": picture(found).encode()}
+    for trial in found.front:
+        ready = found.network.ready(trial.recipe, trial.outcome.weights)
+        files[f"recipes/{name_of(trial)}.toml"] = ready.recipe.to_toml().encode()
+    return BuildPlan(found.network.graph.name, files)
+
+
+def name_of(trial: Trial) -> str:
+    """A short name of a recipe together with its weights."""
+    if not trial.outcome.weights:
+        return trial.recipe.digest[:12]
+    return hashlib.sha256(f"{trial.recipe.digest} {trial.outcome.weights}".encode()).hexdigest()[
+        :12
+    ]
+
+
+def document(found: Found) -> dict[str, Any]:
+    """The result as JSON data."""
+    kept = {id(trial) for trial in found.front}
+    return {
+        "version": VERSION,
+        "model": found.network.graph.name,
+        "objective": found.objective.name,
+        "cost": found.settings.cost,
+        "strategy": str(found.settings.strategy),
+        "seed": found.settings.seed,
+        "float_score": found.objective.exact_score,
+        "samples": len(found.objective.samples),
+        "front": [_point(trial) for trial in found.front],
+        "uniform": [{"bits": bits, **_point(t)} for bits, t in sorted(found.uniform.items())],
+        "others": [_point(trial) for trial in found.trials if id(trial) not in kept],
+    }
+
+
+def _json(found: Found) -> str:
+    return json.dumps(document(found), indent=1) + "\n"
+
+
+def _point(trial: Trial) -> dict[str, Any]:
+    return {
+        "recipe": name_of(trial),
+        "score": trial.outcome.score,
+        "costs": dict(trial.outcome.costs),
+        "repaired": trial.repaired,
+        "widths": dict(trial.widths),
+    }
+
+
+def picture(found: Found) -> str:
+    """Score against cost as an SVG; the cost's axis is logarithmic."""
+    from jinja2 import Environment, StrictUndefined
+
+    cost = found.settings.cost
+    shown = _worth_showing(found)
+    xs = [math.log2(max(trial.outcome.costs[cost], 1.0)) for trial in shown]
+    ys = [trial.outcome.score for trial in shown] + [found.objective.exact_score]
+    across, up = _Axis.over(xs, LEFT, RIGHT), _Axis.over(ys, BOTTOM, TOP)
+
+    def dot(trial: Trial, name: str = "") -> Dot:
+        costs, score = trial.outcome.costs[cost], trial.outcome.score
+        x = across.place(math.log2(max(costs, 1.0)))
+        return Dot(x, up.place(score), f"{name_of(trial)}: {score:.5g} at {costs:,.0f}", name)
+
+    visible = {id(trial) for trial in shown}
+    uniform = [
+        dot(trial, f"{bits} bits") for bits, trial in found.uniform.items() if id(trial) in visible
+    ]
+    environment = Environment(autoescape=True, undefined=StrictUndefined)
+    return environment.from_string(assets.text(TEMPLATE)).render(
+        title=f"{found.network.graph.name}: {found.objective.name} against {cost}",
+        x_label=f"{cost} (each line twice the one before)",
+        y_label=found.objective.name,
+        width=WIDTH,
+        height=HEIGHT,
+        left=LEFT,
+        right=RIGHT,
+        top=TOP,
+        bottom=BOTTOM,
+        exact=up.place(found.objective.exact_score),
+        x_ticks=[Tick(across.place(x), _short(2.0**x)) for x in across.whole()],
+        y_ticks=[Tick(up.place(y), f"{y:.4g}") for y in up.even()],
+        tried=[dot(trial) for trial in shown],
+        front=[dot(trial) for trial in found.front if id(trial) in visible],
+        uniform=uniform,
+    )
+
+
+def _worth_showing(found: Found) -> list[Trial]:
+    """Trials within twice the distance of the float score that was allowed; if there are none, all.
+    What lies far below would press the interesting part into a line."""
+    least = found.objective.exact_score - 2.0 * found.settings.tolerance
+    near = [trial for trial in found.trials if trial.outcome.score >= least]
+    return near or list(found.trials)
+
+
+@dataclass(frozen=True, slots=True)
+class _Axis:
+    """Values low..high drawn from `start` to `end`."""
+
+    low: float
+    high: float
+    start: float
+    end: float
+
+    @staticmethod
+    def over(values: Sequence[float], start: float, end: float) -> _Axis:
+        low, high = min(values), max(values)
+        spare = MARGIN * (high - low) or 0.5 * abs(high) or 0.5
+        return _Axis(low - spare, high + spare, start, end)
+
+    def place(self, value: float) -> float:
+        share = (value - self.low) / (self.high - self.low)
+        return round(self.start + share * (self.end - self.start), 1)
+
+    def whole(self) -> list[float]:
+        """Whole numbers on the axis."""
+        return [float(n) for n in range(math.ceil(self.low), math.floor(self.high) + 1)]
+
+    def even(self) -> list[float]:
+        """A few round numbers on the axis."""
+        rough = (self.high - self.low) / TICKS
+        power = 10.0 ** math.floor(math.log10(rough))
+        step = next(power * f for f in (1, 2, 5, 10) if power * f >= rough)
+        first = math.ceil(self.low / step)
+        return [round(n * step, 12) for n in range(first, math.floor(self.high / step) + 1)]
+
+
+def _short(value: float) -> str:
+    for limit, unit in ((1e9, "G"), (1e6, "M"), (1e3, "k")):
+        if value >= limit:
+            return f"{value / limit:.3g}{unit}"
+    return f"{value:.3g}"

@@ -1,0 +1,285 @@
+# SPDX-License-Identifier: Apache-2.0
+# SPDX-FileCopyrightText: The edgeinfer authors
+"""A search for bit widths on a network, from samples to a front of recipes on disk.
+
+Its folder holds the journal (and, with repairs, the trained weights), so that the same call goes on
+where a killed one ended.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import math
+import time
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, replace
+from enum import StrEnum
+from pathlib import Path
+from typing import Any, assert_never
+
+import numpy as np
+from numpy.typing import NDArray
+
+from edgeinfer.base.errors import InputError, UsageError
+from edgeinfer.base.plan import staged
+from edgeinfer.data.samples import Samples
+from edgeinfer.graph import nodes as g
+from edgeinfer.ir.costs import Estimate
+from edgeinfer.precision.ptq.network import reweighted
+from edgeinfer.precision.search.objective import Objective, objective_on
+from edgeinfer.precision.search.space import Searched, searched
+from quantization.recipe import Recipe
+from quantization.search import Judge, LimitReached, Limits, Outcome, Repair, Trial, front
+from quantization.search_greedy import Descent, descend, polish
+from quantization.search_journal import Journal, SearchError
+from quantization.search_thorough import Exploration, Sampler, explore
+
+Train = Callable[[g.Graph, Recipe], g.Graph]  # the network with weights trained for a recipe
+Advanced = Callable[[int, int], None]  # trials (or seconds) done, and in all
+
+JOURNAL, STUDY, WEIGHTS = "search.jsonl", "study.log", "weights"
+FINISHED = 12  # recipes that are trained in the end, where there is training
+LOOKING = 0.6  # share of trials and of time for finding them, the rest being for their training
+
+
+class Strategy(StrEnum):
+    """How the search goes about it."""
+
+    GREEDY = "greedy"
+    THOROUGH = "thorough"
+
+
+@dataclass(frozen=True, slots=True)
+class SearchSettings:
+    """What may be chosen, what counts, and when to stop."""
+
+    widths: tuple[int, ...] = (2, 3, 4, 5, 6, 7, 8)
+    strategy: Strategy = Strategy.GREEDY
+    cost: str = "ebops"
+    budget: float = 0.0  # a recipe this cheap is cheap enough
+    budget_share: float = 0.0  # the same as a share of the cost of `budget_bits` throughout
+    budget_bits: int = 6
+    tolerance: float = 0.01  # of score below the float network's that is still looked at
+    trials: int | None = None
+    minutes: float | None = None
+    seed: int = 0
+    sampler: Sampler = Sampler.NSGA2
+    per_channel: bool = False
+
+    def __post_init__(self) -> None:
+        if not self.widths or not all(2 <= width <= 16 for width in self.widths):
+            raise UsageError(f"Widths of {self.widths} bits cannot be searched; choose 2 to 16.")
+        if self.trials is not None and self.trials < 1:
+            raise UsageError(f"--trials is {self.trials}, but a search needs at least one trial.")
+        if self.minutes is not None and not self.minutes > 0:
+            raise UsageError(f"--minutes is {self.minutes:g}, but must be above 0.")
+        if not self.tolerance >= 0.0 or not self.budget >= 0.0:
+            raise UsageError("A search's tolerance and budget must not be below 0.")
+        if self.strategy is Strategy.THOROUGH and self.trials is None and self.minutes is None:
+            raise UsageError("A thorough search needs --minutes or --trials.")
+
+
+@dataclass(frozen=True, slots=True)
+class Found:
+    """What a search found: every trial, those with one width throughout, and the best of all."""
+
+    network: Searched
+    objective: Objective
+    settings: SearchSettings
+    trials: tuple[Trial, ...]
+    uniform: Mapping[int, Trial]  # by bits
+    front: tuple[Trial, ...]  # cheapest first
+
+    def cheapest(self, score: float) -> Trial | None:
+        """The cheapest recipe that scores at least this."""
+        return next((trial for trial in self.front if trial.outcome.score >= score), None)
+
+    def best(self, budget: float) -> Trial | None:
+        """The best recipe that costs no more than this."""
+        cost = self.settings.cost
+        affordable = [t for t in self.front if t.outcome.costs[cost] <= budget]
+        return affordable[-1] if affordable else None
+
+
+def search(
+    graph: g.Graph,
+    calibration: Samples,
+    validation: Samples,
+    settings: SearchSettings,
+    folder: Path,
+    *,
+    train: Train | None = None,
+    estimate: Estimate | None = None,
+    advanced: Advanced = lambda done, total: None,
+) -> Found:
+    """Search recipes for a network; formats are fitted to the one set and judged on the other."""
+    network = searched(
+        graph,
+        calibration.inputs,
+        settings.widths,
+        per_channel=settings.per_channel,
+        estimate=estimate,
+    )
+    objective = objective_on(graph, validation)
+    evaluate = _told(network.evaluator(objective), settings, advanced)
+    judge = _judge(network, objective, settings, folder, evaluate)
+    if train is not None:
+        judge.repair = _repair(network, evaluate, train, folder / WEIGHTS)
+        judge.limits = _shortened(settings)
+    uniform = _uniform(judge, settings)
+    settings = _with_budget(settings, uniform)
+    match settings.strategy:
+        case Strategy.GREEDY:
+            floor = objective.exact_score - settings.tolerance
+            start = network.space.uniform(max(settings.widths))
+            descend(judge, Descent(start, settings.cost, floor, settings.budget))
+            polish(judge, settings.cost, floor, settings.seed)
+        case Strategy.THOROUGH:
+            starts = tuple(trial.widths for trial in uniform.values())
+            plan = Exploration((settings.cost,), settings.seed, settings.sampler, starts)
+            explore(judge, plan, folder / STUDY)
+        case _:
+            assert_never(settings.strategy)
+    if train is not None:
+        judge.limits = Limits(settings.trials, settings.minutes)
+        uniform = _finished(judge, settings, uniform)
+    trials = tuple(judge.trials.values())
+    return Found(network, objective, settings, trials, uniform, front(trials, settings.cost))
+
+
+def _told(
+    evaluate: Callable[[Recipe, str], Outcome], settings: SearchSettings, advanced: Advanced
+) -> Callable[[Recipe, str], Outcome]:
+    """The evaluator, telling how far the search is."""
+    began, done = time.monotonic(), [0]
+
+    def telling(recipe: Recipe, weights: str) -> Outcome:
+        outcome = evaluate(recipe, weights)
+        done[0] += 1
+        if settings.minutes is not None:
+            whole = int(60 * settings.minutes)
+            advanced(min(int(time.monotonic() - began), whole), whole)
+        elif settings.trials is not None:
+            advanced(min(done[0], settings.trials), settings.trials)
+        return outcome
+
+    return telling
+
+
+def _with_budget(settings: SearchSettings, uniform: Mapping[int, Trial]) -> SearchSettings:
+    """The settings with a budget that was given as a share put into numbers."""
+    trial = uniform.get(settings.budget_bits)
+    if not settings.budget_share or trial is None:
+        return settings
+    cost = trial.outcome.costs[settings.cost]
+    return replace(settings, budget=settings.budget_share * cost)
+
+
+def _judge(
+    network: Searched,
+    objective: Objective,
+    settings: SearchSettings,
+    folder: Path,
+    evaluate: Callable[[Recipe, str], Outcome],
+) -> Judge:
+    limits = Limits(settings.trials, settings.minutes)
+    try:
+        journal = Journal.open(folder / JOURNAL, identity(network, objective))
+    except SearchError as error:
+        raise InputError(str(error)) from None
+    judge = Judge(network.space, evaluate, journal, limits)
+    widest = judge.space.uniform(max(settings.widths))
+    known = judge.judged(widest).outcome.costs
+    if settings.cost not in known:
+        raise UsageError(
+            f"There is no cost {settings.cost!r}.", hint=f"Choose one of {', '.join(known)}."
+        )
+    return judge
+
+
+def _uniform(judge: Judge, settings: SearchSettings) -> dict[int, Trial]:
+    """One width throughout: what every search is compared with."""
+    found: dict[int, Trial] = {}
+    try:
+        for bits in sorted(settings.widths, reverse=True):
+            found[bits] = judge.judged(judge.space.uniform(bits))
+    except LimitReached:
+        pass
+    return found
+
+
+def _shortened(settings: SearchSettings) -> Limits:
+    trials = settings.trials and max(1, math.ceil(LOOKING * settings.trials))
+    return Limits(trials, settings.minutes and LOOKING * settings.minutes)
+
+
+def _finished(
+    judge: Judge, settings: SearchSettings, uniform: Mapping[int, Trial]
+) -> dict[int, Trial]:
+    """Train what is worth it: the best that the budget buys, recipes spread over the front, and
+    those of one width, for they are what the others are compared with. The latter come back."""
+    trained = dict(uniform)
+    try:
+        for trial in _worth_training(judge, settings):
+            judge.judged(trial.widths, trial.outcome.weights, repaired=True)
+        for bits, trial in sorted(uniform.items(), reverse=True):
+            better = judge.judged(trial.widths, trial.outcome.weights, repaired=True)
+            if better.outcome.score > trial.outcome.score:
+                trained[bits] = better
+    except LimitReached:
+        pass
+    return trained
+
+
+def _worth_training(judge: Judge, settings: SearchSettings) -> list[Trial]:
+    """The best within the budget first, then recipes of the front in even steps of their cost's
+    logarithm, cheap ones last."""
+    cost = settings.cost
+    best = [t for t in front(judge.trials.values(), cost) if not t.repaired]
+    if not best:
+        return []
+    affordable = [t for t in best if t.outcome.costs[cost] <= settings.budget]
+    logs = np.log([max(trial.outcome.costs[cost], 1.0) for trial in best])
+    places = np.linspace(logs[-1], logs[0], FINISHED)
+    near = [best[int(np.abs(logs - place).argmin())] for place in places]
+    return list({id(trial): trial for trial in (*affordable[-1:], *near)}.values())
+
+
+def _repair(
+    network: Searched,
+    evaluate: Callable[[Recipe, str], Outcome],
+    train: Train,
+    folder: Path,
+) -> Repair:
+    """Training as a search sees it: weights under a name, kept on disk so that a resumed search
+    finds them again."""
+    for path in folder.glob("*.npz"):
+        with np.load(path, allow_pickle=False) as stored:
+            network.repaired[path.stem] = reweighted(network.graph, dict(stored))
+
+    def repair(recipe: Recipe, weights: str) -> Outcome:
+        ready = network.ready(recipe, weights)
+        trained = train(ready.graph, ready.recipe)
+        name = hashlib.sha256(f"{recipe.digest} {weights}".encode()).hexdigest()[:16]
+        with staged(folder / f"{name}.npz") as temporary:
+            stored: Any = dict(trained.weights())
+            np.savez(temporary, **stored)
+        network.repaired[name] = trained
+        return evaluate(recipe, name)
+
+    return repair
+
+
+def identity(network: Searched, objective: Objective) -> str:
+    """What a journal's answers depend on: the space, the weights, and the samples."""
+    state = hashlib.sha256(f"{network.space.digest} {network.effort} {objective.name}".encode())
+    arrays: dict[str, NDArray[Any]] = {
+        **dict(network.graph.weights()),
+        **{f"in {name}": values for name, values in objective.samples.inputs.items()},
+        **{f"out {name}": values for name, values in objective.samples.labels.items()},
+        **{f"fit {name}": values for name, values in network.network.exact.items()},
+    }
+    for name, values in sorted(arrays.items()):
+        state.update(f"{name} {values.shape} {values.dtype}".encode())
+        state.update(np.ascontiguousarray(values).tobytes())
+    return state.hexdigest()

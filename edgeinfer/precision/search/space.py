@@ -1,0 +1,125 @@
+# SPDX-License-Identifier: Apache-2.0
+# SPDX-FileCopyrightText: The edgeinfer authors
+"""What a search for bit widths may choose on a network, and what becomes of a choice.
+
+Every tensor and every kernel is a knob. The format that goes with each width is placed once, by
+what it does to the network's outputs while all else is exact; kernels and biases are adapted to
+each recipe that is tried, and the integer network is what is judged.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+from numpy.typing import NDArray
+
+from edgeinfer.graph import nodes as g
+from edgeinfer.graph.fold import fold_batch_norms
+from edgeinfer.ir.costs import Costs, Estimate, costs_of
+from edgeinfer.ir.lower import Lowered, lower
+from edgeinfer.precision.ptq.adapt import Effort, Memory, adapted
+from edgeinfer.precision.ptq.choose import TABLE_INDEX_EXTRA_BITS
+from edgeinfer.precision.ptq.data import PLACING_SAMPLES, calibration_samples, thinned
+from edgeinfer.precision.ptq.formats import constant_formats, joined, layer_moments, tensor_format
+from edgeinfer.precision.ptq.network import CutNetwork, cut
+from edgeinfer.precision.ptq.points import quantized_tensors, table_indices
+from edgeinfer.precision.ptq.weights import kernel_format
+from edgeinfer.precision.search.objective import Objective
+from quantization.calibrate import fitted
+from quantization.recipe import Recipe
+from quantization.search import Knob, Outcome, Space
+
+MOST_SAMPLES = 2048  # that weights are adapted to, once for each recipe
+
+
+@dataclass(frozen=True, slots=True)
+class Ready:
+    """A recipe, and the network with weights that suit it."""
+
+    graph: g.Graph
+    recipe: Recipe
+    lowered: Lowered
+    costs: Costs
+
+
+@dataclass(slots=True)
+class Searched:
+    """A network whose recipes can be tried."""
+
+    network: CutNetwork
+    graph: g.Graph  # batch norms folded
+    space: Space
+    estimate: Estimate | None = None
+    effort: Effort = Effort.ROUNDING
+    repaired: dict[str, g.Graph] = field(default_factory=dict)  # networks by name of their weights
+    memory: Memory = field(default_factory=Memory)
+
+    def ready(self, recipe: Recipe, weights: str = "") -> Ready:
+        """The integer network of a recipe that names every tensor and kernel.
+
+        With the name of repaired weights, those are used as they are.
+        """
+        if weights:
+            graph = self.repaired[weights]
+        else:
+            made = adapted(self.network, recipe, self.effort, self.memory)
+            graph, recipe = made.graph(self.graph), made.recipe
+        lowered = lower(graph, recipe)
+        return Ready(graph, recipe, lowered, costs_of(lowered.program, self.estimate))
+
+    def evaluator(self, objective: Objective) -> Callable[[Recipe, str], Outcome]:
+        """What a search asks for each recipe: the score of the integer network, and its costs."""
+
+        def evaluate(recipe: Recipe, weights: str) -> Outcome:
+            ready = self.ready(recipe, weights)
+            score = objective.of_program(ready.lowered.program, ready.lowered.recipe)
+            return Outcome(score, ready.costs.figures(), weights)
+
+        return evaluate
+
+
+def searched(
+    graph: g.Graph,
+    data: Mapping[str, NDArray[Any]],
+    widths: Sequence[int],
+    *,
+    per_channel: bool = False,
+    estimate: Estimate | None = None,
+) -> Searched:
+    """A network made ready for a search over these widths, calibrated on data."""
+    folded = fold_batch_norms(graph)
+    widest = max(widths)
+    indices = table_indices(folded)
+    tensors = quantized_tensors(folded)
+    samples = calibration_samples(folded, data, MOST_SAMPLES)
+    network = cut(folded, (*tensors, *indices), samples)
+    placing = network.on(thinned(samples, PLACING_SAMPLES))
+    kept = {
+        name: fitted(
+            network.exact[network.point(name)], widest + TABLE_INDEX_EXTRA_BITS, signed=True
+        )
+        for name in network.tensors
+        if name in indices
+    }
+    chosen = {
+        name: {bits: tensor_format(placing, name, bits) for bits in widths}
+        for name in network.tensors
+        if name in tensors and name not in kept
+    }
+    knobs = [
+        Knob(name, {bits: Recipe.of({name: quantizer}) for bits, quantizer in formats.items()})
+        for name, formats in chosen.items()
+    ]
+    at_widest = kept | {name: formats[widest] for name, formats in chosen.items()}
+    for layer, uses in layer_moments(network, at_widest).items():
+        node, moments = uses[0][0], joined([seen for _, seen in uses])
+        key = f"{layer}/kernel"
+        parts = {
+            bits: Recipe.of({}, {key: kernel_format(node, moments, bits, per_channel=per_channel)})
+            for bits in widths
+        }
+        knobs.append(Knob(key, parts))
+    base = Recipe.of(kept, constant_formats(folded, widest))
+    return Searched(network, folded, Space(base, tuple(knobs)), estimate)

@@ -1,0 +1,32 @@
+# SPDX-License-Identifier: Apache-2.0
+# SPDX-FileCopyrightText: The edgeinfer authors
+"""Readers of model files. A model file is data: nothing in it is ever executed."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from edgeinfer.readers.loaded import Loaded
+
+__all__ = ["Loaded", "load"]
+
+
+def load(path: Path | str, *, weights: Path | str | None = None, name: str | None = None) -> Loaded:
+    """Read a model file. The content decides on the format, the suffix where the content cannot.
+
+    weights: the weights of a Keras JSON, where they do not lie beside it; name: the graph's name.
+    """
+    from edgeinfer.readers import sources
+    from edgeinfer.readers.keras import file as keras_file
+
+    source = Path(path)
+    match sources.kind_of(source):
+        case sources.Kind.ONNX:
+            from edgeinfer.readers.onnx import reader as onnx
+
+            loaded = onnx.read(source)
+        case kind:
+            loaded = keras_file.read(source, kind, None if weights is None else Path(weights))
+    if name is None:
+        return loaded
+    return Loaded(sources.renamed(loaded.graph, name), loaded.recipe, loaded.findings)

@@ -1,0 +1,90 @@
+# SPDX-License-Identifier: Apache-2.0
+# SPDX-FileCopyrightText: The edgeinfer authors
+"""Layers that are nothing but a function: Activation, ReLU and their kin, Softmax."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from edgeinfer.graph.nodes import Activation, Function, MergeKind, PRelu, Softmax
+from edgeinfer.readers.keras.activations import chosen, clipped, emit, quantized
+from edgeinfer.readers.keras.builder import Site
+from edgeinfer.readers.keras.fields import Fields, Unsupported
+from quantization.fixed import FormatError, Quantizer
+
+
+def activation_layer(site: Site) -> str:
+    """Activation and QActivation."""
+    step = chosen(site, site.fields.get("activation"))
+    return site.x if step is None else emit(site, site.x, step, site.name())
+
+
+def fixed_point_layer(site: Site) -> str:
+    """hls4ml's FixedPointQuantizer, where it has one format for the whole tensor."""
+    overrides = site.fields.get("overrides")
+    layers = overrides.get("layers") if isinstance(overrides, dict) else None
+    own = layers.get(site.layer.name) if isinstance(layers, dict) else None
+    text = own.get("result_t") if isinstance(own, dict) else None
+    if not isinstance(text, str):
+        raise Unsupported("its elements have formats of their own")
+    try:
+        quantizer = Quantizer.parse(text)
+    except FormatError as error:
+        raise Unsupported(str(error)) from None
+    return quantized(site, Activation(site.name(), site.x, Function.LINEAR), quantizer)
+
+
+def relu_layer(site: Site) -> str:
+    """ReLU with its bounds and slope."""
+    fields = site.fields
+    if fields.optional("threshold") not in (None, 0.0):
+        raise Unsupported("its threshold is not 0")
+    slope = fields.optional("negative_slope") or 0.0
+    top = fields.optional("max_value")
+    if slope:
+        node = Activation(site.name(), site.x, Function.LEAKY_RELU, (slope,))
+    else:
+        function = Function.RELU6 if top == 6.0 else Function.RELU
+        node = Activation(site.name(), site.x, function)
+    y = site.add(node)
+    if top is None or node.function is Function.RELU6:
+        return y
+    return clipped(site, y, MergeKind.MINIMUM, top)
+
+
+def sloped_layer(site: Site) -> str:
+    """LeakyReLU and ELU, whose parameter changed its name with Keras 3."""
+    fields, kind = site.fields, site.layer.kind
+    if kind == "ELU":
+        alpha = fields.optional("alpha")
+        parameters = (1.0 if alpha is None else alpha,)
+        return site.add(Activation(site.name(), site.x, Function.ELU, parameters))
+    slope = _slope(fields)
+    return site.add(Activation(site.name(), site.x, Function.LEAKY_RELU, (slope,)))
+
+
+def _slope(fields: Fields) -> float:
+    for name in ("negative_slope", "alpha"):
+        if fields.get(name) is not None:
+            return float(np.float32(fields.number(name, limit=1e30)))
+    return float(np.float32(0.3))
+
+
+def prelu_layer(site: Site) -> str:
+    """PReLU; axes that share a slope have size 1."""
+    shared = site.fields.get("shared_axes") or []
+    axes = {int(a) for a in (shared if isinstance(shared, list) else [shared]) if a in range(1, 9)}
+    shape = site.shape(site.x)
+    wanted = tuple(1 if axis + 1 in axes else size for axis, size in enumerate(shape))
+    slope = site.shaped("alpha", wanted).astype(np.float64)
+    return site.add(PRelu(site.name(), site.layer.path, site.x, slope))
+
+
+def softmax_layer(site: Site) -> str:
+    """Softmax over one axis; Keras counts it with the batch."""
+    axis = site.fields.get("axis", -1)
+    axis = Fields({"axis": axis}).integer("axis")
+    rank = len(site.shape(site.x))
+    if axis == 0 or not -rank <= axis <= rank:
+        raise Unsupported(f"it runs over axis {axis} of a tensor with {rank} axes")
+    return site.add(Softmax(site.name(), site.x, axis - 1 if axis > 0 else axis))

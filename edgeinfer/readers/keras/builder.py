@@ -1,0 +1,189 @@
+# SPDX-License-Identifier: Apache-2.0
+# SPDX-FileCopyrightText: The edgeinfer authors
+"""The growing Graph: nodes, names, formats, and what could not be read."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+
+import h5py
+import numpy as np
+from numpy.typing import NDArray
+
+from edgeinfer.base.errors import ModelError, Offence
+from edgeinfer.graph.nodes import Floats, Graph, Node, Shape, shape_of
+from edgeinfer.readers.keras import formats, stored
+from edgeinfer.readers.keras.config import Layer
+from edgeinfer.readers.keras.fields import Fields, Unsupported
+from edgeinfer.readers.loaded import Loaded
+from quantization.fixed import Quantizer
+from quantization.recipe import Recipe, WeightFormat
+
+MAX_ELEMENTS = 1 << 28
+
+
+class UnknownInput(Exception):
+    """A layer reads what a layer that cannot be read would have made; that one is reported."""
+
+
+@dataclass(slots=True)
+class Builder:
+    """What is known of a model while its layers are read one after the other."""
+
+    source: str
+    keras_major: int
+    nodes: list[Node] = field(default_factory=list)
+    shapes: dict[str, Shape] = field(default_factory=dict)
+    activations: dict[str, Quantizer] = field(default_factory=dict)
+    weights: dict[str, WeightFormat] = field(default_factory=dict)
+    offences: list[Offence] = field(default_factory=list)
+    findings: list[str] = field(default_factory=list)
+    reserved: set[str] = field(default_factory=set)  # names that layers bear
+    quantized: bool = False  # whether any layer is one of QKeras
+
+    def fresh(self, name: str) -> str:
+        """The name, or one like it that no layer and no tensor has."""
+        found, count = name, 1
+        while found in self.shapes or found in self.reserved:
+            count += 1
+            found = f"{name}_{count}"
+        return found
+
+    def unreserved(self, name: str) -> str:
+        """The name, or one like it that no layer has: the same for each call of a shared layer."""
+        found, count = name, 1
+        while found in self.reserved:
+            count += 1
+            found = f"{name}_{count}"
+        return found
+
+    def add(self, node: Node) -> str:
+        """Append a node; Unsupported where it does not fit its inputs."""
+        try:
+            shape = shape_of(node, self.shapes)
+        except ValueError as error:
+            raise Unsupported(str(error)) from None
+        if int(np.prod(shape, dtype=object)) > MAX_ELEMENTS:
+            raise Unsupported(f"its output {shape} has more than {MAX_ELEMENTS:,} elements")
+        self.nodes.append(node)
+        self.shapes[node.name] = shape
+        return node.name
+
+    def find(self, sentence: str) -> None:
+        """Note a finding once."""
+        if sentence not in self.findings:
+            self.findings.append(sentence)
+
+    def finish(self, name: str, outputs: Sequence[str]) -> Loaded:
+        """The graph, the recipe that the file states, and the findings."""
+        graph = Graph(name, _needed(self.nodes, outputs), tuple(outputs))
+        if not self.quantized:
+            return Loaded(graph, Recipe(), tuple(self.findings))
+        weights = dict(graph.weights())
+        for key, values in weights.items():
+            if key not in self.weights:
+                self.weights[key] = self._format_of_float(key, values)
+            elif not formats.is_identity(self.weights[key], values):
+                raise ModelError(
+                    f"{self.source}: {key} does not lie on the grid of its quantizer.",
+                    hint="This is a fault of the reader; please report it with the model.",
+                )
+        used = {key: f for key, f in self.weights.items() if key in weights}
+        tensors = {n: q for n, q in self.activations.items() if n in graph.shapes}
+        return Loaded(graph, Recipe.of(tensors, used), tuple(self.findings))
+
+    def _format_of_float(self, key: str, values: Floats) -> WeightFormat:
+        per_channel = key.endswith("_scale/scale")
+        exact = formats.narrowest(values) or (
+            formats.narrowest(values, per_channel=True) if per_channel else None
+        )
+        if exact is not None:
+            return exact
+        chosen = formats.rounded(values)
+        self.find(
+            f"{key} has no quantizer: its float32 values are rounded to {chosen.bits} bits, "
+            f"which changes them by at most {formats.error_of(chosen, values):.2g}."
+        )
+        return chosen
+
+
+def _needed(nodes: Sequence[Node], outputs: Sequence[str]) -> tuple[Node, ...]:
+    """Nodes on the way to the outputs, and all inputs."""
+    from edgeinfer.graph.nodes import Input, inputs_of
+
+    wanted = set(outputs)
+    kept: list[Node] = []
+    for node in reversed(nodes):
+        if node.name in wanted or isinstance(node, Input):
+            kept.append(node)
+            wanted.update(inputs_of(node))
+    return tuple(reversed(kept))
+
+
+@dataclass(frozen=True, slots=True)
+class Site:
+    """One call of one layer: where its nodes go and what they read."""
+
+    builder: Builder
+    layer: Layer
+    stem: str  # name of its first node
+    xs: tuple[str | None, ...]  # None: made by a layer that cannot be read
+    datasets: Mapping[str, h5py.Dataset]
+    constants: tuple[float, ...] = ()  # plain numbers among its arguments
+    constants_first: bool = False
+
+    @property
+    def fields(self) -> Fields:
+        """The layer's configuration."""
+        return self.layer.fields
+
+    @property
+    def inputs(self) -> tuple[str, ...]:
+        """The tensors that the layer reads."""
+        if any(x is None for x in self.xs):
+            raise UnknownInput
+        if not self.xs:
+            raise Unsupported("it reads nothing")
+        return tuple(x for x in self.xs if x is not None)
+
+    @property
+    def x(self) -> str:
+        """The one tensor that the layer reads."""
+        found = self.inputs
+        if len(found) != 1:
+            raise Unsupported(f"it reads {len(found)} tensors instead of one")
+        return found[0]
+
+    def shape(self, tensor: str) -> Shape:
+        """A tensor's shape without the batch."""
+        return self.builder.shapes[tensor]
+
+    def add(self, node: Node) -> str:
+        """Append a node."""
+        return self.builder.add(node)
+
+    def name(self, suffix: str = "") -> str:
+        """The layer's own name, or a name for a further node of it."""
+        return self.builder.fresh(f"{self.stem}_{suffix}") if suffix else self.stem
+
+    def weight(self, name: str) -> NDArray[np.float32]:
+        """A parameter; a ModelError names it where the file has none."""
+        if name not in self.datasets:
+            raise ModelError(
+                f"{self.builder.source} has no weight {self.layer.path}/{name}.",
+                hint="The weights belong to another model, or the layer was not built when they "
+                "were saved; save the model again as one .keras file.",
+            )
+        return stored.read(self.builder.source, self.layer, name, self.datasets[name])
+
+    def shaped(self, name: str, shape: Shape) -> NDArray[np.float32]:
+        """A parameter whose shape is known from the architecture."""
+        found = self.weight(name)
+        if found.shape != shape:
+            raise ModelError(
+                f"{self.builder.source}: the weight {self.layer.path}/{name} has the shape "
+                f"{found.shape}, but the architecture asks for {shape}.",
+                hint="Architecture and weights are from two models; give those saved together.",
+            )
+        return found

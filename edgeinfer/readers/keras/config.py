@@ -1,0 +1,134 @@
+# SPDX-License-Identifier: Apache-2.0
+# SPDX-FileCopyrightText: The edgeinfer authors
+"""The architecture in a Keras file, brought to one form whichever version of Keras wrote it."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from edgeinfer.readers.keras.fields import Fields, Unsupported
+
+MODELS = frozenset({"Sequential", "Functional", "Model"})
+
+
+@dataclass(frozen=True, slots=True)
+class Reference:
+    """One output tensor of one call of a layer."""
+
+    layer: str
+    call: int
+    tensor: int
+
+
+@dataclass(frozen=True, slots=True)
+class Layer:
+    """A layer's entry: what it is, and where in the model it stands."""
+
+    kind: str  # class name without its package
+    name: str
+    path: str  # the name, behind the names of the models around it
+    entry: Mapping[str, Any]
+    calls: tuple[Any, ...] = ()  # what each call of it reads, as the file has it
+
+    @property
+    def fields(self) -> Fields:
+        """The layer's configuration."""
+        return Fields(self.entry.get("config", {}))
+
+    @property
+    def is_model(self) -> bool:
+        """Whether the layer is a model of its own."""
+        config = self.entry.get("config")
+        return self.kind in MODELS and (
+            isinstance(config, list) or (isinstance(config, Mapping) and "layers" in config)
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class Model:
+    """A model's layers and, unless they simply follow each other, its inputs and outputs."""
+
+    name: str
+    layers: tuple[Layer, ...]
+    sequential: bool
+    inputs: tuple[Reference, ...] = ()
+    outputs: tuple[Reference, ...] = ()
+    built_shape: Any = None  # what a Sequential model without an input layer was built for
+
+
+def class_name(entry: Mapping[str, Any]) -> str:
+    """The class without the package it was registered under ('qkeras>QDense' -> 'QDense')."""
+    found = entry.get("class_name")
+    if not isinstance(found, str) or not found:
+        raise Unsupported("it has no class_name")
+    return found.rpartition(">")[2].rpartition(".")[2]
+
+
+def parse_layer(entry: Any, parent: str, position: int) -> Layer:
+    """One entry of a model's list of layers."""
+    if not isinstance(entry, Mapping):
+        raise Unsupported(f"entry {position} of its layers is no table")
+    kind = class_name(entry)
+    config = entry.get("config")
+    name = entry.get("name")
+    if not isinstance(name, str) and isinstance(config, Mapping):
+        name = config.get("name")
+    if not isinstance(name, str) or not name:
+        name = f"{kind.lower()}_{position}"
+    calls = entry.get("inbound_nodes")
+    return Layer(
+        kind, name, f"{parent}{name}", entry, tuple(calls) if isinstance(calls, list) else ()
+    )
+
+
+def parse_model(entry: Mapping[str, Any], parent: str = "") -> Model:
+    """A model's entry -> its parts. `parent` ends in '/' inside another model."""
+    config = entry.get("config")
+    if isinstance(config, list):  # Sequential before Keras 2.2.3
+        config = {"layers": config}
+    if not isinstance(config, Mapping) or not isinstance(config.get("layers"), list):
+        raise Unsupported("it is no Sequential or Functional model: its file lists no layers")
+    layers = tuple(parse_layer(e, parent, i) for i, e in enumerate(config["layers"]))
+    name = config.get("name")
+    name = name if isinstance(name, str) and name else "model"
+    if class_name(entry) == "Sequential" or "output_layers" not in config:
+        built = config.get("build_input_shape")
+        built = built or Fields(entry.get("build_config") or {}).get("input_shape")
+        return Model(name, layers, True, built_shape=built)
+    return Model(
+        name,
+        layers,
+        False,
+        references(config.get("input_layers")),
+        references(config.get("output_layers")),
+    )
+
+
+def references(value: Any) -> tuple[Reference, ...]:
+    """Every [layer, call, tensor] in a list or table of them, or in Keras 3's tensor objects."""
+    if isinstance(value, Mapping):
+        if value.get("class_name") == "__keras_tensor__":
+            config = value.get("config")
+            history = config.get("keras_history") if isinstance(config, Mapping) else None
+            return references(history)
+        return tuple(r for v in value.values() for r in references(v))
+    if not isinstance(value, (list, tuple)):
+        return ()
+    if len(value) >= 3 and isinstance(value[0], str) and all(_is_index(v) for v in value[1:3]):
+        return (Reference(value[0], value[1], value[2]), *references(list(value[3:])))
+    return tuple(r for v in value for r in references(v))
+
+
+def _is_index(value: Any) -> bool:
+    return isinstance(value, int) and not isinstance(value, bool) and value >= 0
+
+
+def constants(value: Any) -> tuple[float, ...]:
+    """Plain numbers among the arguments of a Keras 3 call."""
+    if isinstance(value, (list, tuple)):
+        return tuple(c for v in value for c in constants(v))
+    if isinstance(value, (int, float)) and not isinstance(value, bool):
+        return (float(value),)
+    return ()

@@ -1,0 +1,121 @@
+# SPDX-License-Identifier: Apache-2.0
+# SPDX-FileCopyrightText: The edgeinfer authors
+"""Which function reads which class of layer: the one list of everything that can be read."""
+
+from __future__ import annotations
+
+from edgeinfer.graph.nodes import PoolKind
+from edgeinfer.readers.keras import activation_layers, linear, normalizing, pooling, shaping
+from edgeinfer.readers.keras.builder import Site
+from edgeinfer.readers.keras.fields import Unsupported
+
+_RECURRENT = {"LSTM", "GRU", "SimpleRNN", "RNN", "Bidirectional", "ConvLSTM2D", "TimeDistributed"}
+_MAX, _AVERAGE = PoolKind.MAX, PoolKind.AVERAGE
+
+
+def read_layer(site: Site) -> str:
+    """Append a layer's nodes; the name of its output tensor. Unsupported says why it cannot be."""
+    kind = site.layer.kind
+    match kind:
+        case "Dense" | "QDense" | "QDenseBatchnorm":
+            return linear.dense_layer(site)
+        case "Conv1D" | "QConv1D" | "Convolution1D":
+            return linear.conv_layer(site, 1)
+        case "Conv2D" | "QConv2D" | "QConv2DBatchnorm" | "Convolution2D":
+            return linear.conv_layer(site, 2)
+        case "DepthwiseConv1D" | "QDepthwiseConv1D":
+            return linear.depthwise_layer(site, 1)
+        case "DepthwiseConv2D" | "QDepthwiseConv2D" | "QDepthwiseConv2DBatchnorm":
+            return linear.depthwise_layer(site, 2)
+        case "SeparableConv1D" | "QSeparableConv1D" | "SeparableConvolution1D":
+            return linear.separable_layer(site, 1)
+        case "SeparableConv2D" | "QSeparableConv2D" | "SeparableConvolution2D":
+            return linear.separable_layer(site, 2)
+        case "BatchNormalization" | "SyncBatchNormalization" | "BatchNormalizationV1":
+            return normalizing.batchnorm_layer(site)
+        case "QBatchNormalization":
+            return normalizing.quantized_batchnorm_layer(site)
+        case "Rescaling":
+            return normalizing.rescaling_layer(site)
+        case "FixedPointQuantizer":
+            return activation_layers.fixed_point_layer(site)
+        case "Activation" | "QActivation":
+            return activation_layers.activation_layer(site)
+        case "ReLU":
+            return activation_layers.relu_layer(site)
+        case "LeakyReLU" | "ELU":
+            return activation_layers.sloped_layer(site)
+        case "PReLU":
+            return activation_layers.prelu_layer(site)
+        case "Softmax":
+            return activation_layers.softmax_layer(site)
+        case _:
+            return _read_weightless(site, kind)
+
+
+def _read_weightless(site: Site, kind: str) -> str:
+    match kind:
+        case "MaxPooling1D" | "MaxPool1D":
+            return pooling.pool_layer(site, _MAX, 1)
+        case "MaxPooling2D" | "MaxPool2D":
+            return pooling.pool_layer(site, _MAX, 2)
+        case "AveragePooling1D" | "AvgPool1D":
+            return pooling.pool_layer(site, _AVERAGE, 1)
+        case "AveragePooling2D" | "AvgPool2D" | "QAveragePooling2D":
+            return pooling.pool_layer(site, _AVERAGE, 2)
+        case "GlobalMaxPooling1D" | "GlobalMaxPool1D":
+            return pooling.global_pool_layer(site, _MAX, 1)
+        case "GlobalMaxPooling2D" | "GlobalMaxPool2D":
+            return pooling.global_pool_layer(site, _MAX, 2)
+        case "GlobalAveragePooling1D" | "GlobalAvgPool1D":
+            return pooling.global_pool_layer(site, _AVERAGE, 1)
+        case "GlobalAveragePooling2D" | "GlobalAvgPool2D" | "QGlobalAveragePooling2D":
+            return pooling.global_pool_layer(site, _AVERAGE, 2)
+        case "Flatten":
+            return shaping.flatten_layer(site)
+        case "Reshape":
+            return shaping.reshape_layer(site)
+        case "Permute":
+            return shaping.permute_layer(site)
+        case "RepeatVector":
+            return shaping.repeat_layer(site)
+        case "ZeroPadding1D":
+            return shaping.padding_layer(site, 1)
+        case "ZeroPadding2D":
+            return shaping.padding_layer(site, 2)
+        case "Cropping1D":
+            return shaping.cropping_layer(site, 1)
+        case "Cropping2D":
+            return shaping.cropping_layer(site, 2)
+        case "UpSampling1D":
+            return shaping.upsampling_layer(site, 1)
+        case "UpSampling2D":
+            return shaping.upsampling_layer(site, 2)
+        case "Add" | "Subtract" | "Multiply" | "Average" | "Maximum" | "Minimum":
+            return shaping.merge_layer(site, shaping.MERGES[kind])
+        case "Concatenate":
+            return shaping.concat_layer(site)
+        case (
+            "Dropout" | "SpatialDropout1D" | "SpatialDropout2D" | "GaussianNoise"
+            | "GaussianDropout" | "AlphaDropout" | "ActivityRegularization" | "Identity"
+        ):  # fmt: skip
+            return site.x
+        case "Lambda":
+            raise Unsupported("it holds Python code, which is never run; use layers instead")
+        case _:
+            raise Unsupported(_why_unknown(kind))
+
+
+def _why_unknown(kind: str) -> str:
+    plain = kind.removeprefix("Q")
+    if kind == "QAdaptiveActivation":
+        return "its integer bits follow moving statistics; set them with QActivation"
+    if kind in {"BinaryDense", "TernaryDense"}:
+        return "its code is not in the file; use QDense with binary(alpha=1) or ternary(alpha=1)"
+    if plain in _RECURRENT:
+        return "recurrent and time-distributed layers are not supported; use convolutions"
+    if plain.startswith("Conv") and plain.endswith("Transpose"):
+        return "transposed convolutions are not supported; use UpSampling2D and Conv2D"
+    if "Attention" in plain:
+        return "attention is not supported"
+    return "this kind of layer is not known"

@@ -1,0 +1,281 @@
+# SPDX-License-Identifier: Apache-2.0
+# SPDX-FileCopyrightText: The edgeinfer authors
+"""Layers that multiply with weights: Dense and every convolution, float or quantized or folded."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import numpy as np
+from numpy.typing import NDArray
+
+from edgeinfer.graph.nodes import (
+    Affine,
+    Conv,
+    Dense,
+    Floats,
+    Node,
+    Pads,
+    Shape,
+    Transpose,
+    same_pads,
+)
+from edgeinfer.readers.keras import activations, formats
+from edgeinfer.readers.keras.builder import Site
+from edgeinfer.readers.keras.fields import Fields, Unsupported
+from edgeinfer.readers.keras.quantizer_config import quantizer
+from edgeinfer.readers.keras.quantizer_values import coded, straight_through
+from edgeinfer.readers.keras.quantizers import Spec
+
+F32 = NDArray[np.float32]
+Make = Callable[[str, str, Floats, Floats | None], Node]
+
+
+def channels_first(fields: Fields) -> bool:
+    """Whether a layer counts its channels before its spatial axes."""
+    known = ("channels_last", "channels_first")
+    return fields.one_of("data_format", "channels_last", *known) == "channels_first"
+
+
+def moved_last(site: Site, x: str, first: bool) -> str:
+    """The tensor with its channels as the last axis."""
+    if not first:
+        return x
+    rank = len(site.shape(x))
+    order = (*range(1, rank), 0)
+    return site.add(Transpose(site.name("channels_last"), x, order))
+
+
+def moved_first(site: Site, x: str, first: bool) -> str:
+    """The tensor with its channels as the first axis again."""
+    if not first:
+        return x
+    rank = len(site.shape(x))
+    return site.add(Transpose(site.name("channels_first"), x, (rank - 1, *range(rank - 1))))
+
+
+def dense_layer(site: Site) -> str:
+    """Dense and QDense."""
+    fields = site.fields
+    units = fields.integer("units")
+    step = activations.chosen(site, fields.get("activation"))
+    kernel_spec, bias_spec = _quantizers(fields, "kernel_quantizer")
+    shape = site.shape(site.x)
+    if not shape:
+        raise Unsupported("it reads a single number")
+    kernel = site.shaped("kernel", (shape[-1], units))
+    bias = _bias(site, units)
+    kernel, bias = folded(site, kernel, bias)
+
+    def make(name: str, layer: str, values: Floats, shift: Floats | None) -> Node:
+        return Dense(name, layer, site.x, values, shift)
+
+    y = multiplied(site, make, kernel, kernel.shape, kernel_spec, bias, bias_spec)
+    return activations.fused(site, y, step)
+
+
+def conv_layer(site: Site, rank: int) -> str:
+    """Conv1D, Conv2D and their QKeras kin."""
+    fields = site.fields
+    filters, groups = fields.integer("filters"), fields.integer("groups", 1)
+    window = fields.positive("kernel_size", rank)
+    geometry = _geometry(fields, rank)
+    step = activations.chosen(site, fields.get("activation"))
+    kernel_spec, bias_spec = _quantizers(fields, "kernel_quantizer")
+    first = channels_first(fields)
+    x = _spatial(site, rank, first)
+    channels = site.shape(x)[-1]
+    if groups < 1 or channels % groups:
+        raise Unsupported(f"{channels} channels do not form {groups} groups")
+    kernel = site.shaped("kernel", (*window, channels // groups, filters))
+    bias = _bias(site, filters)
+    kernel, bias = folded(site, kernel, bias)
+    mask = _mask(fields, window)
+    make = _convolution(site, x, window, geometry, groups)
+    y = multiplied(site, make, kernel, kernel.shape, kernel_spec, bias, bias_spec, mask=mask)
+    return activations.fused(site, moved_first(site, y, first), step)
+
+
+def depthwise_layer(site: Site, rank: int) -> str:
+    """DepthwiseConv1D, DepthwiseConv2D and their QKeras kin."""
+    fields = site.fields
+    window = fields.positive("kernel_size", rank)
+    factor = fields.integer("depth_multiplier", 1)
+    geometry = _geometry(fields, rank)
+    step = activations.chosen(site, fields.get("activation"))
+    kernel_spec, bias_spec = _quantizers(fields, "depthwise_quantizer")
+    first = channels_first(fields)
+    x = _spatial(site, rank, first)
+    channels = site.shape(x)[-1]
+    kernel = site.shaped("depthwise_kernel", (*window, channels, factor))
+    bias = _bias(site, channels * factor)
+    kernel, bias = folded(site, kernel, bias, (channels, factor))
+    make = _convolution(site, x, window, geometry, channels)
+    shape = (*window, 1, channels * factor)
+    y = multiplied(site, make, kernel, shape, kernel_spec, bias, bias_spec)
+    return activations.fused(site, moved_first(site, y, first), step)
+
+
+def separable_layer(site: Site, rank: int) -> str:
+    """SeparableConv1D and SeparableConv2D: depthwise, then pointwise with the bias."""
+    fields = site.fields
+    filters, factor = fields.integer("filters"), fields.integer("depth_multiplier", 1)
+    window = fields.positive("kernel_size", rank)
+    geometry = _geometry(fields, rank)
+    step = activations.chosen(site, fields.get("activation"))
+    between = activations.chosen(site, fields.get("depthwise_activation"))
+    depth_spec = quantizer(fields.get("depthwise_quantizer"), of_kernel=True)
+    point_spec, bias_spec = _quantizers(fields, "pointwise_quantizer")
+    first = channels_first(fields)
+    x = _spatial(site, rank, first)
+    channels = site.shape(x)[-1]
+    depthwise = site.shaped("depthwise_kernel", (*window, channels, factor))
+    pointwise = site.shaped("pointwise_kernel", (*(1,) * rank, channels * factor, filters))
+    bias = _bias(site, filters)
+    make = _convolution(site, x, window, geometry, channels)
+    shape = (*window, 1, channels * factor)
+    x = multiplied(site, make, depthwise, shape, depth_spec, None, None, part="_depthwise")
+    if between is not None:
+        name = site.builder.fresh(f"{x}_{activations.label(between)}")
+        x = activations.emit(site, x, between, name)
+    make = _convolution(site, x, (1,) * rank, ("valid", (1,) * rank, (1,) * rank), 1)
+    y = multiplied(site, make, pointwise, pointwise.shape, point_spec, bias, bias_spec)
+    return activations.fused(site, moved_first(site, y, first), step)
+
+
+Geometry = tuple[str, Shape, Shape]  # padding, strides, dilation
+
+
+def _geometry(fields: Fields, rank: int) -> Geometry:
+    known = ("valid", "same", "causal") if rank == 1 else ("valid", "same")
+    return (
+        fields.one_of("padding", "valid", *known),
+        fields.positive("strides", rank, 1),
+        fields.positive("dilation_rate", rank, 1),
+    )
+
+
+def _spatial(site: Site, rank: int, first: bool) -> str:
+    shape = site.shape(site.x)
+    if len(shape) != rank + 1:
+        raise Unsupported(f"it reads a tensor of {shape}, which has not {rank + 1} axes")
+    return moved_last(site, site.x, first)
+
+
+def _quantizers(fields: Fields, kernel: str) -> tuple[Spec | None, Spec | None]:
+    return quantizer(fields.get(kernel), of_kernel=True), quantizer(fields.get("bias_quantizer"))
+
+
+def _bias(site: Site, channels: int) -> F32 | None:
+    if not site.fields.flag("use_bias", True):
+        return None
+    return site.shaped("bias", (channels,))
+
+
+def _mask(fields: Fields, window: Shape) -> NDArray[np.float64] | None:
+    """QConv2D may hold a mask over its window."""
+    if fields.get("mask") is None:
+        return None
+    try:
+        mask = np.asarray(fields.get("mask"), dtype=np.float64).reshape(*window, 1, 1)
+    except (ValueError, TypeError):
+        raise Unsupported("its mask does not fit its window") from None
+    if not np.isin(mask, (0.0, 1.0)).all():
+        raise Unsupported("its mask holds more than zeros and ones")
+    return mask
+
+
+def _convolution(site: Site, x: str, window: Shape, geometry: Geometry, groups: int) -> Make:
+    padding, strides, dilation = geometry
+    sizes = site.shape(x)[:-1]
+
+    def make(name: str, layer: str, kernel: Floats, bias: Floats | None) -> Node:
+        pads = conv_pads(padding, sizes, window, strides, dilation)
+        return Conv(name, layer, x, kernel, bias, strides, pads, dilation, groups)
+
+    return make
+
+
+def conv_pads(padding: str, sizes: Shape, window: Shape, strides: Shape, dilation: Shape) -> Pads:
+    """The rows of zeros that a padding rule puts around a tensor."""
+    match padding:
+        case "same":
+            return same_pads(sizes, window, strides, dilation)
+        case "causal":
+            return tuple(((w - 1) * d, 0) for w, d in zip(window, dilation, strict=True))
+        case _:
+            return ((0, 0),) * len(sizes)
+
+
+def folded(
+    site: Site, kernel: F32, bias: F32 | None, per_channel: Shape | None = None
+) -> tuple[F32, F32 | None]:
+    """Kernel and bias with the layer's own batch norm in them, in float32 as QKeras folds."""
+    if not site.layer.kind.endswith("Batchnorm"):
+        return kernel, bias
+    fields = site.fields
+    fields.one_of("folding_mode", "ema_stats_folding", "ema_stats_folding", "batch_stats_folding")
+    channels = (kernel.shape[-1],) if per_channel is None else (int(np.prod(per_channel)),)
+    mean = site.shaped("moving_mean", channels)
+    variance = site.shaped("moving_variance", channels)
+    inverse = np.float32(1) / np.sqrt(variance + np.float32(fields.number("epsilon", 1e-3)))
+    if fields.flag("scale", True):
+        inverse = inverse * site.shaped("gamma", channels)
+    shift = site.shaped("beta", channels) if fields.flag("center", True) else np.float32(0)
+    old = np.float32(0) if bias is None else bias
+    spread = inverse if per_channel is None else inverse.reshape(per_channel)
+    return spread * kernel, inverse * (old - mean) + shift
+
+
+def multiplied(
+    site: Site,
+    make: Make,
+    kernel: F32,
+    shape: Shape,
+    kernel_spec: Spec | None,
+    bias: F32 | None,
+    bias_spec: Spec | None,
+    *,
+    part: str = "",
+    mask: NDArray[np.float64] | None = None,
+) -> str:
+    """Append the multiplication; a scale that is no power of two becomes a node of its own."""
+    layer, name = site.layer.path + part, site.stem if not part else site.name(part[1:])
+    found = _formatted(site, f"{layer}/kernel", kernel, shape, kernel_spec)
+    values = found.values if mask is None else found.values * mask
+    shift = None
+    if bias is not None:
+        shifted = _formatted(site, f"{layer}/bias", bias, bias.shape, bias_spec)
+        shift = shifted.values if shifted.scale is None else shifted.values * shifted.scale
+        bias_format = shifted.format if shifted.scale is None else None
+    else:
+        bias_format = None
+    if found.format is not None:
+        site.builder.weights[f"{layer}/kernel"] = found.format
+    if found.scale is None:
+        if bias_format is not None:
+            site.builder.weights[f"{layer}/bias"] = bias_format
+        return site.add(make(name, layer, values, shift))
+    x = site.add(make(name, layer, values, None))
+    scale_layer = site.builder.unreserved(f"{layer}_scale")
+    if bias_format is not None:
+        site.builder.weights[f"{scale_layer}/shift"] = bias_format
+    scaled = site.builder.fresh(f"{name}_scale")
+    shift = np.zeros(1) if shift is None else shift
+    return site.add(Affine(scaled, scale_layer, x, found.scale, shift))
+
+
+def _formatted(
+    site: Site, key: str, weights: F32, shape: Shape, spec: Spec | None
+) -> formats.Formatted:
+    if spec is None:
+        return formats.Formatted(weights.astype(np.float64).reshape(shape), None)
+    found = coded(spec, weights)
+    off = straight_through(spec, weights, found.values).astype(np.float64) - found.values
+    worst = float(np.abs(off).max(initial=0.0))
+    if worst:
+        site.builder.find(
+            f"{key}: QKeras itself computes in float32 with values that lie up to {worst:.2g} "
+            "beside their quantizer's grid; the grid is what counts here."
+        )
+    return formats.formatted(found, shape)

@@ -1,0 +1,288 @@
+# SPDX-License-Identifier: Apache-2.0
+# SPDX-FileCopyrightText: The edgeinfer authors
+"""A Keras architecture and its weights -> a Graph, model inside model."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+import h5py
+
+from edgeinfer.base.errors import ModelError, Offence, UnsupportedModelError
+from edgeinfer.graph.nodes import Input
+from edgeinfer.readers.keras import stored
+from edgeinfer.readers.keras.builder import Builder, Site, UnknownInput
+from edgeinfer.readers.keras.config import (
+    Layer,
+    Model,
+    Reference,
+    class_name,
+    constants,
+    parse_model,
+    references,
+)
+from edgeinfer.readers.keras.fields import Fields, Unsupported, whole
+from edgeinfer.readers.keras.layers import read_layer
+from edgeinfer.readers.keras.parameters import wrapped
+from edgeinfer.readers.keras.stored import Weights
+from edgeinfer.readers.loaded import Loaded
+
+Tensors = tuple[str | None, ...]  # None: made by a layer that cannot be read
+
+
+def build(source: str, name: str, model: Model, file: h5py.File, where: str, major: int) -> Loaded:
+    """Read every layer; one UnsupportedModelError lists all that cannot be read.
+
+    file: the weights, which lie at `where`; major: the version of Keras that wrote the model.
+    """
+    builder = Builder(source, major)
+    outputs: Tensors = ()
+    try:
+        _reserve(builder, model)
+        weights = stored.find(where, file, model)
+        outputs = _Reader(builder, model, weights, "").run(None)
+    except Unsupported as reason:
+        builder.offences.append(Offence(model.name, "Model", str(reason)))
+    if builder.offences:
+        raise UnsupportedModelError(source, builder.offences)
+    return builder.finish(name, [x for x in outputs if x is not None])
+
+
+def _reserve(builder: Builder, model: Model) -> None:
+    """Keep the layers' own names for the layers, and tell whether the model is quantized."""
+    for layer in model.layers:
+        if layer.is_model:
+            _reserve(builder, parse_model(layer.entry, f"{layer.path}/"))
+            continue
+        inner = _unwrapped(layer)
+        builder.reserved.add(inner.path)
+        builder.quantized |= bool(re.match(r"Q[A-Z]|FixedPointQuantizer$", inner.kind))
+
+
+def _unwrapped(layer: Layer) -> Layer:
+    if layer.kind == "PruneLowMagnitude":
+        try:
+            return wrapped(layer)
+        except Unsupported:
+            return layer
+    return layer
+
+
+@dataclass(slots=True)
+class _Reader:
+    """One call of one model."""
+
+    builder: Builder
+    model: Model
+    weights: Weights
+    stem: str  # what stands before its nodes' names: '' or 'encoder/' or 'encoder_call2/'
+    made: dict[tuple[str, int], Tensors] = field(default_factory=dict)
+    given: dict[str, str | None] = field(default_factory=dict)
+    first_calls: dict[str, int] = field(default_factory=dict)
+
+    def run(self, inputs: Tensors | None) -> Tensors:
+        """Its output tensors; inputs are None for the outermost model, which makes its own."""
+        if self.model.sequential:
+            return self._run_sequence(inputs)
+        if inputs is not None:
+            names = [reference.layer for reference in self.model.inputs]
+            if len(names) != len(inputs):
+                raise Unsupported(f"it has {len(names)} inputs but reads {len(inputs)} tensors")
+            self.given = dict(zip(names, inputs, strict=True))
+        layers = {layer.name: layer for layer in self.model.layers}
+        if len(layers) != len(self.model.layers):
+            raise Unsupported("two of its layers have the same name")
+        if not self.model.outputs:
+            raise Unsupported("its output_layers are not named")
+        self.first_calls = _first_calls(self.model)
+        self._order_inputs(layers)
+        for layer in self.model.layers:
+            for call in range(max(len(layer.calls), 1)):
+                self._make(layers, layer.name, call + self.first_calls.get(layer.name, 0))
+        return tuple(self._tensor(reference) for reference in self.model.outputs)
+
+    def _run_sequence(self, inputs: Tensors | None) -> Tensors:
+        layers = list(self.model.layers)
+        tensors = inputs
+        if layers and layers[0].kind == "InputLayer":
+            first = layers.pop(0)
+            if tensors is None:
+                tensors = (self._input(first, first.fields),)
+        elif tensors is None:
+            tensors = (self._implied_input(layers),)
+        for layer in layers:
+            tensors = self._call(layer, 0, tensors, ())
+        return tensors
+
+    def _implied_input(self, layers: Sequence[Layer]) -> str | None:
+        """The input of a Sequential model whose first layer states its shape."""
+        entry = layers[0] if layers else None
+        while entry is not None and entry.is_model:
+            inner = parse_model(entry.entry)
+            entry = inner.layers[0] if inner.layers else None
+        config = entry.entry.get("config") if entry is not None else None
+        config = dict(config) if isinstance(config, Mapping) else {}
+        if "batch_input_shape" not in config and "batch_shape" not in config:
+            built = self.model.built_shape
+            if entry is not None and not built:
+                built = Fields(entry.entry.get("build_config") or {}).get("input_shape")
+            config["batch_shape"] = built
+        name = self.builder.fresh("input")
+        layer = Layer("InputLayer", name, name, {"class_name": "InputLayer"})
+        return self._input(layer, Fields(config))
+
+    def _order_inputs(self, layers: Mapping[str, Layer]) -> None:
+        """Make the inputs in the order in which the model takes them."""
+        for reference in self.model.inputs:
+            if reference.layer in layers:
+                self._make(layers, reference.layer, 0)
+
+    def _make(self, layers: Mapping[str, Layer], name: str, call: int) -> None:
+        """Make a call's tensors, and before them what they are made from; no recursion."""
+        todo = [(name, call)]
+        pending: set[tuple[str, int]] = set()
+        while todo:
+            key = todo[-1]
+            if key in self.made:
+                todo.pop()
+                continue
+            layer = layers.get(key[0])
+            if layer is None:
+                raise Unsupported(f"a layer reads {key[0]!r}, which is not in the model")
+            call = key[1] - self.first_calls.get(layer.name, 0)
+            reads = references(_call_of(layer, call))
+            missing = [(r.layer, r.call) for r in reads if (r.layer, r.call) not in self.made]
+            if missing and key not in pending:
+                pending.add(key)
+                todo += missing
+                continue
+            if missing:
+                raise Unsupported(f"its layer {key[0]!r} reads what it makes itself")
+            todo.pop()
+            self.made[key] = self._make_one(layer, call, reads)
+
+    def _make_one(self, layer: Layer, call: int, reads: Sequence[Reference]) -> Tensors:
+        if layer.kind == "InputLayer":
+            if layer.name in self.given:
+                return (self.given[layer.name],)
+            return (self._input(layer, layer.fields),)
+        arguments = _call_of(layer, call)
+        return self._call(layer, call, tuple(self._tensor(r) for r in reads), arguments)
+
+    def _tensor(self, reference: Reference) -> str | None:
+        tensors = self.made.get((reference.layer, reference.call))
+        if tensors is None or reference.tensor >= len(tensors):
+            raise Unsupported(f"output {reference.tensor} of {reference.layer!r} does not exist")
+        return tensors[reference.tensor]
+
+    def _input(self, layer: Layer, fields: Fields) -> str | None:
+        shape = fields.get("batch_shape") or fields.get("batch_input_shape")
+        try:
+            if not isinstance(shape, (list, tuple)) or len(shape) < 2:
+                raise Unsupported(f"its shape is {shape!r}; name the input's shape in the model")
+            if any(size is None for size in shape[1:]):
+                raise Unsupported(
+                    f"its shape {tuple(shape)} is open in more than the batch; hardware needs "
+                    "fixed sizes"
+                )
+            sizes = tuple(whole(size, "shape") for size in shape[1:])
+            return self.builder.add(Input(self.stem + layer.name, sizes))
+        except Unsupported as reason:
+            self._offend(layer, reason)
+            return None
+
+    def _offend(self, layer: Layer, reason: Unsupported) -> None:
+        offence = Offence(layer.path, layer.kind, str(reason))
+        if offence not in self.builder.offences:
+            self.builder.offences.append(offence)
+
+    def _call(self, layer: Layer, call: int, xs: Tensors, arguments: Any) -> Tensors:
+        """One call of a layer or of a nested model."""
+        stem = self.stem + layer.name if call == 0 else f"{self.stem}{layer.name}_call{call + 1}"
+        try:
+            if layer.is_model:
+                inner = parse_model(layer.entry, f"{layer.path}/")
+                weights = self.weights.inside(layer, inner)
+                return _Reader(self.builder, inner, weights, f"{stem}/").run(xs)
+            datasets = self.weights.of(layer)
+            if layer.kind == "PruneLowMagnitude":
+                inner_layer = wrapped(layer)
+                stem = stem.removesuffix(layer.name) + inner_layer.name if call == 0 else stem
+                layer = inner_layer
+            _refuse_training(arguments)
+            args = _args(arguments)
+            first = bool(args and constants(args[:1]))
+            site = Site(self.builder, layer, stem, xs, datasets, constants(args), first)
+            return (read_layer(site),)
+        except Unsupported as reason:
+            self._offend(layer, reason)
+        except UnknownInput:
+            pass
+        return (None,) * max(_output_count(layer), 1)
+
+
+def _first_calls(model: Model) -> dict[str, int]:
+    """The number of each nested model's first call: tf.keras counts from 1, others from 0."""
+    highest: dict[str, int] = {}
+    read = [reference for layer in model.layers for reference in references(list(layer.calls))]
+    for reference in (*read, *model.outputs):
+        highest[reference.layer] = max(highest.get(reference.layer, 0), reference.call)
+    return {
+        layer.name: 1
+        for layer in model.layers
+        if layer.is_model and highest.get(layer.name, 0) >= max(len(layer.calls), 1)
+    }
+
+
+def _output_count(layer: Layer) -> int:
+    if not layer.is_model:
+        return 1
+    try:
+        return len(parse_model(layer.entry).outputs)
+    except Unsupported:
+        return 1
+
+
+def _call_of(layer: Layer, call: int) -> Any:
+    if 0 <= call < len(layer.calls):
+        return layer.calls[call]
+    if call == 0 and not layer.calls:
+        return ()
+    raise Unsupported(f"call {call} of its layer {layer.name!r} is not described")
+
+
+def _args(arguments: Any) -> list[Any]:
+    args = arguments.get("args") if isinstance(arguments, Mapping) else None
+    return args if isinstance(args, list) else []
+
+
+def _refuse_training(arguments: Any) -> None:
+    """A layer called with training=True stays random, or keeps batch statistics, for ever."""
+    if isinstance(arguments, Mapping):
+        kwargs = arguments.get("kwargs")
+        if isinstance(kwargs, Mapping) and kwargs.get("training") is True:
+            raise Unsupported("it is called with training=True")
+        return
+    if isinstance(arguments, (list, tuple)):
+        for part in arguments:
+            options = part[3] if isinstance(part, (list, tuple)) and len(part) > 3 else None
+            if isinstance(options, Mapping) and options.get("training") is True:
+                raise Unsupported("it is called with training=True")
+
+
+def root(source: str, entry: Any) -> Model:
+    """The outermost model, parsed."""
+    if not isinstance(entry, Mapping):
+        raise ModelError(f"{source} holds no architecture.", hint="Save the model again.")
+    try:
+        class_name(entry)
+        return parse_model(entry)
+    except Unsupported as reason:
+        raise ModelError(
+            f"{source}: {reason}.",
+            hint="Only Sequential and Functional models can be read; a subclassed model keeps its "
+            "structure in code: rebuild it with keras.Model(inputs, outputs) and save that.",
+        ) from None

@@ -1,0 +1,123 @@
+# SPDX-License-Identifier: Apache-2.0
+# SPDX-FileCopyrightText: The edgeinfer authors
+"""Layers that scale and shift with statistics: batch norm, quantized or not, and rescaling."""
+
+from __future__ import annotations
+
+import numpy as np
+from numpy.typing import NDArray
+
+from edgeinfer.graph.nodes import Affine, BatchNorm
+from edgeinfer.readers.keras.builder import Site
+from edgeinfer.readers.keras.fields import Fields, Unsupported
+from edgeinfer.readers.keras.linear import moved_first, moved_last
+from edgeinfer.readers.keras.quantizer_config import quantizer
+from edgeinfer.readers.keras.quantizer_values import coded
+
+F32 = NDArray[np.float32]
+
+_QKERAS_DEFAULTS = {
+    "gamma_quantizer": "quantized_relu_po2(6,2048)",
+    "beta_quantizer": "quantized_po2(5)",
+    "mean_quantizer": "quantized_po2(5)",
+    "variance_quantizer": "quantized_relu_po2(6,quadratic_approximation=True)",
+}
+
+
+def batchnorm_layer(site: Site) -> str:
+    """BatchNormalization with or without gamma and beta, over the last or the first axis."""
+    fields = site.fields
+    epsilon = fields.number("epsilon", 1e-3)
+    x, first = _normalized_axis(site)
+    channels = (site.shape(x)[-1],)
+    gamma, beta, mean, variance = _statistics(site, channels)
+    node = BatchNorm(
+        site.name(),
+        site.layer.path,
+        x,
+        gamma.astype(np.float64),
+        beta.astype(np.float64),
+        mean.astype(np.float64),
+        variance.astype(np.float64),
+        epsilon,
+    )
+    return moved_first(site, site.add(node), first)
+
+
+def quantized_batchnorm_layer(site: Site) -> str:
+    """QBatchNormalization: each statistic has a quantizer; the factor is computed in float32."""
+    fields = site.fields
+    epsilon = np.float32(fields.number("epsilon", 1e-3))
+    specs = {
+        name: quantizer(
+            fields.get(name, default), of_kernel=name in ("gamma_quantizer", "variance_quantizer")
+        )
+        for name, default in _QKERAS_DEFAULTS.items()
+    }
+    inverse_spec = quantizer(fields.get("inverse_quantizer"))
+    x, first = _normalized_axis(site)
+    channels = (site.shape(x)[-1],)
+
+    def rounded(values: F32, spec_name: str) -> F32:
+        spec = specs[spec_name]
+        return values if spec is None else coded(spec, values).values.astype(np.float32)
+
+    gamma, beta, mean, variance = _statistics(site, channels)
+    if fields.flag("scale", True):
+        gamma = rounded(gamma, "gamma_quantizer")
+    if fields.flag("center", True):
+        beta = rounded(beta, "beta_quantizer")
+    mean = rounded(mean, "mean_quantizer")
+    inverse = np.float32(1) / np.sqrt(rounded(variance, "variance_quantizer") + epsilon)
+    inverse = inverse * gamma
+    if inverse_spec is not None:
+        inverse = coded(inverse_spec, inverse).values.astype(np.float32)
+    shift = beta - mean * inverse
+    scale, offset = inverse.astype(np.float64), shift.astype(np.float64)
+    return moved_first(
+        site, site.add(Affine(site.name(), site.layer.path, x, scale, offset)), first
+    )
+
+
+def _statistics(site: Site, channels: tuple[int, ...]) -> tuple[F32, F32, F32, F32]:
+    """gamma, beta, mean and variance; what the layer leaves out is neutral."""
+    fields = site.fields
+    one, zero = np.ones(channels, np.float32), np.zeros(channels, np.float32)
+    gamma = site.shaped("gamma", channels) if fields.flag("scale", True) else one
+    beta = site.shaped("beta", channels) if fields.flag("center", True) else zero
+    variance = site.shaped("moving_variance", channels)
+    if (variance < 0).any():
+        raise Unsupported("its moving_variance has negative values")
+    return gamma, beta, site.shaped("moving_mean", channels), variance
+
+
+def _normalized_axis(site: Site) -> tuple[str, bool]:
+    """The tensor with the normalized axis last, and whether it had to be moved there."""
+    axis = _axis(site.fields)
+    rank = len(site.shape(site.x))
+    if axis in (-1, rank):
+        return site.x, False
+    if axis == 1 or axis == -rank:
+        return moved_last(site, site.x, True), True
+    raise Unsupported(f"it normalizes axis {axis} of a tensor with {rank} axes")
+
+
+def _axis(fields: Fields) -> int:
+    axis = fields.get("axis", -1)
+    if isinstance(axis, (list, tuple)):
+        if len(axis) != 1:
+            raise Unsupported(f"it normalizes the axes {axis!r} together")
+        axis = axis[0]
+    return Fields({"axis": axis}).integer("axis")
+
+
+def rescaling_layer(site: Site) -> str:
+    """Rescaling: scale x + offset."""
+    scale, offset = (_numbers(site.fields, name, d) for name, d in (("scale", 1), ("offset", 0)))
+    return site.add(Affine(site.name(), site.layer.path, site.x, scale, offset))
+
+
+def _numbers(fields: Fields, name: str, default: float) -> NDArray[np.float64]:
+    value = fields.get(name, default)
+    listed = value if isinstance(value, (list, tuple)) else [value]
+    return np.asarray([Fields({name: v}).number(name) for v in listed])

@@ -1,0 +1,77 @@
+# SPDX-License-Identifier: Apache-2.0
+# SPDX-FileCopyrightText: The edgeinfer authors
+"""Which parameters a layer of each class has, in the order in which Keras creates them."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from edgeinfer.readers.keras.config import Layer, class_name, parse_layer
+from edgeinfer.readers.keras.fields import Fields
+
+
+@dataclass(frozen=True, slots=True)
+class Parameters:
+    """A layer's parameters: trained by gradients, and tracked (statistics)."""
+
+    trained: tuple[str, ...] = ()
+    tracked: tuple[str, ...] = ()
+    children: tuple[tuple[str, tuple[str, ...]], ...] = ()  # those that a layer inside it owns
+
+    @property
+    def names(self) -> tuple[str, ...]:
+        """All of them."""
+        return (*self.trained, *self.tracked)
+
+    @property
+    def own(self) -> tuple[str, ...]:
+        """Those that the layer itself owns."""
+        inner = {name for _, names in self.children for name in names}
+        return tuple(name for name in self.names if name not in inner)
+
+
+def parameters_of(layer: Layer) -> Parameters:
+    """The parameters of a layer; none for a class that has none or is not known."""
+    config = layer.entry.get("config")
+    if not isinstance(config, dict):
+        return Parameters()
+    fields = Fields(config)
+    bias = ("bias",) if fields.get("use_bias", True) else ()
+    match layer.kind.removeprefix("Q"):
+        case "Dense" | "Conv1D" | "Conv2D":
+            return Parameters(("kernel", *bias))
+        case "DepthwiseConv1D" | "DepthwiseConv2D":
+            return Parameters(("depthwise_kernel", *bias))
+        case "SeparableConv1D" | "SeparableConv2D":
+            return Parameters(("depthwise_kernel", "pointwise_kernel", *bias))
+        case "BatchNormalization" | "SyncBatchNormalization" | "BatchNormalizationV1":
+            return Parameters(_scale_and_shift(fields), ("moving_mean", "moving_variance"))
+        case "Conv2DBatchnorm" | "DenseBatchnorm":
+            return _folded("kernel", bias, fields)
+        case "DepthwiseConv2DBatchnorm":
+            return _folded("depthwise_kernel", bias, fields)
+        case "PReLU":
+            return Parameters(("alpha",))
+        case "PruneLowMagnitude":
+            return parameters_of(wrapped(layer))
+        case _:
+            return Parameters()
+
+
+def wrapped(layer: Layer) -> Layer:
+    """The layer inside a wrapper, under the name and path that the user gave it."""
+    inner = layer.fields.get("layer")
+    found = parse_layer(inner, layer.path.removesuffix(layer.name), 0)
+    return Layer(class_name(found.entry), found.name, found.path, found.entry, layer.calls)
+
+
+def _scale_and_shift(fields: Fields) -> tuple[str, ...]:
+    scale = ("gamma",) if fields.get("scale", True) else ()
+    shift = ("beta",) if fields.get("center", True) else ()
+    return (*scale, *shift)
+
+
+def _folded(kernel: str, bias: tuple[str, ...], fields: Fields) -> Parameters:
+    norm = (*_scale_and_shift(fields), "moving_mean", "moving_variance")
+    trained = (kernel, *bias, *_scale_and_shift(fields))
+    return Parameters(trained, ("moving_mean", "moving_variance"), (("batchnorm", norm),))

@@ -1,0 +1,173 @@
+# SPDX-License-Identifier: Apache-2.0
+# SPDX-FileCopyrightText: The edgeinfer authors
+"""Layers that move elements about, and layers that combine tensors element by element."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+
+from edgeinfer.graph.nodes import (
+    Affine,
+    Concat,
+    Merge,
+    MergeKind,
+    Pad,
+    Reshape,
+    Slice,
+    Transpose,
+    Upsample,
+)
+from edgeinfer.readers.keras.builder import Site
+from edgeinfer.readers.keras.fields import Fields, Unsupported, whole
+from edgeinfer.readers.keras.linear import channels_first, moved_first, moved_last
+
+MERGES = {
+    "Add": MergeKind.ADD,
+    "Subtract": MergeKind.SUBTRACT,
+    "Multiply": MergeKind.MULTIPLY,
+    "Average": MergeKind.AVERAGE,
+    "Maximum": MergeKind.MAXIMUM,
+    "Minimum": MergeKind.MINIMUM,
+}
+
+
+def flatten_layer(site: Site) -> str:
+    """Flatten; channels-first tensors are turned round first, as Keras does."""
+    first = channels_first(site.fields) and len(site.shape(site.x)) > 1
+    x = moved_last(site, site.x, first)
+    return site.add(Reshape(site.name(), x, (int(np.prod(site.shape(x), dtype=object)),)))
+
+
+def reshape_layer(site: Site) -> str:
+    """Reshape; one size may be -1."""
+    target = site.fields.get("target_shape")
+    if not isinstance(target, (list, tuple)):
+        raise Unsupported(f"its target_shape is {target!r}")
+    sizes = [-1 if size is None else whole(size, "target_shape") for size in target]
+    if sizes.count(-1) > 1 or any(size < -1 or size == 0 for size in sizes):
+        raise Unsupported(f"its target_shape is {target!r}")
+    if -1 in sizes:
+        known = int(np.prod([size for size in sizes if size != -1], dtype=object))
+        total = int(np.prod(site.shape(site.x), dtype=object))
+        sizes[sizes.index(-1)] = max(total // known, 1)
+    return site.add(Reshape(site.name(), site.x, tuple(sizes)))
+
+
+def permute_layer(site: Site) -> str:
+    """Permute; Keras counts the axes from 1."""
+    dims = site.fields.get("dims")
+    if not isinstance(dims, (list, tuple)):
+        raise Unsupported(f"its dims are {dims!r}")
+    return site.add(Transpose(site.name(), site.x, tuple(whole(d, "dims") - 1 for d in dims)))
+
+
+def repeat_layer(site: Site) -> str:
+    """RepeatVector: the same vector at every step."""
+    count = site.fields.integer("n")
+    if len(site.shape(site.x)) != 1 or count < 1:
+        raise Unsupported(f"it repeats a tensor of {site.shape(site.x)} {count} times")
+    row = site.add(Reshape(site.name("row"), site.x, (1, *site.shape(site.x))))
+    return site.add(Upsample(site.name(), row, (count,)))
+
+
+def _margins(fields: Fields, name: str, rank: int) -> tuple[tuple[int, int], ...]:
+    """(before, after) for each spatial axis, from any of the forms in which Keras keeps it."""
+    value: Any = fields.get(name, 1)
+    if not isinstance(value, (list, tuple)):
+        value = [value] * rank
+    elif rank == 1 and len(value) == 2 and not isinstance(value[0], (list, tuple)):
+        value = [value]
+    if len(value) != rank:
+        raise Unsupported(f"its {name} is {fields.get(name)!r}")
+    pairs = [v if isinstance(v, (list, tuple)) else [v, v] for v in value]
+    found = tuple(tuple(whole(v, name) for v in pair) for pair in pairs)
+    if any(len(pair) != 2 or min(pair) < 0 for pair in found):
+        raise Unsupported(f"its {name} is {fields.get(name)!r}")
+    return tuple((pair[0], pair[1]) for pair in found)
+
+
+def padding_layer(site: Site, rank: int) -> str:
+    """ZeroPadding1D and ZeroPadding2D."""
+    margins = _margins(site.fields, "padding", rank)
+    pads = ((0, 0), *margins) if channels_first(site.fields) else (*margins, (0, 0))
+    _check_rank(site, rank)
+    return site.add(Pad(site.name(), site.x, pads))
+
+
+def cropping_layer(site: Site, rank: int) -> str:
+    """Cropping1D and Cropping2D."""
+    margins = _margins(site.fields, "cropping", rank)
+    cuts = ((0, 0), *margins) if channels_first(site.fields) else (*margins, (0, 0))
+    _check_rank(site, rank)
+    shape = site.shape(site.x)
+    starts = tuple(before for before, _ in cuts)
+    stops = tuple(size - after for size, (_, after) in zip(shape, cuts, strict=True))
+    if any(stop <= start for start, stop in zip(starts, stops, strict=True)):
+        raise Unsupported(f"it cuts all of a tensor of {shape} away")
+    return site.add(Slice(site.name(), site.x, starts, stops, (1,) * len(shape)))
+
+
+def upsampling_layer(site: Site, rank: int) -> str:
+    """UpSampling1D and UpSampling2D by repetition."""
+    fields = site.fields
+    fields.one_of("interpolation", "nearest", "nearest")
+    factors = fields.positive("size", rank, 2)
+    first = channels_first(fields)
+    _check_rank(site, rank)
+    x = moved_last(site, site.x, first)
+    return moved_first(site, site.add(Upsample(site.name(), x, factors)), first)
+
+
+def _check_rank(site: Site, rank: int) -> None:
+    shape = site.shape(site.x)
+    if len(shape) != rank + 1:
+        raise Unsupported(f"it reads a tensor of {shape}, which has not {rank + 1} axes")
+
+
+def merge_layer(site: Site, kind: MergeKind) -> str:
+    """Add, Subtract, Multiply, Average, Maximum, Minimum."""
+    xs = site.inputs
+    if len(xs) == 1 and len(site.constants) == 1:
+        return _with_constant(site, kind, xs[0], site.constants[0])
+    if len(xs) < 2 or (kind is MergeKind.SUBTRACT and len(xs) != 2):
+        raise Unsupported(f"it combines {len(xs)} tensors")
+    rank = max(len(site.shape(x)) for x in xs)
+    wide = []
+    for x in xs:  # Keras inserts axes behind the batch, broadcasting inserts them in front
+        shape = site.shape(x)
+        missing = (1,) * (rank - len(shape))
+        wide.append(site.add(Reshape(site.name("wide"), x, (*missing, *shape))) if missing else x)
+    return site.add(Merge(site.name(), tuple(wide), kind))
+
+
+def _with_constant(site: Site, kind: MergeKind, x: str, value: float) -> str:
+    """An operation of a tensor with a plain number, as in `y = 2 * x + 1`."""
+    if site.constants_first and kind is MergeKind.SUBTRACT:
+        scale, shift = -1.0, value
+    else:
+        match kind:
+            case MergeKind.ADD:
+                scale, shift = 1.0, value
+            case MergeKind.SUBTRACT:
+                scale, shift = 1.0, -value
+            case MergeKind.MULTIPLY:
+                scale, shift = value, 0.0
+            case _:
+                raise Unsupported(f"it takes the {kind} of a tensor and a number")
+    return site.add(
+        Affine(site.name(), site.layer.path, x, np.asarray([scale]), np.asarray([shift]))
+    )
+
+
+def concat_layer(site: Site) -> str:
+    """Concatenate along any axis but the batch."""
+    axis = site.fields.integer("axis", -1)
+    xs = site.inputs
+    rank = len(site.shape(xs[0])) + 1
+    if not -rank < axis < rank or axis % rank == 0:
+        raise Unsupported(f"it joins along axis {axis} of tensors with {rank} axes")
+    if len({len(site.shape(x)) for x in xs}) != 1:
+        raise Unsupported("it joins tensors with different numbers of axes")
+    return site.add(Concat(site.name(), xs, axis % rank - 1))

@@ -1,0 +1,98 @@
+# SPDX-License-Identifier: Apache-2.0
+# SPDX-FileCopyrightText: The edgeinfer authors
+"""Affine nodes of a quantized file: as few as possible, then on fixed-point grids."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Container, Mapping
+from dataclasses import replace
+
+from edgeinfer.graph.fold import rewired
+from edgeinfer.graph.nodes import (
+    Activation,
+    Affine,
+    Floats,
+    Function,
+    Node,
+    Pool,
+    PoolKind,
+    inputs_of,
+)
+from edgeinfer.readers.onnx.formats import fixed_bias, fixed_multiplier
+from quantization.recipe import WeightFormat
+
+_HOMOGENEOUS = (Function.RELU, Function.LEAKY_RELU)
+
+
+def composed(nodes: list[Node], fixed: Container[str]) -> list[Node]:
+    """A scale moves up past rectifiers and maxima into the Affine node before them.
+
+    fixed: tensors that must stay what they are (quantized ones and outputs).
+    """
+    readers = Counter(x for node in nodes for x in inputs_of(node))
+    made: dict[str, Node] = {}
+    renamed: dict[str, str] = {}
+    for node in nodes:
+        current = rewired(node, renamed)
+        if isinstance(current, Affine) and current.name not in fixed:
+            target = _target(current, made, readers, fixed)
+            if target is not None:
+                made[target.name] = replace(
+                    target,
+                    scale=target.scale * current.scale,
+                    shift=target.shift * current.scale + current.shift,
+                )
+                renamed[node.name] = current.x
+                readers[current.x] = readers[node.name]
+                continue
+        made[current.name] = current
+    return list(made.values())
+
+
+def _target(
+    node: Affine, made: Mapping[str, Node], readers: Mapping[str, int], fixed: Container[str]
+) -> Affine | None:
+    """The Affine node that can take over what this one does."""
+    before, between = made[node.x], 0
+    while not isinstance(before, Affine):
+        passes = (isinstance(before, Activation) and before.function in _HOMOGENEOUS) or (
+            isinstance(before, Pool) and before.kind is PoolKind.MAX
+        )
+        if not passes or readers[before.name] != 1 or before.name in fixed:
+            return None
+        before, between = made[inputs_of(before)[0]], between + 1
+    if readers[before.name] != 1 or before.name in fixed:
+        return None
+    if between and (_bulky(node.scale) or (node.scale <= 0).any() or (node.shift != 0).any()):
+        return None
+    return before
+
+
+def _bulky(values: Floats) -> bool:
+    return any(size != 1 for size in values.shape[:-1])
+
+
+def on_grids(
+    nodes: list[Node], *, exact: bool
+) -> tuple[list[Node], dict[str, WeightFormat], list[str]]:
+    """Affine nodes with fixed-point numbers, the numbers' formats, and their errors."""
+    done: list[Node] = []
+    formats: dict[str, WeightFormat] = {}
+    findings: list[str] = []
+    for node in nodes:
+        if not isinstance(node, Affine):
+            done.append(node)
+            continue
+        scale = fixed_multiplier(node.scale, exact=exact)
+        shift = fixed_bias(node.shift, exact=exact)
+        done.append(replace(node, scale=scale.values, shift=shift.values))
+        formats[f"{node.layer}/scale"] = scale.format
+        formats[f"{node.layer}/shift"] = shift.format
+        for what, held in (("multiplier", scale), ("addend", shift)):
+            if held.error:
+                findings.append(
+                    f"{node.name}: its {what} is held in {held.format.bits} bits, "
+                    f"with a relative error of at most {held.error:.1e}."
+                )
+    return done, formats, findings

@@ -1,0 +1,156 @@
+# SPDX-License-Identifier: Apache-2.0
+# SPDX-FileCopyrightText: The edgeinfer authors
+"""Which function reads which operator."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from functools import partial
+
+import numpy as np
+from onnx import GraphProto, defs
+
+from edgeinfer.readers.onnx import elementwise, linear, moves, quant, space
+from edgeinfer.readers.onnx.args import Args
+from edgeinfer.readers.onnx.drawing import Drawing
+from edgeinfer.readers.onnx.fold import FOLDABLE, folded
+from edgeinfer.readers.onnx.layout import Const, Value, View, file_shape
+from edgeinfer.readers.onnx.merge import concat
+from edgeinfer.readers.onnx.ops import MAIN_DOMAINS, Op, Unreadable, float_types
+
+Reader = Callable[[Drawing, Op, Args], Value | list[View]]
+
+
+def _cast(d: Drawing, op: Op, args: Args) -> Value:
+    if op.whole("to", 1) not in float_types():
+        raise Unreadable("it casts a tensor to integers")
+    return moves.unchanged(d, op, args)
+
+
+STANDARD: Mapping[str, Reader] = {
+    **dict.fromkeys(
+        (
+            "Relu",
+            "LeakyRelu",
+            "Sigmoid",
+            "Tanh",
+            "HardSigmoid",
+            "HardSwish",
+            "Elu",
+            "Selu",
+            "Softplus",
+            "Softsign",
+            "Exp",
+            "Gelu",
+        ),
+        elementwise.activation,
+    ),
+    **dict.fromkeys(("Add", "Sub", "Mul", "Div"), elementwise.binary),
+    **dict.fromkeys(("Sum", "Mean", "Max", "Min"), elementwise.variadic),
+    **dict.fromkeys(("GlobalAveragePool", "GlobalMaxPool"), space.global_pool),
+    **dict.fromkeys(("MaxPool", "AveragePool"), space.pool),
+    **dict.fromkeys(("ReduceMean", "ReduceSum", "ReduceMax"), space.reduce),
+    **dict.fromkeys(("Resize", "Upsample"), space.resize),
+    **dict.fromkeys(("Identity", "Dropout"), moves.unchanged),
+    **dict.fromkeys(("DepthToSpace", "SpaceToDepth"), moves.rearranged),
+    "Abs": elementwise.absolute,
+    "BatchNormalization": linear.batch_norm,
+    "Cast": _cast,
+    "Clip": elementwise.clip,
+    "Concat": concat,
+    "Conv": linear.conv,
+    "DequantizeLinear": quant.dequantize_linear,
+    "Flatten": moves.flatten,
+    "Gather": moves.gather,
+    "Gemm": linear.gemm,
+    "MatMul": linear.matmul,
+    "Neg": elementwise.negated,
+    "PRelu": elementwise.prelu,
+    "Pad": space.pad,
+    "Pow": elementwise.power,
+    "QuantizeLinear": quant.quantize_linear,
+    "Reshape": moves.reshape,
+    "Slice": moves.slices,
+    "Softmax": elementwise.softmax,
+    "Split": moves.split,
+    "Squeeze": moves.squeeze,
+    "Transpose": moves.transpose,
+    "Unsqueeze": moves.unsqueeze,
+}
+QONNX: Mapping[str, Reader] = {
+    "Quant": quant.quant,
+    "IntQuant": quant.quant,
+    "BipolarQuant": quant.bipolar_quant,
+    "Trunc": quant.trunc,
+    "MaxPoolNHWC": partial(space.pool, channels_last=True),
+}
+CHANNELS_LAST: Mapping[str, Reader] = {
+    "Conv": partial(linear.conv, channels_last=True),
+    "MaxPool": partial(space.pool, channels_last=True),
+    "AveragePool": partial(space.pool, channels_last=True),
+    "BatchNormalization": partial(linear.batch_norm, channels_last=True),
+}
+DOMAINS: Mapping[str, Mapping[str, Reader]] = {
+    **dict.fromkeys(MAIN_DOMAINS, STANDARD),
+    **dict.fromkeys(("onnx.brevitas", "qonnx.custom_op.general", "finn.custom_op.general"), QONNX),
+    **dict.fromkeys(
+        ("qonnx.custom_op.channels_last", "finn.custom_op.channels_last"), CHANNELS_LAST
+    ),
+}
+QUANTIZERS = frozenset(
+    ("Quant", "IntQuant", "BipolarQuant", "Trunc", "QuantizeLinear", "DequantizeLinear")
+)
+NO_READER = "it can be read with constant inputs only"
+_MEASURES = frozenset(("Shape", "Size"))  # of what is known while reading
+
+
+def why_unknown(op: Op) -> str | None:
+    """Why nothing can read this kind of operator; None if something can."""
+    if any(isinstance(value, GraphProto) for value in op.attributes.values()):
+        return "it contains a graph of its own; export the model without control flow"
+    if op.domain not in DOMAINS:
+        return f"the domain {op.domain!r} is unknown"
+    known = set(DOMAINS[op.domain])
+    if op.domain in MAIN_DOMAINS:
+        known |= FOLDABLE | _MEASURES
+    return None if op.kind in known else "no such operator can be read"
+
+
+def reads_tensors(op: Op) -> bool:
+    """Whether it can be read where its inputs are not constant."""
+    return op.kind in DOMAINS[op.domain] or op.kind in _MEASURES
+
+
+def read_op(d: Drawing, op: Op, args: Args) -> list[Value]:
+    """The operator's results; nodes are added to the drawing."""
+    _refuse_few(op)
+    reader = DOMAINS[op.domain].get(op.kind)
+    constants = tuple(arg for arg in args if not isinstance(arg, View))
+    if op.domain in MAIN_DOMAINS:
+        if op.kind in _MEASURES and isinstance(args[0], View):
+            return [_measured(d, op, args[0])]
+        if len(constants) == len(args) and op.kind not in QUANTIZERS:
+            return list(folded(op, constants))
+    if reader is None:
+        raise Unreadable(NO_READER)
+    found = reader(d, op, args)
+    return list(found) if isinstance(found, list) else [found]
+
+
+def _refuse_few(op: Op) -> None:
+    """Inputs and outputs that ONNX itself demands."""
+    if not any(op.outputs):
+        raise Unreadable("it has no outputs")
+    if op.domain not in MAIN_DOMAINS or not defs.has(op.kind, op.version):
+        return
+    least = defs.get_schema(op.kind, op.version).min_input
+    if len(op.inputs) < least or not all(op.inputs[:least]):
+        raise Unreadable(f"it has {len(op.inputs)} inputs; at least {least} are needed")
+
+
+def _measured(d: Drawing, op: Op, x: View) -> Const:
+    shape = np.asarray(file_shape(d, x), dtype=np.int64)
+    if op.kind == "Size":
+        return Const(np.asarray(np.prod(shape)))
+    end = op.attributes.get("end")
+    return Const(shape[op.whole("start", 0) : None if end is None else int(end)])

@@ -1,0 +1,269 @@
+# SPDX-License-Identifier: Apache-2.0
+# SPDX-FileCopyrightText: The edgeinfer authors
+"""The ONNX graph as plain data: live operators in an order in which they can be computed."""
+
+from __future__ import annotations
+
+import heapq
+from collections import Counter
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from numpy.typing import NDArray
+from onnx import AttributeProto, ModelProto, NodeProto, TensorProto, ValueInfoProto, helper
+
+from edgeinfer.base.errors import ModelError, did_you_mean
+from edgeinfer.readers.onnx.file import array_of
+
+MAIN_DOMAINS = ("", "ai.onnx")
+
+
+class Unreadable(ValueError):
+    """Why one operator cannot be read; becomes an entry of the report."""
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Op:
+    """One operator of the file."""
+
+    name: str
+    kind: str
+    domain: str
+    version: int  # of the operator set
+    inputs: tuple[str, ...]  # "" where an optional one is left out
+    outputs: tuple[str, ...]
+    proto: NodeProto
+    attributes: dict[str, Any]
+
+    @property
+    def place(self) -> str:
+        """Where it is, for messages."""
+        made = ", ".join(repr(output) for output in self.outputs if output)
+        called = f"node {self.name!r}" if self.name else "an unnamed node"
+        return f"{called} making {made}"
+
+    @property
+    def label(self) -> str:
+        """Its kind, with the domain where that is not ONNX's own."""
+        return self.kind if self.domain in MAIN_DOMAINS else f"{self.domain}.{self.kind}"
+
+    def whole(self, key: str, default: int) -> int:
+        """An integer attribute."""
+        return int(self.attributes.get(key, default))
+
+    def real(self, key: str, default: float) -> float:
+        """A float attribute."""
+        return float(self.attributes.get(key, default))
+
+    def text(self, key: str, default: str) -> str:
+        """A string attribute."""
+        value = self.attributes.get(key, default)
+        return value.decode(errors="replace") if isinstance(value, bytes) else str(value)
+
+    def wholes(self, key: str) -> tuple[int, ...] | None:
+        """A list of integers, None where the attribute is absent."""
+        value = self.attributes.get(key)
+        return None if value is None else tuple(int(entry) for entry in value)
+
+
+@dataclass(frozen=True, slots=True)
+class Entry:
+    """A network input as the file declares it."""
+
+    name: str
+    data_type: int
+    dims: tuple[int | str, ...] | None  # None: no shape is declared
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Source:
+    """A parsed file."""
+
+    path: Path
+    ops: tuple[Op, ...]
+    inputs: tuple[Entry, ...]
+    outputs: tuple[str, ...]
+    constants: dict[str, NDArray[Any]]
+    readers: Counter[str]  # how many operators (and outputs) read a tensor
+    stepwise: bool = False  # edgeinfer wrote it: see Drawing
+
+
+def source_of(model: ModelProto, path: Path) -> Source:
+    """Sort, prune and check the graph; a ModelError names what does not fit together."""
+    model = _inlined(model, path)
+    graph = model.graph
+    outputs = tuple(output.name for output in graph.output)
+    opsets = {opset.domain or "": opset.version for opset in model.opset_import}
+    stored = {tensor.name: tensor for tensor in graph.initializer}
+    entries = tuple(_entry(value) for value in graph.input if value.name not in stored)
+    ops = [_op(node, opsets, path) for node in graph.node]
+    makers = _makers(ops, {*stored, *(entry.name for entry in entries)}, path)
+    live = _live(ops, makers, outputs)
+    known = {*makers, *stored, *(entry.name for entry in entries)}
+    if graph.sparse_initializer:
+        raise ModelError(f"{path} has sparse weights.", hint="Export the model with dense ones.")
+    _refuse_missing(path, live, outputs, known)
+    ordered = _sorted(live, path)
+    used = {name for op in ordered for name in op.inputs} | set(outputs)
+    return Source(
+        path=path,
+        ops=ordered,
+        inputs=entries,
+        outputs=outputs,
+        constants={
+            name: array_of(tensor, path.parent, f"{path}: the tensor {name!r}")
+            for name, tensor in stored.items()
+            if name in used
+        },
+        readers=Counter([name for op in ordered for name in op.inputs if name] + list(outputs)),
+        stepwise=any(
+            (prop.key, prop.value) == ("edgeinfer.format", "qonnx") for prop in model.metadata_props
+        ),
+    )
+
+
+def _inlined(model: ModelProto, path: Path) -> ModelProto:
+    """Functions that the file defines, written out where they are called."""
+    if not model.functions:
+        return model
+    from onnx import inliner
+
+    defined = {(f.domain, f.name): f for f in model.functions}
+    calls = {
+        key: {(n.domain, n.op_type) for n in f.node} & set(defined) for key, f in defined.items()
+    }
+    settled: set[tuple[str, str]] = set()
+    while ready := [key for key in calls if key not in settled and calls[key] <= settled]:
+        settled.update(ready)
+    if looping := sorted(name for domain, name in set(calls) - settled):
+        raise ModelError(
+            f"{path}: the function {looping[0]!r} calls itself.", hint="Export the model again."
+        )
+    try:
+        return inliner.inline_local_functions(model)
+    except (RuntimeError, ValueError) as error:
+        raise ModelError(
+            f"{path}: its functions cannot be written out: {error}.",
+            hint="Export the model without functions.",
+        ) from None
+
+
+def _entry(value: ValueInfoProto) -> Entry:
+    kind = value.type.tensor_type
+    dims = None
+    if kind.HasField("shape"):
+        dims = tuple(
+            d.dim_value if d.HasField("dim_value") else d.dim_param or "?" for d in kind.shape.dim
+        )
+    return Entry(value.name, kind.elem_type, dims)
+
+
+def _op(node: NodeProto, opsets: dict[str, int], path: Path) -> Op:
+    domain = "" if node.domain == "ai.onnx" else node.domain
+    attributes: dict[str, Any] = {}
+    for attribute in node.attribute:
+        where = f"{path}: the attribute {attribute.name!r} of {node.name or node.op_type!r}"
+        if attribute.type == AttributeProto.TENSOR:
+            attributes[attribute.name] = array_of(attribute.t, path.parent, where)
+        else:
+            attributes[attribute.name] = _attribute(attribute)
+    return Op(
+        name=node.name,
+        kind=node.op_type,
+        domain=domain,
+        version=opsets.get(domain, opsets.get("ai.onnx", 1) if not domain else 1),
+        inputs=tuple(node.input),
+        outputs=tuple(node.output),
+        proto=node,
+        attributes=attributes,
+    )
+
+
+def _attribute(attribute: AttributeProto) -> Any:
+    try:
+        return helper.get_attribute_value(attribute)
+    except ValueError:
+        return None
+
+
+def _makers(ops: list[Op], given: set[str], path: Path) -> dict[str, int]:
+    makers: dict[str, int] = {}
+    for index, op in enumerate(ops):
+        for output in op.outputs:
+            if output and (output in makers or output in given):
+                raise ModelError(
+                    f"{path}: {op.place} ({op.label}) makes {output!r} a second time.",
+                    hint="Every tensor of an ONNX graph is made once; export the model again.",
+                )
+            if output:
+                makers[output] = index
+    return makers
+
+
+def _live(ops: list[Op], makers: dict[str, int], outputs: tuple[str, ...]) -> list[Op]:
+    """The operators on which an output depends."""
+    seen: set[int] = set()
+    waiting = [makers[output] for output in outputs if output in makers]
+    while waiting:
+        index = waiting.pop()
+        if index not in seen:
+            seen.add(index)
+            waiting.extend(makers[name] for name in ops[index].inputs if name in makers)
+    return [ops[index] for index in sorted(seen)]
+
+
+def _refuse_missing(path: Path, live: list[Op], outputs: tuple[str, ...], known: set[str]) -> None:
+    for op in live:
+        for name in op.inputs:
+            if name and name not in known:
+                raise ModelError(
+                    f"{path}: {op.place} ({op.label}) reads {name!r}, which nothing makes.",
+                    hint=did_you_mean(name, known) or "Export the model again.",
+                )
+    for name in outputs:
+        if name not in known:
+            raise ModelError(
+                f"{path}: nothing makes the output {name!r}.",
+                hint=did_you_mean(name, known) or "Export the model again.",
+            )
+
+
+def _sorted(live: list[Op], path: Path) -> tuple[Op, ...]:
+    """Topological order, the file's own order where that is one."""
+    places = {output: place for place, op in enumerate(live) for output in op.outputs if output}
+    needs = [{places[name] for name in op.inputs if name in places} for op in live]
+    feeds: dict[int, list[int]] = {}
+    for place, before in enumerate(needs):
+        for other in before:
+            feeds.setdefault(other, []).append(place)
+    ready = [place for place, before in enumerate(needs) if not before]
+    ordered: list[Op] = []
+    while ready:
+        place = heapq.heappop(ready)
+        ordered.append(live[place])
+        for other in feeds.get(place, []):
+            needs[other].discard(place)
+            if not needs[other]:
+                heapq.heappush(ready, other)
+    if len(ordered) < len(live):
+        raise ModelError(
+            f"{path}: the graph has a cycle: {_cycle(live, needs)}.",
+            hint="A network that feeds back cannot be read; export it unrolled.",
+        )
+    return tuple(ordered)
+
+
+def _cycle(live: list[Op], needs: list[set[int]]) -> str:
+    place = next(place for place, before in enumerate(needs) if before)
+    walk: list[int] = []
+    while place not in walk:
+        walk.append(place)
+        place = min(other for other in needs[place] if needs[other])
+    around = walk[walk.index(place) :]
+    return ", which needs ".join(f"{live[p].place} ({live[p].label})" for p in [*around, around[0]])
+
+
+def float_types() -> tuple[int, ...]:
+    """Types that hold real numbers."""
+    return (TensorProto.FLOAT, TensorProto.DOUBLE, TensorProto.FLOAT16, TensorProto.BFLOAT16)

@@ -1,0 +1,130 @@
+# SPDX-License-Identifier: Apache-2.0
+# SPDX-FileCopyrightText: The edgeinfer authors
+"""A drawing finished: quantizers joined with what makes their tensor, unread nodes dropped."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Mapping
+from dataclasses import replace
+
+from edgeinfer.graph.fold import rewired
+from edgeinfer.graph.nodes import (
+    Activation,
+    Affine,
+    BatchNorm,
+    Conv,
+    Dense,
+    Function,
+    Graph,
+    Input,
+    Merge,
+    Node,
+    Pool,
+    PoolKind,
+    PRelu,
+    Softmax,
+    inputs_of,
+    weights_of,
+)
+from edgeinfer.readers.onnx.drawing import Drawing
+from edgeinfer.readers.onnx.multipliers import composed, on_grids
+from quantization.fixed import Quantizer
+from quantization.recipe import Recipe
+
+
+def finished(
+    d: Drawing, name: str, outputs: tuple[str, ...], names: tuple[str, ...]
+) -> tuple[Graph, Recipe, tuple[str, ...]]:
+    """The Graph and the Recipe that a drawing holds, and all findings.
+
+    names: what the file calls the outputs.
+    """
+    nodes, weights, findings = _read(d.nodes, outputs), dict(d.weights), list(d.findings)
+    if d.quantized:
+        if not d.stepwise:
+            nodes = composed(nodes, {*outputs, *d.activations})
+        nodes, formats, errors = on_grids(nodes, exact=d.stepwise)
+        weights |= formats
+        findings += errors
+    nodes, activations = _joined(nodes, d.activations, outputs)
+    renamed = _names(d, outputs, names)
+    nodes = [_called(rewired(node, renamed), renamed) for node in nodes]
+    activations = {renamed.get(key, key): value for key, value in activations.items()}
+    outputs = tuple(renamed.get(tensor, tensor) for tensor in outputs)
+    graph = Graph(name, tuple(nodes), outputs)
+    keys = {key for node in graph.nodes for key in weights_of(node)}
+    recipe = Recipe.of(
+        {key: value for key, value in activations.items() if key in graph.shapes},
+        {key: value for key, value in weights.items() if key in keys},
+    )
+    return graph, recipe, tuple(dict.fromkeys(findings))
+
+
+def _names(d: Drawing, outputs: tuple[str, ...], names: tuple[str, ...]) -> dict[str, str]:
+    """New names, so that outputs bear those that the file gives them."""
+    renamed: dict[str, str] = {}
+    for tensor, wanted in zip(outputs, names, strict=True):
+        if tensor == wanted or wanted in renamed.values():
+            continue
+        if wanted in d.nodes:
+            if wanted in outputs or isinstance(d.nodes[wanted], Input):
+                continue
+            renamed[wanted] = d.fresh(f"{wanted}_inner")
+        renamed[tensor] = wanted
+    return renamed
+
+
+def _called(node: Node, renamed: Mapping[str, str]) -> Node:
+    return replace(node, name=renamed[node.name]) if node.name in renamed else node
+
+
+def _read(nodes: Mapping[str, Node], outputs: tuple[str, ...]) -> list[Node]:
+    """The nodes on which an output depends, and the inputs."""
+    wanted = set(outputs)
+    kept: list[Node] = []
+    for node in reversed(list(nodes.values())):
+        if node.name in wanted or isinstance(node, Input):
+            wanted.update(inputs_of(node))
+            kept.append(node)
+    return kept[::-1]
+
+
+def _joined(
+    nodes: list[Node], quantizers: Mapping[str, Quantizer], outputs: tuple[str, ...]
+) -> tuple[list[Node], dict[str, Quantizer]]:
+    """A quantizer alone becomes the format of the node before it, where nothing else reads that."""
+    readers = Counter(x for node in nodes for x in inputs_of(node))
+    activations, renamed = dict(quantizers), dict[str, str]()
+    made: dict[str, Node] = {}
+    for node in nodes:
+        current = rewired(node, renamed)
+        maker = made[inputs_of(current)[0]] if _only_quantizes(current, activations) else None
+        joins = (
+            maker is not None
+            and _computes(maker)
+            and maker.name not in activations
+            and maker.name not in outputs
+            and readers[maker.name] == 1
+        )
+        if maker is None or not joins or (node.name in outputs and isinstance(maker, Input)):
+            made[current.name] = current
+        elif node.name in outputs:  # an output keeps its name
+            del made[maker.name]
+            made[node.name] = replace(maker, name=node.name)
+        else:
+            activations[maker.name] = activations.pop(node.name)
+            readers[maker.name] = readers[node.name]
+            renamed[node.name] = maker.name
+    return list(made.values()), activations
+
+
+def _only_quantizes(node: Node, activations: Mapping[str, Quantizer]) -> bool:
+    linear = isinstance(node, Activation) and node.function is Function.LINEAR
+    return linear and node.name in activations
+
+
+def _computes(node: Node) -> bool:
+    """Whether a node makes new numbers, whose format is then its own."""
+    kinds = Input | Conv | Dense | BatchNorm | Affine | Activation | PRelu | Softmax | Merge
+    return isinstance(node, kinds) or (isinstance(node, Pool) and node.kind is not PoolKind.MAX)

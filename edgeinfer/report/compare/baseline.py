@@ -1,0 +1,155 @@
+# SPDX-License-Identifier: Apache-2.0
+# SPDX-FileCopyrightText: The edgeinfer authors
+"""A result held against an earlier one: what got worse, and what can no longer be told.
+
+What the baseline knew and the result does not is missed, not skipped: a check that quietly checks
+less is none. A figure of a better origin than the baseline's is another quantity and is skipped.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Mapping
+
+from edgeinfer.base.metrics import Metric, Scores
+from edgeinfer.report import words
+from edgeinfer.report.compare.comparable import device_of, same_network, same_samples
+from edgeinfer.report.gates.check import Checked, Held
+from edgeinfer.report.gates.gates import Tolerance
+from edgeinfer.report.quantity import (
+    RESOURCES,
+    Quantity,
+    quantity_of,
+    strength,
+    strongest,
+)
+from edgeinfer.report.result import Result
+
+LESS = (
+    *RESOURCES,
+    "latency_us",
+    "latency_cycles",
+    "ii_cycles",
+    "latency_device",
+    "latency_device_us",
+    "latency_usb",
+    "latency_usb_us",
+    "latency_pcie",
+    "latency_pcie_us",
+    "latency_us_at_asked_clock",
+    "streamed_bytes",
+    "host_ops",
+    "ebops",
+    "weight_bits",
+)
+MORE = ("fmax_mhz", "throughput", "throughput_at_asked_clock", "wns_ns", "mapped_ops")
+OF_SCORES = Tolerance(absolute=0.002)
+OF_REST = Tolerance(relative=0.01)
+SCORES = {"auc": True, "accuracy": True, "rms_error": False}
+
+
+def regressions(
+    result: Result, baseline: Result, tolerances: Mapping[str, Tolerance]
+) -> list[Checked]:
+    """Everything that the baseline knew, held against the result."""
+    if not same_network(result, baseline):
+        said = "the baseline is of a network with other inputs or outputs"
+        return [Checked("baseline", Held.MISSED, result.model.name, baseline.model.name, said)]
+    return [
+        *_agreement(result, baseline),
+        *_scores(result, baseline, tolerances),
+        *_figures(result, baseline, tolerances),
+    ]
+
+
+def _agreement(result: Result, baseline: Result) -> Iterator[Checked]:
+    now = {entry.pair: entry for entry in result.agreement}
+    for entry in baseline.agreement:
+        if not entry.bit_identical:
+            continue
+        name = f"agreement {' = '.join(entry.pair)}"
+        after = now.get(entry.pair)
+        if after is None:
+            yield Checked(name, Held.MISSED, "not measured", "bit-identical", "it was, before")
+        else:
+            held = Held.PASSED if after.bit_identical else Held.MISSED
+            value = "bit-identical" if after.bit_identical else "different"
+            yield Checked(name, held, value, "bit-identical")
+
+
+def _scores(
+    result: Result, baseline: Result, tolerances: Mapping[str, Tolerance]
+) -> Iterator[Checked]:
+    for stage, before in baseline.accuracy.items():
+        for field, higher in SCORES.items():
+            was = getattr(before, field)
+            if was is None:
+                continue
+            name = f"{stage}.{field}"
+            tolerance = _tolerance(tolerances, stage, field, OF_SCORES)
+            after: Scores | None = result.accuracy.get(stage)
+            value = None if after is None else getattr(after, field)
+            if value is None:
+                yield Checked(name, Held.MISSED, "not measured", _limit(was, tolerance, higher))
+            elif why := same_samples(result, baseline, stage):
+                limit = _limit(was, tolerance, higher)
+                yield Checked(name, Held.MISSED, words.number(value, 6), limit, why)
+            else:
+                yield _compared(name, value, was, tolerance, higher)
+
+
+def _figures(
+    result: Result, baseline: Result, tolerances: Mapping[str, Tolerance]
+) -> Iterator[Checked]:
+    now = by_quantity(result.metrics)
+    for (target, quantity), was in by_quantity(baseline.metrics).items():
+        higher = quantity.name in MORE
+        if not higher and quantity.name not in LESS:
+            continue
+        name = f"{target}.{quantity}" if target else str(quantity)
+        tolerance = _tolerance(tolerances, target, quantity.name, OF_REST)
+        limit = _limit(was.value, tolerance, higher)
+        after = now.get((target, quantity))
+        if after is None or strength(after) < strength(was):
+            value = "not measured" if after is None else words.number(after.value, 6)
+            why = f"the baseline's is {was.origin}"
+            why += "" if after is None else f", this is {after.origin}"
+            yield Checked(name, Held.MISSED, value, limit, why)
+        elif after.origin is not was.origin:
+            why = f"not comparable: {after.origin} now, {was.origin} before"
+            yield Checked(name, Held.SKIPPED, words.number(after.value, 6), limit, why)
+        elif (here := device_of(result, target)) != (there := device_of(baseline, target)):
+            why = f"not comparable: for {here} now, for {there} before"
+            yield Checked(name, Held.MISSED, words.number(after.value, 6), limit, why)
+        else:
+            yield _compared(name, after.value, was.value, tolerance, higher)
+
+
+def by_quantity(metrics: Iterable[Metric]) -> dict[tuple[str, Quantity], Metric]:
+    """Of a whole design, the strongest figure for each quantity of each target."""
+    groups: dict[tuple[str, Quantity], list[Metric]] = {}
+    for metric in metrics:
+        if metric.layer is None:
+            groups.setdefault((metric.target or "", quantity_of(metric)), []).append(metric)
+    found = {key: strongest(group) for key, group in groups.items()}
+    return {key: metric for key, metric in found.items() if metric is not None}
+
+
+def _tolerance(
+    told: Mapping[str, Tolerance], prefix: str, name: str, otherwise: Tolerance
+) -> Tolerance:
+    return told.get(f"{prefix}.{name}", told.get(name, told.get("default", otherwise)))
+
+
+def _limit(was: float, tolerance: Tolerance, higher: bool) -> str:
+    allowed = tolerance.allowed(was)
+    edge = was - allowed if higher else was + allowed
+    return f"{'>=' if higher else '<='} {words.number(edge, 6)}"
+
+
+def _compared(name: str, value: float, was: float, tolerance: Tolerance, higher: bool) -> Checked:
+    worse = was - value if higher else value - was
+    kept = worse <= tolerance.allowed(was) + 1e-12
+    said = f"{words.number(was, 6)} before"
+    limit = _limit(was, tolerance, higher)
+    held = Held.PASSED if kept else Held.MISSED
+    return Checked(name, held, words.number(value, 6), limit, said, value)

@@ -1,0 +1,271 @@
+# SPDX-License-Identifier: Apache-2.0
+# SPDX-FileCopyrightText: The edgeinfer authors
+"""Runs beside each other: a row for each target of each run, fronts among what is comparable."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from functools import cached_property
+
+from edgeinfer.base.metrics import Metric, Scores
+from edgeinfer.report.compare.baseline import by_quantity
+from edgeinfer.report.compare.comparable import device_of, same_network
+from edgeinfer.report.compare.runs import Run
+from edgeinfer.report.gates.figures import STAGE_OF
+from edgeinfer.report.quantity import RESOURCES, Quantity, targets_of
+from edgeinfer.report.result import SCHEMA_VERSION, Result
+from edgeinfer.report.timings import Timing, timings_of
+from edgeinfer.report.uses import uses_of
+
+LATENCY = Quantity("latency_us")
+
+
+@dataclass(frozen=True, slots=True)
+class Score:
+    """A figure of merit of a run at a stage."""
+
+    name: str  # auc, accuracy or rms_error
+    value: float
+    stage: str
+    higher: bool
+
+
+@dataclass(frozen=True, slots=True)
+class Entry:
+    """A target of a run (or, without a target, the network alone)."""
+
+    run: Run
+    target: str | None
+    group: int  # of runs whose scores may be compared
+    score: Score | None
+    lost: float | None  # against the float network
+    identical: bool | None  # as far as it has to be
+    timing: Timing | None
+    figures: Mapping[Quantity, Metric]
+    fits: bool | None
+
+
+@dataclass(frozen=True, slots=True)
+class Point:
+    """An entry's cost and score, for a picture."""
+
+    entry: Entry
+    cost: Metric
+    score: float
+    best: bool = False  # nothing comparable is both cheaper and better
+
+
+@dataclass(frozen=True, slots=True)
+class Series:
+    """Points that are alike: one target, one quantity, one origin, one group of samples."""
+
+    target: str
+    quantity: Quantity
+    origin: str
+    group: int
+    points: tuple[Point, ...]
+
+
+@dataclass(frozen=True)
+class Comparison:
+    """All entries, all series, and what cannot be compared."""
+
+    runs: tuple[Run, ...]
+    entries: tuple[Entry, ...]
+    series: tuple[Series, ...]
+    notes: tuple[str, ...]
+    score_name: str
+
+    @cached_property
+    def _leading(self) -> frozenset[int]:
+        return frozenset(id(p.entry) for each in self.series for p in each.points if p.best)
+
+    def best(self, entry: Entry) -> bool:
+        """Whether an entry is on the front of any quantity."""
+        return id(entry) in self._leading
+
+
+def compared(runs: Sequence[Run]) -> Comparison:
+    """Put runs beside each other."""
+    groups = _groups(runs)
+    entries = tuple(entry for run in runs for entry in _entries(run, groups[run.label]))
+    return Comparison(
+        tuple(runs),
+        entries,
+        tuple(_series(entries)),
+        tuple(_notes(runs, groups, entries)),
+        next((entry.score.name for entry in entries if entry.score is not None), ""),
+    )
+
+
+def _groups(runs: Sequence[Run]) -> dict[str, int]:
+    """Numbers of groups: same inputs and outputs, same samples as far as is known."""
+    leaders: list[Run] = []
+    found = {}
+    for run in runs:
+        alike = (n for n, leader in enumerate(leaders) if _alike(run.result, leader.result))
+        number = next(alike, None)
+        if number is None:
+            number = len(leaders)
+            leaders.append(run)
+        elif leaders[number].result.data is None and run.result.data is not None:
+            leaders[number] = run  # the one that knows its samples speaks for the group
+        found[run.label] = number
+    return found
+
+
+def _alike(first: Result, second: Result) -> bool:
+    if not same_network(first, second):
+        return False
+    if first.data is not None and second.data is not None:
+        return first.data.sha256 == second.data.sha256
+    return _samples(first) == _samples(second)
+
+
+def _samples(result: Result) -> int:
+    return max((scores.samples for scores in result.accuracy.values()), default=0)
+
+
+def _entries(run: Run, group: int) -> list[Entry]:
+    result = run.result
+    figures = by_quantity(result.metrics)
+    timings = {timing.target: timing for timing in timings_of(result)}
+    uses = uses_of(result)
+    entries = []
+    targets: list[str | None] = [*targets_of(result.metrics)]
+    for target in targets or [None]:
+        own = {quantity: m for (name, quantity), m in figures.items() if name == (target or "")}
+        score = _score(result, target)
+        known = [use.fits for use in uses if use.target == target and use.fits is not None]
+        entries.append(
+            Entry(
+                run,
+                target,
+                group,
+                score,
+                _lost(result, score),
+                _identical(result, target),
+                timings.get(target or ""),
+                own,
+                all(known) if known else None,
+            )
+        )
+    return entries
+
+
+def _score(result: Result, target: str | None) -> Score | None:
+    """The target's own stage; or the quantized network, whose integers it has."""
+    stages = [STAGE_OF.get(target or "", ""), "quantized", *result.accuracy]
+    for name, higher in (("auc", True), ("accuracy", True), ("rms_error", False)):
+        for stage in stages:
+            scores: Scores | None = result.accuracy.get(stage)
+            value = None if scores is None or stage == "float" else getattr(scores, name)
+            if value is not None and scores is not None and scores.samples == _samples(result):
+                return Score(name, value, stage, higher)
+    return None
+
+
+def _lost(result: Result, score: Score | None) -> float | None:
+    before = result.accuracy.get("float")
+    was = None if before is None or score is None else getattr(before, score.name)
+    if was is None or score is None:
+        return None
+    return float(was - score.value) if score.higher else float(score.value - was)
+
+
+def _identical(result: Result, target: str | None) -> bool | None:
+    stage = STAGE_OF.get(target or "", target)
+    pairs = [e for e in result.agreement if (stage in e.pair if target else True) and e.samples]
+    return not any(entry in result.disagreements for entry in pairs) if pairs else None
+
+
+def _series(entries: Sequence[Entry]) -> list[Series]:
+    groups: dict[tuple[Quantity, str, str, int, str], list[Point]] = {}
+    for entry in entries:
+        if entry.score is None or entry.target is None or entry.score.value != entry.score.value:
+            continue
+        costs = {q: m for q, m in entry.figures.items() if q.name in RESOURCES}
+        if entry.timing is not None:
+            costs[LATENCY] = entry.timing.latency
+        for quantity, metric in costs.items():
+            if metric.value == metric.value:
+                key = (quantity, entry.target, str(metric.origin), entry.group, entry.score.name)
+                groups.setdefault(key, []).append(Point(entry, metric, entry.score.value))
+    found = []
+    for (quantity, target, origin, group, _), points in groups.items():
+        found.append(Series(target, quantity, origin, group, front(points)))
+    return sorted(found, key=lambda s: (_rank(s.quantity), s.target, s.origin, s.group))
+
+
+def _rank(quantity: Quantity) -> tuple[int, str]:
+    order = ("latency_us", *RESOURCES)
+    return (order.index(quantity.name), quantity.state)
+
+
+def front(points: Sequence[Point]) -> tuple[Point, ...]:
+    """The points by cost; those that nothing both cheaper and better beats are marked."""
+    found, best = [], float("-inf")
+    worth = {id(point): _worth(point) for point in points}
+    for point in sorted(points, key=lambda p: (p.cost.value, -worth[id(p)])):
+        leads = worth[id(point)] > best
+        best = max(best, worth[id(point)])
+        found.append(replace(point, best=leads))
+    return tuple(found)
+
+
+def _worth(point: Point) -> float:
+    score = point.entry.score
+    return point.score if score is None or score.higher else -point.score
+
+
+def _notes(runs: Sequence[Run], groups: Mapping[str, int], entries: Sequence[Entry]) -> list[str]:
+    notes = []
+    if len(set(groups.values())) > 1:
+        told = [_group_told(runs, groups, number) for number in sorted(set(groups.values()))[:6]]
+        notes.append(
+            "Scores are compared within a group only, for the groups differ in inputs, outputs or "
+            f"samples: {'; '.join(told)}."
+        )
+    unknown = [run.shown for run in runs if run.result.accuracy and run.result.data is None]
+    if unknown:
+        notes.append(
+            f"{_some(unknown)} did not record which samples were judged; equal numbers of samples "
+            "are taken for the same samples."
+        )
+    old = [run.shown for run in runs if run.schema != SCHEMA_VERSION]
+    if old:
+        notes.append(f"{_some(old)} was written by an older version, which recorded less.")
+    for target in dict.fromkeys(entry.target for entry in entries if entry.target is not None):
+        named = [e.run.result for e in entries if e.target == target]
+        devices = dict.fromkeys(str(device_of(result, target)) for result in named)
+        if len(devices) > 1:
+            notes.append(
+                f"The runs are for different devices of the target {target} "
+                f"({_some(list(devices))}); shares and budgets are each run's own."
+            )
+    return [*notes, *_mixed(entries)]
+
+
+def _mixed(entries: Sequence[Entry]) -> list[str]:
+    """Quantities that are estimated here and reported by a tool there."""
+    origins: dict[tuple[str, Quantity], set[str]] = {}
+    for entry in entries:
+        for quantity, metric in entry.figures.items():
+            if quantity.name in (*RESOURCES, "latency_us") and entry.target is not None:
+                origins.setdefault((entry.target, quantity), set()).add(str(metric.origin))
+    return [
+        f"{target} {quantity} is {' in some runs, '.join(sorted(kinds))} in others: fronts are "
+        "drawn for each origin by itself."
+        for (target, quantity), kinds in origins.items()
+        if len(kinds) > 1
+    ]
+
+
+def _group_told(runs: Sequence[Run], groups: Mapping[str, int], number: int) -> str:
+    return _some([run.shown for run in runs if groups[run.label] == number])
+
+
+def _some(labels: Sequence[str]) -> str:
+    shown = ", ".join(label if len(label) < 60 else f"{label[:59]}…" for label in labels[:4])
+    return shown if len(labels) <= 4 else f"{shown} and {len(labels) - 4} more"

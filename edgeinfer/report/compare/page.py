@@ -1,0 +1,234 @@
+# SPDX-License-Identifier: Apache-2.0
+# SPDX-FileCopyrightText: The edgeinfer authors
+"""A comparison written down: HTML, Markdown, CSV, JSON, and lines for a terminal."""
+
+from __future__ import annotations
+
+import csv
+import io
+import math
+from typing import Any
+
+from edgeinfer.base.metrics import Metric
+from edgeinfer.base.version import __version__
+from edgeinfer.report import words
+from edgeinfer.report.advice import Point
+from edgeinfer.report.compare.comparison import Comparison, Entry
+from edgeinfer.report.compare.figures import SCORES, pareto_figures
+from edgeinfer.report.compare.tables import differences_table, entries_table
+from edgeinfer.report.page.page import Section
+from edgeinfer.report.page.templates import html_page, rendered
+from edgeinfer.report.page.text import marked_down, plain
+from edgeinfer.report.verdict import State
+
+
+def headline(comparison: Comparison) -> str:
+    """One sentence: what is best, among what may be compared."""
+    known = [entry for entry in comparison.entries if entry.score is not None]
+    if not known:
+        return "No run was judged by labels, so only their costs can be compared."
+    groups = {entry.group for entry in known}
+    score = SCORES.get(comparison.score_name, "score")
+    if len(groups) > 1:
+        return f"{len(groups)} groups of runs, whose scores cannot be compared with each other."
+    best = max(known, key=_worth)
+    assert best.score is not None
+    said = f"The best {score}, {words.number(best.score.value, 5)}, has {_named(best)}"
+    quick = [entry for entry in known if entry.timing is not None and _fast(entry) == _fast(entry)]
+    if quick:
+        fastest = min(quick, key=_fast)
+        assert fastest.timing is not None
+        origin = fastest.timing.latency.origin
+        said += (
+            f"; the fastest, {words.seconds(_fast(fastest) * 1e-6)} ({origin}), is "
+            f"{_named(fastest)}"
+        )
+    return f"{said}."
+
+
+def _worth(entry: Entry) -> float:
+    if entry.score is None or math.isnan(entry.score.value):
+        return -math.inf
+    return entry.score.value if entry.score.higher else -entry.score.value
+
+
+def _fast(entry: Entry) -> float:
+    return math.inf if entry.timing is None else entry.timing.latency.value
+
+
+def _named(entry: Entry) -> str:
+    target = words.target_name(entry.target)
+    return f"{words.short(entry.run.shown, 50)}{f' on {target}' if target else ''}"
+
+
+def html(comparison: Comparison) -> str:
+    """The page."""
+    tables = [entries_table(comparison)]
+    differences = differences_table(comparison)
+    figures = tuple(pareto_figures(comparison))
+    sections = [
+        Section("runs", "Runs", tables=tuple(tables)),
+        Section(
+            "pareto",
+            "Score against cost",
+            "Lines join the points that nothing comparable beats in both. Hollow points are "
+            "estimates or published figures; squares are routed designs, diamonds were measured."
+            if figures
+            else "There are no two runs with labels and costs to draw.",
+            figures,
+        ),
+    ]
+    if differences is not None:
+        sections.append(Section("differences", "Differences", tables=(differences,)))
+    if comparison.notes:
+        points = tuple(Point(note, "", State.UNSURE) for note in comparison.notes)
+        sections.append(Section("notes", "What cannot be compared", points=points))
+    return html_page(
+        "compare.html.j2",
+        {
+            "title": f"{len(comparison.runs)} runs compared: edgeinfer",
+            "count": words.counted(len(comparison.runs), "run"),
+            "line": headline(comparison),
+            "sections": sections,
+            "foot": f"Made by edgeinfer {__version__}.",
+        },
+    )
+
+
+def markdown(comparison: Comparison) -> str:
+    """For a pull request."""
+    tables = [entries_table(comparison), differences_table(comparison)]
+    return rendered(
+        "compare.md.j2",
+        {
+            "count": words.counted(len(comparison.runs), "run"),
+            "line": plain(headline(comparison)),
+            "tables": [marked_down(table) for table in tables if table is not None],
+            "notes": [plain(note) for note in comparison.notes],
+        },
+    )
+
+
+def lines(comparison: Comparison, most: int = 40) -> list[str]:
+    """For a terminal."""
+    table = entries_table(comparison)
+    shown = [[column.title for column in table.columns]]
+    shown += [[cell.text for cell in row] for row in table.rows[:most]]
+    widths = [max(len(row[n]) for row in shown) for n in range(len(table.columns))]
+    found = [headline(comparison), ""]
+    for row in shown:
+        cells = [
+            cell.rjust(width) if column.numeric else cell.ljust(width)
+            for cell, width, column in zip(row, widths, table.columns, strict=True)
+        ]
+        found.append("  ".join(cells).rstrip())
+    left = len(table.rows) - most
+    if left > 0:
+        found.append(f"and {left} more: see them with --html, --csv or --json")
+    return [*found, *(["", *comparison.notes] if comparison.notes else [])]
+
+
+def csv_text(comparison: Comparison) -> str:
+    """Every figure of every run, one a line."""
+    stream = io.StringIO()
+    writer = csv.writer(stream, lineterminator="\n")
+    writer.writerow(
+        ["run", "model", "group", "target", "stage", "layer", "name", "value", "unit", "origin",
+         "low", "high", "tool", "version"]
+    )  # fmt: skip
+    groups = {entry.run.label: entry.group + 1 for entry in comparison.entries}
+    for run in comparison.runs:
+        head = [_cell(run.label), _cell(run.result.model.name), groups[run.label]]
+        for stage, scores in run.result.accuracy.items():
+            for name in ("auc", "accuracy", "rms_error"):
+                value = getattr(scores, name)
+                if value is not None:
+                    writer.writerow(
+                        [*head, "", _cell(stage), "", name, value, "", "simulated", *[""] * 4]
+                    )
+        for metric in run.result.metrics:
+            writer.writerow([*head, *_metric_row(metric)])
+    return stream.getvalue()
+
+
+def _metric_row(metric: Metric) -> list[Any]:
+    return [_cell(metric.target or ""), "", _cell(metric.layer or ""), _cell(metric.name),
+            metric.value, _cell(metric.unit), str(metric.origin), metric.low, metric.high,
+            _cell(metric.tool or ""), _cell(metric.version or "")]  # fmt: skip
+
+
+def _cell(text: str) -> str:
+    """Words that no spreadsheet takes for a formula."""
+    return f"'{text}" if text[:1] in ("=", "+", "-", "@", "\t", "\r") else text
+
+
+def document(comparison: Comparison) -> dict[str, Any]:
+    """For other programs."""
+    return {
+        "headline": headline(comparison),
+        "score": comparison.score_name or None,
+        "runs": [
+            {
+                "run": run.label,
+                "model": run.result.model.name,
+                "program": run.result.program.digest,
+                "device": run.result.device,
+                "schema_version": run.schema,
+            }
+            for run in comparison.runs
+        ],
+        "entries": [_entry(comparison, entry) for entry in comparison.entries],
+        "fronts": [
+            {
+                "target": series.target,
+                "cost": series.quantity.name,
+                "state": series.quantity.state or None,
+                "origin": series.origin,
+                "group": series.group + 1,
+                "points": [
+                    {
+                        "run": point.entry.run.label,
+                        "cost": _number(point.cost.value),
+                        "score": _number(point.score),
+                        "front": point.best,
+                    }
+                    for point in series.points
+                ],
+            }
+            for series in comparison.series
+        ],
+        "not_comparable": list(comparison.notes),
+    }
+
+
+def _entry(comparison: Comparison, entry: Entry) -> dict[str, Any]:
+    score, timing = entry.score, entry.timing
+    return {
+        "run": entry.run.label,
+        "target": entry.target,
+        "group": entry.group + 1,
+        "score": None if score is None else _number(score.value),
+        "stage": None if score is None else score.stage,
+        "lost": _number(entry.lost),
+        "bit_identical": entry.identical,
+        "latency_us": None if timing is None else _number(timing.latency.value),
+        "fits": entry.fits,
+        "front": comparison.best(entry),
+        "figures": [
+            {
+                "name": quantity.name,
+                "state": quantity.state or None,
+                "value": _number(metric.value),
+                "unit": metric.unit,
+                "origin": str(metric.origin),
+                "low": _number(metric.low),
+                "high": _number(metric.high),
+            }
+            for quantity, metric in entry.figures.items()
+        ],
+    }
+
+
+def _number(value: float | None) -> float | None:
+    """JSON has neither NaN nor infinity."""
+    return value if value is not None and math.isfinite(value) else None

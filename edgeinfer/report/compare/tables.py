@@ -1,0 +1,195 @@
+# SPDX-License-Identifier: Apache-2.0
+# SPDX-FileCopyrightText: The edgeinfer authors
+"""The tables of a comparison: targets side by side, and differences figure by figure."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from edgeinfer.base.metrics import Metric
+from edgeinfer.report import words
+from edgeinfer.report.compare.baseline import LESS, MORE, by_quantity
+from edgeinfer.report.compare.comparable import same_network, same_samples
+from edgeinfer.report.compare.comparison import Comparison, Entry
+from edgeinfer.report.compare.figures import SCORES
+from edgeinfer.report.compare.runs import Run
+from edgeinfer.report.gates.figures import SCORES as SCORE_FIELDS
+from edgeinfer.report.quantity import RESOURCES, Quantity
+from edgeinfer.report.result_tables import stages_of
+from edgeinfer.report.tables import Cell, Column, Table, figure, filled, text
+
+MOST_COLUMNS = 8  # runs of a table of differences
+KINDS = (*RESOURCES, "cached_bytes", "streamed_bytes")
+SIZES = ("parameters", "macs", "ops")
+
+
+def entries_table(comparison: Comparison) -> Table:
+    """A row for each target of each run."""
+    groups = len({entry.group for entry in comparison.entries}) > 1
+    quantities = _quantities(comparison.entries)
+    score = SCORES.get(comparison.score_name, "score")
+    columns = [
+        Column("run"),
+        Column("target"),
+        Column("group", numeric=True, about="of runs whose scores may be compared"),
+        Column(score, numeric=True, about="at the target's own stage, or of the quantized network"),
+        Column("lost", numeric=True, about="against the float network"),
+        Column("stages", about="whether those that must be are bit-identical"),
+        Column("latency", "µs", True),
+        Column("origin", about="of the latency"),
+        *(
+            Column(_title(q), numeric=True, about=q.state and f"after {q.state}")
+            for q in quantities
+        ),
+        Column("fits", about="on its device"),
+        Column("front", about="nothing comparable is both cheaper in some cost and better"),
+    ]
+    rows = [_entry(comparison, entry, quantities, groups) for entry in comparison.entries]
+    kept, cells = filled(columns, rows)
+    return Table("runs", "Runs and targets side by side; ≈ marks an estimate", kept, cells)
+
+
+def _quantities(entries: Sequence[Entry]) -> list[Quantity]:
+    seen = {q for entry in entries for q in entry.figures if q.name in KINDS}
+    return sorted(seen, key=lambda q: (KINDS.index(q.name), q.state))
+
+
+def _title(quantity: Quantity) -> str:
+    short = {"C synthesis": "C synth.", "logic synthesis": "synth.", "routing": "routed"}
+    state = short.get(quantity.state, "")
+    return f"{words.kind_name(quantity.name)}{f', {state}' if state else ''}"
+
+
+def _entry(
+    comparison: Comparison, entry: Entry, quantities: Sequence[Quantity], groups: bool
+) -> tuple[Cell, ...]:
+    latency = None if entry.timing is None else entry.timing.latency
+    same = {True: Cell("agree", state="good"), False: Cell("DIFFER", state="bad")}
+    fits = {True: Cell("yes", state="good"), False: Cell("no", state="bad")}
+    unknown = Cell("–")
+    return (
+        text(entry.run.shown, about=words.short(entry.run.result.model.name, 200)),
+        Cell(words.target_name(entry.target) or "–"),
+        figure(entry.group + 1) if groups else unknown,
+        figure(None if entry.score is None else entry.score.value, words.score),
+        figure(entry.lost, words.score),
+        unknown if entry.identical is None else same[entry.identical],
+        _measured(latency),
+        unknown if latency is None else Cell(str(latency.origin)),
+        *(_measured(entry.figures.get(quantity)) for quantity in quantities),
+        unknown if entry.fits is None else fits[entry.fits],
+        Cell("front", state="good") if comparison.best(entry) else unknown,
+    )
+
+
+def _measured(metric: Metric | None) -> Cell:
+    if metric is None:
+        return Cell("–")
+    rough = "≈ " if metric.origin == "estimated" else ""
+    band = words.between(metric.low, metric.high)
+    about = (
+        f"{metric.origin}{f', {band}' if band else ''}{f', {metric.tool}' if metric.tool else ''}"
+    )
+    value = metric.value if metric.value == metric.value else None
+    return Cell(f"{rough}{words.number(metric.value)}", value, about=about)
+
+
+def differences_table(comparison: Comparison) -> Table | None:
+    """Each figure in each run, with the difference to the first."""
+    runs = comparison.runs[:MOST_COLUMNS]
+    if len(runs) < 2:
+        return None
+    rows = [*_score_rows(runs), *_size_rows(runs), *_metric_rows(runs)]
+    columns = (
+        Column("figure"),
+        *(Column(words.short(run.shown, 34), numeric=True) for run in runs),
+    )
+    left = len(comparison.runs) - len(runs)
+    note = f"The first {len(runs)} runs; {left:,} more are in the table above." if left else ""
+    caption = f"Differences to {words.short(runs[0].shown)}; n.c.: not comparable"
+    return Table("differences", caption, columns, tuple(rows), note)
+
+
+def _score_rows(runs: Sequence[Run]) -> list[tuple[Cell, ...]]:
+    stages = list(dict.fromkeys(stage for run in runs for stage in stages_of(run.result)))
+    rows = []
+    for stage in stages:
+        for name, (field, higher) in SCORE_FIELDS.items():
+            values = [getattr(run.result.accuracy.get(stage), field, None) for run in runs]
+            if any(value is not None for value in values):
+                why = [_not_alike(runs[0], run, stage) for run in runs]
+                title = f"{words.stage_name(stage)}: {SCORES[name]}"
+                rows.append((text(title), *_against(values, why, higher, fixed=True)))
+    return rows
+
+
+def _not_alike(first: Run, other: Run, stage: str) -> str:
+    if not same_network(first.result, other.result):
+        return "another network: other inputs or outputs"
+    return same_samples(first.result, other.result, stage)
+
+
+def _size_rows(runs: Sequence[Run]) -> list[tuple[Cell, ...]]:
+    none = [""] * len(runs)
+    return [
+        (text(name), *_against([getattr(r.result.program, name) for r in runs], none, False))
+        for name in SIZES
+    ]
+
+
+def _metric_rows(runs: Sequence[Run]) -> list[tuple[Cell, ...]]:
+    known = [by_quantity(run.result.metrics) for run in runs]
+    keys = list(dict.fromkeys(key for figures in known for key in figures))
+    rows = []
+    for target, quantity in keys:
+        if quantity.name not in (*LESS, *MORE):
+            continue
+        found = [figures.get((target, quantity)) for figures in known]
+        first = found[0]
+        why = [_other_origin(first, metric) for metric in found]
+        values = [None if metric is None else metric.value for metric in found]
+        title = f"{words.target_name(target)} {quantity}".strip()
+        cells = _against(values, why, quantity.name in MORE)
+        rows.append((text(title), *(_rough(c, m) for c, m in zip(cells, found, strict=True))))
+    return rows
+
+
+def _other_origin(first: Metric | None, other: Metric | None) -> str:
+    if first is None or other is None or first.origin == other.origin:
+        return ""
+    return f"{other.origin}, but {first.origin} in the first run"
+
+
+def _rough(cell: Cell, metric: Metric | None) -> Cell:
+    if metric is None or metric.origin != "estimated":
+        return cell
+    return Cell(f"≈ {cell.text}", cell.order, cell.state, cell.about or "estimated")
+
+
+def _against(
+    values: Sequence[float | None], why: Sequence[str], higher: bool, *, fixed: bool = False
+) -> list[Cell]:
+    """The first as it is; the others with their difference to it."""
+    show = words.score if fixed else words.number
+    first = values[0]
+    cells = [figure(first, show)]
+    for value, reason in zip(values[1:], why[1:], strict=True):
+        if value is None or first is None or value != value or first != first:
+            cells.append(figure(value, show))
+        elif reason:
+            cells.append(Cell(f"{show(value)} (n.c.)", value, about=reason))
+        else:
+            cells.append(_changed(value, first, higher, show(value), fixed))
+    return cells
+
+
+def _changed(value: float, first: float, higher: bool, shown: str, fixed: bool) -> Cell:
+    change = value - first
+    if not change:
+        return Cell(f"{shown} (=)", value)
+    state = "good" if (change > 0) is higher else "worse"
+    if fixed or not first:
+        return Cell(f"{shown} ({words.signed(change)})", value, state)
+    share = change / abs(first)
+    told = f"{'+' if share > 0 else '−'}{words.percent(abs(share))}"
+    return Cell(f"{shown} ({told})", value, state)

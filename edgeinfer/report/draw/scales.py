@@ -1,0 +1,117 @@
+# SPDX-License-Identifier: Apache-2.0
+# SPDX-FileCopyrightText: The edgeinfer authors
+"""Axes: from numbers to places, with round numbers to read them by."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable
+from dataclasses import dataclass
+
+from edgeinfer.report import words
+from edgeinfer.report.draw.marks import Label, Line, Mark
+
+
+def axes(across: Scale, up: Scale, x_title: str, y_title: str, kind: str = "ink") -> list[Mark]:
+    """A grid at round numbers between the ends of two scales, and their titles."""
+    left, right, bottom, top = across.start, across.stop, up.start, up.stop
+    marks: list[Mark] = []
+    for at, label in across.ticks():
+        marks += [
+            Line(((at, top), (at, bottom)), "grid"),
+            Label(at, bottom + 18, label, "muted", "middle"),
+        ]
+    for at, label in up.ticks():
+        marks += [
+            Line(((left, at), (right, at)), "grid"),
+            Label(left - 8, at + 4, label, "muted", "end"),
+        ]
+    return [
+        *marks,
+        Label((left + right) / 2, bottom + 42, x_title, kind, "middle"),
+        Label(17, (top + bottom) / 2, y_title, kind, "middle", turned=True),
+    ]
+
+
+TICKS = 6
+HUGE = 1e150  # beyond it nothing is drawn to scale
+SMALLEST_SHARE = 1e-12  # of the largest value, to which a logarithmic scale reaches
+MARGIN = 0.06  # of the range, left free at both ends
+
+
+@dataclass(frozen=True, slots=True)
+class Scale:
+    """low..high drawn from `start` to `stop`; with `logarithmic`, powers are evenly apart."""
+
+    low: float
+    high: float
+    start: float
+    stop: float
+    logarithmic: bool = False
+
+    def place(self, value: float) -> float:
+        """Where a number lies; what is beyond the ends lies at the end."""
+        low, high, at = self.low, self.high, min(max(value, self.low), self.high)
+        if self.logarithmic:
+            low, high, at = math.log10(low), math.log10(high), math.log10(at)
+        return round(self.start + (at - low) / (high - low) * (self.stop - self.start), 2)
+
+    def ticks(self) -> list[tuple[float, str]]:
+        """Round numbers within, and how they are written."""
+        values = _decades(self.low, self.high) if self.logarithmic else _even(self.low, self.high)
+        return [(self.place(value), _written(value)) for value in values]
+
+
+def over(
+    values: Iterable[float], start: float, stop: float, *, logarithmic: bool = False,
+    zero: bool = False,
+) -> Scale:  # fmt: skip
+    """A scale on which all of these have room. What is not finite or huge, or on a logarithmic
+    scale not above zero, asks for none."""
+    known = [v for v in values if abs(v) < HUGE and (v > 1.0 / HUGE or not logarithmic)]
+    if not known:
+        known = [1.0, 10.0] if logarithmic else [0.0, 1.0]
+    low, high = min(known), max(known)
+    if logarithmic:
+        low = max(low, high * SMALLEST_SHARE)
+        if high / low < 2.0:
+            low, high = low / 1.5, high * 1.5
+        grown = (high / low) ** MARGIN
+        return Scale(low / grown, high * grown, start, stop, logarithmic=True)
+    if zero:
+        low, high = min(low, 0.0), max(high, 0.0)
+    if high - low < 1e-9 * max(abs(high), abs(low), 1e-12):
+        room = abs(high) * 0.1 or 1.0
+        low, high = low - room, high + room
+    room = (high - low) * MARGIN
+    return Scale(low if zero and not low else low - room, high + room, start, stop)
+
+
+def _even(low: float, high: float) -> list[float]:
+    rough = (high - low) / TICKS
+    power = 10.0 ** math.floor(math.log10(rough))
+    step = next(s * power for s in (1, 2, 2.5, 5, 10) if s * power >= rough)
+    first = math.ceil(low / step - 1e-9)
+    last = math.floor(high / step + 1e-9)
+    return [number * step for number in range(first, last + 1)]
+
+
+def _decades(low: float, high: float) -> list[float]:
+    first, last = math.floor(math.log10(low)), math.ceil(math.log10(high))
+    steps = (1.0,) if last - first > 3 else (1.0, 2.0, 5.0)
+    each = max(1, (last - first) // TICKS)
+    values = [s * 10.0**p for p in range(first, last + 1, each) for s in steps]
+    return [value for value in values if low <= value <= high]
+
+
+def _written(value: float) -> str:
+    if value and (abs(value) >= 1e6 or abs(value) < 1e-3):
+        power = math.floor(math.log10(abs(value)) + 1e-9)
+        lead = value / 10.0**power
+        shown = "" if abs(lead - 1) < 1e-9 else f"{lead:g}·"
+        return f"{shown}10{_raised(power)}"
+    return words.number(round(value, 10), 4)
+
+
+def _raised(power: int) -> str:
+    return str(power).translate(str.maketrans("-0123456789", "⁻⁰¹²³⁴⁵⁶⁷⁸⁹"))

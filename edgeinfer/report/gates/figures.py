@@ -1,0 +1,249 @@
+# SPDX-License-Identifier: Apache-2.0
+# SPDX-FileCopyrightText: The edgeinfer authors
+"""The figures that gates may name: those of a result, and those that follow from it."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass
+
+from edgeinfer.base.metrics import Metric, Origin, Scores
+from edgeinfer.ir.agreement import Agreement
+from edgeinfer.report.quantity import STATE_ORDER, quantity_of, strength, targets_of, whole
+from edgeinfer.report.result import Result
+from edgeinfer.report.timings import PATCHES, timings_of
+from edgeinfer.report.uses import uses_of
+from edgeinfer.report.verdict import near_pairs
+
+STAGE_OF = {"hls": "csim", "rtl": "rtl", "edgetpu": "tflite"}
+SCORES = {  # name -> field, whether more is better
+    "auc": ("auc", True),
+    "accuracy": ("accuracy", True),
+    "rms_error": ("rms_error", False),
+}
+DROPS = {"auc_drop": "auc", "accuracy_drop": "accuracy", "rms_error_rise": "rms_error"}
+AGREEMENTS = ("bit_identical", "decision_flips", "max_abs_diff", "agreement_samples")
+SIZES = ("parameters", "macs", "ops")
+DEVICE = ("fits", "device_share", "event_seconds")
+OTHERS = (  # what targets tell of a whole design
+    "accumulator_bits",
+    "alm",
+    "bram18",
+    "bram18_share",
+    "cached_bytes",
+    "clock_ns",
+    "clock_target_ns",
+    "cosim_passed",
+    "dsp",
+    "dsp_share",
+    "ebops",
+    "ebops_dense",
+    "ff",
+    "ff_share",
+    "ff_vsynth",
+    "fmax_mhz",
+    "host_ops",
+    "ii_cycles",
+    "ii_mean_cycles",
+    "instruction_bytes",
+    "int8_decision_flips",
+    "int8_decision_flips_to_float",
+    "int8_decision_flips_to_program",
+    "int8_max_steps",
+    "int8_max_steps_to_float",
+    "int8_max_steps_to_program",
+    "latency_cycles",
+    "latency_device",
+    "latency_device_us",
+    "latency_mean_cycles",
+    "latency_pcie",
+    "latency_pcie_us",
+    "latency_us",
+    "latency_us_at_asked_clock",
+    "latency_usb",
+    "latency_usb_us",
+    "lut",
+    "lut_share",
+    "lut_vsynth",
+    "m10k",
+    "m20k",
+    "m9k",
+    "mapped_ops",
+    "max_difference_to_float",
+    "mlab",
+    "nonzero_macs",
+    "rms_difference_to_float",
+    "same_decision_as_float",
+    "streamed_bytes",
+    "throughput",
+    "throughput_at_asked_clock",
+    "uram",
+    "weight_bits",
+    "wns_ns",
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Known:
+    """A figure's value, what it is worth, and how it came to be."""
+
+    value: float | bool
+    origin: Origin
+    low: float | None = None
+    high: float | None = None
+    how: str = ""
+
+
+def names_of(result: Result) -> list[str]:
+    """Every name that a gate may use."""
+    own = [metric.name for metric in result.metrics]
+    fixed = (*SCORES, *DROPS, *AGREEMENTS, *SIZES, *DEVICE, *OTHERS)
+    return list(dict.fromkeys((*fixed, *own)))
+
+
+def prefixes_of(result: Result) -> list[str]:
+    """Every target and stage that a gate may name."""
+    stages = [*result.accuracy, *(name for entry in result.agreement for name in entry.pair)]
+    known = (*STAGE_OF, "cpu", "float", "quantized", "engine", "interpret", *STAGE_OF.values())
+    return list(dict.fromkeys((*known, *stages, *targets_of(result.metrics))))
+
+
+def known_figures(result: Result, name: str, prefix: str | None) -> dict[str, Known]:
+    """The figure by the target or stage it is of ("" where it is of the network itself)."""
+    if name in SCORES:
+        return _scores(result, name, prefix)
+    if name in DROPS:
+        return _drops(result, name, prefix)
+    if name in AGREEMENTS:
+        return _agreements(result, name, prefix)
+    if name in SIZES:
+        return {"": Known(getattr(result.program, name), Origin.PROVED)}
+    if name in DEVICE:
+        return dict(_device(result, name, prefix))
+    return dict(_metrics(result, name, prefix))
+
+
+def _metrics(result: Result, name: str, prefix: str | None) -> Iterator[tuple[str, Known]]:
+    targets: Sequence[str | None] = [*targets_of(result.metrics), None]
+    for target in targets:
+        if prefix is not None and target != prefix:
+            continue
+        best = best_of(metric for metric in whole(result.metrics, target) if metric.name == name)
+        if best is not None:
+            yield target or "", known(best)
+
+
+def best_of(metrics: Iterable[Metric]) -> Metric | None:
+    """The figure whose origin is worth most; of equals, that of the further design."""
+    ranked = list(metrics)
+    order = {id(each): number for number, each in enumerate(ranked)}
+    return max(
+        ranked,
+        key=lambda m: (strength(m), STATE_ORDER.index(quantity_of(m).state), order[id(m)]),
+        default=None,
+    )
+
+
+def known(metric: Metric) -> Known:
+    """A metric as a figure."""
+    state = quantity_of(metric).state
+    parts = [f"after {state}" if state else "", metric.tool or "", metric.version or ""]
+    how = " ".join(part for part in parts if part)
+    return Known(metric.value, metric.origin, metric.low, metric.high, how)
+
+
+def _stages(result: Result, prefix: str | None) -> dict[str, Scores]:
+    """The stages that a score is of: those of integers, or the one that is named."""
+    if prefix is None:
+        return {stage: scores for stage, scores in result.accuracy.items() if stage != "float"}
+    named = {prefix, STAGE_OF.get(prefix, prefix)}
+    return {stage: scores for stage, scores in result.accuracy.items() if stage in named}
+
+
+def _scores(result: Result, name: str, prefix: str | None) -> dict[str, Known]:
+    field, higher = SCORES[name]
+    values = {
+        stage: getattr(scores, field)
+        for stage, scores in _stages(result, prefix).items()
+        if getattr(scores, field) is not None
+    }
+    return _worst(values, higher=higher)
+
+
+def _drops(result: Result, name: str, prefix: str | None) -> dict[str, Known]:
+    field, higher = SCORES[DROPS[name]]
+    before = getattr(result.accuracy.get("float"), field, None)
+    if before is None:
+        return {}
+    drops = {
+        stage: (before - value) if higher else (value - before)
+        for stage, scores in _stages(result, prefix).items()
+        if (value := getattr(scores, field)) is not None
+    }
+    return _worst(drops, higher=False)
+
+
+def _worst(values: dict[str, float], *, higher: bool) -> dict[str, Known]:
+    """The stage that does worst; one that is no number is."""
+    if not values:
+        return {}
+    sign = -1.0 if higher else 1.0
+    stage = max(values, key=lambda s: (values[s] != values[s], sign * values[s]))
+    return {"": Known(values[stage], Origin.SIMULATED, how=f"of the stage {stage}")}
+
+
+def _agreements(result: Result, name: str, prefix: str | None) -> dict[str, Known]:
+    pairs = tuple(entry for entry in result.agreement if entry not in near_pairs(result))
+    if prefix is not None:
+        pairs = result.agreement
+        named = {prefix, STAGE_OF.get(prefix, prefix)}
+        pairs = tuple(entry for entry in pairs if named & set(entry.pair))
+    pairs = tuple(entry for entry in pairs if entry.samples)  # of none, nothing is known
+    if not pairs:
+        return {}
+    return {"": Known(_of_pairs(name, pairs), Origin.SIMULATED, how=_told(pairs))}
+
+
+def _of_pairs(name: str, pairs: Sequence[Agreement]) -> float | bool:
+    match name:
+        case "bit_identical":
+            return all(entry.bit_identical for entry in pairs)
+        case "decision_flips":
+            return max(entry.decision_flips for entry in pairs)
+        case "max_abs_diff":
+            differences = [entry.max_abs_diff for entry in pairs]
+            return next((d for d in differences if d != d), max(differences))
+        case _:
+            return min(entry.samples for entry in pairs)
+
+
+def _told(pairs: Sequence[Agreement]) -> str:
+    apart = [" and ".join(entry.pair) for entry in pairs if not entry.bit_identical]
+    if apart:
+        return f"{', '.join(apart)} differ"
+    return ", ".join(f"{' = '.join(e.pair)} in {e.samples} samples" for e in pairs)
+
+
+def _device(result: Result, name: str, prefix: str | None) -> Iterator[tuple[str, Known]]:
+    if name == "event_seconds":
+        for timing in timings_of(result):
+            event = timing.event_seconds(PATCHES)
+            if event is not None and prefix in (None, timing.target):
+                how = f"of {PATCHES:,} inferences, {timing.how}"
+                yield timing.target, Known(event[0], timing.latency.origin, event[1], event[2], how)
+        return
+    uses = [use for use in uses_of(result) if use.share is not None]
+    for target in dict.fromkeys(use.target for use in uses):
+        if prefix not in (None, target):
+            continue
+        own = [use for use in uses if use.target == target]
+        worst = max(own, key=lambda use: (use.share != use.share, use.share or 0.0))
+        weakest = min((use.metric for use in own), key=strength)
+        how = f"{worst.kind} takes most"
+        if name == "fits":
+            fits = all(use.fits is True for use in own)
+            yield target, Known(fits, weakest.origin, how=how)
+        else:
+            share = worst.share if worst.share is not None else float("nan")
+            ends = (worst.low_share, worst.high_share)
+            yield target, Known(share, weakest.origin, *ends, how=how)

@@ -1,0 +1,292 @@
+# SPDX-License-Identifier: Apache-2.0
+# SPDX-FileCopyrightText: The edgeinfer authors
+"""The page of a run: its sections as data, filled into one file that needs nothing else."""
+
+from __future__ import annotations
+
+import shlex
+from dataclasses import dataclass
+
+from edgeinfer.base.plan import BuildPlan
+from edgeinfer.evaluate.profile.data import Profile
+from edgeinfer.report import words
+from edgeinfer.report.advice import Point, points_of
+from edgeinfer.report.draw.budget import budget_figure
+from edgeinfer.report.draw.layers import distribution_figure, waterfall_figure
+from edgeinfer.report.draw.marks import Figure
+from edgeinfer.report.draw.network import network_figure
+from edgeinfer.report.draw.scores import accuracy_figure, agreement_figure, roc_figures
+from edgeinfer.report.layer_tables import layer_table, layers_csv, target_csv, target_tables
+from edgeinfer.report.page.templates import html_page, svg_file
+from edgeinfer.report.quantity import targets_of
+from edgeinfer.report.result import Result
+from edgeinfer.report.result_tables import (
+    accuracy_table,
+    agreement_table,
+    artefacts_table,
+    metrics_table,
+    steps_table,
+    timing_table,
+    usage_table,
+)
+from edgeinfer.report.tables import Table
+from edgeinfer.report.timings import PATCHES, timings_of
+from edgeinfer.report.verdict import State, Verdict, verdict_on
+
+SIGNS = {State.GOOD: "✓", State.BAD: "✗", State.UNSURE: "≈", State.UNKNOWN: "–"}
+NO_DATA = "Give labelled samples with --data to see this."
+PICTURE_AXES = 3  # of an input that is a picture: such a network tags patches
+
+
+@dataclass(frozen=True, slots=True)
+class Section:
+    """A part of a page. What is empty is left out."""
+
+    name: str
+    title: str
+    words: str = ""
+    figures: tuple[Figure, ...] = ()
+    tables: tuple[Table, ...] = ()
+    points: tuple[Point, ...] = ()
+    facts: tuple[tuple[str, str], ...] = ()
+    commands: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Report:
+    """Everything that is shown of a run."""
+
+    result: Result
+    verdict: Verdict
+    sections: tuple[Section, ...]
+    profile: Profile | None = None
+
+    @property
+    def figures(self) -> tuple[Figure, ...]:
+        """All pictures."""
+        return tuple(figure for section in self.sections for figure in section.figures)
+
+
+@dataclass(frozen=True, slots=True)
+class Wishes:
+    """What a reader may choose."""
+
+    latency_us: float | None = None  # that is fast enough
+    inferences: int = PATCHES  # of an event
+    reason: str = ""  # why there is no profile
+
+
+def report_on(result: Result, profile: Profile | None, wishes: Wishes = Wishes()) -> Report:
+    """All sections of a run's report."""
+    sections = (
+        _accuracy(result, profile),
+        _agreement(result),
+        _error(profile, wishes.reason),
+        _layers(result, profile, wishes.reason),
+        _distributions(profile, wishes.reason),
+        _network(profile, wishes.reason),
+        _device(result),
+        _event(result, wishes.inferences),
+        Section("findings", "Findings", points=points_of(result, profile)),
+        _provenance(result, profile),
+    )
+    verdict = verdict_on(result, profile, wishes.latency_us)
+    return Report(result, verdict, sections, profile)
+
+
+def written(report: Report) -> BuildPlan:
+    """``report.html``, and pictures and tables as files beside it."""
+    files = {"report.html": html(report).encode()}
+    for figure in report.figures:
+        files[f"report/{figure.name}.svg"] = svg_file(figure).encode()
+    if report.profile is not None:
+        files["report/layers.csv"] = layers_csv(report.profile).encode()
+    for target in targets_of(report.result.metrics):
+        if any(m.layer is not None for m in report.result.metrics if m.target == target):
+            files[f"report/layers-{_file(target)}.csv"] = target_csv(report.result, target).encode()
+    return BuildPlan("report", files)
+
+
+def _file(name: str) -> str:
+    return "".join(c if c.isascii() and c.isalnum() else "_" for c in name)[:60]
+
+
+def html(report: Report) -> str:
+    """The page."""
+    result = report.result
+    return html_page(
+        "report.html.j2",
+        {
+            "title": f"{words.short(result.model.name, 80)}: edgeinfer report",
+            "name": words.short(result.model.name, 120),
+            "kicker": _kicker(result),
+            "verdict": report.verdict,
+            "signs": SIGNS,
+            "sections": report.sections,
+            "foot": f"Made by edgeinfer {result.edgeinfer} from result.json, version "
+            f"{result.schema_version} of its schema.",
+        },
+    )
+
+
+def _kicker(result: Result) -> str:
+    program = result.program
+    parts = [
+        words.counted(program.parameters, "parameter"),
+        f"{program.macs:,} multiply-accumulates a sample",
+        words.counted(program.ops, "op"),
+        *([] if result.device is None else [words.short(result.device)]),
+    ]
+    return " · ".join(parts)
+
+
+def kept(*items: Figure | None) -> tuple[Figure, ...]:
+    """The pictures that there are."""
+    return tuple(item for item in items if item is not None)
+
+
+def held(*items: Table | None) -> tuple[Table, ...]:
+    """The tables that there are."""
+    return tuple(item for item in items if item is not None)
+
+
+def _accuracy(result: Result, profile: Profile | None) -> Section:
+    said = f"No labels were given, so nothing can be said. {NO_DATA}"
+    if result.accuracy:
+        samples = max(scores.samples for scores in result.accuracy.values())
+        source = "" if result.data is None else f" of {words.short(result.data.name)}"
+        said = (
+            f"Judged on {words.counted(samples, 'sample')}{source}. Bars are 95 % intervals: how "
+            f"far the figures would move with other samples of the same kind."
+        )
+    curves = () if profile is None else tuple(roc_figures(profile))
+    return Section(
+        "accuracy",
+        "Accuracy",
+        said,
+        (*kept(accuracy_figure(result, profile)), *curves),
+        held(accuracy_table(result, profile)),
+    )
+
+
+def _agreement(result: Result) -> Section:
+    said = "" if result.agreement else "No two stages were held against each other."
+    figure, table = kept(agreement_figure(result)), held(agreement_table(result))
+    return Section("agreement", "Agreement", said, figure, table)
+
+
+def _error(profile: Profile | None, reason: str) -> Section:
+    if profile is None:
+        return Section("error", "Error", reason)
+    said = (
+        "How far each value of the integer network is from the float network's, as a share of the "
+        "signal there; from the inputs down to the outputs."
+    )
+    figure = waterfall_figure(profile)
+    if figure is None:
+        said = "No value of the Program bears the name of a float tensor, so none can be compared."
+    return Section("error", "Error", said, kept(figure))
+
+
+def _layers(result: Result, profile: Profile | None, reason: str) -> Section:
+    tables = target_tables(result, profile)
+    if profile is not None:
+        tables.insert(0, layer_table(profile))
+    return Section("layers", "Layers", reason if profile is None else "", (), tuple(tables))
+
+
+def _distributions(profile: Profile | None, reason: str) -> Section:
+    if profile is None:
+        return Section("distributions", "Distributions", reason)
+    said = (
+        "Sizes of values, each bin a power of two, so one bin is one bit of the format. What lies "
+        "left of the box is below half a step and rounds to zero; what lies right of it saturates."
+    )
+    figures = kept(
+        distribution_figure(profile, "weight"), distribution_figure(profile, "activation")
+    )
+    return Section("distributions", "Distributions", said, figures)
+
+
+def _network(profile: Profile | None, reason: str) -> Section:
+    if profile is None:
+        return Section("network", "Network", reason)
+    return Section("network", "Network", "", kept(network_figure(profile)))
+
+
+def _device(result: Result) -> Section:
+    table = usage_table(result)
+    said = ""
+    if table is None:
+        said = "No target of this run tells what it takes. Compile with --target and --device."
+    elif result.device is None and not any(part.budget for part in result.targets.values()):
+        said = "No device is named in this run, so only targets that know theirs have a budget."
+    return Section("device", "Device", said, kept(budget_figure(result)), held(table))
+
+
+def _event(result: Result, inferences: int) -> Section:
+    picture = any(len(each.shape) == PICTURE_AXES for each in result.program.inputs)
+    noun = "patches" if picture else "inferences"
+    said = [
+        f"{_lasting(event)} on {words.target_name(timing.target)}"
+        for timing in timings_of(result)
+        if (event := timing.event_seconds(inferences)) is not None
+    ]
+    lead = "No target of this run tells how long it takes."
+    if said:
+        lead = (
+            f"{inferences:,} {noun}, one after the other on one device, take {words.listed(said)}."
+        )
+    return Section("event", "Event", lead, (), held(timing_table(result, inferences, noun)))
+
+
+def _lasting(event: tuple[float, float | None, float | None]) -> str:
+    middle, low, high = event
+    if low is None or high is None:
+        return words.seconds(middle)
+    return f"{words.seconds(middle)} ({words.seconds(low)} to {words.seconds(high)})"
+
+
+def _provenance(result: Result, profile: Profile | None) -> Section:
+    tools = dict.fromkeys(
+        f"{metric.tool} {metric.version or ''}".strip() for metric in result.metrics if metric.tool
+    )
+    facts = [
+        ("edgeinfer", result.edgeinfer),
+        ("model", f"{words.short(result.model.file, 200)}, SHA-256 {result.model.sha256}"),
+        ("recipe", f"SHA-256 {result.recipe.digest}"),
+        ("program", f"content hash {result.program.digest}"),
+    ]
+    if result.data is not None:
+        facts.append(
+            ("data", f"{words.short(result.data.name, 200)}, SHA-256 {result.data.sha256}")
+        )
+    if profile is not None:
+        facts.append(("looked into", profile.origin))
+    for name, part in result.targets.items():
+        settings = ", ".join(f"{key} {value}" for key, value in part.settings.items())
+        place = f"{part.part or part.device or 'no part'}; " if part.part or part.device else ""
+        told = f"{place}{settings}; project SHA-256 {part.project}"
+        facts.append((f"target {words.short(name, 30)}", words.short(told, 600)))
+    if tools:
+        facts.append(("tools", words.short(", ".join(tools), 400)))
+    return Section(
+        "provenance",
+        "Provenance",
+        "The run folder holds the model and every format, so this does it again:",
+        tables=held(metrics_table(result), steps_table(result), artefacts_table(result)),
+        facts=tuple(facts),
+        commands=commands_of(result),
+    )
+
+
+def commands_of(result: Result) -> tuple[str, ...]:
+    """What to type to get the same integers again."""
+    targets = list(result.targets)
+    chosen = " ".join(f"--target {name}" for name in targets) or "--target none"
+    data = "" if result.data is None else f" --data {shlex.quote(result.data.name)}"
+    file = shlex.quote(f"RUN/{result.model.file}")
+    return (
+        f"edgeinfer compile {file} --recipe RUN/recipe.toml {chosen}{data} -o AGAIN",
+        "edgeinfer compare RUN AGAIN",
+    )

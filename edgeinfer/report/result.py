@@ -1,0 +1,194 @@
+# SPDX-License-Identifier: Apache-2.0
+# SPDX-FileCopyrightText: The edgeinfer authors
+"""What a run found out: the schema of ``result.json``, versioned."""
+
+from __future__ import annotations
+
+import json
+import math
+from typing import Annotated, Any, Literal
+
+from pydantic import BaseModel, BeforeValidator, ConfigDict, ValidationError
+
+from edgeinfer.base.errors import InputError
+from edgeinfer.base.metrics import Metric, Scores, Task
+from edgeinfer.evaluate.profile.data import Digest
+from edgeinfer.ir.agreement import Agreement
+from edgeinfer.report.result_versions import NEWEST, brought_up
+
+SCHEMA_VERSION: Literal[2] = NEWEST
+
+
+def _not_a_number(told: Any) -> Any:
+    """JSON has neither NaN nor infinity: a metric's value that is none is null there, and so is an
+    end of a band that has none."""
+    if not isinstance(told, dict):
+        return told
+    found = dict(told)
+    if "value" in found and found["value"] is None:
+        found["value"] = math.nan
+    low, high = found.get("low"), found.get("high")
+    if low is None and high is not None:
+        found["low"] = -math.inf
+    elif high is None and low is not None:
+        found["high"] = math.inf
+    return found
+
+
+Figure = Annotated[Metric, BeforeValidator(_not_a_number)]
+
+
+class _Part(BaseModel):
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+
+class Tensor(_Part):
+    """An input or an output: its name, its shape without the batch, its fixed-point type."""
+
+    name: str
+    shape: tuple[int, ...]
+    type: str
+
+
+class ModelPart(_Part):
+    """The network as its author drew it."""
+
+    name: str
+    file: str  # inside the run folder
+    sha256: Digest
+    parameters: int
+    layers: int
+
+
+class RecipePart(_Part):
+    """The number formats that were used, all of them."""
+
+    digest: Digest
+    activations: dict[str, str]
+    weights: dict[str, str | list[str]]
+
+
+class Inexact(_Part):
+    """A value that a float32 framework does not compute exactly: by how much at most, and why."""
+
+    value: str
+    bound: float
+    bound_steps: float
+    reason: str
+
+
+class ProgramPart(_Part):
+    """The integer network."""
+
+    digest: Digest
+    ops: int
+    parameters: int
+    macs: int
+    inputs: tuple[Tensor, ...]
+    outputs: tuple[Tensor, ...]
+    float32_inexact: tuple[Inexact, ...] = ()
+
+
+class DataPart(_Part):
+    """The samples that accuracy was judged on: figures of other samples are other figures."""
+
+    name: str
+    sha256: Digest
+    samples: int
+
+
+class Artefact(_Part):
+    """A file of the run, its path inside the run folder."""
+
+    path: str
+    sha256: Digest
+
+
+class StepPart(_Part):
+    """A step of the run. `seconds` is what it took when it was last done."""
+
+    name: str
+    seconds: float
+    cached: bool
+
+
+class TargetPart(_Part):
+    """A target that the run was compiled for: its settings, with goals turned into choices, and
+    the part that its project is for with what that offers."""
+
+    stage: str  # of its simulation
+    exact: bool = True  # whether that has to equal the engine bit for bit
+    project: Digest | None = None  # None where it was only estimated
+    settings: dict[str, Any]
+    part: str | None = None
+    device: str | None = None
+    budget: dict[str, int] = {}
+
+
+class Result(_Part):
+    """The content of ``result.json``."""
+
+    schema_version: Literal[2] = SCHEMA_VERSION
+    edgeinfer: str
+    model: ModelPart
+    task: Task | None = None  # None where no labels were given
+    device: str | None = None
+    recipe: RecipePart
+    program: ProgramPart
+    targets: dict[str, TargetPart] = {}
+    data: DataPart | None = None  # None where none were given, or before version 2 recorded them
+    accuracy: dict[str, Scores] = {}
+    agreement: tuple[Agreement, ...] = ()
+    metrics: tuple[Figure, ...] = ()
+    findings: tuple[str, ...] = ()
+    artefacts: tuple[Artefact, ...] = ()
+    steps: tuple[StepPart, ...] = ()
+
+    @property
+    def disagreements(self) -> tuple[Agreement, ...]:
+        """The pairs of stages that should be bit-identical and are not."""
+        apart = {part.stage for part in self.targets.values() if not part.exact}
+        return tuple(
+            entry
+            for entry in self.agreement
+            if not entry.bit_identical and not apart.intersection(entry.pair)
+        )
+
+    def to_json(self) -> str:
+        """The text of ``result.json``."""
+        return self.model_dump_json(indent=2) + "\n"
+
+
+def from_json(text: str, source: str) -> Result:
+    """Read ``result.json`` of this or an older version; an InputError names the file and the entry
+    that does not fit."""
+    try:
+        told = json.loads(text)
+    except (ValueError, RecursionError) as error:
+        raise InputError(
+            f"{source} is no result: it is no JSON ({error}).",
+            hint="Run the compile command again.",
+        ) from None
+    try:
+        return Result.model_validate(brought_up(told))
+    except ValidationError as error:
+        first = error.errors()[0]
+        place = ".".join(map(str, first["loc"])) or "the document"
+        raise InputError(
+            f"{source} is no result of this version of edgeinfer: {place}: {first['msg']}.",
+            hint="Run the compile command again.",
+        ) from None
+
+
+def json_schema() -> str:
+    """The JSON Schema of ``result.json``, as ``reports/schema/result.schema.json`` has it."""
+    schema = Result.model_json_schema()
+    number = schema["$defs"]["Metric"]["properties"]["value"]
+    number.pop("type")
+    number |= {"anyOf": [{"type": "number"}, {"type": "null"}], "description": "null: not a number"}
+    schema["properties"]["schema_version"]["default"] = SCHEMA_VERSION
+    head = {
+        "$schema": "https://json-schema.org/draft/2020-12/schema",
+        "title": "result.json of edgeinfer",
+    }
+    return json.dumps(schema | head, indent=1, sort_keys=True) + "\n"

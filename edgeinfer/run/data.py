@@ -1,0 +1,99 @@
+# SPDX-License-Identifier: Apache-2.0
+# SPDX-FileCopyrightText: The edgeinfer authors
+"""Which samples teach, which choose, and which judge: no sample does two of these where there are
+enough for three."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+
+from edgeinfer.base.errors import InputError, UsageError
+from edgeinfer.data.samples import Samples
+from edgeinfer.readers import Loaded
+from edgeinfer.run.defaults import drawn_for
+from edgeinfer.run.samples import read_samples
+from edgeinfer.zoo.drawn import simulated
+from edgeinfer.zoo.entry import ZooEntry, stage_seed
+from quantization.recipe import Recipe
+
+TEACHING, CHOOSING, JUDGING = 20_000, 6_000, 10_000  # simulated samples
+MOST_VALUES = 120_000_000  # of all inputs together, which are held as float64
+SHARES = (0.8, 0.1, 0.1)
+FEWEST = 20  # samples of a part, below which a set is not divided
+TEACH_SEED, CHOOSE_SEED, JUDGE_SEED = 41, 42, 43
+
+
+@dataclass(frozen=True, slots=True)
+class Dealt:
+    """Three sets of samples, and remarks on them."""
+
+    teach: Samples
+    choose: Samples
+    judge: Samples
+    findings: tuple[str, ...] = ()
+
+
+def dealt(
+    loaded: Loaded,
+    given: Recipe,
+    *,
+    entry: ZooEntry | None,
+    data: Path | None,
+    validation: Path | None,
+    divide: bool,
+    seed: int = 0,
+) -> Dealt:
+    """Samples for a model: a file's, a reference model's simulated ones, or values drawn from the
+    input's type. With `divide`, a file is shared out among the three uses, in order, so that
+    neighbours stay together; without, all of it serves for all of them."""
+    if data is None and validation is not None:
+        raise UsageError("--validation-data judges what --data taught.", hint="Give --data too.")
+    if data is None and entry is not None:
+        return _simulated(entry, seed)
+    if data is None:
+        if divide:
+            raise UsageError(
+                f"{loaded.graph.name}: there is nothing to learn from.",
+                hint="Give samples with --data d.npz; labels help, but are not needed.",
+            )
+        drawn = drawn_for(loaded, given)
+        return Dealt(drawn, drawn, drawn)
+    whole = read_samples(data, loaded.graph)
+    judge = None if validation is None else read_samples(validation, loaded.graph)
+    if not divide:
+        return Dealt(whole, judge or whole, judge or whole)
+    return shared_out(whole, judge)
+
+
+def shared_out(whole: Samples, judge: Samples | None = None) -> Dealt:
+    """Samples in order: most teach, some choose, and some judge unless others do."""
+    shares = SHARES if judge is None else (SHARES[0] + SHARES[2], SHARES[1])
+    ends = np.rint(np.cumsum(shares) * len(whole)).astype(int)
+    parts = [whole.part(start, end) for start, end in zip((0, *ends), ends, strict=False)]
+    if min(map(len, parts)) < FEWEST:
+        said = (
+            f"{len(whole)} samples are too few to be shared out: the same ones teach, choose and "
+            f"judge, so the figures flatter."
+        )
+        return Dealt(whole, whole, judge or whole, (said,))
+    return Dealt(parts[0], parts[1], judge or parts[2])
+
+
+def _simulated(entry: ZooEntry, seed: int) -> Dealt:
+    few = entry.data(stage_seed(seed, "fresh"), 1)
+    values = sum(int(np.prod(array.shape[1:], dtype=int)) for array in few.inputs.values())
+    room = min(1.0, MOST_VALUES / (values * (TEACHING + CHOOSING + JUDGING)))
+    if room * CHOOSING < FEWEST:
+        raise InputError(
+            f"{entry.name} has {values:,} inputs, too many to draw samples of.",
+            hint="Give a file with --data.",
+        )
+    parts = []
+    for stage, count in ((TEACH_SEED, TEACHING), (CHOOSE_SEED, CHOOSING), (JUDGE_SEED, JUDGING)):
+        drawn, _ = simulated(entry, stage_seed(stage + 3 * seed, "fresh"), int(room * count))
+        parts.append(drawn)
+    said = f"No data given: {', '.join(str(len(part)) for part in parts)} samples were simulated."
+    return Dealt(parts[0], parts[1], parts[2], (said,))

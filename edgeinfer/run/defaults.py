@@ -1,0 +1,49 @@
+# SPDX-License-Identifier: Apache-2.0
+# SPDX-FileCopyrightText: The edgeinfer authors
+"""Formats for a model that states none, compiled without a recipe: wide, drawn from data, said."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+from edgeinfer.data import samples
+from edgeinfer.data.samples import Samples
+from edgeinfer.ir.complete import completed
+from edgeinfer.precision.ptq import PtqSettings
+from edgeinfer.precision.ptq import quantize as choose
+from edgeinfer.readers import Loaded
+from quantization.recipe import Recipe
+
+BITS = 16  # of a float model that is compiled as it is
+DRAWN = 256  # samples where no data are given
+
+
+def drawn_for(loaded: Loaded, given: Recipe) -> Samples:
+    """Inputs of the type that the model, the recipe, or else the house rule states."""
+    graph = loaded.graph
+    named = {node.name for node in graph.inputs}
+    stated = [item for item in given.activations if item[0] in named]
+    recipe = completed(graph, loaded.recipe.updated(Recipe(tuple(stated)))).recipe
+    formats = dict(recipe.activations)
+    types = {node.name: (node.shape, formats[node.name].type) for node in graph.inputs}
+    return samples.drawn(types, DRAWN)
+
+
+def plain(bits: int) -> PtqSettings:
+    """One width for every tensor, placed by the ranges of values alone."""
+    return PtqSettings(bits, refine=False, equalize=False)
+
+
+def formatted(loaded: Loaded, settings: PtqSettings, tried: Samples) -> Loaded:
+    """The model with formats that these settings give it, and a finding that says so."""
+    chosen = choose(loaded.graph, tried.inputs, settings)
+    widths = f"{settings.bits} bits were taken for every tensor"
+    if settings.bits_of:
+        listed = ", ".join(f"{pattern} {bits}" for pattern, bits in settings.bits_of)
+        widths += f" (but {listed})"
+    said = (
+        f"{loaded.graph.name} states no number formats: {widths}, "
+        f"their ranges drawn from {tried.origin}. Choose them with edgeinfer quantize."
+    )
+    findings = (*loaded.findings, said, *chosen.findings)
+    return replace(loaded, graph=chosen.graph, recipe=chosen.recipe, findings=findings)

@@ -1,0 +1,78 @@
+# SPDX-License-Identifier: Apache-2.0
+# SPDX-FileCopyrightText: The edgeinfer authors
+"""The demonstration: the pooled hit tagger from its float weights to every target, and three
+recipes side by side."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from edgeinfer.base.plan import write_file
+from edgeinfer.precision.ptq import PtqSettings
+from edgeinfer.report.compare import page
+from edgeinfer.report.compare.comparison import Comparison, compared
+from edgeinfer.report.page.page import Report, Wishes
+from edgeinfer.run.folder import Progress, opened
+from edgeinfer.run.report import write_report
+from edgeinfer.run.samples import Simulation
+from edgeinfer.run.steps import compile_model
+from edgeinfer.run.stored import read_runs
+from edgeinfer.targets.registry import Chosen, choose
+from edgeinfer.zoo import resolve
+
+MODEL = "hit-tagger-pooled"
+WIDTHS = (4, 6, 8)
+SHOWN = 6  # bits, of the recipe that goes to every target
+PART, FPGA = "xczu7ev-ffvc1156-2-e", "lfe5u-85f"
+
+
+@dataclass(frozen=True, slots=True)
+class Shown:
+    """What the demonstration made."""
+
+    report: Report
+    comparison: Comparison
+    runs: tuple[Path, ...]
+    seconds: float
+
+
+def demonstrate(folder: Path, progress: Progress) -> Shown:
+    """All of it, in run folders below a folder; what is there already is not done again."""
+    began = time.monotonic()
+    runs = tuple(folder / f"{width}-bit" for width in WIDTHS)
+    report = None
+    for width, run in zip(WIDTHS, runs, strict=True):
+        made = _compiled(run, width, _targets(), progress, whole=width == SHOWN)
+        report = made or report
+    assert report is not None
+    comparison = compared(read_runs(runs))
+    write_file(folder / "compare.html", page.html(comparison))
+    return Shown(report, comparison, runs, time.monotonic() - began)
+
+
+def _targets() -> list[Chosen]:
+    return [
+        choose("hls", {"part": PART, "fit": True}),
+        choose("rtl", {"part": FPGA}),
+        choose("edgetpu", {}),
+    ]
+
+
+def _compiled(
+    run: Path, width: int, targets: Sequence[Chosen], progress: Progress, *, whole: bool
+) -> Report | None:
+    """A recipe on all targets: projects, simulations and a report, or estimates alone."""
+    with opened(run, progress, new=True) as folder:
+        compile_model(
+            folder,
+            resolve(MODEL),
+            recipe_path=None,
+            data=Simulation(MODEL),
+            formats=PtqSettings(width, equalize=False),
+            targets=targets,
+            projects=whole,
+        )
+        return write_report(folder, None, Wishes()) if whole else None

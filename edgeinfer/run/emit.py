@@ -1,0 +1,137 @@
+# SPDX-License-Identifier: Apache-2.0
+# SPDX-FileCopyrightText: The edgeinfer authors
+"""A target's project as a step of a run, with what is known of it before anything is run."""
+
+from __future__ import annotations
+
+import shutil
+from dataclasses import asdict, replace
+from typing import Any
+
+from edgeinfer.base import plan
+from edgeinfer.base.errors import Offence, UnsupportedModelError
+from edgeinfer.evaluate import judge
+from edgeinfer.ir.program import Program
+from edgeinfer.run.folder import LOG, Outcome, Record, RunFolder
+from edgeinfer.run.projects import emission
+from edgeinfer.run.trial import Trial
+from edgeinfer.targets.registry import Chosen, restored
+from edgeinfer.targets.target import Advises, Emitted, Learns, Placed, Settles, Target
+
+SHOWN = 256  # samples that a target may learn ranges from
+MADE_ANEW = ("csim", "sim")  # folders of a project that its simulation fills, in seconds
+
+
+def emit(trial: Trial, chosen: Chosen) -> Chosen:
+    """The target's project, in a folder of its own below the run's, with what is estimated of it.
+    The target comes back with its goals turned into choices."""
+    folder, target = trial.folder, chosen.entry.make()
+    before = folder.recorded(emission(chosen.name))
+
+    def made() -> Outcome:
+        program, settings = trial.program, chosen.settings
+        if isinstance(target, Settles):
+            settings = target.settled(program, settings)
+        emitted = _emitted(trial, target, replace(chosen, settings=settings))
+        if before is not None and before.facts.get("project") != emitted.plan.digest:
+            _set_aside(folder, chosen.name, before)
+        said = [*emitted.plan.findings, *emitted.findings]
+        said += target.advice(program, settings) if isinstance(target, Advises) else ()
+        facts = {
+            **_told(trial, replace(chosen, settings=settings)),
+            "project": emitted.plan.digest,
+            "findings": [f"{chosen.name}: {finding}" for finding in said],
+            "metrics": [asdict(metric) for metric in emitted.metrics],
+        }
+        files = {f"{chosen.name}/{path}": c for path, c in emitted.plan.files.items()}
+        return Outcome(facts, files)
+
+    depends_on: dict[str, Any] = {"program": trial.digest, "settings": asdict(chosen.settings)}
+    if isinstance(target, Learns):
+        depends_on |= {"files": trial.model.digests, **trial.depends_on}
+    facts = folder.step(emission(chosen.name), depends_on, made)
+    return replace(chosen, settings=restored(chosen.entry, facts["settings"]))
+
+
+def _told(trial: Trial, chosen: Chosen) -> dict[str, Any]:
+    """What the result says of a target."""
+    return {
+        "target": chosen.name,
+        "program": trial.digest,
+        "settings": asdict(chosen.settings),
+        "stage": chosen.entry.stage,
+        "exact": chosen.entry.exact,
+        "place": _placed(chosen.entry.make(), chosen.settings),
+    }
+
+
+def estimated(trial: Trial, chosen: Chosen) -> None:
+    """What is known of a target's project without making it."""
+    target = chosen.entry.make()
+
+    def made() -> Outcome:
+        program, settings = trial.program, chosen.settings
+        refused(program, chosen)
+        if isinstance(target, Settles):
+            settings = target.settled(program, settings)
+        said = target.advice(program, settings) if isinstance(target, Advises) else ()
+        return Outcome(
+            {
+                **_told(trial, replace(chosen, settings=settings)),
+                "findings": [f"{chosen.name}: {finding}" for finding in said],
+                "metrics": [asdict(metric) for metric in target.estimate(program, settings)],
+            }
+        )
+
+    depends_on = {"program": trial.digest, "settings": asdict(chosen.settings)}
+    trial.folder.step(f"estimate-{chosen.name}", depends_on, made)
+
+
+def _emitted(trial: Trial, target: Target[Any], chosen: Chosen) -> Emitted:
+    program, settings = trial.program, chosen.settings
+    if isinstance(target, Learns):
+        shown = trial.samples.part(0, SHOWN)
+        raw = judge.raw_inputs(program, trial.recipe, shown)
+        return target.emit_from(program, trial.model.loaded.graph, raw, settings)
+    refused(program, chosen)
+    return Emitted(target.emit(program, settings), target.estimate(program, settings))
+
+
+def refused(program: Program, chosen: Chosen) -> None:
+    """An error that lists every op that the target has no equal for."""
+    offences: tuple[Offence, ...] = chosen.entry.make().check(program, chosen.settings)
+    if offences:
+        raise UnsupportedModelError(
+            f"{program.name} for the target {chosen.name}",
+            offences,
+            hint="Change what is listed, or choose other settings or another target.",
+        )
+
+
+def _placed(target: Target[Any], settings: Any) -> dict[str, Any]:
+    """The part that a project is for, and what that offers."""
+    if not isinstance(target, Placed):
+        return {}
+    place = target.place_of(settings)
+    known = place.device
+    return {
+        "part": place.part,
+        "device": known.name if known else None,
+        "budget": dict(known.budget) if known else {},
+    }
+
+
+def _set_aside(folder: RunFolder, name: str, record: Record) -> None:
+    """An earlier project whose folder holds more than was emitted, such as hours of a tool's work,
+    makes room for another one: its reports must not pass for the new one's."""
+    place = folder.path / name
+    emitted = {folder.path / path for path in record.files}
+    others = [path for path in place.rglob("*") if path.is_file() and path not in emitted]
+    if all(path.relative_to(place).parts[0] in MADE_ANEW for path in others):
+        return
+    aside = folder.path / f"{name}-{record.facts['project'][:8]}"
+    with plan.writing(aside):
+        if aside.exists():
+            shutil.rmtree(aside)
+        place.rename(aside)
+    LOG.info("%s: the earlier project and its reports are in %s", name, aside.name)

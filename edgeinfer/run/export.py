@@ -1,0 +1,77 @@
+# SPDX-License-Identifier: Apache-2.0
+# SPDX-FileCopyrightText: The edgeinfer authors
+"""A run's Program, or a model's, as an ONNX file that others can read and check."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from edgeinfer.export.onnx_files import Format, check_name, write
+from edgeinfer.ir.program import Program
+from edgeinfer.run.estimate import program_for
+from edgeinfer.run.folder import Silent, opened
+from edgeinfer.run.trial import stored_program
+from edgeinfer.zoo import is_name
+
+
+@dataclass(frozen=True, slots=True)
+class Exported:
+    """What was written."""
+
+    program: Program
+    format: Format
+    path: Path
+    size_bytes: int
+    findings: tuple[str, ...]
+
+    def as_dict(self) -> dict[str, Any]:
+        """For JSON."""
+        ports = {
+            "inputs": [(op.name, op.type, op.shape) for op in self.program.inputs],
+            "outputs": [
+                (o.name, self.program.type(o.value), self.program.shapes[o.value])
+                for o in self.program.outputs
+            ],
+        }
+        return {
+            "model": self.program.name,
+            "format": str(self.format),
+            "output": str(self.path),
+            "size_bytes": self.size_bytes,
+            "program": self.program.digest,
+            **{
+                side: [
+                    {
+                        "name": name,
+                        "type": str(type_),
+                        "fractional_bits": type_.frac,
+                        "shape": list(shape),
+                    }
+                    for name, type_, shape in found
+                ]
+                for side, found in ports.items()
+            },
+            "findings": list(self.findings),
+        }
+
+    def sentence(self) -> str:
+        """What a person is told."""
+        program = self.program
+        return (
+            f"{self.path}: {program.name} as {self.format}, {len(program.ops)} ops, "
+            f"{self.size_bytes:,} bytes, program {program.digest[:12]}"
+        )
+
+
+def export(source: Path, format_: Format, path: Path) -> Exported:
+    """Write the Program of a run folder, or that of a model as compile would make it."""
+    check_name(path)
+    if source.is_dir() and not is_name(source):
+        with opened(source, Silent(), new=False) as folder:
+            program, said = stored_program(folder), list[str]()
+    else:
+        program, said = program_for(source, None, None)
+    made = write(program, format_, path)
+    return Exported(program, format_, path, len(made.content), (*said, *made.findings))

@@ -1,0 +1,272 @@
+# SPDX-License-Identifier: Apache-2.0
+# SPDX-FileCopyrightText: The edgeinfer authors
+"""A run folder: steps that are done once and remembered by the content they depend on.
+
+A step's record is written after its files, so a process that is killed leaves either a finished
+step or none; the next run does what is missing. One process at a time works in a folder.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import fcntl
+import functools
+import hashlib
+import json
+import logging
+import os
+import time
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import asdict, dataclass, field, replace
+from pathlib import Path
+from typing import Any, Protocol
+
+from edgeinfer.base import plan
+from edgeinfer.base.assets import PACKAGE
+from edgeinfer.base.errors import RunBusyError, UsageError
+
+HIDDEN = ".edgeinfer"  # records of steps, and the lock
+LOG = logging.getLogger("edgeinfer")
+NO_PART_OF_RESULTS = ("cli", "lartpc", "report", "zoo")  # no outcome depends on it
+
+
+class Progress(Protocol):
+    """Whoever wants to know how far a run is."""
+
+    def started(self, step: str) -> None:
+        """A step begins."""
+
+    def advanced(self, done: int, total: int) -> None:
+        """The current step has handled some of its samples."""
+
+    def said(self, step: str, seconds: float, line: str) -> None:
+        """A tool that the current step runs has printed a line."""
+
+    def finished(self, step: str, seconds: float, cached: bool) -> None:
+        """A step is done, or was found done."""
+
+
+class Silent:
+    """Progress that nobody watches."""
+
+    def started(self, step: str) -> None:
+        """Nobody is told."""
+
+    def advanced(self, done: int, total: int) -> None:
+        """Nobody is told."""
+
+    def said(self, step: str, seconds: float, line: str) -> None:
+        """Nobody is told."""
+
+    def finished(self, step: str, seconds: float, cached: bool) -> None:
+        """Nobody is told."""
+
+
+@contextlib.contextmanager
+def watched(progress: Progress, step: str) -> Iterator[None]:
+    """Tell of a step that is done outside a run folder."""
+    progress.started(step)
+    began = time.monotonic()
+    yield
+    progress.finished(step, time.monotonic() - began, cached=False)
+
+
+@dataclass(frozen=True, slots=True)
+class Outcome:
+    """What a step yields: files by their path in the run folder (a Path is copied), and facts."""
+
+    facts: Mapping[str, Any]
+    files: Mapping[str, bytes | Path] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
+class Record:
+    """A finished step: what it depended on, what it made (path -> sha256), what it found."""
+
+    name: str
+    key: str
+    seconds: float
+    files: Mapping[str, str]
+    facts: Mapping[str, Any]
+    cached: bool = False
+
+
+@dataclass(slots=True)
+class RunFolder:
+    """An open run folder; see `opened`."""
+
+    path: Path
+    progress: Progress
+    records: dict[str, Record] = field(default_factory=dict)  # of this process, in order
+
+    def step(
+        self, name: str, depends_on: Mapping[str, Any], make: Callable[[], Outcome]
+    ) -> Mapping[str, Any]:
+        """The facts of a step: remembered if everything it depends on is as it was, else made."""
+        key = key_of(name, depends_on)
+        self.progress.started(name)
+        known = self.recorded(name)
+        if known is not None and known.key == key and self._intact(known):
+            record = replace(known, cached=True)
+            LOG.info("%s: as before", name)
+        else:
+            record = self._made(name, key, make, known)
+            LOG.info("%s: done in %.2f s", name, record.seconds)
+        self.records[name] = record
+        self.progress.finished(name, record.seconds, record.cached)
+        return record.facts
+
+    def noted(self, name: str, facts: Mapping[str, Any]) -> None:
+        """Facts that are found anew each time, in no time."""
+        self.records[name] = Record(name, "", 0.0, {}, json.loads(json.dumps(facts)))
+
+    def forget(self, name: str) -> None:
+        """A step that has to be done again, whatever it depends on."""
+        self._record_path(name).unlink(missing_ok=True)
+
+    def remembered(self, name: str) -> bool:
+        """Take up a step that depends on what its record and the steps before it say, not redone:
+        whether there is one, and its files are as it left them."""
+        known = self.recorded(name)
+        if known is None or not self._intact(known):
+            return False
+        self.records[name] = replace(known, cached=True)
+        return True
+
+    def recorded(self, name: str) -> Record | None:
+        """A step's record, or None where there is none that can be read."""
+        try:
+            content = json.loads(self._record_path(name).read_text(encoding="utf-8"))
+            return Record(**content)
+        except (OSError, ValueError, TypeError):
+            return None
+
+    def _made(
+        self, name: str, key: str, make: Callable[[], Outcome], known: Record | None
+    ) -> Record:
+        self._record_path(name).unlink(missing_ok=True)
+        began = time.monotonic()
+        outcome = make()
+        for path, content in outcome.files.items():
+            if isinstance(content, Path):
+                plan.copy_file(content, self.path / path)
+            else:
+                plan.write_file(self.path / path, content)
+        seconds = round(time.monotonic() - began, 3)
+        files = {path: plan.sha256_of(self.path / path) for path in outcome.files}
+        for stale in set(known.files if known else ()) - set(files):
+            (self.path / stale).unlink(missing_ok=True)
+        facts = json.loads(json.dumps(outcome.facts))  # the same whether made now or remembered
+        record = Record(name, key, seconds, files, facts)
+        plan.write_file(self._record_path(name), json.dumps(asdict(record), indent=1))
+        return record
+
+    def _record_path(self, name: str) -> Path:
+        return self.path / HIDDEN / f"{name}.json"
+
+    def _intact(self, record: Record) -> bool:
+        paths = {self.path / path: digest for path, digest in record.files.items()}
+        return all(path.is_file() and plan.sha256_of(path) == d for path, d in paths.items())
+
+
+@contextlib.contextmanager
+def opened(path: Path, progress: Progress, *, new: bool) -> Iterator[RunFolder]:
+    """Lock a run folder and log what happens in it. With `new` it is made if it is not there."""
+    hidden = path / HIDDEN
+    if new:
+        _refuse_foreign(path)
+        with plan.writing(path):
+            hidden.mkdir(parents=True, exist_ok=True)
+    elif not hidden.is_dir():
+        what = "is no run folder" if path.exists() else "is not there"
+        raise UsageError(
+            f"{path} {what}.", hint=f"Make it with: edgeinfer compile MODEL --target none -o {path}"
+        )
+    with _locked(path), _logged(path):
+        plan.sweep_partial(path)
+        try:
+            yield RunFolder(path, progress)
+        except KeyboardInterrupt:
+            LOG.warning("interrupted")
+            raise
+        except BaseException:
+            LOG.exception("stopped")
+            raise
+
+
+def key_of(name: str, depends_on: Mapping[str, Any]) -> str:
+    """The content hash of a step's name, inputs and options, and of the code that does it."""
+    told = json.dumps({"step": name, "code": code_digest(), **depends_on}, sort_keys=True)
+    return hashlib.sha256(told.encode()).hexdigest()
+
+
+@functools.cache
+def code_digest() -> str:
+    """The content hash of every module whose change may change a result."""
+    import quantization
+
+    state = hashlib.sha256()
+    for room in (PACKAGE, Path(quantization.__file__).parent):
+        for module in sorted(room.rglob("*.py")):
+            inside = module.relative_to(room)
+            if not inside.parts[0].startswith(NO_PART_OF_RESULTS):
+                state.update(f"{inside} ".encode() + module.read_bytes())
+    return state.hexdigest()
+
+
+@functools.cache
+def digest_of_rooms(names: tuple[str, ...]) -> str:
+    """The content hash of the code of some rooms, for the steps that do depend on it."""
+    state = hashlib.sha256()
+    for module in sorted(path for name in names for path in (PACKAGE / name).rglob("*.py")):
+        state.update(f"{module.relative_to(PACKAGE)} ".encode() + module.read_bytes())
+    return state.hexdigest()
+
+
+def _refuse_foreign(path: Path) -> None:
+    """A folder full of someone's files is no place for a run."""
+    if path.is_dir() and not (path / HIDDEN).is_dir() and any(path.iterdir()):
+        raise UsageError(
+            f"{path} is not empty and no run folder.",
+            hint="Choose a folder that is new or empty, or one that a run was made in.",
+        )
+
+
+@contextlib.contextmanager
+def _locked(path: Path) -> Iterator[None]:
+    lock_path = path / HIDDEN / "lock"
+    with plan.writing(lock_path):
+        lock = os.open(lock_path, os.O_RDWR | os.O_CREAT, 0o644)
+    try:
+        try:
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            owner = os.read(lock, 32).decode(errors="replace").strip() or "unknown"
+            raise RunBusyError(
+                f"Another edgeinfer (process {owner}) is working in {path}.",
+                hint="Wait until it is done, or choose another folder.",
+            ) from None
+        os.ftruncate(lock, 0)
+        os.pwrite(lock, f"{os.getpid()}\n".encode(), 0)
+        yield
+    finally:
+        os.close(lock)  # which also releases it
+
+
+@contextlib.contextmanager
+def _logged(path: Path) -> Iterator[None]:
+    log_path = path / "log.txt"
+    with plan.writing(log_path):
+        handler = logging.FileHandler(log_path, encoding="utf-8")
+    handler.setFormatter(logging.Formatter("%(asctime)s %(levelname)s %(message)s"))
+    LOG.addHandler(handler)
+    level, propagate = LOG.level, LOG.propagate
+    LOG.setLevel(logging.INFO)
+    LOG.propagate = False
+    try:
+        yield
+    finally:
+        LOG.removeHandler(handler)
+        LOG.setLevel(level)
+        LOG.propagate = propagate
+        handler.close()

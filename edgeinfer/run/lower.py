@@ -1,0 +1,81 @@
+# SPDX-License-Identifier: Apache-2.0
+# SPDX-FileCopyrightText: The edgeinfer authors
+"""Lowering as it was asked for: under a recipe, or under one width where nothing states formats."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import replace
+from pathlib import Path
+
+from edgeinfer.base.errors import ProgramError, RecipeError, UsageError
+from edgeinfer.data import samples
+from edgeinfer.data.samples import Samples
+from edgeinfer.ir.lower import Lowered, lower
+from edgeinfer.precision.ptq import PtqSettings
+from edgeinfer.readers import Loaded
+from edgeinfer.run.defaults import BITS, drawn_for, formatted, plain
+from edgeinfer.targets.target import Suits
+from quantization.fixed import FormatError
+from quantization.recipe import Recipe
+
+
+def lowered_as_asked(
+    loaded: Loaded,
+    recipe_path: Path | None,
+    formats: PtqSettings | None,
+    data: Callable[[], Samples] | None,
+    suits: Sequence[Suits] = (),
+) -> tuple[Loaded, Lowered]:
+    """Lower a model under the formats that it, or the recipe, states; where neither states any,
+    under `formats` or one width for every tensor, as the targets that have a say in it would have
+    them. The model comes back as it was lowered."""
+    given = Recipe() if recipe_path is None else read_recipe(recipe_path)
+    stated = loaded.recipe != Recipe() or given != Recipe()
+    if stated and formats is not None:
+        raise UsageError(
+            f"--bits is for models without formats; {loaded.graph.name} has them.",
+            hint="Leave it out, or choose new formats with edgeinfer quantize.",
+        )
+    if not stated:
+        tried = drawn_for(loaded, given) if data is None else data()
+        width = min((suit.best_bits for suit in suits), default=BITS)
+        loaded = formatted(loaded, formats or plain(width), tried)
+        for suit in suits:
+            loaded = replace(loaded, recipe=suit.suited(loaded.recipe))
+    return loaded, lowered_with(loaded, given, recipe_path)
+
+
+def lowered_with(loaded: Loaded, given: Recipe, source: Path | None) -> Lowered:
+    """Lower a model under its own recipe with another on top; errors name the recipe's file."""
+    recipe = loaded.recipe.updated(given)
+    name = loaded.graph.name
+    try:
+        return lower(loaded.graph, recipe)
+    except RecipeError as error:
+        if source is None:
+            raise
+        raise RecipeError(f"{source}: {error.message}", hint=error.hint) from None
+    except (ProgramError, FormatError) as error:
+        said = error.message if isinstance(error, ProgramError) else f"{name}: {error}"
+        where = said if source is None else f"{source}: {said}"
+        raise RecipeError(
+            where, hint="Give narrower formats, in a recipe or with edgeinfer quantize."
+        ) from None
+
+
+def read_recipe(path: Path) -> Recipe:
+    """A recipe's file; every problem is a RecipeError that names it."""
+    try:
+        return Recipe.from_toml(recipe_text(path))
+    except FormatError as error:
+        raise RecipeError(f"{path}: {error}", hint="docs/recipes.md shows the format.") from None
+
+
+def recipe_text(path: Path) -> str:
+    """The text of a recipe's file."""
+    samples.existing(path)
+    try:
+        return path.read_text(encoding="utf-8")
+    except UnicodeDecodeError:
+        raise RecipeError(f"{path} is no text, so it is no recipe.") from None

@@ -1,0 +1,210 @@
+# SPDX-License-Identifier: Apache-2.0
+# SPDX-FileCopyrightText: The edgeinfer authors
+"""Choose number formats for a model, maybe train its weights to suit them, judge, write down."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, replace
+from pathlib import Path
+from typing import Any
+
+from edgeinfer.base import plan
+from edgeinfer.base.errors import UsageError
+from edgeinfer.data.samples import Samples
+from edgeinfer.evaluate import judge
+from edgeinfer.graph.fold import fold_batch_norms
+from edgeinfer.graph.nodes import Graph
+from edgeinfer.ir.costs import costs_of
+from edgeinfer.ir.lower import Lowered
+from edgeinfer.precision.ptq import PtqSettings, Quantized
+from edgeinfer.precision.ptq import quantize as choose
+from edgeinfer.precision.qat.settings import QatSettings
+from edgeinfer.precision.search.sensitivity import sensitivity_table
+from edgeinfer.readers import Loaded, load
+from edgeinfer.run.data import Dealt, dealt
+from edgeinfer.run.folder import Progress, watched
+from edgeinfer.run.lower import lowered_with, read_recipe
+from edgeinfer.run.result import recipe_part
+from edgeinfer.zoo.entry import ZooEntry
+from quantization.recipe import Recipe
+
+SHORT = 0.01  # of a sparsity, below which it is said to be missed
+WRITTEN = {".toml": "a recipe", ".keras": "a QKeras model"}
+
+
+@dataclass(frozen=True, slots=True)
+class QuantizeOrder:
+    """What is to be quantized, how, on which samples, and where it goes."""
+
+    model: Path
+    output: Path
+    ptq: PtqSettings
+    training: QatSettings | None = None  # None: no training
+    entry: ZooEntry | None = None  # of a reference model, whose data can be simulated
+    recipe: Path | None = None
+    data: Path | None = None
+    validation: Path | None = None
+    sensitivity: bool = False
+    seed: int = 0  # of simulated data
+
+    def __post_init__(self) -> None:
+        if self.output.suffix not in WRITTEN:
+            known = " or ".join(f"*{suffix} ({what})" for suffix, what in WRITTEN.items())
+            raise UsageError(
+                f"{self.output}: the suffix says what to write, and {self.output.suffix!r} is not "
+                f"known.",
+                hint=f"Name it {known}.",
+            )
+        if self.training is not None and self.output.suffix == ".toml":
+            raise UsageError(
+                f"{self.output}: training makes weights, which a recipe does not hold.",
+                hint=f"Name it {self.output.stem}.keras.",
+            )
+
+
+@dataclass(frozen=True, slots=True)
+class Made:
+    """A quantized network: floats that lie on their grids, its recipe, its Program."""
+
+    loaded: Loaded
+    quantized: Quantized
+    lowered: Lowered
+    findings: tuple[str, ...]
+    training: Mapping[str, Any] | None = None
+
+
+def quantize_model(order: QuantizeOrder, progress: Progress) -> dict[str, Any]:
+    """Quantize as ordered; what was written and how well it does, ready for JSON."""
+    with watched(progress, "load"):
+        loaded = load(order.model)
+        given = Recipe() if order.recipe is None else read_recipe(order.recipe)
+    with watched(progress, "data"):
+        samples = dealt(
+            loaded,
+            given,
+            entry=order.entry,
+            data=order.data,
+            validation=order.validation,
+            divide=order.training is not None,
+            seed=order.seed,
+        )
+    with watched(progress, "quantize"):
+        made = _formatted(order, loaded, given, samples)
+    if order.training is not None:
+        with watched(progress, "train"):
+            made = _trained(order.training, loaded.graph, made, samples, progress)
+    with watched(progress, "evaluate"):
+        judged = _judged(loaded, made.lowered, samples.judge)
+        rows = sensitivity_table(made.quantized, samples.judge) if order.sensitivity else ()
+    with watched(progress, "write"):
+        write(order.output, made.loaded.graph, made.lowered.recipe)
+    findings = [
+        *samples.findings,
+        f"Ranges were drawn from {samples.teach.origin}.",
+        *loaded.findings,
+        *made.findings,
+    ]
+    if loaded.recipe != Recipe():
+        findings.append(f"The formats that {order.model.name} states were replaced.")
+    document: dict[str, Any] = {
+        "model": {
+            "name": loaded.graph.name,
+            "file": str(order.model),
+            "parameters": loaded.graph.parameters,
+            "layers": len(loaded.graph.nodes) - len(loaded.graph.inputs),
+        },
+        "recipe": recipe_part(made.lowered.recipe).model_dump(mode="json"),
+        "metrics": judged,
+        "costs": costs_of(made.lowered.program).figures(),
+        "findings": findings + judge.saturation(made.lowered.program, samples.judge),
+        "output": str(order.output),
+    }
+    if made.training is not None:
+        document["training"] = made.training
+    if order.sensitivity:
+        document["sensitivity"] = [asdict(row) for row in rows]
+    return document
+
+
+def _formatted(order: QuantizeOrder, loaded: Loaded, given: Recipe, samples: Dealt) -> Made:
+    """Formats for every tensor, drawn from the samples that teach; the given recipe's on top."""
+    settings, graph = order.ptq, loaded.graph
+    said: list[str] = []
+    if order.output.suffix == ".toml":  # a recipe holds formats, and no weights but the author's
+        settings = replace(settings, adapt=False, equalize=False)
+    if order.training is not None and order.training.prune_filters:
+        graph, said = _fewer_filters(graph, samples.teach, order.training.prune_filters)
+    chosen = choose(graph, samples.teach.inputs, settings)
+    unformatted = replace(loaded, graph=chosen.graph, recipe=Recipe())
+    lowered = lowered_with(unformatted, chosen.recipe.updated(given), order.recipe)
+    return Made(unformatted, chosen, lowered, (*said, *chosen.findings))
+
+
+def _fewer_filters(graph: Graph, teach: Samples, share: float) -> tuple[Graph, list[str]]:
+    from edgeinfer.precision.qat.filters import without_filters
+
+    few = teach.part(0, 2048)
+    pruned = without_filters(fold_batch_norms(graph), few.inputs, share)
+    left = [f"{name} {kept} of {had}" for name, (kept, had) in pruned.kept.items()]
+    if not left:
+        return graph, ["No layer has filters that can be taken out."]
+    return pruned.graph, [f"Filters left: {', '.join(left)}."]
+
+
+def _trained(
+    settings: QatSettings, teacher: Graph, made: Made, samples: Dealt, progress: Progress
+) -> Made:
+    """The weights trained under the recipe that the network was lowered with."""
+    from edgeinfer.precision.qat.fine_tune import Tutor, refuse_untrainable
+
+    refuse_untrainable(made.lowered.graph)
+    tutor = Tutor.of(teacher, samples.teach, samples.choose, settings)
+    found = tutor.trained(made.lowered.graph, made.lowered.recipe, progress.advanced)
+    loaded = replace(made.loaded, graph=found.graph)
+    lowered = lowered_with(loaded, found.recipe, None)
+    history = [asdict(epoch) for epoch in found.history]
+    said = []
+    if found.best == 0:
+        said.append("No epoch of training was better than the weights it began with.")
+    zeros = found.history[found.best].zero_weights
+    if zeros < settings.sparsity - SHORT:
+        said.append(f"{zeros:.0%} of the weights are zero; {settings.sparsity:.0%} were asked for.")
+    return replace(
+        made,
+        loaded=replace(loaded, graph=lowered.graph),
+        lowered=lowered,
+        findings=(*made.findings, *said),
+        training={
+            "objective": tutor.objective.name,
+            "float_score": tutor.objective.exact_score,
+            "best_epoch": found.best,
+            "samples": len(samples.teach),
+            "epochs": history,
+        },
+    )
+
+
+def _judged(loaded: Loaded, lowered: Lowered, tried: Samples) -> dict[str, dict[str, Any]]:
+    """Scores of the float and of the integer network; the latter's distance from the former."""
+    raw = judge.raw_inputs(lowered.program, lowered.recipe, tried)
+    wanted = judge.float_outputs(loaded.graph, tried)
+    got = judge.quantized_outputs(lowered.program, raw)
+    fidelity = judge.fidelity(loaded.graph, wanted, got)
+    judged: dict[str, dict[str, Any]] = {"float": {}, "quantized": {}}
+    if tried.labels:
+        judged["float"] = asdict(judge.score(loaded.graph, wanted, tried))
+        judged["quantized"] = asdict(judge.score(loaded.graph, got, tried))
+    judged["quantized"] |= {metric.name: metric.value for metric in fidelity}
+    return judged
+
+
+def write(output: Path, graph: Graph, recipe: Recipe) -> None:
+    """A recipe as TOML, or the network as a QKeras model."""
+    if output.suffix == ".toml":
+        plan.write_file(output, recipe.to_toml())
+        return
+    from edgeinfer.export import qkeras as export_qkeras
+
+    with plan.staged(output) as temporary:
+        export_qkeras.write(graph, recipe, temporary)

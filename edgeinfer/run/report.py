@@ -1,0 +1,119 @@
+# SPDX-License-Identifier: Apache-2.0
+# SPDX-FileCopyrightText: The edgeinfer authors
+"""The step `report` of a run: a profile of its network, and the page and pictures made of it."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+from edgeinfer.base import plan
+from edgeinfer.base.errors import EdgeInferError
+from edgeinfer.data import samples
+from edgeinfer.evaluate.profile.data import Profile, from_json
+from edgeinfer.evaluate.profile.make import profile_of
+from edgeinfer.graph.nodes import Graph
+from edgeinfer.ir.lower import lower
+from edgeinfer.report.page.page import Report, Wishes, report_on, written
+from edgeinfer.run.folder import HIDDEN, Outcome, RunFolder, watched
+from edgeinfer.run.lower import read_recipe
+from edgeinfer.run.result import PROGRAM, RECIPE
+from edgeinfer.run.samples import DataFile, Simulation, Source, digest_of, samples_of
+from edgeinfer.run.stored import RESULT, read_text, stored_result
+from edgeinfer.run.trial import Model, stored_program
+from quantization.recipe import Recipe
+
+PROFILE = "report_data.json"
+DRAWN = 512  # samples where no data are given
+
+
+@dataclass(frozen=True, slots=True)
+class Profiled:
+    """A profile, or why there is none."""
+
+    profile: Profile | None
+    reason: str = ""
+
+
+def write_report(folder: RunFolder, data: Path | None, wishes: Wishes) -> Report:
+    """The report of a run folder, written into it."""
+    result = stored_result(folder.path)
+    found = profiled(folder, data)
+    report = report_on(result, found.profile, replace(wishes, reason=found.reason))
+    with watched(folder.progress, "report"):
+        written(report).write(folder.path)
+    return report
+
+
+def report_of_result(run: Path, wishes: Wishes) -> Report:
+    """The report of a folder that holds a result, and perhaps a profile, but is no run: one that
+    was committed, or sent by someone."""
+    result, path = stored_result(run), run / PROFILE
+    reason = f"{run} holds a result alone, so nothing can be looked into."
+    profile = None
+    if path.is_file():
+        found = from_json(read_text(path), str(path))
+        profile = found if found.program == result.program.digest else None
+        reason = f"{path} is of another Program than the result."
+    report = report_on(result, profile, replace(wishes, reason=reason))
+    written(report).write(run)
+    return report
+
+
+def is_result_alone(run: Path) -> bool:
+    """Whether a folder holds a result but is no run folder."""
+    return (run / RESULT).is_file() and not (run / HIDDEN).is_dir()
+
+
+def profiled(folder: RunFolder, data: Path | None) -> Profiled:
+    """What goes on inside a run's network, on the data given, those that accuracy was judged on, or
+    drawn ones; remembered until one of them changes. A folder that holds a result alone has none.
+    """
+    if not (folder.path / PROGRAM).is_file() or not (folder.path / RECIPE).is_file():
+        return Profiled(None, f"{folder.path} holds no Program, so nothing can be looked into.")
+    load = folder.recorded("load")
+    if load is None:
+        return Profiled(None, f"{folder.path} holds no record of its model.")
+    source = DataFile(data) if data is not None else _source_of(folder)
+    depends_on = {
+        "program": plan.sha256_of(folder.path / PROGRAM),
+        "model": load.facts["model"]["sha256"],
+        "data": digest_of(source),
+    }
+    model = Model(folder.path / load.facts["model"]["file"])
+    folder.step("profile", depends_on, lambda: _profile(folder, model, source))
+    path = folder.path / PROFILE
+    return Profiled(from_json(read_text(path), str(path)))
+
+
+def _profile(folder: RunFolder, model: Model, source: Source | None) -> Outcome:
+    program = stored_program(folder)
+    recipe = read_recipe(folder.path / RECIPE)
+    graph = model.loaded.graph
+    if source is None:
+        inputs = {op.name: (op.shape, op.type) for op in program.inputs}
+        tried = samples.drawn(inputs, DRAWN)
+    else:
+        tried = samples_of(source, graph)
+    made = profile_of(program, graph, _folded(graph, recipe), recipe, tried)
+    return Outcome({"program": program.digest}, {PROFILE: made.to_json().encode()})
+
+
+def _folded(graph: Graph, recipe: Recipe) -> Graph:
+    """The float network with the names that its Program has."""
+    try:
+        return lower(graph, recipe).graph
+    except EdgeInferError:  # formats were chosen for a network that was changed on the way
+        return graph
+
+
+def _source_of(folder: RunFolder) -> Source | None:
+    """The samples that the run was evaluated on, if they are where and as they were."""
+    load, record = folder.recorded("load"), folder.recorded("evaluate")
+    told = None if record is None else record.facts.get("data")
+    if told is not None and "path" in told:
+        path = Path(told["path"])
+        same = path.is_file() and plan.sha256_of(path) == told["sha256"]
+        return DataFile(path) if same else None
+    reference = None if load is None else load.facts.get("reference")
+    return Simulation(reference) if reference else None

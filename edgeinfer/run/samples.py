@@ -1,0 +1,86 @@
+# SPDX-License-Identifier: Apache-2.0
+# SPDX-FileCopyrightText: The edgeinfer authors
+"""Where the samples of a run come from: a file, or a reference model's simulation."""
+
+from __future__ import annotations
+
+import hashlib
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, assert_never
+
+from edgeinfer.base import plan
+from edgeinfer.data import samples
+from edgeinfer.data.samples import Samples
+from edgeinfer.graph.nodes import Graph
+from edgeinfer.run.folder import digest_of_rooms
+from edgeinfer.zoo import ENTRIES
+from edgeinfer.zoo.drawn import simulated
+from edgeinfer.zoo.entry import stage_seed
+
+SIMULATED = 1_000  # samples of a reference model that is given no data
+SEED = 44  # of those, which no training, choosing or judging sees
+SIMULATING = ("data/formats", "lartpc", "zoo")  # rooms whose code decides what is simulated
+
+
+@dataclass(frozen=True, slots=True)
+class DataFile:
+    """A NumPy archive."""
+
+    path: Path
+
+
+@dataclass(frozen=True, slots=True)
+class Simulation:
+    """The simulated data of a reference model."""
+
+    reference: str
+
+
+Source = DataFile | Simulation
+
+
+def digest_of(source: Source | None) -> str | None:
+    """What a step on these samples depends on."""
+    match source:
+        case None:
+            return None
+        case DataFile(path):
+            return plan.sha256_of(samples.existing(path))
+        case Simulation(reference):
+            return f"{reference} {SEED} {SIMULATED} {digest_of_rooms(SIMULATING)}"
+        case _:
+            assert_never(source)
+
+
+def judged_on(source: Source | None, count: int) -> dict[str, Any] | None:
+    """The samples as a result names them, and where a report finds them again."""
+    match source:
+        case None:
+            return None
+        case DataFile(path):
+            told = {"name": path.name, "path": str(path.absolute())}
+            return told | {"sha256": digest_of(source), "samples": count}
+        case Simulation(reference):
+            digest = hashlib.sha256(str(digest_of(source)).encode()).hexdigest()
+            return {"name": f"simulation of {reference}", "sha256": digest, "samples": count}
+        case _:
+            assert_never(source)
+
+
+def samples_of(source: Source, graph: Graph) -> Samples:
+    """The samples themselves, checked against the network."""
+    match source:
+        case DataFile(path):
+            return read_samples(path, graph)
+        case Simulation(reference):
+            drawn, _ = simulated(ENTRIES[reference], stage_seed(SEED, "fresh"), SIMULATED)
+            return drawn
+        case _:
+            assert_never(source)
+
+
+def read_samples(path: Path, graph: Graph) -> Samples:
+    """Data for a network's inputs, and labels for its outputs if there are any."""
+    inputs = {node.name: node.shape for node in graph.inputs}
+    return samples.read(path, inputs, {name: graph.shapes[name] for name in graph.outputs})

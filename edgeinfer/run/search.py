@@ -1,0 +1,177 @@
+# SPDX-License-Identifier: Apache-2.0
+# SPDX-FileCopyrightText: The edgeinfer authors
+"""A search for bit widths as a user orders it: samples, training, a folder of results."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+from edgeinfer.base.errors import InputError, UsageError
+from edgeinfer.data.samples import Samples
+from edgeinfer.graph import nodes as g
+from edgeinfer.graph.fold import fold_batch_norms
+from edgeinfer.ir.costs import Estimate
+from edgeinfer.ir.program import Program
+from edgeinfer.precision.qat.settings import QatSettings
+from edgeinfer.precision.search.objective import objective_on
+from edgeinfer.precision.search.report import document, name_of, report
+from edgeinfer.precision.search.run import Found, SearchSettings, search
+from edgeinfer.readers import load
+from edgeinfer.run.data import Dealt, dealt
+from edgeinfer.run.folder import Progress, watched
+from edgeinfer.run.quantize import write
+from edgeinfer.zoo.entry import ZooEntry
+from quantization.recipe import Recipe
+from quantization.search import Trial
+
+REPAIR_EPOCHS = 3  # of a training inside a search, of which there are many
+REPAIR_SAMPLES = 10_000
+
+
+@dataclass(frozen=True, slots=True)
+class SearchOrder:
+    """What is searched, on which samples, how, and the folder of the results."""
+
+    model: Path
+    folder: Path
+    search: SearchSettings
+    budget: float | None = None  # share of the cost of `uniform` bits throughout
+    uniform: int = 6
+    training: QatSettings | None = None  # None: weights are adapted, not trained
+    entry: ZooEntry | None = None
+    data: Path | None = None
+    validation: Path | None = None
+
+    def __post_init__(self) -> None:
+        if self.folder.suffix in (".toml", ".keras") or self.folder.is_file():
+            raise UsageError(
+                f"{self.folder}: a search fills a folder.", hint="Name a folder with -o."
+            )
+        if self.budget is not None and not 0.0 < self.budget <= 1.0:
+            raise UsageError(f"--budget is {self.budget:g}, but must be above 0 and at most 1.")
+        if self.training is not None and self.training.prune_filters:
+            raise UsageError(
+                "A search keeps the network's shape, so it takes out no filters.",
+                hint="Prune with edgeinfer quantize --method qat first, then search that model.",
+            )
+
+
+def search_model(
+    order: SearchOrder, progress: Progress, estimate: Estimate | None = None
+) -> dict[str, Any]:
+    """Search as ordered; the front and what was chosen from it, ready for JSON."""
+    with watched(progress, "load"):
+        loaded = load(order.model)
+        graph = loaded.graph
+    with watched(progress, "data"):
+        samples = dealt(
+            loaded,
+            Recipe(),
+            entry=order.entry,
+            data=order.data,
+            validation=order.validation,
+            divide=True,
+            seed=order.search.seed,
+        )
+    train = _train(order, graph, samples) if order.training is not None else None
+    with watched(progress, "search"):
+        found = search(
+            graph,
+            samples.teach.part(0, 4096),
+            samples.choose,
+            _with_budget(order),
+            order.folder,
+            train=train,
+            estimate=estimate,
+            advanced=progress.advanced,
+        )
+    chosen = _chosen(found, order)
+    with watched(progress, "evaluate"):
+        judged = _judged(found, chosen, order, samples.judge)
+    told = document(found) | {
+        "findings": [*samples.findings, f"Formats were drawn from {samples.teach.origin}."],
+        "chosen": None if chosen is None else name_of(chosen),
+        "judged": judged,
+        "output": str(order.folder),
+    }
+    with watched(progress, "write"):
+        report(found).write(order.folder)
+        told["findings"] += _write_models(found, order.folder)
+    return told
+
+
+def hls_estimate(device: str | None) -> Estimate:
+    """What the HLS target estimates of a Program: resources and latency on a device."""
+    from edgeinfer.base import devices
+    from edgeinfer.targets.hls.estimate.estimate import estimate
+    from edgeinfer.targets.hls.settings import HlsSettings
+
+    part = HlsSettings().part if device is None else devices.part_of(device)
+    found = devices.device(part)
+    settings = HlsSettings(part=part)
+
+    def figures(program: Program) -> dict[str, float]:
+        return estimate(program, settings, found).figures()
+
+    return figures
+
+
+def _with_budget(order: SearchOrder) -> SearchSettings:
+    share = 0.0 if order.budget is None else order.budget
+    return replace(order.search, budget_share=share, budget_bits=order.uniform)
+
+
+def _train(
+    order: SearchOrder, graph: g.Graph, samples: Dealt
+) -> Callable[[g.Graph, Recipe], g.Graph]:
+    from edgeinfer.precision.qat.fine_tune import Tutor
+
+    assert order.training is not None
+    few = samples.teach.part(0, REPAIR_SAMPLES)
+    settings = replace(order.training, minutes=None)
+    tutor = Tutor.of(fold_batch_norms(graph), few, samples.choose, settings)
+
+    def train(network: g.Graph, recipe: Recipe) -> g.Graph:
+        return tutor.trained(network, recipe).graph
+
+    return train
+
+
+def _chosen(found: Found, order: SearchOrder) -> Trial | None:
+    """The best within the budget; without one, the cheapest as good as uniform widths."""
+    six = found.uniform.get(order.uniform)
+    if order.budget is not None and six is not None:
+        return found.best(order.budget * six.outcome.costs[found.settings.cost])
+    return found.cheapest(six.outcome.score) if six is not None else None
+
+
+def _judged(
+    found: Found, chosen: Trial | None, order: SearchOrder, samples: Samples
+) -> dict[str, float]:
+    """What was chosen, once more, on samples that the search has not seen: among many recipes that
+    were tried the best one's score is partly luck."""
+    objective = objective_on(found.objective.graph, samples)
+    judged = {"float": objective.exact_score}
+    named = {"chosen": chosen, f"uniform_{order.uniform}": found.uniform.get(order.uniform)}
+    for name, trial in named.items():
+        if trial is not None:
+            lowered = found.network.ready(trial.recipe, trial.outcome.weights).lowered
+            judged[name] = objective.of_program(lowered.program, lowered.recipe)
+    return judged
+
+
+def _write_models(found: Found, folder: Path) -> list[str]:
+    """The weights that go with each recipe of the front, as QKeras models; a remark where QKeras
+    has no equal for them."""
+    for trial in found.front:
+        ready = found.network.ready(trial.recipe, trial.outcome.weights)
+        path = folder / "models" / f"{name_of(trial)}.keras"
+        try:
+            if not path.exists():
+                write(path, ready.graph, ready.recipe)
+        except InputError as error:
+            return [f"No models were written, only recipes: {error.message}"]
+    return []

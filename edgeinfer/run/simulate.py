@@ -1,0 +1,129 @@
+# SPDX-License-Identifier: Apache-2.0
+# SPDX-FileCopyrightText: The edgeinfer authors
+"""A target's simulation as a step of a run: held against the engine, and against labels."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import asdict, replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from edgeinfer.data.samples import Samples
+from edgeinfer.evaluate import judge
+from edgeinfer.graph.nodes import Graph
+from edgeinfer.ir import agreement as cosim
+from edgeinfer.ir.agreement import Agreement, Comparison, Divergence
+from edgeinfer.ir.engine.engine import Engine
+from edgeinfer.ir.program import Program
+from edgeinfer.run.folder import Outcome, RunFolder
+from edgeinfer.run.projects import about
+from edgeinfer.targets.registry import Chosen
+from edgeinfer.targets.target import Explains, Judged, Judges
+from quantization.fixed import Ints
+
+MOST_SAMPLES = 64  # that are simulated where no data are given
+MOST_MACS = 1_000_000_000  # that a simulation does in about a minute
+AT_ONCE = 4096  # samples of which values are held at once
+
+
+def simulate(
+    folder: RunFolder,
+    program: Program,
+    chosen: Chosen,
+    samples: Samples,
+    raw: Mapping[str, Ints],
+    graph: Callable[[], Graph],
+    depends_on: Mapping[str, Any],
+) -> None:
+    """The target's simulation against the engine, and against labels where there are any."""
+    place = folder.path / chosen.name
+    stage, target = chosen.entry.stage, chosen.entry.make()
+    made_of = about(folder, chosen)
+
+    def made() -> Outcome:
+        if isinstance(target, Judges):
+            judged = target.judge(
+                program, graph(), place, raw, chosen.settings, advanced=folder.progress.advanced
+            )
+        else:
+            agreement, outputs = _held_against(program, chosen, place, raw, folder)
+            hosts = {output.name: output.host for output in program.outputs}
+            judged = Judged((agreement,), judge.dequantized(program, outputs), hosts)
+        tried = f"{stage}: simulated on {len(samples)} samples: {samples.origin}."
+        facts: dict[str, Any] = {
+            "program": program.digest,
+            "about": made_of,
+            "agreement": [asdict(agreement) for agreement in judged.agreement],
+            "metrics": [asdict(metric) for metric in judged.metrics],
+            "findings": [tried, *(f"{stage}: {said}" for said in judged.findings)],
+        }
+        if samples.labels:
+            real = {
+                name: judge.hosted(values, judged.hosts[name])
+                for name, values in judged.outputs.items()
+            }
+            facts["accuracy"] = {stage: asdict(judge.score(graph(), real, samples))}
+        return Outcome(facts)
+
+    folder.step(stage, {**depends_on, "samples": len(samples), **made_of}, made)
+
+
+def samples_for(program: Program, available: int | None, count: int | None) -> int:
+    """How many samples to simulate: as many as asked for, or what takes about a minute."""
+    if count is not None:
+        return count
+    affordable = max(2, MOST_MACS // max(program.macs, 1))
+    return min(affordable, MOST_SAMPLES if available is None else available)
+
+
+def _held_against(
+    program: Program, chosen: Chosen, place: Path, raw: Mapping[str, Ints], folder: RunFolder
+) -> tuple[Agreement, dict[str, Ints]]:
+    target = chosen.entry.make()
+    engine = Engine(program)
+    comparison = Comparison(program, ("engine", chosen.entry.stage))
+    total, done = len(next(iter(raw.values()))), 0
+    parts: dict[str, list[Ints]] = {output.name: [] for output in program.outputs}
+    for batch in judge.batches(raw, AT_ONCE):
+        before = done
+
+        def advanced(so_far: int, _: int, before: int = before) -> None:
+            folder.progress.advanced(before + so_far, total)
+
+        got = target.simulate(program, place, batch, chosen.settings, advanced=advanced)
+        comparison.add(engine.run(batch), got)
+        for name, values in parts.items():
+            values.append(got[name])
+        done += len(next(iter(batch.values())))
+    outputs = {name: np.concatenate(values) for name, values in parts.items()}
+    parted = None
+    if comparison.differing:
+        parted = _where_they_part(program, chosen, place, raw, engine, comparison.differing[0])
+    return comparison.agreement(parted), outputs
+
+
+def _where_they_part(
+    program: Program,
+    chosen: Chosen,
+    place: Path,
+    raw: Mapping[str, Ints],
+    engine: Engine,
+    sample: int,
+) -> Divergence | None:
+    """The first value that differs in a sample, with what the target knows about the cause."""
+    target = chosen.entry.make()
+    one = {name: values[sample : sample + 1] for name, values in raw.items()}
+    taps: tuple[str, ...] = ()
+    if isinstance(target, Explains):
+        taps = target.tappable(program, place, chosen.settings)
+    got = target.simulate(program, place, one, chosen.settings, taps=taps)
+    got |= {output.value: got[output.name] for output in program.outputs}
+    expected = engine.run(one, taps=tuple(op.name for op in program.ops))
+    parted = cosim.first_divergence(program, expected, got, sample)
+    if parted is None or not isinstance(target, Explains):
+        return parted
+    suspicion = target.suspect(program, place, chosen.settings, parted.value, expected, got)
+    return replace(parted, got_type=suspicion.type, cause=suspicion.cause)

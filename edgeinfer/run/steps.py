@@ -1,0 +1,223 @@
+# SPDX-License-Identifier: Apache-2.0
+# SPDX-FileCopyrightText: The edgeinfer authors
+"""The steps of a run: load, lower, emit, simulate, evaluate; and the result they add up to."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import asdict, replace
+from pathlib import Path
+
+from edgeinfer.base import plan
+from edgeinfer.base.errors import InputError, UsageError
+from edgeinfer.data.samples import Samples
+from edgeinfer.evaluate import judge
+from edgeinfer.evaluate.judge import Stage
+from edgeinfer.ir import store
+from edgeinfer.ir.show import show
+from edgeinfer.precision.ptq import PtqSettings
+from edgeinfer.report.result import Result
+from edgeinfer.run import projects as run_projects
+from edgeinfer.run import simulate
+from edgeinfer.run import tools as run_tools
+from edgeinfer.run.emit import emit, estimated
+from edgeinfer.run.folder import Outcome, RunFolder
+from edgeinfer.run.lower import lowered_as_asked, recipe_text
+from edgeinfer.run.result import (
+    PROGRAM,
+    PROGRAM_TEXT,
+    RECIPE,
+    RESULT,
+    assembled,
+    float32_finding,
+    program_metrics,
+    program_part,
+    recipe_part,
+)
+from edgeinfer.run.samples import DataFile, Simulation, Source, digest_of, samples_of
+from edgeinfer.run.tools import ToolOrder
+from edgeinfer.run.trial import Model, Trial
+from edgeinfer.targets.registry import Chosen
+from quantization.fixed import Ints
+
+BASE = (Stage.ENGINE, Stage.INTERPRET)  # stages that need no target
+
+
+def compile_model(
+    folder: RunFolder,
+    model_path: Path,
+    *,
+    recipe_path: Path | None,
+    data: Source | None,
+    formats: PtqSettings | None = None,
+    targets: Sequence[Chosen] = (),
+    projects: bool = True,
+    worth: Callable[[Result], bool] = lambda estimated: True,
+    tools: ToolOrder = ToolOrder(),  # noqa: B008  # immutable
+) -> Result:
+    """Model -> Program -> targets, proved and tried; a step whose inputs are as before is not done
+    again. Tools are started last, on projects that agree: where one is missing or fails, what was
+    found without it is in ``result.json``.
+
+    A model without formats of its own, and without a recipe, gets `formats`. Without `projects`,
+    targets only estimate; where that is not `worth` it, nothing is tried.
+    """
+    model = Model(model_path)
+    reference = data.reference if isinstance(data, Simulation) else None
+    text = "" if recipe_path is None else recipe_text(recipe_path)
+    loaded_from = {"files": model.digests, "reference": reference}
+    folder.step("load", loaded_from, lambda: _load(model, reference))
+    folder.step(
+        "lower",
+        {
+            "files": model.digests,
+            "recipe": text,
+            "formats": None if formats is None else asdict(formats),
+            "data": digest_of(data),
+            "suits": [chosen.name for chosen in targets if chosen.suits],
+        },
+        lambda: _lower(model, recipe_path, formats, data, targets),
+    )
+    trial = Trial(folder, model, data, None, (Stage.ENGINE,))
+    if not projects:
+        for chosen in targets:
+            estimated(trial, chosen)
+        told = assembled(folder)
+        return exercise(trial, (Stage.ENGINE,)) if worth(told) else told
+    settled = [emit(trial, chosen) for chosen in targets]
+    tools.needed_by(settled)
+    stages = (Stage.ENGINE, *(chosen.entry.stage for chosen in settled if chosen.simulated))
+    result = exercise(trial, stages, settled)
+    busy = [chosen for chosen in settled if tools.of(chosen)]
+    if not busy or result.disagreements:
+        return result
+    for chosen in busy:
+        _, raw = _samples_for(trial, chosen)
+        run_tools.synthesise(folder, trial.program, chosen, tools, raw)
+    return _written(folder, settled)
+
+
+def simulate_run(
+    folder: RunFolder, *, data: Path | None, count: int | None, stages: tuple[str, ...]
+) -> Result:
+    """The Program of a run, tried again on other samples."""
+    if count is not None and count < 1:
+        raise UsageError(f"{count} samples cannot be simulated.", hint="Ask for 1 or more.")
+    for step in ("load", "lower"):
+        if not folder.remembered(step):
+            raise InputError(
+                f"{folder.path} holds no finished compilation: the step {step!r} is missing, or a "
+                f"file of it was changed.",
+                hint=f"Finish it with: edgeinfer compile MODEL --target none -o {folder.path}",
+            )
+    model = Model(folder.path / folder.records["load"].facts["model"]["file"])
+    reference = folder.records["load"].facts.get("reference")
+    source = DataFile(data) if data is not None else reference and Simulation(reference)
+    targets = run_projects.remembered(folder, folder.records["lower"].facts["program"]["digest"])
+    lost = set(stages) - {*BASE, *(chosen.entry.stage for chosen in targets)}
+    if lost:
+        raise UsageError(
+            f"{folder.path} was not compiled for a target that has the stage {sorted(lost)[0]}.",
+            hint=f"Compile it with: edgeinfer compile MODEL --target hls -o {folder.path}",
+        )
+    base = tuple(stage for stage in BASE if stage in stages)
+    return exercise(Trial(folder, model, source or None, count, base), stages, targets)
+
+
+def exercise(trial: Trial, stages: tuple[str, ...], targets: Sequence[Chosen] = ()) -> Result:
+    """Try the folder's Program on samples, and write ``result.json``."""
+    folder, program = trial.folder, trial.digest
+    if trial.stages:
+        tried = {**trial.depends_on, "samples": trial.tried, "stages": trial.stages}
+        folder.step("simulate", tried, trial.simulate)
+    else:
+        _as_before(folder, "simulate", program)
+    if trial.data is not None:
+        evaluated_on = {**trial.depends_on, "files": trial.model.digests}
+        folder.step("evaluate", evaluated_on, trial.evaluate)
+    else:
+        _as_before(folder, "evaluate", program)
+    for chosen in targets:
+        if chosen.entry.stage in stages:
+            _simulate_target(trial, chosen)
+        else:
+            run_projects.as_before(folder, chosen, chosen.entry.stage)
+        run_projects.as_before(folder, chosen, run_tools.step_of(chosen))
+    return _written(folder, targets)
+
+
+def _written(folder: RunFolder, targets: Sequence[Chosen]) -> Result:
+    """``result.json``, with what reports of tools lie beside the targets' projects."""
+    for chosen in targets:
+        run_tools.reports(folder, chosen)
+    result = assembled(folder)
+    plan.write_file(folder.path / RESULT, result.to_json())
+    return result
+
+
+def _as_before(folder: RunFolder, step: str, program: str) -> None:
+    """What a step found about this very Program stays in the result."""
+    before = folder.recorded(step)
+    if before is not None and before.facts.get("program") == program:
+        folder.remembered(step)
+
+
+def _simulate_target(trial: Trial, chosen: Chosen) -> None:
+    part, raw = _samples_for(trial, chosen)
+    simulate.simulate(
+        trial.folder, trial.program, chosen, part, raw, lambda: trial.model.loaded.graph,
+        {**trial.depends_on, "files": trial.model.digests},
+    )  # fmt: skip
+
+
+def _samples_for(trial: Trial, chosen: Chosen) -> tuple[Samples, dict[str, Ints]]:
+    """The samples that a target is tried on, and what they are as the Program's inputs."""
+    available = None if trial.data is None else len(trial.samples)
+    tried = simulate.samples_for(trial.program, available, trial.count)
+    given = trial.samples if trial.data is not None else replace(trial, count=tried).samples
+    part = given.part(0, tried)
+    return part, judge.raw_inputs(trial.program, trial.recipe, part)
+
+
+def _load(model: Model, reference: str | None) -> Outcome:
+    graph = model.loaded.graph
+    facts = {
+        "model": {
+            "name": graph.name,
+            "file": f"model/{model.path.name}",
+            "sha256": model.digests[model.path.name],
+            "parameters": graph.parameters,
+            "layers": len(graph.nodes) - len(graph.inputs),
+        },
+        "reference": reference,
+        "findings": model.loaded.findings,
+    }
+    return Outcome(facts, {f"model/{place}": path for place, path in model.files.items()})
+
+
+def _lower(
+    model: Model,
+    recipe_path: Path | None,
+    formats: PtqSettings | None,
+    data: Source | None,
+    targets: Sequence[Chosen],
+) -> Outcome:
+    said, graph = model.loaded.findings, model.loaded.graph
+    shown = None if data is None else lambda: samples_of(data, graph)
+    suits = [chosen.suits for chosen in targets if chosen.suits]
+    loaded, lowered = lowered_as_asked(model.loaded, recipe_path, formats, shown, suits)
+    program = lowered.program
+    part = program_part(program)
+    chosen = [finding for finding in loaded.findings if finding not in said]
+    facts = {
+        "recipe": recipe_part(lowered.recipe).model_dump(mode="json"),
+        "program": part.model_dump(mode="json"),
+        "metrics": [asdict(metric) for metric in program_metrics(program)],
+        "findings": [*chosen, *lowered.findings, *float32_finding(part)],
+    }
+    files: Mapping[str, bytes] = {
+        PROGRAM: store.save(program),
+        PROGRAM_TEXT: show(program).encode(),
+        RECIPE: lowered.recipe.to_toml().encode(),
+    }
+    return Outcome(facts, files)

@@ -1,0 +1,71 @@
+# SPDX-License-Identifier: Apache-2.0
+# SPDX-FileCopyrightText: The edgeinfer authors
+"""Results of earlier runs, read back to be compared and checked."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+
+from edgeinfer.base.errors import InputError, UsageError
+from edgeinfer.data.samples import existing
+from edgeinfer.report.compare.baseline import regressions
+from edgeinfer.report.compare.runs import Run, labelled
+from edgeinfer.report.gates.check import Checked, check
+from edgeinfer.report.gates.gates import GateFile
+from edgeinfer.report.gates.gates import read as read_gates
+from edgeinfer.report.result import Result, from_json
+from edgeinfer.report.result_versions import version_of
+
+RESULT = "result.json"
+
+
+def stored_result(run: Path) -> Result:
+    """The result of a run folder, or the file itself."""
+    path, text = _result_text(run)
+    return from_json(text, str(path))
+
+
+def read_runs(paths: Sequence[Path]) -> list[Run]:
+    """Results of several runs, called as they were named."""
+    found = []
+    for path in paths:
+        file, text = _result_text(path)
+        result = from_json(text, str(file))
+        found.append((_label(path), result, version_of(text)))
+    return labelled(found)
+
+
+def _label(path: Path) -> str:
+    """A run folder by its path; a result in one by its folder's."""
+    shown = path.parent if path.name == RESULT and path.parent != Path() else path
+    return shown.as_posix() or str(path)
+
+
+def checked_run(run: Path, gates: Path | None, baseline: Path | None) -> list[Checked]:
+    """A result held against gates and against an earlier result."""
+    result = stored_result(run)
+    told = GateFile((), {})
+    if gates is not None:
+        told = read_gates(read_text(existing(gates)), str(gates))
+    found = check(result, told.gates, str(gates))
+    if baseline is not None:
+        found += regressions(result, stored_result(baseline), told.tolerances)
+    return found
+
+
+def _result_text(run: Path) -> tuple[Path, str]:
+    path = run if run.is_file() else run / RESULT
+    if not path.is_file():
+        raise UsageError(
+            f"{run} holds no {RESULT}.", hint=f"Make it with: edgeinfer compile MODEL -o {run}"
+        )
+    return path, read_text(path)
+
+
+def read_text(path: Path) -> str:
+    """A file's text, or an error that names it."""
+    try:
+        return path.read_text(encoding="utf-8")
+    except UnicodeDecodeError:
+        raise InputError(f"{path} is no text, so nothing can be read from it.") from None

@@ -1,0 +1,100 @@
+# SPDX-License-Identifier: Apache-2.0
+# SPDX-FileCopyrightText: The edgeinfer authors
+"""Tools on a run's projects: started where that is asked for, their reports read wherever they
+lie, whoever started them."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass
+
+from edgeinfer.base.errors import UsageError
+from edgeinfer.ir.program import Program
+from edgeinfer.run.folder import Outcome, RunFolder
+from edgeinfer.run.projects import about
+from edgeinfer.targets.registry import Chosen
+from edgeinfer.targets.target import Reports, Synthesises, ToolStep
+from quantization.fixed import Ints
+
+WHO = (
+    "hls (with Vitis, Vivado or Quartus) has all of them, rtl --synth and --route, edgetpu --synth."
+)
+MINUTES = 240.0  # for all tools of a target, where nothing else is said
+
+
+@dataclass(frozen=True, slots=True)
+class ToolOrder:
+    """Which steps tools are to do, and how long they may take for each target. Tools that take
+    seconds and are here need not be asked for."""
+
+    steps: tuple[ToolStep, ...] = ()
+    minutes: float = MINUTES
+
+    def __post_init__(self) -> None:
+        if self.minutes <= 0:
+            raise UsageError(f"In {self.minutes:g} minutes no tool finishes.")
+
+    def of(self, chosen: Chosen) -> tuple[ToolStep, ...]:
+        """The steps that a target's projects can be taken through."""
+        target = chosen.entry.make()
+        if not isinstance(target, Synthesises):
+            return ()
+        wanted = {*self.steps, *target.unasked_steps(chosen.settings)}
+        return tuple(step for step in target.tool_steps(chosen.settings) if step in wanted)
+
+    def needed_by(self, targets: Sequence[Chosen]) -> None:
+        """An error where a step is asked for that no target has."""
+        for step in self.steps:
+            if not any(step in self.of(chosen) for chosen in targets):
+                names = ", ".join(chosen.name for chosen in targets) or "none"
+                raise UsageError(
+                    f"--{step} is nothing for the target {names}.",
+                    hint=WHO,
+                )
+
+
+def step_of(chosen: Chosen) -> str:
+    """The step in which tools work on a target's project."""
+    return f"{chosen.name}-tools"
+
+
+def synthesise(
+    folder: RunFolder,
+    program: Program,
+    chosen: Chosen,
+    order: ToolOrder,
+    raw: Mapping[str, Ints],
+) -> None:
+    """The target's project through the tools; what they leave is read by `reports`."""
+    target, steps = chosen.entry.make(), order.of(chosen)
+    if not steps or not isinstance(target, Synthesises):
+        return
+    place, name = folder.path / chosen.name, step_of(chosen)
+    made_of = about(folder, chosen)
+
+    def made() -> Outcome:
+        done = target.synthesise(
+            program, place, chosen.settings, steps,
+            seconds=order.minutes * 60, raw=raw, said=folder.progress.said,
+        )  # fmt: skip
+        facts = {
+            "about": made_of,
+            "findings": [f"{chosen.name}: {said}" for said in done.said],
+            "metrics": [asdict(metric) for metric in done.metrics],
+        }
+        return Outcome(facts)
+
+    before = folder.recorded(name)
+    if before and isinstance(target, Reports) and not target.reports(place, chosen.settings):
+        folder.forget(name)  # someone has removed what the tools left
+    folder.step(name, {"steps": steps, **made_of}, made)
+
+
+def reports(folder: RunFolder, chosen: Chosen) -> None:
+    """Whatever reports of tools are in the target's folder, read anew each time."""
+    target = chosen.entry.make()
+    if not isinstance(target, Reports):
+        return
+    found = target.reports(folder.path / chosen.name, chosen.settings)
+    if found:
+        folder.noted(f"{chosen.name}-reports", {"metrics": [asdict(metric) for metric in found]})

@@ -1,0 +1,150 @@
+# SPDX-License-Identifier: Apache-2.0
+# SPDX-FileCopyrightText: The edgeinfer authors
+"""A model's files, and a Program with the samples that it is tried on."""
+
+from __future__ import annotations
+
+from dataclasses import asdict, dataclass
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+from edgeinfer.base import plan
+from edgeinfer.base.errors import UsageError
+from edgeinfer.data import samples
+from edgeinfer.data.samples import Samples
+from edgeinfer.evaluate import judge as evaluate
+from edgeinfer.evaluate.judge import Stage
+from edgeinfer.ir import store
+from edgeinfer.ir.program import Program
+from edgeinfer.readers import Loaded, load
+from edgeinfer.readers import files as model_files
+from edgeinfer.run.folder import Outcome, RunFolder
+from edgeinfer.run.lower import read_recipe
+from edgeinfer.run.result import PROGRAM, RECIPE
+from edgeinfer.run.samples import Source, digest_of, judged_on, samples_of
+from quantization.recipe import Recipe
+
+MOST_SAMPLES = 64  # that stages are held against each other on, unless more are asked for
+MOST_MACS = 1_000_000_000  # that the interpreter does in some ten seconds
+
+
+@dataclass(frozen=True)
+class Model:
+    """A model's files, read when someone first asks for what they hold."""
+
+    path: Path
+
+    @cached_property
+    def files(self) -> dict[str, Path]:
+        """The files by their place beside the model."""
+        return model_files.files_of(self.path)
+
+    @cached_property
+    def digests(self) -> dict[str, str]:
+        """Content hash of each file."""
+        return {name: plan.sha256_of(path) for name, path in self.files.items()}
+
+    @cached_property
+    def loaded(self) -> Loaded:
+        """The network that they hold."""
+        return load(self.path)
+
+
+@dataclass(frozen=True)
+class Trial:
+    """A Program and the samples that it is tried on, read when a step needs them."""
+
+    folder: RunFolder
+    model: Model
+    data: Source | None
+    count: int | None  # None: what the interpreter does in seconds, and a target in a minute
+    stages: tuple[Stage, ...]  # of the Program itself
+
+    @property
+    def digest(self) -> str:
+        """The Program's."""
+        digest: str = self.folder.records["lower"].facts["program"]["digest"]
+        return digest
+
+    @cached_property
+    def tried(self) -> int:
+        """How many samples the Program itself is tried on."""
+        macs = self.folder.records["lower"].facts["program"]["macs"]
+        affordable = max(1, min(MOST_SAMPLES, MOST_MACS // max(macs, 1)))
+        return affordable if self.count is None else self.count
+
+    @cached_property
+    def depends_on(self) -> dict[str, Any]:
+        """What every step on these samples depends on."""
+        return {"program": self.digest, "data": digest_of(self.data)}
+
+    @cached_property
+    def program(self) -> Program:
+        """The folder's Program."""
+        return stored_program(self.folder)
+
+    @cached_property
+    def recipe(self) -> Recipe:
+        """The complete recipe of the Program."""
+        return read_recipe(self.folder.path / RECIPE)
+
+    @cached_property
+    def samples(self) -> Samples:
+        """The data, or what is drawn in their stead."""
+        if self.data is None:
+            inputs = {op.name: (op.shape, op.type) for op in self.program.inputs}
+            return samples.drawn(inputs, self.tried)
+        return samples_of(self.data, self.model.loaded.graph)
+
+    def simulate(self) -> Outcome:
+        """The engine against the interpreter."""
+        tried = self.samples.part(0, self.tried)
+        raw = evaluate.raw_inputs(self.program, self.recipe, tried)
+        found = evaluate.try_stages(self.program, raw, self.stages, self.folder.progress.advanced)
+        findings = [f"The stages were tried on {len(tried)} samples: {self.samples.origin}."]
+        findings += evaluate.saturation(self.program, tried)
+        return Outcome(
+            {
+                "program": self.program.digest,
+                "agreement": [asdict(found.agreement)],
+                "metrics": [asdict(metric) for metric in found.observed],
+                "findings": findings,
+            }
+        )
+
+    def evaluate(self) -> Outcome:
+        """Float network and Program against the labels, and against each other."""
+        graph = self.model.loaded.graph
+        raw = evaluate.raw_inputs(self.program, self.recipe, self.samples)
+        stages = {
+            "float": evaluate.float_outputs(graph, self.samples),
+            "quantized": evaluate.quantized_outputs(self.program, raw),
+        }
+        accuracy = {}
+        if self.samples.labels:
+            accuracy = {
+                stage: asdict(evaluate.score(graph, outputs, self.samples))
+                for stage, outputs in stages.items()
+            }
+        tasks = evaluate.tasks(graph, self.samples)
+        fidelity = evaluate.fidelity(graph, stages["float"], stages["quantized"])
+        return Outcome(
+            {
+                "program": self.program.digest,
+                "data": judged_on(self.data, len(self.samples)),
+                "task": tasks.pop() if len(tasks) == 1 else None,
+                "accuracy": accuracy,
+                "metrics": [asdict(metric) for metric in fidelity],
+            }
+        )
+
+
+def stored_program(folder: RunFolder) -> Program:
+    """The Program that a run folder holds."""
+    path = folder.path / PROGRAM
+    if not path.is_file():
+        raise UsageError(
+            f"{folder.path} holds no Program.", hint="Compile the model into it again."
+        )
+    return store.load(path.read_bytes(), str(path))

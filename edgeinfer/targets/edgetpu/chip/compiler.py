@@ -1,0 +1,125 @@
+# SPDX-License-Identifier: Apache-2.0
+# SPDX-FileCopyrightText: The edgeinfer authors
+"""The vendor's compiler, where it is on the PATH: run, read, put in the place of predictions."""
+
+from __future__ import annotations
+
+import tempfile
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Final
+
+from edgeinfer.base import plan, tools
+from edgeinfer.base.errors import ToolFailedError
+from edgeinfer.base.metrics import Origin
+from edgeinfer.base.tools import Tool
+from edgeinfer.targets.edgetpu.chip.compiler_log import CompilerLog, parsed
+from edgeinfer.targets.edgetpu.predict.prediction import Prediction
+from edgeinfer.targets.edgetpu.predict.rules import NEWEST_RUNTIME, Status
+from edgeinfer.targets.edgetpu.settings import EdgeTpuSettings
+from edgeinfer.targets.edgetpu.tflite.compiled import Compiled, read_compiled
+from edgeinfer.targets.edgetpu.tflite.model import Model
+
+COMPILER: Final = Tool(
+    "edgetpu_compiler",
+    "EDGEINFER_EDGETPU_COMPILER",
+    "compiler for the Coral Edge TPU",
+    "apt-get install edgetpu-compiler, from Coral's package source (x86-64 Debian only)",
+)
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Compilation:
+    """A compiled file, and what the compiler said of it."""
+
+    path: Path
+    compiled: Compiled
+    log: CompilerLog
+
+
+def compiled_name(path: Path) -> str:
+    """How the compiler calls its output."""
+    return f"{path.stem}_edgetpu.tflite"
+
+
+def run(path: Path, settings: EdgeTpuSettings) -> Compilation:
+    """Compile a file; its compiled twin and the log are put beside it, complete or not at all."""
+    found = tools.find(COMPILER)
+    with tempfile.TemporaryDirectory(prefix="edgeinfer-edgetpu-") as scratch:
+        folder = Path(scratch)
+        arguments: list[str | Path] = ["-s", "-o", folder]
+        if settings.runtime != NEWEST_RUNTIME:
+            arguments += ["-m", str(settings.runtime)]
+        finished = tools.run(
+            found, [*arguments, path.resolve()], seconds=settings.compile_seconds, folder=folder
+        )
+        made = folder / compiled_name(path)
+        if not made.is_file():
+            raise ToolFailedError(
+                f"{COMPILER.name} made no {made.name}: {tools.telling_line(finished.output)}"
+            )
+        written = made.with_suffix(".log")
+        said = finished.output
+        if written.is_file():
+            said += "\n" + written.read_text(encoding="utf-8", errors="replace")
+        target = path.with_name(made.name)
+        plan.write_files({target: made.read_bytes(), target.with_suffix(".log"): said.encode()})
+    return read(path)
+
+
+def read(path: Path) -> Compilation:
+    """What an earlier compilation left beside a file."""
+    target = path.with_name(compiled_name(path))
+    log = target.with_suffix(".log")
+    text = log.read_text(encoding="utf-8", errors="replace") if log.is_file() else ""
+    return Compilation(target, read_compiled(target), parsed(text))
+
+
+def host_operators(model: Model, compiled: Compiled) -> frozenset[int]:
+    """The operators of an uncompiled file that its compiled twin leaves to the host: those whose
+    results still bear their names outside the custom operator."""
+    outside = {tensor.name for op in compiled.cpu_operators for tensor in op.outputs}
+    return frozenset(
+        op.index
+        for op in model.operators
+        if op.outputs and all(tensor.name in outside for tensor in op.outputs)
+    )
+
+
+def overridden(prediction: Prediction, compiled: Compiled) -> dict[str, Any]:
+    """A prediction's document with what the compiler decided in the place of what was predicted."""
+    document = prediction.document()
+    left = host_operators(prediction.model, compiled)
+    for op in document["ops"]:
+        _settle(op, op["index"] in left)
+    return document | {
+        "origin": Origin.MEASURED.value,
+        "accepted": True,
+        "mapped": len(document["ops"]) - len(left),
+        "cached_bytes": compiled.cached_bytes,
+        "streamed_bytes": compiled.streamed_bytes,
+        "streamed_bytes_low": compiled.streamed_bytes,
+        "streamed_bytes_high": compiled.streamed_bytes,
+        "instruction_bytes": compiled.instruction_bytes,
+        "predicted": _predicted(prediction),
+    }
+
+
+def _settle(op: dict[str, Any], on_host: bool) -> None:
+    """One operator's status as the compiled file shows it."""
+    predicted_on_host = op["status"] != Status.MAPPED.value
+    if on_host == predicted_on_host:
+        return
+    if on_host:
+        op.update(status=Status.LIMITED.value, reason="the compiler left it to the host", remedy="")
+    else:
+        op.update(status=Status.MAPPED.value, reason="", remedy="")
+
+
+def _predicted(prediction: Prediction) -> Mapping[str, int]:
+    return {
+        "mapped": len(prediction.mapping.on_chip),
+        "cached_bytes": prediction.memory.cached_bytes,
+        "streamed_bytes": prediction.memory.streamed_bytes,
+    }

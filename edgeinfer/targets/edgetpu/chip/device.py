@@ -1,0 +1,154 @@
+# SPDX-License-Identifier: Apache-2.0
+# SPDX-FileCopyrightText: The edgeinfer authors
+"""A real Edge TPU: found without TensorFlow Lite, and run in a process of its own.
+
+The vendor's library was built for TensorFlow 2.5 and ends newer runtimes with a segmentation fault;
+that then ends the probing process and is told, no more.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import sys
+import tempfile
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Final
+
+import numpy as np
+from numpy.typing import NDArray
+
+from edgeinfer.base import tools
+from edgeinfer.base.errors import ToolFailedError, ToolMissingError
+from edgeinfer.base.metrics import Metric, Origin
+from edgeinfer.base.tools import FoundTool, Tool
+from edgeinfer.targets.edgetpu.tflite.ports import Ports
+
+LIBRARY_VARIABLE: Final = "EDGEINFER_LIBEDGETPU"
+LIBRARY: Final = "libedgetpu.so.1"
+PROBE: Final = "edgeinfer.targets.edgetpu.chip.device_probe"
+PROBE_SECONDS: Final = 30.0
+USB_IDS: Final = {("1a6e", "089a"), ("18d1", "9302")}  # before and after its firmware is loaded
+REPEATS: Final = 200
+PYTHON: Final = Tool(
+    "the Edge TPU probe",
+    "EDGEINFER_PYTHON",
+    "looks for Edge TPUs in a process of its own",
+    "pip install ai-edge-litert, and Coral's libedgetpu",
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Device:
+    """One Edge TPU."""
+
+    type: str  # pci or usb
+    path: str
+
+
+@dataclass(frozen=True, slots=True)
+class Probed:
+    """What is there; `problem` says why nothing can be run."""
+
+    library_version: str
+    devices: tuple[Device, ...]
+    nodes: tuple[str, ...]  # what the system shows, with or without the library
+    problem: str = ""
+
+
+def library(environment: Mapping[str, str] | None = None) -> str:
+    """The vendor's library: by the override variable, else wherever the system finds it."""
+    variables = os.environ if environment is None else environment
+    return variables.get(LIBRARY_VARIABLE, "") or LIBRARY
+
+
+def nodes(root: Path = Path("/")) -> tuple[str, ...]:
+    """Device files of PCIe modules, and USB devices by their ids."""
+    found = [str(path) for path in sorted(root.glob("dev/apex_*"))]
+    for path in sorted(root.glob("sys/bus/usb/devices/*/idVendor")):
+        try:
+            vendor = path.read_text(encoding="ascii").strip()
+            product = path.with_name("idProduct").read_text(encoding="ascii").strip()
+        except (OSError, ValueError):
+            continue
+        if (vendor, product) in USB_IDS:
+            found.append(f"usb {path.parent.name} {vendor}:{product}")
+    return tuple(found)
+
+
+def probed(root: Path = Path("/")) -> Probed:
+    """Look for devices; nothing is raised, for there mostly is none."""
+    seen = nodes(root)
+    try:
+        said = _probe("list", library())
+        found = json.loads(said.output.splitlines()[-1])
+        devices = tuple(Device(str(d["type"]), str(d["path"])) for d in found["devices"])
+        problem = "" if devices else "the library finds no Edge TPU"
+        return Probed(str(found["version"]), devices, seen, problem)
+    except ToolFailedError as error:
+        return Probed("", (), seen, error.message.partition(": error: ")[2] or error.message)
+    except (ValueError, KeyError, IndexError, TypeError):
+        return Probed("", (), seen, "the library gave no answer that can be read")
+
+
+def _probe(*arguments: str | Path, seconds: float = PROBE_SECONDS) -> tools.Finished:
+    """Run the probing process."""
+    found = FoundTool(PYTHON, Path(sys.executable), "")
+    return tools.run(found, ["-m", PROBE, *arguments], seconds=seconds)
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class DeviceRun:
+    """Stored outputs by name, and the time of each inference."""
+
+    outputs: dict[str, NDArray[Any]]
+    seconds: NDArray[np.float64]
+
+    def metric(self, version: str) -> Metric:
+        """The median time, between the 5th and the 95th percentile."""
+        micros = self.seconds * 1e6
+        low, middle, high = (float(np.quantile(micros, q)) for q in (0.05, 0.5, 0.95))
+        return Metric(
+            "latency_device",
+            middle,
+            "us",
+            Origin.MEASURED,
+            low=low,
+            high=high,
+            tool="libedgetpu",
+            version=version,
+            target="edgetpu",
+        )
+
+
+def run(
+    model: Path,
+    ports: Ports,
+    stored: Mapping[str, NDArray[Any]],
+    *,
+    repeats: int = REPEATS,
+    seconds: float = 300.0,
+) -> DeviceRun:
+    """Run a compiled file on a device; an error where there is none, or where it fails."""
+    there = probed()
+    if not there.devices:
+        raise ToolMissingError(
+            f"There is no Edge TPU to run on: {there.problem}.",
+            hint=f"Attach one, install Coral's libedgetpu, or set {LIBRARY_VARIABLE} to it.",
+        )
+    types = {"INT8": np.int8, "UINT8": np.uint8}
+    with tempfile.TemporaryDirectory(prefix="edgeinfer-device-") as scratch:
+        inputs, outputs = Path(scratch, "inputs.npz"), Path(scratch, "outputs.npz")
+        arrays = {
+            str(i): stored[port.name].astype(types[port.type])
+            for i, port in enumerate(ports.inputs)
+        }
+        np.savez(inputs, **arrays)  # type: ignore[arg-type]  # NumPy's stub forbids the splat
+        _probe("run", library(), model, inputs, outputs, str(repeats), seconds=seconds)
+        with np.load(outputs) as archive:
+            found = {
+                port.name: archive[str(i)].astype(np.int64) for i, port in enumerate(ports.outputs)
+            }
+            return DeviceRun(found, archive["seconds"])

@@ -1,0 +1,89 @@
+# SPDX-License-Identifier: Apache-2.0
+# SPDX-FileCopyrightText: The edgeinfer authors
+"""What the vendor's compiler and a real device say of an emitted file."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from edgeinfer.base.errors import ToolMissingError
+from edgeinfer.base.metrics import Metric, Origin
+from edgeinfer.targets.edgetpu.chip import compiler, device, inspect
+from edgeinfer.targets.edgetpu.chip.compiler import Compilation
+from edgeinfer.targets.edgetpu.predict.prediction import TARGET, predict
+from edgeinfer.targets.edgetpu.settings import EdgeTpuSettings
+from edgeinfer.targets.edgetpu.tflite import simulate
+from edgeinfer.targets.edgetpu.tflite.ports import RANGES, Ports
+
+PORTS = "ports.json"
+SAMPLES, SEED = 64, 20240229
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Measured:
+    """The compilation, its figures, and the mapping with the compiler's decisions."""
+
+    compilation: Compilation
+    compiled: tuple[Metric, ...]
+    on_device: tuple[Metric, ...]  # none where there is no device
+    document: dict[str, Any]
+
+    @property
+    def metrics(self) -> tuple[Metric, ...]:
+        """All figures."""
+        return self.compiled + self.on_device
+
+
+def compiled_metrics(path: Path) -> tuple[Metric, ...]:
+    """What the vendor's compiler has left beside a file; none where it was not run."""
+    if not path.with_name(compiler.compiled_name(path)).is_file():
+        return ()
+    return _figures(compiler.read(path))
+
+
+def _figures(compilation: Compilation) -> tuple[Metric, ...]:
+    version = compilation.log.version or None
+    return inspect.metrics(compilation.compiled, compiler.COMPILER.name, version)
+
+
+def measured(path: Path, settings: EdgeTpuSettings) -> Measured:
+    """Compile a file with the vendor's compiler; without it, read what it left there before. Where
+    there is a device, the compiled file is run on it."""
+    try:
+        compilation = compiler.run(path, settings)
+    except ToolMissingError:
+        if not path.with_name(compiler.compiled_name(path)).is_file():
+            raise
+        compilation = compiler.read(path)
+    document = compiler.overridden(predict(path, settings.runtime), compilation.compiled)
+    ran: tuple[Metric, ...] = ()
+    described = path.with_name(PORTS)
+    if described.is_file():
+        there = device.probed()
+        if there.devices:
+            ports = Ports.from_json(described.read_text(encoding="utf-8"), str(described))
+            ran = on_device(path, compilation.path, ports, there.library_version)
+    return Measured(compilation, _figures(compilation), ran, document)
+
+
+def on_device(path: Path, compiled: Path, ports: Ports, version: str) -> tuple[Metric, ...]:
+    """The time of an inference on a device, and how far its outputs are from those of the reference
+    kernels, on inputs drawn from all levels."""
+    generator = np.random.default_rng(SEED)
+    stored = {
+        port.name: generator.integers(*RANGES[port.type], (SAMPLES, *port.shape), endpoint=True)
+        for port in ports.inputs
+    }
+    ran = device.run(compiled, ports, stored)
+    reference = simulate.Interpreter(path.read_bytes(), ports).run(stored)
+    agreed = simulate.compared(ports, ran.outputs, simulate.real_outputs(ports, reference))
+    figures = {"device_max_steps": agreed.max_steps, "device_decision_flips": agreed.decision_flips}
+    compared = (
+        Metric(name, value, "", Origin.MEASURED, tool="libedgetpu", version=version, target=TARGET)
+        for name, value in figures.items()
+    )
+    return (ran.metric(version), *compared)

@@ -1,0 +1,253 @@
+# SPDX-License-Identifier: Apache-2.0
+# SPDX-FileCopyrightText: The edgeinfer authors
+"""Networks to int8 `.tflite` files: the batch fixed at 1, inputs and outputs by name and in the
+model's order, nothing left in floating point.
+
+A Program states every number of its file, so that this is written as it is. A float network is
+calibrated by TensorFlow's converter, which is imported for that alone.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from edgeinfer.base.errors import (
+    Offence,
+    ProgramError,
+    ToolFailedError,
+    ToolMissingError,
+    UnsupportedModelError,
+)
+from edgeinfer.graph.nodes import Graph, Shape
+from edgeinfer.ir import ops
+from edgeinfer.ir.program import HostFunction, Program
+from edgeinfer.targets.edgetpu.int8.linear import FLOORS, rounds_bias
+from edgeinfer.targets.edgetpu.int8.narrowing import narrowed
+from edgeinfer.targets.edgetpu.int8.network import drawn
+from edgeinfer.targets.edgetpu.int8.storage import planned
+from edgeinfer.targets.edgetpu.predict.rules import EIGHT_BITS
+from edgeinfer.targets.edgetpu.tflite import model as tflite
+from edgeinfer.targets.edgetpu.tflite.flat import U32, Flat, FlatError
+from edgeinfer.targets.edgetpu.tflite.model import IDENTIFIER, Model, Tensor, broken
+from edgeinfer.targets.edgetpu.tflite.ports import Port, Ports
+from edgeinfer.targets.edgetpu.tflite.versions import COMPILER, readable
+from edgeinfer.targets.edgetpu.tflite.writing import written
+from quantization.fixed import Ints
+
+
+def reordered(
+    data: bytes, source: str, inputs: Mapping[str, str], outputs: Mapping[str, str]
+) -> bytes:
+    """The same file with its inputs and outputs in the order of the given names."""
+    changed = bytearray(data)
+    try:
+        root = Flat.over(data).root(IDENTIFIER)
+        graph, signature = root.tables(2)[0], root.tables(7)[0]
+        for slot, names in ((1, inputs), (2, outputs)):
+            numbers = {table.text(0): table.integer(1, U32) for table in signature.tables(slot - 1)}
+            wanted = [numbers[key] for key in names.values()]
+            if sorted(wanted) != sorted(graph.numbers(slot, "<i4").tolist()):
+                raise FlatError("its signature names other tensors than its graph")
+            at = graph.start(slot)
+            changed[at : at + 4 * len(wanted)] = np.asarray(wanted, "<i4").tobytes()
+    except (FlatError, KeyError, IndexError) as error:
+        raise broken(source, FlatError(str(error))) from None
+    return bytes(changed)
+
+
+HINT = "Give 8-bit formats: edgeinfer quantize MODEL --bits 8."
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Converted:
+    """A `.tflite` file, and how its ports are read. `program` is what it computes, where it was
+    made from one; else None: it was calibrated."""
+
+    data: bytes
+    model: Model
+    ports: Ports
+    program: Program | None
+    findings: tuple[str, ...]
+
+
+def check(program: Program) -> tuple[Offence, ...]:
+    """Every op of a Program that int8 operators have no equal for."""
+    try:
+        return planned(narrowed(program, sampled=False).program).offences
+    except ProgramError as error:  # what is exact in the Program is not on int8 levels
+        return (Offence(program.name, "Program", error.message),)
+
+
+def convert_program(
+    program: Program, raw: Mapping[str, Ints] | None = None, source: str | None = None
+) -> Converted:
+    """A Program whose formats have 8 bits or fewer, every weight and level its own. Outputs that
+    are sums leave on levels that the samples show; the result's `program` says so."""
+    small = narrowed(program, raw)
+    storage = planned(small.program)
+    if storage.offences:
+        raise UnsupportedModelError(source or program.name, storage.offences, hint=HINT)
+    model = drawn(storage)
+    inputs = [op.name for op in small.program.inputs]
+    outputs = [output.name for output in small.program.outputs]
+    data = written(model, inputs, outputs)
+    hosts = {output.name: output.host for output in small.program.outputs}
+    made = _finished(data, program.name, inputs, outputs, hosts)
+    findings = (*made.findings, *small.findings, *_findings(small.program))
+    return replace(made, program=small.program, findings=findings)
+
+
+def convert_graph(graph: Graph, samples: Mapping[str, NDArray[np.float64]]) -> Converted:
+    """A float network, its ranges calibrated on samples. A final softmax or sigmoid is left to the
+    host."""
+    from edgeinfer.targets.edgetpu.int8.convert_graph import draw, hosted
+
+    hosts = hosted(graph)
+    shapes = {node.name: node.shape for node in graph.inputs}
+    data = _converted(
+        lambda inputs: draw(graph, inputs, hosts), shapes, list(graph.outputs), samples
+    )
+    enter, leave = keys_of(list(shapes)), keys_of(graph.outputs)
+    left = {name: function for name, (_, function) in hosts.items()}
+    ordered = reordered(data, graph.name, enter, leave)
+    return _finished(ordered, graph.name, list(shapes), list(graph.outputs), left)
+
+
+def _findings(program: Program) -> Iterator[str]:
+    """Biases that int8 operators hold otherwise, and floors that they cannot take."""
+    for op in program.ops:
+        if isinstance(op, ops.Requant):
+            elementwise = isinstance(program[op.x], ops.Pair | ops.PRelu)
+            if elementwise and op.rounding in FLOORS:
+                yield f"{op.name}: element-wise kernels round to nearest, the Program cuts off."
+        if not isinstance(op, ops.Conv | ops.Dense):
+            continue
+        if rounds_bias(op, program.type(op.x).frac):
+            yield f"{op.name}: its bias is finer than its products and is rounded to them."
+
+
+def keys_of(names: Sequence[str]) -> dict[str, str]:
+    """Names as a signature may hold them; distinct names stay distinct."""
+    found: dict[str, str] = {}
+    for name in names:
+        key = re.sub(r"[^A-Za-z0-9_]", "_", name)
+        key = key if re.match(r"[A-Za-z]", key) else f"t_{key}"
+        while key in found.values():
+            key += "_"
+        found[name] = key
+    return found
+
+
+def _converted(
+    draw: Callable[[Mapping[str, Any]], Mapping[str, Any]],
+    shapes: Mapping[str, Shape],
+    outputs: Sequence[str],
+    samples: Mapping[str, NDArray[np.float64]],
+) -> bytes:
+    """The converter's file for a drawing."""
+    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
+    try:
+        import tensorflow as tf
+    except ImportError:
+        raise ToolMissingError(
+            "TensorFlow, whose converter calibrates float networks, is not installed.",
+            hint="pip install tensorflow, or give 8-bit formats, which need no converter.",
+        ) from None
+
+    enter, leave = keys_of(list(shapes)), keys_of(outputs)
+
+    class Network(tf.Module):  # type: ignore[misc]  # TensorFlow has no types
+        @tf.function(  # type: ignore[untyped-decorator]
+            input_signature=[
+                {
+                    enter[name]: tf.TensorSpec((1, *shape), tf.float32, name=enter[name])
+                    for name, shape in shapes.items()
+                }
+            ],
+            autograph=False,
+        )
+        def run(self, inputs: Any) -> Any:
+            found = draw({name: inputs[key] for name, key in enter.items()})
+            return {leave[name]: tf.identity(found[name], name=leave[name]) for name in outputs}
+
+    module = Network()
+    function = module.run.get_concrete_function()
+    converter = tf.lite.TFLiteConverter.from_concrete_functions([function], module)
+    converter.optimizations = [tf.lite.Optimize.DEFAULT]
+    converter.inference_input_type = tf.int8
+    converter.inference_output_type = tf.int8
+    converter.target_spec.supported_ops = [tf.lite.OpsSet.TFLITE_BUILTINS_INT8]
+    converter.representative_dataset = lambda: _representative(samples, enter)
+    try:
+        made: bytes = bytes(converter.convert())
+    except Exception as error:  # the converter's own kinds are not public
+        lines = [line for line in str(error).splitlines() if line.strip()]
+        raise ToolFailedError(
+            f"TensorFlow's converter failed: {lines[0][:300] if lines else error!r}."
+        ) from None
+    return made
+
+
+def _representative(
+    samples: Mapping[str, NDArray[np.float64]], keys: Mapping[str, str]
+) -> Iterator[dict[str, NDArray[np.float32]]]:
+    """Samples one by one, by name: a list would be taken in an order of the converter's own."""
+    for i in range(len(next(iter(samples.values())))):
+        yield {key: samples[name][i : i + 1].astype(np.float32) for name, key in keys.items()}
+
+
+def _finished(
+    data: bytes,
+    source: str,
+    inputs: Sequence[str],
+    outputs: Sequence[str],
+    hosts: Mapping[str, HostFunction],
+) -> Converted:
+    """Ports in the model's order; an error where anything is left in floating point."""
+    model = tflite.parse(data, source)
+    floats = [op for op in model.operators if any(not _eight(t) for t in _activations(op))]
+    if floats:
+        raise UnsupportedModelError(
+            source,
+            [Offence(f"operator {op.index}", op.title, "stays in floating point") for op in floats],
+            hint="Replace what is listed by layers that have int8 operators.",
+        )
+    findings = [
+        f"Compiler {COMPILER} does not know {op.title} version {op.version}."
+        for op in model.operators
+        if not readable(op.name, op.version)
+    ]
+    return Converted(
+        data,
+        model,
+        Ports(
+            tuple(_port(name, tensor) for name, tensor in zip(inputs, model.inputs, strict=True)),
+            tuple(
+                _port(name, tensor, hosts.get(name, HostFunction.NONE))
+                for name, tensor in zip(outputs, model.outputs, strict=True)
+            ),
+        ),
+        None,
+        tuple(dict.fromkeys(findings)),
+    )
+
+
+def _activations(op: tflite.Operator) -> tuple[Tensor, ...]:
+    return (*op.computed(), *op.outputs)
+
+
+def _eight(tensor: Tensor) -> bool:
+    return tensor.type in EIGHT_BITS
+
+
+def _port(name: str, tensor: Tensor, host: HostFunction = HostFunction.NONE) -> Port:
+    scale = float(tensor.scales[0]) if tensor.scales.size else 1.0
+    zero = int(tensor.zero_points[0]) if tensor.zero_points.size else 0
+    return Port(name, tensor.shape[1:], tensor.type, scale, zero, host)

@@ -1,0 +1,212 @@
+# SPDX-License-Identifier: Apache-2.0
+# SPDX-FileCopyrightText: The edgeinfer authors
+"""A float network drawn in TensorFlow, for the converter to calibrate."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Mapping
+from typing import Any, assert_never
+
+import numpy as np
+
+from edgeinfer.base.errors import Offence, UnsupportedModelError
+from edgeinfer.graph import nodes as g
+from edgeinfer.graph.fold import fold_batch_norms
+from edgeinfer.ir.program import HostFunction
+from edgeinfer.targets.edgetpu.int8 import drawing
+from edgeinfer.targets.edgetpu.int8.drawing import Drawn
+
+Hosts = Mapping[str, tuple[str, HostFunction]]
+
+
+def hosted(graph: g.Graph) -> dict[str, tuple[str, HostFunction]]:
+    """Outputs whose last function the host applies: the tensor before it, and the function."""
+    readers = Counter(x for node in graph.nodes for x in g.inputs_of(node))
+    found: dict[str, tuple[str, HostFunction]] = {}
+    for name in graph.outputs:
+        node = graph.node(name)
+        if readers[name]:
+            continue
+        match node:
+            case g.Softmax() if node.axis in (-1, len(graph.shapes[node.x]) - 1):
+                found[name] = (node.x, HostFunction.SOFTMAX)
+            case g.Activation(function=g.Function.SIGMOID):
+                found[name] = (node.x, HostFunction.SIGMOID)
+            case _:
+                pass
+    return found
+
+
+def draw(graph: g.Graph, inputs: Mapping[str, Any], hosts: Hosts) -> dict[str, Any]:
+    """The outputs by name, for TensorFlow inputs with a batch of 1."""
+    folded = fold_batch_norms(graph)
+    values: dict[str, Drawn] = {}
+    left = {name for name in graph.outputs if name in hosts}
+    for node in folded.nodes:
+        if node.name not in left:
+            values[node.name] = _drawn(folded, node, values, inputs)
+    return {
+        name: values[hosts[name][0] if name in hosts else name].plain() for name in graph.outputs
+    }
+
+
+def _drawn(
+    graph: g.Graph, node: g.Node, values: Mapping[str, Drawn], inputs: Mapping[str, Any]
+) -> Drawn:
+    import tensorflow as tf
+
+    shape = graph.shapes[node.name]
+
+    def plain(name: str) -> Any:
+        return values[name].plain()
+
+    match node:
+        case g.Input():
+            return Drawn(inputs[node.name], shape)
+        case g.Constant():
+            return Drawn(tf.constant(node.value[None], tf.float32), shape)
+        case g.Conv():
+            kernel = tf.constant(drawing.lifted_kernel(node.kernel), tf.float32)
+            bias = _bias(node)
+            window = (node.strides, node.pads, node.dilation, node.groups)
+            return drawing.convolved(values[node.x], kernel, bias, *window, shape)
+        case g.Dense():
+            kernel = tf.constant(node.kernel, tf.float32)
+            return drawing.multiplied(values[node.x], kernel, _bias(node), shape)
+        case g.BatchNorm() | g.Affine():
+            x = _ranked(plain(node.x), max(node.scale.ndim, node.shift.ndim) + 1)
+            scale, shift = (tf.constant(v, tf.float32) for v in (node.scale, node.shift))
+            return Drawn(x * scale + shift, shape)
+        case g.Activation():
+            return _activated(graph, node, values[node.x])
+        case g.PRelu():
+            x = values[node.x].plain()
+            slope = tf.constant(node.slope, tf.float32)
+            return Drawn(tf.nn.relu(x) - slope * tf.nn.relu(-x), shape)
+        case g.Softmax():
+            axis = node.axis if node.axis < 0 else node.axis + 1
+            return Drawn(tf.nn.softmax(plain(node.x), axis=axis), shape)
+        case g.Pool():
+            return _pooled(graph, node, values[node.x])
+        case g.Reshape():
+            return Drawn(tf.reshape(plain(node.x), (1, *node.shape)), shape)
+        case g.Transpose():
+            order = (0, *(axis + 1 for axis in node.order))
+            return Drawn(tf.transpose(plain(node.x), order), shape)
+        case g.Pad():
+            pads = [(0, 0), *node.pads]
+            return Drawn(tf.pad(plain(node.x), pads, constant_values=node.value), shape)
+        case g.Upsample():
+            return drawing.upsampled(values[node.x], node.factors, shape)
+        case g.Slice():
+            begins, ends, steps = (0, *node.starts), (1, *node.stops), (1, *node.steps)
+            return Drawn(tf.strided_slice(plain(node.x), begins, ends, steps), shape)
+        case g.Merge():
+            return Drawn(_merged(node, [plain(x) for x in node.xs]), shape)
+        case g.Concat():
+            axis = node.axis if node.axis < 0 else node.axis + 1
+            return Drawn(tf.concat([plain(x) for x in node.xs], axis=axis), shape)
+        case _:
+            assert_never(node)
+
+
+def _bias(node: g.Conv | g.Dense) -> g.Floats:
+    return np.zeros(node.kernel.shape[-1]) if node.bias is None else node.bias
+
+
+def _ranked(tensor: Any, rank: int) -> Any:
+    """A tensor with as many axes as what it is combined with."""
+    import tensorflow as tf
+
+    held = len(tensor.shape)
+    if held >= rank:
+        return tensor
+    return tf.reshape(tensor, (1, *(1,) * (rank - held), *tensor.shape[1:]))
+
+
+def _activated(graph: g.Graph, node: g.Activation, x: Drawn) -> Drawn:
+    import tensorflow as tf
+
+    t = x.tensor
+    match node.function:
+        case g.Function.LINEAR:
+            return x
+        case g.Function.RELU:
+            return x.like(tf.nn.relu(t))
+        case g.Function.RELU6:
+            return x.like(tf.nn.relu6(t))
+        case g.Function.LEAKY_RELU:
+            return x.like(tf.maximum(t, node.parameters[0] * t))
+        case g.Function.SIGMOID:
+            return x.like(tf.sigmoid(t))
+        case g.Function.TANH:
+            return x.like(tf.tanh(t))
+        case g.Function.SWISH:
+            return x.like(t * tf.sigmoid(t))
+        case g.Function.HARD_SIGMOID:
+            slope, offset = node.parameters
+            return x.like(tf.clip_by_value(slope * t + offset, 0.0, 1.0))
+        case g.Function.HARD_TANH:
+            return x.like(tf.clip_by_value(t, -1.0, 1.0))
+        case (
+            g.Function.SIGN
+            | g.Function.TERNARY
+            | g.Function.ELU
+            | g.Function.SELU
+            | g.Function.SOFTPLUS
+            | g.Function.SOFTSIGN
+            | g.Function.GELU
+            | g.Function.EXPONENTIAL
+            | g.Function.POWER_OF_TWO
+        ):
+            reason = f"int8 operators have no {node.function}"
+            raise UnsupportedModelError(
+                graph.name,
+                [Offence(node.name, "Activation", reason)],
+                hint="Use ReLU, ReLU6, sigmoid or tanh.",
+            )
+        case _:
+            assert_never(node.function)
+
+
+def _pooled(graph: g.Graph, node: g.Pool, x: Drawn) -> Drawn:
+    shape = graph.shapes[node.name]
+    sizes = graph.shapes[node.x][:-1]
+    ones = (1,) * len(node.window)
+    word = drawing.padding_of(sizes, node.window, node.strides, ones, node.pads)
+    counted = node.kind is g.PoolKind.AVERAGE and node.count_pads
+    if not word or (counted and word == "SAME"):
+        if node.kind is g.PoolKind.MAX or not counted:
+            raise UnsupportedModelError(
+                graph.name,
+                [Offence(node.name, "Pool", f"padding of {node.pads} is neither none nor 'same'")],
+            )
+        padded = drawing.padded_image(x.image(), node.pads)
+        grown = tuple(s + sum(pad) for s, pad in zip(sizes, node.pads, strict=True))
+        x, word = Drawn(padded, (*grown, shape[-1]), lifted=len(grown) == 1), "VALID"
+    maximum = node.kind is g.PoolKind.MAX
+    return drawing.pooled(x, node.window, node.strides, word, shape, maximum=maximum)
+
+
+def _merged(node: g.Merge, parts: list[Any]) -> Any:
+    import tensorflow as tf
+
+    rank = max(len(part.shape) for part in parts)
+    total = _ranked(parts[0], rank)
+    for part in parts[1:]:
+        other = _ranked(part, rank)
+        match node.kind:
+            case g.MergeKind.ADD | g.MergeKind.AVERAGE:
+                total = total + other
+            case g.MergeKind.SUBTRACT:
+                total = total - other
+            case g.MergeKind.MULTIPLY:
+                total = total * other
+            case g.MergeKind.MAXIMUM:
+                total = tf.maximum(total, other)
+            case g.MergeKind.MINIMUM:
+                total = tf.minimum(total, other)
+            case _:
+                assert_never(node.kind)
+    return total / len(parts) if node.kind is g.MergeKind.AVERAGE else total

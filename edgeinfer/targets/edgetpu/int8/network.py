@@ -1,0 +1,244 @@
+# SPDX-License-Identifier: Apache-2.0
+# SPDX-FileCopyrightText: The edgeinfer authors
+"""The int8 operators that a Program becomes, each value on its own power-of-two levels.
+
+One-dimensional layers are drawn on images one pixel high; a value is brought back to its own shape
+where something else reads it. What a kernel rounds itself adds no operator.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from typing import assert_never
+
+import numpy as np
+
+from edgeinfer.graph.nodes import Function, Shape
+from edgeinfer.ir import ops
+from edgeinfer.ir.ops import PairKind, PoolKind
+from edgeinfer.targets.edgetpu.int8 import linear
+from edgeinfer.targets.edgetpu.int8.grid import Window
+from edgeinfer.targets.edgetpu.int8.sheet import Sheet, window_of
+from edgeinfer.targets.edgetpu.int8.storage import LOGISTIC, TANH, Storage, divides_evenly
+from edgeinfer.targets.edgetpu.tflite.model import Model, Tensor
+from edgeinfer.targets.edgetpu.tflite.options import NONE, Options
+from quantization.fixed import Rounding
+
+SLOPE = Window(7, -128)  # levels of slopes below 1
+PAIRS = {
+    PairKind.ADD: "ADD",
+    PairKind.SUB: "SUB",
+    PairKind.MUL: "MUL",
+    PairKind.MAX: "MAXIMUM",
+    PairKind.MIN: "MINIMUM",
+}
+
+
+def drawn(storage: Storage) -> Model:
+    """A Program's operators, constants and all."""
+    pen = _Pen(storage, Sheet(storage.program.name))
+    for op in storage.program.ops:
+        pen.values[op.name] = pen.draw(op)
+    program = storage.program
+    inputs = [pen.values[op.name] for op in program.inputs]
+    outputs = [pen.plain(output.value) for output in program.outputs]
+    return pen.sheet.model(inputs, outputs)
+
+
+@dataclass(slots=True)
+class _Pen:
+    storage: Storage
+    sheet: Sheet
+    values: dict[str, Tensor] = field(default_factory=dict)
+
+    def draw(self, op: ops.Op) -> Tensor:
+        """The operators of an op, and the tensor that holds its value (of a fused op: the value
+        that it becomes)."""
+        match op:
+            case ops.Input():
+                return self.sheet.tensor(op.name, self._shape(op), self._window(op))
+            case ops.Constant():
+                return self.sheet.level(op.name, op.value[None], self._window(op))
+            case ops.Conv():
+                x, shape = self.image(op.x), self._lifted(op)
+                return linear.convolution(self.sheet, op, x, shape, *self._ending(op))
+            case ops.Dense():
+                x = self.values[op.x]
+                return linear.product(self.sheet, op, x, self._shape(op), *self._ending(op))
+            case ops.Scale():
+                if isinstance(self.storage.program[op.x], ops.Pool):
+                    return self.values[op.x]  # a mean already
+                return linear.scaled(self.sheet, op, self.image(op.x), *self._ending(op))
+            case ops.Requant() | ops.Clip():
+                return self._rounded(op)
+            case ops.PRelu():
+                return self._prelu(op)
+            case ops.Table():
+                return self._table(op)
+            case ops.Softmax():
+                made = self.sheet.operator("SOFTMAX", [self.plain(op.x)], self._shape(op), LOGISTIC)
+                return self.sheet.levelled(made, self._window(op))
+            case ops.Pool():
+                return self._pooled(op)
+            case ops.Pair():
+                return self._paired(op)
+            case ops.Concat():
+                window = self._window(op)
+                parts = [self.sheet.levelled(self.plain(x), window) for x in op.xs]
+                return self._own(op, "CONCATENATION", parts, Options(axis=op.axis + 1))
+            case ops.Reshape():
+                return self.sheet.reshaped(self.values[op.x], self._shape(op))
+            case ops.Transpose():
+                return self._moved(op, "TRANSPOSE", [(0, *(axis + 1 for axis in op.order))])
+            case ops.Pad():
+                return self._moved(op, "PAD", [[(0, 0), *op.pads]])
+            case ops.Upsample():
+                return self._upsampled(op)
+            case ops.Slice():
+                ends = [(0, *op.starts), (1, *op.stops), (1, *op.steps)]
+                return self._moved(op, "STRIDED_SLICE", ends)
+            case _:
+                assert_never(op)
+
+    def _shape(self, op: ops.Op) -> Shape:
+        return (1, *self.storage.program.shapes[op.name])
+
+    def _lifted(self, op: ops.Op) -> Shape:
+        shape = self._shape(op)
+        return (1,) * (4 - len(shape)) + shape
+
+    def _window(self, op: ops.Op) -> Window:
+        """The levels of a value, or of what it becomes."""
+        return self.storage.windows[self.storage.final(op.name)]
+
+    def _ending(self, op: ops.Op) -> tuple[Window, Rounding | None, str]:
+        """On which levels a sum ends, how it is rounded, and whether a ReLU is computed with it."""
+        last = self.storage.program[self.storage.final(op.name)]
+        rounding, fused = None, "NONE"
+        if self.storage.lows.get(last.name) == 0:
+            fused = "RELU"
+        step: ops.Op = last
+        while step.name != op.name and isinstance(step, ops.Requant | ops.Clip):
+            if isinstance(step, ops.Clip) and step.low == 0:
+                fused = "RELU"
+            if isinstance(step, ops.Requant):
+                rounding = step.rounding
+            step = self.storage.program[step.x]
+        return self.storage.windows[last.name], rounding, fused
+
+    def _own(
+        self, op: ops.Op, name: str, inputs: Sequence[Tensor | None], options: Options = NONE
+    ) -> Tensor:
+        return self.sheet.operator(name, inputs, self._shape(op), self._window(op), options)
+
+    def _moved(
+        self, op: ops.Transpose | ops.Pad | ops.Slice, name: str, how: Sequence[object]
+    ) -> Tensor:
+        x = self.plain(op.x)
+        held = [self.sheet.numbers(f"{op.name}/{i}", np.asarray(v)) for i, v in enumerate(how)]
+        return self.sheet.operator(name, [x, *held], self._shape(op), window_of(x))
+
+    def plain(self, name: str) -> Tensor:
+        """A value in its own shape."""
+        shape = (1, *self.storage.program.shapes[name])
+        return self.sheet.reshaped(self.values[name], shape)
+
+    def image(self, name: str) -> Tensor:
+        """A value as an image."""
+        shape = (1, *self.storage.program.shapes[name])
+        return self.sheet.reshaped(self.values[name], (1,) * (4 - len(shape)) + shape)
+
+    def _rounded(self, op: ops.Requant | ops.Clip) -> Tensor:
+        """A rounding or limit: what the kernel before did not do."""
+        x = self.values[op.x]
+        if op.name in self.storage.fused:
+            return x
+        window, low = self.storage.windows[op.name], self.storage.lows.get(op.name)
+        fused = op.x in self.storage.fused
+        relu = not fused and isinstance(op, ops.Clip) and op.low == 0
+        if isinstance(op, ops.Requant) and not self._ended(op):
+            ending = "RELU" if low == 0 else "NONE"
+            coarse = linear.regridded(self.sheet, op, x, window, ending)
+            if coarse is not None:
+                x, low = coarse, None if low == 0 else low
+        if relu or (low == 0 and not self._ended(op)):
+            x = self.sheet.operator("RELU", [x], x.shape, window)
+        x = self.sheet.levelled(x, window)
+        if low is not None and low != 0:
+            least = self.sheet.level(f"{op.name}/least", np.asarray(low), window)
+            x = self.sheet.operator("MAXIMUM", [x, least], x.shape, window)
+        if isinstance(op, ops.Clip) and not fused:
+            if op.low is not None and op.low != 0 and op.low > window.low:
+                least = self.sheet.level(f"{op.name}/low", np.asarray(op.low), window)
+                x = self.sheet.operator("MAXIMUM", [x, least], x.shape, window)
+            if op.high is not None and op.high < window.high:
+                most = self.sheet.level(f"{op.name}/high", np.asarray(op.high), window)
+                x = self.sheet.operator("MINIMUM", [x, most], x.shape, window)
+        return x
+
+    def _ended(self, op: ops.Op) -> bool:
+        """Whether a kernel has made a value of fused ops, limits at zero included."""
+        while isinstance(op, ops.Requant | ops.Clip) and op.x in self.storage.fused:
+            op = self.storage.program[op.x]
+        match op:
+            case ops.Conv() | ops.Dense():
+                return True
+            case ops.Scale():
+                return not isinstance(self.storage.program[op.x], ops.Pool)
+            case ops.Pair():
+                return op.kind not in (PairKind.MAX, PairKind.MIN)
+            case _:
+                return False
+
+    def _prelu(self, op: ops.PRelu) -> Tensor:
+        """max(x, slope x), both on the levels of the result: rounding grows with its argument."""
+        x, window = self.plain(op.x), self._window(op)
+        slope = np.ldexp(op.slope.astype(np.float64), SLOPE.frac - op.slope_type.frac)
+        raw = np.clip(np.rint(slope), SLOPE.low, SLOPE.high).astype(np.int64)
+        steep = self.sheet.level(f"{op.name}/slope", raw, SLOPE)
+        part = self.sheet.operator("MUL", [x, steep], x.shape, window)
+        return self.sheet.operator(
+            "MAXIMUM", [self.sheet.levelled(x, window), part], x.shape, window
+        )
+
+    def _table(self, op: ops.Table) -> Tensor:
+        x, window = self.values[op.x], self._window(op)
+        match self.storage.functions.get(op.name):
+            case Function.TANH:
+                return self.sheet.levelled(self.sheet.operator("TANH", [x], x.shape, TANH), window)
+            case Function.SWISH:
+                gate = self.sheet.operator("LOGISTIC", [x], x.shape, LOGISTIC)
+                return self.sheet.operator("MUL", [x, gate], x.shape, window)
+            case _:
+                made = self.sheet.operator("LOGISTIC", [x], x.shape, LOGISTIC)
+                return self.sheet.levelled(made, window)
+
+    def _pooled(self, op: ops.Pool) -> Tensor:
+        x = self.image(op.x)
+        window, strides = linear.lifted(op.window, 1), linear.lifted(op.strides, 1)
+        pads, whole = linear.lifted_pads(op.pads), False
+        if op.kind is PoolKind.SUM:
+            factor = self.storage.reader(op.name)
+            whole = isinstance(factor, ops.Scale) and divides_evenly(op, factor)
+        x, same = linear.padded(self.sheet, x, window, strides, (1, 1), pads, whole=whole)
+        ending = self._window(op)
+        if whole and ending != window_of(x):
+            return linear.mean(self.sheet, x, op, self._lifted(op), ending)
+        name = "MAX_POOL_2D" if op.kind is PoolKind.MAX else "AVERAGE_POOL_2D"
+        options = Options(strides=strides, window=window, same_padding=same)
+        return self.sheet.operator(name, [x], self._lifted(op), window_of(x), options)
+
+    def _paired(self, op: ops.Pair) -> Tensor:
+        window, _, fused = self._ending(op)
+        a, b = self.plain(op.a), self.plain(op.b)
+        if op.kind in (PairKind.MAX, PairKind.MIN):
+            parts = [self.sheet.levelled(t, window) for t in (a, b)]
+            return self.sheet.operator(PAIRS[op.kind], parts, self._shape(op), window)
+        options = Options(fused=fused)
+        return self.sheet.operator(PAIRS[op.kind], [a, b], self._shape(op), window, options)
+
+    def _upsampled(self, op: ops.Upsample) -> Tensor:
+        x, shape = self.image(op.x), self._lifted(op)
+        sizes = self.sheet.numbers(f"{op.name}/size", shape[1:3])
+        return self.sheet.operator("RESIZE_NEAREST_NEIGHBOR", [x, sizes], shape, window_of(x))

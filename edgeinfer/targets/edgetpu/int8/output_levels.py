@@ -1,0 +1,142 @@
+# SPDX-License-Identifier: Apache-2.0
+# SPDX-FileCopyrightText: The edgeinfer authors
+"""On which 256 levels a sum leaves the network: as fine as its range allows, as wide as it matters.
+
+Scores that the host turns into probabilities may saturate where a probability is 0 or 1 anyway, and
+are the finer where decisions fall. Of some power-of-two steps and places, the one is taken that
+changes least on the samples: decisions, probabilities, and the order of the samples.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import numpy as np
+from numpy.typing import NDArray
+
+from edgeinfer.ir.program import HostFunction
+from edgeinfer.targets.edgetpu.int8.grid import LEVELS, Window
+from quantization.fixed import Fixed, Ints, Quantizer, Rounding, dequantize, quantize
+
+FINER = 6  # steps that are tried below the one that holds every value
+APART = 8  # levels between two places that are tried
+DECISION = 5.0  # by how much more a sample counts that is decided otherwise than one whose
+# probabilities are moved from 0 to 1
+MOST_SAMPLES = 4096
+Reals = NDArray[np.float64]
+
+
+def levels_for(values: Ints, frac: int, host: HostFunction) -> Window:
+    """The levels for raw values with `frac` fractional bits, as samples show them."""
+    seen = values[:MOST_SAMPLES]
+    best, least = None, np.inf
+    for window in _candidates(seen, frac):
+        lost = _lost(seen, frac, window, host)
+        if lost < least:
+            best, least = window, lost
+    if best is None:
+        raise AssertionError("there is always a window that holds every value")
+    return best
+
+
+def nearest_type(values: Ints, frac: int) -> Fixed:
+    """The 8-bit type that misses raw values least, whole or cut at its ends."""
+    signed = bool((values < 0).any())
+    seen = values.reshape(-1)[: MOST_SAMPLES * LEVELS]
+    exact = np.ldexp(seen.astype(np.float64), -frac)
+    best, least = Fixed(signed, 8, 8 - frac), np.inf
+    for coarser in range(64):
+        type_ = Fixed(signed, 8, 8 - frac + coarser)
+        held = dequantize(quantize(exact, Quantizer(type_, Rounding.RND)), type_)
+        lost = float(np.mean((exact - held) ** 2))
+        if lost < least:
+            best, least = type_, lost
+        if type_.min <= exact.min(initial=0) and exact.max(initial=0) <= type_.max:
+            break
+    return best
+
+
+def rounded(values: Ints, frac: int, window: Window) -> Ints:
+    """Raw values on a window's grid, ties upwards, saturated."""
+    shift = frac - window.frac
+    half = 1 << (shift - 1) if shift > 0 else 0
+    moved = (values + half) >> shift if shift >= 0 else values << -shift
+    held: Ints = np.clip(moved, window.low, window.high)
+    return held
+
+
+def _candidates(values: Ints, frac: int) -> Iterator[Window]:
+    """From the window that holds everything to finer ones, at several places."""
+    bottom, top = min(int(values.min()), 0), max(int(values.max()), 0)
+    shift = 0
+    while _span(bottom, top, shift) > LEVELS:
+        shift += 1
+    for finer in range(min(FINER, shift) + 1):
+        held = frac - shift + finer
+        low, high = (_moved(end, shift - finer) for end in (bottom, top))
+        spare = LEVELS - (high - low + 1)
+        places = {low - max(spare, 0) // 2, high - LEVELS + 1, low, -LEVELS // 2}
+        middle = _moved(int(np.median(values)), shift - finer)
+        places.add(middle - LEVELS // 2)
+        places.update(range(max(low, 1 - LEVELS), min(high - LEVELS + 1, 0) + 1, APART))
+        for place in sorted(places):
+            yield Window(held, min(max(place, 1 - LEVELS), 0))
+
+
+def _moved(raw: int, shift: int) -> int:
+    return (raw + (1 << shift >> 1)) >> shift
+
+
+def _span(bottom: int, top: int, shift: int) -> int:
+    return _moved(top, shift) - _moved(bottom, shift) + 1
+
+
+def _lost(values: Ints, frac: int, window: Window, host: HostFunction) -> float:
+    """How much rounding to a window changes."""
+    exact = np.ldexp(values.astype(np.float64), -frac)
+    held = np.ldexp(rounded(values, frac, window).astype(np.float64), -window.frac)
+    many = exact.ndim > 1 and exact.shape[-1] > 1
+    match host:
+        case HostFunction.SOFTMAX if many:
+            moved = float(np.abs(_shares(exact) - _shares(held)).mean())
+            flips = DECISION * _flips(exact, held)
+            return moved + flips + _ties(_margins(exact), _margins(held))
+        case HostFunction.SIGMOID | HostFunction.SOFTMAX:
+            moved = float(np.abs(_sigmoid(exact) - _sigmoid(held)).mean())
+            return moved + _ties(exact, held)  # decisions stay, see `narrowing`
+        case _:
+            spread = float(exact.std()) or 1.0
+            error = float(np.sqrt(np.mean((exact - held) ** 2))) / spread
+            return error + (_flips(exact, held) if many else 0.0)
+
+
+def _shares(values: Reals) -> Reals:
+    grown = np.exp(values - values.max(axis=-1, keepdims=True))
+    shares: Reals = grown / grown.sum(axis=-1, keepdims=True)
+    return shares
+
+
+def _sigmoid(values: Reals) -> Reals:
+    result: Reals = np.exp(-np.logaddexp(0.0, -values))
+    return result
+
+
+def _flips(exact: Reals, held: Reals) -> float:
+    return float(np.mean(exact.argmax(axis=-1) != held.argmax(axis=-1)))
+
+
+def _margins(values: Reals) -> Reals:
+    """By how much the winner leads."""
+    ordered = np.sort(values, axis=-1)
+    margins: Reals = ordered[..., -1] - ordered[..., -2]
+    return margins
+
+
+def _ties(exact: Reals, held: Reals) -> float:
+    """Chance that two samples cannot be told apart any more."""
+
+    def alike(values: Reals) -> float:
+        _, counts = np.unique(values, return_counts=True)
+        return float(np.sum((counts / counts.sum()) ** 2))
+
+    return max(alike(held) - alike(exact), 0.0)

@@ -1,0 +1,107 @@
+# SPDX-License-Identifier: Apache-2.0
+# SPDX-FileCopyrightText: The edgeinfer authors
+"""Which layers' parameters stay on the chip, and which travel from the host at every inference.
+
+Layers are cached in order while they fit, whole or not at all; once one does not fit, it and all
+that follow are streamed. The room for parameters is no constant: 6.1 to 7.9 MiB in compilers' logs.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Collection
+from dataclasses import dataclass
+from typing import Final
+
+from edgeinfer.targets.edgetpu.predict.moving import moved_bytes
+from edgeinfer.targets.edgetpu.predict.packing import LANES, parameter_bytes
+from edgeinfer.targets.edgetpu.tflite.model import Model, Operator
+
+MIB: Final = 1 << 20
+CAPACITY_BYTES: Final = round(7.6 * MIB)
+LEAST_CAPACITY_BYTES: Final = round(6.1 * MIB)
+MOST_CAPACITY_BYTES: Final = round(7.9 * MIB)
+# Dense layers of one row of outputs after a flattened tensor this long were seen to be streamed
+# although there was room; those up to the lower length were seen to be cached.
+STREAMED_FROM, CACHED_UP_TO = 16_384, 4_096
+
+
+@dataclass(frozen=True, slots=True)
+class LayerMemory:
+    """One operator's parameters on the chip."""
+
+    index: int
+    op: str
+    bytes: int
+    cached: bool
+
+
+@dataclass(frozen=True, slots=True)
+class Memory:
+    """The placement of all layers under one capacity."""
+
+    capacity_bytes: int
+    layers: tuple[LayerMemory, ...]
+
+    @property
+    def cached_bytes(self) -> int:
+        """Parameters that stay on the chip."""
+        return sum(layer.bytes for layer in self.layers if layer.cached)
+
+    @property
+    def streamed_bytes(self) -> int:
+        """Parameters that travel at every inference."""
+        return sum(layer.bytes for layer in self.layers if not layer.cached)
+
+
+def layer_bytes(model: Model, mapped: Collection[int], runtime: int) -> dict[int, int]:
+    """Bytes of each mapped operator that has parameters."""
+    found = moved_bytes(model, mapped)
+    for op in model.operators:
+        if op.index in mapped and op.index not in found:
+            size = parameter_bytes(op, runtime)
+            if size:
+                found[op.index] = size
+    return found
+
+
+def placed(
+    model: Model, mapped: Collection[int], runtime: int, capacity_bytes: int = CAPACITY_BYTES
+) -> Memory:
+    """Every mapped layer cached or streamed, in file order."""
+    sizes = layer_bytes(model, mapped, runtime)
+    layers: list[LayerMemory] = []
+    used, full = 0, False
+    for op in model.operators:
+        if op.index not in sizes:
+            continue
+        size = sizes[op.index]
+        alone = _streamed_anyway(op)
+        full = full or (not alone and used + size > capacity_bytes)
+        cached = not (full or alone)
+        used += size if cached else 0
+        layers.append(LayerMemory(op.index, op.title, size, cached))
+    return Memory(capacity_bytes, tuple(layers))
+
+
+def warnings(model: Model, mapped: Collection[int]) -> list[str]:
+    """What is uncertain about the placement."""
+    return [
+        f"{op.title} {op.index} reads a flattened tensor of {length:,}: such layers were seen to "
+        f"be streamed although there was room (from {STREAMED_FROM:,}), and to be cached (up to "
+        f"{CACHED_UP_TO:,}). Pool before flattening to be safe."
+        for op in model.operators
+        if op.index in mapped and (length := _flattened_length(op)) > CACHED_UP_TO
+    ]
+
+
+def _flattened_length(op: Operator) -> int:
+    weights = op.input(1)
+    if op.name != "FULLY_CONNECTED" or weights is None or len(weights.shape) != 2:
+        return 0
+    return weights.shape[1]
+
+
+def _streamed_anyway(op: Operator) -> bool:
+    weights = op.input(1)
+    one_row = weights is not None and weights.shape[:1] <= (LANES,)
+    return one_row and _flattened_length(op) >= STREAMED_FROM

@@ -1,0 +1,145 @@
+# SPDX-License-Identifier: Apache-2.0
+# SPDX-FileCopyrightText: The edgeinfer authors
+"""Parameters of operators that only move data: products with ones and zeros.
+
+The chip moves words of four channels as they are. Channels that begin or end inside a word are
+moved by a small layer whose weights are ones and zeros: where tensors are joined or split inside a
+word, and where an image whose channels fill no word becomes one row. Joining and splitting that
+follow each other are one movement, paid for where another operator (or the host) reads the result.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Collection, Mapping
+from dataclasses import dataclass
+from typing import Final
+
+from edgeinfer.targets.edgetpu.predict.packing import LANES, ROW, WORD, blocks_bytes, is_image
+from edgeinfer.targets.edgetpu.tflite.model import Model, Operator, Tensor
+
+MOST_PIECES: Final = 1024  # a tensor out of more is taken as one that lies in memory
+
+
+@dataclass(frozen=True, slots=True)
+class _Piece:
+    """Channels of a tensor that lies in memory."""
+
+    tensor: int
+    start: int
+    count: int
+
+
+def moved_bytes(model: Model, mapped: Collection[int]) -> dict[int, int]:
+    """Bytes for each mapped operator that moves data, where it needs any."""
+    inside = [op for op in model.operators if op.index in mapped]
+    fresh = _fresh(model, inside)
+    views = _views(inside)
+    read = _read_as_they_are(model, inside)
+    found: dict[int, int] = {}
+    for op in inside:
+        if op.name == "RESHAPE":
+            found[op.index] = _flattened(op, fresh)
+        elif _joins(op) or _splits(op):
+            found[op.index] = sum(
+                _gathered(left, views.get(left.index, ()))
+                for left in op.outputs
+                if left.index in read
+            )
+    return {index: size for index, size in found.items() if size}
+
+
+def _fresh(model: Model, inside: list[Operator]) -> set[int]:
+    """Tensors that come from the host, which lays them out as they are wanted."""
+    fresh = {tensor.index for tensor in model.inputs}
+    made = {t.index for op in inside for t in op.outputs}
+    fresh |= {t.index for op in inside for t in op.computed() if t.index not in made}
+    for op in inside:
+        if op.name == "QUANTIZE" and all(t.index in fresh for t in op.computed()):
+            fresh |= {t.index for t in op.outputs}
+    return fresh
+
+
+def _joins(op: Operator) -> bool:
+    if op.name != "CONCATENATION" or not op.outputs or not op.outputs[0].shape:
+        return False
+    parts = [t for t in op.inputs if t is not None]
+    rank = len(op.outputs[0].shape)
+    return op.options.axis % rank == rank - 1 and all(len(t.shape) == rank for t in parts)
+
+
+def _splits(op: Operator) -> bool:
+    entered = op.input(1)
+    return (
+        op.name == "SPLIT"
+        and entered is not None
+        and bool(entered.shape)
+        and all(t.shape[:-1] == entered.shape[:-1] for t in op.outputs)
+    )
+
+
+def _views(inside: list[Operator]) -> Mapping[int, tuple[_Piece, ...]]:
+    """Where the channels of joined and of split tensors lie."""
+    views: dict[int, tuple[_Piece, ...]] = {}
+
+    def pieces(tensor: Tensor) -> tuple[_Piece, ...]:
+        whole = _Piece(tensor.index, 0, tensor.shape[-1] if tensor.shape else 1)
+        return views.get(tensor.index, (whole,))
+
+    for op in inside:
+        if _joins(op):
+            joined = tuple(piece for t in op.inputs if t is not None for piece in pieces(t))
+            if len(joined) <= MOST_PIECES:
+                views[op.outputs[0].index] = joined
+        elif _splits(op):
+            entered = op.inputs[1]
+            if entered is None:
+                continue
+            start = 0
+            for left in op.outputs:
+                count = left.shape[-1]
+                views[left.index] = _cut(pieces(entered), start, count)
+                start += count
+    return views
+
+
+def _cut(pieces: tuple[_Piece, ...], start: int, count: int) -> tuple[_Piece, ...]:
+    """A range of the channels that pieces make together."""
+    found: list[_Piece] = []
+    at = 0
+    for piece in pieces:
+        low, high = max(start, at), min(start + count, at + piece.count)
+        if low < high:
+            found.append(_Piece(piece.tensor, piece.start + low - at, high - low))
+        at += piece.count
+    return tuple(found)
+
+
+def _read_as_they_are(model: Model, inside: list[Operator]) -> set[int]:
+    """Tensors that something other than a joint or a split reads."""
+    read = {t.index for op in inside if not (_joins(op) or _splits(op)) for t in op.computed()}
+    outside = {op.index for op in model.operators} - {op.index for op in inside}
+    read |= {t.index for op in model.operators if op.index in outside for t in op.computed()}
+    return read | {t.index for t in model.outputs}
+
+
+def _gathered(left: Tensor, pieces: tuple[_Piece, ...]) -> int:
+    """One tensor out of pieces; free where every piece keeps its place within the words."""
+    at, aligned = 0, True
+    for piece in pieces:
+        aligned = aligned and piece.start % WORD == 0 and at % WORD == 0
+        at += piece.count
+    if aligned or at > ROW:  # how the compiler moves longer rows was not seen
+        return 0
+    blocks = sum(-(-(piece.start % WORD + piece.count) // WORD) for piece in pieces)
+    return blocks_bytes(1, blocks * WORD, left.shape[-1], 1, image=is_image(left))
+
+
+def _flattened(op: Operator, fresh: set[int]) -> int:
+    """An image of channels that fill no word, made one row."""
+    entered = op.input(0)
+    if entered is None or not op.outputs or entered.index in fresh or not entered.shape:
+        return 0
+    if not is_image(entered) or is_image(op.outputs[0]) or entered.shape[-1] % WORD == 0:
+        return 0
+    return blocks_bytes(min(math.prod(entered.shape[:-1]), LANES), WORD, LANES, 1, image=False)

@@ -1,0 +1,144 @@
+# SPDX-License-Identifier: Apache-2.0
+# SPDX-FileCopyrightText: The edgeinfer authors
+"""How many bytes an operator's parameters take on the chip, as the compiler lays them out.
+
+Weights lie in blocks of four input channels by a row of output channels, for each position of the
+window. A row holds up to 64 output channels; a layer of at most 64 has one row padded to a multiple
+of 16 (4 channels or fewer over an image: to 4), a wider one rows of 64. Before the weights of each
+row lie up to three words for each output channel: the factor that brings sums to the output's scale
+(where channels differ), the bias (where it is not zero), and the weights' zero point (where weights
+are quantized by channel). Layers begin at multiples of 64 bytes. All of this was read off the
+parameters in compiled files, and gives their sizes to the byte.
+"""
+
+from __future__ import annotations
+
+import math
+from typing import Final
+
+import numpy as np
+
+from edgeinfer.targets.edgetpu.tflite.flat import FlatError
+from edgeinfer.targets.edgetpu.tflite.model import Operator, Tensor
+
+WORD: Final = 4  # bytes; also input channels in a block
+ROW: Final = 64  # output channels that are computed side by side
+LANES: Final = 16
+ALIGNMENT: Final = 64
+BIASES_ALWAYS: Final = 12  # up to this runtime version zero biases are stored, where by channel
+SOFTMAX_BYTES: Final = 48  # for each element, in uint8 networks
+
+
+def padded(count: int, multiple: int) -> int:
+    """The next multiple."""
+    return -(-count // multiple) * multiple
+
+
+def rows_of(channels: int, *, image: bool) -> tuple[int, int]:
+    """How many rows a layer's output channels take, and their padded width."""
+    if channels <= WORD and image:
+        return 1, WORD
+    if channels <= ROW:
+        return 1, padded(channels, LANES)
+    return -(-channels // ROW), ROW
+
+
+def parameter_bytes(op: Operator, runtime: int) -> int:
+    """What an operator that runs on the chip keeps there; see `moving` for those that move data."""
+    match op.name:
+        case "CONV_2D" | "TRANSPOSE_CONV":
+            return _convolution(op, runtime)
+        case "DEPTHWISE_CONV_2D":
+            return _depthwise(op, runtime)
+        case "FULLY_CONNECTED":
+            return _dense(op, runtime)
+        case "SOFTMAX":
+            return _softmax(op)
+        case _:
+            return _others(op)
+
+
+def _filter(op: Operator) -> Tensor:
+    """The weights."""
+    found = op.input(1)
+    if found is None or found.data is None or len(found.data) != found.bytes:
+        raise FlatError(f"operator {op.index} ({op.title}) does not have the weights it states")
+    return found
+
+
+def is_image(tensor: Tensor) -> bool:
+    """Whether a tensor has more than one position."""
+    return math.prod(tensor.shape[:-1]) > 1
+
+
+def _words(op: Operator, runtime: int, *, bias: int = 2) -> int:
+    """Words that lie before the weights, for each output channel."""
+    weights = _filter(op)
+    by_channel = weights.scales.size > 1
+    differ = by_channel and bool((weights.scales != weights.scales[0]).any())
+    stored = op.input(bias)
+    biased = stored is not None and stored.constant and bool(np.any(stored.integers()))
+    if stored is not None and differ and runtime <= BIASES_ALWAYS:
+        biased = True
+    return int(differ) + int(biased) + int(by_channel)
+
+
+def blocks_bytes(taps: int, inputs: int, outputs: int, words: int, *, image: bool) -> int:
+    """Bytes of a layer: `taps` positions of a window, each with all inputs."""
+    blocks = taps * -(-inputs // WORD)
+    rows, width = rows_of(outputs, image=image)
+    return padded(rows * (words + blocks) * WORD * width, ALIGNMENT)
+
+
+def _convolution(op: Operator, runtime: int) -> int:
+    weights = _filter(op)
+    if len(weights.shape) != 4:
+        raise FlatError(f"operator {op.index} ({op.title}) has weights of {weights.shape}")
+    outputs, height, width, inputs = weights.shape
+    words = _words(op, runtime, bias=3 if op.name == "TRANSPOSE_CONV" else 2)
+    return blocks_bytes(height * width, inputs, outputs, words, image=is_image(op.outputs[0]))
+
+
+def _dense(op: Operator, runtime: int) -> int:
+    weights = _filter(op)
+    if len(weights.shape) != 2:
+        raise FlatError(f"operator {op.index} ({op.title}) has weights of {weights.shape}")
+    outputs, inputs = weights.shape
+    return blocks_bytes(1, inputs, outputs, _words(op, runtime), image=False)
+
+
+def _depthwise(op: Operator, runtime: int) -> int:
+    """Each channel has a window of its own; from a single channel it is a plain convolution."""
+    weights = _filter(op)
+    if len(weights.shape) != 4:
+        raise FlatError(f"operator {op.index} ({op.title}) has weights of {weights.shape}")
+    _, height, width, channels = weights.shape
+    words, taps = _words(op, runtime), height * width
+    entered = op.input(0)
+    if entered is not None and entered.shape[-1:] == (1,) and channels > 1:
+        return blocks_bytes(taps, 1, channels, words, image=is_image(op.outputs[0]))
+    full, rest = divmod(channels, ROW)
+    group = padded(WORD * ROW * (words + taps), ALIGNMENT)
+    return full * group + padded(WORD * padded(rest, WORD) * (words + taps), ALIGNMENT)
+
+
+def _softmax(op: Operator) -> int:
+    """In uint8 networks a softmax brings constants for each element; in int8 ones it does not."""
+    left = op.outputs[0]
+    if left.type != "UINT8":
+        return 0
+    return padded(ALIGNMENT + SOFTMAX_BYTES * padded(left.elements, WORD), ALIGNMENT)
+
+
+def _others(op: Operator) -> int:
+    """Constants that enter an element-wise operator, or an LSTM's matrices."""
+    if op.name in ("ADD", "SUB", "MUL", "MAXIMUM", "MINIMUM", "PRELU", "SQUARED_DIFFERENCE"):
+        held = [t for t in op.inputs if t is not None and t.constant]
+        return sum(padded(WORD * padded(t.elements, LANES), ALIGNMENT) for t in held)
+    if op.name == "UNIDIRECTIONAL_SEQUENCE_LSTM":
+        total = 0
+        for tensor in op.inputs:
+            if tensor is not None and tensor.constant and len(tensor.shape) == 2:
+                total += blocks_bytes(1, tensor.shape[1], tensor.shape[0], 1, image=False)
+        return total
+    return 0

@@ -1,0 +1,195 @@
+# SPDX-License-Identifier: Apache-2.0
+# SPDX-FileCopyrightText: The edgeinfer authors
+"""What would become of a `.tflite` file on the Edge TPU: mapping, memory and time."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from edgeinfer.base.errors import UsageError
+from edgeinfer.base.metrics import Metric, Origin
+from edgeinfer.targets.edgetpu.predict import latency as time
+from edgeinfer.targets.edgetpu.predict import memory as room
+from edgeinfer.targets.edgetpu.predict.latency import Latency, LayerCycles, Link, Traffic
+from edgeinfer.targets.edgetpu.predict.mapping import Mapping, mapping_of
+from edgeinfer.targets.edgetpu.predict.memory import Memory
+from edgeinfer.targets.edgetpu.predict.rules import NEWEST_RUNTIME, OLDEST_RUNTIME, Status
+from edgeinfer.targets.edgetpu.tflite.compiled import CUSTOM_OP
+from edgeinfer.targets.edgetpu.tflite.flat import FlatError
+from edgeinfer.targets.edgetpu.tflite.model import Model, broken, read
+
+TARGET = "edgetpu"
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Prediction:
+    """Everything that is predicted of a file."""
+
+    model: Model
+    runtime: int
+    mapping: Mapping
+    memory: Memory
+    roomy: Memory  # with as much room for parameters as was ever seen
+    narrow: Memory  # with as little
+    cycles: tuple[LayerCycles, ...]
+    traffic: Traffic
+    latencies: tuple[Latency, ...]
+    findings: tuple[str, ...]
+
+    def latency(self, link: Link) -> Latency:
+        """The time over one link."""
+        return next(found for found in self.latencies if found.link is link)
+
+    def document(self) -> dict[str, Any]:
+        """For JSON; `latency_us` is over USB."""
+        usb = self.latency(Link.USB)
+        placed = {layer.index: layer for layer in self.memory.layers}
+        cycles = {layer.index: layer.cycles for layer in self.cycles}
+        ops = []
+        for mapped in self.mapping.operators:
+            op = mapped.operator
+            layer = placed.get(op.index)
+            ops.append(
+                {
+                    "index": op.index,
+                    "op": op.title,
+                    "version": op.version,
+                    "status": mapped.status.value,
+                    "reason": mapped.reason,
+                    "remedy": mapped.remedy,
+                    "cached_bytes": layer.bytes if layer is not None and layer.cached else 0,
+                    "streamed_bytes": layer.bytes if layer is not None and not layer.cached else 0,
+                    "cycles": round(cycles.get(op.index, 0.0)),
+                }
+            )
+        return {
+            "source": self.model.source,
+            "origin": Origin.ESTIMATED.value,
+            "runtime_version": self.runtime,
+            "accepted": not self.mapping.refused,
+            "mapped": len(self.mapping.on_chip),
+            "ops": ops,
+            "cached_bytes": self.memory.cached_bytes,
+            "streamed_bytes": self.memory.streamed_bytes,
+            "streamed_bytes_low": self.roomy.streamed_bytes,
+            "streamed_bytes_high": self.narrow.streamed_bytes,
+            "capacity_bytes": self.memory.capacity_bytes,
+            "instruction_bytes": self.traffic.instructions,
+            "input_bytes": self.traffic.inputs,
+            "output_bytes": self.traffic.outputs,
+            "latency_us": round(usb.value_us, 1),
+            "latency_us_low": round(usb.low_us, 1),
+            "latency_us_high": round(usb.high_us, 1),
+            "latency": {
+                found.link.value: {
+                    "value_us": round(found.value_us, 1),
+                    "low_us": round(found.low_us, 1),
+                    "high_us": round(found.high_us, 1),
+                }
+                for found in self.latencies
+            },
+            "findings": list(self.findings),
+        }
+
+    def metrics(self, link: Link = Link.USB) -> tuple[Metric, ...]:
+        """The figures, each with its band; `latency_us` is over `link`."""
+        on_chip, total = len(self.mapping.on_chip), len(self.mapping.operators)
+        cached = sorted(m.cached_bytes for m in (self.memory, self.roomy, self.narrow))
+        streamed = sorted(m.streamed_bytes for m in (self.memory, self.roomy, self.narrow))
+        found = [
+            _estimate("mapped_ops", on_chip, "", on_chip, total if on_chip else on_chip),
+            _estimate("cached_bytes", self.memory.cached_bytes, "B", cached[0], cached[-1]),
+            _estimate("streamed_bytes", self.memory.streamed_bytes, "B", streamed[0], streamed[-1]),
+        ]
+        for time_ in self.latencies:
+            band = (time_.low_us, time_.high_us)
+            names = [f"latency_{time_.link.value}_us"]
+            names += ["latency_us"] if time_.link is link else []
+            found += [_estimate(name, time_.value_us, "us", *band) for name in names]
+        layers = {layer.index: layer for layer in self.memory.layers}
+        for cycles in self.cycles:
+            layer = f"{cycles.index}:{cycles.op}"
+            us = cycles.cycles / time.PROFILES[Link.USB].clock_mhz
+            band = (us * (1 - time.BAND), us * (1 + time.BAND))
+            found.append(_estimate("latency_us", us, "us", *band, layer=layer))
+            if cycles.index in layers:
+                size = layers[cycles.index].bytes
+                where = "cached" if layers[cycles.index].cached else "streamed"
+                found.append(
+                    _estimate(f"{where}_bytes", size, "B", size * 0.95, size * 1.05, layer)
+                )
+        return tuple(found)
+
+
+def predict(path: Path, runtime: int = NEWEST_RUNTIME) -> Prediction:
+    """What would become of a file."""
+    return prediction_of(read(path), runtime)
+
+
+def prediction_of(model: Model, runtime: int = NEWEST_RUNTIME) -> Prediction:
+    """What would become of a model that was read."""
+    if not OLDEST_RUNTIME <= runtime <= NEWEST_RUNTIME:
+        raise UsageError(
+            f"There are no rules for runtime version {runtime}.",
+            hint=f"Choose {OLDEST_RUNTIME} to {NEWEST_RUNTIME}.",
+        )
+    try:
+        return _prediction(model, runtime)
+    except FlatError as error:
+        raise broken(model.source, error) from None
+
+
+def _prediction(model: Model, runtime: int) -> Prediction:
+    mapping = mapping_of(model, runtime)
+    inside = mapping.on_chip
+    memory = room.placed(model, inside, runtime)
+    cycles = time.layer_cycles(model, inside)
+    traffic = time.traffic(model, inside, memory.streamed_bytes)
+    usual = time.is_usual(model, inside)
+    total = sum(layer.cycles for layer in cycles)
+    return Prediction(
+        model,
+        runtime,
+        mapping,
+        memory,
+        room.placed(model, inside, runtime, room.MOST_CAPACITY_BYTES),
+        room.placed(model, inside, runtime, room.LEAST_CAPACITY_BYTES),
+        cycles,
+        traffic,
+        tuple(time.latency(total, traffic, link, usual=usual) for link in Link),
+        (*_findings(mapping, memory), *room.warnings(model, inside)),
+    )
+
+
+def _findings(mapping: Mapping, memory: Memory) -> list[str]:
+    """What a user should know."""
+    found = [f"{refused}: it would not compile the file." for refused in mapping.refused]
+    if any(m.operator.custom == CUSTOM_OP for m in mapping.operators):
+        found.append("The file is compiled already: edgeinfer inspect tells what it holds.")
+    left = [m for m in mapping.operators if not m.on_chip]
+    if not mapping.operators:
+        found.append("The file has no operators.")
+    elif len(left) == len(mapping.operators):
+        found.append("Nothing would run on the Edge TPU.")
+    elif left:
+        first = next((m for m in left if m.status is not Status.LATER), left[0])
+        found.append(
+            f"{len(left)} of {len(mapping.operators)} operators stay on the host; "
+            f"{first.operator.title} {first.operator.index}: {first.reason}. {first.remedy}"
+        )
+    if memory.streamed_bytes:
+        found.append(
+            f"{memory.streamed_bytes / 1e6:.1f} MB of parameters do not stay on the chip and "
+            f"travel at every inference."
+        )
+    return found
+
+
+def _estimate(
+    name: str, value: float, unit: str, low: float, high: float, layer: str | None = None
+) -> Metric:
+    return Metric(
+        name, value, unit, Origin.ESTIMATED, low=low, high=high, target=TARGET, layer=layer
+    )

@@ -1,0 +1,94 @@
+# SPDX-License-Identifier: Apache-2.0
+# SPDX-FileCopyrightText: The edgeinfer authors
+"""How a `.tflite` file's inputs and outputs are read: value = scale (stored - zero point)."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+from edgeinfer.base.errors import InputError
+from edgeinfer.graph.nodes import Shape
+from edgeinfer.ir.program import HostFunction
+from quantization.fixed import Ints
+
+RANGES = {"INT8": (-128, 127), "UINT8": (0, 255)}
+
+
+@dataclass(frozen=True, slots=True)
+class Port:
+    """An input or output, by the name that users know."""
+
+    name: str
+    shape: Shape  # without the batch
+    type: str
+    scale: float
+    zero_point: int
+    host: HostFunction = HostFunction.NONE
+
+    def stored(self, values: ArrayLike) -> Ints:
+        """Real values as they are stored: the nearest level, ties to even."""
+        low, high = RANGES[self.type]
+        steps = np.rint(np.asarray(values, np.float64) / self.scale) + self.zero_point
+        held: Ints = np.clip(steps, low, high).astype(np.int64)
+        return held
+
+    def real(self, stored: NDArray[Any]) -> NDArray[np.float64]:
+        """What stored numbers stand for."""
+        return (stored.astype(np.float64) - self.zero_point) * self.scale
+
+
+@dataclass(frozen=True, slots=True)
+class Ports:
+    """All inputs and outputs of a file, in its order."""
+
+    inputs: tuple[Port, ...]
+    outputs: tuple[Port, ...]
+
+    def to_json(self) -> str:
+        """The text of ``ports.json``."""
+        sides = {"inputs": self.inputs, "outputs": self.outputs}
+        found = {side: [_plain(port) for port in ports] for side, ports in sides.items()}
+        return json.dumps(found, indent=1) + "\n"
+
+    @staticmethod
+    def from_json(text: str, source: str) -> Ports:
+        """Read ``ports.json``."""
+        try:
+            found = json.loads(text)
+            return Ports(_ports(found["inputs"]), _ports(found["outputs"]))
+        except (ValueError, TypeError, KeyError, AttributeError) as error:
+            raise InputError(
+                f"{source} does not describe the ports of a model: {error!r}.",
+                hint="Compile the model into the folder again.",
+            ) from None
+
+
+def _plain(port: Port) -> dict[str, Any]:
+    return {
+        "name": port.name,
+        "shape": list(port.shape),
+        "type": port.type,
+        "scale": port.scale,
+        "zero_point": port.zero_point,
+        "host": port.host.value,
+    }
+
+
+def _ports(found: Sequence[Mapping[str, Any]]) -> tuple[Port, ...]:
+    return tuple(
+        Port(
+            str(item["name"]),
+            tuple(int(size) for size in item["shape"]),
+            str(item["type"]),
+            float(item["scale"]),
+            int(item["zero_point"]),
+            HostFunction(item["host"]),
+        )
+        for item in found
+    )

@@ -1,0 +1,204 @@
+# SPDX-License-Identifier: Apache-2.0
+# SPDX-FileCopyrightText: The edgeinfer authors
+"""An int8 file run by TensorFlow Lite's reference kernels, and how far it is from the Program.
+
+The kernels are named: other ones (XNNPACK's, the chip's) differ from these by some steps of the
+outputs, so that equality can be asked of one set of kernels only.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import Any, Final
+
+import numpy as np
+from numpy.typing import NDArray
+
+from edgeinfer.base.errors import InputError, ToolFailedError, ToolMissingError
+from edgeinfer.ir.engine.engine import Engine
+from edgeinfer.ir.program import Program
+from edgeinfer.targets.edgetpu.tflite.ports import Port, Ports
+from quantization.fixed import Ints, dequantize
+
+RESOLVER: Final = "BUILTIN_REF"
+Advanced = Callable[[int, int], None]
+Stored = dict[str, NDArray[Any]]
+Reals = NDArray[np.float64]
+
+
+@dataclass(frozen=True, slots=True)
+class Runtime:
+    """Whose TensorFlow Lite runs a file."""
+
+    name: str
+    version: str
+
+
+class Interpreter:
+    """A file ready to be run, one sample after the other, always by the same kernels."""
+
+    def __init__(self, data: bytes, ports: Ports) -> None:
+        module, self.runtime = _module()
+        self.ports = ports
+        try:
+            self._interpreter = module.Interpreter(
+                model_content=data,
+                experimental_op_resolver_type=module.OpResolverType[RESOLVER],
+                num_threads=1,
+            )
+            self._interpreter.allocate_tensors()
+        except (ValueError, RuntimeError) as error:
+            raise ToolFailedError(
+                f"{self.runtime.name} cannot run the file: {_first_line(error)}.",
+                hint="Operators of a compiled file run on an Edge TPU only.",
+            ) from None
+        self._inputs = [d["index"] for d in self._interpreter.get_input_details()]
+        self._outputs = [d["index"] for d in self._interpreter.get_output_details()]
+        sides = ((ports.inputs, self._inputs), (ports.outputs, self._outputs))
+        if any(len(known) != len(held) for known, held in sides):
+            raise InputError("The file has other inputs or outputs than its description says.")
+
+    def run(
+        self,
+        stored: Mapping[str, NDArray[Any]],
+        advanced: Advanced = lambda done, total: None,
+    ) -> Stored:
+        """Stored outputs by name, for stored inputs by name."""
+        total = len(next(iter(stored.values())))
+        found: Stored = {
+            port.name: np.empty((total, *port.shape), np.int64) for port in self.ports.outputs
+        }
+        for sample in range(total):
+            for port, index in zip(self.ports.inputs, self._inputs, strict=True):
+                part = stored[port.name][sample : sample + 1]
+                self._interpreter.set_tensor(index, part.astype(_dtype(port)))
+            self._interpreter.invoke()
+            for port, index in zip(self.ports.outputs, self._outputs, strict=True):
+                held = self._interpreter.get_tensor(index)
+                found[port.name][sample] = held.reshape(port.shape)
+            advanced(sample + 1, total)
+        return found
+
+
+def _dtype(port: Port) -> str:
+    return "int8" if port.type == "INT8" else "uint8"
+
+
+def _module() -> tuple[Any, Runtime]:
+    """LiteRT, or TensorFlow's own copy of it."""
+    from importlib import import_module, metadata
+
+    for name, package in (
+        ("ai_edge_litert.interpreter", "ai-edge-litert"),
+        ("tensorflow.lite.python.interpreter", "tensorflow"),
+    ):
+        try:
+            return import_module(name), Runtime(package, metadata.version(package))
+        except ImportError:
+            continue
+    raise ToolMissingError(
+        "Neither ai-edge-litert nor TensorFlow is installed, so no int8 model can be run.",
+        hint="Get it with: pip install ai-edge-litert",
+    )
+
+
+def _first_line(error: Exception) -> str:
+    return str(error).partition("\n")[0][:300].rstrip(".")
+
+
+@dataclass(frozen=True, slots=True)
+class OutputAgreement:
+    """One output: how many numbers differ by how many steps of the output's scale."""
+
+    name: str
+    step: float
+    histogram: dict[int, int]  # got minus expected, in steps: how often
+
+    @property
+    def max_steps(self) -> int:
+        """The largest difference."""
+        return max((abs(steps) for steps in self.histogram), default=0)
+
+
+@dataclass(frozen=True, slots=True)
+class Int8Agreement:
+    """An int8 file against what its outputs should be."""
+
+    samples: int
+    outputs: tuple[OutputAgreement, ...]
+    decision_flips: int  # against the expected outputs on the file's levels
+    decision_flips_unrounded: int  # against the expected outputs as they are
+
+    @property
+    def max_steps(self) -> int:
+        """The largest difference of any output, in its own steps."""
+        return max((output.max_steps for output in self.outputs), default=0)
+
+    @property
+    def max_difference(self) -> float:
+        """The largest difference of any output, in the outputs' unit."""
+        return max((output.max_steps * output.step for output in self.outputs), default=0.0)
+
+
+def stored_inputs(ports: Ports, values: Mapping[str, Reals]) -> Stored:
+    """Real inputs as a file stores them."""
+    return {port.name: port.stored(values[port.name]) for port in ports.inputs}
+
+
+def raw_inputs(ports: Ports, stored: Stored) -> dict[str, Ints]:
+    """Stored inputs as the raw integers of the Program that a file was made from."""
+    return {
+        port.name: stored[port.name].astype(np.int64) - port.zero_point for port in ports.inputs
+    }
+
+
+def real_outputs(ports: Ports, stored: Stored) -> dict[str, Reals]:
+    """Stored outputs in real numbers, before what is left to the host."""
+    return {port.name: port.real(stored[port.name]) for port in ports.outputs}
+
+
+def real_inputs(program: Program, raw: Mapping[str, Ints]) -> dict[str, Reals]:
+    """A Program's raw inputs in real numbers."""
+    return {op.name: dequantize(raw[op.name], op.type) for op in program.inputs}
+
+
+def engine_outputs(program: Program, raw: Mapping[str, Ints]) -> dict[str, Reals]:
+    """A Program's outputs in real numbers, before what is left to the host."""
+    held = Engine(program).run(raw)
+    return {o.name: dequantize(held[o.name], program.type(o.value)) for o in program.outputs}
+
+
+def raw_outputs(program: Program, ports: Ports, stored: Stored) -> dict[str, Ints]:
+    """Stored outputs as raw integers of a Program's output types."""
+    types = {output.name: program.type(output.value) for output in program.outputs}
+    return {
+        name: np.rint(np.ldexp(values, types[name].frac)).astype(np.int64)
+        for name, values in real_outputs(ports, stored).items()
+    }
+
+
+def compared(ports: Ports, got: Stored, expected: Mapping[str, Reals]) -> Int8Agreement:
+    """Stored outputs against real ones, in steps of each output's scale."""
+    samples = len(next(iter(got.values())))
+    outputs = []
+    flipped = np.zeros(samples, bool)
+    flipped_unrounded = np.zeros(samples, bool)
+    for port in ports.outputs:
+        exact = expected[port.name]
+        wanted = port.stored(exact)
+        steps, counts = np.unique(got[port.name] - wanted, return_counts=True)
+        histogram = dict(zip(steps.tolist(), counts.tolist(), strict=True))
+        outputs.append(OutputAgreement(port.name, port.scale, histogram))
+        decided = _decided(port.real(got[port.name]))
+        flipped |= (decided != _decided(port.real(wanted))).reshape(samples, -1).any(axis=1)
+        flipped_unrounded |= (decided != _decided(exact)).reshape(samples, -1).any(axis=1)
+    return Int8Agreement(samples, tuple(outputs), int(flipped.sum()), int(flipped_unrounded.sum()))
+
+
+def _decided(values: Reals) -> NDArray[Any]:
+    """The winning class at every position; of an only value, whether it is above zero."""
+    if values.ndim > 1 and values.shape[-1] > 1:
+        winners: NDArray[Any] = values.argmax(axis=-1)
+        return winners
+    return values > 0

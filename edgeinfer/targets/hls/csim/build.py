@@ -1,0 +1,153 @@
+# SPDX-License-Identifier: Apache-2.0
+# SPDX-FileCopyrightText: The edgeinfer authors
+"""The C-simulation of an emitted project as a program: compiled once for each content.
+
+Its one translation unit is the project's own source between a reader and a writer of raw integers.
+The program appears under a name made of the content of all that it was compiled from, complete or
+not at all.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import hashlib
+import shutil
+import tempfile
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from edgeinfer.base import assets, plan, tools
+from edgeinfer.base.errors import ToolMissingError
+from edgeinfer.base.tools import Tool
+from edgeinfer.targets.hls.project import manifest
+from edgeinfer.targets.hls.project.manifest import Manifest
+from edgeinfer.targets.hls.settings import Backend, IoType
+
+CXX = Tool("g++", "EDGEINFER_CXX", "C++ compiler for C-simulation", "apt-get install g++")
+TEMPLATES = "firmware/hls/csim"
+TYPES = {Backend.VITIS: "ap", Backend.VIVADO: "ap", Backend.QUARTUS: "ac"}
+STANDARD = {"ap": "-std=c++20", "ac": "-std=c++14"}  # C++20 defines the shift of a negative number
+FLAGS = ("-O2", "-w", "-fwrapv", "-fno-strict-aliasing", "-pthread")
+# ap_fixed cuts a number to its width through a volatile member, against a fault of clang 7, so that
+# every operation goes through memory. g++ needs no such help, and is four times as fast without it.
+CUT, PLAIN_CUT = "clearUnusedBits(void) volatile", "clearUnusedBits(void)"
+CUTTING = "etc/ap_private.h"
+COMPILE_SECONDS = 3600.0
+PLACE = "csim"  # the program's folder, below the project's
+
+
+@dataclass(frozen=True, slots=True)
+class Built:
+    """A compiled C-simulation."""
+
+    program: Path
+    seconds: float  # of compiling; 0 where it was there
+    cached: bool
+    compiler: str
+
+
+def built(folder: Path) -> Built:
+    """Compile the project in a folder, unless the same content has been compiled there before."""
+    return built_together([folder], folder / PLACE)
+
+
+def built_together(
+    folders: Sequence[Path], place: Path, flags: Sequence[str] | None = None
+) -> Built:
+    """Compile several projects of one backend, each in a namespace of its own, into one program."""
+    projects = [manifest.read(folder) for folder in folders]
+    types = types_of(projects[0].backend)
+    compiler = tools.find(CXX)
+    source = main_text(projects, folders, types)
+    flags = (STANDARD[types], *(FLAGS if flags is None else flags))
+    key = _key(folders, source, types, [compiler.version, *flags])
+    program = place / f"csim-{key[:16]}"
+    version = f"g++ {compiler.version}"
+    if program.is_file():
+        return Built(program, 0.0, True, version)
+    first = folders[0] / "firmware"
+    with tempfile.TemporaryDirectory(prefix="edgeinfer-csim-") as scratch:
+        includes = [first, *_type_folders(first, Path(scratch)), assets.path(TEMPLATES)]
+        main = Path(scratch) / "main.cpp"
+        plan.write_file(main, source)
+        with plan.staged(program) as partial:
+            done = tools.run(
+                compiler,
+                [
+                    *flags,
+                    *(f"-I{path.resolve()}" for path in includes),
+                    main,
+                    "-o",
+                    partial.resolve(),
+                ],
+                seconds=COMPILE_SECONDS,
+                folder=Path(scratch),
+                log=place / "compile.log",
+            )
+    for stale in place.glob("csim-*"):
+        if stale != program:
+            with contextlib.suppress(OSError):
+                stale.unlink()
+    return Built(program, done.seconds, False, version)
+
+
+def types_of(backend: Backend) -> str:
+    """Whose fixed-point types a project is written in; an error where g++ has not got them."""
+    if backend not in TYPES:
+        raise ToolMissingError(
+            f"The C-simulation of a {backend} project needs {manifest.NEEDED[backend]}.",
+            hint=f"For bit-exact simulation with g++, choose --backend {', '.join(TYPES)}.",
+        )
+    return TYPES[backend]
+
+
+def main_text(projects: Sequence[Manifest], folders: Sequence[Path], types: str) -> str:
+    """The source around the projects' own."""
+    from edgeinfer.targets.hls.project.template import rendered
+
+    alone = len(projects) == 1
+    networks = [
+        {
+            "folder": "" if alone else f"{(folder / 'firmware').resolve().as_posix()}/",
+            "key": project.key,
+            "project": project.project,
+            "namespace": project.namespace,
+            "streams": project.io is IoType.STREAM,
+            "inputs": project.inputs,
+            "outputs": project.outputs,
+            "layers": project.layers,
+            "weights": project.weights,
+        }
+        for project, folder in zip(projects, folders, strict=True)
+    ]
+    weights = {weight.variable for project in projects for weight in project.weights}
+    names = {project.project for project in projects}
+    guards = sorted(f"{name.upper()}_H_" for name in weights | names)
+    return rendered(f"{TEMPLATES}/main.cpp.j2", networks=networks, types=types, guards=guards)
+
+
+def _type_folders(firmware: Path, scratch: Path) -> list[Path]:
+    """The project's fixed-point types, those of ap_fixed as a copy that g++ can optimise."""
+    found = [path for name in ("ac_types",) if (path := firmware / name).is_dir()]
+    types = firmware / "ap_types"
+    if not types.is_dir():
+        return found
+    copy = scratch / "ap_types"
+    shutil.copytree(types, copy)
+    header = copy / CUTTING
+    header.write_text(header.read_text(encoding="utf-8").replace(CUT, PLAIN_CUT), encoding="utf-8")
+    return [copy, *found]
+
+
+def _key(folders: Sequence[Path], source: str, types: str, told: list[str]) -> str:
+    """The content hash of all that is compiled. Weights that are read at run time are not."""
+    state = hashlib.sha256("\n".join([*told, source]).encode())
+    shipped = sorted(assets.path(TEMPLATES).glob("*.h"))
+    for folder in folders:
+        parts = sorted(path for path in (folder / "firmware").rglob("*") if path.is_file())
+        if types == "ap":
+            parts = [path for path in parts if path.parent.name != "weights" or path.suffix == ".h"]
+        for path in [*parts, *shipped]:
+            state.update(f"{path.name} {plan.sha256_of(path)} ".encode())
+    return state.hexdigest()

@@ -1,0 +1,223 @@
+# SPDX-License-Identifier: Apache-2.0
+# SPDX-FileCopyrightText: The edgeinfer authors
+"""Running a compiled C-simulation: raw integers in, raw integers out, in several processes."""
+
+from __future__ import annotations
+
+import os
+import tempfile
+import threading
+from collections.abc import Callable, Collection, Iterator, Mapping
+from contextlib import contextmanager
+from pathlib import Path
+
+import numpy as np
+
+from edgeinfer.base import plan, tools
+from edgeinfer.base.errors import ToolFailedError, UsageError, did_you_mean
+from edgeinfer.base.tools import FoundTool, Tool
+from edgeinfer.ir.engine.onnx_builder import available_threads
+from edgeinfer.ir.interpret import fitting_inputs
+from edgeinfer.ir.ops import Constant, Reshape
+from edgeinfer.ir.passes import fold_constants
+from edgeinfer.ir.program import Program
+from edgeinfer.targets.hls.csim.build import Built, built
+from edgeinfer.targets.hls.project import manifest
+from edgeinfer.targets.hls.project.manifest import Manifest
+from quantization.fixed import Ints
+
+Advanced = Callable[[int, int], None]
+
+CSIM = Tool("C-simulation", "", "the compiled project", "edgeinfer compile")
+RUN_SECONDS = 7 * 24 * 3600.0
+HELD_BYTES = 256 << 20  # of inputs and results in files at once
+TICK_SECONDS = 0.2
+RAW = np.dtype("<i8")
+STALLS = "WARNING: Hls::stream"  # how hls_stream.h begins to tell of words too few or too many
+
+
+def simulated(
+    program: Program,
+    folder: Path,
+    raw: Mapping[str, Ints],
+    *,
+    taps: Collection[str] = (),
+    processes: int | None = None,
+    advanced: Advanced = lambda done, total: None,
+    compiled: Built | None = None,
+) -> dict[str, Ints]:
+    """Compile if need be, and run: raw outputs by name, raw values of the taps by theirs."""
+    given = fitting_inputs(program, raw)
+    project = manifest.read(folder)
+    sources = {tap: source_of(program, project, tap) for tap in taps}
+    constants = {op.name: op for op in fold_constants(program).ops if isinstance(op, Constant)}
+    layers = sorted({source for source in sources.values() if source})
+    compiled = compiled or built(folder)
+    samples = len(next(iter(given.values())))
+    ports = {port.value: given[port.value] for port in project.inputs}
+    found = _run(
+        compiled, folder, project, ports, layers, processes or available_threads(), advanced
+    )
+    results: dict[str, Ints] = {}
+    for port in project.outputs:
+        results[port.name] = found[f"port {port.name}"].reshape(samples, *port.shape)
+    told = {port.name for port in project.outputs if port.name == port.value}
+    for tap, source in sources.items():
+        if tap in told:  # an output of that very name and value
+            continue
+        if tap in constants:
+            whole = constants[tap].value.astype(np.int64)
+            results[tap] = np.broadcast_to(whole, (samples, *whole.shape))
+        elif not source:
+            results[tap] = given[_root(program, tap)].astype(np.int64)
+        else:
+            results[tap] = found[source]
+        results[tap] = results[tap].reshape(samples, *program.shapes[tap])
+    return results
+
+
+def source_of(program: Program, project: Manifest, value: str) -> str:
+    """The layer whose result is a value; empty where the value is an input or a constant."""
+    if value not in program.shapes:
+        raise UsageError(
+            f"{program.name} has no value %{value} to tap.",
+            hint=did_you_mean(value, program.shapes),
+        )
+    root = _root(program, value)
+    if any(port.value == root for port in project.inputs):
+        return ""
+    of_value = {held.value: held.layer for held in reversed(project.layers) if held.value}
+    for name in (value, root):
+        held = next((h for h in project.layers if h.layer == of_value.get(name)), None)
+        if held is not None and held.kind != "Reshape":
+            return held.layer
+    if isinstance(program[root], Constant) or value in _folded(program):
+        return ""
+    raise UsageError(
+        f"The project has no layer for %{value}: no output of {program.name} needs it."
+    )
+
+
+def tappable(program: Program, project: Manifest) -> tuple[str, ...]:
+    """Every value of the Program that the C-simulation can tell, in the Program's order."""
+    held = {layer.value for layer in project.layers}
+    inputs = {port.value for port in project.inputs}
+    return tuple(op.name for op in program.ops if op.name in held or op.name in inputs)
+
+
+def _folded(program: Program) -> set[str]:
+    return {op.name for op in fold_constants(program).ops if isinstance(op, Constant)}
+
+
+def _root(program: Program, value: str) -> str:
+    """What a reshaped value was before: the same integers."""
+    op = program[value]
+    while isinstance(op, Reshape):
+        op = program[op.x]
+    return op.name
+
+
+def _run(
+    compiled: Built,
+    folder: Path,
+    project: Manifest,
+    inputs: Mapping[str, Ints],
+    layers: list[str],
+    processes: int,
+    advanced: Advanced,
+) -> dict[str, Ints]:
+    sizes = {layer.layer: layer.size for layer in project.layers}
+    wanted = {f"port {port.name}": int(np.prod(port.shape, dtype=int)) for port in project.outputs}
+    wanted |= {layer: sizes[layer] for layer in layers}
+    samples = len(next(iter(inputs.values())))
+    width = sum(int(np.prod(raw.shape[1:], dtype=int)) for raw in inputs.values())
+    at_once = max(processes, HELD_BYTES // (RAW.itemsize * (width + sum(wanted.values()))))
+    found = {name: np.empty((samples, size), np.int64) for name, size in wanted.items()}
+    done = 0
+    for start in range(0, samples, at_once):
+        part = {name: raw[start : start + at_once] for name, raw in inputs.items()}
+        count = len(next(iter(part.values())))
+
+        def ticked(so_far: int, before: int = start) -> None:
+            advanced(before + so_far, samples)
+
+        with tempfile.TemporaryDirectory(prefix="edgeinfer-csim-") as scratch:
+            held = _run_part(
+                compiled,
+                folder,
+                project.key,
+                Path(scratch),
+                part,
+                wanted,
+                layers,
+                min(processes, count),
+                ticked,
+            )
+        for name, values in held.items():
+            found[name][start : start + count] = values
+        done += count
+        advanced(done, samples)
+    return found
+
+
+def _run_part(
+    compiled: Built,
+    folder: Path,
+    project: str,
+    scratch: Path,
+    inputs: Mapping[str, Ints],
+    wanted: Mapping[str, int],
+    layers: list[str],
+    processes: int,
+    ticked: Callable[[int], None],
+) -> dict[str, Ints]:
+    given, results, counters = (scratch / name for name in ("inputs", "results", "counters"))
+    count = len(next(iter(inputs.values())))
+    with plan.writing(given), given.open("wb") as file:
+        for raw in inputs.values():
+            file.write(np.ascontiguousarray(raw, RAW).tobytes())
+    for path, size in ((results, count * sum(wanted.values()) * RAW.itemsize), (counters, 16)):
+        with plan.writing(path), path.open("wb") as file:
+            os.posix_fallocate(file.fileno(), 0, max(size, 1))
+    weights = (folder / "firmware" / "weights").resolve()
+    program = FoundTool(CSIM, compiled.program.resolve(), "")
+    with _watched(counters, ticked):
+        said = tools.run(
+            program,
+            [project, given, results, counters, weights, str(count), str(processes), *layers],
+            seconds=RUN_SECONDS,
+            folder=scratch,
+        ).output
+    warned = next((line for line in said.splitlines() if line.startswith(STALLS)), None)
+    if warned is not None:
+        raise ToolFailedError(
+            f"The C-simulation in {folder} warns of a stream that would stall the design: "
+            f"{warned[:300]}",
+            hint="The layers around it read or write other numbers of words than they agreed on.",
+        )
+    flat = np.fromfile(results, RAW)
+    found, start = {}, 0
+    for name, size in wanted.items():
+        found[name] = flat[start : start + count * size].reshape(count, size)
+        start += count * size
+    return found
+
+
+@contextmanager
+def _watched(counters: Path, ticked: Callable[[int], None]) -> Iterator[None]:
+    """Tell how many samples are done, while they are."""
+    over = threading.Event()
+
+    def watch() -> None:
+        while not over.wait(TICK_SECONDS):
+            done = int(np.fromfile(counters, "<u8")[1])
+            if done:
+                ticked(done)
+
+    watcher = threading.Thread(target=watch, daemon=True)
+    watcher.start()
+    try:
+        yield
+    finally:
+        over.set()
+        watcher.join()

@@ -1,0 +1,201 @@
+# SPDX-License-Identifier: Apache-2.0
+# SPDX-FileCopyrightText: The edgeinfer authors
+"""Why a value of the C-simulation is other than the Program's: the likely cause.
+
+The project is emitted again in memory and compared with the one on the disk. What differs there and
+bears on the value is the cause. Where nothing differs, the two numbers speak for themselves.
+"""
+
+from __future__ import annotations
+
+import difflib
+import re
+from collections.abc import Mapping
+from pathlib import Path
+
+import numpy as np
+
+from edgeinfer.ir.program import Program
+from edgeinfer.targets.hls.project import manifest
+from edgeinfer.targets.hls.project.emit import emitted
+from edgeinfer.targets.hls.project.manifest import Held, Manifest
+from edgeinfer.targets.hls.settings import HlsSettings
+from edgeinfer.targets.target import Suspicion
+from quantization.fixed import FormatError, Ints, Overflow, Quantizer, overflowed
+
+TYPEDEF = re.compile(r"typedef\s+(.+?)\s+(\w+);")
+AP = re.compile(r"ap_(u?)fixed<(\d+),(-?\d+)(?:,AP_(\w+))?(?:,AP_(\w+))?(?:,\d+)?>")
+AC = re.compile(r"ac_fixed<(\d+),(-?\d+),(true|false)(?:,AC_(\w+))?(?:,AC_(\w+))?>")
+WORD = re.compile(r"nnet::array<(.*),\s*[\d*]+>")
+
+
+def suspicion(
+    program: Program,
+    folder: Path,
+    settings: HlsSettings,
+    value: str,
+    expected: Mapping[str, Ints],
+    got: Mapping[str, Ints],
+) -> Suspicion:
+    """The type that the project gives a value, and why it is likely to differ."""
+    project = manifest.read(folder)
+    held = next((held for held in project.layers if held.value == value), None)
+    found = types_in((folder / "firmware" / "defines.h").read_text(encoding="utf-8"))
+    type_name = held.type_name if held else ""
+    type_ = found.get(type_name, "")
+    wanted = emitted(program, settings, project.namespace).files
+    causes = [
+        *_weights(project, held, folder, wanted),
+        *_types(project, held, found, wanted),
+        *_structure(project, folder, wanted),
+    ]
+    if not causes:
+        causes = [_numbers(type_, expected[value], got[value])]
+    return Suspicion(type_, "; ".join(causes))
+
+
+def types_in(text: str) -> dict[str, str]:
+    """The types that a header defines, by name."""
+    return {name: type_ for type_, name in TYPEDEF.findall(text)}
+
+
+def _weights(
+    project: Manifest, held: Held | None, folder: Path, wanted: Mapping[str, bytes]
+) -> list[str]:
+    """Weight files that hold other numbers than the Program; those of the layer first."""
+    own = held.weights if held else ()
+    causes = []
+    for weight in sorted(project.weights, key=lambda weight: weight.variable not in own):
+        for suffix in ("txt", "h"):
+            name = f"firmware/weights/{weight.variable}.{suffix}"
+            path = folder / name
+            if name not in wanted:
+                continue
+            if not path.is_file():
+                causes.append(f"{name} is missing")
+                break
+            said = path.read_bytes()
+            if said != wanted[name]:
+                causes.append(
+                    f"weights differ from the Program's: {name}, {_first(said, wanted[name])}"
+                )
+                break
+    return causes
+
+
+def _first(said: bytes, wanted: bytes) -> str:
+    """The first number of a list that is another."""
+    ours, theirs = (re.split(rb"[,\n]\s*", text) for text in (wanted, said))
+    if len(ours) != len(theirs):
+        return f"{len(theirs)} entries instead of {len(ours)}"
+    differing = [i for i, (a, b) in enumerate(zip(ours, theirs, strict=True)) if a != b]
+    first = differing[0]
+    told = f"{theirs[first].decode(errors='replace')} instead of {ours[first].decode()}"
+    return f"{len(differing)} of {len(ours)} entries, the first is number {first}, {told[:120]}"
+
+
+def _types(
+    project: Manifest, held: Held | None, found: Mapping[str, str], wanted: Mapping[str, bytes]
+) -> list[str]:
+    """Types that the project defines otherwise than was emitted; those of the layer first."""
+    meant = types_in(wanted["firmware/defines.h"].decode())
+    changed = [name for name, type_ in meant.items() if found.get(name) != type_]
+    own = (held.type_name, f"{held.layer}_") if held else ("", "")
+
+    def far(name: str) -> bool:
+        return name != own[0] and not (own[1] and name.startswith(own[1]))
+
+    return [_type_changed(name, meant[name], found.get(name)) for name in sorted(changed, key=far)]
+
+
+def _type_changed(name: str, meant: str, found: str | None) -> str:
+    if found is None:
+        return f"the type {name} is not defined, it should be {meant}"
+    ours, theirs = format_of(meant), format_of(found)
+    kind = "type"
+    if ours is not None and theirs is not None:
+        if ours.type != theirs.type:
+            less = theirs.type.max < ours.type.max or theirs.type.min > ours.type.min
+            kind = "overflow: narrower type" if less else "precision"
+        elif ours.rounding != theirs.rounding:
+            kind = "rounding mode"
+        elif ours.overflow != theirs.overflow:
+            kind = "overflow mode"
+    return f"{kind}: {name} is {found}, it was emitted as {meant}"
+
+
+def format_of(text: str) -> Quantizer | None:
+    """The format behind a C++ type; None for what is no fixed-point number."""
+    inner = WORD.fullmatch(text.strip())
+    plain = (inner[1] if inner else text).replace(" ", "")
+    try:
+        if match := AP.fullmatch(plain):
+            sign, bits, integer, rounding, overflow = match.groups()
+            return _quantizer(sign == "u", bits, integer, rounding, overflow)
+        if match := AC.fullmatch(plain):
+            bits, integer, signed, rounding, overflow = match.groups()
+            return _quantizer(signed == "false", bits, integer, rounding, overflow)
+    except FormatError:
+        return None
+    return None
+
+
+def _quantizer(
+    unsigned: bool, bits: str, integer: str, rounding: str | None, overflow: str | None
+) -> Quantizer:
+    name = "ufixed" if unsigned else "fixed"
+    return Quantizer.parse(f"{name}<{bits},{integer},{rounding or 'TRN'},{overflow or 'WRAP'}>")
+
+
+def _structure(project: Manifest, folder: Path, wanted: Mapping[str, bytes]) -> list[str]:
+    """Code that calls other layers, or with other sizes, than was emitted."""
+    causes = []
+    for name, what in (
+        (f"firmware/{project.project}.cpp", "order of layers or outputs"),
+        (f"firmware/{project.project}.h", "order of outputs"),
+        ("firmware/parameters.h", "sizes of layers"),
+        ("firmware/nnet_utils/nnet_code_gen.h", "generated code"),
+        (manifest.NAME, "order of outputs"),
+    ):
+        if name not in wanted:
+            continue
+        path = folder / name
+        said = path.read_text(encoding="utf-8") if path.is_file() else ""
+        meant = wanted[name].decode()
+        if said != meant:
+            causes.append(f"{what}: {name} differs from what was emitted: {_line(meant, said)}")
+    headers = sorted(
+        name
+        for name, content in wanted.items()
+        if name.startswith("firmware/nnet_utils/")
+        and not name.endswith("nnet_code_gen.h")
+        and (not (folder / name).is_file() or (folder / name).read_bytes() != content)
+    )
+    causes += [f"library: {name} differs from what was emitted" for name in headers]
+    return causes
+
+
+def _line(meant: str, said: str) -> str:
+    """The first line that is another."""
+    for line in difflib.unified_diff(meant.splitlines(), said.splitlines(), lineterm="", n=0):
+        if line.startswith("+") and not line.startswith("+++") and line[1:].strip():
+            return f"'{line[1:].strip()[:120]}'"
+    return "lines are missing"
+
+
+def _numbers(type_: str, expected: Ints, got: Ints) -> str:
+    """What the two values of an unchanged project suggest."""
+    place = tuple(np.argwhere(expected != got)[0])
+    ours, theirs = int(expected[place]), int(got[place])
+    format_ = format_of(type_)
+    if format_ is not None:
+        raw = np.asarray(ours)
+        wrapped = int(overflowed(raw, format_.type, Overflow.WRAP))
+        clipped = int(overflowed(raw, format_.type, Overflow.SAT))
+        if ours != wrapped and theirs == wrapped:
+            return f"overflow: {ours} does not fit {type_} and wraps"
+        if ours != clipped and theirs == clipped:
+            return f"overflow: {ours} does not fit {type_} and saturates"
+    if abs(ours - theirs) == 1:
+        return "rounding: the values are neighbours, while the project is as it was emitted"
+    return "the project is as it was emitted, so edgeinfer or the compiler errs: please report it"

@@ -1,0 +1,263 @@
+# SPDX-License-Identifier: Apache-2.0
+# SPDX-FileCopyrightText: The edgeinfer authors
+"""A Program as a chain of stages: which ops become layers, and which melt into the one before."""
+
+from __future__ import annotations
+
+from collections import Counter
+from dataclasses import dataclass, field, replace
+from typing import assert_never
+
+from edgeinfer.ir.ops import (
+    Clip,
+    Concat,
+    Constant,
+    Conv,
+    Dense,
+    Input,
+    Op,
+    Pad,
+    Pair,
+    Pool,
+    PRelu,
+    Requant,
+    Reshape,
+    Scale,
+    Slice,
+    Softmax,
+    Table,
+    Transpose,
+    Upsample,
+    inputs_of,
+)
+from edgeinfer.ir.program import Program
+from edgeinfer.targets.hls.estimate.elementwise import (
+    clip_stage,
+    move_stage,
+    pair_stage,
+    passing_stage,
+    pool_stage,
+    prelu_stage,
+    relu_luts,
+    requant_luts,
+    scale_stage,
+    softmax_stage,
+    table_stage,
+)
+from edgeinfer.targets.hls.estimate.fabric import Store, fifo
+from edgeinfer.targets.hls.estimate.linear import conv_stage, dense_stage
+from edgeinfer.targets.hls.estimate.reuse import effective_strategy, reuse_of
+from edgeinfer.targets.hls.estimate.stage import (
+    HLS4ML_SUM_BITS,
+    Arithmetic,
+    Arrangement,
+    Stage,
+    Value,
+    value_of,
+)
+from edgeinfer.targets.hls.settings import HlsSettings
+
+
+@dataclass(frozen=True, slots=True)
+class Design:
+    """All stages, what lies between them, and what comes in and goes out."""
+
+    arrangement: Arrangement
+    stages: tuple[Stage, ...]
+    between: tuple[tuple[str, Store], ...]  # by the stage that writes it
+    inputs: tuple[Value, ...]
+    outputs: tuple[str, ...]  # stages
+
+
+@dataclass(slots=True)
+class _Build:
+    program: Program
+    settings: HlsSettings
+    arrangement: Arrangement
+    only: dict[str, Stage]  # stages that are known already, by op
+    stages: dict[str, Stage] = field(default_factory=dict)
+    makers: dict[str, str | None] = field(default_factory=dict)  # value -> stage; None: an input
+    values: dict[str, Value] = field(default_factory=dict)
+
+    def walk(self) -> None:
+        """Every op in order."""
+        for op in self.program.ops:
+            self._visit(op)
+
+    def _visit(self, op: Op) -> None:
+        shapes = self.program.shapes
+        out = value_of(shapes[op.name], op.type.bits)
+        match op:
+            case Input() | Constant():
+                self.makers[op.name], self.values[op.name] = None, out
+                return
+            case Reshape():
+                laid = self.values[op.x]
+                self.makers[op.name] = self.makers[op.x]
+                same_rows = laid.positions > 1 and len(op.shape) > 1
+                self.values[op.name] = out if same_rows else laid
+                return
+            case Requant() if self._melts(op):
+                self._melt(op, out)
+                return
+            case _:
+                stage = self.only.get(op.name) or self._stage(op, out)
+                self.stages[op.name] = stage
+                self.makers[op.name], self.values[op.name] = op.name, stage.out
+
+    def _reads(self, op: Op) -> tuple[str, ...]:
+        found = [self.makers[x] for x in inputs_of(op)]
+        return tuple(dict.fromkeys(name for name in found if name is not None))
+
+    def _melts(self, op: Requant) -> bool:
+        """Whether a rounding is the result type of the layer before: all but those that cut off
+        what is negative, which are activations of their own (unless one has done it already)."""
+        maker = self.makers[op.x]
+        if maker is None:
+            return False
+        cuts_off = not op.type.signed and self.program.type(op.x).signed
+        return not cuts_off or self.stages[maker].kind in ("clip", "relu", "table", "softmax")
+
+    def _melt(self, op: Requant, out: Value) -> None:
+        maker = self.makers[op.x]
+        assert maker is not None
+        stage, x = self.stages[maker], self.program.type(op.x)
+        each = requant_luts(self.arrangement.fabric, op, x.bits, x.frac)
+        laid = Value(stage.out.positions, stage.out.channels, out.bits)
+        copies = self.arrangement.copies(laid)
+        narrowed = self.arrangement.output_ff(laid) - self.arrangement.output_ff(stage.out)
+        grown = stage.plus(lut=copies * each, ff=max(narrowed, -stage.ff))
+        self.stages[maker] = _with_output(grown, laid)
+        self.makers[op.name], self.values[op.name] = maker, laid
+
+    def _kept_bits(self, op: Op) -> int | None:
+        """Bits to which products and sums are cut; None where all are kept."""
+        if self.arrangement.arithmetic is Arithmetic.EXACT:
+            return None
+        readers = [reader for reader in self.program.ops if op.name in inputs_of(reader)]
+        if len(readers) == 1 and isinstance(readers[0], Requant) and readers[0].type.signed:
+            return readers[0].type.bits
+        return min(op.type.bits, HLS4ML_SUM_BITS)
+
+    def _stage(self, op: Op, out: Value) -> Stage:
+        a, reads = self.arrangement, self._reads(op)
+        shapes, values = self.program.shapes, self.values
+        kept = self._kept_bits(op)
+        match op:
+            case Dense():
+                strategy = effective_strategy(op.name, self.settings)
+                reuse = reuse_of(op, self.settings)
+                return dense_stage(a, op, values[op.x], out, kept, strategy, reuse, reads)
+            case Conv():
+                strategy = effective_strategy(op.name, self.settings)
+                reuse, size = reuse_of(op, self.settings), shapes[op.x]
+                return conv_stage(a, op, size, values[op.x], out, kept, strategy, reuse, reads)
+            case Scale():
+                return scale_stage(a, op, values[op.x], _like(values[op.x], out), reads)
+            case Clip():
+                return clip_stage(a, op, values[op.x], _like(values[op.x], out), reads)
+            case Requant():
+                x, laid = values[op.x], _like(values[op.x], out)
+                type_ = self.program.type(op.x)
+                each = requant_luts(a.fabric, op, x.bits, type_.frac)
+                if not op.type.signed and type_.signed:
+                    each += relu_luts(a.fabric, x, laid)
+                return passing_stage(a, op.name, "relu", reads, x, laid, lut=a.copies(laid) * each)
+            case PRelu():
+                return prelu_stage(a, op, values[op.x], _like(values[op.x], out), reads)
+            case Table():
+                return table_stage(a, op, values[op.x], _like(values[op.x], out), reads)
+            case Softmax():
+                return softmax_stage(a, op, values[op.x], _like(values[op.x], out), reads)
+            case Pool():
+                return pool_stage(a, op, shapes[op.x], values[op.x], out, reads)
+            case Pair():
+                return pair_stage(a, op, values[op.a], values[op.b], out, reads)
+            case Concat():
+                x = max((values[x] for x in op.xs), key=lambda value: value.positions)
+                return move_stage(a, op.name, "concat", x, out, reads, stores_all=False)
+            case Transpose():
+                return move_stage(
+                    a, op.name, "transpose", values[op.x], out, reads, stores_all=True
+                )
+            case Pad() | Upsample() | Slice():
+                kind = type(op).__name__.lower()
+                return move_stage(a, op.name, kind, values[op.x], out, reads, stores_all=False)
+            case Input() | Constant() | Reshape():
+                raise AssertionError(op)  # no stage, see `_visit`
+            case _:
+                assert_never(op)
+
+
+def design_of(
+    program: Program,
+    settings: HlsSettings,
+    arrangement: Arrangement,
+    only: dict[str, Stage] | None = None,
+) -> Design:
+    """The design that a project of the Program and the settings becomes.
+
+    only: stages of layers that are known already.
+    """
+    build = _Build(program, settings, arrangement, only or {})
+    build.walk()
+    outputs = tuple(
+        dict.fromkeys(
+            maker for out in program.outputs if (maker := build.makers[out.value]) is not None
+        )
+    )
+    stages = tuple(build.stages.values())
+    inputs = tuple(value_of(op.shape, op.type.bits) for op in program.inputs)
+    return Design(arrangement, stages, _between(arrangement, stages), inputs, outputs)
+
+
+def layer_stages(
+    program: Program,
+    arrangement: Arrangement,
+    variants: dict[str, tuple[HlsSettings, ...]],
+) -> dict[str, tuple[Stage, ...]]:
+    """The stages of single layers under several settings each, as `design_of` takes them."""
+    first = next(iter(variants.values()))[0]
+    build = _Build(program, first, arrangement, {})
+    found: dict[str, tuple[Stage, ...]] = {}
+    for op in program.ops:
+        if op.name not in variants:
+            build._visit(op)
+            continue
+        out = value_of(program.shapes[op.name], op.type.bits)
+        stages = []
+        for settings in variants[op.name]:
+            build.settings = settings
+            stages.append(build._stage(op, out))
+        found[op.name] = tuple(stages)
+        build.only[op.name] = stages[0]
+        build._visit(op)
+    return found
+
+
+def _between(a: Arrangement, stages: tuple[Stage, ...]) -> tuple[tuple[str, Store], ...]:
+    """A FIFO for each reader of each stage, as deep as the tensor has positions."""
+    readers = Counter(name for stage in stages for name in stage.reads)
+    runs_alone = a.streamed or any(stage.looped for stage in stages)
+    if not runs_alone:
+        return ()
+    found = []
+    for stage in stages:
+        for _ in range(readers[stage.name]):
+            value = stage.out
+            if a.streamed:
+                store = fifo(a.fabric, value.positions, value.bits, value.channels)
+            else:
+                one = Store(value.bits + 4.0, 5.0)
+                store = Store(one.lut * value.elements, one.ff * value.elements)
+            found.append((stage.name, store))
+    return tuple(found)
+
+
+def _like(x: Value, out: Value) -> Value:
+    """An element-wise result is laid out as what it reads."""
+    return Value(x.positions, x.channels, out.bits) if x.elements == out.elements else out
+
+
+def _with_output(stage: Stage, out: Value) -> Stage:
+    return replace(stage, out=out)

@@ -1,0 +1,258 @@
+# SPDX-License-Identifier: Apache-2.0
+# SPDX-FileCopyrightText: The edgeinfer authors
+"""Activations, tables, pools, merges and moves as hls4ml's templates lay them out."""
+
+from __future__ import annotations
+
+import math
+
+import numpy as np
+
+from edgeinfer.ir.ops import (
+    Clip,
+    Pair,
+    PairKind,
+    Pool,
+    PoolKind,
+    PRelu,
+    Requant,
+    Scale,
+    Shape,
+    Softmax,
+    Table,
+    Weights,
+)
+from edgeinfer.targets.hls.estimate.fabric import (
+    CARRY_LUTS,
+    Fabric,
+    Tool,
+    adder_luts,
+    compare_luts,
+    maximum_luts,
+    memory_brams,
+    product_dsps,
+    product_luts,
+)
+from edgeinfer.targets.hls.estimate.linear import line_buffer_luts
+from edgeinfer.targets.hls.estimate.products import constant_products
+from edgeinfer.targets.hls.estimate.stage import Arrangement, Stage, Value
+from quantization.fixed import Overflow, Rounding
+
+ROM_LUT_BITS = 2048  # of a table that stays in LUTs
+TABLE_ADDRESS_BITS = 10
+SOFTMAX_CYCLES = 4
+STREAMED_SOFTMAX_CYCLES = {Tool.VIVADO: 7, Tool.VITIS: 6}
+
+
+def passing_stage(
+    a: Arrangement,
+    name: str,
+    kind: str,
+    reads: tuple[str, ...],
+    x: Value,
+    out: Value,
+    *,
+    dsp: float = 0.0,
+    lut: float = 0.0,
+    ff: float = 0.0,
+    bram: float = 0.0,
+    cuts: int = 0,
+) -> Stage:
+    """A stage that treats each position on its own."""
+    busy, fill, drain = a.passing(max(x.positions, out.positions), cuts)
+    if not a.streamed:
+        busy, fill, drain = cuts, cuts, cuts
+    return Stage(
+        name, kind, reads, out, dsp,
+        lut + a.ports_luts(x, out),
+        ff + a.output_ff(out),
+        bram, cuts, busy, fill, drain,
+    )  # fmt: skip
+
+
+def relu_luts(f: Fabric, x: Value, out: Value) -> float:
+    """An element cut off at zero."""
+    return compare_luts(f, x.bits) + min(x.bits, out.bits)
+
+
+def requant_luts(f: Fabric, op: Requant, x_bits: int, x_frac: int) -> float:
+    """An element rounded and brought into its range; dropping bits is wiring."""
+    luts = 0.0
+    dropped = x_frac - op.type.frac
+    if dropped > 0 and op.rounding is not Rounding.TRN:
+        luts += op.type.bits + CARRY_LUTS
+        if op.rounding is not Rounding.RND:  # a tie is told from the bits that are dropped
+            luts += 6 + dropped / 3
+    if op.overflow is not Overflow.WRAP and x_bits - max(dropped, 0) > op.type.bits:
+        luts += compare_luts(f, x_bits - max(dropped, 0) - op.type.bits + 1) + op.type.bits
+    return luts
+
+
+def clip_stage(a: Arrangement, op: Clip, x: Value, out: Value, reads: tuple[str, ...]) -> Stage:
+    """One comparison and one choice for each side."""
+    sides = (op.low is not None) + (op.high is not None)
+    lut = a.copies(out) * sides * relu_luts(a.fabric, x, out)
+    return passing_stage(a, op.name, "clip", reads, x, out, lut=lut)
+
+
+def table_stage(a: Arrangement, op: Table, x: Value, out: Value, reads: tuple[str, ...]) -> Stage:
+    """A look-up for each element: two share a block RAM; a small table stays in LUTs."""
+    copies, f = a.copies(out), a.fabric
+    addressed, entries = f.fit["table_lut"], a.entries(op.entries.size)
+    if entries * out.bits <= ROM_LUT_BITS:
+        rom = out.bits * math.ceil(entries / 64)
+        return passing_stage(
+            a, op.name, "table", reads, x, out, lut=copies * (rom + out.bits), ff=copies * out.bits,
+            cuts=1,
+        )  # fmt: skip
+    brams = math.ceil(copies / 2) * memory_brams(entries, out.bits)
+    registers = out.bits + (TABLE_ADDRESS_BITS if f.tool is Tool.VITIS else 0)
+    cuts = 1 if not a.streamed or f.tool is Tool.VIVADO else 2
+    return passing_stage(
+        a, op.name, "table", reads, x, out,
+        lut=copies * addressed, ff=copies * registers, bram=brams, cuts=cuts,
+    )  # fmt: skip
+
+
+def softmax_stage(
+    a: Arrangement, op: Softmax, x: Value, out: Value, reads: tuple[str, ...]
+) -> Stage:
+    """The largest, differences, a table of exponentials, their sum, its inverse, products."""
+    f, copies = a.fabric, a.copies(out)
+    classes = out.channels
+    groups = copies / classes
+    per_class = (
+        maximum_luts(f, x.bits)
+        + 2 * (x.bits + CARRY_LUTS)
+        + adder_luts(f, op.exp_type.bits)
+        + product_luts(f, op.exp_type.bits, op.inverse_type.bits)
+        + f.fit["softmax_lut"]
+    )
+    per_class_ff = op.exp_type.bits + 2 * x.bits + out.bits
+    brams = groups * (
+        math.ceil(classes / 2) * memory_brams(a.entries(op.exp.size), op.exp_type.bits)
+        + memory_brams(a.entries(op.inverse.size), op.inverse_type.bits)
+    )
+    dsp = copies * product_dsps(f, op.exp_type.bits, op.inverse_type.bits)
+    cycles = STREAMED_SOFTMAX_CYCLES[f.tool] - 1 if a.streamed else SOFTMAX_CYCLES
+    return passing_stage(
+        a, op.name, "softmax", reads, x, out, dsp=dsp, lut=copies * per_class,
+        ff=copies * per_class_ff, bram=brams, cuts=cycles,
+    )  # fmt: skip
+
+
+def prelu_stage(a: Arrangement, op: PRelu, x: Value, out: Value, reads: tuple[str, ...]) -> Stage:
+    """A product with the slope, and a choice."""
+    dsp, lut = _elementwise_products(a, op.slope, x, out)
+    if np.all(op.slope == 1 << op.slope_type.frac):
+        return passing_stage(a, op.name, "prelu", reads, x, out)
+    lut += a.copies(out) * relu_luts(a.fabric, x, out)
+    return passing_stage(a, op.name, "prelu", reads, x, out, dsp=dsp, lut=lut)
+
+
+def scale_stage(a: Arrangement, op: Scale, x: Value, out: Value, reads: tuple[str, ...]) -> Stage:
+    """A product with a constant for each channel or element, and a sum."""
+    dsp, lut = _elementwise_products(a, op.factor, x, out)
+    if np.any(op.bias):
+        lut += adder_luts(a.fabric, out.bits, a.copies(out))
+    delay = (a.fabric.multiply_ns if dsp else a.fabric.add_ns) + a.fabric.add_ns
+    cuts = int(delay / a.fabric.usable_ns)
+    return passing_stage(a, op.name, "scale", reads, x, out, dsp=dsp, lut=lut, cuts=cuts)
+
+
+def _elementwise_products(
+    a: Arrangement, factor: Weights, x: Value, out: Value
+) -> tuple[float, float]:
+    """DSP blocks and LUTs of one multiplier by a constant for each element at work."""
+    values = factor.reshape(-1, 1)
+    made = constant_products(a.fabric, values, x.bits, None)
+    repeated = a.copies(out) / values.size
+    return made.dsp * repeated, made.lut * repeated
+
+
+def pool_stage(
+    a: Arrangement,
+    op: Pool,
+    size: Shape,
+    x: Value,
+    out: Value,
+    reads: tuple[str, ...],
+) -> Stage:
+    """The largest or the sum of each window."""
+    f = a.fabric
+    window = math.prod(op.window)
+    if op.kind is PoolKind.MAX:
+        one = maximum_luts(f, x.bits)
+    else:  # in a sum of an even number, one adder is left without a partner
+        one = out.bits + (CARRY_LUTS / (window - 1) if window % 2 == 0 else 0.0)
+    whole = all(width >= length for width, length in zip(op.window, size, strict=False))
+    if not a.streamed:
+        lut = out.elements * (window - 1) * one
+        step = f.add_ns * (1.3 if op.kind is PoolKind.MAX else 1.0)
+        cuts = int(math.log2(max(window, 1)) * step / f.usable_ns)
+        return passing_stage(a, op.name, "pool", reads, x, out, lut=lut, cuts=cuts)
+    padded = [
+        length + before + after for length, (before, after) in zip(size, op.pads, strict=False)
+    ]
+    pixels = math.prod(padded)
+    channels = out.channels
+    if whole:
+        lut, ff = channels * one, 2.0 * channels * out.bits
+        ahead = pixels
+    else:
+        held = window * channels * x.bits
+        lut = (
+            channels * (window - 1) * one
+            + held * f.fit["pool_lut"]
+            + line_buffer_luts(padded, op.window, channels, x.bits)
+        )
+        ff = held * f.fit["pool_ff"]
+        ahead = (op.window[0] - 1) * padded[1] + op.window[1] if len(padded) > 1 else op.window[0]
+    return Stage(
+        op.name, "pool", reads, out,
+        lut=lut + a.ports_luts(x, out),
+        ff=ff + a.output_ff(out),
+        busy_cycles=pixels + 3,
+        fill_cycles=ahead + 3,
+        drain_cycles=3,
+    )  # fmt: skip
+
+
+def pair_stage(
+    a: Arrangement, op: Pair, left: Value, right: Value, out: Value, reads: tuple[str, ...]
+) -> Stage:
+    """Two tensors, element by element."""
+    f, copies = a.fabric, a.copies(out)
+    match op.kind:
+        case PairKind.ADD | PairKind.SUB:
+            dsp, lut = 0.0, float(out.bits + CARRY_LUTS)
+        case PairKind.MAX | PairKind.MIN:
+            dsp, lut = 0.0, maximum_luts(f, out.bits)
+        case PairKind.MUL:
+            dsp = float(product_dsps(f, left.bits, right.bits))
+            lut = product_luts(f, left.bits, right.bits)
+    return passing_stage(a, op.name, "pair", reads, left, out, dsp=copies * dsp, lut=copies * lut)
+
+
+def move_stage(
+    a: Arrangement,
+    name: str,
+    kind: str,
+    x: Value,
+    out: Value,
+    reads: tuple[str, ...],
+    *,
+    stores_all: bool,
+) -> Stage:
+    """Elements elsewhere: wiring where all are at hand, else a stage that passes them on."""
+    if not a.streamed:
+        return passing_stage(a, name, kind, reads, x, out)
+    bram = memory_brams(x.positions, x.channels * x.bits) if stores_all else 0
+    stage = passing_stage(a, name, kind, reads, x, out, lut=out.channels * out.bits / 2, bram=bram)
+    if not stores_all:
+        return stage
+    busy = x.positions + out.positions
+    return Stage(
+        name, kind, reads, out, lut=stage.lut, ff=stage.ff, bram18=stage.bram18, busy_cycles=busy,
+        fill_cycles=x.positions, drain_cycles=out.positions,
+    )  # fmt: skip

@@ -1,0 +1,208 @@
+# SPDX-License-Identifier: Apache-2.0
+# SPDX-FileCopyrightText: The edgeinfer authors
+"""Latency and resources of the HLS design of a Program, without any tool, each with its band.
+
+The figures stand for what the HLS tool reports after C synthesis. `lut_vsynth` and `ff_vsynth`
+stand for what is left after logic synthesis, which shares and trims. ``docs/estimate.md`` says
+what is modelled and how far it was off on published designs.
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass, replace
+
+from edgeinfer.base.devices import Device
+from edgeinfer.base.metrics import Metric, Origin
+from edgeinfer.ir.program import Program
+from edgeinfer.targets.hls.estimate.design import Design, design_of
+from edgeinfer.targets.hls.estimate.fabric import Tool, constants, fabric
+from edgeinfer.targets.hls.estimate.flow import Timing, pipelined, timing
+from edgeinfer.targets.hls.estimate.stage import Arithmetic, Arrangement, Stage
+from edgeinfer.targets.hls.settings import HlsSettings
+
+TOOL = "edgeinfer"
+UNITS = {
+    "latency_cycles": "cycles",
+    "ii_cycles": "cycles",
+    "latency_us": "us",
+    "dsp": "DSP",
+    "lut": "LUT",
+    "ff": "FF",
+    "bram18": "BRAM18",
+    "lut_vsynth": "LUT",
+    "ff_vsynth": "FF",
+    "alm": "ALM",
+    "m20k": "M20K",
+}
+ELSEWHERE = "no published design"  # the family of whatever was never compared
+
+
+@dataclass(frozen=True, slots=True)
+class LayerEstimate:
+    """One layer's hardware, with the FIFOs that it writes to."""
+
+    name: str
+    kind: str
+    dsp: float
+    lut: float
+    ff: float
+    bram18: float
+    latency_cycles: int
+    reuse: int
+    fifo_bram18: float = 0.0  # how much of the block RAM is FIFOs
+
+
+@dataclass(frozen=True, slots=True)
+class Estimate:
+    """A whole design's figures."""
+
+    family: str  # of designs with which it shares its error band
+    timing: Timing
+    clock_ns: float
+    dsp: float
+    lut: float
+    ff: float
+    bram18: float
+    layers: tuple[LayerEstimate, ...]
+    intel: bool = False
+
+    def figures(self, fit: dict[str, float] | None = None) -> dict[str, float]:
+        """By the metrics' names; with other constants than those that ship."""
+        fit = fit if fit is not None else constants()["fit"]
+        found = {
+            "latency_cycles": float(self.timing.latency_cycles),
+            "ii_cycles": float(self.timing.ii_cycles),
+            "latency_us": self.timing.latency_cycles * self.clock_ns / 1000,
+        }
+        after = {
+            "lut_vsynth": self.lut * fit["lut_vsynth"],
+            "ff_vsynth": self.ff * fit["ff_vsynth"],
+        }
+        if self.intel:
+            return found | {
+                "dsp": math.ceil(self.dsp / 2),  # a block multiplies two pairs of 18 x 19 bits
+                "alm": after["lut_vsynth"] / 2,  # an ALM holds two bits of an adder
+                "ff": after["ff_vsynth"],
+                "m20k": math.ceil(self.bram18 * 18 / 20),
+            }
+        own = {"dsp": self.dsp, "lut": self.lut, "ff": self.ff, "bram18": self.bram18}
+        return found | own | after
+
+    def metrics(self) -> tuple[Metric, ...]:
+        """The design's, then each layer's."""
+        found = [self._metric(name, value) for name, value in self.figures().items()]
+        if self.intel:
+            return tuple(found)
+        for layer in self.layers:
+            for name in ("latency_cycles", "dsp", "lut", "ff", "bram18"):
+                found.append(self._metric(name, getattr(layer, name), layer.name))
+        return tuple(found)
+
+    def _metric(self, name: str, value: float, layer: str | None = None) -> Metric:
+        value = round(value, 4) if name == "latency_us" else float(round(value))
+        low, high = band(self.family, name, value)
+        return Metric(
+            name,
+            value,
+            UNITS[name],
+            Origin.ESTIMATED,
+            low=low,
+            high=high,
+            tool=TOOL,
+            target="hls",
+            layer=layer,
+        )
+
+
+def estimate(
+    program: Program,
+    settings: HlsSettings,
+    device: Device,
+    *,
+    arithmetic: Arithmetic = Arithmetic.EXACT,
+    only: dict[str, Stage] | None = None,
+    fit: dict[str, float] | None = None,
+) -> Estimate:
+    """The figures of a project with these settings on a device.
+
+    only: stages that are known already. fit: other constants than those that ship.
+    """
+    arrangement = Arrangement(fabric(settings, device.fabric, fit), settings.io, arithmetic)
+    design = design_of(program, settings, arrangement, only)
+    return summed(design, settings, device)
+
+
+def summed(design: Design, settings: HlsSettings, device: Device) -> Estimate:
+    """A design's stages added up, with what holds them together."""
+    layers = []
+    for stage in design.stages:
+        stores = [store for name, store in design.between if name == stage.name]
+        layers.append(
+            LayerEstimate(
+                stage.name,
+                stage.kind,
+                stage.dsp,
+                stage.lut + sum(store.lut for store in stores),
+                stage.ff + sum(store.ff for store in stores),
+                stage.bram18 + sum(store.bram18 for store in stores),
+                stage.cuts if pipelined(design) else stage.busy_cycles,
+                stage.reuse,
+                float(sum(store.bram18 for store in stores)),
+            )
+        )
+    when = timing(design)
+    return Estimate(
+        family_of(design),
+        when,
+        settings.clock_ns,
+        float(sum(layer.dsp for layer in layers)),
+        float(sum(layer.lut for layer in layers)),
+        float(sum(layer.ff for layer in layers)) + _held_ff(design, when),
+        float(sum(layer.bram18 for layer in layers)),
+        tuple(layers),
+        intel=device.offers("alm") is not None,
+    )
+
+
+def _held_ff(design: Design, when: Timing) -> float:
+    """Registers of the inputs, and of what a pipeline hands from layer to layer."""
+    if design.arrangement.streamed:
+        return 0.0
+    if design.arrangement.fabric.tool is Tool.VITIS and not pipelined(design):
+        return 0.0
+    inputs = sum(value.all_bits for value in design.inputs)
+    handed = sum(stage.out.all_bits for stage in design.stages if stage.cuts)
+    return float(inputs + (handed if when.latency_cycles and pipelined(design) else 0))
+
+
+def family_of(design: Design) -> str:
+    """Designs that share mechanisms, and so their errors."""
+    kinds = {stage.kind for stage in design.stages}
+    folded = any(stage.reuse > 1 for stage in design.stages)
+    main = "conv" if "conv" in kinds else "dense" if "dense" in kinds else "pool"
+    return f"{design.arrangement.io}, {main}{', folded' if folded else ''}"
+
+
+def band(family: str, name: str, value: float) -> tuple[float, float]:
+    """Where the figure lies in all likelihood, from the residuals of the family's designs."""
+    figure = {"latency_us": "latency_cycles", "alm": "lut_vsynth", "m20k": "bram18"}.get(name, name)
+    bands = constants()["bands"]
+    of_family = bands.get(family, bands[ELSEWHERE])
+    low, high = of_family.get(figure, bands[ELSEWHERE][figure])
+    slack = constants()["slack"].get(name, 0.0)
+    ends = max(min(value * low, value - slack), 0.0), max(value * high, value + slack)
+    if name == "latency_us":
+        return round(ends[0], 4), round(ends[1], 4)
+    return float(math.floor(ends[0])), float(math.ceil(ends[1]))
+
+
+def estimated(program: Program, settings: HlsSettings, device: Device) -> tuple[Metric, ...]:
+    """Latency and resources, each with its error band; in under a second, without any tool."""
+    return estimate(program, settings, device).metrics()
+
+
+def with_reuse(settings: HlsSettings, reuse: dict[str, int]) -> HlsSettings:
+    """The settings with other reuse factors on top."""
+    merged = dict(settings.reuse_of) | reuse
+    return replace(settings, reuse_of=tuple(sorted(merged.items())))

@@ -1,0 +1,164 @@
+# SPDX-License-Identifier: Apache-2.0
+# SPDX-FileCopyrightText: The edgeinfer authors
+"""What a tool makes of one operation on one fabric: LUTs, delays, block RAMs.
+
+The laws are those of the tools' own operator libraries, as their reports print them (an N bit
+adder is N + 7 LUTs, and N in a three-input pair; a product of 18 bits or more takes a DSP block).
+Constants that were fitted to published designs are in ``firmware/hls/estimate.toml``.
+"""
+
+from __future__ import annotations
+
+import math
+import tomllib
+from dataclasses import dataclass
+from enum import StrEnum
+from functools import cache
+from typing import Any
+
+from edgeinfer.base import assets
+from edgeinfer.targets.hls.settings import Backend, HlsSettings
+
+CONSTANTS = "firmware/hls/estimate.toml"
+DSP_LEAST_PRODUCT_BITS = 18  # narrower products go to LUTs
+DSP_LUTS = 5  # beside each DSP block
+MULTIPLEXER_LUT = 0.33  # for each bit of each way: a LUT holds a 4-way multiplexer
+CARRY_LUTS = 7  # of an adder, beyond its width
+SRL_BITS = 1024  # of a FIFO that stays in shift registers
+SRL_DEPTH = 32
+OUTPUT_REGISTER_BITS = 128  # at most, behind the block RAM of a FIFO
+BRAM_SHAPES = ((512, 36), (1024, 18), (2048, 9), (4096, 4), (8192, 2), (16384, 1))
+
+
+class Tool(StrEnum):
+    """Whose operator library, and whose way to connect layers."""
+
+    VIVADO = "Vivado HLS"
+    VITIS = "Vitis HLS"
+
+
+UNCERTAINTY = {Tool.VIVADO: 0.125, Tool.VITIS: 0.27}  # of the clock, as hls4ml asks for it
+
+
+@cache
+def constants() -> dict[str, Any]:
+    """The fitted constants and the bands."""
+    return tomllib.loads(assets.text(CONSTANTS))
+
+
+@dataclass(frozen=True, slots=True)
+class Fabric:
+    """A tool, a clock, and how fast and how wide the part's logic is."""
+
+    tool: Tool
+    usable_ns: float  # of a clock cycle
+    speed: float  # delays relative to UltraScale+
+    dsp_wide: int  # operand widths of a DSP block's multiplier, signed
+    dsp_narrow: int
+    fit: dict[str, float]
+
+    @property
+    def multiply_ns(self) -> float:
+        """Through a DSP block without registers."""
+        return self.fit["multiply_ns"] * self.speed
+
+    @property
+    def add_ns(self) -> float:
+        """Through an adder of two or three numbers."""
+        return self.fit["add_ns"] * self.speed
+
+    @property
+    def gather_lut(self) -> float:
+        """LUTs of a wide multiplexer, for each bit of each way."""
+        return self.fit["gather_lut"] if self.tool is Tool.VIVADO else MULTIPLEXER_LUT
+
+
+SPEEDS = {"ultrascale+": 1.0, "ultrascale": 1.25, "7-series": 1.7}
+DSP_WIDTHS = {"7-series": (25, 18)}  # DSP48E1; all others as DSP48E2
+
+
+def fabric(settings: HlsSettings, kind: str, fit: dict[str, float] | None = None) -> Fabric:
+    """The tool that the backend calls, on a kind of logic."""
+    tool = Tool.VIVADO if settings.backend is Backend.VIVADO else Tool.VITIS
+    wide, narrow = DSP_WIDTHS.get(kind, (27, 18))
+    usable = settings.clock_ns * (1 - UNCERTAINTY[tool])
+    chosen = fit if fit is not None else constants()["fit"]
+    return Fabric(tool, usable, SPEEDS.get(kind, 1.25), wide, narrow, chosen)
+
+
+def adder_luts(f: Fabric, bits: float, count: float = 1) -> float:
+    """Adders in a tree: most pairs become three-input adders, a LUT for each bit."""
+    return count * (bits + CARRY_LUTS * f.fit["binary_share"])
+
+
+def compare_luts(f: Fabric, bits: int) -> float:
+    """Two numbers, which is larger."""
+    return bits + CARRY_LUTS if f.tool is Tool.VITIS else 5 + bits / 2
+
+
+def maximum_luts(f: Fabric, bits: int) -> float:
+    """The larger of two numbers: compared, then selected."""
+    return compare_luts(f, bits) + bits
+
+
+def multiplexer_luts(bits: float, ways: float) -> float:
+    """One of several numbers."""
+    return bits * max(ways - 1, 0) * MULTIPLEXER_LUT
+
+
+def product_dsps(f: Fabric, a_bits: int, b_bits: int) -> int:
+    """DSP blocks of a multiplier; 0 where it goes to LUTs."""
+    if a_bits + b_bits < DSP_LEAST_PRODUCT_BITS or min(a_bits, b_bits) < 2:
+        return 0
+    wide, narrow = max(a_bits, b_bits), min(a_bits, b_bits)
+
+    def parts(bits: int, port: int) -> int:
+        return max(math.ceil((bits - 1) / (port - 1)), 1)
+
+    return min(
+        parts(wide, f.dsp_wide) * parts(narrow, f.dsp_narrow),
+        parts(wide, f.dsp_narrow) * parts(narrow, f.dsp_wide),
+    )
+
+
+def product_luts(f: Fabric, a_bits: int, b_bits: int) -> float:
+    """LUTs of a multiplier: all of it, or what stands beside its DSP blocks."""
+    blocks = product_dsps(f, a_bits, b_bits)
+    if blocks:
+        return DSP_LUTS * blocks
+    wide = max(a_bits, b_bits)
+    return wide * wide / 2 + 8.5 if min(a_bits, b_bits) > 1 else float(wide)
+
+
+def memory_brams(depth: int, bits: int) -> int:
+    """Block RAMs of 18 kbit for a memory, in the best of their shapes."""
+    if depth <= 0 or bits <= 0:
+        return 0
+    return min(math.ceil(depth / d) * math.ceil(bits / w) for d, w in BRAM_SHAPES)
+
+
+@dataclass(frozen=True, slots=True)
+class Store:
+    """A memory or a FIFO: where its bits are kept."""
+
+    lut: float = 0.0
+    ff: float = 0.0
+    bram18: int = 0
+
+
+def fifo(f: Fabric, depth: int, bits: int, channels: int) -> Store:
+    """The FIFO between two layers: one for every channel in Vivado HLS, one for all in Vitis."""
+    if f.tool is Tool.VIVADO:
+        one = _fifo(depth, bits, SRL_BITS // 4)
+        return Store(one.lut * channels, one.ff * channels, one.bram18 * channels)
+    return _fifo(depth, bits * channels, SRL_BITS)
+
+
+def _fifo(depth: int, bits: int, srl_bits: int) -> Store:
+    counter = math.ceil(math.log2(max(depth, 2)))
+    if depth <= 2 or depth * bits <= srl_bits:
+        shift_registers = bits * math.ceil(depth / SRL_DEPTH)
+        return Store(shift_registers + 19, 4 + counter)
+    held = min(bits, OUTPUT_REGISTER_BITS)
+    blocks = min(math.ceil(depth / d) * math.ceil(bits / w) for d, w in BRAM_SHAPES[1:])
+    return Store(held + 19, held + 3.3 * counter, blocks)

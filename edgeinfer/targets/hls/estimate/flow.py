@@ -1,0 +1,82 @@
+# SPDX-License-Identifier: Apache-2.0
+# SPDX-FileCopyrightText: The edgeinfer authors
+"""When a design is done: its latency and how often it takes a sample.
+
+Three ways to connect layers, as hls4ml chooses them: one pipeline (all elements at hand and
+nothing loops), tasks that hand whole tensors on (something loops), and streams.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from edgeinfer.targets.hls.estimate.design import Design
+from edgeinfer.targets.hls.estimate.fabric import Tool
+from edgeinfer.targets.hls.estimate.stage import Stage
+
+
+@dataclass(frozen=True, slots=True)
+class Timing:
+    """Cycles from a sample's first input to its last output, and between two samples."""
+
+    latency_cycles: int
+    ii_cycles: int
+
+
+def pipelined(design: Design) -> bool:
+    """Whether all layers share one pipeline."""
+    return not design.arrangement.streamed and not any(stage.looped for stage in design.stages)
+
+
+def timing(design: Design) -> Timing:
+    """Of the whole design."""
+    if not design.stages:
+        return Timing(0, 1)
+    if design.arrangement.streamed:
+        return _streamed(design)
+    if pipelined(design):
+        return _one_pipeline(design)
+    return _tasks(design)
+
+
+def _one_pipeline(design: Design) -> Timing:
+    each = 1 if design.arrangement.fabric.tool is Tool.VITIS else 0  # a call takes a cycle more
+    done: dict[str, int] = {}
+    for stage in design.stages:
+        own = stage.cuts
+        begun = max((done[name] for name in stage.reads), default=0)
+        done[stage.name] = begun + (own + each if own else 0)
+    last = max(done.values())
+    return Timing(last + (1 if last else 0), max(stage.turns for stage in design.stages))
+
+
+def _tasks(design: Design) -> Timing:
+    done: dict[str, int] = {}
+    for stage in design.stages:
+        begun = max((done[name] for name in stage.reads), default=0)
+        done[stage.name] = begun + max(stage.busy_cycles, 1)
+    if design.arrangement.fabric.tool is Tool.VITIS:
+        return Timing(max(done.values()), max(stage.busy_cycles for stage in design.stages) + 1)
+    return Timing(max(done.values()), max(_interval(stage) for stage in design.stages))
+
+
+def _interval(stage: Stage) -> int:
+    """Cycles between two samples of a stage whose loop is pipelined to its end."""
+    if not stage.looped:
+        return 1
+    return max(stage.busy_cycles - stage.cuts - 2, stage.reuse)
+
+
+def _streamed(design: Design) -> Timing:
+    first: dict[str, int] = {}
+    last: dict[str, int] = {}
+    for stage in design.stages:
+        begun = max((first[name] for name in stage.reads), default=0)
+        ended = max((last[name] for name in stage.reads), default=0)
+        first[stage.name] = begun + stage.fill_cycles
+        last[stage.name] = max(ended + stage.drain_cycles, begun + stage.busy_cycles)
+    busiest = max(stage.busy_cycles for stage in design.stages)
+    placed = [*design.inputs, *(stage.out for stage in design.stages)]
+    if design.arrangement.fabric.tool is Tool.VITIS or any(v.positions > 1 for v in placed):
+        return Timing(max(last.values()), busiest + 1)
+    return Timing(max(last.values()), max(stage.reuse for stage in design.stages))

@@ -1,0 +1,325 @@
+# SPDX-License-Identifier: Apache-2.0
+# SPDX-FileCopyrightText: The edgeinfer authors
+"""Convolutions and dense layers as hls4ml's templates lay them out."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass, replace
+
+import numpy as np
+
+from edgeinfer.ir.ops import Conv, Dense, Shape
+from edgeinfer.targets.hls.estimate.fabric import (
+    SRL_DEPTH,
+    Fabric,
+    Tool,
+    adder_luts,
+    fifo,
+    memory_brams,
+    multiplexer_luts,
+    product_dsps,
+    product_luts,
+)
+from edgeinfer.targets.hls.estimate.products import (
+    Products,
+    constant_products,
+    digits,
+    shared,
+    trees,
+)
+from edgeinfer.targets.hls.estimate.reuse import multiplication_size
+from edgeinfer.targets.hls.estimate.stage import Arrangement, Stage, Value
+from edgeinfer.targets.hls.settings import Strategy
+
+FOLDED_OVERHEAD = 4  # cycles of a folded product beyond its reuse factor: fetch, multiply, add
+LINE_CONTROL = 3
+PIXEL_OVERHEAD = 1  # cycles to shift a pixel into the window, where pixels are not pipelined
+
+
+@dataclass(frozen=True, slots=True)
+class Matrix:
+    """What multiplies, adds and remembers, for one vector."""
+
+    dsp: float
+    lut: float
+    ff: float
+    bram18: float
+    cuts: int
+    cycles: int  # between two vectors, as asked for
+    turns: int  # of the busiest multiplier: as many cycles as are needed
+    multipliers: float
+
+
+def matrix(
+    f: Fabric,
+    op: Conv | Dense,
+    x_bits: int,
+    sum_bits: int,
+    kept_bits: int | None,
+    strategy: Strategy,
+    reuse: int,
+    *,
+    paced: bool = True,
+) -> Matrix:
+    """The matrix of a layer in its strategy; paced: it takes a vector in as many cycles as its
+    reuse factor, and not as soon as its multipliers allow."""
+    if strategy is Strategy.RESOURCE and reuse > 1:
+        return _folded(f, op, x_bits, sum_bits, reuse)
+    made = _products(f, op, x_bits, kept_bits)
+    if strategy is Strategy.DISTRIBUTED:
+        made = _distributed(f, op, made, x_bits)
+    limit = multiplier_limit(op, reuse)
+    if paced:
+        limit = max(min(limit, math.ceil(made.multipliers / reuse)), 1)
+    folded = shared(f, made, x_bits, op.weight_type.bits, limit)
+    tree = trees(f, made, int(np.count_nonzero(op.bias)), sum_bits)
+    kept = made.terms * made.bits if reuse > 1 else 0.0
+    turns = max(math.ceil(made.multipliers / limit), 1)
+    return Matrix(
+        folded.dsp,
+        folded.lut + tree.lut,
+        tree.ff + kept,
+        0.0,
+        tree.cuts,
+        reuse,
+        turns,
+        folded.multipliers,
+    )
+
+
+def multiplier_limit(op: Conv | Dense, reuse: int) -> int:
+    """How many multipliers hls4ml allows a layer in the latency strategy: those that zeros would
+    take are taken off."""
+    inputs, outputs = multiplication_size(op)
+    zeros = op.weight.size - int(np.count_nonzero(op.weight))
+    return max(math.ceil(inputs * outputs / reuse) - zeros // reuse, 1)
+
+
+def _products(f: Fabric, op: Conv | Dense, x_bits: int, kept_bits: int | None) -> Products:
+    groups = op.groups if isinstance(op, Conv) else 1
+    weights = np.asarray(op.weight.reshape(-1, op.weight.shape[-1]), np.int64)
+    if groups == 1:
+        return constant_products(f, op.weight, x_bits, kept_bits)
+    parts = [
+        constant_products(f, part, x_bits, kept_bits) for part in np.split(weights, groups, axis=1)
+    ]
+    terms = sum(part.terms for part in parts)
+    return Products(
+        sum(part.dsp for part in parts),
+        sum(part.lut for part in parts),
+        sum(part.multipliers for part in parts),
+        terms,
+        tuple(pair for part in parts for pair in part.outputs),
+        sum(part.bits * part.terms for part in parts) / max(terms, 1),
+    )
+
+
+def _distributed(f: Fabric, op: Conv | Dense, made: Products, x_bits: int) -> Products:
+    """Adder graphs instead of multipliers: an adder for each digit of a weight beyond the first,
+    of which the search for common terms saves a share."""
+    magnitude = np.abs(op.weight.reshape(-1).astype(np.int64))
+    extra = float(np.maximum(digits(magnitude) - 1, 0).sum())
+    luts = adder_luts(f, x_bits + 2, extra * f.fit["distributed_share"])
+    return replace(made, dsp=0.0, lut=luts, multipliers=0.0)
+
+
+def _folded(f: Fabric, op: Conv | Dense, x_bits: int, sum_bits: int, reuse: int) -> Matrix:
+    """Multipliers that take other weights in every cycle, from a ROM as wide as all of them."""
+    inputs, outputs = multiplication_size(op)
+    multipliers = math.ceil(inputs * outputs / reuse)
+    w_bits = op.weight_type.bits
+    wide = min(x_bits + w_bits + 1, sum_bits)
+    per_output = max(multipliers / outputs, 1.0)
+    levels = math.ceil(math.log2(per_output)) if per_output > 1 else 0
+    selecting = multiplexer_luts(x_bits, min(reuse, inputs)) * math.ceil(inputs / reuse)
+    accumulators = outputs * sum_bits
+    scattered = multiplexer_luts(sum_bits, max(reuse / inputs, 1)) * multipliers
+    lut = (
+        multipliers * product_luts(f, x_bits, w_bits)
+        + adder_luts(f, (wide + sum_bits) / 2, multipliers)
+        + selecting
+        + scattered
+        + inputs * x_bits * f.fit["folded_input_lut"]
+        + accumulators * f.fit["folded_sum_lut"]
+    )
+    ff = inputs * x_bits * f.fit["folded_input_ff"] + accumulators + multipliers * (wide + w_bits)
+    return Matrix(
+        multipliers * product_dsps(f, x_bits, w_bits),
+        lut,
+        ff,
+        memory_brams(reuse, multipliers * w_bits),
+        FOLDED_OVERHEAD + levels // 4,
+        reuse,
+        reuse,
+        multipliers,
+    )
+
+
+def dense_stage(
+    a: Arrangement,
+    op: Dense,
+    x: Value,
+    out: Value,
+    kept_bits: int | None,
+    strategy: Strategy,
+    reuse: int,
+    reads: tuple[str, ...],
+) -> Stage:
+    """A dense layer; over positions, it is a convolution of one pixel."""
+    f = a.fabric
+    sum_bits = kept_bits or op.type.bits
+    vectors = out.positions
+    paced = a.streamed or vectors > 1
+    made = matrix(f, op, x.bits, sum_bits, kept_bits, strategy, reuse, paced=paced)
+    stage = _plain_stage(op, "dense", made, out, reuse, reads)
+    if not a.streamed:
+        looped = strategy is Strategy.RESOURCE or vectors > 1
+        busy = vectors * made.turns + made.cuts + (1 if looped else 0)
+        return replace(
+            stage,
+            lut=made.lut + (x.all_bits * f.gather_lut if vectors > 1 else 0.0),
+            cuts=made.cuts + made.turns - 1,
+            turns=made.turns,
+            looped=looped,
+            busy_cycles=busy,
+            fill_cycles=busy,
+            drain_cycles=busy,
+        )
+    packs = vectors if vectors > 1 else x.positions
+    calls = f.tool is Tool.VITIS and op.weight.shape[0] > 1  # a call takes a cycle more
+    once = made.cuts + made.cycles + (1 if calls else 0)
+    busy = (packs * made.cycles + made.cuts + 2) if vectors > 1 else _gathered(packs, once)
+    drain = once + (1 if packs > 1 else 0)
+    stored = x.elements // vectors * x.bits if made.cuts or packs > 1 else 0
+    return replace(
+        stage,
+        lut=made.lut + a.ports_luts(x, out),
+        ff=made.ff + stored + a.output_ff(out),
+        busy_cycles=busy,
+        fill_cycles=once if vectors > 1 else busy,
+        drain_cycles=drain,
+    )
+
+
+def _plain_stage(
+    op: Conv | Dense, kind: str, made: Matrix, out: Value, reuse: int, reads: tuple[str, ...]
+) -> Stage:
+    """The matrix alone, before it is known when it works."""
+    return Stage(
+        op.name,
+        kind,
+        reads,
+        out,
+        dsp=made.dsp,
+        lut=made.lut,
+        ff=made.ff,
+        bram18=made.bram18,
+        cuts=made.cuts,
+        reuse=reuse,
+    )
+
+
+def _gathered(packs: int, once: int) -> int:
+    """Cycles to collect a vector that comes in packs, and to multiply it."""
+    return packs + once + 1 if packs > 1 else once
+
+
+def conv_stage(
+    a: Arrangement,
+    op: Conv,
+    size: Shape,
+    x: Value,
+    out: Value,
+    kept_bits: int | None,
+    strategy: Strategy,
+    reuse: int,
+    reads: tuple[str, ...],
+) -> Stage:
+    """A convolution: over a window that slides with the stream, or gathered at each position."""
+    f = a.fabric
+    sum_bits = kept_bits or op.type.bits
+    made = matrix(f, op, x.bits, sum_bits, kept_bits, strategy, reuse)
+    window = op.weight.shape[: len(op.strides)]
+    window_bits = math.prod(window) * size[-1] * x.bits
+    stage = _plain_stage(op, "conv", made, out, reuse, reads)
+    folded = strategy is Strategy.RESOURCE
+    if not a.streamed:
+        return _gathered_conv(a, op, x, stage, made, window_bits, folded)
+    padded = [
+        length + before + after for length, (before, after) in zip(size, op.pads, strict=False)
+    ]
+    pixels = math.prod(padded)
+    per_pixel = pixel_cycles(f, op, made, folded)
+    after_last = made.cuts + 3
+    lines = line_buffer_luts(padded, window, size[-1], x.bits)
+    ahead = (window[0] - 1) * padded[1] + window[1] if len(window) > 1 else window[0]
+    buffered = math.prod(window) > 1
+    lut = made.lut + lines + a.ports_luts(x, out)
+    ff = made.ff + a.output_ff(out)
+    if buffered:
+        lut += window_bits * f.fit["window_lut"]
+        ff += window_bits * f.fit["window_ff"]
+    bram = made.bram18
+    if pixels > x.positions:  # a layer of its own puts zeros around the picture
+        store = fifo(f, pixels, x.bits, x.channels)
+        lut += a.ports_luts(x, x) + x.channels * x.bits + store.lut
+        ff += a.output_ff(x) + store.ff
+        bram += store.bram18
+    return replace(
+        stage,
+        lut=lut,
+        ff=ff,
+        bram18=bram,
+        busy_cycles=pixels * per_pixel + after_last,
+        fill_cycles=ahead * per_pixel + after_last,
+        drain_cycles=(per_pixel if folded else 0) + after_last,
+    )
+
+
+def pixel_cycles(f: Fabric, op: Conv, made: Matrix, folded: bool) -> int:
+    """Cycles between two pixels. Vitis HLS, asked for one, starts the next pixel only when the
+    window of the one before is through; in one dimension, its control takes three cycles more."""
+    if folded:
+        return made.cycles + made.cuts + PIXEL_OVERHEAD
+    window = op.weight.shape[: len(op.strides)]
+    if f.tool is Tool.VIVADO or op.groups > 1 or math.prod(window) == 1:
+        return made.cycles
+    control = LINE_CONTROL if len(window) == 1 else 0
+    return max(made.cycles, made.cuts + 1 + control)
+
+
+def _gathered_conv(
+    a: Arrangement,
+    op: Conv,
+    x: Value,
+    stage: Stage,
+    made: Matrix,
+    window_bits: int,
+    folded: bool,
+) -> Stage:
+    """All pixels at hand: a loop over the positions picks each window out of them."""
+    positions = stage.out.positions
+    per_position = made.cycles + made.cuts if folded and made.cycles > 1 else made.cycles
+    busy = positions * per_position + made.cuts + 2
+    lut, ff = made.lut, made.ff
+    if positions > 1:
+        lut += window_bits * positions * a.fabric.gather_lut
+        if a.fabric.tool is Tool.VIVADO:  # a product waits for the next cycle
+            ff += made.multipliers * min(op.type.bits, x.bits)
+    return replace(
+        stage,
+        lut=lut,
+        ff=ff,
+        busy_cycles=busy,
+        fill_cycles=busy,
+        drain_cycles=busy,
+        looped=positions > 1 or folded,
+    )
+
+
+def line_buffer_luts(padded: list[int], window: Shape, channels: int, bits: int) -> float:
+    """Shift registers that hold the rows above."""
+    if len(window) < 2 or window[0] < 2:
+        return 0.0
+    return (window[0] - 1) * channels * bits * math.ceil(padded[1] / SRL_DEPTH)

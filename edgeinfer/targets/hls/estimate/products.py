@@ -1,0 +1,156 @@
+# SPDX-License-Identifier: Apache-2.0
+# SPDX-FileCopyrightText: The edgeinfer authors
+"""Matrices of constants as hardware: what each weight's value costs, and the trees that add up.
+
+A weight of zero costs nothing. A power of two is wiring. Two non-zero digits (in the canonical
+signed form, where 7 is 8 - 1) are one adder. Any other weight is a multiplier, made once for each
+input and value: outputs that need the same product share it.
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass, replace
+
+import numpy as np
+
+from edgeinfer.ir.ops import Weights
+from edgeinfer.targets.hls.estimate.fabric import (
+    CARRY_LUTS,
+    Fabric,
+    adder_luts,
+    multiplexer_luts,
+    product_dsps,
+    product_luts,
+)
+from quantization.fixed import Ints
+
+LUT_SPEED = 0.75  # of a narrow product in LUTs, relative to a DSP block
+LARGEST = 1 << 20  # weights that are looked at one by one; of more, a part stands for all
+
+
+@dataclass(frozen=True, slots=True)
+class Products:
+    """What multiplying a vector by constants takes."""
+
+    dsp: float
+    lut: float
+    multipliers: float  # that are neither wiring nor adders
+    terms: float  # numbers to be added, over all outputs
+    outputs: tuple[tuple[int, float], ...]  # how many outputs add how many terms
+    bits: float  # of a product, on average over the terms
+
+
+def digits(magnitudes: Ints) -> Ints:
+    """Non-zero digits of whole numbers in canonical signed form."""
+    mixed = magnitudes ^ (3 * magnitudes)
+    found: Ints = np.bitwise_count(mixed).astype(np.int64)
+    return found
+
+
+def widths(values: Ints) -> Ints:
+    """Bits of each constant as an operand: those of its magnitude, and a sign where negative."""
+    magnitude = np.abs(values)
+    bits = np.ceil(np.log2(magnitude + 1.0)).astype(np.int64)
+    return bits + (values < 0)
+
+
+def constant_products(f: Fabric, weight: Weights, x_bits: int, kept_bits: int | None) -> Products:
+    """Multiply a vector (rows of the weight) by constants; `kept_bits`: products are cut to so
+    many bits before they are added, None where they are kept whole."""
+    matrix = np.asarray(weight.reshape(-1, weight.shape[-1]))
+    scale = 1.0
+    if matrix.size > LARGEST:
+        columns = max(LARGEST // matrix.shape[0], 1)
+        scale = matrix.shape[1] / columns
+        matrix = matrix[:, :columns]
+    matrix = matrix.astype(np.int64)
+    per_output = np.count_nonzero(matrix, axis=0)
+    terms = int(per_output.sum())
+    if not terms:
+        return Products(0.0, 0.0, 0.0, 0.0, ((0, float(weight.shape[-1])),), 0.0)
+    span = int(np.abs(matrix).max())
+    rows = np.arange(matrix.shape[0], dtype=np.int64)[:, None]
+    keys, uses = np.unique(rows * (2 * span + 1) + (matrix + span), return_counts=True)
+    values = keys % (2 * span + 1) - span
+    values, uses = values[values != 0], uses[values != 0]
+    magnitude = np.abs(values)
+    odd = magnitude // (magnitude & -magnitude)
+    count, bits = digits(odd), widths(values)
+    adders = count == 2
+    multiplied = count > 2
+    luts = float(np.sum(np.where(adders, x_bits + widths(odd) + CARRY_LUTS, 0)))
+    dsps, multipliers = 0.0, int(multiplied.sum())
+    for width, number in zip(*np.unique(bits[multiplied], return_counts=True), strict=True):
+        dsps += int(number) * product_dsps(f, x_bits, int(width))
+        luts += int(number) * product_luts(f, x_bits, int(width))
+    product_bits = float(np.average(x_bits + widths(odd), weights=uses))
+    if kept_bits is not None:
+        product_bits = min(product_bits, kept_bits)
+    return Products(
+        dsps * scale,
+        luts * scale,
+        multipliers * scale,
+        terms * scale,
+        counted(per_output, scale),
+        product_bits,
+    )
+
+
+def counted(terms: Ints, scale: float = 1.0) -> tuple[tuple[int, float], ...]:
+    """Numbers of terms, each with how many outputs have so many."""
+    numbers, outputs = np.unique(terms, return_counts=True)
+    return tuple(
+        (int(number), float(count) * scale) for number, count in zip(numbers, outputs, strict=True)
+    )
+
+
+def shared(f: Fabric, made: Products, x_bits: int, w_bits: int, limit: int) -> Products:
+    """The same products by at most so many multipliers, each fed in turn through multiplexers.
+    Products in LUTs stay where they are: a multiplexer costs as much."""
+    if made.multipliers <= limit:
+        return made
+    turns = math.ceil(made.multipliers / limit)
+    feeding = limit * (multiplexer_luts(x_bits, turns) + multiplexer_luts(w_bits, turns))
+    dsps = math.ceil(made.dsp * limit / made.multipliers)
+    return replace(made, dsp=dsps, lut=made.lut + feeding, multipliers=limit)
+
+
+@dataclass(frozen=True, slots=True)
+class Trees:
+    """Sums of products: their adders, their depth in time, and the registers across it."""
+
+    lut: float
+    ff: float
+    cuts: int  # clock edges between products and sums
+
+
+def trees(f: Fabric, made: Products, biased: int, sum_bits: int) -> Trees:
+    """Add the terms of each output in a balanced tree, cut where a cycle ends.
+
+    biased: outputs to which a constant is added. An output that is done before a cut needs no
+    register there.
+    """
+    if not made.terms:
+        return Trees(0.0, 0.0, 0)
+    wide = min((made.bits + sum_bits) / 2, float(sum_bits))
+    outputs = sum(count for _, count in made.outputs)
+    adders = max(made.terms + biased - outputs, 0.0)
+    start = product_ns(f, made)
+    extra = 1 if biased else 0
+    most, registers = 0, 0.0
+    for terms, count in made.outputs:
+        numbers = max(terms + extra, 1)
+        cuts = int((start + math.ceil(math.log2(numbers)) * f.add_ns) / f.usable_ns)
+        for cut in range(1, cuts + 1):
+            levels = max(cut * f.usable_ns - start, 0.0) / f.add_ns
+            registers += count * max(f.fit["register_share"] * numbers / 2**levels, 1.0)
+        most = max(most, cuts)
+    return Trees(adder_luts(f, wide, adders), registers * wide, most)
+
+
+def product_ns(f: Fabric, made: Products) -> float:
+    """Until the products are there: through a DSP block, through LUTs, or as wiring."""
+    if made.dsp:
+        return f.multiply_ns
+    return f.multiply_ns * LUT_SPEED if made.multipliers else 0.0

@@ -1,0 +1,225 @@
+# SPDX-License-Identifier: Apache-2.0
+# SPDX-FileCopyrightText: The edgeinfer authors
+"""Reuse factors chosen from a budget: the smallest design in time, or the fastest that fits.
+
+The search starts from the smallest design and unfolds what holds the rest up, a legal factor at a
+time, as long as the device holds it; what has become faster than needed is folded again.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+
+from edgeinfer.base.devices import Device
+from edgeinfer.base.errors import UsageError
+from edgeinfer.ir.ops import Conv, Dense
+from edgeinfer.ir.program import Program
+from edgeinfer.targets.hls.estimate.design import design_of, layer_stages
+from edgeinfer.targets.hls.estimate.estimate import Estimate, summed
+from edgeinfer.targets.hls.estimate.fabric import fabric
+from edgeinfer.targets.hls.estimate.reuse import (
+    ALWAYS_FOLDED,
+    folded_factors,
+    layers_with_multipliers,
+    multiplication_size,
+)
+from edgeinfer.targets.hls.estimate.stage import Arrangement, Stage
+from edgeinfer.targets.hls.settings import HlsSettings, IoType, Strategy
+
+UNROLL_LIMIT = 4096  # multiplications of a layer that HLS lays out all at once (XFORM 203-504)
+COMPARED = {"dsp": "dsp", "bram18": "bram18", "lut": "lut_vsynth", "ff": "ff_vsynth"}
+COMPARED_INTEL = {"dsp": "dsp", "alm": "alm", "m20k": "m20k", "ff": "ff"}
+
+
+@dataclass(frozen=True, slots=True)
+class Choice:
+    """Settings that meet the budget, and what is estimated of them."""
+
+    settings: HlsSettings
+    estimate: Estimate
+
+
+def usage(found: Estimate, device: Device) -> dict[str, tuple[float, int]]:
+    """Used and offered, for each kind that the device has. LUTs and flip-flops are those after
+    logic synthesis, for they are what is placed."""
+    figures = found.figures()
+    kinds = COMPARED_INTEL if found.intel else COMPARED
+    return {
+        kind: (figures[name], offered)
+        for kind, name in kinds.items()
+        if (offered := device.offers(kind)) is not None
+    }
+
+
+def fits(found: Estimate, device: Device) -> bool:
+    """Whether the device holds the design, at the estimates' middle."""
+    return all(used <= offered for used, offered in usage(found, device).values())
+
+
+def largest_share(found: Estimate, device: Device) -> float:
+    """The fullest kind's share of what the device offers; beyond 1 it does not fit."""
+    shares = [
+        used / offered if offered else (0.0 if not used else float("inf"))
+        for used, offered in usage(found, device).values()
+    ]
+    return max(shares, default=0.0)
+
+
+def chosen(
+    program: Program, settings: HlsSettings, device: Device, *, latency_us: float | None = None
+) -> Choice:
+    """The smallest design within `latency_us` that the device holds; without a latency, the
+    fastest that it holds. An error says how near it comes where there is none."""
+    search = _Search(program, settings, device)
+    target = None if latency_us is None else latency_us * 1000 / settings.clock_ns
+    at = search.smallest()
+    found = search.estimate(at)
+    if not fits(found, device):
+        raise UsageError(
+            f"No reuse factors bring {program.name} onto {device.name}: the smallest design needs "
+            f"{_over(found, device)}.",
+            hint="Choose a larger device, fewer bits, or a smaller network.",
+        )
+    while target is None or found.timing.latency_cycles > target:
+        step = search.faster(at, found)
+        if step is None:
+            break
+        at, found = step
+    if target is not None and found.timing.latency_cycles > target:
+        reached = found.timing.latency_cycles * settings.clock_ns / 1000
+        share = largest_share(found, device)
+        raise UsageError(
+            f"No reuse factors bring {program.name} to {latency_us:g} us on {device.name}: the "
+            f"fastest design that it holds is estimated at {reached:.3g} us "
+            f"({found.timing.latency_cycles:,} cycles of {settings.clock_ns:g} ns), with the "
+            f"fullest resource at {share:.0%}.",
+            hint="Allow more time, a faster clock, a larger device, or choose fewer bits.",
+        )
+    limit = target if target is not None else found.timing.latency_cycles
+    at, found = search.smaller(at, found, limit)
+    return Choice(search.settings_at(at), found)
+
+
+Point = dict[str, int]  # for each layer, which of its variants
+
+
+class _Search:
+    """All variants of all layers, computed once."""
+
+    def __init__(self, program: Program, settings: HlsSettings, device: Device) -> None:
+        self.program, self.settings, self.device = program, settings, device
+        self.arrangement = Arrangement(fabric(settings, device.fabric), settings.io)
+        self.factors = {op.name: self._factors(op) for op in layers_with_multipliers(program)}
+        variants = {
+            name: tuple(self._with({name: factor}) for factor in factors)
+            for name, factors in self.factors.items()
+        }
+        if not variants:
+            raise UsageError(
+                f"{program.name} has no layer with multipliers, so no reuse factors to choose."
+            )
+        self.stages = layer_stages(program, self.arrangement, variants)
+
+    def _factors(self, op: Conv | Dense) -> tuple[int, ...]:
+        """Ascending; variant 0 is the fastest."""
+        if self.settings.strategy_for(op.name) is Strategy.DISTRIBUTED:
+            return (1,)
+        return folded_factors(*multiplication_size(op))
+
+    def _with(self, reuse: dict[str, int]) -> HlsSettings:
+        """The settings with these factors: what is folded has the resource strategy."""
+        strategies = dict(self.settings.strategy_of)
+        for name, factor in reuse.items():
+            if factor > 1 or not self._may_unroll(name):
+                strategies[name] = Strategy.RESOURCE
+        factors = dict(self.settings.reuse_of) | reuse
+        return replace(
+            self.settings,
+            reuse_of=tuple(sorted(factors.items())),
+            strategy_of=tuple(sorted(strategies.items())),
+        )
+
+    def _may_unroll(self, name: str) -> bool:
+        op = self.program[name]
+        assert isinstance(op, Conv | Dense)
+        if self.settings.backend in ALWAYS_FOLDED or self.settings.io is IoType.STREAM:
+            return True
+        return op.weight.size < UNROLL_LIMIT
+
+    def settings_at(self, at: Point) -> HlsSettings:
+        """The settings of a point."""
+        return self._with({name: self.factors[name][i] for name, i in at.items()})
+
+    def estimate(self, at: Point) -> Estimate:
+        """A point's figures, from the stages that are known."""
+        only: dict[str, Stage] = {name: self.stages[name][i] for name, i in at.items()}
+        design = design_of(self.program, self.settings, self.arrangement, only)
+        return summed(design, self.settings, self.device)
+
+    def smallest(self) -> Point:
+        """Of each layer the variant with the smallest share of the device."""
+        at: Point = {}
+        for name, stages in self.stages.items():
+            at[name] = min(range(len(stages)), key=lambda i: (self._size(stages[i]), i))
+        return at
+
+    def _size(self, stage: Stage) -> float:
+        """How much of the device a stage takes: the sum of its shares."""
+        offered = {kind: self.device.offers(kind) or 0 for kind in ("dsp", "lut", "bram18")}
+        if self.device.offers("alm"):
+            offered = {
+                "dsp": 2 * (self.device.offers("dsp") or 0),
+                "lut": 4 * (self.device.offers("alm") or 0),
+                "bram18": self.device.offers("m20k") or 0,
+            }
+        used = {"dsp": stage.dsp, "lut": stage.lut, "bram18": stage.bram18}
+        return sum(used[kind] / max(offered[kind], 1) for kind in used)
+
+    def faster(self, at: Point, found: Estimate) -> tuple[Point, Estimate] | None:
+        """Unfold the layer that holds the rest up by one legal factor, if the device holds it."""
+        slowest = sorted(at, key=lambda name: -self.stages[name][at[name]].busy_cycles)
+        for name in slowest:
+            i = at[name]
+            busy = self.stages[name][i].busy_cycles
+            quicker = next(
+                (j for j in range(i - 1, -1, -1) if self.stages[name][j].busy_cycles < busy), None
+            )
+            if quicker is None:
+                continue
+            moved = at | {name: quicker}
+            better = self.estimate(moved)
+            slower = better.timing.latency_cycles > found.timing.latency_cycles
+            same = better.timing.latency_cycles == found.timing.latency_cycles
+            if fits(better, self.device) and not slower and not (same and self._idle(name, at)):
+                return moved, better
+        return None
+
+    def _idle(self, name: str, at: Point) -> bool:
+        """Whether another layer takes longer."""
+        busiest = max(self.stages[other][i].busy_cycles for other, i in at.items())
+        return self.stages[name][at[name]].busy_cycles < busiest
+
+    def smaller(self, at: Point, found: Estimate, limit: float) -> tuple[Point, Estimate]:
+        """Fold every layer as far as the limit allows, the largest first."""
+        sizes = {name: self._size(self.stages[name][i]) for name, i in at.items()}
+        for name in sorted(sizes, key=lambda name: -sizes[name]):
+            now = self._size(self.stages[name][at[name]])
+            by_size = sorted((self._size(stage), i) for i, stage in enumerate(self.stages[name]))
+            for size, i in by_size:
+                if size >= now:
+                    break
+                tried = self.estimate(at | {name: i})
+                if tried.timing.latency_cycles <= limit and fits(tried, self.device):
+                    at, found = at | {name: i}, tried
+                    break
+        return at, found
+
+
+def _over(found: Estimate, device: Device) -> str:
+    """What there is too little of, in numbers."""
+    short = [
+        f"{used:,.0f} {kind.upper()} of {offered:,}"
+        for kind, (used, offered) in usage(found, device).items()
+        if used > offered
+    ]
+    return " and ".join(short)

@@ -1,0 +1,111 @@
+# SPDX-License-Identifier: Apache-2.0
+# SPDX-FileCopyrightText: The edgeinfer authors
+"""What hls4ml made of our layers, compared with what it was asked for.
+
+Its passes rename, merge, insert and retype layers. Each of ours must still be there under its name,
+with the formats that were asked for; what passes inserted may only hand values on.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from edgeinfer.base.errors import EdgeInferError
+from edgeinfer.targets.hls.project.native_layers import PADDING, RESHAPE
+from edgeinfer.targets.hls.project.spec import Layer, Plan
+from edgeinfer.targets.hls.settings import HlsSettings, Strategy
+from quantization.fixed import Fixed, Overflow, Quantizer, Rounding
+
+if TYPE_CHECKING:
+    from hls4ml.model.graph import ModelGraph
+
+MAXIMUM = "MaxPooling"
+HANDING_ON = ("Clone", "Repack")  # what passes may insert
+IN_ADDERS = ("weight", "bias")  # formats that a layer of distributed arithmetic has no more
+
+
+@dataclass(frozen=True, slots=True)
+class Taken:
+    """What hls4ml settled on for a layer that multiplies."""
+
+    layer: str
+    op: str
+    strategy: str
+    reuse: int
+    asked: int
+
+
+def audited(plan: Plan, model: ModelGraph, settings: HlsSettings) -> tuple[Taken, ...]:
+    """Compare; the strategies and reuse factors that were taken. A difference is a bug."""
+    nodes = {node.name: node for node in model.get_layers()}
+    wanted = {layer.name: layer for layer in plan.layers}
+    for name, node in nodes.items():
+        if name not in wanted and node.class_name not in HANDING_ON:
+            raise EdgeInferError(f"hls4ml put a layer {name} ({node.class_name}) into the project.")
+    taken = []
+    for layer in plan.layers:
+        node = nodes.get(layer.name) or nodes.get(f"repack_{layer.name}")
+        if node is None:
+            raise EdgeInferError(f"hls4ml took the layer {layer.name} out of the project.")
+        _check_formats(layer, node)
+        if layer.multiplies:
+            asked = settings.reuse_for(layer.op)
+            reuse = int(node.get_attr("reuse_factor"))
+            taken.append(Taken(layer.name, layer.op, node.get_attr("strategy"), reuse, asked))
+    return tuple(taken)
+
+
+def _check_formats(layer: Layer, node: Any) -> None:
+    asked: dict[str, Quantizer | Fixed] = {"result": layer.result, **layer.formats}
+    if layer.kind.startswith((RESHAPE, PADDING)):  # hands on the format that it gets
+        asked = {}
+    asked |= {array.name: array.type for array in layer.attributes.get("stored", ())}
+    asked |= layer.attributes.get("types", {})
+    found = found_formats(node)
+    if node.get_attr("strategy") == Strategy.DISTRIBUTED:
+        held = node.get_attr("da_codegen") is not None  # the weights are in its adders
+        asked = {name: f for name, f in asked.items() if not held or name not in IN_ADDERS}
+    for name, format_ in asked.items():
+        if name == "accum" and layer.kind.startswith(MAXIMUM) and _holds(found.get(name), format_):
+            continue
+        if found.get(name) != _plain(format_):
+            raise EdgeInferError(
+                f"hls4ml gave {layer.name} the {name} format {found.get(name)}, not "
+                f"{_plain(format_)}."
+            )
+
+
+def _holds(found: Quantizer | None, wanted: Quantizer | Fixed) -> bool:
+    """Whether a type carries a maximum unchanged, which no arithmetic has touched."""
+    if found is None or not isinstance(wanted, Fixed):
+        return False
+    type_ = found.type
+    fine = type_.frac >= wanted.frac and type_.signed >= wanted.signed
+    return fine and type_.max >= wanted.max and type_.min <= wanted.min
+
+
+def found_formats(node: Any) -> Mapping[str, Quantizer | None]:
+    """A node's formats by hls4ml's names for them."""
+    found = {}
+    for name, type_ in node.types.items():
+        found[name.removesuffix("_t")] = _quantizer(type_.precision)
+    found["result"] = _quantizer(node.get_output_variable().type.precision)
+    return found
+
+
+def _quantizer(precision: Any) -> Quantizer | None:
+    try:
+        type_ = Fixed(bool(precision.signed), int(precision.width), int(precision.integer))
+    except AttributeError:
+        return None
+    rounding = getattr(precision.rounding_mode, "name", None) or "TRN"
+    overflow = getattr(precision.saturation_mode, "name", None) or "WRAP"
+    return Quantizer(type_, Rounding(rounding), Overflow(overflow))
+
+
+def _plain(format_: Quantizer | Fixed) -> Quantizer:
+    if isinstance(format_, Quantizer):
+        return format_
+    return Quantizer(format_, Rounding.TRN, Overflow.WRAP)

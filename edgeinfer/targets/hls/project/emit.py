@@ -1,0 +1,230 @@
+# SPDX-License-Identifier: Apache-2.0
+# SPDX-FileCopyrightText: The edgeinfer authors
+"""From a Program to the files of an hls4ml project, the same bytes every time.
+
+hls4ml gets a list of layers in which every number format is stated, so that it infers none. What it
+made of the list is then compared with the list; see `audit`.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import importlib.util
+import io
+import logging
+import os
+import sys
+import tempfile
+import warnings
+from collections.abc import Iterator
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from edgeinfer.base.errors import EdgeInferError, ToolFailedError, ToolMissingError
+from edgeinfer.base.plan import BuildPlan
+from edgeinfer.ir.program import Program
+from edgeinfer.targets.hls.project import manifest
+from edgeinfer.targets.hls.project.audit import audited
+from edgeinfer.targets.hls.project.check import refuse
+from edgeinfer.targets.hls.project.layout import OURS
+from edgeinfer.targets.hls.project.native_layers import INPUT
+from edgeinfer.targets.hls.project.place import laid_out
+from edgeinfer.targets.hls.project.spec import Layer, Plan, safe
+from edgeinfer.targets.hls.settings import Backend, HlsSettings, IoType, Strategy
+
+if TYPE_CHECKING:
+    from hls4ml.model.graph import ModelGraph
+
+LOG = logging.getLogger("edgeinfer")
+STAMPED = (".sh", ".tcl", ".txt", ".yml", ".cpp", ".hpp", "Makefile")  # where hls4ml puts its stamp
+STRATEGIES = {
+    Strategy.LATENCY: "Latency",
+    Strategy.RESOURCE: "Resource",
+    Strategy.DISTRIBUTED: "distributed_arithmetic",
+}
+SMARTHLS = "EDGEINFER_SMARTHLS"  # where Libero's compiler lies; hls4ml writes it into a script
+NEVER = "fixed<2,1>"  # a format so narrow that no layer that fell back on it would go unnoticed
+
+
+def project_name(program: Program) -> str:
+    """The name of the project's top function."""
+    return f"{safe(program.name, 'net')}_top"
+
+
+def emitted(program: Program, settings: HlsSettings, namespace: str | None = None) -> BuildPlan:
+    """The project's files in memory; an error that lists whatever cannot be expressed exactly."""
+    plan = laid_out(program, settings)
+    refuse(program, plan)
+    _need_da4ml(plan, settings)
+    with tempfile.TemporaryDirectory(prefix="edgeinfer-hls-") as scratch:
+        folder = Path(scratch) / "project"
+        with _of_hls4ml(program, settings):
+            model = graph(program, plan, settings, folder, namespace)
+            taken = audited(plan, model, settings)
+            with _quietly(), _without_keras():
+                model.write()
+        files = _read(folder, str(model.config.get_config_value("Stamp")))
+    described = manifest.describe(
+        program, settings, project_name(program), plan, model, taken, namespace
+    )
+    files[manifest.NAME] = described.to_json().encode()
+    return BuildPlan(project_name(program), files, described.findings)
+
+
+def graph(
+    program: Program, plan: Plan, settings: HlsSettings, folder: Path, namespace: str | None
+) -> ModelGraph:
+    from hls4ml.backends import get_backend
+    from hls4ml.model.graph import ModelGraph
+
+    if settings.backend in OURS:
+        from edgeinfer.targets.hls.project.hls4ml_layer import registered
+
+        registered(settings.backend)
+    options: dict[str, Any] = {
+        "part": settings.part,
+        "clock_period": settings.clock_ns,
+        "io_type": str(settings.io),
+    }
+    if namespace is not None:
+        options["namespace"] = namespace
+    if settings.backend is Backend.LIBERO:
+        options["smarthls_path"] = os.environ.get(SMARTHLS, "SmartHLS")
+    config = get_backend(str(settings.backend)).create_initial_config(**options)
+    config |= {
+        "OutputDir": str(folder),
+        "ProjectName": project_name(program),
+        "Backend": str(settings.backend),
+        "IOType": str(settings.io),
+        "TraceOutput": not _taps_wrongly(settings),  # calls that are not synthesised
+        "HLSConfig": {
+            "Model": {"Precision": NEVER, "ReuseFactor": 1, "Strategy": "Latency"},
+            "LayerName": {layer.name: _configured(layer, settings) for layer in plan.layers},
+        },
+    }
+    layers = [_described(layer) for layer in plan.layers]
+    outputs = [output.layer for output in plan.outputs]
+    with _quietly():
+        model = ModelGraph.from_layer_list(config, layers, list(plan.inputs), outputs)
+    if _taps_wrongly(settings):
+        _tap(plan, model)
+    return model
+
+
+def _taps_wrongly(settings: HlsSettings) -> bool:
+    """hls4ml's Quartus writer has every layer of a stream tell the last layer's values."""
+    return settings.backend is Backend.QUARTUS and settings.io is IoType.STREAM
+
+
+def _tap(plan: Plan, model: ModelGraph) -> None:
+    """The calls that tell a layer's values, as hls4ml writes them elsewhere."""
+    from edgeinfer.targets.hls.project.template import rendered
+
+    wanted = {layer.name for layer in plan.layers if layer.kind != INPUT}
+    for node in model.get_layers():
+        call, variable = node.get_attr("function_cpp"), node.get_output_variable()
+        if call and node.name.removeprefix("repack_") in wanted:
+            tapped = rendered(
+                "firmware/hls/tapped_call.h.j2",
+                call=call,
+                layer=node.name,
+                type=variable.type.name,
+                variable=variable.name,
+                size=variable.size_cpp(),
+            )
+            node.set_attr("function_cpp", tapped.rstrip())
+
+
+def _configured(layer: Layer, settings: HlsSettings) -> dict[str, Any]:
+    formats = {name: str(type_) for name, type_ in layer.formats.items()}
+    found: dict[str, Any] = {
+        "Precision": {"result": str(layer.result), **formats},
+        "Trace": layer.kind != INPUT,
+    }
+    if layer.multiplies:
+        strategy = STRATEGIES[settings.strategy_for(layer.op)]
+        found["Strategy"] = strategy.lower() if settings.backend is Backend.LIBERO else strategy
+        found["ReuseFactor"] = settings.reuse_for(layer.op)
+    return found
+
+
+def _described(layer: Layer) -> dict[str, Any]:
+    found = {"name": layer.name, "class_name": layer.kind, **layer.attributes}
+    if layer.kind != INPUT:
+        found |= {"inputs": list(layer.inputs), "shape": list(layer.shape)}
+    return found
+
+
+def _need_da4ml(plan: Plan, settings: HlsSettings) -> None:
+    wanted = [layer.op for layer in plan.layers if layer.multiplies]
+    if any(settings.strategy_for(op) is Strategy.DISTRIBUTED for op in wanted) and (
+        importlib.util.find_spec("da4ml") is None
+    ):
+        raise ToolMissingError(
+            "The strategy distributed_arithmetic needs the package da4ml, which is not installed.",
+            hint="Install it with: pip install 'da4ml>=0.5.2,<0.6' (LGPL-3), or choose --strategy "
+            "latency.",
+        )
+
+
+@contextlib.contextmanager
+def _of_hls4ml(program: Program, settings: HlsSettings) -> Iterator[None]:
+    """What hls4ml raises, in our words: it says anything as a plain Exception."""
+    try:
+        yield
+    except EdgeInferError:
+        raise
+    except FileNotFoundError as error:
+        if "hls4ml" not in str(error.filename):
+            raise
+        raise ToolMissingError(
+            f"hls4ml, as it is installed, has no {error.filename}, which a project for "
+            f"{settings.backend} needs.",
+            hint="Install hls4ml from its sources, or choose --backend Vitis.",
+        ) from error
+    except Exception as error:
+        said = " ".join(str(error).split()) or type(error).__name__
+        raise ToolFailedError(
+            f"hls4ml makes no {settings.backend} project ({settings.io}, {settings.strategy}) of "
+            f"{program.name}: {said[:400]}.",
+            hint="Choose other settings, or another backend.",
+        ) from error
+
+
+@contextlib.contextmanager
+def _quietly() -> Iterator[None]:
+    """What hls4ml prints goes to the log."""
+    said = io.StringIO()
+    try:
+        with contextlib.redirect_stdout(said), warnings.catch_warnings(record=True) as caught:
+            yield
+    finally:
+        for line in [*said.getvalue().splitlines(), *(str(w.message) for w in caught)]:
+            if line.strip():
+                LOG.info("hls4ml: %s", line.strip())
+
+
+@contextlib.contextmanager
+def _without_keras() -> Iterator[None]:
+    """hls4ml's writers import Keras, if they can, for models that hold one: seconds for nothing."""
+    absent = [name for name in ("keras", "tensorflow") if name not in sys.modules]
+    for name in absent:
+        sys.modules[name] = None  # type: ignore[assignment]  # an import of it fails at once
+    try:
+        yield
+    finally:
+        for name in absent:
+            del sys.modules[name]
+
+
+def _read(folder: Path, stamp: str) -> dict[str, bytes]:
+    """All that hls4ml wrote, without what differs from run to run: its stamp and the folder."""
+    files = {}
+    for path in sorted(folder.rglob("*")):
+        if not path.is_file():
+            continue
+        content = path.read_bytes()
+        if path.name.endswith(STAMPED) and "weights" not in path.parts:
+            content = content.replace(stamp.encode(), b"csim").replace(str(folder).encode(), b".")
+        files[path.relative_to(folder).as_posix()] = content
+    return files

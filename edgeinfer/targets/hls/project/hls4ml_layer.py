@@ -1,0 +1,112 @@
+# SPDX-License-Identifier: Apache-2.0
+# SPDX-FileCopyrightText: The edgeinfer authors
+"""Our layers inside hls4ml: one class whose functions lie in `firmware/hls/nnet_exact.h`."""
+
+from __future__ import annotations
+
+import functools
+import math
+from typing import Any
+
+from hls4ml.backends import get_backend
+from hls4ml.backends.template import FunctionCallTemplate, LayerConfigTemplate
+from hls4ml.model.layers import Attribute, register_layer
+from hls4ml.model.layers import Layer as Node
+from hls4ml.model.types import NamedType
+
+from edgeinfer.base import assets
+from edgeinfer.targets.hls.project.layout import KIND
+from edgeinfer.targets.hls.project.template import rendered
+from edgeinfer.targets.hls.settings import Backend
+from quantization.fixed import dequantize
+
+HEADERS = "firmware/hls"
+TYPES_OF = {Backend.VITIS: "ap", Backend.VIVADO: "ap", Backend.QUARTUS: "ac"}
+WHOLE = ("gather", "sum_pool", "max_pool", "softmax", "append", "prepend")  # see a tensor at once
+
+
+class Exact(Node):  # type: ignore[misc]  # hls4ml has no types
+    """A layer that is one function of ours, with its constants, weights and types."""
+
+    _expected_attributes = [  # noqa: RUF012  # as hls4ml wants it
+        Attribute("function", value_type=str),
+        Attribute("shape", value_type=list),
+        Attribute("numbers", value_type=dict),
+        Attribute("stored", value_type=tuple),
+        Attribute("types", value_type=dict),
+    ]
+
+    def initialize(self) -> None:
+        """The result, the weights and the types."""
+        precision = self.model.config.backend.convert_precision_string
+        self.add_output_variable(self.get_attr("shape"))
+        for array in self.get_attr("stored"):
+            self.add_weights_variable(
+                name=array.name,
+                var_name=array.name + "{index}",
+                type_name=array.name + "{index}_t",
+                precision=precision(str(array.type)),
+                data=dequantize(array.raw.reshape(-1), array.type),
+            )
+        for name, type_ in self.get_attr("types").items():
+            named = NamedType(f"{name}{self.index}_t", precision(str(type_)))
+            self.set_attr(f"{name}_t", named)
+
+
+class ExactConfig(LayerConfigTemplate):  # type: ignore[misc]
+    """The constants and types as a struct."""
+
+    def __init__(self) -> None:
+        super().__init__(Exact)
+
+    def format(self, node: Any) -> str:
+        """The struct's text."""
+        sizes = {
+            "n_in": math.prod(node.get_input_variable(node.inputs[0]).shape),
+            "n_out": math.prod(node.get_output_variable().shape),
+        }
+        return rendered(
+            f"{HEADERS}/exact_config.h.j2",
+            index=node.index,
+            constants=sizes | node.get_attr("numbers"),
+            types={f"{name}_t": node.types[f"{name}_t"].name for name in node.get_attr("types")},
+        )
+
+
+class ExactCall(FunctionCallTemplate):  # type: ignore[misc]
+    """The function's call."""
+
+    def __init__(self) -> None:
+        super().__init__(Exact, include_header=["nnet_utils/nnet_exact.h"])
+
+    def format(self, node: Any) -> str:
+        """The call's text."""
+        inputs = [node.get_input_variable(name) for name in node.inputs]
+        output = node.get_output_variable()
+        function = node.get_attr("function")
+        return rendered(
+            f"{HEADERS}/exact_call.h.j2",
+            index=node.index,
+            function=function,
+            family="whole" if function in WHOLE else "each",
+            inputs=inputs,
+            output=output,
+            weights=[node.get_weights(array.name).name for array in node.get_attr("stored")],
+        ).strip()
+
+
+@functools.cache
+def registered(backend: Backend) -> None:
+    """Tell hls4ml of our layers, once for each backend."""
+    owner = get_backend(str(backend))
+    register_layer_once()
+    owner.register_template(ExactConfig)
+    owner.register_template(ExactCall)
+    owner.register_source(assets.path(f"{HEADERS}/nnet_exact.h"))
+    owner.register_source(assets.path(f"{HEADERS}/{TYPES_OF[backend]}/nnet_exact_types.h"))
+
+
+@functools.cache
+def register_layer_once() -> None:
+    """One class for all backends."""
+    register_layer(KIND, Exact)

@@ -1,0 +1,132 @@
+# SPDX-License-Identifier: Apache-2.0
+# SPDX-FileCopyrightText: The edgeinfer authors
+"""From a Program to the layers of a project: each op one layer of hls4ml's, or of ours, or none."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field, replace
+from typing import Any
+
+from edgeinfer.base.errors import Offence
+from edgeinfer.ir import ops
+from edgeinfer.ir.ops import Op, Shape
+from edgeinfer.ir.program import Program
+from edgeinfer.targets.hls.project import layout
+from edgeinfer.targets.hls.project.spec import (
+    Layer,
+    Stored,
+    representable,
+    safe,
+    unique,
+)
+from edgeinfer.targets.hls.settings import Backend, HlsSettings, IoType
+from quantization.fixed import Fixed, Quantizer
+from quantization.ranges import Interval
+
+KIND = "Exact"  # our class in hls4ml
+
+
+OURS = (Backend.VITIS, Backend.VIVADO, Backend.QUARTUS)  # for which nnet_exact.h is written
+AC_TYPES = (Backend.QUARTUS, Backend.ONEAPI, Backend.CATAPULT)
+
+
+@dataclass(slots=True)
+class Layout:
+    """The project in the making."""
+
+    program: Program  # constants folded, nothing dead
+    settings: HlsSettings
+    ranges: dict[str, Interval]
+    layers: list[Layer] = field(default_factory=list)
+    of_value: dict[str, str] = field(default_factory=dict)  # the layer that holds a value
+    offences: list[Offence] = field(default_factory=list)
+    findings: list[str] = field(default_factory=list)
+
+    @property
+    def streams(self) -> bool:
+        """Whether tensors travel word by word."""
+        return self.settings.io is IoType.STREAM
+
+    def constant(self, value: str) -> ops.Constant | None:
+        """The value's op where it depends on no input."""
+        op = self.program[value]
+        return op if isinstance(op, ops.Constant) else None
+
+    def carried(self, type_: Fixed) -> Fixed:
+        """The type by which the backend can hold these integers: hls4ml makes one bit of ac_fixed
+        two, and shifts the grid."""
+        if self.settings.backend in AC_TYPES and type_.bits == 1:
+            return Fixed(type_.signed, 2, type_.integer + 1)
+        return type_
+
+    def refuse(self, op: Op, reason: str) -> None:
+        """This op has no equal."""
+        self.offences.append(Offence(op.name, type(op).__name__, reason))
+
+    def named(self, wanted: str) -> str:
+        """A layer's name, like the op's."""
+        return unique(safe(wanted, "layer"), (layer.name for layer in self.layers))
+
+    def add(
+        self,
+        op: Op,
+        kind: str,
+        inputs: tuple[str, ...],
+        shape: Shape,
+        result: Quantizer,
+        *,
+        formats: dict[str, Fixed] | None = None,
+        attributes: dict[str, Any] | None = None,
+        multiplies: bool = False,
+        part: str = "",
+        value: str | None = None,
+    ) -> str:
+        """Append a layer; the name by which others read it. A `part` is a step on the op's way."""
+        result = replace(result, type=self.carried(result.type))
+        if isinstance(op, ops.Requant) and not part and result.type != op.type:
+            self.refuse(op, f"{self.settings.backend} has no type of one bit to round to")
+        formats = {name: self.carried(type_) for name, type_ in (formats or {}).items()}
+        name = self.named(op.name + part)
+        held = op.name if value is None and not part else value
+        layer = Layer(
+            name, kind, op.name, held, inputs, shape, result,
+            formats, attributes or {}, multiplies,
+        )  # fmt: skip
+        self.layers.append(layer)
+        if held is not None:
+            self.of_value.setdefault(held, name)
+        return name
+
+    def exact(
+        self,
+        op: Op,
+        function: str,
+        inputs: tuple[str, ...],
+        shape: Shape,
+        result: Quantizer,
+        *,
+        constants: dict[str, int] | None = None,
+        stored: tuple[Stored, ...] = (),
+        types: dict[str, Fixed] | None = None,
+        part: str = "",
+        value: str | None = None,
+    ) -> str:
+        """Append a layer of ours; see `firmware/hls/nnet_exact.h`."""
+        if self.settings.backend not in OURS:
+            self.refuse(
+                op,
+                f"hls4ml has no layer that is exactly this, and edgeinfer's own is written for "
+                f"{', '.join(OURS)} only",
+            )
+        if not all(representable(array.raw) for array in stored):
+            self.refuse(op, "numbers beyond 2^53 cannot be written as hls4ml writes them")
+        attributes = {
+            "function": function,
+            "numbers": constants or {},
+            "stored": tuple(replace(array, type=self.carried(array.type)) for array in stored),
+            "types": types or {},
+        }
+        return self.add(
+            op, layout.KIND, inputs, shape, result,
+            attributes=attributes, part=part, value=value,
+        )  # fmt: skip

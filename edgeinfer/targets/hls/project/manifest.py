@@ -1,0 +1,207 @@
+# SPDX-License-Identifier: Apache-2.0
+# SPDX-FileCopyrightText: The edgeinfer authors
+"""What an emitted project is, in one file beside it: which layer holds which value of the Program.
+
+Simulation, explanation and reports read it; the project itself does not need it.
+"""
+
+from __future__ import annotations
+
+import json
+import math
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from edgeinfer.base.errors import InputError
+from edgeinfer.ir.ops import Shape
+from edgeinfer.ir.program import Program
+from edgeinfer.targets.hls.project.audit import Taken
+from edgeinfer.targets.hls.project.spec import Layer, Plan
+from edgeinfer.targets.hls.settings import Backend, HlsSettings, IoType
+
+if TYPE_CHECKING:
+    from hls4ml.model.graph import ModelGraph
+
+NEEDED = {  # to compile a project, where g++ alone does not do
+    Backend.ONEAPI: "icpx of Intel's oneAPI with its FPGA add-on (run cmake and make)",
+    Backend.CATAPULT: "Siemens Catapult (run build_prj.tcl with it)",
+    Backend.LIBERO: "Microchip's SmartHLS (run shls)",
+}
+NAME = "edgeinfer_project.json"
+VERSION = 1
+
+
+@dataclass(frozen=True, slots=True)
+class Port:
+    """An input or an output of the top function: the Program's name for it, and C++'s."""
+
+    name: str
+    value: str
+    variable: str
+    type_name: str
+    type: str
+    shape: Shape
+
+    @property
+    def size(self) -> int:
+        """Elements."""
+        return math.prod(self.shape)
+
+
+@dataclass(frozen=True, slots=True)
+class Held:
+    """A layer: the op it is of, and the Program's value that its result is (if it is one)."""
+
+    layer: str
+    kind: str
+    op: str
+    value: str | None
+    variable: str
+    type_name: str
+    type: str
+    shape: Shape
+    weights: tuple[str, ...]
+    strategy: str | None = None
+    reuse: int | None = None
+
+    @property
+    def size(self) -> int:
+        """Elements."""
+        return math.prod(self.shape)
+
+
+@dataclass(frozen=True, slots=True)
+class Weight:
+    """An array of the project: its file below ``firmware/weights``, and its C++ type."""
+
+    variable: str
+    type_name: str
+    size: int
+
+
+@dataclass(frozen=True, slots=True)
+class Manifest:
+    """A project, described."""
+
+    program: str  # digest
+    project: str
+    backend: Backend
+    io: IoType
+    namespace: str | None
+    inputs: tuple[Port, ...]
+    outputs: tuple[Port, ...]
+    layers: tuple[Held, ...]
+    weights: tuple[Weight, ...]
+    findings: tuple[str, ...]
+
+    @property
+    def key(self) -> str:
+        """What tells it from others in one program."""
+        return self.namespace or self.project
+
+    def to_json(self) -> str:
+        """The text of the file."""
+        return json.dumps({"version": VERSION, **asdict(self)}, indent=1) + "\n"
+
+
+def describe(
+    program: Program,
+    settings: HlsSettings,
+    project: str,
+    plan: Plan,
+    model: ModelGraph,
+    taken: tuple[Taken, ...],
+    namespace: str | None,
+) -> Manifest:
+    """Describe what hls4ml has made."""
+    nodes = {node.name: node for node in model.get_layers()}
+    settled = {entry.layer: entry for entry in taken}
+    held = []
+    for layer in plan.layers:
+        node = nodes.get(layer.name) or nodes[f"repack_{layer.name}"]
+        entry = settled.get(layer.name)
+        held.append(_held(layer, node, entry))
+    findings = [*plan.findings, *_reuse_findings(taken), *_build_finding(settings.backend)]
+    return Manifest(
+        program.digest,
+        project,
+        settings.backend,
+        settings.io,
+        namespace,
+        tuple(
+            _port(op.name, op.name, variable, program)
+            for op, variable in zip(program.inputs, model.get_input_variables(), strict=True)
+        ),
+        tuple(
+            _port(output.name, output.value, variable, program)
+            for output, variable in zip(plan.outputs, model.get_output_variables(), strict=True)
+        ),
+        tuple(held),
+        tuple(
+            Weight(weight.name, weight.type.name, int(weight.data_length))
+            for weight in model.get_weight_variables()
+        ),
+        tuple(findings),
+    )
+
+
+def _port(name: str, value: str, variable: Any, program: Program) -> Port:
+    return Port(
+        name, value, variable.name, variable.type.name, str(program.type(value)),
+        program.shapes[value],
+    )  # fmt: skip
+
+
+def _held(layer: Layer, node: Any, entry: Taken | None) -> Held:
+    variable = node.get_output_variable()
+    return Held(
+        layer.name, node.class_name, layer.op, layer.value, variable.name, variable.type.name,
+        str(layer.result), tuple(layer.shape),
+        tuple(weight.name for weight in node.get_weights()),
+        entry.strategy if entry else None, entry.reuse if entry else None,
+    )  # fmt: skip
+
+
+def _build_finding(backend: Backend) -> list[str]:
+    needed = NEEDED.get(backend)
+    if needed is None:
+        return []
+    return [
+        f"The {backend} project is complete, but was not simulated: that needs {needed}. Layers "
+        f"and formats are those that are simulated bit for bit with Vitis, Vivado and Quartus."
+    ]
+
+
+def _reuse_findings(taken: tuple[Taken, ...]) -> list[str]:
+    return [
+        f"{entry.op}: a reuse factor of {entry.asked} was asked for; hls4ml took {entry.reuse}, "
+        f"the nearest that it allows with the {entry.strategy} strategy."
+        for entry in taken
+        if entry.asked != entry.reuse
+    ]
+
+
+def read(folder: Path) -> Manifest:
+    """The description of the project in a folder."""
+    path = folder / NAME
+    try:
+        content = json.loads(path.read_text(encoding="utf-8"))
+        if content.pop("version") != VERSION:
+            raise ValueError("it is of another version")
+        content["backend"], content["io"] = Backend(content["backend"]), IoType(content["io"])
+        for key, kind in (
+            ("inputs", Port), ("outputs", Port), ("layers", Held), ("weights", Weight),
+        ):  # fmt: skip
+            content[key] = tuple(_made(kind, entry) for entry in content[key])
+        content["findings"] = tuple(content["findings"])
+        return Manifest(**content)
+    except (OSError, ValueError, TypeError, KeyError) as error:
+        raise InputError(
+            f"{path} describes no HLS project: {error}.", hint="Emit the project again."
+        ) from None
+
+
+def _made(kind: type[Any], entry: dict[str, Any]) -> Any:
+    tuples = {key: tuple(item) if isinstance(item, list) else item for key, item in entry.items()}
+    return kind(**tuples)

@@ -1,0 +1,125 @@
+# SPDX-License-Identifier: Apache-2.0
+# SPDX-FileCopyrightText: The edgeinfer authors
+"""From a Program to the layers of a project: each op one layer of hls4ml's, or of ours, or none."""
+
+from __future__ import annotations
+
+from collections import Counter
+from typing import assert_never
+
+from edgeinfer.ir import ops
+from edgeinfer.ir.bounds import bounds_of
+from edgeinfer.ir.ops import Op, inputs_of
+from edgeinfer.ir.passes import drop_dead, fold_constants
+from edgeinfer.ir.program import Program
+from edgeinfer.targets.hls.project import exact_layers, native_layers
+from edgeinfer.targets.hls.project.layout import Layout
+from edgeinfer.targets.hls.project.spec import (
+    Plan,
+    ProjectOutput,
+    exactly,
+)
+from edgeinfer.targets.hls.settings import HlsSettings
+
+MOST_READERS = 7  # of one stream, in hls4ml
+
+
+def laid_out(program: Program, settings: HlsSettings) -> Plan:
+    """The layers of a whole Program, and everything in it that cannot be expressed."""
+    live = drop_dead(fold_constants(program))
+    layout = Layout(live, settings, bounds_of(live))
+    for output in live.outputs:
+        if isinstance(live[output.value], ops.Constant):
+            layout.refuse(live[output.value], f"the output {output.name} depends on no input")
+    scalars = [op for op in live.ops if not live.shapes[op.name]]
+    for op in scalars:
+        layout.refuse(op, "a value without axes has no place in an array or a stream")
+    if scalars:
+        return _finished(layout, ())
+    for op in live.ops:
+        _place(layout, op)
+    outputs = _outputs(layout) if not layout.offences else ()
+    _check_readers(layout)
+    return _finished(layout, outputs)
+
+
+def _finished(layout: Layout, outputs: tuple[ProjectOutput, ...]) -> Plan:
+    inputs = tuple(layer.name for layer in layout.layers if layer.kind == native_layers.INPUT)
+    return Plan(
+        tuple(layout.layers), inputs, outputs, tuple(layout.offences), tuple(layout.findings)
+    )
+
+
+def _place(layout: Layout, op: Op) -> None:
+    missing = [x for x in inputs_of(op) if x not in layout.of_value and layout.constant(x) is None]
+    if missing:  # what it reads has been refused
+        return
+    match op:
+        case ops.Constant():
+            pass  # lies beside the layer that reads it
+        case ops.Input():
+            native_layers.place_input(layout, op)
+        case ops.Conv():
+            native_layers.place_conv(layout, op)
+        case ops.Dense():
+            native_layers.place_dense(layout, op)
+        case ops.Requant():
+            native_layers.place_requant(layout, op)
+        case ops.Clip():
+            native_layers.place_clip(layout, op)
+        case ops.Pool():
+            native_layers.place_pool(layout, op)
+        case ops.Pair():
+            exact_layers.place_pair(layout, op)
+        case ops.Reshape():
+            native_layers.place_reshape(layout, op)
+        case ops.Concat():
+            exact_layers.place_concat(layout, op)
+        case ops.Scale():
+            exact_layers.place_scale(layout, op)
+        case ops.PRelu():
+            exact_layers.place_prelu(layout, op)
+        case ops.Table():
+            exact_layers.place_table(layout, op)
+        case ops.Softmax():
+            exact_layers.place_softmax(layout, op)
+        case ops.Transpose() | ops.Pad() | ops.Upsample() | ops.Slice():
+            exact_layers.place_move(layout, op)
+        case _:
+            assert_never(op)
+
+
+def _outputs(layout: Layout) -> tuple[ProjectOutput, ...]:
+    """The layers that hold the results. A value that is also read inside, or is two results, or an
+    input, gets a copy: an output port is written once and never read."""
+    read = {x for layer in layout.layers for x in layer.inputs}
+    taken: set[str] = set()
+    found = []
+    for output in layout.program.outputs:
+        op = layout.program[output.value]
+        layer = layout.of_value[output.value]
+        kind = next(held.kind for held in layout.layers if held.name == layer)
+        if layer in read or layer in taken or kind in (native_layers.INPUT, native_layers.RESHAPE):
+            layer = layout.exact(
+                op, "requant", (layer,), layout.program.shapes[op.name], exactly(op.type),
+                part="_copy", value=output.value,
+            )  # fmt: skip
+        taken.add(layer)
+        found.append(ProjectOutput(output.name, output.value, layer))
+    return tuple(found)
+
+
+def _check_readers(layout: Layout) -> None:
+    """In a stream every value is read, and by few enough layers."""
+    if not layout.streams:
+        return
+    readers = Counter(x for layer in layout.layers for x in layer.inputs)
+    for layer in layout.layers:
+        op = layout.program[layer.op]
+        if isinstance(op, ops.Input) and not readers[layer.name]:
+            layout.refuse(op, "nothing reads it, so its stream would fill up and stall the design")
+        if readers[layer.name] > MOST_READERS:
+            layout.refuse(
+                op, f"{readers[layer.name]} layers read it; hls4ml copies a stream {MOST_READERS} "
+                f"times at most",
+            )  # fmt: skip

@@ -1,0 +1,99 @@
+# SPDX-License-Identifier: Apache-2.0
+# SPDX-FileCopyrightText: The edgeinfer authors
+"""All reports of an emitted folder, read: what the vendor's tools said of the design there."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+from dataclasses import replace
+from pathlib import Path
+
+from edgeinfer.base.metrics import Metric, Origin
+from edgeinfer.targets.hls.settings import Backend, HlsSettings
+from edgeinfer.targets.hls.tools.project import Project, project
+from edgeinfer.targets.reports.cosim import cosim, cosim_metrics, with_transactions
+from edgeinfer.targets.reports.csynth import Synthesis, csynth_metrics
+from edgeinfer.targets.reports.csynth_text import csynth_text
+from edgeinfer.targets.reports.csynth_tree import csynth_tree
+from edgeinfer.targets.reports.csynth_xml import csynth_xml
+from edgeinfer.targets.reports.figures import Source
+from edgeinfer.targets.reports.intel import intel_metrics
+from edgeinfer.targets.reports.quartus import fit_summary, slack_summary, timing_report
+from edgeinfer.targets.reports.vivado_timing import vivado_timing
+from edgeinfer.targets.reports.vivado_usage import exported_usage, vivado_usage
+
+OF_GATES = {"lut": "lut_vsynth", "ff": "ff_vsynth"}
+
+
+def measured(folder: Path, settings: HlsSettings) -> tuple[Metric, ...]:
+    """The metrics of every report in an emitted folder; none where no tool ran. A report that
+    cannot be read to its end is an error, not a gap."""
+    found = project(folder, settings.backend)
+    if settings.backend is Backend.QUARTUS:
+        return tuple(_intel(found, settings))
+    return tuple(_amd(found, settings.clock_ns))
+
+
+def _amd(found: Project, clock_ns: float) -> Iterator[Metric]:
+    synthesis = synthesised(found)
+    if synthesis is not None:
+        yield from csynth_metrics(synthesis, found.layer_of)
+    if found.cosim.is_file() and (simulated := cosim(found.cosim)) is not None:
+        if simulated.passed and found.transactions.is_file():
+            simulated = with_transactions(simulated, found.transactions)
+        tool = synthesis.tool if synthesis else f"{found.backend} HLS"
+        version = synthesis.version if synthesis else None
+        clock = (synthesis and synthesis.clock_target_ns) or clock_ns
+        yield from cosim_metrics(simulated, Source(Origin.SIMULATED, tool, version), clock)
+    for path in _each(found.folder, "vivado_synth.rpt", "util.rpt", "*utilization*.rpt"):
+        if "clock" not in path.name:  # which clock buffers are used is another report
+            yield from _of_gates(vivado_usage(path, found.layer_of))
+    for path in _each(found.folder, found.routed.name, "*timing_summary*.rpt"):
+        yield from vivado_timing(path)
+    for path in _each(found.solution / "impl" / "report", "*/*export*.xml"):
+        yield from _of_gates(exported_usage(path))
+
+
+def _of_gates(metrics: Iterable[Metric]) -> Iterator[Metric]:
+    """What logic synthesis counts is much less than what C synthesis foresees: LUTs and flip-flops
+    have other names there."""
+    for metric in metrics:
+        yield replace(metric, name=OF_GATES.get(metric.name, metric.name))
+
+
+def synthesised(found: Project) -> Synthesis | None:
+    """What the C synthesis reported, if it ran: the design by its XML, its modules by text."""
+    text = found.csynth.with_suffix(".rpt")
+    xmls = (found.csynth.with_suffix(".xml"), found.tree.with_suffix(".xml"))
+    top = next((csynth_xml(path) for path in xmls if path.is_file()), None)
+    detail = csynth_text(text) if text.is_file() else None
+    if detail is None and found.tree.is_file():
+        detail = csynth_tree(found.tree)
+    if top is None or detail is None:
+        return top or detail
+    return replace(
+        top, tool=detail.tool, version=detail.version or top.version, modules=detail.modules
+    )
+
+
+def _intel(found: Project, settings: HlsSettings) -> Iterator[Metric]:
+    """The compiler's account first: what it says of the fit is of the component alone, without
+    the frame that Quartus compiled it in, so Quartus's own reports only add to it."""
+    reports = found.intel / "reports"
+    told: tuple[Metric, ...] = ()
+    if (reports / "lib").is_dir():
+        told = intel_metrics(reports, settings.clock_ns, settings.part)
+    yield from told
+    known = {metric.name for metric in told if metric.origin is Origin.ROUTED}
+    for pattern, read in (
+        ("*.fit.summary", fit_summary),
+        ("*.sta.rpt", timing_report),
+        ("*.sta.summary", slack_summary),
+    ):
+        for path in _each(found.intel / "quartus", pattern, f"*/{pattern}"):
+            yield from (metric for metric in read(path) if metric.name not in known)
+
+
+def _each(folder: Path, *patterns: str) -> list[Path]:
+    """The files below a folder that match one of the patterns, in order of their names."""
+    return sorted({path for pattern in patterns for path in folder.glob(pattern)})

@@ -1,0 +1,169 @@
+# SPDX-License-Identifier: Apache-2.0
+# SPDX-FileCopyrightText: The edgeinfer authors
+"""What goes over a board's serial line: a frame as a message, and an answer as results.
+
+A message is A5, the design's number, the payload's length, the payload and a CRC; an answer is 5A,
+a status, the payload's length, the payload and a CRC. Numbers have the low byte first. The payload
+is a frame of each input (or output), in order; each beat in whole bytes.
+"""
+
+from __future__ import annotations
+
+import binascii
+import json
+import math
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from edgeinfer.base.errors import InputError, ToolFailedError, UsageError
+from edgeinfer.targets.rtl.design.memory import integers_of, words_of
+from quantization.fixed import Fixed, Ints
+
+DESCRIPTION = "board/board.json"
+START, ANSWER = 0xA5, 0x5A
+GOOD, WRONG_CHECK, WRONG_LENGTH, OTHER_DESIGN = range(4)
+REASONS = {
+    WRONG_CHECK: "the check of the message was wrong when it arrived",
+    WRONG_LENGTH: "the message had another length than the design's frames",
+    OTHER_DESIGN: "another design is on the board",
+}
+
+
+class AnswerError(ToolFailedError):
+    """What the board says about a message it did not take; or that it says nothing."""
+
+
+@dataclass(frozen=True, slots=True)
+class Channel:
+    """An input or an output: its frames, and how many elements of them come in a beat."""
+
+    name: str
+    type: Fixed
+    shape: tuple[int, ...]
+    lanes: int
+
+    @property
+    def beats(self) -> int:
+        """Of a frame."""
+        return math.prod(self.shape) // self.lanes
+
+    @property
+    def beat_bytes(self) -> int:
+        """Bytes of a beat."""
+        return -(-self.lanes * self.type.bits // 8)
+
+    @property
+    def frame_bytes(self) -> int:
+        """Bytes of a frame."""
+        return self.beats * self.beat_bytes
+
+
+@dataclass(frozen=True, slots=True)
+class Protocol:
+    """A design's number, its inputs and its outputs."""
+
+    number: int
+    baud: int
+    inputs: tuple[Channel, ...]
+    outputs: tuple[Channel, ...]
+
+    def payload_in(self) -> int:
+        """Bytes of a frame of all inputs."""
+        return sum(channel.frame_bytes for channel in self.inputs)
+
+    def payload_out(self) -> int:
+        """Bytes of a frame of all outputs."""
+        return sum(channel.frame_bytes for channel in self.outputs)
+
+    def message(self, frame: Mapping[str, Ints]) -> bytes:
+        """One frame of raw integers, as the board wants it."""
+        payload = b"".join(_packed(frame[channel.name], channel) for channel in self.inputs)
+        body = self.number.to_bytes(2, "little") + len(payload).to_bytes(2, "little") + payload
+        return bytes([START]) + body + checked(body)
+
+    def results(self, read: Callable[[int], bytes]) -> dict[str, Ints]:
+        """The next answer as raw integers; AnswerError if it is none, or a refusal."""
+        head = _exactly(read, 4)
+        if head[0] != ANSWER:
+            raise AnswerError(f"The board said {head.hex(' ')}, which begins no answer.")
+        length = int.from_bytes(head[2:], "little")
+        payload, sum_ = _exactly(read, length), _exactly(read, 2)
+        if checked(head[1:] + payload) != sum_:
+            raise AnswerError("The check of the board's answer was wrong when it arrived.")
+        if head[1] != GOOD:
+            reason = REASONS.get(head[1], f"status {head[1]}")
+            raise AnswerError(f"The board took no frame: {reason}.")
+        if length != self.payload_out():
+            raise AnswerError(f"The board gave {length} bytes, not {self.payload_out()}.")
+        found, at = {}, 0
+        for channel in self.outputs:
+            found[channel.name] = _unpacked(payload[at : at + channel.frame_bytes], channel)
+            at += channel.frame_bytes
+        return found
+
+    def description(self) -> bytes:
+        """As it lies beside the design."""
+        told: dict[str, Any] = {"number": self.number, "baud": self.baud}
+        for key, channels in (("inputs", self.inputs), ("outputs", self.outputs)):
+            told[key] = [
+                {"name": c.name, "type": str(c.type), "shape": list(c.shape), "lanes": c.lanes}
+                for c in channels
+            ]
+        return (json.dumps(told, indent=1) + "\n").encode()
+
+
+def checked(body: bytes) -> bytes:
+    """The CRC of 16 bits, polynomial 1021, that follows a message or an answer."""
+    return binascii.crc_hqx(body, 0xFFFF).to_bytes(2, "little")
+
+
+def described(folder: Path) -> Protocol:
+    """The protocol of the design in a target's folder."""
+    path = folder / DESCRIPTION
+    if not path.is_file():
+        raise UsageError(
+            f"{folder} holds no design for a board.", hint="Compile the model with a board."
+        )
+    try:
+        told = json.loads(path.read_text(encoding="utf-8"))
+        channels = {
+            key: tuple(
+                Channel(c["name"], Fixed.parse(c["type"]), tuple(c["shape"]), c["lanes"])
+                for c in told[key]
+            )
+            for key in ("inputs", "outputs")
+        }
+        return Protocol(told["number"], told["baud"], channels["inputs"], channels["outputs"])
+    except (ValueError, KeyError, TypeError) as error:
+        raise InputError(
+            f"{path} does not describe a board: {error}.", hint="Compile the model again."
+        ) from None
+
+
+def _exactly(read: Callable[[int], bytes], count: int) -> bytes:
+    content = read(count)
+    if len(content) != count:
+        raise AnswerError(
+            "The board did not answer, or not to the end.",
+            hint="Load the bitstream, look for the right serial port, press the reset button.",
+        )
+    return content
+
+
+def _packed(raw: Ints, channel: Channel) -> bytes:
+    if raw.shape != channel.shape:
+        raise InputError(f"A frame of {channel.name} has shape {channel.shape}, not {raw.shape}.")
+    if raw.min() < channel.type.raw_min or raw.max() > channel.type.raw_max:
+        raise InputError(f"A frame of {channel.name} reaches beyond its type {channel.type}.")
+    beats = raw.astype(np.int64).reshape(-1, channel.lanes)
+    return words_of(beats, channel.type.bits, channel.beat_bytes).tobytes()
+
+
+def _unpacked(content: bytes, channel: Channel) -> Ints:
+    beats = np.frombuffer(content, np.uint8).reshape(channel.beats, channel.beat_bytes)
+    raw = integers_of(beats, channel.lanes, channel.type.bits, signed=channel.type.signed)
+    return raw.reshape(channel.shape)

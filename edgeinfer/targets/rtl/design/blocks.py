@@ -1,0 +1,405 @@
+# SPDX-License-Identifier: Apache-2.0
+# SPDX-FileCopyrightText: The edgeinfer authors
+"""One function for each module of firmware/rtl: its parameters, its memory files, its timing.
+
+The latencies are facts about the Verilog: cycles from a step to the beat's being there to be read.
+The simulation tests hold every one of them to the cycle.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+
+from edgeinfer.ir.ops import PairKind
+from edgeinfer.targets.rtl.design.codes import OVERFLOWS, PAIRS, ROUNDINGS
+from edgeinfer.targets.rtl.design.memory import hex_words
+from edgeinfer.targets.rtl.design.netlist import (
+    BANKS,
+    OFFERED,
+    PASS,
+    SENT,
+    Actor,
+    Block,
+    Parameter,
+    Sized,
+    Step,
+    Stream,
+)
+from edgeinfer.targets.rtl.design.sliding import Sliding, window_steps
+from quantization.fixed import Fixed, Ints, Overflow, Rounding, fixed_for
+
+WIDEN_LATENCY = FORK_LATENCY = POOL_LATENCY = CONCAT_LATENCY = CLIP_LATENCY = 1
+INGRESS_LATENCY = EGRESS_LATENCY = 1
+NARROW_LATENCY = 2
+REQUANT_LATENCY = PAIR_LATENCY = CONSTANT_LATENCY = 3
+WINDOW_LATENCY = TABLE_LATENCY = GATHER_LATENCY = 4
+AFFINE_LATENCY = 5
+MAC_LATENCY = 6
+REDUCE_LATENCY = 2
+
+
+def levels_of(count: int) -> int:
+    """Depth of a tree that joins so many numbers."""
+    return max(count - 1, 0).bit_length()
+
+
+def ingress(stream: Stream, op: str) -> Block:
+    """Frames come in."""
+    actor = Actor(
+        (f"{stream.name}{OFFERED}",), (stream.name,), (PASS,), stream.beats, INGRESS_LATENCY
+    )
+    parameters: dict[str, Parameter] = {
+        "WIDTH": stream.width,
+        "BYTES": -(-stream.width // 8),
+        "BEATS": stream.beats,
+    }
+    return Block("ei_ingress", f"{stream.name}_in", op, parameters, (), (stream.name,), (actor,))
+
+
+def egress(stream: Stream, op: str, name: str) -> Block:
+    """Results go out; whoever reads them is always ready, as far as the timing goes."""
+    sent = f"{stream.name}{SENT}"
+    actors = (
+        Actor((stream.name,), (sent,), (PASS,), stream.beats, EGRESS_LATENCY),
+        Actor((sent,), (), (Step(reads=1, frees=1),), stream.beats, 0),
+    )
+    parameters: dict[str, Parameter] = {
+        "WIDTH": stream.width,
+        "BYTES": -(-stream.width // 8),
+        "BEATS": stream.beats,
+    }
+    return Block("ei_egress", name, op, parameters, (stream.name,), (), actors)
+
+
+def fork(x: Stream, a: Stream, b: Stream, op: str) -> Block:
+    """One stream for two readers."""
+    actor = Actor((x.name,), (a.name, b.name), (PASS,), x.beats, FORK_LATENCY)
+    parameters: dict[str, Parameter] = {"WIDTH": x.width}
+    return Block("ei_fork", f"{a.name}_fork", op, parameters, (x.name,), (a.name, b.name), (actor,))
+
+
+def narrow(x: Stream, y: Stream, op: str) -> Block:
+    """Fewer lanes."""
+    ratio = x.lanes // y.lanes
+    held = Step(reads=1, reserves=True, yields=True)
+    pattern = (*[held] * (ratio - 1), PASS)
+    actor = Actor((x.name,), (y.name,), pattern, x.beats, NARROW_LATENCY)
+    parameters: dict[str, Parameter] = {"BITS": x.type.bits, "LANES": y.lanes, "RATIO": ratio}
+    return Block("ei_narrow", f"{y.name}_narrow", op, parameters, (x.name,), (y.name,), (actor,))
+
+
+def widen(x: Stream, y: Stream, op: str) -> Block:
+    """More lanes."""
+    ratio = y.lanes // x.lanes
+    pattern = (*[Step(reads=1, frees=1)] * (ratio - 1), PASS)
+    actor = Actor((x.name,), (y.name,), pattern, y.beats, WIDEN_LATENCY)
+    parameters: dict[str, Parameter] = {"BITS": x.type.bits, "LANES": x.lanes, "RATIO": ratio}
+    return Block("ei_widen", f"{y.name}_widen", op, parameters, (x.name,), (y.name,), (actor,))
+
+
+def window(x: Stream, y: Stream, op: str, shape: Sliding, fill: int) -> Block:
+    """A window that slides; `y` carries it in chunks of its lanes."""
+    (top, bottom), (left, right) = shape.pads
+    height, width = shape.image
+    chunks = shape.taps // y.lanes
+    pattern = window_steps(shape, chunks)
+    actor = Actor((x.name,), (y.name,), pattern, 1, WINDOW_LATENCY)
+    parameters: dict[str, Parameter] = {
+        "BITS": x.type.bits,
+        "CHANNELS": shape.channels,
+        "HEIGHT": height,
+        "WIDTH": width,
+        "KERNEL_H": shape.kernel[0],
+        "KERNEL_W": shape.kernel[1],
+        "STRIDE_H": shape.strides[0],
+        "STRIDE_W": shape.strides[1],
+        "DILATE_H": shape.dilation[0],
+        "DILATE_W": shape.dilation[1],
+        "PAD_TOP": top,
+        "PAD_BOTTOM": bottom,
+        "PAD_LEFT": left,
+        "PAD_RIGHT": right,
+        "FILL": Sized(x.type.bits, fill),
+        "CHUNK": y.lanes,
+    }
+    return Block("ei_window", f"{y.name}_window", op, parameters, (x.name,), (y.name,), (actor,))
+
+
+def mac(
+    x: Stream,
+    y: Stream,
+    op: str,
+    weight: Ints,
+    weight_type: Fixed,
+    bias: Ints,
+    shift: int,
+) -> Block:
+    """Folded multiply-accumulate: `x` brings SIMD inputs a beat, `y` takes PE outputs."""
+    inputs, outputs = weight.shape
+    simd, pe = x.lanes, y.lanes
+    sf, nf = inputs // simd, outputs // pe
+    levels = levels_of(simd)
+    words = weight.reshape(sf, simd, nf, pe).transpose(0, 2, 3, 1).reshape(sf * nf, pe * simd)
+    files = {
+        f"{op}_weights.mem": hex_words(words, weight_type.bits),
+        f"{op}_biases.mem": hex_words(bias.reshape(nf, pe), y.type.bits),
+    }
+    parameters: dict[str, Parameter] = {
+        "X_BITS": x.type.bits,
+        "X_SIGNED": int(x.type.signed),
+        "W_BITS": weight_type.bits,
+        "W_SIGNED": int(weight_type.signed),
+        "ACC_BITS": y.type.bits,
+        "SHIFT": shift,
+        "SIMD": simd,
+        "PE": pe,
+        "SF": sf,
+        "NF": nf,
+        "LEVELS": levels,
+        "WEIGHTS": f"{op}_weights.mem",
+        "BIASES": f"{op}_biases.mem",
+    }
+    vectors = y.beats // nf
+    actor = Actor((x.name,), (y.name,), mac_steps(sf, nf), vectors, MAC_LATENCY + levels)
+    return Block("ei_mac", f"{y.name}_mac", op, parameters, (x.name,), (y.name,), (actor,), files)
+
+
+def mac_steps(sf: int, nf: int) -> tuple[Step, ...]:
+    """A vector: every beat but the last is held for nf cycles; in the last's, outputs leave."""
+    leading = (Step(reads=1, frees=1, cycles=nf),) * (sf - 1)
+    held = Step(reads=1, reserves=True, yields=True)
+    return (*leading, *[held] * (nf - 1), PASS)
+
+
+def pool(
+    x: Stream, y: Stream, op: str, image: Sequence[int], tile: Sequence[int], add: int
+) -> Block:
+    """Pooling over tiles; `image` is (height, width, channels)."""
+    height, width, channels = image
+    groups = channels // x.lanes
+    taken, left = Step(reads=1, frees=1), PASS
+    pattern: list[Step] = []
+    for row in range(height):
+        last_h = row % tile[0] == tile[0] - 1
+        for column in range(width):
+            ends = last_h and column % tile[1] == tile[1] - 1
+            pattern += [left if ends else taken] * groups
+    actor = Actor((x.name,), (y.name,), tuple(pattern), 1, POOL_LATENCY)
+    parameters: dict[str, Parameter] = {
+        "BITS": x.type.bits,
+        "SIGNED": int(x.type.signed),
+        "LANES": x.lanes,
+        "GROUPS": groups,
+        "HEIGHT": height,
+        "WIDTH": width,
+        "TILE_H": tile[0],
+        "TILE_W": tile[1],
+        "SUM": add,
+        "OUT_BITS": y.type.bits,
+    }
+    return Block("ei_pool", f"{y.name}_pool", op, parameters, (x.name,), (y.name,), (actor,))
+
+
+def reduce(x: Stream, y: Stream, op: str, add: int) -> Block:
+    """Maximum or sum over the taps of whole windows."""
+    taps = x.lanes // y.lanes
+    levels = max(levels_of(taps), 1)
+    actor = Actor((x.name,), (y.name,), (PASS,), x.beats, REDUCE_LATENCY + levels)
+    parameters: dict[str, Parameter] = {
+        "BITS": x.type.bits,
+        "SIGNED": int(x.type.signed),
+        "LANES": y.lanes,
+        "TAPS": taps,
+        "LEVELS": levels,
+        "SUM": add,
+        "OUT_BITS": y.type.bits,
+    }
+    return Block("ei_reduce", f"{y.name}_reduce", op, parameters, (x.name,), (y.name,), (actor,))
+
+
+def requant(x: Stream, y: Stream, op: str, rounding: Rounding, overflow: Overflow) -> Block:
+    """Numbers brought to another type."""
+    actor = Actor((x.name,), (y.name,), (PASS,), x.beats, REQUANT_LATENCY)
+    parameters: dict[str, Parameter] = {
+        "LANES": x.lanes,
+        "IN_BITS": x.type.bits,
+        "IN_SIGNED": int(x.type.signed),
+        "SHIFT": x.type.frac - y.type.frac,
+        "ROUNDING": ROUNDINGS.index(rounding),
+        "OVERFLOW": OVERFLOWS.index(overflow),
+        "OUT_BITS": y.type.bits,
+        "OUT_SIGNED": int(y.type.signed),
+    }
+    return Block("ei_requant", f"{y.name}_requant", op, parameters, (x.name,), (y.name,), (actor,))
+
+
+def clip(x: Stream, y: Stream, op: str, low: int | None, high: int | None) -> Block:
+    """Numbers limited."""
+    ends = [x.type.raw_min, x.type.raw_max, y.type.raw_min, y.type.raw_max, low or 0, high or 0]
+    width = max(fixed_for(min(*ends, -1), max(ends), 0).bits, x.type.bits + 1)
+    actor = Actor((x.name,), (y.name,), (PASS,), x.beats, CLIP_LATENCY)
+    parameters: dict[str, Parameter] = {
+        "LANES": x.lanes,
+        "IN_BITS": x.type.bits,
+        "IN_SIGNED": int(x.type.signed),
+        "OUT_BITS": y.type.bits,
+        "W_BITS": width,
+        "HAS_LOW": int(low is not None),
+        "HAS_HIGH": int(high is not None),
+        "LOW": Sized(width, low or 0),
+        "HIGH": Sized(width, high or 0),
+    }
+    return Block("ei_clip", f"{y.name}_clip", op, parameters, (x.name,), (y.name,), (actor,))
+
+
+def affine(
+    x: Stream,
+    y: Stream,
+    op: str,
+    factor: Ints,
+    factor_type: Fixed,
+    bias: Ints,
+    shift: int,
+    prelu: int,
+) -> Block:
+    """x factor 2^shift + bias; factor and bias are given for every element of the frame."""
+    flat = np.stack([factor.reshape(x.beats, x.lanes), bias.reshape(x.beats, x.lanes)])
+    words = _period(flat)
+    files = {
+        f"{op}_factors.mem": hex_words(flat[0, :words], factor_type.bits),
+        f"{op}_biases.mem": hex_words(flat[1, :words], y.type.bits),
+    }
+    actor = Actor((x.name,), (y.name,), (PASS,), x.beats, AFFINE_LATENCY)
+    parameters: dict[str, Parameter] = {
+        "LANES": x.lanes,
+        "X_BITS": x.type.bits,
+        "X_SIGNED": int(x.type.signed),
+        "F_BITS": factor_type.bits,
+        "F_SIGNED": int(factor_type.signed),
+        "SHIFT": shift,
+        "PRELU": prelu,
+        "OUT_BITS": y.type.bits,
+        "WORDS": words,
+        "FACTORS": f"{op}_factors.mem",
+        "BIASES": f"{op}_biases.mem",
+    }
+    return Block(
+        "ei_affine", f"{y.name}_affine", op, parameters, (x.name,), (y.name,), (actor,), files
+    )
+
+
+def _period(flat: Ints) -> int:
+    """The fewest words that, repeated, make up the frame."""
+    beats = int(flat.shape[1])
+    for words in range(1, beats):
+        if beats % words == 0 and bool(np.all(flat[:, words:] == flat[:, :-words])):
+            return words
+    return beats
+
+
+def table(x: Stream, y: Stream, op: str, first: int, entries: Ints) -> Block:
+    """A look-up."""
+    actor = Actor((x.name,), (y.name,), (PASS,), x.beats, TABLE_LATENCY)
+    parameters: dict[str, Parameter] = {
+        "LANES": x.lanes,
+        "IN_BITS": x.type.bits,
+        "IN_SIGNED": int(x.type.signed),
+        "FIRST": Sized(64, first),
+        "ENTRIES": entries.size,
+        "OUT_BITS": y.type.bits,
+        "TABLE": f"{op}_table.mem",
+    }
+    files = {f"{op}_table.mem": hex_words(entries.reshape(-1, 1), y.type.bits)}
+    return Block(
+        "ei_table", f"{y.name}_table", op, parameters, (x.name,), (y.name,), (actor,), files
+    )
+
+
+def pair(a: Stream, b: Stream, y: Stream, op: str, kind: PairKind) -> Block:
+    """Two streams, element by element."""
+    step = Step(reads=3, frees=3, reserves=True, yields=True)
+    actor = Actor((a.name, b.name), (y.name,), (step,), y.beats, PAIR_LATENCY)
+    moved = kind is not PairKind.MUL
+    parameters: dict[str, Parameter] = {
+        "LANES": y.lanes,
+        "A_BITS": a.type.bits,
+        "A_SIGNED": int(a.type.signed),
+        "SHIFT_A": y.type.frac - a.type.frac if moved else 0,
+        "B_BITS": b.type.bits,
+        "B_SIGNED": int(b.type.signed),
+        "SHIFT_B": y.type.frac - b.type.frac if moved else 0,
+        "KIND": PAIRS.index(kind),
+        "OUT_BITS": y.type.bits,
+    }
+    return Block("ei_pair", f"{y.name}_pair", op, parameters, (a.name, b.name), (y.name,), (actor,))
+
+
+def concat(a: Stream, b: Stream, y: Stream, op: str, beats_a: int, beats_b: int) -> Block:
+    """Two streams, one after the other, and again."""
+    first = Step(reads=1, frees=1, reserves=True, yields=True)
+    second = Step(reads=2, frees=2, reserves=True, yields=True)
+    pattern = (*[first] * beats_a, *[second] * beats_b)
+    repeats = y.beats // (beats_a + beats_b)
+    actor = Actor((a.name, b.name), (y.name,), pattern, repeats, CONCAT_LATENCY)
+    parameters: dict[str, Parameter] = {
+        "LANES": y.lanes,
+        "A_BITS": a.type.bits,
+        "A_SIGNED": int(a.type.signed),
+        "SHIFT_A": y.type.frac - a.type.frac,
+        "BEATS_A": beats_a,
+        "B_BITS": b.type.bits,
+        "B_SIGNED": int(b.type.signed),
+        "SHIFT_B": y.type.frac - b.type.frac,
+        "BEATS_B": beats_b,
+        "OUT_BITS": y.type.bits,
+    }
+    return Block(
+        "ei_concat", f"{y.name}_concat", op, parameters, (a.name, b.name), (y.name,), (actor,)
+    )
+
+
+def gather(x: Stream, y: Stream, op: str, order: Ints, fill: int) -> Block:
+    """Beats of a frame in another order; -1 stands for the filling."""
+    index_bits = max((x.beats - 1).bit_length(), 1)
+    words = np.where(order < 0, np.int64(1) << index_bits, order)
+    bank = f"{y.name}{BANKS}"
+    opening, taken = Step(reads=1, frees=1, reserves=True), Step(reads=1, frees=1)
+    closing = Step(reads=1, frees=1, yields=True)
+    only = Step(reads=1, frees=1, reserves=True, yields=True)
+    inward = (opening, *[taken] * (x.beats - 2), closing) if x.beats > 1 else (only,)
+    held = Step(reads=1, reserves=True, yields=True)
+    outward = (*[held] * (y.beats - 1), PASS)
+    actors = (
+        Actor((x.name,), (bank,), inward, 1, 1),
+        Actor((bank,), (y.name,), outward, 1, GATHER_LATENCY, release=1),
+    )
+    parameters: dict[str, Parameter] = {
+        "BITS": x.type.bits,
+        "LANES": x.lanes,
+        "IN_BEATS": x.beats,
+        "OUT_BEATS": y.beats,
+        "FILL": Sized(x.type.bits, fill),
+        "ORDER": f"{y.name}_order.mem",
+    }
+    files = {f"{y.name}_order.mem": hex_words(words.reshape(-1, 1), index_bits + 1)}
+    return Block(
+        "ei_gather", f"{y.name}_gather", op, parameters, (x.name,), (y.name,), actors, files
+    )
+
+
+def constant(y: Stream, op: str, value: Ints) -> Block:
+    """The same frame for ever."""
+    words = value.reshape(y.beats, y.lanes)
+    step = Step(reserves=True, yields=True)
+    actor = Actor((), (y.name,), (step,), y.beats, CONSTANT_LATENCY)
+    parameters: dict[str, Parameter] = {
+        "WIDTH": y.width,
+        "WORDS": y.beats,
+        "VALUES": f"{y.name}_values.mem",
+    }
+    files = {f"{y.name}_values.mem": hex_words(words, y.type.bits)}
+    return Block(
+        "ei_constant", f"{y.name}_constant", op, parameters, (), (y.name,), (actor,), files
+    )

@@ -1,0 +1,378 @@
+# SPDX-License-Identifier: Apache-2.0
+# SPDX-FileCopyrightText: The edgeinfer authors
+"""Program -> netlist: each op's blocks, with width converters and forks where streams meet."""
+
+from __future__ import annotations
+
+import math
+import re
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from typing import assert_never
+
+import numpy as np
+
+from edgeinfer.ir.ops import (
+    Clip,
+    Concat,
+    Constant,
+    Conv,
+    Dense,
+    Input,
+    Op,
+    Pad,
+    Pair,
+    Pool,
+    PoolKind,
+    PRelu,
+    Requant,
+    Reshape,
+    Scale,
+    Shape,
+    Slice,
+    Softmax,
+    Table,
+    Transpose,
+    Upsample,
+    Weights,
+    inputs_of,
+)
+from edgeinfer.ir.program import Program
+from edgeinfer.targets.rtl.design import blocks
+from edgeinfer.targets.rtl.design.folding import Folding
+from edgeinfer.targets.rtl.design.layers import matrix_of, pointwise
+from edgeinfer.targets.rtl.design.moves import order_of
+from edgeinfer.targets.rtl.design.netlist import Block, Netlist, Port, Stream
+from edgeinfer.targets.rtl.design.sliding import Sliding
+from quantization.fixed import Fixed, Ints, Overflow, Rounding
+
+Connect = Callable[[Stream, Stream], Block]
+
+
+def built(program: Program, folding: Folding) -> Netlist:
+    """The design of a Program that `check` has found nothing against; queues are still short."""
+    build = Build(program, folding, uses_of(program))
+    for op in program.ops:
+        if build.uses[op.name] and not isinstance(op, Constant):
+            build.add(op)
+    return build.netlist(tuple(build.output(o.name, o.value) for o in program.outputs))
+
+
+def uses_of(program: Program) -> dict[str, int]:
+    """How many readers a value has, outputs among them; what leads nowhere has none."""
+    uses = dict.fromkeys(program.shapes, 0)
+    for output in program.outputs:
+        uses[output.value] += 1
+    for op in reversed(program.ops):
+        if uses[op.name]:
+            for x in inputs_of(op):
+                uses[x] += 1
+    return uses
+
+
+def identifier(name: str) -> str:
+    """A name that every HDL tool takes."""
+    plain = re.sub(r"[^A-Za-z0-9]+", "_", name).strip("_")
+    return plain if plain[:1].isalpha() else f"v_{plain}"
+
+
+@dataclass(slots=True)
+class Build:
+    """A netlist in the making."""
+
+    program: Program
+    folding: Folding
+    uses: dict[str, int]
+    streams: dict[str, Stream] = field(default_factory=dict)
+    blocks: list[Block] = field(default_factory=list)
+    inputs: list[Port] = field(default_factory=list)
+    values: dict[str, str] = field(default_factory=dict)
+    waiting: dict[str, list[Stream]] = field(default_factory=dict)  # by value, one for each reader
+    names: dict[str, str] = field(default_factory=dict)
+
+    # Names and streams
+
+    def netlist(self, outputs: tuple[Port, ...]) -> Netlist:
+        """What was built."""
+        return Netlist(
+            identifier(self.program.name), self.streams, tuple(self.blocks), tuple(self.inputs),
+            outputs, {}, self.values,
+        )  # fmt: skip
+
+    def name(self, wanted: str) -> str:
+        """An identifier that nothing else in the design has, in any case."""
+        plain = base = identifier(wanted)
+        count = 1
+        while plain.lower() in self.names:
+            count += 1
+            plain = f"{base}_{count}"
+        self.names[plain.lower()] = wanted
+        return plain
+
+    def stream(self, wanted: str, type_: Fixed, lanes: int, elements: int) -> Stream:
+        made = Stream(self.name(wanted), type_, lanes, elements // lanes)
+        self.streams[made.name] = made
+        return made
+
+    def place(self, block: Block) -> None:
+        self.blocks.append(block)
+
+    def made(self, op: Op, stream: Stream) -> None:
+        """A value has its stream; each of its readers gets one of its own."""
+        self.values[op.name] = stream.name
+        self.share(op.name, stream)
+
+    def share(self, value: str, stream: Stream) -> None:
+        ends = [stream]
+        for number in range(1, self.uses[value]):
+            x = ends.pop()
+            elements = x.beats * x.lanes
+            a = self.stream(f"{value}_to{number}", x.type, x.lanes, elements)
+            b = self.stream(f"{value}_rest{number}", x.type, x.lanes, elements)
+            self.place(blocks.fork(x, a, b, value))
+            ends += [a, b]
+        self.waiting[value] = ends
+
+    def read(self, value: str) -> Stream:
+        """The next unread stream of a value."""
+        return self.waiting[value].pop(0)
+
+    def with_lanes(self, x: Stream, lanes: int, op: str) -> Stream:
+        """The same elements, so many at a time."""
+        if x.lanes == lanes:
+            return x
+        if x.lanes % lanes == 0:
+            convert: Callable[[Stream, Stream, str], Block] = blocks.narrow
+        elif lanes % x.lanes == 0:
+            convert = blocks.widen
+        else:
+            return self.with_lanes(self.with_lanes(x, math.gcd(x.lanes, lanes), op), lanes, op)
+        y = self.stream(f"{x.name}_by{lanes}", x.type, lanes, x.beats * x.lanes)
+        self.place(convert(x, y, op))
+        return y
+
+    def output(self, name: str, value: str) -> Port:
+        x = self.read(value)
+        self.place(blocks.egress(x, value, self.name(f"{name}_out")))
+        return Port(name, x.name)
+
+    def resized(self, x: Stream, type_: Fixed, op: str) -> Stream:
+        """The same integers in a type of another width, which holds them by proof."""
+        if x.type == type_:
+            return x
+        y = self.stream(f"{op}_{type_.bits}b", type_, x.lanes, x.beats * x.lanes)
+        self.place(blocks.requant(x, y, op, Rounding.TRN, Overflow.WRAP))
+        return y
+
+    # Ops
+
+    def add(self, op: Op) -> None:
+        size = math.prod(self.program.shapes[op.name])
+        match op:
+            case Constant():
+                return
+            case Input():
+                stream = self.stream(op.name, op.type, self.folding.lanes[op.name], size)
+                self.inputs.append(Port(op.name, stream.name))
+                self.place(blocks.ingress(stream, op.name))
+                self.made(op, stream)
+            case Conv() | Dense():
+                self.made(op, self.layer(op, size))
+            case Pool():
+                self.made(op, self.pool(op, size))
+            case Requant():
+                self.each(op, lambda x, y: blocks.requant(x, y, y.name, op.rounding, op.overflow))
+            case Clip():
+                self.each(op, lambda x, y: blocks.clip(x, y, y.name, op.low, op.high))
+            case Table():
+                entries = op.entries.astype(np.int64)
+                self.each(op, lambda x, y: blocks.table(x, y, y.name, op.first, entries))
+            case Scale() | PRelu():
+                self.made(op, self.scaled(op))
+            case Pair():
+                self.made(op, self.pair(op))
+            case Concat():
+                self.made(op, self.concat(op))
+            case Reshape():
+                self.made(op, self.resized(self.read(op.x), op.type, op.name))
+            case Transpose() | Pad() | Upsample() | Slice():
+                self.made(op, self.moved(op))
+            case Softmax():
+                raise AssertionError(f"{op.name}: a softmax was not taken apart")
+            case _:
+                assert_never(op)
+
+    def each(self, op: Requant | Clip | Table, connect: Connect) -> None:
+        x = self.read(op.x)
+        y = self.stream(op.name, op.type, x.lanes, x.beats * x.lanes)
+        self.place(connect(x, y))
+        self.made(op, y)
+
+    def layer(self, op: Conv | Dense, size: int) -> Stream:
+        fold = self.folding.folds[op.name]
+        x = self.read(op.x)
+        if isinstance(op, Conv) and not pointwise(op):
+            shape = Sliding(
+                self.program.shapes[op.x],
+                op.weight.shape[: len(op.strides)],
+                op.strides,
+                op.dilation,
+                op.pads,
+            )
+            vectors = size // op.weight.shape[-1]
+            x = self.windows(x, op.name, shape, vectors, fold.simd, fill=0)
+        else:
+            x = self.with_lanes(x, fold.simd, op.name)
+        y = self.stream(op.name, op.type, fold.pe, size)
+        shift = op.type.frac - x.type.frac - op.weight_type.frac
+        bias = op.bias.astype(np.int64)
+        self.place(blocks.mac(x, y, y.name, matrix_of(op), op.weight_type, bias, shift))
+        return y
+
+    def windows(
+        self, x: Stream, op: str, shape: Sliding, vectors: int, chunk: int, fill: int
+    ) -> Stream:
+        pixels = self.with_lanes(x, shape.channels, op)
+        y = self.stream(f"{op}_window", x.type, chunk, vectors * shape.taps)
+        self.place(blocks.window(pixels, y, op, shape, fill))
+        return y
+
+    def pool(self, op: Pool, size: int) -> Stream:
+        x, image = self.read(op.x), self.program.shapes[op.x]
+        add = int(op.kind is PoolKind.SUM)
+        if not add or x.type.bits > op.type.bits:
+            x = self.resized(x, op.type, op.name)
+        out = self.program.shapes[op.name]
+        if _tiles(op, image, out):
+            rows = [1] * (3 - len(image))
+            x = self.with_lanes(x, math.gcd(x.lanes, image[-1]), op.name)
+            y = self.stream(op.name, op.type, x.lanes, size)
+            self.place(blocks.pool(x, y, y.name, (*rows, *image), (*rows, *op.window), add))
+            return y
+        ones = (1,) * len(op.window)
+        shape = Sliding(image, op.window, op.strides, ones, op.pads)
+        fill = 0 if add else x.type.raw_min  # which no maximum can see
+        positions = math.prod(out[:-1])
+        x = self.windows(x, op.name, shape, positions, shape.taps, fill)
+        y = self.stream(op.name, op.type, image[-1], size)
+        self.place(blocks.reduce(x, y, y.name, add))
+        return y
+
+    def scaled(self, op: Scale | PRelu) -> Stream:
+        shape = self.program.shapes[op.name]
+        x = self.spread(self.read(op.x), self.program.shapes[op.x], shape, op.name)
+        y = self.stream(op.name, op.type, x.lanes, x.beats * x.lanes)
+        match op:
+            case Scale():
+                factor, type_, bias = op.factor, op.factor_type, op.bias
+                shift, prelu = op.type.frac - x.type.frac - type_.frac, 0
+            case PRelu():
+                factor, type_, bias = op.slope, op.slope_type, np.zeros((), np.int64)
+                shift, prelu = op.slope_type.frac, 1
+            case _:
+                assert_never(op)
+        self.place(
+            blocks.affine(
+                x, y, y.name, _filled(factor, shape), type_, _filled(bias, shape), shift, prelu
+            )
+        )
+        return y
+
+    def spread(self, x: Stream, have: Shape, want: Shape, op: str) -> Stream:
+        """A value broadcast to a shape."""
+        if have == want:
+            return x
+        places = np.arange(math.prod(have)).reshape(have)
+        return self.gathered(x, np.broadcast_to(places, want).reshape(-1), f"{op}_spread", 0, op)
+
+    def operand(self, value: str, shape: Shape, lanes: int, op: str) -> Stream:
+        """A value that an op reads beside another, broadcast; constants come from a memory."""
+        source = self.program[value]
+        if isinstance(source, Constant):
+            y = self.stream(f"{op}_{value}", source.type, lanes, math.prod(shape))
+            self.place(blocks.constant(y, op, _filled(source.value, shape)))
+            return y
+        x = self.spread(self.read(value), self.program.shapes[value], shape, op)
+        return self.with_lanes(x, lanes, op)
+
+    def common_lanes(self, values: tuple[str, ...], size: int) -> int:
+        """Lanes that suit all of an op's operands and divide so many elements."""
+        lanes = size
+        for value in values:
+            if not isinstance(self.program[value], Constant):
+                lanes = math.gcd(lanes, self.waiting[value][0].lanes)
+        return lanes
+
+    def pair(self, op: Pair) -> Stream:
+        shape = self.program.shapes[op.name]
+        size = math.prod(shape)
+        even = all(self.program.shapes[x] == shape for x in (op.a, op.b))
+        lanes = self.common_lanes((op.a, op.b), size) if even else 1
+        a, b = (self.operand(x, shape, lanes, op.name) for x in (op.a, op.b))
+        y = self.stream(op.name, op.type, lanes, size)
+        self.place(blocks.pair(a, b, y, op.name, op.kind))
+        return y
+
+    def concat(self, op: Concat) -> Stream:
+        """Pieces joined one by one; an only piece is brought to the type."""
+        shapes = [self.program.shapes[x] for x in op.xs]
+        runs = [math.prod(shape[op.axis :]) for shape in shapes]
+        outer = math.prod(shapes[0][: op.axis])
+        lanes = self.common_lanes(op.xs, math.gcd(*runs))
+        pieces = [self.operand(x, s, lanes, op.name) for x, s in zip(op.xs, shapes, strict=True)]
+        joined, length = pieces[0], runs[0]
+        if len(pieces) == 1:
+            y = self.stream(op.name, op.type, lanes, outer * length)
+            self.place(blocks.requant(joined, y, y.name, Rounding.TRN, Overflow.WRAP))
+            return y
+        for number, (piece, run) in enumerate(zip(pieces[1:], runs[1:], strict=True), start=2):
+            name = op.name if number == len(pieces) else f"{op.name}_{number}"
+            y = self.stream(name, op.type, lanes, outer * (length + run))
+            self.place(blocks.concat(joined, piece, y, op.name, length // lanes, run // lanes))
+            joined, length = y, length + run
+        return joined
+
+    def moved(self, op: Transpose | Pad | Upsample | Slice) -> Stream:
+        x = self.resized(self.read(op.x), op.type, op.name)
+        order = order_of(op, self.program.shapes[op.x])
+        if order.size == x.beats * x.lanes and bool(np.all(order == np.arange(order.size))):
+            return x
+        fill = op.value if isinstance(op, Pad) else 0
+        return self.gathered(x, order, op.name, fill, op.name)
+
+    def gathered(self, x: Stream, order: Ints, wanted: str, fill: int, op: str) -> Stream:
+        """Elements in another order, as many at a time as stay together."""
+        lanes = _together(order, math.gcd(x.lanes, order.size))
+        x = self.with_lanes(x, lanes, op)
+        y = self.stream(wanted, x.type, lanes, order.size)
+        first = order.reshape(-1, lanes)[:, 0]
+        beats = np.where(first < 0, -1, first // lanes)
+        self.place(blocks.gather(x, y, op, beats, fill))
+        return y
+
+
+def _tiles(op: Pool, image: Shape, out: Shape) -> bool:
+    """Whether windows touch and do not overlap, or there is only one."""
+    axes = zip(op.window, op.strides, op.pads, image[:-1], out[:-1], strict=True)
+    return all(
+        pad == (0, 0) and (stride == width or places == 1) and size // width == places
+        for width, stride, pad, size, places in axes
+    )
+
+
+def _together(order: Ints, lanes: int) -> int:
+    """The most lanes, dividing `lanes`, in which whole beats stay whole beats."""
+    for count in range(lanes, 1, -1):
+        if lanes % count:
+            continue
+        groups = order.reshape(-1, count)
+        first = groups[:, :1]
+        kept = (first % count == 0) & (groups == first + np.arange(count))
+        if bool(np.all(kept | ((first < 0) & (groups < 0)))):
+            return count
+    return 1
+
+
+def _filled(values: Weights, shape: Shape) -> Ints:
+    """Constants for every element of a shape."""
+    return np.broadcast_to(values.astype(np.int64), shape).reshape(-1)

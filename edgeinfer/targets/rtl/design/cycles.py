@@ -1,0 +1,65 @@
+# SPDX-License-Identifier: Apache-2.0
+# SPDX-FileCopyrightText: The edgeinfer authors
+"""Latency and interval of a design, counted without a simulator and equal to what one measures."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from itertools import pairwise
+
+from edgeinfer.targets.rtl.design.netlist import OFFERED, SENT, Netlist, Probe
+from edgeinfer.targets.rtl.design.timing import Times, simulated
+
+FEWEST_FRAMES = 3
+MOST_FRAMES = 12
+
+
+@dataclass(frozen=True, slots=True)
+class Cycles:
+    """`latency`: from a frame's first beat in to its last beat out, in an idle design. `interval`:
+    between frames that follow one another without a gap, once that has settled.
+    `first_out`, `last_out`: by stream, for the first frame, counted from its first beat in."""
+
+    latency: int
+    interval: int
+    first_out: Mapping[str, int]
+    last_out: Mapping[str, int]
+
+
+def counted(netlist: Netlist) -> Cycles:
+    """Count a design's cycles."""
+    alone = simulated(netlist, netlist.depths, 1)
+    start = min(alone.freed[f"{port.stream}{OFFERED}"][0] for port in netlist.inputs)
+    streams = netlist.streams
+    first = {name: alone.freed[name][0] - start for name in streams}
+    last = {name: alone.freed[name][-1] - start for name in streams}
+    for name, probe in netlist.probes.items():
+        first[name] = last[name] = _seen(netlist, alone, probe) - start
+    return Cycles(_end(netlist, alone, 0) - start + 1, interval_of(netlist), first, last)
+
+
+def interval_of(netlist: Netlist) -> int:
+    """Cycles between frames that follow one another without a gap, once that has settled."""
+    frames = FEWEST_FRAMES
+    while True:
+        times = simulated(netlist, netlist.depths, frames)
+        ends = [_end(netlist, times, frame) for frame in range(frames)]
+        gaps = [b - a for a, b in pairwise(ends)]
+        if gaps[-1] == gaps[-2] or frames >= MOST_FRAMES:
+            return gaps[-1]
+        frames += FEWEST_FRAMES
+
+
+def _seen(netlist: Netlist, times: Times, probe: Probe) -> int:
+    """The cycle in which a probe shows the first frame."""
+    (actor,) = next(block.actors for block in netlist.blocks if block.name == probe.block)
+    return times.there[actor.outputs[0]][0] - actor.latency + probe.stage
+
+
+def _end(netlist: Netlist, times: Times, frame: int) -> int:
+    """The cycle in which a frame's last beat leaves."""
+    return max(
+        times.freed[f"{port.stream}{SENT}"][(frame + 1) * netlist.streams[port.stream].beats - 1]
+        for port in netlist.outputs
+    )

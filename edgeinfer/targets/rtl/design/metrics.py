@@ -1,0 +1,56 @@
+# SPDX-License-Identifier: Apache-2.0
+# SPDX-FileCopyrightText: The edgeinfer authors
+"""A design's figures before any tool has run: cycles are facts, times follow from a clock."""
+
+from __future__ import annotations
+
+from edgeinfer.base.metrics import Metric, Origin
+from edgeinfer.ir.program import Program
+from edgeinfer.targets.rtl.design.cycles import Cycles
+from edgeinfer.targets.rtl.design.folding import Folding
+from edgeinfer.targets.rtl.design.layers import layers_of
+from edgeinfer.targets.rtl.design.netlist import Netlist
+
+TARGET = "rtl"
+
+
+def cycle_metrics(
+    program: Program, netlist: Netlist, cycles: Cycles, clock_mhz: float
+) -> tuple[Metric, ...]:
+    """Latency and interval in cycles, counted exactly; in time, as the asked-for clock has it."""
+    exact = [("latency_cycles", cycles.latency, "cycles"), ("ii_cycles", cycles.interval, "cycles")]
+    at_clock = [
+        ("latency_us_at_asked_clock", cycles.latency / clock_mhz, "us"),
+        ("throughput_at_asked_clock", clock_mhz * 1e6 / cycles.interval, "frames/s"),
+    ]
+    by_value = [
+        Metric("last_beat_cycles", cycles.last_out[stream] + 1, "cycles", Origin.PROVED,
+               target=TARGET, layer=value)
+        for value, stream in netlist.values.items()
+    ]  # fmt: skip
+    named = [
+        Metric(name, value, unit, Origin.PROVED, target=TARGET)
+        for name, value, unit in [*exact, *at_clock]
+    ]
+    return (*named, *by_value)
+
+
+def weight_metrics(program: Program, folding: Folding) -> tuple[Metric, ...]:
+    """Multipliers and the bits of weights, by layer; additions, where these take their place."""
+    found = []
+    if folding.unrolled is not None:
+        found += [
+            Metric("additions", folding.unrolled.additions, "", Origin.PROVED, target=TARGET),
+            Metric("adder_bits", folding.unrolled.bits, "bit", Origin.PROVED, target=TARGET),
+        ]
+    for layer in layers_of(program):
+        fold = folding.folds[layer.op]
+        multipliers = 0 if folding.unrolled else fold.pe * fold.simd
+        for name, value, unit in (
+            ("multipliers", multipliers, ""),
+            ("weight_bits", layer.weight_bits, "bit"),
+            ("busy_cycles", layer.cycles(fold), "cycles"),
+        ):
+            metric = Metric(name, value, unit, Origin.PROVED, target=TARGET, layer=layer.op)
+            found.append(metric)
+    return tuple(found)

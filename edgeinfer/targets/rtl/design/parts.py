@@ -1,0 +1,35 @@
+# SPDX-License-Identifier: Apache-2.0
+# SPDX-FileCopyrightText: The edgeinfer authors
+"""What a design may take of the part that it is for. Parts are devices, told in one place."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+from edgeinfer.base.devices import Device, device
+from edgeinfer.base.errors import UsageError
+from edgeinfer.targets.rtl.settings import Budget, RtlSettings
+
+DEFAULT_MULTIPLIERS = 128
+
+
+def part_of(settings: RtlSettings) -> Device:
+    """The device of the settings; an error where it has no logic to make a design of."""
+    found = device(settings.part)
+    if not {"lut", "alm"} & set(found.budget):
+        raise UsageError(
+            f"{found.name} is no FPGA: a design in RTL cannot be made for it.",
+            hint="See edgeinfer devices.",
+        )
+    return found
+
+
+def budget_of(settings: RtlSettings) -> Budget:
+    """The budget that was given; what was left open is as the part has it. Memories count as
+    blocks: what LUTs could hold besides is small, and wanted for logic."""
+    part, given = part_of(settings), settings.budget
+    asked = DEFAULT_MULTIPLIERS if given.multipliers is None else given.multipliers
+    if given.multipliers is None and part.offers("dsp"):
+        asked = min(asked, part.budget["dsp"])
+    bits = part.memory_bits if given.memory_bits is None else given.memory_bits
+    return replace(given, multipliers=asked, memory_bits=bits)

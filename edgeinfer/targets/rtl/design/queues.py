@@ -1,0 +1,75 @@
+# SPDX-License-Identifier: Apache-2.0
+# SPDX-FileCopyrightText: The edgeinfer authors
+"""How deep each queue must be: for its block to run at full speed, for a fork's branch to wait for
+the other, and for bursts not to hold the whole design up."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import replace
+
+from edgeinfer.targets.rtl.design.cycles import interval_of
+from edgeinfer.targets.rtl.design.netlist import Netlist
+from edgeinfer.targets.rtl.design.timing import simulated
+
+SLACK = 1  # places beyond what a branch was seen to hold
+MOST_BITS = 1 << 16  # of a queue that only evens out bursts
+PACED_FRAMES = 3
+
+
+def with_queues(netlist: Netlist) -> Netlist:
+    """The same design with the depths of its queues."""
+    return _evened(replace(netlist, depths=_safe(netlist)))
+
+
+def _safe(netlist: Netlist) -> dict[str, int]:
+    """Depths with which no block waits for its own pipeline, and none can wait for ever.
+
+    A frame alone, with no limit after forks, shows how much a branch must hold. With that much it
+    gets through, and as no step depends on data or on time, every frame does: none can be stuck.
+    """
+    plain = {
+        name: actor.latency + 1  # one for each beat under way, and one that is leaving
+        for actor in netlist.actors
+        for name in actor.outputs
+        if name in netlist.streams
+    }
+    forked = [
+        name for block in netlist.blocks if block.module == "ei_fork" for name in block.outputs
+    ]
+    free: dict[str, int | None] = {**plain, **dict.fromkeys(forked)}
+    times = simulated(netlist, free, frames=1)
+    held = {name: times.occupancy(name) + SLACK for name in forked}
+    return plain | {name: max(held[name], plain[name]) for name in forked}
+
+
+def _evened(netlist: Netlist) -> Netlist:
+    """Longer queues where bursts keep the slowest block from its best. Frames that come evenly, as
+    slowly as that block takes them, show how much gathers where; what does not help goes again."""
+    best = slowest(netlist)
+    interval = interval_of(netlist)
+    if interval <= best:
+        return netlist
+    free: Mapping[str, int | None] = dict.fromkeys(netlist.depths)
+    times = simulated(netlist, free, PACED_FRAMES, pace=best)
+    wanted = {
+        name: depth
+        for name in netlist.depths
+        if (depth := times.occupancy(name) + SLACK) > netlist.depths[name]
+        and depth * netlist.streams[name].width <= MOST_BITS
+    }
+    evened = replace(netlist, depths={**netlist.depths, **wanted})
+    reached = interval_of(evened)
+    if reached >= interval:
+        return netlist
+    extra = {name: depth * netlist.streams[name].width for name, depth in wanted.items()}
+    for name in sorted(extra, key=lambda name: -extra[name]):
+        spared = replace(evened, depths={**evened.depths, name: netlist.depths[name]})
+        if interval_of(spared) <= reached:
+            evened = spared
+    return evened
+
+
+def slowest(netlist: Netlist) -> int:
+    """Cycles a frame of the block that takes the most, below which no interval can be."""
+    return max(actor.busy_cycles for actor in netlist.actors)

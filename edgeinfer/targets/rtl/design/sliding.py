@@ -1,0 +1,62 @@
+# SPDX-License-Identifier: Apache-2.0
+# SPDX-FileCopyrightText: The edgeinfer authors
+"""A window over an image: its geometry, and what its block does at each pixel."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from itertools import product
+
+from edgeinfer.targets.rtl.design.netlist import Step
+
+
+class Sliding:
+    """The geometry of a window over an image; one dimension is an image of one row."""
+
+    def __init__(
+        self,
+        image: Sequence[int],
+        kernel: Sequence[int],
+        strides: Sequence[int],
+        dilation: Sequence[int],
+        pads: Sequence[tuple[int, int]],
+    ) -> None:
+        rows = 2 - len(kernel)
+        self.channels = image[-1]
+        self.image = (*[1] * rows, *image[:-1])
+        self.kernel = (*[1] * rows, *kernel)
+        self.strides = (*[1] * rows, *strides)
+        self.dilation = (*[1] * rows, *dilation)
+        self.pads = (*[(0, 0)] * rows, *pads)
+
+    @property
+    def taps(self) -> int:
+        """Elements of a whole window."""
+        return math.prod(self.kernel) * self.channels
+
+
+def window_steps(shape: Sliding, chunks: int) -> tuple[Step, ...]:
+    """One step for each place of the padded image, and one for each further chunk of a window."""
+    later = Step(reserves=True, yields=True)
+    found: list[Step] = []
+    sizes = [size + sum(pad) for size, pad in zip(shape.image, shape.pads, strict=True)]
+    hits = [
+        _hits(size, (k - 1) * d + 1, s)
+        for size, k, d, s in zip(sizes, shape.kernel, shape.dilation, shape.strides, strict=True)
+    ]
+    insides = [
+        [pad[0] <= place < pad[0] + size for place in range(padded)]
+        for padded, size, pad in zip(sizes, shape.image, shape.pads, strict=True)
+    ]
+    for row, column in product(range(sizes[0]), range(sizes[1])):
+        inside = int(insides[0][row] and insides[1][column])
+        hit = hits[0][row] and hits[1][column]
+        found.append(Step(inside, inside, hit, hit))
+        if hit:
+            found += [later] * (chunks - 1)
+    return tuple(found)
+
+
+def _hits(size: int, reach: int, stride: int) -> list[bool]:
+    return [place >= reach - 1 and (place - reach + 1) % stride == 0 for place in range(size)]

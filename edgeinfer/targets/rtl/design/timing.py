@@ -1,0 +1,219 @@
+# SPDX-License-Identifier: Apache-2.0
+# SPDX-FileCopyrightText: The edgeinfer authors
+"""When everything happens: the exact cycle of every step, by the rule that blocks act as soon as
+they can.
+
+A step happens one cycle after the one before it, or when the beat it reads is there, or one cycle
+after a place in its queue has become free: the latest of these. Gaps outside and back-pressure are
+left out; with them a design only gets later, never different.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
+
+from edgeinfer.base.errors import DisagreementError
+from edgeinfer.targets.rtl.design.netlist import OFFERED, SENT, Actor, Netlist, Step
+
+LONG_AGO = -(1 << 20)  # a design has been idle before: constants and padding are in place
+NEVER = 1 << 62
+INNER = 2  # banks of a gather, places of an egress
+
+
+@dataclass(slots=True)
+class _Edge:
+    """A stream in time: when each beat is there, and when each was let go of."""
+
+    depth: int | None  # None: no limit
+    there: list[int] = field(default_factory=list)
+    freed: list[int] = field(default_factory=list)
+
+    def place(self) -> int:
+        """The first cycle in which there is a place for the next beat; NEVER if that is unknown."""
+        needed = len(self.there) - self.depth if self.depth is not None else -1
+        if needed < 0:
+            return LONG_AGO
+        return self.freed[needed] + 1 if needed < len(self.freed) else NEVER
+
+
+@dataclass(slots=True)
+class _Run:
+    """An actor on its way through the frames."""
+
+    actor: Actor
+    ins: tuple[_Edge, ...]
+    outs: tuple[_Edge, ...]
+    steps: int
+    done: int = 0
+    at: int = 0  # place in the pattern
+    free_at: int = LONG_AGO
+    plain: list[tuple[int, int, bool, bool, int]] = field(init=False)
+
+    def __post_init__(self) -> None:
+        self.plain = _plain(self.actor.pattern)
+
+    def advance(self) -> bool:
+        """Go on as far as the times of others are known; whether that was any way."""
+        before = self.done
+        if len(self.ins) <= 1 and len(self.outs) <= 1:
+            self._advance_line()
+        else:
+            self._advance_any()
+        return self.done > before
+
+    def _advance_any(self) -> None:
+        """With any number of inputs and outputs."""
+        pattern, latency, release = self.actor.pattern, self.actor.latency, self.actor.release
+        while self.done < self.steps:
+            step = pattern[self.at]
+            when = self.free_at
+            read = [edge for bit, edge in enumerate(self.ins) if step.reads >> bit & 1]
+            if any(len(edge.freed) >= len(edge.there) for edge in read):
+                return
+            when = max([when, *(edge.there[len(edge.freed)] for edge in read)])
+            if step.reserves:
+                places = [edge.place() for edge in self.outs]
+                if NEVER in places:
+                    return
+                when = max(when, *places)
+            self.free_at = when + step.cycles
+            for bit, edge in enumerate(self.ins):
+                if step.frees >> bit & 1:
+                    edge.freed.append(self.free_at - 1 + release)
+            if step.yields:
+                for edge in self.outs:
+                    edge.there.append(when + latency)
+            self.at = (self.at + 1) % len(pattern)
+            self.done += 1
+
+    def _advance_line(self) -> None:
+        """The same with at most one of each, as most blocks have, and several times as fast."""
+        pattern, length = self.plain, len(self.plain)
+        latency, release = self.actor.latency, self.actor.release - 1
+        source = self.ins[0] if self.ins else _Edge(None)
+        sink = self.outs[0] if self.outs else _Edge(None)
+        there, freed, made, let_go = source.there, source.freed, sink.there, sink.freed
+        taken, given, depth = len(freed), len(made), sink.depth
+        known, places = len(there), len(let_go)
+        at, free_at, done = self.at, self.free_at, self.done
+        while done < self.steps:
+            reads, frees, reserves, yields, cycles = pattern[at]
+            if reads:
+                if taken >= known:
+                    break
+                arrived = there[taken]
+                if arrived > free_at:
+                    free_at = arrived
+            if reserves and depth is not None and given >= depth:
+                if given - depth >= places:
+                    break
+                place = let_go[given - depth] + 1
+                if place > free_at:
+                    free_at = place
+            if yields:
+                made.append(free_at + latency)
+                given += 1
+            free_at += cycles
+            if frees:
+                freed.append(free_at + release)
+                taken += 1
+            at = at + 1 if at + 1 < length else 0
+            done += 1
+        self.at, self.free_at, self.done = at, free_at, done
+
+
+def _plain(pattern: tuple[Step, ...]) -> list[tuple[int, int, bool, bool, int]]:
+    return [(s.reads, s.frees, s.reserves, s.yields, s.cycles) for s in pattern]
+
+
+@dataclass(frozen=True, slots=True)
+class Times:
+    """What happened: for each stream, when each beat was there, and when it was let go of."""
+
+    there: Mapping[str, list[int]]
+    freed: Mapping[str, list[int]]
+    latency: Mapping[str, int]
+
+    def occupancy(self, stream: str) -> int:
+        """The most places of a stream's queue that were taken at once."""
+        return most_at_once(self.there[stream], self.freed[stream], self.latency[stream])
+
+
+def most_at_once(there: list[int], freed: list[int], latency: int) -> int:
+    """A place is taken when a beat is started on, and free the cycle after it has gone."""
+    most = gone = 0
+    for number, arrived in enumerate(there, start=1):
+        when = arrived - latency
+        while gone < len(freed) and freed[gone] < when:
+            gone += 1
+        most = max(most, number - gone)
+    return most
+
+
+def simulated(
+    netlist: Netlist, depths: Mapping[str, int | None], frames: int, pace: int = 0
+) -> Times:
+    """Run whole frames into sinks that are always ready: back to back, or with their beats spread
+    evenly over `pace` cycles each."""
+    runs, edges = _prepared(netlist, depths, frames, pace)
+    _finish(runs, netlist.name)
+    return _seen(netlist, edges)
+
+
+def early(netlist: Netlist) -> dict[str, int]:
+    """By output: beats of a frame that come before anything of it has gone in. Padding and
+    constants at a frame's beginning do that."""
+    runs, edges = _prepared(netlist, netlist.depths, 1, 0)
+    for port in netlist.inputs:
+        edges[f"{port.stream}{OFFERED}"].there.clear()
+    while sum(run.advance() for run in runs):
+        pass
+    return {port.name: len(edges[f"{port.stream}{SENT}"].freed) for port in netlist.outputs}
+
+
+def _seen(netlist: Netlist, edges: Mapping[str, _Edge]) -> Times:
+    return Times(
+        {name: edge.there for name, edge in edges.items()},
+        {name: edge.freed for name, edge in edges.items()},
+        {name: actor.latency for actor in netlist.actors for name in actor.outputs},
+    )
+
+
+def _prepared(
+    netlist: Netlist, depths: Mapping[str, int | None], frames: int, pace: int
+) -> tuple[list[_Run], dict[str, _Edge]]:
+    edges: dict[str, _Edge] = {}
+    for actor in netlist.actors:
+        for name in actor.outputs:
+            edges[name] = _Edge(INNER if "." in name else depths[name])
+        if actor.inputs and actor.inputs[0].endswith(OFFERED):
+            beats = actor.repeats * len(actor.pattern)
+            offered = [beat * pace // beats for beat in range(beats * frames)]
+            edges[actor.inputs[0]] = _Edge(None, there=offered)
+    return [_started(actor, edges, frames) for actor in netlist.actors], edges
+
+
+def _started(actor: Actor, edges: Mapping[str, _Edge], frames: int) -> _Run:
+    steps = len(actor.pattern) * actor.repeats * frames
+    return _Run(
+        actor,
+        tuple(edges[name] for name in actor.inputs),
+        tuple(edges[name] for name in actor.outputs),
+        steps,
+    )
+
+
+def _finish(runs: Iterable[_Run], name: str) -> None:
+    waiting = list(runs)
+    while waiting:
+        moved = False
+        for run in waiting:
+            moved |= run.advance()
+        waiting = [run for run in waiting if run.done < run.steps]
+        if waiting and not moved:
+            stuck = ", ".join(run.actor.outputs[0] if run.actor.outputs else "-" for run in waiting)
+            raise DisagreementError(
+                f"{name}: the design would wait for ever at {stuck}: a queue is too short.",
+                hint="Please report this, with the model.",
+            )

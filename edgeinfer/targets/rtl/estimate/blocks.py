@@ -1,0 +1,324 @@
+# SPDX-License-Identifier: Apache-2.0
+# SPDX-FileCopyrightText: The edgeinfer authors
+"""What each module of firmware/rtl is made of, from the parameters of an instance."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping, Sequence
+
+import numpy as np
+
+from edgeinfer.targets.rtl.design.netlist import Block, Netlist, Sized
+from edgeinfer.targets.rtl.estimate.constant import constant_products
+from edgeinfer.targets.rtl.estimate.work import (
+    Made,
+    Memory,
+    Multiplier,
+    Work,
+    bits_for,
+    counter,
+    joined,
+    queue,
+    registers,
+    tree,
+)
+
+Known = Mapping[str, int]
+MOST_DIGITS = 1 << 16  # of a memory's text: what is larger goes to block memories, whole
+
+
+def made_of(block: Block, netlist: Netlist) -> Made:
+    """An instance, with its queues."""
+    known = {
+        name: value.value if isinstance(value, Sized) else value
+        for name, value in block.parameters.items()
+        if not isinstance(value, str)
+    }
+    known |= {f"{name}_COLUMNS": count for name, count in _columns(block)}
+    own = MODULES.get(block.module, _other(block))(known)
+    if block.contents:
+        own = Made({Work(kind): amount for kind, amount in block.contents.items()})
+    elif block.module == "ei_mac" and known["SF"] * known["NF"] == 1:
+        own = _constant_mac(block, known)
+    depths = [(netlist.streams[name].width, netlist.depths[name]) for name in block.outputs]
+    if block.module == "ei_egress":
+        depths = [(known["WIDTH"] + 1, 2)]
+    one = Made({Work.BLOCK: 1})
+    return joined((one, own, *(queue(width, depth) for width, depth in depths)))
+
+
+def _columns(block: Block) -> Iterator[tuple[str, int]]:
+    """By the parameter that names a memory's file: bits of its words that differ."""
+    for name, value in block.parameters.items():
+        if isinstance(value, str):
+            lines = block.files[value].split()
+            if len(lines) * len(lines[0]) <= MOST_DIGITS:
+                yield name, distinct_columns(lines)
+
+
+def distinct_columns(lines: Sequence[bytes]) -> int:
+    """Bits of words (as hexadecimal text) that are neither constant nor equal to another."""
+    even = len(lines[0]) + len(lines[0]) % 2
+    rows = [np.frombuffer(bytes.fromhex(line.decode().zfill(even)), np.uint8) for line in lines]
+    columns = np.packbits(np.unpackbits(np.stack(rows), axis=1), axis=0)
+    last = len(lines) % 8
+    full = np.full(len(columns), 255, np.uint8)
+    full[-1] = 255 if not last else (255 << (8 - last)) & 255
+    varying = columns[:, np.any(columns != 0, axis=0) & np.any(columns != full[:, None], axis=0)]
+    return len(np.unique(varying, axis=1).T) if varying.size else 0
+
+
+def _other(block: Block) -> Callable[[Known], Made]:
+    """A module that is not described here: a register for each bit of a beat and cycle."""
+    held = sum(actor.latency for actor in block.actors)
+
+    def plain(known: Known) -> Made:
+        width = known.get("WIDTH", known.get("LANES", 1) * known.get("OUT_BITS", 8))
+        return Made({Work.REGISTER: held * width, Work.SELECT: held * width})
+
+    return plain
+
+
+def _port(known: Known) -> Made:
+    return joined((counter(known["BEATS"]), registers(1)))
+
+
+def _narrow(known: Known) -> Made:
+    ratio, width = known["RATIO"], known["BITS"] * known["LANES"]
+    return joined((counter(ratio), registers(width + 1), Made({Work.CHOOSE: ratio * width})))
+
+
+def _widen(known: Known) -> Made:
+    held = (known["RATIO"] - 1) * known["BITS"] * known["LANES"]
+    return joined((counter(known["RATIO"]), registers(held)))
+
+
+def _window(known: Known) -> Made:
+    pixel = known["CHANNELS"] * known["BITS"]
+    rows = known["HEIGHT"] + known["PAD_TOP"] + known["PAD_BOTTOM"]
+    columns = known["WIDTH"] + known["PAD_LEFT"] + known["PAD_RIGHT"]
+    reach_h = (known["KERNEL_H"] - 1) * known["DILATE_H"] + 1
+    reach_w = (known["KERNEL_W"] - 1) * known["DILATE_W"] + 1
+    taps = known["KERNEL_H"] * known["KERNEL_W"] * pixel
+    chunk = known["CHUNK"] * known["BITS"]
+    chunks = taps // chunk
+    most_h, most_w = max(reach_h, known["STRIDE_H"]), max(reach_w, known["STRIDE_W"])
+    parts = [
+        counter(rows), counter(columns), counter(chunks),
+        Made({Work.COUNT: bits_for(most_h + 1) + bits_for(most_w + 1)}),
+        registers(bits_for(most_h + 1) + bits_for(most_w + 1) + 5 + 3),
+        registers(pixel + known["KERNEL_H"] * reach_w * pixel + chunk),
+    ]  # fmt: skip
+    padded = rows * columns > known["HEIGHT"] * known["WIDTH"]
+    if padded:
+        parts.append(Made({Work.SELECT: pixel}))
+    if chunks > 1:
+        parts.append(registers(2 * bits_for(chunks)))
+        parts.append(Made({Work.PICK: taps}))
+    if reach_h > 1:
+        parts.append(registers(bits_for(columns)))
+        lines = Memory(columns, (reach_h - 1) * pixel)
+        parts.append(Made(memories=(lines,)))
+    return joined(parts)
+
+
+def _mac_frame(known: Known, trees: Made, product: int, memories: tuple[Memory, ...]) -> Made:
+    """All of a multiply-accumulate but its multipliers and what feeds them."""
+    pe, sf, nf, acc = (known[name] for name in ("PE", "SF", "NF", "ACC_BITS"))
+    wide = pe * acc
+    control = joined((
+        counter(nf), counter(sf), counter(sf * nf), counter(nf), counter(sf),
+        registers(4 + known["LEVELS"] + 1 + 2 * (sf > 1) + (nf > 1) + 1),
+    ))  # fmt: skip
+    work: dict[Work, float] = {Work.ADD: wide, Work.REGISTER: wide + product}
+    if sf > 1:
+        work[Work.SELECT] = wide
+        if nf > 1:
+            memories += (Memory(nf, wide),)
+        else:
+            work[Work.REGISTER] += wide
+    if nf > 1:
+        memories += (Memory(nf, wide, rom=True, columns=known.get("BIASES_COLUMNS")),)
+    return joined((control, trees, Made(work, memories)))
+
+
+def _product_bits(known: Known) -> int:
+    both = known["X_SIGNED"] or known["W_SIGNED"]
+    return known["X_BITS"] + known["W_BITS"] + (0 if both else 1)
+
+
+def _mac(known: Known) -> Made:
+    pe, simd, x, w = known["PE"], known["SIMD"], known["X_BITS"], known["W_BITS"]
+    product = _product_bits(known)
+    sums = min(product + known["LEVELS"], known["ACC_BITS"])
+    trees = joined([tree(simd, product, sums, known["LEVELS"], largest=False)] * pe)
+    weights = Memory(
+        known["SF"] * known["NF"], pe * simd * w, rom=True, stages=3,
+        columns=known.get("WEIGHTS_COLUMNS"),
+    )  # fmt: skip
+    frame = _mac_frame(known, trees, pe * simd * product, (weights,))
+    held = (2 + pe) * simd * x  # the last of them for each lane
+    multipliers = Multiplier(pe * simd, x, w, before=pe * simd * (w + x), after=pe * simd * product)
+    return joined((frame, registers(held), Made(multipliers=(multipliers,))))
+
+
+def _constant_mac(block: Block, known: Known) -> Made:
+    product = _product_bits(known)
+    sums = min(product + known["LEVELS"], known["ACC_BITS"])
+    return _mac_frame(known, constant_products(block, product, sums), 0, ())
+
+
+def _requant(known: Known) -> Made:
+    lanes, shift, out = known["LANES"], known["SHIFT"], known["OUT_BITS"]
+    rounds = known["ROUNDING"] != 0 and shift > 0
+    kept = max(known["IN_BITS"] + 1 - max(shift, 0), 1) + (1 if rounds else -1)
+    kept = max(kept, 1)
+    work: dict[Work, float] = {Work.REGISTER: 2.0 + lanes * known["IN_BITS"]}
+    if known["OVERFLOW"] == 0:
+        kept = min(kept, out)
+    elif kept + max(-shift, 0) > out - (1 if known["OUT_SIGNED"] else 0):
+        work[Work.COMPARE] = lanes * max(kept + max(-shift, 0) - out, 1)
+        work[Work.SELECT] = lanes * out
+    work[Work.REGISTER] += lanes * kept
+    if rounds:
+        work[Work.SHORT_ADD] = lanes * kept
+        work[Work.COMPARE] = work.get(Work.COMPARE, 0.0) + lanes * min(shift, known["IN_BITS"]) / 2
+    return Made(work)
+
+
+def _clip(known: Known) -> Made:
+    ends = known["HAS_LOW"] + known["HAS_HIGH"]
+    compared = 0.0 if known["LOW"] == 0 and not known["HAS_HIGH"] else known["IN_BITS"] * ends
+    return Made({
+        Work.COMPARE: known["LANES"] * compared,
+        Work.SELECT: known["LANES"] * known["OUT_BITS"] * ends,
+    })  # fmt: skip
+
+
+def _affine(known: Known) -> Made:
+    lanes, words, out = known["LANES"], known["WORDS"], known["OUT_BITS"]
+    kept = min(known["X_BITS"] + known["F_BITS"], out)
+    held = 2.0 * lanes * known["X_BITS"] + lanes * (kept + out) + 4
+    factors = Memory(
+        words, lanes * known["F_BITS"], rom=True, stages=2, columns=known.get("FACTORS_COLUMNS")
+    )
+    biases = Memory(words, lanes * out, rom=True, stages=3, columns=known.get("BIASES_COLUMNS"))
+    multipliers = (
+        Multiplier(
+            lanes, known["X_BITS"], known["F_BITS"], before=lanes * known["X_BITS"],
+            after=lanes * kept,
+        ),
+    )  # fmt: skip
+    if known["PRELU"]:
+        work = {Work.REGISTER: held + lanes * (out + 1), Work.SELECT: float(lanes * out)}
+        return joined((counter(words), Made(work, (factors,), multipliers)))
+    work = {Work.REGISTER: held, Work.ADD: float(lanes * out)}
+    return joined((counter(words), Made(work, (factors, biases), multipliers)))
+
+
+def _table(known: Known) -> Made:
+    lanes, entries, out = known["LANES"], known["ENTRIES"], known["OUT_BITS"]
+    address = bits_for(entries)
+    columns = known.get("TABLE_COLUMNS")
+    memories = (Memory(entries, out, rom=True, stages=2, columns=columns),) * lanes
+    work: dict[Work, float] = {Work.REGISTER: 3 + lanes * address}
+    if known["FIRST"]:
+        work[Work.ADD] = lanes * address
+    return Made(work, memories)
+
+
+def _pair(known: Known) -> Made:
+    lanes, a, b, out = known["LANES"], known["A_BITS"], known["B_BITS"], known["OUT_BITS"]
+    held = registers(2 + lanes * (a + b + out))
+    match known["KIND"]:
+        case 0 | 1:
+            return joined((held, Made({Work.ADD: lanes * out})))
+        case 2:
+            return joined(
+                (held, Made(multipliers=(Multiplier(lanes, a, b, lanes * (a + b), lanes * out),)))
+            )
+        case _:
+            return joined((held, Made({Work.COMPARE: lanes * out, Work.SELECT: lanes * out})))
+
+
+def _pool(known: Known) -> Made:
+    lanes, out = known["LANES"], known["OUT_BITS"]
+    tiles_w = known["WIDTH"] // known["TILE_W"]
+    partials = tiles_w * known["GROUPS"] if known["TILE_H"] > 1 else known["GROUPS"]
+    states = (
+        known["GROUPS"], known["HEIGHT"], known["WIDTH"], known["TILE_H"], known["TILE_W"],
+        known["HEIGHT"] // known["TILE_H"] + 1, tiles_w + 1, partials,
+    )  # fmt: skip
+    wide = lanes * out
+    work: dict[Work, float] = {Work.SELECT: wide}
+    if known["SUM"]:
+        work[Work.ADD] = wide
+    else:
+        work[Work.COMPARE] = wide
+        work[Work.SELECT] += wide
+    parts = [counter(number) for number in states]
+    return joined((*parts, Made(work, (Memory(partials, wide),))))
+
+
+def _reduce(known: Known) -> Made:
+    grown = known["BITS"] + (known["LEVELS"] if known["SUM"] else 0)
+    one = tree(known["TAPS"], known["BITS"], grown, known["LEVELS"], largest=not known["SUM"])
+    held = known["LEVELS"] + 1 + known["TAPS"] * known["LANES"] * known["BITS"]
+    return joined((registers(held), *[one] * known["LANES"]))
+
+
+def _concat(known: Known) -> Made:
+    wide = known["LANES"] * known["OUT_BITS"]
+    return joined((counter(known["BEATS_A"] + known["BEATS_B"]), Made({Work.SELECT: wide})))
+
+
+def _gather(known: Known) -> Made:
+    width = known["LANES"] * known["BITS"]
+    place, read = bits_for(known["IN_BEATS"]), bits_for(known["OUT_BEATS"])
+    bank = Memory(known["IN_BEATS"], width, stages=1)
+    order = Memory(
+        known["OUT_BEATS"], place + 1, rom=True, stages=1, columns=known.get("ORDER_COLUMNS")
+    )
+    work: dict[Work, float] = {
+        Work.REGISTER: place + read + 6 + 3 + 4 + width,
+        Work.COUNT: place + read,
+        Work.SELECT: 2 * width,
+    }
+    return Made(work, (bank, bank, order))
+
+
+def _constant(known: Known) -> Made:
+    columns = known.get("VALUES_COLUMNS")
+    values = Memory(known["WORDS"], known["WIDTH"], rom=True, stages=2, columns=columns)
+    return joined((counter(known["WORDS"]), registers(2), Made(memories=(values,))))
+
+
+def _argmax(known: Known) -> Made:
+    bits, out = known["BITS"], known["OUT_BITS"]
+    work: dict[Work, float] = {
+        Work.REGISTER: bits + out, Work.COMPARE: bits, Work.SELECT: bits + out,
+    }  # fmt: skip
+    return joined((counter(known["N"]), Made(work)))
+
+
+MODULES: Mapping[str, Callable[[Known], Made]] = {
+    "ei_ingress": _port,
+    "ei_egress": _port,
+    "ei_fork": lambda known: Made(),
+    "ei_queue": lambda known: Made(),
+    "ei_narrow": _narrow,
+    "ei_widen": _widen,
+    "ei_window": _window,
+    "ei_mac": _mac,
+    "ei_requant": _requant,
+    "ei_clip": _clip,
+    "ei_affine": _affine,
+    "ei_table": _table,
+    "ei_pair": _pair,
+    "ei_pool": _pool,
+    "ei_reduce": _reduce,
+    "ei_concat": _concat,
+    "ei_gather": _gather,
+    "ei_constant": _constant,
+    "ei_argmax": _argmax,
+}

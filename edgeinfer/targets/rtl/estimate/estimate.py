@@ -1,0 +1,92 @@
+# SPDX-License-Identifier: Apache-2.0
+# SPDX-FileCopyrightText: The edgeinfer authors
+"""What Yosys will find that a design takes, reckoned from its netlist without any tool.
+
+Bands come from designs that the constants were not fitted to: nine in ten lay within.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+
+from edgeinfer.base.devices import Device
+from edgeinfer.base.metrics import Metric, Origin
+from edgeinfer.targets.rtl.design.netlist import Netlist
+from edgeinfer.targets.rtl.estimate.blocks import made_of
+from edgeinfer.targets.rtl.estimate.fabric import Fabric, amounts, fabric_of, known_fabrics
+from edgeinfer.targets.rtl.tools.families import KINDS
+
+TARGET = "rtl"
+
+
+@dataclass(frozen=True, slots=True)
+class Estimate:
+    """Amounts by kind, for the whole and for each instance; whether multipliers are DSP blocks."""
+
+    fabric: Fabric
+    dsp: bool
+    total: Mapping[str, float]
+    by_block: Mapping[str, Mapping[str, float]]
+
+
+def multipliers(netlist: Netlist) -> int:
+    """Multipliers whose weights change; the others are sums of shifted inputs."""
+    count = 0
+    for block in netlist.blocks:
+        if block.module == "ei_mac":
+            known = {k: v for k, v in block.parameters.items() if isinstance(v, int)}
+            if known["SF"] * known["NF"] > 1:
+                count += known["PE"] * known["SIMD"]
+    return count
+
+
+def estimated(netlist: Netlist, part: Device) -> Estimate:
+    """Estimate a design on a part whose family has costs."""
+    fabric = fabric_of(part.fabric)
+    dsp = multipliers(netlist) <= (part.offers("dsp") or 0)
+    by_block = {
+        f"u_{block.name}": amounts(made_of(block, netlist), fabric, dsp=dsp)
+        for block in netlist.blocks
+    }
+    total = {kind: sum(block[kind] for block in by_block.values()) for kind in KINDS}
+    return Estimate(fabric, dsp, total, by_block)
+
+
+def resource_metrics(netlist: Netlist, part: Device) -> tuple[Metric, ...]:
+    """The estimate with its bands, in total, as shares of the part, and by block; nothing for a
+    family that Yosys was not asked about."""
+    if part.fabric not in known_fabrics():
+        return ()
+    found = estimated(netlist, part)
+    return tuple(_metrics(found, part))
+
+
+def _metrics(found: Estimate, part: Device) -> Iterator[Metric]:
+    for kind in KINDS:
+        amount = round(found.total[kind])
+        low, high = _band(amount, found.fabric.band.get(kind, (1.0, 1.0)))
+        yield _metric(kind, amount, low, high, "")
+        available = part.offers(kind)
+        if available:
+            share = 100.0 / available
+            yield _metric(f"{kind}_share", amount * share, low * share, high * share, "%")
+    for name, block in found.by_block.items():
+        for kind in KINDS:
+            amount = round(block[kind])
+            if amount:
+                low, high = _band(amount, found.fabric.block_band.get(kind, (1.0, 1.0)))
+                yield _metric(kind, amount, low, high, "", name)
+
+
+def _band(amount: float, factors: tuple[float, float]) -> tuple[float, float]:
+    return amount * factors[0], amount * factors[1]
+
+
+def _metric(
+    name: str, value: float, low: float, high: float, unit: str, layer: str | None = None
+) -> Metric:
+    return Metric(
+        name, value, unit, Origin.ESTIMATED, min(low, value), max(high, value), target=TARGET,
+        layer=layer, note="what Yosys will find",
+    )  # fmt: skip

@@ -1,0 +1,177 @@
+# SPDX-License-Identifier: Apache-2.0
+# SPDX-FileCopyrightText: The edgeinfer authors
+"""What work costs in a family: memories and multipliers by Yosys's own rules, the rest by constants
+that were fitted to what Yosys finds. All of it stands in `firmware/rtl/costs.toml`."""
+
+from __future__ import annotations
+
+import math
+import tomllib
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from functools import cache
+from typing import Any
+
+from edgeinfer.base import assets
+from edgeinfer.base.errors import UsageError
+from edgeinfer.targets.rtl.estimate.work import Made, Memory, Multiplier, Work, bits_for
+
+COSTS = "firmware/rtl/costs.toml"
+ALIKE = {"ultrascale": "ultrascale+"}  # of one make, as far as Yosys goes
+Add = Callable[[Work, float], None]
+BLOCK_BITS = 16_384  # of a block memory, without parity
+BLOCK_WIDTHS = {1: 1, 2: 2, 4: 4, 9: 8, 18: 16, 36: 32}  # a word, and how much of it is no parity
+
+
+@dataclass(frozen=True, slots=True)
+class Fabric:
+    """A family's rules and constants."""
+
+    small_words: int  # of a memory made of LUTs
+    small_bits: int
+    small_lut: int  # LUTs that it takes
+    small_cost: float  # by which Yosys chooses
+    small_flat: float  # of that, what a memory costs of which only some bits are used
+    block_cost: float
+    rom_cost: float  # of a bit in logic
+    ram_cost: float
+    fetch_words: int  # that one LUT can look up
+    half_bits: int  # up to this, a multiplier is half a DSP block; 0: there are no halves
+    least_bits: int  # of a product, for a DSP block
+    takes_before: bool  # whether DSP blocks take in the registers of their inputs
+    takes_after: bool  # and of their products
+    lut: Mapping[Work, float]
+    ff: Mapping[Work, float]
+    band: Mapping[str, tuple[float, float]]  # by kind, what Yosys found over what was estimated
+    block_band: Mapping[str, tuple[float, float]]
+
+
+@cache
+def known() -> dict[str, Any]:
+    """The tables of the file, by fabric."""
+    return tomllib.loads(assets.text(COSTS))
+
+
+def known_fabrics() -> tuple[str, ...]:
+    """Fabrics whose costs are known."""
+    return (*known(), *ALIKE)
+
+
+@cache
+def fabric_of(name: str) -> Fabric:
+    """A family's costs."""
+    if name not in known_fabrics():
+        raise UsageError(
+            f"No costs are known for the fabric {name!r}.", hint=f"There are: {', '.join(known())}."
+        )
+    return fabric_from(known()[ALIKE.get(name, name)])
+
+
+def fabric_from(entry: Mapping[str, Any]) -> Fabric:
+    """A family's costs from its table in the file."""
+
+    def costs(kind: str) -> dict[Work, float]:
+        return {Work(name): float(cost) for name, cost in entry[kind].items()}
+
+    def bands(which: str) -> dict[str, tuple[float, float]]:
+        return {kind: (float(low), float(high)) for kind, (low, high) in entry[which].items()}
+
+    return Fabric(
+        **entry["rules"], lut=costs("lut"), ff=costs("ff"), band=bands("band"),
+        block_band=bands("block_band"),
+    )  # fmt: skip
+
+
+def work_of(made: Made, fabric: Fabric, *, dsp: bool) -> tuple[dict[Work, float], dict[str, float]]:
+    """Memories and multipliers decided: the work that is left, and what they take by kind."""
+    work = dict(made.work)
+    takes = {"lut": 0.0, "ff": 0.0, "dsp": 0.0, "bram18": 0.0}
+
+    def add(kind: Work, amount: float) -> None:
+        work[kind] = work.get(kind, 0.0) + amount
+
+    for memory in made.memories:
+        _decide_memory(memory, fabric, add, takes)
+    for multiplier in made.multipliers:
+        _decide_multiplier(multiplier, fabric, add, takes, dsp=dsp)
+    return work, takes
+
+
+def amounts(made: Made, fabric: Fabric, *, dsp: bool) -> dict[str, float]:
+    """LUTs, flip-flops, DSP blocks and block memories of something that is made so."""
+    work, takes = work_of(made, fabric, dsp=dsp)
+    for kind, amount in work.items():
+        takes["lut"] += amount * fabric.lut.get(kind, 0.0)
+        takes["ff"] += amount * fabric.ff.get(kind, 0.0)
+    takes["ff"] = max(takes["ff"], 0.0)
+    return takes
+
+
+def _decide_memory(memory: Memory, fabric: Fabric, add: Add, takes: dict[str, float]) -> None:
+    words, bits = memory.words, memory.bits
+    if words <= 1:
+        if not memory.rom:
+            add(Work.REGISTER, bits * words)
+        return
+    logic = words * bits * (fabric.rom_cost if memory.rom else fabric.ram_cost)
+    small = math.inf if memory.rom else _small_cost(memory, fabric)
+    block = blocks(memory) * fabric.block_cost
+    if block < min(logic, small):
+        takes["bram18"] += blocks(memory)
+        add(Work.REGISTER, bits * max(memory.stages - 1, 0))
+        if memory.queue:
+            add(Work.REGISTER, bits + bits_for(words))
+            add(Work.SELECT, bits)
+        return
+    add(Work.REGISTER, memory.distinct * memory.stages)
+    if small < logic:
+        rows, columns = _small_shape(memory, fabric)
+        takes["lut"] += rows * columns * fabric.small_lut
+        add(Work.SELECT, (rows - 1) * bits)
+    elif memory.rom:
+        add(Work.FETCH, memory.distinct * math.ceil(words / fabric.fetch_words))
+    else:
+        add(Work.REGISTER, words * bits)
+        add(Work.CHOOSE, words * bits)
+
+
+def blocks(memory: Memory) -> int:
+    """Block memories of 18 kbit that hold it, in the best of their shapes."""
+    return min(
+        math.ceil(memory.bits / width) * math.ceil(memory.words / (BLOCK_BITS // plain))
+        for width, plain in BLOCK_WIDTHS.items()
+    )
+
+
+def _small_shape(memory: Memory, fabric: Fabric) -> tuple[int, float]:
+    rows = math.ceil(memory.words / fabric.small_words)
+    columns = memory.bits / fabric.small_bits
+    return rows, columns if fabric.small_flat else math.ceil(columns)
+
+
+def _small_cost(memory: Memory, fabric: Fabric) -> float:
+    rows = math.ceil(memory.words / fabric.small_words)
+    whole, rest = divmod(memory.bits, fabric.small_bits)
+    last = 0.0
+    if rest:
+        share = rest / fabric.small_bits if fabric.small_flat else 1.0
+        last = fabric.small_flat + (fabric.small_cost - fabric.small_flat) * share
+    joining = (rows - 1) * memory.bits
+    return rows * (whole * fabric.small_cost + last) + joining
+
+
+def _decide_multiplier(
+    multiplier: Multiplier, fabric: Fabric, add: Add, takes: dict[str, float], *, dsp: bool
+) -> None:
+    a, b = multiplier.a, multiplier.b
+    if not dsp or min(a, b) < 2 or a + b < fabric.least_bits:
+        add(Work.PRODUCT, multiplier.count * a * b)
+        return
+    half = 0.5 if max(a, b) <= fabric.half_bits else 1.0
+    pieces = math.ceil(max(a, b) / 18) * math.ceil(min(a, b) / 18)
+    takes["dsp"] += multiplier.count * half * pieces
+    add(Work.ADD, multiplier.count * (pieces - 1) * (a + b))
+    if fabric.takes_before:
+        add(Work.REGISTER, -float(multiplier.before))
+    if fabric.takes_after:
+        add(Work.REGISTER, -float(multiplier.after))

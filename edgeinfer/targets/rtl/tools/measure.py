@@ -1,0 +1,229 @@
+# SPDX-License-Identifier: Apache-2.0
+# SPDX-FileCopyrightText: The edgeinfer authors
+"""What open tools find for a design that lies in a folder: its cells, its clock, its bitstream."""
+
+from __future__ import annotations
+
+import json
+import re
+import time
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from edgeinfer.base.devices import Device
+from edgeinfer.base.errors import ToolFailedError, ToolMissingError, UsageError
+from edgeinfer.base.metrics import Metric, Origin
+from edgeinfer.base.plan import write_file
+from edgeinfer.targets.rtl.design.parts import part_of
+from edgeinfer.targets.rtl.emit.emit import HDL, MANIFEST, rendered
+from edgeinfer.targets.rtl.settings import RtlSettings
+from edgeinfer.targets.rtl.tools.families import KINDS, Family, family_of
+from edgeinfer.targets.rtl.tools.place import Placed, constraints, flow_of, packed, pins_of, placed
+from edgeinfer.targets.rtl.tools.synthesis import Progress, Source, Synthesised, silent, synthesised
+from edgeinfer.targets.rtl.tools.vivado import available, by_vivado
+
+LEAST_SECONDS = 1.0  # what a tool is given at least, so that it is the one to say that time is up
+
+
+@dataclass(frozen=True, slots=True)
+class TimeBox:
+    """So many seconds from now on."""
+
+    seconds: float
+    began: float = field(default_factory=time.monotonic)
+
+    @property
+    def left(self) -> float:
+        """What the next tool may take."""
+        return max(self.began + self.seconds - time.monotonic(), LEAST_SECONDS)
+
+    @property
+    def over(self) -> bool:
+        """Whether nothing more ought to be begun."""
+        return self.left <= LEAST_SECONDS
+
+
+TEMPLATE = "synth/shell.v.j2"
+
+CORE = "core"  # the design's instance in it
+
+
+def shelled(core: Source, described: Mapping[str, Any]) -> Source:
+    """The design inside its shell; `described` is its manifest."""
+    ports: list[tuple[str, int, int, str]] = []
+    bits = {"in": 0, "out": 0}
+
+    def add(port: str, width: int, wire: str) -> None:
+        ports.append((port, bits[wire] + width - 1, bits[wire], wire))
+        bits[wire] += width
+
+    for way, fed, read in (("inputs", "in", "out"), ("outputs", "out", "in")):
+        for told in described[way]:
+            name = told["port"]
+            add(f"{name}_tdata", 8 * told["bytes_per_beat"], fed)
+            add(f"{name}_tvalid", 1, fed)
+            add(f"{name}_tlast", 1, fed)
+            add(f"{name}_tready", 1, read)
+    add("misframed", 1, "out")
+    top = f"{core.top}_shell"
+    known = {
+        "core": core.top, "top": top, "ports": ports, "bits_in": bits["in"],
+        "bits_out": bits["out"],
+    }  # fmt: skip
+    return Source({**core.files, f"{top}.v": rendered(TEMPLATE, known)}, top)
+
+
+TARGET = "rtl"
+BENCH = re.compile(r"^tb_|_tb\.v$")
+BUILD = "build"  # in the target's folder: bitstreams
+
+
+@dataclass(frozen=True, slots=True)
+class Taken:
+    """A design taken through the tools: figures, and the bitstream where one was made."""
+
+    metrics: tuple[Metric, ...]
+    bitstream: Path | None = None
+
+
+def measured(folder: Path, settings: RtlSettings, progress: Progress = silent) -> Taken:
+    """Synthesise what lies in a folder and, if asked, place and route it and pack its bitstream.
+    For AMD's parts Vivado does it where it is installed."""
+    described = manifest_of(folder)
+    part = part_of(settings)
+    vivado = available(part)
+    if vivado is not None:
+        if settings.route_tries > 1:
+            raise UsageError(
+                "Vivado knows no seeds: its routing is the same in each try.",
+                hint="Leave the tries out for AMD's parts.",
+            )
+        return Taken(by_vivado(vivado, folder, described, settings, progress))
+    family = family_of(part.fabric)
+    if settings.route:
+        flow_of(part)  # refused before anything is run
+    source = source_in(folder, described["top"])
+    dsp = wants_dsp(described["blocks"], part)
+    box = TimeBox(settings.tool_seconds)
+    made = synthesised(source, family, dsp=dsp, seconds=box.left, progress=progress)
+    metrics = _synthesis_metrics(made, described, part, family)
+    if not settings.route:
+        return Taken(tuple(metrics))
+    shell = synthesised(
+        shelled(source, described), family, dsp=dsp, seconds=box.left, progress=progress
+    )
+    tries = _tries(shell.netlist, part, settings, box, progress)
+    routed = max(tries, key=lambda one: one.fmax_mhz)
+    metrics += route_metrics(routed, described, len(tries))
+    try:
+        made_bitstream = packed(routed, part, seconds=box.left, progress=progress)
+    except ToolMissingError:
+        return Taken(tuple(metrics))
+    bitstream = folder / BUILD / f"{part.name}-{made_bitstream.name}"
+    write_file(bitstream, made_bitstream.read_bytes())
+    return Taken(tuple(metrics), bitstream)
+
+
+def manifest_of(folder: Path) -> dict[str, Any]:
+    """The description of the design in a folder."""
+    path = folder / MANIFEST
+    if not path.is_file():
+        raise UsageError(f"There is no design at {folder}.", hint="Compile the model first.")
+    told: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
+    return told
+
+
+def source_in(folder: Path, top: str) -> Source:
+    """The Verilog and the memories of a design, without its testbench."""
+    return Source(
+        {
+            path.name: path.read_bytes()
+            for path in sorted((folder / HDL).iterdir())
+            if path.suffix in (".v", ".mem") and not BENCH.search(path.name)
+        },
+        top,
+    )
+
+
+def wants_dsp(blocks: list[Mapping[str, Any]], part: Device) -> bool:
+    """Whether a part has DSP blocks for all multipliers of the blocks (as the manifest tells them);
+    else multipliers are made of LUTs. Weights that never change are sums of shifted inputs."""
+    folded = [block["parameters"] for block in blocks if block["module"] == "ei_mac"]
+    wanted: int = sum(p["PE"] * p["SIMD"] for p in folded if p["SF"] * p["NF"] > 1)
+    return wanted <= (part.offers("dsp") or 0)
+
+
+def _tries(
+    netlist: Path, part: Device, settings: RtlSettings, box: TimeBox, progress: Progress
+) -> list[Placed]:
+    """Place and route from one seed after another, until the clock is reached. A try that fails is
+    an error only if none succeeds."""
+    wanted = constraints(part, pins_of(part), settings.clock_mhz)
+    tries: list[Placed] = []
+    failed: ToolFailedError | None = None
+    for seed in range(1, settings.route_tries + 1):
+        if seed > 1 and box.over:
+            break
+        try:
+            made = placed(
+                netlist, part, wanted, settings.clock_mhz, seconds=box.left, seed=seed,
+                part_name=settings.part, progress=progress,
+            )  # fmt: skip
+        except ToolFailedError as error:
+            failed = error
+            continue
+        tries.append(made)
+        if made.fmax_mhz >= settings.clock_mhz:
+            break
+    if not tries:
+        assert failed is not None
+        raise failed
+    return tries
+
+
+def _synthesis_metrics(
+    made: Synthesised, described: Mapping[str, Any], part: Device, family: Family
+) -> list[Metric]:
+    def metric(name: str, value: float, unit: str = "", layer: str | None = None) -> Metric:
+        return Metric(
+            name, value, unit, Origin.SYNTHESISED, tool="yosys", version=made.version,
+            target=TARGET, layer=layer, note=family.note or None,
+        )  # fmt: skip
+
+    metrics = [metric(kind, made.total[kind]) for kind in KINDS]
+    metrics += [
+        metric(f"{kind}_share", 100.0 * share, "%")
+        for kind in KINDS
+        if (share := part.share(kind, made.total[kind])) is not None
+    ]
+    for block in described["blocks"]:
+        counts = made.by_block.get(block["instance"], {})
+        metrics += [
+            metric(kind, counts[kind], layer=block["instance"])
+            for kind in KINDS
+            if counts.get(kind)
+        ]
+    return metrics
+
+
+def route_metrics(made: Placed, described: Mapping[str, Any], tries: int = 1) -> list[Metric]:
+    """The clock, what follows from it and the design's cycles, and shares of the part; of several
+    tries it says so."""
+    interval, latency = described["interval_cycles"], described["latency_cycles"]
+    figures = [
+        ("fmax_mhz", made.fmax_mhz, "MHz"),
+        ("throughput", made.fmax_mhz * 1e6 / interval, "frames/s"),
+        ("latency_us", latency / made.fmax_mhz, "us"),
+    ]
+    for kind in KINDS:
+        used, available = made.used.get(kind, 0), made.available.get(kind, 0)
+        figures.append((kind, used, ""))
+        if available:
+            figures.append((f"{kind}_share", 100.0 * used / available, "%"))
+    return [
+        Metric(name, value, unit, Origin.ROUTED, tool=made.tool, version=made.version,
+               target=TARGET, note=f"the fastest of {tries} tries" if tries > 1 else None)
+        for name, value, unit in figures
+    ]  # fmt: skip

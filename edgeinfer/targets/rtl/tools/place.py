@@ -1,0 +1,196 @@
+# SPDX-License-Identifier: Apache-2.0
+# SPDX-FileCopyrightText: The edgeinfer authors
+"""nextpnr: a netlist placed and routed on a part, its clock, and a bitstream."""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from edgeinfer.base.devices import Device
+from edgeinfer.base.errors import ToolFailedError, UsageError
+from edgeinfer.targets.rtl.emit.emit import rendered
+from edgeinfer.targets.rtl.tools import cache
+from edgeinfer.targets.rtl.tools.programs import (
+    ECPPACK,
+    GOWIN_PACK,
+    NEXTPNR_ECP5,
+    NEXTPNR_GOWIN,
+    NEXTPNR_NEXUS,
+    PRJOXIDE,
+    Packaged,
+    found,
+)
+from edgeinfer.targets.rtl.tools.synthesis import Progress, run_kept, silent
+
+REPORT, NETLIST = "report.json", "netlist.json"
+PINS = ("clk", "rst", "si", "so")  # of the shell that a device's description places
+ECP5_PART = re.compile(r"lfe5um?(?:5g)?-\d+f-(?P<speed>[678])(?P<package>[a-z]+\d+)c?i?")
+
+
+@dataclass(frozen=True, slots=True)
+class Flow:
+    """A family's way from a netlist to a bitstream."""
+
+    nextpnr: Packaged
+    packer: Packaged
+    pins: str  # the template of the constraints, whose name ends as nextpnr wants it
+    config: str  # what nextpnr leaves for the packer
+    bitstream: str
+    kinds: Mapping[str, Mapping[str, float]]  # names in the report, their worth; the total first
+
+
+FLOWS = {
+    "ecp5": Flow(NEXTPNR_ECP5, ECPPACK, "pins.lpf", "design.config", "design.bit", {
+        "lut": {"TRELLIS_COMB": 1}, "ff": {"TRELLIS_FF": 1}, "dsp": {"MULT18X18D": 1},
+        "bram18": {"DP16KD": 1},
+    }),
+    "nexus": Flow(NEXTPNR_NEXUS, PRJOXIDE, "pins.pdc", "design.fasm", "design.bit", {
+        "lut": {"OXIDE_COMB": 1}, "ff": {"OXIDE_FF": 1}, "dsp": {"MULT18_CORE": 1},
+        "bram18": {"OXIDE_EBR": 1},
+    }),
+    "gowin": Flow(NEXTPNR_GOWIN, GOWIN_PACK, "pins.cst", "design.json", "design.fs", {
+        "lut": {"LUT4": 1, "ALU": 1, "RAM16SDP4": 6}, "ff": {"DFF": 1},
+        "dsp": {"MULT9X9": 0.5, "MULT18X18": 1, "MULT36X36": 4}, "bram18": {"BSRAM": 1},
+    }),
+}  # fmt: skip
+
+
+@dataclass(frozen=True, slots=True)
+class Placed:
+    """The clock that a placed and routed design reaches, and what it takes, by kind."""
+
+    tool: str
+    version: str
+    fmax_mhz: float
+    used: Mapping[str, float]
+    available: Mapping[str, float]
+    config: Path
+
+
+def flow_of(part: Device) -> Flow:
+    """The flow for a part; an error where open tools place nothing."""
+    flow = FLOWS.get(part.fabric)
+    if flow is None or not part.nextpnr:
+        able = ", ".join(sorted(FLOWS))
+        raise UsageError(
+            f"Open tools cannot place and route a design for {part.name} ({part.family}).",
+            hint=f"They can for {able}; leave out the routing, or install the vendor's tool.",
+        )
+    return flow
+
+
+def pins_of(part: Device) -> list[tuple[str, str]]:
+    """The shell's pins that the part's description places."""
+    return [(pin, part.nextpnr[pin]) for pin in PINS if pin in part.nextpnr]
+
+
+def constraints(part: Device, pins: list[tuple[str, str]], clock_mhz: float) -> bytes:
+    """Where the pins are, and what clock is asked for."""
+    return rendered(f"synth/{flow_of(part).pins}.j2", {"pins": pins, "clock_mhz": clock_mhz})
+
+
+def placed(
+    netlist: Path,
+    part: Device,
+    wanted: bytes,
+    clock_mhz: float,
+    *,
+    seconds: float,
+    seed: int = 1,
+    part_name: str = "",
+    progress: Progress = silent,
+) -> Placed:
+    """Place and route. `wanted`: constraints; `part_name` may ask for another speed grade."""
+    flow = flow_of(part)
+    tool = found(flow.nextpnr)
+    arguments = [*_arguments(part, part_name, flow, clock_mhz), "--seed", str(seed)]
+    files = {flow.pins: wanted, NETLIST: netlist.read_bytes()}
+    words = json.dumps(arguments).encode()
+    kept = cache.entry("nextpnr", [tool.version.encode(), words, *files.values()])
+    report, config = kept / REPORT, kept / flow.config
+    if report.is_file() and config.is_file():
+        cache.used(kept)
+    else:
+        results = {flow.config: flow.config, REPORT: REPORT}
+        run_kept(tool, arguments, files, results, kept, seconds, "place and route", progress)
+    told = json.loads(report.read_text(encoding="utf-8"))
+    used, available = (_amounts(told, flow, which) for which in ("used", "available"))
+    return Placed(tool.tool.name, tool.version, _slowest(told), used, available, config)
+
+
+def packed(made: Placed, part: Device, *, seconds: float, progress: Progress = silent) -> Path:
+    """The bitstream of what was placed."""
+    flow = flow_of(part)
+    tool = found(flow.packer)
+    content = made.config.read_bytes()
+    kept = cache.entry("bitstreams", [tool.version.encode(), part.name.encode(), content])
+    bitstream = kept / flow.bitstream
+    if bitstream.is_file():
+        cache.used(kept)
+        return bitstream
+    arguments = {
+        "ecp5": ["--compress", flow.config, flow.bitstream],
+        "nexus": ["pack", flow.config, flow.bitstream],
+        "gowin": ["-d", part.nextpnr.get("family", ""), "-o", flow.bitstream, flow.config],
+    }[part.fabric]
+    results = {flow.bitstream: flow.bitstream}
+    run_kept(tool, arguments, {flow.config: content}, results, kept, seconds, "bitstream", progress)
+    return bitstream
+
+
+def _arguments(part: Device, part_name: str, flow: Flow, clock_mhz: float) -> list[str]:
+    names = part.nextpnr
+    common = ["--json", NETLIST, "--report", REPORT, "--freq", f"{clock_mhz:.3f}",
+              "--timing-allow-fail"]  # fmt: skip
+    match part.fabric:
+        case "ecp5":
+            return [
+                f"--{names['device']}", "--speed", _ecp5_speed(part, part_name),
+                "--package", names["package"], "--lpf", flow.pins, "--lpf-allow-unconstrained",
+                "--textcfg", flow.config, *common,
+            ]  # fmt: skip
+        case "nexus":
+            return [  # router2 often finds no way for the clock from its pin
+                "--device", names["device"], "--pdc", flow.pins, "--fasm", flow.config,
+                "--router", "router1", *common,
+            ]  # fmt: skip
+        case _:
+            return [
+                "--device", names["device"], "--vopt", f"family={names['family']}",
+                "--vopt", f"cst={flow.pins}", "--write", flow.config, *common,
+            ]  # fmt: skip
+
+
+def _ecp5_speed(part: Device, part_name: str) -> str:
+    """The speed grade that a full part name asks for, else the device's own."""
+    asked = ECP5_PART.fullmatch(part_name.strip().lower())
+    if asked is None:
+        return part.nextpnr["speed"]
+    package = asked["package"].replace("bg", "CABGA").replace("mg", "CSFBGA")
+    if package != part.nextpnr["package"]:
+        raise UsageError(
+            f"{part_name}: pins are known here for the package {part.nextpnr['package']} only.",
+            hint=f"Choose {part.part}, or another speed grade of it.",
+        )
+    return asked["speed"]
+
+
+def _amounts(report: Mapping[str, Any], flow: Flow, which: str) -> dict[str, float]:
+    told = report["utilization"]
+    found = {}
+    for kind, names in flow.kinds.items():
+        counted = list(names.items())[: 1 if which == "available" else None]
+        found[kind] = sum(told[name][which] * worth for name, worth in counted if name in told)
+    return found
+
+
+def _slowest(report: Mapping[str, Any]) -> float:
+    clocks = [float(clock["achieved"]) for clock in report["fmax"].values()]
+    if not clocks:
+        raise ToolFailedError("nextpnr reported no clock.", hint="Please report this.")
+    return min(clocks)

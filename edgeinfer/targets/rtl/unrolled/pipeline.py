@@ -1,0 +1,389 @@
+# SPDX-License-Identifier: Apache-2.0
+# SPDX-FileCopyrightText: The edgeinfer authors
+"""Cells -> one module of Verilog: instances of cells, and registers between the stages."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any, assert_never
+
+import numpy as np
+
+from edgeinfer.ir.ops import PairKind
+from edgeinfer.targets.rtl.design.codes import OVERFLOWS, PAIRS, ROUNDINGS
+from edgeinfer.targets.rtl.design.folding import Adders
+from edgeinfer.targets.rtl.design.memory import hex_words
+from edgeinfer.targets.rtl.design.netlist import Actor, Block, Parameter, Ports, Sized, Step, Stream
+from edgeinfer.targets.rtl.emit.emit import literal, rendered
+from edgeinfer.targets.rtl.unrolled.cells import (
+    Bounded,
+    Branched,
+    Cell,
+    Circuit,
+    Join,
+    Limited,
+    Literal,
+    Looked,
+    Raised,
+    Rounded,
+    Source,
+    Wire,
+    bits_of,
+    operands,
+)
+from quantization.fixed import Fixed, Overflow, Rounding
+
+TEMPLATE = "pipeline.v.j2"
+
+
+@dataclass(frozen=True, slots=True)
+class Bundle:
+    """Wires side by side, each in a type: an output, or a probe."""
+
+    prefix: str
+    wires: tuple[Wire, ...]
+    type: Fixed
+    stage: int
+
+
+@dataclass(frozen=True, slots=True)
+class Pipeline:
+    """A circuit between input streams and output streams."""
+
+    module: str
+    circuit: Circuit
+    inputs: tuple[Stream, ...]
+    outputs: tuple[Bundle, ...]
+    probes: Mapping[str, Bundle]  # by the names of their streams
+    remarks: Mapping[int, str]  # about the wires from there on
+
+    @property
+    def latency(self) -> int:
+        """Cycles from a step to its numbers' being there to be kept."""
+        return max(bundle.stage for bundle in self.outputs)
+
+    def text(self, watched: Collection[str] = ()) -> bytes:
+        """The module, with ports for the probes that are watched."""
+        probes = [self.probes[name] for name in watched]
+        written = self._needed(probes)
+        inputs = [
+            {"prefix": f"s{number}", "width": stream.width}
+            for number, stream in enumerate(self.inputs)
+        ]
+        known = {
+            "name": self.module,
+            "module": self.module,
+            "latency": self.latency,
+            # What no output needs in the end may be there later than all outputs.
+            "followed": max([self.latency, *(probe.stage for probe in probes)]),
+            "inputs": inputs,
+            "cells": list(self._cells(written)),
+            "outputs": [written.bundle(bundle, self.latency) for bundle in self.outputs],
+            "probes": [written.bundle(bundle, bundle.stage) for bundle in probes],
+        }
+        return rendered(TEMPLATE, known)
+
+    def _needed(self, probes: Collection[Bundle] = ()) -> _Written:
+        """The cells that outputs and probes need; all outputs leave in the same stage."""
+        written = _Written(self.circuit)
+        for bundle in self.outputs:
+            written.want_all(bundle.wires, self.latency)
+        for bundle in probes:
+            written.want_all(bundle.wires, bundle.stage)
+        return written
+
+    def adders(self) -> Adders:
+        """Additions and subtractions, and the bits in which each has two operands."""
+        written = self._needed()
+        additions = [
+            cell
+            for cell in written.used()
+            if isinstance(cell, Join) and cell.kind in (PairKind.ADD, PairKind.SUB)
+        ]
+        return Adders(len(additions), written.contents()["add"])
+
+    def modules(self) -> frozenset[str]:
+        """Modules of the library in it, also those that only probes need."""
+        cells = self.circuit.cells
+        return frozenset(name for cell in cells if (name := _module(cell)) is not None)
+
+    def tables(self) -> dict[str, bytes]:
+        """Memory files of all tables, also of those that only probes need."""
+        return {
+            f"{cell.table}.mem": hex_words(np.array(cell.entries, np.int64)[:, None], cell.bits)
+            for cell in self.circuit.cells
+            if isinstance(cell, Looked)
+        }
+
+    def _cells(self, written: _Written) -> Iterator[dict[str, Any]]:
+        """Each cell, followed by its registers, with what is said about it."""
+        waiting = sorted(self.remarks.items(), reverse=True)
+        bits = [stream.type.bits for stream in self.inputs]
+        for number, cell in written.cells(bits):
+            remark = None
+            while waiting and waiting[-1][0] <= number:
+                remark = waiting.pop()[1]
+            yield {"remark": remark, **cell}
+
+    def watched(self, probes: Collection[str]) -> dict[str, bytes]:
+        """The module's file with ports for some probes."""
+        return {f"{self.module}.v": self.text(probes)}
+
+    def block(self, name: str, op: str, outputs: Sequence[Stream]) -> Block:
+        """The module's instance."""
+        everything = (1 << len(self.inputs)) - 1
+        step = Step(reads=everything, frees=everything, reserves=True, yields=True)
+        sources = tuple(stream.name for stream in self.inputs)
+        sinks = tuple(stream.name for stream in outputs)
+        prefixes = tuple(bundle.prefix for bundle in self.outputs)
+        written = self._needed()
+        return Block(
+            self.module,
+            name,
+            op,
+            {},
+            sources,
+            sinks,
+            (Actor(sources, sinks, (step,), 1, self.latency + 1),),
+            {f"{self.module}.v": self.text(), **self.tables()},
+            Ports(
+                tuple(f"s{number}" for number in range(len(sources))),
+                prefixes,
+                tuple(f"DEPTH_{prefix.upper()}" for prefix in prefixes),
+            ),
+            frozenset({"ei_issue", "ei_delay"}) | self.modules(),
+            written.contents(),
+            self.watched,
+        )
+
+
+@dataclass(slots=True)
+class _Written:
+    """The cells that something needs, and the stages in which each wire is read."""
+
+    circuit: Circuit
+    stages: dict[int, set[int]] = field(default_factory=dict)  # by wire
+
+    def want_all(self, wires: Sequence[Wire], stage: int) -> None:
+        """Wires are read in a stage, and so is what makes them in its own."""
+        waiting = [(wire, stage) for wire in wires]
+        while waiting:
+            wire, stage = waiting.pop()
+            if wire.constant:
+                continue
+            fresh = wire.number not in self.stages
+            self.stages.setdefault(wire.number, set()).add(stage)
+            if fresh:
+                cell = self.circuit.cells[wire.number]
+                waiting += [(x, wire.stage) for x in operands(cell)]
+
+    def cells(self, source_bits: Sequence[int]) -> Iterator[tuple[int, dict[str, Any]]]:
+        """Each cell, followed by its registers."""
+        for number in sorted(self.stages):
+            wire, cell = self.circuit.wires[number], self.circuit.cells[number]
+            yield number, _described(wire, cell, source_bits)
+            before = wire.stage
+            for stage in sorted(self.stages[number] - {wire.stage}):
+                yield (
+                    number,
+                    {
+                        "kind": "cell",
+                        "name": _net(wire, stage),
+                        "bits": wire.bits,
+                        "module": "ei_delay",
+                        "parameters": [("BITS", wire.bits), ("STAGES", stage - before)],
+                        "pins": [("clk", "clk"), ("x", _net(wire, before))],
+                    },
+                )
+                before = stage
+
+    def contents(self) -> dict[str, int]:
+        """Bits of work by kind: added, registered, chosen, compared, multiplied, looked up."""
+        found = dict.fromkeys(("add", "register", "short_add", "select", "compare", "product"), 0)
+        found["fetch"] = 0
+        for number, stages in self.stages.items():
+            wire, cell = self.circuit.wires[number], self.circuit.cells[number]
+            found["register"] += wire.bits * (max(stages) - wire.stage)
+            for kind, bits in _work(cell, wire):
+                found[kind] += bits
+        return found
+
+    def used(self) -> Iterator[Cell]:
+        """The cells that something needs."""
+        return (self.circuit.cells[number] for number in sorted(self.stages))
+
+    def bundle(self, bundle: Bundle, stage: int) -> dict[str, Any]:
+        """Where each wire lies among a bundle's bits, and what fills it up to its type."""
+        width = bundle.type.bits
+        parts = [
+            {
+                "top": width * (place + 1) - 1,
+                "bottom": width * place,
+                "net": _net(wire, stage),
+                "missing": 0 if wire.constant else width - wire.bits,
+                "sign": wire.bits - 1 if wire.signed else None,
+            }
+            for place, wire in enumerate(bundle.wires)
+        ]
+        for part, wire in zip(parts, bundle.wires, strict=True):
+            if wire.constant:
+                part["net"] = literal(Sized(width, wire.low))
+        return {
+            "prefix": bundle.prefix,
+            "depth": f"DEPTH_{bundle.prefix.upper()}",
+            "width": width * len(bundle.wires),
+            "stage": stage,
+            "parts": parts,
+        }
+
+
+def _work(cell: Cell, wire: Wire) -> list[tuple[str, int]]:
+    """What a cell does, in bits."""
+    match cell:
+        case Source() | Literal() | Raised():
+            return []
+        case Join():
+            match cell.kind:
+                case PairKind.ADD:
+                    return [("add", wire.bits - max(cell.shift_a, cell.shift_b))]
+                case PairKind.SUB:
+                    return [("add", wire.bits - cell.shift_b)]
+                case PairKind.MUL:
+                    return [("product", cell.a.bits * cell.b.bits)]
+                case PairKind.MAX | PairKind.MIN:
+                    return [("compare", wire.bits), ("select", wire.bits)]
+                case _:
+                    assert_never(cell.kind)
+        case Rounded():
+            return [] if cell.rounding is Rounding.TRN else [("short_add", wire.bits)]
+        case Limited():
+            if cell.overflow is Overflow.WRAP:
+                return []
+            return [("compare", max(cell.x.bits - cell.type.bits, 1)), ("select", wire.bits)]
+        case Bounded():
+            ends = [end for end in (cell.low, cell.high) if end is not None]
+            return [("compare", cell.x.bits * len(ends)), ("select", wire.bits * len(ends))]
+        case Looked():
+            return [("fetch", -(-len(cell.entries) // 16) * wire.bits)]
+        case Branched():
+            return [("select", wire.bits)]
+        case _:
+            assert_never(cell)
+
+
+def _net(wire: Wire, stage: int) -> str:
+    if wire.constant:
+        return literal(Sized(wire.bits, wire.low))
+    return f"n{wire.number}" if stage == wire.stage else f"n{wire.number}_{stage}"
+
+
+def _module(cell: Cell) -> str | None:
+    match cell:
+        case Source() | Literal() | Raised():
+            return None
+        case Join():
+            return "ei_binary"
+        case Rounded():
+            return "ei_round"
+        case Limited():
+            return "ei_limit"
+        case Bounded():
+            return "ei_bound"
+        case Looked():
+            return "ei_lookup"
+        case Branched():
+            return "ei_branch"
+        case _:
+            assert_never(cell)
+
+
+def _described(wire: Wire, cell: Cell, source_bits: Sequence[int]) -> dict[str, Any]:
+    """A cell as the template wants it."""
+    found: dict[str, Any] = {"name": _net(wire, wire.stage), "bits": wire.bits}
+    match cell:
+        case Source():
+            bits = source_bits[cell.port]
+            return found | {
+                "kind": "source",
+                "net": f"s{cell.port}_data",
+                "top": bits * (cell.element + 1) - 1,
+                "bottom": bits * cell.element,
+            }
+        case Raised():
+            return found | {
+                "kind": "raised", "net": _net(cell.x, wire.stage), "shift": cell.shift,
+            }  # fmt: skip
+        case Literal():
+            raise AssertionError("a number needs no cell")
+        case _:
+            return found | {
+                "kind": "cell",
+                "module": _module(cell),
+                "parameters": [
+                    (key, literal(value)) for key, value in _parameters(cell, wire).items()
+                ],
+                "pins": [
+                    (pin, _net(x, wire.stage))
+                    for pin, x in zip(_pins(cell), operands(cell), strict=True)
+                ],
+            }
+
+
+def _pins(cell: Cell) -> tuple[str, ...]:
+    match cell:
+        case Join():
+            return ("a", "b")
+        case Branched():
+            return ("x", "other")
+        case _:
+            return ("x",)
+
+
+def _parameters(
+    cell: Join | Rounded | Limited | Bounded | Looked | Branched, wire: Wire
+) -> dict[str, Parameter]:
+    out = wire.bits
+    match cell:
+        case Join():
+            return {
+                "A_BITS": cell.a.bits, "A_SIGNED": int(cell.a.signed),
+                "SHIFT_A": cell.shift_a, "B_BITS": cell.b.bits,
+                "B_SIGNED": int(cell.b.signed), "SHIFT_B": cell.shift_b,
+                "KIND": PAIRS.index(cell.kind), "OUT_BITS": out,
+            }  # fmt: skip
+        case Rounded():
+            return {
+                "BITS": cell.x.bits, "SIGNED": int(cell.x.signed), "SHIFT": cell.shift,
+                "ROUNDING": ROUNDINGS.index(cell.rounding), "OUT": out,
+            }  # fmt: skip
+        case Limited():
+            return {
+                "BITS": cell.x.bits, "SIGNED": int(cell.x.signed),
+                "OUT_BITS": cell.type.bits, "OUT_SIGNED": int(cell.type.signed),
+                "OVERFLOW": OVERFLOWS.index(cell.overflow), "Y_BITS": out,
+            }  # fmt: skip
+        case Bounded():
+            low, high = cell.low or 0, cell.high or 0
+            ends = [cell.x.low, cell.x.high, low, high, -1]
+            width = max(bits_of(min(ends), max(ends)), cell.x.bits + 1, out)
+            return {
+                "IN_BITS": cell.x.bits, "IN_SIGNED": int(cell.x.signed),
+                "OUT_BITS": out, "W_BITS": width, "HAS_LOW": int(cell.low is not None),
+                "HAS_HIGH": int(cell.high is not None), "LOW": Sized(width, low),
+                "HIGH": Sized(width, high),
+            }  # fmt: skip
+        case Looked():
+            return {
+                "IN_BITS": cell.x.bits, "IN_SIGNED": int(cell.x.signed),
+                "FIRST": Sized(64, cell.first), "ENTRIES": len(cell.entries),
+                "WORD_BITS": cell.bits, "OUT_BITS": out, "TABLE": f"{cell.table}.mem",
+            }  # fmt: skip
+        case Branched():
+            return {
+                "X_BITS": cell.x.bits, "SHIFT": cell.shift,
+                "OTHER_BITS": cell.other.bits, "OTHER_SIGNED": int(cell.other.signed),
+                "OUT_BITS": out,
+            }  # fmt: skip
+        case _:
+            assert_never(cell)

@@ -1,0 +1,128 @@
+# SPDX-License-Identifier: Apache-2.0
+# SPDX-FileCopyrightText: The edgeinfer authors
+"""A whole network as one pipeline: when that is done, and the netlist around it."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import replace
+
+from edgeinfer.base.errors import UsageError
+from edgeinfer.ir.ops import Constant, Conv, Dense, Input, Op, Shape
+from edgeinfer.ir.program import Program
+from edgeinfer.targets.rtl.design import blocks
+from edgeinfer.targets.rtl.design.build import Build, identifier, uses_of
+from edgeinfer.targets.rtl.design.folding import WIDEST_INPUT_BITS, Folding
+from edgeinfer.targets.rtl.design.layers import layer_of, layers_of, matrix_of
+from edgeinfer.targets.rtl.design.netlist import Netlist, Port, Probe, Stream
+from edgeinfer.targets.rtl.settings import Fold, RtlSettings
+from edgeinfer.targets.rtl.unrolled.pipeline import Bundle, Pipeline
+from edgeinfer.targets.rtl.unrolled.shift_add import digit_count
+from edgeinfer.targets.rtl.unrolled.unroll import unrolled
+
+NAME = "pipeline"
+
+
+def wanted(program: Program, settings: RtlSettings) -> bool:
+    """Whether the network is to be unrolled: as the settings say, or where a frame a cycle is the
+    goal and it is small enough."""
+    match settings.unroll:
+        case "full":
+            return True
+        case "never":
+            return False
+    rate = settings.throughput
+    if rate is None or int(settings.clock_mhz * 1e6 / rate) > 1:
+        return False
+    return size_of(program) <= settings.unroll_most and not wide_inputs(program, settings)
+
+
+def size_of(program: Program) -> int:
+    """What unrolling makes: digits of weights that are not zero, once for every vector, and the
+    elements of all other values."""
+    return sum(_size(op, program) for op in program.ops)
+
+
+def _size(op: Op, program: Program) -> int:
+    layer = layer_of(op, program)
+    if layer is None:
+        return 0 if isinstance(op, Input | Constant) else math.prod(program.shapes[op.name])
+    assert isinstance(op, Conv | Dense)
+    return digit_count(matrix_of(op)) * layer.vectors
+
+
+def wide_inputs(program: Program, settings: RtlSettings) -> list[Input]:
+    """Inputs of which a frame is wider than a beat can be."""
+    asked = dict(settings.lanes)
+    return [
+        op
+        for op in program.inputs
+        if asked.get(op.name, math.prod(op.shape)) * op.type.bits > WIDEST_INPUT_BITS
+    ]
+
+
+def built_straight(program: Program, settings: RtlSettings) -> tuple[Folding, Netlist]:
+    """The design of a Program that `check` has found nothing against; queues are still short."""
+    folding = _folding(program, settings)
+    uses = uses_of(program)
+    build = Build(program, folding, uses)
+    made = unrolled(program, uses, settings.unroll_levels)
+    whole: list[Stream] = []
+    for op in program.inputs:
+        if not uses[op.name]:
+            continue
+        size = math.prod(op.shape)
+        stream = build.stream(op.name, op.type, folding.lanes[op.name], size)
+        build.inputs.append(Port(op.name, stream.name))
+        build.place(blocks.ingress(stream, op.name))
+        build.values[op.name] = stream.name
+        whole.append(build.with_lanes(stream, size, op.name))
+    bundles, sinks = [], []
+    for number, output in enumerate(program.outputs):
+        wires, type_ = tuple(made.values[output.value].flat), program[output.value].type
+        bundles.append(Bundle(f"m{number}", wires, type_, max(w.stage for w in wires)))
+        sinks.append(build.stream(f"{output.name}_made", type_, len(wires), len(wires)))
+    name = build.name(NAME)
+    probes: dict[str, Probe] = {}
+    watched: dict[str, Bundle] = {}
+    for value, places in made.values.items():
+        inner = program[value]
+        if isinstance(inner, Input | Constant):
+            continue
+        wires = tuple(places.flat)
+        stream = Stream(build.name(value), inner.type, len(wires), 1)
+        stage = max(w.stage for w in wires)
+        build.values[value] = stream.name
+        probes[stream.name] = Probe(stream, name, stage)
+        watched[stream.name] = Bundle(stream.name, wires, inner.type, stage)
+    remarks = {
+        first: f"%{value}: {program[value].type}, {_listed(program.shapes[value])}"
+        for first, value in made.begins.items()
+    }
+    module = f"{identifier(program.name)}_{NAME}"
+    pipeline = Pipeline(module, made.circuit, tuple(whole), tuple(bundles), watched, remarks)
+    build.place(pipeline.block(name, program.outputs[0].value, sinks))
+    outputs = []
+    for output, stream in zip(program.outputs, sinks, strict=True):
+        build.place(blocks.egress(stream, output.value, build.name(f"{output.name}_out")))
+        outputs.append(Port(output.name, stream.name))
+    folding = replace(folding, unrolled=pipeline.adders())
+    return folding, replace(build.netlist(tuple(outputs)), probes=probes)
+
+
+def _listed(shape: Shape) -> str:
+    return " x ".join(map(str, shape)) or "1"
+
+
+def _folding(program: Program, settings: RtlSettings) -> Folding:
+    folds = {layer.op: Fold(layer.outputs, layer.inputs) for layer in layers_of(program)}
+    asked = dict(settings.lanes)
+    lanes = {op.name: asked.get(op.name, math.prod(op.shape)) for op in program.inputs}
+    for op in program.inputs:
+        if math.prod(op.shape) % lanes[op.name]:
+            raise UsageError(
+                f"The {math.prod(op.shape)} elements of the input {op.name} do not come "
+                f"{lanes[op.name]} at a time.",
+                hint="Choose a number that divides them.",
+            )
+    return Folding(folds, lanes)

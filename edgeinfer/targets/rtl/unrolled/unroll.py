@@ -1,0 +1,247 @@
+# SPDX-License-Identifier: Apache-2.0
+# SPDX-FileCopyrightText: The edgeinfer authors
+"""Program -> cells: each element of each value a wire, each constant multiplication additions."""
+
+from __future__ import annotations
+
+import itertools
+import math
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from typing import Any, assert_never
+
+import numpy as np
+from numpy.typing import NDArray
+
+from edgeinfer.ir.ops import (
+    Clip,
+    Concat,
+    Constant,
+    Conv,
+    Dense,
+    Input,
+    Op,
+    Pad,
+    Pair,
+    PairKind,
+    Pool,
+    PoolKind,
+    PRelu,
+    Requant,
+    Reshape,
+    Scale,
+    Shape,
+    Slice,
+    Softmax,
+    Table,
+    Transpose,
+    Upsample,
+    Weights,
+)
+from edgeinfer.ir.program import Program
+from edgeinfer.targets.rtl.design.layers import matrix_of
+from edgeinfer.targets.rtl.design.moves import order_of
+from edgeinfer.targets.rtl.unrolled.cells import Circuit, Wire
+from edgeinfer.targets.rtl.unrolled.shift_add import Graph, shared_graph
+from edgeinfer.targets.rtl.unrolled.sums import Adders
+from quantization.fixed import Quantizer, fixed_for
+
+Wires = NDArray[Any]  # of Wire, in a value's shape
+
+
+@dataclass(frozen=True, slots=True)
+class Unrolled:
+    """A Program as one circuit, and the wires that carry each of its values."""
+
+    circuit: Circuit
+    values: Mapping[str, Wires]
+    begins: Mapping[int, str]  # the first wire that is made for a value
+
+
+def unrolled(program: Program, used: Mapping[str, int], levels: int) -> Unrolled:
+    """All values that lead somewhere."""
+    work = _Unroll(program, Circuit(levels))
+    begins: dict[int, str] = {}
+    for op in program.ops:
+        if used[op.name]:
+            begins[len(work.circuit.wires)] = op.name
+            work.values[op.name] = work.made(op)
+    return Unrolled(work.circuit, work.values, begins)
+
+
+@dataclass(slots=True)
+class _Unroll:
+    program: Program
+    circuit: Circuit
+    values: dict[str, Wires] = field(default_factory=dict)
+    ports: int = 0
+
+    def made(self, op: Op) -> Wires:
+        """The wires of a value."""
+        circuit, values = self.circuit, self.values
+        shape = self.program.shapes[op.name]
+        match op:
+            case Input():
+                port, self.ports = self.ports, self.ports + 1
+                return _array(
+                    [circuit.source(port, i, op.type) for i in range(math.prod(shape))], shape
+                )
+            case Constant():
+                return self.literals(op.value)
+            case Dense():
+                return self.dense(op, values[op.x])
+            case Conv():
+                return self.conv(op, values[op.x], shape)
+            case Scale():
+                factor = np.broadcast_to(op.factor.astype(np.int64), shape)
+                bias = np.broadcast_to(op.bias.astype(np.int64), shape)
+                shift = op.type.frac - self.frac(op.x) - op.factor_type.frac
+                return self.multiplied(values[op.x], factor, shift, bias)
+            case PRelu():
+                slope = np.broadcast_to(op.slope.astype(np.int64), shape)
+                other = self.multiplied(values[op.x], slope, 0, np.zeros(shape, np.int64))
+                shift = op.slope_type.frac
+                spread = np.broadcast_to(values[op.x], shape)
+                each = zip(spread.flat, other.flat, slope.flat, strict=True)
+                return _array([circuit.branched(x, shift, y, int(s)) for x, y, s in each], shape)
+            case Requant():
+                quantizer = Quantizer(op.type, op.rounding, op.overflow)
+                frac = self.frac(op.x)
+                return _each(values[op.x], lambda x: circuit.requantised(x, frac, quantizer))
+            case Clip():
+                return _each(values[op.x], lambda x: circuit.bounded(x, op.low, op.high))
+            case Table():
+                return _each(values[op.x], self.table(op.name, op.first, op.entries))
+            case Softmax():
+                raise AssertionError(f"{op.name}: a softmax was not taken apart")
+            case Pool():
+                return self.pool(op, values[op.x], shape)
+            case Pair():
+                return self.pair(op, shape)
+            case Concat():
+                parts = [self.refined(x, op.type.frac) for x in op.xs]
+                return np.concatenate(parts, axis=op.axis)
+            case Reshape():
+                return values[op.x].reshape(shape)
+            case Transpose() | Pad() | Upsample() | Slice():
+                fill = circuit.literal(op.value if isinstance(op, Pad) else 0)
+                flat = values[op.x].reshape(-1)
+                order = order_of(op, self.program.shapes[op.x])
+                return _array([fill if i < 0 else flat[i] for i in order.reshape(-1)], shape)
+            case _:
+                assert_never(op)
+
+    def frac(self, name: str) -> int:
+        return self.program[name].type.frac
+
+    def literals(self, raw: Weights) -> Wires:
+        return _array([self.circuit.literal(int(v)) for v in raw.reshape(-1)], raw.shape)
+
+    def refined(self, name: str, frac: int) -> Wires:
+        """A value on a finer grid."""
+        shift = frac - self.frac(name)
+        return _each(self.values[name], lambda x: self.circuit.raised(x, shift))
+
+    # Sums
+
+    def dense(self, op: Dense, x: Wires) -> Wires:
+        graph = shared_graph(op.weight.astype(np.int64))
+        shift = op.type.frac - self.frac(op.x) - op.weight_type.frac
+        rows = x.reshape(-1, x.shape[-1])
+        found = [self.vector(row, graph, shift, op.bias) for row in rows]
+        return _array(list(itertools.chain(*found)), (*x.shape[:-1], op.weight.shape[1]))
+
+    def vector(self, xs: Wires, graph: Graph, shift: int, bias: Weights) -> list[Wire]:
+        adders = Adders(self.circuit, list(xs))
+        return adders.product(graph, shift, [int(b) for b in bias.reshape(-1)])
+
+    def conv(self, op: Conv, x: Wires, shape: Shape) -> Wires:
+        graph = shared_graph(matrix_of(op))
+        shift = op.type.frac - self.frac(op.x) - op.weight_type.frac
+        nothing = self.circuit.literal(0)
+        window = op.weight.shape[: len(op.strides)]
+        seen = _windows(x, window, op.strides, op.dilation, op.pads, shape[:-1])
+        found: list[Wire] = []
+        for places in seen:
+            taps = [nothing] * x.shape[-1]
+            row = [w for at in places for w in (taps if at is None else list(x[at]))]
+            found += self.vector(_array(row, (len(row),)), graph, shift, op.bias)
+        return _array(found, shape)
+
+    def multiplied(
+        self, x: Wires, factor: NDArray[np.int64], shift: int, bias: NDArray[np.int64]
+    ) -> Wires:
+        """Element by element, by constants."""
+        spread = np.broadcast_to(x, factor.shape)
+        graphs = {int(f): shared_graph(np.array([[f]])) for f in np.unique(factor)}
+        found = [
+            Adders(self.circuit, [w]).product(graphs[int(f)], shift, [int(b)])[0]
+            for w, f, b in zip(spread.flat, factor.flat, bias.flat, strict=True)
+        ]
+        return _array(found, factor.shape)
+
+    def tree(self, kind: PairKind, wires: list[Wire]) -> Wire:
+        """Many numbers as one: what is ready first is joined first."""
+        waiting = sorted(wires, key=lambda w: (w.stage, w.depth), reverse=True)
+        while len(waiting) > 1:
+            a, b = waiting.pop(), waiting.pop()
+            waiting.append(self.circuit.join(kind, a, b))
+            waiting.sort(key=lambda w: (w.stage, w.depth), reverse=True)
+        return waiting[0]
+
+    # The others
+
+    def pool(self, op: Pool, x: Wires, shape: Shape) -> Wires:
+        kind = PairKind.ADD if op.kind is PoolKind.SUM else PairKind.MAX
+        ones = (1,) * len(op.window)
+        found: list[Wire] = []
+        for places in _windows(x, op.window, op.strides, ones, op.pads, shape[:-1]):
+            inside = [x[at] for at in places if at is not None]
+            for channel in range(shape[-1]):
+                taps = [pixel[channel] for pixel in inside]
+                found.append(self.tree(kind, taps) if taps else self.circuit.literal(0))
+        return _array(found, shape)
+
+    def pair(self, op: Pair, shape: Shape) -> Wires:
+        a, b = (np.broadcast_to(self.values[x], shape) for x in (op.a, op.b))
+        moved = op.kind is not PairKind.MUL
+        by_a = op.type.frac - self.frac(op.a) if moved else 0
+        by_b = op.type.frac - self.frac(op.b) if moved else 0
+        pairs = zip(a.flat, b.flat, strict=True)
+        return _array([self.circuit.join(op.kind, p, q, by_a, by_b) for p, q in pairs], shape)
+
+    def table(self, name: str, first: int, entries: Weights) -> Callable[[Wire], Wire]:
+        held = tuple(int(e) for e in entries)
+        bits = fixed_for(min(held), max(held), 0).bits
+        return lambda x: self.circuit.looked(x, first, name, held, bits)
+
+
+def _each(x: Wires, function: Callable[[Wire], Wire]) -> Wires:
+    return _array([function(w) for w in x.flat], x.shape)
+
+
+def _array(wires: list[Any], shape: Shape) -> Wires:
+    made = np.empty(len(wires), dtype=object)
+    made[:] = wires
+    return made.reshape(shape)
+
+
+def _windows(
+    x: Wires, window: Shape, strides: Shape, dilation: Shape,
+    pads: tuple[tuple[int, int], ...], positions: Shape,
+) -> list[list[Shape | None]]:  # fmt: skip
+    """For every position its pixels' places, tap by tap; None: outside."""
+    found = []
+    for position in np.ndindex(*positions):
+        taps: list[Shape | None] = []
+        for tap in np.ndindex(*window):
+            place = tuple(
+                p * s + t * d - before
+                for p, s, t, d, (before, _) in zip(
+                    position, strides, tap, dilation, pads, strict=True
+                )
+            )
+            inside = all(0 <= i < size for i, size in zip(place, x.shape, strict=False))
+            taps.append(place if inside else None)
+        found.append(taps)
+    return found

@@ -1,0 +1,208 @@
+# SPDX-License-Identifier: Apache-2.0
+# SPDX-FileCopyrightText: The edgeinfer authors
+"""Quantize the reference models and write the table of what it costs them.
+
+``python -m reports.make.quantization`` regenerates ``reports/reference/quantization``: the
+table, and the trained models that it speaks of.
+"""
+
+from __future__ import annotations
+
+import argparse
+import dataclasses
+import json
+import sys
+import tempfile
+from collections.abc import Sequence
+from dataclasses import dataclass
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any, Literal
+
+import numpy as np
+
+from edgeinfer.base.plan import sha256_of, write_file
+from edgeinfer.data.samples import Samples
+from edgeinfer.graph.nodes import Graph
+from edgeinfer.ir.costs import costs_of
+from edgeinfer.ir.lower import lower
+from edgeinfer.precision.ptq import PtqSettings, quantize
+from edgeinfer.precision.qat.fine_tune import Tutor
+from edgeinfer.precision.qat.settings import QatSettings
+from edgeinfer.readers import load
+from edgeinfer.zoo import entry_of
+from edgeinfer.zoo.drawn import simulated
+from edgeinfer.zoo.entry import ZooEntry, stage_seed
+from edgeinfer.zoo.reference import load_reference
+from reports.make.unseen import Loss, Unseen
+
+COMMAND = "python -m reports.make.quantization"
+FOLDER = Path("reports/reference/quantization")
+NOTE = (
+    "Measured on simulated data; this is not a detector's performance. The loss is that of the "
+    "area under the curve (mean over heads and classes) against the float network, on simulated "
+    "events that neither taught nor chose; intervals hold 95 % of a bootstrap over whole events of "
+    "that difference. Weights, activations and inputs all have the stated width."
+)
+LIMITS = {("ptq", 8): 0.002, ("qat", 6): 0.005, ("qat", 4): 0.015}
+SCHEDULES = {
+    "hit-tagger-pooled": (40_000, QatSettings(epochs=10)),
+    "track-pid": (40_000, QatSettings(epochs=12)),
+    "roi-finder": (80_000, QatSettings(epochs=25, learning_rate=3e-3)),
+    "jet-tagger": (80_000, QatSettings(epochs=20)),
+}
+TEACH_SEED, CHOOSE_SEED, TEST_SEED = 51, 52, 53
+CHOOSING = 8_000
+JUDGED_MACS = 4e9
+JUDGED_SPAN = (15_000, 50_000)
+
+Method = Literal["ptq", "qat"]
+
+
+@dataclass(frozen=True, slots=True)
+class Row:
+    """One model at one width."""
+
+    model: str
+    method: Method
+    bits: int
+    limit: float
+    float_score: float
+    loss: Loss
+    ebops: int
+    weight_bits: int
+    test_samples: int
+    test_events: int
+    file: str | None  # of trained weights, beside the table
+    sha256: str | None
+
+    @property
+    def key(self) -> str:
+        """Where the table keeps it."""
+        return f"{self.model} {self.method} {self.bits}"
+
+    @property
+    def held(self) -> bool:
+        """Whether the loss is within what was asked."""
+        return self.loss.value <= self.limit
+
+
+def judging_samples(entry: ZooEntry, count: int | None = None) -> tuple[Samples, Any]:
+    """Simulated events that judge; a smaller network is judged on more."""
+    wanted = int(np.clip(JUDGED_MACS / entry.macs, *JUDGED_SPAN)) if count is None else count
+    return simulated(entry, stage_seed(TEST_SEED, "fresh"), wanted)
+
+
+def rows_of(name: str, folder: Path) -> list[Row]:
+    """All rows of a model; trained models go into the folder."""
+    entry, graph = entry_of(name), load_reference(name)
+    count, settings = SCHEDULES[name]
+    teach, _ = simulated(entry, stage_seed(TEACH_SEED, "fresh"), count)
+    choose, _ = simulated(entry, stage_seed(CHOOSE_SEED, "fresh"), CHOOSING)
+    unseen = Unseen.of(graph, *judging_samples(entry))
+    rows = []
+    for (method, bits), limit in LIMITS.items():
+        found = quantize(graph, teach.inputs, PtqSettings(bits))
+        network, recipe, path = found.graph, found.recipe, None
+        if method == "qat":
+            trained = Tutor.of(graph, teach, choose, settings).trained(network, recipe)
+            path = folder / f"{name}-{bits}bit.keras"
+            network, recipe = _written(trained.graph, trained.recipe, path)
+        lowered = lower(network, recipe)
+        costs = costs_of(lowered.program)
+        rows.append(
+            Row(
+                name,
+                "qat" if method == "qat" else "ptq",
+                bits,
+                limit,
+                unseen.whole.exact_score,
+                unseen.loss(lowered),
+                costs.ebops,
+                costs.weight_bits,
+                len(unseen.samples),
+                int(np.unique(unseen.event).size),
+                None if path is None else path.name,
+                None if path is None else sha256_of(path),
+            )
+        )
+        sys.stderr.write(f"{rows[-1].key}: loses {rows[-1].loss.value:.5f} (limit {limit})\n")
+    return rows
+
+
+def _written(graph: Graph, recipe: Any, path: Path) -> tuple[Graph, Any]:
+    """A trained network as its file holds it."""
+    from edgeinfer.export.qkeras import write
+
+    path.parent.mkdir(parents=True, exist_ok=True)
+    write(graph, recipe, path)
+    again = load(path)
+    return again.graph, again.recipe
+
+
+def write_table(folder: Path, rows: Sequence[Row]) -> None:
+    """Renew the given rows of the table; the others stay."""
+    path = folder / "quantization.json"
+    known = json.loads(path.read_text())["rows"] if path.exists() else {}
+    known |= {row.key: dataclasses.asdict(row) for row in rows}
+    order = [f"{name} {method} {bits}" for name in SCHEDULES for method, bits in LIMITS]
+    schedules = {
+        name: {"samples": count, **dataclasses.asdict(settings)}
+        for name, (count, settings) in SCHEDULES.items()
+    }
+    table = {
+        "note": NOTE,
+        "command": COMMAND,
+        "versions": {name: version(name) for name in ("edgeinfer", "keras", "tensorflow")},
+        "training": schedules,
+        "rows": {key: known[key] for key in order if key in known},
+    }
+    write_file(path, json.dumps(table, indent=1) + "\n")
+    write_file(folder / "quantization.md", markdown(table))
+
+
+def markdown(table: dict[str, Any]) -> str:
+    """The table for people."""
+    lines = [
+        "# What quantization costs the reference models",
+        "",
+        table["note"],
+        "",
+        f"Regenerate with `{table['command']}`. PTQ adapts the weights to their formats without "
+        f"training; QAT trains them, mostly towards the float network's own answers.",
+        "",
+        "| model | method | bits | float AUC | loss | 95 % interval | allowed | EBOPs "
+        "| weight bits | events |",
+        "|---|---|---|---|---|---|---|---|---|---|",
+    ]
+    for row in table["rows"].values():
+        loss = row["loss"]
+        lines.append(
+            f"| {row['model']} | {row['method'].upper()} | {row['bits']} | "
+            f"{row['float_score']:.4f} | {loss['value']:.4f} | "
+            f"{loss['low']:.4f} to {loss['high']:.4f} | {row['limit']} | {row['ebops']:,} | "
+            f"{row['weight_bits']:,} | {row['test_events']:,} |"
+        )
+    return "\n".join(lines) + "\n"
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """The command; 1 where a loss is above what was asked."""
+    parser = argparse.ArgumentParser(prog=COMMAND, description=(__doc__ or "").splitlines()[0])
+    parser.add_argument("names", nargs="*", help="models; all of them if none is named")
+    parser.add_argument("--output", type=Path, default=FOLDER)
+    options = parser.parse_args(arguments)
+    missed = 0
+    for name in options.names or SCHEDULES:
+        with tempfile.TemporaryDirectory() as work:
+            rows = rows_of(name, Path(work))
+            for row in rows:
+                if row.file is not None:
+                    write_file(options.output / row.file, (Path(work) / row.file).read_bytes())
+        write_table(options.output, rows)
+        missed += sum(not row.held for row in rows)
+    return 1 if missed else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
