@@ -9,13 +9,13 @@ from pathlib import Path
 
 import pytest
 
+from tests.support.places import CASES
+
 pytest.register_assert_rewrite("tests.conformance.target_suite", "tests.conformance.hls_suite")
 
 # Before TensorFlow is first imported: with oneDNN, version 2.21 computes nonsense for a convolution
 # of one channel with strides (1, 2) into a single column.
 os.environ.setdefault("TF_ENABLE_ONEDNN_OPTS", "0")
-
-CASES = Path(__file__).resolve().parents[1].parent / "shared" / "cases"
 
 
 @pytest.fixture(scope="session")

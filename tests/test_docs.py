@@ -14,8 +14,8 @@ from pathlib import Path
 import pytest
 
 from edgeinfer.cli.app import main
+from tests.support.places import ROOT
 
-ROOT = Path(__file__).resolve().parents[1]
 PAGES = sorted([*ROOT.glob("*.md"), *ROOT.glob("docs/*.md")])
 
 

@@ -24,9 +24,10 @@ from edgeinfer.targets.edgetpu.tflite import model as tflite
 from edgeinfer.targets.edgetpu.tflite import simulate
 from edgeinfer.targets.edgetpu.tflite.compiled import read_compiled
 from tests.support.hit_tagger_programs import FAITHFUL, POOLED, hit_tagger, patches
+from tests.support.places import CASES
 from tests.support.published_networks import mobilenet_v1, resnet_50
 
-CASES = Path(__file__).resolve().parents[2].parent / "shared" / "cases" / "edgetpu"
+CASES = CASES / "edgetpu"
 CACHED_ERROR, STREAMED_ERROR, SECONDS = 0.05, 0.15, 1.0
 
 

@@ -13,6 +13,7 @@ import edgeinfer
 from edgeinfer.base.errors import UsageError
 from tests.support import small_models as small
 from tests.support.notebook import executed, written
+from tests.support.places import ROOT
 
 
 @pytest.fixture
@@ -63,5 +64,5 @@ def test_nothing_is_no_comparison() -> None:
 
 
 def test_the_notebook_still_says_what_it_said() -> None:
-    path = Path(__file__).resolve().parents[2] / "docs/examples/tour.ipynb"
+    path = ROOT / "docs/examples/tour.ipynb"
     assert written(executed(path)) == path.read_text(encoding="utf-8")

@@ -18,8 +18,9 @@ from quantization.recipe import Recipe
 from tests.support import small_models as small
 from tests.support import tflite_builder as build
 from tests.support.command_line import shown
+from tests.support.places import FAKE_TOOLS
 
-FAKE = Path(__file__).resolve().parents[1] / "fake_tools/fake_edgetpu_compiler"
+FAKE = FAKE_TOOLS / "fake_edgetpu_compiler"
 COMPILE = ["compile", "net.keras", "--data", "data.npz", "-o", "RUN", "--target", "edgetpu"]
 
 

@@ -21,8 +21,8 @@ from edgeinfer.cli.app import main
 from edgeinfer.targets.hls.csim import build
 from tests.support import small_models as small
 from tests.support.command_line import shown
+from tests.support.places import ROOT
 
-ROOT = Path(__file__).resolve().parents[2]
 COMPILE = ["compile", "net.keras", "--bits", "8", "--data", "data.npz", "-o", "RUN"]
 HLS = ["--target", "hls", "--io", "io_parallel"]
 

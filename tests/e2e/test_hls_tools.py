@@ -16,8 +16,9 @@ from edgeinfer.cli.app import main
 from edgeinfer.targets.hls.csim import build
 from tests.support import small_models as small
 from tests.support.command_line import design_figures, shown
+from tests.support.places import FAKE_TOOLS
 
-FAKES = Path(__file__).resolve().parents[1] / "fake_tools"
+FAKES = FAKE_TOOLS
 COMPILE = ["compile", "net.keras", "--bits", "8", "--data", "data.npz", "-o", "RUN"]
 HLS = ["--target", "hls", "--io", "io_parallel"]
 

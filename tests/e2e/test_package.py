@@ -16,8 +16,7 @@ from pathlib import Path
 import pytest
 
 from tests.support import small_models as small
-
-ROOT = Path(__file__).resolve().parents[2]
+from tests.support.places import ROOT
 
 
 def run(*command: object, folder: Path = ROOT) -> str:

@@ -22,9 +22,9 @@ from edgeinfer.report.page.page import Report, Wishes, report_on, written
 from edgeinfer.report.result import SCHEMA_VERSION, Result
 from tests.support import report_results as results
 from tests.support.browser import CHROMIUM, Page, Pipe, browser, page
+from tests.support.places import ROOT
 from tests.support.report_results import SCRIPT
 
-ROOT = Path(__file__).resolve().parents[2]
 PICTURES = ROOT / "build" / "screenshots"  # kept by continuous integration
 CONTRAST = (ROOT / "tests" / "support" / "contrast.js").read_text()
 MOST_BYTES = 1_500_000

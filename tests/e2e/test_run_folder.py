@@ -26,8 +26,7 @@ from quantization.fixed import quantize
 from quantization.recipe import Recipe
 from tests.support import small_models as small
 from tests.support.command_line import shown
-
-ROOT = Path(__file__).resolve().parents[2]
+from tests.support.places import ROOT
 
 
 @pytest.fixture

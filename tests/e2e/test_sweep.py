@@ -20,8 +20,8 @@ from edgeinfer.sweep import journal
 from edgeinfer.targets.hls.csim import build
 from tests.support import small_models as small
 from tests.support.command_line import shown
+from tests.support.places import ROOT
 
-ROOT = Path(__file__).resolve().parents[2]
 STUDY = """
 [study]
 model = "net.keras"

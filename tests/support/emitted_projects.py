@@ -9,8 +9,9 @@ from importlib import util
 from pathlib import Path
 
 from edgeinfer.targets.hls.settings import Backend
+from tests.support.places import FAKE_TOOLS
 
-REPORTS = Path(__file__).resolve().parents[1] / "fake_tools" / "reports"
+REPORTS = FAKE_TOOLS / "reports"
 SOURCE = """\
 void {name}(hls::stream<input_t> &input_1, hls::stream<result_t> &layer6_out) {{
     hls::stream<layer2_t> layer2_out("layer2_out");

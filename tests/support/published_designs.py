@@ -24,8 +24,8 @@ from edgeinfer.targets.hls.estimate.stage import Arithmetic
 from edgeinfer.targets.hls.settings import Backend, HlsSettings, IoType, Strategy
 from quantization.fixed import Fixed, Overflow, Quantizer, Rounding
 from quantization.recipe import Recipe, WeightFormat
+from tests.support.places import ROOT
 
-ROOT = Path(__file__).resolve().parents[2]
 TABLE = ROOT / "reports/reference/hls/published.csv"
 FIGURES = ("latency_cycles", "ii_cycles", "dsp", "lut", "ff", "bram18")
 FUNCTIONS = {

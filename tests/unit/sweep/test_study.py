@@ -17,8 +17,9 @@ from edgeinfer.sweep.front import front, importances
 from edgeinfer.sweep.points import Point, explored
 from edgeinfer.sweep.study import Budget, Direction, Knob, Objective, Strategy, Study, read
 from edgeinfer.sweep.trial import Carried
+from tests.support.places import ROOT
 
-EXAMPLE = Path(__file__).resolve().parents[3] / "docs/examples/study-hit-tagger.toml"
+EXAMPLE = ROOT / "docs/examples/study-hit-tagger.toml"
 GOOD = """
 [study]
 model = "jet-tagger"

@@ -1,0 +1,95 @@
+# SPDX-License-Identifier: Apache-2.0
+# SPDX-FileCopyrightText: The edgeinfer authors
+"""The doctor recognises each ailment, and names what mends it."""
+
+from __future__ import annotations
+
+from importlib import metadata
+from pathlib import Path
+
+import pytest
+
+from edgeinfer.base.tools import Tool
+from edgeinfer.cli import doctor
+from edgeinfer.cli.doctor import Check, State
+from edgeinfer.targets.edgetpu.chip.device import Device, Probed
+from tests.support.places import FAKE_TOOLS
+
+
+def test_a_python_without_wheels_is_a_problem() -> None:
+    assert doctor.python((3, 11)).state is State.OK
+    for version in ((3, 10), (3, 14)):
+        check = doctor.python(version)
+        assert check.state is State.PROBLEM and "PYTHON=" in check.mend
+
+
+def test_every_core_library_is_pinned() -> None:
+    assert set(doctor.CORE) <= set(doctor.pinned())
+
+
+def test_another_version_is_a_problem_with_the_command_that_mends_it() -> None:
+    found = metadata.version("numpy")
+    assert doctor.package("numpy", found) == Check("numpy", State.OK, found)
+    check = doctor.package("numpy", "1.0.0")
+    assert check.state is State.PROBLEM and check.mend == "pip install numpy==1.0.0"
+    assert doctor.package("no-such-library", "1.0").found == "is not installed"
+
+
+@pytest.mark.parametrize(
+    ("owners", "state", "mend"),
+    [
+        (["qkeras-v3"], State.OK, ""),
+        (["hgq2", "qkeras-v3"], State.PROBLEM, "pip uninstall -y hgq2"),
+        (["QKeras"], State.PROBLEM, "pip uninstall -y QKeras"),
+        ([], State.PROBLEM, "pip install qkeras-v3"),
+    ],
+)
+def test_a_clashing_qkeras_is_seen(
+    monkeypatch: pytest.MonkeyPatch, owners: list[str], state: State, mend: str
+) -> None:
+    monkeypatch.setattr(metadata, "packages_distributions", lambda: {"qkeras": owners})
+    check = doctor.qkeras_owner()
+    assert check.state is state and check.mend.startswith(mend)
+
+
+def test_a_missing_tool_is_a_problem_only_where_it_is_needed() -> None:
+    wanted = Tool("no_such_tool", "EDGEINFER_NO_SUCH", "nothing", "apt-get install it")
+    nowhere = {"PATH": "/nowhere"}
+    check = doctor.tool(wanted, State.OPTIONAL, nowhere)
+    assert (check.state, check.mend) == (State.OPTIONAL, "apt-get install it")
+    assert doctor.tool(wanted, State.PROBLEM, nowhere).state is State.PROBLEM
+    wrong = doctor.tool(wanted, State.OPTIONAL, {**nowhere, "EDGEINFER_NO_SUCH": "/gone"})
+    assert "EDGEINFER_NO_SUCH is set to '/gone'" in wrong.found
+
+
+def test_vendor_tools_are_optional_and_told_with_their_versions(tmp_path: Path) -> None:
+    fakes = FAKE_TOOLS
+    (tmp_path / "vitis-run").symlink_to(fakes / "vitis-run")
+    environment = {"PATH": f"{tmp_path}:/usr/bin:/bin"}
+    checks = {check.name: check for check in doctor.examined(environment)}
+    assert checks["vitis-run"].state is State.OK
+    assert checks["vitis-run"].found == f"2024.2 at {tmp_path / 'vitis-run'}"
+    for name in ("vitis_hls", "vivado_hls", "vivado", "i++", "quartus_sh"):
+        assert checks[name].state is State.OPTIONAL and "install" in checks[name].mend
+
+
+def test_little_room_is_a_problem(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    monkeypatch.setattr(doctor, "LEAST_DISK_GIB", 1 << 30)
+    monkeypatch.setattr(doctor, "LEAST_MEMORY_GIB", 1 << 30)
+    assert doctor.disk(tmp_path).state is State.PROBLEM
+    assert doctor.memory().state is State.PROBLEM
+
+
+def test_the_verdict_counts_what_is_to_mend() -> None:
+    fine, ill = Check("a", State.OK, "1"), Check("b", State.PROBLEM, "gone", "get it")
+    assert doctor.told([fine]).endswith("Everything needed is here.")
+    assert doctor.told([fine, ill]).endswith("1 to mend.")
+    assert "mend it with: get it" in doctor.told([ill])
+
+
+def test_an_edge_tpu_is_told_with_its_runtime() -> None:
+    there = Probed("RuntimeVersion(14)", (Device("pci", "/dev/apex_0"),), ("/dev/apex_0",))
+    check = doctor.edge_tpu(there)
+    assert check.state is State.OK and "pci /dev/apex_0; RuntimeVersion(14)" in check.found
+    dead = doctor.edge_tpu(Probed("", (), ("/dev/apex_0",), "it was ended by SIGSEGV"))
+    assert dead.state is State.OPTIONAL and dead.found == "/dev/apex_0, but it was ended by SIGSEGV"

@@ -1,0 +1,288 @@
+# SPDX-License-Identifier: Apache-2.0
+# SPDX-FileCopyrightText: The edgeinfer authors
+"""The verbs quantize and search as a user calls them: results, files, and data that say little."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from onnx import helper
+
+from edgeinfer.cli.app import main
+from edgeinfer.data.samples import Samples
+from edgeinfer.ir.lower import lower
+from edgeinfer.readers import load
+from edgeinfer.run.data import shared_out
+from edgeinfer.zoo.reference import load_reference
+from quantization.recipe import Recipe
+from tests.support import onnx_models
+from tests.support.places import ROOT
+
+FEATURES, CLASSES = 5, 3
+
+
+@pytest.fixture(scope="module")
+def model(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """An ONNX classifier whose answers a small network can keep."""
+    rng = np.random.default_rng(3)
+    made = onnx_models.model(
+        [
+            helper.make_node("Gemm", ["x", "w1", "b1"], ["h"], name="hidden"),
+            helper.make_node("Relu", ["h"], ["r"], name="relu"),
+            helper.make_node("Gemm", ["r", "w2", "b2"], ["z"], name="head"),
+            helper.make_node("Softmax", ["z"], ["y"], name="shares", axis=-1),
+        ],
+        {"x": ["batch", FEATURES]},
+        ["y"],
+        {
+            "w1": onnx_models.floats(rng, FEATURES, 12),
+            "b1": onnx_models.floats(rng, 12),
+            "w2": onnx_models.floats(rng, 12, CLASSES),
+            "b2": onnx_models.floats(rng, CLASSES),
+        },
+    )
+    return onnx_models.saved(made, tmp_path_factory.mktemp("model"))
+
+
+def archive(path: Path, model: Path, samples: int, seed: int = 0, **changes: Any) -> Path:
+    """Data that the model itself labels, with a few labels wrong; changed as asked."""
+    from edgeinfer.ir.engine.float_engine import FloatEngine
+
+    rng = np.random.default_rng(seed)
+    x = rng.normal(size=(samples, FEATURES)).astype(np.float32)
+    shares = FloatEngine(load(model).graph).run({"x": x})["y"]
+    y = np.where(rng.random(samples) < 0.9, shares.argmax(axis=1), rng.integers(0, 3, samples))
+    np.savez(path, **({"x": x, "y": y} | changes))
+    return path
+
+
+def outlier() -> np.ndarray:
+    """Ordinary values, and one of a million."""
+    x = np.random.default_rng(0).normal(size=(200, FEATURES))
+    x[7, 2] = 1e6
+    return x
+
+
+def answered(capsys: pytest.CaptureFixture[str], *tokens: str | Path) -> dict[str, Any]:
+    capsys.readouterr()
+    code = main([str(token) for token in (*tokens, "--json")])
+    told = capsys.readouterr()
+    assert code == 0, told.err
+    found: dict[str, Any] = json.loads(told.out)
+    return found
+
+
+def test_training_through_the_verb(
+    model: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    data, path = archive(tmp_path / "d.npz", model, 1500), tmp_path / "q.keras"
+    tokens = ["quantize", model, "--bits", "2", "--data", data, "-o", path]
+    before = answered(capsys, *tokens)
+    after = answered(
+        capsys,
+        *tokens,
+        "--method",
+        "qat",
+        "--epochs",
+        "12",
+        "--batch",
+        "32",
+        "--learning-rate",
+        "0.01",
+        "--seed",
+        "3",
+    )
+    assert "training" not in before
+    history = after["training"]["epochs"]
+    assert after["training"]["samples"] == 1200 and len(history) == 13
+    assert after["training"]["best_epoch"] > 0
+    assert history[after["training"]["best_epoch"]]["score"] > history[0]["score"]
+    assert after["metrics"]["quantized"]["samples"] == 150  # that neither taught nor chose
+    assert set(after["costs"]) == {"ebops", "ebops_dense", "weight_bits"}
+    again = load(path)
+    held = sorted(str(quantizer) for _, quantizer in again.recipe.activations)
+    assert held == sorted(after["recipe"]["activations"].values())
+
+
+def test_pruning_shows_in_the_costs(
+    model: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    data = archive(tmp_path / "d.npz", model, 1500)
+    tokens = ["quantize", model, "--bits", "6", "--data", data, "-o", tmp_path / "q.keras"]
+    tokens += ["--method", "qat", "--epochs", "4", "--batch", "32"]
+    whole = answered(capsys, *tokens)
+    sparse = answered(capsys, *tokens, "--sparsity", "0.5")
+    fewer = answered(capsys, *tokens, "--prune-filters", "0.5")
+    assert sparse["costs"]["ebops"] < 0.65 * whole["costs"]["ebops"]
+    assert fewer["costs"]["ebops_dense"] < 0.65 * whole["costs"]["ebops_dense"]
+    assert any("Filters left: hidden 6 of 12" in said for said in fewer["findings"])
+
+
+def test_a_sensitivity_table_on_request(
+    model: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    data = archive(tmp_path / "d.npz", model, 300)
+    found = answered(
+        capsys, "quantize", model, "--bits", "4", "--data", data, "--sensitivity",
+        "-o", tmp_path / "r.toml",
+    )  # fmt: skip
+    names = {row["name"] for row in found["sensitivity"]}
+    assert names == set(found["recipe"]["activations"]) | set(found["recipe"]["weights"])
+    drops = [row["score_drop"] for row in found["sensitivity"]]
+    assert drops == sorted(drops, reverse=True)
+
+
+def test_every_way_to_place_a_binary_point_does_something(
+    model: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    x = np.random.default_rng(1).standard_t(2, size=(600, FEATURES))
+    data = archive(tmp_path / "d.npz", model, 600, x=x)
+    tokens = ["quantize", model, "--bits", "5", "--data", data, "-o", tmp_path / "r.toml"]
+    digests = {
+        way: answered(capsys, *tokens, "--calibration", way)["recipe"]["digest"]
+        for way in ("outputs", "minmax", "percentile", "mse")
+    }
+    digests["90 %"] = answered(
+        capsys, *tokens, "--calibration", "percentile", "--percentile", "90"
+    )["recipe"]["digest"]
+    assert len(set(digests.values())) == len(digests)
+
+
+@pytest.mark.parametrize(
+    ("changes", "word"),
+    [
+        ({"x": np.full((200, FEATURES), 0.5)}, "constant"),
+        ({"y": np.zeros(200)}, ""),  # one class only
+        ({"x": outlier()}, "outliers"),
+    ],
+)
+@pytest.mark.parametrize("method", ["ptq", "qat"])
+def test_data_that_say_little_give_a_finding_and_a_sane_recipe(
+    changes: dict[str, np.ndarray],
+    word: str,
+    method: str,
+    model: Path,
+    tmp_path: Path,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    data = archive(tmp_path / "d.npz", model, 200, **changes)
+    more = ["--epochs", "1"] if method == "qat" else []
+    found = answered(
+        capsys, "quantize", model, "--bits", "6", "--method", method, *more, "--data", data,
+        "-o", tmp_path / "q.keras",
+    )  # fmt: skip
+    assert any(word in said for said in found["findings"])
+    again = load(tmp_path / "q.keras")
+    assert {q.type.bits for _, q in again.recipe.activations} == {6}
+
+
+def test_few_samples_serve_for_everything_and_that_is_said(
+    model: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    data = archive(tmp_path / "d.npz", model, 9)
+    found = answered(
+        capsys, "quantize", model, "--bits", "6", "--method", "qat", "--epochs", "2",
+        "--data", data, "-o", tmp_path / "q.keras",
+    )  # fmt: skip
+    assert any("too few to be shared out" in said for said in found["findings"])
+    assert any("only 9 calibration samples" in said for said in found["findings"])
+
+
+def test_samples_are_shared_out_in_order_and_none_is_lost() -> None:
+    x = np.arange(1000.0)[:, None]
+    parts = shared_out(Samples({"x": x}, "made"))
+    held = [part.inputs["x"] for part in (parts.teach, parts.choose, parts.judge)]
+    np.testing.assert_array_equal(np.concatenate(held), x)
+    assert [len(part) for part in held] == [800, 100, 100]
+    other = Samples({"x": x[:50]}, "other")
+    apart = shared_out(Samples({"x": x}, "made"), other)
+    assert apart.judge is other and len(apart.teach) + len(apart.choose) == 1000
+
+
+def test_training_without_data_is_refused_with_the_remedy(
+    model: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert main(["quantize", str(model), "--method", "qat", "-o", str(tmp_path / "q.keras")]) == 2
+    assert "--data d.npz" in capsys.readouterr().err
+
+
+def test_a_reference_model_brings_its_own_data(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    found = answered(capsys, "quantize", "jet-tagger", "-o", tmp_path / "r.toml")
+    assert any("were simulated" in said for said in found["findings"])
+    lost = found["metrics"]["float"]["auc"] - found["metrics"]["quantized"]["auc"]
+    assert abs(lost) < 0.004  # 8 bits, and the author's weights as they are
+    graph = load_reference("jet-tagger")
+    lower(graph, Recipe.from_toml((tmp_path / "r.toml").read_text()))
+
+
+def test_an_onnx_model_is_quantized_without_keras(model: Path, tmp_path: Path) -> None:
+    data = archive(tmp_path / "d.npz", model, 200)
+    code = f"""
+import sys
+from edgeinfer.cli.app import main
+assert main(["quantize", {str(model)!r}, "--bits", "8", "--data", {str(data)!r},
+             "--sensitivity", "-o", {str(tmp_path / "r.toml")!r}]) == 0
+heavy = [name for name in ("tensorflow", "keras", "qkeras", "hls4ml") if name in sys.modules]
+assert not heavy, heavy
+"""
+    done = subprocess.run(
+        [sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, check=False
+    )
+    assert done.returncode == 0, done.stderr
+
+
+def test_a_search_fills_its_folder_and_goes_on_where_it_was(
+    model: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    data, folder = archive(tmp_path / "d.npz", model, 1500), tmp_path / "search"
+    tokens = ["search", model, "--data", data, "--trials", "24", "--tolerance", "0.05"]
+    tokens += ["--budget", "0.5", "--method", "qat", "-o", folder]
+    first = answered(capsys, *tokens)
+    points = {row["recipe"]: row for row in first["front"]}
+    chosen, six = points[first["chosen"]], first["uniform"][4]
+    assert six["bits"] == 6
+    assert chosen["costs"]["ebops"] <= 0.5 * six["costs"]["ebops"]
+    assert {"float", "chosen", "uniform_6"} == set(first["judged"])
+    for name, row in points.items():
+        found = load(folder / "models" / f"{name}.keras")
+        assert lower(found.graph, found.recipe).program.macs > 0
+        assert row["costs"]["weight_bits"] > 0
+        text = (folder / "recipes" / f"{name}.toml").read_text()
+        assert Recipe.from_toml(text).digest
+    assert (folder / "front.svg").read_text().startswith("<svg")
+    lines = (folder / "search.jsonl").read_text()
+    second = answered(capsys, *tokens)
+    assert second == first
+    assert (folder / "search.jsonl").read_text() == lines
+
+
+def test_a_search_may_save_what_a_target_estimates(
+    model: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    data = archive(tmp_path / "d.npz", model, 300)
+    tokens = ["search", model, "--data", data, "--trials", "10", "--tolerance", "0.1"]
+    tokens += ["--target", "hls", "--device", "xc7a100t", "--cost", "lut", "-o", tmp_path / "s"]
+    found = answered(capsys, *tokens)
+    luts = [row["costs"]["lut"] for row in found["front"]]
+    assert luts == sorted(luts) and luts[0] < found["uniform"][-1]["costs"]["lut"]
+    assert {"dsp", "ff", "latency_cycles", "ebops"} <= set(found["front"][0]["costs"])
+    assert main(["search", str(model), "--device", "xc7a100t", "-o", str(tmp_path / "t")]) == 2
+
+
+def test_a_search_over_another_model_is_not_mixed_in(
+    model: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    data, folder = archive(tmp_path / "d.npz", model, 300), tmp_path / "search"
+    tokens = ["search", str(model), "--data", str(data), "--trials", "3", "-o", str(folder)]
+    assert main(tokens) == 0
+    other = archive(tmp_path / "e.npz", model, 300, seed=5)
+    assert main(["search", str(model), "--data", str(other), *tokens[4:]]) == 2
+    assert "another search" in capsys.readouterr().err

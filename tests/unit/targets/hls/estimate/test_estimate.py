@@ -1,0 +1,252 @@
+# SPDX-License-Identifier: Apache-2.0
+# SPDX-FileCopyrightText: The edgeinfer authors
+"""Whole designs: against published figures, and against common sense."""
+
+from __future__ import annotations
+
+import csv
+import subprocess
+import sys
+import time
+from dataclasses import replace
+
+import pytest
+
+from edgeinfer.base.devices import device
+from edgeinfer.base.metrics import Origin
+from edgeinfer.graph import nodes as g
+from edgeinfer.ir.lower import lower
+from edgeinfer.ir.program import Program
+from edgeinfer.readers import load
+from edgeinfer.targets.hls.estimate.estimate import Estimate, estimate, estimated
+from edgeinfer.targets.hls.estimate.stage import Arithmetic
+from edgeinfer.targets.hls.settings import Backend, HlsSettings, IoType, Strategy
+from quantization.fixed import Fixed, Overflow, Quantizer, Rounding
+from quantization.recipe import Recipe, WeightFormat
+from tests.support.hit_tagger_programs import FAITHFUL, POOLED, hit_tagger
+from tests.support.places import ROOT
+from tests.support.published_designs import Published, program_of, published, settings_of
+
+CASES = ROOT.parent / "shared/cases/models"
+DESIGNS = {design.id: design for design in published()}
+
+
+def figures(design: Published) -> dict[str, float]:
+    program = program_of(design)
+    made = estimate(
+        program,
+        settings_of(design, program),
+        device(design.part),
+        arithmetic=design.arithmetic,
+    )
+    return made.figures()
+
+
+def test_the_pruned_svhn_network_is_met_far_better_than_naively() -> None:
+    found, wanted = figures(DESIGNS["svhn-pruned-16b"]), DESIGNS["svhn-pruned-16b"].figures
+    for name, most in (("latency_cycles", 0.05), ("dsp", 0.15), ("lut", 0.15), ("ff", 0.2)):
+        assert abs(found[name] / wanted[name] - 1) < most, name
+
+
+@pytest.mark.parametrize("name", [name for name, row in DESIGNS.items() if not row.excluded])
+def test_every_published_design_lies_within_its_reach(name: str) -> None:
+    design = DESIGNS[name]
+    found = figures(design)
+    for figure, wanted in design.figures.items():
+        after = {"lut": "lut_vsynth", "ff": "ff_vsynth"}
+        key = after.get(figure, figure) if design.stage == "vsynth" else figure
+        if figure in ("dsp", "bram18"):
+            assert wanted / 3.1 - 1 <= found[key] <= 3.1 * wanted + 1, figure
+        elif figure in ("lut", "ff") and "resource" not in name:
+            assert wanted / 2.8 <= found[key] <= 2.8 * wanted, figure
+
+
+@pytest.mark.skipif(not CASES.is_dir(), reason="the folder of other people's models is not here")
+def test_a_network_whose_weights_are_known_gets_its_dsp_blocks_exactly() -> None:
+    """hls4ml's three-layer jet tagger: 3,334 DSP, 127,264 LUT, 5,127 FF and 4 block RAMs by Vitis
+    HLS 2025.2 (see the table's row jet-zcu104-2025), which no constant was fitted to alone."""
+    graph = load(CASES / "KERAS_3layer.json").graph
+    plain = Quantizer(Fixed(True, 16, 6), Rounding.TRN, Overflow.WRAP)
+    recipe = Recipe.of(
+        {node.name: plain for node in graph.nodes},
+        {key: WeightFormat.of(plain) for key, _ in graph.weights()},
+    )
+    design = DESIGNS["jet-zcu104-2025"]
+    made = estimate(
+        lower(graph, recipe).program, design.settings, device(design.part),
+        arithmetic=Arithmetic.HLS4ML,
+    )  # fmt: skip
+    assert made.dsp == 3334
+    assert made.bram18 == 4
+    assert made.timing.ii_cycles == 7
+    assert made.lut == pytest.approx(127_264, rel=0.1)
+    assert made.ff == pytest.approx(5_127, rel=0.35)
+
+
+def jet(bits: int = 16, **settings: object) -> Estimate:
+    design = replace(DESIGNS["jet-tutorial-1"], types=f"fixed<{bits},6>", weights="trained")
+    chosen = replace(HlsSettings(io=IoType.PARALLEL), **settings)
+    return estimate(program_of(design), chosen, device("xcu250"))
+
+
+def test_fewer_bits_cost_less() -> None:
+    wide, middle, narrow = jet(16), jet(12), jet(8)
+    assert wide.dsp > middle.dsp >= narrow.dsp  # narrow products go to LUTs instead
+    assert middle.lut > narrow.lut
+    assert wide.ff > middle.ff > narrow.ff
+
+
+def test_reuse_trades_multipliers_for_time() -> None:
+    at_once = jet(strategy=Strategy.RESOURCE)
+    folded = jet(strategy=Strategy.RESOURCE, reuse=16)
+    assert folded.dsp < at_once.dsp / 6
+    assert folded.timing.latency_cycles > at_once.timing.latency_cycles
+    assert folded.timing.ii_cycles > at_once.timing.ii_cycles
+    assert folded.bram18 > at_once.bram18  # the weights move into memory
+
+
+def test_distributed_arithmetic_needs_no_multiplier() -> None:
+    assert jet(strategy=Strategy.DISTRIBUTED).dsp <= 5  # those of the softmax
+
+
+def test_a_slower_clock_needs_fewer_cycles_and_registers() -> None:
+    fast, slow = jet(clock_ns=2.5), jet(clock_ns=20.0)
+    assert fast.timing.latency_cycles > slow.timing.latency_cycles
+    assert fast.ff > slow.ff
+
+
+def test_a_stream_takes_a_cycle_a_pixel() -> None:
+    program = hit_tagger(POOLED).program
+    for backend in (Backend.VIVADO, Backend.VITIS):
+        made = estimate(program, HlsSettings(backend), device("xczu7ev"))
+        assert 48 * 48 <= made.timing.ii_cycles < 48 * 48 * 5
+        assert made.timing.latency_cycles >= made.timing.ii_cycles - 1
+
+
+def test_layers_add_up() -> None:
+    made = estimate(hit_tagger(POOLED).program, HlsSettings(), device("xczu7ev"))
+    for name in ("dsp", "lut", "ff", "bram18"):
+        assert sum(getattr(layer, name) for layer in made.layers) == pytest.approx(
+            getattr(made, name)
+        )
+
+
+@pytest.mark.parametrize("io", list(IoType))
+@pytest.mark.parametrize("name", ["xczu7ev", "10ax115", "lfe5u-85f"])
+def test_every_metric_is_an_estimate_with_its_band(io: IoType, name: str) -> None:
+    metrics = estimated(hit_tagger(POOLED).program, HlsSettings(io=io), device(name))
+    names = {metric.name for metric in metrics if metric.layer is None}
+    assert {"latency_cycles", "ii_cycles", "latency_us", "dsp", "ff"} <= names
+    assert ("alm" in names) == (name == "10ax115")
+    for metric in metrics:
+        assert metric.origin is Origin.ESTIMATED
+        assert metric.low is not None and metric.high is not None
+        assert metric.low <= metric.value <= metric.high
+
+
+def test_a_family_with_worse_residuals_has_a_wider_band() -> None:
+    """LUTs of streamed convolutions are further off than those of streamed dense layers."""
+
+    def width(made: Estimate) -> float:
+        metric = next(m for m in made.metrics() if m.name == "lut")
+        assert metric.low is not None and metric.high is not None
+        return metric.high / metric.low
+
+    dense = jet(io=IoType.STREAM)
+    conv = estimate(hit_tagger(POOLED).program, HlsSettings(), device("xczu7ev"))
+    assert (dense.family, conv.family) == ("io_stream, dense", "io_stream, conv")
+    assert width(conv) > 1.5 * width(dense)
+
+
+def test_zeros_take_multipliers_away_where_layers_are_folded() -> None:
+    """hls4ml allows a pruned layer fewer multipliers, so that it takes its reuse factor all the
+    same, as the jet tagger of Duarte et al. does."""
+    program = program_of(DESIGNS["jet-duarte-pruned"])
+    made = [
+        estimate(program, HlsSettings(io=IoType.PARALLEL, reuse=reuse), device("xcku115"))
+        for reuse in (1, 2, 4, 8)
+    ]
+    assert [e.timing.ii_cycles for e in made[:3]] == [1, 2, 4]
+    assert 6 <= made[3].timing.ii_cycles <= 8
+    cycles = [e.timing.latency_cycles for e in made]
+    assert cycles == sorted(set(cycles))
+    assert made[0].dsp / 2 < made[1].dsp < made[0].dsp  # easy products took no block at first
+    assert made[3].dsp < made[0].dsp / 5
+
+
+def test_twelve_million_weights_are_estimated_in_a_second() -> None:
+    program: Program = hit_tagger(FAITHFUL).program
+    estimate(hit_tagger(POOLED).program, HlsSettings(), device("xczu7ev"))
+    seconds = []
+    for _ in range(3):
+        began = time.perf_counter()
+        estimate(program, HlsSettings(), device("xczu7ev"))
+        seconds.append(time.perf_counter() - began)
+    assert min(seconds) < 1.0
+
+
+def test_every_kind_of_op_has_a_cost() -> None:
+    x = g.Input("x", (12, 12, 4))
+    nodes: tuple[g.Node, ...] = (
+        x,
+        g.Upsample("up", "x", (2, 2)),
+        g.Pad("pad", "up", ((1, 1), (1, 1), (0, 0))),
+        g.Slice("part", "pad", (0, 0, 0), (26, 26, 4), (2, 2, 1)),
+        g.Transpose("turned", "part", (1, 0, 2)),
+        g.Merge("sum", ("part", "turned"), g.MergeKind.ADD),
+        g.Merge("product", ("sum", "part"), g.MergeKind.MULTIPLY),
+        g.Activation("curve", "product", g.Function.TANH),
+        g.Concat("both", ("curve", "part"), -1),
+        g.Pool("mean", "both", g.PoolKind.AVERAGE, (3, 3), (3, 3), ((0, 0), (0, 0))),
+    )
+    graph = g.Graph("all", nodes, ("mean",))
+    eight = Quantizer(Fixed(True, 8, 3))
+    program = lower(graph, Recipe.of({node.name: eight for node in nodes})).program
+    for io in IoType:
+        for backend in Backend:
+            made = estimate(program, HlsSettings(backend, io=io), device("xczu7ev"))
+            assert made.lut > 0 and made.timing.latency_cycles >= 0
+            if io is IoType.STREAM:
+                assert made.bram18 > 0  # a turned picture waits for its last pixel
+
+
+def test_an_estimate_imports_no_training_library() -> None:
+    code = (
+        "import sys; from edgeinfer.cli.app import main; "
+        "code = main(['estimate', 'jet-tagger', '--json']); "
+        "sys.exit(code or any(m in sys.modules for m in ('tensorflow', 'keras', 'hls4ml')))"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, cwd=ROOT, check=False)
+    assert done.returncode == 0, done.stderr.decode()
+
+
+def test_bands_hold_what_was_published() -> None:
+    """The bands come from designs left out in turn, so nearly all published figures lie inside."""
+    inside = []
+    for design in DESIGNS.values():
+        if design.excluded:
+            continue
+        program = program_of(design)
+        made = estimate(
+            program, settings_of(design, program), device(design.part), arithmetic=design.arithmetic
+        )
+        stated = {metric.name: metric for metric in made.metrics() if metric.layer is None}
+        for figure, wanted in design.figures.items():
+            after = {"lut": "lut_vsynth", "ff": "ff_vsynth"}
+            metric = stated[after.get(figure, figure) if design.stage == "vsynth" else figure]
+            assert metric.low is not None and metric.high is not None
+            inside.append(metric.low <= wanted <= metric.high)
+    assert len(inside) > 250
+    assert sum(inside) >= 0.85 * len(inside)
+
+
+SHARED = ROOT.parent / "shared/facts/published.csv"
+
+
+@pytest.mark.skipif(not SHARED.exists(), reason="the shared table of figures is not here")
+def test_our_table_says_what_the_shared_one_says() -> None:
+    with SHARED.open(encoding="utf-8", newline="") as file:
+        for row in csv.DictReader(file):
+            for name in ("latency_cycles", "ii_cycles", "dsp", "lut", "ff", "bram18"):
+                if row[name]:
+                    assert DESIGNS[row["id"]].figures[name] == float(row[name]), (row["id"], name)

@@ -1,0 +1,277 @@
+# SPDX-License-Identifier: Apache-2.0
+# SPDX-FileCopyrightText: The edgeinfer authors
+"""A design on a board: messages, answers, what goes wrong on a line, the board from pin to pin."""
+
+from __future__ import annotations
+
+import importlib.util
+import io
+from collections.abc import Mapping
+from pathlib import Path
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from edgeinfer.base import assets
+from edgeinfer.base.errors import (
+    DisagreementError,
+    InputError,
+    ToolFailedError,
+    ToolMissingError,
+    UsageError,
+)
+from edgeinfer.ir.engine.engine import Engine
+from edgeinfer.ir.program import Program
+from edgeinfer.targets.rtl.board import messages
+from edgeinfer.targets.rtl.board.messages import AnswerError, Channel, Protocol, checked, described
+from edgeinfer.targets.rtl.board.serial import opened, run
+from edgeinfer.targets.rtl.board.shell_files import FOLDER, TOP, board
+from edgeinfer.targets.rtl.board.simulate import Sent, exchanged
+from edgeinfer.targets.rtl.emit.emit import HDL
+from edgeinfer.targets.rtl.settings import RtlSettings
+from edgeinfer.targets.rtl.target import RtlTarget
+from quantization.fixed import Fixed, Ints
+from tests.support.random_programs import random_inputs
+from tests.support.rtl_designs import needs_verilator
+from tests.support.rtl_faults import FAULTS
+from tests.support.rtl_library import Fault
+from tests.support.rtl_programs import dense_program, merged, small_network
+from tests.unit.targets.rtl.test_library import lint
+
+BOARD = "ulx3s"
+SETTINGS = RtlSettings(board=BOARD)
+PATIENCE = 20_000
+EXAMPLE = Protocol(
+    0xBEEF,
+    1_000_000,
+    (Channel("x", Fixed(True, 5, 2), (2, 6), 3), Channel("z", Fixed(False, 9, 9), (2,), 1)),
+    (Channel("y", Fixed(True, 12, 4), (4,), 2),),
+)
+
+
+def frame_of(protocol: Protocol, seed: int) -> dict[str, Ints]:
+    rng = np.random.default_rng(seed)
+    return {
+        c.name: rng.integers(c.type.raw_min, c.type.raw_max, c.shape, endpoint=True)
+        for c in protocol.inputs
+    }
+
+
+def answer(protocol: Protocol, values: Mapping[str, Ints], status: int = 0) -> bytes:
+    """What a board would say; its outputs are packed as inputs are."""
+    turned = Protocol(0, protocol.baud, protocol.outputs, protocol.inputs)
+    payload = turned.message(values)[5:-2] if status == 0 else b""
+    body = bytes([status]) + len(payload).to_bytes(2, "little") + payload
+    return bytes([messages.ANSWER]) + body + checked(body)
+
+
+class Echo:
+    """A line with given answers; what was sent is kept."""
+
+    def __init__(self, *answers: bytes) -> None:
+        self.answers = [*answers]
+        self.sent: list[bytes] = []
+        self.come = io.BytesIO()
+
+    def write(self, content: bytes, /) -> None:
+        self.sent.append(content)
+        self.come = io.BytesIO(self.answers.pop(0))
+
+    def read(self, count: int, /) -> bytes:
+        return self.come.read(count)
+
+    def reset_input_buffer(self) -> None:
+        self.come = io.BytesIO()
+
+
+def test_a_message_holds_beats_in_whole_bytes() -> None:
+    frame = {"x": np.arange(12).reshape(2, 6), "z": np.array([257, 3])}
+    message = EXAMPLE.message(frame)
+    assert message[:5] == bytes([0xA5, 0xEF, 0xBE, 12, 0])
+    first = 0 | 1 << 5 | 2 << 10
+    assert message[5:7] == first.to_bytes(2, "little")
+    assert message[13:17] == bytes([1, 1, 3, 0])
+    assert message[17:] == checked(message[1:17])
+
+
+def test_the_check_is_the_published_one() -> None:
+    assert checked(b"123456789") == (0x29B1).to_bytes(2, "little")
+
+
+@given(st.integers(0, 1 << 30))
+def test_answers_are_read_back(seed: int) -> None:
+    turned = Protocol(1, 9600, EXAMPLE.outputs, EXAMPLE.inputs)
+    values = frame_of(turned, seed)
+    found = EXAMPLE.results(io.BytesIO(answer(EXAMPLE, values)).read)
+    np.testing.assert_array_equal(found["y"], values["y"])
+
+
+def test_a_damaged_message_is_sent_again_and_reasons_are_told() -> None:
+    frame = frame_of(EXAMPLE, 1)
+    batch = {name: values[None] for name, values in frame.items()}
+    good = answer(EXAMPLE, {"y": np.array([1, -2, 3, -4])})
+    damaged = bytes([*good[:-1], good[-1] ^ 1])
+    line = Echo(answer(EXAMPLE, {}, messages.WRONG_CHECK), damaged, good)
+    found = run(EXAMPLE, line, batch)
+    assert found["y"].tolist() == [[1, -2, 3, -4]]
+    assert line.sent == [EXAMPLE.message(frame)] * 3
+    for said, reason in (
+        (answer(EXAMPLE, {}, messages.OTHER_DESIGN), "another design is on the board"),
+        (answer(EXAMPLE, {}, messages.WRONG_LENGTH), "another length"),
+        (good[:9], "did not answer, or not to the end"),
+        (b"", "did not answer"),
+        (b"\x00" + good, "begins no answer"),
+    ):
+        with pytest.raises(AnswerError, match=reason):
+            run(EXAMPLE, Echo(said), batch, tries=1)
+
+
+def test_frames_that_do_not_fit_are_refused() -> None:
+    frame = frame_of(EXAMPLE, 1)
+    with pytest.raises(InputError, match="has shape"):
+        EXAMPLE.message(frame | {"z": np.zeros(3, np.int64)})
+    with pytest.raises(InputError, match="beyond its type"):
+        EXAMPLE.message(frame | {"z": np.array([0, 512])})
+    with pytest.raises(InputError, match="number of frames"):
+        run(EXAMPLE, Echo(), {"x": np.zeros((2, 2, 6), int), "z": np.zeros((1, 2), int)})
+
+
+def test_a_port_that_is_not_there_is_told(tmp_path: Path) -> None:
+    with pytest.raises(UsageError, match="holds no design for a board"), opened(tmp_path, "x"):
+        pass
+    RtlTarget().emit(dense_program(4, 2), SETTINGS).write(tmp_path)
+    missing = importlib.util.find_spec("serial") is None
+    wanted = ToolMissingError if missing else ToolFailedError
+    with pytest.raises(wanted), opened(tmp_path, str(tmp_path / "no-such-port")):
+        pass
+
+
+def test_what_lies_beside_a_design_for_a_board(tmp_path: Path) -> None:
+    program = dense_program(4, 2)
+    RtlTarget().emit(program, SETTINGS).write(tmp_path)
+    names = {path.name for path in (tmp_path / FOLDER).iterdir()}
+    assert {f"{TOP}.v", "ulx3s.lpf", "Makefile", "board.json", "ei_uart_rx.v"} <= names
+    protocol = described(tmp_path)
+    assert protocol.number == int(program.digest[:4], 16)
+    assert [c.name for c in protocol.inputs] == ["x"] and protocol.outputs[0].shape == (2,)
+    with pytest.raises(UsageError, match="no shell for the board"):
+        RtlTarget().emit(program, RtlSettings(board="ulx3"))
+    with pytest.raises(UsageError, match="keeps up to 65,535"):
+        RtlTarget().emit(dense_program(8, 70_000), SETTINGS)
+
+
+def test_every_pin_of_the_board_s_top_has_its_place() -> None:
+    pins = assets.text("firmware/rtl/boards/ulx3s.lpf")
+    for port in ("clk", "button", "rx", "tx", "led[0]", "led[1]", "led[2]", "led[3]", "awake"):
+        assert f'LOCATE COMP "{port}" SITE' in pins
+        assert f'IOBUF PORT "{port}" ' in pins
+    assert f'FREQUENCY PORT "clk" {board(BOARD).clock_mhz:g} MHZ' in pins
+    assert board(BOARD).clock_hz % board(BOARD).baud == 0
+
+
+def two_networks() -> Program:
+    """Two inputs and two outputs of which each frame has several beats."""
+    return merged([dense_program(6, 4), small_network(2)], "both")
+
+
+def assert_answers(program: Program, folder: Path, sent: list[Sent], raw: dict[str, Ints]) -> None:
+    """What comes out of the pins is what the engine says, frame by frame."""
+    said = io.BytesIO(exchanged(folder, board(BOARD), sent, PATIENCE))
+    protocol = described(folder)
+    expected = Engine(program, threads=1).run(raw)
+    for number in range(len(next(iter(raw.values())))):
+        found = protocol.results(said.read)
+        for name, values in expected.items():
+            np.testing.assert_array_equal(found[name], values[number], err_msg=name)
+    assert said.read() == b""
+
+
+def frames(program: Program, folder: Path, count: int) -> tuple[list[Sent], dict[str, Ints]]:
+    raw = random_inputs(program, 5, count)
+    protocol = described(folder)
+    batch = [{name: values[i] for name, values in raw.items()} for i in range(count)]
+    return [Sent(protocol.message(frame)) for frame in batch], raw
+
+
+@needs_verilator
+def test_frames_in_through_the_pins_and_decisions_out(tmp_path: Path) -> None:
+    program = two_networks()
+    RtlTarget().emit(program, SETTINGS).write(tmp_path)
+    sent, raw = frames(program, tmp_path, 4)
+    noise = Sent(bytes(range(0x20, 0x60)), answered=False)
+    assert_answers(program, tmp_path, [sent[0], noise, *sent[1:]], raw)
+
+
+@needs_verilator
+def test_a_damaged_message_is_answered_and_the_next_is_taken(tmp_path: Path) -> None:
+    program = two_networks()
+    RtlTarget().emit(program, SETTINGS).write(tmp_path)
+    sent, raw = frames(program, tmp_path, 1)
+    message = sent[0].content
+    damaged = bytes([*message[:9], message[9] ^ 4, *message[10:]])
+    other = bytes([message[0], message[1] ^ 1, *message[2:-2]])
+    other += checked(other[1:])
+    short = message[:3] + b"\x02\x00ab"
+    short += checked(short[1:])
+    said = io.BytesIO(
+        exchanged(
+            tmp_path, board(BOARD), [Sent(damaged), Sent(other), Sent(short), *sent], PATIENCE
+        )
+    )
+    protocol = described(tmp_path)
+    for reason in ("check", "another design", "another length"):
+        with pytest.raises(AnswerError, match=reason):
+            protocol.results(said.read)
+    found = protocol.results(said.read)
+    expected = Engine(program, threads=1).run(raw)
+    for name, values in expected.items():
+        np.testing.assert_array_equal(found[name], values[0])
+
+
+@needs_verilator
+def test_the_board_is_clean(tmp_path: Path) -> None:
+    RtlTarget().emit(two_networks(), SETTINGS).write(tmp_path)
+    for path in (tmp_path / HDL).glob("*.v"):
+        if not path.name.startswith("tb_") and not path.name.endswith("_tb.v"):
+            path.rename(tmp_path / FOLDER / path.name)
+    assert lint(tmp_path / FOLDER, TOP) == ""
+
+
+@pytest.mark.slow
+@needs_verilator
+@pytest.mark.parametrize(
+    "fault", [f for f in FAULTS if f.file.startswith("shell/")], ids=lambda fault: fault.name
+)
+def test_a_fault_of_the_shell_is_noticed_from_outside(tmp_path: Path, fault: Fault) -> None:
+    program = two_networks()
+    RtlTarget().emit(program, SETTINGS).write(tmp_path)
+    sent, raw = frames(program, tmp_path, 2)
+    message = sent[0].content
+    damaged = bytes([*message[:9], message[9] ^ 4, *message[10:]])
+    other = bytes([message[0], message[1] ^ 1, *message[2:-2]])
+    other += checked(other[1:])
+    Fault(fault.name, Path(fault.file).name, fault.right, fault.wrong, "").put_in(tmp_path / FOLDER)
+    quiet = 7_000_000  # cycles: longer than the shell waits for the rest of a message
+    half = [Sent(message[:8], answered=False)] if "without end" in fault.name else []
+    with pytest.raises((AssertionError, AnswerError, DisagreementError)):
+        said = io.BytesIO(
+            exchanged(
+                tmp_path, board(BOARD), [Sent(damaged), Sent(other), *half, *sent],
+                quiet if half else PATIENCE,
+            )
+        )  # fmt: skip
+        protocol = described(tmp_path)
+        for reason in ("check", "another design"):
+            try:
+                protocol.results(said.read)
+            except AnswerError as error:
+                assert reason in error.message
+            else:
+                raise AssertionError("a wrong message was taken")
+        expected = Engine(program, threads=1).run(raw)
+        for number in range(2):
+            found = protocol.results(said.read)
+            for name, values in expected.items():
+                np.testing.assert_array_equal(found[name], values[number])

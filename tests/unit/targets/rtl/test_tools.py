@@ -1,0 +1,249 @@
+# SPDX-License-Identifier: Apache-2.0
+# SPDX-FileCopyrightText: The edgeinfer authors
+"""Synthesis, place and route, bitstreams: of every family, by tools that stand in for the real."""
+
+from __future__ import annotations
+
+import json
+import time
+from pathlib import Path
+
+import pytest
+
+from edgeinfer.base.devices import device
+from edgeinfer.base.errors import ToolFailedError, ToolMissingError, UsageError
+from edgeinfer.base.metrics import Metric, Origin
+from edgeinfer.targets.rtl.settings import Fold, RtlSettings
+from edgeinfer.targets.rtl.target import RtlTarget
+from edgeinfer.targets.rtl.tools import programs
+from edgeinfer.targets.rtl.tools.families import FAMILIES, family_of
+from edgeinfer.targets.rtl.tools.measure import TimeBox, measured
+from tests.support.places import FAKE_TOOLS
+from tests.support.rtl_programs import dense_program
+
+TARGET = RtlTarget()
+FAKES = FAKE_TOOLS
+REPORTS = {
+    "lfe5u-45f": {"TRELLIS_COMB": 500, "TRELLIS_FF": 300, "MULT18X18D": 2, "DP16KD": 1},
+    "lifcl-40": {"OXIDE_COMB": 500, "OXIDE_FF": 300, "MULT18_CORE": 2, "OXIDE_EBR": 1},
+    "gw2a-18c": {"LUT4": 300, "ALU": 80, "RAM16SDP4": 20, "DFF": 300, "MULT9X9": 4, "BSRAM": 1},
+}
+CELLS = {
+    "ecp5": ("u_y_mac.a:LUT4 u_y_mac.b:CCU2C u_x_in.m:TRELLIS_DPR16X4 u_x_in.c:TRELLIS_FF "
+             "d:MULT18X18D e:DP16KD f:PFUMX"),
+    "nexus": ("u_y_mac.a:LUT4 u_y_mac.b:CCU2 u_x_in.m:DPR16X4 u_x_in.c:FD1P3IX d:MULT18X18 "
+              "e:PDP16K_MODE f:IB"),
+    "gowin": ("u_y_mac.a:LUT3 u_y_mac.b:ALU u_y_mac.g:ALU u_x_in.c:DFFRE d:MULT9X9 h:MULT9X9 "
+              "e:SDPB u_x_in.n:LUT1 u_x_in.o:LUT2 u_x_in.p:LUT4 u_x_in.q:LUT1"),
+    "7-series": "u_y_mac.a:LUT6 u_y_mac.b:RAM32X1D u_x_in.m:RAM32M u_x_in.c:FDRE d:DSP48E1 "
+                "e:RAMB18E1 f:CARRY4 g:INV",
+    "ultrascale+": "u_y_mac.a:LUT2 u_y_mac.b:SRL16E u_y_mac.g:LUT6_2 u_x_in.m:RAM64M u_x_in.c:FDSE "
+                   "d:DSP48E2 e:RAMB18E2",
+}  # fmt: skip
+PARTS = {
+    "ecp5": "lfe5u-85f", "nexus": "lifcl-40", "gowin": "gw2a-18c", "7-series": "xc7a100t",
+    "ultrascale+": "xczu7ev",
+}  # fmt: skip
+
+
+@pytest.fixture
+def fakes(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """Stand-ins for all open tools, a cache of their own, a record of what they were told."""
+    for packaged in programs.PACKAGED:
+        name = packaged.tool.name
+        fake = "yosys" if name == "yosys" else "nextpnr" if "nextpnr" in name else "packer"
+        monkeypatch.setenv(packaged.tool.override, str(FAKES / fake))
+    monkeypatch.setenv("EDGEINFER_CACHE", str(tmp_path / "cache"))
+    monkeypatch.setenv("FAKE_RECORD", str(tmp_path / "record"))
+    monkeypatch.setenv("FAKE_CELLS", CELLS["ecp5"])
+    TARGET.emit(dense_program(4, 2), RtlSettings()).write(tmp_path / "design")
+    return tmp_path
+
+
+def by_name(metrics: tuple[Metric, ...], origin: Origin) -> dict[tuple[str, str | None], Metric]:
+    return {(m.name, m.layer): m for m in metrics if m.origin is origin}
+
+
+@pytest.mark.parametrize("fabric", CELLS)
+def test_cells_of_every_family_are_counted_alike(
+    fakes: Path, monkeypatch: pytest.MonkeyPatch, fabric: str
+) -> None:
+    monkeypatch.setenv("FAKE_CELLS", CELLS[fabric])
+    settings = RtlSettings(part=PARTS[fabric])
+    found = by_name(measured(fakes / "design", settings).metrics, Origin.SYNTHESISED)
+    assert {kind: found[kind, None].value for kind in ("lut", "ff", "dsp", "bram18")} == {
+        "lut": 7, "ff": 1, "dsp": 1, "bram18": 1,
+    }  # fmt: skip
+    assert found["lut", "u_y_mac"].value == 3 and found["lut", "u_x_in"].value == 4
+    budget = device(PARTS[fabric]).budget
+    assert found["dsp_share", None].value == pytest.approx(100 / budget["dsp"])
+    amd = fabric in ("7-series", "ultrascale+")
+    assert ("not Vivado" in (found["lut", None].note or "")) is amd
+    script = (fakes / "record").read_text()
+    assert script.count("synth_") == 1 and family_of(fabric).title in script
+
+
+@pytest.mark.parametrize("part", REPORTS)
+def test_a_design_is_placed_routed_and_packed(
+    fakes: Path, monkeypatch: pytest.MonkeyPatch, part: str
+) -> None:
+    report = fakes / "report.json"
+    used = {name: {"used": n, "available": 1000} for name, n in REPORTS[part].items()}
+    clocks = {"clk": {"achieved": 125.0, "constraint": 100.0}, "other": {"achieved": 250.0}}
+    report.write_text(json.dumps({"fmax": clocks, "utilization": used}))
+    monkeypatch.setenv("FAKE_REPORT", str(report))
+    told: list[str] = []
+    made = measured(
+        fakes / "design", RtlSettings(part=part, route=True, clock_mhz=80),
+        lambda step, seconds, line: told.append(step),
+    )  # fmt: skip
+    found = by_name(made.metrics, Origin.ROUTED)
+    interval = json.loads((fakes / "design" / "rtl.json").read_text())["interval_cycles"]
+    assert found["fmax_mhz", None].value == 125
+    assert found["throughput", None].value == pytest.approx(125e6 / interval)
+    assert found["lut", None].value == 500 and found["ff", None].value == 300
+    assert found["dsp", None].value == 2 and found["bram18", None].value == 1
+    assert found["lut_share", None].value == pytest.approx(50)
+    assert made.bitstream is not None and made.bitstream.read_text() == "bits\nplaced\n"
+    assert dict.fromkeys(told) == dict.fromkeys(["synthesis", "place and route", "bitstream"])
+    record = (fakes / "record").read_text()
+    assert "one_top_shell" in record and "--freq 80.000" in record
+    monkeypatch.setenv("FAKE_REPORT", "/gone")  # nothing is run a second time
+    assert measured(fakes / "design", RtlSettings(part=part, route=True, clock_mhz=80)) == made
+
+
+def test_another_speed_grade_is_another_part(fakes: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    report = fakes / "report.json"
+    report.write_text(json.dumps({"fmax": {"clk": {"achieved": 50}}, "utilization": {}}))
+    monkeypatch.setenv("FAKE_REPORT", str(report))
+    measured(fakes / "design", RtlSettings(part="LFE5U-85F-8BG381C", route=True))
+    assert "--85k --speed 8 --package CABGA381" in (fakes / "record").read_text()
+    with pytest.raises(UsageError, match="CABGA381 only"):
+        measured(fakes / "design", RtlSettings(part="LFE5U-85F-8MG285C", route=True))
+
+
+def test_routing_is_tried_from_other_seeds_until_the_clock_is_reached(
+    fakes: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    report = fakes / "report.json"
+    for seed, fmax in ((1, 90), (2, 120), (3, 200)):
+        told = {"fmax": {"clk": {"achieved": fmax}}, "utilization": {}}
+        (fakes / f"report.json.{seed}").write_text(json.dumps(told))
+    report.write_text("no report")
+    monkeypatch.setenv("FAKE_REPORT", str(report))
+
+    def reached(clock_mhz: float, tries: int) -> tuple[float, str | None]:
+        settings = RtlSettings(route=True, route_tries=tries, clock_mhz=clock_mhz)
+        found = by_name(measured(fakes / "design", settings).metrics, Origin.ROUTED)
+        return found["fmax_mhz", None].value, found["fmax_mhz", None].note
+
+    assert reached(110, 3) == (120, "the fastest of 2 tries")
+    assert "--seed 3" not in (fakes / "record").read_text()
+    assert reached(111, 1) == (90, None) and reached(85, 3) == (90, None)
+    assert reached(300, 2) == (120, "the fastest of 2 tries")
+    monkeypatch.setenv("FAKE_FAILING_SEED", "2")
+    assert reached(301, 3) == (200, "the fastest of 2 tries")
+    monkeypatch.setenv("FAKE_FAILING_SEED", "1")
+    with pytest.raises(ToolFailedError, match="no legal placement"):
+        reached(302, 1)
+    with pytest.raises(UsageError, match="In 0 tries nothing is placed"):
+        reached(303, 0)
+
+
+def test_a_tool_that_leaves_nothing_is_told(fakes: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("FAKE_REPORT", "/gone")
+    with pytest.raises(ToolFailedError, match=r"nextpnr.* but left no report\.json"):
+        measured(fakes / "design", RtlSettings(route=True))
+
+
+def test_all_tools_share_the_time() -> None:
+    box = TimeBox(100.0, began=time.monotonic() - 40.0)
+    assert box.left == pytest.approx(60.0, abs=1.0) and not box.over
+    assert TimeBox(100.0, began=time.monotonic() - 200.0).over
+
+
+def test_what_open_tools_cannot_place_is_refused_before_anything_runs(fakes: Path) -> None:
+    with pytest.raises(UsageError, match=r"cannot place and route a design for xczu7ev"):
+        measured(fakes / "design", RtlSettings(part="zcu104", route=True))
+    with pytest.raises(UsageError, match="no open synthesis here for the fabric 'arria10'"):
+        measured(fakes / "design", RtlSettings(part="arria10"))
+    with pytest.raises(UsageError, match="coral is no FPGA"):
+        measured(fakes / "design", RtlSettings(part="coral-usb"))
+    assert not (fakes / "record").exists()
+
+
+def test_a_tool_that_fails_is_quoted(fakes: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("FAKE_FAILS", "1")
+    with pytest.raises(ToolFailedError, match="ERROR: no such module"):
+        measured(fakes / "design", RtlSettings())
+
+
+def test_multipliers_are_dsp_blocks_where_the_part_has_enough(fakes: Path) -> None:
+    """Of 32 multipliers an ECP5-25F has 28."""
+    folder = fakes / "wide"
+    settings = RtlSettings(folds=(("y", Fold(4, 8)),))
+    TARGET.emit(dense_program(16, 8), settings).write(folder)
+    for part, option in (("lfe5u-25f", True), ("lfe5u-45f", False)):
+        (fakes / "record").unlink(missing_ok=True)
+        measured(folder, RtlSettings(part=part))
+        assert ("-nodsp" in (fakes / "record").read_text()) is option
+
+
+def test_a_missing_tool_names_its_package(monkeypatch: pytest.MonkeyPatch) -> None:
+    absent = programs.Packaged(programs.YOSYS.tool, "no-such-script", "no-such-package")
+    with pytest.raises(ToolMissingError, match="EDGEINFER_YOSYS"):
+        programs.found(absent, {"PATH": "/nowhere"})
+    with pytest.raises(ToolMissingError, match="which is no program"):
+        programs.found(absent, {"PATH": "/nowhere", "EDGEINFER_YOSYS": "/gone"})
+    native = programs.found(absent, {"PATH": str(FAKES)})
+    assert native.path == FAKES / "yosys" and native.version == "0.99"
+
+
+def test_every_fabric_of_an_fpga_that_yosys_knows_has_cells() -> None:
+    for family in FAMILIES:
+        assert set(family.takes) == {"lut", "ff", "dsp", "bram18"}
+    assert family_of("7-series").of("RAMB36E1") == {"bram18": 2}
+    assert family_of("nexus").of("WIDEFN9") == {"lut": 2}
+    assert family_of("gowin").of("RAM16SDP4") == {"lut": 6}
+    assert family_of("ecp5").of("$scopeinfo") == {}
+
+
+@pytest.fixture
+def vivado(fakes: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A stand-in for Vivado, and a design for one of AMD's parts."""
+    monkeypatch.setenv("EDGEINFER_VIVADO", str(FAKES / "vivado"))
+    TARGET.emit(dense_program(4, 2), RtlSettings(part="zcu104")).write(fakes / "amd")
+    return fakes
+
+
+def test_vivado_does_it_where_it_is(vivado: Path) -> None:
+    settings = RtlSettings(part="zcu104", route=True)
+    found = measured(vivado / "amd", settings).metrics
+    synthesised, routed = (by_name(found, o) for o in (Origin.SYNTHESISED, Origin.ROUTED))
+    assert synthesised["lut", None].value == 2877 and synthesised["lut", None].tool == "Vivado"
+    assert routed["bram18", None].value == 16 and routed["dsp", None].target == "rtl"
+    assert routed["lut", "dense_array_array_ap_fixed_3u_config5_U0"].value == 1065
+    interval = json.loads((vivado / "amd" / "rtl.json").read_text())["interval_cycles"]
+    fmax = routed["fmax_mhz", None].value
+    assert fmax == pytest.approx(1000 / routed["clock_ns", None].value)
+    assert routed["throughput", None].value == pytest.approx(fmax * 1e6 / interval)
+    assert "synth_design -part" not in (vivado / "record").read_text()
+    with pytest.raises(UsageError, match="Vivado knows no seeds"):
+        measured(vivado / "amd", RtlSettings(part="zcu104", route=True, route_tries=2))
+
+
+def test_vivado_that_leaves_nothing_has_failed(
+    vivado: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    behaviours = {"silent": "left no", "licence": "license", "truncated": "ends inside"}
+    for behaviour, said in behaviours.items():
+        monkeypatch.setenv("FAKE_BEHAVIOUR", behaviour)
+        with pytest.raises(ToolFailedError, match=said):
+            measured(vivado / "amd", RtlSettings(part="zcu104"))
+
+
+def test_vivados_script_lies_beside_designs_for_its_parts(vivado: Path) -> None:
+    script = (vivado / "amd" / "vivado.tcl").read_text()
+    assert "-part xczu7ev-ffvc1156-2-e" in script and "-period 10.000" in script
+    assert "hdl/one_top.v" in script
+    assert not (vivado / "design" / "vivado.tcl").exists()
