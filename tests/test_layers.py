@@ -8,125 +8,186 @@ import ast
 import re
 import sys
 import tomllib
+from collections.abc import Iterator
 from importlib import metadata
 from pathlib import Path
 
 import pytest
 
-ROOT = Path(__file__).resolve().parents[1]
+from tests.support.places import ROOT
+
 HEADER = "# SPDX-License-Identifier: Apache-2.0\n# SPDX-FileCopyrightText: The edgeinfer authors\n"
 LONGEST_MODULE = 500
+OURS = {"edgeinfer", "quantization", "reports"}
 
-BELOW = ("quantization",)
-FLOORS: tuple[tuple[str, ...], ...] = (
-    ("__init__", "errors", "tools", "plan", "assets", "metrics"),
-    (
-        "graph",
-        "load",
-        "functions",
-        "fold",
-        "complete",
-        "onnx_builder",
-        "float_functions",
-        "model_files",
-        "samples",
-    ),
-    ("ir", "float_engine", "ptq", "vendor"),
-    (
-        "targets",
-        "cosim",
-        "devices",
-        "costs",
-        "footprint",
-        "export",
-    ),
-    (
-        "result",
-        "profile",
-        "report",
-        "evaluate",
-        "event",
-    ),
-    ("run", "sweep", "search", "qat", "doctor"),
-    ("api", "cli", "__main__"),
-)
-SIDE_ROOMS = {  # beside the floors: what they may import, and the lowest floor that may import them
-    "lartpc": ({"errors", "plan", "metrics", "tools"}, 4),
-    "zoo": ({"lartpc", *FLOORS[0], *FLOORS[1], *FLOORS[2]}, 5),
+# What a room may import beside itself: `docs/how-it-works.md` draws the same table.
+NUMBERS = {"base", "graph", "quantization"}
+PROGRAMS = {*NUMBERS, "ir"}
+MAY_IMPORT: dict[str, set[str]] = {
+    "base": set(),
+    "quantization": set(),
+    "graph": {"base"},
+    "readers": NUMBERS,
+    "data": NUMBERS,
+    "ir": NUMBERS,
+    "lartpc": {"base", "data", "quantization"},
+    "export": PROGRAMS,
+    "evaluate": {*PROGRAMS, "data"},
+    "targets": {*PROGRAMS, "data"},
+    "event": {"base", "data", "ir", "lartpc", "quantization"},
+    "precision": {*PROGRAMS, "data", "evaluate", "export"},
+    "zoo": {"base", "data", "graph", "ir", "lartpc", "readers"},
+    "report": {"base", "evaluate", "ir", "quantization"},
 }
+BELOW_RUN = {*MAY_IMPORT} - {"event", "lartpc"}
+MAY_IMPORT["run"] = BELOW_RUN
+MAY_IMPORT["sweep"] = {*BELOW_RUN, "run"}
+MAY_IMPORT["api"] = {*BELOW_RUN, "run"}
+MAY_IMPORT["cli"] = {*BELOW_RUN, "event", "run", "sweep", "api"}
+MAY_IMPORT["make"] = {*BELOW_RUN, "lartpc", "run", "api"}  # reports/make
+TOP = {"__init__", "__main__", "api"}  # the only modules in edgeinfer/ itself
 ONLY_STANDARD_LIBRARY = {"errors", "tools", "plan", "assets"}
 
 MODULES = sorted(
     path.relative_to(ROOT)
-    for package in ("edgeinfer", "quantization")
+    for package in ("edgeinfer", "quantization", "reports/make")
     for path in (ROOT / package).rglob("*.py")
 )
+
+
+def module_of(path: Path) -> str:
+    """``edgeinfer/ir/__init__.py`` -> ``edgeinfer.ir``."""
+    return ".".join(path.with_suffix("").parts).removesuffix(".__init__")
+
+
+NAMES = {module_of(path): path for path in MODULES}
 
 
 def room_of(module: str) -> str:
     """``edgeinfer.ir.ops`` -> ``ir``; ``quantization.fixed`` -> ``quantization``."""
     parts = module.split(".")
-    if parts[0] != "edgeinfer":
+    if parts[0] == "quantization":
         return parts[0]
     return parts[1] if len(parts) > 1 else "__init__"
 
 
-def floor_of(room: str) -> int | None:
-    """The floor's number; None for side rooms. ``run_steps`` belongs to ``run``."""
-    exact = next((i for i, rooms in enumerate(FLOORS) if room in rooms), None)
-    if exact is None and "_" in room.strip("_"):
-        return floor_of(room.rpartition("_")[0])
-    return exact
-
-
-def imported(path: Path) -> set[str]:
+def imported(path: Path, *, lazy: bool = True) -> set[str]:
     """Full names of the modules that a module imports, at its top or inside functions."""
     found: set[str] = set()
-    for node in ast.walk(ast.parse((ROOT / path).read_text(encoding="utf-8"))):
+    tree = ast.parse((ROOT / path).read_text(encoding="utf-8"))
+    for node in ast.walk(tree) if lazy else _at_the_top(tree):
         match node:
             case ast.Import(names=names):
                 found.update(alias.name for alias in names)
-            case ast.ImportFrom(module="edgeinfer", names=names):
-                found.update(_inside(alias.name) for alias in names)
-            case ast.ImportFrom(module=str() as module, level=0):
-                found.add(module)
+            case ast.ImportFrom(module=str() as module, level=0, names=names):
+                inside = {f"{module}.{alias.name}" for alias in names}
+                found |= inside & set(NAMES)
+                if not inside <= set(NAMES):
+                    found.add(module)
             case ast.ImportFrom():
                 found.add("relative import")
     return found
 
 
-def _inside(name: str) -> str:
-    is_module = (ROOT / "edgeinfer" / name).is_dir() or (ROOT / "edgeinfer" / f"{name}.py").exists()
-    return f"edgeinfer.{name}" if is_module else "edgeinfer"
+def _at_the_top(tree: ast.Module) -> Iterator[ast.stmt]:
+    """The statements that run when a module is imported."""
+    for node in tree.body:
+        if isinstance(node, ast.If) and "TYPE_CHECKING" in ast.unparse(node.test):
+            continue
+        yield node
 
 
-def allowed(room: str, other: str) -> bool:
-    """Whether one room may import another."""
-    if room == other or other in BELOW:
-        return True
-    if room in SIDE_ROOMS:
-        return other in SIDE_ROOMS[room][0]
-    floor = floor_of(room)
-    assert floor is not None
-    if other in SIDE_ROOMS:
-        return floor >= SIDE_ROOMS[other][1]
-    below = floor_of(other)
-    return below is not None and below <= floor
+def ours(path: Path) -> set[str]:
+    """The modules of this project that a module imports."""
+    return {name for name in imported(path) if name.split(".")[0] in OURS}
 
 
 @pytest.mark.parametrize("path", MODULES, ids=str)
 def test_imports_obey_the_table(path: Path) -> None:
-    module = ".".join(path.with_suffix("").parts).removesuffix(".__init__")
+    module = module_of(path)
     room = room_of(module)
-    ours = {name for name in imported(path) if name.split(".")[0] in ("edgeinfer", *BELOW)}
-    if room == "quantization":
-        assert not {name for name in ours if name.startswith("edgeinfer")}
-        return
-    known = room in SIDE_ROOMS or floor_of(room) is not None
-    assert known, f"{module}: say in this test which floor the room {room!r} is on"
-    wrong = {name for name in ours if not allowed(room, room_of(name))}
+    if module in ("edgeinfer", "edgeinfer.__main__", "reports.make"):
+        return  # the front door and its bell
+    assert room in MAY_IMPORT, f"{module}: say in this test what the room {room!r} may import"
+    wrong = {name for name in ours(path) if room_of(name) not in {room, *MAY_IMPORT[room]}}
     assert not wrong, f"{module} (room {room!r}) may not import {', '.join(sorted(wrong))}"
     assert "relative import" not in imported(path), f"{module}: imports are absolute"
+
+
+def test_edgeinfer_itself_holds_three_modules() -> None:
+    assert {path.stem for path in (ROOT / "edgeinfer").glob("*.py")} == TOP
+
+
+def packages_of(name: str) -> list[str]:
+    """``edgeinfer.ir.engine`` -> ``[edgeinfer, edgeinfer.ir]``: they are imported before it."""
+    parts = name.split(".")
+    return [".".join(parts[:end]) for end in range(1, len(parts))]
+
+
+def test_no_imports_run_in_a_circle_lazy_ones_included() -> None:
+    graph = {name: ours(path) & set(NAMES) - {name} for name, path in NAMES.items()}
+    circles = [part for part in strongly_connected(graph) if len(part) > 1]
+    assert not circles, circles
+
+
+def strongly_connected(graph: dict[str, set[str]]) -> list[set[str]]:
+    """Tarjan's components: modules that import each other, however far around."""
+    index: dict[str, int] = {}
+    low: dict[str, int] = {}
+    stack: list[str] = []
+    found: list[set[str]] = []
+
+    def visit(name: str) -> None:
+        index[name] = low[name] = len(index)
+        stack.append(name)
+        for other in graph[name]:
+            if other not in index:
+                visit(other)
+                low[name] = min(low[name], low[other])
+            elif other in stack:
+                low[name] = min(low[name], index[other])
+        if low[name] == index[name]:
+            at = stack.index(name)
+            found.append(set(stack[at:]))
+            del stack[at:]
+
+    for name in graph:
+        if name not in index:
+            visit(name)
+    return found
+
+
+def test_every_module_is_reached_by_someone_who_is_no_test() -> None:
+    """From the command line, the library, an entry point, or what makes the references."""
+    left = {"edgeinfer", "edgeinfer.__main__", "edgeinfer.api", "edgeinfer.cli.app"}
+    left |= {name for name in NAMES if name.startswith("reports.make")}
+    reached: set[str] = set()
+    while left:
+        name = left.pop()
+        reached.add(name)
+        also = ours(NAMES[name]) | named_in_text(NAMES[name]) | set(packages_of(name))
+        left |= (also & set(NAMES)) - reached
+    assert not set(NAMES) - reached
+
+
+def named_in_text(path: Path) -> set[str]:
+    """Modules that are named in a string, to be imported only when they are needed."""
+    tree = ast.parse((ROOT / path).read_text(encoding="utf-8"))
+    docstrings = {
+        id(node.body[0].value)
+        for node in ast.walk(tree)
+        if isinstance(node, ast.Module | ast.ClassDef | ast.FunctionDef | ast.AsyncFunctionDef)
+        and node.body
+        and isinstance(node.body[0], ast.Expr)
+    }
+    strings = {
+        node.value
+        for node in ast.walk(tree)
+        if isinstance(node, ast.Constant)
+        and isinstance(node.value, str)
+        and id(node) not in docstrings
+    }
+    return {text.partition(":")[0] for text in strings} & set(NAMES)
 
 
 @pytest.mark.parametrize("path", MODULES, ids=str)
@@ -140,12 +201,12 @@ def test_a_module_says_what_it_means_and_stays_short(path: Path) -> None:
 def outside(path: Path) -> set[str]:
     """Top-level names of other people's libraries that a module imports."""
     names = {name.split(".")[0] for name in imported(path)}
-    return names - set(sys.stdlib_module_names) - {"edgeinfer", "quantization", "__future__"}
+    return names - set(sys.stdlib_module_names) - OURS - {"__future__"}
 
 
 def test_the_ground_floor_needs_no_library() -> None:
     for room in ONLY_STANDARD_LIBRARY:
-        assert outside(Path("edgeinfer") / f"{room}.py") == set()
+        assert outside(Path("edgeinfer/base") / f"{room}.py") == set()
 
 
 def test_numbers_need_only_numpy() -> None:
