@@ -35,7 +35,7 @@ from edgeinfer.run.report import write_report
 from edgeinfer.run.samples import DataFile, Simulation, Source, samples_of
 from edgeinfer.run.steps import compile_model, simulate_run
 from edgeinfer.run.stored import read_runs, stored_result
-from edgeinfer.targets.registry import Chosen, choose, entry_of
+from edgeinfer.targets.registry import Chosen, choose_for
 from edgeinfer.zoo import is_name, resolve
 from quantization.recipe import Recipe
 
@@ -250,11 +250,7 @@ def compare(*runs: Run | str | Path) -> Comparison:
 
 
 def _chosen(name: str, devices: Sequence[str], options: Mapping[str, Any]) -> Chosen:
-    entry = entry_of(name)
-    found: dict[str, Any] = {}
-    for asked in devices:
-        found = (entry.on_device(device_named(asked), asked) or {}) | found
-    return choose(name, found | dict(options))
+    return choose_for(name, {asked: device_named(asked) for asked in devices}, options)
 
 
 def _source(data: Data) -> DataFile | None:

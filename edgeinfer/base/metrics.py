@@ -28,6 +28,9 @@ class Origin(StrEnum):
     PUBLISHED = "published"
 
 
+LOGIC_SYNTHESIS = "logic synthesis"  # a state of a design: made of gates, not yet placed
+
+
 @dataclass(frozen=True, slots=True)
 class Metric:
     """A named value with unit and origin; `low` and `high` bound it where it is uncertain."""
@@ -43,6 +46,7 @@ class Metric:
     target: str | None = None
     layer: str | None = None
     note: str | None = None  # what must be known to read it aright
+    state: str | None = None  # of the design whose resources are counted, where no tool says it
 
     def __post_init__(self) -> None:
         if (self.low is None) != (self.high is None):

@@ -19,6 +19,7 @@ from pathlib import Path
 
 from edgeinfer.base.errors import ToolFailedError, ToolMissingError
 from edgeinfer.base.plan import writing
+from edgeinfer.base.reads import identity_of
 
 TELLING = re.compile(r"\b(error|fatal|undefined reference|cannot find|not found|no rule)\b", re.I)
 VERSION_SECONDS = 20.0  # vendor tools start a Java or Tcl machine to say who they are
@@ -87,6 +88,14 @@ def locate(tool: Tool, environment: Mapping[str, str] | None = None) -> Path:
             hint=f"Get it with: {tool.remedy}",
         )
     return Path(chosen)
+
+
+def identity(tool: Tool, environment: Mapping[str, str] | None = None) -> str:
+    """What tells one build of a tool from another, without starting it."""
+    try:
+        return f"{tool.name} {identity_of(locate(tool, environment))}"
+    except ToolMissingError:
+        return f"{tool.name} {identity_of(None)}"
 
 
 def available(tool: Tool, environment: Mapping[str, str] | None = None) -> bool:

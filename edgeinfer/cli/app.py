@@ -125,14 +125,14 @@ VERBS = {
         "a compiled tagger at every hit of whole wire planes",
     ),
     "map": Verb(
-        "edgeinfer.cli.edgetpu:map_",
+        "edgeinfer.cli.files:map_",
         "map F.tflite",
-        "what the Edge TPU compiler would make of a model",
+        "what a vendor's compiler would make of a model file",
     ),
     "inspect": Verb(
-        "edgeinfer.cli.edgetpu:inspect",
+        "edgeinfer.cli.files:inspect",
         "inspect F_edgetpu.tflite",
-        "what a compiled Edge TPU file holds",
+        "what a compiled file holds",
     ),
 }
 

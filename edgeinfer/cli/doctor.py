@@ -9,21 +9,13 @@ import platform
 import shutil
 import sys
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass
-from enum import StrEnum
 from importlib import metadata
 from pathlib import Path
-from typing import Any
 
-from edgeinfer.base import assets, tools
-from edgeinfer.base.errors import EdgeInferError, ToolMissingError
+from edgeinfer.base import assets
+from edgeinfer.base.health import Check, State, check_tool
 from edgeinfer.base.tools import Tool
-from edgeinfer.targets.edgetpu.chip import compiler as edgetpu_compiler
-from edgeinfer.targets.edgetpu.chip import device
-from edgeinfer.targets.hls.csim.build import CXX
-from edgeinfer.targets.hls.tools.programs import PROGRAMS
-from edgeinfer.targets.rtl.tools import programs as rtl
-from edgeinfer.targets.rtl.tools.verilator import VERILATOR, simulator
+from edgeinfer.targets.registry import known
 
 GIB = 1 << 30
 OLDEST_PYTHON, NEWEST_PYTHON = (3, 11), (3, 13)  # what TensorFlow's wheels are built for
@@ -45,41 +37,11 @@ CORE = (
 )
 
 
-class State(StrEnum):
-    """How serious a finding is."""
-
-    OK = "ok"
-    OPTIONAL = "optional"  # not there; needed for some targets only
-    PROBLEM = "problem"
-
-
-@dataclass(frozen=True, slots=True)
-class Check:
-    """One thing that was looked at; `mend` says what to do, and is empty where all is well."""
-
-    name: str
-    state: State
-    found: str
-    mend: str = ""
-
-    def as_dict(self) -> dict[str, Any]:
-        """For JSON."""
-        return asdict(self)
-
-
-NEEDED = (
-    CXX,
-    Tool("make", "EDGEINFER_MAKE", "drives builds", "apt-get install make"),
-)
-OPTIONAL = (
-    *PROGRAMS,
-    edgetpu_compiler.COMPILER,
-    Tool(
-        "chromium",
-        "EDGEINFER_CHROMIUM",
-        "a browser that tests of reports drive",
-        "apt-get install chromium",
-    ),
+CHROMIUM = Tool(
+    "chromium",
+    "EDGEINFER_CHROMIUM",
+    "a browser that tests of reports drive",
+    "apt-get install chromium",
 )
 
 
@@ -92,12 +54,8 @@ def examined(
         python(),
         *(package(name, version) for name, version in pinned().items() if name in CORE),
         qkeras_owner(),
-        *(tool(wanted, State.PROBLEM, variables) for wanted in NEEDED),
-        *(tool(wanted, State.OPTIONAL, variables) for wanted in OPTIONAL),
-        verilator(),
-        tool(rtl.IVERILOG, State.OPTIONAL, variables),
-        *(packaged(wanted, variables) for wanted in rtl.PACKAGED),
-        edge_tpu(device.probed()),
+        *(check for entry in known().values() for check in entry.make().check_tools(variables)),
+        check_tool(CHROMIUM, State.OPTIONAL, variables),
         disk(folder or Path.cwd()),
         memory(),
     ]
@@ -155,52 +113,6 @@ def qkeras_owner() -> Check:
         State.PROBLEM,
         f"{' and '.join(others)} overwrote it",
         f"pip uninstall -y {' '.join(others)} && pip install --force-reinstall --no-deps qkeras-v3",
-    )
-
-
-def tool(wanted: Tool, otherwise: State, environment: Mapping[str, str]) -> Check:
-    """One external tool."""
-    try:
-        found = tools.find(wanted, environment)
-    except ToolMissingError as error:
-        overridden = bool(environment.get(wanted.override))
-        said = error.message if overridden else f"not found ({wanted.purpose})"
-        return Check(wanted.name, otherwise, said, error.hint if overridden else wanted.remedy)
-    return Check(wanted.name, State.OK, f"{found.version or 'version unknown'} at {found.path}")
-
-
-def packaged(wanted: rtl.Packaged, environment: Mapping[str, str]) -> Check:
-    """A tool for designs in RTL, on the PATH or as pip installed it."""
-    name = wanted.tool.name
-    try:
-        found = rtl.found(wanted, environment)
-    except ToolMissingError as error:
-        overridden = bool(environment.get(wanted.tool.override))
-        said = error.message if overridden else f"not found ({wanted.tool.purpose})"
-        return Check(name, State.OPTIONAL, said, error.hint if overridden else wanted.tool.remedy)
-    return Check(name, State.OK, f"{found.version or 'version unknown'} at {found.path}")
-
-
-def verilator() -> Check:
-    """The simulator, which says where its own files are only when it is asked."""
-    try:
-        found = simulator().found
-    except EdgeInferError as error:
-        return Check("verilator", State.OPTIONAL, error.message, VERILATOR.remedy)
-    return Check("verilator", State.OK, f"{found.version or 'version unknown'} at {found.path}")
-
-
-def edge_tpu(found: device.Probed) -> Check:
-    """Edge TPUs: those that the vendor's library finds, and what else the system shows."""
-    if found.devices:
-        there = ", ".join(f"{d.type} {d.path}" for d in found.devices)
-        return Check("Edge TPU", State.OK, f"{there}; {found.library_version}")
-    seen = f"{', '.join(found.nodes)}, but " if found.nodes else ""
-    return Check(
-        "Edge TPU",
-        State.OPTIONAL,
-        f"{seen}{found.problem}",
-        "attach one and apt-get install libedgetpu1-std, from Coral's package source",
     )
 
 

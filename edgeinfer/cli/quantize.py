@@ -122,7 +122,7 @@ def search(
         ),
     ] = "ebops",
     target: Annotated[
-        Literal["hls"] | None, Parameter(help="hls: estimate every recipe's design as well")
+        str | None, Parameter(help="a target that estimates every recipe's design as well")
     ] = None,
     device: Annotated[
         str | None, Parameter(help="the device of --target, see edgeinfer devices")
@@ -144,13 +144,13 @@ def search(
 ) -> None:
     """Search a width for every tensor and kernel; 20 minutes unless told otherwise."""
     from edgeinfer.precision.search.run import SearchSettings, Strategy
-    from edgeinfer.run.search import REPAIR_EPOCHS, SearchOrder, hls_estimate, search_model
+    from edgeinfer.run.search import REPAIR_EPOCHS, SearchOrder, estimate_on, search_model
     from edgeinfer.zoo import ENTRIES, resolve
 
     path = resolve(model)
     asked = training or QatSettings()
     if device is not None and target is None:
-        raise UsageError("--device is the target's.", hint="Add --target hls.")
+        raise UsageError("--device is the target's.", hint="Add --target.")
     bounded = asked.minutes is not None or trials is not None
     plain = replace(asked, minutes=None, seed=0) == QatSettings()  # these two are any search's
     _refuse_idle(None if plain else asked, method)
@@ -178,7 +178,7 @@ def search(
     if path.is_file():
         import_keras_quietly()
     with progress() as watcher:
-        document = search_model(order, watcher, hls_estimate(device) if target else None)
+        document = search_model(order, watcher, estimate_on(target, device) if target else None)
     answer(json_text.dumps(document, indent=2), _searched(document), as_json=json)
 
 

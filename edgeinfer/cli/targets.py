@@ -1,135 +1,80 @@
 # SPDX-License-Identifier: Apache-2.0
 # SPDX-FileCopyrightText: The edgeinfer authors
-"""What may be said on the command line about targets, and how it becomes their settings."""
+"""What may be said on the command line about targets, as each target's settings declare it."""
 
 from __future__ import annotations
 
-import re
-from dataclasses import dataclass, fields
-from typing import TYPE_CHECKING, Annotated, Any, Literal, assert_never
+from dataclasses import dataclass, field, make_dataclass
+from typing import TYPE_CHECKING, Annotated, Any
 
-from cyclopts import Parameter
+from cyclopts import Group, Parameter
 
 if TYPE_CHECKING:
+    from edgeinfer.base.devices import Device
     from edgeinfer.run.tools import ToolOrder
-    from edgeinfer.targets.registry import Chosen
+    from edgeinfer.targets.registry import Chosen, TargetEntry
 
 NONE = "none"
+GENERAL = "Parameters"  # the group of options that bear on every target
+TOOLS = Group("Vendors' tools and open ones", sort_key=2)
+FIRST_TARGET = 3  # the place of the first target's group in the help
 
 
-@Parameter(name="*")
-@dataclass(frozen=True, slots=True)
-class HlsOptions:
-    """Settings of the HLS target; what is left out is as the target has it."""
-
-    backend: Annotated[
-        Literal["Vitis", "Vivado", "Quartus", "oneAPI", "Catapult", "Libero"] | None,
-        Parameter(help="hls: whose compiler the project is for; Vitis without it"),
-    ] = None
-    io: Annotated[
-        Literal["io_parallel", "io_stream"] | None,
-        Parameter(help="hls: whole tensors at once, or word by word; io_stream without it"),
-    ] = None
-    strategy: Annotated[
-        Literal["latency", "resource", "distributed_arithmetic"] | None,
-        Parameter(help="hls: what multiplications are arranged for; latency without it"),
-    ] = None
-    reuse: Annotated[
-        int | None, Parameter(help="hls: multiplications that share a multiplier; 1 without it")
-    ] = None
-    clock_ns: Annotated[
-        float | None, Parameter(help="hls: the clock's period in ns; 5 without it")
-    ] = None
-    part: Annotated[str | None, Parameter(help="hls: the FPGA")] = None
-
-    def given(self) -> dict[str, Any]:
-        """What was said."""
-        return _said(self)
-
-
-@Parameter(name="*")
-@dataclass(frozen=True, slots=True)
-class EdgeTpuOptions:
-    """Settings of the Edge TPU target; what is left out is as the target has it."""
-
-    runtime: Annotated[
-        int | None, Parameter(help="edgetpu: runtime version that the rules are for; 14 without it")
-    ] = None
-    link: Annotated[
-        Literal["usb", "pcie"] | None,
-        Parameter(help="edgetpu: how the chip is reached; usb without it"),
-    ] = None
-
-    def given(self) -> dict[str, Any]:
-        """What was said."""
-        return _said(self)
-
-
-@Parameter(name="*")
-@dataclass(frozen=True, slots=True)
-class RtlOptions:
-    """Settings of the RTL target; what is left out is as the target has it."""
-
-    clock_mhz: Annotated[
-        float | None, Parameter(help="rtl: the clock that is asked for; 100 without it")
-    ] = None
-    throughput: Annotated[
-        float | None, Parameter(help="rtl: fold layers for so many frames a second")
-    ] = None
-    fold: Annotated[
-        list[str] | None,
-        Parameter(
-            negative="", help="rtl: LAYER=PExSIMD, outputs and inputs at once; may be repeated"
-        ),
-    ] = None
-    unroll: Annotated[
-        Literal["auto", "full", "never"] | None,
-        Parameter(
-            help="rtl: a small network wholly in parallel, a frame a cycle; auto: where the goal "
-            "needs it"
-        ),
-    ] = None
-    board: Annotated[
-        Literal["ulx3s"] | None,
-        Parameter(help="rtl: with a shell for this board, its pins and a makefile"),
-    ] = None
-    route_tries: Annotated[
-        int | None,
-        Parameter(help="rtl: place and route so often, until the clock is reached; 1 without it"),
-    ] = None
-    waveform: Annotated[
-        bool | None, Parameter(negative="", help="rtl: keep the waveform of the simulation")
-    ] = None
-
-    def given(self) -> dict[str, Any]:
-        """What was said."""
-        return _said(self)
-
-
-@Parameter(name="*")
-@dataclass(frozen=True, slots=True)
-class Goals:
-    """What may be said for all targets alike; each takes what it has a use for."""
+@dataclass(frozen=True)
+class TargetOptions:
+    """Options of targets; what is left out is as the target has it. See `options_of_targets`."""
 
     device: Annotated[
         list[str] | None,
         Parameter(
             negative="",
+            group=GENERAL,
             help="a part or a board, see edgeinfer devices; may be repeated, for several targets",
         ),
     ] = None
-    latency_us: Annotated[
-        float | None, Parameter(help="fold layers: the smallest design that is done in this time")
-    ] = None
-    fit: Annotated[
-        bool,
-        Parameter(negative="", help="hls: fold layers: the fastest design that fits"),
-    ] = False
 
     def given(self) -> dict[str, Any]:
         """What was said, but for the devices."""
-        said = {"latency_us": self.latency_us, "fit": self.fit}
-        return {name: value for name, value in said.items() if value not in (None, False)}
+        return {
+            name: value
+            for name, value in vars(self).items()
+            if value is not None and name != "device"
+        }
+
+
+def options_of_targets(verb: str) -> type[TargetOptions]:
+    """The options of every target that a verb takes, each in its target's group of the help. What
+    several targets declare is for all of them."""
+    from edgeinfer.targets.registry import known
+
+    having: dict[str, list[str]] = {}
+    declared: dict[str, Any] = {}
+    for name, entry in known().items():
+        for option in entry.options.values():
+            if verb in option.verbs:
+                having.setdefault(option.name, []).append(name)
+                declared.setdefault(option.name, option)
+    groups = {
+        name: Group(f"Target {name}", sort_key=FIRST_TARGET + place)
+        for place, name in enumerate(known())
+    }
+    fields: list[tuple[str, Any, Any]] = []
+    for name, option in declared.items():
+        (first, *others) = having[name]
+        said = Parameter(
+            help=f"{option.help} ({', '.join(having[name])})" if others else option.help,
+            group=GENERAL if others else groups[first],
+            negative="" if option.kind is bool or not option.is_scalar else None,
+        )
+        fields.append((name, Annotated[option.kind | None, said], field(default=None)))
+    made: type[TargetOptions] = make_dataclass(
+        "TargetOptions",
+        fields,
+        bases=(TargetOptions,),
+        frozen=True,
+        namespace={"__module__": __name__},  # what bears no module of its own is not taken apart
+    )
+    return made
 
 
 @Parameter(name="*")
@@ -141,127 +86,94 @@ class ToolOptions:
         bool,
         Parameter(
             negative="",
-            help="run the synthesis; edgetpu: the compiler",
+            group=TOOLS,
+            help="run the synthesis, or the vendor's compiler",
         ),
     ] = False
     cosim: Annotated[
-        bool, Parameter(negative="", help="hls: and simulate the circuit that it makes")
+        bool,
+        Parameter(negative="", group=TOOLS, help="and simulate the circuit that it makes"),
     ] = False
-    vsynth: Annotated[bool, Parameter(negative="", help="hls: and make gates of it")] = False
-    route: Annotated[bool, Parameter(negative="", help="place and route")] = False
+    vsynth: Annotated[bool, Parameter(negative="", group=TOOLS, help="and make gates of it")] = (
+        False
+    )
+    route: Annotated[bool, Parameter(negative="", group=TOOLS, help="place and route")] = False
     tool_minutes: Annotated[
-        float | None, Parameter(help="how long the tools of a target may take; 240 without it")
+        float | None,
+        Parameter(group=TOOLS, help="how long the tools of a target may take; 240 without it"),
     ] = None
 
-    def order(self) -> ToolOrder:
-        """The same for the library."""
+    def order(self, targets: list[Chosen], options: TargetOptions) -> ToolOrder:
+        """The same for the library; an error for an option that needs a step nobody asked for."""
+        from edgeinfer.base.errors import UsageError
         from edgeinfer.run.tools import MINUTES, ToolOrder
+        from edgeinfer.targets.registry import entry_of
         from edgeinfer.targets.target import ToolStep
+
+        for target in targets:
+            for option in entry_of(target.name).options.values():
+                asked = option.name in options.given()
+                if asked and option.needs is not None and not getattr(self, option.needs):
+                    raise UsageError(
+                        f"--{option.name.replace('_', '-')} changes nothing without "
+                        f"--{option.needs}.",
+                        hint=f"Add --{option.needs}, or leave it out.",
+                    )
 
         steps = tuple(step for step in ToolStep if getattr(self, step.value))
         return ToolOrder(steps, MINUTES if self.tool_minutes is None else self.tool_minutes)
 
 
-Options = HlsOptions | RtlOptions | EdgeTpuOptions
+def describe_targets() -> str:
+    """The targets and what is made for each, in a line."""
+    from edgeinfer.targets.registry import known
+
+    return "; ".join(f"{name}: {entry.make().about}" for name, entry in known().items())
 
 
-def routes_for(rtl: RtlOptions, *, route: bool) -> None:
-    """An error where tries of the routing are asked for, and no routing is."""
+def chosen(names: list[str], options: TargetOptions) -> list[Chosen]:
+    """The targets by their names, with the settings that were given for each."""
+    from edgeinfer.base.devices import device
+    from edgeinfer.targets.registry import choose_for, entry_of
+
+    wanted = list(dict.fromkeys(name for name in names if name != NONE))
+    entries = {name: entry_of(name) for name in wanted}
+    given = options.given()
+    _refuse_idle(given, entries)
+    devices = {asked: device(asked) for asked in options.device or []}
+    _refuse_foreign(devices, entries)
+    return [choose_for(name, devices, entry.read_options(given)) for name, entry in entries.items()]
+
+
+def _refuse_idle(given: dict[str, Any], entries: dict[str, TargetEntry]) -> None:
+    """An error for an option that no chosen target has."""
     from edgeinfer.base.errors import UsageError
+    from edgeinfer.targets.registry import known
 
-    if rtl.route_tries is not None and not route:
+    for option in given:
+        if any(option in entry.options for entry in entries.values()):
+            continue
+        having = [name for name, entry in known().items() if option in entry.options]
+        flag = f"--{option.replace('_', '-')}"
+        if len(having) == 1:
+            raise UsageError(
+                f"{flag} is an option of the target {having[0]}.",
+                hint=f"Add --target {having[0]}, or leave it out.",
+            )
         raise UsageError(
-            "--route-tries changes nothing where nothing is routed.",
-            hint="Add --route to edgeinfer compile, or leave it out.",
+            f"{flag} is nothing for the target {', '.join(entries) or NONE}.",
+            hint=f"Add --target {' or '.join(having)}, or leave it out.",
         )
 
 
-def chosen(names: list[str], goals: Goals, **options: Options) -> list[Chosen]:
-    """The targets by their names, with the settings that were given for each by its name."""
+def _refuse_foreign(devices: dict[str, Device], entries: dict[str, TargetEntry]) -> None:
+    """An error for a device that is nothing for any chosen target."""
     from edgeinfer.base.errors import UsageError
-    from edgeinfer.targets.registry import choose
 
-    wanted = list(dict.fromkeys(name for name in names if name != NONE))
-    for name, said in options.items():
-        if said.given() and name not in wanted:
+    for asked, part in devices.items():
+        if all(entry.on_device(part, asked) is None for entry in entries.values()):
             raise UsageError(
-                f"--{next(iter(said.given())).replace('_', '-')} is an option of the target "
-                f"{name}.",
-                hint=f"Add --target {name}, or leave it out.",
+                f"{part.name} ({part.vendor} {part.family}) is no device for the target "
+                f"{', '.join(entries) or NONE}.",
+                hint="edgeinfer devices lists the parts, and which targets each is for.",
             )
-    settings = _shared(wanted, goals)
-    for name in wanted:
-        if name in options:
-            settings[name] |= _typed(options[name])
-    return [choose(name, settings[name]) for name in wanted]
-
-
-def _said(options: Options) -> dict[str, Any]:
-    said = {field.name: getattr(options, field.name) for field in fields(options)}
-    return {name: value for name, value in said.items() if value is not None}
-
-
-def _shared(wanted: list[str], goals: Goals) -> dict[str, dict[str, Any]]:
-    """What each target takes of what was said for all; an error for what none takes."""
-    from edgeinfer.base.devices import device
-    from edgeinfer.base.errors import UsageError
-    from edgeinfer.targets.registry import entry_of
-
-    entries = {name: entry_of(name) for name in wanted}
-    found: dict[str, dict[str, Any]] = {name: {} for name in wanted}
-    named = ", ".join(wanted) or "none"
-    for asked in goals.device or []:
-        part = device(asked)
-        takes = {name: entry.on_device(part, asked) for name, entry in entries.items()}
-        if all(taken is None for taken in takes.values()):
-            raise UsageError(
-                f"{part.name} ({part.vendor} {part.family}) is no device for the target {named}.",
-                hint="edgeinfer devices lists the parts: hls is for AMD and Intel parts, rtl for "
-                "FPGAs, edgetpu for coral.",
-            )
-        for name, taken in takes.items():
-            found[name] = {**(taken or {}), **found[name]}  # the first that fits it
-    for option, value in goals.given().items():
-        takers = [name for name, entry in entries.items() if entry.knows(option)]
-        if not takers:
-            raise UsageError(
-                f"--{option.replace('_', '-')} is nothing for the target {named}.",
-                hint="Add --target hls, or leave it out.",
-            )
-        for name in takers:
-            found[name][option] = value
-    return found
-
-
-def _typed(options: Options) -> dict[str, Any]:
-    """What was said, as the settings have it."""
-    from edgeinfer.targets.edgetpu.predict.latency import Link
-    from edgeinfer.targets.hls.settings import Backend, IoType, Strategy
-
-    match options:
-        case HlsOptions():
-            kinds: dict[str, type] = {"backend": Backend, "io": IoType, "strategy": Strategy}
-        case RtlOptions():
-            return _rtl(options)
-        case EdgeTpuOptions():
-            kinds = {"link": Link}
-        case _:
-            assert_never(options)
-    said = options.given()
-    return {name: kinds[name](value) if name in kinds else value for name, value in said.items()}
-
-
-def _rtl(options: RtlOptions) -> dict[str, Any]:
-    from edgeinfer.base.errors import UsageError
-    from edgeinfer.targets.rtl.settings import Fold
-
-    said = options.given()
-    folds = []
-    for word in said.pop("fold", []):
-        match = re.fullmatch(r"(.+)=(\d+)x(\d+)", word)
-        if match is None:
-            raise UsageError(
-                f"--fold {word}: that names no folding.", hint="Write it as LAYER=PExSIMD: conv=4x9"
-            )
-        folds.append((match[1], Fold(int(match[2]), int(match[3]))))
-    return said | ({"folds": tuple(folds)} if folds else {})

@@ -12,21 +12,25 @@ from typing import TYPE_CHECKING, Annotated, Any
 from cyclopts import Parameter
 
 from edgeinfer.cli.targets import (
-    EdgeTpuOptions,
-    Goals,
-    HlsOptions,
-    RtlOptions,
+    GENERAL,
+    TargetOptions,
     ToolOptions,
     chosen,
-    routes_for,
+    describe_targets,
+    options_of_targets,
 )
 from edgeinfer.cli.terminal import answer, progress
+from edgeinfer.targets.options import COMPILE
 
 if TYPE_CHECKING:
     from edgeinfer.base.metrics import Metric
     from edgeinfer.ir.agreement import Agreement
     from edgeinfer.precision.ptq import PtqSettings
     from edgeinfer.report.result import Result
+
+    CompileOptions = TargetOptions
+else:
+    CompileOptions = options_of_targets(COMPILE)
 
 Json = Annotated[
     bool, Parameter(negative="", help="print the result as JSON on stdout, and nothing else")
@@ -48,7 +52,8 @@ Run = Annotated[Path, Parameter(help="a run folder that compile has made")]
 def doctor(*, json: Json = False) -> None:
     """What this machine can do, what is missing, and how to get it."""
     from edgeinfer.base.errors import ToolMissingError
-    from edgeinfer.cli.doctor import State, examined, told
+    from edgeinfer.base.health import State
+    from edgeinfer.cli.doctor import examined, told
 
     checks = examined()
     document = json_text.dumps({"checks": [check.as_dict() for check in checks]}, indent=2)
@@ -67,8 +72,8 @@ def compile_(
         list[str] | None,
         Parameter(
             negative="",
-            help="hls: an hls4ml project; rtl: a design in Verilog; edgetpu: an int8 file; none: "
-            "the Program only; may be repeated",
+            group=GENERAL,
+            help=f"{describe_targets()}; none: the Program only; may be repeated",
         ),
     ] = None,
     bits: Annotated[
@@ -84,10 +89,7 @@ def compile_(
     ] = None,
     recipe: RecipeFile = None,
     data: Data = None,
-    goals: Goals = Goals(),  # noqa: B008  # immutable
-    hls: HlsOptions = HlsOptions(),  # noqa: B008  # immutable
-    rtl: RtlOptions = RtlOptions(),  # noqa: B008  # immutable
-    edgetpu: EdgeTpuOptions = EdgeTpuOptions(),  # noqa: B008  # immutable
+    options: Annotated[CompileOptions, Parameter(name="*")] = CompileOptions(),  # noqa: B008
     tools: ToolOptions = ToolOptions(),  # noqa: B008  # immutable
     json: Json = False,
 ) -> None:
@@ -99,8 +101,8 @@ def compile_(
     from edgeinfer.run.steps import compile_model
     from edgeinfer.zoo import is_name, resolve
 
-    routes_for(rtl, route=tools.route)
-    targets, order = chosen(target or [], goals, hls=hls, rtl=rtl, edgetpu=edgetpu), tools.order()
+    targets = chosen(target or [], options)
+    order = tools.order(targets, options)
     path = resolve(model)
     files_of(path)  # what is no model at all leaves no run folder behind
     simulation = Simulation(str(model)) if is_name(model) else None
@@ -199,12 +201,10 @@ def _explained(entry: Agreement) -> list[str]:
 def _stages(text: str) -> tuple[str, ...]:
     from edgeinfer.base.errors import UsageError, did_you_mean
     from edgeinfer.evaluate.judge import Stage
-    from edgeinfer.targets.registry import known as known_targets
+    from edgeinfer.targets.registry import stages
 
     names = [part.strip() for part in text.split(",")]
-    known = list(
-        dict.fromkeys([*map(str, Stage), *(entry.stage for entry in known_targets().values())])
-    )
+    known = list(dict.fromkeys([*map(str, Stage), *stages().values()]))
     for name in names:
         if name not in known:
             raise UsageError(

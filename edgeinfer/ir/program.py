@@ -106,6 +106,16 @@ class Program:
         return _digest(self)
 
     @property
+    def summary(self) -> dict[str, str | int]:
+        """Its name, its size and its digest, as JSON documents show them."""
+        return {
+            "name": self.name,
+            "parameters": self.parameters,
+            "macs": self.macs,
+            "program": self.digest,
+        }
+
+    @property
     def parameters(self) -> int:
         """Number of weights and biases."""
         return sum(_parameters(op) for op in self.ops)

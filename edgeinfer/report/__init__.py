@@ -3,5 +3,5 @@
 """Results for people: the verdict, the page, comparisons, and gates that a machine can trust.
 
 Data first, drawing second: `verdict`, `uses`, `timings`, `comparison` and `gates` say what holds;
-`figures_*` place marks; `page`, `text` and `junit` write them down.
+`draw` places marks; `page`, `gates` and `compare` write them down.
 """

@@ -12,6 +12,7 @@ from edgeinfer.evaluate.profile.data import Layer, Profile
 from edgeinfer.report import words
 from edgeinfer.report.layer_tables import saturated
 from edgeinfer.report.result import Result
+from edgeinfer.report.titles import stage_title
 from edgeinfer.report.uses import uses_of
 from edgeinfer.report.verdict import State
 from quantization.fixed import Fixed
@@ -42,7 +43,7 @@ def _apart(result: Result) -> Iterator[Point]:
     for entry in result.disagreements:
         where = entry.first_divergence
         yield Point(
-            f"{words.listed([words.stage_name(name) for name in entry.pair])} differ"
+            f"{words.listed([stage_title(name, result) for name in entry.pair])} differ"
             + (f": {words.short(str(where), 300)}." if where is not None else "."),
             "edgeinfer explain RUN tells the likely cause.",
             State.BAD,
@@ -53,7 +54,7 @@ def _too_large(result: Result) -> Iterator[Point]:
     for use in uses_of(result):
         if use.fits is False:
             yield Point(
-                f"{words.target_name(use.target)}: {words.number(use.metric.value)} "
+                f"{use.title}: {words.number(use.metric.value)} "
                 f"{words.kind_name(use.kind)} ({use.metric.origin}), but the device offers "
                 f"{words.number(use.offered)}.",
                 "Fewer bits, larger reuse factors, pruning, or a larger device: see edgeinfer "

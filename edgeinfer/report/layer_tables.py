@@ -15,6 +15,7 @@ from edgeinfer.report import words
 from edgeinfer.report.quantity import quantity_of, strength, targets_of
 from edgeinfer.report.result import Result
 from edgeinfer.report.tables import Cell, Column, Table, figure, filled, text
+from edgeinfer.report.titles import target_title
 
 MOST_ROWS = 400  # of a table on the page; the CSV files hold all
 FIRST = (  # figures of a layer in the order in which people look for them
@@ -153,7 +154,7 @@ def target_tables(result: Result, profile: Profile | None) -> list[Table]:
     for target in targets_of(result.metrics):
         held = [m for m in result.metrics if m.target == target and m.layer is not None]
         if held:
-            tables.append(_of_target(target, held, order, _reuse(result, target, profile)))
+            tables.append(_of_target(result, target, held, order, _reuse(result, target, profile)))
     return tables
 
 
@@ -170,7 +171,11 @@ def _reuse(result: Result, target: str, profile: Profile | None) -> dict[str, in
 
 
 def _of_target(
-    target: str, metrics: Sequence[Metric], order: dict[str, int], reuse: dict[str, int]
+    result: Result,
+    target: str,
+    metrics: Sequence[Metric],
+    order: dict[str, int],
+    reuse: dict[str, int],
 ) -> Table:
     by_layer: dict[str, dict[str, Metric]] = {}
     for metric in metrics:
@@ -190,7 +195,7 @@ def _of_target(
         origins = sorted({str(metric.origin) for metric in row.values()})
         cells = [figure(row[name].value) if name in row else Cell("–") for name in names]
         rows.append((text(layer), figure(reuse.get(layer)), *cells, Cell(", ".join(origins))))
-    caption = f"Layers on the target {words.target_name(target)}"
+    caption = f"Layers on the target {target_title(target, result)}"
     left = len(layers) - MOST_ROWS
     note = f"{left:,} more are in report/layers-{target}.csv." if left > 0 else ""
     kept, cells_kept = filled(columns, rows)

@@ -11,11 +11,11 @@ from __future__ import annotations
 from collections.abc import Iterable
 from dataclasses import dataclass
 
-from edgeinfer.base.metrics import Metric, Origin
+from edgeinfer.base.metrics import LOGIC_SYNTHESIS, Metric, Origin
 
 RESOURCES = ("dsp", "lut", "ff", "bram18", "uram", "alm", "m20k", "m10k", "m9k", "mlab")
 AFTER_LOGIC_SYNTHESIS = "_vsynth"
-LOGIC_SYNTHESIS = ("Vivado", "yosys", "Quartus")
+LOGIC_TOOLS = ("Vivado", "yosys", "Quartus")
 STRENGTH = {  # a cycle-accurate simulation has seen what a synthesis report only says
     Origin.PUBLISHED: 0,
     Origin.ESTIMATED: 1,
@@ -25,7 +25,7 @@ STRENGTH = {  # a cycle-accurate simulation has seen what a synthesis report onl
     Origin.MEASURED: 5,
     Origin.PROVED: 6,
 }
-STATE_ORDER = ("", "C synthesis", "logic synthesis", "routing")
+STATE_ORDER = ("", "C synthesis", LOGIC_SYNTHESIS, "routing")
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,9 +48,10 @@ def quantity_of(metric: Metric) -> Quantity:
         return Quantity(name, "routing")
     if metric.origin not in (Origin.SYNTHESISED, Origin.ESTIMATED):
         return Quantity(name)
-    logic = metric.name.endswith(AFTER_LOGIC_SYNTHESIS) or metric.tool in LOGIC_SYNTHESIS
-    if logic or metric.target == "rtl":  # which has no C to be synthesised
-        return Quantity(name, "logic synthesis")
+    if metric.state is not None:
+        return Quantity(name, metric.state)
+    if metric.name.endswith(AFTER_LOGIC_SYNTHESIS) or metric.tool in LOGIC_TOOLS:
+        return Quantity(name, LOGIC_SYNTHESIS)
     return Quantity(name, "C synthesis")
 
 

@@ -116,8 +116,11 @@ class TargetPart(_Part):
     """A target that the run was compiled for: its settings, with goals turned into choices, and
     the part that its project is for with what that offers."""
 
+    title: str | None = None  # how people write its name
     stage: str  # of its simulation
+    stage_title: str | None = None
     exact: bool = True  # whether that has to equal the engine bit for bit
+    pipelined: bool = True  # whether an inference may begin before the last has ended
     project: Digest | None = None  # None where it was only estimated
     settings: dict[str, Any]
     part: str | None = None

@@ -10,16 +10,23 @@ from edgeinfer.report import words
 from edgeinfer.report.result import Result
 from edgeinfer.report.tables import Cell, Column, Table, figure, filled, text
 from edgeinfer.report.timings import timings_of
+from edgeinfer.report.titles import stage_title, target_title
 from edgeinfer.report.uses import uses_of
 
-ORDER = ("float", "quantized", "interpret", "engine", "csim", "rtl", "tflite")
-TAKEN_OVER = ("engine", "interpret", "csim", "rtl")  # whose integers are the quantized network's
+BASE = ("float", "quantized", "interpret", "engine")  # stages that need no target
 
 
 def stages_of(result: Result) -> list[str]:
     """The stages that were judged, in the order in which a network passes them."""
-    known = [stage for stage in ORDER if stage in result.accuracy]
-    return [*known, *(stage for stage in result.accuracy if stage not in ORDER)]
+    order = (*BASE, *(part.stage for part in result.targets.values()))
+    known = [stage for stage in order if stage in result.accuracy]
+    return [*known, *(stage for stage in result.accuracy if stage not in order)]
+
+
+def _shares_integers(result: Result, stage: str) -> bool:
+    """Whether a stage's integers are the quantized network's."""
+    apart = {part.stage for part in result.targets.values() if not part.exact}
+    return stage != "float" and stage not in apart
 
 
 def intervals_of(
@@ -31,7 +38,9 @@ def intervals_of(
     if profile is None:
         return None, None
     for each in profile.scores:
-        same = each.stage == stage or (each.stage == "quantized" and stage in TAKEN_OVER)
+        same = each.stage == stage or (
+            each.stage == "quantized" and _shares_integers(result, stage)
+        )
         if same and scores.samples == profile.samples:
             return _matching(each.auc, scores.auc), _matching(each.accuracy, scores.accuracy)
     return None, None
@@ -51,9 +60,9 @@ def accuracy_table(result: Result, profile: Profile | None) -> Table | None:
     for stage in stages_of(result):
         scores = result.accuracy[stage]
         area, right = intervals_of(result, profile, stage)
-        rows.append(_scores(words.stage_name(stage), scores, area, right))
+        rows.append(_scores(stage_title(stage, result), scores, area, right))
         for head, each in scores.heads.items():
-            rows.append(_scores(f"{words.stage_name(stage)}: {head}", each, None, None))
+            rows.append(_scores(f"{stage_title(stage, result)}: {head}", each, None, None))
     columns = (
         Column("stage"),
         Column("samples", numeric=True),
@@ -94,7 +103,7 @@ def agreement_table(result: Result) -> Table | None:
         parted = "" if entry.first_divergence is None else str(entry.first_divergence)
         rows.append(
             (
-                text(words.listed([words.stage_name(name) for name in entry.pair])),
+                text(words.listed([stage_title(name, result) for name in entry.pair])),
                 verdict,
                 figure(entry.samples),
                 figure(entry.max_abs_diff),
@@ -124,7 +133,7 @@ def usage_table(result: Result) -> Table | None:
             state = "unsure"
         rows.append(
             (
-                text(words.target_name(use.target)),
+                text(use.title),
                 Cell(words.kind_name(use.kind)),
                 figure(metric.value),
                 Cell(words.between(metric.low, metric.high)),
@@ -168,7 +177,7 @@ def timing_table(result: Result, inferences: int, noun: str) -> Table | None:
         rate = None if not timing.interval_us else 1e6 / timing.interval_us
         rows.append(
             (
-                text(words.target_name(timing.target)),
+                text(timing.title),
                 figure(latency.value),
                 Cell(words.between(latency.low, latency.high)),
                 Cell(str(latency.origin)),
@@ -207,7 +216,7 @@ def metrics_table(result: Result) -> Table | None:
     rows = [
         (
             text(metric.name),
-            Cell(words.target_name(metric.target)),
+            Cell(target_title(metric.target, result)),
             figure(metric.value),
             Cell(metric.unit.replace("us", "µs") if metric.unit == "us" else metric.unit),
             Cell(words.between(metric.low, metric.high)),

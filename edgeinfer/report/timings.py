@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from edgeinfer.base.metrics import Metric
 from edgeinfer.report.quantity import strongest, targets_of, whole
 from edgeinfer.report.result import Result
+from edgeinfer.report.titles import target_title
 
 LATENCIES = (
     "latency_device_us",
@@ -19,7 +20,6 @@ LATENCIES = (
     "latency_usb_us",
     "latency_usb",
 )
-ONE_BY_ONE = ("edgetpu", "cpu")  # no inference begins before the last has ended
 RATES = ("throughput", "throughput_at_asked_clock")
 PATCHES = 55_000  # of an event: hits of a ProtoDUNE event around which a patch is judged
 
@@ -29,6 +29,7 @@ class Timing:
     """Microseconds, with the ends of the band where there is one."""
 
     target: str
+    title: str  # of the target
     latency: Metric  # in us
     interval_us: float | None  # from one inference to the next
     interval_low_us: float | None = None
@@ -58,7 +59,7 @@ def timings_of(result: Result) -> tuple[Timing, ...]:
         own = whole(result.metrics, target)
         latency = _first(own, LATENCIES)
         if latency is not None:
-            found.append(_timing(target, latency, own))
+            found.append(_timing(result, target, latency, own))
     return tuple(found)
 
 
@@ -67,21 +68,25 @@ def _first(metrics: Sequence[Metric], names: Sequence[str]) -> Metric | None:
     return next((each for each in known if each is not None), None)
 
 
-def _timing(target: str, latency: Metric, metrics: Sequence[Metric]) -> Timing:
+def _timing(result: Result, target: str, latency: Metric, metrics: Sequence[Metric]) -> Timing:
+    title = target_title(target, result)
     rate = _first(metrics, RATES)
     if rate is not None and rate.value:
-        return Timing(target, latency, 1e6 / rate.value, how=f"by the {rate.origin} throughput")
+        return Timing(
+            target, title, latency, 1e6 / rate.value, how=f"by the {rate.origin} throughput"
+        )
     interval = _same_origin(metrics, "ii_cycles", latency)
     cycles = _same_origin(metrics, "latency_cycles", latency)
     if interval is not None and cycles is not None and cycles.value:
         clock_us = latency.value / cycles.value
         ends = [None if end is None else end * clock_us for end in (interval.low, interval.high)]
         said = f"{interval.origin} interval of {interval.value:,.0f} cycles"
-        return Timing(target, latency, interval.value * clock_us, ends[0], ends[1], said)
-    if target in ONE_BY_ONE:
+        return Timing(target, title, latency, interval.value * clock_us, ends[0], ends[1], said)
+    part = result.targets.get(target)
+    if part is not None and not part.pipelined:
         said = "one inference after the other"
-        return Timing(target, latency, latency.value, latency.low, latency.high, said)
-    return Timing(target, latency, None)
+        return Timing(target, title, latency, latency.value, latency.low, latency.high, said)
+    return Timing(target, title, latency, None)
 
 
 def _same_origin(metrics: Sequence[Metric], name: str, like: Metric) -> Metric | None:

@@ -21,9 +21,9 @@ from edgeinfer.report.quantity import (
     whole,
 )
 from edgeinfer.report.result import Result
+from edgeinfer.report.titles import target_title
 
-EDGE_TPU, ON_CHIP = "edgetpu", "coral"
-SHARES = ("rtl",)  # targets that tell of which share of their own device they take
+OFFERED_AS = {"cached_bytes": "sram_bytes"}  # what devices call it
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,6 +31,7 @@ class Use:
     """How much of one kind; `offered` is None where the device is not known."""
 
     target: str
+    title: str  # of the target
     kind: str
     metric: Metric
     state: str
@@ -69,13 +70,22 @@ def uses_of(result: Result) -> tuple[Use, ...]:
     found = []
     for target in targets_of(result.metrics):
         own = whole(result.metrics, target)
-        for kind in (*RESOURCES, *(("cached_bytes",) if target == EDGE_TPU else ())):
+        for kind in (*RESOURCES, *OFFERED_AS):
             best = best_count(own, kind)
             if best is None:
                 continue
             offered = _offered(result, target, kind, own, best)
             if best.value or offered:
-                found.append(Use(target, kind, best, quantity_of(best).state, offered))
+                found.append(
+                    Use(
+                        target,
+                        target_title(target, result),
+                        kind,
+                        best,
+                        quantity_of(best).state,
+                        offered,
+                    )
+                )
     return tuple(found)
 
 
@@ -98,19 +108,17 @@ def _offered(
     result: Result, target: str, kind: str, metrics: list[Metric], best: Metric
 ) -> float | None:
     part = result.targets.get(target)
-    name = "sram_bytes" if kind == "cached_bytes" else kind
+    name = OFFERED_AS.get(kind, kind)
     if part is not None and part.budget:
         return part.budget.get(name)
     shares = [m for m in metrics if m.name == f"{kind}_share" and m.origin is best.origin]
     told = shares[-1] if shares else None
     if told is not None and told.value:
         return round(best.value / (told.value / 100.0))
-    if target == EDGE_TPU:
-        return devices.device(ON_CHIP).offers(name)
-    if target in SHARES or result.device is None:
+    if result.device is None:
         return None
     try:
-        return devices.device(result.device).offers(kind)
+        return devices.device(result.device).offers(name)
     except UsageError:  # a device of a later version, or of someone else's
         return None
 

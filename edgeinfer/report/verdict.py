@@ -15,6 +15,7 @@ from edgeinfer.report import words
 from edgeinfer.report.losses import Drop, drop_of, interval_of
 from edgeinfer.report.result import Result
 from edgeinfer.report.timings import timings_of
+from edgeinfer.report.titles import stage_title
 from edgeinfer.report.uses import Use, uses_of
 
 MOST_LATENCIES = 2  # told in the verdict
@@ -87,7 +88,7 @@ def _agrees(result: Result) -> Answer:
     apart, near = result.disagreements, near_pairs(result)
     if apart:
         first = apart[0]
-        names = words.listed([words.stage_name(name) for name in first.pair])
+        names = words.listed([stage_title(name, result) for name in first.pair])
         more = f", and {len(apart) - 1} more" if len(apart) > 1 else ""
         said = (
             f"{names} differ{more}: {words.counted(first.decision_flips, 'decision')} of "
@@ -96,14 +97,14 @@ def _agrees(result: Result) -> Answer:
         return Answer(question, State.BAD, f"{names} differ", said)
     pairs = tuple(entry for entry in pairs if entry not in near)
     if not pairs:
-        said = f"No two stages that must agree were held against each other. {_near(near)}"
+        said = f"No two stages that must agree were held against each other. {_near(result, near)}"
         return Answer(question, State.UNKNOWN, "agreement not tried", said.strip())
     if not min(entry.samples for entry in pairs):
         return Answer(question, State.UNKNOWN, "agreement not tried", "No sample was compared.")
     short = f"bit-identical in {'all ' if len(pairs) > 1 else ''}"
     short += words.counted(len(pairs), "pair") + " of stages"
-    said = " ".join(_alike(group, pairs) for group in _groups(pairs))
-    return Answer(question, State.GOOD, short, f"{said} {_near(near)}".strip())
+    said = " ".join(_alike(result, group, pairs) for group in _groups(pairs))
+    return Answer(question, State.GOOD, short, f"{said} {_near(result, near)}".strip())
 
 
 def _groups(pairs: Sequence[Agreement]) -> list[list[str]]:
@@ -117,11 +118,11 @@ def _groups(pairs: Sequence[Agreement]) -> list[list[str]]:
     return groups
 
 
-def _alike(stages: Sequence[str], pairs: Sequence[Agreement]) -> str:
+def _alike(result: Result, stages: Sequence[str], pairs: Sequence[Agreement]) -> str:
     counts = [entry.samples for entry in pairs if set(entry.pair) <= set(stages)]
     least, most = min(counts), max(counts)
     how_many = f"{most:,}" if least == most else f"{least:,} to {most:,}"
-    names = words.listed([words.stage_name(name) for name in stages])
+    names = words.listed([stage_title(name, result) for name in stages])
     return f"{names[:1].upper()}{names[1:]} yield the same integers in {how_many} samples."
 
 
@@ -131,13 +132,13 @@ def near_pairs(result: Result) -> tuple[Agreement, ...]:
     return tuple(e for e in result.agreement if not e.bit_identical and e not in must)
 
 
-def _near(pairs: Sequence[Agreement]) -> str:
+def _near(result: Result, pairs: Sequence[Agreement]) -> str:
     """What may differ, and by how much it does."""
     told = [
-        f"{words.stage_name(entry.pair[1])} has numbers of its own: "
+        f"{stage_title(entry.pair[1], result)} has numbers of its own: "
         f"{words.counted(entry.decision_flips, 'decision')} of "
         f"{words.counted(entry.samples, 'sample')} differ from the "
-        f"{words.stage_name(entry.pair[0])}'s."
+        f"{stage_title(entry.pair[0], result)}'s."
         for entry in pairs
     ]
     return " ".join(told)
@@ -150,11 +151,11 @@ def _fits(uses: Sequence[Use]) -> Answer:
         said = "No resources are known." if not uses else "No device is named, so no budget."
         return Answer(question, State.UNKNOWN, "fit not known", said)
     worst = max(judged, key=lambda use: use.share or 0.0)
-    kind, target = words.kind_name(worst.kind), words.target_name(worst.target)
+    kind, target = words.kind_name(worst.kind), worst.title
     told = f"{kind} {words.percent(worst.share, 0)}, {worst.metric.origin}"
     over = [use for use in judged if not use.fits]
     if over:
-        names = [f"{words.target_name(u.target)} {words.kind_name(u.kind)}" for u in over]
+        names = [f"{u.title} {words.kind_name(u.kind)}" for u in over]
         sure = all(use.surely for use in over)
         state = State.BAD if sure or any(use.metric.low is None for use in over) else State.UNSURE
         said = f"{words.listed(names)} {_goes(names)} beyond the device; most of all {told}."
@@ -179,9 +180,7 @@ def _fast(result: Result, limit_us: float | None) -> Answer:
         said = "No latency is known."
         return Answer(question, State.UNKNOWN, "latency not known", said)
     shown = [
-        f"{words.target_name(t.target)} {words.seconds(t.latency.value * 1e-6)} "
-        f"({t.latency.origin})"
-        for t in timings
+        f"{t.title} {words.seconds(t.latency.value * 1e-6)} ({t.latency.origin})" for t in timings
     ]
     more = f" and {len(shown) - MOST_LATENCIES} more" if len(shown) > MOST_LATENCIES else ""
     told = ", ".join(shown[:MOST_LATENCIES]) + more
@@ -195,9 +194,9 @@ def _fast(result: Result, limit_us: float | None) -> Answer:
     if not late:
         state = State.UNSURE if unsure else State.GOOD
         return Answer(question, state, f"{told}, within {limit}", said)
-    slow = words.listed([words.target_name(t.target) for t in late])
+    slow = words.listed([t.title for t in late])
     if len(late) < len(timings):
-        quick = words.listed([words.target_name(t.target) for t in timings if t not in late])
+        quick = words.listed([t.title for t in timings if t not in late])
         return Answer(question, State.UNSURE, f"{quick} within {limit}, {slow} slower", said)
     state = State.UNSURE if all(t in unsure for t in late) else State.BAD
     return Answer(question, state, f"slower than {limit} ({told})", said)
@@ -224,7 +223,7 @@ def _lost(result: Result, profile: Profile | None) -> Answer:
     interval = None if profile is None else interval_of(profile, own)
     within = "" if interval is None else f" ± {words.number(_half(interval), 2)}"
     short = f"{own.label} {own.change}{within}"
-    where = "" if own.stage == "quantized" else f" ({words.stage_name(own.stage)})"
+    where = "" if own.stage == "quantized" else f" ({stage_title(own.stage, result)})"
     said = (
         f"{own.label}: {words.number(own.before)} as floats, {words.number(own.after)} as "
         f"integers{where}."
@@ -233,8 +232,8 @@ def _lost(result: Result, profile: Profile | None) -> Answer:
         low, high = words.number(interval.low, 2), words.number(interval.high, 2)
         said += f" The loss lies between {low} and {high} with 95 % confidence."
     if found.lost > own.lost:
-        short += f", {words.stage_name(found.stage)} {found.change}"
-        said += f" {words.stage_name(found.stage)}: {words.number(found.after)}."
+        short += f", {stage_title(found.stage, result)} {found.change}"
+        said += f" {stage_title(found.stage, result)}: {words.number(found.after)}."
     state = State.GOOD if found.lost <= _tolerable(found) else State.UNSURE
     return Answer(question, state, short, said)
 

@@ -9,17 +9,6 @@ from collections.abc import Sequence
 
 NOT_A_NUMBER = "not a number"
 UNITS = {"us": "µs", "cycles": "cycles", "LUT": "", "FF": "", "DSP": "", "BRAM18": "", "URAM": ""}
-TARGETS = {"hls": "HLS", "rtl": "RTL", "edgetpu": "Edge TPU", "cpu": "CPU"}
-STAGES = {
-    "float": "float",
-    "quantized": "quantized",
-    "engine": "engine",
-    "interpret": "interpreter",
-    "csim": "C simulation",
-    "rtl": "RTL simulation",
-    "tflite": "TFLite",
-    "int8 program": "int8 Program",
-}
 KINDS = {
     "dsp": "DSP",
     "lut": "LUT",
@@ -111,16 +100,6 @@ def between(low: float | None, high: float | None, unit: str = "") -> str:
 def size(shape: Sequence[int]) -> str:
     """A shape."""
     return "×".join(map(str, shape)) or "scalar"
-
-
-def target_name(name: str | None) -> str:
-    """A target as it is written."""
-    return "" if name is None else TARGETS.get(name, short(name))
-
-
-def stage_name(name: str) -> str:
-    """A stage as it is written."""
-    return STAGES.get(name, short(name))
 
 
 def kind_name(name: str) -> str:

@@ -20,13 +20,12 @@ from edgeinfer.run.report import write_report
 from edgeinfer.run.samples import Simulation
 from edgeinfer.run.steps import compile_model
 from edgeinfer.run.stored import read_runs
-from edgeinfer.targets.registry import Chosen, choose
+from edgeinfer.targets.registry import Chosen, choose, known
 from edgeinfer.zoo import resolve
 
 MODEL = "hit-tagger-pooled"
 WIDTHS = (4, 6, 8)
 SHOWN = 6  # bits, of the recipe that goes to every target
-PART, FPGA = "xczu7ev-ffvc1156-2-e", "lfe5u-85f"
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,9 +54,8 @@ def demonstrate(folder: Path, progress: Progress) -> Shown:
 
 def _targets() -> list[Chosen]:
     return [
-        choose("hls", {"part": PART, "fit": True}),
-        choose("rtl", {"part": FPGA}),
-        choose("edgetpu", {}),
+        choose(name, {"fit": True} if "fit" in entry.options else {})
+        for name, entry in known().items()
     ]
 
 

@@ -12,11 +12,12 @@ from edgeinfer.base import plan
 from edgeinfer.base.errors import Offence, UnsupportedModelError
 from edgeinfer.evaluate import judge
 from edgeinfer.ir.program import Program
+from edgeinfer.run.dependencies import reads_of
 from edgeinfer.run.folder import LOG, Outcome, Record, RunFolder
 from edgeinfer.run.projects import emission
 from edgeinfer.run.trial import Trial
 from edgeinfer.targets.registry import Chosen, restored
-from edgeinfer.targets.target import Advises, Emitted, Learns, Placed, Settles, Target
+from edgeinfer.targets.target import Act, Emitted
 
 SHOWN = 256  # samples that a target may learn ranges from
 MADE_ANEW = ("csim", "sim")  # folders of a project that its simulation fills, in seconds
@@ -25,18 +26,16 @@ MADE_ANEW = ("csim", "sim")  # folders of a project that its simulation fills, i
 def emit(trial: Trial, chosen: Chosen) -> Chosen:
     """The target's project, in a folder of its own below the run's, with what is estimated of it.
     The target comes back with its goals turned into choices."""
-    folder, target = trial.folder, chosen.entry.make()
+    folder, target = trial.folder, chosen.target
     before = folder.recorded(emission(chosen.name))
 
     def made() -> Outcome:
         program, settings = trial.program, chosen.settings
-        if isinstance(target, Settles):
-            settings = target.settled(program, settings)
-        emitted = _emitted(trial, target, replace(chosen, settings=settings))
+        settings = target.settle(program, settings)
+        emitted = _emitted(trial, replace(chosen, settings=settings))
         if before is not None and before.facts.get("project") != emitted.plan.digest:
             _set_aside(folder, chosen.name, before)
-        said = [*emitted.plan.findings, *emitted.findings]
-        said += target.advice(program, settings) if isinstance(target, Advises) else ()
+        said = [*emitted.plan.findings, *emitted.findings, *target.advise(program, settings)]
         facts = {
             **_told(trial, replace(chosen, settings=settings)),
             "project": emitted.plan.digest,
@@ -47,34 +46,37 @@ def emit(trial: Trial, chosen: Chosen) -> Chosen:
         return Outcome(facts, files)
 
     depends_on: dict[str, Any] = {"program": trial.digest, "settings": asdict(chosen.settings)}
-    if isinstance(target, Learns):
+    if target.learns:
         depends_on |= {"files": trial.model.digests, **trial.depends_on}
-    facts = folder.step(emission(chosen.name), depends_on, made)
-    return replace(chosen, settings=restored(chosen.entry, facts["settings"]))
+    facts = folder.step(emission(chosen.name), reads_of(chosen, Act.EMIT), depends_on, made)
+    return restored(chosen.name, facts["settings"])
 
 
 def _told(trial: Trial, chosen: Chosen) -> dict[str, Any]:
     """What the result says of a target."""
+    target = chosen.target
     return {
         "target": chosen.name,
         "program": trial.digest,
         "settings": asdict(chosen.settings),
-        "stage": chosen.entry.stage,
-        "exact": chosen.entry.exact,
-        "place": _placed(chosen.entry.make(), chosen.settings),
+        "title": target.title,
+        "stage": target.stage,
+        "stage_title": target.stage_title,
+        "exact": target.exact,
+        "pipelined": target.pipelined,
+        "place": _placed(chosen),
     }
 
 
 def estimated(trial: Trial, chosen: Chosen) -> None:
     """What is known of a target's project without making it."""
-    target = chosen.entry.make()
+    target = chosen.target
 
     def made() -> Outcome:
-        program, settings = trial.program, chosen.settings
-        refused(program, chosen)
-        if isinstance(target, Settles):
-            settings = target.settled(program, settings)
-        said = target.advice(program, settings) if isinstance(target, Advises) else ()
+        refused(trial.program, chosen)
+        program = trial.program
+        settings = target.settle(program, chosen.settings)
+        said = target.advise(program, settings)
         return Outcome(
             {
                 **_told(trial, replace(chosen, settings=settings)),
@@ -84,12 +86,13 @@ def estimated(trial: Trial, chosen: Chosen) -> None:
         )
 
     depends_on = {"program": trial.digest, "settings": asdict(chosen.settings)}
-    trial.folder.step(f"estimate-{chosen.name}", depends_on, made)
+    reads = reads_of(chosen, Act.ESTIMATE)
+    trial.folder.step(f"estimate-{chosen.name}", reads, depends_on, made)
 
 
-def _emitted(trial: Trial, target: Target[Any], chosen: Chosen) -> Emitted:
-    program, settings = trial.program, chosen.settings
-    if isinstance(target, Learns):
+def _emitted(trial: Trial, chosen: Chosen) -> Emitted:
+    program, settings, target = trial.program, chosen.settings, chosen.target
+    if target.learns:
         shown = trial.samples.part(0, SHOWN)
         raw = judge.raw_inputs(program, trial.recipe, shown)
         return target.emit_from(program, trial.model.loaded.graph, raw, settings)
@@ -99,7 +102,7 @@ def _emitted(trial: Trial, target: Target[Any], chosen: Chosen) -> Emitted:
 
 def refused(program: Program, chosen: Chosen) -> None:
     """An error that lists every op that the target has no equal for."""
-    offences: tuple[Offence, ...] = chosen.entry.make().check(program, chosen.settings)
+    offences: tuple[Offence, ...] = chosen.target.check(program, chosen.settings)
     if offences:
         raise UnsupportedModelError(
             f"{program.name} for the target {chosen.name}",
@@ -108,11 +111,11 @@ def refused(program: Program, chosen: Chosen) -> None:
         )
 
 
-def _placed(target: Target[Any], settings: Any) -> dict[str, Any]:
+def _placed(chosen: Chosen) -> dict[str, Any]:
     """The part that a project is for, and what that offers."""
-    if not isinstance(target, Placed):
+    place = chosen.target.place_of(chosen.settings)
+    if place is None:
         return {}
-    place = target.place_of(settings)
     known = place.device
     return {
         "part": place.part,

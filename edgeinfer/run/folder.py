@@ -10,7 +10,6 @@ from __future__ import annotations
 
 import contextlib
 import fcntl
-import functools
 import hashlib
 import json
 import logging
@@ -22,12 +21,11 @@ from pathlib import Path
 from typing import Any, Protocol
 
 from edgeinfer.base import plan
-from edgeinfer.base.assets import PACKAGE
 from edgeinfer.base.errors import RunBusyError, UsageError
+from edgeinfer.base.reads import Reads
 
 HIDDEN = ".edgeinfer"  # records of steps, and the lock
 LOG = logging.getLogger("edgeinfer")
-NO_PART_OF_RESULTS = ("cli", "lartpc", "report", "zoo")  # no outcome depends on it
 
 
 class Progress(Protocol):
@@ -100,10 +98,15 @@ class RunFolder:
     records: dict[str, Record] = field(default_factory=dict)  # of this process, in order
 
     def step(
-        self, name: str, depends_on: Mapping[str, Any], make: Callable[[], Outcome]
+        self,
+        name: str,
+        reads: Reads,
+        depends_on: Mapping[str, Any],
+        make: Callable[[], Outcome],
     ) -> Mapping[str, Any]:
-        """The facts of a step: remembered if everything it depends on is as it was, else made."""
-        key = key_of(name, depends_on)
+        """The facts of a step: remembered if everything it depends on is as it was, else made.
+        `reads`: code, text, libraries and programs; `depends_on`: options and inputs."""
+        key = key_of(name, reads, depends_on)
         self.progress.started(name)
         known = self.recorded(name)
         if known is not None and known.key == key and self._intact(known):
@@ -194,33 +197,10 @@ def opened(path: Path, progress: Progress, *, new: bool) -> Iterator[RunFolder]:
             raise
 
 
-def key_of(name: str, depends_on: Mapping[str, Any]) -> str:
-    """The content hash of a step's name, inputs and options, and of the code that does it."""
-    told = json.dumps({"step": name, "code": code_digest(), **depends_on}, sort_keys=True)
+def key_of(name: str, reads: Reads, depends_on: Mapping[str, Any]) -> str:
+    """The content hash of a step's name, its options and inputs, and of what it reads."""
+    told = json.dumps({"step": name, "reads": reads.digest, **depends_on}, sort_keys=True)
     return hashlib.sha256(told.encode()).hexdigest()
-
-
-@functools.cache
-def code_digest() -> str:
-    """The content hash of every module whose change may change a result."""
-    import quantization
-
-    state = hashlib.sha256()
-    for room in (PACKAGE, Path(quantization.__file__).parent):
-        for module in sorted(room.rglob("*.py")):
-            inside = module.relative_to(room)
-            if not inside.parts[0].startswith(NO_PART_OF_RESULTS):
-                state.update(f"{inside} ".encode() + module.read_bytes())
-    return state.hexdigest()
-
-
-@functools.cache
-def digest_of_rooms(names: tuple[str, ...]) -> str:
-    """The content hash of the code of some rooms, for the steps that do depend on it."""
-    state = hashlib.sha256()
-    for module in sorted(path for name in names for path in (PACKAGE / name).rglob("*.py")):
-        state.update(f"{module.relative_to(PACKAGE)} ".encode() + module.read_bytes())
-    return state.hexdigest()
 
 
 def _refuse_foreign(path: Path) -> None:

@@ -7,6 +7,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 from edgeinfer.base.errors import ProgramError, RecipeError, UsageError
 from edgeinfer.data import samples
@@ -15,7 +16,7 @@ from edgeinfer.ir.lower import Lowered, lower
 from edgeinfer.precision.ptq import PtqSettings
 from edgeinfer.readers import Loaded
 from edgeinfer.run.defaults import BITS, drawn_for, formatted, plain
-from edgeinfer.targets.target import Suits
+from edgeinfer.targets.target import Target
 from quantization.fixed import FormatError
 from quantization.recipe import Recipe
 
@@ -25,11 +26,11 @@ def lowered_as_asked(
     recipe_path: Path | None,
     formats: PtqSettings | None,
     data: Callable[[], Samples] | None,
-    suits: Sequence[Suits] = (),
+    targets: Sequence[Target[Any]] = (),
 ) -> tuple[Loaded, Lowered]:
     """Lower a model under the formats that it, or the recipe, states; where neither states any,
-    under `formats` or one width for every tensor, as the targets that have a say in it would have
-    them. The model comes back as it was lowered."""
+    under `formats` or one width for every tensor, as the targets would have them.
+    The model comes back as it was lowered."""
     given = Recipe() if recipe_path is None else read_recipe(recipe_path)
     stated = loaded.recipe != Recipe() or given != Recipe()
     if stated and formats is not None:
@@ -39,10 +40,11 @@ def lowered_as_asked(
         )
     if not stated:
         tried = drawn_for(loaded, given) if data is None else data()
-        width = min((suit.best_bits for suit in suits), default=BITS)
+        widths = [target.best_bits for target in targets if target.best_bits is not None]
+        width = min(widths, default=BITS)
         loaded = formatted(loaded, formats or plain(width), tried)
-        for suit in suits:
-            loaded = replace(loaded, recipe=suit.suited(loaded.recipe))
+        for target in targets:
+            loaded = replace(loaded, recipe=target.suit(loaded.recipe))
     return loaded, lowered_with(loaded, given, recipe_path)
 
 

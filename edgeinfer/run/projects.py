@@ -22,7 +22,7 @@ def remembered(folder: RunFolder, program: str) -> list[Chosen]:
     """The targets that a run was compiled for. A project that someone has edited since counts: it
     is what will be simulated, and a finding says so."""
     found = []
-    for name, entry in known().items():
+    for name in known():
         record = folder.recorded(emission(name))
         if record is None or record.facts.get("program") != program:
             continue
@@ -34,7 +34,7 @@ def remembered(folder: RunFolder, program: str) -> list[Chosen]:
                 f"{name}: {_listed(changed)} {EDITED}; what is there was simulated.",
             ]
         folder.records[emission(name)] = replace(record, cached=True, facts=facts)
-        found.append(Chosen(name, entry, restored(entry, record.facts["settings"])))
+        found.append(restored(name, record.facts["settings"]))
     return found
 
 

@@ -15,6 +15,7 @@ from edgeinfer.evaluate.profile.make import profile_of
 from edgeinfer.graph.nodes import Graph
 from edgeinfer.ir.lower import lower
 from edgeinfer.report.page.page import Report, Wishes, report_on, written
+from edgeinfer.run import dependencies
 from edgeinfer.run.folder import HIDDEN, Outcome, RunFolder, watched
 from edgeinfer.run.lower import read_recipe
 from edgeinfer.run.result import PROGRAM, RECIPE
@@ -81,7 +82,9 @@ def profiled(folder: RunFolder, data: Path | None) -> Profiled:
         "data": digest_of(source),
     }
     model = Model(folder.path / load.facts["model"]["file"])
-    folder.step("profile", depends_on, lambda: _profile(folder, model, source))
+    folder.step(
+        "profile", dependencies.PROFILE, depends_on, lambda: _profile(folder, model, source)
+    )
     path = folder.path / PROFILE
     return Profiled(from_json(read_text(path), str(path)))
 

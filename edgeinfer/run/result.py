@@ -44,8 +44,11 @@ def assembled(folder: RunFolder) -> Result:
     }
     content["targets"] = {
         facts["target"]: {
+            "title": facts["title"],
             "stage": facts["stage"],
+            "stage_title": facts["stage_title"],
             "exact": facts["exact"],
+            "pipelined": facts["pipelined"],
             "project": facts.get("project"),
             "settings": facts["settings"],
             **facts["place"],

@@ -10,17 +10,20 @@ from pathlib import Path
 from typing import Any, assert_never
 
 from edgeinfer.base import plan
+from edgeinfer.base.reads import Reads
 from edgeinfer.data import samples
 from edgeinfer.data.samples import Samples
 from edgeinfer.graph.nodes import Graph
-from edgeinfer.run.folder import digest_of_rooms
 from edgeinfer.zoo import ENTRIES
 from edgeinfer.zoo.drawn import simulated
 from edgeinfer.zoo.entry import stage_seed
 
 SIMULATED = 1_000  # samples of a reference model that is given no data
 SEED = 44  # of those, which no training, choosing or judging sees
-SIMULATING = ("data/formats", "lartpc", "zoo")  # rooms whose code decides what is simulated
+SIMULATING = Reads(  # what decides which samples are simulated
+    code=("edgeinfer.data.formats.scalings", "edgeinfer.lartpc", "edgeinfer.zoo"),
+    libraries=("numpy",),
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,7 +51,7 @@ def digest_of(source: Source | None) -> str | None:
         case DataFile(path):
             return plan.sha256_of(samples.existing(path))
         case Simulation(reference):
-            return f"{reference} {SEED} {SIMULATED} {digest_of_rooms(SIMULATING)}"
+            return f"{reference} {SEED} {SIMULATED} {SIMULATING.digest}"
         case _:
             assert_never(source)
 

@@ -9,6 +9,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
+from edgeinfer.base import devices
 from edgeinfer.base.errors import InputError, UsageError
 from edgeinfer.data.samples import Samples
 from edgeinfer.graph import nodes as g
@@ -23,6 +24,7 @@ from edgeinfer.readers import load
 from edgeinfer.run.data import Dealt, dealt
 from edgeinfer.run.folder import Progress, watched
 from edgeinfer.run.quantize import write
+from edgeinfer.targets.registry import choose_for
 from edgeinfer.zoo.entry import ZooEntry
 from quantization.recipe import Recipe
 from quantization.search import Trial
@@ -103,18 +105,14 @@ def search_model(
     return told
 
 
-def hls_estimate(device: str | None) -> Estimate:
-    """What the HLS target estimates of a Program: resources and latency on a device."""
-    from edgeinfer.base import devices
-    from edgeinfer.targets.hls.estimate.estimate import estimate
-    from edgeinfer.targets.hls.settings import HlsSettings
-
-    part = HlsSettings().part if device is None else devices.part_of(device)
-    found = devices.device(part)
-    settings = HlsSettings(part=part)
+def estimate_on(name: str, asked: str | None) -> Estimate:
+    """What a target estimates of a Program on a device: resources and latency."""
+    found = {} if asked is None else {asked: devices.device(asked)}
+    chosen = choose_for(name, found, {})
 
     def figures(program: Program) -> dict[str, float]:
-        return estimate(program, settings, found).figures()
+        metrics = chosen.target.estimate(program, chosen.settings)
+        return {metric.name: metric.value for metric in metrics if metric.layer is None}
 
     return figures
 

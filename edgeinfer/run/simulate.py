@@ -18,10 +18,11 @@ from edgeinfer.ir import agreement as cosim
 from edgeinfer.ir.agreement import Agreement, Comparison, Divergence
 from edgeinfer.ir.engine.engine import Engine
 from edgeinfer.ir.program import Program
+from edgeinfer.run.dependencies import reads_of
 from edgeinfer.run.folder import Outcome, RunFolder
 from edgeinfer.run.projects import about
 from edgeinfer.targets.registry import Chosen
-from edgeinfer.targets.target import Explains, Judged, Judges
+from edgeinfer.targets.target import Act, Judged
 from quantization.fixed import Ints
 
 MOST_SAMPLES = 64  # that are simulated where no data are given
@@ -40,15 +41,16 @@ def simulate(
 ) -> None:
     """The target's simulation against the engine, and against labels where there are any."""
     place = folder.path / chosen.name
-    stage, target = chosen.entry.stage, chosen.entry.make()
+    stage, target = chosen.target.stage, chosen.target
     made_of = about(folder, chosen)
 
     def made() -> Outcome:
-        if isinstance(target, Judges):
+        judged = None
+        if not target.exact:
             judged = target.judge(
                 program, graph(), place, raw, chosen.settings, advanced=folder.progress.advanced
             )
-        else:
+        if judged is None:
             agreement, outputs = _held_against(program, chosen, place, raw, folder)
             hosts = {output.name: output.host for output in program.outputs}
             judged = Judged((agreement,), judge.dequantized(program, outputs), hosts)
@@ -68,7 +70,12 @@ def simulate(
             facts["accuracy"] = {stage: asdict(judge.score(graph(), real, samples))}
         return Outcome(facts)
 
-    folder.step(stage, {**depends_on, "samples": len(samples), **made_of}, made)
+    folder.step(
+        stage,
+        reads_of(chosen, Act.SIMULATE),
+        {**depends_on, "samples": len(samples), **made_of},
+        made,
+    )
 
 
 def samples_for(program: Program, available: int | None, count: int | None) -> int:
@@ -82,9 +89,9 @@ def samples_for(program: Program, available: int | None, count: int | None) -> i
 def _held_against(
     program: Program, chosen: Chosen, place: Path, raw: Mapping[str, Ints], folder: RunFolder
 ) -> tuple[Agreement, dict[str, Ints]]:
-    target = chosen.entry.make()
+    target = chosen.target
     engine = Engine(program)
-    comparison = Comparison(program, ("engine", chosen.entry.stage))
+    comparison = Comparison(program, ("engine", chosen.target.stage))
     total, done = len(next(iter(raw.values()))), 0
     parts: dict[str, list[Ints]] = {output.name: [] for output in program.outputs}
     for batch in judge.batches(raw, AT_ONCE):
@@ -114,16 +121,16 @@ def _where_they_part(
     sample: int,
 ) -> Divergence | None:
     """The first value that differs in a sample, with what the target knows about the cause."""
-    target = chosen.entry.make()
+    target = chosen.target
     one = {name: values[sample : sample + 1] for name, values in raw.items()}
-    taps: tuple[str, ...] = ()
-    if isinstance(target, Explains):
-        taps = target.tappable(program, place, chosen.settings)
+    taps = target.tappable(program, place, chosen.settings)
     got = target.simulate(program, place, one, chosen.settings, taps=taps)
     got |= {output.value: got[output.name] for output in program.outputs}
     expected = engine.run(one, taps=tuple(op.name for op in program.ops))
     parted = cosim.first_divergence(program, expected, got, sample)
-    if parted is None or not isinstance(target, Explains):
-        return parted
+    if parted is None:
+        return None
     suspicion = target.suspect(program, place, chosen.settings, parted.value, expected, got)
+    if suspicion is None:
+        return parted
     return replace(parted, got_type=suspicion.type, cause=suspicion.cause)

@@ -20,6 +20,7 @@ from edgeinfer.report.result import Result
 from edgeinfer.run import projects as run_projects
 from edgeinfer.run import simulate
 from edgeinfer.run import tools as run_tools
+from edgeinfer.run.dependencies import EVALUATE, LOAD, LOWER, SIMULATE
 from edgeinfer.run.emit import emit, estimated
 from edgeinfer.run.folder import Outcome, RunFolder
 from edgeinfer.run.lower import lowered_as_asked, recipe_text
@@ -66,15 +67,16 @@ def compile_model(
     reference = data.reference if isinstance(data, Simulation) else None
     text = "" if recipe_path is None else recipe_text(recipe_path)
     loaded_from = {"files": model.digests, "reference": reference}
-    folder.step("load", loaded_from, lambda: _load(model, reference))
+    folder.step("load", LOAD, loaded_from, lambda: _load(model, reference))
     folder.step(
         "lower",
+        LOWER,
         {
             "files": model.digests,
             "recipe": text,
             "formats": None if formats is None else asdict(formats),
             "data": digest_of(data),
-            "suits": [chosen.name for chosen in targets if chosen.suits],
+            "suits": [chosen.name for chosen in targets if chosen.target.best_bits is not None],
         },
         lambda: _lower(model, recipe_path, formats, data, targets),
     )
@@ -86,7 +88,7 @@ def compile_model(
         return exercise(trial, (Stage.ENGINE,)) if worth(told) else told
     settled = [emit(trial, chosen) for chosen in targets]
     tools.needed_by(settled)
-    stages = (Stage.ENGINE, *(chosen.entry.stage for chosen in settled if chosen.simulated))
+    stages = (Stage.ENGINE, *(chosen.target.stage for chosen in settled if chosen.is_simulated))
     result = exercise(trial, stages, settled)
     busy = [chosen for chosen in settled if tools.of(chosen)]
     if not busy or result.disagreements:
@@ -114,7 +116,7 @@ def simulate_run(
     reference = folder.records["load"].facts.get("reference")
     source = DataFile(data) if data is not None else reference and Simulation(reference)
     targets = run_projects.remembered(folder, folder.records["lower"].facts["program"]["digest"])
-    lost = set(stages) - {*BASE, *(chosen.entry.stage for chosen in targets)}
+    lost = set(stages) - {*BASE, *(chosen.target.stage for chosen in targets)}
     if lost:
         raise UsageError(
             f"{folder.path} was not compiled for a target that has the stage {sorted(lost)[0]}.",
@@ -129,19 +131,19 @@ def exercise(trial: Trial, stages: tuple[str, ...], targets: Sequence[Chosen] = 
     folder, program = trial.folder, trial.digest
     if trial.stages:
         tried = {**trial.depends_on, "samples": trial.tried, "stages": trial.stages}
-        folder.step("simulate", tried, trial.simulate)
+        folder.step("simulate", SIMULATE, tried, trial.simulate)
     else:
         _as_before(folder, "simulate", program)
     if trial.data is not None:
         evaluated_on = {**trial.depends_on, "files": trial.model.digests}
-        folder.step("evaluate", evaluated_on, trial.evaluate)
+        folder.step("evaluate", EVALUATE, evaluated_on, trial.evaluate)
     else:
         _as_before(folder, "evaluate", program)
     for chosen in targets:
-        if chosen.entry.stage in stages:
+        if chosen.target.stage in stages:
             _simulate_target(trial, chosen)
         else:
-            run_projects.as_before(folder, chosen, chosen.entry.stage)
+            run_projects.as_before(folder, chosen, chosen.target.stage)
         run_projects.as_before(folder, chosen, run_tools.step_of(chosen))
     return _written(folder, targets)
 
@@ -204,8 +206,8 @@ def _lower(
 ) -> Outcome:
     said, graph = model.loaded.findings, model.loaded.graph
     shown = None if data is None else lambda: samples_of(data, graph)
-    suits = [chosen.suits for chosen in targets if chosen.suits]
-    loaded, lowered = lowered_as_asked(model.loaded, recipe_path, formats, shown, suits)
+    wished = [chosen.target for chosen in targets]
+    loaded, lowered = lowered_as_asked(model.loaded, recipe_path, formats, shown, wished)
     program = lowered.program
     part = program_part(program)
     chosen = [finding for finding in loaded.findings if finding not in said]

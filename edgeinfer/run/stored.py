@@ -12,10 +12,12 @@ from edgeinfer.data.samples import existing
 from edgeinfer.report.compare.baseline import regressions
 from edgeinfer.report.compare.runs import Run, labelled
 from edgeinfer.report.gates.check import Checked, check
+from edgeinfer.report.gates.figures import Vocabulary
 from edgeinfer.report.gates.gates import GateFile
 from edgeinfer.report.gates.gates import read as read_gates
 from edgeinfer.report.result import Result, from_json
 from edgeinfer.report.result_versions import version_of
+from edgeinfer.targets.registry import figures, stages
 
 RESULT = "result.json"
 
@@ -48,7 +50,7 @@ def checked_run(run: Path, gates: Path | None, baseline: Path | None) -> list[Ch
     told = GateFile((), {})
     if gates is not None:
         told = read_gates(read_text(existing(gates)), str(gates))
-    found = check(result, told.gates, str(gates))
+    found = check(result, told.gates, str(gates), Vocabulary(figures(), stages()))
     if baseline is not None:
         found += regressions(result, stored_result(baseline), told.tolerances)
     return found

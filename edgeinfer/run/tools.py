@@ -10,15 +10,13 @@ from dataclasses import asdict, dataclass
 
 from edgeinfer.base.errors import UsageError
 from edgeinfer.ir.program import Program
+from edgeinfer.run.dependencies import reads_of
 from edgeinfer.run.folder import Outcome, RunFolder
 from edgeinfer.run.projects import about
-from edgeinfer.targets.registry import Chosen
-from edgeinfer.targets.target import Reports, Synthesises, ToolStep
+from edgeinfer.targets.registry import Chosen, choose, known
+from edgeinfer.targets.target import Act, ToolStep
 from quantization.fixed import Ints
 
-WHO = (
-    "hls (with Vitis, Vivado or Quartus) has all of them, rtl --synth and --route, edgetpu --synth."
-)
 MINUTES = 240.0  # for all tools of a target, where nothing else is said
 
 
@@ -36,9 +34,7 @@ class ToolOrder:
 
     def of(self, chosen: Chosen) -> tuple[ToolStep, ...]:
         """The steps that a target's projects can be taken through."""
-        target = chosen.entry.make()
-        if not isinstance(target, Synthesises):
-            return ()
+        target = chosen.target
         wanted = {*self.steps, *target.unasked_steps(chosen.settings)}
         return tuple(step for step in target.tool_steps(chosen.settings) if step in wanted)
 
@@ -49,8 +45,17 @@ class ToolOrder:
                 names = ", ".join(chosen.name for chosen in targets) or "none"
                 raise UsageError(
                     f"--{step} is nothing for the target {names}.",
-                    hint=WHO,
+                    hint=_who_has(step),
                 )
+
+
+def _who_has(step: ToolStep) -> str:
+    having = [name for name in known() if step in _steps_of(choose(name, {}))]
+    return f"Targets with --{step}: {', '.join(having) or 'none'}."
+
+
+def _steps_of(chosen: Chosen) -> tuple[ToolStep, ...]:
+    return chosen.target.tool_steps(chosen.settings)
 
 
 def step_of(chosen: Chosen) -> str:
@@ -66,8 +71,8 @@ def synthesise(
     raw: Mapping[str, Ints],
 ) -> None:
     """The target's project through the tools; what they leave is read by `reports`."""
-    target, steps = chosen.entry.make(), order.of(chosen)
-    if not steps or not isinstance(target, Synthesises):
+    target, steps = chosen.target, order.of(chosen)
+    if not steps:
         return
     place, name = folder.path / chosen.name, step_of(chosen)
     made_of = about(folder, chosen)
@@ -85,16 +90,13 @@ def synthesise(
         return Outcome(facts)
 
     before = folder.recorded(name)
-    if before and isinstance(target, Reports) and not target.reports(place, chosen.settings):
+    if before and target.leaves_reports and not target.reports(place, chosen.settings):
         folder.forget(name)  # someone has removed what the tools left
-    folder.step(name, {"steps": steps, **made_of}, made)
+    folder.step(name, reads_of(chosen, Act.TOOLS), {"steps": steps, **made_of}, made)
 
 
 def reports(folder: RunFolder, chosen: Chosen) -> None:
     """Whatever reports of tools are in the target's folder, read anew each time."""
-    target = chosen.entry.make()
-    if not isinstance(target, Reports):
-        return
-    found = target.reports(folder.path / chosen.name, chosen.settings)
+    found = chosen.target.reports(folder.path / chosen.name, chosen.settings)
     if found:
         folder.noted(f"{chosen.name}-reports", {"metrics": [asdict(metric) for metric in found]})

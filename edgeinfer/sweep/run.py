@@ -15,7 +15,7 @@ from edgeinfer.base.errors import UsageError, did_you_mean
 from edgeinfer.base.plan import write_file
 from edgeinfer.data.samples import existing
 from edgeinfer.readers.files import files_of
-from edgeinfer.report.gates.figures import OTHERS, SCORES
+from edgeinfer.report.gates.figures import Vocabulary
 from edgeinfer.sweep import journal
 from edgeinfer.sweep.front import front, importances
 from edgeinfer.sweep.journal import Journal
@@ -23,7 +23,7 @@ from edgeinfer.sweep.points import Point, explored
 from edgeinfer.sweep.pool import Done
 from edgeinfer.sweep.study import BITS, Study
 from edgeinfer.sweep.trial import Carried, Job, as_dict
-from edgeinfer.targets.registry import entry_of
+from edgeinfer.targets.registry import entry_of, figures
 from edgeinfer.zoo import is_name, resolve
 
 STUDY, TEXT = "study.json", "study.toml"
@@ -138,8 +138,7 @@ def checked(study: Study) -> None:
         files_of(resolve(Path(model)) if is_name(model) else existing(Path(model)))
     if study.data is not None:
         existing(Path(study.data))
-    known = [*OTHERS, *SCORES, "auc_drop", "accuracy_drop", "rms_error_rise", "parameters", "macs",
-             "fits", "device_share", "event_seconds"]  # fmt: skip
+    known = Vocabulary(figures()).names
     _turned(study)
     named = [*(each.figure for each in study.objectives), *(each.figure for each in study.budgets)]
     for name in named:
@@ -161,7 +160,7 @@ def _turned(study: Study) -> None:
                 f"{knob.name} is varied, but only training knows it.", hint='Set method = "qat".'
             )
         own = knob.name in OWN or knob.name.startswith(BITS)
-        if not own and not any(entry.knows(knob.name) for entry in entries):
+        if not own and not any(knob.name in entry.options for entry in entries):
             raise UsageError(
                 f"{knob.name} is varied, but the target {', '.join(study.targets)} does not know "
                 f"it.",

@@ -17,6 +17,7 @@ from typing import Any, TypeVar
 
 from edgeinfer.base.errors import UsageError, did_you_mean
 from edgeinfer.data.samples import existing
+from edgeinfer.targets.registry import DEFAULT, known
 from edgeinfer.targets.target import ToolStep
 from edgeinfer.zoo import is_name
 
@@ -74,7 +75,7 @@ class Study:
     objectives: tuple[Objective, ...]
     budgets: tuple[Budget, ...] = ()
     data: str | None = None
-    targets: tuple[str, ...] = ("hls",)
+    targets: tuple[str, ...] = (DEFAULT,)
     devices: tuple[str, ...] = ()
     strategy: Strategy = Strategy.OPTUNA
     trials: int = 60
@@ -101,9 +102,14 @@ class Study:
         return math.prod(len(knob.values) for knob in self.knobs)
 
 
-KNOBS = ("model", "reuse", "io", "strategy", "backend", "clock_ns", "device", "method", "sparsity",
-         "prune_filters", "input_bits", "latency_us", "throughput", "clock_mhz")  # fmt: skip
+KNOBS = ("model", "device", "method", "sparsity", "prune_filters", "input_bits")
 BITS = "bits:"  # a knob's name begins so, a pattern of names follows
+
+
+def knobs_known() -> tuple[str, ...]:
+    """What can be varied beside widths: of the network, and each target's own settings."""
+    options = [option for entry in known().values() for option in entry.options.values()]
+    return tuple(dict.fromkeys([*KNOBS, *(each.name for each in options if each.is_scalar)]))
 
 
 def read(path: Path) -> Study:
@@ -145,7 +151,7 @@ class _Reader:
         named = [self.place(str(model)) for model in (models or [found["model"]])]
         if "data" in found:
             found["data"] = self.beside(found["data"])
-        found |= {"targets": found.pop("target", ("hls",)), "devices": found.pop("device", ())}
+        found |= {"targets": found.pop("target", (DEFAULT,)), "devices": found.pop("device", ())}
         found.pop("model", None)
         study = Study(
             tuple(named),
@@ -175,13 +181,13 @@ class _Reader:
                     Knob(BITS + pattern, self.values(widths, f"space.bits.{pattern}", self.count))
                     for pattern, widths in groups.items()
                 ]
-            elif name in KNOBS:
+            elif name in knobs_known():
                 knob = Knob(name, self.values(values, f"space.{name}", self.scalar))
                 if name == "model":
                     knob = Knob(name, tuple(self.place(str(model)) for model in knob.values))
                 found.append(knob)
             else:
-                hint = did_you_mean(name, (*KNOBS, "bits"))
+                hint = did_you_mean(name, (*knobs_known(), "bits"))
                 raise self.wrong(f"space.{name}", "cannot be varied", hint)
         if not found:
             raise self.wrong("space", "varies nothing")

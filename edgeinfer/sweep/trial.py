@@ -28,7 +28,7 @@ from edgeinfer.run.samples import DataFile, Simulation, Source
 from edgeinfer.run.steps import compile_model
 from edgeinfer.run.tools import ToolOrder
 from edgeinfer.sweep.study import BITS, Study, Value
-from edgeinfer.targets.registry import Chosen, choose, entry_of
+from edgeinfer.targets.registry import Chosen, choose_for, entry_of
 from edgeinfer.zoo import is_name, resolve
 
 Point = Mapping[str, Value]
@@ -175,18 +175,10 @@ def _value(job: Job, name: str, otherwise: Any) -> Any:
 
 def _target(job: Job, name: str) -> Chosen:
     """The target with the settings that the point and the study name."""
-    from edgeinfer.targets.hls.settings import Backend, IoType, Strategy
-
-    entry = entry_of(name)
-    options: dict[str, Any] = {}
     named = _value(job, "device", None)
-    for asked in [named] if named is not None else job.study.devices:
-        options = (entry.on_device(device(str(asked)), str(asked)) or {}) | options
-    kinds = {"io": IoType, "strategy": Strategy, "backend": Backend}
-    for key, value in job.point:
-        if entry.knows(key):
-            options[key] = kinds[key](str(value)) if key in kinds else value
-    return choose(name, options)
+    asked = job.study.devices if named is None else (str(named),)
+    settings = entry_of(name).read_options(dict(job.point))
+    return choose_for(name, {each: device(each) for each in asked}, settings)
 
 
 def _inputs(job: Job, scratch: Path) -> tuple[Path, Source | None]:

@@ -1,3 +1,3 @@
 # SPDX-License-Identifier: Apache-2.0
 # SPDX-FileCopyrightText: The edgeinfer authors
-"""Where a Program can go. Each target answers the same five questions: see `protocol`."""
+"""Where a Program can go. Each target is one class: see `target`."""

@@ -1,76 +1,79 @@
 # SPDX-License-Identifier: Apache-2.0
 # SPDX-FileCopyrightText: The edgeinfer authors
-"""Targets in a run: which there are, their projects in the run folder, and their simulations.
+"""Which targets there are.
 
 Another package adds a target of its own by an entry point in the group `edgeinfer.targets` that
-yields a `TargetEntry`; docs/hls.md shows how, and which tests it should pass.
+yields a `TargetEntry`; docs/extending.md shows how, and which tests it should pass.
 """
 
 from __future__ import annotations
 
 import functools
 import importlib
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass, fields
+from collections.abc import Mapping
+from dataclasses import dataclass
 from importlib import metadata
 from typing import Any
 
 from edgeinfer.base.devices import Device
 from edgeinfer.base.errors import UsageError, did_you_mean
-from edgeinfer.targets.target import Particular, Suits, Target
+from edgeinfer.targets.options import Option, Settings, options_of
+from edgeinfer.targets.target import Target
 
 GROUP = "edgeinfer.targets"
 
 
 @dataclass(frozen=True, slots=True)
 class TargetEntry:
-    """How a target is found: its class, the class of its settings, and its simulation's stage."""
+    """Where a target's class and the class of its settings are: "package.module:Class"."""
 
-    target: str  # "package.module:Class"
+    target: str
     settings: str
-    stage: str
-    exact: bool = True  # whether the simulation has to equal the engine bit for bit
 
     def make(self) -> Target[Any]:
         """The target itself."""
-        made: Target[Any] = _found(self.target)()
+        made: Target[Any] = _imported(self.target)()
         return made
 
-    def settings_from(self, options: Mapping[str, Any]) -> Any:
-        """Settings of the target's kind; what is not given is as the target has it."""
-        return _found(self.settings)(**options)
+    @property
+    def settings_type(self) -> type[Settings]:
+        """The class of the target's settings."""
+        found: type[Settings] = _imported(self.settings)
+        return found
 
-    def knows(self, option: str) -> bool:
-        """Whether the target's settings have such a field."""
-        return option in {spec.name for spec in fields(_found(self.settings))}
+    @property
+    def options(self) -> dict[str, Option]:
+        """What a user may choose about the target."""
+        return options_of(self.settings_type)
 
     def on_device(self, device: Device, asked: str) -> dict[str, Any] | None:
         """What a device, by the name it was asked for, says of the settings; None where it is
         nothing for this target."""
-        says: Callable[[Device, str], dict[str, Any] | None] | None = getattr(
-            _found(self.settings), "on_device", None
-        )
-        return None if says is None else says(device, asked)
+        return self.settings_type.on_device(device, asked)
+
+    def read_options(self, given: Mapping[str, Any]) -> dict[str, Any]:
+        """Settings by their names, from what was given for options; others are left out."""
+        options = self.options
+        return {
+            options[name].setting: options[name].value(value)
+            for name, value in given.items()
+            if name in options
+        }
 
 
 TARGETS = {
     "hls": TargetEntry(
-        "edgeinfer.targets.hls.target:HlsTarget",
-        "edgeinfer.targets.hls.settings:HlsSettings",
-        "csim",
+        "edgeinfer.targets.hls.target:HlsTarget", "edgeinfer.targets.hls.settings:HlsSettings"
     ),
     "rtl": TargetEntry(
-        "edgeinfer.targets.rtl.target:RtlTarget",
-        "edgeinfer.targets.rtl.settings:RtlSettings",
-        "rtl",
+        "edgeinfer.targets.rtl.target:RtlTarget", "edgeinfer.targets.rtl.settings:RtlSettings"
     ),
     "edgetpu": TargetEntry(
         "edgeinfer.targets.edgetpu.target:EdgeTpuTarget",
         "edgeinfer.targets.edgetpu.settings:EdgeTpuSettings",
-        "tflite",
-        exact=False,
     ),
 }
+DEFAULT = next(iter(TARGETS))  # where neither a target nor a device says which
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,20 +81,13 @@ class Chosen:
     """A target with its settings, for one run."""
 
     name: str
-    entry: TargetEntry
+    target: Target[Any]
     settings: Any
 
     @property
-    def simulated(self) -> bool:
+    def is_simulated(self) -> bool:
         """Whether its project can be simulated here."""
-        target = self.entry.make()
-        return target.simulates(self.settings) if isinstance(target, Particular) else True
-
-    @property
-    def suits(self) -> Suits | None:
-        """The target, if it would have certain formats where a model states none."""
-        target = self.entry.make()
-        return target if isinstance(target, Suits) else None
+        return self.target.simulates(self.settings)
 
 
 @functools.cache
@@ -102,14 +98,23 @@ def known() -> dict[str, TargetEntry]:
     return {**TARGETS, **found}
 
 
-def choose(name: str, options: Mapping[str, Any]) -> Chosen:
-    """A target by name, with settings."""
+def choose(name: str, settings: Mapping[str, Any]) -> Chosen:
+    """A target by name; settings that are not given are as the target has them."""
     entry = entry_of(name)
-    return Chosen(name, entry, entry.settings_from(options))
+    return Chosen(name, entry.make(), entry.settings_type(**settings))
+
+
+def choose_for(name: str, devices: Mapping[str, Device], settings: Mapping[str, Any]) -> Chosen:
+    """The same for devices, by the names they were asked for; the first that is anything for the
+    target says the part. `settings` go on top."""
+    entry = entry_of(name)
+    said = [entry.on_device(device, asked) for asked, device in devices.items()]
+    first = next((each for each in said if each is not None), {})
+    return choose(name, {**first, **settings})
 
 
 def entry_of(name: str) -> TargetEntry:
-    """A target by name."""
+    """A target's entry by the target's name."""
     entries = known()
     if name not in entries:
         raise UsageError(
@@ -119,13 +124,22 @@ def entry_of(name: str) -> TargetEntry:
     return entries[name]
 
 
-def restored(entry: TargetEntry, told: Mapping[str, Any]) -> Any:
-    """Settings from what a record says of them."""
-    settings = _found(entry.settings)
-    read: Callable[[Mapping[str, Any]], Any] | None = getattr(settings, "from_record", None)
-    return read(told) if read is not None else settings(**told)
+def restored(name: str, record: Mapping[str, Any]) -> Chosen:
+    """A target with the settings that a record says."""
+    entry = entry_of(name)
+    return Chosen(name, entry.make(), entry.settings_type.from_record(record))
 
 
-def _found(path: str) -> Any:
+def stages() -> dict[str, str]:
+    """The stage of each target's simulation, by the target's name."""
+    return {name: entry.make().stage for name, entry in known().items()}
+
+
+def figures() -> tuple[str, ...]:
+    """Every figure that some target may give."""
+    return tuple(sorted({name for entry in known().values() for name in entry.make().figures}))
+
+
+def _imported(path: str) -> Any:
     module, _, name = path.partition(":")
     return getattr(importlib.import_module(module), name)

@@ -1,100 +1,82 @@
 # SPDX-License-Identifier: Apache-2.0
 # SPDX-FileCopyrightText: The edgeinfer authors
-"""What every target answers about a Program; each has settings of its own."""
+"""What a target is: one class, whose methods answer what a run asks of it.
+
+A target overrides what it can do. The defaults say that there is nothing to do: no advice, no
+tools, no part. `check`, `emit`, `simulate` and `estimate` are what every target has.
+"""
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
 from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass
 from enum import StrEnum
 from pathlib import Path
-from typing import Any, Protocol, TypeVar, runtime_checkable
+from typing import Any, ClassVar, Generic, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
 
 from edgeinfer.base.devices import Device
 from edgeinfer.base.errors import Offence
+from edgeinfer.base.health import Check
 from edgeinfer.base.metrics import Metric
 from edgeinfer.base.plan import BuildPlan
+from edgeinfer.base.reads import Reads
 from edgeinfer.graph.nodes import Graph
 from edgeinfer.ir.agreement import Agreement
 from edgeinfer.ir.program import HostFunction, Program
+from edgeinfer.targets.options import Settings
 from quantization.fixed import Ints
 from quantization.recipe import Recipe
 
 Advanced = Callable[[int, int], None]  # samples done, samples in all
 Said = Callable[[str, float, str], None]  # a tool's step, its seconds so far, its last line
-Settings = TypeVar("Settings", contravariant=True)
+Chosen = TypeVar("Chosen", bound=Settings)
 
 
-class Target(Protocol[Settings]):
-    """Somewhere a Program can go."""
+FOUNDATIONS = (  # what every target stands on
+    "edgeinfer.base",
+    "edgeinfer.graph",
+    "edgeinfer.ir",
+    "edgeinfer.targets.options",
+    "edgeinfer.targets.programs",
+    "edgeinfer.targets.registry",
+    "edgeinfer.targets.reports",
+    "edgeinfer.targets.target",
+    "quantization",
+)
 
-    def check(self, program: Program, settings: Settings) -> tuple[Offence, ...]:
-        """Every op for which the target has no equal, found before anything is made."""
-        ...
 
-    def emit(self, program: Program, settings: Settings) -> BuildPlan:
-        """The target's own files, in memory; an error that lists what `check` finds."""
-        ...
+def unwatched(done: int, total: int) -> None:
+    """Progress that nobody looks at."""
 
-    def simulate(
-        self,
-        program: Program,
-        folder: Path,
-        raw: Mapping[str, Ints],
-        settings: Settings,
-        *,
-        taps: Collection[str] = (),
-        advanced: Advanced = lambda done, total: None,
-    ) -> dict[str, Ints]:
-        """Run what was emitted into a folder: raw outputs by the outputs' names, and raw values of
-        the taps by the values' names, as `ir.interpret` defines them."""
-        ...
 
-    def estimate(self, program: Program, settings: Settings) -> tuple[Metric, ...]:
-        """Latency and resources without any tool, each with its error band; in under a second."""
-        ...
+class Act(StrEnum):
+    """What a run asks a target to do, as far as its result is remembered."""
 
-    def measure(self, folder: Path, settings: Settings) -> tuple[Metric, ...]:
-        """What the vendor's tools, run on the emitted folder or having been run there, report."""
-        ...
+    EMIT = "emit"
+    ESTIMATE = "estimate"
+    SIMULATE = "simulate"
+    TOOLS = "tools"
+
+
+class ToolStep(StrEnum):
+    """What tools may be asked to do with an emitted project; in this order."""
+
+    SYNTH = "synth"  # to a circuit: C synthesis of a C++ project, logic synthesis of Verilog
+    COSIM = "cosim"  # that circuit simulated by the vendor's tool, against the C++ test bench
+    VSYNTH = "vsynth"  # to gates, where `synth` stops at a circuit
+    ROUTE = "route"  # placed and routed at the clock that is asked for
 
 
 @dataclass(frozen=True, slots=True)
-class Suspicion:
-    """What a target makes of a value that differs: its own type for it, and the likely cause."""
+class Place:
+    """A part, and the device it is if that is one of those known."""
 
-    type: str
-    cause: str
-
-
-@runtime_checkable
-class Particular(Protocol):
-    """A target that cannot simulate under all of its settings."""
-
-    def simulates(self, settings: Any) -> bool:
-        """Whether what is emitted under these settings can be simulated."""
-        ...
-
-
-@runtime_checkable
-class Settles(Protocol):
-    """A target whose settings may hold goals, which a Program turns into choices."""
-
-    def settled(self, program: Program, settings: Any) -> Any:
-        """The settings with every goal in them turned into choices for this Program."""
-        ...
-
-
-@runtime_checkable
-class Advises(Protocol):
-    """A target that knows what would go wrong later."""
-
-    def advice(self, program: Program, settings: Any) -> tuple[str, ...]:
-        """What stands in the way of a Program, each with its numbers and a remedy."""
-        ...
+    part: str
+    device: Device | None
 
 
 @dataclass(frozen=True, slots=True)
@@ -104,31 +86,6 @@ class Emitted:
     plan: BuildPlan
     metrics: tuple[Metric, ...] = ()
     findings: tuple[str, ...] = ()
-
-
-@runtime_checkable
-class Learns(Protocol):
-    """A target whose files depend on samples as well, and on the float network."""
-
-    def emit_from(
-        self, program: Program, graph: Graph, raw: Mapping[str, Ints], settings: Any
-    ) -> Emitted:
-        """The target's own files; raw inputs of the Program are what ranges are taken from."""
-        ...
-
-
-@runtime_checkable
-class Suits(Protocol):
-    """A target that would have certain formats where the model states none."""
-
-    @property
-    def best_bits(self) -> int:
-        """The width to take where none is asked for."""
-        ...
-
-    def suited(self, recipe: Recipe) -> Recipe:
-        """The same widths, as the target computes with them."""
-        ...
 
 
 @dataclass(frozen=True, slots=True)
@@ -142,87 +99,12 @@ class Judged:
     findings: tuple[str, ...] = ()
 
 
-@runtime_checkable
-class Judges(Protocol):
-    """A target that computes on numbers of its own, so that it cannot equal the Program bit for bit
-    and is not asked to: it tells how far it is."""
-
-    def judge(
-        self,
-        program: Program,
-        graph: Graph,
-        folder: Path,
-        raw: Mapping[str, Ints],
-        settings: Any,
-        *,
-        advanced: Advanced = lambda done, total: None,
-    ) -> Judged:
-        """Run what was emitted into a folder, against the engine and the float network."""
-        ...
-
-
-@runtime_checkable
-class Placed(Protocol):
-    """A target whose projects are for one part."""
-
-    def place_of(self, settings: Any) -> Place:
-        """The part that the settings name, and what it offers."""
-        ...
-
-
 @dataclass(frozen=True, slots=True)
-class Place:
-    """A part, and the device it is if that is one of those known."""
+class Suspicion:
+    """What a target makes of a value that differs: its own type for it, and the likely cause."""
 
-    part: str
-    device: Device | None
-
-
-class ToolStep(StrEnum):
-    """What tools may be asked to do with an emitted project; in this order."""
-
-    SYNTH = "synth"  # to a circuit: C synthesis of a C++ project, logic synthesis of Verilog
-    COSIM = "cosim"  # that circuit simulated by the vendor's tool, against the C++ test bench
-    VSYNTH = "vsynth"  # to gates, where `synth` stops at a circuit
-    ROUTE = "route"  # placed and routed at the clock that is asked for
-
-
-@runtime_checkable
-class Reports(Protocol):
-    """A target whose tools leave reports beside its project, which may be read at any time."""
-
-    def reports(self, folder: Path, settings: Any) -> tuple[Metric, ...]:
-        """What is there, whoever ran the tools; nothing where none did."""
-        ...
-
-
-@runtime_checkable
-class Synthesises(Protocol):
-    """A target whose projects tools turn into circuits."""
-
-    def tool_steps(self, settings: Any) -> tuple[ToolStep, ...]:
-        """The steps that projects with these settings can be taken through."""
-        ...
-
-    def unasked_steps(self, settings: Any) -> tuple[ToolStep, ...]:
-        """Those that take seconds and whose tool is here, so that nobody has to ask for them."""
-        ...
-
-    def synthesise(
-        self,
-        program: Program,
-        folder: Path,
-        settings: Any,
-        steps: Collection[ToolStep],
-        *,
-        seconds: float,
-        raw: Mapping[str, Ints],
-        said: Said,
-    ) -> Done:
-        """Take an emitted folder through the steps, within `seconds` in all; `measure` then reads
-        what the tools left. `raw`: samples for whatever is simulated. An error where a tool is
-        not here or fails."""
-        ...
+    type: str
+    cause: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -233,22 +115,167 @@ class Done:
     metrics: tuple[Metric, ...] = ()
 
 
-@runtime_checkable
-class Explains(Protocol):
-    """A target that can look inside its simulation."""
+@dataclass(frozen=True, slots=True)
+class Description:
+    """Something a target tells a user: for machines, and as lines of text."""
 
-    def tappable(self, program: Program, folder: Path, settings: Any) -> tuple[str, ...]:
-        """The Program's values that the simulation can tell, in the Program's order."""
-        ...
+    document: Mapping[str, Any]
+    lines: tuple[str, ...]
+
+
+class Target(ABC, Generic[Chosen]):
+    """Somewhere a Program can go."""
+
+    title: ClassVar[str]  # how people write its name
+    about: ClassVar[str]  # what `compile` makes for it, in a few words
+    stage: ClassVar[str]  # the name of its simulation
+    stage_title: ClassVar[str]
+    exact: ClassVar[bool] = True  # whether its simulation has to equal the engine bit for bit
+    pipelined: ClassVar[bool] = True  # whether an inference may begin before the last has ended
+    learns: ClassVar[bool] = False  # whether its files depend on samples: `emit_from` makes them
+    best_bits: ClassVar[int | None] = None  # the width to take where none is asked for
+    leaves_reports: ClassVar[bool] = False  # whether its tools leave reports beside its project
+    figures: ClassVar[tuple[str, ...]] = ()  # names of the figures that it may give
+
+    def reads(self, act: Act) -> Reads:
+        """What its answers depend on beside their arguments: its own package, and whatever all
+        targets stand on. A target adds its shipped text, its libraries and its programs."""
+        package = type(self).__module__.rpartition(".")[0] or type(self).__module__
+        return Reads(code=(*FOUNDATIONS, package), libraries=("numpy",))
+
+    # Before anything is made
+
+    @abstractmethod
+    def check(self, program: Program, settings: Chosen) -> tuple[Offence, ...]:
+        """Every op for which the target has no equal, found before anything is made."""
+
+    def suit(self, recipe: Recipe) -> Recipe:
+        """The same widths, as the target computes with them where the model states no formats."""
+        return recipe
+
+    def settle(self, program: Program, settings: Chosen) -> Chosen:
+        """The settings with every goal in them turned into choices for this Program."""
+        return settings
+
+    def advise(self, program: Program, settings: Chosen) -> tuple[str, ...]:
+        """What would go wrong later, each with its numbers and a remedy."""
+        return ()
+
+    def place_of(self, settings: Chosen) -> Place | None:
+        """The part that the settings name, and what it offers."""
+        return None
+
+    @abstractmethod
+    def estimate(self, program: Program, settings: Chosen) -> tuple[Metric, ...]:
+        """Latency and resources without any tool, each with its error band; in under a second."""
+
+    def describe_estimate(
+        self, program: Program, settings: Chosen, findings: tuple[str, ...]
+    ) -> Description | None:
+        """The estimate in more detail than its figures, where there is any."""
+        return None
+
+    # The project
+
+    @abstractmethod
+    def emit(self, program: Program, settings: Chosen) -> BuildPlan:
+        """The target's own files, in memory; an error that lists what `check` finds."""
+
+    def emit_from(
+        self, program: Program, graph: Graph, raw: Mapping[str, Ints], settings: Chosen
+    ) -> Emitted:
+        """The same from samples, where files depend on them; raw inputs of the Program."""
+        return Emitted(self.emit(program, settings), self.estimate(program, settings))
+
+    # Its simulation
+
+    def simulates(self, settings: Chosen) -> bool:
+        """Whether what is emitted under these settings can be simulated here."""
+        return True
+
+    @abstractmethod
+    def simulate(
+        self,
+        program: Program,
+        folder: Path,
+        raw: Mapping[str, Ints],
+        settings: Chosen,
+        *,
+        taps: Collection[str] = (),
+        advanced: Advanced = unwatched,
+    ) -> dict[str, Ints]:
+        """Run what was emitted into a folder: raw outputs by the outputs' names, and raw values of
+        the taps by the values' names, as `ir.interpret` defines them."""
+
+    def judge(
+        self,
+        program: Program,
+        graph: Graph,
+        folder: Path,
+        raw: Mapping[str, Ints],
+        settings: Chosen,
+        *,
+        advanced: Advanced = unwatched,
+    ) -> Judged | None:
+        """What a target that is not `exact` says of its own simulation: how far it is from the
+        engine and the float network. None: it is held against the engine by `simulate`."""
+        return None
+
+    def tappable(self, program: Program, folder: Path, settings: Chosen) -> tuple[str, ...]:
+        """The Program's values that the simulation can show, in the Program's order."""
+        return ()
 
     def suspect(
         self,
         program: Program,
         folder: Path,
-        settings: Any,
+        settings: Chosen,
         value: str,
         expected: Mapping[str, Ints],
         got: Mapping[str, Ints],
-    ) -> Suspicion:
+    ) -> Suspicion | None:
         """Why a value of one sample is likely to be other than expected."""
-        ...
+        return None
+
+    # Tools
+
+    def tool_steps(self, settings: Chosen) -> tuple[ToolStep, ...]:
+        """The steps that projects with these settings can be taken through."""
+        return ()
+
+    def unasked_steps(self, settings: Chosen) -> tuple[ToolStep, ...]:
+        """Those that take seconds and whose tool is here, so that nobody has to ask for them."""
+        return ()
+
+    def synthesise(
+        self,
+        program: Program,
+        folder: Path,
+        settings: Chosen,
+        steps: Collection[ToolStep],
+        *,
+        seconds: float,
+        raw: Mapping[str, Ints],
+        said: Said,
+    ) -> Done:
+        """Take an emitted folder through the steps, within `seconds` in all. `raw`: samples for
+        whatever is simulated. An error where a tool is not here or fails."""
+        return Done(())
+
+    def reports(self, folder: Path, settings: Chosen) -> tuple[Metric, ...]:
+        """What reports of tools in an emitted folder say, whoever ran the tools."""
+        return ()
+
+    def check_tools(self, environment: Mapping[str, str]) -> tuple[Check, ...]:
+        """Each tool that the target can use: whether it is here, and how to get it."""
+        return ()
+
+    # Files of its own kind
+
+    def inspect(self, path: Path) -> Description | None:
+        """What a file that the target's tools have made holds; None: it is none of its kind."""
+        return None
+
+    def map_file(self, path: Path, settings: Chosen) -> Description | None:
+        """What would become of a model file on the target; None: it is none of its kind."""
+        return None

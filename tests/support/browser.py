@@ -18,9 +18,8 @@ from pathlib import Path
 from typing import Any
 
 from edgeinfer.base.tools import locate
-from edgeinfer.cli.doctor import OPTIONAL
+from edgeinfer.cli.doctor import CHROMIUM
 
-CHROMIUM = next(tool for tool in OPTIONAL if tool.name == "chromium")
 FLAGS = (
     "--headless=new",
     "--no-sandbox",

@@ -87,7 +87,6 @@ def _made(design_id: str, seed: int, values: tuple[tuple[str, float], ...]) -> E
         program,
         settings_of(design, program),
         device(design.part),
-        arithmetic=design.arithmetic,
         fit=dict(constants()["fit"]) | dict(values),
     )
 

@@ -20,8 +20,7 @@ from edgeinfer.graph import nodes as g
 from edgeinfer.ir.lower import lower
 from edgeinfer.ir.program import Program
 from edgeinfer.targets.hls.estimate.reuse import layers_with_multipliers
-from edgeinfer.targets.hls.estimate.stage import Arithmetic
-from edgeinfer.targets.hls.settings import Backend, HlsSettings, IoType, Strategy
+from edgeinfer.targets.hls.settings import Arithmetic, Backend, HlsSettings, IoType, Strategy
 from quantization.fixed import Fixed, Overflow, Quantizer, Rounding
 from quantization.recipe import Recipe, WeightFormat
 from tests.support.places import ROOT
@@ -82,11 +81,12 @@ def _row(row: dict[str, str]) -> Published:
 
 
 def settings_of(design: Published, program: Program) -> HlsSettings:
-    """The settings with the reuse factors that the row states."""
+    """The settings with the reuse factors and the arithmetic that the row states."""
+    settings = replace(design.settings, arithmetic=design.arithmetic)
     if len(design.reuse) == 1:
-        return replace(design.settings, reuse=design.reuse[0])
+        return replace(settings, reuse=design.reuse[0])
     names = [op.name for op in layers_with_multipliers(program)]
-    return replace(design.settings, reuse_of=tuple(zip(names, design.reuse, strict=True)))
+    return replace(settings, reuse_of=tuple(zip(names, design.reuse, strict=True)))
 
 
 def program_of(design: Published, seed: int = 0) -> Program:

@@ -134,13 +134,18 @@ def good() -> Result:
         ),
         targets={
             "hls": TargetPart(
-                stage="csim", project=DIGEST, settings=HLS_SETTINGS,
+                title="HLS", stage="csim", stage_title="C simulation", project=DIGEST,
+                settings=HLS_SETTINGS,
                 part="xczu7ev-ffvc1156-2-e", device="xczu7ev",
                 budget={"dsp": 1728, "lut": 230_400, "ff": 460_800, "bram18": 624},
             ),
-            "rtl": TargetPart(stage="rtl", project=DIGEST, settings={"clock_mhz": 100.0}),
+            "rtl": TargetPart(
+                title="RTL", stage="rtl", stage_title="RTL simulation", project=DIGEST,
+                settings={"clock_mhz": 100.0},
+            ),
             "edgetpu": TargetPart(
-                stage="tflite", exact=False, project=DIGEST, settings={"runtime": 14},
+                title="Edge TPU", stage="tflite", stage_title="TFLite", exact=False,
+                pipelined=False, project=DIGEST, settings={"runtime": 14},
                 device="coral", budget={"sram_bytes": 8_388_608},
             ),
         },

@@ -1,6 +1,6 @@
 # SPDX-License-Identifier: Apache-2.0
 # SPDX-FileCopyrightText: The edgeinfer authors
-"""Element-wise functions as ONNX nodes in float32; `functions.py` says what they mean."""
+"""Element-wise functions as ONNX nodes in float32; `graph/functions.py` says what they mean."""
 
 from __future__ import annotations
 

@@ -12,10 +12,10 @@ from edgeinfer.base.metrics import Metric, Scores
 from edgeinfer.report.compare.baseline import by_quantity
 from edgeinfer.report.compare.comparable import device_of, same_network
 from edgeinfer.report.compare.runs import Run
-from edgeinfer.report.gates.figures import STAGE_OF
 from edgeinfer.report.quantity import RESOURCES, Quantity, targets_of
 from edgeinfer.report.result import SCHEMA_VERSION, Result
 from edgeinfer.report.timings import Timing, timings_of
+from edgeinfer.report.titles import stage_of, target_title
 from edgeinfer.report.uses import uses_of
 
 LATENCY = Quantity("latency_us")
@@ -44,6 +44,11 @@ class Entry:
     timing: Timing | None
     figures: Mapping[Quantity, Metric]
     fits: bool | None
+
+    @property
+    def title(self) -> str:
+        """The target as it is written."""
+        return target_title(self.target, self.run.result)
 
 
 @dataclass(frozen=True, slots=True)
@@ -156,7 +161,7 @@ def _entries(run: Run, group: int) -> list[Entry]:
 
 def _score(result: Result, target: str | None) -> Score | None:
     """The target's own stage; or the quantized network, whose integers it has."""
-    stages = [STAGE_OF.get(target or "", ""), "quantized", *result.accuracy]
+    stages = [stage_of(result, target) or "", "quantized", *result.accuracy]
     for name, higher in (("auc", True), ("accuracy", True), ("rms_error", False)):
         for stage in stages:
             scores: Scores | None = result.accuracy.get(stage)
@@ -175,7 +180,7 @@ def _lost(result: Result, score: Score | None) -> float | None:
 
 
 def _identical(result: Result, target: str | None) -> bool | None:
-    stage = STAGE_OF.get(target or "", target)
+    stage = stage_of(result, target)
     pairs = [e for e in result.agreement if (stage in e.pair if target else True) and e.samples]
     return not any(entry in result.disagreements for entry in pairs) if pairs else None
 

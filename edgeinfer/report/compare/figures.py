@@ -103,7 +103,7 @@ def _fill(origin: str) -> str:
 
 def _about(point: Point) -> str:
     metric = point.cost
-    where = words.target_name(point.entry.target)
+    where = point.entry.title
     cost = words.with_unit(metric.value, metric.unit)
     return (
         f"{words.short(point.entry.run.shown)}, {where}: {words.number(point.score, 5)} at {cost}, "
@@ -139,7 +139,7 @@ def _legend(comparison: Comparison, alike: Sequence[Series]) -> list[Mark]:
         state = series.quantity.state
         state = f", after {state}" if state and series.origin != "routed" else ""
         group = f", group {series.group + 1}" if len(groups) > 1 else ""
-        told = f"{words.target_name(series.target)}, {series.origin}{state}{group}"
+        told = f"{series.points[0].entry.title}, {series.origin}{state}{group}"
         marks += [
             Dot(RIGHT + 26, y - 4, f"{_fill(series.origin)} c{number % COLOURS}", told,
                 4.5, _form(series.origin)),

@@ -57,7 +57,7 @@ def _fast(entry: Entry) -> float:
 
 
 def _named(entry: Entry) -> str:
-    target = words.target_name(entry.target)
+    target = entry.title
     return f"{words.short(entry.run.shown, 50)}{f' on {target}' if target else ''}"
 
 

@@ -17,6 +17,7 @@ from edgeinfer.report.gates.figures import SCORES as SCORE_FIELDS
 from edgeinfer.report.quantity import RESOURCES, Quantity
 from edgeinfer.report.result_tables import stages_of
 from edgeinfer.report.tables import Cell, Column, Table, figure, filled, text
+from edgeinfer.report.titles import stage_title, target_title
 
 MOST_COLUMNS = 8  # runs of a table of differences
 KINDS = (*RESOURCES, "cached_bytes", "streamed_bytes")
@@ -69,7 +70,7 @@ def _entry(
     unknown = Cell("–")
     return (
         text(entry.run.shown, about=words.short(entry.run.result.model.name, 200)),
-        Cell(words.target_name(entry.target) or "–"),
+        Cell(entry.title or "–"),
         figure(entry.group + 1) if groups else unknown,
         figure(None if entry.score is None else entry.score.value, words.score),
         figure(entry.lost, words.score),
@@ -111,14 +112,15 @@ def differences_table(comparison: Comparison) -> Table | None:
 
 
 def _score_rows(runs: Sequence[Run]) -> list[tuple[Cell, ...]]:
-    stages = list(dict.fromkeys(stage for run in runs for stage in stages_of(run.result)))
+    results = [run.result for run in runs]
+    stages = list(dict.fromkeys(stage for result in results for stage in stages_of(result)))
     rows = []
     for stage in stages:
         for name, (field, higher) in SCORE_FIELDS.items():
             values = [getattr(run.result.accuracy.get(stage), field, None) for run in runs]
             if any(value is not None for value in values):
                 why = [_not_alike(runs[0], run, stage) for run in runs]
-                title = f"{words.stage_name(stage)}: {SCORES[name]}"
+                title = f"{stage_title(stage, *results)}: {SCORES[name]}"
                 rows.append((text(title), *_against(values, why, higher, fixed=True)))
     return rows
 
@@ -138,7 +140,8 @@ def _size_rows(runs: Sequence[Run]) -> list[tuple[Cell, ...]]:
 
 
 def _metric_rows(runs: Sequence[Run]) -> list[tuple[Cell, ...]]:
-    known = [by_quantity(run.result.metrics) for run in runs]
+    results = [run.result for run in runs]
+    known = [by_quantity(result.metrics) for result in results]
     keys = list(dict.fromkeys(key for figures in known for key in figures))
     rows = []
     for target, quantity in keys:
@@ -148,7 +151,7 @@ def _metric_rows(runs: Sequence[Run]) -> list[tuple[Cell, ...]]:
         first = found[0]
         why = [_other_origin(first, metric) for metric in found]
         values = [None if metric is None else metric.value for metric in found]
-        title = f"{words.target_name(target)} {quantity}".strip()
+        title = f"{target_title(target, *results)} {quantity}".strip()
         cells = _against(values, why, quantity.name in MORE)
         rows.append((text(title), *(_rough(c, m) for c, m in zip(cells, found, strict=True))))
     return rows

@@ -43,10 +43,7 @@ def budget_figure(result: Result) -> Figure | None:
         Line(((full, top - 6), (full, bottom)), "limit"),
         Label(full, top - 12, "all of it", "ink small", "middle"),
     ]
-    told = [
-        f"{words.target_name(u.target)} {words.kind_name(u.kind)} {words.percent(u.share)}"
-        for u in uses
-    ]
+    told = [f"{u.title} {words.kind_name(u.kind)} {words.percent(u.share)}" for u in uses]
     sentence = f"Of the device are taken: {', '.join(told)}."
     return Figure("budget", "Device budget", sentence, WIDTH, bottom + 30, tuple(marks))
 
@@ -55,7 +52,7 @@ def _bar(use: Use, place: Callable[[float], float], y: float) -> list[Mark]:
     share = use.share or 0.0
     kind = "bar good" if use.fits and use.surely else "bar unsure" if not use.surely else "bar bad"
     start, stop = place(0.0), place(share)
-    name = f"{words.target_name(use.target)} {words.kind_name(use.kind)}"
+    name = f"{use.title} {words.kind_name(use.kind)}"
     counted = f"{words.number(use.metric.value)} of {words.number(use.offered)}"
     about = f"{name}: {counted}, {use.metric.origin}"
     marks: list[Mark] = [Box(start, y + 7, max(stop - start, 1.5), ROW - 14, kind, about, 2)]

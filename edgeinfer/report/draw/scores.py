@@ -5,7 +5,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 from edgeinfer.evaluate.profile.data import Curve, Profile, Uncertain
 from edgeinfer.ir.agreement import Agreement
@@ -14,6 +14,7 @@ from edgeinfer.report.draw.marks import Box, Dot, Figure, Label, Line, Mark, cut
 from edgeinfer.report.draw.scales import Scale, axes, over
 from edgeinfer.report.result import Result
 from edgeinfer.report.result_tables import intervals_of, stages_of
+from edgeinfer.report.titles import stage_title
 
 WIDTH = 1000.0
 ROC_WIDTH = 800.0
@@ -41,27 +42,29 @@ def accuracy_figure(result: Result, profile: Profile | None) -> Figure | None:
             panels.append((title, rows))
     if not panels:
         return None
+    titles = {stage: stage_title(stage, result) for stage in stages}
     left, gap = 110.0, 36.0
     room = (WIDTH - left - 20 - gap * (len(panels) - 1)) / len(panels)
     height = 52 + ROW * len(stages) + 26
     marks: list[Mark] = []
     for number, stage in enumerate(stages):
         y = 52 + ROW * (number + 0.5)
-        marks.append(Label(left - 12, y + 4, cut(words.stage_name(stage), left - 14), "ink", "end"))
+        marks.append(Label(left - 12, y + 4, cut(titles[stage], left - 14), "ink", "end"))
     for number, (title, rows) in enumerate(panels):
         start = left + number * (room + gap)
-        marks += _panel(title, rows, stages, start, start + room)
-    told = [f"{words.stage_name(s)} {words.number(v, 5)}" for s, v, _ in panels[0][1]]
+        marks += _panel(title, rows, titles, start, start + room)
+    told = [f"{titles[s]} {words.number(v, 5)}" for s, v, _ in panels[0][1]]
     sentence = f"{panels[0][0]} by stage: {', '.join(told)}."
     return Figure("accuracy", "Scores by stage", sentence, WIDTH, height, tuple(marks))
 
 
 def _panel(
-    title: str, rows: Sequence[Row], stages: Sequence[str], start: float, stop: float
+    title: str, rows: Sequence[Row], titles: Mapping[str, str], start: float, stop: float
 ) -> list[Mark]:
     ends = [value for _, value, _ in rows]
     ends += [end for _, _, each in rows if each is not None for end in (each.low, each.high)]
     scale = over(ends, start, stop - 62)
+    stages = list(titles)
     bottom = 52 + ROW * len(stages)
     marks: list[Mark] = [Label(start, 20, title, "ink strong")]
     for at, label in scale.ticks():
@@ -77,7 +80,7 @@ def _panel(
             marks.append(Line(((x, 44), (x, bottom)), "reference"))
         if each is not None:
             marks += _whisker(scale, each, y, kind)
-        about = f"{words.stage_name(stage)}: {title} {words.number(value, 5)}"
+        about = f"{titles[stage]}: {title} {words.number(value, 5)}"
         marks.append(Dot(x, y, kind, about))
         marks.append(Label(stop - 54, y + 4, f"{value:.4f}", "ink number"))
     return marks
@@ -177,7 +180,7 @@ def agreement_figure(result: Result) -> Figure | None:
     side_x, side_y, left, top = 108.0, 46.0, 130.0, 44.0
     marks: list[Mark] = []
     for number, stage in enumerate(stages):
-        shown = words.stage_name(stage)
+        shown = stage_title(stage, result)
         marks += [
             Label(left - 12, top + side_y * (number + 0.5) + 4, cut(shown, 116), "ink", "end"),
             Label(

@@ -13,7 +13,7 @@ from typing import Any
 
 from edgeinfer.base.errors import UsageError, did_you_mean
 from edgeinfer.report import words
-from edgeinfer.report.gates.figures import Known, known_figures, names_of, prefixes_of
+from edgeinfer.report.gates.figures import Known, Vocabulary, known_figures, names_of, prefixes_of
 from edgeinfer.report.gates.gates import Gate
 from edgeinfer.report.gates.junit import Case
 from edgeinfer.report.page.templates import rendered
@@ -85,15 +85,17 @@ class Checked:
         )
 
 
-def check(result: Result, gates: Sequence[Gate], source: str) -> list[Checked]:
+def check(
+    result: Result, gates: Sequence[Gate], source: str, vocabulary: Vocabulary
+) -> list[Checked]:
     """Every gate held against a result; a UsageError where one names what does not exist."""
     for gate in gates:
-        _refuse_unknown(result, gate, source)
+        _refuse_unknown(result, gate, source, vocabulary)
     return [checked for gate in gates for checked in _held(result, gate)]
 
 
-def _refuse_unknown(result: Result, gate: Gate, source: str) -> None:
-    names, prefixes = names_of(result), prefixes_of(result)
+def _refuse_unknown(result: Result, gate: Gate, source: str, vocabulary: Vocabulary) -> None:
+    names, prefixes = names_of(result, vocabulary), prefixes_of(result, vocabulary)
     if gate.name not in names:
         raise UsageError(
             f"{source}: there is no figure {gate.name!r}.",

@@ -4,18 +4,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
 
 from edgeinfer.base.metrics import Metric, Origin, Scores
 from edgeinfer.ir.agreement import Agreement
 from edgeinfer.report.quantity import STATE_ORDER, quantity_of, strength, targets_of, whole
 from edgeinfer.report.result import Result
 from edgeinfer.report.timings import PATCHES, timings_of
+from edgeinfer.report.titles import stage_of
 from edgeinfer.report.uses import uses_of
 from edgeinfer.report.verdict import near_pairs
 
-STAGE_OF = {"hls": "csim", "rtl": "rtl", "edgetpu": "tflite"}
 SCORES = {  # name -> field, whether more is better
     "auc": ("auc", True),
     "accuracy": ("accuracy", True),
@@ -25,62 +25,31 @@ DROPS = {"auc_drop": "auc", "accuracy_drop": "accuracy", "rms_error_rise": "rms_
 AGREEMENTS = ("bit_identical", "decision_flips", "max_abs_diff", "agreement_samples")
 SIZES = ("parameters", "macs", "ops")
 DEVICE = ("fits", "device_share", "event_seconds")
-OTHERS = (  # what targets tell of a whole design
+OWN = (  # of the network itself, on no target
     "accumulator_bits",
-    "alm",
-    "bram18",
-    "bram18_share",
-    "cached_bytes",
-    "clock_ns",
-    "clock_target_ns",
-    "cosim_passed",
-    "dsp",
-    "dsp_share",
     "ebops",
     "ebops_dense",
-    "ff",
-    "ff_share",
-    "ff_vsynth",
-    "fmax_mhz",
-    "host_ops",
-    "ii_cycles",
-    "ii_mean_cycles",
-    "instruction_bytes",
-    "int8_decision_flips",
-    "int8_decision_flips_to_float",
-    "int8_decision_flips_to_program",
-    "int8_max_steps",
-    "int8_max_steps_to_float",
-    "int8_max_steps_to_program",
-    "latency_cycles",
-    "latency_device",
-    "latency_device_us",
-    "latency_mean_cycles",
-    "latency_pcie",
-    "latency_pcie_us",
-    "latency_us",
-    "latency_us_at_asked_clock",
-    "latency_usb",
-    "latency_usb_us",
-    "lut",
-    "lut_share",
-    "lut_vsynth",
-    "m10k",
-    "m20k",
-    "m9k",
-    "mapped_ops",
     "max_difference_to_float",
-    "mlab",
     "nonzero_macs",
     "rms_difference_to_float",
     "same_decision_as_float",
-    "streamed_bytes",
-    "throughput",
-    "throughput_at_asked_clock",
-    "uram",
     "weight_bits",
-    "wns_ns",
 )
+STAGES = ("float", "quantized", "engine", "interpret")  # that need no target
+
+
+@dataclass(frozen=True, slots=True)
+class Vocabulary:
+    """What targets may bring to a result, so that a gate may name it before it is there: figures,
+    and the stage of each target's simulation."""
+
+    figures: tuple[str, ...] = ()
+    stages: Mapping[str, str] = field(default_factory=dict)
+
+    @property
+    def names(self) -> tuple[str, ...]:
+        """Every figure that a gate, an objective or a budget may name."""
+        return (*SCORES, *DROPS, *AGREEMENTS, *SIZES, *DEVICE, *OWN, *self.figures)
 
 
 @dataclass(frozen=True, slots=True)
@@ -94,17 +63,16 @@ class Known:
     how: str = ""
 
 
-def names_of(result: Result) -> list[str]:
+def names_of(result: Result, vocabulary: Vocabulary) -> list[str]:
     """Every name that a gate may use."""
     own = [metric.name for metric in result.metrics]
-    fixed = (*SCORES, *DROPS, *AGREEMENTS, *SIZES, *DEVICE, *OTHERS)
-    return list(dict.fromkeys((*fixed, *own)))
+    return list(dict.fromkeys((*vocabulary.names, *own)))
 
 
-def prefixes_of(result: Result) -> list[str]:
+def prefixes_of(result: Result, vocabulary: Vocabulary) -> list[str]:
     """Every target and stage that a gate may name."""
     stages = [*result.accuracy, *(name for entry in result.agreement for name in entry.pair)]
-    known = (*STAGE_OF, "cpu", "float", "quantized", "engine", "interpret", *STAGE_OF.values())
+    known = (*vocabulary.stages, *STAGES, *vocabulary.stages.values())
     return list(dict.fromkeys((*known, *stages, *targets_of(result.metrics))))
 
 
@@ -156,7 +124,7 @@ def _stages(result: Result, prefix: str | None) -> dict[str, Scores]:
     """The stages that a score is of: those of integers, or the one that is named."""
     if prefix is None:
         return {stage: scores for stage, scores in result.accuracy.items() if stage != "float"}
-    named = {prefix, STAGE_OF.get(prefix, prefix)}
+    named = {prefix, stage_of(result, prefix)}
     return {stage: scores for stage, scores in result.accuracy.items() if stage in named}
 
 
@@ -196,7 +164,7 @@ def _agreements(result: Result, name: str, prefix: str | None) -> dict[str, Know
     pairs = tuple(entry for entry in result.agreement if entry not in near_pairs(result))
     if prefix is not None:
         pairs = result.agreement
-        named = {prefix, STAGE_OF.get(prefix, prefix)}
+        named = {prefix, stage_of(result, prefix)}
         pairs = tuple(entry for entry in pairs if named & set(entry.pair))
     pairs = tuple(entry for entry in pairs if entry.samples)  # of none, nothing is known
     if not pairs:

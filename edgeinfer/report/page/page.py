@@ -228,7 +228,7 @@ def _event(result: Result, inferences: int) -> Section:
     picture = any(len(each.shape) == PICTURE_AXES for each in result.program.inputs)
     noun = "patches" if picture else "inferences"
     said = [
-        f"{_lasting(event)} on {words.target_name(timing.target)}"
+        f"{_lasting(event)} on {timing.title}"
         for timing in timings_of(result)
         if (event := timing.event_seconds(inferences)) is not None
     ]

@@ -4,7 +4,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -12,14 +11,17 @@ from edgeinfer.base.devices import Device
 from edgeinfer.base.errors import UsageError
 from edgeinfer.targets.edgetpu.predict.latency import Link
 from edgeinfer.targets.edgetpu.predict.rules import NEWEST_RUNTIME, OLDEST_RUNTIME
+from edgeinfer.targets.options import Settings, option
 
 
 @dataclass(frozen=True, slots=True)
-class EdgeTpuSettings:
+class EdgeTpuSettings(Settings):
     """Which runtime the rules are for, and how the chip is reached."""
 
-    runtime: int = NEWEST_RUNTIME
-    link: Link = Link.USB
+    runtime: int = option(
+        NEWEST_RUNTIME, f"runtime version that the rules are for; {NEWEST_RUNTIME} without it"
+    )
+    link: Link = option(Link.USB, "how the chip is reached; usb without it")
     compile_seconds: float = 600.0
 
     def __post_init__(self) -> None:
@@ -31,12 +33,7 @@ class EdgeTpuSettings:
         if self.compile_seconds <= 0:
             raise UsageError(f"A time of {self.compile_seconds:g} s lets no compiler finish.")
 
-    @staticmethod
-    def from_record(told: Mapping[str, Any]) -> EdgeTpuSettings:
-        """The settings that were written down as JSON."""
-        return EdgeTpuSettings(**{**told, "link": Link(told["link"])})
-
-    @staticmethod
-    def on_device(device: Device, asked: str) -> dict[str, Any] | None:
+    @classmethod
+    def on_device(cls, device: Device, asked: str) -> dict[str, Any] | None:
         """Nothing more to say of the chip that this is for; None for every other."""
         return {} if device.family == "Edge TPU" else None

@@ -5,45 +5,102 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Collection, Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import replace
 from pathlib import Path
 
 from edgeinfer.base import tools
 from edgeinfer.base.devices import device
 from edgeinfer.base.errors import Offence, UsageError
+from edgeinfer.base.health import Check, State, check_tool
 from edgeinfer.base.metrics import Metric
 from edgeinfer.base.plan import BuildPlan, write_file
+from edgeinfer.base.reads import Reads
 from edgeinfer.graph.nodes import Graph
 from edgeinfer.ir import store
 from edgeinfer.ir.agreement import Agreement
 from edgeinfer.ir.program import Program
+from edgeinfer.targets.edgetpu.chip import device as chip_device
 from edgeinfer.targets.edgetpu.chip.compiler import COMPILER
 from edgeinfer.targets.edgetpu.chip.measure import compiled_metrics, measured
 from edgeinfer.targets.edgetpu.deliver import conversion, judgement, kernel_recipe
+from edgeinfer.targets.edgetpu.describe import (
+    describe_compiled,
+    describe_mapping,
+    device_check,
+)
 from edgeinfer.targets.edgetpu.files import MODEL, PROGRAM, interpreter_of, planned_files
 from edgeinfer.targets.edgetpu.int8 import convert
 from edgeinfer.targets.edgetpu.int8.narrowing import narrowed
 from edgeinfer.targets.edgetpu.int8.network import drawn
 from edgeinfer.targets.edgetpu.int8.storage import planned
-from edgeinfer.targets.edgetpu.predict.prediction import prediction_of
+from edgeinfer.targets.edgetpu.predict.prediction import predict, prediction_of
 from edgeinfer.targets.edgetpu.settings import EdgeTpuSettings
 from edgeinfer.targets.edgetpu.tflite import simulate
-from edgeinfer.targets.target import Done, Emitted, Judged, Place, Said, ToolStep
+from edgeinfer.targets.edgetpu.tflite.compiled import read_compiled
+from edgeinfer.targets.target import (
+    Act,
+    Advanced,
+    Description,
+    Done,
+    Emitted,
+    Judged,
+    Place,
+    Said,
+    Target,
+    ToolStep,
+    unwatched,
+)
 from quantization.fixed import Ints
 from quantization.recipe import Recipe
 
+CHIP = "coral"
 COMPILED_MAPPING = "mapping_compiled.json"
 STAGE = "tflite"
-Advanced = Callable[[int, int], None]
+FIGURES = (
+    "cached_bytes",
+    "host_ops",
+    "instruction_bytes",
+    "int8_decision_flips",
+    "int8_decision_flips_to_float",
+    "int8_decision_flips_to_program",
+    "int8_max_steps",
+    "int8_max_steps_to_float",
+    "int8_max_steps_to_program",
+    "latency_device",
+    "latency_device_us",
+    "latency_pcie",
+    "latency_pcie_us",
+    "latency_us",
+    "latency_usb",
+    "latency_usb_us",
+    "mapped_ops",
+    "streamed_bytes",
+)
 
 
-class EdgeTpuTarget:
-    """Answers `targets.protocol.Target` for the Edge TPU."""
+class EdgeTpuTarget(Target[EdgeTpuSettings]):
+    """Int8 files for Coral's chip."""
 
+    title = "Edge TPU"
+    about = "an int8 file"
+    stage = STAGE
+    stage_title = "TFLite"
+    exact = False
+    pipelined = False
+    learns = True
     best_bits = 8
+    leaves_reports = True
+    figures = FIGURES
 
-    def suited(self, recipe: Recipe) -> Recipe:
+    def reads(self, act: Act) -> Reads:
+        """The runtime that runs files, and the vendor's compiler."""
+        found = super().reads(act) | Reads(
+            text=("firmware/devices",), libraries=("ai-edge-litert", "flatbuffers")
+        )
+        return found | Reads(programs=(tools.identity(COMPILER),)) if act is Act.TOOLS else found
+
+    def suit(self, recipe: Recipe) -> Recipe:
         """Ties are rounded upwards, as the int8 kernels do."""
         return kernel_recipe(recipe)
 
@@ -53,7 +110,7 @@ class EdgeTpuTarget:
 
     def place_of(self, settings: EdgeTpuSettings) -> Place:
         """There is one kind of chip."""
-        chip = device("coral")
+        chip = device(CHIP)
         return Place(chip.part, chip)
 
     def emit(self, program: Program, settings: EdgeTpuSettings) -> BuildPlan:
@@ -76,7 +133,7 @@ class EdgeTpuTarget:
         settings: EdgeTpuSettings,
         *,
         taps: Collection[str] = (),
-        advanced: Advanced = lambda done, total: None,
+        advanced: Advanced = unwatched,
     ) -> dict[str, Ints]:
         """Raw outputs on the Program's own grid, from the file by the reference kernels."""
         if taps:
@@ -97,7 +154,7 @@ class EdgeTpuTarget:
         raw: Mapping[str, Ints],
         settings: EdgeTpuSettings,
         *,
-        advanced: Advanced = lambda done, total: None,
+        advanced: Advanced = unwatched,
     ) -> Judged:
         """The file by the reference kernels against the engine, and against the engine on the
         Program that the file was made from, which it should equal."""
@@ -150,9 +207,18 @@ class EdgeTpuTarget:
         """What the vendor's compiler has left beside the emitted file."""
         return compiled_metrics(folder / MODEL)
 
-    def measure(self, folder: Path, settings: EdgeTpuSettings) -> tuple[Metric, ...]:
-        """What the vendor's compiler, run now, and a device where there is one, say."""
-        return measured(folder / MODEL, settings).metrics
+    def check_tools(self, environment: Mapping[str, str]) -> tuple[Check, ...]:
+        """The vendor's compiler, and chips that are attached."""
+        compiler = check_tool(COMPILER, State.OPTIONAL, environment)
+        return (compiler, device_check(chip_device.probed()))
+
+    def inspect(self, path: Path) -> Description | None:
+        """A compiled file."""
+        return describe_compiled(read_compiled(path))
+
+    def map_file(self, path: Path, settings: EdgeTpuSettings) -> Description | None:
+        """An int8 file."""
+        return describe_mapping(predict(path, settings.runtime))
 
 
 def _agreement(pair: tuple[str, str], found: simulate.Int8Agreement) -> Agreement:

@@ -7,10 +7,11 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 from enum import StrEnum
-from typing import Any
+from typing import Any, Self
 
 from edgeinfer.base.devices import Device, part_of
 from edgeinfer.base.errors import UsageError
+from edgeinfer.targets.options import ESTIMATE, Settings, option
 
 SHORTEST_CLOCK_NS, LONGEST_CLOCK_NS = 0.5, 1000.0
 
@@ -41,20 +42,39 @@ class Strategy(StrEnum):
     DISTRIBUTED = "distributed_arithmetic"
 
 
+class Arithmetic(StrEnum):
+    """Which project is meant: the one that is bit-exact, or the one hls4ml makes by itself."""
+
+    EXACT = "exact"  # accumulators as wide as proved, tables as long as the Program's
+    HLS4ML = "hls4ml"  # accumulators cut to the layer's result type, tables of 1,024 entries
+
+
 @dataclass(frozen=True, slots=True)
-class HlsSettings:
+class HlsSettings(Settings):
     """A project: whose compiler, which part, which clock, and how layers are folded."""
 
-    backend: Backend = Backend.VITIS
-    part: str = "xczu7ev-ffvc1156-2-e"
-    clock_ns: float = 5.0
-    io: IoType = IoType.STREAM
-    strategy: Strategy = Strategy.LATENCY
-    reuse: int = 1  # multiplications that share a multiplier, where `reuse_of` says nothing else
-    reuse_of: tuple[tuple[str, int], ...] = ()  # by the op's name
+    backend: Backend = option(Backend.VITIS, "whose compiler the project is for; Vitis without it")
+    part: str = option("xczu7ev-ffvc1156-2-e", "the FPGA")
+    clock_ns: float = option(5.0, "the clock's period in ns; 5 without it")
+    io: IoType = option(
+        IoType.STREAM, "whole tensors at once, or word by word; io_stream without it"
+    )
+    strategy: Strategy = option(
+        Strategy.LATENCY, "what multiplications are arranged for; latency without it"
+    )
+    reuse: int = option(1, "multiplications that share a multiplier; 1 without it")
+    reuse_of: tuple[tuple[str, int], ...] = ()  # by the op's name, where `reuse` is not for it
     strategy_of: tuple[tuple[str, Strategy], ...] = ()
-    latency_us: float | None = None  # a goal: reuse factors of the smallest design as fast as this
-    fit: bool = False  # a goal: reuse factors of the fastest design that the part holds
+    latency_us: float | None = option(
+        None, "fold layers: the smallest design that is done in this time"
+    )
+    fit: bool = option(False, "fold layers: the fastest design that fits")
+    arithmetic: Arithmetic = option(
+        Arithmetic.EXACT,
+        "exact: the bit-exact project; hls4ml: with accumulators cut to the layer's type and "
+        "tables of 1,024 entries, as hls4ml makes by itself",
+        verbs=(ESTIMATE,),
+    )
 
     def __post_init__(self) -> None:
         if not SHORTEST_CLOCK_NS <= self.clock_ns <= LONGEST_CLOCK_NS:
@@ -68,8 +88,8 @@ class HlsSettings:
         if self.latency_us is not None and self.latency_us <= 0:
             raise UsageError(f"A latency of {self.latency_us:g} us cannot be reached.")
 
-    @staticmethod
-    def on_device(device: Device, asked: str) -> dict[str, Any] | None:
+    @classmethod
+    def on_device(cls, device: Device, asked: str) -> dict[str, Any] | None:
         """What a device says of the settings; None where no HLS compiler is for it."""
         match device.vendor:
             case "AMD":
@@ -79,17 +99,14 @@ class HlsSettings:
             case _:
                 return None
 
-    @staticmethod
-    def from_record(told: Mapping[str, Any]) -> HlsSettings:
+    @classmethod
+    def from_record(cls, record: Mapping[str, Any]) -> Self:
         """The settings that were written down as JSON."""
-        return HlsSettings(
-            **{
-                **told,
-                "backend": Backend(told["backend"]),
-                "io": IoType(told["io"]),
-                "strategy": Strategy(told["strategy"]),
-                "reuse_of": tuple((name, int(factor)) for name, factor in told["reuse_of"]),
-                "strategy_of": tuple((name, Strategy(way)) for name, way in told["strategy_of"]),
+        return super(HlsSettings, cls).from_record(
+            {
+                **record,
+                "reuse_of": tuple((name, int(factor)) for name, factor in record["reuse_of"]),
+                "strategy_of": tuple((name, Strategy(way)) for name, way in record["strategy_of"]),
             }
         )
 

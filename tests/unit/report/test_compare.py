@@ -14,7 +14,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from edgeinfer.base.metrics import Metric, Origin, Scores
+from edgeinfer.base.metrics import LOGIC_SYNTHESIS, Metric, Origin, Scores
 from edgeinfer.report.compare import page
 from edgeinfer.report.compare.comparison import Comparison, Entry, Point, compared, front
 from edgeinfer.report.compare.comparison import Score as ScoreOf
@@ -45,7 +45,7 @@ def changed(**update: object) -> Result:
         (Metric("lut", 1, "", Origin.SYNTHESISED, tool="Vitis HLS"), "C synthesis"),
         (Metric("lut", 1, "", Origin.SYNTHESISED, tool="Vivado"), "logic synthesis"),
         (Metric("lut", 1, "", Origin.SYNTHESISED, tool="yosys"), "logic synthesis"),
-        (Metric("lut", 1, "", Origin.ESTIMATED, 1, 1, target="rtl"), "logic synthesis"),
+        (Metric("lut", 1, "", Origin.ESTIMATED, 1, 1, state=LOGIC_SYNTHESIS), "logic synthesis"),
         (Metric("lut", 1, "", Origin.ROUTED, tool="Vivado"), "routing"),
         (Metric("latency_us", 1, "", Origin.ROUTED), ""),
     ],

@@ -14,15 +14,19 @@ from edgeinfer.base.metrics import Metric, Origin
 from edgeinfer.ir.agreement import Agreement
 from edgeinfer.report.compare.baseline import regressions
 from edgeinfer.report.gates.check import Checked, Held, check, markdown_of
+from edgeinfer.report.gates.figures import Vocabulary
 from edgeinfer.report.gates.gates import Gate, Tolerance, read
 from edgeinfer.report.result import DataPart, Result
+from edgeinfer.targets.registry import figures, stages
 from tests.support import report_results as results
 
 GOOD = results.good()
 
 
 def held(text: str, result: Result = GOOD) -> list[Checked]:
-    return check(result, read(text, "gates.toml").gates, "gates.toml")
+    return check(
+        result, read(text, "gates.toml").gates, "gates.toml", Vocabulary(figures(), stages())
+    )
 
 
 def one(text: str, result: Result = GOOD) -> Checked:

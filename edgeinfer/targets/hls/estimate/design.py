@@ -49,13 +49,12 @@ from edgeinfer.targets.hls.estimate.linear import conv_stage, dense_stage
 from edgeinfer.targets.hls.estimate.reuse import effective_strategy, reuse_of
 from edgeinfer.targets.hls.estimate.stage import (
     HLS4ML_SUM_BITS,
-    Arithmetic,
     Arrangement,
     Stage,
     Value,
     value_of,
 )
-from edgeinfer.targets.hls.settings import HlsSettings
+from edgeinfer.targets.hls.settings import Arithmetic, HlsSettings
 
 
 @dataclass(frozen=True, slots=True)

@@ -18,7 +18,7 @@ from edgeinfer.ir.program import Program
 from edgeinfer.targets.hls.estimate.design import Design, design_of
 from edgeinfer.targets.hls.estimate.fabric import Tool, constants, fabric
 from edgeinfer.targets.hls.estimate.flow import Timing, pipelined, timing
-from edgeinfer.targets.hls.estimate.stage import Arithmetic, Arrangement, Stage
+from edgeinfer.targets.hls.estimate.stage import Arrangement, Stage
 from edgeinfer.targets.hls.settings import HlsSettings
 
 TOOL = "edgeinfer"
@@ -120,7 +120,6 @@ def estimate(
     settings: HlsSettings,
     device: Device,
     *,
-    arithmetic: Arithmetic = Arithmetic.EXACT,
     only: dict[str, Stage] | None = None,
     fit: dict[str, float] | None = None,
 ) -> Estimate:
@@ -128,7 +127,9 @@ def estimate(
 
     only: stages that are known already. fit: other constants than those that ship.
     """
-    arrangement = Arrangement(fabric(settings, device.fabric, fit), settings.io, arithmetic)
+    arrangement = Arrangement(
+        fabric(settings, device.fabric, fit), settings.io, settings.arithmetic
+    )
     design = design_of(program, settings, arrangement, only)
     return summed(design, settings, device)
 

@@ -6,11 +6,10 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass, replace
-from enum import StrEnum
 
 from edgeinfer.ir.ops import Shape
 from edgeinfer.targets.hls.estimate.fabric import Fabric, Tool
-from edgeinfer.targets.hls.settings import IoType
+from edgeinfer.targets.hls.settings import Arithmetic, IoType
 
 HLS4ML_TABLE = 1024
 HLS4ML_SUM_BITS = 16
@@ -72,13 +71,6 @@ class Stage:
             ff=self.ff + ff,
             bram18=self.bram18 + bram,
         )
-
-
-class Arithmetic(StrEnum):
-    """Which project is meant: the one that is bit-exact, or the one hls4ml makes by itself."""
-
-    EXACT = "exact"  # accumulators as wide as proved, tables as long as the Program's
-    HLS4ML = "hls4ml"  # accumulators cut to the layer's result type, tables of 1,024 entries
 
 
 @dataclass(frozen=True, slots=True)

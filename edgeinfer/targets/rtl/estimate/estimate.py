@@ -11,7 +11,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 
 from edgeinfer.base.devices import Device
-from edgeinfer.base.metrics import Metric, Origin
+from edgeinfer.base.metrics import LOGIC_SYNTHESIS, Metric, Origin
 from edgeinfer.targets.rtl.design.netlist import Netlist
 from edgeinfer.targets.rtl.estimate.blocks import made_of
 from edgeinfer.targets.rtl.estimate.fabric import Fabric, amounts, fabric_of, known_fabrics
@@ -88,5 +88,5 @@ def _metric(
 ) -> Metric:
     return Metric(
         name, value, unit, Origin.ESTIMATED, min(low, value), max(high, value), target=TARGET,
-        layer=layer, note="what Yosys will find",
+        layer=layer, note="what Yosys will find", state=LOGIC_SYNTHESIS,
     )  # fmt: skip

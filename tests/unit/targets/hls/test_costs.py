@@ -28,12 +28,12 @@ def test_an_estimate_says_that_it_is_one() -> None:
 def test_of_a_part_that_is_not_known_nothing_is_estimated_and_that_is_said() -> None:
     elsewhere = HlsSettings(part="xczu77ev")
     assert TARGET.estimate(random_program(3), elsewhere) == ()
-    (said,) = TARGET.advice(random_program(3), elsewhere)
+    (said,) = TARGET.advise(random_program(3), elsewhere)
     assert "Nothing is known of the part xczu77ev" in said
     with pytest.raises(UsageError, match="xczu7"):
-        TARGET.settled(random_program(3), HlsSettings(part="xczu77ev", fit=True))
+        TARGET.settle(random_program(3), HlsSettings(part="xczu77ev", fit=True))
 
 
 def test_without_a_vendors_report_nothing_is_measured(tmp_path: Path) -> None:
     with pytest.raises(InputError):
-        TARGET.measure(tmp_path, HlsSettings())
+        TARGET.reports(tmp_path, HlsSettings())

@@ -20,6 +20,7 @@ from edgeinfer.ir.program import Output, Program
 from edgeinfer.targets.rtl.emit.emit import HDL
 from edgeinfer.targets.rtl.settings import Budget, Fold, RtlSettings
 from edgeinfer.targets.rtl.target import RtlTarget
+from edgeinfer.targets.rtl.tools.measure import measured
 from quantization.fixed import Fixed, Overflow, Rounding
 from tests.support.hit_tagger_programs import FAITHFUL, hit_tagger
 from tests.support.random_programs import random_inputs
@@ -175,7 +176,7 @@ def test_tools_reports_become_metrics_with_their_origin(fake_tools: Path) -> Non
     program = dense_program(4, 2)
     TARGET.emit(program, RtlSettings()).write(folder)
     settings = RtlSettings(route=True)
-    found = {(m.name, m.layer, m.origin): m for m in TARGET.measure(folder, settings)}
+    found = {(m.name, m.layer, m.origin): m for m in measured(folder, settings).metrics}
     assert found["lut", None, Origin.SYNTHESISED].value == 3
     assert found["lut", "u_y_mac", Origin.SYNTHESISED].value == 3
     assert found["ff", "u_x_in", Origin.SYNTHESISED].value == 1
@@ -192,17 +193,17 @@ def test_what_was_synthesised_once_is_not_again(
 ) -> None:
     folder = fake_tools / "design"
     TARGET.emit(dense_program(4, 2), RtlSettings()).write(folder)
-    first = TARGET.measure(folder, RtlSettings())
+    first = measured(folder, RtlSettings()).metrics
     monkeypatch.setenv("FAKE_FAILS", "1")
-    assert TARGET.measure(folder, RtlSettings()) == first
+    assert measured(folder, RtlSettings()).metrics == first
     (folder / HDL / "ei_fifo.v").write_text("// another\n")
     with pytest.raises(ToolFailedError, match="no such module"):
-        TARGET.measure(folder, RtlSettings())
+        measured(folder, RtlSettings())
 
 
 def test_unknown_parts_and_empty_folders_are_refused(fake_tools: Path) -> None:
     with pytest.raises(UsageError, match="no design at"):
-        TARGET.measure(fake_tools, RtlSettings())
+        measured(fake_tools, RtlSettings())
     TARGET.emit(dense_program(4, 2), RtlSettings()).write(fake_tools)
     with pytest.raises(UsageError, match="lfe5u-85f"):
-        TARGET.measure(fake_tools, RtlSettings(part="lfe5u-85"))
+        measured(fake_tools, RtlSettings(part="lfe5u-85"))

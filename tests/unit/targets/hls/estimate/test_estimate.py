@@ -19,8 +19,7 @@ from edgeinfer.ir.lower import lower
 from edgeinfer.ir.program import Program
 from edgeinfer.readers import load
 from edgeinfer.targets.hls.estimate.estimate import Estimate, estimate, estimated
-from edgeinfer.targets.hls.estimate.stage import Arithmetic
-from edgeinfer.targets.hls.settings import Backend, HlsSettings, IoType, Strategy
+from edgeinfer.targets.hls.settings import Arithmetic, Backend, HlsSettings, IoType, Strategy
 from quantization.fixed import Fixed, Overflow, Quantizer, Rounding
 from quantization.recipe import Recipe, WeightFormat
 from tests.support.hit_tagger_programs import FAITHFUL, POOLED, hit_tagger
@@ -37,7 +36,6 @@ def figures(design: Published) -> dict[str, float]:
         program,
         settings_of(design, program),
         device(design.part),
-        arithmetic=design.arithmetic,
     )
     return made.figures()
 
@@ -73,9 +71,10 @@ def test_a_network_whose_weights_are_known_gets_its_dsp_blocks_exactly() -> None
     )
     design = DESIGNS["jet-zcu104-2025"]
     made = estimate(
-        lower(graph, recipe).program, design.settings, device(design.part),
-        arithmetic=Arithmetic.HLS4ML,
-    )  # fmt: skip
+        lower(graph, recipe).program,
+        replace(design.settings, arithmetic=Arithmetic.HLS4ML),
+        device(design.part),
+    )
     assert made.dsp == 3334
     assert made.bram18 == 4
     assert made.timing.ii_cycles == 7
@@ -227,9 +226,7 @@ def test_bands_hold_what_was_published() -> None:
         if design.excluded:
             continue
         program = program_of(design)
-        made = estimate(
-            program, settings_of(design, program), device(design.part), arithmetic=design.arithmetic
-        )
+        made = estimate(program, settings_of(design, program), device(design.part))
         stated = {metric.name: metric for metric in made.metrics() if metric.layer is None}
         for figure, wanted in design.figures.items():
             after = {"lut": "lut_vsynth", "ff": "ff_vsynth"}

@@ -1,51 +1,20 @@
 # SPDX-License-Identifier: Apache-2.0
 # SPDX-FileCopyrightText: The edgeinfer authors
-"""The verbs about Edge TPU files: ``inspect`` and ``map``."""
+"""Edge TPU files and chips in words: for the terminal, and for machines."""
 
 from __future__ import annotations
 
-import json as json_text
-from pathlib import Path
-from typing import Annotated, Any
-
-from cyclopts import Parameter
-
-from edgeinfer.cli.terminal import answer
-
-Json = Annotated[
-    bool, Parameter(negative="", help="print the result as JSON on stdout, and nothing else")
-]
+from edgeinfer.base.health import Check, State
+from edgeinfer.targets.edgetpu.chip.device import Probed
+from edgeinfer.targets.edgetpu.chip.inspect import document
+from edgeinfer.targets.edgetpu.predict.prediction import Prediction
+from edgeinfer.targets.edgetpu.tflite.compiled import Compiled
+from edgeinfer.targets.target import Description
 
 
-def inspect(
-    file: Annotated[Path, Parameter(help="a compiled file, F_edgetpu.tflite")],
-    /,
-    *,
-    json: Json = False,
-) -> None:
-    """What a compiled Edge TPU file holds: parameters, instructions, inputs and outputs."""
-    from edgeinfer.targets.edgetpu.chip.inspect import document
-    from edgeinfer.targets.edgetpu.tflite.compiled import read_compiled
-
-    found = document(read_compiled(file))
-    answer(json_text.dumps(found, indent=2), _inspected(found), as_json=json)
-
-
-def map_(
-    file: Annotated[Path, Parameter(help="an int8 model, F.tflite")],
-    /,
-    *,
-    runtime: Annotated[int, Parameter(help="Edge TPU runtime version that the rules are for")] = 14,
-    json: Json = False,
-) -> None:
-    """What the Edge TPU compiler would make of a model: operators, memory, time. No tool runs."""
-    from edgeinfer.targets.edgetpu.predict.prediction import predict
-
-    found = predict(file, runtime).document()
-    answer(json_text.dumps(found, indent=2), _mapped(found), as_json=json)
-
-
-def _inspected(found: dict[str, Any]) -> str:
+def describe_compiled(compiled: Compiled) -> Description:
+    """What a compiled file holds: parameters, instructions, inputs and outputs."""
+    found = document(compiled)
     lines = [
         f"{found['source']}: for runtime {found['runtime_version']} or newer",
         f"cached        {found['cached_bytes']:>12,} B",
@@ -64,10 +33,12 @@ def _inspected(found: dict[str, Any]) -> str:
             f"{executable['instruction_bytes']:,} B instructions"
         )
     lines += [f"host          {op['index']} {op['op']}" for op in found["cpu_ops"]]
-    return "\n".join(lines)
+    return Description(found, tuple(lines))
 
 
-def _mapped(found: dict[str, Any]) -> str:
+def describe_mapping(prediction: Prediction) -> Description:
+    """What the compiler would make of a model: operators, memory, time."""
+    found = prediction.document()
     lines = [f"{found['source']}: {found['mapped']} of {len(found['ops'])} operators are mapped"]
     for op in found["ops"]:
         size = op["cached_bytes"] or op["streamed_bytes"]
@@ -81,4 +52,19 @@ def _mapped(found: dict[str, Any]) -> str:
         f"latency   {found['latency_us'] / 1e3:.2f} ms over USB, estimated "
         f"({found['latency_us_low'] / 1e3:.2f} to {found['latency_us_high'] / 1e3:.2f})",
     ]
-    return "\n".join([*lines, *(f"finding   {finding}" for finding in found["findings"])])
+    lines += [f"finding   {finding}" for finding in found["findings"]]
+    return Description(found, tuple(lines))
+
+
+def device_check(found: Probed) -> Check:
+    """Edge TPUs: those that the vendor's library finds, and what else the system shows."""
+    if found.devices:
+        there = ", ".join(f"{d.type} {d.path}" for d in found.devices)
+        return Check("Edge TPU", State.OK, f"{there}; {found.library_version}")
+    seen = f"{', '.join(found.nodes)}, but " if found.nodes else ""
+    return Check(
+        "Edge TPU",
+        State.OPTIONAL,
+        f"{seen}{found.problem}",
+        "attach one and apt-get install libedgetpu1-std, from Coral's package source",
+    )

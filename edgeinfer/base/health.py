@@ -1,0 +1,52 @@
+# SPDX-License-Identifier: Apache-2.0
+# SPDX-FileCopyrightText: The edgeinfer authors
+"""Whether something that edgeinfer can use is here, and how to get it."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import asdict, dataclass
+from enum import StrEnum
+from typing import Any
+
+from edgeinfer.base import tools
+from edgeinfer.base.errors import ToolMissingError
+from edgeinfer.base.tools import FoundTool, Tool
+
+
+class State(StrEnum):
+    """How serious a finding is."""
+
+    OK = "ok"
+    OPTIONAL = "optional"  # not there; needed for some targets only
+    PROBLEM = "problem"
+
+
+@dataclass(frozen=True, slots=True)
+class Check:
+    """One thing that was looked at; `mend` says what to do, and is empty where all is well."""
+
+    name: str
+    state: State
+    found: str
+    mend: str = ""
+
+    def as_dict(self) -> dict[str, Any]:
+        """For JSON."""
+        return asdict(self)
+
+
+def check_tool(
+    wanted: Tool,
+    otherwise: State,
+    environment: Mapping[str, str],
+    find: Callable[[], FoundTool] | None = None,
+) -> Check:
+    """One external tool, found on the PATH or as `find` does; `otherwise`: the state without it."""
+    try:
+        found = tools.find(wanted, environment) if find is None else find()
+    except ToolMissingError as error:
+        overridden = bool(environment.get(wanted.override))
+        problem = error.message if overridden else f"not found ({wanted.purpose})"
+        return Check(wanted.name, otherwise, problem, error.hint if overridden else wanted.remedy)
+    return Check(wanted.name, State.OK, f"{found.version or 'version unknown'} at {found.path}")

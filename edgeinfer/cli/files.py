@@ -1,0 +1,55 @@
+# SPDX-License-Identifier: Apache-2.0
+# SPDX-FileCopyrightText: The edgeinfer authors
+"""The verbs about files of a target's own kind: ``inspect`` and ``map``. Every target is asked."""
+
+from __future__ import annotations
+
+import json as json_text
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+from cyclopts import Parameter
+
+from edgeinfer.cli.terminal import answer
+from edgeinfer.cli.verbs import Json
+
+if TYPE_CHECKING:
+    from edgeinfer.targets.target import Description
+
+
+def inspect(
+    file: Annotated[Path, Parameter(help="a compiled file, such as F_edgetpu.tflite")],
+    /,
+    *,
+    json: Json = False,
+) -> None:
+    """What a compiled file holds: parameters, instructions, inputs and outputs."""
+    from edgeinfer.targets.registry import known
+
+    _answer(file, [entry.make().inspect(file) for entry in known().values()], json=json)
+
+
+def map_(
+    file: Annotated[Path, Parameter(help="an int8 model, F.tflite")],
+    /,
+    *,
+    runtime: Annotated[
+        int | None, Parameter(help="runtime version that the rules are for; the newest without it")
+    ] = None,
+    json: Json = False,
+) -> None:
+    """What a vendor's compiler would make of a file: operators, memory, time. No tool runs."""
+    from edgeinfer.targets.registry import choose, known
+
+    given = {} if runtime is None else {"runtime": runtime}
+    wanted = [choose(name, entry.read_options(given)) for name, entry in known().items()]
+    _answer(file, [each.target.map_file(file, each.settings) for each in wanted], json=json)
+
+
+def _answer(file: Path, answers: list[Description | None], *, json: bool) -> None:
+    from edgeinfer.base.errors import InputError
+
+    found = next((each for each in answers if each is not None), None)
+    if found is None:
+        raise InputError(f"No target knows files such as {file}.", hint="Check the path.")
+    answer(json_text.dumps(found.document, indent=2), "\n".join(found.lines), as_json=json)
