@@ -13,11 +13,12 @@ BENCHES := $(basename $(notdir $(wildcard tests/bench/bench_*.py)))
 TEST := $(BIN)/python -m pytest --dist loadfile
 
 .DEFAULT_GOAL := help
-.PHONY: help setup lint format test slow bench fuzz reference demo wheel clean
+.PHONY: help setup lint format quick test slow bench fuzz reference demo wheel clean
 
 help:
 	@echo 'make demo     set up, then the hit tagger to every target, with reports, in runs/demo'
 	@echo 'make test     set up, then run the test suite (minutes)'
+	@echo 'make quick    the inner loop: tests of what has changed, layers, types, one run from end to end'
 	@echo 'make lint     style, formatting, types'
 	@echo 'make format   mend style and formatting'
 	@echo 'make slow     the long tests;  make fuzz   long random searches'
@@ -47,6 +48,11 @@ format: setup
 
 test: setup
 	$(TEST) -n $(JOBS) $(PYTEST_ARGS)
+
+quick: setup
+	$(BIN)/ruff check --quiet .
+	$(BIN)/mypy
+	$(TEST) -n $(JOBS) -q $$($(BIN)/python -m tests.support.changed) $(PYTEST_ARGS)
 
 slow: setup
 	$(TEST) -n $(JOBS) -m slow $(PYTEST_ARGS)

@@ -63,13 +63,22 @@ class Model:
         ]
         return _table(repr(self)[1:-1], ("layer", "kind", "shape"), rows)
 
-    def quantize(self, bits: int, **options: Any) -> Quantized:
+    def quantize(
+        self, bits: int, *, bits_of: Mapping[str, int] | None = None, refine: bool = True
+    ) -> Quantized:
         """See `quantize`."""
-        return quantize(self, bits, **options)
+        return quantize(self, bits, bits_of=bits_of, refine=refine)
 
-    def compile(self, folder: str | Path, **options: Any) -> Run:
+    def compile(
+        self,
+        folder: str | Path,
+        *,
+        targets: Sequence[str] = (),
+        device: str | Sequence[str] = (),
+        options: Mapping[str, Mapping[str, Any]] | None = None,
+    ) -> Run:
         """See `compile`."""
-        return compile(self, folder, **options)
+        return compile(self, folder, targets=targets, device=device, options=options)
 
 
 @dataclass(frozen=True)
@@ -92,9 +101,16 @@ class Quantized:
         formats += [(name, str(fmt)) for name, fmt in self.recipe.weights]
         return _table(repr(self)[1:-1], ("tensor", "format"), formats)
 
-    def compile(self, folder: str | Path, **options: Any) -> Run:
+    def compile(
+        self,
+        folder: str | Path,
+        *,
+        targets: Sequence[str] = (),
+        device: str | Sequence[str] = (),
+        options: Mapping[str, Mapping[str, Any]] | None = None,
+    ) -> Run:
         """See `compile`."""
-        return compile(self, folder, **options)
+        return compile(self, folder, targets=targets, device=device, options=options)
 
 
 @dataclass(frozen=True)
@@ -130,9 +146,15 @@ class Run:
         """Whether all stages that must agree do, bit for bit."""
         return not self.result.disagreements
 
-    def simulate(self, **options: Any) -> Run:
+    def simulate(
+        self,
+        *,
+        stages: Sequence[str] = ("engine",),
+        samples: int | None = None,
+        data: str | Path | None = None,
+    ) -> Run:
         """See `simulate`."""
-        return simulate(self, **options)
+        return simulate(self, stages=stages, samples=samples, data=data)
 
     def report(self) -> Path:
         """Write the run's page; where it is."""

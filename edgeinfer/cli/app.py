@@ -16,10 +16,13 @@ import warnings
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from edgeinfer.base.errors import EdgeInferError, ToolFailedError, UsageError
 from edgeinfer.base.version import __version__
+
+if TYPE_CHECKING:
+    from cyclopts import App
 
 INTERRUPTED, BROKEN_PIPE, BUG = 130, 141, 70
 
@@ -155,6 +158,7 @@ def overview() -> str:
             "",
             "MODEL: a reference model, a .keras, .h5 or .onnx file, or Keras .json beside weights.",
             "--json prints the result on stdout and nothing else; edgeinfer VERB --help says more.",
+            "edgeinfer --install-completion teaches your shell the verbs and their options.",
             EXIT_CODES,
             "",
         ]
@@ -189,12 +193,29 @@ def dispatch(tokens: list[str]) -> int:
     app = App("edgeinfer", version=__version__, help_format="plaintext")
     for name, verb in VERBS.items():
         app.command(verb.function, name=name)
+    if tokens[0] == "--install-completion":
+        return install_completion(app, tokens[1:])
     try:
         function, bound, _ = app.parse_args(tokens, exit_on_error=False, print_error=False)
     except CycloptsError as error:
         raise UsageError(str(error), hint="edgeinfer VERB --help lists the options.") from None
     function(*bound.args, **bound.kwargs)
     sys.stdout.flush()
+    return 0
+
+
+def install_completion(app: App, shells: list[str]) -> int:
+    """Write the completion where the shell, the running one or another, looks for it."""
+    shell = shells[0] if shells else Path(os.environ.get("SHELL", "")).name
+    match shell:
+        case "bash" | "zsh" | "fish":
+            path = app.install_completion(shell=shell)
+        case _:
+            raise UsageError(
+                f"There is no completion for the shell {shell!r}.",
+                hint="Name one: edgeinfer --install-completion bash, zsh or fish.",
+            )
+    sys.stdout.write(f"Completion for {shell} is in {path}; a new shell takes it up.\n")
     return 0
 
 

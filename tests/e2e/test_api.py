@@ -4,12 +4,14 @@
 
 from __future__ import annotations
 
+from inspect import Parameter, signature
 from pathlib import Path
 
 import numpy as np
 import pytest
 
 import edgeinfer
+from edgeinfer import api
 from edgeinfer.base.errors import UsageError
 from tests.support import small_models as small
 from tests.support.notebook import executed, written
@@ -66,3 +68,15 @@ def test_nothing_is_no_comparison() -> None:
 def test_the_notebook_still_says_what_it_said() -> None:
     path = ROOT / "docs/examples/tour.ipynb"
     assert written(executed(path)) == path.read_text(encoding="utf-8")
+
+
+@pytest.mark.parametrize("name", edgeinfer.__all__)
+def test_a_public_function_says_what_it_takes(name: str) -> None:
+    """So that an editor and a notebook can show it; a method of that name takes the same."""
+    taken = signature(getattr(edgeinfer, name)).parameters
+    methods = [
+        getattr(kind, name) for kind in (api.Model, api.Quantized, api.Run) if hasattr(kind, name)
+    ]
+    for parameters in (taken, *(signature(method).parameters for method in methods)):
+        assert Parameter.VAR_KEYWORD not in {each.kind for each in parameters.values()}
+        assert list(parameters)[1:] == list(taken)[1:]

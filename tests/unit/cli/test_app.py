@@ -185,3 +185,16 @@ def test_doctor_tells_json_on_stdout_alone(capsys: pytest.CaptureFixture[str]) -
     assert {"g++", "make", "vivado", "chromium", "disk", "memory"} <= set(checks)
     missing = [name for name, check in checks.items() if check["state"] == "problem"]
     assert code == (3 if missing else 0)
+
+
+def test_completion_is_installed_where_the_shell_looks(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setenv("HOME", str(tmp_path))
+    monkeypatch.setenv("SHELL", "/bin/bash")
+    assert main(["--install-completion"]) == 0
+    written = [path for path in tmp_path.rglob("*") if path.is_file()]
+    script = max((path.read_text() for path in written), key=len)
+    assert "compile" in script and "--latency-us" in script
+    assert "Completion for bash" in capsys.readouterr().out
+    assert main(["--install-completion", "csh"]) == 2

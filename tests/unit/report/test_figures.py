@@ -192,7 +192,7 @@ def test_the_verdict_answers_the_four_questions() -> None:
     )
     assert "HLS within 20 µs, RTL, Edge TPU and cpu slower" in verdict.line
     assert "61 decisions of 8,000 samples differ from the engine's" in verdict.agrees.sentence
-    assert "Int8 Program and TFLite yield the same integers" in verdict.agrees.sentence
+    assert "Int8 program and TFLite yield the same integers" in verdict.agrees.sentence
     bad = verdict_on(results.disagreeing(), PROFILE)
     assert bad.agrees.state is State.BAD and bad.fits.state is State.BAD
     assert bad.fast.state is State.UNKNOWN and bad.state is State.BAD
