@@ -23,6 +23,7 @@ import numpy as np
 
 from edgeinfer.base import tools
 from edgeinfer.base.errors import DisagreementError, InputError
+from edgeinfer.base.names import Identifier, QuotedText
 from edgeinfer.base.plan import write_file
 from edgeinfer.data.samples import Samples
 from edgeinfer.evaluate.judge import raw_inputs
@@ -112,7 +113,10 @@ def _synthesised(hdl: Path, top: str) -> tuple[str, dict[str, float]]:
         for path in sorted(hdl.glob("*.v"))
         if not path.name.startswith("tb_") and not path.name.endswith("_tb.v")
     ]
-    script = rendered("synth/reference.ys.j2", {"files": sources, "top": top})
+    script = rendered(
+        "synth/reference.ys.j2",
+        {"files": [QuotedText(name) for name in sources], "top": Identifier(top)},
+    )
     (hdl / "run.ys").write_bytes(script)
     tools.run(yosys, ["-q", "-s", "run.ys"], seconds=SECONDS, folder=hdl)
     told: dict[str, Any] = json.loads((hdl / "stat.json").read_text(encoding="utf-8"))

@@ -16,12 +16,15 @@ import tempfile
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from edgeinfer.base import assets, plan, tools
-from edgeinfer.base.errors import ToolMissingError
+from edgeinfer.base.code import rendered
+from edgeinfer.base.errors import ToolMissingError, UsageError
+from edgeinfer.base.names import Identifier, Operand, OwnText
 from edgeinfer.base.tools import Tool
 from edgeinfer.targets.hls.project import manifest
-from edgeinfer.targets.hls.project.manifest import Manifest
+from edgeinfer.targets.hls.project.manifest import Manifest, Port
 from edgeinfer.targets.hls.settings import Backend, IoType
 
 CXX = Tool("g++", "EDGEINFER_CXX", "C++ compiler for C-simulation", "apt-get install g++")
@@ -104,27 +107,50 @@ def types_of(backend: Backend) -> str:
 
 def main_text(projects: Sequence[Manifest], folders: Sequence[Path], types: str) -> str:
     """The source around the projects' own."""
-    from edgeinfer.targets.hls.project.template import rendered
-
     alone = len(projects) == 1
     networks = [
         {
-            "folder": "" if alone else f"{(folder / 'firmware').resolve().as_posix()}/",
-            "key": project.key,
-            "project": project.project,
-            "namespace": project.namespace,
+            "folder": OwnText("") if alone else included(folder / "firmware"),
+            "key": Identifier(project.key),
+            "project": Identifier(project.project),
+            "namespace": None if project.namespace is None else Identifier(project.namespace),
             "streams": project.io is IoType.STREAM,
-            "inputs": project.inputs,
-            "outputs": project.outputs,
-            "layers": project.layers,
-            "weights": project.weights,
+            "inputs": [_port(port) for port in project.inputs],
+            "outputs": [_port(port) for port in project.outputs],
+            "layers": [
+                {"layer": Identifier(held.layer), "size": held.size} for held in project.layers
+            ],
+            "weights": [
+                {"variable": Identifier(weight.variable), "size": int(weight.size)}
+                for weight in project.weights
+            ],
         }
         for project, folder in zip(projects, folders, strict=True)
     ]
     weights = {weight.variable for project in projects for weight in project.weights}
     names = {project.project for project in projects}
-    guards = sorted(f"{name.upper()}_H_" for name in weights | names)
-    return rendered(f"{TEMPLATES}/main.cpp.j2", networks=networks, types=types, guards=guards)
+    guards = [Identifier(f"{name.upper()}_H_") for name in sorted(weights | names)]
+    known = {"networks": networks, "types": Identifier(types), "guards": guards}
+    return rendered(f"{TEMPLATES}/main.cpp.j2", known)
+
+
+def _port(port: Port) -> dict[str, Any]:
+    return {
+        "variable": Identifier(port.variable),
+        "type_name": Operand(port.type_name),
+        "size": port.size,
+    }
+
+
+def included(folder: Path) -> OwnText:
+    """A folder as `#include` takes it, which has no way to write a quote."""
+    path = folder.resolve().as_posix()
+    if not path.isprintable() or '"' in path or "\\" in path:
+        raise UsageError(
+            f"{path!r}: a C++ compiler cannot include files from a folder of this name.",
+            hint="Choose a folder without quotes, backslashes and line breaks in its name.",
+        )
+    return OwnText(f"{path}/")
 
 
 def _type_folders(firmware: Path, scratch: Path) -> list[Path]:

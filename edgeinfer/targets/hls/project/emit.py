@@ -20,7 +20,9 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from edgeinfer.base.code import rendered
 from edgeinfer.base.errors import EdgeInferError, ToolFailedError, ToolMissingError
+from edgeinfer.base.names import Identifier, Operand, OwnText
 from edgeinfer.base.plan import BuildPlan
 from edgeinfer.ir.program import Program
 from edgeinfer.targets.hls.project import manifest
@@ -118,19 +120,19 @@ def _taps_wrongly(settings: HlsSettings) -> bool:
 
 def _tap(plan: Plan, model: ModelGraph) -> None:
     """The calls that tell a layer's values, as hls4ml writes them elsewhere."""
-    from edgeinfer.targets.hls.project.template import rendered
-
     wanted = {layer.name for layer in plan.layers if layer.kind != INPUT}
     for node in model.get_layers():
         call, variable = node.get_attr("function_cpp"), node.get_output_variable()
         if call and node.name.removeprefix("repack_") in wanted:
             tapped = rendered(
                 "firmware/hls/tapped_call.h.j2",
-                call=call,
-                layer=node.name,
-                type=variable.type.name,
-                variable=variable.name,
-                size=variable.size_cpp(),
+                {
+                    "call": OwnText(call),
+                    "layer": Identifier(node.name),
+                    "type": Operand(variable.type.name),
+                    "variable": Identifier(variable.name),
+                    "size": Operand(variable.size_cpp()),
+                },
             )
             node.set_attr("function_cpp", tapped.rstrip())
 

@@ -15,8 +15,9 @@ from hls4ml.model.layers import Layer as Node
 from hls4ml.model.types import NamedType
 
 from edgeinfer.base import assets
+from edgeinfer.base.code import rendered
+from edgeinfer.base.names import Identifier, Operand
 from edgeinfer.targets.hls.project.layout import KIND
-from edgeinfer.targets.hls.project.template import rendered
 from edgeinfer.targets.hls.settings import Backend
 from quantization.fixed import dequantize
 
@@ -67,9 +68,17 @@ class ExactConfig(LayerConfigTemplate):  # type: ignore[misc]
         }
         return rendered(
             f"{HEADERS}/exact_config.h.j2",
-            index=node.index,
-            constants=sizes | node.get_attr("numbers"),
-            types={f"{name}_t": node.types[f"{name}_t"].name for name in node.get_attr("types")},
+            {
+                "index": node.index,
+                "constants": {
+                    Identifier(name): number
+                    for name, number in (sizes | node.get_attr("numbers")).items()
+                },
+                "types": {
+                    Identifier(f"{name}_t"): Operand(node.types[f"{name}_t"].name)
+                    for name in node.get_attr("types")
+                },
+            },
         )
 
 
@@ -86,13 +95,26 @@ class ExactCall(FunctionCallTemplate):  # type: ignore[misc]
         function = node.get_attr("function")
         return rendered(
             f"{HEADERS}/exact_call.h.j2",
-            index=node.index,
-            function=function,
-            family="whole" if function in WHOLE else "each",
-            inputs=inputs,
-            output=output,
-            weights=[node.get_weights(array.name).name for array in node.get_attr("stored")],
+            {
+                "index": node.index,
+                "function": Identifier(function),
+                "family": Identifier("whole" if function in WHOLE else "each"),
+                "inputs": [_variable(variable) for variable in inputs],
+                "output": _variable(output),
+                "weights": [
+                    Identifier(node.get_weights(array.name).name)
+                    for array in node.get_attr("stored")
+                ],
+            },
         ).strip()
+
+
+def _variable(variable: Any) -> dict[str, Any]:
+    """What the templates ask of one of hls4ml's variables."""
+    return {
+        "name": Identifier(variable.name),
+        "type": {"name": Operand(variable.type.name)},
+    }
 
 
 @functools.cache

@@ -12,10 +12,27 @@ from typing import Any
 import numpy as np
 
 from edgeinfer.base.errors import Offence
+from edgeinfer.base.names import identifier
 from edgeinfer.ir.ops import Shape, Weights
 from quantization.fixed import Fixed, Overflow, Quantizer, Rounding
 
-RESERVED = {"input", "output", "result", "model", "main"}  # hls4ml's or C++'s own
+CPP_KEYWORDS = """
+alignas alignof and and_eq asm auto bitand bitor bool break case catch char char16_t char32_t
+char8_t class co_await co_return co_yield compl concept const const_cast consteval constexpr
+constinit continue decltype default delete do double dynamic_cast else enum explicit export
+extern false float for friend goto if inline int long mutable namespace new noexcept not
+not_eq nullptr operator or or_eq private protected public register reinterpret_cast requires
+return short signed sizeof static static_assert static_cast struct switch template this
+thread_local throw true try typedef typeid typename union unsigned using virtual void
+volatile wchar_t while xor xor_eq
+"""
+KEYWORDS = frozenset(CPP_KEYWORDS.split())
+# What hls4ml, the types' headers and the simulation call their own.
+OWN_NAMES = re.compile(
+    r"input|output|result|model|main|std|weights|given|found|run|load|network|assert|errno|stdin|"
+    r"stdout|stderr|linux|unix|i386|null|(ap|ac|nnet|hls|csim|ihc|cl|sycl)(_\w*)?|"
+    r"layer\d+_\w*|config\d+\w*|[abspw]\d+|\w*_t|\w*_top|(input|output)_data"
+)
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -65,8 +82,8 @@ class Plan:
 
 def safe(name: str, what: str) -> str:
     """A name as C++ takes it."""
-    plain = re.sub(r"\W+", "_", name, flags=re.ASCII).strip("_").lower() or what
-    return f"{what}_{plain}" if plain[0].isdigit() or plain in RESERVED else plain
+    plain = identifier(name).lower()
+    return f"{what}_{plain}" if plain in KEYWORDS or OWN_NAMES.fullmatch(plain) else plain
 
 
 def unique(wanted: str, taken: Iterable[str]) -> str:

@@ -9,6 +9,7 @@ from dataclasses import dataclass
 
 from edgeinfer.base import assets
 from edgeinfer.base.errors import UsageError, did_you_mean
+from edgeinfer.base.names import QuotedText, remark
 from edgeinfer.ir.program import Program
 from edgeinfer.targets.rtl.board.messages import DESCRIPTION, Channel, Protocol
 from edgeinfer.targets.rtl.design.netlist import Netlist
@@ -20,6 +21,7 @@ TOP_TEMPLATE = "shell/board_top.v.j2"
 MAKE_TEMPLATE = "boards/board.mk.j2"
 QUIET_SECONDS = 0.25  # after which half a message is forgotten
 MOST_BYTES = 0xFFFF  # of a payload
+WRITTEN = ("name", "size", "package", "speed", "loader")  # into the Makefile
 
 
 @dataclass(frozen=True, slots=True)
@@ -102,7 +104,11 @@ def shell_files(program: Program, netlist: Netlist, name: str) -> dict[str, byte
         port["first"] = first
         first += channel.frame_bytes
     known |= {
-        "board": on,
+        "board": {
+            "title": remark(on.title),
+            "clock_mhz": on.clock_mhz,
+            **{key: QuotedText(getattr(on, key)) for key in WRITTEN},
+        },
         "divider": on.divider,
         "id": protocol.number,
         "payload_in": payloads[0],

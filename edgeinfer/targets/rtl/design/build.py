@@ -5,13 +5,13 @@
 from __future__ import annotations
 
 import math
-import re
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import assert_never
 
 import numpy as np
 
+from edgeinfer.base.names import Identifier, identifier
 from edgeinfer.ir.ops import (
     Clip,
     Concat,
@@ -70,12 +70,6 @@ def uses_of(program: Program) -> dict[str, int]:
     return uses
 
 
-def identifier(name: str) -> str:
-    """A name that every HDL tool takes."""
-    plain = re.sub(r"[^A-Za-z0-9]+", "_", name).strip("_")
-    return plain if plain[:1].isalpha() else f"v_{plain}"
-
-
 @dataclass(slots=True)
 class Build:
     """A netlist in the making."""
@@ -99,13 +93,13 @@ class Build:
             outputs, {}, self.values,
         )  # fmt: skip
 
-    def name(self, wanted: str) -> str:
+    def name(self, wanted: str) -> Identifier:
         """An identifier that nothing else in the design has, in any case."""
         plain = base = identifier(wanted)
         count = 1
         while plain.lower() in self.names:
             count += 1
-            plain = f"{base}_{count}"
+            plain = Identifier(f"{base}_{count}")
         self.names[plain.lower()] = wanted
         return plain
 

@@ -9,9 +9,17 @@ from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from edgeinfer.base import assets
+from edgeinfer.base import assets, code
+from edgeinfer.base.names import (
+    CodeText,
+    Identifier,
+    Operand,
+    OwnText,
+    QuotedText,
+    identifier,
+    remark,
+)
 from edgeinfer.base.plan import BuildPlan
-from edgeinfer.targets.rtl.design.build import identifier
 from edgeinfer.targets.rtl.design.netlist import Block, Netlist, Parameter, Port, Sized, Stream
 
 LIBRARY = "firmware/rtl"
@@ -91,13 +99,7 @@ def harness_text(netlist: Netlist, taps: Collection[Tap] = ()) -> bytes:
 
 def rendered(template: str, known: dict[str, Any]) -> bytes:
     """A template of the library, filled in."""
-    from jinja2 import Environment, StrictUndefined
-
-    environment = Environment(
-        undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True, keep_trailing_newline=True
-    )
-    source = assets.text(f"{LIBRARY}/{template}")
-    return environment.from_string(source).render(known).encode()
+    return code.rendered(f"{LIBRARY}/{template}", known).encode()
 
 
 def context(netlist: Netlist, taps: Collection[Tap]) -> dict[str, Any]:
@@ -105,37 +107,39 @@ def context(netlist: Netlist, taps: Collection[Tap]) -> dict[str, Any]:
     streams = netlist.streams
     ids = port_ids(netlist)
     return {
-        "name": netlist.name,
-        "module": module_of(netlist),
+        "name": Identifier(netlist.name),
+        "module": Identifier(module_of(netlist)),
         "inputs": [_port(port, streams[port.stream], ids[port.name]) for port in netlist.inputs],
         "outputs": [
             _port(port, streams[port.stream], ids[f"{port.name}.out"]) for port in netlist.outputs
         ],
         "taps": [
             {
-                "id": str(number),
-                "stream": tap.stream,
+                "id": number,
+                "stream": Identifier(tap.stream),
                 "width": netlist.carrier(tap.stream).width,
                 "words": words(netlist.carrier(tap.stream).width),
             }
             for number, tap in enumerate(taps)
         ],
-        "streams": list(streams.values()),
+        "streams": [_stream(stream) for stream in streams.values()],
         "probes": [
-            netlist.probes[tap.stream].stream for tap in taps if tap.stream in netlist.probes
+            _stream(netlist.probes[tap.stream].stream)
+            for tap in taps
+            if tap.stream in netlist.probes
         ],
         "blocks": [_block(block, netlist, ids, taps) for block in netlist.blocks],
     }
 
 
-def port_ids(netlist: Netlist) -> dict[str, str]:
+def port_ids(netlist: Netlist) -> dict[str, Identifier]:
     """Identifiers of the ports: of inputs by name, of outputs by name and ".out"."""
-    found: dict[str, str] = {}
+    found: dict[str, Identifier] = {}
     for ports, suffix in ((netlist.inputs, ""), (netlist.outputs, ".out")):
         taken: set[str] = set()
         for number, port in enumerate(ports):
             plain = identifier(port.name)
-            name = plain if plain.lower() not in taken else f"{plain}_{number}"
+            name = plain if plain.lower() not in taken else Identifier(f"{plain}_{number}")
             taken.add(name.lower())
             found[port.name + suffix] = name
     return found
@@ -146,34 +150,42 @@ def words(bits: int) -> int:
     return -(-bits // 32)
 
 
-def _port(port: Port, stream: Stream, name: str) -> dict[str, Any]:
+def _stream(stream: Stream) -> dict[str, Any]:
+    return {"name": Identifier(stream.name), "width": stream.width}
+
+
+def _port(port: Port, stream: Stream, name: Identifier) -> dict[str, Any]:
     count = -(-stream.width // 8)
     return {
-        "name": port.name,
+        "name": port.name,  # as the host knows it: no template for code takes it
+        "remark": remark(port.name),
         "id": name,
         "bytes": count,
         "words": words(8 * count),
         "beats": stream.beats,
         "lanes": stream.lanes,
-        "type": str(stream.type),
+        "type": Operand(str(stream.type)),
     }
 
 
 def _block(
-    block: Block, netlist: Netlist, ids: dict[str, str], taps: Collection[Tap]
+    block: Block, netlist: Netlist, ids: dict[str, Identifier], taps: Collection[Tap]
 ) -> dict[str, Any]:
     parameters = dict(block.parameters)
     for key, name in zip(block.ports.depths, block.outputs, strict=False):
         parameters[key] = netlist.depths[name]
     return {
-        "module": block.module,
-        "name": f"u_{block.name}",
-        "parameters": [(key, literal(value)) for key, value in parameters.items()],
-        "pins": _pins(block, netlist, ids) + _probe_pins(block, netlist, taps),
+        "module": Identifier(block.module),
+        "name": Identifier(f"u_{block.name}"),
+        "parameters": [(Identifier(key), literal(value)) for key, value in parameters.items()],
+        "pins": [
+            (Identifier(pin), Identifier(net))
+            for pin, net in _pins(block, netlist, ids) + _probe_pins(block, netlist, taps)
+        ],
     }
 
 
-def _pins(block: Block, netlist: Netlist, ids: dict[str, str]) -> list[tuple[str, str]]:
+def _pins(block: Block, netlist: Netlist, ids: dict[str, Identifier]) -> list[tuple[str, str]]:
     pins: list[tuple[str, str]] = []
     if block.module == "ei_ingress":
         port = next(port for port in netlist.inputs if port.stream == block.outputs[0])
@@ -201,12 +213,12 @@ def _probe_pins(block: Block, netlist: Netlist, taps: Collection[Tap]) -> list[t
 AXIS = ("tvalid", "tready", "tdata", "tlast")
 
 
-def literal(value: Parameter) -> str:
+def literal(value: Parameter) -> CodeText:
     """A parameter as Verilog writes it."""
     match value:
         case str():
-            return f'"{value}"'
+            return OwnText(f'"{QuotedText(value)}"')
         case Sized():
-            return f"{value.bits}'h{value.value & ((1 << value.bits) - 1):x}"
+            return Operand(f"{value.bits}'h{value.value & ((1 << value.bits) - 1):x}")
         case _:
-            return str(value)
+            return Operand(str(value))

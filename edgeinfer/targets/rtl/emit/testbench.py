@@ -41,8 +41,10 @@ def testbench(program: Program, netlist: Netlist, cycles: Cycles) -> dict[str, b
         "frames": FRAMES,
         "cut": max(cycles.latency // 2, 1),
         "patience": 20 * (cycles.latency + FRAMES * cycles.interval) + 10_000,
-        "early": early(netlist),
     }
+    foreseen = early(netlist)
+    for port in known["outputs"]:
+        port["early"] = foreseen[port["name"]]
     files[f"{HDL}/{module_of(netlist)}_tb.v"] = rendered(TEMPLATE, known)
     return files
 

@@ -15,6 +15,7 @@ from typing import Any
 from edgeinfer.base.devices import Device
 from edgeinfer.base.errors import ToolFailedError, ToolMissingError, UsageError
 from edgeinfer.base.metrics import Metric, Origin
+from edgeinfer.base.names import Identifier
 from edgeinfer.base.plan import write_file
 from edgeinfer.targets.rtl.design.parts import part_of
 from edgeinfer.targets.rtl.emit.emit import HDL, MANIFEST, rendered
@@ -52,11 +53,11 @@ CORE = "core"  # the design's instance in it
 
 def shelled(core: Source, described: Mapping[str, Any]) -> Source:
     """The design inside its shell; `described` is its manifest."""
-    ports: list[tuple[str, int, int, str]] = []
+    ports: list[tuple[Identifier, int, int, Identifier]] = []
     bits = {"in": 0, "out": 0}
 
     def add(port: str, width: int, wire: str) -> None:
-        ports.append((port, bits[wire] + width - 1, bits[wire], wire))
+        ports.append((Identifier(port), bits[wire] + width - 1, bits[wire], Identifier(wire)))
         bits[wire] += width
 
     for way, fed, read in (("inputs", "in", "out"), ("outputs", "out", "in")):
@@ -69,7 +70,7 @@ def shelled(core: Source, described: Mapping[str, Any]) -> Source:
     add("misframed", 1, "out")
     top = f"{core.top}_shell"
     known = {
-        "core": core.top, "top": top, "ports": ports, "bits_in": bits["in"],
+        "core": Identifier(core.top), "top": Identifier(top), "ports": ports, "bits_in": bits["in"],
         "bits_out": bits["out"],
     }  # fmt: skip
     return Source({**core.files, f"{top}.v": rendered(TEMPLATE, known)}, top)

@@ -13,6 +13,7 @@ from typing import Any
 
 from edgeinfer.base.devices import Device
 from edgeinfer.base.errors import ToolFailedError, UsageError
+from edgeinfer.base.names import QuotedText
 from edgeinfer.targets.rtl.emit.emit import rendered
 from edgeinfer.targets.rtl.tools import cache
 from edgeinfer.targets.rtl.tools.programs import (
@@ -91,7 +92,11 @@ def pins_of(part: Device) -> list[tuple[str, str]]:
 
 def constraints(part: Device, pins: list[tuple[str, str]], clock_mhz: float) -> bytes:
     """Where the pins are, and what clock is asked for."""
-    return rendered(f"synth/{flow_of(part).pins}.j2", {"pins": pins, "clock_mhz": clock_mhz})
+    known = {
+        "pins": [(QuotedText(port), QuotedText(site)) for port, site in pins],
+        "clock_mhz": clock_mhz,
+    }
+    return rendered(f"synth/{flow_of(part).pins}.j2", known)
 
 
 def placed(

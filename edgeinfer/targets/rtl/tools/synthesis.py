@@ -16,6 +16,7 @@ from pathlib import Path
 
 from edgeinfer.base import tools
 from edgeinfer.base.errors import ToolFailedError
+from edgeinfer.base.names import Identifier, QuotedText, remark
 from edgeinfer.base.plan import writing
 from edgeinfer.targets.rtl.emit.emit import rendered
 from edgeinfer.targets.rtl.tools import cache
@@ -58,8 +59,9 @@ def synthesised(
     names = sorted(name for name in source.files if name.endswith(".v"))
     script = rendered(
         SCRIPT,
-        {"title": family.title, "fabric": family.fabric, "files": names, "top": source.top,
-         "dsp": dsp, "netlist": NETLIST},
+        {"title": remark(family.title), "fabric": family.fabric, "dsp": dsp,
+         "files": [QuotedText(name) for name in names], "top": Identifier(source.top),
+         "netlist": QuotedText(NETLIST)},
     )  # fmt: skip
     contents = [
         part for name in sorted(source.files) for part in (name.encode(), source.files[name])

@@ -14,6 +14,7 @@ from edgeinfer.base import tools
 from edgeinfer.base.devices import Device, part_of
 from edgeinfer.base.errors import ToolFailedError
 from edgeinfer.base.metrics import Metric, Origin
+from edgeinfer.base.names import Identifier, QuotedText
 from edgeinfer.base.plan import writing
 from edgeinfer.targets.programs import VIVADO
 from edgeinfer.targets.reports.cells import ReportError
@@ -35,7 +36,7 @@ def vivado_files(top: str, part: Device, settings: RtlSettings) -> dict[str, byt
     if part.vendor != AMD:
         return {}
     name = part_of(settings.part)
-    known = {"top": top, "part": name, "clock_mhz": settings.clock_mhz}
+    known = {"top": Identifier(top), "part": QuotedText(name), "clock_mhz": settings.clock_mhz}
     return {SCRIPT: rendered(TEMPLATE, known)}
 
 

@@ -10,6 +10,7 @@ from typing import Any, assert_never
 
 import numpy as np
 
+from edgeinfer.base.names import CodeText, CommentText, Identifier
 from edgeinfer.ir.ops import PairKind
 from edgeinfer.targets.rtl.design.codes import OVERFLOWS, PAIRS, ROUNDINGS
 from edgeinfer.targets.rtl.design.folding import Adders
@@ -56,7 +57,7 @@ class Pipeline:
     inputs: tuple[Stream, ...]
     outputs: tuple[Bundle, ...]
     probes: Mapping[str, Bundle]  # by the names of their streams
-    remarks: Mapping[int, str]  # about the wires from there on
+    remarks: Mapping[int, CommentText]  # about the wires from there on
 
     @property
     def latency(self) -> int:
@@ -68,12 +69,12 @@ class Pipeline:
         probes = [self.probes[name] for name in watched]
         written = self._needed(probes)
         inputs = [
-            {"prefix": f"s{number}", "width": stream.width}
+            {"prefix": Identifier(f"s{number}"), "width": stream.width}
             for number, stream in enumerate(self.inputs)
         ]
         known = {
-            "name": self.module,
-            "module": self.module,
+            "name": Identifier(self.module),
+            "module": Identifier(self.module),
             "latency": self.latency,
             # What no output needs in the end may be there later than all outputs.
             "followed": max([self.latency, *(probe.stage for probe in probes)]),
@@ -191,9 +192,15 @@ class _Written:
                         "kind": "cell",
                         "name": _net(wire, stage),
                         "bits": wire.bits,
-                        "module": "ei_delay",
-                        "parameters": [("BITS", wire.bits), ("STAGES", stage - before)],
-                        "pins": [("clk", "clk"), ("x", _net(wire, before))],
+                        "module": Identifier("ei_delay"),
+                        "parameters": [
+                            (Identifier("BITS"), wire.bits),
+                            (Identifier("STAGES"), stage - before),
+                        ],
+                        "pins": [
+                            (Identifier("clk"), Identifier("clk")),
+                            (Identifier("x"), _net(wire, before)),
+                        ],
                     },
                 )
                 before = stage
@@ -216,7 +223,7 @@ class _Written:
     def bundle(self, bundle: Bundle, stage: int) -> dict[str, Any]:
         """Where each wire lies among a bundle's bits, and what fills it up to its type."""
         width = bundle.type.bits
-        parts = [
+        parts: list[dict[str, Any]] = [
             {
                 "top": width * (place + 1) - 1,
                 "bottom": width * place,
@@ -230,8 +237,8 @@ class _Written:
             if wire.constant:
                 part["net"] = literal(Sized(width, wire.low))
         return {
-            "prefix": bundle.prefix,
-            "depth": f"DEPTH_{bundle.prefix.upper()}",
+            "prefix": Identifier(bundle.prefix),
+            "depth": Identifier(f"DEPTH_{bundle.prefix.upper()}"),
             "width": width * len(bundle.wires),
             "stage": stage,
             "parts": parts,
@@ -272,10 +279,11 @@ def _work(cell: Cell, wire: Wire) -> list[tuple[str, int]]:
             assert_never(cell)
 
 
-def _net(wire: Wire, stage: int) -> str:
+def _net(wire: Wire, stage: int) -> CodeText:
     if wire.constant:
         return literal(Sized(wire.bits, wire.low))
-    return f"n{wire.number}" if stage == wire.stage else f"n{wire.number}_{stage}"
+    own = f"n{wire.number}"
+    return Identifier(own if stage == wire.stage else f"{own}_{stage}")
 
 
 def _module(cell: Cell) -> str | None:
@@ -306,7 +314,7 @@ def _described(wire: Wire, cell: Cell, source_bits: Sequence[int]) -> dict[str, 
             bits = source_bits[cell.port]
             return found | {
                 "kind": "source",
-                "net": f"s{cell.port}_data",
+                "net": Identifier(f"s{cell.port}_data"),
                 "top": bits * (cell.element + 1) - 1,
                 "bottom": bits * cell.element,
             }
@@ -319,12 +327,13 @@ def _described(wire: Wire, cell: Cell, source_bits: Sequence[int]) -> dict[str, 
         case _:
             return found | {
                 "kind": "cell",
-                "module": _module(cell),
+                "module": Identifier(_module(cell) or ""),
                 "parameters": [
-                    (key, literal(value)) for key, value in _parameters(cell, wire).items()
+                    (Identifier(key), literal(value))
+                    for key, value in _parameters(cell, wire).items()
                 ],
                 "pins": [
-                    (pin, _net(x, wire.stage))
+                    (Identifier(pin), _net(x, wire.stage))
                     for pin, x in zip(_pins(cell), operands(cell), strict=True)
                 ],
             }

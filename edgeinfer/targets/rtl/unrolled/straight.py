@@ -8,10 +8,11 @@ import math
 from dataclasses import replace
 
 from edgeinfer.base.errors import UsageError
+from edgeinfer.base.names import identifier, remark
 from edgeinfer.ir.ops import Constant, Conv, Dense, Input, Op, Shape
 from edgeinfer.ir.program import Program
 from edgeinfer.targets.rtl.design import blocks
-from edgeinfer.targets.rtl.design.build import Build, identifier, uses_of
+from edgeinfer.targets.rtl.design.build import Build, uses_of
 from edgeinfer.targets.rtl.design.folding import WIDEST_INPUT_BITS, Folding
 from edgeinfer.targets.rtl.design.layers import layer_of, layers_of, matrix_of
 from edgeinfer.targets.rtl.design.netlist import Netlist, Port, Probe, Stream
@@ -96,7 +97,7 @@ def built_straight(program: Program, settings: RtlSettings) -> tuple[Folding, Ne
         probes[stream.name] = Probe(stream, name, stage)
         watched[stream.name] = Bundle(stream.name, wires, inner.type, stage)
     remarks = {
-        first: f"%{value}: {program[value].type}, {_listed(program.shapes[value])}"
+        first: remark(f"%{value}: {program[value].type}, {_listed(program.shapes[value])}")
         for first, value in made.begins.items()
     }
     module = f"{identifier(program.name)}_{NAME}"
