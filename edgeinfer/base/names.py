@@ -1,6 +1,6 @@
 # SPDX-License-Identifier: Apache-2.0
 # SPDX-FileCopyrightText: The edgeinfer authors
-"""Names from a model, made fit for emitted code, for a table and for a terminal.
+"""Names from a model, made fit for emitted code, for XML and for a terminal.
 
 A name is someone else's text: it may hold quotes, line breaks, or a whole Verilog module. Templates
 for code take only the types below, each of which checks what it holds; see `edgeinfer.base.code`.
@@ -14,9 +14,8 @@ from typing import ClassVar, Self
 
 LONGEST_NAME = 64  # of an identifier made of a name; files are called after it
 LONGEST_REMARK = 120  # of a name in a comment
+NO_XML = re.compile("[\x00-\x08\x0b\x0c\x0e-\x1f\x7f\ud800-\udfff\ufffe\uffff]")
 OWN_WORDS = re.compile(r"(ei|tb|tap|u)(_|$)")  # how modules, taps and instances of ours begin
-FORMULA = ("=", "+", "-", "@", "\t", "\r")  # with which a spreadsheet begins to calculate
-NUMBER = re.compile(r"[+-]?(\d[\d,_]*\.?\d*|\.\d+)([eE][+-]?\d+)?|[+-]?(inf|nan)")
 
 
 class CodeText(str):
@@ -88,10 +87,6 @@ def printable(text: str, instead: str = "\N{REPLACEMENT CHARACTER}") -> str:
     return "".join(c if c.isprintable() else instead for c in text)
 
 
-def table_cell(value: object) -> object:
-    """A value for a CSV file: words that a spreadsheet would calculate get an apostrophe before
-    them; numbers stay numbers."""
-    if not isinstance(value, str):
-        return value
-    first = value.lstrip(" ")[:1]
-    return f"'{value}" if first in FORMULA and not NUMBER.fullmatch(value.strip()) else value
+def writable(text: str) -> str:
+    """Without the characters that no HTML, XML or UTF-8 file may hold."""
+    return NO_XML.sub("\N{REPLACEMENT CHARACTER}", text)

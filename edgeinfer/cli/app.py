@@ -19,6 +19,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from edgeinfer.base.errors import EdgeInferError, ToolFailedError, UsageError
+from edgeinfer.base.names import printable
 from edgeinfer.base.version import __version__
 
 if TYPE_CHECKING:
@@ -278,6 +279,5 @@ def _told(said: Any, code: int) -> int:
 def _say(text: str) -> None:
     """One paragraph on stderr; nothing in it can drive the terminal."""
     paragraph = " ".join(text.split())
-    safe = "".join(c if c.isprintable() else "?" for c in paragraph)
     with contextlib.suppress(OSError):
-        sys.stderr.write(f"{safe}\n")
+        sys.stderr.write(f"{printable(paragraph, '?')}\n")

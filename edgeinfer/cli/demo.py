@@ -42,4 +42,4 @@ def demo(
         "comparison": str(page),
         "seconds": round(shown.seconds, 1),
     }
-    answer(json_text.dumps(document, indent=2), "\n".join(lines), as_json=json)
+    answer(json_text.dumps(document, indent=2), lines, as_json=json)

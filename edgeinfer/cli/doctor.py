@@ -61,7 +61,7 @@ def examined(
     ]
 
 
-def told(checks: list[Check]) -> str:
+def told(checks: list[Check]) -> list[str]:
     """The checks as lines, and a verdict."""
     lines = []
     for check in checks:
@@ -70,7 +70,7 @@ def told(checks: list[Check]) -> str:
             lines.append(f"{'':<9} {'':<18} mend it with: {check.mend}")
     problems = sum(check.state is State.PROBLEM for check in checks)
     verdict = "Everything needed is here." if not problems else f"{problems} to mend."
-    return "\n".join([*lines, verdict])
+    return [*lines, verdict]
 
 
 def python(version: tuple[int, ...] = sys.version_info[:2]) -> Check:

@@ -28,7 +28,7 @@ def devices(*, json: Json = False) -> None:
 
     rows = [device.as_dict() for device in known.devices()]
     lines = [_described(device) for device in known.devices()]
-    answer(json_text.dumps(rows, indent=2), "\n".join(lines), as_json=json)
+    answer(json_text.dumps(rows, indent=2), lines, as_json=json)
 
 
 def estimate(
@@ -53,7 +53,7 @@ def estimate(
     name = _target_for(options) if target is None else target
     (wanted,) = chosen([name], options)
     found = estimate_model(model, wanted, bits=bits, recipe=recipe)
-    answer(json_text.dumps(found.document, indent=2), "\n".join(found.lines), as_json=json)
+    answer(json_text.dumps(found.document, indent=2), found.lines, as_json=json)
 
 
 def _target_for(options: TargetOptions) -> str:

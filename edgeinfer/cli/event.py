@@ -151,7 +151,7 @@ def _document(program: Program, rows: list[_Row], output: Path | None) -> dict[s
     }
 
 
-def _sentences(document: dict[str, Any]) -> str:
+def _sentences(document: dict[str, Any]) -> list[str]:
     lines = []
     for plane in document["planes"]:
         saving = plane["macs_patch_by_patch"] / max(plane["macs"], 1)
@@ -164,4 +164,4 @@ def _sentences(document: dict[str, Any]) -> str:
             f"{plane['name']}: {plane['hits']:,} hits ({plane['occupancy']:.2%} of the pixels), "
             f"{plane['seconds']:.2f} s, {how}{also}"
         )
-    return "\n".join([*lines, *([f"written   {document['output']}"] if document["output"] else [])])
+    return [*lines, *([f"written   {document['output']}"] if document["output"] else [])]

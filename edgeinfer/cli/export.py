@@ -36,4 +36,4 @@ def export(
 
     found = exported(source, Format(format), output)
     lines = [found.sentence(), *(f"finding   {finding}" for finding in found.findings)]
-    answer(json_text.dumps(found.as_dict(), indent=2), "\n".join(lines), as_json=json)
+    answer(json_text.dumps(found.as_dict(), indent=2), lines, as_json=json)

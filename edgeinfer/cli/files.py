@@ -52,4 +52,4 @@ def _answer(file: Path, answers: list[Description | None], *, json: bool) -> Non
     found = next((each for each in answers if each is not None), None)
     if found is None:
         raise InputError(f"No target knows files such as {file}.", hint="Check the path.")
-    answer(json_text.dumps(found.document, indent=2), "\n".join(found.lines), as_json=json)
+    answer(json_text.dumps(found.document, indent=2), found.lines, as_json=json)

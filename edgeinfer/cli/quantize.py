@@ -191,7 +191,7 @@ def _refuse_idle(training: QatSettings | None, method: str) -> None:
         )
 
 
-def _quantized(document: dict[str, Any]) -> str:
+def _quantized(document: dict[str, Any]) -> list[str]:
     lines = [f"{document['model']['name']}: {document['model']['parameters']:,} parameters"]
     for stage, found in document["metrics"].items():
         lines.append(f"{stage:<9} {figures(found)}")
@@ -211,10 +211,10 @@ def _quantized(document: dict[str, Any]) -> str:
             f"{row['decision_flips']:.2%} decided otherwise{drop}"
         )
     lines += [f"finding   {finding}" for finding in document["findings"]]
-    return "\n".join([*lines, f"written   {document['output']}"])
+    return [*lines, f"written   {document['output']}"]
 
 
-def _searched(document: dict[str, Any]) -> str:
+def _searched(document: dict[str, Any]) -> list[str]:
     cost, score = document["cost"], document["float_score"]
     lines = [
         f"{document['model']}: {document['objective']} {score:.6g} as floats, "
@@ -238,4 +238,4 @@ def _searched(document: dict[str, Any]) -> str:
         lines.append(f"chosen    models/{document['chosen']}.keras")
     lines.append(f"judged    on unseen samples: {figures(document['judged'])}")
     lines += [f"finding   {finding}" for finding in document["findings"]]
-    return "\n".join([*lines, f"written   {document['output']}/front.json, front.svg, recipes"])
+    return [*lines, f"written   {document['output']}/front.json, front.svg, recipes"]

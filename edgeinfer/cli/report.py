@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Annotated
 
 from cyclopts import Parameter
 
-from edgeinfer.cli.terminal import answer, progress, styled
+from edgeinfer.cli.terminal import answer, progress
 
 if TYPE_CHECKING:
     from edgeinfer.report.gates.check import Checked
@@ -78,7 +78,7 @@ def report(
         write_file(junit, junit_xml(made.result.model.name, cases_of(made.result)))
     document = text.document(made) | {"output": str(run / "report.html")}
     lines = [*text.lines_of(made), (None, f"written   {run / 'report.html'}")]
-    answer(json_text.dumps(document, indent=2), styled(lines, json=json), as_json=json)
+    answer(json_text.dumps(document, indent=2), lines, as_json=json)
 
 
 def _study(folder: Path, sql: str | None, parquet: Path | None, json: bool) -> None:
@@ -89,7 +89,7 @@ def _study(folder: Path, sql: str | None, parquet: Path | None, json: bool) -> N
     if sql is not None:
         rows = page.queried(held, sql)
         lines = ["  ".join(f"{name} {value}" for name, value in row.items()) for row in rows]
-        answer(json_text.dumps(rows, indent=1, default=str), "\n".join(lines), as_json=json)
+        answer(json_text.dumps(rows, indent=1, default=str), lines, as_json=json)
         return
     written = page.write_page(held)
     if parquet is not None:
@@ -97,7 +97,7 @@ def _study(folder: Path, sql: str | None, parquet: Path | None, json: bool) -> N
         written.append(parquet)
     document = {"verdict": page.headline(held), "output": str(folder / page.PAGE)}
     lines = [page.headline(held), *(f"written   {path}" for path in written)]
-    answer(json_text.dumps(document, indent=2), "\n".join(lines), as_json=json)
+    answer(json_text.dumps(document, indent=2), lines, as_json=json)
 
 
 def compare(
@@ -127,7 +127,7 @@ def compare(
     written = [f"written   {path}" for path in (html, markdown, csv) if path is not None]
     document = json_text.dumps(compare_page.document(found), indent=2) if json else ""
     lines = [(None, line) for line in (*compare_page.lines(found), *written)]
-    answer(document, styled(lines, json=json), as_json=json)
+    answer(document, lines, as_json=json)
 
 
 def check(
@@ -162,7 +162,7 @@ def check(
         write_file(junit, junit_xml(str(run), [each.as_case() for each in found]))
     document = {"passed": not missed, "gates": [each.as_dict() for each in found]}
     lines = [(each.state, _told(each)) for each in found]
-    answer(json_text.dumps(document, indent=2), styled(lines, json=json), as_json=json)
+    answer(json_text.dumps(document, indent=2), lines, as_json=json)
     if missed:
         listed = "; ".join(str(each) for each in missed)
         raise GateError(f"{len(missed)} of {len(found)} gates missed: {listed}.")

@@ -6,7 +6,6 @@ from __future__ import annotations
 
 import contextlib
 import json as json_text
-import sys
 import time
 from collections.abc import Iterator, Sequence
 from pathlib import Path
@@ -14,7 +13,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 from cyclopts import Parameter
 
-from edgeinfer.cli.terminal import answer, wants_bars
+from edgeinfer.cli.terminal import answer, tell, wants_bars
 from edgeinfer.cli.verbs import Json
 
 if TYPE_CHECKING:
@@ -97,7 +96,7 @@ class Lines:
         """Where it begins."""
         self.study = study
         if known:
-            sys.stderr.write(f"resumed: {known} trials are known\n")
+            tell(f"resumed: {known} trials are known")
 
     def done(self, carried: Carried, cached: bool, best: Sequence[Carried]) -> None:
         """What came of it."""
@@ -105,7 +104,7 @@ class Lines:
             self.count += 1
         what = "compiled" if carried.deep else f"trial {self.count}/{self.study.trials}"
         how = "as before" if cached else f"{carried.seconds:.1f} s"
-        sys.stderr.write(f"{what}: {_said(self.study, carried)} ({how})\n")
+        tell(f"{what}: {_said(self.study, carried)} ({how})")
 
 
 class Table:
@@ -165,7 +164,7 @@ def _said(study: Study, carried: Carried) -> str:
     return f"{figures}{beyond}"
 
 
-def _summary(study: Study, found: dict[str, Any], folder: Path) -> str:
+def _summary(study: Study, found: dict[str, Any], folder: Path) -> list[str]:
     by_key = {each["key"]: each for each in found["trials"]}
     lines = [
         f"{len(found['trials'])} trials in {found['seconds']:.1f} s, {found['failed']} failed, "
@@ -184,4 +183,4 @@ def _summary(study: Study, found: dict[str, Any], folder: Path) -> str:
             f"simulated: {saved['seconds']:.0f} s of work in place of about "
             f"{saved['seconds_without']:.0f}"
         )
-    return "\n".join([*lines, f"written   {folder / 'study.json'}"])
+    return [*lines, f"written   {folder / 'study.json'}"]

@@ -8,27 +8,36 @@ import contextlib
 import os
 import sys
 from collections.abc import Iterator, Sequence
-from typing import Any
+from typing import Any, TextIO
 
+from edgeinfer.base.names import printable
 from edgeinfer.run.folder import Progress
 
 COLOURS = {"good": "green", "bad": "bold red", "unsure": "yellow"}
 
 
-def answer(document: str, prose: str, *, as_json: bool) -> None:
-    """The result: as JSON on stdout with the prose on stderr, or the prose alone on stdout."""
+Line = str | tuple[str | None, str]  # with how it is to be taken
+
+
+def answer(document: str, lines: Sequence[Line], *, as_json: bool) -> None:
+    """The result: as JSON on stdout with the prose on stderr, or the prose alone on stdout. What is
+    one line here is one line there, whatever names are in it."""
     if as_json:
         sys.stdout.write(document if document.endswith("\n") else document + "\n")
-        sys.stderr.write(prose.rstrip("\n") + "\n")
-    else:
-        sys.stdout.write(prose.rstrip("\n") + "\n")
+    stream = sys.stderr if as_json else sys.stdout
+    stream.write(styled(lines, stream).rstrip("\n") + "\n")
     sys.stdout.flush()
 
 
-def styled(lines: Sequence[tuple[str | None, str]], *, json: bool = False) -> str:
+def tell(line: str) -> None:
+    """A line on stderr, about how it goes."""
+    sys.stderr.write(f"{printable(line)}\n")
+
+
+def styled(given: Sequence[Line], stream: TextIO) -> str:
     """Lines in the colours of how they are to be taken, on a terminal that wants colours."""
-    stream = sys.stderr if json else sys.stdout
-    lines = [(state, printable(line)) for state, line in lines]
+    pairs = [(None, line) if isinstance(line, str) else line for line in given]
+    lines = [(state, printable(line)) for state, line in pairs]
     if not stream.isatty() or plain_terminal():
         return "\n".join(line for _, line in lines)
     from rich.console import Console
@@ -39,11 +48,6 @@ def styled(lines: Sequence[tuple[str | None, str]], *, json: bool = False) -> st
         for state, line in lines:
             console.print(Text(line, style=COLOURS.get(state or "", "")), soft_wrap=True)
     return captured.get()
-
-
-def printable(line: str) -> str:
-    """A line in which no name from a file can drive the terminal."""
-    return "".join(c if c.isprintable() else "\N{REPLACEMENT CHARACTER}" for c in line)
 
 
 def plain_terminal() -> bool:
@@ -79,7 +83,7 @@ class Lines:
 
     def finished(self, step: str, seconds: float, cached: bool) -> None:
         """One line a step."""
-        sys.stderr.write(f"{step}: {'as before' if cached else f'{seconds:.2f} s'}\n")
+        tell(f"{step}: {'as before' if cached else f'{seconds:.2f} s'}")
 
 
 LINE = 60  # of a tool's last line, beside a bar
@@ -104,7 +108,7 @@ class Bars:
         """What a tool does at the moment, beside the bar; nothing in it can drive the terminal."""
         from rich.markup import escape
 
-        plain = "".join(c if c.isprintable() else " " for c in line).strip()
+        plain = printable(line, " ").strip()
         shown = plain if len(plain) <= LINE else plain[: LINE - 3] + "..."
         self.display.update(self.task, description=f"{step}: {escape(shown)}")
 

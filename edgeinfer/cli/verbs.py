@@ -175,7 +175,7 @@ def explain(run: Run, /, *, json: Json = False) -> None:
     }
     lines = [line for entry in result.agreement for line in _explained(entry)]
     lines += [f"finding   {finding}" for finding in told]
-    answer(json_text.dumps(document, indent=2), "\n".join(lines), as_json=json)
+    answer(json_text.dumps(document, indent=2), lines, as_json=json)
 
 
 def _explained(entry: Agreement) -> list[str]:
@@ -227,7 +227,7 @@ def _conclude(result: Result, folder: Path, as_json: bool) -> None:
         )
 
 
-def _result(result: Result, folder: Path) -> str:
+def _result(result: Result, folder: Path) -> list[str]:
     program = result.program
     lines = [
         f"{result.model.name}: {program.ops} ops, {program.parameters:,} parameters, "
@@ -243,7 +243,7 @@ def _result(result: Result, folder: Path) -> str:
         lines.append(f"{stage:<9} {figures(shown)}")
     lines += [_figure(metric) for metric in result.metrics if metric.target and not metric.layer]
     lines += [f"finding   {finding}" for finding in result.findings]
-    return "\n".join([*lines, f"written   {folder / 'result.json'}"])
+    return [*lines, f"written   {folder / 'result.json'}"]
 
 
 def _agreed(entry: Agreement, *, must: bool) -> str:

@@ -5,14 +5,13 @@
 from __future__ import annotations
 
 import json as json_text
-import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 from cyclopts import Parameter
 
 from edgeinfer.base.errors import UsageError
-from edgeinfer.cli.terminal import answer, import_keras_quietly
+from edgeinfer.cli.terminal import answer, import_keras_quietly, tell
 
 if TYPE_CHECKING:
     from edgeinfer.zoo.entry import ZooEntry
@@ -31,9 +30,9 @@ def models(*, json: Json = False) -> None:
     from edgeinfer.zoo import ENTRIES
 
     rows = [_described(entry) for entry in ENTRIES.values()]
-    lines = [_sentences(row) for row in rows]
+    lines = [line for row in rows for line in _sentences(row).splitlines()]
     lines.append("Figures are measured on simulated data; they are not a detector's.")
-    answer(json_text.dumps(rows, indent=2), "\n".join(lines), as_json=json)
+    answer(json_text.dumps(rows, indent=2), lines, as_json=json)
 
 
 def train(
@@ -78,7 +77,7 @@ def train(
             watcher=watcher,
         )
     prose = f"{trained.model}: {_ended(trained.stopped)}; history in {trained.history.name}"
-    answer(trained.history.read_text(encoding="utf-8"), prose, as_json=json)
+    answer(trained.history.read_text(encoding="utf-8"), [prose], as_json=json)
 
 
 def data(
@@ -158,7 +157,7 @@ def _draw(entry: ZooEntry, path: Path, count: int, seed: int) -> None:
 
     found = preview(entry, seed, count)
     write_file(path, found.image)
-    sys.stderr.write(f"{path}: rows from the top: {', '.join(found.rows)}\n")
+    tell(f"{path}: rows from the top: {', '.join(found.rows)}")
 
 
 def _save(entry: ZooEntry, path: Path, count: int, seed: int) -> None:
@@ -171,7 +170,7 @@ def _save(entry: ZooEntry, path: Path, count: int, seed: int) -> None:
     with staged(path) as temporary:
         np.savez_compressed(temporary, **arrays)  # type: ignore[arg-type]  # no array is allow_pickle
     shapes = ", ".join(f"{name} {values.shape}" for name, values in arrays.items())
-    sys.stderr.write(f"{path}: {shapes}\n")
+    tell(f"{path}: {shapes}")
 
 
 def _suffixed(path: Path, suffix: str) -> Path:

@@ -9,6 +9,7 @@ from dataclasses import fields
 
 import numpy as np
 
+from edgeinfer.base.names import printable
 from edgeinfer.ir.ops import Op, Weights
 from edgeinfer.ir.program import HostFunction, Output, Program
 
@@ -20,7 +21,7 @@ def show(program: Program) -> str:
     lines = [f"(program {program.name}"]
     lines += [f"  {show_op(op, program)}" for op in program.ops]
     lines += [f"  {_output(output)}" for output in program.outputs]
-    return "\n".join(lines) + ")\n"
+    return "\n".join(map(printable, lines)) + ")\n"
 
 
 def show_op(op: Op, program: Program) -> str:

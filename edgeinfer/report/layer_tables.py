@@ -4,11 +4,10 @@
 
 from __future__ import annotations
 
-import csv
-import io
 import math
 from collections.abc import Iterable, Sequence
 
+from edgeinfer.base.csv_text import as_csv
 from edgeinfer.base.metrics import Metric
 from edgeinfer.evaluate.profile.data import Clipped, Layer, Profile
 from edgeinfer.report import words
@@ -214,32 +213,28 @@ def _unit(name: str, rows: Iterable[dict[str, Metric]]) -> str:
 
 def layers_csv(profile: Profile) -> str:
     """All layers, for other programs."""
-    stream = io.StringIO()
-    writer = csv.writer(stream, lineterminator="\n")
-    writer.writerow(
+    rows: list[Sequence[object]] = [
         ["value", "op", "shape", "macs", "parameters", "format", "weight_format", "proved_low",
          "proved_high", "observed_low", "observed_high", "observed_bits", "saturated",
          "float_rms", "error_rms", "rounding_rms"]
-    )  # fmt: skip
+    ]  # fmt: skip
     for each in profile.layers:
         clipped = "" if each.clipped is None else saturated(each.clipped)
-        writer.writerow(
+        rows.append(
             [each.name, each.op, "x".join(map(str, each.shape)), each.macs, each.parameters,
              each.format, each.weight_format, each.proved_low, each.proved_high,
              each.observed_low, each.observed_high, each.observed_bits, clipped,
              each.float_rms, each.error_rms, each.rounding_rms]
         )  # fmt: skip
-    return stream.getvalue()
+    return as_csv(rows)
 
 
 def target_csv(result: Result, target: str) -> str:
     """All figures of a target's layers, for other programs."""
-    stream = io.StringIO()
-    writer = csv.writer(stream, lineterminator="\n")
-    writer.writerow(["layer", "name", "value", "unit", "origin", "low", "high", "tool", "version"])
-    for m in result.metrics:
-        if m.target == target and m.layer is not None:
-            writer.writerow(
-                [m.layer, m.name, m.value, m.unit, m.origin, m.low, m.high, m.tool, m.version]
-            )
-    return stream.getvalue()
+    head = ["layer", "name", "value", "unit", "origin", "low", "high", "tool", "version"]
+    rows = [
+        [m.layer, m.name, m.value, m.unit, str(m.origin), m.low, m.high, m.tool, m.version]
+        for m in result.metrics
+        if m.target == target and m.layer is not None
+    ]
+    return as_csv([head, *rows])

@@ -7,6 +7,8 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 
+from edgeinfer.base.names import printable
+
 NOT_A_NUMBER = "not a number"
 UNITS = {"us": "µs", "cycles": "cycles", "LUT": "", "FF": "", "DSP": "", "BRAM18": "", "URAM": ""}
 KINDS = {
@@ -109,7 +111,7 @@ def kind_name(name: str) -> str:
 
 def short(name: str, longest: int = LONGEST) -> str:
     """A name that fits; the middle of a long one is left out."""
-    shown = "".join(c if c.isprintable() else "\N{REPLACEMENT CHARACTER}" for c in name)
+    shown = printable(name)
     if len(shown) <= longest:
         return shown
     half = (longest - 1) // 2

@@ -4,7 +4,6 @@
 
 from __future__ import annotations
 
-import csv
 import io
 import json
 import os
@@ -13,6 +12,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from edgeinfer.base.csv_text import as_csv
 from edgeinfer.base.errors import InputError, ToolMissingError, UsageError
 from edgeinfer.base.plan import write_file
 from edgeinfer.base.version import __version__
@@ -192,12 +192,9 @@ def _link(held: Known, carried: Carried) -> str:
 
 def csv_text(held: Known) -> str:
     """All trials, one a line."""
-    written = io.StringIO()
     rows = records(held)
-    writer = csv.DictWriter(written, list(rows[0]) if rows else ["key"], lineterminator="\n")
-    writer.writeheader()
-    writer.writerows(rows)
-    return written.getvalue()
+    head = list(rows[0]) if rows else ["key"]
+    return as_csv([head, *([row[name] for name in head] for row in rows)])
 
 
 def records(held: Known) -> list[dict[str, Any]]:

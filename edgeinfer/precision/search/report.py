@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from edgeinfer.base import assets
+from edgeinfer.base.names import writable
 from edgeinfer.base.plan import BuildPlan
 from edgeinfer.precision.search.run import Found
 from quantization.search import Trial
@@ -112,7 +113,7 @@ def picture(found: Found) -> str:
         dot(trial, f"{bits} bits") for bits, trial in found.uniform.items() if id(trial) in visible
     ]
     environment = Environment(autoescape=True, undefined=StrictUndefined)
-    return environment.from_string(assets.text(TEMPLATE)).render(
+    drawn = environment.from_string(assets.text(TEMPLATE)).render(
         title=f"{found.network.graph.name}: {found.objective.name} against {cost}",
         x_label=f"{cost} (each line twice the one before)",
         y_label=found.objective.name,
@@ -129,6 +130,7 @@ def picture(found: Found) -> str:
         front=[dot(trial) for trial in found.front if id(trial) in visible],
         uniform=uniform,
     )
+    return writable(drawn)
 
 
 def _worth_showing(found: Found) -> list[Trial]:

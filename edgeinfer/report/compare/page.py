@@ -4,11 +4,11 @@
 
 from __future__ import annotations
 
-import csv
-import io
 import math
+from collections.abc import Sequence
 from typing import Any
 
+from edgeinfer.base.csv_text import as_csv
 from edgeinfer.base.metrics import Metric
 from edgeinfer.base.version import __version__
 from edgeinfer.report import words
@@ -130,36 +130,27 @@ def lines(comparison: Comparison, most: int = 40) -> list[str]:
 
 def csv_text(comparison: Comparison) -> str:
     """Every figure of every run, one a line."""
-    stream = io.StringIO()
-    writer = csv.writer(stream, lineterminator="\n")
-    writer.writerow(
+    rows: list[Sequence[object]] = [
         ["run", "model", "group", "target", "stage", "layer", "name", "value", "unit", "origin",
          "low", "high", "tool", "version"]
-    )  # fmt: skip
+    ]  # fmt: skip
     groups = {entry.run.label: entry.group + 1 for entry in comparison.entries}
     for run in comparison.runs:
-        head = [_cell(run.label), _cell(run.result.model.name), groups[run.label]]
+        head = [run.label, run.result.model.name, groups[run.label]]
         for stage, scores in run.result.accuracy.items():
             for name in ("auc", "accuracy", "rms_error"):
                 value = getattr(scores, name)
                 if value is not None:
-                    writer.writerow(
-                        [*head, "", _cell(stage), "", name, value, "", "simulated", *[""] * 4]
-                    )
+                    rows.append([*head, "", stage, "", name, value, "", "simulated", *[""] * 4])
         for metric in run.result.metrics:
-            writer.writerow([*head, *_metric_row(metric)])
-    return stream.getvalue()
+            rows.append([*head, *_metric_row(metric)])
+    return as_csv(rows)
 
 
 def _metric_row(metric: Metric) -> list[Any]:
-    return [_cell(metric.target or ""), "", _cell(metric.layer or ""), _cell(metric.name),
-            metric.value, _cell(metric.unit), str(metric.origin), metric.low, metric.high,
-            _cell(metric.tool or ""), _cell(metric.version or "")]  # fmt: skip
-
-
-def _cell(text: str) -> str:
-    """Words that no spreadsheet takes for a formula."""
-    return f"'{text}" if text[:1] in ("=", "+", "-", "@", "\t", "\r") else text
+    return [metric.target or "", "", metric.layer or "", metric.name,
+            metric.value, metric.unit, str(metric.origin), metric.low, metric.high,
+            metric.tool or "", metric.version or ""]  # fmt: skip
 
 
 def document(comparison: Comparison) -> dict[str, Any]:

@@ -7,18 +7,16 @@ from __future__ import annotations
 import base64
 import functools
 import hashlib
-import re
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
 from edgeinfer.base import assets
+from edgeinfer.base.names import writable
 from edgeinfer.base.version import __version__
 from edgeinfer.report.draw.marks import Figure
 
 if TYPE_CHECKING:
     from jinja2 import Environment
-
-UNWRITABLE = re.compile("[\x00-\x08\x0b\x0c\x0e-\x1f\x7f\ud800-\udfff\ufffe\uffff]")
 
 
 def html_page(template: str, values: Mapping[str, Any]) -> str:
@@ -26,7 +24,7 @@ def html_page(template: str, values: Mapping[str, Any]) -> str:
     style = assets.text("reports/assets/figure.css") + assets.text("reports/assets/page.css")
     script = assets.text("reports/assets/page.js")
     page = _environment().get_template(template)
-    return _writable(
+    return writable(
         page.render(
             version=__version__,
             style=style,
@@ -42,12 +40,12 @@ def svg_file(figure: Figure) -> str:
     """A picture as a file of its own, with its style inside."""
     style = assets.text("reports/assets/figure.css")
     page = _environment().get_template("figure.svg.j2")
-    return _writable(page.render(alone=figure, style=style).strip() + "\n")
+    return writable(page.render(alone=figure, style=style).strip() + "\n")
 
 
 def rendered(template: str, values: Mapping[str, Any]) -> str:
     """A text that is escaped as its template's name demands: XML, or plain."""
-    return _writable(_environment().get_template(template).render(**values))
+    return writable(_environment().get_template(template).render(**values))
 
 
 @functools.cache
@@ -60,11 +58,6 @@ def _environment() -> Environment:
         undefined=StrictUndefined,
         trim_blocks=False,
     )
-
-
-def _writable(text: str) -> str:
-    """Without the characters that no HTML, XML or UTF-8 file may hold."""
-    return UNWRITABLE.sub("\N{REPLACEMENT CHARACTER}", text)
 
 
 def _hash(content: str) -> str:

@@ -36,7 +36,7 @@ def in_colours(monkeypatch: pytest.MonkeyPatch, lines: Sequence[tuple[str | None
     monkeypatch.setenv("TERM", "xterm-256color")
     with monkeypatch.context() as patched:
         patched.setattr(sys, "stdout", Terminal())
-        return styled(lines)
+        return styled(lines, sys.stdout)
 
 
 def test_a_terminal_shows_the_verdict_of_the_page_in_colours(
@@ -62,8 +62,8 @@ def test_no_name_drives_a_terminal(
 
 
 def test_without_a_terminal_there_are_no_colours() -> None:
-    assert "\x1b" not in styled(text.lines_of(GOOD))
-    assert styled([("good", "a"), (None, "b")]) == "a\nb"
+    assert "\x1b" not in styled(text.lines_of(GOOD), sys.stdout)
+    assert styled([("good", "a"), (None, "b")], sys.stdout) == "a\nb"
 
 
 def test_the_document_is_json_and_tells_the_answers() -> None:

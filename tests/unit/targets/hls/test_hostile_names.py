@@ -1,0 +1,92 @@
+# SPDX-License-Identifier: Apache-2.0
+# SPDX-FileCopyrightText: The edgeinfer authors
+"""A model's names in HLS projects of every backend: whatever they hold, the code is the same."""
+
+from __future__ import annotations
+
+import subprocess
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from edgeinfer.ir.interpret import interpret, results
+from edgeinfer.targets.hls.csim.build import STANDARD, main_text, types_of
+from edgeinfer.targets.hls.project import manifest
+from edgeinfer.targets.hls.project.emit import emitted, project_name
+from edgeinfer.targets.hls.settings import Backend, HlsSettings, IoType
+from edgeinfer.targets.hls.target import HlsTarget
+from tests.support.emitted_text import skeletons
+from tests.support.hostile_names import CPP, hostile_program, payloads
+from tests.support.places import ROOT
+
+NAMES = payloads()
+SIMULATED = (Backend.VITIS, Backend.QUARTUS)
+
+
+def settings_of(backend: Backend) -> HlsSettings:
+    return HlsSettings(backend=backend, io=IoType.PARALLEL)
+
+
+def code_of(name: str, backend: Backend, *, plain: bool = False) -> dict[str, list[str]]:
+    program = hostile_program(name, plain=plain)
+    files = emitted(program, settings_of(backend)).files
+    return skeletons(files, project_name(program).removesuffix("_top"))
+
+
+def hold(name: str, backend: Backend, wanted: dict[str, list[str]]) -> None:
+    found = code_of(name, backend)
+    assert found.keys() == wanted.keys(), (backend, name[:200])
+    for path, tokens in wanted.items():
+        assert found[path] == tokens, (backend, path, name[:200])
+
+
+def read_by_compiler(name: str, backend: Backend, folder: Path) -> None:
+    """g++ reads the project, with all that simulates it around it."""
+    program = hostile_program(name)
+    emitted(program, settings_of(backend)).write(folder)
+    source = main_text([manifest.read(folder)], [folder], types_of(backend))
+    (folder / "main.cpp").write_text(source, encoding="utf-8")
+    places = [folder / "firmware", folder / "firmware" / "ap_types",
+              folder / "firmware" / "ac_types", ROOT / "firmware/hls/csim"]  # fmt: skip
+    done = subprocess.run(
+        ["g++", "-fsyntax-only", STANDARD[types_of(backend)], "-w",
+         *(f"-I{place}" for place in places), "main.cpp"],
+        cwd=folder, capture_output=True, text=True, timeout=300,
+    )  # fmt: skip
+    assert done.returncode == 0, (backend, name[:200], done.stderr[:2000])
+
+
+@pytest.mark.parametrize("name", NAMES[::40], ids=lambda name: repr(name)[:30])
+def test_code_does_not_depend_on_names(name: str) -> None:
+    hold(name, Backend.VITIS, code_of("", Backend.VITIS, plain=True))
+
+
+@pytest.mark.fuzz
+@pytest.mark.parametrize("backend", SIMULATED)
+def test_code_depends_on_none_of_two_hundred_names(backend: Backend) -> None:
+    wanted = code_of("", backend, plain=True)
+    for name in NAMES:
+        hold(name, backend, wanted)
+
+
+@pytest.mark.fuzz
+@pytest.mark.parametrize("backend", SIMULATED)
+@pytest.mark.timeout(3600)
+def test_a_compiler_reads_two_hundred_projects(backend: Backend, tmp_path: Path) -> None:
+    for number, name in enumerate(NAMES):
+        read_by_compiler(name, backend, tmp_path / str(number))
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("name", [f"a\n{CPP}", "int", "a" * 10_000], ids=["cpp", "int", "long"])
+def test_a_project_under_a_hostile_name_is_simulated_bit_for_bit(name: str, tmp_path: Path) -> None:
+    program = hostile_program(name)
+    settings = settings_of(Backend.VITIS)
+    target = HlsTarget()
+    target.emit(program, settings).write(tmp_path)
+    rng = np.random.default_rng(1)
+    raw = {op.name: rng.integers(-8, 8, (4, *op.shape)) for op in program.inputs}
+    found = target.simulate(program, tmp_path, raw, settings)
+    for output, values in results(program, interpret(program, raw)).items():
+        assert np.array_equal(found[output], values)
