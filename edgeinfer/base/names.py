@@ -65,11 +65,12 @@ class OwnText(CodeText):
     PATTERN = re.compile(r".*", re.DOTALL)
 
 
-def identifier(name: str) -> Identifier:
-    """A name that every tool takes as an identifier, and every disk in the name of a file."""
+def identifier(name: str, beginning: str = "v") -> Identifier:
+    """A name that every tool takes as an identifier, and every disk in the name of a file; with
+    another beginning where its own would not do."""
     plain = re.sub(r"[^A-Za-z0-9]+", "_", name).strip("_")
     if not plain[:1].isalpha() or OWN_WORDS.match(plain.lower()):
-        plain = f"v_{plain}" if plain else "v"
+        plain = f"{beginning}_{plain}" if plain else beginning
     if len(plain) > LONGEST_NAME:
         digest = hashlib.sha256(name.encode(errors="surrogatepass")).hexdigest()[:8]
         plain = f"{plain[: LONGEST_NAME - 9].rstrip('_')}_{digest}"

@@ -14,11 +14,13 @@ import hashlib
 import os
 import secrets
 import shutil
+import stat
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 
 from edgeinfer.base.errors import ToolFailedError
+from edgeinfer.base.fenced import entries
 
 PARTIAL = ".partial"  # marks a temporary sibling; see `sweep_partial`
 
@@ -101,9 +103,10 @@ def copy_file(source: Path, path: Path) -> None:
 
 def sweep_partial(folder: Path) -> None:
     """Remove temporaries that a killed process left below a folder."""
-    for left in folder.rglob(f".*{PARTIAL}*"):
-        with contextlib.suppress(OSError):
-            left.unlink()
+    for path, mode in list(entries(folder)):
+        if path.name.startswith(".") and PARTIAL in path.name and not stat.S_ISDIR(mode):
+            with contextlib.suppress(OSError):
+                path.unlink()
 
 
 def sha256_of(path: Path) -> str:

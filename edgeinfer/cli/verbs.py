@@ -159,15 +159,10 @@ def simulate(
 
 def explain(run: Run, /, *, json: Json = False) -> None:
     """The first value in which two stages of a run differ, and why; or that none does."""
-    from edgeinfer.base.errors import UsageError
-    from edgeinfer.report.result import from_json
     from edgeinfer.run.projects import EDITED
-    from edgeinfer.run.result import RESULT
+    from edgeinfer.run.stored import stored_result
 
-    path = run / RESULT
-    if not path.is_file():
-        raise UsageError(f"{run} holds no {RESULT}.", hint=f"Run: edgeinfer compile MODEL -o {run}")
-    result = from_json(path.read_text(encoding="utf-8"), str(path))
+    result = stored_result(run)
     told = [entry for entry in result.findings if EDITED in entry]
     document = {
         "agreement": result.model_dump(mode="json")["agreement"],

@@ -13,8 +13,9 @@ from edgeinfer.base.errors import Offence, UnsupportedModelError
 from edgeinfer.evaluate import judge
 from edgeinfer.ir.program import Program
 from edgeinfer.run.dependencies import reads_of
-from edgeinfer.run.folder import LOG, Outcome, Record, RunFolder
+from edgeinfer.run.folder import LOG, Outcome, RunFolder
 from edgeinfer.run.projects import emission
+from edgeinfer.run.records import Record
 from edgeinfer.run.trial import Trial
 from edgeinfer.targets.registry import Chosen, restored
 from edgeinfer.targets.target import Act, Emitted
@@ -128,7 +129,7 @@ def _set_aside(folder: RunFolder, name: str, record: Record) -> None:
     """An earlier project whose folder holds more than was emitted, such as hours of a tool's work,
     makes room for another one: its reports must not pass for the new one's."""
     place = folder.path / name
-    emitted = {folder.path / path for path in record.files}
+    emitted = {folder.file(path) for path in record.files}
     others = [path for path in place.rglob("*") if path.is_file() and path not in emitted]
     if all(path.relative_to(place).parts[0] in MADE_ANEW for path in others):
         return

@@ -23,6 +23,8 @@ from typing import Any, Protocol
 from edgeinfer.base import plan
 from edgeinfer.base.errors import RunBusyError, UsageError
 from edgeinfer.base.reads import Reads
+from edgeinfer.base.fenced import inside, own_file, refuse_links
+from edgeinfer.run.records import Record, read_record
 
 HIDDEN = ".edgeinfer"  # records of steps, and the lock
 LOG = logging.getLogger("edgeinfer")
@@ -77,18 +79,6 @@ class Outcome:
     files: Mapping[str, bytes | Path] = field(default_factory=dict)
 
 
-@dataclass(frozen=True, slots=True)
-class Record:
-    """A finished step: what it depended on, what it made (path -> sha256), what it found."""
-
-    name: str
-    key: str
-    seconds: float
-    files: Mapping[str, str]
-    facts: Mapping[str, Any]
-    cached: bool = False
-
-
 @dataclass(slots=True)
 class RunFolder:
     """An open run folder; see `opened`."""
@@ -138,11 +128,11 @@ class RunFolder:
 
     def recorded(self, name: str) -> Record | None:
         """A step's record, or None where there is none that can be read."""
-        try:
-            content = json.loads(self._record_path(name).read_text(encoding="utf-8"))
-            return Record(**content)
-        except (OSError, ValueError, TypeError):
-            return None
+        return read_record(self._record_path(name), name)
+
+    def file(self, name: str) -> Path:
+        """A file of the folder that a record names."""
+        return inside(self.path, name)
 
     def _made(
         self, name: str, key: str, make: Callable[[], Outcome], known: Record | None
@@ -158,7 +148,7 @@ class RunFolder:
         seconds = round(time.monotonic() - began, 3)
         files = {path: plan.sha256_of(self.path / path) for path in outcome.files}
         for stale in set(known.files if known else ()) - set(files):
-            (self.path / stale).unlink(missing_ok=True)
+            self.file(stale).unlink(missing_ok=True)
         facts = json.loads(json.dumps(outcome.facts))  # the same whether made now or remembered
         record = Record(name, key, seconds, files, facts)
         plan.write_file(self._record_path(name), json.dumps(asdict(record), indent=1))
@@ -176,6 +166,7 @@ class RunFolder:
 def opened(path: Path, progress: Progress, *, new: bool) -> Iterator[RunFolder]:
     """Lock a run folder and log what happens in it. With `new` it is made if it is not there."""
     hidden = path / HIDDEN
+    refuse_links(path)
     if new:
         _refuse_foreign(path)
         with plan.writing(path):
@@ -216,6 +207,7 @@ def _refuse_foreign(path: Path) -> None:
 def _locked(path: Path) -> Iterator[None]:
     lock_path = path / HIDDEN / "lock"
     with plan.writing(lock_path):
+        own_file(lock_path)
         lock = os.open(lock_path, os.O_RDWR | os.O_CREAT, 0o644)
     try:
         try:
@@ -237,6 +229,7 @@ def _locked(path: Path) -> Iterator[None]:
 def _logged(path: Path) -> Iterator[None]:
     log_path = path / "log.txt"
     with plan.writing(log_path):
+        own_file(log_path)
         handler = logging.FileHandler(log_path, encoding="utf-8")
     handler.setFormatter(logging.Formatter("%(asctime)s %(levelname)s %(message)s"))
     LOG.addHandler(handler)

@@ -40,7 +40,7 @@ def remembered(folder: RunFolder, program: str) -> list[Chosen]:
 
 def changed_files(folder: RunFolder, files: Mapping[str, str]) -> list[str]:
     """Files of a record that are gone or other than they were left."""
-    paths = {name: folder.path / name for name in files}
+    paths = {name: folder.file(name) for name in files}
     return [
         name
         for name, path in paths.items()
@@ -58,7 +58,7 @@ def content_of(folder: RunFolder, name: str) -> str:
     simulations have left beside it is no part of it."""
     state = hashlib.sha256()
     for path in sorted(folder.records[emission(name)].files):
-        found = folder.path / path
+        found = folder.file(path)
         state.update(f"{path} {plan.sha256_of(found) if found.is_file() else 'gone'} ".encode())
     return state.hexdigest()
 

@@ -9,6 +9,7 @@ from pathlib import Path
 
 from edgeinfer.base import plan
 from edgeinfer.base.errors import EdgeInferError
+from edgeinfer.base.fenced import refuse_links
 from edgeinfer.data import samples
 from edgeinfer.evaluate.profile.data import Profile, from_json
 from edgeinfer.evaluate.profile.make import profile_of
@@ -49,6 +50,7 @@ def write_report(folder: RunFolder, data: Path | None, wishes: Wishes) -> Report
 def report_of_result(run: Path, wishes: Wishes) -> Report:
     """The report of a folder that holds a result, and perhaps a profile, but is no run: one that
     was committed, or sent by someone."""
+    refuse_links(run)
     result, path = stored_result(run), run / PROFILE
     reason = f"{run} holds a result alone, so nothing can be looked into."
     profile = None
@@ -81,7 +83,7 @@ def profiled(folder: RunFolder, data: Path | None) -> Profiled:
         "model": load.facts["model"]["sha256"],
         "data": digest_of(source),
     }
-    model = Model(folder.path / load.facts["model"]["file"])
+    model = Model(folder.file(load.facts["model"]["file"]))
     folder.step(
         "profile", dependencies.PROFILE, depends_on, lambda: _profile(folder, model, source)
     )

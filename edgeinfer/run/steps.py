@@ -112,7 +112,7 @@ def simulate_run(
                 f"file of it was changed.",
                 hint=f"Finish it with: edgeinfer compile MODEL --target none -o {folder.path}",
             )
-    model = Model(folder.path / folder.records["load"].facts["model"]["file"])
+    model = Model(folder.file(folder.records["load"].facts["model"]["file"]))
     reference = folder.records["load"].facts.get("reference")
     source = DataFile(data) if data is not None else reference and Simulation(reference)
     targets = run_projects.remembered(folder, folder.records["lower"].facts["program"]["digest"])

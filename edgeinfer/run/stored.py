@@ -8,6 +8,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from edgeinfer.base.errors import InputError, UsageError
+from edgeinfer.base.fenced import refuse_links
 from edgeinfer.data.samples import existing
 from edgeinfer.report.compare.baseline import regressions
 from edgeinfer.report.compare.runs import Run, labelled
@@ -58,6 +59,8 @@ def checked_run(run: Path, gates: Path | None, baseline: Path | None) -> list[Ch
 
 def _result_text(run: Path) -> tuple[Path, str]:
     path = run if run.is_file() else run / RESULT
+    if path != run:
+        refuse_links(run)
     if not path.is_file():
         raise UsageError(
             f"{run} holds no {RESULT}.", hint=f"Make it with: edgeinfer compile MODEL -o {run}"

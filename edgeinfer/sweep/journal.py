@@ -16,6 +16,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from edgeinfer.base.errors import InputError, RunBusyError
+from edgeinfer.base.fenced import own_file, refuse_links
 from edgeinfer.base.plan import writing
 from edgeinfer.sweep.trial import Carried, as_dict, from_dict
 
@@ -43,8 +44,10 @@ class Journal:
 def opened(folder: Path) -> Iterator[Journal]:
     """The journal of a study's folder, for one process at a time."""
     path = folder / NAME
+    refuse_links(folder)
     with writing(path):
         folder.mkdir(parents=True, exist_ok=True)
+        own_file(path)
         descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_APPEND, 0o644)
     try:
         try:

@@ -14,6 +14,7 @@ from typing import Any
 
 from edgeinfer.base.csv_text import as_csv
 from edgeinfer.base.errors import InputError, ToolMissingError, UsageError
+from edgeinfer.base.fenced import refuse_links
 from edgeinfer.base.plan import write_file
 from edgeinfer.base.version import __version__
 from edgeinfer.report import words
@@ -50,6 +51,7 @@ class Known:
 def known(folder: Path) -> Known:
     """Read a study's folder."""
     path = folder / STUDY
+    refuse_links(folder)
     try:
         told = json.loads(path.read_text(encoding="utf-8"))
         if told["schema_version"] != SCHEMA_VERSION:

@@ -16,7 +16,7 @@ from importlib import metadata
 from typing import Any
 
 from edgeinfer.base.devices import Device
-from edgeinfer.base.errors import UsageError, did_you_mean
+from edgeinfer.base.errors import InputError, UsageError, did_you_mean
 from edgeinfer.targets.options import Option, Settings, options_of
 from edgeinfer.targets.target import Target
 
@@ -127,7 +127,14 @@ def entry_of(name: str) -> TargetEntry:
 def restored(name: str, record: Mapping[str, Any]) -> Chosen:
     """A target with the settings that a record says."""
     entry = entry_of(name)
-    return Chosen(name, entry.make(), entry.settings_type.from_record(record))
+    try:
+        settings = entry.settings_type.from_record(record)
+    except (TypeError, ValueError, KeyError, AttributeError) as error:
+        raise InputError(
+            f"A record holds no settings of the target {name}: {error}.",
+            hint="Compile the model into a new folder.",
+        ) from None
+    return Chosen(name, entry.make(), settings)
 
 
 def stages() -> dict[str, str]:

@@ -82,7 +82,7 @@ class Plan:
 
 def safe(name: str, what: str) -> str:
     """A name as C++ takes it."""
-    plain = identifier(name).lower()
+    plain = identifier(name, what).lower()
     return f"{what}_{plain}" if plain in KEYWORDS or OWN_NAMES.fullmatch(plain) else plain
 
 
