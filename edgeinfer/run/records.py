@@ -85,11 +85,12 @@ def _wrong_facts(facts: Any, name: str) -> str:
 @functools.cache
 def _kinds() -> dict[str, type[BaseModel]]:
     """What steps find, as far as others rely on it."""
-    from pydantic import BaseModel, Field
+    from pydantic import BaseModel, Field, field_validator
 
     from edgeinfer.base.metrics import Metric, Scores
     from edgeinfer.ir.agreement import Agreement
     from edgeinfer.report.result import ModelPart, ProgramPart, RecipePart
+    from edgeinfer.zoo import is_name
 
     class Facts(BaseModel):
         findings: list[str] = []
@@ -102,6 +103,13 @@ def _kinds() -> dict[str, type[BaseModel]]:
     class Load(Facts):
         model: ModelPart
         reference: str | None = None
+
+        @field_validator("reference")
+        @classmethod
+        def known(cls, name: str | None) -> str | None:
+            if name is not None and not is_name(name):
+                raise ValueError("there is no reference model of this name")
+            return name
 
     class Lower(Facts):
         recipe: RecipePart
