@@ -7,7 +7,6 @@ from __future__ import annotations
 import atexit
 import html
 import shutil
-import tempfile
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -19,6 +18,7 @@ from numpy.typing import ArrayLike
 from edgeinfer.base.devices import device as device_named
 from edgeinfer.base.errors import UsageError
 from edgeinfer.base.metrics import Metric, Scores
+from edgeinfer.base.scratch import new_folder
 from edgeinfer.evaluate import judge
 from edgeinfer.graph.nodes import Graph
 from edgeinfer.ir.program import Program
@@ -282,9 +282,9 @@ def _source(data: Data) -> DataFile | None:
         case str() | Path():
             return DataFile(Path(data))
         case _:
-            folder = tempfile.mkdtemp(prefix="edgeinfer-data-")
+            folder = new_folder("data")
             atexit.register(shutil.rmtree, folder, ignore_errors=True)
-            place = Path(folder) / "data.npz"
+            place = folder / "data.npz"
             np.savez(place, **{name: np.asarray(values) for name, values in data.items()})  # type: ignore[arg-type]
             return DataFile(place)
 

@@ -13,7 +13,7 @@ import signal
 import subprocess
 import tempfile
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -25,6 +25,7 @@ TELLING = re.compile(r"\b(error|fatal|undefined reference|cannot find|not found|
 VERSION_SECONDS = 20.0  # vendor tools start a Java or Tcl machine to say who they are
 GRACE_SECONDS = 2.0  # between asking a tool to stop and ending it
 FOLLOW_SECONDS = 0.2  # between two looks at what a running tool prints
+WATCH = 'trap "" TERM INT HUP; read -r over && exit; kill -s KILL -- "-$0"'
 LONGEST_LINE = 4096  # bytes at the end of a log among which its last line is looked for
 
 Said = Callable[[str], None]  # told the last line that a running tool printed
@@ -154,6 +155,7 @@ def run(
                 f"{found.path} does not start: {error.strerror}.",
                 hint=f"Check {found.tool.override}, or get the tool with: {found.tool.remedy}",
             ) from None
+        stack.enter_context(_ending_with_us(process.pid))
         try:
             code = _followed(process, sink.fileno(), started + seconds, said)
         except subprocess.TimeoutExpired:
@@ -212,6 +214,24 @@ def _last_line(output: int) -> str:
     tail = os.pread(output, LONGEST_LINE, max(size - LONGEST_LINE, 0))
     lines = tail.decode(errors="replace").replace("\r", "\n").split("\n")[:-1]
     return next((line.strip() for line in reversed(lines) if line.strip()), "")
+
+
+@contextlib.contextmanager
+def _ending_with_us(group: int) -> Iterator[None]:
+    """Have a tool and all that it started ended when we are killed and can do nothing any more: the
+    pipe to a shell of ours breaks then."""
+    watcher = subprocess.Popen(
+        ["/bin/sh", "-c", WATCH, str(group)],
+        stdin=subprocess.PIPE,
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.DEVNULL,
+        start_new_session=True,
+    )
+    try:
+        yield
+    finally:
+        with contextlib.suppress(OSError):
+            watcher.communicate(b"\n")
 
 
 def _outcome(code: int) -> str:

@@ -20,12 +20,14 @@ from typing import TYPE_CHECKING, Any
 
 from edgeinfer.base.errors import EdgeInferError, ToolFailedError, UsageError
 from edgeinfer.base.names import printable
+from edgeinfer.base.signals import Terminated, terminable
 from edgeinfer.base.version import __version__
 
 if TYPE_CHECKING:
     from cyclopts import App
 
 INTERRUPTED, BROKEN_PIPE, BUG = 130, 141, 70
+SIGNALLED = 128  # and the signal's number, as a shell tells it
 
 
 @dataclass(frozen=True, slots=True)
@@ -143,7 +145,7 @@ VERBS = {
 EXIT_CODES = (
     "Exit codes: 0 ok; 1 a gate failed; 2 usage or configuration; 3 a tool is missing;\n"
     "4 a tool or the machine failed; 5 stages that must agree do not; 70 a bug of ours;\n"
-    "130 interrupted."
+    "130 interrupted; 143 ended by SIGTERM."
 )
 
 
@@ -173,7 +175,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     os.environ.setdefault("TF_ENABLE_ONEDNN_OPTS", "0")  # it errs on one-channel convolutions
     if not sys.warnoptions:
         warnings.simplefilter("ignore")
-    return guarded(lambda: dispatch(tokens))
+    with terminable():
+        return guarded(lambda: dispatch(tokens))
 
 
 def dispatch(tokens: list[str]) -> int:
@@ -234,6 +237,10 @@ def guarded(run: Callable[[], int]) -> int:
         return run()
     except EdgeInferError as error:
         return _told(str(error), error.exit_code)
+    except Terminated as error:
+        kept = str(error) or "What was finished is kept: resume with the same command."
+        _say(f"edgeinfer: ended by {error.signal_name}. {kept}")
+        return SIGNALLED + error.number
     except KeyboardInterrupt as error:
         kept = str(error) or "What was finished is kept: resume with the same command."
         _say(f"edgeinfer: interrupted. {kept}")

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 from cyclopts import Parameter
 
+from edgeinfer.base.signals import Terminated
 from edgeinfer.cli.terminal import answer, tell, wants_bars
 from edgeinfer.cli.verbs import Json
 
@@ -65,10 +66,11 @@ def sweep(
     try:
         with _workers(jobs or fitting_jobs(), scheduler, place) as workers, _watched() as watcher:
             found = carry_out(told, text, folder, workers, watcher, store=place, resume=resume)
-    except KeyboardInterrupt:
-        raise KeyboardInterrupt(
-            "What was finished is kept: add --resume to the same command."
-        ) from None
+    except KeyboardInterrupt as error:
+        kept = "What was finished is kept: add --resume to the same command."
+        if isinstance(error, Terminated):
+            raise Terminated(error.number, kept) from None
+        raise KeyboardInterrupt(kept) from None
     answer(json_text.dumps(found, indent=1), _summary(told, found, folder), as_json=json)
 
 

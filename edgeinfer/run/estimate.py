@@ -4,7 +4,6 @@
 
 from __future__ import annotations
 
-import tempfile
 from collections.abc import Sequence
 from dataclasses import asdict
 from pathlib import Path
@@ -12,6 +11,7 @@ from typing import Any
 
 from edgeinfer.base.devices import Device
 from edgeinfer.base.metrics import Metric
+from edgeinfer.base.scratch import scratch_folder
 from edgeinfer.ir.program import Program
 from edgeinfer.readers import load
 from edgeinfer.run.defaults import plain
@@ -42,8 +42,8 @@ def _untrained(
     name: str, bits: int | None, recipe: Path | None, targets: Sequence[Target[Any]]
 ) -> tuple[Program, list[str]]:
     """A reference model whose weights do not ship, with fresh ones: costs hardly differ."""
-    with tempfile.TemporaryDirectory() as folder:
-        path = Path(folder) / f"{name}.keras"
+    with scratch_folder("estimate") as folder:
+        path = folder / f"{name}.keras"
         ENTRIES[name].build().save(path)
         program, findings = program_for(path, bits, recipe, targets)
     remark = f"{name}: its weights do not ship with the package; these figures are for fresh ones."

@@ -24,6 +24,7 @@ from edgeinfer.base import plan
 from edgeinfer.base.errors import RunBusyError, UsageError
 from edgeinfer.base.reads import Reads
 from edgeinfer.base.fenced import inside, own_file, refuse_links
+from edgeinfer.base.signals import Terminated
 from edgeinfer.run.records import Record, read_record
 
 HIDDEN = ".edgeinfer"  # records of steps, and the lock
@@ -180,8 +181,9 @@ def opened(path: Path, progress: Progress, *, new: bool) -> Iterator[RunFolder]:
         plan.sweep_partial(path)
         try:
             yield RunFolder(path, progress)
-        except KeyboardInterrupt:
-            LOG.warning("interrupted")
+        except KeyboardInterrupt as error:
+            how = f"ended by {error.signal_name}" if isinstance(error, Terminated) else ""
+            LOG.warning("%s", how or "interrupted")
             raise
         except BaseException:
             LOG.exception("stopped")

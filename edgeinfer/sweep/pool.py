@@ -98,7 +98,7 @@ class Pool:
         self.executor.shutdown(wait=False, cancel_futures=True)
         for worker in workers:
             with contextlib.suppress(ValueError, OSError):
-                worker.kill()
+                worker.kill()  # its tools end with it
         self.executor = None
 
 

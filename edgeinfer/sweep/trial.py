@@ -10,7 +10,6 @@ import hashlib
 import io
 import json
 import tarfile
-import tempfile
 import time
 from collections.abc import Iterator, Mapping
 from dataclasses import asdict, dataclass, field, replace
@@ -20,6 +19,7 @@ from typing import Any
 from edgeinfer.base import plan
 from edgeinfer.base.devices import device
 from edgeinfer.base.errors import EdgeInferError, RunBusyError, UsageError
+from edgeinfer.base.scratch import scratch_folder
 from edgeinfer.precision.ptq import PtqSettings
 from edgeinfer.report.gates.figures import known_figures
 from edgeinfer.report.result import Result
@@ -84,10 +84,10 @@ class Carried:
 def carried_out(job: Job) -> Carried:
     """The trial, done or found done. Whatever goes wrong is part of the answer."""
     began = time.monotonic()
-    with tempfile.TemporaryDirectory(prefix="edgeinfer-trial-") as scratch:
-        store = Path(job.store) if job.store is not None else Path(scratch) / "store"
+    with scratch_folder("trial") as scratch:
+        store = Path(job.store) if job.store is not None else scratch / "store"
         try:
-            found = _run(job, store / job.key, Path(scratch))
+            found = _run(job, store / job.key, scratch)
         except EdgeInferError as error:
             found = Carried(dict(job.point), job.key, error=str(error))
         except Exception as error:

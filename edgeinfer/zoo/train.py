@@ -13,13 +13,14 @@ import os
 import signal
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
 from edgeinfer.base.errors import InputError, UsageError
 from edgeinfer.base.plan import staged, write_file
+from edgeinfer.base.signals import Terminated
 from edgeinfer.zoo.checkpoint import Checkpoints, EpochRecord, Position, TrainingPlan
 from edgeinfer.zoo.entry import ZooEntry
 from edgeinfer.zoo.fit import Fit, Stop, Watcher, compiled, settled
@@ -79,12 +80,17 @@ def train(
     data = Teaching.of(entry, plan)
     deadline = None if minutes is None else began + 60.0 * minutes
     run = Fit(entry, plan, data, model, position, checkpoints, best, watcher)
-    with _polite_interrupts() as interrupted:
-        stopped = run.go(lambda: deadline is not None and time.monotonic() > deadline, interrupted)
+    with _polite_interrupts() as seen:
+        stopped = run.go(
+            lambda: deadline is not None and time.monotonic() > deadline, lambda: bool(seen)
+        )
     if stopped == "interrupted":
-        raise TrainingInterrupted(
+        kept = (
             f"The training waits in {checkpoints.folder}; the same command with --resume goes on."
         )
+        if seen[0] != signal.SIGINT:
+            raise Terminated(seen[0], kept)
+        raise TrainingInterrupted(kept)
     history = _write(entry, run, output, stopped)
     if stopped != "minutes":
         checkpoints.clear()
@@ -157,21 +163,22 @@ def _same_plan(
 
 
 @contextmanager
-def _polite_interrupts() -> Iterator[Callable[[], bool]]:
-    """Ctrl-C and a batch system's SIGTERM wait for the end of a step; the second one does not."""
+def _polite_interrupts() -> Iterator[list[int]]:
+    """Ctrl-C and a batch system's SIGTERM wait for the end of a step; the second one does not. The
+    signals that came are listed."""
     if threading.current_thread() is not threading.main_thread():
-        yield lambda: False
+        yield []
         return
     seen: list[int] = []
 
     def note(number: int, _frame: object) -> None:
         if seen:
-            raise KeyboardInterrupt
+            raise KeyboardInterrupt if number == signal.SIGINT else Terminated(number)
         seen.append(number)
 
     before = {number: signal.signal(number, note) for number in (signal.SIGINT, signal.SIGTERM)}
     try:
-        yield lambda: bool(seen)
+        yield seen
     finally:
         for number, handler in before.items():
             signal.signal(number, handler)

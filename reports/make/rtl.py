@@ -13,7 +13,6 @@ import json
 import os
 import shutil
 import sys
-import tempfile
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -25,6 +24,7 @@ from edgeinfer.base import tools
 from edgeinfer.base.errors import DisagreementError, InputError
 from edgeinfer.base.names import Identifier, QuotedText
 from edgeinfer.base.plan import write_file
+from edgeinfer.base.scratch import scratch_folder
 from edgeinfer.data.samples import Samples
 from edgeinfer.evaluate.judge import raw_inputs
 from edgeinfer.ir.complete import completed
@@ -80,8 +80,7 @@ def jets() -> tuple[Program, dict[str, Ints]]:
 def unrolled(program: Program, raw: dict[str, Ints]) -> Unrolled:
     """Emit, simulate against the engine, synthesise."""
     target = RtlTarget()
-    with tempfile.TemporaryDirectory(prefix="edgeinfer-reference-") as scratch:
-        folder = Path(scratch)
+    with scratch_folder("reference") as folder:
         target.emit(program, SETTINGS).write(folder)
         found = target.simulate(program, folder, raw, SETTINGS)
         for name, expected in Engine(program, threads=1).run(raw).items():

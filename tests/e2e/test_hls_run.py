@@ -200,6 +200,7 @@ def test_a_compilation_that_is_ended_leaves_no_half_program(
 ) -> None:
     done = subprocess.run(
         [sys.executable, "-c", KILLED, how, *COMPILE, *HLS],
+        preexec_fn=default_signals,
         env={**os.environ, "PYTHONPATH": str(ROOT)},
         capture_output=True,
         text=True,

@@ -25,7 +25,7 @@ from edgeinfer.report.result import Result, from_json
 from quantization.fixed import quantize
 from quantization.recipe import Recipe
 from tests.support import small_models as small
-from tests.support.command_line import shown
+from tests.support.command_line import default_signals, shown
 from tests.support.places import ROOT
 
 
@@ -189,6 +189,7 @@ def test_a_real_interrupt_ends_with_130(work: Path) -> None:
     done = subprocess.run(
         [sys.executable, "-c", code, *COMPILE],
         cwd=work,
+        preexec_fn=default_signals,
         env={**os.environ, "PYTHONPATH": str(ROOT)},
         capture_output=True,
         text=True,

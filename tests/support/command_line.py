@@ -5,6 +5,7 @@
 from __future__ import annotations
 
 import json
+import signal
 from typing import Any
 
 import pytest
@@ -17,6 +18,13 @@ def shown(capsys: pytest.CaptureFixture[str], *tokens: str, code: int = 0) -> An
     capsys.readouterr()
     assert main([*tokens, "--json"]) == code
     return json.loads(capsys.readouterr().out)
+
+
+def default_signals() -> None:
+    """What a child process does first: a shell in the background ignores Ctrl-C, and so would
+    everything that it starts."""
+    for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
+        signal.signal(number, signal.SIG_DFL)
 
 
 def design_figures(result: Any, target: str, origin: str | None = None) -> dict[str, float]:

@@ -61,10 +61,10 @@ def payloads(count: int = 200) -> list[str]:
     return found[:count]
 
 
-def hostile_program(name: str, *, plain: bool = False) -> Program:
+def hostile_program(name: str, *, plain: bool = False, first: str = "x") -> Program:
     """Two inputs, a convolution, a sum, two outputs; every name is the hostile one, or holds it.
-    With `plain` the same network under quiet names."""
-    x, y, out = ("x", "y", "out") if plain else (f"{name}x", f"{name}y", f"{name}out")
+    With `plain` the same network under quiet names, but for that of the first input."""
+    x, y, out = (first, "y", "out") if plain else (f"{name}x", f"{name}y", f"{name}out")
     build = Builder("net" if plain else name)
     build.add(Input(x, Fixed(True, 4, 1), (4, 2)))
     build.add(Input(y, Fixed(True, 4, 1), (4, 3)))
@@ -89,5 +89,4 @@ def hostile_program(name: str, *, plain: bool = False) -> Program:
         Dense(named("dense"), provisional(frac), flat, weight, type_,
               packed(np.arange(2, dtype=np.int64)))
     )  # fmt: skip
-    first = named("out") if not plain else out
-    return build.program((Output(first, dense), Output(named("other"), short)))
+    return build.program((Output(out, dense), Output(named("other"), short)))

@@ -4,7 +4,6 @@
 
 from __future__ import annotations
 
-import tempfile
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -13,6 +12,7 @@ from typing import Any, Final
 from edgeinfer.base import plan, tools
 from edgeinfer.base.errors import ToolFailedError
 from edgeinfer.base.metrics import Origin
+from edgeinfer.base.scratch import scratch_folder
 from edgeinfer.base.tools import Tool
 from edgeinfer.targets.edgetpu.chip.compiler_log import CompilerLog, parsed
 from edgeinfer.targets.edgetpu.predict.prediction import Prediction
@@ -46,8 +46,7 @@ def compiled_name(path: Path) -> str:
 def run(path: Path, settings: EdgeTpuSettings) -> Compilation:
     """Compile a file; its compiled twin and the log are put beside it, complete or not at all."""
     found = tools.find(COMPILER)
-    with tempfile.TemporaryDirectory(prefix="edgeinfer-edgetpu-") as scratch:
-        folder = Path(scratch)
+    with scratch_folder("edgetpu") as folder:
         arguments: list[str | Path] = ["-s", "-o", folder]
         if settings.runtime != NEWEST_RUNTIME:
             arguments += ["-m", str(settings.runtime)]

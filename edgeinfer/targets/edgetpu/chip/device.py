@@ -11,7 +11,6 @@ from __future__ import annotations
 import json
 import os
 import sys
-import tempfile
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -23,6 +22,7 @@ from numpy.typing import NDArray
 from edgeinfer.base import tools
 from edgeinfer.base.errors import ToolFailedError, ToolMissingError
 from edgeinfer.base.metrics import Metric, Origin
+from edgeinfer.base.scratch import scratch_folder
 from edgeinfer.base.tools import FoundTool, Tool
 from edgeinfer.targets.edgetpu.tflite.ports import Ports
 
@@ -139,7 +139,7 @@ def run(
             hint=f"Attach one, install Coral's libedgetpu, or set {LIBRARY_VARIABLE} to it.",
         )
     types = {"INT8": np.int8, "UINT8": np.uint8}
-    with tempfile.TemporaryDirectory(prefix="edgeinfer-device-") as scratch:
+    with scratch_folder("device") as scratch:
         inputs, outputs = Path(scratch, "inputs.npz"), Path(scratch, "outputs.npz")
         arrays = {
             str(i): stored[port.name].astype(types[port.type])

@@ -12,7 +12,6 @@ from __future__ import annotations
 import contextlib
 import hashlib
 import shutil
-import tempfile
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -22,6 +21,7 @@ from edgeinfer.base import assets, plan, tools
 from edgeinfer.base.code import rendered
 from edgeinfer.base.errors import ToolMissingError, UsageError
 from edgeinfer.base.names import Identifier, Operand, OwnText
+from edgeinfer.base.scratch import scratch_folder
 from edgeinfer.base.tools import Tool
 from edgeinfer.targets.hls.project import manifest
 from edgeinfer.targets.hls.project.manifest import Manifest, Port
@@ -70,9 +70,9 @@ def built_together(
     if program.is_file():
         return Built(program, 0.0, True, version)
     first = folders[0] / "firmware"
-    with tempfile.TemporaryDirectory(prefix="edgeinfer-csim-") as scratch:
-        includes = [first, *_type_folders(first, Path(scratch)), assets.path(TEMPLATES)]
-        main = Path(scratch) / "main.cpp"
+    with scratch_folder("csim") as scratch:
+        includes = [first, *_type_folders(first, scratch), assets.path(TEMPLATES)]
+        main = scratch / "main.cpp"
         plan.write_file(main, source)
         with plan.staged(program) as partial:
             done = tools.run(
@@ -85,7 +85,7 @@ def built_together(
                     partial.resolve(),
                 ],
                 seconds=COMPILE_SECONDS,
-                folder=Path(scratch),
+                folder=scratch,
                 log=place / "compile.log",
             )
     for stale in place.glob("csim-*"):

@@ -5,7 +5,6 @@
 from __future__ import annotations
 
 import os
-import tempfile
 import threading
 from collections.abc import Callable, Collection, Iterator, Mapping
 from contextlib import contextmanager
@@ -15,6 +14,7 @@ import numpy as np
 
 from edgeinfer.base import plan, tools
 from edgeinfer.base.errors import ToolFailedError, UsageError, did_you_mean
+from edgeinfer.base.scratch import scratch_folder
 from edgeinfer.base.tools import FoundTool, Tool
 from edgeinfer.ir.engine.onnx_builder import available_threads
 from edgeinfer.ir.interpret import fitting_inputs
@@ -141,12 +141,12 @@ def _run(
         def ticked(so_far: int, before: int = start) -> None:
             advanced(before + so_far, samples)
 
-        with tempfile.TemporaryDirectory(prefix="edgeinfer-csim-") as scratch:
+        with scratch_folder("csim") as scratch:
             held = _run_part(
                 compiled,
                 folder,
                 project.key,
-                Path(scratch),
+                scratch,
                 part,
                 wanted,
                 layers,

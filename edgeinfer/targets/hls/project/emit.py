@@ -14,7 +14,6 @@ import io
 import logging
 import os
 import sys
-import tempfile
 import warnings
 from collections.abc import Iterator
 from pathlib import Path
@@ -24,6 +23,7 @@ from edgeinfer.base.code import rendered
 from edgeinfer.base.errors import EdgeInferError, ToolFailedError, ToolMissingError
 from edgeinfer.base.names import Identifier, Operand, OwnText
 from edgeinfer.base.plan import BuildPlan
+from edgeinfer.base.scratch import scratch_folder
 from edgeinfer.ir.program import Program
 from edgeinfer.targets.hls.project import manifest
 from edgeinfer.targets.hls.project.audit import audited
@@ -58,8 +58,8 @@ def emitted(program: Program, settings: HlsSettings, namespace: str | None = Non
     plan = laid_out(program, settings)
     refuse(program, plan)
     _need_da4ml(plan, settings)
-    with tempfile.TemporaryDirectory(prefix="edgeinfer-hls-") as scratch:
-        folder = Path(scratch) / "project"
+    with scratch_folder("hls") as scratch:
+        folder = scratch / "project"
         with _of_hls4ml(program, settings):
             model = graph(program, plan, settings, folder, namespace)
             taken = audited(plan, model, settings)

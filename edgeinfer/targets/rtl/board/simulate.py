@@ -4,13 +4,13 @@
 
 from __future__ import annotations
 
-import tempfile
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 from edgeinfer.base import assets, tools
 from edgeinfer.base.errors import DisagreementError, ToolFailedError
+from edgeinfer.base.scratch import scratch_folder
 from edgeinfer.targets.rtl.board.shell_files import FOLDER, TOP, Board
 from edgeinfer.targets.rtl.emit.emit import HDL, LIBRARY
 from edgeinfer.targets.rtl.tools.cache import cache_folder
@@ -42,8 +42,8 @@ def exchanged(folder: Path, on: Board, sent: Sequence[Sent], patience: int, seed
     harness = assets.path(f"{LIBRARY}/{HARNESS}").read_bytes()
     job = Job(TOP, top, harness, library, waveform=False, level=level_for(cycles))
     built = program_for(job, cache_folder())
-    with tempfile.TemporaryDirectory(prefix="edgeinfer-board-") as scratch:
-        inward, outward = Path(scratch) / "in", Path(scratch) / "out"
+    with scratch_folder("board") as scratch:
+        inward, outward = scratch / "in", scratch / "out"
         inward.write_bytes(
             b"".join(
                 int(message.answered).to_bytes(4, "little")

@@ -4,7 +4,6 @@
 
 from __future__ import annotations
 
-import tempfile
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -14,6 +13,7 @@ from numpy.typing import NDArray
 
 from edgeinfer.base import tools
 from edgeinfer.base.errors import DisagreementError, ToolFailedError, UsageError
+from edgeinfer.base.scratch import scratch_folder
 from edgeinfer.ir.program import Program
 from edgeinfer.targets.rtl.design.memory import integers_of, words_of
 from edgeinfer.targets.rtl.design.netlist import Netlist, Stream
@@ -117,8 +117,7 @@ def run(
     foreseen = early(netlist)
     rest = 2 * expected_cycles + SHORTEST_REST if conditions.gaps else 0
     patience = int((expected_cycles * 4 + 20_000) / (1.0 - conditions.gaps) ** 2) + 2 * rest
-    with tempfile.TemporaryDirectory(prefix="edgeinfer-rtl-") as scratch:
-        place = Path(scratch)
+    with scratch_folder("rtl") as place:
         for number, port in enumerate(netlist.inputs):
             beats = beats_of(raw[port.name], netlist.streams[port.stream])
             (place / f"in_{number}.bin").write_bytes(beats.tobytes())

@@ -7,7 +7,6 @@ from __future__ import annotations
 import json
 import os
 import shutil
-import tempfile
 import time
 from collections import Counter
 from collections.abc import Callable, Mapping
@@ -18,6 +17,7 @@ from edgeinfer.base import tools
 from edgeinfer.base.errors import ToolFailedError
 from edgeinfer.base.names import Identifier, QuotedText, remark
 from edgeinfer.base.plan import writing
+from edgeinfer.base.scratch import scratch_folder
 from edgeinfer.targets.rtl.emit.emit import rendered
 from edgeinfer.targets.rtl.tools import cache
 from edgeinfer.targets.rtl.tools.families import Family
@@ -92,8 +92,7 @@ def run_kept(
     """Run a tool in a folder of its own, and keep those of its files that `results` names."""
     started = time.monotonic()
     progress(step, 0.0, f"{tool.tool.name} {tool.version}".strip())
-    with tempfile.TemporaryDirectory(prefix="edgeinfer-rtl-") as scratch:
-        place = Path(scratch)
+    with scratch_folder("rtl") as place:
         for name, content in files.items():
             (place / name).write_bytes(content)
         tools.run(

@@ -8,7 +8,6 @@ import hashlib
 import os
 import re
 import shutil
-import tempfile
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from importlib import metadata, util
@@ -17,6 +16,7 @@ from pathlib import Path
 from edgeinfer.base import tools
 from edgeinfer.base.errors import ToolFailedError
 from edgeinfer.base.plan import writing
+from edgeinfer.base.scratch import scratch_folder
 from edgeinfer.targets.rtl.tools.cache import bounded, used
 
 VERILATOR = tools.Tool(
@@ -101,8 +101,7 @@ def program_for(job: Job, cache: Path) -> Path:
         used(made)
         return program
     made.parent.mkdir(parents=True, exist_ok=True)
-    with tempfile.TemporaryDirectory(prefix=".build", dir=made.parent) as scratch:
-        folder = Path(scratch)
+    with scratch_folder("build", made.parent) as folder:
         _build(job, tool, folder, cache)
         with writing(made):
             made.mkdir(exist_ok=True)
