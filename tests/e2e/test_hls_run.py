@@ -20,7 +20,7 @@ from edgeinfer.base.plan import sha256_of
 from edgeinfer.cli.app import main
 from edgeinfer.targets.hls.csim import build
 from tests.support import small_models as small
-from tests.support.command_line import shown
+from tests.support.command_line import default_signals, shown
 from tests.support.places import ROOT
 
 COMPILE = ["compile", "net.keras", "--bits", "8", "--data", "data.npz", "-o", "RUN"]
