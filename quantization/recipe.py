@@ -137,6 +137,8 @@ class Recipe:
             document = tomllib.loads(text)
         except tomllib.TOMLDecodeError as error:
             raise FormatError(f"The recipe is not TOML: {error}.") from None
+        except RecursionError:
+            raise FormatError("The recipe is nested too deep to be one.") from None
         version = document.pop("version", None)
         if version != VERSION:
             raise FormatError(f"The recipe's version is {version!r}; this reads version {VERSION}.")

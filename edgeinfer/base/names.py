@@ -37,6 +37,13 @@ class Identifier(CodeText):
     PATTERN = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
 
 
+class Variable(CodeText):
+    """A name, or a member of a struct by its name."""
+
+    __slots__ = ()
+    PATTERN = re.compile(r"[A-Za-z_][A-Za-z0-9_]*(\.[A-Za-z_][A-Za-z0-9_]*)*")
+
+
 class QuotedText(CodeText):
     """What stands between double quotes, or alone as the name of a file, in any language."""
 

@@ -82,7 +82,7 @@ def _read(path: Path, whole: bytes) -> list[Carried]:
     for number, line in enumerate(whole.decode("utf-8", errors="replace").splitlines(), 1):
         try:
             found.append(from_dict(json.loads(line)))
-        except (ValueError, TypeError, KeyError) as error:
+        except (ValueError, TypeError, KeyError, RecursionError) as error:
             raise InputError(
                 f"{path}, line {number}, tells no trial: {error}.",
                 hint="Take the line out; the trial is then done again.",

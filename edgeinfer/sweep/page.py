@@ -56,15 +56,38 @@ def known(folder: Path) -> Known:
         told = json.loads(path.read_text(encoding="utf-8"))
         if told["schema_version"] != SCHEMA_VERSION:
             raise ValueError(f"its version is {told['schema_version']}")
+        study = read(folder / TEXT)
         trials = tuple(from_dict(each) for each in told["trials"])
         by_key = {each.key: each for each in trials}
         front = tuple(by_key[key] for key in told["front"])
-    except (OSError, ValueError, KeyError, TypeError) as error:
+        _check(study, told, trials, front)
+        store = Path(told["store"])
+    except (OSError, ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
         raise InputError(
             f"{path} is no finished study: {error}.",
             hint="Finish it with the same edgeinfer sweep command and --resume.",
         ) from None
-    return Known(folder, read(folder / TEXT), told, trials, front, Path(told["store"]))
+    return Known(folder, study, told, trials, front, store)
+
+
+def _check(
+    study: Study, told: dict[str, Any], trials: Sequence[Carried], front: Sequence[Carried]
+) -> None:
+    """A ValueError where a study's file tells what the study does not ask for, or not all of it."""
+    for each in trials:
+        for knob in study.knobs:
+            if each.point.get(knob.name) not in knob.values:
+                raise ValueError(f"the trial {each.key} has no value of {knob.name} of the study")
+    for each in front:
+        for objective in study.objectives:
+            if objective.figure not in each.figures:
+                raise ValueError(f"the trial {each.key} on the front tells no {objective.figure}")
+    numbers = [told["seconds"], told["failed"], told["cut_short"], *told["saving"].values()]
+    numbers += [share for found in told["importances"].values() for share in found.values()]
+    if not all(isinstance(number, int | float) for number in numbers):
+        raise ValueError("a figure of it is no number")
+    if told["saving"]:
+        _ = [told["saving"][name] for name in ("compiled", "of", "seconds", "seconds_without")]
 
 
 def write_page(held: Known) -> list[Path]:

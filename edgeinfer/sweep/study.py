@@ -117,7 +117,7 @@ def read(path: Path) -> Study:
     existing(path)
     try:
         told = tomllib.loads(path.read_text(encoding="utf-8"))
-    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+    except (tomllib.TOMLDecodeError, UnicodeDecodeError, RecursionError) as error:
         raise UsageError(
             f"{path} is no study: {error}.", hint="docs/studies.md shows one."
         ) from None

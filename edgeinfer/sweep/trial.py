@@ -9,10 +9,11 @@ import contextlib
 import hashlib
 import io
 import json
+import re
 import tarfile
 import time
 from collections.abc import Iterator, Mapping
-from dataclasses import asdict, dataclass, field, replace
+from dataclasses import asdict, dataclass, field, fields, replace
 from pathlib import Path
 from typing import Any
 
@@ -266,5 +267,17 @@ def as_dict(carried: Carried) -> dict[str, Any]:
 
 
 def from_dict(told: Mapping[str, Any]) -> Carried:
-    """From the journal."""
-    return Carried(**{**told, "over": tuple(told["over"])})
+    """From the journal; a ValueError names the entry that is none."""
+    from pydantic import TypeAdapter, ValidationError
+
+    try:
+        carried = TypeAdapter(Carried).validate_python(told)
+    except ValidationError as error:
+        first = error.errors()[0]
+        raise ValueError(f"{'.'.join(map(str, first['loc']))}: {first['msg']}") from None
+    unknown = set(told) - {spec.name for spec in fields(Carried)}
+    if unknown:
+        raise ValueError(f"a trial tells an unknown {min(unknown)!r}")
+    if re.fullmatch("[0-9a-f]{1,64}", carried.key) is None:
+        raise ValueError(f"a trial's key is no digest: {carried.key[:80]!r}")
+    return carried

@@ -68,7 +68,7 @@ def read(text: str, source: str) -> GateFile:
     """Read a file of gates; a UsageError names what is wrong with it."""
     try:
         told = tomllib.loads(text)
-    except tomllib.TOMLDecodeError as error:
+    except (tomllib.TOMLDecodeError, RecursionError) as error:
         raise UsageError(
             f"{source} is no TOML: {error}.",
             hint='A comparison stands in quotes: auc_drop = "<= 0.005". ' + DOCS,

@@ -20,7 +20,7 @@ from typing import Any
 from edgeinfer.base import assets, plan, tools
 from edgeinfer.base.code import rendered
 from edgeinfer.base.errors import ToolMissingError, UsageError
-from edgeinfer.base.names import Identifier, Operand, OwnText
+from edgeinfer.base.names import Identifier, Operand, OwnText, Variable
 from edgeinfer.base.scratch import scratch_folder
 from edgeinfer.base.tools import Tool
 from edgeinfer.targets.hls.project import manifest
@@ -136,7 +136,7 @@ def main_text(projects: Sequence[Manifest], folders: Sequence[Path], types: str)
 
 def _port(port: Port) -> dict[str, Any]:
     return {
-        "variable": Identifier(port.variable),
+        "variable": Variable(port.variable),
         "type_name": Operand(port.type_name),
         "size": port.size,
     }

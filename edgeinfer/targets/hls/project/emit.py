@@ -21,7 +21,7 @@ from typing import TYPE_CHECKING, Any
 
 from edgeinfer.base.code import rendered
 from edgeinfer.base.errors import EdgeInferError, ToolFailedError, ToolMissingError
-from edgeinfer.base.names import Identifier, Operand, OwnText
+from edgeinfer.base.names import Identifier, Operand, OwnText, Variable
 from edgeinfer.base.plan import BuildPlan
 from edgeinfer.base.scratch import scratch_folder
 from edgeinfer.ir.program import Program
@@ -130,7 +130,7 @@ def _tap(plan: Plan, model: ModelGraph) -> None:
                     "call": OwnText(call),
                     "layer": Identifier(node.name),
                     "type": Operand(variable.type.name),
-                    "variable": Identifier(variable.name),
+                    "variable": Variable(variable.name),
                     "size": Operand(variable.size_cpp()),
                 },
             )

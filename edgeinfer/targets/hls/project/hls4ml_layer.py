@@ -16,7 +16,7 @@ from hls4ml.model.types import NamedType
 
 from edgeinfer.base import assets
 from edgeinfer.base.code import rendered
-from edgeinfer.base.names import Identifier, Operand
+from edgeinfer.base.names import Identifier, Operand, Variable
 from edgeinfer.targets.hls.project.layout import KIND
 from edgeinfer.targets.hls.settings import Backend
 from quantization.fixed import dequantize
@@ -112,7 +112,7 @@ class ExactCall(FunctionCallTemplate):  # type: ignore[misc]
 def _variable(variable: Any) -> dict[str, Any]:
     """What the templates ask of one of hls4ml's variables."""
     return {
-        "name": Identifier(variable.name),
+        "name": Variable(variable.name),
         "type": {"name": Operand(variable.type.name)},
     }
 
