@@ -20,6 +20,7 @@ from edgeinfer.cli.verbs import Json
 if TYPE_CHECKING:
     from rich.live import Live
 
+    from edgeinfer.sweep.cluster import Access
     from edgeinfer.sweep.run import Workers
     from edgeinfer.sweep.study import Study
     from edgeinfer.sweep.trial import Carried
@@ -40,7 +41,19 @@ def sweep(
     ] = None,
     scheduler: Annotated[
         str | None,
-        Parameter(help="tcp://HOST:PORT of a Dask scheduler whose workers do the trials"),
+        Parameter(
+            help="tls://HOST:PORT of a Dask scheduler whose workers do the trials; tcp:// on this "
+            "machine"
+        ),
+    ] = None,
+    tls_ca: Annotated[
+        Path | None, Parameter(help="with tls://: the certificate that signs the cluster's")
+    ] = None,
+    tls_cert: Annotated[Path | None, Parameter(help="with tls://: a certificate for us")] = None,
+    tls_key: Annotated[Path | None, Parameter(help="with tls://: the key of --tls-cert")] = None,
+    worker_minutes: Annotated[
+        float | None,
+        Parameter(help="with --scheduler: how long to wait where it has no workers; 10 without it"),
     ] = None,
     resume: Annotated[bool, Parameter(negative="", help="go on with a folder's trials")] = False,
     store: Annotated[
@@ -62,9 +75,10 @@ def sweep(
         raise UsageError(f"{jobs} processes do nothing.", hint="Give 1 or more.")
     if jobs is not None and scheduler is not None:
         raise UsageError("--jobs is for this machine, --scheduler for others.", hint="Give one.")
+    access = _access(scheduler, tls_ca, tls_cert, tls_key, worker_minutes)
     text = study.read_text(encoding="utf-8")
     try:
-        with _workers(jobs or fitting_jobs(), scheduler, place) as workers, _watched() as watcher:
+        with _workers(jobs or fitting_jobs(), access, place) as workers, _watched() as watcher:
             found = carry_out(told, text, folder, workers, watcher, store=place, resume=resume)
     except KeyboardInterrupt as error:
         kept = "What was finished is kept: add --resume to the same command."
@@ -74,13 +88,37 @@ def sweep(
     answer(json_text.dumps(found, indent=1), _summary(told, found, folder), as_json=json)
 
 
+def _access(
+    scheduler: str | None,
+    ca: Path | None,
+    certificate: Path | None,
+    key: Path | None,
+    worker_minutes: float | None,
+) -> Access | None:
+    """The scheduler that is asked for; an error for options that would do nothing."""
+    from edgeinfer.base.errors import UsageError
+    from edgeinfer.sweep.cluster import WORKER_MINUTES, Access
+
+    if scheduler is None:
+        if any(option is not None for option in (ca, certificate, key, worker_minutes)):
+            raise UsageError(
+                "Certificates and --worker-minutes are for a scheduler, and none is named.",
+                hint="Add --scheduler tls://HOST:PORT.",
+            )
+        return None
+    minutes = WORKER_MINUTES if worker_minutes is None else worker_minutes
+    return Access(scheduler, ca, certificate, key, minutes)
+
+
 @contextlib.contextmanager
-def _workers(jobs: int, scheduler: str | None, store: Path) -> Iterator[Workers]:
-    from edgeinfer.sweep.cluster import cluster
+def _workers(jobs: int, access: Access | None, store: Path) -> Iterator[Workers]:
+    from edgeinfer.sweep.cluster import cluster, warning_of
     from edgeinfer.sweep.pool import pool
 
-    if scheduler is not None:
-        with cluster(scheduler, store) as held:
+    if access is not None:
+        if access.exposed:
+            tell(warning_of(access))
+        with cluster(access, store) as held:
             yield held
     else:
         with pool(jobs) as processes:

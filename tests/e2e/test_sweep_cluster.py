@@ -7,6 +7,7 @@ from __future__ import annotations
 import json
 import os
 import re
+import shutil
 import signal
 import subprocess
 import sys
@@ -34,9 +35,39 @@ class Cluster:
     workers: list[subprocess.Popen[bytes]]
 
 
+def certified(folder: Path, name: str) -> list[str]:
+    """A certificate authority, a certificate that it has signed, and its key, as options."""
+    ca, ca_key, request, certificate, key = (
+        folder / f"{name}.{end}" for end in ("ca.pem", "ca.key", "csr", "pem", "key")
+    )
+    new = ["-newkey", "rsa:2048", "-nodes"]
+    sign = ["-CA", str(ca), "-CAkey", str(ca_key), "-CAcreateserial", "-days", "2"]
+    for command in (
+        ["req", "-x509", *new, "-days", "2", "-subj", f"/CN={name} authority",
+         "-keyout", str(ca_key), "-out", str(ca)],
+        ["req", *new, "-subj", f"/CN={name}", "-keyout", str(key), "-out", str(request)],
+        ["x509", "-req", "-in", str(request), *sign, "-out", str(certificate)],
+    ):  # fmt: skip
+        subprocess.run(["openssl", *command], check=True, capture_output=True)
+    return [str(ca), str(certificate), str(key)]
+
+
+def options(files: list[str], *names: str) -> list[str]:
+    return [word for pair in zip(names, files, strict=True) for word in pair]
+
+
+OURS = ("--tls-ca", "--tls-cert", "--tls-key")
+DASKS = ("--tls-ca-file", "--tls-cert", "--tls-key")
+
+
 @pytest.fixture
-def cluster(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Cluster]:
-    """A scheduler and two workers that share no folder with the study."""
+def cluster(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, request: pytest.FixtureRequest
+) -> Iterator[Cluster]:
+    """A scheduler and two workers that share no folder with the study; encrypted if asked for."""
+    encrypted = getattr(request, "param", "tcp") == "tls"
+    if encrypted and shutil.which("openssl") is None:
+        pytest.skip("openssl is not here: apt-get install openssl")
     monkeypatch.chdir(tmp_path)
     small.classifier(tmp_path)
     small.data(tmp_path)
@@ -55,13 +86,17 @@ def cluster(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Cluster
         return process
 
     found: list[subprocess.Popen[bytes]] = []
-    scheduler = started("dask_scheduler", "--port", "0", "--host", "127.0.0.1")
+    more = options(certified(tmp_path, "ours"), *DASKS) if encrypted else []
+    where = ["--host", "tls://127.0.0.1"] if encrypted else ["--host", "127.0.0.1"]
+    scheduler = started("dask_scheduler", "--port", "0", *where, *more)
     log = tmp_path / "elsewhere-0/log"
     until(lambda: "Scheduler at:" in log.read_text())
-    told = re.search(r"Scheduler at:\s+(tcp://\S+)", log.read_text())
+    told = re.search(r"Scheduler at:\s+(t\w+://\S+)", log.read_text())
     assert told is not None
     address = told[1]
-    workers = [started("dask_worker", address, "--nthreads", "1", "--no-nanny") for _ in range(2)]
+    workers = [
+        started("dask_worker", address, "--nthreads", "1", "--no-nanny", *more) for _ in range(2)
+    ]
     yield Cluster(address, scheduler, workers)
     for process in found:
         process.kill()
@@ -94,6 +129,39 @@ def test_a_lost_scheduler_ends_a_study_that_can_go_on(
     assert main(["sweep", "study.toml", "-o", "S", "--jobs", "1", "--resume", "--json"]) == 0
     told = json.loads(capsys.readouterr().out)
     assert told["resumed"] == known >= 2 and len(told["trials"]) == 8 and told["failed"] == 0
+
+
+@pytest.mark.parametrize("cluster", ["tls"], indirect=True)
+def test_a_study_goes_over_tls_and_strangers_do_not(
+    cluster: Cluster, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert cluster.address.startswith("tls://")
+    ours = [str(tmp_path / f"ours.{end}") for end in ("ca.pem", "pem", "key")]
+    command = ["sweep", "study.toml", "-o", "S", "--scheduler", cluster.address]
+    assert main([*command, "--json", *options(ours, *OURS)]) == 0
+    said = capsys.readouterr()
+    assert "warning" not in said.err
+    told = json.loads(said.out)
+    assert len(told["trials"]) == 8 and told["failed"] == 0
+    assert all(Path("trials", each["key"], "result.json").is_file() for each in told["trials"])
+    strangers = certified(tmp_path, "strangers")
+    assert main([*command, "--resume", *options(strangers, *OURS)]) == 4
+    assert "check the certificates" in capsys.readouterr().err
+    assert main([*command, "--resume"]) == 2
+    assert "--tls-ca" in capsys.readouterr().err
+
+
+def test_a_study_without_workers_ends_in_time_and_can_go_on(
+    cluster: Cluster, capsys: pytest.CaptureFixture[str]
+) -> None:
+    for worker in cluster.workers:
+        worker.send_signal(signal.SIGKILL)
+        worker.wait()
+    command = ["sweep", "study.toml", "-o", "S"]
+    far = [*command, "--scheduler", cluster.address, "--worker-minutes", "0.05"]
+    assert main(far) == 4
+    assert "no worker for 0.05 minutes" in capsys.readouterr().err
+    assert main([*command, "--resume", "--jobs", "1"]) == 0
 
 
 def test_an_address_where_nobody_listens(

@@ -1,0 +1,53 @@
+# SPDX-License-Identifier: Apache-2.0
+# SPDX-FileCopyrightText: The edgeinfer authors
+"""Trials that are done on other machines: they go out and come home as JSON and files, so that what
+comes home is read as data from anyone."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from dataclasses import asdict, replace
+from pathlib import Path
+
+from edgeinfer.sweep.study import Study
+from edgeinfer.sweep.trial import Carried, Job, as_dict, carried_out, from_dict
+
+Files = Mapping[str, bytes]
+
+
+def sent(job: Job) -> tuple[str, Files]:
+    """A trial as text, and its model and data by their content."""
+    told = {
+        "study": asdict(job.study),
+        "point": job.point,
+        "model": job.model,
+        "deep": job.deep,
+    }
+    return json.dumps(told), {
+        name: held if isinstance(held, bytes) else Path(held).read_bytes()
+        for name, held in job.files.items()
+    }
+
+
+def done_abroad(text: str, files: Files) -> tuple[str, bytes]:
+    """On a worker: the trial, what came of it as text, and its run folder packed up."""
+    carried = carried_out(_received(text, files))
+    return json.dumps(as_dict(carried)), carried.parcel or b""
+
+
+def come_home(text: str, parcel: bytes) -> Carried:
+    """What came of a trial; a ValueError where it is no such thing."""
+    if not isinstance(text, str) or not isinstance(parcel, bytes):
+        raise ValueError("a worker sent no text and file")
+    carried = from_dict(json.loads(text) | {"parcel": None})
+    return replace(carried, parcel=parcel) if parcel else carried
+
+
+def _received(text: str, files: Files) -> Job:
+    from pydantic import TypeAdapter
+
+    told = json.loads(text)
+    study = TypeAdapter(Study).validate_python(told["study"])
+    point = tuple((name, value) for name, value in told["point"])
+    return Job(study, point, told["model"], files, None, told["deep"])
