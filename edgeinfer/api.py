@@ -249,12 +249,14 @@ def simulate(
     stages: Sequence[str] = ("engine",),
     samples: int | None = None,
     data: str | Path | None = None,
+    edited: bool = False,
 ) -> Run:
-    """A run's Program and targets again, on more or other samples."""
+    """A run's Program and targets again, on more or other samples; with projects that someone has
+    `edited`, if that code may be run."""
     folder = run.folder if isinstance(run, Run) else Path(run)
     path = None if data is None else Path(data)
     with opened(folder, Silent(), new=False) as held:
-        result = simulate_run(held, data=path, count=samples, stages=tuple(stages))
+        result = simulate_run(held, data=path, count=samples, stages=tuple(stages), edited=edited)
     return Run(folder, result)
 
 

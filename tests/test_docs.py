@@ -7,6 +7,7 @@ from __future__ import annotations
 import re
 import shlex
 import shutil
+import signal
 import subprocess
 import sys
 from pathlib import Path
@@ -74,6 +75,7 @@ def test_exit_codes_are_documented_as_they_are() -> None:
 
     family = [errors.GateError, errors.UsageError, errors.ToolMissingError]
     family += [errors.ToolFailedError, errors.DisagreementError]
-    codes = {0, app.BUG, app.INTERRUPTED, *(kind.exit_code for kind in family)}
+    ended = app.SIGNALLED + signal.SIGTERM
+    codes = {0, app.BUG, app.INTERRUPTED, ended, *(kind.exit_code for kind in family)}
     shown = re.findall(r"^\| (\d+) \|", (ROOT / "README.md").read_text(), re.MULTILINE)
     assert {int(code) for code in shown} == codes

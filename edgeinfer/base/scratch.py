@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 # SPDX-FileCopyrightText: The edgeinfer authors
-"""Folders for a while. What a killed process left behind is removed by the next one that needs a
-folder: its name says whose it is."""
+"""Folders for a while, and the user's cache. What a killed process left behind is removed by the
+next one that needs a folder: its name says whose it is."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ import shutil
 import socket
 import stat
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 
 OWNED = re.compile(r"\.?edgeinfer-[a-z]+-(?P<place>[0-9a-f]{8})-(?P<pid>\d+)-(?P<start>\d+)-\w+")
@@ -37,6 +37,15 @@ def new_folder(purpose: str, beside: Path | None = None) -> Path:
     hidden = "" if beside is None else "."
     owner = f"{_place()}-{os.getpid()}-{_started(os.getpid())}"
     return Path(tempfile.mkdtemp(prefix=f"{hidden}edgeinfer-{purpose}-{owner}-", dir=home))
+
+
+def cache_home(environment: Mapping[str, str] | None = None) -> Path:
+    """The user's own folder for what can be made anew: EDGEINFER_CACHE, or one where others are."""
+    variables = os.environ if environment is None else environment
+    if variables.get("EDGEINFER_CACHE"):
+        return Path(variables["EDGEINFER_CACHE"])
+    base = variables.get("XDG_CACHE_HOME") or str(Path.home() / ".cache")
+    return Path(base) / "edgeinfer"
 
 
 def sweep_scratch(home: Path) -> None:

@@ -145,6 +145,12 @@ def simulate(
         int | None, Parameter(help="how many are tried; without it, what takes seconds, 64 at most")
     ] = None,
     data: Data = None,
+    edited: Annotated[
+        bool,
+        Parameter(
+            negative="", help="also run code in the run folder that someone has changed since"
+        ),
+    ] = False,
     json: Json = False,
 ) -> None:
     """Try a run's Program again; exit code 5 where two stages do not agree bit for bit."""
@@ -153,7 +159,7 @@ def simulate(
 
     stages = _stages(stage)
     with progress() as watcher, opened(run, watcher, new=False) as folder:
-        result = simulate_run(folder, data=data, count=samples, stages=stages)
+        result = simulate_run(folder, data=data, count=samples, stages=stages, edited=edited)
     _conclude(result, run, json)
 
 

@@ -14,14 +14,13 @@ from edgeinfer.evaluate import judge
 from edgeinfer.ir.program import Program
 from edgeinfer.run.dependencies import reads_of
 from edgeinfer.run.folder import LOG, Outcome, RunFolder
-from edgeinfer.run.projects import emission
+from edgeinfer.run.projects import MADE_ANEW, emission
 from edgeinfer.run.records import Record
 from edgeinfer.run.trial import Trial
 from edgeinfer.targets.registry import Chosen, restored
 from edgeinfer.targets.target import Act, Emitted
 
 SHOWN = 256  # samples that a target may learn ranges from
-MADE_ANEW = ("csim", "sim")  # folders of a project that its simulation fills, in seconds
 
 
 def emit(trial: Trial, chosen: Chosen) -> Chosen:

@@ -22,8 +22,8 @@ from typing import Any, Protocol
 
 from edgeinfer.base import plan
 from edgeinfer.base.errors import RunBusyError, UsageError
-from edgeinfer.base.reads import Reads
 from edgeinfer.base.fenced import inside, own_file, refuse_links
+from edgeinfer.base.reads import Reads
 from edgeinfer.base.signals import Terminated
 from edgeinfer.run.records import Record, read_record
 

@@ -7,14 +7,21 @@ from __future__ import annotations
 
 import hashlib
 import json
+import stat
 from collections.abc import Mapping
 from dataclasses import asdict, replace
+from pathlib import Path, PurePosixPath
 from typing import Any
 
 from edgeinfer.base import plan
+from edgeinfer.base.errors import UsageError
+from edgeinfer.base.fenced import entries
+from edgeinfer.ir.program import Program
 from edgeinfer.run.folder import RunFolder
 from edgeinfer.targets.registry import Chosen, known, restored
 
+MADE_ANEW = ("csim", "sim")  # folders of a project that its simulation fills, in seconds
+OBJECTS = (".o", ".so", ".a", ".d", ".log")  # that someone's own build leaves; nothing reads them
 EDITED = "not as emitted"  # said of files that someone has changed; `explain` repeats it
 
 
@@ -46,6 +53,34 @@ def changed_files(folder: RunFolder, files: Mapping[str, str]) -> list[str]:
         for name, path in paths.items()
         if not path.is_file() or plan.sha256_of(path) != files[name]
     ]
+
+
+def refuse_foreign_code(folder: RunFolder, program: Program, chosen: Chosen) -> None:
+    """An error where a project that was there before holds code that this Program does not give:
+    a run folder may be anyone's, and code that is simulated is run."""
+    target = chosen.target
+    record = folder.records.get(emission(chosen.name))
+    if target.learns or (record is not None and not record.cached):
+        return  # its files are no programs, or we have just written them
+    place = folder.path / chosen.name
+    wanted = target.emit(program, chosen.settings).files
+    foreign = [name for name, content in wanted.items() if not _holds(place / name, content)]
+    homes = {PurePosixPath(name).parts[0] for name in wanted if "/" in name} - {*MADE_ANEW}
+    for home in sorted(homes):
+        for path, mode in entries(place / home):
+            name = path.relative_to(place).as_posix()
+            if not stat.S_ISDIR(mode) and path.suffix not in OBJECTS and name not in wanted:
+                foreign.append(name)
+    if foreign:
+        raise UsageError(
+            f"{place}: {_listed(foreign)} {EDITED}, and would be run.",
+            hint="Look at it, then add --edited to run it all the same; compile writes the project "
+            "anew.",
+        )
+
+
+def _holds(path: Path, content: bytes) -> bool:
+    return path.is_file() and path.read_bytes() == content
 
 
 def emission(name: str) -> str:

@@ -20,7 +20,7 @@ from edgeinfer.ir.engine.engine import Engine
 from edgeinfer.ir.program import Program
 from edgeinfer.run.dependencies import reads_of
 from edgeinfer.run.folder import Outcome, RunFolder
-from edgeinfer.run.projects import about
+from edgeinfer.run.projects import about, refuse_foreign_code
 from edgeinfer.targets.registry import Chosen
 from edgeinfer.targets.target import Act, Judged
 from quantization.fixed import Ints
@@ -38,13 +38,18 @@ def simulate(
     raw: Mapping[str, Ints],
     graph: Callable[[], Graph],
     depends_on: Mapping[str, Any],
+    *,
+    edited: bool = False,
 ) -> None:
-    """The target's simulation against the engine, and against labels where there are any."""
+    """The target's simulation against the engine, and against labels where there are any. Unless
+    what is `edited` may be run, the project must be what the Program gives."""
     place = folder.path / chosen.name
     stage, target = chosen.target.stage, chosen.target
     made_of = about(folder, chosen)
 
     def made() -> Outcome:
+        if not edited:
+            refuse_foreign_code(folder, program, chosen)
         judged = None
         if not target.exact:
             judged = target.judge(

@@ -100,9 +100,15 @@ def compile_model(
 
 
 def simulate_run(
-    folder: RunFolder, *, data: Path | None, count: int | None, stages: tuple[str, ...]
+    folder: RunFolder,
+    *,
+    data: Path | None,
+    count: int | None,
+    stages: tuple[str, ...],
+    edited: bool = False,
 ) -> Result:
-    """The Program of a run, tried again on other samples."""
+    """The Program of a run, tried again on other samples; with what was `edited` in its targets'
+    projects, where that may be run."""
     if count is not None and count < 1:
         raise UsageError(f"{count} samples cannot be simulated.", hint="Ask for 1 or more.")
     for step in ("load", "lower"):
@@ -123,7 +129,7 @@ def simulate_run(
             hint=f"Compile it with: edgeinfer compile MODEL --target hls -o {folder.path}",
         )
     base = tuple(stage for stage in BASE if stage in stages)
-    return exercise(Trial(folder, model, source or None, count, base), stages, targets)
+    return exercise(Trial(folder, model, source or None, count, base, edited), stages, targets)
 
 
 def exercise(trial: Trial, stages: tuple[str, ...], targets: Sequence[Chosen] = ()) -> Result:
@@ -168,7 +174,7 @@ def _simulate_target(trial: Trial, chosen: Chosen) -> None:
     part, raw = _samples_for(trial, chosen)
     simulate.simulate(
         trial.folder, trial.program, chosen, part, raw, lambda: trial.model.loaded.graph,
-        {**trial.depends_on, "files": trial.model.digests},
+        {**trial.depends_on, "files": trial.model.digests}, edited=trial.edited,
     )  # fmt: skip
 
 

@@ -12,7 +12,7 @@ from edgeinfer.base.errors import UsageError
 from edgeinfer.ir.program import Program
 from edgeinfer.run.dependencies import reads_of
 from edgeinfer.run.folder import Outcome, RunFolder
-from edgeinfer.run.projects import about
+from edgeinfer.run.projects import about, refuse_foreign_code
 from edgeinfer.targets.registry import Chosen, choose, known
 from edgeinfer.targets.target import Act, ToolStep
 from quantization.fixed import Ints
@@ -78,6 +78,7 @@ def synthesise(
     made_of = about(folder, chosen)
 
     def made() -> Outcome:
+        refuse_foreign_code(folder, program, chosen)
         done = target.synthesise(
             program, place, chosen.settings, steps,
             seconds=order.minutes * 60, raw=raw, said=folder.progress.said,

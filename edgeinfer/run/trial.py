@@ -60,6 +60,7 @@ class Trial:
     data: Source | None
     count: int | None  # None: what the interpreter does in seconds, and a target in a minute
     stages: tuple[Stage, ...]  # of the Program itself
+    edited: bool = False  # whether code in the folder that was changed may be run
 
     @property
     def digest(self) -> str:

@@ -77,7 +77,10 @@ def test_a_run_from_compilation_to_a_fault_and_back(
     text = defines.read_text()
     assert "AP_RND_CONV" in text
     defines.write_text(text.replace("AP_RND_CONV", "AP_TRN"))
-    wrong = shown(capsys, "simulate", "RUN", "--stage", "csim", "--data", "data.npz", code=5)
+    changed = ["simulate", "RUN", "--stage", "csim", "--data", "data.npz"]
+    assert main(changed) == 2  # code that someone has changed is not run unasked
+    assert "defines.h is not as emitted" in capsys.readouterr().err
+    wrong = shown(capsys, *changed, "--edited", code=5)
     (entry,) = [e for e in wrong["agreement"] if e["pair"] == ["engine", "csim"]]
     assert not entry["bit_identical"] and entry["max_abs_diff"] > 0
     parted = entry["first_divergence"]

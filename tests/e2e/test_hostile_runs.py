@@ -13,6 +13,7 @@ from typing import Any
 
 import pytest
 
+from edgeinfer.base.plan import sha256_of
 from edgeinfer.cli.app import main
 from tests.support import small_models as small
 
@@ -261,3 +262,64 @@ def test_a_link_that_stays_inside_is_no_harm(made: Path, tmp_path: Path) -> None
     shutil.copytree(made / "run", run)
     (run / "again.html").symlink_to("report.html")
     assert main(["report", str(run)]) == 0
+
+
+@pytest.fixture(scope="module")
+def projects(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A run with a project in C++ and one in Verilog."""
+    home = tmp_path_factory.mktemp("projects")
+    small.classifier(home)
+    code = main(["compile", str(home / "net.keras"), "--bits", "5", "--target", "hls", "--target",
+                 "rtl", "--io", "io_parallel", "-o", str(home / "run")])  # fmt: skip
+    assert code == 0
+    return home
+
+
+OWNED = "owned-by-a-run-folder"
+CODE: dict[str, tuple[str, str, str]] = {  # stage, file, what is put before what is there
+    "C++": ("csim", "hls/firmware/defines.h", f'#include <cstdlib>\nstatic int z = '
+            f'std::system("touch {OWNED}");\n'),
+    "a header that hides another": ("csim", "hls/firmware/vector", "#error hidden\n"),
+    "Verilog": ("rtl", "rtl/hdl/ei_fifo.v",
+                f'module z; initial $system("touch {OWNED}"); endmodule\n'),
+    "a block more": ("rtl", "rtl/hdl/ei_zq.v", "module ei_zq; endmodule\n"),
+}  # fmt: skip
+
+
+def forged(run: Path, name: str) -> None:
+    """The record says that the file is as it was emitted."""
+    target = name.partition("/")[0]
+    path = run / ".edgeinfer" / f"emit-{target}.json"
+    record = json.loads(path.read_text())
+    record["files"][name] = sha256_of(run / name)
+    path.write_text(json.dumps(record))
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(("stage", "name", "text"), CODE.values(), ids=CODE.keys())
+def test_code_in_a_run_folder_is_not_run_unasked(
+    stage: str, name: str, text: str, projects: Path, tmp_path: Path,
+    capsys: pytest.CaptureFixture[str],
+) -> None:  # fmt: skip
+    run = tmp_path / "run"
+    shutil.copytree(projects / "run", run)
+    file = run / name
+    file.write_text(text + (file.read_text() if file.exists() else ""))
+    forged(run, name)
+    (run / ".edgeinfer" / f"{stage}.json").unlink()
+    assert main(["simulate", str(run), "--stage", stage]) == 2
+    said = capsys.readouterr().err
+    assert Path(name).name in said and "--edited" in said
+    assert not list(tmp_path.rglob(OWNED))
+
+
+@pytest.mark.slow
+def test_a_program_in_a_run_folder_is_not_run(projects: Path, tmp_path: Path) -> None:
+    """It bears the name of the one that the project compiles to."""
+    run = tmp_path / "run"
+    shutil.copytree(projects / "run", run)
+    (program,) = (run / "hls" / "csim").glob("csim-*")
+    program.write_text(f"#!/bin/sh\ntouch {tmp_path}/{OWNED}\n")
+    (run / ".edgeinfer" / "csim.json").unlink()
+    assert main(["simulate", str(run), "--stage", "csim"]) == 0
+    assert not list(tmp_path.rglob(OWNED))

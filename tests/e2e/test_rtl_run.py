@@ -46,7 +46,10 @@ def test_a_design_is_made_simulated_and_estimated(capsys: pytest.CaptureFixture[
     words = top.read_text().split()
     flipped = [f"{int(word, 16) ^ 1:0{len(word)}x}" if word.isalnum() else word for word in words]
     top.write_text("\n".join(flipped) + "\n")
-    wrong = shown(capsys, "simulate", "RUN", "--stage", "rtl", "--data", "data.npz", code=5)
+    changed = ["simulate", "RUN", "--stage", "rtl", "--data", "data.npz"]
+    assert main(changed) == 2  # code that someone has changed is not run unasked
+    assert top.name in capsys.readouterr().err
+    wrong = shown(capsys, *changed, "--edited", code=5)
     (entry,) = [e for e in wrong["agreement"] if e["pair"] == ["engine", "rtl"]]
     assert not entry["bit_identical"]
     assert top.name in entry["first_divergence"]["cause"]

@@ -19,9 +19,9 @@ from typing import Any
 
 from edgeinfer.base import assets, plan, tools
 from edgeinfer.base.code import rendered
-from edgeinfer.base.errors import ToolMissingError, UsageError
+from edgeinfer.base.errors import InputError, ToolFailedError, ToolMissingError, UsageError
 from edgeinfer.base.names import Identifier, Operand, OwnText, Variable
-from edgeinfer.base.scratch import scratch_folder
+from edgeinfer.base.scratch import cache_home, scratch_folder
 from edgeinfer.base.tools import Tool
 from edgeinfer.targets.hls.project import manifest
 from edgeinfer.targets.hls.project.manifest import Manifest, Port
@@ -67,7 +67,7 @@ def built_together(
     key = _key(folders, source, types, [compiler.version, *flags])
     program = place / f"csim-{key[:16]}"
     version = f"g++ {compiler.version}"
-    if program.is_file():
+    if _is_ours(program):
         return Built(program, 0.0, True, version)
     first = folders[0] / "firmware"
     with scratch_folder("csim") as scratch:
@@ -88,11 +88,31 @@ def built_together(
                 folder=scratch,
                 log=place / "compile.log",
             )
+    _remember(program)
     for stale in place.glob("csim-*"):
         if stale != program:
             with contextlib.suppress(OSError):
                 stale.unlink()
     return Built(program, done.seconds, False, version)
+
+
+def _noted(program: Path) -> Path:
+    """Where this machine keeps the digest of a program that it has compiled."""
+    return cache_home() / "csim" / program.name
+
+
+def _is_ours(program: Path) -> bool:
+    """Whether a program in a project's folder, which may be anyone's, is the one that was compiled
+    here of this content."""
+    try:
+        return program.is_file() and _noted(program).read_text() == plan.sha256_of(program)
+    except OSError:
+        return False
+
+
+def _remember(program: Path) -> None:
+    with contextlib.suppress(ToolFailedError):  # without a cache it is compiled again next time
+        plan.write_file(_noted(program), plan.sha256_of(program))
 
 
 def types_of(backend: Backend) -> str:
@@ -107,6 +127,15 @@ def types_of(backend: Backend) -> str:
 
 def main_text(projects: Sequence[Manifest], folders: Sequence[Path], types: str) -> str:
     """The source around the projects' own."""
+    try:
+        return _main_text(projects, folders, types)
+    except ValueError as error:
+        raise InputError(
+            f"{folders[0]} describes no project of ours: {error}", hint="Compile the model again."
+        ) from None
+
+
+def _main_text(projects: Sequence[Manifest], folders: Sequence[Path], types: str) -> str:
     alone = len(projects) == 1
     networks = [
         {

@@ -16,6 +16,8 @@ import time
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 
+from edgeinfer.base.scratch import cache_home
+
 MOST_BYTES = 2 << 30
 VARIABLE = "EDGEINFER_RTL_CACHE_MB"
 KEPT = frozenset({"runtime"})  # Verilator's own part: small, and of use to every design
@@ -23,12 +25,8 @@ YOUNG_SECONDS = 3600.0  # an entry that another process may be about to read
 
 
 def cache_folder(environment: Mapping[str, str] | None = None) -> Path:
-    """Where they are kept: EDGEINFER_CACHE, or the user's cache folder."""
-    variables = os.environ if environment is None else environment
-    if variables.get("EDGEINFER_CACHE"):
-        return Path(variables["EDGEINFER_CACHE"]) / "rtl"
-    base = variables.get("XDG_CACHE_HOME") or str(Path.home() / ".cache")
-    return Path(base) / "edgeinfer" / "rtl"
+    """Where they are kept."""
+    return cache_home(environment) / "rtl"
 
 
 def entry(kind: str, contents: Iterable[bytes]) -> Path:
