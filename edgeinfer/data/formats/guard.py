@@ -104,6 +104,8 @@ def _siblings(file: Path) -> list[str]:
 
 def check_finite(array: np.ndarray, path: str | Path, key: str, *, first_row: int = 0) -> None:
     """Refuse NaN and infinities, naming the first row that holds one."""
+    for name in array.dtype.names or ():
+        check_finite(array[name], path, f"{key}: {name}", first_row=first_row)
     if array.dtype.kind != "f":
         return
     finite = np.isfinite(array)

@@ -34,10 +34,11 @@ _DEFLATE, _SHUFFLE, _FLETCHER32 = (
 
 @dataclass(frozen=True, slots=True)
 class RowsDue:
-    """What a data set must be: its key, and the shape of one row (None accepts any length)."""
+    """What a data set must be: its key, and the shape of one row (None accepts any length; in
+    place of the shape, any row of numbers, or of fields that are numbers)."""
 
     key: str
-    row_shape: tuple[int | None, ...]
+    row_shape: tuple[int | None, ...] | None
     may_add_axes: bool = False
     """Accept further axes of length 1, as in (N, 1) for (N,)."""
 
@@ -59,11 +60,12 @@ def open_h5(path: str | Path) -> Iterator[h5py.File]:
 def checked_dataset(file: h5py.File, due: RowsDue) -> h5py.Dataset:
     """The data set of a key, if it is what is due and is wholly stored in this very file."""
     path, key = file.filename, due.key
-    link = file.get(key, getlink=True)
-    if link is None:
-        raise missing_key(path, key, file)
-    if not isinstance(link, h5py.HardLink):
-        raise DataFileError(path, key, "is a link to elsewhere; only data in the file is read")
+    for end in [index for index, letter in enumerate(key) if letter == "/"] + [len(key)]:
+        link = file.get(key[:end], getlink=True)
+        if link is None:
+            raise missing_key(path, key, file)
+        if not isinstance(link, h5py.HardLink):
+            raise DataFileError(path, key, "is a link to elsewhere; only data in the file is read")
     try:
         dataset = file[key]
     except (KeyError, OSError, RuntimeError) as error:
@@ -71,7 +73,7 @@ def checked_dataset(file: h5py.File, due: RowsDue) -> h5py.Dataset:
         raise DataFileError(path, key, f"cannot be read ({reason})") from None
     if not isinstance(dataset, h5py.Dataset):
         raise DataFileError(path, key, f"is a {type(dataset).__name__.lower()}, no data set")
-    if dataset.dtype.kind not in "fiu":
+    if not _holds_numbers(dataset.dtype, fields=due.row_shape is None):
         raise DataFileError(path, key, f"holds {dataset.dtype}, numbers are due")
     if dataset.is_virtual or dataset.external:
         raise DataFileError(path, key, "keeps its data in other files; repack it into one")
@@ -80,7 +82,17 @@ def checked_dataset(file: h5py.File, due: RowsDue) -> h5py.Dataset:
     return dataset
 
 
+def _holds_numbers(dtype: np.dtype, *, fields: bool) -> bool:
+    if dtype.names is None:
+        return (dtype.subdtype or (dtype,))[0].kind in ("fiub" if fields else "fiu")
+    return fields and all(_holds_numbers(dtype[name], fields=False) for name in dtype.names)
+
+
 def _check_shape(dataset: h5py.Dataset, due: RowsDue) -> None:
+    if due.row_shape is None:
+        if dataset.ndim == 0:
+            raise DataFileError(dataset.file.filename, dataset.name, "is a single number")
+        return
     row_shape = dataset.shape[1:]
     if due.may_add_axes:
         row_shape = tuple(n for n in row_shape if n != 1)

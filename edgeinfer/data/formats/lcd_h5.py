@@ -7,6 +7,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -15,7 +16,7 @@ import h5py
 import numpy as np
 
 from edgeinfer.data.formats.guard import Complain
-from edgeinfer.data.formats.h5_guard import RowsDue
+from edgeinfer.data.formats.h5_guard import RowsDue, checked_dataset, open_h5
 from edgeinfer.data.formats.h5_rows import h5_shards, read_h5_shard
 from edgeinfer.data.formats.scalings import scale_calorimeter
 from edgeinfer.data.formats.shards import Column, Columns, Layout, Shard
@@ -60,6 +61,13 @@ class LcdFiles:
             RowsDue("HCAL", HCAL_SHAPE),
             RowsDue("target", target, may_add_axes=True),
         )
+
+
+def target_length_of(path: str) -> int:
+    """How many numbers the target of a shower has in a file."""
+    with open_h5(path) as file:
+        dataset = checked_dataset(file, RowsDue("target", None))
+        return max(1, math.prod(dataset.shape[1:]))
 
 
 def write_lcd(path: str | Path, ecal: np.ndarray, hcal: np.ndarray, target: np.ndarray) -> None:

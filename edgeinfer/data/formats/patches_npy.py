@@ -42,6 +42,8 @@ from edgeinfer.data.formats.shards import (
     rows_per_shard,
 )
 
+_ROWS_LOOKED_AT = 65_536
+
 
 def table_dtype(shape: tuple[int, int] = DEFAULT_SHAPE) -> np.dtype:
     """The record of a structured patch table, one named field a pixel, without padding."""
@@ -202,6 +204,29 @@ def plain_headers(
         problem = f"has {y.shape[0]} rows and {x.path} has {x.shape[0]}"
         raise DataFileError(y_path, "y", problem)
     return x, y
+
+
+def patches_in(x_path: Path, y_path: Path, *, stated: bool) -> tuple[int, int] | None:
+    """The shape of the patches of a plain pair; None where its labels are those of four classes,
+    which a pair has that is no pair of patches. `stated`: whether someone says that it is."""
+    x, y = read_npy_header(x_path), read_npy_header(y_path)
+    if x.shape[3:] not in ((), (1,)) or len(x.shape) < 3 or y.shape[1:] != (4,) or not y.shape[0]:
+        return None
+    labels = np.array(map_rows(y, 0, min(y.shape[0], _ROWS_LOOKED_AT)))
+    try:
+        split_labels(labels, y_path, 0)
+    except DataFileError:
+        return None
+    one_hot = bool((labels.sum(axis=1) == 1).all())
+    if one_hot and not stated:
+        hint = (
+            f"As patches with the labels track, em, michel, none, write {x_path}:signed (ADC "
+            f"-50..150 to -5..15), {x_path}:unit (0..30 to 0..1) or {x_path}:raw; as arrays, "
+            f"{x_path}:arrays."
+        )
+        problem = "fits two formats: patches of a hit tagger, and an array with four classes"
+        raise DataFileError(x_path, "", problem, hint=hint)
+    return x.shape[1], x.shape[2]
 
 
 def pack_records(columns: Columns) -> np.ndarray:

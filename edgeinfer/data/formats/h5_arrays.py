@@ -1,0 +1,140 @@
+# SPDX-License-Identifier: Apache-2.0
+# SPDX-FileCopyrightText: The edgeinfer authors
+"""HDF5 files of anyone's making: the data sets of a group, or the fields of a table, as columns."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+import h5py
+import numpy as np
+
+from edgeinfer.data.formats.guard import Complain, DataFileError, missing_key
+from edgeinfer.data.formats.h5_guard import RowsDue, checked_dataset, open_h5
+from edgeinfer.data.formats.h5_rows import h5_shards, read_h5_shard
+from edgeinfer.data.formats.shards import Column, Columns, Layout, Shard
+
+
+@dataclass(frozen=True, slots=True)
+class H5Arrays:
+    """Data sets that share their first axis; `keys` are their places in the file."""
+
+    paths: tuple[str, ...]
+    keys: tuple[str, ...]
+
+    def layout(self) -> Layout:
+        """One column a data set, called as it is; of a table, one a field."""
+        found: dict[str, Column] = {}
+        with open_h5(self.paths[0]) as file:
+            for key in self.keys:
+                dataset = checked_dataset(file, RowsDue(key, None))
+                if dataset.dtype.names is None:
+                    found[_name(key)] = Column(dataset.shape[1:], dataset.dtype)
+                    continue
+                for field in dataset.dtype.names:
+                    part = dataset.dtype[field]
+                    base, shape = part.subdtype or (part, ())
+                    found[field] = Column((*dataset.shape[1:], *shape), base)
+        return found
+
+    def shards(self, complain: Complain) -> tuple[Shard, ...]:
+        """Whole chunks of each file."""
+        return h5_shards(self.paths, self._due(), self.layout(), complain)
+
+    def read(self, shard: Shard, complain: Complain) -> Iterator[Columns]:
+        """The rows of one shard, as they are in the file."""
+        for columns in read_h5_shard(shard, self._due(), complain):
+            found: dict[str, np.ndarray] = {}
+            for key, values in columns.items():
+                if values.dtype.names is None:
+                    found[_name(key)] = values
+                else:
+                    found |= {field: values[field] for field in values.dtype.names}
+            yield found
+
+    def _due(self) -> tuple[RowsDue, ...]:
+        return tuple(RowsDue(key, None) for key in self.keys)
+
+
+def keys_of(path: str, choice: str) -> tuple[str, ...]:
+    """The data sets that a choice names: a data set, a group, or several with commas; without one,
+    those of the only place that holds any."""
+    with open_h5(path) as file:
+        if choice:
+            found = [key for part in choice.split(",") for key in _named(file, part.strip(" /"))]
+        else:
+            found = _only(file)
+    return tuple(dict.fromkeys(found))
+
+
+def _named(file: h5py.File, key: str) -> list[str]:
+    place = file if not key else _group(file, key)
+    if place is None:
+        return [key]
+    found = [f"{key}/{name}".lstrip("/") for name in _datasets(place)]
+    if not found:
+        raise DataFileError(file.filename, key, "is a group without data sets")
+    return found
+
+
+def _group(file: h5py.File, key: str) -> h5py.Group | None:
+    """A group of this very file; None where the key is something else in it."""
+    place = file
+    for part in key.split("/"):
+        if not isinstance(place, h5py.Group):
+            raise DataFileError(file.filename, key, "lies beyond a data set")
+        link = place.get(part, getlink=True)
+        if link is None:
+            raise missing_key(file.filename, key, _everything(file))
+        if not isinstance(link, h5py.HardLink):
+            problem = "is a link to elsewhere; only data in the file is read"
+            raise DataFileError(file.filename, key, problem)
+        place = place[part]
+    return place if isinstance(place, h5py.Group) else None
+
+
+def _only(file: h5py.File) -> list[str]:
+    """The data sets at the top; else those of the only group that holds any."""
+    here = _datasets(file)
+    if here:
+        return here
+    groups: dict[str, list[str]] = {}
+    for key in _everything(file):
+        folder, _, _ = key.rpartition("/")
+        groups.setdefault(folder, []).append(key)
+    if not groups:
+        raise DataFileError(file.filename, "", "the file holds no data sets of numbers")
+    if len(groups) > 1:
+        listed = ", ".join(sorted(groups)[:5])
+        problem = f"holds data sets in several groups ({listed})"
+        hint = f"Name one: {file.filename}:{sorted(groups)[0]}."
+        raise DataFileError(file.filename, "", problem, hint=hint)
+    return next(iter(groups.values()))
+
+
+def _datasets(place: h5py.Group) -> list[str]:
+    """Names of the data sets of numbers that hang directly in a group."""
+    found = []
+    for name in place:
+        if isinstance(place.get(name, getlink=True), h5py.HardLink):
+            item = place[name]
+            if isinstance(item, h5py.Dataset) and item.ndim and item.dtype.kind in "fiubV":
+                found.append(name)
+    return found
+
+
+def _everything(file: h5py.File) -> list[str]:
+    """Every data set of numbers in the file; groups are visited once, whatever links to them."""
+    found: list[str] = []
+
+    def visit(name: str, item: object) -> None:
+        if isinstance(item, h5py.Dataset) and item.ndim and item.dtype.kind in "fiubV":
+            found.append(name)
+
+    file.visititems(visit)
+    return found
+
+
+def _name(key: str) -> str:
+    return key.rpartition("/")[2]

@@ -1,0 +1,96 @@
+# SPDX-License-Identifier: Apache-2.0
+# SPDX-FileCopyrightText: The edgeinfer authors
+"""Plain NumPy files (.npy): one array a column, in one or several files; or a table of fields."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+
+from edgeinfer.data.formats.guard import Complain, DataFileError
+from edgeinfer.data.formats.npy_guard import NpyHeader, map_rows, read_npy_header
+from edgeinfer.data.formats.shards import (
+    Column,
+    Columns,
+    Layout,
+    Shard,
+    cut_rows,
+    row_bytes,
+    rows_per_shard,
+)
+
+
+@dataclass(frozen=True, slots=True)
+class NpyArrays:
+    """Arrays that share their first axis, each in a file of its own, by the columns' names."""
+
+    files: tuple[tuple[str, str], ...]
+    """Name and path."""
+
+    def layout(self) -> Layout:
+        """One column a file; of a table, one a field."""
+        found: dict[str, Column] = {}
+        for name, header in self._headers():
+            if header.dtype.names is None:
+                found[name] = Column(header.shape[1:], header.dtype)
+                continue
+            for field in header.dtype.names:
+                part = header.dtype[field]
+                base, shape = part.subdtype or (part, ())
+                found[field] = Column(tuple(shape), base)
+        return found
+
+    def shards(self, complain: Complain) -> tuple[Shard, ...]:
+        """Runs of about a megabyte."""
+        headers = self._headers()
+        rows = headers[0][1].shape[0]
+        for _, header in headers:
+            if header.shape[0] != rows:
+                problem = f"has {header.shape[0]} rows and {headers[0][1].path} has {rows}"
+                complain(DataFileError(header.path, "", problem))
+                return ()
+        bytes_a_row = row_bytes(self.layout())
+        step = rows_per_shard(bytes_a_row)
+        path = headers[0][1].path
+        return tuple(
+            Shard(path, "", first, count, path, 2 * count * bytes_a_row)
+            for first, count in cut_rows(rows, step)
+        )
+
+    def read(self, shard: Shard, complain: Complain) -> Iterator[Columns]:
+        """The rows of one shard, as they are in the files."""
+        found: Columns = {}
+        for name, header in self._headers():
+            rows = np.array(map_rows(header, shard.first, shard.rows))
+            if rows.dtype.names is None:
+                found[name] = rows
+            else:
+                found |= {field: rows[field] for field in rows.dtype.names}
+        yield found
+
+    def _headers(self) -> list[tuple[str, NpyHeader]]:
+        found = []
+        for name, path in self.files:
+            header = read_npy_header(path)
+            if not header.shape:
+                hint = "The first axis counts samples."
+                raise DataFileError(path, "", "is a single number", hint=hint)
+            if not math.prod(header.shape[1:]) * header.dtype.itemsize:
+                raise DataFileError(path, "", f"has rows of shape {header.shape[1:]}: nothing")
+            found.append((name, header))
+        return found
+
+
+def labels_beside(path: Path) -> Path | None:
+    """Labels that lie beside inputs: y.npy beside x.npy, y_test.npy beside X_test.npy."""
+    if path.stem[:1] not in ("x", "X"):
+        return None
+    for letter in ("y", "Y"):
+        other = path.with_name(letter + path.name[1:])
+        if other.is_file():
+            return other
+    return None

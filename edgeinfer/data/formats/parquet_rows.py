@@ -1,0 +1,155 @@
+# SPDX-License-Identifier: Apache-2.0
+# SPDX-FileCopyrightText: The edgeinfer authors
+"""Parquet files: columns of numbers, or of lists of numbers that all have the same length."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from edgeinfer.base.errors import ToolMissingError
+from edgeinfer.data.formats.guard import MAX_BLOCK_BYTES, Complain, DataFileError, file_bytes
+from edgeinfer.data.formats.shards import (
+    Column,
+    Columns,
+    Layout,
+    Shard,
+    row_bytes,
+    rows_per_shard,
+)
+
+_THRIFT_BYTES = 64 * 1024 * 1024
+"""Of a footer, which names the columns and says where they lie."""
+
+
+@dataclass(frozen=True, slots=True)
+class ParquetFiles:
+    """Rows of one or several files that have the same columns."""
+
+    paths: tuple[str, ...]
+
+    def layout(self) -> Layout:
+        """The columns of numbers; how long a list is, the first row says."""
+        with _open(self.paths[0]) as file:
+            arrow = file.schema_arrow
+            names = [name for name in arrow.names if _is_numeric(arrow.field(name).type)]
+            if not names:
+                raise DataFileError(self.paths[0], "", "has no column of numbers")
+            if len(set(names)) != len(names):
+                raise DataFileError(self.paths[0], "", "has two columns of one name")
+            found = {}
+            for batch in file.iter_batches(batch_size=1, columns=names):
+                for name in names:
+                    values = _array(batch.column(name), self.paths[0], name, 0)
+                    found[name] = Column(values.shape[1:], values.dtype)
+                break
+            return found
+
+    def shards(self, complain: Complain) -> tuple[Shard, ...]:
+        """Row groups; the key is a group's number."""
+        found: list[Shard] = []
+        for path in self.paths:
+            try:
+                with _open(path) as file:
+                    found += self._groups(path, file.metadata)
+            except DataFileError as error:
+                complain(error)
+        return tuple(found)
+
+    def _groups(self, path: str, metadata: Any) -> Iterator[Shard]:
+        first = 0
+        for number in range(metadata.num_row_groups):
+            group = metadata.row_group(number)
+            if not 0 <= group.total_byte_size <= MAX_BLOCK_BYTES:
+                problem = f"has a row group of {group.total_byte_size:,} bytes"
+                hint = "Write it with smaller row groups: row_group_size=10_000."
+                raise DataFileError(path, "", problem, hint=hint)
+            if group.num_rows:
+                held = 2 * group.total_byte_size + 3 * 1024 * 1024
+                yield Shard(path, str(number), first, group.num_rows, path, held)
+            first += group.num_rows
+
+    def read(self, shard: Shard, complain: Complain) -> Iterator[Columns]:
+        """The rows of one group, about a megabyte at a time."""
+        layout = self.layout()
+        first = shard.first
+        try:
+            with _open(shard.path) as file:
+                missing = set(layout) - set(file.schema_arrow.names)
+                if missing:
+                    raise DataFileError(shard.path, sorted(missing)[0], "the column is missing")
+                step = rows_per_shard(row_bytes(layout))
+                for batch in file.iter_batches(step, [int(shard.key)], list(layout)):
+                    found = {}
+                    for name, column in layout.items():
+                        values = _array(batch.column(name), shard.path, name, first)
+                        if values.shape[1:] != column.shape:
+                            problem = f"row {first} holds a list of {values.shape[1:]}, others "
+                            problem += f"hold {column.shape}"
+                            raise DataFileError(shard.path, name, problem)
+                        found[name] = values
+                    first += len(batch)
+                    yield found
+        except DataFileError as error:
+            complain(error)
+
+
+def _is_numeric(kind: Any) -> bool:
+    import pyarrow.types as types
+
+    while types.is_list(kind) or types.is_large_list(kind) or types.is_fixed_size_list(kind):
+        kind = kind.value_type
+    return bool(types.is_floating(kind) or types.is_integer(kind) or types.is_boolean(kind))
+
+
+def _array(column: Any, path: str, name: str, first: int) -> np.ndarray:
+    """A column of a batch; lists must all have the length of the first."""
+    import pyarrow.types as types
+
+    shape: list[int] = [len(column)]
+    while not (types.is_primitive(column.type)):
+        if column.null_count:
+            raise DataFileError(path, name, f"is empty in some row from {first} on")
+        parts = np.asarray(column.value_lengths())
+        if len(parts) and (parts != parts[0]).any():
+            row = first + int(np.flatnonzero(parts != parts[0])[0]) * shape[0] // len(parts)
+            problem = f"row {row} holds a list of another length than row {first}"
+            hint = "Every sample must have the same shape: pad the lists."
+            raise DataFileError(path, name, problem, hint=hint)
+        shape.append(int(parts[0]) if len(parts) else 0)
+        column = column.flatten()
+    if column.null_count:
+        raise DataFileError(path, name, f"is empty in some row from {first} on")
+    return np.asarray(column.to_numpy(zero_copy_only=False)).reshape(shape)
+
+
+@contextmanager
+def _open(path: str) -> Iterator[Any]:
+    """A file opened to read; failures of the library name the file."""
+    try:
+        import pyarrow
+        import pyarrow.parquet as parquet
+    except ImportError:
+        raise ToolMissingError(
+            f"{path} is a Parquet file, and reading it needs pyarrow.",
+            hint="pip install 'edgeinfer[tables]'",
+        ) from None
+    size = file_bytes(path)
+    try:
+        file = parquet.ParquetFile(
+            Path(path),
+            thrift_string_size_limit=min(size, _THRIFT_BYTES),
+            thrift_container_size_limit=min(size, _THRIFT_BYTES),
+        )
+        with file:
+            yield file
+    except (pyarrow.ArrowException, OSError, ValueError) as error:
+        reason = " ".join(str(error).split())[:160]
+        hint = "It may be truncated; copy it again."
+        problem = f"is no readable Parquet file ({reason})"
+        raise DataFileError(path, "", problem, hint=hint) from None
