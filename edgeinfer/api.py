@@ -213,10 +213,9 @@ def quantize(
     _, lowered = lowered_as_asked(loaded, None, formats, shown)
     scores = {}
     if samples is not None and samples.labels:
-        raw = judge.raw_inputs(lowered.program, lowered.recipe, samples)
         outputs = {
             "float": judge.float_outputs(model.graph, samples),
-            "quantized": judge.quantized_outputs(lowered.program, raw),
+            "quantized": judge.program_outputs(lowered.program, lowered.recipe, samples),
         }
         scores = {k: judge.score(model.graph, v, samples) for k, v in outputs.items()}
     return Quantized(replace(model, formats=formats), lowered.program, lowered.recipe, scores)

@@ -4,7 +4,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
 from typing import Any, assert_never
@@ -30,6 +30,7 @@ Advanced = Callable[[int, int], None]  # samples done, samples in all
 
 ELEMENTS_HELD = 1 << 23  # of all values of a batch together: what the interpreter keeps at once
 MOST_AT_ONCE = 256
+INPUTS_AT_ONCE = 1 << 22  # input values that are held as 64 bit integers, or floats, at once
 
 
 def raw_inputs(program: Program, recipe: Recipe, samples: Samples) -> dict[str, Ints]:
@@ -39,8 +40,25 @@ def raw_inputs(program: Program, recipe: Recipe, samples: Samples) -> dict[str, 
         quantizer = recipe.activation(op.name) or Quantizer(
             op.type, Rounding.RND_CONV, Overflow.SAT
         )
-        found[op.name] = quantize(samples.inputs[op.name], quantizer)
+        values = samples.inputs[op.name]
+        raw = np.empty(values.shape, np.int64)
+        for part in _parts(values):
+            raw[part] = quantize(values[part], quantizer)
+        found[op.name] = raw
     return found
+
+
+def affordable(shapes: Iterable[Sequence[int]]) -> int:
+    """As many samples as a step may hold the inputs of, which have these shapes, as integers."""
+    largest = max(int(np.prod(shape, dtype=int)) for shape in shapes)
+    return max(1, 4 * INPUTS_AT_ONCE // max(largest, 1))
+
+
+def _parts(values: NDArray[Any]) -> Iterator[slice]:
+    """Samples that are worked on at once, so that only these are held in 64 bits a value."""
+    step = max(1, INPUTS_AT_ONCE // max(1, int(np.prod(values.shape[1:], dtype=int))))
+    for start in range(0, len(values), step):
+        yield slice(start, start + step)
 
 
 def saturation(program: Program, samples: Samples) -> list[str]:
@@ -48,8 +66,12 @@ def saturation(program: Program, samples: Samples) -> list[str]:
     findings = []
     for op in program.inputs:
         values = samples.inputs[op.name]
-        share = float(np.mean((values < op.type.min) | (values > op.type.max)))
-        if share:
+        beyond = 0
+        for part in _parts(values):
+            reals = values[part].astype(np.float64)
+            beyond += int(((reals < op.type.min) | (reals > op.type.max)).sum())
+        if beyond:
+            share = beyond / values.size
             findings.append(
                 f"{op.name}: {share:.2%} of the input values lie beyond {op.type}, "
                 f"{op.type.min:g}..{op.type.max:g}."
@@ -65,9 +87,27 @@ def float_outputs(graph: g.Graph, samples: Samples) -> dict[str, Floats]:
     return {name: found[name].astype(np.float64) for name in graph.outputs}
 
 
-def quantized_outputs(program: Program, raw: Mapping[str, Ints]) -> dict[str, Floats]:
+def quantized_outputs(program: Program, raw: Mapping[str, NDArray[Any]]) -> dict[str, Floats]:
     """What the Program yields, in real numbers and after what is left to the host."""
-    return real_outputs(program, Engine(program).run(raw))
+    engine = Engine(program)
+    found: dict[str, list[Floats]] = {output.name: [] for output in program.outputs}
+    for rows in _parts(max(raw.values(), key=lambda values: values[:1].size)):
+        part = {name: values[rows].astype(np.int64) for name, values in raw.items()}
+        for name, values in real_outputs(program, engine.run(part)).items():
+            found[name].append(values)
+    return {name: np.concatenate(parts) for name, parts in found.items()}
+
+
+def program_outputs(program: Program, recipe: Recipe, samples: Samples) -> dict[str, Floats]:
+    """The same for samples, of which some at a time are held as integers."""
+    engine = Engine(program)
+    found: dict[str, list[Floats]] = {output.name: [] for output in program.outputs}
+    widest = max((samples.inputs[op.name] for op in program.inputs), key=lambda v: v[:1].size)
+    for rows in _parts(widest):
+        raw = raw_inputs(program, recipe, samples.part(rows.start, rows.stop))
+        for name, values in real_outputs(program, engine.run(raw)).items():
+            found[name].append(values)
+    return {name: np.concatenate(parts) for name, parts in found.items()}
 
 
 def real_outputs(program: Program, held: Mapping[str, Ints]) -> dict[str, Floats]:

@@ -93,7 +93,9 @@ def estimated(trial: Trial, chosen: Chosen) -> None:
 def _emitted(trial: Trial, chosen: Chosen) -> Emitted:
     program, settings, target = trial.program, chosen.settings, chosen.target
     if target.learns:
-        shown = trial.samples.part(0, SHOWN)
+        shown = trial.samples.part(
+            0, min(SHOWN, judge.affordable(op.shape for op in program.inputs))
+        )
         raw = judge.raw_inputs(program, trial.recipe, shown)
         return target.emit_from(program, trial.model.loaded.graph, raw, settings)
     refused(program, chosen)

@@ -87,7 +87,10 @@ def samples_for(program: Program, available: int | None, count: int | None) -> i
     """How many samples to simulate: as many as asked for, or what takes about a minute."""
     if count is not None:
         return count
-    affordable = max(2, MOST_MACS // max(program.macs, 1))
+    affordable = max(
+        2,
+        min(MOST_MACS // max(program.macs, 1), judge.affordable(op.shape for op in program.inputs)),
+    )
     return min(affordable, MOST_SAMPLES if available is None else available)
 
 

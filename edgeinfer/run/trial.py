@@ -71,9 +71,12 @@ class Trial:
     @cached_property
     def tried(self) -> int:
         """How many samples the Program itself is tried on."""
-        macs = self.folder.records["lower"].facts["program"]["macs"]
-        affordable = max(1, min(MOST_SAMPLES, MOST_MACS // max(macs, 1)))
-        return affordable if self.count is None else self.count
+        if self.count is not None:
+            return self.count
+        lowered: dict[str, Any] = self.folder.records["lower"].facts["program"]
+        held = evaluate.affordable(part["shape"] for part in lowered["inputs"])
+        macs: int = lowered["macs"]
+        return max(1, min(MOST_SAMPLES, MOST_MACS // max(macs, 1), held))
 
     @cached_property
     def depends_on(self) -> dict[str, Any]:
@@ -117,10 +120,9 @@ class Trial:
     def evaluate(self) -> Outcome:
         """Float network and Program against the labels, and against each other."""
         graph = self.model.loaded.graph
-        raw = evaluate.raw_inputs(self.program, self.recipe, self.samples)
         stages = {
             "float": evaluate.float_outputs(graph, self.samples),
-            "quantized": evaluate.quantized_outputs(self.program, raw),
+            "quantized": evaluate.program_outputs(self.program, self.recipe, self.samples),
         }
         accuracy = {}
         if self.samples.labels:
@@ -137,6 +139,7 @@ class Trial:
                 "task": tasks.pop() if len(tasks) == 1 else None,
                 "accuracy": accuracy,
                 "metrics": [asdict(metric) for metric in fidelity],
+                "findings": list(self.samples.findings),
             }
         )
 

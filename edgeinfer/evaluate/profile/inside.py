@@ -7,6 +7,7 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -71,7 +72,7 @@ def looked_at(
     program: Program,
     graph: Graph,
     raw: Mapping[str, Ints],
-    inputs: Mapping[str, NDArray[np.float64]],
+    inputs: Mapping[str, NDArray[Any]],
     batch: int,
 ) -> dict[str, Seen]:
     """Every value but constants, over all samples."""

@@ -43,7 +43,7 @@ def profile_of(
     )
     outputs = {
         "float": judge.float_outputs(drawn, kept),
-        "quantized": judge.quantized_outputs(program, judge.raw_inputs(program, recipe, kept)),
+        "quantized": judge.program_outputs(program, recipe, kept),
     }
     judged = {stage: scores.judge(stage, drawn, found, kept) for stage, found in outputs.items()}
     proved = bounds_of(program)

@@ -55,8 +55,7 @@ class Objective:
         if key not in self._raw:
             found = judge.raw_inputs(program, recipe, self.samples)
             self._raw[key] = {name: packed(values) for name, values in found.items()}
-        raw = {name: values.astype(np.int64) for name, values in self._raw[key].items()}
-        return self.of(judge.quantized_outputs(program, raw))
+        return self.of(judge.quantized_outputs(program, self._raw[key]))
 
     def of_ends(self, ends: Tensors) -> float:
         """The number for outputs before what the host applies."""
