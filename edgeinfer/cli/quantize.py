@@ -192,7 +192,10 @@ def _refuse_idle(training: QatSettings | None, method: str) -> None:
 
 
 def _quantized(document: dict[str, Any]) -> list[str]:
-    lines = [f"{document['model']['name']}: {document['model']['parameters']:,} parameters"]
+    lines = [
+        f"{document['model']['name']}: {document['model']['parameters']:,} parameters, "
+        f"{document['model']['macs']:,} multiply-accumulates a sample"
+    ]
     for stage, found in document["metrics"].items():
         lines.append(f"{stage:<9} {figures(found)}")
     costs = ", ".join(f"{name} {value:,.0f}" for name, value in document["costs"].items())

@@ -1,50 +1,40 @@
 # SPDX-License-Identifier: Apache-2.0
 # SPDX-FileCopyrightText: The edgeinfer authors
-"""Samples that a network is exercised on: read from a NumPy archive, or drawn and said to be so."""
+"""Samples that a network is exercised on: read from anything that data lie in, or drawn."""
 
 from __future__ import annotations
 
-import os
-import tokenize
-import zipfile
-import zlib
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 import numpy as np
-from numpy.lib import format as npy
 from numpy.typing import NDArray
 
-from edgeinfer.base.errors import InputError, did_you_mean
+from edgeinfer.base.errors import InputError
 from edgeinfer.base.metrics import Task
+from edgeinfer.data.columns import Assignment, assign, assign_by_name
+from edgeinfer.data.formats.guard import DataFileError, refuse
+from edgeinfer.data.open import EXPERIMENTS, DataSet, Format, open_data
+from edgeinfer.data.stream.thin import Rows, thinned_rows
 from edgeinfer.graph.nodes import Shape
 from quantization.fixed import Fixed, Ints, dequantize
 
-HOW_TO = "Write it with numpy.savez(path, x=inputs, y=labels)."
 SEED = 20240229
-UNREADABLE = (
-    ValueError,
-    TypeError,
-    SyntaxError,
-    tokenize.TokenError,
-    RecursionError,
-    EOFError,
-    KeyError,
-    OSError,
-    RuntimeError,
-    zipfile.BadZipFile,
-    zlib.error,
-)
+HELD_BYTES = 512 * 1024 * 1024  # of all samples of a file, in its own types
+LOOKED_AT = 1 << 20  # values that are looked through at once
 
 
 @dataclass(frozen=True, slots=True)
 class Samples:
-    """Inputs by name, labels by output, and a word on where they come from."""
+    """Inputs by name in the types that they came in, labels by output, where they come from, and
+    remarks on how they were read."""
 
-    inputs: Mapping[str, NDArray[np.float64]]
+    inputs: Mapping[str, NDArray[Any]]
     origin: str
     labels: Mapping[str, NDArray[np.float64]] = field(default_factory=dict)
+    findings: tuple[str, ...] = ()
 
     def __len__(self) -> int:
         return len(next(iter(self.inputs.values())))
@@ -55,6 +45,7 @@ class Samples:
             {name: values[start:stop] for name, values in self.inputs.items()},
             self.origin,
             {name: values[start:stop] for name, values in self.labels.items()},
+            self.findings,
         )
 
 
@@ -72,47 +63,79 @@ def drawn(inputs: Mapping[str, tuple[Shape, Fixed]], count: int) -> Samples:
     )
 
 
-def read(path: Path, inputs: Mapping[str, Shape], outputs: Mapping[str, Shape]) -> Samples:
-    """Read and check an archive. Arrays are named as inputs (or ``x``) and outputs (or ``y``)."""
-    arrays = _arrays(path)
-    names = _aliases(path, arrays, "x", tuple(inputs)) | _aliases(path, arrays, "y", tuple(outputs))
-    unknown = [name for name in arrays if name not in names]
-    if unknown:
-        hint = did_you_mean(unknown[0], [*inputs, *outputs])
-        raise InputError(
-            f"{path} holds {unknown[0]!r}, which is neither an input ({', '.join(inputs)}) nor an "
-            f"output ({', '.join(outputs)}).",
-            hint=hint or "Rename the array, or leave it out.",
-        )
-    found = {names[name]: values for name, values in arrays.items()}
-    lost = [name for name in inputs if name not in found]
-    if lost:
-        raise InputError(f"{path} has no array for the input {lost[0]!r}.", hint=HOW_TO)
-    given = {name: _checked_input(path, name, found[name], inputs[name]) for name in inputs}
+def read(
+    path: Path,
+    inputs: Mapping[str, Shape],
+    outputs: Mapping[str, Shape],
+    most_bytes: int = HELD_BYTES,
+) -> Samples:
+    """Read and check the samples of a file or a folder. Arrays are named as inputs (or ``x``) and
+    outputs (or ``y``), or are known by their shapes. At most so many bytes are held."""
+    data = open_data(path)
+    try:
+        taken = _assigned(data, inputs, outputs)
+        rows = _rows(data, taken, most_bytes)
+    except DataFileError as error:
+        if data.format is Format.NPZ:
+            raise
+        hint = f"{error.hint} It was read as {data.format}.".strip()
+        raise DataFileError(error.path, error.key, error.problem, hint=hint) from None
+    place = str(data.place)
+    joined = {name: _joined(rows, columns) for name, columns in taken.inputs.items()}
+    given = {name: _checked_input(place, name, joined[name], inputs[name]) for name in inputs}
     count = len(next(iter(given.values())))
-    for name, values in given.items():
-        if len(values) != count:
-            raise InputError(
-                f"{path}: {name!r} has {len(values)} samples, another input has {count}.",
-                hint="Every array must have one entry for each sample.",
-            )
     labels = {
-        name: _checked_labels(path, name, found[name], outputs[name], count)
-        for name in outputs
-        if name in found
+        name: _checked_labels(place, name, _joined(rows, columns), outputs[name], count)
+        for name, columns in taken.labels.items()
     }
-    return Samples(given, f"{count} samples of {path.name}", labels)
+    return Samples(
+        given, f"{count} samples of {data.name}", labels, _findings(data, taken, rows, count)
+    )
 
 
-def existing(path: Path) -> Path:
-    """The path, if a file is there; else an InputError that names its neighbours."""
-    if path.is_dir():
-        raise InputError(f"{path} is a folder, where a file is needed.", hint="Check the path.")
-    if not path.is_file():
-        siblings = [p.name for p in path.parent.iterdir()] if path.parent.is_dir() else []
-        hint = did_you_mean(path.name, siblings) or "Check the path."
-        raise InputError(f"There is no file {path}.", hint=hint)
-    return path
+def _assigned(
+    data: DataSet, inputs: Mapping[str, Shape], outputs: Mapping[str, Shape]
+) -> Assignment:
+    layout = data.source.layout()
+    if data.format is Format.NPZ:
+        return assign_by_name(str(data.place), tuple(layout), inputs, outputs)
+    numbers = data.format not in EXPERIMENTS
+    return assign(str(data.place), layout, inputs, outputs, numbers=numbers)
+
+
+def _rows(data: DataSet, taken: Assignment, most_bytes: int) -> Rows:
+    layout = data.source.layout()
+    for name in taken.columns:
+        if layout[name].dtype.kind not in "fiub":
+            raise InputError(
+                f"{data.place}: {name!r} holds {layout[name].dtype}, not numbers.",
+                hint="Give float values.",
+            )
+    if not data.source.shards(refuse):
+        raise InputError(
+            f"{data.place}: {taken.columns[0]!r} is empty, so there is nothing to learn from it.",
+            hint="Give at least one sample, better some hundreds.",
+        )
+    return thinned_rows(data.source, taken.columns, most_bytes)
+
+
+def _joined(rows: Rows, columns: tuple[str, ...]) -> NDArray[Any]:
+    """One column, or several that hold a number each, side by side."""
+    if len(columns) == 1:
+        return rows.columns[columns[0]]
+    return np.stack([rows.columns[name].reshape(-1) for name in columns], axis=-1)
+
+
+def _findings(data: DataSet, taken: Assignment, rows: Rows, count: int) -> tuple[str, ...]:
+    found = []
+    if taken.sentence and data.format is not Format.NPZ:
+        found.append(f"{data.name}, read as {data.format}: {taken.sentence}.")
+    if count < rows.total:
+        found.append(
+            f"{data.name}: {count:,} of its {rows.total:,} samples were read, spread evenly; all "
+            f"of them would not have fitted into {HELD_BYTES >> 20} MiB."
+        )
+    return tuple(found)
 
 
 def task_of(labels: NDArray[np.float64], shape: Shape) -> Task:
@@ -129,95 +152,34 @@ def task_of(labels: NDArray[np.float64], shape: Shape) -> Task:
     return Task.REGRESSION
 
 
-def _arrays(path: Path) -> dict[str, NDArray[np.generic]]:
-    existing(path)
-    try:
-        with zipfile.ZipFile(path) as archive:
-            _refuse_more_than_memory(path, archive)
-            return {
-                info.filename.removesuffix(".npy"): _array(archive, info)
-                for info in archive.infolist()
-            }
-    except UNREADABLE as error:
-        reason = str(error).partition("\n")[0][:160]
+def _checked_input(
+    place: str, name: str, values: NDArray[np.generic], shape: Shape
+) -> NDArray[Any]:
+    _check_finite(place, name, values)
+    bare = tuple(length for length in shape if length != 1)
+    if tuple(length for length in values.shape[1:] if length != 1) == bare and bare:
+        return values.reshape(len(values), *shape)
+    if values.shape[1:] == (int(np.prod(shape, dtype=int)),):
+        return values.reshape(len(values), *shape)
+    if values.shape[1:] != shape:
+        wanted = ", ".join(["samples", *map(str, shape)])
         raise InputError(
-            f"{path} is no NumPy archive that can be read: {reason}.", hint=HOW_TO
-        ) from None
-
-
-def _array(archive: zipfile.ZipFile, info: zipfile.ZipInfo) -> NDArray[np.generic]:
-    """One member, after its header was found to claim no more than it holds."""
-    with archive.open(info) as member:
-        version = npy.read_magic(member)
-        read_header = {
-            (1, 0): npy.read_array_header_1_0,
-            (2, 0): npy.read_array_header_2_0,
-        }[version]
-        shape, _, dtype = read_header(member)
-        if dtype.hasobject:
-            raise ValueError(f"{info.filename} holds Python objects, not numbers")
-        claimed = int(np.prod(shape, dtype=object)) * dtype.itemsize
-        if claimed > info.file_size:
-            raise ValueError(f"{info.filename} claims {claimed:,} bytes and has {info.file_size:,}")
-    with archive.open(info) as member:
-        values: NDArray[np.generic] = npy.read_array(member, allow_pickle=False)
+            f"{place}: {name!r} has the shape {values.shape}; the input needs ({wanted}).",
+            hint="The first axis counts samples; images are channels last.",
+        )
     return values
 
 
-def _refuse_more_than_memory(path: Path, archive: zipfile.ZipFile) -> None:
-    """Empty images pack a thousandfold, so no ratio tells a bomb: the machine's memory does."""
-    unpacked = sum(info.file_size for info in archive.infolist())
-    memory = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
-    if unpacked > memory // 2:
-        raise InputError(
-            f"{path} would unpack to {unpacked / 1e9:.1f} GB; this machine has "
-            f"{memory / 1e9:.1f} GB of memory.",
-            hint="Give a part of the samples.",
-        )
-
-
-def _aliases(
-    path: Path, arrays: Mapping[str, object], short: str, names: tuple[str, ...]
-) -> dict[str, str]:
-    """Which array stands for which input or output: by name, or ``x`` (``y``) for an only one."""
-    found = {name: name for name in names if name in arrays}
-    if short in arrays and short not in names:
-        if len(names) != 1 or found:
-            raise InputError(
-                f"{path} holds {short!r}, which could be any of {', '.join(names)}.",
-                hint="Name each array as the network does.",
-            )
-        found[short] = names[0]
-    return found
-
-
-def _checked_input(
-    path: Path, name: str, values: NDArray[np.generic], shape: Shape
-) -> NDArray[np.float64]:
-    reals = _reals(path, name, values)
-    if reals.shape[1:] != shape or reals.ndim != len(shape) + 1:
-        wanted = ", ".join(["samples", *map(str, shape)])
-        raise InputError(
-            f"{path}: {name!r} has the shape {values.shape}; the input needs ({wanted}).",
-            hint="The first axis counts samples; images are channels last.",
-        )
-    if not len(reals):
-        raise InputError(
-            f"{path}: {name!r} is empty, so there is nothing to learn from it.",
-            hint="Give at least one sample, better some hundreds.",
-        )
-    return reals
-
-
 def _checked_labels(
-    path: Path, name: str, values: NDArray[np.generic], shape: Shape, count: int
+    place: str, name: str, values: NDArray[np.generic], shape: Shape, count: int
 ) -> NDArray[np.float64]:
-    labels = _reals(path, name, values)
+    _check_finite(place, name, values)
+    labels = values.astype(np.float64)
     decisions = (count, *shape[:-1])
     fits = [decisions, (*decisions, 1), (count, *shape)]
     if labels.shape not in fits:
         raise InputError(
-            f"{path}: the labels of {name!r} have the shape {values.shape}; {count} samples of an "
+            f"{place}: the labels of {name!r} have the shape {values.shape}; {count} samples of an "
             f"output of {shape} need {decisions} or {(count, *shape)}.",
             hint="Give one class number (or one value) for each sample, or a one-hot row.",
         )
@@ -226,33 +188,27 @@ def _checked_labels(
     if numbered and shape and shape[-1] > 1:
         if not whole:
             raise InputError(
-                f"{path}: the labels of {name!r} are no whole numbers, but the output has "
+                f"{place}: the labels of {name!r} are no whole numbers, but the output has "
                 f"{shape[-1]} classes.",
                 hint="Give class numbers counted from 0.",
             )
         if labels.min() < 0 or labels.max() >= shape[-1]:
             raise InputError(
-                f"{path}: the labels of {name!r} span {labels.min():g}..{labels.max():g}, but the "
+                f"{place}: the labels of {name!r} span {labels.min():g}..{labels.max():g}, but the "
                 f"output has {shape[-1]} classes, counted from 0.",
                 hint="Check the labels, or the model.",
             )
     return labels
 
 
-def _reals(path: Path, name: str, values: NDArray[np.generic]) -> NDArray[np.float64]:
-    if values.dtype.kind not in "fiub":
+def _check_finite(place: str, name: str, values: NDArray[np.generic]) -> None:
+    if values.dtype.kind != "f":
+        return
+    flat = values.reshape(-1)
+    parts = (flat[at : at + LOOKED_AT] for at in range(0, flat.size, LOOKED_AT))
+    bad = sum(int(np.size(part) - np.isfinite(part).sum()) for part in parts)
+    if bad:
         raise InputError(
-            f"{path}: {name!r} holds {values.dtype}, not numbers.", hint="Give float values."
-        )
-    if values.ndim == 0:
-        raise InputError(
-            f"{path}: {name!r} is a single number.", hint="The first axis counts samples."
-        )
-    reals = values.astype(np.float64)
-    if not np.isfinite(reals).all():
-        bad = int(np.size(reals) - np.isfinite(reals).sum())
-        raise InputError(
-            f"{path}: {name!r} has {bad} values that are NaN or infinite.",
+            f"{place}: {name!r} has {bad} values that are NaN or infinite.",
             hint="Remove those samples, or replace the values.",
         )
-    return reals

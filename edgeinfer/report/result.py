@@ -95,6 +95,7 @@ class DataPart(_Part):
     name: str
     sha256: Digest
     samples: int
+    format: str | None = None  # None: simulated, or before it was recorded
 
 
 class Artefact(_Part):

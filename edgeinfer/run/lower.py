@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from edgeinfer.base.errors import ProgramError, RecipeError, UsageError
-from edgeinfer.data import samples
+from edgeinfer.data.open import existing
 from edgeinfer.data.samples import Samples
 from edgeinfer.ir.lower import Lowered, lower
 from edgeinfer.precision.ptq import PtqSettings
@@ -76,7 +76,7 @@ def read_recipe(path: Path) -> Recipe:
 
 def recipe_text(path: Path) -> str:
     """The text of a recipe's file."""
-    samples.existing(path)
+    existing(path)
     try:
         return path.read_text(encoding="utf-8")
     except UnicodeDecodeError:

@@ -13,6 +13,7 @@ from edgeinfer.base import plan
 from edgeinfer.base.errors import UsageError
 from edgeinfer.data.samples import Samples
 from edgeinfer.evaluate import judge
+from edgeinfer.graph.costs import macs
 from edgeinfer.graph.fold import fold_batch_norms
 from edgeinfer.graph.nodes import Graph
 from edgeinfer.ir.costs import costs_of
@@ -101,6 +102,7 @@ def quantize_model(order: QuantizeOrder, progress: Progress) -> dict[str, Any]:
         write(order.output, made.loaded.graph, made.lowered.recipe)
     findings = [
         *samples.findings,
+        *samples.teach.findings,
         f"Ranges were drawn from {samples.teach.origin}.",
         *loaded.findings,
         *made.findings,
@@ -113,6 +115,7 @@ def quantize_model(order: QuantizeOrder, progress: Progress) -> dict[str, Any]:
             "file": str(order.model),
             "parameters": loaded.graph.parameters,
             "layers": len(loaded.graph.nodes) - len(loaded.graph.inputs),
+            "macs": macs(loaded.graph),
         },
         "recipe": recipe_part(made.lowered.recipe).model_dump(mode="json"),
         "metrics": judged,
@@ -187,9 +190,8 @@ def _trained(
 
 def _judged(loaded: Loaded, lowered: Lowered, tried: Samples) -> dict[str, dict[str, Any]]:
     """Scores of the float and of the integer network; the latter's distance from the former."""
-    raw = judge.raw_inputs(lowered.program, lowered.recipe, tried)
     wanted = judge.float_outputs(loaded.graph, tried)
-    got = judge.quantized_outputs(lowered.program, raw)
+    got = judge.program_outputs(lowered.program, lowered.recipe, tried)
     fidelity = judge.fidelity(loaded.graph, wanted, got)
     judged: dict[str, dict[str, Any]] = {"float": {}, "quantized": {}}
     if tried.labels:

@@ -8,7 +8,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from edgeinfer.base import plan
-from edgeinfer.base.errors import EdgeInferError
+from edgeinfer.base.errors import EdgeInferError, InputError
 from edgeinfer.base.fenced import refuse_links
 from edgeinfer.data import samples
 from edgeinfer.evaluate.profile.data import Profile, from_json
@@ -117,8 +117,14 @@ def _source_of(folder: RunFolder) -> Source | None:
     load, record = folder.recorded("load"), folder.recorded("evaluate")
     told = None if record is None else record.facts.get("data")
     if told is not None and "path" in told:
-        path = Path(told["path"])
-        same = path.is_file() and plan.sha256_of(path) == told["sha256"]
-        return DataFile(path) if same else None
+        source = DataFile(Path(told["path"]))
+        return source if _is_as_before(source, told["sha256"]) else None
     reference = None if load is None else load.facts.get("reference")
     return Simulation(reference) if reference else None
+
+
+def _is_as_before(source: DataFile, digest: str) -> bool:
+    try:
+        return digest_of(source) == digest
+    except InputError:
+        return False

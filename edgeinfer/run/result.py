@@ -69,7 +69,7 @@ def assembled(folder: RunFolder) -> Result:
 
 def _data_part(told: dict[str, Any] | None) -> dict[str, Any] | None:
     """Without the place, which is this machine's."""
-    return told and {name: told[name] for name in ("name", "sha256", "samples")}
+    return told and {name: value for name, value in told.items() if name != "path"}
 
 
 def recipe_part(recipe: Recipe) -> RecipePart:

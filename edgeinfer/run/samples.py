@@ -9,9 +9,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, assert_never
 
-from edgeinfer.base import plan
 from edgeinfer.base.reads import Reads
 from edgeinfer.data import samples
+from edgeinfer.data.open import open_data
 from edgeinfer.data.samples import Samples
 from edgeinfer.graph.nodes import Graph
 from edgeinfer.zoo import ENTRIES
@@ -28,7 +28,7 @@ SIMULATING = Reads(  # what decides which samples are simulated
 
 @dataclass(frozen=True, slots=True)
 class DataFile:
-    """A NumPy archive."""
+    """A file or a folder, as a user named it: `d.npz`, `d.h5:images`."""
 
     path: Path
 
@@ -49,7 +49,7 @@ def digest_of(source: Source | None) -> str | None:
         case None:
             return None
         case DataFile(path):
-            return plan.sha256_of(samples.existing(path))
+            return open_data(path).sha256
         case Simulation(reference):
             return f"{reference} {SEED} {SIMULATED} {SIMULATING.digest}"
         case _:
@@ -62,8 +62,14 @@ def judged_on(source: Source | None, count: int) -> dict[str, Any] | None:
         case None:
             return None
         case DataFile(path):
-            told = {"name": path.name, "path": str(path.absolute())}
-            return told | {"sha256": digest_of(source), "samples": count}
+            data = open_data(path)
+            return {
+                "name": data.name,
+                "format": str(data.format),
+                "path": str(path.absolute()),
+                "sha256": data.sha256,
+                "samples": count,
+            }
         case Simulation(reference):
             digest = hashlib.sha256(str(digest_of(source)).encode()).hexdigest()
             return {"name": f"simulation of {reference}", "sha256": digest, "samples": count}

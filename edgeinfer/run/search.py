@@ -94,7 +94,11 @@ def search_model(
     with watched(progress, "evaluate"):
         judged = _judged(found, chosen, order, samples.judge)
     told = document(found) | {
-        "findings": [*samples.findings, f"Formats were drawn from {samples.teach.origin}."],
+        "findings": [
+            *samples.findings,
+            *samples.teach.findings,
+            f"Formats were drawn from {samples.teach.origin}.",
+        ],
         "chosen": None if chosen is None else name_of(chosen),
         "judged": judged,
         "output": str(order.folder),

@@ -9,7 +9,7 @@ from pathlib import Path
 
 from edgeinfer.base.errors import InputError, UsageError
 from edgeinfer.base.fenced import refuse_links
-from edgeinfer.data.samples import existing
+from edgeinfer.data.open import existing
 from edgeinfer.report.compare.baseline import regressions
 from edgeinfer.report.compare.runs import Run, labelled
 from edgeinfer.report.gates.check import Checked, check

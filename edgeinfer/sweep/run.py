@@ -13,7 +13,7 @@ from typing import Any, Protocol
 
 from edgeinfer.base.errors import UsageError, did_you_mean
 from edgeinfer.base.plan import write_file
-from edgeinfer.data.samples import existing
+from edgeinfer.data.open import existing
 from edgeinfer.readers.files import files_of
 from edgeinfer.report.gates.figures import Vocabulary
 from edgeinfer.sweep import journal

@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 from edgeinfer.base.errors import UsageError, did_you_mean
-from edgeinfer.data.samples import existing
+from edgeinfer.data.open import existing
 from edgeinfer.targets.registry import DEFAULT, known
 from edgeinfer.targets.target import ToolStep
 from edgeinfer.zoo import is_name

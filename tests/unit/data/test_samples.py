@@ -53,7 +53,8 @@ def test_labels_may_be_left_out(tmp_path: Path) -> None:
         ({"imgae": X}, "neither an input .* Did you mean 'image'"),
         ({"y": np.zeros(5)}, "no array for the input 'image'"),
         ({"x": X, "image": X}, "could be any of"),
-        ({"x": X, "y": np.zeros(4)}, "need .5,. or"),
+        ({"x": X, "y": np.zeros(4)}, "'y' has 4 samples, another array has 5"),
+        ({"x": X, "y": np.zeros((5, 2))}, "need .5,. or"),
         ({"x": X, "y": np.full(5, 3)}, "span 3..3, but the output has 3 classes"),
         ({"x": X, "y": np.full(5, -1)}, "span -1"),
         ({"x": X, "y": np.full(5, 0.5)}, "no whole numbers"),
@@ -69,7 +70,7 @@ def test_arrays_that_do_not_fit_are_refused(
 
 
 def test_inputs_of_different_length_are_refused(tmp_path: Path) -> None:
-    with pytest.raises(InputError, match="has 4 samples, another input has 5"):
+    with pytest.raises(InputError, match="has 4 samples, another array has 5"):
         samples.read(archive(tmp_path, a=np.zeros((5, 2)), b=np.zeros((4, 2))), _two(), OUT)
     with pytest.raises(InputError, match="could be any of a, b"):
         samples.read(archive(tmp_path, x=np.zeros((5, 2))), _two(), OUT)
@@ -98,7 +99,7 @@ def test_a_header_that_claims_more_than_there_is_is_refused(tmp_path: Path) -> N
         samples.read(path, IN, OUT)
 
 
-@pytest.mark.parametrize("content", [b"", b"PK\x03\x04", b"hello", b"\x93NUMPY\x01\x00"])
+@pytest.mark.parametrize("content", [b"", b"PK\x03\x04", b"hello"])
 def test_what_is_no_archive_is_refused(tmp_path: Path, content: bytes) -> None:
     path = tmp_path / "d.npz"
     path.write_bytes(content)

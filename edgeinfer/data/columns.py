@@ -1,0 +1,221 @@
+# SPDX-License-Identifier: Apache-2.0
+# SPDX-FileCopyrightText: The edgeinfer authors
+"""Which columns of a data set stand for which inputs and outputs of a network."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+
+from edgeinfer.base.errors import InputError, did_you_mean
+from edgeinfer.data.formats.shards import Layout
+from edgeinfer.graph.nodes import Shape
+
+LABELS = ("label", "labels", "target", "targets", "class", "truth")
+"""What columns of labels are often called, beside y."""
+_SHOWN = 6
+
+
+@dataclass(frozen=True, slots=True)
+class Assignment:
+    """Columns by input, and by output for the labels; several where each holds one number."""
+
+    inputs: Mapping[str, tuple[str, ...]]
+    labels: Mapping[str, tuple[str, ...]]
+    left_out: tuple[str, ...] = ()
+
+    @property
+    def columns(self) -> tuple[str, ...]:
+        """All that have to be read."""
+        parts = [*self.inputs.values(), *self.labels.values()]
+        return tuple(dict.fromkeys(name for part in parts for name in part))
+
+    @property
+    def sentence(self) -> str:
+        """What was taken for what, where the names alone do not say it."""
+        both = [*self.inputs.items(), *self.labels.items()]
+        taken = [f"{name} from {_listed(columns)}" for name, columns in both if columns != (name,)]
+        rest = f"; left out: {_listed(self.left_out)}" if self.left_out else ""
+        return ", ".join(taken) + rest if taken else rest.removeprefix("; ")
+
+
+def assign_by_name(
+    place: str, columns: Sequence[str], inputs: Mapping[str, Shape], outputs: Mapping[str, Shape]
+) -> Assignment:
+    """Columns that are called as the network has it, or ``x`` and ``y``; every one must be."""
+    names = _aliases(place, columns, "x", tuple(inputs))
+    names |= _aliases(place, columns, "y", tuple(outputs))
+    unknown = [name for name in columns if name not in names]
+    if unknown:
+        hint = did_you_mean(unknown[0], [*inputs, *outputs])
+        raise InputError(
+            f"{place} holds {unknown[0]!r}, which is neither an input ({', '.join(inputs)}) nor an "
+            f"output ({', '.join(outputs)}).",
+            hint=hint or "Rename the array, or leave it out.",
+        )
+    found = {name: (column,) for column, name in names.items()}
+    for name in inputs:
+        if name not in found:
+            raise InputError(
+                f"{place} has no array for the input {name!r}.",
+                hint="Write it with numpy.savez(path, x=inputs, y=labels).",
+            )
+    return Assignment(
+        {name: found[name] for name in inputs},
+        {name: found[name] for name in outputs if name in found},
+    )
+
+
+def assign(
+    place: str,
+    layout: Layout,
+    inputs: Mapping[str, Shape],
+    outputs: Mapping[str, Shape],
+    *,
+    numbers: bool,
+) -> Assignment:
+    """Columns by name; else by shape, where only one fits. With `numbers`, an input may be made of
+    columns that hold one number each, in their order, and labels of those that follow them."""
+    choice = _Choice(place, layout, inputs, outputs)
+    choice.by_name()
+    for name in [name for name in inputs if name not in choice.inputs]:
+        choice.input_by_shape(name)
+    if numbers:
+        choice.of_numbers()
+    choice.only_column()
+    for name in inputs:
+        if name not in choice.inputs:
+            raise choice.nothing_for(name)
+    choice.labels_by_shape()
+    return Assignment(
+        {name: choice.inputs[name] for name in inputs},
+        {name: choice.labels[name] for name in outputs if name in choice.labels},
+        choice.free(),
+    )
+
+
+@dataclass(slots=True)
+class _Choice:
+    """What is taken so far."""
+
+    place: str
+    layout: Layout
+    wanted: Mapping[str, Shape]
+    outputs: Mapping[str, Shape]
+    inputs: dict[str, tuple[str, ...]] = field(default_factory=dict)
+    labels: dict[str, tuple[str, ...]] = field(default_factory=dict)
+
+    def free(self) -> tuple[str, ...]:
+        """Columns that stand for nothing yet."""
+        taken = {name for part in (*self.inputs.values(), *self.labels.values()) for name in part}
+        return tuple(name for name in self.layout if name not in taken)
+
+    def by_name(self) -> None:
+        """The network's own names, and x and y."""
+        columns = tuple(self.layout)
+        for column, name in _aliases(self.place, columns, "x", tuple(self.wanted)).items():
+            self.inputs[name] = (column,)
+        for column, name in _aliases(self.place, columns, "y", tuple(self.outputs)).items():
+            self.labels[name] = (column,)
+        if len(self.outputs) == 1 and not self.labels:
+            named = [name for name in self.free() if name.lower() in LABELS]
+            output = next(iter(self.outputs))
+            if len(named) == 1 and _fits(self.layout[named[0]].shape, self.outputs[output]):
+                self.labels[output] = (named[0],)
+
+    def input_by_shape(self, name: str) -> None:
+        """The only free column of the input's shape; of its shape but for axes of length 1."""
+        shape = self.wanted[name]
+        same = [other for other in self.wanted if self.wanted[other] == shape]
+        for alike in (lambda a, b: a == b, lambda a, b: _bare(a) == _bare(b) != ()):
+            found = [c for c in self.free() if alike(self.layout[c].shape, shape)]
+            if len(found) == 1 and len(same) == 1 and shape:
+                self.inputs[name] = (found[0],)
+                return
+            if found and _bare(shape):
+                raise InputError(
+                    f"{self.place} has the columns {_listed(found)} of the shape {shape}, which "
+                    f"could be any of {', '.join(same)}.",
+                    hint="Name the columns as the network names its inputs.",
+                )
+
+    def of_numbers(self) -> None:
+        """An only vector of n is n columns of one number each, in their order; so are labels."""
+        missing = [name for name in self.wanted if name not in self.inputs]
+        if len(missing) != 1 or len(self.wanted) != 1:
+            return
+        count = math.prod(self.wanted[missing[0]])
+        found = [name for name in self.free() if self.layout[name].shape in ((), (1,))]
+        output = next(iter(self.outputs))
+        after = len(found) - count
+        follow = after > 0 and after in (1, math.prod(self.outputs[output]))
+        if len(self.outputs) == 1 and not self.labels and follow:
+            self.labels[output] = tuple(found[count:])
+            found = found[:count]
+        if len(found) == count and count:
+            self.inputs[missing[0]] = tuple(found)
+
+    def only_column(self) -> None:
+        """The only input is the only column, whatever its shape: a check of it says more."""
+        missing = [name for name in self.wanted if name not in self.inputs]
+        free = self.free()
+        if len(missing) == len(self.wanted) == 1 and len(free) == 1:
+            self.inputs[missing[0]] = (free[0],)
+
+    def labels_by_shape(self) -> None:
+        """For each output the only free column of its shape; for an only one, of its labels'."""
+        for name in [name for name in self.outputs if name not in self.labels]:
+            shape = self.outputs[name]
+            same = [other for other in self.outputs if self.outputs[other] == shape]
+            found = [column for column in self.free() if self.layout[column].shape == shape]
+            if not found and len(self.outputs) == 1:
+                found = [c for c in self.free() if _fits(self.layout[c].shape, shape)]
+                found = found if len(self.free()) == 1 else []
+            if len(found) == len(same) == 1 and shape:
+                self.labels[name] = (found[0],)
+
+    def nothing_for(self, name: str) -> InputError:
+        """No column is the input."""
+        shown = ", ".join(
+            f"{column} {spec.shape or 'a number'}"
+            for column, spec in list(self.layout.items())[:_SHOWN]
+        )
+        more = len(self.layout) - _SHOWN
+        also = f" and {more} more" if more > 0 else ""
+        return InputError(
+            f"{self.place} has no column for the input {name!r} of the shape {self.wanted[name]}: "
+            f"it holds {shown}{also}.",
+            hint=did_you_mean(name, self.layout)
+            or "Name a column as the input, or leave one column of its shape.",
+        )
+
+
+def _aliases(
+    place: str, columns: Sequence[str], short: str, names: tuple[str, ...]
+) -> dict[str, str]:
+    """Which column stands for which input or output: by name, or ``x`` (``y``) for an only one."""
+    found = {name: name for name in names if name in columns}
+    if short in columns and short not in names:
+        if len(names) != 1 or found:
+            raise InputError(
+                f"{place} holds {short!r}, which could be any of {', '.join(names)}.",
+                hint="Name each array as the network does.",
+            )
+        found[short] = names[0]
+    return found
+
+
+def _bare(shape: Sequence[int]) -> tuple[int, ...]:
+    return tuple(length for length in shape if length != 1)
+
+
+def _fits(column: Shape, output: Shape) -> bool:
+    """Whether rows of that shape can be labels of an output: a number a decision, or one-hot."""
+    return column in (output, output[:-1], (*output[:-1], 1))
+
+
+def _listed(names: Sequence[str]) -> str:
+    if len(names) <= _SHOWN:
+        return ", ".join(names)
+    return f"{names[0]} to {names[-1]} ({len(names)} columns)"
