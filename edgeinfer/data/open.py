@@ -166,24 +166,30 @@ def _kind(path: Path) -> str:
     if found is not None:
         return found
     named = _NAMED.get(suffix)
+    if b"\0" in head and _is_hdf5(path):
+        return "hdf5"
     if named == "npz":
         return named  # its reader says what is wrong
     file_bytes(path)
-    if named == "hdf5":
-        import h5py
-
-        if h5py.is_hdf5(path):  # after a block of the user's own
-            return named
     if named is not None:
         begin = head[:8].hex(" ")
         problem = f"is no {_WORDS[named].partition(' ')[2]}, as its name has it: it begins with "
         hint = "It may be truncated, or of another format: rename it if so."
         raise DataFileError(path, "", f"{problem}the bytes {begin}", hint=hint)
     text = _text_kind(head)
+    if text == "csv" and suffix == ".dat" and len(head.split()) == len(head.splitlines()):
+        return "track"  # one number a line: one that ends before its points do
     if text is None:
         problem = f"is of no format that is read here. Tried: {KNOWN}; it begins with the bytes "
         raise DataFileError(path, "", problem + head[:8].hex(" "))
     return text
+
+
+def _is_hdf5(path: Path) -> bool:
+    """Whether HDF5 begins later in the file, after a block of the user's own."""
+    import h5py
+
+    return bool(h5py.is_hdf5(path))
 
 
 def _is_zlib(head: bytes) -> bool:
@@ -414,7 +420,9 @@ def _kinds(files: tuple[Path, ...]) -> dict[str, str]:
     for suffix, alike in some.items():
         kinds = {} if suffix in _BESIDE else dict.fromkeys(map(_kind_or_none, alike[:_LOOKED_AT]))
         for kind in kinds:
-            if kind is not None and (kind != "csv" or suffix in (".csv", ".tsv")):
+            if kind == "csv" and suffix in (".txt", ".dat"):
+                found["track"] = suffix  # its reader says what is wrong with it
+            elif kind is not None and (kind != "csv" or suffix in (".csv", ".tsv")):
                 found[kind] = suffix
     return found
 

@@ -5,7 +5,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +16,7 @@ from edgeinfer.base.errors import InputError
 from edgeinfer.base.metrics import Task
 from edgeinfer.data.columns import Assignment, assign, assign_by_name
 from edgeinfer.data.formats.guard import DataFileError, refuse
+from edgeinfer.data.formats.protodune_root import PlaneDump
 from edgeinfer.data.open import EXPERIMENTS, DataSet, Format, open_data
 from edgeinfer.data.stream.thin import Rows, thinned_rows
 from edgeinfer.graph.nodes import Shape
@@ -71,7 +72,7 @@ def read(
 ) -> Samples:
     """Read and check the samples of a file or a folder. Arrays are named as inputs (or ``x``) and
     outputs (or ``y``), or are known by their shapes. At most so many bytes are held."""
-    data = open_data(path)
+    data = _cut_to(open_data(path), inputs)
     try:
         taken = _assigned(data, inputs, outputs)
         rows = _rows(data, taken, most_bytes)
@@ -91,6 +92,15 @@ def read(
     return Samples(
         given, f"{count} samples of {data.name}", labels, _findings(data, taken, rows, count)
     )
+
+
+def _cut_to(data: DataSet, inputs: Mapping[str, Shape]) -> DataSet:
+    """Planes are cut into patches of the size that the network looks at."""
+    shapes = [shape for shape in inputs.values() if len(shape) == 3 and shape[2] == 1]
+    if isinstance(data.source, PlaneDump) and len(shapes) == 1:
+        (height, width, _) = shapes[0]
+        return replace(data, source=replace(data.source, shape=(height, width)))
+    return data
 
 
 def _assigned(

@@ -108,6 +108,9 @@ def _open(path: str) -> Iterator[Any]:
     except Exception as error:  # uproot raises whatever its parsing ran into
         raise _damaged(path, "", error) from None
     with file:
+        if file.file.fEND > file_bytes(path):
+            problem = f"is truncated: it has {file_bytes(path)} of {file.file.fEND} bytes"
+            raise DataFileError(path, "", problem, hint="Copy it again.")
         yield file
 
 

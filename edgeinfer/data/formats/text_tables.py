@@ -142,7 +142,8 @@ def _csv_head(path: str) -> _Head:
         if header:
             names, lines = fields, lines + 1
             again = (text for _, text in rows if _is_row(text, arff=False))
-            fields = _fields(next(again, ""), separator)
+            row = next(again, "")
+            fields = _fields(row, separator) if row else []
         else:
             names = _fields(marked, separator)
             if len(names) != len(fields) or len(set(names)) != len(names):
