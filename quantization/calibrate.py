@@ -7,9 +7,10 @@ from __future__ import annotations
 import math
 from dataclasses import replace
 from enum import StrEnum
+from typing import Any
 
 import numpy as np
-from numpy.typing import ArrayLike, NDArray
+from numpy.typing import ArrayLike, DTypeLike, NDArray
 
 from quantization.fixed import Fixed, FormatError, Overflow, Quantizer, Rounding, quantize
 from quantization.recipe import WeightFormat
@@ -95,9 +96,9 @@ def fitted_channels(
     )
 
 
-def finite(values: ArrayLike) -> Floats:
-    """The values as float64; refused where one is NaN or infinite."""
-    reals: Floats = np.asarray(values, dtype=np.float64)
+def finite(values: ArrayLike, dtype: DTypeLike = np.float64) -> NDArray[Any]:
+    """The values as floats; refused where one is NaN or infinite."""
+    reals = np.asarray(values, dtype=dtype)
     if not np.isfinite(reals).all():
         raise FormatError("NaN and infinity cannot be calibrated.")
     return reals

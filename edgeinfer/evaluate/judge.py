@@ -43,9 +43,17 @@ def raw_inputs(program: Program, recipe: Recipe, samples: Samples) -> dict[str, 
         values = samples.inputs[op.name]
         raw = np.empty(values.shape, np.int64)
         for part in _parts(values):
-            raw[part] = quantize(values[part], quantizer)
+            raw[part] = _quantized(values[part], quantizer)
         found[op.name] = raw
     return found
+
+
+def _quantized(values: NDArray[Any], quantizer: Quantizer) -> Ints:
+    """Real values as raw integers; bytes, of which there are 256, are looked up."""
+    if values.dtype != np.uint8:
+        return quantize(values, quantizer)
+    table: Ints = quantize(np.arange(256), quantizer)[values]
+    return table
 
 
 def affordable(shapes: Iterable[Sequence[int]]) -> int:

@@ -45,8 +45,9 @@ def thinned_rows(source: Source, names: Sequence[str], most_bytes: int) -> Rows:
     for block in stream.epoch():
         end = start + rows_in(block)
         stop = int(np.searchsorted(wanted, end))
+        chosen = slice(None) if room == known else wanted[at:stop] - start
         for name in names:
-            columns[name][at:stop] = block[name][wanted[at:stop] - start]
+            columns[name][at:stop] = block[name][chosen]
         start, at = end, stop
     return Rows({name: values[:at] for name, values in columns.items()}, start)
 

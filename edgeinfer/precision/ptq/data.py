@@ -16,11 +16,12 @@ from edgeinfer.graph import nodes as g
 from quantization.calibrate import finite
 from quantization.fixed import FormatError
 
-Samples = dict[str, NDArray[np.float64]]
+Samples = dict[str, NDArray[Any]]
 
 MOST_SAMPLES = 4096
 PLACING_SAMPLES = 1024  # suffice to place a binary point, which is tried in several places
 MOST_ELEMENTS = 1 << 26  # of the widest tensor over all samples
+MOST_INPUTS = 1 << 25  # elements of the widest input over all samples
 FEW_SAMPLES = 16
 HELD_OUT = 4  # every fourth sample is kept from fitting
 FEWEST_HELD_OUT = 8
@@ -41,7 +42,8 @@ def calibration_samples(
 ) -> Samples:
     """The inputs among the data, checked, thinned evenly to at most `most`."""
     largest = max(int(np.prod(shape, dtype=int)) for shape in graph.shapes.values())
-    most = max(1, min(most, MOST_ELEMENTS // largest))
+    widest = max(int(np.prod(node.shape, dtype=int)) for node in graph.inputs)
+    most = max(1, min(most, MOST_ELEMENTS // largest, MOST_INPUTS // max(widest, 1)))
     found: Samples = {}
     for node in graph.inputs:
         if node.name not in data:
@@ -73,9 +75,11 @@ def thinned(samples: Samples, most: int) -> Samples:
     return {name: values[kept] for name, values in samples.items()}
 
 
-def _checked(name: str, values: NDArray[Any]) -> NDArray[np.float64]:
+def _checked(name: str, values: NDArray[Any]) -> NDArray[Any]:
+    """The values as floats, in single precision where that holds them all."""
     try:
-        reals = finite(values)
+        narrow = np.can_cast(values.dtype, np.float32)
+        reals = finite(values, np.float32 if narrow else np.float64)
     except FormatError as error:
         raise InputError(f"The data of {name!r}: {error}") from None
     if np.abs(reals).max(initial=0.0) > LARGEST_VALUE:
@@ -98,7 +102,7 @@ def divided(samples: Samples) -> Calibration:
     )
 
 
-def degenerate(samples: Mapping[str, NDArray[np.float64]]) -> list[str]:
+def degenerate(samples: Mapping[str, NDArray[Any]]) -> list[str]:
     """Remarks on data that say little about the ranges."""
     findings = []
     for name, values in samples.items():
@@ -107,7 +111,7 @@ def degenerate(samples: Mapping[str, NDArray[np.float64]]) -> list[str]:
         if values.size and values.min() == values.max():
             findings.append(f"{name} is constant ({values.flat[0]:g}) in the calibration set.")
             continue
-        sizes = np.abs(values[values != 0.0])
+        sizes = np.abs(values[values != 0.0]).astype(np.float64)
         top, usual = float(sizes.max()), float(np.percentile(sizes, BULK_PERCENT))
         if top > FAR * usual:
             findings.append(
