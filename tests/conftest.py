@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pytest
 
+from tests.support.needs import apply_fold
 from tests.support.places import CASES
 
 pytest.register_assert_rewrite("tests.conformance.target_suite", "tests.conformance.hls_suite")
@@ -16,6 +17,12 @@ pytest.register_assert_rewrite("tests.conformance.target_suite", "tests.conforma
 # Before TensorFlow is first imported: with oneDNN, version 2.21 computes nonsense for a convolution
 # of one channel with strides (1, 2) into a single column.
 os.environ.setdefault("TF_ENABLE_ONEDNN_OPTS", "0")
+
+
+@pytest.hookimpl(trylast=True)
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    """What cannot run here for one reason is one skip a module."""
+    apply_fold(config, items)
 
 
 @pytest.fixture(scope="session")
