@@ -65,6 +65,11 @@ VERBS = {
         "data NAME -o d.npz | --preview p.png",
         "a reference model's simulated data, or a picture of them",
     ),
+    "convert": Verb(
+        "edgeinfer.cli.convert:convert",
+        "convert DATA -o d.h5",
+        "data of any format as HDF5, mixed or divided by event",
+    ),
     "quantize": Verb(
         "edgeinfer.cli.quantize:quantize",
         "quantize MODEL --bits N -o q.keras",

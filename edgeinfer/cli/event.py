@@ -31,8 +31,12 @@ def event(
     *,
     planes: Annotated[int, Parameter(help="how many planes to simulate")] = 1,
     seed: Annotated[int, Parameter(help="the same seed gives the same planes")] = 0,
-    dump: Annotated[
-        Path | None, Parameter(help="planes of a ProtoDUNE training dump (.root) instead")
+    data: Annotated[
+        Path | None,
+        Parameter(
+            name=["--data", "--dump"],
+            help="planes of a ProtoDUNE dump (.root), or an array (planes, wires, pixels), instead",
+        ),
     ] = None,
     threshold_adc: Annotated[
         float, Parameter(help="smaller signals are set to zero; what remains are the hits")
@@ -66,7 +70,7 @@ def event(
     with progress() as watcher, opened(run, watcher, new=False) as folder:
         program = stored_program(folder)
         patch_of(program)
-        found = event_planes.of_dump(dump) if dump else event_planes.simulated(seed, planes)
+        found = event_planes.of_data(data) if data else event_planes.simulated(seed, planes)
         rows = []
         for plane in found:
             watcher.started(plane.name)
@@ -74,7 +78,7 @@ def event(
             rows.append(_tagged(program, plane, settings, check))
             watcher.finished(plane.name, time.perf_counter() - start, cached=False)
     if not rows:
-        raise UsageError(f"{dump} holds no planes.", hint="Give a dump with planes in it.")
+        raise UsageError(f"{data} holds no planes.", hint="Give a dump with planes in it.")
     if output is not None:
         _save(program, rows, output)
     document = _document(program, rows, output)

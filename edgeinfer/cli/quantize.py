@@ -26,7 +26,7 @@ Method = Annotated[
     Literal["ptq", "qat"],
     Parameter(help="ptq: formats from data, weights adapted to them; qat: weights trained as well"),
 ]
-ValidationData = Annotated[Path | None, Parameter(help="an archive like --data that only judges")]
+ValidationData = Annotated[Path | None, Parameter(help="samples like --data that only judge")]
 PerChannel = Annotated[
     bool, Parameter(negative="", help="a scale (a power of two) for every output channel")
 ]

@@ -38,7 +38,8 @@ Json = Annotated[
 Data = Annotated[
     Path | None,
     Parameter(
-        help="a NumPy archive: arrays named as the inputs (or x), labels as the outputs (or y)"
+        help="samples: npz, npy, HDF5 (d.h5:part), Parquet, ROOT (d.root:tree), CSV, ARFF, or an "
+        "experiment's files; columns named as the inputs (or x), labels as the outputs (or y)"
     ),
 ]
 RecipeFile = Annotated[Path | None, Parameter(help="number formats that go on top, as TOML")]

@@ -402,7 +402,7 @@ def _folder(path: Path, choice: str) -> DataSet:
         kinds = _kinds(files)
     if not kinds:
         hint = f"Expected are files of one of these formats: {KNOWN}."
-        raise DataFileError(path, "", "the folder holds no data that are read here", hint=hint)
+        raise DataFileError(path, "", "is a folder without data that are read here", hint=hint)
     if len(kinds) > 1:
         listed = " and ".join(f"{_WORDS[kind]} ({suffix})" for kind, suffix in kinds.items())
         hint = "Keep one format in a folder, or name a file."

@@ -1,6 +1,6 @@
 # SPDX-License-Identifier: Apache-2.0
 # SPDX-FileCopyrightText: The edgeinfer authors
-"""Wire planes to tag: simulated ones, or those of an experiment's dump."""
+"""Wire planes to tag: simulated ones, those of an experiment's dump, or arrays of a file."""
 
 from __future__ import annotations
 
@@ -11,9 +11,12 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from edgeinfer.base.errors import UsageError
-from edgeinfer.data.formats.guard import refuse
+from edgeinfer.base.errors import InputError, UsageError
+from edgeinfer.data.formats.guard import check_finite, refuse
 from edgeinfer.data.formats.protodune_root import list_planes, read_plane
+from edgeinfer.data.open import Format, open_data
+from edgeinfer.data.stream.batches import Stream, StreamSettings
+from edgeinfer.data.stream.thin import READING_BYTES
 from edgeinfer.lartpc.events import EventSettings, simulate
 
 WIRES, PIXELS = 480, 1000  # of a ProtoDUNE collection plane, six ticks to a pixel
@@ -49,7 +52,48 @@ def plane_settings(wires: int, pixels: int) -> EventSettings:
     return replace(small, wires=wires, pixels=pixels, primaries=primaries)
 
 
-def of_dump(path: Path) -> Iterator[WirePlane]:
+def of_data(path: Path) -> Iterator[WirePlane]:
+    """Every plane of a ProtoDUNE training dump, or of the only column of planes (wires, pixels) in
+    any other file; one at a time."""
+    data = open_data(path)
+    if data.format is Format.PROTODUNE:
+        for file in data.files:
+            yield from _of_dump(file)
+        return
+    layout = data.source.layout()
+    planes = [name for name in layout if _plane_of(layout[name].shape) is not None]
+    if len(planes) != 1:
+        held = ", ".join(f"{name} {column.shape}" for name, column in layout.items())
+        raise InputError(
+            f"{path} holds {len(planes) or 'no'} columns of wire planes: {held[:200]}.",
+            hint="Give a ProtoDUNE dump, or an array (planes, wires, pixels) of ADC counts.",
+        )
+    (name,), number = planes, 0
+    _check_kind(path, name, layout[name].dtype)
+    wires, pixels = _plane_of(layout[name].shape) or (0, 0)
+    if wires * pixels > MOST_PIXELS:
+        raise InputError(f"{path}: planes of {wires} x {pixels} pixels are too large.")
+    settings = StreamSettings(1, mixing="in-order", memory_cap_bytes=READING_BYTES)
+    for block in Stream(data.source, settings).epoch():
+        for plane in block[name]:
+            adc = plane.reshape(wires, pixels).astype(np.float32)
+            check_finite(adc, path, f"{name} {number}")
+            yield WirePlane(f"{data.name} {number}", adc)
+            number += 1
+
+
+def _check_kind(path: Path, name: str, dtype: np.dtype) -> None:
+    """ADC counts are numbers."""
+    if dtype.kind not in "fiu":
+        raise InputError(f"{path}: {name!r} holds {dtype}, not numbers.")
+
+
+def _plane_of(shape: tuple[int, ...]) -> tuple[int, int] | None:
+    bare = shape[:2] if shape[2:] == (1,) else shape
+    return (bare[0], bare[1]) if len(bare) == 2 else None
+
+
+def _of_dump(path: Path) -> Iterator[WirePlane]:
     """Every plane of a ProtoDUNE training dump."""
     keys = list_planes(path, refuse)
     for key in keys:

@@ -13,7 +13,7 @@ from typing import Any, Protocol
 
 from edgeinfer.base.errors import UsageError, did_you_mean
 from edgeinfer.base.plan import write_file
-from edgeinfer.data.open import existing
+from edgeinfer.data.open import existing, open_data
 from edgeinfer.readers.files import files_of
 from edgeinfer.report.gates.figures import Vocabulary
 from edgeinfer.sweep import journal
@@ -22,7 +22,7 @@ from edgeinfer.sweep.journal import Journal
 from edgeinfer.sweep.points import Point, explored
 from edgeinfer.sweep.pool import Done
 from edgeinfer.sweep.study import BITS, Study
-from edgeinfer.sweep.trial import Carried, Job, as_dict
+from edgeinfer.sweep.trial import Carried, Job, as_dict, files_of_data
 from edgeinfer.targets.registry import entry_of, figures
 from edgeinfer.zoo import is_name, resolve
 
@@ -93,9 +93,11 @@ class Progress:
             path = Path(model)
             files = {name: str(held) for name, held in files_of(path).items()}
             named = path.name
+        data = None
         if self.study.data is not None:
-            files["data.npz"] = self.study.data
-        return Job(self.study, point, named, files, str(self.store), deep)
+            held, data = files_of_data(Path(self.study.data))
+            files |= held
+        return Job(self.study, point, named, files, str(self.store), deep, data)
 
     @property
     def spent(self) -> bool:
@@ -137,7 +139,7 @@ def checked(study: Study) -> None:
     for model in study.models:
         files_of(resolve(Path(model)) if is_name(model) else existing(Path(model)))
     if study.data is not None:
-        existing(Path(study.data))
+        open_data(Path(study.data))
     known = Vocabulary(figures()).names
     _turned(study)
     named = [*(each.figure for each in study.objectives), *(each.figure for each in study.budgets)]

@@ -21,6 +21,7 @@ from edgeinfer.base import plan
 from edgeinfer.base.devices import device
 from edgeinfer.base.errors import EdgeInferError, RunBusyError, UsageError
 from edgeinfer.base.scratch import scratch_folder
+from edgeinfer.data.open import open_data
 from edgeinfer.precision.ptq import PtqSettings
 from edgeinfer.report.gates.figures import known_figures
 from edgeinfer.report.result import Result
@@ -35,6 +36,7 @@ from edgeinfer.zoo import is_name, resolve
 Point = Mapping[str, Value]
 WAIT_SECONDS = 3600.0  # for another study that is at the same trial
 LOOK_SECONDS = 0.5  # between two looks whether it is done
+DATA = "data"  # the folder of samples among a trial's files
 HELD_BACK = ("csim", "sim", "logs")  # folders of a target's project that stay where they are
 
 
@@ -48,6 +50,7 @@ class Job:
     files: Mapping[str, bytes | str]  # model and data: their content, or where they are
     store: str | None  # the folder of all trials; None: a scratch folder, brought home as bytes
     deep: bool = False  # compiled and simulated, not only estimated
+    data: str | None = None  # the samples, as they are named among `files`
 
     @property
     def key(self) -> str:
@@ -58,7 +61,7 @@ class Job:
         }
         method = _value(self, "method", self.study.method)
         told = {
-            "point": dict(self.point), "model": self.model, "files": content,
+            "point": dict(self.point), "model": self.model, "files": content, "data": self.data,
             "targets": self.study.targets, "devices": self.study.devices, "bits": self.study.bits,
             "method": method, "refine": self.study.refine,
             "training": (self.study.epochs, self.study.seed) if method == "qat" else None,
@@ -182,6 +185,17 @@ def _target(job: Job, name: str) -> Chosen:
     return choose_for(name, {each: device(each) for each in asked}, settings)
 
 
+def files_of_data(named: Path) -> tuple[dict[str, bytes | str], str]:
+    """The files of the samples that a study names, by their places in a trial; and their name."""
+    data = open_data(named)
+    base = data.place if data.place.is_dir() else data.place.parent
+    folder = f"{DATA}/{data.place.name}" if data.place.is_dir() else DATA
+    files: dict[str, bytes | str] = {
+        f"{folder}/{file.relative_to(base).as_posix()}": str(file) for file in data.files
+    }
+    return files, f"{DATA}/{data.name}"
+
+
 def _inputs(job: Job, scratch: Path) -> tuple[Path, Source | None]:
     """Model and samples as files of this machine."""
     places = {}
@@ -191,11 +205,13 @@ def _inputs(job: Job, scratch: Path) -> tuple[Path, Source | None]:
             plan.write_file(places[name], held)
         else:
             places[name] = Path(held)
-    data = places.pop("data.npz", None)
+    data = None
+    if job.data is not None:
+        here = any(isinstance(held, str) for held in job.files.values())
+        data = DataFile(Path(str(job.study.data)) if here else scratch / job.data)
     if is_name(job.model):
-        simulation = Simulation(job.model)
-        return resolve(job.model), simulation if data is None else DataFile(data)
-    return places[job.model], None if data is None else DataFile(data)
+        return resolve(job.model), Simulation(job.model) if data is None else data
+    return places[job.model], data
 
 
 def _trained(

@@ -13,6 +13,7 @@ import pytest
 from edgeinfer.cli.app import main
 from edgeinfer.data.formats.plane_patches import Plane, PlaneKey
 from edgeinfer.data.formats.protodune_root import write_planes
+from tests.support.command_line import shown
 from tests.support.small_models import archive, layer, sequential
 
 RECIPE = """version = 1
@@ -105,3 +106,17 @@ def test_a_folder_that_is_no_run_is_refused(tmp_path: Path, capsys) -> None:
     assert main(["event", str(tmp_path)]) == 2
     assert "is no run folder" in capsys.readouterr().err
     assert not list(tmp_path.iterdir())
+
+
+def test_planes_of_an_array(run: Path, tmp_path: Path, capsys) -> None:
+    planes = np.random.default_rng(0).exponential(2.0, (3, 40, 50)).astype(np.float32)
+    np.save(tmp_path / "planes.npy", planes)
+    document = shown(capsys, "event", str(run), "--data", str(tmp_path / "planes.npy"))
+    assert [plane["name"] for plane in document["planes"]] == [f"planes.npy {i}" for i in range(3)]
+    assert [plane["hits"] for plane in document["planes"]] == [(p >= 4).sum() for p in planes]
+
+
+def test_what_holds_no_planes_is_refused(run: Path, tmp_path: Path, capsys) -> None:
+    np.save(tmp_path / "rows.npy", np.zeros((3, 4)))
+    assert main(["event", str(run), "--data", str(tmp_path / "rows.npy")]) == 2
+    assert "array (planes, wires, pixels)" in capsys.readouterr().err

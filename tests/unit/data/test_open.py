@@ -208,7 +208,9 @@ def test_what_fits_no_format_says_what_was_tried(
 
 def test_an_empty_folder_says_what_is_expected(tmp_path: Path) -> None:
     (tmp_path / "notes.md").write_text("nothing")
-    with pytest.raises(InputError, match=r"holds no data that are read here\. Expected .* Parquet"):
+    with pytest.raises(
+        InputError, match=r"is a folder without data that are read here\. Expected .* Parquet"
+    ):
         open_data(tmp_path)
 
 

@@ -1,0 +1,72 @@
+# SPDX-License-Identifier: Apache-2.0
+# SPDX-FileCopyrightText: The edgeinfer authors
+"""The verb ``convert``: data of any format as HDF5, mixed and divided by event where asked."""
+
+from __future__ import annotations
+
+import json as json_text
+from pathlib import Path
+from typing import Annotated
+
+from cyclopts import Parameter
+
+from edgeinfer.cli.terminal import answer
+
+Json = Annotated[
+    bool, Parameter(negative="", help="print the result as JSON on stdout, and nothing else")
+]
+
+
+def convert(
+    source: Annotated[Path, Parameter(help="what --data takes: a file, file:part, or a folder")],
+    /,
+    *,
+    output: Annotated[
+        Path,
+        Parameter(name=["--output", "-o"], help="d.h5, or d.npy for a table of patches"),
+    ],
+    shuffle: Annotated[bool, Parameter(negative="", help="mix the rows")] = False,
+    seed: Annotated[int, Parameter(help="the same seed gives the same order and division")] = 0,
+    events: Annotated[
+        str | None,
+        Parameter(help="LOW:HIGH, the share of the events to take: 0:0.8 to teach, 0.8:1 to judge"),
+    ] = None,
+    workers: Annotated[int, Parameter(help="processes that read; 0: this one alone")] = 0,
+    memory_mib: Annotated[int, Parameter(help="memory that rows may take")] = 256,
+    json: Json = False,
+) -> None:
+    """Write data of any format as HDF5 that --data reads, in bounded memory."""
+    from edgeinfer.base.errors import UsageError
+    from edgeinfer.data import convert as room
+    from edgeinfer.data.open import open_data
+
+    if seed < 0 or workers < 0 or memory_mib < 1:
+        raise UsageError("--seed and --workers must not be below 0, --memory-mib not below 1.")
+    data = open_data(source)
+    conversion = room.Conversion(
+        shuffle, seed, workers, memory_mib << 20, None if events is None else _share(events)
+    )
+    rows = room.convert(data, output, conversion)
+    layout = data.source.layout()
+    document = {
+        "source": data.name,
+        "format": str(data.format),
+        "rows": rows,
+        "columns": {name: list(column.shape) for name, column in layout.items()},
+        "output": str(output),
+    }
+    prose = f"{data.name} ({data.format}): {rows:,} rows of {', '.join(layout)}"
+    answer(json_text.dumps(document, indent=2), f"{prose}\nwritten   {output}", as_json=json)
+
+
+def _share(text: str) -> tuple[float, float]:
+    from edgeinfer.base.errors import UsageError
+
+    low, _, high = text.partition(":")
+    try:
+        share = float(low), float(high)
+    except ValueError:
+        share = (1.0, 0.0)
+    if not 0 <= share[0] < share[1] <= 1:
+        raise UsageError(f"--events {text} is no share of them.", hint="Write 0:0.8 or 0.8:1.")
+    return share
