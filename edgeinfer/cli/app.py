@@ -90,6 +90,11 @@ VERBS = {
         "simulate RUN --stage engine,csim",
         "a run's Program and targets again on more or other samples",
     ),
+    "board": Verb(
+        "edgeinfer.cli.board:board",
+        "board RUN --port /dev/ttyUSB0",
+        "a run's design on its board, or the board simulated, against the engine",
+    ),
     "explain": Verb(
         "edgeinfer.cli.verbs:explain",
         "explain RUN",

@@ -270,6 +270,16 @@ class Target(ABC, Generic[Chosen]):
         """Each tool that the target can use: whether it is here, and how to get it."""
         return ()
 
+    def has_board(self, settings: Chosen) -> bool:
+        """Whether projects with these settings go onto a board that answers frames."""
+        return False
+
+    def ask_board(
+        self, folder: Path, raw: Mapping[str, Ints], settings: Chosen, port: str | None
+    ) -> dict[str, Ints]:
+        """What the board answers at a serial port; what it would, simulated, without one."""
+        return {}
+
     # Files of its own kind
 
     def inspect(self, path: Path) -> Description | None:

@@ -131,6 +131,18 @@ class RtlTarget(Target[RtlSettings]):
         advanced(count, count)
         return {**observed.outputs, **observed.taps}
 
+    def has_board(self, settings: RtlSettings) -> bool:
+        """Whether the design has a shell for a board."""
+        return settings.board is not None
+
+    def ask_board(
+        self, folder: Path, raw: Mapping[str, Ints], settings: RtlSettings, port: str | None
+    ) -> dict[str, Ints]:
+        """What the board with the folder's design answers; simulated without a port."""
+        from edgeinfer.targets.rtl.board.ask import ask
+
+        return ask(folder, settings.board or "", raw, port)
+
     def observe(
         self,
         program: Program,
