@@ -8,7 +8,6 @@ What a file is, its content tells; its name is asked only where the content tell
 from __future__ import annotations
 
 import hashlib
-import zlib
 from collections.abc import Callable
 from dataclasses import dataclass
 from enum import StrEnum
@@ -16,9 +15,10 @@ from pathlib import Path
 
 from edgeinfer.base import plan
 from edgeinfer.base.errors import InputError, did_you_mean
-from edgeinfer.data.formats.guard import DataFileError, file_bytes
+from edgeinfer.data.formats.guard import DataFileError
 from edgeinfer.data.formats.scalings import PatchScaling
 from edgeinfer.data.formats.shards import Source
+from edgeinfer.data.kind import KNOWN, WORDS, kind_of, kinds_in
 
 
 class Format(StrEnum):
@@ -53,43 +53,6 @@ EXPERIMENTS = frozenset(
 )
 """Formats whose columns have names of their own, which no network's inputs need to have."""
 
-KNOWN = (
-    "NumPy (.npz, .npy), HDF5, Parquet, ROOT (a tree or a ProtoDUNE dump), CSV, ARFF, a track's "
-    "text, CVN pixel maps"
-)
-_HEAD_BYTES = 4096
-_MAGIC: tuple[tuple[bytes, str], ...] = (
-    (b"PK\x03\x04", "npz"),
-    (b"PK\x05\x06", "npz"),
-    (b"\x93NUMPY", "npy"),
-    (b"\x89HDF\r\n\x1a\n", "hdf5"),
-    (b"PAR1", "parquet"),
-    (b"root", "root"),
-    (b"\x1f\x8b", "cvn"),
-)
-_NAMED = {
-    ".npz": "npz",
-    ".npy": "npy",
-    ".h5": "hdf5",
-    ".hdf5": "hdf5",
-    ".parquet": "parquet",
-    ".root": "root",
-    ".gz": "cvn",
-}
-_WORDS = {
-    "npz": "a NumPy archive",
-    "npy": "a NumPy array",
-    "hdf5": "an HDF5 file",
-    "parquet": "a Parquet file",
-    "root": "a ROOT file",
-    "cvn": "a CVN pixel map",
-    "track": "a track's text",
-    "arff": "an ARFF file",
-    "csv": "a table of text",
-}
-_BESIDE = ("", ".info", ".json", ".md", ".toml", ".py")
-"""Suffixes of files that lie beside data in a folder, and are none."""
-_LOOKED_AT = 4
 SCALINGS = tuple(scaling.value for scaling in PatchScaling)
 
 
@@ -127,7 +90,7 @@ def open_data(named: str | Path) -> DataSet:
     if path.is_dir():
         return _folder(path, choice)
     existing(path)
-    kind = _kind(path)
+    kind = kind_of(path)
     return _data_set(path, choice, kind, (path,))
 
 
@@ -153,72 +116,6 @@ def existing(path: Path) -> Path:
         hint = did_you_mean(path.name, siblings) or "Check the path."
         raise InputError(f"There is no file {path}.", hint=hint)
     return path
-
-
-def _kind(path: Path) -> str:
-    """What a file is by its first bytes; an error that says what was tried where they fit none."""
-    suffix = path.suffix.lower()
-    with path.open("rb") as file:
-        head = file.read(_HEAD_BYTES)
-    found = next((kind for magic, kind in _MAGIC if head.startswith(magic)), None)
-    if found is None and _is_zlib(head):
-        found = "cvn"
-    if found is not None:
-        return found
-    named = _NAMED.get(suffix)
-    if b"\0" in head and _is_hdf5(path):
-        return "hdf5"
-    if named == "npz":
-        return named  # its reader says what is wrong
-    file_bytes(path)
-    if named is not None:
-        begin = head[:8].hex(" ")
-        problem = f"is no {_WORDS[named].partition(' ')[2]}, as its name has it: it begins with "
-        hint = "It may be truncated, or of another format: rename it if so."
-        raise DataFileError(path, "", f"{problem}the bytes {begin}", hint=hint)
-    text = _text_kind(head)
-    if text == "csv" and suffix == ".dat" and len(head.split()) == len(head.splitlines()):
-        return "track"  # one number a line: one that ends before its points do
-    if text is None:
-        problem = f"is of no format that is read here. Tried: {KNOWN}; it begins with the bytes "
-        raise DataFileError(path, "", problem + head[:8].hex(" "))
-    return text
-
-
-def _is_hdf5(path: Path) -> bool:
-    """Whether HDF5 begins later in the file, after a block of the user's own."""
-    import h5py
-
-    return bool(h5py.is_hdf5(path))
-
-
-def _is_zlib(head: bytes) -> bool:
-    if len(head) < 2 or head[0] & 0x0F != 8 or int.from_bytes(head[:2], "big") % 31:
-        return False
-    try:
-        zlib.decompressobj().decompress(head, 64)
-    except zlib.error:
-        return False
-    return True
-
-
-def _text_kind(head: bytes) -> str | None:
-    from edgeinfer.data.formats.track_pid_text import SEPARATOR
-
-    if b"\0" in head:
-        return None
-    try:
-        text = head.decode("utf-8-sig")
-    except UnicodeDecodeError as error:
-        if error.start < len(head) - 4:
-            return None
-        text = head[: error.start].decode("utf-8-sig", errors="replace")
-    if SEPARATOR in text:
-        return "track"
-    lines = [line.strip().lower() for line in text.splitlines()]
-    if any(line.startswith(("@relation", "@attribute")) for line in lines):
-        return "arff"
-    return "csv" if any(lines) else None
 
 
 def _data_set(path: Path, choice: str, kind: str, files: tuple[Path, ...]) -> DataSet:
@@ -375,7 +272,7 @@ def _text(path: Path, choice: str, files: tuple[Path, ...]) -> DataSet:
     from edgeinfer.data.formats.text_tables import TextTable
 
     _refuse_choice(path, choice)
-    arff = _kind(files[0]) == "arff"
+    arff = kind_of(files[0]) == "arff"
     table = TextTable(tuple(map(str, files)), arff)
     return DataSet(path, "", Format.ARFF if arff else Format.CSV, table, files)
 
@@ -396,39 +293,16 @@ def _folder(path: Path, choice: str) -> DataSet:
     """Files of one kind in a folder, or in its folders; what stands beside them does not count."""
     files = tuple(sorted(file for file in path.iterdir() if file.is_file()))
     inside = [part for part in sorted(path.iterdir()) if part.is_dir()]
-    kinds = _kinds(files)
+    kinds = kinds_in(files)
     if not kinds:
         files = tuple(file for part in inside for file in sorted(part.iterdir()) if file.is_file())
-        kinds = _kinds(files)
+        kinds = kinds_in(files)
     if not kinds:
         hint = f"Expected are files of one of these formats: {KNOWN}."
         raise DataFileError(path, "", "is a folder without data that are read here", hint=hint)
     if len(kinds) > 1:
-        listed = " and ".join(f"{_WORDS[kind]} ({suffix})" for kind, suffix in kinds.items())
+        listed = " and ".join(f"{WORDS[kind]} ({suffix})" for kind, suffix in kinds.items())
         hint = "Keep one format in a folder, or name a file."
         raise DataFileError(path, "", f"fits {len(kinds)} formats: it holds {listed}", hint=hint)
     kind, suffix = next(iter(kinds.items()))
     return _data_set(path, choice, kind, tuple(f for f in files if f.suffix.lower() == suffix))
-
-
-def _kinds(files: tuple[Path, ...]) -> dict[str, str]:
-    """The formats of a folder's files, with their suffixes; a few of a suffix stand for all."""
-    some: dict[str, list[Path]] = {}
-    for file in files:
-        some.setdefault(file.suffix.lower(), []).append(file)
-    found: dict[str, str] = {}
-    for suffix, alike in some.items():
-        kinds = {} if suffix in _BESIDE else dict.fromkeys(map(_kind_or_none, alike[:_LOOKED_AT]))
-        for kind in kinds:
-            if kind == "csv" and suffix in (".txt", ".dat"):
-                found["track"] = suffix  # its reader says what is wrong with it
-            elif kind is not None and (kind != "csv" or suffix in (".csv", ".tsv")):
-                found[kind] = suffix
-    return found
-
-
-def _kind_or_none(file: Path) -> str | None:
-    try:
-        return _kind(file)
-    except DataFileError:
-        return None

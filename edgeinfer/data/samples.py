@@ -90,7 +90,10 @@ def read(
         for name, columns in taken.labels.items()
     }
     return Samples(
-        given, f"{count} samples of {data.name}", labels, _findings(data, taken, rows, count)
+        given,
+        f"{count} samples of {data.name}",
+        labels,
+        _findings(data, taken, rows, count, most_bytes),
     )
 
 
@@ -136,14 +139,16 @@ def _joined(rows: Rows, columns: tuple[str, ...]) -> NDArray[Any]:
     return np.stack([rows.columns[name].reshape(-1) for name in columns], axis=-1)
 
 
-def _findings(data: DataSet, taken: Assignment, rows: Rows, count: int) -> tuple[str, ...]:
+def _findings(
+    data: DataSet, taken: Assignment, rows: Rows, count: int, most_bytes: int
+) -> tuple[str, ...]:
     found = []
     if taken.sentence and data.format is not Format.NPZ:
         found.append(f"{data.name}, read as {data.format}: {taken.sentence}.")
     if count < rows.total:
         found.append(
             f"{data.name}: {count:,} of its {rows.total:,} samples were read, spread evenly; all "
-            f"of them would not have fitted into {HELD_BYTES >> 20} MiB."
+            f"of them would take more than {most_bytes >> 20} MiB."
         )
     return tuple(found)
 

@@ -209,7 +209,7 @@ def test_a_table_of_ones_own_is_judged_as_an_archive_is(
 def test_the_record_names_what_was_taken_for_what(work: Path) -> None:
     result = result_of(work, "net.keras", as_csv(work))
     (said,) = [line for line in result.findings if line.startswith("d.csv, read as csv")]
-    assert "x from feature0, feature1" in said and "out from class" in said
+    assert "x from feature0, feature1" in said and "out_softmax from class" in said
 
 
 def test_an_archive_is_read_a_piece_at_a_time(work: Path) -> None:

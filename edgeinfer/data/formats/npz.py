@@ -11,7 +11,6 @@ import zlib
 from collections.abc import Iterator
 from contextlib import ExitStack
 from dataclasses import dataclass
-from pathlib import Path
 from typing import IO, Any
 
 import numpy as np
@@ -161,6 +160,5 @@ def _header(file: IO[bytes]) -> tuple[tuple[int, ...], bool, Any]:
 
 def _unreadable(path: str, error: Exception) -> DataFileError:
     reason = str(error).partition("\n")[0][:160]
-    found = DataFileError(path, "", f"{Path(path).name} is no readable archive", hint=HOW_TO)
-    found.message = f"{path} is no NumPy archive that can be read: {reason}."
-    return found
+    problem = f"is no NumPy archive that can be read: {reason}"
+    return DataFileError(path, "", problem, hint=HOW_TO)

@@ -229,17 +229,35 @@ def _rows(file: IO[bytes], shard: Shard, head: _Head, arff: bool) -> np.ndarray:
             if arff and text.lstrip().startswith("{"):
                 hint = "Sparse rows are not read; write them in full."
             raise DataFileError(shard.path, "", problem, hint=hint)
-        for at, place in enumerate(head.kept):
-            named = head.classes.get(place)
-            text = fields[place]
-            value = _number(text) if named is None else named.get(text)
-            if value is None or not math.isfinite(value):
-                what = f"is {text[:40]!r}" if text else "is empty"
-                problem = f"{what} in row {shard.first + row}, a number is due"
-                hint = "Remove those rows, or replace the values."
-                raise DataFileError(shard.path, head.names[place], problem, hint=hint)
-            values[row, at] = value
+        try:
+            values[row] = [_value(head, place, fields[place]) for place in head.kept]
+        except ValueError:
+            raise _no_number(shard, head, row, fields) from None
         row += 1
         if row == shard.rows:
             break
     return values
+
+
+def _value(head: _Head, place: int, text: str) -> float:
+    """The number in a field; a ValueError where there is none."""
+    named = head.classes.get(place)
+    if named is not None and text not in named:
+        raise ValueError(text)
+    value = float(text) if named is None else named[text]
+    if not math.isfinite(value):
+        raise ValueError(text)
+    return value
+
+
+def _no_number(shard: Shard, head: _Head, row: int, fields: list[str]) -> DataFileError:
+    """The error for the first field of a row that is no number."""
+    for place in head.kept:
+        try:
+            _value(head, place, fields[place])
+        except ValueError:
+            break
+    what = f"is {fields[place][:40]!r}" if fields[place] else "is empty"
+    problem = f"{what} in row {shard.first + row}, a number is due"
+    hint = "Remove those rows, or replace the values."
+    return DataFileError(shard.path, head.names[place], problem, hint=hint)
