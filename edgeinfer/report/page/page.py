@@ -258,9 +258,9 @@ def _provenance(result: Result, profile: Profile | None) -> Section:
         ("program", f"content hash {result.program.digest}"),
     ]
     if result.data is not None:
-        facts.append(
-            ("data", f"{words.short(result.data.name, 200)}, SHA-256 {result.data.sha256}")
-        )
+        kind = f", {result.data.format}" if result.data.format else ""
+        samples = f"{words.short(result.data.name, 200)}{kind}"
+        facts.append(("data", f"{samples}, SHA-256 {result.data.sha256}"))
     if profile is not None:
         facts.append(("looked into", profile.origin))
     for name, part in result.targets.items():
