@@ -17,7 +17,7 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
 
-from edgeinfer.base.errors import ToolFailedError, ToolMissingError, UsageError
+from edgeinfer.base.errors import EdgeInferError, ToolFailedError, ToolMissingError, UsageError
 from edgeinfer.sweep.pool import TRIES, Done
 from edgeinfer.sweep.travel import come_home, done_abroad, sent
 from edgeinfer.sweep.trial import Carried, Job, unpacked
@@ -25,7 +25,7 @@ from edgeinfer.sweep.trial import Carried, Job, unpacked
 CONNECT_SECONDS = 20.0
 LOOK_SECONDS = 2.0  # between two looks at whether there are workers
 WORKER_MINUTES = 10.0  # without a worker that could take a trial
-LOST = ("CancelledError", "FutureCancelledError", "CommClosedError")
+LOST = ("CancelledError", "FutureCancelledError", "FuturesCancelledError", "CommClosedError")
 TLS = "tls"
 
 
@@ -98,8 +98,12 @@ class Cluster:
             waiting = {self._sent(job): job for job in jobs}
             try:
                 self._wait(waiting, done)
-            except (OSError, TimeoutError) as error:
-                raise _lost(error) from None
+            except EdgeInferError:
+                raise
+            except Exception as error:
+                if isinstance(error, OSError | TimeoutError) or type(error).__name__ in LOST:
+                    raise _lost(error) from None
+                raise
 
     def _wait(self, waiting: dict[Any, Job], done: Done) -> None:
         from distributed import wait
@@ -155,7 +159,7 @@ class Cluster:
 
 def _lost(error: BaseException) -> ToolFailedError:
     return ToolFailedError(
-        f"The scheduler is lost: {error or type(error).__name__}.",
+        f"The scheduler is lost: {str(error).partition(chr(10))[0] or type(error).__name__}.",
         hint="What is home is kept: start a scheduler and add --resume to the same command.",
     )
 
