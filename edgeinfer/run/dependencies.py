@@ -17,7 +17,9 @@ _MODEL = _NUMBERS | Reads(
     code=("edgeinfer.graph", "edgeinfer.readers", "edgeinfer.run.trial"),
     libraries=("h5py", "onnx"),
 )
-_SAMPLES = Reads(code=("edgeinfer.data", "edgeinfer.run.samples"), libraries=("scipy",))
+_SAMPLES = Reads(
+    code=("edgeinfer.data", "edgeinfer.run.samples"), libraries=("h5py", "scipy", "uproot")
+)
 _PROGRAM = _NUMBERS | Reads(
     code=("edgeinfer.graph", "edgeinfer.ir", "edgeinfer.run.trial"), libraries=("onnxruntime",)
 )
