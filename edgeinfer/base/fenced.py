@@ -44,7 +44,7 @@ def entries(folder: Path) -> Iterator[tuple[Path, int]]:
                     yield path, mode
                     if stat.S_ISDIR(mode):
                         waiting.append(path)
-        except FileNotFoundError:  # someone tidies up at the same time, or there is no folder yet
+        except (FileNotFoundError, NotADirectoryError):  # being tidied up, or no folder
             continue
 
 

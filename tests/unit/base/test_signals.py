@@ -27,6 +27,7 @@ import sys
 from pathlib import Path
 from edgeinfer.base import tools
 from edgeinfer.cli import app
+from edgeinfer.base.reads import Reads
 from edgeinfer.run.folder import Outcome, Silent, opened
 
 def work(tokens):
@@ -35,7 +36,7 @@ def work(tokens):
         tools.run(found, [], seconds=200, folder=Path.cwd())
         return Outcome({})
     with opened(Path("run"), Silent(), new=True) as folder:
-        folder.step("slow", {}, make)
+        folder.step("slow", Reads(), {}, make)
     return 0
 
 app.dispatch = work
