@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from edgeinfer.base.errors import InputError
+from edgeinfer.base.errors import InputError, UsageError
 from edgeinfer.base.metrics import Task
 from edgeinfer.data.columns import Assignment, assign, assign_by_name
 from edgeinfer.data.formats.guard import DataFileError, refuse
@@ -129,7 +129,15 @@ def _rows(data: DataSet, taken: Assignment, most_bytes: int) -> Rows:
             f"{data.place}: {taken.columns[0]!r} is empty, so there is nothing to learn from it.",
             hint="Give at least one sample, better some hundreds.",
         )
-    return thinned_rows(data.source, taken.columns, most_bytes)
+    try:
+        return thinned_rows(data.source, taken.columns, most_bytes)
+    except InputError:
+        raise
+    except UsageError as error:  # a row, or what it is packed in, is too large to be read
+        raise InputError(
+            f"{data.place}: {error.message}",
+            hint="Write it in smaller pieces: smaller samples, chunks or groups of rows.",
+        ) from None
 
 
 def _joined(rows: Rows, columns: tuple[str, ...]) -> NDArray[Any]:

@@ -4,6 +4,9 @@
 
 from __future__ import annotations
 
+import io
+import tracemalloc
+import zipfile
 import zlib
 from pathlib import Path
 from typing import Any
@@ -139,6 +142,28 @@ def test_columns_that_are_no_arrays_are_named(tmp_path: Path, column: Any, words
     parquet.write_table(pyarrow.table({"x": column}), tmp_path / "d.parquet")
     with pytest.raises(InputError, match=words):
         samples.read(tmp_path / "d.parquet", IN, OUT)
+
+
+def test_a_sample_too_large_is_refused_before_it_is_unpacked(tmp_path: Path) -> None:
+    path, size = tmp_path / "d.npz", 1 << 28
+    header = io.BytesIO()
+    told = {"descr": "<f8", "fortran_order": False, "shape": (1, size // 8)}
+    np.lib.format.write_array_header_1_0(header, told)
+    with (
+        zipfile.ZipFile(path, "w", zipfile.ZIP_DEFLATED, compresslevel=1) as file,
+        file.open("x.npy", "w") as held,
+    ):
+        held.write(header.getvalue())
+        for _ in range(size >> 20):
+            held.write(bytes(1 << 20))
+    tracemalloc.start()
+    try:
+        with pytest.raises(InputError, match=r"d\.npz: .* too small.*smaller pieces"):
+            samples.read(path, IN, OUT)
+        _, most = tracemalloc.get_traced_memory()
+    finally:
+        tracemalloc.stop()
+    assert most < 8 << 20
 
 
 def test_a_line_without_end_is_no_table(tmp_path: Path) -> None:
