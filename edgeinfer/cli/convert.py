@@ -55,8 +55,11 @@ def convert(
         "columns": {name: list(column.shape) for name, column in layout.items()},
         "output": str(output),
     }
-    prose = f"{data.name} ({data.format}): {rows:,} rows of {', '.join(layout)}"
-    answer(json_text.dumps(document, indent=2), f"{prose}\nwritten   {output}", as_json=json)
+    lines = [
+        f"{data.name} ({data.format}): {rows:,} rows of {', '.join(layout)}",
+        f"written   {output}",
+    ]
+    answer(json_text.dumps(document, indent=2), lines, as_json=json)
 
 
 def _share(text: str) -> tuple[float, float]:

@@ -44,6 +44,7 @@ def test_rows_keep_their_order_unless_they_are_mixed(work: Path, capsys) -> None
     assert column("d.h5", "a") == list(range(ROWS))
     assert open_data("d.h5").format is Format.HDF5
     assert main(["convert", "d.csv", "-o", "mixed.h5", "--shuffle", "--seed", "3"]) == 0
+    assert capsys.readouterr().out == "d.csv (csv): 700 rows of a, b\nwritten   mixed.h5\n"
     mixed = column("mixed.h5", "a")
     assert mixed != sorted(mixed) == list(range(ROWS))
     assert column("mixed.h5", "b") == [row * row for row in mixed]
