@@ -9,6 +9,8 @@ import io
 import re
 from collections.abc import Iterable, Sequence
 
+from edgeinfer.base.names import printable
+
 # With which a spreadsheet begins to calculate; the wide ones count where Japanese is written.
 FORMULA = ("=", "+", "-", "@", "\t", "\r", "\n", "\uff1d", "\uff0b", "\uff0d", "\uff20")
 NUMBER = re.compile(r"[+-]?(\d+\.?\d*|\.\d+)([eE][+-]?\d+)?|[+-]?(inf|nan)")
@@ -23,8 +25,9 @@ def as_csv(rows: Iterable[Sequence[object]]) -> str:
 
 
 def cell(value: object) -> object:
-    """A value as a cell: words that a spreadsheet would calculate get an apostrophe before them,
-    numbers stay numbers."""
+    """A value as a cell of one line: words that a spreadsheet would calculate get an apostrophe
+    before them, numbers stay numbers."""
     if not isinstance(value, str) or NUMBER.fullmatch(value):
         return value
-    return f"'{value}" if value.lstrip(" ").startswith(FORMULA) else value
+    shown = printable(value)
+    return f"'{shown}" if value.lstrip(" ").startswith(FORMULA) else shown

@@ -148,6 +148,7 @@ CALIBRATION = [
     Bad("half_labels.npz", npz(x=X, y=np.full(8, 0.5)), "whole numbers", DATA),
 ]
 RECIPES = [
+    Bad("brackets.toml", b"version = " + b"[" * 5_000, "nested too deep", RECIPE),
     Bad("gone.toml", None, "no file", RECIPE),
     Bad("binary.toml", b"\xff\xfe\x00", "no text", RECIPE),
     Bad("broken.toml", b"version = ", "not TOML", RECIPE),

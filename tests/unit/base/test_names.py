@@ -87,7 +87,8 @@ def test_templates_mark_only_their_own_words_as_own(template: str) -> None:
     ("value", "shown"),
     [
         ("=1+1", "'=1+1"), ("+cmd|' /C calc'!A0", "'+cmd|' /C calc'!A0"), ("@SUM(A1)", "'@SUM(A1)"),
-        ("-2+3", "'-2+3"), ("\t=1", "'\t=1"), (" =1", "' =1"), ("\uff1d1", "'\uff1d1"),
+        ("-2+3", "'-2+3"), ("\t=1", "'\ufffd=1"), ("a\nb", "a\ufffdb"),
+        (" =1", "' =1"), ("\uff1d1", "'\uff1d1"),
         ("-3.2", "-3.2"), ("+5", "+5"), ("-1e-7", "-1e-7"), ("-inf", "-inf"), (-3.2, -3.2),
         ("a-b", "a-b"), ("", ""), (None, None), ("conv", "conv"), ("-", "'-"),
     ],
