@@ -6,6 +6,7 @@ whoever asks for the same trial again finds it done."""
 from __future__ import annotations
 
 import contextlib
+import functools
 import hashlib
 import io
 import json
@@ -15,7 +16,7 @@ import time
 from collections.abc import Iterator, Mapping
 from dataclasses import asdict, dataclass, field, fields, replace
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from edgeinfer.base import plan
 from edgeinfer.base.devices import device
@@ -32,6 +33,9 @@ from edgeinfer.run.tools import ToolOrder
 from edgeinfer.sweep.study import BITS, Study, Value
 from edgeinfer.targets.registry import Chosen, choose_for, entry_of
 from edgeinfer.zoo import is_name, resolve
+
+if TYPE_CHECKING:
+    from pydantic import TypeAdapter
 
 Point = Mapping[str, Value]
 WAIT_SECONDS = 3600.0  # for another study that is at the same trial
@@ -282,12 +286,19 @@ def as_dict(carried: Carried) -> dict[str, Any]:
     return told
 
 
+@functools.cache
+def _reader() -> TypeAdapter[Carried]:
+    from pydantic import TypeAdapter
+
+    return TypeAdapter(Carried)
+
+
 def from_dict(told: Mapping[str, Any]) -> Carried:
     """From the journal; a ValueError names the entry that is none."""
-    from pydantic import TypeAdapter, ValidationError
+    from pydantic import ValidationError
 
     try:
-        carried = TypeAdapter(Carried).validate_python(told)
+        carried = _reader().validate_python(told)
     except ValidationError as error:
         first = error.errors()[0]
         raise ValueError(f"{'.'.join(map(str, first['loc']))}: {first['msg']}") from None
