@@ -152,9 +152,10 @@ class Run:
         stages: Sequence[str] = ("engine",),
         samples: int | None = None,
         data: str | Path | None = None,
+        edited: bool = False,
     ) -> Run:
         """See `simulate`."""
-        return simulate(self, stages=stages, samples=samples, data=data)
+        return simulate(self, stages=stages, samples=samples, data=data, edited=edited)
 
     def report(self) -> Path:
         """Write the run's page; where it is."""
