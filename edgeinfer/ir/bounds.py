@@ -8,7 +8,7 @@ made the elements differ: never wider than the tensor, never looser than per cha
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from functools import reduce
 from typing import assert_never
 
@@ -21,6 +21,7 @@ from edgeinfer.ir.ops import (
     Conv,
     Dense,
     Input,
+    Moves,
     Op,
     Pad,
     Pair,
@@ -29,13 +30,10 @@ from edgeinfer.ir.ops import (
     PoolKind,
     PRelu,
     Requant,
-    Reshape,
     Scale,
     Shape,
-    Slice,
     Softmax,
     Table,
-    Transpose,
     Upsample,
     Weights,
 )
@@ -106,10 +104,6 @@ def bound(
             return _pair(op, x[op.a], types[op.a].frac, x[op.b], types[op.b].frac)
         case Concat():
             return _concat(op, x, types, shapes)
-        case Reshape():
-            return _moved(x[op.x], shapes[op.x], lambda full: full.reshape(op.shape))
-        case Transpose():
-            return _moved(x[op.x], shapes[op.x], lambda full: full.transpose(op.order))
         case Pad():
             flat = _channels(x[op.x], shapes[op.x])
             if op.pads[-1] != (0, 0):
@@ -117,9 +111,8 @@ def bound(
             return hull(flat, ranges.of_values(np.asarray(op.value)))
         case Upsample():
             return _channels(x[op.x], shapes[op.x])
-        case Slice():
-            cut = tuple(slice(*b) for b in zip(op.starts, op.stops, op.steps, strict=True))
-            return _moved(x[op.x], shapes[op.x], lambda full: full[cut])
+        case Moves():
+            return _moved(op, x[op.x], shapes[op.x])
         case _:
             assert_never(op)
 
@@ -242,11 +235,13 @@ def _concat(
     )
 
 
-def _moved(x: Interval, shape: Shape, move: Callable[[Ints], Ints]) -> Interval:
+def _moved(op: Moves, x: Interval, shape: Shape) -> Interval:
     """Bounds that follow the elements to their new places."""
     if x.low.size == x.high.size == 1:
-        return Interval(x.low.reshape(()), x.high.reshape(()))
-    return Interval(move(np.broadcast_to(x.low, shape)), move(np.broadcast_to(x.high, shape)))
+        moved = Interval(x.low.reshape(()), x.high.reshape(()))
+        return moved if not op.fills(shape) else hull(moved, ranges.of_values(np.asarray(op.fill)))
+    low, high = np.broadcast_to(x.low, shape), np.broadcast_to(x.high, shape)
+    return Interval(op.moved(low, op.fill), op.moved(high, op.fill))
 
 
 def _softmax(op: Softmax, channels: int) -> Interval:

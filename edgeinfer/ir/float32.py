@@ -38,22 +38,18 @@ from edgeinfer.ir.ops import (
     Conv,
     Dense,
     Input,
+    Moves,
     Op,
-    Pad,
     Pair,
     PairKind,
     Pool,
     PoolKind,
     PRelu,
     Requant,
-    Reshape,
     Scale,
     Shape,
-    Slice,
     Softmax,
     Table,
-    Transpose,
-    Upsample,
     inputs_of,
 )
 from edgeinfer.ir.program import Program
@@ -133,7 +129,7 @@ class _Walk:
                 return self._pool(op)
             case Pair():
                 return self._pair(op)
-            case Concat() | Reshape() | Transpose() | Pad() | Upsample() | Slice():
+            case Concat() | Moves():
                 return self._of(op)
             case _:
                 assert_never(op)

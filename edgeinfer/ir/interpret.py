@@ -19,8 +19,8 @@ from edgeinfer.ir.ops import (
     Conv,
     Dense,
     Input,
+    Moves,
     Op,
-    Pad,
     Pads,
     Pair,
     PairKind,
@@ -28,14 +28,10 @@ from edgeinfer.ir.ops import (
     PoolKind,
     PRelu,
     Requant,
-    Reshape,
     Scale,
     Shape,
-    Slice,
     Softmax,
     Table,
-    Transpose,
-    Upsample,
 )
 from edgeinfer.ir.program import Program
 from quantization.fixed import Fixed, Ints, Quantizer, requantize
@@ -141,22 +137,17 @@ def _evaluate(op: Op, values: Mapping[str, Ints], types: Mapping[str, Fixed]) ->
         case Concat():
             parts = [values[x] << (op.type.frac - frac(x)) for x in op.xs]
             return np.concatenate(parts, axis=op.axis + 1)
-        case Reshape():
-            return values[op.x].reshape(-1, *op.shape)
-        case Transpose():
-            return values[op.x].transpose(0, *(axis + 1 for axis in op.order))
-        case Pad():
-            return np.pad(values[op.x], ((0, 0), *op.pads), constant_values=op.value)
-        case Upsample():
-            y = values[op.x]
-            for axis, factor in enumerate(op.factors, start=1):
-                y = np.repeat(y, factor, axis=axis)
-            return y
-        case Slice():
-            bounds = zip(op.starts, op.stops, op.steps, strict=True)
-            return values[op.x][(slice(None), *(slice(*bound) for bound in bounds))]
+        case Moves():
+            return _moved(op, values[op.x])
         case _:
             assert_never(op)
+
+
+def _moved(op: Moves, x: Ints) -> Ints:
+    """Every element from its place in the operand, or the fill."""
+    shape = x.shape[1:]
+    flat = np.append(x.reshape(len(x), -1), np.full((len(x), 1), op.fill, np.int64), axis=1)
+    return flat[:, op.sources(shape)].reshape(-1, *op.shape_of(shape))
 
 
 def _bounded(op: Clip) -> bool:

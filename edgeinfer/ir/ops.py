@@ -2,6 +2,10 @@
 # SPDX-FileCopyrightText: The edgeinfer authors
 """The ops of a Program. Each makes one value: raw integers of a shape and a fixed-point type.
 
+Ops are grouped by what they do: those that inherit from `Moves` only bring elements to other
+places, so a backend that has a gather has all of them. Operands are marked in the fields, so that
+nothing needs to know an op to find what it reads.
+
 Two rules hold for all of them. Arithmetic is exact: a result is never rounded and never overflows,
 for its type is wide enough by proof. Only `Requant` (and the last step of `Softmax`) rounds, and it
 says how. Shapes leave out the batch; images are channels last.
@@ -9,8 +13,11 @@ says how. Shapes leave out the batch; images are channels last.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+import math
+from abc import abstractmethod
+from dataclasses import dataclass, field, fields
 from enum import StrEnum
+from typing import Any, ClassVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -20,6 +27,9 @@ from quantization.fixed import Fixed, Overflow, Rounding
 Weights = NDArray[np.signedinteger] | NDArray[np.unsignedinteger]
 Shape = tuple[int, ...]
 Pads = tuple[tuple[int, int], ...]
+
+
+OPERAND = {"operand": True}  # the metadata of a field that names the value, or values, to read
 
 
 class PoolKind(StrEnum):
@@ -67,7 +77,7 @@ class Conv:
 
     name: str
     type: Fixed
-    x: str
+    x: str = field(metadata=OPERAND)
     weight: Weights
     weight_type: Fixed
     bias: Weights
@@ -83,7 +93,7 @@ class Dense:
 
     name: str
     type: Fixed
-    x: str
+    x: str = field(metadata=OPERAND)
     weight: Weights
     weight_type: Fixed
     bias: Weights
@@ -99,7 +109,7 @@ class Scale:
 
     name: str
     type: Fixed
-    x: str
+    x: str = field(metadata=OPERAND)
     factor: Weights
     factor_type: Fixed
     bias: Weights
@@ -111,7 +121,7 @@ class Requant:
 
     name: str
     type: Fixed
-    x: str
+    x: str = field(metadata=OPERAND)
     rounding: Rounding
     overflow: Overflow
 
@@ -122,7 +132,7 @@ class Clip:
 
     name: str
     type: Fixed
-    x: str
+    x: str = field(metadata=OPERAND)
     low: int | None
     high: int | None
 
@@ -133,7 +143,7 @@ class PRelu:
 
     name: str
     type: Fixed
-    x: str
+    x: str = field(metadata=OPERAND)
     slope: Weights
     slope_type: Fixed
 
@@ -144,7 +154,7 @@ class Table:
 
     name: str
     type: Fixed
-    x: str
+    x: str = field(metadata=OPERAND)
     first: int
     entries: Weights
 
@@ -160,7 +170,7 @@ class Softmax:
 
     name: str
     type: Fixed
-    x: str
+    x: str = field(metadata=OPERAND)
     axis: int
     exp: Weights
     exp_type: Fixed
@@ -178,7 +188,7 @@ class Pool:
 
     name: str
     type: Fixed
-    x: str
+    x: str = field(metadata=OPERAND)
     kind: PoolKind
     window: Shape
     strides: Shape
@@ -191,8 +201,8 @@ class Pair:
 
     name: str
     type: Fixed
-    a: str
-    b: str
+    a: str = field(metadata=OPERAND)
+    b: str = field(metadata=OPERAND)
     kind: PairKind
 
 
@@ -202,61 +212,133 @@ class Concat:
 
     name: str
     type: Fixed
-    xs: tuple[str, ...]
+    xs: tuple[str, ...] = field(metadata=OPERAND)
     axis: int
 
 
 @dataclass(frozen=True, slots=True, eq=False)
-class Reshape:
+class Moves:
+    """Elements of one value at other places, some of them perhaps more than once or not at all.
+
+    An op says where elements go by doing it to an array; everything else follows from that.
+    """
+
+    name: str
+    type: Fixed
+    x: str = field(metadata=OPERAND)
+
+    may_fill: ClassVar[bool] = False  # whether an element may come from nowhere
+
+    @abstractmethod
+    def moved(self, x: NDArray[Any], fill: int) -> NDArray[Any]:
+        """An array of the operand's shape as the result has it; `fill` where nothing comes from."""
+
+    @property
+    def fill(self) -> int:
+        """The raw integer where nothing comes from."""
+        return 0
+
+    def shape_of(self, x: Shape) -> Shape:
+        """The result's shape; ValueError where the op does not fit such an operand."""
+        return self.moved(np.empty(x, np.bool_), 0).shape
+
+    def fills(self, x: Shape) -> bool:
+        """Whether some element of the result comes from nowhere."""
+        return self.may_fill and bool((self.sources(x) < 0).any())
+
+    def sources(self, x: Shape) -> NDArray[np.int64]:
+        """For every element of the result, row-major, its place in the operand; -1: the fill."""
+        places = np.arange(math.prod(x), dtype=np.int64).reshape(x)
+        return np.ascontiguousarray(self.moved(places, -1)).reshape(-1)
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Reshape(Moves):
     """The same integers, row-major, in another shape."""
 
-    name: str
-    type: Fixed
-    x: str
     shape: Shape
 
+    def shape_of(self, x: Shape) -> Shape:
+        if math.prod(self.shape) != math.prod(x):
+            raise ValueError(f"{x} cannot be reshaped to {self.shape}")
+        return self.shape
+
+    def moved(self, x: NDArray[Any], fill: int) -> NDArray[Any]:
+        return x.reshape(self.shape)
+
 
 @dataclass(frozen=True, slots=True, eq=False)
-class Transpose:
+class Transpose(Moves):
     """Axes in another order."""
 
-    name: str
-    type: Fixed
-    x: str
     order: Shape
+
+    def shape_of(self, x: Shape) -> Shape:
+        if sorted(self.order) != list(range(len(x))):
+            raise ValueError(f"{self.order} is no order of the axes of {x}")
+        return tuple(x[axis] for axis in self.order)
+
+    def moved(self, x: NDArray[Any], fill: int) -> NDArray[Any]:
+        return x.transpose(self.order)
 
 
 @dataclass(frozen=True, slots=True, eq=False)
-class Pad:
+class Pad(Moves):
     """A constant raw integer around the tensor: (before, after) for every axis."""
 
-    name: str
-    type: Fixed
-    x: str
     pads: Pads
     value: int
 
+    may_fill: ClassVar[bool] = True
+
+    @property
+    def fill(self) -> int:
+        return self.value
+
+    def shape_of(self, x: Shape) -> Shape:
+        sizes = zip(x, self.pads, strict=True)
+        return tuple(size + before + after for size, (before, after) in sizes)
+
+    def moved(self, x: NDArray[Any], fill: int) -> NDArray[Any]:
+        return np.pad(x, self.pads, constant_values=fill)
+
 
 @dataclass(frozen=True, slots=True, eq=False)
-class Upsample:
+class Upsample(Moves):
     """Each element repeated: one factor for every spatial axis."""
 
-    name: str
-    type: Fixed
-    x: str
     factors: Shape
+
+    def shape_of(self, x: Shape) -> Shape:
+        return (*(s * f for s, f in zip(x[:-1], self.factors, strict=True)), x[-1])
+
+    def moved(self, x: NDArray[Any], fill: int) -> NDArray[Any]:
+        for axis, factor in enumerate(self.factors):
+            x = np.repeat(x, factor, axis=axis)
+        return x
 
 
 @dataclass(frozen=True, slots=True, eq=False)
-class Slice:
+class Slice(Moves):
     """start <= index < stop with a step >= 1, for every axis."""
 
-    name: str
-    type: Fixed
-    x: str
     starts: Shape
     stops: Shape
     steps: Shape
+
+    def shape_of(self, x: Shape) -> Shape:
+        if len(self.starts) != len(x):
+            raise ValueError(f"a slice of {len(self.starts)} axes does not fit {x}")
+        if any(stop > size for stop, size in zip(self.stops, x, strict=True)):
+            raise ValueError(f"a slice up to {self.stops} does not fit {x}")
+        if min((*self.starts, 0)) < 0 or min((*self.steps, 1)) < 1:
+            raise ValueError(f"a slice from {self.starts} in steps of {self.steps} is none")
+        bounds = zip(self.starts, self.stops, self.steps, strict=True)
+        return tuple(len(range(start, stop, step)) for start, stop, step in bounds)
+
+    def moved(self, x: NDArray[Any], fill: int) -> NDArray[Any]:
+        bounds = zip(self.starts, self.stops, self.steps, strict=True)
+        return x[tuple(slice(*bound) for bound in bounds)]
 
 
 Op = (
@@ -273,25 +355,38 @@ Op = (
     | Pool
     | Pair
     | Concat
-    | Reshape
-    | Transpose
-    | Pad
-    | Upsample
-    | Slice
+    | Moves
+)
+KINDS: tuple[type[Op], ...] = (  # every op that a Program may hold
+    Input,
+    Constant,
+    Conv,
+    Dense,
+    Scale,
+    Requant,
+    Clip,
+    PRelu,
+    Table,
+    Softmax,
+    Pool,
+    Pair,
+    Concat,
+    Reshape,
+    Transpose,
+    Pad,
+    Upsample,
+    Slice,
 )
 
 
 def inputs_of(op: Op) -> tuple[str, ...]:
     """Names of the values that an op reads."""
-    match op:
-        case Input() | Constant():
-            return ()
-        case Pair():
-            return (op.a, op.b)
-        case Concat():
-            return op.xs
-        case _:
-            return (op.x,)
+    found: list[str] = []
+    for each in fields(op):
+        if "operand" in each.metadata:
+            held = getattr(op, each.name)
+            found += [held] if isinstance(held, str) else held
+    return tuple(found)
 
 
 def packed(raw: NDArray[np.int64]) -> Weights:

@@ -21,21 +21,17 @@ from edgeinfer.ir.ops import (
     Conv,
     Dense,
     Input,
+    Moves,
     Op,
-    Pad,
     Pair,
     Pool,
     PoolKind,
     PRelu,
     Requant,
-    Reshape,
     Scale,
     Shape,
-    Slice,
     Softmax,
     Table,
-    Transpose,
-    Upsample,
     inputs_of,
 )
 from quantization.fixed import Fixed
@@ -199,29 +195,8 @@ def shape_of(op: Op, shapes: dict[str, Shape]) -> Shape:
             if len({(part[:axis], part[axis + 1 :]) for part in parts}) != 1:
                 raise ValueError(f"{parts} cannot be joined along axis {axis}")
             return (*parts[0][:axis], sum(p[axis] for p in parts), *parts[0][axis + 1 :])
-        case Reshape():
-            if math.prod(op.shape) != math.prod(shapes[op.x]):
-                raise ValueError(f"{shapes[op.x]} cannot be reshaped to {op.shape}")
-            return op.shape
-        case Transpose():
-            if sorted(op.order) != list(range(len(shapes[op.x]))):
-                raise ValueError(f"{op.order} is no order of the axes of {shapes[op.x]}")
-            return tuple(shapes[op.x][axis] for axis in op.order)
-        case Pad():
-            sizes = zip(shapes[op.x], op.pads, strict=True)
-            return tuple(size + before + after for size, (before, after) in sizes)
-        case Upsample():
-            x = shapes[op.x]
-            return (*(s * f for s, f in zip(x[:-1], op.factors, strict=True)), x[-1])
-        case Slice():
-            if len(op.starts) != len(shapes[op.x]):
-                raise ValueError(f"a slice of {len(op.starts)} axes does not fit {shapes[op.x]}")
-            if any(stop > size for stop, size in zip(op.stops, shapes[op.x], strict=True)):
-                raise ValueError(f"a slice up to {op.stops} does not fit {shapes[op.x]}")
-            if min((*op.starts, 0)) < 0 or min((*op.steps, 1)) < 1:
-                raise ValueError(f"a slice from {op.starts} in steps of {op.steps} is none")
-            bounds = zip(op.starts, op.stops, op.steps, strict=True)
-            return tuple(len(range(start, stop, step)) for start, stop, step in bounds)
+        case Moves():
+            return op.shape_of(shapes[op.x])
         case _:
             assert_never(op)
 
@@ -268,10 +243,8 @@ def _digest(program: Program) -> str:
         feed(type(op).__name__)
         for spec in fields(op):
             item = getattr(op, spec.name)
-            if spec.name in ("x", "a", "b"):
-                item = number[item]
-            elif spec.name == "xs":
-                item = tuple(number[x] for x in item)
+            if "operand" in spec.metadata:
+                item = number[item] if isinstance(item, str) else tuple(number[x] for x in item)
             elif spec.name == "name":
                 item = op.name if isinstance(op, Input) else ""
             feed(item)

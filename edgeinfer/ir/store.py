@@ -8,20 +8,20 @@ import io
 import json
 import zipfile
 from dataclasses import fields
-from typing import Any, get_args
+from typing import Any
 
 import numpy as np
 from numpy.lib import format as npy
 
 from edgeinfer.base.errors import EdgeInferError, InputError
-from edgeinfer.ir.ops import Op, PairKind, PoolKind, Weights
+from edgeinfer.ir.ops import KINDS, Op, PairKind, PoolKind, Weights
 from edgeinfer.ir.program import HostFunction, Output, Program
 from quantization.fixed import Fixed, Overflow, Rounding
 
 VERSION = 1
 STRUCTURE = "structure.json"
 LARGEST_BYTES = 1 << 31
-KINDS = {kind.__name__: kind for kind in get_args(Op)}
+BY_NAME = {kind.__name__: kind for kind in KINDS}
 ENUMS = {"rounding": Rounding, "overflow": Overflow}
 TYPES = ("type", "weight_type", "factor_type", "slope_type", "exp_type", "inverse_type")
 ARRAYS = ("value", "weight", "bias", "factor", "slope", "entries", "exp", "inverse")
@@ -88,7 +88,7 @@ def load(content: bytes, source: str = "program") -> Program:
 
 
 def _decoded(item: dict[str, Any], archive: zipfile.ZipFile) -> Op:
-    kind = KINDS[item.pop("op")]
+    kind = BY_NAME[item.pop("op")]
     known = {spec.name for spec in fields(kind)}
     if set(item) != known:
         raise ValueError(f"a {kind.__name__} has the fields {sorted(known)}, not {sorted(item)}")

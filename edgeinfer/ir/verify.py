@@ -18,20 +18,16 @@ from edgeinfer.ir.ops import (
     Conv,
     Dense,
     Input,
+    Moves,
     Op,
-    Pad,
     Pair,
     PairKind,
     Pool,
     PRelu,
     Requant,
-    Reshape,
     Scale,
-    Slice,
     Softmax,
     Table,
-    Transpose,
-    Upsample,
     Weights,
 )
 from edgeinfer.ir.program import Program
@@ -88,7 +84,7 @@ def grid_of(op: Op, types: Mapping[str, Fixed]) -> tuple[int, int | None]:
             return max(types[op.a].frac, types[op.b].frac), None
         case Concat():
             return max(types[x].frac for x in op.xs), None
-        case Clip() | Pool() | Reshape() | Transpose() | Pad() | Upsample() | Slice():
+        case Clip() | Pool() | Moves():
             return types[op.x].frac, types[op.x].frac
         case _:
             assert_never(op)

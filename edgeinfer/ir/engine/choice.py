@@ -30,8 +30,8 @@ from edgeinfer.ir.ops import (
     Conv,
     Dense,
     Input,
+    Moves,
     Op,
-    Pad,
     Pair,
     PairKind,
     Pool,
@@ -40,11 +40,8 @@ from edgeinfer.ir.ops import (
     Requant,
     Reshape,
     Scale,
-    Slice,
     Softmax,
     Table,
-    Transpose,
-    Upsample,
     inputs_of,
 )
 from quantization import ranges
@@ -88,7 +85,7 @@ def reach_of(op: Op, state: Rewritten, reach: Mapping[str, int], largest: int) -
     match op:
         case Requant() if op.type.frac < state.types[op.x].frac:
             return largest  # it rounds
-        case Requant() | Clip() | Concat() | Reshape() | Transpose() | Pad() | Upsample() | Slice():
+        case Requant() | Clip() | Concat() | Moves():
             raised = (reach[x] << (op.type.frac - state.types[x].frac) for x in inputs_of(op))
             return max(largest, *raised)
         case _:
@@ -196,19 +193,7 @@ def _largest(op: Op, state: Rewritten, reach: Mapping[str, int]) -> int:
                 return max(held[-1], a, b)
             # A convolution and a sum may be computed as one: the partial sums count.
             return max(held[-1], max(a, reach[op.a] << up[0]) + max(b, reach[op.b] << up[1]))
-        case (
-            Input()
-            | Constant()
-            | Clip()
-            | PRelu()
-            | Pool()
-            | Concat()
-            | Reshape()
-            | Transpose()
-            | Pad()
-            | Upsample()
-            | Slice()
-        ):
+        case Input() | Constant() | Clip() | PRelu() | Pool() | Concat() | Moves():
             return max(held)
         case _:
             assert_never(op)

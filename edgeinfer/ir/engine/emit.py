@@ -4,6 +4,7 @@
 
 from __future__ import annotations
 
+import math
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
@@ -41,6 +42,7 @@ from edgeinfer.ir.ops import (
     Conv,
     Dense,
     Input,
+    Moves,
     Op,
     Pad,
     Pair,
@@ -115,7 +117,7 @@ def _exponents(state: Rewritten, kept: Sequence[str]) -> dict[str, int]:
         match op:
             case Requant():
                 wanted = types[op.x].frac - op.type.frac
-            case Clip() | Pool() | Reshape() | Transpose() | Pad() | Upsample() | Slice():
+            case Clip() | Pool() | Moves():
                 wanted = found.get(op.name, 0)
             case _:
                 continue
@@ -231,6 +233,8 @@ class Emitter:
                 return upsample(builder, op.factors, x, (shapes[op.x], shapes[op.name]))
             case Slice():
                 return self._sliced(op, carrier)
+            case Moves():
+                return self._gathered(op, carrier)
             case _:
                 assert_never(op)
 
@@ -274,6 +278,21 @@ class Emitter:
         return replace(
             part, tensor=node("Expand", part.tensor, node("Concat", batch, ones, axis=0))
         )
+
+    def _gathered(self, op: Moves, carrier: Carrier) -> Carried:
+        """Every element from its place; one more behind them where something comes from nowhere."""
+        shape = self.state.shapes[op.x]
+        x = laid_out(self.builder, self.read(op.x, carrier), shape, False)
+        flat = self.builder.reshape(x.tensor, (math.prod(shape),))
+        if op.fills(shape):
+            fill = self.builder.constant(integers_in(np.asarray(op.fill), -x.exponent, carrier))
+            behind = self.builder.constant(np.array([0, 0, 0, 1], np.int64))
+            flat = self.builder.node("Pad", flat, behind, fill)
+        places = op.sources(shape)
+        places = np.where(places < 0, math.prod(shape), places)
+        tensor = self.builder.node("Gather", flat, self.builder.constant(places), axis=1)
+        out = self.state.shapes[op.name]
+        return replace(x, tensor=self.builder.reshape(tensor, out), held=out)
 
     def _transposed(self, op: Transpose, carrier: Carrier) -> Carried:
         x, shape = self.shaped(op.x, carrier), self.state.shapes[op.x]

@@ -15,19 +15,15 @@ from edgeinfer.ir.ops import (
     Conv,
     Dense,
     Input,
+    Moves,
     Op,
-    Pad,
     Pair,
     Pool,
     PRelu,
     Requant,
-    Reshape,
     Scale,
-    Slice,
     Softmax,
     Table,
-    Transpose,
-    Upsample,
 )
 from edgeinfer.ir.program import Program
 from edgeinfer.targets.rtl.design.folding import WIDEST_INPUT_BITS
@@ -74,7 +70,7 @@ def _objection(op: Op, program: Program, *, straight: bool) -> str:
             return ""
         case (
             Input() | Constant() | Dense() | Scale() | Requant() | Clip() | PRelu() | Table()
-            | Pair() | Concat() | Reshape() | Transpose() | Pad() | Upsample() | Slice() | Softmax()
+            | Pair() | Concat() | Moves() | Softmax()
         ):  # fmt: skip
             return ""
         case _:

@@ -26,16 +26,13 @@ from edgeinfer.ir.ops import (
     Conv,
     Dense,
     Input,
+    Moves,
     Op,
     Pool,
     PoolKind,
     Requant,
-    Reshape,
-    Slice,
     Softmax,
     Table,
-    Transpose,
-    Upsample,
     inputs_of,
     packed,
 )
@@ -160,7 +157,9 @@ def _climbed(program: Program) -> Program:
 def _moves(op: Op) -> bool:
     """Whether an op only moves data or takes a maximum."""
     match op:
-        case Reshape() | Transpose() | Upsample() | Slice() | Concat():
+        case Moves():
+            return not op.may_fill
+        case Concat():
             return True
         case Pool():
             return op.kind is PoolKind.MAX
@@ -197,7 +196,7 @@ def _reading(op: Op, renamed: Mapping[str, str], requant: Requant) -> Op:
         case Concat():
             xs = tuple(renamed[x] for x in op.xs)
             return replace(op, name=requant.name, type=requant.type, xs=xs)
-        case Reshape() | Transpose() | Upsample() | Slice() | Pool():
+        case Moves() | Pool():
             return replace(op, name=requant.name, type=requant.type, x=renamed[op.x])
         case _:
             raise AssertionError(op)  # `_moves` has said otherwise

@@ -49,7 +49,7 @@ def _append(b: Builder, op: ops.Op) -> None:
             shift = op.type.frac - b.frac(op.x)
             value = _moved(b, op.name, op.value, shift) or 0
             b.exact(replace(op, type=provisional(b.frac(op.x)), value=value))
-        case ops.Pool() | ops.Reshape() | ops.Transpose() | ops.Upsample() | ops.Slice():
+        case ops.Pool() | ops.Moves():
             b.exact(replace(op, type=provisional(b.frac(op.x))))
         case _:
             assert_never(op)

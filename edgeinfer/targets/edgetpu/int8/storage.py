@@ -171,7 +171,7 @@ class _Walk:
 
     def _window(self, op: ops.Op) -> Window | None:
         match op:
-            case ops.Reshape() | ops.Transpose() | ops.Upsample() | ops.Slice() | ops.Pad():
+            case ops.Moves():
                 return self.windows[op.x]
             case ops.Pool() if op.kind is PoolKind.MAX:
                 return self.windows[op.x]
@@ -231,6 +231,10 @@ class _Walk:
             case ops.Pad():
                 if op.value != 0:
                     self.refuse(op, f"padding with {op.value}")
+            case ops.Reshape() | ops.Transpose() | ops.Upsample() | ops.Slice():
+                pass
+            case ops.Moves():
+                self.refuse(op, "a move that no int8 operator makes")
             case _:
                 pass
 

@@ -15,6 +15,7 @@ from edgeinfer.ir.ops import (
     Conv,
     Dense,
     Input,
+    Moves,
     Op,
     Pad,
     Pair,
@@ -26,7 +27,6 @@ from edgeinfer.ir.ops import (
     Slice,
     Softmax,
     Table,
-    Transpose,
     Upsample,
     inputs_of,
 )
@@ -175,15 +175,13 @@ class _Build:
             case Concat():
                 x = max((values[x] for x in op.xs), key=lambda value: value.positions)
                 return move_stage(a, op.name, "concat", x, out, reads, stores_all=False)
-            case Transpose():
-                return move_stage(
-                    a, op.name, "transpose", values[op.x], out, reads, stores_all=True
-                )
-            case Pad() | Upsample() | Slice():
-                kind = type(op).__name__.lower()
-                return move_stage(a, op.name, kind, values[op.x], out, reads, stores_all=False)
             case Input() | Constant() | Reshape():
                 raise AssertionError(op)  # no stage, see `_visit`
+            case Moves():
+                kind, ordered = type(op).__name__.lower(), isinstance(op, Pad | Upsample | Slice)
+                return move_stage(
+                    a, op.name, kind, values[op.x], out, reads, stores_all=not ordered
+                )
             case _:
                 assert_never(op)
 

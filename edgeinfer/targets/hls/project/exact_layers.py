@@ -5,7 +5,7 @@
 from __future__ import annotations
 
 import math
-from typing import TYPE_CHECKING, assert_never
+from typing import TYPE_CHECKING
 
 import numpy as np
 
@@ -272,7 +272,7 @@ def _parts(layout: Layout, op: ops.Concat) -> list[tuple[str | Ints, int]]:
     return parts
 
 
-def place_move(layout: Layout, op: ops.Transpose | ops.Pad | ops.Upsample | ops.Slice) -> None:
+def place_move(layout: Layout, op: ops.Moves) -> None:
     """Every move is one gather: where each element of the result comes from, axis by axis."""
     shape, out = layout.program.shapes[op.x], layout.program.shapes[op.name]
     rank = len(shape)
@@ -280,22 +280,30 @@ def place_move(layout: Layout, op: ops.Transpose | ops.Pad | ops.Upsample | ops.
         layout.refuse(op, f"it moves {rank} axes; {MOST_AXES} at most can be moved")
         return
     order: Shape = tuple(range(rank))
-    factors, steps, starts, value = (1,) * rank, (1,) * rank, (0,) * rank, 0
+    factors, steps, starts = (1,) * rank, (1,) * rank, (0,) * rank
     match op:
         case ops.Transpose():
             order = op.order
         case ops.Pad():
-            starts, value = tuple(-before for before, _ in op.pads), op.value
+            starts = tuple(-before for before, _ in op.pads)
         case ops.Upsample():
             factors = (*op.factors, 1)
         case ops.Slice():
             starts, steps = op.starts, op.steps
         case _:
-            assert_never(op)
-    constants = gather(shape, out, order, factors, steps, starts)
+            constants = evenly_spaced(op.sources(shape).reshape(out))
+            if constants is None:
+                layout.refuse(op, "its elements do not come in even steps along every axis")
+                return
+            _place_gather(layout, op, out, constants)
+            return
+    _place_gather(layout, op, out, gather(shape, out, order, factors, steps, starts))
+
+
+def _place_gather(layout: Layout, op: ops.Moves, out: Shape, constants: dict[str, int]) -> None:
     layout.exact(
         op, "gather", (layout.of_value[op.x],), out, exactly(op.type), constants=constants,
-        stored=(_stored("pad", np.array([value]), op.type.frac),),
+        stored=(_stored("pad", np.array([op.fill]), op.type.frac),),
     )  # fmt: skip
 
 
@@ -345,6 +353,32 @@ def gather(
             found = (
                 out[k], factors[k], starts[k], steps[k], shape[order[k]], strides[order[k]],
             )  # fmt: skip
+        names = ("out", "factor", "start", "step", "size", "stride")
+        constants |= {f"{name}{axis}": n for name, n in zip(names, found, strict=True)}
+    return constants
+
+
+def evenly_spaced(places: Ints) -> dict[str, int] | None:
+    """The constants of a move whose places go in even steps along every axis, perhaps backwards;
+    None where they do not, or where something comes from nowhere."""
+    if places.ndim > MOST_AXES or (places < 0).any():
+        return None
+    corner = (0,) * places.ndim
+    steps = [int(np.diff(places, axis=k)[corner]) if places.shape[k] > 1 else 0
+             for k in range(places.ndim)]  # fmt: skip
+    grid = np.indices(places.shape)
+    moved = sum(step * index for step, index in zip(steps, grid, strict=True)) + places[corner]
+    if not np.array_equal(moved, places):
+        return None
+    # Along an axis that goes backwards, counting begins at its far end, so that none is negative.
+    starts = [-step * (size - 1) if step < 0 else 0
+              for step, size in zip(steps, places.shape, strict=True)]  # fmt: skip
+    starts[-1] += int(places[corner]) - sum(starts)
+    reach = int(places.max()) + 1
+    constants: dict[str, int] = {}
+    for axis in range(MOST_AXES):
+        k = axis - (MOST_AXES - places.ndim)
+        found = (1, 1, 0, 1, 1, 0) if k < 0 else (places.shape[k], 1, starts[k], steps[k], reach, 1)
         names = ("out", "factor", "start", "step", "size", "stride")
         constants |= {f"{name}{axis}": n for name, n in zip(names, found, strict=True)}
     return constants

@@ -83,7 +83,7 @@ def _place(layout: Layout, op: Op) -> None:
             exact_layers.place_table(layout, op)
         case ops.Softmax():
             exact_layers.place_softmax(layout, op)
-        case ops.Transpose() | ops.Pad() | ops.Upsample() | ops.Slice():
+        case ops.Moves():
             exact_layers.place_move(layout, op)
         case _:
             assert_never(op)

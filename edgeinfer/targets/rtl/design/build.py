@@ -19,8 +19,8 @@ from edgeinfer.ir.ops import (
     Conv,
     Dense,
     Input,
+    Moves,
     Op,
-    Pad,
     Pair,
     Pool,
     PoolKind,
@@ -29,11 +29,8 @@ from edgeinfer.ir.ops import (
     Reshape,
     Scale,
     Shape,
-    Slice,
     Softmax,
     Table,
-    Transpose,
-    Upsample,
     Weights,
     inputs_of,
 )
@@ -41,7 +38,6 @@ from edgeinfer.ir.program import Program
 from edgeinfer.targets.rtl.design import blocks
 from edgeinfer.targets.rtl.design.folding import Folding
 from edgeinfer.targets.rtl.design.layers import matrix_of, pointwise
-from edgeinfer.targets.rtl.design.moves import order_of
 from edgeinfer.targets.rtl.design.netlist import Block, Netlist, Port, Stream
 from edgeinfer.targets.rtl.design.sliding import Sliding
 from quantization.fixed import Fixed, Ints, Overflow, Rounding
@@ -189,7 +185,7 @@ class Build:
                 self.made(op, self.concat(op))
             case Reshape():
                 self.made(op, self.resized(self.read(op.x), op.type, op.name))
-            case Transpose() | Pad() | Upsample() | Slice():
+            case Moves():
                 self.made(op, self.moved(op))
             case Softmax():
                 raise AssertionError(f"{op.name}: a softmax was not taken apart")
@@ -326,13 +322,12 @@ class Build:
             joined, length = y, length + run
         return joined
 
-    def moved(self, op: Transpose | Pad | Upsample | Slice) -> Stream:
+    def moved(self, op: Moves) -> Stream:
         x = self.resized(self.read(op.x), op.type, op.name)
-        order = order_of(op, self.program.shapes[op.x])
+        order = op.sources(self.program.shapes[op.x])
         if order.size == x.beats * x.lanes and bool(np.all(order == np.arange(order.size))):
             return x
-        fill = op.value if isinstance(op, Pad) else 0
-        return self.gathered(x, order, op.name, fill, op.name)
+        return self.gathered(x, order, op.name, op.fill, op.name)
 
     def gathered(self, x: Stream, order: Ints, wanted: str, fill: int, op: str) -> Stream:
         """Elements in another order, as many at a time as stay together."""

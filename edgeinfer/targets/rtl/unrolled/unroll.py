@@ -20,8 +20,8 @@ from edgeinfer.ir.ops import (
     Conv,
     Dense,
     Input,
+    Moves,
     Op,
-    Pad,
     Pair,
     PairKind,
     Pool,
@@ -31,16 +31,12 @@ from edgeinfer.ir.ops import (
     Reshape,
     Scale,
     Shape,
-    Slice,
     Softmax,
     Table,
-    Transpose,
-    Upsample,
     Weights,
 )
 from edgeinfer.ir.program import Program
 from edgeinfer.targets.rtl.design.layers import matrix_of
-from edgeinfer.targets.rtl.design.moves import order_of
 from edgeinfer.targets.rtl.unrolled.cells import Circuit, Wire
 from edgeinfer.targets.rtl.unrolled.shift_add import Graph, shared_graph
 from edgeinfer.targets.rtl.unrolled.sums import Adders
@@ -123,11 +119,11 @@ class _Unroll:
                 return np.concatenate(parts, axis=op.axis)
             case Reshape():
                 return values[op.x].reshape(shape)
-            case Transpose() | Pad() | Upsample() | Slice():
-                fill = circuit.literal(op.value if isinstance(op, Pad) else 0)
+            case Moves():
+                fill = circuit.literal(op.fill)
                 flat = values[op.x].reshape(-1)
-                order = order_of(op, self.program.shapes[op.x])
-                return _array([fill if i < 0 else flat[i] for i in order.reshape(-1)], shape)
+                order = op.sources(self.program.shapes[op.x])
+                return _array([fill if i < 0 else flat[i] for i in order], shape)
             case _:
                 assert_never(op)
 
