@@ -18,6 +18,7 @@ from numpy.typing import ArrayLike, NDArray
 
 Ints = NDArray[np.int64]
 
+HUGE = 2.0**1000  # stands for all that is larger: beyond every type, and a multiple of its modulus
 MAX_BITS = 63  # raw integers and the shifts between formats must stay inside an int64
 
 
@@ -150,10 +151,21 @@ def _known_modes() -> str:
     return ", ".join([*Rounding, *Overflow])
 
 
+def shift_left(raw: Ints, shift: int) -> Ints:
+    """raw x 2^shift with shift >= 0; a FormatError where that leaves the widest type."""
+    low, high = (int(raw.min()), int(raw.max())) if raw.size else (0, 0)
+    needed = max(max(high, 0).bit_length(), (-low - 1).bit_length() if low < 0 else 0) + int(
+        low < 0
+    )
+    if (low or high) and needed + shift > MAX_BITS:
+        raise FormatError(f"It needs {needed + shift} bits there; at most {MAX_BITS} are held.")
+    return np.asarray(raw << min(shift, MAX_BITS))  # beyond, only zero is left
+
+
 def shift_right(raw: Ints, shift: int, rounding: Rounding) -> Ints:
     """raw / 2^shift on the integer grid; a negative shift multiplies, and rounds nothing."""
     if shift <= 0:
-        return raw << -shift
+        return shift_left(raw, -shift)
     if shift > MAX_BITS:  # less than half a step is left of any number: only the floor can move it
         return raw >> 63 if rounding is Rounding.TRN else np.zeros_like(raw)
     floor = raw >> shift
@@ -235,13 +247,21 @@ def quantize(values: ArrayLike, quantizer: Quantizer) -> Ints:
         raise FormatError("NaN and infinity have no fixed-point value.")
     with np.errstate(over="ignore"):
         scaled = np.ldexp(reals, quantizer.type.frac)
+    scaled = np.where(np.isinf(scaled), np.copysign(HUGE, reals), scaled)
+    # What is next to nothing rounds as a quarter does. Below 2^-1022 the scaling itself would round.
+    least = (np.abs(scaled) < 0.25) & (reals != 0)
+    scaled = np.where(least, np.copysign(0.25, reals), scaled)
     rounded = _round_float(scaled, quantizer.rounding)
     if quantizer.overflow is Overflow.WRAP:
         modulus = float(1 << quantizer.type.bits)
-        rounded = np.where(np.isfinite(rounded), np.fmod(rounded, modulus), 0.0)
-    else:  # beyond 2^62 all that matters is on which side of the range a value lies
-        rounded = np.clip(rounded, -(2.0**62), 2.0**62)
-    return overflowed(rounded.astype(np.int64), quantizer.type, quantizer.overflow)
+        rest = np.fmod(rounded, modulus).astype(np.int64)
+        return overflowed(rest, quantizer.type, Overflow.WRAP)
+    inside = np.abs(rounded) < 2.0**MAX_BITS
+    raw = np.where(inside, rounded, 0.0).astype(np.int64)
+    if quantizer.overflow is not Overflow.SAT_ZERO:  # which zero is already
+        limit = np.iinfo(np.int64)
+        raw = np.where(inside, raw, np.where(reals < 0, limit.min, limit.max))
+    return overflowed(raw, quantizer.type, quantizer.overflow)
 
 
 def _round_float(scaled: NDArray[np.float64], rounding: Rounding) -> NDArray[np.float64]:

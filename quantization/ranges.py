@@ -12,7 +12,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from quantization.fixed import Fixed, FormatError, Ints, Quantizer, fixed_for, requantize
+from quantization.fixed import MAX_BITS, Fixed, FormatError, Ints, Quantizer, fixed_for, requantize
 
 LIMIT = 1 << 62  # bounds stay below this, so that one more addition cannot wrap an int64
 
@@ -71,8 +71,13 @@ def checked(magnitude: float, what: str) -> None:
 
 def shifted(x: Interval, shift: int) -> Interval:
     """x times 2^shift, shift >= 0."""
-    checked(float(x.magnitude.max()) * 2.0**shift, "A widened value")
-    return Interval(x.low << shift, x.high << shift)
+    top = int(x.magnitude.max())
+    if top << shift >= LIMIT:
+        raise RangeError(
+            f"A widened value may need {top.bit_length() + shift + 1} bits; at most 63 are held."
+        )
+    held = min(shift, MAX_BITS)  # beyond, only zero is left
+    return Interval(x.low << held, x.high << held)
 
 
 def added(a: Interval, b: Interval) -> Interval:

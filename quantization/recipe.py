@@ -17,7 +17,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from quantization.fixed import FormatError, Ints, Quantizer, quantize
+from quantization.fixed import FormatError, Ints, Quantizer, quantize, shift_left
 
 VERSION = 1
 
@@ -62,7 +62,7 @@ class WeightFormat:
                 f"{len(self.quantizers)} channel formats do not fit weights of shape {reals.shape}."
             )
         channels = [
-            quantize(reals[..., c], quantizer) << (self.frac - quantizer.type.frac)
+            shift_left(quantize(reals[..., c], quantizer), self.frac - quantizer.type.frac)
             for c, quantizer in enumerate(self.quantizers)
         ]
         return np.stack(channels, axis=-1)

@@ -21,8 +21,18 @@ from edgeinfer.ir.ops import (
     packed,
 )
 from edgeinfer.ir.program import Output, Program, shape_of
-from quantization.fixed import MAX_BITS, Fixed, Ints, Overflow, Quantizer, Rounding, fixed_for
-from quantization.ranges import Interval, RangeError
+from quantization.fixed import (
+    MAX_BITS,
+    Fixed,
+    FormatError,
+    Ints,
+    Overflow,
+    Quantizer,
+    Rounding,
+    fixed_for,
+    shift_left,
+)
+from quantization.ranges import LIMIT, Interval, RangeError
 
 ONE = Fixed(False, 1, 1)
 
@@ -88,11 +98,25 @@ class Builder:
             return x
         shift = frac - self.frac(x)
         range_ = self.ranges[x]
-        type_ = fixed_for(range_.bottom << shift, range_.top << shift, frac)
+        try:
+            type_ = fixed_for(range_.bottom << shift, range_.top << shift, frac)
+        except FormatError as error:
+            raise ProgramError(f"{self.name}: {name}: {error}") from None
         return self.requant(name, x, Quantizer(type_, Rounding.TRN, Overflow.SAT))
 
     def clip(self, name: str, x: str, low: int | None, high: int | None) -> str:
-        """Append a limit on the raw integers of x; the range is cut so that the type is narrow."""
+        """Append a limit on the raw integers of x; the range is cut so that the type is narrow. A
+        limit that no integer of the Program can reach limits nothing."""
+        if any(limit is not None and abs(limit) >= LIMIT for limit in (low, high)):
+            range_ = self.ranges[x]
+            low = None if low is not None and low <= range_.bottom else low
+            high = None if high is not None and range_.top <= high else high
+            if any(limit is not None and abs(limit) >= LIMIT for limit in (low, high)):
+                raise ProgramError(
+                    f"{self.name}: {name}: a limit on the grid of {self.types[x]} needs more than "
+                    f"{MAX_BITS} bits.",
+                    hint="Give the tensors before it fewer fractional bits in the recipe.",
+                )
         return self.exact(Clip(name, provisional(self.frac(x)), x, low, high))
 
     def affine(
@@ -108,12 +132,26 @@ class Builder:
             return x
         factor, frac = aligned(factor, factor_type.frac, -MAX_BITS if factor.any() else 0)
         factor_type = fixed_for(int(factor.min()), max(int(factor.max()), 0), frac)
-        bias, frac = aligned(bias, bias_frac, self.frac(x) + factor_type.frac)
+        least = self.frac(x) + factor_type.frac
+        try:
+            bias, frac = aligned(bias, bias_frac, least)
+        except FormatError as error:
+            raise ProgramError(
+                f"{self.name}: {name}: what is added lies on the grid of {least} fractional bits "
+                f"of the product. {error}",
+                hint="Give the tensor before it or the factor fewer fractional bits in the recipe.",
+            ) from None
         op = Scale(name, provisional(frac), x, packed(factor), factor_type, packed(bias))
         return self.exact(op)
 
     def shifted(self, name: str, x: str, exponent: int, offset: int, frac: int) -> str:
         """Append x 2^exponent + offset, the offset raw on a grid of `frac` bits."""
+        if abs(offset) >= LIMIT:
+            raise ProgramError(
+                f"{self.name}: {name}: an offset on the grid of {frac} fractional bits needs more "
+                f"than {MAX_BITS} bits.",
+                hint="Give the tensors before it fewer fractional bits in the recipe.",
+            )
         power = Fixed(False, 1, 1 + exponent)
         one = np.ones((), np.int64)
         return self.affine(name, x, one, power, np.asarray(offset, np.int64), frac)
@@ -141,12 +179,13 @@ def compact(constants: Ints) -> Ints:
 
 
 def aligned(raw: Ints, frac: int, least: int) -> tuple[Ints, int]:
-    """Integers on the coarsest grid of at least `least` fractional bits that holds them all."""
+    """Integers on the coarsest grid of at least `least` fractional bits that holds them all; a
+    FormatError where they are too large for that grid."""
     whole = np.asarray(raw, np.int64)
     spare = frac - least
     nonzero = whole[whole != 0]
     while spare > 0 and not (nonzero & 1).any():
         whole, nonzero, spare = whole >> 1, nonzero >> 1, spare - 1 if nonzero.size else 0
     if spare < 0:
-        whole, spare = whole << -spare, 0
+        whole, spare = shift_left(whole, -spare), 0
     return np.asarray(whole), least + spare  # NumPy makes scalars of what has no axes

@@ -4,6 +4,7 @@
 
 from __future__ import annotations
 
+import math
 from collections import Counter
 from dataclasses import dataclass
 from functools import reduce
@@ -21,7 +22,16 @@ from edgeinfer.ir.lower_functions import activate, softmax
 from edgeinfer.ir.ops import PairKind, PoolKind, packed
 from edgeinfer.ir.passes import optimized
 from edgeinfer.ir.program import HostFunction, Output, Program
-from quantization.fixed import Fixed, FormatError, Ints, Quantizer, fixed_for, quantize
+from quantization.fixed import (
+    Fixed,
+    FormatError,
+    Ints,
+    Quantizer,
+    fixed_for,
+    quantize,
+    shift_left,
+)
+from quantization.ranges import LIMIT
 from quantization.recipe import Recipe
 
 AVERAGE_BITS = 18  # of 1/n where n is no power of two
@@ -171,7 +181,7 @@ class _Walk:
     def _constants(self, key: str, values: g.Floats, node: g.Node) -> tuple[Ints, Fixed]:
         """As `_weight`, on the coarsest grid, in the narrowest type and the fewest numbers."""
         raw, type_ = self._weight(key, values)
-        raw, frac = aligned(raw, type_.frac, min(type_.frac, 0))
+        raw, frac = aligned(raw, type_.frac, min(type_.frac, 0))  # never finer, so never larger
         shape = self.graph.shapes[node.name]
         if any(self.graph.shapes[x] == shape for x in g.inputs_of(node)):
             raw = compact(raw)
@@ -181,8 +191,15 @@ class _Walk:
         channels = node.kernel.shape[-1]
         if node.bias is None:
             return np.zeros(channels, np.int64), least
-        raw, type_ = self._weight(f"{node.layer}/bias", node.bias)
-        return aligned(raw, type_.frac, least)
+        key = f"{node.layer}/bias"
+        raw, type_ = self._weight(key, node.bias)
+        try:
+            return aligned(raw, type_.frac, least)
+        except FormatError as error:
+            raise RecipeError(
+                f"{key} lies on the grid of {least} fractional bits of the products. {error}",
+                hint=f"Give {node.x} or {node.layer}/kernel fewer fractional bits in the recipe.",
+            ) from None
 
     def _exact(self, node: g.Node, name: str) -> str:
         b = self.b
@@ -259,14 +276,26 @@ class _Walk:
         x = self._ranked(name, node.x, rank)
         raw, type_ = self._constants(f"{node.layer}/slope", node.slope, node)
         if type_.frac < 0:
-            raw, type_ = raw << -type_.frac, Fixed(type_.signed, type_.integer, type_.integer)
+            raw = self._shifted(f"{node.layer}/slope", raw, -type_.frac)
+            type_ = Fixed(type_.signed, type_.integer, type_.integer)
         grid = provisional(self.b.frac(x) + type_.frac)
         return self.b.exact(ops.PRelu(name, grid, x, packed(raw), type_))
+
+    def _shifted(self, key: str, raw: Ints, shift: int) -> Ints:
+        try:
+            return shift_left(raw, shift)
+        except FormatError as error:
+            raise RecipeError(f"{key}, as whole numbers: {error}") from None
 
     def _pad(self, node: g.Pad, name: str) -> str:
         x = self._x(node.x)
         if not any(map(any, node.pads)):
             return x
+        if abs(node.value) >= math.ldexp(1.0, LIMIT.bit_length() - 1 - self.b.frac(x)):
+            raise ProgramError(
+                f"{self.graph.name}: {name}: the padding {node.value:g} on the grid of {node.x}, "
+                f"{self.b.types[x]}, needs more than 63 bits."
+            )
         value = quantize(np.asarray(node.value), Quantizer(Fixed(True, 63, 63 - self.b.frac(x))))
         if float(value) * 2.0 ** -self.b.frac(x) != node.value:
             self.findings.append(f"{name}: the padding {node.value:g} is rounded to x's grid.")

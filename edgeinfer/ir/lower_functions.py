@@ -10,12 +10,22 @@ from typing import assert_never
 
 import numpy as np
 
+from edgeinfer.base.errors import ProgramError
 from edgeinfer.graph.functions import evaluate
 from edgeinfer.graph.nodes import Activation, Function
 from edgeinfer.ir.builder import Builder, provisional
 from edgeinfer.ir.ops import PairKind, PRelu, Softmax, Table, packed
 from quantization.calibrate import fitted
-from quantization.fixed import Fixed, Overflow, Quantizer, Rounding, fixed_for, quantize
+from quantization.fixed import (
+    Fixed,
+    FormatError,
+    Overflow,
+    Quantizer,
+    Rounding,
+    fixed_for,
+    quantize,
+    shift_left,
+)
 
 MOST_ENTRIES = 1 << 16  # of a table; a wider index is rounded first, and a finding says so
 INDEX_BITS = 14  # of an index that had to be rounded
@@ -80,7 +90,12 @@ def _representable(parameters: tuple[float, ...]) -> bool:
 def _leaky(b: Builder, name: str, x: str, slope: float, findings: list[str]) -> str:
     quantizer = fitted([slope], SLOPE_BITS)
     raw = quantize(np.asarray(slope), quantizer)
-    frac = max(quantizer.type.frac, 0)
+    frac = quantizer.type.frac
+    if frac < 0:
+        try:
+            raw, frac = shift_left(raw, -frac), 0
+        except FormatError as error:
+            raise ProgramError(f"{b.name}: {name}: the slope {slope:g}: {error}") from None
     while raw and not raw & 1 and frac > 0:
         raw, frac = raw >> 1, frac - 1
     held = float(raw) * 2.0**-frac

@@ -313,3 +313,74 @@ def test_a_limit_by_a_constant_is_a_clip_and_equal_multipliers_are_equal_ops() -
     assert isinstance(scale, ops.Scale)
     assert (scale.factor.shape, int(scale.factor), scale.factor_type.frac) == ((), 3, 2)
     assert scale.bias.shape == ()
+
+
+FINE = "fixed<24,-20>"  # of a kernel of very small weights: 44 fractional bits
+
+
+@pytest.mark.parametrize("bias", [0.75, -0.5])
+def test_a_bias_too_large_for_the_grid_of_the_products_is_refused_by_name(bias: float) -> None:
+    node = g.Dense("y", "layer", "x", np.full((2, 1), 1e-7), np.array([bias]))
+    graph = g.Graph("net", (g.Input("x", (2,)), node), ("y",))
+    formats = {"layer/kernel": w(FINE), "layer/bias": w("fixed<24,1>")}
+    recipe = Recipe.of({"x": q("fixed<24,3>")}, formats)
+    with pytest.raises(RecipeError, match=r"layer/bias .* 65 fractional bits .* bits there"):
+        lower(graph, recipe)
+
+
+def test_a_shift_too_large_for_the_grid_of_the_product_is_refused_by_name() -> None:
+    node = g.Affine("y", "norm", "x", np.array([1e-7]), np.array([0.75]))
+    formats = {"norm/scale": w(FINE), "norm/shift": w("fixed<24,1>")}
+    recipe = Recipe.of({"x": q("fixed<24,3>")}, formats)
+    with pytest.raises(ProgramError, match=r"y: .* fractional bits .* bits there"):
+        lower(unary(node, recipe, (2,)), recipe)
+
+
+def test_channels_whose_grids_lie_too_far_apart_are_refused_by_name() -> None:
+    node = g.Dense("y", "layer", "x", np.array([[1e-14, 3.0]]), None)
+    graph = g.Graph("net", (g.Input("x", (1,)), node), ("y",))
+    apart = WeightFormat.of(q("fixed<24,-40>"), q("fixed<24,3>"))
+    with pytest.raises(RecipeError, match="layer/kernel"):
+        lower(graph, Recipe.of({"x": q("fixed<8,3>")}, {"layer/kernel": apart}))
+
+
+def test_a_large_slope_is_itself() -> None:
+    node = g.Activation("y", "x", g.Function.LEAKY_RELU, (1_000_000.0,))
+    found = values_of(unary(node, Recipe(), (1,)), Recipe.of(X), {"x": np.array([[-2.0]])})["y"]
+    assert found.item() == pytest.approx(-2e6, rel=1e-4)
+
+
+def test_a_padding_beyond_the_word_is_refused_by_name() -> None:
+    node = g.Pad("y", "x", ((1, 1),), 1e30)
+    with pytest.raises(ProgramError, match="the padding 1e"):
+        lower(unary(node, Recipe()), Recipe.of(X))
+
+
+@pytest.mark.parametrize("function", [g.Function.RELU6, g.Function.HARD_TANH])
+def test_a_limit_beyond_the_word_limits_nothing(function: g.Function) -> None:
+    x = q("fixed<8,-54>")  # 62 fractional bits: 6 would need 65
+    graph = unary(g.Activation("y", "x", function), Recipe(), (1,))
+    values = np.array([[2.0**-60], [-(2.0**-60)]])
+    found = values_of(graph, Recipe.of({"x": x}), {"x": values})["y"]
+    assert found.tolist() == evaluate(function, (), values).tolist()
+
+
+def test_a_threshold_beyond_the_word_is_refused_by_name() -> None:
+    node = g.Activation("y", "x", g.Function.TERNARY, (3.0,))
+    with pytest.raises(ProgramError, match=r"y\.up: an offset"):
+        lower(unary(node, Recipe()), Recipe.of({"x": q("fixed<8,-54>")}))
+
+
+@pytest.mark.parametrize(("limit", "expected"), [(-9.0, 2.0**-60), (9.0, None)])
+def test_a_maximum_with_a_number_beyond_the_word(limit: float, expected: float | None) -> None:
+    nodes = (
+        g.Input("x", (1,)),
+        g.Constant("c", np.array([limit])),
+        g.Merge("y", ("x", "c"), g.MergeKind.MAXIMUM),
+    )
+    graph, recipe = g.Graph("net", nodes, ("y",)), Recipe.of({"x": q("fixed<8,-54>")})
+    if expected is None:
+        with pytest.raises(ProgramError, match="y: a limit"):
+            lower(graph, recipe)
+    else:
+        assert values_of(graph, recipe, {"x": np.array([[2.0**-60]])})["y"].item() == expected

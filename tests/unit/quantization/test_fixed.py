@@ -22,6 +22,7 @@ from quantization.fixed import (
     fixed_for,
     quantize,
     requantize,
+    shift_left,
 )
 
 types = st.builds(Fixed, st.booleans(), st.integers(1, 24), st.integers(-10, 30))
@@ -98,6 +99,38 @@ def test_quantize_is_the_rational_definition(value: float, quantizer: Quantizer)
     scaled = Fraction(value) * Fraction(2) ** quantizer.type.frac
     expected = held(rounded(scaled, quantizer.rounding), quantizer.type, quantizer.overflow)
     assert quantize(value, quantizer) == expected
+
+
+anywhere = st.builds(Fixed, st.booleans(), st.integers(1, 63), st.integers(-80, 80))
+
+
+@given(
+    st.floats(allow_nan=False, allow_infinity=False, allow_subnormal=True),
+    st.builds(Quantizer, anywhere, st.sampled_from(Rounding), st.sampled_from(Overflow)),
+)
+@example(-5e-324, Quantizer(Fixed(False, 1, 2), Rounding.TRN, Overflow.WRAP))
+@example(5e-324, Quantizer(Fixed(True, 8, 20), Rounding.RND_INF, Overflow.SAT))
+@example(8e18, Quantizer(Fixed(False, 63, 63)))
+@example(1e19, Quantizer(Fixed(False, 63, 63), Rounding.TRN, Overflow.SAT_ZERO))
+@example(-1e300, Quantizer(Fixed(True, 63, 63), Rounding.TRN, Overflow.SAT_SYM))
+def test_every_float_has_the_raw_integer_of_the_definition(
+    value: float, quantizer: Quantizer
+) -> None:
+    scaled = Fraction(value) * Fraction(2) ** quantizer.type.frac
+    expected = held(rounded(scaled, quantizer.rounding), quantizer.type, quantizer.overflow)
+    assert quantize(value, quantizer) == expected
+
+
+@pytest.mark.parametrize(("raw", "shift"), [(5, 61), (-3, 61), (1, 63), (2**40, 40)])
+def test_a_shift_beyond_the_word_is_refused(raw: int, shift: int) -> None:
+    with pytest.raises(FormatError, match="bits there"):
+        shift_left(np.array([0, raw]), shift)
+
+
+def test_a_shift_within_the_word_is_a_product() -> None:
+    assert shift_left(np.array([1, -1, 0]), 61).tolist() == [2**61, -(2**61), 0]
+    assert shift_left(np.array([-1]), 62).tolist() == [-(2**62)]
+    assert shift_left(np.array([0]), 500).tolist() == [0]
 
 
 @given(quantizers, st.data())
