@@ -248,7 +248,7 @@ def quantize(values: ArrayLike, quantizer: Quantizer) -> Ints:
     with np.errstate(over="ignore"):
         scaled = np.ldexp(reals, quantizer.type.frac)
     scaled = np.where(np.isinf(scaled), np.copysign(HUGE, reals), scaled)
-    # What is next to nothing rounds as a quarter does. Below 2^-1022 the scaling itself would round.
+    # What is next to nothing rounds as a quarter does; the scaling itself may have lost it.
     least = (np.abs(scaled) < 0.25) & (reals != 0)
     scaled = np.where(least, np.copysign(0.25, reals), scaled)
     rounded = _round_float(scaled, quantizer.rounding)
