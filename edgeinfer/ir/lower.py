@@ -6,6 +6,7 @@ from __future__ import annotations
 
 import math
 from collections import Counter
+from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import reduce
 from typing import assert_never
@@ -53,6 +54,7 @@ class Lowered:
     graph: g.Graph
     recipe: Recipe
     findings: tuple[str, ...]
+    built: Mapping[str, ops.Op]  # by name, before the passes: tables, indices, what lowering chose
 
 
 def lower(graph: g.Graph, recipe: Recipe, *, host_functions: bool = True) -> Lowered:
@@ -92,7 +94,13 @@ def lower(graph: g.Graph, recipe: Recipe, *, host_functions: bool = True) -> Low
             for name in graph.outputs
         )
     )
-    return Lowered(optimized(program), graph, filled.recipe, tuple(findings))
+    return Lowered(
+        optimized(program),
+        graph,
+        filled.recipe,
+        tuple(findings),
+        {op.name: op for op in program.ops},
+    )
 
 
 def check_names(graph: g.Graph, recipe: Recipe, *, also: g.Graph) -> None:

@@ -6,14 +6,17 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, replace
+from functools import cache
 from pathlib import Path
 
 from edgeinfer.base import plan
 from edgeinfer.base.errors import InputError, UsageError
-from edgeinfer.data.samples import Samples
+from edgeinfer.data.samples import Samples, drawn
 from edgeinfer.evaluate import judge
+from edgeinfer.evaluate.explain import MOST_SAMPLES, explain
 from edgeinfer.evaluate.judge import Stage
 from edgeinfer.ir import store
+from edgeinfer.ir.program import Program
 from edgeinfer.ir.show import show
 from edgeinfer.precision.ptq import PtqSettings
 from edgeinfer.report.result import Result
@@ -211,17 +214,23 @@ def _lower(
     targets: Sequence[Chosen],
 ) -> Outcome:
     said, graph = model.loaded.findings, model.loaded.graph
-    shown = None if data is None else lambda: samples_of(data, graph)
+    shown = None if data is None else cache(lambda: samples_of(data, graph))
     wished = [chosen.target for chosen in targets]
     loaded, lowered = lowered_as_asked(model.loaded, recipe_path, formats, shown, wished)
     program = lowered.program
     part = program_part(program)
+    explained = explain(lowered, graph, _tried(program) if shown is None else shown())
     chosen = [finding for finding in loaded.findings if finding not in said]
     facts = {
         "recipe": recipe_part(lowered.recipe).model_dump(mode="json"),
         "program": part.model_dump(mode="json"),
-        "metrics": [asdict(metric) for metric in program_metrics(program)],
-        "findings": [*chosen, *lowered.findings, *float32_finding(part)],
+        "metrics": [asdict(metric) for metric in (*program_metrics(program), *explained.metrics())],
+        "findings": [
+            *explained.findings,
+            *chosen,
+            *lowered.findings,
+            *float32_finding(part),
+        ],
     }
     files: Mapping[str, bytes] = {
         PROGRAM: store.save(program),
@@ -229,3 +238,8 @@ def _lower(
         RECIPE: lowered.recipe.to_toml().encode(),
     }
     return Outcome(facts, files)
+
+
+def _tried(program: Program) -> Samples:
+    """Values from all over the types of a Program's inputs."""
+    return drawn({op.name: (op.shape, op.type) for op in program.inputs}, MOST_SAMPLES)

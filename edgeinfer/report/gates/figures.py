@@ -27,8 +27,10 @@ SIZES = ("parameters", "macs", "ops")
 DEVICE = ("fits", "device_share", "event_seconds")
 OWN = (  # of the network itself, on no target
     "accumulator_bits",
+    "difference_to_float",
     "ebops",
     "ebops_dense",
+    "explained_difference_to_float",
     "max_difference_to_float",
     "nonzero_macs",
     "rms_difference_to_float",

@@ -1,0 +1,195 @@
+# SPDX-License-Identifier: Apache-2.0
+# SPDX-FileCopyrightText: The edgeinfer authors
+"""Real tensors that are known up to a bound, and the operations on them that a network is made of.
+
+A tensor whose elements all lie on one grid, and are small enough for float64, is known exactly;
+most tensors of a quantized network are. Where an operation may round, the bound says by how much.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.lib.stride_tricks import sliding_window_view
+
+from edgeinfer.graph.nodes import Floats, Pads, Shape
+from quantization.fixed import Overflow, Quantizer, dequantize, quantize
+
+EXACT = 2.0**53  # steps of a grid that a float64 counts exactly
+UNIT = 2.0**-52  # more than the relative error of one operation
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Bounded:
+    """centre - radius <= x <= centre + radius for each element, the batch first; without a radius
+    x is the centre. `frac`: all elements are multiples of 2^-frac; None where that is not known."""
+
+    centre: Floats
+    radius: Floats | None = None
+    frac: int | None = None
+
+    @property
+    def low(self) -> Floats:
+        """Lower ends."""
+        return self.centre if self.radius is None else self.centre - self.radius
+
+    @property
+    def high(self) -> Floats:
+        """Upper ends."""
+        return self.centre if self.radius is None else self.centre + self.radius
+
+    @property
+    def top(self) -> float:
+        """Largest absolute value."""
+        return float(np.maximum(np.abs(self.low), np.abs(self.high)).max(initial=0.0))
+
+
+def between(low: Floats, high: Floats, frac: int | None = None) -> Bounded:
+    """Whatever lies between two ends."""
+    if np.array_equal(low, high):
+        return Bounded(low, None, frac)
+    radius = (high - low) / 2
+    centre = low + radius
+    return Bounded(centre, radius + UNIT * np.abs(centre), None)
+
+
+def computed(
+    value: Floats, radius: Floats | None, frac: int | None, reach: float, steps: int = 1
+) -> Bounded:
+    """What float64 made of a sum: exact where `reach`, the largest sum of magnitudes, counts few
+    enough steps of the result's grid, else off by at most so many roundings of it."""
+    if (
+        radius is None
+        and frac is not None
+        and reach < math.ldexp(EXACT, -min(max(frac, -900), 900))
+    ):
+        return Bounded(value, None, frac)
+    slack = (steps + 2) * UNIT * reach
+    return Bounded(value, slack + (0.0 if radius is None else radius * (1 + UNIT)) + 0.0 * value)
+
+
+def linear(
+    x: Bounded, weight: Floats, frac: int | None, bias: Floats, bias_frac: int | None
+) -> Bounded:
+    """x @ weight + bias; x is (..., inputs), weight (inputs, outputs)."""
+    value = x.centre @ weight + bias
+    magnitude = np.abs(weight)
+    radius = None if x.radius is None else x.radius @ magnitude
+    reach = x.top * float(magnitude.sum(axis=-2).max(initial=0.0)) + _top(bias)
+    grid = finest(None if x.frac is None or frac is None else x.frac + frac, bias_frac)
+    return computed(value, radius, grid, reach, weight.shape[-2])
+
+
+def scaled(
+    x: Bounded, factor: Floats, frac: int | None, shift: Floats, shift_frac: int | None
+) -> Bounded:
+    """x factor + shift, element by element."""
+    value = x.centre * factor + shift
+    radius = None if x.radius is None else x.radius * np.abs(factor) + 0.0 * value
+    grid = finest(None if x.frac is None or frac is None else x.frac + frac, shift_frac)
+    return computed(value, radius, grid, x.top * _top(factor) + _top(shift), 2)
+
+
+def combined(a: Bounded, b: Bounded, operation: Callable[[Floats, Floats], Floats]) -> Bounded:
+    """A sum or a difference."""
+    value = operation(a.centre, b.centre)
+    radius = None
+    if a.radius is not None or b.radius is not None:
+        radius = _spread(a) + _spread(b) + 0.0 * value
+    return computed(value, radius, finest(a.frac, b.frac), a.top + b.top)
+
+
+def product(a: Bounded, b: Bounded) -> Bounded:
+    """a b, element by element."""
+    value, radius = a.centre * b.centre, None
+    if a.radius is not None or b.radius is not None:
+        radius = np.abs(a.centre) * _spread(b) + (np.abs(b.centre) + _spread(b)) * _spread(a)
+    frac = None if a.frac is None or b.frac is None else a.frac + b.frac
+    return computed(value, radius, frac, a.top * b.top)
+
+
+def widened(x: Bounded, by: Floats | float) -> Bounded:
+    """x, off by at most so much more."""
+    return Bounded(x.centre, (0.0 if x.radius is None else x.radius) + by + 0.0 * x.centre)
+
+
+def mapped(x: Bounded, function: Callable[[Floats], Floats], frac: int | None = None) -> Bounded:
+    """A function that never falls, of every element."""
+    if x.radius is None:
+        return Bounded(function(x.centre), None, frac)
+    return between(function(x.low), function(x.high), frac)
+
+
+def moved(x: Bounded, move: Callable[[Floats], Floats]) -> Bounded:
+    """The same elements in other places."""
+    return Bounded(move(x.centre), None if x.radius is None else move(x.radius), x.frac)
+
+
+def joined(xs: list[Bounded], join: Callable[[list[Floats]], Floats]) -> Bounded:
+    """Several tensors made one."""
+    radius = None
+    if any(x.radius is not None for x in xs):
+        radius = join([_spread(x) for x in xs])
+    frac: int | None = 0
+    for x in xs:
+        frac = finest(frac, x.frac)
+    return Bounded(join([x.centre for x in xs]), radius, frac)
+
+
+def rounded(x: Bounded, quantizer: Quantizer) -> Bounded:
+    """x brought into a format, in every way that its bound leaves open."""
+    type_ = quantizer.type
+
+    def held(values: Floats, like: Quantizer) -> Floats:
+        return dequantize(quantize(values, like), type_)
+
+    frac = type_.frac if type_.bits <= 53 else None
+    if x.radius is None:
+        return Bounded(held(x.centre, quantizer), None, frac)
+    saturating = Quantizer(type_, quantizer.rounding, Overflow.SAT)
+    low, high = held(x.low, saturating), held(x.high, saturating)
+    match quantizer.overflow:
+        case Overflow.SAT:
+            pass
+        case Overflow.SAT_SYM:
+            low, high = held(x.low, quantizer), held(x.high, quantizer)
+        case Overflow.WRAP | Overflow.SAT_ZERO:
+            inside = (x.low > type_.min) & (x.high < type_.max)
+            everything = quantizer.overflow is Overflow.WRAP
+            least = type_.min if everything else np.minimum(low, 0.0)
+            most = type_.max if everything else np.maximum(high, 0.0)
+            same = x.low == x.high
+            only = held(x.centre, quantizer)
+            low = np.where(same, only, np.where(inside, low, least))
+            high = np.where(same, only, np.where(inside, high, most))
+    return between(low, high, frac)
+
+
+def unfolded(
+    x: Floats, window: Shape, strides: Shape, pads: Pads, dilation: Shape, fill: float
+) -> Floats:
+    """All positions of a window: (batch, *positions, channels, *window)."""
+    rank = len(window)
+    around = np.pad(x, ((0, 0), *pads, (0, 0)), constant_values=fill)
+    reach = tuple((width - 1) * step + 1 for width, step in zip(window, dilation, strict=True))
+    view = sliding_window_view(around, reach, axis=tuple(range(1, rank + 1)))
+    every = tuple(slice(None, None, step) for step in strides)
+    taps = tuple(slice(None, None, step) for step in dilation)
+    found: Floats = view[(slice(None), *every, slice(None), *taps)]
+    return found
+
+
+def finest(a: int | None, b: int | None) -> int | None:
+    """The grid that holds both of two grids."""
+    return None if a is None or b is None else max(a, b)
+
+
+def _spread(x: Bounded) -> Floats:
+    return np.zeros_like(x.centre) if x.radius is None else x.radius
+
+
+def _top(values: Floats) -> float:
+    return float(np.abs(values).max(initial=0.0))

@@ -1,0 +1,319 @@
+# SPDX-License-Identifier: Apache-2.0
+# SPDX-FileCopyrightText: The edgeinfer authors
+"""What its formats make of a float network: every tensor with bounds, computed in float64.
+
+This shares nothing with the integers of a Program but the definition of rounding. A Program whose
+outputs lie outside these bounds is wrong, whatever its formats are.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from functools import reduce
+from typing import assert_never
+
+import numpy as np
+
+from edgeinfer.evaluate import bounded
+from edgeinfer.evaluate.bounded import UNIT, Bounded, widened
+from edgeinfer.graph import nodes as g
+from edgeinfer.graph.functions import evaluate
+from edgeinfer.ir import ops
+from edgeinfer.ir.lower import AVERAGE_BITS, Lowered
+from edgeinfer.ir.lower_functions import SLOPE_BITS
+from edgeinfer.ir.program import HostFunction
+from quantization.fixed import Overflow, Quantizer, Rounding, dequantize, quantize
+from quantization.recipe import Recipe, WeightFormat
+
+Floats = g.Floats
+
+STEEPEST = {g.Function.SWISH: 1.1, g.Function.GELU: 1.13}  # slopes of what rises and falls
+FUNCTION_ERROR = 4 * UNIT  # relative, of exp and its kin
+SMALLEST = 2.0**-1000
+
+
+def expected(lowered: Lowered, inputs: Mapping[str, Floats]) -> dict[str, Bounded]:
+    """Bounds of every tensor of the lowered graph, before what is left to the host."""
+    graph = lowered.graph
+    hosted = {o.name for o in lowered.program.outputs if o.host is not HostFunction.NONE}
+    walk = _Walk(graph, lowered.recipe, lowered.built, len(next(iter(inputs.values()))))
+    for node in graph.nodes:
+        if node.name not in hosted or node.name not in graph.outputs:
+            walk.values[node.name] = walk.value_of(node, inputs)
+    return walk.values
+
+
+@dataclass(slots=True)
+class _Walk:
+    graph: g.Graph
+    recipe: Recipe
+    built: Mapping[str, ops.Op]
+    batch: int
+    values: dict[str, Bounded] = field(default_factory=dict)
+
+    def value_of(self, node: g.Node, inputs: Mapping[str, Floats]) -> Bounded:
+        """A node's tensor in its format."""
+        if isinstance(node, g.Input):
+            exact = Bounded(np.asarray(inputs[node.name], np.float64))
+        else:
+            exact = self._exact(node)
+        out = self.recipe.activation(node.name)
+        return exact if out is None else bounded.rounded(exact, out)
+
+    def _weight(self, key: str, values: Floats) -> tuple[Floats, int | None]:
+        """The numbers that a weight's format makes of it, and the grid that they lie on."""
+        fmt = self.recipe.weight(key)
+        if fmt is None:
+            return np.asarray(values, np.float64), None
+        return held_weights(values, fmt), fmt.frac if fmt.bits <= 53 else None
+
+    def _exact(self, node: g.Node) -> Bounded:
+        match node:
+            case g.Input():
+                raise AssertionError(node)
+            case g.Constant():
+                value, frac = self._weight(f"{node.name}/value", node.value)
+                return Bounded(np.broadcast_to(value, (self.batch, *value.shape)), None, frac)
+            case g.Conv() | g.Dense():
+                return self._linear(node)
+            case g.BatchNorm() | g.Affine():
+                scale, frac = self._weight(f"{node.layer}/scale", node.scale)
+                shift, shift_frac = self._weight(f"{node.layer}/shift", node.shift)
+                x = self._ranked(node.x, max(scale.ndim, shift.ndim))
+                return bounded.scaled(x, scale, frac, shift, shift_frac)
+            case g.PRelu():
+                slope, frac = self._weight(f"{node.layer}/slope", node.slope)
+                return _sloped(self._ranked(node.x, slope.ndim), slope, frac)
+            case g.Activation():
+                return self._activation(node)
+            case g.Softmax():
+                return self._softmax(node)
+            case g.Pool():
+                return self._pool(node)
+            case g.Merge():
+                return self._merge(node)
+            case g.Concat():
+                axis = node.axis % len(self.graph.shapes[node.name]) + 1
+                parts = [self.values[x] for x in node.xs]
+                return bounded.joined(parts, lambda arrays: np.concatenate(arrays, axis))
+            case g.Pad():
+                return self._pad(node)
+            case g.Reshape() | g.Transpose() | g.Upsample() | g.Slice():
+                return bounded.moved(self.values[node.x], _move(node))
+            case _:
+                assert_never(node)
+
+    def _ranked(self, tensor: str, rank: int) -> Bounded:
+        """A tensor with at least so many axes behind the batch."""
+        x, shape = self.values[tensor], self.graph.shapes[tensor]
+        padded = (-1, *(1,) * (rank - len(shape)), *shape)
+        return x if len(shape) >= rank else bounded.moved(x, lambda a: a.reshape(padded))
+
+    def _linear(self, node: g.Conv | g.Dense) -> Bounded:
+        x = self.values[node.x]
+        kernel, frac = self._weight(f"{node.layer}/kernel", node.kernel)
+        bias: Floats = np.zeros(kernel.shape[-1])
+        bias_frac: int | None = 0
+        if node.bias is not None:
+            bias, bias_frac = self._weight(f"{node.layer}/bias", node.bias)
+        if isinstance(node, g.Dense):
+            return bounded.linear(x, kernel, frac, bias, bias_frac)
+        rank = len(node.strides)
+        window = kernel.shape[:rank]
+
+        def columns(values: Floats) -> Floats:
+            """(groups, batch, positions, taps x channels)"""
+            place = (window, node.strides, node.pads, node.dilation)
+            seen = np.moveaxis(bounded.unfolded(values, *place, 0.0), rank + 1, -1)
+            parts = seen.reshape(*seen.shape[:-1], node.groups, -1)
+            parts = np.moveaxis(parts, -2, 0)
+            return parts.reshape(node.groups, len(values), math.prod(seen.shape[1 : rank + 1]), -1)
+
+        shape = (*kernel.shape[:-1], node.groups, -1)
+        weight = np.moveaxis(kernel.reshape(shape), -2, 0)
+        weight = weight.reshape(node.groups, 1, -1, weight.shape[-1])
+        shift = bias.reshape(node.groups, 1, 1, -1)
+        y = bounded.linear(bounded.moved(x, columns), weight, frac, shift, bias_frac)
+        out = (-1, *self.graph.shapes[node.name])
+        return bounded.moved(y, lambda values: np.moveaxis(values, 0, -2).reshape(out))
+
+    def _built(self, node: g.Node, suffix: str = "") -> ops.Op | None:
+        """An op that lowering made for a node, as it was before any pass."""
+        exact = self.built.get(f"{node.name}.exact{suffix}")
+        return exact or self.built.get(f"{node.name}{suffix}")
+
+    def _activation(self, node: g.Activation) -> Bounded:
+        x, function = self.values[node.x], node.function
+
+        def curve(values: Floats) -> Floats:
+            return evaluate(function, node.parameters, values)
+
+        match function:
+            case g.Function.LINEAR:
+                return x
+            case g.Function.RELU | g.Function.RELU6 | g.Function.HARD_TANH:
+                return bounded.mapped(x, curve, bounded.finest(x.frac, 0))
+            case g.Function.SIGN | g.Function.TERNARY:
+                return bounded.mapped(x, curve, 0)
+            case g.Function.LEAKY_RELU:
+                y = bounded.mapped(x, curve) if node.parameters[0] >= 0 else _spread(x, curve, node)
+                below = np.maximum(-x.low, 0.0) * abs(node.parameters[0])
+                return widened(y, below * 2.0 ** (2 - SLOPE_BITS))
+            case _:
+                pass
+        index, table = self._built(node, ".index"), self._built(node)
+        if function is g.Function.HARD_SIGMOID and not isinstance(table, ops.Table):
+            power, offset = np.asarray(node.parameters[0]), np.asarray(node.parameters[1])
+            line = bounded.scaled(x, power, 1 - math.frexp(node.parameters[0])[1], offset, 24)
+            return bounded.mapped(
+                line, lambda v: np.clip(v, 0.0, 1.0), bounded.finest(line.frac, 0)
+            )
+        if isinstance(index, ops.Requant):
+            x = bounded.rounded(x, Quantizer(index.type, index.rounding, index.overflow))
+        rises = function not in STEEPEST and not (
+            function is g.Function.ELU and node.parameters[0] < 0
+        )
+        y = bounded.mapped(x, curve) if rises else _spread(x, curve, node)
+        error = FUNCTION_ERROR * np.abs(y.centre) + SMALLEST
+        y = widened(y, np.where(y.centre == x.centre, 0.0, error))  # some are the identity above 0
+        if isinstance(table, ops.Table) and self.recipe.activation(node.name) is None:
+            y = bounded.rounded(y, Quantizer(table.type, Rounding.RND_CONV, Overflow.SAT))
+        return y
+
+    def _softmax(self, node: g.Softmax) -> Bounded:
+        """Through the two tables that the Program states, each off by what its index drops."""
+        op, x, axis = self._built(node), self.values[node.x], node.axis
+        assert isinstance(op, ops.Softmax)
+        axis = axis % len(self.graph.shapes[node.x]) + 1
+        unit = math.ldexp(1.0, op.exp_shift - self.built[op.x].type.frac)
+        half = op.exp_type.lsb / 2
+        near = x.low.max(axis, keepdims=True) - x.high
+        far = x.high.max(axis, keepdims=True) - x.low
+        low = np.maximum(np.exp(-np.maximum(far, 0.0)) - half, 0.0)
+        high = np.minimum(np.exp(unit - np.maximum(near, 0.0)), 1.0) + half
+        least, most = low.sum(axis, keepdims=True), high.sum(axis, keepdims=True)
+        bucket = math.ldexp(op.exp_type.lsb, op.inverse_shift)
+        slack = op.inverse_type.lsb
+        inverse_low = np.maximum(1.0 / np.maximum(most + bucket, 1.0) - slack, 0.0)
+        inverse_high = 1.0 / np.maximum(least - bucket, 1.0) + slack
+        inverse_high = np.minimum(inverse_high, op.inverse_type.max)
+        y = bounded.between(low * inverse_low, high * inverse_high)
+        return bounded.rounded(y, Quantizer(op.type, op.rounding, op.overflow))
+
+    def _pool(self, node: g.Pool) -> Bounded:
+        x, rank = self.values[node.x], len(node.window)
+        axes = tuple(range(-rank, 0))
+        place = (node.window, node.strides, node.pads, (1,) * rank)
+
+        def seen(values: Floats, fill: float) -> Floats:
+            return bounded.unfolded(values, *place, fill)
+
+        if node.kind is g.PoolKind.MAX:
+            return bounded.mapped(x, lambda v: seen(v, -np.inf).max(axes), x.frac)
+        value = seen(x.centre, 0.0).sum(axes)
+        radius = None if x.radius is None else seen(x.radius, 0.0).sum(axes)
+        area = math.prod(node.window)
+        y = bounded.computed(value, radius, x.frac, x.top * area, area)
+        if node.kind is g.PoolKind.SUM:
+            return y
+        inside = seen(np.ones_like(x.centre[:1, ..., :1]), float(node.count_pads)).sum(axes)
+        return _divided(y, inside)
+
+    def _merge(self, node: g.Merge) -> Bounded:
+        rank = max(len(self.graph.shapes[x]) for x in node.xs)
+        xs = [self._ranked(x, rank) for x in node.xs]
+        kinds = g.MergeKind
+        match node.kind:
+            case kinds.ADD:
+                return reduce(lambda a, b: bounded.combined(a, b, np.add), xs)
+            case kinds.SUBTRACT:
+                return reduce(lambda a, b: bounded.combined(a, b, np.subtract), xs)
+            case kinds.MULTIPLY:
+                return reduce(bounded.product, xs)
+            case kinds.MAXIMUM:
+                return reduce(lambda a, b: _extreme(a, b, np.maximum), xs)
+            case kinds.MINIMUM:
+                return reduce(lambda a, b: _extreme(a, b, np.minimum), xs)
+            case kinds.AVERAGE:
+                total = reduce(lambda a, b: bounded.combined(a, b, np.add), xs)
+                return _divided(total, np.full((), float(len(xs))))
+            case _:
+                assert_never(node.kind)
+
+    def _pad(self, node: g.Pad) -> Bounded:
+        x, value = self.values[node.x], node.value
+        op = self._built(node)
+        if isinstance(op, ops.Pad):
+            held = math.ldexp(op.value, -op.type.frac)
+            value = held if abs(held - value) <= op.type.lsb else value
+        around = ((0, 0), *node.pads)
+        centre = np.pad(x.centre, around, constant_values=value)
+        radius = None if x.radius is None else np.pad(x.radius, around)
+        on_grid = x.frac is not None and math.ldexp(value, x.frac).is_integer()
+        return Bounded(centre, radius, x.frac if on_grid else None)
+
+
+def held_weights(values: Floats, fmt: WeightFormat) -> Floats:
+    """Weights as their format holds them, channel by channel."""
+    reals = np.asarray(values, np.float64)
+    if not fmt.per_channel:
+        return dequantize(quantize(reals, fmt.quantizers[0]), fmt.quantizers[0].type)
+    channels = [
+        dequantize(quantize(reals[..., c], quantizer), quantizer.type)
+        for c, quantizer in enumerate(fmt.quantizers)
+    ]
+    return np.stack(channels, axis=-1)
+
+
+def _move(node: g.Reshape | g.Transpose | g.Upsample | g.Slice) -> Callable[[Floats], Floats]:
+    match node:
+        case g.Reshape():
+            return lambda x: x.reshape(-1, *node.shape)
+        case g.Transpose():
+            return lambda x: x.transpose(0, *(axis + 1 for axis in node.order))
+        case g.Upsample():
+            repeats = list(enumerate(node.factors, start=1))
+            return lambda x: reduce(lambda y, each: np.repeat(y, each[1], each[0]), repeats, x)
+        case g.Slice():
+            bounds = zip(node.starts, node.stops, node.steps, strict=True)
+            cut = (slice(None), *(slice(*bound) for bound in bounds))
+            return lambda x: x[cut]
+        case _:
+            assert_never(node)
+
+
+def _spread(x: Bounded, curve: Callable[[Floats], Floats], node: g.Activation) -> Bounded:
+    """A function that rises and falls, by its steepest slope."""
+    y = Bounded(curve(x.centre))
+    if x.radius is None:
+        return y
+    own = max([1.0, *map(abs, node.parameters)])
+    return widened(y, x.radius * STEEPEST.get(node.function, own))
+
+
+def _sloped(x: Bounded, slope: Floats, frac: int | None) -> Bounded:
+    value = np.where(x.centre >= 0, x.centre, x.centre * slope)
+    steepest = np.maximum(np.abs(slope), 1.0)
+    radius = None if x.radius is None else x.radius * steepest + 0.0 * value
+    grid = None if frac is None or x.frac is None else x.frac + max(frac, 0)
+    return bounded.computed(value, radius, grid, x.top * float(steepest.max()))
+
+
+def _divided(x: Bounded, counts: Floats) -> Bounded:
+    """x / counts: exact by a power of two, else by a factor of a stated precision."""
+    exponents = np.frexp(counts)
+    if (exponents[0] == 0.5).all():
+        deepest = int(exponents[1].max()) - 1
+        frac = None if x.frac is None else x.frac + deepest
+        radius = None if x.radius is None else x.radius / counts
+        return Bounded(x.centre / counts, radius, frac)
+    y = Bounded(x.centre / counts, None if x.radius is None else x.radius / counts)
+    top = np.maximum(np.abs(y.low), np.abs(y.high))
+    return widened(y, top * 2.0 ** (1 - AVERAGE_BITS))
+
+
+def _extreme(a: Bounded, b: Bounded, choose: Callable[[Floats, Floats], Floats]) -> Bounded:
+    low, high = choose(a.low, b.low), choose(a.high, b.high)
+    return bounded.between(low, high, bounded.finest(a.frac, b.frac))

@@ -1,0 +1,122 @@
+# SPDX-License-Identifier: Apache-2.0
+# SPDX-FileCopyrightText: The edgeinfer authors
+"""The guard over every Program: what its formats make of the float network, and nothing else."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from edgeinfer.data.samples import Samples
+from edgeinfer.evaluate import bounded
+from edgeinfer.evaluate.bounded import Bounded
+from edgeinfer.evaluate.explain import Explanation, explain
+from edgeinfer.graph import nodes as g
+from edgeinfer.ir import ops
+from edgeinfer.ir.lower import Lowered, lower
+from edgeinfer.precision.ptq import PtqSettings
+from edgeinfer.precision.ptq import quantize as choose
+from quantization.fixed import Fixed, Overflow, Quantizer, Rounding, dequantize, quantize
+from tests.support.command_line import shown
+from tests.support.random_graphs import random_network
+from tests.support.small_models import classifier
+
+SAMPLES = 12
+
+
+def samples_for(graph: g.Graph, seed: int) -> Samples:
+    rng = np.random.default_rng(seed)
+    inputs = {node.name: rng.normal(size=(SAMPLES, *node.shape)) for node in graph.inputs}
+    return Samples(inputs, "drawn")
+
+
+def explained(seed: int, bits: int | None) -> Explanation:
+    network = random_network(seed)
+    samples = samples_for(network.graph, seed)
+    if bits is None:
+        return explain(lower(network.graph, network.recipe), network.graph, samples)
+    chosen = choose(network.graph, samples.inputs, PtqSettings(bits, refine=False, equalize=False))
+    return explain(lower(chosen.graph, chosen.recipe), network.graph, samples)
+
+
+@pytest.mark.parametrize("bits", [None, 3, 10, 18])
+@pytest.mark.parametrize("seed", range(8))
+def test_formats_explain_random_networks_and_nothing_beyond(seed: int, bits: int | None) -> None:
+    found = explained(seed, bits)
+    assert found.findings == ()
+    assert found.difference <= found.explained * (1 + 1e-9)
+    assert found.explained <= 1.5 * found.difference + 1e-3
+
+
+def deep() -> tuple[g.Graph, Lowered, Samples]:
+    """Four convolutions, so that a bound by norms of weights would be of little use."""
+    rng = np.random.default_rng(3)
+    nodes: list[g.Node] = [g.Input("x", (6, 6, 4))]
+    for depth in range(4):
+        kernel, bias = rng.normal(size=(3, 3, 4, 4)) / 6, rng.normal(size=4)
+        name, pads = f"c{depth}", ((1, 1), (1, 1))
+        nodes += [
+            g.Conv(name, name, nodes[-1].name, kernel, bias, (1, 1), pads, (1, 1)),
+            g.Activation(f"r{depth}", name, g.Function.RELU),
+        ]
+    graph = g.Graph("deep", tuple(nodes), ("r3",))
+    samples = samples_for(graph, 1)
+    chosen = choose(graph, samples.inputs, PtqSettings(12))
+    return graph, lower(chosen.graph, chosen.recipe), samples
+
+
+@pytest.mark.parametrize("depth", range(4))
+def test_biases_that_are_a_64th_off_are_noticed(depth: int) -> None:
+    graph, lowered, samples = deep()
+    assert explain(lowered, graph, samples).findings == ()
+    convs = [op for op in lowered.program.ops if isinstance(op, ops.Conv)]
+    wrong = convs[depth].bias.astype(np.int64)
+    wrong += 1 << (convs[depth].type.frac - 6)
+    spoilt = replace(lowered, program=lowered.program.replaced(replace(convs[depth], bias=wrong)))
+    (said,) = explain(spoilt, graph, samples).findings
+    assert said.startswith("r3: the Program is wrong. In sample")
+
+
+def test_softmax_and_curves_inside_a_network_are_explained() -> None:
+    rng = np.random.default_rng(0)
+    nodes = (
+        g.Input("x", (7,)),
+        g.Dense("d", "d", "x", rng.normal(size=(7, 5)), rng.normal(size=5)),
+        g.Softmax("s", "d"),
+        g.Activation("t", "s", g.Function.TANH),
+        g.Activation("w", "d", g.Function.SWISH),
+        g.Merge("y", ("t", "w"), g.MergeKind.MULTIPLY),
+    )
+    graph = g.Graph("net", nodes, ("y",))
+    samples = samples_for(graph, 0)
+    for bits in (4, 9, 14):
+        chosen = choose(graph, samples.inputs, PtqSettings(bits, refine=False))
+        found = explain(lower(chosen.graph, chosen.recipe), graph, samples)
+        assert found.findings == ()
+        assert found.difference <= found.explained
+
+
+types = st.builds(Fixed, st.booleans(), st.integers(1, 12), st.integers(-4, 12))
+quantizers = st.builds(Quantizer, types, st.sampled_from(Rounding), st.sampled_from(Overflow))
+
+
+@given(quantizers, st.floats(-5000, 5000), st.floats(0, 3), st.floats(-1, 1))
+def test_whatever_a_bound_allows_stays_within_it_when_rounded(
+    quantizer: Quantizer, centre: float, radius: float, where: float
+) -> None:
+    found = bounded.rounded(Bounded(np.array([centre]), np.array([radius])), quantizer)
+    inside = np.array([centre + where * radius])
+    inside = np.clip(inside, centre - radius, centre + radius)
+    held = dequantize(quantize(inside, quantizer), quantizer.type)
+    assert found.low[0] <= held[0] <= found.high[0]
+
+
+def test_a_compilation_states_both_figures(tmp_path, capsys) -> None:
+    model = str(classifier(tmp_path))
+    result = shown(capsys, "compile", model, "--target", "none", "-o", str(tmp_path / "run"))
+    found = {metric["name"]: metric["value"] for metric in result["metrics"]}
+    assert 0 < found["difference_to_float"] <= found["explained_difference_to_float"]
