@@ -11,6 +11,11 @@ from typing import Any
 from edgeinfer.readers.keras.fields import Fields, Unsupported
 
 MODELS = frozenset({"Sequential", "Functional", "Model"})
+OURS = frozenset(  # packages whose classes are read, and "builtins", of which plain functions are
+    {"keras", "tf_keras", "tensorflow", "qkeras", "builtins", "tensorflow_model_optimization"}
+)
+HGQ, PROXY = frozenset({"HGQ", "hgq", "hls4ml"}), "FixedPointQuantizer"  # hls4ml's stand-in for HGQ
+UNREGISTERED = "unregistered"  # stands for the package of a class that has none
 
 
 @dataclass(frozen=True, slots=True)
@@ -26,7 +31,7 @@ class Reference:
 class Layer:
     """A layer's entry: what it is, and where in the model it stands."""
 
-    kind: str  # class name without its package
+    kind: str  # class name, without its package if that is known
     name: str
     path: str  # the name, behind the names of the models around it
     entry: Mapping[str, Any]
@@ -59,11 +64,36 @@ class Model:
 
 
 def class_name(entry: Mapping[str, Any]) -> str:
-    """The class without the package it was registered under ('qkeras>QDense' -> 'QDense')."""
+    """The class without its package ('qkeras>QDense' -> 'QDense') where that is one of ours to
+    read; with it ('mine>Dense') where the class only bears the name of one that is known."""
     found = entry.get("class_name")
     if not isinstance(found, str) or not found:
         raise Unsupported("it has no class_name")
-    return found.rpartition(">")[2].rpartition(".")[2]
+    name = found.rpartition(">")[2].rpartition(".")[2]
+    package = _package(entry, found)
+    if package is None or package in OURS or (package in HGQ and name == PROXY):
+        return name
+    return f"{package}>{name}"
+
+
+def _package(entry: Mapping[str, Any], name: str) -> str | None:
+    """The package that a class was registered under, or comes from; None where the file, as those
+    of Keras 2 do for Keras's own, does not say."""
+    registered, module = entry.get("registered_name"), entry.get("module")
+    for text in (name, registered):
+        if isinstance(text, str) and ">" in text:
+            return text.rpartition(">")[0]
+    if isinstance(module, str) and module:
+        return module.partition(".")[0]
+    return UNREGISTERED if isinstance(registered, str) else None
+
+
+def own_function(name: str) -> str:
+    """A function's name without its package; Unsupported where the package is not ours to read."""
+    package, _, plain = name.rpartition(">")
+    if package and package not in OURS:
+        raise Unsupported(f"{name!r} is a function of the package {package!r}, which is not known")
+    return plain
 
 
 def parse_layer(entry: Any, parent: str, position: int) -> Layer:

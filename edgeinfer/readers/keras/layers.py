@@ -107,6 +107,14 @@ def _read_weightless(site: Site, kind: str) -> str:
 
 
 def _why_unknown(kind: str) -> str:
+    package, _, name = kind.rpartition(">")
+    if package == "hgq":
+        return f"it is HGQ2's {name}, whose formats are not read yet"
+    if package:
+        return (
+            f"it is a class of one's own ({kind}), whose code is not in the file; what it computes "
+            f"is not known, whatever its name is"
+        )
     plain = kind.removeprefix("Q")
     if kind == "QAdaptiveActivation":
         return "its integer bits follow moving statistics; set them with QActivation"

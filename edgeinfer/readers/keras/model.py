@@ -278,7 +278,11 @@ def root(source: str, entry: Any) -> Model:
     if not isinstance(entry, Mapping):
         raise ModelError(f"{source} holds no architecture.", hint="Save the model again.")
     try:
-        class_name(entry)
+        if ">" in class_name(entry):
+            raise Unsupported(
+                f"it is a model of a class of one's own ({class_name(entry)}), whose code may do "
+                f"other things than its layers"
+            )
         return parse_model(entry)
     except Unsupported as reason:
         raise ModelError(

@@ -11,7 +11,7 @@ from typing import Any
 
 import numpy as np
 
-from edgeinfer.readers.keras.config import class_name
+from edgeinfer.readers.keras.config import class_name, own_function
 from edgeinfer.readers.keras.fields import Fields, Unsupported, scalar
 from edgeinfer.readers.keras.quantizers import (
     Alpha,
@@ -72,7 +72,7 @@ def named(value: Any) -> tuple[str, Fields] | None:
     name = class_name(value)
     config = value.get("config")
     if name == "function" and isinstance(config, str):
-        return config.rpartition(">")[2], Fields({})
+        return own_function(config), Fields({})
     if isinstance(config, str):  # a wrapped name, as some versions wrote functions
         return _from_text(config)
     return name, Fields(config or {})
@@ -82,7 +82,7 @@ def _from_text(text: str) -> tuple[str, Fields]:
     if len(text) > 1000:
         raise Unsupported("a quantizer's text is longer than 1000 characters")
     if "(" not in text:
-        return text.rpartition(">")[2].strip(), Fields({})
+        return own_function(text).strip(), Fields({})
     try:
         call = ast.parse(text.strip(), mode="eval").body
         if not isinstance(call, ast.Call) or not isinstance(call.func, ast.Name):
