@@ -59,6 +59,7 @@ class Model:
     layers: tuple[Layer, ...]
     sequential: bool
     inputs: tuple[Reference, ...] = ()
+    input_keys: tuple[str, ...] | None = None  # of those, where they are a table
     outputs: tuple[Reference, ...] = ()
     built_shape: Any = None  # what a Sequential model without an input layer was built for
 
@@ -127,28 +128,34 @@ def parse_model(entry: Mapping[str, Any], parent: str = "") -> Model:
         built = config.get("build_input_shape")
         built = built or Fields(entry.get("build_config") or {}).get("input_shape")
         return Model(name, layers, True, built_shape=built)
-    return Model(
-        name,
-        layers,
-        False,
-        references(config.get("input_layers")),
-        references(config.get("output_layers")),
-    )
+    given = config.get("input_layers")
+    made = references(config.get("output_layers"))
+    return Model(name, layers, False, references(given), keys_of(given), made)
 
 
 def references(value: Any) -> tuple[Reference, ...]:
-    """Every [layer, call, tensor] in a list or table of them, or in Keras 3's tensor objects."""
+    """Every [layer, call, tensor] in a list or table of them, or in Keras 3's tensor objects.
+
+    Tables go by their keys in alphabetical order, as Keras flattens them, not as they were written.
+    """
     if isinstance(value, Mapping):
         if value.get("class_name") == "__keras_tensor__":
             config = value.get("config")
             history = config.get("keras_history") if isinstance(config, Mapping) else None
             return references(history)
-        return tuple(r for v in value.values() for r in references(v))
+        return tuple(r for key in sorted(value, key=str) for r in references(value[key]))
     if not isinstance(value, (list, tuple)):
         return ()
     if len(value) >= 3 and isinstance(value[0], str) and all(_is_index(v) for v in value[1:3]):
         return (Reference(value[0], value[1], value[2]), *references(list(value[3:])))
     return tuple(r for v in value for r in references(v))
+
+
+def keys_of(value: Any) -> tuple[str, ...] | None:
+    """The keys of a table of tensors, in the order in which `references` goes; None for a list."""
+    if not isinstance(value, Mapping) or value.get("class_name") == "__keras_tensor__":
+        return None
+    return tuple(str(key) for key in sorted(value, key=str) for _ in references(value[key]))
 
 
 def _is_index(value: Any) -> bool:

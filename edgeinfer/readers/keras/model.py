@@ -5,8 +5,8 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import h5py
@@ -21,6 +21,7 @@ from edgeinfer.readers.keras.config import (
     Reference,
     class_name,
     constants,
+    keys_of,
     parse_model,
     references,
 )
@@ -83,26 +84,46 @@ class _Reader:
     given: dict[str, str | None] = field(default_factory=dict)
     first_calls: dict[str, int] = field(default_factory=dict)
 
-    def run(self, inputs: Tensors | None) -> Tensors:
-        """Its output tensors; inputs are None for the outermost model, which makes its own."""
+    def run(self, inputs: Tensors | None, keys: tuple[str, ...] | None = None) -> Tensors:
+        """Its output tensors; inputs are None for the outermost model, which makes its own. `keys`:
+        those of the inputs, where they are given as a table."""
         if self.model.sequential:
             return self._run_sequence(inputs)
         if inputs is not None:
-            names = [reference.layer for reference in self.model.inputs]
-            if len(names) != len(inputs):
-                raise Unsupported(f"it has {len(names)} inputs but reads {len(inputs)} tensors")
-            self.given = dict(zip(names, inputs, strict=True))
+            self.given = self._given(inputs, keys)
         layers = {layer.name: layer for layer in self.model.layers}
         if len(layers) != len(self.model.layers):
             raise Unsupported("two of its layers have the same name")
         if not self.model.outputs:
             raise Unsupported("its output_layers are not named")
-        self.first_calls = _first_calls(self.model)
+        self.first_calls, first_outputs = _first_calls(self.model)
         self._order_inputs(layers)
         for layer in self.model.layers:
             for call in range(max(len(layer.calls), 1)):
                 self._make(layers, layer.name, call + self.first_calls.get(layer.name, 0))
-        return tuple(self._tensor(reference) for reference in self.model.outputs)
+        shift = {
+            name: self.first_calls.get(name, 0) - first for name, first in first_outputs.items()
+        }
+        return tuple(
+            self._tensor(replace(reference, call=reference.call + shift.get(reference.layer, 0)))
+            for reference in self.model.outputs
+        )
+
+    def _given(self, inputs: Tensors, keys: tuple[str, ...] | None) -> dict[str, str | None]:
+        """What each input layer is given: by key where both sides have keys, or by the layer's
+        name; else in order."""
+        names, own = [reference.layer for reference in self.model.inputs], self.model.input_keys
+        if len(names) != len(inputs):
+            raise Unsupported(f"it has {len(names)} inputs but reads {len(inputs)} tensors")
+        if keys is None:
+            return dict(zip(names, inputs, strict=True))
+        wanted = names if own is None else list(own)
+        by_key = dict(zip(keys, inputs, strict=True))
+        if len(by_key) != len(keys) or set(by_key) != set(wanted):
+            raise Unsupported(
+                f"its inputs are {', '.join(wanted)}, but it is called with {', '.join(keys)}"
+            )
+        return {name: by_key[key] for name, key in zip(names, wanted, strict=True)}
 
     def _run_sequence(self, inputs: Tensors | None) -> Tensors:
         layers = list(self.model.layers)
@@ -206,7 +227,8 @@ class _Reader:
             if layer.is_model:
                 inner = parse_model(layer.entry, f"{layer.path}/")
                 weights = self.weights.inside(layer, inner)
-                return _Reader(self.builder, inner, weights, f"{stem}/").run(xs)
+                reader = _Reader(self.builder, inner, weights, f"{stem}/")
+                return reader.run(xs, keys_of(_first_argument(arguments)))
             datasets = self.weights.of(layer)
             if layer.kind == "PruneLowMagnitude":
                 inner_layer = wrapped(layer)
@@ -224,17 +246,36 @@ class _Reader:
         return (None,) * max(_output_count(layer), 1)
 
 
-def _first_calls(model: Model) -> dict[str, int]:
-    """The number of each nested model's first call: tf.keras counts from 1, others from 0."""
-    highest: dict[str, int] = {}
+def _first_calls(model: Model) -> tuple[dict[str, int], dict[str, int]]:
+    """The number of each nested model's first call, where layers read it and where it is an output.
+
+    tf.keras counts from 1 in both places, older files from 0. Keras 3 counts from 0 where a layer
+    reads, and the outputs of a Functional model from 1.
+    """
     read = [reference for layer in model.layers for reference in references(list(layer.calls))]
-    for reference in (*read, *model.outputs):
-        highest[reference.layer] = max(highest.get(reference.layer, 0), reference.call)
-    return {
-        layer.name: 1
-        for layer in model.layers
-        if layer.is_model and highest.get(layer.name, 0) >= max(len(layer.calls), 1)
-    }
+    reads, outputs = _highest(read), _highest(model.outputs)
+    first: dict[str, int] = {}
+    first_outputs: dict[str, int] = {}
+    for layer in model.layers:
+        if not layer.is_model:
+            continue
+        count, name = max(len(layer.calls), 1), layer.name
+        if any(isinstance(call, Mapping) and "args" in call for call in layer.calls):
+            first[name] = int(reads.get(name, 0) >= count)
+            functional = layer.kind != "Sequential"
+            first_outputs[name] = int(functional and outputs.get(name, 0) >= 1)
+        else:
+            first[name] = int(max(reads.get(name, 0), outputs.get(name, 0)) >= count)
+            first_outputs[name] = first[name]
+    return first, first_outputs
+
+
+def _highest(read: Iterable[Reference]) -> dict[str, int]:
+    """The highest call of each layer that is read."""
+    found: dict[str, int] = {}
+    for reference in read:
+        found[reference.layer] = max(found.get(reference.layer, 0), reference.call)
+    return found
 
 
 def _output_count(layer: Layer) -> int:
@@ -257,6 +298,16 @@ def _call_of(layer: Layer, call: int) -> Any:
 def _args(arguments: Any) -> list[Any]:
     args = arguments.get("args") if isinstance(arguments, Mapping) else None
     return args if isinstance(args, list) else []
+
+
+def _first_argument(arguments: Any) -> Any:
+    """What a model is called on: Keras 3 names it or has it first, Keras 2 has nothing else."""
+    if isinstance(arguments, Mapping) and "args" in arguments:
+        args, kwargs = _args(arguments), arguments.get("kwargs")
+        if args:
+            return args[0]
+        return kwargs.get("inputs") if isinstance(kwargs, Mapping) else None
+    return arguments
 
 
 def _refuse_training(arguments: Any) -> None:
