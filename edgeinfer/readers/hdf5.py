@@ -160,6 +160,12 @@ def values(source: str, what: str, dataset: h5py.Dataset) -> NDArray[np.float32]
         raise ModelError(
             f"{source}: the weight {what} holds no numbers.", hint="Save the model again."
         )
+    if dataset.dtype.kind != "f":
+        raise ModelError(
+            f"{source}: the weight {what} is stored as {dataset.dtype}, not as floats: integers "
+            f"mean nothing without a scale.",
+            hint="Save the float model, and choose formats with edgeinfer quantize.",
+        )
     array = np.asarray(dataset[()])
     array = array if array.dtype == np.float64 else array.astype(np.float32)
     if not np.isfinite(array).all():

@@ -10,7 +10,7 @@ from edgeinfer.graph.nodes import Activation, Function, MergeKind, PRelu, Softma
 from edgeinfer.readers.keras.activations import chosen, clipped, emit, quantized
 from edgeinfer.readers.keras.builder import Site
 from edgeinfer.readers.keras.fields import Fields, Unsupported
-from quantization.fixed import FormatError, Quantizer
+from quantization.fixed import Fixed, FormatError, Overflow, Quantizer, Rounding
 
 
 def activation_layer(site: Site) -> str:
@@ -20,18 +20,30 @@ def activation_layer(site: Site) -> str:
 
 
 def fixed_point_layer(site: Site) -> str:
-    """hls4ml's FixedPointQuantizer, where it has one format for the whole tensor."""
-    overrides = site.fields.get("overrides")
-    layers = overrides.get("layers") if isinstance(overrides, dict) else None
-    own = layers.get(site.layer.name) if isinstance(layers, dict) else None
-    text = own.get("result_t") if isinstance(own, dict) else None
-    if not isinstance(text, str):
-        raise Unsupported("its elements have formats of their own")
+    """hls4ml's FixedPointQuantizer, where all of its elements have one format.
+
+    What counts are the numbers that it holds for each element, and the layer's own rounding and
+    overflow. The type that the file states for hls4ml holds all of these formats, and rounds less.
+    """
+    held = [site.integers(name) for name in ("keep_negative", "bits", "integers")]
+    if any((each != each.flat[0]).any() for each in held):
+        raise Unsupported("its elements have formats of their own, which no op here can hold yet")
+    signed, bits, integer = (int(each.flat[0]) for each in held)
+    if bits == 0:
+        raise Unsupported("it has 0 bits, so it lets nothing through")
+    modes = site.fields.text("RND", "TRN"), site.fields.text("SAT", "WRAP")
     try:
-        quantizer = Quantizer.parse(text)
+        quantizer = Quantizer(Fixed(bool(signed), bits, integer), *_modes(*modes))
     except FormatError as error:
         raise Unsupported(str(error)) from None
     return quantized(site, Activation(site.name(), site.x, Function.LINEAR), quantizer)
+
+
+def _modes(rounding: str, overflow: str) -> tuple[Rounding, Overflow]:
+    try:
+        return Rounding(rounding), Overflow(overflow)
+    except ValueError as error:
+        raise Unsupported(f"{error}; known are those of ap_fixed") from None
 
 
 def relu_layer(site: Site) -> str:

@@ -167,15 +167,22 @@ class Site:
         """The layer's own name, or a name for a further node of it."""
         return self.builder.fresh(f"{self.stem}_{suffix}") if suffix else self.stem
 
+    def integers(self, name: str) -> NDArray[np.int64]:
+        """Whole numbers that a layer holds."""
+        return stored.read_integers(self.builder.source, self.layer, name, self._stored(name))
+
     def weight(self, name: str) -> NDArray[np.float32]:
         """A parameter; a ModelError names it where the file has none."""
+        return stored.read(self.builder.source, self.layer, name, self._stored(name))
+
+    def _stored(self, name: str) -> h5py.Dataset:
         if name not in self.datasets:
             raise ModelError(
                 f"{self.builder.source} has no weight {self.layer.path}/{name}.",
                 hint="The weights belong to another model, or the layer was not built when they "
                 "were saved; save the model again as one .keras file.",
             )
-        return stored.read(self.builder.source, self.layer, name, self.datasets[name])
+        return self.datasets[name]
 
     def shaped(self, name: str, shape: Shape) -> NDArray[np.float32]:
         """A parameter whose shape is known from the architecture."""

@@ -229,7 +229,8 @@ class _Reader:
                 weights = self.weights.inside(layer, inner)
                 reader = _Reader(self.builder, inner, weights, f"{stem}/")
                 return reader.run(xs, keys_of(_first_argument(arguments)))
-            datasets = self.weights.of(layer)
+            _refuse_quantized(layer)
+            datasets, unread = self.weights.of(layer), self.weights.unread(layer)
             if layer.kind == "PruneLowMagnitude":
                 inner_layer = wrapped(layer)
                 stem = stem.removesuffix(layer.name) + inner_layer.name if call == 0 else stem
@@ -238,7 +239,12 @@ class _Reader:
             args = _args(arguments)
             first = bool(args and constants(args[:1]))
             site = Site(self.builder, layer, stem, xs, datasets, constants(args), first)
-            return (read_layer(site),)
+            made = (read_layer(site),)
+            if unread:
+                raise Unsupported(
+                    f"its file holds variables that are not known: {', '.join(unread)}"
+                )
+            return made
         except Unsupported as reason:
             self._offend(layer, reason)
         except UnknownInput:
@@ -322,6 +328,19 @@ def _refuse_training(arguments: Any) -> None:
             options = part[3] if isinstance(part, (list, tuple)) and len(part) > 3 else None
             if isinstance(options, Mapping) and options.get("training") is True:
                 raise Unsupported("it is called with training=True")
+
+
+def _refuse_quantized(layer: Layer) -> None:
+    """Keras's own int8, int4 and float8 round a layer's inputs by what each sample holds."""
+    config = layer.entry.get("config")
+    policy = config.get("dtype") if isinstance(config, Mapping) else None
+    options = policy.get("config") if isinstance(policy, Mapping) else None
+    mode = options.get("mode") if isinstance(options, Mapping) else None
+    if mode is not None:
+        raise Unsupported(
+            f"Keras quantized it ({mode}): what it rounds its inputs to depends on each sample, "
+            f"which no number format can state. Save the float model and give that"
+        )
 
 
 def root(source: str, entry: Any) -> Model:

@@ -52,6 +52,8 @@ def parameters_of(layer: Layer) -> Parameters:
             return _folded("depthwise_kernel", bias, fields)
         case "PReLU":
             return Parameters(("alpha",))
+        case "FixedPointQuantizer":
+            return Parameters((), ("keep_negative", "bits", "integers"))
         case "PruneLowMagnitude":
             return parameters_of(wrapped(layer))
         case _:

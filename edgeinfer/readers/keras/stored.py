@@ -18,12 +18,21 @@ from edgeinfer.readers import hdf5
 from edgeinfer.readers.keras.config import Layer, Model
 from edgeinfer.readers.keras.parameters import Parameters, parameters_of
 
+# What training keeps beside the weights and no inference reads: of pruning, and of folded norms.
+BOOKKEEPING = frozenset(
+    {"mask", "threshold", "pruning_step", "step", "iteration", "seed_generator_state"}
+)
+
 
 class Weights(Protocol):
     """The weights of one model, nested ones included."""
 
     def of(self, layer: Layer) -> dict[str, h5py.Dataset]:
         """A layer's parameters by name."""
+        ...
+
+    def unread(self, layer: Layer) -> tuple[str, ...]:
+        """Variables of a layer that are none of its parameters."""
         ...
 
     def inside(self, layer: Layer, model: Model) -> Weights:
@@ -50,6 +59,14 @@ def read(source: str, layer: Layer, name: str, dataset: h5py.Dataset) -> NDArray
     return hdf5.values(source, f"{layer.path}/{name}", dataset)
 
 
+def read_integers(source: str, layer: Layer, name: str, dataset: h5py.Dataset) -> NDArray[np.int64]:
+    """What a layer holds as whole numbers."""
+    what = f"{layer.path}/{name}"
+    if not isinstance(dataset, h5py.Dataset) or dataset.dtype.kind not in "iub" or not dataset.size:
+        raise ModelError(f"{source}: {what} holds no whole numbers.", hint="Save the model again.")
+    return np.asarray(dataset[()]).astype(np.int64)
+
+
 @dataclass(frozen=True, slots=True)
 class NamedWeights:
     """Keras 2's layout: each layer is a group with an ordered list of weight names."""
@@ -61,6 +78,11 @@ class NamedWeights:
         """A layer's parameters by name."""
         group = self.groups.get(layer.name)
         return {} if group is None else _named(parameters_of(layer), _listed(self.source, group))
+
+    def unread(self, layer: Layer) -> tuple[str, ...]:
+        """Variables of a layer that are none of its parameters."""
+        group = self.groups.get(layer.name)
+        return () if group is None else _unread(parameters_of(layer), _listed(self.source, group))
 
     def inside(self, layer: Layer, model: Model) -> Weights:
         """The weights of a model that is a layer of this one: one flat list."""
@@ -97,6 +119,15 @@ def _listed(source: str, group: h5py.Group) -> list[tuple[str, h5py.Dataset]]:
 def _base(name: str) -> str:
     """The parameter's own name: 'model/dense_1/kernel:0' -> 'kernel'."""
     return re.sub(r":\d+$", "", name).rpartition("/")[2]
+
+
+def _unread(parameters: Parameters, listed: Iterable[tuple[str, h5py.Dataset]]) -> tuple[str, ...]:
+    """Stored weights that are no parameters, unless there are as many as those, in their order."""
+    names = [name for name, _ in listed]
+    if len(names) <= len(parameters.names):
+        return ()
+    known = {*parameters.names, *BOOKKEEPING}
+    return tuple(name for name in names if re.sub(r"_\d+$", "", _base(name)) not in known)
 
 
 def _named(
@@ -153,6 +184,10 @@ class FlatWeights:
         """A layer's parameters by name."""
         return _named(parameters_of(layer), self.by_layer.get(layer.path, []))
 
+    def unread(self, layer: Layer) -> tuple[str, ...]:
+        """Variables of a layer that are none of its parameters."""
+        return _unread(parameters_of(layer), self.by_layer.get(layer.path, []))
+
     def inside(self, layer: Layer, model: Model) -> Weights:
         """Models deeper inside share the one list."""
         return self
@@ -186,6 +221,12 @@ class NumberedWeights:
             if isinstance(group.get(child), h5py.Group):
                 found |= dict(zip(names, _numbered(group[child]), strict=False))
         return found
+
+    def unread(self, layer: Layer) -> tuple[str, ...]:
+        """Variables of a layer that are none of its parameters."""
+        group = self.groups.get(layer.name)
+        more = [] if group is None else _numbered(group)[len(parameters_of(layer).own) :]
+        return tuple(item.name for item in more if item.shape or item.dtype.kind == "f")
 
     def inside(self, layer: Layer, model: Model) -> Weights:
         """The weights of a model that is a layer of this one."""

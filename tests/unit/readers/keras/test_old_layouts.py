@@ -12,7 +12,11 @@ import h5py
 import numpy as np
 import pytest
 
+from edgeinfer.base.errors import UnsupportedModelError
+from edgeinfer.data.samples import Samples
+from edgeinfer.evaluate.judge import quantized_outputs, raw_inputs
 from edgeinfer.graph.nodes import Activation, Conv, Function
+from edgeinfer.ir.lower import lower
 from edgeinfer.readers import load
 from edgeinfer.readers.keras.formats import is_identity
 from tests.support.float_graph import evaluate, outputs
@@ -249,11 +253,47 @@ def test_quantized_model_of_others_is_what_qkeras_computes(cases: Path) -> None:
     np.testing.assert_array_equal(logits, model.predict(x.astype(np.float32), verbose=0))
 
 
-def test_fixed_point_quantizers_of_hls4ml(tmp_path: Path) -> None:
-    formats = {"layers": {"q": {"result_t": "fixed<6,3,TRN,WRAP>"}}}
-    layers = [INPUT, entry("FixedPointQuantizer", "q", "x", RND="TRN", overrides=formats)]
-    loaded = load(write(tmp_path, architecture(layers), {"none": {}}))
-    assert str(loaded.recipe.activation("q")) == "fixed<6,3,TRN,WRAP>"
+def fixed_point(folder: Path, bits: Any, **config: Any) -> Path:
+    """A model that is nothing but hls4ml's stand-in for a quantizer of HGQ."""
+    union = {"layers": {"q": {"result_t": "fixed<9,5,TRN,WRAP>"}}}
+    path = write(
+        folder,
+        architecture([INPUT, entry("FixedPointQuantizer", "q", "x", overrides=union, **config)]),
+        {"q": {"keep_negative": [[1]], "bits": bits, "integers": [[3]]}},
+    )
+    with h5py.File(folder / "m_weights.h5", "r+") as file:
+        for name, dataset in list(file["q/q"].items()):
+            whole = dataset[()].astype(np.int8)
+            del file["q/q"][name]
+            file["q/q"][name] = whole
+    return path
+
+
+def test_fixed_point_quantizers_have_their_own_bits_and_modes(tmp_path: Path) -> None:
+    loaded = load(fixed_point(tmp_path, [[6]], RND="RND", SAT="SAT"))
+    assert str(loaded.recipe.activation("q")) == "fixed<6,3,RND,SAT>"
+
+
+def test_fixed_point_quantizers_with_formats_for_each_element_are_refused(tmp_path: Path) -> None:
+    with pytest.raises(UnsupportedModelError, match=r"q .* formats of their own"):
+        load(fixed_point(tmp_path, [[6, 6, 5, 6, 6]], RND="TRN", SAT="WRAP"))
+
+
+@pytest.mark.parametrize("samples", ["npz", "on_grid.npz"])
+def test_a_homogeneous_network_of_hgq_yields_what_hgq_yields(cases: Path, samples: str) -> None:
+    path = cases / "hgq1" / "hgq_mnist_homogeneous.h5"
+    loaded, given = load(path), np.load(path.with_suffix(f".{samples}"))
+    lowered = lower(loaded.graph, loaded.recipe)
+    (x,) = loaded.graph.inputs
+    tried = Samples({x.name: given["x"].reshape(-1, *x.shape).astype(np.float64)}, "HGQ")
+    raw = raw_inputs(lowered.program, lowered.recipe, tried)
+    found = quantized_outputs(lowered.program, raw)
+    np.testing.assert_array_equal(next(iter(found.values())), given["y"])
+
+
+def test_a_network_of_hgq_with_formats_for_each_element_is_refused(cases: Path) -> None:
+    with pytest.raises(UnsupportedModelError, match=r"inp_q_quantizer .* formats of their own"):
+        load(cases / "hgq1" / "hgq_jet_classifier.h5")
 
 
 def test_formats_of_hostile_names_stay_apart(tmp_path: Path) -> None:
