@@ -87,6 +87,27 @@ def saturation(program: Program, samples: Samples) -> list[str]:
     return findings
 
 
+def inner_saturation(program: Program, raw: Mapping[str, Ints]) -> list[str]:
+    """A sentence for each tensor inside of which values lie beyond its format; below an unsigned
+    one nothing is counted, for there a ReLU was meant."""
+    cuts = [op for op in program.ops if isinstance(op, ops.Requant)]
+    few = next(batches(raw, batch_size(program)))
+    found = Engine(program).run(few, taps=tuple(dict.fromkeys(op.x for op in cuts)))
+    findings = []
+    for op in cuts:
+        values, half = dequantize(found[op.x], program.type(op.x)), op.type.lsb / 2
+        beyond = values > op.type.max + half
+        if op.type.signed:
+            beyond |= values < op.type.min - half
+        share = float(np.mean(beyond))
+        if share:
+            findings.append(
+                f"{op.name}: {share:.2%} of the values inside the network lie beyond {op.type}, "
+                f"{op.type.min:g}..{op.type.max:g}; they reach {np.abs(values[beyond]).max():.4g}."
+            )
+    return findings
+
+
 def float_outputs(graph: g.Graph, samples: Samples) -> dict[str, Floats]:
     """What the float network yields, as its author drew it."""
     from edgeinfer.ir.engine.float_engine import FloatEngine

@@ -13,6 +13,7 @@ from edgeinfer.base import plan
 from edgeinfer.base.errors import UsageError
 from edgeinfer.data.samples import Samples
 from edgeinfer.evaluate import judge
+from edgeinfer.evaluate.judge import MOST_AT_ONCE
 from edgeinfer.graph.costs import macs
 from edgeinfer.graph.fold import fold_batch_norms
 from edgeinfer.graph.nodes import Graph
@@ -109,6 +110,8 @@ def quantize_model(order: QuantizeOrder, progress: Progress) -> dict[str, Any]:
     ]
     if loaded.recipe != Recipe():
         findings.append(f"The formats that {order.model.name} states were replaced.")
+    program = made.lowered.program
+    raw = judge.raw_inputs(program, made.lowered.recipe, samples.judge.part(0, MOST_AT_ONCE))
     document: dict[str, Any] = {
         "model": {
             "name": loaded.graph.name,
@@ -120,7 +123,11 @@ def quantize_model(order: QuantizeOrder, progress: Progress) -> dict[str, Any]:
         "recipe": recipe_part(made.lowered.recipe).model_dump(mode="json"),
         "metrics": judged,
         "costs": costs_of(made.lowered.program).figures(),
-        "findings": findings + judge.saturation(made.lowered.program, samples.judge),
+        "findings": [
+            *findings,
+            *judge.saturation(program, samples.judge),
+            *judge.inner_saturation(program, raw),
+        ],
         "output": str(order.output),
     }
     if made.training is not None:

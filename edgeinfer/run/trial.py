@@ -108,6 +108,7 @@ class Trial:
         found = evaluate.try_stages(self.program, raw, self.stages, self.folder.progress.advanced)
         findings = [f"The stages were tried on {len(tried)} samples: {self.samples.origin}."]
         findings += evaluate.saturation(self.program, tried)
+        findings += evaluate.inner_saturation(self.program, raw)
         return Outcome(
             {
                 "program": self.program.digest,

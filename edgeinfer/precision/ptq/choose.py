@@ -13,6 +13,7 @@ from dataclasses import dataclass, replace
 from fnmatch import fnmatchcase
 from typing import Any
 
+import numpy as np
 from numpy.typing import NDArray
 
 from edgeinfer.base.errors import UsageError, did_you_mean
@@ -25,8 +26,10 @@ from edgeinfer.precision.ptq.data import (
     calibration_samples,
     degenerate,
     divided,
+    extreme_rows,
     lifeless,
     thinned,
+    undivided,
 )
 from edgeinfer.precision.ptq.equalize import equalized
 from edgeinfer.precision.ptq.formats import (
@@ -107,27 +110,35 @@ def quantize(graph: g.Graph, data: Mapping[str, NDArray[Any]], settings: PtqSett
     """Choose a format for every input, weight and tensor that feeds arithmetic."""
     folded = fold_batch_norms(graph)
     _check_patterns(folded, settings)
-    samples = calibration_samples(folded, data)
-    calibration = divided(samples)
+    tensors = points_of(folded)
+    samples = calibration_samples(folded, data, tensors)
+    choosing = settings.refine and settings.adapt
+    even = equalized(folded) if choosing and settings.equalize else folded
+    rows = extreme_rows(folded, samples, tensors)
+    if even is not folded:
+        rows = np.union1d(rows, extreme_rows(even, samples, points_of(even)))
+    calibration = divided(samples, rows) if choosing else undivided(samples, rows)
     chosen = fit(folded, calibration, settings)
-    if settings.refine and settings.adapt and settings.equalize:
-        even = equalized(folded)
-        if even is not folded:
-            other = fit(even, calibration, settings)
-            if other.error < WORTH * chosen.error:
-                said = "Channels were rescaled between layers (exactly: by powers of two)."
-                chosen = replace(other, findings=(*other.findings, said))
+    if even is not folded:
+        other = fit(even, calibration, settings)
+        if other.error < WORTH * chosen.error:
+            said = "Channels were rescaled between layers (exactly: by powers of two)."
+            chosen = replace(other, findings=(*other.findings, said))
     return replace(chosen, findings=(*degenerate(samples), *chosen.findings))
+
+
+def points_of(graph: g.Graph) -> tuple[str, ...]:
+    """Every tensor that gets a format."""
+    return tuple(dict.fromkeys((*quantized_tensors(graph), *table_indices(graph))))
 
 
 def fit(graph: g.Graph, calibration: Calibration, settings: PtqSettings) -> Quantized:
     """The recipe and the weights of one network, whose batch norms are folded."""
-    indices = table_indices(graph)
-    tensors = tuple(dict.fromkeys((*quantized_tensors(graph), *indices)))
+    indices, tensors = table_indices(graph), points_of(graph)
     network = cut(graph, tensors, calibration.fit)
     placing = network
     if settings.refine:
-        placing = network.on(thinned(calibration.fit, PLACING_SAMPLES))
+        placing = network.on(thinned(calibration.fit, PLACING_SAMPLES, calibration.extremes))
     quantizers = {
         name: _tensor(placing, name, settings, is_index=name in indices)
         for name in network.tensors

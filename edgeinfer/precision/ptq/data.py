@@ -1,10 +1,14 @@
 # SPDX-License-Identifier: Apache-2.0
 # SPDX-FileCopyrightText: The edgeinfer authors
-"""Calibration data: checked, thinned to what is looked at, remarked upon where they say little."""
+"""Calibration data: checked, thinned to what is looked at, remarked upon where they say little.
+
+Every sample counts for ranges: wherever samples are left out, those stay in which a tensor takes
+its smallest or its largest value.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -13,18 +17,22 @@ from numpy.typing import NDArray
 
 from edgeinfer.base.errors import InputError
 from edgeinfer.graph import nodes as g
+from edgeinfer.ir.engine.float_engine import FloatEngine
 from quantization.calibrate import finite
 from quantization.fixed import FormatError
 
 Samples = dict[str, NDArray[Any]]
+Rows = NDArray[np.intp]
 
 MOST_SAMPLES = 4096
 PLACING_SAMPLES = 1024  # suffice to place a binary point, which is tried in several places
 MOST_ELEMENTS = 1 << 26  # of the widest tensor over all samples
 MOST_INPUTS = 1 << 25  # elements of the widest input over all samples
 FEW_SAMPLES = 16
-HELD_OUT = 4  # every fourth sample is kept from fitting
+HELD_OUT = 4  # one in so many samples is kept from fitting, where something is chosen by it
 FEWEST_HELD_OUT = 8
+AT_ONCE = 256  # samples of which all tensors are looked at together
+DRAW_SEED = 19  # of which samples are taken where not all are
 BULK_PERCENT, FAR = 99, 100.0  # what lies this many times beyond the bulk is an outlier
 LARGEST_VALUE = 1e30  # a float32 network squares some of them
 
@@ -35,12 +43,17 @@ class Calibration:
 
     fit: Samples
     held_out: Samples
+    extremes: Rows  # of `fit`: where a tensor takes its smallest or its largest value
 
 
 def calibration_samples(
-    graph: g.Graph, data: Mapping[str, NDArray[Any]], most: int = MOST_SAMPLES
+    graph: g.Graph,
+    data: Mapping[str, NDArray[Any]],
+    tensors: Collection[str],
+    most: int = MOST_SAMPLES,
 ) -> Samples:
-    """The inputs among the data, checked, thinned evenly to at most `most`."""
+    """The inputs among the data, checked; where there are more than `most`, so many are drawn,
+    and all in which one of the tensors takes its smallest or its largest value."""
     largest = max(int(np.prod(shape, dtype=int)) for shape in graph.shapes.values())
     widest = max(int(np.prod(node.shape, dtype=int)) for node in graph.inputs)
     most = max(1, min(most, MOST_ELEMENTS // largest, MOST_INPUTS // max(widest, 1)))
@@ -59,19 +72,38 @@ def calibration_samples(
                 f"The calibration set is empty: {node.name!r} has no samples.",
                 hint="Give at least one sample, better some hundreds.",
             )
-        kept = np.linspace(0, len(values) - 1, min(len(values), most)).astype(int)
-        found[node.name] = _checked(node.name, values[kept])
-    if len({len(data[node.name]) for node in graph.inputs}) > 1:
+        found[node.name] = _checked(node.name, values)
+    counts = {len(values) for values in found.values()}
+    if len(counts) > 1:
         raise InputError("The inputs differ in their number of samples.")
+    if counts and counts.pop() > most:
+        found = thinned(found, most, extreme_rows(graph, found, tensors))
     return found
 
 
-def thinned(samples: Samples, most: int) -> Samples:
-    """At most so many samples, evenly spread."""
+def extreme_rows(graph: g.Graph, samples: Samples, tensors: Collection[str]) -> Rows:
+    """The samples in which a tensor takes its smallest or its largest value of all."""
+    engine = FloatEngine(graph)
+    low: dict[str, tuple[float, int]] = {}
+    high: dict[str, tuple[float, int]] = {}
+    for start in range(0, len(next(iter(samples.values()))), AT_ONCE):
+        part = {name: values[start : start + AT_ONCE] for name, values in samples.items()}
+        found = engine.run(part, tuple(tensors))
+        for name in tensors:
+            flat = found[name].reshape(len(found[name]), -1)
+            least, most = flat.min(axis=1), flat.max(axis=1)
+            low[name] = min(low.get(name, (np.inf, 0)), (least.min(), start + int(least.argmin())))
+            high[name] = max(high.get(name, (-np.inf, 0)), (most.max(), start + int(most.argmax())))
+    return np.unique([row for _, row in (*low.values(), *high.values())]).astype(np.intp)
+
+
+def thinned(samples: Samples, most: int, always: Rows) -> Samples:
+    """So many samples at most, drawn, and `always` those that are named."""
     count = len(next(iter(samples.values())))
     if count <= most:
         return samples
-    kept = np.linspace(0, count - 1, most).astype(int)
+    drawn = np.random.default_rng(DRAW_SEED).choice(count, most, replace=False)
+    kept = np.union1d(drawn, always)
     return {name: values[kept] for name, values in samples.items()}
 
 
@@ -90,16 +122,26 @@ def _checked(name: str, values: NDArray[Any]) -> NDArray[Any]:
     return reals
 
 
-def divided(samples: Samples) -> Calibration:
-    """Every fourth sample held out; the same samples for both where there are too few."""
+def divided(samples: Samples, extremes: Rows) -> Calibration:
+    """A quarter of the samples held out, drawn from those without extremes, which ranges must know;
+    the same samples for both where there are too few."""
     count = len(next(iter(samples.values())))
-    held = np.arange(count) % HELD_OUT == HELD_OUT - 1
-    if int(held.sum()) < FEWEST_HELD_OUT:
-        return Calibration(samples, samples)
+    rest = np.setdiff1d(np.arange(count), extremes)
+    wanted = min(count // HELD_OUT, len(rest))
+    if wanted < FEWEST_HELD_OUT:
+        return undivided(samples, extremes)
+    drawn = np.random.default_rng(DRAW_SEED).choice(rest, wanted, replace=False)
+    held = np.isin(np.arange(count), drawn)
     return Calibration(
         {name: values[~held] for name, values in samples.items()},
         {name: values[held] for name, values in samples.items()},
+        np.flatnonzero(np.isin(np.flatnonzero(~held), extremes)),
     )
+
+
+def undivided(samples: Samples, extremes: Rows) -> Calibration:
+    """All samples for fitting, where nothing is chosen by others."""
+    return Calibration(samples, samples, extremes)
 
 
 def degenerate(samples: Mapping[str, NDArray[Any]]) -> list[str]:

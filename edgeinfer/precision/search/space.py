@@ -21,7 +21,12 @@ from edgeinfer.ir.costs import Costs, Estimate, costs_of
 from edgeinfer.ir.lower import Lowered, lower
 from edgeinfer.precision.ptq.adapt import Effort, Memory, adapted
 from edgeinfer.precision.ptq.choose import TABLE_INDEX_EXTRA_BITS
-from edgeinfer.precision.ptq.data import PLACING_SAMPLES, calibration_samples, thinned
+from edgeinfer.precision.ptq.data import (
+    PLACING_SAMPLES,
+    calibration_samples,
+    extreme_rows,
+    thinned,
+)
 from edgeinfer.precision.ptq.formats import constant_formats, joined, layer_moments, tensor_format
 from edgeinfer.precision.ptq.network import CutNetwork, cut
 from edgeinfer.precision.ptq.points import quantized_tensors, table_indices
@@ -93,9 +98,11 @@ def searched(
     widest = max(widths)
     indices = table_indices(folded)
     tensors = quantized_tensors(folded)
-    samples = calibration_samples(folded, data, MOST_SAMPLES)
-    network = cut(folded, (*tensors, *indices), samples)
-    placing = network.on(thinned(samples, PLACING_SAMPLES))
+    points = tuple(dict.fromkeys((*tensors, *indices)))
+    samples = calibration_samples(folded, data, points, MOST_SAMPLES)
+    network = cut(folded, points, samples)
+    extremes = extreme_rows(folded, samples, points)
+    placing = network.on(thinned(samples, PLACING_SAMPLES, extremes))
     kept = {
         name: fitted(
             network.exact[network.point(name)], widest + TABLE_INDEX_EXTRA_BITS, signed=True

@@ -15,12 +15,14 @@ from edgeinfer.data.samples import Samples
 from edgeinfer.evaluate import bounded
 from edgeinfer.evaluate.bounded import Bounded
 from edgeinfer.evaluate.explain import Explanation, explain
+from edgeinfer.evaluate.judge import inner_saturation
 from edgeinfer.graph import nodes as g
 from edgeinfer.ir import ops
 from edgeinfer.ir.lower import Lowered, lower
 from edgeinfer.precision.ptq import PtqSettings
 from edgeinfer.precision.ptq import quantize as choose
 from quantization.fixed import Fixed, Overflow, Quantizer, Rounding, dequantize, quantize
+from quantization.recipe import Recipe
 from tests.support.command_line import shown
 from tests.support.random_graphs import random_network
 from tests.support.small_models import classifier
@@ -120,3 +122,23 @@ def test_a_compilation_states_both_figures(tmp_path, capsys) -> None:
     result = shown(capsys, "compile", model, "--target", "none", "-o", str(tmp_path / "run"))
     found = {metric["name"]: metric["value"] for metric in result["metrics"]}
     assert 0 < found["difference_to_float"] <= found["explained_difference_to_float"]
+
+
+def test_values_beyond_a_format_inside_the_network_are_a_finding() -> None:
+    nodes = (
+        g.Input("x", (2,)),
+        g.Dense("d", "d", "x", np.eye(2), None),
+        g.Activation("r", "d", g.Function.RELU),
+        g.Dense("y", "y", "r", np.eye(2), None),
+    )
+    graph = g.Graph("net", nodes, ("y",))
+    formats = {"x": "fixed<8,4>", "d": "fixed<6,3>", "r": "ufixed<4,1>"}
+    recipe = Recipe.of({name: Quantizer.parse(text) for name, text in formats.items()})
+    program = lower(graph, recipe).program
+    values = [[1.0, -7.0], [0.5, 0.25], [3.0, -1.0], [1.0, 1.0]]
+    raw = {"x": quantize(values, recipe.activation("x"))}
+    inner, last = inner_saturation(program, raw)
+    assert inner == (
+        "d: 12.50% of the values inside the network lie beyond fixed<6,3>, -4..3.875; they reach 7."
+    )
+    assert last.startswith("r: 12.50% of the values inside the network lie beyond ufixed<4,1>")

@@ -226,8 +226,29 @@ def test_other_weights_make_another_network() -> None:
 
 
 def test_samples_are_held_out_where_there_are_enough() -> None:
-    many = divided({"x": np.arange(100.0)[:, None]})
+    extremes = np.array([3, 99])
+    many = divided({"x": np.arange(100.0)[:, None]}, extremes)
     assert len(many.fit["x"]) == 75 and len(many.held_out["x"]) == 25
     assert not set(many.fit["x"].ravel()) & set(many.held_out["x"].ravel())
-    few = divided({"x": np.arange(9.0)[:, None]})
+    assert many.fit["x"][many.extremes].ravel().tolist() == [3.0, 99.0]
+    assert len(set(np.diff(np.sort(many.held_out["x"].ravel())))) > 1  # drawn, not every fourth
+    few = divided({"x": np.arange(9.0)[:, None]}, extremes)
     assert few.fit is few.held_out
+
+
+@pytest.mark.parametrize("settings", [PtqSettings(16, refine=False), PtqSettings(16, adapt=False)])
+@pytest.mark.parametrize("row", [0, 3, 4, 2999, 8190])
+def test_one_large_sample_counts_wherever_it_stands(row: int, settings: PtqSettings) -> None:
+    rng = np.random.default_rng(2)
+    values = rng.normal(size=(8200, 4))
+    values[row] = 25.0
+    kernel = rng.normal(size=(4, 3))
+    nodes = (
+        g.Input("x", (4,)),
+        g.Dense("a", "a", "x", kernel, None),
+        g.Activation("y", "a", g.Function.RELU),
+    )
+    graph = g.Graph("net", (*nodes, g.Dense("z", "z", "y", np.eye(3), None)), ("z",))
+    recipe = quantize(graph, {"x": values}, settings).recipe
+    assert recipe.activation("x").type.max > 25.0
+    assert recipe.activation("y").type.max >= (values[row] @ kernel).max() - 1e-2
