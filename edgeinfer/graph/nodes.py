@@ -9,6 +9,7 @@ serves both.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from enum import StrEnum
@@ -18,6 +19,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from edgeinfer.base.errors import ModelError
+
+MOST_ELEMENTS = 1 << 25  # of one tensor of one sample: every stage holds some copies of it
+MOST_ELEMENTS_IN_ALL = 1 << 28  # of all tensors of one sample: the interpreter holds them all
 
 Floats = NDArray[np.float64]
 Shape = tuple[int, ...]
@@ -318,6 +322,7 @@ class Graph:
 
     def __post_init__(self) -> None:
         shapes: dict[str, Shape] = {}
+        total = 0
         for node in self.nodes:
             if node.name in shapes:
                 raise ModelError(f"{self.name}: two tensors are called {node.name!r}.")
@@ -330,6 +335,15 @@ class Graph:
                 shapes[node.name] = shape_of(node, shapes)
             except ValueError as error:
                 raise ModelError(f"{self.name}: layer {node.name!r}: {error}.") from None
+            size = math.prod(shapes[node.name])
+            total += size
+            if size > MOST_ELEMENTS or total > MOST_ELEMENTS_IN_ALL:
+                raise ModelError(
+                    f"{self.name}: {node.name!r} has {size:,} elements, and all tensors so far "
+                    f"{total:,}; at most {MOST_ELEMENTS:,} and {MOST_ELEMENTS_IN_ALL:,} can be "
+                    f"computed.",
+                    hint="Make the input smaller, or divide the network.",
+                )
         lost = [name for name in self.outputs if name not in shapes]
         if lost or not self.outputs:
             raise ModelError(f"{self.name}: no node makes the output {lost[0] if lost else ''!r}.")
@@ -389,7 +403,7 @@ def shape_of(node: Node, shapes: dict[str, Shape]) -> Shape:
             spatial = windowed(x[:-1], node.window, node.strides, node.pads)
             return (*spatial, x[-1])
         case Reshape():
-            if np.prod(node.shape, dtype=int) != np.prod(shapes[node.x], dtype=int):
+            if math.prod(node.shape) != math.prod(shapes[node.x]):
                 raise ValueError(f"{shapes[node.x]} cannot be reshaped to {node.shape}")
             return node.shape
         case Transpose():
@@ -420,6 +434,9 @@ def shape_of(node: Node, shapes: dict[str, Shape]) -> Shape:
 
 def windowed(sizes: Shape, window: Shape, strides: Shape, pads: Pads) -> Shape:
     """How many positions a (dilated) window takes along each axis."""
+    padded = [size + sum(pad) for size, pad in zip(sizes, pads, strict=True)]
+    if math.prod(padded) > MOST_ELEMENTS:
+        raise ValueError(f"padding of {pads} makes {math.prod(padded):,} elements of {sizes}")
     axes = zip(sizes, window, strides, pads, strict=True)
     found = tuple((size + sum(pad) - width) // step + 1 for size, width, step, pad in axes)
     if any(count < 1 for count in found):

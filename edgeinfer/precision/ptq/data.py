@@ -91,6 +91,11 @@ def extreme_rows(graph: g.Graph, samples: Samples, tensors: Collection[str]) -> 
         found = engine.run(part, tuple(tensors))
         for name in tensors:
             flat = found[name].reshape(len(found[name]), -1)
+            if not np.isfinite(flat).all():
+                raise InputError(
+                    f"{graph.name}: the values of {name!r} leave float32 on the calibration set.",
+                    hint="Its weights or its inputs are too large; scale them, or give a recipe.",
+                )
             least, most = flat.min(axis=1), flat.max(axis=1)
             low[name] = min(low.get(name, (np.inf, 0)), (least.min(), start + int(least.argmin())))
             high[name] = max(high.get(name, (-np.inf, 0)), (most.max(), start + int(most.argmax())))

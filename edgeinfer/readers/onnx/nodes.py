@@ -8,7 +8,7 @@ from collections.abc import Callable, Mapping
 from functools import partial
 
 import numpy as np
-from onnx import GraphProto, defs
+from onnx import GraphProto, TensorProto, defs
 
 from edgeinfer.readers.onnx import elementwise, linear, moves, quant, space
 from edgeinfer.readers.onnx.args import Args
@@ -22,8 +22,12 @@ Reader = Callable[[Drawing, Op, Args], Value | list[View]]
 
 
 def _cast(d: Drawing, op: Op, args: Args) -> Value:
-    if op.whole("to", 1) not in float_types():
+    to = op.whole("to", 1)
+    if to not in float_types():
         raise Unreadable("it casts a tensor to integers")
+    if to not in (TensorProto.FLOAT, TensorProto.DOUBLE):
+        kind = TensorProto.DataType.Name(to)
+        raise Unreadable(f"it rounds to {kind}, whose steps grow with the value: no fixed ones do")
     return moves.unchanged(d, op, args)
 
 

@@ -4,6 +4,7 @@
 
 from __future__ import annotations
 
+import itertools
 import os
 import resource
 from collections.abc import Callable
@@ -16,6 +17,7 @@ from hypothesis import strategies as st
 from onnx import ModelProto, TensorProto, helper
 
 from edgeinfer.base.errors import InputError, UnsupportedModelError
+from edgeinfer.cli.app import main
 from edgeinfer.readers.onnx.reader import read
 from tests.support import onnx_models as m
 from tests.support.onnx_models import BREVITAS, node
@@ -376,3 +378,41 @@ def test_damaged_bytes_are_an_error_or_a_model(
         read(path)
     except InputError as error:
         assert str(path) in str(error)
+
+
+def doubled(times: int) -> list:
+    """A tensor joined with itself, again and again."""
+    names = ["x", *(f"c{i}" for i in range(times))]
+    pairs = itertools.pairwise(names)
+    joined = [node("Concat", [a, a], [b], axis=1) for a, b in pairs]
+    return [*joined, node("Relu", [names[-1]], ["y"])]
+
+
+def test_sizes_are_added_up_before_memory_is_taken(tmp_path: Path) -> None:
+    with pytest.raises(InputError, match=r"67,108,864 elements"):
+        read(net(*doubled(24))(tmp_path))
+    assert read(net(*doubled(12))(tmp_path)).graph.shapes["y"] == (16384,)
+
+
+@pytest.mark.parametrize(
+    "attributes", [{"auto_pad": "SAME_UPPER"}, {"pads": [2**60, 2**60]}, {"pads": [0, 2**60]}]
+)
+def test_a_dilation_beyond_all_memory_is_refused(tmp_path: Path, attributes: dict) -> None:
+    conv = node("Conv", ["x", "w"], ["y"], dilations=[2**60], **attributes)
+    weights = {"w": np.ones((2, 2, 3), F)}
+    with pytest.raises(InputError, match=r"padding of .* elements of|does not fit"):
+        read(net(conv, x=(1, 2, 8), weights=weights)(tmp_path))
+
+
+@pytest.mark.parametrize("to", [TensorProto.FLOAT16, TensorProto.BFLOAT16])
+def test_a_cast_to_half_precision_rounds_and_is_refused(tmp_path: Path, to: int) -> None:
+    casts = node("Cast", ["x"], ["h"], to=to), node("Cast", ["h"], ["y"], to=TensorProto.FLOAT)
+    with pytest.raises(UnsupportedModelError, match=r"rounds to B?FLOAT16"):
+        read(net(*casts)(tmp_path))
+
+
+def test_weights_that_leave_float32_are_a_mistake_of_the_model(tmp_path: Path, capsys) -> None:
+    layers = [node("MatMul", [a, "w"], [b]) for a, b in (("x", "a"), ("a", "y"))]
+    path = net(*layers, x=(1, 2), weights={"w": np.full((2, 2), 3e38, F)})(tmp_path)
+    assert main(["compile", str(path), "--target", "none", "-o", str(tmp_path / "run")]) == 2
+    assert "'a' leave float32" in capsys.readouterr().err
