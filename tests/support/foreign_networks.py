@@ -1,0 +1,289 @@
+# SPDX-License-Identifier: Apache-2.0
+# SPDX-FileCopyrightText: The edgeinfer authors
+"""Random Keras networks as strangers write them, and all that must hold of each.
+
+This shares nothing with the other generators here. Networks have odd shapes, several inputs and
+outputs, layers and models that are called twice, models inside with tables for inputs and outputs,
+strides, dilations, groups, and weights that are tiny, huge or zero.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from edgeinfer.base.errors import ProgramError, RecipeError
+from edgeinfer.data.samples import Samples
+from edgeinfer.evaluate.explain import explain
+from edgeinfer.evaluate.judge import raw_inputs
+from edgeinfer.ir.engine.engine import Engine
+from edgeinfer.ir.engine.float_engine import FloatEngine
+from edgeinfer.ir.interpret import interpret, results
+from edgeinfer.ir.lower import Lowered
+from edgeinfer.precision.ptq import PtqSettings
+from edgeinfer.readers import load
+from edgeinfer.run.defaults import formatted
+from edgeinfer.run.lower import lowered_with
+from quantization.calibrate import Method
+from quantization.recipe import Recipe
+
+SAMPLES = 24
+LARGEST = 3000  # elements of a tensor
+CURVES = ("sigmoid", "tanh", "elu", "softplus", "softsign", "swish", "gelu", "selu", "hard_sigmoid")
+SIZES = (1.0, 1.0, 1.0, 1e-3, 1e-9, 30.0, 0.0)
+
+
+@dataclass
+class Grower:
+    """A network in the making: its live tensors, and layers that may be called again."""
+
+    keras: Any
+    rng: np.random.Generator
+    depth: int = 0
+    live: list[Any] = field(default_factory=list)
+    shared: list[tuple[Any, tuple[int, ...]]] = field(default_factory=list)
+
+    def one_of(self, *choices: Any) -> Any:
+        return choices[int(self.rng.integers(len(choices)))]
+
+    def tensor(self) -> Any:
+        """A live tensor; late ones more often."""
+        back = min(int(self.rng.geometric(0.5)), len(self.live))
+        return self.live[-back]
+
+    def add(self, made: Any) -> None:
+        shape = made.shape[1:]
+        if all(shape) and int(np.prod(shape)) <= LARGEST:
+            self.live.append(made)
+
+    def grow(self) -> None:
+        """One more layer."""
+        x = self.tensor()
+        rank = len(x.shape) - 1
+        kinds = ["dense", "activation", "merge", "shape", "norm", "again", "inside"]
+        kinds += {1: [], 2: ["conv", "conv", "pool"], 3: ["conv", "conv", "conv", "pool"]}[rank]
+        kind = self.one_of(*kinds)
+        made = getattr(self, f"_{kind}")(x, rank)
+        if made is not None:
+            self.add(made)
+
+    def _dense(self, x: Any, rank: int) -> Any:
+        layer = self.keras.layers.Dense(int(self.rng.integers(1, 9)), **self._options())
+        self.shared.append((layer, tuple(x.shape[1:])))
+        return layer(x)
+
+    def _options(self) -> dict[str, Any]:
+        activation = self.one_of(None, None, "relu", "relu6", "leaky_relu", *CURVES)
+        return {"activation": activation, "use_bias": bool(self.rng.random() < 0.8)}
+
+    def _conv(self, x: Any, rank: int) -> Any:
+        layers, space = self.keras.layers, x.shape[1:-1]
+        window = tuple(int(self.rng.integers(1, min(size, 5) + 1)) for size in space)
+        padding = self.one_of("valid", "same")
+        striding = self.rng.random() < 0.4
+        options: dict[str, Any] = {"padding": padding, **self._options()}
+        if striding:
+            options["strides"] = self.one_of(1, 2, 3)
+        elif padding == "same" or all(2 * w - 1 <= s for w, s in zip(window, space, strict=True)):
+            options["dilation_rate"] = self.one_of(1, 2)
+        channels = x.shape[-1]
+        if rank == 3 and self.rng.random() < 0.3:
+            options.pop("dilation_rate", None)
+            return layers.DepthwiseConv2D(window, depth_multiplier=self.one_of(1, 2), **options)(x)
+        if rank == 3 and self.rng.random() < 0.15:
+            return layers.SeparableConv2D(3, window, padding=padding)(x)
+        groups = self.one_of(*[g for g in (1, 2, 3) if channels % g == 0])
+        filters = groups * int(self.rng.integers(1, 4))
+        kind = layers.Conv1D if rank == 2 else layers.Conv2D
+        return kind(filters, window, groups=groups, **options)(x)
+
+    def _pool(self, x: Any, rank: int) -> Any:
+        layers, space = self.keras.layers, x.shape[1:-1]
+        name = self.one_of("MaxPooling", "AveragePooling", "GlobalAveragePooling", "UpSampling")
+        kind = getattr(layers, f"{name}{rank - 1}D")
+        if name == "GlobalAveragePooling":
+            return kind()(x)
+        if name == "UpSampling":
+            return kind(2)(x)
+        window = tuple(int(self.rng.integers(1, min(size, 3) + 1)) for size in space)
+        strides = self.one_of(None, 1, 2)
+        return kind(window, strides=strides, padding=self.one_of("valid", "same"))(x)
+
+    def _activation(self, x: Any, rank: int) -> Any:
+        layers = self.keras.layers
+        return self.one_of(
+            layers.ReLU(), layers.ReLU(max_value=6.0), layers.LeakyReLU(negative_slope=0.17),
+            layers.PReLU(), layers.ELU(0.7), layers.Activation(self.one_of(*CURVES)),
+            layers.Softmax() if x.shape[-1] > 1 else layers.ReLU(),
+        )(x)  # fmt: skip
+
+    def _norm(self, x: Any, rank: int) -> Any:
+        layers = self.keras.layers
+        return self.one_of(
+            layers.BatchNormalization(), layers.BatchNormalization(scale=False, epsilon=0.1),
+            layers.Rescaling(1 / 3, 0.2), layers.Dropout(0.3),
+        )(x)  # fmt: skip
+
+    def _merge(self, x: Any, rank: int) -> Any:
+        layers = self.keras.layers
+        same = [y for y in self.live if y.shape == x.shape]
+        if self.rng.random() < 0.3:
+            near = [y for y in self.live if y.shape[1:-1] == x.shape[1:-1]]
+            return layers.Concatenate()([x, near[int(self.rng.integers(len(near)))]])
+        others = [same[int(self.rng.integers(len(same)))] for _ in range(2)]
+        kind = self.one_of("Add", "Subtract", "Multiply", "Average", "Maximum", "Minimum")
+        count = 1 if kind == "Subtract" else self.one_of(1, 2)
+        return getattr(layers, kind)()([x, *others[:count]])
+
+    def _shape(self, x: Any, rank: int) -> Any:
+        layers = self.keras.layers
+        if rank == 1:
+            size = x.shape[-1]
+            width = self.one_of(*[w for w in range(1, size + 1) if size % w == 0])
+            return layers.Reshape((size // width, width))(x)
+        if rank == 3 and self.rng.random() < 0.4:
+            return self.one_of(
+                layers.ZeroPadding2D(((0, 1), (2, 0))), layers.Permute((2, 1, 3)),
+                layers.Cropping2D(((0, 1), (0, 0))) if x.shape[1] > 2 else layers.Permute((3, 1, 2)),
+            )(x)  # fmt: skip
+        return self.one_of(
+            layers.Flatten(), layers.Permute((2, 1)) if rank == 2 else layers.Flatten()
+        )(x)
+
+    def _again(self, x: Any, rank: int) -> Any:
+        """A layer that was called before, on another tensor."""
+        fitting = [layer for layer, shape in self.shared if shape == tuple(x.shape[1:])]
+        return fitting[int(self.rng.integers(len(fitting)))](x) if fitting else None
+
+    def _inside(self, x: Any, rank: int) -> Any:
+        """A model inside the model, its inputs and outputs lists or tables with shuffled keys."""
+        if self.depth:
+            return None
+        keras, other = self.keras, self.tensor()
+        inner = Grower(keras, self.rng, depth=1)
+        keys = [str(key) for key in self.rng.permutation(["zeta", "alpha"])]
+        given = {
+            key: keras.Input(t.shape[1:], name=f"{key}_{len(self.live)}")
+            for key, t in zip(keys, (x, other), strict=True)
+        }
+        inner.live = list(given.values())
+        for _ in range(3):
+            inner.grow()
+        ends = {"second": inner.live[-1], "first": inner.live[-2]}
+        uses = dict(zip(keys, (x, other), strict=True))
+        if self.rng.random() < 0.5:
+            model = keras.Model(given, ends)
+            found = model(
+                {key: uses[key] for key in sorted(uses, reverse=bool(self.rng.random() < 0.5))}
+            )
+            found = [found["first"], found["second"]]
+        else:
+            model = keras.Model(list(given.values()), list(ends.values()))
+            found = model(list(uses.values()))
+        self.add(found[0])
+        return found[1]
+
+
+def random_model(keras: Any, seed: int) -> Any:
+    """A Functional model, the same for the same seed."""
+    rng = np.random.default_rng([seed, 71])
+    keras.utils.clear_session()
+    grower = Grower(keras, rng)
+    for number in range(int(rng.integers(1, 4))):
+        shape = tuple(int(n) for n in rng.integers(1, 8, int(rng.integers(1, 4))))
+        grower.live.append(keras.Input(shape, name=f"in{number}"))
+    inputs = list(grower.live)
+    for _ in range(int(rng.integers(3, 11))):
+        grower.grow()
+    made = [t for t in grower.live if not any(t is each for each in inputs)]
+    if not made:
+        made = [keras.layers.Dense(3)(inputs[0])]
+    ends = [made[-1]]
+    if len(made) > 2 and rng.random() < 0.4:
+        ends.append(made[int(rng.integers(len(made) - 1))])
+    model = keras.Model(inputs, ends)
+    for weight in model.weights:
+        _fill(weight, rng)
+    return model
+
+
+def _fill(weight: Any, rng: np.random.Generator) -> None:
+    if "seed" in weight.path:
+        return
+    shape = tuple(weight.shape)
+    values = rng.normal(size=shape)
+    if "variance" in weight.path:
+        weight.assign(np.abs(values) + 0.05)
+        return
+    fan = max(float(np.prod(shape[:-1])), 1.0)
+    size = SIZES[int(rng.integers(len(SIZES)))] if rng.random() < 0.4 else 1.0
+    weight.assign(values * size / np.sqrt(fan))
+
+
+def random_settings(rng: np.random.Generator) -> PtqSettings:
+    """Any width and any way to calibrate."""
+    bits = int(rng.integers(2, 25))
+    refine = bool(rng.random() < 0.3)
+    return PtqSettings(
+        bits,
+        method=list(Method)[int(rng.integers(len(Method)))],
+        per_channel=bool(rng.random() < 0.4),
+        input_bits=None if rng.random() < 0.5 else int(rng.integers(2, 25)),
+        refine=refine,
+        adapt=refine and bool(rng.random() < 0.5),
+        equalize=refine and bool(rng.random() < 0.5),
+    )
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """What became of a network: its Program, or why there is none."""
+
+    seed: int
+    lowered: Lowered | None
+    samples: Samples | None
+    refused: str = ""
+
+
+def checked_network(keras: Any, seed: int, folder: Path) -> Outcome:
+    """Write, read, quantize, lower; assert that each step is as right as it can be."""
+    model = random_model(keras, seed)
+    rng = np.random.default_rng([seed, 72])
+    path = folder / f"net{seed}.keras"
+    model.save(path)
+    inputs = {
+        x.name: (rng.normal(size=(SAMPLES, *x.shape[1:])) * rng.choice([0.1, 1.0, 5.0]))
+        for x in model.inputs
+    }
+    inputs = {name: values.astype(np.float32).astype(np.float64) for name, values in inputs.items()}
+    if rng.random() < 0.3:
+        inputs[model.inputs[0].name][int(rng.integers(SAMPLES))] *= 20.0
+    loaded = load(path)
+    path.unlink()
+    samples = Samples(inputs, "drawn by a test")
+    truth = model([inputs[x.name].astype(np.float32) for x in model.inputs], training=False)
+    truth = truth if isinstance(truth, list | tuple) else [truth]
+    found = FloatEngine(loaded.graph, threads=1).run(inputs)
+    for name, theirs in zip(loaded.graph.outputs, truth, strict=True):
+        wanted = np.asarray(theirs)
+        size = max(float(np.abs(wanted).max(initial=0.0)), 1e-6)
+        np.testing.assert_allclose(
+            found[name], wanted, rtol=2e-4, atol=2e-4 * size, err_msg=f"seed {seed}: {name}"
+        )
+    try:
+        fixed = formatted(loaded, random_settings(rng), samples)
+        lowered = lowered_with(fixed, Recipe(), None)
+    except (RecipeError, ProgramError) as error:
+        assert error.exit_code == 2 and len(error.message) > 20
+        return Outcome(seed, None, None, str(error))
+    told = explain(lowered, loaded.graph, samples)
+    assert not told.findings, f"seed {seed}: {told.findings}"
+    raw = raw_inputs(lowered.program, lowered.recipe, samples)
+    expected = results(lowered.program, interpret(lowered.program, raw))
+    got = Engine(lowered.program, threads=1).run(raw)
+    for name, values in expected.items():
+        np.testing.assert_array_equal(got[name], values, err_msg=f"seed {seed}: {name}")
+    return Outcome(seed, lowered, samples)
