@@ -147,7 +147,7 @@ class Grower:
         if rank == 3 and self.rng.random() < 0.4:
             return self.one_of(
                 layers.ZeroPadding2D(((0, 1), (2, 0))), layers.Permute((2, 1, 3)),
-                layers.Cropping2D(((0, 1), (0, 0))) if x.shape[1] > 2 else layers.Permute((3, 1, 2)),
+                layers.Cropping2D((0, 0) if x.shape[1] < 3 else ((0, 1), (0, 0))),
             )(x)  # fmt: skip
         return self.one_of(
             layers.Flatten(), layers.Permute((2, 1)) if rank == 2 else layers.Flatten()

@@ -12,6 +12,7 @@ import bisect
 import math
 from dataclasses import dataclass
 
+from edgeinfer.graph.nodes import dilated
 from edgeinfer.ir.ops import Conv, Dense, Op
 from edgeinfer.ir.program import Program
 from edgeinfer.targets.hls.settings import Backend, HlsSettings, Strategy
@@ -45,13 +46,15 @@ class Legal:
 
 
 def multiplication_size(op: Conv | Dense) -> tuple[int, int]:
-    """Inputs and outputs of the matrix that a layer multiplies by, as hls4ml counts them."""
+    """Inputs and outputs of the matrix that a layer multiplies by, as hls4ml counts them: with the
+    zeros that stand for groups and in the gaps of a dilation."""
     outputs = op.weight.shape[-1]
     match op:
         case Dense():
             return op.weight.shape[0], outputs
         case Conv():
-            return math.prod(op.weight.shape[:-1]) * op.groups, outputs
+            window = dilated(op.weight.shape[: len(op.dilation)], op.dilation)
+            return math.prod(window) * op.weight.shape[-2] * op.groups, outputs
 
 
 def divisors(number: int) -> list[int]:

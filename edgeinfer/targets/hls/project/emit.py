@@ -24,7 +24,9 @@ from edgeinfer.base.errors import EdgeInferError, ToolFailedError, ToolMissingEr
 from edgeinfer.base.names import Identifier, Operand, OwnText, Variable
 from edgeinfer.base.plan import BuildPlan
 from edgeinfer.base.scratch import scratch_folder
+from edgeinfer.ir.ops import Conv, Dense
 from edgeinfer.ir.program import Program
+from edgeinfer.targets.hls.estimate.reuse import effective_strategy, reuse_of
 from edgeinfer.targets.hls.project import manifest
 from edgeinfer.targets.hls.project.audit import audited
 from edgeinfer.targets.hls.project.check import refuse
@@ -101,7 +103,9 @@ def graph(
         "TraceOutput": not _taps_wrongly(settings),  # calls that are not synthesised
         "HLSConfig": {
             "Model": {"Precision": NEVER, "ReuseFactor": 1, "Strategy": "Latency"},
-            "LayerName": {layer.name: _configured(layer, settings) for layer in plan.layers},
+            "LayerName": {
+                layer.name: _configured(layer, program, settings) for layer in plan.layers
+            },
         },
     }
     layers = [_described(layer) for layer in plan.layers]
@@ -137,7 +141,7 @@ def _tap(plan: Plan, model: ModelGraph) -> None:
             node.set_attr("function_cpp", tapped.rstrip())
 
 
-def _configured(layer: Layer, settings: HlsSettings) -> dict[str, Any]:
+def _configured(layer: Layer, program: Program, settings: HlsSettings) -> dict[str, Any]:
     formats = {name: str(type_) for name, type_ in layer.formats.items()}
     found: dict[str, Any] = {
         "Precision": {"result": str(layer.result), **formats},
@@ -146,8 +150,18 @@ def _configured(layer: Layer, settings: HlsSettings) -> dict[str, Any]:
     if layer.multiplies:
         strategy = STRATEGIES[settings.strategy_for(layer.op)]
         found["Strategy"] = strategy.lower() if settings.backend is Backend.LIBERO else strategy
-        found["ReuseFactor"] = settings.reuse_for(layer.op)
+        found["ReuseFactor"] = _reuse(layer, program, settings)
     return found
+
+
+def _reuse(layer: Layer, program: Program, settings: HlsSettings) -> int:
+    """What hls4ml would move the factor to. It forgets to for a convolution that it makes a
+    pointwise one, and then names a kernel that it does not have."""
+    op = program[layer.op]
+    folded = effective_strategy(layer.op, settings) is Strategy.RESOURCE
+    if folded and isinstance(op, Conv | Dense):
+        return reuse_of(op, settings)
+    return settings.reuse_for(layer.op)
 
 
 def _described(layer: Layer) -> dict[str, Any]:
