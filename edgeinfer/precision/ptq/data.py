@@ -32,6 +32,7 @@ FEW_SAMPLES = 16
 HELD_OUT = 4  # one in so many samples is kept from fitting, where something is chosen by it
 FEWEST_HELD_OUT = 8
 AT_ONCE = 256  # samples of which all tensors are looked at together
+ELEMENTS_AT_ONCE = 1 << 24  # of the widest tensor over these
 DRAW_SEED = 19  # of which samples are taken where not all are
 BULK_PERCENT, FAR = 99, 100.0  # what lies this many times beyond the bulk is an outlier
 LARGEST_VALUE = 1e30  # a float32 network squares some of them
@@ -72,22 +73,27 @@ def calibration_samples(
                 f"The calibration set is empty: {node.name!r} has no samples.",
                 hint="Give at least one sample, better some hundreds.",
             )
-        found[node.name] = _checked(node.name, values)
+        found[node.name] = values
     counts = {len(values) for values in found.values()}
     if len(counts) > 1:
         raise InputError("The inputs differ in their number of samples.")
     if counts and counts.pop() > most:
         found = thinned(found, most, extreme_rows(graph, found, tensors))
-    return found
+    return {name: _checked(name, values) for name, values in found.items()}
 
 
 def extreme_rows(graph: g.Graph, samples: Samples, tensors: Collection[str]) -> Rows:
     """The samples in which a tensor takes its smallest or its largest value of all."""
     engine = FloatEngine(graph)
+    largest = max(int(np.prod(shape, dtype=int)) for shape in graph.shapes.values())
+    at_once = max(1, min(AT_ONCE, ELEMENTS_AT_ONCE // largest))
     low: dict[str, tuple[float, int]] = {}
     high: dict[str, tuple[float, int]] = {}
-    for start in range(0, len(next(iter(samples.values()))), AT_ONCE):
-        part = {name: values[start : start + AT_ONCE] for name, values in samples.items()}
+    for start in range(0, len(next(iter(samples.values()))), at_once):
+        part = {
+            name: _checked(name, values[start : start + at_once])
+            for name, values in samples.items()
+        }
         found = engine.run(part, tuple(tensors))
         for name in tensors:
             flat = found[name].reshape(len(found[name]), -1)
