@@ -100,8 +100,8 @@ class _Walk:
                 return bounded.joined(parts, lambda arrays: np.concatenate(arrays, axis))
             case g.Pad():
                 return self._pad(node)
-            case g.Reshape() | g.Transpose() | g.Upsample() | g.Slice():
-                return bounded.moved(self.values[node.x], _move(node))
+            case g.Moves():
+                return bounded.moved(self.values[node.x], lambda x: _moved(node, x))
             case _:
                 assert_never(node)
 
@@ -267,21 +267,11 @@ def held_weights(values: Floats, fmt: WeightFormat) -> Floats:
     return np.stack(channels, axis=-1)
 
 
-def _move(node: g.Reshape | g.Transpose | g.Upsample | g.Slice) -> Callable[[Floats], Floats]:
-    match node:
-        case g.Reshape():
-            return lambda x: x.reshape(-1, *node.shape)
-        case g.Transpose():
-            return lambda x: x.transpose(0, *(axis + 1 for axis in node.order))
-        case g.Upsample():
-            repeats = list(enumerate(node.factors, start=1))
-            return lambda x: reduce(lambda y, each: np.repeat(y, each[1], each[0]), repeats, x)
-        case g.Slice():
-            bounds = zip(node.starts, node.stops, node.steps, strict=True)
-            cut = (slice(None), *(slice(*bound) for bound in bounds))
-            return lambda x: x[cut]
-        case _:
-            assert_never(node)
+def _moved(node: g.Moves, x: Floats) -> Floats:
+    """Elements of a batch at their new places."""
+    shape = x.shape[1:]
+    taken: Floats = x.reshape(len(x), -1)[:, node.sources(shape)]
+    return taken.reshape(-1, *node.shape_of(shape))
 
 
 def _spread(x: Bounded, curve: Callable[[Floats], Floats], node: g.Activation) -> Bounded:

@@ -26,6 +26,7 @@ from edgeinfer.graph.nodes import (
     Input,
     Merge,
     MergeKind,
+    Moves,
     Node,
     Pad,
     Pads,
@@ -124,6 +125,8 @@ def layer_obstacle(node: Node, graph: Graph, quantizer: Quantizer | None) -> str
             if set(node.steps) != {1} or not whole or len(x) not in (2, 3):
                 return "Keras crops spatial axes, and without steps"
             return None
+        case Moves():
+            return "Keras has no layer that moves elements so"
         case Merge():
             if node.kind is MergeKind.SUBTRACT and len(node.xs) != 2:
                 return f"Keras subtracts two tensors, not {len(node.xs)}"

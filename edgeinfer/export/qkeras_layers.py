@@ -27,6 +27,7 @@ from edgeinfer.graph.nodes import (
     Input,
     Merge,
     MergeKind,
+    Moves,
     Node,
     Pad,
     Pads,
@@ -150,7 +151,7 @@ class Layers:
             case Concat():
                 axis = node.axis + 1 if node.axis >= 0 else node.axis
                 return kl.Concatenate(axis=axis, name=name)([self._x(x) for x in node.xs])
-            case Input() | Constant():
+            case Input() | Constant() | Moves():
                 raise AssertionError(node)  # made elsewhere, or refused before
             case _:
                 assert_never(node)

@@ -19,13 +19,15 @@ import numpy as np
 from numpy.typing import NDArray
 
 from edgeinfer.base.errors import ModelError
+from edgeinfer.graph import moves
+from edgeinfer.graph.moves import Move
 
 MOST_ELEMENTS = 1 << 25  # of one tensor of one sample: every stage holds some copies of it
 MOST_ELEMENTS_IN_ALL = 1 << 28  # of all tensors of one sample: the interpreter holds them all
 
 Floats = NDArray[np.float64]
-Shape = tuple[int, ...]
-Pads = tuple[tuple[int, int], ...]  # (before, after) for each spatial axis
+Shape = moves.Shape
+Pads = moves.Pads
 
 
 class Function(StrEnum):
@@ -196,48 +198,55 @@ class Pool:
 
 
 @dataclass(frozen=True, slots=True, eq=False)
-class Reshape:
-    """Row-major reinterpretation of the elements."""
+class Moves(Move):
+    """Elements of one tensor at other places; `moves` says where they go."""
 
     name: str
     x: str
+
+    @property
+    def fill(self) -> float:
+        """The number where nothing comes from."""
+        return 0.0
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Reshape(Moves, moves.Reshaping):
+    """Row-major reinterpretation of the elements."""
+
     shape: Shape
 
 
 @dataclass(frozen=True, slots=True, eq=False)
-class Transpose:
+class Transpose(Moves, moves.Transposition):
     """Axes in a new order (counted without the batch)."""
 
-    name: str
-    x: str
     order: Shape
 
 
 @dataclass(frozen=True, slots=True, eq=False)
-class Pad:
+class Pad(Moves, moves.Padding):
     """A constant around the tensor: (before, after) for every axis."""
 
-    name: str
-    x: str
     pads: Pads
     value: float = 0.0
 
+    @property
+    def fill(self) -> float:
+        return self.value
+
 
 @dataclass(frozen=True, slots=True, eq=False)
-class Upsample:
+class Upsample(Moves, moves.Repetition):
     """Nearest-neighbour repetition: one integer factor for every spatial axis."""
 
-    name: str
-    x: str
     factors: Shape
 
 
 @dataclass(frozen=True, slots=True, eq=False)
-class Slice:
+class Slice(Moves, moves.Cut):
     """start <= index < stop with a step, for every axis."""
 
-    name: str
-    x: str
     starts: Shape
     stops: Shape
     steps: Shape
@@ -272,11 +281,7 @@ Node = (
     | PRelu
     | Softmax
     | Pool
-    | Reshape
-    | Transpose
-    | Pad
-    | Upsample
-    | Slice
+    | Moves
     | Merge
     | Concat
 )
@@ -402,23 +407,8 @@ def shape_of(node: Node, shapes: dict[str, Shape]) -> Shape:
             x = shapes[node.x]
             spatial = windowed(x[:-1], node.window, node.strides, node.pads)
             return (*spatial, x[-1])
-        case Reshape():
-            if math.prod(node.shape) != math.prod(shapes[node.x]):
-                raise ValueError(f"{shapes[node.x]} cannot be reshaped to {node.shape}")
-            return node.shape
-        case Transpose():
-            if sorted(node.order) != list(range(len(shapes[node.x]))):
-                raise ValueError(f"{node.order} is no order of the axes of {shapes[node.x]}")
-            return tuple(shapes[node.x][axis] for axis in node.order)
-        case Pad():
-            sizes = zip(shapes[node.x], node.pads, strict=True)
-            return tuple(size + before + after for size, (before, after) in sizes)
-        case Upsample():
-            x = shapes[node.x]
-            return (*(s * f for s, f in zip(x[:-1], node.factors, strict=True)), x[-1])
-        case Slice():
-            bounds = zip(node.starts, node.stops, node.steps, strict=True)
-            return tuple(len(range(start, stop, step)) for start, stop, step in bounds)
+        case Moves():
+            return node.shape_of(shapes[node.x])
         case Merge():
             return np.broadcast_shapes(*(shapes[x] for x in node.xs))
         case Concat():

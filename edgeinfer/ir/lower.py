@@ -6,8 +6,8 @@ from __future__ import annotations
 
 import math
 from collections import Counter
-from collections.abc import Mapping
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, fields
 from functools import reduce
 from typing import assert_never
 
@@ -44,6 +44,14 @@ PAIRS = {
     g.MergeKind.MAXIMUM: PairKind.MAX,
     g.MergeKind.MINIMUM: PairKind.MIN,
 }
+
+MOVES: dict[type[g.Moves], Callable[..., ops.Moves]] = {  # nodes whose op has the same fields
+    g.Reshape: ops.Reshape,
+    g.Slice: ops.Slice,
+    g.Transpose: ops.Transpose,
+    g.Upsample: ops.Upsample,
+}
+MOVED_FROM = 2  # a node's name and operand come before what says where elements go
 
 
 @dataclass(frozen=True, slots=True)
@@ -227,19 +235,13 @@ class _Walk:
                 return b.exact(ops.Constant(name, provisional(type_.frac), packed(raw)))
             case g.Pool():
                 return self._pool(node, name)
-            case g.Reshape():
-                return b.exact(ops.Reshape(name, *self._grid(node.x), node.shape))
-            case g.Transpose():
-                return b.exact(ops.Transpose(name, *self._grid(node.x), node.order))
             case g.Pad():
                 return self._pad(node, name)
             case g.Upsample() if set(node.factors) == {1}:
                 return self._x(node.x)
-            case g.Upsample():
-                return b.exact(ops.Upsample(name, *self._grid(node.x), node.factors))
-            case g.Slice():
-                bounds = (node.starts, node.stops, node.steps)
-                return b.exact(ops.Slice(name, *self._grid(node.x), *bounds))
+            case g.Moves():
+                where = (getattr(node, each.name) for each in fields(node)[MOVED_FROM:])
+                return b.exact(MOVES[type(node)](name, *self._grid(node.x), *where))
             case g.Merge():
                 return self._merge(node, name)
             case g.Concat():

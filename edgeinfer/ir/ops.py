@@ -13,20 +13,19 @@ says how. Shapes leave out the batch; images are channels last.
 
 from __future__ import annotations
 
-import math
-from abc import abstractmethod
 from dataclasses import dataclass, field, fields
 from enum import StrEnum
-from typing import Any, ClassVar
 
 import numpy as np
 from numpy.typing import NDArray
 
+from edgeinfer.graph import moves
+from edgeinfer.graph.moves import Move
 from quantization.fixed import Fixed, Overflow, Rounding
 
+Shape = moves.Shape
+Pads = moves.Pads
 Weights = NDArray[np.signedinteger] | NDArray[np.unsignedinteger]
-Shape = tuple[int, ...]
-Pads = tuple[tuple[int, int], ...]
 
 
 OPERAND = {"operand": True}  # the metadata of a field that names the value, or values, to read
@@ -217,128 +216,59 @@ class Concat:
 
 
 @dataclass(frozen=True, slots=True, eq=False)
-class Moves:
-    """Elements of one value at other places, some of them perhaps more than once or not at all.
-
-    An op says where elements go by doing it to an array; everything else follows from that.
-    """
+class Moves(Move):
+    """Elements of one value at other places; `graph.moves` says where they go."""
 
     name: str
     type: Fixed
     x: str = field(metadata=OPERAND)
-
-    may_fill: ClassVar[bool] = False  # whether an element may come from nowhere
-
-    @abstractmethod
-    def moved(self, x: NDArray[Any], fill: int) -> NDArray[Any]:
-        """An array of the operand's shape as the result has it; `fill` where nothing comes from."""
 
     @property
     def fill(self) -> int:
         """The raw integer where nothing comes from."""
         return 0
 
-    def shape_of(self, x: Shape) -> Shape:
-        """The result's shape; ValueError where the op does not fit such an operand."""
-        return self.moved(np.empty(x, np.bool_), 0).shape
-
-    def fills(self, x: Shape) -> bool:
-        """Whether some element of the result comes from nowhere."""
-        return self.may_fill and bool((self.sources(x) < 0).any())
-
-    def sources(self, x: Shape) -> NDArray[np.int64]:
-        """For every element of the result, row-major, its place in the operand; -1: the fill."""
-        places = np.arange(math.prod(x), dtype=np.int64).reshape(x)
-        return np.ascontiguousarray(self.moved(places, -1)).reshape(-1)
-
 
 @dataclass(frozen=True, slots=True, eq=False)
-class Reshape(Moves):
+class Reshape(Moves, moves.Reshaping):
     """The same integers, row-major, in another shape."""
 
     shape: Shape
 
-    def shape_of(self, x: Shape) -> Shape:
-        if math.prod(self.shape) != math.prod(x):
-            raise ValueError(f"{x} cannot be reshaped to {self.shape}")
-        return self.shape
-
-    def moved(self, x: NDArray[Any], fill: int) -> NDArray[Any]:
-        return x.reshape(self.shape)
-
 
 @dataclass(frozen=True, slots=True, eq=False)
-class Transpose(Moves):
+class Transpose(Moves, moves.Transposition):
     """Axes in another order."""
 
     order: Shape
 
-    def shape_of(self, x: Shape) -> Shape:
-        if sorted(self.order) != list(range(len(x))):
-            raise ValueError(f"{self.order} is no order of the axes of {x}")
-        return tuple(x[axis] for axis in self.order)
-
-    def moved(self, x: NDArray[Any], fill: int) -> NDArray[Any]:
-        return x.transpose(self.order)
-
 
 @dataclass(frozen=True, slots=True, eq=False)
-class Pad(Moves):
+class Pad(Moves, moves.Padding):
     """A constant raw integer around the tensor: (before, after) for every axis."""
 
     pads: Pads
     value: int
 
-    may_fill: ClassVar[bool] = True
-
     @property
     def fill(self) -> int:
         return self.value
 
-    def shape_of(self, x: Shape) -> Shape:
-        sizes = zip(x, self.pads, strict=True)
-        return tuple(size + before + after for size, (before, after) in sizes)
-
-    def moved(self, x: NDArray[Any], fill: int) -> NDArray[Any]:
-        return np.pad(x, self.pads, constant_values=fill)
-
 
 @dataclass(frozen=True, slots=True, eq=False)
-class Upsample(Moves):
+class Upsample(Moves, moves.Repetition):
     """Each element repeated: one factor for every spatial axis."""
 
     factors: Shape
 
-    def shape_of(self, x: Shape) -> Shape:
-        return (*(s * f for s, f in zip(x[:-1], self.factors, strict=True)), x[-1])
-
-    def moved(self, x: NDArray[Any], fill: int) -> NDArray[Any]:
-        for axis, factor in enumerate(self.factors):
-            x = np.repeat(x, factor, axis=axis)
-        return x
-
 
 @dataclass(frozen=True, slots=True, eq=False)
-class Slice(Moves):
+class Slice(Moves, moves.Cut):
     """start <= index < stop with a step >= 1, for every axis."""
 
     starts: Shape
     stops: Shape
     steps: Shape
-
-    def shape_of(self, x: Shape) -> Shape:
-        if len(self.starts) != len(x):
-            raise ValueError(f"a slice of {len(self.starts)} axes does not fit {x}")
-        if any(stop > size for stop, size in zip(self.stops, x, strict=True)):
-            raise ValueError(f"a slice up to {self.stops} does not fit {x}")
-        if min((*self.starts, 0)) < 0 or min((*self.steps, 1)) < 1:
-            raise ValueError(f"a slice from {self.starts} in steps of {self.steps} is none")
-        bounds = zip(self.starts, self.stops, self.steps, strict=True)
-        return tuple(len(range(start, stop, step)) for start, stop, step in bounds)
-
-    def moved(self, x: NDArray[Any], fill: int) -> NDArray[Any]:
-        bounds = zip(self.starts, self.stops, self.steps, strict=True)
-        return x[tuple(slice(*bound) for bound in bounds)]
 
 
 Op = (

@@ -4,7 +4,6 @@
 
 from __future__ import annotations
 
-import math
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
@@ -34,7 +33,7 @@ from edgeinfer.ir.engine.values import (
     laid_out,
     scaled_to,
 )
-from edgeinfer.ir.engine.window import conv, dense, dense_in_bytes, pool, upsample
+from edgeinfer.ir.engine.window import conv, dense, dense_in_bytes, gathered, pool, upsample
 from edgeinfer.ir.ops import (
     Clip,
     Concat,
@@ -280,19 +279,10 @@ class Emitter:
         )
 
     def _gathered(self, op: Moves, carrier: Carrier) -> Carried:
-        """Every element from its place; one more behind them where something comes from nowhere."""
         shape = self.state.shapes[op.x]
         x = laid_out(self.builder, self.read(op.x, carrier), shape, False)
-        flat = self.builder.reshape(x.tensor, (math.prod(shape),))
-        if op.fills(shape):
-            fill = self.builder.constant(integers_in(np.asarray(op.fill), -x.exponent, carrier))
-            behind = self.builder.constant(np.array([0, 0, 0, 1], np.int64))
-            flat = self.builder.node("Pad", flat, behind, fill)
-        places = op.sources(shape)
-        places = np.where(places < 0, math.prod(shape), places)
-        tensor = self.builder.node("Gather", flat, self.builder.constant(places), axis=1)
-        out = self.state.shapes[op.name]
-        return replace(x, tensor=self.builder.reshape(tensor, out), held=out)
+        fill = integers_in(np.asarray(op.fill), -x.exponent, carrier)
+        return gathered(self.builder, op, x, shape, fill)
 
     def _transposed(self, op: Transpose, carrier: Carrier) -> Carried:
         x, shape = self.shaped(op.x, carrier), self.state.shapes[op.x]

@@ -26,6 +26,7 @@ from edgeinfer.graph.nodes import (
     Input,
     Merge,
     MergeKind,
+    Moves,
     Node,
     Pad,
     Pool,
@@ -47,7 +48,7 @@ from edgeinfer.ir.engine.onnx_builder import (
     samples_at_once,
 )
 from edgeinfer.ir.engine.values import Carried, Carrier, axis_in, laid_out, parameter
-from edgeinfer.ir.engine.window import onnx_pads, rows, upsample
+from edgeinfer.ir.engine.window import gathered, onnx_pads, rows, upsample
 
 if TYPE_CHECKING:
     from onnxruntime import InferenceSession
@@ -223,6 +224,11 @@ class _Walk:
                 bounds = (node.starts, node.stops, axes, node.steps)
                 ends = (builder.constant(bound, np.int64) for bound in bounds)
                 return replace(x, tensor=builder.node("Slice", x.tensor, *ends), held=shape)
+            case Moves():
+                x = laid_out(builder, self.values[node.x], self.shapes[node.x], False)
+                return gathered(
+                    builder, node, x, self.shapes[node.x], np.asarray(node.fill, np.float32)
+                )
             case Merge():
                 return self._merged(node, shape)
             case Concat():

@@ -15,6 +15,7 @@ from typing import Any, assert_never
 import numpy as np
 from numpy.typing import NDArray
 
+from edgeinfer.graph.moves import Move
 from edgeinfer.ir.engine.extremes import largest_along, sum_along
 from edgeinfer.ir.engine.onnx_builder import OnnxBuilder
 from edgeinfer.ir.engine.values import (
@@ -216,6 +217,23 @@ def _sum_pool(
     seen = _windows(builder, x, x_shape, op.window, op.strides, op.pads, (1,) * rank, 0)
     tensor = sum_along(builder, replace(x, tensor=seen), 2, math.prod(op.window))
     return Carried(builder.reshape(tensor, y_shape), x.carrier, y_shape, False, x.exponent)
+
+
+def gathered(
+    builder: OnnxBuilder, move: Move, x: Carried, shape: Shape, fill: NDArray[Any]
+) -> Carried:
+    """Every element from its place, whatever the move; the fill, which the tensor holds as it is
+    given, lies behind the last one where something comes from nowhere. x: channels last."""
+    size, places = math.prod(shape), move.sources(shape)
+    flat = builder.reshape(x.tensor, (size,))
+    if move.fills(shape):
+        behind = builder.constant(np.array([0, 0, 0, 1], np.int64))
+        flat = builder.node("Pad", flat, behind, builder.constant(fill))
+    tensor = builder.node(
+        "Gather", flat, builder.constant(np.where(places < 0, size, places)), axis=1
+    )
+    out = move.shape_of(shape)
+    return replace(x, tensor=builder.reshape(tensor, out), held=out)
 
 
 def upsample(

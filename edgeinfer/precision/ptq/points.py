@@ -59,11 +59,9 @@ def source(graph: g.Graph, tensor: str) -> str:
     """The tensor whose values reach `tensor` unchanged."""
     node = graph.node(tensor)
     match node:
-        case g.Reshape() | g.Transpose() | g.Upsample() | g.Slice():
+        case g.Moves() if node.fill == 0.0:  # zero is on every grid
             return source(graph, node.x)
         case g.Pool(kind=g.PoolKind.MAX):
-            return source(graph, node.x)
-        case g.Pad(value=0.0):
             return source(graph, node.x)
         case _:
             return tensor

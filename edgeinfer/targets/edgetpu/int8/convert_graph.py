@@ -102,6 +102,9 @@ def _drawn(
         case g.Slice():
             begins, ends, steps = (0, *node.starts), (1, *node.stops), (1, *node.steps)
             return Drawn(tf.strided_slice(plain(node.x), begins, ends, steps), shape)
+        case g.Moves():
+            flat, places = tf.reshape(plain(node.x), (1, -1)), node.sources(graph.shapes[node.x])
+            return Drawn(tf.reshape(tf.gather(flat, places, axis=1), (1, *shape)), shape)
         case g.Merge():
             return Drawn(_merged(node, [plain(x) for x in node.xs]), shape)
         case g.Concat():

@@ -1,0 +1,126 @@
+# SPDX-License-Identifier: Apache-2.0
+# SPDX-FileCopyrightText: The edgeinfer authors
+"""Where elements go when nothing is computed: the same for a Graph's node and for a Program's op.
+
+A move says where elements go by doing it to an array; its places, and its shape, follow from that.
+Nodes and ops that move elements inherit from one of these, so that each move is written once.
+"""
+
+from __future__ import annotations
+
+import math
+from abc import abstractmethod
+from typing import Any, ClassVar
+
+import numpy as np
+from numpy.typing import NDArray
+
+Shape = tuple[int, ...]
+Pads = tuple[tuple[int, int], ...]  # (before, after) for each axis
+
+
+class Move:
+    """Elements of one array at other places, some perhaps more than once or not at all."""
+
+    __slots__ = ()
+    may_fill: ClassVar[bool] = False  # whether an element may come from nowhere
+
+    @abstractmethod
+    def moved(self, x: NDArray[Any], fill: float) -> NDArray[Any]:
+        """An array of the operand's shape as the result has it; `fill` where nothing comes from."""
+
+    def shape_of(self, x: Shape) -> Shape:
+        """The result's shape; ValueError where the move does not fit such an operand."""
+        return self.moved(np.empty(x, np.bool_), 0).shape
+
+    def fills(self, x: Shape) -> bool:
+        """Whether some element of the result comes from nowhere."""
+        return self.may_fill and bool((self.sources(x) < 0).any())
+
+    def sources(self, x: Shape) -> NDArray[np.int64]:
+        """For every element of the result, row-major, its place in the operand; -1: nowhere."""
+        places = np.arange(math.prod(x), dtype=np.int64).reshape(x)
+        return np.ascontiguousarray(self.moved(places, -1)).reshape(-1)
+
+
+class Reshaping(Move):
+    """The same elements, row-major, in another shape."""
+
+    __slots__ = ()
+    shape: Shape
+
+    def shape_of(self, x: Shape) -> Shape:
+        if math.prod(self.shape) != math.prod(x):
+            raise ValueError(f"{x} cannot be reshaped to {self.shape}")
+        return self.shape
+
+    def moved(self, x: NDArray[Any], fill: float) -> NDArray[Any]:
+        return x.reshape(self.shape)
+
+
+class Transposition(Move):
+    """Axes in another order."""
+
+    __slots__ = ()
+    order: Shape
+
+    def shape_of(self, x: Shape) -> Shape:
+        if sorted(self.order) != list(range(len(x))):
+            raise ValueError(f"{self.order} is no order of the axes of {x}")
+        return tuple(x[axis] for axis in self.order)
+
+    def moved(self, x: NDArray[Any], fill: float) -> NDArray[Any]:
+        return x.transpose(self.order)
+
+
+class Padding(Move):
+    """A constant around the array: (before, after) for every axis."""
+
+    __slots__ = ()
+    may_fill: ClassVar[bool] = True
+    pads: Pads
+
+    def shape_of(self, x: Shape) -> Shape:
+        sizes = zip(x, self.pads, strict=True)
+        return tuple(size + before + after for size, (before, after) in sizes)
+
+    def moved(self, x: NDArray[Any], fill: float) -> NDArray[Any]:
+        return np.pad(x, self.pads, constant_values=fill)
+
+
+class Repetition(Move):
+    """Each element repeated: one factor for every axis but the last."""
+
+    __slots__ = ()
+    factors: Shape
+
+    def shape_of(self, x: Shape) -> Shape:
+        return (*(s * f for s, f in zip(x[:-1], self.factors, strict=True)), x[-1])
+
+    def moved(self, x: NDArray[Any], fill: float) -> NDArray[Any]:
+        for axis, factor in enumerate(self.factors):
+            x = np.repeat(x, factor, axis=axis)
+        return x
+
+
+class Cut(Move):
+    """start <= index < stop with a step >= 1, for every axis."""
+
+    __slots__ = ()
+    starts: Shape
+    stops: Shape
+    steps: Shape
+
+    def shape_of(self, x: Shape) -> Shape:
+        if len(self.starts) != len(x):
+            raise ValueError(f"a slice of {len(self.starts)} axes does not fit {x}")
+        if any(stop > size for stop, size in zip(self.stops, x, strict=True)):
+            raise ValueError(f"a slice up to {self.stops} does not fit {x}")
+        if min((*self.starts, 0)) < 0 or min((*self.steps, 1)) < 1:
+            raise ValueError(f"a slice from {self.starts} in steps of {self.steps} is none")
+        bounds = zip(self.starts, self.stops, self.steps, strict=True)
+        return tuple(len(range(start, stop, step)) for start, stop, step in bounds)
+
+    def moved(self, x: NDArray[Any], fill: float) -> NDArray[Any]:
+        bounds = zip(self.starts, self.stops, self.steps, strict=True)
+        return x[tuple(slice(*bound) for bound in bounds)]
