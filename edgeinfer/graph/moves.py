@@ -124,3 +124,18 @@ class Cut(Move):
     def moved(self, x: NDArray[Any], fill: float) -> NDArray[Any]:
         bounds = zip(self.starts, self.stops, self.steps, strict=True)
         return x[tuple(slice(*bound) for bound in bounds)]
+
+
+class Reversal(Move):
+    """Some axes the other way round."""
+
+    __slots__ = ()
+    axes: Shape
+
+    def shape_of(self, x: Shape) -> Shape:
+        if any(not 0 <= axis < len(x) for axis in self.axes):
+            raise ValueError(f"{x} has no axes {self.axes}")
+        return x
+
+    def moved(self, x: NDArray[Any], fill: float) -> NDArray[Any]:
+        return np.flip(x, self.axes)

@@ -253,6 +253,13 @@ class Slice(Moves, moves.Cut):
 
 
 @dataclass(frozen=True, slots=True, eq=False)
+class Flip(Moves, moves.Reversal):
+    """Some axes the other way round (counted without the batch)."""
+
+    axes: Shape
+
+
+@dataclass(frozen=True, slots=True, eq=False)
 class Merge:
     """Element-wise combination of two or more tensors."""
 

@@ -46,6 +46,7 @@ PAIRS = {
 }
 
 MOVES: dict[type[g.Moves], Callable[..., ops.Moves]] = {  # nodes whose op has the same fields
+    g.Flip: ops.Flip,
     g.Reshape: ops.Reshape,
     g.Slice: ops.Slice,
     g.Transpose: ops.Transpose,

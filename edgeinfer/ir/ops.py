@@ -271,6 +271,13 @@ class Slice(Moves, moves.Cut):
     steps: Shape
 
 
+@dataclass(frozen=True, slots=True, eq=False)
+class Flip(Moves, moves.Reversal):
+    """Some axes the other way round."""
+
+    axes: Shape
+
+
 Op = (
     Input
     | Constant
@@ -306,6 +313,7 @@ KINDS: tuple[type[Op], ...] = (  # every op that a Program may hold
     Pad,
     Upsample,
     Slice,
+    Flip,
 )
 
 

@@ -22,6 +22,7 @@ from edgeinfer.ir.ops import (
     Constant,
     Conv,
     Dense,
+    Flip,
     Input,
     Pad,
     PairKind,
@@ -372,7 +373,7 @@ class _Draw:
         x = self.value()
         shape, name = self.builder.shapes[x], self.fresh()
         type_ = self.builder.types[x]
-        match self.between(0, 4):
+        match self.between(0, 5):
             case 0:
                 whole = math.prod(shape)
                 width = self.one_of([n for n in range(1, whole + 1) if whole % n == 0])
@@ -392,6 +393,9 @@ class _Draw:
                 up = Upsample(name, type_, x, factors)
                 self.small(shape_of(up, self.builder.shapes))
                 self.builder.exact(up)
+            case 4:
+                axes = tuple(axis for axis in range(len(shape)) if self.chance(0.6))
+                self.builder.exact(Flip(name, type_, x, axes))
             case _:
                 starts = tuple(self.between(0, size - 1) for size in shape)
                 spans = zip(starts, shape, strict=True)

@@ -77,6 +77,8 @@ def _read_weightless(site: Site, kind: str) -> str:
             return shaping.reshape_layer(site)
         case "Permute":
             return shaping.permute_layer(site)
+        case "Flip":
+            return shaping.flip_layer(site)
         case "RepeatVector":
             return shaping.repeat_layer(site)
         case "ZeroPadding1D":

@@ -11,6 +11,7 @@ import numpy as np
 from edgeinfer.graph.nodes import (
     Affine,
     Concat,
+    Flip,
     Merge,
     MergeKind,
     Pad,
@@ -61,6 +62,15 @@ def permute_layer(site: Site) -> str:
     if not isinstance(dims, (list, tuple)):
         raise Unsupported(f"its dims are {dims!r}")
     return site.add(Transpose(site.name(), site.x, tuple(whole(d, "dims") - 1 for d in dims)))
+
+
+def flip_layer(site: Site) -> str:
+    """`keras.ops.flip`, whose axes count the batch; without any, all would be turned, it too."""
+    given, rank = site.fields.get("axis"), len(site.shape(site.x)) + 1
+    listed = given if isinstance(given, (list, tuple)) else [given]
+    if given is None or any(whole(axis, "axis") % rank == 0 for axis in listed):
+        raise Unsupported("it turns the batch round")
+    return site.add(Flip(site.name(), site.x, tuple(whole(a, "axis") % rank - 1 for a in listed)))
 
 
 def repeat_layer(site: Site) -> str:

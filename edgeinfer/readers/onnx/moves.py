@@ -9,7 +9,7 @@ from dataclasses import replace
 
 import numpy as np
 
-from edgeinfer.graph.nodes import Shape, Slice
+from edgeinfer.graph.nodes import Flip, Shape, Slice
 from edgeinfer.readers.onnx.args import Args, constant, constant_or_none, data, setting
 from edgeinfer.readers.onnx.drawing import Drawing, arranged_tensor
 from edgeinfer.readers.onnx.layout import (
@@ -182,8 +182,19 @@ def cut(d: Drawing, op: Op, x: View, index: int, start: int, stop: int, step: in
     return replace(x, tensor=name, exclusive=True)
 
 
+def flipped(d: Drawing, op: Op, x: View, index: int) -> View:
+    """One axis (an index into `order`) the other way round."""
+    x = unfolded(d, x)
+    if x.scale.ndim or x.shift.ndim:
+        x = settled(d, x)
+    if x.order[index] is None:
+        x = arranged(d, x)
+    name = d.add(Flip(d.named(op), x.tensor, (graph_axis(x, index),)))
+    return replace(x, tensor=name, exclusive=True)
+
+
 def slices(d: Drawing, op: Op, args: Args) -> View:
-    """Slice with constant bounds and positive steps."""
+    """Slice with constant bounds; a step of -1 over a whole axis turns it round."""
     x = data(args, 0)
     starts, ends = setting(op, args, "starts", 1), setting(op, args, "ends", 2)
     if starts is None or ends is None:
@@ -192,6 +203,10 @@ def slices(d: Drawing, op: Op, args: Args) -> View:
     steps = setting(op, args, "steps", 4) or (1,) * len(starts)
     shape = file_shape(d, x)
     for start, end, axis, step in zip(starts, ends, axes, steps, strict=True):
+        turned = range(shape[axis % len(shape)])[slice(start, end, step)]
+        if step == -1 and len(turned) == shape[axis % len(shape)]:
+            x = flipped(d, op, x, axis_of(d, x, axis))
+            continue
         if step < 1:
             raise Unreadable(f"a step of {step} cannot be read")
         size = shape[axis % len(shape)]

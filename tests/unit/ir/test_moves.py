@@ -110,6 +110,7 @@ def test_a_shape_that_is_reckoned_is_the_one_that_moves_make(kind: type[ops.Move
         ops.Pad: (((1, 2), (0, 3)), 5),
         ops.Upsample: ((3,),),
         ops.Slice: ((1, 0), (4, 3), (2, 1)),
+        ops.Flip: ((0,),),
     }
     op = kind("y", TYPE, "x", *examples[kind])
     assert op.shape_of((4, 3)) == op.moved(np.zeros((4, 3)), 0).shape
