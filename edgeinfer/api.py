@@ -283,7 +283,7 @@ def _source(data: Data) -> DataFile | None:
             return None
         case str() | Path():
             return DataFile(Path(data))
-        case _:
+        case _:  # arrays
             folder = new_folder("data")
             atexit.register(shutil.rmtree, folder, ignore_errors=True)
             place = folder / "data.npz"

@@ -9,10 +9,20 @@ given once for all elements, once per channel, or for each element.
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import assert_never
 
 import numpy as np
 
-from quantization.fixed import MAX_BITS, Fixed, FormatError, Ints, Quantizer, fixed_for, requantize
+from quantization.fixed import (
+    MAX_BITS,
+    Fixed,
+    FormatError,
+    Ints,
+    Overflow,
+    Quantizer,
+    fixed_for,
+    requantize,
+)
 
 LIMIT = 1 << 62  # bounds stay below this, so that one more addition cannot wrap an int64
 
@@ -125,14 +135,16 @@ def requantized(x: Interval, frac: int, quantizer: Quantizer) -> Interval:
     )
     if inside:
         return Interval(low, high)
-    match quantizer.overflow.value:
-        case "SAT" | "SAT_SYM":
+    match quantizer.overflow:
+        case Overflow.SAT | Overflow.SAT_SYM:
             return Interval(low, high)
-        case "SAT_ZERO":
+        case Overflow.SAT_ZERO:
             low = np.minimum(requantize(x.low, frac, saturating), 0)
             return Interval(low, np.maximum(requantize(x.high, frac, saturating), 0))
-        case _:
+        case Overflow.WRAP:
             return of_type(quantizer.type)
+        case _:
+            assert_never(quantizer.overflow)
 
 
 def linear(x: Interval, weights: Ints) -> Interval:

@@ -150,7 +150,7 @@ def unwritable(path: Path, error: OSError) -> ToolFailedError:
             )
         case errno.ENAMETOOLONG:
             return ToolFailedError(f"{path}: the name is too long.", hint="Choose a shorter one.")
-        case _:
+        case _:  # the system's own words must do for all other errors
             return ToolFailedError(f"{path}: cannot be written: {error}.")
 
 

@@ -201,7 +201,7 @@ def _yields_probability(node: g.Node) -> bool:
     match node:
         case g.Activation(function=g.Function.SIGMOID | g.Function.HARD_SIGMOID) | g.Softmax():
             return True
-        case _:
+        case _:  # only these two end between 0 and 1 for certain
             return False
 
 

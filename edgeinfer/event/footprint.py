@@ -156,7 +156,7 @@ def _same_everywhere(op: Op) -> bool:
             return op.factor.ndim <= 1 and op.bias.ndim <= 1
         case PRelu():
             return op.slope.ndim <= 1
-        case _:
+        case _:  # the rest may differ from place to place
             return False
 
 

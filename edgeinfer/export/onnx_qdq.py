@@ -59,7 +59,7 @@ class QdqEmitter(ValueEmitter):
                 return self._conv(op)
             case Dense():
                 return self._dense(op, arithmetic.carrier)
-            case _:
+            case _:  # `ValueEmitter` knows every op
                 return ValueEmitter.emitted(self, op, arithmetic)
 
     def requantized(self, op: Requant, carrier: Carrier) -> Carried:

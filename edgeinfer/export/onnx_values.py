@@ -85,7 +85,7 @@ class ValueEmitter(Emitter, ABC):
                             f"{op.type} has {op.type.bits} bits, and a float32 holds {FLOAT32_BITS}"
                         )
                     self.values[op.name] = self.stated_input(op, tensor)
-                case _:
+                case _:  # `emit` knows every op
                     self.emit(op)
         except NotCarriedError as error:
             self.offences.append(Offence(f"%{op.name}", type(op).__name__, str(error)))

@@ -184,5 +184,5 @@ def _function_obstacle(node: Activation, quantizer: Quantizer | None) -> str | N
             return f"Keras 3 has no hard_sigmoid of slope {node.parameters[0]:g}"
         case Function.POWER_OF_TWO:
             return "QKeras finds powers of two through a logarithm in float32, not on integers"
-        case _:
+        case _:  # nothing stands against the other functions
             return None

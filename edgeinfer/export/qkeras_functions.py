@@ -30,7 +30,7 @@ def rounding_function(node: Activation, quantizer: Quantizer) -> Any:
             return qkeras.quantized_sigmoid(unit.bits, use_real_sigmoid=True)
         case Function.HARD_SIGMOID if node.parameters == QKERAS_HARD_SIGMOID:
             return qkeras.quantized_sigmoid(unit.bits)
-        case _:
+        case _:  # the function and its rounding stay two layers
             return None
 
 
@@ -50,5 +50,5 @@ def plain_function(node: Activation, name: str) -> Any:
         case Function.TERNARY:
             function = qkeras.ternary(alpha=1.0, threshold=node.parameters[0])
             return qkeras.QActivation(function, name=name)
-        case function:
+        case function:  # Keras has the other functions under the same names
             return kl.Activation(str(function), name=name)

@@ -126,7 +126,7 @@ class QonnxEmitter(ValueEmitter):
                 x = laid_out(self.builder, self.read(op.x, carrier), self.state.shapes[op.x], False)
                 tensor = self.builder.reshape(x.tensor, op.shape)
                 return replace(x, tensor=tensor, held=op.shape)
-            case _:
+            case _:  # `ValueEmitter` knows every op
                 return ValueEmitter.emitted(self, op, arithmetic)
 
     def requantized(self, op: Requant, carrier: Carrier) -> Carried:

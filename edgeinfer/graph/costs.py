@@ -18,6 +18,6 @@ def macs(graph: Graph) -> int:
                 total += prod(graph.shapes[node.name][:-1]) * node.kernel.size
             case Dense():
                 total += prod(graph.shapes[node.name][:-1]) * node.kernel.size
-            case _:
+            case _:  # only convolutions and dense layers are counted
                 pass
     return total

@@ -301,7 +301,7 @@ def inputs_of(node: Node) -> tuple[str, ...]:
             return ()
         case Merge(xs=xs) | Concat(xs=xs):
             return xs
-        case _:
+        case _:  # the type checker sees that every other node has one `x`
             return (node.x,)
 
 
@@ -319,8 +319,12 @@ def weights_of(node: Node) -> dict[str, Floats]:
             return {f"{node.layer}/slope": node.slope}
         case Constant():
             return {f"{node.name}/value": node.value}
-        case _:
+        case Input() | Activation() | Softmax() | Pool() | Merge() | Concat():
             return {}
+        case Reshape() | Transpose() | Pad() | Upsample() | Slice():
+            return {}
+        case _:
+            assert_never(node)
 
 
 @dataclass(frozen=True, slots=True, eq=False)

@@ -23,20 +23,29 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from typing import assert_never
 
 import numpy as np
 
 from edgeinfer.base.metrics import Metric, Origin
 from edgeinfer.ir.ops import (
+    Clip,
+    Concat,
     Constant,
     Conv,
     Dense,
+    Input,
+    Moves,
     Op,
     Pair,
     PairKind,
+    Pool,
     PRelu,
+    Requant,
     Scale,
     Shape,
+    Softmax,
+    Table,
     Weights,
 )
 from edgeinfer.ir.program import Program
@@ -137,8 +146,12 @@ def cost_of(op: Op, program: Program) -> LayerCost | None:
             return LayerCost(op.name, count, count, product, product, 0, 0)
         case Constant():
             return LayerCost(op.name, 0, 0, 0, 0, op.value.size, op.value.size * width_of(op.value))
-        case _:
+        case Input() | Requant() | Clip() | Table() | Softmax() | Pool():
             return None
+        case Pair() | Concat() | Moves():
+            return None
+        case _:
+            assert_never(op)
 
 
 def width_of(raw: Weights | Ints) -> int:

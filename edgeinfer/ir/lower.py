@@ -137,7 +137,7 @@ def _host_outputs(graph: g.Graph, recipe: Recipe) -> dict[str, tuple[str, HostFu
                 found[node.name] = (node.x, HostFunction.SOFTMAX)
             case g.Activation(function=g.Function.SIGMOID):
                 found[node.name] = (node.x, HostFunction.SIGMOID)
-            case _:
+            case _:  # the host applies no other function
                 pass
     return found
 

@@ -6,6 +6,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import fields, replace
+from typing import Any
 
 import numpy as np
 
@@ -13,13 +14,11 @@ from edgeinfer.ir.bounds import bounds_of, exact_requant
 from edgeinfer.ir.interpret import interpret_constant
 from edgeinfer.ir.ops import (
     Clip,
-    Concat,
     Constant,
     Conv,
     Input,
     Op,
     Pad,
-    Pair,
     Pool,
     PoolKind,
     Requant,
@@ -50,15 +49,15 @@ def rewired(op: Op, renamed: dict[str, str]) -> Op:
     """The op, reading values by their new names."""
     if not any(x in renamed for x in inputs_of(op)):
         return op
-    match op:
-        case Pair():
-            return replace(op, a=renamed.get(op.a, op.a), b=renamed.get(op.b, op.b))
-        case Concat():
-            return replace(op, xs=tuple(renamed.get(x, x) for x in op.xs))
-        case Input() | Constant():
-            return op
-        case _:
-            return replace(op, x=renamed[op.x])
+    changed: dict[str, Any] = {}
+    for each in fields(op):
+        if "operand" in each.metadata:
+            read = getattr(op, each.name)
+            one = isinstance(read, str)
+            changed[each.name] = (
+                renamed.get(read, read) if one else tuple(renamed.get(x, x) for x in read)
+            )
+    return replace(op, **changed)
 
 
 def without(program: Program, renamed: dict[str, str]) -> Program:
@@ -153,7 +152,7 @@ def drop_idle_moves(program: Program) -> Program:
                 renamed[op.name] = op.x
             case Slice() if program.shapes[op.name] == program.shapes[op.x]:
                 renamed[op.name] = op.x
-            case _:
+            case _:  # the op stays
                 made[op.name] = op
     outputs = tuple(replace(o, value=renamed.get(o.value, o.value)) for o in program.outputs)
     return Program(program.name, tuple(made.values()), outputs)

@@ -136,8 +136,12 @@ def macs_of(op: Op, shapes: dict[str, Shape]) -> int:
             return math.prod(shapes[op.name][:-1]) * op.weight.size
         case Scale() | PRelu():
             return math.prod(shapes[op.name])
-        case _:
+        case Input() | Constant() | Requant() | Clip() | Table() | Softmax() | Pool():
             return 0
+        case Pair() | Concat() | Moves():
+            return 0
+        case _:
+            assert_never(op)
 
 
 def _parameters(op: Op) -> int:
@@ -150,8 +154,12 @@ def _parameters(op: Op) -> int:
             return op.slope.size
         case Constant():
             return op.value.size
-        case _:
+        case Input() | Requant() | Clip() | Table() | Softmax() | Pool():
             return 0
+        case Pair() | Concat() | Moves():
+            return 0
+        case _:
+            assert_never(op)
 
 
 def shape_of(op: Op, shapes: dict[str, Shape]) -> Shape:
@@ -235,7 +243,7 @@ def _digest(program: Program) -> str:
             case np.ndarray():
                 state.update(f"{item.shape}".encode())
                 state.update(np.ascontiguousarray(item, dtype="<i8").tobytes())
-            case _:
+            case _:  # numbers, names and types read the same on every machine
                 state.update(f"{item}".encode())
         state.update(b";")
 

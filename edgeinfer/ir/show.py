@@ -29,15 +29,10 @@ def show_op(op: Op, program: Program) -> str:
     shown = [type(op).__name__.lower()]
     for spec in fields(op):
         item = getattr(op, spec.name)
-        match spec.name:
-            case "name" | "type":
-                continue
-            case "x" | "a" | "b":
-                shown.append(f"%{item}")
-            case "xs":
-                shown += [f"%{x}" for x in item]
-            case _:
-                shown.append(f"{spec.name}={_field(item)}")
+        if "operand" in spec.metadata:
+            shown += [f"%{x}" for x in ((item,) if isinstance(item, str) else item)]
+        elif spec.name not in ("name", "type"):
+            shown.append(f"{spec.name}={_field(item)}")
     shape = "x".join(map(str, program.shapes[op.name])) or "scalar"
     return f"(%{op.name} ({' '.join(shown)}) {op.type} {shape})"
 
@@ -52,7 +47,7 @@ def _field(item: object) -> str:
             return "x".join(map(str, item)) or "()"
         case None:
             return "-"
-        case _:
+        case _:  # numbers, names and enums
             return str(item)
 
 

@@ -116,8 +116,10 @@ def _check_stored(op: Op, where: str) -> None:
         case Softmax():
             _check_weights(op.exp, op.exp_type, "exponentials", where)
             _check_weights(op.inverse, op.inverse_type, "inverses", where)
-        case _:
+        case Input() | Constant() | Requant() | Clip() | Pool() | Pair() | Concat() | Moves():
             pass
+        case _:
+            assert_never(op)
 
 
 def _check_weights(raw: Weights, type_: Fixed, what: str, where: str) -> None:
@@ -147,5 +149,9 @@ def _check_indices(op: Op, proved: Mapping[str, Interval], where: str) -> None:
                 raise ProgramError(f"{where}: a table is indexed through a negative shift.")
         case Clip(low=int() as low, high=int() as high) if low > high:
             raise ProgramError(f"{where}: nothing lies between {low} and {high}.")
-        case _:
+        case Input() | Constant() | Conv() | Dense() | Scale() | Requant() | Clip() | PRelu():
             pass
+        case Pool() | Pair() | Concat() | Moves():
+            pass
+        case _:
+            assert_never(op)

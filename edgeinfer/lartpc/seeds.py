@@ -23,7 +23,7 @@ def sequence(seed: Seed) -> np.random.SeedSequence:
             return np.random.SeedSequence(seed.entropy, spawn_key=seed.spawn_key)
         case np.random.Generator():
             return np.random.SeedSequence(int(seed.integers(1 << 62)))
-        case _:
+        case _:  # an integer
             return np.random.SeedSequence(seed)
 
 

@@ -25,7 +25,7 @@ def load(path: Path | str, *, weights: Path | str | None = None, name: str | Non
             from edgeinfer.readers.onnx import reader as onnx
 
             loaded = onnx.read(source)
-        case kind:
+        case kind:  # the Keras reader reads all other kinds
             loaded = keras_file.read(source, kind, None if weights is None else Path(weights))
     if name is None:
         return loaded

@@ -23,7 +23,7 @@ def files_of(path: Path) -> dict[str, Path]:
             ]
         case sources.Kind.ONNX:
             beside = _external_data(path)
-        case _:
+        case _:  # the other formats are one file
             pass
     found = {path.name: path}
     folder = path.parent.resolve()

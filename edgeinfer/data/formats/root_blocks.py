@@ -53,7 +53,7 @@ def _holds(algorithm: bytes, block: bytes, claimed: int) -> bool:
             case b"L4":
                 # The LZ4 block decoder takes the claimed size as its limit.
                 return True
-            case _:
+            case _:  # unknown algorithms are refused
                 return False
     except (zlib.error, lzma.LZMAError):
         return False

@@ -120,7 +120,7 @@ def weight_of(op: ops.Op) -> tuple[ops.Weights, Fixed] | None:
             return op.factor, op.factor_type
         case ops.PRelu():
             return op.slope, op.slope_type
-        case _:
+        case _:  # the other ops multiply by nothing that is stored
             return None
 
 
@@ -133,7 +133,7 @@ def _parameters(op: ops.Op) -> int:
             return op.slope.size
         case ops.Constant():
             return op.value.size
-        case _:
+        case _:  # the other ops hold no parameters
             return 0
 
 

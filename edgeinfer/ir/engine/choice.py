@@ -88,7 +88,7 @@ def reach_of(op: Op, state: Rewritten, reach: Mapping[str, int], largest: int) -
         case Requant() | Clip() | Concat() | Moves():
             raised = (reach[x] << (op.type.frac - state.types[x].frac) for x in inputs_of(op))
             return max(largest, *raised)
-        case _:
+        case _:  # the other ops compute, so a product before them stays apart
             return largest
 
 
@@ -150,7 +150,7 @@ def requants_to_bytes(state: Rewritten, kept: Sequence[str]) -> dict[str, Carrie
                 wanted[op.x] = carrier
             case Requant(rounding=Rounding.RND_CONV, overflow=Overflow.SAT | Overflow.SAT_SYM):
                 found[op.name] = carrier
-            case _:
+            case _:  # any other op keeps its own carrier
                 pass
     return found
 

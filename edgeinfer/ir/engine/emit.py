@@ -118,7 +118,7 @@ def _exponents(state: Rewritten, kept: Sequence[str]) -> dict[str, int]:
                 wanted = types[op.x].frac - op.type.frac
             case Clip() | Pool() | Moves():
                 wanted = found.get(op.name, 0)
-            case _:
+            case _:  # the other ops cannot leave a power of two for later
                 continue
         if 0 < wanted <= LARGEST_EXPONENT and readers[op.x] == 1 and op.x not in kept:
             found[op.x] = wanted

@@ -73,7 +73,7 @@ def _one_step(state: Rewritten, kept: Sequence[str]) -> Rewritten | None:
         match op:
             case Clip() | Requant() | Pool(kind=PoolKind.MAX):
                 source = by_name[op.x]
-            case _:
+            case _:  # the rewrites below start at these three kinds only
                 continue
         if readers[source.name] > 1 or source.name in kept:
             continue

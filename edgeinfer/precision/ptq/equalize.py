@@ -91,7 +91,7 @@ def _through(node: g.Node, channels: NDArray[np.int64], graph: g.Graph) -> NDArr
         case g.Slice():
             last = slice(node.starts[-1], node.stops[-1], node.steps[-1])
             return channels[last]
-        case _:
+        case _:  # no factor goes through a node that is not listed
             return None
 
 

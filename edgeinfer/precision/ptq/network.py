@@ -231,7 +231,7 @@ def _reweighted(node: g.Node, weights: Mapping[str, g.Floats]) -> g.Node:
             return replace(node, slope=weights.get(f"{node.layer}/slope", node.slope))
         case g.Constant():
             return replace(node, value=weights.get(f"{node.name}/value", node.value))
-        case _:
+        case _:  # the other nodes hold no weights, see `weights_of`
             return node
 
 

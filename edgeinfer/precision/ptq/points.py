@@ -63,7 +63,7 @@ def source(graph: g.Graph, tensor: str) -> str:
             return source(graph, node.x)
         case g.Pool(kind=g.PoolKind.MAX):
             return source(graph, node.x)
-        case _:
+        case _:  # the other nodes make new values
             return tensor
 
 
@@ -87,7 +87,7 @@ def late_point(graph: g.Graph, tensor: str) -> str:
         match readers[tensor][0]:
             case g.Pool(kind=g.PoolKind.MAX) as pool:
                 tensor = pool.name
-            case _:
+            case _:  # no rounding goes past anything but a maximum
                 break
     return tensor
 
@@ -104,7 +104,7 @@ def host_functions(graph: g.Graph) -> dict[str, tuple[str, HostFunction]]:
                 found[node.name] = (node.x, HostFunction.SOFTMAX)
             case g.Activation(function=g.Function.SIGMOID):
                 found[node.name] = (node.x, HostFunction.SIGMOID)
-            case _:
+            case _:  # the host applies no other function
                 pass
     return found
 

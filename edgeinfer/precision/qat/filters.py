@@ -114,7 +114,7 @@ def _through(node: g.Node, labels: Mapping[str, Labels], graph: g.Graph) -> Labe
                 return None
             parts = [labels.get(x, np.full(graph.shapes[x], -1)) for x in node.xs]
             return np.concatenate(parts, axis=axis)
-        case _:
+        case _:  # no filter is followed through a node that is not listed
             return None
 
 

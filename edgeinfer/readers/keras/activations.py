@@ -145,7 +145,7 @@ def _plain(site: Site, x: str, function: str, name: str) -> str:
             return site.add(Activation(name, x, Function.HARD_SIGMOID, _SMOOTH_SIGMOID))
         case "hard_silu" | "hard_swish":
             return _gated(site, x, _KERAS3_HARD_SIGMOID, name)
-        case _:
+        case _:  # the caller has checked that the name is known
             found, parameters = _PLAIN[function]
             return site.add(Activation(name, x, found, parameters))
 

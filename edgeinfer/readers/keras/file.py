@@ -24,7 +24,7 @@ def read(path: Path, kind: sources.Kind, weights: Path | None) -> Loaded:
             return _read_archive(path, weights)
         case sources.Kind.HDF5:
             return _read_hdf5(path, weights)
-        case _:
+        case _:  # ONNX is never sent here, so JSON is left
             return _read_json(path, weights)
 
 

@@ -49,7 +49,7 @@ def read_layer(site: Site) -> str:
             return activation_layers.prelu_layer(site)
         case "Softmax":
             return activation_layers.softmax_layer(site)
-        case _:
+        case _:  # layers without weights; unknown ones are refused there
             return _read_weightless(site, kind)
 
 

@@ -203,7 +203,7 @@ def conv_pads(padding: str, sizes: Shape, window: Shape, strides: Shape, dilatio
             return same_pads(sizes, window, strides, dilation)
         case "causal":
             return tuple(((w - 1) * d, 0) for w, d in zip(window, dilation, strict=True))
-        case _:
+        case _:  # "valid", the one rule left
             return ((0, 0),) * len(sizes)
 
 

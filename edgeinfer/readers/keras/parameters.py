@@ -56,7 +56,7 @@ def parameters_of(layer: Layer) -> Parameters:
             return Parameters((), ("keep_negative", "bits", "integers"))
         case "PruneLowMagnitude":
             return parameters_of(wrapped(layer))
-        case _:
+        case _:  # as the docstring says
             return Parameters()
 
 

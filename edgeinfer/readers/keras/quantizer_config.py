@@ -112,7 +112,7 @@ def quantizer(value: Any, *, of_kernel: bool = False) -> Spec | None:
             return replace(spec, alpha="auto_po2", symmetric=True)
         case Binary(alpha=None) | Ternary(alpha=None) if of_kernel:
             return replace(spec, alpha="auto_po2")
-        case _:
+        case _:  # it says how kernels are scaled, or need not
             return spec
 
 
@@ -174,7 +174,7 @@ def spec_of(name: str, fields: Fields) -> Spec:
             return QuantizedSigmoid(
                 bits, fields.flag("symmetric", False), fields.flag("use_real_sigmoid", False)
             )
-        case _:
+        case _:  # quantized_tanh, the last of those checked above
             output = QuantizedBits(
                 bits, _integer_bits(fields), fields.flag("symmetric", False), True, _alpha(fields)
             )

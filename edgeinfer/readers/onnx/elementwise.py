@@ -115,7 +115,7 @@ def clip(d: Drawing, op: Op, args: Args) -> View:
             return applied(d, op, x, Function.RELU6)
         case (-1.0, 1.0):
             return applied(d, op, x, Function.HARD_TANH)
-        case _:
+        case _:  # no function has these bounds by name
             return clipped(d, op, x, low, high)
 
 
@@ -151,7 +151,7 @@ def binary(d: Drawing, op: Op, args: Args) -> View:
                 return scaled(d, op, a, ONES, -value)
             case "Mul":
                 return scaled(d, op, a, value, ZEROS)
-            case _:
+            case _:  # "Div", the last of the four
                 if (value == 0).any():
                     raise Unreadable("it divides by zero")
                 return scaled(d, op, a, 1.0 / value, ZEROS)

@@ -110,7 +110,7 @@ def _refuse_large(op: Op, arrays: list[NDArray[Any]]) -> None:
         case "MatMul" | "Gemm" | "Gather" | "GatherND" | "GatherElements":
             wanted = float(math.prod(array.size for array in arrays[:2]))
             wanted = wanted if wanted <= MAX_ELEMENTS else _outer(op, arrays)
-        case _:
+        case _:  # the others are element-wise, or make no more than they read
             try:
                 wanted = math.prod(np.broadcast_shapes(*shapes))
             except ValueError:

@@ -140,5 +140,5 @@ def _in_one_scale(
         case MergeKind.MULTIPLY if unshifted:
             scale = np.prod([view.scale for view in views])
             return bare, shrunk(np.asarray(scale)), ZERO
-        case _:
+        case _:  # the scales cannot stay outside the merge
             return [settled(d, view) for view in views], ONE, ZERO

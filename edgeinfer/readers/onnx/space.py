@@ -284,7 +284,7 @@ def _repeats(op: Op, size: int, factor: int) -> bool:
             x = i / factor
         case "half_pixel" | "half_pixel_symmetric" | "pytorch_half_pixel":
             x = (i + 0.5) / factor - 0.5
-        case _:
+        case _:  # the other modes are not known to repeat evenly
             return False
     match op.text("nearest_mode", "round_prefer_floor"):
         case "round_prefer_floor":
@@ -293,6 +293,6 @@ def _repeats(op: Op, size: int, factor: int) -> bool:
             source = np.floor(x + 0.5)
         case "floor":
             source = np.floor(x)
-        case _:
+        case _:  # "ceil", the last that ONNX defines
             source = np.ceil(x)
     return bool((np.clip(source, 0, size - 1) == i // factor).all())

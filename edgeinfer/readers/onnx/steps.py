@@ -132,6 +132,6 @@ def _round(values: NDArray[Any], mode: str) -> NDArray[Any]:
             found = np.sign(values) * np.floor(np.abs(values) + 0.5)
         case "HALF_DOWN":
             found = np.sign(values) * np.ceil(np.abs(values) - 0.5)
-        case _:
+        case _:  # "ROUND" and "HALF_EVEN"
             found = np.round(values)
     return found

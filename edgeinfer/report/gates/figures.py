@@ -183,7 +183,7 @@ def _of_pairs(name: str, pairs: Sequence[Agreement]) -> float | bool:
         case "max_abs_diff":
             differences = [entry.max_abs_diff for entry in pairs]
             return next((d for d in differences if d != d), max(differences))
-        case _:
+        case _:  # "samples"
             return min(entry.samples for entry in pairs)
 
 

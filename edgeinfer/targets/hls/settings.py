@@ -96,7 +96,7 @@ class HlsSettings(Settings):
                 return {"part": part_of(asked)}
             case "Intel":
                 return {"part": part_of(asked), "backend": Backend.QUARTUS}
-            case _:
+            case _:  # no HLS compiler for other vendors is known here
                 return None
 
     @classmethod

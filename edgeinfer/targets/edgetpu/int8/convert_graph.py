@@ -33,7 +33,7 @@ def hosted(graph: g.Graph) -> dict[str, tuple[str, HostFunction]]:
                 found[name] = (node.x, HostFunction.SOFTMAX)
             case g.Activation(function=g.Function.SIGMOID):
                 found[name] = (node.x, HostFunction.SIGMOID)
-            case _:
+            case _:  # the host applies no other function
                 pass
     return found
 

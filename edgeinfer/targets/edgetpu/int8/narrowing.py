@@ -163,7 +163,7 @@ def _moves(op: Op) -> bool:
             return True
         case Pool():
             return op.kind is PoolKind.MAX
-        case _:
+        case _:  # all the rest compute new values
             return False
 
 

@@ -190,7 +190,7 @@ class _Pen:
                 return not isinstance(self.storage.program[op.x], ops.Pool)
             case ops.Pair():
                 return op.kind not in (PairKind.MAX, PairKind.MIN)
-            case _:
+            case _:  # no kernel ends with the other ops
                 return False
 
     def _prelu(self, op: ops.PRelu) -> Tensor:
@@ -206,15 +206,17 @@ class _Pen:
 
     def _table(self, op: ops.Table) -> Tensor:
         x, window = self.values[op.x], self._window(op)
-        match self.storage.functions.get(op.name):
+        match self.storage.functions[op.name]:
             case Function.TANH:
                 return self.sheet.levelled(self.sheet.operator("TANH", [x], x.shape, TANH), window)
             case Function.SWISH:
                 gate = self.sheet.operator("LOGISTIC", [x], x.shape, LOGISTIC)
                 return self.sheet.operator("MUL", [x, gate], x.shape, window)
-            case _:
+            case Function.SIGMOID:
                 made = self.sheet.operator("LOGISTIC", [x], x.shape, LOGISTIC)
                 return self.sheet.levelled(made, window)
+            case function:
+                raise AssertionError(f"{function} was let through by `storage.FUNCTIONS`")
 
     def _pooled(self, op: ops.Pool) -> Tensor:
         x = self.image(op.x)

@@ -104,7 +104,7 @@ def _lost(values: Ints, frac: int, window: Window, host: HostFunction) -> float:
         case HostFunction.SIGMOID | HostFunction.SOFTMAX:
             moved = float(np.abs(_sigmoid(exact) - _sigmoid(held)).mean())
             return moved + _ties(exact, held)  # decisions stay, see `narrowing`
-        case _:
+        case HostFunction.NONE:
             spread = float(exact.std()) or 1.0
             error = float(np.sqrt(np.mean((exact - held) ** 2))) / spread
             return error + (_flips(exact, held) if many else 0.0)

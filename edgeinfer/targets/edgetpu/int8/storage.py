@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from typing import assert_never
 
 import numpy as np
 from numpy.typing import NDArray
@@ -124,7 +125,7 @@ class _Walk:
                 return isinstance(reader, ops.Clip)
             case ops.Clip():
                 return isinstance(reader, ops.Requant | ops.Clip) and op.x in self.fused
-            case _:
+            case _:  # the other ops are kernels of their own
                 return False
 
     def _lowest(self, op: ops.Op) -> int:
@@ -165,7 +166,7 @@ class _Walk:
                     bottom, top = requantize(ends, source.type.frac, quantizer).tolist()
                     low = max(low, min(bottom, 0))
                     high = min(high, max(top, 0))
-            case _:
+            case _:  # the type alone limits the others
                 pass
         return min(low, 0), max(high, 0)
 
@@ -186,7 +187,7 @@ class _Walk:
                 return window_for(low, high, op.type.frac)
             case ops.Clip() if op.x in self.windows:
                 return self.windows[op.x]
-            case _:
+            case _:  # the others get levels of their own
                 return window_for(*self.levels[op.name], op.type.frac)
 
     def _check(self, op: ops.Op) -> None:
@@ -235,8 +236,10 @@ class _Walk:
                 pass
             case ops.Moves():
                 self.refuse(op, "a move that no int8 operator makes")
-            case _:
+            case ops.Input() | ops.Constant() | ops.Clip() | ops.Pair() | ops.Concat():
                 pass
+            case _:
+                assert_never(op)
 
     def _check_weights(self, op: ops.Op, weight: ops.Weights, frac: int) -> None:
         if by_channel(weight, frac) is None:

@@ -114,7 +114,7 @@ def cycles_of(op: Operator) -> float:
             taps = math.prod(op.options.window)
             channels = left.shape[-1] if left.shape else 1
             return _cycles(_positions(left), channels, DEPTHWISE_CYCLES * taps)
-        case _:
+        case _:  # the others touch each channel once
             channels = left.shape[-1] if left.shape else 1
             return _cycles(_positions(left), channels, 1)
 

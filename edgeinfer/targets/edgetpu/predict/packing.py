@@ -54,7 +54,7 @@ def parameter_bytes(op: Operator, runtime: int) -> int:
             return _dense(op, runtime)
         case "SOFTMAX":
             return _softmax(op)
-        case _:
+        case _:  # the others keep their constants, if anything
             return _others(op)
 
 

@@ -115,7 +115,7 @@ def options_of(name: str, kind: int, table: Table | None) -> Options:
             return Options(count=table.integer(0, I32))
         case "PACK" | "UNPACK":
             return Options(axis=table.integer(1, I32))
-        case _:
+        case _:  # nothing reads the options of the others
             return NONE
 
 

@@ -155,7 +155,7 @@ def _fields(
             return {0: (whole, options.count)}
         case "FULLY_CONNECTED" | "ADD" | "SUB" | "MUL":
             return {0: fused}
-        case _:
+        case _:  # the others are written without options
             return {}
 
 

@@ -99,7 +99,7 @@ class _Build:
             case Requant() if self._melts(op):
                 self._melt(op, out)
                 return
-            case _:
+            case _:  # `_stage` knows every op
                 stage = self.only.get(op.name) or self._stage(op, out)
                 self.stages[op.name] = stage
                 self.makers[op.name], self.values[op.name] = op.name, stage.out

@@ -290,7 +290,7 @@ def place_move(layout: Layout, op: ops.Moves) -> None:
             factors = (*op.factors, 1)
         case ops.Slice():
             starts, steps = op.starts, op.steps
-        case _:
+        case _:  # any move is a gather, by its sources
             constants = evenly_spaced(op.sources(shape).reshape(out))
             if constants is None:
                 layout.refuse(op, "its elements do not come in even steps along every axis")

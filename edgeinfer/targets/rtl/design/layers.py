@@ -52,7 +52,7 @@ def layer_of(op: Op, program: Program) -> Layer | None:
             vectors = math.prod(program.shapes[op.name][:-1])
             inputs, outputs = op.weight.shape
             return Layer(op.name, inputs, outputs, vectors, op.weight_type, sliding=False)
-        case _:
+        case _:  # as the docstring says
             return None
 
 

@@ -220,5 +220,5 @@ def literal(value: Parameter) -> CodeText:
             return OwnText(f'"{QuotedText(value)}"')
         case Sized():
             return Operand(f"{value.bits}'h{value.value & ((1 << value.bits) - 1):x}")
-        case _:
+        case _:  # an integer
             return Operand(str(value))

@@ -237,7 +237,7 @@ def _pair(known: Known) -> Made:
             return joined(
                 (held, Made(multipliers=(Multiplier(lanes, a, b, lanes * (a + b), lanes * out),)))
             )
-        case _:
+        case _:  # 3 and 4, the maximum and the minimum
             return joined((held, Made({Work.COMPARE: lanes * out, Work.SELECT: lanes * out})))
 
 

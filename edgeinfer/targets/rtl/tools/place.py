@@ -164,7 +164,7 @@ def _arguments(part: Device, part_name: str, flow: Flow, clock_mhz: float) -> li
                 "--device", names["device"], "--pdc", flow.pins, "--fasm", flow.config,
                 "--router", "router1", *common,
             ]  # fmt: skip
-        case _:
+        case _:  # "gowin", the third fabric of the device tables
             return [
                 "--device", names["device"], "--vopt", f"family={names['family']}",
                 "--vopt", f"cst={flow.pins}", "--write", flow.config, *common,

@@ -152,7 +152,7 @@ def operands(cell: Cell) -> tuple[Wire, ...]:
             return (cell.a, cell.b)
         case Branched():
             return (cell.x, cell.other)
-        case _:
+        case _:  # the type checker sees that every other cell has one `x`
             return (cell.x,)
 
 
@@ -244,7 +244,7 @@ class Circuit:
                 first, second = a_low >= b_high, b_low >= a_high
             case PairKind.MIN:
                 first, second = a_high <= b_low, b_high <= a_low
-            case _:
+            case PairKind.MUL:
                 first, second = b_low == b_high == 1, a_low == a_high == 1
         if first:
             return self.raised(a, shift_a)

@@ -324,7 +324,7 @@ def _described(wire: Wire, cell: Cell, source_bits: Sequence[int]) -> dict[str, 
             }  # fmt: skip
         case Literal():
             raise AssertionError("a number needs no cell")
-        case _:
+        case _:  # the template knows every cell by its pins
             return found | {
                 "kind": "cell",
                 "module": Identifier(_module(cell) or ""),
@@ -345,7 +345,7 @@ def _pins(cell: Cell) -> tuple[str, ...]:
             return ("a", "b")
         case Branched():
             return ("x", "other")
-        case _:
+        case _:  # the strict `zip` above finds a cell with more operands
             return ("x",)
 
 
