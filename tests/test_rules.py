@@ -65,3 +65,77 @@ def test_a_case_for_the_rest_is_an_error_or_gives_its_reason(path: Path) -> None
     assert not cases_without_a_reason(text_of(path)), (
         "end the match in assert_never, or say beside `case _` why it is right for a new op"
     )
+
+
+TARGETS = {path.parent.name for path in (ROOT / "edgeinfer/targets").glob("*/target.py")}
+
+
+def docstrings_and_helps(tree: ast.AST) -> Iterator[ast.AST]:
+    """Text for people: docstrings, and the help texts of options."""
+    for node in ast.walk(tree):
+        if isinstance(node, ast.Expr) and isinstance(node.value, ast.Constant):
+            yield node.value
+        if isinstance(node, ast.keyword) and node.arg == "help":
+            yield from ast.walk(node.value)
+
+
+def targets_named_in(text: str) -> set[str]:
+    """Targets whose name is a whole string of the code."""
+    tree = ast.parse(text)
+    for_people = {id(node) for node in docstrings_and_helps(tree)}
+    return {
+        node.value
+        for node in ast.walk(tree)
+        if isinstance(node, ast.Constant) and node.value in TARGETS and id(node) not in for_people
+    }
+
+
+def test_a_named_target_is_found() -> None:
+    assert sorted(TARGETS) == ["edgetpu", "hls", "rtl"]
+    assert targets_named_in("if name == 'hls':\n    pass") == {"hls"}
+    assert not targets_named_in('"""hls"""\nParameter(help="rtl")\nx = "hls and rtl"')
+
+
+@pytest.mark.parametrize("path", MODULES, ids=str)
+def test_only_targets_name_a_target(path: Path) -> None:
+    if path.is_relative_to("edgeinfer") and not path.is_relative_to("edgeinfer/targets"):
+        assert not targets_named_in(text_of(path)), "ask the target instead of its name"
+
+
+SHORTEST_MODULE = 60
+ALONE = {  # modules that are shorter and have one importer, and why they stay
+    "edgeinfer.data.formats.lariat_h5": "every experiment's format has a module",
+    "edgeinfer.export.onnx_integer": "every format of ONNX has a module, imported when asked for",
+    "edgeinfer.export.qkeras_functions": "`qkeras_layers` is long enough without it",
+    "edgeinfer.precision.qat.losses": "TensorFlow is imported here, when training starts",
+    "edgeinfer.precision.qat.sparsity": "which weights go is decided without Keras",
+    "edgeinfer.run.board": "what the verb of this name does, apart from the command line",
+    "edgeinfer.sweep.travel": "what a cluster's workers send is read without Dask",
+    "edgeinfer.targets.edgetpu.tflite.flex": "FlexBuffers are a file format of their own",
+    "edgeinfer.targets.rtl.board.ask": "the one place that knows both boards and simulated ones",
+    "edgeinfer.targets.rtl.design.metrics": "figures, apart from the design that they describe",
+    "reports.make.guard": "how easy a task is, judged apart from the pages that say so",
+}
+
+
+def importers() -> dict[str, set[str]]:
+    """The modules that import each module; one that is named in a string is a module's as well."""
+    found: defaultdict[str, set[str]] = defaultdict(set)
+    for name, path in NAMES.items():
+        for other in (ours(path) | named_in_text(path)) - {name}:
+            found[other].add(name)
+    return found
+
+
+def test_a_short_module_has_two_importers() -> None:
+    by = importers()
+    called_by_name = set().union(*(named_in_text(path) for path in NAMES.values()))
+    alone = {
+        name
+        for name, path in NAMES.items()
+        if path.name not in ("__init__.py", "__main__.py")
+        and text_of(path).count("\n") < SHORTEST_MODULE
+        and len(by[name]) < 2
+        and name not in called_by_name
+    }
+    assert alone == set(ALONE), "merge it into the module that imports it, or give a reason here"

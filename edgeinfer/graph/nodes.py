@@ -13,6 +13,7 @@ import math
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from enum import StrEnum
+from math import prod
 from typing import assert_never
 
 import numpy as np
@@ -469,3 +470,12 @@ def same_pads(sizes: Shape, window: Shape, strides: Shape, dilation: Shape) -> P
         total = max((-(-size // step) - 1) * step + reach - size, 0)
         pads.append((total // 2, total - total // 2))
     return tuple(pads)
+
+
+def macs(graph: Graph) -> int:
+    """Multiply-accumulates of one inference: those of convolutions and dense layers."""
+    return sum(
+        prod(graph.shapes[node.name][:-1]) * node.kernel.size
+        for node in graph.nodes
+        if isinstance(node, Conv | Dense)
+    )

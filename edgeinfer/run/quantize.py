@@ -14,9 +14,8 @@ from edgeinfer.base.errors import UsageError
 from edgeinfer.data.samples import Samples
 from edgeinfer.evaluate import judge
 from edgeinfer.evaluate.judge import MOST_AT_ONCE
-from edgeinfer.graph.costs import macs
 from edgeinfer.graph.fold import fold_batch_norms
-from edgeinfer.graph.nodes import Graph
+from edgeinfer.graph.nodes import Graph, macs
 from edgeinfer.ir.costs import costs_of
 from edgeinfer.ir.lower import Lowered
 from edgeinfer.precision.ptq import PtqSettings, Quantized

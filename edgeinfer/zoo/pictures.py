@@ -4,6 +4,9 @@
 
 from __future__ import annotations
 
+import struct
+import zlib
+from collections.abc import Sequence
 from dataclasses import dataclass
 from itertools import pairwise
 
@@ -11,13 +14,15 @@ import numpy as np
 from numpy.typing import NDArray
 
 from edgeinfer.base.metrics import Task
-from edgeinfer.lartpc.preview import png, sheet
 from edgeinfer.zoo.entry import Head, Samples, ZooEntry
 
 CURVE_ROWS = 64
 _CALORIMETER_AXIS = 3  # depth: pictures show the sum along it
 _DRAWN_FOR_EACH = 12  # samples made for each that is shown, so that rare classes are found
 _LEAST_DRAWN = 200
+_ANCHORS = np.array(  # dark blue through green to yellow, so that faint charge stays visible
+    [(12, 10, 40), (40, 60, 140), (30, 140, 140), (120, 200, 80), (255, 235, 60)], float
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -88,3 +93,40 @@ def _slices(head: Head, values: NDArray[np.float32]) -> dict[str, NDArray[np.boo
         f"{head.labels[0]} from {low:.3g}": (values >= low) & (values < high)
         for low, high in pairwise(edges)
     }
+
+
+def colours(values: NDArray[np.floating], low: float, high: float) -> NDArray[np.uint8]:
+    """Values to RGB, clipped to [low, high]."""
+    level = np.clip((values - low) / (high - low), 0.0, 1.0) * (len(_ANCHORS) - 1)
+    marks = np.arange(len(_ANCHORS))
+    channels = [np.interp(level, marks, _ANCHORS[:, k]) for k in range(3)]
+    return np.stack(channels, axis=-1).astype(np.uint8)
+
+
+def png(image: NDArray[np.uint8]) -> bytes:
+    """An RGB image (rows, columns, 3) as the bytes of a PNG file."""
+    rows, columns, _ = image.shape
+    lines = np.concatenate([np.zeros((rows, 1), np.uint8), image.reshape(rows, -1)], axis=1)
+
+    def chunk(kind: bytes, data: bytes) -> bytes:
+        check = zlib.crc32(kind + data)
+        return struct.pack(">I", len(data)) + kind + data + struct.pack(">I", check)
+
+    header = struct.pack(">IIBBBBB", columns, rows, 8, 2, 0, 0, 0)
+    body = zlib.compress(lines.tobytes(), 6)
+    start = b"\x89PNG\r\n\x1a\n"
+    return start + chunk(b"IHDR", header) + chunk(b"IDAT", body) + chunk(b"IEND", b"")
+
+
+def sheet(
+    groups: Sequence[NDArray[np.floating]], low: float, high: float, zoom: int = 3, gap: int = 4
+) -> NDArray[np.uint8]:
+    """One row of pictures per group (n, height, width), enlarged, with gaps between them."""
+    lines = []
+    widest = max(len(group) for group in groups)
+    for group in groups:
+        rgb = colours(group, low, high).repeat(zoom, axis=1).repeat(zoom, axis=2)
+        missing = widest - len(rgb)
+        rgb = np.pad(rgb, ((0, missing), (0, gap), (0, gap), (0, 0)), constant_values=255)
+        lines.append(np.concatenate(list(rgb), axis=1))
+    return np.concatenate(lines, axis=0)

@@ -15,15 +15,15 @@ its source, seed, number of workers and memory cap, whatever the machine's timin
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from itertools import pairwise
 from typing import Literal, assert_never
 
 import numpy as np
 
 from edgeinfer.data.formats.guard import Complain, DataFileError, OnError, SkipLog, complaint_for
 from edgeinfer.data.formats.shards import Columns, Shard, Source
-from edgeinfer.data.stream.deal import deal_shards
 from edgeinfer.data.stream.memory import MemoryPlan, plan_memory
 from edgeinfer.data.stream.shuffle import batches_in_order, batches_mixed
 from edgeinfer.data.stream.workers import WorkerTask, batches_from_workers
@@ -114,3 +114,34 @@ def read_task(task: WorkerTask, complain: Complain) -> Iterator[Columns]:
         return batches_in_order(blocks, task.batch_rows)
     rng = np.random.default_rng(task.seed)
     return batches_mixed(blocks, task.source.layout(), task.batch_rows, task.buffer_rows, rng)
+
+
+def deal_shards(
+    shards: Sequence[Shard], piles: int, rng: np.random.Generator | None
+) -> tuple[tuple[Shard, ...], ...]:
+    """Disjoint piles whose union is `shards`; interleaved by group and shuffled if given an `rng`.
+
+    Without one, each pile is a run of consecutive shards. With one, every pile has its share of
+    every group, and a group that makes up a tenth of a pile is a tenth of any stretch of it.
+    """
+    if rng is None:
+        edges = [round(i * len(shards) / piles) for i in range(piles + 1)]
+        return tuple(tuple(shards[low:high]) for low, high in pairwise(edges))
+    placed: list[list[tuple[float, int]]] = [[] for _ in range(piles)]
+    dealt = 0
+    for indices in _by_group(shards):
+        order = rng.permutation(indices)
+        turns = (dealt + np.arange(len(indices))) % piles
+        dealt += len(indices)
+        for pile in range(piles):
+            mine = order[turns == pile]
+            places = (np.arange(len(mine)) + rng.random(len(mine))) / max(1, len(mine))
+            placed[pile] += zip(places.tolist(), mine.tolist(), strict=True)
+    return tuple(tuple(shards[index] for _, index in sorted(pile)) for pile in placed)
+
+
+def _by_group(shards: Sequence[Shard]) -> list[list[int]]:
+    groups: dict[str, list[int]] = {}
+    for index, shard in enumerate(shards):
+        groups.setdefault(shard.group, []).append(index)
+    return list(groups.values())

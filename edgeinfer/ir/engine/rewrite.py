@@ -84,6 +84,8 @@ def _one_step(state: Rewritten, kept: Sequence[str]) -> Rewritten | None:
                 return _clip_before(state, source, op)
             case ((Requant() | Clip()), Pool()) if _monotone(source, state.ranges[source.x], state):
                 return _pooled_first(state, source, op)
+            case _:  # no rewrite is known for these two
+                pass
     return None
 
 

@@ -6,6 +6,7 @@ from __future__ import annotations
 
 from collections import Counter
 from dataclasses import replace
+from typing import assert_never
 
 from edgeinfer.graph import nodes as g
 from edgeinfer.ir.program import HostFunction
@@ -31,10 +32,18 @@ def quantized_tensors(graph: g.Graph) -> tuple[str, ...]:
     for node in graph.nodes:
         if node.name in hosted:
             continue
-        if isinstance(node, g.Conv | g.Dense | g.BatchNorm | g.Affine | g.Merge | g.Softmax):
-            found.update(source(graph, x) for x in g.inputs_of(node))
-        elif isinstance(node, g.Pool) and node.kind is not g.PoolKind.MAX:
-            found.add(source(graph, node.x))
+        match node:
+            case g.Conv() | g.Dense() | g.BatchNorm() | g.Affine() | g.Merge() | g.Softmax():
+                found.update(source(graph, x) for x in g.inputs_of(node))
+            case g.Pool():
+                if node.kind is not g.PoolKind.MAX:
+                    found.add(source(graph, node.x))
+            case g.Input() | g.Constant() | g.Activation() | g.PRelu() | g.Concat():
+                pass
+            case g.Reshape() | g.Transpose() | g.Pad() | g.Upsample() | g.Slice():
+                pass
+            case _:
+                assert_never(node)
     moving = dependent(graph)
     return tuple(node.name for node in graph.nodes if node.name in found & moving)
 
@@ -63,7 +72,7 @@ def source(graph: g.Graph, tensor: str) -> str:
             return source(graph, node.x)
         case g.Pool(kind=g.PoolKind.MAX):
             return source(graph, node.x)
-        case _:  # the other nodes make new values
+        case _:  # the others make new values; a format at one of these is never wrong
             return tensor
 
 

@@ -164,6 +164,8 @@ def binary(d: Drawing, op: Op, args: Args) -> View:
                 return scaled(d, op, b, -ONES, value)
             case "Mul":
                 return scaled(d, op, b, value, ZEROS)
+            case _:  # "Div" is refused below
+                pass
     raise Unreadable("it divides by a tensor that depends on the network's input")
 
 

@@ -9,8 +9,7 @@ import functools
 import numpy as np
 import pytest
 
-from edgeinfer.graph.costs import macs
-from edgeinfer.graph.nodes import Conv, Graph, Pool, Softmax
+from edgeinfer.graph.nodes import Conv, Graph, Pool, Softmax, macs
 from edgeinfer.zoo import ENTRIES
 from edgeinfer.zoo.reference import load_graph
 

@@ -249,6 +249,8 @@ def place_concat(layout: Layout, op: ops.Concat) -> None:
                     op, "prepend", (part,), joined, result, constants=constants, part=last,
                     stored=(_stored("constants", held, op.type.frac),),
                 )  # fmt: skip
+            case _:
+                raise AssertionError("`_parts` has joined neighbouring constants")
         size += width
     if len(parts) == 1 and isinstance(held, str):
         layout.exact(op, "requant", (held,), shape, result)

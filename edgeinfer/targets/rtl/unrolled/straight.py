@@ -32,6 +32,8 @@ def wanted(program: Program, settings: RtlSettings) -> bool:
             return True
         case "never":
             return False
+        case "auto":
+            pass
     rate = settings.throughput
     if rate is None or int(settings.clock_mhz * 1e6 / rate) > 1:
         return False

@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 
 from edgeinfer.base.errors import UsageError
 from edgeinfer.data.formats.shards import Column, Columns, Shard
-from edgeinfer.data.stream.deal import deal_shards
+from edgeinfer.data.stream.batches import deal_shards
 from edgeinfer.data.stream.memory import plan_memory
 from edgeinfer.data.stream.shuffle import ShuffleBuffer, batches_in_order, batches_mixed
 

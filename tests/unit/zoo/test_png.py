@@ -7,7 +7,7 @@ import zlib
 
 import numpy as np
 
-from edgeinfer.lartpc.preview import colours, png, sheet
+from edgeinfer.zoo.pictures import colours, png, sheet
 
 
 def test_a_png_decodes_to_the_picture() -> None:
