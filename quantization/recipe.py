@@ -159,7 +159,7 @@ class Recipe:
 
 def _table(entry: Any, name: str) -> dict[str, Any]:
     if not isinstance(entry, dict):
-        raise FormatError(f"The recipe's {name!r} is no table of names and formats.")
+        raise FormatError(f"The recipe's {name!r} is not a table of names and formats.")
     return entry
 
 

@@ -110,7 +110,7 @@ class Journal:
                 )
         except (TypeError, KeyError, AttributeError, UnicodeDecodeError, json.JSONDecodeError):
             raise SearchError(
-                f"{path} is no journal of a search. Remove it, or name another file."
+                f"{path} is not the journal of a search. Remove it, or name another file."
             ) from None
         if len(whole) < len(content):
             with path.open("r+b") as file:

@@ -25,7 +25,7 @@ def path(name: str) -> Path:
     found = root() / name
     if not found.exists():
         raise EdgeInferError(
-            f"{found}: a file that ships with edgeinfer is not there, so this installation is "
+            f"{found}: a file that ships with edgeinfer is missing, so this installation is "
             f"incomplete.",
             hint="Install edgeinfer again.",
         )

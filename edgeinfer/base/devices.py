@@ -124,6 +124,6 @@ def _read(path: Path) -> Device:
         return Device(**entry, budget=budget, nextpnr=names)
     except (tomllib.TOMLDecodeError, KeyError, TypeError, ValueError) as error:
         raise EdgeInferError(
-            f"{path}: this is no description of a device: {error}.",
-            hint="docs/estimate.md says what one holds.",
+            f"{path}: this is not a description of a device: {error}.",
+            hint="docs/estimate.md shows what a description contains.",
         ) from None

@@ -52,7 +52,7 @@ def inside(folder: Path, name: str) -> Path:
     """The file of a folder that a file of it names; an error where that lies elsewhere."""
     if not stays_inside(name):
         raise InputError(
-            f"{folder} names the file {name[:200]!r}, which does not lie in it.",
+            f"{folder} names the file {name[:200]!r}, which is not in it.",
             hint="Make the folder again, and do not use this one.",
         )
     return folder / name

@@ -134,7 +134,7 @@ def unwritable(path: Path, error: OSError) -> ToolFailedError:
             )
         case errno.EACCES | errno.EPERM | errno.EROFS:
             return ToolFailedError(
-                f"{path}: this place may not be written to ({error.strerror}).",
+                f"{path}: this place is not writable ({error.strerror}).",
                 hint="Choose a folder that you own.",
             )
         case errno.ENOTDIR | errno.EEXIST:

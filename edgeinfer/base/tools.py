@@ -78,7 +78,7 @@ def locate(tool: Tool, environment: Mapping[str, str] | None = None) -> Path:
         chosen = shutil.which(override, path=variables.get("PATH"))
         if chosen is None:
             raise ToolMissingError(
-                f"{tool.name}: {tool.override} is set to {override!r}, which is no program.",
+                f"{tool.name}: {tool.override} is set to {override!r}, which is not a program.",
                 hint=f"Set {tool.override} to the tool's full path, or unset it to use the PATH.",
             )
         return Path(chosen)

@@ -193,7 +193,7 @@ def dispatch(tokens: list[str]) -> int:
     """Call the verb that the tokens name."""
     if any(not token.isprintable() and _unencodable(token) for token in tokens):
         raise UsageError(
-            "An argument is not valid Unicode, so no report could name it.",
+            "An argument is not valid Unicode, so no message could name it.",
             hint="Rename the file.",
         )
     if not tokens or tokens[0] in ("--help", "-h"):

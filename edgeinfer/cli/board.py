@@ -41,5 +41,5 @@ def board(
         raise DisagreementError(
             f"{run}: the board ({where}) and the engine do not agree; outputs differ by at most "
             f"{found.max_abs_diff:g}.",
-            hint="Load the design of this very run onto the board.",
+            hint="Load the design of this run onto the board.",
         )

@@ -71,5 +71,5 @@ def _share(text: str) -> tuple[float, float]:
     except ValueError:
         share = (1.0, 0.0)
     if not 0 <= share[0] < share[1] <= 1:
-        raise UsageError(f"--events {text} is no share of them.", hint="Write 0:0.8 or 0.8:1.")
+        raise UsageError(f"--events {text} is not a share of them.", hint="Write 0:0.8 or 0.8:1.")
     return share

@@ -150,7 +150,7 @@ def search(
     path = resolve(model)
     asked = training or QatSettings()
     if device is not None and target is None:
-        raise UsageError("--device is the target's.", hint="Add --target.")
+        raise UsageError("--device needs --target.", hint="Add --target.")
     bounded = asked.minutes is not None or trials is not None
     plain = replace(asked, minutes=None, seed=0) == QatSettings()  # these two are any search's
     _refuse_idle(None if plain else asked, method)

@@ -58,14 +58,14 @@ def report(
     if sql is not None or parquet is not None:
         raise UsageError("--sql and --parquet are for studies.", hint="Name a study's folder.")
     if event < 1:
-        raise UsageError(f"An event of {event} inferences is none.", hint="Give 1 or more.")
+        raise UsageError(f"An event of {event} inferences is not possible.", hint="Give 1 or more.")
     if latency_us is not None and not latency_us > 0:
-        raise UsageError(f"{latency_us:g} µs is no latency.", hint="Give more than 0.")
+        raise UsageError(f"{latency_us:g} µs is not a possible latency.", hint="Give more than 0.")
     wishes = Wishes(latency_us, event)
     if is_result_alone(run):
         if data is not None:
             raise UsageError(
-                f"{run} holds a result alone: there is no network to look into with --data.",
+                f"{run} holds only a result, and no network to look into with --data.",
                 hint="Leave it out, or name a run folder.",
             )
         made = report_of_result(run, wishes)

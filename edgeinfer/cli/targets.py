@@ -161,7 +161,7 @@ def _refuse_idle(given: dict[str, Any], entries: dict[str, TargetEntry]) -> None
                 hint=f"Add --target {having[0]}, or leave it out.",
             )
         raise UsageError(
-            f"{flag} is nothing for the target {', '.join(entries) or NONE}.",
+            f"{flag} does nothing for the target {', '.join(entries) or NONE}.",
             hint=f"Add --target {' or '.join(having)}, or leave it out.",
         )
 
@@ -173,7 +173,7 @@ def _refuse_foreign(devices: dict[str, Device], entries: dict[str, TargetEntry])
     for asked, part in devices.items():
         if all(entry.on_device(part, asked) is None for entry in entries.values()):
             raise UsageError(
-                f"{part.name} ({part.vendor} {part.family}) is no device for the target "
+                f"{part.name} ({part.vendor} {part.family}) is not a device for the target "
                 f"{', '.join(entries) or NONE}.",
                 hint="edgeinfer devices lists the parts, and which targets each is for.",
             )

@@ -61,7 +61,7 @@ def doctor(*, json: Json = False) -> None:
     answer(document, told(checks), as_json=json)
     missing = [check.name for check in checks if check.state is State.PROBLEM]
     if missing:
-        raise ToolMissingError(f"Not in order: {', '.join(missing)}.", hint="See above.")
+        raise ToolMissingError(f"There are problems with: {', '.join(missing)}.", hint="See above.")
 
 
 def compile_(
@@ -223,7 +223,7 @@ def _conclude(result: Result, folder: Path, as_json: bool) -> None:
     answer(result.to_json(), _result(result, folder), as_json=as_json)
     for entry in result.disagreements:
         raise DisagreementError(
-            f"{folder}: {' and '.join(entry.pair)} do not agree; they part at "
+            f"{folder}: {' and '.join(entry.pair)} do not agree; the first difference is at "
             f"{entry.first_divergence or 'an output'}.",
             hint=f"See: edgeinfer explain {folder}",
         )

@@ -66,7 +66,7 @@ def kind_of(path: Path) -> str:
     file_bytes(path)
     if named is not None:
         begin = head[:8].hex(" ")
-        problem = f"is no {WORDS[named].partition(' ')[2]}, as its name has it: it begins with "
+        problem = f"is not {WORDS[named]}, although its name says so: it begins with "
         hint = "It may be truncated, or of another format: rename it if so."
         raise DataFileError(path, "", f"{problem}the bytes {begin}", hint=hint)
     text = _text_kind(head)

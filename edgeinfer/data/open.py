@@ -175,14 +175,14 @@ def _npy(path: Path, choice: str, files: tuple[Path, ...]) -> DataSet:
 def _patch_shape(path: Path, pixels: int) -> tuple[int, int]:
     side = round(max(pixels, 0) ** 0.5)
     if side * side != pixels:
-        raise DataFileError(path, "", f"has patches of {pixels} pixels, which are no square")
+        raise DataFileError(path, "", f"has patches of {pixels} pixels, which are not square")
     return side, side
 
 
 def _scaling(path: Path, choice: str) -> PatchScaling:
     if choice not in ("", *SCALINGS):
         hint = f"Write {path}:unit, for example."
-        problem = f"is no scaling of patches; those are {', '.join(SCALINGS)}"
+        problem = f"is not a scaling of patches; these are {', '.join(SCALINGS)}"
         raise DataFileError(path, choice, problem, hint=hint)
     return PatchScaling(choice) if choice else PatchScaling.SIGNED
 

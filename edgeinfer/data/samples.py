@@ -211,7 +211,7 @@ def _checked_labels(
     if numbered and shape and shape[-1] > 1:
         if not whole:
             raise InputError(
-                f"{place}: the labels of {name!r} are no whole numbers, but the output has "
+                f"{place}: the labels of {name!r} are not whole numbers, but the output has "
                 f"{shape[-1]} classes.",
                 hint="Give class numbers counted from 0.",
             )

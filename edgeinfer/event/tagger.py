@@ -110,7 +110,9 @@ def checked(
 def patch_of(program: Program) -> tuple[int, int]:
     """Height and width of the patch that a tagger looks at."""
     if len(program.inputs) != 1 or len(program.inputs[0].shape) != 3:
-        raise UsageError(f"{program.name} is no tagger of patches: it needs one picture as input.")
+        raise UsageError(
+            f"{program.name} is not a tagger of patches: it needs one picture as input."
+        )
     height, width, channels = program.inputs[0].shape
     if channels != 1:
         raise UsageError(f"{program.name} looks at {channels} channels; a plane has one.")

@@ -66,7 +66,7 @@ class Transposition(Move):
 
     def shape_of(self, x: Shape) -> Shape:
         if sorted(self.order) != list(range(len(x))):
-            raise ValueError(f"{self.order} is no order of the axes of {x}")
+            raise ValueError(f"{self.order} is not an order of the axes of {x}")
         return tuple(x[axis] for axis in self.order)
 
     def moved(self, x: NDArray[Any], fill: float) -> NDArray[Any]:

@@ -96,11 +96,11 @@ class _Walk:
         """The error of an op's value, in its unit, counting what its rounded copy may be off by."""
         lost = [x for x in inputs_of(op) if math.isinf(self.errors[x].size)]
         if lost:
-            return Error(math.inf, f"it reads %{lost[0]}, of which nothing is known")
+            return Error(math.inf, f"it reads %{lost[0]}, about which nothing is known")
         size, reason = self._raw_error(op)
         lsb, top = op.type.lsb, self._magnitude(op.name)
         if top and not (-op.type.frac >= SMALLEST_EXPONENT and top < 2.0**LARGEST_EXPONENT):
-            return Error(math.inf, "it lies beyond the exponents of a float32")
+            return Error(math.inf, "it is beyond the exponents of a float32")
         if size >= lsb / 2:  # a rounding to this very grid is no op here, but one in the framework
             size += lsb / 2
         return Error(size * INFLATION, reason if size else "")

@@ -48,7 +48,7 @@ def requant_error(op: Requant, x: Interval, x_type: Fixed, error: Error) -> Erro
         excess += error.size
         drift = UNIT * (excess + type_.max + UNIT * excess)
     if not error.size:
-        return Error(drift, "it saturates from so far that q - x is no float32" if drift else "")
+        return Error(drift, "it saturates from so far that q - x is not a float32" if drift else "")
     bounded = op.overflow in (Overflow.SAT, Overflow.SAT_SYM)
     leaves = max(high - type_.max, type_.min - low) + error.size > 0
     if not bounded and leaves:

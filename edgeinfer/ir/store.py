@@ -83,7 +83,7 @@ def load(content: bytes, source: str = "program") -> Program:
         raise
     except (ValueError, KeyError, TypeError, OSError, EOFError, zipfile.BadZipFile) as error:
         raise InputError(
-            f"{source} is no Program: {error}.", hint="Compile the model again."
+            f"{source} is not a Program: {error}.", hint="Compile the model again."
         ) from None
 
 

@@ -50,7 +50,7 @@ def opened(source: str, content: Path | bytes) -> Iterator[h5py.File]:
         ) from None
     except (OSError, RuntimeError, KeyError, ValueError, TypeError, UnicodeDecodeError) as error:
         raise ModelError(
-            f"{source} is no HDF5 file that can be read: {str(error).splitlines()[0]}.",
+            f"{source} is not an HDF5 file that can be read: {str(error).splitlines()[0]}.",
             hint="It is cut short or damaged; save or copy the model again.",
         ) from None
 

@@ -91,7 +91,7 @@ def _references(message: bytes) -> Iterator[tuple[int, int, int]]:
 def _size_in_heap(raw: Raw, heap: int, index: int) -> int:
     """The bytes of an object in a global heap."""
     if raw[heap : heap + 4] != b"GCOL":
-        raise Damaged("a string refers to something that is no heap")
+        raise Damaged("a string refers to something that is not a heap")
     end = heap + _unpack("<Q", raw, heap + 8)
     if end > len(raw):
         raise Damaged("a heap lies beyond the end")

@@ -44,7 +44,7 @@ def kind_of(path: Path) -> Kind:
     if head.startswith(b"PK\x03\x04"):
         if path.suffix.lower() in {".pt", ".pth", ".npz"}:
             raise InputError(
-                f"{path} is no model that can be read.", hint=_SUFFIX_HINTS[path.suffix.lower()]
+                f"{path} is not a model that can be read.", hint=_SUFFIX_HINTS[path.suffix.lower()]
             )
         return Kind.KERAS
     if head.startswith(b"\x89HDF\r\n\x1a\n"):
@@ -52,7 +52,7 @@ def kind_of(path: Path) -> Kind:
     if head.lstrip(b"\xef\xbb\xbf \t\r\n").startswith((b"{", b'"')):
         return Kind.JSON
     if head[4:8] == b"TFL3":
-        raise InputError(f"{path} is no model that can be read.", hint=_SUFFIX_HINTS[".tflite"])
+        raise InputError(f"{path} is not a model that can be read.", hint=_SUFFIX_HINTS[".tflite"])
     if path.suffix.lower() == ".onnx":
         return Kind.ONNX
     suffix = path.suffix.lower()
@@ -62,7 +62,7 @@ def kind_of(path: Path) -> Kind:
             hint="The file is damaged or was misnamed; save or copy the model again.",
         )
     raise InputError(
-        f"{path} is no model that can be read.", hint=_SUFFIX_HINTS.get(suffix, _READABLE)
+        f"{path} is not a model that can be read.", hint=_SUFFIX_HINTS.get(suffix, _READABLE)
     )
 
 

@@ -170,7 +170,7 @@ def from_json(text: str, source: str) -> Result:
         told = json.loads(text)
     except (ValueError, RecursionError) as error:
         raise InputError(
-            f"{source} is no result: it is no JSON ({error}).",
+            f"{source} is not a result: it is not JSON ({error}).",
             hint="Run the compile command again.",
         ) from None
     try:
@@ -179,7 +179,7 @@ def from_json(text: str, source: str) -> Result:
         first = error.errors()[0]
         place = ".".join(map(str, first["loc"])) or "the document"
         raise InputError(
-            f"{source} is no result of this version of edgeinfer: {place}: {first['msg']}.",
+            f"{source} is not a result of this version of edgeinfer: {place}: {first['msg']}.",
             hint="Run the compile command again.",
         ) from None
 

@@ -50,7 +50,10 @@ def dealt(
     input's type. With `divide`, a file is shared out among the three uses, in order, so that
     neighbours stay together; without, all of it serves for all of them."""
     if data is None and validation is not None:
-        raise UsageError("--validation-data judges what --data taught.", hint="Give --data too.")
+        raise UsageError(
+            "--validation-data is used to judge what was trained with --data.",
+            hint="Give --data too.",
+        )
     if data is None and entry is not None:
         return _simulated(entry, seed)
     if data is None:

@@ -173,7 +173,7 @@ def opened(path: Path, progress: Progress, *, new: bool) -> Iterator[RunFolder]:
         with plan.writing(path):
             hidden.mkdir(parents=True, exist_ok=True)
     elif not hidden.is_dir():
-        what = "is no run folder" if path.exists() else "is not there"
+        what = "is not a run folder" if path.exists() else "is not there"
         raise UsageError(
             f"{path} {what}.", hint=f"Make it with: edgeinfer compile MODEL --target none -o {path}"
         )
@@ -200,8 +200,8 @@ def _refuse_foreign(path: Path) -> None:
     """A folder full of someone's files is no place for a run."""
     if path.is_dir() and not (path / HIDDEN).is_dir() and any(path.iterdir()):
         raise UsageError(
-            f"{path} is not empty and no run folder.",
-            hint="Choose a folder that is new or empty, or one that a run was made in.",
+            f"{path} is not empty and is not a run folder.",
+            hint="Choose a folder that is new or empty, or the folder of an earlier run.",
         )
 
 

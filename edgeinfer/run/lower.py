@@ -80,4 +80,4 @@ def recipe_text(path: Path) -> str:
     try:
         return path.read_text(encoding="utf-8")
     except UnicodeDecodeError:
-        raise RecipeError(f"{path} is no text, so it is no recipe.") from None
+        raise RecipeError(f"{path} is not text, so it is not a recipe.") from None

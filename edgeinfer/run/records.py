@@ -43,7 +43,7 @@ def read_record(path: Path, name: str) -> Record | None:
     wrong = _wrong(record, name)
     if wrong:
         raise InputError(
-            f"{path} is no record of the step {name!r}: {wrong}.",
+            f"{path} is not a record of the step {name!r}: {wrong}.",
             hint="Do not use this folder: compile the model into a new one.",
         )
     return record
@@ -56,12 +56,12 @@ def _wrong(record: Record, name: str) -> str:
         return "it is of another step"
     seconds: Any = record.seconds
     if isinstance(seconds, bool) or not isinstance(seconds, int | float):
-        return "its time is no number"
+        return "its time is not a number"
     if not math.isfinite(seconds):
-        return "its time is no number"
+        return "its time is not a number"
     files: Any = record.files
     if not isinstance(files, dict) or not all(isinstance(d, str) for d in files.values()):
-        return "its files are no table of digests"
+        return "its files are not a table of digests"
     outside = next((path for path in files if not stays_inside(path)), None)
     if outside is not None:
         return f"it lists {outside[:200]!r}, which lies outside of the run folder"

@@ -64,7 +64,7 @@ def report_of_result(run: Path, wishes: Wishes) -> Report:
 
 
 def is_result_alone(run: Path) -> bool:
-    """Whether a folder holds a result but is no run folder."""
+    """Whether a folder holds a result but is not a run folder."""
     return (run / RESULT).is_file() and not (run / HIDDEN).is_dir()
 
 

@@ -56,7 +56,7 @@ class SearchOrder:
             raise UsageError(f"--budget is {self.budget:g}, but must be above 0 and at most 1.")
         if self.training is not None and self.training.prune_filters:
             raise UsageError(
-                "A search keeps the network's shape, so it takes out no filters.",
+                "A search keeps the network's shape, so it does not prune filters.",
                 hint="Prune with edgeinfer quantize --method qat first, then search that model.",
             )
 

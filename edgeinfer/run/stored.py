@@ -73,4 +73,4 @@ def read_text(path: Path) -> str:
     try:
         return path.read_text(encoding="utf-8")
     except UnicodeDecodeError:
-        raise InputError(f"{path} is no text, so nothing can be read from it.") from None
+        raise InputError(f"{path} is not text, so nothing can be read from it.") from None

@@ -30,7 +30,7 @@ class ToolOrder:
 
     def __post_init__(self) -> None:
         if self.minutes <= 0:
-            raise UsageError(f"In {self.minutes:g} minutes no tool finishes.")
+            raise UsageError(f"No tool can finish in {self.minutes:g} minutes.")
 
     def of(self, chosen: Chosen) -> tuple[ToolStep, ...]:
         """The steps that a target's projects can be taken through."""
@@ -44,7 +44,7 @@ class ToolOrder:
             if not any(step in self.of(chosen) for chosen in targets):
                 names = ", ".join(chosen.name for chosen in targets) or "none"
                 raise UsageError(
-                    f"--{step} is nothing for the target {names}.",
+                    f"--{step} does nothing for the target {names}.",
                     hint=_who_has(step),
                 )
 

@@ -56,7 +56,7 @@ class Access:
             if path is not None and not path.is_file():
                 raise UsageError(f"{path}: there is no such file.")
         if not self.worker_minutes > 0:
-            raise UsageError("To wait no time for workers is not to use any.")
+            raise UsageError("If you do not wait for workers, none can be used.")
 
     @property
     def scheme(self) -> str:
@@ -160,7 +160,7 @@ class Cluster:
 def _lost(error: BaseException) -> ToolFailedError:
     return ToolFailedError(
         f"The scheduler is lost: {str(error).partition(chr(10))[0] or type(error).__name__}.",
-        hint="What is home is kept: start a scheduler and add --resume to the same command.",
+        hint="Finished trials are kept: start a scheduler and add --resume to the same command.",
     )
 
 
@@ -168,8 +168,8 @@ def _alone(access: Access, left: int) -> ToolFailedError:
     return ToolFailedError(
         f"{access.address} has had no worker for {access.worker_minutes:g} minutes that could "
         f"take one of the {left} trials that are left.",
-        hint="What is home is kept: start workers, with the resources that the study names, and "
-        "add --resume to the same command; --worker-minutes waits longer.",
+        hint="Finished trials are kept: start workers, with the resources that the study names, "
+        "and add --resume to the same command; --worker-minutes waits longer.",
     )
 
 

@@ -84,7 +84,7 @@ def _read(path: Path, whole: bytes) -> list[Carried]:
             found.append(from_dict(json.loads(line)))
         except (ValueError, TypeError, KeyError, RecursionError) as error:
             raise InputError(
-                f"{path}, line {number}, tells no trial: {error}.",
+                f"{path}, line {number}, does not hold a trial: {error}.",
                 hint="Take the line out; the trial is then done again.",
             ) from None
     return found

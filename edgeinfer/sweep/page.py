@@ -64,7 +64,7 @@ def known(folder: Path) -> Known:
         store = Path(told["store"])
     except (OSError, ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
         raise InputError(
-            f"{path} is no finished study: {error}.",
+            f"{path} is not a finished study: {error}.",
             hint="Finish it with the same edgeinfer sweep command and --resume.",
         ) from None
     return Known(folder, study, told, trials, front, store)
@@ -81,11 +81,11 @@ def _check(
     for each in front:
         for objective in study.objectives:
             if objective.figure not in each.figures:
-                raise ValueError(f"the trial {each.key} on the front tells no {objective.figure}")
+                raise ValueError(f"the trial {each.key} on the front has no {objective.figure}")
     numbers = [told["seconds"], told["failed"], told["cut_short"], *told["saving"].values()]
     numbers += [share for found in told["importances"].values() for share in found.values()]
     if not all(isinstance(number, int | float) for number in numbers):
-        raise ValueError("a figure of it is no number")
+        raise ValueError("a figure of it is not a number")
     if told["saving"]:
         _ = [told["saving"][name] for name in ("compiled", "of", "seconds", "seconds_without")]
 

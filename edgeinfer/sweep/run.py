@@ -147,7 +147,7 @@ def checked(study: Study) -> None:
         figure = name.rpartition(".")[2]
         if figure not in known:
             raise UsageError(
-                f"No run tells a figure {name!r}.",
+                f"No run has a figure {name!r}.",
                 hint=did_you_mean(figure, known) or "docs/gates.md lists the figures.",
             )
 
@@ -159,7 +159,8 @@ def _turned(study: Study) -> None:
     for knob in study.knobs:
         if knob.name in TRAINED and "qat" not in methods:
             raise UsageError(
-                f"{knob.name} is varied, but only training knows it.", hint='Set method = "qat".'
+                f"{knob.name} is varied, but it is only used in training.",
+                hint='Set method = "qat".',
             )
         own = knob.name in OWN or knob.name.startswith(BITS)
         if not own and not any(knob.name in entry.options for entry in entries):

@@ -119,7 +119,7 @@ def read(path: Path) -> Study:
         told = tomllib.loads(path.read_text(encoding="utf-8"))
     except (tomllib.TOMLDecodeError, UnicodeDecodeError, RecursionError) as error:
         raise UsageError(
-            f"{path} is no study: {error}.", hint="docs/studies.md shows one."
+            f"{path} is not a study: {error}.", hint="docs/studies.md shows one."
         ) from None
     return _Reader(path).study(told)
 
@@ -207,7 +207,7 @@ class _Reader:
 
     def budgets(self, told: Any) -> tuple[Budget, ...]:
         if not isinstance(told, Mapping):
-            raise self.wrong("budget", "is no table")
+            raise self.wrong("budget", "is not a table")
         found = []
         for figure, limit in told.items():
             where = f"budget.{figure}"
@@ -222,12 +222,12 @@ class _Reader:
     def table(self, told: Mapping[str, Any], name: str, where: str = "") -> Mapping[str, Any]:
         found = told.get(name, {})
         if not isinstance(found, Mapping):
-            raise self.wrong(where or name, "is no table")
+            raise self.wrong(where or name, "is not a table")
         return found
 
     def only(self, told: Any, known: tuple[str, ...], where: str) -> None:
         if not isinstance(told, Mapping):
-            raise self.wrong(where, "is no table")
+            raise self.wrong(where, "is not a table")
         for name in told:
             if name not in known:
                 hint = did_you_mean(name, known) or f"There are {', '.join(known)}."
@@ -246,7 +246,7 @@ class _Reader:
 
     def text(self, told: Any, where: str) -> str:
         if not isinstance(told, str) or not told:
-            raise self.wrong(where, "is no text")
+            raise self.wrong(where, "is not text")
         return told
 
     def texts(self, told: Any, where: str) -> tuple[str, ...]:
@@ -256,12 +256,12 @@ class _Reader:
 
     def number(self, told: Any, where: str) -> float:
         if isinstance(told, bool) or not isinstance(told, int | float) or not math.isfinite(told):
-            raise self.wrong(where, "is no number")
+            raise self.wrong(where, "is not a number")
         return float(told)
 
     def whole(self, told: Any, where: str) -> int:
         if isinstance(told, bool) or not isinstance(told, int) or told < 0:
-            raise self.wrong(where, "is no whole number from 0 on")
+            raise self.wrong(where, "is not a whole number from 0 on")
         return told
 
     def count(self, told: Any, where: str) -> int:

@@ -304,7 +304,7 @@ def from_dict(told: Mapping[str, Any]) -> Carried:
         raise ValueError(f"{'.'.join(map(str, first['loc']))}: {first['msg']}") from None
     unknown = set(told) - {spec.name for spec in fields(Carried)}
     if unknown:
-        raise ValueError(f"a trial tells an unknown {min(unknown)!r}")
+        raise ValueError(f"a trial has an unknown {min(unknown)!r}")
     if re.fullmatch("[0-9a-f]{1,64}", carried.key) is None:
-        raise ValueError(f"a trial's key is no digest: {carried.key[:80]!r}")
+        raise ValueError(f"a trial's key is not a digest: {carried.key[:80]!r}")
     return carried

@@ -43,7 +43,7 @@ def reference_path(entry: ZooEntry) -> Path:
     path = REFERENCES / entry.reference
     if not path.exists():
         raise InputError(
-            f"{path}: a file that ships with edgeinfer is not there.",
+            f"{path}: a file that ships with edgeinfer is missing.",
             hint="Install edgeinfer again.",
         )
     return path

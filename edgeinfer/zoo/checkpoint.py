@@ -136,14 +136,14 @@ class Checkpoints:
             )
         except (ValueError, TypeError, KeyError) as error:
             raise InputError(
-                f"{path} is no state of a training: {error}.",
-                hint=f"Remove {self.folder} and train anew.",
+                f"{path} is not the state of a training: {error}.",
+                hint=f"Remove {self.folder} and train again.",
             ) from None
         missing = [p for p in (found.model, found.best) if p is not None and not p.exists()]
         if missing:
             raise InputError(
                 f"{path} names {missing[0].name}, which is not there.",
-                hint=f"Remove {self.folder} and train anew.",
+                hint=f"Remove {self.folder} and train again.",
             )
         return found
 

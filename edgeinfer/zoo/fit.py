@@ -108,7 +108,7 @@ class Fit:
             if not np.isfinite(loss):
                 raise EdgeInferError(
                     f"{self.entry.name}: the loss became {loss} in epoch {epoch + 1}.",
-                    hint="This is a bug of ours: please report the command.",
+                    hint="This is a bug of edgeinfer: please report the command.",
                 )
             position.step += 1
             position.loss_sum += loss * len(batch)

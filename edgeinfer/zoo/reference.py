@@ -53,7 +53,7 @@ class Record:
             return Record(metrics=metrics, **found)
         except (ValueError, TypeError, KeyError) as error:
             raise InputError(
-                f"{source} is no record of a reference model: {error}.",
+                f"{source} is not a record of a reference model: {error}.",
                 hint="Install edgeinfer again.",
             ) from None
 
@@ -65,7 +65,7 @@ def record_of(entry: ZooEntry, folder: Path = REFERENCES) -> Record | None:
     path = folder / f"{entry.name}.json"
     if not path.exists():
         raise InputError(
-            f"{path}: a file that ships with edgeinfer is not there.",
+            f"{path}: a file that ships with edgeinfer is missing.",
             hint="Install edgeinfer again.",
         )
     return Record.from_json(path.read_text(encoding="utf-8"), path)

@@ -70,7 +70,7 @@ def folder(*names: str) -> Callable[[Path], None]:
 
 
 def poisoned(value: float) -> bytes:
-    """A model with a weight that is no number."""
+    """A model with a weight that is not a number."""
     held = small.weights()
     held["hidden/0"][2, 1] = value
     return small.archive(held=held)

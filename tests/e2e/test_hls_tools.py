@@ -97,10 +97,10 @@ def test_what_stands_in_the_way_is_a_finding(
     ("tokens", "said"),
     [
         (["--device", "xczu7"], "Did you mean 'xczu7ev'"),
-        (["--device", "coral"], "is no device for the target hls"),
-        (["--device", "lfe5u-85f"], "is no device for the target hls"),
+        (["--device", "coral"], "is not a device for the target hls"),
+        (["--device", "lfe5u-85f"], "is not a device for the target hls"),
         (["--latency-us", "-1"], "cannot be reached"),
-        (["--backend", "oneAPI", "--synth"], "--synth is nothing for the target hls"),
+        (["--backend", "oneAPI", "--synth"], "--synth does nothing for the target hls"),
         (["--synth", "--tool-minutes", "0"], "no tool finishes"),
     ],
 )

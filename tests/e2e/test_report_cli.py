@@ -100,7 +100,7 @@ def test_a_result_alone_has_a_report_too(
     [
         (["report", "nowhere"], "is not there"),
         (["report", "RUN", "--event", "0"], "is none"),
-        (["report", "RUN", "--latency-us", "nan"], "is no latency"),
+        (["report", "RUN", "--latency-us", "nan"], "is not a possible latency"),
         (["report", "RUN", "--data", "gone.npz"], "gone.npz"),
         (["compare"], "nothing to compare"),
         (["compare", "nowhere"], "nowhere"),

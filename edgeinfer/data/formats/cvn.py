@@ -81,7 +81,7 @@ def read_info(path: str | Path) -> EventInfo:
         raise DataFileError(path, "", f"has {size} bytes, more than a list of numbers needs")
     lines = Path(path).read_bytes().split()
     if len(lines) < _LINES:
-        problem = f"has {len(lines)} numbers, at least {_LINES} are due"
+        problem = f"has {len(lines)} numbers, at least {_LINES} are expected"
         raise DataFileError(path, "", problem)
     values: list[float] = []
     for index, line in enumerate(lines):
@@ -92,7 +92,7 @@ def read_info(path: str | Path) -> EventInfo:
             raise DataFileError(path, name, f"is {line[:40]!r}, no number") from None
         if not math.isfinite(value) or (index in _INTEGERS and value != int(value)):
             due = "an integer" if index in _INTEGERS else "a finite number"
-            raise DataFileError(path, name, f"is {value}, {due} is due")
+            raise DataFileError(path, name, f"is {value}, {due} is expected")
         values.append(value)
     pdg = int(values[7])
     if abs(pdg) not in CLASSES:
@@ -115,7 +115,9 @@ def read_info(path: str | Path) -> EventInfo:
 def write_pixel_map(path: str | Path, event: PixelMap) -> None:
     """Write `NAME.gz` and the `NAME.info` beside it."""
     if event.views.shape != SHAPE or event.views.dtype != np.uint8:
-        raise ValueError(f"views are {event.views.dtype} {event.views.shape}, uint8 {SHAPE} is due")
+        raise ValueError(
+            f"views are {event.views.dtype} {event.views.shape}, uint8 {SHAPE} is expected"
+        )
     info = event.info
     numbers = [info.interaction, info.neutrino_energy_gev, info.lepton_energy_gev, *info.others]
     numbers += [info.neutrino_pdg, info.protons, info.charged_pions]

@@ -123,7 +123,9 @@ def inflate(data: bytes, expected_bytes: int, path: str | Path, key: str, wbits:
     except zlib.error as error:
         raise DataFileError(path, key, f"the compressed data is damaged ({error})") from None
     if len(out) > expected_bytes:
-        raise DataFileError(path, key, f"decompresses to more than the {expected_bytes} bytes due")
+        raise DataFileError(
+            path, key, f"decompresses to more than the {expected_bytes} bytes expected"
+        )
     if len(out) < expected_bytes or not worker.eof:
         problem = f"the compressed data ends early: {len(out)} of {expected_bytes} bytes"
         raise DataFileError(path, key, problem, hint="The file is truncated; copy it again.")

@@ -88,7 +88,7 @@ def _group(file: h5py.File, key: str) -> h5py.Group | None:
         if link is None:
             raise missing_key(file.filename, key, _everything(file))
         if not isinstance(link, h5py.HardLink):
-            problem = "is a link to elsewhere; only data in the file is read"
+            problem = "is a link to another place; only data in the file is read"
             raise DataFileError(file.filename, key, problem)
         place = place[part]
     return place if isinstance(place, h5py.Group) else None

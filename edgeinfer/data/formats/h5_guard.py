@@ -52,7 +52,9 @@ def open_h5(path: str | Path) -> Iterator[h5py.File]:
     except OSError as error:
         reason = " ".join(str(error).split())[:160]
         hint = "It may be truncated; copy it again."
-        raise DataFileError(path, "", f"is no readable HDF5 file ({reason})", hint=hint) from None
+        raise DataFileError(
+            path, "", f"is not a readable HDF5 file ({reason})", hint=hint
+        ) from None
     with file:
         yield file
 
@@ -65,7 +67,9 @@ def checked_dataset(file: h5py.File, due: RowsDue) -> h5py.Dataset:
         if link is None:
             raise missing_key(path, key, file)
         if not isinstance(link, h5py.HardLink):
-            raise DataFileError(path, key, "is a link to elsewhere; only data in the file is read")
+            raise DataFileError(
+                path, key, "is a link to another place; only data in the file is read"
+            )
     try:
         dataset = file[key]
     except (KeyError, OSError, RuntimeError) as error:
@@ -74,7 +78,7 @@ def checked_dataset(file: h5py.File, due: RowsDue) -> h5py.Dataset:
     if not isinstance(dataset, h5py.Dataset):
         raise DataFileError(path, key, f"is a {type(dataset).__name__.lower()}, no data set")
     if not _holds_numbers(dataset.dtype, fields=due.row_shape is None):
-        raise DataFileError(path, key, f"holds {dataset.dtype}, numbers are due")
+        raise DataFileError(path, key, f"holds {dataset.dtype}, numbers are expected")
     if dataset.is_virtual or dataset.external:
         raise DataFileError(path, key, "keeps its data in other files; repack it into one")
     _check_shape(dataset, due)
@@ -102,7 +106,7 @@ def _check_shape(dataset: h5py.Dataset, due: RowsDue) -> None:
     )
     if dataset.ndim == 0 or not fits:
         text = ", ".join(["N", *("any" if w is None else str(w) for w in wanted)])
-        problem = f"has the shape {dataset.shape}, ({text}) is due"
+        problem = f"has the shape {dataset.shape}, ({text}) is expected"
         raise DataFileError(dataset.file.filename, dataset.name, problem)
 
 
@@ -191,5 +195,5 @@ def _decode_chunk(dataset: h5py.Dataset, origin: tuple[int, ...]) -> np.ndarray:
             planes = np.frombuffer(data, dtype=np.uint8).reshape(dataset.dtype.itemsize, -1)
             data = planes.T.tobytes()
     if len(data) != expected:
-        raise DataFileError(path, key, f"holds {len(data)} bytes, {expected} are due")
+        raise DataFileError(path, key, f"holds {len(data)} bytes, {expected} are expected")
     return np.frombuffer(data, dtype=dataset.dtype).reshape(dataset.chunks)

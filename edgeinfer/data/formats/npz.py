@@ -160,5 +160,5 @@ def _header(file: IO[bytes]) -> tuple[tuple[int, ...], bool, Any]:
 
 def _unreadable(path: str, error: Exception) -> DataFileError:
     reason = str(error).partition("\n")[0][:160]
-    problem = f"is no NumPy archive that can be read: {reason}"
+    problem = f"is not a NumPy archive that can be read: {reason}"
     return DataFileError(path, "", problem, hint=HOW_TO)

@@ -151,5 +151,5 @@ def _open(path: str) -> Iterator[Any]:
     except (pyarrow.ArrowException, OSError, ValueError) as error:
         reason = " ".join(str(error).split())[:160]
         hint = "It may be truncated; copy it again."
-        problem = f"is no readable Parquet file ({reason})"
+        problem = f"is not a readable Parquet file ({reason})"
         raise DataFileError(path, "", problem, hint=hint) from None

@@ -117,7 +117,7 @@ def _checked_header(path: str, shape: tuple[int, int], size: int, mtime_ns: int)
     header = read_npy_header(path)
     if header.dtype.fields is None or len(header.shape) != 1:
         hint = "A plain array of patches is read as x.npy beside its y.npy."
-        raise DataFileError(path, "", f"is no table: its dtype is {header.dtype}", hint=hint)
+        raise DataFileError(path, "", f"is not a table: its dtype is {header.dtype}", hint=hint)
     wanted, found = table_dtype(shape), header.dtype
     names = found.names or ()
     for name in wanted.names or ():
@@ -126,14 +126,14 @@ def _checked_header(path: str, shape: tuple[int, int], size: int, mtime_ns: int)
             hint = near or f"A table of {shape[0]}x{shape[1]} patches needs it."
             raise DataFileError(path, name, "the field is missing", hint=hint)
         if found[name] != wanted[name]:
-            problem = f"has the type {found[name]}, {wanted[name]} is due"
+            problem = f"has the type {found[name]}, {wanted[name]} is expected"
             raise DataFileError(path, name, problem)
     if names != wanted.names:
         extra = next((n for n in names if n not in (wanted.names or ())), names[0])
         hint = f"Patches of {shape[0]}x{shape[1]} were asked for; state their shape if it differs."
         raise DataFileError(path, extra, "an unexpected field, or a field out of order", hint=hint)
     if found.itemsize != wanted.itemsize:
-        raise DataFileError(path, "x0", "the record is padded; a packed one is due")
+        raise DataFileError(path, "x0", "the record is padded; a packed one is expected")
     return header
 
 
@@ -193,13 +193,15 @@ def plain_headers(
     x, y = read_npy_header(x_path), read_npy_header(y_path)
     for header in (x, y):
         if header.dtype.kind not in "fiu":
-            raise DataFileError(header.path, "", f"holds {header.dtype}, numbers are due")
+            raise DataFileError(header.path, "", f"holds {header.dtype}, numbers are expected")
     if x.shape[1:] not in (shape, (*shape, 1)):
-        problem = f"has rows of shape {x.shape[1:]}, {shape} is due"
+        problem = f"has rows of shape {x.shape[1:]}, {shape} is expected"
         raise DataFileError(x_path, "x", problem, hint="State the patch shape if it differs.")
     if y.shape[1:] != (4,):
         hint = "The columns are track, em, michel, none."
-        raise DataFileError(y_path, "y", f"has rows of shape {y.shape[1:]}, (4,) is due", hint=hint)
+        raise DataFileError(
+            y_path, "y", f"has rows of shape {y.shape[1:]}, (4,) is expected", hint=hint
+        )
     if x.shape[0] != y.shape[0]:
         problem = f"has {y.shape[0]} rows and {x.path} has {x.shape[0]}"
         raise DataFileError(y_path, "y", problem)

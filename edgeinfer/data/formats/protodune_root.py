@@ -98,7 +98,7 @@ class _Dump:
             self._file = uproot.open(path, object_cache=None, array_cache=None)
         except Exception as error:  # uproot raises whatever its parsing ran into
             reason = " ".join(str(error).split())[:160] or type(error).__name__
-            raise DataFileError(path, "", f"is no readable ROOT file ({reason})") from None
+            raise DataFileError(path, "", f"is not a readable ROOT file ({reason})") from None
         try:
             names = self._file.keys(recursive=False, cycle=False)
             if DIRECTORY not in names:
@@ -148,7 +148,9 @@ class _Dump:
         full = f"{DIRECTORY}/{name}"
         key = self._named(full, lambda: self._directory.key(name))
         if key.fClassName != PARTS[part]:
-            raise DataFileError(self.path, full, f"is a {key.fClassName}, a {PARTS[part]} is due")
+            raise DataFileError(
+                self.path, full, f"is a {key.fClassName}, a {PARTS[part]} is expected"
+            )
         return key
 
     def _full_names(self) -> list[str]:
@@ -184,7 +186,9 @@ class _Dump:
         bins = int(axis.member("fNbins"))
         if low != int(low) or high - low != bins:
             which = "xy"[index]
-            problem = f"its {which} axis runs from {low} to {high} in {bins} bins, one a bin is due"
+            problem = (
+                f"its {which} axis runs from {low} to {high} in {bins} bins, one a bin is expected"
+            )
             raise DataFileError(self.path, name, problem)
         return int(low), int(high)
 
@@ -249,7 +253,7 @@ class PlaneDump:
         """The labelled patches of one plane, about a megabyte at a time."""
         key = parse_stem(shard.key)
         if key is None:
-            raise ValueError(f"{shard.key} is no plane of a dump")
+            raise ValueError(f"{shard.key} is not a plane of a dump")
         try:
             plane = read_plane(shard.path, key)
         except DataFileError as error:

@@ -118,7 +118,7 @@ def _damaged(path: str, key: str, error: Exception) -> DataFileError:
     reason = " ".join(str(error).split())[:160] or type(error).__name__
     hint = "The file is damaged or truncated; copy it again."
     if not key:
-        return DataFileError(path, "", f"is no readable ROOT file ({reason})", hint=hint)
+        return DataFileError(path, "", f"is not a readable ROOT file ({reason})", hint=hint)
     return DataFileError(path, key, f"cannot be read ({reason})", hint=hint)
 
 
@@ -137,7 +137,7 @@ def _tree(file: Any, path: str, name: str) -> Any:
     if name not in classes:
         raise missing_key(path, name, classes)
     if classes[name] not in TREES:
-        raise DataFileError(path, name, f"is a {classes[name]}, a tree is due")
+        raise DataFileError(path, name, f"is a {classes[name]}, a tree is expected")
     key = _named(path, name, lambda: file.key(name))
     start, stop = key.fSeekKey + key.fKeylen, key.fSeekKey + key.fNbytes
     check_blocks(_bytes(file, path, name, start, stop), key.fObjlen, path, name)

@@ -98,7 +98,7 @@ def _lines(file: IO[bytes], path: str) -> Iterator[tuple[int, str]]:
         try:
             yield start, line.decode("utf-8-sig" if start == 0 else "utf-8").strip("\r\n")
         except UnicodeDecodeError:
-            raise DataFileError(path, "", f"is no text at byte {start}") from None
+            raise DataFileError(path, "", f"is not text at byte {start}") from None
 
 
 def _is_row(text: str, *, arff: bool) -> bool:
@@ -149,7 +149,7 @@ def _csv_head(path: str) -> _Head:
             if len(names) != len(fields) or len(set(names)) != len(names):
                 names = [f"column{place}" for place in range(len(fields))]
     if not fields:
-        hint = "A header line alone is no table." if header else ""
+        hint = "A header line alone is not a table." if header else ""
         raise DataFileError(path, "", "holds no row of numbers", hint=hint)
     if len(fields) != len(names):
         problem = f"its header names {len(names)} columns, its first row has {len(fields)}"
@@ -224,7 +224,9 @@ def _rows(file: IO[bytes], shard: Shard, head: _Head, arff: bool) -> np.ndarray:
             continue
         fields = _fields(text, head.separator)
         if len(fields) != len(head.names):
-            problem = f"row {shard.first + row} has {len(fields)} fields, {len(head.names)} are due"
+            problem = (
+                f"row {shard.first + row} has {len(fields)} fields, {len(head.names)} are expected"
+            )
             hint = "The file may be truncated; copy it again."
             if arff and text.lstrip().startswith("{"):
                 hint = "Sparse rows are not read; write them in full."
@@ -251,13 +253,13 @@ def _value(head: _Head, place: int, text: str) -> float:
 
 
 def _no_number(shard: Shard, head: _Head, row: int, fields: list[str]) -> DataFileError:
-    """The error for the first field of a row that is no number."""
+    """The error for the first field of a row that is not a number."""
     for place in head.kept:
         try:
             _value(head, place, fields[place])
         except ValueError:
             break
     what = f"is {fields[place][:40]!r}" if fields[place] else "is empty"
-    problem = f"{what} in row {shard.first + row}, a number is due"
+    problem = f"{what} in row {shard.first + row}, a number is expected"
     hint = "Remove those rows, or replace the values."
     return DataFileError(shard.path, head.names[place], problem, hint=hint)

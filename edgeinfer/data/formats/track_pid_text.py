@@ -62,7 +62,7 @@ def read_track(path: str | Path) -> Track:
     try:
         text = Path(path).read_text(encoding="ascii")
     except UnicodeDecodeError:
-        raise DataFileError(path, "", "is no text file") from None
+        raise DataFileError(path, "", "is not a text file") from None
     lines = text.splitlines()
     names = [f"dE/dx[{i}]" for i in range(POINTS)] + [SEPARATOR, *SCALARS, *_TAIL]
     if len(lines) == len(names) + len(_SCORES):
@@ -75,7 +75,7 @@ def read_track(path: str | Path) -> Track:
         line = lines[number - 1].strip()
         if name == SEPARATOR:
             if line != SEPARATOR:
-                problem = f"line {number} is {line[:40]!r}, the line {SEPARATOR!r} is due"
+                problem = f"line {number} is {line[:40]!r}, the line {SEPARATOR!r} is expected"
                 hint = f"There must be exactly {POINTS} dE/dx values before it."
                 raise DataFileError(path, name, problem, hint=hint)
             continue
@@ -99,7 +99,7 @@ def _track(values: list[float], path: str | Path) -> Track:
     pdg, hits, momentum_gev, purity = values[POINTS + 7 : POINTS + 11]
     for name, value in (("PDG", pdg), ("nHits", hits)):
         if value != int(value):
-            raise DataFileError(path, name, f"is {value}, an integer is due")
+            raise DataFileError(path, name, f"is {value}, an integer is expected")
     if hits < 0 or momentum_gev < 0:
         name = "nHits" if hits < 0 else "P"
         raise DataFileError(path, name, "is negative")

@@ -116,7 +116,7 @@ def _next_batch(worker: _Worker, skipped: SkipLog) -> Columns | None:
             code = worker.process.exitcode
             raise ToolFailedError(
                 f"a reading worker ended with exit status {code} in the middle of its work.",
-                hint="Too little memory is the usual reason: lower the cap, or use fewer workers.",
+                hint="The usual reason is too little memory: lower the cap, or use fewer workers.",
             ) from None
         match message:
             case _Filled(slot, rows):

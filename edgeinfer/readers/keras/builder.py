@@ -86,7 +86,7 @@ class Builder:
                 self.weights[key] = self._format_of_float(key, values)
             elif not formats.is_identity(self.weights[key], values):
                 raise ModelError(
-                    f"{self.source}: {key} does not lie on the grid of its quantizer.",
+                    f"{self.source}: {key} is not on the grid of its quantizer.",
                     hint="This is a fault of the reader; please report it with the model.",
                 )
         used = {key: f for key, f in self.weights.items() if key in weights}

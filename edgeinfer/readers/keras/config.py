@@ -100,7 +100,7 @@ def own_function(name: str) -> str:
 def parse_layer(entry: Any, parent: str, position: int) -> Layer:
     """One entry of a model's list of layers."""
     if not isinstance(entry, Mapping):
-        raise Unsupported(f"entry {position} of its layers is no table")
+        raise Unsupported(f"entry {position} of its layers is not a table")
     kind = class_name(entry)
     config = entry.get("config")
     name = entry.get("name")
@@ -120,7 +120,7 @@ def parse_model(entry: Mapping[str, Any], parent: str = "") -> Model:
     if isinstance(config, list):  # Sequential before Keras 2.2.3
         config = {"layers": config}
     if not isinstance(config, Mapping) or not isinstance(config.get("layers"), list):
-        raise Unsupported("it is no Sequential or Functional model: its file lists no layers")
+        raise Unsupported("it is not a Sequential or Functional model: its file lists no layers")
     layers = tuple(parse_layer(e, parent, i) for i, e in enumerate(config["layers"]))
     name = config.get("name")
     name = name if isinstance(name, str) and name else "model"

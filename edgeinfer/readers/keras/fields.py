@@ -20,7 +20,7 @@ class Fields:
 
     def __init__(self, values: Any) -> None:
         if not isinstance(values, Mapping):
-            raise Unsupported("its configuration is no table of names and values")
+            raise Unsupported("its configuration is not a table of names and values")
         self._values = values
 
     def __contains__(self, name: str) -> bool:

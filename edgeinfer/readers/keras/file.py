@@ -89,7 +89,7 @@ def _weights_beside(path: Path) -> Path:
             return candidate
     names = ", ".join(candidate.name for candidate in tried[::2])
     raise InputError(
-        f"{path} holds an architecture without weights, and none lie beside it.",
+        f"{path} holds an architecture without weights, and there are none beside it.",
         hint=f"Put them there as one of {names}, or name them.",
     )
 

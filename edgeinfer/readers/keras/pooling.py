@@ -59,7 +59,7 @@ def global_pool_layer(site: Site, kind: PoolKind, rank: int) -> str:
 def _spatial(site: Site, rank: int, first: bool) -> str:
     shape = site.shape(site.x)
     if len(shape) != rank + 1:
-        raise Unsupported(f"it reads a tensor of {shape}, which has not {rank + 1} axes")
+        raise Unsupported(f"it reads a tensor of {shape}, which does not have {rank + 1} axes")
     return moved_last(site, site.x, first)
 
 

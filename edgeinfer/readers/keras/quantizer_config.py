@@ -68,7 +68,7 @@ def named(value: Any) -> tuple[str, Fields] | None:
     if isinstance(value, str):
         return _from_text(value)
     if not isinstance(value, Mapping):
-        raise Unsupported(f"{value!r} is no quantizer")
+        raise Unsupported(f"{value!r} is not a quantizer")
     name = class_name(value)
     config = value.get("config")
     if name == "function" and isinstance(config, str):
@@ -91,7 +91,7 @@ def _from_text(text: str) -> tuple[str, Fields]:
         values = [ast.literal_eval(argument) for argument in call.args]
         given = {keyword.arg: ast.literal_eval(keyword.value) for keyword in call.keywords}
     except (SyntaxError, ValueError, RecursionError, MemoryError):
-        raise Unsupported(f"{text!r} is no quantizer that can be read") from None
+        raise Unsupported(f"{text!r} is not a quantizer that can be read") from None
     order = _SIGNATURES.get(name, ())
     if len(values) > len(order) and name in _SIGNATURES:
         raise Unsupported(f"{text!r} has more arguments than {name} takes")
@@ -126,7 +126,7 @@ def spec_of(name: str, fields: Fields) -> Spec:
     if name in _RANDOM:
         raise Unsupported(f"{name} draws random numbers; use binary, ternary or quantized_bits")
     if name not in _SIGNATURES:
-        raise Unsupported(f"{name} is no quantizer that can be computed on integers")
+        raise Unsupported(f"{name} is not a quantizer that can be computed on integers")
     if fields.optional("qnoise_factor") not in (None, 1.0):
         raise Unsupported(f"{name} mixes in unquantized values (qnoise_factor is not 1)")
     bits = _bits(fields) if "bits" in _SIGNATURES[name] else 1

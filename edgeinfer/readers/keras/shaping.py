@@ -133,7 +133,7 @@ def upsampling_layer(site: Site, rank: int) -> str:
 def _check_rank(site: Site, rank: int) -> None:
     shape = site.shape(site.x)
     if len(shape) != rank + 1:
-        raise Unsupported(f"it reads a tensor of {shape}, which has not {rank + 1} axes")
+        raise Unsupported(f"it reads a tensor of {shape}, which does not have {rank + 1} axes")
 
 
 def merge_layer(site: Site, kind: MergeKind) -> str:

@@ -54,7 +54,7 @@ def number(op: Op, args: Args, key: str, place: int, default: float) -> float:
     else:
         const = constant_or_none(args, place, key)
         if const is not None and const.value.size != 1:
-            raise Unreadable(f"its {key} is no single number")
+            raise Unreadable(f"its {key} is not a single number")
         found = default if const is None else float(const.value.reshape(-1)[0])
     if np.isnan(found):
         raise Unreadable(f"its {key} is NaN")

@@ -127,7 +127,9 @@ def _external(tensor: TensorProto, folder: Path, where: str, expected: int) -> b
         offset = int(entries.get("offset", "0"))
         length = int(entries.get("length", str(expected)))
     except ValueError:
-        raise ModelError(f"{where}: its offset or length is no number.", hint=_SAVE_AGAIN) from None
+        raise ModelError(
+            f"{where}: its offset or length is not a number.", hint=_SAVE_AGAIN
+        ) from None
     size = place.stat().st_size
     if length != expected or offset < 0 or offset + length > size or length > MAX_EXTERNAL_BYTES:
         raise ModelError(

@@ -83,7 +83,7 @@ def _matrix(const: Const) -> Const:
     if len(shape) > 2 and all(size == 1 for size in shape[:-2]):
         return moved(const, lambda values: values.reshape(shape[-2:]))
     if len(shape) != 2:
-        raise Unreadable(f"weights of shape {shape} are no matrix")
+        raise Unreadable(f"weights of shape {shape} are not a matrix")
     return const
 
 
@@ -103,7 +103,7 @@ def _dense(
     factors: tuple[float, float],
 ) -> View:
     if weights.value.ndim != 2:
-        raise Unreadable(f"weights of shape {weights.value.shape} are no matrix")
+        raise Unreadable(f"weights of shape {weights.value.shape} are not a matrix")
     last = axis_of(d, x, -1)
     x = uniform(d, x)
     axes = len(d.shapes[x.tensor])

@@ -46,7 +46,7 @@ def _target(have: Shape, wanted: Shape, *, zero_copies: bool) -> Shape:
                 raise Unreadable(f"{list(wanted)} copies an axis that is not there")
             sizes_[place] = have[place]
     if sizes_.count(-1) > 1 or min(sizes_, default=1) < -1:
-        raise Unreadable(f"{list(wanted)} is no shape")
+        raise Unreadable(f"{list(wanted)} is not a shape")
     if -1 in sizes_:
         known = math.prod(size for size in sizes_ if size != -1)
         if known == 0 or math.prod(have) % known:
@@ -120,7 +120,7 @@ def transpose(d: Drawing, op: Op, args: Args) -> View:
     x = data(args, 0)
     order = op.wholes("perm") or tuple(reversed(range(x.rank)))
     if sorted(order) != list(range(x.rank)):
-        raise Unreadable(f"{list(order)} is no order of {x.rank} axes")
+        raise Unreadable(f"{list(order)} is not an order of {x.rank} axes")
     if x.merged and d.batch == 1:
         return replace(x, order=tuple(x.order[axis] for axis in order))
     if order[:1] != (0,):

@@ -206,7 +206,7 @@ def _signs(d: Drawing, op: Op, x: View, step: Floats, zero: Floats) -> View:
 def _one(args: Args, place: int, what: str) -> float:
     values = finite(constant(args, place, what), what).reshape(-1)
     if not values.size or (values != values[0]).any() or values[0] != round(values[0]):
-        raise Unreadable(f"its {what} is no whole number, the same for all channels")
+        raise Unreadable(f"its {what} is not a whole number, the same for all channels")
     return float(values[0])
 
 

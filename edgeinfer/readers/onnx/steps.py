@@ -88,7 +88,7 @@ def type_range(type_: Any) -> tuple[int, int]:
     name = str(type_)
     bits = name.removeprefix("u").removeprefix("int")
     if not bits.isdigit() or not name.removeprefix("u").startswith("int"):
-        raise Unreadable(f"numbers of type {name} are no integers")
+        raise Unreadable(f"numbers of type {name} are not integers")
     width = int(bits)
     return (
         (0, (1 << width) - 1) if name[0] == "u" else (-(1 << (width - 1)), (1 << (width - 1)) - 1)

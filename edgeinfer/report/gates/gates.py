@@ -70,8 +70,8 @@ def read(text: str, source: str) -> GateFile:
         told = tomllib.loads(text)
     except (tomllib.TOMLDecodeError, RecursionError) as error:
         raise UsageError(
-            f"{source} is no TOML: {error}.",
-            hint='A comparison stands in quotes: auc_drop = "<= 0.005". ' + DOCS,
+            f"{source} is not TOML: {error}.",
+            hint='Put a comparison in quotes: auc_drop = "<= 0.005". ' + DOCS,
         ) from None
     try:
         tolerances = dict(_tolerances(told.pop(BASELINE, {}), ""))
@@ -115,7 +115,7 @@ def _entry(entry: Any) -> Iterator[Gate]:
         rest = {k: v for k, v in entry.items() if k not in ("metric", "target")}
         yield from _named(entry["metric"], rest, entry.get("target"))
     else:
-        raise _WrongError(f"{entry!r} is no gate.")
+        raise _WrongError(f"{entry!r} is not a gate.")
 
 
 def _named(name: str, value: Any, target: str | None) -> Iterator[Gate]:
@@ -133,14 +133,16 @@ def _named(name: str, value: Any, target: str | None) -> Iterator[Gate]:
         case str():
             match = LIMIT.fullmatch(value)
             if match is None:
-                raise _WrongError(f'{name} = "{value}" is no limit; write for instance "<= 0.005".')
+                raise _WrongError(
+                    f'{name} = "{value}" is not a limit; write for instance "<= 0.005".'
+                )
             yield Gate(figure, _operator(match[1]), _limit(match[2], name), where)
         case dict() if set(value) & (set(BOUNDS) | set(OPTIONS) | {"limit"}):
             yield from _bounds(figure, value, where)
         case dict() if value and target is None:
             yield from _table(value, name)
         case _:
-            raise _WrongError(f"{name}: {value!r} is no gate.")
+            raise _WrongError(f"{name}: {value!r} is not a gate.")
 
 
 def _bounds(figure: str, value: Mapping[str, Any], target: str | None) -> Iterator[Gate]:
@@ -156,7 +158,7 @@ def _bounds(figure: str, value: Mapping[str, Any], target: str | None) -> Iterat
     if "limit" in value:
         match = LIMIT.fullmatch(str(value["limit"]))
         if match is None:
-            raise _WrongError(f'{figure}: {value["limit"]!r} is no limit; write "<= 0.005".')
+            raise _WrongError(f'{figure}: {value["limit"]!r} is not a limit; write "<= 0.005".')
         limits.append((_operator(match[1]), match[2]))
     if not limits:
         raise _WrongError(f"{figure} has no limit; give max, min, equals or limit.")
@@ -167,7 +169,7 @@ def _bounds(figure: str, value: Mapping[str, Any], target: str | None) -> Iterat
 def _expression(text: str, more: Mapping[str, Any]) -> Gate:
     match = EXPRESSION.fullmatch(text)
     if match is None:
-        raise _WrongError(f'"{text}" is no gate; write for instance "hls.lut <= 20000".')
+        raise _WrongError(f'"{text}" is not a gate; write for instance "hls.lut <= 20000".')
     target, _, name = match[1].rpartition(".")
     options = _options(match[1], more)
     unknown = sorted(set(more) - set(OPTIONS))
@@ -204,9 +206,9 @@ def _limit(told: Any, name: str) -> float | bool:
     try:
         limit = float(str(told).replace(",", "").replace("_", ""))
     except ValueError:
-        raise _WrongError(f"{name}: {told!r} is no number.") from None
+        raise _WrongError(f"{name}: {told!r} is not a number.") from None
     if limit != limit:
-        raise _WrongError(f"{name}: NaN is no limit.")
+        raise _WrongError(f"{name}: NaN is not a limit.")
     return limit
 
 
@@ -223,6 +225,6 @@ def _tolerances(told: Any, before: str) -> Iterator[tuple[str, Tolerance]]:
                 yield f"{before}{name}", Tolerance(relative=float(match[1]) / 100)
             case _:
                 raise _WrongError(
-                    f"{before}{name}: {value!r} is no tolerance; write 0.002, or "
+                    f"{before}{name}: {value!r} is not a tolerance; write 0.002, or "
                     f'"5 %" of the baseline\'s figure.'
                 )

@@ -31,7 +31,7 @@ class EdgeTpuSettings(Settings):
                 hint=f"Choose {OLDEST_RUNTIME} to {NEWEST_RUNTIME}.",
             )
         if self.compile_seconds <= 0:
-            raise UsageError(f"A time of {self.compile_seconds:g} s lets no compiler finish.")
+            raise UsageError(f"A time of {self.compile_seconds:g} s is too short for the compiler.")
 
     @classmethod
     def on_device(cls, device: Device, asked: str) -> dict[str, Any] | None:

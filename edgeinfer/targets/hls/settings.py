@@ -84,7 +84,9 @@ class HlsSettings(Settings):
             )
         for where, factor in (("every layer", self.reuse), *self.reuse_of):
             if factor < 1:
-                raise UsageError(f"A reuse factor of {factor} for {where} is none; 1 is the least.")
+                raise UsageError(
+                    f"A reuse factor of {factor} for {where} is not possible; the least is 1."
+                )
         if self.latency_us is not None and self.latency_us <= 0:
             raise UsageError(f"A latency of {self.latency_us:g} us cannot be reached.")
 

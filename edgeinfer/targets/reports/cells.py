@@ -37,7 +37,7 @@ def report_bytes(path: Path) -> bytes:
     try:
         size = path.stat().st_size
         if size > LARGEST_REPORT_BYTES:
-            raise ReportError(path, f"a report of {size >> 20} MiB is none")
+            raise ReportError(path, f"a report of {size >> 20} MiB is too large")
         content = path.read_bytes()
     except OSError as error:
         raise ReportError(path, f"the report cannot be read ({error.strerror})") from None
@@ -56,7 +56,7 @@ def xml_root(path: Path) -> ElementTree.Element:
     try:
         return ElementTree.fromstring(report_bytes(path))
     except (ElementTree.ParseError, ValueError, LookupError) as error:
-        raise ReportError(path, f"it is no whole XML file ({error})") from None
+        raise ReportError(path, f"it is not a complete XML file ({error})") from None
 
 
 def count(cell: str, path: Path) -> float | None:
@@ -65,7 +65,7 @@ def count(cell: str, path: Path) -> float | None:
         return None
     match = COUNT.fullmatch(cell)
     if match is None:
-        raise ReportError(path, f"{cell.strip()[:40]!r} stands where a number is to be")
+        raise ReportError(path, f"{cell.strip()[:40]!r} is where a number should be")
     return float(match[1].replace(",", ""))
 
 
@@ -80,7 +80,7 @@ def nanoseconds(cell: str, path: Path) -> float | None:
         return None
     match = DURATION.fullmatch(cell)
     if match is None:
-        raise ReportError(path, f"{cell.strip()[:40]!r} stands where a time is to be")
+        raise ReportError(path, f"{cell.strip()[:40]!r} is where a time should be")
     return float(match[1].replace(",", "")) * NANOSECONDS[match[2] or "ns"]
 
 

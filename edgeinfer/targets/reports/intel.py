@@ -103,7 +103,7 @@ def _area(library: Path, source: Source, memory: str) -> Iterator[Metric]:
         return
     area, path = found
     if not isinstance(area, dict):
-        raise ReportError(path, "its area is no table")
+        raise ReportError(path, "its area is not a table")
     columns, total = area.get("columns"), area.get("total")
     if not isinstance(columns, list) or not isinstance(total, list) or not total:
         raise ReportError(path, "its area has no columns or no total")
@@ -139,7 +139,7 @@ def _triple(cell: str, path: Path) -> tuple[Cycles, float | None]:
     """`13,14,13.5`: the fewest, the most, and the mean."""
     values = [count(part, path) for part in cell.split(",")]
     if len(values) != 3:
-        raise ReportError(path, f"{cell!r} is no fewest, most and mean")
+        raise ReportError(path, f"{cell!r} is not a fewest, most and mean")
     return ordered(Cycles(values[0], values[1]), path), values[2]
 
 

@@ -34,7 +34,7 @@ def script_data(path: Path, name: str) -> Any:
     begin = re.search(rf"\bvar\s+{re.escape(name)}\s*=\s*", text)
     if begin is None:
         if not re.match(r"\s*var\s+\w+\s*=", text):
-            raise ReportError(path, "it is no script that assigns variables")
+            raise ReportError(path, "it is not a script that assigns variables")
         return None
     found = _decoded(_as_json(text[begin.end() :]), path)
     return _decoded(found, path) if isinstance(found, str) else found

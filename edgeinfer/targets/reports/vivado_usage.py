@@ -67,7 +67,7 @@ def _flat(found: Iterable[Table], path: Path) -> Resources:
                 amounts[name] = amount
                 break
         if name not in amounts and name not in NOT_EVERYWHERE:
-            raise ReportError(path, f"it counts no {rows[0]!r}: cut short, or laid out anew")
+            raise ReportError(path, f"it counts no {rows[0]!r}: cut short, or in a new layout")
     return Resources(
         dsp=amounts["dsp"],
         lut=amounts["lut"],

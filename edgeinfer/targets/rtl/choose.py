@@ -68,7 +68,7 @@ def _for_throughput(program: Program, settings: RtlSettings, wanted: float) -> F
         rate = settings.clock_mhz * 1e6 / reached
         raise UsageError(
             f"{program.name} cannot take {wanted:,.0f} frames a second at "
-            f"{settings.clock_mhz:g} MHz: unfolded as far as helps, a frame takes {reached:,} "
+            f"{settings.clock_mhz:g} MHz: unfolded as far as it helps, a frame takes {reached:,} "
             f"cycles, which is {rate:,.0f} a second.",
             hint="Ask for less, for a faster clock, or let more elements in at once (lanes).",
         )
@@ -86,7 +86,8 @@ def _for_latency(program: Program, settings: RtlSettings, wanted: float) -> Fold
         latency = counted(with_queues(built(program, quickest))).latency
         raise UsageError(
             f"{program.name} cannot answer within {wanted:g} us at {settings.clock_mhz:g} MHz: "
-            f"wholly unfolded it takes {latency:,} cycles, {latency / settings.clock_mhz:.2f} us.",
+            f"completely unfolded it takes {latency:,} cycles, "
+            f"{latency / settings.clock_mhz:.2f} us.",
             hint="Allow more, or ask for a faster clock.",
         )
     return _least(

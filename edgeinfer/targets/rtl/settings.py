@@ -99,7 +99,9 @@ class RtlSettings(Settings):
                 hint="Choose 1 to 1000 MHz.",
             )
         if self.throughput is not None and self.throughput <= 0:
-            raise UsageError(f"A throughput of {self.throughput:g} frames a second is none.")
+            raise UsageError(
+                f"A throughput of {self.throughput:g} frames a second is not possible."
+            )
         if self.latency_us is not None and self.latency_us <= 0:
             raise UsageError(f"A latency of {self.latency_us:g} us cannot be reached.")
         if self.unroll not in ("auto", "full", "never"):
@@ -107,7 +109,7 @@ class RtlSettings(Settings):
         if self.unroll_levels < 1 or self.unroll_most < 1:
             raise UsageError("An unrolled network needs a level of logic, and something to unroll.")
         if self.route_tries < 1:
-            raise UsageError(f"In {self.route_tries} tries nothing is placed.")
+            raise UsageError(f"Nothing can be placed in {self.route_tries} tries.")
         if not 0.0 <= self.gaps <= 0.9:
             raise UsageError(f"Gaps in {self.gaps:g} of all cycles leave too little to simulate.")
         for name, count in self.lanes:

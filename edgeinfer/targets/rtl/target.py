@@ -259,7 +259,7 @@ class RtlTarget(Target[RtlSettings]):
         if found:
             listed = "; ".join(map(str, found))
             raise ProgramError(
-                f"{program.name}: what the RTL target has no equal for: {listed}.",
+                f"{program.name}: the RTL target has no equivalent for: {listed}.",
                 hint="Change the model or the budget, or choose another target.",
             )
         return prepared(program)

@@ -50,7 +50,7 @@ def test_the_prose_shows_layers_bands_and_shares(capsys: pytest.CaptureFixture[s
     "tokens, said",
     [
         (("--device", "xczu7"), "no device 'xczu7'"),
-        (("--target", "hls", "--device", "coral"), "is no device for the target hls"),
+        (("--target", "hls", "--device", "coral"), "is not a device for the target hls"),
         (("--clock-ns", "0.1"), "clock of 0.1 ns"),
         (("--latency-us", "0.001"), "No reuse factors bring"),
         (("--bits", "99"), "99"),

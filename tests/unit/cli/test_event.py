@@ -104,7 +104,7 @@ def test_what_cannot_be_tagged_is_said(run: Path, arguments, code, said, capsys)
 
 def test_a_folder_that_is_no_run_is_refused(tmp_path: Path, capsys) -> None:
     assert main(["event", str(tmp_path)]) == 2
-    assert "is no run folder" in capsys.readouterr().err
+    assert "is not a run folder" in capsys.readouterr().err
     assert not list(tmp_path.iterdir())
 
 

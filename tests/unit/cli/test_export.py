@@ -86,7 +86,7 @@ def test_a_model_is_lowered_first(tmp_path: Path, capsys: pytest.CaptureFixture[
 @pytest.mark.parametrize(
     ("tokens", "said"),
     [
-        (["{tmp}", "--format", "qdq", "-o", "{tmp}/net.onnx"], "is no run folder"),
+        (["{tmp}", "--format", "qdq", "-o", "{tmp}/net.onnx"], "is not a run folder"),
         (["{tmp}/gone.onnx", "--format", "qdq", "-o", "{tmp}/net.onnx"], "no file"),
         (["{run}", "--format", "qdq", "-o", "{tmp}/net.tflite"], ".onnx"),
         (["{run}", "--format", "tflite", "-o", "{tmp}/net.onnx"], "integer-onnx"),

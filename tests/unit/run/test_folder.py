@@ -108,7 +108,7 @@ def test_a_folder_of_someone_elses_is_left_alone(tmp_path: Path) -> None:
 
 
 def test_a_folder_that_is_no_run_is_not_opened(tmp_path: Path) -> None:
-    for path, words in ((tmp_path, "is no run folder"), (tmp_path / "gone", "is not there")):
+    for path, words in ((tmp_path, "is not a run folder"), (tmp_path / "gone", "is not there")):
         with pytest.raises(UsageError, match=words), run.opened(path, Silent(), new=False):
             pass
 

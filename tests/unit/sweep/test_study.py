@@ -63,11 +63,11 @@ def test_a_study_is_read(tmp_path: Path) -> None:
         ("trials = 4", 'strategy = "gird"', "Did you mean 'grid'"),
         ("reuse = [1, 2]", "reuze = [1, 2]", "Did you mean 'reuse'"),
         ("reuse = [1, 2]", "reuse = []", "space.reuse has no values"),
-        ('"dense*" = [4, 6]', '"dense*" = ["4"]', "space.bits.dense* is no whole number"),
+        ('"dense*" = [4, 6]', '"dense*" = ["4"]', "space.bits.dense* is not a whole number"),
         ("[[objective]]", "[[objectives]]", "has no entry 'objectives'"),
         ('direction = "maximize"', 'direction = "up"', "objective[0].direction cannot be 'up'"),
-        ('"hls.lut" = 1000', '"hls.lut" = "few"', "budget.hls.lut is no number"),
-        ("[study]", "[study", "is no study"),
+        ('"hls.lut" = 1000', '"hls.lut" = "few"', "budget.hls.lut is not a number"),
+        ("[study]", "[study", "is not a study"),
     ],
 )
 def test_mistakes_are_named_with_their_place(

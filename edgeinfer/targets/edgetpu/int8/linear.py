@@ -51,7 +51,7 @@ def held_weights(
     """
     held = by_channel(weight, frac)
     if held is None:
-        raise AssertionError("weights wider than 8 bits were to be refused before")
+        raise AssertionError("weights wider than 8 bits should have been refused before")
     most = int(np.abs(held.raw).max(initial=0))
     raised = 0
     while bias.any() and _finer(bias, bias_frac, held.fracs + x.frac + raised):
@@ -77,7 +77,7 @@ def rounds_bias(op: ops.Conv | ops.Dense, x_frac: int) -> bool:
 
 
 def _finer(bias: Ints, bias_frac: int, fracs: Ints) -> bool:
-    """Whether a bias is no whole number of products."""
+    """Whether a bias is not a whole number of products."""
     spare = np.maximum(bias_frac - fracs, 0)
     wide = np.broadcast_to(bias.reshape(-1), fracs.shape)
     return bool((wide & ((1 << spare) - 1)).any())

@@ -201,14 +201,14 @@ class _Walk:
                 source = self.program[op.x]
                 if isinstance(source, ops.Pool) and source.kind is PoolKind.SUM:
                     if not is_mean(source, op, self.program):
-                        self.refuse(op, "a sum over a window that is no mean")
+                        self.refuse(op, "a sum over a window that is not a mean")
                 else:
                     if any(size != 1 for size in (*op.factor.shape[:-1], *op.bias.shape[:-1])):
                         self.refuse(op, "factors that differ between positions")
                     self._check_weights(op, op.factor.reshape(-1), op.factor_type.frac)
             case ops.Pool() if op.kind is PoolKind.SUM:
                 if not self._is_fused(op):
-                    self.refuse(op, "a sum over a window that is no mean")
+                    self.refuse(op, "a sum over a window that is not a mean")
             case ops.Pool():
                 if any(pad != (0, 0) for pad in op.pads) and self.levels[op.x][0] < 0:
                     self._check_pool(op)
@@ -223,7 +223,7 @@ class _Walk:
             case ops.Table():
                 function = function_of(op, self.program)
                 if function is None:
-                    self.refuse(op, "a table that is no sigmoid, tanh or swish")
+                    self.refuse(op, "a table that is not a sigmoid, tanh or swish")
                 else:
                     self.functions[op.name] = function
             case ops.Softmax():

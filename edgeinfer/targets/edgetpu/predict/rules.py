@@ -236,7 +236,7 @@ def _concatenation(op: Operator, runtime: int) -> Refusal | None:
     zero = all(_holds_zeros(t) for t in held)
     if len(op.inputs) > 2 or not zero:
         return limited(
-            "it joins a constant that is no zero padding of one tensor",
+            "it joins a constant that is not a zero padding of one tensor",
             "Pad with zeros, or join computed tensors only.",
         )
     return None

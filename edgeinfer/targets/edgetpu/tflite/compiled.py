@@ -169,7 +169,7 @@ def _packages(flat: Flat, data: memoryview, deepest: int) -> Iterator[Table]:
     yield root
     for inner in root.tables(6):
         if deepest <= 1:
-            raise FlatError("packages lie inside packages inside packages")
+            raise FlatError("packages are nested too deep")
         held = inner.blob(0)
         if held is not None:
             yield from _packages(flat, held, deepest - 1)

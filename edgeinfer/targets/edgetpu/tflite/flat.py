@@ -65,7 +65,7 @@ class Flat:
         """Some of the bytes."""
         if at < 0 or size < 0 or at + size > len(self.data):
             raise FlatError(
-                f"{size} bytes at {at} lie outside the {len(self.data)} bytes that are there"
+                f"{size} bytes at {at} are outside the {len(self.data)} bytes that are there"
             )
         return self.data[at : at + size]
 

@@ -20,10 +20,10 @@ def bytes_of(flat: Flat, key: str) -> memoryview | None:
     """The string or blob that a map holds under a key; None where there is no such key."""
     size = len(flat.data)
     if size < 3:
-        raise FlatError("the custom options are no FlexBuffer")
+        raise FlatError("the custom options are not a FlexBuffer")
     width = flat.number(U8, size - 1)
     if flat.number(U8, size - 2) >> 2 != MAP or width not in WIDTHS:
-        raise FlatError("the custom options are no FlexBuffer map")
+        raise FlatError("the custom options are not a FlexBuffer map")
     parent = 1 << (flat.number(U8, size - 2) & 3)
     values = _followed(flat, size - 2 - width, width)
     count = flat.number(WIDTHS[parent], values - parent)

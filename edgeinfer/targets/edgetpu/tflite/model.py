@@ -143,7 +143,7 @@ def parse(data: bytes, source: str) -> Model:
 
 def broken(source: str, error: FlatError) -> InputError:
     """What a user is told of a file that cannot be read."""
-    return InputError(f"{source} is no sound TensorFlow Lite file: {error}.", hint=HINT)
+    return InputError(f"{source} is not a valid TensorFlow Lite file: {error}.", hint=HINT)
 
 
 def _model(flat: Flat, source: str) -> Model:
@@ -211,7 +211,7 @@ def _quantization(
         return np.zeros(0, np.float32), np.zeros(0, np.int64), 0
     scales = table.numbers(2, "<f4")
     if not np.isfinite(scales).all() or (scales < 0).any():
-        raise FlatError(f"tensor {index} has a scale that is no positive number")
+        raise FlatError(f"tensor {index} has a scale that is not a positive number")
     return scales, table.numbers(3, "<i8"), table.integer(6, I32)
 
 

@@ -131,7 +131,8 @@ def main_text(projects: Sequence[Manifest], folders: Sequence[Path], types: str)
         return _main_text(projects, folders, types)
     except ValueError as error:
         raise InputError(
-            f"{folders[0]} describes no project of ours: {error}", hint="Compile the model again."
+            f"{folders[0]} does not describe one of our projects: {error}",
+            hint="Compile the model again.",
         ) from None
 
 

@@ -76,7 +76,8 @@ def chosen(
     found = search.estimate(at)
     if not fits(found, device):
         raise UsageError(
-            f"No reuse factors bring {program.name} onto {device.name}: the smallest design needs "
+            f"{program.name} does not fit onto {device.name} with any reuse factors: the smallest "
+            "design needs "
             f"{_over(found, device)}.",
             hint="Choose a larger device, fewer bits, or a smaller network.",
         )

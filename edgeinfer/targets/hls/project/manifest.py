@@ -198,7 +198,7 @@ def read(folder: Path) -> Manifest:
         return Manifest(**content)
     except (OSError, ValueError, TypeError, KeyError) as error:
         raise InputError(
-            f"{path} describes no HLS project: {error}.", hint="Emit the project again."
+            f"{path} does not describe an HLS project: {error}.", hint="Emit the project again."
         ) from None
 
 

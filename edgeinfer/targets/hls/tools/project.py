@@ -109,7 +109,7 @@ def project(folder: Path, backend: Backend) -> Project:
         match = re.search(pattern, path.read_text(encoding="utf-8", errors="replace"), re.M)
     except OSError:
         raise InputError(
-            f"{folder}: there is no {file}, so this is no {backend} project.",
+            f"{folder}: there is no {file}, so this is not a {backend} project.",
             hint="Emit the project with `edgeinfer compile --target hls` first.",
         ) from None
     if match is None:

@@ -89,7 +89,7 @@ class Protocol:
         """The next answer as raw integers; AnswerError if it is none, or a refusal."""
         head = _exactly(read, 4)
         if head[0] != ANSWER:
-            raise AnswerError(f"The board said {head.hex(' ')}, which begins no answer.")
+            raise AnswerError(f"The board said {head.hex(' ')}, which does not begin an answer.")
         length = int.from_bytes(head[2:], "little")
         payload, sum_ = _exactly(read, length), _exactly(read, 2)
         if checked(head[1:] + payload) != sum_:

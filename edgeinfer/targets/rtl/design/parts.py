@@ -18,7 +18,7 @@ def part_of(settings: RtlSettings) -> Device:
     found = device(settings.part)
     if not {"lut", "alm"} & set(found.budget):
         raise UsageError(
-            f"{found.name} is no FPGA: a design in RTL cannot be made for it.",
+            f"{found.name} is not an FPGA: a design in RTL cannot be made for it.",
             hint="See edgeinfer devices.",
         )
     return found

@@ -98,7 +98,7 @@ def measured(folder: Path, settings: RtlSettings, progress: Progress = silent) -
     if vivado is not None:
         if settings.route_tries > 1:
             raise UsageError(
-                "Vivado knows no seeds: its routing is the same in each try.",
+                "Vivado has no seeds: its routing is the same in each try.",
                 hint="Leave the tries out for AMD's parts.",
             )
         return Taken(by_vivado(vivado, folder, described, settings, progress))

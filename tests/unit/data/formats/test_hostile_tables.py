@@ -46,7 +46,7 @@ def test_text_and_objects_in_hdf5_are_no_numbers(tmp_path: Path) -> None:
     with h5py.File(tmp_path / "d.h5", "w") as file:
         file["words"] = ["a", "b"]
         file["x"] = np.zeros((2, 2))
-    with pytest.raises(InputError, match="numbers are due"):
+    with pytest.raises(InputError, match="numbers are expected"):
         samples.read(tmp_path / "d.h5:words", IN, OUT)
     with pytest.raises(InputError, match=r"'wrods': not found in the file\. It holds 'x'"):
         samples.read(tmp_path / "d.h5:wrods", IN, OUT)

@@ -115,7 +115,7 @@ TABLE = {
         "",
         "npy header",
     ),
-    "no table": (lambda p: np.save(p, np.zeros((4, 8, 8))), "", "is no table"),
+    "no table": (lambda p: np.save(p, np.zeros((4, 8, 8))), "", "is not a table"),
     "field missing": (lambda p: rewrite(p, drop_field), "x7", "missing"),
     "field renamed": (lambda p: rewrite(p, rename_field), "y0", "missing"),
     "field of another type": (lambda p: rewrite(p, retype_field), "x3", "float64"),
@@ -303,7 +303,7 @@ LCD = {
     "a group": (spoil_h5(group), "target", "no data set"),
     "wrong shape": (replace("ECAL", data=np.zeros((4, 25, 25, 24))), "ECAL", "(N, 25, 25, 25)"),
     "fewer rows": (replace("HCAL", data=np.zeros((3, 5, 5, 60))), "HCAL", "3 rows"),
-    "text": (replace("target", data=np.full((4, 5), b"ab")), "target", "numbers are due"),
+    "text": (replace("target", data=np.full((4, 5), b"ab")), "target", "numbers are expected"),
     "never filled": (replace("ECAL", shape=SHAPE, dtype="f4"), "ECAL", "stores 0"),
     "half filled": (
         replace("ECAL", shape=(10**9, 25, 25, 25), dtype="f4", chunks=SHAPE),

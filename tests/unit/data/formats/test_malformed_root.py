@@ -84,7 +84,7 @@ def test_a_histogram_of_another_class(tmp_path: Path, plane) -> None:
         return name, _histogram("pdg", subject.pdg, subject) if part == "raw" else histogram
 
     write_parts(tmp_path / "d.root", subject, swap)
-    with pytest.raises(DataFileError, match="_raw': is a TH2I, a TH2F is due"):
+    with pytest.raises(DataFileError, match="_raw': is a TH2I, a TH2F is expected"):
         read_all(PlaneDump((str(tmp_path / "d.root"),)))
 
 

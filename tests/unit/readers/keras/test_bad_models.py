@@ -217,7 +217,7 @@ LAYERS: list[tuple[str, dict[str, Any], str]] = [
     ("no units", sequential(layer("Dense")), "its units is None"),
     ("units of text", sequential(layer("Dense", units="many")), "not a whole number"),
     ("config of a list", sequential({"class_name": "Dense", "config": [1]}), "no table"),
-    ("layer of a number", sequential(1), "is no table"),  # type: ignore[arg-type]
+    ("layer of a number", sequential(1), "is not a table"),  # type: ignore[arg-type]
     ("wrong rank", sequential(layer("MaxPooling2D")), "has not 3 axes"),
     ("bad reshape", sequential(layer("Reshape", target_shape=[7])), "cannot be reshaped"),
     ("bad padding", sequential(layer("Conv1D", filters=1, kernel_size=1, padding="up")), "'up'"),

@@ -308,7 +308,7 @@ CASES: dict[str, tuple[Made, tuple[str, ...]]] = {
     ),
     "a scale of 0": (quant(s=F(0)), ("'q'", "Quant", "scale is not positive")),
     "a scale of NaN": (quant(s=F(np.nan)), ("'q'", "NaN")),
-    "half a bit": (quant(b=F(2.5)), ("'q'", "bit width is no whole number")),
+    "half a bit": (quant(b=F(2.5)), ("'q'", "bit width is not a whole number")),
     "no bits": (quant(b=F(0)), ("'q'", "0 bits")),
     "scales for other channels": (quant(s=F([1, 2, 3])), ("'q'", "does not fit")),
     "scales by blocks": (

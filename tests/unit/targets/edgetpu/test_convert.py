@@ -228,7 +228,7 @@ def test_means_are_over_what_the_network_counts(counted: bool, pads: g.Pads) -> 
     offences = convert.check(program)
     same = pads == ((1, 1), (1, 1))
     if offences:
-        assert not counted and not same and "is no mean" in offences[0].reason
+        assert not counted and not same and "is not a mean" in offences[0].reason
         return
     assert counted or same or pads == ((0, 0), (0, 0))
     assert run(convert.convert_program(program, raw), program, raw).max_steps <= 1

@@ -87,7 +87,7 @@ def test_a_file_cut_short_anywhere_is_an_error(data: bytes) -> None:
 
 def test_files_of_other_kinds() -> None:
     for data in (b"", b"TFL3" * 100, b"\0" * 5000, b"PK\x03\x04" + bytes(range(256)) * 8):
-        with pytest.raises(InputError, match=r"f is no sound TensorFlow Lite file"):
+        with pytest.raises(InputError, match=r"f is not a valid TensorFlow Lite file"):
             tflite.parse(data, "f")
 
 

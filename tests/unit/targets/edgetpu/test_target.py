@@ -137,7 +137,7 @@ def test_a_file_of_another_kind_is_one_paragraph(
     path = written(tmp_path, "x.tflite", b"TFL3 is not at the fifth byte")
     assert main([verb, path]) == 2
     said = capsys.readouterr().err
-    assert said.count("\n") == 1 and "x.tflite is no sound TensorFlow Lite file" in said
+    assert said.count("\n") == 1 and "x.tflite is not a valid TensorFlow Lite file" in said
     assert main([verb, str(tmp_path / "none.tflite")]) == 2
 
 

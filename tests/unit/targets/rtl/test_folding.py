@@ -54,7 +54,7 @@ def test_a_latency_is_reached_or_refused() -> None:
     program = dense_program(12, 6)
     _, netlist = designed(program, RtlSettings(clock_mhz=100.0, latency_us=0.3))
     assert counted(netlist).latency <= 30
-    with pytest.raises(UsageError, match="wholly unfolded it takes 13 cycles"):
+    with pytest.raises(UsageError, match="completely unfolded it takes 13 cycles"):
         designed(program, RtlSettings(clock_mhz=100.0, latency_us=0.05))
 
 

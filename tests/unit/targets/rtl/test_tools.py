@@ -167,7 +167,7 @@ def test_what_open_tools_cannot_place_is_refused_before_anything_runs(fakes: Pat
         measured(fakes / "design", RtlSettings(part="zcu104", route=True))
     with pytest.raises(UsageError, match="no open synthesis here for the fabric 'arria10'"):
         measured(fakes / "design", RtlSettings(part="arria10"))
-    with pytest.raises(UsageError, match="coral is no FPGA"):
+    with pytest.raises(UsageError, match="coral is not an FPGA"):
         measured(fakes / "design", RtlSettings(part="coral-usb"))
     assert not (fakes / "record").exists()
 
@@ -193,7 +193,7 @@ def test_a_missing_tool_names_its_package(monkeypatch: pytest.MonkeyPatch) -> No
     absent = programs.Packaged(programs.YOSYS.tool, "no-such-script", "no-such-package")
     with pytest.raises(ToolMissingError, match="EDGEINFER_YOSYS"):
         programs.found(absent, {"PATH": "/nowhere"})
-    with pytest.raises(ToolMissingError, match="which is no program"):
+    with pytest.raises(ToolMissingError, match="which is not a program"):
         programs.found(absent, {"PATH": "/nowhere", "EDGEINFER_YOSYS": "/gone"})
     native = programs.found(absent, {"PATH": str(FAKES)})
     assert native.path == FAKES / "yosys" and native.version == "0.99"

@@ -132,7 +132,7 @@ def test_backends_whose_reports_are_not_read_are_named(tmp_path: Path, backend: 
 
 
 def test_a_folder_that_is_no_project_is_an_error(tmp_path: Path) -> None:
-    with pytest.raises(InputError, match=r"no project\.tcl, so this is no Vitis project"):
+    with pytest.raises(InputError, match=r"no project\.tcl, so this is not a Vitis project"):
         measured(tmp_path, VITIS)
     (tmp_path / "project.tcl").write_text("set part x\n")
     with pytest.raises(InputError, match="names no project"):

@@ -236,7 +236,7 @@ def test_what_was_made_of_an_earlier_synthesis_does_not_outlive_it(tmp_path: Pat
 
 def test_a_report_cut_short_by_its_tool_is_an_error(tmp_path: Path) -> None:
     folder = emitted(tmp_path / "run")
-    with pytest.raises(ToolFailedError, match=r"tagger_csynth\.xml: it is no whole XML file"):
+    with pytest.raises(ToolFailedError, match=r"tagger_csynth\.xml: it is not a complete XML file"):
         run(folder, around("vitis_hls", folder=tmp_path, FAKE_BEHAVIOUR="truncated"))
 
 
