@@ -43,17 +43,17 @@ VERBS = {
     "demo": Verb(
         "edgeinfer.cli.demo:demo",
         "demo",
-        "all of it on the hit tagger, in minutes",
+        "show everything on the hit tagger, in minutes",
     ),
     "doctor": Verb(
         "edgeinfer.cli.verbs:doctor",
         "doctor",
-        "what this machine can do, what is missing, how to get it",
+        "show what this machine can do, what is missing, how to get it",
     ),
     "models": Verb(
         "edgeinfer.cli.zoo:models",
         "models",
-        "the reference models: how big they are, how well they do",
+        "list the reference models: how big they are, how well they do",
     ),
     "train": Verb(
         "edgeinfer.cli.zoo:train",
@@ -63,12 +63,12 @@ VERBS = {
     "data": Verb(
         "edgeinfer.cli.zoo:data",
         "data NAME -o d.npz | --preview p.png",
-        "a reference model's simulated data, or a picture of them",
+        "write a reference model's simulated data, or a picture of them",
     ),
     "convert": Verb(
         "edgeinfer.cli.convert:convert",
         "convert DATA -o d.h5",
-        "data of any format as HDF5, mixed or divided by event",
+        "write data of any format as HDF5, mixed or divided by event",
     ),
     "quantize": Verb(
         "edgeinfer.cli.quantize:quantize",
@@ -83,27 +83,27 @@ VERBS = {
     "compile": Verb(
         "edgeinfer.cli.verbs:compile_",
         "compile MODEL --target hls -o RUN",
-        "a model to its integer Program and to targets, proved and tried",
+        "turn a model into its integer Program and into targets, and try them",
     ),
     "simulate": Verb(
         "edgeinfer.cli.verbs:simulate",
         "simulate RUN --stage engine,csim",
-        "a run's Program and targets again on more or other samples",
+        "try a run's Program and targets again, on more or other samples",
     ),
     "board": Verb(
         "edgeinfer.cli.board:board",
         "board RUN --port /dev/ttyUSB0",
-        "a run's design on its board, or the board simulated, against the engine",
+        "compare a board with a run's design, real or simulated, with the engine",
     ),
     "explain": Verb(
         "edgeinfer.cli.verbs:explain",
         "explain RUN",
-        "the first value in which two stages differ, and why",
+        "show the first value in which two stages differ, and why",
     ),
     "export": Verb(
         "edgeinfer.cli.export:export",
         "export RUN --format qonnx -o F.onnx",
-        "a run's integer network, or a model's, as ONNX that others can check",
+        "write the integer network of a run or model as ONNX that others can check",
     ),
     "report": Verb(
         "edgeinfer.cli.report:report",
@@ -154,7 +154,7 @@ VERBS = {
 
 EXIT_CODES = (
     "Exit codes: 0 ok; 1 a gate failed; 2 usage or configuration; 3 a tool is missing;\n"
-    "4 a tool or the machine failed; 5 stages that must agree do not; 70 a bug of ours;\n"
+    "4 a tool or the machine failed; 5 stages that must agree do not; 70 a bug of edgeinfer;\n"
     "130 interrupted; 143 ended by SIGTERM."
 )
 
@@ -171,7 +171,7 @@ def overview() -> str:
             "",
             "MODEL: a reference model, a .keras, .h5 or .onnx file, or Keras .json beside weights.",
             "--json prints the result on stdout and nothing else; edgeinfer VERB --help says more.",
-            "edgeinfer --install-completion teaches your shell the verbs and their options.",
+            "edgeinfer --install-completion makes your shell complete verbs and options.",
             EXIT_CODES,
             "",
         ]

@@ -20,13 +20,13 @@ def board(
     *,
     port: Annotated[
         str | None,
-        Parameter(help="the serial port of the board, /dev/ttyUSB0 or COM3; simulated without it"),
+        Parameter(help="the serial port of the board, /dev/ttyUSB0 or COM3; simulated by default"),
     ] = None,
-    samples: Annotated[int, Parameter(help="how many are sent")] = 4,
+    samples: Annotated[int, Parameter(help="how many samples to send")] = 4,
     data: Data = None,
     json: Json = False,
 ) -> None:
-    """Send samples to a board that carries a run's design; exit code 5 where it is not exact."""
+    """Send samples to a board with a run's design; exit code 5 if it is not exact."""
     from edgeinfer.base.errors import DisagreementError
     from edgeinfer.run.board import board_agreement
     from edgeinfer.run.folder import opened

@@ -29,9 +29,9 @@ def convert(
     seed: Annotated[int, Parameter(help="the same seed gives the same order and division")] = 0,
     events: Annotated[
         str | None,
-        Parameter(help="LOW:HIGH, the share of the events to take: 0:0.8 to teach, 0.8:1 to judge"),
+        Parameter(help="LOW:HIGH, the share of the events to take: 0:0.8 to train, 0.8:1 to judge"),
     ] = None,
-    workers: Annotated[int, Parameter(help="processes that read; 0: this one alone")] = 0,
+    workers: Annotated[int, Parameter(help="processes that read; 0: only this one")] = 0,
     memory_mib: Annotated[int, Parameter(help="memory that rows may take")] = 256,
     json: Json = False,
 ) -> None:

@@ -37,17 +37,17 @@ def estimate(
     *,
     target: Annotated[
         str | None,
-        Parameter(group=GENERAL, help="a target; without it, the one that the device is for"),
+        Parameter(group=GENERAL, help="the target; by default the one that the device is for"),
     ] = None,
     bits: Annotated[
         int | None,
-        Parameter(group=GENERAL, help="width for a model that states no formats; 16 without it"),
+        Parameter(group=GENERAL, help="width for a model that states no formats; 16 by default"),
     ] = None,
     recipe: RecipeFile = None,
     options: Annotated[EstimateOptions, Parameter(name="*")] = EstimateOptions(),  # noqa: B008
     json: Json = False,
 ) -> None:
-    """Latency and resources without any tool, in seconds, each with its error band."""
+    """Estimate latency and resources in seconds, without any tool, each with its error band."""
     from edgeinfer.run.estimate import estimate as estimate_model
 
     name = _target_for(options) if target is None else target

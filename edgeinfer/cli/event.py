@@ -39,7 +39,7 @@ def event(
         ),
     ] = None,
     threshold_adc: Annotated[
-        float, Parameter(help="smaller signals are set to zero; what remains are the hits")
+        float, Parameter(help="smaller signals are set to zero; the rest are the hits")
     ] = 4.0,
     scaling: Annotated[
         Literal["unit", "tenth"],
@@ -58,7 +58,7 @@ def event(
     ] = None,
     json: Json = False,
 ) -> None:
-    """Apply a tagger at every hit; exit code 5 where the shortcut is not the patches' integers."""
+    """Apply a tagger at every hit; exit code 5 if the shortcut changes an integer."""
     from edgeinfer.event import planes as event_planes
     from edgeinfer.event.tagger import PlaneSettings, Way, patch_of
     from edgeinfer.run.folder import opened

@@ -34,7 +34,7 @@ def map_(
     /,
     *,
     runtime: Annotated[
-        int | None, Parameter(help="runtime version that the rules are for; the newest without it")
+        int | None, Parameter(help="runtime version that the rules are for; the newest by default")
     ] = None,
     json: Json = False,
 ) -> None:

@@ -26,7 +26,9 @@ Method = Annotated[
     Literal["ptq", "qat"],
     Parameter(help="ptq: formats from data, weights adapted to them; qat: weights trained as well"),
 ]
-ValidationData = Annotated[Path | None, Parameter(help="samples like --data that only judge")]
+ValidationData = Annotated[
+    Path | None, Parameter(help="samples like --data, used only to judge the result")
+]
 PerChannel = Annotated[
     bool, Parameter(negative="", help="a scale (a power of two) for every output channel")
 ]
@@ -41,22 +43,28 @@ def quantize(
     ],
     bits: Annotated[int, Parameter(help="width of weights and activations, 2 to 24")] = BITS,
     input_bits: Annotated[
-        int | None, Parameter(help="width of the inputs; that of --bits without it")
+        int | None, Parameter(help="width of the inputs; the default is that of --bits")
     ] = None,
     method: Method = "ptq",
     calibration: Annotated[
         Literal["outputs", "minmax", "percentile", "mse"],
-        Parameter(help="where a binary point goes: by the outputs' error, or by the range alone"),
+        Parameter(
+            help="how the binary point is placed: by the error of the outputs, or only by the range"
+        ),
     ] = "outputs",
     percentile: Annotated[
-        float | None, Parameter(help="percent of the values that --calibration percentile holds")
+        float | None,
+        Parameter(help="percent of the values inside the range of --calibration percentile"),
     ] = None,
     per_channel: PerChannel = False,
     recipe: RecipeFile = None,
     data: Data = None,
     validation_data: ValidationData = None,
     sensitivity: Annotated[
-        bool, Parameter(negative="", help="also: what each tensor costs if it alone is quantized")
+        bool,
+        Parameter(
+            negative="", help="also show what each tensor costs if only that one is quantized"
+        ),
     ] = False,
     training: Annotated[QatSettings | None, Parameter(name="*")] = None,
     json: Json = False,
@@ -105,44 +113,46 @@ def search(
     /,
     *,
     output: Annotated[
-        Path, Parameter(name=["--output", "-o"], help="a folder; the same one goes on from there")
+        Path,
+        Parameter(name=["--output", "-o"], help="a folder; name it again to continue the search"),
     ],
-    bits: Annotated[
-        int, Parameter(help="the width throughout that the search is compared with")
-    ] = 6,
+    bits: Annotated[int, Parameter(help="the uniform width that the search is compared with")] = 6,
     budget: Annotated[
         float | None,
-        Parameter(help="share of the cost of that width which a recipe may have; 1 is all"),
+        Parameter(help="the most that a recipe may cost, as a share of the cost of that width"),
     ] = None,
     cost: Annotated[
         str,
         Parameter(
-            help="what is to be saved: ebops, ebops_dense, weight_bits, or with --target one of "
+            help="what to save: ebops, ebops_dense, weight_bits, or with --target one of "
             "its estimates (lut, ff, dsp, bram18, latency_cycles, ...)"
         ),
     ] = "ebops",
     target: Annotated[
-        str | None, Parameter(help="a target that estimates every recipe's design as well")
+        str | None, Parameter(help="a target that also estimates the design of every recipe")
     ] = None,
     device: Annotated[
         str | None, Parameter(help="the device of --target, see edgeinfer devices")
     ] = None,
     strategy: Annotated[
         Literal["greedy", "thorough"],
-        Parameter(help="greedy: by sensitivity, step by step; thorough: Optuna, whole front"),
+        Parameter(
+            help="greedy: step by step, by sensitivity; thorough: the whole front, with Optuna"
+        ),
     ] = "greedy",
     method: Method = "ptq",
     tolerance: Annotated[
-        float, Parameter(help="loss of score below the float network that is still looked at")
+        float,
+        Parameter(help="the largest loss of score, below the float network, that is considered"),
     ] = 0.01,
-    trials: Annotated[int | None, Parameter(help="recipes that are tried at most")] = None,
+    trials: Annotated[int | None, Parameter(help="the most recipes to try")] = None,
     per_channel: PerChannel = False,
     data: Data = None,
     validation_data: ValidationData = None,
     training: Annotated[QatSettings | None, Parameter(name="*")] = None,
     json: Json = False,
 ) -> None:
-    """Search a width for every tensor and kernel; 20 minutes unless told otherwise."""
+    """Search a width for every tensor and kernel; takes 20 minutes by default."""
     from edgeinfer.precision.search.run import SearchSettings, Strategy
     from edgeinfer.run.search import REPAIR_EPOCHS, SearchOrder, estimate_on, search_model
     from edgeinfer.zoo import ENTRIES, resolve

@@ -28,18 +28,19 @@ def report(
     *,
     data: Annotated[
         Path | None,
-        Parameter(help="samples to look into the network with; without it, those of compile"),
+        Parameter(help="samples to look into the network with; by default those of compile"),
     ] = None,
-    latency_us: Annotated[
-        float | None, Parameter(help="the latency that would be fast enough")
-    ] = None,
+    latency_us: Annotated[float | None, Parameter(help="the latency that is fast enough")] = None,
     event: Annotated[int, Parameter(help="inferences of an event, for its time budget")] = 55_000,
     markdown: MarkdownFile = None,
     junit: JunitFile = None,
     sql: Annotated[
-        str | None, Parameter(help="of a study: a question about its table `trials`, by DuckDB")
+        str | None,
+        Parameter(help="for a study: a question in SQL about its table `trials` (DuckDB)"),
     ] = None,
-    parquet: Annotated[Path | None, Parameter(help="of a study: also write its trials")] = None,
+    parquet: Annotated[
+        Path | None, Parameter(help="for a study: also write its trials as Parquet")
+    ] = None,
     json: Json = False,
 ) -> None:
     """Write report.html of a run or of a study, its pictures as SVG, its tables as CSV files."""
@@ -104,7 +105,7 @@ def compare(
     *runs: Annotated[Path, Parameter(help="run folders, or result.json files")],
     html: Annotated[Path | None, Parameter(help="write a page with pictures")] = None,
     markdown: MarkdownFile = None,
-    csv: Annotated[Path | None, Parameter(help="write every figure, one a line")] = None,
+    csv: Annotated[Path | None, Parameter(help="write every figure, one in each line")] = None,
     json: Json = False,
 ) -> None:
     """Runs side by side: scores against costs, and what cannot be compared."""
@@ -137,13 +138,13 @@ def check(
     gates: Annotated[Path | None, Parameter(help="limits as TOML, see docs/gates.md")] = None,
     baseline: Annotated[
         Path | None,
-        Parameter(help="an earlier result.json or run folder, than which nothing may be worse"),
+        Parameter(help="an earlier result.json or run folder; no figure may be worse than there"),
     ] = None,
     markdown: MarkdownFile = None,
     junit: JunitFile = None,
     json: Json = False,
 ) -> None:
-    """Hold a result against gates; exit code 1 where one is missed or was not measured."""
+    """Check a result against gates; exit code 1 if one is missed or was not measured."""
     from edgeinfer.base.errors import GateError, UsageError
     from edgeinfer.base.plan import write_file
     from edgeinfer.report.gates.check import Held, markdown_of

@@ -34,10 +34,10 @@ def sweep(
     *,
     output: Annotated[
         Path | None,
-        Parameter(name=["--output", "-o"], help="the study's folder; runs/NAME without it"),
+        Parameter(name=["--output", "-o"], help="the study's folder; runs/NAME by default"),
     ] = None,
     jobs: Annotated[
-        int | None, Parameter(help="processes on this machine; what fits it without it")
+        int | None, Parameter(help="processes on this machine; by default as many as suit it")
     ] = None,
     scheduler: Annotated[
         str | None,
@@ -47,22 +47,28 @@ def sweep(
         ),
     ] = None,
     tls_ca: Annotated[
-        Path | None, Parameter(help="with tls://: the certificate that signs the cluster's")
+        Path | None, Parameter(help="with tls://: the certificate of the cluster's authority")
     ] = None,
-    tls_cert: Annotated[Path | None, Parameter(help="with tls://: a certificate for us")] = None,
+    tls_cert: Annotated[
+        Path | None, Parameter(help="with tls://: the certificate of this client")
+    ] = None,
     tls_key: Annotated[Path | None, Parameter(help="with tls://: the key of --tls-cert")] = None,
     worker_minutes: Annotated[
         float | None,
-        Parameter(help="with --scheduler: how long to wait where it has no workers; 10 without it"),
+        Parameter(help="with --scheduler: how long to wait if it has no workers; 10 by default"),
     ] = None,
-    resume: Annotated[bool, Parameter(negative="", help="go on with a folder's trials")] = False,
+    resume: Annotated[
+        bool, Parameter(negative="", help="continue with the trials of a folder")
+    ] = False,
     store: Annotated[
         Path | None,
-        Parameter(help="where trials lie, for studies to share; trials beside the folder without"),
+        Parameter(
+            help="a folder of trials that studies can share; by default trials beside --output"
+        ),
     ] = None,
     json: Json = False,
 ) -> None:
-    """Many recipes, foldings and targets of a model: tried in parallel, resumable."""
+    """Try many recipes, foldings and targets of a model in parallel; can be resumed."""
     from edgeinfer.base.errors import UsageError
     from edgeinfer.sweep.pool import fitting_jobs
     from edgeinfer.sweep.run import carry_out

@@ -92,15 +92,15 @@ class ToolOptions:
     ] = False
     cosim: Annotated[
         bool,
-        Parameter(negative="", group=TOOLS, help="and simulate the circuit that it makes"),
+        Parameter(negative="", group=TOOLS, help="also simulate the circuit that synthesis makes"),
     ] = False
-    vsynth: Annotated[bool, Parameter(negative="", group=TOOLS, help="and make gates of it")] = (
-        False
-    )
+    vsynth: Annotated[
+        bool, Parameter(negative="", group=TOOLS, help="also run logic synthesis")
+    ] = False
     route: Annotated[bool, Parameter(negative="", group=TOOLS, help="place and route")] = False
     tool_minutes: Annotated[
         float | None,
-        Parameter(group=TOOLS, help="how long the tools of a target may take; 240 without it"),
+        Parameter(group=TOOLS, help="how long the tools of a target may take; 240 by default"),
     ] = None
 
     def order(self, targets: list[Chosen], options: TargetOptions) -> ToolOrder:

@@ -42,7 +42,9 @@ Data = Annotated[
         "experiment's files; columns named as the inputs (or x), labels as the outputs (or y)"
     ),
 ]
-RecipeFile = Annotated[Path | None, Parameter(help="number formats that go on top, as TOML")]
+RecipeFile = Annotated[
+    Path | None, Parameter(help="TOML file of number formats that replace the model's")
+]
 ModelFile = Annotated[
     Path,
     Parameter(help="a reference model, or a .keras, .h5, .onnx, or .json file beside its weights"),
@@ -78,14 +80,13 @@ def compile_(
         ),
     ] = None,
     bits: Annotated[
-        int | None, Parameter(help="width for a model that states no formats; 16 without it")
+        int | None, Parameter(help="width for a model that states no formats; 16 by default")
     ] = None,
     bits_of: Annotated[
         list[str] | None,
         Parameter(
             negative="",
-            help="PATTERN=N: another width for layers and tensors that are called so; may be "
-            "repeated",
+            help="PATTERN=N: another width for layers and tensors with such names; may be repeated",
         ),
     ] = None,
     recipe: RecipeFile = None,
@@ -143,7 +144,8 @@ def simulate(
         ),
     ] = "engine",
     samples: Annotated[
-        int | None, Parameter(help="how many are tried; without it, what takes seconds, 64 at most")
+        int | None,
+        Parameter(help="how many samples to try; by default what takes seconds, at most 64"),
     ] = None,
     data: Data = None,
     edited: Annotated[
@@ -154,7 +156,7 @@ def simulate(
     ] = False,
     json: Json = False,
 ) -> None:
-    """Try a run's Program again; exit code 5 where two stages do not agree bit for bit."""
+    """Try a run's Program again; exit code 5 if two stages do not agree bit for bit."""
     from edgeinfer.run.folder import opened
     from edgeinfer.run.steps import simulate_run
 
@@ -165,7 +167,7 @@ def simulate(
 
 
 def explain(run: Run, /, *, json: Json = False) -> None:
-    """The first value in which two stages of a run differ, and why; or that none does."""
+    """Show the first value in which two stages of a run differ, and why, or that none differs."""
     from edgeinfer.run.projects import EDITED
     from edgeinfer.run.stored import stored_result
 

@@ -44,15 +44,18 @@ def train(
         Parameter(name=["--output", "-o"], help="model.keras; its history is written beside it"),
     ],
     seed: Annotated[
-        int | None, Parameter(help="decides on data, first weights and order; 0 without it")
+        int | None,
+        Parameter(help="seed of the data, the first weights and the order; 0 by default"),
     ] = None,
     samples: Annotated[int | None, Parameter(help="how many samples to simulate")] = None,
-    epochs: Annotated[int | None, Parameter(help="how often to go through them, at most")] = None,
+    epochs: Annotated[
+        int | None, Parameter(help="how often to go through the samples, at most")
+    ] = None,
     minutes: Annotated[
         float | None, Parameter(help="after this time the best model so far is written")
     ] = None,
     resume: Annotated[
-        bool, Parameter(negative="", help="go on with a training that was broken off")
+        bool, Parameter(negative="", help="continue a training that was interrupted")
     ] = False,
     json: Json = False,
 ) -> None:
@@ -97,7 +100,7 @@ def data(
     ] = None,
     seed: Annotated[int, Parameter(help="the same seed gives the same data")] = 0,
 ) -> None:
-    """Simulated data of a reference model: an archive for --data, or a picture to judge."""
+    """Write simulated data of a reference model: an archive for --data, or a picture to look at."""
     from edgeinfer.zoo import entry_of
 
     entry = entry_of(name)

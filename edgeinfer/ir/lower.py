@@ -336,7 +336,8 @@ class _Walk:
         factor = quantize(1.0 / counts, Quantizer(Fixed(True, 62, 62 - frac)))
         type_ = fixed_for(0, int(factor.max()), frac)
         self.findings.append(
-            f"{name}: 1/{least} is not a fixed-point number; it is rounded to {AVERAGE_BITS} significant bits."
+            f"{name}: 1/{least} is not a fixed-point number; it is rounded to {AVERAGE_BITS} "
+            "significant bits."
         )
         return self.b.affine(name, x, factor, type_, np.zeros((), np.int64), self.b.frac(x))
 

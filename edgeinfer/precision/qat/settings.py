@@ -24,17 +24,17 @@ class QatSettings:
     batch: int = 128
     """samples in a step of training"""
     learning_rate: float = 2e-3
-    """at the start of training; it falls to nearly zero along a cosine"""
+    """the rate at the start of training; it falls almost to zero along a cosine"""
     distillation: float = 0.7
-    """share of the float network's own answers in what training aims at, from 0 to 1"""
+    """share of the float network's answers in the aim of training, from 0 to 1"""
     sparsity: float = 0.0
     """share of the weights that training makes zero"""
     prune_filters: float = 0.0
-    """share of each layer's filters that is taken out before training"""
+    """share of each layer's filters to remove before training"""
     minutes: float | None = None
-    """training (or a search) ends after this time with the best so far"""
+    """end training (or a search) after this time and keep the best result so far"""
     seed: int = 0
-    """decides on order, and on simulated data"""
+    """seed of the order of samples and of simulated data"""
 
     def __post_init__(self) -> None:
         for name, value in (("distillation", self.distillation),):

@@ -19,9 +19,9 @@ class EdgeTpuSettings(Settings):
     """Which runtime the rules are for, and how the chip is reached."""
 
     runtime: int = option(
-        NEWEST_RUNTIME, f"runtime version that the rules are for; {NEWEST_RUNTIME} without it"
+        NEWEST_RUNTIME, f"runtime version that the rules are for; {NEWEST_RUNTIME} by default"
     )
-    link: Link = option(Link.USB, "how the chip is reached; usb without it")
+    link: Link = option(Link.USB, "how the chip is reached; usb by default")
     compile_seconds: float = 600.0
 
     def __post_init__(self) -> None:

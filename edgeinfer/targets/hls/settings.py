@@ -53,20 +53,22 @@ class Arithmetic(StrEnum):
 class HlsSettings(Settings):
     """A project: whose compiler, which part, which clock, and how layers are folded."""
 
-    backend: Backend = option(Backend.VITIS, "whose compiler the project is for; Vitis without it")
+    backend: Backend = option(
+        Backend.VITIS, "the compiler that the project is for; Vitis by default"
+    )
     part: str = option("xczu7ev-ffvc1156-2-e", "the FPGA")
-    clock_ns: float = option(5.0, "the clock's period in ns; 5 without it")
+    clock_ns: float = option(5.0, "the clock's period in ns; 5 by default")
     io: IoType = option(
-        IoType.STREAM, "whole tensors at once, or word by word; io_stream without it"
+        IoType.STREAM, "whole tensors at once, or word by word; io_stream by default"
     )
     strategy: Strategy = option(
-        Strategy.LATENCY, "what multiplications are arranged for; latency without it"
+        Strategy.LATENCY, "the goal of the multipliers' layout; latency by default"
     )
-    reuse: int = option(1, "multiplications that share a multiplier; 1 without it")
+    reuse: int = option(1, "multiplications that share a multiplier; 1 by default")
     reuse_of: tuple[tuple[str, int], ...] = ()  # by the op's name, where `reuse` is not for it
     strategy_of: tuple[tuple[str, Strategy], ...] = ()
     latency_us: float | None = option(
-        None, "fold layers: the smallest design that is done in this time"
+        None, "fold layers: the smallest design that finishes in this time"
     )
     fit: bool = option(False, "fold layers: the fastest design that fits")
     arithmetic: Arithmetic = option(

@@ -54,15 +54,15 @@ class RtlSettings(Settings):
     Without a goal each layer is folded to keep up with the slowest that has no choice: the input.
     """
 
-    clock_mhz: float = option(100.0, "the clock that is asked for; 100 without it")
-    throughput: float | None = option(None, "fold layers for so many frames a second")
+    clock_mhz: float = option(100.0, "the clock to reach; 100 by default")
+    throughput: float | None = option(None, "fold layers to reach so many frames a second")
     latency_us: float | None = option(
-        None, "fold layers: the smallest design that is done in this time"
+        None, "fold layers: the smallest design that finishes in this time"
     )
     budget: Budget = Budget()
     folds: tuple[tuple[str, Fold], ...] = option(
         (),
-        "LAYER=PExSIMD, outputs and inputs at once; may be repeated",
+        "LAYER=PExSIMD, how many outputs and inputs at once; may be repeated",
         name="fold",
         kind=list[str],
         read=read_folds,
@@ -70,13 +70,13 @@ class RtlSettings(Settings):
     lanes: tuple[tuple[str, int], ...] = ()  # elements of an input that come at once
     gaps: float = 0.3  # chance in a cycle that the simulation's source or sink is not ready
     unroll: Literal["auto", "full", "never"] = option(
-        "auto", "a small network wholly in parallel, a frame a cycle; auto: where the goal needs it"
+        "auto", "a small network fully in parallel, a frame a cycle; auto: if the goal needs it"
     )
     unroll_levels: int = 2  # of adders between two registers of an unrolled network
     unroll_most: int = 25_000  # signed digits and elements that are unrolled, about 5 LUTs each
     board: str | None = option(
         None,
-        "with a shell for this board, its pins and a makefile",
+        "add a shell for this board, with its pins and a makefile",
         kind=Literal["ulx3s"],
         verbs=(COMPILE,),
     )
@@ -86,7 +86,7 @@ class RtlSettings(Settings):
     route: bool = False  # place and route what was synthesised
     route_tries: int = option(
         1,
-        "place and route so often, until the clock is reached; 1 without it",
+        "how often to place and route until the clock is reached; 1 by default",
         verbs=(COMPILE,),
         needs="route",
     )
