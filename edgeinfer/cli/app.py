@@ -108,47 +108,47 @@ VERBS = {
     "report": Verb(
         "edgeinfer.cli.report:report",
         "report RUN",
-        "a run as a page: verdict, curves, layers, budgets",
+        "write a run as a page: verdict, curves, layers, budgets",
     ),
     "compare": Verb(
         "edgeinfer.cli.report:compare",
         "compare RUN RUN --html F",
-        "runs side by side: accuracy against resources and latency",
+        "show runs side by side: accuracy against resources and latency",
     ),
     "check": Verb(
         "edgeinfer.cli.report:check",
         "check RUN --gates gates.toml",
-        "limits and a baseline; exit code 1 where one is missed",
+        "check limits and a baseline; exit code 1 if one is missed",
     ),
     "estimate": Verb(
         "edgeinfer.cli.estimate:estimate",
         "estimate MODEL --device D",
-        "latency and resources in seconds, without any tool",
+        "estimate latency and resources in seconds, without any tool",
     ),
     "devices": Verb(
         "edgeinfer.cli.estimate:devices",
         "devices",
-        "parts and boards, and what they offer",
+        "list parts and boards, and what they offer",
     ),
     "sweep": Verb(
         "edgeinfer.cli.sweep:sweep",
         "sweep study.toml",
-        "many recipes, foldings and targets of a model, resumable",
+        "try many recipes, foldings and targets of a model; can be resumed",
     ),
     "event": Verb(
         "edgeinfer.cli.event:event",
         "event RUN --planes N",
-        "a compiled tagger at every hit of whole wire planes",
+        "apply a compiled tagger at every hit of whole wire planes",
     ),
     "map": Verb(
         "edgeinfer.cli.files:map_",
         "map F.tflite",
-        "what a vendor's compiler would make of a model file",
+        "show what a vendor's compiler would make of a model file",
     ),
     "inspect": Verb(
         "edgeinfer.cli.files:inspect",
         "inspect F_edgetpu.tflite",
-        "what a compiled file holds",
+        "show what a compiled file contains",
     ),
 }
 
