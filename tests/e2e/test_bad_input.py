@@ -104,7 +104,7 @@ MODELS = [
     Bad("a_folder", folder(), "a folder"),
     Bad("saved_model", folder("saved_model.pb"), "SavedModel"),
     Bad("text.keras", b"hello, world", "does not hold that format"),
-    Bad("text.txt", b"hello, world", "no model that can be read"),
+    Bad("text.txt", b"hello, world", "not a model that can be read"),
     Bad("cut.keras", GOOD[: len(GOOD) // 2], "damaged"),
     Bad("cut.h5", small.stored(small.weights())[:900], "cut.h5"),
     Bad("noise.h5", b"\x89HDF\r\n\x1a\n" + bytes(range(256)) * 4, "noise.h5"),
@@ -133,9 +133,9 @@ MODELS = [
 CALIBRATION = [
     Bad("gone.npz", None, "no file", QUANTIZE),
     Bad("empty.npz", npz(x=X[:0]), "is empty", QUANTIZE),
-    Bad("zero.npz", b"", "no NumPy archive", QUANTIZE),
-    Bad("no_archive.npz", b"1,2,3\n", "no NumPy archive", QUANTIZE),
-    Bad("cut.npz", npz(x=X)[:300], "no NumPy archive", QUANTIZE),
+    Bad("zero.npz", b"", "not a NumPy archive", QUANTIZE),
+    Bad("no_archive.npz", b"1,2,3\n", "not a NumPy archive", QUANTIZE),
+    Bad("cut.npz", npz(x=X)[:300], "not a NumPy archive", QUANTIZE),
     Bad("a_folder", folder(), "is a folder", QUANTIZE),
     Bad("narrow.npz", npz(x=X[:, :4]), "the input needs (samples, 6)", QUANTIZE),
     Bad("nan.npz", npz(x=X * np.nan), "NaN", QUANTIZE),
@@ -184,8 +184,8 @@ RECIPES = [
 ]
 RUNS = [
     Bad("gone", None, "is not there", SIMULATE),
-    Bad("no_run", folder("a.txt"), "no run folder", SIMULATE),
-    Bad("file", b"x", "no run folder", SIMULATE),
+    Bad("no_run", folder("a.txt"), "not a run folder", SIMULATE),
+    Bad("file", b"x", "not a run folder", SIMULATE),
     Bad("begun", lambda path: (path / ".edgeinfer").mkdir(parents=True), "no finished", SIMULATE),
 ]
 OPTIONS = [

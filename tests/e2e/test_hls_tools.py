@@ -101,7 +101,7 @@ def test_what_stands_in_the_way_is_a_finding(
         (["--device", "lfe5u-85f"], "is not a device for the target hls"),
         (["--latency-us", "-1"], "cannot be reached"),
         (["--backend", "oneAPI", "--synth"], "--synth does nothing for the target hls"),
-        (["--synth", "--tool-minutes", "0"], "no tool finishes"),
+        (["--synth", "--tool-minutes", "0"], "No tool can finish"),
     ],
 )
 def test_what_cannot_be_asked_for(

@@ -243,7 +243,7 @@ def test_trials_are_a_table_for_other_tools(capsys: pytest.CaptureFixture[str]) 
     ("before", "after", "said"),
     [
         ("reuse = [1, 2]", "throughput = [1, 2]", "throughput is varied, but the target hls"),
-        ("reuse = [1, 2]", "sparsity = [0.0, 0.5]", "only training knows it"),
+        ("reuse = [1, 2]", "sparsity = [0.0, 0.5]", "it is only used in training"),
         ("seed = 5", 'tools = "synth"', "no trial is compiled for them"),
     ],
 )

@@ -194,7 +194,7 @@ def test_four_classes_are_no_patches_once_the_labels_tell(tmp_path: Path) -> Non
         ("d.arff", b"@relation r\n@attribute a real\n", "no line @data. The file is truncated"),
         ("d.arff", b"@relation r\n@attribute a {u,v}\n@data\nw\n", "'a': is 'w' in row 0"),
         ("d.npy", b"\x93NUMPY\x01\x00", "not a readable npy header"),
-        ("d.npz", b"PK\x03\x04", "no NumPy archive that can be read"),
+        ("d.npz", b"PK\x03\x04", "not a NumPy archive that can be read"),
     ],
 )
 def test_what_fits_no_format_says_what_was_tried(

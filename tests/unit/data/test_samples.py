@@ -57,7 +57,7 @@ def test_labels_may_be_left_out(tmp_path: Path) -> None:
         ({"x": X, "y": np.zeros((5, 2))}, "need .5,. or"),
         ({"x": X, "y": np.full(5, 3)}, "span 3..3, but the output has 3 classes"),
         ({"x": X, "y": np.full(5, -1)}, "span -1"),
-        ({"x": X, "y": np.full(5, 0.5)}, "no whole numbers"),
+        ({"x": X, "y": np.full(5, 0.5)}, "not whole numbers"),
         ({"x": X, "y": np.full(5, np.nan)}, "NaN"),
     ],
 )

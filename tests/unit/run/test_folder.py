@@ -100,7 +100,7 @@ def test_a_failure_leaves_no_record_and_is_logged(tmp_path: Path) -> None:
 def test_a_folder_of_someone_elses_is_left_alone(tmp_path: Path) -> None:
     (tmp_path / "thesis.tex").write_text("precious")
     with (
-        pytest.raises(UsageError, match="not empty and no run folder"),
+        pytest.raises(UsageError, match="not empty and is not a run folder"),
         run.opened(tmp_path, Silent(), new=True),
     ):
         pass

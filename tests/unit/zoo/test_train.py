@@ -138,5 +138,5 @@ def test_what_cannot_be_done_is_said(tiny, tmp_path):
         train(tiny, tmp_path / "m.keras", seed=8, resume=True)
     state = Checkpoints.beside(tmp_path / "m.keras").folder / "state.json"
     state.write_text("{}")
-    with pytest.raises(InputError, match="no state of a training"):
+    with pytest.raises(InputError, match="not the state of a training"):
         train(tiny, tmp_path / "m.keras", resume=True)

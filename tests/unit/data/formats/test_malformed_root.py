@@ -127,7 +127,7 @@ def test_truncation_anywhere_is_an_error_that_names_the_file(
 
 def test_a_text_file_called_root(tmp_path: Path) -> None:
     (tmp_path / "d.root").write_text("not at all" * 100)
-    with pytest.raises(DataFileError, match="no readable ROOT file"):
+    with pytest.raises(DataFileError, match="not a readable ROOT file"):
         read_all(PlaneDump((str(tmp_path / "d.root"),)))
 
 

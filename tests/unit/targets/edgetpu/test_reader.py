@@ -54,7 +54,7 @@ def test_packages_for_single_chips_are_added_up_one_level_deep() -> None:
     found = compiled.decode(tflite.parse(build.compiled(both), "a"))
     assert (found.cached_bytes, found.streamed_bytes) == (10, 100)
     deeper = build.package([], inner=[both])
-    with pytest.raises(InputError, match="inside packages inside packages"):
+    with pytest.raises(InputError, match="packages are nested too deep"):
         compiled.decode(tflite.parse(build.compiled(deeper), "a"))
 
 

@@ -79,7 +79,7 @@ def test_settings_are_checked() -> None:
     for wrong in (9, 15):
         with pytest.raises(UsageError, match="no rules for runtime"):
             EdgeTpuSettings(runtime=wrong)
-    with pytest.raises(UsageError, match="lets no compiler finish"):
+    with pytest.raises(UsageError, match="is too short for the compiler"):
         EdgeTpuSettings(compile_seconds=0)
 
 

@@ -169,7 +169,7 @@ def test_a_published_network_is_read_to_the_last_module(cases: Path) -> None:
         ((" max ", " top "), "no columns of latency, min and max"),
         (("| Estimated ", "| Reckoned  "), "names no clock"),
         (("== Vivado HLS Report for", "== Report of"), "no title"),
-        (("4571", "4b71"), "stands where a number"),
+        (("4571", "4b71"), "is where a number"),
     ],
 )
 def test_an_unknown_layout_is_an_error(
@@ -205,5 +205,5 @@ def test_cycles_that_contradict_themselves_are_an_error(tmp_path: Path) -> None:
     with pytest.raises(InputError, match="has no AreaEstimates/Resources"):
         csynth_xml(other)
     other.write_text("no xml at all")
-    with pytest.raises(InputError, match="no whole XML"):
+    with pytest.raises(InputError, match="not a complete XML"):
         csynth_xml(other)

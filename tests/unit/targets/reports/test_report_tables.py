@@ -52,7 +52,7 @@ def test_a_count_is_read_in_every_way_it_is_written(cell: str, value: float | No
 
 @pytest.mark.parametrize("cell", ["1044 us", "12 34", "1,23", "0x10", "yes", "3(", "12.", "--"])
 def test_what_is_no_count_is_an_error_and_never_a_guess(cell: str) -> None:
-    with pytest.raises(InputError, match=r"a\.rpt.*stands where a number"):
+    with pytest.raises(InputError, match=r"a\.rpt.*is where a number"):
         count(cell, HERE)
 
 

@@ -122,7 +122,7 @@ def test_a_damaged_message_is_sent_again_and_reasons_are_told() -> None:
         (answer(EXAMPLE, {}, messages.WRONG_LENGTH), "another length"),
         (good[:9], "did not answer, or not to the end"),
         (b"", "did not answer"),
-        (b"\x00" + good, "begins no answer"),
+        (b"\x00" + good, "does not begin an answer"),
     ):
         with pytest.raises(AnswerError, match=reason):
             run(EXAMPLE, Echo(said), batch, tries=1)

@@ -146,7 +146,7 @@ def test_routing_is_tried_from_other_seeds_until_the_clock_is_reached(
     monkeypatch.setenv("FAKE_FAILING_SEED", "1")
     with pytest.raises(ToolFailedError, match="no legal placement"):
         reached(302, 1)
-    with pytest.raises(UsageError, match="In 0 tries nothing is placed"):
+    with pytest.raises(UsageError, match="Nothing can be placed in 0 tries"):
         reached(303, 0)
 
 
@@ -228,7 +228,7 @@ def test_vivado_does_it_where_it_is(vivado: Path) -> None:
     assert fmax == pytest.approx(1000 / routed["clock_ns", None].value)
     assert routed["throughput", None].value == pytest.approx(fmax * 1e6 / interval)
     assert "synth_design -part" not in (vivado / "record").read_text()
-    with pytest.raises(UsageError, match="Vivado knows no seeds"):
+    with pytest.raises(UsageError, match="Vivado has no seeds"):
         measured(vivado / "amd", RtlSettings(part="zcu104", route=True, route_tries=2))
 
 

@@ -122,7 +122,7 @@ def test_a_report_cut_short_is_an_error_and_not_a_gap(tmp_path: Path) -> None:
     report.write_text(report.read_text()[:900])
     with pytest.raises(InputError) as caught:
         measured(folder, VITIS)
-    assert str(report) in str(caught.value) and "no whole XML" in str(caught.value)
+    assert str(report) in str(caught.value) and "not a complete XML" in str(caught.value)
 
 
 @pytest.mark.parametrize("backend", [Backend.ONEAPI, Backend.CATAPULT, Backend.LIBERO])
