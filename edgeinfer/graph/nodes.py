@@ -322,7 +322,7 @@ def weights_of(node: Node) -> dict[str, Floats]:
             return {f"{node.name}/value": node.value}
         case Input() | Activation() | Softmax() | Pool() | Merge() | Concat():
             return {}
-        case Reshape() | Transpose() | Pad() | Upsample() | Slice():
+        case Moves():
             return {}
         case _:
             assert_never(node)

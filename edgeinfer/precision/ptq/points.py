@@ -40,7 +40,7 @@ def quantized_tensors(graph: g.Graph) -> tuple[str, ...]:
                     found.add(source(graph, node.x))
             case g.Input() | g.Constant() | g.Activation() | g.PRelu() | g.Concat():
                 pass
-            case g.Reshape() | g.Transpose() | g.Pad() | g.Upsample() | g.Slice():
+            case g.Moves():
                 pass
             case _:
                 assert_never(node)
