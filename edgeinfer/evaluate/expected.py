@@ -172,9 +172,8 @@ class _Walk:
             )
         if isinstance(index, ops.Requant):
             x = bounded.rounded(x, Quantizer(index.type, index.rounding, index.overflow))
-        rises = function not in STEEPEST and not (
-            function is g.Function.ELU and node.parameters[0] < 0
-        )
+        falls = function is g.Function.ELU and node.parameters[0] < 0
+        rises = not falls and function not in (*STEEPEST, g.Function.HARD_SWISH)
         y = bounded.mapped(x, curve) if rises else _spread(x, curve, node)
         error = FUNCTION_ERROR * np.abs(y.centre) + SMALLEST
         y = widened(y, np.where(y.centre == x.centre, 0.0, error))  # some are the identity above 0
@@ -280,6 +279,9 @@ def _spread(x: Bounded, curve: Callable[[Floats], Floats], node: g.Activation) -
     if x.radius is None:
         return y
     own = max([1.0, *map(abs, node.parameters)])
+    if node.function is g.Function.HARD_SWISH:
+        shift, bound = node.parameters
+        own = max(1.0, shift / bound, 2 - shift / bound)
     return widened(y, x.radius * STEEPEST.get(node.function, own))
 
 

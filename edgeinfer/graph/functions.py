@@ -22,6 +22,7 @@ SMALLEST_POWER_INPUT = (
 PARAMETER_COUNTS = {
     Function.LEAKY_RELU: 1,
     Function.HARD_SIGMOID: 2,
+    Function.HARD_SWISH: 2,
     Function.TERNARY: 1,
     Function.ELU: 1,
     Function.POWER_OF_TWO: 3,
@@ -70,6 +71,9 @@ def _evaluate(function: Function, parameters: tuple[float, ...], x: Floats) -> F
             return np.asarray(x / (1.0 + np.abs(x)), dtype=np.float64)
         case Function.SWISH:
             return x * _sigmoid(x)
+        case Function.HARD_SWISH:
+            shift, bound = parameters
+            return x * np.clip(x + shift, 0.0, bound) / bound  # in this order ties stay ties
         case Function.GELU:
             from scipy.special import ndtr
 

@@ -49,6 +49,7 @@ class Function(StrEnum):
     SOFTPLUS = "softplus"
     SOFTSIGN = "softsign"
     SWISH = "swish"
+    HARD_SWISH = "hard_swish"  # x clip(x + shift, 0, bound) / bound; parameters: (shift, bound)
     GELU = "gelu"
     EXPONENTIAL = "exponential"
     POWER_OF_TWO = "power_of_two"  # parameters: (lowest exponent, highest exponent, signed 0/1)

@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 # SPDX-FileCopyrightText: The edgeinfer authors
-"""Element-wise functions in integers: exact steps where the function is piecewise linear, else a
-table whose every entry is stated."""
+"""Element-wise functions in integers: exact steps where the function is piecewise linear, else
+tables whose every entry is stated."""
 
 from __future__ import annotations
 
@@ -11,10 +11,10 @@ from typing import assert_never
 import numpy as np
 
 from edgeinfer.base.errors import ProgramError
-from edgeinfer.graph.functions import evaluate
 from edgeinfer.graph.nodes import Activation, Function
 from edgeinfer.ir.builder import Builder, provisional
-from edgeinfer.ir.ops import PairKind, PRelu, Softmax, Table, packed
+from edgeinfer.ir.lower_tables import tabulate
+from edgeinfer.ir.ops import PairKind, PRelu, Softmax, packed
 from quantization.calibrate import fitted
 from quantization.fixed import (
     Fixed,
@@ -27,9 +27,6 @@ from quantization.fixed import (
     shift_left,
 )
 
-MOST_ENTRIES = 1 << 16  # of a table; a wider index is rounded first, and a finding says so
-INDEX_BITS = 14  # of an index that had to be rounded
-SATURATION = 8.0  # where sigmoid and tanh are flat to 4e-4
 SOFTMAX_ENTRIES = 1 << 12
 SLOPE_BITS = 16
 
@@ -72,11 +69,12 @@ def activate(
             | Function.SOFTPLUS
             | Function.SOFTSIGN
             | Function.SWISH
+            | Function.HARD_SWISH
             | Function.GELU
             | Function.EXPONENTIAL
             | Function.POWER_OF_TWO
         ):
-            return _table(b, node, name, x, out, findings)
+            return tabulate(b, node, name, x, out, findings)
         case _:
             assert_never(node.function)
 
@@ -115,45 +113,6 @@ def _ternary(b: Builder, name: str, x: str, threshold: float) -> str:
     below = b.clip(f"{name}.below", down, -1, 0)
     both = b.pair(f"{name}.both", above, below, PairKind.ADD)
     return b.shifted(name, both, b.frac(both), 0, 0)
-
-
-def _table(
-    b: Builder,
-    node: Activation,
-    name: str,
-    x: str,
-    out: Quantizer | None,
-    findings: list[str],
-) -> str:
-    x = _index(b, node, name, x, findings)
-    first, last = b.ranges[x].bottom, b.ranges[x].top
-    points = np.ldexp(np.arange(first, last + 1, dtype=np.float64), -b.frac(x))
-    values = evaluate(node.function, node.parameters, points)
-    quantizer = out or fitted(values, 16)
-    entries = quantize(values, quantizer)
-    if out is None:
-        findings.append(f"{name}: no format is given; its table holds {quantizer}.")
-    return b.add(Table(name, quantizer.type, x, first, packed(entries)))
-
-
-def _index(b: Builder, node: Activation, name: str, x: str, findings: list[str]) -> str:
-    """x itself where a table over its range is affordable, else x rounded to a narrower type."""
-    range_ = b.ranges[x]
-    if range_.top - range_.bottom < MOST_ENTRIES:
-        return x
-    reach = math.ldexp(max(range_.top, -range_.bottom), -b.frac(x))
-    if node.function in (Function.SIGMOID, Function.TANH):
-        reach = min(reach, SATURATION)
-    elif node.function is Function.HARD_SIGMOID and node.parameters[0]:
-        slope, offset = node.parameters
-        reach = min(reach, max(abs(offset), abs(1.0 - offset)) / abs(slope))
-    integer = math.ceil(math.log2(reach)) + 1
-    index = Quantizer(Fixed(True, INDEX_BITS, integer), Rounding.RND_CONV, Overflow.SAT)
-    findings.append(
-        f"{name}: a table over {range_.top - range_.bottom + 1} inputs is too large; "
-        f"its index is rounded to {index.type} first."
-    )
-    return b.requant(f"{name}.index", x, index)
 
 
 def softmax(

@@ -54,6 +54,10 @@ def applied(builder: OnnxBuilder, function: Function, parameters: tuple[float, .
             return node("Softsign", x)
         case Function.SWISH:
             return node("Mul", x, node("Sigmoid", x))
+        case Function.HARD_SWISH:
+            shift, bound = (number(value) for value in parameters)
+            gate = node("Clip", node("Add", x, shift), number(0.0), bound)
+            return node("Div", node("Mul", x, gate), bound)
         case Function.GELU:
             below = node("Erf", node("Mul", x, number(math.sqrt(0.5))))
             return node("Mul", node("Mul", x, number(0.5)), node("Add", below, number(1.0)))

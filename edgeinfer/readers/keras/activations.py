@@ -267,6 +267,7 @@ def _power_of_two(site: Site, x: str, spec: q.PowerOfTwo, name: str) -> str:
 def _hard_swish(site: Site, x: str, spec: q.QuantizedHardSwish, name: str) -> str:
     if spec.bound <= 0 or spec.shift <= 0:
         raise Unsupported("quantized_hswish needs a positive relu_shift and relu_upper_bound")
-    product = site.builder.fresh(f"{name}_product")
-    _gated(site, x, (1 / spec.bound, spec.shift / spec.bound), product)
-    return _fixed_point(site, product, spec.output, name)
+    curve = site.builder.fresh(f"{name}_curve")
+    parameters = (float(spec.shift), float(spec.bound))
+    site.add(Activation(curve, x, Function.HARD_SWISH, parameters))
+    return _fixed_point(site, curve, spec.output, name)

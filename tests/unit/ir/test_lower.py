@@ -13,7 +13,6 @@ from edgeinfer.graph.functions import evaluate
 from edgeinfer.ir import ops
 from edgeinfer.ir.interpret import interpret
 from edgeinfer.ir.lower import averaged_counts, lower
-from edgeinfer.ir.lower_functions import MOST_ENTRIES
 from edgeinfer.ir.program import HostFunction
 from quantization.fixed import Quantizer, dequantize, quantize
 from quantization.recipe import Recipe, WeightFormat
@@ -83,14 +82,6 @@ def test_a_table_holds_the_rounded_function(function: g.Function) -> None:
     assert [type(op) for op in program.ops] == [ops.Input, ops.Table]
 
 
-def test_a_table_that_would_be_too_large_gets_a_rounded_index_and_a_finding() -> None:
-    recipe = Recipe.of({"x": q("fixed<20,6>"), "y": q("ufixed<8,0>")})
-    lowered = lower(unary(g.Activation("y", "x", g.Function.SIGMOID), recipe, (1,)), recipe)
-    table = next(op for op in lowered.program.ops if isinstance(op, ops.Table))
-    assert table.entries.size <= MOST_ENTRIES
-    assert any("too large" in finding for finding in lowered.findings)
-
-
 def test_a_function_and_the_rounding_after_it_are_one_table() -> None:
     curve, rounding = (
         g.Activation("y", "x", g.Function.TANH),
@@ -104,26 +95,6 @@ def test_a_function_and_the_rounding_after_it_are_one_table() -> None:
         quantize(np.tanh(x), q("fixed<4,1,RND_CONV,SAT_SYM>")), q("fixed<4,1>").type
     )
     assert values_of(graph, recipe, {"x": x})["z"].tolist() == wanted.tolist()
-
-
-@pytest.mark.parametrize(
-    ("function", "parameters"),
-    [
-        (g.Function.SIGMOID, ()),
-        (g.Function.TANH, ()),
-        (g.Function.SOFTSIGN, ()),
-        (g.Function.HARD_SIGMOID, (0.01, 0.5)),
-        (g.Function.HARD_SIGMOID, (0.2, 0.5)),
-    ],
-)
-def test_a_rounded_index_saturates_only_where_the_function_is_flat(function, parameters) -> None:
-    recipe = Recipe.of({"x": q("fixed<20,8>"), "y": q("fixed<12,1>")})
-    x = np.linspace(-127, 127, 1001)[:, None]
-    found = values_of(
-        unary(g.Activation("y", "x", function, parameters), recipe, (1,)), recipe, {"x": x}
-    )
-    wanted = np.minimum(evaluate(function, parameters, x), 1 - 2.0**-11)
-    assert np.abs(found["y"] - wanted).max() < 2.0**-6  # half a step of an index up to 128
 
 
 def test_linear_layers_equal_exact_arithmetic_on_the_grid() -> None:

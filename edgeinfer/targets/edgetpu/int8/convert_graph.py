@@ -147,6 +147,9 @@ def _activated(graph: g.Graph, node: g.Activation, x: Drawn) -> Drawn:
             return x.like(tf.tanh(t))
         case g.Function.SWISH:
             return x.like(t * tf.sigmoid(t))
+        case g.Function.HARD_SWISH:
+            shift, bound = node.parameters
+            return x.like(t * tf.clip_by_value(t / bound + shift / bound, 0.0, 1.0))
         case g.Function.HARD_SIGMOID:
             slope, offset = node.parameters
             return x.like(tf.clip_by_value(slope * t + offset, 0.0, 1.0))

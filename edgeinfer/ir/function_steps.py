@@ -1,0 +1,87 @@
+# SPDX-License-Identifier: Apache-2.0
+# SPDX-FileCopyrightText: The edgeinfer authors
+"""Where a rounded function steps: the few inputs at which its output changes, found by bisection
+over ranges that are far too wide to be listed."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from itertools import pairwise
+
+import numpy as np
+
+from edgeinfer.graph.functions import Floats, evaluate
+from edgeinfer.graph.nodes import Function
+from quantization.fixed import HUGE, Ints, Overflow, Quantizer, quantize
+from quantization.ranges import Interval
+
+MOST_STEPS = 1 << 16
+FALLING = (Overflow.WRAP, Overflow.SAT_ZERO)  # a growing value may come back smaller
+TURNS = {  # where functions stop falling and start to rise
+    Function.SWISH: -1.2784645427610738,
+    Function.GELU: -0.7517915246935645,
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Rounded:
+    """A function of raw integers on a grid, brought to raw integers of a format."""
+
+    function: Function
+    parameters: tuple[float, ...]
+    frac: int
+    quantizer: Quantizer
+
+    def values(self, raw: Ints) -> Floats:
+        """The function before it is rounded."""
+        points = np.ldexp(raw.astype(np.float64), -self.frac)
+        return np.minimum(evaluate(self.function, self.parameters, points), HUGE)
+
+    def __call__(self, raw: Ints) -> Ints:
+        return quantize(self.values(raw), self.quantizer)
+
+    @property
+    def turn(self) -> float | None:
+        """Where the function stops falling or rising, if it does."""
+        if self.function is Function.ELU and self.parameters[0] < 0:
+            return 0.0
+        if self.function is Function.HARD_SWISH:
+            shift, bound = self.parameters
+            return min(-shift / 2, bound - shift)
+        return TURNS.get(self.function)
+
+
+def steps_of(rounded: Rounded, range_: Interval) -> Ints | None:
+    """Every raw input, in order, whose output differs from that of the input before it; None where
+    there are too many of them, or where overflow makes them hard to find."""
+    if rounded.quantizer.overflow in FALLING:
+        return None
+    ends = [range_.bottom, range_.top]
+    if rounded.turn is not None:
+        last = math.floor(math.ldexp(rounded.turn, rounded.frac))
+        if range_.bottom <= last < range_.top:
+            ends = [range_.bottom, last, last + 1, range_.top]
+    found = []
+    for low, high in pairwise(ends):
+        steps = _between(rounded, low, high)
+        if steps is None:
+            return None
+        found.append(steps)
+    return np.unique(np.concatenate(found))
+
+
+def _between(rounded: Rounded, low: int, high: int) -> Ints | None:
+    """The steps in low < raw <= high, where the function only rises or only falls."""
+    first, last = (int(y) for y in rounded(np.asarray([low, high], np.int64)))
+    if abs(last - first) > MOST_STEPS:
+        return None
+    sign = 1 if last >= first else -1
+    levels = np.arange(1, abs(last - first) + 1, dtype=np.int64) * sign + first
+    below, reached = np.full(levels.shape, low), np.full(levels.shape, high)
+    while (open_ := reached - below > 1).any():
+        middle = np.where(open_, below + (reached - below) // 2, reached)
+        there = sign * rounded(middle) >= sign * levels
+        reached = np.where(there, middle, reached)
+        below = np.where(there, below, middle)
+    return np.unique(reached)
