@@ -28,6 +28,7 @@ from edgeinfer.ir.ops import (
     Input,
     Moves,
     Op,
+    Pair,
     Pool,
     PoolKind,
     Requant,
@@ -36,6 +37,7 @@ from edgeinfer.ir.ops import (
     inputs_of,
     packed,
 )
+from edgeinfer.ir.passes import drop_dead
 from edgeinfer.ir.program import HostFunction, Program
 from edgeinfer.ir.verify import verify
 from edgeinfer.targets.edgetpu.int8.grid import LEVELS
@@ -70,7 +72,7 @@ def narrowed(
 ) -> Narrowed:
     """The Program for int8 storage. Ranges of wide inputs and outputs come from the samples, or
     from drawn ones; or, where nothing is to be run, from what is proved."""
-    climbed, entered = _narrow_inputs(program, raw)
+    climbed, entered = _narrow_inputs(_plain_indices(program), raw)
     while True:
         higher = _climbed(climbed)
         if higher is climbed:
@@ -202,6 +204,21 @@ def _reading(op: Op, renamed: Mapping[str, str], requant: Requant) -> Op:
             raise AssertionError(op)  # `_moves` has said otherwise
 
 
+def _plain_indices(program: Program) -> Program:
+    """Tables that are read at an index which a second table makes exact (`ir.lower_tables`): 256
+    levels are coarser than what that brings, so the index is rounded as it is."""
+    ops: list[Op] = []
+    for op in program.ops:
+        if isinstance(op, Requant) and op.rounding is Rounding.TRN:
+            moved = program[op.x]
+            nudge = program[moved.b] if isinstance(moved, Pair) else None
+            cell = program[nudge.x] if isinstance(nudge, Table) else None
+            if isinstance(moved, Pair) and isinstance(cell, Requant) and cell.x == moved.a:
+                op = replace(op, x=moved.a, rounding=Rounding.RND)
+        ops.append(op)
+    return drop_dead(replace(program, ops=tuple(ops)))
+
+
 def _rounded_tables(program: Program) -> tuple[Program, list[str]]:
     """Tables with more than 256 entries, read at 256 of them."""
     ops: list[Op] = []
@@ -210,20 +227,26 @@ def _rounded_tables(program: Program) -> tuple[Program, list[str]]:
         if not isinstance(op, Table) or program.type(op.x).bits <= 8:
             ops.append(op)
             continue
-        frac, last = program.type(op.x).frac, op.first + op.entries.size - 1
+        frac, end = program.type(op.x).frac, op.first + op.entries.size - 1
+        first, last = min(op.first, 0), max(end, 0)  # int8 levels have zero among them
         shift = 0
-        while (last >> shift) - (op.first >> shift) >= LEVELS and frac - shift > FLAT_FRAC:
+        while (last >> shift) - (first >> shift) >= LEVELS and frac - shift > FLAT_FRAC:
             shift += 1
-        low = max(op.first >> shift, -LEVELS // 2)
+        low = max(first >> shift, -LEVELS // 2)
         high = min(last >> shift, low + LEVELS - 1)
-        places = np.clip(np.arange(low, high + 1) << shift, op.first, last) - op.first
+        places = np.clip(np.arange(low, high + 1) << shift, op.first, end) - op.first
         type_ = fixed_for(low, high, frac - shift)
-        index = f"{op.name}.int8_index"
-        ops.append(Requant(f"{index}.rounded", type_, op.x, Rounding.RND, Overflow.SAT))
+        index, source = f"{op.name}.int8_index", program[op.x]
+        x = op.x
+        if isinstance(source, Clip) or (
+            isinstance(source, Requant) and source.overflow is Overflow.SAT
+        ):
+            x = source.x  # rounded and limited once
+        ops.append(Requant(f"{index}.rounded", type_, x, Rounding.RND, Overflow.SAT))
         ops.append(Clip(index, type_, f"{index}.rounded", low, high))
         ops.append(replace(op, x=index, first=low, entries=op.entries[places]))
         findings.append(f"{op.name} is read in steps of {2.0 ** (shift - frac):g}: int8 holds 256.")
-    return Program(program.name, tuple(ops), program.outputs), findings
+    return drop_dead(Program(program.name, tuple(ops), program.outputs)), findings
 
 
 def _rounded_sums(
