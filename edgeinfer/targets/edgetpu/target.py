@@ -57,6 +57,7 @@ from quantization.recipe import Recipe
 CHIP = "coral"
 COMPILED_MAPPING = "mapping_compiled.json"
 STAGE = "tflite"
+MOST_FLIPS = 0.03  # of the samples; rounding outputs to 8 bits changes fewer decisions
 FIGURES = (
     "cached_bytes",
     "host_ops",
@@ -166,11 +167,17 @@ class EdgeTpuTarget(Target[EdgeTpuSettings]):
         agreements = [_agreement(("engine", STAGE), found.to_program)]
         if own is not None:
             agreements.append(_agreement(("int8 program", STAGE), found.agreement))
-        said = (
+        said = [
             f"model.tflite was run by {found.runtime.name} {found.runtime.version} with its "
             f"{simulate.RESOLVER} kernels; the chip's own may differ by some steps."
-        )
-        return Judged(tuple(agreements), found.outputs, found.hosts, found.metrics, (said,))
+        ]
+        flips, samples = found.to_program.decision_flips_unrounded, found.to_program.samples
+        if flips > MOST_FLIPS * samples:
+            said.append(
+                f"The int8 file decides {flips} of {samples} samples ({flips / samples:.1%}) "
+                f"otherwise than the Program. Judge its accuracy on its own, on data with labels."
+            )
+        return Judged(tuple(agreements), found.outputs, found.hosts, found.metrics, tuple(said))
 
     def estimate(self, program: Program, settings: EdgeTpuSettings) -> tuple[Metric, ...]:
         """Mapping, memory and time without any tool."""
