@@ -150,7 +150,7 @@ CALIBRATION = [
 RECIPES = [
     Bad("brackets.toml", b"version = " + b"[" * 5_000, "nested too deep", RECIPE),
     Bad("gone.toml", None, "no file", RECIPE),
-    Bad("binary.toml", b"\xff\xfe\x00", "no text", RECIPE),
+    Bad("binary.toml", b"\xff\xfe\x00", "not text", RECIPE),
     Bad("broken.toml", b"version = ", "not TOML", RECIPE),
     Bad("old.toml", b"version = 99\n", "version", RECIPE),
     Bad("no_version.toml", b"[activations]\n", "version", RECIPE),

@@ -234,7 +234,7 @@ def test_what_was_cut_off_is_named_with_its_format(everything: Path, name: str) 
         samples.read(place, {"in": NETWORKS.get(FOUND[name][0], (2,))}, {"out": (3,)})
     said = str(caught.value)
     assert str(everything) in said and "\n" not in said
-    known = ("truncated", "damaged", "ends early", "can be read", "is missing", "no readable")
+    known = ("truncated", "damaged", "ends early", "can be read", "is missing", "not a readable")
     assert any(word in said for word in known), said
 
 

@@ -77,5 +77,5 @@ def test_what_is_no_tagger_is_refused() -> None:
         g.Graph("mlp", (g.Input("x", (4,)), g.Dense("d", "d", "x", np.ones((4, 1)), None)), ("d",)),
         Recipe(),
     ).program
-    with pytest.raises(UsageError, match="no tagger"):
+    with pytest.raises(UsageError, match="is not a tagger"):
         tag_plane(flat, plane(), PlaneSettings())

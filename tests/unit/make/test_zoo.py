@@ -73,7 +73,7 @@ def test_evaluating_a_reference_needs_no_tensorflow():
 def test_a_damaged_record_says_so(tmp_path):
     path = tmp_path / "jet-tagger.json"
     path.write_text('{"name": "jet-tagger"}')
-    with pytest.raises(InputError, match="no record"):
+    with pytest.raises(InputError, match="not a record"):
         record_of(ENTRIES["jet-tagger"], tmp_path)
     with pytest.raises(InputError, match=r"roi-finder\.json"):
         record_of(ENTRIES["roi-finder"], tmp_path)

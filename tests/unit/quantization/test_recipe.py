@@ -70,7 +70,7 @@ def test_channels_share_the_finest_grid() -> None:
         ("version = 2", "version is 2"),
         ("[activations]", "version is None"),
         ("version = 1\n[extra]\n", "unknown tables: extra"),
-        ("version = 1\nactivations = 3", "no table"),
+        ("version = 1\nactivations = 3", "not a table"),
         ("= nonsense", "not TOML"),
     ],
 )

@@ -143,7 +143,7 @@ def test_a_journal_belongs_to_one_search(tmp_path: Path) -> None:
     with pytest.raises(SearchError, match="another search"):
         Journal.open(path, "you")
     path.write_text("[1, 2]\n")
-    with pytest.raises(SearchError, match="no journal"):
+    with pytest.raises(SearchError, match="not the journal"):
         Journal.open(path, "me")
     with pytest.raises(SearchError, match="finite"):
         Journal().add("k", float("nan"), {}, "", 0.0)

@@ -198,7 +198,7 @@ def test_track_files(tmp_path: Path, track, case: str) -> None:
 
 def test_a_track_file_of_bytes(tmp_path: Path) -> None:
     (tmp_path / "t.dat").write_bytes(b"\xff\xfe" * 50)
-    expect(TrackFiles(find_files(tmp_path, "*.dat")), "t.dat", "", "no text")
+    expect(TrackFiles(find_files(tmp_path, "*.dat")), "t.dat", "", "not a text")
 
 
 CVN = {

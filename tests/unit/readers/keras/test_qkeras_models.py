@@ -268,7 +268,7 @@ def test_rounding_of_float_weights_is_reported(tmp_path: Path) -> None:
     [
         ("bernoulli()", "random"),
         ("stochastic_binary()", "random"),
-        ("quantized_ulaw(4)", "no quantizer"),
+        ("quantized_ulaw(4)", "not a quantizer"),
         ("quantized_bits(4,0,alpha='auto')", "alpha"),
         ("quantized_relu(4,use_sigmoid=1)", "use_sigmoid"),
         ("binary_tanh", "not known"),

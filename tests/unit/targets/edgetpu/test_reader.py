@@ -143,9 +143,9 @@ def test_a_vector_that_claims_more_than_there_is() -> None:
     data = struct.pack("<I4s", 16, b"TFL3") + vtable + table + struct.pack("<I", 0x7FFFFFFF)
     root = Flat.over(data).root(b"TFL3")
     for read in (root.tables, root.blob, root.text, root.blobs):
-        with pytest.raises(FlatError, match="lie outside"):
+        with pytest.raises(FlatError, match="are outside"):
             read(0)
-    with pytest.raises(FlatError, match="lie outside"):
+    with pytest.raises(FlatError, match="are outside"):
         root.numbers(0, "<i8")
 
 

@@ -235,5 +235,5 @@ def test_an_area_that_counts_something_else_is_an_error(tmp_path: Path) -> None:
     with pytest.raises(InputError, match="its area counts les, ffs"):
         intel_metrics(tmp_path, 5.0)
     area.write_text("[]")
-    with pytest.raises(InputError, match="no table"):
+    with pytest.raises(InputError, match="not a table"):
         intel_metrics(tmp_path, 5.0)
