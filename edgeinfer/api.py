@@ -26,16 +26,16 @@ from edgeinfer.precision.ptq import PtqSettings
 from edgeinfer.readers import load as load_file
 from edgeinfer.report import words
 from edgeinfer.report.compare import page as compare_page
-from edgeinfer.report.compare.comparison import Comparison as Compared
-from edgeinfer.report.compare.comparison import compared
+from edgeinfer.report.compare.comparison import RunComparison as Compared
+from edgeinfer.report.compare.comparison import compare_runs
 from edgeinfer.report.result import Result
-from edgeinfer.run.folder import Silent, opened
-from edgeinfer.run.lower import lowered_as_asked
+from edgeinfer.run.folder import Silent, open_run
+from edgeinfer.run.lower import lower_as_asked
 from edgeinfer.run.report import write_report
 from edgeinfer.run.samples import DataFile, Simulation, Source, samples_of
 from edgeinfer.run.steps import compile_model, simulate_run
 from edgeinfer.run.stored import read_runs, stored_result
-from edgeinfer.targets.registry import Chosen, choose_for
+from edgeinfer.targets.registry import ChosenTarget, choose_for
 from edgeinfer.zoo import is_name, resolve
 from quantization.recipe import Recipe
 
@@ -58,7 +58,11 @@ class Model:
 
     def _repr_html_(self) -> str:
         rows = [
-            (node.name, type(node).__name__, "x".join(map(str, self.graph.shapes[node.name])))
+            (
+                node.name,
+                type(node).__name__.removesuffix("Node"),
+                "x".join(map(str, self.graph.shapes[node.name])),
+            )
             for node in self.graph.nodes
         ]
         return _table(repr(self)[1:-1], ("layer", "kind", "shape"), rows)
@@ -91,7 +95,7 @@ class Quantized:
     scores: Mapping[str, Scores]
 
     def __repr__(self) -> str:
-        told = ", ".join(f"{stage} {_scored(scores)}" for stage, scores in self.scores.items())
+        told = ", ".join(f"{stage} {_score_text(scores)}" for stage, scores in self.scores.items())
         return (
             f"<{self.program.name} in integers: {len(self.program.ops)} ops{told and ', '}{told}>"
         )
@@ -161,7 +165,7 @@ class Run:
         """Write the run's page; where it is."""
         from edgeinfer.report.page.page import Wishes
 
-        with opened(self.folder, Silent(), new=False) as folder:
+        with open_run(self.folder, Silent(), new=False) as folder:
             write_report(folder, None, Wishes())
         return self.folder / "report.html"
 
@@ -211,7 +215,7 @@ def quantize(
     samples = None if source is None else samples_of(source, model.graph)
     loaded = load_file(model.path)
     shown = None if samples is None else lambda: samples
-    _, lowered = lowered_as_asked(loaded, None, formats, shown)
+    _, lowered = lower_as_asked(loaded, None, formats, shown)
     scores = {}
     if samples is not None and samples.labels:
         outputs = {
@@ -234,8 +238,8 @@ def compile(  # what it is called on the command line
     target's name, as its settings class has them."""
     known = model.model if isinstance(model, Quantized) else model
     names = [device] if isinstance(device, str) else list(device)
-    chosen = [_chosen(name, names, (options or {}).get(name, {})) for name in targets]
-    with opened(Path(folder), Silent(), new=True) as held:
+    chosen = [_choose_targets(name, names, (options or {}).get(name, {})) for name in targets]
+    with open_run(Path(folder), Silent(), new=True) as held:
         result = compile_model(
             held, known.path, recipe_path=None, data=known.source, formats=known.formats,
             targets=chosen,
@@ -255,7 +259,7 @@ def simulate(
     `edited`, if that code may be run."""
     folder = run.folder if isinstance(run, Run) else Path(run)
     path = None if data is None else Path(data)
-    with opened(folder, Silent(), new=False) as held:
+    with open_run(folder, Silent(), new=False) as held:
         result = simulate_run(held, data=path, count=samples, stages=tuple(stages), edited=edited)
     return Run(folder, result)
 
@@ -270,10 +274,10 @@ def compare(*runs: Run | str | Path) -> Comparison:
     if not runs:
         raise UsageError("There is nothing to compare.", hint="Give two runs or more.")
     folders = [run.folder if isinstance(run, Run) else Path(run) for run in runs]
-    return Comparison(compared(read_runs(folders)))
+    return Comparison(compare_runs(read_runs(folders)))
 
 
-def _chosen(name: str, devices: Sequence[str], options: Mapping[str, Any]) -> Chosen:
+def _choose_targets(name: str, devices: Sequence[str], options: Mapping[str, Any]) -> ChosenTarget:
     return choose_for(name, {asked: device_named(asked) for asked in devices}, options)
 
 
@@ -291,7 +295,7 @@ def _source(data: Data) -> DataFile | None:
             return DataFile(place)
 
 
-def _scored(scores: Scores) -> str:
+def _score_text(scores: Scores) -> str:
     named = {"AUC": scores.auc, "accuracy": scores.accuracy, "rms error": scores.rms_error}
     return next((f"{name} {value:.4f}" for name, value in named.items() if value is not None), "")
 

@@ -32,7 +32,7 @@ class Method(StrEnum):
     MSE = "mse"  # the smallest mean squared error
 
 
-def fitted(
+def fit_quantizer(
     values: ArrayLike,
     bits: int,
     *,
@@ -67,7 +67,7 @@ def places(values: ArrayLike, bits: int, *, signed: bool | None = None) -> tuple
     """Quantizers worth a trial: from the one that saturates nothing, one binary place after the
     other, down to where the bulk of the values saturates."""
     reals = finite(values)
-    widest = fitted(reals, bits, signed=signed)
+    widest = fit_quantizer(reals, bits, signed=signed)
     magnitudes = np.abs(reals[reals != 0.0])
     bulk = float(np.percentile(magnitudes, BULK_PERCENTILE)) if magnitudes.size else 0.0
     limited = np.clip(reals, -bulk, bulk)
@@ -90,7 +90,7 @@ def fitted_channels(
     columns = reals.reshape(-1, reals.shape[-1]).T
     return WeightFormat.of(
         *(
-            fitted(column, bits, method=method, percentile=percentile, signed=signed)
+            fit_quantizer(column, bits, method=method, percentile=percentile, signed=signed)
             for column in columns
         )
     )

@@ -103,7 +103,7 @@ class Fixed:
         return Fixed(not match[1], int(match[2]), int(match[3]))
 
 
-def fixed_for(low: int, high: int, frac: int) -> Fixed:
+def fixed_of_range(low: int, high: int, frac: int) -> Fixed:
     """The narrowest type with `frac` fractional bits that holds every raw integer low..high."""
     if low > high:
         raise FormatError(f"An empty range {low}..{high} has no type.")
@@ -192,7 +192,7 @@ def shift_right(raw: Ints, shift: int, rounding: Rounding) -> Ints:
     return floor + up
 
 
-def overflowed(raw: Ints, type_: Fixed, overflow: Overflow) -> Ints:
+def apply_overflow(raw: Ints, type_: Fixed, overflow: Overflow) -> Ints:
     """Bring raw integers on the type's grid into the type's range."""
     low, high = type_.raw_min, type_.raw_max
     match overflow:
@@ -217,27 +217,27 @@ def requantize(raw: ArrayLike, frac: int, quantizer: Quantizer) -> Ints:
     whole = np.asarray(raw, dtype=np.int64)
     shift = frac - quantizer.type.frac
     if shift < 0:  # saturate before shifting left: the shifted value may not fit an int64
-        return _widened(whole, -shift, quantizer)
-    return overflowed(
+        return _widen(whole, -shift, quantizer)
+    return apply_overflow(
         shift_right(whole, shift, quantizer.rounding), quantizer.type, quantizer.overflow
     )
 
 
-def _widened(raw: Ints, shift: int, quantizer: Quantizer) -> Ints:
+def _widen(raw: Ints, shift: int, quantizer: Quantizer) -> Ints:
     """Move to a finer grid. Nothing is rounded; what leaves the range overflows as asked."""
     if quantizer.overflow is Overflow.WRAP:
         kept = max(quantizer.type.bits - shift, 0)  # upper bits vanish modulo 2^bits anyway
         if kept == 0:
             return np.zeros_like(raw)
         low_bits = raw & ((1 << kept) - 1)
-        return overflowed(low_bits << shift, quantizer.type, Overflow.WRAP)
+        return apply_overflow(low_bits << shift, quantizer.type, Overflow.WRAP)
     low, high = quantizer.type.raw_min, quantizer.type.raw_max
     least, most = -(-low >> shift), high >> shift  # what stays in the range when shifted
     inside = np.clip(raw, least, most) << min(shift, MAX_BITS - 1)  # beyond, only zero is left
     if quantizer.overflow is Overflow.SAT_ZERO:
         return np.where((raw < least) | (raw > most), np.int64(0), inside)
     ended = np.where(raw > most, np.int64(high), np.where(raw < least, np.int64(low), inside))
-    return overflowed(ended, quantizer.type, quantizer.overflow)
+    return apply_overflow(ended, quantizer.type, quantizer.overflow)
 
 
 def quantize(values: ArrayLike, quantizer: Quantizer) -> Ints:
@@ -255,13 +255,13 @@ def quantize(values: ArrayLike, quantizer: Quantizer) -> Ints:
     if quantizer.overflow is Overflow.WRAP:
         modulus = float(1 << quantizer.type.bits)
         rest = np.fmod(rounded, modulus).astype(np.int64)
-        return overflowed(rest, quantizer.type, Overflow.WRAP)
+        return apply_overflow(rest, quantizer.type, Overflow.WRAP)
     inside = np.abs(rounded) < 2.0**MAX_BITS
     raw = np.where(inside, rounded, 0.0).astype(np.int64)
     if quantizer.overflow is not Overflow.SAT_ZERO:  # which zero is already
         limit = np.iinfo(np.int64)
         raw = np.where(inside, raw, np.where(reals < 0, limit.min, limit.max))
-    return overflowed(raw, quantizer.type, quantizer.overflow)
+    return apply_overflow(raw, quantizer.type, quantizer.overflow)
 
 
 def _round_float(scaled: NDArray[np.float64], rounding: Rounding) -> NDArray[np.float64]:

@@ -20,7 +20,7 @@ from quantization.fixed import (
     Ints,
     Overflow,
     Quantizer,
-    fixed_for,
+    fixed_of_range,
     requantize,
 )
 
@@ -59,7 +59,7 @@ class Interval:
 
     def type(self, frac: int) -> Fixed:
         """The narrowest type that holds every element."""
-        return fixed_for(self.bottom, self.top, frac)
+        return fixed_of_range(self.bottom, self.top, frac)
 
 
 def of_type(type_: Fixed) -> Interval:
@@ -72,14 +72,14 @@ def of_values(raw: Ints) -> Interval:
     return Interval(raw, raw)
 
 
-def checked(magnitude: float, what: str) -> None:
+def check_bounds(magnitude: float, what: str) -> None:
     """Refuse a bound that an int64 could not hold."""
     if not magnitude < LIMIT:
         bits = int(np.floor(np.log2(magnitude))) + 2  # a number as large, and its sign
         raise RangeError(f"{what} may need {bits} bits; at most 63 are held.")
 
 
-def shifted(x: Interval, shift: int) -> Interval:
+def shift_range(x: Interval, shift: int) -> Interval:
     """x times 2^shift, shift >= 0."""
     top = int(x.magnitude.max())
     if top << shift >= LIMIT:
@@ -90,20 +90,20 @@ def shifted(x: Interval, shift: int) -> Interval:
     return Interval(x.low << held, x.high << held)
 
 
-def added(a: Interval, b: Interval) -> Interval:
+def add_ranges(a: Interval, b: Interval) -> Interval:
     """a + b."""
-    checked(float(a.magnitude.max()) + float(b.magnitude.max()), "A sum")
+    check_bounds(float(a.magnitude.max()) + float(b.magnitude.max()), "A sum")
     return Interval(a.low + b.low, a.high + b.high)
 
 
-def negated(x: Interval) -> Interval:
+def negate_range(x: Interval) -> Interval:
     """-x."""
     return Interval(-x.high, -x.low)
 
 
-def multiplied(a: Interval, b: Interval) -> Interval:
+def multiply_ranges(a: Interval, b: Interval) -> Interval:
     """a x b."""
-    checked(float(a.magnitude.max()) * float(b.magnitude.max()), "A product")
+    check_bounds(float(a.magnitude.max()) * float(b.magnitude.max()), "A product")
     corners = [a.low * b.low, a.low * b.high, a.high * b.low, a.high * b.high]
     return Interval(np.minimum.reduce(corners), np.maximum.reduce(corners))
 
@@ -124,7 +124,7 @@ def smaller(a: Interval, b: Interval) -> Interval:
     return Interval(np.minimum(a.low, b.low), np.minimum(a.high, b.high))
 
 
-def requantized(x: Interval, frac: int, quantizer: Quantizer) -> Interval:
+def requantize_range(x: Interval, frac: int, quantizer: Quantizer) -> Interval:
     """Bounds after a requantisation. Every mode is monotone as long as nothing overflows to the
     other side; where something may, the whole type is the bound."""
     saturating = Quantizer(quantizer.type, quantizer.rounding)
@@ -154,7 +154,7 @@ def linear(x: Interval, weights: Ints) -> Interval:
     high = np.broadcast_to(x.high, (*x.high.shape[:-1], inputs) if x.high.ndim else (inputs,))
     wide = weights.astype(np.float64)
     reach = np.maximum(np.abs(low), np.abs(high)).astype(np.float64) @ np.abs(wide)
-    checked(float(reach.max(initial=0.0)), "An accumulator")
+    check_bounds(float(reach.max(initial=0.0)), "An accumulator")
     if 4.0 * float(reach.max(initial=0.0)) < 2.0**53:  # float64 sums of such integers are exact
         centre, width = (low + high).astype(np.float64) @ wide, (high - low) @ np.abs(wide)
         return Interval(

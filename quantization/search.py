@@ -15,13 +15,13 @@ from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 
 from quantization.recipe import Recipe
-from quantization.search_journal import Journal, SearchError
+from quantization.search_journal import SearchError, SearchJournal
 
 Widths = Mapping[str, int]  # knob -> bits
 
 
 @dataclass(frozen=True, slots=True)
-class Knob:
+class WidthKnob:
     """Something that has a width: the part of a recipe that goes with each of its widths."""
 
     name: str
@@ -54,14 +54,14 @@ class Space:
     """All recipes that a search may propose: a base, and one part for each knob on top."""
 
     base: Recipe
-    knobs: tuple[Knob, ...]
+    knobs: tuple[WidthKnob, ...]
 
     def __post_init__(self) -> None:
         names = [knob.name for knob in self.knobs]
         if len(set(names)) != len(names) or not names:
             raise SearchError("A search needs knobs, each with a name of its own.")
 
-    def knob(self, name: str) -> Knob:
+    def knob(self, name: str) -> WidthKnob:
         """The knob of that name."""
         return next(knob for knob in self.knobs if knob.name == name)
 
@@ -92,7 +92,7 @@ class Space:
 
 
 @dataclass(frozen=True, slots=True)
-class Outcome:
+class RecipeOutcome:
     """What a recipe is worth. `weights` names the weights that it was judged with, where they are
     not the network's own (whoever judges knows where they are kept)."""
 
@@ -101,8 +101,8 @@ class Outcome:
     weights: str = ""
 
 
-Evaluate = Callable[[Recipe, str], Outcome]  # a recipe, judged with the weights of that name
-Repair = Callable[[Recipe, str], Outcome]  # the same after training, from those weights on
+Evaluate = Callable[[Recipe, str], RecipeOutcome]  # a recipe, judged with the weights of that name
+Repair = Callable[[Recipe, str], RecipeOutcome]  # the same after training, from those weights on
 
 
 @dataclass(frozen=True, slots=True)
@@ -111,7 +111,7 @@ class Trial:
 
     widths: Widths
     recipe: Recipe
-    outcome: Outcome
+    outcome: RecipeOutcome
     repaired: bool = False
 
 
@@ -143,7 +143,7 @@ class Judge:
 
     space: Space
     evaluate: Evaluate
-    journal: Journal
+    journal: SearchJournal
     limits: Limits
     repair: Repair | None = None
     clock: Callable[[], float] = time.monotonic
@@ -154,14 +154,14 @@ class Judge:
     def __post_init__(self) -> None:
         self._started, self._earlier = self.clock(), self.journal.seconds
 
-    def judged(self, widths: Widths, weights: str = "", *, repaired: bool = False) -> Trial:
+    def judge(self, widths: Widths, weights: str = "", *, repaired: bool = False) -> Trial:
         """A choice's worth, with weights as they are or repaired; LimitReached where it is not
         known and may not be found out any more."""
         recipe = self.space.recipe(widths)
         key = _key(recipe, weights, repaired)
         if key in self.trials:
             return self.trials[key]
-        entry = self.journal.found(key)
+        entry = self.journal.find(key)
         if entry is None:
             ask = self.repair if repaired else self.evaluate
             assert ask is not None
@@ -172,7 +172,7 @@ class Judge:
                 key, outcome.score, outcome.costs, outcome.weights, self.clock() - begun
             )
         else:
-            outcome = Outcome(entry.score, entry.costs, entry.weights)
+            outcome = RecipeOutcome(entry.score, entry.costs, entry.weights)
         self.trials[key] = Trial(dict(widths), recipe, outcome, repaired)
         return self.trials[key]
 

@@ -53,7 +53,7 @@ def descend(judge: Judge, descent: Descent) -> tuple[Trial, ...]:
     """
     path: list[Trial] = []
     try:
-        path.append(judge.judged(descent.start))
+        path.append(judge.judge(descent.start))
         queue = [_promise(descent, path[0], judge, knob.name) for knob in judge.space.knobs]
         steps = [step for step in queue if step is not None]
         heapq.heapify(steps)
@@ -67,14 +67,14 @@ def descend(judge: Judge, descent: Descent) -> tuple[Trial, ...]:
 def _advance(judge: Judge, descent: Descent, path: list[Trial], steps: list[_Step]) -> None:
     """Look at the most promising step: keep it, put it back at its true price, or give it up."""
     step, current = heapq.heappop(steps), path[-1]
-    trial = judge.judged({**current.widths, step.knob: step.bits}, current.outcome.weights)
+    trial = judge.judge({**current.widths, step.knob: step.bits}, current.outcome.weights)
     if trial.outcome.score < descent.floor:
         if judge.repair is None:
             return
-        trial = judge.judged(trial.widths, current.outcome.weights, repaired=True)
+        trial = judge.judge(trial.widths, current.outcome.weights, repaired=True)
         if trial.outcome.score < descent.floor:
             return
-    price, saving = priced(current, trial, descent.cost)
+    price, saving = price_step(current, trial, descent.cost)
     if math.isinf(price):
         return
     true = _Step(price, saving, step.knob, step.bits, len(path))
@@ -87,7 +87,7 @@ def _advance(judge: Judge, descent: Descent, path: list[Trial], steps: list[_Ste
         heapq.heappush(steps, following)
 
 
-def priced(before: Trial, after: Trial, cost: str) -> tuple[float, float]:
+def price_step(before: Trial, after: Trial, cost: str) -> tuple[float, float]:
     """Loss of score for each halving of the cost, infinite where nothing is saved; and the saving
     in halvings, negated. A gain counts as no loss: most gains are luck."""
     was, now = before.outcome.costs[cost], after.outcome.costs[cost]
@@ -132,7 +132,7 @@ def polish(judge: Judge, cost: str, floor: float, seed: int = 0) -> None:
         trial, widths = rng.choice(fresh)
         tried.add(tuple(widths.values()))
         try:
-            found = judge.judged(widths, trial.outcome.weights)
+            found = judge.judge(widths, trial.outcome.weights)
         except LimitReached:
             return
         idle = 0 if _improves(best, found, cost, floor) else idle + 1

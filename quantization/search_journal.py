@@ -20,7 +20,7 @@ class SearchError(ValueError):
 
 
 @dataclass(frozen=True, slots=True)
-class Entry:
+class JournalEntry:
     """An answer, and how long it took."""
 
     score: float
@@ -30,17 +30,17 @@ class Entry:
 
 
 @dataclass(slots=True)
-class Journal:
+class SearchJournal:
     """Answers by key. Without a path they are kept in memory only."""
 
     path: Path | None = None
-    _entries: dict[str, Entry] = field(default_factory=dict)
+    _entries: dict[str, JournalEntry] = field(default_factory=dict)
 
     @staticmethod
-    def open(path: Path, identity: str) -> Journal:
+    def open(path: Path, identity: str) -> SearchJournal:
         """The journal in a file, which belongs to the search of that identity; made where there is
         none. A line that a killed process left incomplete is cut off."""
-        journal = Journal(path)
+        journal = SearchJournal(path)
         if path.exists():
             journal._read(path, identity)
         if not path.exists() or not path.stat().st_size:
@@ -58,7 +58,7 @@ class Journal:
         """Time that all answers took together."""
         return math.fsum(entry.seconds for entry in self._entries.values())
 
-    def found(self, key: str) -> Entry | None:
+    def find(self, key: str) -> JournalEntry | None:
         """The answer, where it is known."""
         return self._entries.get(key)
 
@@ -68,7 +68,7 @@ class Journal:
         """Remember an answer for good."""
         if not math.isfinite(score) or not all(math.isfinite(cost) for cost in costs.values()):
             raise SearchError(f"A recipe was judged {score} at {dict(costs)}; both must be finite.")
-        self._entries[key] = Entry(score, dict(costs), weights, seconds)
+        self._entries[key] = JournalEntry(score, dict(costs), weights, seconds)
         self._append(
             {
                 "key": key,
@@ -102,7 +102,7 @@ class Journal:
                     f"chosen have changed. Remove it, or name another file."
                 )
             for record in records[1:]:
-                self._entries[record["key"]] = Entry(
+                self._entries[record["key"]] = JournalEntry(
                     float(record["score"]),
                     {name: float(cost) for name, cost in record["costs"].items()},
                     str(record["weights"]),

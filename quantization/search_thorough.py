@@ -95,7 +95,7 @@ def _step(judge: Judge, exploration: Exploration, study: Study) -> Trial:
         knob.name: knob.widths[proposal.suggest_int(knob.name, 0, len(knob.widths) - 1)]
         for knob in judge.space.knobs
     }
-    trial = judge.judged(widths)
+    trial = judge.judge(widths)
     costs = [trial.outcome.costs[name] for name in exploration.costs]
     study.tell(proposal, [trial.outcome.score, *costs])
     return trial

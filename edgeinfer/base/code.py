@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from jinja2 import Template
 
 
-def rendered(template: str, values: Mapping[str, Any]) -> str:
+def fill_template(template: str, values: Mapping[str, Any]) -> str:
     """A shipped template, filled in; what is missing is an error, and so is raw text."""
     return _template(template).render(values)
 
@@ -33,13 +33,13 @@ def _template(name: str) -> Template:
         trim_blocks=True,
         lstrip_blocks=True,
         keep_trailing_newline=True,
-        finalize=checked,
+        finalize=check_value,
     )
     environment.filters |= {"own": OwnText, "decimals": decimals}
     return environment.from_string(assets.text(name))
 
 
-def checked(value: Any) -> Any:
+def check_value(value: Any) -> Any:
     """What a template puts into code, if it may."""
     from jinja2 import Undefined
 

@@ -14,7 +14,7 @@ from edgeinfer.base.errors import ToolMissingError
 from edgeinfer.base.tools import FoundTool, Tool
 
 
-class State(StrEnum):
+class Severity(StrEnum):
     """How serious a finding is."""
 
     OK = "ok"
@@ -27,7 +27,7 @@ class Check:
     """One thing that was looked at; `mend` says what to do, and is empty where all is well."""
 
     name: str
-    state: State
+    state: Severity
     found: str
     mend: str = ""
 
@@ -38,7 +38,7 @@ class Check:
 
 def check_tool(
     wanted: Tool,
-    otherwise: State,
+    otherwise: Severity,
     environment: Mapping[str, str],
     find: Callable[[], FoundTool] | None = None,
 ) -> Check:
@@ -49,4 +49,4 @@ def check_tool(
         overridden = bool(environment.get(wanted.override))
         problem = error.message if overridden else f"not found ({wanted.purpose})"
         return Check(wanted.name, otherwise, problem, error.hint if overridden else wanted.remedy)
-    return Check(wanted.name, State.OK, f"{found.version or 'version unknown'} at {found.path}")
+    return Check(wanted.name, Severity.OK, f"{found.version or 'version unknown'} at {found.path}")

@@ -126,7 +126,7 @@ def macro_auc(scores: ArrayLike, labels: ArrayLike) -> float | None:
     return float(np.mean(known)) if known else None
 
 
-def scored(values: ArrayLike, labels: ArrayLike, task: Task) -> Scores:
+def score_head(values: ArrayLike, labels: ArrayLike, task: Task) -> Scores:
     """One head's scores against its labels."""
     samples = len(np.asarray(values))
     match task:
@@ -138,7 +138,7 @@ def scored(values: ArrayLike, labels: ArrayLike, task: Task) -> Scores:
             assert_never(task)
 
 
-def joined(heads: Mapping[str, Scores]) -> Scores:
+def join_scores(heads: Mapping[str, Scores]) -> Scores:
     """The scores of a network: its only head's, or the mean over the heads that classify."""
     if len(heads) == 1:
         return next(iter(heads.values()))

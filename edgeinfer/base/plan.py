@@ -79,7 +79,7 @@ def write_files(contents: Mapping[Path, bytes]) -> None:
 
 
 @contextlib.contextmanager
-def staged(path: Path) -> Iterator[Path]:
+def stage_file(path: Path) -> Iterator[Path]:
     """A temporary sibling for a library to write to; renamed to `path` when the block succeeds."""
     temporary = _sibling(path)
     try:
@@ -97,7 +97,7 @@ def staged(path: Path) -> Iterator[Path]:
 
 def copy_file(source: Path, path: Path) -> None:
     """Copy a file of any size; the copy appears complete or not at all."""
-    with staged(path) as temporary:
+    with stage_file(path) as temporary:
         shutil.copyfile(source, temporary)
 
 

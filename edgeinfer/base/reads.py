@@ -32,10 +32,10 @@ class Reads:
 
     def __or__(self, other: Reads) -> Reads:
         return Reads(
-            _joined(self.code, other.code),
-            _joined(self.text, other.text),
-            _joined(self.libraries, other.libraries),
-            _joined(self.programs, other.programs),
+            _join_reads(self.code, other.code),
+            _join_reads(self.text, other.text),
+            _join_reads(self.libraries, other.libraries),
+            _join_reads(self.programs, other.programs),
         )
 
     @property
@@ -53,7 +53,7 @@ class Reads:
         return state.hexdigest()
 
 
-def _joined(first: tuple[str, ...], second: tuple[str, ...]) -> tuple[str, ...]:
+def _join_reads(first: tuple[str, ...], second: tuple[str, ...]) -> tuple[str, ...]:
     return tuple(sorted({*first, *second}))
 
 

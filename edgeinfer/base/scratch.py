@@ -35,7 +35,7 @@ def new_folder(purpose: str, beside: Path | None = None) -> Path:
     home = Path(tempfile.gettempdir()) if beside is None else beside
     sweep_scratch(home)
     hidden = "" if beside is None else "."
-    owner = f"{_place()}-{os.getpid()}-{_started(os.getpid())}"
+    owner = f"{_place()}-{os.getpid()}-{_start_ticks(os.getpid())}"
     return Path(tempfile.mkdtemp(prefix=f"{hidden}edgeinfer-{purpose}-{owner}-", dir=home))
 
 
@@ -60,11 +60,11 @@ def sweep_scratch(home: Path) -> None:
                 about = entry.stat(follow_symlinks=False)
                 if not stat.S_ISDIR(about.st_mode) or about.st_uid != os.getuid():
                     continue
-                if _started(int(owned["pid"])) != int(owned["start"]):
+                if _start_ticks(int(owned["pid"])) != int(owned["start"]):
                     shutil.rmtree(entry.path, ignore_errors=True)
 
 
-def _started(pid: int) -> int:
+def _start_ticks(pid: int) -> int:
     """When a process began, in ticks since the machine did; 0 for one that is gone. Where that is
     not told, 1 for every process that there is."""
     try:

@@ -15,7 +15,7 @@ from collections.abc import Iterator
 ENDING = (signal.SIGTERM, signal.SIGHUP)
 
 
-class Terminated(KeyboardInterrupt):
+class TerminationRequest(KeyboardInterrupt):
     """A signal asked us to end; where Ctrl-C is handled, so is this."""
 
     def __init__(self, number: int, kept: str = "") -> None:
@@ -47,4 +47,4 @@ def terminable() -> Iterator[None]:
 def _end(number: int, _frame: object) -> None:
     for each in ENDING:
         signal.signal(each, signal.SIG_IGN)  # a second one would disturb the tidying up
-    raise Terminated(number)
+    raise TerminationRequest(number)

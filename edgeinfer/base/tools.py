@@ -57,7 +57,7 @@ class FoundTool:
 
 
 @dataclass(frozen=True, slots=True)
-class Finished:
+class ToolRun:
     """A tool's run that went well: everything it printed, and the seconds it took."""
 
     output: str
@@ -127,7 +127,7 @@ def run(
     variables: Mapping[str, str] | None = None,
     log: Path | None = None,
     said: Said | None = None,
-) -> Finished:
+) -> ToolRun:
     """Run a tool to its end. A return code other than 0, or a run past its time, is an error that
     quotes the telling line; `log` keeps everything that was printed, and grows as it is printed;
     `said` is told each last line while the tool runs."""
@@ -157,13 +157,13 @@ def run(
             ) from None
         stack.enter_context(_ending_with_us(process.pid))
         try:
-            code = _followed(process, sink.fileno(), started + seconds, said)
+            code = _wait_for_tool(process, sink.fileno(), started + seconds, said)
         except subprocess.TimeoutExpired:
             _end(process)
             last = _last_line(sink.fileno())
             doing = f" The last it said was: {last[:400]}" if last else ""
             raise ToolFailedError(
-                f"{found.tool.name} was stopped after {seconds:g} s.{doing}{_kept(log)}",
+                f"{found.tool.name} was stopped after {seconds:g} s.{doing}{_log_note(log)}",
                 hint="Allow it more time, or make the job smaller.",
             ) from None
         except BaseException:
@@ -174,9 +174,9 @@ def run(
     if code != 0:
         raise ToolFailedError(
             f"{found.tool.name} {_outcome(code)}: "
-            f"{telling_line(output, found.tool.telling)}{_kept(log)}"
+            f"{telling_line(output, found.tool.telling)}{_log_note(log)}"
         )
-    return Finished(output, time.monotonic() - started)
+    return ToolRun(output, time.monotonic() - started)
 
 
 def telling_line(output: str, telling: str = "") -> str:
@@ -190,7 +190,7 @@ def telling_line(output: str, telling: str = "") -> str:
     return next(marked, next(spoken, lines[-1]))[:400]
 
 
-def _followed(
+def _wait_for_tool(
     process: subprocess.Popen[bytes], output: int, deadline: float, said: Said | None
 ) -> int:
     """The return code of a tool that ends in time; TimeoutExpired otherwise."""
@@ -242,7 +242,7 @@ def _outcome(code: int) -> str:
     return f"was ended by signal {-code}"
 
 
-def _kept(log: Path | None) -> str:
+def _log_note(log: Path | None) -> str:
     return f" Everything it printed is in {log}." if log is not None else ""
 
 

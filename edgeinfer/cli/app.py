@@ -20,7 +20,7 @@ from typing import TYPE_CHECKING, Any
 
 from edgeinfer.base.errors import EdgeInferError, ToolFailedError, UsageError
 from edgeinfer.base.names import printable
-from edgeinfer.base.signals import Terminated, terminable
+from edgeinfer.base.signals import TerminationRequest, terminable
 from edgeinfer.base.version import __version__
 
 if TYPE_CHECKING:
@@ -186,7 +186,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     if not sys.warnoptions:
         warnings.simplefilter("ignore")
     with terminable():
-        return guarded(lambda: dispatch(tokens))
+        return run_guarded(lambda: dispatch(tokens))
 
 
 def dispatch(tokens: list[str]) -> int:
@@ -241,13 +241,13 @@ def _unencodable(token: str) -> bool:
     return False
 
 
-def guarded(run: Callable[[], int]) -> int:
+def run_guarded(run: Callable[[], int]) -> int:
     """The exit code of whatever happens, told in one paragraph and never as a traceback."""
     try:
         return run()
     except EdgeInferError as error:
-        return _told(str(error), error.exit_code)
-    except Terminated as error:
+        return _report_error(str(error), error.exit_code)
+    except TerminationRequest as error:
         kept = str(error) or "What was finished is kept: resume with the same command."
         _say(f"edgeinfer: ended by {error.signal_name}. {kept}")
         return SIGNALLED + error.number
@@ -261,11 +261,11 @@ def guarded(run: Callable[[], int]) -> int:
         return BROKEN_PIPE
     except MemoryError:
         said = "The memory of this machine does not suffice. Give fewer samples or a smaller model."
-        return _told(said, ToolFailedError.exit_code)
+        return _report_error(said, ToolFailedError.exit_code)
     except OSError as error:
-        return _told(_machine_failed(error), ToolFailedError.exit_code)
+        return _report_error(_machine_failed(error), ToolFailedError.exit_code)
     except Exception as error:
-        return _told(_bug(error), BUG)
+        return _report_error(_bug(error), BUG)
 
 
 def _machine_failed(error: OSError) -> str:
@@ -288,7 +288,7 @@ def _bug(error: Exception) -> str:
     return f"{said} Please report it, with the file {path}."
 
 
-def _told(said: Any, code: int) -> int:
+def _report_error(said: Any, code: int) -> int:
     _say(f"edgeinfer: error: {said}")
     return code
 

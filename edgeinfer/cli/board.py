@@ -29,9 +29,9 @@ def board(
     """Send samples to a board with a run's design; exit code 5 if it is not exact."""
     from edgeinfer.base.errors import DisagreementError
     from edgeinfer.run.board import board_agreement
-    from edgeinfer.run.folder import opened
+    from edgeinfer.run.folder import open_run
 
-    with progress() as watcher, opened(run, watcher, new=False) as folder:
+    with progress() as watcher, open_run(run, watcher, new=False) as folder:
         found = board_agreement(folder, data=data, count=samples, port=port)
     where = "simulated from pin to pin" if port is None else f"at {port}"
     verdict = "bit-identical" if found.bit_identical else "DIFFERENT"

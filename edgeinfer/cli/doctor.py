@@ -13,9 +13,9 @@ from importlib import metadata
 from pathlib import Path
 
 from edgeinfer.base import assets
-from edgeinfer.base.health import Check, State, check_tool
+from edgeinfer.base.health import Check, Severity, check_tool
 from edgeinfer.base.tools import Tool
-from edgeinfer.targets.registry import known
+from edgeinfer.targets.registry import known_targets
 
 GIB = 1 << 30
 OLDEST_PYTHON, NEWEST_PYTHON = (3, 11), (3, 13)  # what TensorFlow's wheels are built for
@@ -45,30 +45,38 @@ CHROMIUM = Tool(
 )
 
 
-def examined(
+def run_checks(
     environment: Mapping[str, str] | None = None, folder: Path | None = None
 ) -> list[Check]:
     """Look at everything."""
     variables = os.environ if environment is None else environment
     return [
         python(),
-        *(package(name, version) for name, version in pinned().items() if name in CORE),
+        *(
+            package(name, version)
+            for name, version in read_pinned_versions().items()
+            if name in CORE
+        ),
         qkeras_owner(),
-        *(check for entry in known().values() for check in entry.make().check_tools(variables)),
-        check_tool(CHROMIUM, State.OPTIONAL, variables),
+        *(
+            check
+            for entry in known_targets().values()
+            for check in entry.make().check_tools(variables)
+        ),
+        check_tool(CHROMIUM, Severity.OPTIONAL, variables),
         disk(folder or Path.cwd()),
         memory(),
     ]
 
 
-def told(checks: list[Check]) -> list[str]:
+def format_checks(checks: list[Check]) -> list[str]:
     """The checks as lines, and a verdict."""
     lines = []
     for check in checks:
         lines.append(f"{check.state:<9} {check.name:<18} {check.found}")
         if check.mend:
             lines.append(f"{'':<9} {'':<18} mend it with: {check.mend}")
-    problems = sum(check.state is State.PROBLEM for check in checks)
+    problems = sum(check.state is Severity.PROBLEM for check in checks)
     verdict = "Everything needed is here." if not problems else f"{problems} to mend."
     return [*lines, verdict]
 
@@ -77,11 +85,11 @@ def python(version: tuple[int, ...] = sys.version_info[:2]) -> Check:
     """The interpreter: one that the pinned libraries are built for."""
     found = f"{platform.python_version()} at {sys.executable}"
     if OLDEST_PYTHON <= version <= NEWEST_PYTHON:
-        return Check("Python", State.OK, found)
-    return Check("Python", State.PROBLEM, found, "make clean setup PYTHON=/path/to/python3.11")
+        return Check("Python", Severity.OK, found)
+    return Check("Python", Severity.PROBLEM, found, "make clean setup PYTHON=/path/to/python3.11")
 
 
-def pinned() -> dict[str, str]:
+def read_pinned_versions() -> dict[str, str]:
     """The versions that are known to work together."""
     lines = assets.text("constraints.txt").splitlines()
     pairs = [line.split("==", 1) for line in lines if "==" in line and not line.startswith("#")]
@@ -93,24 +101,24 @@ def package(name: str, wanted: str) -> Check:
     try:
         found = metadata.version(name)
     except metadata.PackageNotFoundError:
-        return Check(name, State.PROBLEM, "is not installed", f"pip install {name}=={wanted}")
+        return Check(name, Severity.PROBLEM, "is not installed", f"pip install {name}=={wanted}")
     if found == wanted:
-        return Check(name, State.OK, found)
+        return Check(name, Severity.OK, found)
     said = f"{found}; known to work: {wanted}"
-    return Check(name, State.PROBLEM, said, f"pip install {name}=={wanted}")
+    return Check(name, Severity.PROBLEM, said, f"pip install {name}=={wanted}")
 
 
 def qkeras_owner() -> Check:
     """Whose `qkeras` an import would find: some packages bring one of their own."""
     owners = sorted(set(metadata.packages_distributions().get("qkeras", [])))
     if owners == ["qkeras-v3"]:
-        return Check("qkeras", State.OK, "belongs to qkeras-v3")
+        return Check("qkeras", Severity.OK, "belongs to qkeras-v3")
     others = [owner for owner in owners if owner != "qkeras-v3"]
     if not others:
-        return Check("qkeras", State.PROBLEM, "is not there", "pip install qkeras-v3")
+        return Check("qkeras", Severity.PROBLEM, "is not there", "pip install qkeras-v3")
     return Check(
         "qkeras",
-        State.PROBLEM,
+        Severity.PROBLEM,
         f"{' and '.join(others)} overwrote it",
         f"pip uninstall -y {' '.join(others)} && pip install --force-reinstall --no-deps qkeras-v3",
     )
@@ -121,8 +129,8 @@ def disk(folder: Path) -> Check:
     free = shutil.disk_usage(folder).free / GIB
     said = f"{free:.1f} GiB free at {folder}"
     if free >= LEAST_DISK_GIB:
-        return Check("disk", State.OK, said)
-    return Check("disk", State.PROBLEM, said, f"free some: builds want {LEAST_DISK_GIB} GiB")
+        return Check("disk", Severity.OK, said)
+    return Check("disk", Severity.PROBLEM, said, f"free some: builds want {LEAST_DISK_GIB} GiB")
 
 
 def memory() -> Check:
@@ -130,6 +138,6 @@ def memory() -> Check:
     total = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") / GIB
     said = f"{total:.1f} GiB"
     if total >= LEAST_MEMORY_GIB:
-        return Check("memory", State.OK, said)
+        return Check("memory", Severity.OK, said)
     advice = f"use a machine with {LEAST_MEMORY_GIB} GiB: training and C++ builds want it"
-    return Check("memory", State.PROBLEM, said, advice)
+    return Check("memory", Severity.PROBLEM, said, advice)

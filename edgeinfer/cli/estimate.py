@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated
 
 from cyclopts import Parameter
 
-from edgeinfer.cli.targets import GENERAL, TargetOptions, chosen, options_of_targets
+from edgeinfer.cli.targets import GENERAL, TargetOptions, choose_targets, options_of_targets
 from edgeinfer.cli.terminal import answer
 from edgeinfer.cli.verbs import Json, ModelFile, RecipeFile
 from edgeinfer.targets.options import ESTIMATE
@@ -27,7 +27,7 @@ def devices(*, json: Json = False) -> None:
     from edgeinfer.base import devices as known
 
     rows = [device.as_dict() for device in known.devices()]
-    lines = [_described(device) for device in known.devices()]
+    lines = [_describe_estimate(device) for device in known.devices()]
     answer(json_text.dumps(rows, indent=2), lines, as_json=json)
 
 
@@ -51,7 +51,7 @@ def estimate(
     from edgeinfer.run.estimate import estimate as estimate_model
 
     name = _target_for(options) if target is None else target
-    (wanted,) = chosen([name], options)
+    (wanted,) = choose_targets([name], options)
     found = estimate_model(model, wanted, bits=bits, recipe=recipe)
     answer(json_text.dumps(found.document, indent=2), found.lines, as_json=json)
 
@@ -67,12 +67,16 @@ def _target_for(options: TargetOptions) -> str:
 
 
 def _targets_on(part: Device) -> list[str]:
-    from edgeinfer.targets.registry import known
+    from edgeinfer.targets.registry import known_targets
 
-    return [name for name, entry in known().items() if entry.on_device(part, part.name) is not None]
+    return [
+        name
+        for name, entry in known_targets().items()
+        if entry.on_device(part, part.name) is not None
+    ]
 
 
-def _described(device: Device) -> str:
+def _describe_estimate(device: Device) -> str:
     budget = ", ".join(f"{count:,} {kind}" for kind, count in device.budget.items())
     boards = f" ({', '.join(device.boards)})" if device.boards else ""
     targets = ", ".join(_targets_on(device))

@@ -61,22 +61,22 @@ def event(
     """Apply a tagger at every hit; exit code 5 if the shortcut changes an integer."""
     from edgeinfer.event import planes as event_planes
     from edgeinfer.event.tagger import PlaneSettings, Way, patch_of
-    from edgeinfer.run.folder import opened
+    from edgeinfer.run.folder import open_run
     from edgeinfer.run.trial import stored_program
 
     if seed < 0 or check < 0:
         raise UsageError("--seed and --check must not be below 0.")
     settings = PlaneSettings(threshold_adc, scaling, Way(way))
-    with progress() as watcher, opened(run, watcher, new=False) as folder:
+    with progress() as watcher, open_run(run, watcher, new=False) as folder:
         program = stored_program(folder)
         patch_of(program)
-        found = event_planes.of_data(data) if data else event_planes.simulated(seed, planes)
+        found = event_planes.of_data(data) if data else event_planes.simulate_planes(seed, planes)
         rows = []
         for plane in found:
-            watcher.started(plane.name)
+            watcher.start(plane.name)
             start = time.perf_counter()
-            rows.append(_tagged(program, plane, settings, check))
-            watcher.finished(plane.name, time.perf_counter() - start, cached=False)
+            rows.append(_tag_plane(program, plane, settings, check))
+            watcher.finish(plane.name, time.perf_counter() - start, cached=False)
     if not rows:
         raise UsageError(f"{data} holds no planes.", hint="Give a dump with planes in it.")
     if output is not None:
@@ -95,16 +95,16 @@ class _Row:
     checked: int
 
 
-def _tagged(program: Program, plane: WirePlane, settings: PlaneSettings, check: int) -> _Row:
+def _tag_plane(program: Program, plane: WirePlane, settings: PlaneSettings, check: int) -> _Row:
     """Tag a plane, and hold some of its hits against their patches evaluated one by one."""
-    from edgeinfer.event.tagger import checked, tag_plane
+    from edgeinfer.event.tagger import check_hits, tag_plane
 
     start = time.perf_counter()
     tags = tag_plane(program, plane.adc, settings)
     seconds = time.perf_counter() - start
     if not tags.shared:  # these are the patches: there is nothing to hold them against
         check = 0
-    wrong, tried = checked(program, plane.adc, settings, tags, check)
+    wrong, tried = check_hits(program, plane.adc, settings, tags, check)
     if wrong:
         raise DisagreementError(
             f"{plane.name}: {wrong} of {tried} hits differ from their patches evaluated one by one."

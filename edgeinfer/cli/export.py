@@ -31,9 +31,9 @@ def export(
     json: Json = False,
 ) -> None:
     """Write the integer network as ONNX, with what its numbers mean inside the file."""
-    from edgeinfer.export.onnx_files import Format
+    from edgeinfer.export.onnx_files import OnnxFormat
     from edgeinfer.run.export import export as exported
 
-    found = exported(source, Format(format), output)
+    found = exported(source, OnnxFormat(format), output)
     lines = [found.sentence(), *(f"finding   {finding}" for finding in found.findings)]
     answer(json_text.dumps(found.as_dict(), indent=2), lines, as_json=json)

@@ -24,9 +24,9 @@ def inspect(
     json: Json = False,
 ) -> None:
     """What a compiled file holds: parameters, instructions, inputs and outputs."""
-    from edgeinfer.targets.registry import known
+    from edgeinfer.targets.registry import known_targets
 
-    _answer(file, [entry.make().inspect(file) for entry in known().values()], json=json)
+    _answer(file, [entry.make().inspect(file) for entry in known_targets().values()], json=json)
 
 
 def map_(
@@ -39,10 +39,10 @@ def map_(
     json: Json = False,
 ) -> None:
     """What a vendor's compiler would make of a file: operators, memory, time. No tool runs."""
-    from edgeinfer.targets.registry import choose, known
+    from edgeinfer.targets.registry import choose, known_targets
 
     given = {} if runtime is None else {"runtime": runtime}
-    wanted = [choose(name, entry.read_options(given)) for name, entry in known().items()]
+    wanted = [choose(name, entry.read_options(given)) for name, entry in known_targets().items()]
     _answer(file, [each.target.map_file(file, each.settings) for each in wanted], json=json)
 
 

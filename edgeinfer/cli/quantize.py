@@ -105,7 +105,7 @@ def quantize(
         import_keras_quietly()
     with progress() as watcher:
         document = quantize_model(order, watcher)
-    answer(json_text.dumps(document, indent=2), _quantized(document), as_json=json)
+    answer(json_text.dumps(document, indent=2), _quantized_lines(document), as_json=json)
 
 
 def search(
@@ -153,7 +153,7 @@ def search(
     json: Json = False,
 ) -> None:
     """Search a width for every tensor and kernel; takes 20 minutes by default."""
-    from edgeinfer.precision.search.run import SearchSettings, Strategy
+    from edgeinfer.precision.search.run import SearchSettings, SearchStrategy
     from edgeinfer.run.search import REPAIR_EPOCHS, SearchOrder, estimate_on, search_model
     from edgeinfer.zoo import ENTRIES, resolve
 
@@ -170,7 +170,7 @@ def search(
         folder=output,
         search=SearchSettings(
             widths=tuple(sorted({*range(2, 9), bits})),
-            strategy=Strategy(strategy),
+            strategy=SearchStrategy(strategy),
             cost=cost,
             tolerance=tolerance,
             trials=trials,
@@ -189,7 +189,7 @@ def search(
         import_keras_quietly()
     with progress() as watcher:
         document = search_model(order, watcher, estimate_on(target, device) if target else None)
-    answer(json_text.dumps(document, indent=2), _searched(document), as_json=json)
+    answer(json_text.dumps(document, indent=2), _search_lines(document), as_json=json)
 
 
 def _refuse_idle(training: QatSettings | None, method: str) -> None:
@@ -201,7 +201,7 @@ def _refuse_idle(training: QatSettings | None, method: str) -> None:
         )
 
 
-def _quantized(document: dict[str, Any]) -> list[str]:
+def _quantized_lines(document: dict[str, Any]) -> list[str]:
     lines = [
         f"{document['model']['name']}: {document['model']['parameters']:,} parameters, "
         f"{document['model']['macs']:,} multiply-accumulates a sample"
@@ -227,7 +227,7 @@ def _quantized(document: dict[str, Any]) -> list[str]:
     return [*lines, f"written   {document['output']}"]
 
 
-def _searched(document: dict[str, Any]) -> list[str]:
+def _search_lines(document: dict[str, Any]) -> list[str]:
     cost, score = document["cost"], document["float_score"]
     lines = [
         f"{document['model']}: {document['objective']} {score:.6g} as floats, "

@@ -13,7 +13,7 @@ from cyclopts import Parameter
 from edgeinfer.cli.terminal import answer, progress
 
 if TYPE_CHECKING:
-    from edgeinfer.report.gates.check import Checked
+    from edgeinfer.report.gates.check import GateResult
 
 Json = Annotated[
     bool, Parameter(negative="", help="print the result as JSON on stdout, and nothing else")
@@ -50,7 +50,7 @@ def report(
     from edgeinfer.report.gates.junit import junit as junit_xml
     from edgeinfer.report.page import text
     from edgeinfer.report.page.page import Wishes
-    from edgeinfer.run.folder import opened
+    from edgeinfer.run.folder import open_run
     from edgeinfer.run.report import is_result_alone, report_of_result, write_report
 
     if (run / "study.json").is_file():
@@ -71,7 +71,7 @@ def report(
             )
         made = report_of_result(run, wishes)
     else:
-        with progress() as watcher, opened(run, watcher, new=False) as folder:
+        with progress() as watcher, open_run(run, watcher, new=False) as folder:
             made = write_report(folder, data, wishes)
     if markdown is not None:
         write_file(markdown, text.markdown(made, event))
@@ -86,9 +86,9 @@ def _study(folder: Path, sql: str | None, parquet: Path | None, json: bool) -> N
     """A study's page, or the answer to a question about it."""
     from edgeinfer.sweep import page
 
-    held = page.known(folder)
+    held = page.read_study_folder(folder)
     if sql is not None:
-        rows = page.queried(held, sql)
+        rows = page.query_trials(held, sql)
         lines = ["  ".join(f"{name} {value}" for name, value in row.items()) for row in rows]
         answer(json_text.dumps(rows, indent=1, default=str), lines, as_json=json)
         return
@@ -112,12 +112,12 @@ def compare(
     from edgeinfer.base.errors import UsageError
     from edgeinfer.base.plan import write_file
     from edgeinfer.report.compare import page as compare_page
-    from edgeinfer.report.compare.comparison import compared
+    from edgeinfer.report.compare.comparison import compare_runs
     from edgeinfer.run.stored import read_runs
 
     if not runs:
         raise UsageError("There is nothing to compare.", hint="Name two run folders or more.")
-    found = compared(read_runs(runs))
+    found = compare_runs(read_runs(runs))
     for path, write in (
         (html, compare_page.html),
         (markdown, compare_page.markdown),
@@ -147,7 +147,7 @@ def check(
     """Check a result against gates; exit code 1 if one is missed or was not measured."""
     from edgeinfer.base.errors import GateError, UsageError
     from edgeinfer.base.plan import write_file
-    from edgeinfer.report.gates.check import Held, markdown_of
+    from edgeinfer.report.gates.check import GateOutcome, markdown_of
     from edgeinfer.report.gates.junit import junit as junit_xml
     from edgeinfer.run.stored import checked_run
 
@@ -156,18 +156,18 @@ def check(
             "There is nothing to check against.", hint="Give --gates, --baseline, or both."
         )
     found = checked_run(run, gates, baseline)
-    missed = [each for each in found if each.held is Held.MISSED]
+    missed = [each for each in found if each.held is GateOutcome.MISSED]
     if markdown is not None:
         write_file(markdown, markdown_of(found))
     if junit is not None:
         write_file(junit, junit_xml(str(run), [each.as_case() for each in found]))
     document = {"passed": not missed, "gates": [each.as_dict() for each in found]}
-    lines = [(each.state, _told(each)) for each in found]
+    lines = [(each.state, _report_lines(each)) for each in found]
     answer(json_text.dumps(document, indent=2), lines, as_json=json)
     if missed:
         listed = "; ".join(str(each) for each in missed)
         raise GateError(f"{len(missed)} of {len(found)} gates missed: {listed}.")
 
 
-def _told(checked: Checked) -> str:
+def _report_lines(checked: GateResult) -> str:
     return f"{checked.held:<8} {checked}"

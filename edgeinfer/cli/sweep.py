@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 from cyclopts import Parameter
 
-from edgeinfer.base.signals import Terminated
+from edgeinfer.base.signals import TerminationRequest
 from edgeinfer.cli.terminal import answer, tell, wants_bars
 from edgeinfer.cli.verbs import Json
 
@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from edgeinfer.sweep.cluster import Access
     from edgeinfer.sweep.run import Workers
     from edgeinfer.sweep.study import Study
-    from edgeinfer.sweep.trial import Carried
+    from edgeinfer.sweep.trial import TrialOutcome
 
 SHOWN = 12  # trials of the front in a terminal
 
@@ -84,12 +84,12 @@ def sweep(
     access = _access(scheduler, tls_ca, tls_cert, tls_key, worker_minutes)
     text = study.read_text(encoding="utf-8")
     try:
-        with _workers(jobs or fitting_jobs(), access, place) as workers, _watched() as watcher:
+        with _workers(jobs or fitting_jobs(), access, place) as workers, _watch_study() as watcher:
             found = carry_out(told, text, folder, workers, watcher, store=place, resume=resume)
     except KeyboardInterrupt as error:
         kept = "What was finished is kept: add --resume to the same command."
-        if isinstance(error, Terminated):
-            raise Terminated(error.number, kept) from None
+        if isinstance(error, TerminationRequest):
+            raise TerminationRequest(error.number, kept) from None
         raise KeyboardInterrupt(kept) from None
     answer(json_text.dumps(found, indent=1), _summary(told, found, folder), as_json=json)
 
@@ -131,7 +131,7 @@ def _workers(jobs: int, access: Access | None, store: Path) -> Iterator[Workers]
             yield processes
 
 
-class Lines:
+class SweepLines:
     """A line for each trial."""
 
     def __init__(self) -> None:
@@ -144,16 +144,16 @@ class Lines:
         if known:
             tell(f"resumed: {known} trials are known")
 
-    def done(self, carried: Carried, cached: bool, best: Sequence[Carried]) -> None:
+    def done(self, carried: TrialOutcome, cached: bool, best: Sequence[TrialOutcome]) -> None:
         """What came of it."""
         if not carried.deep:
             self.count += 1
         what = "compiled" if carried.deep else f"trial {self.count}/{self.study.trials}"
         how = "as before" if cached else f"{carried.seconds:.1f} s"
-        tell(f"{what}: {_said(self.study, carried)} ({how})")
+        tell(f"{what}: {_trial_line(self.study, carried)} ({how})")
 
 
-class Table:
+class SweepTable:
     """The front so far, trials a minute, the time that is left."""
 
     def __init__(self, live: Live) -> None:
@@ -166,7 +166,7 @@ class Table:
         """Where it begins."""
         self.study, self.began = study, time.monotonic()
 
-    def done(self, carried: Carried, cached: bool, best: Sequence[Carried]) -> None:
+    def done(self, carried: TrialOutcome, cached: bool, best: Sequence[TrialOutcome]) -> None:
         """The table is drawn anew."""
         from rich.table import Table as Drawn
 
@@ -191,18 +191,18 @@ class Table:
 
 
 @contextlib.contextmanager
-def _watched() -> Iterator[Lines | Table]:
+def _watch_study() -> Iterator[SweepLines | SweepTable]:
     if not wants_bars():
-        yield Lines()
+        yield SweepLines()
         return
     from rich.console import Console
     from rich.live import Live
 
     with Live(console=Console(stderr=True), refresh_per_second=4) as live:
-        yield Table(live)
+        yield SweepTable(live)
 
 
-def _said(study: Study, carried: Carried) -> str:
+def _trial_line(study: Study, carried: TrialOutcome) -> str:
     if carried.error:
         return f"failed: {carried.error}"
     figures = ", ".join(f"{name} {value:.5g}" for name, value in carried.figures.items())

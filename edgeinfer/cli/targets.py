@@ -12,7 +12,7 @@ from cyclopts import Group, Parameter
 if TYPE_CHECKING:
     from edgeinfer.base.devices import Device
     from edgeinfer.run.tools import ToolOrder
-    from edgeinfer.targets.registry import Chosen, TargetEntry
+    from edgeinfer.targets.registry import ChosenTarget, TargetEntry
 
 NONE = "none"
 GENERAL = "Parameters"  # the group of options that bear on every target
@@ -33,7 +33,7 @@ class TargetOptions:
         ),
     ] = None
 
-    def given(self) -> dict[str, Any]:
+    def given_values(self) -> dict[str, Any]:
         """What was said, but for the devices."""
         return {
             name: value
@@ -45,18 +45,18 @@ class TargetOptions:
 def options_of_targets(verb: str) -> type[TargetOptions]:
     """The options of every target that a verb takes, each in its target's group of the help. What
     several targets declare is for all of them."""
-    from edgeinfer.targets.registry import known
+    from edgeinfer.targets.registry import known_targets
 
     having: dict[str, list[str]] = {}
     declared: dict[str, Any] = {}
-    for name, entry in known().items():
+    for name, entry in known_targets().items():
         for option in entry.options.values():
             if verb in option.verbs:
                 having.setdefault(option.name, []).append(name)
                 declared.setdefault(option.name, option)
     groups = {
         name: Group(f"Target {name}", sort_key=FIRST_TARGET + place)
-        for place, name in enumerate(known())
+        for place, name in enumerate(known_targets())
     }
     fields: list[tuple[str, Any, Any]] = []
     for name, option in declared.items():
@@ -103,7 +103,7 @@ class ToolOptions:
         Parameter(group=TOOLS, help="how long the tools of a target may take; 240 by default"),
     ] = None
 
-    def order(self, targets: list[Chosen], options: TargetOptions) -> ToolOrder:
+    def order(self, targets: list[ChosenTarget], options: TargetOptions) -> ToolOrder:
         """The same for the library; an error for an option that needs a step nobody asked for."""
         from edgeinfer.base.errors import UsageError
         from edgeinfer.run.tools import MINUTES, ToolOrder
@@ -112,7 +112,7 @@ class ToolOptions:
 
         for target in targets:
             for option in entry_of(target.name).options.values():
-                asked = option.name in options.given()
+                asked = option.name in options.given_values()
                 if asked and option.needs is not None and not getattr(self, option.needs):
                     raise UsageError(
                         f"--{option.name.replace('_', '-')} changes nothing without "
@@ -126,19 +126,19 @@ class ToolOptions:
 
 def describe_targets() -> str:
     """The targets and what is made for each, in a line."""
-    from edgeinfer.targets.registry import known
+    from edgeinfer.targets.registry import known_targets
 
-    return "; ".join(f"{name}: {entry.make().about}" for name, entry in known().items())
+    return "; ".join(f"{name}: {entry.make().about}" for name, entry in known_targets().items())
 
 
-def chosen(names: list[str], options: TargetOptions) -> list[Chosen]:
+def choose_targets(names: list[str], options: TargetOptions) -> list[ChosenTarget]:
     """The targets by their names, with the settings that were given for each."""
     from edgeinfer.base.devices import device
     from edgeinfer.targets.registry import choose_for, entry_of
 
     wanted = list(dict.fromkeys(name for name in names if name != NONE))
     entries = {name: entry_of(name) for name in wanted}
-    given = options.given()
+    given = options.given_values()
     _refuse_idle(given, entries)
     devices = {asked: device(asked) for asked in options.device or []}
     _refuse_foreign(devices, entries)
@@ -148,12 +148,12 @@ def chosen(names: list[str], options: TargetOptions) -> list[Chosen]:
 def _refuse_idle(given: dict[str, Any], entries: dict[str, TargetEntry]) -> None:
     """An error for an option that no chosen target has."""
     from edgeinfer.base.errors import UsageError
-    from edgeinfer.targets.registry import known
+    from edgeinfer.targets.registry import known_targets
 
     for option in given:
         if any(option in entry.options for entry in entries.values()):
             continue
-        having = [name for name, entry in known().items() if option in entry.options]
+        having = [name for name, entry in known_targets().items() if option in entry.options]
         flag = f"--{option.replace('_', '-')}"
         if len(having) == 1:
             raise UsageError(

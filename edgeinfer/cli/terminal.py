@@ -25,7 +25,7 @@ def answer(document: str, lines: Sequence[Line], *, as_json: bool) -> None:
     if as_json:
         sys.stdout.write(document if document.endswith("\n") else document + "\n")
     stream = sys.stderr if as_json else sys.stdout
-    stream.write(styled(lines, stream).rstrip("\n") + "\n")
+    stream.write(style_line(lines, stream).rstrip("\n") + "\n")
     sys.stdout.flush()
 
 
@@ -34,7 +34,7 @@ def tell(line: str) -> None:
     sys.stderr.write(f"{printable(line)}\n")
 
 
-def styled(given: Sequence[Line], stream: TextIO) -> str:
+def style_line(given: Sequence[Line], stream: TextIO) -> str:
     """Lines in the colours of how they are to be taken, on a terminal that wants colours."""
     pairs = [(None, line) if isinstance(line, str) else line for line in given]
     lines = [(state, printable(line)) for state, line in pairs]
@@ -69,19 +69,19 @@ def import_keras_quietly() -> None:
         os.close(nothing)
 
 
-class Lines:
+class ProgressLines:
     """Progress as lines, for logs and pipes."""
 
-    def started(self, step: str) -> None:
+    def start(self, step: str) -> None:
         """Said when it is finished."""
 
-    def advanced(self, done: int, total: int) -> None:
+    def advance(self, done: int, total: int) -> None:
         """Logs want no ticking."""
 
-    def said(self, step: str, seconds: float, line: str) -> None:
+    def say(self, step: str, seconds: float, line: str) -> None:
         """The tool's own log has it."""
 
-    def finished(self, step: str, seconds: float, cached: bool) -> None:
+    def finish(self, step: str, seconds: float, cached: bool) -> None:
         """One line a step."""
         tell(f"{step}: {'as before' if cached else f'{seconds:.2f} s'}")
 
@@ -89,22 +89,22 @@ class Lines:
 LINE = 60  # of a tool's last line, beside a bar
 
 
-class Bars:
+class ProgressBars:
     """Progress as bars that move, for a terminal."""
 
     def __init__(self, display: Any) -> None:
         self.display = display
         self.task: Any = None
 
-    def started(self, step: str) -> None:
+    def start(self, step: str) -> None:
         """A bar that does not know its length yet."""
         self.task = self.display.add_task(step, total=None)
 
-    def advanced(self, done: int, total: int) -> None:
+    def advance(self, done: int, total: int) -> None:
         """The bar grows."""
         self.display.update(self.task, completed=done, total=total)
 
-    def said(self, step: str, seconds: float, line: str) -> None:
+    def say(self, step: str, seconds: float, line: str) -> None:
         """What a tool does at the moment, beside the bar; nothing in it can drive the terminal."""
         from rich.markup import escape
 
@@ -112,7 +112,7 @@ class Bars:
         shown = plain if len(plain) <= LINE else plain[: LINE - 3] + "..."
         self.display.update(self.task, description=f"{step}: {escape(shown)}")
 
-    def finished(self, step: str, seconds: float, cached: bool) -> None:
+    def finish(self, step: str, seconds: float, cached: bool) -> None:
         """The bar is full."""
         said = f"{step}: {'as before' if cached else f'{seconds:.2f} s'}"
         self.display.update(self.task, description=said, completed=1, total=1)
@@ -127,7 +127,7 @@ def wants_bars() -> bool:
 def progress() -> Iterator[Progress]:
     """Bars on a terminal that wants them, lines anywhere else."""
     if not wants_bars():
-        yield Lines()
+        yield ProgressLines()
         return
     from rich.console import Console
     from rich.progress import BarColumn, TextColumn, TimeElapsedColumn, TimeRemainingColumn
@@ -136,4 +136,4 @@ def progress() -> Iterator[Progress]:
     remaining = TimeRemainingColumn()  # blank until a step knows its length
     columns = (TextColumn("{task.description}"), BarColumn(), TimeElapsedColumn(), remaining)
     with Display(*columns, console=Console(stderr=True)) as display:
-        yield Bars(display)
+        yield ProgressBars(display)

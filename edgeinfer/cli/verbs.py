@@ -15,7 +15,7 @@ from edgeinfer.cli.targets import (
     GENERAL,
     TargetOptions,
     ToolOptions,
-    chosen,
+    choose_targets,
     describe_targets,
     options_of_targets,
 )
@@ -55,13 +55,13 @@ Run = Annotated[Path, Parameter(help="a run folder that compile has made")]
 def doctor(*, json: Json = False) -> None:
     """What this machine can do, what is missing, and how to get it."""
     from edgeinfer.base.errors import ToolMissingError
-    from edgeinfer.base.health import State
-    from edgeinfer.cli.doctor import examined, told
+    from edgeinfer.base.health import Severity
+    from edgeinfer.cli.doctor import format_checks, run_checks
 
-    checks = examined()
+    checks = run_checks()
     document = json_text.dumps({"checks": [check.as_dict() for check in checks]}, indent=2)
-    answer(document, told(checks), as_json=json)
-    missing = [check.name for check in checks if check.state is State.PROBLEM]
+    answer(document, format_checks(checks), as_json=json)
+    missing = [check.name for check in checks if check.state is Severity.PROBLEM]
     if missing:
         raise ToolMissingError(f"There are problems with: {', '.join(missing)}.", hint="See above.")
 
@@ -98,18 +98,18 @@ def compile_(
     """Bring a model to its integer Program and to targets, and try it; what is as before is not
     done again."""
     from edgeinfer.readers.files import files_of
-    from edgeinfer.run.folder import opened
+    from edgeinfer.run.folder import open_run
     from edgeinfer.run.samples import DataFile, Simulation
     from edgeinfer.run.steps import compile_model
     from edgeinfer.zoo import is_name, resolve
 
-    targets = chosen(target or [], options)
+    targets = choose_targets(target or [], options)
     order = tools.order(targets, options)
     path = resolve(model)
     files_of(path)  # what is no model at all leaves no run folder behind
     simulation = Simulation(str(model)) if is_name(model) else None
     source = DataFile(data) if data is not None else simulation
-    with progress() as watcher, opened(output, watcher, new=True) as folder:
+    with progress() as watcher, open_run(output, watcher, new=True) as folder:
         result = compile_model(
             folder, path, recipe_path=recipe, data=source, formats=_formats(bits, bits_of),
             targets=targets, tools=order,
@@ -157,11 +157,11 @@ def simulate(
     json: Json = False,
 ) -> None:
     """Try a run's Program again; exit code 5 if two stages do not agree bit for bit."""
-    from edgeinfer.run.folder import opened
+    from edgeinfer.run.folder import open_run
     from edgeinfer.run.steps import simulate_run
 
     stages = _stages(stage)
-    with progress() as watcher, opened(run, watcher, new=False) as folder:
+    with progress() as watcher, open_run(run, watcher, new=False) as folder:
         result = simulate_run(folder, data=data, count=samples, stages=stages, edited=edited)
     _conclude(result, run, json)
 
@@ -177,12 +177,12 @@ def explain(run: Run, /, *, json: Json = False) -> None:
         "agreement": result.model_dump(mode="json")["agreement"],
         "findings": told,
     }
-    lines = [line for entry in result.agreement for line in _explained(entry)]
+    lines = [line for entry in result.agreement for line in _explanation_lines(entry)]
     lines += [f"finding   {finding}" for finding in told]
     answer(json_text.dumps(document, indent=2), lines, as_json=json)
 
 
-def _explained(entry: Agreement) -> list[str]:
+def _explanation_lines(entry: Agreement) -> list[str]:
     first, second = entry.pair
     if entry.bit_identical:
         return [f"{first} = {second}: every output bit-identical in {entry.samples} samples"]
@@ -241,7 +241,7 @@ def _result(result: Result, folder: Path) -> list[str]:
         *(f"output    {t.name} {t.type} {_shape(t.shape)}" for t in program.outputs),
     ]
     for entry in result.agreement:
-        lines.append(_agreed(entry, must=entry in result.disagreements))
+        lines.append(_agreement_text(entry, must=entry in result.disagreements))
     for stage, scores in result.accuracy.items():
         shown = {"auc": scores.auc, "accuracy": scores.accuracy, "rms error": scores.rms_error}
         lines.append(f"{stage:<9} {figures(shown)}")
@@ -250,7 +250,7 @@ def _result(result: Result, folder: Path) -> list[str]:
     return [*lines, f"written   {folder / 'result.json'}"]
 
 
-def _agreed(entry: Agreement, *, must: bool) -> str:
+def _agreement_text(entry: Agreement, *, must: bool) -> str:
     """A pair of stages; one that may differ is told by how much it does."""
     pair = " = ".join(entry.pair)
     if entry.bit_identical or must:

@@ -29,7 +29,7 @@ def models(*, json: Json = False) -> None:
     """The reference models: what each is for, how big it is, how well it does."""
     from edgeinfer.zoo import ENTRIES
 
-    rows = [_described(entry) for entry in ENTRIES.values()]
+    rows = [_describe_entry(entry) for entry in ENTRIES.values()]
     lines = [line for row in rows for line in _sentences(row).splitlines()]
     lines.append("Figures are measured on simulated data; they are not a detector's.")
     answer(json_text.dumps(rows, indent=2), lines, as_json=json)
@@ -79,7 +79,7 @@ def train(
             resume=resume,
             watcher=watcher,
         )
-    prose = f"{trained.model}: {_ended(trained.stopped)}; history in {trained.history.name}"
+    prose = f"{trained.model}: {_end_text(trained.stopped)}; history in {trained.history.name}"
     answer(trained.history.read_text(encoding="utf-8"), [prose], as_json=json)
 
 
@@ -111,12 +111,12 @@ def data(
     if seed < 0:
         raise UsageError(f"--seed is {seed}, but must not be below 0.")
     if preview is not None:
-        _draw(entry, _suffixed(preview, ".png"), SHOWN if count is None else count, seed)
+        _draw(entry, _with_suffix(preview, ".png"), SHOWN if count is None else count, seed)
     if output is not None:
-        _save(entry, _suffixed(output, ".npz"), SAVED if count is None else count, seed)
+        _save(entry, _with_suffix(output, ".npz"), SAVED if count is None else count, seed)
 
 
-def _described(entry: ZooEntry) -> dict[str, Any]:
+def _describe_entry(entry: ZooEntry) -> dict[str, Any]:
     from edgeinfer.zoo.reference import record_of
 
     record = record_of(entry)
@@ -142,7 +142,7 @@ def _sentences(row: dict[str, Any]) -> str:
     )
 
 
-def _ended(stopped: Stop) -> str:
+def _end_text(stopped: Stop) -> str:
     match stopped:
         case "epochs":
             return "all epochs done"
@@ -166,17 +166,17 @@ def _draw(entry: ZooEntry, path: Path, count: int, seed: int) -> None:
 def _save(entry: ZooEntry, path: Path, count: int, seed: int) -> None:
     import numpy as np
 
-    from edgeinfer.base.plan import staged
+    from edgeinfer.base.plan import stage_file
 
     samples = entry.data(seed, count)
     arrays = {**samples.inputs, **samples.targets}
-    with staged(path) as temporary:
+    with stage_file(path) as temporary:
         np.savez_compressed(temporary, **arrays)  # type: ignore[arg-type]  # no array is allow_pickle
     shapes = ", ".join(f"{name} {values.shape}" for name, values in arrays.items())
     tell(f"{path}: {shapes}")
 
 
-def _suffixed(path: Path, suffix: str) -> Path:
+def _with_suffix(path: Path, suffix: str) -> Path:
     if path.suffix != suffix:
         hint = f"Name it {path.stem}{suffix}."
         raise UsageError(f"{path}: this is written as {suffix}.", hint=hint)

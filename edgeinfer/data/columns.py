@@ -35,8 +35,10 @@ class Assignment:
     def sentence(self) -> str:
         """What was taken for what, where the names alone do not say it."""
         both = [*self.inputs.items(), *self.labels.items()]
-        taken = [f"{name} from {_listed(columns)}" for name, columns in both if columns != (name,)]
-        rest = f"; left out: {_listed(self.left_out)}" if self.left_out else ""
+        taken = [
+            f"{name} from {_list_names(columns)}" for name, columns in both if columns != (name,)
+        ]
+        rest = f"; left out: {_list_names(self.left_out)}" if self.left_out else ""
         return ", ".join(taken) + rest if taken else rest.removeprefix("; ")
 
 
@@ -135,7 +137,8 @@ class _Choice:
                 return
             if found and _bare(shape):
                 raise InputError(
-                    f"{self.place} has the columns {_listed(found)} of the shape {shape}, which "
+                    f"{self.place} has the columns {_list_names(found)} of the shape {shape}, "
+                    "which "
                     f"could be any of {', '.join(same)}.",
                     hint="Name the columns as the network names its inputs.",
                 )
@@ -215,7 +218,7 @@ def _fits(column: Shape, output: Shape) -> bool:
     return column in (output, output[:-1], (*output[:-1], 1))
 
 
-def _listed(names: Sequence[str]) -> str:
+def _list_names(names: Sequence[str]) -> str:
     if len(names) <= _SHOWN:
         return ", ".join(names)
     return f"{names[0]} to {names[-1]} ({len(names)} columns)"

@@ -12,11 +12,11 @@ import h5py
 import numpy as np
 
 from edgeinfer.base.errors import UsageError
-from edgeinfer.base.plan import staged
+from edgeinfer.base.plan import stage_file
 from edgeinfer.data.formats.patches_npy import PatchTable
-from edgeinfer.data.formats.shards import Columns, Layout, Source, rows_in, rows_per_shard
+from edgeinfer.data.formats.shards import Columns, Layout, ShardSource, rows_in, rows_per_shard
 from edgeinfer.data.open import DataSet
-from edgeinfer.data.stream.batches import Stream, StreamSettings
+from edgeinfer.data.stream.batches import BatchStream, StreamSettings
 from edgeinfer.data.stream.premix import premix_tables
 from edgeinfer.data.stream.split import EventSplit
 
@@ -54,7 +54,7 @@ def convert(data: DataSet, output: Path, conversion: Conversion) -> int:
 
 
 def _to_h5(data: DataSet, output: Path, conversion: Conversion) -> int:
-    source: Source = data.source
+    source: ShardSource = data.source
     if conversion.events is not None:
         source = EventSplit(source, *conversion.events, seed=conversion.seed)
     layout = source.layout()
@@ -65,8 +65,8 @@ def _to_h5(data: DataSet, output: Path, conversion: Conversion) -> int:
         mixing="on-the-fly" if conversion.shuffle else "in-order",
         memory_cap_bytes=conversion.memory_bytes,
     )
-    with staged(output) as temporary:
-        return _write(temporary, layout, Stream(source, settings).epoch())
+    with stage_file(output) as temporary:
+        return _write(temporary, layout, BatchStream(source, settings).epoch())
 
 
 def _write(path: Path, layout: Layout, batches: Iterable[Columns]) -> int:

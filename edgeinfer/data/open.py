@@ -17,11 +17,11 @@ from edgeinfer.base import plan
 from edgeinfer.base.errors import InputError, did_you_mean
 from edgeinfer.data.formats.guard import DataFileError
 from edgeinfer.data.formats.scalings import PatchScaling
-from edgeinfer.data.formats.shards import Source
+from edgeinfer.data.formats.shards import ShardSource
 from edgeinfer.data.kind import KNOWN, WORDS, kind_of, kinds_in
 
 
-class Format(StrEnum):
+class DataFormat(StrEnum):
     """What data can lie in, as a run's record names it."""
 
     NPZ = "npz"
@@ -42,13 +42,13 @@ class Format(StrEnum):
 
 EXPERIMENTS = frozenset(
     {
-        Format.PROTODUNE,
-        Format.PATCH_TABLE,
-        Format.PLAIN_PATCHES,
-        Format.TRACK_PID,
-        Format.LARIAT,
-        Format.LCD,
-        Format.CVN,
+        DataFormat.PROTODUNE,
+        DataFormat.PATCH_TABLE,
+        DataFormat.PLAIN_PATCHES,
+        DataFormat.TRACK_PID,
+        DataFormat.LARIAT,
+        DataFormat.LCD,
+        DataFormat.CVN,
     }
 )
 """Formats whose columns have names of their own, which no network's inputs need to have."""
@@ -63,8 +63,8 @@ class DataSet:
     place: Path
     choice: str
     """What followed the colon: a data set, a tree, or the scaling of patches."""
-    format: Format
-    source: Source
+    format: DataFormat
+    source: ShardSource
     files: tuple[Path, ...]
 
     @property
@@ -139,7 +139,7 @@ def _npz(path: Path, choice: str, files: tuple[Path, ...]) -> DataSet:
 
     _refuse_choice(path, choice)
     _refuse_many(path, files, "npz")
-    return DataSet(path, "", Format.NPZ, Archive(str(files[0])), files)
+    return DataSet(path, "", DataFormat.NPZ, Archive(str(files[0])), files)
 
 
 def _npy(path: Path, choice: str, files: tuple[Path, ...]) -> DataSet:
@@ -152,7 +152,7 @@ def _npy(path: Path, choice: str, files: tuple[Path, ...]) -> DataSet:
     if {"run", "evt", "wire", "tck", "y0", "x0"} <= set(names):
         shape = _patch_shape(path, len([name for name in names if name[1:].isdecimal()]) - 4)
         table = PatchTable(tuple(map(str, files)), shape, _scaling(path, choice))
-        return DataSet(path, choice, Format.PATCH_TABLE, table, files)
+        return DataSet(path, choice, DataFormat.PATCH_TABLE, table, files)
     if path.is_dir():
         pair = [path / "x.npy", path / "y.npy"]
         by_name = tuple((file.stem, str(file)) for file in files)
@@ -166,10 +166,10 @@ def _npy(path: Path, choice: str, files: tuple[Path, ...]) -> DataSet:
         if side is not None:
             pairs = ((str(pair[0]), str(pair[1])),)
             patches = PlainPatches(pairs, side, _scaling(path, choice))
-            return DataSet(path, choice, Format.PLAIN_PATCHES, patches, files)
+            return DataSet(path, choice, DataFormat.PLAIN_PATCHES, patches, files)
     if choice not in ("", "arrays"):
         _refuse_choice(path, choice)
-    return DataSet(path, choice, Format.NPY, NpyArrays(by_name), files)
+    return DataSet(path, choice, DataFormat.NPY, NpyArrays(by_name), files)
 
 
 def _patch_shape(path: Path, pixels: int) -> tuple[int, int]:
@@ -202,19 +202,19 @@ def _hdf5(path: Path, choice: str, files: tuple[Path, ...]) -> DataSet:
         hint = f"Name the data sets: {path}:images,Energy or {path}:ECAL,HCAL,target."
         raise DataFileError(path, "", "fits two formats: LArIAT and LCD", hint=hint)
     if not choice and fits == ["LArIAT"]:
-        return DataSet(path, "", Format.LARIAT, LariatFiles(names), files)
+        return DataSet(path, "", DataFormat.LARIAT, LariatFiles(names), files)
     if not choice and fits == ["LCD"]:
         found = LcdFiles(names, target_length_of(names[0]))
-        return DataSet(path, "", Format.LCD, found, files)
+        return DataSet(path, "", DataFormat.LCD, found, files)
     arrays = H5Arrays(names, keys_of(names[0], choice))
-    return DataSet(path, choice, Format.HDF5, arrays, files)
+    return DataSet(path, choice, DataFormat.HDF5, arrays, files)
 
 
 def _parquet(path: Path, choice: str, files: tuple[Path, ...]) -> DataSet:
     from edgeinfer.data.formats.parquet_rows import ParquetFiles
 
     _refuse_choice(path, choice)
-    return DataSet(path, "", Format.PARQUET, ParquetFiles(tuple(map(str, files))), files)
+    return DataSet(path, "", DataFormat.PARQUET, ParquetFiles(tuple(map(str, files))), files)
 
 
 def _root(path: Path, choice: str, files: tuple[Path, ...]) -> DataSet:
@@ -226,7 +226,7 @@ def _root(path: Path, choice: str, files: tuple[Path, ...]) -> DataSet:
     dump = DIRECTORY in folders
     if dump and (choice in SCALINGS or not (choice or trees)):
         found = PlaneDump(names, scaling=_scaling(path, choice))
-        return DataSet(path, choice, Format.PROTODUNE, found, files)
+        return DataSet(path, choice, DataFormat.PROTODUNE, found, files)
     if not choice and dump:
         hint = f"Name one: {path}:signed for patches of the planes, or {path}:{trees[0]}."
         raise DataFileError(path, "", "fits two formats: a ProtoDUNE dump, and trees", hint=hint)
@@ -239,7 +239,7 @@ def _root(path: Path, choice: str, files: tuple[Path, ...]) -> DataSet:
             path, "", f"holds {len(trees)} trees: {', '.join(trees[:5])}", hint=hint
         )
     tree = choice or trees[0]
-    return DataSet(path, tree, Format.ROOT_TREE, RootTrees(names, tree), files)
+    return DataSet(path, tree, DataFormat.ROOT_TREE, RootTrees(names, tree), files)
 
 
 def _cvn(path: Path, choice: str, files: tuple[Path, ...]) -> DataSet:
@@ -253,7 +253,7 @@ def _cvn(path: Path, choice: str, files: tuple[Path, ...]) -> DataSet:
     for truth in truths:
         if not truth.is_file():
             raise DataFileError(truth, "", "there is no such file, and it holds an event's truth")
-    return DataSet(path, "", Format.CVN, PixelMaps(maps), (*files, *truths))
+    return DataSet(path, "", DataFormat.CVN, PixelMaps(maps), (*files, *truths))
 
 
 def _tracks(path: Path, choice: str, files: tuple[Path, ...]) -> DataSet:
@@ -265,7 +265,7 @@ def _tracks(path: Path, choice: str, files: tuple[Path, ...]) -> DataSet:
     base = path if path.is_dir() else path.parent
     tracks = FileSet(str(base), tuple(str(file.relative_to(base)) for file in files))
     source = TrackFiles(tracks, normalise=choice != "raw")
-    return DataSet(path, choice, Format.TRACK_PID, source, files)
+    return DataSet(path, choice, DataFormat.TRACK_PID, source, files)
 
 
 def _text(path: Path, choice: str, files: tuple[Path, ...]) -> DataSet:
@@ -274,7 +274,7 @@ def _text(path: Path, choice: str, files: tuple[Path, ...]) -> DataSet:
     _refuse_choice(path, choice)
     arff = kind_of(files[0]) == "arff"
     table = TextTable(tuple(map(str, files)), arff)
-    return DataSet(path, "", Format.ARFF if arff else Format.CSV, table, files)
+    return DataSet(path, "", DataFormat.ARFF if arff else DataFormat.CSV, table, files)
 
 
 def _refuse_choice(path: Path, choice: str) -> None:

@@ -17,7 +17,7 @@ from edgeinfer.base.metrics import Task
 from edgeinfer.data.columns import Assignment, assign, assign_by_name
 from edgeinfer.data.formats.guard import DataFileError, refuse
 from edgeinfer.data.formats.protodune_root import PlaneDump
-from edgeinfer.data.open import EXPERIMENTS, DataSet, Format, open_data
+from edgeinfer.data.open import EXPERIMENTS, DataFormat, DataSet, open_data
 from edgeinfer.data.stream.thin import Rows, thinned_rows
 from edgeinfer.graph.nodes import Shape
 from quantization.fixed import Fixed, Ints, dequantize
@@ -50,7 +50,7 @@ class Samples:
         )
 
 
-def drawn(inputs: Mapping[str, tuple[Shape, Fixed]], count: int) -> Samples:
+def draw_samples(inputs: Mapping[str, tuple[Shape, Fixed]], count: int) -> Samples:
     """Values drawn evenly over everything that the inputs' types can hold; always the same."""
     generator = np.random.default_rng(SEED)
     raw: dict[str, Ints] = {
@@ -74,19 +74,19 @@ def read(
     outputs (or ``y``), or are known by their shapes. At most so many bytes are held."""
     data = _cut_to(open_data(path), inputs)
     try:
-        taken = _assigned(data, inputs, outputs)
+        taken = _assign_columns(data, inputs, outputs)
         rows = _rows(data, taken, most_bytes)
     except DataFileError as error:
-        if data.format is Format.NPZ:
+        if data.format is DataFormat.NPZ:
             raise
         hint = f"{error.hint} It was read as {data.format}.".strip()
         raise DataFileError(error.path, error.key, error.problem, hint=hint) from None
     place = str(data.place)
-    joined = {name: _joined(rows, columns) for name, columns in taken.inputs.items()}
+    joined = {name: _join_columns(rows, columns) for name, columns in taken.inputs.items()}
     given = {name: _checked_input(place, name, joined[name], inputs[name]) for name in inputs}
     count = len(next(iter(given.values())))
     labels = {
-        name: _checked_labels(place, name, _joined(rows, columns), outputs[name], count)
+        name: _checked_labels(place, name, _join_columns(rows, columns), outputs[name], count)
         for name, columns in taken.labels.items()
     }
     return Samples(
@@ -106,11 +106,11 @@ def _cut_to(data: DataSet, inputs: Mapping[str, Shape]) -> DataSet:
     return data
 
 
-def _assigned(
+def _assign_columns(
     data: DataSet, inputs: Mapping[str, Shape], outputs: Mapping[str, Shape]
 ) -> Assignment:
     layout = data.source.layout()
-    if data.format is Format.NPZ:
+    if data.format is DataFormat.NPZ:
         return assign_by_name(str(data.place), tuple(layout), inputs, outputs)
     numbers = data.format not in EXPERIMENTS
     return assign(str(data.place), layout, inputs, outputs, numbers=numbers)
@@ -140,7 +140,7 @@ def _rows(data: DataSet, taken: Assignment, most_bytes: int) -> Rows:
         ) from None
 
 
-def _joined(rows: Rows, columns: tuple[str, ...]) -> NDArray[Any]:
+def _join_columns(rows: Rows, columns: tuple[str, ...]) -> NDArray[Any]:
     """One column, or several that hold a number each, side by side."""
     if len(columns) == 1:
         return rows.columns[columns[0]]
@@ -151,7 +151,7 @@ def _findings(
     data: DataSet, taken: Assignment, rows: Rows, count: int, most_bytes: int
 ) -> tuple[str, ...]:
     found = []
-    if taken.sentence and data.format is not Format.NPZ:
+    if taken.sentence and data.format is not DataFormat.NPZ:
         found.append(f"{data.name}, read as {data.format}: {taken.sentence}.")
     if count < rows.total:
         found.append(

@@ -23,7 +23,7 @@ UNIT = 2.0**-52  # more than the relative error of one operation
 
 
 @dataclass(frozen=True, slots=True, eq=False)
-class Bounded:
+class Enclosure:
     """centre - radius <= x <= centre + radius for each element, the batch first; without a radius
     x is the centre. `frac`: all elements are multiples of 2^-frac; None where that is not known."""
 
@@ -47,18 +47,18 @@ class Bounded:
         return float(np.maximum(np.abs(self.low), np.abs(self.high)).max(initial=0.0))
 
 
-def between(low: Floats, high: Floats, frac: int | None = None) -> Bounded:
+def between(low: Floats, high: Floats, frac: int | None = None) -> Enclosure:
     """Whatever lies between two ends."""
     if np.array_equal(low, high):
-        return Bounded(low, None, frac)
+        return Enclosure(low, None, frac)
     radius = (high - low) / 2
     centre = low + radius
-    return Bounded(centre, radius + UNIT * np.abs(centre), None)
+    return Enclosure(centre, radius + UNIT * np.abs(centre), None)
 
 
-def computed(
+def compute_floats(
     value: Floats, radius: Floats | None, frac: int | None, reach: float, steps: int = 1
-) -> Bounded:
+) -> Enclosure:
     """What float64 made of a sum: exact where `reach`, the largest sum of magnitudes, counts few
     enough steps of the result's grid, else off by at most so many roundings of it."""
     if (
@@ -66,69 +66,71 @@ def computed(
         and frac is not None
         and reach < math.ldexp(EXACT, -min(max(frac, -900), 900))
     ):
-        return Bounded(value, None, frac)
+        return Enclosure(value, None, frac)
     slack = (steps + 2) * UNIT * reach
-    return Bounded(value, slack + (0.0 if radius is None else radius * (1 + UNIT)) + 0.0 * value)
+    return Enclosure(value, slack + (0.0 if radius is None else radius * (1 + UNIT)) + 0.0 * value)
 
 
 def linear(
-    x: Bounded, weight: Floats, frac: int | None, bias: Floats, bias_frac: int | None
-) -> Bounded:
+    x: Enclosure, weight: Floats, frac: int | None, bias: Floats, bias_frac: int | None
+) -> Enclosure:
     """x @ weight + bias; x is (..., inputs), weight (inputs, outputs)."""
     value = x.centre @ weight + bias
     magnitude = np.abs(weight)
     radius = None if x.radius is None else x.radius @ magnitude
     reach = x.top * float(magnitude.sum(axis=-2).max(initial=0.0)) + _top(bias)
     grid = finest(None if x.frac is None or frac is None else x.frac + frac, bias_frac)
-    return computed(value, radius, grid, reach, weight.shape[-2])
+    return compute_floats(value, radius, grid, reach, weight.shape[-2])
 
 
-def scaled(
-    x: Bounded, factor: Floats, frac: int | None, shift: Floats, shift_frac: int | None
-) -> Bounded:
+def scale(
+    x: Enclosure, factor: Floats, frac: int | None, shift: Floats, shift_frac: int | None
+) -> Enclosure:
     """x factor + shift, element by element."""
     value = x.centre * factor + shift
     radius = None if x.radius is None else x.radius * np.abs(factor) + 0.0 * value
     grid = finest(None if x.frac is None or frac is None else x.frac + frac, shift_frac)
-    return computed(value, radius, grid, x.top * _top(factor) + _top(shift), 2)
+    return compute_floats(value, radius, grid, x.top * _top(factor) + _top(shift), 2)
 
 
-def combined(a: Bounded, b: Bounded, operation: Callable[[Floats, Floats], Floats]) -> Bounded:
+def combine(a: Enclosure, b: Enclosure, operation: Callable[[Floats, Floats], Floats]) -> Enclosure:
     """A sum or a difference."""
     value = operation(a.centre, b.centre)
     radius = None
     if a.radius is not None or b.radius is not None:
         radius = _spread(a) + _spread(b) + 0.0 * value
-    return computed(value, radius, finest(a.frac, b.frac), a.top + b.top)
+    return compute_floats(value, radius, finest(a.frac, b.frac), a.top + b.top)
 
 
-def product(a: Bounded, b: Bounded) -> Bounded:
+def product(a: Enclosure, b: Enclosure) -> Enclosure:
     """a b, element by element."""
     value, radius = a.centre * b.centre, None
     if a.radius is not None or b.radius is not None:
         radius = np.abs(a.centre) * _spread(b) + (np.abs(b.centre) + _spread(b)) * _spread(a)
     frac = None if a.frac is None or b.frac is None else a.frac + b.frac
-    return computed(value, radius, frac, a.top * b.top)
+    return compute_floats(value, radius, frac, a.top * b.top)
 
 
-def widened(x: Bounded, by: Floats | float) -> Bounded:
+def widen(x: Enclosure, by: Floats | float) -> Enclosure:
     """x, off by at most so much more."""
-    return Bounded(x.centre, (0.0 if x.radius is None else x.radius) + by + 0.0 * x.centre)
+    return Enclosure(x.centre, (0.0 if x.radius is None else x.radius) + by + 0.0 * x.centre)
 
 
-def mapped(x: Bounded, function: Callable[[Floats], Floats], frac: int | None = None) -> Bounded:
+def map_values(
+    x: Enclosure, function: Callable[[Floats], Floats], frac: int | None = None
+) -> Enclosure:
     """A function that never falls, of every element."""
     if x.radius is None:
-        return Bounded(function(x.centre), None, frac)
+        return Enclosure(function(x.centre), None, frac)
     return between(function(x.low), function(x.high), frac)
 
 
-def moved(x: Bounded, move: Callable[[Floats], Floats]) -> Bounded:
+def move_elements(x: Enclosure, move: Callable[[Floats], Floats]) -> Enclosure:
     """The same elements in other places."""
-    return Bounded(move(x.centre), None if x.radius is None else move(x.radius), x.frac)
+    return Enclosure(move(x.centre), None if x.radius is None else move(x.radius), x.frac)
 
 
-def joined(xs: list[Bounded], join: Callable[[list[Floats]], Floats]) -> Bounded:
+def join(xs: list[Enclosure], join: Callable[[list[Floats]], Floats]) -> Enclosure:
     """Several tensors made one."""
     radius = None
     if any(x.radius is not None for x in xs):
@@ -136,10 +138,10 @@ def joined(xs: list[Bounded], join: Callable[[list[Floats]], Floats]) -> Bounded
     frac: int | None = 0
     for x in xs:
         frac = finest(frac, x.frac)
-    return Bounded(join([x.centre for x in xs]), radius, frac)
+    return Enclosure(join([x.centre for x in xs]), radius, frac)
 
 
-def rounded(x: Bounded, quantizer: Quantizer) -> Bounded:
+def round_values(x: Enclosure, quantizer: Quantizer) -> Enclosure:
     """x brought into a format, in every way that its bound leaves open."""
     type_ = quantizer.type
 
@@ -148,7 +150,7 @@ def rounded(x: Bounded, quantizer: Quantizer) -> Bounded:
 
     frac = type_.frac if type_.bits <= 53 else None
     if x.radius is None:
-        return Bounded(held(x.centre, quantizer), None, frac)
+        return Enclosure(held(x.centre, quantizer), None, frac)
     saturating = Quantizer(type_, quantizer.rounding, Overflow.SAT)
     low, high = held(x.low, saturating), held(x.high, saturating)
     match quantizer.overflow:
@@ -168,7 +170,7 @@ def rounded(x: Bounded, quantizer: Quantizer) -> Bounded:
     return between(low, high, frac)
 
 
-def unfolded(
+def unfold_windows(
     x: Floats, window: Shape, strides: Shape, pads: Pads, dilation: Shape, fill: float
 ) -> Floats:
     """All positions of a window: (batch, *positions, channels, *window)."""
@@ -187,7 +189,7 @@ def finest(a: int | None, b: int | None) -> int | None:
     return None if a is None or b is None else max(a, b)
 
 
-def _spread(x: Bounded) -> Floats:
+def _spread(x: Enclosure) -> Floats:
     return np.zeros_like(x.centre) if x.radius is None else x.radius
 
 

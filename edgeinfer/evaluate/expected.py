@@ -17,11 +17,11 @@ from typing import assert_never
 import numpy as np
 
 from edgeinfer.evaluate import bounded
-from edgeinfer.evaluate.bounded import UNIT, Bounded, widened
+from edgeinfer.evaluate.bounded import UNIT, Enclosure, widen
 from edgeinfer.graph import nodes as g
 from edgeinfer.graph.functions import evaluate
 from edgeinfer.ir import ops
-from edgeinfer.ir.lower import AVERAGE_BITS, Lowered
+from edgeinfer.ir.lower import AVERAGE_BITS, LoweredModel
 from edgeinfer.ir.lower_functions import SLOPE_BITS
 from edgeinfer.ir.program import HostFunction
 from quantization.fixed import Overflow, Quantizer, Rounding, dequantize, quantize
@@ -34,7 +34,7 @@ FUNCTION_ERROR = 4 * UNIT  # relative, of exp and its kin
 SMALLEST = 2.0**-1000
 
 
-def expected(lowered: Lowered, inputs: Mapping[str, Floats]) -> dict[str, Bounded]:
+def expected_values(lowered: LoweredModel, inputs: Mapping[str, Floats]) -> dict[str, Enclosure]:
     """Bounds of every tensor of the lowered graph, before what is left to the host."""
     graph = lowered.graph
     hosted = {o.name for o in lowered.program.outputs if o.host is not HostFunction.NONE}
@@ -51,16 +51,16 @@ class _Walk:
     recipe: Recipe
     built: Mapping[str, ops.Op]
     batch: int
-    values: dict[str, Bounded] = field(default_factory=dict)
+    values: dict[str, Enclosure] = field(default_factory=dict)
 
-    def value_of(self, node: g.Node, inputs: Mapping[str, Floats]) -> Bounded:
+    def value_of(self, node: g.Node, inputs: Mapping[str, Floats]) -> Enclosure:
         """A node's tensor in its format."""
-        if isinstance(node, g.Input):
-            exact = Bounded(np.asarray(inputs[node.name], np.float64))
+        if isinstance(node, g.InputNode):
+            exact = Enclosure(np.asarray(inputs[node.name], np.float64))
         else:
             exact = self._exact(node)
         out = self.recipe.activation(node.name)
-        return exact if out is None else bounded.rounded(exact, out)
+        return exact if out is None else bounded.round_values(exact, out)
 
     def _weight(self, key: str, values: Floats) -> tuple[Floats, int | None]:
         """The numbers that a weight's format makes of it, and the grid that they lie on."""
@@ -69,56 +69,56 @@ class _Walk:
             return np.asarray(values, np.float64), None
         return held_weights(values, fmt), fmt.frac if fmt.bits <= 53 else None
 
-    def _exact(self, node: g.Node) -> Bounded:
+    def _exact(self, node: g.Node) -> Enclosure:
         match node:
-            case g.Input():
+            case g.InputNode():
                 raise AssertionError(node)
-            case g.Constant():
+            case g.ConstantNode():
                 value, frac = self._weight(f"{node.name}/value", node.value)
-                return Bounded(np.broadcast_to(value, (self.batch, *value.shape)), None, frac)
-            case g.Conv() | g.Dense():
+                return Enclosure(np.broadcast_to(value, (self.batch, *value.shape)), None, frac)
+            case g.ConvNode() | g.DenseNode():
                 return self._linear(node)
-            case g.BatchNorm() | g.Affine():
+            case g.BatchNormNode() | g.AffineNode():
                 scale, frac = self._weight(f"{node.layer}/scale", node.scale)
                 shift, shift_frac = self._weight(f"{node.layer}/shift", node.shift)
                 x = self._ranked(node.x, max(scale.ndim, shift.ndim))
-                return bounded.scaled(x, scale, frac, shift, shift_frac)
-            case g.PRelu():
+                return bounded.scale(x, scale, frac, shift, shift_frac)
+            case g.PReluNode():
                 slope, frac = self._weight(f"{node.layer}/slope", node.slope)
-                return _sloped(self._ranked(node.x, slope.ndim), slope, frac)
-            case g.Activation():
+                return _apply_slope(self._ranked(node.x, slope.ndim), slope, frac)
+            case g.ActivationNode():
                 return self._activation(node)
-            case g.Softmax():
+            case g.SoftmaxNode():
                 return self._softmax(node)
-            case g.Pool():
+            case g.PoolNode():
                 return self._pool(node)
-            case g.Merge():
+            case g.MergeNode():
                 return self._merge(node)
-            case g.Concat():
+            case g.ConcatNode():
                 axis = node.axis % len(self.graph.shapes[node.name]) + 1
                 parts = [self.values[x] for x in node.xs]
-                return bounded.joined(parts, lambda arrays: np.concatenate(arrays, axis))
-            case g.Pad():
+                return bounded.join(parts, lambda arrays: np.concatenate(arrays, axis))
+            case g.PadNode():
                 return self._pad(node)
-            case g.Moves():
-                return bounded.moved(self.values[node.x], lambda x: _moved(node, x))
+            case g.MoveNode():
+                return bounded.move_elements(self.values[node.x], lambda x: _move_elements(node, x))
             case _:
                 assert_never(node)
 
-    def _ranked(self, tensor: str, rank: int) -> Bounded:
+    def _ranked(self, tensor: str, rank: int) -> Enclosure:
         """A tensor with at least so many axes behind the batch."""
         x, shape = self.values[tensor], self.graph.shapes[tensor]
         padded = (-1, *(1,) * (rank - len(shape)), *shape)
-        return x if len(shape) >= rank else bounded.moved(x, lambda a: a.reshape(padded))
+        return x if len(shape) >= rank else bounded.move_elements(x, lambda a: a.reshape(padded))
 
-    def _linear(self, node: g.Conv | g.Dense) -> Bounded:
+    def _linear(self, node: g.ConvNode | g.DenseNode) -> Enclosure:
         x = self.values[node.x]
         kernel, frac = self._weight(f"{node.layer}/kernel", node.kernel)
         bias: Floats = np.zeros(kernel.shape[-1])
         bias_frac: int | None = 0
         if node.bias is not None:
             bias, bias_frac = self._weight(f"{node.layer}/bias", node.bias)
-        if isinstance(node, g.Dense):
+        if isinstance(node, g.DenseNode):
             return bounded.linear(x, kernel, frac, bias, bias_frac)
         rank = len(node.strides)
         window = kernel.shape[:rank]
@@ -126,7 +126,7 @@ class _Walk:
         def columns(values: Floats) -> Floats:
             """(groups, batch, positions, taps x channels)"""
             place = (window, node.strides, node.pads, node.dilation)
-            seen = np.moveaxis(bounded.unfolded(values, *place, 0.0), rank + 1, -1)
+            seen = np.moveaxis(bounded.unfold_windows(values, *place, 0.0), rank + 1, -1)
             parts = seen.reshape(*seen.shape[:-1], node.groups, -1)
             parts = np.moveaxis(parts, -2, 0)
             return parts.reshape(node.groups, len(values), math.prod(seen.shape[1 : rank + 1]), -1)
@@ -135,16 +135,16 @@ class _Walk:
         weight = np.moveaxis(kernel.reshape(shape), -2, 0)
         weight = weight.reshape(node.groups, 1, -1, weight.shape[-1])
         shift = bias.reshape(node.groups, 1, 1, -1)
-        y = bounded.linear(bounded.moved(x, columns), weight, frac, shift, bias_frac)
+        y = bounded.linear(bounded.move_elements(x, columns), weight, frac, shift, bias_frac)
         out = (-1, *self.graph.shapes[node.name])
-        return bounded.moved(y, lambda values: np.moveaxis(values, 0, -2).reshape(out))
+        return bounded.move_elements(y, lambda values: np.moveaxis(values, 0, -2).reshape(out))
 
     def _built(self, node: g.Node, suffix: str = "") -> ops.Op | None:
         """An op that lowering made for a node, as it was before any pass."""
         exact = self.built.get(f"{node.name}.exact{suffix}")
         return exact or self.built.get(f"{node.name}{suffix}")
 
-    def _activation(self, node: g.Activation) -> Bounded:
+    def _activation(self, node: g.ActivationNode) -> Enclosure:
         x, function = self.values[node.x], node.function
 
         def curve(values: Floats) -> Floats:
@@ -154,34 +154,38 @@ class _Walk:
             case g.Function.LINEAR:
                 return x
             case g.Function.RELU | g.Function.RELU6 | g.Function.HARD_TANH:
-                return bounded.mapped(x, curve, bounded.finest(x.frac, 0))
+                return bounded.map_values(x, curve, bounded.finest(x.frac, 0))
             case g.Function.SIGN | g.Function.TERNARY:
-                return bounded.mapped(x, curve, 0)
+                return bounded.map_values(x, curve, 0)
             case g.Function.LEAKY_RELU:
-                y = bounded.mapped(x, curve) if node.parameters[0] >= 0 else _spread(x, curve, node)
+                y = (
+                    bounded.map_values(x, curve)
+                    if node.parameters[0] >= 0
+                    else _spread(x, curve, node)
+                )
                 below = np.maximum(-x.low, 0.0) * abs(node.parameters[0])
-                return widened(y, below * 2.0 ** (2 - SLOPE_BITS))
-            case _:
+                return widen(y, below * 2.0 ** (2 - SLOPE_BITS))
+            case _:  # the rest is a table, or a line, below
                 pass
         index, table = self._built(node, ".index"), self._built(node)
         if function is g.Function.HARD_SIGMOID and not isinstance(table, ops.Table):
             power, offset = np.asarray(node.parameters[0]), np.asarray(node.parameters[1])
-            line = bounded.scaled(x, power, 1 - math.frexp(node.parameters[0])[1], offset, 24)
-            return bounded.mapped(
+            line = bounded.scale(x, power, 1 - math.frexp(node.parameters[0])[1], offset, 24)
+            return bounded.map_values(
                 line, lambda v: np.clip(v, 0.0, 1.0), bounded.finest(line.frac, 0)
             )
         if isinstance(index, ops.Requant):
-            x = bounded.rounded(x, Quantizer(index.type, index.rounding, index.overflow))
+            x = bounded.round_values(x, Quantizer(index.type, index.rounding, index.overflow))
         falls = function is g.Function.ELU and node.parameters[0] < 0
         rises = not falls and function not in (*STEEPEST, g.Function.HARD_SWISH)
-        y = bounded.mapped(x, curve) if rises else _spread(x, curve, node)
+        y = bounded.map_values(x, curve) if rises else _spread(x, curve, node)
         error = FUNCTION_ERROR * np.abs(y.centre) + SMALLEST
-        y = widened(y, np.where(y.centre == x.centre, 0.0, error))  # some are the identity above 0
+        y = widen(y, np.where(y.centre == x.centre, 0.0, error))  # some are the identity above 0
         if isinstance(table, ops.Table) and self.recipe.activation(node.name) is None:
-            y = bounded.rounded(y, Quantizer(table.type, Rounding.RND_CONV, Overflow.SAT))
+            y = bounded.round_values(y, Quantizer(table.type, Rounding.RND_CONV, Overflow.SAT))
         return y
 
-    def _softmax(self, node: g.Softmax) -> Bounded:
+    def _softmax(self, node: g.SoftmaxNode) -> Enclosure:
         """Through the two tables that the Program states, each off by what its index drops."""
         op, x, axis = self._built(node), self.values[node.x], node.axis
         assert isinstance(op, ops.Softmax)
@@ -199,36 +203,36 @@ class _Walk:
         inverse_high = 1.0 / np.maximum(least - bucket, 1.0) + slack
         inverse_high = np.minimum(inverse_high, op.inverse_type.max)
         y = bounded.between(low * inverse_low, high * inverse_high)
-        return bounded.rounded(y, Quantizer(op.type, op.rounding, op.overflow))
+        return bounded.round_values(y, Quantizer(op.type, op.rounding, op.overflow))
 
-    def _pool(self, node: g.Pool) -> Bounded:
+    def _pool(self, node: g.PoolNode) -> Enclosure:
         x, rank = self.values[node.x], len(node.window)
         axes = tuple(range(-rank, 0))
         place = (node.window, node.strides, node.pads, (1,) * rank)
 
         def seen(values: Floats, fill: float) -> Floats:
-            return bounded.unfolded(values, *place, fill)
+            return bounded.unfold_windows(values, *place, fill)
 
-        if node.kind is g.PoolKind.MAX:
-            return bounded.mapped(x, lambda v: seen(v, -np.inf).max(axes), x.frac)
+        if node.kind is g.PoolNodeKind.MAX:
+            return bounded.map_values(x, lambda v: seen(v, -np.inf).max(axes), x.frac)
         value = seen(x.centre, 0.0).sum(axes)
         radius = None if x.radius is None else seen(x.radius, 0.0).sum(axes)
         area = math.prod(node.window)
-        y = bounded.computed(value, radius, x.frac, x.top * area, area)
-        if node.kind is g.PoolKind.SUM:
+        y = bounded.compute_floats(value, radius, x.frac, x.top * area, area)
+        if node.kind is g.PoolNodeKind.SUM:
             return y
         inside = seen(np.ones_like(x.centre[:1, ..., :1]), float(node.count_pads)).sum(axes)
-        return _divided(y, inside)
+        return _divide(y, inside)
 
-    def _merge(self, node: g.Merge) -> Bounded:
+    def _merge(self, node: g.MergeNode) -> Enclosure:
         rank = max(len(self.graph.shapes[x]) for x in node.xs)
         xs = [self._ranked(x, rank) for x in node.xs]
         kinds = g.MergeKind
         match node.kind:
             case kinds.ADD:
-                return reduce(lambda a, b: bounded.combined(a, b, np.add), xs)
+                return reduce(lambda a, b: bounded.combine(a, b, np.add), xs)
             case kinds.SUBTRACT:
-                return reduce(lambda a, b: bounded.combined(a, b, np.subtract), xs)
+                return reduce(lambda a, b: bounded.combine(a, b, np.subtract), xs)
             case kinds.MULTIPLY:
                 return reduce(bounded.product, xs)
             case kinds.MAXIMUM:
@@ -236,12 +240,12 @@ class _Walk:
             case kinds.MINIMUM:
                 return reduce(lambda a, b: _extreme(a, b, np.minimum), xs)
             case kinds.AVERAGE:
-                total = reduce(lambda a, b: bounded.combined(a, b, np.add), xs)
-                return _divided(total, np.full((), float(len(xs))))
+                total = reduce(lambda a, b: bounded.combine(a, b, np.add), xs)
+                return _divide(total, np.full((), float(len(xs))))
             case _:
                 assert_never(node.kind)
 
-    def _pad(self, node: g.Pad) -> Bounded:
+    def _pad(self, node: g.PadNode) -> Enclosure:
         x, value = self.values[node.x], node.value
         op = self._built(node)
         if isinstance(op, ops.Pad):
@@ -251,7 +255,7 @@ class _Walk:
         centre = np.pad(x.centre, around, constant_values=value)
         radius = None if x.radius is None else np.pad(x.radius, around)
         on_grid = x.frac is not None and math.ldexp(value, x.frac).is_integer()
-        return Bounded(centre, radius, x.frac if on_grid else None)
+        return Enclosure(centre, radius, x.frac if on_grid else None)
 
 
 def held_weights(values: Floats, fmt: WeightFormat) -> Floats:
@@ -266,46 +270,46 @@ def held_weights(values: Floats, fmt: WeightFormat) -> Floats:
     return np.stack(channels, axis=-1)
 
 
-def _moved(node: g.Moves, x: Floats) -> Floats:
+def _move_elements(node: g.MoveNode, x: Floats) -> Floats:
     """Elements of a batch at their new places."""
     shape = x.shape[1:]
     taken: Floats = x.reshape(len(x), -1)[:, node.sources(shape)]
     return taken.reshape(-1, *node.shape_of(shape))
 
 
-def _spread(x: Bounded, curve: Callable[[Floats], Floats], node: g.Activation) -> Bounded:
+def _spread(x: Enclosure, curve: Callable[[Floats], Floats], node: g.ActivationNode) -> Enclosure:
     """A function that rises and falls, by its steepest slope."""
-    y = Bounded(curve(x.centre))
+    y = Enclosure(curve(x.centre))
     if x.radius is None:
         return y
     own = max([1.0, *map(abs, node.parameters)])
     if node.function is g.Function.HARD_SWISH:
         shift, bound = node.parameters
         own = max(1.0, shift / bound, 2 - shift / bound)
-    return widened(y, x.radius * STEEPEST.get(node.function, own))
+    return widen(y, x.radius * STEEPEST.get(node.function, own))
 
 
-def _sloped(x: Bounded, slope: Floats, frac: int | None) -> Bounded:
+def _apply_slope(x: Enclosure, slope: Floats, frac: int | None) -> Enclosure:
     value = np.where(x.centre >= 0, x.centre, x.centre * slope)
     steepest = np.maximum(np.abs(slope), 1.0)
     radius = None if x.radius is None else x.radius * steepest + 0.0 * value
     grid = None if frac is None or x.frac is None else x.frac + max(frac, 0)
-    return bounded.computed(value, radius, grid, x.top * float(steepest.max()))
+    return bounded.compute_floats(value, radius, grid, x.top * float(steepest.max()))
 
 
-def _divided(x: Bounded, counts: Floats) -> Bounded:
+def _divide(x: Enclosure, counts: Floats) -> Enclosure:
     """x / counts: exact by a power of two, else by a factor of a stated precision."""
     exponents = np.frexp(counts)
     if (exponents[0] == 0.5).all():
         deepest = int(exponents[1].max()) - 1
         frac = None if x.frac is None else x.frac + deepest
         radius = None if x.radius is None else x.radius / counts
-        return Bounded(x.centre / counts, radius, frac)
-    y = Bounded(x.centre / counts, None if x.radius is None else x.radius / counts)
+        return Enclosure(x.centre / counts, radius, frac)
+    y = Enclosure(x.centre / counts, None if x.radius is None else x.radius / counts)
     top = np.maximum(np.abs(y.low), np.abs(y.high))
-    return widened(y, top * 2.0 ** (1 - AVERAGE_BITS))
+    return widen(y, top * 2.0 ** (1 - AVERAGE_BITS))
 
 
-def _extreme(a: Bounded, b: Bounded, choose: Callable[[Floats, Floats], Floats]) -> Bounded:
+def _extreme(a: Enclosure, b: Enclosure, choose: Callable[[Floats, Floats], Floats]) -> Enclosure:
     low, high = choose(a.low, b.low), choose(a.high, b.high)
     return bounded.between(low, high, bounded.finest(a.frac, b.frac))

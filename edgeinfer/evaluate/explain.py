@@ -18,12 +18,12 @@ from numpy.typing import NDArray
 
 from edgeinfer.base.metrics import Metric, Origin
 from edgeinfer.data.samples import Samples
-from edgeinfer.evaluate.expected import expected
+from edgeinfer.evaluate.expected import expected_values
 from edgeinfer.evaluate.judge import raw_inputs
 from edgeinfer.graph import nodes as g
 from edgeinfer.ir.engine.engine import Engine
 from edgeinfer.ir.engine.float_engine import FloatEngine
-from edgeinfer.ir.lower import Lowered
+from edgeinfer.ir.lower import LoweredModel
 from edgeinfer.ir.program import HostFunction, Output
 from quantization.fixed import dequantize
 
@@ -56,7 +56,7 @@ class Explanation:
         ]
 
 
-def explain(lowered: Lowered, drawn: g.Graph, samples: Samples) -> Explanation:
+def explain(lowered: LoweredModel, drawn: g.Graph, samples: Samples) -> Explanation:
     """Hold a Program against its float network as its author drew it."""
     count = min(MOST_SAMPLES, len(samples), affordable(lowered))
     if not count:
@@ -65,7 +65,7 @@ def explain(lowered: Lowered, drawn: g.Graph, samples: Samples) -> Explanation:
     few = samples.part(0, count)
     raw = raw_inputs(lowered.program, lowered.recipe, few)
     got = Engine(lowered.program).run(raw)
-    allowed = expected(lowered, few.inputs)
+    allowed = expected_values(lowered, few.inputs)
     ends = {output.name: end_of(lowered.graph, output) for output in lowered.program.outputs}
     known = {output.name: end_of(drawn, output) for output in lowered.program.outputs}
     real = FloatEngine(drawn).run(few.inputs, taps=tuple(set(known.values())))
@@ -86,17 +86,17 @@ def explain(lowered: Lowered, drawn: g.Graph, samples: Samples) -> Explanation:
     return Explanation(count, difference, explained, tuple(findings))
 
 
-def affordable(lowered: Lowered) -> int:
+def affordable(lowered: LoweredModel) -> int:
     """How many samples are computed in float64 within seconds and some hundred megabytes."""
     graph = lowered.graph
     largest = 1
     for node in graph.nodes:
         size = math.prod(graph.shapes[node.name])
-        if isinstance(node, g.Conv):
+        if isinstance(node, g.ConvNode):
             positions = math.prod(graph.shapes[node.name][:-1])
             window = math.prod(node.kernel.shape[: len(node.strides)])
             size = positions * window * graph.shapes[node.x][-1]
-        elif isinstance(node, g.Pool):
+        elif isinstance(node, g.PoolNode):
             size *= math.prod(node.window)
         largest = max(largest, size)
     return min(MOST_VALUES // largest, MOST_MACS // max(lowered.program.macs, 1))

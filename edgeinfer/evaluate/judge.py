@@ -18,11 +18,19 @@ from edgeinfer.data.samples import Samples, task_of
 from edgeinfer.graph import nodes as g
 from edgeinfer.ir import agreement as cosim
 from edgeinfer.ir import ops
-from edgeinfer.ir.agreement import Agreement, Comparison, Divergence
+from edgeinfer.ir.agreement import Agreement, AgreementTally, Divergence
 from edgeinfer.ir.engine.engine import Engine
 from edgeinfer.ir.interpret import interpret, results
 from edgeinfer.ir.program import HostFunction, Program
-from quantization.fixed import Ints, Overflow, Quantizer, Rounding, dequantize, fixed_for, quantize
+from quantization.fixed import (
+    Ints,
+    Overflow,
+    Quantizer,
+    Rounding,
+    dequantize,
+    fixed_of_range,
+    quantize,
+)
 from quantization.recipe import Recipe
 
 Floats = NDArray[np.float64]
@@ -43,12 +51,12 @@ def raw_inputs(program: Program, recipe: Recipe, samples: Samples) -> dict[str, 
         values = samples.inputs[op.name]
         raw = np.empty(values.shape, np.int64)
         for part in _parts(values):
-            raw[part] = _quantized(values[part], quantizer)
+            raw[part] = _quantize_values(values[part], quantizer)
         found[op.name] = raw
     return found
 
 
-def _quantized(values: NDArray[Any], quantizer: Quantizer) -> Ints:
+def _quantize_values(values: NDArray[Any], quantizer: Quantizer) -> Ints:
     """Real values as raw integers; bytes, of which there are 256, are looked up."""
     if values.dtype != np.uint8:
         return quantize(values, quantizer)
@@ -141,11 +149,14 @@ def program_outputs(program: Program, recipe: Recipe, samples: Samples) -> dict[
 
 def real_outputs(program: Program, held: Mapping[str, Ints]) -> dict[str, Floats]:
     """Raw outputs in real numbers, after what is left to the host."""
-    found = dequantized(program, held)
-    return {output.name: hosted(found[output.name], output.host) for output in program.outputs}
+    found = dequantize_outputs(program, held)
+    return {
+        output.name: apply_host_functions(found[output.name], output.host)
+        for output in program.outputs
+    }
 
 
-def dequantized(program: Program, held: Mapping[str, Ints]) -> dict[str, Floats]:
+def dequantize_outputs(program: Program, held: Mapping[str, Ints]) -> dict[str, Floats]:
     """Raw outputs in real numbers, before what is left to the host."""
     return {
         output.name: dequantize(held[output.name], program.type(output.value))
@@ -153,7 +164,7 @@ def dequantized(program: Program, held: Mapping[str, Ints]) -> dict[str, Floats]
     }
 
 
-def hosted(values: Floats, function: HostFunction) -> Floats:
+def apply_host_functions(values: Floats, function: HostFunction) -> Floats:
     """The host's share of the network."""
     match function:
         case HostFunction.NONE:
@@ -179,11 +190,13 @@ def score(graph: g.Graph, outputs: Mapping[str, Floats], samples: Samples) -> Sc
     heads = {}
     for name, labels in samples.labels.items():
         task = task_of(labels, graph.shapes[name])
-        heads[name] = metrics.scored(judged(graph, name, outputs[name], task), labels, task)
-    return metrics.joined(heads)
+        heads[name] = metrics.score_head(
+            judge_values(graph, name, outputs[name], task), labels, task
+        )
+    return metrics.join_scores(heads)
 
 
-def judged(graph: g.Graph, name: str, values: Floats, task: Task) -> Floats:
+def judge_values(graph: g.Graph, name: str, values: Floats, task: Task) -> Floats:
     """An output as its labels judge it: a logit that decides alone becomes a probability."""
     shape = graph.shapes[name]
     alone = not shape or shape[-1] == 1
@@ -199,7 +212,10 @@ def tasks(graph: g.Graph, samples: Samples) -> set[Task]:
 
 def _yields_probability(node: g.Node) -> bool:
     match node:
-        case g.Activation(function=g.Function.SIGMOID | g.Function.HARD_SIGMOID) | g.Softmax():
+        case (
+            g.ActivationNode(function=g.Function.SIGMOID | g.Function.HARD_SIGMOID)
+            | g.SoftmaxNode()
+        ):
             return True
         case _:  # only these two end between 0 and 1 for certain
             return False
@@ -232,7 +248,7 @@ class Stage(StrEnum):
 
 
 @dataclass(frozen=True, slots=True)
-class Tried:
+class StageComparison:
     """How engine and interpreter compared, and what the latter saw where it was asked for."""
 
     agreement: Agreement
@@ -241,14 +257,14 @@ class Tried:
 
 def try_stages(
     program: Program, raw: Mapping[str, Ints], stages: Collection[Stage], advanced: Advanced
-) -> Tried:
+) -> StageComparison:
     """Run the interpreter, hold the engine against it bit for bit, and find where they part.
 
     With the stage `interpret`: also the width that the observed values of each layer would have
     needed.
     """
     engine = Engine(program)
-    comparison = Comparison(program, ("interpret", "engine"))
+    comparison = AgreementTally(program, ("interpret", "engine"))
     low: dict[str, int] = {}
     high: dict[str, int] = {}
     total, done = len(next(iter(raw.values()))), 0
@@ -264,13 +280,13 @@ def try_stages(
     agreed = comparison.agreement(_where_they_part(program, engine, raw, comparison))
     observed = []
     for name, bottom in low.items():
-        needed = fixed_for(bottom, high[name], program.type(name).frac).bits
+        needed = fixed_of_range(bottom, high[name], program.type(name).frac).bits
         observed.append(Metric("observed_bits", needed, "bit", Origin.SIMULATED, layer=name))
-    return Tried(agreed, tuple(observed))
+    return StageComparison(agreed, tuple(observed))
 
 
 def _where_they_part(
-    program: Program, engine: Engine, raw: Mapping[str, Ints], comparison: Comparison
+    program: Program, engine: Engine, raw: Mapping[str, Ints], comparison: AgreementTally
 ) -> Divergence | None:
     if not comparison.differing:
         return None

@@ -35,7 +35,7 @@ from edgeinfer.ir.ops import (
     Scale,
     Table,
     inputs_of,
-    packed,
+    pack_weights,
 )
 from edgeinfer.ir.program import Output, Program
 from quantization.fixed import Ints
@@ -67,7 +67,7 @@ class Split:
 
 
 @dataclass(frozen=True, slots=True)
-class Tagged:
+class PatchOutputs:
     """Raw outputs for each patch, and the work done for them."""
 
     outputs: dict[str, Ints]
@@ -111,8 +111,8 @@ def _proved_input(first: Dense, range_: Interval, program: Program) -> tuple[Op,
     shape = program.shapes[first.name]
     sums = Input(SUMS, first.type, shape)
     low, high = (np.broadcast_to(end, shape).astype(np.int64) for end in (range_.low, range_.high))
-    least = Constant(f"{SUMS}_least", first.type, packed(low))
-    most = Constant(f"{SUMS}_most", first.type, packed(high))
+    least = Constant(f"{SUMS}_least", first.type, pack_weights(low))
+    most = Constant(f"{SUMS}_most", first.type, pack_weights(high))
     raised = Pair(f"{SUMS}_raised", first.type, SUMS, least.name, PairKind.MAX)
     held = Pair(first.name, first.type, raised.name, most.name, PairKind.MIN)
     return (sums, least, most, raised, held)
@@ -170,7 +170,7 @@ def patches_of(picture: Ints, corners: NDArray[np.intp], patch: tuple[int, int])
     return found
 
 
-def tag_each(program: Program, picture: Ints, corners: NDArray[np.intp]) -> Tagged:
+def tag_each(program: Program, picture: Ints, corners: NDArray[np.intp]) -> PatchOutputs:
     """Patch by patch: the plain way, and the definition."""
     source = program.inputs[0]
     patch = (source.shape[0], source.shape[1])
@@ -181,10 +181,10 @@ def tag_each(program: Program, picture: Ints, corners: NDArray[np.intp]) -> Tagg
         parts.append(engine.run({source.name: seen}))
     outputs = {name: np.concatenate([part[name] for part in parts]) for name in parts[0]}
     macs = program.macs * len(corners)
-    return Tagged(outputs, macs, macs)
+    return PatchOutputs(outputs, macs, macs)
 
 
-def tag_touched(cut: Split, picture: Ints, corners: NDArray[np.intp]) -> Tagged:
+def tag_touched(cut: Split, picture: Ints, corners: NDArray[np.intp]) -> PatchOutputs:
     """By baseline and footprint: the same integers as `tag_each`."""
     delta, row_of = differences(cut, picture)
     sums, dense_macs = _dense_sums(cut, delta, row_of, corners)
@@ -192,7 +192,7 @@ def tag_touched(cut: Split, picture: Ints, corners: NDArray[np.intp]) -> Tagged:
     macs = dense_macs + len(delta) * cut.head.macs + len(corners) * cut.tail.macs
     rows, columns = cut.places
     each = rows * columns * cut.head.macs + cut.first.weight.size + cut.tail.macs
-    return Tagged(outputs, macs, each * len(corners))
+    return PatchOutputs(outputs, macs, each * len(corners))
 
 
 def differences(cut: Split, picture: Ints) -> tuple[NDArray[np.float32], NDArray[np.intp]]:

@@ -14,8 +14,8 @@ from numpy.typing import NDArray
 from edgeinfer.base.errors import InputError, UsageError
 from edgeinfer.data.formats.guard import check_finite, refuse
 from edgeinfer.data.formats.protodune_root import list_planes, read_plane
-from edgeinfer.data.open import Format, open_data
-from edgeinfer.data.stream.batches import Stream, StreamSettings
+from edgeinfer.data.open import DataFormat, open_data
+from edgeinfer.data.stream.batches import BatchStream, StreamSettings
 from edgeinfer.data.stream.thin import READING_BYTES
 from edgeinfer.lartpc.events import EventSettings, simulate
 
@@ -31,7 +31,7 @@ class WirePlane:
     adc: NDArray[np.float32]
 
 
-def simulated(
+def simulate_planes(
     seed: int, count: int, wires: int = WIRES, pixels: int = PIXELS
 ) -> Iterator[WirePlane]:
     """Planes of simulated events, one an event."""
@@ -56,7 +56,7 @@ def of_data(path: Path) -> Iterator[WirePlane]:
     """Every plane of a ProtoDUNE training dump, or of the only column of planes (wires, pixels) in
     any other file; one at a time."""
     data = open_data(path)
-    if data.format is Format.PROTODUNE:
+    if data.format is DataFormat.PROTODUNE:
         for file in data.files:
             yield from _of_dump(file)
         return
@@ -74,7 +74,7 @@ def of_data(path: Path) -> Iterator[WirePlane]:
     if wires * pixels > MOST_PIXELS:
         raise InputError(f"{path}: planes of {wires} x {pixels} pixels are too large.")
     settings = StreamSettings(1, mixing="in-order", memory_cap_bytes=READING_BYTES)
-    for block in Stream(data.source, settings).epoch():
+    for block in BatchStream(data.source, settings).epoch():
         for plane in block[name]:
             adc = plane.reshape(wires, pixels).astype(np.float32)
             check_finite(adc, path, f"{name} {number}")

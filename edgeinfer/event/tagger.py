@@ -12,7 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from edgeinfer.base.errors import UsageError
-from edgeinfer.event.footprint import Split, Tagged, split, tag_each, tag_touched
+from edgeinfer.event.footprint import PatchOutputs, Split, split, tag_each, tag_touched
 from edgeinfer.ir.program import Program
 from edgeinfer.lartpc.patches import Scaling, scale
 from quantization.fixed import Ints, Quantizer, quantize
@@ -40,7 +40,7 @@ class PlaneTags:
     """The hits of a plane as (wire, pixel), the raw outputs at each, and the work done."""
 
     hits: NDArray[np.intp]
-    tagged: Tagged
+    tagged: PatchOutputs
     occupancy: float  # share of the plane's pixels that are hits
     shared: bool  # evaluated by footprint, not patch by patch
 
@@ -48,13 +48,13 @@ class PlaneTags:
 def tag_plane(program: Program, adc: NDArray[np.float32], settings: PlaneSettings) -> PlaneTags:
     """Evaluate the tagger centred on each hit of one plane (wires, pixels). Beyond the plane's
     edge there is no charge."""
-    hits, picture = _prepared(program, adc, settings)
+    hits, picture = _prepare_plane(program, adc, settings)
     cut = _cut(program, settings.way)
     tagged = tag_touched(cut, picture, hits) if cut else tag_each(program, picture, hits)
     return PlaneTags(hits, tagged, len(hits) / adc.size, cut is not None)
 
 
-def _prepared(
+def _prepare_plane(
     program: Program, adc: NDArray[np.float32], settings: PlaneSettings
 ) -> tuple[NDArray[np.intp], Ints]:
     """The hits, and the plane as raw integers with a margin of half a patch."""
@@ -86,7 +86,7 @@ def _cut(program: Program, way: Way) -> Split | None:
             assert_never(way)
 
 
-def checked(
+def check_hits(
     program: Program,
     adc: NDArray[np.float32],
     settings: PlaneSettings,
@@ -98,7 +98,7 @@ def checked(
     chosen = np.linspace(0, len(tags.hits) - 1, min(count, len(tags.hits))).astype(int)
     if not chosen.size:
         return 0, 0
-    hits, picture = _prepared(program, adc, settings)
+    hits, picture = _prepare_plane(program, adc, settings)
     each = tag_each(program, picture, hits[chosen]).outputs
     differ = np.zeros(chosen.size, np.bool_)
     for name, values in each.items():

@@ -14,7 +14,7 @@ from edgeinfer.base.errors import UsageError
 from edgeinfer.ir.program import Program
 
 
-class Format(StrEnum):
+class OnnxFormat(StrEnum):
     """What the file's tensors are."""
 
     QONNX = "qonnx"  # float32 values, types by Quant nodes; read back it is the same Program
@@ -23,29 +23,29 @@ class Format(StrEnum):
 
 
 @dataclass(frozen=True, slots=True)
-class Written:
+class OnnxFile:
     """A file's bytes, the same for the same Program, and what to know about them."""
 
     content: bytes
     findings: tuple[str, ...]
 
 
-def contents(program: Program, format_: Format) -> Written:
+def contents(program: Program, format_: OnnxFormat) -> OnnxFile:
     """The file in memory; a ModelError that names every op which the format cannot carry."""
     match format_:
-        case Format.QONNX:
+        case OnnxFormat.QONNX:
             from edgeinfer.export import qonnx
 
-            content, findings = qonnx.written(program)
-            return Written(content, tuple(findings))
-        case Format.QDQ:
+            content, findings = qonnx.write_model(program)
+            return OnnxFile(content, tuple(findings))
+        case OnnxFormat.QDQ:
             from edgeinfer.export import onnx_qdq
 
-            return Written(onnx_qdq.written(program), (onnx_qdq.ADVICE,))
-        case Format.INTEGER:
+            return OnnxFile(onnx_qdq.write_model(program), (onnx_qdq.ADVICE,))
+        case OnnxFormat.INTEGER:
             from edgeinfer.export import onnx_integer
 
-            return Written(onnx_integer.written(program), ())
+            return OnnxFile(onnx_integer.write_model(program), ())
         case _:
             assert_never(format_)
 
@@ -58,7 +58,7 @@ def check_name(path: Path) -> None:
         )
 
 
-def write(program: Program, format_: Format, path: Path) -> Written:
+def write(program: Program, format_: OnnxFormat, path: Path) -> OnnxFile:
     """Write a `.onnx` file, complete or not at all."""
     check_name(path)
     made = contents(program, format_)

@@ -27,7 +27,7 @@ NARROWED_FROM = 64  # integers of a constant, below which storing them narrowly 
 
 
 @dataclass(frozen=True, slots=True)
-class Port:
+class OnnxPort:
     """An input or output of the file: which tensor it is, and what its numbers mean."""
 
     name: str  # as the Program calls it
@@ -90,12 +90,12 @@ def bare_outputs(program: Program) -> list[Offence]:
     return found
 
 
-def finished(
+def finish_model(
     model: ModelProto,
     program: Program,
     format_: str,
-    inputs: Iterable[Port],
-    outputs: Iterable[Port],
+    inputs: Iterable[OnnxPort],
+    outputs: Iterable[OnnxPort],
     *,
     batch: int | str = "batch",
     findings: Iterable[str] = (),
@@ -137,7 +137,7 @@ def finished(
     return serialized
 
 
-def named(
+def name_tensors(
     model: ModelProto,
     inputs: Mapping[str, str],
     outputs: Sequence[tuple[str, str]],
@@ -175,7 +175,7 @@ def named(
     return names
 
 
-def narrowed(model: ModelProto) -> None:
+def narrow_constants(model: ModelProto) -> None:
     """Large int64 constants stored in the narrowest type that holds them, and cast when read."""
     from onnx import TensorProto, helper, numpy_helper
 

@@ -22,10 +22,10 @@ from edgeinfer.export.onnx_values import (
     file_of,
     state_of,
 )
-from edgeinfer.ir.engine.choice import Arithmetic
+from edgeinfer.ir.engine.choice import OpArithmetic
 from edgeinfer.ir.engine.emit import Emitter
 from edgeinfer.ir.engine.extremes import clip
-from edgeinfer.ir.engine.values import Carried, Carrier, carried_in, laid_out, scaled_to
+from edgeinfer.ir.engine.values import CarriedTensor, Carrier, cast_to, lay_out, rescale
 from edgeinfer.ir.engine.window import NATIVE_RANKS
 from edgeinfer.ir.ops import Conv, Dense, Input, Op, Requant
 from edgeinfer.ir.passes import fold_constants
@@ -47,12 +47,12 @@ class QdqEmitter(ValueEmitter):
 
     opset: int = PLAIN_OPSET
 
-    def stated_input(self, op: Input, tensor: str) -> Carried:
+    def stated_input(self, op: Input, tensor: str) -> CarriedTensor:
         """An input rounded to its own type, which changes nothing that lies in it."""
-        x = Carried(tensor, Carrier.FLOAT32, op.shape, False, op.type.frac)
+        x = CarriedTensor(tensor, Carrier.FLOAT32, op.shape, False, op.type.frac)
         return self._paired(x, op.type) if op.type.bits <= WIDEST else x
 
-    def emitted(self, op: Op, arithmetic: Arithmetic) -> Carried:
+    def emit_op(self, op: Op, arithmetic: OpArithmetic) -> CarriedTensor:
         """As for values, with weights and roundings in this format's own way."""
         match op:
             case Conv() if arithmetic.carrier is Carrier.FLOAT32 and self._native(op):
@@ -60,9 +60,9 @@ class QdqEmitter(ValueEmitter):
             case Dense():
                 return self._dense(op, arithmetic.carrier)
             case _:  # `ValueEmitter` knows every op
-                return ValueEmitter.emitted(self, op, arithmetic)
+                return ValueEmitter.emit_op(self, op, arithmetic)
 
-    def requantized(self, op: Requant, carrier: Carrier) -> Carried:
+    def requantize(self, op: Requant, carrier: Carrier) -> CarriedTensor:
         """A pair alone where that is what it does, else a pair after the rounding."""
         x = self.read(op.x, carrier)
         saturates = op.overflow in (Overflow.SAT, Overflow.SAT_SYM)
@@ -71,11 +71,11 @@ class QdqEmitter(ValueEmitter):
         if paired and saturates and rounds and carrier is Carrier.FLOAT32:
             on_grid = replace(x, exponent=op.type.frac)  # values are the same on every grid
             return self._paired(on_grid, op.type, symmetric=op.overflow is Overflow.SAT_SYM)
-        y = Emitter.requantized(self, op, carrier)
-        y = scaled_to(self.builder, y, op.type.frac)
-        return self._paired(carried_in(self.builder, y, Carrier.FLOAT32), op.type) if paired else y
+        y = Emitter.requantize(self, op, carrier)
+        y = rescale(self.builder, y, op.type.frac)
+        return self._paired(cast_to(self.builder, y, Carrier.FLOAT32), op.type) if paired else y
 
-    def _paired(self, x: Carried, type_: Fixed, *, symmetric: bool = False) -> Carried:
+    def _paired(self, x: CarriedTensor, type_: Fixed, *, symmetric: bool = False) -> CarriedTensor:
         """QuantizeLinear and DequantizeLinear, limits before them where the type is narrower."""
         dtype = self._stored_type(type_)
         low = -type_.raw_max if symmetric and type_.signed else type_.raw_min
@@ -113,25 +113,25 @@ class QdqEmitter(ValueEmitter):
     def _native(self, op: Conv) -> bool:
         return len(op.strides) in NATIVE_RANKS
 
-    def _conv(self, op: Conv) -> Carried:
-        x = laid_out(self.builder, self.read(op.x, Carrier.FLOAT32), self.state.shapes[op.x], True)
+    def _conv(self, op: Conv) -> CarriedTensor:
+        x = lay_out(self.builder, self.read(op.x, Carrier.FLOAT32), self.state.shapes[op.x], True)
         weight = np.moveaxis(op.weight, (-1, -2), (0, 1))
         weights = [self._integers(weight, op.weight_type, x.carrier)]
         if op.bias.any():
             weights.append(self._bias(op.bias, op.type.frac, x.carrier))
         return self.convolution(op, x, *weights)
 
-    def _dense(self, op: Dense, carrier: Carrier) -> Carried:
-        x = laid_out(self.builder, self.read(op.x, carrier), self.state.shapes[op.x], False)
+    def _dense(self, op: Dense, carrier: Carrier) -> CarriedTensor:
+        x = lay_out(self.builder, self.read(op.x, carrier), self.state.shapes[op.x], False)
         weight = self._integers(op.weight, op.weight_type, carrier)
         tensor = self.builder.node("MatMul", x.tensor, weight)
         if op.bias.any():
             bias = self._bias(op.bias, op.type.frac, carrier)
             tensor = self.builder.node("Add", tensor, bias)
-        return Carried(tensor, carrier, self.state.shapes[op.name], False, op.type.frac)
+        return CarriedTensor(tensor, carrier, self.state.shapes[op.name], False, op.type.frac)
 
 
-def written(program: Program) -> bytes:
+def write_model(program: Program) -> bytes:
     """The file's bytes."""
     folded = fold_constants(program)
     emitter = QdqEmitter(state_of(folded), exponents_of(folded), {})

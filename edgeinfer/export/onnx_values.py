@@ -17,19 +17,19 @@ import numpy as np
 from numpy.typing import NDArray
 
 from edgeinfer.base.errors import Offence
-from edgeinfer.export.onnx_model import Port, bare_outputs, finished, named, refuse
+from edgeinfer.export.onnx_model import OnnxPort, bare_outputs, finish_model, name_tensors, refuse
 from edgeinfer.ir.bounds import bounds_of
-from edgeinfer.ir.engine.choice import Arithmetic, arithmetic_of, float_for, reach_of
+from edgeinfer.ir.engine.choice import OpArithmetic, arithmetic_of, float_for, reach_of
 from edgeinfer.ir.engine.emit import Emitter
 from edgeinfer.ir.engine.extremes import clip
-from edgeinfer.ir.engine.rewrite import Rewritten
+from edgeinfer.ir.engine.rewrite import RewrittenProgram
 from edgeinfer.ir.engine.values import (
-    Carried,
+    CarriedTensor,
     Carrier,
-    carried_in,
+    cast_to,
     integers_in,
-    laid_out,
-    scaled_to,
+    lay_out,
+    rescale,
 )
 from edgeinfer.ir.engine.window import onnx_pads
 from edgeinfer.ir.ops import Clip, Constant, Conv, Input, Op, inputs_of
@@ -52,10 +52,10 @@ class ValueEmitter(Emitter, ABC):
     inputs: dict[str, str] = field(default_factory=dict)  # tensor -> the Program's name
 
     @abstractmethod
-    def stated_input(self, op: Input, tensor: str) -> Carried:
+    def stated_input(self, op: Input, tensor: str) -> CarriedTensor:
         """An input, and the format that the file states for it."""
 
-    def convolution(self, op: Conv, x: Carried, *weights: str) -> Carried:
+    def convolution(self, op: Conv, x: CarriedTensor, *weights: str) -> CarriedTensor:
         """The convolution of what is laid out for it, with a kernel and maybe a bias."""
         tensor = self.builder.node(
             "Conv",
@@ -67,7 +67,7 @@ class ValueEmitter(Emitter, ABC):
             dilations=list(op.dilation),
             group=op.groups,
         )
-        return Carried(tensor, x.carrier, self.state.shapes[op.name], True, op.type.frac)
+        return CarriedTensor(tensor, x.carrier, self.state.shapes[op.name], True, op.type.frac)
 
     def add(self, op: Op) -> None:
         """Nodes for one op, or an entry of the report."""
@@ -91,11 +91,11 @@ class ValueEmitter(Emitter, ABC):
             self.offences.append(Offence(f"%{op.name}", type(op).__name__, str(error)))
             self.values[op.name] = self._stand_in(op)
 
-    def _stand_in(self, op: Op) -> Carried:
+    def _stand_in(self, op: Op) -> CarriedTensor:
         """Something of the value's shape, so that the report goes on."""
         shape = self.state.shapes[op.name]
         tensor = self.builder.constant(np.zeros((1, *shape), np.float32))
-        return Carried(tensor, Carrier.FLOAT32, shape, False, op.type.frac)
+        return CarriedTensor(tensor, Carrier.FLOAT32, shape, False, op.type.frac)
 
     def emit(self, op: Op) -> None:
         """Nodes for one op; the tensor holds values."""
@@ -106,13 +106,13 @@ class ValueEmitter(Emitter, ABC):
             bits = arithmetic.largest.bit_length()
             raise NotCarriedError(f"its integers may need {bits} bits, and a float64 holds 53")
         self.reach[op.name] = reach_of(op, self.state, reach, arithmetic.largest)
-        value = self.emitted(op, replace(arithmetic, carrier=carrier))
-        self.values[op.name] = scaled_to(self.builder, value, op.type.frac)
+        value = self.emit_op(op, replace(arithmetic, carrier=carrier))
+        self.values[op.name] = rescale(self.builder, value, op.type.frac)
 
-    def emitted(self, op: Op, arithmetic: Arithmetic) -> Carried:
+    def emit_op(self, op: Op, arithmetic: OpArithmetic) -> CarriedTensor:
         """As the engine's, but for a rectifier's name, and limits that are kept as they are."""
         if not isinstance(op, Clip):
-            return Emitter.emitted(self, op, arithmetic)
+            return Emitter.emit_op(self, op, arithmetic)
         x = self.read(op.x, arithmetic.carrier)
         if (op.low, op.high) == (0, None):
             return replace(x, tensor=self.builder.node("Relu", x.tensor))
@@ -120,13 +120,15 @@ class ValueEmitter(Emitter, ABC):
             self.exactly(np.asarray(limit or 0), op.type.frac, arithmetic.carrier)
         return clip(self.builder, x, op.low, op.high)
 
-    def read(self, name: str, carrier: Carrier) -> Carried:
+    def read(self, name: str, carrier: Carrier) -> CarriedTensor:
         """A value in an element type; constants hold values too."""
         if name not in self.constants:
             return Emitter.read(self, name, carrier)
         op = self.constants[name]
         held = self.exactly(op.value, op.type.frac, carrier)[None]
-        return Carried(self.builder.constant(held), carrier, op.value.shape, False, op.type.frac)
+        return CarriedTensor(
+            self.builder.constant(held), carrier, op.value.shape, False, op.type.frac
+        )
 
     def exactly(self, raw: NDArray[Any], frac: int, carrier: Carrier) -> NDArray[Any]:
         """raw x 2^-frac in a float type, refused unless that holds it."""
@@ -139,8 +141,8 @@ class ValueEmitter(Emitter, ABC):
         """A tensor of the value under its own shape, in float32 where that holds it."""
         range_ = self.state.ranges[name]
         carrier = float_for(max(abs(range_.bottom), abs(range_.top)))
-        value = carried_in(self.builder, self.values[name], carrier)
-        value = laid_out(self.builder, value, self.state.shapes[name], False)
+        value = cast_to(self.builder, self.values[name], carrier)
+        value = lay_out(self.builder, value, self.state.shapes[name], False)
         return self.builder.result(value.tensor)
 
 
@@ -178,21 +180,23 @@ def file_of(
     domains = sorted({node.domain for node in model.graph.node if node.domain})
     model.opset_import.extend(helper.make_opsetid(domain, 1) for domain in domains)
     wanted = {value.tensor: name.replace(".", "_") for name, value in emitter.values.items()}
-    names = named(model, emitter.inputs, handed, wanted)
-    inputs = [Port(op.name, op.name, op.type, op.shape, False) for op in program.inputs]
+    names = name_tensors(model, emitter.inputs, handed, wanted)
+    inputs = [OnnxPort(op.name, op.name, op.type, op.shape, False) for op in program.inputs]
     outputs = []
     for output in program.outputs:
         range_ = emitter.state.ranges[output.value]
         wide = max(abs(range_.bottom), abs(range_.top)) > 1 << FLOAT32_BITS
         tensor = output.name if output.name not in hosts else names[held[output.name]]
         type_, shape = program.type(output.value), program.shapes[output.value]
-        outputs.append(Port(output.name, tensor, type_, shape, False, output.host, wide=wide))
-    return finished(model, source, format_, inputs, outputs, batch=batch, findings=emitter.findings)
+        outputs.append(OnnxPort(output.name, tensor, type_, shape, False, output.host, wide=wide))
+    return finish_model(
+        model, source, format_, inputs, outputs, batch=batch, findings=emitter.findings
+    )
 
 
-def state_of(program: Program) -> Rewritten:
+def state_of(program: Program) -> RewrittenProgram:
     """The ops as they are, and what is proved of them."""
-    return Rewritten(program.ops, bounds_of(program), dict(program.shapes), {})
+    return RewrittenProgram(program.ops, bounds_of(program), dict(program.shapes), {})
 
 
 def exponents_of(program: Program) -> dict[str, int]:

@@ -23,7 +23,7 @@ from quantization.recipe import Recipe
 
 
 @dataclass(frozen=True, slots=True)
-class Drawing:
+class KerasTensors:
     """A network as Keras tensors: its inputs, and each node's tensor by the node's name."""
 
     graph: Graph  # as lowered
@@ -42,7 +42,7 @@ class Drawing:
         return keras.Model(list(self.inputs), wanted, name=keras_name(self.graph.name))
 
 
-def draw(graph: Graph, recipe: Recipe) -> Drawing:
+def draw(graph: Graph, recipe: Recipe) -> KerasTensors:
     """Every tensor of the network in QKeras; one error that lists all for which it has no equal."""
     lowered = lower(graph, recipe)
     refuse_inexpressible(lowered.graph, lowered.recipe)
@@ -52,7 +52,7 @@ def draw(graph: Graph, recipe: Recipe) -> Drawing:
     for node in lowered.graph.nodes:
         layers.add(node)
     inputs = tuple(layers.inputs[node.name] for node in lowered.graph.inputs)
-    return Drawing(lowered.graph, lowered.recipe, inputs, layers.tensors, layers.linear)
+    return KerasTensors(lowered.graph, lowered.recipe, inputs, layers.tensors, layers.linear)
 
 
 def build(graph: Graph, recipe: Recipe) -> Any:

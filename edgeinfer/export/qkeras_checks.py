@@ -13,32 +13,32 @@ import numpy as np
 from edgeinfer.base.errors import ModelError, Offence, RecipeError
 from edgeinfer.export.qkeras_formats import obstacle, weight_obstacle
 from edgeinfer.graph.nodes import (
-    Activation,
-    Affine,
-    BatchNorm,
-    Concat,
-    Constant,
-    Conv,
-    Dense,
+    ActivationNode,
+    AffineNode,
+    BatchNormNode,
+    ConcatNode,
+    ConstantNode,
+    ConvNode,
+    DenseNode,
     Floats,
     Function,
     Graph,
-    Input,
-    Merge,
+    InputNode,
     MergeKind,
-    Moves,
+    MergeNode,
+    MoveNode,
     Node,
-    Pad,
+    PadNode,
     Pads,
-    Pool,
-    PoolKind,
-    PRelu,
-    Reshape,
+    PoolNode,
+    PoolNodeKind,
+    PReluNode,
+    ReshapeNode,
     Shape,
-    Slice,
-    Softmax,
-    Transpose,
-    Upsample,
+    SliceNode,
+    SoftmaxNode,
+    TransposeNode,
+    UpsampleNode,
     same_pads,
     weights_of,
 )
@@ -67,7 +67,7 @@ def _layer_offences(graph: Graph, recipe: Recipe) -> Iterator[Offence]:
     for node in graph.nodes:
         reason = layer_obstacle(node, graph, recipe.activation(node.name))
         if reason is not None:
-            yield Offence(node.name, type(node).__name__, reason)
+            yield Offence(node.name, type(node).__name__.removesuffix("Node"), reason)
 
 
 def _format_offences(graph: Graph, recipe: Recipe) -> Iterator[Offence]:
@@ -90,44 +90,51 @@ def _format_offences(graph: Graph, recipe: Recipe) -> Iterator[Offence]:
 def layer_obstacle(node: Node, graph: Graph, quantizer: Quantizer | None) -> str | None:
     """Why Keras has no layer of this meaning; None where it has one."""
     match node:
-        case Input() | Dense() | Reshape() | Transpose() | Softmax() | Concat():
+        case (
+            InputNode()
+            | DenseNode()
+            | ReshapeNode()
+            | TransposeNode()
+            | SoftmaxNode()
+            | ConcatNode()
+        ):
             return None
-        case Constant():
+        case ConstantNode():
             return "Keras layers hold no constant tensors"
-        case Conv():
+        case ConvNode():
             if max(node.strides) > 1 and max(node.dilation) > 1:
                 return "Keras takes strides or dilation, not both"
             return None
-        case BatchNorm():
+        case BatchNormNode():
             return None
-        case Affine():
+        case AffineNode():
             x = graph.shapes[node.x]
             if per_channel(node.scale, x) and per_channel(node.shift, x):
                 return None
             return f"its constants differ along other axes of {x} than the last"
-        case PRelu():
+        case PReluNode():
             x = graph.shapes[node.x]
             fits = node.slope.ndim <= len(x) and np.broadcast_shapes(x, node.slope.shape) == x
             return None if fits else f"slopes of {node.slope.shape} do not fit {x}"
-        case Activation():
+        case ActivationNode():
             return _function_obstacle(node, quantizer)
-        case Pool():
+        case PoolNode():
             return _pool_obstacle(node, graph.shapes[node.x])
-        case Pad():
+        case PadNode():
             if node.value != 0.0 or node.pads[-1] != (0, 0) or len(node.pads) not in (2, 3):
                 return "Keras pads spatial axes, and with zeros"
             return None
-        case Upsample():
+        case UpsampleNode():
             return None if len(node.factors) in (1, 2) else "Keras repeats one or two axes"
-        case Slice():
+        case SliceNode():
             x = graph.shapes[node.x]
             whole = (node.starts[-1], node.stops[-1]) == (0, x[-1])
             if set(node.steps) != {1} or not whole or len(x) not in (2, 3):
                 return "Keras crops spatial axes, and without steps"
             return None
-        case Moves():
+        case MoveNode():
             return "Keras has no layer that moves elements so"
-        case Merge():
+        case MergeNode():
             if node.kind is MergeKind.SUBTRACT and len(node.xs) != 2:
                 return f"Keras subtracts two tensors, not {len(node.xs)}"
             return None
@@ -153,14 +160,14 @@ def explicit(pads: Pads, sizes: Shape, window: Shape, strides: Shape, dilation: 
     return any(map(any, pads)) and pads != same_pads(sizes, window, strides, dilation)
 
 
-def _pool_obstacle(node: Pool, x: Shape) -> str | None:
+def _pool_obstacle(node: PoolNode, x: Shape) -> str | None:
     one = (1,) * len(node.window)
     if len(node.window) not in (1, 2):
         return f"Keras pools over one or two axes, not {len(node.window)}"
     padded = any(map(any, node.pads))
-    if node.kind is PoolKind.SUM:
+    if node.kind is PoolNodeKind.SUM:
         return "Keras has no sum over a window"
-    if node.kind is PoolKind.AVERAGE and node.count_pads:
+    if node.kind is PoolNodeKind.AVERAGE and node.count_pads:
         return None  # zeros around the tensor count like any others
     if padded and explicit(node.pads, x[:-1], node.window, node.strides, one):
         return f"Keras has no {node.kind} pooling with pads of {node.pads}"
@@ -172,7 +179,7 @@ def unit_type(function: Function, bits: int) -> Fixed:
     return Fixed(True, bits, 1) if function is Function.TANH else Fixed(False, bits, 0)
 
 
-def _function_obstacle(node: Activation, quantizer: Quantizer | None) -> str | None:
+def _function_obstacle(node: ActivationNode, quantizer: Quantizer | None) -> str | None:
     match node.function:
         case Function.LEAKY_RELU if node.parameters[0] < 0:
             return f"Keras refuses the negative slope {node.parameters[0]:g}"

@@ -19,7 +19,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from edgeinfer.ir.lower_functions import SLOPE_BITS
-from quantization.calibrate import fitted
+from quantization.calibrate import fit_quantizer
 from quantization.fixed import (
     Fixed,
     FormatError,
@@ -27,7 +27,7 @@ from quantization.fixed import (
     Quantizer,
     Rounding,
     dequantize,
-    fixed_for,
+    fixed_of_range,
     quantize,
 )
 from quantization.recipe import WeightFormat
@@ -68,13 +68,13 @@ def weight_obstacle(values: NDArray[np.float64], fmt: WeightFormat) -> str | Non
         if found is not None:
             return found
     try:
-        stored(values, fmt)
+        prepare_weights(values, fmt)
     except FormatError as error:
         return str(error)
     return None
 
 
-def stored(values: NDArray[np.float64], fmt: WeightFormat) -> StoredWeights:
+def prepare_weights(values: NDArray[np.float64], fmt: WeightFormat) -> StoredWeights:
     """Weights on their grid, so that reading them back changes none.
 
     Channels of one width become one quantizer and an alpha for each channel; channels of several
@@ -100,7 +100,7 @@ def stored(values: NDArray[np.float64], fmt: WeightFormat) -> StoredWeights:
 
 def _common(low: int, high: int, frac: int) -> Quantizer:
     """The narrowest quantizer that QKeras has for a range of integers."""
-    narrow = fixed_for(int(low), max(int(high), 0), frac)
+    narrow = fixed_of_range(int(low), max(int(high), 0), frac)
     if narrow.signed and narrow.bits == 1:
         narrow = Fixed(True, 2, 2 - frac)
     return Quantizer(narrow)
@@ -142,5 +142,5 @@ def relu(quantizer: Quantizer) -> Any:
 
 def held_slope(slope: float) -> float:
     """A leaky ReLU's slope as the integer network holds it."""
-    quantizer = fitted([slope], SLOPE_BITS)
+    quantizer = fit_quantizer([slope], SLOPE_BITS)
     return float(dequantize(quantize(slope, quantizer), quantizer.type))

@@ -11,11 +11,11 @@ from keras import layers as kl
 
 from edgeinfer.export.qkeras_checks import QKERAS_HARD_SIGMOID, unit_type
 from edgeinfer.export.qkeras_formats import bits, held_slope, is_quantized_relu, relu
-from edgeinfer.graph.nodes import Activation, Function
+from edgeinfer.graph.nodes import ActivationNode, Function
 from quantization.fixed import Overflow, Quantizer
 
 
-def rounding_function(node: Activation, quantizer: Quantizer) -> Any:
+def rounding_function(node: ActivationNode, quantizer: Quantizer) -> Any:
     """The QKeras quantizer that is a function and its rounding in one, where there is one."""
     unit = unit_type(node.function, quantizer.type.bits)
     symmetric = quantizer.overflow is Overflow.SAT_SYM
@@ -34,7 +34,7 @@ def rounding_function(node: Activation, quantizer: Quantizer) -> Any:
             return None
 
 
-def plain_function(node: Activation, name: str) -> Any:
+def plain_function(node: ActivationNode, name: str) -> Any:
     """The layer of a function in float32."""
     match node.function:
         case Function.RELU:

@@ -13,32 +13,32 @@ import qkeras
 from keras import layers as kl
 
 from edgeinfer.export.qkeras_checks import explicit
-from edgeinfer.export.qkeras_formats import StoredWeights, bits, stored
+from edgeinfer.export.qkeras_formats import StoredWeights, bits, prepare_weights
 from edgeinfer.export.qkeras_functions import plain_function, rounding_function
 from edgeinfer.graph.nodes import (
-    Activation,
-    Affine,
-    BatchNorm,
-    Concat,
-    Constant,
-    Conv,
-    Dense,
+    ActivationNode,
+    AffineNode,
+    BatchNormNode,
+    ConcatNode,
+    ConstantNode,
+    ConvNode,
+    DenseNode,
     Graph,
-    Input,
-    Merge,
+    InputNode,
     MergeKind,
-    Moves,
+    MergeNode,
+    MoveNode,
     Node,
-    Pad,
+    PadNode,
     Pads,
-    Pool,
-    PoolKind,
-    PRelu,
-    Reshape,
-    Slice,
-    Softmax,
-    Transpose,
-    Upsample,
+    PoolNode,
+    PoolNodeKind,
+    PReluNode,
+    ReshapeNode,
+    SliceNode,
+    SoftmaxNode,
+    TransposeNode,
+    UpsampleNode,
 )
 from quantization.fixed import Quantizer
 from quantization.recipe import Recipe
@@ -69,18 +69,18 @@ class Layers:
         self.linear: dict[str, list[Any]] = {}  # the Keras layers of each Conv's or Dense's layer
         self._taken = {keras_name(node.name) for node in graph.nodes}
         self._shared: dict[tuple[str, str], Any] = {}
-        self._uses = Counter(n.layer for n in graph.nodes if isinstance(n, Conv | Dense))
+        self._uses = Counter(n.layer for n in graph.nodes if isinstance(n, ConvNode | DenseNode))
 
     def add(self, node: Node) -> None:
         """Append a node's layers; the last of them bears the node's name."""
         quantizer = self.recipe.activation(node.name)
         name = keras_name(node.name)
-        if isinstance(node, Input):
+        if isinstance(node, InputNode):
             self.inputs[node.name] = keras.Input(node.shape, name=name)
             rounding = qkeras.QActivation(bits(self._known(quantizer)), name=self._fresh(node.name))
             self.tensors[node.name] = rounding(self.inputs[node.name])
             return
-        if isinstance(node, Activation) and quantizer is not None:
+        if isinstance(node, ActivationNode) and quantizer is not None:
             rounded = rounding_function(node, quantizer)
             if rounded is not None:
                 self.tensors[node.name] = qkeras.QActivation(rounded, name=name)(self._x(node.x))
@@ -94,7 +94,7 @@ class Layers:
         self.tensors[node.name] = y
 
     def _is_shared(self, node: Node) -> bool:
-        return isinstance(node, Conv | Dense) and self._uses[node.layer] > 1
+        return isinstance(node, ConvNode | DenseNode) and self._uses[node.layer] > 1
 
     def _known(self, quantizer: Quantizer | None) -> Quantizer:
         assert quantizer is not None, "lowering completes the recipe for every input"
@@ -114,49 +114,49 @@ class Layers:
     def _stored(self, key: str, values: Any) -> StoredWeights:
         fmt = self.recipe.weight(key)
         assert fmt is not None, "lowering completes the recipe for every weight"
-        return stored(values, fmt)
+        return prepare_weights(values, fmt)
 
     def _layer(self, node: Node, name: str) -> Any:
         match node:
-            case Conv():
+            case ConvNode():
                 return self._conv(node, name)
-            case Dense():
+            case DenseNode():
                 return self._linear(node, name, "", self._dense)(self._x(node.x))
-            case BatchNorm() | Affine():
+            case BatchNormNode() | AffineNode():
                 return self._affine(node, name)
-            case PRelu():
+            case PReluNode():
                 return self._prelu(node, name)
-            case Activation():
+            case ActivationNode():
                 return plain_function(node, name)(self._x(node.x))
-            case Softmax():
+            case SoftmaxNode():
                 axis = node.axis + 1 if node.axis >= 0 else node.axis
                 return kl.Softmax(axis=axis, name=name)(self._x(node.x))
-            case Pool():
+            case PoolNode():
                 return self._pool(node, name)
-            case Reshape():
+            case ReshapeNode():
                 return kl.Reshape(node.shape, name=name)(self._x(node.x))
-            case Transpose():
+            case TransposeNode():
                 return kl.Permute(tuple(a + 1 for a in node.order), name=name)(self._x(node.x))
-            case Pad():
+            case PadNode():
                 return _zeros(node.pads[:-1], name)(self._x(node.x))
-            case Upsample():
+            case UpsampleNode():
                 rank = len(node.factors)
                 repeat = kl.UpSampling1D if rank == 1 else kl.UpSampling2D
                 size = node.factors[0] if rank == 1 else node.factors
                 return repeat(size, name=name)(self._x(node.x))
-            case Slice():
+            case SliceNode():
                 return self._crop(node, name)
-            case Merge():
+            case MergeNode():
                 return MERGES[node.kind](name=name)([self._x(x) for x in node.xs])
-            case Concat():
+            case ConcatNode():
                 axis = node.axis + 1 if node.axis >= 0 else node.axis
                 return kl.Concatenate(axis=axis, name=name)([self._x(x) for x in node.xs])
-            case Input() | Constant() | Moves():
+            case InputNode() | ConstantNode() | MoveNode():
                 raise AssertionError(node)  # made elsewhere, or refused before
             case _:
                 assert_never(node)
 
-    def _linear(self, node: Conv | Dense, name: str, padding: str, make: Any) -> Any:
+    def _linear(self, node: ConvNode | DenseNode, name: str, padding: str, make: Any) -> Any:
         """The Keras layer of a Conv or Dense, one for all nodes that share it."""
         key = (node.layer, padding)
         if key not in self._shared:
@@ -165,7 +165,7 @@ class Layers:
             self.linear.setdefault(node.layer, []).append(self._shared[key])
         return self._shared[key]
 
-    def _quantizers(self, node: Conv | Dense) -> tuple[list[Any], dict[str, Any]]:
+    def _quantizers(self, node: ConvNode | DenseNode) -> tuple[list[Any], dict[str, Any]]:
         """Weights to set, and the layer's arguments."""
         kernel = self._stored(f"{node.layer}/kernel", node.kernel)
         weights, arguments = (
@@ -179,12 +179,12 @@ class Layers:
             arguments["bias_quantizer"] = bits(bias.quantizer, bias.alpha)
         return weights, arguments
 
-    def _dense(self, node: Dense, name: str, _: str) -> Any:
+    def _dense(self, node: DenseNode, name: str, _: str) -> Any:
         weights, arguments = self._quantizers(node)
         layer = qkeras.QDense(node.kernel.shape[1], name=name, **arguments)
-        return _filled(layer, self.graph.shapes[node.x], weights)
+        return _fill_layer(layer, self.graph.shapes[node.x], weights)
 
-    def _conv(self, node: Conv, name: str) -> Any:
+    def _conv(self, node: ConvNode, name: str) -> Any:
         x = self._x(node.x)
         sizes, window = self.graph.shapes[node.x][:-1], node.kernel.shape[: len(node.strides)]
         padding = "same" if any(map(any, node.pads)) else "valid"
@@ -192,7 +192,7 @@ class Layers:
             x, padding = _zeros(node.pads, self._fresh(f"{node.name}_pad"))(x), "valid"
         return self._linear(node, name, padding, self._convolution)(x)
 
-    def _convolution(self, node: Conv, name: str, padding: str) -> Any:
+    def _convolution(self, node: ConvNode, name: str, padding: str) -> Any:
         weights, arguments = self._quantizers(node)
         rank = len(node.strides)
         window, filters = node.kernel.shape[:rank], node.kernel.shape[-1]
@@ -207,7 +207,7 @@ class Layers:
                 groups=node.groups,
                 **arguments,
             )
-            return _filled(layer, shape, weights)
+            return _fill_layer(layer, shape, weights)
         geometry = {"strides": node.strides, "dilation_rate": node.dilation}
         kernel = self.recipe.weight(f"{node.layer}/kernel")
         depthwise = node.groups == node.kernel.shape[-1] > 1 and node.kernel.shape[-2] == 1
@@ -216,11 +216,13 @@ class Layers:
             arguments["depthwise_quantizer"] = arguments.pop("kernel_quantizer")
             arguments["depthwise_initializer"] = arguments.pop("kernel_initializer")
             weights[0] = weights[0].reshape(*window, node.groups, 1)
-            return _filled(qkeras.QDepthwiseConv2D(window, **geometry, **arguments), shape, weights)
+            return _fill_layer(
+                qkeras.QDepthwiseConv2D(window, **geometry, **arguments), shape, weights
+            )
         layer = qkeras.QConv2D(filters, window, groups=node.groups, **geometry, **arguments)
-        return _filled(layer, shape, weights)
+        return _fill_layer(layer, shape, weights)
 
-    def _affine(self, node: BatchNorm | Affine, name: str) -> Any:
+    def _affine(self, node: BatchNormNode | AffineNode, name: str) -> Any:
         """scale x + shift as a batch norm of mean 0 and variance 1: exact, with an epsilon of 0."""
         channels = self.graph.shapes[node.x][-1]
         held = [
@@ -229,39 +231,39 @@ class Layers:
         ]
         layer = kl.BatchNormalization(epsilon=0.0, name=name)
         statistics = [np.zeros(channels, np.float32), np.ones(channels, np.float32)]
-        return _filled(layer, self.graph.shapes[node.x], held + statistics)(self._x(node.x))
+        return _fill_layer(layer, self.graph.shapes[node.x], held + statistics)(self._x(node.x))
 
     def _held(self, key: str, values: Any, channels: int) -> Any:
         found = self._stored(key, values)
         exact = found.values * np.asarray(1.0 if found.alpha is None else found.alpha, np.float32)
         return np.broadcast_to(exact.reshape(-1), (channels,))
 
-    def _prelu(self, node: PRelu, name: str) -> Any:
+    def _prelu(self, node: PReluNode, name: str) -> Any:
         found = self._stored(f"{node.layer}/slope", node.slope)
         exact = found.values * np.asarray(1.0 if found.alpha is None else found.alpha, np.float32)
         x = self.graph.shapes[node.x]
         slope = exact.reshape((1,) * (len(x) - exact.ndim) + exact.shape)
         shared = [a + 1 for a, (s, size) in enumerate(zip(slope.shape, x, strict=True)) if s < size]
         layer = kl.PReLU(shared_axes=shared or None, name=name)
-        return _filled(layer, x, [slope])(self._x(node.x))
+        return _fill_layer(layer, x, [slope])(self._x(node.x))
 
-    def _pool(self, node: Pool, name: str) -> Any:
+    def _pool(self, node: PoolNode, name: str) -> Any:
         x, rank = self._x(node.x), len(node.window)
         padded = any(map(any, node.pads))
-        if padded and node.kind is PoolKind.AVERAGE and node.count_pads:
+        if padded and node.kind is PoolNodeKind.AVERAGE and node.count_pads:
             x, padded = _zeros(node.pads, self._fresh(f"{node.name}_pad"))(x), False
         kinds = {
-            (PoolKind.MAX, 1): kl.MaxPooling1D,
-            (PoolKind.MAX, 2): kl.MaxPooling2D,
-            (PoolKind.AVERAGE, 1): kl.AveragePooling1D,
-            (PoolKind.AVERAGE, 2): kl.AveragePooling2D,
+            (PoolNodeKind.MAX, 1): kl.MaxPooling1D,
+            (PoolNodeKind.MAX, 2): kl.MaxPooling2D,
+            (PoolNodeKind.AVERAGE, 1): kl.AveragePooling1D,
+            (PoolNodeKind.AVERAGE, 2): kl.AveragePooling2D,
         }
         window = node.window[0] if rank == 1 else node.window
         strides = node.strides[0] if rank == 1 else node.strides
         pool = kinds[node.kind, rank]
         return pool(window, strides, padding="same" if padded else "valid", name=name)(x)
 
-    def _crop(self, node: Slice, name: str) -> Any:
+    def _crop(self, node: SliceNode, name: str) -> Any:
         sizes = self.graph.shapes[node.x][:-1]
         edges = zip(node.starts, node.stops, sizes, strict=False)
         cut = tuple((start, size - stop) for start, stop, size in edges)
@@ -269,7 +271,7 @@ class Layers:
         return crop(self._x(node.x))
 
 
-def _filled(layer: Any, shape: tuple[int | None, ...], weights: list[Any]) -> Any:
+def _fill_layer(layer: Any, shape: tuple[int | None, ...], weights: list[Any]) -> Any:
     """The layer with its weights in place."""
     layer.build((None, *shape))
     layer.set_weights(weights)

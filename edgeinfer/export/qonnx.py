@@ -23,9 +23,9 @@ from edgeinfer.export.onnx_values import (
     state_of,
 )
 from edgeinfer.export.qonnx_tables import function_of
-from edgeinfer.ir.engine.choice import Arithmetic
+from edgeinfer.ir.engine.choice import OpArithmetic
 from edgeinfer.ir.engine.elementwise import prelu
-from edgeinfer.ir.engine.values import Carried, Carrier, carried_in, laid_out, parameter
+from edgeinfer.ir.engine.values import CarriedTensor, Carrier, cast_to, lay_out, parameter
 from edgeinfer.ir.engine.window import NATIVE_RANKS, onnx_pads
 from edgeinfer.ir.ops import (
     Concat,
@@ -47,7 +47,7 @@ from edgeinfer.ir.ops import (
 )
 from edgeinfer.ir.passes import fold_constants
 from edgeinfer.ir.program import HostFunction, Program
-from quantization.fixed import Fixed, Overflow, Quantizer, Rounding, fixed_for
+from quantization.fixed import Fixed, Overflow, Quantizer, Rounding, fixed_of_range
 
 NAME = "qonnx"
 DOMAIN = "qonnx.custom_op.general"
@@ -65,10 +65,10 @@ MODES = {
 class QonnxEmitter(ValueEmitter):
     """Quant nodes for inputs, weights and roundings."""
 
-    def stated_input(self, op: Input, tensor: str) -> Carried:
+    def stated_input(self, op: Input, tensor: str) -> CarriedTensor:
         """An input with its type."""
         held = self.quant(tensor, Quantizer(op.type))
-        return Carried(held, Carrier.FLOAT32, op.shape, False, op.type.frac)
+        return CarriedTensor(held, Carrier.FLOAT32, op.shape, False, op.type.frac)
 
     def quant(self, tensor: str, quantizer: Quantizer) -> str:
         """A Quant node."""
@@ -96,7 +96,7 @@ class QonnxEmitter(ValueEmitter):
             rounding_mode=MODES[quantizer.rounding],
         )
 
-    def emitted(self, op: Op, arithmetic: Arithmetic) -> Carried:
+    def emit_op(self, op: Op, arithmetic: OpArithmetic) -> CarriedTensor:
         """As for values, with what a reader can tell apart."""
         carrier = arithmetic.carrier
         match op:
@@ -118,18 +118,18 @@ class QonnxEmitter(ValueEmitter):
                 for name in inputs_of(op):  # side by side as they are
                     if name in self.values:
                         held, shape = self.values[name], self.state.shapes[name]
-                        self.values[name] = laid_out(self.builder, held, shape, False)
-                return ValueEmitter.emitted(self, op, arithmetic)
+                        self.values[name] = lay_out(self.builder, held, shape, False)
+                return ValueEmitter.emit_op(self, op, arithmetic)
             case Upsample():
                 return self._upsample(op, carrier)
             case Reshape():
-                x = laid_out(self.builder, self.read(op.x, carrier), self.state.shapes[op.x], False)
+                x = lay_out(self.builder, self.read(op.x, carrier), self.state.shapes[op.x], False)
                 tensor = self.builder.reshape(x.tensor, op.shape)
                 return replace(x, tensor=tensor, held=op.shape)
             case _:  # `ValueEmitter` knows every op
-                return ValueEmitter.emitted(self, op, arithmetic)
+                return ValueEmitter.emit_op(self, op, arithmetic)
 
-    def requantized(self, op: Requant, carrier: Carrier) -> Carried:
+    def requantize(self, op: Requant, carrier: Carrier) -> CarriedTensor:
         """A Quant node, which rounds and saturates at once."""
         x = self.read(op.x, carrier)
         tensor = self.quant(x.tensor, Quantizer(op.type, op.rounding, op.overflow))
@@ -140,12 +140,12 @@ class QonnxEmitter(ValueEmitter):
         unpadded = all(pad == (0, 0) for pad in op.pads)
         return op.window == op.strides == self.state.shapes[op.x][:-1] and unpadded
 
-    def _summed(self, op: Pool, arithmetic: Arithmetic) -> Carried:
+    def _summed(self, op: Pool, arithmetic: OpArithmetic) -> CarriedTensor:
         """A sum over windows: a convolution of ones, each channel for itself."""
         self._floats(op, arithmetic)
         shape = self.state.shapes[op.x]
-        x = carried_in(self.builder, self.values[op.x], Carrier.FLOAT32)
-        x = laid_out(self.builder, x, shape, True)
+        x = cast_to(self.builder, self.values[op.x], Carrier.FLOAT32)
+        x = lay_out(self.builder, x, shape, True)
         tensor = self.builder.node(
             "Conv",
             x.tensor,
@@ -157,7 +157,7 @@ class QonnxEmitter(ValueEmitter):
         )
         return replace(x, tensor=tensor, held=self.state.shapes[op.name])
 
-    def _floats(self, op: Conv | Pool, arithmetic: Arithmetic) -> None:
+    def _floats(self, op: Conv | Pool, arithmetic: OpArithmetic) -> None:
         """ONNX Runtime sums windows in float32 only: what that may do is said."""
         if len(self.state.shapes[op.x]) - 1 not in NATIVE_RANKS:
             raise NotCarriedError("it has more spatial axes than ONNX Runtime knows")
@@ -176,35 +176,35 @@ class QonnxEmitter(ValueEmitter):
     def _bias(self, raw: NDArray[Any], frac: int, carrier: Carrier) -> str:
         """A bias through Quant where that holds it, else as it is."""
         whole = raw.astype(np.int64)
-        type_ = fixed_for(min(int(whole.min()), 0), max(int(whole.max()), 1), frac)
+        type_ = fixed_of_range(min(int(whole.min()), 0), max(int(whole.max()), 1), frac)
         if type_.bits > FLOAT32_BITS or (type_.signed and type_.bits == 1):
             return self.builder.constant(self.exactly(whole, frac, carrier))
         return self._weight(whole, type_, carrier)
 
-    def _conv(self, op: Conv, arithmetic: Arithmetic) -> Carried:
+    def _conv(self, op: Conv, arithmetic: OpArithmetic) -> CarriedTensor:
         self._floats(op, arithmetic)
-        x = carried_in(self.builder, self.values[op.x], Carrier.FLOAT32)
-        x = laid_out(self.builder, x, self.state.shapes[op.x], True)
+        x = cast_to(self.builder, self.values[op.x], Carrier.FLOAT32)
+        x = lay_out(self.builder, x, self.state.shapes[op.x], True)
         weight = np.moveaxis(op.weight, (-1, -2), (0, 1))
         weights = [self._weight(weight, op.weight_type, x.carrier)]
         if op.bias.any():
             weights.append(self._bias(op.bias, op.type.frac, x.carrier))
         return self.convolution(op, x, *weights)
 
-    def _dense(self, op: Dense, carrier: Carrier) -> Carried:
-        x = laid_out(self.builder, self.read(op.x, carrier), self.state.shapes[op.x], False)
+    def _dense(self, op: Dense, carrier: Carrier) -> CarriedTensor:
+        x = lay_out(self.builder, self.read(op.x, carrier), self.state.shapes[op.x], False)
         tensor = self.builder.node(
             "MatMul", x.tensor, self._weight(op.weight, op.weight_type, carrier)
         )
         if op.bias.any():
             bias = self._bias(op.bias, op.type.frac, carrier)
             tensor = self.builder.node("Add", tensor, bias)
-        return Carried(tensor, carrier, self.state.shapes[op.name], False, op.type.frac)
+        return CarriedTensor(tensor, carrier, self.state.shapes[op.name], False, op.type.frac)
 
-    def _scale(self, op: Scale, carrier: Carrier) -> Carried:
+    def _scale(self, op: Scale, carrier: Carrier) -> CarriedTensor:
         """Mul and Add, both even where one does nothing: a reader takes them as one multiplier."""
         x, shape = self.read(op.x, carrier), self.state.shapes[op.name]
-        like = replace(laid_out(self.builder, x, self.state.shapes[op.x], x.first), held=shape)
+        like = replace(lay_out(self.builder, x, self.state.shapes[op.x], x.first), held=shape)
         self.exactly(op.factor, op.factor_type.frac, carrier)
         self.exactly(op.bias, op.type.frac, carrier)
         factor = parameter(self.builder, op.factor, like, shift=-op.factor_type.frac)
@@ -214,14 +214,14 @@ class QonnxEmitter(ValueEmitter):
             tensor = self.builder.node("Add", tensor, bias)
         return replace(like, tensor=tensor, exponent=op.type.frac)
 
-    def _prelu(self, op: PRelu, carrier: Carrier) -> Carried:
+    def _prelu(self, op: PRelu, carrier: Carrier) -> CarriedTensor:
         if carrier is not Carrier.FLOAT32:
             raise NotCarriedError("ONNX Runtime's PRelu works in float32, which is too narrow")
         x = self.read(op.x, carrier)
-        x = laid_out(self.builder, x, self.state.shapes[op.x], x.first)
+        x = lay_out(self.builder, x, self.state.shapes[op.x], x.first)
         return prelu(self.builder, op, x, self.state.shapes[op.name])
 
-    def _table(self, op: Table) -> Carried:
+    def _table(self, op: Table) -> CarriedTensor:
         """The function that the table holds, and its rounding."""
         x = self.read(op.x, Carrier.FLOAT32)
         found = function_of(op, self.state.ranges[op.x], self.state.types[op.x].frac)
@@ -231,9 +231,9 @@ class QonnxEmitter(ValueEmitter):
         tensor = self.quant(tensor, found.quantizer)
         return replace(x, tensor=tensor, exponent=op.type.frac)
 
-    def _upsample(self, op: Upsample, carrier: Carrier) -> Carried:
+    def _upsample(self, op: Upsample, carrier: Carrier) -> CarriedTensor:
         x, shape = self.read(op.x, carrier), self.state.shapes[op.x]
-        x = laid_out(self.builder, x, shape, x.first)
+        x = lay_out(self.builder, x, shape, x.first)
         factors = [*op.factors, 1] if not x.first else [1, *op.factors]
         tensor = self.builder.node(
             "Resize",
@@ -247,7 +247,7 @@ class QonnxEmitter(ValueEmitter):
         return replace(x, tensor=tensor, held=self.state.shapes[op.name])
 
 
-def written(program: Program) -> tuple[bytes, list[str]]:
+def write_model(program: Program) -> tuple[bytes, list[str]]:
     """The file's bytes, and what to know about them. Its batch is 1, as QONNX tools want it."""
     folded = fold_constants(program)
     emitter = QonnxEmitter(state_of(folded), exponents_of(folded), {})
@@ -255,12 +255,14 @@ def written(program: Program) -> tuple[bytes, list[str]]:
     hosts = {}
     for output in folded.outputs:
         if output.host is not HostFunction.NONE:
-            hosts[output.name] = _hosted(emitter, output.host, emitter.result(output.value))
+            hosts[output.name] = _add_host_function(
+                emitter, output.host, emitter.result(output.value)
+            )
     content = file_of(folded, program, emitter, NAME, hosts, opset=OPSET, batch=1)
     return content, emitter.findings
 
 
-def _hosted(emitter: QonnxEmitter, function: HostFunction, tensor: str) -> str:
+def _add_host_function(emitter: QonnxEmitter, function: HostFunction, tensor: str) -> str:
     if function is HostFunction.SOFTMAX:
         return emitter.builder.node("Softmax", tensor, axis=-1)
     return emitter.builder.node("Sigmoid", tensor)

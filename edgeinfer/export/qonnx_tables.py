@@ -37,7 +37,7 @@ ROUNDINGS = (
 
 
 @dataclass(frozen=True, slots=True)
-class Held:
+class RoundedOperator:
     """An operator, and how its results are rounded."""
 
     operator: str
@@ -45,7 +45,7 @@ class Held:
     quantizer: Quantizer
 
 
-def function_of(op: Table, index: Interval, frac: int) -> Held | None:
+def function_of(op: Table, index: Interval, frac: int) -> RoundedOperator | None:
     """The function behind a table, if a reader that fills it anew gets every entry."""
     if (op.first, op.entries.size) != (index.bottom, index.top - index.bottom + 1):
         return None  # a table that is longer than its index needs
@@ -60,13 +60,13 @@ def function_of(op: Table, index: Interval, frac: int) -> Held | None:
             for overflow in (Overflow.SAT, Overflow.SAT_SYM):
                 quantizer = Quantizer(op.type, rounding, overflow)
                 if np.array_equal(quantize(values, quantizer), entries):
-                    computed = _computed(operator, attributes, points.astype(np.float32))
+                    computed = _compute_function(operator, attributes, points.astype(np.float32))
                     if np.array_equal(quantize(computed, quantizer), entries):
-                        return Held(operator, attributes, quantizer)
+                        return RoundedOperator(operator, attributes, quantizer)
     return None
 
 
-def _computed(
+def _compute_function(
     operator: str, attributes: dict[str, Any], points: NDArray[np.float32]
 ) -> NDArray[np.float64]:
     """What ONNX Runtime's own float32 function yields."""

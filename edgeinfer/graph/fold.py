@@ -11,16 +11,16 @@ from dataclasses import replace
 import numpy as np
 
 from edgeinfer.graph.nodes import (
-    Affine,
-    BatchNorm,
-    Concat,
-    Constant,
-    Conv,
-    Dense,
+    AffineNode,
+    BatchNormNode,
+    ConcatNode,
+    ConstantNode,
+    ConvNode,
+    DenseNode,
     Floats,
     Graph,
-    Input,
-    Merge,
+    InputNode,
+    MergeNode,
     Node,
     inputs_of,
 )
@@ -36,16 +36,16 @@ def fold_batch_norms(
     the norm's if that is an output of the network or one of the `named` tensors.
     """
     readers = Counter(x for node in graph.nodes for x in inputs_of(node))
-    uses = Counter(node.layer for node in graph.nodes if isinstance(node, Conv | Dense))
+    uses = Counter(node.layer for node in graph.nodes if isinstance(node, ConvNode | DenseNode))
     made: dict[str, Node] = {}
     renamed: dict[str, str] = {}
     for node in graph.nodes:
-        current = rewired(node, renamed)
-        before = made.get(current.x) if isinstance(current, BatchNorm | Affine) else None
+        current = rewire_node(node, renamed)
+        before = made.get(current.x) if isinstance(current, BatchNormNode | AffineNode) else None
         if (
-            isinstance(current, BatchNorm | Affine)
+            isinstance(current, BatchNormNode | AffineNode)
             and current.name not in keep
-            and isinstance(before, Conv | Dense)
+            and isinstance(before, ConvNode | DenseNode)
             and readers[_original(before.name, renamed)] == 1
             and before.name not in graph.outputs
             and uses[before.layer] == 1
@@ -53,7 +53,7 @@ def fold_batch_norms(
         ):
             name = node.name if node.name in {*graph.outputs, *named} else before.name
             del made[before.name]
-            made[name] = replace(merged(before, current), name=name)
+            made[name] = replace(merge_linear(before, current), name=name)
             renamed[node.name] = name
         else:
             made[current.name] = current
@@ -66,7 +66,9 @@ def _original(name: str, renamed: dict[str, str]) -> str:
     return folded[-1] if folded else name
 
 
-def merged(linear: Conv | Dense, norm: BatchNorm | Affine) -> Conv | Dense:
+def merge_linear(
+    linear: ConvNode | DenseNode, norm: BatchNormNode | AffineNode
+) -> ConvNode | DenseNode:
     """The layer that computes both."""
     channels = linear.kernel.shape[-1]
     scale = np.broadcast_to(norm.scale.reshape(-1), (channels,))
@@ -75,7 +77,7 @@ def merged(linear: Conv | Dense, norm: BatchNorm | Affine) -> Conv | Dense:
     return replace(linear, kernel=linear.kernel * scale, bias=bias * scale + shift)
 
 
-def _per_channel(norm: BatchNorm | Affine, channels: int) -> bool:
+def _per_channel(norm: BatchNormNode | AffineNode, channels: int) -> bool:
     def fits(values: Floats) -> bool:
         leading = values.shape[:-1]
         return all(size == 1 for size in leading) and values.size in (1, channels)
@@ -83,10 +85,10 @@ def _per_channel(norm: BatchNorm | Affine, channels: int) -> bool:
     return fits(norm.scale) and fits(norm.shift)
 
 
-def rewired(node: Node, renamed: dict[str, str]) -> Node:
+def rewire_node(node: Node, renamed: dict[str, str]) -> Node:
     """The node, reading tensors by their new names."""
-    if isinstance(node, Input | Constant) or not any(x in renamed for x in inputs_of(node)):
+    if isinstance(node, InputNode | ConstantNode) or not any(x in renamed for x in inputs_of(node)):
         return node
-    if isinstance(node, Merge | Concat):
+    if isinstance(node, MergeNode | ConcatNode):
         return replace(node, xs=tuple(renamed.get(x, x) for x in node.xs))
     return replace(node, x=renamed[inputs_of(node)[0]])

@@ -26,12 +26,12 @@ class Move:
     may_fill: ClassVar[bool] = False  # whether an element may come from nowhere
 
     @abstractmethod
-    def moved(self, x: NDArray[Any], fill: float) -> NDArray[Any]:
+    def move(self, x: NDArray[Any], fill: float) -> NDArray[Any]:
         """An array of the operand's shape as the result has it; `fill` where nothing comes from."""
 
     def shape_of(self, x: Shape) -> Shape:
         """The result's shape; ValueError where the move does not fit such an operand."""
-        return self.moved(np.empty(x, np.bool_), 0).shape
+        return self.move(np.empty(x, np.bool_), 0).shape
 
     def fills(self, x: Shape) -> bool:
         """Whether some element of the result comes from nowhere."""
@@ -40,7 +40,7 @@ class Move:
     def sources(self, x: Shape) -> NDArray[np.int64]:
         """For every element of the result, row-major, its place in the operand; -1: nowhere."""
         places = np.arange(math.prod(x), dtype=np.int64).reshape(x)
-        return np.ascontiguousarray(self.moved(places, -1)).reshape(-1)
+        return np.ascontiguousarray(self.move(places, -1)).reshape(-1)
 
 
 class Reshaping(Move):
@@ -54,7 +54,7 @@ class Reshaping(Move):
             raise ValueError(f"{x} cannot be reshaped to {self.shape}")
         return self.shape
 
-    def moved(self, x: NDArray[Any], fill: float) -> NDArray[Any]:
+    def move(self, x: NDArray[Any], fill: float) -> NDArray[Any]:
         return x.reshape(self.shape)
 
 
@@ -69,7 +69,7 @@ class Transposition(Move):
             raise ValueError(f"{self.order} is not an order of the axes of {x}")
         return tuple(x[axis] for axis in self.order)
 
-    def moved(self, x: NDArray[Any], fill: float) -> NDArray[Any]:
+    def move(self, x: NDArray[Any], fill: float) -> NDArray[Any]:
         return x.transpose(self.order)
 
 
@@ -84,7 +84,7 @@ class Padding(Move):
         sizes = zip(x, self.pads, strict=True)
         return tuple(size + before + after for size, (before, after) in sizes)
 
-    def moved(self, x: NDArray[Any], fill: float) -> NDArray[Any]:
+    def move(self, x: NDArray[Any], fill: float) -> NDArray[Any]:
         return np.pad(x, self.pads, constant_values=fill)
 
 
@@ -97,13 +97,13 @@ class Repetition(Move):
     def shape_of(self, x: Shape) -> Shape:
         return (*(s * f for s, f in zip(x[:-1], self.factors, strict=True)), x[-1])
 
-    def moved(self, x: NDArray[Any], fill: float) -> NDArray[Any]:
+    def move(self, x: NDArray[Any], fill: float) -> NDArray[Any]:
         for axis, factor in enumerate(self.factors):
             x = np.repeat(x, factor, axis=axis)
         return x
 
 
-class Cut(Move):
+class Slicing(Move):
     """start <= index < stop with a step >= 1, for every axis."""
 
     __slots__ = ()
@@ -121,7 +121,7 @@ class Cut(Move):
         bounds = zip(self.starts, self.stops, self.steps, strict=True)
         return tuple(len(range(start, stop, step)) for start, stop, step in bounds)
 
-    def moved(self, x: NDArray[Any], fill: float) -> NDArray[Any]:
+    def move(self, x: NDArray[Any], fill: float) -> NDArray[Any]:
         bounds = zip(self.starts, self.stops, self.steps, strict=True)
         return x[tuple(slice(*bound) for bound in bounds)]
 
@@ -137,5 +137,5 @@ class Reversal(Move):
             raise ValueError(f"{x} has no axes {self.axes}")
         return x
 
-    def moved(self, x: NDArray[Any], fill: float) -> NDArray[Any]:
+    def move(self, x: NDArray[Any], fill: float) -> NDArray[Any]:
         return np.flip(x, self.axes)

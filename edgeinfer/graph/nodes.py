@@ -32,7 +32,7 @@ Pads = moves.Pads
 
 
 class Function(StrEnum):
-    """Element-wise functions. Parameters, where there are any, are `Activation.parameters`."""
+    """Element-wise functions. Parameters, where there are any, are `ActivationNode.parameters`."""
 
     LINEAR = "linear"  # y = x; carries a quantizer of its own (QActivation of quantized_bits)
     RELU = "relu"
@@ -55,7 +55,7 @@ class Function(StrEnum):
     POWER_OF_TWO = "power_of_two"  # parameters: (lowest exponent, highest exponent, signed 0/1)
 
 
-class PoolKind(StrEnum):
+class PoolNodeKind(StrEnum):
     """What a pooling window yields."""
 
     MAX = "max"
@@ -75,7 +75,7 @@ class MergeKind(StrEnum):
 
 
 @dataclass(frozen=True, slots=True, eq=False)
-class Input:
+class InputNode:
     """A network input."""
 
     name: str
@@ -83,7 +83,7 @@ class Input:
 
 
 @dataclass(frozen=True, slots=True, eq=False)
-class Constant:
+class ConstantNode:
     """A tensor that does not depend on any input."""
 
     name: str
@@ -91,7 +91,7 @@ class Constant:
 
 
 @dataclass(frozen=True, slots=True, eq=False)
-class Conv:
+class ConvNode:
     """Cross-correlation over one or two spatial axes; depthwise is groups == channels.
 
     kernel: (*window, channels in / groups, channels out); bias: (channels out,).
@@ -109,7 +109,7 @@ class Conv:
 
 
 @dataclass(frozen=True, slots=True, eq=False)
-class Dense:
+class DenseNode:
     """x @ kernel + bias over the last axis; kernel: (in, out)."""
 
     name: str
@@ -120,7 +120,7 @@ class Dense:
 
 
 @dataclass(frozen=True, slots=True, eq=False)
-class BatchNorm:
+class BatchNormNode:
     """gamma (x - mean) / sqrt(variance + epsilon) + beta, over the last axis."""
 
     name: str
@@ -144,7 +144,7 @@ class BatchNorm:
 
 
 @dataclass(frozen=True, slots=True, eq=False)
-class Affine:
+class AffineNode:
     """scale x + shift with constants that broadcast against x (quantizer scales, ONNX Mul/Add)."""
 
     name: str
@@ -155,7 +155,7 @@ class Affine:
 
 
 @dataclass(frozen=True, slots=True, eq=False)
-class Activation:
+class ActivationNode:
     """An element-wise function of one tensor."""
 
     name: str
@@ -165,7 +165,7 @@ class Activation:
 
 
 @dataclass(frozen=True, slots=True, eq=False)
-class PRelu:
+class PReluNode:
     """x where x >= 0, else slope x; slope broadcasts against x."""
 
     name: str
@@ -175,7 +175,7 @@ class PRelu:
 
 
 @dataclass(frozen=True, slots=True, eq=False)
-class Softmax:
+class SoftmaxNode:
     """exp(x) / sum exp(x) over one axis (counted without the batch)."""
 
     name: str
@@ -184,7 +184,7 @@ class Softmax:
 
 
 @dataclass(frozen=True, slots=True, eq=False)
-class Pool:
+class PoolNode:
     """Pooling over one or two spatial axes; global pooling is a window of the whole tensor.
 
     count_pads: whether an average divides by the whole window where it hangs over the edge.
@@ -192,7 +192,7 @@ class Pool:
 
     name: str
     x: str
-    kind: PoolKind
+    kind: PoolNodeKind
     window: Shape
     strides: Shape
     pads: Pads
@@ -200,7 +200,7 @@ class Pool:
 
 
 @dataclass(frozen=True, slots=True, eq=False)
-class Moves(Move):
+class MoveNode(Move):
     """Elements of one tensor at other places; `moves` says where they go."""
 
     name: str
@@ -213,21 +213,21 @@ class Moves(Move):
 
 
 @dataclass(frozen=True, slots=True, eq=False)
-class Reshape(Moves, moves.Reshaping):
+class ReshapeNode(MoveNode, moves.Reshaping):
     """Row-major reinterpretation of the elements."""
 
     shape: Shape
 
 
 @dataclass(frozen=True, slots=True, eq=False)
-class Transpose(Moves, moves.Transposition):
+class TransposeNode(MoveNode, moves.Transposition):
     """Axes in a new order (counted without the batch)."""
 
     order: Shape
 
 
 @dataclass(frozen=True, slots=True, eq=False)
-class Pad(Moves, moves.Padding):
+class PadNode(MoveNode, moves.Padding):
     """A constant around the tensor: (before, after) for every axis."""
 
     pads: Pads
@@ -239,14 +239,14 @@ class Pad(Moves, moves.Padding):
 
 
 @dataclass(frozen=True, slots=True, eq=False)
-class Upsample(Moves, moves.Repetition):
+class UpsampleNode(MoveNode, moves.Repetition):
     """Nearest-neighbour repetition: one integer factor for every spatial axis."""
 
     factors: Shape
 
 
 @dataclass(frozen=True, slots=True, eq=False)
-class Slice(Moves, moves.Cut):
+class SliceNode(MoveNode, moves.Slicing):
     """start <= index < stop with a step, for every axis."""
 
     starts: Shape
@@ -255,14 +255,14 @@ class Slice(Moves, moves.Cut):
 
 
 @dataclass(frozen=True, slots=True, eq=False)
-class Flip(Moves, moves.Reversal):
+class FlipNode(MoveNode, moves.Reversal):
     """Some axes the other way round (counted without the batch)."""
 
     axes: Shape
 
 
 @dataclass(frozen=True, slots=True, eq=False)
-class Merge:
+class MergeNode:
     """Element-wise combination of two or more tensors."""
 
     name: str
@@ -271,7 +271,7 @@ class Merge:
 
 
 @dataclass(frozen=True, slots=True, eq=False)
-class Concat:
+class ConcatNode:
     """Tensors side by side along one axis (counted without the batch)."""
 
     name: str
@@ -280,28 +280,28 @@ class Concat:
 
 
 Node = (
-    Input
-    | Constant
-    | Conv
-    | Dense
-    | BatchNorm
-    | Affine
-    | Activation
-    | PRelu
-    | Softmax
-    | Pool
-    | Moves
-    | Merge
-    | Concat
+    InputNode
+    | ConstantNode
+    | ConvNode
+    | DenseNode
+    | BatchNormNode
+    | AffineNode
+    | ActivationNode
+    | PReluNode
+    | SoftmaxNode
+    | PoolNode
+    | MoveNode
+    | MergeNode
+    | ConcatNode
 )
 
 
 def inputs_of(node: Node) -> tuple[str, ...]:
     """Names of the tensors that a node reads."""
     match node:
-        case Input() | Constant():
+        case InputNode() | ConstantNode():
             return ()
-        case Merge(xs=xs) | Concat(xs=xs):
+        case MergeNode(xs=xs) | ConcatNode(xs=xs):
             return xs
         case _:  # the type checker sees that every other node has one `x`
             return (node.x,)
@@ -310,20 +310,22 @@ def inputs_of(node: Node) -> tuple[str, ...]:
 def weights_of(node: Node) -> dict[str, Floats]:
     """A node's parameters by recipe key, ``<layer>/<parameter>``."""
     match node:
-        case Conv() | Dense():
+        case ConvNode() | DenseNode():
             found = {f"{node.layer}/kernel": node.kernel}
             return found if node.bias is None else found | {f"{node.layer}/bias": node.bias}
-        case BatchNorm():
+        case BatchNormNode():
             return {f"{node.layer}/scale": node.scale, f"{node.layer}/shift": node.shift}
-        case Affine():
+        case AffineNode():
             return {f"{node.layer}/scale": node.scale, f"{node.layer}/shift": node.shift}
-        case PRelu():
+        case PReluNode():
             return {f"{node.layer}/slope": node.slope}
-        case Constant():
+        case ConstantNode():
             return {f"{node.name}/value": node.value}
-        case Input() | Activation() | Softmax() | Pool() | Merge() | Concat():
+        case (
+            InputNode() | ActivationNode() | SoftmaxNode() | PoolNode() | MergeNode() | ConcatNode()
+        ):
             return {}
-        case Moves():
+        case MoveNode():
             return {}
         case _:
             assert_never(node)
@@ -368,9 +370,9 @@ class Graph:
         object.__setattr__(self, "shapes", shapes)
 
     @property
-    def inputs(self) -> tuple[Input, ...]:
+    def inputs(self) -> tuple[InputNode, ...]:
         """The input nodes, in order."""
-        return tuple(node for node in self.nodes if isinstance(node, Input))
+        return tuple(node for node in self.nodes if isinstance(node, InputNode))
 
     def node(self, name: str) -> Node:
         """The node that makes a tensor."""
@@ -394,37 +396,37 @@ class Graph:
 def shape_of(node: Node, shapes: dict[str, Shape]) -> Shape:
     """The shape of a node's tensor; ValueError where the node does not fit its inputs."""
     match node:
-        case Input():
+        case InputNode():
             if any(size <= 0 for size in node.shape):
                 raise ValueError(f"the shape {node.shape} has a size below 1")
             return node.shape
-        case Constant():
+        case ConstantNode():
             return node.value.shape
-        case Conv():
+        case ConvNode():
             return _conv_shape(node, shapes[node.x])
-        case Dense():
+        case DenseNode():
             x = shapes[node.x]
             if not x or x[-1] != node.kernel.shape[0]:
                 raise ValueError(f"a kernel of {node.kernel.shape} does not fit a tensor of {x}")
             return (*x[:-1], node.kernel.shape[1])
-        case BatchNorm():
+        case BatchNormNode():
             np.broadcast_shapes(shapes[node.x][-1:], node.scale.shape)
             return shapes[node.x]
-        case Affine():
+        case AffineNode():
             return np.broadcast_shapes(shapes[node.x], node.scale.shape, node.shift.shape)
-        case PRelu():
+        case PReluNode():
             return np.broadcast_shapes(shapes[node.x], node.slope.shape)
-        case Activation() | Softmax():
+        case ActivationNode() | SoftmaxNode():
             return shapes[node.x]
-        case Pool():
+        case PoolNode():
             x = shapes[node.x]
-            spatial = windowed(x[:-1], node.window, node.strides, node.pads)
+            spatial = count_windows(x[:-1], node.window, node.strides, node.pads)
             return (*spatial, x[-1])
-        case Moves():
+        case MoveNode():
             return node.shape_of(shapes[node.x])
-        case Merge():
+        case MergeNode():
             return np.broadcast_shapes(*(shapes[x] for x in node.xs))
-        case Concat():
+        case ConcatNode():
             parts = [shapes[x] for x in node.xs]
             axis = node.axis % len(parts[0])
             if len({(p[:axis], p[axis + 1 :]) for p in parts}) != 1:
@@ -435,7 +437,7 @@ def shape_of(node: Node, shapes: dict[str, Shape]) -> Shape:
             assert_never(node)
 
 
-def windowed(sizes: Shape, window: Shape, strides: Shape, pads: Pads) -> Shape:
+def count_windows(sizes: Shape, window: Shape, strides: Shape, pads: Pads) -> Shape:
     """How many positions a (dilated) window takes along each axis."""
     padded = [size + sum(pad) for size, pad in zip(sizes, pads, strict=True)]
     if math.prod(padded) > MOST_ELEMENTS:
@@ -447,12 +449,12 @@ def windowed(sizes: Shape, window: Shape, strides: Shape, pads: Pads) -> Shape:
     return found
 
 
-def dilated(window: Shape, dilation: Shape) -> Shape:
+def dilate_window(window: Shape, dilation: Shape) -> Shape:
     """How far a window with holes reaches along each axis."""
     return tuple((width - 1) * step + 1 for width, step in zip(window, dilation, strict=True))
 
 
-def _conv_shape(node: Conv, x: Shape) -> Shape:
+def _conv_shape(node: ConvNode, x: Shape) -> Shape:
     rank = len(node.strides)
     if node.kernel.ndim != rank + 2 or len(x) != rank + 1:
         raise ValueError(f"a kernel of {node.kernel.shape} does not fit a tensor of {x}")
@@ -460,14 +462,14 @@ def _conv_shape(node: Conv, x: Shape) -> Shape:
         raise ValueError(
             f"a kernel of {node.kernel.shape} in {node.groups} groups does not fit {x[-1]} channels"
         )
-    reach = dilated(node.kernel.shape[:rank], node.dilation)
-    return (*windowed(x[:-1], reach, node.strides, node.pads), node.kernel.shape[-1])
+    reach = dilate_window(node.kernel.shape[:rank], node.dilation)
+    return (*count_windows(x[:-1], reach, node.strides, node.pads), node.kernel.shape[-1])
 
 
 def same_pads(sizes: Shape, window: Shape, strides: Shape, dilation: Shape) -> Pads:
     """TensorFlow's 'same' padding: ceil(input / stride) outputs, more padding after than before."""
     pads: list[tuple[int, int]] = []
-    for size, reach, step in zip(sizes, dilated(window, dilation), strides, strict=True):
+    for size, reach, step in zip(sizes, dilate_window(window, dilation), strides, strict=True):
         total = max((-(-size // step) - 1) * step + reach - size, 0)
         pads.append((total // 2, total - total // 2))
     return tuple(pads)
@@ -478,5 +480,5 @@ def macs(graph: Graph) -> int:
     return sum(
         prod(graph.shapes[node.name][:-1]) * node.kernel.size
         for node in graph.nodes
-        if isinstance(node, Conv | Dense)
+        if isinstance(node, ConvNode | DenseNode)
     )

@@ -50,7 +50,7 @@ class Agreement:
 
 
 @dataclass(slots=True)
-class Comparison:
+class AgreementTally:
     """Adds up agreement over batches, so that no more than one is ever held."""
 
     program: Program

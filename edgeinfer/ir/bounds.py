@@ -50,11 +50,11 @@ def bounds_of(program: Program) -> dict[str, Interval]:
     found: dict[str, Interval] = {}
     types = {op.name: op.type for op in program.ops}
     for op in program.ops:
-        found[op.name] = bound(op, found, types, program.shapes)
+        found[op.name] = bound_op(op, found, types, program.shapes)
     return found
 
 
-def bound(
+def bound_op(
     op: Op,
     x: Mapping[str, Interval],
     types: Mapping[str, Fixed],
@@ -68,18 +68,18 @@ def bound(
             return ranges.of_values(wide(op.value))
         case Conv():
             shift = op.type.frac - types[op.x].frac - op.weight_type.frac
-            return _biased(_conv(op, x[op.x], shapes[op.x]), shift, op.bias)
+            return _add_bias(_conv(op, x[op.x], shapes[op.x]), shift, op.bias)
         case Dense():
             shift = op.type.frac - types[op.x].frac - op.weight_type.frac
             product = ranges.linear(_channels(x[op.x], shapes[op.x]), wide(op.weight))
-            return _biased(product, shift, op.bias)
+            return _add_bias(product, shift, op.bias)
         case Scale():
             shift = op.type.frac - types[op.x].frac - op.factor_type.frac
-            product = ranges.multiplied(x[op.x], ranges.of_values(wide(op.factor)))
-            return _biased(product, shift, op.bias)
+            product = ranges.multiply_ranges(x[op.x], ranges.of_values(wide(op.factor)))
+            return _add_bias(product, shift, op.bias)
         case Requant():
             quantizer = Quantizer(op.type, op.rounding, op.overflow)
-            return ranges.requantized(x[op.x], types[op.x].frac, quantizer)
+            return ranges.requantize_range(x[op.x], types[op.x].frac, quantizer)
         case Clip():
             y = x[op.x]
             if op.low is not None:
@@ -88,9 +88,9 @@ def bound(
                 y = ranges.smaller(y, ranges.of_values(np.asarray(op.high)))
             return y
         case PRelu():
-            kept = ranges.shifted(ranges.larger(x[op.x], ZERO), op.slope_type.frac)
+            kept = ranges.shift_range(ranges.larger(x[op.x], ZERO), op.slope_type.frac)
             slope = ranges.of_values(wide(op.slope))
-            scaled = ranges.multiplied(ranges.smaller(x[op.x], ZERO), slope)
+            scaled = ranges.multiply_ranges(ranges.smaller(x[op.x], ZERO), slope)
             return hull(kept, scaled)
         case Table():
             first, last = x[op.x].bottom - op.first, x[op.x].top - op.first
@@ -112,7 +112,7 @@ def bound(
         case Upsample():
             return _channels(x[op.x], shapes[op.x])
         case Moves():
-            return _moved(op, x[op.x], shapes[op.x])
+            return _move_bounds(op, x[op.x], shapes[op.x])
         case _:
             assert_never(op)
 
@@ -146,8 +146,8 @@ def reach_of_sums(op: Conv | Dense, x: Interval, x_shape: Shape) -> int:
     return int(np.ceil(sums.max(initial=0.0)))
 
 
-def _biased(product: Interval, shift: int, bias: Weights) -> Interval:
-    return ranges.added(ranges.shifted(product, shift), ranges.of_values(wide(bias)))
+def _add_bias(product: Interval, shift: int, bias: Weights) -> Interval:
+    return ranges.add_ranges(ranges.shift_range(product, shift), ranges.of_values(wide(bias)))
 
 
 def _channels(x: Interval, shape: Shape) -> Interval:
@@ -188,7 +188,7 @@ def _pool(op: Pool, x: Interval, shape: Shape) -> Interval:
             if any(pad != (0, 0) for pad in op.pads):
                 flat = hull(flat, ZERO)
             count = int(np.prod(op.window))
-            return ranges.multiplied(flat, ranges.of_values(np.asarray(count)))
+            return ranges.multiply_ranges(flat, ranges.of_values(np.asarray(count)))
         case _:
             assert_never(op.kind)
 
@@ -196,17 +196,17 @@ def _pool(op: Pool, x: Interval, shape: Shape) -> Interval:
 def _pair(op: Pair, a: Interval, frac_a: int, b: Interval, frac_b: int) -> Interval:
     if op.kind is PairKind.MUL:
         if op.a == op.b:  # a square is never negative
-            square = ranges.multiplied(a, a)
+            square = ranges.multiply_ranges(a, a)
             low = np.where((a.low <= 0) & (a.high >= 0), 0, np.minimum(a.low**2, a.high**2))
             return Interval(low, square.high)
-        return ranges.multiplied(a, b)
-    a = ranges.shifted(a, op.type.frac - frac_a)
-    b = ranges.shifted(b, op.type.frac - frac_b)
+        return ranges.multiply_ranges(a, b)
+    a = ranges.shift_range(a, op.type.frac - frac_a)
+    b = ranges.shift_range(b, op.type.frac - frac_b)
     match op.kind:
         case PairKind.ADD:
-            return ranges.added(a, b)
+            return ranges.add_ranges(a, b)
         case PairKind.SUB:
-            return ranges.added(a, ranges.negated(b))
+            return ranges.add_ranges(a, ranges.negate_range(b))
         case PairKind.MAX:
             return ranges.larger(a, b)
         case PairKind.MIN:
@@ -221,7 +221,7 @@ def _concat(
     types: Mapping[str, Fixed],
     shapes: Mapping[str, Shape],
 ) -> Interval:
-    parts = [ranges.shifted(x[name], op.type.frac - types[name].frac) for name in op.xs]
+    parts = [ranges.shift_range(x[name], op.type.frac - types[name].frac) for name in op.xs]
     if op.axis < len(shapes[op.xs[0]]) - 1:
         joined = [_channels(part, shapes[name]) for part, name in zip(parts, op.xs, strict=True)]
         return reduce(hull, joined)
@@ -235,13 +235,13 @@ def _concat(
     )
 
 
-def _moved(op: Moves, x: Interval, shape: Shape) -> Interval:
+def _move_bounds(op: Moves, x: Interval, shape: Shape) -> Interval:
     """Bounds that follow the elements to their new places."""
     if x.low.size == x.high.size == 1:
         moved = Interval(x.low.reshape(()), x.high.reshape(()))
         return moved if not op.fills(shape) else hull(moved, ranges.of_values(np.asarray(op.fill)))
     low, high = np.broadcast_to(x.low, shape), np.broadcast_to(x.high, shape)
-    return Interval(op.moved(low, op.fill), op.moved(high, op.fill))
+    return Interval(op.move(low, op.fill), op.move(high, op.fill))
 
 
 def _softmax(op: Softmax, channels: int) -> Interval:
@@ -249,10 +249,10 @@ def _softmax(op: Softmax, channels: int) -> Interval:
         Interval(np.asarray(table.min()), np.asarray(table.max()))
         for table in (wide(op.exp), wide(op.inverse))
     )
-    ranges.multiplied(e, ranges.of_values(np.asarray(channels)))  # refuses a sum that may wrap
-    product = ranges.multiplied(e, r)
+    ranges.multiply_ranges(e, ranges.of_values(np.asarray(channels)))  # refuses a sum that may wrap
+    product = ranges.multiply_ranges(e, r)
     quantizer = Quantizer(op.type, op.rounding, op.overflow)
-    return ranges.requantized(product, op.exp_type.frac + op.inverse_type.frac, quantizer)
+    return ranges.requantize_range(product, op.exp_type.frac + op.inverse_type.frac, quantizer)
 
 
 def exact_requant(op: Requant, x: Interval, x_type: Fixed) -> bool:
@@ -260,7 +260,7 @@ def exact_requant(op: Requant, x: Interval, x_type: Fixed) -> bool:
     if op.type.frac < x_type.frac:
         return False
     free = Quantizer(Fixed(True, 63, 63 - op.type.frac), Rounding.TRN, Overflow.SAT)
-    y = ranges.requantized(x, x_type.frac, free)
+    y = ranges.requantize_range(x, x_type.frac, free)
     symmetric = op.type.signed and op.overflow is Overflow.SAT_SYM
     lowest = -op.type.raw_max if symmetric else op.type.raw_min
     return lowest <= y.bottom and y.top <= op.type.raw_max

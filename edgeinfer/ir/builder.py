@@ -9,7 +9,7 @@ from dataclasses import dataclass, field, replace
 import numpy as np
 
 from edgeinfer.base.errors import ProgramError
-from edgeinfer.ir.bounds import bound
+from edgeinfer.ir.bounds import bound_op
 from edgeinfer.ir.ops import (
     Clip,
     Op,
@@ -18,7 +18,7 @@ from edgeinfer.ir.ops import (
     Requant,
     Scale,
     Shape,
-    packed,
+    pack_weights,
 )
 from edgeinfer.ir.program import Output, Program, shape_of
 from quantization.fixed import (
@@ -29,7 +29,7 @@ from quantization.fixed import (
     Overflow,
     Quantizer,
     Rounding,
-    fixed_for,
+    fixed_of_range,
     shift_left,
 )
 from quantization.ranges import LIMIT, Interval, RangeError
@@ -43,7 +43,7 @@ def provisional(frac: int) -> Fixed:
 
 
 @dataclass(slots=True)
-class Builder:
+class ProgramBuilder:
     """A Program in the making: what is proved so far about each value."""
 
     name: str
@@ -56,7 +56,7 @@ class Builder:
         """Append an op whose type is given."""
         try:
             self.shapes[op.name] = shape_of(op, self.shapes)
-            self.ranges[op.name] = bound(op, self.ranges, self.types, self.shapes)
+            self.ranges[op.name] = bound_op(op, self.ranges, self.types, self.shapes)
         except RangeError as error:
             raise ProgramError(
                 f"{self.name}: {op.name}: {error}",
@@ -92,14 +92,14 @@ class Builder:
             overflow = Overflow.SAT  # which is the same, and one Program has one name for it
         return self.add(Requant(name, quantizer.type, x, quantizer.rounding, overflow))
 
-    def refined(self, name: str, x: str, frac: int) -> str:
+    def refine(self, name: str, x: str, frac: int) -> str:
         """The same values on a grid with at least `frac` fractional bits."""
         if self.frac(x) >= frac:
             return x
         shift = frac - self.frac(x)
         range_ = self.ranges[x]
         try:
-            type_ = fixed_for(range_.bottom << shift, range_.top << shift, frac)
+            type_ = fixed_of_range(range_.bottom << shift, range_.top << shift, frac)
         except FormatError as error:
             raise ProgramError(f"{self.name}: {name}: {error}") from None
         return self.requant(name, x, Quantizer(type_, Rounding.TRN, Overflow.SAT))
@@ -130,18 +130,20 @@ class Builder:
             factor, bias = compact(factor), compact(bias)
         if not grows and not bias.any() and (factor == 2**factor_type.frac).all():
             return x
-        factor, frac = aligned(factor, factor_type.frac, -MAX_BITS if factor.any() else 0)
-        factor_type = fixed_for(int(factor.min()), max(int(factor.max()), 0), frac)
+        factor, frac = align_integers(factor, factor_type.frac, -MAX_BITS if factor.any() else 0)
+        factor_type = fixed_of_range(int(factor.min()), max(int(factor.max()), 0), frac)
         least = self.frac(x) + factor_type.frac
         try:
-            bias, frac = aligned(bias, bias_frac, least)
+            bias, frac = align_integers(bias, bias_frac, least)
         except FormatError as error:
             raise ProgramError(
                 f"{self.name}: {name}: what is added lies on the grid of {least} fractional bits "
                 f"of the product. {error}",
                 hint="Give the tensor before it or the factor fewer fractional bits in the recipe.",
             ) from None
-        op = Scale(name, provisional(frac), x, packed(factor), factor_type, packed(bias))
+        op = Scale(
+            name, provisional(frac), x, pack_weights(factor), factor_type, pack_weights(bias)
+        )
         return self.exact(op)
 
     def shifted(self, name: str, x: str, exponent: int, offset: int, frac: int) -> str:
@@ -178,7 +180,7 @@ def compact(constants: Ints) -> Ints:
     return constants
 
 
-def aligned(raw: Ints, frac: int, least: int) -> tuple[Ints, int]:
+def align_integers(raw: Ints, frac: int, least: int) -> tuple[Ints, int]:
     """Integers on the coarsest grid of at least `least` fractional bits that holds them all; a
     FormatError where they are too large for that grid."""
     whole = np.asarray(raw, np.int64)

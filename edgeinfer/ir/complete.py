@@ -10,19 +10,19 @@ from dataclasses import dataclass
 import numpy as np
 
 from edgeinfer.graph.nodes import (
-    Activation,
-    Affine,
-    BatchNorm,
+    ActivationNode,
+    AffineNode,
+    BatchNormNode,
     Floats,
     Function,
     Graph,
     Node,
-    Softmax,
+    SoftmaxNode,
     inputs_of,
     weights_of,
 )
-from quantization.calibrate import fitted, fitted_channels
-from quantization.fixed import Fixed, Overflow, Quantizer, Rounding, fixed_for
+from quantization.calibrate import fit_quantizer, fitted_channels
+from quantization.fixed import Fixed, Overflow, Quantizer, Rounding, fixed_of_range
 from quantization.recipe import Recipe, WeightFormat
 
 INPUT = Quantizer(Fixed(True, 16, 6), Rounding.RND_CONV, Overflow.SAT)
@@ -42,14 +42,14 @@ PIECEWISE_LINEAR = frozenset(
 
 
 @dataclass(frozen=True, slots=True)
-class Completed:
+class CompletedRecipe:
     """A recipe that names every input and every weight, and what was added."""
 
     recipe: Recipe
     findings: tuple[str, ...]
 
 
-def completed(graph: Graph, recipe: Recipe) -> Completed:
+def complete_recipe(graph: Graph, recipe: Recipe) -> CompletedRecipe:
     """The recipe with a format for each input and weight that it left open.
 
     An input takes the format to which all that read it round it first (or one that divides that
@@ -73,30 +73,30 @@ def completed(graph: Graph, recipe: Recipe) -> Completed:
                 activations[node.name] = found
     weights: dict[str, WeightFormat] = {}
     for node in graph.nodes:
-        per_channel = isinstance(node, BatchNorm | Affine)
+        per_channel = isinstance(node, BatchNormNode | AffineNode)
         for key, values in weights_of(node).items():
             if recipe.weight(key) is None and key not in weights:
                 weights[key] = open_format(values, per_channel)
-                if not (per_channel or _held(values, weights[key])):
+                if not (per_channel or _is_held(values, weights[key])):
                     findings.append(
                         f"{key} has no format; rounded to {weights[key]}, "
                         f"by at most {_error(values, weights[key]):.2g}."
                     )
-    return Completed(recipe.updated(Recipe.of(activations, weights)), tuple(findings))
+    return CompletedRecipe(recipe.updated(Recipe.of(activations, weights)), tuple(findings))
 
 
 def _is_curve(node: Node) -> bool:
     """Whether a node's values lie on no grid until they are rounded."""
-    if isinstance(node, Activation):
+    if isinstance(node, ActivationNode):
         return node.function not in PIECEWISE_LINEAR
-    return isinstance(node, Softmax)
+    return isinstance(node, SoftmaxNode)
 
 
 def first_rounding(graph: Graph, recipe: Recipe, tensor: str) -> Quantizer | None:
     """The one quantizer through which everything that reads a tensor sees it, if there is one."""
     seen = {
         recipe.activation(node.name)
-        if isinstance(node, Activation) and node.function is Function.LINEAR
+        if isinstance(node, ActivationNode) and node.function is Function.LINEAR
         else None
         for node in graph.nodes
         if tensor in inputs_of(node)
@@ -124,7 +124,7 @@ def scaled_rounding(graph: Graph, recipe: Recipe, tensor: str) -> Quantizer | No
     for node in graph.nodes:
         if tensor not in inputs_of(node):
             continue
-        if not isinstance(node, Affine) or not (node.scale.size == node.shift.size == 1):
+        if not isinstance(node, AffineNode) or not (node.scale.size == node.shift.size == 1):
             return None
         rounded = first_rounding(graph, recipe, node.name)
         scale, shift = node.scale.item(), node.shift.item()
@@ -138,7 +138,7 @@ def scaled_rounding(graph: Graph, recipe: Recipe, tensor: str) -> Quantizer | No
         return None
     frac = math.ceil(-math.log2(min(steps))) + FINER
     low, high = math.floor(math.ldexp(min(lows), frac)), math.ceil(math.ldexp(max(highs), frac))
-    type_ = fixed_for(min(low, 0), max(high, 0), frac)
+    type_ = fixed_of_range(min(low, 0), max(high, 0), frac)
     return Quantizer(type_) if type_.bits <= BITS else None
 
 
@@ -146,12 +146,12 @@ def open_format(values: Floats, per_channel: bool) -> WeightFormat:
     """24 bits, placed to fit."""
     if per_channel and values.ndim and values.shape[-1] > 1:
         return fitted_channels(values, BITS)
-    return WeightFormat.of(fitted(values, BITS))
+    return WeightFormat.of(fit_quantizer(values, BITS))
 
 
 def _error(values: Floats, fmt: WeightFormat) -> float:
     return float(np.abs(np.ldexp(fmt.raw(values).astype(np.float64), -fmt.frac) - values).max())
 
 
-def _held(values: Floats, fmt: WeightFormat) -> bool:
+def _is_held(values: Floats, fmt: WeightFormat) -> bool:
     return _error(values, fmt) == 0.0

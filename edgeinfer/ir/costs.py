@@ -49,7 +49,7 @@ from edgeinfer.ir.ops import (
     Weights,
 )
 from edgeinfer.ir.program import Program
-from quantization.fixed import Ints, fixed_for
+from quantization.fixed import Ints, fixed_of_range
 
 Estimate = Callable[[Program], Mapping[str, float]]  # a target's own figures by name
 
@@ -162,7 +162,7 @@ def width_of(raw: Weights | Ints) -> int:
     if not used:
         return 0
     idle = (used & -used).bit_length() - 1
-    return fixed_for(min(int(wide.min()), 0) >> idle, max(int(wide.max()), 0) >> idle, 0).bits
+    return fixed_of_range(min(int(wide.min()), 0) >> idle, max(int(wide.max()), 0) >> idle, 0).bits
 
 
 def channel_widths(weight: Weights) -> Ints:

@@ -25,7 +25,7 @@ from edgeinfer.ir.float32_rounding import (
     COUNTED,
     INFLATION,
     UNIT,
-    Error,
+    RoundingError,
     clip_error,
     gamma,
     requant_error,
@@ -90,22 +90,22 @@ class _Walk:
 
     program: Program
     ranges: Mapping[str, Interval]
-    errors: dict[str, Error]
+    errors: dict[str, RoundingError]
 
-    def error_of(self, op: Op) -> Error:
+    def error_of(self, op: Op) -> RoundingError:
         """The error of an op's value, in its unit, counting what its rounded copy may be off by."""
         lost = [x for x in inputs_of(op) if math.isinf(self.errors[x].size)]
         if lost:
-            return Error(math.inf, f"it reads %{lost[0]}, about which nothing is known")
+            return RoundingError(math.inf, f"it reads %{lost[0]}, about which nothing is known")
         size, reason = self._raw_error(op)
         lsb, top = op.type.lsb, self._magnitude(op.name)
         if top and not (-op.type.frac >= SMALLEST_EXPONENT and top < 2.0**LARGEST_EXPONENT):
-            return Error(math.inf, "it is beyond the exponents of a float32")
+            return RoundingError(math.inf, "it is beyond the exponents of a float32")
         if size >= lsb / 2:  # a rounding to this very grid is no op here, but one in the framework
             size += lsb / 2
-        return Error(size * INFLATION, reason if size else "")
+        return RoundingError(size * INFLATION, reason if size else "")
 
-    def _raw_error(self, op: Op) -> Error:
+    def _raw_error(self, op: Op) -> RoundingError:
         match op:
             case Input() | Constant():
                 return self._held(op)
@@ -124,7 +124,7 @@ class _Walk:
                 return table_error(op, self.program[op.x], self.ranges, self._of(op))
             case Softmax():
                 reason = "its tables are integers; a framework's exponentials are not"
-                return Error(op.type.max - op.type.min, reason)
+                return RoundingError(op.type.max - op.type.min, reason)
             case Pool():
                 return self._pool(op)
             case Pair():
@@ -134,23 +134,23 @@ class _Walk:
             case _:
                 assert_never(op)
 
-    def _of(self, op: Op) -> Error:
+    def _of(self, op: Op) -> RoundingError:
         """The largest error among what an op reads."""
         worst = max(inputs_of(op), key=lambda x: self.errors[x].size)
         size = self.errors[worst].size
-        return Error(size, f"it reads %{worst}, which is inexact" if size else "")
+        return RoundingError(size, f"it reads %{worst}, which is inexact" if size else "")
 
     def _magnitude(self, name: str) -> float:
         """Largest absolute value, in its unit."""
         return math.ldexp(float(self.ranges[name].magnitude.max()), -self.program.type(name).frac)
 
-    def _held(self, op: Input | Constant) -> Error:
+    def _held(self, op: Input | Constant) -> RoundingError:
         reach = float(self.ranges[op.name].magnitude.max())
         if reach <= COUNTED:
-            return Error(0.0, "")
-        return Error(self._magnitude(op.name) * UNIT, _too_far("its values", reach))
+            return RoundingError(0.0, "")
+        return RoundingError(self._magnitude(op.name) * UNIT, _too_far("its values", reach))
 
-    def _linear(self, op: Conv | Dense) -> Error:
+    def _linear(self, op: Conv | Dense) -> RoundingError:
         frac, x, shape = self.program.type(op.x).frac, self.ranges[op.x], self.program.shapes[op.x]
         shift = op.type.frac - frac - op.weight_type.frac
         weight, bias = wide(op.weight), wide(op.bias)
@@ -171,9 +171,9 @@ class _Walk:
         whole = math.ldexp(float(reach_of_sums(op, x, shape)), -frac - op.weight_type.frac)
         whole += size + math.ldexp(float(np.abs(bias).max()), -op.type.frac)
         size += gamma(channels.shape[0] + 2) * whole
-        return Error(size, error.reason or _too_far("partial sums", reach))
+        return RoundingError(size, error.reason or _too_far("partial sums", reach))
 
-    def _scale(self, op: Scale) -> Error:
+    def _scale(self, op: Scale) -> RoundingError:
         frac = self.program.type(op.x).frac
         shift = op.type.frac - frac - op.factor_type.frac
         factor, bias = np.broadcast_arrays(wide(op.factor), wide(op.bias))
@@ -192,7 +192,7 @@ class _Walk:
             if gap
             else _too_far("products", reach)
         )
-        return Error(size + gamma(4) * whole, reason)
+        return RoundingError(size + gamma(4) * whole, reason)
 
     def _average_gap(self, op: Scale) -> float:
         """What a division by n differs from the multiplication that stands for it."""
@@ -207,7 +207,7 @@ class _Walk:
             return 0.0  # no average: a scale of its own
         return float(gap.max()) * self._magnitude(op.x)
 
-    def _prelu(self, op: PRelu) -> Error:
+    def _prelu(self, op: PRelu) -> RoundingError:
         slope = np.abs(wide(op.slope)) / _lowest_bits(wide(op.slope)[None])
         reach = float((self.ranges[op.x].magnitude * slope).max())
         error = self._of(op)
@@ -216,9 +216,9 @@ class _Walk:
         largest = math.ldexp(float(np.abs(wide(op.slope)).max()), -op.slope_type.frac)
         size = max(1.0, largest) * error.size
         size += UNIT * (self._magnitude(op.name) + size)
-        return Error(size, error.reason or _too_far("products", reach))
+        return RoundingError(size, error.reason or _too_far("products", reach))
 
-    def _pool(self, op: Pool) -> Error:
+    def _pool(self, op: Pool) -> RoundingError:
         error, count = self._of(op), math.prod(op.window)
         match op.kind:
             case PoolKind.MAX:
@@ -229,11 +229,11 @@ class _Walk:
                     return error
                 whole = count * (self._magnitude(op.x) + error.size)
                 size = count * error.size + gamma(count + 1) * whole
-                return Error(size, error.reason or _too_far("sums", reach))
+                return RoundingError(size, error.reason or _too_far("sums", reach))
             case _:
                 assert_never(op.kind)
 
-    def _pair(self, op: Pair) -> Error:
+    def _pair(self, op: Pair) -> RoundingError:
         a, b = self.errors[op.a].size, self.errors[op.b].size
         error = self._of(op)
         reach = float(self.ranges[op.name].magnitude.max())
@@ -252,7 +252,7 @@ class _Walk:
         if not size and reach <= COUNTED:
             return error
         size += UNIT * (self._magnitude(op.name) + size)
-        return Error(size, error.reason or _too_far(what, reach))
+        return RoundingError(size, error.reason or _too_far(what, reach))
 
 
 def _reach_either_way(op: Conv | Dense, x: Interval, shape: Shape) -> int:

@@ -24,7 +24,7 @@ NARROWED_FROM = 1 << 16  # values of x, from where on it does
 FLAT_ERROR = 2.0**-11  # of sigmoid and tanh where that index saturates, at 8
 
 
-class Error(NamedTuple):
+class RoundingError(NamedTuple):
     """The largest absolute error of a value in its own unit, and where it comes from."""
 
     size: float
@@ -37,7 +37,7 @@ def gamma(operations: int) -> float:
     return off / (1.0 - off) if off < 0.5 else math.inf
 
 
-def requant_error(op: Requant, x: Interval, x_type: Fixed, error: Error) -> Error:
+def requant_error(op: Requant, x: Interval, x_type: Fixed, error: RoundingError) -> RoundingError:
     """Rounding moves by whole steps; x + (q - x) is off where a saturation is very far."""
     type_, lsb = op.type, op.type.lsb
     low, high = math.ldexp(x.bottom, -x_type.frac), math.ldexp(x.top, -x_type.frac)
@@ -48,42 +48,46 @@ def requant_error(op: Requant, x: Interval, x_type: Fixed, error: Error) -> Erro
         excess += error.size
         drift = UNIT * (excess + type_.max + UNIT * excess)
     if not error.size:
-        return Error(drift, "it saturates from so far that q - x is not a float32" if drift else "")
+        return RoundingError(
+            drift, "it saturates from so far that q - x is not a float32" if drift else ""
+        )
     bounded = op.overflow in (Overflow.SAT, Overflow.SAT_SYM)
     leaves = max(high - type_.max, type_.min - low) + error.size > 0
     if not bounded and leaves:
-        return Error(type_.max - type_.min, error.reason)
+        return RoundingError(type_.max - type_.min, error.reason)
     steps = math.floor(error.size / lsb) + 1
-    return Error(min(steps * lsb, type_.max - type_.min) + drift, error.reason)
+    return RoundingError(min(steps * lsb, type_.max - type_.min) + drift, error.reason)
 
 
-def clip_error(op: Clip, magnitude: float, error: Error) -> Error:
+def clip_error(op: Clip, magnitude: float, error: RoundingError) -> RoundingError:
     """A limit moves no error apart, except where it stands for a step (sign, ternary)."""
     if not error.size:
         return error
     size = error.size + UNIT * (magnitude + error.size)
     if op.low is None or op.high is None:
-        return Error(size, error.reason)
+        return RoundingError(size, error.reason)
     width = math.ldexp(op.high - op.low, -op.type.frac)
-    return Error(width if op.high - op.low <= 1 else min(size, width), error.reason)
+    return RoundingError(width if op.high - op.low <= 1 else min(size, width), error.reason)
 
 
-def table_error(op: Table, x: Op, ranges: Mapping[str, Interval], error: Error) -> Error:
+def table_error(
+    op: Table, x: Op, ranges: Mapping[str, Interval], error: RoundingError
+) -> RoundingError:
     """A function in float32 may fall to the other side of a threshold: one step at least."""
     entries = np.ldexp(wide(op.entries).astype(np.float64), -op.type.frac)
     jump = float(np.abs(np.diff(entries)).max(initial=0.0))
     off = FUNCTION_ERROR * max(1.0, float(np.abs(entries).max()))
     if error.size:
         off += jump * (math.floor(error.size / x.type.lsb) + 1)
-    if _narrowed(x, ranges):
+    if _is_narrowed(x, ranges):
         off += jump + FLAT_ERROR
     lsb = op.type.lsb
     steps = math.floor(off / lsb) + 1
     reason = error.reason or "functions in float32 are not exact to the last bit"
-    return Error(min(steps * lsb, op.type.max - op.type.min), reason)
+    return RoundingError(min(steps * lsb, op.type.max - op.type.min), reason)
 
 
-def _narrowed(x: Op, ranges: Mapping[str, Interval]) -> bool:
+def _is_narrowed(x: Op, ranges: Mapping[str, Interval]) -> bool:
     """Whether x is an index that was rounded for the table's sake."""
     if not isinstance(x, Requant) or (x.type.bits, x.type.signed) != (NARROWED_BITS, True):
         return False

@@ -25,7 +25,7 @@ TURNS = {  # where functions stop falling and start to rise
 
 
 @dataclass(frozen=True, slots=True)
-class Rounded:
+class RoundedFunction:
     """A function of raw integers on a grid, brought to raw integers of a format."""
 
     function: Function
@@ -52,7 +52,7 @@ class Rounded:
         return TURNS.get(self.function)
 
 
-def steps_of(rounded: Rounded, range_: Interval) -> Ints | None:
+def steps_of(rounded: RoundedFunction, range_: Interval) -> Ints | None:
     """Every raw input, in order, whose output differs from that of the input before it; None where
     there are too many of them, or where overflow makes them hard to find."""
     if rounded.quantizer.overflow in FALLING:
@@ -71,7 +71,7 @@ def steps_of(rounded: Rounded, range_: Interval) -> Ints | None:
     return np.unique(np.concatenate(found))
 
 
-def _between(rounded: Rounded, low: int, high: int) -> Ints | None:
+def _between(rounded: RoundedFunction, low: int, high: int) -> Ints | None:
     """The steps in low < raw <= high, where the function only rises or only falls."""
     first, last = (int(y) for y in rounded(np.asarray([low, high], np.int64)))
     if abs(last - first) > MOST_STEPS:

@@ -122,7 +122,7 @@ def _evaluate(op: Op, values: Mapping[str, Ints], types: Mapping[str, Fixed]) ->
                 values[op.x], frac(op.x), Quantizer(op.type, op.rounding, op.overflow)
             )
         case Clip():
-            return np.clip(values[op.x], op.low, op.high) if _bounded(op) else values[op.x]
+            return np.clip(values[op.x], op.low, op.high) if _is_bounded(op) else values[op.x]
         case PRelu():
             x = values[op.x]
             return np.where(x >= 0, x << op.slope_type.frac, x * op.slope.astype(np.int64))
@@ -138,19 +138,19 @@ def _evaluate(op: Op, values: Mapping[str, Ints], types: Mapping[str, Fixed]) ->
             parts = [values[x] << (op.type.frac - frac(x)) for x in op.xs]
             return np.concatenate(parts, axis=op.axis + 1)
         case Moves():
-            return _moved(op, values[op.x])
+            return _move_elements(op, values[op.x])
         case _:
             assert_never(op)
 
 
-def _moved(op: Moves, x: Ints) -> Ints:
+def _move_elements(op: Moves, x: Ints) -> Ints:
     """Every element from its place in the operand, or the fill."""
     shape = x.shape[1:]
     flat = np.append(x.reshape(len(x), -1), np.full((len(x), 1), op.fill, np.int64), axis=1)
     return flat[:, op.sources(shape)].reshape(-1, *op.shape_of(shape))
 
 
-def _bounded(op: Clip) -> bool:
+def _is_bounded(op: Clip) -> bool:
     return op.low is not None or op.high is not None
 
 

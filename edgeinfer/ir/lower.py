@@ -17,18 +17,18 @@ from edgeinfer.base.errors import ProgramError, RecipeError, did_you_mean
 from edgeinfer.graph import nodes as g
 from edgeinfer.graph.fold import fold_batch_norms
 from edgeinfer.ir import ops
-from edgeinfer.ir.builder import Builder, aligned, compact, provisional
-from edgeinfer.ir.complete import completed
+from edgeinfer.ir.builder import ProgramBuilder, align_integers, compact, provisional
+from edgeinfer.ir.complete import complete_recipe
 from edgeinfer.ir.lower_functions import activate, softmax
-from edgeinfer.ir.ops import PairKind, PoolKind, packed
-from edgeinfer.ir.passes import optimized
+from edgeinfer.ir.ops import PairKind, PoolKind, pack_weights
+from edgeinfer.ir.passes import optimize
 from edgeinfer.ir.program import HostFunction, Output, Program
 from quantization.fixed import (
     Fixed,
     FormatError,
     Ints,
     Quantizer,
-    fixed_for,
+    fixed_of_range,
     quantize,
     shift_left,
 )
@@ -45,18 +45,18 @@ PAIRS = {
     g.MergeKind.MINIMUM: PairKind.MIN,
 }
 
-MOVES: dict[type[g.Moves], Callable[..., ops.Moves]] = {  # nodes whose op has the same fields
-    g.Flip: ops.Flip,
-    g.Reshape: ops.Reshape,
-    g.Slice: ops.Slice,
-    g.Transpose: ops.Transpose,
-    g.Upsample: ops.Upsample,
+MOVES: dict[type[g.MoveNode], Callable[..., ops.Moves]] = {  # nodes whose op has the same fields
+    g.FlipNode: ops.Flip,
+    g.ReshapeNode: ops.Reshape,
+    g.SliceNode: ops.Slice,
+    g.TransposeNode: ops.Transpose,
+    g.UpsampleNode: ops.Upsample,
 }
 MOVED_FROM = 2  # a node's name and operand come before what says where elements go
 
 
 @dataclass(frozen=True, slots=True)
-class Lowered:
+class LoweredModel:
     """A Program, the recipe that is complete for it, and what had to be decided on the way."""
 
     program: Program
@@ -66,7 +66,7 @@ class Lowered:
     built: Mapping[str, ops.Op]  # by name, before the passes: tables, indices, what lowering chose
 
 
-def lower(graph: g.Graph, recipe: Recipe, *, host_functions: bool = True) -> Lowered:
+def lower(graph: g.Graph, recipe: Recipe, *, host_functions: bool = True) -> LoweredModel:
     """The integer network that a graph is under a recipe.
 
     A batch norm whose scale the recipe names, or whose input it rounds where merging would lose
@@ -79,7 +79,7 @@ def lower(graph: g.Graph, recipe: Recipe, *, host_functions: bool = True) -> Low
     kept = {
         node.name
         for node in graph.nodes
-        if isinstance(node, g.BatchNorm | g.Affine)
+        if isinstance(node, g.BatchNormNode | g.AffineNode)
         and (
             recipe.weight(f"{node.layer}/scale")
             or (node.x in rounded and node.name in {*rounded, *graph.outputs})
@@ -87,14 +87,14 @@ def lower(graph: g.Graph, recipe: Recipe, *, host_functions: bool = True) -> Low
     }
     graph = fold_batch_norms(graph, keep=kept, named=rounded)
     check_names(graph, recipe, also=drawn)
-    filled = completed(graph, recipe)
+    filled = complete_recipe(graph, recipe)
     findings = list(filled.findings)
-    builder = Builder(graph.name)
+    builder = ProgramBuilder(graph.name)
     walk = _Walk(builder, graph, filled.recipe, findings, {})
     outputs = _host_outputs(graph, filled.recipe) if host_functions else {}
     for node in graph.nodes:
         if node.name not in outputs:
-            walk.values[node.name] = walk.lowered(node)
+            walk.values[node.name] = walk.lower_node(node)
     program = builder.program(
         tuple(
             Output(name, walk.values[outputs[name][0]], outputs[name][1])
@@ -103,8 +103,8 @@ def lower(graph: g.Graph, recipe: Recipe, *, host_functions: bool = True) -> Low
             for name in graph.outputs
         )
     )
-    return Lowered(
-        optimized(program),
+    return LoweredModel(
+        optimize(program),
         graph,
         filled.recipe,
         tuple(findings),
@@ -133,9 +133,9 @@ def _host_outputs(graph: g.Graph, recipe: Recipe) -> dict[str, tuple[str, HostFu
         if node.name not in graph.outputs or readers[node.name] or recipe.activation(node.name):
             continue
         match node:
-            case g.Softmax() if node.axis in (-1, len(graph.shapes[node.x]) - 1):
+            case g.SoftmaxNode() if node.axis in (-1, len(graph.shapes[node.x]) - 1):
                 found[node.name] = (node.x, HostFunction.SOFTMAX)
-            case g.Activation(function=g.Function.SIGMOID):
+            case g.ActivationNode(function=g.Function.SIGMOID):
                 found[node.name] = (node.x, HostFunction.SIGMOID)
             case _:  # the host applies no other function
                 pass
@@ -146,21 +146,21 @@ def _host_outputs(graph: g.Graph, recipe: Recipe) -> dict[str, tuple[str, HostFu
 class _Walk:
     """One pass over the graph: which value holds which tensor."""
 
-    b: Builder
+    b: ProgramBuilder
     graph: g.Graph
     recipe: Recipe
     findings: list[str]
     values: dict[str, str]
 
-    def lowered(self, node: g.Node) -> str:
+    def lower_node(self, node: g.Node) -> str:
         """Append what a node means, and its requantisation; the name of the final value."""
         out = self.recipe.activation(node.name)
-        if isinstance(node, g.Input):
+        if isinstance(node, g.InputNode):
             return self._input(node)
         exact_name = f"{node.name}.exact" if out else node.name
-        if isinstance(node, g.Softmax):
+        if isinstance(node, g.SoftmaxNode):
             return softmax(self.b, node.name, self._x(node.x), node.axis, out, self.findings)
-        if isinstance(node, g.Activation):
+        if isinstance(node, g.ActivationNode):
             x = self._x(node.x)
             value = activate(self.b, node, exact_name, x, out, self.findings)
         else:
@@ -177,7 +177,7 @@ class _Walk:
     def _x(self, tensor: str) -> str:
         return self.values[tensor]
 
-    def _input(self, node: g.Input) -> str:
+    def _input(self, node: g.InputNode) -> str:
         quantizer = self.recipe.activation(node.name)
         if quantizer is None:
             raise ProgramError(f"{self.graph.name}: the input {node.name} has no format.")
@@ -193,25 +193,27 @@ class _Walk:
             raise RecipeError(f"{key}: {error}") from None
         if len(set(fmt.quantizers)) == 1:
             return raw, fmt.quantizers[0].type
-        return raw, fixed_for(int(raw.min()), max(int(raw.max()), 0), fmt.frac)
+        return raw, fixed_of_range(int(raw.min()), max(int(raw.max()), 0), fmt.frac)
 
     def _constants(self, key: str, values: g.Floats, node: g.Node) -> tuple[Ints, Fixed]:
         """As `_weight`, on the coarsest grid, in the narrowest type and the fewest numbers."""
         raw, type_ = self._weight(key, values)
-        raw, frac = aligned(raw, type_.frac, min(type_.frac, 0))  # never finer, so never larger
+        raw, frac = align_integers(
+            raw, type_.frac, min(type_.frac, 0)
+        )  # never finer, so never larger
         shape = self.graph.shapes[node.name]
         if any(self.graph.shapes[x] == shape for x in g.inputs_of(node)):
             raw = compact(raw)
-        return raw, fixed_for(int(raw.min()), max(int(raw.max()), 0), frac)
+        return raw, fixed_of_range(int(raw.min()), max(int(raw.max()), 0), frac)
 
-    def _bias(self, node: g.Conv | g.Dense, least: int) -> tuple[Ints, int]:
+    def _bias(self, node: g.ConvNode | g.DenseNode, least: int) -> tuple[Ints, int]:
         channels = node.kernel.shape[-1]
         if node.bias is None:
             return np.zeros(channels, np.int64), least
         key = f"{node.layer}/bias"
         raw, type_ = self._weight(key, node.bias)
         try:
-            return aligned(raw, type_.frac, least)
+            return align_integers(raw, type_.frac, least)
         except FormatError as error:
             raise RecipeError(
                 f"{key} lies on the grid of {least} fractional bits of the products. {error}",
@@ -221,36 +223,36 @@ class _Walk:
     def _exact(self, node: g.Node, name: str) -> str:
         b = self.b
         match node:
-            case g.Conv() | g.Dense():
+            case g.ConvNode() | g.DenseNode():
                 return self._linear(node, name)
-            case g.BatchNorm() | g.Affine():
+            case g.BatchNormNode() | g.AffineNode():
                 factor, factor_type = self._constants(f"{node.layer}/scale", node.scale, node)
                 shift, shift_type = self._constants(f"{node.layer}/shift", node.shift, node)
                 rank = max(node.scale.ndim, node.shift.ndim, len(self.graph.shapes[node.x]))
                 x = self._ranked(name, node.x, rank)
                 return b.affine(name, x, factor, factor_type, shift, shift_type.frac)
-            case g.PRelu():
+            case g.PReluNode():
                 return self._prelu(node, name)
-            case g.Constant():
+            case g.ConstantNode():
                 raw, type_ = self._constants(f"{node.name}/value", node.value, node)
-                return b.exact(ops.Constant(name, provisional(type_.frac), packed(raw)))
-            case g.Pool():
+                return b.exact(ops.Constant(name, provisional(type_.frac), pack_weights(raw)))
+            case g.PoolNode():
                 return self._pool(node, name)
-            case g.Pad():
+            case g.PadNode():
                 return self._pad(node, name)
-            case g.Upsample() if set(node.factors) == {1}:
+            case g.UpsampleNode() if set(node.factors) == {1}:
                 return self._x(node.x)
-            case g.Moves():
+            case g.MoveNode():
                 where = (getattr(node, each.name) for each in fields(node)[MOVED_FROM:])
                 return b.exact(MOVES[type(node)](name, *self._grid(node.x), *where))
-            case g.Merge():
+            case g.MergeNode():
                 return self._merge(node, name)
-            case g.Concat():
+            case g.ConcatNode():
                 xs = tuple(self._x(x) for x in node.xs)
                 frac = max(b.frac(x) for x in xs)
                 axis = node.axis % len(b.shapes[xs[0]])
                 return b.exact(ops.Concat(name, provisional(frac), xs, axis))
-            case g.Input() | g.Activation() | g.Softmax():
+            case g.InputNode() | g.ActivationNode() | g.SoftmaxNode():
                 raise AssertionError(node)  # lowered before this is called
             case _:
                 assert_never(node)
@@ -268,21 +270,21 @@ class _Walk:
         padded = (1,) * (rank - len(shape)) + shape
         return self.b.exact(ops.Reshape(f"{reader}.{tensor}", grid, x, padded))
 
-    def _linear(self, node: g.Conv | g.Dense, name: str) -> str:
+    def _linear(self, node: g.ConvNode | g.DenseNode, name: str) -> str:
         x = self._x(node.x)
         raw, type_ = self._weight(f"{node.layer}/kernel", node.kernel)
         bias, frac = self._bias(node, self.b.frac(x) + type_.frac)
-        grid, weight, short = provisional(frac), packed(raw), packed(bias)
+        grid, weight, short = provisional(frac), pack_weights(raw), pack_weights(bias)
         match node:
-            case g.Dense():
+            case g.DenseNode():
                 return self.b.exact(ops.Dense(name, grid, x, weight, type_, short))
-            case g.Conv():
+            case g.ConvNode():
                 window = (node.strides, node.pads, node.dilation, node.groups)
                 return self.b.exact(ops.Conv(name, grid, x, weight, type_, short, *window))
             case _:
                 assert_never(node)
 
-    def _prelu(self, node: g.PRelu, name: str) -> str:
+    def _prelu(self, node: g.PReluNode, name: str) -> str:
         rank = max(node.slope.ndim, len(self.graph.shapes[node.x]))
         x = self._ranked(name, node.x, rank)
         raw, type_ = self._constants(f"{node.layer}/slope", node.slope, node)
@@ -290,7 +292,7 @@ class _Walk:
             raw = self._shifted(f"{node.layer}/slope", raw, -type_.frac)
             type_ = Fixed(type_.signed, type_.integer, type_.integer)
         grid = provisional(self.b.frac(x) + type_.frac)
-        return self.b.exact(ops.PRelu(name, grid, x, packed(raw), type_))
+        return self.b.exact(ops.PRelu(name, grid, x, pack_weights(raw), type_))
 
     def _shifted(self, key: str, raw: Ints, shift: int) -> Ints:
         try:
@@ -298,7 +300,7 @@ class _Walk:
         except FormatError as error:
             raise RecipeError(f"{key}, as whole numbers: {error}") from None
 
-    def _pad(self, node: g.Pad, name: str) -> str:
+    def _pad(self, node: g.PadNode, name: str) -> str:
         x = self._x(node.x)
         if not any(map(any, node.pads)):
             return x
@@ -312,17 +314,17 @@ class _Walk:
             self.findings.append(f"{name}: the padding {node.value:g} is rounded to x's grid.")
         return self.b.exact(ops.Pad(name, provisional(self.b.frac(x)), x, node.pads, int(value)))
 
-    def _pool(self, node: g.Pool, name: str) -> str:
+    def _pool(self, node: g.PoolNode, name: str) -> str:
         grid, x = self._grid(node.x)
         window = (node.window, node.strides, node.pads)
         match node.kind:
-            case g.PoolKind.MAX:
+            case g.PoolNodeKind.MAX:
                 return self.b.exact(ops.Pool(name, grid, x, PoolKind.MAX, *window))
-            case g.PoolKind.AVERAGE:
+            case g.PoolNodeKind.AVERAGE:
                 op = ops.Pool(f"{name}.sum", grid, x, PoolKind.SUM, *window)
                 counts = averaged_counts(node, self.b.shapes[x][:-1])
                 return self._divided(name, self.b.exact(op), counts)
-            case g.PoolKind.SUM:
+            case g.PoolNodeKind.SUM:
                 return self.b.exact(ops.Pool(name, grid, x, PoolKind.SUM, *window))
             case _:
                 assert_never(node.kind)
@@ -334,21 +336,21 @@ class _Walk:
         least = int(counts.max())
         frac = AVERAGE_BITS + least.bit_length() - 1
         factor = quantize(1.0 / counts, Quantizer(Fixed(True, 62, 62 - frac)))
-        type_ = fixed_for(0, int(factor.max()), frac)
+        type_ = fixed_of_range(0, int(factor.max()), frac)
         self.findings.append(
             f"{name}: 1/{least} is not a fixed-point number; it is rounded to {AVERAGE_BITS} "
             "significant bits."
         )
         return self.b.affine(name, x, factor, type_, np.zeros((), np.int64), self.b.frac(x))
 
-    def _limited(self, node: g.Merge, name: str) -> str | None:
+    def _limited(self, node: g.MergeNode, name: str) -> str | None:
         """A maximum or minimum with one number that x's grid holds: a clip."""
-        constants = [x for x in node.xs if isinstance(self.graph.node(x), g.Constant)]
+        constants = [x for x in node.xs if isinstance(self.graph.node(x), g.ConstantNode)]
         if len(node.xs) != 2 or len(constants) != 1:
             return None
         other = next(x for x in node.xs if x not in constants)
         limit = self.graph.node(constants[0])
-        assert isinstance(limit, g.Constant)
+        assert isinstance(limit, g.ConstantNode)
         raw, type_ = self._constants(f"{limit.name}/value", limit.value, limit)
         spare = self.b.frac(self._x(other)) - type_.frac
         if raw.size == 0 or (raw != raw.flat[0]).any() or spare < 0:
@@ -360,7 +362,7 @@ class _Walk:
             return self.b.clip(name, self._x(other), bound, None)
         return self.b.clip(name, self._x(other), None, bound)
 
-    def _merge(self, node: g.Merge, name: str) -> str:
+    def _merge(self, node: g.MergeNode, name: str) -> str:
         if node.kind in (g.MergeKind.MAXIMUM, g.MergeKind.MINIMUM):
             limited = self._limited(node, name)
             if limited is not None:
@@ -376,7 +378,7 @@ class _Walk:
         return self._divided(name, total, np.asarray(len(xs), np.int64))
 
 
-def averaged_counts(node: g.Pool, sizes: ops.Shape) -> Ints:
+def averaged_counts(node: g.PoolNode, sizes: ops.Shape) -> Ints:
     """Elements under the window: one number where it is the same everywhere, else one for each
     position (with a last axis of 1 for the channels)."""
     area = int(np.prod(node.window))

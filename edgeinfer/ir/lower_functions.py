@@ -11,18 +11,18 @@ from typing import assert_never
 import numpy as np
 
 from edgeinfer.base.errors import ProgramError
-from edgeinfer.graph.nodes import Activation, Function
-from edgeinfer.ir.builder import Builder, provisional
+from edgeinfer.graph.nodes import ActivationNode, Function
+from edgeinfer.ir.builder import ProgramBuilder, provisional
 from edgeinfer.ir.lower_tables import tabulate
-from edgeinfer.ir.ops import PairKind, PRelu, Softmax, packed
-from quantization.calibrate import fitted
+from edgeinfer.ir.ops import PairKind, PRelu, Softmax, pack_weights
+from quantization.calibrate import fit_quantizer
 from quantization.fixed import (
     Fixed,
     FormatError,
     Overflow,
     Quantizer,
     Rounding,
-    fixed_for,
+    fixed_of_range,
     quantize,
     shift_left,
 )
@@ -32,7 +32,12 @@ SLOPE_BITS = 16
 
 
 def activate(
-    b: Builder, node: Activation, name: str, x: str, out: Quantizer | None, findings: list[str]
+    b: ProgramBuilder,
+    node: ActivationNode,
+    name: str,
+    x: str,
+    out: Quantizer | None,
+    findings: list[str],
 ) -> str:
     """Append an activation; the name of the value that holds it (before `out` is applied, except
     for tables, whose entries are already of that type)."""
@@ -42,12 +47,12 @@ def activate(
         case Function.RELU:
             return b.clip(name, x, 0, None)
         case Function.RELU6:
-            fine = b.refined(f"{name}.fine", x, 0)
+            fine = b.refine(f"{name}.fine", x, 0)
             return b.clip(name, fine, 0, 6 << b.frac(fine))
         case Function.LEAKY_RELU:
             return _leaky(b, name, x, node.parameters[0], findings)
         case Function.HARD_TANH:
-            fine = b.refined(f"{name}.fine", x, 0)
+            fine = b.refine(f"{name}.fine", x, 0)
             return b.clip(name, fine, -1 << b.frac(fine), 1 << b.frac(fine))
         case Function.SIGN:
             step = b.clip(f"{name}.step", x, -1, 0)
@@ -58,7 +63,7 @@ def activate(
             slope, offset = node.parameters
             power = int(math.log2(slope))
             line = b.shifted(f"{name}.line", x, power, round(math.ldexp(offset, 24)), 24)
-            fine = b.refined(f"{name}.fine", line, 0)
+            fine = b.refine(f"{name}.fine", line, 0)
             return b.clip(name, fine, 0, 1 << b.frac(fine))
         case (
             Function.HARD_SIGMOID
@@ -85,8 +90,8 @@ def _representable(parameters: tuple[float, ...]) -> bool:
     return slope > 0 and math.frexp(slope)[0] == 0.5 and math.ldexp(offset, 24).is_integer()
 
 
-def _leaky(b: Builder, name: str, x: str, slope: float, findings: list[str]) -> str:
-    quantizer = fitted([slope], SLOPE_BITS)
+def _leaky(b: ProgramBuilder, name: str, x: str, slope: float, findings: list[str]) -> str:
+    quantizer = fit_quantizer([slope], SLOPE_BITS)
     raw = quantize(np.asarray(slope), quantizer)
     frac = quantizer.type.frac
     if frac < 0:
@@ -99,12 +104,12 @@ def _leaky(b: Builder, name: str, x: str, slope: float, findings: list[str]) -> 
     held = float(raw) * 2.0**-frac
     if held != slope:
         findings.append(f"{name}: the slope {slope:g} is held as {held:.9g} ({SLOPE_BITS} bits).")
-    type_ = fixed_for(min(int(raw), 0), max(int(raw), 1), frac)
-    op = PRelu(name, provisional(b.frac(x) + frac), x, packed(np.asarray(raw)), type_)
+    type_ = fixed_of_range(min(int(raw), 0), max(int(raw), 1), frac)
+    op = PRelu(name, provisional(b.frac(x) + frac), x, pack_weights(np.asarray(raw)), type_)
     return b.exact(op)
 
 
-def _ternary(b: Builder, name: str, x: str, threshold: float) -> str:
+def _ternary(b: ProgramBuilder, name: str, x: str, threshold: float) -> str:
     """[x >= t] - [x <= -t], each a step one raw unit wide."""
     least = math.ceil(math.ldexp(threshold, b.frac(x))) - 1  # x >= t says raw > least
     up = b.shifted(f"{name}.up", x, 0, -least, b.frac(x))
@@ -116,7 +121,7 @@ def _ternary(b: Builder, name: str, x: str, threshold: float) -> str:
 
 
 def softmax(
-    b: Builder, name: str, x: str, axis: int, out: Quantizer | None, findings: list[str]
+    b: ProgramBuilder, name: str, x: str, axis: int, out: Quantizer | None, findings: list[str]
 ) -> str:
     """Append a softmax over stated tables; the index ranges come from the proved range of x."""
     rank = len(b.shapes[x])
@@ -143,10 +148,10 @@ def softmax(
             quantizer.type,
             x,
             axis % rank,
-            packed(exp),
+            pack_weights(exp),
             exp_type,
             exp_shift,
-            packed(inverse),
+            pack_weights(inverse),
             inverse_type,
             inverse_shift,
             quantizer.rounding,

@@ -10,11 +10,11 @@ from dataclasses import replace
 
 import numpy as np
 
-from edgeinfer.graph.nodes import Activation, Function
-from edgeinfer.ir.builder import Builder
-from edgeinfer.ir.function_steps import Rounded, steps_of
-from edgeinfer.ir.ops import PairKind, Table, packed
-from quantization.calibrate import fitted
+from edgeinfer.graph.nodes import ActivationNode, Function
+from edgeinfer.ir.builder import ProgramBuilder
+from edgeinfer.ir.function_steps import RoundedFunction, steps_of
+from edgeinfer.ir.ops import PairKind, Table, pack_weights
+from quantization.calibrate import fit_quantizer
 from quantization.fixed import (
     MAX_BITS,
     Fixed,
@@ -22,7 +22,7 @@ from quantization.fixed import (
     Overflow,
     Quantizer,
     Rounding,
-    fixed_for,
+    fixed_of_range,
     requantize,
 )
 from quantization.ranges import Interval
@@ -34,8 +34,8 @@ FINEST = Quantizer(Fixed(True, MAX_BITS, 16))  # shows a curve where no format i
 
 
 def tabulate(
-    b: Builder,
-    node: Activation,
+    b: ProgramBuilder,
+    node: ActivationNode,
     name: str,
     x: str,
     out: Quantizer | None,
@@ -44,9 +44,9 @@ def tabulate(
     """Append a function as tables. Every result is the rounded function of the raw input, unless a
     finding says how far it may be off."""
     range_ = b.ranges[x]
-    curve = Rounded(node.function, node.parameters, b.frac(x), out or FINEST)
+    curve = RoundedFunction(node.function, node.parameters, b.frac(x), out or FINEST)
     if range_.top - range_.bottom < MOST_ENTRIES:
-        return _filled(b, curve, name, x, out, findings)
+        return _fill_table(b, curve, name, x, out, findings)
     index = _coarse(node, range_, b.frac(x))
     if out is not None:
         steps = steps_of(curve, range_)
@@ -66,23 +66,28 @@ def tabulate(
             f"its index is rounded to {index.type} first."
         )
     x = b.requant(f"{name}.index", x, index)
-    return _filled(b, replace(curve, frac=b.frac(x)), name, x, out, findings)
+    return _fill_table(b, replace(curve, frac=b.frac(x)), name, x, out, findings)
 
 
-def _filled(
-    b: Builder, curve: Rounded, name: str, x: str, out: Quantizer | None, findings: list[str]
+def _fill_table(
+    b: ProgramBuilder,
+    curve: RoundedFunction,
+    name: str,
+    x: str,
+    out: Quantizer | None,
+    findings: list[str],
 ) -> str:
     """A table with an entry for every raw integer that x holds."""
     first, last = b.ranges[x].bottom, b.ranges[x].top
     points = np.arange(first, last + 1, dtype=np.int64)
     if out is None:
-        quantizer = fitted(curve.values(points), 16)
+        quantizer = fit_quantizer(curve.values(points), 16)
         findings.append(f"{name}: no format is given; its table holds {quantizer}.")
         curve = replace(curve, quantizer=quantizer)
-    return b.add(Table(name, curve.quantizer.type, x, first, packed(curve(points))))
+    return b.add(Table(name, curve.quantizer.type, x, first, pack_weights(curve(points))))
 
 
-def _coarse(node: Activation, range_: Interval, frac: int) -> Quantizer:
+def _coarse(node: ActivationNode, range_: Interval, frac: int) -> Quantizer:
     """A type of few bits for x, which saturates where the function is flat."""
     reach = math.ldexp(max(range_.top, -range_.bottom), -frac)
     if node.function in (Function.SIGMOID, Function.TANH):
@@ -94,19 +99,19 @@ def _coarse(node: Activation, range_: Interval, frac: int) -> Quantizer:
     return Quantizer(Fixed(True, INDEX_BITS, integer), Rounding.RND_CONV, Overflow.SAT)
 
 
-def _read(curve: Rounded, index: Quantizer, raw: Ints) -> Ints:
+def _read(curve: RoundedFunction, index: Quantizer, raw: Ints) -> Ints:
     """What a table yields that is read at a rounded index."""
     return replace(curve, frac=index.type.frac)(requantize(raw, curve.frac, index))
 
 
-def _keeps(curve: Rounded, index: Quantizer, steps: Ints, range_: Interval) -> bool:
+def _keeps(curve: RoundedFunction, index: Quantizer, steps: Ints, range_: Interval) -> bool:
     """Whether a rounded index leaves every step where it is."""
     ends = np.asarray([range_.bottom, range_.top], np.int64)
     places = np.concatenate([steps, steps - 1, ends])
     return bool(np.array_equal(_read(curve, index, places), curve(places)))
 
 
-def _error(curve: Rounded, index: Quantizer, range_: Interval) -> int:
+def _error(curve: RoundedFunction, index: Quantizer, range_: Interval) -> int:
     """By how many steps a rounded index moves results: at most, and where it is worst."""
     type_, shift = index.type, curve.frac - index.type.frac
     middles = np.arange(type_.raw_min, type_.raw_max + 1, dtype=np.int64)
@@ -119,7 +124,7 @@ def _error(curve: Rounded, index: Quantizer, range_: Interval) -> int:
     return int(np.abs(_read(curve, index, places) - curve(places)).max())
 
 
-def _exact(b: Builder, curve: Rounded, name: str, x: str, steps: Ints) -> str | None:
+def _exact(b: ProgramBuilder, curve: RoundedFunction, name: str, x: str, steps: Ints) -> str | None:
     """The function of x, limited to where it steps: as one table, or as a table over cells of which
     none has more than one step. None where the steps lie too close for that."""
     if not steps.size:  # a constant: any step that is none will do
@@ -131,8 +136,8 @@ def _exact(b: Builder, curve: Rounded, name: str, x: str, steps: Ints) -> str | 
         return None
     limited = b.clip(f"{name}.limited", x, low, high)
     if listed:
-        return _filled(b, curve, name, limited, curve.quantizer, [])
-    return _nudged(b, curve, name, limited, steps, shift)
+        return _fill_table(b, curve, name, limited, curve.quantizer, [])
+    return _nudge(b, curve, name, limited, steps, shift)
 
 
 def _cell_bits(steps: Ints) -> int:
@@ -146,7 +151,9 @@ def _cell_bits(steps: Ints) -> int:
         shift += 1
 
 
-def _nudged(b: Builder, curve: Rounded, name: str, x: str, steps: Ints, shift: int) -> str:
+def _nudge(
+    b: ProgramBuilder, curve: RoundedFunction, name: str, x: str, steps: Ints, shift: int
+) -> str:
     """Add to x what brings its cell's step to the cell's end; the table then needs the cell only.
 
     What is added is less than a cell, so that no x is pushed further than into the next one, whose
@@ -154,16 +161,18 @@ def _nudged(b: Builder, curve: Rounded, name: str, x: str, steps: Ints, shift: i
     """
     frac, range_ = b.frac(x), b.ranges[x]
     first, last = range_.bottom >> shift, range_.top >> shift
-    cells = Quantizer(fixed_for(first, last, frac - shift), Rounding.TRN, Overflow.SAT)
+    cells = Quantizer(fixed_of_range(first, last, frac - shift), Rounding.TRN, Overflow.SAT)
     cell = b.requant(f"{name}.cell", x, cells)
     nudges = np.zeros(last - first + 1, np.int64)
     stepping = (steps - 1) >> shift
     nudges[stepping - first] = ((stepping + 1) << shift) - steps
-    type_ = fixed_for(0, int(nudges.max()), frac)
-    nudge = b.add(Table(f"{name}.nudge", type_, cell, first, packed(nudges)))
+    type_ = fixed_of_range(0, int(nudges.max()), frac)
+    nudge = b.add(Table(f"{name}.nudge", type_, cell, first, pack_weights(nudges)))
     moved = b.pair(f"{name}.moved", x, nudge, PairKind.ADD)
-    wider = Quantizer(fixed_for(first, last + 1, frac - shift), Rounding.TRN, Overflow.SAT)
+    wider = Quantizer(fixed_of_range(first, last + 1, frac - shift), Rounding.TRN, Overflow.SAT)
     place = b.requant(f"{name}.place", moved, wider)
     starts = np.arange(b.ranges[place].bottom, b.ranges[place].top + 1, dtype=np.int64) << shift
     entries = curve(np.clip(starts, range_.bottom, range_.top))
-    return b.add(Table(name, curve.quantizer.type, place, b.ranges[place].bottom, packed(entries)))
+    return b.add(
+        Table(name, curve.quantizer.type, place, b.ranges[place].bottom, pack_weights(entries))
+    )

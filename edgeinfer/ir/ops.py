@@ -263,7 +263,7 @@ class Upsample(Moves, moves.Repetition):
 
 
 @dataclass(frozen=True, slots=True, eq=False)
-class Slice(Moves, moves.Cut):
+class Slice(Moves, moves.Slicing):
     """start <= index < stop with a step >= 1, for every axis."""
 
     starts: Shape
@@ -327,7 +327,7 @@ def inputs_of(op: Op) -> tuple[str, ...]:
     return tuple(found)
 
 
-def packed(raw: NDArray[np.int64]) -> Weights:
+def pack_weights(raw: NDArray[np.int64]) -> Weights:
     """The same integers in the narrowest NumPy type that holds them."""
     low, high = (int(raw.min()), int(raw.max())) if raw.size else (0, 0)
     kinds = ("i1", "i2", "i4", "i8") if low < 0 else ("u1", "u2", "u4", "i8")

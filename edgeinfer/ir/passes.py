@@ -27,16 +27,16 @@ from edgeinfer.ir.ops import (
     Slice,
     Transpose,
     inputs_of,
-    packed,
+    pack_weights,
 )
 from edgeinfer.ir.program import Program
 from edgeinfer.ir.verify import verify
-from quantization.fixed import Overflow, fixed_for
+from quantization.fixed import Overflow, fixed_of_range
 
 Pass = Callable[[Program], Program]
 
 
-def optimized(program: Program) -> Program:
+def optimize(program: Program) -> Program:
     """All passes in order, the laws checked after each."""
     verify(program)
     for step in PASSES:
@@ -45,7 +45,7 @@ def optimized(program: Program) -> Program:
     return program
 
 
-def rewired(op: Op, renamed: dict[str, str]) -> Op:
+def rewire_op(op: Op, renamed: dict[str, str]) -> Op:
     """The op, reading values by their new names."""
     if not any(x in renamed for x in inputs_of(op)):
         return op
@@ -62,7 +62,7 @@ def rewired(op: Op, renamed: dict[str, str]) -> Op:
 
 def without(program: Program, renamed: dict[str, str]) -> Program:
     """The Program with values replaced by others of the same meaning; the replaced ops go."""
-    ops = tuple(rewired(op, renamed) for op in program.ops if op.name not in renamed)
+    ops = tuple(rewire_op(op, renamed) for op in program.ops if op.name not in renamed)
     outputs = tuple(replace(o, value=renamed.get(o.value, o.value)) for o in program.outputs)
     return Program(program.name, ops, outputs)
 
@@ -77,8 +77,8 @@ def fold_constants(program: Program) -> Program:
             known[op.name] = op
         elif reads and all(x in known for x in reads):
             value = interpret_constant(op, known)
-            type_ = fixed_for(int(value.min()), int(value.max()), op.type.frac)
-            known[op.name] = Constant(op.name, type_, packed(value))
+            type_ = fixed_of_range(int(value.min()), int(value.max()), op.type.frac)
+            known[op.name] = Constant(op.name, type_, pack_weights(value))
             op = known[op.name]
         ops.append(op)
     return replace(program, ops=tuple(ops))
@@ -133,7 +133,7 @@ def drop_idle_moves(program: Program) -> Program:
     renamed: dict[str, str] = {}
     made: dict[str, Op] = {}
     for original in program.ops:
-        op = rewired(original, renamed)
+        op = rewire_op(original, renamed)
         before = made.get(inputs_of(op)[0]) if isinstance(op, Reshape | Transpose | Slice) else None
         if isinstance(op, Reshape) and isinstance(before, Reshape):
             op = replace(op, x=before.x)
@@ -191,7 +191,7 @@ def drop_repeats(program: Program) -> Program:
     renamed: dict[str, str] = {}
     seen: dict[tuple[object, ...], str] = {}
     for original in program.ops:
-        op = rewired(original, renamed)
+        op = rewire_op(original, renamed)
         if not isinstance(op, Input):
             key = _identity(op)
             if key in seen:

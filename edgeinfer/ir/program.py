@@ -13,7 +13,7 @@ from typing import assert_never
 import numpy as np
 
 from edgeinfer.base.errors import ProgramError
-from edgeinfer.graph.nodes import dilated, windowed
+from edgeinfer.graph.nodes import count_windows, dilate_window
 from edgeinfer.ir.ops import (
     Clip,
     Concat,
@@ -121,7 +121,7 @@ class Program:
         """Multiply-accumulates for one sample."""
         return sum(macs_of(op, self.shapes) for op in self.ops)
 
-    def replaced(self, op: Op) -> Program:
+    def replace_op(self, op: Op) -> Program:
         """This Program with the op of the same name swapped for another."""
         return replace(self, ops=tuple(op if old.name == op.name else old for old in self.ops))
 
@@ -189,7 +189,7 @@ def shape_of(op: Op, shapes: dict[str, Shape]) -> Shape:
             hollow = any(max(pad) >= width for pad, width in widths)
             if hollow and op.kind is PoolKind.MAX:
                 raise ValueError(f"a window of {op.window} may lie wholly in padding of {op.pads}")
-            return (*windowed(x[:-1], op.window, op.strides, op.pads), x[-1])
+            return (*count_windows(x[:-1], op.window, op.strides, op.pads), x[-1])
         case Pair():
             if len(shapes[op.a]) != len(shapes[op.b]):
                 raise ValueError(
@@ -218,8 +218,8 @@ def _conv_shape(op: Conv, x: Shape) -> Shape:
             f"weights of {op.weight.shape} in {op.groups} groups do not fit {x[-1]} channels"
         )
     _check_bias(op.bias.shape, op.weight.shape[-1])
-    reach = dilated(op.weight.shape[:rank], op.dilation)
-    return (*windowed(x[:-1], reach, op.strides, op.pads), op.weight.shape[-1])
+    reach = dilate_window(op.weight.shape[:rank], op.dilation)
+    return (*count_windows(x[:-1], reach, op.strides, op.pads), op.weight.shape[-1])
 
 
 def _broadcast(x: Shape, *constants: Shape) -> Shape:

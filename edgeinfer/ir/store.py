@@ -30,7 +30,7 @@ ARRAYS = ("value", "weight", "bias", "factor", "slope", "entries", "exp", "inver
 def save(program: Program) -> bytes:
     """The Program's file; equal Programs give equal bytes."""
     arrays: dict[str, Weights] = {}
-    ops = [_encoded(op, i, arrays) for i, op in enumerate(program.ops)]
+    ops = [_encode_op(op, i, arrays) for i, op in enumerate(program.ops)]
     outputs = [[output.name, output.value, str(output.host)] for output in program.outputs]
     structure = {"version": VERSION, "name": program.name, "ops": ops, "outputs": outputs}
     stream = io.BytesIO()
@@ -49,7 +49,7 @@ def _entry(name: str) -> zipfile.ZipInfo:
     return info
 
 
-def _encoded(op: Op, index: int, arrays: dict[str, Weights]) -> dict[str, Any]:
+def _encode_op(op: Op, index: int, arrays: dict[str, Weights]) -> dict[str, Any]:
     encoded: dict[str, Any] = {"op": type(op).__name__}
     for spec in fields(op):
         item = getattr(op, spec.name)
@@ -73,7 +73,7 @@ def load(content: bytes, source: str = "program") -> Program:
                 raise InputError(
                     f"{source} is a Program of version {structure['version']}, not {VERSION}."
                 )
-            ops = tuple(_decoded(item, archive) for item in structure["ops"])
+            ops = tuple(_decode_op(item, archive) for item in structure["ops"])
             outputs = tuple(
                 Output(name, value, HostFunction(host))
                 for name, value, host in structure["outputs"]
@@ -87,7 +87,7 @@ def load(content: bytes, source: str = "program") -> Program:
         ) from None
 
 
-def _decoded(item: dict[str, Any], archive: zipfile.ZipFile) -> Op:
+def _decode_op(item: dict[str, Any], archive: zipfile.ZipFile) -> Op:
     kind = BY_NAME[item.pop("op")]
     known = {spec.name for spec in fields(kind)}
     if set(item) != known:

@@ -10,7 +10,7 @@ from typing import assert_never
 import numpy as np
 
 from edgeinfer.base.errors import ProgramError
-from edgeinfer.ir.bounds import bound
+from edgeinfer.ir.bounds import bound_op
 from edgeinfer.ir.ops import (
     Clip,
     Concat,
@@ -31,7 +31,7 @@ from edgeinfer.ir.ops import (
     Weights,
 )
 from edgeinfer.ir.program import Program
-from quantization.fixed import Fixed, fixed_for
+from quantization.fixed import Fixed, fixed_of_range
 from quantization.ranges import Interval, RangeError
 
 
@@ -45,7 +45,7 @@ def verify(program: Program) -> dict[str, Interval]:
         _check_stored(op, where)
         _check_indices(op, proved, where)
         try:
-            proved[op.name] = bound(op, proved, types, program.shapes)
+            proved[op.name] = bound_op(op, proved, types, program.shapes)
         except RangeError as error:
             raise ProgramError(
                 f"{where}: {error}", hint="Use narrower formats before it."
@@ -58,7 +58,7 @@ def _check_width(op: Op, range_: Interval, where: str) -> None:
     low, high = range_.bottom, range_.top
     if op.type.raw_min <= low and high <= op.type.raw_max:
         return
-    needed = fixed_for(low, high, op.type.frac)
+    needed = fixed_of_range(low, high, op.type.frac)
     raise ProgramError(
         f"{where}: {op.type} holds {op.type.raw_min}..{op.type.raw_max}, but the value is proved "
         f"to reach {low}..{high}: {needed.bits} bits are needed, {needed}.",

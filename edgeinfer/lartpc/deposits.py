@@ -24,7 +24,7 @@ Ints = NDArray[np.int32]
 
 
 @dataclass(frozen=True, slots=True)
-class Box:
+class DetectorVolume:
     """The volume in which deposits count; particles are followed a little beyond it."""
 
     low_cm: tuple[float, float, float]

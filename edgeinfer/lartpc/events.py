@@ -13,7 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from edgeinfer.lartpc import constants as c
-from edgeinfer.lartpc.deposits import FLAG_MICHEL, Box, Deposits, Particles
+from edgeinfer.lartpc.deposits import FLAG_MICHEL, Deposits, DetectorVolume, Particles
 from edgeinfer.lartpc.energy_loss import Floats
 from edgeinfer.lartpc.primaries import PrimarySettings, primaries
 from edgeinfer.lartpc.readout import ReadoutSettings, charge_image, noise_image
@@ -38,11 +38,11 @@ class EventSettings:
     showers: ShowerSettings = field(default_factory=ShowerSettings)
     readout: ReadoutSettings = field(default_factory=ReadoutSettings)
 
-    def box(self) -> Box:
+    def box(self) -> DetectorVolume:
         """The volume that the plane sees."""
         half = self.depth_cm / 2
         across = self.wires * c.WIRE_PITCH_CM
-        return Box((0.0, -half, 0.0), (self.pixels * c.PIXEL_CM, half, across))
+        return DetectorVolume((0.0, -half, 0.0), (self.pixels * c.PIXEL_CM, half, across))
 
 
 @dataclass(frozen=True, slots=True)

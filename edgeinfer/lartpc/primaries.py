@@ -15,7 +15,7 @@ from edgeinfer.lartpc import constants as c
 from edgeinfer.lartpc.deposits import (
     FLAG_PRIMARY_ELECTRON,
     FLAG_PRIMARY_MUON,
-    Box,
+    DetectorVolume,
     Particles,
     emit,
 )
@@ -61,7 +61,7 @@ def _downward(rng: np.random.Generator, n: int) -> Floats:
     return np.stack([across * np.cos(azimuth), -cosine, across * np.sin(azimuth)], axis=1)
 
 
-def _inside(rng: np.random.Generator, n: int, box: Box, depth: float) -> Floats:
+def _inside(rng: np.random.Generator, n: int, box: DetectorVolume, depth: float) -> Floats:
     """Points in the box, kept away from its walls by a share of its size."""
     low, high = np.array(box.low_cm), np.array(box.high_cm)
     return low + (high - low) * rng.uniform(depth, 1 - depth, (n, 3))
@@ -92,7 +92,7 @@ def _pi0_photons(
 
 
 def primaries(
-    rng: np.random.Generator, n_events: int, box: Box, settings: PrimarySettings
+    rng: np.random.Generator, n_events: int, box: DetectorVolume, settings: PrimarySettings
 ) -> Particles:
     """All particles with which the events begin."""
     vertex = _inside(rng, n_events, box, 0.2)

@@ -89,7 +89,7 @@ def generate_profiles(seed: Seed, n: int, settings: ProfileSettings) -> Profiles
     fate = fates(rng, kind, hits * pitch)
     left = fate.unseen_cm + settings.missed_end_cm * rng.standard_exponential(n)
     energy = _energies(kind, left, pitch)
-    dedx = _measured(rng, kind, energy, pitch, event, settings)
+    dedx = _measure_dedx(rng, kind, energy, pitch, event, settings)
     seen = np.minimum(hits, POINTS)
     dedx, mean, sigma = prepare(dedx, seen)
     deflection = _deflection(rng, kind, energy, pitch, seen, settings)
@@ -151,7 +151,7 @@ def _momentum_gev(kind: Ints, range_cm: Floats) -> Single:
     return (np.sqrt(energy * (energy + 2 * mass)) * 1e-3).astype(np.float32)
 
 
-def _measured(
+def _measure_dedx(
     rng: np.random.Generator,
     kind: Ints,
     energy_mev: Floats,

@@ -13,7 +13,7 @@ from functools import lru_cache
 import numpy as np
 
 from edgeinfer.lartpc import constants as c
-from edgeinfer.lartpc.deposits import FLAG_MICHEL, Box, Deposits, Ints, Particles
+from edgeinfer.lartpc.deposits import FLAG_MICHEL, Deposits, DetectorVolume, Ints, Particles
 from edgeinfer.lartpc.energy_loss import Floats, beta2_gamma, electron_dedx, straggle_mev, xi_mev
 from edgeinfer.lartpc.scattering import scatter, step_rad, turn
 
@@ -101,7 +101,7 @@ def michel_energy_mev(rng: np.random.Generator, n: int) -> Floats:
 
 
 def shower(
-    rng: np.random.Generator, start: Particles, box: Box, settings: ShowerSettings
+    rng: np.random.Generator, start: Particles, box: DetectorVolume, settings: ShowerSettings
 ) -> Deposits:
     """Everything that electrons and photons leave in the box, they and all their descendants."""
     done: list[Deposits] = []
@@ -146,7 +146,7 @@ def _local(like: Particles, energy: Floats, position: Floats) -> Deposits:
 
 
 def _step(
-    rng: np.random.Generator, now: Particles, box: Box, settings: ShowerSettings
+    rng: np.random.Generator, now: Particles, box: DetectorVolume, settings: ShowerSettings
 ) -> tuple[Particles, Particles, Deposits]:
     """One step of every electron: those that go on, photons radiated, energy left."""
     energy = now.kinetic_mev
@@ -182,7 +182,7 @@ def _step(
 
 
 def _interact(
-    rng: np.random.Generator, now: Particles, box: Box, settings: ShowerSettings
+    rng: np.random.Generator, now: Particles, box: DetectorVolume, settings: ShowerSettings
 ) -> tuple[Particles, Particles, Deposits]:
     """The next interaction of every photon: scattered photons, new electrons, energy left."""
     compton, pair = compton_per_cm(now.kinetic_mev), pair_per_cm(now.kinetic_mev)

@@ -16,8 +16,8 @@ from edgeinfer.lartpc import constants as c
 from edgeinfer.lartpc.deposits import (
     FLAG_DELTA,
     FLAG_MICHEL,
-    Box,
     Deposits,
+    DetectorVolume,
     Particles,
     emit,
 )
@@ -48,7 +48,7 @@ class TrackSettings:
 
 
 @dataclass(frozen=True, slots=True)
-class Steps:
+class TrackSteps:
     """Particles laid out in steps: all arrays are (particles, steps)."""
 
     mass_mev: Floats
@@ -66,7 +66,7 @@ def species_index(pdg: NDArray[np.int32]) -> NDArray[np.intp]:
     return np.argmax(np.abs(pdg)[:, None] == codes, axis=1)
 
 
-def lay_out(rng: np.random.Generator, particles: Particles, settings: TrackSettings) -> Steps:
+def lay_out(rng: np.random.Generator, particles: Particles, settings: TrackSettings) -> TrackSteps:
     """Mean losses of every particle, step by step, up to its stop, interaction or longest path."""
     kind = species_index(particles.pdg)
     mass = np.array([k.mass_mev for k in c.HEAVY])[kind]
@@ -86,11 +86,11 @@ def lay_out(rng: np.random.Generator, particles: Particles, settings: TrackSetti
     path = np.diff(marks, axis=1)
     last = np.maximum(np.argmax(marks >= end[:, None], axis=1) - 1, 0)
     loss = -np.diff(energy, axis=1)
-    return Steps(mass[:, None], path, energy[:, :-1], loss, end >= reach, end >= meets, last)
+    return TrackSteps(mass[:, None], path, energy[:, :-1], loss, end >= reach, end >= meets, last)
 
 
 def follow(
-    rng: np.random.Generator, particles: Particles, box: Box, settings: TrackSettings
+    rng: np.random.Generator, particles: Particles, box: DetectorVolume, settings: TrackSettings
 ) -> tuple[Deposits, Particles]:
     """Deposits of heavy particles in the box, and the particles that they set free."""
     steps = lay_out(rng, particles, settings)

@@ -6,12 +6,14 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from edgeinfer.readers.loaded import Loaded
+from edgeinfer.readers.loaded import LoadedModel
 
-__all__ = ["Loaded", "load"]
+__all__ = ["LoadedModel", "load"]
 
 
-def load(path: Path | str, *, weights: Path | str | None = None, name: str | None = None) -> Loaded:
+def load(
+    path: Path | str, *, weights: Path | str | None = None, name: str | None = None
+) -> LoadedModel:
     """Read a model file. The content decides on the format, the suffix where the content cannot.
 
     weights: the weights of a Keras JSON, where they do not lie beside it; name: the graph's name.
@@ -21,7 +23,7 @@ def load(path: Path | str, *, weights: Path | str | None = None, name: str | Non
 
     source = Path(path)
     match sources.kind_of(source):
-        case sources.Kind.ONNX:
+        case sources.FileKind.ONNX:
             from edgeinfer.readers.onnx import reader as onnx
 
             loaded = onnx.read(source)
@@ -29,4 +31,4 @@ def load(path: Path | str, *, weights: Path | str | None = None, name: str | Non
             loaded = keras_file.read(source, kind, None if weights is None else Path(weights))
     if name is None:
         return loaded
-    return Loaded(sources.renamed(loaded.graph, name), loaded.recipe, loaded.findings)
+    return LoadedModel(sources.rename_graph(loaded.graph, name), loaded.recipe, loaded.findings)

@@ -15,13 +15,13 @@ def files_of(path: Path) -> dict[str, Path]:
     """The model's files by their place beside it; an InputError where the path is no model."""
     beside: list[PurePosixPath] = []
     match sources.kind_of(path):
-        case sources.Kind.JSON:
+        case sources.FileKind.JSON:
             beside = [
                 PurePosixPath(path.stem + ending + suffix)
                 for ending in WEIGHT_ENDINGS
                 for suffix in (".h5", ".hdf5")
             ]
-        case sources.Kind.ONNX:
+        case sources.FileKind.ONNX:
             beside = _external_data(path)
         case _:  # the other formats are one file
             pass

@@ -15,7 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from edgeinfer.base.errors import ModelError
-from edgeinfer.readers.hdf5_attributes import Damaged, Raw, check_attributes
+from edgeinfer.readers.hdf5_attributes import DamagedAttributeError, Raw, check_attributes
 
 MAX_TOTAL_BYTES = 2 << 30
 MAX_RATIO = 1100  # deflate cannot do better
@@ -36,14 +36,14 @@ Group = h5py.Group
 
 
 @contextmanager
-def opened(source: str, content: Path | bytes) -> Iterator[h5py.File]:
+def open_file(source: str, content: Path | bytes) -> Iterator[h5py.File]:
     """Open a file or bytes in memory; problems of HDF5 become a ModelError naming the source."""
     try:
         handle = io.BytesIO(content) if isinstance(content, bytes) else content
         with h5py.File(handle, "r") as file, _raw(content) as raw:
             _inspect(source, file, raw)
             yield file
-    except Damaged as reason:
+    except DamagedAttributeError as reason:
         raise ModelError(
             f"{source} is a damaged HDF5 file: {reason}.",
             hint="Save or copy the model again.",

@@ -22,7 +22,7 @@ _REFERENCE = struct.Struct("<IQI")  # length, address of the heap, index in it
 _MAX_MESSAGES = 100_000
 
 
-class Damaged(Exception):
+class DamagedAttributeError(Exception):
     """The bytes contradict each other."""
 
 
@@ -35,14 +35,14 @@ def check_attributes(raw: Raw, address: int) -> None:
         if kind == _ATTRIBUTE:
             for length, heap, index in _references(raw[start:end]):
                 if heap and _size_in_heap(raw, heap, index) != length:
-                    raise Damaged("a string has not the length that its heap says")
+                    raise DamagedAttributeError("a string has not the length that its heap says")
 
 
 def _unpack(form: str, raw: Raw, at: int) -> int:
     try:
         return int(struct.unpack_from(form, raw, at)[0])
     except struct.error:
-        raise Damaged("an address lies beyond the end") from None
+        raise DamagedAttributeError("an address lies beyond the end") from None
 
 
 def _messages(raw: Raw, start: int, size: int) -> Iterator[tuple[int, int, int]]:
@@ -52,15 +52,15 @@ def _messages(raw: Raw, start: int, size: int) -> Iterator[tuple[int, int, int]]
         at, length = blocks.pop()
         end = at + length
         if end > len(raw):
-            raise Damaged("a header lies beyond the end")
+            raise DamagedAttributeError("a header lies beyond the end")
         while at + 8 <= end:
             count += 1
             if count > _MAX_MESSAGES:
-                raise Damaged("a header does not end")
+                raise DamagedAttributeError("a header does not end")
             kind, length = _unpack("<H", raw, at), _unpack("<H", raw, at + 2)
             at += 8
             if at + length > end:
-                raise Damaged("a header's message is too long")
+                raise DamagedAttributeError("a header's message is too long")
             if kind == _CONTINUATION:
                 blocks.append((_unpack("<Q", raw, at), _unpack("<Q", raw, at + 8)))
             yield kind, at, at + length
@@ -82,7 +82,7 @@ def _references(message: bytes) -> Iterator[tuple[int, int, int]]:
         message[at + 1 : at + 2] not in _STRINGS
         or _unpack("<I", message, at + 4) != _REFERENCE.size
     ):
-        raise Damaged("an attribute has a type that does not exist")
+        raise DamagedAttributeError("an attribute has a type that does not exist")
     values = message[at + datatype + space :]
     for start in range(0, len(values) - _REFERENCE.size + 1, _REFERENCE.size):
         yield _REFERENCE.unpack_from(values, start)
@@ -91,18 +91,18 @@ def _references(message: bytes) -> Iterator[tuple[int, int, int]]:
 def _size_in_heap(raw: Raw, heap: int, index: int) -> int:
     """The bytes of an object in a global heap."""
     if raw[heap : heap + 4] != b"GCOL":
-        raise Damaged("a string refers to something that is not a heap")
+        raise DamagedAttributeError("a string refers to something that is not a heap")
     end = heap + _unpack("<Q", raw, heap + 8)
     if end > len(raw):
-        raise Damaged("a heap lies beyond the end")
+        raise DamagedAttributeError("a heap lies beyond the end")
     at = heap + 16
     while at + 16 <= end:
         number, size = _unpack("<H", raw, at), _unpack("<Q", raw, at + 8)
         if number == 0:
             break
         if at + 16 + size > end:
-            raise Damaged("an object is larger than its heap")
+            raise DamagedAttributeError("an object is larger than its heap")
         if number == index:
             return size
         at += 16 + -(-size // 8) * 8
-    raise Damaged("a string is not in its heap")
+    raise DamagedAttributeError("a string is not in its heap")

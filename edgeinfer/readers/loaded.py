@@ -11,7 +11,7 @@ from quantization.recipe import Recipe
 
 
 @dataclass(frozen=True, slots=True)
-class Loaded:
+class LoadedModel:
     """A model as its file describes it."""
 
     graph: Graph

@@ -17,7 +17,7 @@ MAX_JSON_BYTES = 64 << 20
 MAX_JSON_DEPTH = 200
 
 
-class Kind(StrEnum):
+class FileKind(StrEnum):
     """The formats that can be read."""
 
     KERAS = "keras"  # a zip archive with config.json and model.weights.h5
@@ -38,7 +38,7 @@ _SUFFIX_HINTS = {
 _READABLE = "Readable are .keras, .h5, a Keras .json beside its weights, and .onnx."
 
 
-def kind_of(path: Path) -> Kind:
+def kind_of(path: Path) -> FileKind:
     """Tell the format; an InputError names what is wrong with the file and what to do."""
     head = _first_bytes(path)
     if head.startswith(b"PK\x03\x04"):
@@ -46,15 +46,15 @@ def kind_of(path: Path) -> Kind:
             raise InputError(
                 f"{path} is not a model that can be read.", hint=_SUFFIX_HINTS[path.suffix.lower()]
             )
-        return Kind.KERAS
+        return FileKind.KERAS
     if head.startswith(b"\x89HDF\r\n\x1a\n"):
-        return Kind.HDF5
+        return FileKind.HDF5
     if head.lstrip(b"\xef\xbb\xbf \t\r\n").startswith((b"{", b'"')):
-        return Kind.JSON
+        return FileKind.JSON
     if head[4:8] == b"TFL3":
         raise InputError(f"{path} is not a model that can be read.", hint=_SUFFIX_HINTS[".tflite"])
     if path.suffix.lower() == ".onnx":
-        return Kind.ONNX
+        return FileKind.ONNX
     suffix = path.suffix.lower()
     if suffix in {".keras", ".h5", ".hdf5", ".json"}:
         raise ModelError(
@@ -113,6 +113,6 @@ def parse_json(data: bytes, source: str) -> Any:
         ) from None
 
 
-def renamed(graph: Graph, name: str) -> Graph:
+def rename_graph(graph: Graph, name: str) -> Graph:
     """The same graph under another name."""
     return Graph(name, graph.nodes, graph.outputs)

@@ -10,11 +10,11 @@ from dataclasses import dataclass
 
 from edgeinfer.evaluate.profile.data import Layer, Profile
 from edgeinfer.report import words
-from edgeinfer.report.layer_tables import saturated
+from edgeinfer.report.layer_tables import count_saturated
 from edgeinfer.report.result import Result
 from edgeinfer.report.titles import stage_title
 from edgeinfer.report.uses import uses_of
-from edgeinfer.report.verdict import State
+from edgeinfer.report.verdict import AnswerState
 from quantization.fixed import Fixed
 
 MUCH = 0.005  # of a tensor's values, that saturate
@@ -22,66 +22,68 @@ MOST = 12  # of one kind, that are listed
 
 
 @dataclass(frozen=True, slots=True)
-class Point:
+class Advice:
     """A finding, how it is to be taken, and what may be done about it."""
 
     text: str
     remedy: str = ""
-    state: State = State.UNKNOWN
+    state: AnswerState = AnswerState.UNKNOWN
 
 
-def points_of(result: Result, profile: Profile | None) -> tuple[Point, ...]:
+def points_of(result: Result, profile: Profile | None) -> tuple[Advice, ...]:
     """What is wrong first, then what could be better, then what the run said."""
     found = [*_apart(result), *_too_large(result)]
     if profile is not None:
         found += [*_clipping(profile), *_idle(profile)]
-    said = [Point(each) for each in dict.fromkeys(result.findings)]
-    return (*sorted(found, key=lambda point: point.state is not State.BAD), *said)
+    said = [Advice(each) for each in dict.fromkeys(result.findings)]
+    return (*sorted(found, key=lambda point: point.state is not AnswerState.BAD), *said)
 
 
-def _apart(result: Result) -> Iterator[Point]:
+def _apart(result: Result) -> Iterator[Advice]:
     for entry in result.disagreements:
         where = entry.first_divergence
-        yield Point(
-            f"{words.listed([stage_title(name, result) for name in entry.pair])} differ"
+        yield Advice(
+            f"{words.join_words([stage_title(name, result) for name in entry.pair])} differ"
             + (f": {words.short(str(where), 300)}." if where is not None else "."),
             "edgeinfer explain RUN tells the likely cause.",
-            State.BAD,
+            AnswerState.BAD,
         )
 
 
-def _too_large(result: Result) -> Iterator[Point]:
+def _too_large(result: Result) -> Iterator[Advice]:
     for use in uses_of(result):
         if use.fits is False:
-            yield Point(
+            yield Advice(
                 f"{use.title}: {words.number(use.metric.value)} "
                 f"{words.kind_name(use.kind)} ({use.metric.origin}), but the device offers "
                 f"{words.number(use.offered)}.",
                 "Fewer bits, larger reuse factors, pruning, or a larger device: see edgeinfer "
                 "quantize, estimate --fit, search and devices.",
-                State.BAD if use.surely else State.UNSURE,
+                AnswerState.BAD if use.surely else AnswerState.UNSURE,
             )
 
 
-def _clipping(profile: Profile) -> Iterator[Point]:
+def _clipping(profile: Profile) -> Iterator[Advice]:
     told = [e for e in profile.layers if _share(e) > MUCH or _wraps(e) or _dominates(e)]
     for layer in sorted(told, key=lambda each: -_share(each))[:MOST]:
         assert layer.clipped is not None
-        count = saturated(layer.clipped)
+        count = count_saturated(layer.clipped)
         how = "wrap around" if layer.clipped.wraps else "saturate"
         also = ", and make most of its rounding error" if _dominates(layer) else ""
-        yield Point(
+        yield Advice(
             f"{words.short(layer.name)}: {words.percent(_share(layer), 2)} of the values "
             f"({count:,} of {layer.clipped.values:,}) {how} in {layer.format}{also}.",
             "One integer bit more holds twice the range; or let edgeinfer quantize place the "
             "binary point on data like these.",
-            State.BAD if layer.clipped.wraps else State.UNSURE,
+            AnswerState.BAD if layer.clipped.wraps else AnswerState.UNSURE,
         )
 
 
 def _share(layer: Layer) -> float:
     clipped = layer.clipped
-    return saturated(clipped) / clipped.values if clipped is not None and clipped.values else 0.0
+    return (
+        count_saturated(clipped) / clipped.values if clipped is not None and clipped.values else 0.0
+    )
 
 
 def _dominates(layer: Layer) -> bool:
@@ -92,15 +94,15 @@ def _dominates(layer: Layer) -> bool:
 
 
 def _wraps(layer: Layer) -> bool:
-    return layer.clipped is not None and layer.clipped.wraps and saturated(layer.clipped) > 0
+    return layer.clipped is not None and layer.clipped.wraps and count_saturated(layer.clipped) > 0
 
 
-def _idle(profile: Profile) -> Iterator[Point]:
+def _idle(profile: Profile) -> Iterator[Advice]:
     """Formats that were chosen wider than what was seen."""
     for layer in [each for each in profile.layers if _spare(each) > 0][:MOST]:
         spare = _spare(layer)
-        yield Point(
-            f"{words.short(layer.name)}: {words.counted(spare, 'bit')} of {layer.format} "
+        yield Advice(
+            f"{words.short(layer.name)}: {words.count_noun(spare, 'bit')} of {layer.format} "
             f"{'was' if spare == 1 else 'were'} not used by anything that was seen.",
             "A narrower format would have held it all, if these samples show all there is.",
         )

@@ -13,7 +13,7 @@ from edgeinfer.evaluate.profile.data import Clipped, Layer, Profile
 from edgeinfer.report import words
 from edgeinfer.report.quantity import quantity_of, strength, targets_of
 from edgeinfer.report.result import Result
-from edgeinfer.report.tables import Cell, Column, Table, figure, filled, text
+from edgeinfer.report.tables import Cell, Column, ReportTable, drop_empty_columns, figure, text
 from edgeinfer.report.titles import target_title
 
 MOST_ROWS = 400  # of a table on the page; the CSV files hold all
@@ -53,7 +53,7 @@ TITLES = {
 NAMES = {"us": "µs", "LUT": "", "FF": "", "DSP": "", "BRAM18": "", "URAM": ""}
 
 
-def layer_table(profile: Profile) -> Table:
+def layer_table(profile: Profile) -> ReportTable:
     """Shape, work, formats, ranges proved and seen, values brought back into range, and error."""
     columns = (
         Column("value"),
@@ -69,13 +69,17 @@ def layer_table(profile: Profile) -> Table:
         Column("saturated", numeric=True, about="values brought back into the format's range"),
         Column("error", "%", True, "rms difference to the float network, of the float's rms"),
     )
-    kept, cells = filled(columns, [_row(layer) for layer in chosen(profile.layers)])
-    note = left_out(len(profile.layers), "layers.csv")
-    caption = f"Every value of the Program; {words.counted(profile.tapped, 'sample')} looked into"
-    return Table("layers", caption, kept, cells, note)
+    kept, cells = drop_empty_columns(
+        columns, [_row(layer) for layer in choose_layers(profile.layers)]
+    )
+    note = left_out_note(len(profile.layers), "layers.csv")
+    caption = (
+        f"Every value of the Program; {words.count_noun(profile.tapped, 'sample')} looked into"
+    )
+    return ReportTable("layers", caption, kept, cells, note)
 
 
-def chosen(layers: Sequence[Layer]) -> list[Layer]:
+def choose_layers(layers: Sequence[Layer]) -> list[Layer]:
     """The layers that work most, in the network's order, if there are too many for a page."""
     if len(layers) <= MOST_ROWS:
         return list(layers)
@@ -83,7 +87,7 @@ def chosen(layers: Sequence[Layer]) -> list[Layer]:
     return [layers[number] for number in sorted(ranked[:MOST_ROWS])]
 
 
-def left_out(count: int, file: str) -> str:
+def left_out_note(count: int, file: str) -> str:
     """A word on the rows that a page does not show."""
     if count <= MOST_ROWS:
         return ""
@@ -101,29 +105,29 @@ def _row(layer: Layer) -> tuple[Cell, ...]:
         Cell(layer.weight_format or ""),
         Cell(f"{words.number(layer.proved_low)} to {words.number(layer.proved_high)}",
              layer.proved_high - layer.proved_low),
-        _observed(layer),
+        _observed_cell(layer),
         figure(layer.observed_bits),
-        _saturated(layer.clipped),
+        _saturated_cell(layer.clipped),
         _error(layer),
     )  # fmt: skip
 
 
-def _observed(layer: Layer) -> Cell:
+def _observed_cell(layer: Layer) -> Cell:
     low, high = layer.observed_low, layer.observed_high
     if low is None or high is None:
         return Cell("–")
     return Cell(f"{words.number(low)} to {words.number(high)}", high - low)
 
 
-def saturated(clipped: Clipped) -> int:
+def count_saturated(clipped: Clipped) -> int:
     """Values that the format, not a ReLU, brought back."""
     return clipped.above + (0 if clipped.rectifies else clipped.below)
 
 
-def _saturated(clipped: Clipped | None) -> Cell:
+def _saturated_cell(clipped: Clipped | None) -> Cell:
     if clipped is None:
         return Cell("–")
-    count = saturated(clipped)
+    count = count_saturated(clipped)
     if not count:
         return Cell("0", 0.0)
     share = words.percent(count / clipped.values, 2)
@@ -143,10 +147,10 @@ def relative_error(layer: Layer) -> float | None:
 
 def _error(layer: Layer) -> Cell:
     share = relative_error(layer)
-    return figure(None if share is None else 100 * share, lambda v: words.fixed(v, 2))
+    return figure(None if share is None else 100 * share, lambda v: words.format_fixed(v, 2))
 
 
-def target_tables(result: Result, profile: Profile | None) -> list[Table]:
+def target_tables(result: Result, profile: Profile | None) -> list[ReportTable]:
     """For each target that has figures by layer, a table of them."""
     order = {} if profile is None else {layer.name: n for n, layer in enumerate(profile.layers)}
     tables = []
@@ -175,7 +179,7 @@ def _of_target(
     metrics: Sequence[Metric],
     order: dict[str, int],
     reuse: dict[str, int],
-) -> Table:
+) -> ReportTable:
     by_layer: dict[str, dict[str, Metric]] = {}
     for metric in metrics:
         row = by_layer.setdefault(str(metric.layer), {})
@@ -197,8 +201,8 @@ def _of_target(
     caption = f"Layers on the target {target_title(target, result)}"
     left = len(layers) - MOST_ROWS
     note = f"{left:,} more are in report/layers-{target}.csv." if left > 0 else ""
-    kept, cells_kept = filled(columns, rows)
-    return Table(f"layers-{target}", caption, kept, cells_kept, note)
+    kept, cells_kept = drop_empty_columns(columns, rows)
+    return ReportTable(f"layers-{target}", caption, kept, cells_kept, note)
 
 
 def _figures(names: set[str]) -> list[str]:
@@ -219,7 +223,7 @@ def layers_csv(profile: Profile) -> str:
          "float_rms", "error_rms", "rounding_rms"]
     ]  # fmt: skip
     for each in profile.layers:
-        clipped = "" if each.clipped is None else saturated(each.clipped)
+        clipped = "" if each.clipped is None else count_saturated(each.clipped)
         rows.append(
             [each.name, each.op, "x".join(map(str, each.shape)), each.macs, each.parameters,
              each.format, each.weight_format, each.proved_low, each.proved_high,

@@ -31,7 +31,7 @@ class Drop:
     @property
     def change(self) -> str:
         """From float to integers, with its sign."""
-        return words.signed(self.after - self.before)
+        return words.format_signed(self.after - self.before)
 
     @property
     def label(self) -> str:

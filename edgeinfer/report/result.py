@@ -14,7 +14,7 @@ from edgeinfer.base.errors import InputError
 from edgeinfer.base.metrics import Metric, Scores, Task
 from edgeinfer.evaluate.profile.data import Digest
 from edgeinfer.ir.agreement import Agreement
-from edgeinfer.report.result_versions import NEWEST, brought_up
+from edgeinfer.report.result_versions import NEWEST, upgrade_document
 
 SCHEMA_VERSION: Literal[2] = NEWEST
 
@@ -174,7 +174,7 @@ def from_json(text: str, source: str) -> Result:
             hint="Run the compile command again.",
         ) from None
     try:
-        return Result.model_validate(brought_up(told))
+        return Result.model_validate(upgrade_document(told))
     except ValidationError as error:
         first = error.errors()[0]
         place = ".".join(map(str, first["loc"])) or "the document"

@@ -8,7 +8,7 @@ from edgeinfer.base.metrics import Scores
 from edgeinfer.evaluate.profile.data import Profile, Uncertain
 from edgeinfer.report import words
 from edgeinfer.report.result import Result
-from edgeinfer.report.tables import Cell, Column, Table, figure, filled, text
+from edgeinfer.report.tables import Cell, Column, ReportTable, drop_empty_columns, figure, text
 from edgeinfer.report.timings import timings_of
 from edgeinfer.report.titles import stage_title, target_title
 from edgeinfer.report.uses import uses_of
@@ -52,7 +52,7 @@ def _matching(interval: Uncertain | None, value: float | None) -> Uncertain | No
     return interval
 
 
-def accuracy_table(result: Result, profile: Profile | None) -> Table | None:
+def accuracy_table(result: Result, profile: Profile | None) -> ReportTable | None:
     """Scores by stage."""
     if not result.accuracy:
         return None
@@ -72,8 +72,8 @@ def accuracy_table(result: Result, profile: Profile | None) -> Table | None:
         Column("95 % interval", about="of the accuracy, over samples like these"),
         Column("rms error", numeric=True, about="in the label's unit"),
     )
-    kept, cells = filled(columns, rows)
-    return Table("accuracy", "Scores against the labels, stage by stage", kept, cells)
+    kept, cells = drop_empty_columns(columns, rows)
+    return ReportTable("accuracy", "Scores against the labels, stage by stage", kept, cells)
 
 
 def _scores(
@@ -90,7 +90,7 @@ def _scores(
     )
 
 
-def agreement_table(result: Result) -> Table | None:
+def agreement_table(result: Result) -> ReportTable | None:
     """Pairs of stages."""
     if not result.agreement:
         return None
@@ -103,7 +103,7 @@ def agreement_table(result: Result) -> Table | None:
         parted = "" if entry.first_divergence is None else str(entry.first_divergence)
         rows.append(
             (
-                text(words.listed([stage_title(name, result) for name in entry.pair])),
+                text(words.join_words([stage_title(name, result) for name in entry.pair])),
                 verdict,
                 figure(entry.samples),
                 figure(entry.max_abs_diff),
@@ -119,11 +119,13 @@ def agreement_table(result: Result) -> Table | None:
         Column("decisions that flip", numeric=True),
         Column("first value that differs"),
     )
-    kept, cells = filled(columns, rows)
-    return Table("agreement", "Stages held against each other, integer by integer", kept, cells)
+    kept, cells = drop_empty_columns(columns, rows)
+    return ReportTable(
+        "agreement", "Stages held against each other, integer by integer", kept, cells
+    )
 
 
-def usage_table(result: Result) -> Table | None:
+def usage_table(result: Result) -> ReportTable | None:
     """Resources by target."""
     rows = []
     for use in uses_of(result):
@@ -157,8 +159,8 @@ def usage_table(result: Result) -> Table | None:
         Column("counted after"),
         Column("tool"),
     )
-    kept, cells = filled(columns, rows)
-    return Table("usage", f"Resources{_on(result)}", kept, cells)
+    kept, cells = drop_empty_columns(columns, rows)
+    return ReportTable("usage", f"Resources{_on(result)}", kept, cells)
 
 
 def _on(result: Result) -> str:
@@ -169,7 +171,7 @@ def _tool(tool: str | None, version: str | None) -> str:
     return " ".join(part for part in (tool, version) if part)
 
 
-def timing_table(result: Result, inferences: int, noun: str) -> Table | None:
+def timing_table(result: Result, inferences: int, noun: str) -> ReportTable | None:
     """Latency, and the event budget."""
     rows = []
     for timing in timings_of(result):
@@ -201,8 +203,8 @@ def timing_table(result: Result, inferences: int, noun: str) -> Table | None:
         Column("error band", "s"),
         Column("interval by"),
     )
-    kept, cells = filled(columns, rows)
-    return Table("timing", f"Latency, and an event of {inferences:,} {noun}", kept, cells)
+    kept, cells = drop_empty_columns(columns, rows)
+    return ReportTable("timing", f"Latency, and an event of {inferences:,} {noun}", kept, cells)
 
 
 def _band(event: tuple[float, float | None, float | None] | None) -> str:
@@ -211,7 +213,7 @@ def _band(event: tuple[float, float | None, float | None] | None) -> str:
     return f"{words.number(event[1], 3)} to {words.number(event[2], 3)}"
 
 
-def metrics_table(result: Result) -> Table | None:
+def metrics_table(result: Result) -> ReportTable | None:
     """Every figure of a whole design, with where it comes from."""
     rows = [
         (
@@ -239,21 +241,21 @@ def metrics_table(result: Result) -> Table | None:
         Column("tool"),
         Column("note"),
     )
-    kept, cells = filled(columns, rows)
-    return Table("metrics", "Every figure and its origin", kept, cells)
+    kept, cells = drop_empty_columns(columns, rows)
+    return ReportTable("metrics", "Every figure and its origin", kept, cells)
 
 
-def steps_table(result: Result) -> Table | None:
+def steps_table(result: Result) -> ReportTable | None:
     """The steps of the run."""
     rows = [
         (text(step.name), figure(step.seconds), Cell("as before" if step.cached else "done anew"))
         for step in result.steps
     ]
     columns = (Column("step"), Column("took", "s", True), Column("in the last run"))
-    return Table("steps", "What was done", columns, tuple(rows)) if rows else None
+    return ReportTable("steps", "What was done", columns, tuple(rows)) if rows else None
 
 
-def artefacts_table(result: Result, most: int = 200) -> Table | None:
+def artefacts_table(result: Result, most: int = 200) -> ReportTable | None:
     """The files of the run."""
     shown = result.artefacts[:most]
     if not shown:
@@ -262,4 +264,4 @@ def artefacts_table(result: Result, most: int = 200) -> Table | None:
     left = len(result.artefacts) - len(shown)
     note = f"{left:,} more are in result.json." if left else ""
     columns = (Column("file"), Column("SHA-256"))
-    return Table("artefacts", "Files and their hashes", columns, tuple(rows), note)
+    return ReportTable("artefacts", "Files and their hashes", columns, tuple(rows), note)

@@ -13,7 +13,7 @@ NEWEST: Literal[2] = 2
 Document = dict[str, Any]
 
 
-def brought_up(told: Any) -> Any:
+def upgrade_document(told: Any) -> Any:
     """A document as the newest version would have written it. What is no document of a known
     version stays as it is, for the schema to refuse."""
     if not isinstance(told, dict):

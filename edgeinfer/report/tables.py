@@ -33,7 +33,7 @@ class Cell:
 
 
 @dataclass(frozen=True, slots=True)
-class Table:
+class ReportTable:
     """A caption, columns, and rows whose first cell is their heading."""
 
     name: str
@@ -61,7 +61,7 @@ def text(shown: str, *, about: str = "", state: str = "") -> Cell:
     return Cell(cut, state=state, about=about or longer)
 
 
-def filled(
+def drop_empty_columns(
     columns: Sequence[Column], rows: Iterable[Sequence[Cell]]
 ) -> tuple[tuple[Column, ...], tuple[tuple[Cell, ...], ...]]:
     """Columns and rows without the columns in which no row says anything."""

@@ -25,7 +25,7 @@ PATCHES = 55_000  # of an event: hits of a ProtoDUNE event around which a patch 
 
 
 @dataclass(frozen=True, slots=True)
-class Timing:
+class TimingBand:
     """Microseconds, with the ends of the band where there is one."""
 
     target: str
@@ -52,7 +52,7 @@ class Timing:
         )
 
 
-def timings_of(result: Result) -> tuple[Timing, ...]:
+def timings_of(result: Result) -> tuple[TimingBand, ...]:
     """Every target that says how long it takes."""
     found = []
     for target in targets_of(result.metrics):
@@ -68,11 +68,11 @@ def _first(metrics: Sequence[Metric], names: Sequence[str]) -> Metric | None:
     return next((each for each in known if each is not None), None)
 
 
-def _timing(result: Result, target: str, latency: Metric, metrics: Sequence[Metric]) -> Timing:
+def _timing(result: Result, target: str, latency: Metric, metrics: Sequence[Metric]) -> TimingBand:
     title = target_title(target, result)
     rate = _first(metrics, RATES)
     if rate is not None and rate.value:
-        return Timing(
+        return TimingBand(
             target, title, latency, 1e6 / rate.value, how=f"by the {rate.origin} throughput"
         )
     interval = _same_origin(metrics, "ii_cycles", latency)
@@ -81,12 +81,12 @@ def _timing(result: Result, target: str, latency: Metric, metrics: Sequence[Metr
         clock_us = latency.value / cycles.value
         ends = [None if end is None else end * clock_us for end in (interval.low, interval.high)]
         said = f"{interval.origin} interval of {interval.value:,.0f} cycles"
-        return Timing(target, title, latency, interval.value * clock_us, ends[0], ends[1], said)
+        return TimingBand(target, title, latency, interval.value * clock_us, ends[0], ends[1], said)
     part = result.targets.get(target)
     if part is not None and not part.pipelined:
         said = "one inference after the other"
-        return Timing(target, title, latency, latency.value, latency.low, latency.high, said)
-    return Timing(target, title, latency, None)
+        return TimingBand(target, title, latency, latency.value, latency.low, latency.high, said)
+    return TimingBand(target, title, latency, None)
 
 
 def _same_origin(metrics: Sequence[Metric], name: str, like: Metric) -> Metric | None:

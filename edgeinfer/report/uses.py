@@ -74,7 +74,7 @@ def uses_of(result: Result) -> tuple[Use, ...]:
             best = best_count(own, kind)
             if best is None:
                 continue
-            offered = _offered(result, target, kind, own, best)
+            offered = _device_capacity(result, target, kind, own, best)
             if best.value or offered:
                 found.append(
                     Use(
@@ -93,10 +93,10 @@ def best_count(metrics: Iterable[Metric], kind: str) -> Metric | None:
     """The count that is nearest to the finished design: routed before logic synthesis before C
     synthesis, and what a tool reports before an estimate."""
     known = [each for each in metrics if quantity_of(each).name == kind]
-    return max(known, key=lambda m: (_reported(m), _late(m), strength(m)), default=None)
+    return max(known, key=lambda m: (_is_reported(m), _late(m), strength(m)), default=None)
 
 
-def _reported(metric: Metric) -> bool:
+def _is_reported(metric: Metric) -> bool:
     return strength(metric) >= STRENGTH[Origin.SYNTHESISED] or metric.name == "cached_bytes"
 
 
@@ -104,7 +104,7 @@ def _late(metric: Metric) -> int:
     return STATE_ORDER.index(quantity_of(metric).state)
 
 
-def _offered(
+def _device_capacity(
     result: Result, target: str, kind: str, metrics: list[Metric], best: Metric
 ) -> float | None:
     part = result.targets.get(target)

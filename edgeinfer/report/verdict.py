@@ -21,7 +21,7 @@ from edgeinfer.report.uses import Use, uses_of
 MOST_LATENCIES = 2  # told in the verdict
 
 
-class State(StrEnum):
+class AnswerState(StrEnum):
     """How an answer is to be taken."""
 
     GOOD = "good"
@@ -35,7 +35,7 @@ class Answer:
     """A question, how its answer is to be taken, the answer in a few words and in a sentence."""
 
     question: str
-    state: State
+    state: AnswerState
     words: str
     sentence: str
 
@@ -61,13 +61,13 @@ class Verdict:
         return f"{said[:1].upper()}{said[1:]}."
 
     @property
-    def state(self) -> State:
+    def state(self) -> AnswerState:
         """Bad if anything is; good only if all is."""
         states = [answer.state for answer in self.answers]
-        for worst in (State.BAD, State.UNSURE, State.UNKNOWN):
+        for worst in (AnswerState.BAD, AnswerState.UNSURE, AnswerState.UNKNOWN):
             if worst in states:
                 return worst
-        return State.GOOD
+        return AnswerState.GOOD
 
 
 def verdict_on(
@@ -75,7 +75,10 @@ def verdict_on(
 ) -> Verdict:
     """The verdict. `latency_us` is what would be fast enough."""
     return Verdict(
-        _agrees(result), _fits(uses_of(result)), _fast(result, latency_us), _lost(result, profile)
+        _agrees(result),
+        _fits(uses_of(result)),
+        _fast(result, latency_us),
+        _loss_answer(result, profile),
     )
 
 
@@ -84,27 +87,29 @@ def _agrees(result: Result) -> Answer:
     pairs = result.agreement
     if not pairs:
         said = "No two stages were held against each other."
-        return Answer(question, State.UNKNOWN, "agreement not tried", said)
+        return Answer(question, AnswerState.UNKNOWN, "agreement not tried", said)
     apart, near = result.disagreements, near_pairs(result)
     if apart:
         first = apart[0]
-        names = words.listed([stage_title(name, result) for name in first.pair])
+        names = words.join_words([stage_title(name, result) for name in first.pair])
         more = f", and {len(apart) - 1} more" if len(apart) > 1 else ""
         said = (
-            f"{names} differ{more}: {words.counted(first.decision_flips, 'decision')} of "
-            f"{words.counted(first.samples, 'sample')} flip."
+            f"{names} differ{more}: {words.count_noun(first.decision_flips, 'decision')} of "
+            f"{words.count_noun(first.samples, 'sample')} flip."
         )
-        return Answer(question, State.BAD, f"{names} differ", said)
+        return Answer(question, AnswerState.BAD, f"{names} differ", said)
     pairs = tuple(entry for entry in pairs if entry not in near)
     if not pairs:
         said = f"No two stages that must agree were held against each other. {_near(result, near)}"
-        return Answer(question, State.UNKNOWN, "agreement not tried", said.strip())
+        return Answer(question, AnswerState.UNKNOWN, "agreement not tried", said.strip())
     if not min(entry.samples for entry in pairs):
-        return Answer(question, State.UNKNOWN, "agreement not tried", "No sample was compared.")
+        return Answer(
+            question, AnswerState.UNKNOWN, "agreement not tried", "No sample was compared."
+        )
     short = f"bit-identical in {'all ' if len(pairs) > 1 else ''}"
-    short += words.counted(len(pairs), "pair") + " of stages"
+    short += words.count_noun(len(pairs), "pair") + " of stages"
     said = " ".join(_alike(result, group, pairs) for group in _groups(pairs))
-    return Answer(question, State.GOOD, short, f"{said} {_near(result, near)}".strip())
+    return Answer(question, AnswerState.GOOD, short, f"{said} {_near(result, near)}".strip())
 
 
 def _groups(pairs: Sequence[Agreement]) -> list[list[str]]:
@@ -122,7 +127,7 @@ def _alike(result: Result, stages: Sequence[str], pairs: Sequence[Agreement]) ->
     counts = [entry.samples for entry in pairs if set(entry.pair) <= set(stages)]
     least, most = min(counts), max(counts)
     how_many = f"{most:,}" if least == most else f"{least:,} to {most:,}"
-    names = words.listed([stage_title(name, result) for name in stages])
+    names = words.join_words([stage_title(name, result) for name in stages])
     return f"{names[:1].upper()}{names[1:]} yield the same integers in {how_many} samples."
 
 
@@ -136,8 +141,8 @@ def _near(result: Result, pairs: Sequence[Agreement]) -> str:
     """What may differ, and by how much it does."""
     told = [
         f"{stage_title(entry.pair[1], result)} has numbers of its own: "
-        f"{words.counted(entry.decision_flips, 'decision')} of "
-        f"{words.counted(entry.samples, 'sample')} differ from the "
+        f"{words.count_noun(entry.decision_flips, 'decision')} of "
+        f"{words.count_noun(entry.samples, 'sample')} differ from the "
         f"{stage_title(entry.pair[0], result)}'s."
         for entry in pairs
     ]
@@ -149,7 +154,7 @@ def _fits(uses: Sequence[Use]) -> Answer:
     judged = [use for use in uses if use.fits is not None]
     if not judged:
         said = "No resources are known." if not uses else "No device is named, so no budget."
-        return Answer(question, State.UNKNOWN, "fit not known", said)
+        return Answer(question, AnswerState.UNKNOWN, "fit not known", said)
     worst = max(judged, key=lambda use: use.share or 0.0)
     kind, target = words.kind_name(worst.kind), worst.title
     told = f"{kind} {words.percent(worst.share, 0)}, {worst.metric.origin}"
@@ -157,15 +162,19 @@ def _fits(uses: Sequence[Use]) -> Answer:
     if over:
         names = [f"{u.title} {words.kind_name(u.kind)}" for u in over]
         sure = all(use.surely for use in over)
-        state = State.BAD if sure or any(use.metric.low is None for use in over) else State.UNSURE
-        said = f"{words.listed(names)} {_goes(names)} beyond the device; most of all {told}."
-        head = "does not fit" if state is State.BAD else "probably does not fit"
+        state = (
+            AnswerState.BAD
+            if sure or any(use.metric.low is None for use in over)
+            else AnswerState.UNSURE
+        )
+        said = f"{words.join_words(names)} {_goes(names)} beyond the device; most of all {told}."
+        head = "does not fit" if state is AnswerState.BAD else "probably does not fit"
         return Answer(question, state, f"{head} ({target} {told})", said)
     sure = all(use.surely for use in judged)
     said = f"The most that is taken of any kind is {told}, for the target {target}."
     if not sure:
         said += " The band of an estimate reaches beyond the device."
-    state = State.GOOD if sure else State.UNSURE
+    state = AnswerState.GOOD if sure else AnswerState.UNSURE
     return Answer(question, state, f"{'' if sure else 'probably '}fits ({told})", said)
 
 
@@ -178,27 +187,27 @@ def _fast(result: Result, limit_us: float | None) -> Answer:
     timings = timings_of(result)
     if not timings:
         said = "No latency is known."
-        return Answer(question, State.UNKNOWN, "latency not known", said)
+        return Answer(question, AnswerState.UNKNOWN, "latency not known", said)
     shown = [
         f"{t.title} {words.seconds(t.latency.value * 1e-6)} ({t.latency.origin})" for t in timings
     ]
     more = f" and {len(shown) - MOST_LATENCIES} more" if len(shown) > MOST_LATENCIES else ""
     told = ", ".join(shown[:MOST_LATENCIES]) + more
     if limit_us is None:
-        said = f"One inference takes {words.listed(shown)}. No limit was given."
-        return Answer(question, State.UNKNOWN, told, said)
+        said = f"One inference takes {words.join_words(shown)}. No limit was given."
+        return Answer(question, AnswerState.UNKNOWN, told, said)
     limit = words.seconds(limit_us * 1e-6)
     late = [t for t in timings if not t.latency.value <= limit_us]
     unsure = [t for t in timings if _straddles(t.latency, limit_us)]
-    said = f"One inference takes {words.listed(shown)}; {limit} would do."
+    said = f"One inference takes {words.join_words(shown)}; {limit} would do."
     if not late:
-        state = State.UNSURE if unsure else State.GOOD
+        state = AnswerState.UNSURE if unsure else AnswerState.GOOD
         return Answer(question, state, f"{told}, within {limit}", said)
-    slow = words.listed([t.title for t in late])
+    slow = words.join_words([t.title for t in late])
     if len(late) < len(timings):
-        quick = words.listed([t.title for t in timings if t not in late])
-        return Answer(question, State.UNSURE, f"{quick} within {limit}, {slow} slower", said)
-    state = State.UNSURE if all(t in unsure for t in late) else State.BAD
+        quick = words.join_words([t.title for t in timings if t not in late])
+        return Answer(question, AnswerState.UNSURE, f"{quick} within {limit}, {slow} slower", said)
+    state = AnswerState.UNSURE if all(t in unsure for t in late) else AnswerState.BAD
     return Answer(question, state, f"slower than {limit} ({told})", said)
 
 
@@ -208,17 +217,17 @@ def _straddles(metric: Metric, limit: float) -> bool:
     return metric.low <= limit < metric.high
 
 
-def _lost(result: Result, profile: Profile | None) -> Answer:
+def _loss_answer(result: Result, profile: Profile | None) -> Answer:
     question = "What does quantization cost?"
     found = drop_of(result)
     if found is None:
         same = next((m for m in result.metrics if m.name == "same_decision_as_float"), None)
         if same is None:
             said = "There were no labels to judge by."
-            return Answer(question, State.UNKNOWN, "accuracy not known", said)
+            return Answer(question, AnswerState.UNKNOWN, "accuracy not known", said)
         share = words.percent(same.value)
         said = f"{share} of the samples are decided as the float network does; no labels."
-        return Answer(question, State.UNKNOWN, f"decides as the float in {share}", said)
+        return Answer(question, AnswerState.UNKNOWN, f"decides as the float in {share}", said)
     own = drop_of(result, ("quantized",)) or found
     interval = None if profile is None else interval_of(profile, own)
     within = "" if interval is None else f" ± {words.number(_half(interval), 2)}"
@@ -234,7 +243,7 @@ def _lost(result: Result, profile: Profile | None) -> Answer:
     if found.lost > own.lost:
         short += f", {stage_title(found.stage, result)} {found.change}"
         said += f" {stage_title(found.stage, result)}: {words.number(found.after)}."
-    state = State.GOOD if found.lost <= _tolerable(found) else State.UNSURE
+    state = AnswerState.GOOD if found.lost <= _tolerable(found) else AnswerState.UNSURE
     return Answer(question, state, short, said)
 
 

@@ -45,7 +45,7 @@ def number(value: float | None, digits: int = 4) -> str:
     return _minus(f"{value:,.{digits - whole}f}".rstrip("0").rstrip("."))
 
 
-def fixed(value: float | None, decimals: int) -> str:
+def format_fixed(value: float | None, decimals: int) -> str:
     """A number of a column whose decimals line up."""
     if value is None or not math.isfinite(value) or abs(value) >= 1e9:
         return number(value)
@@ -54,10 +54,10 @@ def fixed(value: float | None, decimals: int) -> str:
 
 def score(value: float | None) -> str:
     """An area or a share, for a column."""
-    return fixed(value, 4)
+    return format_fixed(value, 4)
 
 
-def signed(value: float, digits: int = 2) -> str:
+def format_signed(value: float, digits: int = 2) -> str:
     """A difference, with its sign."""
     shown = number(value, digits)
     return shown if value <= 0 or math.isnan(value) else f"+{shown}"
@@ -118,14 +118,14 @@ def short(name: str, longest: int = LONGEST) -> str:
     return f"{shown[: longest - 1 - half]}…{shown[-half:]}"
 
 
-def listed(names: Sequence[str]) -> str:
+def join_words(names: Sequence[str]) -> str:
     """`a, b and c`."""
     if len(names) < 2:
         return "".join(names)
     return f"{', '.join(names[:-1])} and {names[-1]}"
 
 
-def counted(count: int, noun: str, plural: str = "") -> str:
+def count_noun(count: int, noun: str, plural: str = "") -> str:
     """`1 sample`, `2 samples`."""
     return f"{count:,} {noun if count == 1 else plural or noun + 's'}"
 

@@ -8,13 +8,13 @@ from pathlib import Path
 
 from edgeinfer.base.errors import UsageError
 from edgeinfer.evaluate import judge
-from edgeinfer.ir.agreement import Agreement, Comparison
+from edgeinfer.ir.agreement import Agreement, AgreementTally
 from edgeinfer.ir.engine.engine import Engine
 from edgeinfer.run import projects
-from edgeinfer.run.folder import RunFolder, watched
+from edgeinfer.run.folder import RunFolder, watch_step
 from edgeinfer.run.samples import DataFile, Simulation
-from edgeinfer.run.trial import Model, Trial
-from edgeinfer.targets.registry import Chosen
+from edgeinfer.run.trial import ModelFiles, ProgramTrial
+from edgeinfer.targets.registry import ChosenTarget
 
 
 def board_agreement(
@@ -24,24 +24,26 @@ def board_agreement(
     if count < 1:
         raise UsageError(f"{count} samples cannot be sent.", hint="Ask for 1 or more.")
     for step in ("load", "lower"):
-        if not folder.remembered(step):
+        if not folder.recall_step(step):
             raise UsageError(f"{folder.path} holds no finished compilation.")
     load = folder.records["load"].facts
     reference = load.get("reference")
     source = DataFile(data) if data is not None else reference and Simulation(reference)
-    trial = Trial(folder, Model(folder.file(load["model"]["file"])), source or None, count, ())
+    trial = ProgramTrial(
+        folder, ModelFiles(folder.file(load["model"]["file"])), source or None, count, ()
+    )
     chosen = _with_board(folder, trial.digest)
     samples = trial.samples.part(0, count)
     raw = judge.raw_inputs(trial.program, trial.recipe, samples)
-    with watched(folder.progress, "board"):
+    with watch_step(folder.progress, "board"):
         got = chosen.target.ask_board(folder.path / chosen.name, raw, chosen.settings, port)
-    comparison = Comparison(trial.program, ("engine", "board"))
+    comparison = AgreementTally(trial.program, ("engine", "board"))
     comparison.add(Engine(trial.program).run(raw), got)
     return comparison.agreement()
 
 
-def _with_board(folder: RunFolder, program: str) -> Chosen:
-    for chosen in projects.remembered(folder, program):
+def _with_board(folder: RunFolder, program: str) -> ChosenTarget:
+    for chosen in projects.recall_targets(folder, program):
         if chosen.target.has_board(chosen.settings):
             return chosen
     raise UsageError(

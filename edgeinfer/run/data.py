@@ -12,10 +12,10 @@ import numpy as np
 
 from edgeinfer.base.errors import InputError, UsageError
 from edgeinfer.data.samples import Samples
-from edgeinfer.readers import Loaded
-from edgeinfer.run.defaults import drawn_for
+from edgeinfer.readers import LoadedModel
+from edgeinfer.run.defaults import draw_samples_for
 from edgeinfer.run.samples import read_samples
-from edgeinfer.zoo.drawn import simulated
+from edgeinfer.zoo.drawn import simulate_samples
 from edgeinfer.zoo.entry import ZooEntry, stage_seed
 from quantization.recipe import Recipe
 
@@ -27,7 +27,7 @@ TEACH_SEED, CHOOSE_SEED, JUDGE_SEED = 41, 42, 43
 
 
 @dataclass(frozen=True, slots=True)
-class Dealt:
+class SampleSplit:
     """Three sets of samples, and remarks on them."""
 
     teach: Samples
@@ -36,8 +36,8 @@ class Dealt:
     findings: tuple[str, ...] = ()
 
 
-def dealt(
-    loaded: Loaded,
+def deal_samples(
+    loaded: LoadedModel,
     given: Recipe,
     *,
     entry: ZooEntry | None,
@@ -45,7 +45,7 @@ def dealt(
     validation: Path | None,
     divide: bool,
     seed: int = 0,
-) -> Dealt:
+) -> SampleSplit:
     """Samples for a model: a file's, a reference model's simulated ones, or values drawn from the
     input's type. With `divide`, a file is shared out among the three uses, in order, so that
     neighbours stay together; without, all of it serves for all of them."""
@@ -55,23 +55,23 @@ def dealt(
             hint="Give --data too.",
         )
     if data is None and entry is not None:
-        return _simulated(entry, seed)
+        return _simulate_samples(entry, seed)
     if data is None:
         if divide:
             raise UsageError(
                 f"{loaded.graph.name}: there is nothing to learn from.",
                 hint="Give samples with --data d.npz; labels help, but are not needed.",
             )
-        drawn = drawn_for(loaded, given)
-        return Dealt(drawn, drawn, drawn)
+        drawn = draw_samples_for(loaded, given)
+        return SampleSplit(drawn, drawn, drawn)
     whole = read_samples(data, loaded.graph)
     judge = None if validation is None else read_samples(validation, loaded.graph)
     if not divide:
-        return Dealt(whole, judge or whole, judge or whole)
-    return shared_out(whole, judge)
+        return SampleSplit(whole, judge or whole, judge or whole)
+    return share_samples(whole, judge)
 
 
-def shared_out(whole: Samples, judge: Samples | None = None) -> Dealt:
+def share_samples(whole: Samples, judge: Samples | None = None) -> SampleSplit:
     """Samples in order: most teach, some choose, and some judge unless others do."""
     shares = SHARES if judge is None else (SHARES[0] + SHARES[2], SHARES[1])
     ends = np.rint(np.cumsum(shares) * len(whole)).astype(int)
@@ -81,11 +81,11 @@ def shared_out(whole: Samples, judge: Samples | None = None) -> Dealt:
             f"{len(whole)} samples are too few to be shared out: the same ones teach, choose and "
             f"judge, so the figures flatter."
         )
-        return Dealt(whole, whole, judge or whole, (said,))
-    return Dealt(parts[0], parts[1], judge or parts[2])
+        return SampleSplit(whole, whole, judge or whole, (said,))
+    return SampleSplit(parts[0], parts[1], judge or parts[2])
 
 
-def _simulated(entry: ZooEntry, seed: int) -> Dealt:
+def _simulate_samples(entry: ZooEntry, seed: int) -> SampleSplit:
     few = entry.data(stage_seed(seed, "fresh"), 1)
     values = sum(int(np.prod(array.shape[1:], dtype=int)) for array in few.inputs.values())
     room = min(1.0, MOST_VALUES / (values * (TEACHING + CHOOSING + JUDGING)))
@@ -96,7 +96,7 @@ def _simulated(entry: ZooEntry, seed: int) -> Dealt:
         )
     parts = []
     for stage, count in ((TEACH_SEED, TEACHING), (CHOOSE_SEED, CHOOSING), (JUDGE_SEED, JUDGING)):
-        drawn, _ = simulated(entry, stage_seed(stage + 3 * seed, "fresh"), int(room * count))
+        drawn, _ = simulate_samples(entry, stage_seed(stage + 3 * seed, "fresh"), int(room * count))
         parts.append(drawn)
     said = f"No data given: {', '.join(str(len(part)) for part in parts)} samples were simulated."
-    return Dealt(parts[0], parts[1], parts[2], (said,))
+    return SampleSplit(parts[0], parts[1], parts[2], (said,))

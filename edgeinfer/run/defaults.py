@@ -8,25 +8,25 @@ from dataclasses import replace
 
 from edgeinfer.data import samples
 from edgeinfer.data.samples import Samples
-from edgeinfer.ir.complete import completed
+from edgeinfer.ir.complete import complete_recipe
 from edgeinfer.precision.ptq import PtqSettings
 from edgeinfer.precision.ptq import quantize as choose
-from edgeinfer.readers import Loaded
+from edgeinfer.readers import LoadedModel
 from quantization.recipe import Recipe
 
 BITS = 16  # of a float model that is compiled as it is
 DRAWN = 256  # samples where no data are given
 
 
-def drawn_for(loaded: Loaded, given: Recipe) -> Samples:
+def draw_samples_for(loaded: LoadedModel, given: Recipe) -> Samples:
     """Inputs of the type that the model, the recipe, or else the house rule states."""
     graph = loaded.graph
     named = {node.name for node in graph.inputs}
     stated = [item for item in given.activations if item[0] in named]
-    recipe = completed(graph, loaded.recipe.updated(Recipe(tuple(stated)))).recipe
+    recipe = complete_recipe(graph, loaded.recipe.updated(Recipe(tuple(stated)))).recipe
     formats = dict(recipe.activations)
     types = {node.name: (node.shape, formats[node.name].type) for node in graph.inputs}
-    return samples.drawn(types, DRAWN)
+    return samples.draw_samples(types, DRAWN)
 
 
 def plain(bits: int) -> PtqSettings:
@@ -34,7 +34,7 @@ def plain(bits: int) -> PtqSettings:
     return PtqSettings(bits, refine=False, equalize=False)
 
 
-def formatted(loaded: Loaded, settings: PtqSettings, tried: Samples) -> Loaded:
+def add_formats(loaded: LoadedModel, settings: PtqSettings, tried: Samples) -> LoadedModel:
     """The model with formats that these settings give it, and a finding that says so."""
     chosen = choose(loaded.graph, tried.inputs, settings)
     widths = f"{settings.bits} bits were taken for every tensor"

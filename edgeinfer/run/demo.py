@@ -13,14 +13,14 @@ from pathlib import Path
 from edgeinfer.base.plan import write_file
 from edgeinfer.precision.ptq import PtqSettings
 from edgeinfer.report.compare import page
-from edgeinfer.report.compare.comparison import Comparison, compared
+from edgeinfer.report.compare.comparison import RunComparison, compare_runs
 from edgeinfer.report.page.page import Report, Wishes
-from edgeinfer.run.folder import Progress, opened
+from edgeinfer.run.folder import Progress, open_run
 from edgeinfer.run.report import write_report
 from edgeinfer.run.samples import Simulation
 from edgeinfer.run.steps import compile_model
 from edgeinfer.run.stored import read_runs
-from edgeinfer.targets.registry import Chosen, choose, known
+from edgeinfer.targets.registry import ChosenTarget, choose, known_targets
 from edgeinfer.zoo import resolve
 
 MODEL = "hit-tagger-pooled"
@@ -29,41 +29,41 @@ SHOWN = 6  # bits, of the recipe that goes to every target
 
 
 @dataclass(frozen=True, slots=True)
-class Shown:
+class DemoResult:
     """What the demonstration made."""
 
     report: Report
-    comparison: Comparison
+    comparison: RunComparison
     runs: tuple[Path, ...]
     seconds: float
 
 
-def demonstrate(folder: Path, progress: Progress) -> Shown:
+def demonstrate(folder: Path, progress: Progress) -> DemoResult:
     """All of it, in run folders below a folder; what is there already is not done again."""
     began = time.monotonic()
     runs = tuple(folder / f"{width}-bit" for width in WIDTHS)
     report = None
     for width, run in zip(WIDTHS, runs, strict=True):
-        made = _compiled(run, width, _targets(), progress, whole=width == SHOWN)
+        made = _compile_recipe(run, width, _targets(), progress, whole=width == SHOWN)
         report = made or report
     assert report is not None
-    comparison = compared(read_runs(runs))
+    comparison = compare_runs(read_runs(runs))
     write_file(folder / "compare.html", page.html(comparison))
-    return Shown(report, comparison, runs, time.monotonic() - began)
+    return DemoResult(report, comparison, runs, time.monotonic() - began)
 
 
-def _targets() -> list[Chosen]:
+def _targets() -> list[ChosenTarget]:
     return [
         choose(name, {"fit": True} if "fit" in entry.options else {})
-        for name, entry in known().items()
+        for name, entry in known_targets().items()
     ]
 
 
-def _compiled(
-    run: Path, width: int, targets: Sequence[Chosen], progress: Progress, *, whole: bool
+def _compile_recipe(
+    run: Path, width: int, targets: Sequence[ChosenTarget], progress: Progress, *, whole: bool
 ) -> Report | None:
     """A recipe on all targets: projects, simulations and a report, or estimates alone."""
-    with opened(run, progress, new=True) as folder:
+    with open_run(run, progress, new=True) as folder:
         compile_model(
             folder,
             resolve(MODEL),

@@ -9,7 +9,7 @@ that emits a project from the stored Program does not depend on the readers of m
 from __future__ import annotations
 
 from edgeinfer.base.reads import Reads
-from edgeinfer.targets.registry import Chosen
+from edgeinfer.targets.registry import ChosenTarget
 from edgeinfer.targets.target import Act
 
 _NUMBERS = Reads(code=("edgeinfer.base", "quantization"), libraries=("numpy",))
@@ -46,7 +46,7 @@ EVALUATE = _MODEL | _PROGRAM | _EVALUATION
 PROFILE = EVALUATE | Reads(code=("edgeinfer.run.lower", "edgeinfer.run.report"))
 
 
-def reads_of(chosen: Chosen, act: Act) -> Reads:
+def reads_of(chosen: ChosenTarget, act: Act) -> Reads:
     """What a step about a target's project reads."""
     own = chosen.target.reads(act)
     match act:

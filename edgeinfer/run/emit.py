@@ -13,46 +13,46 @@ from edgeinfer.base.errors import Offence, UnsupportedModelError
 from edgeinfer.evaluate import judge
 from edgeinfer.ir.program import Program
 from edgeinfer.run.dependencies import reads_of
-from edgeinfer.run.folder import LOG, Outcome, RunFolder
+from edgeinfer.run.folder import LOG, RunFolder, StepOutcome
 from edgeinfer.run.projects import MADE_ANEW, emission
-from edgeinfer.run.records import Record
-from edgeinfer.run.trial import Trial
-from edgeinfer.targets.registry import Chosen, restored
-from edgeinfer.targets.target import Act, Emitted
+from edgeinfer.run.records import StepRecord
+from edgeinfer.run.trial import ProgramTrial
+from edgeinfer.targets.registry import ChosenTarget, restore_target
+from edgeinfer.targets.target import Act, EmittedProject
 
 SHOWN = 256  # samples that a target may learn ranges from
 
 
-def emit(trial: Trial, chosen: Chosen) -> Chosen:
+def emit(trial: ProgramTrial, chosen: ChosenTarget) -> ChosenTarget:
     """The target's project, in a folder of its own below the run's, with what is estimated of it.
     The target comes back with its goals turned into choices."""
     folder, target = trial.folder, chosen.target
-    before = folder.recorded(emission(chosen.name))
+    before = folder.read_record(emission(chosen.name))
 
-    def made() -> Outcome:
+    def made() -> StepOutcome:
         program, settings = trial.program, chosen.settings
         settings = target.settle(program, settings)
-        emitted = _emitted(trial, replace(chosen, settings=settings))
+        emitted = _emit_project(trial, replace(chosen, settings=settings))
         if before is not None and before.facts.get("project") != emitted.plan.digest:
             _set_aside(folder, chosen.name, before)
         said = [*emitted.plan.findings, *emitted.findings, *target.advise(program, settings)]
         facts = {
-            **_told(trial, replace(chosen, settings=settings)),
+            **_target_facts(trial, replace(chosen, settings=settings)),
             "project": emitted.plan.digest,
             "findings": [f"{chosen.name}: {finding}" for finding in said],
             "metrics": [asdict(metric) for metric in emitted.metrics],
         }
         files = {f"{chosen.name}/{path}": c for path, c in emitted.plan.files.items()}
-        return Outcome(facts, files)
+        return StepOutcome(facts, files)
 
     depends_on: dict[str, Any] = {"program": trial.digest, "settings": asdict(chosen.settings)}
     if target.learns:
         depends_on |= {"files": trial.model.digests, **trial.depends_on}
     facts = folder.step(emission(chosen.name), reads_of(chosen, Act.EMIT), depends_on, made)
-    return restored(chosen.name, facts["settings"])
+    return restore_target(chosen.name, facts["settings"])
 
 
-def _told(trial: Trial, chosen: Chosen) -> dict[str, Any]:
+def _target_facts(trial: ProgramTrial, chosen: ChosenTarget) -> dict[str, Any]:
     """What the result says of a target."""
     target = chosen.target
     return {
@@ -64,22 +64,22 @@ def _told(trial: Trial, chosen: Chosen) -> dict[str, Any]:
         "stage_title": target.stage_title,
         "exact": target.exact,
         "pipelined": target.pipelined,
-        "place": _placed(chosen),
+        "place": _part_facts(chosen),
     }
 
 
-def estimated(trial: Trial, chosen: Chosen) -> None:
+def estimate_target(trial: ProgramTrial, chosen: ChosenTarget) -> None:
     """What is known of a target's project without making it."""
     target = chosen.target
 
-    def made() -> Outcome:
-        refused(trial.program, chosen)
+    def made() -> StepOutcome:
+        refuse_ops(trial.program, chosen)
         program = trial.program
         settings = target.settle(program, chosen.settings)
         said = target.advise(program, settings)
-        return Outcome(
+        return StepOutcome(
             {
-                **_told(trial, replace(chosen, settings=settings)),
+                **_target_facts(trial, replace(chosen, settings=settings)),
                 "findings": [f"{chosen.name}: {finding}" for finding in said],
                 "metrics": [asdict(metric) for metric in target.estimate(program, settings)],
             }
@@ -90,7 +90,7 @@ def estimated(trial: Trial, chosen: Chosen) -> None:
     trial.folder.step(f"estimate-{chosen.name}", reads, depends_on, made)
 
 
-def _emitted(trial: Trial, chosen: Chosen) -> Emitted:
+def _emit_project(trial: ProgramTrial, chosen: ChosenTarget) -> EmittedProject:
     program, settings, target = trial.program, chosen.settings, chosen.target
     if target.learns:
         shown = trial.samples.part(
@@ -98,11 +98,11 @@ def _emitted(trial: Trial, chosen: Chosen) -> Emitted:
         )
         raw = judge.raw_inputs(program, trial.recipe, shown)
         return target.emit_from(program, trial.model.loaded.graph, raw, settings)
-    refused(program, chosen)
-    return Emitted(target.emit(program, settings), target.estimate(program, settings))
+    refuse_ops(program, chosen)
+    return EmittedProject(target.emit(program, settings), target.estimate(program, settings))
 
 
-def refused(program: Program, chosen: Chosen) -> None:
+def refuse_ops(program: Program, chosen: ChosenTarget) -> None:
     """An error that lists every op that the target has no equal for."""
     offences: tuple[Offence, ...] = chosen.target.check(program, chosen.settings)
     if offences:
@@ -113,7 +113,7 @@ def refused(program: Program, chosen: Chosen) -> None:
         )
 
 
-def _placed(chosen: Chosen) -> dict[str, Any]:
+def _part_facts(chosen: ChosenTarget) -> dict[str, Any]:
     """The part that a project is for, and what that offers."""
     place = chosen.target.place_of(chosen.settings)
     if place is None:
@@ -126,7 +126,7 @@ def _placed(chosen: Chosen) -> dict[str, Any]:
     }
 
 
-def _set_aside(folder: RunFolder, name: str, record: Record) -> None:
+def _set_aside(folder: RunFolder, name: str, record: StepRecord) -> None:
     """An earlier project whose folder holds more than was emitted, such as hours of a tool's work,
     makes room for another one: its reports must not pass for the new one's."""
     place = folder.path / name

@@ -15,10 +15,10 @@ from edgeinfer.base.scratch import scratch_folder
 from edgeinfer.ir.program import Program
 from edgeinfer.readers import load
 from edgeinfer.run.defaults import plain
-from edgeinfer.run.emit import refused
-from edgeinfer.run.lower import lowered_as_asked
+from edgeinfer.run.emit import refuse_ops
+from edgeinfer.run.lower import lower_as_asked
 from edgeinfer.run.samples import Simulation, samples_of
-from edgeinfer.targets.registry import Chosen
+from edgeinfer.targets.registry import ChosenTarget
 from edgeinfer.targets.target import Description, Target
 from edgeinfer.zoo import ENTRIES, is_name, resolve
 
@@ -28,17 +28,17 @@ def program_for(
 ) -> tuple[Program, list[str]]:
     """A model's Program, and what was assumed to get it."""
     if is_name(model) and ENTRIES[str(model)].reference is None:
-        return _untrained(str(model), bits, recipe, targets)
+        return _fresh_program(str(model), bits, recipe, targets)
     found = load(resolve(model))
     simulation = Simulation(str(model))
     shown = (lambda: samples_of(simulation, found.graph)) if is_name(model) else None
-    loaded, lowered = lowered_as_asked(
+    loaded, lowered = lower_as_asked(
         found, recipe, None if bits is None else plain(bits), shown, targets
     )
     return lowered.program, [*loaded.findings, *lowered.findings]
 
 
-def _untrained(
+def _fresh_program(
     name: str, bits: int | None, recipe: Path | None, targets: Sequence[Target[Any]]
 ) -> tuple[Program, list[str]]:
     """A reference model whose weights do not ship, with fresh ones: costs hardly differ."""
@@ -51,12 +51,12 @@ def _untrained(
 
 
 def estimate(
-    model: Path, chosen: Chosen, *, bits: int | None = None, recipe: Path | None = None
+    model: Path, chosen: ChosenTarget, *, bits: int | None = None, recipe: Path | None = None
 ) -> Description:
     """A model on a target; where the settings state a goal, choices are made for it first."""
     target = chosen.target
     program, assumed = program_for(model, bits, recipe, [target])
-    refused(program, chosen)
+    refuse_ops(program, chosen)
     settings = target.settle(program, chosen.settings)
     findings = (*assumed, *target.advise(program, settings))
     detailed = target.describe_estimate(program, settings, findings)

@@ -8,20 +8,20 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from edgeinfer.export.onnx_files import Format, check_name, write
+from edgeinfer.export.onnx_files import OnnxFormat, check_name, write
 from edgeinfer.ir.program import Program
 from edgeinfer.run.estimate import program_for
-from edgeinfer.run.folder import Silent, opened
+from edgeinfer.run.folder import Silent, open_run
 from edgeinfer.run.trial import stored_program
 from edgeinfer.zoo import is_name
 
 
 @dataclass(frozen=True, slots=True)
-class Exported:
+class ExportResult:
     """What was written."""
 
     program: Program
-    format: Format
+    format: OnnxFormat
     path: Path
     size_bytes: int
     findings: tuple[str, ...]
@@ -65,13 +65,13 @@ class Exported:
         )
 
 
-def export(source: Path, format_: Format, path: Path) -> Exported:
+def export(source: Path, format_: OnnxFormat, path: Path) -> ExportResult:
     """Write the Program of a run folder, or that of a model as compile would make it."""
     check_name(path)
     if source.is_dir() and not is_name(source):
-        with opened(source, Silent(), new=False) as folder:
+        with open_run(source, Silent(), new=False) as folder:
             program, said = stored_program(folder), list[str]()
     else:
         program, said = program_for(source, None, None)
     made = write(program, format_, path)
-    return Exported(program, format_, path, len(made.content), (*said, *made.findings))
+    return ExportResult(program, format_, path, len(made.content), (*said, *made.findings))

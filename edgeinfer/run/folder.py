@@ -24,8 +24,8 @@ from edgeinfer.base import plan
 from edgeinfer.base.errors import RunBusyError, UsageError
 from edgeinfer.base.fenced import inside, own_file, refuse_links
 from edgeinfer.base.reads import Reads
-from edgeinfer.base.signals import Terminated
-from edgeinfer.run.records import Record, read_record
+from edgeinfer.base.signals import TerminationRequest
+from edgeinfer.run.records import StepRecord, read_record
 
 HIDDEN = ".edgeinfer"  # records of steps, and the lock
 LOG = logging.getLogger("edgeinfer")
@@ -34,46 +34,46 @@ LOG = logging.getLogger("edgeinfer")
 class Progress(Protocol):
     """Whoever wants to know how far a run is."""
 
-    def started(self, step: str) -> None:
+    def start(self, step: str) -> None:
         """A step begins."""
 
-    def advanced(self, done: int, total: int) -> None:
+    def advance(self, done: int, total: int) -> None:
         """The current step has handled some of its samples."""
 
-    def said(self, step: str, seconds: float, line: str) -> None:
+    def say(self, step: str, seconds: float, line: str) -> None:
         """A tool that the current step runs has printed a line."""
 
-    def finished(self, step: str, seconds: float, cached: bool) -> None:
+    def finish(self, step: str, seconds: float, cached: bool) -> None:
         """A step is done, or was found done."""
 
 
 class Silent:
     """Progress that nobody watches."""
 
-    def started(self, step: str) -> None:
+    def start(self, step: str) -> None:
         """Nobody is told."""
 
-    def advanced(self, done: int, total: int) -> None:
+    def advance(self, done: int, total: int) -> None:
         """Nobody is told."""
 
-    def said(self, step: str, seconds: float, line: str) -> None:
+    def say(self, step: str, seconds: float, line: str) -> None:
         """Nobody is told."""
 
-    def finished(self, step: str, seconds: float, cached: bool) -> None:
+    def finish(self, step: str, seconds: float, cached: bool) -> None:
         """Nobody is told."""
 
 
 @contextlib.contextmanager
-def watched(progress: Progress, step: str) -> Iterator[None]:
+def watch_step(progress: Progress, step: str) -> Iterator[None]:
     """Tell of a step that is done outside a run folder."""
-    progress.started(step)
+    progress.start(step)
     began = time.monotonic()
     yield
-    progress.finished(step, time.monotonic() - began, cached=False)
+    progress.finish(step, time.monotonic() - began, cached=False)
 
 
 @dataclass(frozen=True, slots=True)
-class Outcome:
+class StepOutcome:
     """What a step yields: files by their path in the run folder (a Path is copied), and facts."""
 
     facts: Mapping[str, Any]
@@ -82,24 +82,24 @@ class Outcome:
 
 @dataclass(slots=True)
 class RunFolder:
-    """An open run folder; see `opened`."""
+    """An open run folder; see `open_run`."""
 
     path: Path
     progress: Progress
-    records: dict[str, Record] = field(default_factory=dict)  # of this process, in order
+    records: dict[str, StepRecord] = field(default_factory=dict)  # of this process, in order
 
     def step(
         self,
         name: str,
         reads: Reads,
         depends_on: Mapping[str, Any],
-        make: Callable[[], Outcome],
+        make: Callable[[], StepOutcome],
     ) -> Mapping[str, Any]:
         """The facts of a step: remembered if everything it depends on is as it was, else made.
         `reads`: code, text, libraries and programs; `depends_on`: options and inputs."""
         key = key_of(name, reads, depends_on)
-        self.progress.started(name)
-        known = self.recorded(name)
+        self.progress.start(name)
+        known = self.read_record(name)
         if known is not None and known.key == key and self._intact(known):
             record = replace(known, cached=True)
             LOG.info("%s: as before", name)
@@ -107,27 +107,27 @@ class RunFolder:
             record = self._made(name, key, make, known)
             LOG.info("%s: done in %.2f s", name, record.seconds)
         self.records[name] = record
-        self.progress.finished(name, record.seconds, record.cached)
+        self.progress.finish(name, record.seconds, record.cached)
         return record.facts
 
-    def noted(self, name: str, facts: Mapping[str, Any]) -> None:
+    def note_facts(self, name: str, facts: Mapping[str, Any]) -> None:
         """Facts that are found anew each time, in no time."""
-        self.records[name] = Record(name, "", 0.0, {}, json.loads(json.dumps(facts)))
+        self.records[name] = StepRecord(name, "", 0.0, {}, json.loads(json.dumps(facts)))
 
     def forget(self, name: str) -> None:
         """A step that has to be done again, whatever it depends on."""
         self._record_path(name).unlink(missing_ok=True)
 
-    def remembered(self, name: str) -> bool:
+    def recall_step(self, name: str) -> bool:
         """Take up a step that depends on what its record and the steps before it say, not redone:
         whether there is one, and its files are as it left them."""
-        known = self.recorded(name)
+        known = self.read_record(name)
         if known is None or not self._intact(known):
             return False
         self.records[name] = replace(known, cached=True)
         return True
 
-    def recorded(self, name: str) -> Record | None:
+    def read_record(self, name: str) -> StepRecord | None:
         """A step's record, or None where there is none that can be read."""
         return read_record(self._record_path(name), name)
 
@@ -136,8 +136,8 @@ class RunFolder:
         return inside(self.path, name)
 
     def _made(
-        self, name: str, key: str, make: Callable[[], Outcome], known: Record | None
-    ) -> Record:
+        self, name: str, key: str, make: Callable[[], StepOutcome], known: StepRecord | None
+    ) -> StepRecord:
         self._record_path(name).unlink(missing_ok=True)
         began = time.monotonic()
         outcome = make()
@@ -151,20 +151,20 @@ class RunFolder:
         for stale in set(known.files if known else ()) - set(files):
             self.file(stale).unlink(missing_ok=True)
         facts = json.loads(json.dumps(outcome.facts))  # the same whether made now or remembered
-        record = Record(name, key, seconds, files, facts)
+        record = StepRecord(name, key, seconds, files, facts)
         plan.write_file(self._record_path(name), json.dumps(asdict(record), indent=1))
         return record
 
     def _record_path(self, name: str) -> Path:
         return self.path / HIDDEN / f"{name}.json"
 
-    def _intact(self, record: Record) -> bool:
+    def _intact(self, record: StepRecord) -> bool:
         paths = {self.path / path: digest for path, digest in record.files.items()}
         return all(path.is_file() and plan.sha256_of(path) == d for path, d in paths.items())
 
 
 @contextlib.contextmanager
-def opened(path: Path, progress: Progress, *, new: bool) -> Iterator[RunFolder]:
+def open_run(path: Path, progress: Progress, *, new: bool) -> Iterator[RunFolder]:
     """Lock a run folder and log what happens in it. With `new` it is made if it is not there."""
     hidden = path / HIDDEN
     refuse_links(path)
@@ -177,12 +177,12 @@ def opened(path: Path, progress: Progress, *, new: bool) -> Iterator[RunFolder]:
         raise UsageError(
             f"{path} {what}.", hint=f"Make it with: edgeinfer compile MODEL --target none -o {path}"
         )
-    with _locked(path), _logged(path):
+    with _lock_folder(path), _log_to_folder(path):
         plan.sweep_partial(path)
         try:
             yield RunFolder(path, progress)
         except KeyboardInterrupt as error:
-            how = f"ended by {error.signal_name}" if isinstance(error, Terminated) else ""
+            how = f"ended by {error.signal_name}" if isinstance(error, TerminationRequest) else ""
             LOG.warning("%s", how or "interrupted")
             raise
         except BaseException:
@@ -206,7 +206,7 @@ def _refuse_foreign(path: Path) -> None:
 
 
 @contextlib.contextmanager
-def _locked(path: Path) -> Iterator[None]:
+def _lock_folder(path: Path) -> Iterator[None]:
     lock_path = path / HIDDEN / "lock"
     with plan.writing(lock_path):
         own_file(lock_path)
@@ -228,7 +228,7 @@ def _locked(path: Path) -> Iterator[None]:
 
 
 @contextlib.contextmanager
-def _logged(path: Path) -> Iterator[None]:
+def _log_to_folder(path: Path) -> Iterator[None]:
     log_path = path / "log.txt"
     with plan.writing(log_path):
         own_file(log_path)

@@ -12,22 +12,22 @@ from typing import Any
 from edgeinfer.base.errors import ProgramError, RecipeError, UsageError
 from edgeinfer.data.open import existing
 from edgeinfer.data.samples import Samples
-from edgeinfer.ir.lower import Lowered, lower
+from edgeinfer.ir.lower import LoweredModel, lower
 from edgeinfer.precision.ptq import PtqSettings
-from edgeinfer.readers import Loaded
-from edgeinfer.run.defaults import BITS, drawn_for, formatted, plain
+from edgeinfer.readers import LoadedModel
+from edgeinfer.run.defaults import BITS, add_formats, draw_samples_for, plain
 from edgeinfer.targets.target import Target
 from quantization.fixed import FormatError
 from quantization.recipe import Recipe
 
 
-def lowered_as_asked(
-    loaded: Loaded,
+def lower_as_asked(
+    loaded: LoadedModel,
     recipe_path: Path | None,
     formats: PtqSettings | None,
     data: Callable[[], Samples] | None,
     targets: Sequence[Target[Any]] = (),
-) -> tuple[Loaded, Lowered]:
+) -> tuple[LoadedModel, LoweredModel]:
     """Lower a model under the formats that it, or the recipe, states; where neither states any,
     under `formats` or one width for every tensor, as the targets would have them.
     The model comes back as it was lowered."""
@@ -39,16 +39,16 @@ def lowered_as_asked(
             hint="Leave it out, or choose new formats with edgeinfer quantize.",
         )
     if not stated:
-        tried = drawn_for(loaded, given) if data is None else data()
+        tried = draw_samples_for(loaded, given) if data is None else data()
         widths = [target.best_bits for target in targets if target.best_bits is not None]
         width = min(widths, default=BITS)
-        loaded = formatted(loaded, formats or plain(width), tried)
+        loaded = add_formats(loaded, formats or plain(width), tried)
         for target in targets:
             loaded = replace(loaded, recipe=target.suit(loaded.recipe))
-    return loaded, lowered_with(loaded, given, recipe_path)
+    return loaded, lower_with(loaded, given, recipe_path)
 
 
-def lowered_with(loaded: Loaded, given: Recipe, source: Path | None) -> Lowered:
+def lower_with(loaded: LoadedModel, given: Recipe, source: Path | None) -> LoweredModel:
     """Lower a model under its own recipe with another on top; errors name the recipe's file."""
     recipe = loaded.recipe.updated(given)
     name = loaded.graph.name

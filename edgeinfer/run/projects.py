@@ -18,19 +18,19 @@ from edgeinfer.base.errors import UsageError
 from edgeinfer.base.fenced import entries
 from edgeinfer.ir.program import Program
 from edgeinfer.run.folder import RunFolder
-from edgeinfer.targets.registry import Chosen, known, restored
+from edgeinfer.targets.registry import ChosenTarget, known_targets, restore_target
 
 MADE_ANEW = ("csim", "sim")  # folders of a project that its simulation fills, in seconds
 OBJECTS = (".o", ".so", ".a", ".d", ".log")  # that someone's own build leaves; nothing reads them
 EDITED = "not as emitted"  # said of files that someone has changed; `explain` repeats it
 
 
-def remembered(folder: RunFolder, program: str) -> list[Chosen]:
+def recall_targets(folder: RunFolder, program: str) -> list[ChosenTarget]:
     """The targets that a run was compiled for. A project that someone has edited since counts: it
     is what will be simulated, and a finding says so."""
     found = []
-    for name in known():
-        record = folder.recorded(emission(name))
+    for name in known_targets():
+        record = folder.read_record(emission(name))
         if record is None or record.facts.get("program") != program:
             continue
         changed = changed_files(folder, record.files)
@@ -38,10 +38,10 @@ def remembered(folder: RunFolder, program: str) -> list[Chosen]:
         if changed:
             facts["findings"] = [
                 *facts["findings"],
-                f"{name}: {_listed(changed)} {EDITED}; what is there was simulated.",
+                f"{name}: {_list_files(changed)} {EDITED}; what is there was simulated.",
             ]
         folder.records[emission(name)] = replace(record, cached=True, facts=facts)
-        found.append(restored(name, record.facts["settings"]))
+        found.append(restore_target(name, record.facts["settings"]))
     return found
 
 
@@ -55,7 +55,7 @@ def changed_files(folder: RunFolder, files: Mapping[str, str]) -> list[str]:
     ]
 
 
-def refuse_foreign_code(folder: RunFolder, program: Program, chosen: Chosen) -> None:
+def refuse_foreign_code(folder: RunFolder, program: Program, chosen: ChosenTarget) -> None:
     """An error where a project that was there before holds code that this Program does not give:
     a run folder may be anyone's, and code that is simulated is run."""
     target = chosen.target
@@ -73,7 +73,7 @@ def refuse_foreign_code(folder: RunFolder, program: Program, chosen: Chosen) -> 
                 foreign.append(name)
     if foreign:
         raise UsageError(
-            f"{place}: {_listed(foreign)} {EDITED}, and would be run.",
+            f"{place}: {_list_files(foreign)} {EDITED}, and would be run.",
             hint="Look at it, then add --edited to run it all the same; compile writes the project "
             "anew.",
         )
@@ -98,22 +98,22 @@ def content_of(folder: RunFolder, name: str) -> str:
     return state.hexdigest()
 
 
-def about(folder: RunFolder, chosen: Chosen) -> dict[str, Any]:
+def about(folder: RunFolder, chosen: ChosenTarget) -> dict[str, Any]:
     """What a step about a target's project depends on: the project as it lies there, and the
     settings, which also say what nothing in the project does, such as the part."""
     return {"project": content_of(folder, chosen.name), "settings": asdict(chosen.settings)}
 
 
-def as_before(folder: RunFolder, chosen: Chosen, step: str) -> None:
+def as_before(folder: RunFolder, chosen: ChosenTarget, step: str) -> None:
     """What a step found about this very project, with these settings, stays in the result."""
-    before = folder.recorded(step)
+    before = folder.read_record(step)
     if before is not None and before.facts.get("about") == json.loads(
         json.dumps(about(folder, chosen))
     ):
-        folder.remembered(step)
+        folder.recall_step(step)
 
 
-def _listed(changed: list[str]) -> str:
+def _list_files(changed: list[str]) -> str:
     shown = ", ".join(changed[:3])
     more = f" and {len(changed) - 3} more are" if len(changed) > 3 else ""
     verb = " is" if len(changed) == 1 else "" if more else " are"

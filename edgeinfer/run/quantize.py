@@ -17,15 +17,15 @@ from edgeinfer.evaluate.judge import MOST_AT_ONCE
 from edgeinfer.graph.fold import fold_batch_norms
 from edgeinfer.graph.nodes import Graph, macs
 from edgeinfer.ir.costs import costs_of
-from edgeinfer.ir.lower import Lowered
-from edgeinfer.precision.ptq import PtqSettings, Quantized
+from edgeinfer.ir.lower import LoweredModel
+from edgeinfer.precision.ptq import PtqSettings, QuantizedGraph
 from edgeinfer.precision.ptq import quantize as choose
 from edgeinfer.precision.qat.settings import QatSettings
 from edgeinfer.precision.search.sensitivity import sensitivity_table
-from edgeinfer.readers import Loaded, load
-from edgeinfer.run.data import Dealt, dealt
-from edgeinfer.run.folder import Progress, watched
-from edgeinfer.run.lower import lowered_with, read_recipe
+from edgeinfer.readers import LoadedModel, load
+from edgeinfer.run.data import SampleSplit, deal_samples
+from edgeinfer.run.folder import Progress, watch_step
+from edgeinfer.run.lower import lower_with, read_recipe
 from edgeinfer.run.result import recipe_part
 from edgeinfer.zoo.entry import ZooEntry
 from quantization.recipe import Recipe
@@ -65,23 +65,23 @@ class QuantizeOrder:
 
 
 @dataclass(frozen=True, slots=True)
-class Made:
+class QuantizedModel:
     """A quantized network: floats that lie on their grids, its recipe, its Program."""
 
-    loaded: Loaded
-    quantized: Quantized
-    lowered: Lowered
+    loaded: LoadedModel
+    quantized: QuantizedGraph
+    lowered: LoweredModel
     findings: tuple[str, ...]
     training: Mapping[str, Any] | None = None
 
 
 def quantize_model(order: QuantizeOrder, progress: Progress) -> dict[str, Any]:
     """Quantize as ordered; what was written and how well it does, ready for JSON."""
-    with watched(progress, "load"):
+    with watch_step(progress, "load"):
         loaded = load(order.model)
         given = Recipe() if order.recipe is None else read_recipe(order.recipe)
-    with watched(progress, "data"):
-        samples = dealt(
+    with watch_step(progress, "data"):
+        samples = deal_samples(
             loaded,
             given,
             entry=order.entry,
@@ -90,15 +90,15 @@ def quantize_model(order: QuantizeOrder, progress: Progress) -> dict[str, Any]:
             divide=order.training is not None,
             seed=order.seed,
         )
-    with watched(progress, "quantize"):
-        made = _formatted(order, loaded, given, samples)
+    with watch_step(progress, "quantize"):
+        made = _choose_formats(order, loaded, given, samples)
     if order.training is not None:
-        with watched(progress, "train"):
-            made = _trained(order.training, loaded.graph, made, samples, progress)
-    with watched(progress, "evaluate"):
-        judged = _judged(loaded, made.lowered, samples.judge)
+        with watch_step(progress, "train"):
+            made = _train_weights(order.training, loaded.graph, made, samples, progress)
+    with watch_step(progress, "evaluate"):
+        judged = _judge_networks(loaded, made.lowered, samples.judge)
         rows = sensitivity_table(made.quantized, samples.judge) if order.sensitivity else ()
-    with watched(progress, "write"):
+    with watch_step(progress, "write"):
         write(order.output, made.loaded.graph, made.lowered.recipe)
     findings = [
         *samples.findings,
@@ -136,7 +136,9 @@ def quantize_model(order: QuantizeOrder, progress: Progress) -> dict[str, Any]:
     return document
 
 
-def _formatted(order: QuantizeOrder, loaded: Loaded, given: Recipe, samples: Dealt) -> Made:
+def _choose_formats(
+    order: QuantizeOrder, loaded: LoadedModel, given: Recipe, samples: SampleSplit
+) -> QuantizedModel:
     """Formats for every tensor, drawn from the samples that teach; the given recipe's on top."""
     settings, graph = order.ptq, loaded.graph
     said: list[str] = []
@@ -146,8 +148,8 @@ def _formatted(order: QuantizeOrder, loaded: Loaded, given: Recipe, samples: Dea
         graph, said = _fewer_filters(graph, samples.teach, order.training.prune_filters)
     chosen = choose(graph, samples.teach.inputs, settings)
     unformatted = replace(loaded, graph=chosen.graph, recipe=Recipe())
-    lowered = lowered_with(unformatted, chosen.recipe.updated(given), order.recipe)
-    return Made(unformatted, chosen, lowered, (*said, *chosen.findings))
+    lowered = lower_with(unformatted, chosen.recipe.updated(given), order.recipe)
+    return QuantizedModel(unformatted, chosen, lowered, (*said, *chosen.findings))
 
 
 def _fewer_filters(graph: Graph, teach: Samples, share: float) -> tuple[Graph, list[str]]:
@@ -161,17 +163,21 @@ def _fewer_filters(graph: Graph, teach: Samples, share: float) -> tuple[Graph, l
     return pruned.graph, [f"Filters left: {', '.join(left)}."]
 
 
-def _trained(
-    settings: QatSettings, teacher: Graph, made: Made, samples: Dealt, progress: Progress
-) -> Made:
+def _train_weights(
+    settings: QatSettings,
+    teacher: Graph,
+    made: QuantizedModel,
+    samples: SampleSplit,
+    progress: Progress,
+) -> QuantizedModel:
     """The weights trained under the recipe that the network was lowered with."""
     from edgeinfer.precision.qat.fine_tune import Tutor, refuse_untrainable
 
     refuse_untrainable(made.lowered.graph)
     tutor = Tutor.of(teacher, samples.teach, samples.choose, settings)
-    found = tutor.trained(made.lowered.graph, made.lowered.recipe, progress.advanced)
+    found = tutor.train(made.lowered.graph, made.lowered.recipe, progress.advance)
     loaded = replace(made.loaded, graph=found.graph)
-    lowered = lowered_with(loaded, found.recipe, None)
+    lowered = lower_with(loaded, found.recipe, None)
     history = [asdict(epoch) for epoch in found.history]
     said = []
     if found.best == 0:
@@ -194,7 +200,9 @@ def _trained(
     )
 
 
-def _judged(loaded: Loaded, lowered: Lowered, tried: Samples) -> dict[str, dict[str, Any]]:
+def _judge_networks(
+    loaded: LoadedModel, lowered: LoweredModel, tried: Samples
+) -> dict[str, dict[str, Any]]:
     """Scores of the float and of the integer network; the latter's distance from the former."""
     wanted = judge.float_outputs(loaded.graph, tried)
     got = judge.program_outputs(lowered.program, lowered.recipe, tried)
@@ -214,5 +222,5 @@ def write(output: Path, graph: Graph, recipe: Recipe) -> None:
         return
     from edgeinfer.export import qkeras as export_qkeras
 
-    with plan.staged(output) as temporary:
+    with plan.stage_file(output) as temporary:
         export_qkeras.write(graph, recipe, temporary)

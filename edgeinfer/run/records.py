@@ -22,7 +22,7 @@ DIGEST = r"^[0-9a-f]{64}$"
 
 
 @dataclass(frozen=True, slots=True)
-class Record:
+class StepRecord:
     """A finished step: what it depended on, what it made (path -> sha256), what it found."""
 
     name: str
@@ -33,11 +33,11 @@ class Record:
     cached: bool = False
 
 
-def read_record(path: Path, name: str) -> Record | None:
+def read_record(path: Path, name: str) -> StepRecord | None:
     """A step's record, or None where there is none that can be read; an error for one that lists
     files outside its folder, or facts that no such step finds."""
     try:
-        record = Record(**json.loads(path.read_text(encoding="utf-8")))
+        record = StepRecord(**json.loads(path.read_text(encoding="utf-8")))
     except (OSError, ValueError, TypeError, RecursionError):
         return None
     wrong = _wrong(record, name)
@@ -49,7 +49,7 @@ def read_record(path: Path, name: str) -> Record | None:
     return record
 
 
-def _wrong(record: Record, name: str) -> str:
+def _wrong(record: StepRecord, name: str) -> str:
     """What keeps a record from being one that a step has left."""
     given = (record.name, record.key, record.cached)
     if not all(map(isinstance, given, (str, str, bool))) or record.name != name:

@@ -15,14 +15,14 @@ from edgeinfer.evaluate.profile.data import Profile, from_json
 from edgeinfer.evaluate.profile.make import profile_of
 from edgeinfer.graph.nodes import Graph
 from edgeinfer.ir.lower import lower
-from edgeinfer.report.page.page import Report, Wishes, report_on, written
+from edgeinfer.report.page.page import Report, Wishes, report_on, write_report_files
 from edgeinfer.run import dependencies
-from edgeinfer.run.folder import HIDDEN, Outcome, RunFolder, watched
+from edgeinfer.run.folder import HIDDEN, RunFolder, StepOutcome, watch_step
 from edgeinfer.run.lower import read_recipe
 from edgeinfer.run.result import PROGRAM, RECIPE
 from edgeinfer.run.samples import DataFile, Simulation, Source, digest_of, samples_of
 from edgeinfer.run.stored import RESULT, read_text, stored_result
-from edgeinfer.run.trial import Model, stored_program
+from edgeinfer.run.trial import ModelFiles, stored_program
 from quantization.recipe import Recipe
 
 PROFILE = "report_data.json"
@@ -30,7 +30,7 @@ DRAWN = 512  # samples where no data are given
 
 
 @dataclass(frozen=True, slots=True)
-class Profiled:
+class ProfileResult:
     """A profile, or why there is none."""
 
     profile: Profile | None
@@ -40,10 +40,10 @@ class Profiled:
 def write_report(folder: RunFolder, data: Path | None, wishes: Wishes) -> Report:
     """The report of a run folder, written into it."""
     result = stored_result(folder.path)
-    found = profiled(folder, data)
+    found = profile_run(folder, data)
     report = report_on(result, found.profile, replace(wishes, reason=found.reason))
-    with watched(folder.progress, "report"):
-        written(report).write(folder.path)
+    with watch_step(folder.progress, "report"):
+        write_report_files(report).write(folder.path)
     return report
 
 
@@ -59,7 +59,7 @@ def report_of_result(run: Path, wishes: Wishes) -> Report:
         profile = found if found.program == result.program.digest else None
         reason = f"{path} is of another Program than the result."
     report = report_on(result, profile, replace(wishes, reason=reason))
-    written(report).write(run)
+    write_report_files(report).write(run)
     return report
 
 
@@ -68,43 +68,45 @@ def is_result_alone(run: Path) -> bool:
     return (run / RESULT).is_file() and not (run / HIDDEN).is_dir()
 
 
-def profiled(folder: RunFolder, data: Path | None) -> Profiled:
+def profile_run(folder: RunFolder, data: Path | None) -> ProfileResult:
     """What goes on inside a run's network, on the data given, those that accuracy was judged on, or
     drawn ones; remembered until one of them changes. A folder that holds a result alone has none.
     """
     if not (folder.path / PROGRAM).is_file() or not (folder.path / RECIPE).is_file():
-        return Profiled(None, f"{folder.path} holds no Program, so nothing can be looked into.")
-    load = folder.recorded("load")
+        return ProfileResult(
+            None, f"{folder.path} holds no Program, so nothing can be looked into."
+        )
+    load = folder.read_record("load")
     if load is None:
-        return Profiled(None, f"{folder.path} holds no record of its model.")
+        return ProfileResult(None, f"{folder.path} holds no record of its model.")
     source = DataFile(data) if data is not None else _source_of(folder)
     depends_on = {
         "program": plan.sha256_of(folder.path / PROGRAM),
         "model": load.facts["model"]["sha256"],
         "data": digest_of(source),
     }
-    model = Model(folder.file(load.facts["model"]["file"]))
+    model = ModelFiles(folder.file(load.facts["model"]["file"]))
     folder.step(
         "profile", dependencies.PROFILE, depends_on, lambda: _profile(folder, model, source)
     )
     path = folder.path / PROFILE
-    return Profiled(from_json(read_text(path), str(path)))
+    return ProfileResult(from_json(read_text(path), str(path)))
 
 
-def _profile(folder: RunFolder, model: Model, source: Source | None) -> Outcome:
+def _profile(folder: RunFolder, model: ModelFiles, source: Source | None) -> StepOutcome:
     program = stored_program(folder)
     recipe = read_recipe(folder.path / RECIPE)
     graph = model.loaded.graph
     if source is None:
         inputs = {op.name: (op.shape, op.type) for op in program.inputs}
-        tried = samples.drawn(inputs, DRAWN)
+        tried = samples.draw_samples(inputs, DRAWN)
     else:
         tried = samples_of(source, graph)
-    made = profile_of(program, graph, _folded(graph, recipe), recipe, tried)
-    return Outcome({"program": program.digest}, {PROFILE: made.to_json().encode()})
+    made = profile_of(program, graph, _fold_graph(graph, recipe), recipe, tried)
+    return StepOutcome({"program": program.digest}, {PROFILE: made.to_json().encode()})
 
 
-def _folded(graph: Graph, recipe: Recipe) -> Graph:
+def _fold_graph(graph: Graph, recipe: Recipe) -> Graph:
     """The float network with the names that its Program has."""
     try:
         return lower(graph, recipe).graph
@@ -114,7 +116,7 @@ def _folded(graph: Graph, recipe: Recipe) -> Graph:
 
 def _source_of(folder: RunFolder) -> Source | None:
     """The samples that the run was evaluated on, if they are where and as they were."""
-    load, record = folder.recorded("load"), folder.recorded("evaluate")
+    load, record = folder.read_record("load"), folder.read_record("evaluate")
     told = None if record is None else record.facts.get("data")
     if told is not None and "path" in told:
         source = DataFile(Path(told["path"]))

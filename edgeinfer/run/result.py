@@ -18,7 +18,7 @@ from quantization.recipe import Recipe
 PROGRAM, PROGRAM_TEXT, RECIPE, RESULT = "program.npz", "program.txt", "recipe.toml", "result.json"
 
 
-def assembled(folder: RunFolder) -> Result:
+def assemble_result(folder: RunFolder) -> Result:
     """The result that the records of a folder's steps add up to."""
     records = folder.records
     load, lower = records["load"].facts, records["lower"].facts

@@ -15,7 +15,7 @@ from edgeinfer.data.open import open_data
 from edgeinfer.data.samples import Samples
 from edgeinfer.graph.nodes import Graph
 from edgeinfer.zoo import ENTRIES
-from edgeinfer.zoo.drawn import simulated
+from edgeinfer.zoo.drawn import simulate_samples
 from edgeinfer.zoo.entry import stage_seed
 
 SIMULATED = 1_000  # samples of a reference model that is given no data
@@ -56,7 +56,7 @@ def digest_of(source: Source | None) -> str | None:
             assert_never(source)
 
 
-def judged_on(source: Source | None, count: int) -> dict[str, Any] | None:
+def describe_samples(source: Source | None, count: int) -> dict[str, Any] | None:
     """The samples as a result names them, and where a report finds them again."""
     match source:
         case None:
@@ -83,7 +83,7 @@ def samples_of(source: Source, graph: Graph) -> Samples:
         case DataFile(path):
             return read_samples(path, graph)
         case Simulation(reference):
-            drawn, _ = simulated(ENTRIES[reference], stage_seed(SEED, "fresh"), SIMULATED)
+            drawn, _ = simulate_samples(ENTRIES[reference], stage_seed(SEED, "fresh"), SIMULATED)
             return drawn
         case _:
             assert_never(source)

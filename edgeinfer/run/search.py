@@ -19,10 +19,10 @@ from edgeinfer.ir.program import Program
 from edgeinfer.precision.qat.settings import QatSettings
 from edgeinfer.precision.search.objective import objective_on
 from edgeinfer.precision.search.report import document, name_of, report
-from edgeinfer.precision.search.run import Found, SearchSettings, search
+from edgeinfer.precision.search.run import SearchResult, SearchSettings, search
 from edgeinfer.readers import load
-from edgeinfer.run.data import Dealt, dealt
-from edgeinfer.run.folder import Progress, watched
+from edgeinfer.run.data import SampleSplit, deal_samples
+from edgeinfer.run.folder import Progress, watch_step
 from edgeinfer.run.quantize import write
 from edgeinfer.targets.registry import choose_for
 from edgeinfer.zoo.entry import ZooEntry
@@ -65,11 +65,11 @@ def search_model(
     order: SearchOrder, progress: Progress, estimate: Estimate | None = None
 ) -> dict[str, Any]:
     """Search as ordered; the front and what was chosen from it, ready for JSON."""
-    with watched(progress, "load"):
+    with watch_step(progress, "load"):
         loaded = load(order.model)
         graph = loaded.graph
-    with watched(progress, "data"):
-        samples = dealt(
+    with watch_step(progress, "data"):
+        samples = deal_samples(
             loaded,
             Recipe(),
             entry=order.entry,
@@ -79,7 +79,7 @@ def search_model(
             seed=order.search.seed,
         )
     train = _train(order, graph, samples) if order.training is not None else None
-    with watched(progress, "search"):
+    with watch_step(progress, "search"):
         found = search(
             graph,
             samples.teach.part(0, 4096),
@@ -88,11 +88,11 @@ def search_model(
             order.folder,
             train=train,
             estimate=estimate,
-            advanced=progress.advanced,
+            advanced=progress.advance,
         )
-    chosen = _chosen(found, order)
-    with watched(progress, "evaluate"):
-        judged = _judged(found, chosen, order, samples.judge)
+    chosen = _choose_trial(found, order)
+    with watch_step(progress, "evaluate"):
+        judged = _judge_choice(found, chosen, order, samples.judge)
     told = document(found) | {
         "findings": [
             *samples.findings,
@@ -103,7 +103,7 @@ def search_model(
         "judged": judged,
         "output": str(order.folder),
     }
-    with watched(progress, "write"):
+    with watch_step(progress, "write"):
         report(found).write(order.folder)
         told["findings"] += _write_models(found, order.folder)
     return told
@@ -127,7 +127,7 @@ def _with_budget(order: SearchOrder) -> SearchSettings:
 
 
 def _train(
-    order: SearchOrder, graph: g.Graph, samples: Dealt
+    order: SearchOrder, graph: g.Graph, samples: SampleSplit
 ) -> Callable[[g.Graph, Recipe], g.Graph]:
     from edgeinfer.precision.qat.fine_tune import Tutor
 
@@ -137,12 +137,12 @@ def _train(
     tutor = Tutor.of(fold_batch_norms(graph), few, samples.choose, settings)
 
     def train(network: g.Graph, recipe: Recipe) -> g.Graph:
-        return tutor.trained(network, recipe).graph
+        return tutor.train(network, recipe).graph
 
     return train
 
 
-def _chosen(found: Found, order: SearchOrder) -> Trial | None:
+def _choose_trial(found: SearchResult, order: SearchOrder) -> Trial | None:
     """The best within the budget; without one, the cheapest as good as uniform widths."""
     six = found.uniform.get(order.uniform)
     if order.budget is not None and six is not None:
@@ -150,8 +150,8 @@ def _chosen(found: Found, order: SearchOrder) -> Trial | None:
     return found.cheapest(six.outcome.score) if six is not None else None
 
 
-def _judged(
-    found: Found, chosen: Trial | None, order: SearchOrder, samples: Samples
+def _judge_choice(
+    found: SearchResult, chosen: Trial | None, order: SearchOrder, samples: Samples
 ) -> dict[str, float]:
     """What was chosen, once more, on samples that the search has not seen: among many recipes that
     were tried the best one's score is partly luck."""
@@ -165,7 +165,7 @@ def _judged(
     return judged
 
 
-def _write_models(found: Found, folder: Path) -> list[str]:
+def _write_models(found: SearchResult, folder: Path) -> list[str]:
     """The weights that go with each recipe of the front, as QKeras models; a remark where QKeras
     has no equal for them."""
     for trial in found.front:

@@ -15,14 +15,14 @@ from edgeinfer.data.samples import Samples
 from edgeinfer.evaluate import judge
 from edgeinfer.graph.nodes import Graph
 from edgeinfer.ir import agreement as cosim
-from edgeinfer.ir.agreement import Agreement, Comparison, Divergence
+from edgeinfer.ir.agreement import Agreement, AgreementTally, Divergence
 from edgeinfer.ir.engine.engine import Engine
 from edgeinfer.ir.program import Program
 from edgeinfer.run.dependencies import reads_of
-from edgeinfer.run.folder import Outcome, RunFolder
+from edgeinfer.run.folder import RunFolder, StepOutcome
 from edgeinfer.run.projects import about, refuse_foreign_code
-from edgeinfer.targets.registry import Chosen
-from edgeinfer.targets.target import Act, Judged
+from edgeinfer.targets.registry import ChosenTarget
+from edgeinfer.targets.target import Act, SimulationJudgement
 from quantization.fixed import Ints
 
 MOST_SAMPLES = 64  # that are simulated where no data are given
@@ -33,7 +33,7 @@ AT_ONCE = 4096  # samples of which values are held at once
 def simulate(
     folder: RunFolder,
     program: Program,
-    chosen: Chosen,
+    chosen: ChosenTarget,
     samples: Samples,
     raw: Mapping[str, Ints],
     graph: Callable[[], Graph],
@@ -47,18 +47,20 @@ def simulate(
     stage, target = chosen.target.stage, chosen.target
     made_of = about(folder, chosen)
 
-    def made() -> Outcome:
+    def made() -> StepOutcome:
         if not edited:
             refuse_foreign_code(folder, program, chosen)
         judged = None
         if not target.exact:
             judged = target.judge(
-                program, graph(), place, raw, chosen.settings, advanced=folder.progress.advanced
+                program, graph(), place, raw, chosen.settings, advanced=folder.progress.advance
             )
         if judged is None:
-            agreement, outputs = _held_against(program, chosen, place, raw, folder)
+            agreement, outputs = _compare_stage(program, chosen, place, raw, folder)
             hosts = {output.name: output.host for output in program.outputs}
-            judged = Judged((agreement,), judge.dequantized(program, outputs), hosts)
+            judged = SimulationJudgement(
+                (agreement,), judge.dequantize_outputs(program, outputs), hosts
+            )
         tried = f"{stage}: simulated on {len(samples)} samples: {samples.origin}."
         facts: dict[str, Any] = {
             "program": program.digest,
@@ -69,11 +71,11 @@ def simulate(
         }
         if samples.labels:
             real = {
-                name: judge.hosted(values, judged.hosts[name])
+                name: judge.apply_host_functions(values, judged.hosts[name])
                 for name, values in judged.outputs.items()
             }
             facts["accuracy"] = {stage: asdict(judge.score(graph(), real, samples))}
-        return Outcome(facts)
+        return StepOutcome(facts)
 
     folder.step(
         stage,
@@ -94,19 +96,19 @@ def samples_for(program: Program, available: int | None, count: int | None) -> i
     return min(affordable, MOST_SAMPLES if available is None else available)
 
 
-def _held_against(
-    program: Program, chosen: Chosen, place: Path, raw: Mapping[str, Ints], folder: RunFolder
+def _compare_stage(
+    program: Program, chosen: ChosenTarget, place: Path, raw: Mapping[str, Ints], folder: RunFolder
 ) -> tuple[Agreement, dict[str, Ints]]:
     target = chosen.target
     engine = Engine(program)
-    comparison = Comparison(program, ("engine", chosen.target.stage))
+    comparison = AgreementTally(program, ("engine", chosen.target.stage))
     total, done = len(next(iter(raw.values()))), 0
     parts: dict[str, list[Ints]] = {output.name: [] for output in program.outputs}
     for batch in judge.batches(raw, AT_ONCE):
         before = done
 
         def advanced(so_far: int, _: int, before: int = before) -> None:
-            folder.progress.advanced(before + so_far, total)
+            folder.progress.advance(before + so_far, total)
 
         got = target.simulate(program, place, batch, chosen.settings, advanced=advanced)
         comparison.add(engine.run(batch), got)
@@ -122,7 +124,7 @@ def _held_against(
 
 def _where_they_part(
     program: Program,
-    chosen: Chosen,
+    chosen: ChosenTarget,
     place: Path,
     raw: Mapping[str, Ints],
     engine: Engine,

@@ -11,7 +11,7 @@ from pathlib import Path
 
 from edgeinfer.base import plan
 from edgeinfer.base.errors import InputError, UsageError
-from edgeinfer.data.samples import Samples, drawn
+from edgeinfer.data.samples import Samples, draw_samples
 from edgeinfer.evaluate import judge
 from edgeinfer.evaluate.explain import MOST_SAMPLES, explain
 from edgeinfer.evaluate.judge import Stage
@@ -24,15 +24,15 @@ from edgeinfer.run import projects as run_projects
 from edgeinfer.run import simulate
 from edgeinfer.run import tools as run_tools
 from edgeinfer.run.dependencies import EVALUATE, LOAD, LOWER, SIMULATE
-from edgeinfer.run.emit import emit, estimated
-from edgeinfer.run.folder import Outcome, RunFolder
-from edgeinfer.run.lower import lowered_as_asked, recipe_text
+from edgeinfer.run.emit import emit, estimate_target
+from edgeinfer.run.folder import RunFolder, StepOutcome
+from edgeinfer.run.lower import lower_as_asked, recipe_text
 from edgeinfer.run.result import (
     PROGRAM,
     PROGRAM_TEXT,
     RECIPE,
     RESULT,
-    assembled,
+    assemble_result,
     float32_finding,
     program_metrics,
     program_part,
@@ -40,8 +40,8 @@ from edgeinfer.run.result import (
 )
 from edgeinfer.run.samples import DataFile, Simulation, Source, digest_of, samples_of
 from edgeinfer.run.tools import ToolOrder
-from edgeinfer.run.trial import Model, Trial
-from edgeinfer.targets.registry import Chosen
+from edgeinfer.run.trial import ModelFiles, ProgramTrial
+from edgeinfer.targets.registry import ChosenTarget
 from quantization.fixed import Ints
 
 BASE = (Stage.ENGINE, Stage.INTERPRET)  # stages that need no target
@@ -54,7 +54,7 @@ def compile_model(
     recipe_path: Path | None,
     data: Source | None,
     formats: PtqSettings | None = None,
-    targets: Sequence[Chosen] = (),
+    targets: Sequence[ChosenTarget] = (),
     projects: bool = True,
     worth: Callable[[Result], bool] = lambda estimated: True,
     tools: ToolOrder = ToolOrder(),  # noqa: B008  # immutable
@@ -66,7 +66,7 @@ def compile_model(
     A model without formats of its own, and without a recipe, gets `formats`. Without `projects`,
     targets only estimate; where that is not `worth` it, nothing is tried.
     """
-    model = Model(model_path)
+    model = ModelFiles(model_path)
     reference = data.reference if isinstance(data, Simulation) else None
     text = "" if recipe_path is None else recipe_text(recipe_path)
     loaded_from = {"files": model.digests, "reference": reference}
@@ -83,14 +83,14 @@ def compile_model(
         },
         lambda: _lower(model, recipe_path, formats, data, targets),
     )
-    trial = Trial(folder, model, data, None, (Stage.ENGINE,))
+    trial = ProgramTrial(folder, model, data, None, (Stage.ENGINE,))
     if not projects:
         for chosen in targets:
-            estimated(trial, chosen)
-        told = assembled(folder)
+            estimate_target(trial, chosen)
+        told = assemble_result(folder)
         return exercise(trial, (Stage.ENGINE,)) if worth(told) else told
     settled = [emit(trial, chosen) for chosen in targets]
-    tools.needed_by(settled)
+    tools.check_steps(settled)
     stages = (Stage.ENGINE, *(chosen.target.stage for chosen in settled if chosen.is_simulated))
     result = exercise(trial, stages, settled)
     busy = [chosen for chosen in settled if tools.of(chosen)]
@@ -99,7 +99,7 @@ def compile_model(
     for chosen in busy:
         _, raw = _samples_for(trial, chosen)
         run_tools.synthesise(folder, trial.program, chosen, tools, raw)
-    return _written(folder, settled)
+    return _write_result(folder, settled)
 
 
 def simulate_run(
@@ -115,16 +115,18 @@ def simulate_run(
     if count is not None and count < 1:
         raise UsageError(f"{count} samples cannot be simulated.", hint="Ask for 1 or more.")
     for step in ("load", "lower"):
-        if not folder.remembered(step):
+        if not folder.recall_step(step):
             raise InputError(
                 f"{folder.path} holds no finished compilation: the step {step!r} is missing, or a "
                 f"file of it was changed.",
                 hint=f"Finish it with: edgeinfer compile MODEL --target none -o {folder.path}",
             )
-    model = Model(folder.file(folder.records["load"].facts["model"]["file"]))
+    model = ModelFiles(folder.file(folder.records["load"].facts["model"]["file"]))
     reference = folder.records["load"].facts.get("reference")
     source = DataFile(data) if data is not None else reference and Simulation(reference)
-    targets = run_projects.remembered(folder, folder.records["lower"].facts["program"]["digest"])
+    targets = run_projects.recall_targets(
+        folder, folder.records["lower"].facts["program"]["digest"]
+    )
     lost = set(stages) - {*BASE, *(chosen.target.stage for chosen in targets)}
     if lost:
         raise UsageError(
@@ -132,10 +134,14 @@ def simulate_run(
             hint=f"Compile it with: edgeinfer compile MODEL --target hls -o {folder.path}",
         )
     base = tuple(stage for stage in BASE if stage in stages)
-    return exercise(Trial(folder, model, source or None, count, base, edited), stages, targets)
+    return exercise(
+        ProgramTrial(folder, model, source or None, count, base, edited), stages, targets
+    )
 
 
-def exercise(trial: Trial, stages: tuple[str, ...], targets: Sequence[Chosen] = ()) -> Result:
+def exercise(
+    trial: ProgramTrial, stages: tuple[str, ...], targets: Sequence[ChosenTarget] = ()
+) -> Result:
     """Try the folder's Program on samples, and write ``result.json``."""
     folder, program = trial.folder, trial.digest
     if trial.stages:
@@ -154,26 +160,26 @@ def exercise(trial: Trial, stages: tuple[str, ...], targets: Sequence[Chosen] = 
         else:
             run_projects.as_before(folder, chosen, chosen.target.stage)
         run_projects.as_before(folder, chosen, run_tools.step_of(chosen))
-    return _written(folder, targets)
+    return _write_result(folder, targets)
 
 
-def _written(folder: RunFolder, targets: Sequence[Chosen]) -> Result:
+def _write_result(folder: RunFolder, targets: Sequence[ChosenTarget]) -> Result:
     """``result.json``, with what reports of tools lie beside the targets' projects."""
     for chosen in targets:
         run_tools.reports(folder, chosen)
-    result = assembled(folder)
+    result = assemble_result(folder)
     plan.write_file(folder.path / RESULT, result.to_json())
     return result
 
 
 def _as_before(folder: RunFolder, step: str, program: str) -> None:
     """What a step found about this very Program stays in the result."""
-    before = folder.recorded(step)
+    before = folder.read_record(step)
     if before is not None and before.facts.get("program") == program:
-        folder.remembered(step)
+        folder.recall_step(step)
 
 
-def _simulate_target(trial: Trial, chosen: Chosen) -> None:
+def _simulate_target(trial: ProgramTrial, chosen: ChosenTarget) -> None:
     part, raw = _samples_for(trial, chosen)
     simulate.simulate(
         trial.folder, trial.program, chosen, part, raw, lambda: trial.model.loaded.graph,
@@ -181,7 +187,7 @@ def _simulate_target(trial: Trial, chosen: Chosen) -> None:
     )  # fmt: skip
 
 
-def _samples_for(trial: Trial, chosen: Chosen) -> tuple[Samples, dict[str, Ints]]:
+def _samples_for(trial: ProgramTrial, chosen: ChosenTarget) -> tuple[Samples, dict[str, Ints]]:
     """The samples that a target is tried on, and what they are as the Program's inputs."""
     available = None if trial.data is None else len(trial.samples)
     tried = simulate.samples_for(trial.program, available, trial.count)
@@ -190,7 +196,7 @@ def _samples_for(trial: Trial, chosen: Chosen) -> tuple[Samples, dict[str, Ints]
     return part, judge.raw_inputs(trial.program, trial.recipe, part)
 
 
-def _load(model: Model, reference: str | None) -> Outcome:
+def _load(model: ModelFiles, reference: str | None) -> StepOutcome:
     graph = model.loaded.graph
     facts = {
         "model": {
@@ -203,23 +209,23 @@ def _load(model: Model, reference: str | None) -> Outcome:
         "reference": reference,
         "findings": model.loaded.findings,
     }
-    return Outcome(facts, {f"model/{place}": path for place, path in model.files.items()})
+    return StepOutcome(facts, {f"model/{place}": path for place, path in model.files.items()})
 
 
 def _lower(
-    model: Model,
+    model: ModelFiles,
     recipe_path: Path | None,
     formats: PtqSettings | None,
     data: Source | None,
-    targets: Sequence[Chosen],
-) -> Outcome:
+    targets: Sequence[ChosenTarget],
+) -> StepOutcome:
     said, graph = model.loaded.findings, model.loaded.graph
     shown = None if data is None else cache(lambda: samples_of(data, graph))
     wished = [chosen.target for chosen in targets]
-    loaded, lowered = lowered_as_asked(model.loaded, recipe_path, formats, shown, wished)
+    loaded, lowered = lower_as_asked(model.loaded, recipe_path, formats, shown, wished)
     program = lowered.program
     part = program_part(program)
-    explained = explain(lowered, graph, _tried(program) if shown is None else shown())
+    explained = explain(lowered, graph, _draw_samples(program) if shown is None else shown())
     chosen = [finding for finding in loaded.findings if finding not in said]
     facts = {
         "recipe": recipe_part(lowered.recipe).model_dump(mode="json"),
@@ -237,9 +243,9 @@ def _lower(
         PROGRAM_TEXT: show(program).encode(),
         RECIPE: lowered.recipe.to_toml().encode(),
     }
-    return Outcome(facts, files)
+    return StepOutcome(facts, files)
 
 
-def _tried(program: Program) -> Samples:
+def _draw_samples(program: Program) -> Samples:
     """Values from all over the types of a Program's inputs."""
-    return drawn({op.name: (op.shape, op.type) for op in program.inputs}, MOST_SAMPLES)
+    return draw_samples({op.name: (op.shape, op.type) for op in program.inputs}, MOST_SAMPLES)

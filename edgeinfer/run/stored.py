@@ -11,8 +11,8 @@ from edgeinfer.base.errors import InputError, UsageError
 from edgeinfer.base.fenced import refuse_links
 from edgeinfer.data.open import existing
 from edgeinfer.report.compare.baseline import regressions
-from edgeinfer.report.compare.runs import Run, labelled
-from edgeinfer.report.gates.check import Checked, check
+from edgeinfer.report.compare.runs import ComparedRun, label_runs
+from edgeinfer.report.gates.check import GateResult, check
 from edgeinfer.report.gates.figures import Vocabulary
 from edgeinfer.report.gates.gates import GateFile
 from edgeinfer.report.gates.gates import read as read_gates
@@ -29,14 +29,14 @@ def stored_result(run: Path) -> Result:
     return from_json(text, str(path))
 
 
-def read_runs(paths: Sequence[Path]) -> list[Run]:
+def read_runs(paths: Sequence[Path]) -> list[ComparedRun]:
     """Results of several runs, called as they were named."""
     found = []
     for path in paths:
         file, text = _result_text(path)
         result = from_json(text, str(file))
         found.append((_label(path), result, version_of(text)))
-    return labelled(found)
+    return label_runs(found)
 
 
 def _label(path: Path) -> str:
@@ -45,7 +45,7 @@ def _label(path: Path) -> str:
     return shown.as_posix() or str(path)
 
 
-def checked_run(run: Path, gates: Path | None, baseline: Path | None) -> list[Checked]:
+def checked_run(run: Path, gates: Path | None, baseline: Path | None) -> list[GateResult]:
     """A result held against gates and against an earlier result."""
     result = stored_result(run)
     told = GateFile((), {})

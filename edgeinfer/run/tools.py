@@ -11,9 +11,9 @@ from dataclasses import asdict, dataclass
 from edgeinfer.base.errors import UsageError
 from edgeinfer.ir.program import Program
 from edgeinfer.run.dependencies import reads_of
-from edgeinfer.run.folder import Outcome, RunFolder
+from edgeinfer.run.folder import RunFolder, StepOutcome
 from edgeinfer.run.projects import about, refuse_foreign_code
-from edgeinfer.targets.registry import Chosen, choose, known
+from edgeinfer.targets.registry import ChosenTarget, choose, known_targets
 from edgeinfer.targets.target import Act, ToolStep
 from quantization.fixed import Ints
 
@@ -32,13 +32,13 @@ class ToolOrder:
         if self.minutes <= 0:
             raise UsageError(f"No tool can finish in {self.minutes:g} minutes.")
 
-    def of(self, chosen: Chosen) -> tuple[ToolStep, ...]:
+    def of(self, chosen: ChosenTarget) -> tuple[ToolStep, ...]:
         """The steps that a target's projects can be taken through."""
         target = chosen.target
         wanted = {*self.steps, *target.unasked_steps(chosen.settings)}
         return tuple(step for step in target.tool_steps(chosen.settings) if step in wanted)
 
-    def needed_by(self, targets: Sequence[Chosen]) -> None:
+    def check_steps(self, targets: Sequence[ChosenTarget]) -> None:
         """An error where a step is asked for that no target has."""
         for step in self.steps:
             if not any(step in self.of(chosen) for chosen in targets):
@@ -50,15 +50,15 @@ class ToolOrder:
 
 
 def _who_has(step: ToolStep) -> str:
-    having = [name for name in known() if step in _steps_of(choose(name, {}))]
+    having = [name for name in known_targets() if step in _steps_of(choose(name, {}))]
     return f"Targets with --{step}: {', '.join(having) or 'none'}."
 
 
-def _steps_of(chosen: Chosen) -> tuple[ToolStep, ...]:
+def _steps_of(chosen: ChosenTarget) -> tuple[ToolStep, ...]:
     return chosen.target.tool_steps(chosen.settings)
 
 
-def step_of(chosen: Chosen) -> str:
+def step_of(chosen: ChosenTarget) -> str:
     """The step in which tools work on a target's project."""
     return f"{chosen.name}-tools"
 
@@ -66,7 +66,7 @@ def step_of(chosen: Chosen) -> str:
 def synthesise(
     folder: RunFolder,
     program: Program,
-    chosen: Chosen,
+    chosen: ChosenTarget,
     order: ToolOrder,
     raw: Mapping[str, Ints],
 ) -> None:
@@ -77,27 +77,29 @@ def synthesise(
     place, name = folder.path / chosen.name, step_of(chosen)
     made_of = about(folder, chosen)
 
-    def made() -> Outcome:
+    def made() -> StepOutcome:
         refuse_foreign_code(folder, program, chosen)
         done = target.synthesise(
             program, place, chosen.settings, steps,
-            seconds=order.minutes * 60, raw=raw, said=folder.progress.said,
+            seconds=order.minutes * 60, raw=raw, said=folder.progress.say,
         )  # fmt: skip
         facts = {
             "about": made_of,
             "findings": [f"{chosen.name}: {said}" for said in done.said],
             "metrics": [asdict(metric) for metric in done.metrics],
         }
-        return Outcome(facts)
+        return StepOutcome(facts)
 
-    before = folder.recorded(name)
+    before = folder.read_record(name)
     if before and target.leaves_reports and not target.reports(place, chosen.settings):
         folder.forget(name)  # someone has removed what the tools left
     folder.step(name, reads_of(chosen, Act.TOOLS), {"steps": steps, **made_of}, made)
 
 
-def reports(folder: RunFolder, chosen: Chosen) -> None:
+def reports(folder: RunFolder, chosen: ChosenTarget) -> None:
     """Whatever reports of tools are in the target's folder, read anew each time."""
     found = chosen.target.reports(folder.path / chosen.name, chosen.settings)
     if found:
-        folder.noted(f"{chosen.name}-reports", {"metrics": [asdict(metric) for metric in found]})
+        folder.note_facts(
+            f"{chosen.name}-reports", {"metrics": [asdict(metric) for metric in found]}
+        )

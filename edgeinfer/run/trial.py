@@ -17,12 +17,12 @@ from edgeinfer.evaluate import judge as evaluate
 from edgeinfer.evaluate.judge import Stage
 from edgeinfer.ir import store
 from edgeinfer.ir.program import Program
-from edgeinfer.readers import Loaded, load
+from edgeinfer.readers import LoadedModel, load
 from edgeinfer.readers import files as model_files
-from edgeinfer.run.folder import Outcome, RunFolder
+from edgeinfer.run.folder import RunFolder, StepOutcome
 from edgeinfer.run.lower import read_recipe
 from edgeinfer.run.result import PROGRAM, RECIPE
-from edgeinfer.run.samples import Source, digest_of, judged_on, samples_of
+from edgeinfer.run.samples import Source, describe_samples, digest_of, samples_of
 from quantization.recipe import Recipe
 
 MOST_SAMPLES = 64  # that stages are held against each other on, unless more are asked for
@@ -30,7 +30,7 @@ MOST_MACS = 1_000_000_000  # that the interpreter does in some ten seconds
 
 
 @dataclass(frozen=True)
-class Model:
+class ModelFiles:
     """A model's files, read when someone first asks for what they hold."""
 
     path: Path
@@ -46,17 +46,17 @@ class Model:
         return {name: plan.sha256_of(path) for name, path in self.files.items()}
 
     @cached_property
-    def loaded(self) -> Loaded:
+    def loaded(self) -> LoadedModel:
         """The network that they hold."""
         return load(self.path)
 
 
 @dataclass(frozen=True)
-class Trial:
+class ProgramTrial:
     """A Program and the samples that it is tried on, read when a step needs them."""
 
     folder: RunFolder
-    model: Model
+    model: ModelFiles
     data: Source | None
     count: int | None  # None: what the interpreter does in seconds, and a target in a minute
     stages: tuple[Stage, ...]  # of the Program itself
@@ -98,18 +98,18 @@ class Trial:
         """The data, or what is drawn in their stead."""
         if self.data is None:
             inputs = {op.name: (op.shape, op.type) for op in self.program.inputs}
-            return samples.drawn(inputs, self.tried)
+            return samples.draw_samples(inputs, self.tried)
         return samples_of(self.data, self.model.loaded.graph)
 
-    def simulate(self) -> Outcome:
+    def simulate(self) -> StepOutcome:
         """The engine against the interpreter."""
         tried = self.samples.part(0, self.tried)
         raw = evaluate.raw_inputs(self.program, self.recipe, tried)
-        found = evaluate.try_stages(self.program, raw, self.stages, self.folder.progress.advanced)
+        found = evaluate.try_stages(self.program, raw, self.stages, self.folder.progress.advance)
         findings = [f"The stages were tried on {len(tried)} samples: {self.samples.origin}."]
         findings += evaluate.saturation(self.program, tried)
         findings += evaluate.inner_saturation(self.program, raw)
-        return Outcome(
+        return StepOutcome(
             {
                 "program": self.program.digest,
                 "agreement": [asdict(found.agreement)],
@@ -118,7 +118,7 @@ class Trial:
             }
         )
 
-    def evaluate(self) -> Outcome:
+    def evaluate(self) -> StepOutcome:
         """Float network and Program against the labels, and against each other."""
         graph = self.model.loaded.graph
         stages = {
@@ -133,10 +133,10 @@ class Trial:
             }
         tasks = evaluate.tasks(graph, self.samples)
         fidelity = evaluate.fidelity(graph, stages["float"], stages["quantized"])
-        return Outcome(
+        return StepOutcome(
             {
                 "program": self.program.digest,
-                "data": judged_on(self.data, len(self.samples)),
+                "data": describe_samples(self.data, len(self.samples)),
                 "task": tasks.pop() if len(tasks) == 1 else None,
                 "accuracy": accuracy,
                 "metrics": [asdict(metric) for metric in fidelity],

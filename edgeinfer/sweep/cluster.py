@@ -19,8 +19,8 @@ from urllib.parse import urlsplit
 
 from edgeinfer.base.errors import EdgeInferError, ToolFailedError, ToolMissingError, UsageError
 from edgeinfer.sweep.pool import TRIES, Done
-from edgeinfer.sweep.travel import come_home, done_abroad, sent
-from edgeinfer.sweep.trial import Carried, Job, unpacked
+from edgeinfer.sweep.travel import come_home, pack_job, run_on_worker
+from edgeinfer.sweep.trial import TrialJob, TrialOutcome, unpack_folder
 
 CONNECT_SECONDS = 20.0
 LOOK_SECONDS = 2.0  # between two looks at whether there are workers
@@ -92,7 +92,7 @@ class Cluster:
     store: Path
     access: Access
 
-    def carry_out(self, jobs: Sequence[Job], done: Done) -> None:
+    def carry_out(self, jobs: Sequence[TrialJob], done: Done) -> None:
         """All jobs; `done` is told of each as its run is home."""
         with self.client.as_current():
             waiting = {self._sent(job): job for job in jobs}
@@ -102,10 +102,10 @@ class Cluster:
                 raise
             except Exception as error:
                 if isinstance(error, OSError | TimeoutError) or type(error).__name__ in LOST:
-                    raise _lost(error) from None
+                    raise _lost_error(error) from None
                 raise
 
-    def _wait(self, waiting: dict[Any, Job], done: Done) -> None:
+    def _wait(self, waiting: dict[Any, TrialJob], done: Done) -> None:
         from distributed import wait
 
         idle_since: float | None = None
@@ -126,7 +126,7 @@ class Cluster:
             if time.monotonic() - idle_since > 60.0 * self.access.worker_minutes:
                 raise _alone(self.access, len(waiting))
 
-    def _able(self, waiting: Mapping[Any, Job]) -> bool:
+    def _able(self, waiting: Mapping[Any, TrialJob]) -> bool:
         """Whether there is a worker that could take one of the trials."""
         workers = self.client.scheduler_info(n_workers=-1)["workers"].values()
         wanted = [dict(job.study.resources) if job.deep else {} for job in waiting.values()]
@@ -136,28 +136,28 @@ class Cluster:
             for needs in wanted
         )
 
-    def _sent(self, job: Job) -> Any:
+    def _sent(self, job: TrialJob) -> Any:
         """A trial on its way, with all its files."""
         resources = dict(job.study.resources) if job.deep else {}
         return self.client.submit(
-            done_abroad, *sent(job), pure=False, retries=TRIES, resources=resources or None
+            run_on_worker, *pack_job(job), pure=False, retries=TRIES, resources=resources or None
         )
 
-    def _home(self, job: Job, future: Any) -> Carried:
+    def _home(self, job: TrialJob, future: Any) -> TrialOutcome:
         """What came of a trial, its run unpacked into the store."""
         try:
             carried = come_home(*future.result())
         except Exception as error:
             if type(error).__name__ in LOST:
-                raise _lost(error) from None
+                raise _lost_error(error) from None
             said = f"{type(error).__name__}: {error}"
-            return Carried(dict(job.point), job.key, error=said[:500], deep=job.deep)
+            return TrialOutcome(dict(job.point), job.key, error=said[:500], deep=job.deep)
         if carried.parcel is not None:
-            unpacked(carried.parcel, self.store / job.key)
+            unpack_folder(carried.parcel, self.store / job.key)
         return replace(carried, point=dict(job.point), key=job.key, deep=job.deep, parcel=None)
 
 
-def _lost(error: BaseException) -> ToolFailedError:
+def _lost_error(error: BaseException) -> ToolFailedError:
     return ToolFailedError(
         f"The scheduler is lost: {str(error).partition(chr(10))[0] or type(error).__name__}.",
         hint="Finished trials are kept: start a scheduler and add --resume to the same command.",

@@ -9,9 +9,9 @@ from collections.abc import Mapping, Sequence
 
 from edgeinfer.report import words
 from edgeinfer.report.draw.marks import Box, Dot, Figure, Label, Line, Mark, cut
-from edgeinfer.report.draw.scales import Scale, axes, over
+from edgeinfer.report.draw.scales import AxisScale, axes, over
 from edgeinfer.sweep.study import BITS, Direction, Objective, Study
-from edgeinfer.sweep.trial import Carried
+from edgeinfer.sweep.trial import TrialOutcome
 
 WIDTH, HEIGHT = 1000.0, 420.0
 LEFT, RIGHT, TOP, BOTTOM = 80.0, 960.0, 24.0, 360.0
@@ -21,25 +21,28 @@ ROW = 24.0  # of a bar
 
 
 def front_figures(
-    study: Study, trials: Sequence[Carried], front: Sequence[Carried]
+    study: Study, trials: Sequence[TrialOutcome], front: Sequence[TrialOutcome]
 ) -> list[Figure]:
     """The first objective against each of the others."""
     first, *others = study.objectives
     told = [each for each in trials if not each.error and not each.cut_short]
     found = []
     for other in others:
-        known = [each for each in told if _known(each, first) and _known(each, other)]
+        known = [each for each in told if _has_figure(each, first) and _has_figure(each, other)]
         if len(known) > 1:
             found.append(_front(first, other, known, [e for e in front if e in known]))
     return found
 
 
-def _known(carried: Carried, objective: Objective) -> bool:
+def _has_figure(carried: TrialOutcome, objective: Objective) -> bool:
     return math.isfinite(carried.figures.get(objective.figure, math.nan))
 
 
 def _front(
-    first: Objective, other: Objective, trials: Sequence[Carried], front: Sequence[Carried]
+    first: Objective,
+    other: Objective,
+    trials: Sequence[TrialOutcome],
+    front: Sequence[TrialOutcome],
 ) -> Figure:
     across = _scale([each.figures[other.figure] for each in trials], LEFT, RIGHT)
     up = _scale([each.figures[first.figure] for each in trials], BOTTOM, TOP)
@@ -64,30 +67,30 @@ def _front(
         kind = "full c0" if best else "hollow c1" if each.over else "hollow c0"
         marks.append(Dot(x, y, kind, _about(each), 5.0 if best else 3.5))
     sentence = (
-        f"{words.counted(len(front), 'trial')} of {len(trials)} are on the front; hollow points "
+        f"{words.count_noun(len(front), 'trial')} of {len(trials)} are on the front; hollow points "
         f"are beaten by one of them, or beyond a budget."
     )
     title = f"{first.figure} against {other.figure}"
     return Figure(f"front-{_safe(other.figure)}", title, sentence, WIDTH, HEIGHT, tuple(marks))
 
 
-def _scale(values: Sequence[float], start: float, stop: float) -> Scale:
+def _scale(values: Sequence[float], start: float, stop: float) -> AxisScale:
     positive = [value for value in values if value > 0]
     spread = len(positive) == len(values) and max(positive) > 10 * min(positive)
     return over(values, start, stop, logarithmic=spread)
 
 
-def _about(carried: Carried) -> str:
+def _about(carried: TrialOutcome) -> str:
     figures = ", ".join(f"{name} {words.number(v, 4)}" for name, v in carried.figures.items())
     point = ", ".join(f"{knob_title(name)} {value}" for name, value in carried.point.items())
     return f"{figures}: {point}"
 
 
 def parallel_figure(
-    study: Study, trials: Sequence[Carried], front: Sequence[Carried]
+    study: Study, trials: Sequence[TrialOutcome], front: Sequence[TrialOutcome]
 ) -> Figure | None:
     """A line for each trial through its knobs to its objectives; the front's stand out."""
-    told = [e for e in trials if not e.error and all(_known(e, o) for o in study.objectives)]
+    told = [e for e in trials if not e.error and all(_has_figure(e, o) for o in study.objectives)]
     told = told[:MOST_LINES]
     if len(told) < 2:
         return None
@@ -155,7 +158,7 @@ def importance_figure(study: Study, shares: Mapping[str, Mapping[str, float]]) -
     best = {figure: max(row, key=lambda name: row[name]) for figure, row in known.items()}
     told = [f"{figure} depends most on {knob_title(name)}" for figure, name in best.items()]
     note = "Of few trials this tells little; what knobs do together is in no bar."
-    sentence = f"{words.listed(told)}."
+    sentence = f"{words.join_words(told)}."
     return Figure("importance", "What matters", sentence, WIDTH, y, tuple(marks), note)
 
 

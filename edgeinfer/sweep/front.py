@@ -10,10 +10,10 @@ from collections.abc import Sequence
 import numpy as np
 
 from edgeinfer.sweep.study import Direction, Study
-from edgeinfer.sweep.trial import Carried
+from edgeinfer.sweep.trial import TrialOutcome
 
 
-def worth(study: Study, carried: Carried) -> tuple[float, ...] | None:
+def worth(study: Study, carried: TrialOutcome) -> tuple[float, ...] | None:
     """The objectives, all of them to be made small; None where the trial does not tell them."""
     if carried.error or any(each.figure not in carried.figures for each in study.objectives):
         return None
@@ -25,7 +25,7 @@ def worth(study: Study, carried: Carried) -> tuple[float, ...] | None:
     )
 
 
-def front(study: Study, trials: Sequence[Carried]) -> list[Carried]:
+def front(study: Study, trials: Sequence[TrialOutcome]) -> list[TrialOutcome]:
     """Trials within the budgets that no other one equals or beats in every objective and beats in
     one, by the first objective; of equals the one that was proposed first."""
     able = [(worth(study, each), each) for each in trials if not each.over]
@@ -46,7 +46,7 @@ def _beats(first: tuple[float, ...], second: tuple[float, ...]) -> bool:
     return first != second and all(a <= b for a, b in zip(first, second, strict=True))
 
 
-def importances(study: Study, trials: Sequence[Carried]) -> dict[str, dict[str, float]]:
+def importances(study: Study, trials: Sequence[TrialOutcome]) -> dict[str, dict[str, float]]:
     """For each objective the share of its variance that each knob accounts for alone: between the
     means at the knob's values, of all there is. Few trials tell little."""
     found: dict[str, dict[str, float]] = {}

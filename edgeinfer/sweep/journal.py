@@ -18,20 +18,20 @@ from pathlib import Path
 from edgeinfer.base.errors import InputError, RunBusyError
 from edgeinfer.base.fenced import own_file, refuse_links
 from edgeinfer.base.plan import writing
-from edgeinfer.sweep.trial import Carried, as_dict, from_dict
+from edgeinfer.sweep.trial import TrialOutcome, as_dict, from_dict
 
 NAME = "trials.jsonl"
 
 
 @dataclass(slots=True)
-class Journal:
+class StudyJournal:
     """What is known, by the trial's key and whether it was compiled and simulated."""
 
     path: Path
     descriptor: int
-    known: dict[tuple[str, bool], Carried] = field(default_factory=dict)
+    known: dict[tuple[str, bool], TrialOutcome] = field(default_factory=dict)
 
-    def add(self, carried: Carried) -> None:
+    def add(self, carried: TrialOutcome) -> None:
         """Write a trial down."""
         self.known[carried.key, carried.deep] = carried
         line = json.dumps(as_dict(carried), allow_nan=True) + "\n"
@@ -41,7 +41,7 @@ class Journal:
 
 
 @contextlib.contextmanager
-def opened(folder: Path) -> Iterator[Journal]:
+def open_journal(folder: Path) -> Iterator[StudyJournal]:
     """The journal of a study's folder, for one process at a time."""
     path = folder / NAME
     refuse_links(folder)
@@ -61,12 +61,12 @@ def opened(folder: Path) -> Iterator[Journal]:
         with writing(path):
             os.ftruncate(descriptor, len(whole))
         found = _read(path, whole)
-        yield Journal(path, descriptor, {(each.key, each.deep): each for each in found})
+        yield StudyJournal(path, descriptor, {(each.key, each.deep): each for each in found})
     finally:
         os.close(descriptor)
 
 
-def read(folder: Path) -> list[Carried]:
+def read(folder: Path) -> list[TrialOutcome]:
     """The trials of a study, in the order in which they were done."""
     path = folder / NAME
     return _read(path, _whole(path)) if path.is_file() else []
@@ -77,7 +77,7 @@ def _whole(path: Path) -> bytes:
     return held[: held.rfind(b"\n") + 1]
 
 
-def _read(path: Path, whole: bytes) -> list[Carried]:
+def _read(path: Path, whole: bytes) -> list[TrialOutcome]:
     found = []
     for number, line in enumerate(whole.decode("utf-8", errors="replace").splitlines(), 1):
         try:

@@ -21,7 +21,7 @@ from edgeinfer.report import words
 from edgeinfer.report.draw.marks import Figure
 from edgeinfer.report.page.page import Section
 from edgeinfer.report.page.templates import html_page, svg_file
-from edgeinfer.report.tables import Cell, Column, Table, figure, filled, text
+from edgeinfer.report.tables import Cell, Column, ReportTable, drop_empty_columns, figure, text
 from edgeinfer.sweep.figures import (
     front_figures,
     importance_figure,
@@ -30,25 +30,25 @@ from edgeinfer.sweep.figures import (
 )
 from edgeinfer.sweep.run import SCHEMA_VERSION, STUDY, TEXT
 from edgeinfer.sweep.study import Study, read
-from edgeinfer.sweep.trial import Carried, from_dict
+from edgeinfer.sweep.trial import TrialOutcome, from_dict
 
 PAGE, CSV, PARQUET, PICTURES = "report.html", "trials.csv", "trials.parquet", "report"
 REPORT = "report.html"  # of a trial's own run
 
 
 @dataclass(frozen=True, slots=True)
-class Known:
+class FinishedStudy:
     """A finished study, read from its folder."""
 
     folder: Path
     study: Study
     told: dict[str, Any]
-    trials: tuple[Carried, ...]
-    front: tuple[Carried, ...]
+    trials: tuple[TrialOutcome, ...]
+    front: tuple[TrialOutcome, ...]
     store: Path
 
 
-def known(folder: Path) -> Known:
+def read_study_folder(folder: Path) -> FinishedStudy:
     """Read a study's folder."""
     path = folder / STUDY
     refuse_links(folder)
@@ -67,11 +67,14 @@ def known(folder: Path) -> Known:
             f"{path} is not a finished study: {error}.",
             hint="Finish it with the same edgeinfer sweep command and --resume.",
         ) from None
-    return Known(folder, study, told, trials, front, store)
+    return FinishedStudy(folder, study, told, trials, front, store)
 
 
 def _check(
-    study: Study, told: dict[str, Any], trials: Sequence[Carried], front: Sequence[Carried]
+    study: Study,
+    told: dict[str, Any],
+    trials: Sequence[TrialOutcome],
+    front: Sequence[TrialOutcome],
 ) -> None:
     """A ValueError where a study's file tells what the study does not ask for, or not all of it."""
     for each in trials:
@@ -90,7 +93,7 @@ def _check(
         _ = [told["saving"][name] for name in ("compiled", "of", "seconds", "seconds_without")]
 
 
-def write_page(held: Known) -> list[Path]:
+def write_page(held: FinishedStudy) -> list[Path]:
     """The page, its pictures as files, and the table of trials; what was written."""
     figures = _figures(held)
     written = {
@@ -103,7 +106,7 @@ def write_page(held: Known) -> list[Path]:
     return list(written)
 
 
-def _figures(held: Known) -> list[Figure]:
+def _figures(held: FinishedStudy) -> list[Figure]:
     study = held.study
     drawn = [
         parallel_figure(study, held.trials, held.front),
@@ -113,7 +116,7 @@ def _figures(held: Known) -> list[Figure]:
     return [*fronts, *(each for each in drawn if each is not None)]
 
 
-def html(held: Known, figures: Sequence[Figure]) -> str:
+def html(held: FinishedStudy, figures: Sequence[Figure]) -> str:
     """The page."""
     fronts = tuple(each for each in figures if each.name.startswith("front-"))
     others = tuple(each for each in figures if each not in fronts)
@@ -135,9 +138,9 @@ def html(held: Known, figures: Sequence[Figure]) -> str:
     )
 
 
-def headline(held: Known) -> str:
+def headline(held: FinishedStudy) -> str:
     """One sentence: what was tried, and what is best."""
-    tried = words.counted(len(held.trials), "trial")
+    tried = words.count_noun(len(held.trials), "trial")
     if not held.front:
         return f"{tried}, none of them within the budgets."
     first = held.study.objectives[0]
@@ -148,7 +151,7 @@ def headline(held: Known) -> str:
     )
 
 
-def _facts(held: Known) -> tuple[tuple[str, str], ...]:
+def _facts(held: FinishedStudy) -> tuple[tuple[str, str], ...]:
     study, told = held.study, held.told
     facts = [
         ("models", ", ".join(study.models)),
@@ -173,7 +176,7 @@ def _facts(held: Known) -> tuple[tuple[str, str], ...]:
     return tuple(facts)
 
 
-def table(held: Known, trials: Sequence[Carried], name: str) -> Table:
+def table(held: FinishedStudy, trials: Sequence[TrialOutcome], name: str) -> ReportTable:
     """A row for each trial, with a link to its own report."""
     study = held.study
     figures = list(dict.fromkeys(figure for each in held.trials for figure in each.figures))
@@ -195,18 +198,18 @@ def table(held: Known, trials: Sequence[Carried], name: str) -> Table:
             text(each.error or beyond, state="bad" if each.error else ""),
         ]
         rows.append(cells)
-    kept, held_rows = filled(columns, rows)
+    kept, held_rows = drop_empty_columns(columns, rows)
     caption = "Trials that no other one beats" if name == "front" else "Every trial"
-    return Table(name, caption, kept, held_rows)
+    return ReportTable(name, caption, kept, held_rows)
 
 
-def _value(carried: Carried, knob: str) -> Cell:
+def _value(carried: TrialOutcome, knob: str) -> Cell:
     value = carried.point[knob]
     order = float(value) if isinstance(value, int | float) else None
     return Cell(str(value), order)
 
 
-def _link(held: Known, carried: Carried) -> str:
+def _link(held: FinishedStudy, carried: TrialOutcome) -> str:
     """A trial's report, or where there is none its result, from the page's folder."""
     for name in (REPORT, "result.json"):
         path = held.store / carried.key / name
@@ -215,14 +218,14 @@ def _link(held: Known, carried: Carried) -> str:
     return ""
 
 
-def csv_text(held: Known) -> str:
+def csv_text(held: FinishedStudy) -> str:
     """All trials, one a line."""
     rows = records(held)
     head = list(rows[0]) if rows else ["key"]
     return as_csv([head, *([row[name] for name in head] for row in rows)])
 
 
-def records(held: Known) -> list[dict[str, Any]]:
+def records(held: FinishedStudy) -> list[dict[str, Any]]:
     """All trials as flat rows: settings, figures, what happened."""
     figures = list(dict.fromkeys(name for each in held.trials for name in each.figures))
     best = {each.key for each in held.front}
@@ -240,7 +243,7 @@ def records(held: Known) -> list[dict[str, Any]]:
     ]
 
 
-def write_parquet(held: Known, path: Path) -> None:
+def write_parquet(held: FinishedStudy, path: Path) -> None:
     """The same rows as Parquet."""
     pyarrow = _tables("pyarrow")
     import pyarrow.parquet as parquet
@@ -251,7 +254,7 @@ def write_parquet(held: Known, path: Path) -> None:
     write_file(path, sink.getvalue())
 
 
-def queried(held: Known, sql: str) -> list[dict[str, Any]]:
+def query_trials(held: FinishedStudy, sql: str) -> list[dict[str, Any]]:
     """What a question in SQL about the table `trials` yields."""
     duckdb, pyarrow = _tables("duckdb"), _tables("pyarrow")
     connection = duckdb.connect(":memory:", config={"enable_external_access": "false"})

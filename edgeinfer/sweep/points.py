@@ -18,8 +18,8 @@ from typing import TYPE_CHECKING, assert_never
 import numpy as np
 
 from edgeinfer.sweep.front import worth
-from edgeinfer.sweep.study import Direction, Knob, Strategy, Study, Value
-from edgeinfer.sweep.trial import Carried
+from edgeinfer.sweep.study import Direction, SamplingStrategy, Study, StudyKnob, Value
+from edgeinfer.sweep.trial import TrialOutcome
 
 if TYPE_CHECKING:
     import optuna
@@ -27,13 +27,13 @@ if TYPE_CHECKING:
 BATCH = 8
 IDLE = 20  # batches in a row that propose nothing new, after which the space counts as tried
 Point = tuple[tuple[str, Value], ...]
-Answers = Callable[[Sequence[Point]], list[Carried]]
-Walk = Generator[list[Point], list[Carried], None]
+Answers = Callable[[Sequence[Point]], list[TrialOutcome]]
+Walk = Generator[list[Point], list[TrialOutcome], None]
 
 
-def explored(study: Study, answers: Answers, over: Callable[[], bool]) -> list[Carried]:
+def explore_points(study: Study, answers: Answers, over: Callable[[], bool]) -> list[TrialOutcome]:
     """All trials of a study, in the order in which they were proposed, until its end or `over`."""
-    found: dict[Point, Carried] = {}
+    found: dict[Point, TrialOutcome] = {}
     idle = 0
     walk = _walk(study)
     batch = next(walk, None)
@@ -54,12 +54,12 @@ def explored(study: Study, answers: Answers, over: Callable[[], bool]) -> list[C
 def _walk(study: Study) -> Walk:
     """Batches of points; what came of them is sent back."""
     match study.strategy:
-        case Strategy.GRID:
+        case SamplingStrategy.GRID:
             yield from _grid(study)
-        case Strategy.RANDOM:
+        case SamplingStrategy.RANDOM:
             yield from _random(study)
-        case Strategy.OPTUNA:
-            yield from _sampled(study)
+        case SamplingStrategy.OPTUNA:
+            yield from _sampler_walk(study)
         case _:
             assert_never(study.strategy)
 
@@ -85,10 +85,10 @@ def _random(study: Study) -> Walk:
             if number not in seen:
                 seen.add(number)
                 drawn.append(number)
-        yield [_numbered(study.knobs, number) for number in drawn]
+        yield [_number_point(study.knobs, number) for number in drawn]
 
 
-def _numbered(knobs: Sequence[Knob], number: int) -> Point:
+def _number_point(knobs: Sequence[StudyKnob], number: int) -> Point:
     found = []
     for knob in knobs:
         number, place = divmod(number, len(knob.values))
@@ -96,7 +96,7 @@ def _numbered(knobs: Sequence[Knob], number: int) -> Point:
     return tuple(found)
 
 
-def _sampled(study: Study) -> Walk:
+def _sampler_walk(study: Study) -> Walk:
     """Optuna's sampler for several objectives, with the budgets as constraints."""
     import optuna
 
@@ -110,14 +110,14 @@ def _sampled(study: Study) -> Walk:
     held = optuna.create_study(directions=directions, sampler=sampler)
     while True:
         asked = [held.ask() for _ in range(BATCH)]
-        points = [_proposed(study, trial) for trial in asked]
+        points = [_propose_point(study, trial) for trial in asked]
         answers = yield points
-        by_point: dict[Point, Carried] = {tuple(each.point.items()): each for each in answers}
+        by_point: dict[Point, TrialOutcome] = {tuple(each.point.items()): each for each in answers}
         for trial, point in zip(asked, points, strict=True):
             _tell(held, trial, study, by_point.get(point))
 
 
-def _proposed(study: Study, trial: optuna.Trial) -> Point:
+def _propose_point(study: Study, trial: optuna.Trial) -> Point:
     """Values are proposed by their place, so that neighbours are neighbours."""
     return tuple(
         (knob.name, knob.values[trial.suggest_int(knob.name, 0, len(knob.values) - 1)])
@@ -125,7 +125,9 @@ def _proposed(study: Study, trial: optuna.Trial) -> Point:
     )
 
 
-def _tell(held: optuna.Study, trial: optuna.Trial, study: Study, carried: Carried | None) -> None:
+def _tell(
+    held: optuna.Study, trial: optuna.Trial, study: Study, carried: TrialOutcome | None
+) -> None:
     import optuna
 
     values = None if carried is None else worth(study, carried)
@@ -142,7 +144,7 @@ def _tell(held: optuna.Study, trial: optuna.Trial, study: Study, carried: Carrie
     held.tell(trial, signed)
 
 
-def _beyond(study: Study, carried: Carried) -> Iterator[tuple[str, float]]:
+def _beyond(study: Study, carried: TrialOutcome) -> Iterator[tuple[str, float]]:
     """How far each budget is broken; 0 where it is kept."""
     for budget in study.budgets:
         value = carried.figures.get(budget.figure)

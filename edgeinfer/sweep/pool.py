@@ -18,13 +18,13 @@ from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wai
 from concurrent.futures.process import BrokenProcessPool
 from dataclasses import dataclass, field
 
-from edgeinfer.sweep.trial import Carried, Job, carried_out
+from edgeinfer.sweep.trial import TrialJob, TrialOutcome, carry_out_trial
 
 MEMORY_BYTES = 1_500_000_000  # that a worker may come to need
 TRIES = 3  # of a trial whose workers die
 PR_SET_PDEATHSIG = 1
 
-Done = Callable[[Carried], None]
+Done = Callable[[TrialOutcome], None]
 
 
 def fitting_jobs() -> int:
@@ -35,27 +35,27 @@ def fitting_jobs() -> int:
 
 
 @dataclass(slots=True)
-class Pool:
+class ProcessPool:
     """Processes that carry out trials, made anew when one of them has died."""
 
     jobs: int
     executor: ProcessPoolExecutor | None = None
     deaths: dict[str, int] = field(default_factory=dict)  # by the trial's key
 
-    def carry_out(self, jobs: Sequence[Job], done: Done) -> None:
+    def carry_out(self, jobs: Sequence[TrialJob], done: Done) -> None:
         """All jobs; `done` is told of each as it ends."""
         waiting = list(jobs)
         while waiting:
             waiting = self._round(waiting, done)
 
-    def _round(self, jobs: list[Job], done: Done) -> list[Job]:
+    def _round(self, jobs: list[TrialJob], done: Done) -> list[TrialJob]:
         """Jobs that a dead worker has left undone."""
         executor = self.executor or self._executor()
-        futures: dict[Future[Carried], Job] = {}
-        left: list[Job] = []
+        futures: dict[Future[TrialOutcome], TrialJob] = {}
+        left: list[TrialJob] = []
         try:
             for job in jobs:
-                futures[executor.submit(carried_out, job)] = job
+                futures[executor.submit(carry_out_trial, job)] = job
         except BrokenProcessPool:
             left += jobs[len(futures) :]
         pending = set(futures)
@@ -72,13 +72,13 @@ class Pool:
             return [job for job in left if not self._given_up(job, done, len(left))]
         return []
 
-    def _given_up(self, job: Job, done: Done, together: int) -> bool:
+    def _given_up(self, job: TrialJob, done: Done, together: int) -> bool:
         """A trial whose worker died: nobody can tell whose fault it was among those together."""
         self.deaths[job.key] = self.deaths.get(job.key, 0) + 1
         if self.deaths[job.key] < TRIES:
             return False
         said = "its worker was ended from outside, or ran out of memory"
-        done(Carried(dict(job.point), job.key, error=f"{said}, {TRIES} times", deep=job.deep))
+        done(TrialOutcome(dict(job.point), job.key, error=f"{said}, {TRIES} times", deep=job.deep))
         return True
 
     def _executor(self) -> ProcessPoolExecutor:
@@ -103,9 +103,9 @@ class Pool:
 
 
 @contextlib.contextmanager
-def pool(jobs: int) -> Iterator[Pool]:
+def pool(jobs: int) -> Iterator[ProcessPool]:
     """Workers that end with the block."""
-    held = Pool(jobs)
+    held = ProcessPool(jobs)
     try:
         yield held
     finally:

@@ -18,11 +18,11 @@ from edgeinfer.readers.files import files_of
 from edgeinfer.report.gates.figures import Vocabulary
 from edgeinfer.sweep import journal
 from edgeinfer.sweep.front import front, importances
-from edgeinfer.sweep.journal import Journal
-from edgeinfer.sweep.points import Point, explored
+from edgeinfer.sweep.journal import StudyJournal
+from edgeinfer.sweep.points import Point, explore_points
 from edgeinfer.sweep.pool import Done
 from edgeinfer.sweep.study import BITS, Study
-from edgeinfer.sweep.trial import Carried, Job, as_dict, files_of_data
+from edgeinfer.sweep.trial import TrialJob, TrialOutcome, as_dict, files_of_data
 from edgeinfer.targets.registry import entry_of, figures
 from edgeinfer.zoo import is_name, resolve
 
@@ -35,36 +35,36 @@ SCHEMA_VERSION = 1
 class Workers(Protocol):
     """Whoever carries out trials."""
 
-    def carry_out(self, jobs: Sequence[Job], done: Done) -> None:
+    def carry_out(self, jobs: Sequence[TrialJob], done: Done) -> None:
         """All jobs; `done` is told of each as it ends."""
         ...
 
 
-class Watcher(Protocol):
+class StudyWatcher(Protocol):
     """Whoever watches a study."""
 
     def begun(self, study: Study, known: int) -> None:
         """The study begins, with so many trials known already."""
 
-    def done(self, carried: Carried, cached: bool, best: Sequence[Carried]) -> None:
+    def done(self, carried: TrialOutcome, cached: bool, best: Sequence[TrialOutcome]) -> None:
         """A trial is done, or known; the front is this now."""
 
 
 @dataclass(slots=True)
-class Progress:
+class StudyProgress:
     """A study at work."""
 
     study: Study
     folder: Path
     store: Path
     workers: Workers
-    watcher: Watcher
-    book: Journal
+    watcher: StudyWatcher
+    book: StudyJournal
     began: float
-    trials: list[Carried] = field(default_factory=list)
+    trials: list[TrialOutcome] = field(default_factory=list)
     resumed: int = 0  # trials that the journal knew
 
-    def answers(self, points: Sequence[Point], *, deep: bool = False) -> list[Carried]:
+    def answers(self, points: Sequence[Point], *, deep: bool = False) -> list[TrialOutcome]:
         """What comes of points, in their order; what is known is not done again."""
         jobs = [self._job(point, deep) for point in points]
         missing = [job for job in jobs if (job.key, deep) not in self.book.known]
@@ -76,16 +76,16 @@ class Progress:
             self.workers.carry_out(missing, self._written)
         return [self.book.known[job.key, deep] for job in jobs]
 
-    def _written(self, carried: Carried) -> None:
+    def _written(self, carried: TrialOutcome) -> None:
         self.book.add(carried)
         self._tell(carried, cached=False)
 
-    def _tell(self, carried: Carried, *, cached: bool) -> None:
+    def _tell(self, carried: TrialOutcome, *, cached: bool) -> None:
         if not carried.deep:
             self.trials.append(carried)
         self.watcher.done(carried, cached, front(self.study, self.trials))
 
-    def _job(self, point: Point, deep: bool) -> Job:
+    def _job(self, point: Point, deep: bool) -> TrialJob:
         model = str(dict(point).get("model", self.study.models[0]))
         files: dict[str, bytes | str] = {}
         named = model
@@ -97,7 +97,7 @@ class Progress:
         if self.study.data is not None:
             held, data = files_of_data(Path(self.study.data))
             files |= held
-        return Job(self.study, point, named, files, str(self.store), deep, data)
+        return TrialJob(self.study, point, named, files, str(self.store), deep, data)
 
     @property
     def spent(self) -> bool:
@@ -111,19 +111,19 @@ def carry_out(
     text: str,
     folder: Path,
     workers: Workers,
-    watcher: Watcher,
+    watcher: StudyWatcher,
     *,
     store: Path,
     resume: bool,
 ) -> dict[str, Any]:
     """Do a study in a folder; its summary, which is also written there."""
-    checked(study)
-    with journal.opened(folder) as book:
+    check_study(study)
+    with journal.open_journal(folder) as book:
         _same(folder, text, book, resume=resume)
         write_file(folder / TEXT, text)
-        progress = Progress(study, folder, store, workers, watcher, book, time.monotonic())
+        progress = StudyProgress(study, folder, store, workers, watcher, book, time.monotonic())
         watcher.begun(study, len(book.known))
-        trials = explored(study, progress.answers, lambda: progress.spent)
+        trials = explore_points(study, progress.answers, lambda: progress.spent)
         best = front(study, trials)
         deep = []
         if study.compile_best and best:
@@ -134,14 +134,14 @@ def carry_out(
     return told
 
 
-def checked(study: Study) -> None:
+def check_study(study: Study) -> None:
     """An error for models, data and figures that are not there, before anything is done."""
     for model in study.models:
         files_of(resolve(Path(model)) if is_name(model) else existing(Path(model)))
     if study.data is not None:
         open_data(Path(study.data))
     known = Vocabulary(figures()).names
-    _turned(study)
+    _refuse_idle_knobs(study)
     named = [*(each.figure for each in study.objectives), *(each.figure for each in study.budgets)]
     for name in named:
         figure = name.rpartition(".")[2]
@@ -152,7 +152,7 @@ def checked(study: Study) -> None:
             )
 
 
-def _turned(study: Study) -> None:
+def _refuse_idle_knobs(study: Study) -> None:
     """An error for whatever a study varies or states that changes nothing."""
     entries = [entry_of(name) for name in study.targets]
     methods = next((k.values for k in study.knobs if k.name == "method"), (study.method,))
@@ -175,7 +175,7 @@ def _turned(study: Study) -> None:
         )
 
 
-def _same(folder: Path, text: str, book: Journal, *, resume: bool) -> None:
+def _same(folder: Path, text: str, book: StudyJournal, *, resume: bool) -> None:
     """A folder with trials goes on only if that is asked for, and only with its own study."""
     written = folder / TEXT
     if not book.known:
@@ -194,10 +194,10 @@ def _same(folder: Path, text: str, book: Journal, *, resume: bool) -> None:
 
 
 def summary(
-    progress: Progress,
-    trials: Sequence[Carried],
-    best: Sequence[Carried],
-    deep: Sequence[Carried],
+    progress: StudyProgress,
+    trials: Sequence[TrialOutcome],
+    best: Sequence[TrialOutcome],
+    deep: Sequence[TrialOutcome],
 ) -> dict[str, Any]:
     """What a study found, ready for JSON."""
     study = progress.study
@@ -218,7 +218,9 @@ def summary(
     }
 
 
-def saving(study: Study, trials: Sequence[Carried], deep: Sequence[Carried]) -> dict[str, float]:
+def saving(
+    study: Study, trials: Sequence[TrialOutcome], deep: Sequence[TrialOutcome]
+) -> dict[str, float]:
     """What looking cheaply first has saved: the time that it would have taken to compile and
     simulate every trial, by the mean of those that were, against the time of both."""
     done = [each.seconds for each in deep if not each.error]

@@ -17,7 +17,7 @@ from typing import Any, TypeVar
 
 from edgeinfer.base.errors import UsageError, did_you_mean
 from edgeinfer.data.open import existing
-from edgeinfer.targets.registry import DEFAULT, known
+from edgeinfer.targets.registry import DEFAULT, known_targets
 from edgeinfer.targets.target import ToolStep
 from edgeinfer.zoo import is_name
 
@@ -26,7 +26,7 @@ Kind = TypeVar("Kind", bound=StrEnum)
 MOST_POINTS = 1_000_000  # of a grid
 
 
-class Strategy(StrEnum):
+class SamplingStrategy(StrEnum):
     """How points are chosen."""
 
     GRID = "grid"
@@ -50,7 +50,7 @@ class Objective:
 
 
 @dataclass(frozen=True, slots=True)
-class Budget:
+class FigureBudget:
     """A figure's hard limit: a trial beyond it is not on the front."""
 
     figure: str
@@ -59,7 +59,7 @@ class Budget:
 
 
 @dataclass(frozen=True, slots=True)
-class Knob:
+class StudyKnob:
     """Something that is varied, and the values that it may take."""
 
     name: str
@@ -71,13 +71,13 @@ class Study:
     """The content of a study's file."""
 
     models: tuple[str, ...]
-    knobs: tuple[Knob, ...]
+    knobs: tuple[StudyKnob, ...]
     objectives: tuple[Objective, ...]
-    budgets: tuple[Budget, ...] = ()
+    budgets: tuple[FigureBudget, ...] = ()
     data: str | None = None
     targets: tuple[str, ...] = (DEFAULT,)
     devices: tuple[str, ...] = ()
-    strategy: Strategy = Strategy.OPTUNA
+    strategy: SamplingStrategy = SamplingStrategy.OPTUNA
     trials: int = 60
     minutes: float | None = None
     seed: int = 0
@@ -108,7 +108,7 @@ BITS = "bits:"  # a knob's name begins so, a pattern of names follows
 
 def knobs_known() -> tuple[str, ...]:
     """What can be varied beside widths: of the network, and each target's own settings."""
-    options = [option for entry in known().values() for option in entry.options.values()]
+    options = [option for entry in known_targets().values() for option in entry.options.values()]
     return tuple(dict.fromkeys([*KNOBS, *(each.name for each in options if each.is_scalar)]))
 
 
@@ -135,7 +135,7 @@ class _Reader:
         head = self.table(told, "study")
         fields: dict[str, Callable[[Any, str], Any]] = {
             "model": self.text, "data": self.text, "target": self.texts, "device": self.texts,
-            "strategy": self.choice(Strategy), "trials": self.count, "minutes": self.number,
+            "strategy": self.choice(SamplingStrategy), "trials": self.count, "minutes": self.number,
             "seed": self.whole, "bits": self.count, "method": self.text, "epochs": self.count,
             "refine": self.flag, "compile_best": self.whole, "tools": self.steps,
             "tool_minutes": self.number, "resources": self.pairs,
@@ -160,7 +160,7 @@ class _Reader:
             self.budgets(told.get("budget", {})),
             **found,
         )
-        if study.strategy is Strategy.GRID and study.size > MOST_POINTS:
+        if study.strategy is SamplingStrategy.GRID and study.size > MOST_POINTS:
             raise self.wrong("space", f"has {study.size:,} points, too many for a grid")
         return study
 
@@ -172,19 +172,21 @@ class _Reader:
         """A path that is told from the study's folder, links left as they are."""
         return os.path.normpath(self.path.parent.absolute() / path)
 
-    def knobs(self, told: Mapping[str, Any]) -> list[Knob]:
+    def knobs(self, told: Mapping[str, Any]) -> list[StudyKnob]:
         found = []
         for name, values in told.items():
             if name == "bits":
                 groups = self.table(told, "bits", "space.bits")
                 found += [
-                    Knob(BITS + pattern, self.values(widths, f"space.bits.{pattern}", self.count))
+                    StudyKnob(
+                        BITS + pattern, self.values(widths, f"space.bits.{pattern}", self.count)
+                    )
                     for pattern, widths in groups.items()
                 ]
             elif name in knobs_known():
-                knob = Knob(name, self.values(values, f"space.{name}", self.scalar))
+                knob = StudyKnob(name, self.values(values, f"space.{name}", self.scalar))
                 if name == "model":
-                    knob = Knob(name, tuple(self.place(str(model)) for model in knob.values))
+                    knob = StudyKnob(name, tuple(self.place(str(model)) for model in knob.values))
                 found.append(knob)
             else:
                 hint = did_you_mean(name, (*knobs_known(), "bits"))
@@ -205,7 +207,7 @@ class _Reader:
             found.append(Objective(figure, self.choice(Direction)(direction, f"{where}.direction")))
         return tuple(found)
 
-    def budgets(self, told: Any) -> tuple[Budget, ...]:
+    def budgets(self, told: Any) -> tuple[FigureBudget, ...]:
         if not isinstance(told, Mapping):
             raise self.wrong("budget", "is not a table")
         found = []
@@ -214,9 +216,9 @@ class _Reader:
             if isinstance(limit, Mapping):
                 self.only(limit, ("most", "least"), where)
                 ends = {name: self.number(value, where) for name, value in limit.items()}
-                found.append(Budget(figure, **ends))
+                found.append(FigureBudget(figure, **ends))
             else:
-                found.append(Budget(figure, self.number(limit, where)))
+                found.append(FigureBudget(figure, self.number(limit, where)))
         return tuple(found)
 
     def table(self, told: Mapping[str, Any], name: str, where: str = "") -> Mapping[str, Any]:

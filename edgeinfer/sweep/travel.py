@@ -11,12 +11,12 @@ from dataclasses import asdict, replace
 from pathlib import Path
 
 from edgeinfer.sweep.study import Study
-from edgeinfer.sweep.trial import Carried, Job, as_dict, carried_out, from_dict
+from edgeinfer.sweep.trial import TrialJob, TrialOutcome, as_dict, carry_out_trial, from_dict
 
 Files = Mapping[str, bytes]
 
 
-def sent(job: Job) -> tuple[str, Files]:
+def pack_job(job: TrialJob) -> tuple[str, Files]:
     """A trial as text, and its model and data by their content."""
     told = {
         "study": asdict(job.study),
@@ -30,13 +30,13 @@ def sent(job: Job) -> tuple[str, Files]:
     }
 
 
-def done_abroad(text: str, files: Files) -> tuple[str, bytes]:
+def run_on_worker(text: str, files: Files) -> tuple[str, bytes]:
     """On a worker: the trial, what came of it as text, and its run folder packed up."""
-    carried = carried_out(_received(text, files))
+    carried = carry_out_trial(_unpack_job(text, files))
     return json.dumps(as_dict(carried)), carried.parcel or b""
 
 
-def come_home(text: str, parcel: bytes) -> Carried:
+def come_home(text: str, parcel: bytes) -> TrialOutcome:
     """What came of a trial; a ValueError where it is no such thing."""
     if not isinstance(text, str) or not isinstance(parcel, bytes):
         raise ValueError("a worker sent no text and file")
@@ -44,10 +44,10 @@ def come_home(text: str, parcel: bytes) -> Carried:
     return replace(carried, parcel=parcel) if parcel else carried
 
 
-def _received(text: str, files: Files) -> Job:
+def _unpack_job(text: str, files: Files) -> TrialJob:
     from pydantic import TypeAdapter
 
     told = json.loads(text)
     study = TypeAdapter(Study).validate_python(told["study"])
     point = tuple((name, value) for name, value in told["point"])
-    return Job(study, point, told["model"], files, None, told["deep"])
+    return TrialJob(study, point, told["model"], files, None, told["deep"])

@@ -26,12 +26,12 @@ from edgeinfer.data.open import open_data
 from edgeinfer.precision.ptq import PtqSettings
 from edgeinfer.report.gates.figures import known_figures
 from edgeinfer.report.result import Result
-from edgeinfer.run.folder import RunFolder, Silent, opened
+from edgeinfer.run.folder import RunFolder, Silent, open_run
 from edgeinfer.run.samples import DataFile, Simulation, Source
 from edgeinfer.run.steps import compile_model
 from edgeinfer.run.tools import ToolOrder
 from edgeinfer.sweep.study import BITS, Study, Value
-from edgeinfer.targets.registry import Chosen, choose_for, entry_of
+from edgeinfer.targets.registry import ChosenTarget, choose_for, entry_of
 from edgeinfer.zoo import is_name, resolve
 
 if TYPE_CHECKING:
@@ -45,7 +45,7 @@ HELD_BACK = ("csim", "sim", "logs")  # folders of a target's project that stay w
 
 
 @dataclass(frozen=True, slots=True)
-class Job:
+class TrialJob:
     """All that a worker needs, on this machine or another one."""
 
     study: Study
@@ -74,7 +74,7 @@ class Job:
 
 
 @dataclass(frozen=True, slots=True)
-class Carried:
+class TrialOutcome:
     """What came of a trial; told in JSON by the journal."""
 
     point: dict[str, Value]
@@ -89,7 +89,7 @@ class Carried:
     parcel: bytes | None = None  # the run folder, if it was made elsewhere
 
 
-def carried_out(job: Job) -> Carried:
+def carry_out_trial(job: TrialJob) -> TrialOutcome:
     """The trial, done or found done. Whatever goes wrong is part of the answer."""
     began = time.monotonic()
     with scratch_folder("trial") as scratch:
@@ -97,17 +97,17 @@ def carried_out(job: Job) -> Carried:
         try:
             found = _run(job, store / job.key, scratch)
         except EdgeInferError as error:
-            found = Carried(dict(job.point), job.key, error=str(error))
+            found = TrialOutcome(dict(job.point), job.key, error=str(error))
         except Exception as error:
-            found = Carried(dict(job.point), job.key, error=f"{type(error).__name__}: {error}")
+            found = TrialOutcome(dict(job.point), job.key, error=f"{type(error).__name__}: {error}")
         parcel = None
         if job.store is None and not found.error:
-            parcel = packed(store / job.key)
+            parcel = pack_folder(store / job.key)
     seconds = round(time.monotonic() - began, 3)
     return replace(found, seconds=seconds, parcel=parcel, deep=job.deep)
 
 
-def _run(job: Job, place: Path, scratch: Path) -> Carried:
+def _run(job: TrialJob, place: Path, scratch: Path) -> TrialOutcome:
     path, source = _inputs(job, scratch)
     chosen = [_target(job, name) for name in job.study.targets]
     method = str(_value(job, "method", job.study.method))
@@ -116,19 +116,19 @@ def _run(job: Job, place: Path, scratch: Path) -> Carried:
         model = path
         given: PtqSettings | None = formats
         if method == "qat":
-            model, given = _trained(job, path, source, formats, place), None
+            model, given = _train_model(job, path, source, formats, place), None
         elif method != "ptq":
             raise UsageError(f"There is no method {method!r}.", hint="Choose ptq or qat.")
         order = ToolOrder(job.study.tools if job.deep else (), job.study.tool_minutes)
 
         result = compile_model(
             folder, model, recipe_path=None, data=source, formats=given, targets=chosen,
-            projects=job.deep, worth=lambda told: not judged(job, told).over, tools=order,
+            projects=job.deep, worth=lambda told: not judge_result(job, told).over, tools=order,
         )  # fmt: skip
-    return judged(job, result)
+    return judge_result(job, result)
 
 
-def judged(job: Job, result: Result) -> Carried:
+def judge_result(job: TrialJob, result: Result) -> TrialOutcome:
     """A result's figures, by the names of the study, and the budgets that it breaks."""
     study = job.study
     names = dict.fromkeys(
@@ -150,7 +150,7 @@ def judged(job: Job, result: Result) -> Carried:
     if result.disagreements:
         pair = " and ".join(result.disagreements[0].pair)
         error = f"{pair} do not agree: see edgeinfer explain."
-    return Carried(dict(job.point), job.key, figures, origins, over, error, cut_short=hopeless)
+    return TrialOutcome(dict(job.point), job.key, figures, origins, over, error, cut_short=hopeless)
 
 
 def figure_of(result: Result, name: str) -> tuple[float, str] | None:
@@ -162,7 +162,7 @@ def figure_of(result: Result, name: str) -> tuple[float, str] | None:
     return None
 
 
-def formats_of(job: Job) -> PtqSettings:
+def formats_of(job: TrialJob) -> PtqSettings:
     """Widths by groups of layers and tensors."""
     groups = tuple(
         (name.removeprefix(BITS), int(value)) for name, value in job.point if name.startswith(BITS)
@@ -177,11 +177,11 @@ def formats_of(job: Job) -> PtqSettings:
     )
 
 
-def _value(job: Job, name: str, otherwise: Any) -> Any:
+def _value(job: TrialJob, name: str, otherwise: Any) -> Any:
     return dict(job.point).get(name, otherwise)
 
 
-def _target(job: Job, name: str) -> Chosen:
+def _target(job: TrialJob, name: str) -> ChosenTarget:
     """The target with the settings that the point and the study name."""
     named = _value(job, "device", None)
     asked = job.study.devices if named is None else (str(named),)
@@ -200,7 +200,7 @@ def files_of_data(named: Path) -> tuple[dict[str, bytes | str], str]:
     return files, f"{DATA}/{data.name}"
 
 
-def _inputs(job: Job, scratch: Path) -> tuple[Path, Source | None]:
+def _inputs(job: TrialJob, scratch: Path) -> tuple[Path, Source | None]:
     """Model and samples as files of this machine."""
     places = {}
     for name, held in job.files.items():
@@ -218,8 +218,8 @@ def _inputs(job: Job, scratch: Path) -> tuple[Path, Source | None]:
     return places[job.model], data
 
 
-def _trained(
-    job: Job, model: Path, source: Source | None, formats: PtqSettings, place: Path
+def _train_model(
+    job: TrialJob, model: Path, source: Source | None, formats: PtqSettings, place: Path
 ) -> Path:
     """A QKeras model with weights trained for the formats, made once."""
     from edgeinfer.precision.qat.settings import QatSettings
@@ -248,7 +248,7 @@ def _when_free(place: Path) -> Iterator[RunFolder]:
     with contextlib.ExitStack() as stack:
         while True:
             try:
-                folder = stack.enter_context(opened(place, Silent(), new=True))
+                folder = stack.enter_context(open_run(place, Silent(), new=True))
                 break
             except RunBusyError:
                 if time.monotonic() > until:
@@ -257,7 +257,7 @@ def _when_free(place: Path) -> Iterator[RunFolder]:
         yield folder
 
 
-def packed(place: Path) -> bytes:
+def pack_folder(place: Path) -> bytes:
     """A run folder as bytes, without what can be made anew."""
     held = io.BytesIO()
     with tarfile.open(fileobj=held, mode="w:gz") as archive:
@@ -268,7 +268,7 @@ def packed(place: Path) -> bytes:
     return held.getvalue()
 
 
-def unpacked(parcel: bytes, place: Path) -> None:
+def unpack_folder(parcel: bytes, place: Path) -> None:
     """Bytes as a run folder again."""
     place.mkdir(parents=True, exist_ok=True)
     with tarfile.open(fileobj=io.BytesIO(parcel), mode="r:gz") as archive:
@@ -279,7 +279,7 @@ def _digest(path: str) -> str:
     return plan.sha256_of(Path(path))
 
 
-def as_dict(carried: Carried) -> dict[str, Any]:
+def as_dict(carried: TrialOutcome) -> dict[str, Any]:
     """For the journal."""
     told = asdict(replace(carried, parcel=None))
     del told["parcel"]
@@ -287,13 +287,13 @@ def as_dict(carried: Carried) -> dict[str, Any]:
 
 
 @functools.cache
-def _reader() -> TypeAdapter[Carried]:
+def _reader() -> TypeAdapter[TrialOutcome]:
     from pydantic import TypeAdapter
 
-    return TypeAdapter(Carried)
+    return TypeAdapter(TrialOutcome)
 
 
-def from_dict(told: Mapping[str, Any]) -> Carried:
+def from_dict(told: Mapping[str, Any]) -> TrialOutcome:
     """From the journal; a ValueError names the entry that is none."""
     from pydantic import ValidationError
 
@@ -302,7 +302,7 @@ def from_dict(told: Mapping[str, Any]) -> Carried:
     except ValidationError as error:
         first = error.errors()[0]
         raise ValueError(f"{'.'.join(map(str, first['loc']))}: {first['msg']}") from None
-    unknown = set(told) - {spec.name for spec in fields(Carried)}
+    unknown = set(told) - {spec.name for spec in fields(TrialOutcome)}
     if unknown:
         raise ValueError(f"a trial has an unknown {min(unknown)!r}")
     if re.fullmatch("[0-9a-f]{1,64}", carried.key) is None:

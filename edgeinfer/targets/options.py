@@ -98,7 +98,10 @@ class Settings:
         """The settings that were written down as JSON."""
         kinds = _plain_types(cls)
         return cls(
-            **{name: _restored(kinds.get(name, object), value) for name, value in record.items()}
+            **{
+                name: _restore_value(kinds.get(name, object), value)
+                for name, value in record.items()
+            }
         )
 
 
@@ -143,7 +146,7 @@ def _without_none(kind: Any) -> Any:
     return left
 
 
-def _restored(kind: Any, value: Any) -> Any:
+def _restore_value(kind: Any, value: Any) -> Any:
     if value is not None and isinstance(kind, type) and issubclass(kind, StrEnum):
         return kind(value)
     return value

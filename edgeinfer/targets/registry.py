@@ -32,13 +32,13 @@ class TargetEntry:
 
     def make(self) -> Target[Any]:
         """The target itself."""
-        made: Target[Any] = _imported(self.target)()
+        made: Target[Any] = _import_object(self.target)()
         return made
 
     @property
     def settings_type(self) -> type[Settings]:
         """The class of the target's settings."""
-        found: type[Settings] = _imported(self.settings)
+        found: type[Settings] = _import_object(self.settings)
         return found
 
     @property
@@ -77,7 +77,7 @@ DEFAULT = next(iter(TARGETS))  # where neither a target nor a device says which
 
 
 @dataclass(frozen=True, slots=True)
-class Chosen:
+class ChosenTarget:
     """A target with its settings, for one run."""
 
     name: str
@@ -91,20 +91,22 @@ class Chosen:
 
 
 @functools.cache
-def known() -> dict[str, TargetEntry]:
+def known_targets() -> dict[str, TargetEntry]:
     """All targets by name: ours, and those that other packages bring."""
     brought = {point.name: point for point in metadata.entry_points(group=GROUP)}
     found = {name: point.load() for name, point in brought.items() if name not in TARGETS}
     return {**TARGETS, **found}
 
 
-def choose(name: str, settings: Mapping[str, Any]) -> Chosen:
+def choose(name: str, settings: Mapping[str, Any]) -> ChosenTarget:
     """A target by name; settings that are not given are as the target has them."""
     entry = entry_of(name)
-    return Chosen(name, entry.make(), entry.settings_type(**settings))
+    return ChosenTarget(name, entry.make(), entry.settings_type(**settings))
 
 
-def choose_for(name: str, devices: Mapping[str, Device], settings: Mapping[str, Any]) -> Chosen:
+def choose_for(
+    name: str, devices: Mapping[str, Device], settings: Mapping[str, Any]
+) -> ChosenTarget:
     """The same for devices, by the names they were asked for; the first that is anything for the
     target says the part. `settings` go on top."""
     entry = entry_of(name)
@@ -115,7 +117,7 @@ def choose_for(name: str, devices: Mapping[str, Device], settings: Mapping[str, 
 
 def entry_of(name: str) -> TargetEntry:
     """A target's entry by the target's name."""
-    entries = known()
+    entries = known_targets()
     if name not in entries:
         raise UsageError(
             f"There is no target {name!r}.",
@@ -124,7 +126,7 @@ def entry_of(name: str) -> TargetEntry:
     return entries[name]
 
 
-def restored(name: str, record: Mapping[str, Any]) -> Chosen:
+def restore_target(name: str, record: Mapping[str, Any]) -> ChosenTarget:
     """A target with the settings that a record says."""
     entry = entry_of(name)
     try:
@@ -134,19 +136,21 @@ def restored(name: str, record: Mapping[str, Any]) -> Chosen:
             f"A record holds no settings of the target {name}: {error}.",
             hint="Compile the model into a new folder.",
         ) from None
-    return Chosen(name, entry.make(), settings)
+    return ChosenTarget(name, entry.make(), settings)
 
 
 def stages() -> dict[str, str]:
     """The stage of each target's simulation, by the target's name."""
-    return {name: entry.make().stage for name, entry in known().items()}
+    return {name: entry.make().stage for name, entry in known_targets().items()}
 
 
 def figures() -> tuple[str, ...]:
     """Every figure that some target may give."""
-    return tuple(sorted({name for entry in known().values() for name in entry.make().figures}))
+    return tuple(
+        sorted({name for entry in known_targets().values() for name in entry.make().figures})
+    )
 
 
-def _imported(path: str) -> Any:
+def _import_object(path: str) -> Any:
     module, _, name = path.partition(":")
     return getattr(importlib.import_module(module), name)

@@ -49,7 +49,7 @@ FOUNDATIONS = (  # what every target stands on
 )
 
 
-def unwatched(done: int, total: int) -> None:
+def ignore_progress(done: int, total: int) -> None:
     """Progress that nobody looks at."""
 
 
@@ -80,7 +80,7 @@ class Place:
 
 
 @dataclass(frozen=True, slots=True)
-class Emitted:
+class EmittedProject:
     """A project, and what is known of it already."""
 
     plan: BuildPlan
@@ -89,7 +89,7 @@ class Emitted:
 
 
 @dataclass(frozen=True, slots=True)
-class Judged:
+class SimulationJudgement:
     """What came of a target's simulation."""
 
     agreement: tuple[Agreement, ...]
@@ -108,7 +108,7 @@ class Suspicion:
 
 
 @dataclass(frozen=True, slots=True)
-class Done:
+class ToolResult:
     """What tools did, a line each, and figures that stand in no report of theirs."""
 
     said: tuple[str, ...]
@@ -183,9 +183,9 @@ class Target(ABC, Generic[Chosen]):
 
     def emit_from(
         self, program: Program, graph: Graph, raw: Mapping[str, Ints], settings: Chosen
-    ) -> Emitted:
+    ) -> EmittedProject:
         """The same from samples, where files depend on them; raw inputs of the Program."""
-        return Emitted(self.emit(program, settings), self.estimate(program, settings))
+        return EmittedProject(self.emit(program, settings), self.estimate(program, settings))
 
     # Its simulation
 
@@ -202,7 +202,7 @@ class Target(ABC, Generic[Chosen]):
         settings: Chosen,
         *,
         taps: Collection[str] = (),
-        advanced: Advanced = unwatched,
+        advanced: Advanced = ignore_progress,
     ) -> dict[str, Ints]:
         """Run what was emitted into a folder: raw outputs by the outputs' names, and raw values of
         the taps by the values' names, as `ir.interpret` defines them."""
@@ -215,8 +215,8 @@ class Target(ABC, Generic[Chosen]):
         raw: Mapping[str, Ints],
         settings: Chosen,
         *,
-        advanced: Advanced = unwatched,
-    ) -> Judged | None:
+        advanced: Advanced = ignore_progress,
+    ) -> SimulationJudgement | None:
         """What a target that is not `exact` says of its own simulation: how far it is from the
         engine and the float network. None: it is held against the engine by `simulate`."""
         return None
@@ -257,10 +257,10 @@ class Target(ABC, Generic[Chosen]):
         seconds: float,
         raw: Mapping[str, Ints],
         said: Said,
-    ) -> Done:
+    ) -> ToolResult:
         """Take an emitted folder through the steps, within `seconds` in all. `raw`: samples for
         whatever is simulated. An error where a tool is not here or fails."""
-        return Done(())
+        return ToolResult(())
 
     def reports(self, folder: Path, settings: Chosen) -> tuple[Metric, ...]:
         """What reports of tools in an emitted folder say, whoever ran the tools."""

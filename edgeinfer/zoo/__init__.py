@@ -12,9 +12,17 @@ from pathlib import Path
 
 from edgeinfer.base.errors import InputError, UsageError, did_you_mean
 from edgeinfer.zoo.catalog import ENTRIES
-from edgeinfer.zoo.entry import Samples, ZooEntry
+from edgeinfer.zoo.entry import EventSamples, ZooEntry
 
-__all__ = ["ENTRIES", "Samples", "ZooEntry", "entry_of", "is_name", "reference_path", "resolve"]
+__all__ = [
+    "ENTRIES",
+    "EventSamples",
+    "ZooEntry",
+    "entry_of",
+    "is_name",
+    "reference_path",
+    "resolve",
+]
 
 REFERENCES = Path(__file__).resolve().parent / "references"
 

@@ -13,7 +13,7 @@ from typing import Final
 
 from edgeinfer.base.metrics import Task
 from edgeinfer.zoo import builders, data
-from edgeinfer.zoo.entry import Head, Measure, Schedule, ZooEntry
+from edgeinfer.zoo.entry import Head, Measure, TrainingSchedule, ZooEntry
 from edgeinfer.zoo.measures import bias, head_accuracy, head_auc, pair_auc, resolution, rms
 
 TRACK, EM, NONE = 0, 1, 2
@@ -45,7 +45,7 @@ _ENTRIES = (
         build=builders.hit_tagger,
         data=partial(data.tagger_samples, scaling="tenth"),
         heads=_TAGGER_HEADS,
-        schedule=Schedule(
+        schedule=TrainingSchedule(
             "sgd", 0.01, batch=256, epochs=30, samples=60_000, patience=6, flips=True
         ),
         measures=_TAGGER_MEASURES,
@@ -60,7 +60,7 @@ _ENTRIES = (
         build=builders.hit_tagger_pooled,
         data=data.tagger_samples,
         heads=_TAGGER_HEADS,
-        schedule=Schedule(
+        schedule=TrainingSchedule(
             "adam", 1e-3, batch=256, epochs=20, samples=80_000, patience=6, flips=True
         ),
         measures=_TAGGER_MEASURES,
@@ -76,7 +76,7 @@ _ENTRIES = (
         build=builders.track_pid,
         data=data.track_samples,
         heads=(Head("particle", ("mu", "pi", "p"), "categorical_crossentropy", balanced=True),),
-        schedule=Schedule("adam", 1e-3, batch=256, epochs=25, samples=60_000, patience=6),
+        schedule=TrainingSchedule("adam", 1e-3, batch=256, epochs=25, samples=60_000, patience=6),
         measures=(
             Measure("auc", "", head_auc("particle")),
             Measure("accuracy", "", head_accuracy("particle")),
@@ -94,7 +94,7 @@ _ENTRIES = (
         build=builders.roi_finder,
         data=data.waveform_samples,
         heads=(Head("signal", ("signal",), "binary_crossentropy", balanced=True),),
-        schedule=Schedule("adam", 1e-3, batch=256, epochs=25, samples=60_000, patience=6),
+        schedule=TrainingSchedule("adam", 1e-3, batch=256, epochs=25, samples=60_000, patience=6),
         measures=(
             Measure("auc", "", head_auc("signal"), alarm_above=0.995),
             Measure("accuracy", "", head_accuracy("signal")),
@@ -110,7 +110,7 @@ _ENTRIES = (
         build=builders.jet_tagger,
         data=data.jet_samples,
         heads=(Head("jet", _JETS, "categorical_crossentropy"),),
-        schedule=Schedule("adam", 1e-3, batch=512, epochs=30, samples=100_000, patience=6),
+        schedule=TrainingSchedule("adam", 1e-3, batch=512, epochs=30, samples=100_000, patience=6),
         measures=(
             Measure("auc", "", head_auc("jet"), alarm_above=0.995),
             Measure("accuracy", "", head_accuracy("jet")),
@@ -126,7 +126,7 @@ _ENTRIES = (
         build=partial(builders.calo_classifier, len(_CALORIMETER_PARTICLES)),
         data=data.calorimeter_kinds,
         heads=(Head("particle", _CALORIMETER_PARTICLES, "categorical_crossentropy"),),
-        schedule=Schedule(
+        schedule=TrainingSchedule(
             "adam", 2e-3, batch=128, epochs=60, samples=10_000, patience=6, test_samples=4_000
         ),
         measures=(
@@ -144,7 +144,7 @@ _ENTRIES = (
         build=builders.energy_regression,
         data=data.calorimeter_energies,
         heads=(Head("energy", ("energy over 150 GeV",), "mean_squared_error"),),
-        schedule=Schedule(
+        schedule=TrainingSchedule(
             "adam", 1e-3, batch=128, epochs=30, samples=10_000, patience=6, test_samples=4_000
         ),
         measures=(

@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from edgeinfer.base.errors import InputError
-from edgeinfer.base.plan import staged, sweep_partial, write_file
+from edgeinfer.base.plan import stage_file, sweep_partial, write_file
 
 if TYPE_CHECKING:
     import keras
@@ -58,7 +58,7 @@ class Position:
 
 
 @dataclass(frozen=True, slots=True)
-class Saved:
+class SavedTraining:
     """What a folder of a training holds."""
 
     plan: TrainingPlan
@@ -116,7 +116,7 @@ class Checkpoints:
                 if old != path and old != best:
                     old.unlink()
 
-    def load(self) -> Saved:
+    def load(self) -> SavedTraining:
         """The state that the folder holds."""
         path = self.folder / _STATE
         if not path.exists():
@@ -131,7 +131,7 @@ class Checkpoints:
             records = [EpochRecord(**record) for record in state["position"].pop("history")]
             position = Position(history=records, **state["position"])
             best = self.folder / state["best"] if state["best"] else None
-            found = Saved(
+            found = SavedTraining(
                 TrainingPlan(**state["plan"]), position, self.folder / state["model"], best
             )
         except (ValueError, TypeError, KeyError) as error:
@@ -149,5 +149,5 @@ class Checkpoints:
 
 
 def _save(model: keras.Model, path: Path) -> None:
-    with staged(path) as temporary:
+    with stage_file(path) as temporary:
         model.save(temporary)

@@ -11,7 +11,7 @@ from edgeinfer.data.samples import Samples
 from edgeinfer.zoo.entry import ZooEntry
 
 
-def simulated(entry: ZooEntry, seed: int, count: int) -> tuple[Samples, NDArray[np.int64]]:
+def simulate_samples(entry: ZooEntry, seed: int, count: int) -> tuple[Samples, NDArray[np.int64]]:
     """Samples, and the event that each belongs to."""
     found = entry.data(seed, count)
     labels = {

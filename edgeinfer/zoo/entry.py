@@ -22,7 +22,7 @@ Loss = Literal["categorical_crossentropy", "binary_crossentropy", "mean_squared_
 
 
 @dataclass(frozen=True, slots=True)
-class Samples:
+class EventSamples:
     """Inputs by input name, targets by head (classes one-hot), and the event of each sample."""
 
     inputs: Arrays
@@ -32,9 +32,9 @@ class Samples:
     def __len__(self) -> int:
         return self.event.size
 
-    def take(self, rows: NDArray[np.intp]) -> Samples:
+    def take(self, rows: NDArray[np.intp]) -> EventSamples:
         """The chosen samples."""
-        return Samples(
+        return EventSamples(
             {name: values[rows] for name, values in self.inputs.items()},
             {name: values[rows] for name, values in self.targets.items()},
             self.event[rows],
@@ -64,7 +64,7 @@ class Measure:
 
 
 @dataclass(frozen=True, slots=True)
-class Schedule:
+class TrainingSchedule:
     """How a model is trained unless the user says otherwise."""
 
     optimizer: Literal["sgd", "adam"]
@@ -87,9 +87,9 @@ class ZooEntry:
     parameters: int
     macs: int  # multiply-accumulates of one inference
     build: Callable[[], keras.Model]
-    data: Callable[[int, int], Samples]  # (seed, n)
+    data: Callable[[int, int], EventSamples]  # (seed, n)
     heads: tuple[Head, ...]
-    schedule: Schedule
+    schedule: TrainingSchedule
     measures: tuple[Measure, ...]
     reference: str | None
 

@@ -15,51 +15,53 @@ import numpy as np
 from numpy.typing import NDArray
 
 from edgeinfer.base.errors import InputError
-from edgeinfer.zoo.entry import Measure, Outputs, Samples, ZooEntry
+from edgeinfer.zoo.entry import EventSamples, Measure, Outputs, ZooEntry
 
 REPLICAS = 200
 COVERAGE = 0.95
 
 
 @dataclass(frozen=True, slots=True)
-class Interval:
+class BootstrapInterval:
     """A figure with its 95 % bootstrap interval."""
 
     value: float
     low: float
     high: float
 
-    def overlaps(self, other: Interval) -> bool:
+    def overlaps(self, other: BootstrapInterval) -> bool:
         """Whether two figures agree within their intervals."""
         return self.low <= other.high and other.low <= self.high
 
 
 @dataclass(frozen=True, slots=True)
-class Judged:
+class JudgedOutputs:
     """A model's outputs beside the samples they belong to."""
 
     outputs: Outputs
-    samples: Samples
+    samples: EventSamples
 
-    def take(self, rows: NDArray[np.intp]) -> Judged:
+    def take(self, rows: NDArray[np.intp]) -> JudgedOutputs:
         """Some of the samples, repeated ones too."""
         outputs = {name: values[rows] for name, values in self.outputs.items()}
-        return Judged(outputs, self.samples.take(rows))
+        return JudgedOutputs(outputs, self.samples.take(rows))
 
-    def without_inputs(self) -> Judged:
+    def without_inputs(self) -> JudgedOutputs:
         """The same without the inputs, which no figure of merit needs."""
-        return Judged(self.outputs, Samples({}, self.samples.targets, self.samples.event))
+        return JudgedOutputs(
+            self.outputs, EventSamples({}, self.samples.targets, self.samples.event)
+        )
 
 
-def values_of(entry: ZooEntry, judged: Judged) -> dict[str, float]:
+def values_of(entry: ZooEntry, judged: JudgedOutputs) -> dict[str, float]:
     """Every figure of merit that the samples can tell."""
     found = {m.name: m.of(judged.outputs, judged.samples.targets) for m in entry.measures}
     return {name: value for name, value in found.items() if value is not None}
 
 
 def intervals_of(
-    entry: ZooEntry, runs: Sequence[Judged], seed: int, replicas: int = REPLICAS
-) -> dict[str, Interval]:
+    entry: ZooEntry, runs: Sequence[JudgedOutputs], seed: int, replicas: int = REPLICAS
+) -> dict[str, BootstrapInterval]:
     """Figures averaged over runs (one for each seed), events resampled within each run."""
     rng = np.random.default_rng(seed)
     plain = [_Resampler(run) for run in runs]
@@ -67,11 +69,11 @@ def intervals_of(
     drawn = [
         _mean([values_of(entry, sampler.draw(rng)) for sampler in plain]) for _ in range(replicas)
     ]
-    found: dict[str, Interval] = {}
+    found: dict[str, BootstrapInterval] = {}
     for name, value in whole.items():
         spread = np.array([replica[name] for replica in drawn if name in replica])
         low, high = np.quantile(spread, ((1 - COVERAGE) / 2, (1 + COVERAGE) / 2))
-        found[name] = Interval(value, min(float(low), value), max(float(high), value))
+        found[name] = BootstrapInterval(value, min(float(low), value), max(float(high), value))
     return found
 
 
@@ -83,7 +85,7 @@ def _mean(runs: Sequence[Mapping[str, float]]) -> dict[str, float]:
 class _Resampler:
     """Draws as many events as there are, with replacement, and takes all samples of each."""
 
-    def __init__(self, judged: Judged) -> None:
+    def __init__(self, judged: JudgedOutputs) -> None:
         event = judged.samples.event
         if not event.size:
             raise InputError("There are no samples to judge.")
@@ -93,14 +95,14 @@ class _Resampler:
             event[self.order], return_index=True, return_counts=True
         )
 
-    def draw(self, rng: np.random.Generator) -> Judged:
+    def draw(self, rng: np.random.Generator) -> JudgedOutputs:
         events = rng.integers(0, self.first.size, self.first.size)
         count = self.count[events]
         start = np.repeat(self.first[events] - np.cumsum(count) + count, count)
         return self.judged.take(self.order[start + np.arange(count.sum())])
 
 
-def outside_window(measure: Measure, found: Interval) -> str:
+def outside_window(measure: Measure, found: BootstrapInterval) -> str:
     """A sentence where a figure is not as hard to reach as intended, or the empty string."""
     if measure.alarm_above is not None and found.value > measure.alarm_above:
         return (

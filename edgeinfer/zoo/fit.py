@@ -14,8 +14,8 @@ import numpy as np
 
 from edgeinfer.base.errors import EdgeInferError
 from edgeinfer.zoo.checkpoint import Checkpoints, EpochRecord, Position, TrainingPlan
-from edgeinfer.zoo.entry import Schedule, ZooEntry
-from edgeinfer.zoo.teaching import Teaching, fed
+from edgeinfer.zoo.entry import TrainingSchedule, ZooEntry
+from edgeinfer.zoo.teaching import Teaching, feed_keras
 
 if TYPE_CHECKING:
     import keras
@@ -26,7 +26,7 @@ _VALIDATION_BATCH = 1024
 Stop = Literal["epochs", "patience", "minutes", "interrupted"]
 
 
-class Watcher(Protocol):
+class TrainingWatcher(Protocol):
     """Who is told how a training goes."""
 
     def step(self, epoch: int, step: int, steps: int, loss: float) -> None:
@@ -38,7 +38,7 @@ class Watcher(Protocol):
         ...
 
 
-def settled(losses: Sequence[float], patience: int) -> tuple[int, int]:
+def best_epoch_and_halvings(losses: Sequence[float], patience: int) -> tuple[int, int]:
     """The epoch of the lowest loss, and how often the learning rate has been halved.
 
     It is halved whenever half the patience has passed without a lower loss.
@@ -65,7 +65,7 @@ class Fit:
     position: Position
     checkpoints: Checkpoints
     best: Path | None
-    watcher: Watcher | None
+    watcher: TrainingWatcher | None
 
     @property
     def losses(self) -> list[float]:
@@ -76,7 +76,7 @@ class Fit:
         """Train until there is nothing left to do, or someone says stop."""
         patience = self.entry.schedule.patience
         while len(self.losses) < self.plan.epochs:
-            best, _ = settled(self.losses, patience)
+            best, _ = best_epoch_and_halvings(self.losses, patience)
             if self.losses and len(self.losses) - 1 - best >= patience:
                 return "patience"
             stop = self._epoch(late, interrupted)
@@ -87,7 +87,10 @@ class Fit:
 
     def _epoch(self, late: Callable[[], bool], interrupted: Callable[[], bool]) -> Stop | None:
         schedule, position, epoch = self.entry.schedule, self.position, len(self.losses)
-        rate = schedule.learning_rate * 0.5 ** settled(self.losses, schedule.patience)[1]
+        rate = (
+            schedule.learning_rate
+            * 0.5 ** best_epoch_and_halvings(self.losses, schedule.patience)[1]
+        )
         self.model.optimizer.learning_rate.assign(rate)
         _seed_dropout(self.model, self.plan.seed, epoch, position.step)
         rng = np.random.default_rng([self.plan.seed, epoch])
@@ -104,7 +107,9 @@ class Fit:
             here = slice(position.step * schedule.batch, (position.step + 1) * schedule.batch)
             batch, weights = self.data.batch(order[here], None if flips is None else flips[here])
             self.model.reset_metrics()
-            loss = float(self.model.train_on_batch(*fed(batch, weights), return_dict=True)["loss"])
+            loss = float(
+                self.model.train_on_batch(*feed_keras(batch, weights), return_dict=True)["loss"]
+            )
             if not np.isfinite(loss):
                 raise EdgeInferError(
                     f"{self.entry.name}: the loss became {loss} in epoch {epoch + 1}.",
@@ -143,7 +148,7 @@ class Fit:
         for start in range(0, rows.size, _VALIDATION_BATCH):
             batch, weights = self.data.batch(rows[start : start + _VALIDATION_BATCH])
             model.reset_metrics()
-            found = model.test_on_batch(*fed(batch, weights), return_dict=True)
+            found = model.test_on_batch(*feed_keras(batch, weights), return_dict=True)
             total += float(found["loss"]) * len(batch)
         return total / rows.size
 
@@ -156,7 +161,7 @@ def _seed_dropout(model: keras.Model, seed: int, epoch: int, step: int) -> None:
         state.assign([int(word) >> 1, step])
 
 
-def compiled(entry: ZooEntry) -> keras.Model:
+def compile_keras(entry: ZooEntry) -> keras.Model:
     """A fresh model with its optimizer and losses."""
     model = entry.build()
     model.compile(
@@ -168,7 +173,7 @@ def compiled(entry: ZooEntry) -> keras.Model:
     return model
 
 
-def _optimizer(schedule: Schedule) -> keras.optimizers.Optimizer:
+def _optimizer(schedule: TrainingSchedule) -> keras.optimizers.Optimizer:
     from keras import optimizers
 
     if schedule.optimizer == "sgd":

@@ -14,7 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from edgeinfer.base.metrics import Task
-from edgeinfer.zoo.entry import Head, Samples, ZooEntry
+from edgeinfer.zoo.entry import EventSamples, Head, ZooEntry
 
 CURVE_ROWS = 64
 _CALORIMETER_AXIS = 3  # depth: pictures show the sum along it
@@ -65,7 +65,7 @@ def curves(values: NDArray[np.float32]) -> NDArray[np.float32]:
     return filled.repeat(wide, axis=2)
 
 
-def _groups(entry: ZooEntry, samples: Samples) -> dict[str, NDArray[np.bool_]]:
+def _groups(entry: ZooEntry, samples: EventSamples) -> dict[str, NDArray[np.bool_]]:
     """Which samples go into each row."""
     found: dict[str, NDArray[np.bool_]] = {}
     marked = np.zeros(len(samples), bool)  # by a head of its own, which has its own row

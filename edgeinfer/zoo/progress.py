@@ -11,7 +11,7 @@ from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
 from edgeinfer.zoo.checkpoint import EpochRecord
-from edgeinfer.zoo.fit import Watcher
+from edgeinfer.zoo.fit import TrainingWatcher
 
 if TYPE_CHECKING:
     from rich.progress import Progress, TaskID
@@ -25,7 +25,7 @@ def sentence(record: EpochRecord, best: bool) -> str:
     )
 
 
-class Lines:
+class EpochLines:
     """A line an epoch, for logs and pipes."""
 
     def __init__(self, title: str) -> None:
@@ -40,7 +40,7 @@ class Lines:
         sys.stderr.flush()
 
 
-class Bar:
+class EpochBar:
     """A bar for the epoch that runs, a line for each that has ended."""
 
     def __init__(self, display: Progress, title: str) -> None:
@@ -58,15 +58,15 @@ class Bar:
 
 
 @contextmanager
-def watching(title: str) -> Iterator[Watcher]:
+def watching(title: str) -> Iterator[TrainingWatcher]:
     """A bar where a person looks on, lines otherwise."""
     plain = any(os.environ.get(name) for name in ("NO_COLOR", "CI"))
     if plain or os.environ.get("TERM") == "dumb" or not sys.stderr.isatty():
-        yield Lines(title)
+        yield EpochLines(title)
         return
     from rich.console import Console
     from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
 
     columns = (TextColumn("{task.description}"), BarColumn(), TimeElapsedColumn())
     with Progress(*columns, console=Console(stderr=True)) as display:
-        yield Bar(display, title)
+        yield EpochBar(display, title)

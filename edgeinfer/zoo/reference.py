@@ -14,14 +14,14 @@ from edgeinfer.base.errors import InputError
 from edgeinfer.base.plan import write_files
 from edgeinfer.graph.nodes import Graph
 from edgeinfer.zoo import REFERENCES, entry_of, reference_path
-from edgeinfer.zoo.entry import Outputs, Samples, ZooEntry
-from edgeinfer.zoo.evaluate import Interval, Judged
+from edgeinfer.zoo.entry import EventSamples, Outputs, ZooEntry
+from edgeinfer.zoo.evaluate import BootstrapInterval, JudgedOutputs
 
 MAX_BYTES = 1 << 20  # of committed weights
 
 
 @dataclass(frozen=True, slots=True)
-class Record:
+class ReferenceRecord:
     """What made a reference, and how well it does on simulated events it has not seen."""
 
     name: str
@@ -36,7 +36,7 @@ class Record:
     sha256: str
     test_samples: int
     test_events: int
-    metrics: Mapping[str, Interval]
+    metrics: Mapping[str, BootstrapInterval]
     versions: Mapping[str, str]
     note: str = "Measured on simulated data; this is not a detector's performance."
 
@@ -45,12 +45,14 @@ class Record:
         return json.dumps(dataclasses.asdict(self), indent=1) + "\n"
 
     @staticmethod
-    def from_json(text: str, source: Path) -> Record:
+    def from_json(text: str, source: Path) -> ReferenceRecord:
         """Read a committed record."""
         try:
             found = json.loads(text)
-            metrics = {name: Interval(**value) for name, value in found.pop("metrics").items()}
-            return Record(metrics=metrics, **found)
+            metrics = {
+                name: BootstrapInterval(**value) for name, value in found.pop("metrics").items()
+            }
+            return ReferenceRecord(metrics=metrics, **found)
         except (ValueError, TypeError, KeyError) as error:
             raise InputError(
                 f"{source} is not a record of a reference model: {error}.",
@@ -58,7 +60,7 @@ class Record:
             ) from None
 
 
-def record_of(entry: ZooEntry, folder: Path = REFERENCES) -> Record | None:
+def record_of(entry: ZooEntry, folder: Path = REFERENCES) -> ReferenceRecord | None:
     """The record beside the weights; None for a model that is trained on demand."""
     if entry.reference is None:
         return None
@@ -68,7 +70,7 @@ def record_of(entry: ZooEntry, folder: Path = REFERENCES) -> Record | None:
             f"{path}: a file that ships with edgeinfer is missing.",
             hint="Install edgeinfer again.",
         )
-    return Record.from_json(path.read_text(encoding="utf-8"), path)
+    return ReferenceRecord.from_json(path.read_text(encoding="utf-8"), path)
 
 
 def load_reference(name: str) -> Graph:
@@ -83,7 +85,7 @@ def load_graph(path: Path, name: str) -> Graph:
     return load(path, name=name).graph
 
 
-def outputs_of(entry: ZooEntry, graph: Graph, samples: Samples) -> Outputs:
+def outputs_of(entry: ZooEntry, graph: Graph, samples: EventSamples) -> Outputs:
     """What a float network says of the samples, by head."""
     from edgeinfer.ir.engine.float_engine import FloatEngine
 
@@ -91,12 +93,14 @@ def outputs_of(entry: ZooEntry, graph: Graph, samples: Samples) -> Outputs:
     return {head.name: found[head.name] for head in entry.heads}
 
 
-def judged(entry: ZooEntry, graph: Graph, samples: Samples) -> Judged:
+def judge_network(entry: ZooEntry, graph: Graph, samples: EventSamples) -> JudgedOutputs:
     """A float network's outputs beside the samples."""
-    return Judged(outputs_of(entry, graph, samples), samples)
+    return JudgedOutputs(outputs_of(entry, graph, samples), samples)
 
 
-def commit(entry: ZooEntry, model: Path, record: Record, folder: Path = REFERENCES) -> None:
+def commit(
+    entry: ZooEntry, model: Path, record: ReferenceRecord, folder: Path = REFERENCES
+) -> None:
     """Put a trained model and its record where the package looks for them."""
     if model.stat().st_size > MAX_BYTES:
         raise InputError(

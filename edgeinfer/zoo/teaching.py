@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from edgeinfer.base.errors import UsageError
 from edgeinfer.lartpc.split import split_by_event
 from edgeinfer.zoo.checkpoint import TrainingPlan
-from edgeinfer.zoo.entry import Arrays, Head, Samples, ZooEntry, stage_seed
+from edgeinfer.zoo.entry import Arrays, EventSamples, Head, ZooEntry, stage_seed
 
 VALIDATION_SHARE = 0.15
 
@@ -22,7 +22,7 @@ VALIDATION_SHARE = 0.15
 class Teaching:
     """Samples, which of them teach and which validate, and what each weighs."""
 
-    samples: Samples
+    samples: EventSamples
     teaching: NDArray[np.intp]
     validating: NDArray[np.intp]
     weights: Arrays | None  # None: all the same
@@ -50,7 +50,7 @@ class Teaching:
 
     def batch(
         self, rows: NDArray[np.intp], mirrored: NDArray[np.bool_] | None = None
-    ) -> tuple[Samples, Arrays | None]:
+    ) -> tuple[EventSamples, Arrays | None]:
         """Some samples; pictures that are marked come mirrored along their second axis."""
         found = self.samples.take(rows)
         if mirrored is not None:
@@ -71,10 +71,14 @@ def class_weights(head: Head, targets: NDArray[np.float32]) -> NDArray[np.float3
     return (classes @ worth).astype(np.float32)
 
 
-def fed(batch: Samples, weights: Arrays | None) -> tuple[Any, Any, Any]:
+def feed_keras(batch: EventSamples, weights: Arrays | None) -> tuple[Any, Any, Any]:
     """Inputs, targets and weights as Keras wants them: by name where there are several."""
-    return _named(batch.inputs), _named(batch.targets), None if weights is None else _named(weights)
+    return (
+        _by_name(batch.inputs),
+        _by_name(batch.targets),
+        None if weights is None else _by_name(weights),
+    )
 
 
-def _named(arrays: Arrays) -> Any:
+def _by_name(arrays: Arrays) -> Any:
     return next(iter(arrays.values())) if len(arrays) == 1 else dict(arrays)

@@ -19,16 +19,16 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from edgeinfer.base.errors import InputError, UsageError
-from edgeinfer.base.plan import staged, write_file
-from edgeinfer.base.signals import Terminated
+from edgeinfer.base.plan import stage_file, write_file
+from edgeinfer.base.signals import TerminationRequest
 from edgeinfer.zoo.checkpoint import Checkpoints, EpochRecord, Position, TrainingPlan
 from edgeinfer.zoo.entry import ZooEntry
-from edgeinfer.zoo.fit import Fit, Stop, Watcher, compiled, settled
+from edgeinfer.zoo.fit import Fit, Stop, TrainingWatcher, best_epoch_and_halvings, compile_keras
 from edgeinfer.zoo.teaching import Teaching
 
 
 @dataclass(frozen=True, slots=True)
-class Trained:
+class TrainingResult:
     """What a training left behind."""
 
     model: Path
@@ -38,7 +38,7 @@ class Trained:
     stopped: Stop
 
 
-class TrainingInterrupted(KeyboardInterrupt):
+class TrainingInterruption(KeyboardInterrupt):
     """Ctrl-C came; the training waits in a folder and can be resumed."""
 
 
@@ -51,8 +51,8 @@ def train(
     epochs: int | None = None,
     minutes: float | None = None,
     resume: bool = False,
-    watcher: Watcher | None = None,
-) -> Trained:
+    watcher: TrainingWatcher | None = None,
+) -> TrainingResult:
     """Train a model of the zoo and write it, its history beside it; the best epoch counts."""
     began = time.monotonic()
     check(output, seed, samples, epochs, minutes)
@@ -75,7 +75,7 @@ def train(
         checkpoints.clear()
         plan, position, best = asked, Position(), None
         keras.utils.set_random_seed(plan.seed)
-        model = compiled(entry)
+        model = compile_keras(entry)
         checkpoints.save(plan, position, model, best)  # a place that takes no files is told now
     data = Teaching.of(entry, plan)
     deadline = None if minutes is None else began + 60.0 * minutes
@@ -89,12 +89,12 @@ def train(
             f"The training waits in {checkpoints.folder}; the same command with --resume goes on."
         )
         if seen[0] != signal.SIGINT:
-            raise Terminated(seen[0], kept)
-        raise TrainingInterrupted(kept)
+            raise TerminationRequest(seen[0], kept)
+        raise TrainingInterruption(kept)
     history = _write(entry, run, output, stopped)
     if stopped != "minutes":
         checkpoints.clear()
-    return Trained(output, history, plan, tuple(position.history), stopped)
+    return TrainingResult(output, history, plan, tuple(position.history), stopped)
 
 
 def _write(entry: ZooEntry, run: Fit, output: Path, stopped: Stop) -> Path:
@@ -109,14 +109,16 @@ def _write(entry: ZooEntry, run: Fit, output: Path, stopped: Stop) -> Path:
             chosen = best
     bare = entry.build()
     bare.set_weights(chosen.get_weights())
-    with staged(output) as temporary:
+    with stage_file(output) as temporary:
         bare.save(temporary)
     path = output.with_name(f"{output.stem}.history.json")
     losses = run.losses
     text = {
         **dataclasses.asdict(run.plan),
         "stopped": stopped,
-        "best_epoch": settled(losses, entry.schedule.patience)[0] + 1 if losses else None,
+        "best_epoch": best_epoch_and_halvings(losses, entry.schedule.patience)[0] + 1
+        if losses
+        else None,
         "unfinished_steps": run.position.step,
         "epochs_run": [dataclasses.asdict(record) for record in run.position.history],
     }
@@ -173,7 +175,7 @@ def _polite_interrupts() -> Iterator[list[int]]:
 
     def note(number: int, _frame: object) -> None:
         if seen:
-            raise KeyboardInterrupt if number == signal.SIGINT else Terminated(number)
+            raise KeyboardInterrupt if number == signal.SIGINT else TerminationRequest(number)
         seen.append(number)
 
     before = {number: signal.signal(number, note) for number in (signal.SIGINT, signal.SIGTERM)}

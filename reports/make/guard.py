@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from edgeinfer.base.metrics import auc
 from edgeinfer.lartpc.split import split_by_event
 from edgeinfer.zoo.catalog import EM, TRACK
-from edgeinfer.zoo.entry import Samples
+from edgeinfer.zoo.entry import EventSamples
 
 LIMIT_AUC = 0.85  # our estimate of an honest difficulty, no more
 OCCUPIED = 0.1  # of the full scale: 3 ADC, some five times the noise
@@ -44,7 +44,7 @@ def fit_logistic(features: NDArray[np.float64], truth: NDArray[np.bool_]) -> NDA
     return weights
 
 
-def linear_guard_auc(samples: Samples, seed: int = 0) -> float:
+def linear_guard_auc(samples: EventSamples, seed: int = 0) -> float:
     """How well that regression tells tracks from showers, on events that it has not seen."""
     truth = samples.targets["label"].argmax(axis=1)
     features = coarse_features(samples.inputs["image"])

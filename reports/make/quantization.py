@@ -31,10 +31,10 @@ from edgeinfer.precision.qat.fine_tune import Tutor
 from edgeinfer.precision.qat.settings import QatSettings
 from edgeinfer.readers import load
 from edgeinfer.zoo import entry_of
-from edgeinfer.zoo.drawn import simulated
+from edgeinfer.zoo.drawn import simulate_samples
 from edgeinfer.zoo.entry import ZooEntry, stage_seed
 from edgeinfer.zoo.reference import load_reference
-from reports.make.unseen import Loss, Unseen
+from reports.make.unseen import ScoreLoss, Unseen
 
 COMMAND = "python -m reports.make.quantization"
 FOLDER = Path("reports/reference/quantization")
@@ -60,7 +60,7 @@ Method = Literal["ptq", "qat"]
 
 
 @dataclass(frozen=True, slots=True)
-class Row:
+class WidthRow:
     """One model at one width."""
 
     model: str
@@ -68,7 +68,7 @@ class Row:
     bits: int
     limit: float
     float_score: float
-    loss: Loss
+    loss: ScoreLoss
     ebops: int
     weight_bits: int
     test_samples: int
@@ -90,28 +90,28 @@ class Row:
 def judging_samples(entry: ZooEntry, count: int | None = None) -> tuple[Samples, Any]:
     """Simulated events that judge; a smaller network is judged on more."""
     wanted = int(np.clip(JUDGED_MACS / entry.macs, *JUDGED_SPAN)) if count is None else count
-    return simulated(entry, stage_seed(TEST_SEED, "fresh"), wanted)
+    return simulate_samples(entry, stage_seed(TEST_SEED, "fresh"), wanted)
 
 
-def rows_of(name: str, folder: Path) -> list[Row]:
+def rows_of(name: str, folder: Path) -> list[WidthRow]:
     """All rows of a model; trained models go into the folder."""
     entry, graph = entry_of(name), load_reference(name)
     count, settings = SCHEDULES[name]
-    teach, _ = simulated(entry, stage_seed(TEACH_SEED, "fresh"), count)
-    choose, _ = simulated(entry, stage_seed(CHOOSE_SEED, "fresh"), CHOOSING)
+    teach, _ = simulate_samples(entry, stage_seed(TEACH_SEED, "fresh"), count)
+    choose, _ = simulate_samples(entry, stage_seed(CHOOSE_SEED, "fresh"), CHOOSING)
     unseen = Unseen.of(graph, *judging_samples(entry))
     rows = []
     for (method, bits), limit in LIMITS.items():
         found = quantize(graph, teach.inputs, PtqSettings(bits))
         network, recipe, path = found.graph, found.recipe, None
         if method == "qat":
-            trained = Tutor.of(graph, teach, choose, settings).trained(network, recipe)
+            trained = Tutor.of(graph, teach, choose, settings).train(network, recipe)
             path = folder / f"{name}-{bits}bit.keras"
-            network, recipe = _written(trained.graph, trained.recipe, path)
+            network, recipe = _reread_network(trained.graph, trained.recipe, path)
         lowered = lower(network, recipe)
         costs = costs_of(lowered.program)
         rows.append(
-            Row(
+            WidthRow(
                 name,
                 "qat" if method == "qat" else "ptq",
                 bits,
@@ -130,7 +130,7 @@ def rows_of(name: str, folder: Path) -> list[Row]:
     return rows
 
 
-def _written(graph: Graph, recipe: Any, path: Path) -> tuple[Graph, Any]:
+def _reread_network(graph: Graph, recipe: Any, path: Path) -> tuple[Graph, Any]:
     """A trained network as its file holds it."""
     from edgeinfer.export.qkeras import write
 
@@ -140,7 +140,7 @@ def _written(graph: Graph, recipe: Any, path: Path) -> tuple[Graph, Any]:
     return again.graph, again.recipe
 
 
-def write_table(folder: Path, rows: Sequence[Row]) -> None:
+def write_table(folder: Path, rows: Sequence[WidthRow]) -> None:
     """Renew the given rows of the table; the others stay."""
     path = folder / "quantization.json"
     known = json.loads(path.read_text())["rows"] if path.exists() else {}

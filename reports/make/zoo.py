@@ -23,9 +23,9 @@ import numpy as np
 from edgeinfer.base.plan import sha256_of, write_file
 from edgeinfer.zoo import ENTRIES, entry_of
 from edgeinfer.zoo.entry import ZooEntry, stage_seed
-from edgeinfer.zoo.evaluate import Interval, Judged, intervals_of, outside_window
-from edgeinfer.zoo.progress import Lines
-from edgeinfer.zoo.reference import Record, commit, judged, load_graph
+from edgeinfer.zoo.evaluate import BootstrapInterval, JudgedOutputs, intervals_of, outside_window
+from edgeinfer.zoo.progress import EpochLines
+from edgeinfer.zoo.reference import ReferenceRecord, commit, judge_network, load_graph
 from edgeinfer.zoo.train import train
 from reports.make.guard import LIMIT_AUC, linear_guard_auc
 
@@ -40,12 +40,12 @@ _VERSIONS = ("edgeinfer", "keras", "tensorflow", "numpy")
 
 
 @dataclass(frozen=True, slots=True)
-class Row:
+class ModelRow:
     """One model's figures: over all seeds, and seed by seed."""
 
     entry: ZooEntry
-    pooled: dict[str, Interval]
-    by_seed: dict[int, dict[str, Interval]]
+    pooled: dict[str, BootstrapInterval]
+    by_seed: dict[int, dict[str, BootstrapInterval]]
 
     def findings(self) -> list[str]:
         """Figures that are not as hard to reach as intended."""
@@ -81,29 +81,33 @@ class Row:
         }
 
 
-def train_row(entry: ZooEntry, seeds: Sequence[int], work: Path, commits: bool) -> Row:
+def train_row(entry: ZooEntry, seeds: Sequence[int], work: Path, commits: bool) -> ModelRow:
     """Train (or take up) a model for each seed, and judge each on events of its own."""
-    runs: list[Judged] = []
-    by_seed: dict[int, dict[str, Interval]] = {}
+    runs: list[JudgedOutputs] = []
+    by_seed: dict[int, dict[str, BootstrapInterval]] = {}
     for seed in seeds:
         model = work / f"{entry.name}-seed{seed}.keras"
         if not model.exists():
-            train(entry, model, seed=seed, watcher=Lines(f"{entry.name} seed {seed}"))
+            train(entry, model, seed=seed, watcher=EpochLines(f"{entry.name} seed {seed}"))
         samples = entry.data(stage_seed(seed, "test"), entry.schedule.test_samples)
-        run = judged(entry, load_graph(model, entry.name), samples)
+        run = judge_network(entry, load_graph(model, entry.name), samples)
         by_seed[seed] = intervals_of(entry, [run], seed)
         runs.append(run.without_inputs())
         if commits and seed == seeds[0]:
             commit(entry, model, record(entry, seed, model, run, by_seed[seed]))
-    return Row(entry, intervals_of(entry, runs, seeds[0]), by_seed)
+    return ModelRow(entry, intervals_of(entry, runs, seeds[0]), by_seed)
 
 
 def record(
-    entry: ZooEntry, seed: int, model: Path, run: Judged, metrics: dict[str, Interval]
-) -> Record:
+    entry: ZooEntry,
+    seed: int,
+    model: Path,
+    run: JudgedOutputs,
+    metrics: dict[str, BootstrapInterval],
+) -> ReferenceRecord:
     """How a trained model came about."""
     history = json.loads(model.with_name(f"{model.stem}.history.json").read_text())
-    return Record(
+    return ReferenceRecord(
         name=entry.name,
         command=f"edgeinfer train {entry.name} -o {entry.name}.keras --seed {seed}",
         seed=seed,
@@ -165,7 +169,7 @@ def markdown(table: dict[str, Any]) -> str:
     return "\n".join(lines) + "\n"
 
 
-def write_table(folder: Path, rows: Sequence[Row], seeds: Sequence[int]) -> None:
+def write_table(folder: Path, rows: Sequence[ModelRow], seeds: Sequence[int]) -> None:
     """Renew the given rows of the table; the others stay."""
     path = folder / "zoo.json"
     models = json.loads(path.read_text())["models"] if path.exists() else {}

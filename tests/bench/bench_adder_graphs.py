@@ -13,7 +13,7 @@ from pathlib import Path
 
 import numpy as np
 
-from edgeinfer.ir.complete import completed
+from edgeinfer.ir.complete import complete_recipe
 from edgeinfer.ir.lower import lower
 from edgeinfer.ir.ops import Conv, Dense
 from edgeinfer.readers import load
@@ -38,7 +38,7 @@ def main() -> None:
     totals = [0, 0]
     for name in NAMES:
         loaded = load(MODELS / f"{name}.keras")
-        program = lower(loaded.graph, completed(loaded.graph, loaded.recipe).recipe).program
+        program = lower(loaded.graph, complete_recipe(loaded.graph, loaded.recipe).recipe).program
         for op in program.ops:
             if not isinstance(op, Dense | Conv):
                 continue

@@ -24,9 +24,9 @@ from edgeinfer.ir.engine.engine import Engine
 from edgeinfer.ir.lower import lower
 from edgeinfer.ir.program import Program
 from edgeinfer.readers import load
-from edgeinfer.run.defaults import drawn_for, formatted, plain
+from edgeinfer.run.defaults import add_formats, draw_samples_for, plain
 from edgeinfer.targets.hls.csim import build, simulate
-from edgeinfer.targets.hls.project.emit import emitted
+from edgeinfer.targets.hls.project.emit import emit_project
 from edgeinfer.targets.hls.settings import HlsSettings, IoType
 from edgeinfer.zoo import resolve
 from quantization.fixed import Ints
@@ -64,7 +64,7 @@ def program_of(model: str) -> Program:
     if model == "faithful":
         return hit_tagger(FAITHFUL).program
     loaded = load(resolve(Path(model)))
-    chosen = formatted(loaded, plain(8), drawn_for(loaded, Recipe()))
+    chosen = add_formats(loaded, plain(8), draw_samples_for(loaded, Recipe()))
     return lower(chosen.graph, chosen.recipe).program
 
 
@@ -79,9 +79,9 @@ def raced(race: Race, folder: Path) -> tuple[float, float, float, float]:
     """Seconds of compiling, ours and hls4ml's; milliseconds a sample, ours and hls4ml's."""
     program = program_of(race.model)
     settings = shared(program) if race.slow else HlsSettings(io=race.io)
-    emitted(program, settings).write(folder / "ours")
+    emit_project(program, settings).write(folder / "ours")
     theirs = CSim(program, folder / "theirs", settings)
-    compile_ours = seconds(lambda: build.built(folder / "ours"))
+    compile_ours = seconds(lambda: build.build_csim(folder / "ours"))
     compile_theirs = seconds(theirs.compile)
     rng = np.random.default_rng(1)
     raw: dict[str, Ints] = {
@@ -92,7 +92,7 @@ def raced(race: Race, folder: Path) -> tuple[float, float, float, float]:
     }
 
     def run_ours() -> dict[str, Ints]:
-        return simulate.simulated(program, folder / "ours", raw, processes=PROCESSES)
+        return simulate.simulate_project(program, folder / "ours", raw, processes=PROCESSES)
 
     wanted = Engine(program).run(raw)
     for found in (run_ours(), theirs.run(raw)):

@@ -119,7 +119,7 @@ def taggers() -> bool:
         run_ms = (time.perf_counter() - start) / 32 * 1e3
         assert made.program is not None
         expected = simulate.engine_outputs(made.program, raw)
-        steps = simulate.compared(made.ports, got, expected).max_steps
+        steps = simulate.compare_outputs(made.ports, got, expected).max_steps
         print(
             f"{architecture.name}: estimated in {estimate_s:.2f} s, written in {convert_s:.2f} s "
             f"({len(made.data):,} B), {run_ms:.2f} ms a patch by {simulate.RESOLVER}, "

@@ -14,13 +14,13 @@ import time
 import numpy as np
 
 from edgeinfer.event.footprint import Split, patches_of, split, tag_touched
-from edgeinfer.event.planes import simulated
+from edgeinfer.event.planes import simulate_planes
 from edgeinfer.event.tagger import patch_of, raw_picture
 from edgeinfer.graph import nodes as g
 from edgeinfer.ir.engine.engine import Engine
 from edgeinfer.ir.lower import lower
 from edgeinfer.ir.program import Program
-from quantization.calibrate import fitted
+from quantization.calibrate import fit_quantizer
 from quantization.fixed import Fixed, Ints, Quantizer
 from quantization.recipe import Recipe, WeightFormat
 
@@ -39,19 +39,19 @@ def faithful(seed: int) -> Program:
     def drawn(*shape: int) -> np.ndarray:
         return rng.normal(0, np.sqrt(2 / np.prod(shape[:-1])), size=shape)
 
-    def dense(name: str, x: str, inputs: int, outputs: int) -> g.Dense:
-        return g.Dense(name, name, x, drawn(inputs, outputs), rng.normal(0, 0.05, outputs))
+    def dense(name: str, x: str, inputs: int, outputs: int) -> g.DenseNode:
+        return g.DenseNode(name, name, x, drawn(inputs, outputs), rng.normal(0, 0.05, outputs))
 
     sizes = (1, 1), ((0, 0), (0, 0)), (1, 1)
     nodes = (
-        g.Input("x", (48, 48, 1)),
-        g.Conv("conv", "conv", "x", drawn(5, 5, 1, 48), rng.normal(0, 0.05, 48), *sizes),
-        g.Activation("conv_relu", "conv", g.Function.RELU),
-        g.Reshape("flat", "conv_relu", (44 * 44 * 48,)),
+        g.InputNode("x", (48, 48, 1)),
+        g.ConvNode("conv", "conv", "x", drawn(5, 5, 1, 48), rng.normal(0, 0.05, 48), *sizes),
+        g.ActivationNode("conv_relu", "conv", g.Function.RELU),
+        g.ReshapeNode("flat", "conv_relu", (44 * 44 * 48,)),
         dense("dense1", "flat", 44 * 44 * 48, 128),
-        g.Activation("dense1_relu", "dense1", g.Function.RELU),
+        g.ActivationNode("dense1_relu", "dense1", g.Function.RELU),
         dense("dense2", "dense1_relu", 128, 32),
-        g.Activation("dense2_relu", "dense2", g.Function.RELU),
+        g.ActivationNode("dense2_relu", "dense2", g.Function.RELU),
         dense("em_track_none", "dense2_relu", 32, 3),
         dense("michel", "dense2_relu", 32, 1),
     )
@@ -60,7 +60,9 @@ def faithful(seed: int) -> Program:
         name: Quantizer(Fixed(False, 8, 2)) for name in ("conv_relu", "dense1_relu", "dense2_relu")
     }
     weights = {
-        key: WeightFormat.of(fitted(values, 8 if key.endswith("kernel") else 14, signed=True))
+        key: WeightFormat.of(
+            fit_quantizer(values, 8 if key.endswith("kernel") else 14, signed=True)
+        )
         for key, values in graph.weights()
     }
     return lower(graph, Recipe.of(activations, weights)).program
@@ -69,7 +71,7 @@ def faithful(seed: int) -> Program:
 def planes(seed: int) -> list[np.ndarray]:
     """Simulated planes of 480 wires whose occupancy lies between 0.5 and 1 per cent."""
     found: list[np.ndarray] = []
-    for plane in simulated(seed, 200):
+    for plane in simulate_planes(seed, 200):
         if OCCUPANCY[0] <= (plane.adc >= THRESHOLD_ADC).mean() <= OCCUPANCY[1]:
             found.append(plane.adc)
         if len(found) == PLANES:

@@ -23,13 +23,13 @@ from pathlib import Path
 
 from edgeinfer import zoo
 from edgeinfer.ir.costs import costs_of
-from edgeinfer.ir.lower import Lowered, lower
+from edgeinfer.ir.lower import LoweredModel, lower
 from edgeinfer.precision.ptq import PtqSettings, quantize
 from edgeinfer.precision.qat.fine_tune import Tutor
 from edgeinfer.precision.qat.settings import QatSettings
-from edgeinfer.precision.search.run import Found, SearchSettings, search
+from edgeinfer.precision.search.run import SearchResult, SearchSettings, search
 from edgeinfer.run.search import REPAIR_EPOCHS, REPAIR_SAMPLES
-from edgeinfer.zoo.drawn import simulated
+from edgeinfer.zoo.drawn import simulate_samples
 from edgeinfer.zoo.entry import stage_seed
 from edgeinfer.zoo.reference import load_reference
 from quantization.search import Trial
@@ -46,8 +46,8 @@ BUDGET = 0.5  # of the EBOPs of 6 bits throughout
 def measured(name: str, minutes: float) -> bool:
     """Print one model's table; whether half the EBOPs lose no more than 6 bits throughout."""
     entry, graph = zoo.entry_of(name), load_reference(name)
-    teach, _ = simulated(entry, stage_seed(TEACH_SEED, "fresh"), TEACHING)
-    choose, _ = simulated(entry, stage_seed(CHOOSE_SEED, "fresh"), CHOOSING)
+    teach, _ = simulate_samples(entry, stage_seed(TEACH_SEED, "fresh"), TEACHING)
+    choose, _ = simulate_samples(entry, stage_seed(CHOOSE_SEED, "fresh"), CHOOSING)
     unseen = Unseen.of(graph, *judging_samples(entry))
     score, count = unseen.whole.exact_score, len(unseen.samples)
     print(f"\n{name}: float {unseen.whole.name} {score:.5f} ({count} samples)")
@@ -67,13 +67,13 @@ def measured(name: str, minutes: float) -> bool:
             choose,
             SearchSettings(minutes=minutes, budget_share=BUDGET),
             Path(folder),
-            train=lambda network, recipe: tutor.trained(network, recipe).graph,
+            train=lambda network, recipe: tutor.train(network, recipe).graph,
         )
         seconds = time.monotonic() - started
         return chosen(unseen, result, seconds)
 
 
-def chosen(unseen: Unseen, result: Found, seconds: float) -> bool:
+def chosen(unseen: Unseen, result: SearchResult, seconds: float) -> bool:
     """Print what the search found against 6 bits throughout."""
     six = result.uniform[6]
     best = result.best(BUDGET * six.outcome.costs["ebops"])
@@ -91,12 +91,12 @@ def chosen(unseen: Unseen, result: Found, seconds: float) -> bool:
     return shares[0] <= BUDGET and half[0] <= usual[1]
 
 
-def lowered(result: Found, trial: Trial) -> Lowered:
+def lowered(result: SearchResult, trial: Trial) -> LoweredModel:
     """A trial's integer network."""
     return result.network.ready(trial.recipe, trial.outcome.weights).lowered
 
 
-def row(unseen: Unseen, what: str, found: Lowered, seconds: float) -> tuple[float, float]:
+def row(unseen: Unseen, what: str, found: LoweredModel, seconds: float) -> tuple[float, float]:
     """Print one line of the table; the loss, and the upper end of its interval."""
     loss = unseen.loss(found)
     ebops = costs_of(found.program).ebops

@@ -15,8 +15,8 @@ from collections.abc import Callable
 from pathlib import Path
 
 from edgeinfer.report.compare import page
-from edgeinfer.report.compare.comparison import compared
-from edgeinfer.report.page.page import Wishes, report_on, written
+from edgeinfer.report.compare.comparison import compare_runs
+from edgeinfer.report.page.page import Wishes, report_on, write_report_files
 from edgeinfer.run.stored import read_runs
 from tests.support import report_results as results
 
@@ -45,11 +45,13 @@ def main() -> int:
         cases = {
             f"a report of {LAYERS:,} layers": (
                 MOST_REPORT_SECONDS,
-                lambda: written(report_on(result, profile, Wishes())).files["report.html"],
+                lambda: write_report_files(report_on(result, profile, Wishes())).files[
+                    "report.html"
+                ],
             ),
             f"a comparison of {RUNS} runs": (
                 MOST_COMPARE_SECONDS,
-                lambda: page.html(compared(read_runs(folders))).encode(),
+                lambda: page.html(compare_runs(read_runs(folders))).encode(),
             ),
         }
         missed = 0

@@ -14,7 +14,7 @@ from edgeinfer.ir.lower import lower
 from edgeinfer.precision.ptq import PtqSettings, quantize
 from edgeinfer.targets.rtl.settings import RtlSettings
 from edgeinfer.targets.rtl.target import RtlTarget
-from edgeinfer.targets.rtl.tools.measure import measured
+from edgeinfer.targets.rtl.tools.measure import measure_design
 from edgeinfer.zoo import entry_of
 from edgeinfer.zoo.reference import load_reference
 
@@ -45,7 +45,9 @@ def main() -> None:
             built = time.perf_counter()
             target.simulate(program, folder, raw, settings)
             again = time.perf_counter() - built
-            found = {m.name: m.value for m in measured(folder, settings).metrics if m.layer is None}
+            found = {
+                m.name: m.value for m in measure_design(folder, settings).metrics if m.layer is None
+            }
         print(
             f"{name:<18} {figures['latency_cycles']:>7,} {figures['ii_cycles']:>9,} "
             f"{built - start - again:>8.1f} {SAMPLES / again:>10,.0f} "

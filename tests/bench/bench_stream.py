@@ -30,7 +30,7 @@ from edgeinfer.data.formats.patch_rows import split_labels
 from edgeinfer.data.formats.patches_npy import PatchTable, PatchTableWriter, map_table
 from edgeinfer.data.formats.scalings import PatchScaling, scale_patches
 from edgeinfer.data.formats.shards import Columns, row_bytes
-from edgeinfer.data.stream.batches import Stream, StreamSettings
+from edgeinfer.data.stream.batches import BatchStream, StreamSettings
 from edgeinfer.data.stream.premix import premix_tables
 
 BATCH_ROWS = 256
@@ -115,19 +115,19 @@ def batches_of(job: Job) -> Iterator[Columns]:
     settings = StreamSettings(BATCH_ROWS, memory_cap_bytes=job.cap_bytes, mixing="in-order")
     match job.way:
         case "in order":
-            yield from Stream(PatchTable(job.paths, shape), settings).epoch()
+            yield from BatchStream(PatchTable(job.paths, shape), settings).epoch()
         case "naive":
             yield from naive_batches(job)
         case "premixed":
             mixed = str(Path(job.paths[0]).with_name("mixed.npy"))
             premix_tables(job.paths, mixed, shape=shape, memory_cap_bytes=job.cap_bytes)
             forget((mixed,))
-            yield from Stream(PatchTable((mixed,), shape), settings).epoch()
+            yield from BatchStream(PatchTable((mixed,), shape), settings).epoch()
             Path(mixed).unlink()
         case _:
             workers = int(job.way.split()[-2]) if "worker" in job.way else 0
             settings = StreamSettings(BATCH_ROWS, workers, memory_cap_bytes=job.cap_bytes)
-            yield from Stream(PatchTable(job.paths, shape), settings).epoch()
+            yield from BatchStream(PatchTable(job.paths, shape), settings).epoch()
 
 
 def peak_bytes(process: int | str) -> int:

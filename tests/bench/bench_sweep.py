@@ -17,7 +17,7 @@ from pathlib import Path
 from edgeinfer.sweep.pool import pool
 from edgeinfer.sweep.run import carry_out
 from edgeinfer.sweep.study import Study, read
-from edgeinfer.sweep.trial import Carried
+from edgeinfer.sweep.trial import TrialOutcome
 
 STUDY = Path("docs/examples/study-hit-tagger.toml")
 MOST_SECONDS = 300.0
@@ -30,7 +30,7 @@ class Nobody:
     def begun(self, study: Study, known: int) -> None:
         """Nothing is said."""
 
-    def done(self, carried: Carried, cached: bool, best: Sequence[Carried]) -> None:
+    def done(self, carried: TrialOutcome, cached: bool, best: Sequence[TrialOutcome]) -> None:
         """Nothing is said."""
 
 

@@ -11,7 +11,7 @@ import numpy as np
 from edgeinfer.ir.ops import Conv, Dense
 from edgeinfer.ir.program import Program
 from edgeinfer.targets.hls.project.emit import graph
-from edgeinfer.targets.hls.project.place import laid_out
+from edgeinfer.targets.hls.project.place import lay_out
 from edgeinfer.targets.hls.settings import HlsSettings, IoType, Strategy
 from quantization.fixed import Ints, Quantizer, dequantize, quantize
 
@@ -31,7 +31,7 @@ class CSim:
 
     def __init__(self, program: Program, folder: Path, settings: HlsSettings | None = None) -> None:
         chosen = settings or shared(program)
-        plan = laid_out(program, chosen)
+        plan = lay_out(program, chosen)
         self.program = program
         self._outputs = plan.outputs
         self._model = graph(program, plan, chosen, folder, None)

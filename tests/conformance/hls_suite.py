@@ -11,7 +11,7 @@ from edgeinfer.ir.interpret import Values
 from edgeinfer.ir.program import Program
 from edgeinfer.targets.hls.csim import build, simulate
 from edgeinfer.targets.hls.project import manifest
-from edgeinfer.targets.hls.project.emit import emitted
+from edgeinfer.targets.hls.project.emit import emit_project
 from edgeinfer.targets.hls.target import HlsTarget
 from quantization.fixed import Ints
 from tests.conformance.target_suite import TargetSuite
@@ -31,17 +31,17 @@ class HlsSuite(TargetSuite):
     ) -> dict[int, dict[str, Ints]]:
         places = {seed: folder / str(seed) for seed in programs}
         for seed, program in programs.items():
-            emitted(program, self.settings, namespace=f"net{seed}").write(places[seed])
+            emit_project(program, self.settings, namespace=f"net{seed}").write(places[seed])
         seeds = list(programs)
         found = {}
         for start in range(0, len(seeds), TOGETHER):
             part = seeds[start : start + TOGETHER]
-            compiled = build.built_together(
+            compiled = build.build_together(
                 [places[seed] for seed in part], folder / f"csim{start}", QUICK
             )
             for seed in part:
                 taps = simulate.tappable(programs[seed], manifest.read(places[seed]))
-                found[seed] = simulate.simulated(
+                found[seed] = simulate.simulate_project(
                     programs[seed], places[seed], inputs[seed],
                     taps=taps, processes=1, compiled=compiled,
                 )  # fmt: skip

@@ -98,7 +98,7 @@ def test_the_compilers_decisions_take_the_place_of_predictions(folder: Path) -> 
     name = "deeplabv3_mnv2_dm05_pascal_quant"
     wrong = predict(folder / f"{name}.tflite", 10)  # nothing that newer runtimes can do
     twin = read_compiled(folder / f"{name}_edgetpu.tflite")
-    found = compiler.overridden(wrong, twin)
+    found = compiler.override_prediction(wrong, twin)
     assert found["origin"] == "measured" and found["mapped"] == 64
     assert found["cached_bytes"] == twin.cached_bytes
     assert found["predicted"]["mapped"] == len(wrong.mapping.on_chip)

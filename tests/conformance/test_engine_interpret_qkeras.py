@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 
 from edgeinfer.base.errors import ProgramError
-from edgeinfer.graph.nodes import Conv
+from edgeinfer.graph.nodes import ConvNode
 from edgeinfer.ir.lower import lower
 from tests.support.qkeras_oracle import agree, every_tensor, keras_values
 from tests.support.random_graphs import random_inputs, random_network
@@ -49,7 +49,7 @@ def test_three_ways_to_compute_a_network_agree(widest: int, first: int) -> None:
 
 def test_one_channel_and_one_column() -> None:
     network = random_network(663)
-    conv = next(node for node in network.graph.nodes if isinstance(node, Conv))
+    conv = next(node for node in network.graph.nodes if isinstance(node, ConvNode))
     assert conv.strides == (1, 2) and network.graph.shapes[conv.name] == (3, 1, 1)
     agree(network.graph, network.recipe, random_inputs(network, 663, SAMPLES))
 

@@ -17,7 +17,7 @@ from edgeinfer.ir.engine.engine import Engine
 from edgeinfer.ir.lower import lower
 from edgeinfer.ir.program import Program
 from edgeinfer.readers import load
-from edgeinfer.run.defaults import drawn_for, formatted, plain
+from edgeinfer.run.defaults import add_formats, draw_samples_for, plain
 from edgeinfer.targets.hls.settings import Backend, HlsSettings, IoType
 from edgeinfer.targets.hls.target import HlsTarget
 from edgeinfer.zoo import resolve
@@ -53,7 +53,7 @@ def program_of(path: Path, bits: int = 8) -> Program:
     """The model's Program, at 8 bits where it states no formats."""
     loaded = load(path)
     if loaded.recipe == Recipe():
-        loaded = formatted(loaded, plain(bits), drawn_for(loaded, Recipe()))
+        loaded = add_formats(loaded, plain(bits), draw_samples_for(loaded, Recipe()))
     return lower(loaded.graph, loaded.recipe).program
 
 

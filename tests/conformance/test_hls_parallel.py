@@ -9,12 +9,12 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from edgeinfer.ir.builder import Builder
+from edgeinfer.ir.builder import ProgramBuilder
 from edgeinfer.ir.interpret import interpret
 from edgeinfer.ir.ops import Input, Requant
 from edgeinfer.ir.program import Output
 from edgeinfer.targets.hls.csim import build, simulate
-from edgeinfer.targets.hls.project.emit import emitted
+from edgeinfer.targets.hls.project.emit import emit_project
 from edgeinfer.targets.hls.settings import Backend, HlsSettings, IoType
 from edgeinfer.targets.hls.target import HlsTarget
 from quantization.fixed import Fixed, Overflow, Rounding
@@ -33,16 +33,16 @@ def test_corners_of_the_types(tmp_path: Path, overflow: Overflow, signed: bool) 
     """hls4ml's ReLU assigns an int 0, which `ap_fixed` cannot round to a grid coarser than all bits
     of an int; and a lone signed bit that saturates alike on both sides is always 0."""
     settings = HlsSettings(io=IoType.PARALLEL)
-    builder = Builder("corners")
+    builder = ProgramBuilder("corners")
     builder.add(Input("x", Fixed(signed, 38, 40), (6,)))
     builder.add(Requant("y", Fixed(signed, 6, 41), "x", Rounding.RND, overflow))
     builder.add(Requant("z", Fixed(True, 1, 38), "x", Rounding.RND, overflow))
     program = builder.program((Output("y", "y"), Output("z", "z")))
-    emitted(program, settings).write(tmp_path)
+    emit_project(program, settings).write(tmp_path)
     low, high = (-(1 << 37), (1 << 37) - 1) if signed else (0, (1 << 38) - 1)
     raw = {"x": np.array([[0, 1, high, 99_999_999_999, low, low + 1]])}
-    compiled = build.built_together([tmp_path], tmp_path / "csim", QUICK)
-    got = simulate.simulated(program, tmp_path, raw, compiled=compiled, processes=1)
+    compiled = build.build_together([tmp_path], tmp_path / "csim", QUICK)
+    got = simulate.simulate_project(program, tmp_path, raw, compiled=compiled, processes=1)
     wanted = interpret(program, raw)
     assert all(np.array_equal(got[name], wanted[name]) for name in ("y", "z"))
 

@@ -12,19 +12,19 @@ import numpy as np
 import pytest
 from onnx import ModelProto
 
-from edgeinfer.export.onnx_files import Format, contents
-from edgeinfer.graph.nodes import BatchNorm
-from edgeinfer.ir.builder import Builder, provisional
+from edgeinfer.export.onnx_files import OnnxFormat, contents
+from edgeinfer.graph.nodes import BatchNormNode
+from edgeinfer.ir.builder import ProgramBuilder, provisional
 from edgeinfer.ir.engine.engine import Engine
 from edgeinfer.ir.interpret import interpret, results
 from edgeinfer.ir.lower import lower
-from edgeinfer.ir.ops import Conv, Dense, Input, Scale, packed
+from edgeinfer.ir.ops import Conv, Dense, Input, Scale, pack_weights
 from edgeinfer.ir.program import Output, Program
 from edgeinfer.readers import load
-from edgeinfer.run.defaults import drawn_for, formatted, plain
+from edgeinfer.run.defaults import add_formats, draw_samples_for, plain
 from edgeinfer.targets.hls.csim import build, simulate
 from edgeinfer.targets.hls.project import manifest
-from edgeinfer.targets.hls.project.emit import emitted
+from edgeinfer.targets.hls.project.emit import emit_project
 from edgeinfer.targets.hls.settings import HlsSettings, IoType
 from edgeinfer.targets.hls.target import HlsTarget
 from edgeinfer.targets.rtl.settings import RtlSettings
@@ -52,7 +52,7 @@ def of_file(path: Path, bits: int = 8) -> Program:
     """A model's Program, at some width where it states no formats."""
     loaded = load(path)
     if loaded.recipe == Recipe():
-        loaded = formatted(loaded, plain(bits), drawn_for(loaded, Recipe()))
+        loaded = add_formats(loaded, plain(bits), draw_samples_for(loaded, Recipe()))
     return lower(loaded.graph, loaded.recipe).program
 
 
@@ -66,12 +66,14 @@ def all_roundings(overflow: Overflow) -> Callable[[Path], Program]:
 
     def make(folder: Path) -> Program:
         del folder
-        builder = Builder(f"roundings_{overflow}".lower())
+        builder = ProgramBuilder(f"roundings_{overflow}".lower())
         builder.add(Input("x", X, (3, 5)))
         factor = np.array([-83, 77, 0, 127, 1], np.int64)
         bias = np.array([5, -1200, 33, 0, -1], np.int64)
         type_, grid = Fixed(True, 8, 1), provisional(X.frac + 7)
-        scaled = builder.exact(Scale("s", grid, "x", packed(factor), type_, packed(bias)))
+        scaled = builder.exact(
+            Scale("s", grid, "x", pack_weights(factor), type_, pack_weights(bias))
+        )
         for rounding in Rounding:
             quantizer = Quantizer(Fixed(True, 6, 2), rounding, overflow)
             builder.requant(f"y_{rounding}".lower(), scaled, quantizer)
@@ -113,7 +115,7 @@ def qkeras_auto(folder: Path) -> Program:
     }  # fmt: skip
     path = folder / "net.keras"
     path.write_bytes(small_models.archive(small_models.sequential(*layers), held))
-    assert any(isinstance(node, BatchNorm) for node in load(path).graph.nodes)
+    assert any(isinstance(node, BatchNormNode) for node in load(path).graph.nodes)
     return of_file(path)
 
 
@@ -194,12 +196,12 @@ def test_hls_simulates_them_exactly(
     places = {name: tmp_path / f"net{i}" for i, name in enumerate(programs)}
     for i, (name, program) in enumerate(programs.items()):
         assert target.check(program, settings) == ()
-        emitted(program, settings, namespace=f"net{i}").write(places[name])
-    compiled = build.built_together(list(places.values()), tmp_path / "csim", QUICK)
+        emit_project(program, settings, namespace=f"net{i}").write(places[name])
+    compiled = build.build_together(list(places.values()), tmp_path / "csim", QUICK)
     for name, program in programs.items():
         raw = inputs_for(program)
         taps = simulate.tappable(program, manifest.read(places[name]))
-        found = simulate.simulated(
+        found = simulate.simulate_project(
             program, places[name], raw, taps=taps, processes=1, compiled=compiled
         )
         values = interpret(program, raw)
@@ -242,13 +244,13 @@ def test_exported_files_hold_them_exactly(
 ) -> None:
     program = programs[name]
     raw = inputs_for(program)
-    for kind in (Format.QDQ, Format.INTEGER):
+    for kind in (OnnxFormat.QDQ, OnnxFormat.INTEGER):
         found = by_runtime(contents(program, kind).content, raw)
         for output, values in wanted(program).items():
             np.testing.assert_array_equal(found[output], values)
     if name in ("saturating", "wrapping"):
         return  # Quant neither wraps nor rounds towards plus infinity
-    content = contents(program, Format.QONNX).content
+    content = contents(program, OnnxFormat.QONNX).content
     found = by_qonnx(content, raw)
     for output, values in wanted(program).items():
         np.testing.assert_array_equal(found[output], values)

@@ -31,7 +31,7 @@ def comes_back_whole(network: Network) -> bool:
     inputs = [network.recipe.activation(node.name) for node in network.graph.inputs]
     symmetric = any(q is not None and q.overflow is Overflow.SAT_SYM for q in inputs)
     renamed = any(
-        isinstance(node, g.Activation)
+        isinstance(node, g.ActivationNode)
         and node.function is g.Function.LINEAR
         and network.recipe.activation(name) is None
         for name in network.graph.outputs
@@ -81,5 +81,5 @@ def test_zoo_models_come_back_and_agree(
     assert_round_trip(chosen.graph, chosen.recipe, tmp_path / "quantized.keras")
     network = Network(chosen.graph, chosen.recipe)
     tally = agree(chosen.graph, chosen.recipe, random_inputs(network, 14, 3))
-    functions = sum(isinstance(n, g.Softmax | g.Activation) for n in chosen.graph.nodes)
+    functions = sum(isinstance(n, g.SoftmaxNode | g.ActivationNode) for n in chosen.graph.nodes)
     assert tally.exact >= tally.tensors - functions

@@ -14,14 +14,14 @@ import pytest
 from edgeinfer.base import tools
 from edgeinfer.data.samples import Samples
 from edgeinfer.evaluate.judge import raw_inputs
-from edgeinfer.ir.complete import completed
+from edgeinfer.ir.complete import complete_recipe
 from edgeinfer.ir.engine.engine import Engine
 from edgeinfer.ir.lower import lower
 from edgeinfer.ir.program import Program
 from edgeinfer.precision.ptq import PtqSettings, quantize
 from edgeinfer.readers import load
-from edgeinfer.targets.rtl.choose import designed
-from edgeinfer.targets.rtl.design.cycles import counted
+from edgeinfer.targets.rtl.choose import design_netlist
+from edgeinfer.targets.rtl.design.cycles import count_cycles
 from edgeinfer.targets.rtl.emit.emit import HDL, module_of
 from edgeinfer.targets.rtl.settings import RtlSettings
 from edgeinfer.targets.rtl.target import RtlTarget
@@ -74,8 +74,8 @@ def test_a_reference_model_equals_the_engine(name: str, tmp_path: Path) -> None:
     program, raw = reference(name)
     settings = RtlSettings()
     assert_equal_to_the_engine(program, raw, settings, tmp_path)
-    _, netlist = designed(program, settings)
-    cycles = counted(netlist)
+    _, netlist = design_netlist(program, settings)
+    cycles = count_cycles(netlist)
     few = {port: values[:4] for port, values in raw.items()}
     ideal = run(netlist, program, tmp_path, few, IDEAL, expected_cycles=50 * cycles.latency)
     assert (ideal.latency(), ideal.interval()) == (cycles.latency, cycles.interval)
@@ -87,7 +87,7 @@ def test_a_second_simulator_runs_the_emitted_testbench(name: str, tmp_path: Path
     program, _ = reference(name)
     settings = RtlSettings()
     RtlTarget().emit(program, settings).write(tmp_path)
-    bench = f"{module_of(designed(program, settings)[1])}_tb"
+    bench = f"{module_of(design_netlist(program, settings)[1])}_tb"
     hdl = tmp_path / HDL
     made = hdl / "tb.vvp"
     tools.run(
@@ -102,7 +102,7 @@ def test_a_second_simulator_runs_the_emitted_testbench(name: str, tmp_path: Path
 def jet_tagger() -> tuple[Program, dict[str, Ints]]:
     """The trained model of 6 bits that ships with the package, and jets of its own kind."""
     loaded = load(JET_TAGGER)
-    recipe = completed(loaded.graph, loaded.recipe).recipe
+    recipe = complete_recipe(loaded.graph, loaded.recipe).recipe
     program = lower(loaded.graph, recipe).program
     data = entry_of("jet-tagger").data(7, SAMPLES)
     return program, raw_inputs(program, recipe, Samples(data.inputs, "simulated"))
@@ -114,8 +114,8 @@ def test_the_unrolled_jet_tagger_takes_a_jet_a_cycle(tmp_path: Path) -> None:
     program, raw = jet_tagger()
     settings = RtlSettings(unroll="full")
     assert_equal_to_the_engine(program, raw, settings, tmp_path)
-    _, netlist = designed(program, settings)
-    cycles = counted(netlist)
+    _, netlist = design_netlist(program, settings)
+    cycles = count_cycles(netlist)
     few = {port: values[:6] for port, values in raw.items()}
     ideal = run(netlist, program, tmp_path, few, IDEAL, expected_cycles=50 * cycles.latency)
     assert (ideal.latency(), ideal.interval()) == (cycles.latency, cycles.interval)
@@ -124,14 +124,14 @@ def test_the_unrolled_jet_tagger_takes_a_jet_a_cycle(tmp_path: Path) -> None:
 
 def test_the_pooled_tagger_keeps_up_with_the_detector() -> None:
     program, _ = reference("hit-tagger-pooled")
-    _, netlist = designed(program, RtlSettings(throughput=30_000))
-    assert 100e6 / counted(netlist).interval >= 30_000
+    _, netlist = design_netlist(program, RtlSettings(throughput=30_000))
+    assert 100e6 / count_cycles(netlist).interval >= 30_000
 
 
 def test_the_pooled_tagger_takes_a_pixel_a_cycle() -> None:
     program, _ = reference("hit-tagger-pooled")
-    _, netlist = designed(program, RtlSettings(throughput=43_400))
-    assert counted(netlist).interval == 48 * 48
+    _, netlist = design_netlist(program, RtlSettings(throughput=43_400))
+    assert count_cycles(netlist).interval == 48 * 48
 
 
 FLOAT_MODELS = (
@@ -150,7 +150,7 @@ def others_program(path: Path, *, quantized: bool) -> Program:
         chosen = quantize(loaded.graph, data, PtqSettings(BITS, refine=False))
         return lower(chosen.graph, chosen.recipe).program
     pixels = Recipe.of({node.name: PIXEL for node in loaded.graph.inputs})
-    recipe = completed(loaded.graph, pixels.updated(loaded.recipe)).recipe
+    recipe = complete_recipe(loaded.graph, pixels.updated(loaded.recipe)).recipe
     return lower(loaded.graph, recipe).program
 
 

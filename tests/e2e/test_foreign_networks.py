@@ -14,7 +14,7 @@ import pytest
 
 from edgeinfer.base.errors import ToolMissingError
 from edgeinfer.evaluate.judge import raw_inputs
-from edgeinfer.ir.builder import Builder
+from edgeinfer.ir.builder import ProgramBuilder
 from edgeinfer.ir.interpret import interpret, results
 from edgeinfer.ir.ops import Input
 from edgeinfer.ir.program import Output
@@ -91,7 +91,7 @@ def test_each_backend_simulates_alike(tmp_path: Path, keras: Any, backend: Backe
 
 def skip_without_tools(settings: HlsSettings, place: Path) -> None:
     """Three of the six backends simulate with g++; the others need their vendor's tools."""
-    builder, target = Builder("probe"), HlsTarget()
+    builder, target = ProgramBuilder("probe"), HlsTarget()
     builder.add(Input("x", Fixed(True, 6, 3), (2,)))
     program = builder.program((Output("y", builder.clip("y", "x", 0, None)),))
     try:

@@ -15,10 +15,10 @@ from edgeinfer.base.errors import ToolMissingError
 from edgeinfer.base.plan import BuildPlan
 from edgeinfer.evaluate.profile.data import Profile
 from edgeinfer.report.compare import page as compare_page
-from edgeinfer.report.compare.comparison import compared
-from edgeinfer.report.compare.runs import labelled
+from edgeinfer.report.compare.comparison import compare_runs
+from edgeinfer.report.compare.runs import label_runs
 from edgeinfer.report.draw.marks import Label
-from edgeinfer.report.page.page import Report, Wishes, report_on, written
+from edgeinfer.report.page.page import Report, Wishes, report_on, write_report_files
 from edgeinfer.report.result import SCHEMA_VERSION, Result
 from tests.support import report_results as results
 from tests.support.browser import CHROMIUM, Page, Pipe, browser, page
@@ -53,7 +53,7 @@ def tab(pipe: Pipe) -> Iterator[Page]:
 
 def report(result: Result, profile: Profile | None) -> tuple[Report, BuildPlan]:
     made = report_on(result, profile, Wishes(latency_us=20.0, reason="There is no Program."))
-    return made, written(made)
+    return made, write_report_files(made)
 
 
 PAGES = {
@@ -65,8 +65,8 @@ PAGES = {
 
 
 def comparison(count: int) -> str:
-    runs = labelled([(name, result, SCHEMA_VERSION) for name, result in results.sweep(count)])
-    return compare_page.html(compared(runs))
+    runs = label_runs([(name, result, SCHEMA_VERSION) for name, result in results.sweep(count)])
+    return compare_page.html(compare_runs(runs))
 
 
 @pytest.mark.parametrize("name", PAGES)

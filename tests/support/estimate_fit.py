@@ -18,7 +18,7 @@ import numpy as np
 
 from edgeinfer.base.devices import device
 from edgeinfer.ir.program import Program
-from edgeinfer.targets.hls.estimate.estimate import ELSEWHERE, Estimate, estimate
+from edgeinfer.targets.hls.estimate.estimate import ELSEWHERE, HlsEstimate, estimate
 from edgeinfer.targets.hls.estimate.fabric import constants
 from tests.support.published_designs import Published, program_of, settings_of
 
@@ -81,7 +81,7 @@ def _program(design_id: str, seed: int) -> Program:
 
 
 @cache
-def _made(design_id: str, seed: int, values: tuple[tuple[str, float], ...]) -> Estimate:
+def _made(design_id: str, seed: int, values: tuple[tuple[str, float], ...]) -> HlsEstimate:
     design, program = _KNOWN[design_id], _program(design_id, seed)
     return estimate(
         program,

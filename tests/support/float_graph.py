@@ -14,27 +14,27 @@ from numpy.typing import NDArray
 
 from edgeinfer.graph.functions import evaluate as function_of
 from edgeinfer.graph.nodes import (
-    Activation,
-    Affine,
-    BatchNorm,
-    Concat,
-    Constant,
-    Conv,
-    Dense,
+    ActivationNode,
+    AffineNode,
+    BatchNormNode,
+    ConcatNode,
+    ConstantNode,
+    ConvNode,
+    DenseNode,
     Graph,
-    Input,
-    Merge,
+    InputNode,
     MergeKind,
+    MergeNode,
     Node,
-    Pad,
-    Pool,
-    PoolKind,
-    PRelu,
-    Reshape,
-    Slice,
-    Softmax,
-    Transpose,
-    Upsample,
+    PadNode,
+    PoolNode,
+    PoolNodeKind,
+    PReluNode,
+    ReshapeNode,
+    SliceNode,
+    SoftmaxNode,
+    TransposeNode,
+    UpsampleNode,
 )
 from quantization.fixed import dequantize, quantize
 from quantization.recipe import Recipe
@@ -50,9 +50,9 @@ def evaluate(
     quantizers = dict(recipe.activations) if recipe else {}
     tensors: dict[str, Floats] = {}
     for node in graph.nodes:
-        if isinstance(node, Input):
+        if isinstance(node, InputNode):
             value = np.asarray(inputs[node.name], dtype=np.float64)
-        elif isinstance(node, Constant):
+        elif isinstance(node, ConstantNode):
             value = np.broadcast_to(node.value, (batch, *node.value.shape))
         else:
             value = _value(node, tensors)
@@ -73,43 +73,43 @@ def outputs(graph: Graph, inputs: list[Floats], recipe: Recipe | None = None) ->
 
 def _value(node: Node, tensors: Mapping[str, Floats]) -> Floats:
     match node:
-        case Input() | Constant():
+        case InputNode() | ConstantNode():
             raise AssertionError("made by the caller")
-        case Merge():
+        case MergeNode():
             return _merged(node, _same_rank([tensors[x] for x in node.xs]))
-        case Concat():
+        case ConcatNode():
             axis = node.axis if node.axis < 0 else node.axis + 1
             return np.concatenate([tensors[x] for x in node.xs], axis=axis)
         case _:
             x = tensors[node.x]
     match node:
-        case Conv():
+        case ConvNode():
             return _convolved(node, x)
-        case Dense():
+        case DenseNode():
             return x @ node.kernel + (0.0 if node.bias is None else node.bias)
-        case BatchNorm() | Affine():
+        case BatchNormNode() | AffineNode():
             return node.scale * x + node.shift
-        case Activation():
+        case ActivationNode():
             return function_of(node.function, node.parameters, x)
-        case PRelu():
+        case PReluNode():
             return np.where(x >= 0, x, node.slope * x)
-        case Softmax():
+        case SoftmaxNode():
             axis = node.axis if node.axis < 0 else node.axis + 1
             powers = np.exp(x - x.max(axis=axis, keepdims=True))
             return powers / powers.sum(axis=axis, keepdims=True)
-        case Pool():
+        case PoolNode():
             return _pooled(node, x)
-        case Reshape():
+        case ReshapeNode():
             return x.reshape(len(x), *node.shape)
-        case Transpose():
+        case TransposeNode():
             return x.transpose(0, *(axis + 1 for axis in node.order))
-        case Pad():
+        case PadNode():
             return np.pad(x, ((0, 0), *node.pads), constant_values=node.value)
-        case Upsample():
+        case UpsampleNode():
             for axis, factor in enumerate(node.factors, start=1):
                 x = np.repeat(x, factor, axis=axis)
             return x
-        case Slice():
+        case SliceNode():
             cuts = (slice(*c) for c in zip(node.starts, node.stops, node.steps, strict=True))
             return x[(slice(None), *cuts)]
         case _:
@@ -121,7 +121,7 @@ def _same_rank(parts: list[Floats]) -> list[Floats]:
     return [p.reshape(len(p), *(1,) * (rank - p.ndim), *p.shape[1:]) for p in parts]
 
 
-def _merged(node: Merge, parts: list[Floats]) -> Floats:
+def _merged(node: MergeNode, parts: list[Floats]) -> Floats:
     match node.kind:
         case MergeKind.ADD:
             return sum(parts[1:], start=parts[0])
@@ -139,11 +139,11 @@ def _merged(node: Merge, parts: list[Floats]) -> Floats:
             assert_never(node.kind)
 
 
-def _taps(node: Conv | Pool, x: Floats, fill: float) -> dict[tuple[int, ...], Floats]:
+def _taps(node: ConvNode | PoolNode, x: Floats, fill: float) -> dict[tuple[int, ...], Floats]:
     """For each position in the window: what all outputs see there."""
     rank = len(node.strides)
-    window = node.kernel.shape[:rank] if isinstance(node, Conv) else node.window
-    dilation = node.dilation if isinstance(node, Conv) else (1,) * rank
+    window = node.kernel.shape[:rank] if isinstance(node, ConvNode) else node.window
+    dilation = node.dilation if isinstance(node, ConvNode) else (1,) * rank
     padded = np.pad(x, ((0, 0), *node.pads, (0, 0)), constant_values=fill)
     reach = [(w - 1) * d + 1 for w, d in zip(window, dilation, strict=True)]
     counts = [
@@ -160,7 +160,7 @@ def _taps(node: Conv | Pool, x: Floats, fill: float) -> dict[tuple[int, ...], Fl
     return taps
 
 
-def _convolved(node: Conv, x: Floats) -> Floats:
+def _convolved(node: ConvNode, x: Floats) -> Floats:
     groups, width = node.groups, node.kernel.shape[-1] // node.groups
     total: Floats | float = 0.0
     for place, seen in _taps(node, x, 0.0).items():
@@ -171,11 +171,11 @@ def _convolved(node: Conv, x: Floats) -> Floats:
     return total + (0.0 if node.bias is None else node.bias)
 
 
-def _pooled(node: Pool, x: Floats) -> Floats:
-    if node.kind is PoolKind.MAX:
+def _pooled(node: PoolNode, x: Floats) -> Floats:
+    if node.kind is PoolNodeKind.MAX:
         return np.maximum.reduce(list(_taps(node, x, -np.inf).values()))
     total = sum(_taps(node, x, 0.0).values())
-    if node.kind is PoolKind.SUM:
+    if node.kind is PoolNodeKind.SUM:
         return total
     counted = np.ones_like(x)
     if node.count_pads:

@@ -22,11 +22,11 @@ from edgeinfer.evaluate.judge import raw_inputs
 from edgeinfer.ir.engine.engine import Engine
 from edgeinfer.ir.engine.float_engine import FloatEngine
 from edgeinfer.ir.interpret import interpret, results
-from edgeinfer.ir.lower import Lowered
+from edgeinfer.ir.lower import LoweredModel
 from edgeinfer.precision.ptq import PtqSettings
 from edgeinfer.readers import load
-from edgeinfer.run.defaults import formatted
-from edgeinfer.run.lower import lowered_with
+from edgeinfer.run.defaults import add_formats
+from edgeinfer.run.lower import lower_with
 from quantization.calibrate import Method
 from quantization.recipe import Recipe
 
@@ -243,7 +243,7 @@ class Outcome:
     """What became of a network: its Program, or why there is none."""
 
     seed: int
-    lowered: Lowered | None
+    lowered: LoweredModel | None
     samples: Samples | None
     refused: str = ""
 
@@ -275,8 +275,8 @@ def checked_network(keras: Any, seed: int, folder: Path) -> Outcome:
             found[name], wanted, rtol=2e-4, atol=size + noise, err_msg=f"seed {seed}: {name}"
         )
     try:
-        fixed = formatted(loaded, random_settings(rng), samples)
-        lowered = lowered_with(fixed, Recipe(), None)
+        fixed = add_formats(loaded, random_settings(rng), samples)
+        lowered = lower_with(fixed, Recipe(), None)
     except (RecipeError, ProgramError) as error:
         assert error.exit_code == 2 and len(error.message) > 20
         return Outcome(seed, None, None, str(error))

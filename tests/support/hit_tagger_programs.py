@@ -15,9 +15,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from edgeinfer.graph import nodes as g
-from edgeinfer.ir.builder import Builder, provisional
+from edgeinfer.ir.builder import ProgramBuilder, provisional
 from edgeinfer.ir.interpret import interpret
-from edgeinfer.ir.ops import Conv, Dense, Input, Pool, PoolKind, Reshape, packed
+from edgeinfer.ir.ops import Conv, Dense, Input, Pool, PoolKind, Reshape, pack_weights
 from edgeinfer.ir.program import Output, Program
 from quantization.fixed import Fixed, Ints, Overflow, Quantizer, Rounding, dequantize
 
@@ -53,9 +53,9 @@ class HitTagger:
 
 def hit_tagger(architecture: Architecture, seed: int = 0) -> HitTagger:
     """The network with weights drawn evenly from all that their type holds on both sides."""
-    draw = _Draw(np.random.default_rng(seed), Builder(architecture.name), [])
+    draw = _Draw(np.random.default_rng(seed), ProgramBuilder(architecture.name), [])
     draw.builder.add(Input("patch", INPUT, (SIDE, SIDE, 1)))
-    draw.nodes.append(g.Input("patch", (SIDE, SIDE, 1)))
+    draw.nodes.append(g.InputNode("patch", (SIDE, SIDE, 1)))
     draw.conv("conv", "patch", architecture.filters)
     x, width = draw.relu("conv_relu", "conv"), SIDE - KERNEL + 1
     if architecture.pool > 1:
@@ -81,7 +81,7 @@ def patches(samples: int, seed: int = 0) -> Ints:
 @dataclass(slots=True)
 class _Draw:
     rng: np.random.Generator
-    builder: Builder
+    builder: ProgramBuilder
     nodes: list[g.Node]
 
     def _weights(self, shape: tuple[int, ...], type_: Fixed) -> tuple[Ints, NDArray[np.float64]]:
@@ -99,33 +99,37 @@ class _Draw:
         plain: tuple[tuple[int, int], ...] = ((0, 0), (0, 0))
         self.builder.exact(
             Conv(
-                name, provisional(frac), x, packed(kernel), WEIGHT, packed(bias),
+                name, provisional(frac), x, pack_weights(kernel), WEIGHT, pack_weights(bias),
                 (1, 1), plain, (1, 1),
             )
         )  # fmt: skip
-        self.nodes.append(g.Conv(name, name, x, kernel_value, bias_value, (1, 1), plain, (1, 1)))
+        self.nodes.append(
+            g.ConvNode(name, name, x, kernel_value, bias_value, (1, 1), plain, (1, 1))
+        )
 
     def dense(self, name: str, x: str, size: int) -> None:
         inputs = self.builder.shapes[x][0]
         kernel, kernel_value = self._weights((inputs, size), WEIGHT)
         bias, bias_value, frac = self._bias(x, size)
-        self.builder.exact(Dense(name, provisional(frac), x, packed(kernel), WEIGHT, packed(bias)))
-        self.nodes.append(g.Dense(name, name, x, kernel_value, bias_value))
+        self.builder.exact(
+            Dense(name, provisional(frac), x, pack_weights(kernel), WEIGHT, pack_weights(bias))
+        )
+        self.nodes.append(g.DenseNode(name, name, x, kernel_value, bias_value))
 
     def relu(self, name: str, x: str) -> str:
         """ReLU brought to 8 bits that reach as far as x does on a few patches."""
         seen = interpret(self.builder.program((Output(x, x),)), {"patch": patches(4)})[x]
         integer = max(int(seen.max()), 1).bit_length() - self.builder.frac(x)
-        self.nodes.append(g.Activation(name, x, g.Function.RELU))
+        self.nodes.append(g.ActivationNode(name, x, g.Function.RELU))
         quantizer = Quantizer(Fixed(False, 8, integer), Rounding.RND_CONV, Overflow.SAT)
         return self.builder.requant(name, x, quantizer)
 
     def pool(self, name: str, x: str, side: int) -> str:
         window, none = (side, side), ((0, 0), (0, 0))
-        self.nodes.append(g.Pool(name, x, g.PoolKind.MAX, window, window, none))
+        self.nodes.append(g.PoolNode(name, x, g.PoolNodeKind.MAX, window, window, none))
         type_ = self.builder.types[x]
         return self.builder.add(Pool(name, type_, x, PoolKind.MAX, window, window, none))
 
     def flat(self, name: str, x: str, size: int) -> str:
-        self.nodes.append(g.Reshape(name, x, (size,)))
+        self.nodes.append(g.ReshapeNode(name, x, (size,)))
         return self.builder.add(Reshape(name, self.builder.types[x], x, (size,)))

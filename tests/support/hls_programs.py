@@ -6,8 +6,8 @@ from __future__ import annotations
 
 import numpy as np
 
-from edgeinfer.ir.builder import Builder
-from edgeinfer.ir.ops import Dense, Input, Table, packed
+from edgeinfer.ir.builder import ProgramBuilder
+from edgeinfer.ir.ops import Dense, Input, Table, pack_weights
 from edgeinfer.ir.program import Output, Program
 from quantization.fixed import Fixed, Ints, Overflow, Quantizer, Rounding
 
@@ -18,12 +18,12 @@ SUM = Fixed(True, 14, 8)
 def two_heads(seed: int = 3) -> Program:
     """x (6) -> hidden (5), rounded, through a table -> two heads of 3 each."""
     rng = np.random.default_rng(seed)
-    builder = Builder("two-heads")
+    builder = ProgramBuilder("two-heads")
     builder.add(Input("x", X, (6,)))
     builder.add(_dense("hidden", "x", (6, 5), rng))
     quantizer = Quantizer(Fixed(False, 4, 3), Rounding.RND_CONV, Overflow.SAT)
     builder.requant("hidden_relu", "hidden", quantizer)
-    entries = packed((np.arange(16, dtype=np.int64) ** 2) // 4)
+    entries = pack_weights((np.arange(16, dtype=np.int64) ** 2) // 4)
     builder.add(Table("bent", Fixed(False, 6, 5), "hidden_relu", 0, entries))
     builder.add(_dense("left", "bent", (5, 3), rng))
     builder.add(_dense("right", "bent", (5, 3), rng))
@@ -34,7 +34,7 @@ def _dense(name: str, x: str, shape: tuple[int, int], rng: np.random.Generator) 
     weight = rng.integers(WEIGHT.raw_min, WEIGHT.raw_max, shape, endpoint=True)
     bias = rng.integers(-40, 40, shape[1])
     type_ = SUM if name != "hidden" else Fixed(True, 13, 7)
-    return Dense(name, type_, x, packed(weight), WEIGHT, packed(bias))
+    return Dense(name, type_, x, pack_weights(weight), WEIGHT, pack_weights(bias))
 
 
 def inputs(count: int, seed: int = 5) -> dict[str, Ints]:

@@ -6,8 +6,8 @@ from __future__ import annotations
 
 import numpy as np
 
-from edgeinfer.ir.builder import Builder, provisional
-from edgeinfer.ir.ops import Conv, Dense, Input, PairKind, Requant, Reshape, packed
+from edgeinfer.ir.builder import ProgramBuilder, provisional
+from edgeinfer.ir.ops import Conv, Dense, Input, PairKind, Requant, Reshape, pack_weights
 from edgeinfer.ir.program import Output, Program
 from quantization.fixed import Fixed, Overflow, Rounding
 
@@ -65,7 +65,7 @@ def hostile_program(name: str, *, plain: bool = False, first: str = "x") -> Prog
     """Two inputs, a convolution, a sum, two outputs; every name is the hostile one, or holds it.
     With `plain` the same network under quiet names, but for that of the first input."""
     x, y, out = (first, "y", "out") if plain else (f"{name}x", f"{name}y", f"{name}out")
-    build = Builder("net" if plain else name)
+    build = ProgramBuilder("net" if plain else name)
     build.add(Input(x, Fixed(True, 4, 1), (4, 2)))
     build.add(Input(y, Fixed(True, 4, 1), (4, 3)))
     rng = np.random.default_rng(5)
@@ -74,19 +74,20 @@ def hostile_program(name: str, *, plain: bool = False, first: str = "x") -> Prog
     def named(quiet: str) -> str:
         return quiet if plain else f"{name}{quiet}"
 
-    kernel = packed(rng.integers(-3, 4, (3, 2, 3)))
+    kernel = pack_weights(rng.integers(-3, 4, (3, 2, 3)))
     frac = build.frac(x) + type_.frac
     conv = build.exact(
-        Conv(named("conv"), provisional(frac), x, kernel, type_, packed(np.zeros(3, np.int64)),
+        Conv(named("conv"), provisional(frac), x, kernel, type_,
+             pack_weights(np.zeros(3, np.int64)),
              (1,), ((1, 1),), (1,))
     )  # fmt: skip
     short = build.add(Requant(named("short"), Fixed(True, 4, 1), conv, Rounding.TRN, Overflow.SAT))
     both = build.pair(named("sum"), short, y, PairKind.ADD)
     flat = build.add(Reshape(named("flat"), build.types[both], both, (12,)))
-    weight = packed(rng.integers(-3, 4, (12, 2)))
+    weight = pack_weights(rng.integers(-3, 4, (12, 2)))
     frac = build.frac(flat) + type_.frac
     dense = build.exact(
         Dense(named("dense"), provisional(frac), flat, weight, type_,
-              packed(np.arange(2, dtype=np.int64)))
+              pack_weights(np.arange(2, dtype=np.int64)))
     )  # fmt: skip
     return build.program((Output(out, dense), Output(named("other"), short)))

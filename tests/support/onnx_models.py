@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from onnx import ModelProto, NodeProto, TensorProto, helper, numpy_helper, version_converter
 
 from edgeinfer.graph.nodes import Graph
-from edgeinfer.readers.loaded import Loaded
+from edgeinfer.readers.loaded import LoadedModel
 from quantization.recipe import Recipe
 from tests.support import float_graph
 
@@ -101,7 +101,7 @@ def reference(path: Path, feeds: Mapping[str, NDArray[Any]]) -> list[NDArray[Any
 
 
 def computed(
-    loaded: Loaded,
+    loaded: LoadedModel,
     feeds: Mapping[str, NDArray[Any]],
     shapes: Sequence[tuple[int, ...]] | None,
     *,
@@ -125,12 +125,12 @@ def computed(
     return found
 
 
-def changed_sides(loaded: Loaded, side: str, name: str) -> bool:
+def changed_sides(loaded: LoadedModel, side: str, name: str) -> bool:
     """Whether the Graph has a tensor channels last that the file has channels first."""
     return any(finding.startswith(f"The {side} {name!r} is") for finding in loaded.findings)
 
 
-def on_its_grid(loaded: Loaded) -> bool:
+def on_its_grid(loaded: LoadedModel) -> bool:
     """Whether quantizing the Graph's weights by the recipe changes none of them."""
     for key, values in loaded.graph.weights():
         form = loaded.recipe.weight(key)
@@ -143,4 +143,4 @@ def on_its_grid(loaded: Loaded) -> bool:
 
 def kinds(graph: Graph) -> list[str]:
     """The nodes' kinds in order."""
-    return [type(made).__name__ for made in graph.nodes]
+    return [type(made).__name__.removesuffix("Node") for made in graph.nodes]

@@ -99,15 +99,15 @@ def program_of(design: Published, seed: int = 0) -> Program:
     last = graph.nodes[-1].name
     activations, weights = {}, {}
     for node in graph.nodes:
-        inner = isinstance(node, g.Activation) and node.name != last
+        inner = isinstance(node, g.ActivationNode) and node.name != last
         type_ = hidden if inner else base
         exact = design.arithmetic is Arithmetic.EXACT
-        if isinstance(node, g.BatchNorm):  # hls4ml folds it into the layer before
+        if isinstance(node, g.BatchNormNode):  # hls4ml folds it into the layer before
             continue
-        plain = isinstance(node, g.Reshape | g.Upsample)
-        if not plain and not (exact and isinstance(node, g.Conv | g.Dense)):
+        plain = isinstance(node, g.ReshapeNode | g.UpsampleNode)
+        if not plain and not (exact and isinstance(node, g.ConvNode | g.DenseNode)):
             modes = (Rounding.RND_CONV, Overflow.SAT) if exact else (Rounding.TRN, Overflow.WRAP)
-            if isinstance(node, g.Input):
+            if isinstance(node, g.InputNode):
                 type_ = Fixed.parse(of.get("input", str(base)))
             activations[node.name] = Quantizer(type_, *modes)
         for key in g.weights_of(node):
@@ -166,45 +166,47 @@ class _Draw:
         sizes = [tuple(map(int, item.split("x"))) for item in rest if re.fullmatch(r"[\dx]+", item)]
         match word:
             case "input":
-                node: g.Node = g.Input(name, sizes[0])
+                node: g.Node = g.InputNode(name, sizes[0])
             case "conv":
                 kernel = self.kernel(*sizes[0], shape[-1], sizes[1][0])
                 stride = int(rest[rest.index("stride") + 1]) if "stride" in rest else 1
                 strides = (stride,) * len(sizes[0])
                 pads = _pads(shape, sizes[0], strides, "same" in rest)
                 bias = None if "nobias" in rest else self.rng.normal(0.0, 0.1, sizes[1][0])
-                node = g.Conv(
+                node = g.ConvNode(
                     name, name, self.last, kernel, bias, strides, pads, (1,) * len(strides)
                 )
             case "depthwise":
                 kernel = self.kernel(*sizes[0], 1, shape[-1])
                 plain = (1,) * len(sizes[0])
                 pads = ((0, 0),) * len(plain)
-                node = g.Conv(name, name, self.last, kernel, None, plain, pads, plain, shape[-1])
+                node = g.ConvNode(
+                    name, name, self.last, kernel, None, plain, pads, plain, shape[-1]
+                )
             case "dense":
                 kernel = self.kernel(shape[-1], sizes[0][0], last=at == self.layers)
                 bias = None if "nobias" in rest else self.rng.normal(0.0, 0.1, sizes[0][0])
-                node = g.Dense(name, name, self.last, kernel, bias)
+                node = g.DenseNode(name, name, self.last, kernel, bias)
             case "bn":
                 ones = np.ones(shape[-1])
                 shift = self.rng.normal(0.0, 0.1, shape[-1])
-                node = g.BatchNorm(name, name, self.last, ones, shift, 0 * ones, ones, 0.0)
+                node = g.BatchNormNode(name, name, self.last, ones, shift, 0 * ones, ones, 0.0)
             case "maxpool" | "avgpool":
-                kind = g.PoolKind.MAX if word == "maxpool" else g.PoolKind.AVERAGE
+                kind = g.PoolNodeKind.MAX if word == "maxpool" else g.PoolNodeKind.AVERAGE
                 pads = _pads(shape, sizes[0], sizes[0], "same" in rest)
-                node = g.Pool(
+                node = g.PoolNode(
                     name, self.last, kind, sizes[0], sizes[0], pads, count_pads="counted" in rest
                 )
             case "upsample":
-                node = g.Upsample(name, self.last, sizes[0])
+                node = g.UpsampleNode(name, self.last, sizes[0])
             case "flatten":
-                node = g.Reshape(name, self.last, (math.prod(shape),))
+                node = g.ReshapeNode(name, self.last, (math.prod(shape),))
             case "softmax":
-                node = g.Softmax(name, self.last)
+                node = g.SoftmaxNode(name, self.last)
             case "prelu":
-                node = g.PRelu(name, name, self.last, np.zeros(shape[-1]))
+                node = g.PReluNode(name, name, self.last, np.zeros(shape[-1]))
             case _:
-                node = g.Activation(name, self.last, *FUNCTIONS[word])
+                node = g.ActivationNode(name, self.last, *FUNCTIONS[word])
         self.nodes.append(node)
         self.last = name
 

@@ -10,7 +10,7 @@ from typing import Any
 
 import numpy as np
 
-from edgeinfer.export.qkeras import Drawing, draw
+from edgeinfer.export.qkeras import KerasTensors, draw
 from edgeinfer.graph.nodes import Graph
 from edgeinfer.ir.engine.engine import Engine
 from edgeinfer.ir.float32 import Float32Entry, float32_report
@@ -43,7 +43,7 @@ def agree(graph: Graph, recipe: Recipe, inputs: Mapping[str, Ints]) -> Tally:
     return within_bounds(program, found, keras_values(drawing, program, inputs))
 
 
-def every_tensor(drawing: Drawing) -> Graph:
+def every_tensor(drawing: KerasTensors) -> Graph:
     """The network with each of its tensors as an output, so that no pass removes one."""
     return Graph(drawing.graph.name, drawing.graph.nodes, tuple(drawing.tensors))
 
@@ -54,7 +54,7 @@ def real_inputs(program: Program, inputs: Mapping[str, Ints]) -> list[Any]:
 
 
 def keras_values(
-    drawing: Drawing, program: Program, inputs: Mapping[str, Ints], *, compiled: bool = False
+    drawing: KerasTensors, program: Program, inputs: Mapping[str, Ints], *, compiled: bool = False
 ) -> dict[str, Any]:
     """Every tensor as QKeras computes it, op by op or as one compiled function."""
     model = drawing.model(tuple(drawing.tensors))

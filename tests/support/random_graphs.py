@@ -74,12 +74,12 @@ class _Grower:
         rank = int(rng.choice([1, 2, 2, 3, 3]))
         shape = (*rng.integers(3, 8, rank - 1).tolist(), int(rng.integers(1, 5)))
         for i in range(int(rng.choice([1, 1, 2]))):
-            self._add(g.Input(f"x{i}", shape), 1.0)
+            self._add(g.InputNode(f"x{i}", shape), 1.0)
             self._round_in_place(f"x{i}")
         for _ in range(int(rng.integers(4, 9))):
             pool = WEIGHT_KINDS if rng.random() < 0.4 else OTHER_KINDS
             self._grow(str(rng.choice(pool)))
-        for unread in [n.name for n in self.nodes if isinstance(n, g.Input)]:
+        for unread in [n.name for n in self.nodes if isinstance(n, g.InputNode)]:
             if not self._read(unread):
                 self._rounded(unread)
         ends = [node.name for node in self.nodes if not self._read(node.name)]
@@ -124,7 +124,7 @@ class _Grower:
 
     def _rounded(self, x: str) -> str:
         kind = g.Function.RELU if self.rng.random() < 0.5 else g.Function.LINEAR
-        name = self._add(g.Activation(self._name("act"), x, kind), self.scales[x])
+        name = self._add(g.ActivationNode(self._name("act"), x, kind), self.scales[x])
         self.activations[name] = self._format(
             self.scales[x], signed=False if kind is g.Function.RELU else None
         )
@@ -163,7 +163,7 @@ class _Grower:
                 self._norm(name, x)
             case "prelu":
                 slopes = self.rng.choice([0.0, 0.25, 0.3, -0.5], self.shapes[x][-1:])
-                node = self._weighted(g.PRelu(name, name, x, slopes))
+                node = self._weighted(g.PReluNode(name, name, x, slopes))
                 self._add(node, self.scales[x], self.exact[x] + 1)
             case "curve":
                 self._curve(name, self._rounded(x) if self.exact[x] else x)
@@ -194,7 +194,7 @@ class _Grower:
         dilation, strides = (1,) * rank, (1,) * rank
         if rng.random() < 0.25:
             dilation = tuple(
-                2 if g.dilated((w,), (2,))[0] <= size else 1
+                2 if g.dilate_window((w,), (2,))[0] <= size else 1
                 for w, size in zip(window, shape[:-1], strict=True)
             )
         elif rng.random() < 0.4:
@@ -210,28 +210,28 @@ class _Grower:
         out = groups * max(out // groups, 1)
         kernel = self._kernel((*window, shape[-1] // groups, out))
         bias = self._bias(out)
-        node = g.Conv(name, name, x, kernel, bias, strides, pads, dilation, groups)
+        node = g.ConvNode(name, name, x, kernel, bias, strides, pads, dilation, groups)
         self._add(self._weighted(node), self.scales[x] + 0.5, self.exact[x] + 1)
 
     def _dense(self, name: str, x: str) -> None:
         out = int(self.rng.integers(1, 7))
-        node = g.Dense(name, name, x, self._kernel((self.shapes[x][-1], out)), self._bias(out))
+        node = g.DenseNode(name, name, x, self._kernel((self.shapes[x][-1], out)), self._bias(out))
         self._add(self._weighted(node), self.scales[x] + 0.5, self.exact[x] + 1)
 
     def _norm(self, name: str, x: str) -> None:
         rng, channels = self.rng, self.shapes[x][-1]
-        node: g.BatchNorm | g.Affine
+        node: g.BatchNormNode | g.AffineNode
         if rng.random() < 0.5:
             gamma, variance = rng.normal(1.0, 0.3, channels), rng.uniform(0.3, 2.0, channels)
             beta, mean = rng.normal(0.0, 0.5, (2, channels))
-            node = g.BatchNorm(name, name, x, gamma, beta, mean, variance, 1e-3)
+            node = g.BatchNormNode(name, name, x, gamma, beta, mean, variance, 1e-3)
         else:
             shape = (channels,) if rng.random() < 0.7 else (1,)
-            node = g.Affine(name, name, x, rng.normal(1, 0.3, shape), rng.normal(0, 0.3, shape))
+            node = g.AffineNode(name, name, x, rng.normal(1, 0.3, shape), rng.normal(0, 0.3, shape))
         if rng.random() < 0.7:  # otherwise it is folded, or its formats are filled in
             self._weighted(node)
         before = next((n for n in self.nodes if n.name == x), None)
-        if f"{name}/scale" not in self.weights and not isinstance(before, g.Conv | g.Dense):
+        if f"{name}/scale" not in self.weights and not isinstance(before, g.ConvNode | g.DenseNode):
             self._weighted(node)
         self._add(node, self.scales[x] + 0.3, self.exact[x] + 1)
 
@@ -252,7 +252,7 @@ class _Grower:
                 (g.Function.HARD_SIGMOID, (0.5, 0.5)),
             ]
             function, parameters = options[choice]
-        self._add(g.Activation(name, x, function, parameters), self.scales[x], self.exact[x])
+        self._add(g.ActivationNode(name, x, function, parameters), self.scales[x], self.exact[x])
         if function is g.Function.HARD_SIGMOID:
             bits = int(rng.integers(1, self.widest, endpoint=True))
             self.activations[name] = Quantizer(Fixed(False, bits, 0))
@@ -261,23 +261,23 @@ class _Grower:
         """A function that the integers look up in a table."""
         function = g.Function(str(self.rng.choice(CURVES)))
         parameters = {g.Function.ELU: (1.0,), g.Function.HARD_SIGMOID: (1 / 6, 0.5)}
-        node = g.Activation(name, x, function, parameters.get(function, ()))
+        node = g.ActivationNode(name, x, function, parameters.get(function, ()))
         self._add(node, min(self.scales[x], 4.0))
         self._round_in_place(name)
 
     def _pool(self, name: str, x: str) -> None:
         rng, sizes = self.rng, self.shapes[x][:-1]
-        kind = g.PoolKind.MAX if rng.random() < 0.5 else g.PoolKind.AVERAGE
+        kind = g.PoolNodeKind.MAX if rng.random() < 0.5 else g.PoolNodeKind.AVERAGE
         window = tuple(int(rng.choice([w for w in (1, 2, 2, 4, s) if w <= s])) for s in sizes)
-        window = tuple(min(w, 4) if kind is g.PoolKind.AVERAGE else w for w in window)
-        if kind is g.PoolKind.AVERAGE and math.prod(window).bit_count() != 1:
+        window = tuple(min(w, 4) if kind is g.PoolNodeKind.AVERAGE else w for w in window)
+        if kind is g.PoolNodeKind.AVERAGE and math.prod(window).bit_count() != 1:
             window = tuple(1 << (w.bit_length() - 1) for w in window)
         strides = tuple(int(rng.integers(1, w + 1)) for w in window)
         one, pads = (1,) * len(sizes), ((0, 0),) * len(sizes)
         if rng.random() < 0.3:
             pads = g.same_pads(sizes, window, strides, one)
-        node = g.Pool(name, x, kind, window, strides, pads, bool(rng.random() < 0.5))
-        self._add(node, self.scales[x], self.exact[x] + (kind is g.PoolKind.AVERAGE))
+        node = g.PoolNode(name, x, kind, window, strides, pads, bool(rng.random() < 0.5))
+        self._add(node, self.scales[x], self.exact[x] + (kind is g.PoolNodeKind.AVERAGE))
 
     def _join(self, name: str, x: str, kind: str) -> None:
         rng, shape = self.rng, self.shapes[x]
@@ -285,7 +285,7 @@ class _Grower:
         others = [str(n) for n in rng.choice(alike, int(rng.integers(1, 3)))] if alike else [x]
         if kind == "concat":
             axis = int(rng.integers(-1, len(shape)))
-            node: g.Node = g.Concat(name, (x, *others), axis)
+            node: g.Node = g.ConcatNode(name, (x, *others), axis)
             self._add(node, max(self.scales[n] for n in (x, *others)), self.exact[x])
             return
         merge = g.MergeKind(str(rng.choice(list(g.MergeKind))))
@@ -293,7 +293,7 @@ class _Grower:
             others = others[:1]
         scales = [self.scales[n] for n in (x, *others)]
         scale = math.prod(scales) if merge is g.MergeKind.MULTIPLY else sum(scales)
-        self._add(g.Merge(name, (x, *others), merge), scale, self.exact[x] + 1)
+        self._add(g.MergeNode(name, (x, *others), merge), scale, self.exact[x] + 1)
 
     def _move(self, name: str, x: str, kind: str) -> None:
         rng, shape = self.rng, self.shapes[x]
@@ -302,20 +302,20 @@ class _Grower:
         match kind:
             case "reshape":
                 halves = size % 2 == 0 and rng.random() < 0.5
-                node = g.Reshape(name, x, (size // 2, 2) if halves else (size,))
+                node = g.ReshapeNode(name, x, (size // 2, 2) if halves else (size,))
             case "transpose":
-                node = g.Transpose(name, x, tuple(rng.permutation(rank).tolist()))
+                node = g.TransposeNode(name, x, tuple(rng.permutation(rank).tolist()))
             case "pad" if rank > 1:
                 pads = (*((int(a), int(b)) for a, b in rng.integers(0, 3, (rank - 1, 2))), (0, 0))
-                node = g.Pad(name, x, pads)
+                node = g.PadNode(name, x, pads)
             case "upsample" if rank > 1 and size * 4 < LARGEST:
-                node = g.Upsample(name, x, tuple(rng.integers(1, 3, rank - 1).tolist()))
+                node = g.UpsampleNode(name, x, tuple(rng.integers(1, 3, rank - 1).tolist()))
             case "crop" if rank > 1:
                 starts = tuple(int(rng.integers(0, s)) for s in shape[:-1])
                 stops = tuple(
                     int(rng.integers(a + 1, s + 1)) for a, s in zip(starts, shape, strict=False)
                 )
-                node = g.Slice(name, x, (*starts, 0), (*stops, shape[-1]), (1,) * rank)
+                node = g.SliceNode(name, x, (*starts, 0), (*stops, shape[-1]), (1,) * rank)
             case _:
                 pass
         if node is not None:

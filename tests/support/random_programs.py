@@ -16,7 +16,7 @@ from typing import TypeVar
 import numpy as np
 
 from edgeinfer.base.errors import ProgramError
-from edgeinfer.ir.builder import Builder, provisional
+from edgeinfer.ir.builder import ProgramBuilder, provisional
 from edgeinfer.ir.ops import (
     Concat,
     Constant,
@@ -39,7 +39,7 @@ from edgeinfer.ir.ops import (
     Transpose,
     Upsample,
     inputs_of,
-    packed,
+    pack_weights,
 )
 from edgeinfer.ir.program import Output, Program, shape_of
 from quantization.fixed import Fixed, Ints, Overflow, Rounding
@@ -52,7 +52,7 @@ LARGEST_TABLE = 512  # entries
 
 def random_program(seed: int, *, max_ops: int = 9, widths: tuple[int, int] = (1, 24)) -> Program:
     """A Program of up to `max_ops` ops besides its inputs, weights and values of these widths."""
-    draw = _Draw(np.random.default_rng(seed), widths, Builder(f"random{seed}"))
+    draw = _Draw(np.random.default_rng(seed), widths, ProgramBuilder(f"random{seed}"))
     for _ in range(draw.between(1, 2)):
         draw.add_input()
     for _ in range(draw.between(1, max_ops)):
@@ -80,7 +80,7 @@ def random_inputs(program: Program, seed: int, batch: int) -> dict[str, Ints]:
 class _Draw:
     rng: np.random.Generator
     widths: tuple[int, int]
-    builder: Builder
+    builder: ProgramBuilder
     inputs: list[str] = field(default_factory=list)
 
     def between(self, low: int, high: int) -> int:
@@ -193,9 +193,9 @@ class _Draw:
     # Ops
 
     def add_requant(self) -> None:
-        self.requantized(self.value(), self.between(*self.widths))
+        self.requantize(self.value(), self.between(*self.widths))
 
-    def requantized(self, x: str, bits: int) -> str:
+    def requantize(self, x: str, bits: int) -> str:
         """A type near the range of x, sometimes far from it; any rounding, any overflow."""
         range_, frac = self.builder.ranges[x], self.builder.frac(x)
         span = max(range_.top.bit_length(), (-range_.bottom).bit_length(), 1)
@@ -233,8 +233,8 @@ class _Draw:
         weight, type_ = self.weights((*window, channels // groups, outputs))
         frac = self.finer(self.builder.frac(x) + type_.frac)
         op = Conv(
-            self.fresh(), provisional(frac), x, packed(weight), type_,
-            packed(self.bias((outputs,))), strides, pads, dilation, groups,
+            self.fresh(), provisional(frac), x, pack_weights(weight), type_,
+            pack_weights(self.bias((outputs,))), strides, pads, dilation, groups,
         )  # fmt: skip
         self.small(shape_of(op, self.builder.shapes))
         self.builder.exact(op)
@@ -254,8 +254,8 @@ class _Draw:
         outputs = self.between(1, 6)
         weight, type_ = self.weights((shape[-1], outputs))
         frac = self.finer(self.builder.frac(x) + type_.frac)
-        bias = packed(self.bias((outputs,)))
-        op = Dense(self.fresh(), provisional(frac), x, packed(weight), type_, bias)
+        bias = pack_weights(self.bias((outputs,)))
+        op = Dense(self.fresh(), provisional(frac), x, pack_weights(weight), type_, bias)
         self.builder.exact(op)
 
     def broadcast(self, shape: Shape) -> Shape:
@@ -268,8 +268,8 @@ class _Draw:
         shape = self.builder.shapes[x]
         factor, type_ = self.weights(self.broadcast(shape))
         frac = self.finer(self.builder.frac(x) + type_.frac)
-        bias = packed(self.bias(self.broadcast(shape)))
-        op = Scale(self.fresh(), provisional(frac), x, packed(factor), type_, bias)
+        bias = pack_weights(self.bias(self.broadcast(shape)))
+        op = Scale(self.fresh(), provisional(frac), x, pack_weights(factor), type_, bias)
         self.builder.exact(op)
 
     def add_prelu(self) -> None:
@@ -278,20 +278,20 @@ class _Draw:
         type_ = Fixed(self.chance(0.6), bits, self.between(0, bits))
         slope = self.integers(type_, self.broadcast(self.builder.shapes[x]))
         frac = self.builder.frac(x) + type_.frac
-        self.builder.exact(PRelu(self.fresh(), provisional(frac), x, packed(slope), type_))
+        self.builder.exact(PRelu(self.fresh(), provisional(frac), x, pack_weights(slope), type_))
 
     def add_table(self) -> None:
         x = self.value()
         range_ = self.builder.ranges[x]
         if range_.top - range_.bottom >= LARGEST_TABLE:
-            x = self.requantized(x, self.between(1, 8))
+            x = self.requantize(x, self.between(1, 8))
             range_ = self.builder.ranges[x]
         first = range_.bottom - self.between(0, 3)
         count = range_.top - first + 1 + self.between(0, 3)
         if count > LARGEST_TABLE:
             raise ValueError("a table of many entries")
         entries, type_ = self.weights((count,))
-        self.builder.add(Table(self.fresh(), type_, x, first, packed(entries)))
+        self.builder.add(Table(self.fresh(), type_, x, first, pack_weights(entries)))
 
     def add_softmax(self) -> None:
         x = self.value()
@@ -304,8 +304,8 @@ class _Draw:
         inverse = np.sort(self.integers(inverse_type, (self.between(1, 40),)))[::-1]
         op = Softmax(
             self.fresh(), self.type(), x, axis,
-            packed(exp), exp_type, max(spread - self.between(1, 8), 0),
-            packed(inverse), inverse_type, self.between(0, exp_type.bits),
+            pack_weights(exp), exp_type, max(spread - self.between(1, 8), 0),
+            pack_weights(inverse), inverse_type, self.between(0, exp_type.bits),
             self.one_of(list(Rounding)), self.one_of(list(Overflow)),
         )  # fmt: skip
         self.builder.add(op)
@@ -342,7 +342,7 @@ class _Draw:
         x = self.value()
         shape = self.builder.shapes[x]
         raw, type_ = self.weights(tuple(s if self.chance(0.6) else 1 for s in shape))
-        c = self.builder.add(Constant(self.fresh(), type_, packed(raw)))
+        c = self.builder.add(Constant(self.fresh(), type_, pack_weights(raw)))
         if self.chance(0.5):
             c = self.builder.clip(self.fresh(), c, 0, None)
         if self.builder.shapes[c] == shape and self.chance(0.4):

@@ -13,27 +13,27 @@ from edgeinfer.ir.ops import PairKind
 from edgeinfer.ir.program import Program
 from edgeinfer.targets.rtl.design.build import uses_of
 from edgeinfer.targets.rtl.unrolled.cells import (
-    Bounded,
-    Branched,
+    BoundCell,
+    BranchCell,
     Cell,
     Circuit,
+    InputCell,
     Join,
-    Limited,
+    LimitCell,
     Literal,
-    Looked,
-    Raised,
-    Rounded,
-    Source,
+    LookupCell,
+    RoundCell,
+    ShiftCell,
     Wire,
 )
-from edgeinfer.targets.rtl.unrolled.unroll import unrolled
-from quantization.fixed import Ints, overflowed, shift_right
+from edgeinfer.targets.rtl.unrolled.unroll import unroll
+from quantization.fixed import Ints, apply_overflow, shift_right
 
 
 def computed(program: Program, raw: Mapping[str, Ints], levels: int = 2) -> dict[str, Ints]:
     """All values of a Program, by way of its circuit."""
     uses = uses_of(program)
-    made = unrolled(program, uses, levels)
+    made = unroll(program, uses, levels)
     ports = [raw[op.name] for op in program.inputs if uses[op.name]]
     batch = len(next(iter(raw.values())))
     numbers = _evaluated(
@@ -62,23 +62,23 @@ def _value(cell: Cell, numbers: list[Ints], ports: list[Ints]) -> Ints:
         return numbers[wire.number]
 
     match cell:
-        case Source():
+        case InputCell():
             return ports[cell.port][:, cell.element]
         case Literal():
             return np.array(cell.value, object)
         case Join():
             return _joined(cell.kind, of(cell.a) << cell.shift_a, of(cell.b) << cell.shift_b)
-        case Raised():
+        case ShiftCell():
             return of(cell.x) << cell.shift
-        case Rounded():
+        case RoundCell():
             return shift_right(of(cell.x), cell.shift, cell.rounding)
-        case Limited():
-            return overflowed(of(cell.x), cell.type, cell.overflow)
-        case Bounded():
+        case LimitCell():
+            return apply_overflow(of(cell.x), cell.type, cell.overflow)
+        case BoundCell():
             return np.clip(of(cell.x), cell.low, cell.high)
-        case Looked():
+        case LookupCell():
             return np.array(cell.entries, object)[(of(cell.x) - cell.first).astype(np.int64)]
-        case Branched():
+        case BranchCell():
             return np.where(of(cell.x) >= 0, of(cell.x) << cell.shift, of(cell.other))
         case _:
             assert_never(cell)

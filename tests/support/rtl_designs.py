@@ -16,16 +16,16 @@ import pytest
 from edgeinfer.ir.interpret import interpret
 from edgeinfer.ir.ops import Constant
 from edgeinfer.ir.program import Program
-from edgeinfer.targets.rtl.choose import designed
-from edgeinfer.targets.rtl.design.cycles import Cycles, counted
+from edgeinfer.targets.rtl.choose import design_netlist
+from edgeinfer.targets.rtl.design.cycles import DesignCycles, count_cycles
 from edgeinfer.targets.rtl.design.folding import divisors
 from edgeinfer.targets.rtl.design.layers import layers_of
 from edgeinfer.targets.rtl.design.netlist import OFFERED, SENT, Netlist
-from edgeinfer.targets.rtl.design.prepare import prepared
-from edgeinfer.targets.rtl.design.timing import simulated
+from edgeinfer.targets.rtl.design.prepare import prepare_program
+from edgeinfer.targets.rtl.design.timing import simulate_frames
 from edgeinfer.targets.rtl.emit.emit import files_of
 from edgeinfer.targets.rtl.settings import Fold, RtlSettings
-from edgeinfer.targets.rtl.tools.simulate import IDEAL, Conditions, Observed, run
+from edgeinfer.targets.rtl.tools.simulate import IDEAL, Conditions, SimulationTrace, run
 from quantization.fixed import Ints
 
 needs_verilator = pytest.mark.skipif(
@@ -43,12 +43,12 @@ class Made:
 
     program: Program
     netlist: Netlist
-    cycles: Cycles
+    cycles: DesignCycles
     folder: Path
 
     def run(
         self, raw: Mapping[str, Ints], conditions: Conditions, values: Sequence[str] = ()
-    ) -> Observed:
+    ) -> SimulationTrace:
         """Simulate it."""
         return run(
             self.netlist, self.program, self.folder, raw, conditions, values, self.cycles.latency
@@ -57,10 +57,10 @@ class Made:
 
 def made(program: Program, settings: RtlSettings, folder: Path) -> Made:
     """Design and write."""
-    folded = prepared(program)
-    _, netlist = designed(folded, settings)
+    folded = prepare_program(program)
+    _, netlist = design_netlist(folded, settings)
     files_of(netlist, {}).write(folder)
-    return Made(folded, netlist, counted(netlist), folder)
+    return Made(folded, netlist, count_cycles(netlist), folder)
 
 
 def random_folds(program: Program, seed: int) -> tuple[tuple[str, Fold], ...]:
@@ -76,7 +76,7 @@ def _one_of(rng: np.random.Generator, number: int) -> int:
     return int(rng.choice(divisors(number)))
 
 
-def assert_agrees(design: Made, raw: Mapping[str, Ints], reset_after: int = 150) -> Observed:
+def assert_agrees(design: Made, raw: Mapping[str, Ints], reset_after: int = 150) -> SimulationTrace:
     """Bit for bit at every output and every value, with gaps and a reset; returns a run without."""
     program = design.program
     values = interpret(program, raw)
@@ -93,7 +93,7 @@ def assert_agrees(design: Made, raw: Mapping[str, Ints], reset_after: int = 150)
     return ideal
 
 
-def assert_cycles(design: Made, ideal: Observed) -> None:
+def assert_cycles(design: Made, ideal: SimulationTrace) -> None:
     """The first and the last beat of every value in the first frame, all beats of all frames at
     the outputs, and the interval if it has settled: in the very cycle that was counted."""
     assert ideal.latency() == design.cycles.latency
@@ -106,7 +106,7 @@ def assert_cycles(design: Made, ideal: Observed) -> None:
             assert seen[0] == wanted[0], value
         assert seen[1] == wanted[1], value
     netlist, frames = design.netlist, len(next(iter(ideal.outputs.values())))
-    times = simulated(netlist, netlist.depths, frames)
+    times = simulate_frames(netlist, netlist.depths, frames)
     start = min(times.freed[f"{port.stream}{OFFERED}"][0] for port in netlist.inputs)
     for port in netlist.outputs:
         left = np.array(times.freed[f"{port.stream}{SENT}"]) - start

@@ -19,16 +19,16 @@ import tomli_w
 from scipy.optimize import lsq_linear
 
 from edgeinfer.base import assets
-from edgeinfer.targets.rtl.estimate.blocks import made_of
+from edgeinfer.targets.rtl.estimate.blocks import parts_of
 from edgeinfer.targets.rtl.estimate.fabric import (
     COSTS,
-    Fabric,
+    FabricCosts,
     amounts,
     fabric_from,
-    known,
+    read_fabrics,
     work_of,
 )
-from edgeinfer.targets.rtl.estimate.work import Made, Work
+from edgeinfer.targets.rtl.estimate.work import BlockParts, Work
 from edgeinfer.targets.rtl.tools.families import KINDS
 from tests.support.rtl_resources import designs, netlist_of, recorded
 
@@ -56,7 +56,7 @@ class Seen:
     design: str
     group: str
     instance: str
-    made: Made
+    made: BlockParts
     dsp: bool
     found: dict[str, float]
 
@@ -88,12 +88,12 @@ def seen(fabric: str) -> list[Seen]:
         for block in netlist.blocks:
             name = f"u_{block.name}"
             found = counts["blocks"].get(name, dict.fromkeys(KINDS, 0.0))
-            made = made_of(block, netlist)
+            made = parts_of(block, netlist)
             blocks.append(Seen(design.name, design.group, name, made, counts["dsp"], found))
     return blocks
 
 
-def fitted(blocks: Sequence[Seen], fabric: Fabric) -> Fabric:
+def fitted(blocks: Sequence[Seen], fabric: FabricCosts) -> FabricCosts:
     """The costs that suit these blocks best; each counts by about the root of its size."""
     costs: dict[str, dict[Work, float]] = {}
     decided = [work_of(block.made, fabric, dsp=block.dsp) for block in blocks]
@@ -107,7 +107,7 @@ def fitted(blocks: Sequence[Seen], fabric: Fabric) -> Fabric:
     return replace(fabric, lut=costs["lut"], ff=costs["ff"])
 
 
-def judged(blocks: Sequence[Seen], fabric: Fabric) -> list[Judged]:
+def judged(blocks: Sequence[Seen], fabric: FabricCosts) -> list[Judged]:
     """Every block and every design (block: empty), by costs fitted to other Programs."""
     result = []
     for group in dict.fromkeys(block.group for block in blocks):
@@ -156,5 +156,5 @@ def renewed(fabric: str, entry: dict[str, Any]) -> dict[str, Any]:
 
 
 if __name__ == "__main__":
-    made = {fabric: renewed(fabric, dict(entry)) for fabric, entry in known().items()}
+    made = {fabric: renewed(fabric, dict(entry)) for fabric, entry in read_fabrics().items()}
     assets.path(COSTS).write_text(HEAD + tomli_w.dumps(made))

@@ -10,7 +10,7 @@ from dataclasses import replace
 import numpy as np
 
 from edgeinfer.base.errors import ProgramError
-from edgeinfer.ir.builder import Builder, provisional
+from edgeinfer.ir.builder import ProgramBuilder, provisional
 from edgeinfer.ir.ops import (
     Conv,
     Dense,
@@ -21,12 +21,12 @@ from edgeinfer.ir.ops import (
     Requant,
     Reshape,
     Scale,
-    packed,
+    pack_weights,
 )
-from edgeinfer.ir.passes import rewired
+from edgeinfer.ir.passes import rewire_op
 from edgeinfer.ir.program import Output, Program
 from edgeinfer.targets.rtl.check import offences
-from edgeinfer.targets.rtl.design.prepare import prepared
+from edgeinfer.targets.rtl.design.prepare import prepare_program
 from edgeinfer.targets.rtl.settings import RtlSettings
 from edgeinfer.targets.rtl.unrolled.straight import size_of
 from quantization.fixed import Fixed, Ints, Overflow, Quantizer, Rounding
@@ -39,24 +39,25 @@ UNROLLED = RtlSettings(unroll="full", unroll_most=200_000)
 
 def dense_program(inputs: int, outputs: int) -> Program:
     """One matrix, no more."""
-    builder = Builder("one")
+    builder = ProgramBuilder("one")
     builder.add(Input("x", Fixed(False, 5, 2), (inputs,)))
     weight = np.arange(inputs * outputs).reshape(inputs, outputs) % 15 - 7
     frac = builder.frac("x") + WEIGHT.frac
     bias = np.zeros(outputs, np.int64)
-    op = Dense("y", provisional(frac), "x", packed(weight), WEIGHT, packed(bias))
+    op = Dense("y", provisional(frac), "x", pack_weights(weight), WEIGHT, pack_weights(bias))
     builder.exact(op)
     return builder.program((Output("y", "y"),))
 
 
 def forked_program() -> Program:
     """A window on one side of a sum, nothing on the other: the other must wait."""
-    builder = Builder("forked")
+    builder = ProgramBuilder("forked")
     builder.add(Input("x", Fixed(True, 5, 2), (30, 2)))
     weight = np.ones((7, 2, 2), np.int64)
     frac = builder.frac("x") + WEIGHT.frac
     op = Conv(
-        "conv", provisional(frac), "x", packed(weight), WEIGHT, packed(np.zeros(2, np.int64)),
+        "conv", provisional(frac), "x", pack_weights(weight), WEIGHT,
+        pack_weights(np.zeros(2, np.int64)),
         (1,), ((3, 3),), (1,),
     )  # fmt: skip
     builder.exact(op)
@@ -68,12 +69,13 @@ def forked_program() -> Program:
 def small_network(seed: int) -> Program:
     """A convolution, rounded, pooled, and a matrix behind it: 8 x 8 pixels of 2 channels."""
     rng = np.random.default_rng(seed)
-    builder = Builder(f"small{seed}")
+    builder = ProgramBuilder(f"small{seed}")
     builder.add(Input("x", Fixed(True, 5, 2), (8, 8, 2)))
     weight = rng.integers(-8, 8, (3, 3, 2, 4))
     frac = builder.frac("x") + WEIGHT.frac
     conv = Conv(
-        "conv", provisional(frac), "x", packed(weight), WEIGHT, packed(rng.integers(-50, 50, 4)),
+        "conv", provisional(frac), "x", pack_weights(weight), WEIGHT,
+        pack_weights(rng.integers(-50, 50, 4)),
         (1, 1), ((1, 1), (1, 0)), (1, 1),
     )  # fmt: skip
     builder.exact(conv)
@@ -87,14 +89,14 @@ def small_network(seed: int) -> Program:
     builder.add(flat)
     matrix = rng.integers(-8, 8, (32, 6))
     frac = builder.frac("flat") + WEIGHT.frac
-    bias = packed(rng.integers(-50, 50, 6))
-    builder.exact(Dense("dense", provisional(frac), "flat", packed(matrix), WEIGHT, bias))
+    bias = pack_weights(rng.integers(-50, 50, 6))
+    builder.exact(Dense("dense", provisional(frac), "flat", pack_weights(matrix), WEIGHT, bias))
     return builder.program((Output("y", "dense"),))
 
 
 def every_mode() -> Program:
     """Numbers requantised in every mode there is; all integers of 6 bits, ties among them."""
-    builder = Builder("modes")
+    builder = ProgramBuilder("modes")
     builder.add(Input("x", Fixed(True, 6, 6), (64,)))
     low = Fixed(True, 3, 5)
     names = [
@@ -108,15 +110,15 @@ def every_mode() -> Program:
 def every_scaled_mode() -> Program:
     """All integers of 6 bits times constants, signed and unsigned, with a bias on a finer grid,
     then rounded in every mode, and brought into a type in every mode."""
-    builder = Builder("scaled")
+    builder = ProgramBuilder("scaled")
     builder.add(Input("x", Fixed(True, 6, 4), (64, 4)))
-    bias = packed(np.array([1, -7, 0, 300]))
+    bias = pack_weights(np.array([1, -7, 0, 300]))
     for name, factors, type_ in (
         ("signed", [5, -3, 7, -8], Fixed(True, 4, 1)),
         ("unsigned", [1, 6, 15, 0], Fixed(False, 4, 2)),
     ):
         frac = builder.frac("x") + type_.frac + 2
-        factor = packed(np.array(factors))
+        factor = pack_weights(np.array(factors))
         builder.exact(Scale(name, provisional(frac), "x", factor, type_, bias))
     modes = {
         *((rounding, Overflow.SAT) for rounding in Rounding),
@@ -135,7 +137,7 @@ def merged(programs: Sequence[Program], name: str = "many") -> Program:
     ops, outputs = [], []
     for number, program in enumerate(programs):
         renamed = {op.name: f"p{number}_{op.name}" for op in program.ops}
-        ops += [replace(rewired(op, renamed), name=renamed[op.name]) for op in program.ops]
+        ops += [replace(rewire_op(op, renamed), name=renamed[op.name]) for op in program.ops]
         outputs += [
             replace(o, name=f"p{number}_{o.name}", value=renamed[o.value]) for o in program.outputs
         ]
@@ -165,7 +167,7 @@ def unrolled_designs(seeds: Sequence[int], count: int) -> list[tuple[int, Progra
     for seed in seeds:
         drawn = random_program(seed, widths=(1, 6), max_ops=6)
         program = without_what_is_unsupported(drawn, UNROLLED)
-        if program is not None and size_of(prepared(program)) < 300:
+        if program is not None and size_of(prepare_program(program)) < 300:
             found.append((seed, program))
         if len(found) == count:
             break
@@ -175,7 +177,7 @@ def unrolled_designs(seeds: Sequence[int], count: int) -> list[tuple[int, Progra
 def without_what_is_unsupported(program: Program, settings: RtlSettings = FOLDED) -> Program | None:
     """The outputs that do depend on an input; None if there are none."""
     try:
-        folded = prepared(program)
+        folded = prepare_program(program)
     except ProgramError:  # a softmax of numbers so wide that their differences are not held
         return None
     refused = {offence.path for offence in offences(folded, settings)}

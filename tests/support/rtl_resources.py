@@ -22,20 +22,20 @@ from typing import Any
 import numpy as np
 
 from edgeinfer.base.errors import ToolFailedError
-from edgeinfer.ir.builder import Builder, provisional
+from edgeinfer.ir.builder import ProgramBuilder, provisional
 from edgeinfer.ir.lower import lower
-from edgeinfer.ir.ops import Conv, Dense, Input, Pool, PoolKind, Requant, Reshape, packed
+from edgeinfer.ir.ops import Conv, Dense, Input, Pool, PoolKind, Requant, Reshape, pack_weights
 from edgeinfer.ir.passes import fold_constants
 from edgeinfer.ir.program import Output, Program
 from edgeinfer.precision.ptq import PtqSettings, quantize
-from edgeinfer.targets.rtl.choose import designed
+from edgeinfer.targets.rtl.choose import design_netlist
 from edgeinfer.targets.rtl.design.netlist import Netlist
 from edgeinfer.targets.rtl.design.parts import part_of
 from edgeinfer.targets.rtl.emit.emit import HDL, files_of, module_of
-from edgeinfer.targets.rtl.estimate.estimate import estimated, multipliers
+from edgeinfer.targets.rtl.estimate.estimate import estimate_netlist, multipliers
 from edgeinfer.targets.rtl.settings import Budget, Fold, RtlSettings
 from edgeinfer.targets.rtl.tools.families import family_of
-from edgeinfer.targets.rtl.tools.synthesis import Source, synthesised
+from edgeinfer.targets.rtl.tools.synthesis import VerilogSource, synthesise
 from edgeinfer.zoo import entry_of
 from edgeinfer.zoo.reference import load_reference
 from quantization.fixed import Fixed, Overflow, Rounding
@@ -133,17 +133,17 @@ def network(seed: int) -> Program:
     bits = int(rng.integers(4, 9))
     weight_type, value_type = Fixed(True, bits, 1), Fixed(False, bits, 2)
     low, high = -(1 << (bits - 1)), 1 << (bits - 1)
-    builder = Builder(f"network{seed}")
+    builder = ProgramBuilder(f"network{seed}")
     side, channels = int(rng.integers(8, 20)), int(rng.integers(1, 4))
     builder.add(Input("x", Fixed(True, bits, 2), (side, side, channels)))
     x, shape = "x", (side, side, channels)
     for layer in range(int(rng.integers(1, 3))):
         size, filters = int(rng.choice([1, 3, 5])), int(rng.choice([2, 4, 6, 8]))
         weight = rng.integers(low, high, (size, size, shape[2], filters))
-        bias = packed(rng.integers(low, high, filters))
+        bias = pack_weights(rng.integers(low, high, filters))
         frac = builder.frac(x) + weight_type.frac
         builder.exact(
-            Conv(f"conv{layer}", provisional(frac), x, packed(weight), weight_type, bias,
+            Conv(f"conv{layer}", provisional(frac), x, pack_weights(weight), weight_type, bias,
                  (1, 1), ((size // 2, size // 2),) * 2, (1, 1))
         )  # fmt: skip
         x = f"low{layer}"
@@ -165,9 +165,9 @@ def network(seed: int) -> Program:
         weight = rng.integers(low, high, (width, outputs))
         weight[rng.random(weight.shape) < 0.3] = 0
         frac = builder.frac(x) + weight_type.frac
-        bias = packed(rng.integers(low, high, outputs))
+        bias = pack_weights(rng.integers(low, high, outputs))
         builder.exact(
-            Dense(f"dense{layer}", provisional(frac), x, packed(weight), weight_type, bias)
+            Dense(f"dense{layer}", provisional(frac), x, pack_weights(weight), weight_type, bias)
         )
         x, width = f"out{layer}", outputs
         builder.add(Requant(x, value_type, f"dense{layer}", Rounding.RND_CONV, Overflow.SAT))
@@ -184,10 +184,10 @@ def zoo_program(name: str) -> Program:
 
 def netlist_of(design: Design) -> Netlist:
     """The design itself."""
-    return designed(fold_constants(design.program()), design.settings)[1]
+    return design_netlist(fold_constants(design.program()), design.settings)[1]
 
 
-def source_of(netlist: Netlist) -> Source:
+def source_of(netlist: Netlist) -> VerilogSource:
     """What of it Yosys reads."""
     files = files_of(netlist, {}).files
     hdl = {
@@ -195,10 +195,10 @@ def source_of(netlist: Netlist) -> Source:
         for name, content in files.items()
         if name.startswith(f"{HDL}/")
     }
-    return Source(hdl, module_of(netlist))
+    return VerilogSource(hdl, module_of(netlist))
 
 
-def digest_of(source: Source) -> str:
+def digest_of(source: VerilogSource) -> str:
     """Of the content."""
     state = hashlib.sha256()
     for name, content in sorted(source.files.items()):
@@ -230,7 +230,7 @@ class Wanted:
     fabric: str
     digest: str
     netlist: Netlist
-    source: Source
+    source: VerilogSource
 
 
 def wanted(known: dict[str, Any], fabrics: tuple[str, ...]) -> list[Wanted]:
@@ -244,7 +244,9 @@ def wanted(known: dict[str, Any], fabrics: tuple[str, ...]) -> list[Wanted]:
         counted = entry["counts"] if entry.get("digest") == digest else {}
         for fabric in fabrics:
             if fabric not in counted:
-                size = estimated(netlist, part_of(RtlSettings(part=DEVICES[fabric]))).total["lut"]
+                size = estimate_netlist(netlist, part_of(RtlSettings(part=DEVICES[fabric]))).total[
+                    "lut"
+                ]
                 missing.append((size, Wanted(design, fabric, digest, netlist, source)))
     return [one for _, one in sorted(missing, key=lambda sized: sized[0])]
 
@@ -254,7 +256,7 @@ def counts_of(one: Wanted) -> dict[str, Any]:
     part = part_of(RtlSettings(part=DEVICES[one.fabric]))
     dsp = one.design.dsp and multipliers(one.netlist) <= part.budget["dsp"]
     family = family_of(part.fabric)
-    found = synthesised(one.source, family, dsp=dsp, seconds=SECONDS)
+    found = synthesise(one.source, family, dsp=dsp, seconds=SECONDS)
     return {"version": found.version, "dsp": dsp, "total": found.total, "blocks": found.by_block}
 
 

@@ -53,18 +53,18 @@ def tagger(seed: int = 0, *, uneven: bool = False, dead: bool = False) -> g.Grap
         kernel, bias = np.ldexp(kernel, powers), np.ldexp(bias, powers)
         wide = np.ldexp(wide, -np.tile(powers, 16)[:, None])
     trunk: tuple[g.Node, ...] = (
-        g.Input("image", (10, 10, 1)),
-        g.Conv("conv", "conv", "image", kernel, bias, (1, 1), ((0, 0), (0, 0)), (1, 1)),
-        g.Activation("relu", "conv", g.Function.RELU),
-        g.Pool("pool", "relu", g.PoolKind.MAX, (2, 2), (2, 2), ((0, 0), (0, 0))),
-        g.Reshape("flat", "pool", (128,)),
-        g.Dense("wide", "wide", "flat", wide, rng.normal(0.0, 0.1, 24)),
-        g.Activation("wide_relu", "wide", g.Function.RELU),
+        g.InputNode("image", (10, 10, 1)),
+        g.ConvNode("conv", "conv", "image", kernel, bias, (1, 1), ((0, 0), (0, 0)), (1, 1)),
+        g.ActivationNode("relu", "conv", g.Function.RELU),
+        g.PoolNode("pool", "relu", g.PoolNodeKind.MAX, (2, 2), (2, 2), ((0, 0), (0, 0))),
+        g.ReshapeNode("flat", "pool", (128,)),
+        g.DenseNode("wide", "wide", "flat", wide, rng.normal(0.0, 0.1, 24)),
+        g.ActivationNode("wide_relu", "wide", g.Function.RELU),
     )
     x, label = pictures(seed + 100, 2000)
     seen = FloatEngine(g.Graph("trunk", trunk, ("wide_relu",))).run({"image": x})["wide_relu"]
     rows = np.column_stack([seen, np.ones(len(seen))]).astype(np.float64)
     wanted = 6.0 * np.eye(CLASSES)[label.astype(int)]
     fitted = np.linalg.solve(rows.T @ rows + np.eye(rows.shape[1]), rows.T @ wanted)
-    head = g.Dense("logits", "logits", "wide_relu", fitted[:-1], fitted[-1])
-    return g.Graph("tagger", (*trunk, head, g.Softmax("kind", "logits")), ("kind",))
+    head = g.DenseNode("logits", "logits", "wide_relu", fitted[:-1], fitted[-1])
+    return g.Graph("tagger", (*trunk, head, g.SoftmaxNode("kind", "logits")), ("kind",))

@@ -17,7 +17,8 @@
 | `lariat_h5`      | HDF5 `images`, `Energy`                            | an event, 2 planes     |
 | `lcd_h5`         | HDF5 `ECAL`, `HCAL`, `target`                      | a shower               |
 
-Every reader is a `shards.Source`: it lists what may be read and reads one shard at a time, so that
+Every reader is a `shards.ShardSource`: it lists what may be read and reads one shard at a time,
+so that
 `edgeinfer.data.stream.batches` can hand disjoint shards to several workers under a cap on memory.
 Files are not trusted: sizes are checked before memory is taken, decompression is bounded, and
 nothing is ever unpickled.

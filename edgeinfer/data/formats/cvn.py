@@ -20,7 +20,7 @@ import numpy as np
 
 from edgeinfer.data.formats.file_sets import FileSet
 from edgeinfer.data.formats.guard import Complain, DataFileError, file_bytes, inflate
-from edgeinfer.data.formats.shards import Column, Columns, Layout, Shard
+from edgeinfer.data.formats.shards import Columns, ColumnSpec, Layout, Shard
 
 SHAPE = (3, 500, 500)
 """Views, wires, ticks."""
@@ -136,10 +136,10 @@ class PixelMaps:
     def layout(self) -> Layout:
         """Views (wires, ticks, 3) as written, one-hot flavour, interaction and energy."""
         return {
-            "views": Column((*SHAPE[1:], SHAPE[0]), np.dtype(np.uint8)),
-            "labels": Column((len(CLASSES),), np.dtype(np.uint8)),
-            "interaction": Column((), np.dtype(np.int32)),
-            "neutrino_energy_gev": Column((), np.dtype(np.float32)),
+            "views": ColumnSpec((*SHAPE[1:], SHAPE[0]), np.dtype(np.uint8)),
+            "labels": ColumnSpec((len(CLASSES),), np.dtype(np.uint8)),
+            "interaction": ColumnSpec((), np.dtype(np.int32)),
+            "neutrino_energy_gev": ColumnSpec((), np.dtype(np.float32)),
         }
 
     def shards(self, complain: Complain) -> tuple[Shard, ...]:

@@ -13,7 +13,7 @@ import numpy as np
 from edgeinfer.data.formats.guard import Complain, DataFileError, missing_key
 from edgeinfer.data.formats.h5_guard import RowsDue, checked_dataset, open_h5
 from edgeinfer.data.formats.h5_rows import h5_shards, read_h5_shard
-from edgeinfer.data.formats.shards import Column, Columns, Layout, Shard
+from edgeinfer.data.formats.shards import Columns, ColumnSpec, Layout, Shard
 
 
 @dataclass(frozen=True, slots=True)
@@ -25,17 +25,17 @@ class H5Arrays:
 
     def layout(self) -> Layout:
         """One column a data set, called as it is; of a table, one a field."""
-        found: dict[str, Column] = {}
+        found: dict[str, ColumnSpec] = {}
         with open_h5(self.paths[0]) as file:
             for key in self.keys:
                 dataset = checked_dataset(file, RowsDue(key, None))
                 if dataset.dtype.names is None:
-                    found[_name(key)] = Column(dataset.shape[1:], dataset.dtype)
+                    found[_name(key)] = ColumnSpec(dataset.shape[1:], dataset.dtype)
                     continue
                 for field in dataset.dtype.names:
                     part = dataset.dtype[field]
                     base, shape = part.subdtype or (part, ())
-                    found[field] = Column((*dataset.shape[1:], *shape), base)
+                    found[field] = ColumnSpec((*dataset.shape[1:], *shape), base)
         return found
 
     def shards(self, complain: Complain) -> tuple[Shard, ...]:
@@ -62,13 +62,15 @@ def keys_of(path: str, choice: str) -> tuple[str, ...]:
     those of the only place that holds any."""
     with open_h5(path) as file:
         if choice:
-            found = [key for part in choice.split(",") for key in _named(file, part.strip(" /"))]
+            found = [
+                key for part in choice.split(",") for key in _dataset_names(file, part.strip(" /"))
+            ]
         else:
             found = _only(file)
     return tuple(dict.fromkeys(found))
 
 
-def _named(file: h5py.File, key: str) -> list[str]:
+def _dataset_names(file: h5py.File, key: str) -> list[str]:
     place = file if not key else _group(file, key)
     if place is None:
         return [key]

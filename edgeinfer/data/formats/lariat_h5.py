@@ -15,7 +15,7 @@ from edgeinfer.data.formats.guard import Complain
 from edgeinfer.data.formats.h5_guard import RowsDue
 from edgeinfer.data.formats.h5_rows import h5_shards, read_h5_shard
 from edgeinfer.data.formats.scalings import scale_lariat
-from edgeinfer.data.formats.shards import Column, Columns, Layout, Shard
+from edgeinfer.data.formats.shards import Columns, ColumnSpec, Layout, Shard
 
 SHAPE = (2, 240, 4096)
 """Planes, wires, ticks."""
@@ -32,8 +32,8 @@ class LariatFiles:
     def layout(self) -> Layout:
         """Images (2, 240, 4096) scaled to (-1, 1), and the energy in GeV."""
         return {
-            "images": Column(SHAPE, np.dtype(np.float32)),
-            "energy_gev": Column((1,), np.dtype(np.float32)),
+            "images": ColumnSpec(SHAPE, np.dtype(np.float32)),
+            "energy_gev": ColumnSpec((1,), np.dtype(np.float32)),
         }
 
     def shards(self, complain: Complain) -> tuple[Shard, ...]:

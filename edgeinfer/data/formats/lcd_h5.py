@@ -19,7 +19,7 @@ from edgeinfer.data.formats.guard import Complain
 from edgeinfer.data.formats.h5_guard import RowsDue, checked_dataset, open_h5
 from edgeinfer.data.formats.h5_rows import h5_shards, read_h5_shard
 from edgeinfer.data.formats.scalings import scale_calorimeter
-from edgeinfer.data.formats.shards import Column, Columns, Layout, Shard
+from edgeinfer.data.formats.shards import Columns, ColumnSpec, Layout, Shard
 
 ECAL_SHAPE = (25, 25, 25)
 HCAL_SHAPE = (5, 5, 60)
@@ -35,9 +35,9 @@ class LcdFiles:
     def layout(self) -> Layout:
         """ECAL and HCAL cells divided by 150, and the target as written."""
         return {
-            "ecal": Column(ECAL_SHAPE, np.dtype(np.float32)),
-            "hcal": Column(HCAL_SHAPE, np.dtype(np.float32)),
-            "target": Column((self.target_length,), np.dtype(np.float32)),
+            "ecal": ColumnSpec(ECAL_SHAPE, np.dtype(np.float32)),
+            "hcal": ColumnSpec(HCAL_SHAPE, np.dtype(np.float32)),
+            "target": ColumnSpec((self.target_length,), np.dtype(np.float32)),
         }
 
     def shards(self, complain: Complain) -> tuple[Shard, ...]:

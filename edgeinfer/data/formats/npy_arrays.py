@@ -14,8 +14,8 @@ import numpy as np
 from edgeinfer.data.formats.guard import Complain, DataFileError
 from edgeinfer.data.formats.npy_guard import NpyHeader, map_rows, read_npy_header
 from edgeinfer.data.formats.shards import (
-    Column,
     Columns,
+    ColumnSpec,
     Layout,
     Shard,
     cut_rows,
@@ -33,15 +33,15 @@ class NpyArrays:
 
     def layout(self) -> Layout:
         """One column a file; of a table, one a field."""
-        found: dict[str, Column] = {}
+        found: dict[str, ColumnSpec] = {}
         for name, header in self._headers():
             if header.dtype.names is None:
-                found[name] = Column(header.shape[1:], header.dtype)
+                found[name] = ColumnSpec(header.shape[1:], header.dtype)
                 continue
             for field in header.dtype.names:
                 part = header.dtype[field]
                 base, shape = part.subdtype or (part, ())
-                found[field] = Column(tuple(shape), base)
+                found[field] = ColumnSpec(tuple(shape), base)
         return found
 
     def shards(self, complain: Complain) -> tuple[Shard, ...]:

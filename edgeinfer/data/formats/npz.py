@@ -19,8 +19,8 @@ from numpy.lib import format as npy
 from edgeinfer.data.formats.guard import MAX_BLOCK_BYTES, Complain, DataFileError
 from edgeinfer.data.formats.shards import (
     SHARD_BYTES,
-    Column,
     Columns,
+    ColumnSpec,
     Layout,
     Shard,
     cut_rows,
@@ -62,7 +62,7 @@ class Archive:
 
     def layout(self) -> Layout:
         """One column an array, by its name."""
-        return {m.name: Column(m.shape[1:], m.dtype) for m in self._members()}
+        return {m.name: ColumnSpec(m.shape[1:], m.dtype) for m in self._members()}
 
     def shards(self, complain: Complain) -> tuple[Shard, ...]:
         """The archive as a whole: what is packed can only be read from its beginning."""

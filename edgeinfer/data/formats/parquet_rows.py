@@ -15,8 +15,8 @@ import numpy as np
 from edgeinfer.base.errors import ToolMissingError
 from edgeinfer.data.formats.guard import MAX_BLOCK_BYTES, Complain, DataFileError, file_bytes
 from edgeinfer.data.formats.shards import (
-    Column,
     Columns,
+    ColumnSpec,
     Layout,
     Shard,
     row_bytes,
@@ -46,7 +46,7 @@ class ParquetFiles:
             for batch in file.iter_batches(batch_size=1, columns=names):
                 for name in names:
                     values = _array(batch.column(name), self.paths[0], name, 0)
-                    found[name] = Column(values.shape[1:], values.dtype)
+                    found[name] = ColumnSpec(values.shape[1:], values.dtype)
                 break
             return found
 

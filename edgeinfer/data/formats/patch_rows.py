@@ -9,7 +9,7 @@ from pathlib import Path
 import numpy as np
 
 from edgeinfer.data.formats.guard import DataFileError
-from edgeinfer.data.formats.shards import Column, Layout
+from edgeinfer.data.formats.shards import ColumnSpec, Layout
 
 ID_FIELDS: dict[str, np.dtype] = {
     "run": np.dtype("<u4"),
@@ -31,11 +31,13 @@ DEFAULT_SHAPE = (48, 48)
 def patch_layout(shape: tuple[int, int], *, ids: bool) -> Layout:
     """The columns of a patch source: the patch, its labels and, where known, its identity."""
     columns = {
-        "patch": Column((*shape, 1), np.dtype(np.float32)),
-        "labels": Column((3,), np.dtype(np.uint8)),
-        "michel": Column((1,), np.dtype(np.uint8)),
+        "patch": ColumnSpec((*shape, 1), np.dtype(np.float32)),
+        "labels": ColumnSpec((3,), np.dtype(np.uint8)),
+        "michel": ColumnSpec((1,), np.dtype(np.uint8)),
     }
-    return columns | ({name: Column((), dtype) for name, dtype in ID_FIELDS.items()} if ids else {})
+    return columns | (
+        {name: ColumnSpec((), dtype) for name, dtype in ID_FIELDS.items()} if ids else {}
+    )
 
 
 def split_labels(y: np.ndarray, path: str | Path, first_row: int) -> tuple[np.ndarray, np.ndarray]:

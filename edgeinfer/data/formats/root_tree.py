@@ -23,8 +23,8 @@ from edgeinfer.data.formats.guard import (
 from edgeinfer.data.formats.root_blocks import check_blocks
 from edgeinfer.data.formats.shards import (
     SHARD_BYTES,
-    Column,
     Columns,
+    ColumnSpec,
     Layout,
     Shard,
     cut_rows,
@@ -92,7 +92,7 @@ class RootTrees:
 def trees_in(path: str) -> tuple[tuple[str, ...], tuple[str, ...]]:
     """Names of the trees of a file, and of its directories at the top."""
     with _open(path) as file:
-        classes = _named(path, "", lambda: file.classnames(cycle=False))
+        classes = _read_or_refuse(path, "", lambda: file.classnames(cycle=False))
     trees = [name for name, kind in classes.items() if kind in TREES]
     folders = [name for name, kind in classes.items() if kind.startswith("TDirectory")]
     return tuple(trees), tuple(name for name in folders if "/" not in name)
@@ -106,7 +106,7 @@ def _open(path: str) -> Iterator[Any]:
     try:
         file = uproot.open(path, object_cache=None, array_cache=None)
     except Exception as error:  # uproot raises whatever its parsing ran into
-        raise _damaged(path, "", error) from None
+        raise _damage_error(path, "", error) from None
     with file:
         if file.file.fEND > file_bytes(path):
             problem = f"is truncated: it has {file_bytes(path)} of {file.file.fEND} bytes"
@@ -114,7 +114,7 @@ def _open(path: str) -> Iterator[Any]:
         yield file
 
 
-def _damaged(path: str, key: str, error: Exception) -> DataFileError:
+def _damage_error(path: str, key: str, error: Exception) -> DataFileError:
     reason = " ".join(str(error).split())[:160] or type(error).__name__
     hint = "The file is damaged or truncated; copy it again."
     if not key:
@@ -122,36 +122,38 @@ def _damaged(path: str, key: str, error: Exception) -> DataFileError:
     return DataFileError(path, key, f"cannot be read ({reason})", hint=hint)
 
 
-def _named(path: str, key: str, read: Any) -> Any:
+def _read_or_refuse(path: str, key: str, read: Any) -> Any:
     try:
         return read()
     except DataFileError:
         raise
     except Exception as error:  # as above
-        raise _damaged(path, key, error) from None
+        raise _damage_error(path, key, error) from None
 
 
 def _tree(file: Any, path: str, name: str) -> Any:
     """A tree, after what it is packed in was found to hold no more than it says."""
-    classes = _named(path, "", lambda: file.classnames(cycle=False))
+    classes = _read_or_refuse(path, "", lambda: file.classnames(cycle=False))
     if name not in classes:
         raise missing_key(path, name, classes)
     if classes[name] not in TREES:
         raise DataFileError(path, name, f"is a {classes[name]}, a tree is expected")
-    key = _named(path, name, lambda: file.key(name))
+    key = _read_or_refuse(path, name, lambda: file.key(name))
     start, stop = key.fSeekKey + key.fKeylen, key.fSeekKey + key.fNbytes
     check_blocks(_bytes(file, path, name, start, stop), key.fObjlen, path, name)
-    return _named(path, name, lambda: file[name])
+    return _read_or_refuse(path, name, lambda: file[name])
 
 
 def _bytes(file: Any, path: str, key: str, start: int, stop: int) -> bytes:
     if not 0 <= stop - start <= min(MAX_BLOCK_BYTES, file_bytes(path)):
         raise DataFileError(path, key, f"claims {stop - start} stored bytes")
-    content: bytes = _named(path, key, lambda: bytes(file.file.source.chunk(start, stop).raw_data))
+    content: bytes = _read_or_refuse(
+        path, key, lambda: bytes(file.file.source.chunk(start, stop).raw_data)
+    )
     return content
 
 
-def _columns(tree: Any) -> dict[str, Column]:
+def _columns(tree: Any) -> dict[str, ColumnSpec]:
     """Branches that uproot reads as an array of one type, each entry of the same shape."""
     import uproot
 
@@ -165,12 +167,12 @@ def _columns(tree: Any) -> dict[str, Column]:
             continue
         base, shape = kind.to_dtype.subdtype or (kind.to_dtype, ())
         if base.kind in "fiub":
-            found[branch.name] = Column(tuple(shape), base)
+            found[branch.name] = ColumnSpec(tuple(shape), base)
     return found
 
 
 def _largest_basket(path: str, branch: Any) -> int:
-    sizes: list[int] = _named(
+    sizes: list[int] = _read_or_refuse(
         path,
         branch.name,
         lambda: [branch.basket_uncompressed_bytes(at) for at in range(branch.num_baskets)],
@@ -186,7 +188,7 @@ def _values(file: Any, branch: Any, shard: Shard) -> np.ndarray:
     for number in range(branch.num_baskets):
         if offsets[number] < stop and offsets[number + 1] > first:
             _check_basket(file, branch, number, shard.path, where)
-    values = _named(
+    values = _read_or_refuse(
         shard.path,
         where,
         lambda: branch.array(entry_start=first, entry_stop=stop, library="np", array_cache=None),

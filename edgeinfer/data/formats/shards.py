@@ -20,7 +20,7 @@ SHARD_BYTES = 1024 * 1024
 
 
 @dataclass(frozen=True, slots=True)
-class Column:
+class ColumnSpec:
     """The shape and type of one row of one column."""
 
     shape: tuple[int, ...]
@@ -32,7 +32,7 @@ class Column:
         return int(np.prod(self.shape, dtype=np.int64)) * self.dtype.itemsize
 
 
-Layout = Mapping[str, Column]
+Layout = Mapping[str, ColumnSpec]
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,7 +51,7 @@ class Shard:
     read_bytes: int
 
 
-class Source(Protocol):
+class ShardSource(Protocol):
     """A data set that can be read in shards. Implementations hold no open file, so they pickle."""
 
     def layout(self) -> Layout:

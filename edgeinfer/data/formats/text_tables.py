@@ -19,7 +19,7 @@ from typing import IO
 import numpy as np
 
 from edgeinfer.data.formats.guard import Complain, DataFileError, file_bytes
-from edgeinfer.data.formats.shards import SHARD_BYTES, Column, Columns, Layout, Shard
+from edgeinfer.data.formats.shards import SHARD_BYTES, Columns, ColumnSpec, Layout, Shard
 
 MOST_LINE_BYTES = 4 * 1024 * 1024
 MOST_COLUMNS = 100_000
@@ -54,7 +54,7 @@ class TextTable:
     def layout(self) -> Layout:
         """One number a column."""
         head = self._head(self.paths[0])
-        return {head.names[place]: Column((), np.dtype(np.float64)) for place in head.kept}
+        return {head.names[place]: ColumnSpec((), np.dtype(np.float64)) for place in head.kept}
 
     def shards(self, complain: Complain) -> tuple[Shard, ...]:
         """Runs of lines of about a megabyte; the key is where they begin in the file."""

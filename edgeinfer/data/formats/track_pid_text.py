@@ -20,7 +20,7 @@ import numpy as np
 from edgeinfer.data.formats.file_sets import FileSet
 from edgeinfer.data.formats.guard import Complain, DataFileError, file_bytes
 from edgeinfer.data.formats.scalings import scale_dedx, scale_track_scalars
-from edgeinfer.data.formats.shards import Column, Columns, Layout, Shard
+from edgeinfer.data.formats.shards import Columns, ColumnSpec, Layout, Shard
 
 POINTS = 100
 SEPARATOR = "End of dE/dx"
@@ -135,11 +135,11 @@ class TrackFiles:
     def layout(self) -> Layout:
         """Profile, scalars, one-hot class [mu, pi, p], PDG code and momentum (GeV/c)."""
         return {
-            "profile": Column((POINTS, 1), np.dtype(np.float32)),
-            "scalars": Column((len(SCALARS),), np.dtype(np.float32)),
-            "labels": Column((len(CLASSES),), np.dtype(np.uint8)),
-            "pdg": Column((), np.dtype(np.int32)),
-            "momentum_gev": Column((), np.dtype(np.float32)),
+            "profile": ColumnSpec((POINTS, 1), np.dtype(np.float32)),
+            "scalars": ColumnSpec((len(SCALARS),), np.dtype(np.float32)),
+            "labels": ColumnSpec((len(CLASSES),), np.dtype(np.uint8)),
+            "pdg": ColumnSpec((), np.dtype(np.int32)),
+            "momentum_gev": ColumnSpec((), np.dtype(np.float32)),
         }
 
     def shards(self, complain: Complain) -> tuple[Shard, ...]:

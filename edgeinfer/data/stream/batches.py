@@ -23,7 +23,7 @@ from typing import Literal, assert_never
 import numpy as np
 
 from edgeinfer.data.formats.guard import Complain, DataFileError, OnError, SkipLog, complaint_for
-from edgeinfer.data.formats.shards import Columns, Shard, Source
+from edgeinfer.data.formats.shards import Columns, Shard, ShardSource
 from edgeinfer.data.stream.memory import MemoryPlan, plan_memory
 from edgeinfer.data.stream.shuffle import batches_in_order, batches_mixed
 from edgeinfer.data.stream.workers import WorkerTask, batches_from_workers
@@ -51,10 +51,10 @@ class StreamSettings:
             raise ValueError("a stream needs batch_rows >= 1 and workers >= 0")
 
 
-class Stream:
+class BatchStream:
     """Batches of a source, epoch by epoch."""
 
-    def __init__(self, source: Source, settings: StreamSettings | None = None) -> None:
+    def __init__(self, source: ShardSource, settings: StreamSettings | None = None) -> None:
         self.source = source
         self.settings = settings or StreamSettings()
         self.skipped = SkipLog()
@@ -78,7 +78,7 @@ class Stream:
         """Each row once, in batches of `batch_rows`; the last batch of a worker may be shorter."""
         settings = self.settings
         complain = complaint_for(settings.on_error, self.skipped)
-        piles = self.dealt(number)
+        piles = self.deal_shards(number)
         if settings.workers == 0:
             task = self._task(piles[0], number, 0)
             yield from read_task(task, complain)
@@ -86,7 +86,7 @@ class Stream:
         tasks = [self._task(pile, number, index) for index, pile in enumerate(piles) if pile]
         yield from batches_from_workers(read_task, tasks, self.memory, self.skipped)
 
-    def dealt(self, number: int = 0) -> tuple[tuple[Shard, ...], ...]:
+    def deal_shards(self, number: int = 0) -> tuple[tuple[Shard, ...], ...]:
         """The shards of each worker for an epoch, in reading order; no shard is in two of them."""
         piles = max(1, self.settings.workers)
         match self.settings.mixing:

@@ -83,11 +83,11 @@ def batches_in_order(blocks: Iterable[Columns], batch_rows: int) -> Iterator[Col
             count += stop - start
             start = stop
             if count == batch_rows:
-                yield _joined(pending)
+                yield _join_columns(pending)
                 pending, count = [], 0
     if pending:
-        yield _joined(pending)
+        yield _join_columns(pending)
 
 
-def _joined(parts: list[Columns]) -> Columns:
+def _join_columns(parts: list[Columns]) -> Columns:
     return {name: np.concatenate([part[name] for part in parts]) for name in parts[0]}

@@ -11,7 +11,7 @@ import numpy as np
 
 from edgeinfer.base.errors import UsageError
 from edgeinfer.data.formats.guard import Complain
-from edgeinfer.data.formats.shards import Columns, Layout, Shard, Source
+from edgeinfer.data.formats.shards import Columns, Layout, Shard, ShardSource
 
 EVENT_COLUMNS = ("run", "subrun", "evt")
 
@@ -36,7 +36,7 @@ def _scramble(value: np.ndarray) -> np.ndarray:
 class EventSplit:
     """The rows of a source whose event has a position in [low, high): (0, 0.8) and (0.8, 1)."""
 
-    source: Source
+    source: ShardSource
     low: float
     high: float
     seed: int = 0

@@ -9,8 +9,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from edgeinfer.data.formats.shards import Columns, Source, row_bytes, rows_in
-from edgeinfer.data.stream.batches import Stream, StreamSettings
+from edgeinfer.data.formats.shards import Columns, ShardSource, row_bytes, rows_in
+from edgeinfer.data.stream.batches import BatchStream, StreamSettings
 
 BATCH_BYTES = 4 * 1024 * 1024
 READING_BYTES = 1024 * 1024 * 1024
@@ -25,7 +25,7 @@ class Rows:
     total: int
 
 
-def thinned_rows(source: Source, names: Sequence[str], most_bytes: int) -> Rows:
+def thinned_rows(source: ShardSource, names: Sequence[str], most_bytes: int) -> Rows:
     """Some columns of a source in their own types, read as a stream. Where they would take more
     than `most_bytes`, every row is as likely as any other: they are spread evenly over the whole.
     """
@@ -34,12 +34,12 @@ def thinned_rows(source: Source, names: Sequence[str], most_bytes: int) -> Rows:
     most = max(1, most_bytes // max(1, row_bytes(held)))
     rows_at_once = max(1, BATCH_BYTES // max(1, row_bytes(layout)))
     settings = StreamSettings(rows_at_once, mixing="in-order", memory_cap_bytes=READING_BYTES)
-    stream = Stream(source, settings)
+    stream = BatchStream(source, settings)
     known = sum(s.rows for s in stream.shards) if all(s.rows for s in stream.shards) else None
     room = most if known is None else min(known, most)
     columns = {name: np.empty((room, *held[name].shape), held[name].dtype) for name in names}
     if known is None:
-        return _halved(stream, columns, room)
+        return _halve_rows(stream, columns, room)
     wanted = np.linspace(0, known - 1, room).astype(np.int64)
     start = at = 0
     for block in stream.epoch():
@@ -52,7 +52,7 @@ def thinned_rows(source: Source, names: Sequence[str], most_bytes: int) -> Rows:
     return Rows({name: values[:at] for name, values in columns.items()}, start)
 
 
-def _halved(stream: Stream, columns: Columns, room: int) -> Rows:
+def _halve_rows(stream: BatchStream, columns: Columns, room: int) -> Rows:
     """How many rows come is known at the end: whenever there is no room left, every second one
     goes, and from then on half as many are taken."""
     step, total, at = 1, 0, 0

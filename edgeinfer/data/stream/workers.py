@@ -22,7 +22,7 @@ import numpy as np
 
 from edgeinfer.base.errors import EdgeInferError, ToolFailedError
 from edgeinfer.data.formats.guard import Complain, DataFileError, OnError, SkipLog, refuse
-from edgeinfer.data.formats.shards import Columns, Layout, Shard, Source, rows_in
+from edgeinfer.data.formats.shards import Columns, Layout, Shard, ShardSource, rows_in
 from edgeinfer.data.stream.memory import SLOTS, MemoryPlan
 
 _ALIGNMENT = 64
@@ -32,7 +32,7 @@ _ALIGNMENT = 64
 class WorkerTask:
     """What one worker does in one epoch."""
 
-    source: Source
+    source: ShardSource
     shards: tuple[Shard, ...]
     batch_rows: int
     buffer_rows: int
@@ -41,27 +41,27 @@ class WorkerTask:
 
 
 @dataclass(frozen=True, slots=True)
-class _Filled:
+class _FilledBuffer:
     slot: int
     rows: int
 
 
 @dataclass(frozen=True, slots=True)
-class _Skipped:
+class _SkippedShard:
     error: DataFileError
 
 
 @dataclass(frozen=True, slots=True)
-class _Finished:
+class _FinishedTask:
     pass
 
 
 @dataclass(frozen=True, slots=True)
-class _Failed:
+class _FailedTask:
     error: EdgeInferError
 
 
-_Message = _Filled | _Skipped | _Finished | _Failed
+_Message = _FilledBuffer | _SkippedShard | _FinishedTask | _FailedTask
 
 ReadTask = Callable[[WorkerTask, Complain], Iterator[Columns]]
 
@@ -119,24 +119,24 @@ def _next_batch(worker: _Worker, skipped: SkipLog) -> Columns | None:
                 hint="The usual reason is too little memory: lower the cap, or use fewer workers.",
             ) from None
         match message:
-            case _Filled(slot, rows):
+            case _FilledBuffer(slot, rows):
                 batch = {name: view[:rows].copy() for name, view in worker.slots[slot].items()}
                 with suppress(ConnectionError):  # a worker that has finished takes no slot back
                     worker.pipe.send(slot)
                 return batch
-            case _Skipped(error):
+            case _SkippedShard(error):
                 skipped.note(error)
-            case _Finished():
+            case _FinishedTask():
                 return None
-            case _Failed(error):
+            case _FailedTask(error):
                 raise error
 
 
 def _slot_bytes(layout: Layout, rows: int) -> int:
-    return sum(_aligned(column.row_bytes * rows) for column in layout.values())
+    return sum(_align_size(column.row_bytes * rows) for column in layout.values())
 
 
-def _aligned(count: int) -> int:
+def _align_size(count: int) -> int:
     return -(-count // _ALIGNMENT) * _ALIGNMENT
 
 
@@ -146,7 +146,7 @@ def _view(raw: Any, layout: Layout, rows: int) -> dict[str, np.ndarray]:
         count = column.row_bytes * rows
         flat = np.frombuffer(raw, dtype=np.uint8, count=count, offset=offset)
         views[name] = flat.view(column.dtype).reshape(rows, *column.shape)
-        offset += _aligned(count)
+        offset += _align_size(count)
     return views
 
 
@@ -155,7 +155,7 @@ def _work(read_task: ReadTask, task: WorkerTask, raw: list[Any], pipe: Connectio
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # the reader ends its workers itself
 
     def note(error: DataFileError) -> None:
-        pipe.send(_Skipped(error))
+        pipe.send(_SkippedShard(error))
 
     complain = note if task.on_error == "skip" else refuse
     slots = [_view(slot, task.source.layout(), task.batch_rows) for slot in raw]
@@ -167,12 +167,12 @@ def _work(read_task: ReadTask, task: WorkerTask, raw: list[Any], pipe: Connectio
                 rows = rows_in(batch)
                 for name, view in slots[slot].items():
                     view[:rows] = batch[name]
-                pipe.send(_Filled(slot, rows))
-            pipe.send(_Finished())
+                pipe.send(_FilledBuffer(slot, rows))
+            pipe.send(_FinishedTask())
         except EdgeInferError as error:
-            pipe.send(_Failed(error))
+            pipe.send(_FailedTask(error))
         except (ConnectionError, EOFError):
             raise
         except Exception as error:
             text = "".join(traceback.format_exception_only(error)).strip()
-            pipe.send(_Failed(EdgeInferError(f"a reading worker failed: {text}")))
+            pipe.send(_FailedTask(EdgeInferError(f"a reading worker failed: {text}")))

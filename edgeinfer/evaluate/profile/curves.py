@@ -41,7 +41,7 @@ def curve(
     ends = np.append(np.flatnonzero(np.diff(scores[order])), len(order) - 1)
     hits = np.append(0, np.cumsum(positive[order])[ends]) / int(positive.sum())
     false = np.append(0, np.cumsum(~positive[order])[ends]) / int((~positive).sum())
-    kept = _thinned(false, hits)
+    kept = _thin_points(false, hits)
     return Curve(
         stage=stage,
         output=output,
@@ -52,7 +52,7 @@ def curve(
     )
 
 
-def _thinned(false: Floats, hits: Floats) -> NDArray[np.intp]:
+def _thin_points(false: Floats, hits: Floats) -> NDArray[np.intp]:
     """Points that are evenly far apart along the curve, the log of the background counted too."""
     if len(false) <= POINTS:
         return np.arange(len(false))
@@ -124,7 +124,9 @@ def share(hits: int, samples: int) -> Uncertain:
     return Uncertain(value=rate, low=max(low, 0.0), high=min(high, 1.0))
 
 
-def paired(first: NDArray[np.bool_], second: NDArray[np.bool_], samples: int) -> Uncertain:
+def paired_difference(
+    first: NDArray[np.bool_], second: NDArray[np.bool_], samples: int
+) -> Uncertain:
     """The difference of two shares over the same samples."""
     apart = first.astype(np.float64) - second
     mean = float(apart.mean())

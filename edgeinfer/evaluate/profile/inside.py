@@ -25,7 +25,7 @@ MOST_TAPPED, FEWEST_TAPPED = 4096, 8
 
 
 @dataclass(slots=True)
-class Seen:
+class ValueStatistics:
     """What was seen of one value so far; sums of squares are over `elements`."""
 
     integers: Tally = field(default_factory=Tally)
@@ -68,18 +68,18 @@ def worth_looking_at(program: Program, available: int) -> int:
     return min(affordable, available)
 
 
-def looked_at(
+def collect_statistics(
     program: Program,
     graph: Graph,
     raw: Mapping[str, Ints],
     inputs: Mapping[str, NDArray[Any]],
     batch: int,
-) -> dict[str, Seen]:
+) -> dict[str, ValueStatistics]:
     """Every value but constants, over all samples."""
     values = [op.name for op in program.ops if not isinstance(op, ops.Constant)]
     twins = twins_of(program, graph)
     engine, exact = Engine(program), FloatEngine(graph)
-    seen = {name: Seen() for name in values}
+    seen = {name: ValueStatistics() for name in values}
     total = len(next(iter(raw.values())))
     for start in range(0, total, batch):
         part = slice(start, start + batch)
@@ -93,7 +93,7 @@ def looked_at(
 
 
 def _add(
-    seen: Seen,
+    seen: ValueStatistics,
     program: Program,
     name: str,
     held: Mapping[str, Ints],

@@ -15,12 +15,12 @@ from edgeinfer.evaluate import judge
 from edgeinfer.evaluate.profile import scores
 from edgeinfer.evaluate.profile.data import Clipped, Distribution, Histogram, Layer, Profile
 from edgeinfer.evaluate.profile.histograms import of_values
-from edgeinfer.evaluate.profile.inside import Seen, looked_at, worth_looking_at
+from edgeinfer.evaluate.profile.inside import ValueStatistics, collect_statistics, worth_looking_at
 from edgeinfer.graph import nodes as g
 from edgeinfer.ir import ops
 from edgeinfer.ir.bounds import bounds_of
 from edgeinfer.ir.program import Program, macs_of
-from quantization.fixed import Fixed, Overflow, dequantize, fixed_for
+from quantization.fixed import Fixed, Overflow, dequantize, fixed_of_range
 from quantization.ranges import Interval
 from quantization.recipe import Recipe
 
@@ -34,7 +34,7 @@ def profile_of(
     kept = samples.part(0, MOST_SAMPLES)
     tapped = worth_looking_at(program, len(kept))
     few = kept.part(0, tapped)
-    seen = looked_at(
+    seen = collect_statistics(
         program,
         folded,
         judge.raw_inputs(program, recipe, few),
@@ -53,28 +53,28 @@ def profile_of(
         tapped=tapped,
         origin=samples.origin,
         scores=tuple(found.score for found in judged.values() if found is not None),
-        lost=scores.lost(judged["float"], judged["quantized"], len(kept)),
+        lost=scores.measure_loss(judged["float"], judged["quantized"], len(kept)),
         curves=tuple(
             curve
             for stage, found in outputs.items()
-            for curve in scores.drawn(stage, drawn, found, kept)
+            for curve in scores.draw_curves(stage, drawn, found, kept)
         ),
         layers=tuple(_layer(op, program, proved[op.name], seen.get(op.name)) for op in program.ops),
         distributions=(*_weights(program, folded), *_activations(program, seen)),
     )
 
 
-def _layer(op: ops.Op, program: Program, proved: Interval, seen: Seen | None) -> Layer:
+def _layer(op: ops.Op, program: Program, proved: Interval, seen: ValueStatistics | None) -> Layer:
     unit = op.type.lsb
     weight = weight_of(op)
     found: dict[str, Any] = {}
     if seen is not None:
-        needed = fixed_for(min(seen.raw_low, 0), max(seen.raw_high, 0), op.type.frac).bits
+        needed = fixed_of_range(min(seen.raw_low, 0), max(seen.raw_high, 0), op.type.frac).bits
         found |= {
             "observed_low": seen.raw_low * unit,
             "observed_high": seen.raw_high * unit,
             "observed_bits": needed,
-            "clipped": _clipped(op, seen),
+            "clipped": _count_clipped(op, seen),
         }
         if seen.floats is not None:
             found |= {
@@ -98,7 +98,7 @@ def _layer(op: ops.Op, program: Program, proved: Interval, seen: Seen | None) ->
     )
 
 
-def _clipped(op: ops.Op, seen: Seen) -> Clipped | None:
+def _count_clipped(op: ops.Op, seen: ValueStatistics) -> Clipped | None:
     if not isinstance(op, ops.Requant):
         return None
     positive = seen.floats is None or seen.floats.low >= 0
@@ -155,7 +155,7 @@ def _weights(program: Program, graph: g.Graph) -> Iterator[Distribution]:
         yield _distribution(name, "weight", weight[1], known, of_values(integers))
 
 
-def _activations(program: Program, seen: Mapping[str, Seen]) -> Iterator[Distribution]:
+def _activations(program: Program, seen: Mapping[str, ValueStatistics]) -> Iterator[Distribution]:
     """Values whose formats were chosen: those that are exact by proof have no box to leave."""
     for op in program.ops:
         if isinstance(op, ops.Input | ops.Requant | ops.Table | ops.Softmax):

@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from edgeinfer.base import metrics
 from edgeinfer.base.metrics import Task
 from edgeinfer.data.samples import Samples, task_of
-from edgeinfer.evaluate.judge import judged
+from edgeinfer.evaluate.judge import judge_values
 from edgeinfer.evaluate.profile import curves
 from edgeinfer.evaluate.profile.data import Curve, Lost, StageScore
 from edgeinfer.graph import nodes as g
@@ -23,7 +23,7 @@ MOST_CLASSES = 12  # of an output, whose curves are drawn
 
 
 @dataclass(frozen=True, slots=True)
-class Judged:
+class StageJudgement:
     """A stage's decisions over all heads: the mean area, what moves it, and which were right."""
 
     area: float | None
@@ -34,11 +34,11 @@ class Judged:
 
 def judge(
     stage: str, graph: g.Graph, outputs: Mapping[str, Floats], samples: Samples
-) -> Judged | None:
+) -> StageJudgement | None:
     """A stage against the labels of the heads that classify; None where there are none."""
     areas, moved, right = [], [], []
     for name in classifying(graph, samples):
-        values = judged(graph, name, outputs[name], Task.CLASSIFICATION)
+        values = judge_values(graph, name, outputs[name], Task.CLASSIFICATION)
         labels = samples.labels[name]
         found = curves.macro_influence(values, labels)
         if found is not None:
@@ -56,10 +56,10 @@ def judge(
     if area is not None and change is not None:
         interval = curves.around(area, change)
     score = StageScore(stage=stage, auc=interval, accuracy=mean)
-    return Judged(area, change, every, score)
+    return StageJudgement(area, change, every, score)
 
 
-def lost(first: Judged | None, second: Judged | None, samples: int) -> Lost:
+def measure_loss(first: StageJudgement | None, second: StageJudgement | None, samples: int) -> Lost:
     """What the second stage does worse than the first."""
     if first is None or second is None:
         return Lost()
@@ -72,16 +72,16 @@ def lost(first: Judged | None, second: Judged | None, samples: int) -> Lost:
     before, after = first.right, second.right
     if heads * samples == len(before) and heads > 1:  # head by head: bring samples in front
         before, after = (each.reshape(heads, samples).T.ravel() for each in (before, after))
-    return Lost(auc=area, accuracy=curves.paired(before, after, samples))
+    return Lost(auc=area, accuracy=curves.paired_difference(before, after, samples))
 
 
-def drawn(
+def draw_curves(
     stage: str, graph: g.Graph, outputs: Mapping[str, Floats], samples: Samples
 ) -> list[Curve]:
     """The curves of a stage, one for each class of each head that classifies."""
     found = []
     for name in classifying(graph, samples):
-        values = judged(graph, name, outputs[name], Task.CLASSIFICATION)
+        values = judge_values(graph, name, outputs[name], Task.CLASSIFICATION)
         classes = curves.one_against_rest(values, samples.labels[name])
         for label, scores, positive in classes[:MOST_CLASSES]:
             made = curves.curve(stage, name, label, scores, positive)

@@ -20,7 +20,7 @@ import numpy as np
 
 from edgeinfer.base.errors import ProgramError
 from edgeinfer.ir.bounds import reach_of_sums, wide
-from edgeinfer.ir.engine.rewrite import Rewritten
+from edgeinfer.ir.engine.rewrite import RewrittenProgram
 from edgeinfer.ir.engine.round import largest_in_requant
 from edgeinfer.ir.engine.values import FLOAT32_INTEGERS, FLOAT64_INTEGERS, Carrier
 from edgeinfer.ir.ops import (
@@ -54,7 +54,7 @@ _SLACK = 1.0 + 2.0**-20  # bounds of sums are themselves computed in float64
 
 
 @dataclass(frozen=True, slots=True)
-class Arithmetic:
+class OpArithmetic:
     """How one op is computed, and why that is exact."""
 
     value: str
@@ -67,7 +67,7 @@ class Arithmetic:
         return f"%{self.value} ({self.op}): {self.carrier}, {self.why}"
 
 
-def arithmetic_of(op: Op, state: Rewritten, reach: Mapping[str, int]) -> Arithmetic:
+def arithmetic_of(op: Op, state: RewrittenProgram, reach: Mapping[str, int]) -> OpArithmetic:
     """The op's arithmetic; `reach` holds what `largest` is for the ops before it."""
     largest = _largest(op, state, reach)
     carrier, why = _narrowest(largest)
@@ -76,10 +76,10 @@ def arithmetic_of(op: Op, state: Rewritten, reach: Mapping[str, int]) -> Arithme
         if byte is not None and largest < FLOAT64_INTEGERS:
             pair = 2 * _pair_operand(byte, state.ranges[op.x]) * _magnitude_of(op.weight)
             carrier, why = byte, f"two products stay below {pair + 1}, all below 2^31"
-    return Arithmetic(op.name, type(op).__name__, carrier, largest, why)
+    return OpArithmetic(op.name, type(op).__name__, carrier, largest, why)
 
 
-def reach_of(op: Op, state: Rewritten, reach: Mapping[str, int], largest: int) -> int:
+def reach_of(op: Op, state: RewrittenProgram, reach: Mapping[str, int], largest: int) -> int:
     """What `largest` is for the op, or for a product before it when nothing real may lie between:
     ONNX Runtime removes what changes nothing, and then joins the product with what follows."""
     match op:
@@ -115,7 +115,7 @@ def _magnitude_of(raw: np.ndarray[tuple[int, ...], np.dtype[np.integer]]) -> int
     return max(abs(int(raw.min(initial=0))), abs(int(raw.max(initial=0))))
 
 
-def _byte_carrier(op: Dense, state: Rewritten) -> Carrier | None:
+def _byte_carrier(op: Dense, state: RewrittenProgram) -> Carrier | None:
     """UINT8 or INT8 where products of bytes are exact everywhere and pay, else None."""
     if op.weight.size < BYTES_PAY_FROM or len(state.shapes[op.x]) != 1:
         return None
@@ -133,7 +133,7 @@ def _byte_carrier(op: Dense, state: Rewritten) -> Carrier | None:
     return carrier if reach_of_sums(op, x, state.shapes[op.x]) * _SLACK < 1 << 31 else None
 
 
-def requants_to_bytes(state: Rewritten, kept: Sequence[str]) -> dict[str, Carrier]:
+def requants_to_bytes(state: RewrittenProgram, kept: Sequence[str]) -> dict[str, Carrier]:
     """Requantisations that only products of bytes read, through reshapes, and may round to bytes
     at once: half to even, and saturating."""
     readers = Counter(x for op in state.ops for x in inputs_of(op))
@@ -160,7 +160,7 @@ def _pair_operand(carrier: Carrier, x: Interval) -> int:
     return 255 if carrier is Carrier.INT8 else magnitude(x)
 
 
-def _largest(op: Op, state: Rewritten, reach: Mapping[str, int]) -> int:
+def _largest(op: Op, state: RewrittenProgram, reach: Mapping[str, int]) -> int:
     """Largest absolute value among the op's operands, partial sums and results, all as integers."""
     held = [magnitude(state.ranges[name]) for name in (*inputs_of(op), op.name)]
     match op:
@@ -170,7 +170,7 @@ def _largest(op: Op, state: Rewritten, reach: Mapping[str, int]) -> int:
             return max(held[-1], (sums << shift) + _magnitude_of(op.bias))
         case Scale():
             shift = op.type.frac - state.types[op.x].frac - op.factor_type.frac
-            product = ranges.multiplied(state.ranges[op.x], ranges.of_values(wide(op.factor)))
+            product = ranges.multiply_ranges(state.ranges[op.x], ranges.of_values(wide(op.factor)))
             return max(*held, (magnitude(product) << shift) + _magnitude_of(op.bias))
         case Requant():
             quantizer = Quantizer(op.type, op.rounding, op.overflow)
@@ -199,7 +199,7 @@ def _largest(op: Op, state: Rewritten, reach: Mapping[str, int]) -> int:
             assert_never(op)
 
 
-def _largest_in_softmax(op: Softmax, state: Rewritten) -> int:
+def _largest_in_softmax(op: Softmax, state: RewrittenProgram) -> int:
     x = state.ranges[op.x]
     count = state.shapes[op.x][op.axis]
     e, r = _magnitude_of(op.exp), _magnitude_of(op.inverse)

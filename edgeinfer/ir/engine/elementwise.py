@@ -11,26 +11,28 @@ import numpy as np
 
 from edgeinfer.ir.engine.extremes import clip, larger, largest_along, smaller, sum_along
 from edgeinfer.ir.engine.onnx_builder import OnnxBuilder
-from edgeinfer.ir.engine.round import narrowed, requantized
+from edgeinfer.ir.engine.round import narrow_limits, requantize_tensor
 from edgeinfer.ir.engine.values import (
-    Carried,
+    CarriedTensor,
     Carrier,
     axis_in,
-    carried_in,
+    cast_to,
     integers_in,
-    laid_out,
+    lay_out,
     parameter,
-    scaled_to,
+    rescale,
 )
 from edgeinfer.ir.ops import Pair, PairKind, PRelu, Scale, Shape, Softmax, Table, Weights
 from quantization.fixed import MAX_BITS, Fixed, Quantizer, Rounding
 from quantization.ranges import Interval
 
 
-def shifted(builder: OnnxBuilder, x: Carried, exponent: int, common: int) -> Carried:
+def shift_tensor(
+    builder: OnnxBuilder, x: CarriedTensor, exponent: int, common: int
+) -> CarriedTensor:
     """x held as if its tensor had `exponent`, brought to `common`; in int64, multiplied out."""
     if x.carrier.floating:
-        return scaled_to(builder, replace(x, exponent=exponent), common)
+        return rescale(builder, replace(x, exponent=exponent), common)
     if exponent == 0:
         return x
     factor = builder.constant(integers_in(np.asarray(1), exponent, Carrier.INT64))
@@ -38,8 +40,8 @@ def shifted(builder: OnnxBuilder, x: Carried, exponent: int, common: int) -> Car
 
 
 def scale(
-    builder: OnnxBuilder, op: Scale, x: Carried, shape: Shape, shift: int, exponent: int
-) -> Carried:
+    builder: OnnxBuilder, op: Scale, x: CarriedTensor, shape: Shape, shift: int, exponent: int
+) -> CarriedTensor:
     """(x factor) 2^shift + bias, times 2^-exponent in a float tensor."""
     like = replace(x, held=shape)
     factor = parameter(builder, op.factor, like, shift=x.exponent + shift - exponent)
@@ -49,7 +51,7 @@ def scale(
     return replace(like, tensor=tensor, exponent=exponent)
 
 
-def prelu(builder: OnnxBuilder, op: PRelu, x: Carried, shape: Shape) -> Carried:
+def prelu(builder: OnnxBuilder, op: PRelu, x: CarriedTensor, shape: Shape) -> CarriedTensor:
     """x where x >= 0, else x slope, on the finer grid of the product."""
     like = replace(x, held=shape)
     if x.carrier is Carrier.FLOAT32 and x.held == shape:
@@ -67,19 +69,19 @@ def prelu(builder: OnnxBuilder, op: PRelu, x: Carried, shape: Shape) -> Carried:
 def pair(
     builder: OnnxBuilder,
     op: Pair,
-    operands: tuple[Carried, Carried],
+    operands: tuple[CarriedTensor, CarriedTensor],
     fracs: tuple[int, int],
     shapes: tuple[Shape, Shape, Shape],
-) -> Carried:
+) -> CarriedTensor:
     """Two tensors element by element, on the finer of their grids."""
     first = any(x.first and x.held == s for x, s in zip(operands, shapes[:2], strict=True))
-    a, b = (laid_out(builder, x, s, first) for x, s in zip(operands, shapes[:2], strict=True))
+    a, b = (lay_out(builder, x, s, first) for x, s in zip(operands, shapes[:2], strict=True))
     if op.kind is PairKind.MUL:
         tensor = builder.node("Mul", a.tensor, b.tensor)
-        return Carried(tensor, a.carrier, shapes[2], first, a.exponent + b.exponent)
+        return CarriedTensor(tensor, a.carrier, shapes[2], first, a.exponent + b.exponent)
     up_a, up_b = (x.exponent + op.type.frac - f for x, f in zip((a, b), fracs, strict=True))
     common = up_a if a.carrier.floating and up_a == up_b else 0
-    a, b = shifted(builder, a, up_a, common), shifted(builder, b, up_b, common)
+    a, b = shift_tensor(builder, a, up_a, common), shift_tensor(builder, b, up_b, common)
     match op.kind:
         case PairKind.ADD:
             tensor = builder.node("Add", a.tensor, b.tensor)
@@ -91,28 +93,30 @@ def pair(
             tensor = smaller(builder, a.tensor, b.tensor, a.carrier)
         case _:
             assert_never(op.kind)
-    return Carried(tensor, a.carrier, shapes[2], first, common)
+    return CarriedTensor(tensor, a.carrier, shapes[2], first, common)
 
 
-def table(builder: OnnxBuilder, op: Table, x: Carried, carrier: Carrier) -> Carried:
+def table(builder: OnnxBuilder, op: Table, x: CarriedTensor, carrier: Carrier) -> CarriedTensor:
     """entries[x - first]."""
-    index = carried_in(builder, x, Carrier.INT64)
+    index = cast_to(builder, x, Carrier.INT64)
     if op.first:
         first = builder.constant(op.first, np.int64)
         index = replace(index, tensor=builder.node("Sub", index.tensor, first))
-    return _looked_up(builder, op.entries, index, carrier)
+    return _look_up(builder, op.entries, index, carrier)
 
 
-def _looked_up(builder: OnnxBuilder, entries: Weights, index: Carried, carrier: Carrier) -> Carried:
+def _look_up(
+    builder: OnnxBuilder, entries: Weights, index: CarriedTensor, carrier: Carrier
+) -> CarriedTensor:
     values = builder.constant(integers_in(entries, 0, carrier))
     tensor = builder.node("Gather", values, index.tensor, axis=0)
     return replace(index, tensor=tensor, carrier=carrier)
 
 
-def softmax(builder: OnnxBuilder, op: Softmax, x: Carried, range_: Interval) -> Carried:
+def softmax(builder: OnnxBuilder, op: Softmax, x: CarriedTensor, range_: Interval) -> CarriedTensor:
     """The two tables of the definition, one after the other."""
     carrier, node = x.carrier, builder.node
-    x = scaled_to(builder, x, 0)
+    x = rescale(builder, x, 0)
     axis, count = axis_in(x.held, x.first, op.axis), x.held[op.axis]
     highest = largest_along(builder, x, axis, count)
     below = replace(x, tensor=node("Sub", highest, x.tensor))
@@ -124,17 +128,17 @@ def softmax(builder: OnnxBuilder, op: Softmax, x: Carried, range_: Interval) -> 
     product = replace(x, tensor=node("Mul", e.tensor, r.tensor), carrier=carrier)
     reached = Interval(np.asarray(0), np.asarray(int(op.exp.max()) * int(op.inverse.max())))
     quantizer = Quantizer(op.type, op.rounding, op.overflow)
-    return requantized(
+    return requantize_tensor(
         builder, product, op.exp_type.frac + op.inverse_type.frac, reached, quantizer
     )
 
 
 def _through(
-    builder: OnnxBuilder, entries: Weights, shift: int, x: Carried, range_: Interval
-) -> Carried:
+    builder: OnnxBuilder, entries: Weights, shift: int, x: CarriedTensor, range_: Interval
+) -> CarriedTensor:
     """entries[min(x >> shift, last)]."""
     shift, last = min(shift, MAX_BITS), entries.size - 1
     down = Quantizer(Fixed(False, MAX_BITS, MAX_BITS + shift), Rounding.TRN)
-    index = requantized(builder, x, 0, range_, down)
-    index = clip(builder, index, *narrowed((None, last), (0, range_.top >> shift)))
-    return _looked_up(builder, entries, carried_in(builder, index, Carrier.INT64), x.carrier)
+    index = requantize_tensor(builder, x, 0, range_, down)
+    index = clip(builder, index, *narrow_limits((None, last), (0, range_.top >> shift)))
+    return _look_up(builder, entries, cast_to(builder, index, Carrier.INT64), x.carrier)

@@ -12,28 +12,28 @@ from typing import assert_never
 import numpy as np
 
 from edgeinfer.ir.engine.choice import (
-    Arithmetic,
+    OpArithmetic,
     arithmetic_of,
     float_for,
     reach_of,
     requants_to_bytes,
 )
-from edgeinfer.ir.engine.elementwise import pair, prelu, scale, shifted, softmax, table
+from edgeinfer.ir.engine.elementwise import pair, prelu, scale, shift_tensor, softmax, table
 from edgeinfer.ir.engine.extremes import clip
 from edgeinfer.ir.engine.onnx_builder import OnnxBuilder
-from edgeinfer.ir.engine.rewrite import Rewritten, rewritten
-from edgeinfer.ir.engine.round import narrowed, requantized, rounded_to_bytes
+from edgeinfer.ir.engine.rewrite import RewrittenProgram, rewrite_program
+from edgeinfer.ir.engine.round import narrow_limits, requantize_tensor, rounded_to_bytes
 from edgeinfer.ir.engine.values import (
     LARGEST_EXPONENT,
-    Carried,
+    CarriedTensor,
     Carrier,
     axis_in,
-    carried_in,
+    cast_to,
     integers_in,
-    laid_out,
-    scaled_to,
+    lay_out,
+    rescale,
 )
-from edgeinfer.ir.engine.window import conv, dense, dense_in_bytes, gathered, pool, upsample
+from edgeinfer.ir.engine.window import conv, dense, dense_in_bytes, gather, pool, upsample
 from edgeinfer.ir.ops import (
     Clip,
     Concat,
@@ -63,27 +63,27 @@ from quantization.ranges import Interval
 
 
 @dataclass(frozen=True, slots=True)
-class Emitted:
+class EngineModel:
     """An ONNX model and how to read it: what feeds it, what comes out, how each op is computed."""
 
     model: bytes
     inputs: tuple[tuple[str, str, Carrier], ...]  # Program's name, ONNX name, element type
     outputs: tuple[tuple[str, str], ...]  # Program's name, ONNX name
-    arithmetic: tuple[Arithmetic, ...]
+    arithmetic: tuple[OpArithmetic, ...]
 
 
-def emitted(
+def emit_model(
     program: Program,
     proved: Mapping[str, Interval],
     kept: Sequence[str],
     *,
     only_integers: bool = False,
-) -> Emitted:
+) -> EngineModel:
     """The graph that computes the values in `kept`, none of them an input or a constant.
 
     With `only_integers`, int64 carries every value: slower, and no float anywhere.
     """
-    state = rewritten(program, proved, kept)
+    state = rewrite_program(program, proved, kept)
     to_bytes = {} if only_integers else requants_to_bytes(state, kept)
     emitter = Emitter(state, _exponents(state, kept), to_bytes, only_integers)
     inputs: list[tuple[str, str, Carrier]] = []
@@ -93,17 +93,17 @@ def emitted(
             carrier = Carrier.INT64 if only_integers else carrier
             tensor = emitter.builder.input(carrier.dtype, op.shape)
             inputs.append((op.name, tensor, carrier))
-            emitter.values[op.name] = Carried(tensor, carrier, op.shape)
+            emitter.values[op.name] = CarriedTensor(tensor, carrier, op.shape)
         elif isinstance(op, Constant):
             emitter.constants[op.name] = op
         else:
             emitter.emit(op)
     outputs = tuple((name, emitter.result(name)) for name in kept)
     model = emitter.builder.model(sorted({tensor for _, tensor in outputs}))
-    return Emitted(model, tuple(inputs), outputs, tuple(emitter.arithmetic.values()))
+    return EngineModel(model, tuple(inputs), outputs, tuple(emitter.arithmetic.values()))
 
 
-def _exponents(state: Rewritten, kept: Sequence[str]) -> dict[str, int]:
+def _exponents(state: RewrittenProgram, kept: Sequence[str]) -> dict[str, int]:
     """The power of two to leave in each value's tensor so that its requantisation need not divide.
 
     It is asked for by a requantisation, handed on by what commutes with it, and granted by a
@@ -129,14 +129,14 @@ def _exponents(state: Rewritten, kept: Sequence[str]) -> dict[str, int]:
 class Emitter:
     """ONNX nodes for one op after the other, and which tensor holds which value."""
 
-    state: Rewritten
+    state: RewrittenProgram
     exponents: Mapping[str, int]
     to_bytes: Mapping[str, Carrier]
     only_integers: bool = False
     builder: OnnxBuilder = field(default_factory=OnnxBuilder)
-    values: dict[str, Carried] = field(default_factory=dict)
+    values: dict[str, CarriedTensor] = field(default_factory=dict)
     constants: dict[str, Constant] = field(default_factory=dict)
-    arithmetic: dict[str, Arithmetic] = field(default_factory=dict)
+    arithmetic: dict[str, OpArithmetic] = field(default_factory=dict)
     reach: dict[str, int] = field(default_factory=dict)
 
     def emit(self, op: Op) -> None:
@@ -147,35 +147,35 @@ class Emitter:
             arithmetic = replace(arithmetic, carrier=Carrier.INT64, why="integers were asked for")
         self.arithmetic[op.name] = arithmetic
         self.reach[op.name] = reach_of(op, self.state, reach, arithmetic.largest)
-        value = self.emitted(op, arithmetic)
+        value = self.emit_op(op, arithmetic)
         if abs(value.exponent) > LARGEST_EXPONENT:
-            value = scaled_to(self.builder, value, 0)
+            value = rescale(self.builder, value, 0)
         self.values[op.name] = value
 
     def result(self, name: str) -> str:
         """A tensor of the value's raw integers under its own shape, made by a node."""
-        value = laid_out(self.builder, self.values[name], self.state.shapes[name], False)
-        return self.builder.result(scaled_to(self.builder, value, 0).tensor)
+        value = lay_out(self.builder, self.values[name], self.state.shapes[name], False)
+        return self.builder.result(rescale(self.builder, value, 0).tensor)
 
-    def read(self, name: str, carrier: Carrier) -> Carried:
+    def read(self, name: str, carrier: Carrier) -> CarriedTensor:
         """A value in an element type."""
         if name in self.constants:
             raw = self.constants[name].value
             tensor = self.builder.constant(integers_in(raw, 0, carrier)[None])
-            return Carried(tensor, carrier, raw.shape)
-        return carried_in(self.builder, self.values[name], carrier)
+            return CarriedTensor(tensor, carrier, raw.shape)
+        return cast_to(self.builder, self.values[name], carrier)
 
-    def shaped(self, name: str, carrier: Carrier, first: bool | None = None) -> Carried:
+    def shaped(self, name: str, carrier: Carrier, first: bool | None = None) -> CarriedTensor:
         """A value under its own shape; in the layout it has unless another is asked for."""
         x, shape = self.read(name, carrier), self.state.shapes[name]
         keeps = x.first and x.held == shape
-        return laid_out(self.builder, x, shape, keeps if first is None else first)
+        return lay_out(self.builder, x, shape, keeps if first is None else first)
 
     def shift(self, op: Conv | Dense | Scale, frac: int) -> int:
         """By how much finer the result's grid is than the products'."""
         return op.type.frac - self.state.types[op.x].frac - frac
 
-    def emitted(self, op: Op, arithmetic: Arithmetic) -> Carried:
+    def emit_op(self, op: Op, arithmetic: OpArithmetic) -> CarriedTensor:
         """The op's value, in the arithmetic that is exact for it."""
         builder, carrier, shapes = self.builder, arithmetic.carrier, self.state.shapes
         wanted = self.exponents.get(op.name, 0) if carrier is not Carrier.INT64 else 0
@@ -198,11 +198,11 @@ class Emitter:
                 shift = self.shift(op, op.factor_type.frac)
                 return scale(builder, op, x, shapes[op.name], shift, wanted)
             case Requant():
-                return self.requantized(op, carrier)
+                return self.requantize(op, carrier)
             case Clip():
                 x = self.read(op.x, carrier)
                 range_ = self.state.ranges[op.x]
-                limits = narrowed((op.low, op.high), (range_.bottom, range_.top))
+                limits = narrow_limits((op.low, op.high), (range_.bottom, range_.top))
                 return clip(builder, x, *limits)
             case PRelu():
                 return prelu(builder, op, self.shaped(op.x, carrier), shapes[op.name])
@@ -237,7 +237,7 @@ class Emitter:
             case _:
                 assert_never(op)
 
-    def requantized(self, op: Requant, carrier: Carrier) -> Carried:
+    def requantize(self, op: Requant, carrier: Carrier) -> CarriedTensor:
         """A requantisation, with the clips that were folded into it."""
         quantizer = Quantizer(op.type, op.rounding, op.overflow)
         limits = self.state.limits.get(op.name, (None, None))
@@ -247,9 +247,9 @@ class Emitter:
         byte = self.to_bytes.get(op.name)
         if byte is not None and carrier is Carrier.FLOAT32 and frac > op.type.frac:
             return rounded_to_bytes(self.builder, x, frac, range_, quantizer, limits, byte)
-        return requantized(self.builder, x, frac, range_, quantizer, limits)
+        return requantize_tensor(self.builder, x, frac, range_, quantizer, limits)
 
-    def _concatenated(self, op: Concat, carrier: Carrier) -> Carried:
+    def _concatenated(self, op: Concat, carrier: Carrier) -> CarriedTensor:
         shape = self.state.shapes[op.name]
         parts = [self.shaped(x, carrier) for x in op.xs]
         first = len(shape) > 1 and 2 * sum(part.first for part in parts) >= len(parts)
@@ -261,12 +261,12 @@ class Emitter:
         tensors = []
         for x, exponent in zip(op.xs, exponents, strict=True):
             part = self._batched(self.shaped(x, carrier, first), x, op)
-            part = shifted(self.builder, part, exponent, common)
+            part = shift_tensor(self.builder, part, exponent, common)
             tensors.append(part.tensor)
         tensor = self.builder.node("Concat", *tensors, axis=axis_in(shape, first, op.axis))
-        return Carried(tensor, carrier, shape, first, common)
+        return CarriedTensor(tensor, carrier, shape, first, common)
 
-    def _batched(self, part: Carried, name: str, op: Concat) -> Carried:
+    def _batched(self, part: CarriedTensor, name: str, op: Concat) -> CarriedTensor:
         """A constant once for every sample of the batch."""
         if name in self.values:
             return part
@@ -278,19 +278,19 @@ class Emitter:
             part, tensor=node("Expand", part.tensor, node("Concat", batch, ones, axis=0))
         )
 
-    def _gathered(self, op: Moves, carrier: Carrier) -> Carried:
+    def _gathered(self, op: Moves, carrier: Carrier) -> CarriedTensor:
         shape = self.state.shapes[op.x]
-        x = laid_out(self.builder, self.read(op.x, carrier), shape, False)
+        x = lay_out(self.builder, self.read(op.x, carrier), shape, False)
         fill = integers_in(np.asarray(op.fill), -x.exponent, carrier)
-        return gathered(self.builder, op, x, shape, fill)
+        return gather(self.builder, op, x, shape, fill)
 
-    def _transposed(self, op: Transpose, carrier: Carrier) -> Carried:
+    def _transposed(self, op: Transpose, carrier: Carrier) -> CarriedTensor:
         x, shape = self.shaped(op.x, carrier), self.state.shapes[op.x]
         order = [0, *(axis_in(shape, x.first, axis) for axis in op.order)]
         tensor = self.builder.node("Transpose", x.tensor, perm=order)
-        return Carried(tensor, carrier, self.state.shapes[op.name], False, x.exponent)
+        return CarriedTensor(tensor, carrier, self.state.shapes[op.name], False, x.exponent)
 
-    def _padded(self, op: Pad, carrier: Carrier) -> Carried:
+    def _padded(self, op: Pad, carrier: Carrier) -> CarriedTensor:
         x, shape = self.shaped(op.x, carrier), self.state.shapes[op.x]
         around = np.zeros((2, len(shape) + 1), dtype=np.int64)
         for axis, pads in enumerate(op.pads):
@@ -301,7 +301,7 @@ class Emitter:
         )
         return replace(x, tensor=tensor, held=self.state.shapes[op.name])
 
-    def _sliced(self, op: Slice, carrier: Carrier) -> Carried:
+    def _sliced(self, op: Slice, carrier: Carrier) -> CarriedTensor:
         x, shape = self.shaped(op.x, carrier), self.state.shapes[op.x]
         axes = [axis_in(shape, x.first, axis) for axis in range(len(shape))]
         bounds = [self.builder.constant(b, np.int64) for b in (op.starts, op.stops, axes, op.steps)]

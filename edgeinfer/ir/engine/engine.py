@@ -14,8 +14,8 @@ from numpy.typing import NDArray
 
 from edgeinfer.base.errors import UsageError, did_you_mean
 from edgeinfer.ir.bounds import bounds_of
-from edgeinfer.ir.engine.choice import Arithmetic
-from edgeinfer.ir.engine.emit import Emitted, emitted
+from edgeinfer.ir.engine.choice import OpArithmetic
+from edgeinfer.ir.engine.emit import EngineModel, emit_model
 from edgeinfer.ir.engine.onnx_builder import available_threads, open_session, samples_at_once
 from edgeinfer.ir.interpret import fitting_inputs
 from edgeinfer.ir.ops import Constant, Conv, Input, Pool
@@ -29,8 +29,8 @@ if TYPE_CHECKING:
 
 
 @dataclass(frozen=True, slots=True)
-class _Compiled:
-    emitted: Emitted
+class _CompiledModel:
+    emitted: EngineModel
     session: InferenceSession
 
 
@@ -53,11 +53,11 @@ class Engine:
         self._blocks = any(
             isinstance(op, Conv) and program.shapes[op.x][-1] > 1 for op in program.ops
         )
-        self._compiled: dict[tuple[str, ...], _Compiled | None] = {}
+        self._compiled: dict[tuple[str, ...], _CompiledModel | None] = {}
         self._values_for(())
 
     @property
-    def carriers(self) -> tuple[Arithmetic, ...]:
+    def carriers(self) -> tuple[OpArithmetic, ...]:
         """Which arithmetic each op uses, and why it is exact."""
         compiled = self._values_for(())
         return compiled.emitted.arithmetic if compiled else ()
@@ -75,7 +75,7 @@ class Engine:
         found = {output.name: values[output.value] for output in self.program.outputs}
         return found | {tap: values[tap] for tap in taps}
 
-    def _values_for(self, taps: tuple[str, ...]) -> _Compiled | None:
+    def _values_for(self, taps: tuple[str, ...]) -> _CompiledModel | None:
         """The session that computes outputs and taps; None where inputs and constants suffice."""
         if taps not in self._compiled:
             wanted = {output.value for output in self.program.outputs}.union(taps)
@@ -86,11 +86,11 @@ class Engine:
             ]
             compiled = None
             if kept:
-                graph = emitted(self._folded, self._proved, kept)
+                graph = emit_model(self._folded, self._proved, kept)
                 session = open_session(
                     graph.model, self.threads, exact=True, channel_blocks=self._blocks
                 )
-                compiled = _Compiled(graph, session)
+                compiled = _CompiledModel(graph, session)
             self._compiled[taps] = compiled
         return self._compiled[taps]
 

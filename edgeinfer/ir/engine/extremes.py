@@ -15,7 +15,7 @@ from dataclasses import replace
 import numpy as np
 
 from edgeinfer.ir.engine.onnx_builder import OnnxBuilder
-from edgeinfer.ir.engine.values import Carried, Carrier
+from edgeinfer.ir.engine.values import CarriedTensor, Carrier
 
 
 def larger(builder: OnnxBuilder, a: str, b: str, carrier: Carrier) -> str:
@@ -32,7 +32,9 @@ def smaller(builder: OnnxBuilder, a: str, b: str, carrier: Carrier) -> str:
     return builder.node("Where", builder.node("Less", a, b), a, b)
 
 
-def clip(builder: OnnxBuilder, x: Carried, low: int | None, high: int | None) -> Carried:
+def clip(
+    builder: OnnxBuilder, x: CarriedTensor, low: int | None, high: int | None
+) -> CarriedTensor:
     """x between two raw integers, low <= high; None leaves a side open."""
     if low is None and high is None:
         return x
@@ -50,21 +52,21 @@ def clip(builder: OnnxBuilder, x: Carried, low: int | None, high: int | None) ->
     return replace(x, tensor=tensor)
 
 
-def largest_along(builder: OnnxBuilder, x: Carried, axis: int, size: int) -> str:
+def largest_along(builder: OnnxBuilder, x: CarriedTensor, axis: int, size: int) -> str:
     """The maximum along an axis of the tensor (counted with the batch), which stays, of size 1."""
     if x.carrier.floating:
         return builder.node("ReduceMax", x.tensor, builder.constant([axis], np.int64), keepdims=1)
-    return _halved(builder, x.tensor, axis, size, lambda a, b: larger(builder, a, b, x.carrier))
+    return _halve(builder, x.tensor, axis, size, lambda a, b: larger(builder, a, b, x.carrier))
 
 
-def sum_along(builder: OnnxBuilder, x: Carried, axis: int, size: int) -> str:
+def sum_along(builder: OnnxBuilder, x: CarriedTensor, axis: int, size: int) -> str:
     """The sum along an axis of the tensor (counted with the batch), which stays, of size 1."""
     if x.carrier.floating:
         return builder.node("ReduceSum", x.tensor, builder.constant([axis], np.int64), keepdims=1)
-    return _halved(builder, x.tensor, axis, size, lambda a, b: builder.node("Add", a, b))
+    return _halve(builder, x.tensor, axis, size, lambda a, b: builder.node("Add", a, b))
 
 
-def _halved(
+def _halve(
     builder: OnnxBuilder, tensor: str, axis: int, size: int, combine: Callable[[str, str], str]
 ) -> str:
     """The first half combined with the second, again and again."""

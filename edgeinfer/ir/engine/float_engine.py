@@ -15,40 +15,40 @@ from numpy.typing import NDArray
 
 from edgeinfer.base.errors import InputError, UsageError, did_you_mean
 from edgeinfer.graph.nodes import (
-    Activation,
-    Affine,
-    BatchNorm,
-    Concat,
-    Constant,
-    Conv,
-    Dense,
+    ActivationNode,
+    AffineNode,
+    BatchNormNode,
+    ConcatNode,
+    ConstantNode,
+    ConvNode,
+    DenseNode,
     Graph,
-    Input,
-    Merge,
+    InputNode,
     MergeKind,
-    Moves,
+    MergeNode,
+    MoveNode,
     Node,
-    Pad,
-    Pool,
-    PoolKind,
-    PRelu,
-    Reshape,
+    PadNode,
+    PoolNode,
+    PoolNodeKind,
+    PReluNode,
+    ReshapeNode,
     Shape,
-    Slice,
-    Softmax,
-    Transpose,
-    Upsample,
+    SliceNode,
+    SoftmaxNode,
+    TransposeNode,
+    UpsampleNode,
     inputs_of,
 )
-from edgeinfer.ir.engine.float_functions import applied
+from edgeinfer.ir.engine.float_functions import apply_function
 from edgeinfer.ir.engine.onnx_builder import (
     OnnxBuilder,
     available_threads,
     open_session,
     samples_at_once,
 )
-from edgeinfer.ir.engine.values import Carried, Carrier, axis_in, laid_out, parameter
-from edgeinfer.ir.engine.window import gathered, onnx_pads, rows, upsample
+from edgeinfer.ir.engine.values import CarriedTensor, Carrier, axis_in, lay_out, parameter
+from edgeinfer.ir.engine.window import gather, onnx_pads, rows, upsample
 
 if TYPE_CHECKING:
     from onnxruntime import InferenceSession
@@ -57,7 +57,7 @@ FLOAT = Carrier.FLOAT32
 
 
 @dataclass(frozen=True, slots=True)
-class _Compiled:
+class _CompiledNetwork:
     session: InferenceSession
     inputs: tuple[tuple[str, str], ...]  # Graph's name, ONNX name
     outputs: tuple[tuple[str, str], ...]
@@ -70,7 +70,7 @@ class FloatEngine:
         self.graph = graph
         self.threads = threads or available_threads()
         self.batch = samples_at_once(max(math.prod(shape) for shape in graph.shapes.values()))
-        self._compiled: dict[tuple[str, ...], _Compiled] = {}
+        self._compiled: dict[tuple[str, ...], _CompiledNetwork] = {}
         self._still = _without_inputs(graph)
 
     def run(
@@ -86,7 +86,7 @@ class FloatEngine:
         samples = self._checked(inputs)
         wanted = tuple(sorted({*self.graph.outputs, *taps}))
         if wanted not in self._compiled:
-            self._compiled[wanted] = _compiled(self.graph, self._still, wanted, self.threads)
+            self._compiled[wanted] = _compile_graph(self.graph, self._still, wanted, self.threads)
         compiled = self._compiled[wanted]
         found: dict[str, NDArray[np.float32]] = {
             name: np.empty((samples, *self.graph.shapes[name]), np.float32) for name in wanted
@@ -126,14 +126,14 @@ def _without_inputs(graph: Graph) -> frozenset[str]:
     """Tensors that are the same for every sample."""
     still: set[str] = set()
     for node in graph.nodes:
-        if not isinstance(node, Input) and still.issuperset(inputs_of(node)):
+        if not isinstance(node, InputNode) and still.issuperset(inputs_of(node)):
             still.add(node.name)
     return frozenset(still)
 
 
-def _compiled(
+def _compile_graph(
     graph: Graph, still: frozenset[str], wanted: Sequence[str], threads: int
-) -> _Compiled:
+) -> _CompiledNetwork:
     needed = set(wanted)
     for node in reversed(graph.nodes):
         if node.name in needed:
@@ -143,16 +143,16 @@ def _compiled(
     for node in graph.nodes:
         if node.name not in needed:
             continue
-        if isinstance(node, Input):
+        if isinstance(node, InputNode):
             fed.append((node.name, walk.builder.input(np.dtype(np.float32), node.shape)))
-            walk.values[node.name] = Carried(fed[-1][1], FLOAT, node.shape)
+            walk.values[node.name] = CarriedTensor(fed[-1][1], FLOAT, node.shape)
         else:
-            walk.values[node.name] = walk.emitted(node)
+            walk.values[node.name] = walk.emit_op(node)
     outputs = tuple((name, walk.builder.result(walk.shaped(name, False).tensor)) for name in wanted)
     model = walk.builder.model(sorted({tensor for _, tensor in outputs}))
-    blocks = any(isinstance(n, Conv) and graph.shapes[n.x][-1] > 1 for n in graph.nodes)
+    blocks = any(isinstance(n, ConvNode) and graph.shapes[n.x][-1] > 1 for n in graph.nodes)
     session = open_session(model, threads, exact=False, channel_blocks=blocks)
-    return _Compiled(session, tuple(fed), outputs)
+    return _CompiledNetwork(session, tuple(fed), outputs)
 
 
 @dataclass(slots=True)
@@ -160,53 +160,53 @@ class _Walk:
     shapes: Mapping[str, Shape]
     still: frozenset[str]
     builder: OnnxBuilder = field(default_factory=OnnxBuilder)
-    values: dict[str, Carried] = field(default_factory=dict)
+    values: dict[str, CarriedTensor] = field(default_factory=dict)
 
-    def shaped(self, name: str, first: bool | None = None) -> Carried:
+    def shaped(self, name: str, first: bool | None = None) -> CarriedTensor:
         """A tensor under its own shape; in the layout it has unless another is asked for."""
         x, shape = self.values[name], self.shapes[name]
         keeps = x.first and x.held == shape
-        return laid_out(self.builder, x, shape, keeps if first is None else first)
+        return lay_out(self.builder, x, shape, keeps if first is None else first)
 
-    def emitted(self, node: Node) -> Carried:
+    def emit_op(self, node: Node) -> CarriedTensor:
         """Nodes for one node of the Graph."""
         builder, shape = self.builder, self.shapes[node.name]
         match node:
-            case Input() | Constant():
-                assert isinstance(node, Constant)
-                return Carried(builder.constant(node.value[None], np.float32), FLOAT, shape)
-            case Conv():
+            case InputNode() | ConstantNode():
+                assert isinstance(node, ConstantNode)
+                return CarriedTensor(builder.constant(node.value[None], np.float32), FLOAT, shape)
+            case ConvNode():
                 return self._conv(node, shape)
-            case Dense():
+            case DenseNode():
                 return self._dense(node, shape)
-            case BatchNorm():
+            case BatchNormNode():
                 return self._affine(node.x, node.scale, node.shift, shape)
-            case Affine():
+            case AffineNode():
                 return self._affine(node.x, node.scale, node.shift, shape)
-            case Activation():
+            case ActivationNode():
                 x = self.values[node.x]
-                tensor = applied(builder, node.function, node.parameters, x.tensor)
+                tensor = apply_function(builder, node.function, node.parameters, x.tensor)
                 return replace(x, tensor=tensor)
-            case PRelu():
+            case PReluNode():
                 x = self._wide(node.x, shape)
                 slope = builder.node("Mul", x.tensor, parameter(builder, node.slope, x))
                 zero = builder.constant(0.0, np.float32)
                 positive = builder.node("GreaterOrEqual", x.tensor, zero)
                 tensor = builder.node("Where", positive, x.tensor, slope)
                 return replace(x, tensor=tensor, held=shape)
-            case Softmax():
+            case SoftmaxNode():
                 x = self.shaped(node.x)
                 axis = axis_in(shape, x.first, node.axis % len(shape))
                 return replace(x, tensor=builder.node("Softmax", x.tensor, axis=axis))
-            case Pool():
+            case PoolNode():
                 return self._pool(node, shape)
-            case Reshape():
+            case ReshapeNode():
                 return self.values[node.x]
-            case Transpose():
+            case TransposeNode():
                 x = self.shaped(node.x)
                 order = [0, *(axis_in(x.held, x.first, axis) for axis in node.order)]
-                return Carried(builder.node("Transpose", x.tensor, perm=order), FLOAT, shape)
-            case Pad():
+                return CarriedTensor(builder.node("Transpose", x.tensor, perm=order), FLOAT, shape)
+            case PadNode():
                 x = self.shaped(node.x)
                 around = np.zeros((2, len(shape) + 1), dtype=np.int64)
                 for axis, pads in enumerate(node.pads):
@@ -214,45 +214,45 @@ class _Walk:
                 fill = builder.constant(node.value, np.float32)
                 tensor = builder.node("Pad", x.tensor, builder.constant(around.ravel()), fill)
                 return replace(x, tensor=tensor, held=shape)
-            case Upsample():
+            case UpsampleNode():
                 return upsample(
                     builder, node.factors, self.values[node.x], (self.shapes[node.x], shape)
                 )
-            case Slice():
+            case SliceNode():
                 x = self.shaped(node.x)
                 axes = [axis_in(shape, x.first, axis) for axis in range(len(shape))]
                 bounds = (node.starts, node.stops, axes, node.steps)
                 ends = (builder.constant(bound, np.int64) for bound in bounds)
                 return replace(x, tensor=builder.node("Slice", x.tensor, *ends), held=shape)
-            case Moves():
-                x = laid_out(builder, self.values[node.x], self.shapes[node.x], False)
-                return gathered(
+            case MoveNode():
+                x = lay_out(builder, self.values[node.x], self.shapes[node.x], False)
+                return gather(
                     builder, node, x, self.shapes[node.x], np.asarray(node.fill, np.float32)
                 )
-            case Merge():
+            case MergeNode():
                 return self._merged(node, shape)
-            case Concat():
+            case ConcatNode():
                 return self._concatenated(node, shape)
             case _:
                 assert_never(node)
 
-    def _wide(self, name: str, shape: Shape) -> Carried:
+    def _wide(self, name: str, shape: Shape) -> CarriedTensor:
         """A tensor with as many axes as a shape that it is to be broadcast to."""
         missing = len(shape) - len(self.shapes[name])
         if not missing:
             return self.shaped(name)
-        return laid_out(self.builder, self.values[name], (1,) * missing + self.shapes[name], False)
+        return lay_out(self.builder, self.values[name], (1,) * missing + self.shapes[name], False)
 
     def _affine(
         self, name: str, scale: NDArray[np.float64], shift: NDArray[np.float64], shape: Shape
-    ) -> Carried:
+    ) -> CarriedTensor:
         x = self._wide(name, shape)
         like = replace(x, held=shape)
         scaled = self.builder.node("Mul", x.tensor, parameter(self.builder, scale, like))
         moved = self.builder.node("Add", scaled, parameter(self.builder, shift, like))
         return replace(like, tensor=moved)
 
-    def _conv(self, node: Conv, shape: Shape) -> Carried:
+    def _conv(self, node: ConvNode, shape: Shape) -> CarriedTensor:
         rank = len(node.strides)
         kernel = np.moveaxis(node.kernel, (-1, -2), (0, 1))
         weights = [self.builder.constant(kernel, np.float32)]
@@ -268,22 +268,22 @@ class _Walk:
             dilations=list(node.dilation),
             group=node.groups,
         )
-        return Carried(tensor, FLOAT, shape, True)
+        return CarriedTensor(tensor, FLOAT, shape, True)
 
-    def _dense(self, node: Dense, shape: Shape) -> Carried:
+    def _dense(self, node: DenseNode, shape: Shape) -> CarriedTensor:
         builder, x = self.builder, self.values[node.x]
         bias = np.zeros(shape[-1]) if node.bias is None else node.bias
         if len(shape) == 1:
             flat, kernel = rows(builder, x, node.kernel)
             weights = builder.constant(kernel, np.float32), builder.constant(bias, np.float32)
-            return Carried(builder.node("Gemm", flat, *weights), FLOAT, shape)
+            return CarriedTensor(builder.node("Gemm", flat, *weights), FLOAT, shape)
         x = self.shaped(node.x, False)
         product = builder.node("MatMul", x.tensor, builder.constant(node.kernel, np.float32))
-        return Carried(
+        return CarriedTensor(
             builder.node("Add", product, builder.constant(bias, np.float32)), FLOAT, shape
         )
 
-    def _pool(self, node: Pool, shape: Shape) -> Carried:
+    def _pool(self, node: PoolNode, shape: Shape) -> CarriedTensor:
         attributes: dict[str, Any] = {
             "kernel_shape": list(node.window),
             "strides": list(node.strides),
@@ -291,12 +291,12 @@ class _Walk:
         }
         x = self.shaped(node.x, True)
         match node.kind:
-            case PoolKind.MAX:
+            case PoolNodeKind.MAX:
                 tensor = self.builder.node("MaxPool", x.tensor, **attributes)
-            case PoolKind.AVERAGE:
+            case PoolNodeKind.AVERAGE:
                 attributes["count_include_pad"] = int(node.count_pads)
                 tensor = self.builder.node("AveragePool", x.tensor, **attributes)
-            case PoolKind.SUM:
+            case PoolNodeKind.SUM:
                 ones = np.ones((x.held[-1], 1, *node.window), np.float32)
                 weights = self.builder.constant(ones)
                 tensor = self.builder.node(
@@ -304,12 +304,12 @@ class _Walk:
                 )
             case _:
                 assert_never(node.kind)
-        return Carried(tensor, FLOAT, shape, True)
+        return CarriedTensor(tensor, FLOAT, shape, True)
 
-    def _merged(self, node: Merge, shape: Shape) -> Carried:
+    def _merged(self, node: MergeNode, shape: Shape) -> CarriedTensor:
         parts = [self._wide(x, shape) for x in node.xs]
         first = any(part.first for part in parts)
-        parts = [laid_out(self.builder, part, part.held, first) for part in parts]
+        parts = [lay_out(self.builder, part, part.held, first) for part in parts]
         kinds = {
             MergeKind.ADD: "Add",
             MergeKind.SUBTRACT: "Sub",
@@ -323,9 +323,9 @@ class _Walk:
         if node.kind is MergeKind.AVERAGE:
             count = self.builder.constant(len(tensors), np.float32)
             tensor = self.builder.node("Div", tensor, count)
-        return Carried(tensor, FLOAT, shape, first)
+        return CarriedTensor(tensor, FLOAT, shape, first)
 
-    def _concatenated(self, node: Concat, shape: Shape) -> Carried:
+    def _concatenated(self, node: ConcatNode, shape: Shape) -> CarriedTensor:
         node_of, constant = self.builder.node, self.builder.constant
         moving = [x for x in node.xs if x not in self.still]
         first = len(shape) > 1 and any(self.shaped(x).first for x in node.xs)
@@ -338,4 +338,4 @@ class _Walk:
                 part = node_of("Expand", part, node_of("Concat", batch, ones, axis=0))
             tensors.append(part)
         axis = axis_in(shape, first, node.axis % len(shape))
-        return Carried(node_of("Concat", *tensors, axis=axis), FLOAT, shape, first)
+        return CarriedTensor(node_of("Concat", *tensors, axis=axis), FLOAT, shape, first)

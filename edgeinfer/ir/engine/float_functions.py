@@ -14,7 +14,9 @@ from edgeinfer.graph.nodes import Function
 from edgeinfer.ir.engine.onnx_builder import OnnxBuilder
 
 
-def applied(builder: OnnxBuilder, function: Function, parameters: tuple[float, ...], x: str) -> str:
+def apply_function(
+    builder: OnnxBuilder, function: Function, parameters: tuple[float, ...], x: str
+) -> str:
     """The function of every element of a float32 tensor."""
     node = builder.node
 

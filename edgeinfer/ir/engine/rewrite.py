@@ -15,7 +15,7 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
-from edgeinfer.ir.bounds import bound
+from edgeinfer.ir.bounds import bound_op
 from edgeinfer.ir.ops import (
     Clip,
     Op,
@@ -27,14 +27,14 @@ from edgeinfer.ir.ops import (
 )
 from edgeinfer.ir.program import Program
 from quantization.fixed import Fixed, Overflow, Quantizer, requantize
-from quantization.ranges import Interval, hull, requantized
+from quantization.ranges import Interval, hull, requantize_range
 
 Limits = tuple[int | None, int | None]
 _OPEN: Limits = (None, None)
 
 
 @dataclass(frozen=True, slots=True)
-class Rewritten:
+class RewrittenProgram:
     """The ops that are left, all that is proved of them, and the clips folded into requants."""
 
     ops: tuple[Op, ...]
@@ -48,10 +48,12 @@ class Rewritten:
         return {op.name: op.type for op in self.ops}
 
 
-def rewritten(program: Program, proved: Mapping[str, Interval], kept: Sequence[str]) -> Rewritten:
+def rewrite_program(
+    program: Program, proved: Mapping[str, Interval], kept: Sequence[str]
+) -> RewrittenProgram:
     """The Program as the engine computes it; `kept` are the values that are read from outside."""
     ops = _alive(program.ops, kept)
-    state = Rewritten(ops, dict(proved), dict(program.shapes), {})
+    state = RewrittenProgram(ops, dict(proved), dict(program.shapes), {})
     while (smaller := _one_step(state, kept)) is not None:
         state = smaller
     return state
@@ -65,7 +67,7 @@ def _alive(ops: Sequence[Op], kept: Sequence[str]) -> tuple[Op, ...]:
     return tuple(op for op in ops if op.name in needed)
 
 
-def _one_step(state: Rewritten, kept: Sequence[str]) -> Rewritten | None:
+def _one_step(state: RewrittenProgram, kept: Sequence[str]) -> RewrittenProgram | None:
     """The first rewrite that applies, or None."""
     readers = Counter(x for op in state.ops for x in inputs_of(op))
     by_name = {op.name: op for op in state.ops}
@@ -83,46 +85,46 @@ def _one_step(state: Rewritten, kept: Sequence[str]) -> Rewritten | None:
             case Clip(), Requant() if _monotone(op, _with_limits(source, state), state):
                 return _clip_before(state, source, op)
             case ((Requant() | Clip()), Pool()) if _monotone(source, state.ranges[source.x], state):
-                return _pooled_first(state, source, op)
+                return _pool_first(state, source, op)
             case _:  # no rewrite is known for these two
                 pass
     return None
 
 
-def _with_limits(clip: Clip, state: Rewritten) -> Interval:
+def _with_limits(clip: Clip, state: RewrittenProgram) -> Interval:
     """What goes into a clip, and what comes out: a limit may lie beyond all that goes in."""
     return hull(state.ranges[clip.x], state.ranges[clip.name])
 
 
-def _monotone(op: Requant | Clip, x: Interval, state: Rewritten) -> bool:
+def _monotone(op: Requant | Clip, x: Interval, state: RewrittenProgram) -> bool:
     """Whether a larger input never yields a smaller y, over a range of inputs."""
     if isinstance(op, Clip) or op.overflow in (Overflow.SAT, Overflow.SAT_SYM):
         return True
     free = Quantizer(Fixed(True, 63, 63 - op.type.frac), op.rounding)
-    y = requantized(x, state.types[op.x].frac, free)
+    y = requantize_range(x, state.types[op.x].frac, free)
     return op.type.raw_min <= y.bottom and y.top <= op.type.raw_max
 
 
-def clipped(value: int, limits: Limits) -> int:
+def clip_number(value: int, limits: Limits) -> int:
     """A number brought between the limits."""
     low, high = limits
     raised = value if low is None else max(value, low)
     return raised if high is None else min(raised, high)
 
 
-def _joined(inner: Limits, outer: Limits) -> Limits:
+def _join_limits(inner: Limits, outer: Limits) -> Limits:
     """Two clips, one after the other, as one."""
-    low, high = (None if limit is None else clipped(limit, outer) for limit in inner)
+    low, high = (None if limit is None else clip_number(limit, outer) for limit in inner)
     return (outer[0] if low is None else low, outer[1] if high is None else high)
 
 
-def _clip_after(state: Rewritten, requant: Requant, clip: Clip) -> Rewritten:
-    limits = _joined(state.limits.get(requant.name, _OPEN), (clip.low, clip.high))
+def _clip_after(state: RewrittenProgram, requant: Requant, clip: Clip) -> RewrittenProgram:
+    limits = _join_limits(state.limits.get(requant.name, _OPEN), (clip.low, clip.high))
     merged = replace(requant, name=clip.name)
-    return _swapped(state, (requant, clip), (merged,), {clip.name: limits})
+    return _swap_neighbours(state, (requant, clip), (merged,), {clip.name: limits})
 
 
-def _clip_before(state: Rewritten, clip: Clip, requant: Requant) -> Rewritten:
+def _clip_before(state: RewrittenProgram, clip: Clip, requant: Requant) -> RewrittenProgram:
     frac, reached = state.types[clip.x].frac, state.ranges[clip.name]
     quantizer = Quantizer(requant.type, requant.rounding, requant.overflow)
 
@@ -131,24 +133,24 @@ def _clip_before(state: Rewritten, clip: Clip, requant: Requant) -> Rewritten:
 
     low = None if clip.low is None else after(reached.bottom)
     high = None if clip.high is None else after(reached.top)
-    limits = _joined((low, high), state.limits.get(requant.name, _OPEN))
+    limits = _join_limits((low, high), state.limits.get(requant.name, _OPEN))
     merged = replace(requant, x=clip.x)
-    return _swapped(state, (clip, requant), (merged,), {requant.name: limits})
+    return _swap_neighbours(state, (clip, requant), (merged,), {requant.name: limits})
 
 
-def _pooled_first(state: Rewritten, step: Requant | Clip, pool: Pool) -> Rewritten:
+def _pool_first(state: RewrittenProgram, step: Requant | Clip, pool: Pool) -> RewrittenProgram:
     early = replace(pool, name=f"{pool.name} of {step.x}", x=step.x, type=state.types[step.x])
     late = replace(step, name=pool.name, x=early.name)
     limits = {pool.name: state.limits[step.name]} if step.name in state.limits else {}
-    found = _swapped(state, (step, pool), (early, late), limits)
+    found = _swap_neighbours(state, (step, pool), (early, late), limits)
     found.shapes[early.name] = state.shapes[pool.name]
-    found.ranges[early.name] = bound(early, state.ranges, state.types, state.shapes)
+    found.ranges[early.name] = bound_op(early, state.ranges, state.types, state.shapes)
     return found
 
 
-def _swapped(
-    state: Rewritten, old: tuple[Op, Op], new: tuple[Op, ...], limits: dict[str, Limits]
-) -> Rewritten:
+def _swap_neighbours(
+    state: RewrittenProgram, old: tuple[Op, Op], new: tuple[Op, ...], limits: dict[str, Limits]
+) -> RewrittenProgram:
     """The ops with two neighbours in the flow replaced, at the place of the later one."""
     ops: list[Op] = []
     for op in state.ops:
@@ -156,4 +158,6 @@ def _swapped(
             ops.extend(new)
         elif op is not old[0]:
             ops.append(op)
-    return Rewritten(tuple(ops), dict(state.ranges), dict(state.shapes), state.limits | limits)
+    return RewrittenProgram(
+        tuple(ops), dict(state.ranges), dict(state.shapes), state.limits | limits
+    )

@@ -12,13 +12,13 @@ import numpy as np
 
 from edgeinfer.ir.engine.extremes import clip
 from edgeinfer.ir.engine.onnx_builder import OnnxBuilder
-from edgeinfer.ir.engine.rewrite import Limits, clipped
+from edgeinfer.ir.engine.rewrite import Limits, clip_number
 from edgeinfer.ir.engine.values import (
     FLOAT64_INTEGERS,
     LARGEST_EXPONENT,
-    Carried,
+    CarriedTensor,
     Carrier,
-    scaled_to,
+    rescale,
 )
 from quantization.fixed import Fixed, Overflow, Quantizer, Rounding, shift_right
 from quantization.ranges import Interval
@@ -43,21 +43,21 @@ def largest_in_requant(x: Interval, frac: int, quantizer: Quantizer) -> int:
 
 def rounded_to_bytes(
     builder: OnnxBuilder,
-    x: Carried,
+    x: CarriedTensor,
     frac: int,
     range_: Interval,
     quantizer: Quantizer,
     limits: Limits,
     byte: Carrier,
-) -> Carried:
-    """The same as `requantized` where x is float32, loses bits, is rounded half to even and
+) -> CarriedTensor:
+    """The same as `requantize_tensor` where x is float32, loses bits, is rounded half to even and
     saturated, and the result fits a byte: ONNX does it in one step."""
     shift = frac - quantizer.type.frac
-    on_grid = scaled_to(builder, replace(x, exponent=x.exponent - shift), 0)
+    on_grid = rescale(builder, replace(x, exponent=x.exponent - shift), 0)
     low, high = _rounded_range(range_, shift, quantizer.rounding)
     ends = np.iinfo(byte.dtype)  # there the step itself saturates
     reached = max(low, int(ends.min)), min(high, int(ends.max))
-    kept = clip(builder, on_grid, *narrowed(_saturation(quantizer, limits), reached))
+    kept = clip(builder, on_grid, *narrow_limits(_saturation(quantizer, limits), reached))
     one, zero = builder.constant(1.0, np.float32), builder.constant(0, byte.dtype)
     tensor = builder.node("QuantizeLinear", kept.tensor, one, zero)
     return replace(kept, tensor=tensor, carrier=byte)
@@ -75,14 +75,14 @@ def _inside(y: tuple[int, int], type_: Fixed) -> bool:
     return type_.raw_min <= y[0] and y[1] <= type_.raw_max
 
 
-def requantized(
+def requantize_tensor(
     builder: OnnxBuilder,
-    x: Carried,
+    x: CarriedTensor,
     frac: int,
     range_: Interval,
     quantizer: Quantizer,
     limits: Limits = (None, None),
-) -> Carried:
+) -> CarriedTensor:
     """x, on a grid of `frac` bits and proved to lie in `range_`, brought to the quantizer's type
     and then between the limits."""
     shift = frac - quantizer.type.frac
@@ -91,27 +91,27 @@ def requantized(
     y = _rounded_range(range_, shift, quantizer.rounding)
     on_grid = replace(x, exponent=x.exponent - shift)  # raw on the new grid, not yet rounded
     if shift > 0 or abs(on_grid.exponent) > LARGEST_EXPONENT:
-        on_grid = scaled_to(builder, on_grid, 0)
+        on_grid = rescale(builder, on_grid, 0)
     match quantizer.overflow:
         case Overflow.SAT | Overflow.SAT_SYM:
-            low, high = narrowed(_saturation(quantizer, limits), y)
+            low, high = narrow_limits(_saturation(quantizer, limits), y)
             kept = clip(builder, on_grid, low, high)
             positive = range_.bottom >= 0 or (low is not None and low >= 0)
-            return _rounded(builder, kept, shift, quantizer.rounding, positive)
+            return _round_tensor(builder, kept, shift, quantizer.rounding, positive)
         case Overflow.SAT_ZERO | Overflow.WRAP:
-            whole = _rounded(builder, on_grid, shift, quantizer.rounding, range_.bottom >= 0)
+            whole = _round_tensor(builder, on_grid, shift, quantizer.rounding, range_.bottom >= 0)
             if not _inside(y, quantizer.type):
                 if quantizer.overflow is Overflow.SAT_ZERO:
-                    whole = _zeroed(builder, whole, quantizer.type, y)
+                    whole = _zero_outside(builder, whole, quantizer.type, y)
                 else:
-                    whole = _wrapped(builder, whole, quantizer.type)
+                    whole = _wrap_tensor(builder, whole, quantizer.type)
                 y = quantizer.type.raw_min, quantizer.type.raw_max
-            return clip(builder, whole, *narrowed(limits, y))
+            return clip(builder, whole, *narrow_limits(limits, y))
         case _:
             assert_never(quantizer.overflow)
 
 
-def narrowed(limits: Limits, y: tuple[int, int]) -> Limits:
+def narrow_limits(limits: Limits, y: tuple[int, int]) -> Limits:
     """Limits without the sides that values in a range never meet."""
     low, high = limits
     if low is not None and low <= y[0]:
@@ -126,12 +126,12 @@ def _saturation(quantizer: Quantizer, limits: Limits) -> tuple[int, int]:
     low, high = type_.raw_min, type_.raw_max
     if quantizer.overflow is Overflow.SAT_SYM and type_.signed:
         low = -high
-    return clipped(low, limits), clipped(high, limits)
+    return clip_number(low, limits), clip_number(high, limits)
 
 
-def _rounded(
-    builder: OnnxBuilder, x: Carried, shift: int, rounding: Rounding, positive: bool
-) -> Carried:
+def _round_tensor(
+    builder: OnnxBuilder, x: CarriedTensor, shift: int, rounding: Rounding, positive: bool
+) -> CarriedTensor:
     """Float x, on the new grid, to integers. `positive`: nothing below zero occurs."""
     if shift <= 0:
         return x
@@ -163,7 +163,9 @@ def _rounded(
     return replace(x, tensor=y)
 
 
-def _zeroed(builder: OnnxBuilder, x: Carried, type_: Fixed, y: tuple[int, int]) -> Carried:
+def _zero_outside(
+    builder: OnnxBuilder, x: CarriedTensor, type_: Fixed, y: tuple[int, int]
+) -> CarriedTensor:
     """x where the type holds it, else zero."""
     tensor = x.tensor
     for end, beyond, inside in (
@@ -177,9 +179,9 @@ def _zeroed(builder: OnnxBuilder, x: Carried, type_: Fixed, y: tuple[int, int]) 
     return replace(x, tensor=tensor)
 
 
-def _wrapped(builder: OnnxBuilder, x: Carried, type_: Fixed) -> Carried:
+def _wrap_tensor(builder: OnnxBuilder, x: CarriedTensor, type_: Fixed) -> CarriedTensor:
     """x modulo 2^bits, in the type's range."""
-    x = scaled_to(builder, x, 0)
+    x = rescale(builder, x, 0)
     dtype, node = x.carrier.dtype, builder.node
     modulus = builder.constant(2.0**type_.bits, dtype)
     turns = builder.constant(2.0**-type_.bits, dtype)
@@ -192,16 +194,16 @@ def _wrapped(builder: OnnxBuilder, x: Carried, type_: Fixed) -> Carried:
 
 def _in_int64(
     builder: OnnxBuilder,
-    x: Carried,
+    x: CarriedTensor,
     shift: int,
     range_: Interval,
     quantizer: Quantizer,
     limits: Limits,
-) -> Carried:
+) -> CarriedTensor:
     """The definition itself (see `quantization.fixed.requantize`) in int64 nodes."""
     type_ = quantizer.type
     if shift < 0:
-        fold = _widened_wrapping if quantizer.overflow is Overflow.WRAP else _widened
+        fold = _widened_wrapping if quantizer.overflow is Overflow.WRAP else _widen_tensor
         return clip(builder, fold(builder, x, -shift, quantizer), *limits)
     whole, y = x, (range_.bottom, range_.top)
     if shift > 0:
@@ -209,9 +211,9 @@ def _in_int64(
         y = _rounded_range(range_, shift, quantizer.rounding)
     match quantizer.overflow:
         case Overflow.SAT | Overflow.SAT_SYM:
-            return clip(builder, whole, *narrowed(_saturation(quantizer, limits), y))
+            return clip(builder, whole, *narrow_limits(_saturation(quantizer, limits), y))
         case Overflow.SAT_ZERO:
-            return clip(builder, _zeroed(builder, whole, type_, y), *limits)
+            return clip(builder, _zero_outside(builder, whole, type_, y), *limits)
         case Overflow.WRAP:
             return clip(builder, _wrapped_bits(builder, whole, type_), *limits)
         case _:
@@ -223,8 +225,8 @@ def _int64(builder: OnnxBuilder, value: int) -> str:
 
 
 def _shifted_right(
-    builder: OnnxBuilder, x: Carried, shift: int, range_: Interval, rounding: Rounding
-) -> Carried:
+    builder: OnnxBuilder, x: CarriedTensor, shift: int, range_: Interval, rounding: Rounding
+) -> CarriedTensor:
     node = builder.node
     if shift > 62:  # 2^shift is no int64; few steps are left, each at a known place
         return _steps(builder, x, shift, range_, rounding)
@@ -255,15 +257,15 @@ def _shifted_right(
 
 
 def _steps(
-    builder: OnnxBuilder, x: Carried, shift: int, range_: Interval, rounding: Rounding
-) -> Carried:
+    builder: OnnxBuilder, x: CarriedTensor, shift: int, range_: Interval, rounding: Rounding
+) -> CarriedTensor:
     """Rounding is monotone: the result is its least value and one more at each place it steps."""
 
     def after(raw: int) -> int:
         return int(shift_right(np.asarray(raw, dtype=np.int64), shift, rounding))
 
     least, most = after(range_.bottom), after(range_.top)
-    total = _filled(builder, x, least)
+    total = _fill_like(builder, x, least)
     for step in range(least + 1, most + 1):
         low, high = range_.bottom, range_.top  # after(low) < step <= after(high)
         while high - low > 1:
@@ -274,13 +276,15 @@ def _steps(
     return replace(x, tensor=total)
 
 
-def _filled(builder: OnnxBuilder, x: Carried, value: int) -> str:
+def _fill_like(builder: OnnxBuilder, x: CarriedTensor, value: int) -> str:
     """A tensor of x's shape that is the same integer everywhere."""
     nothing = builder.node("Mul", x.tensor, _int64(builder, 0))
     return builder.node("Add", nothing, _int64(builder, value))
 
 
-def _widened(builder: OnnxBuilder, x: Carried, shift: int, quantizer: Quantizer) -> Carried:
+def _widen_tensor(
+    builder: OnnxBuilder, x: CarriedTensor, shift: int, quantizer: Quantizer
+) -> CarriedTensor:
     """x shifted left; what would leave the type is cut before, so that nothing wraps around."""
     node, type_ = builder.node, quantizer.type
     least, most = -(-type_.raw_min >> shift), type_.raw_max >> shift
@@ -297,18 +301,18 @@ def _widened(builder: OnnxBuilder, x: Carried, shift: int, quantizer: Quantizer)
 
 
 def _widened_wrapping(
-    builder: OnnxBuilder, x: Carried, shift: int, quantizer: Quantizer
-) -> Carried:
+    builder: OnnxBuilder, x: CarriedTensor, shift: int, quantizer: Quantizer
+) -> CarriedTensor:
     type_ = quantizer.type
     kept = type_.bits - shift  # upper bits vanish modulo 2^bits
     if kept <= 0:
-        return replace(x, tensor=_filled(builder, x, 0))
+        return replace(x, tensor=_fill_like(builder, x, 0))
     low_bits = builder.node("BitwiseAnd", x.tensor, _int64(builder, (1 << kept) - 1))
     shifted = builder.node("Mul", low_bits, _int64(builder, 1 << shift))
     return _wrapped_bits(builder, replace(x, tensor=shifted), type_)
 
 
-def _wrapped_bits(builder: OnnxBuilder, x: Carried, type_: Fixed) -> Carried:
+def _wrapped_bits(builder: OnnxBuilder, x: CarriedTensor, type_: Fixed) -> CarriedTensor:
     wrapped = builder.node("BitwiseAnd", x.tensor, _int64(builder, (1 << type_.bits) - 1))
     if type_.signed:
         sign = _int64(builder, 1 << (type_.bits - 1))

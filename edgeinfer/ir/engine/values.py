@@ -47,7 +47,7 @@ class Carrier(StrEnum):
 
 
 @dataclass(frozen=True, slots=True)
-class Carried:
+class CarriedTensor:
     """A value of the Program in a tensor: raw = tensor x 2^exponent.
 
     `held` is the shape, channels last and without the batch, under which the tensor is kept; the
@@ -61,7 +61,7 @@ class Carried:
     exponent: int = 0
 
 
-def stored(shape: Shape, first: bool) -> Shape:
+def shape_in_tensor(shape: Shape, first: bool) -> Shape:
     """The tensor's shape without the batch."""
     return (shape[-1], *shape[:-1]) if first else shape
 
@@ -73,28 +73,28 @@ def axis_in(shape: Shape, first: bool, axis: int) -> int:
     return 1 if axis == len(shape) - 1 else axis + 2
 
 
-def laid_out(builder: OnnxBuilder, value: Carried, shape: Shape, first: bool) -> Carried:
+def lay_out(builder: OnnxBuilder, value: CarriedTensor, shape: Shape, first: bool) -> CarriedTensor:
     """The value under its own shape, channels first or last."""
     if value.held != shape:
-        last = _turned(builder, value, False)
+        last = _turn(builder, value, False)
         tensor = builder.reshape(last.tensor, shape)
         value = replace(last, tensor=tensor, held=shape)
-    return _turned(builder, value, first)
+    return _turn(builder, value, first)
 
 
-def _turned(builder: OnnxBuilder, value: Carried, first: bool) -> Carried:
+def _turn(builder: OnnxBuilder, value: CarriedTensor, first: bool) -> CarriedTensor:
     if value.first == first:
         return value
     shape, rank = value.held, len(value.held)
     if shape[-1] == 1 or math.prod(shape[:-1]) == 1:
-        tensor = builder.reshape(value.tensor, stored(shape, first))
+        tensor = builder.reshape(value.tensor, shape_in_tensor(shape, first))
     else:
         order = [0, rank, *range(1, rank)] if first else [0, *range(2, rank + 1), 1]
         tensor = builder.node("Transpose", value.tensor, perm=order)
     return replace(value, tensor=tensor, first=first)
 
 
-def scaled_to(builder: OnnxBuilder, value: Carried, exponent: int) -> Carried:
+def rescale(builder: OnnxBuilder, value: CarriedTensor, exponent: int) -> CarriedTensor:
     """The same integers with another power of two left in the tensor."""
     if value.exponent == exponent:
         return value
@@ -104,19 +104,19 @@ def scaled_to(builder: OnnxBuilder, value: Carried, exponent: int) -> Carried:
     return replace(value, tensor=tensor, exponent=exponent)
 
 
-def carried_in(builder: OnnxBuilder, value: Carried, carrier: Carrier) -> Carried:
+def cast_to(builder: OnnxBuilder, value: CarriedTensor, carrier: Carrier) -> CarriedTensor:
     """The same integers in another element type."""
     if value.carrier is carrier:
         return value
     if not carrier.floating:
-        value = scaled_to(builder, value, 0)
+        value = rescale(builder, value, 0)
     return replace(value, tensor=builder.cast(value.tensor, carrier.dtype), carrier=carrier)
 
 
 def parameter(
     builder: OnnxBuilder,
     raw: NDArray[Any],
-    like: Carried,
+    like: CarriedTensor,
     *,
     shift: int = 0,
 ) -> str:

@@ -19,13 +19,13 @@ from edgeinfer.graph.moves import Move
 from edgeinfer.ir.engine.extremes import largest_along, sum_along
 from edgeinfer.ir.engine.onnx_builder import OnnxBuilder
 from edgeinfer.ir.engine.values import (
-    Carried,
+    CarriedTensor,
     Carrier,
-    carried_in,
+    cast_to,
     integers_in,
-    laid_out,
-    scaled_to,
-    stored,
+    lay_out,
+    rescale,
+    shape_in_tensor,
 )
 from edgeinfer.ir.ops import Conv, Dense, Pads, Pool, PoolKind, Shape
 
@@ -35,11 +35,11 @@ NATIVE_RANKS = (1, 2, 3)  # spatial axes that ONNX Runtime's convolutions and po
 def conv(
     builder: OnnxBuilder,
     op: Conv,
-    x: Carried,
+    x: CarriedTensor,
     shapes: tuple[Shape, Shape],
     shift: int,
     exponent: int,
-) -> Carried:
+) -> CarriedTensor:
     """(sum of x weight) 2^shift + bias, times 2^-exponent in a float tensor."""
     x_shape, y_shape = shapes
     move = x.exponent + shift - exponent
@@ -47,7 +47,7 @@ def conv(
     bias = integers_in(op.bias, -exponent, x.carrier)
     rank = len(op.strides)
     if x.carrier is Carrier.FLOAT32 and rank in NATIVE_RANKS:
-        x = laid_out(builder, x, x_shape, True)
+        x = lay_out(builder, x, x_shape, True)
         tensor = builder.node(
             "Conv",
             x.tensor,
@@ -59,12 +59,12 @@ def conv(
             dilations=list(op.dilation),
             group=op.groups,
         )
-        return Carried(tensor, x.carrier, y_shape, True, exponent)
+        return CarriedTensor(tensor, x.carrier, y_shape, True, exponent)
     window = op.weight.shape[:rank]
     seen = _windows(builder, x, x_shape, window, op.strides, op.pads, op.dilation, 0)
     product = _grouped_product(builder, seen, weight.reshape(-1, *weight.shape[-2:]), op.groups)
     tensor = builder.node("Add", product, builder.constant(bias))
-    return Carried(builder.reshape(tensor, y_shape), x.carrier, y_shape, False, exponent)
+    return CarriedTensor(builder.reshape(tensor, y_shape), x.carrier, y_shape, False, exponent)
 
 
 def _grouped_product(builder: OnnxBuilder, seen: str, weight: NDArray[Any], groups: int) -> str:
@@ -84,7 +84,7 @@ def _grouped_product(builder: OnnxBuilder, seen: str, weight: NDArray[Any], grou
 
 def _windows(
     builder: OnnxBuilder,
-    x: Carried,
+    x: CarriedTensor,
     shape: Shape,
     window: Shape,
     strides: Shape,
@@ -93,7 +93,7 @@ def _windows(
     fill: int,
 ) -> str:
     """All positions of a window, gathered: (batch, positions, taps, channels)."""
-    x = laid_out(builder, x, shape, False)
+    x = lay_out(builder, x, shape, False)
     tensor = x.tensor
     padded = tuple(size + sum(pad) for size, pad in zip(shape[:-1], pads, strict=True))
     if padded != shape[:-1]:
@@ -112,11 +112,11 @@ def _windows(
 def dense(
     builder: OnnxBuilder,
     op: Dense,
-    x: Carried,
+    x: CarriedTensor,
     shapes: tuple[Shape, Shape],
     shift: int,
     exponent: int,
-) -> Carried:
+) -> CarriedTensor:
     """(x @ weight) 2^shift + bias, times 2^-exponent in a float tensor."""
     x_shape, y_shape = shapes
     weight = integers_in(op.weight, x.exponent + shift - exponent, x.carrier)
@@ -124,15 +124,15 @@ def dense(
     if len(x_shape) == 1 and x.carrier.floating:
         flat, weight = rows(builder, x, weight)
         tensor = builder.node("Gemm", flat, builder.constant(weight), builder.constant(bias))
-        return Carried(tensor, x.carrier, y_shape, False, exponent)
-    x = laid_out(builder, x, x_shape, False)
+        return CarriedTensor(tensor, x.carrier, y_shape, False, exponent)
+    x = lay_out(builder, x, x_shape, False)
     tensor = builder.node("MatMul", x.tensor, builder.constant(weight))
     if bias.any():
         tensor = builder.node("Add", tensor, builder.constant(bias))
-    return Carried(tensor, x.carrier, y_shape, False, exponent)
+    return CarriedTensor(tensor, x.carrier, y_shape, False, exponent)
 
 
-def rows(builder: OnnxBuilder, x: Carried, weight: NDArray[Any]) -> tuple[str, NDArray[Any]]:
+def rows(builder: OnnxBuilder, x: CarriedTensor, weight: NDArray[Any]) -> tuple[str, NDArray[Any]]:
     """x as rows in the order in which it lies, and the weights in the same order."""
     if len(x.held) == 1:
         return x.tensor, weight
@@ -143,13 +143,13 @@ def rows(builder: OnnxBuilder, x: Carried, weight: NDArray[Any]) -> tuple[str, N
 
 
 def dense_in_bytes(
-    builder: OnnxBuilder, op: Dense, x: Carried, shift: int, exponent: int, sums: Carrier
-) -> Carried:
+    builder: OnnxBuilder, op: Dense, x: CarriedTensor, shift: int, exponent: int, sums: Carrier
+) -> CarriedTensor:
     """The same in products of bytes, summed in int32, then carried on in floats."""
     flat, weight = rows(builder, x, op.weight.astype(np.int8))
     product = builder.node("MatMulInteger", flat, builder.constant(weight))
-    y = Carried(builder.cast(product, sums.dtype), sums, (weight.shape[1],), False, -shift)
-    y = scaled_to(builder, y, exponent)
+    y = CarriedTensor(builder.cast(product, sums.dtype), sums, (weight.shape[1],), False, -shift)
+    y = rescale(builder, y, exponent)
     if not op.bias.any():
         return y
     bias = builder.constant(integers_in(op.bias, -exponent, sums))
@@ -157,8 +157,8 @@ def dense_in_bytes(
 
 
 def pool(
-    builder: OnnxBuilder, op: Pool, x: Carried, shapes: tuple[Shape, Shape], least: int
-) -> Carried:
+    builder: OnnxBuilder, op: Pool, x: CarriedTensor, shapes: tuple[Shape, Shape], least: int
+) -> CarriedTensor:
     """Maximum or sum over windows; `least` is a raw integer that no element of x lies below."""
     x_shape, y_shape = shapes
     match op.kind:
@@ -171,10 +171,10 @@ def pool(
 
 
 def _max_pool(
-    builder: OnnxBuilder, op: Pool, x: Carried, x_shape: Shape, y_shape: Shape, least: int
-) -> Carried:
+    builder: OnnxBuilder, op: Pool, x: CarriedTensor, x_shape: Shape, y_shape: Shape, least: int
+) -> CarriedTensor:
     if x.carrier.floating and len(op.window) in NATIVE_RANKS:
-        x = laid_out(builder, x, x_shape, True)
+        x = lay_out(builder, x, x_shape, True)
         tensor = builder.node(
             "MaxPool",
             x.tensor,
@@ -183,26 +183,26 @@ def _max_pool(
             pads=onnx_pads(op.pads),
         )
         return replace(x, tensor=tensor, held=y_shape)
-    x = carried_in(builder, x, Carrier.INT64)
+    x = cast_to(builder, x, Carrier.INT64)
     ones = (1,) * len(op.window)
     seen = _windows(builder, x, x_shape, op.window, op.strides, op.pads, ones, least)
     taps = replace(x, tensor=seen)
     tensor = largest_along(builder, taps, 2, math.prod(op.window))
-    return Carried(builder.reshape(tensor, y_shape), x.carrier, y_shape)
+    return CarriedTensor(builder.reshape(tensor, y_shape), x.carrier, y_shape)
 
 
 def _sum_pool(
-    builder: OnnxBuilder, op: Pool, x: Carried, x_shape: Shape, y_shape: Shape
-) -> Carried:
+    builder: OnnxBuilder, op: Pool, x: CarriedTensor, x_shape: Shape, y_shape: Shape
+) -> CarriedTensor:
     rank = len(op.window)
     padded = any(pad != (0, 0) for pad in op.pads)
     if op.window == x_shape[:-1] and not padded and x.carrier.floating:
-        x = laid_out(builder, x, x_shape, x.first)
+        x = lay_out(builder, x, x_shape, x.first)
         axes = builder.constant([axis + (2 if x.first else 1) for axis in range(rank)], np.int64)
         tensor = builder.node("ReduceSum", x.tensor, axes, keepdims=1)
         return replace(x, tensor=tensor, held=y_shape)
     if x.carrier is Carrier.FLOAT32 and rank in NATIVE_RANKS:
-        x = laid_out(builder, x, x_shape, True)
+        x = lay_out(builder, x, x_shape, True)
         channels = x_shape[-1]
         tensor = builder.node(
             "Conv",
@@ -216,12 +216,12 @@ def _sum_pool(
         return replace(x, tensor=tensor, held=y_shape)
     seen = _windows(builder, x, x_shape, op.window, op.strides, op.pads, (1,) * rank, 0)
     tensor = sum_along(builder, replace(x, tensor=seen), 2, math.prod(op.window))
-    return Carried(builder.reshape(tensor, y_shape), x.carrier, y_shape, False, x.exponent)
+    return CarriedTensor(builder.reshape(tensor, y_shape), x.carrier, y_shape, False, x.exponent)
 
 
-def gathered(
-    builder: OnnxBuilder, move: Move, x: Carried, shape: Shape, fill: NDArray[Any]
-) -> Carried:
+def gather(
+    builder: OnnxBuilder, move: Move, x: CarriedTensor, shape: Shape, fill: NDArray[Any]
+) -> CarriedTensor:
     """Every element from its place, whatever the move; the fill, which the tensor holds as it is
     given, lies behind the last one where something comes from nowhere. x: channels last."""
     size, places = math.prod(shape), move.sources(shape)
@@ -237,19 +237,21 @@ def gathered(
 
 
 def upsample(
-    builder: OnnxBuilder, factors: Shape, x: Carried, shapes: tuple[Shape, Shape]
-) -> Carried:
+    builder: OnnxBuilder, factors: Shape, x: CarriedTensor, shapes: tuple[Shape, Shape]
+) -> CarriedTensor:
     """Each element repeated along the spatial axes."""
     x_shape, y_shape = shapes
-    x = laid_out(builder, x, x_shape, x.first)
+    x = lay_out(builder, x, x_shape, x.first)
     apart: list[int] = []
     times: list[int] = []
-    for size, factor in zip(stored(x_shape, x.first), stored((*factors, 1), x.first), strict=True):
+    for size, factor in zip(
+        shape_in_tensor(x_shape, x.first), shape_in_tensor((*factors, 1), x.first), strict=True
+    ):
         apart += [size, 1]
         times += [size, factor]
     wide = builder.reshape(x.tensor, apart)
     tensor = builder.node("Expand", wide, builder.constant([1, *times], np.int64))
-    tensor = builder.reshape(tensor, stored(y_shape, x.first))
+    tensor = builder.reshape(tensor, shape_in_tensor(y_shape, x.first))
     return replace(x, tensor=tensor, held=y_shape)
 
 

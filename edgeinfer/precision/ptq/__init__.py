@@ -2,6 +2,6 @@
 # SPDX-FileCopyrightText: The edgeinfer authors
 """Post-training quantization: data to formats, and weights fitted to them."""
 
-from edgeinfer.precision.ptq.choose import PtqSettings, Quantized, quantize
+from edgeinfer.precision.ptq.choose import PtqSettings, QuantizedGraph, quantize
 
-__all__ = ["PtqSettings", "Quantized", "quantize"]
+__all__ = ["PtqSettings", "QuantizedGraph", "quantize"]

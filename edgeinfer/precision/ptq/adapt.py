@@ -15,10 +15,15 @@ from dataclasses import dataclass, field
 from enum import IntEnum
 
 from edgeinfer.graph import nodes as g
-from edgeinfer.precision.ptq.network import CutNetwork, Part, Values, reweighted, rounded
+from edgeinfer.precision.ptq.network import CutNetwork, Part, Values, replace_weights, round_values
 from edgeinfer.precision.ptq.points import source
 from edgeinfer.precision.ptq.rows import moments_of
-from edgeinfer.precision.ptq.weights import bias_format, compensated, corrected_bias, plain
+from edgeinfer.precision.ptq.weights import (
+    bias_format,
+    corrected_bias,
+    plain,
+    round_with_compensation,
+)
 from quantization.fixed import Quantizer
 from quantization.recipe import Recipe, WeightFormat
 
@@ -34,7 +39,7 @@ class Effort(IntEnum):
 
 
 @dataclass(frozen=True, slots=True)
-class Adapted:
+class AdaptedWeights:
     """Weights by key (kernels on their grids), and the recipe with formats for all of them."""
 
     weights: Mapping[str, g.Floats]
@@ -45,14 +50,14 @@ class Adapted:
         linear = {
             f"{node.layer}/{kind}"
             for node in graph.nodes
-            if isinstance(node, g.Conv | g.Dense)
+            if isinstance(node, g.ConvNode | g.DenseNode)
             for kind in ("kernel", "bias")
         }
-        return reweighted(graph, {k: v for k, v in self.weights.items() if k in linear})
+        return replace_weights(graph, {k: v for k, v in self.weights.items() if k in linear})
 
 
 @dataclass(frozen=True, slots=True)
-class _Made:
+class _PartResult:
     """What became of a part: its rounded tensor, its weights, the formats of its biases."""
 
     values: Values
@@ -61,21 +66,21 @@ class _Made:
 
 
 @dataclass(slots=True)
-class Memory:
+class AdaptationCache:
     """Parts that were adapted before, for recipes that agree in all that comes before a part; those
     not asked for longest go first."""
 
     most_bytes: int = 1 << 30
-    _made: OrderedDict[str, _Made] = field(default_factory=OrderedDict)
+    _made: OrderedDict[str, _PartResult] = field(default_factory=OrderedDict)
     _bytes: int = 0
 
-    def found(self, key: str) -> _Made | None:
+    def find(self, key: str) -> _PartResult | None:
         """What was made of a part under this key."""
         if key in self._made:
             self._made.move_to_end(key)
         return self._made.get(key)
 
-    def keep(self, key: str, made: _Made) -> None:
+    def keep(self, key: str, made: _PartResult) -> None:
         """Remember, and forget what there is no room for."""
         self._made[key] = made
         self._bytes += _size(made)
@@ -84,27 +89,29 @@ class Memory:
             self._bytes -= _size(oldest)
 
 
-def _size(made: _Made) -> int:
+def _size(made: _PartResult) -> int:
     return made.values.nbytes + sum(values.nbytes for values in made.weights.values())
 
 
-def adapted(
-    network: CutNetwork, recipe: Recipe, effort: Effort, memory: Memory | None = None
-) -> Adapted:
+def adapt_weights(
+    network: CutNetwork, recipe: Recipe, effort: Effort, memory: AdaptationCache | None = None
+) -> AdaptedWeights:
     """Weights for a recipe that names every tensor and every weight but the biases. A memory serves
     one network only."""
-    walk = _Walk(network, recipe, effort, memory or Memory(0))
+    walk = _Walk(network, recipe, effort, memory or AdaptationCache(0))
     for name in network.inputs:
         walk.begin(name)
     for part in network.parts:
         walk.add(part)
-    return Adapted(walk.weights, recipe.updated(Recipe.of({}, walk.biases)))
+    return AdaptedWeights(walk.weights, recipe.updated(Recipe.of({}, walk.biases)))
 
 
 class _Walk:
     """The rounded network as far as it has come."""
 
-    def __init__(self, network: CutNetwork, recipe: Recipe, effort: Effort, memory: Memory) -> None:
+    def __init__(
+        self, network: CutNetwork, recipe: Recipe, effort: Effort, memory: AdaptationCache
+    ) -> None:
         self.network, self.recipe, self.effort, self.memory = network, recipe, effort, memory
         self.values: dict[str, Values] = {}
         self.weights: dict[str, g.Floats] = {}
@@ -113,7 +120,7 @@ class _Walk:
         self.formats = dict(recipe.activations)
         self.forms = dict(recipe.weights)
         self.uses = Counter(
-            node.layer for node in network.graph.nodes if isinstance(node, g.Conv | g.Dense)
+            node.layer for node in network.graph.nodes if isinstance(node, g.ConvNode | g.DenseNode)
         )
 
     def begin(self, name: str) -> None:
@@ -121,9 +128,9 @@ class _Walk:
         quantizer = self.formats.get(name)
         exact = self.network.exact[name]
         self.keys[name] = f"input {name} {quantizer}"
-        known = self.memory.found(self.keys[name])
+        known = self.memory.find(self.keys[name])
         if known is None:
-            known = _Made(rounded(exact, quantizer) if quantizer else exact, {}, {})
+            known = _PartResult(round_values(exact, quantizer) if quantizer else exact, {}, {})
             self.memory.keep(self.keys[name], known)
         self.values[name] = known.values
 
@@ -136,7 +143,7 @@ class _Walk:
         content = f"{part.point} {quantizer} {forms!r} {self.effort} {before}"
         key = self.keys[part.point] = hashlib.sha256(content.encode()).hexdigest()
         shared = any(self.uses[node.layer] > 1 for node in part.layers)
-        made = None if shared else self.memory.found(key)
+        made = None if shared else self.memory.find(key)
         if made is None:
             made = self._made(part, quantizer)
             if not shared:
@@ -145,23 +152,23 @@ class _Walk:
         self.weights |= made.weights
         self.biases |= made.biases
 
-    def _made(self, part: Part, quantizer: Quantizer | None) -> _Made:
+    def _made(self, part: Part, quantizer: Quantizer | None) -> _PartResult:
         weights: dict[str, g.Floats] = {}
         biases: dict[str, WeightFormat] = {}
         for node in part.graph.nodes:
-            if isinstance(node, g.Conv | g.Dense):
+            if isinstance(node, g.ConvNode | g.DenseNode):
                 self._layer(part, node, weights, biases)
                 continue
             for key, values in g.weights_of(node).items():
                 if key in self.forms:
                     weights[key] = plain(values, self.forms[key])
         found = self.network.run(part, self.values, weights=self.weights | weights)[part.point]
-        return _Made(rounded(found, quantizer) if quantizer else found, weights, biases)
+        return _PartResult(round_values(found, quantizer) if quantizer else found, weights, biases)
 
     def _layer(
         self,
         part: Part,
-        node: g.Conv | g.Dense,
+        node: g.ConvNode | g.DenseNode,
         weights: dict[str, g.Floats],
         biases: dict[str, WeightFormat],
     ) -> None:
@@ -171,9 +178,9 @@ class _Walk:
             return
         kernel, bias = plain(node.kernel, fmt), node.bias
         if self.uses[node.layer] == 1 and self.effort > Effort.NEAREST:
-            seen = moments_of(node, self.network.fed(part, node, self.values))
+            seen = moments_of(node, self.network.read_input(part, node, self.values))
             if self.effort >= Effort.ROUNDING:
-                kernel = compensated(node, seen, fmt)
+                kernel = round_with_compensation(node, seen, fmt)
             if bias is not None:
                 exact = self.network.means(part, node)
                 bias = corrected_bias(node, kernel, exact, [m.mean for m in seen])

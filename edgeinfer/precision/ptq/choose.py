@@ -19,19 +19,19 @@ from numpy.typing import NDArray
 from edgeinfer.base.errors import UsageError, did_you_mean
 from edgeinfer.graph import nodes as g
 from edgeinfer.graph.fold import fold_batch_norms
-from edgeinfer.precision.ptq.adapt import Adapted, Effort, adapted
+from edgeinfer.precision.ptq.adapt import AdaptedWeights, Effort, adapt_weights
 from edgeinfer.precision.ptq.data import (
     PLACING_SAMPLES,
     Calibration,
     calibration_samples,
     degenerate,
-    divided,
+    divide_samples,
     extreme_rows,
     lifeless,
-    thinned,
-    undivided,
+    thin_samples,
+    use_all_samples,
 )
-from edgeinfer.precision.ptq.equalize import equalized
+from edgeinfer.precision.ptq.equalize import equalize_channels
 from edgeinfer.precision.ptq.formats import (
     constant_formats,
     kernel_formats,
@@ -40,7 +40,7 @@ from edgeinfer.precision.ptq.formats import (
 )
 from edgeinfer.precision.ptq.network import CutNetwork, cut
 from edgeinfer.precision.ptq.points import quantized_tensors, table_indices
-from quantization.calibrate import Method, fitted
+from quantization.calibrate import Method, fit_quantizer
 from quantization.fixed import Quantizer
 from quantization.recipe import Recipe
 
@@ -84,7 +84,7 @@ def _matches(name: str, pattern: str) -> bool:
 
 def _check_patterns(graph: g.Graph, settings: PtqSettings) -> None:
     """An error for a pattern that is the name of nothing."""
-    layers = {n.layer for n in graph.nodes if isinstance(n, g.Conv | g.Dense)}
+    layers = {n.layer for n in graph.nodes if isinstance(n, g.ConvNode | g.DenseNode)}
     names = sorted({*quantized_tensors(graph), *layers, *(node.name for node in graph.inputs)})
     for pattern, _ in settings.bits_of:
         if not any(_matches(name, pattern) for name in names):
@@ -95,7 +95,7 @@ def _check_patterns(graph: g.Graph, settings: PtqSettings) -> None:
 
 
 @dataclass(frozen=True, slots=True)
-class Quantized:
+class QuantizedGraph:
     """What quantization chose. The recipe belongs to `graph`: batch norms are folded, kernels lie
     on their grids, biases are corrected, and channels may be rescaled."""
 
@@ -106,18 +106,20 @@ class Quantized:
     error: float  # of the outputs of held-out samples, in units of their spread, squared
 
 
-def quantize(graph: g.Graph, data: Mapping[str, NDArray[Any]], settings: PtqSettings) -> Quantized:
+def quantize(
+    graph: g.Graph, data: Mapping[str, NDArray[Any]], settings: PtqSettings
+) -> QuantizedGraph:
     """Choose a format for every input, weight and tensor that feeds arithmetic."""
     folded = fold_batch_norms(graph)
     _check_patterns(folded, settings)
     tensors = points_of(folded)
     samples = calibration_samples(folded, data, tensors)
     choosing = settings.refine and settings.adapt
-    even = equalized(folded) if choosing and settings.equalize else folded
+    even = equalize_channels(folded) if choosing and settings.equalize else folded
     rows = extreme_rows(folded, samples, tensors)
     if even is not folded:
         rows = np.union1d(rows, extreme_rows(even, samples, points_of(even)))
-    calibration = divided(samples, rows) if choosing else undivided(samples, rows)
+    calibration = divide_samples(samples, rows) if choosing else use_all_samples(samples, rows)
     chosen = fit(folded, calibration, settings)
     if even is not folded:
         other = fit(even, calibration, settings)
@@ -132,13 +134,13 @@ def points_of(graph: g.Graph) -> tuple[str, ...]:
     return tuple(dict.fromkeys((*quantized_tensors(graph), *table_indices(graph))))
 
 
-def fit(graph: g.Graph, calibration: Calibration, settings: PtqSettings) -> Quantized:
+def fit(graph: g.Graph, calibration: Calibration, settings: PtqSettings) -> QuantizedGraph:
     """The recipe and the weights of one network, whose batch norms are folded."""
     indices, tensors = table_indices(graph), points_of(graph)
     network = cut(graph, tensors, calibration.fit)
     placing = network
     if settings.refine:
-        placing = network.on(thinned(calibration.fit, PLACING_SAMPLES, calibration.extremes))
+        placing = network.on(thin_samples(calibration.fit, PLACING_SAMPLES, calibration.extremes))
     quantizers = {
         name: _tensor(placing, name, settings, is_index=name in indices)
         for name in network.tensors
@@ -162,15 +164,15 @@ def fit(graph: g.Graph, calibration: Calibration, settings: PtqSettings) -> Quan
     judged = network
     if calibration.held_out is not calibration.fit:
         judged = network.on(calibration.held_out)
-    made = [adapted(network, recipe, effort) for effort in efforts]
+    made = [adapt_weights(network, recipe, effort) for effort in efforts]
     errors = [error_of(judged, one) for one in made]
     best = min(range(len(made)), key=lambda i: errors[i])
     points = {name: network.exact[network.point(name)] for name in network.tensors}
     adapted_graph, said = made[best].graph(graph), tuple(lifeless(points))
-    return Quantized(adapted_graph, made[best].recipe, said, graph, errors[best])
+    return QuantizedGraph(adapted_graph, made[best].recipe, said, graph, errors[best])
 
 
-def error_of(network: CutNetwork, made: Adapted) -> float:
+def error_of(network: CutNetwork, made: AdaptedWeights) -> float:
     """The error of the outputs when everything is rounded."""
     return network.error(network.rounded_outputs(dict(made.recipe.activations), made.weights))
 
@@ -181,7 +183,7 @@ def _tensor(network: CutNetwork, name: str, settings: PtqSettings, *, is_index: 
     if name in network.inputs:
         bits = settings.input_bits or bits
     if is_index:
-        return fitted(exact, bits + TABLE_INDEX_EXTRA_BITS, signed=True)
+        return fit_quantizer(exact, bits + TABLE_INDEX_EXTRA_BITS, signed=True)
     if settings.refine:
         return tensor_format(network, name, bits)
-    return fitted(exact, bits, method=settings.method, percentile=settings.percentile)
+    return fit_quantizer(exact, bits, method=settings.method, percentile=settings.percentile)

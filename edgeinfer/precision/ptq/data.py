@@ -78,8 +78,8 @@ def calibration_samples(
     if len(counts) > 1:
         raise InputError("The inputs differ in their number of samples.")
     if counts and counts.pop() > most:
-        found = thinned(found, most, extreme_rows(graph, found, tensors))
-    return {name: _checked(name, values) for name, values in found.items()}
+        found = thin_samples(found, most, extreme_rows(graph, found, tensors))
+    return {name: _check_values(name, values) for name, values in found.items()}
 
 
 def extreme_rows(graph: g.Graph, samples: Samples, tensors: Collection[str]) -> Rows:
@@ -91,7 +91,7 @@ def extreme_rows(graph: g.Graph, samples: Samples, tensors: Collection[str]) -> 
     high: dict[str, tuple[float, int]] = {}
     for start in range(0, len(next(iter(samples.values()))), at_once):
         part = {
-            name: _checked(name, values[start : start + at_once])
+            name: _check_values(name, values[start : start + at_once])
             for name, values in samples.items()
         }
         found = engine.run(part, tuple(tensors))
@@ -108,7 +108,7 @@ def extreme_rows(graph: g.Graph, samples: Samples, tensors: Collection[str]) -> 
     return np.unique([row for _, row in (*low.values(), *high.values())]).astype(np.intp)
 
 
-def thinned(samples: Samples, most: int, always: Rows) -> Samples:
+def thin_samples(samples: Samples, most: int, always: Rows) -> Samples:
     """So many samples at most, drawn, and `always` those that are named."""
     count = len(next(iter(samples.values())))
     if count <= most:
@@ -118,7 +118,7 @@ def thinned(samples: Samples, most: int, always: Rows) -> Samples:
     return {name: values[kept] for name, values in samples.items()}
 
 
-def _checked(name: str, values: NDArray[Any]) -> NDArray[Any]:
+def _check_values(name: str, values: NDArray[Any]) -> NDArray[Any]:
     """The values as floats, in single precision where that holds them all."""
     try:
         narrow = np.can_cast(values.dtype, np.float32)
@@ -133,14 +133,14 @@ def _checked(name: str, values: NDArray[Any]) -> NDArray[Any]:
     return reals
 
 
-def divided(samples: Samples, extremes: Rows) -> Calibration:
+def divide_samples(samples: Samples, extremes: Rows) -> Calibration:
     """A quarter of the samples held out, drawn from those without extremes, which ranges must know;
     the same samples for both where there are too few."""
     count = len(next(iter(samples.values())))
     rest = np.setdiff1d(np.arange(count), extremes)
     wanted = min(count // HELD_OUT, len(rest))
     if wanted < FEWEST_HELD_OUT:
-        return undivided(samples, extremes)
+        return use_all_samples(samples, extremes)
     drawn = np.random.default_rng(DRAW_SEED).choice(rest, wanted, replace=False)
     held = np.isin(np.arange(count), drawn)
     return Calibration(
@@ -150,7 +150,7 @@ def divided(samples: Samples, extremes: Rows) -> Calibration:
     )
 
 
-def undivided(samples: Samples, extremes: Rows) -> Calibration:
+def use_all_samples(samples: Samples, extremes: Rows) -> Calibration:
     """All samples for fitting, where nothing is chosen by others."""
     return Calibration(samples, samples, extremes)
 

@@ -21,7 +21,7 @@ ROUNDS = 3  # a layer in the middle belongs to two pairs
 FARTHEST = 6  # halvings or doublings of a channel in each round
 HOMOGENEOUS = (g.Function.LINEAR, g.Function.RELU, g.Function.LEAKY_RELU)
 
-Linear = g.Conv | g.Dense
+Linear = g.ConvNode | g.DenseNode
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,7 +33,7 @@ class _Pair:
     channels: NDArray[np.int64]
 
 
-def equalized(graph: g.Graph) -> g.Graph:
+def equalize_channels(graph: g.Graph) -> g.Graph:
     """The same function with channels rescaled; the same object where nothing is to be gained."""
     pairs = _pairs(graph)
     layers = {node.name: node for node in graph.nodes if isinstance(node, Linear)}
@@ -43,7 +43,7 @@ def equalized(graph: g.Graph) -> g.Graph:
             exponents = _exponents(pair, layers[pair.first], layers[pair.second])
             if exponents.any():
                 moved = True
-                layers[pair.first] = _grown(layers[pair.first], exponents)
+                layers[pair.first] = _grow_node(layers[pair.first], exponents)
                 shrunk = -exponents[pair.channels]
                 layers[pair.second] = _fed_differently(layers[pair.second], shrunk)
     if not moved:
@@ -80,15 +80,15 @@ def _through(node: g.Node, channels: NDArray[np.int64], graph: g.Graph) -> NDArr
     """Which channel each element of the last axis is behind a node; None where the node does not
     keep factors, or mixes channels."""
     match node:
-        case g.Activation(function=function) if function in HOMOGENEOUS:
+        case g.ActivationNode(function=function) if function in HOMOGENEOUS:
             return channels
-        case g.PRelu() | g.Pool() | g.Upsample():
+        case g.PReluNode() | g.PoolNode() | g.UpsampleNode():
             return channels
-        case g.Pad(value=0.0) if node.pads[-1] == (0, 0):
+        case g.PadNode(value=0.0) if node.pads[-1] == (0, 0):
             return channels
-        case g.Reshape() if node.shape and node.shape[-1] % channels.size == 0:
+        case g.ReshapeNode() if node.shape and node.shape[-1] % channels.size == 0:
             return np.tile(channels, node.shape[-1] // channels.size)
-        case g.Slice():
+        case g.SliceNode():
             last = slice(node.starts[-1], node.stops[-1], node.steps[-1])
             return channels[last]
         case _:  # no factor goes through a node that is not listed
@@ -111,20 +111,20 @@ def _exponents(pair: _Pair, first: Linear, second: Linear) -> NDArray[np.int64]:
 
 def _reach_of_inputs(node: Linear) -> NDArray[np.float64]:
     """Largest weight of each input channel."""
-    if isinstance(node, g.Dense):
+    if isinstance(node, g.DenseNode):
         return np.asarray(np.abs(node.kernel).max(axis=1))
     inside, outside = node.kernel.shape[-2], node.kernel.shape[-1] // node.groups
     split = np.abs(node.kernel).reshape(-1, inside, node.groups, outside)
     return np.asarray(split.max(axis=(0, 3)).T.reshape(-1))
 
 
-def _grown(node: Linear, exponents: NDArray[np.int64]) -> Linear:
+def _grow_node(node: Linear, exponents: NDArray[np.int64]) -> Linear:
     bias = None if node.bias is None else np.ldexp(node.bias, exponents)
     return replace(node, kernel=np.ldexp(node.kernel, exponents), bias=bias)
 
 
 def _fed_differently(node: Linear, exponents: NDArray[np.int64]) -> Linear:
-    if isinstance(node, g.Dense):
+    if isinstance(node, g.DenseNode):
         return replace(node, kernel=np.ldexp(node.kernel, exponents[:, None]))
     inside, outside = node.kernel.shape[-2], node.kernel.shape[-1] // node.groups
     split = node.kernel.reshape(-1, inside, node.groups, outside)

@@ -10,10 +10,10 @@ from collections.abc import Mapping, Sequence
 import numpy as np
 
 from edgeinfer.graph import nodes as g
-from edgeinfer.precision.ptq.network import CutNetwork, Values, rounded
+from edgeinfer.precision.ptq.network import CutNetwork, Values, round_values
 from edgeinfer.precision.ptq.rows import Moments, moments_of
 from edgeinfer.precision.ptq.weights import kernel_format
-from quantization.calibrate import Method, fitted, fitted_channels, places
+from quantization.calibrate import Method, fit_quantizer, fitted_channels, places
 from quantization.fixed import Quantizer
 from quantization.recipe import WeightFormat
 
@@ -29,7 +29,7 @@ def tensor_format(
     candidates = places(exact, bits, signed=signed)
     if len(candidates) == 1:
         return candidates[0]
-    errors = [alone(network, point, rounded(exact, candidate)) for candidate in candidates]
+    errors = [alone(network, point, round_values(exact, candidate)) for candidate in candidates]
     return candidates[int(np.argmin(errors))]
 
 
@@ -40,19 +40,19 @@ def alone(network: CutNetwork, point: str, values: Values) -> float:
 
 def layer_moments(
     network: CutNetwork, quantizers: Mapping[str, Quantizer]
-) -> dict[str, list[tuple[g.Conv | g.Dense, tuple[Moments, ...]]]]:
+) -> dict[str, list[tuple[g.ConvNode | g.DenseNode, tuple[Moments, ...]]]]:
     """What every kernel is multiplied with, by layer: an entry for each of its uses, on inputs that
     were rounded once (so that an outlier which a format cuts off does not decide on weights)."""
-    found: dict[str, list[tuple[g.Conv | g.Dense, tuple[Moments, ...]]]] = {}
+    found: dict[str, list[tuple[g.ConvNode | g.DenseNode, tuple[Moments, ...]]]] = {}
     values = dict(network.exact)
     for tensor in network.tensors:
         if tensor in quantizers:
             point = network.point(tensor)
-            values[point] = rounded(network.exact[point], quantizers[tensor])
+            values[point] = round_values(network.exact[point], quantizers[tensor])
     for part in network.parts:
         for node in part.layers:
             uses = found.setdefault(node.layer, [])
-            uses.append((node, moments_of(node, network.fed(part, node, values))))
+            uses.append((node, moments_of(node, network.read_input(part, node, values))))
     return found
 
 
@@ -67,14 +67,14 @@ def kernel_formats(
     found: dict[str, WeightFormat] = {}
     for layer, uses in layer_moments(network, quantizers).items():
         node = uses[0][0]
-        moments = joined([moments for _, moments in uses])
+        moments = join_moments([moments for _, moments in uses])
         found[f"{layer}/kernel"] = kernel_format(
             node, moments, bits[layer], per_channel=per_channel
         )
     return found
 
 
-def joined(uses: Sequence[tuple[Moments, ...]]) -> tuple[Moments, ...]:
+def join_moments(uses: Sequence[tuple[Moments, ...]]) -> tuple[Moments, ...]:
     """Moments over all uses of a shared layer."""
     if len(uses) == 1:
         return uses[0]
@@ -91,16 +91,16 @@ def constant_formats(graph: g.Graph, bits: int) -> dict[str, WeightFormat]:
     """Formats of what is neither kernel nor bias: scales and shifts for each channel, slopes."""
     found: dict[str, WeightFormat] = {}
     for node in graph.nodes:
-        if isinstance(node, g.BatchNorm | g.Affine | g.PRelu | g.Constant):
+        if isinstance(node, g.BatchNormNode | g.AffineNode | g.PReluNode | g.ConstantNode):
             for key, values in g.weights_of(node).items():
                 found[key] = _constant(node, values, bits + CONSTANT_EXTRA_BITS)
     return found
 
 
 def _constant(node: g.Node, values: g.Floats, bits: int) -> WeightFormat:
-    if isinstance(node, g.BatchNorm | g.Affine) and values.ndim and values.shape[-1] > 1:
+    if isinstance(node, g.BatchNormNode | g.AffineNode) and values.ndim and values.shape[-1] > 1:
         return fitted_channels(values, bits)
-    return WeightFormat.of(fitted(values, bits))
+    return WeightFormat.of(fit_quantizer(values, bits))
 
 
 def ranged_kernels(
@@ -120,7 +120,9 @@ def ranged_kernels(
                 fmt = fitted_channels(node.kernel, width, method=method, percentile=percentile)
             else:
                 fmt = WeightFormat.of(
-                    fitted(node.kernel, width, method=method, percentile=percentile, signed=True)
+                    fit_quantizer(
+                        node.kernel, width, method=method, percentile=percentile, signed=True
+                    )
                 )
             found[f"{node.layer}/kernel"] = fmt
     return found

@@ -37,9 +37,11 @@ class Part:
     graph: g.Graph
 
     @property
-    def layers(self) -> tuple[g.Conv | g.Dense, ...]:
+    def layers(self) -> tuple[g.ConvNode | g.DenseNode, ...]:
         """The layers whose kernels the part holds."""
-        return tuple(node for node in self.graph.nodes if isinstance(node, g.Conv | g.Dense))
+        return tuple(
+            node for node in self.graph.nodes if isinstance(node, g.ConvNode | g.DenseNode)
+        )
 
 
 @dataclass(slots=True)
@@ -67,13 +69,13 @@ class CutNetwork:
         """The same network with the values of other samples."""
         return replace(self, exact=_exact(self.graph, self.parts, samples), exact_means={})
 
-    def means(self, part: Part, layer: g.Conv | g.Dense) -> tuple[NDArray[np.float64], ...]:
+    def means(self, part: Part, layer: g.ConvNode | g.DenseNode) -> tuple[NDArray[np.float64], ...]:
         """Means of a layer's float inputs, for each group."""
         if layer.name not in self.exact_means:
-            self.exact_means[layer.name] = means_of(layer, self.fed(part, layer, self.exact))
+            self.exact_means[layer.name] = means_of(layer, self.read_input(part, layer, self.exact))
         return self.exact_means[layer.name]
 
-    def fed(self, part: Part, layer: g.Conv | g.Dense, values: Tensors) -> Values:
+    def read_input(self, part: Part, layer: g.ConvNode | g.DenseNode, values: Tensors) -> Values:
         """What a layer of a part reads."""
         if layer.x in part.reads:
             return values[layer.x]
@@ -89,7 +91,7 @@ class CutNetwork:
         weights: Mapping[str, g.Floats] | None = None,
     ) -> dict[str, Values]:
         """A part's tensor (by its point) and taps, from rounded tensors and maybe other weights."""
-        changed = reweighted(part.graph, weights) if weights else part.graph
+        changed = replace_weights(part.graph, weights) if weights else part.graph
         if changed is part.graph:
             engine = self.engines.setdefault(part.point, FloatEngine(part.graph))
         else:
@@ -116,7 +118,7 @@ class CutNetwork:
                 continue
             values[part.point] = self.run(part, values, weights=own)[part.point]
             if quantizers and part.tensor in quantizers:
-                values[part.point] = rounded(values[part.point], quantizers[part.tensor])
+                values[part.point] = round_values(values[part.point], quantizers[part.tensor])
             touched.add(part.point)
         return {end: values[end] for end in self.ends}
 
@@ -127,7 +129,7 @@ class CutNetwork:
     ) -> dict[str, Values]:
         """The ends with every format applied."""
         inputs = {
-            name: rounded(self.exact[name], quantizers[name])
+            name: round_values(self.exact[name], quantizers[name])
             if name in quantizers
             else self.exact[name]
             for name in self.inputs
@@ -194,7 +196,7 @@ def _part(graph: g.Graph, tensor: str, point: str, cuts: Collection[str]) -> Par
             needed.update(g.inputs_of(node))
     reads = tuple(name for name in graph.shapes if name in needed & set(cuts) and name != point)
     nodes = tuple(
-        g.Input(node.name, graph.shapes[node.name]) if node.name in reads else node
+        g.InputNode(node.name, graph.shapes[node.name]) if node.name in reads else node
         for node in graph.nodes
         if node.name in needed
     )
@@ -206,36 +208,36 @@ def keys_of(graph: g.Graph) -> set[str]:
     return {key for node in graph.nodes for key in g.weights_of(node)}
 
 
-def reweighted(graph: g.Graph, weights: Mapping[str, g.Floats]) -> g.Graph:
+def replace_weights(graph: g.Graph, weights: Mapping[str, g.Floats]) -> g.Graph:
     """The same network with other kernels, biases, and other stored values."""
     if not keys_of(graph).intersection(weights):
         return graph
-    nodes = tuple(_reweighted(node, weights) for node in graph.nodes)
+    nodes = tuple(_replace_node_weights(node, weights) for node in graph.nodes)
     return g.Graph(graph.name, nodes, graph.outputs)
 
 
-def _reweighted(node: g.Node, weights: Mapping[str, g.Floats]) -> g.Node:
+def _replace_node_weights(node: g.Node, weights: Mapping[str, g.Floats]) -> g.Node:
     match node:
-        case g.Conv() | g.Dense():
+        case g.ConvNode() | g.DenseNode():
             kernel = weights.get(f"{node.layer}/kernel", node.kernel)
             bias = weights.get(f"{node.layer}/bias")
             return replace(node, kernel=kernel, bias=node.bias if bias is None else bias)
-        case g.BatchNorm():
+        case g.BatchNormNode():
             scale = weights.get(f"{node.layer}/scale", node.scale)
             shift = weights.get(f"{node.layer}/shift", node.shift)
-            return g.Affine(node.name, node.layer, node.x, scale, shift)
-        case g.Affine():
+            return g.AffineNode(node.name, node.layer, node.x, scale, shift)
+        case g.AffineNode():
             scale = weights.get(f"{node.layer}/scale", node.scale)
             return replace(node, scale=scale, shift=weights.get(f"{node.layer}/shift", node.shift))
-        case g.PRelu():
+        case g.PReluNode():
             return replace(node, slope=weights.get(f"{node.layer}/slope", node.slope))
-        case g.Constant():
+        case g.ConstantNode():
             return replace(node, value=weights.get(f"{node.name}/value", node.value))
         case _:  # the other nodes hold no weights, see `weights_of`
             return node
 
 
-def rounded(values: NDArray[Any], quantizer: Quantizer) -> Values:
+def round_values(values: NDArray[Any], quantizer: Quantizer) -> Values:
     """What is left of values that were brought into a format."""
     type_ = quantizer.type
     if quantizer.rounding is Rounding.RND_CONV and quantizer.overflow is Overflow.SAT:

@@ -33,14 +33,27 @@ def quantized_tensors(graph: g.Graph) -> tuple[str, ...]:
         if node.name in hosted:
             continue
         match node:
-            case g.Conv() | g.Dense() | g.BatchNorm() | g.Affine() | g.Merge() | g.Softmax():
+            case (
+                g.ConvNode()
+                | g.DenseNode()
+                | g.BatchNormNode()
+                | g.AffineNode()
+                | g.MergeNode()
+                | g.SoftmaxNode()
+            ):
                 found.update(source(graph, x) for x in g.inputs_of(node))
-            case g.Pool():
-                if node.kind is not g.PoolKind.MAX:
+            case g.PoolNode():
+                if node.kind is not g.PoolNodeKind.MAX:
                     found.add(source(graph, node.x))
-            case g.Input() | g.Constant() | g.Activation() | g.PRelu() | g.Concat():
+            case (
+                g.InputNode()
+                | g.ConstantNode()
+                | g.ActivationNode()
+                | g.PReluNode()
+                | g.ConcatNode()
+            ):
                 pass
-            case g.Moves():
+            case g.MoveNode():
                 pass
             case _:
                 assert_never(node)
@@ -56,7 +69,7 @@ def table_indices(graph: g.Graph) -> tuple[str, ...]:
     found = [
         node.x
         for node in graph.nodes
-        if isinstance(node, g.Activation)
+        if isinstance(node, g.ActivationNode)
         and node.function not in EXACT_FUNCTIONS
         and node.name not in hosted
         and node.x in moving
@@ -68,9 +81,9 @@ def source(graph: g.Graph, tensor: str) -> str:
     """The tensor whose values reach `tensor` unchanged."""
     node = graph.node(tensor)
     match node:
-        case g.Moves() if node.fill == 0.0:  # zero is on every grid
+        case g.MoveNode() if node.fill == 0.0:  # zero is on every grid
             return source(graph, node.x)
-        case g.Pool(kind=g.PoolKind.MAX):
+        case g.PoolNode(kind=g.PoolNodeKind.MAX):
             return source(graph, node.x)
         case _:  # the others make new values; a format at one of these is never wrong
             return tensor
@@ -80,7 +93,7 @@ def dependent(graph: g.Graph) -> set[str]:
     """Tensors that depend on an input."""
     found: set[str] = set()
     for node in graph.nodes:
-        if isinstance(node, g.Input) or any(x in found for x in g.inputs_of(node)):
+        if isinstance(node, g.InputNode) or any(x in found for x in g.inputs_of(node)):
             found.add(node.name)
     return found
 
@@ -94,7 +107,7 @@ def late_point(graph: g.Graph, tensor: str) -> str:
             readers.setdefault(x, []).append(node)
     while tensor not in graph.outputs and len(readers.get(tensor, ())) == 1:
         match readers[tensor][0]:
-            case g.Pool(kind=g.PoolKind.MAX) as pool:
+            case g.PoolNode(kind=g.PoolNodeKind.MAX) as pool:
                 tensor = pool.name
             case _:  # no rounding goes past anything but a maximum
                 break
@@ -109,9 +122,9 @@ def host_functions(graph: g.Graph) -> dict[str, tuple[str, HostFunction]]:
         if node.name not in graph.outputs or readers[node.name]:
             continue
         match node:
-            case g.Softmax() if node.axis in (-1, len(graph.shapes[node.x]) - 1):
+            case g.SoftmaxNode() if node.axis in (-1, len(graph.shapes[node.x]) - 1):
                 found[node.name] = (node.x, HostFunction.SOFTMAX)
-            case g.Activation(function=g.Function.SIGMOID):
+            case g.ActivationNode(function=g.Function.SIGMOID):
                 found[node.name] = (node.x, HostFunction.SIGMOID)
             case _:  # the host applies no other function
                 pass

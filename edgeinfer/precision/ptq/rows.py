@@ -43,13 +43,13 @@ class Moments:
         return np.asarray(np.einsum("io,io->o", change, self.gram @ change))
 
 
-def moments_of(node: g.Conv | g.Dense, x: NDArray[np.float32]) -> tuple[Moments, ...]:
+def moments_of(node: g.ConvNode | g.DenseNode, x: NDArray[np.float32]) -> tuple[Moments, ...]:
     """Moments for each group (a dense layer is one group)."""
     seen = rows_of(node, x)
     return tuple(_moments(seen[:, group]) for group in range(seen.shape[1]))
 
 
-def means_of(node: g.Conv | g.Dense, x: NDArray[np.float32]) -> tuple[Floats, ...]:
+def means_of(node: g.ConvNode | g.DenseNode, x: NDArray[np.float32]) -> tuple[Floats, ...]:
     """The means alone."""
     means = rows_of(node, x).mean(axis=0, dtype=np.float64)
     return tuple(means)
@@ -65,25 +65,25 @@ def _moments(rows: NDArray[np.float32]) -> Moments:
     return Moments(mean, (rows.T @ rows).astype(np.float64) / len(rows))
 
 
-def rows_of(node: g.Conv | g.Dense, x: NDArray[np.float32]) -> NDArray[np.float32]:
+def rows_of(node: g.ConvNode | g.DenseNode, x: NDArray[np.float32]) -> NDArray[np.float32]:
     """(rows, groups, inputs): what the layer sees at positions spread evenly over the samples."""
     match node:
-        case g.Dense():
+        case g.DenseNode():
             flat = x.reshape(-1, x.shape[-1])
             return flat[_spread(len(flat))][:, None]
-        case g.Conv():
+        case g.ConvNode():
             return _windows(node, x)
 
 
-def grouped(node: g.Conv | g.Dense, kernel: Floats) -> Floats:
+def group_kernel(node: g.ConvNode | g.DenseNode, kernel: Floats) -> Floats:
     """A kernel as (groups, inputs, outputs of a group), inputs in the order of `rows_of`."""
-    groups = node.groups if isinstance(node, g.Conv) else 1
+    groups = node.groups if isinstance(node, g.ConvNode) else 1
     flat = kernel.reshape(-1, groups, kernel.shape[-1] // groups)
     return np.moveaxis(flat, 1, 0)
 
 
-def ungrouped(node: g.Conv | g.Dense, parts: Floats) -> Floats:
-    """The inverse of `grouped`."""
+def ungroup_kernel(node: g.ConvNode | g.DenseNode, parts: Floats) -> Floats:
+    """The inverse of `group_kernel`."""
     return np.moveaxis(parts, 0, 1).reshape(node.kernel.shape)
 
 
@@ -92,11 +92,11 @@ def _spread(count: int) -> NDArray[np.int64]:
     return np.rint(kept).astype(np.int64)
 
 
-def _windows(node: g.Conv, x: NDArray[np.float32]) -> NDArray[np.float32]:
+def _windows(node: g.ConvNode, x: NDArray[np.float32]) -> NDArray[np.float32]:
     rank = len(node.strides)
     window, channels = node.kernel.shape[:rank], x.shape[-1]
     padded = np.pad(x, ((0, 0), *node.pads, (0, 0)))
-    reach = g.dilated(window, node.dilation)
+    reach = g.dilate_window(window, node.dilation)
     counts = [
         (size - width) // step + 1
         for size, width, step in zip(padded.shape[1:-1], reach, node.strides, strict=True)

@@ -10,8 +10,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from edgeinfer.graph import nodes as g
-from edgeinfer.precision.ptq.rows import Moments, grouped, ungrouped
-from quantization.calibrate import DEEPEST, fitted
+from edgeinfer.precision.ptq.rows import Moments, group_kernel, ungroup_kernel
+from quantization.calibrate import DEEPEST, fit_quantizer
 from quantization.fixed import Fixed, Overflow, Quantizer, Rounding
 from quantization.recipe import WeightFormat
 
@@ -21,11 +21,11 @@ DAMPING = 0.01  # of the mean square, added to every input's: few samples must n
 
 
 def kernel_format(
-    node: g.Conv | g.Dense, moments: Sequence[Moments], bits: int, *, per_channel: bool
+    node: g.ConvNode | g.DenseNode, moments: Sequence[Moments], bits: int, *, per_channel: bool
 ) -> WeightFormat:
     """The format of this width under which the layer's output changes least."""
     kernel = node.kernel.astype(np.float64)
-    whole = fitted(kernel, bits, signed=True).type
+    whole = fit_quantizer(kernel, bits, signed=True).type
     places = [whole.integer - depth for depth in range(DEEPEST + 1)]
     errors = np.stack([_errors(node, moments, Fixed(True, bits, place)) for place in places])
     if not per_channel or kernel.shape[-1] == 1:
@@ -40,9 +40,9 @@ def _at(bits: int, integer: int) -> Quantizer:
     return Quantizer(Fixed(True, bits, integer), Rounding.RND_CONV, Overflow.SAT)
 
 
-def _errors(node: g.Conv | g.Dense, moments: Sequence[Moments], type_: Fixed) -> Floats:
+def _errors(node: g.ConvNode | g.DenseNode, moments: Sequence[Moments], type_: Fixed) -> Floats:
     """Mean squared change of each output channel under plain rounding."""
-    kernel = grouped(node, node.kernel.astype(np.float64))
+    kernel = group_kernel(node, node.kernel.astype(np.float64))
     held = nearest(kernel, np.full(kernel.shape[-1], type_.lsb), type_.raw_min, type_.raw_max)
     parts = [m.error(change) for m, change in zip(moments, held - kernel, strict=True)]
     return np.concatenate(parts)
@@ -59,25 +59,29 @@ def plain(kernel: g.Floats, fmt: WeightFormat) -> Floats:
     return np.asarray(np.ldexp(raw.astype(np.float64), -fmt.frac))
 
 
-def compensated(node: g.Conv | g.Dense, moments: Sequence[Moments], fmt: WeightFormat) -> Floats:
+def round_with_compensation(
+    node: g.ConvNode | g.DenseNode, moments: Sequence[Moments], fmt: WeightFormat
+) -> Floats:
     """Weights on the grid one after the other, what rounding one did to the output being made good
     by those that follow. The nearest place is not always the best one."""
     modes = {(q.rounding, q.overflow) for q in fmt.quantizers}
     if modes != {(Rounding.RND_CONV, Overflow.SAT)} or any(m.gram.ndim == 1 for m in moments):
         return plain(node.kernel, fmt)
-    kernel = grouped(node, node.kernel.astype(np.float64))
+    kernel = group_kernel(node, node.kernel.astype(np.float64))
     channels = fmt.quantizers if fmt.per_channel else fmt.quantizers * node.kernel.shape[-1]
     lsb = np.array([q.type.lsb for q in channels]).reshape(len(kernel), -1)
     low = np.array([q.type.raw_min for q in channels], dtype=float).reshape(len(kernel), -1)
     high = np.array([q.type.raw_max for q in channels], dtype=float).reshape(len(kernel), -1)
     groups = [
-        _compensated(part, m.gram, *limits)
+        _compensate_group(part, m.gram, *limits)
         for part, m, *limits in zip(kernel, moments, lsb, low, high, strict=True)
     ]
-    return ungrouped(node, np.stack(groups))
+    return ungroup_kernel(node, np.stack(groups))
 
 
-def _compensated(kernel: Floats, gram: Floats, lsb: Floats, low: Floats, high: Floats) -> Floats:
+def _compensate_group(
+    kernel: Floats, gram: Floats, lsb: Floats, low: Floats, high: Floats
+) -> Floats:
     """One group: inputs by falling mean square, each one's error pushed to those not yet rounded.
 
     With the inverse of the damped moments factored as U'U, row i of U holds how the best values of
@@ -112,11 +116,11 @@ def bias_format(bias: g.Floats, frac: int, most_bits: int = 24) -> Quantizer:
 
 
 def corrected_bias(
-    node: g.Conv | g.Dense, kernel: Floats, exact: Sequence[Floats], seen: Sequence[Floats]
+    node: g.ConvNode | g.DenseNode, kernel: Floats, exact: Sequence[Floats], seen: Sequence[Floats]
 ) -> Floats:
     """The bias with which the mean of each output is what it was: `exact` are the means of the
     float inputs, `seen` those of the rounded ones that `kernel` is applied to."""
-    wanted, got = grouped(node, node.kernel.astype(np.float64)), grouped(node, kernel)
+    wanted, got = group_kernel(node, node.kernel.astype(np.float64)), group_kernel(node, kernel)
     moved = [e @ w - s @ k for e, s, w, k in zip(exact, seen, wanted, got, strict=True)]
     bias = np.zeros(node.kernel.shape[-1]) if node.bias is None else node.bias
     return np.asarray(bias + np.concatenate(moved))

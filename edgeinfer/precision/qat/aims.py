@@ -101,12 +101,12 @@ def loss_of(graph: g.Graph, name: str, labels: NDArray[np.float64] | None) -> Lo
 
 
 def _is_softmax(graph: g.Graph, name: str) -> bool:
-    return isinstance(graph.node(name), g.Softmax)
+    return isinstance(graph.node(name), g.SoftmaxNode)
 
 
 def _is_sigmoid(graph: g.Graph, name: str) -> bool:
     node = graph.node(name)
-    return isinstance(node, g.Activation) and node.function is g.Function.SIGMOID
+    return isinstance(node, g.ActivationNode) and node.function is g.Function.SIGMOID
 
 
 def yields_logits(graph: g.Graph, name: str) -> bool:

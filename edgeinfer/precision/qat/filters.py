@@ -20,7 +20,7 @@ from numpy.typing import NDArray
 from edgeinfer.graph import nodes as g
 from edgeinfer.ir.engine.float_engine import FloatEngine
 
-Linear = g.Conv | g.Dense
+Linear = g.ConvNode | g.DenseNode
 Labels = NDArray[np.int64]  # of a tensor's elements: the filter each belongs to, -1: another's
 
 
@@ -34,14 +34,16 @@ class Prunable:
 
 
 @dataclass(frozen=True, slots=True)
-class Pruned:
+class PrunedNetwork:
     """The smaller network, and how many filters are left of how many, by layer."""
 
     graph: g.Graph
     kept: Mapping[str, tuple[int, int]]
 
 
-def without_filters(graph: g.Graph, data: Mapping[str, NDArray[Any]], share: float) -> Pruned:
+def without_filters(
+    graph: g.Graph, data: Mapping[str, NDArray[Any]], share: float
+) -> PrunedNetwork:
     """Take the given share of filters (at least one stays) out of every layer where some can go;
     `data` show how much each filter's outputs vary. Batch norms are to be folded before."""
     kept: dict[str, tuple[int, int]] = {}
@@ -52,9 +54,9 @@ def without_filters(graph: g.Graph, data: Mapping[str, NDArray[Any]], share: flo
         size = found.layer.kernel.shape[-1]
         count = min(round(share * size), size - 1)
         if count:
-            graph = _pruned(graph, found, data, count)
+            graph = _prune_layer(graph, found, data, count)
         kept[found.layer.layer] = (size - count, size)
-    return Pruned(graph, kept)
+    return PrunedNetwork(graph, kept)
 
 
 def prunable(graph: g.Graph, name: str) -> Prunable | None:
@@ -63,7 +65,7 @@ def prunable(graph: g.Graph, name: str) -> Prunable | None:
     uses = Counter(node.layer for node in graph.nodes if isinstance(node, Linear))
     if not isinstance(layer, Linear) or uses[layer.layer] > 1 or name in graph.outputs:
         return None
-    if isinstance(layer, g.Conv) and layer.groups > 1:
+    if isinstance(layer, g.ConvNode) and layer.groups > 1:
         return None
     size = layer.kernel.shape[-1]
     labels: dict[str, Labels] = {name: np.broadcast_to(np.arange(size), graph.shapes[name])}
@@ -74,7 +76,7 @@ def prunable(graph: g.Graph, name: str) -> Prunable | None:
             continue
         if isinstance(node, Linear):
             along = _last_axis(labels[node.x])
-            grouped = isinstance(node, g.Conv) and node.groups > 1
+            grouped = isinstance(node, g.ConvNode) and node.groups > 1
             if along is None or grouped or uses[node.layer] > 1:
                 return None
             readers[node.name] = along
@@ -83,7 +85,7 @@ def prunable(graph: g.Graph, name: str) -> Prunable | None:
         if through is None or node.name in graph.outputs:
             return None
         labels[node.name] = through
-        if isinstance(node, g.Reshape):
+        if isinstance(node, g.ReshapeNode):
             moves[node.name] = through
     return Prunable(layer, readers, moves) if readers else None
 
@@ -98,17 +100,17 @@ def _through(node: g.Node, labels: Mapping[str, Labels], graph: g.Graph) -> Labe
     """The labels behind a node; None where it mixes filters, or has constants of its own."""
     shape = graph.shapes[node.name]
     match node:
-        case g.Activation():
+        case g.ActivationNode():
             return labels[node.x]
-        case g.Pool() | g.Upsample():
+        case g.PoolNode() | g.UpsampleNode():
             along = _last_axis(labels[node.x])
             return None if along is None else np.broadcast_to(along, shape)
-        case g.Pad() if node.pads[-1] == (0, 0):
+        case g.PadNode() if node.pads[-1] == (0, 0):
             along = _last_axis(labels[node.x])
             return None if along is None else np.broadcast_to(along, shape)
-        case g.Reshape() if len(shape) == 1:  # any other shape would not fit fewer filters
+        case g.ReshapeNode() if len(shape) == 1:  # any other shape would not fit fewer filters
             return labels[node.x].reshape(shape)
-        case g.Concat():
+        case g.ConcatNode():
             axis = node.axis if node.axis >= 0 else node.axis + len(shape)
             if axis != len(shape) - 1:
                 return None
@@ -118,12 +120,12 @@ def _through(node: g.Node, labels: Mapping[str, Labels], graph: g.Graph) -> Labe
             return None
 
 
-def _pruned(
+def _prune_layer(
     graph: g.Graph, found: Prunable, data: Mapping[str, NDArray[Any]], count: int
 ) -> g.Graph:
     """The network without the `count` filters whose variation its readers notice least."""
     size = found.layer.kernel.shape[-1]
-    seen = {name: _seen(graph, name, data) for name in found.readers}
+    seen = {name: _channel_statistics(graph, name, data) for name in found.readers}
     worth = np.zeros(size)
     for name, labels in found.readers.items():
         reader = graph.node(name)
@@ -140,20 +142,20 @@ def _pruned(
         changed[name] = _fewer_inputs(reader, np.isin(labels, gone), seen[name][0])
     for name in found.moves:
         move = graph.node(name)
-        assert isinstance(move, g.Reshape)
+        assert isinstance(move, g.ReshapeNode)
         left = int(np.sum(~np.isin(found.moves[name], gone)))
         changed[name] = replace(move, shape=(left,))
     nodes = tuple(changed.get(node.name, node) for node in graph.nodes)
     return g.Graph(graph.name, nodes, graph.outputs)
 
 
-def _seen(
+def _channel_statistics(
     graph: g.Graph, reader: str, data: Mapping[str, NDArray[Any]]
 ) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
     """Mean and spread of each input channel of a layer."""
     node = graph.node(reader)
     assert isinstance(node, Linear)
-    if isinstance(graph.node(node.x), g.Input):
+    if isinstance(graph.node(node.x), g.InputNode):
         values = np.asarray(data[node.x], dtype=np.float64)
     else:
         fed = {name.name: np.asarray(data[name.name], np.float32) for name in graph.inputs}

@@ -13,8 +13,8 @@ from edgeinfer.graph import nodes as g
 from edgeinfer.ir.lower import lower
 from edgeinfer.precision.qat.aims import Aim, aims
 from edgeinfer.precision.qat.settings import QatSettings
-from edgeinfer.precision.qat.train import Lesson, Trained, Watch, train
-from edgeinfer.precision.search.objective import Objective, objective_on
+from edgeinfer.precision.qat.train import Lesson, TrainedWeights, Watch, train
+from edgeinfer.precision.search.objective import SearchObjective, objective_on
 from quantization.recipe import Recipe
 
 
@@ -24,7 +24,7 @@ class Tutor:
 
     samples: Samples
     aims: tuple[Aim, ...]
-    objective: Objective
+    objective: SearchObjective
     settings: QatSettings
 
     @staticmethod
@@ -34,9 +34,9 @@ class Tutor:
         wanted = aims(teacher, teach, answers, settings.distillation)
         return Tutor(teach, wanted, objective_on(teacher, choose), settings)
 
-    def trained(
+    def train(
         self, graph: g.Graph, recipe: Recipe, watch: Watch = lambda done, total: None
-    ) -> Trained:
+    ) -> TrainedWeights:
         """A network of the same inputs and outputs, trained under a recipe."""
         lesson = Lesson(self.samples, self.aims, self._judge, self.settings)
         return train(graph, recipe, lesson, watch)
@@ -48,5 +48,5 @@ class Tutor:
 
 def refuse_untrainable(graph: g.Graph) -> None:
     """An error for a network that has nothing to train."""
-    if not any(isinstance(node, g.Conv | g.Dense) for node in graph.nodes):
+    if not any(isinstance(node, g.ConvNode | g.DenseNode) for node in graph.nodes):
         raise InputError(f"{graph.name} has no layer with weights, so there is nothing to train.")

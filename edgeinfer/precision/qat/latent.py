@@ -14,10 +14,10 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from edgeinfer.export.qkeras import Drawing, draw
-from edgeinfer.export.qkeras_formats import stored
+from edgeinfer.export.qkeras import KerasTensors, draw
+from edgeinfer.export.qkeras_formats import prepare_weights
 from edgeinfer.graph import nodes as g
-from edgeinfer.precision.ptq.network import reweighted
+from edgeinfer.precision.ptq.network import replace_weights
 from edgeinfer.precision.ptq.points import host_functions
 from edgeinfer.precision.ptq.weights import bias_format
 from quantization.fixed import Fixed, Quantizer
@@ -31,7 +31,7 @@ WIDEST = 24
 class Latent:
     """The model, ending where the host takes over, and where each layer's weights are in it."""
 
-    drawing: Drawing
+    drawing: KerasTensors
     model: Any
     ends: dict[str, str]  # output -> the tensor that the model yields for it
 
@@ -70,7 +70,7 @@ class Latent:
             found[f"{name}/kernel"] = kernel.astype(np.float64).reshape(shape) * alpha
             if bias:
                 found[f"{name}/bias"] = bias[0].astype(np.float64)
-        return reweighted(self.drawing.graph, found)
+        return replace_weights(self.drawing.graph, found)
 
     def kernels(self) -> dict[str, Any]:
         """The kernels' variables by layer."""
@@ -82,7 +82,7 @@ class Latent:
     def _alpha(self, key: str, held: dict[str, g.Floats]) -> NDArray[np.float64]:
         fmt = self.drawing.recipe.weight(key)
         assert fmt is not None, "drawing completes the recipe for every weight"
-        alpha = stored(held[key], fmt).alpha
+        alpha = prepare_weights(held[key], fmt).alpha
         return np.asarray(1.0 if alpha is None else alpha, dtype=np.float64)
 
 
@@ -91,7 +91,7 @@ def roomy(graph: g.Graph, recipe: Recipe) -> Recipe:
     held = dict(graph.weights())
     found: dict[str, WeightFormat] = {}
     for node in graph.nodes:
-        key = f"{node.layer}/bias" if isinstance(node, g.Conv | g.Dense) else ""
+        key = f"{node.layer}/bias" if isinstance(node, g.ConvNode | g.DenseNode) else ""
         if key not in held:
             continue
         narrow = recipe.weight(key)
@@ -100,7 +100,7 @@ def roomy(graph: g.Graph, recipe: Recipe) -> Recipe:
     return recipe.updated(Recipe.of({}, found))
 
 
-def settled(graph: g.Graph, recipe: Recipe) -> Recipe:
+def settle_biases(graph: g.Graph, recipe: Recipe) -> Recipe:
     """The recipe with the narrowest formats, on the same grids, that hold a graph's biases."""
     found: dict[str, WeightFormat] = {}
     for key, values in graph.weights():

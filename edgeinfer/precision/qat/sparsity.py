@@ -17,7 +17,7 @@ Mask = NDArray[np.bool_]
 
 
 @dataclass(frozen=True, slots=True)
-class Schedule:
+class SparsitySchedule:
     """The share of zero weights at every step: fast at first, when there are many to spare."""
 
     final: float

@@ -20,9 +20,9 @@ from edgeinfer.base.errors import InputError
 from edgeinfer.data.samples import Samples
 from edgeinfer.graph import nodes as g
 from edgeinfer.precision.qat.aims import Aim, yields_logits
-from edgeinfer.precision.qat.latent import Latent, settled
+from edgeinfer.precision.qat.latent import Latent, settle_biases
 from edgeinfer.precision.qat.settings import QatSettings
-from edgeinfer.precision.qat.sparsity import Mask, Schedule, masks
+from edgeinfer.precision.qat.sparsity import Mask, SparsitySchedule, masks
 from quantization.recipe import Recipe
 
 WARM_UP = 0.05  # share of the steps over which the learning rate rises
@@ -43,7 +43,7 @@ class Epoch:
 
 
 @dataclass(frozen=True, slots=True)
-class Trained:
+class TrainedWeights:
     """Weights on no grid yet, the recipe that fits them, and how it went."""
 
     graph: g.Graph
@@ -66,7 +66,7 @@ class Lesson:
 
 
 @dataclass(frozen=True, slots=True)
-class _Kept:
+class _BestEpoch:
     """The best epoch so far: one that is nearer to the sparsity asked for comes first."""
 
     due: float  # share of zero weights that the schedule had come to
@@ -81,11 +81,11 @@ def train(
     recipe: Recipe,
     lesson: Lesson,
     watch: Watch = lambda done, total: None,
-) -> Trained:
+) -> TrainedWeights:
     """Train a network's weights under a recipe that names every tensor and every weight."""
     run = _Run(graph, recipe, lesson, watch)
     best = run.go()
-    return Trained(best.graph, best.recipe, tuple(run.history), best.number)
+    return TrainedWeights(best.graph, best.recipe, tuple(run.history), best.number)
 
 
 class _Run:
@@ -104,14 +104,14 @@ class _Run:
         self.batch = min(settings.batch, len(samples))
         self.steps_an_epoch = max(1, len(samples) // self.batch)
         self.steps = self.steps_an_epoch * settings.epochs
-        self.schedule = Schedule(settings.sparsity, self.steps)
+        self.schedule = SparsitySchedule(settings.sparsity, self.steps)
         self.masks: dict[str, Mask] = {}
         self.due = 0.0  # share of zero weights that the masks were last chosen for
         self.history: list[Epoch] = []
         self.began = time.monotonic()
         self.step_of = _compiled_step(self.latent, lesson.aims, self.optimizer, self.variables)
 
-    def go(self) -> _Kept:
+    def go(self) -> _BestEpoch:
         """All epochs, or as many as there is time for; the best of them."""
         best = self._closed(0, None)
         rng = np.random.default_rng(self.settings.seed)
@@ -170,15 +170,15 @@ class _Run:
         for name, mask in self.masks.items():
             kernels[name].assign(kernels[name] * mask.astype(np.float32))
 
-    def _closed(self, number: int, loss: float | None) -> _Kept:
+    def _closed(self, number: int, loss: float | None) -> _BestEpoch:
         """Judge the integer network as it is now."""
         graph = self.latent.graph()
-        recipe = settled(graph, self.recipe)
+        recipe = settle_biases(graph, self.recipe)
         score = self.judge(graph, recipe)
         zeros = zero_share(graph, recipe)
         seconds = round(time.monotonic() - self.began, 2)
         self.history.append(Epoch(number, loss, score, zeros, seconds))
-        return _Kept(self.due, score, number, graph, recipe)
+        return _BestEpoch(self.due, score, number, graph, recipe)
 
 
 def zero_share(graph: g.Graph, recipe: Recipe) -> float:

@@ -15,7 +15,7 @@ from edgeinfer.base.metrics import Scores
 from edgeinfer.data.samples import Samples
 from edgeinfer.evaluate import judge
 from edgeinfer.graph import nodes as g
-from edgeinfer.ir.ops import Weights, packed
+from edgeinfer.ir.ops import Weights, pack_weights
 from edgeinfer.ir.program import Program
 from edgeinfer.precision.ptq.network import Tensors
 from edgeinfer.precision.ptq.points import host_functions
@@ -25,7 +25,7 @@ Floats = NDArray[np.float64]
 
 
 @dataclass(frozen=True, slots=True)
-class Objective:
+class SearchObjective:
     """Judges outputs by labels where there are any, else by their distance from the float ones.
 
     `name` is what the number is: ``auc`` (the mean over heads and classes), ``accuracy`` (where no
@@ -54,7 +54,7 @@ class Objective:
         )
         if key not in self._raw:
             found = judge.raw_inputs(program, recipe, self.samples)
-            self._raw[key] = {name: packed(values) for name, values in found.items()}
+            self._raw[key] = {name: pack_weights(values) for name, values in found.items()}
         return self.of(judge.quantized_outputs(program, self._raw[key]))
 
     def of_ends(self, ends: Tensors) -> float:
@@ -64,7 +64,9 @@ class Objective:
         for name in self.graph.outputs:
             if name in hosts:
                 tensor, function = hosts[name]
-                outputs[name] = judge.hosted(ends[tensor].astype(np.float64), function)
+                outputs[name] = judge.apply_host_functions(
+                    ends[tensor].astype(np.float64), function
+                )
             elif name in ends:
                 outputs[name] = ends[name].astype(np.float64)
             else:  # an output that depends on nothing, or is an input
@@ -72,13 +74,13 @@ class Objective:
         return self.of(outputs)
 
 
-def objective_on(graph: g.Graph, samples: Samples) -> Objective:
+def objective_on(graph: g.Graph, samples: Samples) -> SearchObjective:
     """What the samples can say about this network."""
     exact = _wide(judge.float_outputs(graph, samples))
     if not samples.labels:
-        return Objective(graph, samples, "negated_float_error", exact, 0.0)
+        return SearchObjective(graph, samples, "negated_float_error", exact, 0.0)
     name, value = figure(judge.score(graph, exact, samples), samples)
-    return Objective(graph, samples, name, exact, value)
+    return SearchObjective(graph, samples, name, exact, value)
 
 
 def figure(scores: Scores, samples: Samples) -> tuple[str, float]:

@@ -14,7 +14,7 @@ from typing import Any
 from edgeinfer.base import assets
 from edgeinfer.base.names import writable
 from edgeinfer.base.plan import BuildPlan
-from edgeinfer.precision.search.run import Found
+from edgeinfer.precision.search.run import SearchResult
 from quantization.search import Trial
 
 VERSION = 1
@@ -34,7 +34,7 @@ class Tick:
 
 
 @dataclass(frozen=True, slots=True)
-class Dot:
+class RecipeDot:
     """A recipe in the picture."""
 
     x: float
@@ -43,7 +43,7 @@ class Dot:
     name: str = ""
 
 
-def report(found: Found) -> BuildPlan:
+def report(found: SearchResult) -> BuildPlan:
     """All files of a search's result. Recipes on the front are complete: they lower as they are."""
     files = {"front.json": _json(found).encode(), "front.svg": picture(found).encode()}
     for trial in found.front:
@@ -61,7 +61,7 @@ def name_of(trial: Trial) -> str:
     ]
 
 
-def document(found: Found) -> dict[str, Any]:
+def document(found: SearchResult) -> dict[str, Any]:
     """The result as JSON data."""
     kept = {id(trial) for trial in found.front}
     return {
@@ -79,7 +79,7 @@ def document(found: Found) -> dict[str, Any]:
     }
 
 
-def _json(found: Found) -> str:
+def _json(found: SearchResult) -> str:
     return json.dumps(document(found), indent=1) + "\n"
 
 
@@ -93,7 +93,7 @@ def _point(trial: Trial) -> dict[str, Any]:
     }
 
 
-def picture(found: Found) -> str:
+def picture(found: SearchResult) -> str:
     """Score against cost as an SVG; the cost's axis is logarithmic."""
     from jinja2 import Environment, StrictUndefined
 
@@ -103,10 +103,10 @@ def picture(found: Found) -> str:
     ys = [trial.outcome.score for trial in shown] + [found.objective.exact_score]
     across, up = _Axis.over(xs, LEFT, RIGHT), _Axis.over(ys, BOTTOM, TOP)
 
-    def dot(trial: Trial, name: str = "") -> Dot:
+    def dot(trial: Trial, name: str = "") -> RecipeDot:
         costs, score = trial.outcome.costs[cost], trial.outcome.score
         x = across.place(math.log2(max(costs, 1.0)))
-        return Dot(x, up.place(score), f"{name_of(trial)}: {score:.5g} at {costs:,.0f}", name)
+        return RecipeDot(x, up.place(score), f"{name_of(trial)}: {score:.5g} at {costs:,.0f}", name)
 
     visible = {id(trial) for trial in shown}
     uniform = [
@@ -133,7 +133,7 @@ def picture(found: Found) -> str:
     return writable(drawn)
 
 
-def _worth_showing(found: Found) -> list[Trial]:
+def _worth_showing(found: SearchResult) -> list[Trial]:
     """Trials within twice the distance of the float score that was allowed; if there are none, all.
     What lies far below would press the interesting part into a line."""
     least = found.objective.exact_score - 2.0 * found.settings.tolerance

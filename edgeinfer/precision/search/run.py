@@ -21,17 +21,17 @@ import numpy as np
 from numpy.typing import NDArray
 
 from edgeinfer.base.errors import InputError, UsageError
-from edgeinfer.base.plan import staged
+from edgeinfer.base.plan import stage_file
 from edgeinfer.data.samples import Samples
 from edgeinfer.graph import nodes as g
 from edgeinfer.ir.costs import Estimate
-from edgeinfer.precision.ptq.network import reweighted
-from edgeinfer.precision.search.objective import Objective, objective_on
-from edgeinfer.precision.search.space import Searched, searched
+from edgeinfer.precision.ptq.network import replace_weights
+from edgeinfer.precision.search.objective import SearchObjective, objective_on
+from edgeinfer.precision.search.space import SearchedNetwork, prepare_search
 from quantization.recipe import Recipe
-from quantization.search import Judge, LimitReached, Limits, Outcome, Repair, Trial, front
+from quantization.search import Judge, LimitReached, Limits, RecipeOutcome, Repair, Trial, front
 from quantization.search_greedy import Descent, descend, polish
-from quantization.search_journal import Journal, SearchError
+from quantization.search_journal import SearchError, SearchJournal
 from quantization.search_thorough import Exploration, Sampler, explore
 
 Train = Callable[[g.Graph, Recipe], g.Graph]  # the network with weights trained for a recipe
@@ -42,7 +42,7 @@ FINISHED = 12  # recipes that are trained in the end, where there is training
 LOOKING = 0.6  # share of trials and of time for finding them, the rest being for their training
 
 
-class Strategy(StrEnum):
+class SearchStrategy(StrEnum):
     """How the search goes about it."""
 
     GREEDY = "greedy"
@@ -54,7 +54,7 @@ class SearchSettings:
     """What may be chosen, what counts, and when to stop."""
 
     widths: tuple[int, ...] = (2, 3, 4, 5, 6, 7, 8)
-    strategy: Strategy = Strategy.GREEDY
+    strategy: SearchStrategy = SearchStrategy.GREEDY
     cost: str = "ebops"
     budget: float = 0.0  # a recipe this cheap is cheap enough
     budget_share: float = 0.0  # the same as a share of the cost of `budget_bits` throughout
@@ -75,16 +75,20 @@ class SearchSettings:
             raise UsageError(f"--minutes is {self.minutes:g}, but must be above 0.")
         if not self.tolerance >= 0.0 or not self.budget >= 0.0:
             raise UsageError("A search's tolerance and budget must not be below 0.")
-        if self.strategy is Strategy.THOROUGH and self.trials is None and self.minutes is None:
+        if (
+            self.strategy is SearchStrategy.THOROUGH
+            and self.trials is None
+            and self.minutes is None
+        ):
             raise UsageError("A thorough search needs --minutes or --trials.")
 
 
 @dataclass(frozen=True, slots=True)
-class Found:
+class SearchResult:
     """What a search found: every trial, those with one width throughout, and the best of all."""
 
-    network: Searched
-    objective: Objective
+    network: SearchedNetwork
+    objective: SearchObjective
     settings: SearchSettings
     trials: tuple[Trial, ...]
     uniform: Mapping[int, Trial]  # by bits
@@ -111,9 +115,9 @@ def search(
     train: Train | None = None,
     estimate: Estimate | None = None,
     advanced: Advanced = lambda done, total: None,
-) -> Found:
+) -> SearchResult:
     """Search recipes for a network; formats are fitted to the one set and judged on the other."""
-    network = searched(
+    network = prepare_search(
         graph,
         calibration.inputs,
         settings.widths,
@@ -121,20 +125,20 @@ def search(
         estimate=estimate,
     )
     objective = objective_on(graph, validation)
-    evaluate = _told(network.evaluator(objective), settings, advanced)
+    evaluate = _with_progress(network.evaluator(objective), settings, advanced)
     judge = _judge(network, objective, settings, folder, evaluate)
     if train is not None:
         judge.repair = _repair(network, evaluate, train, folder / WEIGHTS)
-        judge.limits = _shortened(settings)
+        judge.limits = _shorten_limits(settings)
     uniform = _uniform(judge, settings)
     settings = _with_budget(settings, uniform)
     match settings.strategy:
-        case Strategy.GREEDY:
+        case SearchStrategy.GREEDY:
             floor = objective.exact_score - settings.tolerance
             start = network.space.uniform(max(settings.widths))
             descend(judge, Descent(start, settings.cost, floor, settings.budget))
             polish(judge, settings.cost, floor, settings.seed)
-        case Strategy.THOROUGH:
+        case SearchStrategy.THOROUGH:
             starts = tuple(trial.widths for trial in uniform.values())
             plan = Exploration((settings.cost,), settings.seed, settings.sampler, starts)
             explore(judge, plan, folder / STUDY)
@@ -142,18 +146,18 @@ def search(
             assert_never(settings.strategy)
     if train is not None:
         judge.limits = Limits(settings.trials, settings.minutes)
-        uniform = _finished(judge, settings, uniform)
+        uniform = _train_finalists(judge, settings, uniform)
     trials = tuple(judge.trials.values())
-    return Found(network, objective, settings, trials, uniform, front(trials, settings.cost))
+    return SearchResult(network, objective, settings, trials, uniform, front(trials, settings.cost))
 
 
-def _told(
-    evaluate: Callable[[Recipe, str], Outcome], settings: SearchSettings, advanced: Advanced
-) -> Callable[[Recipe, str], Outcome]:
+def _with_progress(
+    evaluate: Callable[[Recipe, str], RecipeOutcome], settings: SearchSettings, advanced: Advanced
+) -> Callable[[Recipe, str], RecipeOutcome]:
     """The evaluator, telling how far the search is."""
     began, done = time.monotonic(), [0]
 
-    def telling(recipe: Recipe, weights: str) -> Outcome:
+    def telling(recipe: Recipe, weights: str) -> RecipeOutcome:
         outcome = evaluate(recipe, weights)
         done[0] += 1
         if settings.minutes is not None:
@@ -176,20 +180,20 @@ def _with_budget(settings: SearchSettings, uniform: Mapping[int, Trial]) -> Sear
 
 
 def _judge(
-    network: Searched,
-    objective: Objective,
+    network: SearchedNetwork,
+    objective: SearchObjective,
     settings: SearchSettings,
     folder: Path,
-    evaluate: Callable[[Recipe, str], Outcome],
+    evaluate: Callable[[Recipe, str], RecipeOutcome],
 ) -> Judge:
     limits = Limits(settings.trials, settings.minutes)
     try:
-        journal = Journal.open(folder / JOURNAL, identity(network, objective))
+        journal = SearchJournal.open(folder / JOURNAL, identity(network, objective))
     except SearchError as error:
         raise InputError(str(error)) from None
     judge = Judge(network.space, evaluate, journal, limits)
     widest = judge.space.uniform(max(settings.widths))
-    known = judge.judged(widest).outcome.costs
+    known = judge.judge(widest).outcome.costs
     if settings.cost not in known:
         raise UsageError(
             f"There is no cost {settings.cost!r}.", hint=f"Choose one of {', '.join(known)}."
@@ -202,18 +206,18 @@ def _uniform(judge: Judge, settings: SearchSettings) -> dict[int, Trial]:
     found: dict[int, Trial] = {}
     try:
         for bits in sorted(settings.widths, reverse=True):
-            found[bits] = judge.judged(judge.space.uniform(bits))
+            found[bits] = judge.judge(judge.space.uniform(bits))
     except LimitReached:
         pass
     return found
 
 
-def _shortened(settings: SearchSettings) -> Limits:
+def _shorten_limits(settings: SearchSettings) -> Limits:
     trials = settings.trials and max(1, math.ceil(LOOKING * settings.trials))
     return Limits(trials, settings.minutes and LOOKING * settings.minutes)
 
 
-def _finished(
+def _train_finalists(
     judge: Judge, settings: SearchSettings, uniform: Mapping[int, Trial]
 ) -> dict[int, Trial]:
     """Train what is worth it: the best that the budget buys, recipes spread over the front, and
@@ -221,9 +225,9 @@ def _finished(
     trained = dict(uniform)
     try:
         for trial in _worth_training(judge, settings):
-            judge.judged(trial.widths, trial.outcome.weights, repaired=True)
+            judge.judge(trial.widths, trial.outcome.weights, repaired=True)
         for bits, trial in sorted(uniform.items(), reverse=True):
-            better = judge.judged(trial.widths, trial.outcome.weights, repaired=True)
+            better = judge.judge(trial.widths, trial.outcome.weights, repaired=True)
             if better.outcome.score > trial.outcome.score:
                 trained[bits] = better
     except LimitReached:
@@ -246,8 +250,8 @@ def _worth_training(judge: Judge, settings: SearchSettings) -> list[Trial]:
 
 
 def _repair(
-    network: Searched,
-    evaluate: Callable[[Recipe, str], Outcome],
+    network: SearchedNetwork,
+    evaluate: Callable[[Recipe, str], RecipeOutcome],
     train: Train,
     folder: Path,
 ) -> Repair:
@@ -255,13 +259,13 @@ def _repair(
     finds them again."""
     for path in folder.glob("*.npz"):
         with np.load(path, allow_pickle=False) as stored:
-            network.repaired[path.stem] = reweighted(network.graph, dict(stored))
+            network.repaired[path.stem] = replace_weights(network.graph, dict(stored))
 
-    def repair(recipe: Recipe, weights: str) -> Outcome:
+    def repair(recipe: Recipe, weights: str) -> RecipeOutcome:
         ready = network.ready(recipe, weights)
         trained = train(ready.graph, ready.recipe)
         name = hashlib.sha256(f"{recipe.digest} {weights}".encode()).hexdigest()[:16]
-        with staged(folder / f"{name}.npz") as temporary:
+        with stage_file(folder / f"{name}.npz") as temporary:
             stored: Any = dict(trained.weights())
             np.savez(temporary, **stored)
         network.repaired[name] = trained
@@ -270,7 +274,7 @@ def _repair(
     return repair
 
 
-def identity(network: Searched, objective: Objective) -> str:
+def identity(network: SearchedNetwork, objective: SearchObjective) -> str:
     """What a journal's answers depend on: the space, the weights, and the samples."""
     state = hashlib.sha256(f"{network.space.digest} {network.effort} {objective.name}".encode())
     arrays: dict[str, NDArray[Any]] = {

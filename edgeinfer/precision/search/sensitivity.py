@@ -11,8 +11,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from edgeinfer.data.samples import Samples
-from edgeinfer.precision.ptq import Quantized
-from edgeinfer.precision.ptq.network import CutNetwork, Tensors, cut, rounded
+from edgeinfer.precision.ptq import QuantizedGraph
+from edgeinfer.precision.ptq.network import CutNetwork, Tensors, cut, round_values
 from edgeinfer.precision.ptq.weights import plain
 from edgeinfer.precision.search.objective import objective_on
 from quantization.recipe import Recipe
@@ -33,7 +33,7 @@ class Sensitivity:
     score_drop: float | None = None  # None: no labels
 
 
-def sensitivity_table(quantized: Quantized, samples: Samples) -> tuple[Sensitivity, ...]:
+def sensitivity_table(quantized: QuantizedGraph, samples: Samples) -> tuple[Sensitivity, ...]:
     """What each format of a quantized network costs by itself, worst first; in the task's own
     figure where there are labels."""
     few = samples.part(0, MOST_SAMPLES)
@@ -55,7 +55,7 @@ def sensitivities(
         if quantizer is None:
             continue
         point = network.point(tensor)
-        outputs = network.outputs_after({point: rounded(network.exact[point], quantizer)})
+        outputs = network.outputs_after({point: round_values(network.exact[point], quantizer)})
         found.append(_sensitivity(network, tensor, str(quantizer), outputs, score, best))
     for key, values in network.graph.weights():
         fmt = recipe.weight(key)
@@ -80,14 +80,16 @@ def _sensitivity(
 
 def flips(network: CutNetwork, outputs: Tensors) -> float:
     """Share of samples for which any output is decided otherwise than by the float network."""
-    changed = [decided(network.exact[end]) != decided(outputs[end]) for end in network.ends]
+    changed = [
+        decide_class(network.exact[end]) != decide_class(outputs[end]) for end in network.ends
+    ]
     if not changed:
         return 0.0
     whole = np.concatenate([part.reshape(len(part), -1) for part in changed], axis=1)
     return float(whole.any(axis=1).mean())
 
 
-def decided(values: NDArray[np.float32]) -> NDArray[np.int64]:
+def decide_class(values: NDArray[np.float32]) -> NDArray[np.int64]:
     """The class of the highest score; of one score, its sign."""
     if values.ndim > 1 and values.shape[-1] > 1:
         return np.asarray(values.argmax(axis=-1))

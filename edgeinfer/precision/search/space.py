@@ -18,23 +18,28 @@ from numpy.typing import NDArray
 from edgeinfer.graph import nodes as g
 from edgeinfer.graph.fold import fold_batch_norms
 from edgeinfer.ir.costs import Costs, Estimate, costs_of
-from edgeinfer.ir.lower import Lowered, lower
-from edgeinfer.precision.ptq.adapt import Effort, Memory, adapted
+from edgeinfer.ir.lower import LoweredModel, lower
+from edgeinfer.precision.ptq.adapt import AdaptationCache, Effort, adapt_weights
 from edgeinfer.precision.ptq.choose import TABLE_INDEX_EXTRA_BITS
 from edgeinfer.precision.ptq.data import (
     PLACING_SAMPLES,
     calibration_samples,
     extreme_rows,
-    thinned,
+    thin_samples,
 )
-from edgeinfer.precision.ptq.formats import constant_formats, joined, layer_moments, tensor_format
+from edgeinfer.precision.ptq.formats import (
+    constant_formats,
+    join_moments,
+    layer_moments,
+    tensor_format,
+)
 from edgeinfer.precision.ptq.network import CutNetwork, cut
 from edgeinfer.precision.ptq.points import quantized_tensors, table_indices
 from edgeinfer.precision.ptq.weights import kernel_format
-from edgeinfer.precision.search.objective import Objective
-from quantization.calibrate import fitted
+from edgeinfer.precision.search.objective import SearchObjective
+from quantization.calibrate import fit_quantizer
 from quantization.recipe import Recipe
-from quantization.search import Knob, Outcome, Space
+from quantization.search import RecipeOutcome, Space, WidthKnob
 
 MOST_SAMPLES = 2048  # that weights are adapted to, once for each recipe
 
@@ -45,12 +50,12 @@ class Ready:
 
     graph: g.Graph
     recipe: Recipe
-    lowered: Lowered
+    lowered: LoweredModel
     costs: Costs
 
 
 @dataclass(slots=True)
-class Searched:
+class SearchedNetwork:
     """A network whose recipes can be tried."""
 
     network: CutNetwork
@@ -59,7 +64,7 @@ class Searched:
     estimate: Estimate | None = None
     effort: Effort = Effort.ROUNDING
     repaired: dict[str, g.Graph] = field(default_factory=dict)  # networks by name of their weights
-    memory: Memory = field(default_factory=Memory)
+    memory: AdaptationCache = field(default_factory=AdaptationCache)
 
     def ready(self, recipe: Recipe, weights: str = "") -> Ready:
         """The integer network of a recipe that names every tensor and kernel.
@@ -69,30 +74,30 @@ class Searched:
         if weights:
             graph = self.repaired[weights]
         else:
-            made = adapted(self.network, recipe, self.effort, self.memory)
+            made = adapt_weights(self.network, recipe, self.effort, self.memory)
             graph, recipe = made.graph(self.graph), made.recipe
         lowered = lower(graph, recipe)
         return Ready(graph, recipe, lowered, costs_of(lowered.program, self.estimate))
 
-    def evaluator(self, objective: Objective) -> Callable[[Recipe, str], Outcome]:
+    def evaluator(self, objective: SearchObjective) -> Callable[[Recipe, str], RecipeOutcome]:
         """What a search asks for each recipe: the score of the integer network, and its costs."""
 
-        def evaluate(recipe: Recipe, weights: str) -> Outcome:
+        def evaluate(recipe: Recipe, weights: str) -> RecipeOutcome:
             ready = self.ready(recipe, weights)
             score = objective.of_program(ready.lowered.program, ready.lowered.recipe)
-            return Outcome(score, ready.costs.figures(), weights)
+            return RecipeOutcome(score, ready.costs.figures(), weights)
 
         return evaluate
 
 
-def searched(
+def prepare_search(
     graph: g.Graph,
     data: Mapping[str, NDArray[Any]],
     widths: Sequence[int],
     *,
     per_channel: bool = False,
     estimate: Estimate | None = None,
-) -> Searched:
+) -> SearchedNetwork:
     """A network made ready for a search over these widths, calibrated on data."""
     folded = fold_batch_norms(graph)
     widest = max(widths)
@@ -102,9 +107,9 @@ def searched(
     samples = calibration_samples(folded, data, points, MOST_SAMPLES)
     network = cut(folded, points, samples)
     extremes = extreme_rows(folded, samples, points)
-    placing = network.on(thinned(samples, PLACING_SAMPLES, extremes))
+    placing = network.on(thin_samples(samples, PLACING_SAMPLES, extremes))
     kept = {
-        name: fitted(
+        name: fit_quantizer(
             network.exact[network.point(name)], widest + TABLE_INDEX_EXTRA_BITS, signed=True
         )
         for name in network.tensors
@@ -116,17 +121,17 @@ def searched(
         if name in tensors and name not in kept
     }
     knobs = [
-        Knob(name, {bits: Recipe.of({name: quantizer}) for bits, quantizer in formats.items()})
+        WidthKnob(name, {bits: Recipe.of({name: quantizer}) for bits, quantizer in formats.items()})
         for name, formats in chosen.items()
     ]
     at_widest = kept | {name: formats[widest] for name, formats in chosen.items()}
     for layer, uses in layer_moments(network, at_widest).items():
-        node, moments = uses[0][0], joined([seen for _, seen in uses])
+        node, moments = uses[0][0], join_moments([seen for _, seen in uses])
         key = f"{layer}/kernel"
         parts = {
             bits: Recipe.of({}, {key: kernel_format(node, moments, bits, per_channel=per_channel)})
             for bits in widths
         }
-        knobs.append(Knob(key, parts))
+        knobs.append(WidthKnob(key, parts))
     base = Recipe.of(kept, constant_formats(folded, widest))
-    return Searched(network, folded, Space(base, tuple(knobs)), estimate)
+    return SearchedNetwork(network, folded, Space(base, tuple(knobs)), estimate)

@@ -6,16 +6,16 @@ from __future__ import annotations
 
 import numpy as np
 
-from edgeinfer.graph.nodes import Activation, Function, MergeKind, PRelu, Softmax
-from edgeinfer.readers.keras.activations import chosen, clipped, emit, quantized
+from edgeinfer.graph.nodes import ActivationNode, Function, MergeKind, PReluNode, SoftmaxNode
+from edgeinfer.readers.keras.activations import add_clip, add_quantized, emit, parse_activation
 from edgeinfer.readers.keras.builder import Site
-from edgeinfer.readers.keras.fields import Fields, Unsupported
+from edgeinfer.readers.keras.fields import Fields, UnsupportedLayerError
 from quantization.fixed import Fixed, FormatError, Overflow, Quantizer, Rounding
 
 
 def activation_layer(site: Site) -> str:
     """Activation and QActivation."""
-    step = chosen(site, site.fields.get("activation"))
+    step = parse_activation(site, site.fields.get("activation"))
     return site.x if step is None else emit(site, site.x, step, site.name())
 
 
@@ -27,41 +27,43 @@ def fixed_point_layer(site: Site) -> str:
     """
     held = [site.integers(name) for name in ("keep_negative", "bits", "integers")]
     if any((each != each.flat[0]).any() for each in held):
-        raise Unsupported("its elements have formats of their own, which no op here can hold yet")
+        raise UnsupportedLayerError(
+            "its elements have formats of their own, which no op here can hold yet"
+        )
     signed, bits, integer = (int(each.flat[0]) for each in held)
     if bits == 0:
-        raise Unsupported("it has 0 bits, so it lets nothing through")
+        raise UnsupportedLayerError("it has 0 bits, so it lets nothing through")
     modes = site.fields.text("RND", "TRN"), site.fields.text("SAT", "WRAP")
     try:
         quantizer = Quantizer(Fixed(bool(signed), bits, integer), *_modes(*modes))
     except FormatError as error:
-        raise Unsupported(str(error)) from None
-    return quantized(site, Activation(site.name(), site.x, Function.LINEAR), quantizer)
+        raise UnsupportedLayerError(str(error)) from None
+    return add_quantized(site, ActivationNode(site.name(), site.x, Function.LINEAR), quantizer)
 
 
 def _modes(rounding: str, overflow: str) -> tuple[Rounding, Overflow]:
     try:
         return Rounding(rounding), Overflow(overflow)
     except ValueError as error:
-        raise Unsupported(f"{error}; known are those of ap_fixed") from None
+        raise UnsupportedLayerError(f"{error}; known are those of ap_fixed") from None
 
 
 def relu_layer(site: Site) -> str:
     """ReLU with its bounds and slope."""
     fields = site.fields
     if fields.optional("threshold") not in (None, 0.0):
-        raise Unsupported("its threshold is not 0")
+        raise UnsupportedLayerError("its threshold is not 0")
     slope = fields.optional("negative_slope") or 0.0
     top = fields.optional("max_value")
     if slope:
-        node = Activation(site.name(), site.x, Function.LEAKY_RELU, (slope,))
+        node = ActivationNode(site.name(), site.x, Function.LEAKY_RELU, (slope,))
     else:
         function = Function.RELU6 if top == 6.0 else Function.RELU
-        node = Activation(site.name(), site.x, function)
+        node = ActivationNode(site.name(), site.x, function)
     y = site.add(node)
     if top is None or node.function is Function.RELU6:
         return y
-    return clipped(site, y, MergeKind.MINIMUM, top)
+    return add_clip(site, y, MergeKind.MINIMUM, top)
 
 
 def sloped_layer(site: Site) -> str:
@@ -70,9 +72,9 @@ def sloped_layer(site: Site) -> str:
     if kind == "ELU":
         alpha = fields.optional("alpha")
         parameters = (1.0 if alpha is None else alpha,)
-        return site.add(Activation(site.name(), site.x, Function.ELU, parameters))
+        return site.add(ActivationNode(site.name(), site.x, Function.ELU, parameters))
     slope = _slope(fields)
-    return site.add(Activation(site.name(), site.x, Function.LEAKY_RELU, (slope,)))
+    return site.add(ActivationNode(site.name(), site.x, Function.LEAKY_RELU, (slope,)))
 
 
 def _slope(fields: Fields) -> float:
@@ -89,7 +91,7 @@ def prelu_layer(site: Site) -> str:
     shape = site.shape(site.x)
     wanted = tuple(1 if axis + 1 in axes else size for axis, size in enumerate(shape))
     slope = site.shaped("alpha", wanted).astype(np.float64)
-    return site.add(PRelu(site.name(), site.layer.path, site.x, slope))
+    return site.add(PReluNode(site.name(), site.layer.path, site.x, slope))
 
 
 def softmax_layer(site: Site) -> str:
@@ -98,5 +100,5 @@ def softmax_layer(site: Site) -> str:
     axis = Fields({"axis": axis}).integer("axis")
     rank = len(site.shape(site.x))
     if axis == 0 or not -rank <= axis <= rank:
-        raise Unsupported(f"it runs over axis {axis} of a tensor with {rank} axes")
-    return site.add(Softmax(site.name(), site.x, axis - 1 if axis > 0 else axis))
+        raise UnsupportedLayerError(f"it runs over axis {axis} of a tensor with {rank} axes")
+    return site.add(SoftmaxNode(site.name(), site.x, axis - 1 if axis > 0 else axis))

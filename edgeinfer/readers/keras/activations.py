@@ -9,11 +9,19 @@ from typing import Any, assert_never
 
 import numpy as np
 
-from edgeinfer.graph.nodes import Activation, Affine, Constant, Function, Merge, MergeKind, Softmax
+from edgeinfer.graph.nodes import (
+    ActivationNode,
+    AffineNode,
+    ConstantNode,
+    Function,
+    MergeKind,
+    MergeNode,
+    SoftmaxNode,
+)
 from edgeinfer.readers.keras import quantizers as q
 from edgeinfer.readers.keras.builder import Site
-from edgeinfer.readers.keras.fields import Unsupported
-from edgeinfer.readers.keras.quantizer_config import is_quantizer, named, spec_of
+from edgeinfer.readers.keras.fields import UnsupportedLayerError
+from edgeinfer.readers.keras.quantizer_config import is_quantizer, parse_serialised, spec_of
 from quantization.fixed import Fixed, Overflow, Quantizer
 
 _PLAIN: dict[str, tuple[Function, tuple[float, ...]]] = {
@@ -50,9 +58,9 @@ class Plain:
 Step = Plain | q.Spec
 
 
-def chosen(site: Site, value: Any) -> Step | None:
+def parse_activation(site: Site, value: Any) -> Step | None:
     """What an `activation` argument asks for; None for nothing."""
-    found = named(value)
+    found = parse_serialised(value)
     if found is None or found[0] in {"linear", "None", ""}:
         return None
     name, fields = found
@@ -63,7 +71,7 @@ def chosen(site: Site, value: Any) -> Step | None:
         return Plain(plain)
     if name == "smooth_sigmoid":
         return Plain(name)
-    raise Unsupported(f"its activation {name!r} is not known")
+    raise UnsupportedLayerError(f"its activation {name!r} is not known")
 
 
 def label(step: Step) -> str:
@@ -91,7 +99,7 @@ def label(step: Step) -> str:
             assert_never(step)
 
 
-def fused(site: Site, x: str, step: Step | None) -> str:
+def fuse_activation(site: Site, x: str, step: Step | None) -> str:
     """Append a layer's `activation` behind its linear part."""
     return x if step is None else emit(site, x, step, site.name(label(step)))
 
@@ -109,21 +117,21 @@ def emit(site: Site, x: str, step: Step, name: str) -> str:
             function = Function.TANH if step.real else Function.HARD_TANH
             type_ = Fixed(True, step.bits, 1)
             overflow = Overflow.SAT_SYM if step.symmetric else Overflow.SAT
-            return quantized(
-                site, Activation(name, x, function), Quantizer(type_, overflow=overflow)
+            return add_quantized(
+                site, ActivationNode(name, x, function), Quantizer(type_, overflow=overflow)
             )
         case q.QuantizedSigmoid():
             return _sigmoid(site, x, step, name)
         case q.Binary():
             _refuse_auto(step.alpha)
-            y = quantized(site, Activation(name, x, Function.SIGN), _SIGNS)
+            y = add_quantized(site, ActivationNode(name, x, Function.SIGN), _SIGNS)
             half = 0.5 if step.zero_one else 0.0
-            return _scaled(site, y, step.alpha, 1.0 - half, half)
+            return _add_scale(site, y, step.alpha, 1.0 - half, half)
         case q.Ternary():
             _refuse_auto(step.alpha)
             threshold = np.float32(0.33 if step.threshold is None else step.threshold)
-            node = Activation(name, x, Function.TERNARY, (float(threshold),))
-            return _scaled(site, quantized(site, node, _SIGNS), step.alpha)
+            node = ActivationNode(name, x, Function.TERNARY, (float(threshold),))
+            return _add_scale(site, add_quantized(site, node, _SIGNS), step.alpha)
         case q.PowerOfTwo():
             return _power_of_two(site, x, step, name)
         case q.QuantizedHardSwish():
@@ -138,16 +146,16 @@ _SIGNS = Quantizer(Fixed(True, 2, 2), overflow=Overflow.SAT_SYM)
 def _plain(site: Site, x: str, function: str, name: str) -> str:
     match function:
         case "softmax":
-            return site.add(Softmax(name, x))
+            return site.add(SoftmaxNode(name, x))
         case "hard_sigmoid":
-            return site.add(Activation(name, x, Function.HARD_SIGMOID, _hard_sigmoid(site)))
+            return site.add(ActivationNode(name, x, Function.HARD_SIGMOID, _hard_sigmoid(site)))
         case "smooth_sigmoid":
-            return site.add(Activation(name, x, Function.HARD_SIGMOID, _SMOOTH_SIGMOID))
+            return site.add(ActivationNode(name, x, Function.HARD_SIGMOID, _SMOOTH_SIGMOID))
         case "hard_silu" | "hard_swish":
-            return _gated(site, x, _KERAS3_HARD_SIGMOID, name)
+            return _add_gate(site, x, _KERAS3_HARD_SIGMOID, name)
         case _:  # the caller has checked that the name is known
             found, parameters = _PLAIN[function]
-            return site.add(Activation(name, x, found, parameters))
+            return site.add(ActivationNode(name, x, found, parameters))
 
 
 def _hard_sigmoid(site: Site) -> tuple[float, float]:
@@ -157,94 +165,100 @@ def _hard_sigmoid(site: Site) -> tuple[float, float]:
     return _KERAS3_HARD_SIGMOID if site.builder.keras_major >= 3 else _KERAS2_HARD_SIGMOID
 
 
-def _gated(site: Site, x: str, gate: tuple[float, float], name: str) -> str:
+def _add_gate(site: Site, x: str, gate: tuple[float, float], name: str) -> str:
     """x times a hard sigmoid of x."""
     gated = site.builder.fresh(f"{name}_gate")
-    site.add(Activation(gated, x, Function.HARD_SIGMOID, gate))
-    return site.add(Merge(name, (x, gated), MergeKind.MULTIPLY))
+    site.add(ActivationNode(gated, x, Function.HARD_SIGMOID, gate))
+    return site.add(MergeNode(name, (x, gated), MergeKind.MULTIPLY))
 
 
-def quantized(site: Site, node: Activation | Merge, quantizer: Quantizer) -> str:
+def add_quantized(site: Site, node: ActivationNode | MergeNode, quantizer: Quantizer) -> str:
     site.builder.activations[node.name] = quantizer
     return site.add(node)
 
 
 def _refuse_auto(alpha: q.Alpha) -> None:
     if isinstance(alpha, str):
-        raise Unsupported(
+        raise UnsupportedLayerError(
             f"its quantizer takes its scale from the data of each batch (alpha={alpha!r}), which "
             "no fixed hardware can; set alpha=1"
         )
 
 
-def _scaled(site: Site, x: str, alpha: q.Alpha, factor: float = 1.0, shift: float = 0.0) -> str:
+def _add_scale(site: Site, x: str, alpha: q.Alpha, factor: float = 1.0, shift: float = 0.0) -> str:
     """The tensor times a quantizer's constant scale."""
     given = np.asarray(1.0 if alpha is None else alpha, dtype=np.float32).reshape(-1)
     if (given == 1.0).all() and factor == 1.0 and shift == 0.0:
         return x
     name = site.builder.fresh(f"{x}_scale")
     scale = given.astype(np.float64)
-    return site.add(Affine(name, name, x, scale * factor, scale * shift))
+    return site.add(AffineNode(name, name, x, scale * factor, scale * shift))
 
 
 def _fixed_point(site: Site, x: str, spec: q.QuantizedBits | q.QuantizedLinear, name: str) -> str:
     _refuse_auto(spec.alpha)
     if spec.bits == 1 and spec.keep_negative:
-        y = quantized(site, Activation(name, x, Function.SIGN), _SIGNS)
+        y = add_quantized(site, ActivationNode(name, x, Function.SIGN), _SIGNS)
         step = 0.5 * 2.0**spec.integer if isinstance(spec, q.QuantizedLinear) else 1.0
-        return _scaled(site, y, spec.alpha, step)
+        return _add_scale(site, y, spec.alpha, step)
     if isinstance(spec, q.QuantizedLinear) and spec.alpha not in (None, 1.0):
-        raise Unsupported("quantized_linear with a scale of its own is used as an activation")
+        raise UnsupportedLayerError(
+            "quantized_linear with a scale of its own is used as an activation"
+        )
     type_ = Fixed(spec.keep_negative, spec.bits, spec.integer + int(spec.keep_negative))
     overflow = Overflow.SAT_SYM if spec.symmetric and spec.keep_negative else Overflow.SAT
-    node = Activation(name, x, Function.LINEAR)
-    return _scaled(site, quantized(site, node, Quantizer(type_, overflow=overflow)), spec.alpha)
+    node = ActivationNode(name, x, Function.LINEAR)
+    return _add_scale(
+        site, add_quantized(site, node, Quantizer(type_, overflow=overflow)), spec.alpha
+    )
 
 
 def _relu(site: Site, x: str, spec: q.QuantizedRelu, name: str) -> str:
     if spec.use_sigmoid:
-        raise Unsupported("quantized_relu with use_sigmoid is not known on integers")
+        raise UnsupportedLayerError("quantized_relu with use_sigmoid is not known on integers")
     slope = spec.negative_slope
     if not slope:
         type_ = Fixed(False, spec.bits, spec.integer)
-        y = quantized(site, Activation(name, x, Function.RELU), Quantizer(type_))
+        y = add_quantized(site, ActivationNode(name, x, Function.RELU), Quantizer(type_))
     else:
         if spec.bits < 2:
-            raise Unsupported("quantized_relu with a negative slope needs 2 bits")
+            raise UnsupportedLayerError("quantized_relu with a negative slope needs 2 bits")
         type_ = Fixed(True, spec.bits, spec.integer + 1)
-        node = Activation(name, x, Function.LEAKY_RELU, (slope,))
-        y = quantized(site, node, Quantizer(type_))
+        node = ActivationNode(name, x, Function.LEAKY_RELU, (slope,))
+        y = add_quantized(site, node, Quantizer(type_))
         lowest = -slope * 2.0**spec.integer
         if slope > 1 or lowest > -type_.lsb:
-            raise Unsupported(f"its negative_slope {slope} leaves no step below zero")
-        y = clipped(site, y, MergeKind.MAXIMUM, lowest) if slope < 1 else y
+            raise UnsupportedLayerError(f"its negative_slope {slope} leaves no step below zero")
+        y = add_clip(site, y, MergeKind.MAXIMUM, lowest) if slope < 1 else y
     if spec.upper_bound is None or spec.upper_bound >= type_.max:
         return y
     if spec.upper_bound / type_.lsb % 1:
-        raise Unsupported("its relu_upper_bound lies between two of its steps")
-    return clipped(site, y, MergeKind.MINIMUM, spec.upper_bound)
+        raise UnsupportedLayerError("its relu_upper_bound lies between two of its steps")
+    return add_clip(site, y, MergeKind.MINIMUM, spec.upper_bound)
 
 
 def _sigmoid(site: Site, x: str, spec: q.QuantizedSigmoid, name: str) -> str:
     node = (
-        Activation(name, x, Function.SIGMOID)
+        ActivationNode(name, x, Function.SIGMOID)
         if spec.real
-        else Activation(name, x, Function.HARD_SIGMOID, _QKERAS_HARD_SIGMOID)
+        else ActivationNode(name, x, Function.HARD_SIGMOID, _QKERAS_HARD_SIGMOID)
     )
     type_ = Fixed(False, spec.bits, 0)
-    y = quantized(site, node, Quantizer(type_))
-    return clipped(site, y, MergeKind.MAXIMUM, type_.lsb) if spec.symmetric else y
+    y = add_quantized(site, node, Quantizer(type_))
+    return add_clip(site, y, MergeKind.MAXIMUM, type_.lsb) if spec.symmetric else y
 
 
-def clipped(site: Site, x: str, kind: MergeKind, bound: float) -> str:
+def add_clip(site: Site, x: str, kind: MergeKind, bound: float) -> str:
     """The larger or smaller of a tensor and a constant."""
-    constant = site.add(Constant(site.builder.fresh(f"{x}_bound"), np.asarray([bound])))
-    return site.add(Merge(site.builder.fresh(f"{x}_clip"), (x, constant), kind))
+    constant = site.add(ConstantNode(site.builder.fresh(f"{x}_bound"), np.asarray([bound])))
+    return site.add(MergeNode(site.builder.fresh(f"{x}_clip"), (x, constant), kind))
 
 
 def _power_of_two(site: Site, x: str, spec: q.PowerOfTwo, name: str) -> str:
     if spec.quadratic or spec.floor:
-        raise Unsupported("a power of two with rounding of its own is used as an activation")
+        raise UnsupportedLayerError(
+            "a power of two with rounding of its own is used as an activation"
+        )
     low, high = spec.exponents
     if spec.max_value is not None:
         high = max(low, min(high, round(float(np.log2(spec.max_value)))))
@@ -256,18 +270,20 @@ def _power_of_two(site: Site, x: str, spec: q.PowerOfTwo, name: str) -> str:
         low = high - 24
     if spec.relu and spec.negative_slope:
         slope = site.builder.fresh(f"{name}_slope")
-        x = site.add(Activation(slope, x, Function.LEAKY_RELU, (spec.negative_slope,)))
+        x = site.add(ActivationNode(slope, x, Function.LEAKY_RELU, (spec.negative_slope,)))
     parameters = (float(low), float(high), float(signed))
     type_ = Fixed(signed, high - low + 1 + int(signed), high + 1 + int(signed))
     overflow = Overflow.SAT_SYM if signed else Overflow.SAT
-    node = Activation(name, x, Function.POWER_OF_TWO, parameters)
-    return quantized(site, node, Quantizer(type_, overflow=overflow))
+    node = ActivationNode(name, x, Function.POWER_OF_TWO, parameters)
+    return add_quantized(site, node, Quantizer(type_, overflow=overflow))
 
 
 def _hard_swish(site: Site, x: str, spec: q.QuantizedHardSwish, name: str) -> str:
     if spec.bound <= 0 or spec.shift <= 0:
-        raise Unsupported("quantized_hswish needs a positive relu_shift and relu_upper_bound")
+        raise UnsupportedLayerError(
+            "quantized_hswish needs a positive relu_shift and relu_upper_bound"
+        )
     curve = site.builder.fresh(f"{name}_curve")
     parameters = (float(spec.shift), float(spec.bound))
-    site.add(Activation(curve, x, Function.HARD_SWISH, parameters))
+    site.add(ActivationNode(curve, x, Function.HARD_SWISH, parameters))
     return _fixed_point(site, curve, spec.output, name)

@@ -14,9 +14,9 @@ from numpy.typing import NDArray
 from edgeinfer.base.errors import ModelError, Offence
 from edgeinfer.graph.nodes import Floats, Graph, Node, Shape, shape_of
 from edgeinfer.readers.keras import formats, stored
-from edgeinfer.readers.keras.config import Layer
-from edgeinfer.readers.keras.fields import Fields, Unsupported
-from edgeinfer.readers.loaded import Loaded
+from edgeinfer.readers.keras.config import LayerConfig
+from edgeinfer.readers.keras.fields import Fields, UnsupportedLayerError
+from edgeinfer.readers.loaded import LoadedModel
 from quantization.fixed import Quantizer
 from quantization.recipe import Recipe, WeightFormat
 
@@ -28,7 +28,7 @@ class UnknownInput(Exception):
 
 
 @dataclass(slots=True)
-class Builder:
+class GraphBuilder:
     """What is known of a model while its layers are read one after the other."""
 
     source: str
@@ -50,7 +50,7 @@ class Builder:
             found = f"{name}_{count}"
         return found
 
-    def unreserved(self, name: str) -> str:
+    def free_name(self, name: str) -> str:
         """The name, or one like it that no layer has: the same for each call of a shared layer."""
         found, count = name, 1
         while found in self.reserved:
@@ -63,9 +63,11 @@ class Builder:
         try:
             shape = shape_of(node, self.shapes)
         except ValueError as error:
-            raise Unsupported(str(error)) from None
+            raise UnsupportedLayerError(str(error)) from None
         if int(np.prod(shape, dtype=object)) > MAX_ELEMENTS:
-            raise Unsupported(f"its output {shape} has more than {MAX_ELEMENTS:,} elements")
+            raise UnsupportedLayerError(
+                f"its output {shape} has more than {MAX_ELEMENTS:,} elements"
+            )
         self.nodes.append(node)
         self.shapes[node.name] = shape
         return node.name
@@ -75,11 +77,11 @@ class Builder:
         if sentence not in self.findings:
             self.findings.append(sentence)
 
-    def finish(self, name: str, outputs: Sequence[str]) -> Loaded:
+    def finish(self, name: str, outputs: Sequence[str]) -> LoadedModel:
         """The graph, the recipe that the file states, and the findings."""
-        graph = Graph(name, _needed(self.nodes, outputs), tuple(outputs))
+        graph = Graph(name, _needed_nodes(self.nodes, outputs), tuple(outputs))
         if not self.quantized:
-            return Loaded(graph, Recipe(), tuple(self.findings))
+            return LoadedModel(graph, Recipe(), tuple(self.findings))
         weights = dict(graph.weights())
         for key, values in weights.items():
             if key not in self.weights:
@@ -91,7 +93,7 @@ class Builder:
                 )
         used = {key: f for key, f in self.weights.items() if key in weights}
         tensors = {n: q for n, q in self.activations.items() if n in graph.shapes}
-        return Loaded(graph, Recipe.of(tensors, used), tuple(self.findings))
+        return LoadedModel(graph, Recipe.of(tensors, used), tuple(self.findings))
 
     def _format_of_float(self, key: str, values: Floats) -> WeightFormat:
         per_channel = key.endswith("_scale/scale")
@@ -100,7 +102,7 @@ class Builder:
         )
         if exact is not None:
             return exact
-        chosen = formats.rounded(values)
+        chosen = formats.format_for_bits(values)
         self.find(
             f"{key} has no quantizer: its float32 values are rounded to {chosen.bits} bits, "
             f"which changes them by at most {formats.error_of(chosen, values):.2g}."
@@ -108,14 +110,14 @@ class Builder:
         return chosen
 
 
-def _needed(nodes: Sequence[Node], outputs: Sequence[str]) -> tuple[Node, ...]:
+def _needed_nodes(nodes: Sequence[Node], outputs: Sequence[str]) -> tuple[Node, ...]:
     """Nodes on the way to the outputs, and all inputs."""
-    from edgeinfer.graph.nodes import Input, inputs_of
+    from edgeinfer.graph.nodes import InputNode, inputs_of
 
     wanted = set(outputs)
     kept: list[Node] = []
     for node in reversed(nodes):
-        if node.name in wanted or isinstance(node, Input):
+        if node.name in wanted or isinstance(node, InputNode):
             kept.append(node)
             wanted.update(inputs_of(node))
     return tuple(reversed(kept))
@@ -125,8 +127,8 @@ def _needed(nodes: Sequence[Node], outputs: Sequence[str]) -> tuple[Node, ...]:
 class Site:
     """One call of one layer: where its nodes go and what they read."""
 
-    builder: Builder
-    layer: Layer
+    builder: GraphBuilder
+    layer: LayerConfig
     stem: str  # name of its first node
     xs: tuple[str | None, ...]  # None: made by a layer that cannot be read
     datasets: Mapping[str, h5py.Dataset]
@@ -144,7 +146,7 @@ class Site:
         if any(x is None for x in self.xs):
             raise UnknownInput
         if not self.xs:
-            raise Unsupported("it reads nothing")
+            raise UnsupportedLayerError("it reads nothing")
         return tuple(x for x in self.xs if x is not None)
 
     @property
@@ -152,7 +154,7 @@ class Site:
         """The one tensor that the layer reads."""
         found = self.inputs
         if len(found) != 1:
-            raise Unsupported(f"it reads {len(found)} tensors instead of one")
+            raise UnsupportedLayerError(f"it reads {len(found)} tensors instead of one")
         return found[0]
 
     def shape(self, tensor: str) -> Shape:

@@ -8,7 +8,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from edgeinfer.readers.keras.fields import Fields, Unsupported
+from edgeinfer.readers.keras.fields import Fields, UnsupportedLayerError
 
 MODELS = frozenset({"Sequential", "Functional", "Model"})
 OURS = frozenset(  # packages whose classes are read, and "builtins", of which plain functions are
@@ -19,7 +19,7 @@ UNREGISTERED = "unregistered"  # stands for the package of a class that has none
 
 
 @dataclass(frozen=True, slots=True)
-class Reference:
+class TensorReference:
     """One output tensor of one call of a layer."""
 
     layer: str
@@ -28,7 +28,7 @@ class Reference:
 
 
 @dataclass(frozen=True, slots=True)
-class Layer:
+class LayerConfig:
     """A layer's entry: what it is, and where in the model it stands."""
 
     kind: str  # class name, without its package if that is known
@@ -52,15 +52,15 @@ class Layer:
 
 
 @dataclass(frozen=True, slots=True)
-class Model:
+class ModelConfig:
     """A model's layers and, unless they simply follow each other, its inputs and outputs."""
 
     name: str
-    layers: tuple[Layer, ...]
+    layers: tuple[LayerConfig, ...]
     sequential: bool
-    inputs: tuple[Reference, ...] = ()
+    inputs: tuple[TensorReference, ...] = ()
     input_keys: tuple[str, ...] | None = None  # of those, where they are a table
-    outputs: tuple[Reference, ...] = ()
+    outputs: tuple[TensorReference, ...] = ()
     built_shape: Any = None  # what a Sequential model without an input layer was built for
 
 
@@ -69,7 +69,7 @@ def class_name(entry: Mapping[str, Any]) -> str:
     read; with it ('mine>Dense') where the class only bears the name of one that is known."""
     found = entry.get("class_name")
     if not isinstance(found, str) or not found:
-        raise Unsupported("it has no class_name")
+        raise UnsupportedLayerError("it has no class_name")
     name = found.rpartition(">")[2].rpartition(".")[2]
     package = _package(entry, found)
     if package is None or package in OURS or (package in HGQ and name == PROXY):
@@ -93,14 +93,16 @@ def own_function(name: str) -> str:
     """A function's name without its package; Unsupported where the package is not ours to read."""
     package, _, plain = name.rpartition(">")
     if package and package not in OURS:
-        raise Unsupported(f"{name!r} is a function of the package {package!r}, which is not known")
+        raise UnsupportedLayerError(
+            f"{name!r} is a function of the package {package!r}, which is not known"
+        )
     return plain
 
 
-def parse_layer(entry: Any, parent: str, position: int) -> Layer:
+def parse_layer(entry: Any, parent: str, position: int) -> LayerConfig:
     """One entry of a model's list of layers."""
     if not isinstance(entry, Mapping):
-        raise Unsupported(f"entry {position} of its layers is not a table")
+        raise UnsupportedLayerError(f"entry {position} of its layers is not a table")
     kind = class_name(entry)
     config = entry.get("config")
     name = entry.get("name")
@@ -109,31 +111,33 @@ def parse_layer(entry: Any, parent: str, position: int) -> Layer:
     if not isinstance(name, str) or not name:
         name = f"{kind.lower()}_{position}"
     calls = entry.get("inbound_nodes")
-    return Layer(
+    return LayerConfig(
         kind, name, f"{parent}{name}", entry, tuple(calls) if isinstance(calls, list) else ()
     )
 
 
-def parse_model(entry: Mapping[str, Any], parent: str = "") -> Model:
+def parse_model(entry: Mapping[str, Any], parent: str = "") -> ModelConfig:
     """A model's entry -> its parts. `parent` ends in '/' inside another model."""
     config = entry.get("config")
     if isinstance(config, list):  # Sequential before Keras 2.2.3
         config = {"layers": config}
     if not isinstance(config, Mapping) or not isinstance(config.get("layers"), list):
-        raise Unsupported("it is not a Sequential or Functional model: its file lists no layers")
+        raise UnsupportedLayerError(
+            "it is not a Sequential or Functional model: its file lists no layers"
+        )
     layers = tuple(parse_layer(e, parent, i) for i, e in enumerate(config["layers"]))
     name = config.get("name")
     name = name if isinstance(name, str) and name else "model"
     if class_name(entry) == "Sequential" or "output_layers" not in config:
         built = config.get("build_input_shape")
         built = built or Fields(entry.get("build_config") or {}).get("input_shape")
-        return Model(name, layers, True, built_shape=built)
+        return ModelConfig(name, layers, True, built_shape=built)
     given = config.get("input_layers")
     made = references(config.get("output_layers"))
-    return Model(name, layers, False, references(given), keys_of(given), made)
+    return ModelConfig(name, layers, False, references(given), keys_of(given), made)
 
 
-def references(value: Any) -> tuple[Reference, ...]:
+def references(value: Any) -> tuple[TensorReference, ...]:
     """Every [layer, call, tensor] in a list or table of them, or in Keras 3's tensor objects.
 
     Tables go by their keys in alphabetical order, as Keras flattens them, not as they were written.
@@ -147,7 +151,7 @@ def references(value: Any) -> tuple[Reference, ...]:
     if not isinstance(value, (list, tuple)):
         return ()
     if len(value) >= 3 and isinstance(value[0], str) and all(_is_index(v) for v in value[1:3]):
-        return (Reference(value[0], value[1], value[2]), *references(list(value[3:])))
+        return (TensorReference(value[0], value[1], value[2]), *references(list(value[3:])))
     return tuple(r for v in value for r in references(v))
 
 

@@ -9,7 +9,7 @@ from collections.abc import Mapping
 from typing import Any
 
 
-class Unsupported(Exception):
+class UnsupportedLayerError(Exception):
     """A layer cannot be read; the message says why, ready to stand in a report."""
 
 
@@ -20,7 +20,7 @@ class Fields:
 
     def __init__(self, values: Any) -> None:
         if not isinstance(values, Mapping):
-            raise Unsupported("its configuration is not a table of names and values")
+            raise UnsupportedLayerError("its configuration is not a table of names and values")
         self._values = values
 
     def __contains__(self, name: str) -> bool:
@@ -39,7 +39,7 @@ class Fields:
         value = self._values.get(name, default)
         found = scalar(value)
         if found is None or not math.isfinite(found) or abs(found) > limit:
-            raise Unsupported(f"its {name} is {value!r}, not a number")
+            raise UnsupportedLayerError(f"its {name} is {value!r}, not a number")
         return found
 
     def optional(self, name: str) -> float | None:
@@ -52,7 +52,7 @@ class Fields:
         if value is None:
             return default
         if value not in (True, False):
-            raise Unsupported(f"its {name} is {value!r}, not true or false")
+            raise UnsupportedLayerError(f"its {name} is {value!r}, not true or false")
         return bool(value)
 
     def text(self, name: str, default: str | None = None) -> str:
@@ -61,14 +61,14 @@ class Fields:
         if value is None and default is not None:
             return default
         if not isinstance(value, str):
-            raise Unsupported(f"its {name} is {value!r}, not a text")
+            raise UnsupportedLayerError(f"its {name} is {value!r}, not a text")
         return value
 
     def one_of(self, name: str, default: str, *known: str) -> str:
         """A string out of a few (case does not matter)."""
         value = self.text(name, default).lower()
         if value not in known:
-            raise Unsupported(f"its {name} is {value!r}; known are {', '.join(known)}")
+            raise UnsupportedLayerError(f"its {name} is {value!r}; known are {', '.join(known)}")
         return value
 
     def positive(self, name: str, rank: int, default: int | None = None) -> tuple[int, ...]:
@@ -81,7 +81,9 @@ class Fields:
         if len(found) == 1:
             found *= rank
         if len(found) != rank or min(found) < 1:
-            raise Unsupported(f"its {name} is {value!r}, not {rank} positive whole numbers")
+            raise UnsupportedLayerError(
+                f"its {name} is {value!r}, not {rank} positive whole numbers"
+            )
         return found
 
 
@@ -105,5 +107,5 @@ def whole(value: Any, name: str) -> int:
     """A whole number of reasonable size."""
     found = scalar(value)
     if found is None or not math.isfinite(found) or found != int(found) or abs(found) > 2**40:
-        raise Unsupported(f"its {name} is {value!r}, not a whole number")
+        raise UnsupportedLayerError(f"its {name} is {value!r}, not a whole number")
     return int(found)

@@ -12,23 +12,23 @@ from typing import Any
 from edgeinfer.base.errors import InputError, ModelError
 from edgeinfer.readers import archive, hdf5, sources
 from edgeinfer.readers.keras import model as keras_model
-from edgeinfer.readers.loaded import Loaded
+from edgeinfer.readers.loaded import LoadedModel
 
 _CONFIG, _METADATA, _WEIGHTS = "config.json", "metadata.json", "model.weights.h5"
 
 
-def read(path: Path, kind: sources.Kind, weights: Path | None) -> Loaded:
+def read(path: Path, kind: sources.FileKind, weights: Path | None) -> LoadedModel:
     """A Keras model from its file, with other weights if they are given."""
     match kind:
-        case sources.Kind.KERAS:
+        case sources.FileKind.KERAS:
             return _read_archive(path, weights)
-        case sources.Kind.HDF5:
+        case sources.FileKind.HDF5:
             return _read_hdf5(path, weights)
         case _:  # ONNX is never sent here, so JSON is left
             return _read_json(path, weights)
 
 
-def _read_archive(path: Path, weights: Path | None) -> Loaded:
+def _read_archive(path: Path, weights: Path | None) -> LoadedModel:
     members = archive.read_members(path, (_CONFIG, _METADATA, _WEIGHTS))
     missing = [name for name in (_CONFIG, _WEIGHTS) if name not in members]
     if _CONFIG in missing or (missing and weights is None):
@@ -46,8 +46,8 @@ def _read_archive(path: Path, weights: Path | None) -> Loaded:
     return _build(path, entry, str(version or 3), where, content)
 
 
-def _read_hdf5(path: Path, weights: Path | None) -> Loaded:
-    with hdf5.opened(str(path), path) as file:
+def _read_hdf5(path: Path, weights: Path | None) -> LoadedModel:
+    with hdf5.open_file(str(path), path) as file:
         text = hdf5.text_attribute(file, "model_config")
         version = hdf5.text_attribute(file, "keras_version") or "2"
     if text is None:
@@ -64,7 +64,7 @@ def _read_hdf5(path: Path, weights: Path | None) -> Loaded:
     return _build(path, entry, version, str(weights), _weights_file(weights))
 
 
-def _read_json(path: Path, weights: Path | None) -> Loaded:
+def _read_json(path: Path, weights: Path | None) -> LoadedModel:
     size = path.stat().st_size
     if size > sources.MAX_JSON_BYTES:
         raise ModelError(
@@ -102,10 +102,10 @@ def _weights_file(path: Path) -> Path:
     return path
 
 
-def _build(path: Path, entry: Any, version: str, where: str, content: Path | bytes) -> Loaded:
+def _build(path: Path, entry: Any, version: str, where: str, content: Path | bytes) -> LoadedModel:
     source = str(path)
     model = keras_model.root(source, entry)
     digits = re.match(r"\d+", version)
     major = int(digits[0]) if digits else 2
-    with hdf5.opened(where, content) as file:
+    with hdf5.open_file(where, content) as file:
         return keras_model.build(source, path.stem, model, file, where, major)

@@ -9,8 +9,8 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from edgeinfer.readers.keras.quantizer_values import Coded
-from quantization.fixed import Fixed, Overflow, Quantizer, Rounding, dequantize, fixed_for
+from edgeinfer.readers.keras.quantizer_values import CodedWeights
+from quantization.fixed import Fixed, Overflow, Quantizer, Rounding, dequantize, fixed_of_range
 from quantization.recipe import WeightFormat
 
 MAX_BITS = 26  # the widest weight for which exactness is bought
@@ -20,7 +20,7 @@ Reals = NDArray[np.float64]
 
 
 @dataclass(frozen=True, slots=True)
-class Formatted:
+class FormattedWeight:
     """A weight as the model computes with it: values x scale, the scale one per output channel."""
 
     values: Reals
@@ -28,26 +28,26 @@ class Formatted:
     scale: Reals | None = None  # None: 1
 
 
-def formatted(found: Coded, shape: tuple[int, ...]) -> Formatted:
+def format_weight(found: CodedWeights, shape: tuple[int, ...]) -> FormattedWeight:
     """Codes brought to a kernel's shape, output channels last."""
     codes = found.codes.reshape(shape)
     scales = np.broadcast_to(found.scale, found.codes.shape).reshape(shape)
     channels = scales.reshape(-1, shape[-1]) if shape else scales.reshape(1, 1)
     values = codes * found.step * scales
     if (channels != channels[0]).any():
-        return Formatted(values, narrowest(values))
+        return FormattedWeight(values, narrowest(values))
     mantissas, exponents = np.frexp(channels[0])
     if (mantissas == 0.5).all():
-        return Formatted(values, _grid(found, exponents - 1) or narrowest(values))
+        return FormattedWeight(values, _grid(found, exponents - 1) or narrowest(values))
     grid = codes * found.step
     scale = channels[0] if (channels[0] != channels[0][0]).any() else channels[0][:1]
-    return Formatted(grid, _grid(found, np.zeros(1, int)) or narrowest(grid), scale.copy())
+    return FormattedWeight(grid, _grid(found, np.zeros(1, int)) or narrowest(grid), scale.copy())
 
 
-def _grid(found: Coded, exponents: NDArray[np.int_]) -> WeightFormat | None:
+def _grid(found: CodedWeights, exponents: NDArray[np.int_]) -> WeightFormat | None:
     """The quantizer's own format, moved by a power of two for each channel."""
     symmetric = found.low == -found.high
-    width = fixed_for(found.low, found.high, 0) if found.high < 1 << MAX_BITS else None
+    width = fixed_of_range(found.low, found.high, 0) if found.high < 1 << MAX_BITS else None
     if width is None or width.bits > MAX_BITS:
         return None
     overflow = Overflow.SAT_SYM if symmetric else Overflow.SAT
@@ -80,11 +80,11 @@ def _exact(values: Reals) -> Quantizer | None:
     if int(exponents.max()) + frac > MAX_BITS:
         return None
     raw = np.ldexp(used, frac).astype(np.int64)
-    type_ = fixed_for(min(int(raw.min()), 0), max(int(raw.max()), 0), frac)
+    type_ = fixed_of_range(min(int(raw.min()), 0), max(int(raw.max()), 0), frac)
     return Quantizer(type_) if type_.bits <= MAX_BITS else None
 
 
-def rounded(values: Reals, bits: int = ROUNDED_BITS) -> WeightFormat:
+def format_for_bits(values: Reals, bits: int = ROUNDED_BITS) -> WeightFormat:
     """A format of so many bits that reaches up to the largest value."""
     largest = float(np.abs(values).max())
     signed = bool((values < 0).any())

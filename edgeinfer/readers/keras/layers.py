@@ -4,13 +4,13 @@
 
 from __future__ import annotations
 
-from edgeinfer.graph.nodes import PoolKind
+from edgeinfer.graph.nodes import PoolNodeKind
 from edgeinfer.readers.keras import activation_layers, linear, normalizing, pooling, shaping
 from edgeinfer.readers.keras.builder import Site
-from edgeinfer.readers.keras.fields import Unsupported
+from edgeinfer.readers.keras.fields import UnsupportedLayerError
 
 _RECURRENT = {"LSTM", "GRU", "SimpleRNN", "RNN", "Bidirectional", "ConvLSTM2D", "TimeDistributed"}
-_MAX, _AVERAGE = PoolKind.MAX, PoolKind.AVERAGE
+_MAX, _AVERAGE = PoolNodeKind.MAX, PoolNodeKind.AVERAGE
 
 
 def read_layer(site: Site) -> str:
@@ -103,9 +103,11 @@ def _read_weightless(site: Site, kind: str) -> str:
         ):  # fmt: skip
             return site.x
         case "Lambda":
-            raise Unsupported("it holds Python code, which is never run; use layers instead")
+            raise UnsupportedLayerError(
+                "it holds Python code, which is never run; use layers instead"
+            )
         case _:
-            raise Unsupported(_why_unknown(kind))
+            raise UnsupportedLayerError(_why_unknown(kind))
 
 
 def _why_unknown(kind: str) -> str:

@@ -10,21 +10,21 @@ import numpy as np
 from numpy.typing import NDArray
 
 from edgeinfer.graph.nodes import (
-    Affine,
-    Conv,
-    Dense,
+    AffineNode,
+    ConvNode,
+    DenseNode,
     Floats,
     Node,
     Pads,
     Shape,
-    Transpose,
+    TransposeNode,
     same_pads,
 )
 from edgeinfer.readers.keras import activations, formats
 from edgeinfer.readers.keras.builder import Site
-from edgeinfer.readers.keras.fields import Fields, Unsupported
+from edgeinfer.readers.keras.fields import Fields, UnsupportedLayerError
 from edgeinfer.readers.keras.quantizer_config import quantizer
-from edgeinfer.readers.keras.quantizer_values import coded, straight_through
+from edgeinfer.readers.keras.quantizer_values import code_weights, straight_through
 from edgeinfer.readers.keras.quantizers import Spec
 
 F32 = NDArray[np.float32]
@@ -37,41 +37,41 @@ def channels_first(fields: Fields) -> bool:
     return fields.one_of("data_format", "channels_last", *known) == "channels_first"
 
 
-def moved_last(site: Site, x: str, first: bool) -> str:
+def move_channels_last(site: Site, x: str, first: bool) -> str:
     """The tensor with its channels as the last axis."""
     if not first:
         return x
     rank = len(site.shape(x))
     order = (*range(1, rank), 0)
-    return site.add(Transpose(site.name("channels_last"), x, order))
+    return site.add(TransposeNode(site.name("channels_last"), x, order))
 
 
-def moved_first(site: Site, x: str, first: bool) -> str:
+def move_channels_first(site: Site, x: str, first: bool) -> str:
     """The tensor with its channels as the first axis again."""
     if not first:
         return x
     rank = len(site.shape(x))
-    return site.add(Transpose(site.name("channels_first"), x, (rank - 1, *range(rank - 1))))
+    return site.add(TransposeNode(site.name("channels_first"), x, (rank - 1, *range(rank - 1))))
 
 
 def dense_layer(site: Site) -> str:
     """Dense and QDense."""
     fields = site.fields
     units = fields.integer("units")
-    step = activations.chosen(site, fields.get("activation"))
+    step = activations.parse_activation(site, fields.get("activation"))
     kernel_spec, bias_spec = _quantizers(fields, "kernel_quantizer")
     shape = site.shape(site.x)
     if not shape:
-        raise Unsupported("it reads a single number")
+        raise UnsupportedLayerError("it reads a single number")
     kernel = site.shaped("kernel", (shape[-1], units))
     bias = _bias(site, units)
-    kernel, bias = folded(site, kernel, bias)
+    kernel, bias = fold_batch_norm(site, kernel, bias)
 
     def make(name: str, layer: str, values: Floats, shift: Floats | None) -> Node:
-        return Dense(name, layer, site.x, values, shift)
+        return DenseNode(name, layer, site.x, values, shift)
 
-    y = multiplied(site, make, kernel, kernel.shape, kernel_spec, bias, bias_spec)
-    return activations.fused(site, y, step)
+    y = add_product(site, make, kernel, kernel.shape, kernel_spec, bias, bias_spec)
+    return activations.fuse_activation(site, y, step)
 
 
 def conv_layer(site: Site, rank: int) -> str:
@@ -80,20 +80,20 @@ def conv_layer(site: Site, rank: int) -> str:
     filters, groups = fields.integer("filters"), fields.integer("groups", 1)
     window = fields.positive("kernel_size", rank)
     geometry = _geometry(fields, rank)
-    step = activations.chosen(site, fields.get("activation"))
+    step = activations.parse_activation(site, fields.get("activation"))
     kernel_spec, bias_spec = _quantizers(fields, "kernel_quantizer")
     first = channels_first(fields)
     x = _spatial(site, rank, first)
     channels = site.shape(x)[-1]
     if groups < 1 or channels % groups:
-        raise Unsupported(f"{channels} channels do not form {groups} groups")
+        raise UnsupportedLayerError(f"{channels} channels do not form {groups} groups")
     kernel = site.shaped("kernel", (*window, channels // groups, filters))
     bias = _bias(site, filters)
-    kernel, bias = folded(site, kernel, bias)
+    kernel, bias = fold_batch_norm(site, kernel, bias)
     mask = _mask(fields, window)
     make = _convolution(site, x, window, geometry, groups)
-    y = multiplied(site, make, kernel, kernel.shape, kernel_spec, bias, bias_spec, mask=mask)
-    return activations.fused(site, moved_first(site, y, first), step)
+    y = add_product(site, make, kernel, kernel.shape, kernel_spec, bias, bias_spec, mask=mask)
+    return activations.fuse_activation(site, move_channels_first(site, y, first), step)
 
 
 def depthwise_layer(site: Site, rank: int) -> str:
@@ -102,18 +102,18 @@ def depthwise_layer(site: Site, rank: int) -> str:
     window = fields.positive("kernel_size", rank)
     factor = fields.integer("depth_multiplier", 1)
     geometry = _geometry(fields, rank)
-    step = activations.chosen(site, fields.get("activation"))
+    step = activations.parse_activation(site, fields.get("activation"))
     kernel_spec, bias_spec = _quantizers(fields, "depthwise_quantizer")
     first = channels_first(fields)
     x = _spatial(site, rank, first)
     channels = site.shape(x)[-1]
     kernel = site.shaped("depthwise_kernel", (*window, channels, factor))
     bias = _bias(site, channels * factor)
-    kernel, bias = folded(site, kernel, bias, (channels, factor))
+    kernel, bias = fold_batch_norm(site, kernel, bias, (channels, factor))
     make = _convolution(site, x, window, geometry, channels)
     shape = (*window, 1, channels * factor)
-    y = multiplied(site, make, kernel, shape, kernel_spec, bias, bias_spec)
-    return activations.fused(site, moved_first(site, y, first), step)
+    y = add_product(site, make, kernel, shape, kernel_spec, bias, bias_spec)
+    return activations.fuse_activation(site, move_channels_first(site, y, first), step)
 
 
 def separable_layer(site: Site, rank: int) -> str:
@@ -122,8 +122,8 @@ def separable_layer(site: Site, rank: int) -> str:
     filters, factor = fields.integer("filters"), fields.integer("depth_multiplier", 1)
     window = fields.positive("kernel_size", rank)
     geometry = _geometry(fields, rank)
-    step = activations.chosen(site, fields.get("activation"))
-    between = activations.chosen(site, fields.get("depthwise_activation"))
+    step = activations.parse_activation(site, fields.get("activation"))
+    between = activations.parse_activation(site, fields.get("depthwise_activation"))
     depth_spec = quantizer(fields.get("depthwise_quantizer"), of_kernel=True)
     point_spec, bias_spec = _quantizers(fields, "pointwise_quantizer")
     first = channels_first(fields)
@@ -134,13 +134,13 @@ def separable_layer(site: Site, rank: int) -> str:
     bias = _bias(site, filters)
     make = _convolution(site, x, window, geometry, channels)
     shape = (*window, 1, channels * factor)
-    x = multiplied(site, make, depthwise, shape, depth_spec, None, None, part="_depthwise")
+    x = add_product(site, make, depthwise, shape, depth_spec, None, None, part="_depthwise")
     if between is not None:
         name = site.builder.fresh(f"{x}_{activations.label(between)}")
         x = activations.emit(site, x, between, name)
     make = _convolution(site, x, (1,) * rank, ("valid", (1,) * rank, (1,) * rank), 1)
-    y = multiplied(site, make, pointwise, pointwise.shape, point_spec, bias, bias_spec)
-    return activations.fused(site, moved_first(site, y, first), step)
+    y = add_product(site, make, pointwise, pointwise.shape, point_spec, bias, bias_spec)
+    return activations.fuse_activation(site, move_channels_first(site, y, first), step)
 
 
 Geometry = tuple[str, Shape, Shape]  # padding, strides, dilation
@@ -158,8 +158,10 @@ def _geometry(fields: Fields, rank: int) -> Geometry:
 def _spatial(site: Site, rank: int, first: bool) -> str:
     shape = site.shape(site.x)
     if len(shape) != rank + 1:
-        raise Unsupported(f"it reads a tensor of {shape}, which does not have {rank + 1} axes")
-    return moved_last(site, site.x, first)
+        raise UnsupportedLayerError(
+            f"it reads a tensor of {shape}, which does not have {rank + 1} axes"
+        )
+    return move_channels_last(site, site.x, first)
 
 
 def _quantizers(fields: Fields, kernel: str) -> tuple[Spec | None, Spec | None]:
@@ -179,9 +181,9 @@ def _mask(fields: Fields, window: Shape) -> NDArray[np.float64] | None:
     try:
         mask = np.asarray(fields.get("mask"), dtype=np.float64).reshape(*window, 1, 1)
     except (ValueError, TypeError):
-        raise Unsupported("its mask does not fit its window") from None
+        raise UnsupportedLayerError("its mask does not fit its window") from None
     if not np.isin(mask, (0.0, 1.0)).all():
-        raise Unsupported("its mask holds more than zeros and ones")
+        raise UnsupportedLayerError("its mask holds more than zeros and ones")
     return mask
 
 
@@ -191,7 +193,7 @@ def _convolution(site: Site, x: str, window: Shape, geometry: Geometry, groups: 
 
     def make(name: str, layer: str, kernel: Floats, bias: Floats | None) -> Node:
         pads = conv_pads(padding, sizes, window, strides, dilation)
-        return Conv(name, layer, x, kernel, bias, strides, pads, dilation, groups)
+        return ConvNode(name, layer, x, kernel, bias, strides, pads, dilation, groups)
 
     return make
 
@@ -207,7 +209,7 @@ def conv_pads(padding: str, sizes: Shape, window: Shape, strides: Shape, dilatio
             return ((0, 0),) * len(sizes)
 
 
-def folded(
+def fold_batch_norm(
     site: Site, kernel: F32, bias: F32 | None, per_channel: Shape | None = None
 ) -> tuple[F32, F32 | None]:
     """Kernel and bias with the layer's own batch norm in them, in float32 as QKeras folds."""
@@ -227,7 +229,7 @@ def folded(
     return spread * kernel, inverse * (old - mean) + shift
 
 
-def multiplied(
+def add_product(
     site: Site,
     make: Make,
     kernel: F32,
@@ -241,11 +243,11 @@ def multiplied(
 ) -> str:
     """Append the multiplication; a scale that is no power of two becomes a node of its own."""
     layer, name = site.layer.path + part, site.stem if not part else site.name(part[1:])
-    found = _formatted(site, f"{layer}/kernel", kernel, shape, kernel_spec)
+    found = _format_weight(site, f"{layer}/kernel", kernel, shape, kernel_spec)
     values = found.values if mask is None else found.values * mask
     shift = None
     if bias is not None:
-        shifted = _formatted(site, f"{layer}/bias", bias, bias.shape, bias_spec)
+        shifted = _format_weight(site, f"{layer}/bias", bias, bias.shape, bias_spec)
         shift = shifted.values if shifted.scale is None else shifted.values * shifted.scale
         bias_format = shifted.format if shifted.scale is None else None
     else:
@@ -257,20 +259,20 @@ def multiplied(
             site.builder.weights[f"{layer}/bias"] = bias_format
         return site.add(make(name, layer, values, shift))
     x = site.add(make(name, layer, values, None))
-    scale_layer = site.builder.unreserved(f"{layer}_scale")
+    scale_layer = site.builder.free_name(f"{layer}_scale")
     if bias_format is not None:
         site.builder.weights[f"{scale_layer}/shift"] = bias_format
     scaled = site.builder.fresh(f"{name}_scale")
     shift = np.zeros(1) if shift is None else shift
-    return site.add(Affine(scaled, scale_layer, x, found.scale, shift))
+    return site.add(AffineNode(scaled, scale_layer, x, found.scale, shift))
 
 
-def _formatted(
+def _format_weight(
     site: Site, key: str, weights: F32, shape: Shape, spec: Spec | None
-) -> formats.Formatted:
+) -> formats.FormattedWeight:
     if spec is None:
-        return formats.Formatted(weights.astype(np.float64).reshape(shape), None)
-    found = coded(spec, weights)
+        return formats.FormattedWeight(weights.astype(np.float64).reshape(shape), None)
+    found = code_weights(spec, weights)
     off = straight_through(spec, weights, found.values).astype(np.float64) - found.values
     worst = float(np.abs(off).max(initial=0.0))
     if worst:
@@ -278,4 +280,4 @@ def _formatted(
             f"{key}: QKeras itself computes in float32 with values that lie up to {worst:.2g} "
             "beside their quantizer's grid; the grid is what counts here."
         )
-    return formats.formatted(found, shape)
+    return formats.format_weight(found, shape)

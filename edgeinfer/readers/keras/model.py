@@ -12,62 +12,64 @@ from typing import Any
 import h5py
 
 from edgeinfer.base.errors import ModelError, Offence, UnsupportedModelError
-from edgeinfer.graph.nodes import Input
+from edgeinfer.graph.nodes import InputNode
 from edgeinfer.readers.keras import stored
-from edgeinfer.readers.keras.builder import Builder, Site, UnknownInput
+from edgeinfer.readers.keras.builder import GraphBuilder, Site, UnknownInput
 from edgeinfer.readers.keras.config import (
-    Layer,
-    Model,
-    Reference,
+    LayerConfig,
+    ModelConfig,
+    TensorReference,
     class_name,
     constants,
     keys_of,
     parse_model,
     references,
 )
-from edgeinfer.readers.keras.fields import Fields, Unsupported, whole
+from edgeinfer.readers.keras.fields import Fields, UnsupportedLayerError, whole
 from edgeinfer.readers.keras.layers import read_layer
-from edgeinfer.readers.keras.parameters import wrapped
+from edgeinfer.readers.keras.parameters import unwrap_layer
 from edgeinfer.readers.keras.stored import Weights
-from edgeinfer.readers.loaded import Loaded
+from edgeinfer.readers.loaded import LoadedModel
 
 Tensors = tuple[str | None, ...]  # None: made by a layer that cannot be read
 
 
-def build(source: str, name: str, model: Model, file: h5py.File, where: str, major: int) -> Loaded:
+def build(
+    source: str, name: str, model: ModelConfig, file: h5py.File, where: str, major: int
+) -> LoadedModel:
     """Read every layer; one UnsupportedModelError lists all that cannot be read.
 
     file: the weights, which lie at `where`; major: the version of Keras that wrote the model.
     """
-    builder = Builder(source, major)
+    builder = GraphBuilder(source, major)
     outputs: Tensors = ()
     try:
         _reserve(builder, model)
         weights = stored.find(where, file, model)
         outputs = _Reader(builder, model, weights, "").run(None)
-    except Unsupported as reason:
+    except UnsupportedLayerError as reason:
         builder.offences.append(Offence(model.name, "Model", str(reason)))
     if builder.offences:
         raise UnsupportedModelError(source, builder.offences)
     return builder.finish(name, [x for x in outputs if x is not None])
 
 
-def _reserve(builder: Builder, model: Model) -> None:
+def _reserve(builder: GraphBuilder, model: ModelConfig) -> None:
     """Keep the layers' own names for the layers, and tell whether the model is quantized."""
     for layer in model.layers:
         if layer.is_model:
             _reserve(builder, parse_model(layer.entry, f"{layer.path}/"))
             continue
-        inner = _unwrapped(layer)
+        inner = _unwrap_layer(layer)
         builder.reserved.add(inner.path)
         builder.quantized |= bool(re.match(r"Q[A-Z]|FixedPointQuantizer$", inner.kind))
 
 
-def _unwrapped(layer: Layer) -> Layer:
+def _unwrap_layer(layer: LayerConfig) -> LayerConfig:
     if layer.kind == "PruneLowMagnitude":
         try:
-            return wrapped(layer)
-        except Unsupported:
+            return unwrap_layer(layer)
+        except UnsupportedLayerError:
             return layer
     return layer
 
@@ -76,8 +78,8 @@ def _unwrapped(layer: Layer) -> Layer:
 class _Reader:
     """One call of one model."""
 
-    builder: Builder
-    model: Model
+    builder: GraphBuilder
+    model: ModelConfig
     weights: Weights
     stem: str  # what stands before its nodes' names: '' or 'encoder/' or 'encoder_call2/'
     made: dict[tuple[str, int], Tensors] = field(default_factory=dict)
@@ -93,9 +95,9 @@ class _Reader:
             self.given = self._given(inputs, keys)
         layers = {layer.name: layer for layer in self.model.layers}
         if len(layers) != len(self.model.layers):
-            raise Unsupported("two of its layers have the same name")
+            raise UnsupportedLayerError("two of its layers have the same name")
         if not self.model.outputs:
-            raise Unsupported("its output_layers are not named")
+            raise UnsupportedLayerError("its output_layers are not named")
         self.first_calls, first_outputs = _first_calls(self.model)
         self._order_inputs(layers)
         for layer in self.model.layers:
@@ -114,13 +116,15 @@ class _Reader:
         name; else in order."""
         names, own = [reference.layer for reference in self.model.inputs], self.model.input_keys
         if len(names) != len(inputs):
-            raise Unsupported(f"it has {len(names)} inputs but reads {len(inputs)} tensors")
+            raise UnsupportedLayerError(
+                f"it has {len(names)} inputs but reads {len(inputs)} tensors"
+            )
         if keys is None:
             return dict(zip(names, inputs, strict=True))
         wanted = names if own is None else list(own)
         by_key = dict(zip(keys, inputs, strict=True))
         if len(by_key) != len(keys) or set(by_key) != set(wanted):
-            raise Unsupported(
+            raise UnsupportedLayerError(
                 f"its inputs are {', '.join(wanted)}, but it is called with {', '.join(keys)}"
             )
         return {name: by_key[key] for name, key in zip(names, wanted, strict=True)}
@@ -138,7 +142,7 @@ class _Reader:
             tensors = self._call(layer, 0, tensors, ())
         return tensors
 
-    def _implied_input(self, layers: Sequence[Layer]) -> str | None:
+    def _implied_input(self, layers: Sequence[LayerConfig]) -> str | None:
         """The input of a Sequential model whose first layer states its shape."""
         entry = layers[0] if layers else None
         while entry is not None and entry.is_model:
@@ -152,16 +156,16 @@ class _Reader:
                 built = Fields(entry.entry.get("build_config") or {}).get("input_shape")
             config["batch_shape"] = built
         name = self.builder.fresh("input")
-        layer = Layer("InputLayer", name, name, {"class_name": "InputLayer"})
+        layer = LayerConfig("InputLayer", name, name, {"class_name": "InputLayer"})
         return self._input(layer, Fields(config))
 
-    def _order_inputs(self, layers: Mapping[str, Layer]) -> None:
+    def _order_inputs(self, layers: Mapping[str, LayerConfig]) -> None:
         """Make the inputs in the order in which the model takes them."""
         for reference in self.model.inputs:
             if reference.layer in layers:
                 self._make(layers, reference.layer, 0)
 
-    def _make(self, layers: Mapping[str, Layer], name: str, call: int) -> None:
+    def _make(self, layers: Mapping[str, LayerConfig], name: str, call: int) -> None:
         """Make a call's tensors, and before them what they are made from; no recursion."""
         todo = [(name, call)]
         pending: set[tuple[str, int]] = set()
@@ -172,7 +176,7 @@ class _Reader:
                 continue
             layer = layers.get(key[0])
             if layer is None:
-                raise Unsupported(f"a layer reads {key[0]!r}, which is not in the model")
+                raise UnsupportedLayerError(f"a layer reads {key[0]!r}, which is not in the model")
             call = key[1] - self.first_calls.get(layer.name, 0)
             reads = references(_call_of(layer, call))
             missing = [(r.layer, r.call) for r in reads if (r.layer, r.call) not in self.made]
@@ -181,11 +185,11 @@ class _Reader:
                 todo += missing
                 continue
             if missing:
-                raise Unsupported(f"its layer {key[0]!r} reads what it makes itself")
+                raise UnsupportedLayerError(f"its layer {key[0]!r} reads what it makes itself")
             todo.pop()
             self.made[key] = self._make_one(layer, call, reads)
 
-    def _make_one(self, layer: Layer, call: int, reads: Sequence[Reference]) -> Tensors:
+    def _make_one(self, layer: LayerConfig, call: int, reads: Sequence[TensorReference]) -> Tensors:
         if layer.kind == "InputLayer":
             if layer.name in self.given:
                 return (self.given[layer.name],)
@@ -193,34 +197,38 @@ class _Reader:
         arguments = _call_of(layer, call)
         return self._call(layer, call, tuple(self._tensor(r) for r in reads), arguments)
 
-    def _tensor(self, reference: Reference) -> str | None:
+    def _tensor(self, reference: TensorReference) -> str | None:
         tensors = self.made.get((reference.layer, reference.call))
         if tensors is None or reference.tensor >= len(tensors):
-            raise Unsupported(f"output {reference.tensor} of {reference.layer!r} does not exist")
+            raise UnsupportedLayerError(
+                f"output {reference.tensor} of {reference.layer!r} does not exist"
+            )
         return tensors[reference.tensor]
 
-    def _input(self, layer: Layer, fields: Fields) -> str | None:
+    def _input(self, layer: LayerConfig, fields: Fields) -> str | None:
         shape = fields.get("batch_shape") or fields.get("batch_input_shape")
         try:
             if not isinstance(shape, (list, tuple)) or len(shape) < 2:
-                raise Unsupported(f"its shape is {shape!r}; name the input's shape in the model")
+                raise UnsupportedLayerError(
+                    f"its shape is {shape!r}; name the input's shape in the model"
+                )
             if any(size is None for size in shape[1:]):
-                raise Unsupported(
+                raise UnsupportedLayerError(
                     f"its shape {tuple(shape)} is open in more than the batch; hardware needs "
                     "fixed sizes"
                 )
             sizes = tuple(whole(size, "shape") for size in shape[1:])
-            return self.builder.add(Input(self.stem + layer.name, sizes))
-        except Unsupported as reason:
+            return self.builder.add(InputNode(self.stem + layer.name, sizes))
+        except UnsupportedLayerError as reason:
             self._offend(layer, reason)
             return None
 
-    def _offend(self, layer: Layer, reason: Unsupported) -> None:
+    def _offend(self, layer: LayerConfig, reason: UnsupportedLayerError) -> None:
         offence = Offence(layer.path, layer.kind, str(reason))
         if offence not in self.builder.offences:
             self.builder.offences.append(offence)
 
-    def _call(self, layer: Layer, call: int, xs: Tensors, arguments: Any) -> Tensors:
+    def _call(self, layer: LayerConfig, call: int, xs: Tensors, arguments: Any) -> Tensors:
         """One call of a layer or of a nested model."""
         stem = self.stem + layer.name if call == 0 else f"{self.stem}{layer.name}_call{call + 1}"
         try:
@@ -232,7 +240,7 @@ class _Reader:
             _refuse_quantized(layer)
             datasets, unread = self.weights.of(layer), self.weights.unread(layer)
             if layer.kind == "PruneLowMagnitude":
-                inner_layer = wrapped(layer)
+                inner_layer = unwrap_layer(layer)
                 stem = stem.removesuffix(layer.name) + inner_layer.name if call == 0 else stem
                 layer = inner_layer
             _refuse_training(arguments)
@@ -241,18 +249,18 @@ class _Reader:
             site = Site(self.builder, layer, stem, xs, datasets, constants(args), first)
             made = (read_layer(site),)
             if unread:
-                raise Unsupported(
+                raise UnsupportedLayerError(
                     f"its file holds variables that are not known: {', '.join(unread)}"
                 )
             return made
-        except Unsupported as reason:
+        except UnsupportedLayerError as reason:
             self._offend(layer, reason)
         except UnknownInput:
             pass
         return (None,) * max(_output_count(layer), 1)
 
 
-def _first_calls(model: Model) -> tuple[dict[str, int], dict[str, int]]:
+def _first_calls(model: ModelConfig) -> tuple[dict[str, int], dict[str, int]]:
     """The number of each nested model's first call, where layers read it and where it is an output.
 
     tf.keras counts from 1 in both places, older files from 0. Keras 3 counts from 0 where a layer
@@ -276,7 +284,7 @@ def _first_calls(model: Model) -> tuple[dict[str, int], dict[str, int]]:
     return first, first_outputs
 
 
-def _highest(read: Iterable[Reference]) -> dict[str, int]:
+def _highest(read: Iterable[TensorReference]) -> dict[str, int]:
     """The highest call of each layer that is read."""
     found: dict[str, int] = {}
     for reference in read:
@@ -284,21 +292,21 @@ def _highest(read: Iterable[Reference]) -> dict[str, int]:
     return found
 
 
-def _output_count(layer: Layer) -> int:
+def _output_count(layer: LayerConfig) -> int:
     if not layer.is_model:
         return 1
     try:
         return len(parse_model(layer.entry).outputs)
-    except Unsupported:
+    except UnsupportedLayerError:
         return 1
 
 
-def _call_of(layer: Layer, call: int) -> Any:
+def _call_of(layer: LayerConfig, call: int) -> Any:
     if 0 <= call < len(layer.calls):
         return layer.calls[call]
     if call == 0 and not layer.calls:
         return ()
-    raise Unsupported(f"call {call} of its layer {layer.name!r} is not described")
+    raise UnsupportedLayerError(f"call {call} of its layer {layer.name!r} is not described")
 
 
 def _args(arguments: Any) -> list[Any]:
@@ -321,40 +329,40 @@ def _refuse_training(arguments: Any) -> None:
     if isinstance(arguments, Mapping):
         kwargs = arguments.get("kwargs")
         if isinstance(kwargs, Mapping) and kwargs.get("training") is True:
-            raise Unsupported("it is called with training=True")
+            raise UnsupportedLayerError("it is called with training=True")
         return
     if isinstance(arguments, (list, tuple)):
         for part in arguments:
             options = part[3] if isinstance(part, (list, tuple)) and len(part) > 3 else None
             if isinstance(options, Mapping) and options.get("training") is True:
-                raise Unsupported("it is called with training=True")
+                raise UnsupportedLayerError("it is called with training=True")
 
 
-def _refuse_quantized(layer: Layer) -> None:
+def _refuse_quantized(layer: LayerConfig) -> None:
     """Keras's own int8, int4 and float8 round a layer's inputs by what each sample holds."""
     config = layer.entry.get("config")
     policy = config.get("dtype") if isinstance(config, Mapping) else None
     options = policy.get("config") if isinstance(policy, Mapping) else None
     mode = options.get("mode") if isinstance(options, Mapping) else None
     if mode is not None:
-        raise Unsupported(
+        raise UnsupportedLayerError(
             f"Keras quantized it ({mode}): what it rounds its inputs to depends on each sample, "
             f"which no number format can state. Save the float model and give that"
         )
 
 
-def root(source: str, entry: Any) -> Model:
+def root(source: str, entry: Any) -> ModelConfig:
     """The outermost model, parsed."""
     if not isinstance(entry, Mapping):
         raise ModelError(f"{source} holds no architecture.", hint="Save the model again.")
     try:
         if ">" in class_name(entry):
-            raise Unsupported(
+            raise UnsupportedLayerError(
                 f"it is a model of a class of one's own ({class_name(entry)}), whose code may do "
                 f"other things than its layers"
             )
         return parse_model(entry)
-    except Unsupported as reason:
+    except UnsupportedLayerError as reason:
         raise ModelError(
             f"{source}: {reason}.",
             hint="Only Sequential and Functional models can be read; a subclassed model keeps its "

@@ -7,12 +7,12 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
-from edgeinfer.graph.nodes import Affine, BatchNorm
+from edgeinfer.graph.nodes import AffineNode, BatchNormNode
 from edgeinfer.readers.keras.builder import Site
-from edgeinfer.readers.keras.fields import Fields, Unsupported
-from edgeinfer.readers.keras.linear import moved_first, moved_last
+from edgeinfer.readers.keras.fields import Fields, UnsupportedLayerError
+from edgeinfer.readers.keras.linear import move_channels_first, move_channels_last
 from edgeinfer.readers.keras.quantizer_config import quantizer
-from edgeinfer.readers.keras.quantizer_values import coded
+from edgeinfer.readers.keras.quantizer_values import code_weights
 
 F32 = NDArray[np.float32]
 
@@ -31,7 +31,7 @@ def batchnorm_layer(site: Site) -> str:
     x, first = _normalized_axis(site)
     channels = (site.shape(x)[-1],)
     gamma, beta, mean, variance = _statistics(site, channels)
-    node = BatchNorm(
+    node = BatchNormNode(
         site.name(),
         site.layer.path,
         x,
@@ -41,7 +41,7 @@ def batchnorm_layer(site: Site) -> str:
         variance.astype(np.float64),
         epsilon,
     )
-    return moved_first(site, site.add(node), first)
+    return move_channels_first(site, site.add(node), first)
 
 
 def quantized_batchnorm_layer(site: Site) -> str:
@@ -60,7 +60,7 @@ def quantized_batchnorm_layer(site: Site) -> str:
 
     def rounded(values: F32, spec_name: str) -> F32:
         spec = specs[spec_name]
-        return values if spec is None else coded(spec, values).values.astype(np.float32)
+        return values if spec is None else code_weights(spec, values).values.astype(np.float32)
 
     gamma, beta, mean, variance = _statistics(site, channels)
     if fields.flag("scale", True):
@@ -71,11 +71,11 @@ def quantized_batchnorm_layer(site: Site) -> str:
     inverse = np.float32(1) / np.sqrt(rounded(variance, "variance_quantizer") + epsilon)
     inverse = inverse * gamma
     if inverse_spec is not None:
-        inverse = coded(inverse_spec, inverse).values.astype(np.float32)
+        inverse = code_weights(inverse_spec, inverse).values.astype(np.float32)
     shift = beta - mean * inverse
     scale, offset = inverse.astype(np.float64), shift.astype(np.float64)
-    return moved_first(
-        site, site.add(Affine(site.name(), site.layer.path, x, scale, offset)), first
+    return move_channels_first(
+        site, site.add(AffineNode(site.name(), site.layer.path, x, scale, offset)), first
     )
 
 
@@ -87,7 +87,7 @@ def _statistics(site: Site, channels: tuple[int, ...]) -> tuple[F32, F32, F32, F
     beta = site.shaped("beta", channels) if fields.flag("center", True) else zero
     variance = site.shaped("moving_variance", channels)
     if (variance < 0).any():
-        raise Unsupported("its moving_variance has negative values")
+        raise UnsupportedLayerError("its moving_variance has negative values")
     return gamma, beta, site.shaped("moving_mean", channels), variance
 
 
@@ -98,15 +98,15 @@ def _normalized_axis(site: Site) -> tuple[str, bool]:
     if axis in (-1, rank):
         return site.x, False
     if axis == 1 or axis == -rank:
-        return moved_last(site, site.x, True), True
-    raise Unsupported(f"it normalizes axis {axis} of a tensor with {rank} axes")
+        return move_channels_last(site, site.x, True), True
+    raise UnsupportedLayerError(f"it normalizes axis {axis} of a tensor with {rank} axes")
 
 
 def _axis(fields: Fields) -> int:
     axis = fields.get("axis", -1)
     if isinstance(axis, (list, tuple)):
         if len(axis) != 1:
-            raise Unsupported(f"it normalizes the axes {axis!r} together")
+            raise UnsupportedLayerError(f"it normalizes the axes {axis!r} together")
         axis = axis[0]
     return Fields({"axis": axis}).integer("axis")
 
@@ -114,7 +114,7 @@ def _axis(fields: Fields) -> int:
 def rescaling_layer(site: Site) -> str:
     """Rescaling: scale x + offset."""
     scale, offset = (_numbers(site.fields, name, d) for name, d in (("scale", 1), ("offset", 0)))
-    return site.add(Affine(site.name(), site.layer.path, site.x, scale, offset))
+    return site.add(AffineNode(site.name(), site.layer.path, site.x, scale, offset))
 
 
 def _numbers(fields: Fields, name: str, default: float) -> NDArray[np.float64]:

@@ -6,7 +6,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from edgeinfer.readers.keras.config import Layer, class_name, parse_layer
+from edgeinfer.readers.keras.config import LayerConfig, class_name, parse_layer
 from edgeinfer.readers.keras.fields import Fields
 
 
@@ -30,7 +30,7 @@ class Parameters:
         return tuple(name for name in self.names if name not in inner)
 
 
-def parameters_of(layer: Layer) -> Parameters:
+def parameters_of(layer: LayerConfig) -> Parameters:
     """The parameters of a layer; none for a class that has none or is not known."""
     config = layer.entry.get("config")
     if not isinstance(config, dict):
@@ -47,24 +47,24 @@ def parameters_of(layer: Layer) -> Parameters:
         case "BatchNormalization" | "SyncBatchNormalization" | "BatchNormalizationV1":
             return Parameters(_scale_and_shift(fields), ("moving_mean", "moving_variance"))
         case "Conv2DBatchnorm" | "DenseBatchnorm":
-            return _folded("kernel", bias, fields)
+            return _fold_parameters("kernel", bias, fields)
         case "DepthwiseConv2DBatchnorm":
-            return _folded("depthwise_kernel", bias, fields)
+            return _fold_parameters("depthwise_kernel", bias, fields)
         case "PReLU":
             return Parameters(("alpha",))
         case "FixedPointQuantizer":
             return Parameters((), ("keep_negative", "bits", "integers"))
         case "PruneLowMagnitude":
-            return parameters_of(wrapped(layer))
+            return parameters_of(unwrap_layer(layer))
         case _:  # as the docstring says
             return Parameters()
 
 
-def wrapped(layer: Layer) -> Layer:
+def unwrap_layer(layer: LayerConfig) -> LayerConfig:
     """The layer inside a wrapper, under the name and path that the user gave it."""
     inner = layer.fields.get("layer")
     found = parse_layer(inner, layer.path.removesuffix(layer.name), 0)
-    return Layer(class_name(found.entry), found.name, found.path, found.entry, layer.calls)
+    return LayerConfig(class_name(found.entry), found.name, found.path, found.entry, layer.calls)
 
 
 def _scale_and_shift(fields: Fields) -> tuple[str, ...]:
@@ -73,7 +73,7 @@ def _scale_and_shift(fields: Fields) -> tuple[str, ...]:
     return (*scale, *shift)
 
 
-def _folded(kernel: str, bias: tuple[str, ...], fields: Fields) -> Parameters:
+def _fold_parameters(kernel: str, bias: tuple[str, ...], fields: Fields) -> Parameters:
     norm = (*_scale_and_shift(fields), "moving_mean", "moving_variance")
     trained = (kernel, *bias, *_scale_and_shift(fields))
     return Parameters(trained, ("moving_mean", "moving_variance"), (("batchnorm", norm),))

@@ -6,61 +6,70 @@ from __future__ import annotations
 
 import numpy as np
 
-from edgeinfer.graph.nodes import Affine, Conv, Pool, PoolKind, Reshape, Shape
+from edgeinfer.graph.nodes import AffineNode, ConvNode, PoolNode, PoolNodeKind, ReshapeNode, Shape
 from edgeinfer.readers.keras import activations
 from edgeinfer.readers.keras.builder import Site
-from edgeinfer.readers.keras.fields import Unsupported
-from edgeinfer.readers.keras.linear import channels_first, conv_pads, moved_first, moved_last
+from edgeinfer.readers.keras.fields import UnsupportedLayerError
+from edgeinfer.readers.keras.linear import (
+    channels_first,
+    conv_pads,
+    move_channels_first,
+    move_channels_last,
+)
 from edgeinfer.readers.keras.quantizer_config import quantizer
-from edgeinfer.readers.keras.quantizer_values import coded
+from edgeinfer.readers.keras.quantizer_values import code_weights
 
 
-def pool_layer(site: Site, kind: PoolKind, rank: int) -> str:
+def pool_layer(site: Site, kind: PoolNodeKind, rank: int) -> str:
     """MaxPooling and AveragePooling."""
     fields = site.fields
     window = fields.positive("pool_size", rank, 2)
     strides = fields.positive("strides", rank) if fields.get("strides") is not None else window
     padding = fields.one_of("padding", "valid", "valid", "same")
-    step = activations.chosen(site, fields.get("activation"))
+    step = activations.parse_activation(site, fields.get("activation"))
     divisor = _divisor(site, int(np.prod(window)))
     first = channels_first(fields)
     x = _spatial(site, rank, first)
     if divisor is None:
         pads = conv_pads(padding, site.shape(x)[:-1], window, strides, (1,) * rank)
-        y = site.add(Pool(site.name(), x, kind, window, strides, pads))
+        y = site.add(PoolNode(site.name(), x, kind, window, strides, pads))
     else:
         if padding == "same":
-            raise Unsupported("it averages with a quantizer over windows that hang over the edge")
-        y = _summed(site, x, window, strides, divisor)
-    return activations.fused(site, moved_first(site, y, first), step)
+            raise UnsupportedLayerError(
+                "it averages with a quantizer over windows that hang over the edge"
+            )
+        y = _add_sum(site, x, window, strides, divisor)
+    return activations.fuse_activation(site, move_channels_first(site, y, first), step)
 
 
-def global_pool_layer(site: Site, kind: PoolKind, rank: int) -> str:
+def global_pool_layer(site: Site, kind: PoolNodeKind, rank: int) -> str:
     """GlobalMaxPooling and GlobalAveragePooling."""
     fields = site.fields
     keep = fields.flag("keepdims", False)
-    step = activations.chosen(site, fields.get("activation"))
+    step = activations.parse_activation(site, fields.get("activation"))
     first = channels_first(fields)
     x = _spatial(site, rank, first)
     window = site.shape(x)[:-1]
     divisor = _divisor(site, int(np.prod(window)))
     if divisor is None:
         pads = ((0, 0),) * rank
-        y = site.add(Pool(site.name(), x, kind, window, window, pads))
+        y = site.add(PoolNode(site.name(), x, kind, window, window, pads))
     else:
-        y = _summed(site, x, window, window, divisor)
+        y = _add_sum(site, x, window, window, divisor)
     if not keep:
-        y = site.add(Reshape(site.name("flat"), y, (site.shape(y)[-1],)))
+        y = site.add(ReshapeNode(site.name("flat"), y, (site.shape(y)[-1],)))
     else:
-        y = moved_first(site, y, first)
-    return activations.fused(site, y, step)
+        y = move_channels_first(site, y, first)
+    return activations.fuse_activation(site, y, step)
 
 
 def _spatial(site: Site, rank: int, first: bool) -> str:
     shape = site.shape(site.x)
     if len(shape) != rank + 1:
-        raise Unsupported(f"it reads a tensor of {shape}, which does not have {rank + 1} axes")
-    return moved_last(site, site.x, first)
+        raise UnsupportedLayerError(
+            f"it reads a tensor of {shape}, which does not have {rank + 1} axes"
+        )
+    return move_channels_last(site, site.x, first)
 
 
 def _divisor(site: Site, area: int) -> float | None:
@@ -68,17 +77,19 @@ def _divisor(site: Site, area: int) -> float | None:
     spec = quantizer(site.fields.get("average_quantizer"))
     if spec is None:
         return None
-    found = coded(spec, np.asarray(1.0 / area, dtype=np.float32))
+    found = code_weights(spec, np.asarray(1.0 / area, dtype=np.float32))
     return float(found.values.reshape(-1)[0])
 
 
-def _summed(site: Site, x: str, window: Shape, strides: Shape, divisor: float) -> str:
+def _add_sum(site: Site, x: str, window: Shape, strides: Shape, divisor: float) -> str:
     """The sum over each window, exactly, times the rounded divisor."""
     channels = site.shape(x)[-1]
     ones = np.ones((*window, 1, channels))
     name = site.name("sum")
     rank = len(window)
     total = site.add(
-        Conv(name, name, x, ones, None, strides, ((0, 0),) * rank, (1,) * rank, channels)
+        ConvNode(name, name, x, ones, None, strides, ((0, 0),) * rank, (1,) * rank, channels)
     )
-    return site.add(Affine(site.name(), site.layer.path, total, np.asarray([divisor]), np.zeros(1)))
+    return site.add(
+        AffineNode(site.name(), site.layer.path, total, np.asarray([divisor]), np.zeros(1))
+    )

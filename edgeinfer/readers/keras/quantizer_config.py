@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 
 from edgeinfer.readers.keras.config import class_name, own_function
-from edgeinfer.readers.keras.fields import Fields, Unsupported, scalar
+from edgeinfer.readers.keras.fields import Fields, UnsupportedLayerError, scalar
 from edgeinfer.readers.keras.quantizers import (
     Alpha,
     AutoScale,
@@ -61,14 +61,14 @@ _SIGNATURES: dict[str, tuple[str, ...]] = {
 _RANDOM = {"bernoulli", "stochastic_binary", "stochastic_ternary"}
 
 
-def named(value: Any) -> tuple[str, Fields] | None:
+def parse_serialised(value: Any) -> tuple[str, Fields] | None:
     """The class name and arguments of a serialised quantizer or function, or None for none."""
     if value is None:
         return None
     if isinstance(value, str):
         return _from_text(value)
     if not isinstance(value, Mapping):
-        raise Unsupported(f"{value!r} is not a quantizer")
+        raise UnsupportedLayerError(f"{value!r} is not a quantizer")
     name = class_name(value)
     config = value.get("config")
     if name == "function" and isinstance(config, str):
@@ -80,7 +80,7 @@ def named(value: Any) -> tuple[str, Fields] | None:
 
 def _from_text(text: str) -> tuple[str, Fields]:
     if len(text) > 1000:
-        raise Unsupported("a quantizer's text is longer than 1000 characters")
+        raise UnsupportedLayerError("a quantizer's text is longer than 1000 characters")
     if "(" not in text:
         return own_function(text).strip(), Fields({})
     try:
@@ -91,10 +91,10 @@ def _from_text(text: str) -> tuple[str, Fields]:
         values = [ast.literal_eval(argument) for argument in call.args]
         given = {keyword.arg: ast.literal_eval(keyword.value) for keyword in call.keywords}
     except (SyntaxError, ValueError, RecursionError, MemoryError):
-        raise Unsupported(f"{text!r} is not a quantizer that can be read") from None
+        raise UnsupportedLayerError(f"{text!r} is not a quantizer that can be read") from None
     order = _SIGNATURES.get(name, ())
     if len(values) > len(order) and name in _SIGNATURES:
-        raise Unsupported(f"{text!r} has more arguments than {name} takes")
+        raise UnsupportedLayerError(f"{text!r} has more arguments than {name} takes")
     return name, Fields(dict(zip(order, values, strict=False)) | given)
 
 
@@ -103,7 +103,7 @@ def quantizer(value: Any, *, of_kernel: bool = False) -> Spec | None:
 
     of_kernel: QKeras layers give a kernel's quantizer a scale of its own where alpha is None.
     """
-    found = named(value)
+    found = parse_serialised(value)
     if found is None or found[0] in {"linear", "None", ""}:
         return None
     spec = spec_of(*found)
@@ -124,11 +124,13 @@ def is_quantizer(name: str) -> bool:
 def spec_of(name: str, fields: Fields) -> Spec:
     """A quantizer from its class name and arguments."""
     if name in _RANDOM:
-        raise Unsupported(f"{name} draws random numbers; use binary, ternary or quantized_bits")
+        raise UnsupportedLayerError(
+            f"{name} draws random numbers; use binary, ternary or quantized_bits"
+        )
     if name not in _SIGNATURES:
-        raise Unsupported(f"{name} is not a quantizer that can be computed on integers")
+        raise UnsupportedLayerError(f"{name} is not a quantizer that can be computed on integers")
     if fields.optional("qnoise_factor") not in (None, 1.0):
-        raise Unsupported(f"{name} mixes in unquantized values (qnoise_factor is not 1)")
+        raise UnsupportedLayerError(f"{name} mixes in unquantized values (qnoise_factor is not 1)")
     bits = _bits(fields) if "bits" in _SIGNATURES[name] else 1
     match name:
         case "quantized_bits":
@@ -156,7 +158,7 @@ def spec_of(name: str, fields: Fields) -> Spec:
         case "ternary":
             rounds = fields.integer("number_of_unrolls", 5)
             if not 0 <= rounds <= 1000:
-                raise Unsupported(f"its number_of_unrolls is {rounds}")
+                raise UnsupportedLayerError(f"its number_of_unrolls is {rounds}")
             return Ternary(_alpha(fields), fields.optional("threshold"), rounds)
         case "quantized_po2" | "quantized_relu_po2":
             return _power_of_two(name, bits, fields)
@@ -164,13 +166,17 @@ def spec_of(name: str, fields: Fields) -> Spec:
             return _relu(bits, fields)
         case "quantized_tanh":
             if fields.get("integer", 0):
-                raise Unsupported("quantized_tanh with integer bits was dropped by QKeras")
+                raise UnsupportedLayerError(
+                    "quantized_tanh with integer bits was dropped by QKeras"
+                )
             return QuantizedTanh(
                 bits, fields.flag("symmetric", False), fields.flag("use_real_tanh", False)
             )
         case "quantized_sigmoid":
             if fields.get("integer", 0):
-                raise Unsupported("quantized_sigmoid with integer bits was dropped by QKeras")
+                raise UnsupportedLayerError(
+                    "quantized_sigmoid with integer bits was dropped by QKeras"
+                )
             return QuantizedSigmoid(
                 bits, fields.flag("symmetric", False), fields.flag("use_real_sigmoid", False)
             )
@@ -186,14 +192,14 @@ def spec_of(name: str, fields: Fields) -> Spec:
 def _bits(fields: Fields) -> int:
     bits = fields.integer("bits", 8)
     if not 1 <= bits <= 32:
-        raise Unsupported(f"it quantizes to {bits} bits; 1 to 32 are possible")
+        raise UnsupportedLayerError(f"it quantizes to {bits} bits; 1 to 32 are possible")
     return bits
 
 
 def _integer_bits(fields: Fields) -> int:
     integer = fields.integer("integer", 0)
     if abs(integer) > 64:
-        raise Unsupported(f"it has {integer} integer bits")
+        raise UnsupportedLayerError(f"it has {integer} integer bits")
     return integer
 
 
@@ -207,11 +213,11 @@ def _alpha(fields: Fields) -> Alpha:
         try:
             value = float(value)
         except ValueError:
-            raise Unsupported(f"its alpha is {value!r}") from None
+            raise UnsupportedLayerError(f"its alpha is {value!r}") from None
     one = scalar(value)
     if one is not None:
         if not np.isfinite(one) or one <= 0:
-            raise Unsupported(f"its alpha is {value!r}, not a positive number")
+            raise UnsupportedLayerError(f"its alpha is {value!r}, not a positive number")
         return one
     return _numbers(fields, "alpha")
 
@@ -227,11 +233,11 @@ def _numbers(fields: Fields, name: str) -> tuple[float, ...] | None:
     try:
         array = np.asarray(value, dtype=np.float32)
     except (ValueError, TypeError):
-        raise Unsupported(f"its {name} is {value!r}, not numbers") from None
+        raise UnsupportedLayerError(f"its {name} is {value!r}, not numbers") from None
     if array.size == 0 or array.size != array.shape[-1:][0] if array.ndim else False:
-        raise Unsupported(f"its {name} varies along more than the last axis")
+        raise UnsupportedLayerError(f"its {name} varies along more than the last axis")
     if not (np.isfinite(array).all() and (array > 0).all()):
-        raise Unsupported(f"its {name} holds values that are not positive numbers")
+        raise UnsupportedLayerError(f"its {name} holds values that are not positive numbers")
     return tuple(float(v) for v in array.reshape(-1))
 
 
@@ -241,10 +247,12 @@ def _auto(fields: Fields) -> AutoScale:
     found_group = None if group is None else _whole_numbers(group, "elements_per_scale")
     if found_group is not None:
         if found_axes is None:
-            raise Unsupported("it has elements_per_scale without scale_axis")
+            raise UnsupportedLayerError("it has elements_per_scale without scale_axis")
         found_group = found_group * len(found_axes) if len(found_group) == 1 else found_group
         if len(found_group) != len(found_axes) or min(found_group) < 1:
-            raise Unsupported(f"its elements_per_scale {group!r} does not fit its scale_axis")
+            raise UnsupportedLayerError(
+                f"its elements_per_scale {group!r} does not fit its scale_axis"
+            )
     return AutoScale(
         found_axes,
         found_group,
@@ -261,10 +269,12 @@ def _whole_numbers(value: Any, name: str) -> tuple[int, ...]:
 def _power_of_two(name: str, bits: int, fields: Fields) -> PowerOfTwo:
     limit = fields.optional("max_value")
     if bits > 8 or (limit is not None and limit <= 0):
-        raise Unsupported(f"{name} with {bits} bits and max_value {limit} has no use on integers")
+        raise UnsupportedLayerError(
+            f"{name} with {bits} bits and max_value {limit} has no use on integers"
+        )
     relu = name == "quantized_relu_po2"
     if not relu and bits - 1 - int(limit is None or limit > 1) < 0:
-        raise Unsupported(f"{name} needs more than {bits} bits")
+        raise UnsupportedLayerError(f"{name} needs more than {bits} bits")
     return PowerOfTwo(
         bits,
         limit,
@@ -278,7 +288,7 @@ def _power_of_two(name: str, bits: int, fields: Fields) -> PowerOfTwo:
 def _relu(bits: int, fields: Fields) -> QuantizedRelu:
     slope = fields.number("negative_slope", 0.0)
     if slope < 0 or (slope and np.log2(slope) % 1):
-        raise Unsupported(f"its negative_slope is {slope}, not a power of two")
+        raise UnsupportedLayerError(f"its negative_slope is {slope}, not a power of two")
     bound = None
     if not fields.flag("is_quantized_clip", True):
         bound = fields.optional("relu_upper_bound")

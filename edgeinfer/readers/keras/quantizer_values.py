@@ -14,7 +14,7 @@ from typing import assert_never
 import numpy as np
 from numpy.typing import NDArray
 
-from edgeinfer.readers.keras.fields import Unsupported
+from edgeinfer.readers.keras.fields import UnsupportedLayerError
 from edgeinfer.readers.keras.quantizers import (
     AutoScale,
     Binary,
@@ -35,7 +35,7 @@ _LN2 = np.float32(np.log(2.0))
 
 
 @dataclass(frozen=True, slots=True)
-class Coded:
+class CodedWeights:
     """codes x step x scale; the step is a power of two, the scale broadcasts against the codes."""
 
     codes: NDArray[np.float64]  # whole numbers
@@ -55,7 +55,7 @@ class Coded:
         return bool((np.frexp(self.scale)[0] == 0.5).all())
 
 
-def coded(spec: Spec, weights: F32) -> Coded:
+def code_weights(spec: Spec, weights: F32) -> CodedWeights:
     """A weight tensor's codes under a quantizer."""
     x = weights.astype(np.float32)
     with np.errstate(divide="ignore", invalid="ignore", over="ignore"):
@@ -73,11 +73,11 @@ def coded(spec: Spec, weights: F32) -> Coded:
             case QuantizedRelu() if not spec.negative_slope and not spec.use_sigmoid:
                 found = _relu(spec, x)
             case QuantizedRelu() | QuantizedTanh() | QuantizedSigmoid() | QuantizedHardSwish():
-                raise Unsupported("an activation's quantizer is used on its weights")
+                raise UnsupportedLayerError("an activation's quantizer is used on its weights")
             case _:
                 assert_never(spec)
     if not np.isfinite(found.values).all():
-        raise Unsupported("its quantizer finds no finite scale for its weights")
+        raise UnsupportedLayerError("its quantizer finds no finite scale for its weights")
     return found
 
 
@@ -90,14 +90,14 @@ def straight_through(spec: Spec, weights: F32, quantized: NDArray[np.float64]) -
     return result
 
 
-def _scaled(
+def _scale_codes(
     codes: NDArray[np.floating], step: float, scale: NDArray[np.floating], low: float, high: float
-) -> Coded:
+) -> CodedWeights:
     """Codes with their scale; where QKeras finds no scale (all weights are 0), all codes are 0."""
     wide = np.asarray(scale, dtype=np.float64)
     dead = ~(np.isfinite(wide) & (wide > 0))
     kept = np.where(dead, 0.0, codes)
-    return Coded(kept, step, np.where(dead, 1.0, wide), int(low), int(high))
+    return CodedWeights(kept, step, np.where(dead, 1.0, wide), int(low), int(high))
 
 
 def _scalar_alpha(alpha: object) -> NDArray[np.float64]:
@@ -105,29 +105,31 @@ def _scalar_alpha(alpha: object) -> NDArray[np.float64]:
     return np.asarray(given, dtype=np.float32).astype(np.float64)
 
 
-def _bits(spec: QuantizedBits, x: F32) -> Coded:
+def _bits(spec: QuantizedBits, x: F32) -> CodedWeights:
     scale = _scalar_alpha(spec.alpha)
     unsigned = spec.bits - int(spec.keep_negative)
     if unsigned == 0:
-        return _scaled(np.where(x < 0, -1.0, 1.0), 1.0, scale, -1, 1)
+        return _scale_codes(np.where(x < 0, -1.0, 1.0), 1.0, scale, -1, 1)
     m, m_i = np.float32(2.0**unsigned), np.float32(2.0**spec.integer)
     low = -(2.0**unsigned) + int(spec.symmetric) if spec.keep_negative else 0.0
     high = 2.0**unsigned - 1
     codes = np.clip(np.rint(x * m / m_i).astype(np.float64), low, high)
-    return _scaled(codes, 2.0 ** (spec.integer - unsigned), scale, low, high)
+    return _scale_codes(codes, 2.0 ** (spec.integer - unsigned), scale, low, high)
 
 
-def _bits_auto(spec: QuantizedBits, x: F32) -> Coded:
+def _bits_auto(spec: QuantizedBits, x: F32) -> CodedWeights:
     unsigned = spec.bits - int(spec.keep_negative)
     m_i = np.float32(2.0**spec.integer)
     half = 2 ** (spec.bits - 1) - 1
     if half < 1:
-        raise Unsupported("quantized_bits with one bit has no automatic scale; use binary")
+        raise UnsupportedLayerError(
+            "quantized_bits with one bit has no automatic scale; use binary"
+        )
     x = x / m_i
     if spec.frozen_scale is not None:
         scale = np.asarray(spec.frozen_scale, np.float32) / np.float32(2.0**unsigned)
     else:
-        axes = _reduced(spec.auto, x.ndim) if x.ndim > 1 else (0,)
+        axes = _reduced_axes(spec.auto, x.ndim) if x.ndim > 1 else (0,)
         scale = np.max(np.abs(x), axis=axes, keepdims=True) * np.float32(2) / np.float32(2 * half)
         if spec.alpha == "auto_po2":
             scale = _nearest_po2(scale)
@@ -135,7 +137,7 @@ def _bits_auto(spec: QuantizedBits, x: F32) -> Coded:
                 scale = _least_squares(x, _signed_codes(x, scale, half), spec.auto, po2=True)
     codes = _signed_codes(x, scale, half)
     alpha = scale * np.float32(2.0**unsigned)
-    return _scaled(codes, 2.0 ** (spec.integer - unsigned), alpha, -half, half)
+    return _scale_codes(codes, 2.0 ** (spec.integer - unsigned), alpha, -half, half)
 
 
 def _signed_codes(x: F32, scale: F32, half: int) -> F32:
@@ -145,7 +147,7 @@ def _signed_codes(x: F32, scale: F32, half: int) -> F32:
     return result
 
 
-def _linear(spec: QuantizedLinear, x: F32) -> Coded:
+def _linear(spec: QuantizedLinear, x: F32) -> CodedWeights:
     unsigned = spec.bits - int(spec.keep_negative)
     step = 2.0 ** (spec.integer - unsigned)
     binary = unsigned == 0
@@ -153,7 +155,7 @@ def _linear(spec: QuantizedLinear, x: F32) -> Coded:
     low = -0.5 if binary else (-(2.0**unsigned) + spec.symmetric) * spec.keep_negative
     scale = _scalar_alpha(spec.alpha).astype(np.float32) * np.float32(step)
     if isinstance(spec.alpha, str):
-        axes = _reduced(spec.auto, x.ndim)
+        axes = _reduced_axes(spec.auto, x.ndim)
         reach = np.max(np.abs(x) if spec.keep_negative else x, axis=axes, keepdims=True)
         reach = reach * np.float32(2) if spec.keep_negative else reach
         scale = np.maximum(reach / np.float32(high - low), _EPSILON)
@@ -167,8 +169,8 @@ def _linear(spec: QuantizedLinear, x: F32) -> Coded:
     codes = _linear_codes(x, scale, low, high)
     alpha = scale.astype(np.float64) / step
     if binary:
-        return _scaled(codes * 2, step / 2, alpha, -1, 1)
-    return _scaled(codes, step, alpha, low, high)
+        return _scale_codes(codes * 2, step / 2, alpha, -1, 1)
+    return _scale_codes(codes, step, alpha, low, high)
 
 
 def _linear_codes(x: F32, scale: F32, low: float, high: float) -> F32:
@@ -178,23 +180,23 @@ def _linear_codes(x: F32, scale: F32, low: float, high: float) -> F32:
     return result
 
 
-def _binary(spec: Binary, x: F32) -> Coded:
+def _binary(spec: Binary, x: F32) -> CodedWeights:
     signs: F32 = np.where(x < 0, np.float32(-1), np.float32(1))
     codes: F32 = (signs + np.float32(1)) / np.float32(2) if spec.zero_one else signs
     low = 0 if spec.zero_one else -1
     if not isinstance(spec.alpha, str):
-        return _scaled(codes, 1.0, _scalar_alpha(spec.alpha), low, 1)
+        return _scale_codes(codes, 1.0, _scalar_alpha(spec.alpha), low, 1)
     scale = _least_squares(x, codes, spec.auto, po2=spec.alpha == "auto_po2")
-    return _scaled(codes, 1.0, scale, low, 1)
+    return _scale_codes(codes, 1.0, scale, low, 1)
 
 
-def _ternary(spec: Ternary, x: F32) -> Coded:
+def _ternary(spec: Ternary, x: F32) -> CodedWeights:
     if not isinstance(spec.alpha, str):
         threshold = np.float32(0.33 if spec.threshold is None else spec.threshold)
         codes: F32 = np.where(np.abs(x) >= threshold, np.sign(x), np.float32(0))
-        return _scaled(codes, 1.0, _scalar_alpha(spec.alpha), -1, 1)
+        return _scale_codes(codes, 1.0, _scalar_alpha(spec.alpha), -1, 1)
     if spec.threshold is not None:
-        raise Unsupported("ternary takes a threshold or an automatic scale, not both")
+        raise UnsupportedLayerError("ternary takes a threshold or an automatic scale, not both")
     po2 = spec.alpha == "auto_po2"
     axes = None if x.ndim == 1 else tuple(range(x.ndim - 1))
     scale: F32 = np.float32(2) * np.max(np.abs(x), axis=axes, keepdims=True) / np.float32(3)
@@ -205,25 +207,27 @@ def _ternary(spec: Ternary, x: F32) -> Coded:
         rounded = scale * np.rint(x / scale)
         codes = np.where(np.abs(rounded) >= half, np.sign(x), np.float32(0))
         scale = _least_squares(x, codes, AutoScale(), po2=po2)
-    return _scaled(codes, 1.0, scale, -1, 1)
+    return _scale_codes(codes, 1.0, scale, -1, 1)
 
 
-def _relu(spec: QuantizedRelu, x: F32) -> Coded:
+def _relu(spec: QuantizedRelu, x: F32) -> CodedWeights:
     step = 2.0 ** (spec.integer - spec.bits)
     top = 2**spec.bits - 1
     if spec.upper_bound is not None:
         bound = spec.upper_bound / step
         if bound < top and bound % 1:
-            raise Unsupported("its quantized_relu is cut off between two of its steps")
+            raise UnsupportedLayerError("its quantized_relu is cut off between two of its steps")
         top = int(min(top, bound))
     codes = np.clip(np.rint(x / np.float32(step)).astype(np.float64), 0, top)
-    return _scaled(codes, step, np.asarray(1.0), 0, top)
+    return _scale_codes(codes, step, np.asarray(1.0), 0, top)
 
 
-def _power_of_two(spec: PowerOfTwo, x: F32) -> Coded:
+def _power_of_two(spec: PowerOfTwo, x: F32) -> CodedWeights:
     low, high = spec.exponents
     if spec.relu and spec.negative_slope:
-        raise Unsupported("quantized_relu_po2 with a negative_slope is used on its weights")
+        raise UnsupportedLayerError(
+            "quantized_relu_po2 with a negative_slope is used on its weights"
+        )
     magnitude = np.where(x < 0, x * np.float32(0.2), x) if spec.relu else np.abs(x)
     clear = np.where(magnitude < _EPSILON, _EPSILON, magnitude)
     if spec.max_value is not None:
@@ -235,10 +239,10 @@ def _power_of_two(spec: PowerOfTwo, x: F32) -> Coded:
     base = float(exponents.min())
     codes: NDArray[np.float64] = signs * np.exp2(exponents.astype(np.float64) - base)
     limit = 2 ** int(exponents.max(initial=base) - base)
-    return Coded(codes, 2.0**base, np.asarray(1.0), 0 if spec.relu else -limit, limit)
+    return CodedWeights(codes, 2.0**base, np.asarray(1.0), 0 if spec.relu else -limit, limit)
 
 
-def _reduced(auto: AutoScale, rank: int) -> tuple[int, ...]:
+def _reduced_axes(auto: AutoScale, rank: int) -> tuple[int, ...]:
     """The axes over which one scale is found."""
     if auto.axes is None:
         return tuple(range(max(rank - 1, 0)))
@@ -252,7 +256,7 @@ def _least_squares(x: F32, codes: F32, auto: AutoScale, *, po2: bool) -> F32:
     if x.ndim <= 1:
         products, squares = x * codes, codes * codes
     elif auto.group is None:
-        axes = _reduced(auto, x.ndim)
+        axes = _reduced_axes(auto, x.ndim)
         products = np.mean(x * codes, axis=axes, keepdims=True)
         squares = np.mean(codes * codes, axis=axes, keepdims=True)
     else:
@@ -271,7 +275,7 @@ def _group_mean(x: F32, auto: AutoScale) -> F32:
     assert auto.axes is not None and auto.group is not None
     sizes = {axis % x.ndim: group for axis, group in zip(auto.axes, auto.group, strict=True)}
     if any(x.shape[axis] % group for axis, group in sizes.items()):
-        raise Unsupported("its elements_per_scale does not divide its weights")
+        raise UnsupportedLayerError("its elements_per_scale does not divide its weights")
     split: list[int] = []
     reduced: list[int] = []
     for axis, size in enumerate(x.shape):

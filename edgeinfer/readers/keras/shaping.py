@@ -9,20 +9,20 @@ from typing import Any
 import numpy as np
 
 from edgeinfer.graph.nodes import (
-    Affine,
-    Concat,
-    Flip,
-    Merge,
+    AffineNode,
+    ConcatNode,
+    FlipNode,
     MergeKind,
-    Pad,
-    Reshape,
-    Slice,
-    Transpose,
-    Upsample,
+    MergeNode,
+    PadNode,
+    ReshapeNode,
+    SliceNode,
+    TransposeNode,
+    UpsampleNode,
 )
 from edgeinfer.readers.keras.builder import Site
-from edgeinfer.readers.keras.fields import Fields, Unsupported, whole
-from edgeinfer.readers.keras.linear import channels_first, moved_first, moved_last
+from edgeinfer.readers.keras.fields import Fields, UnsupportedLayerError, whole
+from edgeinfer.readers.keras.linear import channels_first, move_channels_first, move_channels_last
 
 MERGES = {
     "Add": MergeKind.ADD,
@@ -37,31 +37,31 @@ MERGES = {
 def flatten_layer(site: Site) -> str:
     """Flatten; channels-first tensors are turned round first, as Keras does."""
     first = channels_first(site.fields) and len(site.shape(site.x)) > 1
-    x = moved_last(site, site.x, first)
-    return site.add(Reshape(site.name(), x, (int(np.prod(site.shape(x), dtype=object)),)))
+    x = move_channels_last(site, site.x, first)
+    return site.add(ReshapeNode(site.name(), x, (int(np.prod(site.shape(x), dtype=object)),)))
 
 
 def reshape_layer(site: Site) -> str:
     """Reshape; one size may be -1."""
     target = site.fields.get("target_shape")
     if not isinstance(target, (list, tuple)):
-        raise Unsupported(f"its target_shape is {target!r}")
+        raise UnsupportedLayerError(f"its target_shape is {target!r}")
     sizes = [-1 if size is None else whole(size, "target_shape") for size in target]
     if sizes.count(-1) > 1 or any(size < -1 or size == 0 for size in sizes):
-        raise Unsupported(f"its target_shape is {target!r}")
+        raise UnsupportedLayerError(f"its target_shape is {target!r}")
     if -1 in sizes:
         known = int(np.prod([size for size in sizes if size != -1], dtype=object))
         total = int(np.prod(site.shape(site.x), dtype=object))
         sizes[sizes.index(-1)] = max(total // known, 1)
-    return site.add(Reshape(site.name(), site.x, tuple(sizes)))
+    return site.add(ReshapeNode(site.name(), site.x, tuple(sizes)))
 
 
 def permute_layer(site: Site) -> str:
     """Permute; Keras counts the axes from 1."""
     dims = site.fields.get("dims")
     if not isinstance(dims, (list, tuple)):
-        raise Unsupported(f"its dims are {dims!r}")
-    return site.add(Transpose(site.name(), site.x, tuple(whole(d, "dims") - 1 for d in dims)))
+        raise UnsupportedLayerError(f"its dims are {dims!r}")
+    return site.add(TransposeNode(site.name(), site.x, tuple(whole(d, "dims") - 1 for d in dims)))
 
 
 def flip_layer(site: Site) -> str:
@@ -69,17 +69,19 @@ def flip_layer(site: Site) -> str:
     given, rank = site.fields.get("axis"), len(site.shape(site.x)) + 1
     listed = given if isinstance(given, (list, tuple)) else [given]
     if given is None or any(whole(axis, "axis") % rank == 0 for axis in listed):
-        raise Unsupported("it turns the batch round")
-    return site.add(Flip(site.name(), site.x, tuple(whole(a, "axis") % rank - 1 for a in listed)))
+        raise UnsupportedLayerError("it turns the batch round")
+    return site.add(
+        FlipNode(site.name(), site.x, tuple(whole(a, "axis") % rank - 1 for a in listed))
+    )
 
 
 def repeat_layer(site: Site) -> str:
     """RepeatVector: the same vector at every step."""
     count = site.fields.integer("n")
     if len(site.shape(site.x)) != 1 or count < 1:
-        raise Unsupported(f"it repeats a tensor of {site.shape(site.x)} {count} times")
-    row = site.add(Reshape(site.name("row"), site.x, (1, *site.shape(site.x))))
-    return site.add(Upsample(site.name(), row, (count,)))
+        raise UnsupportedLayerError(f"it repeats a tensor of {site.shape(site.x)} {count} times")
+    row = site.add(ReshapeNode(site.name("row"), site.x, (1, *site.shape(site.x))))
+    return site.add(UpsampleNode(site.name(), row, (count,)))
 
 
 def _margins(fields: Fields, name: str, rank: int) -> tuple[tuple[int, int], ...]:
@@ -90,11 +92,11 @@ def _margins(fields: Fields, name: str, rank: int) -> tuple[tuple[int, int], ...
     elif rank == 1 and len(value) == 2 and not isinstance(value[0], (list, tuple)):
         value = [value]
     if len(value) != rank:
-        raise Unsupported(f"its {name} is {fields.get(name)!r}")
+        raise UnsupportedLayerError(f"its {name} is {fields.get(name)!r}")
     pairs = [v if isinstance(v, (list, tuple)) else [v, v] for v in value]
     found = tuple(tuple(whole(v, name) for v in pair) for pair in pairs)
     if any(len(pair) != 2 or min(pair) < 0 for pair in found):
-        raise Unsupported(f"its {name} is {fields.get(name)!r}")
+        raise UnsupportedLayerError(f"its {name} is {fields.get(name)!r}")
     return tuple((pair[0], pair[1]) for pair in found)
 
 
@@ -103,7 +105,7 @@ def padding_layer(site: Site, rank: int) -> str:
     margins = _margins(site.fields, "padding", rank)
     pads = ((0, 0), *margins) if channels_first(site.fields) else (*margins, (0, 0))
     _check_rank(site, rank)
-    return site.add(Pad(site.name(), site.x, pads))
+    return site.add(PadNode(site.name(), site.x, pads))
 
 
 def cropping_layer(site: Site, rank: int) -> str:
@@ -115,8 +117,8 @@ def cropping_layer(site: Site, rank: int) -> str:
     starts = tuple(before for before, _ in cuts)
     stops = tuple(size - after for size, (_, after) in zip(shape, cuts, strict=True))
     if any(stop <= start for start, stop in zip(starts, stops, strict=True)):
-        raise Unsupported(f"it cuts all of a tensor of {shape} away")
-    return site.add(Slice(site.name(), site.x, starts, stops, (1,) * len(shape)))
+        raise UnsupportedLayerError(f"it cuts all of a tensor of {shape} away")
+    return site.add(SliceNode(site.name(), site.x, starts, stops, (1,) * len(shape)))
 
 
 def upsampling_layer(site: Site, rank: int) -> str:
@@ -126,14 +128,16 @@ def upsampling_layer(site: Site, rank: int) -> str:
     factors = fields.positive("size", rank, 2)
     first = channels_first(fields)
     _check_rank(site, rank)
-    x = moved_last(site, site.x, first)
-    return moved_first(site, site.add(Upsample(site.name(), x, factors)), first)
+    x = move_channels_last(site, site.x, first)
+    return move_channels_first(site, site.add(UpsampleNode(site.name(), x, factors)), first)
 
 
 def _check_rank(site: Site, rank: int) -> None:
     shape = site.shape(site.x)
     if len(shape) != rank + 1:
-        raise Unsupported(f"it reads a tensor of {shape}, which does not have {rank + 1} axes")
+        raise UnsupportedLayerError(
+            f"it reads a tensor of {shape}, which does not have {rank + 1} axes"
+        )
 
 
 def merge_layer(site: Site, kind: MergeKind) -> str:
@@ -142,14 +146,16 @@ def merge_layer(site: Site, kind: MergeKind) -> str:
     if len(xs) == 1 and len(site.constants) == 1:
         return _with_constant(site, kind, xs[0], site.constants[0])
     if len(xs) < 2 or (kind is MergeKind.SUBTRACT and len(xs) != 2):
-        raise Unsupported(f"it combines {len(xs)} tensors")
+        raise UnsupportedLayerError(f"it combines {len(xs)} tensors")
     rank = max(len(site.shape(x)) for x in xs)
     wide = []
     for x in xs:  # Keras inserts axes behind the batch, broadcasting inserts them in front
         shape = site.shape(x)
         missing = (1,) * (rank - len(shape))
-        wide.append(site.add(Reshape(site.name("wide"), x, (*missing, *shape))) if missing else x)
-    return site.add(Merge(site.name(), tuple(wide), kind))
+        wide.append(
+            site.add(ReshapeNode(site.name("wide"), x, (*missing, *shape))) if missing else x
+        )
+    return site.add(MergeNode(site.name(), tuple(wide), kind))
 
 
 def _with_constant(site: Site, kind: MergeKind, x: str, value: float) -> str:
@@ -165,9 +171,9 @@ def _with_constant(site: Site, kind: MergeKind, x: str, value: float) -> str:
             case MergeKind.MULTIPLY:
                 scale, shift = value, 0.0
             case _:
-                raise Unsupported(f"it takes the {kind} of a tensor and a number")
+                raise UnsupportedLayerError(f"it takes the {kind} of a tensor and a number")
     return site.add(
-        Affine(site.name(), site.layer.path, x, np.asarray([scale]), np.asarray([shift]))
+        AffineNode(site.name(), site.layer.path, x, np.asarray([scale]), np.asarray([shift]))
     )
 
 
@@ -177,7 +183,7 @@ def concat_layer(site: Site) -> str:
     xs = site.inputs
     rank = len(site.shape(xs[0])) + 1
     if not -rank < axis < rank or axis % rank == 0:
-        raise Unsupported(f"it joins along axis {axis} of tensors with {rank} axes")
+        raise UnsupportedLayerError(f"it joins along axis {axis} of tensors with {rank} axes")
     if len({len(site.shape(x)) for x in xs}) != 1:
-        raise Unsupported("it joins tensors with different numbers of axes")
-    return site.add(Concat(site.name(), xs, axis % rank - 1))
+        raise UnsupportedLayerError("it joins tensors with different numbers of axes")
+    return site.add(ConcatNode(site.name(), xs, axis % rank - 1))

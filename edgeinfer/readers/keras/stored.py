@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 
 from edgeinfer.base.errors import ModelError
 from edgeinfer.readers import hdf5
-from edgeinfer.readers.keras.config import Layer, Model
+from edgeinfer.readers.keras.config import LayerConfig, ModelConfig
 from edgeinfer.readers.keras.parameters import Parameters, parameters_of
 
 # What training keeps beside the weights and no inference reads: of pruning, and of folded norms.
@@ -27,20 +27,20 @@ BOOKKEEPING = frozenset(
 class Weights(Protocol):
     """The weights of one model, nested ones included."""
 
-    def of(self, layer: Layer) -> dict[str, h5py.Dataset]:
+    def of(self, layer: LayerConfig) -> dict[str, h5py.Dataset]:
         """A layer's parameters by name."""
         ...
 
-    def unread(self, layer: Layer) -> tuple[str, ...]:
+    def unread(self, layer: LayerConfig) -> tuple[str, ...]:
         """Variables of a layer that are none of its parameters."""
         ...
 
-    def inside(self, layer: Layer, model: Model) -> Weights:
+    def inside(self, layer: LayerConfig, model: ModelConfig) -> Weights:
         """The weights of a model that is a layer of this one."""
         ...
 
 
-def find(source: str, file: h5py.File, model: Model) -> Weights:
+def find(source: str, file: h5py.File, model: ModelConfig) -> Weights:
     """Tell the layout of a file of weights."""
     root = file["model_weights"] if isinstance(file.get("model_weights"), h5py.Group) else file
     if hdf5.names_attribute(root, "layer_names") is not None:
@@ -54,12 +54,14 @@ def find(source: str, file: h5py.File, model: Model) -> Weights:
     )
 
 
-def read(source: str, layer: Layer, name: str, dataset: h5py.Dataset) -> NDArray[np.float32]:
+def read(source: str, layer: LayerConfig, name: str, dataset: h5py.Dataset) -> NDArray[np.float32]:
     """A layer's parameter as numbers."""
     return hdf5.values(source, f"{layer.path}/{name}", dataset)
 
 
-def read_integers(source: str, layer: Layer, name: str, dataset: h5py.Dataset) -> NDArray[np.int64]:
+def read_integers(
+    source: str, layer: LayerConfig, name: str, dataset: h5py.Dataset
+) -> NDArray[np.int64]:
     """What a layer holds as whole numbers."""
     what = f"{layer.path}/{name}"
     if not isinstance(dataset, h5py.Dataset) or dataset.dtype.kind not in "iub" or not dataset.size:
@@ -74,38 +76,46 @@ class NamedWeights:
     source: str
     groups: dict[str, h5py.Group]
 
-    def of(self, layer: Layer) -> dict[str, h5py.Dataset]:
+    def of(self, layer: LayerConfig) -> dict[str, h5py.Dataset]:
         """A layer's parameters by name."""
         group = self.groups.get(layer.name)
-        return {} if group is None else _named(parameters_of(layer), _listed(self.source, group))
+        return (
+            {}
+            if group is None
+            else _match_by_name(parameters_of(layer), _list_datasets(self.source, group))
+        )
 
-    def unread(self, layer: Layer) -> tuple[str, ...]:
+    def unread(self, layer: LayerConfig) -> tuple[str, ...]:
         """Variables of a layer that are none of its parameters."""
         group = self.groups.get(layer.name)
-        return () if group is None else _unread(parameters_of(layer), _listed(self.source, group))
+        return (
+            ()
+            if group is None
+            else _unread(parameters_of(layer), _list_datasets(self.source, group))
+        )
 
-    def inside(self, layer: Layer, model: Model) -> Weights:
+    def inside(self, layer: LayerConfig, model: ModelConfig) -> Weights:
         """The weights of a model that is a layer of this one: one flat list."""
         group = self.groups.get(layer.name)
-        return FlatWeights.split([] if group is None else _listed(self.source, group), model)
+        return FlatWeights.split([] if group is None else _list_datasets(self.source, group), model)
 
 
-def _groups_in_order(source: str, root: h5py.Group, model: Model) -> dict[str, h5py.Group]:
+def _groups_in_order(source: str, root: h5py.Group, model: ModelConfig) -> dict[str, h5py.Group]:
     """Each layer's group: under its name, else, as Keras itself loads them, by their order."""
     named = {name: root[name] for name in root if isinstance(root[name], h5py.Group)}
     wanted = _names_with_weights(model)
     if all(name in named for name in wanted):
         return named
     listed = [named[n] for n in hdf5.names_attribute(root, "layer_names") or [] if n in named]
-    filled = [group for group in listed if _listed(source, group)]
+    filled = [group for group in listed if _list_datasets(source, group)]
     return dict(zip(wanted, filled, strict=True)) if len(filled) == len(wanted) else named
 
 
-def _names_with_weights(model: Model) -> list[str]:
+def _names_with_weights(model: ModelConfig) -> list[str]:
     return [layer.name for layer in model.layers if layer.is_model or parameters_of(layer).names]
 
 
-def _listed(source: str, group: h5py.Group) -> list[tuple[str, h5py.Dataset]]:
+def _list_datasets(source: str, group: h5py.Group) -> list[tuple[str, h5py.Dataset]]:
     names = hdf5.names_attribute(group, "weight_names") or []
     for name in names:
         if not isinstance(group.get(name), h5py.Dataset):
@@ -130,7 +140,7 @@ def _unread(parameters: Parameters, listed: Iterable[tuple[str, h5py.Dataset]]) 
     return tuple(name for name in names if re.sub(r"_\d+$", "", _base(name)) not in known)
 
 
-def _named(
+def _match_by_name(
     parameters: Parameters, listed: Iterable[tuple[str, h5py.Dataset]]
 ) -> dict[str, h5py.Dataset]:
     """Match stored weights with parameters, by name if they bear it, else by their order."""
@@ -156,7 +166,7 @@ class FlatWeights:
     by_layer: dict[str, list[tuple[str, h5py.Dataset]]]
 
     @staticmethod
-    def split(listed: list[tuple[str, h5py.Dataset]], model: Model) -> FlatWeights:
+    def split(listed: list[tuple[str, h5py.Dataset]], model: ModelConfig) -> FlatWeights:
         """Give each layer its share: by the layer's name in the weight's, else by order."""
         leaves = list(_leaves(model))
         by_name: dict[str, list[tuple[str, h5py.Dataset]]] = {}
@@ -180,20 +190,20 @@ class FlatWeights:
             by_order.setdefault(path, []).append((name, dataset))
         return FlatWeights(by_order)
 
-    def of(self, layer: Layer) -> dict[str, h5py.Dataset]:
+    def of(self, layer: LayerConfig) -> dict[str, h5py.Dataset]:
         """A layer's parameters by name."""
-        return _named(parameters_of(layer), self.by_layer.get(layer.path, []))
+        return _match_by_name(parameters_of(layer), self.by_layer.get(layer.path, []))
 
-    def unread(self, layer: Layer) -> tuple[str, ...]:
+    def unread(self, layer: LayerConfig) -> tuple[str, ...]:
         """Variables of a layer that are none of its parameters."""
         return _unread(parameters_of(layer), self.by_layer.get(layer.path, []))
 
-    def inside(self, layer: Layer, model: Model) -> Weights:
+    def inside(self, layer: LayerConfig, model: ModelConfig) -> Weights:
         """Models deeper inside share the one list."""
         return self
 
 
-def _leaves(model: Model) -> Iterable[Layer]:
+def _leaves(model: ModelConfig) -> Iterable[LayerConfig]:
     from edgeinfer.readers.keras.config import parse_model
 
     for layer in model.layers:
@@ -206,29 +216,29 @@ def _leaves(model: Model) -> Iterable[Layer]:
 class NumberedWeights:
     """Keras 3's layout: groups named after classes, variables numbered in order of creation."""
 
-    def __init__(self, source: str, container: h5py.Group, model: Model) -> None:
+    def __init__(self, source: str, container: h5py.Group, model: ModelConfig) -> None:
         self.source = source
         self.groups = _groups_by_layer(container, model)
 
-    def of(self, layer: Layer) -> dict[str, h5py.Dataset]:
+    def of(self, layer: LayerConfig) -> dict[str, h5py.Dataset]:
         """A layer's parameters by name."""
         group = self.groups.get(layer.name)
         if group is None:
             return {}
         parameters = parameters_of(layer)
-        found = dict(zip(parameters.own, _numbered(group), strict=False))
+        found = dict(zip(parameters.own, _numbered_datasets(group), strict=False))
         for child, names in parameters.children:
             if isinstance(group.get(child), h5py.Group):
-                found |= dict(zip(names, _numbered(group[child]), strict=False))
+                found |= dict(zip(names, _numbered_datasets(group[child]), strict=False))
         return found
 
-    def unread(self, layer: Layer) -> tuple[str, ...]:
+    def unread(self, layer: LayerConfig) -> tuple[str, ...]:
         """Variables of a layer that are none of its parameters."""
         group = self.groups.get(layer.name)
-        more = [] if group is None else _numbered(group)[len(parameters_of(layer).own) :]
+        more = [] if group is None else _numbered_datasets(group)[len(parameters_of(layer).own) :]
         return tuple(item.name for item in more if item.shape or item.dtype.kind == "f")
 
-    def inside(self, layer: Layer, model: Model) -> Weights:
+    def inside(self, layer: LayerConfig, model: ModelConfig) -> Weights:
         """The weights of a model that is a layer of this one."""
         group = self.groups.get(layer.name)
         for name in ("layers", "_layer_checkpoint_dependencies"):
@@ -237,14 +247,14 @@ class NumberedWeights:
         return FlatWeights({})
 
 
-def _numbered(group: h5py.Group) -> list[h5py.Dataset]:
+def _numbered_datasets(group: h5py.Group) -> list[h5py.Dataset]:
     variables = group.get("vars")
     if not isinstance(variables, h5py.Group):
         return []
     return [variables[name] for name in sorted((n for n in variables if n.isdigit()), key=int)]
 
 
-def _groups_by_layer(container: h5py.Group, model: Model) -> dict[str, h5py.Group]:
+def _groups_by_layer(container: h5py.Group, model: ModelConfig) -> dict[str, h5py.Group]:
     """Layer names -> groups: by the name Keras noted, else by class and order."""
     children = {name: g for name, g in container.items() if isinstance(g, h5py.Group)}
     noted: dict[str, h5py.Group] = {}
@@ -255,7 +265,7 @@ def _groups_by_layer(container: h5py.Group, model: Model) -> dict[str, h5py.Grou
             noted[name] = group
     if all(name in noted for name in _names_with_weights(model)):
         return noted
-    by_class: dict[str, list[Layer]] = {}
+    by_class: dict[str, list[LayerConfig]] = {}
     for layer in model.layers:
         by_class.setdefault(_snake_case(layer.kind), []).append(layer)
     found: dict[str, h5py.Group] = {}

@@ -10,38 +10,38 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from edgeinfer.graph.nodes import Conv, Dense, Floats, Merge, MergeKind
+from edgeinfer.graph.nodes import ConvNode, DenseNode, Floats, MergeKind, MergeNode
 from edgeinfer.readers.onnx.drawing import Drawing
 from edgeinfer.readers.onnx.formats import fixed_bias
 from edgeinfer.readers.onnx.layout import (
     ONE,
     View,
-    arranged,
+    arrange_axes,
     local,
-    settled,
-    shrunk,
+    settle_scale,
+    shrink_array,
     write_affine,
     write_constant,
 )
-from edgeinfer.readers.onnx.ops import Op, Unreadable
+from edgeinfer.readers.onnx.ops import OnnxOp, UnreadableModelError
 
 
-def carried(d: Drawing, view: View) -> View:
+def carry_view(d: Drawing, view: View) -> View:
     """The view for an operator that lets scales pass; float files keep their order."""
-    return view if d.quantized else settled(d, view)
+    return view if d.quantized else settle_scale(d, view)
 
 
 def homogeneous(d: Drawing, view: View) -> View:
     """The view as f takes it where f(s x) = s f(x) for s > 0 and every channel is for itself."""
-    view = carried(d, view)
-    return view if (view.scale > 0).all() and (view.shift == 0).all() else settled(d, view)
+    view = carry_view(d, view)
+    return view if (view.scale > 0).all() and (view.shift == 0).all() else settle_scale(d, view)
 
 
 def uniform(d: Drawing, view: View) -> View:
     """The view with one scale for all of it and no shift, as linear operators take it."""
-    view = carried(d, view)
+    view = carry_view(d, view)
     if view.scale.ndim or float(view.scale) == 0.0 or view.shift.ndim:
-        return settled(d, view)
+        return settle_scale(d, view)
     if float(view.shift) == 0.0:
         return view
     offset = float(view.shift / view.scale)
@@ -53,22 +53,24 @@ def uniform(d: Drawing, view: View) -> View:
     return replace(moved, scale=view.scale, label=view.label)
 
 
-def scaled(d: Drawing, op: Op, view: View, scale: NDArray[Any], shift: NDArray[Any]) -> View:
+def scale_view(
+    d: Drawing, op: OnnxOp, view: View, scale: NDArray[Any], shift: NDArray[Any]
+) -> View:
     """scale x view + shift, where both are constants of the file."""
     for constant in (scale, shift):
         if not np.isfinite(np.asarray(constant, dtype=np.float64)).all():
-            raise Unreadable("its constant has NaN or infinity")
+            raise UnreadableModelError("its constant has NaN or infinity")
     factor, addend = local(d, view, scale), local(d, view, shift)
     if factor is None or addend is None:
-        return _grown(d, op, view, scale, shift)
+        return _grow_view(d, op, view, scale, shift)
     if (factor == 1.0).all() and (addend == 0.0).all():
         return view
     if (factor == 1.0).all() and (biased := _as_bias(d, view, addend)) is not None:
         return biased
     return replace(
         view,
-        scale=shrunk(view.scale * factor),
-        shift=shrunk(view.shift * factor + addend),
+        scale=shrink_array(view.scale * factor),
+        shift=shrink_array(view.shift * factor + addend),
         label=view.label or d.named(op),
     )
 
@@ -76,7 +78,7 @@ def scaled(d: Drawing, op: Op, view: View, scale: NDArray[Any], shift: NDArray[A
 def _as_bias(d: Drawing, view: View, addend: Floats) -> View | None:
     """MatMul and Add: the bias of the layer just made, if nothing else reads that."""
     node = d.nodes[view.tensor]
-    if not (view.exclusive and view.plain and isinstance(node, Conv | Dense)):
+    if not (view.exclusive and view.plain and isinstance(node, ConvNode | DenseNode)):
         return None
     if node.bias is not None or addend.ndim > 1:
         return None
@@ -89,9 +91,11 @@ def _as_bias(d: Drawing, view: View, addend: Floats) -> View | None:
     return view
 
 
-def _grown(d: Drawing, op: Op, view: View, scale: NDArray[Any], shift: NDArray[Any]) -> View:
+def _grow_view(
+    d: Drawing, op: OnnxOp, view: View, scale: NDArray[Any], shift: NDArray[Any]
+) -> View:
     """Constants that make the tensor larger: merged as tensors of their own."""
-    view = arranged(d, settled(d, view))
+    view = arrange_axes(d, settle_scale(d, view))
     for values, kind, neutral in (
         (scale, MergeKind.MULTIPLY, 1.0),
         (shift, MergeKind.ADD, 0.0),
@@ -100,9 +104,11 @@ def _grown(d: Drawing, op: Op, view: View, scale: NDArray[Any], shift: NDArray[A
         if (value == neutral).all():
             continue
         if view.merged or value.ndim > view.rank or (value.ndim == view.rank and len(value) != 1):
-            raise Unreadable(f"a constant of shape {value.shape} does not fit its other input")
+            raise UnreadableModelError(
+                f"a constant of shape {value.shape} does not fit its other input"
+            )
         constant = value[0] if value.ndim == view.rank else value
         name = d.named(op)
         other = write_constant(d, f"{name}_constant", constant)
-        view = replace(view, tensor=d.add(Merge(name, (view.tensor, other), kind)))
+        view = replace(view, tensor=d.add(MergeNode(name, (view.tensor, other), kind)))
     return view

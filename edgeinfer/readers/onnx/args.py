@@ -7,7 +7,7 @@ from __future__ import annotations
 import numpy as np
 
 from edgeinfer.readers.onnx.layout import Const, Value, View
-from edgeinfer.readers.onnx.ops import Op, Unreadable
+from edgeinfer.readers.onnx.ops import OnnxOp, UnreadableModelError
 
 Args = tuple[Value | None, ...]
 
@@ -16,7 +16,7 @@ def data(args: Args, place: int) -> View:
     """An input that depends on the network's input."""
     found = args[place] if place < len(args) else None
     if not isinstance(found, View):
-        raise Unreadable(f"its input {place} does not depend on any network input")
+        raise UnreadableModelError(f"its input {place} does not depend on any network input")
     return found
 
 
@@ -24,7 +24,7 @@ def constant(args: Args, place: int, what: str) -> Const:
     """An input that must be constant."""
     found = constant_or_none(args, place, what)
     if found is None:
-        raise Unreadable(f"it has no {what}")
+        raise UnreadableModelError(f"it has no {what}")
     return found
 
 
@@ -32,11 +32,11 @@ def constant_or_none(args: Args, place: int, what: str) -> Const | None:
     """An optional input that must be constant."""
     found = args[place] if place < len(args) else None
     if isinstance(found, View):
-        raise Unreadable(f"its {what} depend on the network's input")
+        raise UnreadableModelError(f"its {what} depend on the network's input")
     return found
 
 
-def setting(op: Op, args: Args, key: str, place: int) -> tuple[int, ...] | None:
+def setting(op: OnnxOp, args: Args, key: str, place: int) -> tuple[int, ...] | None:
     """Integers that older operator sets give as an attribute, newer ones as an input."""
     found = op.wholes(key)
     if found is not None:
@@ -47,15 +47,15 @@ def setting(op: Op, args: Args, key: str, place: int) -> tuple[int, ...] | None:
     return tuple(int(value) for value in const.value.reshape(-1))
 
 
-def number(op: Op, args: Args, key: str, place: int, default: float) -> float:
+def number(op: OnnxOp, args: Args, key: str, place: int, default: float) -> float:
     """The same for one real number; not NaN."""
     if key in op.attributes:
         found = op.real(key, default)
     else:
         const = constant_or_none(args, place, key)
         if const is not None and const.value.size != 1:
-            raise Unreadable(f"its {key} is not a single number")
+            raise UnreadableModelError(f"its {key} is not a single number")
         found = default if const is None else float(const.value.reshape(-1)[0])
     if np.isnan(found):
-        raise Unreadable(f"its {key} is NaN")
+        raise UnreadableModelError(f"its {key} is NaN")
     return found

@@ -7,8 +7,8 @@ from __future__ import annotations
 import re
 from dataclasses import dataclass, field
 
-from edgeinfer.graph.nodes import Node, Reshape, Shape, Transpose, shape_of
-from edgeinfer.readers.onnx.ops import Op, Unreadable
+from edgeinfer.graph.nodes import Node, ReshapeNode, Shape, TransposeNode, shape_of
+from edgeinfer.readers.onnx.ops import OnnxOp, UnreadableModelError
 from quantization.fixed import Quantizer
 from quantization.recipe import WeightFormat
 
@@ -32,7 +32,7 @@ class Drawing:
         try:
             self.shapes[node.name] = shape_of(node, self.shapes)
         except ValueError as error:
-            raise Unreadable(str(error)) from None
+            raise UnreadableModelError(str(error)) from None
         self.nodes[node.name] = node
         return node.name
 
@@ -44,7 +44,7 @@ class Drawing:
             name = f"{wanted}_{count}"
         return name
 
-    def named(self, op: Op) -> str:
+    def named(self, op: OnnxOp) -> str:
         """A free name for what an operator makes."""
         return self.fresh(clean(op.name or op.outputs[0], op.kind))
 
@@ -64,8 +64,8 @@ def arranged_tensor(d: Drawing, tensor: str, order: tuple[int, ...], target: Sha
     moving = [axis for axis in order if shape[axis] > 1]
     result = tensor
     if moving != sorted(moving):
-        result = d.add(Transpose(d.fresh(f"{tensor}_transpose"), result, order))
+        result = d.add(TransposeNode(d.fresh(f"{tensor}_transpose"), result, order))
     if d.shapes[result] != target:
-        result = d.add(Reshape(d.fresh(f"{tensor}_reshape"), result, target))
+        result = d.add(ReshapeNode(d.fresh(f"{tensor}_reshape"), result, target))
     d.arranged[key] = result
     return result

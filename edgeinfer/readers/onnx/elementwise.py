@@ -8,8 +8,8 @@ from dataclasses import replace
 
 import numpy as np
 
-from edgeinfer.graph.nodes import Activation, Function, MergeKind, PRelu, Softmax
-from edgeinfer.readers.onnx.affine import homogeneous, scaled
+from edgeinfer.graph.nodes import ActivationNode, Function, MergeKind, PReluNode, SoftmaxNode
+from edgeinfer.readers.onnx.affine import homogeneous, scale_view
 from edgeinfer.readers.onnx.args import Args, constant, data, number
 from edgeinfer.readers.onnx.drawing import Drawing
 from edgeinfer.readers.onnx.formats import fixed_bias
@@ -18,25 +18,25 @@ from edgeinfer.readers.onnx.layout import (
     ZERO,
     Const,
     View,
-    arranged,
+    arrange_axes,
     axis_of,
     graph_axis,
     local,
-    settled,
+    settle_scale,
     sizes,
-    unfolded,
+    unfold_view,
 )
-from edgeinfer.readers.onnx.merge import merged
-from edgeinfer.readers.onnx.ops import Op, Unreadable
+from edgeinfer.readers.onnx.merge import merge_views
+from edgeinfer.readers.onnx.ops import OnnxOp, UnreadableModelError
 from edgeinfer.readers.onnx.weights import finite
 
 ONES, ZEROS = np.ones(()), np.zeros(())
 SELU = (1.67326319217681884765625, 1.05070102214813232421875)  # ONNX's defaults
 
 
-def applied(
+def add_activation(
     d: Drawing,
-    op: Op,
+    op: OnnxOp,
     x: View,
     function: Function,
     parameters: tuple[float, ...] = (),
@@ -44,66 +44,70 @@ def applied(
     passes_scale: bool = False,
 ) -> View:
     """An Activation node; passes_scale: f(s x) = s f(x) for s > 0."""
-    x = homogeneous(d, x) if passes_scale else settled(d, x)
+    x = homogeneous(d, x) if passes_scale else settle_scale(d, x)
     name = d.named(op)
-    d.add(Activation(name, x.tensor, function, parameters))
+    d.add(ActivationNode(name, x.tensor, function, parameters))
     return replace(x, tensor=name, exclusive=True)
 
 
-def activation(d: Drawing, op: Op, args: Args) -> View:
+def activation(d: Drawing, op: OnnxOp, args: Args) -> View:
     """The functions of one tensor."""
     x = data(args, 0)
     match op.kind:
         case "Relu":
-            return applied(d, op, x, Function.RELU, passes_scale=True)
+            return add_activation(d, op, x, Function.RELU, passes_scale=True)
         case "LeakyRelu":
             slope = op.real("alpha", 0.01)
-            return applied(d, op, x, Function.LEAKY_RELU, (slope,), passes_scale=True)
+            return add_activation(d, op, x, Function.LEAKY_RELU, (slope,), passes_scale=True)
         case "Sigmoid":
-            return applied(d, op, x, Function.SIGMOID)
+            return add_activation(d, op, x, Function.SIGMOID)
         case "Tanh":
-            return applied(d, op, x, Function.TANH)
+            return add_activation(d, op, x, Function.TANH)
         case "HardSigmoid":
             line = (op.real("alpha", 0.2), op.real("beta", 0.5))
-            return applied(d, op, x, Function.HARD_SIGMOID, line)
+            return add_activation(d, op, x, Function.HARD_SIGMOID, line)
         case "HardSwish":
-            gate = applied(d, op, x, Function.HARD_SIGMOID, (1 / 6, 0.5))
-            return merged(d, op, [x, gate], MergeKind.MULTIPLY)
+            gate = add_activation(d, op, x, Function.HARD_SIGMOID, (1 / 6, 0.5))
+            return merge_views(d, op, [x, gate], MergeKind.MULTIPLY)
         case "Elu":
-            return applied(d, op, x, Function.ELU, (op.real("alpha", 1.0),))
+            return add_activation(d, op, x, Function.ELU, (op.real("alpha", 1.0),))
         case "Selu":
             given = op.real("alpha", SELU[0]), op.real("gamma", SELU[1])
             if not np.allclose(given, SELU, rtol=1e-6):
-                raise Unreadable(f"alpha and gamma are {given}; only ONNX's defaults can be read")
-            return applied(d, op, x, Function.SELU)
+                raise UnreadableModelError(
+                    f"alpha and gamma are {given}; only ONNX's defaults can be read"
+                )
+            return add_activation(d, op, x, Function.SELU)
         case "Softplus":
-            return applied(d, op, x, Function.SOFTPLUS)
+            return add_activation(d, op, x, Function.SOFTPLUS)
         case "Softsign":
-            return applied(d, op, x, Function.SOFTSIGN)
+            return add_activation(d, op, x, Function.SOFTSIGN)
         case "Exp":
-            return applied(d, op, x, Function.EXPONENTIAL)
+            return add_activation(d, op, x, Function.EXPONENTIAL)
         case "Gelu":
             if op.text("approximate", "none") != "none":
-                raise Unreadable("approximate='tanh' cannot be read; export it with 'none'")
-            return applied(d, op, x, Function.GELU)
+                raise UnreadableModelError(
+                    "approximate='tanh' cannot be read; export it with 'none'"
+                )
+            return add_activation(d, op, x, Function.GELU)
         case _:
-            raise Unreadable("no such function is known")
+            raise UnreadableModelError("no such function is known")
 
 
-def prelu(d: Drawing, op: Op, args: Args) -> View:
+def prelu(d: Drawing, op: OnnxOp, args: Args) -> View:
     """PRelu with constant slopes."""
     x = homogeneous(d, data(args, 0))
     slope = local(d, x, finite(constant(args, 1, "slope"), "slope"))
     if slope is None:
-        raise Unreadable("its slope does not fit its input")
+        raise UnreadableModelError("its slope does not fit its input")
     name = d.named(op)
     if d.stepwise:
         d.weights[f"{name}/slope"] = fixed_bias(slope, exact=True).format
-    d.add(PRelu(name, name, x.tensor, np.atleast_1d(slope)))
+    d.add(PReluNode(name, name, x.tensor, np.atleast_1d(slope)))
     return replace(x, tensor=name, exclusive=True)
 
 
-def clip(d: Drawing, op: Op, args: Args) -> View:
+def clip(d: Drawing, op: OnnxOp, args: Args) -> View:
     """Clip: ReLU, ReLU6 and hard tanh by name, other bounds as minimum and maximum."""
     x = data(args, 0)
     low = number(op, args, "min", 1, -np.inf)
@@ -112,25 +116,25 @@ def clip(d: Drawing, op: Op, args: Args) -> View:
     low, high = (-np.inf if low <= -huge else low), (np.inf if high >= huge else high)
     match (low, high):
         case (0.0, 6.0):
-            return applied(d, op, x, Function.RELU6)
+            return add_activation(d, op, x, Function.RELU6)
         case (-1.0, 1.0):
-            return applied(d, op, x, Function.HARD_TANH)
+            return add_activation(d, op, x, Function.HARD_TANH)
         case _:  # no function has these bounds by name
-            return clipped(d, op, x, low, high)
+            return clip_view(d, op, x, low, high)
 
 
-def clipped(d: Drawing, op: Op, x: View, low: float, high: float) -> View:
+def clip_view(d: Drawing, op: OnnxOp, x: View, low: float, high: float) -> View:
     """min(max(x, low), high); infinities leave a side open."""
     if low == 0.0:
-        x = applied(d, op, x, Function.RELU, passes_scale=True)
+        x = add_activation(d, op, x, Function.RELU, passes_scale=True)
     elif low > -np.inf:
-        x = merged(d, op, [x, Const(np.asarray(low))], MergeKind.MAXIMUM)
+        x = merge_views(d, op, [x, Const(np.asarray(low))], MergeKind.MAXIMUM)
     if high < np.inf:
-        x = merged(d, op, [x, Const(np.asarray(high))], MergeKind.MINIMUM)
+        x = merge_views(d, op, [x, Const(np.asarray(high))], MergeKind.MINIMUM)
     return x
 
 
-def binary(d: Drawing, op: Op, args: Args) -> View:
+def binary(d: Drawing, op: OnnxOp, args: Args) -> View:
     """Add, Sub, Mul, Div of two tensors, or of a tensor and a constant."""
     a, b = args[0], args[1]
     if isinstance(a, View) and isinstance(b, View):
@@ -140,36 +144,36 @@ def binary(d: Drawing, op: Op, args: Args) -> View:
             "Mul": MergeKind.MULTIPLY,
         }
         if op.kind not in kinds:
-            raise Unreadable("it divides by a tensor that depends on the network's input")
-        return merged(d, op, [a, b], kinds[op.kind])
+            raise UnreadableModelError("it divides by a tensor that depends on the network's input")
+        return merge_views(d, op, [a, b], kinds[op.kind])
     if isinstance(a, View) and isinstance(b, Const):
         value = finite(b, "constant")
         match op.kind:
             case "Add":
-                return scaled(d, op, a, ONES, value)
+                return scale_view(d, op, a, ONES, value)
             case "Sub":
-                return scaled(d, op, a, ONES, -value)
+                return scale_view(d, op, a, ONES, -value)
             case "Mul":
-                return scaled(d, op, a, value, ZEROS)
+                return scale_view(d, op, a, value, ZEROS)
             case _:  # "Div", the last of the four
                 if (value == 0).any():
-                    raise Unreadable("it divides by zero")
-                return scaled(d, op, a, 1.0 / value, ZEROS)
+                    raise UnreadableModelError("it divides by zero")
+                return scale_view(d, op, a, 1.0 / value, ZEROS)
     if isinstance(a, Const) and isinstance(b, View):
         value = finite(a, "constant")
         match op.kind:
             case "Add":
-                return scaled(d, op, b, ONES, value)
+                return scale_view(d, op, b, ONES, value)
             case "Sub":
-                return scaled(d, op, b, -ONES, value)
+                return scale_view(d, op, b, -ONES, value)
             case "Mul":
-                return scaled(d, op, b, value, ZEROS)
+                return scale_view(d, op, b, value, ZEROS)
             case _:  # "Div" is refused below
                 pass
-    raise Unreadable("it divides by a tensor that depends on the network's input")
+    raise UnreadableModelError("it divides by a tensor that depends on the network's input")
 
 
-def variadic(d: Drawing, op: Op, args: Args) -> View:
+def variadic(d: Drawing, op: OnnxOp, args: Args) -> View:
     """Sum, Mean, Max, Min of any number of tensors."""
     values = [value for value in args if value is not None]
     if len(values) == 1:
@@ -180,41 +184,43 @@ def variadic(d: Drawing, op: Op, args: Args) -> View:
         "Max": MergeKind.MAXIMUM,
         "Min": MergeKind.MINIMUM,
     }
-    return merged(d, op, values, kinds[op.kind])
+    return merge_views(d, op, values, kinds[op.kind])
 
 
-def negated(d: Drawing, op: Op, args: Args) -> View:
+def negate_view(d: Drawing, op: OnnxOp, args: Args) -> View:
     """Neg."""
-    return scaled(d, op, data(args, 0), -ONES, ZEROS)
+    return scale_view(d, op, data(args, 0), -ONES, ZEROS)
 
 
-def absolute(d: Drawing, op: Op, args: Args) -> View:
+def absolute(d: Drawing, op: OnnxOp, args: Args) -> View:
     """Abs: max(x, -x)."""
-    x = settled(d, data(args, 0))
-    return merged(d, op, [x, negated(d, op, (x,))], MergeKind.MAXIMUM)
+    x = settle_scale(d, data(args, 0))
+    return merge_views(d, op, [x, negate_view(d, op, (x,))], MergeKind.MAXIMUM)
 
 
-def power(d: Drawing, op: Op, args: Args) -> View:
+def power(d: Drawing, op: OnnxOp, args: Args) -> View:
     """Pow with a constant exponent of 1 or 2."""
     x, exponent = data(args, 0), number(op, args, "exponent", 1, 1.0)
     if exponent == 1.0:
         return x
     if exponent == 2.0:
-        return merged(d, op, [x, x], MergeKind.MULTIPLY)
-    raise Unreadable(f"an exponent of {exponent:g} cannot be read; only 1 and 2 can")
+        return merge_views(d, op, [x, x], MergeKind.MULTIPLY)
+    raise UnreadableModelError(f"an exponent of {exponent:g} cannot be read; only 1 and 2 can")
 
 
-def softmax(d: Drawing, op: Op, args: Args) -> View:
+def softmax(d: Drawing, op: OnnxOp, args: Args) -> View:
     """Softmax; before operator set 13 it flattened the axes from `axis` on."""
-    x = unfolded(d, settled(d, data(args, 0)))
+    x = unfold_view(d, settle_scale(d, data(args, 0)))
     axis = axis_of(d, x, op.whole("axis", 1 if op.version < 13 else -1))
     if op.version < 13:
         wide = [place for place in range(axis, len(x.order)) if sizes(d, x)[place] > 1]
         if len(wide) > 1:
-            raise Unreadable("it runs over several axes at once; flatten its input before it")
+            raise UnreadableModelError(
+                "it runs over several axes at once; flatten its input before it"
+            )
         axis = wide[0] if wide else axis
     if x.order[axis] is None:
-        x = arranged(d, x)
+        x = arrange_axes(d, x)
     name = d.named(op)
-    d.add(Softmax(name, x.tensor, graph_axis(x, axis)))
+    d.add(SoftmaxNode(name, x.tensor, graph_axis(x, axis)))
     return replace(x, tensor=name, scale=ONE, shift=ZERO, exclusive=True)

@@ -15,8 +15,8 @@ from numpy.typing import NDArray
 from onnx import TensorProto
 
 from edgeinfer.readers.onnx.layout import Const
-from edgeinfer.readers.onnx.ops import Op, Unreadable
-from edgeinfer.readers.onnx.weights import moved
+from edgeinfer.readers.onnx.ops import OnnxOp, UnreadableModelError
+from edgeinfer.readers.onnx.weights import move_const
 
 MAX_ELEMENTS = 1 << 26
 MOVES = frozenset(("Flatten", "Identity", "Reshape", "Squeeze", "Transpose", "Unsqueeze"))
@@ -31,26 +31,28 @@ Where Xor
 FOLDABLE = MOVES | frozenset(_ARITHMETIC.split())
 
 
-def folded(op: Op, args: tuple[Const | None, ...]) -> list[Const]:
+def fold_operator(op: OnnxOp, args: tuple[Const | None, ...]) -> list[Const]:
     """The results of an operator on constants."""
     if op.kind not in FOLDABLE:
-        raise Unreadable("it works on constants only and cannot be computed while reading")
+        raise UnreadableModelError(
+            "it works on constants only and cannot be computed while reading"
+        )
     arrays = [None if arg is None else arg.value for arg in args]
     if op.kind == "Constant":
         return [Const(_constant(op))]
     _refuse_large(op, [array for array in arrays if array is not None])
     if (op.kind in MOVES or _widens(op)) and (first := args[0]) is not None:
         rest = arrays[1:]
-        return [moved(first, lambda values: _computed(op, [values, *rest])[0])]
-    return [Const(array) for array in _computed(op, arrays)]
+        return [move_const(first, lambda values: _compute_operator(op, [values, *rest])[0])]
+    return [Const(array) for array in _compute_operator(op, arrays)]
 
 
-def _widens(op: Op) -> bool:
+def _widens(op: OnnxOp) -> bool:
     """A cast that changes no number."""
     return op.kind == "Cast" and op.whole("to", 1) == TensorProto.DOUBLE
 
 
-def _constant(op: Op) -> NDArray[Any]:
+def _constant(op: OnnxOp) -> NDArray[Any]:
     for key, value in op.attributes.items():
         match key:
             case "value":
@@ -61,10 +63,10 @@ def _constant(op: Op) -> NDArray[Any]:
                 return np.asarray(value, dtype=np.int64)
             case _:  # strings and sparse tensors are refused below
                 continue
-    raise Unreadable("it holds no numbers")
+    raise UnreadableModelError("it holds no numbers")
 
 
-def _computed(op: Op, arrays: list[NDArray[Any] | None]) -> list[NDArray[Any]]:
+def _compute_operator(op: OnnxOp, arrays: list[NDArray[Any] | None]) -> list[NDArray[Any]]:
     from onnx import TypeProto, helper
     from onnx.reference import ReferenceEvaluator
 
@@ -86,11 +88,11 @@ def _computed(op: Op, arrays: list[NDArray[Any] | None]) -> list[NDArray[Any]]:
             found = ReferenceEvaluator(model).run(None, given)
     except Exception as error:  # whatever NumPy or the reference code finds wrong with the inputs
         reason = str(error).split("\n", 1)[0][:200]
-        raise Unreadable(f"its constants do not fit together ({reason})") from None
+        raise UnreadableModelError(f"its constants do not fit together ({reason})") from None
     return [np.asarray(array) for array in found]
 
 
-def _refuse_large(op: Op, arrays: list[NDArray[Any]]) -> None:
+def _refuse_large(op: OnnxOp, arrays: list[NDArray[Any]]) -> None:
     """Some operators make much of little."""
     shapes = [array.shape for array in arrays]
     wanted = 0.0
@@ -118,10 +120,10 @@ def _refuse_large(op: Op, arrays: list[NDArray[Any]]) -> None:
             except ValueError:
                 wanted = sum(array.size for array in arrays)
     if not wanted <= MAX_ELEMENTS:
-        raise Unreadable(f"it would make a constant of {wanted:.1e} elements")
+        raise UnreadableModelError(f"it would make a constant of {wanted:.1e} elements")
 
 
-def _outer(op: Op, arrays: list[NDArray[Any]]) -> float:
+def _outer(op: OnnxOp, arrays: list[NDArray[Any]]) -> float:
     a, b = arrays[:2]
     inner = max(min(a.shape[-1:] + b.shape[:1], default=1), 1)
     return float(a.size) * float(b.size) / inner**2 if op.kind in ("MatMul", "Gemm") else math.inf

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from edgeinfer.graph.nodes import Floats
-from quantization.fixed import Fixed, Quantizer, dequantize, fixed_for, quantize
+from quantization.fixed import Fixed, Quantizer, dequantize, fixed_of_range, quantize
 from quantization.recipe import WeightFormat
 
 MAX_BITS = 26
@@ -18,7 +18,7 @@ SPREAD_BITS = 8  # how much finer than the largest channel's grid a small channe
 
 
 @dataclass(frozen=True, slots=True, eq=False)
-class Held:
+class GridNumbers:
     """Numbers on a fixed-point grid."""
 
     values: Floats
@@ -26,36 +26,38 @@ class Held:
     error: float  # largest, relative to the number (for a bias: to the largest number)
 
 
-def fixed_multiplier(values: Floats, *, exact: bool = False) -> Held:
+def fixed_multiplier(values: Floats, *, exact: bool = False) -> GridNumbers:
     """A grid for each entry of the last axis, so that small scales keep their precision too; with
     `exact`, one grid for all that rounds nothing."""
     if exact:
         return fixed_bias(values, exact=True)
     if values.ndim == 0 or values.shape[-1] == 1:
-        return _held(values, [_quantizer(values, np.abs(values).max(initial=0.0))])
+        return _grid_numbers(values, [_quantizer(values, np.abs(values).max(initial=0.0))])
     largest = float(np.abs(values).max())
     channels = [values[..., c] for c in range(values.shape[-1])]
     floor = largest * 2.0**-SPREAD_BITS
-    return _held(values, [_quantizer(c, max(float(np.abs(c).max()), floor)) for c in channels])
+    return _grid_numbers(
+        values, [_quantizer(c, max(float(np.abs(c).max()), floor)) for c in channels]
+    )
 
 
-def fixed_bias(values: Floats, *, exact: bool = False) -> Held:
+def fixed_bias(values: Floats, *, exact: bool = False) -> GridNumbers:
     """One grid for all of it: what counts in a sum is the absolute error."""
     largest = float(np.abs(values).max(initial=0.0))
     quantizer = _quantizer(values, largest, EXACT_BITS if exact else MAX_BITS)
     held = dequantize(quantize(values, quantizer), quantizer.type)
     error = float(np.abs(held - values).max(initial=0.0)) / largest if largest else 0.0
-    return Held(held, WeightFormat.of(quantizer), error)
+    return GridNumbers(held, WeightFormat.of(quantizer), error)
 
 
-def _held(values: Floats, quantizers: list[Quantizer]) -> Held:
+def _grid_numbers(values: Floats, quantizers: list[Quantizer]) -> GridNumbers:
     if len(set(quantizers)) == 1:
         quantizers = quantizers[:1]
     format_ = WeightFormat.of(*quantizers)
     held = np.ldexp(format_.raw(values).astype(np.float64), -format_.frac)
     nonzero = np.abs(values) > 0
     wrong = np.abs(held - values)[nonzero] / np.abs(values)[nonzero]
-    return Held(held, format_, float(wrong.max(initial=0.0)))
+    return GridNumbers(held, format_, float(wrong.max(initial=0.0)))
 
 
 def _quantizer(values: Floats, largest: float, most_bits: int = MAX_BITS) -> Quantizer:
@@ -72,5 +74,5 @@ def _quantizer(values: Floats, largest: float, most_bits: int = MAX_BITS) -> Qua
     spare = (combined & -combined).bit_length() - 1 if combined else 0
     whole = raw >> spare
     return Quantizer(
-        fixed_for(int(whole.min(initial=0)), int(whole.max(initial=0)), finest - spare)
+        fixed_of_range(int(whole.min(initial=0)), int(whole.max(initial=0)), finest - spare)
     )

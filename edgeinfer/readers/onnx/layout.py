@@ -16,10 +16,10 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from edgeinfer.graph.nodes import Affine, Constant, Floats, Shape
+from edgeinfer.graph.nodes import AffineNode, ConstantNode, Floats, Shape
 from edgeinfer.readers.onnx.drawing import Drawing, arranged_tensor
 from edgeinfer.readers.onnx.formats import fixed_bias
-from edgeinfer.readers.onnx.ops import Unreadable
+from edgeinfer.readers.onnx.ops import UnreadableModelError
 
 ONE: Floats = np.ones(())
 ZERO: Floats = np.zeros(())
@@ -44,7 +44,7 @@ class Const:
 
 
 @dataclass(frozen=True, slots=True, eq=False)
-class Folded:
+class FoldedAxes:
     """A Graph tensor flattened as it lay, where the file reorders its axes before it flattens."""
 
     shape: Shape  # before flattening
@@ -69,7 +69,7 @@ class View:
     tensor: str
     order: tuple[int | None, ...]
     merged: bool = False
-    folded: Folded | None = None
+    folded: FoldedAxes | None = None
     scale: Floats = field(default_factory=lambda: ONE)
     shift: Floats = field(default_factory=lambda: ZERO)
     exclusive: bool = True  # nothing else reads the Graph tensor
@@ -106,12 +106,12 @@ def file_shape(d: Drawing, view: View) -> Shape:
 def axis_of(d: Drawing, view: View, axis: int) -> int:
     """A file's axis as an index into `order`."""
     if not -view.rank <= axis < view.rank:
-        raise Unreadable(f"axis {axis} does not exist in a tensor of rank {view.rank}")
+        raise UnreadableModelError(f"axis {axis} does not exist in a tensor of rank {view.rank}")
     positive = axis % view.rank
     if view.merged and (positive > 0 or d.batch == 1):
         return positive
     if positive == 0:
-        raise Unreadable("it works along the batch axis")
+        raise UnreadableModelError("it works along the batch axis")
     return positive - 1
 
 
@@ -119,31 +119,31 @@ def graph_axis(view: View, index: int) -> int:
     """The Graph's axis of an axis after the batch."""
     axis = view.order[index]
     if axis is None:
-        raise Unreadable("it works along an axis of size 1 that was added before")
+        raise UnreadableModelError("it works along an axis of size 1 that was added before")
     return axis
 
 
-def unfolded(d: Drawing, view: View) -> View:
+def unfold_view(d: Drawing, view: View) -> View:
     """The view without `folded`: what was flattened comes into the file's order."""
     folded = view.folded
     if folded is None:
         return view
-    view = settled(d, view) if view.scale.ndim or view.shift.ndim else view
+    view = settle_scale(d, view) if view.scale.ndim or view.shift.ndim else view
     opened = arranged_tensor(d, view.tensor, (0,), folded.shape)
     flat = arranged_tensor(d, opened, folded.order, (math.prod(folded.shape),))
     return replace(view, tensor=flat, folded=None)
 
 
-def arranged(d: Drawing, view: View, axes: tuple[int, ...] | None = None) -> View:
+def arrange_axes(d: Drawing, view: View, axes: tuple[int, ...] | None = None) -> View:
     """A view whose Graph tensor has exactly these axes (indices into `order`), in this order."""
-    view = unfolded(d, view)
+    view = unfold_view(d, view)
     axes = tuple(range(len(view.order))) if axes is None else axes
     wanted = [view.order[axis] for axis in axes]
     shape = d.shapes[view.tensor]
     if wanted == list(range(len(shape))):
         return view
     if view.scale.ndim or view.shift.ndim:
-        view = settled(d, view)
+        view = settle_scale(d, view)
     kept = [axis for axis in wanted if axis is not None]
     order = (*kept, *(axis for axis in range(len(shape)) if axis not in kept))
     target = tuple(1 if axis is None else shape[axis] for axis in wanted)
@@ -154,7 +154,7 @@ def arranged(d: Drawing, view: View, axes: tuple[int, ...] | None = None) -> Vie
     return replace(view, tensor=tensor, order=tuple(places))
 
 
-def settled(d: Drawing, view: View) -> View:
+def settle_scale(d: Drawing, view: View) -> View:
     """The view with its scale and shift written down as an Affine node."""
     return view if view.plain else write_affine(d, view)
 
@@ -162,7 +162,7 @@ def settled(d: Drawing, view: View) -> View:
 def write_affine(d: Drawing, view: View) -> View:
     """What the view owes becomes a node."""
     name = d.fresh(view.label or f"{view.tensor}_scale")
-    tensor = d.add(Affine(name, name, view.tensor, view.scale, view.shift))
+    tensor = d.add(AffineNode(name, name, view.tensor, view.scale, view.shift))
     return replace(view, tensor=tensor, scale=ONE, shift=ZERO, label="")
 
 
@@ -173,7 +173,7 @@ def write_constant(d: Drawing, wanted: str, values: Floats) -> str:
         held = fixed_bias(values, exact=d.stepwise)
         values = held.values
         d.weights[f"{name}/value"] = held.format
-    return d.add(Constant(name, values))
+    return d.add(ConstantNode(name, values))
 
 
 def local(d: Drawing, view: View, constant: NDArray[Any]) -> Floats | None:
@@ -199,7 +199,7 @@ def local(d: Drawing, view: View, constant: NDArray[Any]) -> Floats | None:
     places = {axis: place for place, axis in enumerate(view.order) if axis is not None}
     spare = [place for place, axis in enumerate(view.order) if axis is None]
     moved = value.transpose([*(places[axis] for axis in sorted(places)), *spare])
-    return shrunk(moved.reshape(_spread(moved.shape, sorted(places), len(shape))))
+    return shrink_array(moved.reshape(_spread(moved.shape, sorted(places), len(shape))))
 
 
 def _spread(have: Shape, axes: list[int], rank: int) -> Shape:
@@ -209,7 +209,7 @@ def _spread(have: Shape, axes: list[int], rank: int) -> Shape:
     return tuple(target)
 
 
-def shrunk(value: Floats) -> Floats:
+def shrink_array(value: Floats) -> Floats:
     """The smallest array that broadcasts to the same numbers."""
     for axis in range(value.ndim):
         first = value.take([0], axis)

@@ -9,33 +9,33 @@ from dataclasses import replace
 
 import numpy as np
 
-from edgeinfer.graph.nodes import Flip, Shape, Slice
+from edgeinfer.graph.nodes import FlipNode, Shape, SliceNode
 from edgeinfer.readers.onnx.args import Args, constant, constant_or_none, data, setting
 from edgeinfer.readers.onnx.drawing import Drawing, arranged_tensor
 from edgeinfer.readers.onnx.layout import (
-    Folded,
+    FoldedAxes,
     View,
-    arranged,
+    arrange_axes,
     axis_of,
     file_shape,
     graph_axis,
-    settled,
+    settle_scale,
     sizes,
-    unfolded,
+    unfold_view,
 )
-from edgeinfer.readers.onnx.ops import Op, Unreadable
+from edgeinfer.readers.onnx.ops import OnnxOp, UnreadableModelError
 
 
-def reshape(d: Drawing, op: Op, args: Args) -> View:
+def reshape(d: Drawing, op: OnnxOp, args: Args) -> View:
     """Reshape to a shape that is known."""
     x = data(args, 0)
     wanted = setting(op, args, "shape", 1)
     if wanted is None:
-        raise Unreadable("it has no shape to go to")
+        raise UnreadableModelError("it has no shape to go to")
     have = file_shape(d, x)
     if wanted[:1] == (1,) and have[:1] == (d.batch,):
         have = (1, *have[1:])  # a batch of one, written down although the batch is open
-    return reshaped(d, x, _target(have, wanted, zero_copies=not op.whole("allowzero", 0)))
+    return reshape_view(d, x, _target(have, wanted, zero_copies=not op.whole("allowzero", 0)))
 
 
 def _target(have: Shape, wanted: Shape, *, zero_copies: bool) -> Shape:
@@ -43,42 +43,42 @@ def _target(have: Shape, wanted: Shape, *, zero_copies: bool) -> Shape:
     for place, size in enumerate(sizes_):
         if size == 0 and zero_copies:
             if place >= len(have):
-                raise Unreadable(f"{list(wanted)} copies an axis that is not there")
+                raise UnreadableModelError(f"{list(wanted)} copies an axis that is not there")
             sizes_[place] = have[place]
     if sizes_.count(-1) > 1 or min(sizes_, default=1) < -1:
-        raise Unreadable(f"{list(wanted)} is not a shape")
+        raise UnreadableModelError(f"{list(wanted)} is not a shape")
     if -1 in sizes_:
         known = math.prod(size for size in sizes_ if size != -1)
         if known == 0 or math.prod(have) % known:
-            raise Unreadable(f"{list(have)} cannot be reshaped to {list(wanted)}")
+            raise UnreadableModelError(f"{list(have)} cannot be reshaped to {list(wanted)}")
         sizes_[sizes_.index(-1)] = math.prod(have) // known
     return tuple(sizes_)
 
 
-def flatten(d: Drawing, op: Op, args: Args) -> View:
+def flatten(d: Drawing, op: OnnxOp, args: Args) -> View:
     """Flatten to two axes."""
     x = data(args, 0)
     shape = file_shape(d, x)
     axis = op.whole("axis", 1)
     axis = axis + len(shape) if axis < 0 else axis
-    return reshaped(d, x, (math.prod(shape[:axis]), math.prod(shape[axis:])))
+    return reshape_view(d, x, (math.prod(shape[:axis]), math.prod(shape[axis:])))
 
 
-def reshaped(d: Drawing, x: View, target: Shape) -> View:
+def reshape_view(d: Drawing, x: View, target: Shape) -> View:
     """The view under a new shape of the file, which counts the batch."""
     have = file_shape(d, x)
     if math.prod(target) * d.batch == math.prod(have) and target[:1] == (1,):
         target = (d.batch, *target[1:])  # a batch of one, written down although the batch is open
     if math.prod(target) != math.prod(have) or min(target, default=1) < 1:
-        raise Unreadable(f"{list(have)} cannot be reshaped to {list(target)}")
+        raise UnreadableModelError(f"{list(have)} cannot be reshaped to {list(target)}")
     merged, after = _without_batch(d, target)
     if after == sizes(d, x):
         return replace(x, merged=merged)
     if x.scale.ndim or x.shift.ndim:
-        x = settled(d, x)
+        x = settle_scale(d, x)
     if (order := _same_but_ones(d, x, after)) is not None:
         return replace(x, order=order, merged=merged)
-    x = unfolded(d, x)
+    x = unfold_view(d, x)
     shape = d.shapes[x.tensor]
     kept = [axis for axis in x.order if axis is not None]
     moving = [axis for axis in kept if shape[axis] > 1]
@@ -86,12 +86,12 @@ def reshaped(d: Drawing, x: View, target: Shape) -> View:
         rest = [axis for axis in range(len(shape)) if axis not in kept]
         flat = arranged_tensor(d, x.tensor, tuple(range(len(shape))), after)
         return replace(
-            x, tensor=flat, order=(0,), merged=merged, folded=Folded(shape, (*kept, *rest))
+            x, tensor=flat, order=(0,), merged=merged, folded=FoldedAxes(shape, (*kept, *rest))
         )
     if moving == sorted(moving):
         tensor = arranged_tensor(d, x.tensor, tuple(range(len(shape))), after)
     else:
-        x = arranged(d, x)
+        x = arrange_axes(d, x)
         tensor = arranged_tensor(d, x.tensor, tuple(range(len(x.order))), after)
     return replace(x, tensor=tensor, order=tuple(range(len(after))), merged=merged)
 
@@ -102,7 +102,7 @@ def _without_batch(d: Drawing, target: Shape) -> tuple[bool, Shape]:
     if d.batch == 1 and not target:
         return True, ()
     if not target or target[0] == 0 or target[0] % d.batch:
-        raise Unreadable(f"the shape {list(target)} mixes the batch with other axes")
+        raise UnreadableModelError(f"the shape {list(target)} mixes the batch with other axes")
     return True, (target[0] // d.batch, *target[1:])
 
 
@@ -115,12 +115,12 @@ def _same_but_ones(d: Drawing, x: View, after: Shape) -> tuple[int | None, ...] 
     return tuple(next(waiting) if size > 1 else None for size in after)
 
 
-def transpose(d: Drawing, op: Op, args: Args) -> View:
+def transpose(d: Drawing, op: OnnxOp, args: Args) -> View:
     """Transpose: only the view changes."""
     x = data(args, 0)
     order = op.wholes("perm") or tuple(reversed(range(x.rank)))
     if sorted(order) != list(range(x.rank)):
-        raise Unreadable(f"{list(order)} is not an order of {x.rank} axes")
+        raise UnreadableModelError(f"{list(order)} is not an order of {x.rank} axes")
     if x.merged and d.batch == 1:
         return replace(x, order=tuple(x.order[axis] for axis in order))
     if order[:1] != (0,):
@@ -130,13 +130,13 @@ def transpose(d: Drawing, op: Op, args: Args) -> View:
             if turned[0] is None:
                 return replace(x, order=turned[1:])
             return replace(flat, order=turned)
-        raise Unreadable("it moves the batch axis")
+        raise UnreadableModelError("it moves the batch axis")
     if x.merged:
         return replace(x, order=(x.order[0], *(x.order[axis] for axis in order[1:])))
     return replace(x, order=tuple(x.order[axis - 1] for axis in order[1:]))
 
 
-def squeeze(d: Drawing, op: Op, args: Args) -> View:
+def squeeze(d: Drawing, op: OnnxOp, args: Args) -> View:
     """Squeeze axes of size 1."""
     x = data(args, 0)
     shape = file_shape(d, x)
@@ -146,11 +146,11 @@ def squeeze(d: Drawing, op: Op, args: Args) -> View:
     else:
         axes = {axis % len(shape) for axis in given}
     if any(shape[axis] != 1 for axis in axes):
-        raise Unreadable(f"it squeezes axes of {list(shape)} that are not of size 1")
-    return reshaped(d, x, tuple(s for place, s in enumerate(shape) if place not in axes))
+        raise UnreadableModelError(f"it squeezes axes of {list(shape)} that are not of size 1")
+    return reshape_view(d, x, tuple(s for place, s in enumerate(shape) if place not in axes))
 
 
-def unsqueeze(d: Drawing, op: Op, args: Args) -> View:
+def unsqueeze(d: Drawing, op: OnnxOp, args: Args) -> View:
     """Unsqueeze: new axes of size 1."""
     x = data(args, 0)
     given = setting(op, args, "axes", 1) or ()
@@ -159,56 +159,56 @@ def unsqueeze(d: Drawing, op: Op, args: Args) -> View:
     for axis in sorted(axis % rank for axis in given):
         shape.insert(axis, 1)
     if d.batch != 1 and shape[:1] == [1]:
-        raise Unreadable("it puts an axis before the batch")
-    return reshaped(d, x, tuple(shape))
+        raise UnreadableModelError("it puts an axis before the batch")
+    return reshape_view(d, x, tuple(shape))
 
 
-def cut(d: Drawing, op: Op, x: View, index: int, start: int, stop: int, step: int = 1) -> View:
+def cut(d: Drawing, op: OnnxOp, x: View, index: int, start: int, stop: int, step: int = 1) -> View:
     """start <= position < stop along one axis (an index into `order`)."""
-    x = unfolded(d, x)
+    x = unfold_view(d, x)
     if x.scale.ndim or x.shift.ndim:
-        x = settled(d, x)
+        x = settle_scale(d, x)
     if (start, stop, step) == (0, sizes(d, x)[index], 1):
         return x
     if x.order[index] is None:
-        x = arranged(d, x)
+        x = arrange_axes(d, x)
     shape = d.shapes[x.tensor]
     starts, stops, steps = [0] * len(shape), list(shape), [1] * len(shape)
     axis = graph_axis(x, index)
     starts[axis], stops[axis], steps[axis] = start, stop, step
     if stop <= start:
-        raise Unreadable("it leaves nothing of its input")
-    name = d.add(Slice(d.named(op), x.tensor, tuple(starts), tuple(stops), tuple(steps)))
+        raise UnreadableModelError("it leaves nothing of its input")
+    name = d.add(SliceNode(d.named(op), x.tensor, tuple(starts), tuple(stops), tuple(steps)))
     return replace(x, tensor=name, exclusive=True)
 
 
-def flipped(d: Drawing, op: Op, x: View, index: int) -> View:
+def flip_axis(d: Drawing, op: OnnxOp, x: View, index: int) -> View:
     """One axis (an index into `order`) the other way round."""
-    x = unfolded(d, x)
+    x = unfold_view(d, x)
     if x.scale.ndim or x.shift.ndim:
-        x = settled(d, x)
+        x = settle_scale(d, x)
     if x.order[index] is None:
-        x = arranged(d, x)
-    name = d.add(Flip(d.named(op), x.tensor, (graph_axis(x, index),)))
+        x = arrange_axes(d, x)
+    name = d.add(FlipNode(d.named(op), x.tensor, (graph_axis(x, index),)))
     return replace(x, tensor=name, exclusive=True)
 
 
-def slices(d: Drawing, op: Op, args: Args) -> View:
+def slices(d: Drawing, op: OnnxOp, args: Args) -> View:
     """Slice with constant bounds; a step of -1 over a whole axis turns it round."""
     x = data(args, 0)
     starts, ends = setting(op, args, "starts", 1), setting(op, args, "ends", 2)
     if starts is None or ends is None:
-        raise Unreadable("it has no bounds")
+        raise UnreadableModelError("it has no bounds")
     axes = setting(op, args, "axes", 3) or tuple(range(len(starts)))
     steps = setting(op, args, "steps", 4) or (1,) * len(starts)
     shape = file_shape(d, x)
     for start, end, axis, step in zip(starts, ends, axes, steps, strict=True):
         turned = range(shape[axis % len(shape)])[slice(start, end, step)]
         if step == -1 and len(turned) == shape[axis % len(shape)]:
-            x = flipped(d, op, x, axis_of(d, x, axis))
+            x = flip_axis(d, op, x, axis_of(d, x, axis))
             continue
         if step < 1:
-            raise Unreadable(f"a step of {step} cannot be read")
+            raise UnreadableModelError(f"a step of {step} cannot be read")
         size = shape[axis % len(shape)]
         first, last, _ = slice(start, end, step).indices(size)
         if (first, last, step) != (0, size, 1):
@@ -216,7 +216,7 @@ def slices(d: Drawing, op: Op, args: Args) -> View:
     return x
 
 
-def split(d: Drawing, op: Op, args: Args) -> list[View]:
+def split(d: Drawing, op: OnnxOp, args: Args) -> list[View]:
     """Split into parts of given or equal sizes."""
     x = data(args, 0)
     index = axis_of(d, x, op.whole("axis", 0))
@@ -225,11 +225,13 @@ def split(d: Drawing, op: Op, args: Args) -> list[View]:
     if parts is None:
         count = op.whole("num_outputs", len(op.outputs))
         if count != len(op.outputs):
-            raise Unreadable(f"it makes {len(op.outputs)} parts, but num_outputs is {count}")
+            raise UnreadableModelError(
+                f"it makes {len(op.outputs)} parts, but num_outputs is {count}"
+            )
         width = -(-size // count)
         parts = tuple(max(min(width, size - place * width), 0) for place in range(count))
     if sum(parts) != size or len(parts) != len(op.outputs) or min(parts) < 1:
-        raise Unreadable(f"{size} elements cannot be split into {list(parts)}")
+        raise UnreadableModelError(f"{size} elements cannot be split into {list(parts)}")
     ends = np.cumsum(parts)
     return [
         cut(d, op, x, index, int(end - part), int(end))
@@ -237,7 +239,7 @@ def split(d: Drawing, op: Op, args: Args) -> list[View]:
     ]
 
 
-def gather(d: Drawing, op: Op, args: Args) -> View:
+def gather(d: Drawing, op: OnnxOp, args: Args) -> View:
     """Gather with one constant index, or with consecutive ones: a Slice."""
     x = data(args, 0)
     index = axis_of(d, x, op.whole("axis", 0))
@@ -245,22 +247,22 @@ def gather(d: Drawing, op: Op, args: Args) -> View:
     size = sizes(d, x)[index]
     wanted = [int(value) % size for value in indices.reshape(-1)]
     if indices.ndim > 1 or wanted != list(range(wanted[0], wanted[0] + len(wanted))):
-        raise Unreadable("only one index or consecutive ones can be read")
+        raise UnreadableModelError("only one index or consecutive ones can be read")
     part = cut(d, op, x, index, wanted[0], wanted[-1] + 1)
     if indices.ndim == 1:
         return part
     shape = list(file_shape(d, part))
     del shape[index + (0 if part.merged else 1)]
-    return reshaped(d, part, tuple(shape))
+    return reshape_view(d, part, tuple(shape))
 
 
-def rearranged(d: Drawing, op: Op, args: Args) -> View:
+def rearrange_depth(d: Drawing, op: OnnxOp, args: Args) -> View:
     """DepthToSpace and SpaceToDepth, as reshapes around a transposition."""
     x, block = data(args, 0), op.whole("blocksize", 1)
     if x.rank != 4 or x.merged:
-        raise Unreadable(f"its input has rank {x.rank}; 4 is needed")
+        raise UnreadableModelError(f"its input has rank {x.rank}; 4 is needed")
     if block < 1:
-        raise Unreadable(f"its block size is {block}")
+        raise UnreadableModelError(f"its block size is {block}")
     batch, channels, height, width = file_shape(d, x)
     order: tuple[int, ...]
     if op.kind == "SpaceToDepth":
@@ -274,17 +276,17 @@ def rearranged(d: Drawing, op: Op, args: Args) -> View:
         split_ = (batch, *blocks, height, width)
         order = (2, 3, 0, 4, 1) if first else (0, 3, 1, 4, 2)
         target = (batch, depth, height * block, width * block)
-    x = reshaped(d, x, split_)
-    return reshaped(d, replace(x, order=tuple(x.order[a] for a in order)), target)
+    x = reshape_view(d, x, split_)
+    return reshape_view(d, replace(x, order=tuple(x.order[a] for a in order)), target)
 
 
-def unchanged(d: Drawing, op: Op, args: Args) -> View:
+def pass_unchanged(d: Drawing, op: OnnxOp, args: Args) -> View:
     """Identity, Dropout in inference, casts between float types."""
     del d
     if op.kind == "Dropout":
         training = constant_or_none(args, 2, "training_mode")
         if training is not None and bool(training.value.reshape(-1)[0]):
-            raise Unreadable("it is in training mode; export the model for inference")
+            raise UnreadableModelError("it is in training mode; export the model for inference")
         if len([output for output in op.outputs if output]) > 1:
-            raise Unreadable("its mask is used; export the model for inference")
+            raise UnreadableModelError("its mask is used; export the model for inference")
     return data(args, 0)

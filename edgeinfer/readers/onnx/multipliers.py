@@ -8,15 +8,15 @@ from collections import Counter
 from collections.abc import Container, Mapping
 from dataclasses import replace
 
-from edgeinfer.graph.fold import rewired
+from edgeinfer.graph.fold import rewire_node
 from edgeinfer.graph.nodes import (
-    Activation,
-    Affine,
+    ActivationNode,
+    AffineNode,
     Floats,
     Function,
     Node,
-    Pool,
-    PoolKind,
+    PoolNode,
+    PoolNodeKind,
     inputs_of,
 )
 from edgeinfer.readers.onnx.formats import fixed_bias, fixed_multiplier
@@ -25,7 +25,7 @@ from quantization.recipe import WeightFormat
 _HOMOGENEOUS = (Function.RELU, Function.LEAKY_RELU)
 
 
-def composed(nodes: list[Node], fixed: Container[str]) -> list[Node]:
+def move_scales_up(nodes: list[Node], fixed: Container[str]) -> list[Node]:
     """A scale moves up past rectifiers and maxima into the Affine node before them.
 
     fixed: tensors that must stay what they are (quantized ones and outputs).
@@ -34,8 +34,8 @@ def composed(nodes: list[Node], fixed: Container[str]) -> list[Node]:
     made: dict[str, Node] = {}
     renamed: dict[str, str] = {}
     for node in nodes:
-        current = rewired(node, renamed)
-        if isinstance(current, Affine) and current.name not in fixed:
+        current = rewire_node(node, renamed)
+        if isinstance(current, AffineNode) and current.name not in fixed:
             target = _target(current, made, readers, fixed)
             if target is not None:
                 made[target.name] = replace(
@@ -51,13 +51,13 @@ def composed(nodes: list[Node], fixed: Container[str]) -> list[Node]:
 
 
 def _target(
-    node: Affine, made: Mapping[str, Node], readers: Mapping[str, int], fixed: Container[str]
-) -> Affine | None:
+    node: AffineNode, made: Mapping[str, Node], readers: Mapping[str, int], fixed: Container[str]
+) -> AffineNode | None:
     """The Affine node that can take over what this one does."""
     before, between = made[node.x], 0
-    while not isinstance(before, Affine):
-        passes = (isinstance(before, Activation) and before.function in _HOMOGENEOUS) or (
-            isinstance(before, Pool) and before.kind is PoolKind.MAX
+    while not isinstance(before, AffineNode):
+        passes = (isinstance(before, ActivationNode) and before.function in _HOMOGENEOUS) or (
+            isinstance(before, PoolNode) and before.kind is PoolNodeKind.MAX
         )
         if not passes or readers[before.name] != 1 or before.name in fixed:
             return None
@@ -81,7 +81,7 @@ def on_grids(
     formats: dict[str, WeightFormat] = {}
     findings: list[str] = []
     for node in nodes:
-        if not isinstance(node, Affine):
+        if not isinstance(node, AffineNode):
             done.append(node)
             continue
         scale = fixed_multiplier(node.scale, exact=exact)

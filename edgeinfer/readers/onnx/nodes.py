@@ -13,22 +13,24 @@ from onnx import GraphProto, TensorProto, defs
 from edgeinfer.readers.onnx import elementwise, linear, moves, quant, space
 from edgeinfer.readers.onnx.args import Args
 from edgeinfer.readers.onnx.drawing import Drawing
-from edgeinfer.readers.onnx.fold import FOLDABLE, folded
+from edgeinfer.readers.onnx.fold import FOLDABLE, fold_operator
 from edgeinfer.readers.onnx.layout import Const, Value, View, file_shape
 from edgeinfer.readers.onnx.merge import concat
-from edgeinfer.readers.onnx.ops import MAIN_DOMAINS, Op, Unreadable, float_types
+from edgeinfer.readers.onnx.ops import MAIN_DOMAINS, OnnxOp, UnreadableModelError, float_types
 
-Reader = Callable[[Drawing, Op, Args], Value | list[View]]
+Reader = Callable[[Drawing, OnnxOp, Args], Value | list[View]]
 
 
-def _cast(d: Drawing, op: Op, args: Args) -> Value:
+def _cast(d: Drawing, op: OnnxOp, args: Args) -> Value:
     to = op.whole("to", 1)
     if to not in float_types():
-        raise Unreadable("it casts a tensor to integers")
+        raise UnreadableModelError("it casts a tensor to integers")
     if to not in (TensorProto.FLOAT, TensorProto.DOUBLE):
         kind = TensorProto.DataType.Name(to)
-        raise Unreadable(f"it rounds to {kind}, whose steps grow with the value: no fixed ones do")
-    return moves.unchanged(d, op, args)
+        raise UnreadableModelError(
+            f"it rounds to {kind}, whose steps grow with the value: no fixed ones do"
+        )
+    return moves.pass_unchanged(d, op, args)
 
 
 STANDARD: Mapping[str, Reader] = {
@@ -55,8 +57,8 @@ STANDARD: Mapping[str, Reader] = {
     **dict.fromkeys(("MaxPool", "AveragePool"), space.pool),
     **dict.fromkeys(("ReduceMean", "ReduceSum", "ReduceMax"), space.reduce),
     **dict.fromkeys(("Resize", "Upsample"), space.resize),
-    **dict.fromkeys(("Identity", "Dropout"), moves.unchanged),
-    **dict.fromkeys(("DepthToSpace", "SpaceToDepth"), moves.rearranged),
+    **dict.fromkeys(("Identity", "Dropout"), moves.pass_unchanged),
+    **dict.fromkeys(("DepthToSpace", "SpaceToDepth"), moves.rearrange_depth),
     "Abs": elementwise.absolute,
     "BatchNormalization": linear.batch_norm,
     "Cast": _cast,
@@ -68,7 +70,7 @@ STANDARD: Mapping[str, Reader] = {
     "Gather": moves.gather,
     "Gemm": linear.gemm,
     "MatMul": linear.matmul,
-    "Neg": elementwise.negated,
+    "Neg": elementwise.negate_view,
     "PRelu": elementwise.prelu,
     "Pad": space.pad,
     "Pow": elementwise.power,
@@ -108,7 +110,7 @@ NO_READER = "it can be read with constant inputs only"
 _MEASURES = frozenset(("Shape", "Size"))  # of what is known while reading
 
 
-def why_unknown(op: Op) -> str | None:
+def why_unknown(op: OnnxOp) -> str | None:
     """Why nothing can read this kind of operator; None if something can."""
     if any(isinstance(value, GraphProto) for value in op.attributes.values()):
         return "it contains a graph of its own; export the model without control flow"
@@ -120,39 +122,39 @@ def why_unknown(op: Op) -> str | None:
     return None if op.kind in known else "no such operator can be read"
 
 
-def reads_tensors(op: Op) -> bool:
+def reads_tensors(op: OnnxOp) -> bool:
     """Whether it can be read where its inputs are not constant."""
     return op.kind in DOMAINS[op.domain] or op.kind in _MEASURES
 
 
-def read_op(d: Drawing, op: Op, args: Args) -> list[Value]:
+def read_op(d: Drawing, op: OnnxOp, args: Args) -> list[Value]:
     """The operator's results; nodes are added to the drawing."""
     _refuse_few(op)
     reader = DOMAINS[op.domain].get(op.kind)
     constants = tuple(arg for arg in args if not isinstance(arg, View))
     if op.domain in MAIN_DOMAINS:
         if op.kind in _MEASURES and isinstance(args[0], View):
-            return [_measured(d, op, args[0])]
+            return [_shape_const(d, op, args[0])]
         if len(constants) == len(args) and op.kind not in QUANTIZERS:
-            return list(folded(op, constants))
+            return list(fold_operator(op, constants))
     if reader is None:
-        raise Unreadable(NO_READER)
+        raise UnreadableModelError(NO_READER)
     found = reader(d, op, args)
     return list(found) if isinstance(found, list) else [found]
 
 
-def _refuse_few(op: Op) -> None:
+def _refuse_few(op: OnnxOp) -> None:
     """Inputs and outputs that ONNX itself demands."""
     if not any(op.outputs):
-        raise Unreadable("it has no outputs")
+        raise UnreadableModelError("it has no outputs")
     if op.domain not in MAIN_DOMAINS or not defs.has(op.kind, op.version):
         return
     least = defs.get_schema(op.kind, op.version).min_input
     if len(op.inputs) < least or not all(op.inputs[:least]):
-        raise Unreadable(f"it has {len(op.inputs)} inputs; at least {least} are needed")
+        raise UnreadableModelError(f"it has {len(op.inputs)} inputs; at least {least} are needed")
 
 
-def _measured(d: Drawing, op: Op, x: View) -> Const:
+def _shape_const(d: Drawing, op: OnnxOp, x: View) -> Const:
     shape = np.asarray(file_shape(d, x), dtype=np.int64)
     if op.kind == "Size":
         return Const(np.asarray(np.prod(shape)))

@@ -19,12 +19,12 @@ from edgeinfer.readers.onnx.file import array_of
 MAIN_DOMAINS = ("", "ai.onnx")
 
 
-class Unreadable(ValueError):
+class UnreadableModelError(ValueError):
     """Why one operator cannot be read; becomes an entry of the report."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
-class Op:
+class OnnxOp:
     """One operator of the file."""
 
     name: str
@@ -68,7 +68,7 @@ class Op:
 
 
 @dataclass(frozen=True, slots=True)
-class Entry:
+class InputDeclaration:
     """A network input as the file declares it."""
 
     name: str
@@ -77,21 +77,21 @@ class Entry:
 
 
 @dataclass(frozen=True, slots=True, eq=False)
-class Source:
+class OnnxSource:
     """A parsed file."""
 
     path: Path
-    ops: tuple[Op, ...]
-    inputs: tuple[Entry, ...]
+    ops: tuple[OnnxOp, ...]
+    inputs: tuple[InputDeclaration, ...]
     outputs: tuple[str, ...]
     constants: dict[str, NDArray[Any]]
     readers: Counter[str]  # how many operators (and outputs) read a tensor
     stepwise: bool = False  # edgeinfer wrote it: see Drawing
 
 
-def source_of(model: ModelProto, path: Path) -> Source:
+def source_of(model: ModelProto, path: Path) -> OnnxSource:
     """Sort, prune and check the graph; a ModelError names what does not fit together."""
-    model = _inlined(model, path)
+    model = _inline_functions(model, path)
     graph = model.graph
     outputs = tuple(output.name for output in graph.output)
     opsets = {opset.domain or "": opset.version for opset in model.opset_import}
@@ -104,9 +104,9 @@ def source_of(model: ModelProto, path: Path) -> Source:
     if graph.sparse_initializer:
         raise ModelError(f"{path} has sparse weights.", hint="Export the model with dense ones.")
     _refuse_missing(path, live, outputs, known)
-    ordered = _sorted(live, path)
+    ordered = _sort_ops(live, path)
     used = {name for op in ordered for name in op.inputs} | set(outputs)
-    return Source(
+    return OnnxSource(
         path=path,
         ops=ordered,
         inputs=entries,
@@ -123,7 +123,7 @@ def source_of(model: ModelProto, path: Path) -> Source:
     )
 
 
-def _inlined(model: ModelProto, path: Path) -> ModelProto:
+def _inline_functions(model: ModelProto, path: Path) -> ModelProto:
     """Functions that the file defines, written out where they are called."""
     if not model.functions:
         return model
@@ -149,17 +149,17 @@ def _inlined(model: ModelProto, path: Path) -> ModelProto:
         ) from None
 
 
-def _entry(value: ValueInfoProto) -> Entry:
+def _entry(value: ValueInfoProto) -> InputDeclaration:
     kind = value.type.tensor_type
     dims = None
     if kind.HasField("shape"):
         dims = tuple(
             d.dim_value if d.HasField("dim_value") else d.dim_param or "?" for d in kind.shape.dim
         )
-    return Entry(value.name, kind.elem_type, dims)
+    return InputDeclaration(value.name, kind.elem_type, dims)
 
 
-def _op(node: NodeProto, opsets: dict[str, int], path: Path) -> Op:
+def _op(node: NodeProto, opsets: dict[str, int], path: Path) -> OnnxOp:
     domain = "" if node.domain == "ai.onnx" else node.domain
     attributes: dict[str, Any] = {}
     for attribute in node.attribute:
@@ -168,7 +168,7 @@ def _op(node: NodeProto, opsets: dict[str, int], path: Path) -> Op:
             attributes[attribute.name] = array_of(attribute.t, path.parent, where)
         else:
             attributes[attribute.name] = _attribute(attribute)
-    return Op(
+    return OnnxOp(
         name=node.name,
         kind=node.op_type,
         domain=domain,
@@ -187,7 +187,7 @@ def _attribute(attribute: AttributeProto) -> Any:
         return None
 
 
-def _makers(ops: list[Op], given: set[str], path: Path) -> dict[str, int]:
+def _makers(ops: list[OnnxOp], given: set[str], path: Path) -> dict[str, int]:
     makers: dict[str, int] = {}
     for index, op in enumerate(ops):
         for output in op.outputs:
@@ -201,7 +201,7 @@ def _makers(ops: list[Op], given: set[str], path: Path) -> dict[str, int]:
     return makers
 
 
-def _live(ops: list[Op], makers: dict[str, int], outputs: tuple[str, ...]) -> list[Op]:
+def _live(ops: list[OnnxOp], makers: dict[str, int], outputs: tuple[str, ...]) -> list[OnnxOp]:
     """The operators on which an output depends."""
     seen: set[int] = set()
     waiting = [makers[output] for output in outputs if output in makers]
@@ -213,7 +213,9 @@ def _live(ops: list[Op], makers: dict[str, int], outputs: tuple[str, ...]) -> li
     return [ops[index] for index in sorted(seen)]
 
 
-def _refuse_missing(path: Path, live: list[Op], outputs: tuple[str, ...], known: set[str]) -> None:
+def _refuse_missing(
+    path: Path, live: list[OnnxOp], outputs: tuple[str, ...], known: set[str]
+) -> None:
     for op in live:
         for name in op.inputs:
             if name and name not in known:
@@ -229,7 +231,7 @@ def _refuse_missing(path: Path, live: list[Op], outputs: tuple[str, ...], known:
             )
 
 
-def _sorted(live: list[Op], path: Path) -> tuple[Op, ...]:
+def _sort_ops(live: list[OnnxOp], path: Path) -> tuple[OnnxOp, ...]:
     """Topological order, the file's own order where that is one."""
     places = {output: place for place, op in enumerate(live) for output in op.outputs if output}
     needs = [{places[name] for name in op.inputs if name in places} for op in live]
@@ -238,7 +240,7 @@ def _sorted(live: list[Op], path: Path) -> tuple[Op, ...]:
         for other in before:
             feeds.setdefault(other, []).append(place)
     ready = [place for place, before in enumerate(needs) if not before]
-    ordered: list[Op] = []
+    ordered: list[OnnxOp] = []
     while ready:
         place = heapq.heappop(ready)
         ordered.append(live[place])
@@ -254,7 +256,7 @@ def _sorted(live: list[Op], path: Path) -> tuple[Op, ...]:
     return tuple(ordered)
 
 
-def _cycle(live: list[Op], needs: list[set[int]]) -> str:
+def _cycle(live: list[OnnxOp], needs: list[set[int]]) -> str:
     place = next(place for place, before in enumerate(needs) if before)
     walk: list[int] = []
     while place not in walk:

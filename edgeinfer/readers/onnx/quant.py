@@ -14,11 +14,11 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from edgeinfer.graph.nodes import Activation, Floats, Function
-from edgeinfer.readers.onnx.affine import scaled
+from edgeinfer.graph.nodes import ActivationNode, Floats, Function
+from edgeinfer.readers.onnx.affine import scale_view
 from edgeinfer.readers.onnx.args import Args, constant
 from edgeinfer.readers.onnx.drawing import Drawing
-from edgeinfer.readers.onnx.elementwise import clipped
+from edgeinfer.readers.onnx.elementwise import clip_view
 from edgeinfer.readers.onnx.layout import (
     ONE,
     ZERO,
@@ -26,14 +26,14 @@ from edgeinfer.readers.onnx.layout import (
     Value,
     View,
     local,
-    settled,
-    shrunk,
+    settle_scale,
+    shrink_array,
     write_affine,
 )
-from edgeinfer.readers.onnx.ops import Op, Unreadable
+from edgeinfer.readers.onnx.ops import OnnxOp, UnreadableModelError
 from edgeinfer.readers.onnx.steps import (
     ROUNDINGS,
-    Steps,
+    QuantizationSteps,
     const_of,
     mode_of,
     overflow_of,
@@ -42,33 +42,35 @@ from edgeinfer.readers.onnx.steps import (
     type_range,
 )
 from edgeinfer.readers.onnx.weights import finite, grid_type, powers_of_two
-from quantization.fixed import Fixed, Overflow, Quantizer, Rounding, fixed_for
+from quantization.fixed import Fixed, Overflow, Quantizer, Rounding, fixed_of_range
 
 BIPOLAR = Quantizer(Fixed(True, 2, 2))
 
 
-def quant(d: Drawing, op: Op, args: Args) -> Value:
+def quant(d: Drawing, op: OnnxOp, args: Args) -> Value:
     """QONNX Quant (IntQuant)."""
     bits = int(_one(args, 3, "bit width"))
     mode = mode_of(op, "ROUND")
     signed, narrow = bool(op.whole("signed", 1)), bool(op.whole("narrow", 0))
     low, high = range_of(bits, signed=signed, narrow=narrow)
     step, zero = _step(args, 1), finite(constant(args, 2, "zero point"), "zero point")
-    steps = Steps(step, zero, low, high, mode, bipolar=signed and bits == 1)
-    return _quantized(d, op, args[0], steps)
+    steps = QuantizationSteps(step, zero, low, high, mode, bipolar=signed and bits == 1)
+    return _quantize_value(d, op, args[0], steps)
 
 
-def bipolar_quant(d: Drawing, op: Op, args: Args) -> Value:
+def bipolar_quant(d: Drawing, op: OnnxOp, args: Args) -> Value:
     """QONNX BipolarQuant: the sign times a scale."""
-    return _quantized(d, op, args[0], Steps(_step(args, 1), np.zeros(()), -1, 1, bipolar=True))
+    return _quantize_value(
+        d, op, args[0], QuantizationSteps(_step(args, 1), np.zeros(()), -1, 1, bipolar=True)
+    )
 
 
-def trunc(d: Drawing, op: Op, args: Args) -> Value:
+def trunc(d: Drawing, op: OnnxOp, args: Args) -> Value:
     """QONNX Trunc: drop the lower bits of a number that is on a grid already."""
     step, zero = _step(args, 1), finite(constant(args, 2, "zero point"), "zero point")
     bits = int(_one(args, 3, "input width"))
     mode = mode_of(op, "FLOOR")
-    first = Steps(step, zero, *range_of(bits + 1, signed=True, narrow=False))
+    first = QuantizationSteps(step, zero, *range_of(bits + 1, signed=True, narrow=False))
     if op.version < 2:
         dropped = bits - int(_one(args, 4, "output width"))
         unit, zero_after, out = 2.0**dropped, zero, step
@@ -79,17 +81,19 @@ def trunc(d: Drawing, op: Op, args: Args) -> Value:
         zero_after = zero / unit
         narrow, signed = bool(op.whole("narrow", 0)), bool(op.whole("signed", 1))
         low, high = range_of(int(_one(args, 5, "output width")), signed=signed, narrow=narrow)
-    whole = _quantized(d, op, args[0], first)
+    whole = _quantize_value(d, op, args[0], first)
     if isinstance(whole, Const):
-        raise Unreadable("it truncates a constant")
+        raise UnreadableModelError("it truncates a constant")
     held = _in_units(d, whole, step, zero)
-    cut = _quantized(d, op, held, Steps(np.asarray(unit), np.zeros(()), low, high, mode))
+    cut = _quantize_value(
+        d, op, held, QuantizationSteps(np.asarray(unit), np.zeros(()), low, high, mode)
+    )
     if isinstance(cut, Const):
-        raise Unreadable("it truncates a constant")
-    return scaled(d, op, cut, out / unit, -zero_after * out)
+        raise UnreadableModelError("it truncates a constant")
+    return scale_view(d, op, cut, out / unit, -zero_after * out)
 
 
-def quantize_linear(d: Drawing, op: Op, args: Args) -> Value:
+def quantize_linear(d: Drawing, op: OnnxOp, args: Args) -> Value:
     """QuantizeLinear: q itself."""
     step, zero, type_ = _linear_steps(op, args, default="uint8")
     low, high = type_range(type_)
@@ -100,22 +104,22 @@ def quantize_linear(d: Drawing, op: Op, args: Args) -> Value:
         given = np.asarray(x.value)
         own = step.astype(given.dtype)
         if not own.all():
-            raise Unreadable(f"its scale is zero in the {given.dtype} of what it divides")
+            raise UnreadableModelError(f"its scale is zero in the {given.dtype} of what it divides")
         values = np.round(given / own) + zero
         return Const(np.clip(values, low, high).astype(np.int64))
     if (zero != zero.reshape(-1)[0]).any():
-        raise Unreadable("its zero point varies")
-    found = _quantized(d, op, x, Steps(step, zero, low, high, rounds_first=True))
+        raise UnreadableModelError("its zero point varies")
+    found = _quantize_value(d, op, x, QuantizationSteps(step, zero, low, high, rounds_first=True))
     return _in_units(d, found, step, zero) if isinstance(found, View) else found
 
 
-def dequantize_linear(d: Drawing, op: Op, args: Args) -> Value:
+def dequantize_linear(d: Drawing, op: OnnxOp, args: Args) -> Value:
     """DequantizeLinear: step x (q - zero)."""
     step, zero, type_ = _linear_steps(op, args, default="int32")
     x = args[0]
     if isinstance(x, View):
         step, zero = _along(step, op, x.rank), _along(zero, op, x.rank)
-        return scaled(d, op, x, step, -zero * step)
+        return scale_view(d, op, x, step, -zero * step)
     stored = constant(args, 0, "input").value
     step, zero = _along(step, op, stored.ndim), _along(zero, op, stored.ndim)
     whole = np.asarray(stored, dtype=np.float64) - zero
@@ -130,74 +134,76 @@ def _in_units(d: Drawing, found: View, step: NDArray[Any], zero: NDArray[Any]) -
     """q itself, of a tensor that is step x (q - zero)."""
     unit, offset = local(d, found, step), local(d, found, zero)
     if unit is None or offset is None:
-        raise Unreadable("its scale does not fit its input")
+        raise UnreadableModelError("its scale does not fit its input")
     shift = np.round(found.shift / unit + offset, 9)
-    return replace(found, scale=shrunk(found.scale / unit), shift=shrunk(shift))
+    return replace(found, scale=shrink_array(found.scale / unit), shift=shrink_array(shift))
 
 
-def _quantized(d: Drawing, op: Op, x: Value | None, steps: Steps) -> Value:
+def _quantize_value(d: Drawing, op: OnnxOp, x: Value | None, steps: QuantizationSteps) -> Value:
     if isinstance(x, Const):
         return quantized_constant(x, steps)
     if x is None:
-        raise Unreadable("it has no input")
+        raise UnreadableModelError("it has no input")
     steps = steps.simplest
     step, zero = local(d, x, steps.step), local(d, x, steps.zero)
     if step is None or zero is None:
-        raise Unreadable("its scale does not fit its input")
+        raise UnreadableModelError("its scale does not fit its input")
     if steps.bipolar:
         return _signs(d, op, x, step, zero)
     if steps.rounds_first and (zero % 2 != 0).any() and powers_of_two(step):
         # with an odd zero point halves would go the other way: round first, then move and saturate
-        type_ = fixed_for(steps.low - int(zero.max()), steps.high - int(zero.min()), 0)
-        first = Steps(steps.step, np.zeros(()), type_.raw_min, type_.raw_max)
-        return _quantized(d, op, _quantized(d, op, x, first), replace(steps, rounds_first=False))
+        type_ = fixed_of_range(steps.low - int(zero.max()), steps.high - int(zero.min()), 0)
+        first = QuantizationSteps(steps.step, np.zeros(()), type_.raw_min, type_.raw_max)
+        return _quantize_value(
+            d, op, _quantize_value(d, op, x, first), replace(steps, rounds_first=False)
+        )
     mirrored = steps.mode == "CEIL"
     if step.ndim == 0 and powers_of_two(step) and (zero == 0).all() and not mirrored:
-        return _rounded(d, op, settled(d, x), steps, float(step))
+        return _round_view(d, op, settle_scale(d, x), steps, float(step))
     sign = -1.0 if mirrored else 1.0
     low, high = (-steps.high, -steps.low) if mirrored else (steps.low, steps.high)
     moved = -low if ROUNDINGS[steps.mode] is Rounding.TRN and overflow_of(low, high) is None else 0
     units = replace(
         x,
-        scale=shrunk(np.asarray(sign * x.scale / step)),
-        shift=shrunk(np.asarray(sign * (x.shift / step + zero) + moved)),
+        scale=shrink_array(np.asarray(sign * x.scale / step)),
+        shift=shrink_array(np.asarray(sign * (x.shift / step + zero) + moved)),
         label=x.label or f"{d.named(op)}_scale",
     )
     bounds = replace(steps, low=low + moved, high=high + moved)
-    whole = _rounded(d, op, settled(d, units), bounds, 1.0)
+    whole = _round_view(d, op, settle_scale(d, units), bounds, 1.0)
     return replace(
         whole,
-        scale=shrunk(sign * step),
-        shift=shrunk(-(zero + sign * moved) * step),
+        scale=shrink_array(sign * step),
+        shift=shrink_array(-(zero + sign * moved) * step),
         label=f"{whole.tensor}_scale",
     )
 
 
-def _rounded(d: Drawing, op: Op, x: View, steps: Steps, step: float) -> View:
+def _round_view(d: Drawing, op: OnnxOp, x: View, steps: QuantizationSteps, step: float) -> View:
     """x, of which nothing is owed, on a grid of low..high times a power of two."""
     overflow = overflow_of(steps.low, steps.high)
     if overflow is None:
-        x = clipped(d, op, x, steps.low * step, steps.high * step)
+        x = clip_view(d, op, x, steps.low * step, steps.high * step)
         overflow = Overflow.SAT
     type_ = grid_type(steps.low, steps.high, step)
-    name = d.add(Activation(d.named(op), x.tensor, Function.LINEAR))
+    name = d.add(ActivationNode(d.named(op), x.tensor, Function.LINEAR))
     d.activations[name] = Quantizer(type_, ROUNDINGS[steps.mode], overflow)
     return replace(x, tensor=name, exclusive=True)
 
 
-def _signs(d: Drawing, op: Op, x: View, step: Floats, zero: Floats) -> View:
+def _signs(d: Drawing, op: OnnxOp, x: View, step: Floats, zero: Floats) -> View:
     if (x.scale > 0).all() and (x.shift == 0).all() and (zero == 0).all():
         bare = replace(x, scale=ONE, shift=ZERO)
     else:
-        shift = shrunk(np.asarray(x.shift + zero * step))
+        shift = shrink_array(np.asarray(x.shift + zero * step))
         bare = write_affine(d, replace(x, shift=shift, label=x.label or f"{d.named(op)}_scale"))
-    name = d.add(Activation(d.named(op), bare.tensor, Function.SIGN))
+    name = d.add(ActivationNode(d.named(op), bare.tensor, Function.SIGN))
     d.activations[name] = BIPOLAR
     return replace(
         bare,
         tensor=name,
         scale=step,
-        shift=shrunk(-zero * step),
+        shift=shrink_array(-zero * step),
         exclusive=True,
         label=f"{name}_scale",
     )
@@ -206,24 +212,24 @@ def _signs(d: Drawing, op: Op, x: View, step: Floats, zero: Floats) -> View:
 def _one(args: Args, place: int, what: str) -> float:
     values = finite(constant(args, place, what), what).reshape(-1)
     if not values.size or (values != values[0]).any() or values[0] != round(values[0]):
-        raise Unreadable(f"its {what} is not a whole number, the same for all channels")
+        raise UnreadableModelError(f"its {what} is not a whole number, the same for all channels")
     return float(values[0])
 
 
 def _step(args: Args, place: int) -> NDArray[Any]:
     step = finite(constant(args, place, "scale"), "scale")
     if not step.size or not (step > 0).all():
-        raise Unreadable("its scale is not positive")
+        raise UnreadableModelError("its scale is not positive")
     return step
 
 
-def _linear_steps(op: Op, args: Args, default: str) -> tuple[NDArray[Any], NDArray[Any], Any]:
+def _linear_steps(op: OnnxOp, args: Args, default: str) -> tuple[NDArray[Any], NDArray[Any], Any]:
     if op.whole("block_size", 0):
-        raise Unreadable("its scale goes by blocks")
+        raise UnreadableModelError("its scale goes by blocks")
     step = _step(args, 1)
     zero = args[2] if len(args) > 2 else None
     if isinstance(zero, View):
-        raise Unreadable("its zero point depends on the network's input")
+        raise UnreadableModelError("its zero point depends on the network's input")
     if zero is None:
         named = op.whole("output_dtype", 0)
         return step, np.zeros(()), _named_type(named) if named else np.dtype(default)
@@ -236,17 +242,17 @@ def _named_type(data_type: int) -> Any:
     return helper.tensor_dtype_to_np_dtype(data_type)
 
 
-def _along(values: NDArray[Any], op: Op, rank: int) -> NDArray[Any]:
+def _along(values: NDArray[Any], op: OnnxOp, rank: int) -> NDArray[Any]:
     """Numbers for each entry of one axis, as an array that broadcasts."""
     if values.size == 1:
         return values.reshape(())
     axis = op.whole("axis", 1)
     if values.ndim != 1 or not -rank <= axis < rank:
-        raise Unreadable(f"a scale of shape {values.shape} does not fit axis {axis}")
+        raise UnreadableModelError(f"a scale of shape {values.shape} does not fit axis {axis}")
     return values.reshape((-1,) + (1,) * (rank - 1 - axis % rank))
 
 
 def integer_input(data_type_name: str) -> Quantizer | None:
     """The format of an input that the file declares as small integers."""
     low, high = type_range(data_type_name)
-    return Quantizer(fixed_for(low, high, 0)) if high < 1 << 16 else None
+    return Quantizer(fixed_of_range(low, high, 0)) if high < 1 << 16 else None

@@ -12,47 +12,61 @@ from dataclasses import replace
 from pathlib import Path
 
 from edgeinfer.base.errors import ModelError, Offence, UnsupportedModelError
-from edgeinfer.graph.nodes import Activation, Function, Input, Transpose
-from edgeinfer.readers.loaded import Loaded
+from edgeinfer.graph.nodes import ActivationNode, Function, InputNode, TransposeNode
+from edgeinfer.readers.loaded import LoadedModel
 from edgeinfer.readers.onnx.drawing import Drawing, clean
 from edgeinfer.readers.onnx.file import parse
 from edgeinfer.readers.onnx.fold import MOVES
-from edgeinfer.readers.onnx.layout import Const, Value, View, arranged, settled, unfolded
+from edgeinfer.readers.onnx.layout import (
+    Const,
+    Value,
+    View,
+    arrange_axes,
+    settle_scale,
+    unfold_view,
+)
 from edgeinfer.readers.onnx.nodes import NO_READER, QUANTIZERS, read_op, reads_tensors, why_unknown
-from edgeinfer.readers.onnx.ops import Entry, Op, Source, Unreadable, float_types, source_of
+from edgeinfer.readers.onnx.ops import (
+    InputDeclaration,
+    OnnxOp,
+    OnnxSource,
+    UnreadableModelError,
+    float_types,
+    source_of,
+)
 from edgeinfer.readers.onnx.quant import integer_input
-from edgeinfer.readers.onnx.tidy import finished
+from edgeinfer.readers.onnx.tidy import finish_drawing
 
 OPEN_BATCH = 999_983  # stands for a batch of any size: a prime, to be known again in other shapes
 MAX_ELEMENTS = 1 << 31
 
 
-def read(path: Path) -> Loaded:
+def read(path: Path) -> LoadedModel:
     """Read an ONNX file; every problem is a ModelError that names the node."""
     path = Path(path)
     source = source_of(parse(path), path)
     turned: frozenset[str] = frozenset()
-    drawing, outputs = _drawn(source, turned)
+    drawing, outputs = _draw_graph(source, turned)
     for entry in source.inputs:
         if source.stepwise or not _transposes(drawing):
             break
         if entry.dims is not None and len(entry.dims) > 2:
-            other, other_outputs = _drawn(source, turned | {entry.name})
+            other, other_outputs = _draw_graph(source, turned | {entry.name})
             if _transposes(other) < _transposes(drawing):
                 turned, drawing, outputs = turned | {entry.name}, other, other_outputs
     names = tuple(clean(name, "output") for name in source.outputs)
     try:
-        graph, recipe, findings = finished(drawing, path.stem, outputs, names)
+        graph, recipe, findings = finish_drawing(drawing, path.stem, outputs, names)
     except ModelError as error:
         raise ModelError(f"{path}: {error.message}", hint=error.hint) from None
-    return Loaded(graph, recipe, findings)
+    return LoadedModel(graph, recipe, findings)
 
 
 def _transposes(d: Drawing) -> int:
-    return sum(isinstance(node, Transpose) for node in d.nodes.values())
+    return sum(isinstance(node, TransposeNode) for node in d.nodes.values())
 
 
-def _drawn(source: Source, turned: frozenset[str]) -> tuple[Drawing, tuple[str, ...]]:
+def _draw_graph(source: OnnxSource, turned: frozenset[str]) -> tuple[Drawing, tuple[str, ...]]:
     """The graph drawn, the inputs in `turned` channels last."""
     d = Drawing(
         batch=_batch(source),
@@ -75,21 +89,23 @@ def _drawn(source: Source, turned: frozenset[str]) -> tuple[Drawing, tuple[str, 
     return d, tuple(outputs)
 
 
-def _read(d: Drawing, source: Source, op: Op, known: dict[str, Value]) -> str:
+def _read(d: Drawing, source: OnnxSource, op: OnnxOp, known: dict[str, Value]) -> str:
     """Read one operator into `known`; why that failed, if it did."""
     if any(name and name not in known for name in op.inputs):
         return "" if reads_tensors(op) else NO_READER  # what makes its input was reported
     if d.stepwise and op.kind != "Add":  # which may complete a multiplier
         _settle(d, op, known)
-    args = tuple(_given(source, name, known) for name in op.inputs)
+    args = tuple(_given_value(source, name, known) for name in op.inputs)
     try:
         results = read_op(d, op, args)
-    except Unreadable as error:
+    except UnreadableModelError as error:
         return str(error)
     except (ValueError, LookupError, ArithmeticError, TypeError) as error:
         return f"its inputs and attributes do not fit together ({error})"
     if d.stepwise and op.kind in MOVES:
-        results = [arranged(d, value) if isinstance(value, View) else value for value in results]
+        results = [
+            arrange_axes(d, value) if isinstance(value, View) else value for value in results
+        ]
     known.update({name: value for name, value in zip(op.outputs, results, strict=False) if name})
     if missing := [name for name in op.outputs if name and name not in known]:
         unread = [name for name in missing if source.readers[name]]
@@ -97,15 +113,15 @@ def _read(d: Drawing, source: Source, op: Op, known: dict[str, Value]) -> str:
     return ""
 
 
-def _settle(d: Drawing, op: Op, known: dict[str, Value]) -> None:
+def _settle(d: Drawing, op: OnnxOp, known: dict[str, Value]) -> None:
     """What its inputs owe becomes nodes, for all that read them."""
     for name in op.inputs:
         value = known.get(name)
         if isinstance(value, View) and not value.plain:
-            known[name] = settled(d, value)
+            known[name] = settle_scale(d, value)
 
 
-def _given(source: Source, name: str, known: dict[str, Value]) -> Value | None:
+def _given_value(source: OnnxSource, name: str, known: dict[str, Value]) -> Value | None:
     if not name:
         return None
     value = known[name]
@@ -114,7 +130,7 @@ def _given(source: Source, name: str, known: dict[str, Value]) -> Value | None:
     return value
 
 
-def _batch(source: Source) -> int:
+def _batch(source: OnnxSource) -> int:
     """The batch size that the inputs agree on; a stand-in where it is open."""
     sizes = {entry.dims[0] for entry in source.inputs if entry.dims}
     fixed = {size for size in sizes if isinstance(size, int)}
@@ -126,7 +142,7 @@ def _batch(source: Source) -> int:
     return fixed.pop() if fixed else OPEN_BATCH
 
 
-def _input(d: Drawing, source: Source, entry: Entry, *, turned: bool) -> View:
+def _input(d: Drawing, source: OnnxSource, entry: InputDeclaration, *, turned: bool) -> View:
     where = f"{source.path}: the input {entry.name!r}"
     if entry.dims is None:
         raise ModelError(f"{where} has no shape.", hint="Export the model with fixed shapes.")
@@ -160,7 +176,7 @@ def _input(d: Drawing, source: Source, entry: Entry, *, turned: bool) -> View:
             f"here it is {last}, channels last."
         )
         shape, order = list(last), (len(shape) - 1, *range(len(shape) - 1))
-    d.add(Input(name, tuple(shape)))
+    d.add(InputNode(name, tuple(shape)))
     if entry.data_type not in float_types():
         _note_integers(d, where, name, entry.data_type)
     return View(name, order, exclusive=False)
@@ -171,7 +187,7 @@ def _note_integers(d: Drawing, where: str, name: str, data_type: int) -> None:
 
     try:
         quantizer = integer_input(str(helper.tensor_dtype_to_np_dtype(data_type)))
-    except (Unreadable, KeyError):
+    except (UnreadableModelError, KeyError):
         raise ModelError(
             f"{where} holds neither real numbers nor integers.", hint="Export the model again."
         ) from None
@@ -179,7 +195,7 @@ def _note_integers(d: Drawing, where: str, name: str, data_type: int) -> None:
         d.activations[name] = quantizer
 
 
-def _output(d: Drawing, source: Source, name: str, value: Value, others: list[str]) -> str:
+def _output(d: Drawing, source: OnnxSource, name: str, value: Value, others: list[str]) -> str:
     """The output's tensor, free of what it owes, in the file's order or channels last."""
     if isinstance(value, Const):
         raise ModelError(
@@ -187,28 +203,28 @@ def _output(d: Drawing, source: Source, name: str, value: Value, others: list[st
             hint="Export the model with an input.",
         )
     try:
-        return _ordered(d, clean(name, "output"), value, others)
-    except Unreadable as error:
+        return _order_output(d, clean(name, "output"), value, others)
+    except UnreadableModelError as error:
         raise ModelError(
             f"{source.path}: the output {name!r} cannot be read: {error}.",
             hint="Export the model again.",
         ) from None
 
 
-def _ordered(d: Drawing, wanted: str, value: View, others: list[str]) -> str:
-    view = unfolded(d, settled(d, replace(value, label=wanted)))
+def _order_output(d: Drawing, wanted: str, value: View, others: list[str]) -> str:
+    view = unfold_view(d, settle_scale(d, replace(value, label=wanted)))
     rank = len(view.order)
     if rank > 1 and not view.merged and _lies_channels_last(d, view):
-        view = arranged(d, view, (*range(1, rank), 0))
+        view = arrange_axes(d, view, (*range(1, rank), 0))
         shape = d.shapes[view.tensor]
         d.findings.append(
             f"The output {wanted!r} is {(shape[-1], *shape[:-1])} in the file, channels first; "
             f"here it is {shape}, channels last."
         )
     else:
-        view = arranged(d, view)
-    if isinstance(d.nodes[view.tensor], Input) or view.tensor in others:
-        return d.add(Activation(d.fresh(wanted), view.tensor, Function.LINEAR))
+        view = arrange_axes(d, view)
+    if isinstance(d.nodes[view.tensor], InputNode) or view.tensor in others:
+        return d.add(ActivationNode(d.fresh(wanted), view.tensor, Function.LINEAR))
     return view.tensor
 
 

@@ -11,37 +11,47 @@ from typing import assert_never
 
 import numpy as np
 
-from edgeinfer.graph.nodes import Pad, Pads, Pool, PoolKind, Shape, Upsample, same_pads
-from edgeinfer.readers.onnx.affine import carried
+from edgeinfer.graph.nodes import (
+    PadNode,
+    Pads,
+    PoolNode,
+    PoolNodeKind,
+    Shape,
+    UpsampleNode,
+    same_pads,
+)
+from edgeinfer.readers.onnx.affine import carry_view
 from edgeinfer.readers.onnx.args import Args, constant_or_none, data, number, setting
 from edgeinfer.readers.onnx.drawing import Drawing, arranged_tensor
 from edgeinfer.readers.onnx.layout import (
     View,
-    arranged,
+    arrange_axes,
     axis_of,
     file_shape,
     graph_axis,
-    settled,
-    unfolded,
+    settle_scale,
+    unfold_view,
 )
-from edgeinfer.readers.onnx.moves import reshaped
-from edgeinfer.readers.onnx.ops import Op, Unreadable
+from edgeinfer.readers.onnx.moves import reshape_view
+from edgeinfer.readers.onnx.ops import OnnxOp, UnreadableModelError
 
 
 def spatial(d: Drawing, x: View, rank: int, *, channels_last: bool = False) -> View:
     """The view with its Graph tensor as (*space, channels)."""
     if len(x.order) != rank + 1 or (x.merged and d.batch != 1):
-        raise Unreadable(f"its input has rank {x.rank}; {rank + 2} is needed")
+        raise UnreadableModelError(f"its input has rank {x.rank}; {rank + 2} is needed")
     if x.merged:
-        raise Unreadable(f"its input has rank {x.rank}, without a batch; {rank + 2} is needed")
-    return arranged(d, x, None if channels_last else (*range(1, rank + 1), 0))
+        raise UnreadableModelError(
+            f"its input has rank {x.rank}, without a batch; {rank + 2} is needed"
+        )
+    return arrange_axes(d, x, None if channels_last else (*range(1, rank + 1), 0))
 
 
-def pads_of(op: Op, sizes: Shape, window: Shape, strides: Shape, dilation: Shape) -> Pads:
+def pads_of(op: OnnxOp, sizes: Shape, window: Shape, strides: Shape, dilation: Shape) -> Pads:
     """Padding (before, after) for each spatial axis."""
     rank = len(window)
     if not len(sizes) == len(strides) == len(dilation) == rank:
-        raise Unreadable(f"its strides or dilations do not fit {rank} spatial axes")
+        raise UnreadableModelError(f"its strides or dilations do not fit {rank} spatial axes")
     match op.text("auto_pad", "NOTSET"):
         case "SAME_UPPER":
             return same_pads(sizes, window, strides, dilation)
@@ -53,66 +63,68 @@ def pads_of(op: Op, sizes: Shape, window: Shape, strides: Shape, dilation: Shape
         case "NOTSET" | "":
             pads = op.wholes("pads") or (0,) * (2 * rank)
             if len(pads) != 2 * rank or min(pads) < 0:
-                raise Unreadable(f"its pads are {list(pads)}")
+                raise UnreadableModelError(f"its pads are {list(pads)}")
             return tuple(zip(pads[:rank], pads[rank:], strict=True))
         case other:
-            raise Unreadable(f"auto_pad {other!r} is unknown")
+            raise UnreadableModelError(f"auto_pad {other!r} is unknown")
 
 
-def pool(d: Drawing, op: Op, args: Args, *, channels_last: bool = False) -> View:
+def pool(d: Drawing, op: OnnxOp, args: Args, *, channels_last: bool = False) -> View:
     """MaxPool and AveragePool."""
-    kind = PoolKind.AVERAGE if op.kind == "AveragePool" else PoolKind.MAX
+    kind = PoolNodeKind.AVERAGE if op.kind == "AveragePool" else PoolNodeKind.MAX
     window = op.wholes("kernel_shape")
     if window is None or len(window) not in (1, 2):
-        raise Unreadable(f"its window is {window}; one or two spatial axes can be read")
+        raise UnreadableModelError(f"its window is {window}; one or two spatial axes can be read")
     if any(step != 1 for step in op.wholes("dilations") or ()):
-        raise Unreadable("its window is dilated")
+        raise UnreadableModelError("its window is dilated")
     if len([output for output in op.outputs if output]) > 1:
-        raise Unreadable("the indices of its maxima are used")
-    x = spatial(d, _pooled(d, data(args, 0), kind), len(window), channels_last=channels_last)
+        raise UnreadableModelError("the indices of its maxima are used")
+    x = spatial(d, _pool_view(d, data(args, 0), kind), len(window), channels_last=channels_last)
     strides = op.wholes("strides") or (1,) * len(window)
     space = d.shapes[x.tensor][:-1]
     pads = pads_of(op, space, window, strides, (1,) * len(window))
-    count_pads = kind is PoolKind.AVERAGE and bool(op.whole("count_include_pad", 0))
+    count_pads = kind is PoolNodeKind.AVERAGE and bool(op.whole("count_include_pad", 0))
     if op.whole("ceil_mode", 0) == 1:
-        wider = _ceiled(space, window, strides, pads)
+        wider = _ceil_pads(space, window, strides, pads)
         if wider != pads and count_pads:
-            raise Unreadable("it counts padding and rounds its size up; set one of them to 0")
+            raise UnreadableModelError(
+                "it counts padding and rounds its size up; set one of them to 0"
+            )
         pads = wider
     padded = any(before or after for before, after in pads)
     if count_pads and padded and (x.shift != 0).any():
-        x = settled(d, x)
+        x = settle_scale(d, x)
     return _pool(d, op, x, kind, window, strides, pads, count_pads=count_pads and padded)
 
 
-def _pooled(d: Drawing, x: View, kind: PoolKind) -> View:
+def _pool_view(d: Drawing, x: View, kind: PoolNodeKind) -> View:
     """What a pool owes as its input did, one number for each channel: a mean always may, a maximum
     if the scale is positive, a sum if nothing is added."""
-    x = carried(d, x)
+    x = carry_view(d, x)
     if any(size != 1 for owed in (x.scale, x.shift) for size in owed.shape[:-1]):
-        return settled(d, x)
+        return settle_scale(d, x)
     match kind:
-        case PoolKind.AVERAGE:
+        case PoolNodeKind.AVERAGE:
             passes = True
-        case PoolKind.MAX:
+        case PoolNodeKind.MAX:
             passes = bool((x.scale > 0).all())
-        case PoolKind.SUM:
+        case PoolNodeKind.SUM:
             passes = bool((x.shift == 0).all())
         case _:
             assert_never(kind)
-    return x if passes else settled(d, x)
+    return x if passes else settle_scale(d, x)
 
 
-def summed(d: Drawing, op: Op, x: View, window: Shape, strides: Shape, pads: Pads) -> View:
+def sum_window(d: Drawing, op: OnnxOp, x: View, window: Shape, strides: Shape, pads: Pads) -> View:
     """What a convolution of nothing but ones, each channel for itself, means."""
-    return _pool(d, op, x, PoolKind.SUM, window, strides, pads)
+    return _pool(d, op, x, PoolNodeKind.SUM, window, strides, pads)
 
 
 def _pool(
     d: Drawing,
-    op: Op,
+    op: OnnxOp,
     x: View,
-    kind: PoolKind,
+    kind: PoolNodeKind,
     window: Shape,
     strides: Shape,
     pads: Pads,
@@ -120,11 +132,11 @@ def _pool(
     count_pads: bool = False,
 ) -> View:
     name = d.named(op)
-    d.add(Pool(name, x.tensor, kind, window, strides, pads, count_pads))
+    d.add(PoolNode(name, x.tensor, kind, window, strides, pads, count_pads))
     return replace(x, tensor=name, exclusive=True)
 
 
-def _ceiled(sizes_: Shape, window: Shape, strides: Shape, pads: Pads) -> Pads:
+def _ceil_pads(sizes_: Shape, window: Shape, strides: Shape, pads: Pads) -> Pads:
     """Padding that lets the last window hang over the edge, if it begins inside."""
     wider: list[tuple[int, int]] = []
     for size, width, step, (before, after) in zip(sizes_, window, strides, pads, strict=True):
@@ -136,43 +148,49 @@ def _ceiled(sizes_: Shape, window: Shape, strides: Shape, pads: Pads) -> Pads:
     return tuple(wider)
 
 
-def global_pool(d: Drawing, op: Op, args: Args) -> View:
+def global_pool(d: Drawing, op: OnnxOp, args: Args) -> View:
     """GlobalAveragePool and GlobalMaxPool."""
-    kind = PoolKind.AVERAGE if op.kind == "GlobalAveragePool" else PoolKind.MAX
+    kind = PoolNodeKind.AVERAGE if op.kind == "GlobalAveragePool" else PoolNodeKind.MAX
     x = data(args, 0)
     rank = x.rank - 2
     if rank not in (1, 2):
-        raise Unreadable(f"it has {rank} spatial axes; one or two can be read")
-    x = spatial(d, _pooled(d, x, kind), rank)
+        raise UnreadableModelError(f"it has {rank} spatial axes; one or two can be read")
+    x = spatial(d, _pool_view(d, x, kind), rank)
     window = d.shapes[x.tensor][:-1]
     return _pool(d, op, x, kind, window, window, ((0, 0),) * rank)
 
 
-def reduce(d: Drawing, op: Op, args: Args) -> View:
+def reduce(d: Drawing, op: OnnxOp, args: Args) -> View:
     """ReduceMean, ReduceSum and ReduceMax over axes other than the batch."""
-    kinds = {"ReduceMax": PoolKind.MAX, "ReduceMean": PoolKind.AVERAGE, "ReduceSum": PoolKind.SUM}
+    kinds = {
+        "ReduceMax": PoolNodeKind.MAX,
+        "ReduceMean": PoolNodeKind.AVERAGE,
+        "ReduceSum": PoolNodeKind.SUM,
+    }
     kind = kinds[op.kind]
-    x = _pooled(d, data(args, 0), kind)
+    x = _pool_view(d, data(args, 0), kind)
     given = setting(op, args, "axes", 1)
     if not given:
         if op.whole("noop_with_empty_axes", 0):
             return x
-        raise Unreadable("it reduces all axes, the batch among them")
+        raise UnreadableModelError("it reduces all axes, the batch among them")
     gone = {axis_of(d, x, axis) for axis in given}
     kept = [place for place in range(len(x.order)) if place not in gone]
     have = file_shape(d, x)
-    x = _reduced(d, op, x, sorted(gone), kept, kind)
+    x = _reduce_view(d, op, x, sorted(gone), kept, kind)
     if op.whole("keepdims", 1) != 1:
         first = 0 if x.merged else 1
-        return reshaped(d, x, tuple(s for p, s in enumerate(have) if p - first not in gone))
+        return reshape_view(d, x, tuple(s for p, s in enumerate(have) if p - first not in gone))
     return x
 
 
-def _reduced(d: Drawing, op: Op, x: View, gone: list[int], kept: list[int], kind: PoolKind) -> View:
+def _reduce_view(
+    d: Drawing, op: OnnxOp, x: View, gone: list[int], kept: list[int], kind: PoolNodeKind
+) -> View:
     """The view with the axes `gone` of size 1, by a pool over all of them."""
     if x.scale.ndim or x.shift.ndim:
-        x = settled(d, x)
-    x = arranged(d, x, (*gone, *kept))
+        x = settle_scale(d, x)
+    x = arrange_axes(d, x, (*gone, *kept))
     shape = d.shapes[x.tensor]
     window, rest = shape[: len(gone)], shape[len(gone) :]
     if len(gone) in (1, 2) and len(kept) == 1:
@@ -184,20 +202,20 @@ def _reduced(d: Drawing, op: Op, x: View, gone: list[int], kept: list[int], kind
     return replace(y, tensor=back)
 
 
-def pad(d: Drawing, op: Op, args: Args) -> View:
+def pad(d: Drawing, op: OnnxOp, args: Args) -> View:
     """Pad with a constant."""
     if (mode := op.text("mode", "constant")) != "constant":
-        raise Unreadable(f"mode {mode!r} cannot be read; only 'constant' can")
+        raise UnreadableModelError(f"mode {mode!r} cannot be read; only 'constant' can")
     x = data(args, 0)
     pads = setting(op, args, "pads", 1)
     value = number(op, args, "value", 2, 0.0)
     axes = setting(op, args, "axes", 3) or tuple(range(x.rank))
     if pads is None or len(pads) != 2 * len(axes) or min(pads, default=0) < 0:
-        raise Unreadable(f"its pads are {pads}; they must be constant and not negative")
-    x = carried(d, x)
+        raise UnreadableModelError(f"its pads are {pads}; they must be constant and not negative")
+    x = carry_view(d, x)
     if x.scale.ndim or (x.shift != 0).any() or value != 0.0:
-        x = settled(d, x)
-    x = unfolded(d, x)
+        x = settle_scale(d, x)
+    x = unfold_view(d, x)
     around = {
         axis % x.rank: (before, after)
         for axis, before, after in zip(axes, pads, pads[len(axes) :], strict=False)
@@ -207,19 +225,19 @@ def pad(d: Drawing, op: Op, args: Args) -> View:
         return x
     places = {axis_of(d, x, axis): width for axis, width in around.items()}
     if any(x.order[place] is None for place in places):
-        x = arranged(d, x)
+        x = arrange_axes(d, x)
     widths = [(0, 0)] * len(d.shapes[x.tensor])
     for place, width in places.items():
         widths[graph_axis(x, place)] = width
-    name = d.add(Pad(d.named(op), x.tensor, tuple(widths), value))
+    name = d.add(PadNode(d.named(op), x.tensor, tuple(widths), value))
     return replace(x, tensor=name, exclusive=True)
 
 
-def resize(d: Drawing, op: Op, args: Args) -> View:
+def resize(d: Drawing, op: OnnxOp, args: Args) -> View:
     """Resize and Upsample where they repeat every element."""
-    x = carried(d, data(args, 0))
+    x = carry_view(d, data(args, 0))
     if x.scale.ndim or x.shift.ndim:
-        x = settled(d, x)
+        x = settle_scale(d, x)
     shape = file_shape(d, x)
     factors = [Fraction(1)] * len(shape)
     for axis, factor in zip(*_factors(op, args, shape), strict=True):
@@ -227,29 +245,31 @@ def resize(d: Drawing, op: Op, args: Args) -> View:
     if all(factor == 1 for factor in factors):
         return x
     if (mode := op.text("mode", "nearest")) != "nearest":
-        raise Unreadable(f"mode {mode!r} cannot be read; only 'nearest' can")
+        raise UnreadableModelError(f"mode {mode!r} cannot be read; only 'nearest' can")
     if any(factor.denominator != 1 or factor < 1 for factor in factors) or factors[0] != 1:
-        raise Unreadable(f"its factors are {', '.join(map(str, factors))}; whole ones can be read")
+        raise UnreadableModelError(
+            f"its factors are {', '.join(map(str, factors))}; whole ones can be read"
+        )
     whole = [int(factor) for factor in factors]
     if not all(_repeats(op, size, f) for size, f in zip(shape, whole, strict=True)):
-        raise Unreadable("it does not repeat every element as often")
+        raise UnreadableModelError("it does not repeat every element as often")
     grown = [place for place, factor in enumerate(whole[1:]) if factor > 1]
     rank = len(shape) - 2
     if x.merged or rank not in (1, 2) or len(grown) > rank:
-        raise Unreadable(f"it resizes a tensor of rank {len(shape)}")
+        raise UnreadableModelError(f"it resizes a tensor of rank {len(shape)}")
     last = len(d.shapes[x.tensor]) - 1
     kept = next(
         (place for place, axis in enumerate(x.order) if axis == last and place not in grown),
         0 if 0 not in grown else next(p for p in range(rank + 1) if p not in grown),
     )
     axes = (*(place for place in range(rank + 1) if place != kept), kept)
-    x = arranged(d, x, axes)
+    x = arrange_axes(d, x, axes)
     name = d.named(op)
-    d.add(Upsample(name, x.tensor, tuple(whole[place + 1] for place in axes[:-1])))
+    d.add(UpsampleNode(name, x.tensor, tuple(whole[place + 1] for place in axes[:-1])))
     return replace(x, tensor=name, exclusive=True)
 
 
-def _factors(op: Op, args: Args, shape: Shape) -> tuple[tuple[int, ...], list[Fraction]]:
+def _factors(op: OnnxOp, args: Args, shape: Shape) -> tuple[tuple[int, ...], list[Fraction]]:
     """The axes that are resized and by how much."""
     axes = op.wholes("axes") or tuple(range(len(shape)))
     place = 1 if op.kind == "Upsample" or op.version < 11 else 2
@@ -259,11 +279,11 @@ def _factors(op: Op, args: Args, shape: Shape) -> tuple[tuple[int, ...], list[Fr
         given = scales.value.reshape(-1)
     if given is not None:
         if len(given) != len(axes) or not np.isfinite(given).all():
-            raise Unreadable(f"its scales are {list(given)}")
+            raise UnreadableModelError(f"its scales are {list(given)}")
         return axes, [Fraction(float(factor)) for factor in given]
     sizes_ = constant_or_none(args, 3, "sizes")
     if sizes_ is None or sizes_.value.size != len(axes):
-        raise Unreadable("its scales are not constant or do not fit its input")
+        raise UnreadableModelError("its scales are not constant or do not fit its input")
     wanted = [int(size) for size in sizes_.value.reshape(-1)]
     have = [shape[axis] for axis in axes]
     if len(wanted) == len(shape) and wanted[0] == 1:
@@ -271,7 +291,7 @@ def _factors(op: Op, args: Args, shape: Shape) -> tuple[tuple[int, ...], list[Fr
     return axes, [Fraction(want, size) for want, size in zip(wanted, have, strict=True)]
 
 
-def _repeats(op: Op, size: int, factor: int) -> bool:
+def _repeats(op: OnnxOp, size: int, factor: int) -> bool:
     """Whether the element at i comes from i // factor, for every i."""
     if factor == 1:
         return True

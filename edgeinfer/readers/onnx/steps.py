@@ -12,8 +12,8 @@ from numpy.typing import NDArray
 
 from edgeinfer.graph.nodes import Floats
 from edgeinfer.readers.onnx.layout import Const, Grid
-from edgeinfer.readers.onnx.ops import Op, Unreadable
-from quantization.fixed import Overflow, Rounding, fixed_for
+from edgeinfer.readers.onnx.ops import OnnxOp, UnreadableModelError
+from quantization.fixed import Overflow, Rounding, fixed_of_range
 
 MAX_WIDTH = 32
 ROUNDINGS = {
@@ -30,7 +30,7 @@ ROUNDINGS = {
 
 
 @dataclass(frozen=True, slots=True, eq=False)
-class Steps:
+class QuantizationSteps:
     """step x (q - zero), low <= q <= high; step and zero broadcast against the file's tensor."""
 
     step: NDArray[Any]
@@ -42,7 +42,7 @@ class Steps:
     rounds_first: bool = False  # before zero is added, not after
 
     @property
-    def simplest(self) -> Steps:
+    def simplest(self) -> QuantizationSteps:
         """The same with its zero point in the range, where that rounds alike and is a type's."""
         zero = float(self.zero.reshape(-1)[0])
         if self.bipolar or (self.zero != zero).any() or zero != round(zero):
@@ -57,17 +57,17 @@ class Steps:
 
 def overflow_of(low: int, high: int) -> Overflow | None:
     """How a fixed-point type keeps numbers inside the range, if one does."""
-    type_ = fixed_for(low, high, 0)
+    type_ = fixed_of_range(low, high, 0)
     if (low, high) == (type_.raw_min, type_.raw_max):
         return Overflow.SAT
     return Overflow.SAT_SYM if type_.signed and low == -high == -type_.raw_max else None
 
 
-def mode_of(op: Op, default: str) -> str:
+def mode_of(op: OnnxOp, default: str) -> str:
     """The rounding mode, one that has a counterpart."""
     mode = op.text("rounding_mode", default).upper()
     if mode not in ROUNDINGS:
-        raise Unreadable(
+        raise UnreadableModelError(
             f"the rounding mode {mode} has no counterpart; known are {', '.join(ROUNDINGS)}"
         )
     return mode
@@ -76,7 +76,7 @@ def mode_of(op: Op, default: str) -> str:
 def range_of(bits: int, *, signed: bool, narrow: bool) -> tuple[int, int]:
     """What whole numbers of a width can be."""
     if not 1 <= bits <= MAX_WIDTH + 1:
-        raise Unreadable(f"a width of {bits} bits cannot be read; 1 to {MAX_WIDTH} can")
+        raise UnreadableModelError(f"a width of {bits} bits cannot be read; 1 to {MAX_WIDTH} can")
     if not signed:
         return 0, (1 << bits) - (2 if narrow else 1)
     high = (1 << (bits - 1)) - 1
@@ -88,7 +88,7 @@ def type_range(type_: Any) -> tuple[int, int]:
     name = str(type_)
     bits = name.removeprefix("u").removeprefix("int")
     if not bits.isdigit() or not name.removeprefix("u").startswith("int"):
-        raise Unreadable(f"numbers of type {name} are not integers")
+        raise UnreadableModelError(f"numbers of type {name} are not integers")
     width = int(bits)
     return (
         (0, (1 << width) - 1) if name[0] == "u" else (-(1 << (width - 1)), (1 << (width - 1)) - 1)
@@ -102,11 +102,11 @@ def const_of(whole: Floats, step: NDArray[Any], low: int, high: int) -> Const:
     return Const(whole * wide, Grid(whole, wide, low, high) if on_grid else None)
 
 
-def quantized_constant(const: Const, steps: Steps) -> Const:
+def quantized_constant(const: Const, steps: QuantizationSteps) -> Const:
     """A constant brought to the grid, in its own precision as QONNX does it."""
     values = np.asarray(const.value)
     if not np.isfinite(values).all():
-        raise Unreadable("its weights have NaN or infinity")
+        raise UnreadableModelError("its weights have NaN or infinity")
     exact = values.dtype if values.dtype == np.float32 else np.dtype(np.float64)
     q = values.astype(exact) / steps.step.astype(exact) + steps.zero.astype(exact)
     if steps.bipolar:

@@ -8,32 +8,32 @@ from collections import Counter
 from collections.abc import Mapping
 from dataclasses import replace
 
-from edgeinfer.graph.fold import rewired
+from edgeinfer.graph.fold import rewire_node
 from edgeinfer.graph.nodes import (
-    Activation,
-    Affine,
-    BatchNorm,
-    Conv,
-    Dense,
+    ActivationNode,
+    AffineNode,
+    BatchNormNode,
+    ConvNode,
+    DenseNode,
     Function,
     Graph,
-    Input,
-    Merge,
+    InputNode,
+    MergeNode,
     Node,
-    Pool,
-    PoolKind,
-    PRelu,
-    Softmax,
+    PoolNode,
+    PoolNodeKind,
+    PReluNode,
+    SoftmaxNode,
     inputs_of,
     weights_of,
 )
 from edgeinfer.readers.onnx.drawing import Drawing
-from edgeinfer.readers.onnx.multipliers import composed, on_grids
+from edgeinfer.readers.onnx.multipliers import move_scales_up, on_grids
 from quantization.fixed import Quantizer
 from quantization.recipe import Recipe
 
 
-def finished(
+def finish_drawing(
     d: Drawing, name: str, outputs: tuple[str, ...], names: tuple[str, ...]
 ) -> tuple[Graph, Recipe, tuple[str, ...]]:
     """The Graph and the Recipe that a drawing holds, and all findings.
@@ -43,13 +43,13 @@ def finished(
     nodes, weights, findings = _read(d.nodes, outputs), dict(d.weights), list(d.findings)
     if d.quantized:
         if not d.stepwise:
-            nodes = composed(nodes, {*outputs, *d.activations})
+            nodes = move_scales_up(nodes, {*outputs, *d.activations})
         nodes, formats, errors = on_grids(nodes, exact=d.stepwise)
         weights |= formats
         findings += errors
-    nodes, activations = _joined(nodes, d.activations, outputs)
+    nodes, activations = _join_quantizers(nodes, d.activations, outputs)
     renamed = _names(d, outputs, names)
-    nodes = [_called(rewired(node, renamed), renamed) for node in nodes]
+    nodes = [_rename_node(rewire_node(node, renamed), renamed) for node in nodes]
     activations = {renamed.get(key, key): value for key, value in activations.items()}
     outputs = tuple(renamed.get(tensor, tensor) for tensor in outputs)
     graph = Graph(name, tuple(nodes), outputs)
@@ -68,14 +68,14 @@ def _names(d: Drawing, outputs: tuple[str, ...], names: tuple[str, ...]) -> dict
         if tensor == wanted or wanted in renamed.values():
             continue
         if wanted in d.nodes:
-            if wanted in outputs or isinstance(d.nodes[wanted], Input):
+            if wanted in outputs or isinstance(d.nodes[wanted], InputNode):
                 continue
             renamed[wanted] = d.fresh(f"{wanted}_inner")
         renamed[tensor] = wanted
     return renamed
 
 
-def _called(node: Node, renamed: Mapping[str, str]) -> Node:
+def _rename_node(node: Node, renamed: Mapping[str, str]) -> Node:
     return replace(node, name=renamed[node.name]) if node.name in renamed else node
 
 
@@ -84,13 +84,13 @@ def _read(nodes: Mapping[str, Node], outputs: tuple[str, ...]) -> list[Node]:
     wanted = set(outputs)
     kept: list[Node] = []
     for node in reversed(list(nodes.values())):
-        if node.name in wanted or isinstance(node, Input):
+        if node.name in wanted or isinstance(node, InputNode):
             wanted.update(inputs_of(node))
             kept.append(node)
     return kept[::-1]
 
 
-def _joined(
+def _join_quantizers(
     nodes: list[Node], quantizers: Mapping[str, Quantizer], outputs: tuple[str, ...]
 ) -> tuple[list[Node], dict[str, Quantizer]]:
     """A quantizer alone becomes the format of the node before it, where nothing else reads that."""
@@ -98,7 +98,7 @@ def _joined(
     activations, renamed = dict(quantizers), dict[str, str]()
     made: dict[str, Node] = {}
     for node in nodes:
-        current = rewired(node, renamed)
+        current = rewire_node(node, renamed)
         maker = made[inputs_of(current)[0]] if _only_quantizes(current, activations) else None
         joins = (
             maker is not None
@@ -107,7 +107,7 @@ def _joined(
             and maker.name not in outputs
             and readers[maker.name] == 1
         )
-        if maker is None or not joins or (node.name in outputs and isinstance(maker, Input)):
+        if maker is None or not joins or (node.name in outputs and isinstance(maker, InputNode)):
             made[current.name] = current
         elif node.name in outputs:  # an output keeps its name
             del made[maker.name]
@@ -120,11 +120,23 @@ def _joined(
 
 
 def _only_quantizes(node: Node, activations: Mapping[str, Quantizer]) -> bool:
-    linear = isinstance(node, Activation) and node.function is Function.LINEAR
+    linear = isinstance(node, ActivationNode) and node.function is Function.LINEAR
     return linear and node.name in activations
 
 
 def _computes(node: Node) -> bool:
     """Whether a node makes new numbers, whose format is then its own."""
-    kinds = Input | Conv | Dense | BatchNorm | Affine | Activation | PRelu | Softmax | Merge
-    return isinstance(node, kinds) or (isinstance(node, Pool) and node.kind is not PoolKind.MAX)
+    kinds = (
+        InputNode
+        | ConvNode
+        | DenseNode
+        | BatchNormNode
+        | AffineNode
+        | ActivationNode
+        | PReluNode
+        | SoftmaxNode
+        | MergeNode
+    )
+    return isinstance(node, kinds) or (
+        isinstance(node, PoolNode) and node.kind is not PoolNodeKind.MAX
+    )

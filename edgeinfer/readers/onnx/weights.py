@@ -14,9 +14,9 @@ from numpy.typing import NDArray
 from edgeinfer.graph.nodes import Floats
 from edgeinfer.readers.onnx.drawing import Drawing
 from edgeinfer.readers.onnx.formats import fixed_bias
-from edgeinfer.readers.onnx.layout import ONE, ZERO, Const, Grid, shrunk
-from edgeinfer.readers.onnx.ops import Unreadable
-from quantization.fixed import Fixed, Quantizer, fixed_for
+from edgeinfer.readers.onnx.layout import ONE, ZERO, Const, Grid, shrink_array
+from edgeinfer.readers.onnx.ops import UnreadableModelError
+from quantization.fixed import Fixed, Quantizer, fixed_of_range
 from quantization.recipe import WeightFormat
 
 MAX_SPREAD_BITS = 24  # between channels whose steps are powers of two
@@ -35,16 +35,16 @@ def finite(const: Const, what: str) -> Floats:
     """The constant as numbers to compute with."""
     values = np.asarray(const.value, dtype=np.float64)
     if not np.isfinite(values).all():
-        raise Unreadable(f"its {what} has NaN or infinity")
+        raise UnreadableModelError(f"its {what} has NaN or infinity")
     return values
 
 
-def transposed(const: Const, order: Sequence[int]) -> Const:
+def transpose_const(const: Const, order: Sequence[int]) -> Const:
     """The constant with its axes in another order, its grid too."""
-    return moved(const, lambda values: values.transpose(order))
+    return move_const(const, lambda values: values.transpose(order))
 
 
-def moved(const: Const, move: Any) -> Const:
+def move_const(const: Const, move: Any) -> Const:
     """The constant after something that only moves elements."""
     grid = const.grid
     if grid is not None:
@@ -59,7 +59,7 @@ def powers_of_two(steps: NDArray[Any]) -> bool:
 
 def grid_type(low: int, high: int, step: float) -> Fixed:
     """The type of low..high times a power of two."""
-    return fixed_for(low, high, 1 - int(np.frexp(step)[1]))
+    return fixed_of_range(low, high, 1 - int(np.frexp(step)[1]))
 
 
 def kernel_of(d: Drawing, const: Const, name: str) -> Kernel:
@@ -97,8 +97,8 @@ def _by_channel(values: Floats, grid: Grid, steps: Floats) -> Kernel:
         if len(set(quantizers)) == 1:
             quantizers = quantizers[:1]
         return Kernel(grid.whole * steps, ONE, WeightFormat.of(*quantizers))
-    whole = WeightFormat.of(Quantizer(fixed_for(grid.low, grid.high, 0)))
-    return Kernel(grid.whole, shrunk(steps), whole)
+    whole = WeightFormat.of(Quantizer(fixed_of_range(grid.low, grid.high, 0)))
+    return Kernel(grid.whole, shrink_array(steps), whole)
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -116,10 +116,12 @@ def bias_of(d: Drawing, const: Const | None, factor: float, scale: Floats, chann
         return Bias(None, None, ZERO)
     values = factor * finite(const, "bias")
     if any(size != 1 for size in values.shape[:-1]):
-        raise Unreadable(f"its bias has the shape {values.shape}")
+        raise UnreadableModelError(f"its bias has the shape {values.shape}")
     flat = values.reshape(-1)
     if flat.size not in (1, channels):
-        raise Unreadable(f"a bias of {flat.size} numbers does not fit {channels} channels")
+        raise UnreadableModelError(
+            f"a bias of {flat.size} numbers does not fit {channels} channels"
+        )
     flat = np.broadcast_to(flat, (channels,)).astype(np.float64)
     grid = const.grid
     if (scale == 1.0).all():
@@ -128,9 +130,9 @@ def bias_of(d: Drawing, const: Const | None, factor: float, scale: Floats, chann
         steps = np.broadcast_to(grid.step.reshape(-1), (channels,))
         if np.allclose(steps, np.broadcast_to(scale, (channels,)), rtol=1e-6, atol=0.0):
             whole = np.broadcast_to(grid.whole.reshape(-1), (channels,)).copy()
-            type_ = fixed_for(int(whole.min(initial=0)), int(whole.max(initial=0)), 0)
+            type_ = fixed_of_range(int(whole.min(initial=0)), int(whole.max(initial=0)), 0)
             return Bias(whole, WeightFormat.of(Quantizer(type_)), ZERO)
-    return Bias(None, None, shrunk(flat))
+    return Bias(None, None, shrink_array(flat))
 
 
 def _inside(d: Drawing, values: Floats, grid: Grid | None) -> Bias:

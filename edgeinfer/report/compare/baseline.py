@@ -13,7 +13,7 @@ from collections.abc import Iterable, Iterator, Mapping
 from edgeinfer.base.metrics import Metric, Scores
 from edgeinfer.report import words
 from edgeinfer.report.compare.comparable import device_of, same_network, same_samples
-from edgeinfer.report.gates.check import Checked, Held
+from edgeinfer.report.gates.check import GateOutcome, GateResult
 from edgeinfer.report.gates.gates import Tolerance
 from edgeinfer.report.quantity import (
     RESOURCES,
@@ -49,11 +49,13 @@ SCORES = {"auc": True, "accuracy": True, "rms_error": False}
 
 def regressions(
     result: Result, baseline: Result, tolerances: Mapping[str, Tolerance]
-) -> list[Checked]:
+) -> list[GateResult]:
     """Everything that the baseline knew, held against the result."""
     if not same_network(result, baseline):
         said = "the baseline is of a network with other inputs or outputs"
-        return [Checked("baseline", Held.MISSED, result.model.name, baseline.model.name, said)]
+        return [
+            GateResult("baseline", GateOutcome.MISSED, result.model.name, baseline.model.name, said)
+        ]
     return [
         *_agreement(result, baseline),
         *_scores(result, baseline, tolerances),
@@ -61,7 +63,7 @@ def regressions(
     ]
 
 
-def _agreement(result: Result, baseline: Result) -> Iterator[Checked]:
+def _agreement(result: Result, baseline: Result) -> Iterator[GateResult]:
     now = {entry.pair: entry for entry in result.agreement}
     for entry in baseline.agreement:
         if not entry.bit_identical:
@@ -69,16 +71,18 @@ def _agreement(result: Result, baseline: Result) -> Iterator[Checked]:
         name = f"agreement {' = '.join(entry.pair)}"
         after = now.get(entry.pair)
         if after is None:
-            yield Checked(name, Held.MISSED, "not measured", "bit-identical", "it was, before")
+            yield GateResult(
+                name, GateOutcome.MISSED, "not measured", "bit-identical", "it was, before"
+            )
         else:
-            held = Held.PASSED if after.bit_identical else Held.MISSED
+            held = GateOutcome.PASSED if after.bit_identical else GateOutcome.MISSED
             value = "bit-identical" if after.bit_identical else "different"
-            yield Checked(name, held, value, "bit-identical")
+            yield GateResult(name, held, value, "bit-identical")
 
 
 def _scores(
     result: Result, baseline: Result, tolerances: Mapping[str, Tolerance]
-) -> Iterator[Checked]:
+) -> Iterator[GateResult]:
     for stage, before in baseline.accuracy.items():
         for field, higher in SCORES.items():
             was = getattr(before, field)
@@ -89,17 +93,19 @@ def _scores(
             after: Scores | None = result.accuracy.get(stage)
             value = None if after is None else getattr(after, field)
             if value is None:
-                yield Checked(name, Held.MISSED, "not measured", _limit(was, tolerance, higher))
+                yield GateResult(
+                    name, GateOutcome.MISSED, "not measured", _limit(was, tolerance, higher)
+                )
             elif why := same_samples(result, baseline, stage):
                 limit = _limit(was, tolerance, higher)
-                yield Checked(name, Held.MISSED, words.number(value, 6), limit, why)
+                yield GateResult(name, GateOutcome.MISSED, words.number(value, 6), limit, why)
             else:
-                yield _compared(name, value, was, tolerance, higher)
+                yield _compare_figure(name, value, was, tolerance, higher)
 
 
 def _figures(
     result: Result, baseline: Result, tolerances: Mapping[str, Tolerance]
-) -> Iterator[Checked]:
+) -> Iterator[GateResult]:
     now = by_quantity(result.metrics)
     for (target, quantity), was in by_quantity(baseline.metrics).items():
         higher = quantity.name in MORE
@@ -113,15 +119,15 @@ def _figures(
             value = "not measured" if after is None else words.number(after.value, 6)
             why = f"the baseline's is {was.origin}"
             why += "" if after is None else f", this is {after.origin}"
-            yield Checked(name, Held.MISSED, value, limit, why)
+            yield GateResult(name, GateOutcome.MISSED, value, limit, why)
         elif after.origin is not was.origin:
             why = f"not comparable: {after.origin} now, {was.origin} before"
-            yield Checked(name, Held.SKIPPED, words.number(after.value, 6), limit, why)
+            yield GateResult(name, GateOutcome.SKIPPED, words.number(after.value, 6), limit, why)
         elif (here := device_of(result, target)) != (there := device_of(baseline, target)):
             why = f"not comparable: for {here} now, for {there} before"
-            yield Checked(name, Held.MISSED, words.number(after.value, 6), limit, why)
+            yield GateResult(name, GateOutcome.MISSED, words.number(after.value, 6), limit, why)
         else:
-            yield _compared(name, after.value, was.value, tolerance, higher)
+            yield _compare_figure(name, after.value, was.value, tolerance, higher)
 
 
 def by_quantity(metrics: Iterable[Metric]) -> dict[tuple[str, Quantity], Metric]:
@@ -141,15 +147,17 @@ def _tolerance(
 
 
 def _limit(was: float, tolerance: Tolerance, higher: bool) -> str:
-    allowed = tolerance.allowed(was)
+    allowed = tolerance.allowance(was)
     edge = was - allowed if higher else was + allowed
     return f"{'>=' if higher else '<='} {words.number(edge, 6)}"
 
 
-def _compared(name: str, value: float, was: float, tolerance: Tolerance, higher: bool) -> Checked:
+def _compare_figure(
+    name: str, value: float, was: float, tolerance: Tolerance, higher: bool
+) -> GateResult:
     worse = was - value if higher else value - was
-    kept = worse <= tolerance.allowed(was) + 1e-12
+    kept = worse <= tolerance.allowance(was) + 1e-12
     said = f"{words.number(was, 6)} before"
     limit = _limit(was, tolerance, higher)
-    held = Held.PASSED if kept else Held.MISSED
-    return Checked(name, held, words.number(value, 6), limit, said, value)
+    held = GateOutcome.PASSED if kept else GateOutcome.MISSED
+    return GateResult(name, held, words.number(value, 6), limit, said, value)

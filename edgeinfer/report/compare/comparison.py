@@ -11,10 +11,10 @@ from functools import cached_property
 from edgeinfer.base.metrics import Metric, Scores
 from edgeinfer.report.compare.baseline import by_quantity
 from edgeinfer.report.compare.comparable import device_of, same_network
-from edgeinfer.report.compare.runs import Run
+from edgeinfer.report.compare.runs import ComparedRun
 from edgeinfer.report.quantity import RESOURCES, Quantity, targets_of
 from edgeinfer.report.result import SCHEMA_VERSION, Result
-from edgeinfer.report.timings import Timing, timings_of
+from edgeinfer.report.timings import TimingBand, timings_of
 from edgeinfer.report.titles import stage_of, target_title
 from edgeinfer.report.uses import uses_of
 
@@ -32,16 +32,16 @@ class Score:
 
 
 @dataclass(frozen=True, slots=True)
-class Entry:
+class ComparedEntry:
     """A target of a run (or, without a target, the network alone)."""
 
-    run: Run
+    run: ComparedRun
     target: str | None
     group: int  # of runs whose scores may be compared
     score: Score | None
     lost: float | None  # against the float network
     identical: bool | None  # as far as it has to be
-    timing: Timing | None
+    timing: TimingBand | None
     figures: Mapping[Quantity, Metric]
     fits: bool | None
 
@@ -52,10 +52,10 @@ class Entry:
 
 
 @dataclass(frozen=True, slots=True)
-class Point:
+class ScatterPoint:
     """An entry's cost and score, for a picture."""
 
-    entry: Entry
+    entry: ComparedEntry
     cost: Metric
     score: float
     best: bool = False  # nothing comparable is both cheaper and better
@@ -69,15 +69,15 @@ class Series:
     quantity: Quantity
     origin: str
     group: int
-    points: tuple[Point, ...]
+    points: tuple[ScatterPoint, ...]
 
 
 @dataclass(frozen=True)
-class Comparison:
+class RunComparison:
     """All entries, all series, and what cannot be compared."""
 
-    runs: tuple[Run, ...]
-    entries: tuple[Entry, ...]
+    runs: tuple[ComparedRun, ...]
+    entries: tuple[ComparedEntry, ...]
     series: tuple[Series, ...]
     notes: tuple[str, ...]
     score_name: str
@@ -86,16 +86,16 @@ class Comparison:
     def _leading(self) -> frozenset[int]:
         return frozenset(id(p.entry) for each in self.series for p in each.points if p.best)
 
-    def best(self, entry: Entry) -> bool:
+    def best(self, entry: ComparedEntry) -> bool:
         """Whether an entry is on the front of any quantity."""
         return id(entry) in self._leading
 
 
-def compared(runs: Sequence[Run]) -> Comparison:
+def compare_runs(runs: Sequence[ComparedRun]) -> RunComparison:
     """Put runs beside each other."""
     groups = _groups(runs)
     entries = tuple(entry for run in runs for entry in _entries(run, groups[run.label]))
-    return Comparison(
+    return RunComparison(
         tuple(runs),
         entries,
         tuple(_series(entries)),
@@ -104,9 +104,9 @@ def compared(runs: Sequence[Run]) -> Comparison:
     )
 
 
-def _groups(runs: Sequence[Run]) -> dict[str, int]:
+def _groups(runs: Sequence[ComparedRun]) -> dict[str, int]:
     """Numbers of groups: same inputs and outputs, same samples as far as is known."""
-    leaders: list[Run] = []
+    leaders: list[ComparedRun] = []
     found = {}
     for run in runs:
         alike = (n for n, leader in enumerate(leaders) if _alike(run.result, leader.result))
@@ -132,7 +132,7 @@ def _samples(result: Result) -> int:
     return max((scores.samples for scores in result.accuracy.values()), default=0)
 
 
-def _entries(run: Run, group: int) -> list[Entry]:
+def _entries(run: ComparedRun, group: int) -> list[ComparedEntry]:
     result = run.result
     figures = by_quantity(result.metrics)
     timings = {timing.target: timing for timing in timings_of(result)}
@@ -144,12 +144,12 @@ def _entries(run: Run, group: int) -> list[Entry]:
         score = _score(result, target)
         known = [use.fits for use in uses if use.target == target and use.fits is not None]
         entries.append(
-            Entry(
+            ComparedEntry(
                 run,
                 target,
                 group,
                 score,
-                _lost(result, score),
+                _score_loss(result, score),
                 _identical(result, target),
                 timings.get(target or ""),
                 own,
@@ -171,7 +171,7 @@ def _score(result: Result, target: str | None) -> Score | None:
     return None
 
 
-def _lost(result: Result, score: Score | None) -> float | None:
+def _score_loss(result: Result, score: Score | None) -> float | None:
     before = result.accuracy.get("float")
     was = None if before is None or score is None else getattr(before, score.name)
     if was is None or score is None:
@@ -185,8 +185,8 @@ def _identical(result: Result, target: str | None) -> bool | None:
     return not any(entry in result.disagreements for entry in pairs) if pairs else None
 
 
-def _series(entries: Sequence[Entry]) -> list[Series]:
-    groups: dict[tuple[Quantity, str, str, int, str], list[Point]] = {}
+def _series(entries: Sequence[ComparedEntry]) -> list[Series]:
+    groups: dict[tuple[Quantity, str, str, int, str], list[ScatterPoint]] = {}
     for entry in entries:
         if entry.score is None or entry.target is None or entry.score.value != entry.score.value:
             continue
@@ -196,7 +196,7 @@ def _series(entries: Sequence[Entry]) -> list[Series]:
         for quantity, metric in costs.items():
             if metric.value == metric.value:
                 key = (quantity, entry.target, str(metric.origin), entry.group, entry.score.name)
-                groups.setdefault(key, []).append(Point(entry, metric, entry.score.value))
+                groups.setdefault(key, []).append(ScatterPoint(entry, metric, entry.score.value))
     found = []
     for (quantity, target, origin, group, _), points in groups.items():
         found.append(Series(target, quantity, origin, group, front(points)))
@@ -208,7 +208,7 @@ def _rank(quantity: Quantity) -> tuple[int, str]:
     return (order.index(quantity.name), quantity.state)
 
 
-def front(points: Sequence[Point]) -> tuple[Point, ...]:
+def front(points: Sequence[ScatterPoint]) -> tuple[ScatterPoint, ...]:
     """The points by cost; those that nothing both cheaper and better beats are marked."""
     found, best = [], float("-inf")
     worth = {id(point): _worth(point) for point in points}
@@ -219,15 +219,17 @@ def front(points: Sequence[Point]) -> tuple[Point, ...]:
     return tuple(found)
 
 
-def _worth(point: Point) -> float:
+def _worth(point: ScatterPoint) -> float:
     score = point.entry.score
     return point.score if score is None or score.higher else -point.score
 
 
-def _notes(runs: Sequence[Run], groups: Mapping[str, int], entries: Sequence[Entry]) -> list[str]:
+def _notes(
+    runs: Sequence[ComparedRun], groups: Mapping[str, int], entries: Sequence[ComparedEntry]
+) -> list[str]:
     notes = []
     if len(set(groups.values())) > 1:
-        told = [_group_told(runs, groups, number) for number in sorted(set(groups.values()))[:6]]
+        told = [_group_text(runs, groups, number) for number in sorted(set(groups.values()))[:6]]
         notes.append(
             "Scores are compared within a group only, for the groups differ in inputs, outputs or "
             f"samples: {'; '.join(told)}."
@@ -249,10 +251,10 @@ def _notes(runs: Sequence[Run], groups: Mapping[str, int], entries: Sequence[Ent
                 f"The runs are for different devices of the target {target} "
                 f"({_some(list(devices))}); shares and budgets are each run's own."
             )
-    return [*notes, *_mixed(entries)]
+    return [*notes, *_mixed_quantities(entries)]
 
 
-def _mixed(entries: Sequence[Entry]) -> list[str]:
+def _mixed_quantities(entries: Sequence[ComparedEntry]) -> list[str]:
     """Quantities that are estimated here and reported by a tool there."""
     origins: dict[tuple[str, Quantity], set[str]] = {}
     for entry in entries:
@@ -267,7 +269,7 @@ def _mixed(entries: Sequence[Entry]) -> list[str]:
     ]
 
 
-def _group_told(runs: Sequence[Run], groups: Mapping[str, int], number: int) -> str:
+def _group_text(runs: Sequence[ComparedRun], groups: Mapping[str, int], number: int) -> str:
     return _some([run.shown for run in runs if groups[run.label] == number])
 
 

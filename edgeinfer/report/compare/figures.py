@@ -9,9 +9,9 @@ from collections.abc import Sequence
 from typing import Literal
 
 from edgeinfer.report import words
-from edgeinfer.report.compare.comparison import LATENCY, Comparison, Point, Series
+from edgeinfer.report.compare.comparison import LATENCY, RunComparison, ScatterPoint, Series
 from edgeinfer.report.draw.marks import Box, Dot, Figure, Label, Line, Mark, cut, width_of
-from edgeinfer.report.draw.scales import Scale, axes, over
+from edgeinfer.report.draw.scales import AxisScale, axes, over
 from edgeinfer.report.uses import uses_of
 
 WIDTH, HEIGHT = 1000.0, 420.0
@@ -25,7 +25,7 @@ SCORES = {"auc": "AUC", "accuracy": "accuracy", "rms_error": "rms error"}
 ROUGH = ("estimated", "published")  # drawn hollow
 
 
-def pareto_figures(comparison: Comparison) -> list[Figure]:
+def pareto_figures(comparison: RunComparison) -> list[Figure]:
     """One picture for latency and one for each kind of resource."""
     kinds = list(dict.fromkeys(series.quantity.name for series in comparison.series))
     found = []
@@ -37,10 +37,10 @@ def pareto_figures(comparison: Comparison) -> list[Figure]:
     return found
 
 
-def _pareto(comparison: Comparison, kind: str, alike: Sequence[Series]) -> Figure:
+def _pareto(comparison: RunComparison, kind: str, alike: Sequence[Series]) -> Figure:
     points = [point for series in alike for point in series.points]
     costs = [p.cost.value for p in points if math.isfinite(p.cost.value)]
-    offered = _offered(comparison, kind)
+    offered = _device_capacity(comparison, kind)
     near = offered is not None and offered <= NEAR * max(costs)
     positive = [cost for cost in costs if cost > 0]
     spread = len(positive) == len(costs) and max(positive) > 10 * min(positive)
@@ -57,11 +57,11 @@ def _pareto(comparison: Comparison, kind: str, alike: Sequence[Series]) -> Figur
         marks.append(Label(min(edge, RIGHT) - 6, TOP + 14, "device", "muted small", "end"))
     marks += axes(across, up, f"{what}{unit}", score)
     for number, series in enumerate(alike):
-        marks += _drawn(series, number, across, up)
-    marks += _named(alike, across, up)
+        marks += _draw_points(series, number, across, up)
+    marks += _name_points(alike, across, up)
     marks += _legend(comparison, alike)
     best = [p.entry.run.shown for s in alike for p in s.points if p.best]
-    names = words.listed([words.short(name, 40) for name in list(dict.fromkeys(best))[:5]])
+    names = words.join_words([words.short(name, 40) for name in list(dict.fromkeys(best))[:5]])
     more = " and others" if len(set(best)) > 5 else ""
     sentence = f"Nothing comparable is both cheaper in {what} and better than {names}{more}."
     note = ""
@@ -72,7 +72,7 @@ def _pareto(comparison: Comparison, kind: str, alike: Sequence[Series]) -> Figur
     return Figure(name, title, sentence, WIDTH, HEIGHT, tuple(marks), note)
 
 
-def _drawn(series: Series, number: int, across: Scale, up: Scale) -> list[Mark]:
+def _draw_points(series: Series, number: int, across: AxisScale, up: AxisScale) -> list[Mark]:
     colour = f"c{number % COLOURS}"
     marks: list[Mark] = []
     best = [p for p in series.points if p.best and math.isfinite(p.cost.value)]
@@ -101,7 +101,7 @@ def _fill(origin: str) -> str:
     return "hollow" if origin in ROUGH else "full"
 
 
-def _about(point: Point) -> str:
+def _about(point: ScatterPoint) -> str:
     metric = point.cost
     where = point.entry.title
     cost = words.with_unit(metric.value, metric.unit)
@@ -111,7 +111,7 @@ def _about(point: Point) -> str:
     )
 
 
-def _named(alike: Sequence[Series], across: Scale, up: Scale) -> list[Mark]:
+def _name_points(alike: Sequence[Series], across: AxisScale, up: AxisScale) -> list[Mark]:
     best = [p for series in alike for p in series.points if p.best]
     marks: list[Mark] = []
     taken: list[tuple[float, float, float]] = []  # left and right end, and height
@@ -131,7 +131,7 @@ def _named(alike: Sequence[Series], across: Scale, up: Scale) -> list[Mark]:
     return marks
 
 
-def _legend(comparison: Comparison, alike: Sequence[Series]) -> list[Mark]:
+def _legend(comparison: RunComparison, alike: Sequence[Series]) -> list[Mark]:
     groups = {series.group for series in comparison.series}
     marks: list[Mark] = []
     for number, series in enumerate(alike[:MOST_SERIES]):
@@ -151,7 +151,7 @@ def _legend(comparison: Comparison, alike: Sequence[Series]) -> list[Mark]:
     return marks
 
 
-def _offered(comparison: Comparison, kind: str) -> float | None:
+def _device_capacity(comparison: RunComparison, kind: str) -> float | None:
     """What the device offers, where all designs of the picture are for the same one."""
     drawn = [p.entry for s in comparison.series if s.quantity.name == kind for p in s.points]
     offers = {

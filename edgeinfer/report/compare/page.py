@@ -12,17 +12,17 @@ from edgeinfer.base.csv_text import as_csv
 from edgeinfer.base.metrics import Metric
 from edgeinfer.base.version import __version__
 from edgeinfer.report import words
-from edgeinfer.report.advice import Point
-from edgeinfer.report.compare.comparison import Comparison, Entry
+from edgeinfer.report.advice import Advice
+from edgeinfer.report.compare.comparison import ComparedEntry, RunComparison
 from edgeinfer.report.compare.figures import SCORES, pareto_figures
 from edgeinfer.report.compare.tables import differences_table, entries_table
 from edgeinfer.report.page.page import Section
-from edgeinfer.report.page.templates import html_page, rendered
-from edgeinfer.report.page.text import marked_down, plain
-from edgeinfer.report.verdict import State
+from edgeinfer.report.page.templates import html_page, render
+from edgeinfer.report.page.text import markdown_table, plain
+from edgeinfer.report.verdict import AnswerState
 
 
-def headline(comparison: Comparison) -> str:
+def headline(comparison: RunComparison) -> str:
     """One sentence: what is best, among what may be compared."""
     known = [entry for entry in comparison.entries if entry.score is not None]
     if not known:
@@ -33,7 +33,7 @@ def headline(comparison: Comparison) -> str:
         return f"{len(groups)} groups of runs, whose scores cannot be compared with each other."
     best = max(known, key=_worth)
     assert best.score is not None
-    said = f"The best {score}, {words.number(best.score.value, 5)}, has {_named(best)}"
+    said = f"The best {score}, {words.number(best.score.value, 5)}, has {_entry_name(best)}"
     quick = [entry for entry in known if entry.timing is not None and _fast(entry) == _fast(entry)]
     if quick:
         fastest = min(quick, key=_fast)
@@ -41,27 +41,27 @@ def headline(comparison: Comparison) -> str:
         origin = fastest.timing.latency.origin
         said += (
             f"; the fastest, {words.seconds(_fast(fastest) * 1e-6)} ({origin}), is "
-            f"{_named(fastest)}"
+            f"{_entry_name(fastest)}"
         )
     return f"{said}."
 
 
-def _worth(entry: Entry) -> float:
+def _worth(entry: ComparedEntry) -> float:
     if entry.score is None or math.isnan(entry.score.value):
         return -math.inf
     return entry.score.value if entry.score.higher else -entry.score.value
 
 
-def _fast(entry: Entry) -> float:
+def _fast(entry: ComparedEntry) -> float:
     return math.inf if entry.timing is None else entry.timing.latency.value
 
 
-def _named(entry: Entry) -> str:
+def _entry_name(entry: ComparedEntry) -> str:
     target = entry.title
     return f"{words.short(entry.run.shown, 50)}{f' on {target}' if target else ''}"
 
 
-def html(comparison: Comparison) -> str:
+def html(comparison: RunComparison) -> str:
     """The page."""
     tables = [entries_table(comparison)]
     differences = differences_table(comparison)
@@ -81,13 +81,13 @@ def html(comparison: Comparison) -> str:
     if differences is not None:
         sections.append(Section("differences", "Differences", tables=(differences,)))
     if comparison.notes:
-        points = tuple(Point(note, "", State.UNSURE) for note in comparison.notes)
+        points = tuple(Advice(note, "", AnswerState.UNSURE) for note in comparison.notes)
         sections.append(Section("notes", "What cannot be compared", points=points))
     return html_page(
         "compare.html.j2",
         {
             "title": f"{len(comparison.runs)} runs compared: edgeinfer",
-            "count": words.counted(len(comparison.runs), "run"),
+            "count": words.count_noun(len(comparison.runs), "run"),
             "line": headline(comparison),
             "sections": sections,
             "foot": f"Made by edgeinfer {__version__}.",
@@ -95,21 +95,21 @@ def html(comparison: Comparison) -> str:
     )
 
 
-def markdown(comparison: Comparison) -> str:
+def markdown(comparison: RunComparison) -> str:
     """For a pull request."""
     tables = [entries_table(comparison), differences_table(comparison)]
-    return rendered(
+    return render(
         "compare.md.j2",
         {
-            "count": words.counted(len(comparison.runs), "run"),
+            "count": words.count_noun(len(comparison.runs), "run"),
             "line": plain(headline(comparison)),
-            "tables": [marked_down(table) for table in tables if table is not None],
+            "tables": [markdown_table(table) for table in tables if table is not None],
             "notes": [plain(note) for note in comparison.notes],
         },
     )
 
 
-def lines(comparison: Comparison, most: int = 40) -> list[str]:
+def lines(comparison: RunComparison, most: int = 40) -> list[str]:
     """For a terminal."""
     table = entries_table(comparison)
     shown = [[column.title for column in table.columns]]
@@ -128,7 +128,7 @@ def lines(comparison: Comparison, most: int = 40) -> list[str]:
     return [*found, *(["", *comparison.notes] if comparison.notes else [])]
 
 
-def csv_text(comparison: Comparison) -> str:
+def csv_text(comparison: RunComparison) -> str:
     """Every figure of every run, one a line."""
     rows: list[Sequence[object]] = [
         ["run", "model", "group", "target", "stage", "layer", "name", "value", "unit", "origin",
@@ -153,7 +153,7 @@ def _metric_row(metric: Metric) -> list[Any]:
             metric.tool or "", metric.version or ""]  # fmt: skip
 
 
-def document(comparison: Comparison) -> dict[str, Any]:
+def document(comparison: RunComparison) -> dict[str, Any]:
     """For other programs."""
     return {
         "headline": headline(comparison),
@@ -192,7 +192,7 @@ def document(comparison: Comparison) -> dict[str, Any]:
     }
 
 
-def _entry(comparison: Comparison, entry: Entry) -> dict[str, Any]:
+def _entry(comparison: RunComparison, entry: ComparedEntry) -> dict[str, Any]:
     score, timing = entry.score, entry.timing
     return {
         "run": entry.run.label,

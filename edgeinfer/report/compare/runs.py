@@ -11,7 +11,7 @@ from edgeinfer.report.result import SCHEMA_VERSION, Result
 
 
 @dataclass(frozen=True, slots=True)
-class Run:
+class ComparedRun:
     """A result, what it is called, and the version of the schema that it was written in."""
 
     label: str
@@ -25,7 +25,7 @@ class Run:
         return self.short or self.label
 
 
-def labelled(runs: Sequence[tuple[str, Result, int]]) -> list[Run]:
+def label_runs(runs: Sequence[tuple[str, Result, int]]) -> list[ComparedRun]:
     """Runs with labels that differ."""
     seen: dict[str, int] = {}
     labels = []
@@ -34,7 +34,7 @@ def labelled(runs: Sequence[tuple[str, Result, int]]) -> list[Run]:
         labels.append(label if seen[label] == 1 else f"{label} ({seen[label]})")
     common = _folder_of(labels)
     return [
-        Run(label, result, schema, label[len(common) :])
+        ComparedRun(label, result, schema, label[len(common) :])
         for label, (_, result, schema) in zip(labels, runs, strict=True)
     ]
 

@@ -10,13 +10,13 @@ from edgeinfer.base.metrics import Metric
 from edgeinfer.report import words
 from edgeinfer.report.compare.baseline import LESS, MORE, by_quantity
 from edgeinfer.report.compare.comparable import same_network, same_samples
-from edgeinfer.report.compare.comparison import Comparison, Entry
+from edgeinfer.report.compare.comparison import ComparedEntry, RunComparison
 from edgeinfer.report.compare.figures import SCORES
-from edgeinfer.report.compare.runs import Run
+from edgeinfer.report.compare.runs import ComparedRun
 from edgeinfer.report.gates.figures import SCORES as SCORE_FIELDS
 from edgeinfer.report.quantity import RESOURCES, Quantity
 from edgeinfer.report.result_tables import stages_of
-from edgeinfer.report.tables import Cell, Column, Table, figure, filled, text
+from edgeinfer.report.tables import Cell, Column, ReportTable, drop_empty_columns, figure, text
 from edgeinfer.report.titles import stage_title, target_title
 
 MOST_COLUMNS = 8  # runs of a table of differences
@@ -24,7 +24,7 @@ KINDS = (*RESOURCES, "cached_bytes", "streamed_bytes")
 SIZES = ("parameters", "macs", "ops")
 
 
-def entries_table(comparison: Comparison) -> Table:
+def entries_table(comparison: RunComparison) -> ReportTable:
     """A row for each target of each run."""
     groups = len({entry.group for entry in comparison.entries}) > 1
     quantities = _quantities(comparison.entries)
@@ -46,11 +46,11 @@ def entries_table(comparison: Comparison) -> Table:
         Column("front", about="nothing comparable is both cheaper in some cost and better"),
     ]
     rows = [_entry(comparison, entry, quantities, groups) for entry in comparison.entries]
-    kept, cells = filled(columns, rows)
-    return Table("runs", "Runs and targets side by side; ≈ marks an estimate", kept, cells)
+    kept, cells = drop_empty_columns(columns, rows)
+    return ReportTable("runs", "Runs and targets side by side; ≈ marks an estimate", kept, cells)
 
 
-def _quantities(entries: Sequence[Entry]) -> list[Quantity]:
+def _quantities(entries: Sequence[ComparedEntry]) -> list[Quantity]:
     seen = {q for entry in entries for q in entry.figures if q.name in KINDS}
     return sorted(seen, key=lambda q: (KINDS.index(q.name), q.state))
 
@@ -62,7 +62,7 @@ def _title(quantity: Quantity) -> str:
 
 
 def _entry(
-    comparison: Comparison, entry: Entry, quantities: Sequence[Quantity], groups: bool
+    comparison: RunComparison, entry: ComparedEntry, quantities: Sequence[Quantity], groups: bool
 ) -> tuple[Cell, ...]:
     latency = None if entry.timing is None else entry.timing.latency
     same = {True: Cell("agree", state="good"), False: Cell("DIFFER", state="bad")}
@@ -75,15 +75,15 @@ def _entry(
         figure(None if entry.score is None else entry.score.value, words.score),
         figure(entry.lost, words.score),
         unknown if entry.identical is None else same[entry.identical],
-        _measured(latency),
+        _metric_cell(latency),
         unknown if latency is None else Cell(str(latency.origin)),
-        *(_measured(entry.figures.get(quantity)) for quantity in quantities),
+        *(_metric_cell(entry.figures.get(quantity)) for quantity in quantities),
         unknown if entry.fits is None else fits[entry.fits],
         Cell("front", state="good") if comparison.best(entry) else unknown,
     )
 
 
-def _measured(metric: Metric | None) -> Cell:
+def _metric_cell(metric: Metric | None) -> Cell:
     if metric is None:
         return Cell("–")
     rough = "≈ " if metric.origin == "estimated" else ""
@@ -95,7 +95,7 @@ def _measured(metric: Metric | None) -> Cell:
     return Cell(f"{rough}{words.number(metric.value)}", value, about=about)
 
 
-def differences_table(comparison: Comparison) -> Table | None:
+def differences_table(comparison: RunComparison) -> ReportTable | None:
     """Each figure in each run, with the difference to the first."""
     runs = comparison.runs[:MOST_COLUMNS]
     if len(runs) < 2:
@@ -108,10 +108,10 @@ def differences_table(comparison: Comparison) -> Table | None:
     left = len(comparison.runs) - len(runs)
     note = f"The first {len(runs)} runs; {left:,} more are in the table above." if left else ""
     caption = f"Differences to {words.short(runs[0].shown)}; n.c.: not comparable"
-    return Table("differences", caption, columns, tuple(rows), note)
+    return ReportTable("differences", caption, columns, tuple(rows), note)
 
 
-def _score_rows(runs: Sequence[Run]) -> list[tuple[Cell, ...]]:
+def _score_rows(runs: Sequence[ComparedRun]) -> list[tuple[Cell, ...]]:
     results = [run.result for run in runs]
     stages = list(dict.fromkeys(stage for result in results for stage in stages_of(result)))
     rows = []
@@ -125,13 +125,13 @@ def _score_rows(runs: Sequence[Run]) -> list[tuple[Cell, ...]]:
     return rows
 
 
-def _not_alike(first: Run, other: Run, stage: str) -> str:
+def _not_alike(first: ComparedRun, other: ComparedRun, stage: str) -> str:
     if not same_network(first.result, other.result):
         return "another network: other inputs or outputs"
     return same_samples(first.result, other.result, stage)
 
 
-def _size_rows(runs: Sequence[Run]) -> list[tuple[Cell, ...]]:
+def _size_rows(runs: Sequence[ComparedRun]) -> list[tuple[Cell, ...]]:
     none = [""] * len(runs)
     return [
         (text(name), *_against([getattr(r.result.program, name) for r in runs], none, False))
@@ -139,7 +139,7 @@ def _size_rows(runs: Sequence[Run]) -> list[tuple[Cell, ...]]:
     ]
 
 
-def _metric_rows(runs: Sequence[Run]) -> list[tuple[Cell, ...]]:
+def _metric_rows(runs: Sequence[ComparedRun]) -> list[tuple[Cell, ...]]:
     results = [run.result for run in runs]
     known = [by_quantity(result.metrics) for result in results]
     keys = list(dict.fromkeys(key for figures in known for key in figures))
@@ -182,17 +182,17 @@ def _against(
         elif reason:
             cells.append(Cell(f"{show(value)} (n.c.)", value, about=reason))
         else:
-            cells.append(_changed(value, first, higher, show(value), fixed))
+            cells.append(_change_cell(value, first, higher, show(value), fixed))
     return cells
 
 
-def _changed(value: float, first: float, higher: bool, shown: str, fixed: bool) -> Cell:
+def _change_cell(value: float, first: float, higher: bool, shown: str, fixed: bool) -> Cell:
     change = value - first
     if not change:
         return Cell(f"{shown} (=)", value)
     state = "good" if (change > 0) is higher else "worse"
     if fixed or not first:
-        return Cell(f"{shown} ({words.signed(change)})", value, state)
+        return Cell(f"{shown} ({words.format_signed(change)})", value, state)
     share = change / abs(first)
     told = f"{'+' if share > 0 else '−'}{words.percent(abs(share))}"
     return Cell(f"{shown} ({told})", value, state)

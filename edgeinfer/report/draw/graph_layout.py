@@ -18,7 +18,7 @@ Item = str | tuple[str, str, int]  # a node, or an edge's lane in a row
 
 
 @dataclass(frozen=True, slots=True)
-class Layout:
+class GraphLayout:
     """Left upper corners of nodes, and for each edge the points where it crosses rows."""
 
     places: Mapping[str, Place]
@@ -27,7 +27,9 @@ class Layout:
     height: float
 
 
-def laid_out(reads: Mapping[str, Sequence[str]], wide: float, tall: float, down: float) -> Layout:
+def lay_out(
+    reads: Mapping[str, Sequence[str]], wide: float, tall: float, down: float
+) -> GraphLayout:
     """Places for nodes of one size, in an order in which each is made before it is read."""
     depth = _depths(reads)
     rows: list[list[Item]] = [[] for _ in range(max(depth.values()) + 1)]
@@ -43,7 +45,7 @@ def laid_out(reads: Mapping[str, Sequence[str]], wide: float, tall: float, down:
                 joined.append((before, lane))
                 before = lane
             joined.append((before, name))
-    _ordered(rows, joined)
+    _order_rows(rows, joined)
     centres, width = _across(rows, wide)
     places = {
         name: (centres[name] - wide / 2, down * row)
@@ -57,7 +59,7 @@ def laid_out(reads: Mapping[str, Sequence[str]], wide: float, tall: float, down:
             if not isinstance(item, str):
                 key = (item[0], item[1])
                 lanes[key] = (*lanes.get(key, ()), (centres[item], down * row))
-    return Layout(places, lanes, width, down * (len(rows) - 1) + tall)
+    return GraphLayout(places, lanes, width, down * (len(rows) - 1) + tall)
 
 
 def _depths(reads: Mapping[str, Sequence[str]]) -> dict[str, int]:
@@ -75,7 +77,7 @@ def _depths(reads: Mapping[str, Sequence[str]]) -> dict[str, int]:
     return depth
 
 
-def _ordered(rows: list[list[Item]], joined: Sequence[tuple[Item, Item]]) -> None:
+def _order_rows(rows: list[list[Item]], joined: Sequence[tuple[Item, Item]]) -> None:
     above: dict[Item, list[Item]] = {}
     below: dict[Item, list[Item]] = {}
     for before, after in joined:

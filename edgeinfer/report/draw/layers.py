@@ -11,7 +11,7 @@ from typing import Literal
 from edgeinfer.evaluate.profile.data import Distribution, Histogram, Layer, Profile
 from edgeinfer.report import words
 from edgeinfer.report.draw.marks import Area, Box, Figure, Label, Line, Mark, cut
-from edgeinfer.report.draw.scales import Scale, over
+from edgeinfer.report.draw.scales import AxisScale, over
 from edgeinfer.report.layer_tables import relative_error
 
 WIDTH = 1000.0
@@ -121,7 +121,8 @@ def distribution_figure(profile: Profile, kind: Literal["weight", "activation"])
     marks += _key()
     plural = "weights" if kind == "weight" else "activations"
     sentence = (
-        f"Of {words.counted(len(shown), 'tensor')} the sizes of floats and integers, and the range "
+        f"Of {words.count_noun(len(shown), 'tensor')} the sizes of floats and integers, and the "
+        "range "
         f"from the smallest step to the largest value of each format."
     )
     left = len(tensors) - len(shown)
@@ -130,10 +131,10 @@ def distribution_figure(profile: Profile, kind: Literal["weight", "activation"])
     return Figure(plural, title, sentence, WIDTH, bottom + 30, tuple(marks), note)
 
 
-def _octaves(tensors: Sequence[Distribution]) -> Scale:
+def _octaves(tensors: Sequence[Distribution]) -> AxisScale:
     lows, highs = [], []
     for each in tensors:
-        low, high = _held(each)
+        low, high = _format_range(each)
         lows.append(low - 1)
         highs.append(high + 1)
         for held in (each.floats, each.integers):
@@ -141,10 +142,12 @@ def _octaves(tensors: Sequence[Distribution]) -> Scale:
                 lows.append(_tail(held))
                 highs.append(float(held.first + len(held.counts)))
     low = max(math.floor(min(lows)), math.floor(max(lows)) + ODD_SMALL)
-    return Scale(float(low), float(min(math.ceil(max(highs)), low + 2 * ODD_LARGE)), LEFT, RIGHT)
+    return AxisScale(
+        float(low), float(min(math.ceil(max(highs)), low + 2 * ODD_LARGE)), LEFT, RIGHT
+    )
 
 
-def _held(tensor: Distribution) -> tuple[float, float]:
+def _format_range(tensor: Distribution) -> tuple[float, float]:
     """The bins of a format, from half a step, below which all is zero, to its largest value."""
     largest = max(abs(tensor.least), abs(tensor.most), tensor.lsb)
     return math.log2(tensor.lsb) - 1, float(math.ceil(math.log2(largest)))
@@ -160,8 +163,8 @@ def _tail(held: Histogram) -> float:
     return float(held.first)
 
 
-def _tensor(tensor: Distribution, scale: Scale, y: float) -> list[Mark]:
-    low, high = (scale.place(power) for power in _held(tensor))
+def _tensor(tensor: Distribution, scale: AxisScale, y: float) -> list[Mark]:
+    low, high = (scale.place(power) for power in _format_range(tensor))
     base = y + TALL - 6
     about = f"{tensor.name}: {tensor.format} holds steps of {tensor.lsb:g} up to {tensor.most:g}"
     marks: list[Mark] = [
@@ -190,7 +193,7 @@ def _tensor(tensor: Distribution, scale: Scale, y: float) -> list[Mark]:
 
 
 def _steps(
-    held: Histogram, scale: Scale, base: float, room: float, most: float
+    held: Histogram, scale: AxisScale, base: float, room: float, most: float
 ) -> tuple[tuple[float, float], ...]:
     total = max(sum(held.counts) + held.zeros, 1)
     points: list[tuple[float, float]] = []

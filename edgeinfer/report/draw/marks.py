@@ -26,7 +26,7 @@ class Line:
 
 
 @dataclass(frozen=True, slots=True)
-class Curve:
+class CurveMark:
     """From one point to another, leaving and arriving vertically."""
 
     start: tuple[float, float]
@@ -85,7 +85,7 @@ class Label:
     mark: Literal["label"] = "label"
 
 
-Mark = Line | Curve | Area | Box | Dot | Label
+Mark = Line | CurveMark | Area | Box | Dot | Label
 
 
 @dataclass(frozen=True, slots=True)

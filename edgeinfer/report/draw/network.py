@@ -8,8 +8,8 @@ from collections.abc import Mapping, Sequence
 
 from edgeinfer.evaluate.profile.data import Layer, Profile
 from edgeinfer.report import words
-from edgeinfer.report.draw.graph_layout import laid_out
-from edgeinfer.report.draw.marks import Area, Box, Curve, Figure, Label, Line, Mark, cut
+from edgeinfer.report.draw.graph_layout import lay_out
+from edgeinfer.report.draw.marks import Area, Box, CurveMark, Figure, Label, Line, Mark, cut
 
 ACROSS, DOWN = 252.0, 72.0  # from one value to the next
 WIDE, TALL = 220.0, 44.0
@@ -38,7 +38,9 @@ def network_figure(profile: Profile) -> Figure | None:
     note = f"The first {len(shown)} of {len(profile.layers):,} values." if left else ""
     ops = [f"{layer.op} {words.short(layer.name, 30)}" for layer in shown[:12]]
     more = " and so on" if len(shown) > 12 else ""
-    sentence = f"{words.counted(len(profile.layers), 'value')}, in order: {', '.join(ops)}{more}."
+    sentence = (
+        f"{words.count_noun(len(profile.layers), 'value')}, in order: {', '.join(ops)}{more}."
+    )
     return Figure(
         "network", "The Program as a graph", sentence, max(width, 320.0), height, tuple(marks), note
     )
@@ -76,7 +78,7 @@ def _step(before: tuple[float, float], after: tuple[float, float]) -> list[Mark]
 
 def _in_rows(reads: Mapping[str, Sequence[str]]) -> Drawn:
     """A network with branches: data flow down."""
-    layout = laid_out(reads, WIDE, TALL, DOWN)
+    layout = lay_out(reads, WIDE, TALL, DOWN)
     places = {name: (MARGIN + x, MARGIN + y) for name, (x, y) in layout.places.items()}
     marks: list[Mark] = []
     for name, sources in reads.items():
@@ -86,10 +88,10 @@ def _in_rows(reads: Mapping[str, Sequence[str]]) -> Drawn:
             for lane_x, lane_y in layout.lanes.get((source, name), ()):
                 top = (MARGIN + lane_x, MARGIN + lane_y)
                 bottom = (top[0], top[1] + TALL)
-                marks += [Curve(at, top, "edge"), Line((top, bottom), "edge")]
+                marks += [CurveMark(at, top, "edge"), Line((top, bottom), "edge")]
                 at = bottom
             x, y = places[name]
-            marks += [Curve(at, (x + WIDE / 2, y), "edge"), _arrow_down(x + WIDE / 2, y)]
+            marks += [CurveMark(at, (x + WIDE / 2, y), "edge"), _arrow_down(x + WIDE / 2, y)]
     return places, marks, layout.width + 2 * MARGIN, layout.height + 2 * MARGIN
 
 

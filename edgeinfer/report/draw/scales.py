@@ -12,7 +12,9 @@ from edgeinfer.report import words
 from edgeinfer.report.draw.marks import Label, Line, Mark
 
 
-def axes(across: Scale, up: Scale, x_title: str, y_title: str, kind: str = "ink") -> list[Mark]:
+def axes(
+    across: AxisScale, up: AxisScale, x_title: str, y_title: str, kind: str = "ink"
+) -> list[Mark]:
     """A grid at round numbers between the ends of two scales, and their titles."""
     left, right, bottom, top = across.start, across.stop, up.start, up.stop
     marks: list[Mark] = []
@@ -40,7 +42,7 @@ MARGIN = 0.06  # of the range, left free at both ends
 
 
 @dataclass(frozen=True, slots=True)
-class Scale:
+class AxisScale:
     """low..high drawn from `start` to `stop`; with `logarithmic`, powers are evenly apart."""
 
     low: float
@@ -59,13 +61,13 @@ class Scale:
     def ticks(self) -> list[tuple[float, str]]:
         """Round numbers within, and how they are written."""
         values = _decades(self.low, self.high) if self.logarithmic else _even(self.low, self.high)
-        return [(self.place(value), _written(value)) for value in values]
+        return [(self.place(value), _tick_text(value)) for value in values]
 
 
 def over(
     values: Iterable[float], start: float, stop: float, *, logarithmic: bool = False,
     zero: bool = False,
-) -> Scale:  # fmt: skip
+) -> AxisScale:  # fmt: skip
     """A scale on which all of these have room. What is not finite or huge, or on a logarithmic
     scale not above zero, asks for none."""
     known = [v for v in values if abs(v) < HUGE and (v > 1.0 / HUGE or not logarithmic)]
@@ -77,14 +79,14 @@ def over(
         if high / low < 2.0:
             low, high = low / 1.5, high * 1.5
         grown = (high / low) ** MARGIN
-        return Scale(low / grown, high * grown, start, stop, logarithmic=True)
+        return AxisScale(low / grown, high * grown, start, stop, logarithmic=True)
     if zero:
         low, high = min(low, 0.0), max(high, 0.0)
     if high - low < 1e-9 * max(abs(high), abs(low), 1e-12):
         room = abs(high) * 0.1 or 1.0
         low, high = low - room, high + room
     room = (high - low) * MARGIN
-    return Scale(low if zero and not low else low - room, high + room, start, stop)
+    return AxisScale(low if zero and not low else low - room, high + room, start, stop)
 
 
 def _even(low: float, high: float) -> list[float]:
@@ -104,14 +106,14 @@ def _decades(low: float, high: float) -> list[float]:
     return [value for value in values if low <= value <= high]
 
 
-def _written(value: float) -> str:
+def _tick_text(value: float) -> str:
     if value and (abs(value) >= 1e6 or abs(value) < 1e-3):
         power = math.floor(math.log10(abs(value)) + 1e-9)
         lead = value / 10.0**power
         shown = "" if abs(lead - 1) < 1e-9 else f"{lead:g}·"
-        return f"{shown}10{_raised(power)}"
+        return f"{shown}10{_power_text(power)}"
     return words.number(round(value, 10), 4)
 
 
-def _raised(power: int) -> str:
+def _power_text(power: int) -> str:
     return str(power).translate(str.maketrans("-0123456789", "⁻⁰¹²³⁴⁵⁶⁷⁸⁹"))

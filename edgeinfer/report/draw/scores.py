@@ -11,7 +11,7 @@ from edgeinfer.evaluate.profile.data import Curve, Profile, Uncertain
 from edgeinfer.ir.agreement import Agreement
 from edgeinfer.report import words
 from edgeinfer.report.draw.marks import Box, Dot, Figure, Label, Line, Mark, cut
-from edgeinfer.report.draw.scales import Scale, axes, over
+from edgeinfer.report.draw.scales import AxisScale, axes, over
 from edgeinfer.report.result import Result
 from edgeinfer.report.result_tables import intervals_of, stages_of
 from edgeinfer.report.titles import stage_title
@@ -86,7 +86,7 @@ def _panel(
     return marks
 
 
-def _whisker(scale: Scale, each: Uncertain, y: float, kind: str) -> list[Mark]:
+def _whisker(scale: AxisScale, each: Uncertain, y: float, kind: str) -> list[Mark]:
     low, high = scale.place(each.low), scale.place(each.high)
     return [
         Line(((low, y), (high, y)), f"whisker {kind}"),
@@ -106,8 +106,8 @@ def roc_figures(profile: Profile) -> list[Figure]:
 
 def _roc(output: str, curves: Sequence[Curve], number: int) -> Figure:
     left, right, top, bottom = 64.0, 500.0, 24.0, 380.0
-    across = Scale(0.0, 1.0, left, right)
-    up = Scale(_least(curves), 1.0, bottom, top, logarithmic=True)
+    across = AxisScale(0.0, 1.0, left, right)
+    up = AxisScale(_least(curves), 1.0, bottom, top, logarithmic=True)
     marks = axes(across, up, "signal kept", "background kept", "muted")
     labels = list(dict.fromkeys(curve.label for curve in curves))
     for curve in sorted(curves, key=lambda c: c.stage == "float"):  # dashes on top
@@ -204,7 +204,7 @@ def agreement_figure(result: Result) -> Figure | None:
                 )
     same = sum(entry.bit_identical for entry in result.agreement)
     sentence = (
-        f"{same} of {words.counted(len(result.agreement), 'pair')} of stages agree bit for bit."
+        f"{same} of {words.count_noun(len(result.agreement), 'pair')} of stages agree bit for bit."
     )
     return Figure(
         "agreement",

@@ -13,15 +13,21 @@ from typing import Any
 
 from edgeinfer.base.errors import UsageError, did_you_mean
 from edgeinfer.report import words
-from edgeinfer.report.gates.figures import Known, Vocabulary, known_figures, names_of, prefixes_of
+from edgeinfer.report.gates.figures import (
+    KnownFigure,
+    Vocabulary,
+    known_figures,
+    names_of,
+    prefixes_of,
+)
 from edgeinfer.report.gates.gates import Gate
 from edgeinfer.report.gates.junit import Case
-from edgeinfer.report.page.templates import rendered
-from edgeinfer.report.page.text import marked_down
+from edgeinfer.report.page.templates import render
+from edgeinfer.report.page.text import markdown_table
 from edgeinfer.report.quantity import satisfies
 from edgeinfer.report.result import Result
-from edgeinfer.report.tables import Cell, Column, Table, text
-from edgeinfer.report.verdict import State
+from edgeinfer.report.tables import Cell, Column, ReportTable, text
+from edgeinfer.report.verdict import AnswerState
 
 COMPARE: dict[str, Callable[[Any, Any], bool]] = {
     "<=": operator.le,
@@ -32,7 +38,7 @@ COMPARE: dict[str, Callable[[Any, Any], bool]] = {
 }
 
 
-class Held(StrEnum):
+class GateOutcome(StrEnum):
     """How a gate was held."""
 
     PASSED = "passed"
@@ -41,11 +47,11 @@ class Held(StrEnum):
 
 
 @dataclass(frozen=True, slots=True)
-class Checked:
+class GateResult:
     """A gate, how it was held, the value and the limit in words, and the reason."""
 
     figure: str
-    held: Held
+    held: GateOutcome
     value: str
     limit: str
     reason: str = ""
@@ -56,9 +62,13 @@ class Checked:
         return f"{self.figure}: {self.value}, limit {self.limit}{reason}"
 
     @property
-    def state(self) -> State:
+    def state(self) -> AnswerState:
         """How it is to be taken."""
-        found = {Held.PASSED: State.GOOD, Held.MISSED: State.BAD, Held.SKIPPED: State.UNSURE}
+        found = {
+            GateOutcome.PASSED: AnswerState.GOOD,
+            GateOutcome.MISSED: AnswerState.BAD,
+            GateOutcome.SKIPPED: AnswerState.UNSURE,
+        }
         return found[self.held]
 
     def as_dict(self) -> dict[str, Any]:
@@ -79,19 +89,19 @@ class Checked:
         return Case(
             group,
             f"{self.figure} {self.limit}",
-            failure=said if self.held is Held.MISSED else "",
-            skipped=self.reason if self.held is Held.SKIPPED else "",
+            failure=said if self.held is GateOutcome.MISSED else "",
+            skipped=self.reason if self.held is GateOutcome.SKIPPED else "",
             told=said,
         )
 
 
 def check(
     result: Result, gates: Sequence[Gate], source: str, vocabulary: Vocabulary
-) -> list[Checked]:
+) -> list[GateResult]:
     """Every gate held against a result; a UsageError where one names what does not exist."""
     for gate in gates:
         _refuse_unknown(result, gate, source, vocabulary)
-    return [checked for gate in gates for checked in _held(result, gate)]
+    return [checked for gate in gates for checked in _check_gate(result, gate)]
 
 
 def _refuse_unknown(result: Result, gate: Gate, source: str, vocabulary: Vocabulary) -> None:
@@ -108,23 +118,25 @@ def _refuse_unknown(result: Result, gate: Gate, source: str, vocabulary: Vocabul
         )
 
 
-def _held(result: Result, gate: Gate) -> list[Checked]:
-    limit = f"{gate.operator} {_shown(gate.limit)}"
+def _check_gate(result: Result, gate: Gate) -> list[GateResult]:
+    limit = f"{gate.operator} {_value_text(gate.limit)}"
     found = known_figures(result, gate.name, gate.target)
     if not found:
         return [_missing(gate, limit, "not measured", "")]
     return [_one(gate, limit, target, figure) for target, figure in found.items()]
 
 
-def _missing(gate: Gate, limit: str, value: str, why: str) -> Checked:
+def _missing(gate: Gate, limit: str, value: str, why: str) -> GateResult:
     if gate.optional:
-        return Checked(gate.figure, Held.SKIPPED, value, limit, why or "optional, not measured")
-    return Checked(gate.figure, Held.MISSED, value, limit, why)
+        return GateResult(
+            gate.figure, GateOutcome.SKIPPED, value, limit, why or "optional, not measured"
+        )
+    return GateResult(gate.figure, GateOutcome.MISSED, value, limit, why)
 
 
-def _one(gate: Gate, limit: str, target: str, figure: Known) -> Checked:
+def _one(gate: Gate, limit: str, target: str, figure: KnownFigure) -> GateResult:
     name = gate.figure if gate.target is not None or not target else f"{target}.{gate.name}"
-    value = _shown(figure.value)
+    value = _value_text(figure.value)
     if isinstance(gate.limit, bool) is not isinstance(figure.value, bool):
         what = "true or false" if isinstance(figure.value, bool) else "a number"
         raise UsageError(
@@ -138,17 +150,17 @@ def _one(gate: Gate, limit: str, target: str, figure: Known) -> Checked:
         return replace(missing, figure=name)
     reason = ", ".join(part for part in reasons if part)
     if not isinstance(figure.value, bool) and math.isnan(figure.value):
-        return Checked(name, Held.MISSED, words.NOT_A_NUMBER, limit, reason, figure.value)
+        return GateResult(name, GateOutcome.MISSED, words.NOT_A_NUMBER, limit, reason, figure.value)
     ends = [figure.value]
     if gate.whole_band and figure.low is not None and figure.high is not None:
         ends += [figure.low, figure.high]
         reason += f", band {words.between(figure.low, figure.high)}"
     kept = all(COMPARE[gate.operator](end, gate.limit) for end in ends)
-    held = Held.PASSED if kept else Held.MISSED
-    return Checked(name, held, value, limit, reason, figure.value)
+    held = GateOutcome.PASSED if kept else GateOutcome.MISSED
+    return GateResult(name, held, value, limit, reason, figure.value)
 
 
-def markdown_of(found: Sequence[Checked]) -> str:
+def markdown_of(found: Sequence[GateResult]) -> str:
     """The gates for a pull request."""
     rows = [
         (text(each.figure), Cell(str(each.held), state=each.state), Cell(each.value),
@@ -156,11 +168,13 @@ def markdown_of(found: Sequence[Checked]) -> str:
         for each in found
     ]  # fmt: skip
     columns = [Column(title) for title in ("gate", "held", "value", "limit", "by")]
-    table = Table("gates", "Gates", tuple(columns), tuple(rows))
-    missed = sum(each.held is Held.MISSED for each in found)
-    line = f"{missed} of {words.counted(len(found), 'gate')} missed" if missed else "All gates held"
-    return rendered("gates.md.j2", {"line": line, "table": marked_down(table)})
+    table = ReportTable("gates", "Gates", tuple(columns), tuple(rows))
+    missed = sum(each.held is GateOutcome.MISSED for each in found)
+    line = (
+        f"{missed} of {words.count_noun(len(found), 'gate')} missed" if missed else "All gates held"
+    )
+    return render("gates.md.j2", {"line": line, "table": markdown_table(table)})
 
 
-def _shown(value: float | bool) -> str:
+def _value_text(value: float | bool) -> str:
     return str(value).lower() if isinstance(value, bool) else words.number(value, 6)

@@ -55,7 +55,7 @@ class Vocabulary:
 
 
 @dataclass(frozen=True, slots=True)
-class Known:
+class KnownFigure:
     """A figure's value, what it is worth, and how it came to be."""
 
     value: float | bool
@@ -78,7 +78,7 @@ def prefixes_of(result: Result, vocabulary: Vocabulary) -> list[str]:
     return list(dict.fromkeys((*known, *stages, *targets_of(result.metrics))))
 
 
-def known_figures(result: Result, name: str, prefix: str | None) -> dict[str, Known]:
+def known_figures(result: Result, name: str, prefix: str | None) -> dict[str, KnownFigure]:
     """The figure by the target or stage it is of ("" where it is of the network itself)."""
     if name in SCORES:
         return _scores(result, name, prefix)
@@ -87,20 +87,20 @@ def known_figures(result: Result, name: str, prefix: str | None) -> dict[str, Kn
     if name in AGREEMENTS:
         return _agreements(result, name, prefix)
     if name in SIZES:
-        return {"": Known(getattr(result.program, name), Origin.PROVED)}
+        return {"": KnownFigure(getattr(result.program, name), Origin.PROVED)}
     if name in DEVICE:
         return dict(_device(result, name, prefix))
     return dict(_metrics(result, name, prefix))
 
 
-def _metrics(result: Result, name: str, prefix: str | None) -> Iterator[tuple[str, Known]]:
+def _metrics(result: Result, name: str, prefix: str | None) -> Iterator[tuple[str, KnownFigure]]:
     targets: Sequence[str | None] = [*targets_of(result.metrics), None]
     for target in targets:
         if prefix is not None and target != prefix:
             continue
         best = best_of(metric for metric in whole(result.metrics, target) if metric.name == name)
         if best is not None:
-            yield target or "", known(best)
+            yield target or "", figure_of_metric(best)
 
 
 def best_of(metrics: Iterable[Metric]) -> Metric | None:
@@ -114,12 +114,12 @@ def best_of(metrics: Iterable[Metric]) -> Metric | None:
     )
 
 
-def known(metric: Metric) -> Known:
+def figure_of_metric(metric: Metric) -> KnownFigure:
     """A metric as a figure."""
     state = quantity_of(metric).state
     parts = [f"after {state}" if state else "", metric.tool or "", metric.version or ""]
     how = " ".join(part for part in parts if part)
-    return Known(metric.value, metric.origin, metric.low, metric.high, how)
+    return KnownFigure(metric.value, metric.origin, metric.low, metric.high, how)
 
 
 def _stages(result: Result, prefix: str | None) -> dict[str, Scores]:
@@ -130,7 +130,7 @@ def _stages(result: Result, prefix: str | None) -> dict[str, Scores]:
     return {stage: scores for stage, scores in result.accuracy.items() if stage in named}
 
 
-def _scores(result: Result, name: str, prefix: str | None) -> dict[str, Known]:
+def _scores(result: Result, name: str, prefix: str | None) -> dict[str, KnownFigure]:
     field, higher = SCORES[name]
     values = {
         stage: getattr(scores, field)
@@ -140,7 +140,7 @@ def _scores(result: Result, name: str, prefix: str | None) -> dict[str, Known]:
     return _worst(values, higher=higher)
 
 
-def _drops(result: Result, name: str, prefix: str | None) -> dict[str, Known]:
+def _drops(result: Result, name: str, prefix: str | None) -> dict[str, KnownFigure]:
     field, higher = SCORES[DROPS[name]]
     before = getattr(result.accuracy.get("float"), field, None)
     if before is None:
@@ -153,16 +153,16 @@ def _drops(result: Result, name: str, prefix: str | None) -> dict[str, Known]:
     return _worst(drops, higher=False)
 
 
-def _worst(values: dict[str, float], *, higher: bool) -> dict[str, Known]:
+def _worst(values: dict[str, float], *, higher: bool) -> dict[str, KnownFigure]:
     """The stage that does worst; one that is no number is."""
     if not values:
         return {}
     sign = -1.0 if higher else 1.0
     stage = max(values, key=lambda s: (values[s] != values[s], sign * values[s]))
-    return {"": Known(values[stage], Origin.SIMULATED, how=f"of the stage {stage}")}
+    return {"": KnownFigure(values[stage], Origin.SIMULATED, how=f"of the stage {stage}")}
 
 
-def _agreements(result: Result, name: str, prefix: str | None) -> dict[str, Known]:
+def _agreements(result: Result, name: str, prefix: str | None) -> dict[str, KnownFigure]:
     pairs = tuple(entry for entry in result.agreement if entry not in near_pairs(result))
     if prefix is not None:
         pairs = result.agreement
@@ -171,7 +171,7 @@ def _agreements(result: Result, name: str, prefix: str | None) -> dict[str, Know
     pairs = tuple(entry for entry in pairs if entry.samples)  # of none, nothing is known
     if not pairs:
         return {}
-    return {"": Known(_of_pairs(name, pairs), Origin.SIMULATED, how=_told(pairs))}
+    return {"": KnownFigure(_of_pairs(name, pairs), Origin.SIMULATED, how=_origin_text(pairs))}
 
 
 def _of_pairs(name: str, pairs: Sequence[Agreement]) -> float | bool:
@@ -187,20 +187,23 @@ def _of_pairs(name: str, pairs: Sequence[Agreement]) -> float | bool:
             return min(entry.samples for entry in pairs)
 
 
-def _told(pairs: Sequence[Agreement]) -> str:
+def _origin_text(pairs: Sequence[Agreement]) -> str:
     apart = [" and ".join(entry.pair) for entry in pairs if not entry.bit_identical]
     if apart:
         return f"{', '.join(apart)} differ"
     return ", ".join(f"{' = '.join(e.pair)} in {e.samples} samples" for e in pairs)
 
 
-def _device(result: Result, name: str, prefix: str | None) -> Iterator[tuple[str, Known]]:
+def _device(result: Result, name: str, prefix: str | None) -> Iterator[tuple[str, KnownFigure]]:
     if name == "event_seconds":
         for timing in timings_of(result):
             event = timing.event_seconds(PATCHES)
             if event is not None and prefix in (None, timing.target):
                 how = f"of {PATCHES:,} inferences, {timing.how}"
-                yield timing.target, Known(event[0], timing.latency.origin, event[1], event[2], how)
+                yield (
+                    timing.target,
+                    KnownFigure(event[0], timing.latency.origin, event[1], event[2], how),
+                )
         return
     uses = [use for use in uses_of(result) if use.share is not None]
     for target in dict.fromkeys(use.target for use in uses):
@@ -212,8 +215,8 @@ def _device(result: Result, name: str, prefix: str | None) -> Iterator[tuple[str
         how = f"{worst.kind} takes most"
         if name == "fits":
             fits = all(use.fits is True for use in own)
-            yield target, Known(fits, weakest.origin, how=how)
+            yield target, KnownFigure(fits, weakest.origin, how=how)
         else:
             share = worst.share if worst.share is not None else float("nan")
             ends = (worst.low_share, worst.high_share)
-            yield target, Known(share, weakest.origin, *ends, how=how)
+            yield target, KnownFigure(share, weakest.origin, *ends, how=how)

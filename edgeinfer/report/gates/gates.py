@@ -51,7 +51,7 @@ class Tolerance:
     absolute: float = 0.0
     relative: float = 0.0
 
-    def allowed(self, before: float) -> float:
+    def allowance(self, before: float) -> float:
         """In the figure's own unit."""
         return self.absolute + self.relative * abs(before)
 
@@ -97,12 +97,12 @@ def _gates(told: Mapping[str, Any]) -> Iterator[Gate]:
         elif name == "gates" and isinstance(value, dict):
             yield from _table(value, None)
         else:
-            yield from _named(name, value, None)
+            yield from _read_named(name, value, None)
 
 
 def _table(told: Mapping[str, Any], target: str | None) -> Iterator[Gate]:
     for name, value in told.items():
-        yield from _named(name, value, target)
+        yield from _read_named(name, value, target)
 
 
 def _entry(entry: Any) -> Iterator[Gate]:
@@ -113,12 +113,12 @@ def _entry(entry: Any) -> Iterator[Gate]:
         yield _expression(entry["gate"], {k: v for k, v in entry.items() if k != "gate"})
     elif isinstance(entry, dict) and isinstance(entry.get("metric"), str):
         rest = {k: v for k, v in entry.items() if k not in ("metric", "target")}
-        yield from _named(entry["metric"], rest, entry.get("target"))
+        yield from _read_named(entry["metric"], rest, entry.get("target"))
     else:
         raise _WrongError(f"{entry!r} is not a gate.")
 
 
-def _named(name: str, value: Any, target: str | None) -> Iterator[Gate]:
+def _read_named(name: str, value: Any, target: str | None) -> Iterator[Gate]:
     """A figure's name and what it must keep; or a target's name and its figures."""
     prefix, _, last = name.rpartition(".")
     figure, where = last, target or prefix or None

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 
 from edgeinfer.ir.agreement import Agreement
 from edgeinfer.report import words
-from edgeinfer.report.page.templates import rendered
+from edgeinfer.report.page.templates import render
 from edgeinfer.report.result import Result
 from edgeinfer.report.uses import uses_of
 
@@ -49,7 +49,7 @@ def _agreement(entry: Agreement, fails: bool) -> Case:
 
 def junit(suite: str, cases: Sequence[Case]) -> str:
     """The XML."""
-    return rendered(
+    return render(
         "junit.xml.j2",
         {
             "suite": words.short(suite, 200),

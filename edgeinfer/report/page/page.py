@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from edgeinfer.base.plan import BuildPlan
 from edgeinfer.evaluate.profile.data import Profile
 from edgeinfer.report import words
-from edgeinfer.report.advice import Point, points_of
+from edgeinfer.report.advice import Advice, points_of
 from edgeinfer.report.draw.budget import budget_figure
 from edgeinfer.report.draw.layers import distribution_figure, waterfall_figure
 from edgeinfer.report.draw.marks import Figure
@@ -29,11 +29,16 @@ from edgeinfer.report.result_tables import (
     timing_table,
     usage_table,
 )
-from edgeinfer.report.tables import Table
+from edgeinfer.report.tables import ReportTable
 from edgeinfer.report.timings import PATCHES, timings_of
-from edgeinfer.report.verdict import State, Verdict, verdict_on
+from edgeinfer.report.verdict import AnswerState, Verdict, verdict_on
 
-SIGNS = {State.GOOD: "✓", State.BAD: "✗", State.UNSURE: "≈", State.UNKNOWN: "–"}
+SIGNS = {
+    AnswerState.GOOD: "✓",
+    AnswerState.BAD: "✗",
+    AnswerState.UNSURE: "≈",
+    AnswerState.UNKNOWN: "–",
+}
 NO_DATA = "Give labelled samples with --data to see this."
 PICTURE_AXES = 3  # of an input that is a picture: such a network tags patches
 
@@ -46,8 +51,8 @@ class Section:
     title: str
     words: str = ""
     figures: tuple[Figure, ...] = ()
-    tables: tuple[Table, ...] = ()
-    points: tuple[Point, ...] = ()
+    tables: tuple[ReportTable, ...] = ()
+    points: tuple[Advice, ...] = ()
     facts: tuple[tuple[str, str], ...] = ()
     commands: tuple[str, ...] = ()
 
@@ -94,7 +99,7 @@ def report_on(result: Result, profile: Profile | None, wishes: Wishes = Wishes()
     return Report(result, verdict, sections, profile)
 
 
-def written(report: Report) -> BuildPlan:
+def write_report_files(report: Report) -> BuildPlan:
     """``report.html``, and pictures and tables as files beside it."""
     files = {"report.html": html(report).encode()}
     for figure in report.figures:
@@ -132,20 +137,20 @@ def html(report: Report) -> str:
 def _kicker(result: Result) -> str:
     program = result.program
     parts = [
-        words.counted(program.parameters, "parameter"),
+        words.count_noun(program.parameters, "parameter"),
         f"{program.macs:,} multiply-accumulates a sample",
-        words.counted(program.ops, "op"),
+        words.count_noun(program.ops, "op"),
         *([] if result.device is None else [words.short(result.device)]),
     ]
     return " · ".join(parts)
 
 
-def kept(*items: Figure | None) -> tuple[Figure, ...]:
+def drop_missing_figures(*items: Figure | None) -> tuple[Figure, ...]:
     """The pictures that there are."""
     return tuple(item for item in items if item is not None)
 
 
-def held(*items: Table | None) -> tuple[Table, ...]:
+def drop_missing_tables(*items: ReportTable | None) -> tuple[ReportTable, ...]:
     """The tables that there are."""
     return tuple(item for item in items if item is not None)
 
@@ -156,7 +161,8 @@ def _accuracy(result: Result, profile: Profile | None) -> Section:
         samples = max(scores.samples for scores in result.accuracy.values())
         source = "" if result.data is None else f" of {words.short(result.data.name)}"
         said = (
-            f"Judged on {words.counted(samples, 'sample')}{source}. Bars are 95 % intervals: how "
+            f"Judged on {words.count_noun(samples, 'sample')}{source}. Bars are 95 % intervals: "
+            "how "
             f"far the figures would move with other samples of the same kind."
         )
     curves = () if profile is None else tuple(roc_figures(profile))
@@ -164,14 +170,17 @@ def _accuracy(result: Result, profile: Profile | None) -> Section:
         "accuracy",
         "Accuracy",
         said,
-        (*kept(accuracy_figure(result, profile)), *curves),
-        held(accuracy_table(result, profile)),
+        (*drop_missing_figures(accuracy_figure(result, profile)), *curves),
+        drop_missing_tables(accuracy_table(result, profile)),
     )
 
 
 def _agreement(result: Result) -> Section:
     said = "" if result.agreement else "No two stages were held against each other."
-    figure, table = kept(agreement_figure(result)), held(agreement_table(result))
+    figure, table = (
+        drop_missing_figures(agreement_figure(result)),
+        drop_missing_tables(agreement_table(result)),
+    )
     return Section("agreement", "Agreement", said, figure, table)
 
 
@@ -185,7 +194,7 @@ def _error(profile: Profile | None, reason: str) -> Section:
     figure = waterfall_figure(profile)
     if figure is None:
         said = "No value of the Program bears the name of a float tensor, so none can be compared."
-    return Section("error", "Error", said, kept(figure))
+    return Section("error", "Error", said, drop_missing_figures(figure))
 
 
 def _layers(result: Result, profile: Profile | None, reason: str) -> Section:
@@ -202,7 +211,7 @@ def _distributions(profile: Profile | None, reason: str) -> Section:
         "Sizes of values, each bin a power of two, so one bin is one bit of the format. What lies "
         "left of the box is below half a step and rounds to zero; what lies right of it saturates."
     )
-    figures = kept(
+    figures = drop_missing_figures(
         distribution_figure(profile, "weight"), distribution_figure(profile, "activation")
     )
     return Section("distributions", "Distributions", said, figures)
@@ -211,7 +220,7 @@ def _distributions(profile: Profile | None, reason: str) -> Section:
 def _network(profile: Profile | None, reason: str) -> Section:
     if profile is None:
         return Section("network", "Network", reason)
-    return Section("network", "Network", "", kept(network_figure(profile)))
+    return Section("network", "Network", "", drop_missing_figures(network_figure(profile)))
 
 
 def _device(result: Result) -> Section:
@@ -221,7 +230,13 @@ def _device(result: Result) -> Section:
         said = "No target of this run tells what it takes. Compile with --target and --device."
     elif result.device is None and not any(part.budget for part in result.targets.values()):
         said = "No device is named in this run, so only targets that know theirs have a budget."
-    return Section("device", "Device", said, kept(budget_figure(result)), held(table))
+    return Section(
+        "device",
+        "Device",
+        said,
+        drop_missing_figures(budget_figure(result)),
+        drop_missing_tables(table),
+    )
 
 
 def _event(result: Result, inferences: int) -> Section:
@@ -235,9 +250,12 @@ def _event(result: Result, inferences: int) -> Section:
     lead = "No target of this run tells how long it takes."
     if said:
         lead = (
-            f"{inferences:,} {noun}, one after the other on one device, take {words.listed(said)}."
+            f"{inferences:,} {noun}, one after the other on one device, take "
+            f"{words.join_words(said)}."
         )
-    return Section("event", "Event", lead, (), held(timing_table(result, inferences, noun)))
+    return Section(
+        "event", "Event", lead, (), drop_missing_tables(timing_table(result, inferences, noun))
+    )
 
 
 def _lasting(event: tuple[float, float | None, float | None]) -> str:
@@ -274,7 +292,9 @@ def _provenance(result: Result, profile: Profile | None) -> Section:
         "provenance",
         "Provenance",
         "The run folder holds the model and every format, so this does it again:",
-        tables=held(metrics_table(result), steps_table(result), artefacts_table(result)),
+        tables=drop_missing_tables(
+            metrics_table(result), steps_table(result), artefacts_table(result)
+        ),
         facts=tuple(facts),
         commands=commands_of(result),
     )

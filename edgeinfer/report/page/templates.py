@@ -43,7 +43,7 @@ def svg_file(figure: Figure) -> str:
     return writable(page.render(alone=figure, style=style).strip() + "\n")
 
 
-def rendered(template: str, values: Mapping[str, Any]) -> str:
+def render(template: str, values: Mapping[str, Any]) -> str:
     """A text that is escaped as its template's name demands: XML, or plain."""
     return writable(_environment().get_template(template).render(**values))
 

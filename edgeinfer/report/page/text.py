@@ -9,23 +9,23 @@ from typing import Any
 
 from edgeinfer.report import words
 from edgeinfer.report.page.page import SIGNS, Report
-from edgeinfer.report.page.templates import rendered
+from edgeinfer.report.page.templates import render
 from edgeinfer.report.result_tables import (
     accuracy_table,
     agreement_table,
     timing_table,
     usage_table,
 )
-from edgeinfer.report.tables import Cell, Table
+from edgeinfer.report.tables import Cell, ReportTable
 from edgeinfer.report.timings import PATCHES
-from edgeinfer.report.verdict import State
+from edgeinfer.report.verdict import AnswerState
 
 MOST_POINTS = 8
 
 
-def lines_of(report: Report) -> list[tuple[State | None, str]]:
+def lines_of(report: Report) -> list[tuple[AnswerState | None, str]]:
     """The summary, line by line, with how each is to be taken."""
-    found: list[tuple[State | None, str]] = [
+    found: list[tuple[AnswerState | None, str]] = [
         (None, words.short(report.result.model.name, 100)),
         (report.verdict.state, report.verdict.line),
     ]
@@ -70,7 +70,7 @@ def markdown(report: Report, inferences: int = PATCHES) -> str:
         timing_table(result, inferences, "inferences"),
     ]
     points = [point for section in report.sections for point in section.points]
-    return rendered(
+    return render(
         "report.md.j2",
         {
             "name": plain(words.short(result.model.name, 100)),
@@ -79,20 +79,20 @@ def markdown(report: Report, inferences: int = PATCHES) -> str:
                 (SIGNS[answer.state], plain(answer.question), plain(answer.sentence))
                 for answer in report.verdict.answers
             ],
-            "tables": [marked_down(table) for table in tables if table is not None],
+            "tables": [markdown_table(table) for table in tables if table is not None],
             "points": [plain(words.short(point.text, 400)) for point in points],
             "foot": f"edgeinfer {result.edgeinfer}, program `{result.program.digest[:16]}`",
         },
     )
 
 
-def marked_down(table: Table) -> dict[str, Any]:
+def markdown_table(table: ReportTable) -> dict[str, Any]:
     """A table's rows as Markdown wants them."""
     return {
         "caption": plain(table.caption),
         "head": _row([_head(column.title, column.unit) for column in table.columns]),
         "rule": "|" + "|".join("---:" if c.numeric else "---" for c in table.columns) + "|",
-        "rows": [_row([_shown(cell) for cell in row]) for row in table.rows],
+        "rows": [_row([_cell_text(cell) for cell in row]) for row in table.rows],
         "note": plain(table.note),
     }
 
@@ -101,7 +101,7 @@ def _head(title: str, unit: str) -> str:
     return plain(f"{title} ({unit})" if unit else title)
 
 
-def _shown(cell: Cell) -> str:
+def _cell_text(cell: Cell) -> str:
     shown = plain(cell.text)
     return f"**{shown}**" if cell.state == "bad" and shown else shown
 

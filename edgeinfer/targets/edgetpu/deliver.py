@@ -17,8 +17,8 @@ from edgeinfer.ir.engine.float_engine import FloatEngine
 from edgeinfer.ir.program import HostFunction, Program
 from edgeinfer.targets.edgetpu.files import planned_files
 from edgeinfer.targets.edgetpu.int8 import convert
-from edgeinfer.targets.edgetpu.int8.convert import Converted
-from edgeinfer.targets.edgetpu.int8.convert_graph import hosted
+from edgeinfer.targets.edgetpu.int8.convert import ConvertedFile
+from edgeinfer.targets.edgetpu.int8.convert_graph import find_host_outputs
 from edgeinfer.targets.edgetpu.predict.prediction import TARGET, Prediction, prediction_of
 from edgeinfer.targets.edgetpu.settings import EdgeTpuSettings
 from edgeinfer.targets.edgetpu.tflite import simulate
@@ -31,11 +31,11 @@ Reals = NDArray[np.float64]
 
 
 @dataclass(frozen=True, slots=True, eq=False)
-class Conversion:
+class TfliteConversion:
     """The target's files, and what is known of them before they run."""
 
     plan: BuildPlan  # model.tflite, ports.json, mapping.json; program.npz where there is one
-    converted: Converted
+    converted: ConvertedFile
     prediction: Prediction
     findings: tuple[str, ...]
 
@@ -60,7 +60,7 @@ class Judgement:
 
 def conversion(
     program: Program, graph: Graph, shown: Mapping[str, Ints], settings: EdgeTpuSettings
-) -> Conversion:
+) -> TfliteConversion:
     """Convert and predict; `shown` are raw inputs of the Program that ranges are taken from.
 
     A Program that has no int8 equal (formats wider than 8 bits, functions that int8 operators lack)
@@ -78,7 +78,7 @@ def conversion(
     else:
         made = convert.convert_program(program, shown)
     prediction = prediction_of(made.model, settings.runtime)
-    return Conversion(
+    return TfliteConversion(
         planned_files(made, settings),
         made,
         prediction,
@@ -100,14 +100,14 @@ def judgement(
     ports, reals = interpreter.ports, simulate.real_inputs(program, raw)
     stored = simulate.stored_inputs(ports, reals)
     got = interpreter.run(stored, advanced)
-    given = simulate.compared(ports, got, simulate.engine_outputs(program, raw))
+    given = simulate.compare_outputs(ports, got, simulate.engine_outputs(program, raw))
     agreed = given
     if own is not None:
         entered = simulate.raw_inputs(ports, stored)
-        agreed = simulate.compared(ports, got, simulate.engine_outputs(own, entered))
+        agreed = simulate.compare_outputs(ports, got, simulate.engine_outputs(own, entered))
     return Judgement(
         agreed,
-        simulate.compared(ports, got, _float_outputs(graph, reals)),
+        simulate.compare_outputs(ports, got, _float_outputs(graph, reals)),
         given,
         simulate.real_outputs(ports, got),
         {port.name: port.host for port in ports.outputs},
@@ -131,7 +131,7 @@ def kernel_recipe(recipe: Recipe) -> Recipe:
 
 def _float_outputs(graph: Graph, inputs: Mapping[str, Reals]) -> dict[str, Reals]:
     """What the float network yields before what is left to the host."""
-    before = {name: tensor for name, (tensor, _) in hosted(graph).items()}
+    before = {name: tensor for name, (tensor, _) in find_host_outputs(graph).items()}
     kept = tuple(dict.fromkeys(before.get(name, name) for name in graph.outputs))
     found = FloatEngine(replace(graph, outputs=kept)).run(inputs)
     return {name: found[before.get(name, name)].astype(np.float64) for name in graph.outputs}

@@ -4,15 +4,15 @@
 
 from __future__ import annotations
 
-from edgeinfer.base.health import Check, State
-from edgeinfer.targets.edgetpu.chip.device import Probed
+from edgeinfer.base.health import Check, Severity
+from edgeinfer.targets.edgetpu.chip.device import ProbeResult
 from edgeinfer.targets.edgetpu.chip.inspect import document
 from edgeinfer.targets.edgetpu.predict.prediction import Prediction
-from edgeinfer.targets.edgetpu.tflite.compiled import Compiled
+from edgeinfer.targets.edgetpu.tflite.compiled import CompiledFile
 from edgeinfer.targets.target import Description
 
 
-def describe_compiled(compiled: Compiled) -> Description:
+def describe_compiled(compiled: CompiledFile) -> Description:
     """What a compiled file holds: parameters, instructions, inputs and outputs."""
     found = document(compiled)
     lines = [
@@ -56,15 +56,15 @@ def describe_mapping(prediction: Prediction) -> Description:
     return Description(found, tuple(lines))
 
 
-def device_check(found: Probed) -> Check:
+def device_check(found: ProbeResult) -> Check:
     """Edge TPUs: those that the vendor's library finds, and what else the system shows."""
     if found.devices:
         there = ", ".join(f"{d.type} {d.path}" for d in found.devices)
-        return Check("Edge TPU", State.OK, f"{there}; {found.library_version}")
+        return Check("Edge TPU", Severity.OK, f"{there}; {found.library_version}")
     seen = f"{', '.join(found.nodes)}, but " if found.nodes else ""
     return Check(
         "Edge TPU",
-        State.OPTIONAL,
+        Severity.OPTIONAL,
         f"{seen}{found.problem}",
         "attach one and apt-get install libedgetpu1-std, from Coral's package source",
     )

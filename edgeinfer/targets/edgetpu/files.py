@@ -15,13 +15,13 @@ from edgeinfer.targets.edgetpu.int8 import convert
 from edgeinfer.targets.edgetpu.predict.prediction import prediction_of
 from edgeinfer.targets.edgetpu.settings import EdgeTpuSettings
 from edgeinfer.targets.edgetpu.tflite import simulate
-from edgeinfer.targets.edgetpu.tflite.ports import Ports
+from edgeinfer.targets.edgetpu.tflite.ports import TflitePorts
 
 MODEL, PORTS, MAPPING, PROGRAM = "model.tflite", "ports.json", "mapping.json", "program.npz"
 PROGRAM_TEXT = "program.txt"
 
 
-def planned_files(made: convert.Converted, settings: EdgeTpuSettings) -> BuildPlan:
+def planned_files(made: convert.ConvertedFile, settings: EdgeTpuSettings) -> BuildPlan:
     """The target's folder."""
     prediction = prediction_of(made.model, settings.runtime)
     files = {
@@ -43,5 +43,5 @@ def interpreter_of(folder: Path) -> simulate.Interpreter:
             raise InputError(
                 f"{folder} holds no {path.name}.", hint="Compile for the Edge TPU again."
             )
-    known = Ports.from_json(ports.read_text(encoding="utf-8"), str(ports))
+    known = TflitePorts.from_json(ports.read_text(encoding="utf-8"), str(ports))
     return simulate.Interpreter(model.read_bytes(), known)

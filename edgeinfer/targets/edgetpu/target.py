@@ -12,7 +12,7 @@ from pathlib import Path
 from edgeinfer.base import tools
 from edgeinfer.base.devices import device
 from edgeinfer.base.errors import Offence, UsageError
-from edgeinfer.base.health import Check, State, check_tool
+from edgeinfer.base.health import Check, Severity, check_tool
 from edgeinfer.base.metrics import Metric
 from edgeinfer.base.plan import BuildPlan, write_file
 from edgeinfer.base.reads import Reads
@@ -22,7 +22,7 @@ from edgeinfer.ir.agreement import Agreement
 from edgeinfer.ir.program import Program
 from edgeinfer.targets.edgetpu.chip import device as chip_device
 from edgeinfer.targets.edgetpu.chip.compiler import COMPILER
-from edgeinfer.targets.edgetpu.chip.measure import compiled_metrics, measured
+from edgeinfer.targets.edgetpu.chip.measure import compiled_metrics, measure_file
 from edgeinfer.targets.edgetpu.deliver import conversion, judgement, kernel_recipe
 from edgeinfer.targets.edgetpu.describe import (
     describe_compiled,
@@ -31,9 +31,9 @@ from edgeinfer.targets.edgetpu.describe import (
 )
 from edgeinfer.targets.edgetpu.files import MODEL, PROGRAM, interpreter_of, planned_files
 from edgeinfer.targets.edgetpu.int8 import convert
-from edgeinfer.targets.edgetpu.int8.narrowing import narrowed
-from edgeinfer.targets.edgetpu.int8.network import drawn
-from edgeinfer.targets.edgetpu.int8.storage import planned
+from edgeinfer.targets.edgetpu.int8.narrowing import narrow_program
+from edgeinfer.targets.edgetpu.int8.network import draw_network
+from edgeinfer.targets.edgetpu.int8.storage import plan_storage
 from edgeinfer.targets.edgetpu.predict.prediction import predict, prediction_of
 from edgeinfer.targets.edgetpu.settings import EdgeTpuSettings
 from edgeinfer.targets.edgetpu.tflite import simulate
@@ -42,14 +42,14 @@ from edgeinfer.targets.target import (
     Act,
     Advanced,
     Description,
-    Done,
-    Emitted,
-    Judged,
+    EmittedProject,
     Place,
     Said,
+    SimulationJudgement,
     Target,
+    ToolResult,
     ToolStep,
-    unwatched,
+    ignore_progress,
 )
 from quantization.fixed import Ints
 from quantization.recipe import Recipe
@@ -121,10 +121,10 @@ class EdgeTpuTarget(Target[EdgeTpuSettings]):
 
     def emit_from(
         self, program: Program, graph: Graph, raw: Mapping[str, Ints], settings: EdgeTpuSettings
-    ) -> Emitted:
+    ) -> EmittedProject:
         """The same from samples; a Program without an int8 equal is not refused."""
         made = conversion(program, graph, raw, settings)
-        return Emitted(made.plan, made.prediction.metrics(settings.link), made.findings)
+        return EmittedProject(made.plan, made.prediction.metrics(settings.link), made.findings)
 
     def simulate(
         self,
@@ -134,7 +134,7 @@ class EdgeTpuTarget(Target[EdgeTpuSettings]):
         settings: EdgeTpuSettings,
         *,
         taps: Collection[str] = (),
-        advanced: Advanced = unwatched,
+        advanced: Advanced = ignore_progress,
     ) -> dict[str, Ints]:
         """Raw outputs on the Program's own grid, from the file by the reference kernels."""
         if taps:
@@ -155,8 +155,8 @@ class EdgeTpuTarget(Target[EdgeTpuSettings]):
         raw: Mapping[str, Ints],
         settings: EdgeTpuSettings,
         *,
-        advanced: Advanced = unwatched,
-    ) -> Judged:
+        advanced: Advanced = ignore_progress,
+    ) -> SimulationJudgement:
         """The file by the reference kernels against the engine, and against the engine on the
         Program that the file was made from, which it should equal."""
         held = folder / PROGRAM
@@ -177,11 +177,13 @@ class EdgeTpuTarget(Target[EdgeTpuSettings]):
                 f"The int8 file decides {flips} of {samples} samples ({flips / samples:.1%}) "
                 f"otherwise than the Program. Judge its accuracy on its own, on data with labels."
             )
-        return Judged(tuple(agreements), found.outputs, found.hosts, found.metrics, tuple(said))
+        return SimulationJudgement(
+            tuple(agreements), found.outputs, found.hosts, found.metrics, tuple(said)
+        )
 
     def estimate(self, program: Program, settings: EdgeTpuSettings) -> tuple[Metric, ...]:
         """Mapping, memory and time without any tool."""
-        model = drawn(planned(unsampled(program)))
+        model = draw_network(plan_storage(convert_without_samples(program)))
         return prediction_of(model, settings.runtime).metrics(settings.link)
 
     def tool_steps(self, settings: EdgeTpuSettings) -> tuple[ToolStep, ...]:
@@ -202,13 +204,13 @@ class EdgeTpuTarget(Target[EdgeTpuSettings]):
         seconds: float,
         raw: Mapping[str, Ints],
         said: Said,
-    ) -> Done:
+    ) -> ToolResult:
         """The vendor's compiler on the file; its mapping stands beside the predicted one."""
         limited = replace(settings, compile_seconds=min(seconds, settings.compile_seconds))
-        found = measured(folder / MODEL, limited)
+        found = measure_file(folder / MODEL, limited)
         write_file(folder / COMPILED_MAPPING, json.dumps(found.document, indent=1) + "\n")
         version = found.compilation.log.version
-        return Done((f"{COMPILER.name} {version} compiled model.tflite",), found.on_device)
+        return ToolResult((f"{COMPILER.name} {version} compiled model.tflite",), found.on_device)
 
     def reports(self, folder: Path, settings: EdgeTpuSettings) -> tuple[Metric, ...]:
         """What the vendor's compiler has left beside the emitted file."""
@@ -216,8 +218,8 @@ class EdgeTpuTarget(Target[EdgeTpuSettings]):
 
     def check_tools(self, environment: Mapping[str, str]) -> tuple[Check, ...]:
         """The vendor's compiler, and chips that are attached."""
-        compiler = check_tool(COMPILER, State.OPTIONAL, environment)
-        return (compiler, device_check(chip_device.probed()))
+        compiler = check_tool(COMPILER, Severity.OPTIONAL, environment)
+        return (compiler, device_check(chip_device.probe_devices()))
 
     def inspect(self, path: Path) -> Description | None:
         """A compiled file."""
@@ -233,6 +235,6 @@ def _agreement(pair: tuple[str, str], found: simulate.Int8Agreement) -> Agreemen
     return Agreement(pair, found.samples, same, found.max_difference, flips)
 
 
-def unsampled(program: Program) -> Program:
+def convert_without_samples(program: Program) -> Program:
     """The Program on 8-bit levels without running anything: output ranges play no part here."""
-    return narrowed(program, None, sampled=False).program
+    return narrow_program(program, None, sampled=False).program

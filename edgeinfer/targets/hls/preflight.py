@@ -23,17 +23,17 @@ from edgeinfer.ir.ops import (
     Reshape,
     Softmax,
     inputs_of,
-    packed,
+    pack_weights,
 )
 from edgeinfer.ir.program import Program
-from edgeinfer.targets.hls.estimate.estimate import Estimate, estimate, with_reuse
+from edgeinfer.targets.hls.estimate.estimate import HlsEstimate, estimate, with_reuse
 from edgeinfer.targets.hls.estimate.reuse import (
     effective_strategy,
     layers_with_multipliers,
     legal,
     multiplication_size,
 )
-from edgeinfer.targets.hls.estimate.reuse_choice import UNROLL_LIMIT, chosen, usage
+from edgeinfer.targets.hls.estimate.reuse_choice import UNROLL_LIMIT, choose_reuse, usage
 from edgeinfer.targets.hls.settings import HlsSettings, IoType, Strategy
 
 LARGE_DENSE = 100_000  # weights after a flatten, from which pooling before it is worth a thought
@@ -123,7 +123,7 @@ def _budget(program: Program, settings: HlsSettings, device: Device) -> list[str
         )
         return [said]
     try:
-        choice = chosen(program, settings, device)
+        choice = choose_reuse(program, settings, device)
     except UsageError as error:
         return [f"{said} {error}"]
     figures = choice.estimate.figures()
@@ -151,7 +151,7 @@ def _deep_fifos(program: Program, settings: HlsSettings, device: Device) -> list
     ]
 
 
-def over_budget(made: Estimate, device: Device) -> str:
+def over_budget(made: HlsEstimate, device: Device) -> str:
     """What is used beyond the device's budget, with how often it would have to be there."""
     return ", ".join(
         f"{used:,.0f} {kind.upper()} of {offered:,}"
@@ -172,7 +172,7 @@ def _large_dense(program: Program, settings: HlsSettings, device: Device) -> lis
     for op in program.ops:
         if not isinstance(op, Dense) or op.weight.size < LARGE_DENSE:
             continue
-        flat = _flattened(program, op)
+        flat = _find_flatten(program, op)
         if flat is None:
             continue
         shape = program.shapes[flat.x]
@@ -195,7 +195,7 @@ def _large_dense(program: Program, settings: HlsSettings, device: Device) -> lis
     return found
 
 
-def _flattened(program: Program, op: Dense) -> Reshape | None:
+def _find_flatten(program: Program, op: Dense) -> Reshape | None:
     """The flatten that feeds a dense layer, through roundings."""
     before: Op = program[op.x]
     while isinstance(before, Requant):
@@ -234,13 +234,13 @@ def pooled_alternative(program: Program, flat: Reshape, op: Dense) -> Program | 
         if other.name == flat.name:
             ops += [pool, replace(flat, x=pool.name, shape=(rows,))]
         elif other.name == op.name:
-            ops.append(replace(op, weight=packed(np.asarray(op.weight[:rows], np.int64))))
+            ops.append(replace(op, weight=pack_weights(np.asarray(op.weight[:rows], np.int64))))
         else:
             ops.append(other)
     return Program(f"{program.name}_pooled", tuple(ops), program.outputs)
 
 
-def _cost(made: Estimate) -> str:
+def _cost(made: HlsEstimate) -> str:
     figures = made.figures()
     names = ("dsp", "lut_vsynth", "bram18") if not made.intel else ("dsp", "alm", "m20k")
     shown = {"lut_vsynth": "LUT"}

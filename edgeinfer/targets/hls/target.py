@@ -10,44 +10,44 @@ from pathlib import Path
 from edgeinfer.base import tools
 from edgeinfer.base.devices import device, find
 from edgeinfer.base.errors import Offence
-from edgeinfer.base.health import Check, State, check_tool
+from edgeinfer.base.health import Check, Severity, check_tool
 from edgeinfer.base.metrics import Metric
 from edgeinfer.base.plan import BuildPlan
 from edgeinfer.base.reads import Reads
 from edgeinfer.ir.program import Program
 from edgeinfer.targets.hls.csim import build
 from edgeinfer.targets.hls.csim import simulate as csim
-from edgeinfer.targets.hls.estimate.describe import described
-from edgeinfer.targets.hls.estimate.estimate import UNITS, estimated
-from edgeinfer.targets.hls.estimate.reuse_choice import chosen
+from edgeinfer.targets.hls.estimate.describe import describe_design
+from edgeinfer.targets.hls.estimate.estimate import UNITS, estimate_metrics
+from edgeinfer.targets.hls.estimate.reuse_choice import choose_reuse
 from edgeinfer.targets.hls.preflight import preflight
 from edgeinfer.targets.hls.project import check, manifest
 from edgeinfer.targets.hls.settings import HlsSettings
 from edgeinfer.targets.hls.tools.bench import bench_of
-from edgeinfer.targets.hls.tools.measured import measured
+from edgeinfer.targets.hls.tools.measured import read_measurements
 from edgeinfer.targets.hls.tools.programs import MAKE, PROGRAMS
 from edgeinfer.targets.hls.tools.project import NAME_IN
 from edgeinfer.targets.hls.tools.run import synthesise
-from edgeinfer.targets.hls.tools.steps import Step
+from edgeinfer.targets.hls.tools.steps import HlsStep
 from edgeinfer.targets.target import (
     Act,
     Advanced,
     Description,
-    Done,
     Place,
     Said,
     Suspicion,
     Target,
+    ToolResult,
     ToolStep,
-    unwatched,
+    ignore_progress,
 )
 from quantization.fixed import Ints
 
 STEPS = {
-    ToolStep.SYNTH: Step.CSYNTH,
-    ToolStep.COSIM: Step.COSIM,
-    ToolStep.VSYNTH: Step.VSYNTH,
-    ToolStep.ROUTE: Step.ROUTE,
+    ToolStep.SYNTH: HlsStep.CSYNTH,
+    ToolStep.COSIM: HlsStep.COSIM,
+    ToolStep.VSYNTH: HlsStep.VSYNTH,
+    ToolStep.ROUTE: HlsStep.ROUTE,
 }
 FIGURES = (  # of estimates, and of reports of C synthesis, co-simulation, synthesis and routing
     *UNITS,
@@ -95,9 +95,9 @@ class HlsTarget(Target[HlsSettings]):
 
     def emit(self, program: Program, settings: HlsSettings) -> BuildPlan:
         """The project's files."""
-        from edgeinfer.targets.hls.project.emit import emitted
+        from edgeinfer.targets.hls.project.emit import emit_project
 
-        return emitted(program, settings)
+        return emit_project(program, settings)
 
     def simulates(self, settings: HlsSettings) -> bool:
         """Whether g++ alone compiles the backend's projects."""
@@ -111,10 +111,10 @@ class HlsTarget(Target[HlsSettings]):
         settings: HlsSettings,
         *,
         taps: Collection[str] = (),
-        advanced: Advanced = unwatched,
+        advanced: Advanced = ignore_progress,
     ) -> dict[str, Ints]:
         """The C-simulation of the project in a folder, compiled where it was not before."""
-        return csim.simulated(program, folder, raw, taps=taps, advanced=advanced)
+        return csim.simulate_project(program, folder, raw, taps=taps, advanced=advanced)
 
     def place_of(self, settings: HlsSettings) -> Place:
         """The settings' part."""
@@ -125,7 +125,7 @@ class HlsTarget(Target[HlsSettings]):
         if settings.latency_us is None and not settings.fit:
             return settings
         part = device(settings.part)
-        return chosen(program, settings, part, latency_us=settings.latency_us).settings
+        return choose_reuse(program, settings, part, latency_us=settings.latency_us).settings
 
     def advise(self, program: Program, settings: HlsSettings) -> tuple[str, ...]:
         """What would go wrong in the tools; of a part that is not known, only that."""
@@ -141,14 +141,14 @@ class HlsTarget(Target[HlsSettings]):
         """Latency and resources on the settings' part, without any tool; nothing where the part is
         not known."""
         part = find(settings.part)
-        return () if part is None else estimated(program, settings, part)
+        return () if part is None else estimate_metrics(program, settings, part)
 
     def describe_estimate(
         self, program: Program, settings: HlsSettings, findings: tuple[str, ...]
     ) -> Description | None:
         """Layer by layer, and of what share of the part; nothing where the part is not known."""
         part = find(settings.part)
-        return None if part is None else described(program, settings, part, findings)
+        return None if part is None else describe_design(program, settings, part, findings)
 
     def tool_steps(self, settings: HlsSettings) -> tuple[ToolStep, ...]:
         """All, for backends whose tools are driven from here."""
@@ -164,13 +164,13 @@ class HlsTarget(Target[HlsSettings]):
         seconds: float,
         raw: Mapping[str, Ints],
         said: Said,
-    ) -> Done:
+    ) -> ToolResult:
         """The vendor's tools, by the project's own scripts."""
         few = {name: values[:COSIMULATED] for name, values in raw.items()}
         bench = bench_of(program, few) if ToolStep.COSIM in steps else None
         wanted = [STEPS[step] for step in steps]
         done = synthesise(folder, settings, wanted, seconds, said, bench=bench)
-        return Done(
+        return ToolResult(
             tuple(
                 f"{'+'.join(ran.steps)}: {ran.tool} {ran.version}, {ran.seconds:.0f} s, its log is "
                 f"{ran.log.relative_to(folder)}"
@@ -180,12 +180,12 @@ class HlsTarget(Target[HlsSettings]):
 
     def reports(self, folder: Path, settings: HlsSettings) -> tuple[Metric, ...]:
         """What reports of the vendor's tools are in an emitted project."""
-        return measured(folder, settings) if settings.backend in NAME_IN else ()
+        return read_measurements(folder, settings) if settings.backend in NAME_IN else ()
 
     def check_tools(self, environment: Mapping[str, str]) -> tuple[Check, ...]:
         """A C++ compiler and make, which simulations need; the vendors' tools."""
-        needed = (check_tool(tool, State.PROBLEM, environment) for tool in (build.CXX, MAKE))
-        vendors = (check_tool(tool, State.OPTIONAL, environment) for tool in PROGRAMS)
+        needed = (check_tool(tool, Severity.PROBLEM, environment) for tool in (build.CXX, MAKE))
+        vendors = (check_tool(tool, Severity.OPTIONAL, environment) for tool in PROGRAMS)
         return (*needed, *vendors)
 
     def tappable(self, program: Program, folder: Path, settings: HlsSettings) -> tuple[str, ...]:

@@ -15,8 +15,8 @@ from pathlib import Path
 
 from edgeinfer.base.metrics import Metric
 from edgeinfer.targets.reports.cells import ReportError, count, report_text
-from edgeinfer.targets.reports.figures import Cycles, Source, ordered
-from edgeinfer.targets.reports.tables import Table, tables, whole_rows
+from edgeinfer.targets.reports.figures import CycleRange, FigureSource, check_order
+from edgeinfer.targets.reports.tables import ParsedTable, tables, whole_rows
 
 TRANSACTION = re.compile(r"transaction\s*\d+\s*:\s*(\S+)(?:\s+(\S+))?", re.I)
 NOT_RUN = ("na", "n/a", "")
@@ -29,8 +29,8 @@ class CoSimulation:
 
     language: str
     passed: bool | None
-    latency: Cycles
-    interval: Cycles
+    latency: CycleRange
+    interval: CycleRange
     latency_mean: float | None
     interval_mean: float | None
 
@@ -59,14 +59,14 @@ def cosim(path: Path) -> CoSimulation | None:
     )
 
 
-def _span(table: Table, row: tuple[str, ...], what: str) -> tuple[Cycles, float | None]:
+def _span(table: ParsedTable, row: tuple[str, ...], what: str) -> tuple[CycleRange, float | None]:
     found: list[float | None] = []
     for end in ("min", "avg", "max"):
         at = table.column(what, end)
         if at is None:
             raise ReportError(table.path, f"its table has no column of {what} {end}")
         found.append(count(row[at], table.path))
-    return ordered(Cycles(found[0], found[2]), table.path), found[1]
+    return check_order(CycleRange(found[0], found[2]), table.path), found[1]
 
 
 def with_transactions(simulated: CoSimulation, path: Path) -> CoSimulation:
@@ -83,19 +83,21 @@ def with_transactions(simulated: CoSimulation, path: Path) -> CoSimulation:
     if simulated.latency.most is None and latencies:
         simulated = replace(
             simulated,
-            latency=Cycles(min(latencies), max(latencies)),
+            latency=CycleRange(min(latencies), max(latencies)),
             latency_mean=sum(latencies) / len(latencies),
         )
     if simulated.interval.most is None and intervals:
         simulated = replace(
             simulated,
-            interval=Cycles(min(intervals), max(intervals)),
+            interval=CycleRange(min(intervals), max(intervals)),
             interval_mean=sum(intervals) / len(intervals),
         )
     return simulated
 
 
-def cosim_metrics(simulated: CoSimulation, source: Source, clock_ns: float) -> Iterator[Metric]:
+def cosim_metrics(
+    simulated: CoSimulation, source: FigureSource, clock_ns: float
+) -> Iterator[Metric]:
     """The metrics of a simulation. Cycles of one that failed would say nothing of the design."""
     if simulated.passed is not None:
         yield source.metric("cosim_passed", float(simulated.passed), "")

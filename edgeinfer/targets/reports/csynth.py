@@ -8,7 +8,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 
 from edgeinfer.base.metrics import Metric, Origin
-from edgeinfer.targets.reports.figures import Cycles, LayerOf, Resources, Source
+from edgeinfer.targets.reports.figures import CycleRange, FigureSource, LayerOf, Resources
 
 ROUNDING = 0.006  # a report's absolute times have three digits or more
 
@@ -18,8 +18,8 @@ class Module:
     """A piece of the design that the synthesis kept together, such as a layer."""
 
     name: str
-    latency: Cycles
-    interval: Cycles
+    latency: CycleRange
+    interval: CycleRange
     resources: Resources
 
 
@@ -34,10 +34,10 @@ class Synthesis:
     part: str
     clock_target_ns: float | None
     clock_ns: float | None
-    latency: Cycles
-    interval: Cycles
+    latency: CycleRange
+    interval: CycleRange
     resources: Resources
-    latency_ns: Cycles  # as the tool rounds it; older ones leave it out
+    latency_ns: CycleRange  # as the tool rounds it; older ones leave it out
     modules: tuple[Module, ...]
 
 
@@ -47,7 +47,7 @@ def csynth_metrics(synthesis: Synthesis, layer_of: LayerOf) -> tuple[Metric, ...
 
 
 def _metrics(synthesis: Synthesis, layer_of: LayerOf) -> Iterator[Metric]:
-    source = Source(Origin.SYNTHESISED, synthesis.tool, synthesis.version)
+    source = FigureSource(Origin.SYNTHESISED, synthesis.tool, synthesis.version)
     yield from synthesis.latency.metrics(source, "latency_cycles", "cycles", None)
     clock = _clock_of_latency(synthesis)
     if clock is not None:

@@ -23,8 +23,8 @@ from edgeinfer.targets.reports.cells import (
     version_of,
 )
 from edgeinfer.targets.reports.csynth import Module, Synthesis
-from edgeinfer.targets.reports.figures import Cycles, Resources, ordered
-from edgeinfer.targets.reports.tables import Table, tables, whole_rows
+from edgeinfer.targets.reports.figures import CycleRange, Resources, check_order
+from edgeinfer.targets.reports.tables import ParsedTable, tables, whole_rows
 
 TITLE = re.compile(r"^[ \t]*==[ \t]+(\S.*HLS) Report for '([^']+)'", re.M)
 PERFORMANCE, UTILIZATION = "performance estimates", "utilization estimates"
@@ -65,7 +65,9 @@ def csynth_text(path: Path) -> Synthesis:
     )
 
 
-def _only(found: Iterable[Table], path: Path, section: str, plus: str, star: str) -> Table:
+def _only(
+    found: Iterable[ParsedTable], path: Path, section: str, plus: str, star: str
+) -> ParsedTable:
     matching = _all(found, section, plus, star)
     if len(matching) != 1:
         where = " / ".join(word for word in (section, plus, star) if word)
@@ -73,7 +75,7 @@ def _only(found: Iterable[Table], path: Path, section: str, plus: str, star: str
     return matching[0]
 
 
-def _all(found: Iterable[Table], section: str, plus: str, star: str) -> list[Table]:
+def _all(found: Iterable[ParsedTable], section: str, plus: str, star: str) -> list[ParsedTable]:
     return [
         table
         for table in found
@@ -84,7 +86,7 @@ def _all(found: Iterable[Table], section: str, plus: str, star: str) -> list[Tab
     ]
 
 
-def _spans(table: Table, row: tuple[str, ...]) -> tuple[Cycles, Cycles, Cycles]:
+def _spans(table: ParsedTable, row: tuple[str, ...]) -> tuple[CycleRange, CycleRange, CycleRange]:
     """A row's cycles of latency, cycles between inputs, and absolute latency in nanoseconds."""
     pairs = []
     for words, without in ((("latency",), ("absolute",)), (("interval",), ())):
@@ -92,16 +94,18 @@ def _spans(table: Table, row: tuple[str, ...]) -> tuple[Cycles, Cycles, Cycles]:
         most = table.column(*words, "max", without=without)
         if least is None or most is None:
             raise ReportError(table.path, f"a table has no columns of {words[0]}, min and max")
-        span = Cycles(count(row[least], table.path), count(row[most], table.path))
-        pairs.append(ordered(span, table.path))
+        span = CycleRange(count(row[least], table.path), count(row[most], table.path))
+        pairs.append(check_order(span, table.path))
     least, most = table.column("absolute", "min"), table.column("absolute", "max")
-    absolute = Cycles()
+    absolute = CycleRange()
     if least is not None and most is not None:
-        absolute = Cycles(nanoseconds(row[least], table.path), nanoseconds(row[most], table.path))
+        absolute = CycleRange(
+            nanoseconds(row[least], table.path), nanoseconds(row[most], table.path)
+        )
     return pairs[0], pairs[1], absolute
 
 
-def _resources(table: Table, row: tuple[str, ...]) -> Resources:
+def _resources(table: ParsedTable, row: tuple[str, ...]) -> Resources:
     """A row's resources."""
     amounts: dict[str, float | None] = {}
     for name, columns in {
@@ -118,7 +122,7 @@ def _resources(table: Table, row: tuple[str, ...]) -> Resources:
     return Resources(**amounts)
 
 
-def _modules(found: Iterable[Table]) -> tuple[Module, ...]:
+def _modules(found: Iterable[ParsedTable]) -> tuple[Module, ...]:
     """The modules directly below: several instances of one count together."""
     held = tuple(found)
     modules: dict[str, Module] = {}
@@ -129,7 +133,9 @@ def _modules(found: Iterable[Table]) -> tuple[Module, ...]:
         for row in whole_rows(table):
             if not row[module]:  # the total
                 continue
-            known = modules.get(row[module], Module(row[module], Cycles(), Cycles(), Resources()))
+            known = modules.get(
+                row[module], Module(row[module], CycleRange(), CycleRange(), Resources())
+            )
             both = known.resources.plus(_resources(table, row))
             modules[row[module]] = replace(known, resources=both)
     for table in _all(held, PERFORMANCE, "detail", "instance"):
@@ -137,7 +143,9 @@ def _modules(found: Iterable[Table]) -> tuple[Module, ...]:
         if module is None:
             raise ReportError(table.path, "its table of instances names no modules")
         for row in whole_rows(table):
-            known = modules.get(row[module], Module(row[module], Cycles(), Cycles(), Resources()))
+            known = modules.get(
+                row[module], Module(row[module], CycleRange(), CycleRange(), Resources())
+            )
             latency, interval, _ = _spans(table, row)
             modules[row[module]] = replace(
                 known,

@@ -16,8 +16,8 @@ from edgeinfer.targets.reports.cells import (
     version_of,
 )
 from edgeinfer.targets.reports.csynth import Module, Synthesis
-from edgeinfer.targets.reports.figures import Cycles, Resources, ordered
-from edgeinfer.targets.reports.tables import Table, tables, whole_rows
+from edgeinfer.targets.reports.figures import CycleRange, Resources, check_order
+from edgeinfer.targets.reports.tables import ParsedTable, tables, whole_rows
 
 TITLE = re.compile(r"==\s+Synthesis Summary Report of '([^']+)'")
 MARK = re.compile(r"( *)([+o])\s(.*?)\*?\s*")  # `+` stands before a module, `o` before a loop
@@ -50,12 +50,12 @@ def csynth_tree(path: Path) -> Synthesis:
         latency=top.latency,
         interval=top.interval,
         resources=top.resources,
-        latency_ns=Cycles(),
+        latency_ns=CycleRange(),
         modules=tuple(module for deeper, module in found if deeper == depth + 1),
     )
 
 
-def _module(name: str, row: tuple[str, ...], table: Table) -> Module:
+def _module(name: str, row: tuple[str, ...], table: ParsedTable) -> Module:
     def cell(*words: str) -> str | None:
         at = table.column(*words, without=("iteration",))
         return None if at is None else row[at]
@@ -70,8 +70,8 @@ def _module(name: str, row: tuple[str, ...], table: Table) -> Module:
     )
     return Module(
         name,
-        ordered(Cycles(latency, latency), table.path),
-        ordered(Cycles(interval, interval), table.path),
+        check_order(CycleRange(latency, latency), table.path),
+        check_order(CycleRange(interval, interval), table.path),
         Resources(
             dsp=occupied("dsp"),
             lut=occupied("lut"),

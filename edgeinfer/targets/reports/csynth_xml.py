@@ -9,7 +9,7 @@ from pathlib import Path
 
 from edgeinfer.targets.reports.cells import ReportError, count, nanoseconds, xml_root
 from edgeinfer.targets.reports.csynth import Synthesis
-from edgeinfer.targets.reports.figures import Cycles, Resources, ordered
+from edgeinfer.targets.reports.figures import CycleRange, Resources, check_order
 
 TIMING = "PerformanceEstimates/SummaryOfTimingAnalysis"
 LATENCY = "PerformanceEstimates/SummaryOfOverallLatency"
@@ -34,12 +34,12 @@ def csynth_xml(path: Path) -> Synthesis:
         interval=_span(root, f"{LATENCY}/Interval-min", f"{LATENCY}/Interval-max", path),
         resources=Resources(
             dsp=_count(root, f"{USED}/{'DSP48E' if dsp48 else 'DSP'}", path),
-            lut=_needed(root, f"{USED}/LUT", path),
-            ff=_needed(root, f"{USED}/FF", path),
+            lut=_needed_number(root, f"{USED}/LUT", path),
+            ff=_needed_number(root, f"{USED}/FF", path),
             bram18=_count(root, f"{USED}/BRAM_18K", path),
             uram=_count(root, f"{USED}/URAM", path),
         ),
-        latency_ns=Cycles(
+        latency_ns=CycleRange(
             _time(root, f"{LATENCY}/Best-caseRealTimeLatency", path),
             _time(root, f"{LATENCY}/Worst-caseRealTimeLatency", path),
         ),
@@ -55,7 +55,7 @@ def _count(root: ElementTree.Element, where: str, path: Path) -> float | None:
     return count(_text(root, where), path)
 
 
-def _needed(root: ElementTree.Element, where: str, path: Path) -> float:
+def _needed_number(root: ElementTree.Element, where: str, path: Path) -> float:
     found = _count(root, where, path)
     if found is None:
         raise ReportError(path, f"it has no number at {where}")
@@ -66,5 +66,5 @@ def _time(root: ElementTree.Element, where: str, path: Path) -> float | None:
     return nanoseconds(_text(root, where), path)
 
 
-def _span(root: ElementTree.Element, least: str, most: str, path: Path) -> Cycles:
-    return ordered(Cycles(_count(root, least, path), _count(root, most, path)), path)
+def _span(root: ElementTree.Element, least: str, most: str, path: Path) -> CycleRange:
+    return check_order(CycleRange(_count(root, least, path), _count(root, most, path)), path)

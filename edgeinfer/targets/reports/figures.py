@@ -17,7 +17,7 @@ LayerOf = Callable[[str], str]  # the layer that a module is, or the module's ow
 
 
 @dataclass(frozen=True, slots=True)
-class Source:
+class FigureSource:
     """Where figures come from: how they came to be, and which tool says so."""
 
     origin: Origin
@@ -41,14 +41,14 @@ class Source:
 
 
 @dataclass(frozen=True, slots=True)
-class Cycles:
+class CycleRange:
     """The fewest and the most clock cycles something takes; None where the tool cannot say."""
 
     fewest: float | None = None
     most: float | None = None
 
     def metrics(
-        self, source: Source, name: str, unit: str, layer: str | None, scale: float = 1.0
+        self, source: FigureSource, name: str, unit: str, layer: str | None, scale: float = 1.0
     ) -> Iterator[Metric]:
         """The worst case, with the band from the best where they differ; nothing if unknown."""
         if self.most is None:
@@ -59,7 +59,7 @@ class Cycles:
         else:
             yield source.metric(name, most, unit, layer, self.fewest * scale, most)
 
-    def worst(self, other: Cycles) -> Cycles:
+    def worst(self, other: CycleRange) -> CycleRange:
         """The slower of two that are known."""
         return other if self.most is None or (other.most or 0) > self.most else self
 
@@ -89,7 +89,7 @@ class Resources:
             sums[each.name] = sum(known) if known else None
         return Resources(**sums)
 
-    def metrics(self, source: Source, layer: str | None = None) -> Iterator[Metric]:
+    def metrics(self, source: FigureSource, layer: str | None = None) -> Iterator[Metric]:
         """One metric for each that is counted."""
         for each in fields(self):
             value = getattr(self, each.name)
@@ -97,7 +97,7 @@ class Resources:
                 yield source.metric(each.name, value, each.name.upper(), layer)
 
 
-def ordered(cycles: Cycles, path: Path) -> Cycles:
+def check_order(cycles: CycleRange, path: Path) -> CycleRange:
     """The same, or an error where the fewest are more than the most, or any is below zero."""
     known = [value for value in (cycles.fewest, cycles.most) if value is not None]
     if any(value < 0 for value in known) or known != sorted(known):

@@ -16,7 +16,7 @@ from typing import Any
 from edgeinfer.base.metrics import Metric, Origin
 from edgeinfer.targets.reports.cells import ReportError, count, version_of
 from edgeinfer.targets.reports.cosim import CoSimulation, cosim_metrics
-from edgeinfer.targets.reports.figures import Cycles, Resources, Source, ordered
+from edgeinfer.targets.reports.figures import CycleRange, FigureSource, Resources, check_order
 from edgeinfer.targets.reports.script_data import json_data, script_data
 
 COMPILER, FITTER = "Intel HLS", "Quartus"
@@ -40,12 +40,12 @@ def intel_metrics(reports: Path, clock_ns: float, part: str = "") -> tuple[Metri
     library = reports / "lib"
     compiler, fitter, family = _versions(library)
     memory = memory_of(family or part)
-    metrics = [*_area(library, Source(Origin.SYNTHESISED, COMPILER, compiler), memory)]
+    metrics = [*_area(library, FigureSource(Origin.SYNTHESISED, COMPILER, compiler), memory)]
     simulated = library / "verification_data.js"
     if simulated.is_file() and (found := _simulation(simulated)) is not None:
-        source = Source(Origin.SIMULATED, COMPILER, compiler)
+        source = FigureSource(Origin.SIMULATED, COMPILER, compiler)
         metrics += cosim_metrics(found, source, clock_ns)
-    metrics += _fit(library, Source(Origin.ROUTED, FITTER, fitter), memory)
+    metrics += _fit(library, FigureSource(Origin.ROUTED, FITTER, fitter), memory)
     return tuple(metrics)
 
 
@@ -96,7 +96,7 @@ def _dicts(value: object) -> list[Mapping[str, Any]]:
     return [item for item in value if isinstance(item, dict)] if isinstance(value, list) else []
 
 
-def _area(library: Path, source: Source, memory: str) -> Iterator[Metric]:
+def _area(library: Path, source: FigureSource, memory: str) -> Iterator[Metric]:
     """What the compiler reckons the design to occupy."""
     found = _data(library, "area")
     if found is None:
@@ -135,15 +135,15 @@ def _simulation(path: Path) -> CoSimulation | None:
     return CoSimulation("Verilog", None, latency[0], interval[0], latency[1], interval[1])
 
 
-def _triple(cell: str, path: Path) -> tuple[Cycles, float | None]:
+def _triple(cell: str, path: Path) -> tuple[CycleRange, float | None]:
     """`13,14,13.5`: the fewest, the most, and the mean."""
     values = [count(part, path) for part in cell.split(",")]
     if len(values) != 3:
         raise ReportError(path, f"{cell!r} is not a fewest, most and mean")
-    return ordered(Cycles(values[0], values[1]), path), values[2]
+    return check_order(CycleRange(values[0], values[1]), path), values[2]
 
 
-def _fit(library: Path, source: Source, memory: str) -> Iterator[Metric]:
+def _fit(library: Path, source: FigureSource, memory: str) -> Iterator[Metric]:
     """What Quartus placed and routed, if it ran."""
     found = _data(library, "quartus")
     if found is None or not isinstance(found[0], dict):

@@ -25,7 +25,7 @@ TRAILING_COMMA = re.compile(r",(\s*[\]}])")
 
 def json_data(path: Path) -> Any:
     """The content of a JSON file."""
-    return _decoded(report_text(path), path)
+    return _decode_value(report_text(path), path)
 
 
 def script_data(path: Path, name: str) -> Any:
@@ -36,11 +36,11 @@ def script_data(path: Path, name: str) -> Any:
         if not re.match(r"\s*var\s+\w+\s*=", text):
             raise ReportError(path, "it is not a script that assigns variables")
         return None
-    found = _decoded(_as_json(text[begin.end() :]), path)
-    return _decoded(found, path) if isinstance(found, str) else found
+    found = _decode_value(_as_json(text[begin.end() :]), path)
+    return _decode_value(found, path) if isinstance(found, str) else found
 
 
-def _decoded(text: str, path: Path) -> Any:
+def _decode_value(text: str, path: Path) -> Any:
     try:
         mended = NAMES_IN_LIST.sub(r"{\1}", text.lstrip())
         return json.JSONDecoder(strict=False).raw_decode(mended)[0]
@@ -53,13 +53,13 @@ def _as_json(script: str) -> str:
     pieces, at = [], 0
     for match in STRING.finditer(script):
         pieces.append(TRAILING_COMMA.sub(r"\1", script[at : match.start()]))
-        pieces.append(json.dumps(ESCAPE.sub(_unescaped, match[0][1:-1])))
+        pieces.append(json.dumps(ESCAPE.sub(_unescape, match[0][1:-1])))
         at = match.end()
     pieces.append(TRAILING_COMMA.sub(r"\1", script[at:]))
     return "".join(pieces)
 
 
-def _unescaped(match: re.Match[str]) -> str:
+def _unescape(match: re.Match[str]) -> str:
     escaped = match[1]
     if len(escaped) > 1:
         return chr(int(escaped[1:], 16))

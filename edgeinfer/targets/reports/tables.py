@@ -26,7 +26,7 @@ HEADINGS = (  # deeper ones last; a heading ends those that are deeper
 
 
 @dataclass(frozen=True, slots=True)
-class Table:
+class ParsedTable:
     """A table and where it stands: the headings above it, its columns, its rows of cells.
 
     Names are in lower case and cells stripped, except for blanks before a row's first cell, which
@@ -57,12 +57,12 @@ class Table:
         return None
 
 
-def tables(text: str, path: Path) -> tuple[Table, ...]:
+def tables(text: str, path: Path) -> tuple[ParsedTable, ...]:
     """Every table of a report; one that does not end with a border was cut short."""
     return tuple(_tables(text, path))
 
 
-def _tables(text: str, path: Path) -> Iterator[Table]:
+def _tables(text: str, path: Path) -> Iterator[ParsedTable]:
     headings: list[str] = ["", "", ""]
     lines = text.splitlines()
     at = 0
@@ -83,7 +83,7 @@ def _tables(text: str, path: Path) -> Iterator[Table]:
         at += 1
 
 
-def _table(block: list[str], headings: tuple[str, ...], path: Path) -> Table:
+def _table(block: list[str], headings: tuple[str, ...], path: Path) -> ParsedTable:
     borders = [index for index, line in enumerate(block) if BORDER.fullmatch(line)]
     if len(borders) < 2 or borders[-1] != len(block) - 1:
         raise ReportError(path, f"it ends inside a table, at {block[-1][:40]!r}")
@@ -97,7 +97,7 @@ def _table(block: list[str], headings: tuple[str, ...], path: Path) -> Table:
         " ".join(word for line in header if (word := _above(line, left, right)))
         for left, right in pairwise(edges)
     )
-    return Table(headings, columns, rows, path)
+    return ParsedTable(headings, columns, rows, path)
 
 
 def _edges(line: str) -> list[int]:
@@ -120,7 +120,7 @@ def _cells(line: str) -> tuple[str, ...]:
     return (first.rstrip(), *(cell.strip() for cell in others))
 
 
-def whole_rows(table: Table) -> tuple[tuple[str, ...], ...]:
+def whole_rows(table: ParsedTable) -> tuple[tuple[str, ...], ...]:
     """A table's rows, each with a cell in every column: an error otherwise."""
     for row in table.rows:
         if len(row) != len(table.columns):

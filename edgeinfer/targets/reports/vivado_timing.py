@@ -9,7 +9,7 @@ from pathlib import Path
 
 from edgeinfer.base.metrics import Metric, Origin
 from edgeinfer.targets.reports.cells import ReportError, count, field, report_text, version_of
-from edgeinfer.targets.reports.figures import TARGET, Source
+from edgeinfer.targets.reports.figures import TARGET, FigureSource
 from edgeinfer.targets.reports.vivado_usage import TOOL
 
 WORST = "WNS(ns)"
@@ -32,7 +32,9 @@ def vivado_timing(path: Path, target: str = TARGET) -> tuple[Metric, ...]:
     slack = count(values[names.index(WORST)], path)
     if slack is None:
         return ()
-    source = Source(_origin(text, path), TOOL, version_of(field(text, "Tool Version")), target)
+    source = FigureSource(
+        _origin(text, path), TOOL, version_of(field(text, "Tool Version")), target
+    )
     metrics = [source.metric("wns_ns", slack, "ns")]
     period = _period(text, slack, path)
     if period is not None:

@@ -20,8 +20,8 @@ from edgeinfer.targets.reports.cells import (
     version_of,
     xml_root,
 )
-from edgeinfer.targets.reports.figures import TARGET, LayerOf, Resources, Source
-from edgeinfer.targets.reports.tables import Table, tables, whole_rows
+from edgeinfer.targets.reports.figures import TARGET, FigureSource, LayerOf, Resources
+from edgeinfer.targets.reports.tables import ParsedTable, tables, whole_rows
 
 TOOL = "Vivado"
 ROWS = {
@@ -38,7 +38,7 @@ def vivado_usage(path: Path, layer_of: LayerOf, target: str = TARGET) -> tuple[M
     """Read a utilization report; one by hierarchy has the layers too."""
     text = report_text(path)
     found = tables(text, path)
-    source = Source(_origin(text), TOOL, version_of(field(text, "Tool Version")), target)
+    source = FigureSource(_origin(text), TOOL, version_of(field(text, "Tool Version")), target)
     hierarchy = next((t for t in found if t.column("total luts") is not None), None)
     if hierarchy is not None:
         return tuple(_by_hierarchy(hierarchy, source, layer_of))
@@ -52,7 +52,7 @@ def _origin(text: str) -> Origin:
     return Origin.ROUTED if done else Origin.SYNTHESISED
 
 
-def _flat(found: Iterable[Table], path: Path) -> Resources:
+def _flat(found: Iterable[ParsedTable], path: Path) -> Resources:
     held = [t for t in found if t.named("site type") is not None and t.named("used") is not None]
     amounts: dict[str, float] = {}
     for name, rows in ROWS.items():
@@ -77,7 +77,7 @@ def _flat(found: Iterable[Table], path: Path) -> Resources:
     )
 
 
-def _by_hierarchy(table: Table, source: Source, layer_of: LayerOf) -> Iterator[Metric]:
+def _by_hierarchy(table: ParsedTable, source: FigureSource, layer_of: LayerOf) -> Iterator[Metric]:
     module = table.named("module")
     rows = whole_rows(table)
     if module is None or not rows:
@@ -100,7 +100,7 @@ def _depth(row: tuple[str, ...]) -> int:
     return len(row[0]) - len(row[0].lstrip())
 
 
-def _row(table: Table, row: tuple[str, ...]) -> Resources:
+def _row(table: ParsedTable, row: tuple[str, ...]) -> Resources:
     def amount(*words: str) -> float:
         at = table.column(*words)
         found = None if at is None else count(row[at], table.path)
@@ -125,7 +125,7 @@ def exported_usage(path: Path) -> tuple[Metric, ...]:
     if root.find("AreaReport/Resources") is None or root.find("TimingReport") is None:
         raise ReportError(path, "it has no AreaReport and TimingReport")
     origin = Origin.ROUTED if run.startswith("impl") else Origin.SYNTHESISED
-    source = Source(origin, TOOL, version_of(root.findtext("RunData/VIVADO_VERSION")))
+    source = FigureSource(origin, TOOL, version_of(root.findtext("RunData/VIVADO_VERSION")))
 
     def amount(where: str) -> float | None:
         return count(root.findtext(where) or "", path)

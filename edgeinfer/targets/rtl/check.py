@@ -30,7 +30,7 @@ from edgeinfer.targets.rtl.design.folding import WIDEST_INPUT_BITS
 from edgeinfer.targets.rtl.design.layers import layers_of
 from edgeinfer.targets.rtl.design.parts import budget_of, part_of
 from edgeinfer.targets.rtl.settings import RtlSettings
-from edgeinfer.targets.rtl.unrolled.straight import size_of, wanted, wide_inputs
+from edgeinfer.targets.rtl.unrolled.straight import is_unrolled, size_of, wide_inputs
 
 MOST_AXES = 2  # of a window
 MOST_ELEMENTS = 1 << 20  # of a value: every step of a frame is counted
@@ -38,7 +38,7 @@ MOST_ELEMENTS = 1 << 20  # of a value: every step of a frame is counted
 
 def offences(program: Program, settings: RtlSettings) -> tuple[Offence, ...]:
     """Everything that stands in the way of a prepared Program."""
-    straight = wanted(program, settings)
+    straight = is_unrolled(program, settings)
     found = [
         Offence(op.name, type(op).__name__, reason)
         for op in program.ops

@@ -8,27 +8,32 @@ from collections.abc import Callable
 
 from edgeinfer.base.errors import UsageError
 from edgeinfer.ir.program import Program
-from edgeinfer.targets.rtl.design.build import built
-from edgeinfer.targets.rtl.design.cycles import counted
-from edgeinfer.targets.rtl.design.folding import Folding, divisors, given, keeping_up
+from edgeinfer.targets.rtl.design.build import build_netlist
+from edgeinfer.targets.rtl.design.cycles import count_cycles
+from edgeinfer.targets.rtl.design.folding import (
+    Folding,
+    divisors,
+    folding_from_settings,
+    keeping_up,
+)
 from edgeinfer.targets.rtl.design.layers import layers_of
 from edgeinfer.targets.rtl.design.netlist import Netlist
 from edgeinfer.targets.rtl.design.parts import DEFAULT_MULTIPLIERS, budget_of
 from edgeinfer.targets.rtl.design.queues import slowest, with_queues
 from edgeinfer.targets.rtl.settings import RtlSettings
-from edgeinfer.targets.rtl.unrolled.straight import built_straight, wanted
+from edgeinfer.targets.rtl.unrolled.straight import build_straight, is_unrolled
 
 MOST_STEPS = 1 << 21  # of a layer in a frame
 
 
-def designed(program: Program, settings: RtlSettings) -> tuple[Folding, Netlist]:
+def design_netlist(program: Program, settings: RtlSettings) -> tuple[Folding, Netlist]:
     """The folding that the settings name or ask for, and the design it leads to."""
-    if wanted(program, settings):
-        folding, netlist = built_straight(program, settings)
+    if is_unrolled(program, settings):
+        folding, netlist = build_straight(program, settings)
         return folding, with_queues(netlist)
-    folding = chosen(program, settings)
+    folding = choose_folding(program, settings)
     _check_countable(program, folding)
-    return folding, with_queues(built(program, folding))
+    return folding, with_queues(build_netlist(program, folding))
 
 
 def _check_countable(program: Program, folding: Folding) -> None:
@@ -43,14 +48,14 @@ def _check_countable(program: Program, folding: Folding) -> None:
             )
 
 
-def chosen(program: Program, settings: RtlSettings) -> Folding:
+def choose_folding(program: Program, settings: RtlSettings) -> Folding:
     """The settings' own folds; else the least that reaches the goal; else what a budget allows."""
     if settings.throughput is not None:
         return _for_throughput(program, settings, settings.throughput)
     if settings.latency_us is not None:
         return _for_latency(program, settings, settings.latency_us)
     if settings.folds and settings.budget.multipliers is None:
-        return given(program, settings)
+        return folding_from_settings(program, settings)
     most = budget_of(settings).multipliers or DEFAULT_MULTIPLIERS
     return _least(
         _targets(program),
@@ -63,7 +68,7 @@ def chosen(program: Program, settings: RtlSettings) -> Folding:
 def _for_throughput(program: Program, settings: RtlSettings, wanted: float) -> Folding:
     cycles = int(settings.clock_mhz * 1e6 / wanted)
     folding = keeping_up(program, max(cycles, 1), settings)
-    reached = slowest(built(program, folding))
+    reached = slowest(build_netlist(program, folding))
     if reached > cycles:
         rate = settings.clock_mhz * 1e6 / reached
         raise UsageError(
@@ -79,11 +84,11 @@ def _for_latency(program: Program, settings: RtlSettings, wanted: float) -> Fold
     most = int(wanted * settings.clock_mhz)
 
     def reaches(folding: Folding) -> bool:
-        return counted(with_queues(built(program, folding))).latency <= most
+        return count_cycles(with_queues(build_netlist(program, folding))).latency <= most
 
     quickest = keeping_up(program, 1, settings)
     if not reaches(quickest):
-        latency = counted(with_queues(built(program, quickest))).latency
+        latency = count_cycles(with_queues(build_netlist(program, quickest))).latency
         raise UsageError(
             f"{program.name} cannot answer within {wanted:g} us at {settings.clock_mhz:g} MHz: "
             f"completely unfolded it takes {latency:,} cycles, "

@@ -18,7 +18,7 @@ from edgeinfer.base.errors import (
     UsageError,
     did_you_mean,
 )
-from edgeinfer.base.health import Check, State, check_tool
+from edgeinfer.base.health import Check, Severity, check_tool
 from edgeinfer.base.metrics import Metric
 from edgeinfer.base.plan import BuildPlan
 from edgeinfer.base.reads import Reads
@@ -26,12 +26,12 @@ from edgeinfer.ir.interpret import fitting_inputs
 from edgeinfer.ir.program import Program
 from edgeinfer.targets.rtl import check
 from edgeinfer.targets.rtl.board.shell_files import shell_files
-from edgeinfer.targets.rtl.choose import designed
-from edgeinfer.targets.rtl.design.cycles import counted
+from edgeinfer.targets.rtl.choose import design_netlist
+from edgeinfer.targets.rtl.design.cycles import count_cycles
 from edgeinfer.targets.rtl.design.metrics import cycle_metrics, weight_metrics
 from edgeinfer.targets.rtl.design.netlist import Netlist
 from edgeinfer.targets.rtl.design.parts import part_of
-from edgeinfer.targets.rtl.design.prepare import prepared
+from edgeinfer.targets.rtl.design.prepare import prepare_program
 from edgeinfer.targets.rtl.emit.emit import HDL, files_of, module_of, top_file
 from edgeinfer.targets.rtl.emit.manifest import manifest
 from edgeinfer.targets.rtl.emit.testbench import testbench
@@ -39,20 +39,20 @@ from edgeinfer.targets.rtl.estimate.estimate import resource_metrics
 from edgeinfer.targets.rtl.settings import RtlSettings
 from edgeinfer.targets.rtl.tools import programs
 from edgeinfer.targets.rtl.tools.families import KINDS
-from edgeinfer.targets.rtl.tools.measure import measured
-from edgeinfer.targets.rtl.tools.simulate import Conditions, Observed, run
+from edgeinfer.targets.rtl.tools.measure import measure_design
+from edgeinfer.targets.rtl.tools.simulate import Conditions, SimulationTrace, run
 from edgeinfer.targets.rtl.tools.verilator import COMPILER, PACKAGE, VERILATOR, simulator
 from edgeinfer.targets.rtl.tools.vivado import vivado_files
 from edgeinfer.targets.target import (
     Act,
     Advanced,
-    Done,
     Place,
     Said,
     Suspicion,
     Target,
+    ToolResult,
     ToolStep,
-    unwatched,
+    ignore_progress,
 )
 from quantization.fixed import Ints
 
@@ -97,7 +97,7 @@ class RtlTarget(Target[RtlSettings]):
     def check(self, program: Program, settings: RtlSettings) -> tuple[Offence, ...]:
         """Every op for which there is no block, and whether the weights fit."""
         try:
-            folded = prepared(program)
+            folded = prepare_program(program)
         except ProgramError as error:  # a softmax's parts may need more bits than it does
             return (Offence(program.name, "Softmax", error.message),)
         return check.offences(folded, settings)
@@ -105,8 +105,8 @@ class RtlTarget(Target[RtlSettings]):
     def emit(self, program: Program, settings: RtlSettings) -> BuildPlan:
         """The design's files."""
         folded = self._checked(program, settings)
-        folding, netlist = designed(folded, settings)
-        cycles = counted(netlist)
+        folding, netlist = design_netlist(folded, settings)
+        cycles = count_cycles(netlist)
         told = manifest(program, folding, netlist, cycles, settings.clock_mhz)
         also = testbench(folded, netlist, cycles)
         also |= vivado_files(module_of(netlist), part_of(settings), settings)
@@ -122,7 +122,7 @@ class RtlTarget(Target[RtlSettings]):
         settings: RtlSettings,
         *,
         taps: Collection[str] = (),
-        advanced: Advanced = unwatched,
+        advanced: Advanced = ignore_progress,
     ) -> dict[str, Ints]:
         """Run the folder's design on all samples, cycle by cycle, with gaps at the inputs, with
         back-pressure at the outputs and after a reset in the midst of a frame."""
@@ -151,7 +151,7 @@ class RtlTarget(Target[RtlSettings]):
         settings: RtlSettings,
         *,
         taps: Collection[str] = (),
-    ) -> Observed:
+    ) -> SimulationTrace:
         """The same, with the cycle of every beat."""
         folded = self._checked(program, settings)
         given = fitting_inputs(folded, raw)
@@ -164,7 +164,7 @@ class RtlTarget(Target[RtlSettings]):
                     f"No stream of {program.name} carries a value %{tap} that could be tapped.",
                     hint=did_you_mean(tap, netlist.values),
                 )
-        cycles = counted(netlist)
+        cycles = count_cycles(netlist)
         conditions = Conditions(
             settings.gaps,
             settings.seed,
@@ -177,8 +177,8 @@ class RtlTarget(Target[RtlSettings]):
         """Cycles, which are exact, and what follows from them at the clock that is asked for;
         resources as Yosys will find them, with their bands."""
         folded = self._checked(program, settings)
-        folding, netlist = designed(folded, settings)
-        cycles = counted(netlist)
+        folding, netlist = design_netlist(folded, settings)
+        cycles = count_cycles(netlist)
         return (
             *cycle_metrics(folded, netlist, cycles, settings.clock_mhz),
             *weight_metrics(folded, folding),
@@ -204,25 +204,27 @@ class RtlTarget(Target[RtlSettings]):
         seconds: float,
         raw: Mapping[str, Ints],
         said: Said,
-    ) -> Done:
+    ) -> ToolResult:
         """Open tools, or the vendor's where they are; routing also packs a bitstream."""
         limited = replace(settings, route=ToolStep.ROUTE in steps, tool_seconds=seconds)
-        taken = measured(folder, limited, said)
+        taken = measure_design(folder, limited, said)
         if taken.bitstream is None:
-            return Done((), taken.metrics)
-        return Done((f"The bitstream is {taken.bitstream.relative_to(folder)}.",), taken.metrics)
+            return ToolResult((), taken.metrics)
+        return ToolResult(
+            (f"The bitstream is {taken.bitstream.relative_to(folder)}.",), taken.metrics
+        )
 
     def check_tools(self, environment: Mapping[str, str]) -> tuple[Check, ...]:
         """Simulators, and open tools, as pip installs them or native."""
         return (
             verilator_check(),
-            check_tool(programs.IVERILOG, State.OPTIONAL, environment),
+            check_tool(programs.IVERILOG, Severity.OPTIONAL, environment),
             *(
                 check_tool(
                     wanted.tool,
-                    State.OPTIONAL,
+                    Severity.OPTIONAL,
                     environment,
-                    functools.partial(programs.found, wanted, environment),
+                    functools.partial(programs.find_tool, wanted, environment),
                 )
                 for wanted in programs.PACKAGED
             ),
@@ -230,7 +232,7 @@ class RtlTarget(Target[RtlSettings]):
 
     def tappable(self, program: Program, folder: Path, settings: RtlSettings) -> tuple[str, ...]:
         """The values that streams of the design carry."""
-        _, netlist = designed(self._checked(program, settings), settings)
+        _, netlist = design_netlist(self._checked(program, settings), settings)
         return tuple(op.name for op in program.ops if op.name in netlist.values)
 
     def suspect(
@@ -262,11 +264,11 @@ class RtlTarget(Target[RtlSettings]):
                 f"{program.name}: the RTL target has no equivalent for: {listed}.",
                 hint="Change the model or the budget, or choose another target.",
             )
-        return prepared(program)
+        return prepare_program(program)
 
     def _emitted(self, program: Program, folder: Path, settings: RtlSettings) -> Netlist:
         """The design that lies in the folder; an error if another does."""
-        _, netlist = designed(program, settings)
+        _, netlist = design_netlist(program, settings)
         want = files_of(netlist, {}).files[top_file(netlist)]
         path = folder / top_file(netlist)
         if not path.is_file() or path.read_bytes() != want:
@@ -282,6 +284,6 @@ def verilator_check() -> Check:
     try:
         found = simulator().found
     except EdgeInferError as error:
-        return Check(VERILATOR.name, State.OPTIONAL, error.message, VERILATOR.remedy)
+        return Check(VERILATOR.name, Severity.OPTIONAL, error.message, VERILATOR.remedy)
     version = found.version or "version unknown"
-    return Check(VERILATOR.name, State.OK, f"{version} at {found.path}")
+    return Check(VERILATOR.name, Severity.OK, f"{version} at {found.path}")

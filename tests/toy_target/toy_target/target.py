@@ -16,7 +16,7 @@ from edgeinfer.ir.interpret import interpret, results
 from edgeinfer.ir.program import Program, macs_of
 from edgeinfer.targets.options import Settings, option
 from edgeinfer.targets.registry import TargetEntry
-from edgeinfer.targets.target import Advanced, Target, unwatched
+from edgeinfer.targets.target import Advanced, Target, ignore_progress
 from quantization.fixed import Ints
 
 ASSEMBLY, STORED = "program.asm", "program.npz"
@@ -54,7 +54,7 @@ class ToyTarget(Target[ToySettings]):
         settings: ToySettings,
         *,
         taps: Collection[str] = (),
-        advanced: Advanced = unwatched,
+        advanced: Advanced = ignore_progress,
     ) -> dict[str, Ints]:
         emitted = store.load((folder / STORED).read_bytes(), STORED)
         values = interpret(emitted, raw)

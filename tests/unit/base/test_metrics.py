@@ -65,15 +65,15 @@ def test_one_hot_labels_are_read_as_classes() -> None:
 
 
 def test_heads_are_scored_each_and_on_average() -> None:
-    pid = metrics.scored([[0.9, 0.1], [0.1, 0.9]], [0, 1], Task.CLASSIFICATION)
-    stopping = metrics.scored([[0.3], [0.2]], [0, 1], Task.CLASSIFICATION)
-    energy = metrics.scored([[1.0], [4.0]], [1.0, 1.0], Task.REGRESSION)
-    found = metrics.joined({"pid": pid, "stopping": stopping, "energy": energy})
+    pid = metrics.score_head([[0.9, 0.1], [0.1, 0.9]], [0, 1], Task.CLASSIFICATION)
+    stopping = metrics.score_head([[0.3], [0.2]], [0, 1], Task.CLASSIFICATION)
+    energy = metrics.score_head([[1.0], [4.0]], [1.0, 1.0], Task.REGRESSION)
+    found = metrics.join_scores({"pid": pid, "stopping": stopping, "energy": energy})
     assert (pid.auc, stopping.auc) == (1.0, 0.0)
     assert found.auc == 0.5
     assert found.accuracy == pytest.approx((1.0 + 0.5) / 2)
     assert found.heads["energy"].rms_error == pytest.approx(np.sqrt(4.5))
-    assert metrics.joined({"pid": pid}) == pid
+    assert metrics.join_scores({"pid": pid}) == pid
 
 
 def test_a_decision_at_every_position_counts() -> None:

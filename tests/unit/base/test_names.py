@@ -67,12 +67,12 @@ def test_a_template_for_code_refuses_raw_text(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(assets, "text", lambda name: "a {{ x }} b{% if y %} {{ y.z }}{% endif %}")
-    assert code.rendered("one", {"x": 3, "y": {"z": Identifier("n")}}) == "a 3 b n"
+    assert code.fill_template("one", {"x": 3, "y": {"z": Identifier("n")}}) == "a 3 b n"
     for raw in ("n", "n\n", None, True, ["n"], b"n"):
         with pytest.raises(TypeError, match="raw text"):
-            code.rendered("one", {"x": raw, "y": None})
+            code.fill_template("one", {"x": raw, "y": None})
     with pytest.raises(TypeError, match="raw text"):
-        code.rendered("one", {"x": 1, "y": {"z": "n"}})
+        code.fill_template("one", {"x": 1, "y": {"z": "n"}})
 
 
 @pytest.mark.parametrize("template", templates())

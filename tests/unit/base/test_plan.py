@@ -94,7 +94,10 @@ def test_a_folder_in_the_way_is_named(tmp_path: Path) -> None:
     (tmp_path / "result.json").mkdir()
     with pytest.raises(ToolFailedError, match="is a folder, where a file"):
         plan.write_file(tmp_path / "result.json", "{}")
-    with pytest.raises(ToolFailedError, match="is a folder"), plan.staged(tmp_path / "result.json"):
+    with (
+        pytest.raises(ToolFailedError, match="is a folder"),
+        plan.stage_file(tmp_path / "result.json"),
+    ):
         pass
 
 
@@ -107,12 +110,12 @@ def test_a_place_that_may_not_be_written_is_named(tmp_path: Path, code: int) -> 
 
 def test_what_a_library_writes_appears_only_when_it_succeeds(tmp_path: Path) -> None:
     target = tmp_path / "deep" / "q.keras"
-    with pytest.raises(RuntimeError), plan.staged(target) as temporary:
+    with pytest.raises(RuntimeError), plan.stage_file(target) as temporary:
         assert temporary.suffix == ".keras"
         temporary.write_bytes(b"half")
         raise RuntimeError
     assert names(tmp_path) == set()
-    with plan.staged(target) as temporary:
+    with plan.stage_file(target) as temporary:
         temporary.write_bytes(b"whole")
     assert target.read_bytes() == b"whole"
     assert names(tmp_path) == {"deep/q.keras"}

@@ -15,8 +15,8 @@ from pathlib import Path
 
 import pytest
 
-from edgeinfer.base.signals import Terminated, terminable
-from edgeinfer.cli.app import guarded
+from edgeinfer.base.signals import TerminationRequest, terminable
+from edgeinfer.cli.app import run_guarded
 from tests.support.command_line import default_signals
 from tests.support.places import ROOT
 
@@ -28,14 +28,14 @@ from pathlib import Path
 from edgeinfer.base import tools
 from edgeinfer.cli import app
 from edgeinfer.base.reads import Reads
-from edgeinfer.run.folder import Outcome, Silent, opened
+from edgeinfer.run.folder import StepOutcome, Silent, open_run
 
 def work(tokens):
     found = tools.FoundTool(tools.Tool("slow", "SLOW", "", ""), Path(sys.argv[1]), "")
     def make():
         tools.run(found, [], seconds=200, folder=Path.cwd())
-        return Outcome({})
-    with opened(Path("run"), Silent(), new=True) as folder:
+        return StepOutcome({})
+    with open_run(Path("run"), Silent(), new=True) as folder:
         folder.step("slow", Reads(), {}, make)
     return 0
 
@@ -101,7 +101,7 @@ def test_a_signal_is_told_with_its_exit_code(capsys: pytest.CaptureFixture[str])
         return 0
 
     before = signal.getsignal(signal.SIGTERM)
-    assert guarded(asked) == 143
+    assert run_guarded(asked) == 143
     assert "SIGTERM" in capsys.readouterr().err
     assert signal.getsignal(signal.SIGTERM) is before
 
@@ -120,4 +120,4 @@ def test_it_is_an_interrupt_for_whoever_handles_those() -> None:
     with pytest.raises(KeyboardInterrupt), terminable():
         os.kill(os.getpid(), signal.SIGTERM)
         time.sleep(5)
-    assert Terminated(signal.SIGTERM).signal_name == "SIGTERM"
+    assert TerminationRequest(signal.SIGTERM).signal_name == "SIGTERM"

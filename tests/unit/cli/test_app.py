@@ -22,7 +22,7 @@ from edgeinfer.base.errors import (
     UsageError,
 )
 from edgeinfer.cli import app
-from edgeinfer.cli.app import guarded, main
+from edgeinfer.cli.app import main, run_guarded
 from tests.support.places import ROOT
 
 
@@ -112,7 +112,7 @@ def raising(error: BaseException) -> int:
     def run() -> int:
         raise error
 
-    return guarded(run)
+    return run_guarded(run)
 
 
 @pytest.mark.parametrize(

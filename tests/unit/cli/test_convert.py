@@ -12,7 +12,7 @@ import pytest
 
 from edgeinfer.cli.app import main
 from edgeinfer.data.formats.patches_npy import write_patch_table
-from edgeinfer.data.open import Format, open_data
+from edgeinfer.data.open import DataFormat, open_data
 from tests.support.command_line import shown
 
 ROWS = 700
@@ -42,7 +42,7 @@ def test_rows_keep_their_order_unless_they_are_mixed(work: Path, capsys) -> None
     document = shown(capsys, "convert", "d.csv", "-o", "d.h5")
     assert document["rows"] == ROWS and document["format"] == "csv"
     assert column("d.h5", "a") == list(range(ROWS))
-    assert open_data("d.h5").format is Format.HDF5
+    assert open_data("d.h5").format is DataFormat.HDF5
     assert main(["convert", "d.csv", "-o", "mixed.h5", "--shuffle", "--seed", "3"]) == 0
     assert capsys.readouterr().out == "d.csv (csv): 700 rows of a, b\nwritten   mixed.h5\n"
     mixed = column("mixed.h5", "a")

@@ -9,44 +9,44 @@ from pathlib import Path
 
 import pytest
 
-from edgeinfer.base.health import Check, State, check_tool
+from edgeinfer.base.health import Check, Severity, check_tool
 from edgeinfer.base.tools import Tool
 from edgeinfer.cli import doctor
-from edgeinfer.targets.edgetpu.chip.device import Device, Probed
+from edgeinfer.targets.edgetpu.chip.device import EdgeTpuDevice, ProbeResult
 from edgeinfer.targets.edgetpu.describe import device_check
 from tests.support.places import FAKE_TOOLS
 
 
 def test_a_python_without_wheels_is_a_problem() -> None:
-    assert doctor.python((3, 11)).state is State.OK
+    assert doctor.python((3, 11)).state is Severity.OK
     for version in ((3, 10), (3, 14)):
         check = doctor.python(version)
-        assert check.state is State.PROBLEM and "PYTHON=" in check.mend
+        assert check.state is Severity.PROBLEM and "PYTHON=" in check.mend
 
 
 def test_every_core_library_is_pinned() -> None:
-    assert set(doctor.CORE) <= set(doctor.pinned())
+    assert set(doctor.CORE) <= set(doctor.read_pinned_versions())
 
 
 def test_another_version_is_a_problem_with_the_command_that_mends_it() -> None:
     found = metadata.version("numpy")
-    assert doctor.package("numpy", found) == Check("numpy", State.OK, found)
+    assert doctor.package("numpy", found) == Check("numpy", Severity.OK, found)
     check = doctor.package("numpy", "1.0.0")
-    assert check.state is State.PROBLEM and check.mend == "pip install numpy==1.0.0"
+    assert check.state is Severity.PROBLEM and check.mend == "pip install numpy==1.0.0"
     assert doctor.package("no-such-library", "1.0").found == "is not installed"
 
 
 @pytest.mark.parametrize(
     ("owners", "state", "mend"),
     [
-        (["qkeras-v3"], State.OK, ""),
-        (["hgq2", "qkeras-v3"], State.PROBLEM, "pip uninstall -y hgq2"),
-        (["QKeras"], State.PROBLEM, "pip uninstall -y QKeras"),
-        ([], State.PROBLEM, "pip install qkeras-v3"),
+        (["qkeras-v3"], Severity.OK, ""),
+        (["hgq2", "qkeras-v3"], Severity.PROBLEM, "pip uninstall -y hgq2"),
+        (["QKeras"], Severity.PROBLEM, "pip uninstall -y QKeras"),
+        ([], Severity.PROBLEM, "pip install qkeras-v3"),
     ],
 )
 def test_a_clashing_qkeras_is_seen(
-    monkeypatch: pytest.MonkeyPatch, owners: list[str], state: State, mend: str
+    monkeypatch: pytest.MonkeyPatch, owners: list[str], state: Severity, mend: str
 ) -> None:
     monkeypatch.setattr(metadata, "packages_distributions", lambda: {"qkeras": owners})
     check = doctor.qkeras_owner()
@@ -56,10 +56,10 @@ def test_a_clashing_qkeras_is_seen(
 def test_a_missing_tool_is_a_problem_only_where_it_is_needed() -> None:
     wanted = Tool("no_such_tool", "EDGEINFER_NO_SUCH", "nothing", "apt-get install it")
     nowhere = {"PATH": "/nowhere"}
-    check = check_tool(wanted, State.OPTIONAL, nowhere)
-    assert (check.state, check.mend) == (State.OPTIONAL, "apt-get install it")
-    assert check_tool(wanted, State.PROBLEM, nowhere).state is State.PROBLEM
-    wrong = check_tool(wanted, State.OPTIONAL, {**nowhere, "EDGEINFER_NO_SUCH": "/gone"})
+    check = check_tool(wanted, Severity.OPTIONAL, nowhere)
+    assert (check.state, check.mend) == (Severity.OPTIONAL, "apt-get install it")
+    assert check_tool(wanted, Severity.PROBLEM, nowhere).state is Severity.PROBLEM
+    wrong = check_tool(wanted, Severity.OPTIONAL, {**nowhere, "EDGEINFER_NO_SUCH": "/gone"})
     assert "EDGEINFER_NO_SUCH is set to '/gone'" in wrong.found
 
 
@@ -67,30 +67,34 @@ def test_vendor_tools_are_optional_and_told_with_their_versions(tmp_path: Path) 
     fakes = FAKE_TOOLS
     (tmp_path / "vitis-run").symlink_to(fakes / "vitis-run")
     environment = {"PATH": f"{tmp_path}:/usr/bin:/bin"}
-    checks = {check.name: check for check in doctor.examined(environment)}
-    assert checks["vitis-run"].state is State.OK
+    checks = {check.name: check for check in doctor.run_checks(environment)}
+    assert checks["vitis-run"].state is Severity.OK
     assert checks["vitis-run"].found == f"2024.2 at {tmp_path / 'vitis-run'}"
     for name in ("vitis_hls", "vivado_hls", "vivado", "i++", "quartus_sh"):
-        assert checks[name].state is State.OPTIONAL and "install" in checks[name].mend
+        assert checks[name].state is Severity.OPTIONAL and "install" in checks[name].mend
 
 
 def test_little_room_is_a_problem(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     monkeypatch.setattr(doctor, "LEAST_DISK_GIB", 1 << 30)
     monkeypatch.setattr(doctor, "LEAST_MEMORY_GIB", 1 << 30)
-    assert doctor.disk(tmp_path).state is State.PROBLEM
-    assert doctor.memory().state is State.PROBLEM
+    assert doctor.disk(tmp_path).state is Severity.PROBLEM
+    assert doctor.memory().state is Severity.PROBLEM
 
 
 def test_the_verdict_counts_what_is_to_mend() -> None:
-    fine, ill = Check("a", State.OK, "1"), Check("b", State.PROBLEM, "gone", "get it")
-    assert doctor.told([fine])[-1] == "Everything needed is here."
-    assert doctor.told([fine, ill])[-1] == "1 to mend."
-    assert "mend it with: get it" in "\n".join(doctor.told([ill]))
+    fine, ill = Check("a", Severity.OK, "1"), Check("b", Severity.PROBLEM, "gone", "get it")
+    assert doctor.format_checks([fine])[-1] == "Everything needed is here."
+    assert doctor.format_checks([fine, ill])[-1] == "1 to mend."
+    assert "mend it with: get it" in "\n".join(doctor.format_checks([ill]))
 
 
 def test_an_edge_tpu_is_told_with_its_runtime() -> None:
-    there = Probed("RuntimeVersion(14)", (Device("pci", "/dev/apex_0"),), ("/dev/apex_0",))
+    there = ProbeResult(
+        "RuntimeVersion(14)", (EdgeTpuDevice("pci", "/dev/apex_0"),), ("/dev/apex_0",)
+    )
     check = device_check(there)
-    assert check.state is State.OK and "pci /dev/apex_0; RuntimeVersion(14)" in check.found
-    dead = device_check(Probed("", (), ("/dev/apex_0",), "it was ended by SIGSEGV"))
-    assert dead.state is State.OPTIONAL and dead.found == "/dev/apex_0, but it was ended by SIGSEGV"
+    assert check.state is Severity.OK and "pci /dev/apex_0; RuntimeVersion(14)" in check.found
+    dead = device_check(ProbeResult("", (), ("/dev/apex_0",), "it was ended by SIGSEGV"))
+    assert (
+        dead.state is Severity.OPTIONAL and dead.found == "/dev/apex_0, but it was ended by SIGSEGV"
+    )

@@ -18,7 +18,7 @@ from edgeinfer.cli.app import main
 from edgeinfer.data.samples import Samples
 from edgeinfer.ir.lower import lower
 from edgeinfer.readers import load
-from edgeinfer.run.data import shared_out
+from edgeinfer.run.data import share_samples
 from edgeinfer.zoo.reference import load_reference
 from quantization.recipe import Recipe
 from tests.support import onnx_models
@@ -196,12 +196,12 @@ def test_few_samples_serve_for_everything_and_that_is_said(
 
 def test_samples_are_shared_out_in_order_and_none_is_lost() -> None:
     x = np.arange(1000.0)[:, None]
-    parts = shared_out(Samples({"x": x}, "made"))
+    parts = share_samples(Samples({"x": x}, "made"))
     held = [part.inputs["x"] for part in (parts.teach, parts.choose, parts.judge)]
     np.testing.assert_array_equal(np.concatenate(held), x)
     assert [len(part) for part in held] == [800, 100, 100]
     other = Samples({"x": x[:50]}, "other")
-    apart = shared_out(Samples({"x": x}, "made"), other)
+    apart = share_samples(Samples({"x": x}, "made"), other)
     assert apart.judge is other and len(apart.teach) + len(apart.choose) == 1000
 
 

@@ -9,7 +9,7 @@ import pytest
 
 from edgeinfer.base.errors import InputError
 from edgeinfer.data.columns import Assignment, assign
-from edgeinfer.data.formats.shards import Column, Layout
+from edgeinfer.data.formats.shards import ColumnSpec, Layout
 
 FLOAT = np.dtype(np.float32)
 PATCHES = {"patch": (48, 48, 1), "labels": (3,), "michel": (1,), "run": (), "evt": ()}
@@ -19,7 +19,7 @@ Shapes = dict[str, tuple[int, ...]]
 
 
 def layout_of(shapes: Shapes) -> Layout:
-    return {name: Column(shape, FLOAT) for name, shape in shapes.items()}
+    return {name: ColumnSpec(shape, FLOAT) for name, shape in shapes.items()}
 
 
 def assigned(columns: Shapes, inputs: Shapes, outputs: Shapes, numbers: bool = True) -> Assignment:

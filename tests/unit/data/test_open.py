@@ -23,7 +23,7 @@ from edgeinfer.data.formats.lcd_h5 import write_lcd
 from edgeinfer.data.formats.patches_npy import write_patch_table, write_plain_patches
 from edgeinfer.data.formats.protodune_root import write_planes
 from edgeinfer.data.formats.track_pid_text import write_track
-from edgeinfer.data.open import Format, open_data, split_place
+from edgeinfer.data.open import DataFormat, open_data, split_place
 
 
 @pytest.fixture
@@ -57,27 +57,27 @@ def everything(tmp_path: Path, patches: Any, plane: Any, track: Any, pixel_map: 
 
 
 FOUND = {
-    "table.npy": (Format.PATCH_TABLE, 5),
-    "plain": (Format.PLAIN_PATCHES, 90),
-    "tracks": (Format.TRACK_PID, 3),
-    "tracks/t1.dat": (Format.TRACK_PID, 1),
-    "maps": (Format.CVN, 3),
-    "maps/e2.gz": (Format.CVN, 1),
-    "classes": (Format.CVN, 2),
-    "dumps": (Format.PROTODUNE, 0),
-    "dumps/a.root": (Format.PROTODUNE, 0),
-    "lariat.h5": (Format.LARIAT, 1),
-    "lariat.h5:Energy": (Format.HDF5, 1),
-    "lcd.hdf5": (Format.LCD, 2),
-    "other.h5": (Format.HDF5, 4),
-    "other.h5:inside": (Format.HDF5, 4),
-    "other.h5:/inside/x": (Format.HDF5, 4),
-    "d.npz": (Format.NPZ, 4),
-    "d.npy": (Format.NPY, 4),
-    "d.csv": (Format.CSV, 2),
-    "d.arff": (Format.ARFF, 1),
-    "tree.root": (Format.ROOT_TREE, 3),
-    "tree.root:t": (Format.ROOT_TREE, 3),
+    "table.npy": (DataFormat.PATCH_TABLE, 5),
+    "plain": (DataFormat.PLAIN_PATCHES, 90),
+    "tracks": (DataFormat.TRACK_PID, 3),
+    "tracks/t1.dat": (DataFormat.TRACK_PID, 1),
+    "maps": (DataFormat.CVN, 3),
+    "maps/e2.gz": (DataFormat.CVN, 1),
+    "classes": (DataFormat.CVN, 2),
+    "dumps": (DataFormat.PROTODUNE, 0),
+    "dumps/a.root": (DataFormat.PROTODUNE, 0),
+    "lariat.h5": (DataFormat.LARIAT, 1),
+    "lariat.h5:Energy": (DataFormat.HDF5, 1),
+    "lcd.hdf5": (DataFormat.LCD, 2),
+    "other.h5": (DataFormat.HDF5, 4),
+    "other.h5:inside": (DataFormat.HDF5, 4),
+    "other.h5:/inside/x": (DataFormat.HDF5, 4),
+    "d.npz": (DataFormat.NPZ, 4),
+    "d.npy": (DataFormat.NPY, 4),
+    "d.csv": (DataFormat.CSV, 2),
+    "d.arff": (DataFormat.ARFF, 1),
+    "tree.root": (DataFormat.ROOT_TREE, 3),
+    "tree.root:t": (DataFormat.ROOT_TREE, 3),
 }
 
 
@@ -170,9 +170,9 @@ def test_what_fits_two_formats_asks_which(
 def test_four_classes_are_no_patches_once_the_labels_tell(tmp_path: Path) -> None:
     patches_or_four_classes(tmp_path)
     np.save(tmp_path / "y.npy", np.eye(4)[[0, 1, 2, 3, 1, 3]])  # michel alone is no patch's label
-    assert open_data(tmp_path / "x.npy").format is Format.NPY
+    assert open_data(tmp_path / "x.npy").format is DataFormat.NPY
     np.save(tmp_path / "y.npy", np.eye(4)[[0, 1, 3, 0, 1, 3]] + np.eye(4)[[0, 2, 3, 0, 2, 3]] > 0)
-    assert open_data(tmp_path / "x.npy").format is Format.PLAIN_PATCHES
+    assert open_data(tmp_path / "x.npy").format is DataFormat.PLAIN_PATCHES
 
 
 @pytest.mark.parametrize(
@@ -214,11 +214,11 @@ def test_an_empty_folder_says_what_is_expected(tmp_path: Path) -> None:
         open_data(tmp_path)
 
 
-NETWORKS: dict[Format, tuple[int, ...]] = {
-    Format.CVN: (500, 500, 3),
-    Format.PROTODUNE: (48, 48, 1),
-    Format.TRACK_PID: (100, 1),
-    Format.PATCH_TABLE: (48, 48, 1),
+NETWORKS: dict[DataFormat, tuple[int, ...]] = {
+    DataFormat.CVN: (500, 500, 3),
+    DataFormat.PROTODUNE: (48, 48, 1),
+    DataFormat.TRACK_PID: (100, 1),
+    DataFormat.PATCH_TABLE: (48, 48, 1),
 }
 
 

@@ -115,7 +115,7 @@ def test_a_missing_file_names_its_neighbour(tmp_path: Path) -> None:
 
 def test_drawn_samples_reach_both_ends_of_the_type_and_repeat() -> None:
     types = {"x": ((1,), Fixed(True, 3, 1))}
-    first, second = samples.drawn(types, 200), samples.drawn(types, 200)
+    first, second = samples.draw_samples(types, 200), samples.draw_samples(types, 200)
     assert set(first.inputs["x"].ravel()) == {-1, -0.75, -0.5, -0.25, 0, 0.25, 0.5, 0.75}
     assert np.array_equal(first.inputs["x"], second.inputs["x"])
     assert "fixed<3,1>" in first.origin and "no data given" in first.origin

@@ -13,12 +13,12 @@ from hypothesis import strategies as st
 
 from edgeinfer.data.samples import Samples
 from edgeinfer.evaluate import bounded
-from edgeinfer.evaluate.bounded import Bounded
+from edgeinfer.evaluate.bounded import Enclosure
 from edgeinfer.evaluate.explain import Explanation, explain
 from edgeinfer.evaluate.judge import inner_saturation
 from edgeinfer.graph import nodes as g
 from edgeinfer.ir import ops
-from edgeinfer.ir.lower import Lowered, lower
+from edgeinfer.ir.lower import LoweredModel, lower
 from edgeinfer.precision.ptq import PtqSettings
 from edgeinfer.precision.ptq import quantize as choose
 from quantization.fixed import Fixed, Overflow, Quantizer, Rounding, dequantize, quantize
@@ -54,16 +54,16 @@ def test_formats_explain_random_networks_and_nothing_beyond(seed: int, bits: int
     assert found.explained <= 1.5 * found.difference + 1e-3
 
 
-def deep() -> tuple[g.Graph, Lowered, Samples]:
+def deep() -> tuple[g.Graph, LoweredModel, Samples]:
     """Four convolutions, so that a bound by norms of weights would be of little use."""
     rng = np.random.default_rng(3)
-    nodes: list[g.Node] = [g.Input("x", (6, 6, 4))]
+    nodes: list[g.Node] = [g.InputNode("x", (6, 6, 4))]
     for depth in range(4):
         kernel, bias = rng.normal(size=(3, 3, 4, 4)) / 6, rng.normal(size=4)
         name, pads = f"c{depth}", ((1, 1), (1, 1))
         nodes += [
-            g.Conv(name, name, nodes[-1].name, kernel, bias, (1, 1), pads, (1, 1)),
-            g.Activation(f"r{depth}", name, g.Function.RELU),
+            g.ConvNode(name, name, nodes[-1].name, kernel, bias, (1, 1), pads, (1, 1)),
+            g.ActivationNode(f"r{depth}", name, g.Function.RELU),
         ]
     graph = g.Graph("deep", tuple(nodes), ("r3",))
     samples = samples_for(graph, 1)
@@ -78,7 +78,7 @@ def test_biases_that_are_a_64th_off_are_noticed(depth: int) -> None:
     convs = [op for op in lowered.program.ops if isinstance(op, ops.Conv)]
     wrong = convs[depth].bias.astype(np.int64)
     wrong += 1 << (convs[depth].type.frac - 6)
-    spoilt = replace(lowered, program=lowered.program.replaced(replace(convs[depth], bias=wrong)))
+    spoilt = replace(lowered, program=lowered.program.replace_op(replace(convs[depth], bias=wrong)))
     (said,) = explain(spoilt, graph, samples).findings
     assert said.startswith("r3: the Program is wrong. In sample")
 
@@ -86,12 +86,12 @@ def test_biases_that_are_a_64th_off_are_noticed(depth: int) -> None:
 def test_softmax_and_curves_inside_a_network_are_explained() -> None:
     rng = np.random.default_rng(0)
     nodes = (
-        g.Input("x", (7,)),
-        g.Dense("d", "d", "x", rng.normal(size=(7, 5)), rng.normal(size=5)),
-        g.Softmax("s", "d"),
-        g.Activation("t", "s", g.Function.TANH),
-        g.Activation("w", "d", g.Function.SWISH),
-        g.Merge("y", ("t", "w"), g.MergeKind.MULTIPLY),
+        g.InputNode("x", (7,)),
+        g.DenseNode("d", "d", "x", rng.normal(size=(7, 5)), rng.normal(size=5)),
+        g.SoftmaxNode("s", "d"),
+        g.ActivationNode("t", "s", g.Function.TANH),
+        g.ActivationNode("w", "d", g.Function.SWISH),
+        g.MergeNode("y", ("t", "w"), g.MergeKind.MULTIPLY),
     )
     graph = g.Graph("net", nodes, ("y",))
     samples = samples_for(graph, 0)
@@ -110,7 +110,7 @@ quantizers = st.builds(Quantizer, types, st.sampled_from(Rounding), st.sampled_f
 def test_whatever_a_bound_allows_stays_within_it_when_rounded(
     quantizer: Quantizer, centre: float, radius: float, where: float
 ) -> None:
-    found = bounded.rounded(Bounded(np.array([centre]), np.array([radius])), quantizer)
+    found = bounded.round_values(Enclosure(np.array([centre]), np.array([radius])), quantizer)
     inside = np.array([centre + where * radius])
     inside = np.clip(inside, centre - radius, centre + radius)
     held = dequantize(quantize(inside, quantizer), quantizer.type)
@@ -126,10 +126,10 @@ def test_a_compilation_states_both_figures(tmp_path, capsys) -> None:
 
 def test_values_beyond_a_format_inside_the_network_are_a_finding() -> None:
     nodes = (
-        g.Input("x", (2,)),
-        g.Dense("d", "d", "x", np.eye(2), None),
-        g.Activation("r", "d", g.Function.RELU),
-        g.Dense("y", "y", "r", np.eye(2), None),
+        g.InputNode("x", (2,)),
+        g.DenseNode("d", "d", "x", np.eye(2), None),
+        g.ActivationNode("r", "d", g.Function.RELU),
+        g.DenseNode("y", "y", "r", np.eye(2), None),
     )
     graph = g.Graph("net", nodes, ("y",))
     formats = {"x": "fixed<8,4>", "d": "fixed<6,3>", "r": "ufixed<4,1>"}

@@ -19,15 +19,15 @@ from edgeinfer.evaluate.profile.data import Profile
 from edgeinfer.evaluate.profile.histograms import Tally, of_values
 from edgeinfer.evaluate.profile.inside import outside, worth_looking_at
 from edgeinfer.evaluate.profile.make import profile_of
-from edgeinfer.graph.nodes import Activation, Dense, Function, Graph, Input
+from edgeinfer.graph.nodes import ActivationNode, DenseNode, Function, Graph, InputNode
 from edgeinfer.ir import ops
 from edgeinfer.ir.interpret import interpret
-from edgeinfer.ir.lower import Lowered, lower
+from edgeinfer.ir.lower import LoweredModel, lower
 from quantization.fixed import Fixed, Overflow, Quantizer, Rounding, requantize
 from quantization.recipe import Recipe
 
 RNG = np.random.default_rng(3)
-Made = tuple[Lowered, Samples, Profile]
+Made = tuple[LoweredModel, Samples, Profile]
 
 
 def network() -> tuple[Graph, Recipe]:
@@ -36,10 +36,10 @@ def network() -> tuple[Graph, Recipe]:
     graph = Graph(
         "two",
         (
-            Input("x", (4,)),
-            Dense("hidden", "hidden", "x", rng.normal(size=(4, 6)), np.zeros(6)),
-            Activation("relu", "hidden", Function.RELU),
-            Dense("out", "out", "relu", rng.normal(size=(6, 3)), np.zeros(3)),
+            InputNode("x", (4,)),
+            DenseNode("hidden", "hidden", "x", rng.normal(size=(4, 6)), np.zeros(6)),
+            ActivationNode("relu", "hidden", Function.RELU),
+            DenseNode("out", "out", "relu", rng.normal(size=(6, 3)), np.zeros(3)),
         ),
         ("out",),
     )

@@ -23,16 +23,16 @@ def tagger(seed: int, size: int = 9, weight_bits: int = 6, pads: int = 0) -> Pro
     pad = ((pads, pads), (pads, pads))
     places = (size - 2 + 2 * pads) ** 2 * 5
     nodes = (
-        g.Input("x", (size, size, 1)),
-        g.Conv(
+        g.InputNode("x", (size, size, 1)),
+        g.ConvNode(
             "c", "c", "x", rng.normal(size=(3, 3, 1, 5)), rng.normal(size=5), (1, 1), pad, (1, 1)
         ),
-        g.Activation("r", "c", g.Function.RELU),
-        g.Reshape("f", "r", (places,)),
-        g.Dense("d", "d", "f", rng.normal(size=(places, 7)) / 4, rng.normal(size=7)),
-        g.Activation("s", "d", g.Function.RELU),
-        g.Dense("h", "h", "s", rng.normal(size=(7, 3)), rng.normal(size=3)),
-        g.Dense("m", "m", "s", rng.normal(size=(7, 1)), rng.normal(size=1)),
+        g.ActivationNode("r", "c", g.Function.RELU),
+        g.ReshapeNode("f", "r", (places,)),
+        g.DenseNode("d", "d", "f", rng.normal(size=(places, 7)) / 4, rng.normal(size=7)),
+        g.ActivationNode("s", "d", g.Function.RELU),
+        g.DenseNode("h", "h", "s", rng.normal(size=(7, 3)), rng.normal(size=3)),
+        g.DenseNode("m", "m", "s", rng.normal(size=(7, 1)), rng.normal(size=1)),
     )
     graph = g.Graph("tagger", nodes, ("h", "m"))
     kernel = WeightFormat.of(Quantizer.parse(f"fixed<{weight_bits},2>"))

@@ -23,17 +23,19 @@ RNG = np.random.default_rng(11)
 def tagger(pooled: bool) -> Program:
     places = 16 if pooled else 100
     nodes: tuple[g.Node, ...] = (
-        g.Input("x", (12, 12, 1)),
-        g.Conv("c", "c", "x", RNG.normal(size=(3, 3, 1, 4)), None, (1, 1), ((0, 0),) * 2, (1, 1)),
-        g.Activation("r", "c", g.Function.RELU),
+        g.InputNode("x", (12, 12, 1)),
+        g.ConvNode(
+            "c", "c", "x", RNG.normal(size=(3, 3, 1, 4)), None, (1, 1), ((0, 0),) * 2, (1, 1)
+        ),
+        g.ActivationNode("r", "c", g.Function.RELU),
     )
     if pooled:
         window = ((5, 5), (5, 5), ((0, 0), (0, 0)))
-        nodes += (g.Pool("p", "r", g.PoolKind.MAX, *window),)
+        nodes += (g.PoolNode("p", "r", g.PoolNodeKind.MAX, *window),)
     last = "p" if pooled else "r"
     nodes += (
-        g.Reshape("f", last, (places * (1 if pooled else 4),)),
-        g.Dense("d", "d", "f", RNG.normal(size=(places * (1 if pooled else 4), 3)), None),
+        g.ReshapeNode("f", last, (places * (1 if pooled else 4),)),
+        g.DenseNode("d", "d", "f", RNG.normal(size=(places * (1 if pooled else 4), 3)), None),
     )
     recipe = Recipe.of({"x": Quantizer.parse("ufixed<8,0>"), "r": Quantizer.parse("ufixed<6,2>")})
     return lower(g.Graph("tagger", nodes, ("d",)), recipe).program
@@ -74,7 +76,11 @@ def test_the_two_ways_agree_and_the_shortcut_is_refused_where_there_is_none() ->
 
 def test_what_is_no_tagger_is_refused() -> None:
     flat = lower(
-        g.Graph("mlp", (g.Input("x", (4,)), g.Dense("d", "d", "x", np.ones((4, 1)), None)), ("d",)),
+        g.Graph(
+            "mlp",
+            (g.InputNode("x", (4,)), g.DenseNode("d", "d", "x", np.ones((4, 1)), None)),
+            ("d",),
+        ),
         Recipe(),
     ).program
     with pytest.raises(UsageError, match="is not a tagger"):

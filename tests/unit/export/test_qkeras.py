@@ -12,7 +12,7 @@ import pytest
 
 from edgeinfer.base.errors import InputError, ModelError, RecipeError, ToolFailedError
 from edgeinfer.export.qkeras import build, write
-from edgeinfer.export.qkeras_formats import bits, is_quantized_relu, obstacle, relu, stored
+from edgeinfer.export.qkeras_formats import bits, is_quantized_relu, obstacle, prepare_weights, relu
 from edgeinfer.graph import nodes as g
 from quantization.fixed import FormatError, Quantizer, dequantize, quantize
 from quantization.recipe import Recipe, WeightFormat
@@ -72,24 +72,24 @@ def test_channels_of_one_width_become_an_alpha_and_others_a_common_grid() -> Non
     alike = WeightFormat.of(q("fixed<6,1>"), q("fixed<6,-1>"), q("fixed<6,3>"))
     mixed = WeightFormat.of(q("fixed<6,1>"), q("fixed<4,-1>"), q("fixed<6,3>"))
     for fmt, alpha in [(alike, (4.0, 1.0, 16.0)), (mixed, None)]:
-        kept = stored(values, fmt)
+        kept = prepare_weights(values, fmt)
         assert kept.alpha == alpha
         computed = np.asarray(bits(kept.quantizer, kept.alpha)(kept.values))
         np.testing.assert_array_equal(computed, np.ldexp(fmt.raw(values).astype(float), -fmt.frac))
     with pytest.raises(FormatError, match="24 bits"):
-        stored(np.array([1.0 + 2.0**-30]), WeightFormat.of(q("fixed<40,3>")))
+        prepare_weights(np.array([1.0 + 2.0**-30]), WeightFormat.of(q("fixed<40,3>")))
 
 
-def dense(name: str, x: str, inputs: int, outputs: int) -> g.Dense:
-    return g.Dense(name, name, x, RNG.normal(size=(inputs, outputs)), RNG.normal(size=outputs))
+def dense(name: str, x: str, inputs: int, outputs: int) -> g.DenseNode:
+    return g.DenseNode(name, name, x, RNG.normal(size=(inputs, outputs)), RNG.normal(size=outputs))
 
 
 def test_one_error_lists_everything_that_qkeras_has_no_equal_for() -> None:
     nodes = (
-        g.Input("x", (4, 4, 2)),
-        g.Constant("c", np.ones((4, 4, 2))),
-        g.Merge("m", ("x", "c"), g.MergeKind.ADD),
-        g.Pad("p", "m", ((1, 1), (1, 1), (0, 0)), 0.5),
+        g.InputNode("x", (4, 4, 2)),
+        g.ConstantNode("c", np.ones((4, 4, 2))),
+        g.MergeNode("m", ("x", "c"), g.MergeKind.ADD),
+        g.PadNode("p", "m", ((1, 1), (1, 1), (0, 0)), 0.5),
         dense("d", "p", 2, 3),
     )
     graph = g.Graph("net", nodes, ("d",))
@@ -101,7 +101,7 @@ def test_one_error_lists_everything_that_qkeras_has_no_equal_for() -> None:
     said = str(error.value)
     for path in ("c (Constant)", "p (Pad)", "d (format)", "d/kernel (format)", "d/bias (format)"):
         assert said.count(path) == 1
-    simple = g.Graph("net", (g.Input("x", (2,)), dense("d", "x", 2, 3)), ("d",))
+    simple = g.Graph("net", (g.InputNode("x", (2,)), dense("d", "x", 2, 3)), ("d",))
     with pytest.raises(RecipeError, match="d/kernel"):
         build(simple, Recipe.of({"x": q("fixed<6,2>")}, formats))
 
@@ -110,9 +110,9 @@ def two_headed() -> tuple[g.Graph, Recipe]:
     """Two inputs through one shared layer, two outputs, a name with a slash."""
     shared = dense("shared", "x0", 3, 2)
     nodes = (
-        *(g.Input("x0", (3,)), g.Input("x1", (3,))),
-        *(g.Dense(f"block/{i}", "shared", f"x{i}", shared.kernel, shared.bias) for i in (0, 1)),
-        g.Merge("sum", ("block/0", "block/1"), g.MergeKind.ADD),
+        *(g.InputNode("x0", (3,)), g.InputNode("x1", (3,))),
+        *(g.DenseNode(f"block/{i}", "shared", f"x{i}", shared.kernel, shared.bias) for i in (0, 1)),
+        g.MergeNode("sum", ("block/0", "block/1"), g.MergeKind.ADD),
     )
     graph = g.Graph("net", nodes, ("sum", "block/1"))
     formats = {key: WeightFormat.of(q("fixed<7,3>")) for key, _ in graph.weights()}

@@ -8,38 +8,38 @@ import numpy as np
 
 from edgeinfer.graph import nodes as g
 from edgeinfer.graph.fold import fold_batch_norms
-from edgeinfer.ir.complete import BITS, INPUT, completed
+from edgeinfer.ir.complete import BITS, INPUT, complete_recipe
 from quantization.fixed import Quantizer
 from quantization.recipe import Recipe, WeightFormat
 
 RNG = np.random.default_rng(3)
 
 
-def norm(name: str, x: str, channels: int) -> g.BatchNorm:
+def norm(name: str, x: str, channels: int) -> g.BatchNormNode:
     gamma, beta, mean = RNG.normal(size=(3, channels))
-    return g.BatchNorm(name, name, x, gamma, beta, mean, RNG.uniform(0.1, 2, channels), 1e-3)
+    return g.BatchNormNode(name, name, x, gamma, beta, mean, RNG.uniform(0.1, 2, channels), 1e-3)
 
 
-def dense(name: str, x: str, inputs: int, outputs: int, bias: bool = True) -> g.Dense:
+def dense(name: str, x: str, inputs: int, outputs: int, bias: bool = True) -> g.DenseNode:
     shift = RNG.normal(size=outputs) if bias else None
-    return g.Dense(name, name, x, RNG.normal(size=(inputs, outputs)), shift)
+    return g.DenseNode(name, name, x, RNG.normal(size=(inputs, outputs)), shift)
 
 
 def applied(node: g.Node, x: np.ndarray) -> np.ndarray:
-    if isinstance(node, g.Dense):
+    if isinstance(node, g.DenseNode):
         return x @ node.kernel + (0 if node.bias is None else node.bias)
-    assert isinstance(node, g.BatchNorm | g.Affine)
+    assert isinstance(node, g.BatchNormNode | g.AffineNode)
     return x * node.scale + node.shift
 
 
 def test_a_chain_of_norms_folds_into_one_layer_with_the_same_values() -> None:
     first = dense("d", "x", 3, 4, bias=False)
-    affine = g.Affine("a", "a", "n", RNG.normal(size=(1, 4)), np.array([0.5]))
+    affine = g.AffineNode("a", "a", "n", RNG.normal(size=(1, 4)), np.array([0.5]))
     chain = (first, norm("n", "d", 4), affine)
     last = dense("e", "a", 4, 2)
-    graph = g.Graph("net", (g.Input("x", (3,)), *chain, last), ("e",))
+    graph = g.Graph("net", (g.InputNode("x", (3,)), *chain, last), ("e",))
     folded = fold_batch_norms(graph)
-    assert [type(node).__name__ for node in folded.nodes] == ["Input", "Dense", "Dense"]
+    assert [type(node).__name__ for node in folded.nodes] == ["InputNode", "DenseNode", "DenseNode"]
     x = RNG.normal(size=(7, 3))
     expected = x
     for node in (*chain, last):
@@ -50,16 +50,16 @@ def test_a_chain_of_norms_folds_into_one_layer_with_the_same_values() -> None:
 
 
 def test_what_may_not_fold_stays() -> None:
-    base = (g.Input("x", (3,)), dense("d", "x", 3, 4))
+    base = (g.InputNode("x", (3,)), dense("d", "x", 3, 4))
     read_twice = g.Graph(
-        "net", (*base, norm("n", "d", 4), g.Merge("y", ("d", "n"), g.MergeKind.ADD)), ("y",)
+        "net", (*base, norm("n", "d", 4), g.MergeNode("y", ("d", "n"), g.MergeKind.ADD)), ("y",)
     )
     linear_is_output = g.Graph("net", (*base, norm("n", "d", 4)), ("d", "n"))
     shared = g.Graph(
         "net",
         (
             *base,
-            g.Dense("d2", "d", "x", base[1].kernel, base[1].bias),
+            g.DenseNode("d2", "d", "x", base[1].kernel, base[1].bias),
             norm("n", "d", 4),
             norm("m", "d2", 4),
         ),
@@ -75,10 +75,10 @@ def test_an_output_keeps_its_name_and_later_readers_find_it() -> None:
     graph = g.Graph(
         "net",
         (
-            g.Input("x", (3,)),
+            g.InputNode("x", (3,)),
             dense("d", "x", 3, 4),
             norm("n", "d", 4),
-            g.Concat("c", ("n", "x"), -1),
+            g.ConcatNode("c", ("n", "x"), -1),
         ),
         ("n", "c"),
     )
@@ -88,26 +88,28 @@ def test_an_output_keeps_its_name_and_later_readers_find_it() -> None:
 
 
 def test_open_formats_are_filled_and_said() -> None:
-    graph = g.Graph("net", (g.Input("x", (3,)), dense("d", "x", 3, 4), norm("n", "d", 4)), ("n",))
+    graph = g.Graph(
+        "net", (g.InputNode("x", (3,)), dense("d", "x", 3, 4), norm("n", "d", 4)), ("n",)
+    )
     given = Quantizer.parse("fixed<6,2>")
-    done = completed(graph, Recipe.of(weights={"d/kernel": WeightFormat.of(given)}))
+    done = complete_recipe(graph, Recipe.of(weights={"d/kernel": WeightFormat.of(given)}))
     assert done.recipe.activation("x") == INPUT
     assert done.recipe.weight("d/kernel") == WeightFormat.of(given)
     scale = done.recipe.weight("n/scale")
     assert scale is not None and scale.bits == BITS and len(scale.quantizers) == 4
     assert any("d/bias has no format" in finding for finding in done.findings)
     assert any("x: the input has no format" in finding for finding in done.findings)
-    again = completed(graph, done.recipe)
+    again = complete_recipe(graph, done.recipe)
     assert again.recipe == done.recipe and again.findings == ()
 
 
 def test_an_input_takes_the_format_to_which_it_is_rounded_first() -> None:
     narrow, wide = Quantizer.parse("fixed<6,2>"), Quantizer.parse("fixed<9,2>")
-    first = g.Activation("a", "x", g.Function.LINEAR)
-    second = g.Activation("b", "x", g.Function.LINEAR)
-    graph = g.Graph("net", (g.Input("x", (3,)), first, second), ("a", "b"))
+    first = g.ActivationNode("a", "x", g.Function.LINEAR)
+    second = g.ActivationNode("b", "x", g.Function.LINEAR)
+    graph = g.Graph("net", (g.InputNode("x", (3,)), first, second), ("a", "b"))
     for also, found in [(narrow, narrow), (wide, INPUT)]:
-        filled = completed(graph, Recipe.of({"a": narrow, "b": also}))
+        filled = complete_recipe(graph, Recipe.of({"a": narrow, "b": also}))
         assert filled.recipe.activation("x") == found
 
 
@@ -115,14 +117,14 @@ def test_an_input_rounded_through_a_scale_gets_that_range_and_finer_steps() -> N
     graph = g.Graph(
         "net",
         (
-            g.Input("x", (3,)),
-            g.Affine("a", "a", "x", np.array([255.0]), np.array([3.0])),
-            g.Activation("q", "a", g.Function.LINEAR),
+            g.InputNode("x", (3,)),
+            g.AffineNode("a", "a", "x", np.array([255.0]), np.array([3.0])),
+            g.ActivationNode("q", "a", g.Function.LINEAR),
         ),
         ("q",),
     )
     recipe = Recipe.of({"q": Quantizer.parse("ufixed<8,8>")})
-    found = completed(graph, recipe).recipe.activation("x")
+    found = complete_recipe(graph, recipe).recipe.activation("x")
     assert found is not None
     assert found.type.min <= (0 - 3) / 255 and found.type.max >= (255 - 3) / 255
     assert found.type.lsb <= 1 / 255 / 32

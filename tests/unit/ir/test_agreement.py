@@ -13,7 +13,7 @@ import pytest
 from edgeinfer.evaluate import judge
 from edgeinfer.evaluate.judge import Stage
 from edgeinfer.ir import agreement as cosim
-from edgeinfer.ir.agreement import Comparison
+from edgeinfer.ir.agreement import AgreementTally
 from edgeinfer.ir.engine.engine import Engine
 from edgeinfer.ir.ops import Dense, Input, Requant
 from edgeinfer.ir.program import HostFunction, Output, Program
@@ -80,7 +80,7 @@ def test_a_wrong_engine_is_caught_and_the_place_is_named(monkeypatch: pytest.Mon
 
 
 def test_flips_of_the_decision_are_counted() -> None:
-    comparison = Comparison(program(), ("interpret", "csim"))
+    comparison = AgreementTally(program(), ("interpret", "csim"))
     comparison.add(
         {"scores": np.array([[1, 2], [5, 3]])},
         {"scores": np.array([[2, 1], [4, 3]])},
@@ -113,8 +113,8 @@ def test_inputs_are_rounded_as_the_recipe_says_and_saturation_is_told() -> None:
 
 def test_the_host_applies_what_is_left_to_it() -> None:
     logits = np.array([[0.0, np.log(3.0)], [1000.0, -1000.0]])
-    assert judge.hosted(logits, HostFunction.SOFTMAX) == pytest.approx(
+    assert judge.apply_host_functions(logits, HostFunction.SOFTMAX) == pytest.approx(
         np.array([[0.25, 0.75], [1.0, 0.0]])
     )
-    assert judge.hosted(logits, HostFunction.SIGMOID)[0] == pytest.approx([0.5, 0.75])
-    assert judge.hosted(logits, HostFunction.NONE) is logits
+    assert judge.apply_host_functions(logits, HostFunction.SIGMOID)[0] == pytest.approx([0.5, 0.75])
+    assert judge.apply_host_functions(logits, HostFunction.NONE) is logits

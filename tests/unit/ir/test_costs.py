@@ -28,8 +28,8 @@ def w(*texts: str) -> WeightFormat:
 
 
 def dense(kernel: list[list[float]], fmt: WeightFormat, x: str = "fixed<8,3>") -> Program:
-    layer = g.Dense("d", "d", "x", np.asarray(kernel), None)
-    graph = g.Graph("net", (g.Input("x", (len(kernel),)), layer), ("d",))
+    layer = g.DenseNode("d", "d", "x", np.asarray(kernel), None)
+    graph = g.Graph("net", (g.InputNode("x", (len(kernel),)), layer), ("d",))
     return lower(graph, Recipe.of({"x": q(x)}, {"d/kernel": fmt})).program
 
 
@@ -45,8 +45,8 @@ def test_a_dense_layer_counted_by_hand() -> None:
 
 def test_a_convolution_counts_once_for_every_position() -> None:
     kernel = np.full((3, 1, 1), 5.0)
-    conv = g.Conv("c", "c", "x", kernel, None, (1,), ((1, 1),), (1,))
-    graph = g.Graph("net", (g.Input("x", (10, 1)), conv), ("c",))
+    conv = g.ConvNode("c", "c", "x", kernel, None, (1,), ((1, 1),), (1,))
+    graph = g.Graph("net", (g.InputNode("x", (10, 1)), conv), ("c",))
     recipe = Recipe.of({"x": q("ufixed<4,4>")}, {"c/kernel": w("fixed<6,6>")})
     program = lower(graph, recipe).program
     costs = costs_of(program)

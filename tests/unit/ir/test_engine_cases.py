@@ -11,8 +11,8 @@ import pytest
 
 from edgeinfer.base.errors import InputError, ProgramError, UsageError
 from edgeinfer.ir.bounds import bounds_of
-from edgeinfer.ir.builder import Builder, provisional
-from edgeinfer.ir.engine.emit import emitted
+from edgeinfer.ir.builder import ProgramBuilder, provisional
+from edgeinfer.ir.engine.emit import emit_model
 from edgeinfer.ir.engine.engine import Engine
 from edgeinfer.ir.engine.values import Carrier
 from edgeinfer.ir.interpret import interpret
@@ -29,7 +29,7 @@ from edgeinfer.ir.ops import (
     Requant,
     Reshape,
     Scale,
-    packed,
+    pack_weights,
 )
 from edgeinfer.ir.program import Output, Program
 from quantization.fixed import Fixed, Ints, Overflow, Rounding
@@ -42,7 +42,7 @@ PLAIN = ((0, 0), (0, 0))
 
 def built(*ops: Op) -> Program:
     """A Program of these ops, with proved widths, whose last value is the output."""
-    builder = Builder("case")
+    builder = ProgramBuilder("case")
     for op in ops:
         free = not isinstance(op, Input | Requant)
         builder.exact(op) if free else builder.add(op)
@@ -52,7 +52,7 @@ def built(*ops: Op) -> Program:
 def dense(x: str, weight: Ints, bits: int, *, bias: int = 0, frac: int = 0) -> Dense:
     type_ = Fixed(True, bits, bits)
     whole = np.full(weight.shape[1], bias)
-    return Dense("dense", provisional(frac), x, packed(weight), type_, packed(whole))
+    return Dense("dense", provisional(frac), x, pack_weights(weight), type_, pack_weights(whole))
 
 
 def carriers(program: Program) -> dict[str, Carrier]:
@@ -131,7 +131,8 @@ def test_what_is_rounded_for_bytes_is_rounded_half_to_even(
     program = built(
         Input("x", Fixed(True, 7, 4), (10, 10, 2)),
         Conv(
-            "conv", provisional(3), "x", packed(weight), Fixed(True, 3, 3), packed(np.arange(8)),
+            "conv", provisional(3), "x", pack_weights(weight), Fixed(True, 3, 3),
+            pack_weights(np.arange(8)),
             (1, 1), PLAIN, (1, 1),
         ),
         Requant("small", type_, "conv", Rounding.RND_CONV, overflow),
@@ -154,7 +155,15 @@ def balanced_conv(x: str, channels: int, type_: Fixed) -> Conv:
     weight[:, :, channels // 2 :] *= -1
     bias = np.zeros(channels, dtype=np.int64)
     return Conv(
-        "conv", provisional(0), x, packed(weight), type_, packed(bias), (1, 1), PLAIN, (1, 1)
+        "conv",
+        provisional(0),
+        x,
+        pack_weights(weight),
+        type_,
+        pack_weights(bias),
+        (1, 1),
+        PLAIN,
+        (1, 1),
     )
 
 
@@ -179,8 +188,8 @@ def test_a_sum_that_joins_a_convolution_counts_the_partial_sums(between: str) ->
     elif between != "nothing":
         idle = [Clip("cut nothing", provisional(0), "conv", -(1 << 30), 1 << 30)]
     top = 16_600_000  # with what the convolution may yield, just below 2^24
-    one, zeros = Fixed(False, 1, 1), packed(np.zeros(32, dtype=np.int64))
-    same = packed(np.eye(32, dtype=np.int64)[None, None])
+    one, zeros = Fixed(False, 1, 1), pack_weights(np.zeros(32, dtype=np.int64))
+    same = pack_weights(np.eye(32, dtype=np.int64)[None, None])
     program = built(
         Input("x", Fixed(False, 10, 10), (6, 6, 32)),
         Input("wide", Fixed(False, 24, 24), (4, 4, 32)),
@@ -225,7 +234,7 @@ def node_kinds(program: Program) -> Counter[str]:
     import onnx
 
     kept = [output.value for output in program.outputs]
-    model = onnx.load_from_string(emitted(program, bounds_of(program), kept).model)
+    model = onnx.load_from_string(emit_model(program, bounds_of(program), kept).model)
     return Counter(node.op_type for node in model.graph.node)
 
 
@@ -243,7 +252,8 @@ def test_a_flattened_tensor_feeds_a_matrix_whose_rows_were_moved_instead() -> No
     program = built(
         Input("x", S8, (5, 4, 2)),
         Conv(
-            "conv", provisional(0), "x", packed(weight), Fixed(True, 3, 3), packed(np.arange(5)),
+            "conv", provisional(0), "x", pack_weights(weight), Fixed(True, 3, 3),
+            pack_weights(np.arange(5)),
             (1, 1), ((1, 1), (1, 1)), (1, 1),
         ),
         Reshape("flat", provisional(0), "conv", (100,)),
@@ -275,8 +285,8 @@ def test_zeros_come_from_the_coarsest_grid(coarse: int, kind: PairKind) -> None:
         Input("x", Fixed(False, 4, 4), (3,)),
         Requant("far", Fixed(True, 2, coarse), "x", Rounding.TRN, Overflow.SAT),
         Input("z", Fixed(True, 4, 0), (3,)),
-        Scale("scaled", provisional(4), "far", packed(np.array([3])), Fixed(False, 2, 2),
-              packed(np.array([5]))),
+        Scale("scaled", provisional(4), "far", pack_weights(np.array([3])), Fixed(False, 2, 2),
+              pack_weights(np.array([5]))),
         Pair("y", provisional(4), "far", "z", kind),
         Pair("both", provisional(4), "y", "scaled", PairKind.ADD),
     )  # fmt: skip

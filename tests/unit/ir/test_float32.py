@@ -15,7 +15,7 @@ from edgeinfer.ir import ops
 from edgeinfer.ir.float32 import Float32Entry, float32_report
 from edgeinfer.ir.interpret import interpret
 from edgeinfer.ir.program import Output, Program
-from quantization.fixed import Fixed, Overflow, Rounding, dequantize, fixed_for
+from quantization.fixed import Fixed, Overflow, Rounding, dequantize, fixed_of_range
 
 BYTE = Fixed(False, 8, 8)
 
@@ -109,7 +109,7 @@ def test_float32_sums_in_any_order_stay_within_the_bound(
     weight = rng.integers(w_type.raw_min, w_type.raw_max, (terms, 2), endpoint=True)
     bias = rng.integers(-(1 << 10), 1 << 10, 2)
     frac = x_type.frac + w_type.frac
-    layer = ops.Dense("d", fixed_for(-(1 << 58), 1 << 58, frac), "x", weight, w_type, bias)
+    layer = ops.Dense("d", fixed_of_range(-(1 << 58), 1 << 58, frac), "x", weight, w_type, bias)
     narrow = requant("d", Fixed(True, 9, 4))
     program = net(layer, narrow, type_=x_type, size=terms)
     report = entries(program)

@@ -44,7 +44,7 @@ def assert_same(graph: g.Graph, seed: int, samples: int = 5, scale: float = 1.0)
 def unsteady(graph: g.Graph) -> bool:
     """Whether a function jumps, so that float32 may land on the other side of the edge."""
     jumps = (g.Function.SIGN, g.Function.TERNARY, g.Function.POWER_OF_TWO)
-    return any(isinstance(n, g.Activation) and n.function in jumps for n in graph.nodes)
+    return any(isinstance(n, g.ActivationNode) and n.function in jumps for n in graph.nodes)
 
 
 STEADY = [seed for seed in range(60) if not unsteady(random_network(seed).graph)]
@@ -59,52 +59,53 @@ def test_random_networks(seed: int) -> None:
 def test_every_function(function: g.Function) -> None:
     parameters = PARAMETERS.get(function, ())
     assert len(parameters) == PARAMETER_COUNTS.get(function, 0)
-    nodes = (g.Input("x", (40, 3)), g.Activation("y", "x", function, parameters))
+    nodes = (g.InputNode("x", (40, 3)), g.ActivationNode("y", "x", function, parameters))
     assert_same(g.Graph("one", nodes, ("y",)), seed=7, scale=3.0)
 
 
 def test_every_kind_of_node_in_one_network() -> None:
     rng = np.random.default_rng(3)
     nodes: tuple[g.Node, ...] = (
-        g.Input("x", (9, 8, 4)),
-        g.Constant("c", rng.normal(size=(1, 8, 4))),
-        g.Affine("affine", "affine", "x", np.array([2.0]), rng.normal(size=(8, 4))),
-        g.Merge("sum", ("affine", "c"), g.MergeKind.ADD),
-        g.Conv(
+        g.InputNode("x", (9, 8, 4)),
+        g.ConstantNode("c", rng.normal(size=(1, 8, 4))),
+        g.AffineNode("affine", "affine", "x", np.array([2.0]), rng.normal(size=(8, 4))),
+        g.MergeNode("sum", ("affine", "c"), g.MergeKind.ADD),
+        g.ConvNode(
             "conv", "conv", "sum", rng.normal(size=(3, 2, 2, 6)), rng.normal(size=6),
             (2, 1), ((1, 0), (1, 1)), (1, 2), 2,
         ),
-        g.BatchNorm("bn", "bn", "conv", *rng.uniform(0.5, 1.5, (4, 6)), 1e-3),
-        g.PRelu("prelu", "prelu", "bn", rng.normal(size=(1, 1, 6))),
-        g.Pool("average", "prelu", g.PoolKind.AVERAGE, (2, 2), (1, 1), ((1, 0), (0, 1))),
-        g.Pool("padded", "prelu", g.PoolKind.AVERAGE, (2, 2), (1, 1), ((1, 0), (0, 1)), True),
-        g.Pool("most", "prelu", g.PoolKind.MAX, (2, 2), (1, 1), ((1, 0), (0, 1))),
-        g.Merge("mean", ("average", "padded", "most"), g.MergeKind.AVERAGE),
-        g.Merge("product", ("mean", "most"), g.MergeKind.MULTIPLY),
-        g.Merge("less", ("product", "average"), g.MergeKind.MINIMUM),
-        g.Merge("more", ("less", "padded"), g.MergeKind.MAXIMUM),
-        g.Merge("difference", ("more", "padded"), g.MergeKind.SUBTRACT),
-        g.Upsample("up", "difference", (1, 2)),
-        g.Pad("pad", "up", ((0, 1), (1, 0), (2, 0)), -1.5),
-        g.Slice("cut", "pad", (0, 1, 0), (5, 13, 8), (2, 3, 1)),
-        g.Transpose("turned", "cut", (1, 2, 0)),
-        g.Concat("joined", ("turned", "turned"), 1),
-        g.Softmax("soft", "joined", 1),
-        g.Reshape("flat", "cut", (96,)),
-        g.Dense("dense", "dense", "flat", rng.normal(size=(96, 5)), None),
-        g.Dense("last", "last", "soft", rng.normal(size=(3, 2)), rng.normal(size=2)),
+        g.BatchNormNode("bn", "bn", "conv", *rng.uniform(0.5, 1.5, (4, 6)), 1e-3),
+        g.PReluNode("prelu", "prelu", "bn", rng.normal(size=(1, 1, 6))),
+        g.PoolNode("average", "prelu", g.PoolNodeKind.AVERAGE, (2, 2), (1, 1), ((1, 0), (0, 1))),
+        g.PoolNode("padded", "prelu", g.PoolNodeKind.AVERAGE, (2, 2), (1, 1), ((1, 0), (0, 1)),
+        True),
+        g.PoolNode("most", "prelu", g.PoolNodeKind.MAX, (2, 2), (1, 1), ((1, 0), (0, 1))),
+        g.MergeNode("mean", ("average", "padded", "most"), g.MergeKind.AVERAGE),
+        g.MergeNode("product", ("mean", "most"), g.MergeKind.MULTIPLY),
+        g.MergeNode("less", ("product", "average"), g.MergeKind.MINIMUM),
+        g.MergeNode("more", ("less", "padded"), g.MergeKind.MAXIMUM),
+        g.MergeNode("difference", ("more", "padded"), g.MergeKind.SUBTRACT),
+        g.UpsampleNode("up", "difference", (1, 2)),
+        g.PadNode("pad", "up", ((0, 1), (1, 0), (2, 0)), -1.5),
+        g.SliceNode("cut", "pad", (0, 1, 0), (5, 13, 8), (2, 3, 1)),
+        g.TransposeNode("turned", "cut", (1, 2, 0)),
+        g.ConcatNode("joined", ("turned", "turned"), 1),
+        g.SoftmaxNode("soft", "joined", 1),
+        g.ReshapeNode("flat", "cut", (96,)),
+        g.DenseNode("dense", "dense", "flat", rng.normal(size=(96, 5)), None),
+        g.DenseNode("last", "last", "soft", rng.normal(size=(3, 2)), rng.normal(size=2)),
     )  # fmt: skip
     assert_same(g.Graph("all", nodes, ("dense", "last")), seed=1)
 
 
 def test_sums_over_windows_count_padding_as_zero() -> None:
     window = ((2, 3), (1, 2), ((0, 1), (1, 1)))
-    nodes = (g.Input("x", (5, 6, 3)), g.Pool("y", "x", g.PoolKind.SUM, *window))
+    nodes = (g.InputNode("x", (5, 6, 3)), g.PoolNode("y", "x", g.PoolNodeKind.SUM, *window))
     assert_same(g.Graph("net", nodes, ("y",)), 3)
 
 
 def test_what_does_not_fit_is_refused() -> None:
-    engine = FloatEngine(g.Graph("net", (g.Input("x", (3,)),), ("x",)), threads=1)
+    engine = FloatEngine(g.Graph("net", (g.InputNode("x", (3,)),), ("x",)), threads=1)
     with pytest.raises(InputError, match="reads the inputs x"):
         engine.run({"y": np.zeros((2, 3))})
     with pytest.raises(InputError, match="shape"):

@@ -29,7 +29,7 @@ def w(text: str) -> WeightFormat:
 
 
 def unary(node: g.Node, recipe: Recipe, shape: tuple[int, ...] = (6,)) -> g.Graph:
-    return g.Graph("net", (g.Input("x", shape), node), (node.name,))
+    return g.Graph("net", (g.InputNode("x", shape), node), (node.name,))
 
 
 def values_of(graph: g.Graph, recipe: Recipe, inputs: dict[str, np.ndarray], **options: bool):
@@ -63,7 +63,7 @@ def test_piecewise_linear_functions_are_exact(function, parameters, input_format
     quantizer = q(input_format)
     type_ = quantizer.type
     grid = dequantize(np.arange(type_.raw_min, type_.raw_max + 1), type_)[:, None]
-    node = g.Activation("y", "x", function, parameters)
+    node = g.ActivationNode("y", "x", function, parameters)
     graph = unary(node, Recipe(), (1,))
     found = values_of(graph, Recipe.of({"x": quantizer}), {"x": grid})
     assert found["y"].tolist() == evaluate(function, parameters, grid).tolist()
@@ -72,7 +72,7 @@ def test_piecewise_linear_functions_are_exact(function, parameters, input_format
 @pytest.mark.parametrize("function", [g.Function.SIGMOID, g.Function.TANH, g.Function.SOFTPLUS])
 def test_a_table_holds_the_rounded_function(function: g.Function) -> None:
     recipe = Recipe.of({**X, "y": q("fixed<9,2>")})
-    graph = unary(g.Activation("y", "x", function), recipe, (1,))
+    graph = unary(g.ActivationNode("y", "x", function), recipe, (1,))
     found = values_of(graph, recipe, {"x": GRID})["y"]
     expected = dequantize(
         quantize(evaluate(function, (), GRID), q("fixed<9,2>")), q("fixed<9,2>").type
@@ -84,10 +84,10 @@ def test_a_table_holds_the_rounded_function(function: g.Function) -> None:
 
 def test_a_function_and_the_rounding_after_it_are_one_table() -> None:
     curve, rounding = (
-        g.Activation("y", "x", g.Function.TANH),
-        g.Activation("z", "y", g.Function.LINEAR),
+        g.ActivationNode("y", "x", g.Function.TANH),
+        g.ActivationNode("z", "y", g.Function.LINEAR),
     )
-    graph = g.Graph("net", (g.Input("x", (1,)), curve, rounding), ("z",))
+    graph = g.Graph("net", (g.InputNode("x", (1,)), curve, rounding), ("z",))
     x = np.ldexp(np.arange(-128, 128, dtype=float), -5)[:, None]
     recipe = Recipe.of(X | {"z": q("fixed<4,1,RND_CONV,SAT_SYM>")})
     assert [type(op) for op in lower(graph, recipe).program.ops] == [ops.Input, ops.Table]
@@ -102,9 +102,9 @@ def test_linear_layers_equal_exact_arithmetic_on_the_grid() -> None:
     graph = g.Graph(
         "net",
         (
-            g.Input("x", (6, 6, 2)),
-            g.Conv("c", "c", "x", kernel, bias, (2, 1), ((1, 0), (0, 1)), (1, 1)),
-            g.Activation("r", "c", g.Function.RELU),
+            g.InputNode("x", (6, 6, 2)),
+            g.ConvNode("c", "c", "x", kernel, bias, (2, 1), ((1, 0), (0, 1)), (1, 1)),
+            g.ActivationNode("r", "c", g.Function.RELU),
         ),
         ("c", "r"),
     )
@@ -128,10 +128,10 @@ def test_linear_layers_equal_exact_arithmetic_on_the_grid() -> None:
 
 
 def test_a_batch_norm_is_folded_unless_the_recipe_names_its_scale() -> None:
-    norm = g.BatchNorm("n", "n", "d", *RNG.uniform(0.5, 2, size=(4, 3)), 1e-3)
+    norm = g.BatchNormNode("n", "n", "d", *RNG.uniform(0.5, 2, size=(4, 3)), 1e-3)
     graph = g.Graph(
         "net",
-        (g.Input("x", (2,)), g.Dense("d", "d", "x", RNG.normal(size=(2, 3)), None), norm),
+        (g.InputNode("x", (2,)), g.DenseNode("d", "d", "x", RNG.normal(size=(2, 3)), None), norm),
         ("n",),
     )
     folded = lower(graph, Recipe.of(X, {"d/kernel": w("fixed<8,3>"), "d/bias": w("fixed<8,3>")}))
@@ -142,10 +142,10 @@ def test_a_batch_norm_is_folded_unless_the_recipe_names_its_scale() -> None:
 
 
 def test_a_format_of_a_folded_norm_rounds_the_merged_layer() -> None:
-    norm = g.BatchNorm("n", "n", "d", *RNG.uniform(0.5, 2, size=(4, 3)), 1e-3)
-    dense = g.Dense("d", "d", "x", RNG.normal(size=(2, 3)), None)
-    relu = g.Activation("y", "n", g.Function.RELU)
-    graph = g.Graph("net", (g.Input("x", (2,)), dense, norm, relu), ("y",))
+    norm = g.BatchNormNode("n", "n", "d", *RNG.uniform(0.5, 2, size=(4, 3)), 1e-3)
+    dense = g.DenseNode("d", "d", "x", RNG.normal(size=(2, 3)), None)
+    relu = g.ActivationNode("y", "n", g.Function.RELU)
+    graph = g.Graph("net", (g.InputNode("x", (2,)), dense, norm, relu), ("y",))
     narrow = q("fixed<4,2>")
     merged = lower(graph, Recipe.of(X | {"n": narrow})).program
     assert [type(op) for op in merged.ops] == [ops.Input, ops.Dense, ops.Requant, ops.Clip]
@@ -160,10 +160,10 @@ def test_a_format_of_a_folded_norm_rounds_the_merged_layer() -> None:
 def test_merges_of_three_with_broadcasting(kind: g.MergeKind) -> None:
     formats = {"a": q("fixed<6,3>"), "b": q("fixed<5,4>"), "c": q("ufixed<4,0>")}
     shapes = {"a": (2, 3), "b": (3,), "c": (2, 1)}
-    inputs = tuple(g.Input(name, shape) for name, shape in shapes.items())
+    inputs = tuple(g.InputNode(name, shape) for name, shape in shapes.items())
     names = ("a", "b", "c") if kind is not g.MergeKind.SUBTRACT else ("a", "b")
     used = inputs[: len(names)]
-    graph = g.Graph("net", (*used, g.Merge("y", names, kind)), ("y",))
+    graph = g.Graph("net", (*used, g.MergeNode("y", names, kind)), ("y",))
     data = {
         name: dequantize(
             RNG.integers(f.type.raw_min, f.type.raw_max + 1, (5, *shapes[name])), f.type
@@ -188,7 +188,7 @@ def test_merges_of_three_with_broadcasting(kind: g.MergeKind) -> None:
 
 
 def test_average_pools_divide_by_what_lies_inside() -> None:
-    node = g.Pool("y", "x", g.PoolKind.AVERAGE, (2, 2), (1, 1), ((0, 1), (0, 1)))
+    node = g.PoolNode("y", "x", g.PoolNodeKind.AVERAGE, (2, 2), (1, 1), ((0, 1), (0, 1)))
     assert averaged_counts(node, (2, 3))[..., 0].tolist() == [[4, 4, 2], [2, 2, 1]]
     x = RNG.integers(0, 16, size=(4, 2, 3, 1)).astype(float)
     recipe = Recipe.of({"x": q("ufixed<4,4>")})
@@ -200,7 +200,7 @@ def test_average_pools_divide_by_what_lies_inside() -> None:
 
 def test_a_final_softmax_is_left_to_the_host_unless_asked_for() -> None:
     recipe = Recipe.of({"x": q("fixed<8,4>")})
-    graph = unary(g.Softmax("p", "x"), recipe, (5,))
+    graph = unary(g.SoftmaxNode("p", "x"), recipe, (5,))
     hosted = lower(graph, recipe).program
     assert hosted.outputs[0].host is HostFunction.SOFTMAX and hosted.outputs[0].name == "p"
     x = np.ldexp(RNG.integers(-128, 128, size=(50, 5)).astype(float), -4)
@@ -212,13 +212,13 @@ def test_a_final_softmax_is_left_to_the_host_unless_asked_for() -> None:
 
 def test_moves_keep_every_value() -> None:
     nodes = (
-        g.Input("x", (2, 4, 3)),
-        g.Upsample("u", "x", (2, 1)),
-        g.Transpose("t", "u", (2, 0, 1)),
-        g.Pad("p", "t", ((0, 0), (1, 2), (0, 1)), 0.5),
-        g.Slice("s", "p", (0, 1, 0), (3, 7, 5), (1, 2, 1)),
-        g.Reshape("f", "s", (45,)),
-        g.Concat("y", ("f", "f"), 0),
+        g.InputNode("x", (2, 4, 3)),
+        g.UpsampleNode("u", "x", (2, 1)),
+        g.TransposeNode("t", "u", (2, 0, 1)),
+        g.PadNode("p", "t", ((0, 0), (1, 2), (0, 1)), 0.5),
+        g.SliceNode("s", "p", (0, 1, 0), (3, 7, 5), (1, 2, 1)),
+        g.ReshapeNode("f", "s", (45,)),
+        g.ConcatNode("y", ("f", "f"), 0),
     )
     x = np.ldexp(RNG.integers(-8, 8, size=(2, 2, 4, 3)).astype(float), -2)
     recipe = Recipe.of({"x": q("fixed<4,2>")})
@@ -231,11 +231,11 @@ def test_moves_keep_every_value() -> None:
 
 def test_constants_prelu_and_affine() -> None:
     nodes = (
-        g.Input("x", (3,)),
-        g.Constant("k", np.array([0.5, -1.0, 2.0])),
-        g.PRelu("r", "r", "x", np.array([0.25, 0.5, -1.5])),
-        g.Affine("a", "a", "r", np.array([0.75]), np.array([0.125, 0.0, 3.0])),
-        g.Merge("y", ("a", "k"), g.MergeKind.ADD),
+        g.InputNode("x", (3,)),
+        g.ConstantNode("k", np.array([0.5, -1.0, 2.0])),
+        g.PReluNode("r", "r", "x", np.array([0.25, 0.5, -1.5])),
+        g.AffineNode("a", "a", "r", np.array([0.75]), np.array([0.125, 0.0, 3.0])),
+        g.MergeNode("y", ("a", "k"), g.MergeKind.ADD),
     )
     x = np.ldexp(RNG.integers(-8, 8, size=(9, 3)).astype(float), -1)
     recipe = Recipe.of({"x": q("fixed<4,3>")})
@@ -245,15 +245,15 @@ def test_constants_prelu_and_affine() -> None:
 
 
 def test_a_recipe_that_names_what_is_not_there_is_refused_with_the_nearest_name() -> None:
-    graph = unary(g.Activation("relu", "x", g.Function.RELU), Recipe())
+    graph = unary(g.ActivationNode("relu", "x", g.Function.RELU), Recipe())
     with pytest.raises(RecipeError, match=r"'rely', which net does not have.*'relu'"):
         lower(graph, Recipe.of({"rely": q("fixed<8,3>")}))
 
 
 def test_a_network_too_wide_for_63_bits_says_what_to_do() -> None:
-    nodes: tuple[g.Node, ...] = (g.Input("x", (2,)),)
+    nodes: tuple[g.Node, ...] = (g.InputNode("x", (2,)),)
     for i in range(3):
-        nodes += (g.Dense(f"d{i}", f"d{i}", nodes[-1].name, np.ones((2, 2)) / 3, None),)
+        nodes += (g.DenseNode(f"d{i}", f"d{i}", nodes[-1].name, np.ones((2, 2)) / 3, None),)
     graph = g.Graph("deep", nodes, ("d2",))
     with pytest.raises(
         ProgramError, match=r"deep: d1: An accumulator may need 65 bits.*narrower formats"
@@ -264,18 +264,18 @@ def test_a_network_too_wide_for_63_bits_says_what_to_do() -> None:
 def test_constants_without_axes_stay_arrays() -> None:
     """A scalar factor or bias is an array, or the Program's file could not hold it."""
     recipe = Recipe.of({"x": q("fixed<8,3>")})
-    graph = unary(g.Activation("y", "x", g.Function.SIGN), recipe, (2,))
+    graph = unary(g.ActivationNode("y", "x", g.Function.SIGN), recipe, (2,))
     scale = next(op for op in lower(graph, recipe).program.ops if isinstance(op, ops.Scale))
     assert isinstance(scale.factor, np.ndarray) and isinstance(scale.bias, np.ndarray)
 
 
 def test_a_limit_by_a_constant_is_a_clip_and_equal_multipliers_are_equal_ops() -> None:
     nodes = (
-        g.Input("x", (2, 3)),
-        g.Constant("low", np.full((1, 1), -0.5)),
-        g.Merge("m", ("x", "low"), g.MergeKind.MAXIMUM),
-        g.Affine("a", "a", "m", np.full((2, 3), 0.75), np.zeros((1, 3))),
-        g.Affine("idle", "idle", "a", np.ones(1), np.zeros(1)),
+        g.InputNode("x", (2, 3)),
+        g.ConstantNode("low", np.full((1, 1), -0.5)),
+        g.MergeNode("m", ("x", "low"), g.MergeKind.MAXIMUM),
+        g.AffineNode("a", "a", "m", np.full((2, 3), 0.75), np.zeros((1, 3))),
+        g.AffineNode("idle", "idle", "a", np.ones(1), np.zeros(1)),
     )
     recipe = Recipe.of({"x": Quantizer.parse("fixed<8,4>")}, {})
     program = lower(g.Graph("net", nodes, ("idle",)), recipe).program
@@ -291,8 +291,8 @@ FINE = "fixed<24,-20>"  # of a kernel of very small weights: 44 fractional bits
 
 @pytest.mark.parametrize("bias", [0.75, -0.5])
 def test_a_bias_too_large_for_the_grid_of_the_products_is_refused_by_name(bias: float) -> None:
-    node = g.Dense("y", "layer", "x", np.full((2, 1), 1e-7), np.array([bias]))
-    graph = g.Graph("net", (g.Input("x", (2,)), node), ("y",))
+    node = g.DenseNode("y", "layer", "x", np.full((2, 1), 1e-7), np.array([bias]))
+    graph = g.Graph("net", (g.InputNode("x", (2,)), node), ("y",))
     formats = {"layer/kernel": w(FINE), "layer/bias": w("fixed<24,1>")}
     recipe = Recipe.of({"x": q("fixed<24,3>")}, formats)
     with pytest.raises(RecipeError, match=r"layer/bias .* 65 fractional bits .* bits there"):
@@ -300,7 +300,7 @@ def test_a_bias_too_large_for_the_grid_of_the_products_is_refused_by_name(bias: 
 
 
 def test_a_shift_too_large_for_the_grid_of_the_product_is_refused_by_name() -> None:
-    node = g.Affine("y", "norm", "x", np.array([1e-7]), np.array([0.75]))
+    node = g.AffineNode("y", "norm", "x", np.array([1e-7]), np.array([0.75]))
     formats = {"norm/scale": w(FINE), "norm/shift": w("fixed<24,1>")}
     recipe = Recipe.of({"x": q("fixed<24,3>")}, formats)
     with pytest.raises(ProgramError, match=r"y: .* fractional bits .* bits there"):
@@ -308,21 +308,21 @@ def test_a_shift_too_large_for_the_grid_of_the_product_is_refused_by_name() -> N
 
 
 def test_channels_whose_grids_lie_too_far_apart_are_refused_by_name() -> None:
-    node = g.Dense("y", "layer", "x", np.array([[1e-14, 3.0]]), None)
-    graph = g.Graph("net", (g.Input("x", (1,)), node), ("y",))
+    node = g.DenseNode("y", "layer", "x", np.array([[1e-14, 3.0]]), None)
+    graph = g.Graph("net", (g.InputNode("x", (1,)), node), ("y",))
     apart = WeightFormat.of(q("fixed<24,-40>"), q("fixed<24,3>"))
     with pytest.raises(RecipeError, match="layer/kernel"):
         lower(graph, Recipe.of({"x": q("fixed<8,3>")}, {"layer/kernel": apart}))
 
 
 def test_a_large_slope_is_itself() -> None:
-    node = g.Activation("y", "x", g.Function.LEAKY_RELU, (1_000_000.0,))
+    node = g.ActivationNode("y", "x", g.Function.LEAKY_RELU, (1_000_000.0,))
     found = values_of(unary(node, Recipe(), (1,)), Recipe.of(X), {"x": np.array([[-2.0]])})["y"]
     assert found.item() == pytest.approx(-2e6, rel=1e-4)
 
 
 def test_a_padding_beyond_the_word_is_refused_by_name() -> None:
-    node = g.Pad("y", "x", ((1, 1),), 1e30)
+    node = g.PadNode("y", "x", ((1, 1),), 1e30)
     with pytest.raises(ProgramError, match="the padding 1e"):
         lower(unary(node, Recipe()), Recipe.of(X))
 
@@ -330,14 +330,14 @@ def test_a_padding_beyond_the_word_is_refused_by_name() -> None:
 @pytest.mark.parametrize("function", [g.Function.RELU6, g.Function.HARD_TANH])
 def test_a_limit_beyond_the_word_limits_nothing(function: g.Function) -> None:
     x = q("fixed<8,-54>")  # 62 fractional bits: 6 would need 65
-    graph = unary(g.Activation("y", "x", function), Recipe(), (1,))
+    graph = unary(g.ActivationNode("y", "x", function), Recipe(), (1,))
     values = np.array([[2.0**-60], [-(2.0**-60)]])
     found = values_of(graph, Recipe.of({"x": x}), {"x": values})["y"]
     assert found.tolist() == evaluate(function, (), values).tolist()
 
 
 def test_a_threshold_beyond_the_word_is_refused_by_name() -> None:
-    node = g.Activation("y", "x", g.Function.TERNARY, (3.0,))
+    node = g.ActivationNode("y", "x", g.Function.TERNARY, (3.0,))
     with pytest.raises(ProgramError, match=r"y\.up: an offset"):
         lower(unary(node, Recipe()), Recipe.of({"x": q("fixed<8,-54>")}))
 
@@ -345,9 +345,9 @@ def test_a_threshold_beyond_the_word_is_refused_by_name() -> None:
 @pytest.mark.parametrize(("limit", "expected"), [(-9.0, 2.0**-60), (9.0, None)])
 def test_a_maximum_with_a_number_beyond_the_word(limit: float, expected: float | None) -> None:
     nodes = (
-        g.Input("x", (1,)),
-        g.Constant("c", np.array([limit])),
-        g.Merge("y", ("x", "c"), g.MergeKind.MAXIMUM),
+        g.InputNode("x", (1,)),
+        g.ConstantNode("c", np.array([limit])),
+        g.MergeNode("y", ("x", "c"), g.MergeKind.MAXIMUM),
     )
     graph, recipe = g.Graph("net", nodes, ("y",)), Recipe.of({"x": q("fixed<8,-54>")})
     if expected is None:

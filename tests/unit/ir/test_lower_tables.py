@@ -14,7 +14,7 @@ from edgeinfer.graph.functions import evaluate
 from edgeinfer.ir import ops
 from edgeinfer.ir.engine.engine import Engine
 from edgeinfer.ir.interpret import interpret
-from edgeinfer.ir.lower import Lowered, lower
+from edgeinfer.ir.lower import LoweredModel, lower
 from edgeinfer.ir.lower_tables import MOST_ENTRIES
 from quantization.fixed import Fixed, Ints, Overflow, Quantizer, Rounding, dequantize, quantize
 from quantization.recipe import Recipe
@@ -41,14 +41,14 @@ def q(text: str) -> Quantizer:
     return Quantizer.parse(text)
 
 
-def lowered_curve(curve: Curve, x: Quantizer, y: Quantizer) -> Lowered:
-    node = g.Activation("y", "x", *curve)
+def lowered_curve(curve: Curve, x: Quantizer, y: Quantizer) -> LoweredModel:
+    node = g.ActivationNode("y", "x", *curve)
     recipe = Recipe.of({"x": x, "y": y})
-    graph = g.Graph("net", (g.Input("x", (1,)), node), ("y",))
+    graph = g.Graph("net", (g.InputNode("x", (1,)), node), ("y",))
     return lower(graph, recipe, host_functions=False)
 
 
-def results_of(lowered: Lowered, raw: Ints) -> Ints:
+def results_of(lowered: LoweredModel, raw: Ints) -> Ints:
     program = lowered.program
     found = interpret(program, {"x": raw[:, None]})[program.outputs[0].value]
     few = raw[:: max(1, len(raw) // 4000), None]
@@ -153,8 +153,8 @@ def test_too_many_levels_get_a_rounded_index_and_a_finding_that_bounds_the_error
 )
 def test_a_rounded_index_saturates_only_where_the_function_is_flat(function, parameters) -> None:
     """Where no format is given, so that the table has one of its own."""
-    x, node = q("fixed<20,8>"), g.Activation("y", "x", function, parameters)
-    graph = g.Graph("net", (g.Input("x", (1,)), node), ("y",))
+    x, node = q("fixed<20,8>"), g.ActivationNode("y", "x", function, parameters)
+    graph = g.Graph("net", (g.InputNode("x", (1,)), node), ("y",))
     program = lower(graph, Recipe.of({"x": x}), host_functions=False).program
     values = np.linspace(-127, 127, 1001)[:, None]
     found = interpret(program, {"x": quantize(values, x)})["y"]

@@ -37,7 +37,7 @@ class Backwards(ops.Moves):
 
     axis: int
 
-    def moved(self, x: NDArray[Any], fill: int) -> NDArray[Any]:
+    def move(self, x: NDArray[Any], fill: int) -> NDArray[Any]:
         return np.flip(x, self.axis)
 
 
@@ -52,7 +52,7 @@ class Shifted(ops.Moves):
     def fill(self) -> int:
         return self.value
 
-    def moved(self, x: NDArray[Any], fill: int) -> NDArray[Any]:
+    def move(self, x: NDArray[Any], fill: int) -> NDArray[Any]:
         return np.concatenate([np.full_like(x[:1], fill), x[:-1]])
 
 
@@ -68,7 +68,7 @@ def test_an_unknown_move_is_interpreted_bounded_and_computed_fast(op: ops.Moves)
     program = program_of(op)
     verify(program)
     x = random_inputs(program, 3, 8)
-    expected = np.stack([op.moved(sample, op.fill) for sample in x["x"]])
+    expected = np.stack([op.move(sample, op.fill) for sample in x["x"]])
     np.testing.assert_array_equal(interpret(program, x)["y"], expected)
     np.testing.assert_array_equal(Engine(program).run(x)["out"], expected)
     bound = bounds_of(program)["y"]
@@ -113,5 +113,5 @@ def test_a_shape_that_is_reckoned_is_the_one_that_moves_make(kind: type[ops.Move
         ops.Flip: ((0,),),
     }
     op = kind("y", TYPE, "x", *examples[kind])
-    assert op.shape_of((4, 3)) == op.moved(np.zeros((4, 3)), 0).shape
+    assert op.shape_of((4, 3)) == op.move(np.zeros((4, 3)), 0).shape
     assert op.sources((4, 3)).size == np.prod(op.shape_of((4, 3)))

@@ -10,7 +10,7 @@ import pytest
 from edgeinfer.ir import ops
 from edgeinfer.ir.interpret import interpret, results
 from edgeinfer.ir.lower import lower
-from edgeinfer.ir.passes import PASSES, optimized
+from edgeinfer.ir.passes import PASSES, optimize
 from edgeinfer.ir.program import Output, Program
 from quantization.fixed import Fixed, Overflow, Rounding
 from tests.support.random_graphs import random_network
@@ -40,23 +40,23 @@ def same_meaning(a: Program, b: Program) -> bool:
 def test_relu_vanishes_into_a_saturating_unsigned_requantisation() -> None:
     clip = ops.Clip("r", Fixed(False, 7, 7), "x", 0, None)
     saturating = net(clip, requant("q", "r", Fixed(False, 4, 6)), output="q")
-    assert kinds(optimized(saturating)) == ["Input", "Requant"]
-    assert same_meaning(saturating, optimized(saturating))
+    assert kinds(optimize(saturating)) == ["Input", "Requant"]
+    assert same_meaning(saturating, optimize(saturating))
     for overflow, type_ in [(Overflow.WRAP, Fixed(False, 4, 6)), (Overflow.SAT, Fixed(True, 4, 6))]:
         kept = net(clip, requant("q", "r", type_, overflow), output="q")
-        assert kinds(optimized(kept)) == ["Input", "Clip", "Requant"]
-        assert same_meaning(kept, optimized(kept))
+        assert kinds(optimize(kept)) == ["Input", "Clip", "Requant"]
+        assert same_meaning(kept, optimize(kept))
 
 
 def test_a_requantisation_that_changes_nothing_goes() -> None:
     program = net(requant("q", "x", Fixed(True, 9, 9)), output="q")
-    assert kinds(optimized(program)) == ["Input"]
+    assert kinds(optimize(program)) == ["Input"]
     lossy = net(requant("q", "x", Fixed(True, 7, 7)), output="q")
-    assert kinds(optimized(lossy)) == ["Input", "Requant"]
+    assert kinds(optimize(lossy)) == ["Input", "Requant"]
     symmetric = net(requant("q", "x", S8, Overflow.SAT_SYM), output="q")
-    assert kinds(optimized(symmetric)) == ["Input", "Requant"]
+    assert kinds(optimize(symmetric)) == ["Input", "Requant"]
     finer = net(requant("q", "x", Fixed(True, 10, 8)), output="q")
-    assert kinds(optimized(finer)) == ["Input", "Requant"]
+    assert kinds(optimize(finer)) == ["Input", "Requant"]
 
 
 def test_moves_merge_and_idle_ones_go() -> None:
@@ -67,8 +67,8 @@ def test_moves_merge_and_idle_ones_go() -> None:
         ops.Transpose("d", S8, "c", (1, 0)),
         output="d",
     )
-    assert kinds(optimized(program)) == ["Input", "Reshape"]
-    assert same_meaning(program, optimized(program))
+    assert kinds(optimize(program)) == ["Input", "Reshape"]
+    assert same_meaning(program, optimize(program))
 
 
 def test_constants_fold_and_dead_code_goes_but_inputs_stay() -> None:
@@ -81,7 +81,7 @@ def test_constants_fold_and_dead_code_goes_but_inputs_stay() -> None:
         ops.Pair("y", Fixed(True, 10, 9), "x", "kq", ops.PairKind.ADD),
         output="y",
     )
-    best = optimized(program)
+    best = optimize(program)
     assert kinds(best) == ["Input", "Input", "Constant", "Pair"]
     assert same_meaning(program, best)
 
@@ -93,8 +93,8 @@ def test_two_alike_become_one() -> None:
         ops.Pair("y", Fixed(True, 5, 7), "a", "b", ops.PairKind.ADD),
         output="y",
     )
-    assert kinds(optimized(program)) == ["Input", "Requant", "Pair"]
-    assert same_meaning(program, optimized(program))
+    assert kinds(optimize(program)) == ["Input", "Requant", "Pair"]
+    assert same_meaning(program, optimize(program))
 
 
 def test_each_pass_is_idempotent() -> None:
@@ -114,7 +114,7 @@ def test_what_went_through_the_passes_leaves_them_nothing_to_do(seed: int) -> No
     """In 1212 a rectifier meets its requantisation only when an idle transposition is gone."""
     network = random_network(seed, widest=12)
     program = lower(network.graph, network.recipe).program
-    assert optimized(program).digest == program.digest
+    assert optimize(program).digest == program.digest
 
 
 def test_zeros_around_a_tensor_become_the_padding_of_what_multiplies_or_adds_it() -> None:
@@ -132,16 +132,16 @@ def test_zeros_around_a_tensor_become_the_padding_of_what_multiplies_or_adds_it(
     )
     pad = ops.Pad("p", S8, "x", ((2, 1), (0, 0)), 0)
     program = net(pad, conv, output="c", shape=(4, 3))
-    merged = optimized(program)
+    merged = optimize(program)
     assert kinds(merged) == ["Input", "Conv"]
     assert merged["c"].pads == ((2, 2),)
     assert same_meaning(program, merged)
     summed = ops.Pool("s", Fixed(True, 9, 9), "p", ops.PoolKind.SUM, (2,), (1,), ((0, 0),))
     program = net(pad, summed, output="s", shape=(4, 3))
-    assert kinds(optimized(program)) == ["Input", "Pool"]
-    assert same_meaning(program, optimized(program))
+    assert kinds(optimize(program)) == ["Input", "Pool"]
+    assert same_meaning(program, optimize(program))
     largest = ops.Pool("m", S8, "p", ops.PoolKind.MAX, (2,), (1,), ((0, 0),))
-    assert kinds(optimized(net(pad, largest, output="m", shape=(4, 3)))) == ["Input", "Pad", "Pool"]
+    assert kinds(optimize(net(pad, largest, output="m", shape=(4, 3)))) == ["Input", "Pad", "Pool"]
 
 
 def test_the_digest_does_not_depend_on_the_order_of_independent_ops() -> None:
@@ -149,7 +149,7 @@ def test_the_digest_does_not_depend_on_the_order_of_independent_ops() -> None:
     join = ops.Pair("y", Fixed(True, 7, 7), "a", "b", ops.PairKind.ADD)
     one, other = net(left, right, join, output="y"), net(right, left, join, output="y")
     assert one.digest != other.digest
-    assert optimized(one).digest == optimized(other).digest
+    assert optimize(one).digest == optimize(other).digest
 
 
 def test_limits_in_a_row_become_one() -> None:
@@ -158,16 +158,16 @@ def test_limits_in_a_row_become_one() -> None:
         ops.Clip("b", Fixed(True, 7, 7), "a", -60, 40),
         output="b",
     )
-    (_, clip) = optimized(two).ops
+    (_, clip) = optimize(two).ops
     assert isinstance(clip, ops.Clip) and (clip.low, clip.high) == (-50, 40)
-    assert same_meaning(two, optimized(two))
+    assert same_meaning(two, optimize(two))
     apart = net(
         ops.Clip("a", Fixed(False, 7, 7), "x", 90, None),
         ops.Clip("b", Fixed(False, 7, 7), "a", 20, 80),
         output="b",
     )
-    assert kinds(optimized(apart)) == ["Input", "Clip", "Clip"]  # no number is within both
-    assert same_meaning(apart, optimized(apart))
+    assert kinds(optimize(apart)) == ["Input", "Clip", "Clip"]  # no number is within both
+    assert same_meaning(apart, optimize(apart))
 
 
 def test_a_rectifier_that_an_exact_rounding_hid_vanishes_too() -> None:
@@ -177,8 +177,8 @@ def test_a_rectifier_that_an_exact_rounding_hid_vanishes_too() -> None:
         requant("q", "exact", Fixed(False, 4, 6)),
         output="q",
     )
-    assert kinds(optimized(program)) == ["Input", "Requant"]
-    assert same_meaning(program, optimized(program))
+    assert kinds(optimize(program)) == ["Input", "Requant"]
+    assert same_meaning(program, optimize(program))
 
 
 def test_slices_of_slices_become_one() -> None:
@@ -189,16 +189,16 @@ def test_slices_of_slices_become_one() -> None:
         output="c",
         shape=(9, 4),
     )
-    (_, slice_) = optimized(program).ops
+    (_, slice_) = optimize(program).ops
     assert isinstance(slice_, ops.Slice)
     assert (slice_.starts, slice_.stops, slice_.steps) == ((3, 1), (8, 4), (4, 2))
-    assert same_meaning(program, optimized(program))
+    assert same_meaning(program, optimize(program))
 
 
 def test_a_transposition_that_moves_only_ones_is_a_reshape() -> None:
     program = net(ops.Transpose("t", S8, "x", (1, 0, 2)), output="t", shape=(1, 5, 3))
-    assert kinds(optimized(program)) == ["Input", "Reshape"]
-    assert same_meaning(program, optimized(program))
+    assert kinds(optimize(program)) == ["Input", "Reshape"]
+    assert same_meaning(program, optimize(program))
 
 
 def test_ops_that_are_alike_become_one() -> None:
@@ -216,5 +216,5 @@ def test_ops_that_are_alike_become_one() -> None:
         ops.Pair("t", Fixed(True, 14, 14), "s", "c", ops.PairKind.ADD),
         output="t",
     )
-    assert kinds(optimized(program)) == ["Input", "Dense", "Pair", "Dense", "Pair"]
-    assert same_meaning(program, optimized(program))
+    assert kinds(optimize(program)) == ["Input", "Dense", "Pair", "Dense", "Pair"]
+    assert same_meaning(program, optimize(program))

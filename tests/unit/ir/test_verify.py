@@ -29,7 +29,7 @@ from edgeinfer.ir.ops import (
     Slice,
     Softmax,
     Table,
-    packed,
+    pack_weights,
 )
 from edgeinfer.ir.program import Output, Program
 from edgeinfer.ir.verify import verify
@@ -201,13 +201,13 @@ def test_names_do_not_change_the_digest_and_weights_do() -> None:
     renamed = Program("other", (program.ops[0], replace(op, name="z")), (Output("y", "z"),))
     assert renamed.digest == program.digest
     assert isinstance(op, Dense)
-    changed = program.replaced(replace(op, weight=np.array([[3], [-3]], np.int8)))
+    changed = program.replace_op(replace(op, weight=np.array([[3], [-3]], np.int8)))
     assert changed.digest != program.digest
-    wider = program.replaced(replace(op, weight=op.weight.astype(np.int64)))
+    wider = program.replace_op(replace(op, weight=op.weight.astype(np.int64)))
     assert wider.digest == program.digest
 
 
 @pytest.mark.parametrize("span", [(0, 255), (-1, 127), (-1, 128), (0, 1 << 40), (-1, 1 << 40)])
 def test_packing_keeps_integers_integers(span: tuple[int, int]) -> None:
-    found = packed(np.array(span, np.int64))
+    found = pack_weights(np.array(span, np.int64))
     assert found.dtype.kind in "iu" and found.tolist() == list(span)

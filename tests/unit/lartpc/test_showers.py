@@ -7,9 +7,9 @@ import pytest
 
 from edgeinfer.lartpc import constants as c
 from edgeinfer.lartpc import showers
-from edgeinfer.lartpc.deposits import FLAG_MICHEL, Box, Deposits, emit
+from edgeinfer.lartpc.deposits import FLAG_MICHEL, Deposits, DetectorVolume, emit
 
-HUGE = Box((-400.0, -400.0, -400.0), (400.0, 400.0, 400.0))
+HUGE = DetectorVolume((-400.0, -400.0, -400.0), (400.0, 400.0, 400.0))
 
 
 def run(pdg: int, energy_mev: float, n: int, flags: int = 0) -> Deposits:

@@ -6,11 +6,18 @@ import numpy as np
 import pytest
 
 from edgeinfer.lartpc import constants as c
-from edgeinfer.lartpc.deposits import FLAG_DELTA, FLAG_MICHEL, Box, Deposits, Particles, emit
+from edgeinfer.lartpc.deposits import (
+    FLAG_DELTA,
+    FLAG_MICHEL,
+    Deposits,
+    DetectorVolume,
+    Particles,
+    emit,
+)
 from edgeinfer.lartpc.ranges import range_cm
 from edgeinfer.lartpc.tracks import TrackSettings, follow
 
-HUGE = Box((-400.0, -400.0, -400.0), (400.0, 400.0, 400.0))
+HUGE = DetectorVolume((-400.0, -400.0, -400.0), (400.0, 400.0, 400.0))
 
 
 def run(pdg: int, energy_mev: float, n: int, **changes: float) -> tuple[Deposits, Particles]:

@@ -14,11 +14,11 @@ from edgeinfer.base.plan import sha256_of
 from edgeinfer.evaluate import judge
 from edgeinfer.ir.costs import costs_of
 from edgeinfer.ir.engine.engine import Engine
-from edgeinfer.ir.lower import Lowered, lower
+from edgeinfer.ir.lower import LoweredModel, lower
 from edgeinfer.precision.ptq import PtqSettings, quantize
 from edgeinfer.readers import load
 from edgeinfer.zoo import entry_of
-from edgeinfer.zoo.drawn import simulated
+from edgeinfer.zoo.drawn import simulate_samples
 from edgeinfer.zoo.entry import stage_seed
 from edgeinfer.zoo.reference import load_reference
 from quantization.fixed import dequantize
@@ -33,13 +33,13 @@ SAMPLE = 4_000
 TRAINED = [key for key in ROWS if ROWS[key]["file"]]
 
 
-def lowered(row: dict[str, Any]) -> Lowered:
+def lowered(row: dict[str, Any]) -> LoweredModel:
     """A row's integer network, from its file or quantized again."""
     if row["file"]:
         found = load(FOLDER / row["file"])
         return lower(found.graph, found.recipe)
     entry = entry_of(row["model"])
-    teach, _ = simulated(entry, stage_seed(TEACH_SEED, "fresh"), 5_000)
+    teach, _ = simulate_samples(entry, stage_seed(TEACH_SEED, "fresh"), 5_000)
     made = quantize(load_reference(row["model"]), teach.inputs, PtqSettings(row["bits"]))
     return lower(made.graph, made.recipe)
 

@@ -12,13 +12,13 @@ from edgeinfer.base.plan import sha256_of
 from edgeinfer.evaluate.profile.data import from_json as profile_from_json
 from edgeinfer.report.page.page import Wishes, html, report_on
 from edgeinfer.report.result import from_json
-from reports.make.results import FOLDER, KEPT, REFERENCES, Reference, make
+from reports.make.results import FOLDER, KEPT, REFERENCES, ReferenceModel, make
 from tests.support.places import ROOT
 
 CHEAP = next(each for each in REFERENCES if each.name == "jet-tagger-6bit")
 
 
-def committed(reference: Reference, name: str) -> str:
+def committed(reference: ReferenceModel, name: str) -> str:
     return (ROOT / FOLDER / reference.name / name).read_text(encoding="utf-8")
 
 
@@ -30,7 +30,7 @@ def test_every_committed_model_has_its_result_and_report() -> None:
 
 
 @pytest.mark.parametrize("reference", REFERENCES, ids=lambda each: each.name)
-def test_a_result_is_of_the_committed_model_and_agrees(reference: Reference) -> None:
+def test_a_result_is_of_the_committed_model_and_agrees(reference: ReferenceModel) -> None:
     result = from_json(committed(reference, "result.json"), reference.name)
     model = ROOT / FOLDER / "quantization" / f"{reference.name}.keras"
     assert result.model.sha256 == sha256_of(model)

@@ -8,7 +8,7 @@ import json
 
 import pytest
 
-from edgeinfer.ir.complete import completed
+from edgeinfer.ir.complete import complete_recipe
 from edgeinfer.ir.lower import lower
 from edgeinfer.readers import load
 from edgeinfer.targets.rtl.target import RtlTarget
@@ -24,7 +24,7 @@ def in_the_checkout(monkeypatch: pytest.MonkeyPatch) -> None:
 def test_the_committed_cycles_and_additions_are_today_s(in_the_checkout: None) -> None:
     told = json.loads((reference.FOLDER / f"{reference.NAME}.json").read_text())
     loaded = load(reference.MODEL)
-    program = lower(loaded.graph, completed(loaded.graph, loaded.recipe).recipe).program
+    program = lower(loaded.graph, complete_recipe(loaded.graph, loaded.recipe).recipe).program
     for metric in RtlTarget().estimate(program, reference.SETTINGS):
         if metric.layer is None and metric.name in reference.COUNTED:
             assert told["figures"][metric.name] == metric.value, metric.name
@@ -34,8 +34,8 @@ def test_the_committed_cycles_and_additions_are_today_s(in_the_checkout: None) -
 
 def test_the_table_is_what_the_record_says(in_the_checkout: None) -> None:
     told = json.loads((reference.FOLDER / f"{reference.NAME}.json").read_text())
-    found = reference.Unrolled(told["yosys"], told["samples"], told["figures"])
-    others = reference.published()
+    found = reference.UnrolledResult(told["yosys"], told["samples"], told["figures"])
+    others = reference.list_published_results()
     text = (reference.FOLDER / f"{reference.NAME}.md").read_text()
     assert reference.table(found, others) == text
     assert json.loads(reference.record(found, others)) == told

@@ -14,7 +14,7 @@ from edgeinfer.base.plan import sha256_of
 from edgeinfer.zoo import ENTRIES, reference_path
 from edgeinfer.zoo.entry import stage_seed
 from edgeinfer.zoo.evaluate import intervals_of
-from edgeinfer.zoo.reference import Record, judged, load_reference, record_of
+from edgeinfer.zoo.reference import ReferenceRecord, judge_network, load_reference, record_of
 
 SHIPPED = [name for name, entry in ENTRIES.items() if entry.reference]
 FRESH_SEED = 20_000
@@ -38,7 +38,7 @@ def test_a_fresh_evaluation_finds_the_committed_figures(name):
     entry, record = ENTRIES[name], record_of(ENTRIES[name])
     assert record is not None
     samples = entry.data(stage_seed(FRESH_SEED, "fresh"), FEW.get(name, 2500))
-    found = intervals_of(entry, [judged(entry, load_reference(name), samples)], seed=0)
+    found = intervals_of(entry, [judge_network(entry, load_reference(name), samples)], seed=0)
     for metric, committed in record.metrics.items():
         assert found[metric].overlaps(committed), (metric, found[metric], committed)
 
@@ -61,9 +61,9 @@ def test_evaluating_a_reference_needs_no_tensorflow():
     code = (
         "import sys\n"
         "from edgeinfer.zoo import ENTRIES\n"
-        "from edgeinfer.zoo.reference import judged, load_reference\n"
+        "from edgeinfer.zoo.reference import judge_network, load_reference\n"
         "entry = ENTRIES['jet-tagger']\n"
-        "judged(entry, load_reference('jet-tagger'), entry.data(0, 100))\n"
+        "judge_network(entry, load_reference('jet-tagger'), entry.data(0, 100))\n"
         "print(sorted({'tensorflow', 'keras'} & set(sys.modules)))\n"
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
@@ -79,4 +79,4 @@ def test_a_damaged_record_says_so(tmp_path):
         record_of(ENTRIES["roi-finder"], tmp_path)
     record = record_of(ENTRIES["jet-tagger"])
     assert record is not None
-    assert Record.from_json(record.to_json(), path) == record
+    assert ReferenceRecord.from_json(record.to_json(), path) == record

@@ -22,8 +22,8 @@ from edgeinfer.ir.lower import lower
 from edgeinfer.ir.verify import verify
 from edgeinfer.precision.search import run as search_run
 from edgeinfer.precision.search.report import document, report
-from edgeinfer.precision.search.run import Found, SearchSettings, Strategy, search
-from edgeinfer.precision.search.space import searched
+from edgeinfer.precision.search.run import SearchResult, SearchSettings, SearchStrategy, search
+from edgeinfer.precision.search.space import prepare_search
 from quantization.recipe import Recipe
 from tests.support.random_graphs import random_network
 from tests.support.small_networks import bars, tagger
@@ -33,23 +33,23 @@ FIT, JUDGED = bars(500, seed=1), bars(1200, seed=2)
 SHORT = SearchSettings(widths=(2, 4, 6, 8), trials=30, tolerance=0.02)
 
 
-def run(folder: Path, settings: SearchSettings = SHORT, **options: object) -> Found:
+def run(folder: Path, settings: SearchSettings = SHORT, **options: object) -> SearchResult:
     return search(GRAPH, FIT, JUDGED, settings, folder, **options)  # type: ignore[arg-type]
 
 
 @pytest.fixture(scope="module")
-def found(tmp_path_factory: pytest.TempPathFactory) -> Found:
+def found(tmp_path_factory: pytest.TempPathFactory) -> SearchResult:
     return run(tmp_path_factory.mktemp("search"))
 
 
-def test_half_the_operations_of_six_bits_at_no_worse_a_score(found: Found) -> None:
+def test_half_the_operations_of_six_bits_at_no_worse_a_score(found: SearchResult) -> None:
     six = found.uniform[6]
     best = found.cheapest(six.outcome.score - 0.003)  # 1200 samples tell no less than that
     assert best is not None
     assert best.outcome.costs["ebops"] <= 0.5 * six.outcome.costs["ebops"]
 
 
-def test_a_budget_buys_the_best_that_it_can(found: Found) -> None:
+def test_a_budget_buys_the_best_that_it_can(found: SearchResult) -> None:
     budget = 0.5 * found.uniform[6].outcome.costs["ebops"]
     best = found.best(budget)
     assert best is not None and best.outcome.costs["ebops"] <= budget
@@ -61,7 +61,7 @@ def test_a_budget_buys_the_best_that_it_can(found: Found) -> None:
     assert found.best(0.0) is None
 
 
-def test_the_report_is_whole(found: Found, tmp_path: Path) -> None:
+def test_the_report_is_whole(found: SearchResult, tmp_path: Path) -> None:
     plan = report(found)
     plan.write(tmp_path)
     told = json.loads((tmp_path / "front.json").read_text())
@@ -82,10 +82,10 @@ def test_the_report_is_whole(found: Found, tmp_path: Path) -> None:
 
 
 def test_a_killed_search_goes_on_and_ends_the_same(
-    found: Found, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    found: SearchResult, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     asked: list[int] = []
-    real = search_run.Searched.evaluator
+    real = search_run.SearchedNetwork.evaluator
 
     def dying(self: object, objective: object) -> Callable[..., object]:
         evaluate = real(self, objective)  # type: ignore[arg-type]
@@ -99,7 +99,7 @@ def test_a_killed_search_goes_on_and_ends_the_same(
         return once
 
     with monkeypatch.context() as patch:
-        patch.setattr(search_run.Searched, "evaluator", dying)
+        patch.setattr(search_run.SearchedNetwork, "evaluator", dying)
         with pytest.raises(KeyboardInterrupt):
             run(tmp_path)
     resumed = run(tmp_path)
@@ -108,7 +108,7 @@ def test_a_killed_search_goes_on_and_ends_the_same(
 
 
 def test_the_thorough_search_takes_the_same_road_twice(tmp_path: Path) -> None:
-    plan = SearchSettings(widths=(2, 4, 8), strategy=Strategy.THOROUGH, trials=12, seed=5)
+    plan = SearchSettings(widths=(2, 4, 8), strategy=SearchStrategy.THOROUGH, trials=12, seed=5)
     first, second = run(tmp_path / "a", plan), run(tmp_path / "b", plan)
     assert document(first) == document(second)
     assert len(first.trials) == 12
@@ -159,7 +159,7 @@ def test_refusals(tmp_path: Path) -> None:
     with pytest.raises(UsageError, match="2 to 16"):
         SearchSettings(widths=(1, 8))
     with pytest.raises(UsageError, match="--minutes"):
-        SearchSettings(strategy=Strategy.THOROUGH)
+        SearchSettings(strategy=SearchStrategy.THOROUGH)
     with pytest.raises(UsageError, match="no cost 'dsp'"):
         run(tmp_path / "a", SearchSettings(widths=(8,), cost="dsp"))
     run(tmp_path / "b", SearchSettings(widths=(8,), trials=1))
@@ -175,7 +175,7 @@ def test_every_recipe_of_the_space_compiles(
     graph = random_network(seed).graph
     rng = np.random.default_rng(seed)
     inputs = {node.name: rng.normal(size=(30, *node.shape)) for node in graph.inputs}
-    network = searched(graph, inputs, (2, 3, 5, 8), per_channel=per_channel)
+    network = prepare_search(graph, inputs, (2, 3, 5, 8), per_channel=per_channel)
     for _ in range(3):
         widths = {
             knob.name: data.draw(st.sampled_from(knob.widths), label=knob.name)

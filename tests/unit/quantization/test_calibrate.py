@@ -13,7 +13,7 @@ from hypothesis.extra import numpy as hnp
 from quantization.calibrate import (
     FEWEST_INTEGER,
     Method,
-    fitted,
+    fit_quantizer,
     fitted_channels,
     places,
     squared_error,
@@ -25,7 +25,7 @@ reals = hnp.arrays(np.float64, st.integers(1, 30), elements=st.floats(-1e6, 1e6,
 
 @given(reals, st.integers(2, 16))
 def test_minmax_saturates_nothing_and_wastes_no_bit(values: np.ndarray, bits: int) -> None:
-    quantizer = fitted(values, bits)
+    quantizer = fit_quantizer(values, bits)
     kept = quantize(values, quantizer) * quantizer.type.lsb
     assert np.abs(kept - values).max() <= quantizer.type.lsb / 2
     if np.abs(values).max() >= 2.0**FEWEST_INTEGER:  # what is smaller counts as zero
@@ -36,14 +36,16 @@ def test_minmax_saturates_nothing_and_wastes_no_bit(values: np.ndarray, bits: in
 
 @given(reals, st.integers(2, 8))
 def test_mse_is_never_worse_than_minmax(values: np.ndarray, bits: int) -> None:
-    best, plain = fitted(values, bits, method=Method.MSE), fitted(values, bits)
+    best, plain = fit_quantizer(values, bits, method=Method.MSE), fit_quantizer(values, bits)
     assert squared_error(values, best) <= squared_error(values, plain)
 
 
 def test_percentile_leaves_the_outlier_out() -> None:
     values = np.append(np.linspace(0, 1, 10_000), 1e6)
-    assert fitted(values, 8).type.integer >= 20
-    assert fitted(values, 8, method=Method.PERCENTILE, percentile=99.9).type == Fixed(False, 8, 1)
+    assert fit_quantizer(values, 8).type.integer >= 20
+    assert fit_quantizer(values, 8, method=Method.PERCENTILE, percentile=99.9).type == Fixed(
+        False, 8, 1
+    )
 
 
 @given(reals, st.integers(2, 12))
@@ -51,7 +53,7 @@ def test_places_begin_where_nothing_saturates_and_go_down_one_by_one(
     values: np.ndarray, bits: int
 ) -> None:
     offered = places(values, bits)
-    assert offered[0] == fitted(values, bits)
+    assert offered[0] == fit_quantizer(values, bits)
     integers = [quantizer.type.integer for quantizer in offered]
     assert integers == list(range(integers[0], integers[0] - len(integers), -1))
     assert {quantizer.type.bits for quantizer in offered} == {bits}
@@ -65,13 +67,13 @@ def test_places_reach_the_bulk_below_an_outlier() -> None:
 
 
 def test_sign_follows_the_data_unless_told() -> None:
-    assert not fitted([0.0, 0.5], 8).type.signed
-    assert fitted([0.0, 0.5], 8, signed=True).type == Fixed(True, 8, 1)
-    assert fitted([-0.5, 0.25], 8).type == Fixed(True, 8, 0)
+    assert not fit_quantizer([0.0, 0.5], 8).type.signed
+    assert fit_quantizer([0.0, 0.5], 8, signed=True).type == Fixed(True, 8, 1)
+    assert fit_quantizer([-0.5, 0.25], 8).type == Fixed(True, 8, 0)
 
 
 def test_zeros_get_a_sane_format() -> None:
-    assert fitted(np.zeros(4), 6).type == Fixed(False, 6, 1)
+    assert fit_quantizer(np.zeros(4), 6).type == Fixed(False, 6, 1)
 
 
 def test_channels_differ_in_place_not_in_width() -> None:
@@ -82,6 +84,6 @@ def test_channels_differ_in_place_not_in_width() -> None:
 
 def test_refusals() -> None:
     with pytest.raises(FormatError, match="NaN"):
-        fitted([np.nan], 8)
+        fit_quantizer([np.nan], 8)
     with pytest.raises(FormatError, match="2 bits"):
-        fitted([-1.0], 1)
+        fit_quantizer([-1.0], 1)

@@ -19,7 +19,7 @@ from quantization.fixed import (
     Quantizer,
     Rounding,
     dequantize,
-    fixed_for,
+    fixed_of_range,
     quantize,
     requantize,
     shift_left,
@@ -146,7 +146,7 @@ def test_values_on_the_grid_survive(quantizer: Quantizer, data: st.DataObject) -
 @given(st.integers(-(2**50), 2**50), st.integers(0, 2**50), st.integers(-20, 20))
 def test_fixed_for_is_the_narrowest_type(low: int, width: int, frac: int) -> None:
     high = low + width
-    type_ = fixed_for(low, high, frac)
+    type_ = fixed_of_range(low, high, frac)
     assert type_.raw_min <= low and high <= type_.raw_max
     assert type_.frac == frac
     if type_.bits > 1:
@@ -189,9 +189,9 @@ def test_what_has_no_fixed_point_value_is_refused() -> None:
     with pytest.raises(FormatError, match="NaN"):
         quantize([0.0, math.nan], Quantizer(Fixed(True, 8, 3)))
     with pytest.raises(FormatError, match="empty range"):
-        fixed_for(2, 1, 0)
+        fixed_of_range(2, 1, 0)
     with pytest.raises(FormatError, match="64 bits"):
-        fixed_for(-(2**62) - 1, 0, 0)
+        fixed_of_range(-(2**62) - 1, 0, 0)
 
 
 def test_shifts_beyond_the_word_leave_only_the_floor() -> None:

@@ -29,8 +29,8 @@ def members(x: Interval) -> range:
 @given(intervals, intervals)
 def test_pairwise_bounds_are_reached_and_never_left(a: Interval, b: Interval) -> None:
     cases = {
-        ranges.added: lambda x, y: x + y,
-        ranges.multiplied: lambda x, y: x * y,
+        ranges.add_ranges: lambda x, y: x + y,
+        ranges.multiply_ranges: lambda x, y: x * y,
         ranges.larger: max,
         ranges.smaller: min,
     }
@@ -60,7 +60,7 @@ def test_requantised_bounds_hold(
 ) -> None:
     quantizer = Quantizer(Fixed(signed, bits, bits - to), rounding, overflow)
     values = [int(requantize(np.asarray(v), frac, quantizer)) for v in members(x)]
-    found = ranges.requantized(x, frac, quantizer)
+    found = ranges.requantize_range(x, frac, quantizer)
     assert found.bottom <= min(values) and max(values) <= found.top
     if overflow in (Overflow.SAT, Overflow.SAT_SYM):
         assert (found.bottom, found.top) == (min(values), max(values))
@@ -88,9 +88,9 @@ def test_linear_bounds_are_exact(
 def test_what_no_int64_holds_is_refused() -> None:
     huge = Interval(np.asarray(0), np.asarray(1 << 61))
     for refused in (
-        lambda: ranges.added(huge, huge),
-        lambda: ranges.multiplied(huge, huge),
-        lambda: ranges.shifted(huge, 4),
+        lambda: ranges.add_ranges(huge, huge),
+        lambda: ranges.multiply_ranges(huge, huge),
+        lambda: ranges.shift_range(huge, 4),
         lambda: ranges.linear(huge, np.ones((4, 1), np.int64)),
     ):
         with pytest.raises(RangeError, match="63 are held"):
@@ -105,5 +105,5 @@ def test_ends_in_the_wrong_order_are_refused() -> None:
 def test_types_and_negation() -> None:
     x = ranges.of_type(Fixed(True, 4, 2))
     assert (x.bottom, x.top) == (-8, 7)
-    assert ranges.negated(x).type(2) == Fixed(True, 5, 3)
+    assert ranges.negate_range(x).type(2) == Fixed(True, 5, 3)
     assert ranges.of_values(np.array([3, -5])).magnitude.tolist() == [3, 5]

@@ -14,9 +14,9 @@ from hypothesis import strategies as st
 
 from quantization.fixed import Fixed, Quantizer
 from quantization.recipe import Recipe, WeightFormat
-from quantization.search import Judge, Knob, Limits, Outcome, Space, Trial, front
+from quantization.search import Judge, Limits, RecipeOutcome, Space, Trial, WidthKnob, front
 from quantization.search_greedy import Descent, descend, exchanges, polish
-from quantization.search_journal import Journal, SearchError
+from quantization.search_journal import SearchError, SearchJournal
 from quantization.search_thorough import Exploration, Sampler, explore
 
 WIDTHS = (8, 7, 6, 5, 4, 3, 2)
@@ -26,7 +26,9 @@ def space(names: str, widths: tuple[int, ...] = WIDTHS) -> Space:
     def part(name: str, bits: int) -> Recipe:
         return Recipe.of({}, {f"{name}/kernel": WeightFormat.of(Quantizer(Fixed(True, bits, 1)))})
 
-    return Space(Recipe(), tuple(Knob(n, {bits: part(n, bits) for bits in widths}) for n in names))
+    return Space(
+        Recipe(), tuple(WidthKnob(n, {bits: part(n, bits) for bits in widths}) for n in names)
+    )
 
 
 def bits_of(recipe: Recipe) -> dict[str, int]:
@@ -40,7 +42,7 @@ class Network:
         self.frailty, self.share, self.asked = frailty, share, 0
         self.dies_after: int | None = None
 
-    def __call__(self, recipe: Recipe, weights: str) -> Outcome:
+    def __call__(self, recipe: Recipe, weights: str) -> RecipeOutcome:
         if self.asked == self.dies_after:
             raise KeyboardInterrupt
         self.asked += 1
@@ -48,14 +50,18 @@ class Network:
         loss = sum(self.frailty[n] * 4.0**-b for n, b in widths.items())
         healed = 0.5 if weights else 1.0
         cost = sum(self.share[n] * b for n, b in widths.items())
-        return Outcome(1.0 - healed * loss, {"ebops": cost, "bits": float(sum(widths.values()))})
+        return RecipeOutcome(
+            1.0 - healed * loss, {"ebops": cost, "bits": float(sum(widths.values()))}
+        )
 
 
 def judge(
-    network: Callable[[Recipe, str], Outcome], journal: Journal | None = None, **options: object
+    network: Callable[[Recipe, str], RecipeOutcome],
+    journal: SearchJournal | None = None,
+    **options: object,
 ) -> Judge:
     limits = options.pop("limits", Limits())
-    return Judge(space("abc"), network, journal or Journal(), limits, **options)  # type: ignore[arg-type]
+    return Judge(space("abc"), network, journal or SearchJournal(), limits, **options)  # type: ignore[arg-type]
 
 
 def net() -> Network:
@@ -91,12 +97,12 @@ def test_every_step_saves_and_none_falls_below_the_floor(
         lower = judge(network).space.knob(name).below(path[-1].widths[name])
         if lower is not None and path[0].outcome.score >= floor:
             widths = {**path[-1].widths, name: lower}
-            assert judge(network).judged(widths).outcome.score < floor
+            assert judge(network).judge(widths).outcome.score < floor
 
 
 def test_a_repair_carries_the_descent_further() -> None:
-    def repair(recipe: Recipe, weights: str) -> Outcome:
-        return Outcome(
+    def repair(recipe: Recipe, weights: str) -> RecipeOutcome:
+        return RecipeOutcome(
             network(recipe, "healed").score, network(recipe, "healed").costs, weights="healed"
         )
 
@@ -126,11 +132,11 @@ def test_a_killed_descent_resumes_where_it_was(tmp_path: Path, dies_after: int) 
     first = net()
     first.dies_after = dies_after
     with pytest.raises(KeyboardInterrupt):
-        descend(judge(first, Journal.open(path, "me")), Descent(START, "ebops"))
+        descend(judge(first, SearchJournal.open(path, "me")), Descent(START, "ebops"))
     with path.open("a") as file:
         file.write('{"key": "torn of')
     second = net()
-    got = descend(judge(second, Journal.open(path, "me")), Descent(START, "ebops"))
+    got = descend(judge(second, SearchJournal.open(path, "me")), Descent(START, "ebops"))
     assert [trial.widths for trial in got] == [trial.widths for trial in wanted]
     assert first.asked + second.asked == whole.asked
     assert all(json.loads(line) for line in path.read_text().splitlines())
@@ -138,22 +144,22 @@ def test_a_killed_descent_resumes_where_it_was(tmp_path: Path, dies_after: int) 
 
 def test_a_journal_belongs_to_one_search(tmp_path: Path) -> None:
     path = tmp_path / "search.jsonl"
-    Journal.open(path, "me").add("k", 1.0, {}, "", 2.0)
-    assert Journal.open(path, "me").seconds == 2.0
+    SearchJournal.open(path, "me").add("k", 1.0, {}, "", 2.0)
+    assert SearchJournal.open(path, "me").seconds == 2.0
     with pytest.raises(SearchError, match="another search"):
-        Journal.open(path, "you")
+        SearchJournal.open(path, "you")
     path.write_text("[1, 2]\n")
     with pytest.raises(SearchError, match="not the journal"):
-        Journal.open(path, "me")
+        SearchJournal.open(path, "me")
     with pytest.raises(SearchError, match="finite"):
-        Journal().add("k", float("nan"), {}, "", 0.0)
+        SearchJournal().add("k", float("nan"), {}, "", 0.0)
 
 
 def test_trials_count_over_all_sessions(tmp_path: Path) -> None:
     path = tmp_path / "search.jsonl"
     for expected in (4, 0):
         network = net()
-        opened = Journal.open(path, "me")
+        opened = SearchJournal.open(path, "me")
         descend(judge(network, opened, limits=Limits(trials=4)), Descent(START, "ebops"))
         assert network.asked == expected
 
@@ -170,21 +176,21 @@ def test_the_thorough_search_repeats_itself_even_when_it_was_killed(
     dying = net()
     dying.dies_after = 17
     with pytest.raises(KeyboardInterrupt):
-        explore(judge(dying, Journal.open(journal, "me"), limits=limits), plan, study)
-    asking = judge(net(), Journal.open(journal, "me"), limits=limits)
+        explore(judge(dying, SearchJournal.open(journal, "me"), limits=limits), plan, study)
+    asking = judge(net(), SearchJournal.open(journal, "me"), limits=limits)
     assert [trial.widths for trial in explore(asking, plan, study)] == wanted
 
 
 def test_the_thorough_search_finds_what_an_exhaustive_one_does() -> None:
     network = net()
     small = space("abc", (6, 4, 2))
-    asking = Judge(small, network, Journal(), Limits(trials=27))
+    asking = Judge(small, network, SearchJournal(), Limits(trials=27))
     explore(asking, Exploration(("ebops", "bits"), seed=1))
-    everything = Judge(small, network, Journal(), Limits())
+    everything = Judge(small, network, SearchJournal(), Limits())
     for a in (6, 4, 2):
         for b in (6, 4, 2):
             for c in (6, 4, 2):
-                everything.judged({"a": a, "b": b, "c": c})
+                everything.judge({"a": a, "b": b, "c": c})
     best = front(everything.trials.values(), "ebops")
     found = front(asking.trials.values(), "ebops")
     assert len(asking.trials) >= 20
@@ -195,7 +201,7 @@ def test_the_thorough_search_finds_what_an_exhaustive_one_does() -> None:
 def test_a_front_holds_all_that_is_not_beaten_and_nothing_else(
     points: list[tuple[int, int]],
 ) -> None:
-    trials = [Trial({}, Recipe(), Outcome(float(s), {"c": float(c)})) for s, c in points]
+    trials = [Trial({}, Recipe(), RecipeOutcome(float(s), {"c": float(c)})) for s, c in points]
     kept = {(t.outcome.score, t.outcome.costs["c"]) for t in front(trials, "c")}
     unbeaten = {
         (float(s), float(c))
@@ -237,7 +243,7 @@ def test_exchanges_are_single_steps() -> None:
 
 def test_refusals() -> None:
     with pytest.raises(SearchError, match="no width"):
-        Knob("a", {})
+        WidthKnob("a", {})
     with pytest.raises(SearchError, match="name of its own"):
         space("aa")
     with pytest.raises(SearchError, match="no width of 9"):

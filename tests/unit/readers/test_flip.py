@@ -13,7 +13,7 @@ import pytest
 from onnx import helper, numpy_helper
 
 from edgeinfer.base.errors import EdgeInferError
-from edgeinfer.ir.complete import completed
+from edgeinfer.ir.complete import complete_recipe
 from edgeinfer.ir.engine.engine import Engine
 from edgeinfer.ir.engine.float_engine import FloatEngine
 from edgeinfer.ir.lower import lower
@@ -61,7 +61,7 @@ def assert_flipped(path: Path, expected: np.ndarray) -> None:
     (name,) = loaded.graph.outputs
     found = FloatEngine(loaded.graph).run({"x": X}, (name,))[name]
     np.testing.assert_array_equal(found, expected)
-    program = lower(loaded.graph, completed(loaded.graph, loaded.recipe).recipe).program
+    program = lower(loaded.graph, complete_recipe(loaded.graph, loaded.recipe).recipe).program
     raw = np.ldexp(X, program.inputs[0].type.frac).astype(np.int64)
     (output,) = program.outputs
     integers = Engine(program).run({"x": raw})[output.name]

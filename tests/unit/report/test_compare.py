@@ -16,10 +16,16 @@ from hypothesis import strategies as st
 
 from edgeinfer.base.metrics import LOGIC_SYNTHESIS, Metric, Origin, Scores
 from edgeinfer.report.compare import page
-from edgeinfer.report.compare.comparison import Comparison, Entry, Point, compared, front
+from edgeinfer.report.compare.comparison import (
+    ComparedEntry,
+    RunComparison,
+    ScatterPoint,
+    compare_runs,
+    front,
+)
 from edgeinfer.report.compare.comparison import Score as ScoreOf
 from edgeinfer.report.compare.figures import pareto_figures
-from edgeinfer.report.compare.runs import Run, labelled
+from edgeinfer.report.compare.runs import ComparedRun, label_runs
 from edgeinfer.report.compare.tables import differences_table, entries_table
 from edgeinfer.report.draw.marks import Box
 from edgeinfer.report.quantity import Quantity, quantity_of
@@ -29,8 +35,8 @@ from tests.support import report_results as results
 GOOD = results.good()
 
 
-def put(*runs: tuple[str, Result]) -> Comparison:
-    return compared(labelled([(name, result, SCHEMA_VERSION) for name, result in runs]))
+def put(*runs: tuple[str, Result]) -> RunComparison:
+    return compare_runs(label_runs([(name, result, SCHEMA_VERSION) for name, result in runs]))
 
 
 def changed(**update: object) -> Result:
@@ -120,15 +126,15 @@ def test_a_run_that_does_not_know_its_samples_is_taken_at_its_word_and_that_is_s
 
 def test_older_versions_and_other_devices_are_named() -> None:
     there = GOOD.targets["hls"].model_copy(update={"device": "xcu250"})
-    runs = labelled([("old", changed(targets={"hls": there}), 1), ("new", GOOD, SCHEMA_VERSION)])
-    notes = " ".join(compared(runs).notes)
+    runs = label_runs([("old", changed(targets={"hls": there}), 1), ("new", GOOD, SCHEMA_VERSION)])
+    notes = " ".join(compare_runs(runs).notes)
     assert (
         "old was written by an older version" in notes and "target hls (xcu250, xczu7ev)" in notes
     )
 
 
 def test_equal_labels_are_told_apart() -> None:
-    assert [run.label for run in labelled([("r", GOOD, 2)] * 3)] == ["r", "r (2)", "r (3)"]
+    assert [run.label for run in label_runs([("r", GOOD, 2)] * 3)] == ["r", "r (2)", "r (3)"]
 
 
 @pytest.mark.parametrize(
@@ -144,17 +150,18 @@ def test_equal_labels_are_told_apart() -> None:
     ],
 )
 def test_the_folder_that_all_lie_in_is_left_out(labels: list[str], shown: list[str]) -> None:
-    runs = labelled([(label, GOOD, SCHEMA_VERSION) for label in labels])
+    runs = label_runs([(label, GOOD, SCHEMA_VERSION) for label in labels])
     assert [run.shown for run in runs] == shown
     assert [run.label for run in runs][: len(set(labels))] == list(dict.fromkeys(labels))
 
 
-def points(pairs: Sequence[tuple[float, float]], higher: bool = True) -> list[Point]:
+def points(pairs: Sequence[tuple[float, float]], higher: bool = True) -> list[ScatterPoint]:
     found = []
     for cost, score in pairs:
-        entry = Entry(Run("r", GOOD), "hls", 0, ScoreOf("auc", score, "csim", higher), None, None,
+        entry = ComparedEntry(ComparedRun("r", GOOD), "hls", 0,
+                      ScoreOf("auc", score, "csim", higher), None, None,
                       None, {}, None)  # fmt: skip
-        found.append(Point(entry, Metric("lut", cost, "", Origin.ROUTED), score))
+        found.append(ScatterPoint(entry, Metric("lut", cost, "", Origin.ROUTED), score))
     return found
 
 
@@ -176,7 +183,7 @@ def test_the_front_is_what_nothing_beats(pairs: list[tuple[int, int]], higher: b
 
 
 def test_pictures_have_fronts_and_the_budget_of_the_device() -> None:
-    found = compared(labelled([(n, r, SCHEMA_VERSION) for n, r in results.sweep(12)]))
+    found = compare_runs(label_runs([(n, r, SCHEMA_VERSION) for n, r in results.sweep(12)]))
     figures = {figure.name: figure for figure in pareto_figures(found)}
     assert {"score-against-latency", "score-against-lut", "score-against-dsp"} <= set(figures)
     flip_flops = figures["score-against-ff"]
@@ -206,7 +213,7 @@ def test_csv_holds_every_figure_and_no_formula() -> None:
 
 
 def test_the_document_tells_what_is_on_a_front() -> None:
-    found = compared(labelled([(n, r, SCHEMA_VERSION) for n, r in results.sweep(6)]))
+    found = compare_runs(label_runs([(n, r, SCHEMA_VERSION) for n, r in results.sweep(6)]))
     document = page.document(found)
     lut = next(f for f in document["fronts"] if f["cost"] == "lut" and f["target"] == "hls")
     scores = [point["score"] for point in lut["points"] if point["front"]]

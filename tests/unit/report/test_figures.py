@@ -12,7 +12,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from edgeinfer.report import words
-from edgeinfer.report.draw.graph_layout import LANE, laid_out
+from edgeinfer.report.draw.graph_layout import LANE, lay_out
 from edgeinfer.report.draw.layers import distribution_figure, waterfall_figure
 from edgeinfer.report.draw.marks import Area, Box, Label, Line
 from edgeinfer.report.draw.network import network_figure
@@ -23,7 +23,7 @@ from edgeinfer.report.page.templates import svg_file
 from edgeinfer.report.result_tables import accuracy_table
 from edgeinfer.report.timings import timings_of
 from edgeinfer.report.uses import uses_of
-from edgeinfer.report.verdict import State, verdict_on
+from edgeinfer.report.verdict import AnswerState, verdict_on
 from tests.support import report_results as results
 
 GOOD, PROFILE = results.good(), results.profile()
@@ -94,7 +94,7 @@ GRAPHS = st.integers(1, 14).flatmap(
 @given(GRAPHS)
 def test_no_edge_passes_through_a_node(edges: tuple[list[int], ...]) -> None:
     reads = {str(n): [str(m) for m in sources] for n, sources in enumerate(edges)}
-    layout = laid_out(reads, 100.0, 40.0, 60.0)
+    layout = lay_out(reads, 100.0, 40.0, 60.0)
     assert set(layout.places) == set(reads)
     boxes = list(layout.places.values())
     for number, (x, y) in enumerate(boxes):
@@ -114,12 +114,12 @@ def test_no_edge_passes_through_a_node(edges: tuple[list[int], ...]) -> None:
 
 def test_an_input_that_is_read_late_stands_above_its_reader() -> None:
     reads = {"a": [], "late": [], "b": ["a"], "c": ["b"], "d": ["c", "late"]}
-    layout = laid_out(reads, 100.0, 40.0, 60.0)
+    layout = lay_out(reads, 100.0, 40.0, 60.0)
     assert layout.places["late"][1] == layout.places["c"][1] and not layout.lanes
 
 
 def test_a_skip_is_drawn_past_what_it_skips() -> None:
-    layout = laid_out({"a": [], "b": ["a"], "c": ["b"], "d": ["c", "a"]}, 100.0, 40.0, 60.0)
+    layout = lay_out({"a": [], "b": ["a"], "c": ["b"], "d": ["c", "a"]}, 100.0, 40.0, 60.0)
     assert len(layout.lanes[("a", "d")]) == 2
 
 
@@ -185,7 +185,7 @@ def test_every_picture_is_well_formed_xml_with_words_for_those_who_do_not_see_it
 def test_the_verdict_answers_the_four_questions() -> None:
     verdict = verdict_on(GOOD, PROFILE, latency_us=20.0)
     assert [answer.state for answer in verdict.answers] == [
-        State.GOOD, State.GOOD, State.UNSURE, State.GOOD,
+        AnswerState.GOOD, AnswerState.GOOD, AnswerState.UNSURE, AnswerState.GOOD,
     ]  # fmt: skip
     assert verdict.line.startswith(
         "Bit-identical in all 4 pairs of stages; fits (DSP 56 %, routed)"
@@ -194,20 +194,20 @@ def test_the_verdict_answers_the_four_questions() -> None:
     assert "61 decisions of 8,000 samples differ from the engine's" in verdict.agrees.sentence
     assert "Int8 program and TFLite yield the same integers" in verdict.agrees.sentence
     bad = verdict_on(results.disagreeing(), PROFILE)
-    assert bad.agrees.state is State.BAD and bad.fits.state is State.BAD
-    assert bad.fast.state is State.UNKNOWN and bad.state is State.BAD
+    assert bad.agrees.state is AnswerState.BAD and bad.fits.state is AnswerState.BAD
+    assert bad.fast.state is AnswerState.UNKNOWN and bad.state is AnswerState.BAD
 
 
 def test_an_estimate_whose_band_reaches_over_the_limit_is_not_sure() -> None:
     only = tuple(m for m in GOOD.metrics if m.target == "hls")
     result = GOOD.model_copy(update={"metrics": only})
-    assert verdict_on(result, latency_us=30.0).fast.state is State.GOOD
-    assert verdict_on(result, latency_us=15.0).fast.state is State.UNSURE
-    assert verdict_on(result, latency_us=12.0).fast.state is State.UNSURE
-    assert verdict_on(result, latency_us=10.0).fast.state is State.BAD
+    assert verdict_on(result, latency_us=30.0).fast.state is AnswerState.GOOD
+    assert verdict_on(result, latency_us=15.0).fast.state is AnswerState.UNSURE
+    assert verdict_on(result, latency_us=12.0).fast.state is AnswerState.UNSURE
+    assert verdict_on(result, latency_us=10.0).fast.state is AnswerState.BAD
     small = {"hls": GOOD.targets["hls"].model_copy(update={"budget": {"lut": 40_000}})}
     tight = GOOD.model_copy(update={"metrics": only, "targets": small})
-    assert verdict_on(tight).fits.state is State.UNSURE
+    assert verdict_on(tight).fits.state is AnswerState.UNSURE
     assert "probably fits" in verdict_on(tight).fits.words
 
 

@@ -13,7 +13,7 @@ from edgeinfer.base.errors import UsageError
 from edgeinfer.base.metrics import Metric, Origin
 from edgeinfer.ir.agreement import Agreement
 from edgeinfer.report.compare.baseline import regressions
-from edgeinfer.report.gates.check import Checked, Held, check, markdown_of
+from edgeinfer.report.gates.check import GateOutcome, GateResult, check, markdown_of
 from edgeinfer.report.gates.figures import Vocabulary
 from edgeinfer.report.gates.gates import Gate, Tolerance, read
 from edgeinfer.report.result import DataPart, Result
@@ -23,13 +23,13 @@ from tests.support import report_results as results
 GOOD = results.good()
 
 
-def held(text: str, result: Result = GOOD) -> list[Checked]:
+def held(text: str, result: Result = GOOD) -> list[GateResult]:
     return check(
         result, read(text, "gates.toml").gates, "gates.toml", Vocabulary(figures(), stages())
     )
 
 
-def one(text: str, result: Result = GOOD) -> Checked:
+def one(text: str, result: Result = GOOD) -> GateResult:
     (found,) = held(text, result)
     return found
 
@@ -129,40 +129,42 @@ def test_what_is_no_gate_is_named(text: str, words: str) -> None:
     ],
 )
 def test_limits_are_kept_or_missed(gate: str, passes: bool) -> None:
-    assert (one(f'gates = ["{gate}"]').held is Held.PASSED) is passes
+    assert (one(f'gates = ["{gate}"]').held is GateOutcome.PASSED) is passes
 
 
 def test_a_gate_without_a_target_is_held_for_each() -> None:
     found = held('gates = ["lut <= 40000"]')
     assert {(each.figure, each.held) for each in found} == {
-        ("hls.lut", Held.MISSED),
-        ("rtl.lut", Held.PASSED),
+        ("hls.lut", GateOutcome.MISSED),
+        ("rtl.lut", GateOutcome.PASSED),
     }
 
 
 def test_what_was_not_measured_is_missed_unless_optional() -> None:
-    assert one('gates = ["hls.uram <= 5"]').held is Held.MISSED
+    assert one('gates = ["hls.uram <= 5"]').held is GateOutcome.MISSED
     assert "not measured" in str(one('gates = ["hls.uram <= 5"]'))
-    assert one("hls.uram = {max = 5, optional = true}").held is Held.SKIPPED
+    assert one("hls.uram = {max = 5, optional = true}").held is GateOutcome.SKIPPED
     bare = GOOD.model_copy(update={"agreement": (), "accuracy": {}, "metrics": ()})
     for gate in ("bit_identical = true", "auc_drop <= 1", "fits = true", "latency_us <= 1e9"):
-        assert one(f'gates = ["{gate}"]', bare).held is Held.MISSED
+        assert one(f'gates = ["{gate}"]', bare).held is GateOutcome.MISSED
     nothing = Agreement(("engine", "csim"), 0, True, 0.0, 0)
     untried = GOOD.model_copy(update={"agreement": (nothing,)})
-    assert one("bit_identical = true", untried).held is Held.MISSED
+    assert one("bit_identical = true", untried).held is GateOutcome.MISSED
 
 
 def test_an_estimate_does_not_pass_for_a_measurement() -> None:
     text = 'hls.lut = {max = 1e9, origin = "synthesised"}'
     found = one(text)
-    assert found.held is Held.MISSED and "estimated" in found.reason and "61,000" in found.value
+    assert (
+        found.held is GateOutcome.MISSED and "estimated" in found.reason and "61,000" in found.value
+    )
     reported = Metric("lut", 52_000, "LUT", Origin.SYNTHESISED, tool="Vitis HLS", target="hls")
     better = GOOD.model_copy(update={"metrics": (reported, *GOOD.metrics)})
     passed = one(text, better)
-    assert passed.held is Held.PASSED and passed.value == "52,000"
-    assert one('hls.lut = {max = 1e9, origin = "measured"}', better).held is Held.MISSED
+    assert passed.held is GateOutcome.PASSED and passed.value == "52,000"
+    assert one('hls.lut = {max = 1e9, origin = "measured"}', better).held is GateOutcome.MISSED
     proved = one('rtl.latency_cycles = {max = 1e9, origin = "measured"}')
-    assert proved.held is Held.PASSED and "proved" in proved.reason
+    assert proved.held is GateOutcome.PASSED and "proved" in proved.reason
 
 
 def test_of_several_figures_the_best_origin_counts_and_of_equals_the_further_design() -> None:
@@ -172,13 +174,13 @@ def test_of_several_figures_the_best_origin_counts_and_of_equals_the_further_des
     ]
     both = GOOD.model_copy(update={"metrics": (*GOOD.metrics, *more)})
     found = one('hls.lut = "<= 1"', both)
-    assert found.held is Held.PASSED and "after logic synthesis" in found.reason
+    assert found.held is GateOutcome.PASSED and "after logic synthesis" in found.reason
 
 
 def test_a_whole_band_may_be_demanded() -> None:
-    assert one('hls.latency_us = "<= 15"').held is Held.PASSED
+    assert one('hls.latency_us = "<= 15"').held is GateOutcome.PASSED
     found = one("hls.latency_us = {max = 15, whole_band = true}")
-    assert found.held is Held.MISSED and "17.4" in found.reason
+    assert found.held is GateOutcome.MISSED and "17.4" in found.reason
 
 
 @pytest.mark.parametrize("limit", ["<= 1", ">= 1", "< 1", "> 1", "= 1"])
@@ -187,7 +189,7 @@ def test_what_is_no_number_keeps_no_limit(limit: str) -> None:
         update={"metrics": (Metric("lut", math.nan, "LUT", Origin.ROUTED, target="hls"),)}
     )
     found = one(f'hls.lut = "{limit}"', odd)
-    assert found.held is Held.MISSED and found.value == "not a number"
+    assert found.held is GateOutcome.MISSED and found.value == "not a number"
     assert found.as_dict()["value"] is None
 
 
@@ -209,12 +211,12 @@ def test_a_typing_error_is_an_error_that_names_what_was_meant(gate: str, words: 
     assert caught.value.exit_code == 2
 
 
-def kept(result: Result, baseline: Result = GOOD, **more: Tolerance) -> dict[str, Held]:
+def kept(result: Result, baseline: Result = GOOD, **more: Tolerance) -> dict[str, GateOutcome]:
     return {each.figure: each.held for each in regressions(result, baseline, more)}
 
 
 def test_a_result_is_no_worse_than_itself() -> None:
-    assert set(kept(GOOD).values()) == {Held.PASSED}
+    assert set(kept(GOOD).values()) == {GateOutcome.PASSED}
     assert len(kept(GOOD)) > 20
 
 
@@ -228,10 +230,10 @@ def test_what_got_worse_is_missed_and_tolerances_allow_for_it() -> None:
         }
     )
     name = "rtl.dsp (routing)"
-    assert kept(dearer)[name] is Held.MISSED
-    assert kept(GOOD, dearer)[name] is Held.PASSED  # better than before
-    assert kept(dearer, **{"rtl.dsp": Tolerance(relative=0.05)})[name] is Held.PASSED
-    assert kept(dearer, dsp=Tolerance(absolute=1))[name] is Held.MISSED
+    assert kept(dearer)[name] is GateOutcome.MISSED
+    assert kept(GOOD, dearer)[name] is GateOutcome.PASSED  # better than before
+    assert kept(dearer, **{"rtl.dsp": Tolerance(relative=0.05)})[name] is GateOutcome.PASSED
+    assert kept(dearer, dsp=Tolerance(absolute=1))[name] is GateOutcome.MISSED
     assert read('[baseline]\nrtl.dsp = "5 %"\nauc = 0.01', "g").tolerances == {
         "rtl.dsp": Tolerance(relative=0.05),
         "auc": Tolerance(absolute=0.01),
@@ -246,14 +248,14 @@ def test_a_slower_clock_is_worse() -> None:
             )
         }
     )
-    assert kept(slower)["rtl.fmax_mhz"] is Held.MISSED
-    assert kept(GOOD, slower)["rtl.fmax_mhz"] is Held.PASSED
+    assert kept(slower)["rtl.fmax_mhz"] is GateOutcome.MISSED
+    assert kept(GOOD, slower)["rtl.fmax_mhz"] is GateOutcome.PASSED
 
 
 def test_what_the_baseline_knew_must_still_be_known() -> None:
     blind = GOOD.model_copy(update={"metrics": (), "agreement": (), "accuracy": {}})
     found = kept(blind)
-    assert set(found.values()) == {Held.MISSED} and "agreement engine = csim" in found
+    assert set(found.values()) == {GateOutcome.MISSED} and "agreement engine = csim" in found
 
 
 def test_other_samples_and_other_devices_are_not_compared() -> None:
@@ -261,27 +263,27 @@ def test_other_samples_and_other_devices_are_not_compared() -> None:
     there = GOOD.targets["hls"].model_copy(update={"device": "xcu250"})
     moved = GOOD.model_copy(update={"data": other, "targets": {"hls": there}})
     found = {each.figure: each for each in regressions(moved, GOOD, {})}
-    assert found["csim.auc"].held is Held.MISSED
+    assert found["csim.auc"].held is GateOutcome.MISSED
     assert "not comparable" in found["csim.auc"].reason
     assert "not comparable" in found["hls.lut (C synthesis)"].reason
 
 
 def test_a_better_origin_is_another_quantity_and_a_worse_one_is_missed() -> None:
     reported = results.with_metrics(GOOD, lut=20_000.0)
-    assert kept(reported)["hls.lut (C synthesis)"] is Held.SKIPPED
-    assert kept(GOOD, reported)["hls.lut (C synthesis)"] is Held.MISSED
+    assert kept(reported)["hls.lut (C synthesis)"] is GateOutcome.SKIPPED
+    assert kept(GOOD, reported)["hls.lut (C synthesis)"] is GateOutcome.MISSED
 
 
 def test_another_network_is_no_baseline() -> None:
     (found,) = regressions(GOOD.model_copy(update={"task": None}), GOOD, {})[:1]
-    assert found.held is Held.PASSED  # an unknown task is no other task
+    assert found.held is GateOutcome.PASSED  # an unknown task is no other task
     ports = GOOD.program.model_copy(update={"outputs": ()})
     (refused,) = regressions(GOOD.model_copy(update={"program": ports}), GOOD, {})
-    assert refused.held is Held.MISSED and "other inputs or outputs" in refused.reason
+    assert refused.held is GateOutcome.MISSED and "other inputs or outputs" in refused.reason
 
 
 def test_a_disagreement_that_was_not_there_is_missed() -> None:
-    assert kept(results.disagreeing())["agreement engine = csim"] is Held.MISSED
+    assert kept(results.disagreeing())["agreement engine = csim"] is GateOutcome.MISSED
 
 
 def test_gates_are_told_as_markdown() -> None:

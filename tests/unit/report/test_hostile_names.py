@@ -15,15 +15,15 @@ from xml.etree import ElementTree
 
 import pytest
 
-from edgeinfer.cli.terminal import styled
+from edgeinfer.cli.terminal import style_line
 from edgeinfer.evaluate.profile.data import Profile
 from edgeinfer.ir.show import show
 from edgeinfer.report.compare import page as compare_page
-from edgeinfer.report.compare.comparison import compared
-from edgeinfer.report.compare.runs import labelled
+from edgeinfer.report.compare.comparison import compare_runs
+from edgeinfer.report.compare.runs import label_runs
 from edgeinfer.report.gates.junit import cases_of, junit
 from edgeinfer.report.page import text
-from edgeinfer.report.page.page import Wishes, report_on, written
+from edgeinfer.report.page.page import Wishes, report_on, write_report_files
 from edgeinfer.report.result import Result
 from tests.support import report_results
 from tests.support.hostile_names import hostile_program, payloads
@@ -79,16 +79,18 @@ def files_of(name: str | None) -> dict[str, str]:
     """Everything that is written of a run, and of a comparison."""
     result, profile = documents(name)
     made = report_on(result, profile, Wishes())
-    found = {path: content.decode("utf-8") for path, content in written(made).files.items()}
+    found = {
+        path: content.decode("utf-8") for path, content in write_report_files(made).files.items()
+    }
     runs = [("one", result, 2), (f"{name or 'two'}", result, 2)]
-    comparison = compared(labelled(runs))
+    comparison = compare_runs(label_runs(runs))
     return found | {
         "report.md": text.markdown(made),
         "compare.html": compare_page.html(comparison),
         "compare.md": compare_page.markdown(comparison),
         "compare.csv": compare_page.csv_text(comparison),
         "junit.xml": junit(result.model.name, cases_of(result)),
-        "terminal": styled(text.lines_of(made), io.StringIO()),
+        "terminal": style_line(text.lines_of(made), io.StringIO()),
     }
 
 

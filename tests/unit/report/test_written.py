@@ -12,10 +12,10 @@ from collections.abc import Sequence
 
 import pytest
 
-from edgeinfer.cli.terminal import styled
+from edgeinfer.cli.terminal import style_line
 from edgeinfer.report.gates.junit import Case, cases_of, junit
 from edgeinfer.report.page import text
-from edgeinfer.report.page.page import Wishes, commands_of, report_on, written
+from edgeinfer.report.page.page import Wishes, commands_of, report_on, write_report_files
 from tests.support import report_results as results
 
 HOSTILE = report_on(*results.hostile(), Wishes())
@@ -36,7 +36,7 @@ def in_colours(monkeypatch: pytest.MonkeyPatch, lines: Sequence[tuple[str | None
     monkeypatch.setenv("TERM", "xterm-256color")
     with monkeypatch.context() as patched:
         patched.setattr(sys, "stdout", Terminal())
-        return styled(lines, sys.stdout)
+        return style_line(lines, sys.stdout)
 
 
 def test_a_terminal_shows_the_verdict_of_the_page_in_colours(
@@ -62,8 +62,8 @@ def test_no_name_drives_a_terminal(
 
 
 def test_without_a_terminal_there_are_no_colours() -> None:
-    assert "\x1b" not in styled(text.lines_of(GOOD), sys.stdout)
-    assert styled([("good", "a"), (None, "b")], sys.stdout) == "a\nb"
+    assert "\x1b" not in style_line(text.lines_of(GOOD), sys.stdout)
+    assert style_line([("good", "a"), (None, "b")], sys.stdout) == "a\nb"
 
 
 def test_the_document_is_json_and_tells_the_answers() -> None:
@@ -107,7 +107,7 @@ def test_junit_is_xml_whatever_the_names() -> None:
 
 
 def test_every_file_of_a_report_has_a_name_of_ours() -> None:
-    for name in written(HOSTILE).files:
+    for name in write_report_files(HOSTILE).files:
         assert name.replace("/", "").replace(".", "").replace("-", "").replace("_", "").isalnum()
 
 

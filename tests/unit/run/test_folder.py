@@ -18,7 +18,7 @@ import pytest
 from edgeinfer.base.errors import ToolFailedError, UsageError
 from edgeinfer.base.reads import Reads
 from edgeinfer.run import folder as run
-from edgeinfer.run.folder import Outcome, RunFolder, Silent
+from edgeinfer.run.folder import RunFolder, Silent, StepOutcome
 from tests.support.places import ROOT
 
 READS = Reads()
@@ -31,13 +31,13 @@ class Counting:
         self.times = 0
         self.files = files
 
-    def __call__(self) -> Outcome:
+    def __call__(self) -> StepOutcome:
         self.times += 1
-        return Outcome({"times": self.times}, dict(self.files))
+        return StepOutcome({"times": self.times}, dict(self.files))
 
 
 def step(folder: Path, make: Counting, **depends_on: object) -> dict[str, object]:
-    with run.opened(folder, Silent(), new=True) as opened:
+    with run.open_run(folder, Silent(), new=True) as opened:
         return dict(opened.step("s", READS, depends_on, make))
 
 
@@ -84,12 +84,12 @@ def test_files_that_a_step_no_longer_makes_go(tmp_path: Path) -> None:
 
 
 def test_a_failure_leaves_no_record_and_is_logged(tmp_path: Path) -> None:
-    def fail() -> Outcome:
+    def fail() -> StepOutcome:
         raise ToolFailedError("g++ failed with code 1: no such file.")
 
     with (
         pytest.raises(ToolFailedError),
-        run.opened(tmp_path / "r", Silent(), new=True) as folder,
+        run.open_run(tmp_path / "r", Silent(), new=True) as folder,
     ):
         folder.step("s", READS, {}, fail)
     assert not (tmp_path / "r" / run.HIDDEN / "s.json").exists()
@@ -101,7 +101,7 @@ def test_a_folder_of_someone_elses_is_left_alone(tmp_path: Path) -> None:
     (tmp_path / "thesis.tex").write_text("precious")
     with (
         pytest.raises(UsageError, match="not empty and is not a run folder"),
-        run.opened(tmp_path, Silent(), new=True),
+        run.open_run(tmp_path, Silent(), new=True),
     ):
         pass
     assert [path.name for path in tmp_path.iterdir()] == ["thesis.tex"]
@@ -109,7 +109,7 @@ def test_a_folder_of_someone_elses_is_left_alone(tmp_path: Path) -> None:
 
 def test_a_folder_that_is_no_run_is_not_opened(tmp_path: Path) -> None:
     for path, words in ((tmp_path, "is not a run folder"), (tmp_path / "gone", "is not there")):
-        with pytest.raises(UsageError, match=words), run.opened(path, Silent(), new=False):
+        with pytest.raises(UsageError, match=words), run.open_run(path, Silent(), new=False):
             pass
 
 
@@ -118,18 +118,18 @@ import sys, time
 from pathlib import Path
 from edgeinfer.base.reads import Reads
 from edgeinfer.run import folder as run
-from edgeinfer.run.folder import Outcome, Silent
+from edgeinfer.run.folder import StepOutcome, Silent
 
 def first():
-    return Outcome({"by": "the child"}, {"first": b"1"})
+    return StepOutcome({"by": "the child"}, {"first": b"1"})
 
 def second():
     Path(sys.argv[1], "second").write_bytes(b"ha")
     print("ready", flush=True)
     time.sleep(60)
-    return Outcome({}, {"second": b"half"})
+    return StepOutcome({}, {"second": b"half"})
 
-with run.opened(Path(sys.argv[1]), Silent(), new=True) as folder:
+with run.open_run(Path(sys.argv[1]), Silent(), new=True) as folder:
     folder.step("first", Reads(), {}, first)
     folder.step("second", Reads(), {}, second)
 """
@@ -154,7 +154,7 @@ def child(tmp_path: Path) -> Iterator[subprocess.Popen[str]]:
 def test_two_processes_do_not_share_a_folder(tmp_path: Path, child: subprocess.Popen[str]) -> None:
     with (
         pytest.raises(UsageError, match=rf"process {child.pid}\) is working in"),
-        run.opened(tmp_path / "r", Silent(), new=True),
+        run.open_run(tmp_path / "r", Silent(), new=True),
     ):
         pass
 
@@ -165,7 +165,7 @@ def test_what_a_killed_process_finished_is_kept(
     os.kill(child.pid, signal.SIGKILL)
     child.wait()
     first, second = Counting(first=b"1"), Counting(second=b"whole")
-    with run.opened(tmp_path / "r", Silent(), new=True) as folder:
+    with run.open_run(tmp_path / "r", Silent(), new=True) as folder:
         assert folder.step("first", READS, {}, first) == {"by": "the child"}
         folder.step("second", READS, {}, second)
     assert (first.times, second.times) == (0, 1)
@@ -176,22 +176,22 @@ def test_progress_is_told_of_every_step(tmp_path: Path) -> None:
     told: list[tuple[str, bool]] = []
 
     class Watcher(Silent):
-        def finished(self, step: str, seconds: float, cached: bool) -> None:
+        def finish(self, step: str, seconds: float, cached: bool) -> None:
             told.append((step, cached))
 
     for _ in range(2):
-        with run.opened(tmp_path / "r", Watcher(), new=True) as folder:
+        with run.open_run(tmp_path / "r", Watcher(), new=True) as folder:
             folder.step("s", READS, {}, Counting())
     assert told == [("s", False), ("s", True)]
 
 
 def test_facts_are_the_same_whether_made_or_remembered(tmp_path: Path) -> None:
     def facts(folder: RunFolder) -> object:
-        return folder.step("s", READS, {}, lambda: Outcome({"shape": (1, 2), 3: "x"}))
+        return folder.step("s", READS, {}, lambda: StepOutcome({"shape": (1, 2), 3: "x"}))
 
-    with run.opened(tmp_path / "r", Silent(), new=True) as folder:
+    with run.open_run(tmp_path / "r", Silent(), new=True) as folder:
         made = facts(folder)
-    with run.opened(tmp_path / "r", Silent(), new=True) as folder:
+    with run.open_run(tmp_path / "r", Silent(), new=True) as folder:
         assert facts(folder) == made == {"shape": [1, 2], "3": "x"}
 
 

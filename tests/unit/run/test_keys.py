@@ -16,11 +16,11 @@ from edgeinfer.base import reads
 from edgeinfer.base.reads import Reads, files_of_code
 from edgeinfer.precision.ptq import PtqSettings
 from edgeinfer.run import dependencies
-from edgeinfer.run.folder import Record, RunFolder, Silent, opened
-from edgeinfer.run.report import profiled
+from edgeinfer.run.folder import RunFolder, Silent, StepRecord, open_run
+from edgeinfer.run.report import profile_run
 from edgeinfer.run.samples import DataFile
 from edgeinfer.run.steps import compile_model
-from edgeinfer.targets.registry import choose, known
+from edgeinfer.targets.registry import choose, known_targets
 from edgeinfer.targets.target import Act
 from tests.support import small_models as small
 from tests.support.places import ROOT
@@ -50,18 +50,20 @@ class Work:
     def run(self) -> None:
         chosen = [choose(n, TARGETS[n] | self.settings[n]) for n in TARGETS]
         data = DataFile(self.folder / "data.npz")
-        with opened(self.folder / "run", Silent(), new=True) as folder:
+        with open_run(self.folder / "run", Silent(), new=True) as folder:
             compile_model(
                 folder, self.folder / "net.keras", recipe_path=None, data=data,
                 formats=self.formats, targets=chosen,
             )  # fmt: skip
-            profiled(folder, data.path)
+            profile_run(folder, data.path)
 
     def redone(self, monkeypatch: pytest.MonkeyPatch) -> set[str]:
         """The steps that would be done again; none of them is."""
         names: set[str] = set()
 
-        def made(folder: RunFolder, name: str, key: str, make: object, record: Record) -> Record:
+        def made(
+            folder: RunFolder, name: str, key: str, make: object, record: StepRecord
+        ) -> StepRecord:
             names.add(name)
             return replace(record, cached=True)
 
@@ -242,7 +244,7 @@ def uncovered(wanted: dict[str, Path], declared: Reads) -> set[str]:
 
 @pytest.mark.parametrize("name", list(TARGETS))
 def test_a_target_declares_all_code_that_it_runs(name: str) -> None:
-    module = known()[name].target.partition(":")[0]
+    module = known_targets()[name].target.partition(":")[0]
     assert not uncovered(
         closure(module, ("edgeinfer.data",)),
         choose(name, {}).target.reads(Act.SIMULATE),

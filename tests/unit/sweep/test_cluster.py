@@ -14,7 +14,7 @@ from edgeinfer.cli.app import main
 from edgeinfer.sweep import travel
 from edgeinfer.sweep.cluster import Access, warning_of
 from edgeinfer.sweep.study import Study, read
-from edgeinfer.sweep.trial import Carried, Job, as_dict
+from edgeinfer.sweep.trial import TrialJob, TrialOutcome, as_dict
 from tests.support.places import ROOT
 
 EXAMPLE = ROOT / "docs/examples/study-hit-tagger.toml"
@@ -64,21 +64,21 @@ def test_a_warning_is_said_before_anything_is_sent(
     assert "neither encrypted nor protected" in capsys.readouterr().err
 
 
-def job(study: Study) -> Job:
+def job(study: Study) -> TrialJob:
     point = tuple((knob.name, knob.values[0]) for knob in study.knobs)
-    return Job(study, point, "net.keras", {"net.keras": b"\x00model"}, None, True)
+    return TrialJob(study, point, "net.keras", {"net.keras": b"\x00model"}, None, True)
 
 
 def test_a_trial_travels_as_json_and_files() -> None:
     study = read(EXAMPLE)
-    text, files = travel.sent(job(study))
+    text, files = travel.pack_job(job(study))
     assert json.loads(text)["model"] == "net.keras" and files == {"net.keras": b"\x00model"}
-    there = travel._received(text, files)
+    there = travel._unpack_job(text, files)
     assert there == job(study) and there.key == job(study).key
 
 
 def test_what_comes_home_is_read_as_anyones_data() -> None:
-    carried = Carried({"reuse": 1}, "a" * 24, {"auc": 0.5}, seconds=1.0)
+    carried = TrialOutcome({"reuse": 1}, "a" * 24, {"auc": 0.5}, seconds=1.0)
     assert travel.come_home(json.dumps(as_dict(carried)), b"") == carried
     packed = travel.come_home(json.dumps(as_dict(carried)), b"tar")
     assert packed.parcel == b"tar"

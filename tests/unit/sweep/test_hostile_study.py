@@ -15,10 +15,10 @@ from typing import Any
 import pytest
 
 from edgeinfer.cli.app import main
-from edgeinfer.sweep.page import csv_text, known
+from edgeinfer.sweep.page import csv_text, read_study_folder
 from edgeinfer.sweep.run import SCHEMA_VERSION
 from edgeinfer.sweep.study import read
-from edgeinfer.sweep.trial import Carried, as_dict
+from edgeinfer.sweep.trial import TrialOutcome, as_dict
 
 TEXT = """
 [study]
@@ -39,7 +39,9 @@ def folder(tmp_path: Path) -> Path:
     """A finished study of two trials."""
     (tmp_path / "study.toml").write_text(TEXT)
     trials = [
-        Carried({"reuse": reuse}, f"{reuse}" * 24, {"auc": 0.9 + reuse / 100, "hls.lut": 1000.0})
+        TrialOutcome(
+            {"reuse": reuse}, f"{reuse}" * 24, {"auc": 0.9 + reuse / 100, "hls.lut": 1000.0}
+        )
         for reuse in (1, 2)
     ]
     told = {
@@ -129,5 +131,5 @@ def test_no_trial_is_a_formula(folder: Path) -> None:
     told = json.loads(path.read_text())
     told["trials"][0] |= {"error": '=HYPERLINK("http://x")', "figures": {"auc": -3.2}}
     path.write_text(json.dumps(told))
-    rows = list(csv.DictReader(io.StringIO(csv_text(known(folder)))))
+    rows = list(csv.DictReader(io.StringIO(csv_text(read_study_folder(folder)))))
     assert rows[0]["error"] == '\'=HYPERLINK("http://x")' and rows[0]["auc"] == "-3.2"

@@ -14,9 +14,17 @@ from hypothesis import strategies as st
 
 from edgeinfer.base.errors import UsageError
 from edgeinfer.sweep.front import front, importances
-from edgeinfer.sweep.points import Point, explored
-from edgeinfer.sweep.study import Budget, Direction, Knob, Objective, Strategy, Study, read
-from edgeinfer.sweep.trial import Carried
+from edgeinfer.sweep.points import Point, explore_points
+from edgeinfer.sweep.study import (
+    Direction,
+    FigureBudget,
+    Objective,
+    SamplingStrategy,
+    Study,
+    StudyKnob,
+    read,
+)
+from edgeinfer.sweep.trial import TrialOutcome
 from tests.support.places import ROOT
 
 EXAMPLE = ROOT / "docs/examples/study-hit-tagger.toml"
@@ -35,7 +43,11 @@ direction = "maximize"
 "hls.lut" = 1000
 accuracy_drop = { most = 0.1 }
 """
-SPACE = (Knob("reuse", (1, 2, 4, 8)), Knob("bits:*", (3, 4, 5, 6, 7, 8)), Knob("io", ("a", "b")))
+SPACE = (
+    StudyKnob("reuse", (1, 2, 4, 8)),
+    StudyKnob("bits:*", (3, 4, 5, 6, 7, 8)),
+    StudyKnob("io", ("a", "b")),
+)
 PAIR = (Objective("lost"), Objective("area"))
 
 
@@ -48,9 +60,9 @@ def written(folder: Path, text: str) -> Path:
 def test_a_study_is_read(tmp_path: Path) -> None:
     study = read(written(tmp_path, GOOD))
     assert study.models == ("jet-tagger",) and study.trials == 4
-    assert study.knobs == (Knob("reuse", (1, 2)), Knob("bits:dense*", (4, 6)))
+    assert study.knobs == (StudyKnob("reuse", (1, 2)), StudyKnob("bits:dense*", (4, 6)))
     assert study.objectives == (Objective("auc", Direction.MAXIMIZE),)
-    assert study.budgets == (Budget("hls.lut", 1000.0), Budget("accuracy_drop", 0.1))
+    assert study.budgets == (FigureBudget("hls.lut", 1000.0), FigureBudget("accuracy_drop", 0.1))
     assert study.size == 4 and read(EXAMPLE).size == 4 * 6**3
 
 
@@ -79,58 +91,58 @@ def test_mistakes_are_named_with_their_place(
     assert said in str(caught.value)
 
 
-def answered(points: Sequence[Point]) -> list[Carried]:
+def answered(points: Sequence[Point]) -> list[TrialOutcome]:
     """A trial's figures by formula: bits help, reuse makes smaller."""
     found = []
     for point in points:
         told = dict(point)
         bits, reuse = int(told["bits:*"]), int(told["reuse"])
         figures = {"lost": 2.0 ** (3 - bits), "area": bits * 100.0 / reuse}
-        found.append(Carried(told, str(point), figures))
+        found.append(TrialOutcome(told, str(point), figures))
     return found
 
 
-@pytest.mark.parametrize("strategy", list(Strategy))
-def test_the_same_seed_proposes_the_same_points(strategy: Strategy) -> None:
+@pytest.mark.parametrize("strategy", list(SamplingStrategy))
+def test_the_same_seed_proposes_the_same_points(strategy: SamplingStrategy) -> None:
     study = Study(("m",), SPACE, PAIR, strategy=strategy, trials=30, seed=3)
-    first = explored(study, answered, lambda: False)
+    first = explore_points(study, answered, lambda: False)
     assert len(first) == 30 == len({each.key for each in first})
-    again = explored(study, answered, lambda: False)
+    again = explore_points(study, answered, lambda: False)
     assert [each.key for each in first] == [each.key for each in again]
-    if strategy is not Strategy.GRID:
-        other = explored(replace(study, seed=4), answered, lambda: False)
+    if strategy is not SamplingStrategy.GRID:
+        other = explore_points(replace(study, seed=4), answered, lambda: False)
         assert [each.key for each in other] != [each.key for each in first]
 
 
-@pytest.mark.parametrize("strategy", list(Strategy))
-def test_a_small_space_is_tried_wholly_and_no_more(strategy: Strategy) -> None:
+@pytest.mark.parametrize("strategy", list(SamplingStrategy))
+def test_a_small_space_is_tried_wholly_and_no_more(strategy: SamplingStrategy) -> None:
     study = Study(("m",), SPACE[:2], PAIR, strategy=strategy, trials=500)
-    assert len(explored(study, answered, lambda: False)) <= 24
-    if strategy is not Strategy.OPTUNA:
-        assert len(explored(study, answered, lambda: False)) == 24
+    assert len(explore_points(study, answered, lambda: False)) <= 24
+    if strategy is not SamplingStrategy.OPTUNA:
+        assert len(explore_points(study, answered, lambda: False)) == 24
 
 
 def test_optuna_finds_the_front_sooner_than_chance() -> None:
     """Of 48 points it comes close to the front of all with half of them."""
-    whole = Study(("m",), SPACE, PAIR, strategy=Strategy.GRID, trials=48)
-    best = front(whole, explored(whole, answered, lambda: False))
+    whole = Study(("m",), SPACE, PAIR, strategy=SamplingStrategy.GRID, trials=48)
+    best = front(whole, explore_points(whole, answered, lambda: False))
     assert {int(each.point["reuse"]) for each in best} == {8}
-    guided = replace(whole, strategy=Strategy.OPTUNA, trials=24)
-    found = front(guided, explored(guided, answered, lambda: False))
+    guided = replace(whole, strategy=SamplingStrategy.OPTUNA, trials=24)
+    found = front(guided, explore_points(guided, answered, lambda: False))
     reached = {each.figures["area"] for each in found} & {each.figures["area"] for each in best}
     assert len(reached) >= 4
 
 
 def test_time_that_is_over_ends_a_study_after_its_batch() -> None:
-    study = Study(("m",), SPACE, PAIR, strategy=Strategy.GRID, trials=48)
-    assert len(explored(study, answered, iter([False, True]).__next__)) == 8
+    study = Study(("m",), SPACE, PAIR, strategy=SamplingStrategy.GRID, trials=48)
+    assert len(explore_points(study, answered, iter([False, True]).__next__)) == 8
 
 
 @given(st.lists(st.tuples(st.integers(0, 5), st.integers(0, 5), st.booleans()), max_size=30))
 def test_a_front_is_what_no_other_trial_beats(rows: list[tuple[int, int, bool]]) -> None:
     study = Study(("m",), SPACE, (Objective("a"), Objective("b", Direction.MAXIMIZE)))
     trials = [
-        Carried({}, str(number), {"a": a, "b": b}, over=("x",) if over else ())
+        TrialOutcome({}, str(number), {"a": a, "b": b}, over=("x",) if over else ())
         for number, (a, b, over) in enumerate(rows)
     ]
     best = front(study, trials)
@@ -148,8 +160,8 @@ def test_a_front_is_what_no_other_trial_beats(rows: list[tuple[int, int, bool]])
 
 
 def test_importance_is_the_variance_that_a_knob_explains() -> None:
-    study = Study(("m",), SPACE, PAIR, strategy=Strategy.GRID, trials=48)
-    told = importances(study, explored(study, answered, lambda: False))
+    study = Study(("m",), SPACE, PAIR, strategy=SamplingStrategy.GRID, trials=48)
+    told = importances(study, explore_points(study, answered, lambda: False))
     assert told["lost"]["bits:*"] == pytest.approx(1.0)
     assert told["lost"]["reuse"] == pytest.approx(0.0) == told["area"]["io"]
     assert told["area"]["reuse"] > told["area"]["bits:*"] > 0

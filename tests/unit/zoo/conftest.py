@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 
 from edgeinfer.base.metrics import Task
-from edgeinfer.zoo.entry import Head, Measure, Samples, Schedule, ZooEntry
+from edgeinfer.zoo.entry import EventSamples, Head, Measure, TrainingSchedule, ZooEntry
 from edgeinfer.zoo.measures import head_accuracy, head_auc
 
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
@@ -27,12 +27,14 @@ def _build():
     return Model(image, layers.Activation("softmax", name="side")(logits), name="tiny")
 
 
-def _data(seed: int, n: int) -> Samples:
+def _data(seed: int, n: int) -> EventSamples:
     rng = np.random.default_rng(seed)
     image = rng.normal(size=(n, 6, 6, 1)).astype(np.float32)
     side = rng.integers(0, 2, n)
     image[side == 1, :3] += 0.4  # the upper half is brighter; mirroring does not change that
-    return Samples({"image": image}, {"side": np.eye(2, dtype=np.float32)[side]}, np.arange(n) // 4)
+    return EventSamples(
+        {"image": image}, {"side": np.eye(2, dtype=np.float32)[side]}, np.arange(n) // 4
+    )
 
 
 @pytest.fixture
@@ -47,7 +49,9 @@ def tiny() -> ZooEntry:
         build=_build,
         data=_data,
         heads=(Head("side", ("even", "bright above"), "categorical_crossentropy", balanced=True),),
-        schedule=Schedule("adam", 0.01, batch=32, epochs=3, samples=400, patience=4, flips=True),
+        schedule=TrainingSchedule(
+            "adam", 0.01, batch=32, epochs=3, samples=400, patience=4, flips=True
+        ),
         measures=(
             Measure("auc", "", head_auc("side")),
             Measure("accuracy", "", head_accuracy("side")),

@@ -9,7 +9,7 @@ import functools
 import numpy as np
 import pytest
 
-from edgeinfer.graph.nodes import Conv, Graph, Pool, Softmax, macs
+from edgeinfer.graph.nodes import ConvNode, Graph, PoolNode, SoftmaxNode, macs
 from edgeinfer.zoo import ENTRIES
 from edgeinfer.zoo.reference import load_graph
 
@@ -41,11 +41,11 @@ def test_the_faithful_tagger_is_the_public_one(built):
     assert graph.shapes["image"] == (48, 48, 1)
     assert graph.outputs == ("label", "michel")
     assert ENTRIES["hit-tagger"].heads[0].labels == ("track", "em", "none")
-    conv = next(node for node in graph.nodes if isinstance(node, Conv))
+    conv = next(node for node in graph.nodes if isinstance(node, ConvNode))
     assert conv.kernel.shape == (5, 5, 1, 48)
     assert graph.shapes[conv.name] == (44, 44, 48)
-    assert not any(isinstance(node, Pool) for node in graph.nodes)
-    assert isinstance(graph.node("label"), Softmax)
+    assert not any(isinstance(node, PoolNode) for node in graph.nodes)
+    assert isinstance(graph.node("label"), SoftmaxNode)
     losses = {head.name: (head.loss, head.weight) for head in ENTRIES["hit-tagger"].heads}
     assert losses == {
         "label": ("categorical_crossentropy", 0.1),

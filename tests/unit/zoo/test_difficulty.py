@@ -8,7 +8,7 @@ import numpy as np
 
 from edgeinfer.base.metrics import auc
 from edgeinfer.zoo import ENTRIES
-from edgeinfer.zoo.entry import Samples
+from edgeinfer.zoo.entry import EventSamples
 from reports.make.guard import LIMIT_AUC, coarse_features, fit_logistic, linear_guard_auc
 
 
@@ -23,7 +23,10 @@ def test_the_guard_would_notice():
     em = samples.targets["label"][:, 1] > 0
     images = samples.inputs["image"].copy()
     images[em] += 0.1
-    assert linear_guard_auc(Samples({"image": images}, samples.targets, samples.event)) > LIMIT_AUC
+    assert (
+        linear_guard_auc(EventSamples({"image": images}, samples.targets, samples.event))
+        > LIMIT_AUC
+    )
 
 
 def test_the_regression_finds_the_most_likely_weights():

@@ -7,19 +7,25 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from edgeinfer.zoo.entry import Measure, Samples
-from edgeinfer.zoo.evaluate import Interval, Judged, intervals_of, outside_window, values_of
+from edgeinfer.zoo.entry import EventSamples, Measure
+from edgeinfer.zoo.evaluate import (
+    BootstrapInterval,
+    JudgedOutputs,
+    intervals_of,
+    outside_window,
+    values_of,
+)
 from edgeinfer.zoo.measures import bias, pair_auc, resolution
 
 
-def judged(score: np.ndarray, truth: np.ndarray, event: np.ndarray) -> Judged:
-    return Judged(
+def judged(score: np.ndarray, truth: np.ndarray, event: np.ndarray) -> JudgedOutputs:
+    return JudgedOutputs(
         {"side": np.stack([1 - score, score], axis=1)},
-        Samples({}, {"side": np.eye(2, dtype=np.float32)[truth]}, event),
+        EventSamples({}, {"side": np.eye(2, dtype=np.float32)[truth]}, event),
     )
 
 
-def random_run(seed: int, n: int = 2000, per_event: int = 1) -> Judged:
+def random_run(seed: int, n: int = 2000, per_event: int = 1) -> JudgedOutputs:
     rng = np.random.default_rng(seed)
     event = np.arange(n) // per_event
     truth = rng.integers(0, 2, n)
@@ -79,7 +85,9 @@ def test_resolution_and_bias_are_relative():
 
 def test_windows_speak_only_when_missed():
     measure = Measure("auc", "", lambda outputs, targets: None, (0.95, 0.985), alarm_above=0.995)
-    assert outside_window(measure, Interval(0.97, 0.96, 0.98)) == ""
-    assert outside_window(measure, Interval(0.945, 0.94, 0.951)) == ""
-    assert "outside the window" in outside_window(measure, Interval(0.93, 0.92, 0.94))
-    assert "gives its answer away" in outside_window(measure, Interval(0.997, 0.996, 0.998))
+    assert outside_window(measure, BootstrapInterval(0.97, 0.96, 0.98)) == ""
+    assert outside_window(measure, BootstrapInterval(0.945, 0.94, 0.951)) == ""
+    assert "outside the window" in outside_window(measure, BootstrapInterval(0.93, 0.92, 0.94))
+    assert "gives its answer away" in outside_window(
+        measure, BootstrapInterval(0.997, 0.996, 0.998)
+    )

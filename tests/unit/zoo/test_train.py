@@ -15,9 +15,9 @@ import pytest
 from edgeinfer.base.errors import InputError, UsageError
 from edgeinfer.zoo.checkpoint import Checkpoints
 from edgeinfer.zoo.entry import Head
-from edgeinfer.zoo.fit import settled
+from edgeinfer.zoo.fit import best_epoch_and_halvings
 from edgeinfer.zoo.teaching import class_weights
-from edgeinfer.zoo.train import TrainingInterrupted, train
+from edgeinfer.zoo.train import TrainingInterruption, train
 
 
 class Interrupting:
@@ -45,7 +45,7 @@ def weights(path):
 def test_interrupted_and_resumed_ends_at_the_same_weights(tiny, tmp_path, after_steps):
     whole = train(tiny, tmp_path / "whole.keras", seed=7)
     broken = tmp_path / "broken.keras"
-    with pytest.raises(TrainingInterrupted, match="--resume"):
+    with pytest.raises(TrainingInterruption, match="--resume"):
         train(tiny, broken, seed=7, watcher=Interrupting(after_steps))
     assert not broken.exists()
     resumed = train(tiny, broken, resume=True)
@@ -97,10 +97,10 @@ def test_training_ends_when_nothing_improves(tiny, tmp_path):
 
 
 def test_learning_rate_is_halved_after_half_the_patience():
-    assert settled([3.0, 2.0, 1.0], 4) == (2, 0)
-    assert settled([3.0, 1.0, 2.0, 2.0], 4) == (1, 1)
-    assert settled([3.0, 1.0, 2.0, 2.0, 2.0, 2.0], 4) == (1, 2)
-    assert settled([3.0, 1.0, 2.0, 2.0, 0.5, 2.0], 4) == (4, 1)
+    assert best_epoch_and_halvings([3.0, 2.0, 1.0], 4) == (2, 0)
+    assert best_epoch_and_halvings([3.0, 1.0, 2.0, 2.0], 4) == (1, 1)
+    assert best_epoch_and_halvings([3.0, 1.0, 2.0, 2.0, 2.0, 2.0], 4) == (1, 2)
+    assert best_epoch_and_halvings([3.0, 1.0, 2.0, 2.0, 0.5, 2.0], 4) == (4, 1)
 
 
 @pytest.mark.parametrize("sigmoid", [True, False])
@@ -132,7 +132,7 @@ def test_what_cannot_be_done_is_said(tiny, tmp_path):
         train(tiny, tmp_path / "m.keras", seed=-1)
     with pytest.raises(UsageError, match="too few events"):
         train(tiny, tmp_path / "m.keras", samples=2)
-    with pytest.raises(TrainingInterrupted):
+    with pytest.raises(TrainingInterruption):
         train(tiny, tmp_path / "m.keras", seed=7, watcher=Interrupting(2))
     with pytest.raises(InputError, match="seed 7, not 8"):
         train(tiny, tmp_path / "m.keras", seed=8, resume=True)

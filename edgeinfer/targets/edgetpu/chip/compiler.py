@@ -14,12 +14,12 @@ from edgeinfer.base.errors import ToolFailedError
 from edgeinfer.base.metrics import Origin
 from edgeinfer.base.scratch import scratch_folder
 from edgeinfer.base.tools import Tool
-from edgeinfer.targets.edgetpu.chip.compiler_log import CompilerLog, parsed
+from edgeinfer.targets.edgetpu.chip.compiler_log import CompilerLog, parse_log
 from edgeinfer.targets.edgetpu.predict.prediction import Prediction
 from edgeinfer.targets.edgetpu.predict.rules import NEWEST_RUNTIME, Status
 from edgeinfer.targets.edgetpu.settings import EdgeTpuSettings
-from edgeinfer.targets.edgetpu.tflite.compiled import Compiled, read_compiled
-from edgeinfer.targets.edgetpu.tflite.model import Model
+from edgeinfer.targets.edgetpu.tflite.compiled import CompiledFile, read_compiled
+from edgeinfer.targets.edgetpu.tflite.model import TfliteModel
 
 COMPILER: Final = Tool(
     "edgetpu_compiler",
@@ -34,7 +34,7 @@ class Compilation:
     """A compiled file, and what the compiler said of it."""
 
     path: Path
-    compiled: Compiled
+    compiled: CompiledFile
     log: CompilerLog
 
 
@@ -72,10 +72,10 @@ def read(path: Path) -> Compilation:
     target = path.with_name(compiled_name(path))
     log = target.with_suffix(".log")
     text = log.read_text(encoding="utf-8", errors="replace") if log.is_file() else ""
-    return Compilation(target, read_compiled(target), parsed(text))
+    return Compilation(target, read_compiled(target), parse_log(text))
 
 
-def host_operators(model: Model, compiled: Compiled) -> frozenset[int]:
+def host_operators(model: TfliteModel, compiled: CompiledFile) -> frozenset[int]:
     """The operators of an uncompiled file that its compiled twin leaves to the host: those whose
     results still bear their names outside the custom operator."""
     outside = {tensor.name for op in compiled.cpu_operators for tensor in op.outputs}
@@ -86,7 +86,7 @@ def host_operators(model: Model, compiled: Compiled) -> frozenset[int]:
     )
 
 
-def overridden(prediction: Prediction, compiled: Compiled) -> dict[str, Any]:
+def override_prediction(prediction: Prediction, compiled: CompiledFile) -> dict[str, Any]:
     """A prediction's document with what the compiler decided in the place of what was predicted."""
     document = prediction.document()
     left = host_operators(prediction.model, compiled)
@@ -101,7 +101,7 @@ def overridden(prediction: Prediction, compiled: Compiled) -> dict[str, Any]:
         "streamed_bytes_low": compiled.streamed_bytes,
         "streamed_bytes_high": compiled.streamed_bytes,
         "instruction_bytes": compiled.instruction_bytes,
-        "predicted": _predicted(prediction),
+        "predicted": _predicted_counts(prediction),
     }
 
 
@@ -116,7 +116,7 @@ def _settle(op: dict[str, Any], on_host: bool) -> None:
         op.update(status=Status.MAPPED.value, reason="", remedy="")
 
 
-def _predicted(prediction: Prediction) -> Mapping[str, int]:
+def _predicted_counts(prediction: Prediction) -> Mapping[str, int]:
     return {
         "mapped": len(prediction.mapping.on_chip),
         "cached_bytes": prediction.memory.cached_bytes,

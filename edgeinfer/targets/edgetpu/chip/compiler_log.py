@@ -48,7 +48,7 @@ class CompilerLog:
         return sum(row.count for row in self.operators) - self.on_chip
 
 
-def parsed(text: str) -> CompilerLog:
+def parse_log(text: str) -> CompilerLog:
     """The compiler's output, or its log file, or both one after the other."""
     used = _size(text, r"On-chip memory used for caching model parameters")
     free = _size(text, r"On-chip memory remaining for caching model parameters")

@@ -24,7 +24,7 @@ from edgeinfer.base.errors import ToolFailedError, ToolMissingError
 from edgeinfer.base.metrics import Metric, Origin
 from edgeinfer.base.scratch import scratch_folder
 from edgeinfer.base.tools import FoundTool, Tool
-from edgeinfer.targets.edgetpu.tflite.ports import Ports
+from edgeinfer.targets.edgetpu.tflite.ports import TflitePorts
 
 LIBRARY_VARIABLE: Final = "EDGEINFER_LIBEDGETPU"
 LIBRARY: Final = "libedgetpu.so.1"
@@ -41,7 +41,7 @@ PYTHON: Final = Tool(
 
 
 @dataclass(frozen=True, slots=True)
-class Device:
+class EdgeTpuDevice:
     """One Edge TPU."""
 
     type: str  # pci or usb
@@ -49,11 +49,11 @@ class Device:
 
 
 @dataclass(frozen=True, slots=True)
-class Probed:
+class ProbeResult:
     """What is there; `problem` says why nothing can be run."""
 
     library_version: str
-    devices: tuple[Device, ...]
+    devices: tuple[EdgeTpuDevice, ...]
     nodes: tuple[str, ...]  # what the system shows, with or without the library
     problem: str = ""
 
@@ -78,22 +78,22 @@ def nodes(root: Path = Path("/")) -> tuple[str, ...]:
     return tuple(found)
 
 
-def probed(root: Path = Path("/")) -> Probed:
+def probe_devices(root: Path = Path("/")) -> ProbeResult:
     """Look for devices; nothing is raised, for there mostly is none."""
     seen = nodes(root)
     try:
         said = _probe("list", library())
         found = json.loads(said.output.splitlines()[-1])
-        devices = tuple(Device(str(d["type"]), str(d["path"])) for d in found["devices"])
+        devices = tuple(EdgeTpuDevice(str(d["type"]), str(d["path"])) for d in found["devices"])
         problem = "" if devices else "the library finds no Edge TPU"
-        return Probed(str(found["version"]), devices, seen, problem)
+        return ProbeResult(str(found["version"]), devices, seen, problem)
     except ToolFailedError as error:
-        return Probed("", (), seen, error.message.partition(": error: ")[2] or error.message)
+        return ProbeResult("", (), seen, error.message.partition(": error: ")[2] or error.message)
     except (ValueError, KeyError, IndexError, TypeError):
-        return Probed("", (), seen, "the library gave no answer that can be read")
+        return ProbeResult("", (), seen, "the library gave no answer that can be read")
 
 
-def _probe(*arguments: str | Path, seconds: float = PROBE_SECONDS) -> tools.Finished:
+def _probe(*arguments: str | Path, seconds: float = PROBE_SECONDS) -> tools.ToolRun:
     """Run the probing process."""
     found = FoundTool(PYTHON, Path(sys.executable), "")
     return tools.run(found, ["-m", PROBE, *arguments], seconds=seconds)
@@ -125,14 +125,14 @@ class DeviceRun:
 
 def run(
     model: Path,
-    ports: Ports,
+    ports: TflitePorts,
     stored: Mapping[str, NDArray[Any]],
     *,
     repeats: int = REPEATS,
     seconds: float = 300.0,
 ) -> DeviceRun:
     """Run a compiled file on a device; an error where there is none, or where it fails."""
-    there = probed()
+    there = probe_devices()
     if not there.devices:
         raise ToolMissingError(
             f"There is no Edge TPU to run on: {there.problem}.",

@@ -26,7 +26,7 @@ class _Device(ctypes.Structure):
     _fields_ = [("type", ctypes.c_int), ("path", ctypes.c_char_p)]  # ctypes' way
 
 
-def listed(library: str) -> dict[str, Any]:
+def list_devices(library: str) -> dict[str, Any]:
     """Version and devices, through the library's plain C functions."""
     held = ctypes.CDLL(library)
     held.edgetpu_version.restype = ctypes.c_char_p
@@ -78,7 +78,7 @@ def main(arguments: list[str]) -> int:
     try:
         match arguments:
             case ["list", library]:
-                sys.stdout.write(json.dumps(listed(library)) + "\n")
+                sys.stdout.write(json.dumps(list_devices(library)) + "\n")
             case ["run", library, model, inputs, outputs, repeats]:
                 run(library, Path(model), Path(inputs), Path(outputs), int(repeats))
             case _:

@@ -7,11 +7,11 @@ from __future__ import annotations
 from typing import Any
 
 from edgeinfer.base.metrics import Metric, Origin
-from edgeinfer.targets.edgetpu.tflite.compiled import Compiled, Executable, Layer
-from edgeinfer.targets.edgetpu.tflite.model import Tensor
+from edgeinfer.targets.edgetpu.tflite.compiled import ChipPort, CompiledFile, Executable
+from edgeinfer.targets.edgetpu.tflite.model import TfliteTensor
 
 
-def document(compiled: Compiled) -> dict[str, Any]:
+def document(compiled: CompiledFile) -> dict[str, Any]:
     """For JSON."""
     model = compiled.model
     return {
@@ -31,7 +31,7 @@ def document(compiled: Compiled) -> dict[str, Any]:
 
 
 def metrics(
-    compiled: Compiled, tool: str | None = None, version: str | None = None
+    compiled: CompiledFile, tool: str | None = None, version: str | None = None
 ) -> tuple[Metric, ...]:
     """The figures that a compiled file states."""
     figures = {
@@ -54,7 +54,7 @@ def metrics(
     )
 
 
-def _tensor(tensor: Tensor) -> dict[str, Any]:
+def _tensor(tensor: TfliteTensor) -> dict[str, Any]:
     return {
         "name": tensor.name,
         "shape": list(tensor.shape),
@@ -64,7 +64,7 @@ def _tensor(tensor: Tensor) -> dict[str, Any]:
     }
 
 
-def _layer(layer: Layer) -> dict[str, Any]:
+def _layer(layer: ChipPort) -> dict[str, Any]:
     return {
         "name": layer.name,
         "bytes": layer.bytes,

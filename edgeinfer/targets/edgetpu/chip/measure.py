@@ -17,14 +17,14 @@ from edgeinfer.targets.edgetpu.chip.compiler import Compilation
 from edgeinfer.targets.edgetpu.predict.prediction import TARGET, predict
 from edgeinfer.targets.edgetpu.settings import EdgeTpuSettings
 from edgeinfer.targets.edgetpu.tflite import simulate
-from edgeinfer.targets.edgetpu.tflite.ports import RANGES, Ports
+from edgeinfer.targets.edgetpu.tflite.ports import RANGES, TflitePorts
 
 PORTS = "ports.json"
 SAMPLES, SEED = 64, 20240229
 
 
 @dataclass(frozen=True, slots=True, eq=False)
-class Measured:
+class CompilerMeasurement:
     """The compilation, its figures, and the mapping with the compiler's decisions."""
 
     compilation: Compilation
@@ -50,7 +50,7 @@ def _figures(compilation: Compilation) -> tuple[Metric, ...]:
     return inspect.metrics(compilation.compiled, compiler.COMPILER.name, version)
 
 
-def measured(path: Path, settings: EdgeTpuSettings) -> Measured:
+def measure_file(path: Path, settings: EdgeTpuSettings) -> CompilerMeasurement:
     """Compile a file with the vendor's compiler; without it, read what it left there before. Where
     there is a device, the compiled file is run on it."""
     try:
@@ -59,18 +59,18 @@ def measured(path: Path, settings: EdgeTpuSettings) -> Measured:
         if not path.with_name(compiler.compiled_name(path)).is_file():
             raise
         compilation = compiler.read(path)
-    document = compiler.overridden(predict(path, settings.runtime), compilation.compiled)
+    document = compiler.override_prediction(predict(path, settings.runtime), compilation.compiled)
     ran: tuple[Metric, ...] = ()
     described = path.with_name(PORTS)
     if described.is_file():
-        there = device.probed()
+        there = device.probe_devices()
         if there.devices:
-            ports = Ports.from_json(described.read_text(encoding="utf-8"), str(described))
+            ports = TflitePorts.from_json(described.read_text(encoding="utf-8"), str(described))
             ran = on_device(path, compilation.path, ports, there.library_version)
-    return Measured(compilation, _figures(compilation), ran, document)
+    return CompilerMeasurement(compilation, _figures(compilation), ran, document)
 
 
-def on_device(path: Path, compiled: Path, ports: Ports, version: str) -> tuple[Metric, ...]:
+def on_device(path: Path, compiled: Path, ports: TflitePorts, version: str) -> tuple[Metric, ...]:
     """The time of an inference on a device, and how far its outputs are from those of the reference
     kernels, on inputs drawn from all levels."""
     generator = np.random.default_rng(SEED)
@@ -80,7 +80,7 @@ def on_device(path: Path, compiled: Path, ports: Ports, version: str) -> tuple[M
     }
     ran = device.run(compiled, ports, stored)
     reference = simulate.Interpreter(path.read_bytes(), ports).run(stored)
-    agreed = simulate.compared(ports, ran.outputs, simulate.real_outputs(ports, reference))
+    agreed = simulate.compare_outputs(ports, ran.outputs, simulate.real_outputs(ports, reference))
     figures = {"device_max_steps": agreed.max_steps, "device_decision_flips": agreed.decision_flips}
     compared = (
         Metric(name, value, "", Origin.MEASURED, tool="libedgetpu", version=version, target=TARGET)

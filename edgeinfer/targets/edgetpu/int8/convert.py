@@ -29,20 +29,25 @@ from edgeinfer.graph.nodes import Graph, Shape
 from edgeinfer.ir import ops
 from edgeinfer.ir.program import HostFunction, Program
 from edgeinfer.targets.edgetpu.int8.linear import FLOORS, rounds_bias
-from edgeinfer.targets.edgetpu.int8.narrowing import narrowed
-from edgeinfer.targets.edgetpu.int8.network import drawn
-from edgeinfer.targets.edgetpu.int8.storage import planned
+from edgeinfer.targets.edgetpu.int8.narrowing import narrow_program
+from edgeinfer.targets.edgetpu.int8.network import draw_network
+from edgeinfer.targets.edgetpu.int8.storage import plan_storage
 from edgeinfer.targets.edgetpu.predict.rules import EIGHT_BITS
 from edgeinfer.targets.edgetpu.tflite import model as tflite
 from edgeinfer.targets.edgetpu.tflite.flat import U32, Flat, FlatError
-from edgeinfer.targets.edgetpu.tflite.model import IDENTIFIER, Model, Tensor, broken
-from edgeinfer.targets.edgetpu.tflite.ports import Port, Ports
+from edgeinfer.targets.edgetpu.tflite.model import (
+    IDENTIFIER,
+    TfliteModel,
+    TfliteTensor,
+    broken_file_error,
+)
+from edgeinfer.targets.edgetpu.tflite.ports import TflitePort, TflitePorts
 from edgeinfer.targets.edgetpu.tflite.versions import COMPILER, readable
-from edgeinfer.targets.edgetpu.tflite.writing import written
+from edgeinfer.targets.edgetpu.tflite.writing import write_model
 from quantization.fixed import Ints
 
 
-def reordered(
+def reorder_ports(
     data: bytes, source: str, inputs: Mapping[str, str], outputs: Mapping[str, str]
 ) -> bytes:
     """The same file with its inputs and outputs in the order of the given names."""
@@ -58,7 +63,7 @@ def reordered(
             at = graph.start(slot)
             changed[at : at + 4 * len(wanted)] = np.asarray(wanted, "<i4").tobytes()
     except (FlatError, KeyError, IndexError) as error:
-        raise broken(source, FlatError(str(error))) from None
+        raise broken_file_error(source, FlatError(str(error))) from None
     return bytes(changed)
 
 
@@ -66,13 +71,13 @@ HINT = "Give 8-bit formats: edgeinfer quantize MODEL --bits 8."
 
 
 @dataclass(frozen=True, slots=True, eq=False)
-class Converted:
+class ConvertedFile:
     """A `.tflite` file, and how its ports are read. `program` is what it computes, where it was
     made from one; else None: it was calibrated."""
 
     data: bytes
-    model: Model
-    ports: Ports
+    model: TfliteModel
+    ports: TflitePorts
     program: Program | None
     findings: tuple[str, ...]
 
@@ -80,44 +85,44 @@ class Converted:
 def check(program: Program) -> tuple[Offence, ...]:
     """Every op of a Program that int8 operators have no equal for."""
     try:
-        return planned(narrowed(program, sampled=False).program).offences
+        return plan_storage(narrow_program(program, sampled=False).program).offences
     except ProgramError as error:  # what is exact in the Program is not on int8 levels
         return (Offence(program.name, "Program", error.message),)
 
 
 def convert_program(
     program: Program, raw: Mapping[str, Ints] | None = None, source: str | None = None
-) -> Converted:
+) -> ConvertedFile:
     """A Program whose formats have 8 bits or fewer, every weight and level its own. Outputs that
     are sums leave on levels that the samples show; the result's `program` says so."""
-    small = narrowed(program, raw)
-    storage = planned(small.program)
+    small = narrow_program(program, raw)
+    storage = plan_storage(small.program)
     if storage.offences:
         raise UnsupportedModelError(source or program.name, storage.offences, hint=HINT)
-    model = drawn(storage)
+    model = draw_network(storage)
     inputs = [op.name for op in small.program.inputs]
     outputs = [output.name for output in small.program.outputs]
-    data = written(model, inputs, outputs)
+    data = write_model(model, inputs, outputs)
     hosts = {output.name: output.host for output in small.program.outputs}
-    made = _finished(data, program.name, inputs, outputs, hosts)
+    made = _finish_file(data, program.name, inputs, outputs, hosts)
     findings = (*made.findings, *small.findings, *_findings(small.program))
     return replace(made, program=small.program, findings=findings)
 
 
-def convert_graph(graph: Graph, samples: Mapping[str, NDArray[np.float64]]) -> Converted:
+def convert_graph(graph: Graph, samples: Mapping[str, NDArray[np.float64]]) -> ConvertedFile:
     """A float network, its ranges calibrated on samples. A final softmax or sigmoid is left to the
     host."""
-    from edgeinfer.targets.edgetpu.int8.convert_graph import draw, hosted
+    from edgeinfer.targets.edgetpu.int8.convert_graph import draw, find_host_outputs
 
-    hosts = hosted(graph)
+    hosts = find_host_outputs(graph)
     shapes = {node.name: node.shape for node in graph.inputs}
-    data = _converted(
+    data = _convert_drawing(
         lambda inputs: draw(graph, inputs, hosts), shapes, list(graph.outputs), samples
     )
     enter, leave = keys_of(list(shapes)), keys_of(graph.outputs)
     left = {name: function for name, (_, function) in hosts.items()}
-    ordered = reordered(data, graph.name, enter, leave)
-    return _finished(ordered, graph.name, list(shapes), list(graph.outputs), left)
+    ordered = reorder_ports(data, graph.name, enter, leave)
+    return _finish_file(ordered, graph.name, list(shapes), list(graph.outputs), left)
 
 
 def _findings(program: Program) -> Iterator[str]:
@@ -145,7 +150,7 @@ def keys_of(names: Sequence[str]) -> dict[str, str]:
     return found
 
 
-def _converted(
+def _convert_drawing(
     draw: Callable[[Mapping[str, Any]], Mapping[str, Any]],
     shapes: Mapping[str, Shape],
     outputs: Sequence[str],
@@ -203,13 +208,13 @@ def _representative(
         yield {key: samples[name][i : i + 1].astype(np.float32) for name, key in keys.items()}
 
 
-def _finished(
+def _finish_file(
     data: bytes,
     source: str,
     inputs: Sequence[str],
     outputs: Sequence[str],
     hosts: Mapping[str, HostFunction],
-) -> Converted:
+) -> ConvertedFile:
     """Ports in the model's order; an error where anything is left in floating point."""
     model = tflite.parse(data, source)
     floats = [op for op in model.operators if any(not _eight(t) for t in _activations(op))]
@@ -224,10 +229,10 @@ def _finished(
         for op in model.operators
         if not readable(op.name, op.version)
     ]
-    return Converted(
+    return ConvertedFile(
         data,
         model,
-        Ports(
+        TflitePorts(
             tuple(_port(name, tensor) for name, tensor in zip(inputs, model.inputs, strict=True)),
             tuple(
                 _port(name, tensor, hosts.get(name, HostFunction.NONE))
@@ -239,15 +244,15 @@ def _finished(
     )
 
 
-def _activations(op: tflite.Operator) -> tuple[Tensor, ...]:
+def _activations(op: tflite.Operator) -> tuple[TfliteTensor, ...]:
     return (*op.computed(), *op.outputs)
 
 
-def _eight(tensor: Tensor) -> bool:
+def _eight(tensor: TfliteTensor) -> bool:
     return tensor.type in EIGHT_BITS
 
 
-def _port(name: str, tensor: Tensor, host: HostFunction = HostFunction.NONE) -> Port:
+def _port(name: str, tensor: TfliteTensor, host: HostFunction = HostFunction.NONE) -> TflitePort:
     scale = float(tensor.scales[0]) if tensor.scales.size else 1.0
     zero = int(tensor.zero_points[0]) if tensor.zero_points.size else 0
-    return Port(name, tensor.shape[1:], tensor.type, scale, zero, host)
+    return TflitePort(name, tensor.shape[1:], tensor.type, scale, zero, host)

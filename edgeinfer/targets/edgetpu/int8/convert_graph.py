@@ -15,12 +15,12 @@ from edgeinfer.graph import nodes as g
 from edgeinfer.graph.fold import fold_batch_norms
 from edgeinfer.ir.program import HostFunction
 from edgeinfer.targets.edgetpu.int8 import drawing
-from edgeinfer.targets.edgetpu.int8.drawing import Drawn
+from edgeinfer.targets.edgetpu.int8.drawing import DrawnTensor
 
 Hosts = Mapping[str, tuple[str, HostFunction]]
 
 
-def hosted(graph: g.Graph) -> dict[str, tuple[str, HostFunction]]:
+def find_host_outputs(graph: g.Graph) -> dict[str, tuple[str, HostFunction]]:
     """Outputs whose last function the host applies: the tensor before it, and the function."""
     readers = Counter(x for node in graph.nodes for x in g.inputs_of(node))
     found: dict[str, tuple[str, HostFunction]] = {}
@@ -29,9 +29,9 @@ def hosted(graph: g.Graph) -> dict[str, tuple[str, HostFunction]]:
         if readers[name]:
             continue
         match node:
-            case g.Softmax() if node.axis in (-1, len(graph.shapes[node.x]) - 1):
+            case g.SoftmaxNode() if node.axis in (-1, len(graph.shapes[node.x]) - 1):
                 found[name] = (node.x, HostFunction.SOFTMAX)
-            case g.Activation(function=g.Function.SIGMOID):
+            case g.ActivationNode(function=g.Function.SIGMOID):
                 found[name] = (node.x, HostFunction.SIGMOID)
             case _:  # the host applies no other function
                 pass
@@ -41,19 +41,19 @@ def hosted(graph: g.Graph) -> dict[str, tuple[str, HostFunction]]:
 def draw(graph: g.Graph, inputs: Mapping[str, Any], hosts: Hosts) -> dict[str, Any]:
     """The outputs by name, for TensorFlow inputs with a batch of 1."""
     folded = fold_batch_norms(graph)
-    values: dict[str, Drawn] = {}
+    values: dict[str, DrawnTensor] = {}
     left = {name for name in graph.outputs if name in hosts}
     for node in folded.nodes:
         if node.name not in left:
-            values[node.name] = _drawn(folded, node, values, inputs)
+            values[node.name] = _draw_node(folded, node, values, inputs)
     return {
         name: values[hosts[name][0] if name in hosts else name].plain() for name in graph.outputs
     }
 
 
-def _drawn(
-    graph: g.Graph, node: g.Node, values: Mapping[str, Drawn], inputs: Mapping[str, Any]
-) -> Drawn:
+def _draw_node(
+    graph: g.Graph, node: g.Node, values: Mapping[str, DrawnTensor], inputs: Mapping[str, Any]
+) -> DrawnTensor:
     import tensorflow as tf
 
     shape = graph.shapes[node.name]
@@ -62,63 +62,63 @@ def _drawn(
         return values[name].plain()
 
     match node:
-        case g.Input():
-            return Drawn(inputs[node.name], shape)
-        case g.Constant():
-            return Drawn(tf.constant(node.value[None], tf.float32), shape)
-        case g.Conv():
+        case g.InputNode():
+            return DrawnTensor(inputs[node.name], shape)
+        case g.ConstantNode():
+            return DrawnTensor(tf.constant(node.value[None], tf.float32), shape)
+        case g.ConvNode():
             kernel = tf.constant(drawing.lifted_kernel(node.kernel), tf.float32)
             bias = _bias(node)
             window = (node.strides, node.pads, node.dilation, node.groups)
-            return drawing.convolved(values[node.x], kernel, bias, *window, shape)
-        case g.Dense():
+            return drawing.draw_convolution(values[node.x], kernel, bias, *window, shape)
+        case g.DenseNode():
             kernel = tf.constant(node.kernel, tf.float32)
-            return drawing.multiplied(values[node.x], kernel, _bias(node), shape)
-        case g.BatchNorm() | g.Affine():
-            x = _ranked(plain(node.x), max(node.scale.ndim, node.shift.ndim) + 1)
+            return drawing.draw_dense(values[node.x], kernel, _bias(node), shape)
+        case g.BatchNormNode() | g.AffineNode():
+            x = _match_rank(plain(node.x), max(node.scale.ndim, node.shift.ndim) + 1)
             scale, shift = (tf.constant(v, tf.float32) for v in (node.scale, node.shift))
-            return Drawn(x * scale + shift, shape)
-        case g.Activation():
-            return _activated(graph, node, values[node.x])
-        case g.PRelu():
+            return DrawnTensor(x * scale + shift, shape)
+        case g.ActivationNode():
+            return _draw_activation(graph, node, values[node.x])
+        case g.PReluNode():
             x = values[node.x].plain()
             slope = tf.constant(node.slope, tf.float32)
-            return Drawn(tf.nn.relu(x) - slope * tf.nn.relu(-x), shape)
-        case g.Softmax():
+            return DrawnTensor(tf.nn.relu(x) - slope * tf.nn.relu(-x), shape)
+        case g.SoftmaxNode():
             axis = node.axis if node.axis < 0 else node.axis + 1
-            return Drawn(tf.nn.softmax(plain(node.x), axis=axis), shape)
-        case g.Pool():
-            return _pooled(graph, node, values[node.x])
-        case g.Reshape():
-            return Drawn(tf.reshape(plain(node.x), (1, *node.shape)), shape)
-        case g.Transpose():
+            return DrawnTensor(tf.nn.softmax(plain(node.x), axis=axis), shape)
+        case g.PoolNode():
+            return _draw_pool(graph, node, values[node.x])
+        case g.ReshapeNode():
+            return DrawnTensor(tf.reshape(plain(node.x), (1, *node.shape)), shape)
+        case g.TransposeNode():
             order = (0, *(axis + 1 for axis in node.order))
-            return Drawn(tf.transpose(plain(node.x), order), shape)
-        case g.Pad():
+            return DrawnTensor(tf.transpose(plain(node.x), order), shape)
+        case g.PadNode():
             pads = [(0, 0), *node.pads]
-            return Drawn(tf.pad(plain(node.x), pads, constant_values=node.value), shape)
-        case g.Upsample():
-            return drawing.upsampled(values[node.x], node.factors, shape)
-        case g.Slice():
+            return DrawnTensor(tf.pad(plain(node.x), pads, constant_values=node.value), shape)
+        case g.UpsampleNode():
+            return drawing.draw_upsampling(values[node.x], node.factors, shape)
+        case g.SliceNode():
             begins, ends, steps = (0, *node.starts), (1, *node.stops), (1, *node.steps)
-            return Drawn(tf.strided_slice(plain(node.x), begins, ends, steps), shape)
-        case g.Moves():
+            return DrawnTensor(tf.strided_slice(plain(node.x), begins, ends, steps), shape)
+        case g.MoveNode():
             flat, places = tf.reshape(plain(node.x), (1, -1)), node.sources(graph.shapes[node.x])
-            return Drawn(tf.reshape(tf.gather(flat, places, axis=1), (1, *shape)), shape)
-        case g.Merge():
-            return Drawn(_merged(node, [plain(x) for x in node.xs]), shape)
-        case g.Concat():
+            return DrawnTensor(tf.reshape(tf.gather(flat, places, axis=1), (1, *shape)), shape)
+        case g.MergeNode():
+            return DrawnTensor(_draw_merge(node, [plain(x) for x in node.xs]), shape)
+        case g.ConcatNode():
             axis = node.axis if node.axis < 0 else node.axis + 1
-            return Drawn(tf.concat([plain(x) for x in node.xs], axis=axis), shape)
+            return DrawnTensor(tf.concat([plain(x) for x in node.xs], axis=axis), shape)
         case _:
             assert_never(node)
 
 
-def _bias(node: g.Conv | g.Dense) -> g.Floats:
+def _bias(node: g.ConvNode | g.DenseNode) -> g.Floats:
     return np.zeros(node.kernel.shape[-1]) if node.bias is None else node.bias
 
 
-def _ranked(tensor: Any, rank: int) -> Any:
+def _match_rank(tensor: Any, rank: int) -> Any:
     """A tensor with as many axes as what it is combined with."""
     import tensorflow as tf
 
@@ -128,7 +128,7 @@ def _ranked(tensor: Any, rank: int) -> Any:
     return tf.reshape(tensor, (1, *(1,) * (rank - held), *tensor.shape[1:]))
 
 
-def _activated(graph: g.Graph, node: g.Activation, x: Drawn) -> Drawn:
+def _draw_activation(graph: g.Graph, node: g.ActivationNode, x: DrawnTensor) -> DrawnTensor:
     import tensorflow as tf
 
     t = x.tensor
@@ -176,32 +176,32 @@ def _activated(graph: g.Graph, node: g.Activation, x: Drawn) -> Drawn:
             assert_never(node.function)
 
 
-def _pooled(graph: g.Graph, node: g.Pool, x: Drawn) -> Drawn:
+def _draw_pool(graph: g.Graph, node: g.PoolNode, x: DrawnTensor) -> DrawnTensor:
     shape = graph.shapes[node.name]
     sizes = graph.shapes[node.x][:-1]
     ones = (1,) * len(node.window)
     word = drawing.padding_of(sizes, node.window, node.strides, ones, node.pads)
-    counted = node.kind is g.PoolKind.AVERAGE and node.count_pads
+    counted = node.kind is g.PoolNodeKind.AVERAGE and node.count_pads
     if not word or (counted and word == "SAME"):
-        if node.kind is g.PoolKind.MAX or not counted:
+        if node.kind is g.PoolNodeKind.MAX or not counted:
             raise UnsupportedModelError(
                 graph.name,
                 [Offence(node.name, "Pool", f"padding of {node.pads} is neither none nor 'same'")],
             )
         padded = drawing.padded_image(x.image(), node.pads)
         grown = tuple(s + sum(pad) for s, pad in zip(sizes, node.pads, strict=True))
-        x, word = Drawn(padded, (*grown, shape[-1]), lifted=len(grown) == 1), "VALID"
-    maximum = node.kind is g.PoolKind.MAX
-    return drawing.pooled(x, node.window, node.strides, word, shape, maximum=maximum)
+        x, word = DrawnTensor(padded, (*grown, shape[-1]), lifted=len(grown) == 1), "VALID"
+    maximum = node.kind is g.PoolNodeKind.MAX
+    return drawing.draw_pool(x, node.window, node.strides, word, shape, maximum=maximum)
 
 
-def _merged(node: g.Merge, parts: list[Any]) -> Any:
+def _draw_merge(node: g.MergeNode, parts: list[Any]) -> Any:
     import tensorflow as tf
 
     rank = max(len(part.shape) for part in parts)
-    total = _ranked(parts[0], rank)
+    total = _match_rank(parts[0], rank)
     for part in parts[1:]:
-        other = _ranked(part, rank)
+        other = _match_rank(part, rank)
         match node.kind:
             case g.MergeKind.ADD | g.MergeKind.AVERAGE:
                 total = total + other

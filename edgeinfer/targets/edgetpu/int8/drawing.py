@@ -20,7 +20,7 @@ Reals = NDArray[np.floating[Any]]
 
 
 @dataclass(frozen=True, slots=True)
-class Drawn:
+class DrawnTensor:
     """A TensorFlow tensor with a batch of 1, and the shape that its value has without the batch."""
 
     tensor: Any
@@ -42,9 +42,9 @@ class Drawn:
         height_width = (1,) * (3 - len(self.shape)) + self.shape
         return tf.reshape(self.tensor, (1, *height_width))
 
-    def like(self, tensor: Any) -> Drawn:
+    def like(self, tensor: Any) -> DrawnTensor:
         """An element-wise result, drawn as this is."""
-        return Drawn(tensor, self.shape, self.lifted)
+        return DrawnTensor(tensor, self.shape, self.lifted)
 
 
 def lifted_pair(values: Shape) -> tuple[int, int]:
@@ -72,8 +72,8 @@ def padded_image(image: Any, pads: Pads) -> Any:
     return tf.pad(image, [(0, 0), *spatial, (0, 0)])
 
 
-def convolved(
-    x: Drawn,
+def draw_convolution(
+    x: DrawnTensor,
     kernel: Any,
     bias: Reals,
     strides: Shape,
@@ -81,7 +81,7 @@ def convolved(
     dilation: Shape,
     groups: int,
     shape: Shape,
-) -> Drawn:
+) -> DrawnTensor:
     """A convolution; the kernel is a TensorFlow tensor (y, x, in / groups, out)."""
     import tensorflow as tf
 
@@ -107,30 +107,30 @@ def convolved(
             [tf.nn.conv2d(part, own, step, word, dilations=holes) for part, own in parts], axis=-1
         )
     made = tf.nn.bias_add(made, tf.constant(bias, tf.float32))
-    return Drawn(made, shape, lifted=rank == 1)
+    return DrawnTensor(made, shape, lifted=rank == 1)
 
 
-def pooled(
-    x: Drawn, window: Shape, strides: Shape, word: str, shape: Shape, *, maximum: bool
-) -> Drawn:
+def draw_pool(
+    x: DrawnTensor, window: Shape, strides: Shape, word: str, shape: Shape, *, maximum: bool
+) -> DrawnTensor:
     """The maximum or the mean over a window."""
     import tensorflow as tf
 
     function = tf.nn.max_pool2d if maximum else tf.nn.avg_pool2d
     made = function(x.image(), lifted_pair(window), lifted_pair(strides), word)
-    return Drawn(made, shape, lifted=len(window) == 1)
+    return DrawnTensor(made, shape, lifted=len(window) == 1)
 
 
-def multiplied(x: Drawn, kernel: Any, bias: Reals, shape: Shape) -> Drawn:
+def draw_dense(x: DrawnTensor, kernel: Any, bias: Reals, shape: Shape) -> DrawnTensor:
     """A dense layer; over several positions a 1x1 convolution."""
     import tensorflow as tf
 
     constant = tf.constant(bias, tf.float32)
     if len(x.shape) == 1:
-        return Drawn(tf.nn.bias_add(tf.matmul(x.plain(), kernel), constant), shape)
+        return DrawnTensor(tf.nn.bias_add(tf.matmul(x.plain(), kernel), constant), shape)
     flat = tf.reshape(x.plain(), (1, *_as_image_shape(x.shape)))
     made = tf.nn.conv2d(flat, kernel[None, None], 1, "VALID")
-    return Drawn(tf.reshape(tf.nn.bias_add(made, constant), (1, *shape)), shape)
+    return DrawnTensor(tf.reshape(tf.nn.bias_add(made, constant), (1, *shape)), shape)
 
 
 def _as_image_shape(shape: Shape) -> Shape:
@@ -138,7 +138,7 @@ def _as_image_shape(shape: Shape) -> Shape:
     return (1, int(np.prod(shape[:-1], dtype=int)), shape[-1])
 
 
-def upsampled(x: Drawn, factors: Shape, shape: Shape) -> Drawn:
+def draw_upsampling(x: DrawnTensor, factors: Shape, shape: Shape) -> DrawnTensor:
     """Each element repeated."""
     import tensorflow as tf
 
@@ -146,4 +146,4 @@ def upsampled(x: Drawn, factors: Shape, shape: Shape) -> Drawn:
     y, z = lifted_pair(factors)
     size = (int(image.shape[1]) * y, int(image.shape[2]) * z)
     made = tf.compat.v1.image.resize_nearest_neighbor(image, size)
-    return Drawn(made, shape, lifted=len(factors) == 1)
+    return DrawnTensor(made, shape, lifted=len(factors) == 1)

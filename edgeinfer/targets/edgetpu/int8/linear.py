@@ -13,7 +13,7 @@ from edgeinfer.graph.nodes import Pads, Shape, same_pads
 from edgeinfer.ir import ops
 from edgeinfer.targets.edgetpu.int8.grid import MOST_WEIGHT, ChannelWeights, Window, by_channel
 from edgeinfer.targets.edgetpu.int8.sheet import Sheet, window_of
-from edgeinfer.targets.edgetpu.tflite.model import Tensor
+from edgeinfer.targets.edgetpu.tflite.model import TfliteTensor
 from edgeinfer.targets.edgetpu.tflite.options import Options
 from quantization.fixed import Fixed, Ints, Rounding
 
@@ -61,8 +61,8 @@ def held_weights(
     return ChannelWeights(held.raw << raised, held.fracs + raised)
 
 
-def _held(
-    op: ops.Conv | ops.Dense | ops.Scale, weight: ops.Weights, type_: Fixed, x: Tensor
+def _channel_weights(
+    op: ops.Conv | ops.Dense | ops.Scale, weight: ops.Weights, type_: Fixed, x: TfliteTensor
 ) -> ChannelWeights:
     bias = op.bias.astype(np.int64)
     return held_weights(weight, type_.frac, window_of(x), bias, op.type.frac)
@@ -96,8 +96,8 @@ def biases(
 
 
 def constants(
-    sheet: Sheet, name: str, x: Tensor, held: ChannelWeights, raw: Ints, bias: Ints, axis: int
-) -> list[Tensor | None]:
+    sheet: Sheet, name: str, x: TfliteTensor, held: ChannelWeights, raw: Ints, bias: Ints, axis: int
+) -> list[TfliteTensor | None]:
     """An operator's input, weights and biases."""
     scales = np.ldexp(1.0, -held.fracs)
     few = scales[:1] if held.uniform else scales
@@ -106,16 +106,16 @@ def constants(
     return [x, kernel, sheet.weights(f"{name}/bias", bias, sums, 0, kind="INT32")]
 
 
-def padded(
+def pad_image(
     sheet: Sheet,
-    x: Tensor,
+    x: TfliteTensor,
     window: Shape,
     strides: Shape,
     dilation: Shape,
     pads: Pads,
     *,
     whole: bool = False,
-) -> tuple[Tensor, bool]:
+) -> tuple[TfliteTensor, bool]:
     """An image with its padding, and whether the operator pads it itself, as 'same'. With `whole`,
     zeros are there to be counted, so that the operator does not pad."""
     if all(pad == (0, 0) for pad in pads):
@@ -128,7 +128,7 @@ def padded(
     return sheet.operator("PAD", [x, held], shape, window_of(x)), False
 
 
-def lifted(values: Shape, fill: int) -> tuple[int, int]:
+def lift_pair(values: Shape, fill: int) -> tuple[int, int]:
     """What belongs to one axis or two, for y and x."""
     return (fill, values[0]) if len(values) == 1 else (values[0], values[1])
 
@@ -141,17 +141,17 @@ def lifted_pads(pads: Pads) -> Pads:
 def convolution(
     sheet: Sheet,
     op: ops.Conv,
-    x: Tensor,
+    x: TfliteTensor,
     shape: Shape,
     window: Window,
     rounding: Rounding | None,
     fused: str,
-) -> Tensor:
+) -> TfliteTensor:
     """A convolution of an image, by channels of its own, or group by group."""
-    held = _held(op, op.weight, op.weight_type, x)
+    held = _channel_weights(op, op.weight, op.weight_type, x)
     raw = held.raw[None] if held.raw.ndim == 3 else held.raw  # (y, x, in / groups, out)
-    strides, dilation = lifted(op.strides, 1), lifted(op.dilation, 1)
-    x, same = padded(sheet, x, raw.shape[:2], strides, dilation, lifted_pads(op.pads))
+    strides, dilation = lift_pair(op.strides, 1), lift_pair(op.dilation, 1)
+    x, same = pad_image(sheet, x, raw.shape[:2], strides, dilation, lifted_pads(op.pads))
     options = Options(fused=fused, strides=strides, dilation=dilation, same_padding=same)
     sums = held.fracs + window_of(x).frac
     bias = biases(op, sums, window, rounding)
@@ -170,7 +170,7 @@ def convolution(
     parts = [sheet.tensor(f"{op.name}/{i}", each, window_of(x)) for i in range(op.groups)]
     sheet.append("SPLIT", [axis, x], parts, Options(count=op.groups))
     wide = raw.shape[-1] // op.groups
-    made: list[Tensor] = []
+    made: list[TfliteTensor] = []
     for i, part in enumerate(parts):
         own = slice(i * wide, (i + 1) * wide)
         grid = ChannelWeights(held.raw[..., own], held.fracs[own])
@@ -185,23 +185,23 @@ def convolution(
 def product(
     sheet: Sheet,
     op: ops.Dense,
-    x: Tensor,
+    x: TfliteTensor,
     shape: Shape,
     window: Window,
     rounding: Rounding | None,
     fused: str,
-) -> Tensor:
+) -> TfliteTensor:
     """A dense layer; over several positions, or with grids by channel, a 1x1 convolution."""
-    held = _held(op, op.weight, op.weight_type, x)
+    held = _channel_weights(op, op.weight, op.weight_type, x)
     sums = held.fracs + window_of(x).frac
     laid = np.moveaxis(held.raw, -1, 0)
     if len(shape) == 2 and held.uniform:
         bias = biases(op, sums, window, rounding)
-        flat = sheet.reshaped(x, (1, op.weight.shape[0]))
+        flat = sheet.reshape(x, (1, op.weight.shape[0]))
         inputs = constants(sheet, op.name, flat, held, laid, bias, 0)
         return sheet.operator("FULLY_CONNECTED", inputs, shape, window, Options(fused=fused))
     places = int(np.prod(shape[:-1], dtype=int))
-    image = sheet.reshaped(x, (1, 1, places, op.weight.shape[0]))
+    image = sheet.reshape(x, (1, 1, places, op.weight.shape[0]))
     bias = biases(op, sums, window, None)
     if rounding is not None:
         bias += [bias_units(rounding, int(f) - window.frac, halved=True) for f in sums]
@@ -210,24 +210,24 @@ def product(
     return sheet.operator("CONV_2D", inputs, wide, window, Options(fused=fused))
 
 
-def mean(sheet: Sheet, x: Tensor, op: ops.Pool, shape: Shape, window: Window) -> Tensor:
+def mean(sheet: Sheet, x: TfliteTensor, op: ops.Pool, shape: Shape, window: Window) -> TfliteTensor:
     """The mean over a window brought to other levels at once: a sum that the kernel divides."""
-    height, width = lifted(op.window, 1)
+    height, width = lift_pair(op.window, 1)
     channels, count = x.shape[-1], height * width
     ones = np.ones((1, height, width, channels), np.int64)
     kernel = sheet.weights(f"{op.name}/ones", ones, [1 / count], 0)
     unit = 2.0 ** -window_of(x).frac / count
     zeros = sheet.weights(f"{op.name}/zero", np.zeros(channels, np.int64), [unit], 0, kind="INT32")
-    options = Options(strides=lifted(op.strides, 1), depth_multiplier=1)
+    options = Options(strides=lift_pair(op.strides, 1), depth_multiplier=1)
     return sheet.operator("DEPTHWISE_CONV_2D", [x, kernel, zeros], shape, window, options)
 
 
 FLOORS = (Rounding.TRN, Rounding.TRN_ZERO)
 
 
-def regridded(
-    sheet: Sheet, op: ops.Requant, x: Tensor, window: Window, fused: str
-) -> Tensor | None:
+def regrid_tensor(
+    sheet: Sheet, op: ops.Requant, x: TfliteTensor, window: Window, fused: str
+) -> TfliteTensor | None:
     """A stored value rounded to a coarser grid by a convolution with ones, whose bias can be nudged
     as that of QUANTIZE cannot; None where QUANTIZE rounds as well."""
     shift = window_of(x).frac - window.frac
@@ -235,7 +235,7 @@ def regridded(
     if exact:
         return None
     channels = x.shape[-1]
-    image = sheet.reshaped(x, (1, 1, int(np.prod(x.shape[:-1], dtype=int)), channels))
+    image = sheet.reshape(x, (1, 1, int(np.prod(x.shape[:-1], dtype=int)), channels))
     kernel = sheet.weights(f"{op.name}/ones", np.ones((1, 1, 1, channels)), [1.0], 0)
     units = bias_units(op.rounding, shift, halved=True)
     step = 2.0 ** -window_of(x).frac
@@ -243,21 +243,21 @@ def regridded(
     options = Options(fused=fused, depth_multiplier=1)
     inputs = [image, kernel, bias]
     made = sheet.operator("DEPTHWISE_CONV_2D", inputs, image.shape, window, options)
-    return sheet.reshaped(made, x.shape)
+    return sheet.reshape(made, x.shape)
 
 
-def scaled(
+def scale_channels(
     sheet: Sheet,
     op: ops.Scale,
-    x: Tensor,
+    x: TfliteTensor,
     window: Window,
     rounding: Rounding | None,
     fused: str,
-) -> Tensor:
+) -> TfliteTensor:
     """A factor and a bias for each channel: a depthwise convolution of one pixel."""
     channels = x.shape[-1]
     wide = np.broadcast_to(op.factor.reshape(-1), (channels,)).astype(np.int64)
-    held = _held(op, ops.packed(wide), op.factor_type, x)
+    held = _channel_weights(op, ops.pack_weights(wide), op.factor_type, x)
     bias = biases(op, held.fracs + window_of(x).frac, window, rounding)
     raw = held.raw.reshape(1, 1, 1, channels)
     inputs = constants(sheet, op.name, x, held, raw, bias, 3)

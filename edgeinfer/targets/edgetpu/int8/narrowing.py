@@ -17,7 +17,7 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
-from edgeinfer.data.samples import drawn
+from edgeinfer.data.samples import draw_samples
 from edgeinfer.ir.bounds import bounds_of
 from edgeinfer.ir.engine.engine import Engine
 from edgeinfer.ir.ops import (
@@ -35,21 +35,21 @@ from edgeinfer.ir.ops import (
     Softmax,
     Table,
     inputs_of,
-    packed,
+    pack_weights,
 )
 from edgeinfer.ir.passes import drop_dead
 from edgeinfer.ir.program import HostFunction, Program
 from edgeinfer.ir.verify import verify
 from edgeinfer.targets.edgetpu.int8.grid import LEVELS
 from edgeinfer.targets.edgetpu.int8.output_levels import levels_for, nearest_type
-from edgeinfer.targets.edgetpu.int8.reproving import reproved
+from edgeinfer.targets.edgetpu.int8.reproving import prove_again
 from quantization.fixed import (
     Fixed,
     Ints,
     Overflow,
     Quantizer,
     Rounding,
-    fixed_for,
+    fixed_of_range,
     quantize,
     requantize,
 )
@@ -60,31 +60,31 @@ GROWING = (Overflow.SAT, Overflow.SAT_SYM)
 
 
 @dataclass(frozen=True, slots=True, eq=False)
-class Narrowed:
+class NarrowedProgram:
     """The Program, and what had to be decided."""
 
     program: Program
     findings: tuple[str, ...]
 
 
-def narrowed(
+def narrow_program(
     program: Program, raw: Mapping[str, Ints] | None = None, *, sampled: bool = True
-) -> Narrowed:
+) -> NarrowedProgram:
     """The Program for int8 storage. Ranges of wide inputs and outputs come from the samples, or
     from drawn ones; or, where nothing is to be run, from what is proved."""
     climbed, entered = _narrow_inputs(_plain_indices(program), raw)
     while True:
-        higher = _climbed(climbed)
+        higher = _move_requant_up(climbed)
         if higher is climbed:
             break
         climbed = higher
     tied, said = _one_sided(climbed)
     tabled, read = _rounded_tables(tied)
-    settled = reproved(tabled)
+    settled = prove_again(tabled)
     held = _narrow_raw(program, settled, raw)
     rounded, findings = _rounded_sums(settled, held, sampled)
     verify(rounded)
-    return Narrowed(rounded, (*entered, *said, *read, *findings))
+    return NarrowedProgram(rounded, (*entered, *said, *read, *findings))
 
 
 def _narrow_inputs(program: Program, raw: Mapping[str, Ints] | None) -> tuple[Program, list[str]]:
@@ -104,7 +104,7 @@ def _narrow_inputs(program: Program, raw: Mapping[str, Ints] | None) -> tuple[Pr
         )
     if not findings:
         return program, []
-    return reproved(Program(program.name, tuple(ops), program.outputs)), findings
+    return prove_again(Program(program.name, tuple(ops), program.outputs)), findings
 
 
 def _narrow_raw(
@@ -138,12 +138,12 @@ def _one_sided(program: Program) -> tuple[Program, list[str]]:
     for op in even:
         if _as_it_is(program.type(op.x), op.type):
             continue
-        program = program.replaced(replace(op, rounding=_kernel_rounding(program, op)))
+        program = program.replace_op(replace(op, rounding=_kernel_rounding(program, op)))
     said = f"{len(even)} roundings do not send ties to even: int8 kernels send them to one side."
     return program, [said] if even else []
 
 
-def _climbed(program: Program) -> Program:
+def _move_requant_up(program: Program) -> Program:
     """One `Requant` moved before the op that it reads; the Program itself where none can be."""
     readers = Counter(x for op in program.ops for x in inputs_of(op))
     readers.update(output.value for output in program.outputs)
@@ -152,7 +152,7 @@ def _climbed(program: Program) -> Program:
             continue
         before = program[op.x]
         if readers[op.x] == 1 and _moves(before):
-            return _swapped(program, op, before)
+            return _swap_ops(program, op, before)
     return program
 
 
@@ -169,7 +169,7 @@ def _moves(op: Op) -> bool:
             return False
 
 
-def _swapped(program: Program, requant: Requant, before: Op) -> Program:
+def _swap_ops(program: Program, requant: Requant, before: Op) -> Program:
     ops: list[Op] = []
     for op in program.ops:
         if op.name == before.name:
@@ -235,7 +235,7 @@ def _rounded_tables(program: Program) -> tuple[Program, list[str]]:
         low = max(first >> shift, -LEVELS // 2)
         high = min(last >> shift, low + LEVELS - 1)
         places = np.clip(np.arange(low, high + 1) << shift, op.first, end) - op.first
-        type_ = fixed_for(low, high, frac - shift)
+        type_ = fixed_of_range(low, high, frac - shift)
         index, source = f"{op.name}.int8_index", program[op.x]
         x = op.x
         if isinstance(source, Clip) or (
@@ -284,7 +284,7 @@ def _rounded_sums(
         window = levels_for(seen[op.name], op.type.frac, wide[op.name])
         scores = wide[op.name] is not HostFunction.NONE
         ops.append(_deciding_alike(program, op, window.frac) if scores else op)
-        type_ = fixed_for(window.low, window.high, window.frac)
+        type_ = fixed_of_range(window.low, window.high, window.frac)
         name = renamed[op.name] = f"{op.name}.int8"
         step = Requant(f"{name}.rounded", type_, op.name, Rounding.RND, Overflow.SAT)
         ops.append(replace(step, rounding=_kernel_rounding(program, step)))
@@ -295,7 +295,7 @@ def _rounded_sums(
             f"on the samples."
         )
     outputs = tuple(replace(o, value=renamed.get(o.value, o.value)) for o in program.outputs)
-    return reproved(Program(program.name, tuple(ops), outputs)), findings
+    return prove_again(Program(program.name, tuple(ops), outputs)), findings
 
 
 def _deciding_alike(program: Program, op: Op, frac: int) -> Op:
@@ -316,10 +316,10 @@ def _deciding_alike(program: Program, op: Op, frac: int) -> Op:
     else:
         places = np.arange(classes) - (classes - 1) / 2  # around zero, so that nothing is biased
         added = np.rint(places / classes * (1 << shift)).astype(np.int64)
-    return replace(op, bias=packed(op.bias.astype(np.int64) + added))
+    return replace(op, bias=pack_weights(op.bias.astype(np.int64) + added))
 
 
 def drawn_inputs(program: Program) -> dict[str, Ints]:
     """Raw inputs drawn from the input types; always the same."""
-    samples = drawn({op.name: (op.shape, op.type) for op in program.inputs}, DRAWN)
+    samples = draw_samples({op.name: (op.shape, op.type) for op in program.inputs}, DRAWN)
     return {op.name: quantize(samples.inputs[op.name], Quantizer(op.type)) for op in program.inputs}

@@ -21,7 +21,7 @@ from edgeinfer.targets.edgetpu.int8 import linear
 from edgeinfer.targets.edgetpu.int8.grid import Window
 from edgeinfer.targets.edgetpu.int8.sheet import Sheet, window_of
 from edgeinfer.targets.edgetpu.int8.storage import LOGISTIC, TANH, Storage, divides_evenly
-from edgeinfer.targets.edgetpu.tflite.model import Model, Tensor
+from edgeinfer.targets.edgetpu.tflite.model import TfliteModel, TfliteTensor
 from edgeinfer.targets.edgetpu.tflite.options import NONE, Options
 from quantization.fixed import Rounding
 
@@ -35,7 +35,7 @@ PAIRS = {
 }
 
 
-def drawn(storage: Storage) -> Model:
+def draw_network(storage: Storage) -> TfliteModel:
     """A Program's operators, constants and all."""
     pen = _Pen(storage, Sheet(storage.program.name))
     for op in storage.program.ops:
@@ -50,9 +50,9 @@ def drawn(storage: Storage) -> Model:
 class _Pen:
     storage: Storage
     sheet: Sheet
-    values: dict[str, Tensor] = field(default_factory=dict)
+    values: dict[str, TfliteTensor] = field(default_factory=dict)
 
-    def draw(self, op: ops.Op) -> Tensor:
+    def draw(self, op: ops.Op) -> TfliteTensor:
         """The operators of an op, and the tensor that holds its value (of a fused op: the value
         that it becomes)."""
         match op:
@@ -69,7 +69,7 @@ class _Pen:
             case ops.Scale():
                 if isinstance(self.storage.program[op.x], ops.Pool):
                     return self.values[op.x]  # a mean already
-                return linear.scaled(self.sheet, op, self.image(op.x), *self._ending(op))
+                return linear.scale_channels(self.sheet, op, self.image(op.x), *self._ending(op))
             case ops.Requant() | ops.Clip():
                 return self._rounded(op)
             case ops.PRelu():
@@ -78,17 +78,17 @@ class _Pen:
                 return self._table(op)
             case ops.Softmax():
                 made = self.sheet.operator("SOFTMAX", [self.plain(op.x)], self._shape(op), LOGISTIC)
-                return self.sheet.levelled(made, self._window(op))
+                return self.sheet.change_levels(made, self._window(op))
             case ops.Pool():
                 return self._pooled(op)
             case ops.Pair():
                 return self._paired(op)
             case ops.Concat():
                 window = self._window(op)
-                parts = [self.sheet.levelled(self.plain(x), window) for x in op.xs]
+                parts = [self.sheet.change_levels(self.plain(x), window) for x in op.xs]
                 return self._own(op, "CONCATENATION", parts, Options(axis=op.axis + 1))
             case ops.Reshape():
-                return self.sheet.reshaped(self.values[op.x], self._shape(op))
+                return self.sheet.reshape(self.values[op.x], self._shape(op))
             case ops.Transpose():
                 return self._moved(op, "TRANSPOSE", [(0, *(axis + 1 for axis in op.order))])
             case ops.Pad():
@@ -130,28 +130,28 @@ class _Pen:
         return self.storage.windows[last.name], rounding, fused
 
     def _own(
-        self, op: ops.Op, name: str, inputs: Sequence[Tensor | None], options: Options = NONE
-    ) -> Tensor:
+        self, op: ops.Op, name: str, inputs: Sequence[TfliteTensor | None], options: Options = NONE
+    ) -> TfliteTensor:
         return self.sheet.operator(name, inputs, self._shape(op), self._window(op), options)
 
     def _moved(
         self, op: ops.Transpose | ops.Pad | ops.Slice, name: str, how: Sequence[object]
-    ) -> Tensor:
+    ) -> TfliteTensor:
         x = self.plain(op.x)
         held = [self.sheet.numbers(f"{op.name}/{i}", np.asarray(v)) for i, v in enumerate(how)]
         return self.sheet.operator(name, [x, *held], self._shape(op), window_of(x))
 
-    def plain(self, name: str) -> Tensor:
+    def plain(self, name: str) -> TfliteTensor:
         """A value in its own shape."""
         shape = (1, *self.storage.program.shapes[name])
-        return self.sheet.reshaped(self.values[name], shape)
+        return self.sheet.reshape(self.values[name], shape)
 
-    def image(self, name: str) -> Tensor:
+    def image(self, name: str) -> TfliteTensor:
         """A value as an image."""
         shape = (1, *self.storage.program.shapes[name])
-        return self.sheet.reshaped(self.values[name], (1,) * (4 - len(shape)) + shape)
+        return self.sheet.reshape(self.values[name], (1,) * (4 - len(shape)) + shape)
 
-    def _rounded(self, op: ops.Requant | ops.Clip) -> Tensor:
+    def _rounded(self, op: ops.Requant | ops.Clip) -> TfliteTensor:
         """A rounding or limit: what the kernel before did not do."""
         x = self.values[op.x]
         if op.name in self.storage.fused:
@@ -161,12 +161,12 @@ class _Pen:
         relu = not fused and isinstance(op, ops.Clip) and op.low == 0
         if isinstance(op, ops.Requant) and not self._ended(op):
             ending = "RELU" if low == 0 else "NONE"
-            coarse = linear.regridded(self.sheet, op, x, window, ending)
+            coarse = linear.regrid_tensor(self.sheet, op, x, window, ending)
             if coarse is not None:
                 x, low = coarse, None if low == 0 else low
         if relu or (low == 0 and not self._ended(op)):
             x = self.sheet.operator("RELU", [x], x.shape, window)
-        x = self.sheet.levelled(x, window)
+        x = self.sheet.change_levels(x, window)
         if low is not None and low != 0:
             least = self.sheet.level(f"{op.name}/least", np.asarray(low), window)
             x = self.sheet.operator("MAXIMUM", [x, least], x.shape, window)
@@ -193,7 +193,7 @@ class _Pen:
             case _:  # no kernel ends with the other ops
                 return False
 
-    def _prelu(self, op: ops.PRelu) -> Tensor:
+    def _prelu(self, op: ops.PRelu) -> TfliteTensor:
         """max(x, slope x), both on the levels of the result: rounding grows with its argument."""
         x, window = self.plain(op.x), self._window(op)
         slope = np.ldexp(op.slope.astype(np.float64), SLOPE.frac - op.slope_type.frac)
@@ -201,31 +201,33 @@ class _Pen:
         steep = self.sheet.level(f"{op.name}/slope", raw, SLOPE)
         part = self.sheet.operator("MUL", [x, steep], x.shape, window)
         return self.sheet.operator(
-            "MAXIMUM", [self.sheet.levelled(x, window), part], x.shape, window
+            "MAXIMUM", [self.sheet.change_levels(x, window), part], x.shape, window
         )
 
-    def _table(self, op: ops.Table) -> Tensor:
+    def _table(self, op: ops.Table) -> TfliteTensor:
         x, window = self.values[op.x], self._window(op)
         match self.storage.functions[op.name]:
             case Function.TANH:
-                return self.sheet.levelled(self.sheet.operator("TANH", [x], x.shape, TANH), window)
+                return self.sheet.change_levels(
+                    self.sheet.operator("TANH", [x], x.shape, TANH), window
+                )
             case Function.SWISH:
                 gate = self.sheet.operator("LOGISTIC", [x], x.shape, LOGISTIC)
                 return self.sheet.operator("MUL", [x, gate], x.shape, window)
             case Function.SIGMOID:
                 made = self.sheet.operator("LOGISTIC", [x], x.shape, LOGISTIC)
-                return self.sheet.levelled(made, window)
+                return self.sheet.change_levels(made, window)
             case function:
                 raise AssertionError(f"{function} was let through by `storage.FUNCTIONS`")
 
-    def _pooled(self, op: ops.Pool) -> Tensor:
+    def _pooled(self, op: ops.Pool) -> TfliteTensor:
         x = self.image(op.x)
-        window, strides = linear.lifted(op.window, 1), linear.lifted(op.strides, 1)
+        window, strides = linear.lift_pair(op.window, 1), linear.lift_pair(op.strides, 1)
         pads, whole = linear.lifted_pads(op.pads), False
         if op.kind is PoolKind.SUM:
             factor = self.storage.reader(op.name)
             whole = isinstance(factor, ops.Scale) and divides_evenly(op, factor)
-        x, same = linear.padded(self.sheet, x, window, strides, (1, 1), pads, whole=whole)
+        x, same = linear.pad_image(self.sheet, x, window, strides, (1, 1), pads, whole=whole)
         ending = self._window(op)
         if whole and ending != window_of(x):
             return linear.mean(self.sheet, x, op, self._lifted(op), ending)
@@ -233,16 +235,16 @@ class _Pen:
         options = Options(strides=strides, window=window, same_padding=same)
         return self.sheet.operator(name, [x], self._lifted(op), window_of(x), options)
 
-    def _paired(self, op: ops.Pair) -> Tensor:
+    def _paired(self, op: ops.Pair) -> TfliteTensor:
         window, _, fused = self._ending(op)
         a, b = self.plain(op.a), self.plain(op.b)
         if op.kind in (PairKind.MAX, PairKind.MIN):
-            parts = [self.sheet.levelled(t, window) for t in (a, b)]
+            parts = [self.sheet.change_levels(t, window) for t in (a, b)]
             return self.sheet.operator(PAIRS[op.kind], parts, self._shape(op), window)
         options = Options(fused=fused)
         return self.sheet.operator(PAIRS[op.kind], [a, b], self._shape(op), window, options)
 
-    def _upsampled(self, op: ops.Upsample) -> Tensor:
+    def _upsampled(self, op: ops.Upsample) -> TfliteTensor:
         x, shape = self.image(op.x), self._lifted(op)
         sizes = self.sheet.numbers(f"{op.name}/size", shape[1:3])
         return self.sheet.operator("RESIZE_NEAREST_NEIGHBOR", [x, sizes], shape, window_of(x))

@@ -31,7 +31,7 @@ def levels_for(values: Ints, frac: int, host: HostFunction) -> Window:
     seen = values[:MOST_SAMPLES]
     best, least = None, np.inf
     for window in _candidates(seen, frac):
-        lost = _lost(seen, frac, window, host)
+        lost = _rounding_loss(seen, frac, window, host)
         if lost < least:
             best, least = window, lost
     if best is None:
@@ -56,7 +56,7 @@ def nearest_type(values: Ints, frac: int) -> Fixed:
     return best
 
 
-def rounded(values: Ints, frac: int, window: Window) -> Ints:
+def round_to_window(values: Ints, frac: int, window: Window) -> Ints:
     """Raw values on a window's grid, ties upwards, saturated."""
     shift = frac - window.frac
     half = 1 << (shift - 1) if shift > 0 else 0
@@ -73,28 +73,28 @@ def _candidates(values: Ints, frac: int) -> Iterator[Window]:
         shift += 1
     for finer in range(min(FINER, shift) + 1):
         held = frac - shift + finer
-        low, high = (_moved(end, shift - finer) for end in (bottom, top))
+        low, high = (_move_limit(end, shift - finer) for end in (bottom, top))
         spare = LEVELS - (high - low + 1)
         places = {low - max(spare, 0) // 2, high - LEVELS + 1, low, -LEVELS // 2}
-        middle = _moved(int(np.median(values)), shift - finer)
+        middle = _move_limit(int(np.median(values)), shift - finer)
         places.add(middle - LEVELS // 2)
         places.update(range(max(low, 1 - LEVELS), min(high - LEVELS + 1, 0) + 1, APART))
         for place in sorted(places):
             yield Window(held, min(max(place, 1 - LEVELS), 0))
 
 
-def _moved(raw: int, shift: int) -> int:
+def _move_limit(raw: int, shift: int) -> int:
     return (raw + (1 << shift >> 1)) >> shift
 
 
 def _span(bottom: int, top: int, shift: int) -> int:
-    return _moved(top, shift) - _moved(bottom, shift) + 1
+    return _move_limit(top, shift) - _move_limit(bottom, shift) + 1
 
 
-def _lost(values: Ints, frac: int, window: Window, host: HostFunction) -> float:
+def _rounding_loss(values: Ints, frac: int, window: Window, host: HostFunction) -> float:
     """How much rounding to a window changes."""
     exact = np.ldexp(values.astype(np.float64), -frac)
-    held = np.ldexp(rounded(values, frac, window).astype(np.float64), -window.frac)
+    held = np.ldexp(round_to_window(values, frac, window).astype(np.float64), -window.frac)
     many = exact.ndim > 1 and exact.shape[-1] > 1
     match host:
         case HostFunction.SOFTMAX if many:

@@ -10,20 +10,20 @@ from typing import assert_never
 
 from edgeinfer.base.errors import ProgramError
 from edgeinfer.ir import ops
-from edgeinfer.ir.builder import Builder, provisional
+from edgeinfer.ir.builder import ProgramBuilder, provisional
 from edgeinfer.ir.ops import PairKind
 from edgeinfer.ir.program import Program
 
 
-def reproved(program: Program) -> Program:
+def prove_again(program: Program) -> Program:
     """The same ops; types that are stated stay, types that are proved are proved again."""
-    builder = Builder(program.name)
+    builder = ProgramBuilder(program.name)
     for op in program.ops:
         _append(builder, op)
     return builder.program(program.outputs)
 
 
-def _append(b: Builder, op: ops.Op) -> None:
+def _append(b: ProgramBuilder, op: ops.Op) -> None:
     match op:
         case ops.Input() | ops.Constant() | ops.Requant() | ops.Softmax() | ops.Table():
             b.add(op)
@@ -43,11 +43,11 @@ def _append(b: Builder, op: ops.Op) -> None:
             b.exact(replace(op, type=provisional(max(b.frac(x) for x in op.xs))))
         case ops.Clip():
             shift = op.type.frac - b.frac(op.x)
-            low, high = (_moved(b, op.name, limit, shift) for limit in (op.low, op.high))
+            low, high = (_move_limit(b, op.name, limit, shift) for limit in (op.low, op.high))
             b.exact(replace(op, type=provisional(b.frac(op.x)), low=low, high=high))
         case ops.Pad():
             shift = op.type.frac - b.frac(op.x)
-            value = _moved(b, op.name, op.value, shift) or 0
+            value = _move_limit(b, op.name, op.value, shift) or 0
             b.exact(replace(op, type=provisional(b.frac(op.x)), value=value))
         case ops.Pool() | ops.Moves():
             b.exact(replace(op, type=provisional(b.frac(op.x))))
@@ -55,7 +55,7 @@ def _append(b: Builder, op: ops.Op) -> None:
             assert_never(op)
 
 
-def _moved(b: Builder, name: str, limit: int | None, shift: int) -> int | None:
+def _move_limit(b: ProgramBuilder, name: str, limit: int | None, shift: int) -> int | None:
     """A limit on a grid that is coarser by some bits (or finer)."""
     if limit is None:
         return None

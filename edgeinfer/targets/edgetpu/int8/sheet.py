@@ -14,7 +14,7 @@ from numpy.typing import ArrayLike, NDArray
 from edgeinfer.graph.nodes import Shape
 from edgeinfer.targets.edgetpu.int8.grid import Window
 from edgeinfer.targets.edgetpu.tflite.flat import Flat
-from edgeinfer.targets.edgetpu.tflite.model import Model, Operator, Tensor
+from edgeinfer.targets.edgetpu.tflite.model import Operator, TfliteModel, TfliteTensor
 from edgeinfer.targets.edgetpu.tflite.options import NONE, Options
 
 # The oldest version of each operator that has int8 kernels; of those not named it is the first.
@@ -47,12 +47,12 @@ class Sheet:
     """What was drawn so far."""
 
     name: str
-    tensors: list[Tensor] = field(default_factory=list)
+    tensors: list[TfliteTensor] = field(default_factory=list)
     operators: list[Operator] = field(default_factory=list)
 
-    def model(self, inputs: Sequence[Tensor], outputs: Sequence[Tensor]) -> Model:
+    def model(self, inputs: Sequence[TfliteTensor], outputs: Sequence[TfliteTensor]) -> TfliteModel:
         """The network as a file's content, without a file."""
-        return Model(
+        return TfliteModel(
             self.name,
             0,
             "edgeinfer",
@@ -64,28 +64,28 @@ class Sheet:
             Flat.over(b""),
         )
 
-    def tensor(self, name: str, shape: Shape, window: Window) -> Tensor:
+    def tensor(self, name: str, shape: Shape, window: Window) -> TfliteTensor:
         """An int8 tensor that is computed."""
         scale = np.asarray([2.0**-window.frac], np.float32)
         return self._added(name, shape, "INT8", scale, window.zero_point, 0, None)
 
     def weights(
         self, name: str, raw: NDArray[Any], scales: ArrayLike, axis: int, *, kind: str = "INT8"
-    ) -> Tensor:
+    ) -> TfliteTensor:
         """Constants on grids of their own, zero at zero: int8 weights or int32 biases."""
         dtype = np.dtype("<i1" if kind == "INT8" else "<i4")
         data = np.ascontiguousarray(raw.astype(dtype)).tobytes()
         held = np.asarray(scales, np.float32).reshape(-1)
         return self._added(name, raw.shape, kind, held, 0, axis, data)
 
-    def level(self, name: str, raw: NDArray[Any], window: Window) -> Tensor:
+    def level(self, name: str, raw: NDArray[Any], window: Window) -> TfliteTensor:
         """Constants on a window's levels."""
         stored = np.asarray(raw, np.int64) + window.zero_point
         scale = np.asarray([2.0**-window.frac], np.float32)
         data = stored.astype("<i1").tobytes()
         return self._added(name, stored.shape, "INT8", scale, window.zero_point, 0, data)
 
-    def numbers(self, name: str, values: ArrayLike) -> Tensor:
+    def numbers(self, name: str, values: ArrayLike) -> TfliteTensor:
         """Constants that are no quantities: shapes, axes, amounts."""
         held = np.asarray(values, "<i4")
         none = np.zeros(0, np.float32)
@@ -94,11 +94,11 @@ class Sheet:
     def operator(
         self,
         name: str,
-        inputs: Sequence[Tensor | None],
+        inputs: Sequence[TfliteTensor | None],
         shape: Shape,
         window: Window,
         options: Options = NONE,
-    ) -> Tensor:
+    ) -> TfliteTensor:
         """An operator, and the tensor that it makes."""
         left = self.tensor(f"{self.name}/{len(self.operators)}/{name}", shape, window)
         self.append(name, inputs, (left,), options)
@@ -107,8 +107,8 @@ class Sheet:
     def append(
         self,
         name: str,
-        inputs: Sequence[Tensor | None],
-        outputs: Sequence[Tensor],
+        inputs: Sequence[TfliteTensor | None],
+        outputs: Sequence[TfliteTensor],
         options: Options = NONE,
     ) -> None:
         """An operator that makes tensors which are there already."""
@@ -116,14 +116,14 @@ class Sheet:
         made = Operator(index, name, "", version, tuple(inputs), tuple(outputs), options, None)
         self.operators.append(made)
 
-    def reshaped(self, x: Tensor, shape: Shape) -> Tensor:
+    def reshape(self, x: TfliteTensor, shape: Shape) -> TfliteTensor:
         """The same numbers in another shape."""
         if x.shape == shape:
             return x
         sizes = self.numbers(f"{self.name}/{len(self.operators)}/shape", shape)
         return self.operator("RESHAPE", [x, sizes], shape, window_of(x))
 
-    def levelled(self, x: Tensor, window: Window) -> Tensor:
+    def change_levels(self, x: TfliteTensor, window: Window) -> TfliteTensor:
         """The same values on other levels."""
         if window_of(x) == window:
             return x
@@ -138,16 +138,16 @@ class Sheet:
         zero_point: int,
         axis: int,
         data: bytes | None,
-    ) -> Tensor:
+    ) -> TfliteTensor:
         zeros = np.full(scales.size, zero_point, np.int64)
         held = None if data is None else memoryview(data)
         index = len(self.tensors)
-        made = Tensor(index, name, shape, False, kind, scales, zeros, axis, held, False)
+        made = TfliteTensor(index, name, shape, False, kind, scales, zeros, axis, held, False)
         self.tensors.append(made)
         return made
 
 
-def window_of(tensor: Tensor) -> Window:
+def window_of(tensor: TfliteTensor) -> Window:
     """The levels of an int8 tensor on a power-of-two grid."""
     frac = -round(float(np.log2(tensor.scales[0])))
     return Window(frac, -128 - int(tensor.zero_points[0]))

@@ -56,7 +56,7 @@ class Storage:
         return value
 
 
-def planned(program: Program) -> Storage:
+def plan_storage(program: Program) -> Storage:
     """Find a tensor for every value of a Program, or say why there is none."""
     walk = _Walk(program)
     for op in program.ops:
@@ -269,7 +269,7 @@ def is_mean(pool: ops.Pool, scale: ops.Scale, program: Program) -> bool:
     if divides_evenly(pool, scale):
         return True
     same = pool.pads == same_pads(sizes, pool.window, pool.strides, (1,) * len(pool.window))
-    return same and _is(scale, counted(pool, sizes)[..., None])
+    return same and _is(scale, count_window_elements(pool, sizes)[..., None])
 
 
 def divides_evenly(pool: ops.Pool, scale: ops.Scale) -> bool:
@@ -277,7 +277,7 @@ def divides_evenly(pool: ops.Pool, scale: ops.Scale) -> bool:
     return _is(scale, np.asarray(float(np.prod(pool.window))))
 
 
-def counted(pool: ops.Pool, sizes: Shape) -> NDArray[np.float64]:
+def count_window_elements(pool: ops.Pool, sizes: Shape) -> NDArray[np.float64]:
     """How many elements of the tensor lie under the window, at each position."""
     counts = np.ones((), np.float64)
     for size, width, step, (before, after) in zip(

@@ -17,8 +17,8 @@ from dataclasses import dataclass
 from enum import StrEnum
 from typing import Final
 
-from edgeinfer.targets.edgetpu.predict.packing import LANES, ROW, WORD, padded
-from edgeinfer.targets.edgetpu.tflite.model import Model, Operator, Tensor
+from edgeinfer.targets.edgetpu.predict.packing import LANES, ROW, WORD, next_multiple
+from edgeinfer.targets.edgetpu.tflite.model import Operator, TfliteModel, TfliteTensor
 
 TILES_SIDE: Final = 4
 OVERLAP: Final = 0.9  # of the cycles that the plain count gives
@@ -38,7 +38,7 @@ class Link(StrEnum):
 
 
 @dataclass(frozen=True, slots=True)
-class Profile:
+class LinkProfile:
     """What a link costs."""
 
     start_us: float  # of each inference
@@ -48,8 +48,8 @@ class Profile:
 
 
 PROFILES: Final = {
-    Link.USB: Profile(300.0, 425.0, 320.0, 410.0),
-    Link.PCIE: Profile(100.0, 425.0, 320.0, 410.0),
+    Link.USB: LinkProfile(300.0, 425.0, 320.0, 410.0),
+    Link.PCIE: LinkProfile(100.0, 425.0, 320.0, 410.0),
 }
 
 
@@ -82,7 +82,7 @@ class Latency:
     high_us: float
 
 
-def layer_cycles(model: Model, mapped: Collection[int]) -> tuple[LayerCycles, ...]:
+def layer_cycles(model: TfliteModel, mapped: Collection[int]) -> tuple[LayerCycles, ...]:
     """Cycles of each mapped operator."""
     return tuple(
         LayerCycles(op.index, op.title, cycles_of(op))
@@ -106,7 +106,7 @@ def cycles_of(op: Operator) -> float:
             return convolution_cycles(places, outputs, height * width, inputs)
         case "FULLY_CONNECTED" if weights is not None and len(weights.shape) == 2:
             outputs, inputs = weights.shape
-            return _cycles((1, 1), -(-outputs // TILES_SIDE**2), padded(inputs, WORD))
+            return _cycles((1, 1), -(-outputs // TILES_SIDE**2), next_multiple(inputs, WORD))
         case "DEPTHWISE_CONV_2D" if weights is not None and len(weights.shape) == 4:
             _, height, width, channels = weights.shape
             return _cycles(_positions(left), channels, DEPTHWISE_CYCLES * height * width)
@@ -121,24 +121,27 @@ def cycles_of(op: Operator) -> float:
 
 def convolution_cycles(positions: tuple[int, int], outputs: int, taps: int, inputs: int) -> float:
     """A layer whose outputs all read all inputs under a window of `taps` positions."""
-    return _cycles(positions, outputs, taps * padded(inputs, WORD))
+    return _cycles(positions, outputs, taps * next_multiple(inputs, WORD))
 
 
 def _cycles(positions: tuple[int, int], channels: int, steps: int) -> float:
     """The fullest tile's positions, for each row of channels, in steps."""
-    rows = padded(channels, LANES) / ROW if channels < ROW else -(-channels // ROW)
+    rows = next_multiple(channels, LANES) / ROW if channels < ROW else -(-channels // ROW)
     places = math.prod(-(-size // TILES_SIDE) for size in positions)
     return OVERLAP * places * rows * steps + START_CYCLES
 
 
-def _positions(tensor: Tensor) -> tuple[int, int]:
+def _positions(tensor: TfliteTensor) -> tuple[int, int]:
     """Sizes of an image in y and x; a row of numbers is one position."""
     sizes = (1, 1, *tensor.shape[:-1])
     return sizes[-2], sizes[-1]
 
 
 def traffic(
-    model: Model, mapped: Collection[int], streamed_bytes: int, instruction_bytes: int | None = None
+    model: TfliteModel,
+    mapped: Collection[int],
+    streamed_bytes: int,
+    instruction_bytes: int | None = None,
 ) -> Traffic:
     """What enters and leaves the mapped part, and what goes along."""
     inside = [op for op in model.operators if op.index in mapped]
@@ -167,7 +170,7 @@ def latency(cycles: float, moved: Traffic, link: Link, *, usual: bool = True) ->
     return Latency(link, value, value / UNUSUAL_BAND, value * UNUSUAL_BAND)
 
 
-def is_usual(model: Model, mapped: Collection[int]) -> bool:
+def is_usual(model: TfliteModel, mapped: Collection[int]) -> bool:
     """Whether the mapped part is made of what the model was held against: layers with weights,
     pooling, and what goes with them."""
     known = {

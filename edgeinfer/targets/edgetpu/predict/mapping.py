@@ -15,12 +15,12 @@ from collections import defaultdict, deque
 from dataclasses import dataclass
 
 from edgeinfer.targets.edgetpu.predict.rules import NEWEST_RUNTIME, Refusal, Status, refusal
-from edgeinfer.targets.edgetpu.tflite.model import Model, Operator
+from edgeinfer.targets.edgetpu.tflite.model import Operator, TfliteModel
 from edgeinfer.targets.edgetpu.tflite.versions import COMPILER, readable
 
 
 @dataclass(frozen=True, slots=True)
-class Mapped:
+class MappedOperator:
     """What becomes of one operator."""
 
     operator: Operator
@@ -38,7 +38,7 @@ class Mapped:
 class Mapping:
     """Every operator, in file order; and what the compiler would refuse the file for."""
 
-    operators: tuple[Mapped, ...]
+    operators: tuple[MappedOperator, ...]
     refused: tuple[str, ...]
 
     @property
@@ -47,13 +47,14 @@ class Mapping:
         return frozenset(m.operator.index for m in self.operators if m.on_chip)
 
 
-def mapping_of(model: Model, runtime: int = NEWEST_RUNTIME) -> Mapping:
+def mapping_of(model: TfliteModel, runtime: int = NEWEST_RUNTIME) -> Mapping:
     """Decide for every operator."""
     refusals = {op.index: refusal(op, runtime) for op in model.operators}
-    chosen = _chosen(model, {i for i, found in refusals.items() if found is None})
+    chosen = _first_part(model, {i for i, found in refusals.items() if found is None})
     stopped = _stopping(model, refusals)
     mapped = tuple(
-        _judged(op, refusals[op.index], op.index in chosen, stopped) for op in model.operators
+        _judge_operator(op, refusals[op.index], op.index in chosen, stopped)
+        for op in model.operators
     )
     refused = tuple(
         f"compiler {COMPILER} does not know {op.title} version {op.version}"
@@ -63,12 +64,14 @@ def mapping_of(model: Model, runtime: int = NEWEST_RUNTIME) -> Mapping:
     return Mapping(mapped, tuple(dict.fromkeys(refused)))
 
 
-def _judged(op: Operator, refused: Refusal | None, chosen: bool, stopped: str) -> Mapped:
+def _judge_operator(
+    op: Operator, refused: Refusal | None, chosen: bool, stopped: str
+) -> MappedOperator:
     if refused is not None:
-        return Mapped(op, refused.status, refused.reason, refused.remedy)
+        return MappedOperator(op, refused.status, refused.reason, refused.remedy)
     if chosen:
-        return Mapped(op, Status.MAPPED, "")
-    return Mapped(
+        return MappedOperator(op, Status.MAPPED, "")
+    return MappedOperator(
         op,
         Status.LATER,
         f"it depends on what runs on the host{stopped}",
@@ -76,13 +79,13 @@ def _judged(op: Operator, refused: Refusal | None, chosen: bool, stopped: str) -
     )
 
 
-def _stopping(model: Model, refusals: dict[int, Refusal | None]) -> str:
+def _stopping(model: TfliteModel, refusals: dict[int, Refusal | None]) -> str:
     """The first operator that is not supported, for the reasons of those after it."""
     first = next((op for op in model.operators if refusals[op.index] is not None), None)
     return "" if first is None else f" ({first.title} {first.index} first)"
 
 
-def _chosen(model: Model, supported: set[int]) -> set[int]:
+def _first_part(model: TfliteModel, supported: set[int]) -> set[int]:
     """The first supported part."""
     if not supported:
         return set()
@@ -96,7 +99,7 @@ def _chosen(model: Model, supported: set[int]) -> set[int]:
 class _Cut:
     """Takes parts off a graph, each as large as what is computed by then allows."""
 
-    def __init__(self, model: Model) -> None:
+    def __init__(self, model: TfliteModel) -> None:
         made = {t.index: op.index for op in model.operators for t in op.outputs}
         self.waiting: dict[int, int] = {}
         self.readers: dict[int, list[int]] = defaultdict(list)

@@ -14,7 +14,7 @@ from typing import Final
 
 from edgeinfer.targets.edgetpu.predict.moving import moved_bytes
 from edgeinfer.targets.edgetpu.predict.packing import LANES, parameter_bytes
-from edgeinfer.targets.edgetpu.tflite.model import Model, Operator
+from edgeinfer.targets.edgetpu.tflite.model import Operator, TfliteModel
 
 MIB: Final = 1 << 20
 CAPACITY_BYTES: Final = round(7.6 * MIB)
@@ -36,7 +36,7 @@ class LayerMemory:
 
 
 @dataclass(frozen=True, slots=True)
-class Memory:
+class MemoryPlacement:
     """The placement of all layers under one capacity."""
 
     capacity_bytes: int
@@ -53,7 +53,7 @@ class Memory:
         return sum(layer.bytes for layer in self.layers if not layer.cached)
 
 
-def layer_bytes(model: Model, mapped: Collection[int], runtime: int) -> dict[int, int]:
+def layer_bytes(model: TfliteModel, mapped: Collection[int], runtime: int) -> dict[int, int]:
     """Bytes of each mapped operator that has parameters."""
     found = moved_bytes(model, mapped)
     for op in model.operators:
@@ -64,9 +64,9 @@ def layer_bytes(model: Model, mapped: Collection[int], runtime: int) -> dict[int
     return found
 
 
-def placed(
-    model: Model, mapped: Collection[int], runtime: int, capacity_bytes: int = CAPACITY_BYTES
-) -> Memory:
+def place_layers(
+    model: TfliteModel, mapped: Collection[int], runtime: int, capacity_bytes: int = CAPACITY_BYTES
+) -> MemoryPlacement:
     """Every mapped layer cached or streamed, in file order."""
     sizes = layer_bytes(model, mapped, runtime)
     layers: list[LayerMemory] = []
@@ -80,10 +80,10 @@ def placed(
         cached = not (full or alone)
         used += size if cached else 0
         layers.append(LayerMemory(op.index, op.title, size, cached))
-    return Memory(capacity_bytes, tuple(layers))
+    return MemoryPlacement(capacity_bytes, tuple(layers))
 
 
-def warnings(model: Model, mapped: Collection[int]) -> list[str]:
+def warnings(model: TfliteModel, mapped: Collection[int]) -> list[str]:
     """What is uncertain about the placement."""
     return [
         f"{op.title} {op.index} reads a flattened tensor of {length:,}: such layers were seen to "

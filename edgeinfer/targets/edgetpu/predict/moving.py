@@ -16,7 +16,7 @@ from dataclasses import dataclass
 from typing import Final
 
 from edgeinfer.targets.edgetpu.predict.packing import LANES, ROW, WORD, blocks_bytes, is_image
-from edgeinfer.targets.edgetpu.tflite.model import Model, Operator, Tensor
+from edgeinfer.targets.edgetpu.tflite.model import Operator, TfliteModel, TfliteTensor
 
 MOST_PIECES: Final = 1024  # a tensor out of more is taken as one that lies in memory
 
@@ -30,7 +30,7 @@ class _Piece:
     count: int
 
 
-def moved_bytes(model: Model, mapped: Collection[int]) -> dict[int, int]:
+def moved_bytes(model: TfliteModel, mapped: Collection[int]) -> dict[int, int]:
     """Bytes for each mapped operator that moves data, where it needs any."""
     inside = [op for op in model.operators if op.index in mapped]
     fresh = _fresh(model, inside)
@@ -39,17 +39,17 @@ def moved_bytes(model: Model, mapped: Collection[int]) -> dict[int, int]:
     found: dict[int, int] = {}
     for op in inside:
         if op.name == "RESHAPE":
-            found[op.index] = _flattened(op, fresh)
+            found[op.index] = _flatten_cycles(op, fresh)
         elif _joins(op) or _splits(op):
             found[op.index] = sum(
-                _gathered(left, views.get(left.index, ()))
+                _gather_cycles(left, views.get(left.index, ()))
                 for left in op.outputs
                 if left.index in read
             )
     return {index: size for index, size in found.items() if size}
 
 
-def _fresh(model: Model, inside: list[Operator]) -> set[int]:
+def _fresh(model: TfliteModel, inside: list[Operator]) -> set[int]:
     """Tensors that come from the host, which lays them out as they are wanted."""
     fresh = {tensor.index for tensor in model.inputs}
     made = {t.index for op in inside for t in op.outputs}
@@ -82,7 +82,7 @@ def _views(inside: list[Operator]) -> Mapping[int, tuple[_Piece, ...]]:
     """Where the channels of joined and of split tensors lie."""
     views: dict[int, tuple[_Piece, ...]] = {}
 
-    def pieces(tensor: Tensor) -> tuple[_Piece, ...]:
+    def pieces(tensor: TfliteTensor) -> tuple[_Piece, ...]:
         whole = _Piece(tensor.index, 0, tensor.shape[-1] if tensor.shape else 1)
         return views.get(tensor.index, (whole,))
 
@@ -115,7 +115,7 @@ def _cut(pieces: tuple[_Piece, ...], start: int, count: int) -> tuple[_Piece, ..
     return tuple(found)
 
 
-def _read_as_they_are(model: Model, inside: list[Operator]) -> set[int]:
+def _read_as_they_are(model: TfliteModel, inside: list[Operator]) -> set[int]:
     """Tensors that something other than a joint or a split reads."""
     read = {t.index for op in inside if not (_joins(op) or _splits(op)) for t in op.computed()}
     outside = {op.index for op in model.operators} - {op.index for op in inside}
@@ -123,7 +123,7 @@ def _read_as_they_are(model: Model, inside: list[Operator]) -> set[int]:
     return read | {t.index for t in model.outputs}
 
 
-def _gathered(left: Tensor, pieces: tuple[_Piece, ...]) -> int:
+def _gather_cycles(left: TfliteTensor, pieces: tuple[_Piece, ...]) -> int:
     """One tensor out of pieces; free where every piece keeps its place within the words."""
     at, aligned = 0, True
     for piece in pieces:
@@ -135,7 +135,7 @@ def _gathered(left: Tensor, pieces: tuple[_Piece, ...]) -> int:
     return blocks_bytes(1, blocks * WORD, left.shape[-1], 1, image=is_image(left))
 
 
-def _flattened(op: Operator, fresh: set[int]) -> int:
+def _flatten_cycles(op: Operator, fresh: set[int]) -> int:
     """An image of channels that fill no word, made one row."""
     entered = op.input(0)
     if entered is None or not op.outputs or entered.index in fresh or not entered.shape:

@@ -19,7 +19,7 @@ from typing import Final
 import numpy as np
 
 from edgeinfer.targets.edgetpu.tflite.flat import FlatError
-from edgeinfer.targets.edgetpu.tflite.model import Operator, Tensor
+from edgeinfer.targets.edgetpu.tflite.model import Operator, TfliteTensor
 
 WORD: Final = 4  # bytes; also input channels in a block
 ROW: Final = 64  # output channels that are computed side by side
@@ -29,7 +29,7 @@ BIASES_ALWAYS: Final = 12  # up to this runtime version zero biases are stored, 
 SOFTMAX_BYTES: Final = 48  # for each element, in uint8 networks
 
 
-def padded(count: int, multiple: int) -> int:
+def next_multiple(count: int, multiple: int) -> int:
     """The next multiple."""
     return -(-count // multiple) * multiple
 
@@ -39,7 +39,7 @@ def rows_of(channels: int, *, image: bool) -> tuple[int, int]:
     if channels <= WORD and image:
         return 1, WORD
     if channels <= ROW:
-        return 1, padded(channels, LANES)
+        return 1, next_multiple(channels, LANES)
     return -(-channels // ROW), ROW
 
 
@@ -58,7 +58,7 @@ def parameter_bytes(op: Operator, runtime: int) -> int:
             return _others(op)
 
 
-def _filter(op: Operator) -> Tensor:
+def _filter(op: Operator) -> TfliteTensor:
     """The weights."""
     found = op.input(1)
     if found is None or found.data is None or len(found.data) != found.bytes:
@@ -66,7 +66,7 @@ def _filter(op: Operator) -> Tensor:
     return found
 
 
-def is_image(tensor: Tensor) -> bool:
+def is_image(tensor: TfliteTensor) -> bool:
     """Whether a tensor has more than one position."""
     return math.prod(tensor.shape[:-1]) > 1
 
@@ -87,7 +87,7 @@ def blocks_bytes(taps: int, inputs: int, outputs: int, words: int, *, image: boo
     """Bytes of a layer: `taps` positions of a window, each with all inputs."""
     blocks = taps * -(-inputs // WORD)
     rows, width = rows_of(outputs, image=image)
-    return padded(rows * (words + blocks) * WORD * width, ALIGNMENT)
+    return next_multiple(rows * (words + blocks) * WORD * width, ALIGNMENT)
 
 
 def _convolution(op: Operator, runtime: int) -> int:
@@ -118,8 +118,10 @@ def _depthwise(op: Operator, runtime: int) -> int:
     if entered is not None and entered.shape[-1:] == (1,) and channels > 1:
         return blocks_bytes(taps, 1, channels, words, image=is_image(op.outputs[0]))
     full, rest = divmod(channels, ROW)
-    group = padded(WORD * ROW * (words + taps), ALIGNMENT)
-    return full * group + padded(WORD * padded(rest, WORD) * (words + taps), ALIGNMENT)
+    group = next_multiple(WORD * ROW * (words + taps), ALIGNMENT)
+    return full * group + next_multiple(
+        WORD * next_multiple(rest, WORD) * (words + taps), ALIGNMENT
+    )
 
 
 def _softmax(op: Operator) -> int:
@@ -127,14 +129,14 @@ def _softmax(op: Operator) -> int:
     left = op.outputs[0]
     if left.type != "UINT8":
         return 0
-    return padded(ALIGNMENT + SOFTMAX_BYTES * padded(left.elements, WORD), ALIGNMENT)
+    return next_multiple(ALIGNMENT + SOFTMAX_BYTES * next_multiple(left.elements, WORD), ALIGNMENT)
 
 
 def _others(op: Operator) -> int:
     """Constants that enter an element-wise operator, or an LSTM's matrices."""
     if op.name in ("ADD", "SUB", "MUL", "MAXIMUM", "MINIMUM", "PRELU", "SQUARED_DIFFERENCE"):
         held = [t for t in op.inputs if t is not None and t.constant]
-        return sum(padded(WORD * padded(t.elements, LANES), ALIGNMENT) for t in held)
+        return sum(next_multiple(WORD * next_multiple(t.elements, LANES), ALIGNMENT) for t in held)
     if op.name == "UNIDIRECTIONAL_SEQUENCE_LSTM":
         total = 0
         for tensor in op.inputs:

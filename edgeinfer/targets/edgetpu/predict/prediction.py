@@ -14,11 +14,11 @@ from edgeinfer.targets.edgetpu.predict import latency as time
 from edgeinfer.targets.edgetpu.predict import memory as room
 from edgeinfer.targets.edgetpu.predict.latency import Latency, LayerCycles, Link, Traffic
 from edgeinfer.targets.edgetpu.predict.mapping import Mapping, mapping_of
-from edgeinfer.targets.edgetpu.predict.memory import Memory
+from edgeinfer.targets.edgetpu.predict.memory import MemoryPlacement
 from edgeinfer.targets.edgetpu.predict.rules import NEWEST_RUNTIME, OLDEST_RUNTIME, Status
 from edgeinfer.targets.edgetpu.tflite.compiled import CUSTOM_OP
 from edgeinfer.targets.edgetpu.tflite.flat import FlatError
-from edgeinfer.targets.edgetpu.tflite.model import Model, broken, read
+from edgeinfer.targets.edgetpu.tflite.model import TfliteModel, broken_file_error, read
 
 TARGET = "edgetpu"
 
@@ -27,12 +27,12 @@ TARGET = "edgetpu"
 class Prediction:
     """Everything that is predicted of a file."""
 
-    model: Model
+    model: TfliteModel
     runtime: int
     mapping: Mapping
-    memory: Memory
-    roomy: Memory  # with as much room for parameters as was ever seen
-    narrow: Memory  # with as little
+    memory: MemoryPlacement
+    roomy: MemoryPlacement  # with as much room for parameters as was ever seen
+    narrow: MemoryPlacement  # with as little
     cycles: tuple[LayerCycles, ...]
     traffic: Traffic
     latencies: tuple[Latency, ...]
@@ -128,7 +128,7 @@ def predict(path: Path, runtime: int = NEWEST_RUNTIME) -> Prediction:
     return prediction_of(read(path), runtime)
 
 
-def prediction_of(model: Model, runtime: int = NEWEST_RUNTIME) -> Prediction:
+def prediction_of(model: TfliteModel, runtime: int = NEWEST_RUNTIME) -> Prediction:
     """What would become of a model that was read."""
     if not OLDEST_RUNTIME <= runtime <= NEWEST_RUNTIME:
         raise UsageError(
@@ -138,13 +138,13 @@ def prediction_of(model: Model, runtime: int = NEWEST_RUNTIME) -> Prediction:
     try:
         return _prediction(model, runtime)
     except FlatError as error:
-        raise broken(model.source, error) from None
+        raise broken_file_error(model.source, error) from None
 
 
-def _prediction(model: Model, runtime: int) -> Prediction:
+def _prediction(model: TfliteModel, runtime: int) -> Prediction:
     mapping = mapping_of(model, runtime)
     inside = mapping.on_chip
-    memory = room.placed(model, inside, runtime)
+    memory = room.place_layers(model, inside, runtime)
     cycles = time.layer_cycles(model, inside)
     traffic = time.traffic(model, inside, memory.streamed_bytes)
     usual = time.is_usual(model, inside)
@@ -154,8 +154,8 @@ def _prediction(model: Model, runtime: int) -> Prediction:
         runtime,
         mapping,
         memory,
-        room.placed(model, inside, runtime, room.MOST_CAPACITY_BYTES),
-        room.placed(model, inside, runtime, room.LEAST_CAPACITY_BYTES),
+        room.place_layers(model, inside, runtime, room.MOST_CAPACITY_BYTES),
+        room.place_layers(model, inside, runtime, room.LEAST_CAPACITY_BYTES),
         cycles,
         traffic,
         tuple(time.latency(total, traffic, link, usual=usual) for link in Link),
@@ -163,7 +163,7 @@ def _prediction(model: Model, runtime: int) -> Prediction:
     )
 
 
-def _findings(mapping: Mapping, memory: Memory) -> list[str]:
+def _findings(mapping: Mapping, memory: MemoryPlacement) -> list[str]:
     """What a user should know."""
     found = [f"{refused}: it would not compile the file." for refused in mapping.refused]
     if any(m.operator.custom == CUSTOM_OP for m in mapping.operators):

@@ -13,7 +13,7 @@ from typing import Final
 
 import numpy as np
 
-from edgeinfer.targets.edgetpu.tflite.model import Operator, Tensor
+from edgeinfer.targets.edgetpu.tflite.model import Operator, TfliteTensor
 from edgeinfer.targets.edgetpu.tflite.versions import COMPILER, newest_mapped, readable
 
 OLDEST_RUNTIME, NEWEST_RUNTIME = 10, 14
@@ -90,12 +90,12 @@ def refusal(op: Operator, runtime: int) -> Refusal | None:
 def _of_tensors(op: Operator, runtime: int) -> Refusal | None:
     """What holds for every operator: 8 bits, sizes that are known, no batch of images."""
     if not op.outputs or not op.inputs:
-        return limited("it has no input or no output", "Write the file again.")
+        return refuse_for_limit("it has no input or no output", "Write the file again.")
     for tensor in (*op.computed(), *op.outputs):
         state = op.name == "UNIDIRECTIONAL_SEQUENCE_LSTM" and tensor.type == "INT16"
         if tensor.type not in EIGHT_BITS and not state:
             if op.name == "QUANTIZE":
-                return limited(
+                return refuse_for_limit(
                     f"{tensor.name or 'a tensor'} is {tensor.type}: floats are quantized by the "
                     f"host",
                     "Give the model int8 inputs and outputs.",
@@ -106,7 +106,7 @@ def _of_tensors(op: Operator, runtime: int) -> Refusal | None:
                 "Quantize the whole network to int8, inputs and outputs too.",
             )
         if tensor.dynamic:
-            return limited(
+            return refuse_for_limit(
                 f"{tensor.name or 'a tensor'} has a size that is left open",
                 "Fix every size, the batch at 1, before converting.",
             )
@@ -120,7 +120,7 @@ def _of_tensors(op: Operator, runtime: int) -> Refusal | None:
     return None
 
 
-def _enlarges(op: Operator, tensor: Tensor, runtime: int) -> bool:
+def _enlarges(op: Operator, tensor: TfliteTensor, runtime: int) -> bool:
     """Whether a tensor of many axes is a step of enlarging an image by repetition: one tensor that
     is packed with itself and reshaped, as in feature pyramids; known since runtime 14."""
     if runtime < NEWEST_RUNTIME:
@@ -131,12 +131,12 @@ def _enlarges(op: Operator, tensor: Tensor, runtime: int) -> bool:
     return packs or (flattens and len(tensor.shape) > INNER_AXES + 1)
 
 
-def limited(reason: str, remedy: str) -> Refusal:
+def refuse_for_limit(reason: str, remedy: str) -> Refusal:
     """A refusal for which the compiler gives no particular reason."""
     return Refusal(Status.LIMITED, reason, remedy)
 
 
-def _sizes(tensor: Tensor) -> str:
+def _sizes(tensor: TfliteTensor) -> str:
     return "x".join(map(str, tensor.shape)) or "a scalar"
 
 
@@ -171,7 +171,7 @@ def _weights(op: Operator, *places: int) -> Refusal | None:
 
 def _conv(op: Operator, runtime: int) -> Refusal | None:
     if op.options.dilation[0] != op.options.dilation[1]:
-        return limited(
+        return refuse_for_limit(
             f"its dilation is {op.options.dilation[0]} in y and {op.options.dilation[1]} in x",
             "Use the same dilation in both directions.",
         )
@@ -180,7 +180,7 @@ def _conv(op: Operator, runtime: int) -> Refusal | None:
     if refused or op.name != "CONV_2D" or entered is None or weights is None:
         return refused
     if entered.shape[-1:] != weights.shape[-1:]:
-        return limited(
+        return refuse_for_limit(
             f"its weights read {weights.shape[-1:]} of {entered.shape[-1:]} channels: groups",
             "Split the channels and use one convolution for each group.",
         )
@@ -192,10 +192,12 @@ def _dense(op: Operator, runtime: int) -> Refusal | None:
     if refused:
         return refused
     if not op.options.default_weights:
-        return limited("its weights are not in the default format", "Convert without shuffling.")
+        return refuse_for_limit(
+            "its weights are not in the default format", "Convert without shuffling."
+        )
     left = op.outputs[0]
     if math.prod(left.shape[:-1]) > 1:
-        return limited(
+        return refuse_for_limit(
             f"its output is {_sizes(left)}, but must be one row",
             "Replace the dense layer over several positions by a 1x1 convolution.",
         )
@@ -207,21 +209,21 @@ def _softmax(op: Operator, runtime: int) -> Refusal | None:
     if entered is None:
         return None
     if math.prod(entered.shape[:-1]) > 1:
-        return limited(
+        return refuse_for_limit(
             f"its input is {_sizes(entered)}, but must be one row",
             "Replace the softmax over several positions by the logits, and let the host apply it.",
         )
     if entered.elements > LONGEST_SOFTMAX:
-        return limited(
+        return refuse_for_limit(
             f"its input has {entered.elements:,} elements; {LONGEST_SOFTMAX:,} are the most",
             "Let the host apply it.",
         )
     return None
 
 
-def _unfused(op: Operator, runtime: int) -> Refusal | None:
+def _refuse_unfused(op: Operator, runtime: int) -> Refusal | None:
     if op.options.fused != "NONE":
-        return limited(
+        return refuse_for_limit(
             f"it has {op.options.fused} fused into it",
             "Apply the activation before it, or as a layer of its own.",
         )
@@ -229,20 +231,20 @@ def _unfused(op: Operator, runtime: int) -> Refusal | None:
 
 
 def _concatenation(op: Operator, runtime: int) -> Refusal | None:
-    refused = _unfused(op, runtime)
+    refused = _refuse_unfused(op, runtime)
     held = [t for t in op.inputs if t is not None and t.constant]
     if refused or not held:
         return refused
     zero = all(_holds_zeros(t) for t in held)
     if len(op.inputs) > 2 or not zero:
-        return limited(
+        return refuse_for_limit(
             "it joins a constant that is not a zero padding of one tensor",
             "Pad with zeros, or join computed tensors only.",
         )
     return None
 
 
-def _holds_zeros(tensor: Tensor) -> bool:
+def _holds_zeros(tensor: TfliteTensor) -> bool:
     if tensor.type not in EIGHT_BITS:
         return False
     nought = int(tensor.zero_points[0]) if tensor.zero_points.size else 0
@@ -265,20 +267,22 @@ def _reduction(op: Operator, runtime: int) -> Refusal | None:
         return refused
     rank = len(entered.shape)
     if 0 in axes and rank > 1:
-        return limited("it reduces the batch", "Reduce over the other axes only.")
+        return refuse_for_limit("it reduces the batch", "Reduce over the other axes only.")
     if op.name != "MEAN":
         return None
     if rank - 1 in axes and rank > 1:
         if runtime <= 12:
-            return limited("it averages over channels", "Use a runtime of version 13 or newer.")
+            return refuse_for_limit(
+                "it averages over channels", "Use a runtime of version 13 or newer."
+            )
         if entered.shape[-1] % 4:
-            return limited(
+            return refuse_for_limit(
                 f"it averages over {entered.shape[-1]} channels, no multiple of 4",
                 "Use a multiple of 4 channels.",
             )
     area = math.prod(entered.shape[axis] for axis in axes if axis != rank - 1)
     if area > LARGEST_MEAN:
-        return limited(
+        return refuse_for_limit(
             f"it averages over {area:,} positions; {LARGEST_MEAN:,} are the most",
             "Average in two steps.",
         )
@@ -291,12 +295,12 @@ def _pad(op: Operator, runtime: int) -> Refusal | None:
     if refused or held is None:
         return refused
     if held.elements % 2:
-        return limited(f"its amounts are {_sizes(held)}", "Give two for each axis.")
+        return refuse_for_limit(f"its amounts are {_sizes(held)}", "Give two for each axis.")
     amounts = held.integers().reshape(-1, 2)
     if len(amounts) == 4 and amounts[0].any():
-        return limited("it pads the batch", "Pad the other axes only.")
+        return refuse_for_limit("it pads the batch", "Pad the other axes only.")
     if runtime <= 12 and len(amounts) == 4 and amounts[-1].any():
-        return limited("it pads channels", "Use a runtime of version 13 or newer.")
+        return refuse_for_limit("it pads channels", "Use a runtime of version 13 or newer.")
     return None
 
 
@@ -307,14 +311,14 @@ def _split(op: Operator, runtime: int) -> Refusal | None:
         return refused
     rank = max(len(entered.shape), 1)
     if rank > 1 and 0 in (np.ravel(axis.integers()) % rank):
-        return limited("it splits the batch", "Split along another axis.")
+        return refuse_for_limit("it splits the batch", "Split along another axis.")
     return None
 
 
 def _pack(op: Operator, runtime: int) -> Refusal | None:
     rank = max(len(op.outputs[0].shape), 1)
     if op.options.axis % rank == 0:
-        return limited("it packs along the batch", "Pack along another axis.")
+        return refuse_for_limit("it packs along the batch", "Pack along another axis.")
     return None
 
 
@@ -324,10 +328,10 @@ def _resize(op: Operator, runtime: int) -> Refusal | None:
     if refused or entered is None:
         return refused
     if len(entered.shape) != 4 or len(left.shape) != 4:
-        return limited(f"its input is {_sizes(entered)}, no image", "Resize images only.")
+        return refuse_for_limit(f"its input is {_sizes(entered)}, no image", "Resize images only.")
     factors = [left.shape[axis] / max(entered.shape[axis], 1) for axis in (1, 2)]
     if max(factors) > WIDEST_RESIZE:
-        return limited(
+        return refuse_for_limit(
             f"it enlarges {max(factors):g} times, more than {WIDEST_RESIZE}: precision would be "
             f"lost",
             "Resize in several steps, or leave it to the host.",
@@ -341,16 +345,16 @@ def _strided_slice(op: Operator, runtime: int) -> Refusal | None:
     if refused or steps is None:
         return refused
     if (steps.integers() != 1).any():
-        return limited(
+        return refuse_for_limit(
             f"it takes steps of {steps.integers().tolist()}",
             "Take every element, or use a convolution with strides.",
         )
     if op.options.ellipsis_mask or op.options.new_axis_mask:
-        return limited("it has an ellipsis or a new axis", "Write every range out.")
+        return refuse_for_limit("it has an ellipsis or a new axis", "Write every range out.")
     return None
 
 
-def _sliced(op: Operator, runtime: int) -> Refusal | None:
+def _refuse_slice(op: Operator, runtime: int) -> Refusal | None:
     return _constant(op, 1, 2)
 
 
@@ -360,7 +364,9 @@ def _squeeze(op: Operator, runtime: int) -> Refusal | None:
         return None
     sizes = [size for size in entered.shape if size > 1]
     if sizes and entered.shape[-len(sizes) :] != tuple(sizes):
-        return limited("it removes an axis that is not in front", "Use runtime 13 or newer.")
+        return refuse_for_limit(
+            "it removes an axis that is not in front", "Use runtime 13 or newer."
+        )
     return None
 
 
@@ -370,7 +376,7 @@ def _transpose(op: Operator, runtime: int) -> Refusal | None:
     if refused or order is None:
         return refused
     if order.elements == 4 and order.integers().flat[0] != 0:
-        return limited("it moves the batch", "Leave the batch in front.")
+        return refuse_for_limit("it moves the batch", "Leave the batch in front.")
     return None
 
 
@@ -384,7 +390,7 @@ def _prelu(op: Operator, runtime: int) -> Refusal | None:
     if refused or slope is None:
         return refused
     if math.prod(slope.shape[:-1]) > 1:
-        return limited(
+        return refuse_for_limit(
             f"its slopes are {_sizes(slope)}, but must be one for each channel",
             "Share the slopes over the positions: shared_axes=[1, 2] in Keras.",
         )
@@ -397,7 +403,7 @@ def _lstm(op: Operator, runtime: int) -> Refusal | None:
 
 RULES: Final[dict[str, Rule]] = {
     "ADD": Rule(10, _free),
-    "AVERAGE_POOL_2D": Rule(10, _unfused),
+    "AVERAGE_POOL_2D": Rule(10, _refuse_unfused),
     "CONCATENATION": Rule(10, _concatenation),
     "CONV_2D": Rule(10, _conv),
     "DEPTHWISE_CONV_2D": Rule(10, _conv),
@@ -407,7 +413,7 @@ RULES: Final[dict[str, Rule]] = {
     "L2_NORMALIZATION": Rule(10, _free),
     "LOGISTIC": Rule(10, _free),
     "MAXIMUM": Rule(10, _free),
-    "MAX_POOL_2D": Rule(10, _unfused),
+    "MAX_POOL_2D": Rule(10, _refuse_unfused),
     "MEAN": Rule(10, _reduction),
     "MINIMUM": Rule(10, _free),
     "MUL": Rule(10, _free),
@@ -424,7 +430,7 @@ RULES: Final[dict[str, Rule]] = {
     "RESIZE_BILINEAR": Rule(10, _resize),
     "RESIZE_NEAREST_NEIGHBOR": Rule(10, _resize),
     "RSQRT": Rule(14, _free),
-    "SLICE": Rule(10, _sliced),
+    "SLICE": Rule(10, _refuse_slice),
     "SOFTMAX": Rule(10, _softmax),
     "SPACE_TO_DEPTH": Rule(10, _free),
     "SPLIT": Rule(10, _split),

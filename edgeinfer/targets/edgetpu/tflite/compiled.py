@@ -17,8 +17,8 @@ from typing import Final
 
 from edgeinfer.base.errors import InputError
 from edgeinfer.targets.edgetpu.tflite import flex
-from edgeinfer.targets.edgetpu.tflite.flat import I16, I32, I64, U8, U64, Flat, FlatError, Table
-from edgeinfer.targets.edgetpu.tflite.model import Model, Operator, broken, read
+from edgeinfer.targets.edgetpu.tflite.flat import I16, I32, I64, U8, U64, Flat, FlatError, FlatTable
+from edgeinfer.targets.edgetpu.tflite.model import Operator, TfliteModel, broken_file_error, read
 
 CUSTOM_OP: Final = "edgetpu-custom-op"
 PACKAGE_KEY: Final = "4"
@@ -26,7 +26,7 @@ IDENTIFIER: Final = b"DWN1"
 DEEPEST: Final = 2  # a package for several chips holds packages, which hold none
 
 
-class Kind(IntEnum):
+class ExecutableKind(IntEnum):
     """What an executable is for, in the schema's numbering."""
 
     STAND_ALONE = 0
@@ -44,7 +44,7 @@ class Transfer(Enum):
 
 
 @dataclass(frozen=True, slots=True)
-class Layer:
+class ChipPort:
     """An input or output as the chip sees it."""
 
     name: str
@@ -58,12 +58,12 @@ class Layer:
 class Executable:
     """One program for the chip."""
 
-    kind: Kind
+    kind: ExecutableKind
     parameter_bytes: int
     instruction_bytes: int
     transfers: dict[str, int]  # bytes of the DMA hints, by what is moved
-    inputs: tuple[Layer, ...]
-    outputs: tuple[Layer, ...]
+    inputs: tuple[ChipPort, ...]
+    outputs: tuple[ChipPort, ...]
     chip: str
     batch: int
     scratch_bytes: int
@@ -83,10 +83,10 @@ class Package:
 
 
 @dataclass(frozen=True, slots=True, eq=False)
-class Compiled:
+class CompiledFile:
     """A compiled file: the model around the custom operators, and what these hold."""
 
-    model: Model
+    model: TfliteModel
     packages: tuple[Package, ...]
 
     @property
@@ -97,13 +97,19 @@ class Compiled:
     @property
     def cached_bytes(self) -> int:
         """Parameters that stay on the chip."""
-        return sum(e.parameter_bytes for e in self.executables if e.kind is Kind.PARAMETER_CACHING)
+        return sum(
+            e.parameter_bytes
+            for e in self.executables
+            if e.kind is ExecutableKind.PARAMETER_CACHING
+        )
 
     @property
     def streamed_bytes(self) -> int:
         """Parameters that travel at every inference."""
         return sum(
-            e.parameter_bytes for e in self.executables if e.kind is not Kind.PARAMETER_CACHING
+            e.parameter_bytes
+            for e in self.executables
+            if e.kind is not ExecutableKind.PARAMETER_CACHING
         )
 
     @property
@@ -128,12 +134,12 @@ class Compiled:
         return tuple(op for op in self.model.operators if op.index not in inside)
 
 
-def read_compiled(path: Path) -> Compiled:
+def read_compiled(path: Path) -> CompiledFile:
     """Read a compiled file; an InputError where it is none."""
     return decode(read(path))
 
 
-def decode(model: Model) -> Compiled:
+def decode(model: TfliteModel) -> CompiledFile:
     """What the custom operators of a file hold."""
     found = [op for op in model.operators if op.custom == CUSTOM_OP]
     if not found:
@@ -142,15 +148,15 @@ def decode(model: Model) -> Compiled:
             hint="See what would be mapped with: edgeinfer map FILE.tflite",
         )
     try:
-        return Compiled(model, tuple(_of_operator(model, op) for op in found))
+        return CompiledFile(model, tuple(_of_operator(model, op) for op in found))
     except FlatError as error:
-        raise broken(model.source, error) from None
+        raise broken_file_error(model.source, error) from None
 
 
-def _of_operator(model: Model, op: Operator) -> Package:
+def _of_operator(model: TfliteModel, op: Operator) -> Package:
     if op.custom_options is None:
         raise FlatError(f"operator {op.index} holds no package")
-    found = flex.bytes_of(model.flat.nested(op.custom_options), PACKAGE_KEY)
+    found = flex.bytes_of(model.flat.open_nested(op.custom_options), PACKAGE_KEY)
     if found is None:
         raise FlatError(f"operator {op.index} holds no package under {PACKAGE_KEY!r}")
     tables = tuple(_packages(model.flat, found, DEEPEST))
@@ -163,9 +169,9 @@ def _of_operator(model: Model, op: Operator) -> Package:
     )
 
 
-def _packages(flat: Flat, data: memoryview, deepest: int) -> Iterator[Table]:
+def _packages(flat: Flat, data: memoryview, deepest: int) -> Iterator[FlatTable]:
     """A package, and those that it holds for single chips."""
-    root = flat.nested(data).root(IDENTIFIER)
+    root = flat.open_nested(data).root(IDENTIFIER)
     yield root
     for inner in root.tables(6):
         if deepest <= 1:
@@ -175,22 +181,22 @@ def _packages(flat: Flat, data: memoryview, deepest: int) -> Iterator[Table]:
             yield from _packages(flat, held, deepest - 1)
 
 
-def _executables(package: Table) -> Iterator[Executable]:
+def _executables(package: FlatTable) -> Iterator[Executable]:
     held = package.blob(1)
     if held is None:
         return
-    flat = package.flat.nested(held)
+    flat = package.flat.open_nested(held)
     for serialized in flat.root().blobs(0):
-        yield _executable(flat.nested(serialized).root())
+        yield _executable(flat.open_nested(serialized).root())
 
 
-def _executable(table: Table) -> Executable:
+def _executable(table: FlatTable) -> Executable:
     number = table.integer(13, I16)
-    if number not in tuple(Kind):
+    if number not in tuple(ExecutableKind):
         raise FlatError(f"an executable is of the unknown kind {number}")
     streams = [stream.blob(0) for stream in table.tables(5)]
     return Executable(
-        kind=Kind(number),
+        kind=ExecutableKind(number),
         parameter_bytes=len(table.blob(6) or b""),
         instruction_bytes=sum(len(stream) for stream in streams if stream is not None),
         transfers=_transfers(table.table(7)),
@@ -205,7 +211,7 @@ def _executable(table: Table) -> Executable:
     )
 
 
-def _transfers(hints: Table | None) -> dict[str, int]:
+def _transfers(hints: FlatTable | None) -> dict[str, int]:
     """Bytes by what is moved, as the DMA hints list them."""
     found: dict[str, int] = {}
     for hint in hints.tables(0) if hints is not None else ():
@@ -219,9 +225,9 @@ def _transfers(hints: Table | None) -> dict[str, int]:
     return found
 
 
-def _layer(table: Table) -> Layer:
+def _layer(table: FlatTable) -> ChipPort:
     numerics = table.table(5)
-    return Layer(
+    return ChipPort(
         table.text(0),
         table.integer(1, I32),
         (table.integer(2, I32), table.integer(3, I32), table.integer(4, I32)),

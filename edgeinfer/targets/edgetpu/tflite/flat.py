@@ -32,7 +32,7 @@ class FlatError(ValueError):
 
 
 @dataclass(slots=True)
-class Budget:
+class ReadBudget:
     """How many elements may still be read from a file and from what is nested in it."""
 
     left: int
@@ -49,15 +49,15 @@ class Flat:
     """Bytes that tables lie in."""
 
     data: memoryview
-    budget: Budget
+    budget: ReadBudget
 
     @staticmethod
     def over(data: bytes | memoryview) -> Flat:
         """A file's bytes, with a budget of their own."""
         view = memoryview(data).cast("B")
-        return Flat(view, Budget(min(READ_PER_BYTE * len(view) + READ_AT_LEAST, READ_AT_MOST)))
+        return Flat(view, ReadBudget(min(READ_PER_BYTE * len(view) + READ_AT_LEAST, READ_AT_MOST)))
 
-    def nested(self, data: memoryview) -> Flat:
+    def open_nested(self, data: memoryview) -> Flat:
         """Bytes inside these that are a FlatBuffer of their own; the budget is shared."""
         return Flat(data, self.budget)
 
@@ -74,19 +74,19 @@ class Flat:
         self.span(at, kind.bytewidth)
         return int(encode.Get(kind.packer_type, self.data, at))
 
-    def followed(self, at: int) -> int:
+    def follow_offset(self, at: int) -> int:
         """Where the offset that is stored at a place leads."""
         return at + self.number(U32, at)
 
-    def root(self, identifier: bytes = b"") -> Table:
+    def root(self, identifier: bytes = b"") -> FlatTable:
         """The table that the bytes are about; they must bear the identifier where one is given."""
         if identifier and bytes(self.span(4, 4)) != identifier:
             raise FlatError(f"the file identifier is not {identifier.decode()}")
-        return Table.at_place(self, self.followed(0))
+        return FlatTable.at_place(self, self.follow_offset(0))
 
 
 @dataclass(frozen=True, slots=True)
-class Table:
+class FlatTable:
     """A table; fields are known by their slot, which is their position in the schema."""
 
     flat: Flat
@@ -95,13 +95,13 @@ class Table:
     layout_bytes: int
 
     @staticmethod
-    def at_place(flat: Flat, at: int) -> Table:
+    def at_place(flat: Flat, at: int) -> FlatTable:
         """The table at a place."""
         flat.budget.spend(TABLE_COST)
         layout = at - flat.number(I32, at)
         size = flat.number(U16, layout)
         flat.span(layout, max(size, 4))
-        return Table(flat, at, layout, size)
+        return FlatTable(flat, at, layout, size)
 
     def place(self, slot: int) -> int:
         """Where a field's value lies; 0 where the table leaves it out."""
@@ -131,17 +131,17 @@ class Table:
         """A truth value, false unless said otherwise."""
         return bool(self.integer(slot, BOOL))
 
-    def table(self, slot: int) -> Table | None:
+    def table(self, slot: int) -> FlatTable | None:
         """A table that this one refers to."""
         at = self.place(slot)
-        return Table.at_place(self.flat, self.flat.followed(at)) if at else None
+        return FlatTable.at_place(self.flat, self.flat.follow_offset(at)) if at else None
 
     def _vector(self, slot: int, width: int) -> tuple[int, int] | None:
         """Where a vector's elements begin, and how many there are."""
         at = self.place(slot)
         if not at:
             return None
-        start = self.flat.followed(at)
+        start = self.flat.follow_offset(at)
         count = self.flat.number(U32, start)
         self.flat.span(start + 4, count * width)
         return start + 4, count
@@ -176,7 +176,7 @@ class Table:
         self.flat.budget.spend(count)
         return np.frombuffer(self.flat.span(at, count * wanted.itemsize), wanted)
 
-    def tables(self, slot: int) -> tuple[Table, ...]:
+    def tables(self, slot: int) -> tuple[FlatTable, ...]:
         """A vector of tables."""
         found = self._vector(slot, 4)
         if found is None:
@@ -184,7 +184,9 @@ class Table:
         at, count = found
         self.flat.budget.spend(count)
         places = range(at, at + 4 * count, 4)
-        return tuple(Table.at_place(self.flat, self.flat.followed(place)) for place in places)
+        return tuple(
+            FlatTable.at_place(self.flat, self.flat.follow_offset(place)) for place in places
+        )
 
     def blobs(self, slot: int) -> tuple[memoryview, ...]:
         """A vector of strings, as bytes that are not copied."""
@@ -193,5 +195,5 @@ class Table:
             return ()
         at, count = found
         self.flat.budget.spend(count)
-        starts = [self.flat.followed(place) for place in range(at, at + 4 * count, 4)]
+        starts = [self.flat.follow_offset(place) for place in range(at, at + 4 * count, 4)]
         return tuple(self.flat.span(s + 4, self.flat.number(U32, s)) for s in starts)

@@ -25,9 +25,9 @@ def bytes_of(flat: Flat, key: str) -> memoryview | None:
     if flat.number(U8, size - 2) >> 2 != MAP or width not in WIDTHS:
         raise FlatError("the custom options are not a FlexBuffer map")
     parent = 1 << (flat.number(U8, size - 2) & 3)
-    values = _followed(flat, size - 2 - width, width)
+    values = _follow_offset(flat, size - 2 - width, width)
     count = flat.number(WIDTHS[parent], values - parent)
-    keys = _followed(flat, values - 3 * parent, parent)
+    keys = _follow_offset(flat, values - 3 * parent, parent)
     keys_width = flat.number(WIDTHS[parent], values - 2 * parent)
     if keys_width not in WIDTHS:
         raise FlatError(f"a FlexBuffer cannot have keys of {keys_width} bytes")
@@ -36,7 +36,7 @@ def bytes_of(flat: Flat, key: str) -> memoryview | None:
     wanted = key.encode() + b"\0"
     for i in range(count):
         flat.budget.spend(1)
-        name = _followed(flat, keys + i * keys_width, keys_width)
+        name = _follow_offset(flat, keys + i * keys_width, keys_width)
         if name + len(wanted) <= size and bytes(flat.span(name, len(wanted))) == wanted:
             packed = flat.number(U8, values + count * parent + i)
             return _bytes(flat, values + i * parent, parent, packed)
@@ -47,10 +47,10 @@ def _bytes(flat: Flat, at: int, parent: int, packed: int) -> memoryview:
     if packed >> 2 not in (STRING, BLOB):
         raise FlatError("the custom options hold no bytes where bytes are expected")
     width = 1 << (packed & 3)
-    start = _followed(flat, at, parent)
+    start = _follow_offset(flat, at, parent)
     return flat.span(start, flat.number(WIDTHS[width], start - width))
 
 
-def _followed(flat: Flat, at: int, width: int) -> int:
+def _follow_offset(flat: Flat, at: int, width: int) -> int:
     """Where an offset leads: FlexBuffers point backwards."""
     return at - flat.number(WIDTHS[width], at)

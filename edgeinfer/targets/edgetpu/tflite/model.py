@@ -18,7 +18,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from edgeinfer.base.errors import InputError
-from edgeinfer.targets.edgetpu.tflite.flat import I8, I32, U8, U32, U64, Flat, FlatError, Table
+from edgeinfer.targets.edgetpu.tflite.flat import I8, I32, U8, U32, U64, Flat, FlatError, FlatTable
 from edgeinfer.targets.edgetpu.tflite.names import BITS, OPERATORS, TYPES, name_of
 from edgeinfer.targets.edgetpu.tflite.options import Options, options_of
 
@@ -30,7 +30,7 @@ HINT: Final = "Write it again with the TensorFlow Lite converter or the Edge TPU
 
 
 @dataclass(frozen=True, slots=True, eq=False)
-class Tensor:
+class TfliteTensor:
     """A tensor with its quantization: value = scale (stored - zero point)."""
 
     index: int
@@ -85,8 +85,8 @@ class Operator:
     name: str  # as TensorFlow Lite calls it
     custom: str  # the name of a custom operator
     version: int
-    inputs: tuple[Tensor | None, ...]
-    outputs: tuple[Tensor, ...]
+    inputs: tuple[TfliteTensor | None, ...]
+    outputs: tuple[TfliteTensor, ...]
     options: Options
     custom_options: memoryview | None
 
@@ -95,31 +95,31 @@ class Operator:
         """The operator's name, a custom one with its own."""
         return f"{CUSTOM}:{self.custom}" if self.name == CUSTOM else self.name
 
-    def input(self, number: int) -> Tensor | None:
+    def input(self, number: int) -> TfliteTensor | None:
         """An input; None where it was left out."""
         return self.inputs[number] if number < len(self.inputs) else None
 
-    def computed(self) -> tuple[Tensor, ...]:
+    def computed(self) -> tuple[TfliteTensor, ...]:
         """The inputs that are not in the file."""
         return tuple(t for t in self.inputs if t is not None and not t.constant)
 
 
 @dataclass(frozen=True, slots=True, eq=False)
-class Model:
+class TfliteModel:
     """The first subgraph of a file, which is what is run."""
 
     source: str
     bytes: int
     description: str
     subgraphs: int
-    tensors: tuple[Tensor, ...]
+    tensors: tuple[TfliteTensor, ...]
     operators: tuple[Operator, ...]
-    inputs: tuple[Tensor, ...]
-    outputs: tuple[Tensor, ...]
+    inputs: tuple[TfliteTensor, ...]
+    outputs: tuple[TfliteTensor, ...]
     flat: Flat
 
 
-def read(path: Path) -> Model:
+def read(path: Path) -> TfliteModel:
     """Read a file."""
     if not path.is_file():
         raise InputError(f"There is no file {path}.", hint="Check the path.")
@@ -133,20 +133,20 @@ def read(path: Path) -> Model:
         return parse(file.read(MOST_BYTES + 1), str(path))
 
 
-def parse(data: bytes, source: str) -> Model:
+def parse(data: bytes, source: str) -> TfliteModel:
     """A file's bytes; an InputError that names the source where they are no such file."""
     try:
         return _model(Flat.over(data), source)
     except FlatError as error:
-        raise broken(source, error) from None
+        raise broken_file_error(source, error) from None
 
 
-def broken(source: str, error: FlatError) -> InputError:
+def broken_file_error(source: str, error: FlatError) -> InputError:
     """What a user is told of a file that cannot be read."""
     return InputError(f"{source} is not a valid TensorFlow Lite file: {error}.", hint=HINT)
 
 
-def _model(flat: Flat, source: str) -> Model:
+def _model(flat: Flat, source: str) -> TfliteModel:
     root = flat.root(IDENTIFIER)
     if root.integer(0, U32) != 3:
         raise FlatError(f"its schema version is {root.integer(0, U32)}, not 3")
@@ -160,20 +160,20 @@ def _model(flat: Flat, source: str) -> Model:
     operators = tuple(
         _operator(i, table, codes, tensors) for i, table in enumerate(graph.tables(3))
     )
-    return Model(
+    return TfliteModel(
         source,
         len(flat.data),
         root.text(3),
         len(graphs),
         tensors,
         operators,
-        _chosen(graph, 1, tensors),
-        _chosen(graph, 2, tensors),
+        _choose_tensors(graph, 1, tensors),
+        _choose_tensors(graph, 2, tensors),
         flat,
     )
 
 
-def _buffer(flat: Flat, table: Table) -> memoryview | None:
+def _buffer(flat: Flat, table: FlatTable) -> memoryview | None:
     """The bytes of a buffer, inside it or, in large files, at a place that it names."""
     held = table.blob(0)
     if held:
@@ -182,7 +182,7 @@ def _buffer(flat: Flat, table: Table) -> memoryview | None:
     return flat.span(offset, size) if offset > 1 and size else None
 
 
-def _tensor(index: int, table: Table, buffers: tuple[memoryview | None, ...]) -> Tensor:
+def _tensor(index: int, table: FlatTable, buffers: tuple[memoryview | None, ...]) -> TfliteTensor:
     shape = tuple(table.numbers(0, "<i4").tolist())
     if len(shape) > MOST_AXES or any(size < -1 for size in shape):
         raise FlatError(f"tensor {index} has the shape {shape[: MOST_AXES + 1]}")
@@ -190,7 +190,7 @@ def _tensor(index: int, table: Table, buffers: tuple[memoryview | None, ...]) ->
     if buffer >= max(len(buffers), 1):
         raise FlatError(f"tensor {index} is in buffer {buffer} of {len(buffers)}")
     scales, zero_points, axis = _quantization(index, table.table(4))
-    return Tensor(
+    return TfliteTensor(
         index,
         table.text(3),
         tuple(max(size, 1) if size < 0 else size for size in shape),
@@ -205,7 +205,7 @@ def _tensor(index: int, table: Table, buffers: tuple[memoryview | None, ...]) ->
 
 
 def _quantization(
-    index: int, table: Table | None
+    index: int, table: FlatTable | None
 ) -> tuple[NDArray[np.float32], NDArray[np.int64], int]:
     if table is None:
         return np.zeros(0, np.float32), np.zeros(0, np.int64), 0
@@ -215,14 +215,17 @@ def _quantization(
     return scales, table.numbers(3, "<i8"), table.integer(6, I32)
 
 
-def _code(table: Table) -> tuple[str, str, int]:
+def _code(table: FlatTable) -> tuple[str, str, int]:
     """An operator's name, its own name where it is a custom one, and its version."""
     code = max(table.integer(0, I8), table.integer(3, I32))
     return name_of(code, OPERATORS), table.text(1), table.integer(2, I32, 1)
 
 
 def _operator(
-    index: int, table: Table, codes: tuple[tuple[str, str, int], ...], tensors: tuple[Tensor, ...]
+    index: int,
+    table: FlatTable,
+    codes: tuple[tuple[str, str, int], ...],
+    tensors: tuple[TfliteTensor, ...],
 ) -> Operator:
     number = table.integer(0, U32)
     if number >= len(codes):
@@ -239,13 +242,15 @@ def _operator(
     return Operator(index, name, custom, version, inputs, outputs, options, held)
 
 
-def _at(tensors: tuple[Tensor, ...], number: int, operator: int) -> Tensor:
+def _at(tensors: tuple[TfliteTensor, ...], number: int, operator: int) -> TfliteTensor:
     if not 0 <= number < len(tensors):
         raise FlatError(f"operator {operator} refers to tensor {number} of {len(tensors)}")
     return tensors[number]
 
 
-def _chosen(graph: Table, slot: int, tensors: tuple[Tensor, ...]) -> tuple[Tensor, ...]:
+def _choose_tensors(
+    graph: FlatTable, slot: int, tensors: tuple[TfliteTensor, ...]
+) -> tuple[TfliteTensor, ...]:
     found = graph.numbers(slot, "<i4").tolist()
     if any(not 0 <= i < len(tensors) for i in found):
         raise FlatError(f"the graph's inputs or outputs lie outside its {len(tensors)} tensors")

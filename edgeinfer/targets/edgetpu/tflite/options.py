@@ -7,7 +7,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Final
 
-from edgeinfer.targets.edgetpu.tflite.flat import I8, I32, Table
+from edgeinfer.targets.edgetpu.tflite.flat import I8, I32, FlatTable
 from edgeinfer.targets.edgetpu.tflite.names import FUSED, name_of
 
 
@@ -60,21 +60,21 @@ KINDS: Final = {
 }
 
 
-def options_of(name: str, kind: int, table: Table | None) -> Options:
+def options_of(name: str, kind: int, table: FlatTable | None) -> Options:
     """An operator's options; those of another operator's kind are not read."""
     if table is None or KINDS.get(name) != kind:
         return NONE
     match name:
         case "CONV_2D":
             return Options(
-                fused=_fused(table, 3),
+                fused=_fused_activation(table, 3),
                 strides=_pair(table, 2, 1),
                 dilation=_pair(table, 5, 4),
                 same_padding=table.integer(0, I8) == 0,
             )
         case "DEPTHWISE_CONV_2D":
             return Options(
-                fused=_fused(table, 4),
+                fused=_fused_activation(table, 4),
                 strides=_pair(table, 2, 1),
                 dilation=_pair(table, 6, 5),
                 depth_multiplier=max(table.integer(3, I32), 1),
@@ -82,21 +82,21 @@ def options_of(name: str, kind: int, table: Table | None) -> Options:
             )
         case "AVERAGE_POOL_2D" | "MAX_POOL_2D" | "L2_POOL_2D":
             return Options(
-                fused=_fused(table, 5),
+                fused=_fused_activation(table, 5),
                 strides=_pair(table, 2, 1),
                 window=_pair(table, 4, 3),
                 same_padding=table.integer(0, I8) == 0,
             )
         case "FULLY_CONNECTED":
             return Options(
-                fused=_fused(table, 0),
+                fused=_fused_activation(table, 0),
                 default_weights=table.integer(1, I8) == 0,
                 keep_axes=table.flag(2),
             )
         case "CONCATENATION":
-            return Options(fused=_fused(table, 1), axis=table.integer(0, I32))
+            return Options(fused=_fused_activation(table, 1), axis=table.integer(0, I32))
         case "ADD" | "SUB" | "MUL" | "DIV" | "L2_NORMALIZATION":
-            return Options(fused=_fused(table, 0))
+            return Options(fused=_fused_activation(table, 0))
         case "MEAN" | "SUM" | "REDUCE_MAX" | "REDUCE_MIN":
             return Options(keep_axes=table.flag(0))
         case "RESIZE_BILINEAR":
@@ -107,7 +107,7 @@ def options_of(name: str, kind: int, table: Table | None) -> Options:
             return Options(ellipsis_mask=table.integer(2, I32), new_axis_mask=table.integer(3, I32))
         case "TRANSPOSE_CONV":
             return Options(
-                fused=_fused(table, 3),
+                fused=_fused_activation(table, 3),
                 strides=_pair(table, 2, 1),
                 same_padding=table.integer(0, I8) == 0,
             )
@@ -119,10 +119,10 @@ def options_of(name: str, kind: int, table: Table | None) -> Options:
             return NONE
 
 
-def _fused(table: Table, slot: int) -> str:
+def _fused_activation(table: FlatTable, slot: int) -> str:
     return name_of(table.integer(slot, I8), FUSED)
 
 
-def _pair(table: Table, y: int, x: int) -> tuple[int, int]:
+def _pair(table: FlatTable, y: int, x: int) -> tuple[int, int]:
     """Two numbers that are at least 1."""
     return max(table.integer(y, I32, 1), 1), max(table.integer(x, I32, 1), 1)

@@ -21,7 +21,7 @@ RANGES = {"INT8": (-128, 127), "UINT8": (0, 255)}
 
 
 @dataclass(frozen=True, slots=True)
-class Port:
+class TflitePort:
     """An input or output, by the name that users know."""
 
     name: str
@@ -44,11 +44,11 @@ class Port:
 
 
 @dataclass(frozen=True, slots=True)
-class Ports:
+class TflitePorts:
     """All inputs and outputs of a file, in its order."""
 
-    inputs: tuple[Port, ...]
-    outputs: tuple[Port, ...]
+    inputs: tuple[TflitePort, ...]
+    outputs: tuple[TflitePort, ...]
 
     def to_json(self) -> str:
         """The text of ``ports.json``."""
@@ -57,11 +57,11 @@ class Ports:
         return json.dumps(found, indent=1) + "\n"
 
     @staticmethod
-    def from_json(text: str, source: str) -> Ports:
+    def from_json(text: str, source: str) -> TflitePorts:
         """Read ``ports.json``."""
         try:
             found = json.loads(text)
-            return Ports(_ports(found["inputs"]), _ports(found["outputs"]))
+            return TflitePorts(_ports(found["inputs"]), _ports(found["outputs"]))
         except (ValueError, TypeError, KeyError, AttributeError) as error:
             raise InputError(
                 f"{source} does not describe the ports of a model: {error!r}.",
@@ -69,7 +69,7 @@ class Ports:
             ) from None
 
 
-def _plain(port: Port) -> dict[str, Any]:
+def _plain(port: TflitePort) -> dict[str, Any]:
     return {
         "name": port.name,
         "shape": list(port.shape),
@@ -80,9 +80,9 @@ def _plain(port: Port) -> dict[str, Any]:
     }
 
 
-def _ports(found: Sequence[Mapping[str, Any]]) -> tuple[Port, ...]:
+def _ports(found: Sequence[Mapping[str, Any]]) -> tuple[TflitePort, ...]:
     return tuple(
-        Port(
+        TflitePort(
             str(item["name"]),
             tuple(int(size) for size in item["shape"]),
             str(item["type"]),

@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 from edgeinfer.base.errors import InputError, ToolFailedError, ToolMissingError
 from edgeinfer.ir.engine.engine import Engine
 from edgeinfer.ir.program import Program
-from edgeinfer.targets.edgetpu.tflite.ports import Port, Ports
+from edgeinfer.targets.edgetpu.tflite.ports import TflitePort, TflitePorts
 from quantization.fixed import Ints, dequantize
 
 RESOLVER: Final = "BUILTIN_REF"
@@ -38,7 +38,7 @@ class Runtime:
 class Interpreter:
     """A file ready to be run, one sample after the other, always by the same kernels."""
 
-    def __init__(self, data: bytes, ports: Ports) -> None:
+    def __init__(self, data: bytes, ports: TflitePorts) -> None:
         module, self.runtime = _module()
         self.ports = ports
         try:
@@ -81,7 +81,7 @@ class Interpreter:
         return found
 
 
-def _dtype(port: Port) -> str:
+def _dtype(port: TflitePort) -> str:
     return "int8" if port.type == "INT8" else "uint8"
 
 
@@ -141,19 +141,19 @@ class Int8Agreement:
         return max((output.max_steps * output.step for output in self.outputs), default=0.0)
 
 
-def stored_inputs(ports: Ports, values: Mapping[str, Reals]) -> Stored:
+def stored_inputs(ports: TflitePorts, values: Mapping[str, Reals]) -> Stored:
     """Real inputs as a file stores them."""
     return {port.name: port.stored(values[port.name]) for port in ports.inputs}
 
 
-def raw_inputs(ports: Ports, stored: Stored) -> dict[str, Ints]:
+def raw_inputs(ports: TflitePorts, stored: Stored) -> dict[str, Ints]:
     """Stored inputs as the raw integers of the Program that a file was made from."""
     return {
         port.name: stored[port.name].astype(np.int64) - port.zero_point for port in ports.inputs
     }
 
 
-def real_outputs(ports: Ports, stored: Stored) -> dict[str, Reals]:
+def real_outputs(ports: TflitePorts, stored: Stored) -> dict[str, Reals]:
     """Stored outputs in real numbers, before what is left to the host."""
     return {port.name: port.real(stored[port.name]) for port in ports.outputs}
 
@@ -169,7 +169,7 @@ def engine_outputs(program: Program, raw: Mapping[str, Ints]) -> dict[str, Reals
     return {o.name: dequantize(held[o.name], program.type(o.value)) for o in program.outputs}
 
 
-def raw_outputs(program: Program, ports: Ports, stored: Stored) -> dict[str, Ints]:
+def raw_outputs(program: Program, ports: TflitePorts, stored: Stored) -> dict[str, Ints]:
     """Stored outputs as raw integers of a Program's output types."""
     types = {output.name: program.type(output.value) for output in program.outputs}
     return {
@@ -178,7 +178,9 @@ def raw_outputs(program: Program, ports: Ports, stored: Stored) -> dict[str, Int
     }
 
 
-def compared(ports: Ports, got: Stored, expected: Mapping[str, Reals]) -> Int8Agreement:
+def compare_outputs(
+    ports: TflitePorts, got: Stored, expected: Mapping[str, Reals]
+) -> Int8Agreement:
     """Stored outputs against real ones, in steps of each output's scale."""
     samples = len(next(iter(got.values())))
     outputs = []
@@ -190,13 +192,13 @@ def compared(ports: Ports, got: Stored, expected: Mapping[str, Reals]) -> Int8Ag
         steps, counts = np.unique(got[port.name] - wanted, return_counts=True)
         histogram = dict(zip(steps.tolist(), counts.tolist(), strict=True))
         outputs.append(OutputAgreement(port.name, port.scale, histogram))
-        decided = _decided(port.real(got[port.name]))
-        flipped |= (decided != _decided(port.real(wanted))).reshape(samples, -1).any(axis=1)
-        flipped_unrounded |= (decided != _decided(exact)).reshape(samples, -1).any(axis=1)
+        decided = _decide_class(port.real(got[port.name]))
+        flipped |= (decided != _decide_class(port.real(wanted))).reshape(samples, -1).any(axis=1)
+        flipped_unrounded |= (decided != _decide_class(exact)).reshape(samples, -1).any(axis=1)
     return Int8Agreement(samples, tuple(outputs), int(flipped.sum()), int(flipped_unrounded.sum()))
 
 
-def _decided(values: Reals) -> NDArray[Any]:
+def _decide_class(values: Reals) -> NDArray[Any]:
     """The winning class at every position; of an only value, whether it is above zero."""
     if values.ndim > 1 and values.shape[-1] > 1:
         winners: NDArray[Any] = values.argmax(axis=-1)

@@ -9,7 +9,7 @@ from typing import Any, Final
 
 import flatbuffers
 
-from edgeinfer.targets.edgetpu.tflite.model import IDENTIFIER, Model, Operator, Tensor
+from edgeinfer.targets.edgetpu.tflite.model import IDENTIFIER, Operator, TfliteModel, TfliteTensor
 from edgeinfer.targets.edgetpu.tflite.names import FUSED, OPERATORS, TYPES
 from edgeinfer.targets.edgetpu.tflite.options import KINDS, Options
 
@@ -18,7 +18,7 @@ SOFTMAX_KIND: Final = 9
 FILE_BYTES: Final = 1 << 16  # to begin with
 
 
-def written(model: Model, inputs: Sequence[str], outputs: Sequence[str]) -> bytes:
+def write_model(model: TfliteModel, inputs: Sequence[str], outputs: Sequence[str]) -> bytes:
     """The file; its signature gives the inputs and outputs their names."""
     b = flatbuffers.Builder(FILE_BYTES)
     constants = [t for t in model.tensors if t.data is not None]
@@ -74,7 +74,7 @@ def _buffer(b: Any, data: memoryview | None) -> int:
     return _table(b, 1, {0: int(b.EndVector())})
 
 
-def _tensor(b: Any, tensor: Tensor, buffer: int) -> int:
+def _tensor(b: Any, tensor: TfliteTensor, buffer: int) -> int:
     name, shape = b.CreateString(tensor.name), _numbers(b, tensor.shape)
     quantization = 0
     if tensor.scales.size:
@@ -159,7 +159,7 @@ def _fields(
             return {}
 
 
-def _signature(b: Any, model: Model, inputs: Sequence[str], outputs: Sequence[str]) -> int:
+def _signature(b: Any, model: TfliteModel, inputs: Sequence[str], outputs: Sequence[str]) -> int:
     sides = []
     for names, tensors in ((inputs, model.inputs), (outputs, model.outputs)):
         made = []

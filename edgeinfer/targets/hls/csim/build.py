@@ -18,13 +18,13 @@ from pathlib import Path
 from typing import Any
 
 from edgeinfer.base import assets, plan, tools
-from edgeinfer.base.code import rendered
+from edgeinfer.base.code import fill_template
 from edgeinfer.base.errors import InputError, ToolFailedError, ToolMissingError, UsageError
 from edgeinfer.base.names import Identifier, Operand, OwnText, Variable
 from edgeinfer.base.scratch import cache_home, scratch_folder
 from edgeinfer.base.tools import Tool
 from edgeinfer.targets.hls.project import manifest
-from edgeinfer.targets.hls.project.manifest import Manifest, Port
+from edgeinfer.targets.hls.project.manifest import Manifest, TopPort
 from edgeinfer.targets.hls.settings import Backend, IoType
 
 CXX = Tool("g++", "EDGEINFER_CXX", "C++ compiler for C-simulation", "apt-get install g++")
@@ -41,7 +41,7 @@ PLACE = "csim"  # the program's folder, below the project's
 
 
 @dataclass(frozen=True, slots=True)
-class Built:
+class CompiledCsim:
     """A compiled C-simulation."""
 
     program: Path
@@ -50,14 +50,14 @@ class Built:
     compiler: str
 
 
-def built(folder: Path) -> Built:
+def build_csim(folder: Path) -> CompiledCsim:
     """Compile the project in a folder, unless the same content has been compiled there before."""
-    return built_together([folder], folder / PLACE)
+    return build_together([folder], folder / PLACE)
 
 
-def built_together(
+def build_together(
     folders: Sequence[Path], place: Path, flags: Sequence[str] | None = None
-) -> Built:
+) -> CompiledCsim:
     """Compile several projects of one backend, each in a namespace of its own, into one program."""
     projects = [manifest.read(folder) for folder in folders]
     types = types_of(projects[0].backend)
@@ -68,13 +68,13 @@ def built_together(
     program = place / f"csim-{key[:16]}"
     version = f"g++ {compiler.version}"
     if _is_ours(program):
-        return Built(program, 0.0, True, version)
+        return CompiledCsim(program, 0.0, True, version)
     first = folders[0] / "firmware"
     with scratch_folder("csim") as scratch:
         includes = [first, *_type_folders(first, scratch), assets.path(TEMPLATES)]
         main = scratch / "main.cpp"
         plan.write_file(main, source)
-        with plan.staged(program) as partial:
+        with plan.stage_file(program) as partial:
             done = tools.run(
                 compiler,
                 [
@@ -93,10 +93,10 @@ def built_together(
         if stale != program:
             with contextlib.suppress(OSError):
                 stale.unlink()
-    return Built(program, done.seconds, False, version)
+    return CompiledCsim(program, done.seconds, False, version)
 
 
-def _noted(program: Path) -> Path:
+def _digest_path(program: Path) -> Path:
     """Where this machine keeps the digest of a program that it has compiled."""
     return cache_home() / "csim" / program.name
 
@@ -105,14 +105,14 @@ def _is_ours(program: Path) -> bool:
     """Whether a program in a project's folder, which may be anyone's, is the one that was compiled
     here of this content."""
     try:
-        return program.is_file() and _noted(program).read_text() == plan.sha256_of(program)
+        return program.is_file() and _digest_path(program).read_text() == plan.sha256_of(program)
     except OSError:
         return False
 
 
 def _remember(program: Path) -> None:
     with contextlib.suppress(ToolFailedError):  # without a cache it is compiled again next time
-        plan.write_file(_noted(program), plan.sha256_of(program))
+        plan.write_file(_digest_path(program), plan.sha256_of(program))
 
 
 def types_of(backend: Backend) -> str:
@@ -140,7 +140,7 @@ def _main_text(projects: Sequence[Manifest], folders: Sequence[Path], types: str
     alone = len(projects) == 1
     networks = [
         {
-            "folder": OwnText("") if alone else included(folder / "firmware"),
+            "folder": OwnText("") if alone else include_path(folder / "firmware"),
             "key": Identifier(project.key),
             "project": Identifier(project.project),
             "namespace": None if project.namespace is None else Identifier(project.namespace),
@@ -161,10 +161,10 @@ def _main_text(projects: Sequence[Manifest], folders: Sequence[Path], types: str
     names = {project.project for project in projects}
     guards = [Identifier(f"{name.upper()}_H_") for name in sorted(weights | names)]
     known = {"networks": networks, "types": Identifier(types), "guards": guards}
-    return rendered(f"{TEMPLATES}/main.cpp.j2", known)
+    return fill_template(f"{TEMPLATES}/main.cpp.j2", known)
 
 
-def _port(port: Port) -> dict[str, Any]:
+def _port(port: TopPort) -> dict[str, Any]:
     return {
         "variable": Variable(port.variable),
         "type_name": Operand(port.type_name),
@@ -172,7 +172,7 @@ def _port(port: Port) -> dict[str, Any]:
     }
 
 
-def included(folder: Path) -> OwnText:
+def include_path(folder: Path) -> OwnText:
     """A folder as `#include` takes it, which has no way to write a quote."""
     path = folder.resolve().as_posix()
     if not path.isprintable() or '"' in path or "\\" in path:

@@ -21,7 +21,7 @@ from edgeinfer.ir.interpret import fitting_inputs
 from edgeinfer.ir.ops import Constant, Reshape
 from edgeinfer.ir.passes import fold_constants
 from edgeinfer.ir.program import Program
-from edgeinfer.targets.hls.csim.build import Built, built
+from edgeinfer.targets.hls.csim.build import CompiledCsim, build_csim
 from edgeinfer.targets.hls.project import manifest
 from edgeinfer.targets.hls.project.manifest import Manifest
 from quantization.fixed import Ints
@@ -36,7 +36,7 @@ RAW = np.dtype("<i8")
 STALLS = "WARNING: Hls::stream"  # how hls_stream.h begins to tell of words too few or too many
 
 
-def simulated(
+def simulate_project(
     program: Program,
     folder: Path,
     raw: Mapping[str, Ints],
@@ -44,7 +44,7 @@ def simulated(
     taps: Collection[str] = (),
     processes: int | None = None,
     advanced: Advanced = lambda done, total: None,
-    compiled: Built | None = None,
+    compiled: CompiledCsim | None = None,
 ) -> dict[str, Ints]:
     """Compile if need be, and run: raw outputs by name, raw values of the taps by theirs."""
     given = fitting_inputs(program, raw)
@@ -52,7 +52,7 @@ def simulated(
     sources = {tap: source_of(program, project, tap) for tap in taps}
     constants = {op.name: op for op in fold_constants(program).ops if isinstance(op, Constant)}
     layers = sorted({source for source in sources.values() if source})
-    compiled = compiled or built(folder)
+    compiled = compiled or build_csim(folder)
     samples = len(next(iter(given.values())))
     ports = {port.value: given[port.value] for port in project.inputs}
     found = _run(
@@ -91,7 +91,7 @@ def source_of(program: Program, project: Manifest, value: str) -> str:
         held = next((h for h in project.layers if h.layer == of_value.get(name)), None)
         if held is not None and held.kind != "Reshape":
             return held.layer
-    if isinstance(program[root], Constant) or value in _folded(program):
+    if isinstance(program[root], Constant) or value in _constant_names(program):
         return ""
     raise UsageError(
         f"The project has no layer for %{value}: no output of {program.name} needs it."
@@ -105,7 +105,7 @@ def tappable(program: Program, project: Manifest) -> tuple[str, ...]:
     return tuple(op.name for op in program.ops if op.name in held or op.name in inputs)
 
 
-def _folded(program: Program) -> set[str]:
+def _constant_names(program: Program) -> set[str]:
     return {op.name for op in fold_constants(program).ops if isinstance(op, Constant)}
 
 
@@ -118,7 +118,7 @@ def _root(program: Program, value: str) -> str:
 
 
 def _run(
-    compiled: Built,
+    compiled: CompiledCsim,
     folder: Path,
     project: Manifest,
     inputs: Mapping[str, Ints],
@@ -161,7 +161,7 @@ def _run(
 
 
 def _run_part(
-    compiled: Built,
+    compiled: CompiledCsim,
     folder: Path,
     project: str,
     scratch: Path,
@@ -181,7 +181,7 @@ def _run_part(
             os.posix_fallocate(file.fileno(), 0, max(size, 1))
     weights = (folder / "firmware" / "weights").resolve()
     program = FoundTool(CSIM, compiled.program.resolve(), "")
-    with _watched(counters, ticked):
+    with _watch_samples(counters, ticked):
         said = tools.run(
             program,
             [project, given, results, counters, weights, str(count), str(processes), *layers],
@@ -204,7 +204,7 @@ def _run_part(
 
 
 @contextmanager
-def _watched(counters: Path, ticked: Callable[[int], None]) -> Iterator[None]:
+def _watch_samples(counters: Path, ticked: Callable[[int], None]) -> Iterator[None]:
     """Tell how many samples are done, while they are."""
     over = threading.Event()
 

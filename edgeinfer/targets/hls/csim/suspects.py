@@ -17,11 +17,11 @@ import numpy as np
 
 from edgeinfer.ir.program import Program
 from edgeinfer.targets.hls.project import manifest
-from edgeinfer.targets.hls.project.emit import emitted
-from edgeinfer.targets.hls.project.manifest import Held, Manifest
+from edgeinfer.targets.hls.project.emit import emit_project
+from edgeinfer.targets.hls.project.manifest import Manifest, ManifestLayer
 from edgeinfer.targets.hls.settings import HlsSettings
 from edgeinfer.targets.target import Suspicion
-from quantization.fixed import FormatError, Ints, Overflow, Quantizer, overflowed
+from quantization.fixed import FormatError, Ints, Overflow, Quantizer, apply_overflow
 
 TYPEDEF = re.compile(r"typedef\s+(.+?)\s+(\w+);")
 AP = re.compile(r"ap_(u?)fixed<(\d+),(-?\d+)(?:,AP_(\w+))?(?:,AP_(\w+))?(?:,\d+)?>")
@@ -43,7 +43,7 @@ def suspicion(
     found = types_in((folder / "firmware" / "defines.h").read_text(encoding="utf-8"))
     type_name = held.type_name if held else ""
     type_ = found.get(type_name, "")
-    wanted = emitted(program, settings, project.namespace).files
+    wanted = emit_project(program, settings, project.namespace).files
     causes = [
         *_weights(project, held, folder, wanted),
         *_types(project, held, found, wanted),
@@ -60,7 +60,7 @@ def types_in(text: str) -> dict[str, str]:
 
 
 def _weights(
-    project: Manifest, held: Held | None, folder: Path, wanted: Mapping[str, bytes]
+    project: Manifest, held: ManifestLayer | None, folder: Path, wanted: Mapping[str, bytes]
 ) -> list[str]:
     """Weight files that hold other numbers than the Program; those of the layer first."""
     own = held.weights if held else ()
@@ -95,7 +95,10 @@ def _first(said: bytes, wanted: bytes) -> str:
 
 
 def _types(
-    project: Manifest, held: Held | None, found: Mapping[str, str], wanted: Mapping[str, bytes]
+    project: Manifest,
+    held: ManifestLayer | None,
+    found: Mapping[str, str],
+    wanted: Mapping[str, bytes],
 ) -> list[str]:
     """Types that the project defines otherwise than was emitted; those of the layer first."""
     meant = types_in(wanted["firmware/defines.h"].decode())
@@ -190,8 +193,8 @@ def _numbers(type_: str, expected: Ints, got: Ints) -> str:
     format_ = format_of(type_)
     if format_ is not None:
         raw = np.asarray(ours)
-        wrapped = int(overflowed(raw, format_.type, Overflow.WRAP))
-        clipped = int(overflowed(raw, format_.type, Overflow.SAT))
+        wrapped = int(apply_overflow(raw, format_.type, Overflow.WRAP))
+        clipped = int(apply_overflow(raw, format_.type, Overflow.SAT))
         if ours != wrapped and theirs == wrapped:
             return f"overflow: {ours} does not fit {type_} and wraps"
         if ours != clipped and theirs == clipped:

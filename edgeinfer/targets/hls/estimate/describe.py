@@ -9,7 +9,7 @@ from typing import Any
 
 from edgeinfer.base.devices import Device
 from edgeinfer.ir.program import Program
-from edgeinfer.targets.hls.estimate.estimate import Estimate, band, estimate
+from edgeinfer.targets.hls.estimate.estimate import HlsEstimate, band, estimate
 from edgeinfer.targets.hls.estimate.reuse import (
     effective_strategy,
     layers_with_multipliers,
@@ -22,7 +22,7 @@ from edgeinfer.targets.target import Description
 MOST_LAYERS = 40  # in the table of a terminal
 
 
-def described(
+def describe_design(
     program: Program, settings: HlsSettings, device: Device, findings: tuple[str, ...]
 ) -> Description:
     """What is estimated of a design whose goals are settled."""
@@ -53,7 +53,7 @@ def described(
     return Description(document, _lines(program, settings, device, made, shares, findings))
 
 
-def _shares(made: Estimate, device: Device) -> dict[str, dict[str, float]]:
+def _shares(made: HlsEstimate, device: Device) -> dict[str, dict[str, float]]:
     """Of each kind that the device offers: used, with its band, and the share of it."""
     names = COMPARED_INTEL if made.intel else COMPARED
     found = {}
@@ -71,7 +71,7 @@ def _lines(
     program: Program,
     settings: HlsSettings,
     device: Device,
-    made: Estimate,
+    made: HlsEstimate,
     shares: dict[str, dict[str, Any]],
     findings: tuple[str, ...],
 ) -> tuple[str, ...]:

@@ -50,7 +50,7 @@ from edgeinfer.targets.hls.estimate.reuse import effective_strategy, reuse_of
 from edgeinfer.targets.hls.estimate.stage import (
     HLS4ML_SUM_BITS,
     Arrangement,
-    Stage,
+    HardwareStage,
     Value,
     value_of,
 )
@@ -62,7 +62,7 @@ class Design:
     """All stages, what lies between them, and what comes in and goes out."""
 
     arrangement: Arrangement
-    stages: tuple[Stage, ...]
+    stages: tuple[HardwareStage, ...]
     between: tuple[tuple[str, Store], ...]  # by the stage that writes it
     inputs: tuple[Value, ...]
     outputs: tuple[str, ...]  # stages
@@ -73,8 +73,8 @@ class _Build:
     program: Program
     settings: HlsSettings
     arrangement: Arrangement
-    only: dict[str, Stage]  # stages that are known already, by op
-    stages: dict[str, Stage] = field(default_factory=dict)
+    only: dict[str, HardwareStage]  # stages that are known already, by op
+    stages: dict[str, HardwareStage] = field(default_factory=dict)
     makers: dict[str, str | None] = field(default_factory=dict)  # value -> stage; None: an input
     values: dict[str, Value] = field(default_factory=dict)
 
@@ -138,7 +138,7 @@ class _Build:
             return readers[0].type.bits
         return min(op.type.bits, HLS4ML_SUM_BITS)
 
-    def _stage(self, op: Op, out: Value) -> Stage:
+    def _stage(self, op: Op, out: Value) -> HardwareStage:
         a, reads = self.arrangement, self._reads(op)
         shapes, values = self.program.shapes, self.values
         kept = self._kept_bits(op)
@@ -190,7 +190,7 @@ def design_of(
     program: Program,
     settings: HlsSettings,
     arrangement: Arrangement,
-    only: dict[str, Stage] | None = None,
+    only: dict[str, HardwareStage] | None = None,
 ) -> Design:
     """The design that a project of the Program and the settings becomes.
 
@@ -212,11 +212,11 @@ def layer_stages(
     program: Program,
     arrangement: Arrangement,
     variants: dict[str, tuple[HlsSettings, ...]],
-) -> dict[str, tuple[Stage, ...]]:
+) -> dict[str, tuple[HardwareStage, ...]]:
     """The stages of single layers under several settings each, as `design_of` takes them."""
     first = next(iter(variants.values()))[0]
     build = _Build(program, first, arrangement, {})
-    found: dict[str, tuple[Stage, ...]] = {}
+    found: dict[str, tuple[HardwareStage, ...]] = {}
     for op in program.ops:
         if op.name not in variants:
             build._visit(op)
@@ -232,7 +232,7 @@ def layer_stages(
     return found
 
 
-def _between(a: Arrangement, stages: tuple[Stage, ...]) -> tuple[tuple[str, Store], ...]:
+def _between(a: Arrangement, stages: tuple[HardwareStage, ...]) -> tuple[tuple[str, Store], ...]:
     """A FIFO for each reader of each stage, as deep as the tensor has positions."""
     readers = Counter(name for stage in stages for name in stage.reads)
     runs_alone = a.streamed or any(stage.looped for stage in stages)
@@ -256,5 +256,5 @@ def _like(x: Value, out: Value) -> Value:
     return Value(x.positions, x.channels, out.bits) if x.elements == out.elements else out
 
 
-def _with_output(stage: Stage, out: Value) -> Stage:
+def _with_output(stage: HardwareStage, out: Value) -> HardwareStage:
     return replace(stage, out=out)

@@ -24,8 +24,8 @@ from edgeinfer.ir.ops import (
 )
 from edgeinfer.targets.hls.estimate.fabric import (
     CARRY_LUTS,
-    Fabric,
-    Tool,
+    HlsFabric,
+    HlsTool,
     adder_luts,
     compare_luts,
     maximum_luts,
@@ -35,13 +35,13 @@ from edgeinfer.targets.hls.estimate.fabric import (
 )
 from edgeinfer.targets.hls.estimate.linear import line_buffer_luts
 from edgeinfer.targets.hls.estimate.products import constant_products
-from edgeinfer.targets.hls.estimate.stage import Arrangement, Stage, Value
+from edgeinfer.targets.hls.estimate.stage import Arrangement, HardwareStage, Value
 from quantization.fixed import Overflow, Rounding
 
 ROM_LUT_BITS = 2048  # of a table that stays in LUTs
 TABLE_ADDRESS_BITS = 10
 SOFTMAX_CYCLES = 4
-STREAMED_SOFTMAX_CYCLES = {Tool.VIVADO: 7, Tool.VITIS: 6}
+STREAMED_SOFTMAX_CYCLES = {HlsTool.VIVADO: 7, HlsTool.VITIS: 6}
 
 
 def passing_stage(
@@ -57,12 +57,12 @@ def passing_stage(
     ff: float = 0.0,
     bram: float = 0.0,
     cuts: int = 0,
-) -> Stage:
+) -> HardwareStage:
     """A stage that treats each position on its own."""
     busy, fill, drain = a.passing(max(x.positions, out.positions), cuts)
     if not a.streamed:
         busy, fill, drain = cuts, cuts, cuts
-    return Stage(
+    return HardwareStage(
         name, kind, reads, out, dsp,
         lut + a.ports_luts(x, out),
         ff + a.output_ff(out),
@@ -70,12 +70,12 @@ def passing_stage(
     )  # fmt: skip
 
 
-def relu_luts(f: Fabric, x: Value, out: Value) -> float:
+def relu_luts(f: HlsFabric, x: Value, out: Value) -> float:
     """An element cut off at zero."""
     return compare_luts(f, x.bits) + min(x.bits, out.bits)
 
 
-def requant_luts(f: Fabric, op: Requant, x_bits: int, x_frac: int) -> float:
+def requant_luts(f: HlsFabric, op: Requant, x_bits: int, x_frac: int) -> float:
     """An element rounded and brought into its range; dropping bits is wiring."""
     luts = 0.0
     dropped = x_frac - op.type.frac
@@ -88,14 +88,18 @@ def requant_luts(f: Fabric, op: Requant, x_bits: int, x_frac: int) -> float:
     return luts
 
 
-def clip_stage(a: Arrangement, op: Clip, x: Value, out: Value, reads: tuple[str, ...]) -> Stage:
+def clip_stage(
+    a: Arrangement, op: Clip, x: Value, out: Value, reads: tuple[str, ...]
+) -> HardwareStage:
     """One comparison and one choice for each side."""
     sides = (op.low is not None) + (op.high is not None)
     lut = a.copies(out) * sides * relu_luts(a.fabric, x, out)
     return passing_stage(a, op.name, "clip", reads, x, out, lut=lut)
 
 
-def table_stage(a: Arrangement, op: Table, x: Value, out: Value, reads: tuple[str, ...]) -> Stage:
+def table_stage(
+    a: Arrangement, op: Table, x: Value, out: Value, reads: tuple[str, ...]
+) -> HardwareStage:
     """A look-up for each element: two share a block RAM; a small table stays in LUTs."""
     copies, f = a.copies(out), a.fabric
     addressed, entries = f.fit["table_lut"], a.entries(op.entries.size)
@@ -106,8 +110,8 @@ def table_stage(a: Arrangement, op: Table, x: Value, out: Value, reads: tuple[st
             cuts=1,
         )  # fmt: skip
     brams = math.ceil(copies / 2) * memory_brams(entries, out.bits)
-    registers = out.bits + (TABLE_ADDRESS_BITS if f.tool is Tool.VITIS else 0)
-    cuts = 1 if not a.streamed or f.tool is Tool.VIVADO else 2
+    registers = out.bits + (TABLE_ADDRESS_BITS if f.tool is HlsTool.VITIS else 0)
+    cuts = 1 if not a.streamed or f.tool is HlsTool.VIVADO else 2
     return passing_stage(
         a, op.name, "table", reads, x, out,
         lut=copies * addressed, ff=copies * registers, bram=brams, cuts=cuts,
@@ -116,7 +120,7 @@ def table_stage(a: Arrangement, op: Table, x: Value, out: Value, reads: tuple[st
 
 def softmax_stage(
     a: Arrangement, op: Softmax, x: Value, out: Value, reads: tuple[str, ...]
-) -> Stage:
+) -> HardwareStage:
     """The largest, differences, a table of exponentials, their sum, its inverse, products."""
     f, copies = a.fabric, a.copies(out)
     classes = out.channels
@@ -141,7 +145,9 @@ def softmax_stage(
     )  # fmt: skip
 
 
-def prelu_stage(a: Arrangement, op: PRelu, x: Value, out: Value, reads: tuple[str, ...]) -> Stage:
+def prelu_stage(
+    a: Arrangement, op: PRelu, x: Value, out: Value, reads: tuple[str, ...]
+) -> HardwareStage:
     """A product with the slope, and a choice."""
     dsp, lut = _elementwise_products(a, op.slope, x, out)
     if np.all(op.slope == 1 << op.slope_type.frac):
@@ -150,7 +156,9 @@ def prelu_stage(a: Arrangement, op: PRelu, x: Value, out: Value, reads: tuple[st
     return passing_stage(a, op.name, "prelu", reads, x, out, dsp=dsp, lut=lut)
 
 
-def scale_stage(a: Arrangement, op: Scale, x: Value, out: Value, reads: tuple[str, ...]) -> Stage:
+def scale_stage(
+    a: Arrangement, op: Scale, x: Value, out: Value, reads: tuple[str, ...]
+) -> HardwareStage:
     """A product with a constant for each channel or element, and a sum."""
     dsp, lut = _elementwise_products(a, op.factor, x, out)
     if np.any(op.bias):
@@ -177,7 +185,7 @@ def pool_stage(
     x: Value,
     out: Value,
     reads: tuple[str, ...],
-) -> Stage:
+) -> HardwareStage:
     """The largest or the sum of each window."""
     f = a.fabric
     window = math.prod(op.window)
@@ -208,7 +216,7 @@ def pool_stage(
         )
         ff = held * f.fit["pool_ff"]
         ahead = (op.window[0] - 1) * padded[1] + op.window[1] if len(padded) > 1 else op.window[0]
-    return Stage(
+    return HardwareStage(
         op.name, "pool", reads, out,
         lut=lut + a.ports_luts(x, out),
         ff=ff + a.output_ff(out),
@@ -220,7 +228,7 @@ def pool_stage(
 
 def pair_stage(
     a: Arrangement, op: Pair, left: Value, right: Value, out: Value, reads: tuple[str, ...]
-) -> Stage:
+) -> HardwareStage:
     """Two tensors, element by element."""
     f, copies = a.fabric, a.copies(out)
     match op.kind:
@@ -243,7 +251,7 @@ def move_stage(
     reads: tuple[str, ...],
     *,
     stores_all: bool,
-) -> Stage:
+) -> HardwareStage:
     """Elements elsewhere: wiring where all are at hand, else a stage that passes them on."""
     if not a.streamed:
         return passing_stage(a, name, kind, reads, x, out)
@@ -252,7 +260,7 @@ def move_stage(
     if not stores_all:
         return stage
     busy = x.positions + out.positions
-    return Stage(
+    return HardwareStage(
         name, kind, reads, out, lut=stage.lut, ff=stage.ff, bram18=stage.bram18, busy_cycles=busy,
         fill_cycles=x.positions, drain_cycles=out.positions,
     )  # fmt: skip

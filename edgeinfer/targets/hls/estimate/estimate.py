@@ -16,9 +16,9 @@ from edgeinfer.base.devices import Device
 from edgeinfer.base.metrics import Metric, Origin
 from edgeinfer.ir.program import Program
 from edgeinfer.targets.hls.estimate.design import Design, design_of
-from edgeinfer.targets.hls.estimate.fabric import Tool, constants, fabric
-from edgeinfer.targets.hls.estimate.flow import Timing, pipelined, timing
-from edgeinfer.targets.hls.estimate.stage import Arrangement, Stage
+from edgeinfer.targets.hls.estimate.fabric import HlsTool, constants, fabric
+from edgeinfer.targets.hls.estimate.flow import DesignTiming, is_one_pipeline, timing
+from edgeinfer.targets.hls.estimate.stage import Arrangement, HardwareStage
 from edgeinfer.targets.hls.settings import HlsSettings
 
 TOOL = "edgeinfer"
@@ -54,11 +54,11 @@ class LayerEstimate:
 
 
 @dataclass(frozen=True, slots=True)
-class Estimate:
+class HlsEstimate:
     """A whole design's figures."""
 
     family: str  # of designs with which it shares its error band
-    timing: Timing
+    timing: DesignTiming
     clock_ns: float
     dsp: float
     lut: float
@@ -120,9 +120,9 @@ def estimate(
     settings: HlsSettings,
     device: Device,
     *,
-    only: dict[str, Stage] | None = None,
+    only: dict[str, HardwareStage] | None = None,
     fit: dict[str, float] | None = None,
-) -> Estimate:
+) -> HlsEstimate:
     """The figures of a project with these settings on a device.
 
     only: stages that are known already. fit: other constants than those that ship.
@@ -131,10 +131,10 @@ def estimate(
         fabric(settings, device.fabric, fit), settings.io, settings.arithmetic
     )
     design = design_of(program, settings, arrangement, only)
-    return summed(design, settings, device)
+    return sum_stages(design, settings, device)
 
 
-def summed(design: Design, settings: HlsSettings, device: Device) -> Estimate:
+def sum_stages(design: Design, settings: HlsSettings, device: Device) -> HlsEstimate:
     """A design's stages added up, with what holds them together."""
     layers = []
     for stage in design.stages:
@@ -147,13 +147,13 @@ def summed(design: Design, settings: HlsSettings, device: Device) -> Estimate:
                 stage.lut + sum(store.lut for store in stores),
                 stage.ff + sum(store.ff for store in stores),
                 stage.bram18 + sum(store.bram18 for store in stores),
-                stage.cuts if pipelined(design) else stage.busy_cycles,
+                stage.cuts if is_one_pipeline(design) else stage.busy_cycles,
                 stage.reuse,
                 float(sum(store.bram18 for store in stores)),
             )
         )
     when = timing(design)
-    return Estimate(
+    return HlsEstimate(
         family_of(design),
         when,
         settings.clock_ns,
@@ -166,15 +166,15 @@ def summed(design: Design, settings: HlsSettings, device: Device) -> Estimate:
     )
 
 
-def _held_ff(design: Design, when: Timing) -> float:
+def _held_ff(design: Design, when: DesignTiming) -> float:
     """Registers of the inputs, and of what a pipeline hands from layer to layer."""
     if design.arrangement.streamed:
         return 0.0
-    if design.arrangement.fabric.tool is Tool.VITIS and not pipelined(design):
+    if design.arrangement.fabric.tool is HlsTool.VITIS and not is_one_pipeline(design):
         return 0.0
     inputs = sum(value.all_bits for value in design.inputs)
     handed = sum(stage.out.all_bits for stage in design.stages if stage.cuts)
-    return float(inputs + (handed if when.latency_cycles and pipelined(design) else 0))
+    return float(inputs + (handed if when.latency_cycles and is_one_pipeline(design) else 0))
 
 
 def family_of(design: Design) -> str:
@@ -198,7 +198,7 @@ def band(family: str, name: str, value: float) -> tuple[float, float]:
     return float(math.floor(ends[0])), float(math.ceil(ends[1]))
 
 
-def estimated(program: Program, settings: HlsSettings, device: Device) -> tuple[Metric, ...]:
+def estimate_metrics(program: Program, settings: HlsSettings, device: Device) -> tuple[Metric, ...]:
     """Latency and resources, each with its error band; in under a second, without any tool."""
     return estimate(program, settings, device).metrics()
 

@@ -30,14 +30,14 @@ OUTPUT_REGISTER_BITS = 128  # at most, behind the block RAM of a FIFO
 BRAM_SHAPES = ((512, 36), (1024, 18), (2048, 9), (4096, 4), (8192, 2), (16384, 1))
 
 
-class Tool(StrEnum):
+class HlsTool(StrEnum):
     """Whose operator library, and whose way to connect layers."""
 
     VIVADO = "Vivado HLS"
     VITIS = "Vitis HLS"
 
 
-UNCERTAINTY = {Tool.VIVADO: 0.125, Tool.VITIS: 0.27}  # of the clock, as hls4ml asks for it
+UNCERTAINTY = {HlsTool.VIVADO: 0.125, HlsTool.VITIS: 0.27}  # of the clock, as hls4ml asks for it
 
 
 @cache
@@ -47,10 +47,10 @@ def constants() -> dict[str, Any]:
 
 
 @dataclass(frozen=True, slots=True)
-class Fabric:
+class HlsFabric:
     """A tool, a clock, and how fast and how wide the part's logic is."""
 
-    tool: Tool
+    tool: HlsTool
     usable_ns: float  # of a clock cycle
     speed: float  # delays relative to UltraScale+
     dsp_wide: int  # operand widths of a DSP block's multiplier, signed
@@ -70,33 +70,33 @@ class Fabric:
     @property
     def gather_lut(self) -> float:
         """LUTs of a wide multiplexer, for each bit of each way."""
-        return self.fit["gather_lut"] if self.tool is Tool.VIVADO else MULTIPLEXER_LUT
+        return self.fit["gather_lut"] if self.tool is HlsTool.VIVADO else MULTIPLEXER_LUT
 
 
 SPEEDS = {"ultrascale+": 1.0, "ultrascale": 1.25, "7-series": 1.7}
 DSP_WIDTHS = {"7-series": (25, 18)}  # DSP48E1; all others as DSP48E2
 
 
-def fabric(settings: HlsSettings, kind: str, fit: dict[str, float] | None = None) -> Fabric:
+def fabric(settings: HlsSettings, kind: str, fit: dict[str, float] | None = None) -> HlsFabric:
     """The tool that the backend calls, on a kind of logic."""
-    tool = Tool.VIVADO if settings.backend is Backend.VIVADO else Tool.VITIS
+    tool = HlsTool.VIVADO if settings.backend is Backend.VIVADO else HlsTool.VITIS
     wide, narrow = DSP_WIDTHS.get(kind, (27, 18))
     usable = settings.clock_ns * (1 - UNCERTAINTY[tool])
     chosen = fit if fit is not None else constants()["fit"]
-    return Fabric(tool, usable, SPEEDS.get(kind, 1.25), wide, narrow, chosen)
+    return HlsFabric(tool, usable, SPEEDS.get(kind, 1.25), wide, narrow, chosen)
 
 
-def adder_luts(f: Fabric, bits: float, count: float = 1) -> float:
+def adder_luts(f: HlsFabric, bits: float, count: float = 1) -> float:
     """Adders in a tree: most pairs become three-input adders, a LUT for each bit."""
     return count * (bits + CARRY_LUTS * f.fit["binary_share"])
 
 
-def compare_luts(f: Fabric, bits: int) -> float:
+def compare_luts(f: HlsFabric, bits: int) -> float:
     """Two numbers, which is larger."""
-    return bits + CARRY_LUTS if f.tool is Tool.VITIS else 5 + bits / 2
+    return bits + CARRY_LUTS if f.tool is HlsTool.VITIS else 5 + bits / 2
 
 
-def maximum_luts(f: Fabric, bits: int) -> float:
+def maximum_luts(f: HlsFabric, bits: int) -> float:
     """The larger of two numbers: compared, then selected."""
     return compare_luts(f, bits) + bits
 
@@ -106,7 +106,7 @@ def multiplexer_luts(bits: float, ways: float) -> float:
     return bits * max(ways - 1, 0) * MULTIPLEXER_LUT
 
 
-def product_dsps(f: Fabric, a_bits: int, b_bits: int) -> int:
+def product_dsps(f: HlsFabric, a_bits: int, b_bits: int) -> int:
     """DSP blocks of a multiplier; 0 where it goes to LUTs."""
     if a_bits + b_bits < DSP_LEAST_PRODUCT_BITS or min(a_bits, b_bits) < 2:
         return 0
@@ -121,7 +121,7 @@ def product_dsps(f: Fabric, a_bits: int, b_bits: int) -> int:
     )
 
 
-def product_luts(f: Fabric, a_bits: int, b_bits: int) -> float:
+def product_luts(f: HlsFabric, a_bits: int, b_bits: int) -> float:
     """LUTs of a multiplier: all of it, or what stands beside its DSP blocks."""
     blocks = product_dsps(f, a_bits, b_bits)
     if blocks:
@@ -146,9 +146,9 @@ class Store:
     bram18: int = 0
 
 
-def fifo(f: Fabric, depth: int, bits: int, channels: int) -> Store:
+def fifo(f: HlsFabric, depth: int, bits: int, channels: int) -> Store:
     """The FIFO between two layers: one for every channel in Vivado HLS, one for all in Vitis."""
-    if f.tool is Tool.VIVADO:
+    if f.tool is HlsTool.VIVADO:
         one = _fifo(depth, bits, SRL_BITS // 4)
         return Store(one.lut * channels, one.ff * channels, one.bram18 * channels)
     return _fifo(depth, bits * channels, SRL_BITS)

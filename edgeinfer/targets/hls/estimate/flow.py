@@ -11,63 +11,65 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from edgeinfer.targets.hls.estimate.design import Design
-from edgeinfer.targets.hls.estimate.fabric import Tool
-from edgeinfer.targets.hls.estimate.stage import Stage
+from edgeinfer.targets.hls.estimate.fabric import HlsTool
+from edgeinfer.targets.hls.estimate.stage import HardwareStage
 
 
 @dataclass(frozen=True, slots=True)
-class Timing:
+class DesignTiming:
     """Cycles from a sample's first input to its last output, and between two samples."""
 
     latency_cycles: int
     ii_cycles: int
 
 
-def pipelined(design: Design) -> bool:
+def is_one_pipeline(design: Design) -> bool:
     """Whether all layers share one pipeline."""
     return not design.arrangement.streamed and not any(stage.looped for stage in design.stages)
 
 
-def timing(design: Design) -> Timing:
+def timing(design: Design) -> DesignTiming:
     """Of the whole design."""
     if not design.stages:
-        return Timing(0, 1)
+        return DesignTiming(0, 1)
     if design.arrangement.streamed:
-        return _streamed(design)
-    if pipelined(design):
+        return _stream_timing(design)
+    if is_one_pipeline(design):
         return _one_pipeline(design)
     return _tasks(design)
 
 
-def _one_pipeline(design: Design) -> Timing:
-    each = 1 if design.arrangement.fabric.tool is Tool.VITIS else 0  # a call takes a cycle more
+def _one_pipeline(design: Design) -> DesignTiming:
+    each = 1 if design.arrangement.fabric.tool is HlsTool.VITIS else 0  # a call takes a cycle more
     done: dict[str, int] = {}
     for stage in design.stages:
         own = stage.cuts
         begun = max((done[name] for name in stage.reads), default=0)
         done[stage.name] = begun + (own + each if own else 0)
     last = max(done.values())
-    return Timing(last + (1 if last else 0), max(stage.turns for stage in design.stages))
+    return DesignTiming(last + (1 if last else 0), max(stage.turns for stage in design.stages))
 
 
-def _tasks(design: Design) -> Timing:
+def _tasks(design: Design) -> DesignTiming:
     done: dict[str, int] = {}
     for stage in design.stages:
         begun = max((done[name] for name in stage.reads), default=0)
         done[stage.name] = begun + max(stage.busy_cycles, 1)
-    if design.arrangement.fabric.tool is Tool.VITIS:
-        return Timing(max(done.values()), max(stage.busy_cycles for stage in design.stages) + 1)
-    return Timing(max(done.values()), max(_interval(stage) for stage in design.stages))
+    if design.arrangement.fabric.tool is HlsTool.VITIS:
+        return DesignTiming(
+            max(done.values()), max(stage.busy_cycles for stage in design.stages) + 1
+        )
+    return DesignTiming(max(done.values()), max(_interval(stage) for stage in design.stages))
 
 
-def _interval(stage: Stage) -> int:
+def _interval(stage: HardwareStage) -> int:
     """Cycles between two samples of a stage whose loop is pipelined to its end."""
     if not stage.looped:
         return 1
     return max(stage.busy_cycles - stage.cuts - 2, stage.reuse)
 
 
-def _streamed(design: Design) -> Timing:
+def _stream_timing(design: Design) -> DesignTiming:
     first: dict[str, int] = {}
     last: dict[str, int] = {}
     for stage in design.stages:
@@ -77,6 +79,6 @@ def _streamed(design: Design) -> Timing:
         last[stage.name] = max(ended + stage.drain_cycles, begun + stage.busy_cycles)
     busiest = max(stage.busy_cycles for stage in design.stages)
     placed = [*design.inputs, *(stage.out for stage in design.stages)]
-    if design.arrangement.fabric.tool is Tool.VITIS or any(v.positions > 1 for v in placed):
-        return Timing(max(last.values()), busiest + 1)
-    return Timing(max(last.values()), max(stage.reuse for stage in design.stages))
+    if design.arrangement.fabric.tool is HlsTool.VITIS or any(v.positions > 1 for v in placed):
+        return DesignTiming(max(last.values()), busiest + 1)
+    return DesignTiming(max(last.values()), max(stage.reuse for stage in design.stages))

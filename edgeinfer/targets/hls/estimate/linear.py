@@ -12,8 +12,8 @@ import numpy as np
 from edgeinfer.ir.ops import Conv, Dense, Shape
 from edgeinfer.targets.hls.estimate.fabric import (
     SRL_DEPTH,
-    Fabric,
-    Tool,
+    HlsFabric,
+    HlsTool,
     adder_luts,
     fifo,
     memory_brams,
@@ -25,11 +25,11 @@ from edgeinfer.targets.hls.estimate.products import (
     Products,
     constant_products,
     digits,
-    shared,
+    share_multipliers,
     trees,
 )
 from edgeinfer.targets.hls.estimate.reuse import multiplication_size
-from edgeinfer.targets.hls.estimate.stage import Arrangement, Stage, Value
+from edgeinfer.targets.hls.estimate.stage import Arrangement, HardwareStage, Value
 from edgeinfer.targets.hls.settings import Strategy
 
 FOLDED_OVERHEAD = 4  # cycles of a folded product beyond its reuse factor: fetch, multiply, add
@@ -52,7 +52,7 @@ class Matrix:
 
 
 def matrix(
-    f: Fabric,
+    f: HlsFabric,
     op: Conv | Dense,
     x_bits: int,
     sum_bits: int,
@@ -65,14 +65,14 @@ def matrix(
     """The matrix of a layer in its strategy; paced: it takes a vector in as many cycles as its
     reuse factor, and not as soon as its multipliers allow."""
     if strategy is Strategy.RESOURCE and reuse > 1:
-        return _folded(f, op, x_bits, sum_bits, reuse)
+        return _fold_matrix(f, op, x_bits, sum_bits, reuse)
     made = _products(f, op, x_bits, kept_bits)
     if strategy is Strategy.DISTRIBUTED:
-        made = _distributed(f, op, made, x_bits)
+        made = _distribute_products(f, op, made, x_bits)
     limit = multiplier_limit(op, reuse)
     if paced:
         limit = max(min(limit, math.ceil(made.multipliers / reuse)), 1)
-    folded = shared(f, made, x_bits, op.weight_type.bits, limit)
+    folded = share_multipliers(f, made, x_bits, op.weight_type.bits, limit)
     tree = trees(f, made, int(np.count_nonzero(op.bias)), sum_bits)
     kept = made.terms * made.bits if reuse > 1 else 0.0
     turns = max(math.ceil(made.multipliers / limit), 1)
@@ -96,7 +96,7 @@ def multiplier_limit(op: Conv | Dense, reuse: int) -> int:
     return max(math.ceil(inputs * outputs / reuse) - zeros // reuse, 1)
 
 
-def _products(f: Fabric, op: Conv | Dense, x_bits: int, kept_bits: int | None) -> Products:
+def _products(f: HlsFabric, op: Conv | Dense, x_bits: int, kept_bits: int | None) -> Products:
     groups = op.groups if isinstance(op, Conv) else 1
     weights = np.asarray(op.weight.reshape(-1, op.weight.shape[-1]), np.int64)
     if groups == 1:
@@ -115,7 +115,7 @@ def _products(f: Fabric, op: Conv | Dense, x_bits: int, kept_bits: int | None) -
     )
 
 
-def _distributed(f: Fabric, op: Conv | Dense, made: Products, x_bits: int) -> Products:
+def _distribute_products(f: HlsFabric, op: Conv | Dense, made: Products, x_bits: int) -> Products:
     """Adder graphs instead of multipliers: an adder for each digit of a weight beyond the first,
     of which the search for common terms saves a share."""
     magnitude = np.abs(op.weight.reshape(-1).astype(np.int64))
@@ -124,7 +124,7 @@ def _distributed(f: Fabric, op: Conv | Dense, made: Products, x_bits: int) -> Pr
     return replace(made, dsp=0.0, lut=luts, multipliers=0.0)
 
 
-def _folded(f: Fabric, op: Conv | Dense, x_bits: int, sum_bits: int, reuse: int) -> Matrix:
+def _fold_matrix(f: HlsFabric, op: Conv | Dense, x_bits: int, sum_bits: int, reuse: int) -> Matrix:
     """Multipliers that take other weights in every cycle, from a ROM as wide as all of them."""
     inputs, outputs = multiplication_size(op)
     multipliers = math.ceil(inputs * outputs / reuse)
@@ -165,7 +165,7 @@ def dense_stage(
     strategy: Strategy,
     reuse: int,
     reads: tuple[str, ...],
-) -> Stage:
+) -> HardwareStage:
     """A dense layer; over positions, it is a convolution of one pixel."""
     f = a.fabric
     sum_bits = kept_bits or op.type.bits
@@ -187,9 +187,9 @@ def dense_stage(
             drain_cycles=busy,
         )
     packs = vectors if vectors > 1 else x.positions
-    calls = f.tool is Tool.VITIS and op.weight.shape[0] > 1  # a call takes a cycle more
+    calls = f.tool is HlsTool.VITIS and op.weight.shape[0] > 1  # a call takes a cycle more
     once = made.cuts + made.cycles + (1 if calls else 0)
-    busy = (packs * made.cycles + made.cuts + 2) if vectors > 1 else _gathered(packs, once)
+    busy = (packs * made.cycles + made.cuts + 2) if vectors > 1 else _gather_cycles(packs, once)
     drain = once + (1 if packs > 1 else 0)
     stored = x.elements // vectors * x.bits if made.cuts or packs > 1 else 0
     return replace(
@@ -204,9 +204,9 @@ def dense_stage(
 
 def _plain_stage(
     op: Conv | Dense, kind: str, made: Matrix, out: Value, reuse: int, reads: tuple[str, ...]
-) -> Stage:
+) -> HardwareStage:
     """The matrix alone, before it is known when it works."""
-    return Stage(
+    return HardwareStage(
         op.name,
         kind,
         reads,
@@ -220,7 +220,7 @@ def _plain_stage(
     )
 
 
-def _gathered(packs: int, once: int) -> int:
+def _gather_cycles(packs: int, once: int) -> int:
     """Cycles to collect a vector that comes in packs, and to multiply it."""
     return packs + once + 1 if packs > 1 else once
 
@@ -235,7 +235,7 @@ def conv_stage(
     strategy: Strategy,
     reuse: int,
     reads: tuple[str, ...],
-) -> Stage:
+) -> HardwareStage:
     """A convolution: over a window that slides with the stream, or gathered at each position."""
     f = a.fabric
     sum_bits = kept_bits or op.type.bits
@@ -277,13 +277,13 @@ def conv_stage(
     )
 
 
-def pixel_cycles(f: Fabric, op: Conv, made: Matrix, folded: bool) -> int:
+def pixel_cycles(f: HlsFabric, op: Conv, made: Matrix, folded: bool) -> int:
     """Cycles between two pixels. Vitis HLS, asked for one, starts the next pixel only when the
     window of the one before is through; in one dimension, its control takes three cycles more."""
     if folded:
         return made.cycles + made.cuts + PIXEL_OVERHEAD
     window = op.weight.shape[: len(op.strides)]
-    if f.tool is Tool.VIVADO or op.groups > 1 or math.prod(window) == 1:
+    if f.tool is HlsTool.VIVADO or op.groups > 1 or math.prod(window) == 1:
         return made.cycles
     control = LINE_CONTROL if len(window) == 1 else 0
     return max(made.cycles, made.cuts + 1 + control)
@@ -293,11 +293,11 @@ def _gathered_conv(
     a: Arrangement,
     op: Conv,
     x: Value,
-    stage: Stage,
+    stage: HardwareStage,
     made: Matrix,
     window_bits: int,
     folded: bool,
-) -> Stage:
+) -> HardwareStage:
     """All pixels at hand: a loop over the positions picks each window out of them."""
     positions = stage.out.positions
     per_position = made.cycles + made.cuts if folded and made.cycles > 1 else made.cycles
@@ -305,7 +305,7 @@ def _gathered_conv(
     lut, ff = made.lut, made.ff
     if positions > 1:
         lut += window_bits * positions * a.fabric.gather_lut
-        if a.fabric.tool is Tool.VIVADO:  # a product waits for the next cycle
+        if a.fabric.tool is HlsTool.VIVADO:  # a product waits for the next cycle
             ff += made.multipliers * min(op.type.bits, x.bits)
     return replace(
         stage,

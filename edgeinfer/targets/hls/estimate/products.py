@@ -17,7 +17,7 @@ import numpy as np
 from edgeinfer.ir.ops import Weights
 from edgeinfer.targets.hls.estimate.fabric import (
     CARRY_LUTS,
-    Fabric,
+    HlsFabric,
     adder_luts,
     multiplexer_luts,
     product_dsps,
@@ -55,7 +55,9 @@ def widths(values: Ints) -> Ints:
     return bits + (values < 0)
 
 
-def constant_products(f: Fabric, weight: Weights, x_bits: int, kept_bits: int | None) -> Products:
+def constant_products(
+    f: HlsFabric, weight: Weights, x_bits: int, kept_bits: int | None
+) -> Products:
     """Multiply a vector (rows of the weight) by constants; `kept_bits`: products are cut to so
     many bits before they are added, None where they are kept whole."""
     matrix = np.asarray(weight.reshape(-1, weight.shape[-1]))
@@ -92,12 +94,12 @@ def constant_products(f: Fabric, weight: Weights, x_bits: int, kept_bits: int | 
         luts * scale,
         multipliers * scale,
         terms * scale,
-        counted(per_output, scale),
+        count_terms(per_output, scale),
         product_bits,
     )
 
 
-def counted(terms: Ints, scale: float = 1.0) -> tuple[tuple[int, float], ...]:
+def count_terms(terms: Ints, scale: float = 1.0) -> tuple[tuple[int, float], ...]:
     """Numbers of terms, each with how many outputs have so many."""
     numbers, outputs = np.unique(terms, return_counts=True)
     return tuple(
@@ -105,7 +107,9 @@ def counted(terms: Ints, scale: float = 1.0) -> tuple[tuple[int, float], ...]:
     )
 
 
-def shared(f: Fabric, made: Products, x_bits: int, w_bits: int, limit: int) -> Products:
+def share_multipliers(
+    f: HlsFabric, made: Products, x_bits: int, w_bits: int, limit: int
+) -> Products:
     """The same products by at most so many multipliers, each fed in turn through multiplexers.
     Products in LUTs stay where they are: a multiplexer costs as much."""
     if made.multipliers <= limit:
@@ -125,7 +129,7 @@ class Trees:
     cuts: int  # clock edges between products and sums
 
 
-def trees(f: Fabric, made: Products, biased: int, sum_bits: int) -> Trees:
+def trees(f: HlsFabric, made: Products, biased: int, sum_bits: int) -> Trees:
     """Add the terms of each output in a balanced tree, cut where a cycle ends.
 
     biased: outputs to which a constant is added. An output that is done before a cut needs no
@@ -149,7 +153,7 @@ def trees(f: Fabric, made: Products, biased: int, sum_bits: int) -> Trees:
     return Trees(adder_luts(f, wide, adders), registers * wide, most)
 
 
-def product_ns(f: Fabric, made: Products) -> float:
+def product_ns(f: HlsFabric, made: Products) -> float:
     """Until the products are there: through a DSP block, through LUTs, or as wiring."""
     if made.dsp:
         return f.multiply_ns

@@ -12,7 +12,7 @@ import bisect
 import math
 from dataclasses import dataclass
 
-from edgeinfer.graph.nodes import dilated
+from edgeinfer.graph.nodes import dilate_window
 from edgeinfer.ir.ops import Conv, Dense, Op
 from edgeinfer.ir.program import Program
 from edgeinfer.targets.hls.settings import Backend, HlsSettings, Strategy
@@ -21,7 +21,7 @@ ALWAYS_FOLDED = frozenset({Backend.QUARTUS, Backend.ONEAPI})  # have no latency 
 
 
 @dataclass(frozen=True, slots=True)
-class Legal:
+class LegalFactors:
     """The reuse factors that a layer may have; in a row where `values` is a range."""
 
     values: tuple[int, ...] | range
@@ -53,7 +53,7 @@ def multiplication_size(op: Conv | Dense) -> tuple[int, int]:
         case Dense():
             return op.weight.shape[0], outputs
         case Conv():
-            window = dilated(op.weight.shape[: len(op.dilation)], op.dilation)
+            window = dilate_window(op.weight.shape[: len(op.dilation)], op.dilation)
             return math.prod(window) * op.weight.shape[-2] * op.groups, outputs
 
 
@@ -77,7 +77,7 @@ def effective_strategy(op: str, settings: HlsSettings) -> Strategy:
     return settings.strategy_for(op)
 
 
-def legal(op: Conv | Dense, settings: HlsSettings) -> Legal:
+def legal(op: Conv | Dense, settings: HlsSettings) -> LegalFactors:
     """The reuse factors that a layer may have with its strategy and backend.
 
     Where all multiplications are laid out (the latency strategy) any factor goes; distributed
@@ -86,11 +86,11 @@ def legal(op: Conv | Dense, settings: HlsSettings) -> Legal:
     inputs, outputs = multiplication_size(op)
     match effective_strategy(op.name, settings):
         case Strategy.LATENCY:
-            return Legal(range(1, inputs * outputs + 1))
+            return LegalFactors(range(1, inputs * outputs + 1))
         case Strategy.DISTRIBUTED:
-            return Legal((1,))
+            return LegalFactors((1,))
         case Strategy.RESOURCE:
-            return Legal(folded_factors(inputs, outputs))
+            return LegalFactors(folded_factors(inputs, outputs))
 
 
 def layers_with_multipliers(program: Program) -> tuple[Conv | Dense, ...]:

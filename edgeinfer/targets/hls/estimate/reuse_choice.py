@@ -15,7 +15,7 @@ from edgeinfer.base.errors import UsageError
 from edgeinfer.ir.ops import Conv, Dense
 from edgeinfer.ir.program import Program
 from edgeinfer.targets.hls.estimate.design import design_of, layer_stages
-from edgeinfer.targets.hls.estimate.estimate import Estimate, summed
+from edgeinfer.targets.hls.estimate.estimate import HlsEstimate, sum_stages
 from edgeinfer.targets.hls.estimate.fabric import fabric
 from edgeinfer.targets.hls.estimate.reuse import (
     ALWAYS_FOLDED,
@@ -23,7 +23,7 @@ from edgeinfer.targets.hls.estimate.reuse import (
     layers_with_multipliers,
     multiplication_size,
 )
-from edgeinfer.targets.hls.estimate.stage import Arrangement, Stage
+from edgeinfer.targets.hls.estimate.stage import Arrangement, HardwareStage
 from edgeinfer.targets.hls.settings import HlsSettings, IoType, Strategy
 
 UNROLL_LIMIT = 4096  # multiplications of a layer that HLS lays out all at once (XFORM 203-504)
@@ -36,10 +36,10 @@ class Choice:
     """Settings that meet the budget, and what is estimated of them."""
 
     settings: HlsSettings
-    estimate: Estimate
+    estimate: HlsEstimate
 
 
-def usage(found: Estimate, device: Device) -> dict[str, tuple[float, int]]:
+def usage(found: HlsEstimate, device: Device) -> dict[str, tuple[float, int]]:
     """Used and offered, for each kind that the device has. LUTs and flip-flops are those after
     logic synthesis, for they are what is placed."""
     figures = found.figures()
@@ -51,12 +51,12 @@ def usage(found: Estimate, device: Device) -> dict[str, tuple[float, int]]:
     }
 
 
-def fits(found: Estimate, device: Device) -> bool:
+def fits(found: HlsEstimate, device: Device) -> bool:
     """Whether the device holds the design, at the estimates' middle."""
     return all(used <= offered for used, offered in usage(found, device).values())
 
 
-def largest_share(found: Estimate, device: Device) -> float:
+def largest_share(found: HlsEstimate, device: Device) -> float:
     """The fullest kind's share of what the device offers; beyond 1 it does not fit."""
     shares = [
         used / offered if offered else (0.0 if not used else float("inf"))
@@ -65,7 +65,7 @@ def largest_share(found: Estimate, device: Device) -> float:
     return max(shares, default=0.0)
 
 
-def chosen(
+def choose_reuse(
     program: Program, settings: HlsSettings, device: Device, *, latency_us: float | None = None
 ) -> Choice:
     """The smallest design within `latency_us` that the device holds; without a latency, the
@@ -151,11 +151,11 @@ class _Search:
         """The settings of a point."""
         return self._with({name: self.factors[name][i] for name, i in at.items()})
 
-    def estimate(self, at: Point) -> Estimate:
+    def estimate(self, at: Point) -> HlsEstimate:
         """A point's figures, from the stages that are known."""
-        only: dict[str, Stage] = {name: self.stages[name][i] for name, i in at.items()}
+        only: dict[str, HardwareStage] = {name: self.stages[name][i] for name, i in at.items()}
         design = design_of(self.program, self.settings, self.arrangement, only)
-        return summed(design, self.settings, self.device)
+        return sum_stages(design, self.settings, self.device)
 
     def smallest(self) -> Point:
         """Of each layer the variant with the smallest share of the device."""
@@ -164,7 +164,7 @@ class _Search:
             at[name] = min(range(len(stages)), key=lambda i: (self._size(stages[i]), i))
         return at
 
-    def _size(self, stage: Stage) -> float:
+    def _size(self, stage: HardwareStage) -> float:
         """How much of the device a stage takes: the sum of its shares."""
         offered = {kind: self.device.offers(kind) or 0 for kind in ("dsp", "lut", "bram18")}
         if self.device.offers("alm"):
@@ -176,7 +176,7 @@ class _Search:
         used = {"dsp": stage.dsp, "lut": stage.lut, "bram18": stage.bram18}
         return sum(used[kind] / max(offered[kind], 1) for kind in used)
 
-    def faster(self, at: Point, found: Estimate) -> tuple[Point, Estimate] | None:
+    def faster(self, at: Point, found: HlsEstimate) -> tuple[Point, HlsEstimate] | None:
         """Unfold the layer that holds the rest up by one legal factor, if the device holds it."""
         slowest = sorted(at, key=lambda name: -self.stages[name][at[name]].busy_cycles)
         for name in slowest:
@@ -200,7 +200,7 @@ class _Search:
         busiest = max(self.stages[other][i].busy_cycles for other, i in at.items())
         return self.stages[name][at[name]].busy_cycles < busiest
 
-    def smaller(self, at: Point, found: Estimate, limit: float) -> tuple[Point, Estimate]:
+    def smaller(self, at: Point, found: HlsEstimate, limit: float) -> tuple[Point, HlsEstimate]:
         """Fold every layer as far as the limit allows, the largest first."""
         sizes = {name: self._size(self.stages[name][i]) for name, i in at.items()}
         for name in sorted(sizes, key=lambda name: -sizes[name]):
@@ -216,7 +216,7 @@ class _Search:
         return at, found
 
 
-def _over(found: Estimate, device: Device) -> str:
+def _over(found: HlsEstimate, device: Device) -> str:
     """What there is too little of, in numbers."""
     short = [
         f"{used:,.0f} {kind.upper()} of {offered:,}"

@@ -8,7 +8,7 @@ import math
 from dataclasses import dataclass, replace
 
 from edgeinfer.ir.ops import Shape
-from edgeinfer.targets.hls.estimate.fabric import Fabric, Tool
+from edgeinfer.targets.hls.estimate.fabric import HlsFabric, HlsTool
 from edgeinfer.targets.hls.settings import Arithmetic, IoType
 
 HLS4ML_TABLE = 1024
@@ -41,7 +41,7 @@ def value_of(shape: Shape, bits: int) -> Value:
 
 
 @dataclass(frozen=True, slots=True)
-class Stage:
+class HardwareStage:
     """One layer's hardware. `name` is that of the op it comes from."""
 
     name: str
@@ -62,7 +62,7 @@ class Stage:
 
     def plus(
         self, *, dsp: float = 0.0, lut: float = 0.0, ff: float = 0.0, bram: float = 0.0
-    ) -> Stage:
+    ) -> HardwareStage:
         """The stage with more hardware."""
         return replace(
             self,
@@ -77,7 +77,7 @@ class Stage:
 class Arrangement:
     """What all stages of a design have in common."""
 
-    fabric: Fabric
+    fabric: HlsFabric
     io: IoType
     arithmetic: Arithmetic = Arithmetic.EXACT
 
@@ -96,13 +96,13 @@ class Arrangement:
 
     def ports_luts(self, *values: Value) -> float:
         """Handshakes of the streams that a stage reads and writes."""
-        if not self.streamed or self.fabric.tool is Tool.VITIS:
+        if not self.streamed or self.fabric.tool is HlsTool.VITIS:
             return 0.0
         return float(sum(PORT_LUTS * value.channels for value in values))
 
     def output_ff(self, out: Value) -> float:
         """Registers at a stage's output stream."""
-        if not self.streamed or self.fabric.tool is Tool.VIVADO:
+        if not self.streamed or self.fabric.tool is HlsTool.VIVADO:
             return 0.0
         return float(out.channels * out.bits)
 

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 
 from edgeinfer.base.errors import EdgeInferError
 from edgeinfer.targets.hls.project.native_layers import PADDING, RESHAPE
-from edgeinfer.targets.hls.project.spec import Layer, Plan
+from edgeinfer.targets.hls.project.spec import Plan, ProjectLayer
 from edgeinfer.targets.hls.settings import HlsSettings, Strategy
 from quantization.fixed import Fixed, Overflow, Quantizer, Rounding
 
@@ -27,7 +27,7 @@ IN_ADDERS = ("weight", "bias")  # formats that a layer of distributed arithmetic
 
 
 @dataclass(frozen=True, slots=True)
-class Taken:
+class TakenStrategy:
     """What hls4ml settled on for a layer that multiplies."""
 
     layer: str
@@ -37,7 +37,9 @@ class Taken:
     asked: int
 
 
-def audited(plan: Plan, model: ModelGraph, settings: HlsSettings) -> tuple[Taken, ...]:
+def audit_project(
+    plan: Plan, model: ModelGraph, settings: HlsSettings
+) -> tuple[TakenStrategy, ...]:
     """Compare; the strategies and reuse factors that were taken. A difference is a bug."""
     nodes = {node.name: node for node in model.get_layers()}
     wanted = {layer.name: layer for layer in plan.layers}
@@ -53,11 +55,13 @@ def audited(plan: Plan, model: ModelGraph, settings: HlsSettings) -> tuple[Taken
         if layer.multiplies:
             asked = settings.reuse_for(layer.op)
             reuse = int(node.get_attr("reuse_factor"))
-            taken.append(Taken(layer.name, layer.op, node.get_attr("strategy"), reuse, asked))
+            taken.append(
+                TakenStrategy(layer.name, layer.op, node.get_attr("strategy"), reuse, asked)
+            )
     return tuple(taken)
 
 
-def _check_formats(layer: Layer, node: Any) -> None:
+def _check_formats(layer: ProjectLayer, node: Any) -> None:
     asked: dict[str, Quantizer | Fixed] = {"result": layer.result, **layer.formats}
     if layer.kind.startswith((RESHAPE, PADDING)):  # hands on the format that it gets
         asked = {}

@@ -6,14 +6,14 @@ from __future__ import annotations
 
 from edgeinfer.base.errors import Offence, UnsupportedModelError
 from edgeinfer.ir.program import Program
-from edgeinfer.targets.hls.project.place import laid_out
+from edgeinfer.targets.hls.project.place import lay_out
 from edgeinfer.targets.hls.project.spec import Plan
 from edgeinfer.targets.hls.settings import HlsSettings
 
 
 def offences(program: Program, settings: HlsSettings) -> tuple[Offence, ...]:
     """Every op for which the project would have no equal."""
-    return laid_out(program, settings).offences
+    return lay_out(program, settings).offences
 
 
 def refuse(program: Program, plan: Plan) -> None:

@@ -19,7 +19,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from edgeinfer.base.code import rendered
+from edgeinfer.base.code import fill_template
 from edgeinfer.base.errors import EdgeInferError, ToolFailedError, ToolMissingError
 from edgeinfer.base.names import Identifier, Operand, OwnText, Variable
 from edgeinfer.base.plan import BuildPlan
@@ -28,12 +28,12 @@ from edgeinfer.ir.ops import Conv, Dense
 from edgeinfer.ir.program import Program
 from edgeinfer.targets.hls.estimate.reuse import effective_strategy, reuse_of
 from edgeinfer.targets.hls.project import manifest
-from edgeinfer.targets.hls.project.audit import audited
+from edgeinfer.targets.hls.project.audit import audit_project
 from edgeinfer.targets.hls.project.check import refuse
 from edgeinfer.targets.hls.project.layout import OURS
 from edgeinfer.targets.hls.project.native_layers import INPUT
-from edgeinfer.targets.hls.project.place import laid_out
-from edgeinfer.targets.hls.project.spec import Layer, Plan, safe
+from edgeinfer.targets.hls.project.place import lay_out
+from edgeinfer.targets.hls.project.spec import Plan, ProjectLayer, safe
 from edgeinfer.targets.hls.settings import Backend, HlsSettings, IoType, Strategy
 
 if TYPE_CHECKING:
@@ -55,16 +55,18 @@ def project_name(program: Program) -> str:
     return f"{safe(program.name, 'net')}_top"
 
 
-def emitted(program: Program, settings: HlsSettings, namespace: str | None = None) -> BuildPlan:
+def emit_project(
+    program: Program, settings: HlsSettings, namespace: str | None = None
+) -> BuildPlan:
     """The project's files in memory; an error that lists whatever cannot be expressed exactly."""
-    plan = laid_out(program, settings)
+    plan = lay_out(program, settings)
     refuse(program, plan)
     _need_da4ml(plan, settings)
     with scratch_folder("hls") as scratch:
         folder = scratch / "project"
         with _of_hls4ml(program, settings):
             model = graph(program, plan, settings, folder, namespace)
-            taken = audited(plan, model, settings)
+            taken = audit_project(plan, model, settings)
             with _quietly(), _without_keras():
                 model.write()
         files = _read(folder, str(model.config.get_config_value("Stamp")))
@@ -82,9 +84,9 @@ def graph(
     from hls4ml.model.graph import ModelGraph
 
     if settings.backend in OURS:
-        from edgeinfer.targets.hls.project.hls4ml_layer import registered
+        from edgeinfer.targets.hls.project.hls4ml_layer import register_layers
 
-        registered(settings.backend)
+        register_layers(settings.backend)
     options: dict[str, Any] = {
         "part": settings.part,
         "clock_period": settings.clock_ns,
@@ -104,11 +106,11 @@ def graph(
         "HLSConfig": {
             "Model": {"Precision": NEVER, "ReuseFactor": 1, "Strategy": "Latency"},
             "LayerName": {
-                layer.name: _configured(layer, program, settings) for layer in plan.layers
+                layer.name: _layer_config(layer, program, settings) for layer in plan.layers
             },
         },
     }
-    layers = [_described(layer) for layer in plan.layers]
+    layers = [_describe_layer(layer) for layer in plan.layers]
     outputs = [output.layer for output in plan.outputs]
     with _quietly():
         model = ModelGraph.from_layer_list(config, layers, list(plan.inputs), outputs)
@@ -128,7 +130,7 @@ def _tap(plan: Plan, model: ModelGraph) -> None:
     for node in model.get_layers():
         call, variable = node.get_attr("function_cpp"), node.get_output_variable()
         if call and node.name.removeprefix("repack_") in wanted:
-            tapped = rendered(
+            tapped = fill_template(
                 "firmware/hls/tapped_call.h.j2",
                 {
                     "call": OwnText(call),
@@ -141,7 +143,7 @@ def _tap(plan: Plan, model: ModelGraph) -> None:
             node.set_attr("function_cpp", tapped.rstrip())
 
 
-def _configured(layer: Layer, program: Program, settings: HlsSettings) -> dict[str, Any]:
+def _layer_config(layer: ProjectLayer, program: Program, settings: HlsSettings) -> dict[str, Any]:
     formats = {name: str(type_) for name, type_ in layer.formats.items()}
     found: dict[str, Any] = {
         "Precision": {"result": str(layer.result), **formats},
@@ -154,7 +156,7 @@ def _configured(layer: Layer, program: Program, settings: HlsSettings) -> dict[s
     return found
 
 
-def _reuse(layer: Layer, program: Program, settings: HlsSettings) -> int:
+def _reuse(layer: ProjectLayer, program: Program, settings: HlsSettings) -> int:
     """What hls4ml would move the factor to. It forgets to for a convolution that it makes a
     pointwise one, and then names a kernel that it does not have."""
     op = program[layer.op]
@@ -164,7 +166,7 @@ def _reuse(layer: Layer, program: Program, settings: HlsSettings) -> int:
     return settings.reuse_for(layer.op)
 
 
-def _described(layer: Layer) -> dict[str, Any]:
+def _describe_layer(layer: ProjectLayer) -> dict[str, Any]:
     found = {"name": layer.name, "class_name": layer.kind, **layer.attributes}
     if layer.kind != INPUT:
         found |= {"inputs": list(layer.inputs), "shape": list(layer.shape)}

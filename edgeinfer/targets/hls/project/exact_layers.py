@@ -10,12 +10,12 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from edgeinfer.ir import ops
-from edgeinfer.ir.ops import Op, PairKind, PoolKind, Shape, Weights, packed
-from edgeinfer.targets.hls.project.spec import Stored, exactly
-from quantization.fixed import Fixed, Ints, Overflow, Quantizer, fixed_for, requantize
+from edgeinfer.ir.ops import Op, PairKind, PoolKind, Shape, Weights, pack_weights
+from edgeinfer.targets.hls.project.spec import StoredIntegers, exactly
+from quantization.fixed import Fixed, Ints, Overflow, Quantizer, fixed_of_range, requantize
 
 if TYPE_CHECKING:
-    from edgeinfer.targets.hls.project.layout import Layout
+    from edgeinfer.targets.hls.project.layout import ProjectLayout
 
 MOST_AXES = 4
 COMPARING = (PairKind.MAX, PairKind.MIN)
@@ -28,13 +28,13 @@ MERGES = {
 }
 
 
-def place_requant(layout: Layout, op: ops.Requant) -> None:
+def place_requant(layout: ProjectLayout, op: ops.Requant) -> None:
     """The result's type rounds and overflows. Where it drops more bits than there are, only its
     sign counts, and the types of the C-simulation refuse to round: two numbers take their place."""
     result = Quantizer(op.type, op.rounding, op.overflow)
     x, shape = layout.of_value[op.x], layout.program.shapes[op.name]
     if only_zero(op):
-        nothing = Stored("values", np.array([0, 0]), op.type)
+        nothing = StoredIntegers("values", np.array([0, 0]), op.type)
         layout.exact(op, "sign", (x,), shape, exactly(op.type), stored=(nothing,))
         return
     if not drops_all(layout, op):
@@ -42,7 +42,7 @@ def place_requant(layout: Layout, op: ops.Requant) -> None:
         return
     ends = requantize(np.array([-1, 0]), layout.program.type(op.x).frac, result)
     layout.exact(
-        op, "sign", (x,), shape, exactly(op.type), stored=(Stored("values", ends, op.type),)
+        op, "sign", (x,), shape, exactly(op.type), stored=(StoredIntegers("values", ends, op.type),)
     )
 
 
@@ -52,25 +52,25 @@ def only_zero(op: ops.Requant) -> bool:
     return op.overflow is Overflow.SAT_SYM and op.type.signed and op.type.bits == 1
 
 
-def drops_all(layout: Layout, op: ops.Requant) -> bool:
+def drops_all(layout: ProjectLayout, op: ops.Requant) -> bool:
     """Whether even the largest x is less than half a step of the result."""
     x_type = layout.program.type(op.x)
     return x_type.frac - op.type.frac > x_type.bits
 
 
-def place_copy(layout: Layout, op: ops.Reshape) -> None:
+def place_copy(layout: ProjectLayout, op: ops.Reshape) -> None:
     """The same elements in words of another size."""
     layout.exact(op, "requant", (layout.of_value[op.x],), op.shape, exactly(op.type))
 
 
-def place_clip(layout: Layout, op: ops.Clip) -> None:
+def place_clip(layout: ProjectLayout, op: ops.Clip) -> None:
     """Limits that nothing can reach are left out; where nothing lies between them, they are all."""
     x, shape = layout.ranges[op.x], layout.program.shapes[op.name]
     low = None if op.low is None or op.low <= x.bottom else op.low
     high = None if op.high is None or op.high >= x.top else op.high
     ends = [end for end in (low, high) if end is not None and not x.bottom <= end <= x.top]
     if ends:
-        values = Stored("values", np.array([ends[0]] * 2), op.type)
+        values = StoredIntegers("values", np.array([ends[0]] * 2), op.type)
         layout.exact(
             op, "sign", (layout.of_value[op.x],), shape, exactly(op.type), stored=(values,)
         )
@@ -80,11 +80,11 @@ def place_clip(layout: Layout, op: ops.Clip) -> None:
     layout.exact(
         op, "clip", (layout.of_value[op.x],), shape, exactly(op.type),
         constants={"has_low": int(low is not None), "has_high": int(high is not None)},
-        stored=(_stored("limits", limits, op.type.frac, signed=signed),),
+        stored=(_store_integers("limits", limits, op.type.frac, signed=signed),),
     )  # fmt: skip
 
 
-def place_scale(layout: Layout, op: ops.Scale) -> None:
+def place_scale(layout: ProjectLayout, op: ops.Scale) -> None:
     """Factors and biases lie beside the layer, as often as they differ."""
     shape = layout.program.shapes[op.name]
     x = spread(layout, op, op.x, shape)
@@ -93,31 +93,33 @@ def place_scale(layout: Layout, op: ops.Scale) -> None:
         op, "scale", (x,), shape, exactly(op.type),
         constants={"n_factors": factors.size, "n_biases": biases.size},
         stored=(
-            Stored("factors", factors, op.factor_type), _stored("biases", biases, op.type.frac),
+            StoredIntegers("factors", factors, op.factor_type),
+            _store_integers("biases", biases, op.type.frac),
         ),
     )  # fmt: skip
 
 
-def place_prelu(layout: Layout, op: ops.PRelu) -> None:
+def place_prelu(layout: ProjectLayout, op: ops.PRelu) -> None:
     """Slopes lie beside the layer, as often as they differ."""
     shape = layout.program.shapes[op.name]
     x = spread(layout, op, op.x, shape)
     slopes = repeating(op.slope, shape)
     layout.exact(
         op, "prelu", (x,), shape, exactly(op.type),
-        constants={"n_slopes": slopes.size}, stored=(Stored("slopes", slopes, op.slope_type),),
+        constants={"n_slopes": slopes.size},
+        stored=(StoredIntegers("slopes", slopes, op.slope_type),),
     )  # fmt: skip
 
 
-def place_table(layout: Layout, op: ops.Table) -> None:
+def place_table(layout: ProjectLayout, op: ops.Table) -> None:
     """Our very table, entry by entry; the index is proved to stay inside."""
     layout.exact(
         op, "table", (layout.of_value[op.x],), layout.program.shapes[op.name], exactly(op.type),
-        constants={"first": op.first}, stored=(Stored("entries", op.entries, op.type),),
+        constants={"first": op.first}, stored=(StoredIntegers("entries", op.entries, op.type),),
     )  # fmt: skip
 
 
-def place_softmax(layout: Layout, op: ops.Softmax) -> None:
+def place_softmax(layout: ProjectLayout, op: ops.Softmax) -> None:
     """Both tables, and types that hold every distance and every sum."""
     shape, x_type = layout.program.shapes[op.name], layout.program.type(op.x)
     ways = shape[op.axis]
@@ -139,16 +141,17 @@ def place_softmax(layout: Layout, op: ops.Softmax) -> None:
         op, "softmax", (layout.of_value[op.x],), shape,
         Quantizer(op.type, op.rounding, op.overflow), constants=constants,
         stored=(
-            Stored("exps", op.exp, op.exp_type), Stored("inverses", op.inverse, op.inverse_type),
+            StoredIntegers("exps", op.exp, op.exp_type),
+            StoredIntegers("inverses", op.inverse, op.inverse_type),
         ),
         types={
             "distance": Fixed(False, x_type.bits, x_type.integer),
-            "sum": fixed_for(0, most, op.exp_type.frac),
+            "sum": fixed_of_range(0, most, op.exp_type.frac),
         },
     )  # fmt: skip
 
 
-def place_pool(layout: Layout, op: ops.Pool) -> None:
+def place_pool(layout: ProjectLayout, op: ops.Pool) -> None:
     """Sums, and maxima that leave padding out."""
     shape, out = layout.program.shapes[op.x], layout.program.shapes[op.name]
     lead = (1,) * (2 - len(op.window))
@@ -173,7 +176,7 @@ def place_pool(layout: Layout, op: ops.Pool) -> None:
     layout.exact(op, function, (layout.of_value[op.x],), out, exactly(op.type), constants=constants)
 
 
-def place_pair(layout: Layout, op: ops.Pair) -> None:
+def place_pair(layout: ProjectLayout, op: ops.Pair) -> None:
     """Two tensors of one shape are hls4ml's merge. One that broadcasts is spread out first, and a
     constant lies beside the layer."""
     shape = layout.program.shapes[op.name]
@@ -184,14 +187,14 @@ def place_pair(layout: Layout, op: ops.Pair) -> None:
         x, raw = spread(layout, op, other, shape), repeating(constant.value, shape)
         held, type_ = layout.program.type(other), constant.type
         if op.kind in COMPARING and held.signed != type_.signed:
-            type_ = signed(type_)
+            type_ = signed_type_of(type_)
             x = _as_signed(layout, op, x, held, shape, "")
         function = MERGES[op.kind]
         if swapped and op.kind is PairKind.SUB:
             function = "subtract_from"
         layout.exact(
             op, function, (x,), shape, exactly(op.type),
-            constants={"n_constants": raw.size}, stored=(Stored("constants", raw, type_),),
+            constants={"n_constants": raw.size}, stored=(StoredIntegers("constants", raw, type_),),
         )  # fmt: skip
         return
     types = [layout.program.type(value) for value in (op.a, op.b)]
@@ -206,29 +209,29 @@ def place_pair(layout: Layout, op: ops.Pair) -> None:
     )
 
 
-def signed(type_: Fixed) -> Fixed:
+def signed_type_of(type_: Fixed) -> Fixed:
     """The signed type on the same grid that holds all of it."""
     return type_ if type_.signed else Fixed(True, type_.bits + 1, type_.integer + 1)
 
 
 def _as_signed(
-    layout: Layout, op: ops.Pair, layer: str, type_: Fixed, shape: Shape, side: str
+    layout: ProjectLayout, op: ops.Pair, layer: str, type_: Fixed, shape: Shape, side: str
 ) -> str:
     """A copy with a sign: ap_fixed compares wide numbers of either kind as if none had one."""
     if type_.signed:
         return layer
     return layout.exact(
-        op, "requant", (layer,), shape, exactly(signed(type_)), part=f"_signed{side}"
+        op, "requant", (layer,), shape, exactly(signed_type_of(type_)), part=f"_signed{side}"
     )
 
 
-def place_concat(layout: Layout, op: ops.Concat) -> None:
+def place_concat(layout: ProjectLayout, op: ops.Concat) -> None:
     """Two at a time, from the left. Constants, on the result's grid, lie beside the layer."""
     shape, result = layout.program.shapes[op.name], exactly(op.type)
     parts = _parts(layout, op)
     held, size = parts[0]
     for i, (part, width) in enumerate(parts[1:], start=1):
-        joined = _resized(shape, op.axis, size + width)
+        joined = _upsampled_shape(shape, op.axis, size + width)
         inner = math.prod(shape[op.axis + 1 :])
         constants = {
             "n_outer": math.prod(shape[: op.axis]), "n_a": size * inner, "n_b": width * inner,
@@ -242,12 +245,12 @@ def place_concat(layout: Layout, op: ops.Concat) -> None:
             case str(), np.ndarray():
                 held = layout.exact(
                     op, "append", (held,), joined, result, constants=constants, part=last,
-                    stored=(_stored("constants", part, op.type.frac),),
+                    stored=(_store_integers("constants", part, op.type.frac),),
                 )  # fmt: skip
             case np.ndarray(), str():
                 held = layout.exact(
                     op, "prepend", (part,), joined, result, constants=constants, part=last,
-                    stored=(_stored("constants", held, op.type.frac),),
+                    stored=(_store_integers("constants", held, op.type.frac),),
                 )  # fmt: skip
             case _:
                 raise AssertionError("`_parts` has joined neighbouring constants")
@@ -256,7 +259,7 @@ def place_concat(layout: Layout, op: ops.Concat) -> None:
         layout.exact(op, "requant", (held,), shape, result)
 
 
-def _parts(layout: Layout, op: ops.Concat) -> list[tuple[str | Ints, int]]:
+def _parts(layout: ProjectLayout, op: ops.Concat) -> list[tuple[str | Ints, int]]:
     """The layers and the constants side by side, and how wide each is; neighbouring constants are
     one."""
     parts: list[tuple[str | Ints, int]] = []
@@ -274,7 +277,7 @@ def _parts(layout: Layout, op: ops.Concat) -> list[tuple[str | Ints, int]]:
     return parts
 
 
-def place_move(layout: Layout, op: ops.Moves) -> None:
+def place_move(layout: ProjectLayout, op: ops.Moves) -> None:
     """Every move is one gather: where each element of the result comes from, axis by axis."""
     shape, out = layout.program.shapes[op.x], layout.program.shapes[op.name]
     rank = len(shape)
@@ -302,14 +305,16 @@ def place_move(layout: Layout, op: ops.Moves) -> None:
     _place_gather(layout, op, out, gather(shape, out, order, factors, steps, starts))
 
 
-def _place_gather(layout: Layout, op: ops.Moves, out: Shape, constants: dict[str, int]) -> None:
+def _place_gather(
+    layout: ProjectLayout, op: ops.Moves, out: Shape, constants: dict[str, int]
+) -> None:
     layout.exact(
         op, "gather", (layout.of_value[op.x],), out, exactly(op.type), constants=constants,
-        stored=(_stored("pad", np.array([op.fill]), op.type.frac),),
+        stored=(_store_integers("pad", np.array([op.fill]), op.type.frac),),
     )  # fmt: skip
 
 
-def spread(layout: Layout, op: Op, value: str, shape: Shape, side: str = "") -> str:
+def spread(layout: ProjectLayout, op: Op, value: str, shape: Shape, side: str = "") -> str:
     """The layer that holds a value as often as another shape asks for."""
     own = layout.program.shapes[value]
     if own == shape:
@@ -323,11 +328,11 @@ def spread(layout: Layout, op: Op, value: str, shape: Shape, side: str = "") -> 
     type_ = layout.program.type(value)
     return layout.exact(
         op, "gather", (layout.of_value[value],), shape, exactly(type_), constants=constants,
-        stored=(_stored("pad", np.array([0]), type_.frac),), part=f"_spread{side}",
+        stored=(_store_integers("pad", np.array([0]), type_.frac),), part=f"_spread{side}",
     )  # fmt: skip
 
 
-def place_rows(layout: Layout, op: ops.Conv, taken: Shape, step: int, before: int) -> str:
+def place_rows(layout: ProjectLayout, op: ops.Conv, taken: Shape, step: int, before: int) -> str:
     """Every step-th row, beginning so many zero rows before the first."""
     shape, rank = layout.program.shapes[op.x], len(taken)
     type_ = layout.program.type(op.x)
@@ -337,7 +342,7 @@ def place_rows(layout: Layout, op: ops.Conv, taken: Shape, step: int, before: in
     )  # fmt: skip
     return layout.exact(
         op, "gather", (layout.of_value[op.x],), taken, exactly(type_), constants=constants,
-        stored=(_stored("pad", np.array([0]), type_.frac),), part="_rows",
+        stored=(_store_integers("pad", np.array([0]), type_.frac),), part="_rows",
     )  # fmt: skip
 
 
@@ -395,13 +400,13 @@ def repeating(raw: Weights, shape: Shape) -> Weights:
         tail = trimmed.shape[axis:]
         if trimmed.shape[:axis] == (1,) * axis and tail == shape[axis:]:
             return trimmed.reshape(-1)
-    return packed(np.broadcast_to(trimmed, shape).astype(np.int64).reshape(-1))
+    return pack_weights(np.broadcast_to(trimmed, shape).astype(np.int64).reshape(-1))
 
 
-def _stored(name: str, raw: Weights, frac: int, *, signed: bool = False) -> Stored:
+def _store_integers(name: str, raw: Weights, frac: int, *, signed: bool = False) -> StoredIntegers:
     low = min(int(raw.min()), -1 if signed else 0)
-    return Stored(name, raw, fixed_for(low, int(raw.max()), frac))
+    return StoredIntegers(name, raw, fixed_of_range(low, int(raw.max()), frac))
 
 
-def _resized(shape: Shape, axis: int, size: int) -> Shape:
+def _upsampled_shape(shape: Shape, axis: int, size: int) -> Shape:
     return (*shape[:axis], size, *shape[axis + 1 :])

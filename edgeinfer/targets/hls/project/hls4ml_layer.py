@@ -15,7 +15,7 @@ from hls4ml.model.layers import Layer as Node
 from hls4ml.model.types import NamedType
 
 from edgeinfer.base import assets
-from edgeinfer.base.code import rendered
+from edgeinfer.base.code import fill_template
 from edgeinfer.base.names import Identifier, Operand, Variable
 from edgeinfer.targets.hls.project.layout import KIND
 from edgeinfer.targets.hls.settings import Backend
@@ -66,7 +66,7 @@ class ExactConfig(LayerConfigTemplate):  # type: ignore[misc]
             "n_in": math.prod(node.get_input_variable(node.inputs[0]).shape),
             "n_out": math.prod(node.get_output_variable().shape),
         }
-        return rendered(
+        return fill_template(
             f"{HEADERS}/exact_config.h.j2",
             {
                 "index": node.index,
@@ -93,7 +93,7 @@ class ExactCall(FunctionCallTemplate):  # type: ignore[misc]
         inputs = [node.get_input_variable(name) for name in node.inputs]
         output = node.get_output_variable()
         function = node.get_attr("function")
-        return rendered(
+        return fill_template(
             f"{HEADERS}/exact_call.h.j2",
             {
                 "index": node.index,
@@ -118,7 +118,7 @@ def _variable(variable: Any) -> dict[str, Any]:
 
 
 @functools.cache
-def registered(backend: Backend) -> None:
+def register_layers(backend: Backend) -> None:
     """Tell hls4ml of our layers, once for each backend."""
     owner = get_backend(str(backend))
     register_layer_once()

@@ -13,8 +13,8 @@ from edgeinfer.ir.ops import Op, Shape
 from edgeinfer.ir.program import Program
 from edgeinfer.targets.hls.project import layout
 from edgeinfer.targets.hls.project.spec import (
-    Layer,
-    Stored,
+    ProjectLayer,
+    StoredIntegers,
     representable,
     safe,
     unique,
@@ -31,13 +31,13 @@ AC_TYPES = (Backend.QUARTUS, Backend.ONEAPI, Backend.CATAPULT)
 
 
 @dataclass(slots=True)
-class Layout:
+class ProjectLayout:
     """The project in the making."""
 
     program: Program  # constants folded, nothing dead
     settings: HlsSettings
     ranges: dict[str, Interval]
-    layers: list[Layer] = field(default_factory=list)
+    layers: list[ProjectLayer] = field(default_factory=list)
     of_value: dict[str, str] = field(default_factory=dict)  # the layer that holds a value
     offences: list[Offence] = field(default_factory=list)
     findings: list[str] = field(default_factory=list)
@@ -52,7 +52,7 @@ class Layout:
         op = self.program[value]
         return op if isinstance(op, ops.Constant) else None
 
-    def carried(self, type_: Fixed) -> Fixed:
+    def carrier_type(self, type_: Fixed) -> Fixed:
         """The type by which the backend can hold these integers: hls4ml makes one bit of ac_fixed
         two, and shifts the grid."""
         if self.settings.backend in AC_TYPES and type_.bits == 1:
@@ -82,13 +82,13 @@ class Layout:
         value: str | None = None,
     ) -> str:
         """Append a layer; the name by which others read it. A `part` is a step on the op's way."""
-        result = replace(result, type=self.carried(result.type))
+        result = replace(result, type=self.carrier_type(result.type))
         if isinstance(op, ops.Requant) and not part and result.type != op.type:
             self.refuse(op, f"{self.settings.backend} has no type of one bit to round to")
-        formats = {name: self.carried(type_) for name, type_ in (formats or {}).items()}
+        formats = {name: self.carrier_type(type_) for name, type_ in (formats or {}).items()}
         name = self.named(op.name + part)
         held = op.name if value is None and not part else value
-        layer = Layer(
+        layer = ProjectLayer(
             name, kind, op.name, held, inputs, shape, result,
             formats, attributes or {}, multiplies,
         )  # fmt: skip
@@ -106,7 +106,7 @@ class Layout:
         result: Quantizer,
         *,
         constants: dict[str, int] | None = None,
-        stored: tuple[Stored, ...] = (),
+        stored: tuple[StoredIntegers, ...] = (),
         types: dict[str, Fixed] | None = None,
         part: str = "",
         value: str | None = None,
@@ -123,7 +123,7 @@ class Layout:
         attributes = {
             "function": function,
             "numbers": constants or {},
-            "stored": tuple(replace(array, type=self.carried(array.type)) for array in stored),
+            "stored": tuple(replace(array, type=self.carrier_type(array.type)) for array in stored),
             "types": types or {},
         }
         return self.add(

@@ -16,8 +16,8 @@ from typing import TYPE_CHECKING, Any
 from edgeinfer.base.errors import InputError
 from edgeinfer.ir.ops import Shape
 from edgeinfer.ir.program import Program
-from edgeinfer.targets.hls.project.audit import Taken
-from edgeinfer.targets.hls.project.spec import Layer, Plan
+from edgeinfer.targets.hls.project.audit import TakenStrategy
+from edgeinfer.targets.hls.project.spec import Plan, ProjectLayer
 from edgeinfer.targets.hls.settings import Backend, HlsSettings, IoType
 
 if TYPE_CHECKING:
@@ -33,7 +33,7 @@ VERSION = 1
 
 
 @dataclass(frozen=True, slots=True)
-class Port:
+class TopPort:
     """An input or an output of the top function: the Program's name for it, and C++'s."""
 
     name: str
@@ -50,7 +50,7 @@ class Port:
 
 
 @dataclass(frozen=True, slots=True)
-class Held:
+class ManifestLayer:
     """A layer: the op it is of, and the Program's value that its result is (if it is one)."""
 
     layer: str
@@ -89,9 +89,9 @@ class Manifest:
     backend: Backend
     io: IoType
     namespace: str | None
-    inputs: tuple[Port, ...]
-    outputs: tuple[Port, ...]
-    layers: tuple[Held, ...]
+    inputs: tuple[TopPort, ...]
+    outputs: tuple[TopPort, ...]
+    layers: tuple[ManifestLayer, ...]
     weights: tuple[Weight, ...]
     findings: tuple[str, ...]
 
@@ -111,7 +111,7 @@ def describe(
     project: str,
     plan: Plan,
     model: ModelGraph,
-    taken: tuple[Taken, ...],
+    taken: tuple[TakenStrategy, ...],
     namespace: str | None,
 ) -> Manifest:
     """Describe what hls4ml has made."""
@@ -121,7 +121,7 @@ def describe(
     for layer in plan.layers:
         node = nodes.get(layer.name) or nodes[f"repack_{layer.name}"]
         entry = settled.get(layer.name)
-        held.append(_held(layer, node, entry))
+        held.append(_manifest_layer(layer, node, entry))
     findings = [*plan.findings, *_reuse_findings(taken), *_build_finding(settings.backend)]
     return Manifest(
         program.digest,
@@ -146,16 +146,16 @@ def describe(
     )
 
 
-def _port(name: str, value: str, variable: Any, program: Program) -> Port:
-    return Port(
+def _port(name: str, value: str, variable: Any, program: Program) -> TopPort:
+    return TopPort(
         name, value, variable.name, variable.type.name, str(program.type(value)),
         program.shapes[value],
     )  # fmt: skip
 
 
-def _held(layer: Layer, node: Any, entry: Taken | None) -> Held:
+def _manifest_layer(layer: ProjectLayer, node: Any, entry: TakenStrategy | None) -> ManifestLayer:
     variable = node.get_output_variable()
-    return Held(
+    return ManifestLayer(
         layer.name, node.class_name, layer.op, layer.value, variable.name, variable.type.name,
         str(layer.result), tuple(layer.shape),
         tuple(weight.name for weight in node.get_weights()),
@@ -173,7 +173,7 @@ def _build_finding(backend: Backend) -> list[str]:
     ]
 
 
-def _reuse_findings(taken: tuple[Taken, ...]) -> list[str]:
+def _reuse_findings(taken: tuple[TakenStrategy, ...]) -> list[str]:
     return [
         f"{entry.op}: a reuse factor of {entry.asked} was asked for; hls4ml took {entry.reuse}, "
         f"the nearest that it allows with the {entry.strategy} strategy."
@@ -191,9 +191,10 @@ def read(folder: Path) -> Manifest:
             raise ValueError("it is of another version")
         content["backend"], content["io"] = Backend(content["backend"]), IoType(content["io"])
         for key, kind in (
-            ("inputs", Port), ("outputs", Port), ("layers", Held), ("weights", Weight),
+            ("inputs", TopPort), ("outputs", TopPort), ("layers", ManifestLayer),
+            ("weights", Weight),
         ):  # fmt: skip
-            content[key] = tuple(_made(kind, entry) for entry in content[key])
+            content[key] = tuple(_make_entry(kind, entry) for entry in content[key])
         content["findings"] = tuple(content["findings"])
         return Manifest(**content)
     except (OSError, ValueError, TypeError, KeyError) as error:
@@ -202,6 +203,6 @@ def read(folder: Path) -> Manifest:
         ) from None
 
 
-def _made(kind: type[Any], entry: dict[str, Any]) -> Any:
+def _make_entry(kind: type[Any], entry: dict[str, Any]) -> Any:
     tuples = {key: tuple(item) if isinstance(item, list) else item for key, item in entry.items()}
     return kind(**tuples)

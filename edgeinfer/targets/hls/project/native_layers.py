@@ -20,10 +20,10 @@ from edgeinfer.ir.ops import Pads, PoolKind, Shape, Weights, inputs_of
 from edgeinfer.targets.hls.project import exact_layers
 from edgeinfer.targets.hls.project.spec import exactly, representable
 from edgeinfer.targets.hls.settings import Backend, Strategy
-from quantization.fixed import Overflow, Quantizer, dequantize, fixed_for
+from quantization.fixed import Overflow, Quantizer, dequantize, fixed_of_range
 
 if TYPE_CHECKING:
-    from edgeinfer.targets.hls.project.layout import Layout
+    from edgeinfer.targets.hls.project.layout import ProjectLayout
 
 INPUT, RESHAPE, RELU = "InputLayer", "Reshape", "Activation"
 PADDING = "ZeroPadding"
@@ -34,7 +34,7 @@ SATURATING = (Overflow.SAT, Overflow.SAT_SYM)
 LAST = {"data_format": "channels_last"}
 
 
-def place_input(layout: Layout, op: ops.Input) -> None:
+def place_input(layout: ProjectLayout, op: ops.Input) -> None:
     """An input keeps its name where C++ allows it: it names a port."""
     layout.add(
         op, INPUT, (), op.shape, exactly(op.type),
@@ -42,7 +42,7 @@ def place_input(layout: Layout, op: ops.Input) -> None:
     )  # fmt: skip
 
 
-def place_dense(layout: Layout, op: ops.Dense) -> None:
+def place_dense(layout: ProjectLayout, op: ops.Dense) -> None:
     """One position: a dense layer. Several: a convolution that sees one position at a time."""
     shape = layout.program.shapes[op.x]
     weight = op.weight.reshape((1,) * (len(shape) - 1) + op.weight.shape)
@@ -60,7 +60,7 @@ def place_dense(layout: Layout, op: ops.Dense) -> None:
         layout.refuse(op, f"hls4ml's dense layers read 1 to 3 axes, not {len(shape)}")
 
 
-def place_conv(layout: Layout, op: ops.Conv) -> None:
+def place_conv(layout: ProjectLayout, op: ops.Conv) -> None:
     """1D and 2D. Groups and dilation are written out with zeros between the weights, for hls4ml
     has neither; one group per channel is a depthwise convolution."""
     rank = len(op.strides)
@@ -75,10 +75,10 @@ def place_conv(layout: Layout, op: ops.Conv) -> None:
             f"with zeros."
         )
     rows = layout.streams and rank == 2 and weight.shape[0] == 1 and op.strides[0] > 1
-    source = _every_row(layout, op) if rows else Source(
+    source = _every_row(layout, op) if rows else ConvSource(
         layout.of_value[op.x], layout.program.shapes[op.x], op.strides, op.pads
     )  # fmt: skip
-    source = _padded(layout, op, source)
+    source = _pad_source(layout, op, source)
     out = layout.program.shapes[op.name]
     sizes = _window("filt", weight.shape[:rank], source.strides, source.pads, source.shape, out)
     x, shape = source.layer, source.shape
@@ -87,7 +87,7 @@ def place_conv(layout: Layout, op: ops.Conv) -> None:
         _linear(layout, op, x, f"DepthwiseConv{rank}D", np.moveaxis(weight, -1, -2), sizes)
         return
     if op.groups > 1:
-        weight = ungrouped(weight, op.groups)
+        weight = ungroup_kernel(weight, op.groups)
         layout.findings.append(
             f"{op.name}: hls4ml has no convolution in {op.groups} groups; it is written as one "
             f"with zeros between the groups."
@@ -96,7 +96,7 @@ def place_conv(layout: Layout, op: ops.Conv) -> None:
 
 
 @dataclass(frozen=True, slots=True)
-class Source:
+class ConvSource:
     """What a convolution reads, and the steps and padding that are left to it."""
 
     layer: str
@@ -105,16 +105,16 @@ class Source:
     pads: Pads
 
 
-def _every_row(layout: Layout, op: ops.Conv) -> Source:
+def _every_row(layout: ProjectLayout, op: ops.Conv) -> ConvSource:
     """A window one row high takes the rows that it steps on: hls4ml's stream does not step over
     rows where there are none to buffer."""
     shape, rows = layout.program.shapes[op.x], layout.program.shapes[op.name][0]
     taken = (rows, *shape[1:])
     layer = exact_layers.place_rows(layout, op, taken, op.strides[0], op.pads[0][0])
-    return Source(layer, taken, (1, op.strides[1]), ((0, 0), op.pads[1]))
+    return ConvSource(layer, taken, (1, op.strides[1]), ((0, 0), op.pads[1]))
 
 
-def _padded(layout: Layout, op: ops.Conv, source: Source) -> Source:
+def _pad_source(layout: ProjectLayout, op: ops.Conv, source: ConvSource) -> ConvSource:
     """In a stream zeros are put around it by a layer of their own: where hls4ml inserts that, it
     may put it before the wrong reader."""
     shape, pads, rank = source.shape, source.pads, len(op.strides)
@@ -131,10 +131,10 @@ def _padded(layout: Layout, op: ops.Conv, source: Source) -> Source:
         op, f"{PADDING}{rank}D", (source.layer,), padded, exactly(layout.program.type(op.x)),
         attributes=sizes, part="_padding",
     )  # fmt: skip
-    return Source(layer, padded, source.strides, ((0, 0),) * rank)
+    return ConvSource(layer, padded, source.strides, ((0, 0),) * rank)
 
 
-def _has_depthwise(layout: Layout, op: ops.Conv) -> bool:
+def _has_depthwise(layout: ProjectLayout, op: ops.Conv) -> bool:
     """hls4ml's are written for the latency strategy, and not for Quartus; the one over one axis
     cannot be compiled beside the one over two, for their headers share an include guard."""
     latency = layout.settings.strategy_for(op.name) is Strategy.LATENCY
@@ -150,7 +150,7 @@ def spread(weight: Weights, dilation: Shape) -> Weights:
     return result
 
 
-def ungrouped(weight: Weights, groups: int) -> Weights:
+def ungroup_kernel(weight: Weights, groups: int) -> Weights:
     """A kernel over all channels, zero where input and output are in different groups."""
     per_in, outs = weight.shape[-2:]
     per_out = outs // groups
@@ -162,7 +162,7 @@ def ungrouped(weight: Weights, groups: int) -> Weights:
 
 
 def _linear(
-    layout: Layout,
+    layout: ProjectLayout,
     op: ops.Conv | ops.Dense,
     x: str,
     kind: str,
@@ -170,7 +170,7 @@ def _linear(
     sizes: dict[str, Any],
 ) -> None:
     bias = op.bias.astype(np.int64)
-    bias_type = fixed_for(min(int(bias.min()), 0), int(bias.max()), op.type.frac)
+    bias_type = fixed_of_range(min(int(bias.min()), 0), int(bias.max()), op.type.frac)
     if not all(representable(raw) for raw in (op.weight, bias)):
         layout.refuse(op, "weights beyond 2^53 cannot be written as hls4ml writes them")
         return
@@ -188,7 +188,7 @@ def _linear(
     )  # fmt: skip
 
 
-def place_requant(layout: Layout, op: ops.Requant) -> None:
+def place_requant(layout: ProjectLayout, op: ops.Requant) -> None:
     """An unsigned type that saturates is what a ReLU of hls4ml rounds to. It assigns a plain 0 to
     the type, which has to be rounded to it as any int: not to a grid coarser than all its bits."""
     far = exact_layers.drops_all(layout, op) or op.type.frac < -BITS_OF_INT
@@ -198,7 +198,7 @@ def place_requant(layout: Layout, op: ops.Requant) -> None:
         exact_layers.place_requant(layout, op)
 
 
-def place_clip(layout: Layout, op: ops.Clip) -> None:
+def place_clip(layout: ProjectLayout, op: ops.Clip) -> None:
     """ReLU, or limits of any kind."""
     if op.low == 0 and op.high is None:
         _relu(layout, op, exactly(op.type))
@@ -206,7 +206,7 @@ def place_clip(layout: Layout, op: ops.Clip) -> None:
         exact_layers.place_clip(layout, op)
 
 
-def _relu(layout: Layout, op: ops.Requant | ops.Clip, result: Quantizer) -> None:
+def _relu(layout: ProjectLayout, op: ops.Requant | ops.Clip, result: Quantizer) -> None:
     shape = layout.program.shapes[op.name]
     layout.add(
         op, RELU, (layout.of_value[op.x],), shape, result,
@@ -214,7 +214,7 @@ def _relu(layout: Layout, op: ops.Requant | ops.Clip, result: Quantizer) -> None
     )  # fmt: skip
 
 
-def place_pool(layout: Layout, op: ops.Pool) -> None:
+def place_pool(layout: ProjectLayout, op: ops.Pool) -> None:
     """A maximum without padding is hls4ml's; its padding and its averages are not exact."""
     rank = len(op.window)
     if rank not in (1, 2):
@@ -234,7 +234,7 @@ def place_pool(layout: Layout, op: ops.Pool) -> None:
     )  # fmt: skip
 
 
-def place_reshape(layout: Layout, op: ops.Reshape) -> None:
+def place_reshape(layout: ProjectLayout, op: ops.Reshape) -> None:
     """Nothing in arrays. In a stream, only a dense layer reads words of another size than its own;
     for anyone else they are packed anew."""
     readers = [reader for reader in layout.program.ops if op.name in inputs_of(reader)]

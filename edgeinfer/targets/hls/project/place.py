@@ -13,7 +13,7 @@ from edgeinfer.ir.ops import Op, inputs_of
 from edgeinfer.ir.passes import drop_dead, fold_constants
 from edgeinfer.ir.program import Program
 from edgeinfer.targets.hls.project import exact_layers, native_layers
-from edgeinfer.targets.hls.project.layout import Layout
+from edgeinfer.targets.hls.project.layout import ProjectLayout
 from edgeinfer.targets.hls.project.spec import (
     Plan,
     ProjectOutput,
@@ -24,10 +24,10 @@ from edgeinfer.targets.hls.settings import HlsSettings
 MOST_READERS = 7  # of one stream, in hls4ml
 
 
-def laid_out(program: Program, settings: HlsSettings) -> Plan:
+def lay_out(program: Program, settings: HlsSettings) -> Plan:
     """The layers of a whole Program, and everything in it that cannot be expressed."""
     live = drop_dead(fold_constants(program))
-    layout = Layout(live, settings, bounds_of(live))
+    layout = ProjectLayout(live, settings, bounds_of(live))
     for output in live.outputs:
         if isinstance(live[output.value], ops.Constant):
             layout.refuse(live[output.value], f"the output {output.name} depends on no input")
@@ -35,22 +35,22 @@ def laid_out(program: Program, settings: HlsSettings) -> Plan:
     for op in scalars:
         layout.refuse(op, "a value without axes has no place in an array or a stream")
     if scalars:
-        return _finished(layout, ())
+        return _finish_plan(layout, ())
     for op in live.ops:
         _place(layout, op)
     outputs = _outputs(layout) if not layout.offences else ()
     _check_readers(layout)
-    return _finished(layout, outputs)
+    return _finish_plan(layout, outputs)
 
 
-def _finished(layout: Layout, outputs: tuple[ProjectOutput, ...]) -> Plan:
+def _finish_plan(layout: ProjectLayout, outputs: tuple[ProjectOutput, ...]) -> Plan:
     inputs = tuple(layer.name for layer in layout.layers if layer.kind == native_layers.INPUT)
     return Plan(
         tuple(layout.layers), inputs, outputs, tuple(layout.offences), tuple(layout.findings)
     )
 
 
-def _place(layout: Layout, op: Op) -> None:
+def _place(layout: ProjectLayout, op: Op) -> None:
     missing = [x for x in inputs_of(op) if x not in layout.of_value and layout.constant(x) is None]
     if missing:  # what it reads has been refused
         return
@@ -89,7 +89,7 @@ def _place(layout: Layout, op: Op) -> None:
             assert_never(op)
 
 
-def _outputs(layout: Layout) -> tuple[ProjectOutput, ...]:
+def _outputs(layout: ProjectLayout) -> tuple[ProjectOutput, ...]:
     """The layers that hold the results. A value that is also read inside, or is two results, or an
     input, gets a copy: an output port is written once and never read."""
     read = {x for layer in layout.layers for x in layer.inputs}
@@ -109,7 +109,7 @@ def _outputs(layout: Layout) -> tuple[ProjectOutput, ...]:
     return tuple(found)
 
 
-def _check_readers(layout: Layout) -> None:
+def _check_readers(layout: ProjectLayout) -> None:
     """In a stream every value is read, and by few enough layers."""
     if not layout.streams:
         return

@@ -36,7 +36,7 @@ OWN_NAMES = re.compile(
 
 
 @dataclass(frozen=True, slots=True, eq=False)
-class Stored:
+class StoredIntegers:
     """Integers that a layer of ours keeps beside its code, as the fixed-point type they are of."""
 
     name: str
@@ -45,7 +45,7 @@ class Stored:
 
 
 @dataclass(frozen=True, slots=True, eq=False)
-class Layer:
+class ProjectLayer:
     """One layer of the project. `value` is the Program's value that its result is, if any."""
 
     name: str
@@ -73,7 +73,7 @@ class ProjectOutput:
 class Plan:
     """All layers in order; what cannot be expressed; what a user should know."""
 
-    layers: tuple[Layer, ...]
+    layers: tuple[ProjectLayer, ...]
     inputs: tuple[str, ...]  # layers
     outputs: tuple[ProjectOutput, ...]
     offences: tuple[Offence, ...]

@@ -16,7 +16,7 @@ from edgeinfer.targets.reports.csynth import Synthesis, csynth_metrics
 from edgeinfer.targets.reports.csynth_text import csynth_text
 from edgeinfer.targets.reports.csynth_tree import csynth_tree
 from edgeinfer.targets.reports.csynth_xml import csynth_xml
-from edgeinfer.targets.reports.figures import Source
+from edgeinfer.targets.reports.figures import FigureSource
 from edgeinfer.targets.reports.intel import intel_metrics
 from edgeinfer.targets.reports.quartus import fit_summary, slack_summary, timing_report
 from edgeinfer.targets.reports.vivado_timing import vivado_timing
@@ -25,7 +25,7 @@ from edgeinfer.targets.reports.vivado_usage import exported_usage, vivado_usage
 OF_GATES = {"lut": "lut_vsynth", "ff": "ff_vsynth"}
 
 
-def measured(folder: Path, settings: HlsSettings) -> tuple[Metric, ...]:
+def read_measurements(folder: Path, settings: HlsSettings) -> tuple[Metric, ...]:
     """The metrics of every report in an emitted folder; none where no tool ran. A report that
     cannot be read to its end is an error, not a gap."""
     found = project(folder, settings.backend)
@@ -35,7 +35,7 @@ def measured(folder: Path, settings: HlsSettings) -> tuple[Metric, ...]:
 
 
 def _amd(found: Project, clock_ns: float) -> Iterator[Metric]:
-    synthesis = synthesised(found)
+    synthesis = read_synthesis(found)
     if synthesis is not None:
         yield from csynth_metrics(synthesis, found.layer_of)
     if found.cosim.is_file() and (simulated := cosim(found.cosim)) is not None:
@@ -44,7 +44,7 @@ def _amd(found: Project, clock_ns: float) -> Iterator[Metric]:
         tool = synthesis.tool if synthesis else f"{found.backend} HLS"
         version = synthesis.version if synthesis else None
         clock = (synthesis and synthesis.clock_target_ns) or clock_ns
-        yield from cosim_metrics(simulated, Source(Origin.SIMULATED, tool, version), clock)
+        yield from cosim_metrics(simulated, FigureSource(Origin.SIMULATED, tool, version), clock)
     for path in _each(found.folder, "vivado_synth.rpt", "util.rpt", "*utilization*.rpt"):
         if "clock" not in path.name:  # which clock buffers are used is another report
             yield from _of_gates(vivado_usage(path, found.layer_of))
@@ -61,7 +61,7 @@ def _of_gates(metrics: Iterable[Metric]) -> Iterator[Metric]:
         yield replace(metric, name=OF_GATES.get(metric.name, metric.name))
 
 
-def synthesised(found: Project) -> Synthesis | None:
+def read_synthesis(found: Project) -> Synthesis | None:
     """What the C synthesis reported, if it ran: the design by its XML, its modules by text."""
     text = found.csynth.with_suffix(".rpt")
     xmls = (found.csynth.with_suffix(".xml"), found.tree.with_suffix(".xml"))

@@ -21,9 +21,9 @@ from edgeinfer.base.metrics import Metric
 from edgeinfer.base.plan import write_file, write_files, writing
 from edgeinfer.targets.hls.settings import Backend, HlsSettings
 from edgeinfer.targets.hls.tools.bench import Bench
-from edgeinfer.targets.hls.tools.measured import measured
+from edgeinfer.targets.hls.tools.measured import read_measurements
 from edgeinfer.targets.hls.tools.project import project
-from edgeinfer.targets.hls.tools.steps import ESTIMATE_STANDS, Session, Step, sessions
+from edgeinfer.targets.hls.tools.steps import ESTIMATE_STANDS, HlsStep, Session, sessions
 from edgeinfer.targets.reports.cells import ReportError
 from edgeinfer.targets.reports.cosim import cosim
 
@@ -41,10 +41,10 @@ Progress = Callable[[str, float, str], None]  # steps, seconds they have taken, 
 
 
 @dataclass(frozen=True, slots=True)
-class Ran:
+class SessionResult:
     """A session that went well."""
 
-    steps: tuple[Step, ...]
+    steps: tuple[HlsStep, ...]
     tool: str
     version: str
     seconds: float
@@ -52,45 +52,45 @@ class Ran:
 
 
 @dataclass(frozen=True, slots=True)
-class Synthesised:
+class SynthesisRun:
     """What was run, and the metrics of all reports that are in the folder now."""
 
-    ran: tuple[Ran, ...]
+    ran: tuple[SessionResult, ...]
     metrics: tuple[Metric, ...]
 
 
 def synthesise(
     folder: Path,
     settings: HlsSettings,
-    steps: Collection[Step],
+    steps: Collection[HlsStep],
     seconds: float,
     progress: Progress = lambda steps, seconds, line: None,
     environment: Mapping[str, str] | None = None,
     bench: Bench | None = None,
-) -> Synthesised:
+) -> SynthesisRun:
     """Run the steps in an emitted folder, in `seconds` for all of them together. Co-simulation
     runs the samples of `bench`, or what is in the folder's tb_data."""
     emitted = project(folder, settings.backend)
     deadline = time.monotonic() + seconds
     planned = sessions(emitted, steps, settings.clock_ns, environment)
-    samples = bench.files() if bench is not None and Step.COSIM in steps else {}
+    samples = bench.files() if bench is not None and HlsStep.COSIM in steps else {}
     written = {folder / path: text for path, text in samples.items()}
     ran = []
     try:
-        with _lent([*written, *(path for session in planned for path in session.files)]):
+        with _lend_files([*written, *(path for session in planned for path in session.files)]):
             write_files({path: text.encode() for path, text in written.items()})
             for session in planned:
                 left = deadline - time.monotonic()
                 ran.append(_run(session, folder, left, progress, environment))
-                if Step.COSIM in session.steps and settings.backend is not Backend.QUARTUS:
-                    _passed(emitted.cosim, ran[-1].log)
-        return Synthesised(tuple(ran), measured(folder, settings))
+                if HlsStep.COSIM in session.steps and settings.backend is not Backend.QUARTUS:
+                    _check_passed(emitted.cosim, ran[-1].log)
+        return SynthesisRun(tuple(ran), read_measurements(folder, settings))
     except ReportError as error:
         raise ToolFailedError(error.message, hint=error.hint) from None
 
 
 @contextlib.contextmanager
-def _lent(paths: Iterable[Path]) -> Iterator[None]:
+def _lend_files(paths: Iterable[Path]) -> Iterator[None]:
     """Files that a session writes over are as they were emitted when it is done."""
     before = {path: path.read_bytes() for path in paths if path.is_file()}
     try:
@@ -105,7 +105,7 @@ def _run(
     seconds: float,
     progress: Progress,
     environment: Mapping[str, str] | None,
-) -> Ran:
+) -> SessionResult:
     log = folder / LOGS / f"{session.name}.log"
     before = _stamps(session)
     for path, content in session.files.items():
@@ -126,12 +126,12 @@ def _run(
             said=lambda line: progress(session.name, time.monotonic() - started, line),
         )
     except ToolFailedError as error:
-        raise _explained(session, log, error) from None
+        raise _explain_failure(session, log, error) from None
     fresh = {path: stamp for path, stamp in _stamps(session).items() if before.get(path) != stamp}
     if not fresh:
         wanted = " or ".join(str(path) for path in session.reports)
         said = tools.telling_line(finished.output, session.found.tool.telling)
-        raise _explained(
+        raise _explain_failure(
             session,
             log,
             ToolFailedError(
@@ -139,7 +139,9 @@ def _run(
                 f"({wanted}): {said} Everything it printed is in {log}."
             ),
         )
-    return Ran(session.steps, session.found.tool.name, session.found.version, finished.seconds, log)
+    return SessionResult(
+        session.steps, session.found.tool.name, session.found.version, finished.seconds, log
+    )
 
 
 def _stamps(session: Session) -> dict[Path, tuple[int, int]]:
@@ -150,7 +152,7 @@ def _stamps(session: Session) -> dict[Path, tuple[int, int]]:
     }
 
 
-def _explained(session: Session, log: Path, error: ToolFailedError) -> Exception:
+def _explain_failure(session: Session, log: Path, error: ToolFailedError) -> Exception:
     """The same failure with the stage it happened in, or as what it means."""
     printed = log.read_text(encoding="utf-8", errors="replace") if log.is_file() else ""
     refusal = licence_refusal(printed)
@@ -186,7 +188,7 @@ def licence_refusal(printed: str) -> str:
     return marked[0].strip()[:400] if marked else ""
 
 
-def _passed(report: Path, log: Path) -> None:
+def _check_passed(report: Path, log: Path) -> None:
     """An error where the co-simulation did not pass."""
     simulated = cosim(report)
     if simulated is None or not simulated.passed:

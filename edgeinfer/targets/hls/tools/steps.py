@@ -26,7 +26,7 @@ ROUTE_SCRIPT = "firmware/hls/vivado_route.tcl"
 ESTIMATE_STANDS = "Without it, the estimate of latency and resources stands."
 
 
-class Step(StrEnum):
+class HlsStep(StrEnum):
     """What to do; in this order."""
 
     CSYNTH = "csynth"  # C to RTL, with the compiler's latency and resources
@@ -40,7 +40,7 @@ class Session:
     """One start of a tool: what it does, with which arguments, where, the reports of which at
     least one is there and new when it has worked, and what is written and removed beforehand."""
 
-    steps: tuple[Step, ...]
+    steps: tuple[HlsStep, ...]
     found: FoundTool
     arguments: tuple[str, ...]
     folder: Path
@@ -56,16 +56,18 @@ class Session:
 
 def sessions(
     emitted: Project,
-    steps: Collection[Step],
+    steps: Collection[HlsStep],
     clock_ns: float,
     environment: Mapping[str, str] | None,
 ) -> tuple[Session, ...]:
     """The starts that do the steps, all tools found: an error before anything runs. The clock is
     in AMD's projects already; hls4ml's Makefile for i++ has none."""
     if not steps:
-        raise UsageError("No step of synthesis was asked for.", hint=f"Ask for {', '.join(Step)}.")
-    wanted = [step for step in Step if step in steps]
-    if {Step.CSYNTH, Step.COSIM} & set(wanted):
+        raise UsageError(
+            "No step of synthesis was asked for.", hint=f"Ask for {', '.join(HlsStep)}."
+        )
+    wanted = [step for step in HlsStep if step in steps]
+    if {HlsStep.CSYNTH, HlsStep.COSIM} & set(wanted):
         _needs_bench(emitted)
     else:
         _needs_csynth(emitted)
@@ -101,15 +103,15 @@ def _needs_csynth(emitted: Project) -> None:
 
 
 def _amd(
-    emitted: Project, wanted: list[Step], environment: Mapping[str, str] | None
+    emitted: Project, wanted: list[HlsStep], environment: Mapping[str, str] | None
 ) -> tuple[Session, ...]:
     made = []
-    high = tuple(step for step in wanted if step in (Step.CSYNTH, Step.COSIM))
+    high = tuple(step for step in wanted if step in (HlsStep.CSYNTH, HlsStep.COSIM))
     if high:
         reports = tuple(emitted.csynth.with_suffix(suffix) for suffix in (".xml", ".rpt"))
-        if Step.COSIM in high:
+        if HlsStep.COSIM in high:
             reports = (emitted.cosim,)
-        options = _options(cosim=Step.COSIM in high)
+        options = _options(cosim=HlsStep.COSIM in high)
         if emitted.backend is Backend.VITIS:
             found = _vitis(environment)
             begin = ("-f",) if found.tool is programs.VITIS_HLS else ("--mode", "hls", "--tcl")
@@ -123,8 +125,8 @@ def _amd(
         outdated = (emitted.vivado, emitted.routed, emitted.routed_usage)
         made.append(Session(high, found, arguments, emitted.folder, reports, files, outdated))
     scripts = {
-        Step.VSYNTH: ("vivado_synth.tcl", emitted.vivado),
-        Step.ROUTE: (str(assets.path(ROUTE_SCRIPT).absolute()), emitted.routed),
+        HlsStep.VSYNTH: ("vivado_synth.tcl", emitted.vivado),
+        HlsStep.ROUTE: (str(assets.path(ROUTE_SCRIPT).absolute()), emitted.routed),
     }
     for step in wanted:
         if step in scripts:
@@ -138,12 +140,12 @@ def _amd(
 def _vitis(environment: Mapping[str, str] | None) -> FoundTool:
     """Vitis HLS by either of its names: the older is known to run every emitted script."""
     first, second = programs.VITIS_HLS, programs.VITIS_RUN
-    if not _chosen(first, environment) and _chosen(second, environment):
+    if not _is_chosen(first, environment) and _is_chosen(second, environment):
         first, second = second, first
     try:
         return find(first, environment)
     except ToolMissingError:
-        if _chosen(first, environment):
+        if _is_chosen(first, environment):
             raise
     try:
         return find(second, environment)
@@ -155,7 +157,7 @@ def _vitis(environment: Mapping[str, str] | None) -> FoundTool:
         ) from None
 
 
-def _chosen(tool: Tool, environment: Mapping[str, str] | None) -> bool:
+def _is_chosen(tool: Tool, environment: Mapping[str, str] | None) -> bool:
     return bool((os.environ if environment is None else environment).get(tool.override))
 
 
@@ -180,25 +182,25 @@ def _as_array(options: Mapping[str, bool]) -> str:
 
 
 def _intel(
-    emitted: Project, wanted: list[Step], clock_ns: float, environment: Mapping[str, str] | None
+    emitted: Project, wanted: list[HlsStep], clock_ns: float, environment: Mapping[str, str] | None
 ) -> tuple[Session, ...]:
     library = emitted.intel / "reports" / "lib"
     quartus = emitted.intel / "quartus"
     made = []
-    if Step.CSYNTH in wanted or Step.COSIM in wanted:
+    if HlsStep.CSYNTH in wanted or HlsStep.COSIM in wanted:
         compiler = find(programs.INTEL_HLS, environment)
         make = find(programs.MAKE, environment)
         flags = f"CXXFLAGS=-march=$(DEVICE) --clock {clock_ns:g}ns"
         words = (emitted.program.name, f"CXX={compiler.path}", flags, "LOGGING_1=-v")
         driven = FoundTool(programs.INTEL_HLS, make.path, compiler.version)
         reports = (library / "report_data.js", library / "json" / "area.json")
-        made.append(Session((Step.CSYNTH,), driven, words, emitted.folder, reports))
-    if Step.COSIM in wanted:
+        made.append(Session((HlsStep.CSYNTH,), driven, words, emitted.folder, reports))
+    if HlsStep.COSIM in wanted:
         bench = Tool(emitted.program.name, "", "the co-simulation", "C synthesis")
         simulated = (library / "verification_data.js",)
         found = FoundTool(bench, emitted.program.absolute(), "")
-        made.append(Session((Step.COSIM,), found, (), emitted.folder, simulated))
-    low = tuple(step for step in wanted if step in (Step.VSYNTH, Step.ROUTE))
+        made.append(Session((HlsStep.COSIM,), found, (), emitted.folder, simulated))
+    low = tuple(step for step in wanted if step in (HlsStep.VSYNTH, HlsStep.ROUTE))
     if low:
         found = find(programs.QUARTUS, environment)
         arguments = ("--flow", "compile", "quartus_compile")

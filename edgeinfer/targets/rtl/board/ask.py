@@ -10,10 +10,10 @@ from pathlib import Path
 
 import numpy as np
 
-from edgeinfer.targets.rtl.board.messages import described
-from edgeinfer.targets.rtl.board.serial import opened, run
+from edgeinfer.targets.rtl.board.messages import read_protocol
+from edgeinfer.targets.rtl.board.serial import open_board, run
 from edgeinfer.targets.rtl.board.shell_files import board
-from edgeinfer.targets.rtl.board.simulate import Sent, exchanged
+from edgeinfer.targets.rtl.board.simulate import SentBytes, exchange_bytes
 from quantization.fixed import Ints
 
 PATIENCE_CYCLES = 5_000_000  # that a simulated board may think before it answers
@@ -23,12 +23,12 @@ def ask(folder: Path, name: str, raw: Mapping[str, Ints], port: str | None) -> d
     """Results of the design in a target's folder, on the board of that name; simulated without a
     port."""
     if port is not None:
-        with opened(folder, port) as (protocol, line):
+        with open_board(folder, port) as (protocol, line):
             return run(protocol, line, raw)
-    protocol = described(folder)
+    protocol = read_protocol(folder)
     count = len(next(iter(raw.values())))
     frames = [{name: values[number] for name, values in raw.items()} for number in range(count)]
-    sent = [Sent(protocol.message(frame)) for frame in frames]
-    answers = io.BytesIO(exchanged(folder, board(name), sent, PATIENCE_CYCLES))
+    sent = [SentBytes(protocol.message(frame)) for frame in frames]
+    answers = io.BytesIO(exchange_bytes(folder, board(name), sent, PATIENCE_CYCLES))
     found = [protocol.results(answers.read) for _ in frames]
     return {c.name: np.stack([frame[c.name] for frame in found]) for c in protocol.outputs}

@@ -81,9 +81,9 @@ class Protocol:
 
     def message(self, frame: Mapping[str, Ints]) -> bytes:
         """One frame of raw integers, as the board wants it."""
-        payload = b"".join(_packed(frame[channel.name], channel) for channel in self.inputs)
+        payload = b"".join(_pack_values(frame[channel.name], channel) for channel in self.inputs)
         body = self.number.to_bytes(2, "little") + len(payload).to_bytes(2, "little") + payload
-        return bytes([START]) + body + checked(body)
+        return bytes([START]) + body + checksum(body)
 
     def results(self, read: Callable[[int], bytes]) -> dict[str, Ints]:
         """The next answer as raw integers; AnswerError if it is none, or a refusal."""
@@ -92,7 +92,7 @@ class Protocol:
             raise AnswerError(f"The board said {head.hex(' ')}, which does not begin an answer.")
         length = int.from_bytes(head[2:], "little")
         payload, sum_ = _exactly(read, length), _exactly(read, 2)
-        if checked(head[1:] + payload) != sum_:
+        if checksum(head[1:] + payload) != sum_:
             raise AnswerError("The check of the board's answer was wrong when it arrived.")
         if head[1] != GOOD:
             reason = REASONS.get(head[1], f"status {head[1]}")
@@ -101,7 +101,7 @@ class Protocol:
             raise AnswerError(f"The board gave {length} bytes, not {self.payload_out()}.")
         found, at = {}, 0
         for channel in self.outputs:
-            found[channel.name] = _unpacked(payload[at : at + channel.frame_bytes], channel)
+            found[channel.name] = _unpack_values(payload[at : at + channel.frame_bytes], channel)
             at += channel.frame_bytes
         return found
 
@@ -116,12 +116,12 @@ class Protocol:
         return (json.dumps(told, indent=1) + "\n").encode()
 
 
-def checked(body: bytes) -> bytes:
+def checksum(body: bytes) -> bytes:
     """The CRC of 16 bits, polynomial 1021, that follows a message or an answer."""
     return binascii.crc_hqx(body, 0xFFFF).to_bytes(2, "little")
 
 
-def described(folder: Path) -> Protocol:
+def read_protocol(folder: Path) -> Protocol:
     """The protocol of the design in a target's folder."""
     path = folder / DESCRIPTION
     if not path.is_file():
@@ -154,7 +154,7 @@ def _exactly(read: Callable[[int], bytes], count: int) -> bytes:
     return content
 
 
-def _packed(raw: Ints, channel: Channel) -> bytes:
+def _pack_values(raw: Ints, channel: Channel) -> bytes:
     if raw.shape != channel.shape:
         raise InputError(f"A frame of {channel.name} has shape {channel.shape}, not {raw.shape}.")
     if raw.min() < channel.type.raw_min or raw.max() > channel.type.raw_max:
@@ -163,7 +163,7 @@ def _packed(raw: Ints, channel: Channel) -> bytes:
     return words_of(beats, channel.type.bits, channel.beat_bytes).tobytes()
 
 
-def _unpacked(content: bytes, channel: Channel) -> Ints:
+def _unpack_values(content: bytes, channel: Channel) -> Ints:
     beats = np.frombuffer(content, np.uint8).reshape(channel.beats, channel.beat_bytes)
     raw = integers_of(beats, channel.lanes, channel.type.bits, signed=channel.type.signed)
     return raw.reshape(channel.shape)

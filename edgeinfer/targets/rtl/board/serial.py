@@ -12,14 +12,14 @@ from typing import Protocol as Interface
 import numpy as np
 
 from edgeinfer.base.errors import InputError, ToolFailedError, ToolMissingError
-from edgeinfer.targets.rtl.board.messages import AnswerError, Protocol, described
+from edgeinfer.targets.rtl.board.messages import AnswerError, Protocol, read_protocol
 from quantization.fixed import Ints
 
 TRIES = 3  # a message that was damaged on its way is sent again
 PATIENCE_SECONDS = 2.0
 
 
-class Line(Interface):
+class SerialLine(Interface):
     """A serial line: pyserial's, or anything that is used alike."""
 
     def write(self, content: bytes, /) -> object:
@@ -33,7 +33,7 @@ class Line(Interface):
 
 
 def run(
-    protocol: Protocol, line: Line, raw: Mapping[str, Ints], tries: int = TRIES
+    protocol: Protocol, line: SerialLine, raw: Mapping[str, Ints], tries: int = TRIES
 ) -> dict[str, Ints]:
     """Results for a batch of raw frames, one after the other."""
     counts = {len(raw[channel.name]) for channel in protocol.inputs}
@@ -49,7 +49,9 @@ def run(
     }
 
 
-def _one(protocol: Protocol, line: Line, frame: Mapping[str, Ints], tries: int) -> dict[str, Ints]:
+def _one(
+    protocol: Protocol, line: SerialLine, frame: Mapping[str, Ints], tries: int
+) -> dict[str, Ints]:
     message = protocol.message(frame)
     for left in reversed(range(tries)):
         line.reset_input_buffer()
@@ -63,9 +65,9 @@ def _one(protocol: Protocol, line: Line, frame: Mapping[str, Ints], tries: int) 
 
 
 @contextmanager
-def opened(folder: Path, port: str) -> Iterator[tuple[Protocol, Line]]:
+def open_board(folder: Path, port: str) -> Iterator[tuple[Protocol, SerialLine]]:
     """The board at a serial port (/dev/ttyUSB0, COM3) with the design of a target's folder."""
-    protocol = described(folder)
+    protocol = read_protocol(folder)
     try:
         import serial
     except ImportError:

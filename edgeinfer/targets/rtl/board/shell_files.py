@@ -13,7 +13,7 @@ from edgeinfer.base.names import QuotedText, remark
 from edgeinfer.ir.program import Program
 from edgeinfer.targets.rtl.board.messages import DESCRIPTION, Channel, Protocol
 from edgeinfer.targets.rtl.design.netlist import Netlist
-from edgeinfer.targets.rtl.emit.emit import LIBRARY, context, rendered
+from edgeinfer.targets.rtl.emit.emit import LIBRARY, context, render_template
 
 FOLDER = "board"
 TOP = "ei_board_top"
@@ -118,8 +118,8 @@ def shell_files(program: Program, netlist: Netlist, name: str) -> dict[str, byte
     library = assets.path(f"{LIBRARY}/shell")
     return {
         **{f"{FOLDER}/{path.name}": path.read_bytes() for path in sorted(library.glob("*.v"))},
-        f"{FOLDER}/{TOP}.v": rendered(TOP_TEMPLATE, known),
+        f"{FOLDER}/{TOP}.v": render_template(TOP_TEMPLATE, known),
         f"{FOLDER}/{name}.lpf": assets.path(f"{LIBRARY}/boards/{name}.lpf").read_bytes(),
-        f"{FOLDER}/Makefile": rendered(MAKE_TEMPLATE, known),
+        f"{FOLDER}/Makefile": render_template(MAKE_TEMPLATE, known),
         DESCRIPTION: protocol.description(),
     }

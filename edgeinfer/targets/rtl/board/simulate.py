@@ -15,20 +15,22 @@ from edgeinfer.targets.rtl.board.shell_files import FOLDER, TOP, Board
 from edgeinfer.targets.rtl.emit.emit import HDL, LIBRARY
 from edgeinfer.targets.rtl.tools.cache import cache_folder
 from edgeinfer.targets.rtl.tools.simulate import PROGRAM, RUN_SECONDS
-from edgeinfer.targets.rtl.tools.verilator import Job, level_for, program_for
+from edgeinfer.targets.rtl.tools.verilator import BuildJob, level_for, program_for
 
 HARNESS = "sim/board.cpp"
 
 
 @dataclass(frozen=True, slots=True)
-class Sent:
+class SentBytes:
     """Bytes that go over the line, and whether an answer to them is waited for."""
 
     content: bytes
     answered: bool = True
 
 
-def exchanged(folder: Path, on: Board, sent: Sequence[Sent], patience: int, seed: int = 1) -> bytes:
+def exchange_bytes(
+    folder: Path, on: Board, sent: Sequence[SentBytes], patience: int, seed: int = 1
+) -> bytes:
     """All bytes that the board in a target's folder answers. `patience`: cycles that an answer may
     take to begin, and for which the line rests where none is waited for."""
     hdl, shell = folder / HDL, folder / FOLDER
@@ -40,7 +42,7 @@ def exchanged(folder: Path, on: Board, sent: Sequence[Sent], patience: int, seed
     }
     cycles = 10 * on.divider * sum(len(message.content) for message in sent)
     harness = assets.path(f"{LIBRARY}/{HARNESS}").read_bytes()
-    job = Job(TOP, top, harness, library, waveform=False, level=level_for(cycles))
+    job = BuildJob(TOP, top, harness, library, waveform=False, level=level_for(cycles))
     built = program_for(job, cache_folder())
     with scratch_folder("board") as scratch:
         inward, outward = scratch / "in", scratch / "out"

@@ -22,13 +22,13 @@ from edgeinfer.targets.rtl.design.netlist import (
     SENT,
     Actor,
     Block,
+    BlockStep,
     Parameter,
-    Sized,
-    Step,
+    SizedNumber,
     Stream,
 )
 from edgeinfer.targets.rtl.design.sliding import Sliding, window_steps
-from quantization.fixed import Fixed, Ints, Overflow, Rounding, fixed_for
+from quantization.fixed import Fixed, Ints, Overflow, Rounding, fixed_of_range
 
 WIDEN_LATENCY = FORK_LATENCY = POOL_LATENCY = CONCAT_LATENCY = CLIP_LATENCY = 1
 INGRESS_LATENCY = EGRESS_LATENCY = 1
@@ -63,7 +63,7 @@ def egress(stream: Stream, op: str, name: str) -> Block:
     sent = f"{stream.name}{SENT}"
     actors = (
         Actor((stream.name,), (sent,), (PASS,), stream.beats, EGRESS_LATENCY),
-        Actor((sent,), (), (Step(reads=1, frees=1),), stream.beats, 0),
+        Actor((sent,), (), (BlockStep(reads=1, frees=1),), stream.beats, 0),
     )
     parameters: dict[str, Parameter] = {
         "WIDTH": stream.width,
@@ -83,7 +83,7 @@ def fork(x: Stream, a: Stream, b: Stream, op: str) -> Block:
 def narrow(x: Stream, y: Stream, op: str) -> Block:
     """Fewer lanes."""
     ratio = x.lanes // y.lanes
-    held = Step(reads=1, reserves=True, yields=True)
+    held = BlockStep(reads=1, reserves=True, yields=True)
     pattern = (*[held] * (ratio - 1), PASS)
     actor = Actor((x.name,), (y.name,), pattern, x.beats, NARROW_LATENCY)
     parameters: dict[str, Parameter] = {"BITS": x.type.bits, "LANES": y.lanes, "RATIO": ratio}
@@ -93,7 +93,7 @@ def narrow(x: Stream, y: Stream, op: str) -> Block:
 def widen(x: Stream, y: Stream, op: str) -> Block:
     """More lanes."""
     ratio = y.lanes // x.lanes
-    pattern = (*[Step(reads=1, frees=1)] * (ratio - 1), PASS)
+    pattern = (*[BlockStep(reads=1, frees=1)] * (ratio - 1), PASS)
     actor = Actor((x.name,), (y.name,), pattern, y.beats, WIDEN_LATENCY)
     parameters: dict[str, Parameter] = {"BITS": x.type.bits, "LANES": x.lanes, "RATIO": ratio}
     return Block("ei_widen", f"{y.name}_widen", op, parameters, (x.name,), (y.name,), (actor,))
@@ -121,7 +121,7 @@ def window(x: Stream, y: Stream, op: str, shape: Sliding, fill: int) -> Block:
         "PAD_BOTTOM": bottom,
         "PAD_LEFT": left,
         "PAD_RIGHT": right,
-        "FILL": Sized(x.type.bits, fill),
+        "FILL": SizedNumber(x.type.bits, fill),
         "CHUNK": y.lanes,
     }
     return Block("ei_window", f"{y.name}_window", op, parameters, (x.name,), (y.name,), (actor,))
@@ -166,10 +166,10 @@ def mac(
     return Block("ei_mac", f"{y.name}_mac", op, parameters, (x.name,), (y.name,), (actor,), files)
 
 
-def mac_steps(sf: int, nf: int) -> tuple[Step, ...]:
+def mac_steps(sf: int, nf: int) -> tuple[BlockStep, ...]:
     """A vector: every beat but the last is held for nf cycles; in the last's, outputs leave."""
-    leading = (Step(reads=1, frees=1, cycles=nf),) * (sf - 1)
-    held = Step(reads=1, reserves=True, yields=True)
+    leading = (BlockStep(reads=1, frees=1, cycles=nf),) * (sf - 1)
+    held = BlockStep(reads=1, reserves=True, yields=True)
     return (*leading, *[held] * (nf - 1), PASS)
 
 
@@ -179,8 +179,8 @@ def pool(
     """Pooling over tiles; `image` is (height, width, channels)."""
     height, width, channels = image
     groups = channels // x.lanes
-    taken, left = Step(reads=1, frees=1), PASS
-    pattern: list[Step] = []
+    taken, left = BlockStep(reads=1, frees=1), PASS
+    pattern: list[BlockStep] = []
     for row in range(height):
         last_h = row % tile[0] == tile[0] - 1
         for column in range(width):
@@ -238,7 +238,7 @@ def requant(x: Stream, y: Stream, op: str, rounding: Rounding, overflow: Overflo
 def clip(x: Stream, y: Stream, op: str, low: int | None, high: int | None) -> Block:
     """Numbers limited."""
     ends = [x.type.raw_min, x.type.raw_max, y.type.raw_min, y.type.raw_max, low or 0, high or 0]
-    width = max(fixed_for(min(*ends, -1), max(ends), 0).bits, x.type.bits + 1)
+    width = max(fixed_of_range(min(*ends, -1), max(ends), 0).bits, x.type.bits + 1)
     actor = Actor((x.name,), (y.name,), (PASS,), x.beats, CLIP_LATENCY)
     parameters: dict[str, Parameter] = {
         "LANES": x.lanes,
@@ -248,8 +248,8 @@ def clip(x: Stream, y: Stream, op: str, low: int | None, high: int | None) -> Bl
         "W_BITS": width,
         "HAS_LOW": int(low is not None),
         "HAS_HIGH": int(high is not None),
-        "LOW": Sized(width, low or 0),
-        "HIGH": Sized(width, high or 0),
+        "LOW": SizedNumber(width, low or 0),
+        "HIGH": SizedNumber(width, high or 0),
     }
     return Block("ei_clip", f"{y.name}_clip", op, parameters, (x.name,), (y.name,), (actor,))
 
@@ -306,7 +306,7 @@ def table(x: Stream, y: Stream, op: str, first: int, entries: Ints) -> Block:
         "LANES": x.lanes,
         "IN_BITS": x.type.bits,
         "IN_SIGNED": int(x.type.signed),
-        "FIRST": Sized(64, first),
+        "FIRST": SizedNumber(64, first),
         "ENTRIES": entries.size,
         "OUT_BITS": y.type.bits,
         "TABLE": f"{op}_table.mem",
@@ -319,7 +319,7 @@ def table(x: Stream, y: Stream, op: str, first: int, entries: Ints) -> Block:
 
 def pair(a: Stream, b: Stream, y: Stream, op: str, kind: PairKind) -> Block:
     """Two streams, element by element."""
-    step = Step(reads=3, frees=3, reserves=True, yields=True)
+    step = BlockStep(reads=3, frees=3, reserves=True, yields=True)
     actor = Actor((a.name, b.name), (y.name,), (step,), y.beats, PAIR_LATENCY)
     moved = kind is not PairKind.MUL
     parameters: dict[str, Parameter] = {
@@ -338,8 +338,8 @@ def pair(a: Stream, b: Stream, y: Stream, op: str, kind: PairKind) -> Block:
 
 def concat(a: Stream, b: Stream, y: Stream, op: str, beats_a: int, beats_b: int) -> Block:
     """Two streams, one after the other, and again."""
-    first = Step(reads=1, frees=1, reserves=True, yields=True)
-    second = Step(reads=2, frees=2, reserves=True, yields=True)
+    first = BlockStep(reads=1, frees=1, reserves=True, yields=True)
+    second = BlockStep(reads=2, frees=2, reserves=True, yields=True)
     pattern = (*[first] * beats_a, *[second] * beats_b)
     repeats = y.beats // (beats_a + beats_b)
     actor = Actor((a.name, b.name), (y.name,), pattern, repeats, CONCAT_LATENCY)
@@ -365,11 +365,11 @@ def gather(x: Stream, y: Stream, op: str, order: Ints, fill: int) -> Block:
     index_bits = max((x.beats - 1).bit_length(), 1)
     words = np.where(order < 0, np.int64(1) << index_bits, order)
     bank = f"{y.name}{BANKS}"
-    opening, taken = Step(reads=1, frees=1, reserves=True), Step(reads=1, frees=1)
-    closing = Step(reads=1, frees=1, yields=True)
-    only = Step(reads=1, frees=1, reserves=True, yields=True)
+    opening, taken = BlockStep(reads=1, frees=1, reserves=True), BlockStep(reads=1, frees=1)
+    closing = BlockStep(reads=1, frees=1, yields=True)
+    only = BlockStep(reads=1, frees=1, reserves=True, yields=True)
     inward = (opening, *[taken] * (x.beats - 2), closing) if x.beats > 1 else (only,)
-    held = Step(reads=1, reserves=True, yields=True)
+    held = BlockStep(reads=1, reserves=True, yields=True)
     outward = (*[held] * (y.beats - 1), PASS)
     actors = (
         Actor((x.name,), (bank,), inward, 1, 1),
@@ -380,7 +380,7 @@ def gather(x: Stream, y: Stream, op: str, order: Ints, fill: int) -> Block:
         "LANES": x.lanes,
         "IN_BEATS": x.beats,
         "OUT_BEATS": y.beats,
-        "FILL": Sized(x.type.bits, fill),
+        "FILL": SizedNumber(x.type.bits, fill),
         "ORDER": f"{y.name}_order.mem",
     }
     files = {f"{y.name}_order.mem": hex_words(words.reshape(-1, 1), index_bits + 1)}
@@ -392,7 +392,7 @@ def gather(x: Stream, y: Stream, op: str, order: Ints, fill: int) -> Block:
 def constant(y: Stream, op: str, value: Ints) -> Block:
     """The same frame for ever."""
     words = value.reshape(y.beats, y.lanes)
-    step = Step(reserves=True, yields=True)
+    step = BlockStep(reserves=True, yields=True)
     actor = Actor((), (y.name,), (step,), y.beats, CONSTANT_LATENCY)
     parameters: dict[str, Parameter] = {
         "WIDTH": y.width,

@@ -38,14 +38,14 @@ from edgeinfer.ir.program import Program
 from edgeinfer.targets.rtl.design import blocks
 from edgeinfer.targets.rtl.design.folding import Folding
 from edgeinfer.targets.rtl.design.layers import matrix_of, pointwise
-from edgeinfer.targets.rtl.design.netlist import Block, Netlist, Port, Stream
+from edgeinfer.targets.rtl.design.netlist import Block, Netlist, NetlistPort, Stream
 from edgeinfer.targets.rtl.design.sliding import Sliding
 from quantization.fixed import Fixed, Ints, Overflow, Rounding
 
 Connect = Callable[[Stream, Stream], Block]
 
 
-def built(program: Program, folding: Folding) -> Netlist:
+def build_netlist(program: Program, folding: Folding) -> Netlist:
     """The design of a Program that `check` has found nothing against; queues are still short."""
     build = Build(program, folding, uses_of(program))
     for op in program.ops:
@@ -75,14 +75,14 @@ class Build:
     uses: dict[str, int]
     streams: dict[str, Stream] = field(default_factory=dict)
     blocks: list[Block] = field(default_factory=list)
-    inputs: list[Port] = field(default_factory=list)
+    inputs: list[NetlistPort] = field(default_factory=list)
     values: dict[str, str] = field(default_factory=dict)
     waiting: dict[str, list[Stream]] = field(default_factory=dict)  # by value, one for each reader
     names: dict[str, str] = field(default_factory=dict)
 
     # Names and streams
 
-    def netlist(self, outputs: tuple[Port, ...]) -> Netlist:
+    def netlist(self, outputs: tuple[NetlistPort, ...]) -> Netlist:
         """What was built."""
         return Netlist(
             identifier(self.program.name), self.streams, tuple(self.blocks), tuple(self.inputs),
@@ -141,12 +141,12 @@ class Build:
         self.place(convert(x, y, op))
         return y
 
-    def output(self, name: str, value: str) -> Port:
+    def output(self, name: str, value: str) -> NetlistPort:
         x = self.read(value)
         self.place(blocks.egress(x, value, self.name(f"{name}_out")))
-        return Port(name, x.name)
+        return NetlistPort(name, x.name)
 
-    def resized(self, x: Stream, type_: Fixed, op: str) -> Stream:
+    def resize(self, x: Stream, type_: Fixed, op: str) -> Stream:
         """The same integers in a type of another width, which holds them by proof."""
         if x.type == type_:
             return x
@@ -163,7 +163,7 @@ class Build:
                 return
             case Input():
                 stream = self.stream(op.name, op.type, self.folding.lanes[op.name], size)
-                self.inputs.append(Port(op.name, stream.name))
+                self.inputs.append(NetlistPort(op.name, stream.name))
                 self.place(blocks.ingress(stream, op.name))
                 self.made(op, stream)
             case Conv() | Dense():
@@ -184,7 +184,7 @@ class Build:
             case Concat():
                 self.made(op, self.concat(op))
             case Reshape():
-                self.made(op, self.resized(self.read(op.x), op.type, op.name))
+                self.made(op, self.resize(self.read(op.x), op.type, op.name))
             case Moves():
                 self.made(op, self.moved(op))
             case Softmax():
@@ -231,7 +231,7 @@ class Build:
         x, image = self.read(op.x), self.program.shapes[op.x]
         add = int(op.kind is PoolKind.SUM)
         if not add or x.type.bits > op.type.bits:
-            x = self.resized(x, op.type, op.name)
+            x = self.resize(x, op.type, op.name)
         out = self.program.shapes[op.name]
         if _tiles(op, image, out):
             rows = [1] * (3 - len(image))
@@ -263,7 +263,14 @@ class Build:
                 assert_never(op)
         self.place(
             blocks.affine(
-                x, y, y.name, _filled(factor, shape), type_, _filled(bias, shape), shift, prelu
+                x,
+                y,
+                y.name,
+                _fill_shape(factor, shape),
+                type_,
+                _fill_shape(bias, shape),
+                shift,
+                prelu,
             )
         )
         return y
@@ -273,14 +280,14 @@ class Build:
         if have == want:
             return x
         places = np.arange(math.prod(have)).reshape(have)
-        return self.gathered(x, np.broadcast_to(places, want).reshape(-1), f"{op}_spread", 0, op)
+        return self.gather(x, np.broadcast_to(places, want).reshape(-1), f"{op}_spread", 0, op)
 
     def operand(self, value: str, shape: Shape, lanes: int, op: str) -> Stream:
         """A value that an op reads beside another, broadcast; constants come from a memory."""
         source = self.program[value]
         if isinstance(source, Constant):
             y = self.stream(f"{op}_{value}", source.type, lanes, math.prod(shape))
-            self.place(blocks.constant(y, op, _filled(source.value, shape)))
+            self.place(blocks.constant(y, op, _fill_shape(source.value, shape)))
             return y
         x = self.spread(self.read(value), self.program.shapes[value], shape, op)
         return self.with_lanes(x, lanes, op)
@@ -323,13 +330,13 @@ class Build:
         return joined
 
     def moved(self, op: Moves) -> Stream:
-        x = self.resized(self.read(op.x), op.type, op.name)
+        x = self.resize(self.read(op.x), op.type, op.name)
         order = op.sources(self.program.shapes[op.x])
         if order.size == x.beats * x.lanes and bool(np.all(order == np.arange(order.size))):
             return x
-        return self.gathered(x, order, op.name, op.fill, op.name)
+        return self.gather(x, order, op.name, op.fill, op.name)
 
-    def gathered(self, x: Stream, order: Ints, wanted: str, fill: int, op: str) -> Stream:
+    def gather(self, x: Stream, order: Ints, wanted: str, fill: int, op: str) -> Stream:
         """Elements in another order, as many at a time as stay together."""
         lanes = _together(order, math.gcd(x.lanes, order.size))
         x = self.with_lanes(x, lanes, op)
@@ -362,6 +369,6 @@ def _together(order: Ints, lanes: int) -> int:
     return 1
 
 
-def _filled(values: Weights, shape: Shape) -> Ints:
+def _fill_shape(values: Weights, shape: Shape) -> Ints:
     """Constants for every element of a shape."""
     return np.broadcast_to(values.astype(np.int64), shape).reshape(-1)

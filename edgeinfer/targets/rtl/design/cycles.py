@@ -9,14 +9,14 @@ from dataclasses import dataclass
 from itertools import pairwise
 
 from edgeinfer.targets.rtl.design.netlist import OFFERED, SENT, Netlist, Probe
-from edgeinfer.targets.rtl.design.timing import Times, simulated
+from edgeinfer.targets.rtl.design.timing import Times, simulate_frames
 
 FEWEST_FRAMES = 3
 MOST_FRAMES = 12
 
 
 @dataclass(frozen=True, slots=True)
-class Cycles:
+class DesignCycles:
     """`latency`: from a frame's first beat in to its last beat out, in an idle design. `interval`:
     between frames that follow one another without a gap, once that has settled.
     `first_out`, `last_out`: by stream, for the first frame, counted from its first beat in."""
@@ -27,23 +27,23 @@ class Cycles:
     last_out: Mapping[str, int]
 
 
-def counted(netlist: Netlist) -> Cycles:
+def count_cycles(netlist: Netlist) -> DesignCycles:
     """Count a design's cycles."""
-    alone = simulated(netlist, netlist.depths, 1)
+    alone = simulate_frames(netlist, netlist.depths, 1)
     start = min(alone.freed[f"{port.stream}{OFFERED}"][0] for port in netlist.inputs)
     streams = netlist.streams
     first = {name: alone.freed[name][0] - start for name in streams}
     last = {name: alone.freed[name][-1] - start for name in streams}
     for name, probe in netlist.probes.items():
-        first[name] = last[name] = _seen(netlist, alone, probe) - start
-    return Cycles(_end(netlist, alone, 0) - start + 1, interval_of(netlist), first, last)
+        first[name] = last[name] = _first_probe_cycle(netlist, alone, probe) - start
+    return DesignCycles(_end(netlist, alone, 0) - start + 1, interval_of(netlist), first, last)
 
 
 def interval_of(netlist: Netlist) -> int:
     """Cycles between frames that follow one another without a gap, once that has settled."""
     frames = FEWEST_FRAMES
     while True:
-        times = simulated(netlist, netlist.depths, frames)
+        times = simulate_frames(netlist, netlist.depths, frames)
         ends = [_end(netlist, times, frame) for frame in range(frames)]
         gaps = [b - a for a, b in pairwise(ends)]
         if gaps[-1] == gaps[-2] or frames >= MOST_FRAMES:
@@ -51,7 +51,7 @@ def interval_of(netlist: Netlist) -> int:
         frames += FEWEST_FRAMES
 
 
-def _seen(netlist: Netlist, times: Times, probe: Probe) -> int:
+def _first_probe_cycle(netlist: Netlist, times: Times, probe: Probe) -> int:
     """The cycle in which a probe shows the first frame."""
     (actor,) = next(block.actors for block in netlist.blocks if block.name == probe.block)
     return times.there[actor.outputs[0]][0] - actor.latency + probe.stage

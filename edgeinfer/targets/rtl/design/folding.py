@@ -11,14 +11,14 @@ from dataclasses import dataclass
 from edgeinfer.base.errors import UsageError, did_you_mean
 from edgeinfer.ir.ops import Concat, Input, Pair, Pool, Reshape, inputs_of
 from edgeinfer.ir.program import Program
-from edgeinfer.targets.rtl.design.layers import Layer, layers_of
+from edgeinfer.targets.rtl.design.layers import MatrixLayer, layers_of
 from edgeinfer.targets.rtl.settings import Fold, RtlSettings
 
 WIDEST_INPUT_BITS = 1024  # of an AXI4-Stream
 
 
 @dataclass(frozen=True, slots=True)
-class Adders:
+class AdderCount:
     """Additions of an unrolled network, and the full adders they take."""
 
     additions: int
@@ -32,7 +32,7 @@ class Folding:
 
     folds: Mapping[str, Fold]
     lanes: Mapping[str, int]
-    unrolled: Adders | None = None
+    unrolled: AdderCount | None = None
 
     def multipliers(self) -> int:
         """How many there are."""
@@ -41,7 +41,7 @@ class Folding:
         return sum(fold.pe * fold.simd for fold in self.folds.values())
 
 
-def given(program: Program, settings: RtlSettings) -> Folding:
+def folding_from_settings(program: Program, settings: RtlSettings) -> Folding:
     """The foldings that the settings name, and one multiplier for every other layer."""
     layers = {layer.op: layer for layer in layers_of(program)}
     folds = dict.fromkeys(layers, Fold())
@@ -56,7 +56,8 @@ def given(program: Program, settings: RtlSettings) -> Folding:
             raise UsageError(
                 f"{name} has {layer.outputs} outputs of {layer.inputs} inputs, which a folding of "
                 f"{fold.pe} x {fold.simd} does not divide.",
-                hint=f"Choose pe of {_listed(layer.outputs)}; simd of {_listed(layer.inputs)}.",
+                hint=f"Choose pe of {_list_divisors(layer.outputs)}; simd of "
+                f"{_list_divisors(layer.inputs)}.",
             )
         folds[name] = fold
     return Folding(folds, _lanes(program, folds, settings))
@@ -72,7 +73,7 @@ def keeping_up(program: Program, cycles: int, settings: RtlSettings) -> Folding:
     return Folding(folds, _lanes(program, folds, settings))
 
 
-def narrowest(layer: Layer, cycles: int) -> Fold:
+def narrowest(layer: MatrixLayer, cycles: int) -> Fold:
     """The cheapest fold within so many cycles. Of equals the one with the most outputs at once, as
     adder trees are shallower; but a window's chunks should be whole pixels or divide one."""
     choices = [Fold(pe, simd) for pe in divisors(layer.outputs) for simd in divisors(layer.inputs)]
@@ -87,7 +88,7 @@ def divisors(number: int) -> list[int]:
     return [d for d in range(1, number + 1) if number % d == 0]
 
 
-def _listed(number: int) -> str:
+def _list_divisors(number: int) -> str:
     found = divisors(number)
     return ", ".join(map(str, found[:12])) + (", ..." if len(found) > 12 else "")
 
@@ -101,13 +102,13 @@ def _lanes(program: Program, folds: Mapping[str, Fold], settings: RtlSettings) -
         size = math.prod(op.shape)
         lanes = asked.pop(op.name, None)
         if lanes is None:
-            lanes = math.gcd(_wanted(op, program, folds, layers), size)
+            lanes = math.gcd(_lanes_of_input(op, program, folds, layers), size)
             while lanes * op.type.bits > WIDEST_INPUT_BITS:
                 lanes = max(d for d in divisors(lanes) if d < lanes)
         elif size % lanes:
             raise UsageError(
                 f"The {size} elements of the input {op.name} do not come {lanes} at a time.",
-                hint=f"Choose one of {_listed(size)}.",
+                hint=f"Choose one of {_list_divisors(size)}.",
             )
         found[op.name] = lanes
     if asked:
@@ -119,8 +120,8 @@ def _lanes(program: Program, folds: Mapping[str, Fold], settings: RtlSettings) -
     return found
 
 
-def _wanted(
-    op: Input, program: Program, folds: Mapping[str, Fold], layers: Mapping[str, Layer]
+def _lanes_of_input(
+    op: Input, program: Program, folds: Mapping[str, Fold], layers: Mapping[str, MatrixLayer]
 ) -> int:
     """Follow the first reader of each value to the first layer."""
     name = op.name

@@ -16,7 +16,7 @@ from quantization.fixed import Fixed, Ints
 
 
 @dataclass(frozen=True, slots=True)
-class Layer:
+class MatrixLayer:
     """A matrix that meets `vectors` vectors of each frame. `sliding`: they are windows."""
 
     op: str
@@ -40,23 +40,25 @@ class Layer:
         return self.inputs * self.outputs * self.weight_type.bits
 
 
-def layer_of(op: Op, program: Program) -> Layer | None:
+def layer_of(op: Op, program: Program) -> MatrixLayer | None:
     """The op as a layer; None for ops that do not multiply by a matrix."""
     match op:
         case Conv():
             inputs = math.prod(op.weight.shape[:-1]) * op.groups
             vectors = math.prod(program.shapes[op.name][:-1])
             slides = not pointwise(op)
-            return Layer(op.name, inputs, op.weight.shape[-1], vectors, op.weight_type, slides)
+            return MatrixLayer(
+                op.name, inputs, op.weight.shape[-1], vectors, op.weight_type, slides
+            )
         case Dense():
             vectors = math.prod(program.shapes[op.name][:-1])
             inputs, outputs = op.weight.shape
-            return Layer(op.name, inputs, outputs, vectors, op.weight_type, sliding=False)
+            return MatrixLayer(op.name, inputs, outputs, vectors, op.weight_type, sliding=False)
         case _:  # as the docstring says
             return None
 
 
-def layers_of(program: Program) -> tuple[Layer, ...]:
+def layers_of(program: Program) -> tuple[MatrixLayer, ...]:
     """All layers of a Program, in order."""
     found = (layer_of(op, program) for op in program.ops)
     return tuple(layer for layer in found if layer is not None)

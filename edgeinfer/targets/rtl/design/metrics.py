@@ -6,7 +6,7 @@ from __future__ import annotations
 
 from edgeinfer.base.metrics import Metric, Origin
 from edgeinfer.ir.program import Program
-from edgeinfer.targets.rtl.design.cycles import Cycles
+from edgeinfer.targets.rtl.design.cycles import DesignCycles
 from edgeinfer.targets.rtl.design.folding import Folding
 from edgeinfer.targets.rtl.design.layers import layers_of
 from edgeinfer.targets.rtl.design.netlist import Netlist
@@ -15,7 +15,7 @@ TARGET = "rtl"
 
 
 def cycle_metrics(
-    program: Program, netlist: Netlist, cycles: Cycles, clock_mhz: float
+    program: Program, netlist: Netlist, cycles: DesignCycles, clock_mhz: float
 ) -> tuple[Metric, ...]:
     """Latency and interval in cycles, counted exactly; in time, as the asked-for clock has it."""
     exact = [("latency_cycles", cycles.latency, "cycles"), ("ii_cycles", cycles.interval, "cycles")]

@@ -16,14 +16,14 @@ from quantization.fixed import Fixed
 
 
 @dataclass(frozen=True, slots=True)
-class Sized:
+class SizedNumber:
     """A number of a stated width, in two's complement."""
 
     bits: int
     value: int
 
 
-Parameter = int | str | Sized
+Parameter = int | str | SizedNumber
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,7 +42,7 @@ class Stream:
 
 
 @dataclass(frozen=True, slots=True)
-class Step:
+class BlockStep:
     """What a block does at once. `reads` and `frees` are bits by input: needed, and let go of when
     the step's cycles are over. `reserves` a place for the next beat; `yields` that beat."""
 
@@ -53,7 +53,7 @@ class Step:
     cycles: int = 1
 
 
-PASS = Step(reads=1, frees=1, reserves=True, yields=True)
+PASS = BlockStep(reads=1, frees=1, reserves=True, yields=True)
 
 
 OFFERED, SENT, BANKS = ".offered", ".sent", ".banks"  # what is inside a block, or outside all
@@ -65,7 +65,7 @@ class Actor:
 
     inputs: tuple[str, ...]
     outputs: tuple[str, ...]
-    pattern: tuple[Step, ...]
+    pattern: tuple[BlockStep, ...]
     repeats: int
     latency: int
     release: int = 0  # cycles between a step's end and the input's being free
@@ -77,7 +77,7 @@ class Actor:
 
 
 @dataclass(frozen=True, slots=True)
-class Ports:
+class PortNames:
     """What a module calls the sides of its streams, and the depths of its outputs' queues."""
 
     inputs: tuple[str, ...] = ("s", "b")
@@ -85,7 +85,7 @@ class Ports:
     depths: tuple[str, ...] = ("DEPTH", "DEPTH_B")
 
 
-def _unchanged(probes: Collection[str]) -> Mapping[str, bytes]:
+def _no_files(probes: Collection[str]) -> Mapping[str, bytes]:
     """A block without probes has no other files for them."""
     return {}
 
@@ -102,10 +102,10 @@ class Block:
     outputs: tuple[str, ...]
     actors: tuple[Actor, ...]
     files: Mapping[str, bytes] = field(default_factory=dict)
-    ports: Ports = Ports()
+    ports: PortNames = PortNames()
     parts: frozenset[str] = frozenset()  # modules of the library inside it
     contents: Mapping[str, int] = field(default_factory=dict)  # bits of work by kind, if it is made
-    watched: Callable[[Collection[str]], Mapping[str, bytes]] = _unchanged  # files with probes
+    watched: Callable[[Collection[str]], Mapping[str, bytes]] = _no_files  # files with probes
 
 
 @dataclass(frozen=True, slots=True)
@@ -119,7 +119,7 @@ class Probe:
 
 
 @dataclass(frozen=True, slots=True)
-class Port:
+class NetlistPort:
     """Where frames come in or results go out: the name users know, and the stream behind it."""
 
     name: str
@@ -134,8 +134,8 @@ class Netlist:
     name: str
     streams: Mapping[str, Stream]
     blocks: tuple[Block, ...]
-    inputs: tuple[Port, ...]
-    outputs: tuple[Port, ...]
+    inputs: tuple[NetlistPort, ...]
+    outputs: tuple[NetlistPort, ...]
     depths: Mapping[str, int]
     values: Mapping[str, str]
     probes: Mapping[str, Probe] = field(default_factory=dict)  # by the stream's name

@@ -8,7 +8,7 @@ import math
 
 import numpy as np
 
-from edgeinfer.ir.builder import Builder, provisional
+from edgeinfer.ir.builder import ProgramBuilder, provisional
 from edgeinfer.ir.ops import (
     Pair,
     PairKind,
@@ -24,15 +24,15 @@ from edgeinfer.ir.ops import (
 )
 from edgeinfer.ir.passes import fold_constants
 from edgeinfer.ir.program import Program
-from quantization.fixed import Fixed, Overflow, Rounding, fixed_for
+from quantization.fixed import Fixed, Overflow, Rounding, fixed_of_range
 
 
-def prepared(program: Program) -> Program:
+def prepare_program(program: Program) -> Program:
     """The same integers under the same names, without a softmax."""
     folded = fold_constants(program)
     if not any(isinstance(op, Softmax) for op in folded.ops):
         return folded
-    builder = Builder(folded.name)
+    builder = ProgramBuilder(folded.name)
     for op in folded.ops:
         if isinstance(op, Softmax):
             _add_softmax(builder, op)
@@ -41,7 +41,7 @@ def prepared(program: Program) -> Program:
     return builder.program(folded.outputs)
 
 
-def _add_softmax(builder: Builder, op: Softmax) -> None:
+def _add_softmax(builder: ProgramBuilder, op: Softmax) -> None:
     """As the interpreter has it: d = max - x; e = exp[d]; r = inverse[sum of e]; y = e r."""
     shape, type_ = builder.shapes[op.x], builder.types[op.x]
     rank = len(shape)
@@ -74,7 +74,7 @@ def _add_softmax(builder: Builder, op: Softmax) -> None:
     builder.add(Transpose(op.name, op.type, back, inverse))
 
 
-def _over_lines(builder: Builder, name: str, x: str, kind: PoolKind) -> str:
+def _over_lines(builder: ProgramBuilder, name: str, x: str, kind: PoolKind) -> str:
     """The maximum or the sum of each line, as a column."""
     lines, size = builder.shapes[x]
     flat: Shape = (lines * size, 1)
@@ -83,10 +83,12 @@ def _over_lines(builder: Builder, name: str, x: str, kind: PoolKind) -> str:
     return builder.exact(pool)
 
 
-def _entry(builder: Builder, name: str, x: str, entries: Weights, type_: Fixed, shift: int) -> str:
+def _entry(
+    builder: ProgramBuilder, name: str, x: str, entries: Weights, type_: Fixed, shift: int
+) -> str:
     """entries[min(x >> shift, last)]; x is not negative, whatever its range says."""
     frac = builder.frac(x) - shift
     top = max(builder.ranges[x].top >> shift, 1)
-    index = Requant(f"{name}.index", fixed_for(0, top, frac), x, Rounding.TRN, Overflow.SAT)
+    index = Requant(f"{name}.index", fixed_of_range(0, top, frac), x, Rounding.TRN, Overflow.SAT)
     clipped = builder.clip(f"{name}.last", builder.add(index), None, entries.size - 1)
     return builder.add(Table(name, type_, clipped, 0, entries))

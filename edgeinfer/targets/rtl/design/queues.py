@@ -10,7 +10,7 @@ from dataclasses import replace
 
 from edgeinfer.targets.rtl.design.cycles import interval_of
 from edgeinfer.targets.rtl.design.netlist import Netlist
-from edgeinfer.targets.rtl.design.timing import simulated
+from edgeinfer.targets.rtl.design.timing import simulate_frames
 
 SLACK = 1  # places beyond what a branch was seen to hold
 MOST_BITS = 1 << 16  # of a queue that only evens out bursts
@@ -19,7 +19,7 @@ PACED_FRAMES = 3
 
 def with_queues(netlist: Netlist) -> Netlist:
     """The same design with the depths of its queues."""
-    return _evened(replace(netlist, depths=_safe(netlist)))
+    return _even_queues(replace(netlist, depths=_safe(netlist)))
 
 
 def _safe(netlist: Netlist) -> dict[str, int]:
@@ -38,12 +38,12 @@ def _safe(netlist: Netlist) -> dict[str, int]:
         name for block in netlist.blocks if block.module == "ei_fork" for name in block.outputs
     ]
     free: dict[str, int | None] = {**plain, **dict.fromkeys(forked)}
-    times = simulated(netlist, free, frames=1)
+    times = simulate_frames(netlist, free, frames=1)
     held = {name: times.occupancy(name) + SLACK for name in forked}
     return plain | {name: max(held[name], plain[name]) for name in forked}
 
 
-def _evened(netlist: Netlist) -> Netlist:
+def _even_queues(netlist: Netlist) -> Netlist:
     """Longer queues where bursts keep the slowest block from its best. Frames that come evenly, as
     slowly as that block takes them, show how much gathers where; what does not help goes again."""
     best = slowest(netlist)
@@ -51,7 +51,7 @@ def _evened(netlist: Netlist) -> Netlist:
     if interval <= best:
         return netlist
     free: Mapping[str, int | None] = dict.fromkeys(netlist.depths)
-    times = simulated(netlist, free, PACED_FRAMES, pace=best)
+    times = simulate_frames(netlist, free, PACED_FRAMES, pace=best)
     wanted = {
         name: depth
         for name in netlist.depths

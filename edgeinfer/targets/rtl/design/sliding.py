@@ -8,7 +8,7 @@ import math
 from collections.abc import Sequence
 from itertools import product
 
-from edgeinfer.targets.rtl.design.netlist import Step
+from edgeinfer.targets.rtl.design.netlist import BlockStep
 
 
 class Sliding:
@@ -36,10 +36,10 @@ class Sliding:
         return math.prod(self.kernel) * self.channels
 
 
-def window_steps(shape: Sliding, chunks: int) -> tuple[Step, ...]:
+def window_steps(shape: Sliding, chunks: int) -> tuple[BlockStep, ...]:
     """One step for each place of the padded image, and one for each further chunk of a window."""
-    later = Step(reserves=True, yields=True)
-    found: list[Step] = []
+    later = BlockStep(reserves=True, yields=True)
+    found: list[BlockStep] = []
     sizes = [size + sum(pad) for size, pad in zip(shape.image, shape.pads, strict=True)]
     hits = [
         _hits(size, (k - 1) * d + 1, s)
@@ -52,7 +52,7 @@ def window_steps(shape: Sliding, chunks: int) -> tuple[Step, ...]:
     for row, column in product(range(sizes[0]), range(sizes[1])):
         inside = int(insides[0][row] and insides[1][column])
         hit = hits[0][row] and hits[1][column]
-        found.append(Step(inside, inside, hit, hit))
+        found.append(BlockStep(inside, inside, hit, hit))
         if hit:
             found += [later] * (chunks - 1)
     return tuple(found)

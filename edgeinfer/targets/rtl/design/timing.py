@@ -14,7 +14,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 
 from edgeinfer.base.errors import DisagreementError
-from edgeinfer.targets.rtl.design.netlist import OFFERED, SENT, Actor, Netlist, Step
+from edgeinfer.targets.rtl.design.netlist import OFFERED, SENT, Actor, BlockStep, Netlist
 
 LONG_AGO = -(1 << 20)  # a design has been idle before: constants and padding are in place
 NEVER = 1 << 62
@@ -123,7 +123,7 @@ class _Run:
         self.at, self.free_at, self.done = at, free_at, done
 
 
-def _plain(pattern: tuple[Step, ...]) -> list[tuple[int, int, bool, bool, int]]:
+def _plain(pattern: tuple[BlockStep, ...]) -> list[tuple[int, int, bool, bool, int]]:
     return [(s.reads, s.frees, s.reserves, s.yields, s.cycles) for s in pattern]
 
 
@@ -151,20 +151,20 @@ def most_at_once(there: list[int], freed: list[int], latency: int) -> int:
     return most
 
 
-def simulated(
+def simulate_frames(
     netlist: Netlist, depths: Mapping[str, int | None], frames: int, pace: int = 0
 ) -> Times:
     """Run whole frames into sinks that are always ready: back to back, or with their beats spread
     evenly over `pace` cycles each."""
-    runs, edges = _prepared(netlist, depths, frames, pace)
+    runs, edges = _prepare_runs(netlist, depths, frames, pace)
     _finish(runs, netlist.name)
-    return _seen(netlist, edges)
+    return _collect_times(netlist, edges)
 
 
 def early(netlist: Netlist) -> dict[str, int]:
     """By output: beats of a frame that come before anything of it has gone in. Padding and
     constants at a frame's beginning do that."""
-    runs, edges = _prepared(netlist, netlist.depths, 1, 0)
+    runs, edges = _prepare_runs(netlist, netlist.depths, 1, 0)
     for port in netlist.inputs:
         edges[f"{port.stream}{OFFERED}"].there.clear()
     while sum(run.advance() for run in runs):
@@ -172,7 +172,7 @@ def early(netlist: Netlist) -> dict[str, int]:
     return {port.name: len(edges[f"{port.stream}{SENT}"].freed) for port in netlist.outputs}
 
 
-def _seen(netlist: Netlist, edges: Mapping[str, _Edge]) -> Times:
+def _collect_times(netlist: Netlist, edges: Mapping[str, _Edge]) -> Times:
     return Times(
         {name: edge.there for name, edge in edges.items()},
         {name: edge.freed for name, edge in edges.items()},
@@ -180,7 +180,7 @@ def _seen(netlist: Netlist, edges: Mapping[str, _Edge]) -> Times:
     )
 
 
-def _prepared(
+def _prepare_runs(
     netlist: Netlist, depths: Mapping[str, int | None], frames: int, pace: int
 ) -> tuple[list[_Run], dict[str, _Edge]]:
     edges: dict[str, _Edge] = {}
@@ -191,10 +191,10 @@ def _prepared(
             beats = actor.repeats * len(actor.pattern)
             offered = [beat * pace // beats for beat in range(beats * frames)]
             edges[actor.inputs[0]] = _Edge(None, there=offered)
-    return [_started(actor, edges, frames) for actor in netlist.actors], edges
+    return [_start_actor(actor, edges, frames) for actor in netlist.actors], edges
 
 
-def _started(actor: Actor, edges: Mapping[str, _Edge], frames: int) -> _Run:
+def _start_actor(actor: Actor, edges: Mapping[str, _Edge], frames: int) -> _Run:
     steps = len(actor.pattern) * actor.repeats * frames
     return _Run(
         actor,

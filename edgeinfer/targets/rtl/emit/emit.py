@@ -20,7 +20,14 @@ from edgeinfer.base.names import (
     remark,
 )
 from edgeinfer.base.plan import BuildPlan
-from edgeinfer.targets.rtl.design.netlist import Block, Netlist, Parameter, Port, Sized, Stream
+from edgeinfer.targets.rtl.design.netlist import (
+    Block,
+    Netlist,
+    NetlistPort,
+    Parameter,
+    SizedNumber,
+    Stream,
+)
 
 LIBRARY = "firmware/rtl"
 TOP_TEMPLATE = "top.v.j2"
@@ -89,17 +96,17 @@ def taps_of(netlist: Netlist, values: Collection[str]) -> tuple[Tap, ...]:
 
 def top_text(netlist: Netlist, taps: Collection[Tap] = ()) -> bytes:
     """The top level; taps are outputs that only watch."""
-    return rendered(TOP_TEMPLATE, context(netlist, taps))
+    return render_template(TOP_TEMPLATE, context(netlist, taps))
 
 
 def harness_text(netlist: Netlist, taps: Collection[Tap] = ()) -> bytes:
     """The simulation's program."""
-    return rendered(HARNESS_TEMPLATE, context(netlist, taps))
+    return render_template(HARNESS_TEMPLATE, context(netlist, taps))
 
 
-def rendered(template: str, known: dict[str, Any]) -> bytes:
+def render_template(template: str, known: dict[str, Any]) -> bytes:
     """A template of the library, filled in."""
-    return code.rendered(f"{LIBRARY}/{template}", known).encode()
+    return code.fill_template(f"{LIBRARY}/{template}", known).encode()
 
 
 def context(netlist: Netlist, taps: Collection[Tap]) -> dict[str, Any]:
@@ -154,7 +161,7 @@ def _stream(stream: Stream) -> dict[str, Any]:
     return {"name": Identifier(stream.name), "width": stream.width}
 
 
-def _port(port: Port, stream: Stream, name: Identifier) -> dict[str, Any]:
+def _port(port: NetlistPort, stream: Stream, name: Identifier) -> dict[str, Any]:
     count = -(-stream.width // 8)
     return {
         "name": port.name,  # as the host knows it: no template for code takes it
@@ -218,7 +225,7 @@ def literal(value: Parameter) -> CodeText:
     match value:
         case str():
             return OwnText(f'"{QuotedText(value)}"')
-        case Sized():
+        case SizedNumber():
             return Operand(f"{value.bits}'h{value.value & ((1 << value.bits) - 1):x}")
         case _:  # an integer
             return Operand(str(value))

@@ -7,21 +7,21 @@ from __future__ import annotations
 from typing import Any
 
 from edgeinfer.ir.program import Program
-from edgeinfer.targets.rtl.design.cycles import Cycles
+from edgeinfer.targets.rtl.design.cycles import DesignCycles
 from edgeinfer.targets.rtl.design.folding import Folding
-from edgeinfer.targets.rtl.design.netlist import Netlist, Port, Sized
+from edgeinfer.targets.rtl.design.netlist import Netlist, NetlistPort, SizedNumber
 from edgeinfer.targets.rtl.emit.emit import module_of, port_ids
 
 VERSION = 1
 
 
 def manifest(
-    program: Program, folding: Folding, netlist: Netlist, cycles: Cycles, clock_mhz: float
+    program: Program, folding: Folding, netlist: Netlist, cycles: DesignCycles, clock_mhz: float
 ) -> dict[str, Any]:
     """What a script that drives the design must know."""
     ids = port_ids(netlist)
 
-    def port(of: Port, suffix: str, prefix: str) -> dict[str, Any]:
+    def port(of: NetlistPort, suffix: str, prefix: str) -> dict[str, Any]:
         stream = netlist.streams[of.stream]
         return {
             "name": of.name,
@@ -55,7 +55,7 @@ def manifest(
                 "instance": f"u_{block.name}",
                 "op": block.op,
                 "parameters": {
-                    key: value.value if isinstance(value, Sized) else value
+                    key: value.value if isinstance(value, SizedNumber) else value
                     for key, value in block.parameters.items()
                 },
             }

@@ -12,11 +12,11 @@ from numpy.typing import NDArray
 from edgeinfer.base import assets
 from edgeinfer.ir.interpret import interpret, results
 from edgeinfer.ir.program import Program
-from edgeinfer.targets.rtl.design.cycles import Cycles
+from edgeinfer.targets.rtl.design.cycles import DesignCycles
 from edgeinfer.targets.rtl.design.memory import words_of
 from edgeinfer.targets.rtl.design.netlist import Netlist, Stream
 from edgeinfer.targets.rtl.design.timing import early
-from edgeinfer.targets.rtl.emit.emit import HDL, LIBRARY, context, module_of, rendered
+from edgeinfer.targets.rtl.emit.emit import HDL, LIBRARY, context, module_of, render_template
 from quantization.fixed import Ints
 
 TEMPLATE = "sim/testbench.v.j2"
@@ -25,9 +25,9 @@ FRAMES = 2
 SEED = 20
 
 
-def testbench(program: Program, netlist: Netlist, cycles: Cycles) -> dict[str, bytes]:
+def testbench(program: Program, netlist: Netlist, cycles: DesignCycles) -> dict[str, bytes]:
     """Files that go beside the design's own."""
-    raw = _drawn(program)
+    raw = _draw_frames(program)
     wanted = results(program, interpret(program, raw))
     streams = netlist.streams
     files = {
@@ -45,11 +45,11 @@ def testbench(program: Program, netlist: Netlist, cycles: Cycles) -> dict[str, b
     foreseen = early(netlist)
     for port in known["outputs"]:
         port["early"] = foreseen[port["name"]]
-    files[f"{HDL}/{module_of(netlist)}_tb.v"] = rendered(TEMPLATE, known)
+    files[f"{HDL}/{module_of(netlist)}_tb.v"] = render_template(TEMPLATE, known)
     return files
 
 
-def _drawn(program: Program) -> Mapping[str, Ints]:
+def _draw_frames(program: Program) -> Mapping[str, Ints]:
     """Frames anywhere within the inputs' types; always the same."""
     rng = np.random.default_rng(SEED)
     return {

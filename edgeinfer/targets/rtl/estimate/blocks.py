@@ -8,16 +8,16 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 
 import numpy as np
 
-from edgeinfer.targets.rtl.design.netlist import Block, Netlist, Sized
+from edgeinfer.targets.rtl.design.netlist import Block, Netlist, SizedNumber
 from edgeinfer.targets.rtl.estimate.constant import constant_products
 from edgeinfer.targets.rtl.estimate.work import (
-    Made,
+    BlockParts,
     Memory,
     Multiplier,
     Work,
     bits_for,
     counter,
-    joined,
+    join_parts,
     queue,
     registers,
     tree,
@@ -27,24 +27,24 @@ Known = Mapping[str, int]
 MOST_DIGITS = 1 << 16  # of a memory's text: what is larger goes to block memories, whole
 
 
-def made_of(block: Block, netlist: Netlist) -> Made:
+def parts_of(block: Block, netlist: Netlist) -> BlockParts:
     """An instance, with its queues."""
     known = {
-        name: value.value if isinstance(value, Sized) else value
+        name: value.value if isinstance(value, SizedNumber) else value
         for name, value in block.parameters.items()
         if not isinstance(value, str)
     }
     known |= {f"{name}_COLUMNS": count for name, count in _columns(block)}
     own = MODULES.get(block.module, _other(block))(known)
     if block.contents:
-        own = Made({Work(kind): amount for kind, amount in block.contents.items()})
+        own = BlockParts({Work(kind): amount for kind, amount in block.contents.items()})
     elif block.module == "ei_mac" and known["SF"] * known["NF"] == 1:
         own = _constant_mac(block, known)
     depths = [(netlist.streams[name].width, netlist.depths[name]) for name in block.outputs]
     if block.module == "ei_egress":
         depths = [(known["WIDTH"] + 1, 2)]
-    one = Made({Work.BLOCK: 1})
-    return joined((one, own, *(queue(width, depth) for width, depth in depths)))
+    one = BlockParts({Work.BLOCK: 1})
+    return join_parts((one, own, *(queue(width, depth) for width, depth in depths)))
 
 
 def _columns(block: Block) -> Iterator[tuple[str, int]]:
@@ -68,32 +68,34 @@ def distinct_columns(lines: Sequence[bytes]) -> int:
     return len(np.unique(varying, axis=1).T) if varying.size else 0
 
 
-def _other(block: Block) -> Callable[[Known], Made]:
+def _other(block: Block) -> Callable[[Known], BlockParts]:
     """A module that is not described here: a register for each bit of a beat and cycle."""
     held = sum(actor.latency for actor in block.actors)
 
-    def plain(known: Known) -> Made:
+    def plain(known: Known) -> BlockParts:
         width = known.get("WIDTH", known.get("LANES", 1) * known.get("OUT_BITS", 8))
-        return Made({Work.REGISTER: held * width, Work.SELECT: held * width})
+        return BlockParts({Work.REGISTER: held * width, Work.SELECT: held * width})
 
     return plain
 
 
-def _port(known: Known) -> Made:
-    return joined((counter(known["BEATS"]), registers(1)))
+def _port(known: Known) -> BlockParts:
+    return join_parts((counter(known["BEATS"]), registers(1)))
 
 
-def _narrow(known: Known) -> Made:
+def _narrow(known: Known) -> BlockParts:
     ratio, width = known["RATIO"], known["BITS"] * known["LANES"]
-    return joined((counter(ratio), registers(width + 1), Made({Work.CHOOSE: ratio * width})))
+    return join_parts(
+        (counter(ratio), registers(width + 1), BlockParts({Work.CHOOSE: ratio * width}))
+    )
 
 
-def _widen(known: Known) -> Made:
+def _widen(known: Known) -> BlockParts:
     held = (known["RATIO"] - 1) * known["BITS"] * known["LANES"]
-    return joined((counter(known["RATIO"]), registers(held)))
+    return join_parts((counter(known["RATIO"]), registers(held)))
 
 
-def _window(known: Known) -> Made:
+def _window(known: Known) -> BlockParts:
     pixel = known["CHANNELS"] * known["BITS"]
     rows = known["HEIGHT"] + known["PAD_TOP"] + known["PAD_BOTTOM"]
     columns = known["WIDTH"] + known["PAD_LEFT"] + known["PAD_RIGHT"]
@@ -105,28 +107,30 @@ def _window(known: Known) -> Made:
     most_h, most_w = max(reach_h, known["STRIDE_H"]), max(reach_w, known["STRIDE_W"])
     parts = [
         counter(rows), counter(columns), counter(chunks),
-        Made({Work.COUNT: bits_for(most_h + 1) + bits_for(most_w + 1)}),
+        BlockParts({Work.COUNT: bits_for(most_h + 1) + bits_for(most_w + 1)}),
         registers(bits_for(most_h + 1) + bits_for(most_w + 1) + 5 + 3),
         registers(pixel + known["KERNEL_H"] * reach_w * pixel + chunk),
     ]  # fmt: skip
     padded = rows * columns > known["HEIGHT"] * known["WIDTH"]
     if padded:
-        parts.append(Made({Work.SELECT: pixel}))
+        parts.append(BlockParts({Work.SELECT: pixel}))
     if chunks > 1:
         parts.append(registers(2 * bits_for(chunks)))
-        parts.append(Made({Work.PICK: taps}))
+        parts.append(BlockParts({Work.PICK: taps}))
     if reach_h > 1:
         parts.append(registers(bits_for(columns)))
         lines = Memory(columns, (reach_h - 1) * pixel)
-        parts.append(Made(memories=(lines,)))
-    return joined(parts)
+        parts.append(BlockParts(memories=(lines,)))
+    return join_parts(parts)
 
 
-def _mac_frame(known: Known, trees: Made, product: int, memories: tuple[Memory, ...]) -> Made:
+def _mac_frame(
+    known: Known, trees: BlockParts, product: int, memories: tuple[Memory, ...]
+) -> BlockParts:
     """All of a multiply-accumulate but its multipliers and what feeds them."""
     pe, sf, nf, acc = (known[name] for name in ("PE", "SF", "NF", "ACC_BITS"))
     wide = pe * acc
-    control = joined((
+    control = join_parts((
         counter(nf), counter(sf), counter(sf * nf), counter(nf), counter(sf),
         registers(4 + known["LEVELS"] + 1 + 2 * (sf > 1) + (nf > 1) + 1),
     ))  # fmt: skip
@@ -139,7 +143,7 @@ def _mac_frame(known: Known, trees: Made, product: int, memories: tuple[Memory, 
             work[Work.REGISTER] += wide
     if nf > 1:
         memories += (Memory(nf, wide, rom=True, columns=known.get("BIASES_COLUMNS")),)
-    return joined((control, trees, Made(work, memories)))
+    return join_parts((control, trees, BlockParts(work, memories)))
 
 
 def _product_bits(known: Known) -> int:
@@ -147,11 +151,11 @@ def _product_bits(known: Known) -> int:
     return known["X_BITS"] + known["W_BITS"] + (0 if both else 1)
 
 
-def _mac(known: Known) -> Made:
+def _mac(known: Known) -> BlockParts:
     pe, simd, x, w = known["PE"], known["SIMD"], known["X_BITS"], known["W_BITS"]
     product = _product_bits(known)
     sums = min(product + known["LEVELS"], known["ACC_BITS"])
-    trees = joined([tree(simd, product, sums, known["LEVELS"], largest=False)] * pe)
+    trees = join_parts([tree(simd, product, sums, known["LEVELS"], largest=False)] * pe)
     weights = Memory(
         known["SF"] * known["NF"], pe * simd * w, rom=True, stages=3,
         columns=known.get("WEIGHTS_COLUMNS"),
@@ -159,16 +163,16 @@ def _mac(known: Known) -> Made:
     frame = _mac_frame(known, trees, pe * simd * product, (weights,))
     held = (2 + pe) * simd * x  # the last of them for each lane
     multipliers = Multiplier(pe * simd, x, w, before=pe * simd * (w + x), after=pe * simd * product)
-    return joined((frame, registers(held), Made(multipliers=(multipliers,))))
+    return join_parts((frame, registers(held), BlockParts(multipliers=(multipliers,))))
 
 
-def _constant_mac(block: Block, known: Known) -> Made:
+def _constant_mac(block: Block, known: Known) -> BlockParts:
     product = _product_bits(known)
     sums = min(product + known["LEVELS"], known["ACC_BITS"])
     return _mac_frame(known, constant_products(block, product, sums), 0, ())
 
 
-def _requant(known: Known) -> Made:
+def _requant(known: Known) -> BlockParts:
     lanes, shift, out = known["LANES"], known["SHIFT"], known["OUT_BITS"]
     rounds = known["ROUNDING"] != 0 and shift > 0
     kept = max(known["IN_BITS"] + 1 - max(shift, 0), 1) + (1 if rounds else -1)
@@ -183,19 +187,19 @@ def _requant(known: Known) -> Made:
     if rounds:
         work[Work.SHORT_ADD] = lanes * kept
         work[Work.COMPARE] = work.get(Work.COMPARE, 0.0) + lanes * min(shift, known["IN_BITS"]) / 2
-    return Made(work)
+    return BlockParts(work)
 
 
-def _clip(known: Known) -> Made:
+def _clip(known: Known) -> BlockParts:
     ends = known["HAS_LOW"] + known["HAS_HIGH"]
     compared = 0.0 if known["LOW"] == 0 and not known["HAS_HIGH"] else known["IN_BITS"] * ends
-    return Made({
+    return BlockParts({
         Work.COMPARE: known["LANES"] * compared,
         Work.SELECT: known["LANES"] * known["OUT_BITS"] * ends,
     })  # fmt: skip
 
 
-def _affine(known: Known) -> Made:
+def _affine(known: Known) -> BlockParts:
     lanes, words, out = known["LANES"], known["WORDS"], known["OUT_BITS"]
     kept = min(known["X_BITS"] + known["F_BITS"], out)
     held = 2.0 * lanes * known["X_BITS"] + lanes * (kept + out) + 4
@@ -211,12 +215,12 @@ def _affine(known: Known) -> Made:
     )  # fmt: skip
     if known["PRELU"]:
         work = {Work.REGISTER: held + lanes * (out + 1), Work.SELECT: float(lanes * out)}
-        return joined((counter(words), Made(work, (factors,), multipliers)))
+        return join_parts((counter(words), BlockParts(work, (factors,), multipliers)))
     work = {Work.REGISTER: held, Work.ADD: float(lanes * out)}
-    return joined((counter(words), Made(work, (factors, biases), multipliers)))
+    return join_parts((counter(words), BlockParts(work, (factors, biases), multipliers)))
 
 
-def _table(known: Known) -> Made:
+def _table(known: Known) -> BlockParts:
     lanes, entries, out = known["LANES"], known["ENTRIES"], known["OUT_BITS"]
     address = bits_for(entries)
     columns = known.get("TABLE_COLUMNS")
@@ -224,24 +228,31 @@ def _table(known: Known) -> Made:
     work: dict[Work, float] = {Work.REGISTER: 3 + lanes * address}
     if known["FIRST"]:
         work[Work.ADD] = lanes * address
-    return Made(work, memories)
+    return BlockParts(work, memories)
 
 
-def _pair(known: Known) -> Made:
+def _pair(known: Known) -> BlockParts:
     lanes, a, b, out = known["LANES"], known["A_BITS"], known["B_BITS"], known["OUT_BITS"]
     held = registers(2 + lanes * (a + b + out))
     match known["KIND"]:
         case 0 | 1:
-            return joined((held, Made({Work.ADD: lanes * out})))
+            return join_parts((held, BlockParts({Work.ADD: lanes * out})))
         case 2:
-            return joined(
-                (held, Made(multipliers=(Multiplier(lanes, a, b, lanes * (a + b), lanes * out),)))
+            return join_parts(
+                (
+                    held,
+                    BlockParts(
+                        multipliers=(Multiplier(lanes, a, b, lanes * (a + b), lanes * out),)
+                    ),
+                )
             )
         case _:  # 3 and 4, the maximum and the minimum
-            return joined((held, Made({Work.COMPARE: lanes * out, Work.SELECT: lanes * out})))
+            return join_parts(
+                (held, BlockParts({Work.COMPARE: lanes * out, Work.SELECT: lanes * out}))
+            )
 
 
-def _pool(known: Known) -> Made:
+def _pool(known: Known) -> BlockParts:
     lanes, out = known["LANES"], known["OUT_BITS"]
     tiles_w = known["WIDTH"] // known["TILE_W"]
     partials = tiles_w * known["GROUPS"] if known["TILE_H"] > 1 else known["GROUPS"]
@@ -257,22 +268,24 @@ def _pool(known: Known) -> Made:
         work[Work.COMPARE] = wide
         work[Work.SELECT] += wide
     parts = [counter(number) for number in states]
-    return joined((*parts, Made(work, (Memory(partials, wide),))))
+    return join_parts((*parts, BlockParts(work, (Memory(partials, wide),))))
 
 
-def _reduce(known: Known) -> Made:
+def _reduce(known: Known) -> BlockParts:
     grown = known["BITS"] + (known["LEVELS"] if known["SUM"] else 0)
     one = tree(known["TAPS"], known["BITS"], grown, known["LEVELS"], largest=not known["SUM"])
     held = known["LEVELS"] + 1 + known["TAPS"] * known["LANES"] * known["BITS"]
-    return joined((registers(held), *[one] * known["LANES"]))
+    return join_parts((registers(held), *[one] * known["LANES"]))
 
 
-def _concat(known: Known) -> Made:
+def _concat(known: Known) -> BlockParts:
     wide = known["LANES"] * known["OUT_BITS"]
-    return joined((counter(known["BEATS_A"] + known["BEATS_B"]), Made({Work.SELECT: wide})))
+    return join_parts(
+        (counter(known["BEATS_A"] + known["BEATS_B"]), BlockParts({Work.SELECT: wide}))
+    )
 
 
-def _gather(known: Known) -> Made:
+def _gather(known: Known) -> BlockParts:
     width = known["LANES"] * known["BITS"]
     place, read = bits_for(known["IN_BEATS"]), bits_for(known["OUT_BEATS"])
     bank = Memory(known["IN_BEATS"], width, stages=1)
@@ -284,28 +297,28 @@ def _gather(known: Known) -> Made:
         Work.COUNT: place + read,
         Work.SELECT: 2 * width,
     }
-    return Made(work, (bank, bank, order))
+    return BlockParts(work, (bank, bank, order))
 
 
-def _constant(known: Known) -> Made:
+def _constant(known: Known) -> BlockParts:
     columns = known.get("VALUES_COLUMNS")
     values = Memory(known["WORDS"], known["WIDTH"], rom=True, stages=2, columns=columns)
-    return joined((counter(known["WORDS"]), registers(2), Made(memories=(values,))))
+    return join_parts((counter(known["WORDS"]), registers(2), BlockParts(memories=(values,))))
 
 
-def _argmax(known: Known) -> Made:
+def _argmax(known: Known) -> BlockParts:
     bits, out = known["BITS"], known["OUT_BITS"]
     work: dict[Work, float] = {
         Work.REGISTER: bits + out, Work.COMPARE: bits, Work.SELECT: bits + out,
     }  # fmt: skip
-    return joined((counter(known["N"]), Made(work)))
+    return join_parts((counter(known["N"]), BlockParts(work)))
 
 
-MODULES: Mapping[str, Callable[[Known], Made]] = {
+MODULES: Mapping[str, Callable[[Known], BlockParts]] = {
     "ei_ingress": _port,
     "ei_egress": _port,
-    "ei_fork": lambda known: Made(),
-    "ei_queue": lambda known: Made(),
+    "ei_fork": lambda known: BlockParts(),
+    "ei_queue": lambda known: BlockParts(),
     "ei_narrow": _narrow,
     "ei_widen": _widen,
     "ei_window": _window,

@@ -12,7 +12,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from edgeinfer.targets.rtl.design.netlist import Block
-from edgeinfer.targets.rtl.estimate.work import Made, Work, joined, registers
+from edgeinfer.targets.rtl.estimate.work import BlockParts, Work, join_parts, registers
 
 BOOTH = (0, 1, 1, 2, -2, -1, -1, 0)  # by a pair of bits and the bit below
 
@@ -26,14 +26,14 @@ class Span:
     differ: int
 
 
-def constant_products(block: Block, product_bits: int, sum_bits: int) -> Made:
+def constant_products(block: Block, product_bits: int, sum_bits: int) -> BlockParts:
     """All of the block's products and the trees that add them up."""
     known = {name: n for name, n in block.parameters.items() if isinstance(n, int)}
     input_bits, signed = known["X_BITS"], bool(known["X_SIGNED"])
     digits = (known["W_BITS"] + (0 if known["W_SIGNED"] else 1) + 1) // 2
     weights = weights_of(block)
-    parts: dict[tuple[int, int], Made] = {}  # by lane and what its input is multiplied by
-    products: dict[tuple[int, int], Made] = {}
+    parts: dict[tuple[int, int], BlockParts] = {}  # by lane and what its input is multiplied by
+    products: dict[tuple[int, int], BlockParts] = {}
     trees = []
     for row in weights:
         leaves = []
@@ -47,13 +47,13 @@ def constant_products(block: Block, product_bits: int, sum_bits: int) -> Made:
             leaves.append(span)
             if span is not None:
                 joins = span.top - span.low if minus else 0
-                made = Made({Work.REGISTER: span.differ, Work.DIGIT: joins})
+                made = BlockParts({Work.REGISTER: span.differ, Work.DIGIT: joins})
                 alike = weight if minus else weight >> _zeros(weight)
                 products.setdefault((lane, alike), made)
         trees.append(_tree(leaves, product_bits, sum_bits, known["LEVELS"])[0])
     used = sum(any(row[lane] for row in weights) for lane in range(known["SIMD"]))
     held = registers(2 * used * input_bits)
-    return joined((held, *parts.values(), *products.values(), *trees))
+    return join_parts((held, *parts.values(), *products.values(), *trees))
 
 
 def digits_of(weight: int, count: int) -> tuple[list[int], list[int]]:
@@ -96,10 +96,10 @@ def _sum(digits: Sequence[int], bits: int, signed: bool, most: int) -> Span:
     return Span(low, top, top - low)
 
 
-def _part(digits: Sequence[int], bits: int, signed: bool, most: int) -> Made:
+def _part(digits: Sequence[int], bits: int, signed: bool, most: int) -> BlockParts:
     span = _sum(digits, bits, signed, most)
     additions = (len(digits) - 1) * (span.top - span.low)
-    return Made({Work.REGISTER: span.differ, Work.DIGIT: additions})
+    return BlockParts({Work.REGISTER: span.differ, Work.DIGIT: additions})
 
 
 def _product(
@@ -114,26 +114,26 @@ def _product(
 
 def _tree(
     leaves: Sequence[Span | None], bits: int, out: int, levels: int
-) -> tuple[Made, Span | None]:
+) -> tuple[BlockParts, Span | None]:
     """An `ei_tree` and its sum: what is alone is only held, below the lowest bit that two have
     in common nothing is added."""
     if levels == 0:
-        return Made(), leaves[0]
+        return BlockParts(), leaves[0]
     part = min(bits + levels - 1, out)
     if len(leaves) == 1:
         below, alone = _tree(leaves, bits, part, levels - 1)
-        return joined((below, _held(alone))), alone
+        return join_parts((below, _constant_parts(alone))), alone
     upper = len(leaves) // 2
     first, a = _tree(leaves[:-upper], bits, part, levels - 1)
     second, b = _tree(leaves[-upper:], bits, part, levels - 1)
     if a is None or b is None:
         alone = a or b
-        return joined((first, second, _held(alone))), alone
+        return join_parts((first, second, _constant_parts(alone))), alone
     low, top = min(a.low, b.low), min(max(a.top, b.top) + 1, out)
     grown = Span(low, top, top - low)
-    added = Made({Work.ADD: max(top - max(a.low, b.low), 0)})
-    return joined((first, second, _held(grown), added)), grown
+    added = BlockParts({Work.ADD: max(top - max(a.low, b.low), 0)})
+    return join_parts((first, second, _constant_parts(grown), added)), grown
 
 
-def _held(span: Span | None) -> Made:
+def _constant_parts(span: Span | None) -> BlockParts:
     return registers(span.differ if span else 0)

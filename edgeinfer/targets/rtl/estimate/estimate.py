@@ -13,18 +13,18 @@ from dataclasses import dataclass
 from edgeinfer.base.devices import Device
 from edgeinfer.base.metrics import LOGIC_SYNTHESIS, Metric, Origin
 from edgeinfer.targets.rtl.design.netlist import Netlist
-from edgeinfer.targets.rtl.estimate.blocks import made_of
-from edgeinfer.targets.rtl.estimate.fabric import Fabric, amounts, fabric_of, known_fabrics
+from edgeinfer.targets.rtl.estimate.blocks import parts_of
+from edgeinfer.targets.rtl.estimate.fabric import FabricCosts, amounts, fabric_of, known_fabrics
 from edgeinfer.targets.rtl.tools.families import KINDS
 
 TARGET = "rtl"
 
 
 @dataclass(frozen=True, slots=True)
-class Estimate:
+class RtlEstimate:
     """Amounts by kind, for the whole and for each instance; whether multipliers are DSP blocks."""
 
-    fabric: Fabric
+    fabric: FabricCosts
     dsp: bool
     total: Mapping[str, float]
     by_block: Mapping[str, Mapping[str, float]]
@@ -41,16 +41,16 @@ def multipliers(netlist: Netlist) -> int:
     return count
 
 
-def estimated(netlist: Netlist, part: Device) -> Estimate:
+def estimate_netlist(netlist: Netlist, part: Device) -> RtlEstimate:
     """Estimate a design on a part whose family has costs."""
     fabric = fabric_of(part.fabric)
     dsp = multipliers(netlist) <= (part.offers("dsp") or 0)
     by_block = {
-        f"u_{block.name}": amounts(made_of(block, netlist), fabric, dsp=dsp)
+        f"u_{block.name}": amounts(parts_of(block, netlist), fabric, dsp=dsp)
         for block in netlist.blocks
     }
     total = {kind: sum(block[kind] for block in by_block.values()) for kind in KINDS}
-    return Estimate(fabric, dsp, total, by_block)
+    return RtlEstimate(fabric, dsp, total, by_block)
 
 
 def resource_metrics(netlist: Netlist, part: Device) -> tuple[Metric, ...]:
@@ -58,11 +58,11 @@ def resource_metrics(netlist: Netlist, part: Device) -> tuple[Metric, ...]:
     family that Yosys was not asked about."""
     if part.fabric not in known_fabrics():
         return ()
-    found = estimated(netlist, part)
+    found = estimate_netlist(netlist, part)
     return tuple(_metrics(found, part))
 
 
-def _metrics(found: Estimate, part: Device) -> Iterator[Metric]:
+def _metrics(found: RtlEstimate, part: Device) -> Iterator[Metric]:
     for kind in KINDS:
         amount = round(found.total[kind])
         low, high = _band(amount, found.fabric.band.get(kind, (1.0, 1.0)))

@@ -14,7 +14,7 @@ from typing import Any
 
 from edgeinfer.base import assets
 from edgeinfer.base.errors import UsageError
-from edgeinfer.targets.rtl.estimate.work import Made, Memory, Multiplier, Work, bits_for
+from edgeinfer.targets.rtl.estimate.work import BlockParts, Memory, Multiplier, Work, bits_for
 
 COSTS = "firmware/rtl/costs.toml"
 ALIKE = {"ultrascale": "ultrascale+"}  # of one make, as far as Yosys goes
@@ -24,7 +24,7 @@ BLOCK_WIDTHS = {1: 1, 2: 2, 4: 4, 9: 8, 18: 16, 36: 32}  # a word, and how much 
 
 
 @dataclass(frozen=True, slots=True)
-class Fabric:
+class FabricCosts:
     """A family's rules and constants."""
 
     small_words: int  # of a memory made of LUTs
@@ -47,27 +47,28 @@ class Fabric:
 
 
 @cache
-def known() -> dict[str, Any]:
+def read_fabrics() -> dict[str, Any]:
     """The tables of the file, by fabric."""
     return tomllib.loads(assets.text(COSTS))
 
 
 def known_fabrics() -> tuple[str, ...]:
     """Fabrics whose costs are known."""
-    return (*known(), *ALIKE)
+    return (*read_fabrics(), *ALIKE)
 
 
 @cache
-def fabric_of(name: str) -> Fabric:
+def fabric_of(name: str) -> FabricCosts:
     """A family's costs."""
     if name not in known_fabrics():
         raise UsageError(
-            f"No costs are known for the fabric {name!r}.", hint=f"There are: {', '.join(known())}."
+            f"No costs are known for the fabric {name!r}.",
+            hint=f"There are: {', '.join(read_fabrics())}.",
         )
-    return fabric_from(known()[ALIKE.get(name, name)])
+    return fabric_from(read_fabrics()[ALIKE.get(name, name)])
 
 
-def fabric_from(entry: Mapping[str, Any]) -> Fabric:
+def fabric_from(entry: Mapping[str, Any]) -> FabricCosts:
     """A family's costs from its table in the file."""
 
     def costs(kind: str) -> dict[Work, float]:
@@ -76,13 +77,15 @@ def fabric_from(entry: Mapping[str, Any]) -> Fabric:
     def bands(which: str) -> dict[str, tuple[float, float]]:
         return {kind: (float(low), float(high)) for kind, (low, high) in entry[which].items()}
 
-    return Fabric(
+    return FabricCosts(
         **entry["rules"], lut=costs("lut"), ff=costs("ff"), band=bands("band"),
         block_band=bands("block_band"),
     )  # fmt: skip
 
 
-def work_of(made: Made, fabric: Fabric, *, dsp: bool) -> tuple[dict[Work, float], dict[str, float]]:
+def work_of(
+    made: BlockParts, fabric: FabricCosts, *, dsp: bool
+) -> tuple[dict[Work, float], dict[str, float]]:
     """Memories and multipliers decided: the work that is left, and what they take by kind."""
     work = dict(made.work)
     takes = {"lut": 0.0, "ff": 0.0, "dsp": 0.0, "bram18": 0.0}
@@ -97,7 +100,7 @@ def work_of(made: Made, fabric: Fabric, *, dsp: bool) -> tuple[dict[Work, float]
     return work, takes
 
 
-def amounts(made: Made, fabric: Fabric, *, dsp: bool) -> dict[str, float]:
+def amounts(made: BlockParts, fabric: FabricCosts, *, dsp: bool) -> dict[str, float]:
     """LUTs, flip-flops, DSP blocks and block memories of something that is made so."""
     work, takes = work_of(made, fabric, dsp=dsp)
     for kind, amount in work.items():
@@ -107,7 +110,7 @@ def amounts(made: Made, fabric: Fabric, *, dsp: bool) -> dict[str, float]:
     return takes
 
 
-def _decide_memory(memory: Memory, fabric: Fabric, add: Add, takes: dict[str, float]) -> None:
+def _decide_memory(memory: Memory, fabric: FabricCosts, add: Add, takes: dict[str, float]) -> None:
     words, bits = memory.words, memory.bits
     if words <= 1:
         if not memory.rom:
@@ -143,13 +146,13 @@ def blocks(memory: Memory) -> int:
     )
 
 
-def _small_shape(memory: Memory, fabric: Fabric) -> tuple[int, float]:
+def _small_shape(memory: Memory, fabric: FabricCosts) -> tuple[int, float]:
     rows = math.ceil(memory.words / fabric.small_words)
     columns = memory.bits / fabric.small_bits
     return rows, columns if fabric.small_flat else math.ceil(columns)
 
 
-def _small_cost(memory: Memory, fabric: Fabric) -> float:
+def _small_cost(memory: Memory, fabric: FabricCosts) -> float:
     rows = math.ceil(memory.words / fabric.small_words)
     whole, rest = divmod(memory.bits, fabric.small_bits)
     last = 0.0
@@ -161,7 +164,7 @@ def _small_cost(memory: Memory, fabric: Fabric) -> float:
 
 
 def _decide_multiplier(
-    multiplier: Multiplier, fabric: Fabric, add: Add, takes: dict[str, float], *, dsp: bool
+    multiplier: Multiplier, fabric: FabricCosts, add: Add, takes: dict[str, float], *, dsp: bool
 ) -> None:
     a, b = multiplier.a, multiplier.b
     if not dsp or min(a, b) < 2 or a + b < fabric.least_bits:

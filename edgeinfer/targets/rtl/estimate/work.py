@@ -66,7 +66,7 @@ class Multiplier:
 
 
 @dataclass(frozen=True, slots=True)
-class Made:
+class BlockParts:
     """What a block is made of."""
 
     work: dict[Work, float] = field(default_factory=dict)
@@ -74,7 +74,7 @@ class Made:
     multipliers: tuple[Multiplier, ...] = ()
 
 
-def joined(parts: Iterable[Made]) -> Made:
+def join_parts(parts: Iterable[BlockParts]) -> BlockParts:
     """All of them together."""
     work: dict[Work, float] = {}
     memories: tuple[Memory, ...] = ()
@@ -84,7 +84,7 @@ def joined(parts: Iterable[Made]) -> Made:
             work[kind] = work.get(kind, 0.0) + amount
         memories += part.memories
         multipliers += part.multipliers
-    return Made(work, memories, multipliers)
+    return BlockParts(work, memories, multipliers)
 
 
 def bits_for(count: int) -> int:
@@ -92,18 +92,18 @@ def bits_for(count: int) -> int:
     return max(count - 1, 0).bit_length()
 
 
-def counter(states: int) -> Made:
+def counter(states: int) -> BlockParts:
     """A counter that goes through so many states and begins again."""
     bits = bits_for(states)
-    return Made({Work.REGISTER: bits, Work.COUNT: bits})
+    return BlockParts({Work.REGISTER: bits, Work.COUNT: bits})
 
 
-def registers(bits: float) -> Made:
+def registers(bits: float) -> BlockParts:
     """Plain registers."""
-    return Made({Work.REGISTER: bits})
+    return BlockParts({Work.REGISTER: bits})
 
 
-def queue(width: int, depth: int) -> Made:
+def queue(width: int, depth: int) -> BlockParts:
     """An `ei_fifo`: two places, two counts, two flags, and the beats."""
     place, count = bits_for(depth), depth.bit_length()
     work: dict[Work, float] = {
@@ -111,20 +111,20 @@ def queue(width: int, depth: int) -> Made:
         Work.QUEUE_COUNT: 2 * (place + count),
         Work.REGISTER: 2 * (place + count) + 2,
     }
-    return Made(work, (Memory(depth, width, queue=True),))
+    return BlockParts(work, (Memory(depth, width, queue=True),))
 
 
-def tree(leaves: int, bits: int, out: int, levels: int, largest: bool) -> Made:
+def tree(leaves: int, bits: int, out: int, levels: int, largest: bool) -> BlockParts:
     """An `ei_tree` of so many numbers that count: a register after each level."""
     held = added = 0
     if levels == 0 or leaves == 0:
-        return Made()
+        return BlockParts()
     grown = bits if largest else bits + levels - 1
     part = min(grown, out)
     if leaves == 1:
         below = tree(1, bits, part, levels - 1, largest)
         held = part
-        return joined((below, registers(held)))
+        return join_parts((below, registers(held)))
     lower = tree(leaves - leaves // 2, bits, part, levels - 1, largest)
     upper = tree(leaves // 2, bits, part, levels - 1, largest)
     held = bits if largest else min(part + 1, out)
@@ -133,4 +133,4 @@ def tree(leaves: int, bits: int, out: int, levels: int, largest: bool) -> Made:
     own: dict[Work, float] = {Work.REGISTER: held, kind: added}
     if largest:
         own[Work.SELECT] = held
-    return joined((lower, upper, Made(own)))
+    return join_parts((lower, upper, BlockParts(own)))

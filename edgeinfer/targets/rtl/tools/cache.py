@@ -38,15 +38,15 @@ def entry(kind: str, contents: Iterable[bytes]) -> Path:
     return cache_folder() / kind / state.hexdigest()
 
 
-def used(folder: Path) -> None:
+def mark_used(folder: Path) -> None:
     """An entry was read."""
     with contextlib.suppress(OSError):
         os.utime(folder)
 
 
-def bounded(most_bytes: int | None = None, now: float | None = None) -> list[Path]:
+def limit_size(most_bytes: int | None = None, now: float | None = None) -> list[Path]:
     """Make room: entries go, those that were used longest ago first. Returns what went."""
-    most = _asked() if most_bytes is None else most_bytes
+    most = _limit_bytes() if most_bytes is None else most_bytes
     moment = time.time() if now is None else now
     entries = sorted(_entries(cache_folder()))
     held = sum(size for _, size, _ in entries)
@@ -62,7 +62,7 @@ def bounded(most_bytes: int | None = None, now: float | None = None) -> list[Pat
     return gone
 
 
-def _asked() -> int:
+def _limit_bytes() -> int:
     words = os.environ.get(VARIABLE, "")
     return int(words) << 20 if words.isdigit() else MOST_BYTES
 

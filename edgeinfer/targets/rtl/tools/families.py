@@ -27,7 +27,7 @@ class Family:
     takes: Takes
     note: str = ""  # what must be known about the figures
 
-    def counted(self, cells: Mapping[str, int]) -> dict[str, float]:
+    def count_amounts(self, cells: Mapping[str, int]) -> dict[str, float]:
         """Cells by their type as amounts by kind."""
         found = dict.fromkeys(KINDS, 0.0)
         for cell, number in cells.items():

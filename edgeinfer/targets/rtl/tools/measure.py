@@ -18,11 +18,24 @@ from edgeinfer.base.metrics import Metric, Origin
 from edgeinfer.base.names import Identifier
 from edgeinfer.base.plan import write_file
 from edgeinfer.targets.rtl.design.parts import part_of
-from edgeinfer.targets.rtl.emit.emit import HDL, MANIFEST, rendered
+from edgeinfer.targets.rtl.emit.emit import HDL, MANIFEST, render_template
 from edgeinfer.targets.rtl.settings import RtlSettings
 from edgeinfer.targets.rtl.tools.families import KINDS, Family, family_of
-from edgeinfer.targets.rtl.tools.place import Placed, constraints, flow_of, packed, pins_of, placed
-from edgeinfer.targets.rtl.tools.synthesis import Progress, Source, Synthesised, silent, synthesised
+from edgeinfer.targets.rtl.tools.place import (
+    RoutedDesign,
+    constraints,
+    flow_of,
+    pack_bitstream,
+    pins_of,
+    place_and_route,
+)
+from edgeinfer.targets.rtl.tools.synthesis import (
+    Progress,
+    SynthesisedNetlist,
+    VerilogSource,
+    silent,
+    synthesise,
+)
 from edgeinfer.targets.rtl.tools.vivado import available, by_vivado
 
 LEAST_SECONDS = 1.0  # what a tool is given at least, so that it is the one to say that time is up
@@ -51,7 +64,7 @@ TEMPLATE = "synth/shell.v.j2"
 CORE = "core"  # the design's instance in it
 
 
-def shelled(core: Source, described: Mapping[str, Any]) -> Source:
+def wrap_in_shell(core: VerilogSource, described: Mapping[str, Any]) -> VerilogSource:
     """The design inside its shell; `described` is its manifest."""
     ports: list[tuple[Identifier, int, int, Identifier]] = []
     bits = {"in": 0, "out": 0}
@@ -73,7 +86,7 @@ def shelled(core: Source, described: Mapping[str, Any]) -> Source:
         "core": Identifier(core.top), "top": Identifier(top), "ports": ports, "bits_in": bits["in"],
         "bits_out": bits["out"],
     }  # fmt: skip
-    return Source({**core.files, f"{top}.v": rendered(TEMPLATE, known)}, top)
+    return VerilogSource({**core.files, f"{top}.v": render_template(TEMPLATE, known)}, top)
 
 
 TARGET = "rtl"
@@ -82,14 +95,16 @@ BUILD = "build"  # in the target's folder: bitstreams
 
 
 @dataclass(frozen=True, slots=True)
-class Taken:
+class ToolMeasurement:
     """A design taken through the tools: figures, and the bitstream where one was made."""
 
     metrics: tuple[Metric, ...]
     bitstream: Path | None = None
 
 
-def measured(folder: Path, settings: RtlSettings, progress: Progress = silent) -> Taken:
+def measure_design(
+    folder: Path, settings: RtlSettings, progress: Progress = silent
+) -> ToolMeasurement:
     """Synthesise what lies in a folder and, if asked, place and route it and pack its bitstream.
     For AMD's parts Vivado does it where it is installed."""
     described = manifest_of(folder)
@@ -101,30 +116,30 @@ def measured(folder: Path, settings: RtlSettings, progress: Progress = silent) -
                 "Vivado has no seeds: its routing is the same in each try.",
                 hint="Leave the tries out for AMD's parts.",
             )
-        return Taken(by_vivado(vivado, folder, described, settings, progress))
+        return ToolMeasurement(by_vivado(vivado, folder, described, settings, progress))
     family = family_of(part.fabric)
     if settings.route:
         flow_of(part)  # refused before anything is run
     source = source_in(folder, described["top"])
     dsp = wants_dsp(described["blocks"], part)
     box = TimeBox(settings.tool_seconds)
-    made = synthesised(source, family, dsp=dsp, seconds=box.left, progress=progress)
+    made = synthesise(source, family, dsp=dsp, seconds=box.left, progress=progress)
     metrics = _synthesis_metrics(made, described, part, family)
     if not settings.route:
-        return Taken(tuple(metrics))
-    shell = synthesised(
-        shelled(source, described), family, dsp=dsp, seconds=box.left, progress=progress
+        return ToolMeasurement(tuple(metrics))
+    shell = synthesise(
+        wrap_in_shell(source, described), family, dsp=dsp, seconds=box.left, progress=progress
     )
     tries = _tries(shell.netlist, part, settings, box, progress)
     routed = max(tries, key=lambda one: one.fmax_mhz)
     metrics += route_metrics(routed, described, len(tries))
     try:
-        made_bitstream = packed(routed, part, seconds=box.left, progress=progress)
+        made_bitstream = pack_bitstream(routed, part, seconds=box.left, progress=progress)
     except ToolMissingError:
-        return Taken(tuple(metrics))
+        return ToolMeasurement(tuple(metrics))
     bitstream = folder / BUILD / f"{part.name}-{made_bitstream.name}"
     write_file(bitstream, made_bitstream.read_bytes())
-    return Taken(tuple(metrics), bitstream)
+    return ToolMeasurement(tuple(metrics), bitstream)
 
 
 def manifest_of(folder: Path) -> dict[str, Any]:
@@ -136,9 +151,9 @@ def manifest_of(folder: Path) -> dict[str, Any]:
     return told
 
 
-def source_in(folder: Path, top: str) -> Source:
+def source_in(folder: Path, top: str) -> VerilogSource:
     """The Verilog and the memories of a design, without its testbench."""
-    return Source(
+    return VerilogSource(
         {
             path.name: path.read_bytes()
             for path in sorted((folder / HDL).iterdir())
@@ -158,17 +173,17 @@ def wants_dsp(blocks: list[Mapping[str, Any]], part: Device) -> bool:
 
 def _tries(
     netlist: Path, part: Device, settings: RtlSettings, box: TimeBox, progress: Progress
-) -> list[Placed]:
+) -> list[RoutedDesign]:
     """Place and route from one seed after another, until the clock is reached. A try that fails is
     an error only if none succeeds."""
     wanted = constraints(part, pins_of(part), settings.clock_mhz)
-    tries: list[Placed] = []
+    tries: list[RoutedDesign] = []
     failed: ToolFailedError | None = None
     for seed in range(1, settings.route_tries + 1):
         if seed > 1 and box.over:
             break
         try:
-            made = placed(
+            made = place_and_route(
                 netlist, part, wanted, settings.clock_mhz, seconds=box.left, seed=seed,
                 part_name=settings.part, progress=progress,
             )  # fmt: skip
@@ -185,7 +200,7 @@ def _tries(
 
 
 def _synthesis_metrics(
-    made: Synthesised, described: Mapping[str, Any], part: Device, family: Family
+    made: SynthesisedNetlist, described: Mapping[str, Any], part: Device, family: Family
 ) -> list[Metric]:
     def metric(name: str, value: float, unit: str = "", layer: str | None = None) -> Metric:
         return Metric(
@@ -209,7 +224,7 @@ def _synthesis_metrics(
     return metrics
 
 
-def route_metrics(made: Placed, described: Mapping[str, Any], tries: int = 1) -> list[Metric]:
+def route_metrics(made: RoutedDesign, described: Mapping[str, Any], tries: int = 1) -> list[Metric]:
     """The clock, what follows from it and the design's cycles, and shares of the part; of several
     tries it says so."""
     interval, latency = described["interval_cycles"], described["latency_cycles"]

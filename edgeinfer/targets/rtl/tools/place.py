@@ -14,7 +14,7 @@ from typing import Any
 from edgeinfer.base.devices import Device
 from edgeinfer.base.errors import ToolFailedError, UsageError
 from edgeinfer.base.names import QuotedText
-from edgeinfer.targets.rtl.emit.emit import rendered
+from edgeinfer.targets.rtl.emit.emit import render_template
 from edgeinfer.targets.rtl.tools import cache
 from edgeinfer.targets.rtl.tools.programs import (
     ECPPACK,
@@ -23,10 +23,10 @@ from edgeinfer.targets.rtl.tools.programs import (
     NEXTPNR_GOWIN,
     NEXTPNR_NEXUS,
     PRJOXIDE,
-    Packaged,
-    found,
+    PackagedTool,
+    find_tool,
 )
-from edgeinfer.targets.rtl.tools.synthesis import Progress, run_kept, silent
+from edgeinfer.targets.rtl.tools.synthesis import Progress, run_cached, silent
 
 REPORT, NETLIST = "report.json", "netlist.json"
 PINS = ("clk", "rst", "si", "so")  # of the shell that a device's description places
@@ -37,8 +37,8 @@ ECP5_PART = re.compile(r"lfe5um?(?:5g)?-\d+f-(?P<speed>[678])(?P<package>[a-z]+\
 class Flow:
     """A family's way from a netlist to a bitstream."""
 
-    nextpnr: Packaged
-    packer: Packaged
+    nextpnr: PackagedTool
+    packer: PackagedTool
     pins: str  # the template of the constraints, whose name ends as nextpnr wants it
     config: str  # what nextpnr leaves for the packer
     bitstream: str
@@ -62,7 +62,7 @@ FLOWS = {
 
 
 @dataclass(frozen=True, slots=True)
-class Placed:
+class RoutedDesign:
     """The clock that a placed and routed design reaches, and what it takes, by kind."""
 
     tool: str
@@ -96,10 +96,10 @@ def constraints(part: Device, pins: list[tuple[str, str]], clock_mhz: float) -> 
         "pins": [(QuotedText(port), QuotedText(site)) for port, site in pins],
         "clock_mhz": clock_mhz,
     }
-    return rendered(f"synth/{flow_of(part).pins}.j2", known)
+    return render_template(f"synth/{flow_of(part).pins}.j2", known)
 
 
-def placed(
+def place_and_route(
     netlist: Path,
     part: Device,
     wanted: bytes,
@@ -109,34 +109,36 @@ def placed(
     seed: int = 1,
     part_name: str = "",
     progress: Progress = silent,
-) -> Placed:
+) -> RoutedDesign:
     """Place and route. `wanted`: constraints; `part_name` may ask for another speed grade."""
     flow = flow_of(part)
-    tool = found(flow.nextpnr)
+    tool = find_tool(flow.nextpnr)
     arguments = [*_arguments(part, part_name, flow, clock_mhz), "--seed", str(seed)]
     files = {flow.pins: wanted, NETLIST: netlist.read_bytes()}
     words = json.dumps(arguments).encode()
     kept = cache.entry("nextpnr", [tool.version.encode(), words, *files.values()])
     report, config = kept / REPORT, kept / flow.config
     if report.is_file() and config.is_file():
-        cache.used(kept)
+        cache.mark_used(kept)
     else:
         results = {flow.config: flow.config, REPORT: REPORT}
-        run_kept(tool, arguments, files, results, kept, seconds, "place and route", progress)
+        run_cached(tool, arguments, files, results, kept, seconds, "place and route", progress)
     told = json.loads(report.read_text(encoding="utf-8"))
     used, available = (_amounts(told, flow, which) for which in ("used", "available"))
-    return Placed(tool.tool.name, tool.version, _slowest(told), used, available, config)
+    return RoutedDesign(tool.tool.name, tool.version, _slowest(told), used, available, config)
 
 
-def packed(made: Placed, part: Device, *, seconds: float, progress: Progress = silent) -> Path:
+def pack_bitstream(
+    made: RoutedDesign, part: Device, *, seconds: float, progress: Progress = silent
+) -> Path:
     """The bitstream of what was placed."""
     flow = flow_of(part)
-    tool = found(flow.packer)
+    tool = find_tool(flow.packer)
     content = made.config.read_bytes()
     kept = cache.entry("bitstreams", [tool.version.encode(), part.name.encode(), content])
     bitstream = kept / flow.bitstream
     if bitstream.is_file():
-        cache.used(kept)
+        cache.mark_used(kept)
         return bitstream
     arguments = {
         "ecp5": ["--compress", flow.config, flow.bitstream],
@@ -144,7 +146,9 @@ def packed(made: Placed, part: Device, *, seconds: float, progress: Progress = s
         "gowin": ["-d", part.nextpnr.get("family", ""), "-o", flow.bitstream, flow.config],
     }[part.fabric]
     results = {flow.bitstream: flow.bitstream}
-    run_kept(tool, arguments, {flow.config: content}, results, kept, seconds, "bitstream", progress)
+    run_cached(
+        tool, arguments, {flow.config: content}, results, kept, seconds, "bitstream", progress
+    )
     return bitstream
 
 

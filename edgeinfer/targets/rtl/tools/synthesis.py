@@ -18,10 +18,10 @@ from edgeinfer.base.errors import ToolFailedError
 from edgeinfer.base.names import Identifier, QuotedText, remark
 from edgeinfer.base.plan import writing
 from edgeinfer.base.scratch import scratch_folder
-from edgeinfer.targets.rtl.emit.emit import rendered
+from edgeinfer.targets.rtl.emit.emit import render_template
 from edgeinfer.targets.rtl.tools import cache
 from edgeinfer.targets.rtl.tools.families import Family
-from edgeinfer.targets.rtl.tools.programs import YOSYS, found
+from edgeinfer.targets.rtl.tools.programs import YOSYS, find_tool
 
 SCRIPT = "synth/yosys.ys.j2"
 NETLIST = "netlist.json"
@@ -34,7 +34,7 @@ def silent(step: str, seconds: float, line: str) -> None:
 
 
 @dataclass(frozen=True, slots=True)
-class Source:
+class VerilogSource:
     """Verilog and memory files by name, and the module on top."""
 
     files: Mapping[str, bytes]
@@ -42,7 +42,7 @@ class Source:
 
 
 @dataclass(frozen=True, slots=True)
-class Synthesised:
+class SynthesisedNetlist:
     """A netlist on the disk, and its amounts by kind: for the whole and for each instance."""
 
     version: str
@@ -51,13 +51,13 @@ class Synthesised:
     by_block: Mapping[str, Mapping[str, float]]
 
 
-def synthesised(
-    source: Source, family: Family, *, dsp: bool, seconds: float, progress: Progress = silent
-) -> Synthesised:
+def synthesise(
+    source: VerilogSource, family: Family, *, dsp: bool, seconds: float, progress: Progress = silent
+) -> SynthesisedNetlist:
     """Synthesise; without `dsp` multipliers are made of LUTs."""
-    tool = found(YOSYS)
+    tool = find_tool(YOSYS)
     names = sorted(name for name in source.files if name.endswith(".v"))
-    script = rendered(
+    script = render_template(
         SCRIPT,
         {"title": remark(family.title), "fabric": family.fabric, "dsp": dsp,
          "files": [QuotedText(name) for name in names], "top": Identifier(source.top),
@@ -69,17 +69,17 @@ def synthesised(
     kept = cache.entry("yosys", [tool.version.encode(), script, *contents])
     netlist = kept / NETLIST
     if netlist.is_file():
-        cache.used(kept)
+        cache.mark_used(kept)
     else:
-        run_kept(
+        run_cached(
             tool, ["-s", "run.ys"], {**source.files, "run.ys": script},
             {NETLIST: NETLIST}, kept, seconds, "synthesis", progress,
         )  # fmt: skip
     total, by_block = counts(json.loads(netlist.read_text(encoding="utf-8")), source.top, family)
-    return Synthesised(tool.version, netlist, total, by_block)
+    return SynthesisedNetlist(tool.version, netlist, total, by_block)
 
 
-def run_kept(
+def run_cached(
     tool: tools.FoundTool,
     arguments: list[str],
     files: Mapping[str, bytes],
@@ -110,7 +110,7 @@ def run_kept(
                 partial = kept / f".{wanted}.{os.getpid()}"
                 shutil.move(place / name, partial)
                 partial.replace(kept / wanted)
-    cache.bounded()
+    cache.limit_size()
 
 
 def counts(
@@ -126,6 +126,6 @@ def counts(
         cells[cell["type"]] += 1
         if "." in name:
             by_block.setdefault(name.split(".", 1)[0], Counter())[cell["type"]] += 1
-    return family.counted(cells), {
-        block: family.counted(inside) for block, inside in by_block.items()
+    return family.count_amounts(cells), {
+        block: family.count_amounts(inside) for block, inside in by_block.items()
     }

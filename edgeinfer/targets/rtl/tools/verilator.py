@@ -17,7 +17,7 @@ from edgeinfer.base import tools
 from edgeinfer.base.errors import ToolFailedError
 from edgeinfer.base.plan import writing
 from edgeinfer.base.scratch import scratch_folder
-from edgeinfer.targets.rtl.tools.cache import bounded, used
+from edgeinfer.targets.rtl.tools.cache import limit_size, mark_used
 
 VERILATOR = tools.Tool(
     "verilator_bin",
@@ -66,7 +66,7 @@ def simulator() -> Simulator:
 
 
 @dataclass(frozen=True, slots=True)
-class Job:
+class BuildJob:
     """What to build: a top module's text, the harness that drives it, the library beside it."""
 
     module: str
@@ -92,13 +92,13 @@ def level_for(cycles: int) -> str:
     return "-O3" if cycles > LONG_RUN_CYCLES else "-O1"
 
 
-def program_for(job: Job, cache: Path) -> Path:
+def program_for(job: BuildJob, cache: Path) -> Path:
     """The program of a job, built now unless it was built before."""
     tool = simulator()
     made = cache / "designs" / job.digest(tool.found.version)
     program = made / "simulate"
     if program.is_file():
-        used(made)
+        mark_used(made)
         return program
     made.parent.mkdir(parents=True, exist_ok=True)
     with scratch_folder("build", made.parent) as folder:
@@ -106,11 +106,11 @@ def program_for(job: Job, cache: Path) -> Path:
         with writing(made):
             made.mkdir(exist_ok=True)
             (folder / "simulate").replace(program)
-    bounded()
+    limit_size()
     return program
 
 
-def _build(job: Job, tool: Simulator, folder: Path, cache: Path) -> None:
+def _build(job: BuildJob, tool: Simulator, folder: Path, cache: Path) -> None:
     for name, content in job.library.items():
         (folder / name).write_bytes(content)
     top = folder / f"{job.module}.v"

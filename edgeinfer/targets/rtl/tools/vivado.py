@@ -20,7 +20,7 @@ from edgeinfer.targets.programs import VIVADO
 from edgeinfer.targets.reports.cells import ReportError
 from edgeinfer.targets.reports.vivado_timing import vivado_timing
 from edgeinfer.targets.reports.vivado_usage import vivado_usage
-from edgeinfer.targets.rtl.emit.emit import rendered
+from edgeinfer.targets.rtl.emit.emit import render_template
 from edgeinfer.targets.rtl.settings import RtlSettings
 from edgeinfer.targets.rtl.tools.synthesis import Progress, silent
 
@@ -37,7 +37,7 @@ def vivado_files(top: str, part: Device, settings: RtlSettings) -> dict[str, byt
         return {}
     name = part_of(settings.part)
     known = {"top": Identifier(top), "part": QuotedText(name), "clock_mhz": settings.clock_mhz}
-    return {SCRIPT: rendered(TEMPLATE, known)}
+    return {SCRIPT: render_template(TEMPLATE, known)}
 
 
 def available(part: Device) -> tools.FoundTool | None:

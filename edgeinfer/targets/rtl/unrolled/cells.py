@@ -15,7 +15,7 @@ import numpy as np
 
 from edgeinfer.ir.ops import PairKind
 from quantization.fixed import Fixed, Overflow, Quantizer, Rounding
-from quantization.ranges import Interval, requantized
+from quantization.ranges import Interval, requantize_range
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,7 +51,7 @@ def bits_of(low: int, high: int) -> int:
 
 
 @dataclass(frozen=True, slots=True)
-class Source:
+class InputCell:
     """An element of an input."""
 
     port: int
@@ -78,7 +78,7 @@ class Join:
 
 
 @dataclass(frozen=True, slots=True)
-class Raised:
+class ShiftCell:
     """x 2^shift: no logic at all."""
 
     x: Wire
@@ -86,7 +86,7 @@ class Raised:
 
 
 @dataclass(frozen=True, slots=True)
-class Rounded:
+class RoundCell:
     """x 2^-shift on the integer grid."""
 
     x: Wire
@@ -95,7 +95,7 @@ class Rounded:
 
 
 @dataclass(frozen=True, slots=True)
-class Limited:
+class LimitCell:
     """x brought into a type's range."""
 
     x: Wire
@@ -104,7 +104,7 @@ class Limited:
 
 
 @dataclass(frozen=True, slots=True)
-class Bounded:
+class BoundCell:
     """x, but not below `low` and not above `high`."""
 
     x: Wire
@@ -113,7 +113,7 @@ class Bounded:
 
 
 @dataclass(frozen=True, slots=True)
-class Looked:
+class LookupCell:
     """entry[x - first] of a table."""
 
     x: Wire
@@ -124,7 +124,7 @@ class Looked:
 
 
 @dataclass(frozen=True, slots=True)
-class Branched:
+class BranchCell:
     """x 2^shift where x >= 0, else another number."""
 
     x: Wire
@@ -132,7 +132,17 @@ class Branched:
     other: Wire
 
 
-Cell = Source | Literal | Join | Raised | Rounded | Limited | Bounded | Looked | Branched
+Cell = (
+    InputCell
+    | Literal
+    | Join
+    | ShiftCell
+    | RoundCell
+    | LimitCell
+    | BoundCell
+    | LookupCell
+    | BranchCell
+)
 
 # Levels of logic, in units of an adder with what it takes to get there.
 JOINED = 1
@@ -146,11 +156,11 @@ LOOKED = 2
 def operands(cell: Cell) -> tuple[Wire, ...]:
     """What a cell reads."""
     match cell:
-        case Source() | Literal():
+        case InputCell() | Literal():
             return ()
         case Join():
             return (cell.a, cell.b)
-        case Branched():
+        case BranchCell():
             return (cell.x, cell.other)
         case _:  # the type checker sees that every other cell has one `x`
             return (cell.x,)
@@ -173,7 +183,7 @@ class Circuit:
         if found is not None:
             return found
         stage, depth = self.when(operands(cell), cost)
-        if isinstance(cell, Source):
+        if isinstance(cell, InputCell):
             depth = 1  # it comes out of a queue's memory
         wire = Wire(len(self.wires), low, high, stage, depth)
         self.wires.append(wire)
@@ -192,17 +202,17 @@ class Circuit:
 
     def source(self, port: int, element: int, type_: Fixed) -> Wire:
         """An element of an input, anywhere in its type."""
-        return self.place(Source(port, element, type_), type_.raw_min, type_.raw_max, 0)
+        return self.place(InputCell(port, element, type_), type_.raw_min, type_.raw_max, 0)
 
     def literal(self, value: int) -> Wire:
         """A number."""
         return self.place(Literal(value), value, value, 0)
 
-    def raised(self, x: Wire, shift: int) -> Wire:
+    def shift(self, x: Wire, shift: int) -> Wire:
         """x 2^shift."""
         if not shift:
             return x
-        return self.place(Raised(x, shift), x.low << shift, x.high << shift, 0)
+        return self.place(ShiftCell(x, shift), x.low << shift, x.high << shift, 0)
 
     def join(
         self, kind: PairKind, a: Wire, b: Wire, shift_a: int = 0, shift_b: int = 0,
@@ -247,10 +257,10 @@ class Circuit:
             case PairKind.MUL:
                 first, second = b_low == b_high == 1, a_low == a_high == 1
         if first:
-            return self.raised(a, shift_a)
-        return self.raised(b, shift_b) if second else None
+            return self.shift(a, shift_a)
+        return self.shift(b, shift_b) if second else None
 
-    def requantised(self, x: Wire, x_frac: int, quantizer: Quantizer) -> Wire:
+    def requantise(self, x: Wire, x_frac: int, quantizer: Quantizer) -> Wire:
         """A number brought to another type, in two steps: its grid, then its range."""
         shift = x_frac - quantizer.type.frac
         free = Fixed(True, 63, 63 - quantizer.type.frac)
@@ -258,9 +268,9 @@ class Circuit:
         if shift > 0:
             low, high = _ends(x, x_frac, Quantizer(free, quantizer.rounding))
             cost = 0 if quantizer.rounding is Rounding.TRN else ROUNDED
-            y = self.place(Rounded(x, shift, quantizer.rounding), low, high, cost)
+            y = self.place(RoundCell(x, shift, quantizer.rounding), low, high, cost)
         elif shift < 0:  # far enough is enough: whatever is not zero is out of range by then
-            y = self.raised(x, min(-shift, quantizer.type.bits + 1))
+            y = self.shift(x, min(-shift, quantizer.type.bits + 1))
         low, high = _ends(x, x_frac, quantizer)
         type_ = quantizer.type
         if quantizer.overflow is Overflow.SAT_SYM and type_.signed:
@@ -270,9 +280,9 @@ class Circuit:
         if fits:
             return y
         cost = 0 if quantizer.overflow is Overflow.WRAP else LIMITED
-        return self.place(Limited(y, type_, quantizer.overflow), low, high, cost)
+        return self.place(LimitCell(y, type_, quantizer.overflow), low, high, cost)
 
-    def bounded(self, x: Wire, low: int | None, high: int | None) -> Wire:
+    def bound(self, x: Wire, low: int | None, high: int | None) -> Wire:
         """A number limited on one side or on both."""
         low = low if low is not None and low > x.low else None
         high = high if high is not None and high < x.high else None
@@ -280,25 +290,25 @@ class Circuit:
             return x
         least, most = (int(np.clip(end, low, high)) for end in (x.low, x.high))
         sign_only = high is None and low == 0
-        return self.place(Bounded(x, low, high), least, most, JOINED if sign_only else COMPARED)
+        return self.place(BoundCell(x, low, high), least, most, JOINED if sign_only else COMPARED)
 
-    def looked(self, x: Wire, first: int, table: str, entries: tuple[int, ...], bits: int) -> Wire:
+    def look_up(self, x: Wire, first: int, table: str, entries: tuple[int, ...], bits: int) -> Wire:
         """An entry of a table; `bits` is the width of all of them."""
         reached = entries[max(x.low - first, 0) : x.high - first + 1]
-        cell = Looked(x, first, table, entries, bits)
+        cell = LookupCell(x, first, table, entries, bits)
         return self.place(cell, min(reached), max(reached), LOOKED)
 
-    def branched(self, x: Wire, shift: int, other: Wire, slope: int) -> Wire:
+    def branch(self, x: Wire, shift: int, other: Wire, slope: int) -> Wire:
         """x 2^shift where x >= 0, else the other, which is x slope."""
         if x.low >= 0:
-            return self.raised(x, shift)
+            return self.shift(x, shift)
         if x.high < 0:
             return other
         ends = (x.low * slope, -slope)  # of the other, where it counts
         low, high = min(*ends, 0), max(*ends, x.high << shift)
-        return self.place(Branched(x, shift, other), low, high, JOINED)
+        return self.place(BranchCell(x, shift, other), low, high, JOINED)
 
 
 def _ends(x: Wire, frac: int, quantizer: Quantizer) -> tuple[int, int]:
-    y = requantized(Interval(np.asarray(x.low), np.asarray(x.high)), frac, quantizer)
+    y = requantize_range(Interval(np.asarray(x.low), np.asarray(x.high)), frac, quantizer)
     return y.bottom, y.top

@@ -13,22 +13,30 @@ import numpy as np
 from edgeinfer.base.names import CodeText, CommentText, Identifier
 from edgeinfer.ir.ops import PairKind
 from edgeinfer.targets.rtl.design.codes import OVERFLOWS, PAIRS, ROUNDINGS
-from edgeinfer.targets.rtl.design.folding import Adders
+from edgeinfer.targets.rtl.design.folding import AdderCount
 from edgeinfer.targets.rtl.design.memory import hex_words
-from edgeinfer.targets.rtl.design.netlist import Actor, Block, Parameter, Ports, Sized, Step, Stream
-from edgeinfer.targets.rtl.emit.emit import literal, rendered
+from edgeinfer.targets.rtl.design.netlist import (
+    Actor,
+    Block,
+    BlockStep,
+    Parameter,
+    PortNames,
+    SizedNumber,
+    Stream,
+)
+from edgeinfer.targets.rtl.emit.emit import literal, render_template
 from edgeinfer.targets.rtl.unrolled.cells import (
-    Bounded,
-    Branched,
+    BoundCell,
+    BranchCell,
     Cell,
     Circuit,
+    InputCell,
     Join,
-    Limited,
+    LimitCell,
     Literal,
-    Looked,
-    Raised,
-    Rounded,
-    Source,
+    LookupCell,
+    RoundCell,
+    ShiftCell,
     Wire,
     bits_of,
     operands,
@@ -83,18 +91,18 @@ class Pipeline:
             "outputs": [written.bundle(bundle, self.latency) for bundle in self.outputs],
             "probes": [written.bundle(bundle, bundle.stage) for bundle in probes],
         }
-        return rendered(TEMPLATE, known)
+        return render_template(TEMPLATE, known)
 
-    def _needed(self, probes: Collection[Bundle] = ()) -> _Written:
+    def _needed(self, probes: Collection[Bundle] = ()) -> _ModuleText:
         """The cells that outputs and probes need; all outputs leave in the same stage."""
-        written = _Written(self.circuit)
+        written = _ModuleText(self.circuit)
         for bundle in self.outputs:
             written.want_all(bundle.wires, self.latency)
         for bundle in probes:
             written.want_all(bundle.wires, bundle.stage)
         return written
 
-    def adders(self) -> Adders:
+    def adders(self) -> AdderCount:
         """Additions and subtractions, and the bits in which each has two operands."""
         written = self._needed()
         additions = [
@@ -102,7 +110,7 @@ class Pipeline:
             for cell in written.used()
             if isinstance(cell, Join) and cell.kind in (PairKind.ADD, PairKind.SUB)
         ]
-        return Adders(len(additions), written.contents()["add"])
+        return AdderCount(len(additions), written.contents()["add"])
 
     def modules(self) -> frozenset[str]:
         """Modules of the library in it, also those that only probes need."""
@@ -114,10 +122,10 @@ class Pipeline:
         return {
             f"{cell.table}.mem": hex_words(np.array(cell.entries, np.int64)[:, None], cell.bits)
             for cell in self.circuit.cells
-            if isinstance(cell, Looked)
+            if isinstance(cell, LookupCell)
         }
 
-    def _cells(self, written: _Written) -> Iterator[dict[str, Any]]:
+    def _cells(self, written: _ModuleText) -> Iterator[dict[str, Any]]:
         """Each cell, followed by its registers, with what is said about it."""
         waiting = sorted(self.remarks.items(), reverse=True)
         bits = [stream.type.bits for stream in self.inputs]
@@ -134,7 +142,7 @@ class Pipeline:
     def block(self, name: str, op: str, outputs: Sequence[Stream]) -> Block:
         """The module's instance."""
         everything = (1 << len(self.inputs)) - 1
-        step = Step(reads=everything, frees=everything, reserves=True, yields=True)
+        step = BlockStep(reads=everything, frees=everything, reserves=True, yields=True)
         sources = tuple(stream.name for stream in self.inputs)
         sinks = tuple(stream.name for stream in outputs)
         prefixes = tuple(bundle.prefix for bundle in self.outputs)
@@ -148,7 +156,7 @@ class Pipeline:
             sinks,
             (Actor(sources, sinks, (step,), 1, self.latency + 1),),
             {f"{self.module}.v": self.text(), **self.tables()},
-            Ports(
+            PortNames(
                 tuple(f"s{number}" for number in range(len(sources))),
                 prefixes,
                 tuple(f"DEPTH_{prefix.upper()}" for prefix in prefixes),
@@ -160,7 +168,7 @@ class Pipeline:
 
 
 @dataclass(slots=True)
-class _Written:
+class _ModuleText:
     """The cells that something needs, and the stages in which each wire is read."""
 
     circuit: Circuit
@@ -183,7 +191,7 @@ class _Written:
         """Each cell, followed by its registers."""
         for number in sorted(self.stages):
             wire, cell = self.circuit.wires[number], self.circuit.cells[number]
-            yield number, _described(wire, cell, source_bits)
+            yield number, _describe_cell(wire, cell, source_bits)
             before = wire.stage
             for stage in sorted(self.stages[number] - {wire.stage}):
                 yield (
@@ -235,7 +243,7 @@ class _Written:
         ]
         for part, wire in zip(parts, bundle.wires, strict=True):
             if wire.constant:
-                part["net"] = literal(Sized(width, wire.low))
+                part["net"] = literal(SizedNumber(width, wire.low))
         return {
             "prefix": Identifier(bundle.prefix),
             "depth": Identifier(f"DEPTH_{bundle.prefix.upper()}"),
@@ -248,7 +256,7 @@ class _Written:
 def _work(cell: Cell, wire: Wire) -> list[tuple[str, int]]:
     """What a cell does, in bits."""
     match cell:
-        case Source() | Literal() | Raised():
+        case InputCell() | Literal() | ShiftCell():
             return []
         case Join():
             match cell.kind:
@@ -262,18 +270,18 @@ def _work(cell: Cell, wire: Wire) -> list[tuple[str, int]]:
                     return [("compare", wire.bits), ("select", wire.bits)]
                 case _:
                     assert_never(cell.kind)
-        case Rounded():
+        case RoundCell():
             return [] if cell.rounding is Rounding.TRN else [("short_add", wire.bits)]
-        case Limited():
+        case LimitCell():
             if cell.overflow is Overflow.WRAP:
                 return []
             return [("compare", max(cell.x.bits - cell.type.bits, 1)), ("select", wire.bits)]
-        case Bounded():
+        case BoundCell():
             ends = [end for end in (cell.low, cell.high) if end is not None]
             return [("compare", cell.x.bits * len(ends)), ("select", wire.bits * len(ends))]
-        case Looked():
+        case LookupCell():
             return [("fetch", -(-len(cell.entries) // 16) * wire.bits)]
-        case Branched():
+        case BranchCell():
             return [("select", wire.bits)]
         case _:
             assert_never(cell)
@@ -281,36 +289,36 @@ def _work(cell: Cell, wire: Wire) -> list[tuple[str, int]]:
 
 def _net(wire: Wire, stage: int) -> CodeText:
     if wire.constant:
-        return literal(Sized(wire.bits, wire.low))
+        return literal(SizedNumber(wire.bits, wire.low))
     own = f"n{wire.number}"
     return Identifier(own if stage == wire.stage else f"{own}_{stage}")
 
 
 def _module(cell: Cell) -> str | None:
     match cell:
-        case Source() | Literal() | Raised():
+        case InputCell() | Literal() | ShiftCell():
             return None
         case Join():
             return "ei_binary"
-        case Rounded():
+        case RoundCell():
             return "ei_round"
-        case Limited():
+        case LimitCell():
             return "ei_limit"
-        case Bounded():
+        case BoundCell():
             return "ei_bound"
-        case Looked():
+        case LookupCell():
             return "ei_lookup"
-        case Branched():
+        case BranchCell():
             return "ei_branch"
         case _:
             assert_never(cell)
 
 
-def _described(wire: Wire, cell: Cell, source_bits: Sequence[int]) -> dict[str, Any]:
+def _describe_cell(wire: Wire, cell: Cell, source_bits: Sequence[int]) -> dict[str, Any]:
     """A cell as the template wants it."""
     found: dict[str, Any] = {"name": _net(wire, wire.stage), "bits": wire.bits}
     match cell:
-        case Source():
+        case InputCell():
             bits = source_bits[cell.port]
             return found | {
                 "kind": "source",
@@ -318,7 +326,7 @@ def _described(wire: Wire, cell: Cell, source_bits: Sequence[int]) -> dict[str, 
                 "top": bits * (cell.element + 1) - 1,
                 "bottom": bits * cell.element,
             }
-        case Raised():
+        case ShiftCell():
             return found | {
                 "kind": "raised", "net": _net(cell.x, wire.stage), "shift": cell.shift,
             }  # fmt: skip
@@ -343,14 +351,14 @@ def _pins(cell: Cell) -> tuple[str, ...]:
     match cell:
         case Join():
             return ("a", "b")
-        case Branched():
+        case BranchCell():
             return ("x", "other")
         case _:  # the strict `zip` above finds a cell with more operands
             return ("x",)
 
 
 def _parameters(
-    cell: Join | Rounded | Limited | Bounded | Looked | Branched, wire: Wire
+    cell: Join | RoundCell | LimitCell | BoundCell | LookupCell | BranchCell, wire: Wire
 ) -> dict[str, Parameter]:
     out = wire.bits
     match cell:
@@ -361,34 +369,34 @@ def _parameters(
                 "B_SIGNED": int(cell.b.signed), "SHIFT_B": cell.shift_b,
                 "KIND": PAIRS.index(cell.kind), "OUT_BITS": out,
             }  # fmt: skip
-        case Rounded():
+        case RoundCell():
             return {
                 "BITS": cell.x.bits, "SIGNED": int(cell.x.signed), "SHIFT": cell.shift,
                 "ROUNDING": ROUNDINGS.index(cell.rounding), "OUT": out,
             }  # fmt: skip
-        case Limited():
+        case LimitCell():
             return {
                 "BITS": cell.x.bits, "SIGNED": int(cell.x.signed),
                 "OUT_BITS": cell.type.bits, "OUT_SIGNED": int(cell.type.signed),
                 "OVERFLOW": OVERFLOWS.index(cell.overflow), "Y_BITS": out,
             }  # fmt: skip
-        case Bounded():
+        case BoundCell():
             low, high = cell.low or 0, cell.high or 0
             ends = [cell.x.low, cell.x.high, low, high, -1]
             width = max(bits_of(min(ends), max(ends)), cell.x.bits + 1, out)
             return {
                 "IN_BITS": cell.x.bits, "IN_SIGNED": int(cell.x.signed),
                 "OUT_BITS": out, "W_BITS": width, "HAS_LOW": int(cell.low is not None),
-                "HAS_HIGH": int(cell.high is not None), "LOW": Sized(width, low),
-                "HIGH": Sized(width, high),
+                "HAS_HIGH": int(cell.high is not None), "LOW": SizedNumber(width, low),
+                "HIGH": SizedNumber(width, high),
             }  # fmt: skip
-        case Looked():
+        case LookupCell():
             return {
                 "IN_BITS": cell.x.bits, "IN_SIGNED": int(cell.x.signed),
-                "FIRST": Sized(64, cell.first), "ENTRIES": len(cell.entries),
+                "FIRST": SizedNumber(64, cell.first), "ENTRIES": len(cell.entries),
                 "WORD_BITS": cell.bits, "OUT_BITS": out, "TABLE": f"{cell.table}.mem",
             }  # fmt: skip
-        case Branched():
+        case BranchCell():
             return {
                 "X_BITS": cell.x.bits, "SHIFT": cell.shift,
                 "OTHER_BITS": cell.other.bits, "OTHER_SIGNED": int(cell.other.signed),

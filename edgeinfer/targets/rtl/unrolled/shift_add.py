@@ -24,7 +24,7 @@ Place = tuple[int, int]  # a term and its shift
 
 
 @dataclass(frozen=True, slots=True)
-class Shared:
+class SharedTerm:
     """A term made of two: (a << shift_a) + sign (b << shift_b). Inputs are the first terms."""
 
     a: int
@@ -35,10 +35,10 @@ class Shared:
 
 
 @dataclass(frozen=True, slots=True)
-class Graph:
+class AdderGraph:
     """What remains to be added up for each column: terms with their shifts and signs."""
 
-    shared: tuple[Shared, ...]
+    shared: tuple[SharedTerm, ...]
     columns: tuple[tuple[tuple[int, int, int], ...], ...]  # (term, shift, sign)
 
     @property
@@ -67,7 +67,7 @@ def digit_count(weights: Ints) -> int:
     return sum(len(signed_digits(int(v))) * int(c) for v, c in zip(values, counts, strict=True))
 
 
-def shared_graph(weights: Ints) -> Graph:
+def shared_graph(weights: Ints) -> AdderGraph:
     """(inputs, columns) integers as a graph of additions."""
     work = _Work(weights.shape[0])
     for column in weights.T:
@@ -81,7 +81,7 @@ def shared_graph(weights: Ints) -> Graph:
             work.put(len(work.columns) - 1, place, sign)
     while (key := work.most_frequent()) is not None:
         work.share(key)
-    return Graph(
+    return AdderGraph(
         tuple(work.shared),
         tuple(
             tuple((term, shift, sign) for (term, shift), sign in sorted(column.items()))
@@ -96,7 +96,7 @@ class _Work:
 
     inputs: int
     columns: list[dict[Place, int]] = field(default_factory=list)
-    shared: list[Shared] = field(default_factory=list)
+    shared: list[SharedTerm] = field(default_factory=list)
     depths: list[int] = field(init=False)
     counts: dict[Key, int] = field(default_factory=dict)
     by_count: list[dict[Key, None]] = field(default_factory=lambda: [{}, {}])
@@ -149,7 +149,7 @@ class _Work:
         """Make a term of a pair, and put it wherever the pair stands."""
         a, b, above, sign = key
         term = self.inputs + len(self.shared)
-        self.shared.append(Shared(a, b, max(-above, 0), max(above, 0), sign))
+        self.shared.append(SharedTerm(a, b, max(-above, 0), max(above, 0), sign))
         self.depths.append(1 + max(self.depths[a], self.depths[b]))
         for number, digits in enumerate(self.columns):
             places = sorted(shift for t, shift in digits if t == a)

@@ -15,16 +15,16 @@ from edgeinfer.targets.rtl.design import blocks
 from edgeinfer.targets.rtl.design.build import Build, uses_of
 from edgeinfer.targets.rtl.design.folding import WIDEST_INPUT_BITS, Folding
 from edgeinfer.targets.rtl.design.layers import layer_of, layers_of, matrix_of
-from edgeinfer.targets.rtl.design.netlist import Netlist, Port, Probe, Stream
+from edgeinfer.targets.rtl.design.netlist import Netlist, NetlistPort, Probe, Stream
 from edgeinfer.targets.rtl.settings import Fold, RtlSettings
 from edgeinfer.targets.rtl.unrolled.pipeline import Bundle, Pipeline
 from edgeinfer.targets.rtl.unrolled.shift_add import digit_count
-from edgeinfer.targets.rtl.unrolled.unroll import unrolled
+from edgeinfer.targets.rtl.unrolled.unroll import unroll
 
 NAME = "pipeline"
 
 
-def wanted(program: Program, settings: RtlSettings) -> bool:
+def is_unrolled(program: Program, settings: RtlSettings) -> bool:
     """Whether the network is to be unrolled: as the settings say, or where a frame a cycle is the
     goal and it is small enough."""
     match settings.unroll:
@@ -64,19 +64,19 @@ def wide_inputs(program: Program, settings: RtlSettings) -> list[Input]:
     ]
 
 
-def built_straight(program: Program, settings: RtlSettings) -> tuple[Folding, Netlist]:
+def build_straight(program: Program, settings: RtlSettings) -> tuple[Folding, Netlist]:
     """The design of a Program that `check` has found nothing against; queues are still short."""
     folding = _folding(program, settings)
     uses = uses_of(program)
     build = Build(program, folding, uses)
-    made = unrolled(program, uses, settings.unroll_levels)
+    made = unroll(program, uses, settings.unroll_levels)
     whole: list[Stream] = []
     for op in program.inputs:
         if not uses[op.name]:
             continue
         size = math.prod(op.shape)
         stream = build.stream(op.name, op.type, folding.lanes[op.name], size)
-        build.inputs.append(Port(op.name, stream.name))
+        build.inputs.append(NetlistPort(op.name, stream.name))
         build.place(blocks.ingress(stream, op.name))
         build.values[op.name] = stream.name
         whole.append(build.with_lanes(stream, size, op.name))
@@ -99,7 +99,7 @@ def built_straight(program: Program, settings: RtlSettings) -> tuple[Folding, Ne
         probes[stream.name] = Probe(stream, name, stage)
         watched[stream.name] = Bundle(stream.name, wires, inner.type, stage)
     remarks = {
-        first: remark(f"%{value}: {program[value].type}, {_listed(program.shapes[value])}")
+        first: remark(f"%{value}: {program[value].type}, {_shape_text(program.shapes[value])}")
         for first, value in made.begins.items()
     }
     module = f"{identifier(program.name)}_{NAME}"
@@ -108,12 +108,12 @@ def built_straight(program: Program, settings: RtlSettings) -> tuple[Folding, Ne
     outputs = []
     for output, stream in zip(program.outputs, sinks, strict=True):
         build.place(blocks.egress(stream, output.value, build.name(f"{output.name}_out")))
-        outputs.append(Port(output.name, stream.name))
+        outputs.append(NetlistPort(output.name, stream.name))
     folding = replace(folding, unrolled=pipeline.adders())
     return folding, replace(build.netlist(tuple(outputs)), probes=probes)
 
 
-def _listed(shape: Shape) -> str:
+def _shape_text(shape: Shape) -> str:
     return " x ".join(map(str, shape)) or "1"
 
 

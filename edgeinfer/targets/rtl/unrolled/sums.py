@@ -14,7 +14,7 @@ from dataclasses import dataclass
 
 from edgeinfer.ir.ops import PairKind
 from edgeinfer.targets.rtl.unrolled.cells import Circuit, Wire
-from edgeinfer.targets.rtl.unrolled.shift_add import Graph
+from edgeinfer.targets.rtl.unrolled.shift_add import AdderGraph
 
 Form = Mapping[int, int]  # coefficients by input
 
@@ -35,19 +35,19 @@ class Summand:
 
 
 @dataclass(frozen=True, slots=True)
-class Adders:
+class AdderBuilder:
     """Adds up linear forms over given wires."""
 
     circuit: Circuit
     xs: Sequence[Wire]
 
-    def product(self, graph: Graph, shift: int, bias: Sequence[int]) -> list[Wire]:
+    def product(self, graph: AdderGraph, shift: int, bias: Sequence[int]) -> list[Wire]:
         """(x @ weights) 2^shift + bias, as one wire for each column."""
         terms = [Summand(x, 0, 1, {number: 1}) for number, x in enumerate(self.xs)]
         for shared in graph.shared:
             a = terms[shared.a].moved(shared.shift_a, 1)
             b = terms[shared.b].moved(shared.shift_b, shared.sign)
-            terms.append(self.added(a, b))
+            terms.append(self.add(a, b))
         return [
             self.total([terms[n].moved(place + shift, sign) for n, place, sign in column], constant)
             for column, constant in zip(graph.columns, bias, strict=True)
@@ -69,14 +69,14 @@ class Adders:
         while len(heap) > 1:
             a, b = heapq.heappop(heap)[-1], heapq.heappop(heap)[-1]
             count += 1
-            heapq.heappush(heap, self._ready(self.added(a, b), count))
+            heapq.heappush(heap, self._ready(self.add(a, b), count))
         last = heap[0][-1]
         if last.sign < 0:
             nothing = self.circuit.literal(0)
             return self.circuit.join(PairKind.SUB, nothing, last.wire, 0, last.shift)
-        return self.circuit.raised(last.wire, last.shift)
+        return self.circuit.shift(last.wire, last.shift)
 
-    def added(self, a: Summand, b: Summand) -> Summand:
+    def add(self, a: Summand, b: Summand) -> Summand:
         """Two summands as one; a sum of two negative ones is a negative one."""
         if a.sign < b.sign:
             a, b = b, a

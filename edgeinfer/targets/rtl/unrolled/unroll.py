@@ -38,15 +38,15 @@ from edgeinfer.ir.ops import (
 from edgeinfer.ir.program import Program
 from edgeinfer.targets.rtl.design.layers import matrix_of
 from edgeinfer.targets.rtl.unrolled.cells import Circuit, Wire
-from edgeinfer.targets.rtl.unrolled.shift_add import Graph, shared_graph
-from edgeinfer.targets.rtl.unrolled.sums import Adders
-from quantization.fixed import Quantizer, fixed_for
+from edgeinfer.targets.rtl.unrolled.shift_add import AdderGraph, shared_graph
+from edgeinfer.targets.rtl.unrolled.sums import AdderBuilder
+from quantization.fixed import Quantizer, fixed_of_range
 
 Wires = NDArray[Any]  # of Wire, in a value's shape
 
 
 @dataclass(frozen=True, slots=True)
-class Unrolled:
+class UnrolledNetwork:
     """A Program as one circuit, and the wires that carry each of its values."""
 
     circuit: Circuit
@@ -54,7 +54,7 @@ class Unrolled:
     begins: Mapping[int, str]  # the first wire that is made for a value
 
 
-def unrolled(program: Program, used: Mapping[str, int], levels: int) -> Unrolled:
+def unroll(program: Program, used: Mapping[str, int], levels: int) -> UnrolledNetwork:
     """All values that lead somewhere."""
     work = _Unroll(program, Circuit(levels))
     begins: dict[int, str] = {}
@@ -62,7 +62,7 @@ def unrolled(program: Program, used: Mapping[str, int], levels: int) -> Unrolled
         if used[op.name]:
             begins[len(work.circuit.wires)] = op.name
             work.values[op.name] = work.made(op)
-    return Unrolled(work.circuit, work.values, begins)
+    return UnrolledNetwork(work.circuit, work.values, begins)
 
 
 @dataclass(slots=True)
@@ -92,20 +92,20 @@ class _Unroll:
                 factor = np.broadcast_to(op.factor.astype(np.int64), shape)
                 bias = np.broadcast_to(op.bias.astype(np.int64), shape)
                 shift = op.type.frac - self.frac(op.x) - op.factor_type.frac
-                return self.multiplied(values[op.x], factor, shift, bias)
+                return self.multiply(values[op.x], factor, shift, bias)
             case PRelu():
                 slope = np.broadcast_to(op.slope.astype(np.int64), shape)
-                other = self.multiplied(values[op.x], slope, 0, np.zeros(shape, np.int64))
+                other = self.multiply(values[op.x], slope, 0, np.zeros(shape, np.int64))
                 shift = op.slope_type.frac
                 spread = np.broadcast_to(values[op.x], shape)
                 each = zip(spread.flat, other.flat, slope.flat, strict=True)
-                return _array([circuit.branched(x, shift, y, int(s)) for x, y, s in each], shape)
+                return _array([circuit.branch(x, shift, y, int(s)) for x, y, s in each], shape)
             case Requant():
                 quantizer = Quantizer(op.type, op.rounding, op.overflow)
                 frac = self.frac(op.x)
-                return _each(values[op.x], lambda x: circuit.requantised(x, frac, quantizer))
+                return _each(values[op.x], lambda x: circuit.requantise(x, frac, quantizer))
             case Clip():
-                return _each(values[op.x], lambda x: circuit.bounded(x, op.low, op.high))
+                return _each(values[op.x], lambda x: circuit.bound(x, op.low, op.high))
             case Table():
                 return _each(values[op.x], self.table(op.name, op.first, op.entries))
             case Softmax():
@@ -115,7 +115,7 @@ class _Unroll:
             case Pair():
                 return self.pair(op, shape)
             case Concat():
-                parts = [self.refined(x, op.type.frac) for x in op.xs]
+                parts = [self.refine(x, op.type.frac) for x in op.xs]
                 return np.concatenate(parts, axis=op.axis)
             case Reshape():
                 return values[op.x].reshape(shape)
@@ -133,10 +133,10 @@ class _Unroll:
     def literals(self, raw: Weights) -> Wires:
         return _array([self.circuit.literal(int(v)) for v in raw.reshape(-1)], raw.shape)
 
-    def refined(self, name: str, frac: int) -> Wires:
+    def refine(self, name: str, frac: int) -> Wires:
         """A value on a finer grid."""
         shift = frac - self.frac(name)
-        return _each(self.values[name], lambda x: self.circuit.raised(x, shift))
+        return _each(self.values[name], lambda x: self.circuit.shift(x, shift))
 
     # Sums
 
@@ -147,8 +147,8 @@ class _Unroll:
         found = [self.vector(row, graph, shift, op.bias) for row in rows]
         return _array(list(itertools.chain(*found)), (*x.shape[:-1], op.weight.shape[1]))
 
-    def vector(self, xs: Wires, graph: Graph, shift: int, bias: Weights) -> list[Wire]:
-        adders = Adders(self.circuit, list(xs))
+    def vector(self, xs: Wires, graph: AdderGraph, shift: int, bias: Weights) -> list[Wire]:
+        adders = AdderBuilder(self.circuit, list(xs))
         return adders.product(graph, shift, [int(b) for b in bias.reshape(-1)])
 
     def conv(self, op: Conv, x: Wires, shape: Shape) -> Wires:
@@ -164,14 +164,14 @@ class _Unroll:
             found += self.vector(_array(row, (len(row),)), graph, shift, op.bias)
         return _array(found, shape)
 
-    def multiplied(
+    def multiply(
         self, x: Wires, factor: NDArray[np.int64], shift: int, bias: NDArray[np.int64]
     ) -> Wires:
         """Element by element, by constants."""
         spread = np.broadcast_to(x, factor.shape)
         graphs = {int(f): shared_graph(np.array([[f]])) for f in np.unique(factor)}
         found = [
-            Adders(self.circuit, [w]).product(graphs[int(f)], shift, [int(b)])[0]
+            AdderBuilder(self.circuit, [w]).product(graphs[int(f)], shift, [int(b)])[0]
             for w, f, b in zip(spread.flat, factor.flat, bias.flat, strict=True)
         ]
         return _array(found, factor.shape)
@@ -208,8 +208,8 @@ class _Unroll:
 
     def table(self, name: str, first: int, entries: Weights) -> Callable[[Wire], Wire]:
         held = tuple(int(e) for e in entries)
-        bits = fixed_for(min(held), max(held), 0).bits
-        return lambda x: self.circuit.looked(x, first, name, held, bits)
+        bits = fixed_of_range(min(held), max(held), 0).bits
+        return lambda x: self.circuit.look_up(x, first, name, held, bits)
 
 
 def _each(x: Wires, function: Callable[[Wire], Wire]) -> Wires:

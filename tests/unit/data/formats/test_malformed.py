@@ -26,18 +26,18 @@ from edgeinfer.data.formats.patches_npy import (
     write_patch_table,
     write_plain_patches,
 )
-from edgeinfer.data.formats.shards import Source
+from edgeinfer.data.formats.shards import ShardSource
 from edgeinfer.data.formats.track_pid_text import TrackFiles, write_track
 
 
-def read_all(source: Source, complain: Callable[[DataFileError], None] = refuse) -> int:
+def read_all(source: ShardSource, complain: Callable[[DataFileError], None] = refuse) -> int:
     """Read every row; how many there were."""
     shards = source.shards(complain)
     blocks = (block for shard in shards for block in source.read(shard, complain))
     return sum(len(next(iter(block.values()))) for block in blocks)
 
 
-def expect(source: Source, name: str, key: str, words: str) -> None:
+def expect(source: ShardSource, name: str, key: str, words: str) -> None:
     """Reading raises the error; told to skip, it goes on and records the same error."""
     with pytest.raises(DataFileError) as caught:
         read_all(source)

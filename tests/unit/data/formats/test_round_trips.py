@@ -25,11 +25,11 @@ from edgeinfer.data.formats.patches_npy import (
 )
 from edgeinfer.data.formats.protodune_root import PlaneDump, list_planes, read_plane, write_planes
 from edgeinfer.data.formats.scalings import PatchScaling, scale_dedx, scale_lariat
-from edgeinfer.data.formats.shards import Columns, Source
+from edgeinfer.data.formats.shards import Columns, ShardSource
 from edgeinfer.data.formats.track_pid_text import TrackFiles, read_track, write_track
 
 
-def read_all(source: Source) -> Columns:
+def read_all(source: ShardSource) -> Columns:
     """All rows of a source, its blocks checked against its layout."""
     blocks = [b for shard in source.shards(refuse) for b in source.read(shard, refuse)]
     for block in blocks:

@@ -12,12 +12,12 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from edgeinfer.base.errors import UsageError
-from edgeinfer.data.formats.shards import Column, Columns, Shard
+from edgeinfer.data.formats.shards import Columns, ColumnSpec, Shard
 from edgeinfer.data.stream.batches import deal_shards
 from edgeinfer.data.stream.memory import plan_memory
 from edgeinfer.data.stream.shuffle import ShuffleBuffer, batches_in_order, batches_mixed
 
-LAYOUT = {"id": Column((), np.dtype(np.int64)), "x": Column((2,), np.dtype(np.float32))}
+LAYOUT = {"id": ColumnSpec((), np.dtype(np.int64)), "x": ColumnSpec((2,), np.dtype(np.float32))}
 
 
 def make_shards(counts: list[int]) -> tuple[Shard, ...]:

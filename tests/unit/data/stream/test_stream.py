@@ -17,7 +17,7 @@ from edgeinfer.data.formats.guard import DataFileError, refuse
 from edgeinfer.data.formats.patches_npy import PatchTable, PlainPatches, write_plain_patches
 from edgeinfer.data.formats.protodune_root import PlaneDump, write_planes
 from edgeinfer.data.formats.scalings import PatchScaling
-from edgeinfer.data.stream.batches import Stream, StreamSettings, read_task
+from edgeinfer.data.stream.batches import BatchStream, StreamSettings, read_task
 from edgeinfer.data.stream.premix import premix_tables
 from edgeinfer.data.stream.split import EventSplit, event_position
 
@@ -37,17 +37,17 @@ def row_numbers(batches) -> np.ndarray:
 def test_an_epoch_is_every_row_once(tables, workers: int, mixing: str) -> None:
     paths = tables([700, 1300], SHAPE)
     settings = StreamSettings(batch_rows=64, workers=workers, mixing=mixing)
-    numbers = row_numbers(Stream(source_of(paths), settings).epoch())
+    numbers = row_numbers(BatchStream(source_of(paths), settings).epoch())
     assert sorted(numbers) == list(range(2000))
     if mixing == "in-order" and workers < 2:
         assert numbers.tolist() == list(range(2000))
 
 
 def test_no_worker_reads_what_another_reads(tables) -> None:
-    stream = Stream(source_of(tables([700, 1300], SHAPE)), StreamSettings(64, workers=3))
+    stream = BatchStream(source_of(tables([700, 1300], SHAPE)), StreamSettings(64, workers=3))
     for epoch in range(3):
         read: list[set[int]] = []
-        for index, pile in enumerate(stream.dealt(epoch)):
+        for index, pile in enumerate(stream.deal_shards(epoch)):
             task = stream._task(pile, epoch, index)
             read.append(set(row_numbers(read_task(task, refuse)).tolist()))
         assert all(rows for rows in read)
@@ -60,7 +60,7 @@ def test_a_stream_repeats_with_its_seed_and_differs_by_epoch(tables, workers: in
 
     def numbers(seed: int, epoch: int) -> list[int]:
         settings = StreamSettings(64, workers=workers, seed=seed)
-        return row_numbers(Stream(source_of(paths), settings).epoch(epoch)).tolist()
+        return row_numbers(BatchStream(source_of(paths), settings).epoch(epoch)).tolist()
 
     first = numbers(1, 0)
     assert first == numbers(1, 0)
@@ -70,14 +70,14 @@ def test_a_stream_repeats_with_its_seed_and_differs_by_epoch(tables, workers: in
 
 def test_batches_mix_the_files(tables) -> None:
     paths = tables([1000, 1000], SHAPE)
-    stream = Stream(source_of(paths), StreamSettings(batch_rows=100, seed=3))
+    stream = BatchStream(source_of(paths), StreamSettings(batch_rows=100, seed=3))
     shares = [(row_numbers([batch]) < 1000).mean() for batch in stream.epoch()]
     assert max(shares) < 0.75
     assert min(shares) > 0.25
 
 
 def test_a_batch_does_not_change_when_the_next_is_read(tables) -> None:
-    stream = Stream(source_of(tables([2000], SHAPE)), StreamSettings(64, workers=2))
+    stream = BatchStream(source_of(tables([2000], SHAPE)), StreamSettings(64, workers=2))
     batches = stream.epoch()
     first = next(batches)
     copy = {name: values.copy() for name, values in first.items()}
@@ -98,8 +98,8 @@ def test_a_bad_row_stops_the_stream_unless_told_to_go_on(tables, workers: int) -
     paths = tables([700, 1300], SHAPE)
     spoil_row(paths[1], 555)
     with pytest.raises(DataFileError, match=r"table1\.npy: 'x': row 555 holds NaN"):
-        list(Stream(source_of(paths), StreamSettings(64, workers=workers)).epoch())
-    stream = Stream(source_of(paths), StreamSettings(64, workers=workers, on_error="skip"))
+        list(BatchStream(source_of(paths), StreamSettings(64, workers=workers)).epoch())
+    stream = BatchStream(source_of(paths), StreamSettings(64, workers=workers, on_error="skip"))
     numbers = set(row_numbers(stream.epoch()).tolist())
     assert [(Path(e.path).name, e.key) for e in stream.skipped.errors] == [("table1.npy", "x")]
     left_out = set(range(2000)) - numbers
@@ -112,8 +112,8 @@ def test_a_bad_file_stops_the_stream_unless_told_to_go_on(tables) -> None:
     paths = tables([700, 1300], SHAPE)
     Path(paths[0]).write_bytes(b"")
     with pytest.raises(DataFileError, match=r"table0\.npy: the file is empty"):
-        Stream(source_of(paths))
-    stream = Stream(source_of(paths), StreamSettings(on_error="skip"))
+        BatchStream(source_of(paths))
+    stream = BatchStream(source_of(paths), StreamSettings(on_error="skip"))
     assert sorted(row_numbers(stream.epoch())) == list(range(700, 2000))
     assert stream.skipped.paths() == (paths[0],)
 
@@ -122,12 +122,12 @@ def test_a_stream_of_nothing_but_bad_files_says_so(tables) -> None:
     paths = tables([10], SHAPE)
     Path(paths[0]).write_bytes(b"")
     with pytest.raises(DataFileError, match="nothing is left to read") as caught:
-        Stream(source_of(paths), StreamSettings(on_error="skip"))
+        BatchStream(source_of(paths), StreamSettings(on_error="skip"))
     assert "the file is empty" in caught.value.hint
 
 
 def test_a_killed_worker_is_reported_and_the_others_are_ended(tables) -> None:
-    stream = Stream(source_of(tables([4000], SHAPE)), StreamSettings(64, workers=2))
+    stream = BatchStream(source_of(tables([4000], SHAPE)), StreamSettings(64, workers=2))
     batches = stream.epoch()
     next(batches)
     children = multiprocessing.active_children()
@@ -139,7 +139,7 @@ def test_a_killed_worker_is_reported_and_the_others_are_ended(tables) -> None:
 
 
 def test_a_stream_left_early_leaves_no_worker(tables) -> None:
-    batches = Stream(source_of(tables([4000], SHAPE)), StreamSettings(64, workers=2)).epoch()
+    batches = BatchStream(source_of(tables([4000], SHAPE)), StreamSettings(64, workers=2)).epoch()
     next(batches)
     children = multiprocessing.active_children()
     batches.close()
@@ -149,7 +149,7 @@ def test_a_stream_left_early_leaves_no_worker(tables) -> None:
 def test_a_bug_in_a_worker_is_reported(tmp_path: Path, patches) -> None:
     pair = (str(tmp_path / "x.npy"), str(tmp_path / "y.npy"))
     write_plain_patches(*pair, patches(500))
-    stream = Stream(PlainPatches((pair,), (8, 8)), StreamSettings(10, workers=1))
+    stream = BatchStream(PlainPatches((pair,), (8, 8)), StreamSettings(10, workers=1))
     stream.source = PlainPatches((pair,), (8, 8), scaling="no scaling")
     with pytest.raises(EdgeInferError, match=r"a reading worker failed: .*no scaling"):
         list(stream.epoch())
@@ -161,7 +161,7 @@ def test_root_dumps_stream_through_workers(tmp_path: Path, plane) -> None:
         paths.append(str(tmp_path / f"d{number}.root"))
         write_planes(paths[-1], [plane(event=10 * number + i) for i in range(2)])
     source = PlaneDump(tuple(paths), edge="zero", none_fraction=0.0)
-    batches = list(Stream(source, StreamSettings(32, workers=2)).epoch())
+    batches = list(BatchStream(source, StreamSettings(32, workers=2)).epoch())
     labels = np.concatenate([batch["labels"] for batch in batches])
     events = np.concatenate([batch["evt"] for batch in batches])
     assert labels.sum(axis=0).tolist() == [300, 198, 0]
@@ -174,7 +174,7 @@ def test_premixing_writes_every_row_once_in_another_order(tables, tmp_path: Path
     out = tmp_path / "mixed.npy"
     assert premix_tables(paths, out, shape=SHAPE, memory_cap_bytes=2**22) == 2000
     settings = StreamSettings(100, mixing="in-order")
-    batches = list(Stream(source_of((str(out),)), settings).epoch())
+    batches = list(BatchStream(source_of((str(out),)), settings).epoch())
     assert sorted(row_numbers(batches)) == list(range(2000))
     shares = [(row_numbers([batch]) < 700).mean() for batch in batches]
     assert max(shares) < 0.65
@@ -184,7 +184,7 @@ def test_premixing_writes_every_row_once_in_another_order(tables, tmp_path: Path
 def test_a_split_keeps_events_whole_and_shares_out_all_rows(tables) -> None:
     source = source_of(tables([700, 1300], SHAPE))
     sides = [EventSplit(source, 0.0, 0.7, seed=4), EventSplit(source, 0.7, 1.0, seed=4)]
-    batches = [list(Stream(side, StreamSettings(64)).epoch()) for side in sides]
+    batches = [list(BatchStream(side, StreamSettings(64)).epoch()) for side in sides]
     events = [set(np.concatenate([b["evt"] for b in side]).tolist()) for side in batches]
     assert not events[0] & events[1]
     numbers = [row_numbers(side) for side in batches]
@@ -203,4 +203,4 @@ def test_files_without_events_cannot_be_split_by_event(tmp_path: Path, patches) 
     pair = (str(tmp_path / "x.npy"), str(tmp_path / "y.npy"))
     write_plain_patches(*pair, patches(50))
     with pytest.raises(UsageError, match="split by event"):
-        Stream(EventSplit(PlainPatches((pair,), (8, 8)), 0, 0.5))
+        BatchStream(EventSplit(PlainPatches((pair,), (8, 8)), 0, 0.5))

@@ -26,7 +26,7 @@ PROGRAM = """
 import json, multiprocessing, sys
 from pathlib import Path
 from edgeinfer.data.formats.patches_npy import PlainPatches
-from edgeinfer.data.stream.batches import Stream, StreamSettings
+from edgeinfer.data.stream.batches import BatchStream, StreamSettings
 
 def held(pid):
     try:
@@ -39,7 +39,7 @@ def held(pid):
 def main():
     pair, side, workers, cap, idle = sys.argv[1:3], *map(int, sys.argv[3:6]), int(sys.argv[6])
     source = PlainPatches((tuple(pair),), (side, side))
-    stream = Stream(source, StreamSettings(256, workers=workers, memory_cap_bytes=cap))
+    stream = BatchStream(source, StreamSettings(256, workers=workers, memory_cap_bytes=cap))
     before, peak, rows, total = held("self"), {}, 0, 0
     for number, batch in enumerate(stream.epoch()):
         rows += len(batch["patch"])

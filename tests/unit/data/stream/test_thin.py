@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 
 from edgeinfer.data import samples
 from edgeinfer.data.formats.guard import Complain
-from edgeinfer.data.formats.shards import Column, Columns, Layout, Shard
+from edgeinfer.data.formats.shards import Columns, ColumnSpec, Layout, Shard
 from edgeinfer.data.stream.thin import thinned_rows
 
 
@@ -29,7 +29,7 @@ class Numbered:
     def layout(self) -> Layout:
         """A number and something wide that nobody wants."""
         number = np.dtype(np.int64)
-        return {"number": Column((), number), "other": Column((3,), number)}
+        return {"number": ColumnSpec((), number), "other": ColumnSpec((3,), number)}
 
     def shards(self, complain: Complain) -> tuple[Shard, ...]:
         """One for each size."""

@@ -18,7 +18,7 @@ from edgeinfer.base.errors import InputError, UsageError
 from edgeinfer.graph import nodes as g
 from edgeinfer.ir.engine.float_engine import FloatEngine
 from edgeinfer.ir.lower import lower
-from edgeinfer.precision.ptq import PtqSettings, Quantized, quantize
+from edgeinfer.precision.ptq import PtqSettings, QuantizedGraph, quantize
 from edgeinfer.precision.search.objective import objective_on
 from quantization.calibrate import Method
 from tests.support import onnx_models
@@ -31,7 +31,7 @@ DATA = bars(800, seed=1)
 JUDGE = objective_on(GRAPH, bars(1500, seed=2))
 
 
-def score(quantized: Quantized) -> float:
+def score(quantized: QuantizedGraph) -> float:
     lowered = lower(quantized.graph, quantized.recipe)
     return JUDGE.of_program(lowered.program, lowered.recipe)
 
@@ -160,10 +160,10 @@ def test_any_network_is_quantized_to_something_that_lowers(
 def test_a_pool_behind_much_padding_is_not_merged_with_it() -> None:
     """ONNX Runtime would, and then refuse its own pool: its padding is as wide as its window."""
     nodes = (
-        g.Input("x", (3, 4)),
-        g.Transpose("turned", "x", (1, 0)),
-        g.Pad("padded", "turned", ((2, 2), (0, 0)), 0.0),
-        g.Pool("y", "padded", g.PoolKind.MAX, (2,), (2,), ((0, 0),)),
+        g.InputNode("x", (3, 4)),
+        g.TransposeNode("turned", "x", (1, 0)),
+        g.PadNode("padded", "turned", ((2, 2), (0, 0)), 0.0),
+        g.PoolNode("y", "padded", g.PoolNodeKind.MAX, (2,), (2,), ((0, 0),)),
     )
     graph = g.Graph("padded", nodes, ("y",))
     x = np.random.default_rng(5).normal(size=(40, 3, 4))

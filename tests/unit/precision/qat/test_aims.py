@@ -12,20 +12,20 @@ from hypothesis import strategies as st
 from edgeinfer.data.samples import Samples
 from edgeinfer.graph import nodes as g
 from edgeinfer.precision.qat.aims import Loss, aims, yields_logits
-from edgeinfer.precision.qat.sparsity import RAMP, Schedule, masks
+from edgeinfer.precision.qat.sparsity import RAMP, SparsitySchedule, masks
 
 KERNEL = np.ones((4, 3))
 
 
 def network(last: g.Node | None, outputs: tuple[str, ...] = ("y",), units: int = 3) -> g.Graph:
     name = "y" if last is None else "d"
-    dense = g.Dense(name, name, "x", np.ones((4, units)), None)
-    nodes = (g.Input("x", (4,)), dense, *(() if last is None else (last,)))
+    dense = g.DenseNode(name, name, "x", np.ones((4, units)), None)
+    nodes = (g.InputNode("x", (4,)), dense, *(() if last is None else (last,)))
     return g.Graph("net", nodes, outputs)
 
 
-SOFTMAX = network(g.Softmax("y", "d", -1))
-SIGMOID = network(g.Activation("y", "d", g.Function.SIGMOID), units=1)
+SOFTMAX = network(g.SoftmaxNode("y", "d", -1))
+SIGMOID = network(g.ActivationNode("y", "d", g.Function.SIGMOID), units=1)
 LOGITS = network(None)
 X = np.zeros((2, 4))
 
@@ -68,7 +68,7 @@ def test_one_score_is_a_yes_or_no_and_a_real_one_a_quantity() -> None:
 
 
 def test_an_output_without_labels_does_not_count_beside_one_that_has_them() -> None:
-    both = g.Graph("two", (*SOFTMAX.nodes, g.Dense("z", "z", "x", KERNEL, None)), ("y", "z"))
+    both = g.Graph("two", (*SOFTMAX.nodes, g.DenseNode("z", "z", "x", KERNEL, None)), ("y", "z"))
     answers = {"y": np.full((2, 3), 1 / 3), "z": np.zeros((2, 3))}
     labelled = Samples({"x": X}, "", {"y": np.array([2.0, 0.0])})
     assert [aim.output for aim in aims(both, labelled, answers, 0.5)] == ["y"]
@@ -79,19 +79,19 @@ def test_what_the_host_applies_leaves_logits() -> None:
     assert (
         yields_logits(SOFTMAX, "y") and yields_logits(SIGMOID, "y") and yields_logits(LOGITS, "y")
     )
-    read_on = g.Dense("z", "z", "y", KERNEL[:3], None)
+    read_on = g.DenseNode("z", "z", "y", KERNEL[:3], None)
     inner = g.Graph("inner", (*SOFTMAX.nodes, read_on), ("y", "z"))
     assert not yields_logits(inner, "y")
 
 
 @given(st.floats(0.01, 0.95), st.integers(2, 10_000))
 def test_a_schedule_rises_to_its_end_and_stays(final: float, steps: int) -> None:
-    schedule = Schedule(final, steps)
+    schedule = SparsitySchedule(final, steps)
     shares = [schedule.at(step) for step in range(0, steps + 1, max(1, steps // 50))]
     assert shares == sorted(shares) and shares[0] == 0.0
     assert schedule.at(int(np.ceil(RAMP * steps)) + 1) == pytest.approx(final)
     assert schedule.changes(steps - 1) and schedule.changes(0)
-    assert not Schedule(0.0, steps).changes(0)
+    assert not SparsitySchedule(0.0, steps).changes(0)
 
 
 @given(st.floats(0.0, 0.99), st.integers(0, 2**32 - 1))

@@ -25,14 +25,14 @@ def outputs(graph: g.Graph) -> np.ndarray:
 def test_a_dead_filter_goes_first_and_changes_nothing() -> None:
     graph = tagger(dead=True)
     conv = graph.node("conv")
-    assert isinstance(conv, g.Conv)
+    assert isinstance(conv, g.ConvNode)
     found = prunable(graph, "conv")
     assert found is not None and list(found.moves) == ["flat"]
     smaller = without_filters(graph, DATA.inputs, 1 / 24).graph  # none of 8, but 1 of 24
     assert smaller.node("conv") is conv
     smaller = without_filters(graph, DATA.inputs, 1 / 8).graph
     left = smaller.node("conv")
-    assert isinstance(left, g.Conv)
+    assert isinstance(left, g.ConvNode)
     np.testing.assert_array_equal(left.kernel, np.delete(conv.kernel, 3, axis=-1))
 
 
@@ -42,11 +42,11 @@ def test_what_a_filter_always_says_moves_into_the_biases() -> None:
     kernel = rng.normal(size=(5, 4))
     kernel[:, 2] = 0.0
     nodes = (
-        g.Input("image", (10, 10, 1)),
-        g.Reshape("flat", "image", (100,)),
-        g.Dense("a", "a", "flat", np.concatenate([kernel, np.zeros((95, 4))]), np.full(4, 1.5)),
-        g.Activation("relu", "a", g.Function.RELU),
-        g.Dense("y", "y", "relu", rng.normal(size=(4, 2)), None),
+        g.InputNode("image", (10, 10, 1)),
+        g.ReshapeNode("flat", "image", (100,)),
+        g.DenseNode("a", "a", "flat", np.concatenate([kernel, np.zeros((95, 4))]), np.full(4, 1.5)),
+        g.ActivationNode("relu", "a", g.Function.RELU),
+        g.DenseNode("y", "y", "relu", rng.normal(size=(4, 2)), None),
     )
     graph = g.Graph("constant", nodes, ("y",))
     pruned = without_filters(graph, DATA.inputs, 0.25)
@@ -80,10 +80,10 @@ def test_filters_behind_a_concatenation_and_before_two_heads_are_found() -> None
 def test_a_sum_of_branches_keeps_its_filters() -> None:
     rng = np.random.default_rng(1)
     nodes = (
-        g.Input("x", (4,)),
-        g.Dense("a", "a", "x", rng.normal(size=(4, 4)), None),
-        g.Merge("sum", ("a", "x"), g.MergeKind.ADD),
-        g.Dense("y", "y", "sum", rng.normal(size=(4, 2)), None),
+        g.InputNode("x", (4,)),
+        g.DenseNode("a", "a", "x", rng.normal(size=(4, 4)), None),
+        g.MergeNode("sum", ("a", "x"), g.MergeKind.ADD),
+        g.DenseNode("y", "y", "sum", rng.normal(size=(4, 2)), None),
     )
     graph = g.Graph("residual", nodes, ("y",))
     assert prunable(graph, "a") is None

@@ -21,9 +21,9 @@ from edgeinfer.ir.engine.engine import Engine
 from edgeinfer.ir.lower import lower
 from edgeinfer.precision.ptq import PtqSettings, quantize
 from edgeinfer.precision.qat.fine_tune import Tutor, refuse_untrainable
-from edgeinfer.precision.qat.latent import Latent, roomy, settled
+from edgeinfer.precision.qat.latent import Latent, roomy, settle_biases
 from edgeinfer.precision.qat.settings import QatSettings
-from edgeinfer.precision.qat.train import Trained
+from edgeinfer.precision.qat.train import TrainedWeights
 from edgeinfer.readers import load
 from quantization.fixed import dequantize
 from tests.support.small_networks import bars, tagger
@@ -38,13 +38,13 @@ def start(bits: int, *, per_channel: bool = False) -> tuple[g.Graph, object]:
     return found.graph, found.recipe
 
 
-def trained(bits: int = 3, settings: QatSettings = BRIEF, **options: bool) -> Trained:
+def trained(bits: int = 3, settings: QatSettings = BRIEF, **options: bool) -> TrainedWeights:
     graph, recipe = start(bits, **options)
-    return Tutor.of(GRAPH, TEACH, CHOOSE, settings).trained(graph, recipe)  # type: ignore[arg-type]
+    return Tutor.of(GRAPH, TEACH, CHOOSE, settings).train(graph, recipe)  # type: ignore[arg-type]
 
 
 @pytest.fixture(scope="module")
-def three() -> Trained:
+def three() -> TrainedWeights:
     return trained()
 
 
@@ -56,7 +56,7 @@ def auc(graph: g.Graph, recipe: object) -> float:
     return found
 
 
-def test_training_wins_back_what_three_bits_cost(three: Trained) -> None:
+def test_training_wins_back_what_three_bits_cost(three: TrainedWeights) -> None:
     exact = judge.score(GRAPH, judge.float_outputs(GRAPH, JUDGE), JUDGE).auc
     before = auc(*start(3))
     after = auc(three.graph, three.recipe)
@@ -115,7 +115,7 @@ def test_without_labels_the_float_network_teaches() -> None:
     unlabelled = Samples(TEACH.inputs, "no labels")
     graph, recipe = start(3)
     tutor = Tutor.of(GRAPH, unlabelled, Samples(CHOOSE.inputs, "no labels"), BRIEF)
-    found = tutor.trained(graph, recipe)  # type: ignore[arg-type]
+    found = tutor.train(graph, recipe)  # type: ignore[arg-type]
     assert tutor.objective.name == "negated_float_error"
     assert found.history[found.best].score > found.history[0].score
     assert auc(found.graph, found.recipe) > auc(*start(3))
@@ -124,12 +124,12 @@ def test_without_labels_the_float_network_teaches() -> None:
 def test_a_quantity_is_learnt_towards_its_own_unit() -> None:
     rng = np.random.default_rng(4)
     kernel = rng.normal(0.0, 0.5, (6, 1))
-    nodes = (g.Input("x", (6,)), g.Dense("y", "y", "x", kernel, np.array([100.0])))
+    nodes = (g.InputNode("x", (6,)), g.DenseNode("y", "y", "x", kernel, np.array([100.0])))
     graph = g.Graph("line", nodes, ("y",))
     x = rng.normal(size=(600, 6))
     samples = Samples({"x": x}, "made", {"y": x @ kernel + 100.0})
     chosen = quantize(graph, samples.inputs, PtqSettings(4))
-    found = Tutor.of(graph, samples, samples, BRIEF).trained(chosen.graph, chosen.recipe)
+    found = Tutor.of(graph, samples, samples, BRIEF).train(chosen.graph, chosen.recipe)
     assert found.history[found.best].score >= found.history[0].score
 
 
@@ -146,7 +146,7 @@ def test_latent_weights_are_floats_and_come_back_as_they_went_in() -> None:
             graph.name,
             tuple(
                 replace(node, kernel=node.kernel + rng.normal(0, 0.01, node.kernel.shape))
-                if isinstance(node, g.Conv | g.Dense)
+                if isinstance(node, g.ConvNode | g.DenseNode)
                 else node
                 for node in graph.nodes
             ),
@@ -165,26 +165,26 @@ def test_biases_have_room_to_grow_and_settle_on_the_same_grid() -> None:
         if key.endswith("/bias"):
             narrow = recipe.weight(key)  # type: ignore[attr-defined]
             assert fmt.frac == narrow.frac and fmt.bits > narrow.bits
-    assert settled(graph, wide).digest == settled(graph, recipe).digest  # type: ignore[arg-type]
+    assert settle_biases(graph, wide).digest == settle_biases(graph, recipe).digest  # type: ignore[arg-type]
 
 
 def test_what_batch_norms_do_is_trained_folded() -> None:
     rng = np.random.default_rng(8)
-    norm = g.BatchNorm("bn", "bn", "d", *(rng.uniform(0.5, 2.0, 4) for _ in range(4)), 1e-3)
+    norm = g.BatchNormNode("bn", "bn", "d", *(rng.uniform(0.5, 2.0, 4) for _ in range(4)), 1e-3)
     nodes = (
-        g.Input("x", (6,)),
-        g.Dense("d", "d", "x", rng.normal(size=(6, 4)), None),
+        g.InputNode("x", (6,)),
+        g.DenseNode("d", "d", "x", rng.normal(size=(6, 4)), None),
         norm,
-        g.Activation("relu", "bn", g.Function.RELU),
-        g.Dense("y", "y", "relu", rng.normal(size=(4, 3)), rng.normal(size=3)),
+        g.ActivationNode("relu", "bn", g.Function.RELU),
+        g.DenseNode("y", "y", "relu", rng.normal(size=(4, 3)), rng.normal(size=3)),
     )
     graph = g.Graph("normed", nodes, ("y",))
-    assert not any(isinstance(n, g.BatchNorm) for n in fold_batch_norms(graph).nodes)
+    assert not any(isinstance(n, g.BatchNormNode) for n in fold_batch_norms(graph).nodes)
     x = rng.normal(size=(400, 6))
     samples = Samples({"x": x}, "made")
     chosen = quantize(graph, samples.inputs, PtqSettings(4))
     longer = replace(BRIEF, epochs=30, batch=32)
-    found = Tutor.of(graph, samples, samples, longer).trained(chosen.graph, chosen.recipe)
+    found = Tutor.of(graph, samples, samples, longer).train(chosen.graph, chosen.recipe)
     assert found.history[found.best].score > found.history[0].score
     assert "bn" not in draw(found.graph, found.recipe).linear
 
@@ -208,7 +208,7 @@ def test_settings_that_mean_nothing_are_refused(wrong: dict[str, float]) -> None
 
 
 def test_a_network_without_weights_is_refused() -> None:
-    nodes = (g.Input("x", (6,)), g.Activation("y", "x", g.Function.RELU))
+    nodes = (g.InputNode("x", (6,)), g.ActivationNode("y", "x", g.Function.RELU))
     with pytest.raises(InputError, match="nothing to train"):
         refuse_untrainable(g.Graph("bare", nodes, ("y",)))
 

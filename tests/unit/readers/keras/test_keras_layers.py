@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from edgeinfer.readers import Loaded, load
+from edgeinfer.readers import LoadedModel, load
 from tests.support.float_graph import outputs
 
 keras = pytest.importorskip("keras")
@@ -30,7 +30,7 @@ def shaken(model: Any, seed: int = 0) -> Any:
     return model
 
 
-def compared(model: Any, path: Path, save: bool = True) -> Loaded:
+def compared(model: Any, path: Path, save: bool = True) -> LoadedModel:
     """Save, read, and compare all outputs on random inputs."""
     if save:
         model.save(path)

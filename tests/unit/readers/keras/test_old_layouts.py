@@ -15,7 +15,7 @@ import pytest
 from edgeinfer.base.errors import UnsupportedModelError
 from edgeinfer.data.samples import Samples
 from edgeinfer.evaluate.judge import quantized_outputs, raw_inputs
-from edgeinfer.graph.nodes import Activation, Conv, Function
+from edgeinfer.graph.nodes import ActivationNode, ConvNode, Function
 from edgeinfer.ir.lower import lower
 from edgeinfer.readers import load
 from edgeinfer.readers.keras.formats import is_identity
@@ -218,9 +218,9 @@ def test_quantized_model_of_others(cases: Path) -> None:
         assert entry_ is not None and entry_.bits <= 6
         assert is_identity(entry_, values)
         assert set(np.unique(values * 32) % 1) == {0.0}
-    assert isinstance(graph.node("q_conv2d"), Conv)
+    assert isinstance(graph.node("q_conv2d"), ConvNode)
     relu = graph.node("q_activation")
-    assert isinstance(relu, Activation) and relu.function is Function.RELU
+    assert isinstance(relu, ActivationNode) and relu.function is Function.RELU
     assert str(loaded.recipe.activation("q_activation")) == "ufixed<6,0,RND_CONV,SAT>"
     assert graph.outputs == ("softmax",)
 

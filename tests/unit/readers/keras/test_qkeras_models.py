@@ -12,8 +12,8 @@ import numpy as np
 import pytest
 
 from edgeinfer.base.errors import UnsupportedModelError
-from edgeinfer.graph.nodes import Affine
-from edgeinfer.readers import Loaded, load
+from edgeinfer.graph.nodes import AffineNode
+from edgeinfer.readers import LoadedModel, load
 from quantization.fixed import Overflow, Quantizer
 from tests.support.float_graph import outputs
 
@@ -35,7 +35,7 @@ def shaken(model: Any, seed: int = 0) -> Any:
     return model
 
 
-def compared(model: Any, path: Path, atol: float = 0.0) -> Loaded:
+def compared(model: Any, path: Path, atol: float = 0.0) -> LoadedModel:
     """Save, read, and compare on inputs that lie on a grid of 1/16."""
     model.save(path)
     rng = np.random.default_rng(1)
@@ -230,7 +230,7 @@ def test_scale_is_a_node_and_exact(tmp_path: Path) -> None:
     )
     loaded = compared(_model(IMAGE, layer), tmp_path / "m.keras", FLOAT32)
     scale = loaded.graph.node("c_scale")
-    assert isinstance(scale, Affine)
+    assert isinstance(scale, AffineNode)
     assert scale.layer == "c_scale"
     layer.kernel_quantizer_internal(layer.kernel)
     truth = np.asarray(layer.kernel_quantizer_internal.scale).reshape(-1)

@@ -12,9 +12,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 
-from edgeinfer.readers.keras.formats import formatted, is_identity
+from edgeinfer.readers.keras.formats import format_weight, is_identity
 from edgeinfer.readers.keras.quantizer_config import quantizer
-from edgeinfer.readers.keras.quantizer_values import coded, straight_through
+from edgeinfer.readers.keras.quantizer_values import code_weights, straight_through
 
 qkeras = pytest.importorskip("qkeras")
 keras = pytest.importorskip("keras")
@@ -85,7 +85,7 @@ def test_fixed_scale_is_bitwise_what_qkeras_computes(text: str) -> None:
     for seed, shape in enumerate(SHAPES):
         weights = _weights(shape, seed)
         spec = quantizer(text)
-        ours = straight_through(spec, weights, coded(spec, weights).values)
+        ours = straight_through(spec, weights, code_weights(spec, weights).values)
         np.testing.assert_array_equal(ours, _truth(text, weights), err_msg=f"{shape}")
 
 
@@ -94,7 +94,7 @@ def test_automatic_scale_agrees_within_float32(text: str) -> None:
     for seed, shape in enumerate(SHAPES):
         weights = _weights(shape, seed)
         truth = _truth(text, weights)
-        found = coded(quantizer(text), weights)
+        found = code_weights(quantizer(text), weights)
         scale = np.abs(found.scale * found.step).max()
         np.testing.assert_allclose(found.values, truth, rtol=3e-6, atol=1e-6 * scale)
 
@@ -109,7 +109,7 @@ def test_automatic_scale_agrees_within_float32(text: str) -> None:
 )
 def test_scale_along_other_axes(text: str) -> None:
     weights = _weights((3, 3, 2, 4), 5)
-    found = coded(quantizer(text), weights)
+    found = code_weights(quantizer(text), weights)
     np.testing.assert_allclose(found.values, _truth(text, weights), rtol=3e-6, atol=1e-7)
 
 
@@ -121,7 +121,7 @@ def test_po2_exponent_limits() -> None:
     }
     qk = qkeras.quantized_bits(4, alpha="auto_po2", min_po2_exponent=-3, max_po2_exponent=-2)
     truth = keras.ops.convert_to_numpy(qk(weights))
-    np.testing.assert_allclose(coded(quantizer(spec), weights).values, truth, atol=1e-7)
+    np.testing.assert_allclose(code_weights(quantizer(spec), weights).values, truth, atol=1e-7)
 
 
 def test_post_training_scale_is_kept() -> None:
@@ -129,19 +129,21 @@ def test_post_training_scale_is_kept() -> None:
     scale = np.linspace(0.2, 0.9, 7).astype(np.float32).reshape(1, 7)
     qk = qkeras.quantized_bits(4, 0, 1, alpha="auto", post_training_scale=scale)
     truth = keras.ops.convert_to_numpy(qk(weights))
-    found = coded(quantizer({"class_name": "quantized_bits", "config": qk.get_config()}), weights)
+    found = code_weights(
+        quantizer({"class_name": "quantized_bits", "config": qk.get_config()}), weights
+    )
     np.testing.assert_allclose(found.values, truth, rtol=1e-6, atol=1e-7)
 
 
 @pytest.mark.parametrize("text", FIXED_SCALES + AUTO_SCALES)
 def test_recipe_entry_is_the_identity_on_its_weights(text: str) -> None:
     weights = _weights((3, 3, 2, 4), 11)
-    found = formatted(coded(quantizer(text), weights), weights.shape)
+    found = format_weight(code_weights(quantizer(text), weights), weights.shape)
     if found.format is not None:
         assert is_identity(found.format, found.values)
     scale = 1.0 if found.scale is None else found.scale
     np.testing.assert_array_equal(
-        found.values * scale, coded(quantizer(text), weights).values.reshape(weights.shape)
+        found.values * scale, code_weights(quantizer(text), weights).values.reshape(weights.shape)
     )
 
 
@@ -159,9 +161,9 @@ def test_quantized_bits_everywhere(
     qk = qkeras.quantized_bits(bits, integer, symmetric, keep_negative=negative, alpha=1)
     truth = keras.ops.convert_to_numpy(qk(weights))
     spec = quantizer({"class_name": "quantized_bits", "config": qk.get_config()})
-    found = coded(spec, weights)
+    found = code_weights(spec, weights)
     np.testing.assert_array_equal(straight_through(spec, weights, found.values), truth)
-    entry = formatted(found, weights.shape)
+    entry = format_weight(found, weights.shape)
     assert entry.format is not None
     assert entry.format.bits <= bits
     assert is_identity(entry.format, entry.values)
@@ -173,6 +175,6 @@ def test_kernels_without_alpha_get_one_as_in_qkeras_layers() -> None:
     weights = _weights((5, 7), 3)
     layer.set_weights([weights])
     truth = keras.ops.convert_to_numpy(layer.kernel_quantizer_internal(layer.kernel))
-    found = coded(quantizer("quantized_bits(4,0)", of_kernel=True), weights)
+    found = code_weights(quantizer("quantized_bits(4,0)", of_kernel=True), weights)
     np.testing.assert_allclose(found.values, truth, atol=1e-7)
     assert found.shifts_only

@@ -10,7 +10,7 @@ import numpy as np
 import onnx
 import pytest
 
-from edgeinfer.graph.nodes import Transpose
+from edgeinfer.graph.nodes import TransposeNode
 from edgeinfer.readers.onnx.reader import read
 from tests.support import onnx_models as m
 
@@ -27,7 +27,7 @@ def test_every_onnx_file_is_read(cases: Path) -> None:
     for path in files:
         loaded = read(path)
         assert m.on_its_grid(loaded), path.name
-        assert not any(isinstance(node, Transpose) for node in loaded.graph.nodes), path.name
+        assert not any(isinstance(node, TransposeNode) for node in loaded.graph.nodes), path.name
 
 
 @pytest.mark.parametrize("name", FLOAT)

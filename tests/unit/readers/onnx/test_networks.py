@@ -11,8 +11,8 @@ import onnx
 import pytest
 from onnx import ModelProto, TensorProto, helper, numpy_helper
 
-from edgeinfer.graph.nodes import Dense, Input
-from edgeinfer.readers.loaded import Loaded
+from edgeinfer.graph.nodes import DenseNode, InputNode
+from edgeinfer.readers.loaded import LoadedModel
 from edgeinfer.readers.onnx.reader import read
 from tests.support import onnx_models as m
 from tests.support.onnx_models import floats, node
@@ -20,7 +20,7 @@ from tests.support.onnx_models import floats, node
 I64 = np.int64
 
 
-def agrees(made: ModelProto, folder: Path, *, batch: int = 2) -> Loaded:
+def agrees(made: ModelProto, folder: Path, *, batch: int = 2) -> LoadedModel:
     path = m.saved(made, folder)
     rng = np.random.default_rng(7)
     stored = {tensor.name for tensor in made.graph.initializer}
@@ -217,7 +217,7 @@ def test_weights_listed_as_inputs_and_nodes_out_of_order(tmp_path: Path) -> None
     made.graph.input.append(helper.make_tensor_value_info("w", TensorProto.FLOAT, [4, 3]))
     loaded = read(m.saved(made, tmp_path))
     assert m.kinds(loaded.graph) == ["Input", "Dense", "Activation"]
-    assert isinstance(loaded.graph.nodes[0], Input)
+    assert isinstance(loaded.graph.nodes[0], InputNode)
 
 
 def test_a_batch_of_one_written_into_shapes(tmp_path: Path) -> None:
@@ -287,5 +287,5 @@ def test_half_precision_weights(tmp_path: Path) -> None:
         input_type=TensorProto.FLOAT16,
     )
     dense = read(m.saved(made, tmp_path)).graph.nodes[-1]
-    assert isinstance(dense, Dense)
+    assert isinstance(dense, DenseNode)
     np.testing.assert_array_equal(dense.kernel, [[0.5, 0.25], [1.5, -2.0]])

@@ -13,7 +13,7 @@ from onnx import ModelProto
 
 from edgeinfer.ir.interpret import interpret, results
 from edgeinfer.ir.lower import lower
-from edgeinfer.readers.loaded import Loaded
+from edgeinfer.readers.loaded import LoadedModel
 from edgeinfer.readers.onnx.reader import read
 from quantization.fixed import dequantize, quantize
 from tests.support import float_graph
@@ -28,7 +28,7 @@ MADE: dict[str, Callable[[np.random.Generator], ModelProto]] = {
 }
 
 
-def bit_identical(loaded: Loaded, samples: int) -> None:
+def bit_identical(loaded: LoadedModel, samples: int) -> None:
     """The Program's outputs are those of the Graph under the recipe, computed in float64."""
     lowered = lower(loaded.graph, loaded.recipe, host_functions=False)
     program = lowered.program

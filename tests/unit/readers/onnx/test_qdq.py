@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 from numpy.typing import NDArray
 from onnx import ModelProto, NodeProto, TensorProto, helper
 
-from edgeinfer.graph.nodes import Conv, Dense
+from edgeinfer.graph.nodes import ConvNode, DenseNode
 from edgeinfer.readers.onnx.reader import read
 from quantization.fixed import Quantizer
 from tests.support import onnx_models as m
@@ -127,7 +127,7 @@ def test_static_quantization(per_channel: bool, opset: int, tmp_path: Path) -> N
     for seed in range(3):
         x = floats(np.random.default_rng(seed), 2, 3, 8, 6)
         loaded = compare(made, {"x": x}, tmp_path, step=0.113)
-    linear = [n for n in loaded.graph.nodes if isinstance(n, Conv | Dense)]
+    linear = [n for n in loaded.graph.nodes if isinstance(n, ConvNode | DenseNode)]
     for layer in linear:  # integer kernels, integer biases
         assert layer.bias is not None
         assert np.array_equal(layer.kernel, np.round(layer.kernel))

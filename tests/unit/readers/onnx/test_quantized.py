@@ -18,9 +18,9 @@ from onnx import ModelProto, NodeProto
 
 from edgeinfer.base.errors import UnsupportedModelError
 from edgeinfer.ir.lower import lower
-from edgeinfer.ir.passes import rewired
+from edgeinfer.ir.passes import rewire_op
 from edgeinfer.ir.program import Program
-from edgeinfer.readers.loaded import Loaded
+from edgeinfer.readers.loaded import LoadedModel
 from edgeinfer.readers.onnx.reader import read
 from quantization.fixed import Quantizer
 from tests.support import onnx_models as m
@@ -47,7 +47,7 @@ def qonnx(
 
 def same(
     path: Path, feeds: Mapping[str, NDArray[Any]], *, atol: float = 0.0
-) -> tuple[Loaded, NDArray[Any]]:
+) -> tuple[LoadedModel, NDArray[Any]]:
     """Ours is qonnx's."""
     theirs = m.reference(path, feeds)
     loaded = read(path)
@@ -312,7 +312,7 @@ def test_raw_and_cleaned_files_are_one_program(powers_of_two: bool, tmp_path: Pa
         (input_,), (output,) = program.inputs, program.outputs
         ops = tuple(replace(op, name="x") if op is input_ else op for op in program.ops)
         renamed = {input_.name: "x"}
-        ops = tuple(rewired(op, renamed) for op in ops)
+        ops = tuple(rewire_op(op, renamed) for op in ops)
         digests.append(Program("net", ops, (replace(output, name="y"),)).digest)
     assert entry.shape == (6, 4, 2)
     assert digests[0] == digests[1]

@@ -12,8 +12,8 @@ import pytest
 from edgeinfer.base.errors import ToolFailedError, ToolMissingError
 from edgeinfer.base.metrics import Origin
 from edgeinfer.targets.edgetpu.chip import compiler
-from edgeinfer.targets.edgetpu.chip.compiler_log import parsed
-from edgeinfer.targets.edgetpu.chip.measure import measured
+from edgeinfer.targets.edgetpu.chip.compiler_log import parse_log
+from edgeinfer.targets.edgetpu.chip.measure import measure_file
 from edgeinfer.targets.edgetpu.predict.memory import MIB
 from edgeinfer.targets.edgetpu.settings import EdgeTpuSettings
 from tests.support import tflite_builder as build
@@ -79,7 +79,7 @@ compile-time
 
 
 def test_the_layout_of_version_2() -> None:
-    found = parsed(VERSION_2)
+    found = parse_log(VERSION_2)
     assert found.version == "2.0.267685300" and found.milliseconds == 11
     assert (found.cached_bytes, found.streamed_bytes) == (10 * 1024, 0)
     assert found.remaining_bytes == round(1.73 * MIB)
@@ -87,14 +87,14 @@ def test_the_layout_of_version_2() -> None:
 
 
 def test_the_layout_since_version_14() -> None:
-    found = parsed(VERSION_15)
+    found = parse_log(VERSION_15)
     assert (found.cached_bytes, found.streamed_bytes) == (round(6.15 * MIB), round(7.03 * MIB))
     assert found.remaining_bytes == round(5.75 * 1024)
     assert (found.subgraphs, found.operations, found.milliseconds) == (1, 36, 1534)
 
 
 def test_the_log_file_lists_every_status() -> None:
-    found = parsed(LOG_16)
+    found = parse_log(LOG_16)
     assert [(row.op, row.count) for row in found.operators] == [
         ("CUSTOM", 1),
         ("CONV_2D", 63),
@@ -104,7 +104,7 @@ def test_the_log_file_lists_every_status() -> None:
         ("FULLY_CONNECTED", 2),
     ]
     assert (found.on_chip, found.on_host) == (63, 16)
-    assert found.cached_bytes is None and parsed("").operators == ()
+    assert found.cached_bytes is None and parse_log("").operators == ()
 
 
 @pytest.fixture
@@ -128,7 +128,7 @@ def twin(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
 
 @pytest.mark.usefixtures("twin")
 def test_a_compilation_is_believed_over_the_prediction(model: Path) -> None:
-    found = measured(model, EdgeTpuSettings(runtime=13))
+    found = measure_file(model, EdgeTpuSettings(runtime=13))
     assert found.compilation.log.version == "16.0.384591198"
     assert found.compilation.path == model.with_name("net_edgetpu.tflite")
     assert "-m 13" in model.with_name("net_edgetpu.log").read_text()
@@ -144,13 +144,13 @@ def test_a_compilation_is_believed_over_the_prediction(model: Path) -> None:
 def test_what_was_compiled_before_is_read_without_the_compiler(
     model: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    before = measured(model, EdgeTpuSettings())
+    before = measure_file(model, EdgeTpuSettings())
     monkeypatch.delenv(compiler.COMPILER.override)
     monkeypatch.setenv("PATH", "/nowhere")
-    assert measured(model, EdgeTpuSettings()).metrics == before.metrics
+    assert measure_file(model, EdgeTpuSettings()).metrics == before.metrics
     model.with_name("net_edgetpu.tflite").unlink()
     with pytest.raises(ToolMissingError, match="EDGEINFER_EDGETPU_COMPILER"):
-        measured(model, EdgeTpuSettings())
+        measure_file(model, EdgeTpuSettings())
 
 
 @pytest.mark.usefixtures("twin")

@@ -17,21 +17,21 @@ from edgeinfer.data.samples import Samples
 from edgeinfer.evaluate import judge
 from edgeinfer.graph import nodes as g
 from edgeinfer.ir import ops
-from edgeinfer.ir.builder import Builder, provisional
+from edgeinfer.ir.builder import ProgramBuilder, provisional
 from edgeinfer.ir.lower import lower
-from edgeinfer.ir.ops import Conv, Dense, packed
+from edgeinfer.ir.ops import Conv, Dense, pack_weights
 from edgeinfer.ir.program import Output, Program
 from edgeinfer.precision.ptq import PtqSettings, quantize
 from edgeinfer.readers import load
 from edgeinfer.targets.edgetpu.deliver import (
-    Conversion,
     Judgement,
+    TfliteConversion,
     conversion,
     judgement,
     kernel_recipe,
 )
 from edgeinfer.targets.edgetpu.int8 import convert
-from edgeinfer.targets.edgetpu.int8.convert import Converted
+from edgeinfer.targets.edgetpu.int8.convert import ConvertedFile
 from edgeinfer.targets.edgetpu.int8.grid import Window, by_channel, window_for
 from edgeinfer.targets.edgetpu.predict.rules import Status
 from edgeinfer.targets.edgetpu.settings import EdgeTpuSettings
@@ -46,19 +46,19 @@ from tests.support.small_networks import bars, tagger
 SMALL = [name for name, entry in ENTRIES.items() if entry.reference is not None]
 
 
-def run(made: Converted, program: Program, raw: dict[str, Ints]) -> simulate.Int8Agreement:
+def run(made: ConvertedFile, program: Program, raw: dict[str, Ints]) -> simulate.Int8Agreement:
     """The file by the reference kernels against a Program by the engine."""
     interpreter = simulate.Interpreter(made.data, made.ports)
     stored = simulate.stored_inputs(made.ports, simulate.real_inputs(program, raw))
     expected = simulate.engine_outputs(program, raw)
-    return simulate.compared(made.ports, interpreter.run(stored), expected)
+    return simulate.compare_outputs(made.ports, interpreter.run(stored), expected)
 
 
 @dataclass(frozen=True)
 class Delivered:
     """A file and how it ran."""
 
-    file: Conversion
+    file: TfliteConversion
     run: Judgement
 
 
@@ -105,7 +105,9 @@ def test_ties_to_even_change_next_to_nothing(name: str) -> None:
     made, samples, program, _ = zoo(name, False)
     assert made.run.agreement.max_steps == 0 and made.run.agreement.decision_flips == 0
     graph = load(resolve(name)).graph
-    outputs = {k: judge.hosted(v, made.run.hosts[k]) for k, v in made.run.outputs.items()}
+    outputs = {
+        k: judge.apply_host_functions(v, made.run.hosts[k]) for k, v in made.run.outputs.items()
+    }
     got, wanted = (judge.score(graph, values, samples) for values in (outputs, program))
     if wanted.auc is not None and got.auc is not None:
         assert abs(got.auc - wanted.auc) < 0.003
@@ -169,22 +171,22 @@ def test_narrow_formats_are_carried_inside_int8(bits: int) -> None:
 @pytest.mark.parametrize("kind", ["conv", "depthwise", "groups", "dense", "several", "scale"])
 def test_the_kernels_are_made_to_round_as_the_program_does(rounding: Rounding, kind: str) -> None:
     rng = np.random.default_rng(3)
-    builder = Builder("rounding")
+    builder = ProgramBuilder("rounding")
     shape = (40,) if kind == "dense" else (5, 5, 4)
     builder.add(ops.Input("x", Fixed(False, 8, 2), shape))
     eight, grid = Fixed(True, 8, 1), provisional(13)
-    bias = packed(rng.integers(-900, 900, 4 if kind == "scale" else 8))
+    bias = pack_weights(rng.integers(-900, 900, 4 if kind == "scale" else 8))
     window = ((1, 1), ((0, 0), (0, 0)), (1, 1))
     match kind:
         case "dense" | "several":
-            weights = packed(rng.integers(-40, 128, (shape[-1], 8)))
+            weights = pack_weights(rng.integers(-40, 128, (shape[-1], 8)))
             builder.exact(Dense("y", grid, "x", weights, eight, bias))
         case "scale":
-            factor = packed(rng.integers(-40, 128, 4))
+            factor = pack_weights(rng.integers(-40, 128, 4))
             builder.exact(ops.Scale("y", grid, "x", factor, eight, bias))
         case _:
             groups = {"conv": 1, "depthwise": 4, "groups": 2}[kind]
-            weights = packed(rng.integers(-40, 128, (3, 3, 4 // groups, 8)))
+            weights = pack_weights(rng.integers(-40, 128, (3, 3, 4 // groups, 8)))
             builder.exact(Conv("y", grid, "x", weights, eight, bias, *window, groups))
     out = Quantizer(Fixed(False, 8, 5 if kind != "scale" else 2), rounding, Overflow.SAT)
     program = builder.program((Output("z", builder.requant("z", "y", out)),))
@@ -196,14 +198,14 @@ def test_the_kernels_are_made_to_round_as_the_program_does(rounding: Rounding, k
 def test_images_keep_their_shape_behind_a_dense_layer_over_positions() -> None:
     """A product is drawn as a row of pixels; a convolution behind it sees the image."""
     rng = np.random.default_rng(4)
-    builder = Builder("positions")
+    builder = ProgramBuilder("positions")
     builder.add(ops.Input("x", Fixed(False, 8, 2), (4, 6, 2)))
-    eight, none = Fixed(True, 8, 1), packed(np.zeros(3, np.int64))
-    mixed = packed(rng.integers(-90, 90, (2, 3)))
+    eight, none = Fixed(True, 8, 1), pack_weights(np.zeros(3, np.int64))
+    mixed = pack_weights(rng.integers(-90, 90, (2, 3)))
     builder.exact(Dense("d", provisional(13), "x", mixed, eight, none))
     half = Quantizer(Fixed(False, 8, 3), Rounding.RND, Overflow.SAT)
     builder.requant("e", "d", half)
-    weights = packed(rng.integers(-60, 90, (3, 3, 3, 3)))
+    weights = pack_weights(rng.integers(-60, 90, (3, 3, 3, 3)))
     window = ((1, 1), ((1, 1), (1, 1)), (1, 1))
     builder.exact(Conv("c", provisional(12), "e", weights, eight, none, *window))
     out = Quantizer(Fixed(False, 8, 6), Rounding.RND, Overflow.SAT)
@@ -218,8 +220,8 @@ def test_means_are_over_what_the_network_counts(counted: bool, pads: g.Pads) -> 
     """With or without the zeros of the padding; or it is said that no operator does it."""
     rng = np.random.default_rng(5)
     nodes: tuple[g.Node, ...] = (
-        g.Input("x", (7, 7, 3)),
-        g.Pool("mean", "x", g.PoolKind.AVERAGE, (3, 3), (2, 2), pads, counted),
+        g.InputNode("x", (7, 7, 3)),
+        g.PoolNode("mean", "x", g.PoolNodeKind.AVERAGE, (3, 3), (2, 2), pads, counted),
     )
     fmt = Quantizer(Fixed(False, 8, 3), Rounding.RND, Overflow.SAT)
     recipe = Recipe.of({"x": fmt, "mean": fmt})
@@ -270,12 +272,12 @@ def test_the_faithful_hit_tagger_streams_its_weights() -> None:
 
 
 def test_wide_formats_are_named_one_by_one() -> None:
-    builder = Builder("wide")
+    builder = ProgramBuilder("wide")
     builder.add(ops.Input("x", Fixed(True, 8, 4), (4,)))
-    none = packed(np.zeros(3, np.int64))
-    heavy = packed(np.arange(12).reshape(4, 3) * 100 + 1)
+    none = pack_weights(np.zeros(3, np.int64))
+    heavy = pack_weights(np.arange(12).reshape(4, 3) * 100 + 1)
     builder.exact(Dense("y", provisional(12), "x", heavy, Fixed(True, 12, 4), none))
-    light = packed(np.ones((3, 3), np.int64))
+    light = pack_weights(np.ones((3, 3), np.int64))
     builder.exact(Dense("z", provisional(12), "y", light, Fixed(True, 2, 2), none))
     program = builder.program((Output("z", "z"),))
     offences = {(o.path, o.reason.partition(" must")[0]) for o in convert.check(program)}
@@ -287,10 +289,10 @@ def test_wide_formats_are_named_one_by_one() -> None:
 
 def test_wide_inputs_are_stored_where_samples_are_missed_least() -> None:
     """An input without a format has 16 bits; the file takes 8 of them."""
-    builder = Builder("wide input")
+    builder = ProgramBuilder("wide input")
     builder.add(ops.Input("x", Fixed(True, 16, 6), (6,)))
-    none = packed(np.zeros(2, np.int64))
-    weight = packed(np.array([[1, -2], [3, 4], [-5, 6], [7, 8], [9, -9], [2, 1]]))
+    none = pack_weights(np.zeros(2, np.int64))
+    weight = pack_weights(np.array([[1, -2], [3, 4], [-5, 6], [7, 8], [9, -9], [2, 1]]))
     builder.exact(Dense("y", provisional(13), "x", weight, Fixed(True, 5, 2), none))
     program = builder.program((Output("y", "y"),))
     raw = {"x": np.random.default_rng(0).integers(0, 1024, (200, 6))}
@@ -301,8 +303,8 @@ def test_wide_inputs_are_stored_where_samples_are_missed_least() -> None:
     entered = simulate.raw_inputs(made.ports, stored)
     got = simulate.Interpreter(made.data, made.ports).run(stored)
     own = simulate.engine_outputs(made.program, entered)
-    assert simulate.compared(made.ports, got, own).max_steps == 0
-    given = simulate.compared(made.ports, got, simulate.engine_outputs(program, raw))
+    assert simulate.compare_outputs(made.ports, got, own).max_steps == 0
+    given = simulate.compare_outputs(made.ports, got, simulate.engine_outputs(program, raw))
     assert given.max_steps <= 2
 
 
@@ -315,10 +317,10 @@ def test_windows_end_where_the_format_does() -> None:
 
 def test_channels_on_grids_of_their_own_lose_nothing() -> None:
     raw = np.array([[3, 512], [-128, -1024]])
-    held = by_channel(packed(raw), 10)
+    held = by_channel(pack_weights(raw), 10)
     assert held is not None and not held.uniform
     assert np.array_equal(np.ldexp(held.raw, -held.fracs), np.ldexp(raw, -10))
-    assert by_channel(packed(np.array([[1, 3], [400, 1]])), 0) is None
+    assert by_channel(pack_weights(np.array([[1, 3], [400, 1]])), 0) is None
 
 
 def test_converting_and_running_a_program_needs_no_tensorflow() -> None:
@@ -339,15 +341,19 @@ def graph_of_two() -> g.Graph:
     """Two inputs and two outputs whose names are not in the order of the alphabet."""
     rng = np.random.default_rng(1)
     nodes: tuple[g.Node, ...] = (
-        g.Input("wave", (20, 1)),
-        g.Input("extra", (3,)),
-        g.Conv("conv", "conv", "wave", rng.normal(0, 0.5, (3, 1, 4)), None, (1,), ((0, 0),), (1,)),
-        g.Activation("relu", "conv", g.Function.RELU),
-        g.Reshape("flat", "relu", (72,)),
-        g.Concat("joined", ("flat", "extra")),
-        g.Dense("zeta_logits", "zeta_logits", "joined", rng.normal(0, 0.3, (75, 3)), np.ones(3)),
-        g.Softmax("zeta", "zeta_logits"),
-        g.Dense("alpha", "alpha", "joined", rng.normal(0, 0.3, (75, 1)), None),
+        g.InputNode("wave", (20, 1)),
+        g.InputNode("extra", (3,)),
+        g.ConvNode(
+            "conv", "conv", "wave", rng.normal(0, 0.5, (3, 1, 4)), None, (1,), ((0, 0),), (1,)
+        ),
+        g.ActivationNode("relu", "conv", g.Function.RELU),
+        g.ReshapeNode("flat", "relu", (72,)),
+        g.ConcatNode("joined", ("flat", "extra")),
+        g.DenseNode(
+            "zeta_logits", "zeta_logits", "joined", rng.normal(0, 0.3, (75, 3)), np.ones(3)
+        ),
+        g.SoftmaxNode("zeta", "zeta_logits"),
+        g.DenseNode("alpha", "alpha", "joined", rng.normal(0, 0.3, (75, 1)), None),
     )
     return g.Graph("two", nodes, ("zeta", "alpha"))
 

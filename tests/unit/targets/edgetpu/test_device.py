@@ -16,14 +16,14 @@ from edgeinfer.base.metrics import Origin
 from edgeinfer.targets.edgetpu.chip import device
 from edgeinfer.targets.edgetpu.chip.measure import on_device
 from edgeinfer.targets.edgetpu.tflite import simulate
-from edgeinfer.targets.edgetpu.tflite.ports import Port, Ports
+from edgeinfer.targets.edgetpu.tflite.ports import TflitePort, TflitePorts
 from tests.support import tflite_builder as build
 from tests.support.places import FAKE_TOOLS
 
 SOURCE = FAKE_TOOLS / "fake_libedgetpu.c"
-PORTS = Ports(
-    (Port("x", (16,), "UINT8", 1.0, 0),),
-    (Port("y", (8,), "UINT8", 1.0, 0),),
+PORTS = TflitePorts(
+    (TflitePort("x", (16,), "UINT8", 1.0, 0),),
+    (TflitePort("y", (8,), "UINT8", 1.0, 0),),
 )
 
 
@@ -47,8 +47,8 @@ def present(library: Path, monkeypatch: pytest.MonkeyPatch) -> None:
 
 @pytest.mark.usefixtures("present")
 def test_a_device_is_found() -> None:
-    found = device.probed()
-    assert found.devices == (device.Device("usb", "/sys/bus/usb/devices/2-1"),)
+    found = device.probe_devices()
+    assert found.devices == (device.EdgeTpuDevice("usb", "/sys/bus/usb/devices/2-1"),)
     assert "RuntimeVersion(14)" in found.library_version and not found.problem
 
 
@@ -75,7 +75,7 @@ def test_no_device_and_a_crash_are_told(
     monkeypatch: pytest.MonkeyPatch, tmp_path: Path, mood: str, problem: str
 ) -> None:
     monkeypatch.setenv("FAKE_EDGETPU_DEVICE", mood)
-    assert problem in device.probed().problem
+    assert problem in device.probe_devices().problem
     with pytest.raises(ToolMissingError, match="There is no Edge TPU to run on"):
         device.run(tmp_path / "net.tflite", PORTS, {})
 
@@ -91,7 +91,7 @@ def test_a_delegate_that_refuses_is_quoted(monkeypatch: pytest.MonkeyPatch, tmp_
 
 def test_a_library_that_is_missing_is_told(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv(device.LIBRARY_VARIABLE, "/nowhere/libedgetpu.so.1")
-    found = device.probed()
+    found = device.probe_devices()
     assert not found.devices and "OSError" in found.problem
 
 

@@ -12,7 +12,7 @@ import pytest
 from edgeinfer.targets.edgetpu.predict.mapping import mapping_of
 from edgeinfer.targets.edgetpu.predict.rules import RULES, Status, refusal
 from edgeinfer.targets.edgetpu.tflite import model as tflite
-from edgeinfer.targets.edgetpu.tflite.model import Model
+from edgeinfer.targets.edgetpu.tflite.model import TfliteModel
 from edgeinfer.targets.edgetpu.tflite.versions import READABLE
 from tests.support import tflite_builder as build
 from tests.support.tflite_builder import O, T
@@ -22,7 +22,9 @@ IMAGE, ROW = (1, 8, 8, 4), (1, 16)
 CONV = {1: ("i32", 1), 2: ("i32", 1)}
 
 
-def model(tensors: list[T], operators: list[O], inputs: list[str], outputs: list[str]) -> Model:
+def model(
+    tensors: list[T], operators: list[O], inputs: list[str], outputs: list[str]
+) -> TfliteModel:
     """A file's content."""
     return tflite.parse(build.tflite(tensors, operators, inputs, outputs), "a test's file")
 
@@ -36,7 +38,7 @@ def one(
     options: Options | None = None,
     type_: str = "INT8",
     first: bool = True,
-) -> Model:
+) -> TfliteModel:
     """One operator; constants follow its input, or come before it."""
     tensors = [T("x", entered, type_), T("y", left, type_), *constants]
     names = [t.name for t in constants]
@@ -44,7 +46,7 @@ def one(
     return model(tensors, [O(name, read, ("y",), version, options or {})], ["x"], ["y"])
 
 
-def status(made: Model, runtime: int = 14) -> Status:
+def status(made: TfliteModel, runtime: int = 14) -> Status:
     """What becomes of the first operator."""
     return mapping_of(made, runtime).operators[0].status
 
@@ -142,7 +144,7 @@ CASES = [
 
 
 @pytest.mark.parametrize(("made", "expected"), CASES, ids=lambda v: getattr(v, "source", str(v)))
-def test_limits(made: Model, expected: Status) -> None:
+def test_limits(made: TfliteModel, expected: Status) -> None:
     assert status(made) is expected
     found = mapping_of(made).operators[0]
     assert bool(found.reason) == (expected is not Status.MAPPED) == bool(found.remedy)
@@ -163,14 +165,14 @@ def test_computed_weights() -> None:
     assert status(made) is Status.NOT_CONSTANT
 
 
-def chain(*names: str) -> Model:
+def chain(*names: str) -> TfliteModel:
     """Element-wise operators in a row."""
     tensors = [T(f"t{i}", ROW) for i in range(len(names) + 1)]
     steps = [O(name, (f"t{i}",), (f"t{i + 1}",)) for i, name in enumerate(names)]
     return model(tensors, steps, ["t0"], [f"t{len(names)}"])
 
 
-def statuses(made: Model) -> list[Status]:
+def statuses(made: TfliteModel) -> list[Status]:
     return [m.status for m in mapping_of(made).operators]
 
 

@@ -11,16 +11,16 @@ import pytest
 
 from edgeinfer.targets.edgetpu.predict import memory
 from edgeinfer.targets.edgetpu.predict.mapping import mapping_of
-from edgeinfer.targets.edgetpu.predict.memory import MIB, placed
+from edgeinfer.targets.edgetpu.predict.memory import MIB, place_layers
 from edgeinfer.targets.edgetpu.tflite import model as tflite
-from edgeinfer.targets.edgetpu.tflite.model import Model
+from edgeinfer.targets.edgetpu.tflite.model import TfliteModel
 from tests.support import tflite_builder as build
 from tests.support.tflite_builder import O, T
 
 SAME = {0: ("i8", 0), 1: ("i32", 1), 2: ("i32", 1)}
 
 
-def parsed(data: bytes) -> Model:
+def parsed(data: bytes) -> TfliteModel:
     """The file as data."""
     return tflite.parse(data, "a test's file")
 
@@ -103,18 +103,18 @@ def test_layers_are_cached_in_order_and_whole_until_one_does_not_fit() -> None:
     model = parsed(stack(256, 512, 512, 512, 64))
     mapped = mapping_of(model).on_chip
     sizes = [256 * 512, 512 * 512, 512 * 512, 512 * 64]
-    found = placed(model, mapped, 14, capacity_bytes=500_000)
+    found = place_layers(model, mapped, 14, capacity_bytes=500_000)
     assert [layer.bytes for layer in found.layers] == sizes
     assert [layer.cached for layer in found.layers] == [True, True, False, False]
     assert found.cached_bytes == sum(sizes[:2]) and found.streamed_bytes == sum(sizes[2:])
-    assert placed(model, mapped, 14).streamed_bytes == 0
+    assert place_layers(model, mapped, 14).streamed_bytes == 0
 
 
 def test_a_layer_larger_than_the_chip_is_streamed_alone() -> None:
     """Dense 4096 x 4096 was seen to be streamed, 2048 x 2048 to be cached."""
     for size, cached in ((2048, True), (4096, False)):
         model = parsed(stack(size, size))
-        found = placed(model, mapping_of(model).on_chip, 14)
+        found = place_layers(model, mapping_of(model).on_chip, 14)
         assert found.layers[0].cached is cached and found.layers[0].bytes == size * size
 
 
@@ -126,7 +126,7 @@ def test_long_flattened_tensors_are_warned_of() -> None:
     ):
         model = parsed(stack(length, 1))
         mapped = mapping_of(model).on_chip
-        assert bool(placed(model, mapped, 14).streamed_bytes) is streamed
+        assert bool(place_layers(model, mapped, 14).streamed_bytes) is streamed
         assert bool(memory.warnings(model, mapped)) is warned
 
 

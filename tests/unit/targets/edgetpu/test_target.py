@@ -19,7 +19,7 @@ from edgeinfer.targets.edgetpu.predict.rules import Status
 from edgeinfer.targets.edgetpu.settings import EdgeTpuSettings
 from edgeinfer.targets.edgetpu.target import EdgeTpuTarget
 from edgeinfer.targets.edgetpu.tflite import simulate
-from edgeinfer.targets.edgetpu.tflite.ports import Port, Ports
+from edgeinfer.targets.edgetpu.tflite.ports import TflitePort, TflitePorts
 from edgeinfer.targets.target import Target
 from tests.support import tflite_builder as build
 from tests.support.hit_tagger_programs import POOLED, hit_tagger, patches
@@ -43,7 +43,7 @@ def test_the_target_answers_the_protocol(tmp_path: Path) -> None:
     )
     assert told[-1] == (6, 6) and set(got) == {"track_shower", "michel"}
     wanted = Engine(program).run(raw)
-    ports = Ports.from_json((tmp_path / "ports.json").read_text(), "ports.json")
+    ports = TflitePorts.from_json((tmp_path / "ports.json").read_text(), "ports.json")
     for output in program.outputs:
         step = next(p.scale for p in ports.outputs if p.name == output.name)
         unit = program.type(output.value).lsb
@@ -72,7 +72,7 @@ def test_a_folder_without_the_files_is_told(tmp_path: Path) -> None:
         EdgeTpuTarget().simulate(hit_tagger(POOLED).program, tmp_path, {}, PLAIN)
     for text in ("", "[]", '{"inputs": [], "outputs": [{"name": "y"}]}'):
         with pytest.raises(InputError, match="does not describe the ports"):
-            Ports.from_json(text, "ports.json")
+            TflitePorts.from_json(text, "ports.json")
 
 
 def test_settings_are_checked() -> None:
@@ -84,10 +84,10 @@ def test_settings_are_checked() -> None:
 
 
 def test_steps_are_counted_in_the_outputs_scale() -> None:
-    ports = Ports((), (Port("y", (3,), "INT8", 0.5, 10),))
+    ports = TflitePorts((), (TflitePort("y", (3,), "INT8", 0.5, 10),))
     got = {"y": np.array([[10, 12, 13], [9, 10, 11]])}
     expected = {"y": np.array([[0.0, 1.0, 1.1], [0.5, 0.0, 0.4]])}
-    found = simulate.compared(ports, got, expected)
+    found = simulate.compare_outputs(ports, got, expected)
     assert found.outputs[0].histogram == {-2: 1, 0: 4, 1: 1}
     assert (found.max_steps, found.max_difference) == (2, 1.0)
     assert (found.decision_flips, found.decision_flips_unrounded) == (2, 1)

@@ -11,7 +11,7 @@ import pytest
 
 from edgeinfer.graph import nodes as g
 from edgeinfer.ir import ops
-from edgeinfer.ir.lower import Lowered, lower
+from edgeinfer.ir.lower import LoweredModel, lower
 from edgeinfer.targets.edgetpu.int8 import convert
 from edgeinfer.targets.edgetpu.settings import EdgeTpuSettings
 from edgeinfer.targets.edgetpu.target import EdgeTpuTarget
@@ -19,16 +19,16 @@ from quantization.fixed import Quantizer
 from quantization.recipe import Recipe, WeightFormat
 
 
-def curved(x: str, y: str) -> Lowered:
+def curved(x: str, y: str) -> LoweredModel:
     """Two layers with tanh between them, which reads a sum as wide as it comes."""
     rng = np.random.default_rng(5)
     first, second = rng.normal(0, 0.5, (8, 6)), rng.normal(0, 0.5, (6, 3))
     layers = (
-        g.Dense("hidden", "hidden", "x", first, None),
-        g.Activation("curve", "hidden", g.Function.TANH),
-        g.Dense("y", "y", "curve", second, None),
+        g.DenseNode("hidden", "hidden", "x", first, None),
+        g.ActivationNode("curve", "hidden", g.Function.TANH),
+        g.DenseNode("y", "y", "curve", second, None),
     )
-    graph = g.Graph("net", (g.Input("x", (8,)), *layers), ("y",))
+    graph = g.Graph("net", (g.InputNode("x", (8,)), *layers), ("y",))
     kernel = WeightFormat.of(Quantizer.parse("fixed<8,1>"))
     formats = {"x": Quantizer.parse(x), "curve": Quantizer.parse(y)}
     return lower(graph, Recipe.of(formats, {"hidden/kernel": kernel, "y/kernel": kernel}))
@@ -51,7 +51,7 @@ def test_decisions_that_change_are_a_finding_and_not_a_figure_alone(tmp_path: Pa
     raw = {"x": np.random.default_rng(1).integers(-128, 128, (200, 8))}
     target.emit_from(fine.program, fine.graph, raw, settings).plan.write(tmp_path)
 
-    def said(lowered: Lowered) -> list[str]:
+    def said(lowered: LoweredModel) -> list[str]:
         judged = target.judge(lowered.program, lowered.graph, tmp_path, raw, settings)
         return [each for each in judged.findings if "decides" in each]
 

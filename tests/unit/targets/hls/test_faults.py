@@ -14,7 +14,7 @@ from edgeinfer.ir import agreement
 from edgeinfer.ir.engine.engine import Engine
 from edgeinfer.targets.hls.csim import build, simulate
 from edgeinfer.targets.hls.csim.suspects import format_of, types_in
-from edgeinfer.targets.hls.project.emit import emitted
+from edgeinfer.targets.hls.project.emit import emit_project
 from edgeinfer.targets.hls.settings import HlsSettings, IoType
 from edgeinfer.targets.hls.target import HlsTarget
 from quantization.fixed import Ints, Quantizer
@@ -109,16 +109,16 @@ def simulated(tmp_path_factory: pytest.TempPathFactory) -> dict[str, tuple[Path,
     root = tmp_path_factory.mktemp("faults")
     places = {fault: root / fault.replace(" ", "_") for fault in ("none", *FAULTS)}
     for fault, folder in places.items():
-        emitted(PROGRAM, SETTINGS, namespace=f"fault_{folder.name}").write(folder)
+        emit_project(PROGRAM, SETTINGS, namespace=f"fault_{folder.name}").write(folder)
         if fault != "none":
             FAULTS[fault][0](folder)
     together = [folder for fault, folder in places.items() if fault not in ALONE]
-    shared = build.built_together(together, root / "csim", QUICK)
+    shared = build.build_together(together, root / "csim", QUICK)
     found = {}
     for fault, folder in places.items():
-        own = build.built_together([folder], folder / "csim", QUICK) if fault in ALONE else None
+        own = build.build_together([folder], folder / "csim", QUICK) if fault in ALONE else None
         taps = TARGET.tappable(PROGRAM, folder, SETTINGS)
-        got = simulate.simulated(PROGRAM, folder, RAW, taps=taps, compiled=own or shared)
+        got = simulate.simulate_project(PROGRAM, folder, RAW, taps=taps, compiled=own or shared)
         found[fault] = folder, got
     return found
 

@@ -13,7 +13,7 @@ import pytest
 from edgeinfer.ir.interpret import interpret, results
 from edgeinfer.targets.hls.csim.build import STANDARD, main_text, types_of
 from edgeinfer.targets.hls.project import manifest
-from edgeinfer.targets.hls.project.emit import emitted, project_name
+from edgeinfer.targets.hls.project.emit import emit_project, project_name
 from edgeinfer.targets.hls.settings import Backend, HlsSettings, IoType
 from edgeinfer.targets.hls.target import HlsTarget
 from tests.support.emitted_text import skeletons
@@ -30,7 +30,7 @@ def settings_of(backend: Backend) -> HlsSettings:
 
 def code_of(name: str, backend: Backend, *, plain: bool = False) -> dict[str, list[str]]:
     program = hostile_program(name, plain=plain)
-    files = emitted(program, settings_of(backend)).files
+    files = emit_project(program, settings_of(backend)).files
     return skeletons(files, project_name(program).removesuffix("_top"))
 
 
@@ -44,7 +44,7 @@ def hold(name: str, backend: Backend, wanted: dict[str, list[str]]) -> None:
 def read_by_compiler(name: str, backend: Backend, folder: Path) -> None:
     """g++ reads the project, with all that simulates it around it."""
     program = hostile_program(name)
-    emitted(program, settings_of(backend)).write(folder)
+    emit_project(program, settings_of(backend)).write(folder)
     source = main_text([manifest.read(folder)], [folder], types_of(backend))
     (folder / "main.cpp").write_text(source, encoding="utf-8")
     places = [folder / "firmware", folder / "firmware" / "ap_types",

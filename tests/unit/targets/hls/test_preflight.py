@@ -94,10 +94,10 @@ def test_the_alternative_is_a_lawful_program(faithful: Program) -> None:
 def test_softmax_tables_that_end_too_early_are_found(jets: Program) -> None:
     whole = next(op for op in jets.ops if isinstance(op, Softmax))
     short = replace(whole, exp=whole.exp[: max(whole.exp.size // 4096, 2)])
-    found = preflight(jets.replaced(short), HlsSettings(), LARGE)
+    found = preflight(jets.replace_op(short), HlsSettings(), LARGE)
     assert any("exponentials ends at differences of" in said for said in found)
     few = replace(whole, inverse=np.ascontiguousarray(whole.inverse[:8]))
-    found = preflight(jets.replaced(few), HlsSettings(), LARGE)
+    found = preflight(jets.replace_op(few), HlsSettings(), LARGE)
     assert any("table of 8 inverses" in said for said in found)
 
 

@@ -29,9 +29,9 @@ def pointwise(outputs: int) -> Program:
     first, second = rng.normal(size=(3, 3, 2, 3)), rng.normal(size=(1, 1, 3, outputs))
     none, no_pads = (1, 1), ((0, 0), (0, 0))
     nodes = (
-        g.Input("x", (7, 7, 2)),
-        g.Conv("a", "a", "x", first, None, none, no_pads, (2, 2)),
-        g.Conv("y", "y", "a", second, None, none, no_pads, none),
+        g.InputNode("x", (7, 7, 2)),
+        g.ConvNode("a", "a", "x", first, None, none, no_pads, (2, 2)),
+        g.ConvNode("y", "y", "a", second, None, none, no_pads, none),
     )
     recipe = Recipe.of({"x": INPUT, "a": INPUT}, {"a/kernel": WEIGHTS, "y/kernel": WEIGHTS})
     return lower(g.Graph("net", nodes, ("y",)), recipe).program

@@ -11,10 +11,10 @@ import pytest
 from edgeinfer.base.errors import InputError
 from edgeinfer.base.metrics import Metric, Origin
 from edgeinfer.targets.reports.cosim import CoSimulation, cosim, cosim_metrics, with_transactions
-from edgeinfer.targets.reports.figures import Cycles, Source
+from edgeinfer.targets.reports.figures import CycleRange, FigureSource
 from tests.support.emitted_projects import REPORTS
 
-SOURCE = Source(Origin.SIMULATED, "Vivado HLS", "2020.1")
+SOURCE = FigureSource(Origin.SIMULATED, "Vivado HLS", "2020.1")
 
 
 def read(name: str) -> CoSimulation:
@@ -29,7 +29,9 @@ def figures(metrics: list[Metric]) -> dict[str, tuple[float, float | None, float
 
 def test_three_figures_of_latency_and_interval() -> None:
     simulated = read("vivado_hls_2020.1/tagger_cosim.rpt")
-    assert simulated == CoSimulation("Verilog", True, Cycles(104, 106), Cycles(72, 75), 104, 73)
+    assert simulated == CoSimulation(
+        "Verilog", True, CycleRange(104, 106), CycleRange(72, 75), 104, 73
+    )
     metrics = list(cosim_metrics(simulated, SOURCE, clock_ns=5.0))
     assert {metric.origin for metric in metrics} == {Origin.SIMULATED}
     assert figures(metrics) == {
@@ -44,7 +46,7 @@ def test_three_figures_of_latency_and_interval() -> None:
 
 def test_newer_reports_have_a_column_more() -> None:
     simulated = read("vitis_hls_2023.1/tagger_cosim.rpt")
-    assert (simulated.latency, simulated.interval) == (Cycles(143, 145), Cycles(72, 72))
+    assert (simulated.latency, simulated.interval) == (CycleRange(143, 145), CycleRange(72, 72))
 
 
 def test_a_failed_simulation_gives_no_cycles() -> None:
@@ -55,10 +57,10 @@ def test_a_failed_simulation_gives_no_cycles() -> None:
 def test_samples_one_by_one_fill_in_what_the_report_leaves_out() -> None:
     folder = REPORTS / "vivado_hls_2018.3"
     simulated = read("vivado_hls_2018.3/tagger_cosim.rpt")
-    assert simulated.interval == Cycles(None, None)
+    assert simulated.interval == CycleRange(None, None)
     fuller = with_transactions(simulated, folder / "tagger.performance.result.transaction.xml")
-    assert fuller.latency == Cycles(9, 9)
-    assert fuller.interval == Cycles(1, 2)
+    assert fuller.latency == CycleRange(9, 9)
+    assert fuller.interval == CycleRange(1, 2)
     assert fuller.interval_mean == pytest.approx(4 / 3)
 
 

@@ -15,7 +15,7 @@ from edgeinfer.targets.reports.csynth import Synthesis, csynth_metrics
 from edgeinfer.targets.reports.csynth_text import csynth_text
 from edgeinfer.targets.reports.csynth_tree import csynth_tree
 from edgeinfer.targets.reports.csynth_xml import csynth_xml
-from edgeinfer.targets.reports.figures import Cycles, Resources
+from edgeinfer.targets.reports.figures import CycleRange, Resources
 from tests.support.emitted_projects import REPORTS
 
 VERSIONS = {
@@ -44,8 +44,8 @@ def test_the_design_is_read_alike_from_text_and_xml(folder: str, suffix: str) ->
     assert synthesis.top == "tagger"
     assert synthesis.version == version
     assert synthesis.tool == {"vivado_hls": "Vivado HLS", "vitis_hls": "Vitis HLS"}[product]
-    assert synthesis.latency == Cycles(least, most)
-    assert synthesis.interval == Cycles(soonest, latest)
+    assert synthesis.latency == CycleRange(least, most)
+    assert synthesis.interval == CycleRange(soonest, latest)
     assert synthesis.resources == resources
     assert synthesis.clock_target_ns == target
     assert synthesis.clock_ns == clock
@@ -55,9 +55,9 @@ def test_older_reports_name_modules_without_absolute_times() -> None:
     modules = {
         module.name: module for module in read("vivado_hls_2018.3/tagger_csynth.rpt").modules
     }
-    assert modules["dense_latency_0_0_0_s"].latency == Cycles(3, 3)
+    assert modules["dense_latency_0_0_0_s"].latency == CycleRange(3, 3)
     assert modules["dense_latency_0_0_0_s"].resources == Resources(31, 1500, 700, 0)
-    assert modules["relu_ap_fixed_relu_config3_s"].interval == Cycles(1, 1)
+    assert modules["relu_ap_fixed_relu_config3_s"].interval == CycleRange(1, 1)
 
 
 def test_modules_add_up_to_the_instances_of_the_summary() -> None:
@@ -76,7 +76,7 @@ def test_instances_of_one_module_count_together(tmp_path: Path) -> None:
     twice.write_text(text.replace(f"|{relu}", f"|{conv}"))
     modules = {module.name: module for module in csynth_text(twice).modules}
     assert modules[conv].resources == Resources(72, 2950 + 311, 1810 + 16, 0, 0)
-    assert modules[conv].latency == Cycles(70, 70)
+    assert modules[conv].latency == CycleRange(70, 70)
 
 
 def test_metrics_say_what_they_are_and_whose() -> None:
@@ -146,16 +146,19 @@ def test_a_published_network_is_read_to_the_last_module(cases: Path) -> None:
     synthesis = csynth_text(report)
     assert (synthesis.tool, synthesis.version) == ("Vivado HLS", "2020.1")
     assert synthesis.part == "xcu250-figd2104-2L-e"
-    assert (synthesis.latency, synthesis.interval) == (Cycles(1044, 1044), Cycles(1028, 1028))
+    assert (synthesis.latency, synthesis.interval) == (
+        CycleRange(1044, 1044),
+        CycleRange(1028, 1028),
+    )
     assert synthesis.resources == Resources(5414, 245466, 52549, 100, 0)
     assert (synthesis.clock_target_ns, synthesis.clock_ns) == (5.0, 4.363)
     modules = {module.name: module for module in synthesis.modules}
     assert len(modules) == 16
     conv = modules["conv_2d_cl_array_array_ap_fixed_24u_config12_s"]
-    assert (conv.latency, conv.interval) == (Cycles(40, 40), Cycles(40, 40))
+    assert (conv.latency, conv.interval) == (CycleRange(40, 40), CycleRange(40, 40))
     assert conv.resources == Resources(1300, 53724, 11809, 0, 0)
     relu = modules["relu_array_array_ap_fixed_64u_relu_config24_s"]
-    assert (relu.latency, relu.interval) == (Cycles(0, 0), Cycles(1, 1))
+    assert (relu.latency, relu.interval) == (CycleRange(0, 0), CycleRange(1, 1))
     assert sum(m.resources.lut or 0 for m in synthesis.modules) == 231790
     assert found(csynth_metrics(synthesis, str), "latency_us").value == pytest.approx(5.22)
 

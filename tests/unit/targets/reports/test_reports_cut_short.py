@@ -19,7 +19,7 @@ from edgeinfer.targets.reports.csynth import csynth_metrics
 from edgeinfer.targets.reports.csynth_text import csynth_text
 from edgeinfer.targets.reports.csynth_tree import csynth_tree
 from edgeinfer.targets.reports.csynth_xml import csynth_xml
-from edgeinfer.targets.reports.figures import Source
+from edgeinfer.targets.reports.figures import FigureSource
 from edgeinfer.targets.reports.intel import intel_metrics
 from edgeinfer.targets.reports.quartus import fit_summary, slack_summary, timing_report
 from edgeinfer.targets.reports.vivado_timing import vivado_timing
@@ -31,13 +31,13 @@ Reader = Callable[[Path], Iterable[Metric]]
 
 def simulated(path: Path) -> Iterable[Metric]:
     found = cosim(path)
-    return cosim_metrics(found, Source(Origin.SIMULATED, "x"), 5.0) if found else ()
+    return cosim_metrics(found, FigureSource(Origin.SIMULATED, "x"), 5.0) if found else ()
 
 
 def transactions(path: Path) -> Iterable[Metric]:
     base = cosim(REPORTS / "vivado_hls_2018.3" / "tagger_cosim.rpt")
     assert base is not None
-    return cosim_metrics(with_transactions(base, path), Source(Origin.SIMULATED, "x"), 5.0)
+    return cosim_metrics(with_transactions(base, path), FigureSource(Origin.SIMULATED, "x"), 5.0)
 
 
 def intel(path: Path) -> Iterable[Metric]:

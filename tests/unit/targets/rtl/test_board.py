@@ -25,10 +25,16 @@ from edgeinfer.base.errors import (
 from edgeinfer.ir.engine.engine import Engine
 from edgeinfer.ir.program import Program
 from edgeinfer.targets.rtl.board import messages
-from edgeinfer.targets.rtl.board.messages import AnswerError, Channel, Protocol, checked, described
-from edgeinfer.targets.rtl.board.serial import opened, run
+from edgeinfer.targets.rtl.board.messages import (
+    AnswerError,
+    Channel,
+    Protocol,
+    checksum,
+    read_protocol,
+)
+from edgeinfer.targets.rtl.board.serial import open_board, run
 from edgeinfer.targets.rtl.board.shell_files import FOLDER, TOP, board
-from edgeinfer.targets.rtl.board.simulate import Sent, exchanged
+from edgeinfer.targets.rtl.board.simulate import SentBytes, exchange_bytes
 from edgeinfer.targets.rtl.emit.emit import HDL
 from edgeinfer.targets.rtl.settings import RtlSettings
 from edgeinfer.targets.rtl.target import RtlTarget
@@ -64,7 +70,7 @@ def answer(protocol: Protocol, values: Mapping[str, Ints], status: int = 0) -> b
     turned = Protocol(0, protocol.baud, protocol.outputs, protocol.inputs)
     payload = turned.message(values)[5:-2] if status == 0 else b""
     body = bytes([status]) + len(payload).to_bytes(2, "little") + payload
-    return bytes([messages.ANSWER]) + body + checked(body)
+    return bytes([messages.ANSWER]) + body + checksum(body)
 
 
 class Echo:
@@ -93,11 +99,11 @@ def test_a_message_holds_beats_in_whole_bytes() -> None:
     first = 0 | 1 << 5 | 2 << 10
     assert message[5:7] == first.to_bytes(2, "little")
     assert message[13:17] == bytes([1, 1, 3, 0])
-    assert message[17:] == checked(message[1:17])
+    assert message[17:] == checksum(message[1:17])
 
 
 def test_the_check_is_the_published_one() -> None:
-    assert checked(b"123456789") == (0x29B1).to_bytes(2, "little")
+    assert checksum(b"123456789") == (0x29B1).to_bytes(2, "little")
 
 
 @given(st.integers(0, 1 << 30))
@@ -139,12 +145,12 @@ def test_frames_that_do_not_fit_are_refused() -> None:
 
 
 def test_a_port_that_is_not_there_is_told(tmp_path: Path) -> None:
-    with pytest.raises(UsageError, match="holds no design for a board"), opened(tmp_path, "x"):
+    with pytest.raises(UsageError, match="holds no design for a board"), open_board(tmp_path, "x"):
         pass
     RtlTarget().emit(dense_program(4, 2), SETTINGS).write(tmp_path)
     missing = importlib.util.find_spec("serial") is None
     wanted = ToolMissingError if missing else ToolFailedError
-    with pytest.raises(wanted), opened(tmp_path, str(tmp_path / "no-such-port")):
+    with pytest.raises(wanted), open_board(tmp_path, str(tmp_path / "no-such-port")):
         pass
 
 
@@ -153,7 +159,7 @@ def test_what_lies_beside_a_design_for_a_board(tmp_path: Path) -> None:
     RtlTarget().emit(program, SETTINGS).write(tmp_path)
     names = {path.name for path in (tmp_path / FOLDER).iterdir()}
     assert {f"{TOP}.v", "ulx3s.lpf", "Makefile", "board.json", "ei_uart_rx.v"} <= names
-    protocol = described(tmp_path)
+    protocol = read_protocol(tmp_path)
     assert protocol.number == int(program.digest[:4], 16)
     assert [c.name for c in protocol.inputs] == ["x"] and protocol.outputs[0].shape == (2,)
     with pytest.raises(UsageError, match="no shell for the board"):
@@ -176,10 +182,12 @@ def two_networks() -> Program:
     return merged([dense_program(6, 4), small_network(2)], "both")
 
 
-def assert_answers(program: Program, folder: Path, sent: list[Sent], raw: dict[str, Ints]) -> None:
+def assert_answers(
+    program: Program, folder: Path, sent: list[SentBytes], raw: dict[str, Ints]
+) -> None:
     """What comes out of the pins is what the engine says, frame by frame."""
-    said = io.BytesIO(exchanged(folder, board(BOARD), sent, PATIENCE))
-    protocol = described(folder)
+    said = io.BytesIO(exchange_bytes(folder, board(BOARD), sent, PATIENCE))
+    protocol = read_protocol(folder)
     expected = Engine(program, threads=1).run(raw)
     for number in range(len(next(iter(raw.values())))):
         found = protocol.results(said.read)
@@ -188,11 +196,11 @@ def assert_answers(program: Program, folder: Path, sent: list[Sent], raw: dict[s
     assert said.read() == b""
 
 
-def frames(program: Program, folder: Path, count: int) -> tuple[list[Sent], dict[str, Ints]]:
+def frames(program: Program, folder: Path, count: int) -> tuple[list[SentBytes], dict[str, Ints]]:
     raw = random_inputs(program, 5, count)
-    protocol = described(folder)
+    protocol = read_protocol(folder)
     batch = [{name: values[i] for name, values in raw.items()} for i in range(count)]
-    return [Sent(protocol.message(frame)) for frame in batch], raw
+    return [SentBytes(protocol.message(frame)) for frame in batch], raw
 
 
 @needs_verilator
@@ -200,7 +208,7 @@ def test_frames_in_through_the_pins_and_decisions_out(tmp_path: Path) -> None:
     program = two_networks()
     RtlTarget().emit(program, SETTINGS).write(tmp_path)
     sent, raw = frames(program, tmp_path, 4)
-    noise = Sent(bytes(range(0x20, 0x60)), answered=False)
+    noise = SentBytes(bytes(range(0x20, 0x60)), answered=False)
     assert_answers(program, tmp_path, [sent[0], noise, *sent[1:]], raw)
 
 
@@ -212,15 +220,18 @@ def test_a_damaged_message_is_answered_and_the_next_is_taken(tmp_path: Path) -> 
     message = sent[0].content
     damaged = bytes([*message[:9], message[9] ^ 4, *message[10:]])
     other = bytes([message[0], message[1] ^ 1, *message[2:-2]])
-    other += checked(other[1:])
+    other += checksum(other[1:])
     short = message[:3] + b"\x02\x00ab"
-    short += checked(short[1:])
+    short += checksum(short[1:])
     said = io.BytesIO(
-        exchanged(
-            tmp_path, board(BOARD), [Sent(damaged), Sent(other), Sent(short), *sent], PATIENCE
+        exchange_bytes(
+            tmp_path,
+            board(BOARD),
+            [SentBytes(damaged), SentBytes(other), SentBytes(short), *sent],
+            PATIENCE,
         )
     )
-    protocol = described(tmp_path)
+    protocol = read_protocol(tmp_path)
     for reason in ("check", "another design", "another length"):
         with pytest.raises(AnswerError, match=reason):
             protocol.results(said.read)
@@ -251,18 +262,18 @@ def test_a_fault_of_the_shell_is_noticed_from_outside(tmp_path: Path, fault: Fau
     message = sent[0].content
     damaged = bytes([*message[:9], message[9] ^ 4, *message[10:]])
     other = bytes([message[0], message[1] ^ 1, *message[2:-2]])
-    other += checked(other[1:])
+    other += checksum(other[1:])
     Fault(fault.name, Path(fault.file).name, fault.right, fault.wrong, "").put_in(tmp_path / FOLDER)
     quiet = 7_000_000  # cycles: longer than the shell waits for the rest of a message
-    half = [Sent(message[:8], answered=False)] if "without end" in fault.name else []
+    half = [SentBytes(message[:8], answered=False)] if "without end" in fault.name else []
     with pytest.raises((AssertionError, AnswerError, DisagreementError)):
         said = io.BytesIO(
-            exchanged(
-                tmp_path, board(BOARD), [Sent(damaged), Sent(other), *half, *sent],
+            exchange_bytes(
+                tmp_path, board(BOARD), [SentBytes(damaged), SentBytes(other), *half, *sent],
                 quiet if half else PATIENCE,
             )
         )  # fmt: skip
-        protocol = described(tmp_path)
+        protocol = read_protocol(tmp_path)
         for reason in ("check", "another design"):
             try:
                 protocol.results(said.read)

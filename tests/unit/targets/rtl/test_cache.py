@@ -35,29 +35,29 @@ def names(base: Path) -> set[str]:
 
 
 def test_nothing_goes_while_there_is_room(held: Path) -> None:
-    assert cache.bounded(5000, NOW) == []
+    assert cache.limit_size(5000, NOW) == []
     assert names(held) == {"a", "b", "c", "d", "e", "kept"}
 
 
 def test_what_was_used_longest_ago_goes_first(held: Path) -> None:
-    assert [path.name for path in cache.bounded(3000, NOW)] == ["a", "b"]
+    assert [path.name for path in cache.limit_size(3000, NOW)] == ["a", "b"]
     assert names(held) == {"c", "d", "e", "kept"}
 
 
 def test_what_is_used_again_stays(held: Path) -> None:
     os.utime(held / "designs" / "a", (NOW - 1.5 * HOUR,) * 2)
-    assert [path.name for path in cache.bounded(3000, NOW)] == ["b", "c"]
-    cache.used(held / "designs" / "gone")  # another process was quicker
+    assert [path.name for path in cache.limit_size(3000, NOW)] == ["b", "c"]
+    cache.mark_used(held / "designs" / "gone")  # another process was quicker
 
 
 def test_what_was_made_a_moment_ago_is_never_taken_away(held: Path) -> None:
-    cache.bounded(0, NOW)
+    cache.limit_size(0, NOW)
     assert names(held) == {"e", "kept"}
 
 
 def test_the_bound_can_be_chosen(held: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv(cache.VARIABLE, "0")
-    cache.bounded(now=NOW)
+    cache.limit_size(now=NOW)
     assert names(held) == {"e", "kept"}
 
 

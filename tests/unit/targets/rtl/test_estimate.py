@@ -16,16 +16,16 @@ from edgeinfer.base.errors import UsageError
 from edgeinfer.base.metrics import Origin
 from edgeinfer.ir.passes import fold_constants
 from edgeinfer.ir.program import Program
-from edgeinfer.targets.rtl.design.build import built
+from edgeinfer.targets.rtl.design.build import build_netlist
 from edgeinfer.targets.rtl.design.folding import keeping_up
 from edgeinfer.targets.rtl.design.memory import hex_words
 from edgeinfer.targets.rtl.design.netlist import Block
 from edgeinfer.targets.rtl.design.queues import with_queues
 from edgeinfer.targets.rtl.estimate.blocks import MODULES, distinct_columns
 from edgeinfer.targets.rtl.estimate.constant import constant_products, digits_of
-from edgeinfer.targets.rtl.estimate.estimate import estimated, resource_metrics
+from edgeinfer.targets.rtl.estimate.estimate import estimate_netlist, resource_metrics
 from edgeinfer.targets.rtl.estimate.fabric import amounts, blocks, fabric_of, known_fabrics
-from edgeinfer.targets.rtl.estimate.work import Made, Memory, Multiplier, Work
+from edgeinfer.targets.rtl.estimate.work import BlockParts, Memory, Multiplier, Work
 from edgeinfer.targets.rtl.settings import RtlSettings
 from edgeinfer.targets.rtl.target import RtlTarget
 from edgeinfer.targets.rtl.tools.families import FAMILIES
@@ -53,7 +53,7 @@ def test_small_designs_take_what_yosys_found(name: str) -> None:
     counts = recorded()[name]["counts"]
     assert {"ecp5", "7-series"} <= set(counts) <= set(DEVICES)
     for fabric, counted in counts.items():
-        got, found = estimated(netlist, device(DEVICES[fabric])), counted["total"]
+        got, found = estimate_netlist(netlist, device(DEVICES[fabric])), counted["total"]
         assert got.dsp is counted["dsp"], fabric
         for kind in ("lut", "ff"):
             assert got.total[kind] == pytest.approx(found[kind], rel=0.25), (fabric, kind)
@@ -64,7 +64,7 @@ def test_small_designs_take_what_yosys_found(name: str) -> None:
 def test_an_estimate_is_quick_and_has_bands_and_shares() -> None:
     program = hit_tagger(POOLED).program
     folded = fold_constants(program)
-    netlist = with_queues(built(folded, keeping_up(folded, 2304, RtlSettings())))
+    netlist = with_queues(build_netlist(folded, keeping_up(folded, 2304, RtlSettings())))
     started = time.process_time()
     metrics = resource_metrics(netlist, device("lfe5u-85f"))
     assert time.process_time() - started < 1.0
@@ -135,8 +135,8 @@ def test_every_module_is_described() -> None:
 def test_what_is_not_there_costs_nothing() -> None:
     """Weights of zero, equal columns of a memory, a counter of one state."""
     fabric = fabric_of("ecp5")
-    assert amounts(Made(), fabric, dsp=True) == {"lut": 0, "ff": 0, "dsp": 0, "bram18": 0}
-    same = Made(memories=(Memory(4, 100, rom=True, columns=0),))
+    assert amounts(BlockParts(), fabric, dsp=True) == {"lut": 0, "ff": 0, "dsp": 0, "bram18": 0}
+    same = BlockParts(memories=(Memory(4, 100, rom=True, columns=0),))
     assert amounts(same, fabric, dsp=True)["lut"] == 0
 
 
@@ -154,7 +154,7 @@ def test_memories_go_where_yosys_puts_them() -> None:
     fabric = fabric_of("ecp5")
 
     def taken(*memories: Memory) -> dict[str, float]:
-        return amounts(Made(memories=memories), fabric, dsp=True)
+        return amounts(BlockParts(memories=memories), fabric, dsp=True)
 
     assert blocks(Memory(512, 36)) == 1 and blocks(Memory(2048, 9)) == 1
     assert blocks(Memory(64, 192)) == 6 and blocks(Memory(25_024, 6)) == 12
@@ -168,19 +168,19 @@ def test_memories_go_where_yosys_puts_them() -> None:
 
 def test_multipliers_are_halved_or_doubled_as_the_family_has_them() -> None:
     def dsp(fabric: str, a: int, b: int) -> float:
-        made = Made(multipliers=(Multiplier(4, a, b),))
+        made = BlockParts(multipliers=(Multiplier(4, a, b),))
         return amounts(made, fabric_of(fabric), dsp=True)["dsp"]
 
     assert dsp("gowin", 8, 8) == 2 and dsp("gowin", 12, 8) == 4 and dsp("ecp5", 8, 8) == 4
     assert dsp("ecp5", 24, 8) == 8 and dsp("ecp5", 1, 8) == 0
-    in_luts = amounts(Made(multipliers=(Multiplier(4, 8, 8),)), fabric_of("ecp5"), dsp=False)
+    in_luts = amounts(BlockParts(multipliers=(Multiplier(4, 8, 8),)), fabric_of("ecp5"), dsp=False)
     assert in_luts["dsp"] == 0 and in_luts["lut"] > 4 * 64 * 0.5
 
 
 def test_more_at_once_takes_more() -> None:
     part = device("lfe5u-85f")
     totals = [
-        estimated(netlist_of(known), part).total
+        estimate_netlist(netlist_of(known), part).total
         for name in ("network2-8", "network2-96")
         for known in designs()
         if known.name == name

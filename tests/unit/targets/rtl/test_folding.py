@@ -7,16 +7,16 @@ from __future__ import annotations
 import pytest
 
 from edgeinfer.base.errors import UsageError
-from edgeinfer.targets.rtl.choose import chosen, designed
-from edgeinfer.targets.rtl.design.cycles import counted
+from edgeinfer.targets.rtl.choose import choose_folding, design_netlist
+from edgeinfer.targets.rtl.design.cycles import count_cycles
 from edgeinfer.targets.rtl.design.folding import divisors, narrowest
-from edgeinfer.targets.rtl.design.layers import Layer
+from edgeinfer.targets.rtl.design.layers import MatrixLayer
 from edgeinfer.targets.rtl.settings import Budget, Fold, RtlSettings
 from quantization.fixed import Fixed
 from tests.support.hit_tagger_programs import POOLED, hit_tagger
 from tests.support.rtl_programs import dense_program
 
-LAYER = Layer("y", 12, 6, 10, Fixed(True, 4, 1), sliding=False)
+LAYER = MatrixLayer("y", 12, 6, 10, Fixed(True, 4, 1), sliding=False)
 
 
 def test_the_cheapest_fold_within_the_cycles_is_taken() -> None:
@@ -39,29 +39,29 @@ def test_the_cheapest_fold_within_the_cycles_is_taken() -> None:
 def test_a_throughput_is_reached_with_what_it_takes_and_no_more() -> None:
     program = hit_tagger(POOLED).program
     settings = RtlSettings(clock_mhz=100.0, throughput=30_000)
-    folding, netlist = designed(program, settings)
-    assert counted(netlist).interval <= 100e6 / 30_000
+    folding, netlist = design_netlist(program, settings)
+    assert count_cycles(netlist).interval <= 100e6 / 30_000
     assert folding.multipliers() < 300
 
 
 def test_a_throughput_beyond_reach_is_refused_with_the_number_that_can_be() -> None:
     settings = RtlSettings(clock_mhz=100.0, throughput=60_000)
     with pytest.raises(UsageError, match=r"a frame takes 2,304 cycles, which is 43,403 a second"):
-        chosen(hit_tagger(POOLED).program, settings)
+        choose_folding(hit_tagger(POOLED).program, settings)
 
 
 def test_a_latency_is_reached_or_refused() -> None:
     program = dense_program(12, 6)
-    _, netlist = designed(program, RtlSettings(clock_mhz=100.0, latency_us=0.3))
-    assert counted(netlist).latency <= 30
+    _, netlist = design_netlist(program, RtlSettings(clock_mhz=100.0, latency_us=0.3))
+    assert count_cycles(netlist).latency <= 30
     with pytest.raises(UsageError, match="completely unfolded it takes 13 cycles"):
-        designed(program, RtlSettings(clock_mhz=100.0, latency_us=0.05))
+        design_netlist(program, RtlSettings(clock_mhz=100.0, latency_us=0.05))
 
 
 def test_a_budget_of_multipliers_is_kept_and_used() -> None:
     program = hit_tagger(POOLED).program
     spent = [
-        chosen(program, RtlSettings(budget=Budget(multipliers=most))).multipliers()
+        choose_folding(program, RtlSettings(budget=Budget(multipliers=most))).multipliers()
         for most in (8, 30, 128)
     ]
     assert spent[0] <= 8 < spent[1] <= 30 < spent[2] <= 128
@@ -78,7 +78,7 @@ def test_a_budget_of_multipliers_is_kept_and_used() -> None:
 )
 def test_wrong_foldings_are_refused(settings: RtlSettings, said: str) -> None:
     with pytest.raises(UsageError, match=said):
-        chosen(dense_program(12, 6), settings)
+        choose_folding(dense_program(12, 6), settings)
 
 
 def test_settings_are_checked() -> None:

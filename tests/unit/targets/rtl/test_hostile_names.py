@@ -107,8 +107,8 @@ def test_a_name_runs_no_command_when_the_design_is_simulated(tmp_path: Path) -> 
 
 
 def test_the_top_level_is_named_after_the_model() -> None:
-    from edgeinfer.targets.rtl.choose import designed
+    from edgeinfer.targets.rtl.choose import design_netlist
 
     program = hostile_program("net\n", plain=False)
-    _, netlist = designed(program, FOLDED)
+    _, netlist = design_netlist(program, FOLDED)
     assert module_of(netlist) == "net_top"

@@ -11,7 +11,7 @@ from edgeinfer.ir.interpret import interpret
 from edgeinfer.ir.ops import Softmax
 from edgeinfer.ir.program import Program
 from edgeinfer.ir.verify import verify
-from edgeinfer.targets.rtl.design.prepare import prepared
+from edgeinfer.targets.rtl.design.prepare import prepare_program
 from tests.support.random_programs import random_inputs, random_program
 
 
@@ -26,7 +26,7 @@ def test_a_softmax_is_the_ops_it_consists_of() -> None:
             if isinstance(op, Softmax)}  # fmt: skip
     assert len(found) > 20 and len(axes) > 1
     for seed, program in found:
-        plain = prepared(program)
+        plain = prepare_program(program)
         assert not any(isinstance(op, Softmax) for op in plain.ops)
         verify(plain)
         raw = random_inputs(program, seed, 6)
@@ -41,6 +41,6 @@ def test_a_softmax_is_the_ops_it_consists_of() -> None:
 
 @pytest.mark.parametrize("seed", range(5))
 def test_what_has_no_softmax_stays_as_it_is(seed: int) -> None:
-    program = prepared(random_program(seed))
+    program = prepare_program(random_program(seed))
     if not any(isinstance(op, Softmax) for op in random_program(seed).ops):
-        assert prepared(program).digest == program.digest
+        assert prepare_program(program).digest == program.digest

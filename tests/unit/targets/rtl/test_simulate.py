@@ -13,8 +13,8 @@ import numpy as np
 import pytest
 
 from edgeinfer.base.errors import DisagreementError
-from edgeinfer.ir.builder import Builder, provisional
-from edgeinfer.ir.ops import Dense, Input, PairKind, packed
+from edgeinfer.ir.builder import ProgramBuilder, provisional
+from edgeinfer.ir.ops import Dense, Input, PairKind, pack_weights
 from edgeinfer.ir.program import Output
 from edgeinfer.targets.rtl.design.layers import layers_of
 from edgeinfer.targets.rtl.emit.emit import HDL
@@ -183,10 +183,10 @@ def test_many_unrolled_programs_agree_bit_for_bit(tmp_path: Path, first: int) ->
 
 
 def test_a_probe_may_be_later_than_every_output(tmp_path: Path) -> None:
-    builder = Builder("late")
+    builder = ProgramBuilder("late")
     builder.add(Input("x", Fixed(False, 4, 4), (8,)))
-    ones = packed(np.ones((8, 1), np.int64))
-    nothing = packed(np.zeros(1, np.int64))
+    ones = pack_weights(np.ones((8, 1), np.int64))
+    nothing = pack_weights(np.zeros(1, np.int64))
     builder.exact(Dense("sum", provisional(3), "x", ones, Fixed(False, 4, 1), nothing))
     builder.pair("most", "sum", "sum", PairKind.MUL)
     builder.clip("none", "most", 0, 0)  # always 0, so that nothing of the above is needed

@@ -13,13 +13,13 @@ import pytest
 
 from edgeinfer.base.errors import DisagreementError
 from edgeinfer.ir.program import Program
-from edgeinfer.targets.rtl.design.build import built
-from edgeinfer.targets.rtl.design.folding import given
+from edgeinfer.targets.rtl.design.build import build_netlist
+from edgeinfer.targets.rtl.design.folding import folding_from_settings
 from edgeinfer.targets.rtl.design.netlist import Block
-from edgeinfer.targets.rtl.design.prepare import prepared
+from edgeinfer.targets.rtl.design.prepare import prepare_program
 from edgeinfer.targets.rtl.emit.emit import HDL
 from edgeinfer.targets.rtl.settings import RtlSettings
-from edgeinfer.targets.rtl.unrolled.straight import built_straight
+from edgeinfer.targets.rtl.unrolled.straight import build_straight
 from quantization.fixed import Ints
 from tests.support.random_programs import random_inputs
 from tests.support.rtl_designs import (
@@ -62,9 +62,9 @@ def candidates() -> tuple[tuple[int, Program, tuple[Block, ...]], ...]:
     """Random Programs, each by itself, and the blocks of its design."""
     found = []
     for seed, program in random_designs(SEEDS, MOST):
-        folded = prepared(program)
-        folding = given(folded, RtlSettings(folds=random_folds(folded, seed)))
-        found.append((seed, program, built(folded, folding).blocks))
+        folded = prepare_program(program)
+        folding = folding_from_settings(folded, RtlSettings(folds=random_folds(folded, seed)))
+        found.append((seed, program, build_netlist(folded, folding).blocks))
     return tuple(found)
 
 
@@ -85,7 +85,7 @@ def unrolled_with(module: str) -> list[tuple[int, Program]]:
     """Programs whose pipeline has a cell in it."""
     found = []
     for seed, program in unrolled_designs(SEEDS, MOST):
-        blocks = built_straight(prepared(program), UNROLLED)[1].blocks
+        blocks = build_straight(prepare_program(program), UNROLLED)[1].blocks
         if any(module in block.parts for block in blocks):
             found.append((seed, program))
         if len(found) == UNROLLED_PARTS:

@@ -13,14 +13,14 @@ from syrupy.assertion import SnapshotAssertion
 
 from edgeinfer.base.errors import InputError, ProgramError, ToolFailedError, UsageError
 from edgeinfer.base.metrics import Origin
-from edgeinfer.ir.builder import Builder
+from edgeinfer.ir.builder import ProgramBuilder
 from edgeinfer.ir.interpret import interpret
-from edgeinfer.ir.ops import Constant, Input, Softmax, packed
+from edgeinfer.ir.ops import Constant, Input, Softmax, pack_weights
 from edgeinfer.ir.program import Output, Program
 from edgeinfer.targets.rtl.emit.emit import HDL
 from edgeinfer.targets.rtl.settings import Budget, Fold, RtlSettings
 from edgeinfer.targets.rtl.target import RtlTarget
-from edgeinfer.targets.rtl.tools.measure import measured
+from edgeinfer.targets.rtl.tools.measure import measure_design
 from quantization.fixed import Fixed, Overflow, Rounding
 from tests.support.hit_tagger_programs import FAITHFUL, hit_tagger
 from tests.support.random_programs import random_inputs
@@ -34,15 +34,15 @@ ECP5_85F_BITS = 208 * 18 * 1024
 
 def softmax_program(bits: int = 4) -> Program:
     """A softmax, and an output that nothing sets off."""
-    builder = Builder("soft")
+    builder = ProgramBuilder("soft")
     builder.add(Input("x", Fixed(True, bits, bits - 2), (3,)))
-    table = packed(np.array([7, 3, 1], np.int64))
+    table = pack_weights(np.array([7, 3, 1], np.int64))
     type_ = Fixed(False, 3, 1)
     builder.add(
         Softmax("y", Fixed(False, 4, 0), "x", 0, table, type_, 0, table, type_, 0,
                 Rounding.RND_CONV, Overflow.SAT)
     )  # fmt: skip
-    builder.add(Constant("c", Fixed(False, 3, 3), packed(np.array([1, 2], np.int64))))
+    builder.add(Constant("c", Fixed(False, 3, 3), pack_weights(np.array([1, 2], np.int64))))
     return builder.program((Output("y", "y"), Output("c", "c")))
 
 
@@ -176,7 +176,7 @@ def test_tools_reports_become_metrics_with_their_origin(fake_tools: Path) -> Non
     program = dense_program(4, 2)
     TARGET.emit(program, RtlSettings()).write(folder)
     settings = RtlSettings(route=True)
-    found = {(m.name, m.layer, m.origin): m for m in measured(folder, settings).metrics}
+    found = {(m.name, m.layer, m.origin): m for m in measure_design(folder, settings).metrics}
     assert found["lut", None, Origin.SYNTHESISED].value == 3
     assert found["lut", "u_y_mac", Origin.SYNTHESISED].value == 3
     assert found["ff", "u_x_in", Origin.SYNTHESISED].value == 1
@@ -193,17 +193,17 @@ def test_what_was_synthesised_once_is_not_again(
 ) -> None:
     folder = fake_tools / "design"
     TARGET.emit(dense_program(4, 2), RtlSettings()).write(folder)
-    first = measured(folder, RtlSettings()).metrics
+    first = measure_design(folder, RtlSettings()).metrics
     monkeypatch.setenv("FAKE_FAILS", "1")
-    assert measured(folder, RtlSettings()).metrics == first
+    assert measure_design(folder, RtlSettings()).metrics == first
     (folder / HDL / "ei_fifo.v").write_text("// another\n")
     with pytest.raises(ToolFailedError, match="no such module"):
-        measured(folder, RtlSettings())
+        measure_design(folder, RtlSettings())
 
 
 def test_unknown_parts_and_empty_folders_are_refused(fake_tools: Path) -> None:
     with pytest.raises(UsageError, match="no design at"):
-        measured(fake_tools, RtlSettings())
+        measure_design(fake_tools, RtlSettings())
     TARGET.emit(dense_program(4, 2), RtlSettings()).write(fake_tools)
     with pytest.raises(UsageError, match="lfe5u-85f"):
-        measured(fake_tools, RtlSettings(part="lfe5u-85"))
+        measure_design(fake_tools, RtlSettings(part="lfe5u-85"))

@@ -4,9 +4,9 @@
 
 from __future__ import annotations
 
-from edgeinfer.targets.rtl.choose import designed
+from edgeinfer.targets.rtl.choose import design_netlist
 from edgeinfer.targets.rtl.design.blocks import mac_steps
-from edgeinfer.targets.rtl.design.cycles import counted
+from edgeinfer.targets.rtl.design.cycles import count_cycles
 from edgeinfer.targets.rtl.design.queues import slowest
 from edgeinfer.targets.rtl.design.timing import most_at_once
 from edgeinfer.targets.rtl.settings import Fold, RtlSettings
@@ -16,8 +16,8 @@ from tests.support.rtl_programs import dense_program, forked_program
 def test_a_matrix_takes_as_many_cycles_as_it_has_words_of_weights() -> None:
     program = dense_program(12, 6)
     for pe, simd in ((1, 1), (2, 3), (6, 4), (3, 12)):
-        _, netlist = designed(program, RtlSettings(folds=(("y", Fold(pe, simd)),)))
-        cycles = counted(netlist)
+        _, netlist = design_netlist(program, RtlSettings(folds=(("y", Fold(pe, simd)),)))
+        cycles = count_cycles(netlist)
         words = (12 // simd) * (6 // pe)
         assert cycles.interval == max(words, 12 // simd)
         levels = (simd - 1).bit_length()
@@ -39,13 +39,13 @@ def test_places_are_counted_from_a_beat_s_start_to_the_cycle_after_it_has_gone()
 
 
 def test_a_fork_s_branch_holds_what_the_other_delays() -> None:
-    _, netlist = designed(forked_program(), RtlSettings(folds=(("conv", Fold(2, 14)),)))
+    _, netlist = design_netlist(forked_program(), RtlSettings(folds=(("conv", Fold(2, 14)),)))
     deep = max(netlist.depths[name] for name in netlist.depths if name.startswith("x_"))
     assert 4 <= deep <= 40
-    assert counted(netlist).interval == slowest(netlist)
+    assert count_cycles(netlist).interval == slowest(netlist)
 
 
 def test_queues_even_out_bursts_where_that_helps() -> None:
     program = dense_program(12, 6)
-    _, netlist = designed(program, RtlSettings(folds=(("y", Fold(2, 3)),)))
+    _, netlist = design_netlist(program, RtlSettings(folds=(("y", Fold(2, 3)),)))
     assert all(depth <= 9 for depth in netlist.depths.values())  # nothing bursts here

@@ -17,7 +17,7 @@ from edgeinfer.targets.rtl.settings import Fold, RtlSettings
 from edgeinfer.targets.rtl.target import RtlTarget
 from edgeinfer.targets.rtl.tools import programs
 from edgeinfer.targets.rtl.tools.families import FAMILIES, family_of
-from edgeinfer.targets.rtl.tools.measure import TimeBox, measured
+from edgeinfer.targets.rtl.tools.measure import TimeBox, measure_design
 from tests.support.places import FAKE_TOOLS
 from tests.support.rtl_programs import dense_program
 
@@ -70,7 +70,7 @@ def test_cells_of_every_family_are_counted_alike(
 ) -> None:
     monkeypatch.setenv("FAKE_CELLS", CELLS[fabric])
     settings = RtlSettings(part=PARTS[fabric])
-    found = by_name(measured(fakes / "design", settings).metrics, Origin.SYNTHESISED)
+    found = by_name(measure_design(fakes / "design", settings).metrics, Origin.SYNTHESISED)
     assert {kind: found[kind, None].value for kind in ("lut", "ff", "dsp", "bram18")} == {
         "lut": 7, "ff": 1, "dsp": 1, "bram18": 1,
     }  # fmt: skip
@@ -93,7 +93,7 @@ def test_a_design_is_placed_routed_and_packed(
     report.write_text(json.dumps({"fmax": clocks, "utilization": used}))
     monkeypatch.setenv("FAKE_REPORT", str(report))
     told: list[str] = []
-    made = measured(
+    made = measure_design(
         fakes / "design", RtlSettings(part=part, route=True, clock_mhz=80),
         lambda step, seconds, line: told.append(step),
     )  # fmt: skip
@@ -109,17 +109,19 @@ def test_a_design_is_placed_routed_and_packed(
     record = (fakes / "record").read_text()
     assert "one_top_shell" in record and "--freq 80.000" in record
     monkeypatch.setenv("FAKE_REPORT", "/gone")  # nothing is run a second time
-    assert measured(fakes / "design", RtlSettings(part=part, route=True, clock_mhz=80)) == made
+    assert (
+        measure_design(fakes / "design", RtlSettings(part=part, route=True, clock_mhz=80)) == made
+    )
 
 
 def test_another_speed_grade_is_another_part(fakes: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     report = fakes / "report.json"
     report.write_text(json.dumps({"fmax": {"clk": {"achieved": 50}}, "utilization": {}}))
     monkeypatch.setenv("FAKE_REPORT", str(report))
-    measured(fakes / "design", RtlSettings(part="LFE5U-85F-8BG381C", route=True))
+    measure_design(fakes / "design", RtlSettings(part="LFE5U-85F-8BG381C", route=True))
     assert "--85k --speed 8 --package CABGA381" in (fakes / "record").read_text()
     with pytest.raises(UsageError, match="CABGA381 only"):
-        measured(fakes / "design", RtlSettings(part="LFE5U-85F-8MG285C", route=True))
+        measure_design(fakes / "design", RtlSettings(part="LFE5U-85F-8MG285C", route=True))
 
 
 def test_routing_is_tried_from_other_seeds_until_the_clock_is_reached(
@@ -134,7 +136,7 @@ def test_routing_is_tried_from_other_seeds_until_the_clock_is_reached(
 
     def reached(clock_mhz: float, tries: int) -> tuple[float, str | None]:
         settings = RtlSettings(route=True, route_tries=tries, clock_mhz=clock_mhz)
-        found = by_name(measured(fakes / "design", settings).metrics, Origin.ROUTED)
+        found = by_name(measure_design(fakes / "design", settings).metrics, Origin.ROUTED)
         return found["fmax_mhz", None].value, found["fmax_mhz", None].note
 
     assert reached(110, 3) == (120, "the fastest of 2 tries")
@@ -153,7 +155,7 @@ def test_routing_is_tried_from_other_seeds_until_the_clock_is_reached(
 def test_a_tool_that_leaves_nothing_is_told(fakes: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("FAKE_REPORT", "/gone")
     with pytest.raises(ToolFailedError, match=r"nextpnr.* but left no report\.json"):
-        measured(fakes / "design", RtlSettings(route=True))
+        measure_design(fakes / "design", RtlSettings(route=True))
 
 
 def test_all_tools_share_the_time() -> None:
@@ -164,18 +166,18 @@ def test_all_tools_share_the_time() -> None:
 
 def test_what_open_tools_cannot_place_is_refused_before_anything_runs(fakes: Path) -> None:
     with pytest.raises(UsageError, match=r"cannot place and route a design for xczu7ev"):
-        measured(fakes / "design", RtlSettings(part="zcu104", route=True))
+        measure_design(fakes / "design", RtlSettings(part="zcu104", route=True))
     with pytest.raises(UsageError, match="no open synthesis here for the fabric 'arria10'"):
-        measured(fakes / "design", RtlSettings(part="arria10"))
+        measure_design(fakes / "design", RtlSettings(part="arria10"))
     with pytest.raises(UsageError, match="coral is not an FPGA"):
-        measured(fakes / "design", RtlSettings(part="coral-usb"))
+        measure_design(fakes / "design", RtlSettings(part="coral-usb"))
     assert not (fakes / "record").exists()
 
 
 def test_a_tool_that_fails_is_quoted(fakes: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("FAKE_FAILS", "1")
     with pytest.raises(ToolFailedError, match="ERROR: no such module"):
-        measured(fakes / "design", RtlSettings())
+        measure_design(fakes / "design", RtlSettings())
 
 
 def test_multipliers_are_dsp_blocks_where_the_part_has_enough(fakes: Path) -> None:
@@ -185,17 +187,17 @@ def test_multipliers_are_dsp_blocks_where_the_part_has_enough(fakes: Path) -> No
     TARGET.emit(dense_program(16, 8), settings).write(folder)
     for part, option in (("lfe5u-25f", True), ("lfe5u-45f", False)):
         (fakes / "record").unlink(missing_ok=True)
-        measured(folder, RtlSettings(part=part))
+        measure_design(folder, RtlSettings(part=part))
         assert ("-nodsp" in (fakes / "record").read_text()) is option
 
 
 def test_a_missing_tool_names_its_package(monkeypatch: pytest.MonkeyPatch) -> None:
-    absent = programs.Packaged(programs.YOSYS.tool, "no-such-script", "no-such-package")
+    absent = programs.PackagedTool(programs.YOSYS.tool, "no-such-script", "no-such-package")
     with pytest.raises(ToolMissingError, match="EDGEINFER_YOSYS"):
-        programs.found(absent, {"PATH": "/nowhere"})
+        programs.find_tool(absent, {"PATH": "/nowhere"})
     with pytest.raises(ToolMissingError, match="which is not a program"):
-        programs.found(absent, {"PATH": "/nowhere", "EDGEINFER_YOSYS": "/gone"})
-    native = programs.found(absent, {"PATH": str(FAKES)})
+        programs.find_tool(absent, {"PATH": "/nowhere", "EDGEINFER_YOSYS": "/gone"})
+    native = programs.find_tool(absent, {"PATH": str(FAKES)})
     assert native.path == FAKES / "yosys" and native.version == "0.99"
 
 
@@ -218,7 +220,7 @@ def vivado(fakes: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 def test_vivado_does_it_where_it_is(vivado: Path) -> None:
     settings = RtlSettings(part="zcu104", route=True)
-    found = measured(vivado / "amd", settings).metrics
+    found = measure_design(vivado / "amd", settings).metrics
     synthesised, routed = (by_name(found, o) for o in (Origin.SYNTHESISED, Origin.ROUTED))
     assert synthesised["lut", None].value == 2877 and synthesised["lut", None].tool == "Vivado"
     assert routed["bram18", None].value == 16 and routed["dsp", None].target == "rtl"
@@ -229,7 +231,7 @@ def test_vivado_does_it_where_it_is(vivado: Path) -> None:
     assert routed["throughput", None].value == pytest.approx(fmax * 1e6 / interval)
     assert "synth_design -part" not in (vivado / "record").read_text()
     with pytest.raises(UsageError, match="Vivado has no seeds"):
-        measured(vivado / "amd", RtlSettings(part="zcu104", route=True, route_tries=2))
+        measure_design(vivado / "amd", RtlSettings(part="zcu104", route=True, route_tries=2))
 
 
 def test_vivado_that_leaves_nothing_has_failed(
@@ -239,7 +241,7 @@ def test_vivado_that_leaves_nothing_has_failed(
     for behaviour, said in behaviours.items():
         monkeypatch.setenv("FAKE_BEHAVIOUR", behaviour)
         with pytest.raises(ToolFailedError, match=said):
-            measured(vivado / "amd", RtlSettings(part="zcu104"))
+            measure_design(vivado / "amd", RtlSettings(part="zcu104"))
 
 
 def test_vivados_script_lies_beside_designs_for_its_parts(vivado: Path) -> None:

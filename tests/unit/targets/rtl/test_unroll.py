@@ -14,16 +14,21 @@ from hypothesis import strategies as st
 
 from edgeinfer.base.errors import ProgramError, UsageError
 from edgeinfer.ir.interpret import interpret
-from edgeinfer.targets.rtl.choose import designed
+from edgeinfer.targets.rtl.choose import design_netlist
 from edgeinfer.targets.rtl.design.build import uses_of
-from edgeinfer.targets.rtl.design.cycles import counted
-from edgeinfer.targets.rtl.design.prepare import prepared
+from edgeinfer.targets.rtl.design.cycles import count_cycles
+from edgeinfer.targets.rtl.design.prepare import prepare_program
 from edgeinfer.targets.rtl.settings import RtlSettings
 from edgeinfer.targets.rtl.target import RtlTarget
 from edgeinfer.targets.rtl.unrolled.cells import operands
-from edgeinfer.targets.rtl.unrolled.shift_add import DEEPEST, Graph, shared_graph, signed_digits
+from edgeinfer.targets.rtl.unrolled.shift_add import (
+    DEEPEST,
+    AdderGraph,
+    shared_graph,
+    signed_digits,
+)
 from edgeinfer.targets.rtl.unrolled.straight import size_of
-from edgeinfer.targets.rtl.unrolled.unroll import unrolled
+from edgeinfer.targets.rtl.unrolled.unroll import unroll
 from tests.support.random_programs import random_inputs, random_program
 from tests.support.rtl_circuit import computed
 from tests.support.rtl_programs import dense_program, small_network
@@ -40,7 +45,7 @@ def test_signed_digits_are_the_number_with_no_two_neighbours(number: int) -> Non
     assert len(digits) <= (abs(number).bit_length() + 2) // 2
 
 
-def matrix_of_graph(graph: Graph, inputs: int) -> np.ndarray:
+def matrix_of_graph(graph: AdderGraph, inputs: int) -> np.ndarray:
     """The matrix that a graph multiplies by."""
     terms = list(np.eye(inputs, dtype=np.int64))
     for t in graph.shared:
@@ -52,7 +57,7 @@ def matrix_of_graph(graph: Graph, inputs: int) -> np.ndarray:
     return np.array(columns).reshape(-1, inputs).T
 
 
-def depths_of(graph: Graph, inputs: int) -> list[int]:
+def depths_of(graph: AdderGraph, inputs: int) -> list[int]:
     depths = [0] * inputs
     for t in graph.shared:
         depths.append(1 + max(depths[t.a], depths[t.b]))
@@ -81,7 +86,7 @@ def test_what_occurs_twice_is_added_once() -> None:
 @pytest.mark.parametrize("first", range(0, 60, 20))
 def test_a_circuit_computes_what_the_interpreter_does(first: int, levels: int) -> None:
     for seed in range(first, first + 20):
-        program = prepared(random_program(seed, widths=(1, 10)))
+        program = prepare_program(random_program(seed, widths=(1, 10)))
         if size_of(program) > 8000:
             continue
         raw = random_inputs(program, seed, 5)
@@ -93,7 +98,7 @@ def test_a_circuit_computes_what_the_interpreter_does(first: int, levels: int) -
 @pytest.mark.parametrize("levels", [1, 2, 4])
 def test_a_stage_has_no_more_logic_than_asked_for(levels: int) -> None:
     program = small_network(1)
-    circuit = unrolled(program, uses_of(program), levels).circuit
+    circuit = unroll(program, uses_of(program), levels).circuit
     for wire, cell in zip(circuit.wires, circuit.cells, strict=True):
         moving = [x for x in operands(cell) if not x.constant]
         assert all(x.stage <= wire.stage for x in moving)
@@ -103,7 +108,9 @@ def test_a_stage_has_no_more_logic_than_asked_for(levels: int) -> None:
 
 def test_latency_falls_with_the_logic_in_a_stage_and_a_frame_comes_every_cycle() -> None:
     found = [
-        counted(designed(dense_program(12, 6), RtlSettings(unroll="full", unroll_levels=n))[1])
+        count_cycles(
+            design_netlist(dense_program(12, 6), RtlSettings(unroll="full", unroll_levels=n))[1]
+        )
         for n in (1, 2, 3)
     ]
     assert [cycles.interval for cycles in found] == [1, 1, 1]
@@ -113,7 +120,7 @@ def test_latency_falls_with_the_logic_in_a_stage_and_a_frame_comes_every_cycle()
 def test_a_goal_of_a_frame_a_cycle_unrolls_what_is_small() -> None:
     program = dense_program(12, 6)
     goal = RtlSettings(clock_mhz=100, throughput=100e6)
-    (block,) = [b for b in designed(program, goal)[1].blocks if b.name == "pipeline"]
+    (block,) = [b for b in design_netlist(program, goal)[1].blocks if b.name == "pipeline"]
     assert block.module == "one_pipeline"
     for other in (
         RtlSettings(clock_mhz=100, throughput=50e6),
@@ -121,7 +128,7 @@ def test_a_goal_of_a_frame_a_cycle_unrolls_what_is_small() -> None:
         RtlSettings(clock_mhz=100, throughput=100e6, unroll="never"),
         RtlSettings(),
     ):
-        assert "pipeline" not in {b.name for b in designed(program, other)[1].blocks}
+        assert "pipeline" not in {b.name for b in design_netlist(program, other)[1].blocks}
 
 
 def test_what_is_too_large_to_unroll_is_refused_with_the_numbers() -> None:
@@ -145,7 +152,7 @@ def test_an_unrolled_network_has_no_multipliers() -> None:
 
 
 def test_a_pipeline_knows_what_it_is_made_of() -> None:
-    (block,) = (b for b in designed(dense_program(12, 6), WHOLE)[1].blocks if b.contents)
+    (block,) = (b for b in design_netlist(dense_program(12, 6), WHOLE)[1].blocks if b.contents)
     text = block.files["one_pipeline.v"].decode()
     delays = re.findall(r"ei_delay #\(\.BITS\((\d+)\), \.STAGES\((\d+)\)\)", text)
     assert block.contents["register"] == sum(int(b) * int(s) for b, s in delays) > 0

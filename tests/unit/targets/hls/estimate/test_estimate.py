@@ -18,7 +18,7 @@ from edgeinfer.graph import nodes as g
 from edgeinfer.ir.lower import lower
 from edgeinfer.ir.program import Program
 from edgeinfer.readers import load
-from edgeinfer.targets.hls.estimate.estimate import Estimate, estimate, estimated
+from edgeinfer.targets.hls.estimate.estimate import HlsEstimate, estimate, estimate_metrics
 from edgeinfer.targets.hls.settings import Arithmetic, Backend, HlsSettings, IoType, Strategy
 from quantization.fixed import Fixed, Overflow, Quantizer, Rounding
 from quantization.recipe import Recipe, WeightFormat
@@ -82,7 +82,7 @@ def test_a_network_whose_weights_are_known_gets_its_dsp_blocks_exactly() -> None
     assert made.ff == pytest.approx(5_127, rel=0.35)
 
 
-def jet(bits: int = 16, **settings: object) -> Estimate:
+def jet(bits: int = 16, **settings: object) -> HlsEstimate:
     design = replace(DESIGNS["jet-tutorial-1"], types=f"fixed<{bits},6>", weights="trained")
     chosen = replace(HlsSettings(io=IoType.PARALLEL), **settings)
     return estimate(program_of(design), chosen, device("xcu250"))
@@ -133,7 +133,7 @@ def test_layers_add_up() -> None:
 @pytest.mark.parametrize("io", list(IoType))
 @pytest.mark.parametrize("name", ["xczu7ev", "10ax115", "lfe5u-85f"])
 def test_every_metric_is_an_estimate_with_its_band(io: IoType, name: str) -> None:
-    metrics = estimated(hit_tagger(POOLED).program, HlsSettings(io=io), device(name))
+    metrics = estimate_metrics(hit_tagger(POOLED).program, HlsSettings(io=io), device(name))
     names = {metric.name for metric in metrics if metric.layer is None}
     assert {"latency_cycles", "ii_cycles", "latency_us", "dsp", "ff"} <= names
     assert ("alm" in names) == (name == "10ax115")
@@ -146,7 +146,7 @@ def test_every_metric_is_an_estimate_with_its_band(io: IoType, name: str) -> Non
 def test_a_family_with_worse_residuals_has_a_wider_band() -> None:
     """LUTs of streamed convolutions are further off than those of streamed dense layers."""
 
-    def width(made: Estimate) -> float:
+    def width(made: HlsEstimate) -> float:
         metric = next(m for m in made.metrics() if m.name == "lut")
         assert metric.low is not None and metric.high is not None
         return metric.high / metric.low
@@ -185,18 +185,18 @@ def test_twelve_million_weights_are_estimated_in_a_second() -> None:
 
 
 def test_every_kind_of_op_has_a_cost() -> None:
-    x = g.Input("x", (12, 12, 4))
+    x = g.InputNode("x", (12, 12, 4))
     nodes: tuple[g.Node, ...] = (
         x,
-        g.Upsample("up", "x", (2, 2)),
-        g.Pad("pad", "up", ((1, 1), (1, 1), (0, 0))),
-        g.Slice("part", "pad", (0, 0, 0), (26, 26, 4), (2, 2, 1)),
-        g.Transpose("turned", "part", (1, 0, 2)),
-        g.Merge("sum", ("part", "turned"), g.MergeKind.ADD),
-        g.Merge("product", ("sum", "part"), g.MergeKind.MULTIPLY),
-        g.Activation("curve", "product", g.Function.TANH),
-        g.Concat("both", ("curve", "part"), -1),
-        g.Pool("mean", "both", g.PoolKind.AVERAGE, (3, 3), (3, 3), ((0, 0), (0, 0))),
+        g.UpsampleNode("up", "x", (2, 2)),
+        g.PadNode("pad", "up", ((1, 1), (1, 1), (0, 0))),
+        g.SliceNode("part", "pad", (0, 0, 0), (26, 26, 4), (2, 2, 1)),
+        g.TransposeNode("turned", "part", (1, 0, 2)),
+        g.MergeNode("sum", ("part", "turned"), g.MergeKind.ADD),
+        g.MergeNode("product", ("sum", "part"), g.MergeKind.MULTIPLY),
+        g.ActivationNode("curve", "product", g.Function.TANH),
+        g.ConcatNode("both", ("curve", "part"), -1),
+        g.PoolNode("mean", "both", g.PoolNodeKind.AVERAGE, (3, 3), (3, 3), ((0, 0), (0, 0))),
     )
     graph = g.Graph("all", nodes, ("mean",))
     eight = Quantizer(Fixed(True, 8, 3))

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 
 from edgeinfer.targets.hls.estimate.fabric import (
-    Fabric,
+    HlsFabric,
     fabric,
     fifo,
     memory_brams,
@@ -22,11 +22,11 @@ from edgeinfer.targets.hls.estimate.products import constant_products, digits, t
 from edgeinfer.targets.hls.settings import Backend, HlsSettings
 
 
-def vitis() -> Fabric:
+def vitis() -> HlsFabric:
     return fabric(HlsSettings(), "ultrascale+")
 
 
-def vivado(kind: str = "ultrascale+") -> Fabric:
+def vivado(kind: str = "ultrascale+") -> HlsFabric:
     return fabric(HlsSettings(Backend.VIVADO), kind)
 
 

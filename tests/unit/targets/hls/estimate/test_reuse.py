@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from edgeinfer.ir.ops import Conv, Dense
 from edgeinfer.targets.hls.estimate.reuse import (
-    Legal,
+    LegalFactors,
     folded_factors,
     layers_with_multipliers,
     legal,
@@ -38,7 +38,7 @@ def test_legal_factors_are_those_of_hls4ml(backend: str) -> None:
 def test_the_nearest_is_what_hls4ml_takes(inputs: int, outputs: int, asked: int) -> None:
     from hls4ml.backends import get_backend
 
-    ours = Legal(folded_factors(inputs, outputs))
+    ours = LegalFactors(folded_factors(inputs, outputs))
     theirs = get_backend("Vitis")
     valid = theirs.get_valid_reuse_factors(inputs, outputs)
     assert ours.values == tuple(valid)

@@ -15,7 +15,7 @@ from edgeinfer.ir.lower import lower
 from edgeinfer.ir.program import Program
 from edgeinfer.targets.hls.estimate.estimate import estimate, with_reuse
 from edgeinfer.targets.hls.estimate.reuse import layers_with_multipliers, legal, reuse_of
-from edgeinfer.targets.hls.estimate.reuse_choice import chosen, fits, largest_share
+from edgeinfer.targets.hls.estimate.reuse_choice import choose_reuse, fits, largest_share
 from edgeinfer.targets.hls.settings import HlsSettings, IoType, Strategy
 from quantization.fixed import Fixed, Quantizer
 from quantization.recipe import Recipe
@@ -33,7 +33,7 @@ def jets() -> Program:
 @pytest.mark.parametrize("latency_us", [0.3, 1.0, 10.0])
 def test_a_latency_is_met_by_legal_factors(io: IoType, latency_us: float) -> None:
     program = jets()
-    choice = chosen(program, HlsSettings(io=io), PART, latency_us=latency_us)
+    choice = choose_reuse(program, HlsSettings(io=io), PART, latency_us=latency_us)
     assert choice.estimate.timing.latency_cycles * 5.0 / 1000 <= latency_us
     assert fits(choice.estimate, PART)
     for op in layers_with_multipliers(program):
@@ -44,7 +44,7 @@ def test_a_latency_is_met_by_legal_factors(io: IoType, latency_us: float) -> Non
 
 def test_the_choice_is_what_is_estimated_afresh() -> None:
     program = jets()
-    choice = chosen(program, HlsSettings(), PART, latency_us=1.0)
+    choice = choose_reuse(program, HlsSettings(), PART, latency_us=1.0)
     again = estimate(program, choice.settings, PART)
     assert again.timing == choice.estimate.timing
     assert again.lut == choice.estimate.lut and again.dsp == choice.estimate.dsp
@@ -53,7 +53,7 @@ def test_the_choice_is_what_is_estimated_afresh() -> None:
 def test_more_time_makes_a_smaller_design() -> None:
     program = jets()
     shares = [
-        largest_share(chosen(program, HlsSettings(), PART, latency_us=limit).estimate, PART)
+        largest_share(choose_reuse(program, HlsSettings(), PART, latency_us=limit).estimate, PART)
         for limit in (0.3, 1.0, 10.0)
     ]
     assert shares == sorted(shares, reverse=True)
@@ -62,7 +62,7 @@ def test_more_time_makes_a_smaller_design() -> None:
 
 def test_no_layer_could_be_folded_further() -> None:
     program, limit = jets(), 1.0
-    choice = chosen(program, HlsSettings(), PART, latency_us=limit)
+    choice = choose_reuse(program, HlsSettings(), PART, latency_us=limit)
     for op in layers_with_multipliers(program):
         factor = reuse_of(op, choice.settings)
         bigger = [value for value in legal(op, choice.settings).values if value > factor][:1]
@@ -81,7 +81,7 @@ def test_what_does_not_fit_at_once_is_folded_until_it_does() -> None:
     program = jets()
     plain = estimate(program, HlsSettings(), PART)
     assert not fits(plain, PART)  # 3,334 DSP blocks of 1,728
-    choice = chosen(program, HlsSettings(), PART)
+    choice = choose_reuse(program, HlsSettings(), PART)
     assert fits(choice.estimate, PART)
     assert largest_share(choice.estimate, PART) > 0.5  # no more than needed
 
@@ -90,28 +90,28 @@ def test_an_impossible_latency_says_how_near_it_comes() -> None:
     with pytest.raises(
         UsageError, match=r"to 0\.01 us on xczu7ev: the fastest .* estimated at 0\."
     ):
-        chosen(jets(), HlsSettings(), PART, latency_us=0.01)
+        choose_reuse(jets(), HlsSettings(), PART, latency_us=0.01)
 
 
 def test_a_network_too_large_for_the_part_says_by_how_much() -> None:
     program = hit_tagger(FAITHFUL).program
     with pytest.raises(UsageError, match=r"smallest design needs .*BRAM18 of 624"):
-        chosen(program, HlsSettings(), PART)
+        choose_reuse(program, HlsSettings(), PART)
 
 
 def test_a_layer_beyond_the_unroll_limit_is_never_laid_out_at_once() -> None:
     program = hit_tagger(POOLED).program
     settings = HlsSettings(io=IoType.PARALLEL)
-    choice = chosen(program, settings, device("xcu250"))
+    choice = choose_reuse(program, settings, device("xcu250"))
     assert choice.settings.strategy_for("dense0") is Strategy.RESOURCE
 
 
 def test_without_multipliers_there_is_nothing_to_choose() -> None:
     nodes: tuple[g.Node, ...] = (
-        g.Input("x", (4, 4, 1)),
-        g.Pool("y", "x", g.PoolKind.MAX, (2, 2), (2, 2), ((0, 0), (0, 0))),
+        g.InputNode("x", (4, 4, 1)),
+        g.PoolNode("y", "x", g.PoolNodeKind.MAX, (2, 2), (2, 2), ((0, 0), (0, 0))),
     )
     graph = g.Graph("pool", nodes, ("y",))
     program = lower(graph, Recipe.of({"x": Quantizer(Fixed(True, 8, 3))})).program
     with pytest.raises(UsageError, match="no layer with multipliers"):
-        chosen(program, HlsSettings(), PART)
+        choose_reuse(program, HlsSettings(), PART)

@@ -12,7 +12,7 @@ import pytest
 from edgeinfer.base import assets
 from edgeinfer.targets.hls.settings import Backend
 from edgeinfer.targets.hls.tools.project import project
-from edgeinfer.targets.hls.tools.steps import ROUTE_SCRIPT, Step, sessions
+from edgeinfer.targets.hls.tools.steps import ROUTE_SCRIPT, HlsStep, sessions
 from tests.support.emitted_projects import emitted
 from tests.unit.targets.hls.tools.test_synthesise import around
 
@@ -53,14 +53,14 @@ set called {}
 @pytest.mark.parametrize(
     ("steps", "called"),
     [
-        ((Step.CSYNTH,), ["csynth_design"]),
-        ((Step.COSIM,), ["csim_design", "csynth_design", "cosim_design"]),
-        ((Step.CSYNTH, Step.COSIM), ["csim_design", "csynth_design", "cosim_design"]),
+        ((HlsStep.CSYNTH,), ["csynth_design"]),
+        ((HlsStep.COSIM,), ["csim_design", "csynth_design", "cosim_design"]),
+        ((HlsStep.CSYNTH, HlsStep.COSIM), ["csim_design", "csynth_design", "cosim_design"]),
     ],
 )
 def test_the_emitted_script_does_the_steps(
     backend: Backend,
-    steps: tuple[Step, ...],
+    steps: tuple[HlsStep, ...],
     called: list[str],
     tmp_path: Path,
     monkeypatch: pytest.MonkeyPatch,

@@ -12,7 +12,7 @@ import pytest
 from edgeinfer.base.errors import InputError
 from edgeinfer.base.metrics import Metric, Origin
 from edgeinfer.targets.hls.settings import Backend, HlsSettings
-from edgeinfer.targets.hls.tools.measured import measured
+from edgeinfer.targets.hls.tools.measured import read_measurements
 from tests.support.emitted_projects import REPORTS, emitted, lay
 
 VITIS = HlsSettings(backend=Backend.VITIS)
@@ -25,7 +25,7 @@ def select(metrics: tuple[Metric, ...], name: str, layer: str | None = None) -> 
 def test_a_project_in_which_no_tool_ran_has_no_metrics(tmp_path: Path) -> None:
     for backend in (Backend.VITIS, Backend.VIVADO, Backend.QUARTUS):
         folder = emitted(tmp_path / backend, backend)
-        assert measured(folder, HlsSettings(backend=backend)) == ()
+        assert read_measurements(folder, HlsSettings(backend=backend)) == ()
 
 
 def test_every_report_of_a_folder_is_read(tmp_path: Path) -> None:
@@ -44,7 +44,7 @@ def test_every_report_of_a_folder_is_read(tmp_path: Path) -> None:
     (folder / "jets_timing_paths.rpt").write_text("another report")
     export = solution / "impl" / "report" / "verilog" / "export_impl.xml"
     lay("vivado_2019.2/export_impl.xml", export, "jets")
-    metrics = measured(folder, VITIS)
+    metrics = read_measurements(folder, VITIS)
     said = {(m.tool, m.origin, m.value) for m in select(metrics, "latency_cycles")}
     assert said == {
         ("Vitis HLS", Origin.SYNTHESISED, 143),
@@ -69,7 +69,7 @@ def test_layers_come_from_the_tree_where_the_text_report_is_not_there(tmp_path: 
     report = folder / "tagger_prj" / "solution1" / "syn" / "report"
     lay("vitis_hls_2023.1/tagger_csynth.xml", report / "tagger_csynth.xml")
     lay("vitis_hls_2023.1/csynth.rpt", report / "csynth.rpt")
-    metrics = measured(folder, VITIS)
+    metrics = read_measurements(folder, VITIS)
     assert [m.value for m in select(metrics, "lut", "conv.relu")] == [305]
     assert [m.value for m in select(metrics, "clock_ns")] == [3.649]
 
@@ -79,7 +79,7 @@ def test_without_the_source_modules_keep_their_own_names(tmp_path: Path) -> None
     shutil.rmtree(folder / "firmware")
     report = folder / "tagger_prj" / "solution1" / "syn" / "report"
     lay("vitis_hls_2023.1/tagger_csynth.rpt", report / "tagger_csynth.rpt")
-    layers = {metric.layer for metric in measured(folder, VITIS)}
+    layers = {metric.layer for metric in read_measurements(folder, VITIS)}
     assert "dense_array_array_ap_fixed_3u_config5_s" in layers
 
 
@@ -87,7 +87,7 @@ def test_a_solution_of_another_name_is_found(tmp_path: Path) -> None:
     folder = emitted(tmp_path)
     report = folder / "tagger_prj" / "fast" / "syn" / "report"
     lay("vitis_hls_2023.1/tagger_csynth.xml", report / "tagger_csynth.xml")
-    assert select(measured(folder, VITIS), "lut")
+    assert select(read_measurements(folder, VITIS), "lut")
 
 
 def test_intel_reports_and_quartus_summaries(tmp_path: Path) -> None:
@@ -95,7 +95,9 @@ def test_intel_reports_and_quartus_summaries(tmp_path: Path) -> None:
     shutil.copytree(REPORTS / "intel_19.2", folder / "tagger-fpga.prj" / "reports")
     output = folder / "tagger-fpga.prj" / "quartus" / "output_files"
     shutil.copytree(REPORTS / "quartus_20.1", output)
-    metrics = measured(folder, HlsSettings(backend=Backend.QUARTUS, part="Arria10", clock_ns=4.0))
+    metrics = read_measurements(
+        folder, HlsSettings(backend=Backend.QUARTUS, part="Arria10", clock_ns=4.0)
+    )
     assert [m.value for m in select(metrics, "lut")] == [4100]
     assert [m.value for m in select(metrics, "alm")] == [4102]
     assert [m.value for m in select(metrics, "clock_ns")] == [4.0]
@@ -109,7 +111,7 @@ def test_what_the_compiler_says_of_the_fit_is_not_said_twice(tmp_path: Path) -> 
     shutil.copytree(REPORTS / "intel_24.1", reports)
     shutil.copy(REPORTS / "intel_24.1" / "fitted" / "quartus.json", reports / "lib" / "json")
     shutil.copytree(REPORTS / "quartus_20.1", folder / "tagger-fpga.prj" / "quartus")
-    metrics = measured(folder, HlsSettings(backend=Backend.QUARTUS, part="Arria10"))
+    metrics = read_measurements(folder, HlsSettings(backend=Backend.QUARTUS, part="Arria10"))
     assert [m.value for m in select(metrics, "alm")] == [3968]
     assert [m.value for m in select(metrics, "clock_ns")] == [3.2]
     assert [m.value for m in select(metrics, "wns_ns")] == [1.653]
@@ -121,19 +123,19 @@ def test_a_report_cut_short_is_an_error_and_not_a_gap(tmp_path: Path) -> None:
     lay("vitis_hls_2023.1/tagger_csynth.xml", report)
     report.write_text(report.read_text()[:900])
     with pytest.raises(InputError) as caught:
-        measured(folder, VITIS)
+        read_measurements(folder, VITIS)
     assert str(report) in str(caught.value) and "not a complete XML" in str(caught.value)
 
 
 @pytest.mark.parametrize("backend", [Backend.ONEAPI, Backend.CATAPULT, Backend.LIBERO])
 def test_backends_whose_reports_are_not_read_are_named(tmp_path: Path, backend: Backend) -> None:
     with pytest.raises(InputError, match=f"reports of {backend} projects are not read"):
-        measured(tmp_path, HlsSettings(backend=backend))
+        read_measurements(tmp_path, HlsSettings(backend=backend))
 
 
 def test_a_folder_that_is_no_project_is_an_error(tmp_path: Path) -> None:
     with pytest.raises(InputError, match=r"no project\.tcl, so this is not a Vitis project"):
-        measured(tmp_path, VITIS)
+        read_measurements(tmp_path, VITIS)
     (tmp_path / "project.tcl").write_text("set part x\n")
     with pytest.raises(InputError, match="names no project"):
-        measured(tmp_path, VITIS)
+        read_measurements(tmp_path, VITIS)

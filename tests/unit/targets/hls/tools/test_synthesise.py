@@ -22,13 +22,13 @@ from edgeinfer.base.errors import (
 from edgeinfer.base.metrics import Origin
 from edgeinfer.targets.hls.settings import Backend, HlsSettings
 from edgeinfer.targets.hls.tools.bench import Bench
-from edgeinfer.targets.hls.tools.run import Synthesised, licence_refusal, synthesise
-from edgeinfer.targets.hls.tools.steps import Step
+from edgeinfer.targets.hls.tools.run import SynthesisRun, licence_refusal, synthesise
+from edgeinfer.targets.hls.tools.steps import HlsStep
 from tests.support.emitted_projects import emitted
 from tests.support.places import FAKE_TOOLS
 
 FAKES = FAKE_TOOLS
-ALL = (Step.CSYNTH, Step.COSIM, Step.VSYNTH)
+ALL = (HlsStep.CSYNTH, HlsStep.COSIM, HlsStep.VSYNTH)
 
 
 def around(*names: str, folder: Path, **steering: str) -> dict[str, str]:
@@ -51,10 +51,10 @@ def recorded(environment: dict[str, str]) -> list[list[str]]:
 def run(
     folder: Path,
     environment: dict[str, str],
-    steps: tuple[Step, ...] = (Step.CSYNTH,),
+    steps: tuple[HlsStep, ...] = (HlsStep.CSYNTH,),
     backend: Backend = Backend.VITIS,
     seconds: float = 60,
-) -> Synthesised:
+) -> SynthesisRun:
     return synthesise(folder, HlsSettings(backend=backend), steps, seconds, environment=environment)
 
 
@@ -68,8 +68,8 @@ def test_vitis_through_all_steps(tmp_path: Path) -> None:
         ["vivado", str(folder), "", *batch],
     ]
     assert [(ran.steps, ran.tool, ran.version) for ran in done.ran] == [
-        ((Step.CSYNTH, Step.COSIM), "vitis_hls", "2023.1"),
-        ((Step.VSYNTH,), "vivado", "2020.1"),
+        ((HlsStep.CSYNTH, HlsStep.COSIM), "vitis_hls", "2023.1"),
+        ((HlsStep.VSYNTH,), "vivado", "2020.1"),
     ]
     assert "***** C/RTL SIMULATION *****" in done.ran[0].log.read_text()
     origins = {(m.tool, m.origin) for m in done.metrics if m.layer is None}
@@ -83,7 +83,7 @@ def test_vitis_through_all_steps(tmp_path: Path) -> None:
 def test_routing_gives_the_achieved_clock(tmp_path: Path) -> None:
     folder = emitted(tmp_path / "run")
     environment = around("vitis_hls", "vivado", folder=tmp_path)
-    done = run(folder, environment, (Step.CSYNTH, Step.ROUTE))
+    done = run(folder, environment, (HlsStep.CSYNTH, HlsStep.ROUTE))
     script = Path(recorded(environment)[1][-1])
     assert script.is_absolute() and script.name == "vivado_route.tcl"
     routed = {(m.name, m.layer): m.value for m in done.metrics if m.origin is Origin.ROUTED}
@@ -106,7 +106,7 @@ def test_vitis_of_2024_is_started_by_its_new_name(tmp_path: Path) -> None:
 def test_vivado_hls_gets_its_options_as_one_argument(tmp_path: Path, version: str) -> None:
     folder = emitted(tmp_path / "run", Backend.VIVADO)
     environment = around("vivado_hls", folder=tmp_path, FAKE_VERSION=version)
-    done = run(folder, environment, (Step.CSYNTH, Step.COSIM), Backend.VIVADO)
+    done = run(folder, environment, (HlsStep.CSYNTH, HlsStep.COSIM), Backend.VIVADO)
     assert recorded(environment)[0][3:] == [
         "-f",
         "build_prj.tcl",
@@ -127,8 +127,8 @@ def test_intel_through_all_steps_by_the_emitted_makefile(tmp_path: Path) -> None
     assert fitted[:2] == ["quartus_sh", str(folder / "tagger-fpga.prj" / "quartus")]
     assert [ran.tool for ran in done.ran] == ["i++", "tagger-fpga", "quartus_sh"]
     assert [ran.version for ran in done.ran] == ["24.1.0", "", "20.1.0"]
-    again = run(folder, environment, (Step.VSYNTH, Step.ROUTE), Backend.QUARTUS)
-    assert [ran.steps for ran in again.ran] == [(Step.VSYNTH, Step.ROUTE)]
+    again = run(folder, environment, (HlsStep.VSYNTH, HlsStep.ROUTE), Backend.QUARTUS)
+    assert [ran.steps for ran in again.ran] == [(HlsStep.VSYNTH, HlsStep.ROUTE)]
     assert {m.origin for m in done.metrics} == {
         Origin.SYNTHESISED,
         Origin.SIMULATED,
@@ -230,7 +230,7 @@ def test_a_tool_that_leaves_no_report_has_failed(tmp_path: Path) -> None:
 def test_what_was_made_of_an_earlier_synthesis_does_not_outlive_it(tmp_path: Path) -> None:
     folder = emitted(tmp_path / "run")
     environment = around("vitis_hls", "vivado", folder=tmp_path)
-    assert "Vivado" in {m.tool for m in run(folder, environment, (*ALL, Step.ROUTE)).metrics}
+    assert "Vivado" in {m.tool for m in run(folder, environment, (*ALL, HlsStep.ROUTE)).metrics}
     assert {m.tool for m in run(folder, environment).metrics} == {"Vitis HLS"}
 
 
@@ -244,7 +244,7 @@ def test_outputs_that_differ_are_a_disagreement(tmp_path: Path) -> None:
     folder = emitted(tmp_path / "run")
     environment = around("vitis_hls", folder=tmp_path, FAKE_BEHAVIOUR="mismatch")
     with pytest.raises(DisagreementError, match="differ from those of the C simulation") as caught:
-        run(folder, environment, (Step.COSIM,))
+        run(folder, environment, (HlsStep.COSIM,))
     assert caught.value.exit_code == 5
 
 
@@ -253,9 +253,9 @@ def test_co_simulation_runs_the_samples_it_is_given(tmp_path: Path) -> None:
     patch = np.array([[[0.5, -1.25]], [[3.0, 0.0078125]]])
     bench = Bench([patch, np.array([[7.0], [8.0]])], [np.array([0.25, 1.0])])
     environment = around("vitis_hls", folder=tmp_path)
-    synthesise(folder, HlsSettings(), (Step.CSYNTH,), 60, environment=environment, bench=bench)
+    synthesise(folder, HlsSettings(), (HlsStep.CSYNTH,), 60, environment=environment, bench=bench)
     assert not (folder / "tb_data").exists()  # only co-simulation reads it
-    synthesise(folder, HlsSettings(), (Step.COSIM,), 60, environment=environment, bench=bench)
+    synthesise(folder, HlsSettings(), (HlsStep.COSIM,), 60, environment=environment, bench=bench)
     features = (folder / "tb_data" / "tb_input_features.dat").read_text()
     assert features == "0.5 -1.25 7.0\n3.0 0.0078125 8.0\n"
     assert (folder / "tb_data" / "tb_output_predictions.dat").read_text() == "0.25\n1.0\n"
@@ -272,16 +272,16 @@ def test_a_co_simulation_that_fails_is_an_error(tmp_path: Path) -> None:
     folder = emitted(tmp_path / "run")
     environment = around("vitis_hls", folder=tmp_path, FAKE_BEHAVIOUR="cosim_fail")
     with pytest.raises(ToolFailedError, match="the co-simulation failed"):
-        run(folder, environment, (Step.CSYNTH, Step.COSIM))
+        run(folder, environment, (HlsStep.CSYNTH, HlsStep.COSIM))
 
 
 def test_logic_synthesis_alone_needs_what_c_synthesis_makes(tmp_path: Path) -> None:
     folder = emitted(tmp_path / "run")
     environment = around("vitis_hls", "vivado", folder=tmp_path)
     with pytest.raises(UsageError, match="no C synthesis has made yet"):
-        run(folder, environment, (Step.VSYNTH,))
+        run(folder, environment, (HlsStep.VSYNTH,))
     run(folder, environment)
-    assert run(folder, environment, (Step.VSYNTH,)).ran[0].tool == "vivado"
+    assert run(folder, environment, (HlsStep.VSYNTH,)).ran[0].tool == "vivado"
     with pytest.raises(UsageError, match="No step"):
         run(folder, environment, ())
 
@@ -300,7 +300,7 @@ def test_progress_is_the_last_line_while_it_grows(tmp_path: Path) -> None:
     synthesise(
         folder,
         HlsSettings(),
-        (Step.CSYNTH,),
+        (HlsStep.CSYNTH,),
         60,
         lambda steps, seconds, line: seen.append((steps, seconds, line)),
         environment,
