@@ -15,6 +15,7 @@ from edgeinfer.graph.nodes import Function
 PARAMETERS = {
     Function.LEAKY_RELU: (0.25,),
     Function.HARD_SIGMOID: (0.2, 0.5),
+    Function.HARD_SWISH: (3.0, 6.0),
     Function.TERNARY: (0.3,),
     Function.ELU: (1.5,),
     Function.POWER_OF_TWO: (-4.0, 2.0, 1.0),
@@ -39,6 +40,8 @@ KNOWN = [
     (Function.SOFTPLUS, 800.0, 800.0),
     (Function.SOFTSIGN, -3.0, -0.75),
     (Function.SWISH, 2.0, 2.0 / (1.0 + math.exp(-2.0))),
+    (Function.HARD_SWISH, -1.5, -0.375),
+    (Function.HARD_SWISH, 8.0, 8.0),
     (Function.GELU, 1.0, 0.5 * (1.0 + math.erf(1.0 / math.sqrt(2.0)))),
     (Function.EXPONENTIAL, 1.0, math.e),
     (Function.POWER_OF_TWO, 0.0, 0.0625),

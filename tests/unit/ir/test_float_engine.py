@@ -18,6 +18,7 @@ TERNARY_THRESHOLD = 0.37
 PARAMETERS = {
     g.Function.LEAKY_RELU: (0.3,),
     g.Function.HARD_SIGMOID: (0.2, 0.5),
+    g.Function.HARD_SWISH: (2.0, 5.0),
     g.Function.TERNARY: (TERNARY_THRESHOLD,),
     g.Function.ELU: (0.8,),
     g.Function.POWER_OF_TWO: (-5.0, 3.0, 1.0),
