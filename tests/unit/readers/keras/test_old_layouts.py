@@ -16,9 +16,12 @@ from edgeinfer.base.errors import UnsupportedModelError
 from edgeinfer.data.samples import Samples
 from edgeinfer.evaluate.judge import quantized_outputs, raw_inputs
 from edgeinfer.graph.nodes import ActivationNode, ConvNode, Function
+from edgeinfer.ir.interpret import interpret
 from edgeinfer.ir.lower import lower
 from edgeinfer.readers import load
 from edgeinfer.readers.keras.formats import is_identity
+from quantization.fixed import Quantizer
+from quantization.recipe import Recipe
 from tests.support.float_graph import evaluate, outputs
 
 RNG = np.random.default_rng(3)
@@ -321,3 +324,16 @@ def test_weights_under_other_names_go_by_their_order(tmp_path: Path) -> None:
     path = write(tmp_path, architecture(layers), {"a": DENSE["fc"], "b": {}, "c": second})
     hidden = np.maximum(X @ KERNEL.astype(np.float32) + BIAS.astype(np.float32), 0)
     np.testing.assert_allclose(run(path, X), hidden @ second["kernel"], atol=1e-5)
+
+
+def test_a_hard_swish_of_integers_is_qkerass_own(tmp_path: Path) -> None:
+    """As one table: a gate that is rounded on its own is one step off on this very grid."""
+    qkeras = pytest.importorskip("qkeras")
+    text, grid = "quantized_hswish(8,2)", Quantizer.parse("fixed<16,6>")
+    layers = [INPUT, entry("QActivation", "act", "x", activation=text)]
+    loaded = load(write(tmp_path, architecture(layers), {"none": {}}))
+    program = lower(loaded.graph, loaded.recipe.updated(Recipe.of({"x": grid}))).program
+    raw = np.arange(-7 << 10, 8 << 10).reshape(-1, 5)
+    found = interpret(program, {"x": raw})[program.outputs[0].value]
+    truth = np.asarray(qkeras.get_quantizer(text)((raw / 1024).astype(np.float32)))
+    np.testing.assert_array_equal(np.ldexp(found.astype(float), -5), truth)
