@@ -39,6 +39,7 @@ SKIPS = {
 # Skips where something is lacking that most machines have: a C compiler, openssl, Tcl, /proc; or
 # where there is more than `make setup` installs.
 ELSEWHERE = {
+    "tests/e2e/test_foreign_networks.py": "ToolMissingError",
     "tests/e2e/test_hls_run.py": "da4ml is installed",
     "tests/e2e/test_sweep_cluster.py": "openssl is not here",
     "tests/unit/data/stream/test_stream_memory.py": "peak memory is read from /proc",
