@@ -23,6 +23,7 @@ def pack_job(job: TrialJob) -> tuple[str, Files]:
         "point": job.point,
         "model": job.model,
         "deep": job.deep,
+        "data": job.data,
     }
     return json.dumps(told), {
         name: held if isinstance(held, bytes) else Path(held).read_bytes()
@@ -50,4 +51,4 @@ def _unpack_job(text: str, files: Files) -> TrialJob:
     told = json.loads(text)
     study = TypeAdapter(Study).validate_python(told["study"])
     point = tuple((name, value) for name, value in told["point"])
-    return TrialJob(study, point, told["model"], files, None, told["deep"])
+    return TrialJob(study, point, told["model"], files, None, told["deep"], told["data"])
