@@ -29,7 +29,8 @@ from quantization.fixed import dequantize
 
 MOST_SAMPLES = 32
 MOST_MACS = 400_000_000  # in float64: a second or two
-MOST_VALUES = 1 << 24  # of one tensor of windows
+MOST_VALUES = 1 << 24  # of one sample's largest tensor of windows
+MOST_VALUES_TOGETHER = 1 << 22  # of all samples': a dozen such tensors are held at once
 TOLERANCE = 1e-12  # of an output's size
 
 
@@ -99,7 +100,8 @@ def affordable(lowered: LoweredModel) -> int:
         elif isinstance(node, g.PoolNode):
             size *= math.prod(node.window)
         largest = max(largest, size)
-    return min(MOST_VALUES // largest, MOST_MACS // max(lowered.program.macs, 1))
+    together = max(MOST_VALUES_TOGETHER // largest, MOST_VALUES // largest and 1)
+    return min(together, MOST_MACS // max(lowered.program.macs, 1))
 
 
 def end_of(graph: g.Graph, output: Output) -> str:
