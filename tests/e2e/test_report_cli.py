@@ -99,7 +99,7 @@ def test_a_result_alone_has_a_report_too(
     ("tokens", "words"),
     [
         (["report", "nowhere"], "is not there"),
-        (["report", "RUN", "--event", "0"], "is none"),
+        (["report", "RUN", "--event", "0"], "is not possible"),
         (["report", "RUN", "--latency-us", "nan"], "is not a possible latency"),
         (["report", "RUN", "--data", "gone.npz"], "gone.npz"),
         (["compare"], "nothing to compare"),
