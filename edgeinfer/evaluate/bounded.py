@@ -145,26 +145,26 @@ def round_values(x: Enclosure, quantizer: Quantizer) -> Enclosure:
     """x brought into a format, in every way that its bound leaves open."""
     type_ = quantizer.type
 
-    def held(values: Floats, like: Quantizer) -> Floats:
+    def apply_overflow(values: Floats, like: Quantizer) -> Floats:
         return dequantize(quantize(values, like), type_)
 
     frac = type_.frac if type_.bits <= 53 else None
     if x.radius is None:
-        return Enclosure(held(x.centre, quantizer), None, frac)
+        return Enclosure(apply_overflow(x.centre, quantizer), None, frac)
     saturating = Quantizer(type_, quantizer.rounding, Overflow.SAT)
-    low, high = held(x.low, saturating), held(x.high, saturating)
+    low, high = apply_overflow(x.low, saturating), apply_overflow(x.high, saturating)
     match quantizer.overflow:
         case Overflow.SAT:
             pass
         case Overflow.SAT_SYM:
-            low, high = held(x.low, quantizer), held(x.high, quantizer)
+            low, high = apply_overflow(x.low, quantizer), apply_overflow(x.high, quantizer)
         case Overflow.WRAP | Overflow.SAT_ZERO:
             inside = (x.low > type_.min) & (x.high < type_.max)
             everything = quantizer.overflow is Overflow.WRAP
             least = type_.min if everything else np.minimum(low, 0.0)
             most = type_.max if everything else np.maximum(high, 0.0)
             same = x.low == x.high
-            only = held(x.centre, quantizer)
+            only = apply_overflow(x.centre, quantizer)
             low = np.where(same, only, np.where(inside, low, least))
             high = np.where(same, only, np.where(inside, high, most))
     return between(low, high, frac)

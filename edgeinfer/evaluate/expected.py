@@ -210,18 +210,18 @@ class _Walk:
         axes = tuple(range(-rank, 0))
         place = (node.window, node.strides, node.pads, (1,) * rank)
 
-        def seen(values: Floats, fill: float) -> Floats:
+        def cut_windows(values: Floats, fill: float) -> Floats:
             return bounded.unfold_windows(values, *place, fill)
 
         if node.kind is g.PoolNodeKind.MAX:
-            return bounded.map_values(x, lambda v: seen(v, -np.inf).max(axes), x.frac)
-        value = seen(x.centre, 0.0).sum(axes)
-        radius = None if x.radius is None else seen(x.radius, 0.0).sum(axes)
+            return bounded.map_values(x, lambda v: cut_windows(v, -np.inf).max(axes), x.frac)
+        value = cut_windows(x.centre, 0.0).sum(axes)
+        radius = None if x.radius is None else cut_windows(x.radius, 0.0).sum(axes)
         area = math.prod(node.window)
         y = bounded.compute_floats(value, radius, x.frac, x.top * area, area)
         if node.kind is g.PoolNodeKind.SUM:
             return y
-        inside = seen(np.ones_like(x.centre[:1, ..., :1]), float(node.count_pads)).sum(axes)
+        inside = cut_windows(np.ones_like(x.centre[:1, ..., :1]), float(node.count_pads)).sum(axes)
         return _divide(y, inside)
 
     def _merge(self, node: g.MergeNode) -> Enclosure:

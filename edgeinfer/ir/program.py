@@ -114,7 +114,7 @@ class Program:
     @property
     def parameters(self) -> int:
         """Number of weights and biases."""
-        return sum(_parameters(op) for op in self.ops)
+        return sum(parameters_of(op) for op in self.ops)
 
     @property
     def macs(self) -> int:
@@ -144,7 +144,8 @@ def macs_of(op: Op, shapes: dict[str, Shape]) -> int:
             assert_never(op)
 
 
-def _parameters(op: Op) -> int:
+def parameters_of(op: Op) -> int:
+    """Number of weights and biases that an op holds."""
     match op:
         case Conv() | Dense():
             return op.weight.size + op.bias.size

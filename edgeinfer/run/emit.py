@@ -29,7 +29,7 @@ def emit(trial: ProgramTrial, chosen: ChosenTarget) -> ChosenTarget:
     folder, target = trial.folder, chosen.target
     before = folder.read_record(emission(chosen.name))
 
-    def made() -> StepOutcome:
+    def take_step() -> StepOutcome:
         program, settings = trial.program, chosen.settings
         settings = target.settle(program, settings)
         emitted = _emit_project(trial, replace(chosen, settings=settings))
@@ -48,7 +48,7 @@ def emit(trial: ProgramTrial, chosen: ChosenTarget) -> ChosenTarget:
     depends_on: dict[str, Any] = {"program": trial.digest, "settings": asdict(chosen.settings)}
     if target.learns:
         depends_on |= {"files": trial.model.digests, **trial.depends_on}
-    facts = folder.step(emission(chosen.name), reads_of(chosen, Act.EMIT), depends_on, made)
+    facts = folder.step(emission(chosen.name), reads_of(chosen, Act.EMIT), depends_on, take_step)
     return restore_target(chosen.name, facts["settings"])
 
 
@@ -72,7 +72,7 @@ def estimate_target(trial: ProgramTrial, chosen: ChosenTarget) -> None:
     """What is known of a target's project without making it."""
     target = chosen.target
 
-    def made() -> StepOutcome:
+    def take_step() -> StepOutcome:
         refuse_ops(trial.program, chosen)
         program = trial.program
         settings = target.settle(program, chosen.settings)
@@ -87,7 +87,7 @@ def estimate_target(trial: ProgramTrial, chosen: ChosenTarget) -> None:
 
     depends_on = {"program": trial.digest, "settings": asdict(chosen.settings)}
     reads = reads_of(chosen, Act.ESTIMATE)
-    trial.folder.step(f"estimate-{chosen.name}", reads, depends_on, made)
+    trial.folder.step(f"estimate-{chosen.name}", reads, depends_on, take_step)
 
 
 def _emit_project(trial: ProgramTrial, chosen: ChosenTarget) -> EmittedProject:

@@ -106,7 +106,7 @@ def _kinds() -> dict[str, type[BaseModel]]:
 
         @field_validator("reference")
         @classmethod
-        def known(cls, name: str | None) -> str | None:
+        def check_name(cls, name: str | None) -> str | None:
             if name is not None and not is_name(name):
                 raise ValueError("there is no reference model of this name")
             return name

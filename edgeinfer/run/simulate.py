@@ -47,7 +47,7 @@ def simulate(
     stage, target = chosen.target.stage, chosen.target
     made_of = about(folder, chosen)
 
-    def made() -> StepOutcome:
+    def take_step() -> StepOutcome:
         if not edited:
             refuse_foreign_code(folder, program, chosen)
         judged = None
@@ -81,7 +81,7 @@ def simulate(
         stage,
         reads_of(chosen, Act.SIMULATE),
         {**depends_on, "samples": len(samples), **made_of},
-        made,
+        take_step,
     )
 
 

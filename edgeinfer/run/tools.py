@@ -77,7 +77,7 @@ def synthesise(
     place, name = folder.path / chosen.name, step_of(chosen)
     made_of = about(folder, chosen)
 
-    def made() -> StepOutcome:
+    def take_step() -> StepOutcome:
         refuse_foreign_code(folder, program, chosen)
         done = target.synthesise(
             program, place, chosen.settings, steps,
@@ -93,7 +93,7 @@ def synthesise(
     before = folder.read_record(name)
     if before and target.leaves_reports and not target.reports(place, chosen.settings):
         folder.forget(name)  # someone has removed what the tools left
-    folder.step(name, reads_of(chosen, Act.TOOLS), {"steps": steps, **made_of}, made)
+    folder.step(name, reads_of(chosen, Act.TOOLS), {"steps": steps, **made_of}, take_step)
 
 
 def reports(folder: RunFolder, chosen: ChosenTarget) -> None:

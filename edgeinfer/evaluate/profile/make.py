@@ -19,7 +19,7 @@ from edgeinfer.evaluate.profile.inside import ValueStatistics, collect_statistic
 from edgeinfer.graph import nodes as g
 from edgeinfer.ir import ops
 from edgeinfer.ir.bounds import bounds_of
-from edgeinfer.ir.program import Program, macs_of
+from edgeinfer.ir.program import Program, macs_of, parameters_of
 from quantization.fixed import Fixed, Overflow, dequantize, fixed_of_range
 from quantization.ranges import Interval
 from quantization.recipe import Recipe
@@ -89,7 +89,7 @@ def _layer(op: ops.Op, program: Program, proved: Interval, seen: ValueStatistics
         reads=ops.inputs_of(op),
         shape=program.shapes[op.name],
         macs=macs_of(op, program.shapes),
-        parameters=_parameters(op),
+        parameters=parameters_of(op),
         format=str(op.type),
         weight_format=None if weight is None else str(weight[1]),
         proved_low=proved.bottom * unit,
@@ -122,19 +122,6 @@ def weight_of(op: ops.Op) -> tuple[ops.Weights, Fixed] | None:
             return op.slope, op.slope_type
         case _:  # the other ops multiply by nothing that is stored
             return None
-
-
-def _parameters(op: ops.Op) -> int:
-    match op:
-        case ops.Conv() | ops.Dense() | ops.Scale():
-            weight = op.factor if isinstance(op, ops.Scale) else op.weight
-            return weight.size + op.bias.size
-        case ops.PRelu():
-            return op.slope.size
-        case ops.Constant():
-            return op.value.size
-        case _:  # the other ops hold no parameters
-            return 0
 
 
 def _weights(program: Program, graph: g.Graph) -> Iterator[Distribution]:
