@@ -19,7 +19,7 @@ import numpy as np
 from edgeinfer.evaluate import bounded
 from edgeinfer.evaluate.bounded import UNIT, Enclosure, widen
 from edgeinfer.graph import nodes as g
-from edgeinfer.graph.functions import evaluate
+from edgeinfer.graph.functions import CURVES, evaluate
 from edgeinfer.ir import ops
 from edgeinfer.ir.lower import AVERAGE_BITS, LoweredModel
 from edgeinfer.ir.lower_functions import SLOPE_BITS
@@ -29,7 +29,6 @@ from quantization.recipe import Recipe, WeightFormat
 
 Floats = g.Floats
 
-STEEPEST = {g.Function.SWISH: 1.1, g.Function.GELU: 1.13}  # slopes of what rises and falls
 FUNCTION_ERROR = 4 * UNIT  # relative, of exp and its kin
 SMALLEST = 2.0**-1000
 
@@ -158,11 +157,7 @@ class _Walk:
             case g.Function.SIGN | g.Function.TERNARY:
                 return bounded.map_values(x, curve, 0)
             case g.Function.LEAKY_RELU:
-                y = (
-                    bounded.map_values(x, curve)
-                    if node.parameters[0] >= 0
-                    else _spread(x, curve, node)
-                )
+                y = _turning(x, curve, (0.0,))
                 below = np.maximum(-x.low, 0.0) * abs(node.parameters[0])
                 return widen(y, below * 2.0 ** (2 - SLOPE_BITS))
             case _:  # the rest is a table, or a line, below
@@ -176,9 +171,7 @@ class _Walk:
             )
         if isinstance(index, ops.Requant):
             x = bounded.round_values(x, Quantizer(index.type, index.rounding, index.overflow))
-        falls = function is g.Function.ELU and node.parameters[0] < 0
-        rises = not falls and function not in (*STEEPEST, g.Function.HARD_SWISH)
-        y = bounded.map_values(x, curve) if rises else _spread(x, curve, node)
+        y = _turning(x, curve, CURVES[function].turns(*node.parameters))
         error = FUNCTION_ERROR * np.abs(y.centre) + SMALLEST
         y = widen(y, np.where(y.centre == x.centre, 0.0, error))  # some are the identity above 0
         if isinstance(table, ops.Table) and self.recipe.activation(node.name) is None:
@@ -277,16 +270,21 @@ def _move_elements(node: g.MoveNode, x: Floats) -> Floats:
     return taken.reshape(-1, *node.shape_of(shape))
 
 
-def _spread(x: Enclosure, curve: Callable[[Floats], Floats], node: g.ActivationNode) -> Enclosure:
-    """A function that rises and falls, by its steepest slope."""
-    y = Enclosure(curve(x.centre))
+def _turning(
+    x: Enclosure, curve: Callable[[Floats], Floats], turns: tuple[float, ...]
+) -> Enclosure:
+    """A function that rises or falls between its turns: what it has at the ends and at the turns,
+    on both sides of each."""
     if x.radius is None:
-        return y
-    own = max([1.0, *map(abs, node.parameters)])
-    if node.function is g.Function.HARD_SWISH:
-        shift, bound = node.parameters
-        own = max(1.0, shift / bound, 2 - shift / bound)
-    return widen(y, x.radius * STEEPEST.get(node.function, own))
+        return Enclosure(curve(x.centre))
+    ends = curve(x.low), curve(x.high)
+    low, high = np.minimum(*ends), np.maximum(*ends)
+    for turn in turns:
+        inside = (x.low <= turn) & (turn < x.high)
+        for value in curve(np.asarray([turn, np.nextafter(turn, np.inf)])):
+            low = np.where(inside, np.minimum(low, value), low)
+            high = np.where(inside, np.maximum(high, value), high)
+    return bounded.between(low, high)
 
 
 def _apply_slope(x: Enclosure, slope: Floats, frac: int | None) -> Enclosure:

@@ -1,15 +1,19 @@
 # SPDX-License-Identifier: Apache-2.0
 # SPDX-FileCopyrightText: The edgeinfer authors
-"""The Graph's element-wise functions in float64: what tables and float references compute."""
+"""The Graph's element-wise functions in float64: what tables and float references compute.
+
+A function that integers look up in a table is described in `CURVES` and nowhere else: lowering,
+the engines, the bounds of what a format explains and the targets ask the curve.
+"""
 
 from __future__ import annotations
 
-from typing import assert_never
+from collections.abc import Callable
+from dataclasses import dataclass
+from enum import StrEnum
 
 import numpy as np
 from numpy.typing import NDArray
-
-from edgeinfer.graph.nodes import Function
 
 Floats = NDArray[np.float64]
 
@@ -19,6 +23,103 @@ SMALLEST_POWER_INPUT = (
     1e-7  # QKeras lifts smaller magnitudes to Keras' epsilon before the logarithm
 )
 
+
+class Function(StrEnum):
+    """Element-wise functions. Parameters, where there are any, are `ActivationNode.parameters`."""
+
+    LINEAR = "linear"  # y = x; carries a quantizer of its own (QActivation of quantized_bits)
+    RELU = "relu"
+    RELU6 = "relu6"
+    LEAKY_RELU = "leaky_relu"  # parameters: (slope,) for x < 0
+    SIGMOID = "sigmoid"
+    TANH = "tanh"
+    HARD_SIGMOID = "hard_sigmoid"  # clip(slope x + offset, 0, 1); parameters: (slope, offset)
+    HARD_TANH = "hard_tanh"  # clip(x, -1, 1)
+    SIGN = "sign"  # -1 where x < 0, else +1
+    TERNARY = "ternary"  # parameters: (threshold,): -1 where x <= -t, +1 where x >= t, else 0
+    ELU = "elu"  # parameters: (alpha,)
+    SELU = "selu"
+    SOFTPLUS = "softplus"
+    SOFTSIGN = "softsign"
+    SWISH = "swish"
+    HARD_SWISH = "hard_swish"  # x clip(x + shift, 0, bound) / bound; parameters: (shift, bound)
+    GELU = "gelu"
+    EXPONENTIAL = "exponential"
+    POWER_OF_TWO = "power_of_two"  # parameters: (lowest exponent, highest exponent, signed 0/1)
+
+
+def _no_turns(*parameters: float) -> tuple[float, ...]:
+    del parameters
+    return ()
+
+
+@dataclass(frozen=True, slots=True)
+class TabulatedFunction:
+    """A function that a table holds: its values, and where it stops rising or falling.
+
+    operator: ONNX's own, if one operator computes it; its attributes are the parameters.
+    """
+
+    values: Callable[..., Floats]  # of x and the parameters
+    operator: str = ""
+    attributes: tuple[str, ...] = ()
+    turns: Callable[..., tuple[float, ...]] = _no_turns  # of the parameters, in order
+
+
+def _sigmoid(x: Floats) -> Floats:
+    small = np.exp(-np.abs(x))  # never overflows, on either side
+    return np.where(x >= 0, 1.0, small) / (1.0 + small)
+
+
+def _elu(x: Floats, alpha: float) -> Floats:
+    return np.where(x > 0, x, alpha * np.expm1(np.minimum(x, 0.0)))
+
+
+def _hard_swish(x: Floats, shift: float, bound: float) -> Floats:
+    return x * np.clip(x + shift, 0.0, bound) / bound  # in this order ties stay ties
+
+
+def _gelu(x: Floats) -> Floats:
+    from scipy.special import ndtr
+
+    return np.asarray(x * ndtr(x), dtype=np.float64)
+
+
+def _exponential(x: Floats) -> Floats:
+    with np.errstate(over="ignore"):
+        return np.exp(x)
+
+
+def _power_of_two(x: Floats, lowest: float, highest: float, signed: float) -> Floats:
+    """The nearest power of two on the logarithmic scale; there is no zero, as in QKeras."""
+    magnitude = np.abs(x) if signed else x
+    exponent = np.rint(np.log2(np.maximum(magnitude, SMALLEST_POWER_INPUT)))
+    power = np.exp2(np.clip(exponent, lowest, highest))
+    return np.where((x < 0) & bool(signed), -power, power)
+
+
+CURVES: dict[Function, TabulatedFunction] = {
+    Function.SIGMOID: TabulatedFunction(_sigmoid, "Sigmoid"),
+    Function.TANH: TabulatedFunction(np.tanh, "Tanh"),
+    Function.HARD_SIGMOID: TabulatedFunction(
+        lambda x, slope, offset: np.clip(slope * x + offset, 0.0, 1.0)
+    ),
+    Function.ELU: TabulatedFunction(
+        _elu, "Elu", ("alpha",), turns=lambda alpha: (0.0,) if alpha < 0 else ()
+    ),
+    Function.SELU: TabulatedFunction(lambda x: SELU_SCALE * _elu(x, SELU_ALPHA)),
+    Function.SOFTPLUS: TabulatedFunction(lambda x: np.logaddexp(0.0, x), "Softplus"),
+    Function.SOFTSIGN: TabulatedFunction(lambda x: x / (1.0 + np.abs(x)), "Softsign"),
+    Function.SWISH: TabulatedFunction(
+        lambda x: x * _sigmoid(x), turns=lambda: (-1.2784645427610738,)
+    ),
+    Function.HARD_SWISH: TabulatedFunction(
+        _hard_swish, turns=lambda shift, bound: (min(-shift / 2, bound - shift),)
+    ),
+    Function.GELU: TabulatedFunction(_gelu, turns=lambda: (-0.7517915246935645,)),
+    Function.EXPONENTIAL: TabulatedFunction(_exponential, "Exp"),
+    Function.POWER_OF_TWO: TabulatedFunction(_power_of_two),
+}
 PARAMETER_COUNTS = {
     Function.LEAKY_RELU: 1,
     Function.HARD_SIGMOID: 2,
@@ -48,53 +149,11 @@ def _evaluate(function: Function, parameters: tuple[float, ...], x: Floats) -> F
             return np.clip(x, 0.0, 6.0)
         case Function.LEAKY_RELU:
             return np.where(x >= 0, x, parameters[0] * x)
-        case Function.SIGMOID:
-            return _sigmoid(x)
-        case Function.TANH:
-            return np.tanh(x)
-        case Function.HARD_SIGMOID:
-            return np.clip(parameters[0] * x + parameters[1], 0.0, 1.0)
         case Function.HARD_TANH:
             return np.clip(x, -1.0, 1.0)
         case Function.SIGN:
             return np.where(x < 0, -1.0, 1.0)
         case Function.TERNARY:
             return np.where(np.abs(x) >= parameters[0], np.where(x < 0, -1.0, 1.0), 0.0)
-        case Function.ELU:
-            return np.where(x > 0, x, parameters[0] * np.expm1(np.minimum(x, 0.0)))
-        case Function.SELU:
-            negative = SELU_ALPHA * np.expm1(np.minimum(x, 0.0))
-            return SELU_SCALE * np.where(x > 0, x, negative)
-        case Function.SOFTPLUS:
-            return np.logaddexp(0.0, x)
-        case Function.SOFTSIGN:
-            return np.asarray(x / (1.0 + np.abs(x)), dtype=np.float64)
-        case Function.SWISH:
-            return x * _sigmoid(x)
-        case Function.HARD_SWISH:
-            shift, bound = parameters
-            return x * np.clip(x + shift, 0.0, bound) / bound  # in this order ties stay ties
-        case Function.GELU:
-            from scipy.special import ndtr
-
-            return np.asarray(x * ndtr(x), dtype=np.float64)
-        case Function.EXPONENTIAL:
-            with np.errstate(over="ignore"):
-                return np.exp(x)
-        case Function.POWER_OF_TWO:
-            return _power_of_two(x, *parameters)
-        case _:
-            assert_never(function)
-
-
-def _sigmoid(x: Floats) -> Floats:
-    small = np.exp(-np.abs(x))  # never overflows, on either side
-    return np.where(x >= 0, 1.0, small) / (1.0 + small)
-
-
-def _power_of_two(x: Floats, lowest: float, highest: float, signed: float) -> Floats:
-    """The nearest power of two on the logarithmic scale; there is no zero, as in QKeras."""
-    magnitude = np.abs(x) if signed else x
-    exponent = np.rint(np.log2(np.maximum(magnitude, SMALLEST_POWER_INPUT)))
-    power = np.exp2(np.clip(exponent, lowest, highest))
-    return np.where((x < 0) & bool(signed), -power, power)
+        case _:  # every other function has a curve, a new one too
+            return np.asarray(CURVES[function].values(x, *parameters), dtype=np.float64)

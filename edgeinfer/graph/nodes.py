@@ -21,6 +21,7 @@ from numpy.typing import NDArray
 
 from edgeinfer.base.errors import ModelError
 from edgeinfer.graph import moves
+from edgeinfer.graph.functions import Function as Function
 from edgeinfer.graph.moves import Move
 
 MOST_ELEMENTS = 1 << 25  # of one tensor of one sample: every stage holds some copies of it
@@ -29,30 +30,6 @@ MOST_ELEMENTS_IN_ALL = 1 << 28  # of all tensors of one sample: the interpreter 
 Floats = NDArray[np.float64]
 Shape = moves.Shape
 Pads = moves.Pads
-
-
-class Function(StrEnum):
-    """Element-wise functions. Parameters, where there are any, are `ActivationNode.parameters`."""
-
-    LINEAR = "linear"  # y = x; carries a quantizer of its own (QActivation of quantized_bits)
-    RELU = "relu"
-    RELU6 = "relu6"
-    LEAKY_RELU = "leaky_relu"  # parameters: (slope,) for x < 0
-    SIGMOID = "sigmoid"
-    TANH = "tanh"
-    HARD_SIGMOID = "hard_sigmoid"  # clip(slope x + offset, 0, 1); parameters: (slope, offset)
-    HARD_TANH = "hard_tanh"  # clip(x, -1, 1)
-    SIGN = "sign"  # -1 where x < 0, else +1
-    TERNARY = "ternary"  # parameters: (threshold,): -1 where x <= -t, +1 where x >= t, else 0
-    ELU = "elu"  # parameters: (alpha,)
-    SELU = "selu"
-    SOFTPLUS = "softplus"
-    SOFTSIGN = "softsign"
-    SWISH = "swish"
-    HARD_SWISH = "hard_swish"  # x clip(x + shift, 0, bound) / bound; parameters: (shift, bound)
-    GELU = "gelu"
-    EXPONENTIAL = "exponential"
-    POWER_OF_TWO = "power_of_two"  # parameters: (lowest exponent, highest exponent, signed 0/1)
 
 
 class PoolNodeKind(StrEnum):

@@ -11,17 +11,12 @@ from itertools import pairwise
 
 import numpy as np
 
-from edgeinfer.graph.functions import Floats, evaluate
-from edgeinfer.graph.nodes import Function
+from edgeinfer.graph.functions import CURVES, Floats, Function, evaluate
 from quantization.fixed import HUGE, Ints, Overflow, Quantizer, quantize
 from quantization.ranges import Interval
 
 MOST_STEPS = 1 << 16
 FALLING = (Overflow.WRAP, Overflow.SAT_ZERO)  # a growing value may come back smaller
-TURNS = {  # where functions stop falling and start to rise
-    Function.SWISH: -1.2784645427610738,
-    Function.GELU: -0.7517915246935645,
-}
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,14 +37,9 @@ class RoundedFunction:
         return quantize(self.values(raw), self.quantizer)
 
     @property
-    def turn(self) -> float | None:
-        """Where the function stops falling or rising, if it does."""
-        if self.function is Function.ELU and self.parameters[0] < 0:
-            return 0.0
-        if self.function is Function.HARD_SWISH:
-            shift, bound = self.parameters
-            return min(-shift / 2, bound - shift)
-        return TURNS.get(self.function)
+    def turns(self) -> tuple[float, ...]:
+        """Where the function stops falling or rising."""
+        return CURVES[self.function].turns(*self.parameters)
 
 
 def steps_of(rounded: RoundedFunction, range_: Interval) -> Ints | None:
@@ -58,10 +48,10 @@ def steps_of(rounded: RoundedFunction, range_: Interval) -> Ints | None:
     if rounded.quantizer.overflow in FALLING:
         return None
     ends = [range_.bottom, range_.top]
-    if rounded.turn is not None:
-        last = math.floor(math.ldexp(rounded.turn, rounded.frac))
+    for turn in rounded.turns:
+        last = math.floor(math.ldexp(turn, rounded.frac))
         if range_.bottom <= last < range_.top:
-            ends = [range_.bottom, last, last + 1, range_.top]
+            ends[-1:] = [last, last + 1, range_.top]
     found = []
     for low, high in pairwise(ends):
         steps = _between(rounded, low, high)

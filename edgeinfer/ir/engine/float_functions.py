@@ -5,12 +5,16 @@
 from __future__ import annotations
 
 import math
-from typing import assert_never
 
 import numpy as np
 
-from edgeinfer.graph.functions import SELU_ALPHA, SELU_SCALE, SMALLEST_POWER_INPUT
-from edgeinfer.graph.nodes import Function
+from edgeinfer.graph.functions import (
+    CURVES,
+    SELU_ALPHA,
+    SELU_SCALE,
+    SMALLEST_POWER_INPUT,
+    Function,
+)
 from edgeinfer.ir.engine.onnx_builder import OnnxBuilder
 
 
@@ -32,10 +36,6 @@ def apply_function(
             return node("Clip", x, number(0.0), number(6.0))
         case Function.LEAKY_RELU:
             return node("LeakyRelu", x, alpha=parameters[0])
-        case Function.SIGMOID:
-            return node("Sigmoid", x)
-        case Function.TANH:
-            return node("Tanh", x)
         case Function.HARD_SIGMOID:
             line = node("Add", node("Mul", x, number(parameters[0])), number(parameters[1]))
             return node("Clip", line, number(0.0), number(1.0))
@@ -46,14 +46,8 @@ def apply_function(
         case Function.TERNARY:
             outside = node("GreaterOrEqual", node("Abs", x), number(parameters[0]))
             return node("Mul", builder.cast(outside, np.float32), _sign(builder, x))
-        case Function.ELU:
-            return node("Elu", x, alpha=parameters[0])
         case Function.SELU:
             return node("Selu", x, alpha=SELU_ALPHA, gamma=SELU_SCALE)
-        case Function.SOFTPLUS:
-            return node("Softplus", x)
-        case Function.SOFTSIGN:
-            return node("Softsign", x)
         case Function.SWISH:
             return node("Mul", x, node("Sigmoid", x))
         case Function.HARD_SWISH:
@@ -63,8 +57,6 @@ def apply_function(
         case Function.GELU:
             below = node("Erf", node("Mul", x, number(math.sqrt(0.5))))
             return node("Mul", node("Mul", x, number(0.5)), node("Add", below, number(1.0)))
-        case Function.EXPONENTIAL:
-            return node("Exp", x)
         case Function.POWER_OF_TWO:
             lowest, highest, signed = parameters
             magnitude = node("Max", node("Abs", x) if signed else x, number(SMALLEST_POWER_INPUT))
@@ -72,8 +64,10 @@ def apply_function(
             limited = node("Clip", exponent, number(lowest), number(highest))
             power = node("Pow", number(2.0), limited)
             return node("Mul", power, _sign(builder, x)) if signed else power
-        case _:
-            assert_never(function)
+        case _:  # every other function has a curve with its operator, a new one too
+            curve = CURVES[function]
+            attributes = dict(zip(curve.attributes, parameters, strict=True))
+            return node(curve.operator, x, **attributes)
 
 
 def _sign(builder: OnnxBuilder, x: str) -> str:

@@ -12,6 +12,16 @@ from edgeinfer.readers.keras.builder import Site
 from edgeinfer.readers.keras.fields import Fields, UnsupportedLayerError
 from quantization.fixed import Fixed, FormatError, Overflow, Quantizer, Rounding
 
+FUNCTIONS = {  # of keras.ops, as layers of a functional model
+    "Exp": Function.EXPONENTIAL,
+    "Tanh": Function.TANH,
+}
+
+
+def function_layer(site: Site) -> str:
+    """A function of `keras.ops` that has no settings."""
+    return site.add(ActivationNode(site.name(), site.x, FUNCTIONS[site.layer.kind]))
+
 
 def activation_layer(site: Site) -> str:
     """Activation and QActivation."""

@@ -106,6 +106,8 @@ def _read_weightless(site: Site, kind: str) -> str:
             raise UnsupportedLayerError(
                 "it holds Python code, which is never run; use layers instead"
             )
+        case _ if kind in activation_layers.FUNCTIONS:
+            return activation_layers.function_layer(site)
         case _:
             raise UnsupportedLayerError(_why_unknown(kind))
 

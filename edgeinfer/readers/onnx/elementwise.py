@@ -31,6 +31,13 @@ from edgeinfer.readers.onnx.ops import OnnxOp, UnreadableModelError
 from edgeinfer.readers.onnx.weights import finite
 
 ONES, ZEROS = np.ones(()), np.zeros(())
+PLAIN = {  # operators that are one function without parameters
+    "Exp": Function.EXPONENTIAL,
+    "Sigmoid": Function.SIGMOID,
+    "Softplus": Function.SOFTPLUS,
+    "Softsign": Function.SOFTSIGN,
+    "Tanh": Function.TANH,
+}
 SELU = (1.67326319217681884765625, 1.05070102214813232421875)  # ONNX's defaults
 
 
@@ -59,10 +66,6 @@ def activation(d: Drawing, op: OnnxOp, args: Args) -> View:
         case "LeakyRelu":
             slope = op.real("alpha", 0.01)
             return add_activation(d, op, x, Function.LEAKY_RELU, (slope,), passes_scale=True)
-        case "Sigmoid":
-            return add_activation(d, op, x, Function.SIGMOID)
-        case "Tanh":
-            return add_activation(d, op, x, Function.TANH)
         case "HardSigmoid":
             line = (op.real("alpha", 0.2), op.real("beta", 0.5))
             return add_activation(d, op, x, Function.HARD_SIGMOID, line)
@@ -78,20 +81,14 @@ def activation(d: Drawing, op: OnnxOp, args: Args) -> View:
                     f"alpha and gamma are {given}; only ONNX's defaults can be read"
                 )
             return add_activation(d, op, x, Function.SELU)
-        case "Softplus":
-            return add_activation(d, op, x, Function.SOFTPLUS)
-        case "Softsign":
-            return add_activation(d, op, x, Function.SOFTSIGN)
-        case "Exp":
-            return add_activation(d, op, x, Function.EXPONENTIAL)
         case "Gelu":
             if op.text("approximate", "none") != "none":
                 raise UnreadableModelError(
                     "approximate='tanh' cannot be read; export it with 'none'"
                 )
             return add_activation(d, op, x, Function.GELU)
-        case _:
-            raise UnreadableModelError("no such function is known")
+        case _:  # the others have no parameters
+            return add_activation(d, op, x, PLAIN[op.kind])
 
 
 def prelu(d: Drawing, op: OnnxOp, args: Args) -> View:

@@ -36,17 +36,13 @@ def _cast(d: Drawing, op: OnnxOp, args: Args) -> Value:
 STANDARD: Mapping[str, Reader] = {
     **dict.fromkeys(
         (
+            *elementwise.PLAIN,
             "Relu",
             "LeakyRelu",
-            "Sigmoid",
-            "Tanh",
             "HardSigmoid",
             "HardSwish",
             "Elu",
             "Selu",
-            "Softplus",
-            "Softsign",
-            "Exp",
             "Gelu",
         ),
         elementwise.activation,

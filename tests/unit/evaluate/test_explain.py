@@ -24,6 +24,7 @@ from edgeinfer.precision.ptq import quantize as choose
 from quantization.fixed import Fixed, Overflow, Quantizer, Rounding, dequantize, quantize
 from quantization.recipe import Recipe
 from tests.support.command_line import shown
+from tests.support.function_examples import TABULATED
 from tests.support.random_graphs import random_network
 from tests.support.small_models import classifier
 
@@ -52,6 +53,19 @@ def test_formats_explain_random_networks_and_nothing_beyond(seed: int, bits: int
     assert found.findings == ()
     assert found.difference <= found.explained * (1 + 1e-9)
     assert found.explained <= 1.5 * found.difference + 1e-3
+
+
+@pytest.mark.parametrize(("function", "parameters"), TABULATED, ids=str)
+def test_formats_explain_every_function(
+    function: g.Function, parameters: tuple[float, ...]
+) -> None:
+    node = g.ActivationNode("y", "x", function, parameters)
+    graph = g.Graph("one", (g.InputNode("x", (40,)), node), ("y",))
+    samples = Samples({"x": np.random.default_rng(8).uniform(-3, 3, (SAMPLES, 40))}, "drawn")
+    recipe = Recipe.of({"x": Quantizer.parse("fixed<6,3>"), "y": Quantizer.parse("fixed<8,4>")})
+    found = explain(lower(graph, recipe, host_functions=False), graph, samples)
+    assert found.findings == ()
+    assert found.difference <= found.explained * (1 + 1e-9)
 
 
 def deep() -> tuple[g.Graph, LoweredModel, Samples]:

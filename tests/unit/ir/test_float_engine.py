@@ -12,17 +12,8 @@ from edgeinfer.graph import nodes as g
 from edgeinfer.graph.functions import PARAMETER_COUNTS
 from edgeinfer.ir.engine.float_engine import FloatEngine
 from tests.support import float_graph
+from tests.support.function_examples import PARAMETERS
 from tests.support.random_graphs import random_network
-
-TERNARY_THRESHOLD = 0.37
-PARAMETERS = {
-    g.Function.LEAKY_RELU: (0.3,),
-    g.Function.HARD_SIGMOID: (0.2, 0.5),
-    g.Function.HARD_SWISH: (2.0, 5.0),
-    g.Function.TERNARY: (TERNARY_THRESHOLD,),
-    g.Function.ELU: (0.8,),
-    g.Function.POWER_OF_TWO: (-5.0, 3.0, 1.0),
-}
 
 
 def assert_same(graph: g.Graph, seed: int, samples: int = 5, scale: float = 1.0) -> None:

@@ -18,21 +18,13 @@ from edgeinfer.ir.lower import LoweredModel, lower
 from edgeinfer.ir.lower_tables import MOST_ENTRIES
 from quantization.fixed import Fixed, Ints, Overflow, Quantizer, Rounding, dequantize, quantize
 from quantization.recipe import Recipe
+from tests.support.function_examples import TABULATED
 
 Curve = tuple[g.Function, tuple[float, ...]]
-RISING: list[Curve] = [
-    (g.Function.SIGMOID, ()),
-    (g.Function.TANH, ()),
-    (g.Function.SOFTSIGN, ()),
-    (g.Function.HARD_SIGMOID, (0.2, 0.5)),
-    (g.Function.ELU, (0.7,)),
-    (g.Function.POWER_OF_TWO, (-3.0, 2.0, 1.0)),
-]
-TURNING: list[Curve] = [
+CURVES: list[Curve] = [
+    *TABULATED,
     (g.Function.ELU, (-0.7,)),
     (g.Function.HARD_SIGMOID, (-0.3, 0.5)),
-    (g.Function.SWISH, ()),
-    (g.Function.GELU, ()),
     (g.Function.HARD_SWISH, (3.0, 6.0)),
 ]
 
@@ -68,7 +60,7 @@ def every(type_: Fixed) -> Ints:
 
 @pytest.mark.parametrize("x", ["fixed<17,8>", "fixed<19,4>"])
 @pytest.mark.parametrize("y", ["ufixed<1,0>", "fixed<4,1>", "ufixed<8,0,TRN>"])
-@pytest.mark.parametrize("curve", [*RISING, *TURNING], ids=str)
+@pytest.mark.parametrize("curve", CURVES, ids=str)
 def test_few_levels_of_a_wide_input_are_exact(curve: Curve, x: str, y: str) -> None:
     lowered = lowered_curve(curve, q(x), q(y))
     raw = every(q(x).type)
@@ -80,7 +72,7 @@ def test_few_levels_of_a_wide_input_are_exact(curve: Curve, x: str, y: str) -> N
 
 @settings(max_examples=30, deadline=None)
 @given(
-    curve=st.sampled_from([*RISING, *TURNING]),
+    curve=st.sampled_from(CURVES),
     bits=st.integers(17, 40),
     integer=st.integers(-2, 20),
     out=st.builds(
