@@ -44,6 +44,7 @@ class Function(StrEnum):
     SWISH = "swish"
     HARD_SWISH = "hard_swish"  # x clip(x + shift, 0, bound) / bound; parameters: (shift, bound)
     GELU = "gelu"
+    ERF = "erf"
     EXPONENTIAL = "exponential"
     POWER_OF_TWO = "power_of_two"  # parameters: (lowest exponent, highest exponent, signed 0/1)
 
@@ -85,6 +86,12 @@ def _gelu(x: Floats) -> Floats:
     return np.asarray(x * ndtr(x), dtype=np.float64)
 
 
+def _erf(x: Floats) -> Floats:
+    from scipy.special import erf
+
+    return np.asarray(erf(x), dtype=np.float64)
+
+
 def _exponential(x: Floats) -> Floats:
     with np.errstate(over="ignore"):
         return np.exp(x)
@@ -117,6 +124,7 @@ CURVES: dict[Function, TabulatedFunction] = {
         _hard_swish, turns=lambda shift, bound: (min(-shift / 2, bound - shift),)
     ),
     Function.GELU: TabulatedFunction(_gelu, turns=lambda: (-0.7517915246935645,)),
+    Function.ERF: TabulatedFunction(_erf, "Erf"),
     Function.EXPONENTIAL: TabulatedFunction(_exponential, "Exp"),
     Function.POWER_OF_TWO: TabulatedFunction(_power_of_two),
 }

@@ -13,6 +13,7 @@ from edgeinfer.readers.keras.fields import Fields, UnsupportedLayerError
 from quantization.fixed import Fixed, FormatError, Overflow, Quantizer, Rounding
 
 FUNCTIONS = {  # of keras.ops, as layers of a functional model
+    "Erf": Function.ERF,
     "Exp": Function.EXPONENTIAL,
     "Tanh": Function.TANH,
 }

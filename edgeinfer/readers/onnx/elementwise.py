@@ -32,6 +32,7 @@ from edgeinfer.readers.onnx.weights import finite
 
 ONES, ZEROS = np.ones(()), np.zeros(())
 PLAIN = {  # operators that are one function without parameters
+    "Erf": Function.ERF,
     "Exp": Function.EXPONENTIAL,
     "Sigmoid": Function.SIGMOID,
     "Softplus": Function.SOFTPLUS,

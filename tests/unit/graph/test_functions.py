@@ -43,6 +43,7 @@ KNOWN = [
     (Function.HARD_SWISH, -1.5, -0.375),
     (Function.HARD_SWISH, 8.0, 8.0),
     (Function.GELU, 1.0, 0.5 * (1.0 + math.erf(1.0 / math.sqrt(2.0)))),
+    (Function.ERF, -0.5, math.erf(-0.5)),
     (Function.EXPONENTIAL, 1.0, math.e),
     (Function.POWER_OF_TWO, 0.0, 0.0625),
     (Function.POWER_OF_TWO, -0.7, -0.5),
