@@ -3,13 +3,15 @@
 """Where elements go when nothing is computed: the same for a Graph's node and for a Program's op.
 
 A move says where elements go by doing it to an array; its places, and its shape, follow from that.
-Nodes and ops that move elements inherit from one of these, so that each move is written once.
+Nodes and ops that move elements inherit from one of these, so that each move is written once; the
+Graph's node stands beside its move. The Program's op of a node is the one with the same move.
 """
 
 from __future__ import annotations
 
 import math
 from abc import abstractmethod
+from dataclasses import dataclass
 from typing import Any, ClassVar
 
 import numpy as np
@@ -43,6 +45,19 @@ class Move:
         return np.ascontiguousarray(self.move(places, -1)).reshape(-1)
 
 
+@dataclass(frozen=True, slots=True, eq=False)
+class MoveNode(Move):
+    """Elements of one tensor at other places."""
+
+    name: str
+    x: str
+
+    @property
+    def fill(self) -> float:
+        """The number where nothing comes from."""
+        return 0.0
+
+
 class Reshaping(Move):
     """The same elements, row-major, in another shape."""
 
@@ -56,6 +71,13 @@ class Reshaping(Move):
 
     def move(self, x: NDArray[Any], fill: float) -> NDArray[Any]:
         return x.reshape(self.shape)
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class ReshapeNode(MoveNode, Reshaping):
+    """Row-major reinterpretation of the elements."""
+
+    shape: Shape
 
 
 class Transposition(Move):
@@ -73,6 +95,13 @@ class Transposition(Move):
         return x.transpose(self.order)
 
 
+@dataclass(frozen=True, slots=True, eq=False)
+class TransposeNode(MoveNode, Transposition):
+    """Axes in a new order (counted without the batch)."""
+
+    order: Shape
+
+
 class Padding(Move):
     """A constant around the array: (before, after) for every axis."""
 
@@ -88,6 +117,18 @@ class Padding(Move):
         return np.pad(x, self.pads, constant_values=fill)
 
 
+@dataclass(frozen=True, slots=True, eq=False)
+class PadNode(MoveNode, Padding):
+    """A constant around the tensor: (before, after) for every axis."""
+
+    pads: Pads
+    value: float = 0.0
+
+    @property
+    def fill(self) -> float:
+        return self.value
+
+
 class Repetition(Move):
     """Each element repeated: one factor for every axis but the last."""
 
@@ -101,6 +142,13 @@ class Repetition(Move):
         for axis, factor in enumerate(self.factors):
             x = np.repeat(x, factor, axis=axis)
         return x
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class UpsampleNode(MoveNode, Repetition):
+    """Nearest-neighbour repetition: one integer factor for every spatial axis."""
+
+    factors: Shape
 
 
 class Slicing(Move):
@@ -126,6 +174,15 @@ class Slicing(Move):
         return x[tuple(slice(*bound) for bound in bounds)]
 
 
+@dataclass(frozen=True, slots=True, eq=False)
+class SliceNode(MoveNode, Slicing):
+    """start <= index < stop with a step, for every axis."""
+
+    starts: Shape
+    stops: Shape
+    steps: Shape
+
+
 class Reversal(Move):
     """Some axes the other way round."""
 
@@ -139,3 +196,10 @@ class Reversal(Move):
 
     def move(self, x: NDArray[Any], fill: float) -> NDArray[Any]:
         return np.flip(x, self.axes)
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class FlipNode(MoveNode, Reversal):
+    """Some axes the other way round (counted without the batch)."""
+
+    axes: Shape

@@ -22,7 +22,13 @@ from numpy.typing import NDArray
 from edgeinfer.base.errors import ModelError
 from edgeinfer.graph import moves
 from edgeinfer.graph.functions import Function as Function
-from edgeinfer.graph.moves import Move
+from edgeinfer.graph.moves import FlipNode as FlipNode
+from edgeinfer.graph.moves import MoveNode as MoveNode
+from edgeinfer.graph.moves import PadNode as PadNode
+from edgeinfer.graph.moves import ReshapeNode as ReshapeNode
+from edgeinfer.graph.moves import SliceNode as SliceNode
+from edgeinfer.graph.moves import TransposeNode as TransposeNode
+from edgeinfer.graph.moves import UpsampleNode as UpsampleNode
 
 MOST_ELEMENTS = 1 << 25  # of one tensor of one sample: every stage holds some copies of it
 MOST_ELEMENTS_IN_ALL = 1 << 28  # of all tensors of one sample: the interpreter holds them all
@@ -174,68 +180,6 @@ class PoolNode:
     strides: Shape
     pads: Pads
     count_pads: bool = False
-
-
-@dataclass(frozen=True, slots=True, eq=False)
-class MoveNode(Move):
-    """Elements of one tensor at other places; `moves` says where they go."""
-
-    name: str
-    x: str
-
-    @property
-    def fill(self) -> float:
-        """The number where nothing comes from."""
-        return 0.0
-
-
-@dataclass(frozen=True, slots=True, eq=False)
-class ReshapeNode(MoveNode, moves.Reshaping):
-    """Row-major reinterpretation of the elements."""
-
-    shape: Shape
-
-
-@dataclass(frozen=True, slots=True, eq=False)
-class TransposeNode(MoveNode, moves.Transposition):
-    """Axes in a new order (counted without the batch)."""
-
-    order: Shape
-
-
-@dataclass(frozen=True, slots=True, eq=False)
-class PadNode(MoveNode, moves.Padding):
-    """A constant around the tensor: (before, after) for every axis."""
-
-    pads: Pads
-    value: float = 0.0
-
-    @property
-    def fill(self) -> float:
-        return self.value
-
-
-@dataclass(frozen=True, slots=True, eq=False)
-class UpsampleNode(MoveNode, moves.Repetition):
-    """Nearest-neighbour repetition: one integer factor for every spatial axis."""
-
-    factors: Shape
-
-
-@dataclass(frozen=True, slots=True, eq=False)
-class SliceNode(MoveNode, moves.Slicing):
-    """start <= index < stop with a step, for every axis."""
-
-    starts: Shape
-    stops: Shape
-    steps: Shape
-
-
-@dataclass(frozen=True, slots=True, eq=False)
-class FlipNode(MoveNode, moves.Reversal):
-    """Some axes the other way round (counted without the batch)."""
-
-    axes: Shape
 
 
 @dataclass(frozen=True, slots=True, eq=False)

@@ -45,12 +45,8 @@ PAIRS = {
     g.MergeKind.MINIMUM: PairKind.MIN,
 }
 
-MOVES: dict[type[g.MoveNode], Callable[..., ops.Moves]] = {  # nodes whose op has the same fields
-    g.FlipNode: ops.Flip,
-    g.ReshapeNode: ops.Reshape,
-    g.SliceNode: ops.Slice,
-    g.TransposeNode: ops.Transpose,
-    g.UpsampleNode: ops.Upsample,
+MOVES: dict[type, Callable[..., ops.Moves]] = {  # by what moves; node and op have the same fields
+    kind.__bases__[-1]: kind for kind in ops.KINDS if issubclass(kind, ops.Moves)
 }
 MOVED_FROM = 2  # a node's name and operand come before what says where elements go
 
@@ -244,7 +240,7 @@ class _Walk:
                 return self._x(node.x)
             case g.MoveNode():
                 where = (getattr(node, each.name) for each in fields(node)[MOVED_FROM:])
-                return b.exact(MOVES[type(node)](name, *self._grid(node.x), *where))
+                return b.exact(MOVES[type(node).__bases__[-1]](name, *self._grid(node.x), *where))
             case g.MergeNode():
                 return self._merge(node, name)
             case g.ConcatNode():

@@ -22,7 +22,6 @@ from edgeinfer.ir.ops import (
     Constant,
     Conv,
     Dense,
-    Flip,
     Input,
     Pad,
     PairKind,
@@ -33,16 +32,14 @@ from edgeinfer.ir.ops import (
     Reshape,
     Scale,
     Shape,
-    Slice,
     Softmax,
     Table,
-    Transpose,
-    Upsample,
     inputs_of,
     pack_weights,
 )
 from edgeinfer.ir.program import Output, Program, shape_of
 from quantization.fixed import Fixed, Ints, Overflow, Rounding
+from tests.support.random_moves import MOVES
 
 T = TypeVar("T")
 
@@ -373,32 +370,10 @@ class _Draw:
         x = self.value()
         shape, name = self.builder.shapes[x], self.fresh()
         type_ = self.builder.types[x]
-        match self.between(0, 5):
-            case 0:
-                whole = math.prod(shape)
-                width = self.one_of([n for n in range(1, whole + 1) if whole % n == 0])
-                self.builder.exact(
-                    Reshape(name, type_, x, self.one_of([(whole // width, width), (whole,)]))
-                )
-            case 1:
-                order = tuple(int(axis) for axis in self.rng.permutation(len(shape)))
-                self.builder.exact(Transpose(name, type_, x, order))
-            case 2:
-                pads = tuple((self.between(0, 2), self.between(0, 1)) for _ in shape)
-                pad = Pad(name, provisional(type_.frac), x, pads, self.between(-9, 9))
-                self.small(shape_of(pad, self.builder.shapes))
-                self.builder.exact(pad)
-            case 3:
-                factors = tuple(self.between(1, 2) for _ in shape[:-1])
-                up = Upsample(name, type_, x, factors)
-                self.small(shape_of(up, self.builder.shapes))
-                self.builder.exact(up)
-            case 4:
-                axes = tuple(axis for axis in range(len(shape)) if self.chance(0.6))
-                self.builder.exact(Flip(name, type_, x, axes))
-            case _:
-                starts = tuple(self.between(0, size - 1) for size in shape)
-                spans = zip(starts, shape, strict=True)
-                stops = tuple(self.between(start + 1, size) for start, size in spans)
-                steps = tuple(self.between(1, 2) for _ in shape)
-                self.builder.exact(Slice(name, type_, x, starts, stops, steps))
+        kinds = list(MOVES)
+        kind = kinds[self.between(0, len(kinds) - 1)]
+        if kind is Pad:
+            type_ = provisional(type_.frac)
+        op = kind(name, type_, x, *MOVES[kind](self.rng, shape))
+        self.small(shape_of(op, self.builder.shapes))
+        self.builder.exact(op)

@@ -6,6 +6,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from typing import Any
 
 import h5py
 import numpy as np
@@ -134,6 +135,7 @@ class Site:
     datasets: Mapping[str, h5py.Dataset]
     constants: tuple[float, ...] = ()  # plain numbers among its arguments
     constants_first: bool = False
+    arguments: tuple[Any, ...] = ()  # the call's positional ones, as the file writes them
 
     @property
     def fields(self) -> Fields:

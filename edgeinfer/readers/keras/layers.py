@@ -77,8 +77,6 @@ def _read_weightless(site: Site, kind: str) -> str:
             return shaping.reshape_layer(site)
         case "Permute":
             return shaping.permute_layer(site)
-        case "Flip":
-            return shaping.flip_layer(site)
         case "RepeatVector":
             return shaping.repeat_layer(site)
         case "ZeroPadding1D":
@@ -106,6 +104,8 @@ def _read_weightless(site: Site, kind: str) -> str:
             raise UnsupportedLayerError(
                 "it holds Python code, which is never run; use layers instead"
             )
+        case _ if kind in shaping.MOVES:
+            return shaping.MOVES[kind](site)
         case _ if kind in activation_layers.FUNCTIONS:
             return activation_layers.function_layer(site)
         case _:

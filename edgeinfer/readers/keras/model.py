@@ -246,7 +246,9 @@ class _Reader:
             _refuse_training(arguments)
             args = _args(arguments)
             first = bool(args and constants(args[:1]))
-            site = Site(self.builder, layer, stem, xs, datasets, constants(args), first)
+            site = Site(
+                self.builder, layer, stem, xs, datasets, constants(args), first, tuple(args)
+            )
             made = (read_layer(site),)
             if unread:
                 raise UnsupportedLayerError(

@@ -4,6 +4,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
@@ -187,3 +188,8 @@ def concat_layer(site: Site) -> str:
     if len({len(site.shape(x)) for x in xs}) != 1:
         raise UnsupportedLayerError("it joins tensors with different numbers of axes")
     return site.add(ConcatNode(site.name(), xs, axis % rank - 1))
+
+
+MOVES: dict[str, Callable[[Site], str]] = {  # of keras.ops
+    "Flip": flip_layer,
+}

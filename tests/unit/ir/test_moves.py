@@ -26,6 +26,7 @@ from edgeinfer.targets.hls.target import HlsTarget
 from edgeinfer.targets.rtl.settings import RtlSettings
 from edgeinfer.targets.rtl.target import RtlTarget
 from quantization.fixed import Fixed
+from tests.support.random_moves import MOVES
 from tests.support.random_programs import random_inputs
 
 TYPE = Fixed(True, 5, 2)
@@ -104,14 +105,9 @@ def test_the_edge_tpu_refuses_it_by_name() -> None:
 
 @pytest.mark.parametrize("kind", [kind for kind in ops.KINDS if issubclass(kind, ops.Moves)])
 def test_a_shape_that_is_reckoned_is_the_one_that_moves_make(kind: type[ops.Moves]) -> None:
-    examples = {
-        ops.Reshape: ((6, 2),),
-        ops.Transpose: ((1, 0),),
-        ops.Pad: (((1, 2), (0, 3)), 5),
-        ops.Upsample: ((3,),),
-        ops.Slice: ((1, 0), (4, 3), (2, 1)),
-        ops.Flip: ((0,),),
-    }
-    op = kind("y", TYPE, "x", *examples[kind])
-    assert op.shape_of((4, 3)) == op.move(np.zeros((4, 3)), 0).shape
-    assert op.sources((4, 3)).size == np.prod(op.shape_of((4, 3)))
+    for seed in range(20):
+        rng = np.random.default_rng(seed)
+        op = kind("y", TYPE, "x", *MOVES[kind](rng, (4, 3)))
+        moved = op.move(np.zeros((4, 3)), 0)
+        assert op.shape_of((4, 3)) == moved.shape
+        assert op.sources((4, 3)).size == moved.size
