@@ -66,7 +66,7 @@ def _add_softmax(builder: ProgramBuilder, op: Softmax) -> None:
     )  # fmt: skip
 
     low = builder.add(Requant(f"{op.name}.rounded", op.type, product, op.rounding, op.overflow))
-    if turned == shape:
+    if order == tuple(range(rank)):
         builder.add(Reshape(op.name, op.type, low, shape))
         return
     back = builder.add(Reshape(f"{op.name}.shaped", op.type, low, turned))

@@ -7,11 +7,15 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
+from edgeinfer.graph.nodes import Graph, InputNode, SoftmaxNode
 from edgeinfer.ir.interpret import interpret
+from edgeinfer.ir.lower import lower
 from edgeinfer.ir.ops import Softmax
 from edgeinfer.ir.program import Program
 from edgeinfer.ir.verify import verify
 from edgeinfer.targets.rtl.design.prepare import prepare_program
+from quantization.fixed import Quantizer
+from quantization.recipe import Recipe
 from tests.support.random_programs import random_inputs, random_program
 
 
@@ -21,7 +25,7 @@ def with_a_softmax(seeds: range) -> list[tuple[int, Program]]:
 
 
 def test_a_softmax_is_the_ops_it_consists_of() -> None:
-    found = with_a_softmax(range(150))
+    found = with_a_softmax(range(250))
     axes = {op.axis - len(p.shapes[op.x]) for _, p in found for op in p.ops
             if isinstance(op, Softmax)}  # fmt: skip
     assert len(found) > 20 and len(axes) > 1
@@ -37,6 +41,15 @@ def test_a_softmax_is_the_ops_it_consists_of() -> None:
         assert {o.name: o.value for o in plain.outputs} == {
             o.name: o.value for o in program.outputs
         }
+
+
+def test_a_square_is_turned_back_after_a_softmax_over_its_first_axis() -> None:
+    nodes = (InputNode("x", (3, 3)), SoftmaxNode("y", "x", 0))
+    formats = {"x": Quantizer.parse("fixed<6,3>"), "y": Quantizer.parse("ufixed<8,0>")}
+    program = lower(Graph("square", nodes, ("y",)), Recipe.of(formats)).program
+    raw = random_inputs(program, 1, 6)
+    found = interpret(prepare_program(program), raw)["y"]
+    np.testing.assert_array_equal(found, interpret(program, raw)["y"])
 
 
 @pytest.mark.parametrize("seed", range(5))
