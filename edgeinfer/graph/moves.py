@@ -203,3 +203,30 @@ class FlipNode(MoveNode, Reversal):
     """Some axes the other way round (counted without the batch)."""
 
     axes: Shape
+
+
+class Gathering(Move):
+    """Entries of one axis by their indices, in any order, some perhaps more than once."""
+
+    __slots__ = ()
+    axis: int
+    indices: Shape
+
+    def shape_of(self, x: Shape) -> Shape:
+        if not 0 <= self.axis < len(x):
+            raise ValueError(f"{x} has no axis {self.axis}")
+        wrong = [index for index in self.indices if not 0 <= index < x[self.axis]]
+        if wrong or not self.indices:
+            raise ValueError(f"axis {self.axis} of {x} has no entries {wrong}")
+        return (*x[: self.axis], len(self.indices), *x[self.axis + 1 :])
+
+    def move(self, x: NDArray[Any], fill: float) -> NDArray[Any]:
+        return x.take(self.indices, self.axis)
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class GatherNode(MoveNode, Gathering):
+    """Entries of one axis by their indices (the axis counted without the batch)."""
+
+    axis: int
+    indices: Shape

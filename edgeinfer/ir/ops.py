@@ -278,6 +278,14 @@ class Flip(Moves, moves.Reversal):
     axes: Shape
 
 
+@dataclass(frozen=True, slots=True, eq=False)
+class Gather(Moves, moves.Gathering):
+    """Entries of one axis by their indices."""
+
+    axis: int
+    indices: Shape
+
+
 Op = (
     Input
     | Constant
@@ -314,6 +322,7 @@ KINDS: tuple[type[Op], ...] = (  # every op that a Program may hold
     Upsample,
     Slice,
     Flip,
+    Gather,
 )
 
 

@@ -39,7 +39,13 @@ def _slice(rng: np.random.Generator, shape: Shape) -> tuple[Any, ...]:
     return starts, stops, tuple(_integer(rng, 1, 2) for _ in shape)
 
 
+def _gather(rng: np.random.Generator, shape: Shape) -> tuple[Any, ...]:
+    axis = _integer(rng, 0, len(shape) - 1)
+    return axis, tuple(rng.integers(0, shape[axis], _integer(rng, 1, 5)).tolist())
+
+
 MOVES: dict[type[Any], Draw] = {  # what follows an op's name, type and operand
+    ops.Gather: _gather,
     ops.Reshape: _reshape,
     ops.Transpose: lambda rng, shape: (tuple(int(a) for a in rng.permutation(len(shape))),),
     ops.Pad: _pad,

@@ -5,10 +5,12 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
 
+from edgeinfer.graph.moves import GatherNode
 from edgeinfer.graph.nodes import (
     AffineNode,
     ConcatNode,
@@ -73,6 +75,32 @@ def flip_layer(site: Site) -> str:
         raise UnsupportedLayerError("it turns the batch round")
     return site.add(
         FlipNode(site.name(), site.x, tuple(whole(a, "axis") % rank - 1 for a in listed))
+    )
+
+
+def take_layer(site: Site) -> str:
+    """`keras.ops.take` of constant indices, along any axis but the batch."""
+    given, shape = site.fields.get("axis"), site.shape(site.x)
+    axis = 0 if given is None else whole(given, "axis") % (len(shape) + 1)
+    if axis == 0:
+        raise UnsupportedLayerError("it takes from the batch; name another axis")
+    written = site.arguments[1] if len(site.arguments) == 2 else None
+    if isinstance(written, dict) and written.get("class_name") == "__numpy__":
+        written = written.get("config", {}).get("value")
+    try:
+        indices = np.asarray(written)
+    except ValueError:
+        indices = np.asarray(None)
+    size = shape[axis - 1]
+    if indices.dtype.kind != "i" or not indices.size or not (abs(indices * 2 + 1) < 2 * size).all():
+        raise UnsupportedLayerError(f"its indices are no constants of {size} entries")
+    places = tuple(int(index) % size for index in indices.reshape(-1))
+    taken = GatherNode(site.name(), site.x, axis - 1, places)
+    if indices.ndim == 1:
+        return site.add(taken)
+    row = site.add(replace(taken, name=site.name("row")))
+    return site.add(
+        ReshapeNode(site.name(), row, (*shape[: axis - 1], *indices.shape, *shape[axis:]))
     )
 
 
@@ -192,4 +220,5 @@ def concat_layer(site: Site) -> str:
 
 MOVES: dict[str, Callable[[Site], str]] = {  # of keras.ops
     "Flip": flip_layer,
+    "Take": take_layer,
 }

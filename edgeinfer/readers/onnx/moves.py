@@ -9,7 +9,8 @@ from dataclasses import replace
 
 import numpy as np
 
-from edgeinfer.graph.nodes import FlipNode, Shape, SliceNode
+from edgeinfer.graph.moves import FlipNode, GatherNode, SliceNode
+from edgeinfer.graph.nodes import Shape
 from edgeinfer.readers.onnx.args import Args, constant, constant_or_none, data, setting
 from edgeinfer.readers.onnx.drawing import Drawing, arranged_tensor
 from edgeinfer.readers.onnx.layout import (
@@ -239,21 +240,35 @@ def split(d: Drawing, op: OnnxOp, args: Args) -> list[View]:
     ]
 
 
+def pick(d: Drawing, op: OnnxOp, x: View, index: int, places: list[int]) -> View:
+    """Entries of one axis (an index into `order`): a slice where they follow each other."""
+    if places == list(range(places[0], places[0] + len(places))):
+        return cut(d, op, x, index, places[0], places[-1] + 1)
+    x = unfold_view(d, x)
+    if x.scale.ndim or x.shift.ndim:
+        x = settle_scale(d, x)
+    if x.order[index] is None:
+        x = arrange_axes(d, x)
+    axis = graph_axis(x, index)
+    return replace(
+        x, tensor=d.add(GatherNode(d.named(op), x.tensor, axis, tuple(places))), exclusive=True
+    )
+
+
 def gather(d: Drawing, op: OnnxOp, args: Args) -> View:
-    """Gather with one constant index, or with consecutive ones: a Slice."""
+    """Gather with constant indices."""
     x = data(args, 0)
     index = axis_of(d, x, op.whole("axis", 0))
     indices = constant(args, 1, "indices").value
     size = sizes(d, x)[index]
-    wanted = [int(value) % size for value in indices.reshape(-1)]
-    if indices.ndim > 1 or wanted != list(range(wanted[0], wanted[0] + len(wanted))):
-        raise UnreadableModelError("only one index or consecutive ones can be read")
-    part = cut(d, op, x, index, wanted[0], wanted[-1] + 1)
+    wanted = [int(value) for value in indices.reshape(-1)]
+    if not wanted or not all(-size <= value < size for value in wanted):
+        raise UnreadableModelError(f"its indices {wanted[:8]} are not those of {size} entries")
+    part = pick(d, op, x, index, [value % size for value in wanted])
     if indices.ndim == 1:
         return part
-    shape = list(file_shape(d, part))
-    del shape[index + (0 if part.merged else 1)]
-    return reshape_view(d, part, tuple(shape))
+    shape, place = file_shape(d, part), index + (0 if part.merged else 1)
+    return reshape_view(d, part, (*shape[:place], *indices.shape, *shape[place + 1 :]))
 
 
 def rearrange_depth(d: Drawing, op: OnnxOp, args: Args) -> View:
