@@ -50,6 +50,7 @@ class Model:
     graph: Graph = field(repr=False)
     source: Source | None = None
     formats: PtqSettings | None = None
+    batch_axis: int | None = 0
 
     def __repr__(self) -> str:
         widths = f", {self.formats.bits} bits" if self.formats else ""
@@ -190,14 +191,16 @@ class Comparison:
         return Path(path)
 
 
-def load(model: str | Path, data: Data = None) -> Model:
+def load(model: str | Path, data: Data = None, *, batch_axis: int | None = 0) -> Model:
     """A reference model by its name, or a model's file. `data`: a NumPy archive, or arrays named as
-    the inputs (or x) and the outputs (or y); a reference model has its own simulation."""
+    the inputs (or x) and the outputs (or y); a reference model has its own simulation.
+    `batch_axis`: which axis of an ONNX file's inputs counts samples, None where none does."""
     path = resolve(Path(model))
     source: Source | None = _source(data)
     if source is None and is_name(model):
         source = Simulation(str(model))
-    return Model(path, load_file(path).graph, source)
+    graph = load_file(path, batch_axis=batch_axis).graph
+    return Model(path, graph, source, batch_axis=batch_axis)
 
 
 def quantize(
@@ -213,7 +216,7 @@ def quantize(
     formats = PtqSettings(bits, refine=refine, equalize=False, bits_of=groups)
     source = model.source
     samples = None if source is None else samples_of(source, model.graph)
-    loaded = load_file(model.path)
+    loaded = load_file(model.path, batch_axis=model.batch_axis)
     shown = None if samples is None else lambda: samples
     _, lowered = lower_as_asked(loaded, None, formats, shown)
     scores = {}

@@ -59,15 +59,18 @@ def floats(rng: np.random.Generator, *shape: int) -> NDArray[np.float32]:
     return rng.normal(size=shape).astype(np.float32)
 
 
-def runtime(path: Path, feeds: Mapping[str, NDArray[Any]]) -> list[NDArray[Any]]:
-    """ONNX Runtime's outputs, without its own rewriting of the graph."""
+def runtime(
+    path: Path, feeds: Mapping[str, NDArray[Any]], *, fixed: bool = False
+) -> list[NDArray[Any]]:
+    """ONNX Runtime's outputs, without its own rewriting of the graph; fixed: no axis in front that
+    counts samples."""
     import onnxruntime
 
     options = onnxruntime.SessionOptions()
     options.graph_optimization_level = onnxruntime.GraphOptimizationLevel.ORT_DISABLE_ALL
     options.log_severity_level = 3
     options.intra_op_num_threads = 1
-    made = for_batch(onnx.load(path), feeds)
+    made = onnx.load(path) if fixed else for_batch(onnx.load(path), feeds)
     if made.opset_import[0].version < 7:  # which ONNX Runtime no longer has
         made = version_converter.convert_version(made, 9)
     session = onnxruntime.InferenceSession(

@@ -20,7 +20,24 @@ from edgeinfer.readers.onnx.reader import read
 from tests.support import onnx_models
 
 FOLDER = Path(onnx.__file__).parent / "backend" / "test" / "data" / "node"
-TABLE = Path(__file__).with_suffix(".txt")  # tests that are right: with what as constants
+TABLE = Path(__file__).with_suffix(".txt")  # tests that are right, and in which runs
+
+
+@dataclass(frozen=True)
+class Run:
+    """How a test is read: with its first input alone, all others stored in the file as exporters
+    store weights, and with which axis for the batch."""
+
+    constants: bool
+    batch_axis: int | None
+
+
+RUNS = {
+    "inputs": Run(constants=False, batch_axis=0),
+    "constants": Run(constants=True, batch_axis=0),
+    "inputs/none": Run(constants=False, batch_axis=None),
+    "constants/none": Run(constants=True, batch_axis=None),
+}
 
 
 @dataclass(frozen=True)
@@ -50,8 +67,9 @@ def with_constants(model: ModelProto, arrays: dict[str, NDArray[Any]]) -> ModelP
     return changed
 
 
-def verdict_on(folder: Path, scratch: Path, *, constants: bool) -> Verdict:
+def verdict_on(folder: Path, scratch: Path, run: str) -> Verdict:
     """Read a test's model, compute it on the test's inputs, and compare with its outputs."""
+    constants, batch_axis = RUNS[run].constants, RUNS[run].batch_axis
     model = onnx.load(folder / "model.onnx")
     try:
         given = dict(_arrays(folder, "input", model.graph.input))
@@ -66,7 +84,9 @@ def verdict_on(folder: Path, scratch: Path, *, constants: bool) -> Verdict:
     path = scratch / "model.onnx"
     path.write_bytes(model.SerializeToString())
     try:
-        loaded = read(path)
+        loaded = read(path, batch_axis=batch_axis)
+        if batch_axis is None:
+            given = {name: array[None] for name, array in given.items()}
         found = onnx_models.computed(loaded, given, None, recipe=loaded.recipe)
     except EdgeInferError as error:
         return Verdict("refused", str(error))
@@ -81,14 +101,10 @@ def verdict_on(folder: Path, scratch: Path, *, constants: bool) -> Verdict:
     return Verdict("right")
 
 
-def readable(constants: bool) -> list[str]:
-    """Names of the tests that were read and right when the table was made."""
-    lines = TABLE.read_text().splitlines()
-    return [line.split()[0] for line in lines if line.split()[1] in ("both", _column(constants))]
-
-
-def _column(constants: bool) -> str:
-    return "constants" if constants else "inputs"
+def readable(run: str) -> list[str]:
+    """Names of the tests that were read and right in such a run when the table was made."""
+    lines = (line.split() for line in TABLE.read_text().splitlines())
+    return [name for name, *runs in lines if run in runs]
 
 
 def _arrays(folder: Path, kind: str, values: Any) -> Iterator[tuple[str, NDArray[Any]]]:

@@ -20,6 +20,7 @@ from edgeinfer.readers.onnx.layout import (
     local,
     settle_scale,
     shrink_array,
+    with_all_axes,
     write_affine,
     write_constant,
 )
@@ -95,7 +96,13 @@ def _grow_view(
     d: Drawing, op: OnnxOp, view: View, scale: NDArray[Any], shift: NDArray[Any]
 ) -> View:
     """Constants that make the tensor larger: merged as tensors of their own."""
-    view = arrange_axes(d, settle_scale(d, view))
+    view = settle_scale(d, view)
+    rank = max(np.ndim(scale), np.ndim(shift))
+    if d.batch == 1 and (view.merged or rank >= view.rank):
+        missing = (None,) * (rank - view.rank)
+        view = with_all_axes(view)
+        view = replace(view, order=(*missing, *view.order))
+    view = arrange_axes(d, view)
     for values, kind, neutral in (
         (scale, MergeKind.MULTIPLY, 1.0),
         (shift, MergeKind.ADD, 0.0),
@@ -103,11 +110,13 @@ def _grow_view(
         value = np.asarray(values, dtype=np.float64)
         if (value == neutral).all():
             continue
-        if view.merged or value.ndim > view.rank or (value.ndim == view.rank and len(value) != 1):
+        whole = view.merged and d.batch == 1
+        fits = value.ndim < view.rank or (value.ndim == view.rank and len(value) == 1)
+        if not whole and (view.merged or not fits):
             raise UnreadableModelError(
                 f"a constant of shape {value.shape} does not fit its other input"
             )
-        constant = value[0] if value.ndim == view.rank else value
+        constant = value[0] if value.ndim == view.rank and not whole else value
         name = d.named(op)
         other = write_constant(d, f"{name}_constant", constant)
         view = replace(view, tensor=d.add(MergeNode(name, (view.tensor, other), kind)))

@@ -17,6 +17,7 @@ from edgeinfer.readers.onnx.layout import (
     ONE,
     ZERO,
     Const,
+    Value,
     View,
     arrange_axes,
     axis_of,
@@ -132,9 +133,18 @@ def clip_view(d: Drawing, op: OnnxOp, x: View, low: float, high: float) -> View:
     return x
 
 
+def holds_integers(value: Value | None) -> bool:
+    """Whether the file has integers there, for which some operators mean something else."""
+    if isinstance(value, Const):
+        return np.asarray(value.value).dtype.kind in "iu"
+    return value is not None and value.integer
+
+
 def binary(d: Drawing, op: OnnxOp, args: Args) -> View:
     """Add, Sub, Mul, Div of two tensors, or of a tensor and a constant."""
     a, b = args[0], args[1]
+    if op.kind == "Div" and any(holds_integers(value) for value in (a, b)):
+        raise UnreadableModelError("it divides integers, which drops what remains")
     if isinstance(a, View) and isinstance(b, View):
         kinds = {
             "Add": MergeKind.ADD,

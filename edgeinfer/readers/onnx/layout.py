@@ -73,6 +73,7 @@ class View:
     scale: Floats = field(default_factory=lambda: ONE)
     shift: Floats = field(default_factory=lambda: ZERO)
     exclusive: bool = True  # nothing else reads the Graph tensor
+    integer: bool = False  # an input of the file that holds integers, moved or added at most
     label: str = ""  # what the owed scale and shift will be called
 
     @property
@@ -113,6 +114,18 @@ def axis_of(d: Drawing, view: View, axis: int) -> int:
     if positive == 0:
         raise UnreadableModelError("it works along the batch axis")
     return positive - 1
+
+
+def with_all_axes(view: View) -> View:
+    """The view of a tensor for one sample, its first axis an axis like the others."""
+    return view if view.merged else replace(view, order=(None, *view.order), merged=True)
+
+
+def with_batch(d: Drawing, view: View) -> View:
+    """The view with a first axis of size 1, in a network for one sample, taken for the batch."""
+    if view.merged and d.batch == 1 and view.order and sizes(d, view)[0] == 1:
+        return replace(view, order=view.order[1:], merged=False)
+    return view
 
 
 def graph_axis(view: View, index: int) -> int:

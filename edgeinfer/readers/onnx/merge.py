@@ -18,6 +18,7 @@ from edgeinfer.readers.onnx.drawing import Drawing
 from edgeinfer.readers.onnx.layout import (
     ONE,
     ZERO,
+    Const,
     Value,
     View,
     arrange_axes,
@@ -68,13 +69,16 @@ def _views(d: Drawing, op: OnnxOp, values: Sequence[Value]) -> list[View]:
     """All as tensors of one rank."""
     views = [value for value in values if isinstance(value, View)]
     rank = max(view.rank for view in views)
+    if d.batch == 1:
+        shapes = [value.value.shape for value in values if isinstance(value, Const)]
+        rank = max(rank, *(len(shape) for shape in shapes), 0)
     return [_tensor(d, op, value, rank) for value in values]
 
 
 def _tensor(d: Drawing, op: OnnxOp, value: Value, rank: int) -> View:
     if isinstance(value, View):
         missing = rank - value.rank
-        if missing and d.batch != 1:
+        if missing > 0 and d.batch != 1:
             raise UnreadableModelError(
                 f"tensors of rank {value.rank} and {rank} cannot be combined"
             )
@@ -92,11 +96,12 @@ def constant_view(d: Drawing, op: OnnxOp, array: NDArray[Any], rank: int) -> Vie
     """A constant as a tensor of its own."""
     array = np.asarray(array, dtype=np.float64)
     array = array.reshape((1,) * (rank - array.ndim) + array.shape)
-    if array.ndim != rank or (rank and array.shape[0] != 1):
+    alone = array.ndim == rank and rank > 0 and array.shape[0] == 1
+    if array.ndim != rank or not (alone or d.batch == 1):
         raise UnreadableModelError(f"its constant has the shape {array.shape}")
-    inner = array[0] if rank else array
+    inner = array[0] if alone else array
     name = write_constant(d, f"{d.named(op)}_constant", inner)
-    return View(name, tuple(range(inner.ndim)))
+    return View(name, tuple(range(inner.ndim)), merged=not alone)
 
 
 def align_views(d: Drawing, views: list[View]) -> list[View]:

@@ -5,6 +5,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from dataclasses import replace
 from functools import partial
 
 import numpy as np
@@ -30,7 +31,8 @@ def _cast(d: Drawing, op: OnnxOp, args: Args) -> Value:
         raise UnreadableModelError(
             f"it rounds to {kind}, whose steps grow with the value: no fixed ones do"
         )
-    return moves.pass_unchanged(d, op, args)
+    found = moves.pass_unchanged(d, op, args)
+    return replace(found, integer=False)
 
 
 STANDARD: Mapping[str, Reader] = {

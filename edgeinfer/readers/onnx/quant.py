@@ -119,7 +119,7 @@ def dequantize_linear(d: Drawing, op: OnnxOp, args: Args) -> Value:
     x = args[0]
     if isinstance(x, View):
         step, zero = _along(step, op, x.rank), _along(zero, op, x.rank)
-        return scale_view(d, op, x, step, -zero * step)
+        return scale_view(d, op, replace(x, integer=False), step, -zero * step)
     stored = constant(args, 0, "input").value
     step, zero = _along(step, op, stored.ndim), _along(zero, op, stored.ndim)
     whole = np.asarray(stored, dtype=np.float64) - zero

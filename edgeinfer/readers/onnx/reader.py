@@ -8,6 +8,7 @@ that saves a transposition; a finding says so.
 
 from __future__ import annotations
 
+import math
 from dataclasses import replace
 from pathlib import Path
 
@@ -23,7 +24,9 @@ from edgeinfer.readers.onnx.layout import (
     View,
     arrange_axes,
     settle_scale,
+    sizes,
     unfold_view,
+    with_all_axes,
 )
 from edgeinfer.readers.onnx.nodes import NO_READER, QUANTIZERS, read_op, reads_tensors, why_unknown
 from edgeinfer.readers.onnx.ops import (
@@ -41,11 +44,17 @@ OPEN_BATCH = 999_983  # stands for a batch of any size: a prime, to be known aga
 MAX_ELEMENTS = 1 << 31
 
 
-def read(path: Path) -> LoadedModel:
-    """Read an ONNX file; every problem is a ModelError that names the node."""
+def read(path: Path, *, batch_axis: int | None = 0) -> LoadedModel:
+    """Read an ONNX file; every problem is a ModelError that names the node.
+
+    batch_axis: the axis of every input and output that counts samples; None where the network is
+    drawn for one sample and has no such axis.
+    """
     path = Path(path)
     source = source_of(parse(path), path)
     turned: frozenset[str] = frozenset()
+    if batch_axis != 0:
+        return _finish(source, *_draw_sample(source, batch_axis))
     drawing, outputs = _draw_graph(source, turned)
     for entry in source.inputs:
         if source.stepwise or not _transposes(drawing):
@@ -54,11 +63,15 @@ def read(path: Path) -> LoadedModel:
             other, other_outputs = _draw_graph(source, turned | {entry.name})
             if _transposes(other) < _transposes(drawing):
                 turned, drawing, outputs = turned | {entry.name}, other, other_outputs
+    return _finish(source, drawing, outputs)
+
+
+def _finish(source: OnnxSource, d: Drawing, outputs: tuple[str, ...]) -> LoadedModel:
     names = tuple(clean(name, "output") for name in source.outputs)
     try:
-        graph, recipe, findings = finish_drawing(drawing, path.stem, outputs, names)
+        graph, recipe, findings = finish_drawing(d, source.path.stem, outputs, names)
     except ModelError as error:
-        raise ModelError(f"{path}: {error.message}", hint=error.hint) from None
+        raise ModelError(f"{source.path}: {error.message}", hint=error.hint) from None
     return LoadedModel(graph, recipe, findings)
 
 
@@ -68,14 +81,48 @@ def _transposes(d: Drawing) -> int:
 
 def _draw_graph(source: OnnxSource, turned: frozenset[str]) -> tuple[Drawing, tuple[str, ...]]:
     """The graph drawn, the inputs in `turned` channels last."""
-    d = Drawing(
-        batch=_batch(source),
-        quantized=any(op.kind in QUANTIZERS for op in source.ops),
-        stepwise=source.stepwise,
-    )
+    d = _drawing(source, _batch(source))
+    known = {e.name: _input(d, source, e, turned=e.name in turned) for e in source.inputs}
+    values = _read_all(d, source, known)
+    outputs: list[str] = []
+    for name in source.outputs:
+        outputs.append(_output(d, source, name, values[name], outputs))
+    return d, tuple(outputs)
+
+
+def _draw_sample(source: OnnxSource, batch_axis: int | None) -> tuple[Drawing, tuple[str, ...]]:
+    """The graph drawn for one sample, in the file's own order of axes. A batch elsewhere than in
+    front is an axis of size 1."""
+    d = _drawing(source, 1)
+    known = {entry.name: _whole_input(d, source, entry, batch_axis) for entry in source.inputs}
+    values = _read_all(d, source, known)
+    outputs: list[str] = []
+    for name in source.outputs:
+        value = values[name]
+        if isinstance(value, View):
+            value = _without_axis(d, with_all_axes(value), batch_axis)
+        outputs.append(_output(d, source, name, value, outputs, whole=True))
+    return d, tuple(outputs)
+
+
+def _without_axis(d: Drawing, view: View, batch_axis: int | None) -> View:
+    """The view without the axis of the batch, where it still has it."""
+    have = sizes(d, view)
+    if batch_axis is None or not -len(have) <= batch_axis < len(have) or have[batch_axis] != 1:
+        return view
+    kept = [axis for axis in range(len(have)) if axis != batch_axis % len(have)]
+    return replace(view, order=tuple(view.order[axis] for axis in kept))
+
+
+def _drawing(source: OnnxSource, batch: int) -> Drawing:
+    quantized = any(op.kind in QUANTIZERS for op in source.ops)
+    return Drawing(batch=batch, quantized=quantized, stepwise=source.stepwise)
+
+
+def _read_all(d: Drawing, source: OnnxSource, inputs: dict[str, View]) -> dict[str, Value]:
+    """Every operator read; all that cannot be are one error."""
     known: dict[str, Value] = {name: Const(value) for name, value in source.constants.items()}
-    for entry in source.inputs:
-        known[entry.name] = _input(d, source, entry, turned=entry.name in turned)
+    known |= inputs
     offences: list[Offence] = []
     for op in source.ops:
         reason = why_unknown(op) or _read(d, source, op, known)
@@ -83,10 +130,7 @@ def _draw_graph(source: OnnxSource, turned: frozenset[str]) -> tuple[Drawing, tu
             offences.append(Offence(op.place, op.label, reason))
     if offences:
         raise UnsupportedModelError(source.path, offences)
-    outputs: list[str] = []
-    for name in source.outputs:
-        outputs.append(_output(d, source, name, known[name], outputs))
-    return d, tuple(outputs)
+    return known
 
 
 def _read(d: Drawing, source: OnnxSource, op: OnnxOp, known: dict[str, Value]) -> str:
@@ -144,28 +188,15 @@ def _batch(source: OnnxSource) -> int:
 
 def _input(d: Drawing, source: OnnxSource, entry: InputDeclaration, *, turned: bool) -> View:
     where = f"{source.path}: the input {entry.name!r}"
-    if entry.dims is None:
-        raise ModelError(f"{where} has no shape.", hint="Export the model with fixed shapes.")
-    if len(entry.dims) < 2:
+    dims = _dims(where, entry)
+    if len(dims) < 2:
         raise ModelError(
-            f"{where} has rank {len(entry.dims)}; its first axis must be the batch.",
-            hint="Export the model for a batch of samples.",
+            f"{where} has rank {len(dims)}; its first axis must be the batch.",
+            hint="Export the model for a batch of samples, or say batch_axis=None if no axis "
+            "counts samples.",
         )
-    shape: list[int] = []
-    elements = 1
-    for axis, size in enumerate(entry.dims[1:], start=1):
-        if not isinstance(size, int):
-            raise ModelError(
-                f"{where} has a dynamic axis {axis} ({size!r}); only the batch may be open.",
-                hint="Export the model with fixed shapes.",
-            )
-        elements *= size
-        if size < 1 or elements > MAX_ELEMENTS:
-            raise ModelError(
-                f"{where} has the shape {list(entry.dims)}.", hint="Export the model again."
-            )
-        shape.append(size)
-    if entry.dims[0] == 0:
+    shape = _sizes(where, dims, {0})[1:]
+    if dims[0] == 0:
         raise ModelError(f"{where} has a batch of 0.", hint="Export the model again.")
     order = tuple(range(len(shape)))
     name = d.fresh(clean(entry.name, "input"))
@@ -177,14 +208,68 @@ def _input(d: Drawing, source: OnnxSource, entry: InputDeclaration, *, turned: b
         )
         shape, order = list(last), (len(shape) - 1, *range(len(shape) - 1))
     d.add(InputNode(name, tuple(shape)))
-    if entry.data_type not in float_types():
-        _note_integers(d, where, name, entry.data_type)
-    return View(name, order, exclusive=False)
+    _note_integers(d, where, name, entry.data_type)
+    return View(name, order, exclusive=False, integer=entry.data_type not in float_types())
+
+
+def _dims(where: str, entry: InputDeclaration) -> tuple[int | str, ...]:
+    if entry.dims is None:
+        raise ModelError(f"{where} has no shape.", hint="Export the model with fixed shapes.")
+    return entry.dims
+
+
+def _sizes(where: str, dims: tuple[int | str, ...], open_axes: set[int]) -> list[int]:
+    """The sizes of an input, 1 for the axes that may be open."""
+    shape: list[int] = []
+    for axis, size in enumerate(dims):
+        if axis in open_axes:
+            shape.append(1)
+            continue
+        if not isinstance(size, int):
+            raise ModelError(
+                f"{where} has a dynamic axis {axis} ({size!r}); only the batch may be open.",
+                hint="Export the model with fixed shapes.",
+            )
+        shape.append(size)
+        if size < 1 or math.prod(shape) > MAX_ELEMENTS:
+            raise ModelError(f"{where} has the shape {list(dims)}.", hint="Export the model again.")
+    return shape
+
+
+def _whole_input(
+    d: Drawing, source: OnnxSource, entry: InputDeclaration, batch_axis: int | None
+) -> View:
+    """An input with all its axes, of which the batch has size 1 and is left out in the Graph."""
+    where = f"{source.path}: the input {entry.name!r}"
+    dims = _dims(where, entry)
+    rank = len(dims)
+    if batch_axis is not None and not -rank <= batch_axis < rank:
+        raise ModelError(
+            f"{where} has rank {rank}, so its batch cannot be axis {batch_axis}.",
+            hint="Give another batch_axis, or None.",
+        )
+    batch = None if batch_axis is None else batch_axis % rank
+    if batch is not None and isinstance(dims[batch], int) and dims[batch] != 1:
+        raise ModelError(
+            f"{where} has a batch of {dims[batch]} in axis {batch}; one that is not in front must "
+            f"be open or 1.",
+            hint="Export the model for one sample.",
+        )
+    shape = _sizes(where, dims, set() if batch is None else {batch})
+    name = d.fresh(clean(entry.name, "input"))
+    kept = [axis for axis in range(rank) if axis != batch]
+    d.add(InputNode(name, tuple(shape[axis] for axis in kept)))
+    _note_integers(d, where, name, entry.data_type)
+    order = tuple(kept.index(axis) if axis != batch else None for axis in range(rank))
+    integer = entry.data_type not in float_types()
+    return View(name, order, merged=True, exclusive=False, integer=integer)
 
 
 def _note_integers(d: Drawing, where: str, name: str, data_type: int) -> None:
     from onnx import helper
 
+    if data_type in float_types():
+        return
     try:
         quantizer = integer_input(str(helper.tensor_dtype_to_np_dtype(data_type)))
     except (UnreadableModelError, KeyError):
@@ -195,7 +280,15 @@ def _note_integers(d: Drawing, where: str, name: str, data_type: int) -> None:
         d.activations[name] = quantizer
 
 
-def _output(d: Drawing, source: OnnxSource, name: str, value: Value, others: list[str]) -> str:
+def _output(
+    d: Drawing,
+    source: OnnxSource,
+    name: str,
+    value: Value,
+    others: list[str],
+    *,
+    whole: bool = False,
+) -> str:
     """The output's tensor, free of what it owes, in the file's order or channels last."""
     if isinstance(value, Const):
         raise ModelError(
@@ -203,7 +296,7 @@ def _output(d: Drawing, source: OnnxSource, name: str, value: Value, others: lis
             hint="Export the model with an input.",
         )
     try:
-        return _order_output(d, clean(name, "output"), value, others)
+        return _order_output(d, clean(name, "output"), value, others, whole=whole)
     except UnreadableModelError as error:
         raise ModelError(
             f"{source.path}: the output {name!r} cannot be read: {error}.",
@@ -211,10 +304,10 @@ def _output(d: Drawing, source: OnnxSource, name: str, value: Value, others: lis
         ) from None
 
 
-def _order_output(d: Drawing, wanted: str, value: View, others: list[str]) -> str:
+def _order_output(d: Drawing, wanted: str, value: View, others: list[str], *, whole: bool) -> str:
     view = unfold_view(d, settle_scale(d, replace(value, label=wanted)))
     rank = len(view.order)
-    if rank > 1 and not view.merged and _lies_channels_last(d, view):
+    if rank > 1 and not view.merged and not whole and _lies_channels_last(d, view):
         view = arrange_axes(d, view, (*range(1, rank), 0))
         shape = d.shapes[view.tensor]
         d.findings.append(

@@ -31,6 +31,8 @@ from edgeinfer.readers.onnx.layout import (
     graph_axis,
     settle_scale,
     unfold_view,
+    with_all_axes,
+    with_batch,
 )
 from edgeinfer.readers.onnx.moves import reshape_view
 from edgeinfer.readers.onnx.ops import OnnxOp, UnreadableModelError
@@ -38,11 +40,13 @@ from edgeinfer.readers.onnx.ops import OnnxOp, UnreadableModelError
 
 def spatial(d: Drawing, x: View, rank: int, *, channels_last: bool = False) -> View:
     """The view with its Graph tensor as (*space, channels)."""
-    if len(x.order) != rank + 1 or (x.merged and d.batch != 1):
+    x = with_batch(d, x)
+    if x.rank != rank + 2:
         raise UnreadableModelError(f"its input has rank {x.rank}; {rank + 2} is needed")
     if x.merged:
         raise UnreadableModelError(
-            f"its input has rank {x.rank}, without a batch; {rank + 2} is needed"
+            "its first axis counts neither samples nor one image; name the axis of the batch "
+            "(batch_axis)"
         )
     return arrange_axes(d, x, None if channels_last else (*range(1, rank + 1), 0))
 
@@ -173,7 +177,11 @@ def reduce(d: Drawing, op: OnnxOp, args: Args) -> View:
     if not given:
         if op.whole("noop_with_empty_axes", 0):
             return x
-        raise UnreadableModelError("it reduces all axes, the batch among them")
+        if d.batch != 1:
+            raise UnreadableModelError("it reduces all axes, the batch among them")
+        given = tuple(range(x.rank))
+    if d.batch == 1 and any(axis % x.rank == 0 for axis in given):
+        x = with_all_axes(x)
     gone = {axis_of(d, x, axis) for axis in given}
     kept = [place for place in range(len(x.order)) if place not in gone]
     have = file_shape(d, x)

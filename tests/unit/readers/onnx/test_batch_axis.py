@@ -1,0 +1,107 @@
+# SPDX-License-Identifier: Apache-2.0
+# SPDX-FileCopyrightText: The edgeinfer authors
+"""Networks whose batch is not in front, or that are drawn for one sample and have none."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from onnx import NodeProto
+
+from edgeinfer.base.errors import EdgeInferError
+from edgeinfer.readers import load
+from tests.support import onnx_models as m
+from tests.support.onnx_models import floats, node
+
+I64 = np.int64
+RNG = np.random.default_rng(12)
+Network = tuple[list[NodeProto], tuple[int, ...], dict[str, Any]]
+SAMPLES: dict[str, Network] = {  # nodes, the shape of x, weights
+    "one axis": ([node("Mul", ["x", "w"], ["y"])], (5,), {"w": floats(RNG, 5)}),
+    "one number": ([node("Relu", ["x"], ["y"])], (), {}),
+    "all axes alike": (
+        [node("Transpose", ["x"], ["t"], perm=[2, 0, 1]), node("Add", ["t", "w"], ["y"])],
+        (3, 4, 5),
+        {"w": floats(RNG, 5, 1, 4)},
+    ),
+    "a constant that grows it": (
+        [node("Mul", ["x", "w"], ["y"])], (4, 5), {"w": floats(RNG, 3, 4, 1)},
+    ),
+    "everything summed": ([node("ReduceSum", ["x"], ["y"], keepdims=0)], (3, 4), {}),
+    "the first axis summed": (
+        [node("ReduceMean", ["x"], ["y"], axes=[0, 2], keepdims=0)], (3, 4, 5), {},
+    ),
+    "one image": (
+        [node("Conv", ["x", "w"], ["c"]), node("Flatten", ["c"], ["f"]),
+         node("Gemm", ["f", "v"], ["y"])],
+        (1, 2, 4, 4),
+        {"w": floats(RNG, 3, 2, 3, 3), "v": floats(RNG, 12, 2)},
+    ),
+    "rows": ([node("MatMul", ["x", "w"], ["y"])], (3, 4), {"w": floats(RNG, 4, 2)}),
+    "a row joined": (
+        [node("Concat", ["x", "w"], ["y"], axis=0)], (3, 4), {"w": floats(RNG, 2, 4)},
+    ),
+    "a cut along the first axis": (
+        [node("Slice", ["x", "s", "e"], ["y"])], (5, 2), {"s": I64([1]), "e": I64([4])},
+    ),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("name", SAMPLES)
+def test_a_network_for_one_sample_is_as_onnx_runtime_has_it(name: str, tmp_path: Path) -> None:
+    nodes, shape, weights = SAMPLES[name]
+    path = m.saved(m.model(nodes, {"x": shape}, ["y"], weights), tmp_path)
+    x = floats(np.random.default_rng(4), *shape)
+    (theirs,) = m.runtime(path, {"x": x}, fixed=True)
+    (ours,) = m.computed(load(path, batch_axis=None), {"x": x[None]}, [(1, *theirs.shape)])
+    np.testing.assert_allclose(ours[0], theirs, rtol=1e-5, atol=1e-5)
+
+
+def test_a_batch_behind_the_steps_of_a_sequence(tmp_path: Path) -> None:
+    nodes = [node("MatMul", ["x", "w"], ["m"]), node("ReduceMax", ["m"], ["y"], axes=[0])]
+    weights = {"w": floats(RNG, 3, 2)}
+    path = m.saved(m.model(nodes, {"x": (6, "batch", 3)}, ["y"], weights), tmp_path)
+    graph = load(path, batch_axis=1).graph
+    assert graph.inputs[0].shape == (6, 3)
+    x = floats(np.random.default_rng(4), 6, 7, 3)
+    (theirs,) = m.runtime(path, {"x": x}, fixed=True)
+    (ours,) = m.computed(load(path, batch_axis=1), {"x": np.moveaxis(x, 1, 0)}, None)
+    np.testing.assert_allclose(ours, np.moveaxis(theirs, 1, 0), rtol=1e-5, atol=1e-6)
+
+
+def test_a_rank_without_that_axis_is_refused(tmp_path: Path) -> None:
+    path = m.saved(m.model([node("Relu", ["x"], ["y"])], {"x": (2, 3)}, ["y"]), tmp_path)
+    with pytest.raises(EdgeInferError, match="cannot be axis 2"):
+        load(path, batch_axis=2)
+
+
+def test_several_samples_elsewhere_than_in_front_are_refused(tmp_path: Path) -> None:
+    path = m.saved(m.model([node("Relu", ["x"], ["y"])], {"x": (2, 3)}, ["y"]), tmp_path)
+    with pytest.raises(EdgeInferError, match="batch of 3 in axis 1"):
+        load(path, batch_axis=1)
+
+
+def test_several_images_without_a_batch_are_refused(tmp_path: Path) -> None:
+    nodes = [node("MaxPool", ["x"], ["y"], kernel_shape=[2])]
+    path = m.saved(m.model(nodes, {"x": (2, 3, 4)}, ["y"]), tmp_path)
+    with pytest.raises(EdgeInferError, match="batch_axis"):
+        load(path, batch_axis=None)
+
+
+def test_quotients_of_integers_are_refused(tmp_path: Path) -> None:
+    made = m.model([node("Div", ["x", "w"], ["y"])], {"x": (2, 3)}, ["y"],
+                   {"w": np.int32([2])}, input_type=6)  # fmt: skip
+    with pytest.raises(EdgeInferError, match="divides integers"):
+        load(m.saved(made, tmp_path))
+
+
+def test_keras_has_its_batch_in_front(tmp_path: Path) -> None:
+    import keras
+
+    x = keras.Input((3,))
+    keras.Model(x, keras.layers.ReLU()(x)).save(tmp_path / "net.keras")
+    with pytest.raises(EdgeInferError, match="first axis is always the batch"):
+        load(tmp_path / "net.keras", batch_axis=None)
