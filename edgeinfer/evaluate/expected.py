@@ -24,7 +24,7 @@ from edgeinfer.ir import ops
 from edgeinfer.ir.lower import AVERAGE_BITS, LoweredModel
 from edgeinfer.ir.lower_functions import SLOPE_BITS
 from edgeinfer.ir.program import HostFunction
-from quantization.fixed import Overflow, Quantizer, Rounding, dequantize, quantize
+from quantization.fixed import HUGE, Overflow, Quantizer, Rounding, dequantize, quantize
 from quantization.recipe import Recipe, WeightFormat
 
 Floats = g.Floats
@@ -147,7 +147,10 @@ class _Walk:
         x, function = self.values[node.x], node.function
 
         def curve(values: Floats) -> Floats:
-            return evaluate(function, node.parameters, values)
+            if function not in CURVES:
+                return evaluate(function, node.parameters, values)
+            inside = np.clip(values, *CURVES[function].domain(*node.parameters))
+            return np.clip(evaluate(function, node.parameters, inside), -HUGE, HUGE)
 
         match function:
             case g.Function.LINEAR:
@@ -171,7 +174,10 @@ class _Walk:
             )
         if isinstance(index, ops.Requant):
             x = bounded.round_values(x, Quantizer(index.type, index.rounding, index.overflow))
-        y = _turning(x, curve, CURVES[function].turns(*node.parameters))
+        if CURVES[function].winds:
+            y = widen(Enclosure(curve(x.centre)), 0.0 if x.radius is None else x.radius)
+        else:
+            y = _turning(x, curve, CURVES[function].turns(*node.parameters))
         error = FUNCTION_ERROR * np.abs(y.centre) + SMALLEST
         y = widen(y, np.where(y.centre == x.centre, 0.0, error))  # some are the identity above 0
         if isinstance(table, ops.Table) and self.recipe.activation(node.name) is None:

@@ -8,6 +8,7 @@ the engines, the bounds of what a format explains and the targets ask the curve.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 from dataclasses import dataclass
 from enum import StrEnum
@@ -19,6 +20,7 @@ Floats = NDArray[np.float64]
 
 SELU_ALPHA = 1.6732632423543772
 SELU_SCALE = 1.0507009873554805
+GELU_SLOPE, GELU_CUBE = math.sqrt(2.0 / math.pi), 0.044715  # of its approximation
 SMALLEST_POWER_INPUT = (
     1e-7  # QKeras lifts smaller magnitudes to Keras' epsilon before the logarithm
 )
@@ -44,7 +46,29 @@ class Function(StrEnum):
     SWISH = "swish"
     HARD_SWISH = "hard_swish"  # x clip(x + shift, 0, bound) / bound; parameters: (shift, bound)
     GELU = "gelu"
+    GELU_TANH = "gelu_tanh"  # GELU by its approximation with tanh
+    MISH = "mish"
     ERF = "erf"
+    LOG = "log"
+    SQRT = "sqrt"
+    RECIPROCAL = "reciprocal"
+    POWER = "power"  # parameters: (exponent,)
+    SIN = "sin"
+    COS = "cos"
+    ASIN = "asin"
+    ACOS = "acos"
+    ATAN = "atan"
+    SINH = "sinh"
+    COSH = "cosh"
+    ASINH = "asinh"
+    ACOSH = "acosh"
+    ATANH = "atanh"
+    FLOOR = "floor"
+    CEIL = "ceil"
+    ROUND = "round"  # halves to even
+    TRUNCATE = "truncate"  # towards zero
+    THRESHOLDED_RELU = "thresholded_relu"  # x where x > alpha, else 0; parameters: (alpha,)
+    SHRINK = "shrink"  # x + bias below -lambd, x - bias above lambd, else 0; (lambd, bias)
     EXPONENTIAL = "exponential"
     POWER_OF_TWO = "power_of_two"  # parameters: (lowest exponent, highest exponent, signed 0/1)
 
@@ -54,17 +78,25 @@ def _no_turns(*parameters: float) -> tuple[float, ...]:
     return ()
 
 
+def _everywhere(*parameters: float) -> tuple[float, float]:
+    del parameters
+    return -np.inf, np.inf
+
+
 @dataclass(frozen=True, slots=True)
 class TabulatedFunction:
     """A function that a table holds: its values, and where it stops rising or falling.
 
     operator: ONNX's own, if one operator computes it; its attributes are the parameters.
+    domain: where it has a value. winds: it turns again and again, with slopes of at most 1.
     """
 
     values: Callable[..., Floats]  # of x and the parameters
     operator: str = ""
     attributes: tuple[str, ...] = ()
     turns: Callable[..., tuple[float, ...]] = _no_turns  # of the parameters, in order
+    domain: Callable[..., tuple[float, float]] = _everywhere  # of the parameters
+    winds: bool = False
 
 
 def _sigmoid(x: Floats) -> Floats:
@@ -86,15 +118,37 @@ def _gelu(x: Floats) -> Floats:
     return np.asarray(x * ndtr(x), dtype=np.float64)
 
 
+def _gelu_tanh(x: Floats) -> Floats:
+    return 0.5 * x * (1.0 + np.tanh(GELU_SLOPE * (x + GELU_CUBE * x * x * x)))
+
+
+def _before(x: float) -> float:
+    """The number before, for a function that jumps at x itself."""
+    return float(np.nextafter(x, -np.inf))
+
+
+def _power_turns(exponent: float) -> tuple[float, ...]:
+    if exponent < 0:
+        return (_before(0.0), 0.0)
+    return (0.0,) if exponent % 2 == 0 else ()
+
+
+def _power_domain(exponent: float) -> tuple[float, float]:
+    return (-np.inf if exponent.is_integer() else 0.0), np.inf
+
+
+def _clear_below(x: Floats, alpha: float) -> Floats:
+    return np.where(x > alpha, x, 0.0)
+
+
+def _shrink(x: Floats, lambd: float, bias: float) -> Floats:
+    return np.where(x < -lambd, x + bias, np.where(x > lambd, x - bias, 0.0))
+
+
 def _erf(x: Floats) -> Floats:
     from scipy.special import erf
 
     return np.asarray(erf(x), dtype=np.float64)
-
-
-def _exponential(x: Floats) -> Floats:
-    with np.errstate(over="ignore"):
-        return np.exp(x)
 
 
 def _power_of_two(x: Floats, lowest: float, highest: float, signed: float) -> Floats:
@@ -124,8 +178,41 @@ CURVES: dict[Function, TabulatedFunction] = {
         _hard_swish, turns=lambda shift, bound: (min(-shift / 2, bound - shift),)
     ),
     Function.GELU: TabulatedFunction(_gelu, turns=lambda: (-0.7517915246935645,)),
+    Function.GELU_TANH: TabulatedFunction(_gelu_tanh, turns=lambda: (-0.7524614220710162,)),
+    Function.MISH: TabulatedFunction(
+        lambda x: x * np.tanh(np.logaddexp(0.0, x)), "Mish", turns=lambda: (-1.1924312145154952,)
+    ),
+    Function.LOG: TabulatedFunction(np.log, "Log", domain=lambda: (0.0, np.inf)),
+    Function.SQRT: TabulatedFunction(np.sqrt, "Sqrt", domain=lambda: (0.0, np.inf)),
+    Function.RECIPROCAL: TabulatedFunction(
+        np.reciprocal, "Reciprocal", turns=lambda: (_before(0.0), 0.0)
+    ),
+    Function.POWER: TabulatedFunction(np.power, turns=_power_turns, domain=_power_domain),
+    Function.SIN: TabulatedFunction(np.sin, "Sin", winds=True),
+    Function.COS: TabulatedFunction(np.cos, "Cos", winds=True),
+    Function.ASIN: TabulatedFunction(np.arcsin, "Asin", domain=lambda: (-1.0, 1.0)),
+    Function.ACOS: TabulatedFunction(np.arccos, "Acos", domain=lambda: (-1.0, 1.0)),
+    Function.ATAN: TabulatedFunction(np.arctan, "Atan"),
+    Function.SINH: TabulatedFunction(np.sinh, "Sinh"),
+    Function.COSH: TabulatedFunction(np.cosh, "Cosh", turns=lambda: (0.0,)),
+    Function.ASINH: TabulatedFunction(np.arcsinh, "Asinh"),
+    Function.ACOSH: TabulatedFunction(np.arccosh, "Acosh", domain=lambda: (1.0, np.inf)),
+    Function.ATANH: TabulatedFunction(np.arctanh, "Atanh", domain=lambda: (-1.0, 1.0)),
+    Function.FLOOR: TabulatedFunction(np.floor, "Floor"),
+    Function.CEIL: TabulatedFunction(np.ceil, "Ceil"),
+    Function.ROUND: TabulatedFunction(np.rint, "Round"),
+    Function.TRUNCATE: TabulatedFunction(np.trunc),
+    Function.THRESHOLDED_RELU: TabulatedFunction(
+        _clear_below,
+        "ThresholdedRelu",
+        ("alpha",),
+        turns=lambda alpha: (alpha,),
+    ),
+    Function.SHRINK: TabulatedFunction(
+        _shrink, "Shrink", ("lambd", "bias"), turns=lambda lambd, bias: (_before(-lambd), lambd)
+    ),
     Function.ERF: TabulatedFunction(_erf, "Erf"),
-    Function.EXPONENTIAL: TabulatedFunction(_exponential, "Exp"),
+    Function.EXPONENTIAL: TabulatedFunction(np.exp, "Exp"),
     Function.POWER_OF_TWO: TabulatedFunction(_power_of_two),
 }
 PARAMETER_COUNTS = {
@@ -135,6 +222,9 @@ PARAMETER_COUNTS = {
     Function.TERNARY: 1,
     Function.ELU: 1,
     Function.POWER_OF_TWO: 3,
+    Function.POWER: 1,
+    Function.THRESHOLDED_RELU: 1,
+    Function.SHRINK: 2,
 }
 
 
@@ -164,4 +254,5 @@ def _evaluate(function: Function, parameters: tuple[float, ...], x: Floats) -> F
         case Function.TERNARY:
             return np.where(np.abs(x) >= parameters[0], np.where(x < 0, -1.0, 1.0), 0.0)
         case _:  # every other function has a curve, a new one too
-            return np.asarray(CURVES[function].values(x, *parameters), dtype=np.float64)
+            with np.errstate(all="ignore"):  # infinite, or no number, where ONNX has that too
+                return np.asarray(CURVES[function].values(x, *parameters), dtype=np.float64)

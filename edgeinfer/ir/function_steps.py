@@ -31,10 +31,18 @@ class RoundedFunction:
     def values(self, raw: Ints) -> Floats:
         """The function before it is rounded."""
         points = np.ldexp(raw.astype(np.float64), -self.frac)
-        return np.minimum(evaluate(self.function, self.parameters, points), HUGE)
+        low, high = self.domain
+        values = evaluate(self.function, self.parameters, np.clip(points, low, high))
+        return np.clip(values, -HUGE, HUGE)
 
     def __call__(self, raw: Ints) -> Ints:
         return quantize(self.values(raw), self.quantizer)
+
+    @property
+    def domain(self) -> tuple[float, float]:
+        """Where the function has a value; outside it goes on as at the nearer end."""
+        curve = CURVES.get(self.function)
+        return (-math.inf, math.inf) if curve is None else curve.domain(*self.parameters)
 
     @property
     def turns(self) -> tuple[float, ...]:

@@ -10,6 +10,8 @@ from dataclasses import replace
 
 import numpy as np
 
+from edgeinfer.base.errors import ProgramError
+from edgeinfer.graph.functions import CURVES
 from edgeinfer.graph.nodes import ActivationNode, Function
 from edgeinfer.ir.builder import ProgramBuilder
 from edgeinfer.ir.function_steps import RoundedFunction, steps_of
@@ -45,8 +47,21 @@ def tabulate(
     finding says how far it may be off."""
     range_ = b.ranges[x]
     curve = RoundedFunction(node.function, node.parameters, b.frac(x), out or FINEST)
+    reach = math.ldexp(range_.bottom, -b.frac(x)), math.ldexp(range_.top, -b.frac(x))
+    low, high = curve.domain
+    if reach[0] < low or reach[1] > high:
+        findings.append(
+            f"{name}: {node.function} has no value outside of {low:g} to {high:g}; where "
+            f"{node.x} is there, its table holds what it has at the nearer end."
+        )
     if range_.top - range_.bottom < MOST_ENTRIES:
         return _fill_table(b, curve, name, x, out, findings)
+    if CURVES[node.function].winds:
+        raise ProgramError(
+            f"{b.name}: {name}: a table of {node.function} over "
+            f"{range_.top - range_.bottom + 1} inputs is too large.",
+            hint=f"Give {node.x} a format of at most 16 bits in the recipe.",
+        )
     index = _coarse(node, range_, b.frac(x))
     if out is not None:
         steps = steps_of(curve, range_)

@@ -10,6 +10,8 @@ import numpy as np
 
 from edgeinfer.graph.functions import (
     CURVES,
+    GELU_CUBE,
+    GELU_SLOPE,
     SELU_ALPHA,
     SELU_SCALE,
     SMALLEST_POWER_INPUT,
@@ -64,6 +66,14 @@ def apply_function(
             limited = node("Clip", exponent, number(lowest), number(highest))
             power = node("Pow", number(2.0), limited)
             return node("Mul", power, _sign(builder, x)) if signed else power
+        case Function.GELU_TANH:
+            cube = node("Mul", node("Mul", x, x), node("Mul", x, number(GELU_CUBE)))
+            bend = node("Tanh", node("Mul", node("Add", x, cube), number(GELU_SLOPE)))
+            return node("Mul", node("Mul", x, number(0.5)), node("Add", bend, number(1.0)))
+        case Function.POWER:
+            return node("Pow", x, number(parameters[0]))
+        case Function.TRUNCATE:
+            return node("Mul", node("Sign", x), node("Floor", node("Abs", x)))
         case _:  # every other function has a curve with its operator, a new one too
             curve = CURVES[function]
             attributes = dict(zip(curve.attributes, parameters, strict=True))

@@ -4,6 +4,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import replace
 
 import numpy as np
@@ -21,6 +22,7 @@ from edgeinfer.readers.onnx.layout import (
     View,
     arrange_axes,
     axis_of,
+    file_shape,
     graph_axis,
     local,
     settle_scale,
@@ -28,18 +30,52 @@ from edgeinfer.readers.onnx.layout import (
     unfold_view,
 )
 from edgeinfer.readers.onnx.merge import merge_views
+from edgeinfer.readers.onnx.moves import reshape_view
 from edgeinfer.readers.onnx.ops import OnnxOp, UnreadableModelError
 from edgeinfer.readers.onnx.weights import finite
 
 ONES, ZEROS = np.ones(()), np.zeros(())
 PLAIN = {  # operators that are one function without parameters
+    "Acos": Function.ACOS,
+    "Acosh": Function.ACOSH,
+    "Asin": Function.ASIN,
+    "Asinh": Function.ASINH,
+    "Atan": Function.ATAN,
+    "Atanh": Function.ATANH,
+    "Ceil": Function.CEIL,
+    "Cos": Function.COS,
+    "Cosh": Function.COSH,
     "Erf": Function.ERF,
     "Exp": Function.EXPONENTIAL,
+    "Floor": Function.FLOOR,
+    "Log": Function.LOG,
+    "Mish": Function.MISH,
+    "Reciprocal": Function.RECIPROCAL,
+    "Round": Function.ROUND,
     "Sigmoid": Function.SIGMOID,
+    "Sin": Function.SIN,
+    "Sinh": Function.SINH,
     "Softplus": Function.SOFTPLUS,
     "Softsign": Function.SOFTSIGN,
+    "Sqrt": Function.SQRT,
     "Tanh": Function.TANH,
 }
+SHAPED = (  # operators that are a function with parameters, or made of one
+    "Celu",
+    "Elu",
+    "Gelu",
+    "HardSigmoid",
+    "HardSwish",
+    "LeakyRelu",
+    "Relu",
+    "Selu",
+    "Shrink",
+    "Sign",
+    "Swish",
+    "ThresholdedRelu",
+)
+SMALLEST = 2.0**-149  # of float32: where Sign leaves zero
+POWERS = {0.5: Function.SQRT, -1.0: Function.RECIPROCAL}
 SELU = (1.67326319217681884765625, 1.05070102214813232421875)  # ONNX's defaults
 
 
@@ -78,19 +114,43 @@ def activation(d: Drawing, op: OnnxOp, args: Args) -> View:
             return add_activation(d, op, x, Function.ELU, (op.real("alpha", 1.0),))
         case "Selu":
             given = op.real("alpha", SELU[0]), op.real("gamma", SELU[1])
-            if not np.allclose(given, SELU, rtol=1e-6):
-                raise UnreadableModelError(
-                    f"alpha and gamma are {given}; only ONNX's defaults can be read"
-                )
-            return add_activation(d, op, x, Function.SELU)
+            if np.allclose(given, SELU, rtol=1e-6):
+                return add_activation(d, op, x, Function.SELU)
+            y = add_activation(d, op, x, Function.ELU, (given[0],))
+            return scale_view(d, op, y, np.asarray(given[1]), ZEROS)
         case "Gelu":
-            if op.text("approximate", "none") != "none":
-                raise UnreadableModelError(
-                    "approximate='tanh' cannot be read; export it with 'none'"
-                )
-            return add_activation(d, op, x, Function.GELU)
+            smooth = op.text("approximate", "none") == "tanh"
+            return add_activation(d, op, x, Function.GELU_TANH if smooth else Function.GELU)
+        case "Celu":  # alpha ELU(x / alpha)
+            alpha = _positive(op, "alpha")
+            y = _scale_by(d, op, x, 1 / alpha)
+            return _scale_by(d, op, add_activation(d, op, y, Function.ELU, (1.0,)), alpha)
+        case "Swish":  # swish(alpha x) / alpha
+            alpha = _positive(op, "alpha")
+            y = add_activation(d, op, _scale_by(d, op, x, alpha), Function.SWISH)
+            return _scale_by(d, op, y, 1 / alpha)
+        case "Sign":
+            return add_activation(d, op, x, Function.TERNARY, (SMALLEST,))
+        case "ThresholdedRelu":
+            return add_activation(d, op, x, Function.THRESHOLDED_RELU, (op.real("alpha", 1.0),))
+        case "Shrink":
+            bounds = (op.real("lambd", 0.5), op.real("bias", 0.0))
+            if bounds[0] < 0:
+                raise UnreadableModelError(f"its lambd is {bounds[0]:g}; it must not be negative")
+            return add_activation(d, op, x, Function.SHRINK, bounds)
         case _:  # the others have no parameters
             return add_activation(d, op, x, PLAIN[op.kind])
+
+
+def _positive(op: OnnxOp, key: str) -> float:
+    found = op.real(key, 1.0)
+    if not found > 0:
+        raise UnreadableModelError(f"its {key} is {found:g}; it must be positive")
+    return found
+
+
+def _scale_by(d: Drawing, op: OnnxOp, x: View, factor: float) -> View:
+    return scale_view(d, op, x, np.asarray(factor), ZEROS)
 
 
 def prelu(d: Drawing, op: OnnxOp, args: Args) -> View:
@@ -151,8 +211,8 @@ def binary(d: Drawing, op: OnnxOp, args: Args) -> View:
             "Sub": MergeKind.SUBTRACT,
             "Mul": MergeKind.MULTIPLY,
         }
-        if op.kind not in kinds:
-            raise UnreadableModelError("it divides by a tensor that depends on the network's input")
+        if op.kind == "Div":
+            return merge_views(d, op, [a, invert_view(d, op, b)], MergeKind.MULTIPLY)
         return merge_views(d, op, [a, b], kinds[op.kind])
     if isinstance(a, View) and isinstance(b, Const):
         value = finite(b, "constant")
@@ -176,9 +236,14 @@ def binary(d: Drawing, op: OnnxOp, args: Args) -> View:
                 return scale_view(d, op, b, -ONES, value)
             case "Mul":
                 return scale_view(d, op, b, value, ZEROS)
-            case _:  # "Div" is refused below
-                pass
-    raise UnreadableModelError("it divides by a tensor that depends on the network's input")
+            case _:  # "Div", the last of the four
+                return scale_view(d, op, invert_view(d, op, b), value, ZEROS)
+    raise UnreadableModelError("it has fewer than two inputs")
+
+
+def invert_view(d: Drawing, op: OnnxOp, x: View) -> View:
+    """1 / x."""
+    return add_activation(d, op, x, Function.RECIPROCAL)
 
 
 def variadic(d: Drawing, op: OnnxOp, args: Args) -> View:
@@ -207,13 +272,17 @@ def absolute(d: Drawing, op: OnnxOp, args: Args) -> View:
 
 
 def power(d: Drawing, op: OnnxOp, args: Args) -> View:
-    """Pow with a constant exponent of 1 or 2."""
+    """Pow with a constant exponent; a square is a product."""
     x, exponent = data(args, 0), number(op, args, "exponent", 1, 1.0)
     if exponent == 1.0:
         return x
     if exponent == 2.0:
         return merge_views(d, op, [x, x], MergeKind.MULTIPLY)
-    raise UnreadableModelError(f"an exponent of {exponent:g} cannot be read; only 1 and 2 can")
+    if not np.isfinite(exponent) or (holds_integers(x) and exponent < 0):
+        raise UnreadableModelError(f"an exponent of {exponent:g} cannot be read")
+    if exponent in POWERS:
+        return add_activation(d, op, x, POWERS[exponent])
+    return add_activation(d, op, x, Function.POWER, (exponent,))
 
 
 def softmax(d: Drawing, op: OnnxOp, args: Args) -> View:
@@ -223,10 +292,15 @@ def softmax(d: Drawing, op: OnnxOp, args: Args) -> View:
     if op.version < 13:
         wide = [place for place in range(axis, len(x.order)) if sizes(d, x)[place] > 1]
         if len(wide) > 1:
-            raise UnreadableModelError(
-                "it runs over several axes at once; flatten its input before it"
-            )
+            have, first = file_shape(d, x), axis + (0 if x.merged else 1)
+            flat = reshape_view(d, x, (*have[:first], math.prod(have[first:])))
+            return reshape_view(d, _softmax(d, op, flat, len(flat.order) - 1), have)
         axis = wide[0] if wide else axis
+    return _softmax(d, op, x, axis)
+
+
+def _softmax(d: Drawing, op: OnnxOp, x: View, axis: int) -> View:
+    x = unfold_view(d, x)
     if x.order[axis] is None:
         x = arrange_axes(d, x)
     name = d.named(op)

@@ -36,19 +36,7 @@ def _cast(d: Drawing, op: OnnxOp, args: Args) -> Value:
 
 
 STANDARD: Mapping[str, Reader] = {
-    **dict.fromkeys(
-        (
-            *elementwise.PLAIN,
-            "Relu",
-            "LeakyRelu",
-            "HardSigmoid",
-            "HardSwish",
-            "Elu",
-            "Selu",
-            "Gelu",
-        ),
-        elementwise.activation,
-    ),
+    **dict.fromkeys((*elementwise.PLAIN, *elementwise.SHAPED), elementwise.activation),
     **dict.fromkeys(("Add", "Sub", "Mul", "Div"), elementwise.binary),
     **dict.fromkeys(("Sum", "Mean", "Max", "Min"), elementwise.variadic),
     **dict.fromkeys(("GlobalAveragePool", "GlobalMaxPool"), space.global_pool),

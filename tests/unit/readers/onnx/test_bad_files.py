@@ -259,7 +259,7 @@ CASES: dict[str, tuple[Made, tuple[str, ...]]] = {
             weights={"p": I64([0, 1, 0, 1])}),
         ("'pad'", "'reflect'"),
     ),
-    "a division by the input": (net(node("Div", ["x", "x"], ["y"], "q")), ("'q'", "divides")),
+    "a power of the input": (net(node("Pow", ["x", "x"], ["y"], "q")), ("'q'", "exponent")),
     "training": (
         net(node("BatchNormalization", ["x", "v", "v", "v", "v"], ["y"], "bn", training_mode=1),
             weights={"v": np.ones(4, F)}),

@@ -128,6 +128,59 @@ MODELS: dict[str, Callable[[], ModelProto]] = {
         node("Min", ["t", "hi"], ["y"]),
         weights={"lo": np.float32(-0.1), "hi": floats(RNG, 1, 3, 1, 1)},
     ),
+    **{
+        kind: (lambda kind=kind: one(node(kind, ["x"], ["y"]), opset=18))
+        for kind in (
+            *("Asinh", "Atan", "Ceil", "Cos", "Cosh", "Erf", "Exp", "Floor", "Mish"),
+            *("Reciprocal", "Round", "Sin", "Sinh", "Sign", "Neg", "Abs", "Celu"),
+        )
+    },
+    **{
+        f"{kind} within its domain": (
+            lambda kind=kind: one(
+                node("Sigmoid", ["x"], ["s"]),
+                node("Add", ["s", "c"], ["t"]),
+                node(kind, ["t"], ["y"]),
+                weights={"c": np.float32(1 if kind == "Acosh" else 0)},
+            )
+        )
+        for kind in ("Acos", "Acosh", "Asin", "Atanh", "Log", "Sqrt")
+    },
+    "celu": lambda: one(node("Celu", ["x"], ["y"], alpha=0.7)),
+    "gelu by tanh": lambda: one(node("Gelu", ["x"], ["y"], approximate="tanh"), opset=20),
+    "gelu in parts": lambda: one(
+        node("Div", ["x", "r"], ["d"]),
+        node("Erf", ["d"], ["e"]),
+        node("Add", ["e", "o"], ["a"]),
+        node("Mul", ["x", "a"], ["m"]),
+        node("Mul", ["m", "h"], ["y"]),
+        weights={"r": np.float32(2**0.5), "o": np.float32(1), "h": np.float32(0.5)},
+    ),
+    "selu of one's own": lambda: one(node("Selu", ["x"], ["y"], alpha=1.1, gamma=0.7)),
+    "thresholded relu": lambda: one(node("ThresholdedRelu", ["x"], ["y"], alpha=0.3)),
+    "shrink": lambda: one(node("Shrink", ["x"], ["y"], lambd=0.4, bias=0.2)),
+    **{
+        f"power {exponent}": (
+            lambda exponent=exponent: one(
+                node("Exp", ["x"], ["t"]),
+                node("Pow", ["t", "e"], ["y"]),
+                weights={"e": np.float32(exponent)},
+            )
+        )
+        for exponent in (0.5, -1, 3, -2, 1.5)
+    },
+    "cube": lambda: one(node("Pow", ["x", "e"], ["y"]), weights={"e": np.float32(3)}),
+    "quotient of tensors": lambda: one(
+        node("Sigmoid", ["x"], ["s"]), node("Div", ["x", "s"], ["y"])
+    ),
+    "constant over a tensor": lambda: one(
+        node("Sigmoid", ["x"], ["s"]),
+        node("Div", ["c", "s"], ["y"]),
+        weights={"c": floats(RNG, 3, 1, 1)},
+    ),
+    "softmax over several axes before 13": lambda: one(
+        node("Softmax", ["x"], ["y"], axis=2), opset=11
+    ),
     "square": lambda: one(node("Pow", ["x", "e"], ["y"]), weights={"e": np.float32(2)}),
     "arithmetic with constants": lambda: one(
         node("Mul", ["x", "a"], ["p"]),
