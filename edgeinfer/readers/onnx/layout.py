@@ -205,9 +205,9 @@ def local(d: Drawing, view: View, constant: NDArray[Any]) -> Floats | None:
     shape, after = d.shapes[view.tensor], sizes(d, view)
     if any(have not in (1, size) for have, size in zip(value.shape, after, strict=True)):
         return None
-    if view.folded is not None and value.shape[-1] > 1:
+    if view.folded is not None and value.shape[place := view.order.index(0)] > 1:
         ordered = np.empty_like(value)
-        ordered[..., view.folded.index] = value
+        ordered[(*(slice(None),) * place, view.folded.index)] = value
         value = ordered
     places = {axis: place for place, axis in enumerate(view.order) if axis is not None}
     spare = [place for place, axis in enumerate(view.order) if axis is None]

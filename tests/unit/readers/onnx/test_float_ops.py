@@ -199,6 +199,14 @@ MODELS: dict[str, Callable[[], ModelProto]] = {
     "softmax": lambda: one(node("Softmax", ["x"], ["y"], axis=1)),
     "softmax last": lambda: one(node("Softmax", ["x"], ["y"])),
     "softmax before 13": lambda: one(node("Softmax", ["x"], ["y"]), x=(2, 5), opset=11),
+    "shift of flattened channels with an axis behind them": lambda: one(
+        node("Conv", ["x", "w"], ["c"]),
+        node("Flatten", ["c"], ["f"]),
+        node("Unsqueeze", ["f", "a"], ["u"]),
+        node("Add", ["u", "b"], ["y"]),
+        x=(2, 1, 6),
+        weights={"w": floats(RNG, 3, 1, 2), "a": I64([2]), "b": floats(RNG, 15, 1)},
+    ),
     "transpose": lambda: one(node("Transpose", ["x"], ["y"], perm=[0, 2, 1, 3])),
     "reshape": lambda: one(node("Reshape", ["x", "s"], ["y"]), weights={"s": I64([0, -1, 4])}),
     "time distributed": lambda: one(
