@@ -40,11 +40,11 @@ def fold_operator(op: OnnxOp, args: tuple[Const | None, ...]) -> list[Const]:
     arrays = [None if arg is None else arg.value for arg in args]
     if op.kind == "Constant":
         return [Const(_constant(op))]
-    _refuse_large(op, [array for array in arrays if array is not None])
+    refuse_large(op, [array for array in arrays if array is not None])
     if (op.kind in MOVES or _widens(op)) and (first := args[0]) is not None:
         rest = arrays[1:]
-        return [move_const(first, lambda values: _compute_operator(op, [values, *rest])[0])]
-    return [Const(array) for array in _compute_operator(op, arrays)]
+        return [move_const(first, lambda values: compute_operator(op, [values, *rest])[0])]
+    return [Const(array) for array in compute_operator(op, arrays)]
 
 
 def _widens(op: OnnxOp) -> bool:
@@ -66,7 +66,8 @@ def _constant(op: OnnxOp) -> NDArray[Any]:
     raise UnreadableModelError("it holds no numbers")
 
 
-def _compute_operator(op: OnnxOp, arrays: list[NDArray[Any] | None]) -> list[NDArray[Any]]:
+def compute_operator(op: OnnxOp, arrays: list[NDArray[Any] | None]) -> list[NDArray[Any]]:
+    """An operator's results on arrays."""
     from onnx import TypeProto, helper
     from onnx.reference import ReferenceEvaluator
 
@@ -92,7 +93,7 @@ def _compute_operator(op: OnnxOp, arrays: list[NDArray[Any] | None]) -> list[NDA
     return [np.asarray(array) for array in found]
 
 
-def _refuse_large(op: OnnxOp, arrays: list[NDArray[Any]]) -> None:
+def refuse_large(op: OnnxOp, arrays: list[NDArray[Any]]) -> None:
     """Some operators make much of little."""
     shapes = [array.shape for array in arrays]
     wanted = 0.0

@@ -11,7 +11,16 @@ from functools import partial
 import numpy as np
 from onnx import GraphProto, TensorProto, defs
 
-from edgeinfer.readers.onnx import elementwise, linear, moves, quant, space
+from edgeinfer.readers.onnx import (
+    elementwise,
+    gathering,
+    linear,
+    moves,
+    quant,
+    reducing,
+    resizing,
+    space,
+)
 from edgeinfer.readers.onnx.args import Args
 from edgeinfer.readers.onnx.drawing import Drawing
 from edgeinfer.readers.onnx.fold import FOLDABLE, fold_operator
@@ -41,8 +50,16 @@ STANDARD: Mapping[str, Reader] = {
     **dict.fromkeys(("Sum", "Mean", "Max", "Min"), elementwise.variadic),
     **dict.fromkeys(("GlobalAveragePool", "GlobalMaxPool"), space.global_pool),
     **dict.fromkeys(("MaxPool", "AveragePool"), space.pool),
-    **dict.fromkeys(("ReduceMean", "ReduceSum", "ReduceMax"), space.reduce),
-    **dict.fromkeys(("Resize", "Upsample"), space.resize),
+    **dict.fromkeys((*reducing.POOLS, *reducing.OTHERS), reducing.reduce),
+    **dict.fromkeys(
+        ("CenterCropPad", "Compress", "GatherElements", "GatherND", "ReverseSequence"),
+        gathering.move_elements,
+    ),
+    **dict.fromkeys(
+        ("Scatter", "ScatterElements", "ScatterND", "TensorScatter", "Trilu"),
+        gathering.change_elements,
+    ),
+    **dict.fromkeys(("Resize", "Upsample"), resizing.resize),
     **dict.fromkeys(("Identity", "Dropout"), moves.pass_unchanged),
     **dict.fromkeys(("DepthToSpace", "SpaceToDepth"), moves.rearrange_depth),
     "Abs": elementwise.absolute,
@@ -58,7 +75,11 @@ STANDARD: Mapping[str, Reader] = {
     "MatMul": linear.matmul,
     "Neg": elementwise.negate_view,
     "PRelu": elementwise.prelu,
-    "Pad": space.pad,
+    "Pad": gathering.pad,
+    "Tile": gathering.tile,
+    "Expand": gathering.expand,
+    "CumSum": gathering.cumulate,
+    "LogSoftmax": reducing.log_softmax,
     "Pow": elementwise.power,
     "QuantizeLinear": quant.quantize_linear,
     "Reshape": moves.reshape,

@@ -249,15 +249,15 @@ CASES: dict[str, tuple[Made, tuple[str, ...]]] = {
     "the batch is mixed in": (
         net(node("Transpose", ["x"], ["y"], "tp", perm=[1, 0]), x=("n", 4)), ("'tp'", "batch axis")
     ),
-    "linear resizing": (
-        net(node("Resize", ["x", "", "s"], ["y"], "up", mode="linear"), x=(1, 2, 4, 4),
-            weights={"s": F([1, 1, 2, 2])}),
-        ("'up'", "'linear'"),
+    "resizing of samples": (
+        net(node("Resize", ["x", "", "s"], ["y"], "up", mode="linear"), x=(2, 2, 4, 4),
+            weights={"s": F([2, 1, 2, 2])}),
+        ("'up'", "batch"),
     ),
     "reflected padding": (
         net(node("Pad", ["x", "p"], ["y"], "pad", mode="reflect"),
-            weights={"p": I64([0, 1, 0, 1])}),
-        ("'pad'", "'reflect'"),
+            weights={"p": I64([0, 9, 0, 1])}),
+        ("'pad'", "mirrors 9 of"),
     ),
     "a power of the input": (net(node("Pow", ["x", "x"], ["y"], "q")), ("'q'", "exponent")),
     "training": (
