@@ -196,8 +196,8 @@ def clip_view(d: Drawing, op: OnnxOp, x: View, low: float, high: float) -> View:
 def holds_integers(value: Value | None) -> bool:
     """Whether the file has integers there, for which some operators mean something else."""
     if isinstance(value, Const):
-        return np.asarray(value.value).dtype.kind in "iu"
-    return value is not None and value.integer
+        return np.asarray(value.value).dtype.kind in "iub"
+    return value is not None and bool(value.integer)
 
 
 def binary(d: Drawing, op: OnnxOp, args: Args) -> View:

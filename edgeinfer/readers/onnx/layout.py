@@ -73,7 +73,7 @@ class View:
     scale: Floats = field(default_factory=lambda: ONE)
     shift: Floats = field(default_factory=lambda: ZERO)
     exclusive: bool = True  # nothing else reads the Graph tensor
-    integer: bool = False  # an input of the file that holds integers, moved or added at most
+    integer: str = ""  # the type of integers, or bool, that the file has there
     label: str = ""  # what the owed scale and shift will be called
 
     @property
@@ -207,7 +207,7 @@ def local(d: Drawing, view: View, constant: NDArray[Any]) -> Floats | None:
         return None
     if view.folded is not None and value.shape[place := view.order.index(0)] > 1:
         ordered = np.empty_like(value)
-        ordered[(*(slice(None),) * place, view.folded.index)] = value
+        np.moveaxis(ordered, place, -1)[..., view.folded.index] = np.moveaxis(value, place, -1)
         value = ordered
     places = {axis: place for place, axis in enumerate(view.order) if axis is not None}
     spare = [place for place, axis in enumerate(view.order) if axis is None]

@@ -5,13 +5,13 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import replace
 from functools import partial
 
 import numpy as np
-from onnx import GraphProto, TensorProto, defs
+from onnx import GraphProto, defs
 
 from edgeinfer.readers.onnx import (
+    comparing,
     elementwise,
     gathering,
     linear,
@@ -26,26 +26,18 @@ from edgeinfer.readers.onnx.drawing import Drawing
 from edgeinfer.readers.onnx.fold import FOLDABLE, fold_operator
 from edgeinfer.readers.onnx.layout import Const, Value, View, file_shape
 from edgeinfer.readers.onnx.merge import concat
-from edgeinfer.readers.onnx.ops import MAIN_DOMAINS, OnnxOp, UnreadableModelError, float_types
+from edgeinfer.readers.onnx.ops import MAIN_DOMAINS, OnnxOp, UnreadableModelError
 
 Reader = Callable[[Drawing, OnnxOp, Args], Value | list[View]]
 
 
-def _cast(d: Drawing, op: OnnxOp, args: Args) -> Value:
-    to = op.whole("to", 1)
-    if to not in float_types():
-        raise UnreadableModelError("it casts a tensor to integers")
-    if to not in (TensorProto.FLOAT, TensorProto.DOUBLE):
-        kind = TensorProto.DataType.Name(to)
-        raise UnreadableModelError(
-            f"it rounds to {kind}, whose steps grow with the value: no fixed ones do"
-        )
-    found = moves.pass_unchanged(d, op, args)
-    return replace(found, integer=False)
-
-
 STANDARD: Mapping[str, Reader] = {
     **dict.fromkeys((*elementwise.PLAIN, *elementwise.SHAPED), elementwise.activation),
+    **dict.fromkeys(
+        ("Equal", "Greater", "GreaterOrEqual", "Less", "LessOrEqual"), comparing.compare
+    ),
+    **dict.fromkeys(("And", "Or", "Xor"), comparing.join_truths),
+    **dict.fromkeys(("Cast", "CastLike"), comparing.cast),
     **dict.fromkeys(("Add", "Sub", "Mul", "Div"), elementwise.binary),
     **dict.fromkeys(("Sum", "Mean", "Max", "Min"), elementwise.variadic),
     **dict.fromkeys(("GlobalAveragePool", "GlobalMaxPool"), space.global_pool),
@@ -64,7 +56,6 @@ STANDARD: Mapping[str, Reader] = {
     **dict.fromkeys(("DepthToSpace", "SpaceToDepth"), moves.rearrange_depth),
     "Abs": elementwise.absolute,
     "BatchNormalization": linear.batch_norm,
-    "Cast": _cast,
     "Clip": elementwise.clip,
     "Concat": concat,
     "Conv": linear.conv,
@@ -73,6 +64,8 @@ STANDARD: Mapping[str, Reader] = {
     "Gather": moves.gather,
     "Gemm": linear.gemm,
     "MatMul": linear.matmul,
+    "Not": comparing.negate_truth,
+    "Where": comparing.where,
     "Neg": elementwise.negate_view,
     "PRelu": elementwise.prelu,
     "Pad": gathering.pad,

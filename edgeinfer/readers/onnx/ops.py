@@ -266,6 +266,13 @@ def _cycle(live: list[OnnxOp], needs: list[set[int]]) -> str:
     return ", which needs ".join(f"{live[p].place} ({live[p].label})" for p in [*around, around[0]])
 
 
+def integer_type(data_type: int) -> str:
+    """The name of a type of integers, or bool; nothing for real numbers."""
+    if data_type in float_types() or data_type not in helper.get_all_tensor_dtypes():
+        return ""
+    return str(helper.tensor_dtype_to_np_dtype(data_type))
+
+
 def float_types() -> tuple[int, ...]:
     """Types that hold real numbers."""
     return (TensorProto.FLOAT, TensorProto.DOUBLE, TensorProto.FLOAT16, TensorProto.BFLOAT16)

@@ -119,7 +119,7 @@ def dequantize_linear(d: Drawing, op: OnnxOp, args: Args) -> Value:
     x = args[0]
     if isinstance(x, View):
         step, zero = _along(step, op, x.rank), _along(zero, op, x.rank)
-        return scale_view(d, op, replace(x, integer=False), step, -zero * step)
+        return scale_view(d, op, replace(x, integer=""), step, -zero * step)
     stored = constant(args, 0, "input").value
     step, zero = _along(step, op, stored.ndim), _along(zero, op, stored.ndim)
     whole = np.asarray(stored, dtype=np.float64) - zero
@@ -254,5 +254,5 @@ def _along(values: NDArray[Any], op: OnnxOp, rank: int) -> NDArray[Any]:
 
 def integer_input(data_type_name: str) -> Quantizer | None:
     """The format of an input that the file declares as small integers."""
-    low, high = type_range(data_type_name)
+    low, high = (0, 1) if data_type_name == "bool" else type_range(data_type_name)
     return Quantizer(fixed_of_range(low, high, 0)) if high < 1 << 16 else None

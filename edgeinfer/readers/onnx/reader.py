@@ -35,6 +35,7 @@ from edgeinfer.readers.onnx.ops import (
     OnnxSource,
     UnreadableModelError,
     float_types,
+    integer_type,
     source_of,
 )
 from edgeinfer.readers.onnx.quant import integer_input
@@ -209,7 +210,7 @@ def _input(d: Drawing, source: OnnxSource, entry: InputDeclaration, *, turned: b
         shape, order = list(last), (len(shape) - 1, *range(len(shape) - 1))
     d.add(InputNode(name, tuple(shape)))
     _note_integers(d, where, name, entry.data_type)
-    return View(name, order, exclusive=False, integer=entry.data_type not in float_types())
+    return View(name, order, exclusive=False, integer=integer_type(entry.data_type))
 
 
 def _dims(where: str, entry: InputDeclaration) -> tuple[int | str, ...]:
@@ -261,7 +262,7 @@ def _whole_input(
     d.add(InputNode(name, tuple(shape[axis] for axis in kept)))
     _note_integers(d, where, name, entry.data_type)
     order = tuple(kept.index(axis) if axis != batch else None for axis in range(rank))
-    integer = entry.data_type not in float_types()
+    integer = integer_type(entry.data_type)
     return View(name, order, merged=True, exclusive=False, integer=integer)
 
 

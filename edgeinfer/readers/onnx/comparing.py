@@ -1,0 +1,151 @@
+# SPDX-License-Identifier: Apache-2.0
+# SPDX-FileCopyrightText: The edgeinfer authors
+"""Truth values, which are 0 and 1 in the Graph, choices by them, and casts between types."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import numpy as np
+from onnx import TensorProto, helper
+
+from edgeinfer.graph.nodes import Function, MergeKind
+from edgeinfer.readers.onnx.affine import scale_view
+from edgeinfer.readers.onnx.args import Args, data
+from edgeinfer.readers.onnx.drawing import Drawing
+from edgeinfer.readers.onnx.elementwise import SMALLEST, add_activation
+from edgeinfer.readers.onnx.layout import Const, Value, View
+from edgeinfer.readers.onnx.merge import merge_views
+from edgeinfer.readers.onnx.ops import OnnxOp, UnreadableModelError, float_types, integer_type
+from edgeinfer.readers.onnx.steps import type_range
+from edgeinfer.readers.onnx.weights import finite
+
+ONE, ZERO = np.ones(()), np.zeros(())
+BOOL = "bool"
+EXACT_BITS: dict[int, int] = {TensorProto.FLOAT16: 11, TensorProto.BFLOAT16: 8}  # of whole numbers
+TRUTHS = {"And": MergeKind.MULTIPLY, "Or": MergeKind.MAXIMUM}
+
+
+def compare(d: Drawing, op: OnnxOp, args: Args) -> View:
+    """Comparisons, by the sign of the difference."""
+    a, b = _input_of(args, 0), _input_of(args, 1)
+    match op.kind:
+        case "Less":  # a - b below zero
+            return _is_negative(d, op, _minus(d, op, a, b), wanted=True)
+        case "GreaterOrEqual":
+            return _is_negative(d, op, _minus(d, op, a, b), wanted=False)
+        case "Greater":
+            return _is_negative(d, op, _minus(d, op, b, a), wanted=True)
+        case "LessOrEqual":
+            return _is_negative(d, op, _minus(d, op, b, a), wanted=False)
+        case _:  # "Equal", the last of the five
+            return negate_truth(d, op, (_is_not_zero(d, op, _minus(d, op, a, b)),))
+
+
+def _input_of(args: Args, place: int) -> Value:
+    found = args[place] if place < len(args) else None
+    if found is None:
+        raise UnreadableModelError(f"it has no input {place}")
+    return found
+
+
+def _minus(d: Drawing, op: OnnxOp, a: Value, b: Value) -> View:
+    if isinstance(a, View) and isinstance(b, View):
+        return merge_views(d, op, [a, b], MergeKind.SUBTRACT)
+    if isinstance(a, View) and isinstance(b, Const):
+        return scale_view(d, op, a, ONE, -finite(b, "constant"))
+    if isinstance(a, Const) and isinstance(b, View):
+        return scale_view(d, op, b, -ONE, finite(a, "constant"))
+    raise UnreadableModelError("it works on constants only")
+
+
+def _is_negative(d: Drawing, op: OnnxOp, x: View, *, wanted: bool) -> View:
+    sign = add_activation(d, op, x, Function.SIGN)
+    half = np.asarray(-0.5 if wanted else 0.5)
+    return replace(scale_view(d, op, sign, half, np.asarray(0.5)), integer=BOOL)
+
+
+def _is_not_zero(d: Drawing, op: OnnxOp, x: View) -> View:
+    sign = add_activation(d, op, x, Function.TERNARY, (SMALLEST,))
+    return replace(merge_views(d, op, [sign, sign], MergeKind.MULTIPLY), integer=BOOL)
+
+
+def negate_truth(d: Drawing, op: OnnxOp, args: Args) -> View:
+    """Not."""
+    return replace(scale_view(d, op, data(args, 0), -ONE, ONE), integer=BOOL)
+
+
+def join_truths(d: Drawing, op: OnnxOp, args: Args) -> View:
+    """And, Or, Xor."""
+    a, b = _input_of(args, 0), _input_of(args, 1)
+    if op.kind in TRUTHS:
+        return replace(merge_views(d, op, [a, b], TRUTHS[op.kind]), integer=BOOL)
+    apart = merge_views(d, op, [a, b], MergeKind.SUBTRACT)
+    return replace(merge_views(d, op, [apart, apart], MergeKind.MULTIPLY), integer=BOOL)
+
+
+def where(d: Drawing, op: OnnxOp, args: Args) -> Value:
+    """Where: condition x a + (1 - condition) x b."""
+    condition, a, b = (_input_of(args, place) for place in range(3))
+    if isinstance(condition, Const):
+        other: Value = Const(1.0 - finite(condition, "condition"))
+    else:
+        other = negate_truth(d, op, (condition,))
+    taken, left = _product(d, op, condition, a), _product(d, op, other, b)
+    integer = next((value.integer for value in (a, b) if isinstance(value, View)), "")
+    if isinstance(taken, Const) and isinstance(left, Const):
+        return Const(taken.value + left.value)
+    if isinstance(taken, View) and isinstance(left, View):
+        return replace(merge_views(d, op, [taken, left], MergeKind.ADD), integer=integer)
+    view, const = (taken, left) if isinstance(taken, View) else (left, taken)
+    assert isinstance(view, View) and isinstance(const, Const)
+    return replace(scale_view(d, op, view, ONE, const.value), integer=integer)
+
+
+def _product(d: Drawing, op: OnnxOp, a: Value, b: Value) -> Value:
+    if isinstance(a, Const) and isinstance(b, Const):
+        return Const(finite(a, "condition") * finite(b, "constant"))
+    if isinstance(a, View) and isinstance(b, View):
+        return merge_views(d, op, [a, b], MergeKind.MULTIPLY)
+    view, const = (a, b) if isinstance(a, View) else (b, a)
+    assert isinstance(view, View) and isinstance(const, Const)
+    return scale_view(d, op, view, finite(const, "constant"), ZERO)
+
+
+def cast(d: Drawing, op: OnnxOp, args: Args) -> Value:
+    """Cast and CastLike: what changes no number passes, reals are cut towards zero."""
+    if isinstance(like := args[-1], View) and isinstance(const := args[0], Const):
+        return Const(const.value.astype(like.integer or np.float32), const.grid)
+    x, to = data(args, 0), op.whole("to", TensorProto.FLOAT)
+    if op.kind == "CastLike":
+        like = _input_of(args, 1)
+        held = np.dtype(like.integer or np.float32) if isinstance(like, View) else like.value.dtype
+        to = helper.np_dtype_to_tensor_dtype(held)
+    kind = TensorProto.DataType.Name(to)
+    if to in (TensorProto.FLOAT, TensorProto.DOUBLE):
+        return replace(x, integer="")
+    if to in float_types():
+        if x.integer and max(map(abs, _range(x.integer))) <= 1 << EXACT_BITS[to]:
+            return replace(x, integer="")
+        raise UnreadableModelError(
+            f"it rounds to {kind}, whose steps grow with the value: no fixed ones do"
+        )
+    name = integer_type(to)
+    if to == TensorProto.BOOL:
+        return x if x.integer == BOOL else _is_not_zero(d, op, x)
+    try:
+        low, high = type_range(name)
+    except UnreadableModelError:
+        raise UnreadableModelError(f"it casts a tensor to {kind}") from None
+    if not x.integer:
+        if high < (1 << 7) - 1:
+            raise UnreadableModelError(f"it casts a tensor to {kind}")
+        return replace(add_activation(d, op, x, Function.TRUNCATE), integer=name)
+    least, most = _range(x.integer)
+    if least < low or most > high:
+        raise UnreadableModelError(f"it wraps {x.integer} to {name}")
+    return replace(x, integer=name)
+
+
+def _range(integer: str) -> tuple[int, int]:
+    return (0, 1) if integer == BOOL else type_range(integer)
