@@ -4,6 +4,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 from dataclasses import replace
 
@@ -12,17 +13,22 @@ import numpy as np
 from edgeinfer.graph.nodes import BatchNormNode, ConvNode, DenseNode, Floats, MergeKind
 from edgeinfer.readers.onnx.affine import scale_view, uniform
 from edgeinfer.readers.onnx.args import Args, constant, constant_or_none, data
-from edgeinfer.readers.onnx.drawing import Drawing
+from edgeinfer.readers.onnx.drawing import Drawing, arranged_tensor
 from edgeinfer.readers.onnx.layout import (
     ZERO,
     Const,
+    Value,
     View,
     arrange_axes,
     axis_of,
+    file_shape,
     settle_scale,
     shrink_array,
+    sizes,
+    with_all_axes,
 )
 from edgeinfer.readers.onnx.merge import merge_views
+from edgeinfer.readers.onnx.moves import reshape_view
 from edgeinfer.readers.onnx.ops import OnnxOp, UnreadableModelError
 from edgeinfer.readers.onnx.space import pads_of, spatial, sum_window
 from edgeinfer.readers.onnx.weights import bias_of, finite, kernel_of, move_const, transpose_const
@@ -62,38 +68,116 @@ def conv(d: Drawing, op: OnnxOp, args: Args, *, channels_last: bool = False) -> 
 
 def gemm(d: Drawing, op: OnnxOp, args: Args) -> View:
     """alpha A B + beta C."""
+    factors = op.real("alpha", 1.0), op.real("beta", 1.0)
+    bias = args[2] if len(args) > 2 else None
+    if isinstance(args[0], Const):
+        return _gemm_from_left(d, op, args[0], data(args, 1), bias, factors)
     x, weights = data(args, 0), constant(args, 1, "weights")
     if op.whole("transA", 0):
-        raise UnreadableModelError("it transposes its input across the batch")
+        if d.batch != 1:
+            raise UnreadableModelError("it transposes its input across the batch")
+        x = _swap_operands(d, with_all_axes(x))
     if op.whole("transB", 0):
         weights = transpose_const(weights, (1, 0))
-    bias = args[2] if len(args) > 2 else None
-    factors = op.real("alpha", 1.0), op.real("beta", 1.0)
-    if not isinstance(bias, View):
+    if not isinstance(bias, View) and (bias is None or _is_row(bias)):
         return _dense(d, op, x, weights, bias, factors)
-    y = _dense(d, op, x, weights, None, factors)
-    if factors[1] != 1.0:
-        bias = scale_view(d, op, bias, np.asarray(factors[1]), ZERO)
+    return _add(d, op, _dense(d, op, x, weights, None, factors), bias, factors[1])
+
+
+def _is_row(bias: Const) -> bool:
+    return all(size == 1 for size in bias.value.shape[:-1])
+
+
+def _gemm_from_left(
+    d: Drawing,
+    op: OnnxOp,
+    weights: Const,
+    x: View,
+    bias: Value | None,
+    factors: tuple[float, float],
+) -> View:
+    """A constant matrix times a tensor, both perhaps transposed."""
+    if d.batch != 1:
+        raise UnreadableModelError("it multiplies along the batch")
+    x = with_all_axes(x)
+    if not op.whole("transB", 0):
+        x = _swap_operands(d, x)
+    if not op.whole("transA", 0):
+        weights = transpose_const(weights, (1, 0))
+    y = _swap_operands(d, _dense(d, op, x, weights, None, (factors[0], 1.0)))
+    return y if bias is None else _add(d, op, y, bias, factors[1])
+
+
+def _add(d: Drawing, op: OnnxOp, y: View, bias: Value, factor: float) -> View:
+    if isinstance(bias, Const):
+        return scale_view(d, op, y, np.ones(()), factor * finite(bias, "bias"))
+    if factor != 1.0:
+        bias = scale_view(d, op, bias, np.asarray(factor), ZERO)
     return merge_views(d, op, [y, bias], MergeKind.ADD)
 
 
 def matmul(d: Drawing, op: OnnxOp, args: Args) -> View:
-    """x W, or W x with the last two axes of x swapped around it."""
+    """x W, or W x with the last two axes of x swapped around it; W may be a stack of matrices."""
     a, b = args[0], args[1]
     if isinstance(a, View) and isinstance(b, Const):
-        return _dense(d, op, a, _matrix(b), None, (1.0, 1.0))
-    if isinstance(a, Const) and isinstance(b, View) and a.value.ndim == 2 and b.rank > 2:
-        y = _dense(d, op, _swap_operands(d, b), transpose_const(a, (1, 0)), None, (1.0, 1.0))
-        return _swap_operands(d, y)
+        if b.value.ndim == 1:
+            column = move_const(b, lambda values: values.reshape(-1, 1))
+            y = _dense(d, op, a, column, None, (1.0, 1.0))
+            return reshape_view(d, y, file_shape(d, y)[:-1])
+        return _times(d, op, a, b)
+    if isinstance(a, Const) and isinstance(b, View) and a.value.ndim >= 2 and b.rank > 1:
+        if d.batch == 1 and b.rank == 2:
+            b = with_all_axes(b)
+        order = (*range(a.value.ndim - 2), a.value.ndim - 1, a.value.ndim - 2)
+        return _swap_operands(d, _times(d, op, _swap_operands(d, b), transpose_const(a, order)))
     raise UnreadableModelError("both its inputs depend on the network's input")
+
+
+def _times(d: Drawing, op: OnnxOp, x: View, weights: Const) -> View:
+    shape = weights.value.shape
+    if all(size == 1 for size in shape[:-2]) and len(shape) <= max(x.rank, 2):
+        return _dense(d, op, x, _matrix(weights), None, (1.0, 1.0))
+    if d.batch == 1 and len(shape) == x.rank and shape[0] > 1:
+        x = with_all_axes(x)
+    lead = shape[:-2] if x.merged else shape[1:-2]
+    have = sizes(d, x)
+    stacked = len(shape) == x.rank and have[:-2] == lead and (x.merged or shape[0] == 1)
+    if not stacked or have[-1] != shape[-2]:
+        raise UnreadableModelError(
+            f"weights of shape {shape} do not fit a tensor of {file_shape(d, x)}; a matrix can be "
+            f"read, or a stack of them, one for each matrix of the tensor"
+        )
+    return _multiply_stacks(d, op, x, weights, math.prod(lead))
+
+
+def _multiply_stacks(d: Drawing, op: OnnxOp, x: View, weights: Const, count: int) -> View:
+    """Matrices times matrices: a convolution of width 1 that has a group for each."""
+    x = uniform(d, x)
+    have = sizes(d, x)
+    steps, width, out = have[-2], have[-1], weights.value.shape[-1]
+    lead = tuple(range(len(have) - 2))
+    x = arrange_axes(d, x, (len(have) - 2, *lead, len(have) - 1))
+    axes = tuple(range(len(have)))
+    rows = arranged_tensor(d, x.tensor, axes, (steps, count * width))
+    kernel = move_const(
+        weights,
+        lambda values: values.reshape(count, width, out).swapaxes(0, 1).reshape(1, width, -1),
+    )
+    name = d.named(op)
+
+    def node(values: Floats, bias: Floats | None) -> ConvNode:
+        return ConvNode(name, name, rows, values, bias, (1,), ((0, 0),), (1,), count)
+
+    y = _linear(d, name, replace(x, tensor=rows), kernel, None, (1.0, 1.0), node)
+    y = settle_scale(d, y) if y.scale.ndim else y
+    back = arranged_tensor(d, y.tensor, (0, 1), (steps, *have[:-2], out))
+    return replace(y, tensor=back, order=(*(axis + 1 for axis in lead), 0, len(have) - 1))
 
 
 def _matrix(const: Const) -> Const:
     shape = const.value.shape
-    if len(shape) > 2 and all(size == 1 for size in shape[:-2]):
+    if len(shape) > 2:
         return move_const(const, lambda values: values.reshape(shape[-2:]))
-    if len(shape) != 2:
-        raise UnreadableModelError(f"weights of shape {shape} are not a matrix")
     return const
 
 

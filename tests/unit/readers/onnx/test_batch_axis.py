@@ -41,6 +41,20 @@ SAMPLES: dict[str, Network] = {  # nodes, the shape of x, weights
         {"w": floats(RNG, 3, 2, 3, 3), "v": floats(RNG, 12, 2)},
     ),
     "rows": ([node("MatMul", ["x", "w"], ["y"])], (3, 4), {"w": floats(RNG, 4, 2)}),
+    "columns": (
+        [node("Gemm", ["x", "w", "b"], ["y"], transA=1, beta=0.5)],
+        (4, 3),
+        {"w": floats(RNG, 4, 2), "b": floats(RNG, 3, 2)},
+    ),
+    "a constant from the left": (
+        [node("Gemm", ["w", "x", "b"], ["y"], transB=1, alpha=2.0)],
+        (3, 4),
+        {"w": floats(RNG, 2, 4), "b": floats(RNG, 2, 1)},
+    ),
+    "a vector": ([node("MatMul", ["x", "w"], ["y"])], (4,), {"w": floats(RNG, 4, 2)}),
+    "a stack of matrices": (
+        [node("MatMul", ["x", "w"], ["y"])], (3, 2, 4), {"w": floats(RNG, 3, 4, 5)},
+    ),
     "a row joined": (
         [node("Concat", ["x", "w"], ["y"], axis=0)], (3, 4), {"w": floats(RNG, 2, 4)},
     ),

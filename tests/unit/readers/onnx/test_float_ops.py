@@ -76,6 +76,26 @@ MODELS: dict[str, Callable[[], ModelProto]] = {
     "matmul from the left": lambda: one(
         node("MatMul", ["w", "x"], ["y"]), x=(2, 5, 6), weights={"w": floats(RNG, 3, 5)}
     ),
+    "matmul with a vector": lambda: one(
+        node("MatMul", ["x", "w"], ["y"]), x=(2, 7, 5), weights={"w": floats(RNG, 5)}
+    ),
+    "matmul with a stack": lambda: one(
+        node("MatMul", ["x", "w"], ["y"]), weights={"w": floats(RNG, 1, 3, 6, 4)}
+    ),
+    "matmul with a stack from the left": lambda: one(
+        node("MatMul", ["w", "x"], ["y"]), weights={"w": floats(RNG, 1, 3, 5, 8)}
+    ),
+    "matmul with a stack after a transposition": lambda: one(
+        node("Transpose", ["x"], ["t"], perm=[0, 2, 3, 1]),
+        node("MatMul", ["t", "w"], ["m"]),
+        node("Add", ["m", "b"], ["y"]),
+        weights={"w": floats(RNG, 1, 8, 3, 4), "b": floats(RNG, 8, 1, 4)},
+    ),
+    "gemm with a bias of every row": lambda: one(
+        node("Gemm", ["x", "w", "b"], ["y"], alpha=0.5, beta=2.0),
+        x=(1, 5),
+        weights={"w": floats(RNG, 5, 4), "b": floats(RNG, 1, 1)},
+    ),
     "batch norm": lambda: one(
         node("BatchNormalization", ["x", "g", "b", "m", "v"], ["y"], epsilon=1e-3),
         weights={k: floats(RNG, 3) for k in "gbm"} | {"v": np.float32([0.5, 1, 2])},
