@@ -220,6 +220,18 @@ def _dense(
     return _linear(d, name, x, weights, bias, factors, node)
 
 
+def add_linear(
+    d: Drawing,
+    name: str,
+    x: View,
+    weights: Const,
+    bias: Const | None,
+    node: Callable[[Floats, Floats | None], ConvNode | DenseNode],
+) -> View:
+    """A layer by its node, whose kernel counts output channels last."""
+    return _linear(d, name, x, weights, bias, (1.0, 1.0), node)
+
+
 def _linear(
     d: Drawing,
     name: str,

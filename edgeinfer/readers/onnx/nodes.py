@@ -20,6 +20,7 @@ from edgeinfer.readers.onnx import (
     reducing,
     resizing,
     space,
+    transposed,
 )
 from edgeinfer.readers.onnx.args import Args
 from edgeinfer.readers.onnx.drawing import Drawing
@@ -59,6 +60,7 @@ STANDARD: Mapping[str, Reader] = {
     "Clip": elementwise.clip,
     "Concat": concat,
     "Conv": linear.conv,
+    "ConvTranspose": transposed.conv_transpose,
     "DequantizeLinear": quant.dequantize_linear,
     "Flatten": moves.flatten,
     "Gather": moves.gather,

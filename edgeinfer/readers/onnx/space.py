@@ -1,17 +1,25 @@
 # SPDX-License-Identifier: Apache-2.0
 # SPDX-FileCopyrightText: The edgeinfer authors
-"""Windows over space: pools, global means, padding, nearest-neighbour resizing."""
+"""Windows over space: pools of any shape, global ones too."""
 
 from __future__ import annotations
 
+import math
 from dataclasses import replace
 from typing import assert_never
 
+import numpy as np
+
 from edgeinfer.graph.nodes import (
+    MergeKind,
+    MergeNode,
     Pads,
     PoolNode,
     PoolNodeKind,
     Shape,
+    SliceNode,
+    count_windows,
+    dilate_window,
     same_pads,
 )
 from edgeinfer.readers.onnx.affine import carry_view
@@ -21,9 +29,12 @@ from edgeinfer.readers.onnx.layout import (
     View,
     arrange_axes,
     settle_scale,
+    shrink_array,
     with_batch,
 )
 from edgeinfer.readers.onnx.ops import OnnxOp, UnreadableModelError
+
+MOST_TAPS = 64  # of a dilated window: each is a slice
 
 
 def spatial(d: Drawing, x: View, rank: int, *, channels_last: bool = False) -> View:
@@ -67,22 +78,23 @@ def pool(d: Drawing, op: OnnxOp, args: Args, *, channels_last: bool = False) -> 
     window = op.wholes("kernel_shape")
     if window is None or len(window) not in (1, 2):
         raise UnreadableModelError(f"its window is {window}; one or two spatial axes can be read")
-    if any(step != 1 for step in op.wholes("dilations") or ()):
-        raise UnreadableModelError("its window is dilated")
     if len([output for output in op.outputs if output]) > 1:
         raise UnreadableModelError("the indices of its maxima are used")
     x = spatial(d, carry_pool(d, data(args, 0), kind), len(window), channels_last=channels_last)
     strides = op.wholes("strides") or (1,) * len(window)
     space = d.shapes[x.tensor][:-1]
-    pads = pads_of(op, space, window, strides, (1,) * len(window))
+    dilation = op.wholes("dilations") or (1,) * len(window)
+    pads = pads_of(op, space, window, strides, dilation)
     count_pads = kind is PoolNodeKind.AVERAGE and bool(op.whole("count_include_pad", 0))
     if op.whole("ceil_mode", 0) == 1:
-        wider = _ceil_pads(space, window, strides, pads)
+        wider = _ceil_pads(space, dilate_window(window, dilation), strides, pads)
         if wider != pads and count_pads:
-            raise UnreadableModelError(
-                "it counts padding and rounds its size up; set one of them to 0"
-            )
+            if any(step != 1 for step in dilation):
+                raise UnreadableModelError("it counts padding, rounds up and is dilated")
+            return _average_inside(d, op, settle_scale(d, x), window, strides, pads, wider)
         pads = wider
+    if any(step != 1 for step in dilation):
+        return _pool_taps(d, op, x, kind, window, strides, pads, dilation)
     padded = any(before or after for before, after in pads)
     if count_pads and padded and (x.shift != 0).any():
         x = settle_scale(d, x)
@@ -105,6 +117,53 @@ def carry_pool(d: Drawing, x: View, kind: PoolNodeKind) -> View:
         case _:
             assert_never(kind)
     return x if passes else settle_scale(d, x)
+
+
+def _average_inside(
+    d: Drawing, op: OnnxOp, x: View, window: Shape, strides: Shape, pads: Pads, wider: Pads
+) -> View:
+    """An average over what lies inside the padding; what rounding up adds beyond is not counted."""
+    y = add_pool(d, op, x, PoolNodeKind.SUM, window, strides, wider)
+    counts = np.ones(())
+    for size, width, step, inner, outer in zip(
+        d.shapes[x.tensor][:-1], window, strides, pads, wider, strict=True
+    ):
+        starts = np.arange(0, size + sum(outer) - width + 1, step)
+        counts = np.multiply.outer(counts, np.minimum(starts + width, size + sum(inner)) - starts)
+    return replace(y, scale=shrink_array(1.0 / counts[..., None]), label=d.named(op))
+
+
+def _pool_taps(
+    d: Drawing,
+    op: OnnxOp,
+    x: View,
+    kind: PoolNodeKind,
+    window: Shape,
+    strides: Shape,
+    pads: Pads,
+    dilation: Shape,
+) -> View:
+    """A window with holes, one strided slice for each of its elements."""
+    if any(map(any, pads)) or math.prod(window) > MOST_TAPS:
+        raise UnreadableModelError(
+            f"its window {list(window)} is dilated and has padding, or more than {MOST_TAPS} "
+            f"elements"
+        )
+    *space, channels = d.shapes[x.tensor]
+    counts = count_windows(tuple(space), dilate_window(window, dilation), strides, pads)
+    taps: list[str] = []
+    for place in np.ndindex(*window):
+        starts = tuple(at * step for at, step in zip(place, dilation, strict=True))
+        stops = tuple(
+            start + (count - 1) * step + 1
+            for start, count, step in zip(starts, counts, strides, strict=True)
+        )
+        node = SliceNode(d.named(op), x.tensor, (*starts, 0), (*stops, channels), (*strides, 1))
+        taps.append(d.add(replace(node, name=d.fresh(f"{node.name}_tap"))))
+    merge = MergeKind.MAXIMUM if kind is PoolNodeKind.MAX else MergeKind.AVERAGE
+    if len(taps) == 1:
+        return replace(x, tensor=taps[0], exclusive=True)
+    return replace(x, tensor=d.add(MergeNode(d.named(op), tuple(taps), merge)), exclusive=True)
 
 
 def sum_window(d: Drawing, op: OnnxOp, x: View, window: Shape, strides: Shape, pads: Pads) -> View:

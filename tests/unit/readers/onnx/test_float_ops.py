@@ -120,6 +120,55 @@ MODELS: dict[str, Callable[[], ModelProto]] = {
     "average pool 1d": lambda: one(
         node("AveragePool", ["x"], ["y"], kernel_shape=[3], strides=[2]), x=(2, 3, 9)
     ),
+    "average pool counting pads but not what rounding up adds": lambda: one(
+        node(
+            "AveragePool",
+            ["x"],
+            ["y"],
+            kernel_shape=[3, 3],
+            strides=[2, 2],
+            pads=[1, 0, 1, 0],
+            ceil_mode=1,
+            count_include_pad=1,
+        ),
+        x=(2, 3, 8, 7),
+        opset=19,
+    ),
+    "max pool with holes": lambda: one(
+        node("MaxPool", ["x"], ["y"], kernel_shape=[3, 2], dilations=[2, 3], strides=[1, 2])
+    ),
+    "average pool with holes": lambda: one(
+        node("AveragePool", ["x"], ["y"], kernel_shape=[2, 2], dilations=[3, 2]), opset=19
+    ),
+    **{
+        f"transposed convolution {number}": (
+            lambda attributes=attributes: one(
+                node("ConvTranspose", ["x", "w", "b"], ["y"], **attributes),
+                x=(2, 4, 5, 3),
+                weights={
+                    "w": floats(RNG, 4, 6 // attributes.get("group", 1), 3, 2),
+                    "b": floats(RNG, 6),
+                },
+            )
+        )
+        for number, attributes in enumerate(
+            (
+                {},
+                {"strides": [2, 3]},
+                {"strides": [2, 1], "pads": [1, 0, 1, 1], "output_padding": [1, 0]},
+                {"strides": [3, 2], "group": 2, "dilations": [2, 1]},
+                {"strides": [2, 2], "auto_pad": "SAME_UPPER"},
+                {"strides": [3, 2], "auto_pad": "SAME_LOWER"},
+                {"strides": [3, 3], "output_shape": [14, 8]},
+                {"pads": [3, 0, 0, 2]},
+            )
+        )
+    },
+    "transposed convolution of a row": lambda: one(
+        node("ConvTranspose", ["x", "w"], ["y"], strides=[2], pads=[1, 1]),
+        x=(2, 4, 7),
+        weights={"w": floats(RNG, 4, 3, 4)},
+    ),
     "global average": lambda: one(node("GlobalAveragePool", ["x"], ["y"])),
     "global max": lambda: one(node("GlobalMaxPool", ["x"], ["y"])),
     "leaky": lambda: one(node("LeakyRelu", ["x"], ["y"], alpha=0.3)),

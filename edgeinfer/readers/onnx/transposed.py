@@ -1,0 +1,112 @@
+# SPDX-License-Identifier: Apache-2.0
+# SPDX-FileCopyrightText: The edgeinfer authors
+"""ConvTranspose: zeros put between the elements, then a convolution with the mirrored kernel."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import numpy as np
+from numpy.typing import NDArray
+
+from edgeinfer.graph.nodes import ConvNode, Floats, PadNode, Pads, ReshapeNode, Shape, dilate_window
+from edgeinfer.readers.onnx.affine import uniform
+from edgeinfer.readers.onnx.args import Args, constant, constant_or_none, data
+from edgeinfer.readers.onnx.drawing import Drawing
+from edgeinfer.readers.onnx.layout import View
+from edgeinfer.readers.onnx.linear import add_linear
+from edgeinfer.readers.onnx.moves import cut
+from edgeinfer.readers.onnx.ops import OnnxOp, UnreadableModelError
+from edgeinfer.readers.onnx.space import spatial
+from edgeinfer.readers.onnx.weights import move_const
+
+
+def conv_transpose(d: Drawing, op: OnnxOp, args: Args) -> View:
+    """ConvTranspose over one or two spatial axes."""
+    x, weights = data(args, 0), constant(args, 1, "weights")
+    rank, groups = weights.value.ndim - 2, op.whole("group", 1)
+    if rank not in (1, 2):
+        raise UnreadableModelError(f"it has {rank} spatial axes; one or two can be read")
+    x = spatial(d, uniform(d, x), rank)
+    window = weights.value.shape[2:]
+    strides = op.wholes("strides") or (1,) * rank
+    dilation = op.wholes("dilations") or (1,) * rank
+    space = d.shapes[x.tensor][:-1]
+    if not len(strides) == len(dilation) == rank or weights.value.shape[0] % groups:
+        raise UnreadableModelError(f"its strides, dilations or groups do not fit {window}")
+    reach = dilate_window(window, dilation)
+    pads = _pads(op, space, reach, strides)
+    around = tuple(
+        (width - 1 - before, width - 1 - after)
+        for width, (before, after) in zip(reach, pads, strict=True)
+    )
+    name = d.named(op)
+    spread = _spread(d, name, x.tensor, strides)
+    grown: Pads = tuple((max(before, 0), max(after, 0)) for before, after in around)
+    kernel = move_const(weights, lambda values: _mirror(values, groups))
+    ones = (1,) * rank
+
+    def node(values: Floats, bias: Floats | None) -> ConvNode:
+        return ConvNode(name, name, spread, values, bias, ones, grown, dilation, groups)
+
+    y = add_linear(
+        d, name, replace(x, tensor=spread), kernel, constant_or_none(args, 2, "bias"), node
+    )
+    for axis, (before, after) in enumerate(around):
+        size = d.shapes[y.tensor][axis]
+        if min(before, after) >= 0:
+            continue
+        y = cut(d, op, y, y.order.index(axis), max(-before, 0), size - max(-after, 0))
+    return y
+
+
+def _mirror(values: NDArray[np.float64], groups: int) -> NDArray[np.float64]:
+    """(in, out / groups, *window) -> (*window, in / groups, out), the window turned round."""
+    inputs, outputs, *window = values.shape
+    space = tuple(range(2, values.ndim))
+    turned = np.flip(values, space).reshape(groups, inputs // groups, outputs, *window)
+    first = np.moveaxis(turned, (1, 0, 2), (-3, -2, -1))
+    return first.reshape(*window, inputs // groups, groups * outputs)
+
+
+def _spread(d: Drawing, name: str, tensor: str, strides: Shape) -> str:
+    """Zeros between the elements: each gets an axis of its own, padded, and the end is left off."""
+    *space, channels = d.shapes[tensor]
+    if all(step == 1 for step in strides):
+        return tensor
+    alone = [size for each in space for size in (each, 1)] + [channels]
+    apart = d.add(ReshapeNode(d.fresh(f"{name}_apart"), tensor, tuple(alone)))
+    pads: list[tuple[int, int]] = [(0, 0)] * len(alone)
+    for axis, step in enumerate(strides):
+        pads[2 * axis + 1] = (0, step - 1)
+    padded = d.add(PadNode(d.fresh(f"{name}_zeros"), apart, tuple(pads)))
+    sizes = [each * step for each, step in zip(space, strides, strict=True)]
+    return d.add(ReshapeNode(d.fresh(f"{name}_spread"), padded, (*sizes, channels)))
+
+
+def _pads(op: OnnxOp, space: Shape, reach: Shape, strides: Shape) -> Pads:
+    """What the file cuts from both ends, less what the zeros after the last element add."""
+    rank = len(space)
+    extra = op.wholes("output_padding") or (0,) * rank
+    wanted = op.wholes("output_shape")
+    auto = op.text("auto_pad", "NOTSET")
+    if wanted is not None:
+        wanted = wanted[-rank:]
+    elif auto in ("SAME_UPPER", "SAME_LOWER"):
+        wanted = tuple(size * step for size, step in zip(space, strides, strict=True))
+    given = op.wholes("pads") or (0,) * (2 * rank)
+    if len(given) != 2 * rank or len(extra) != rank or (wanted and len(wanted) != rank):
+        raise UnreadableModelError(f"its pads {list(given)} do not fit {rank} spatial axes")
+    found: list[tuple[int, int]] = []
+    for axis, (size, width, step) in enumerate(zip(space, reach, strides, strict=True)):
+        before, after = given[axis], given[axis + rank]
+        if auto == "VALID":
+            before = after = 0
+        if wanted is not None:
+            total = step * (size - 1) + extra[axis] + width - wanted[axis]
+            if total < 0:
+                raise UnreadableModelError(f"its output shape {list(wanted)} is too large")
+            before = total // 2 if auto == "SAME_UPPER" else total - total // 2
+            after = total - before
+        found.append((before, after - extra[axis] + step - 1))
+    return tuple(found)
