@@ -70,6 +70,7 @@ class Function(StrEnum):
     THRESHOLDED_RELU = "thresholded_relu"  # x where x > alpha, else 0; parameters: (alpha,)
     SHRINK = "shrink"  # x + bias below -lambd, x - bias above lambd, else 0; (lambd, bias)
     EXPONENTIAL = "exponential"
+    RSQRT = "rsqrt"  # 1 / sqrt(max(x, 0) + epsilon); parameters: (epsilon,)
     POWER_OF_TWO = "power_of_two"  # parameters: (lowest exponent, highest exponent, signed 0/1)
 
 
@@ -213,6 +214,9 @@ CURVES: dict[Function, TabulatedFunction] = {
     ),
     Function.ERF: TabulatedFunction(_erf, "Erf"),
     Function.EXPONENTIAL: TabulatedFunction(np.exp, "Exp"),
+    Function.RSQRT: TabulatedFunction(
+        lambda x, epsilon: 1.0 / np.sqrt(np.maximum(x, 0.0) + epsilon)
+    ),
     Function.POWER_OF_TWO: TabulatedFunction(_power_of_two),
 }
 PARAMETER_COUNTS = {
@@ -221,6 +225,7 @@ PARAMETER_COUNTS = {
     Function.HARD_SWISH: 2,
     Function.TERNARY: 1,
     Function.ELU: 1,
+    Function.RSQRT: 1,
     Function.POWER_OF_TWO: 3,
     Function.POWER: 1,
     Function.THRESHOLDED_RELU: 1,

@@ -59,6 +59,9 @@ def apply_function(
         case Function.GELU:
             below = node("Erf", node("Mul", x, number(math.sqrt(0.5))))
             return node("Mul", node("Mul", x, number(0.5)), node("Add", below, number(1.0)))
+        case Function.RSQRT:
+            raised = node("Add", node("Relu", x), number(parameters[0]))
+            return node("Reciprocal", node("Sqrt", raised))
         case Function.POWER_OF_TWO:
             lowest, highest, signed = parameters
             magnitude = node("Max", node("Abs", x) if signed else x, number(SMALLEST_POWER_INPUT))

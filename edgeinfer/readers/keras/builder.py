@@ -136,6 +136,7 @@ class Site:
     constants: tuple[float, ...] = ()  # plain numbers among its arguments
     constants_first: bool = False
     arguments: tuple[Any, ...] = ()  # the call's positional ones, as the file writes them
+    call: Any = ()  # the call's arguments, as the file has them
 
     @property
     def fields(self) -> Fields:

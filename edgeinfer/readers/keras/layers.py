@@ -5,7 +5,14 @@
 from __future__ import annotations
 
 from edgeinfer.graph.nodes import PoolNodeKind
-from edgeinfer.readers.keras import activation_layers, linear, normalizing, pooling, shaping
+from edgeinfer.readers.keras import (
+    activation_layers,
+    attention,
+    linear,
+    normalizing,
+    pooling,
+    shaping,
+)
 from edgeinfer.readers.keras.builder import Site
 from edgeinfer.readers.keras.fields import UnsupportedLayerError
 
@@ -35,6 +42,18 @@ def read_layer(site: Site) -> str:
             return normalizing.batchnorm_layer(site)
         case "QBatchNormalization":
             return normalizing.quantized_batchnorm_layer(site)
+        case "LayerNormalization":
+            return normalizing.layer_norm_layer(site)
+        case "RMSNormalization":
+            return normalizing.rms_norm_layer(site)
+        case "GroupNormalization":
+            return normalizing.group_norm_layer(site)
+        case "UnitNormalization":
+            return normalizing.unit_norm_layer(site)
+        case "MultiHeadAttention":
+            return attention.multi_head_layer(site)
+        case "GroupQueryAttention" | "GroupedQueryAttention":
+            return attention.grouped_query_layer(site)
         case "Rescaling":
             return normalizing.rescaling_layer(site)
         case "FixedPointQuantizer":
@@ -93,6 +112,8 @@ def _read_weightless(site: Site, kind: str) -> str:
             return shaping.upsampling_layer(site, 2)
         case "Add" | "Subtract" | "Multiply" | "Average" | "Maximum" | "Minimum":
             return shaping.merge_layer(site, shaping.MERGES[kind])
+        case "Dot":
+            return attention.dot_layer(site)
         case "Concatenate":
             return shaping.concat_layer(site)
         case (

@@ -247,7 +247,15 @@ class _Reader:
             args = _args(arguments)
             first = bool(args and constants(args[:1]))
             site = Site(
-                self.builder, layer, stem, xs, datasets, constants(args), first, tuple(args)
+                self.builder,
+                layer,
+                stem,
+                xs,
+                datasets,
+                constants(args),
+                first,
+                tuple(args),
+                arguments,
             )
             made = (read_layer(site),)
             if unread:

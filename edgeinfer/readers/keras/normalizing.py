@@ -1,18 +1,23 @@
 # SPDX-License-Identifier: Apache-2.0
 # SPDX-FileCopyrightText: The edgeinfer authors
-"""Layers that scale and shift with statistics: batch norm, quantized or not, and rescaling."""
+"""Layers that scale and shift: with stored statistics, with a sample's own, or with constants."""
 
 from __future__ import annotations
+
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
+from edgeinfer.graph import compose
 from edgeinfer.graph.nodes import AffineNode, BatchNormNode
 from edgeinfer.readers.keras.builder import Site
 from edgeinfer.readers.keras.fields import Fields, UnsupportedLayerError
 from edgeinfer.readers.keras.linear import move_channels_first, move_channels_last
 from edgeinfer.readers.keras.quantizer_config import quantizer
 from edgeinfer.readers.keras.quantizer_values import code_weights
+
+UNIT_EPSILON = 1e-24  # Keras limits the divisor to 1e-12 or more
 
 F32 = NDArray[np.float32]
 
@@ -121,3 +126,73 @@ def _numbers(fields: Fields, name: str, default: float) -> NDArray[np.float64]:
     value = fields.get(name, default)
     listed = value if isinstance(value, (list, tuple)) else [value]
     return np.asarray([Fields({name: v}).number(name) for v in listed])
+
+
+def layer_norm_layer(site: Site) -> str:
+    """LayerNormalization over the last axes; with `rms_scaling`, as Keras computes that."""
+    fields = site.fields
+    axes = _last_axes(site)
+    shape = site.shape(site.x)[-axes:]
+    epsilon = fields.number("epsilon", 1e-3)
+    if fields.flag("rms_scaling", False):
+        raise UnsupportedLayerError("its rms_scaling is on; use RMSNormalization")
+    scaled, shifted = fields.flag("scale", True), fields.flag("center", True)
+    gamma = site.shaped("gamma", shape) if scaled else np.ones(shape)
+    beta = site.shaped("beta", shape) if shifted else np.zeros(shape)
+    x = compose.normalize_last_axes(site, site.x, axes, epsilon)
+    return _scale(site, x, gamma, beta)
+
+
+def rms_norm_layer(site: Site) -> str:
+    """RMSNormalization over the last axes."""
+    axes = _last_axes(site)
+    shape = site.shape(site.x)[-axes:]
+    scale = site.shaped("scale", shape)
+    epsilon = site.fields.number("epsilon", 1e-6)
+    x = compose.normalize_last_axes(site, site.x, axes, epsilon, centred=False)
+    return _scale(site, x, scale, np.zeros(shape))
+
+
+def group_norm_layer(site: Site) -> str:
+    """GroupNormalization: groups of channels, each over all of its elements."""
+    x, first = _normalized_axis(site)
+    channels = site.shape(x)[-1]
+    groups = site.fields.integer("groups", 32)
+    groups = channels if groups == -1 else groups
+    if groups < 1 or channels % groups:
+        raise UnsupportedLayerError(f"{channels} channels do not form {groups} groups")
+    fields = site.fields
+    gamma = site.shaped("gamma", (channels,)) if fields.flag("scale", True) else np.ones(channels)
+    beta = site.shaped("beta", (channels,)) if fields.flag("center", True) else np.zeros(channels)
+    normal = compose.normalize_groups(site, x, groups, fields.number("epsilon", 1e-3))
+    return move_channels_first(site, _scale(site, normal, gamma, beta), first)
+
+
+def unit_norm_layer(site: Site) -> str:
+    """UnitNormalization: vectors of length one."""
+    axes = _last_axes(site)
+    return compose.normalize_last_axes(
+        site, site.x, axes, UNIT_EPSILON, centred=False, mean=False, label=""
+    )
+
+
+def _scale(site: Site, x: str, scale: NDArray[Any], shift: NDArray[Any]) -> str:
+    scale, shift = scale.astype(np.float64), shift.astype(np.float64)
+    return site.add(AffineNode(site.name(), site.layer.path, x, scale, shift))
+
+
+def _last_axes(site: Site) -> int:
+    """How many of the last axes a layer normalizes together."""
+    given = site.fields.get("axis", -1)
+    listed = list(given) if isinstance(given, (list, tuple)) else [given]
+    rank = len(site.shape(site.x))
+    places = sorted(
+        axis if axis < 0 else axis - rank - 1
+        for axis in (Fields({"axis": each}).integer("axis") for each in listed)
+    )
+    if not places or places != list(range(-len(places), 0)) or len(places) > rank:
+        raise UnsupportedLayerError(
+            f"it normalizes the axes {given!r} of a tensor with {rank} axes; only the last ones, "
+            f"next to one another, are supported"
+        )
+    return len(places)

@@ -46,6 +46,16 @@ def parameters_of(layer: LayerConfig) -> Parameters:
             return Parameters(("depthwise_kernel", "pointwise_kernel", *bias))
         case "BatchNormalization" | "SyncBatchNormalization" | "BatchNormalizationV1":
             return Parameters(_scale_and_shift(fields), ("moving_mean", "moving_variance"))
+        case "LayerNormalization":
+            if fields.get("rms_scaling", False):
+                return Parameters(("gamma",))
+            return Parameters(_scale_and_shift(fields))
+        case "GroupNormalization":
+            return Parameters(_scale_and_shift(fields))
+        case "RMSNormalization":
+            return Parameters(("scale",))
+        case "MultiHeadAttention" | "GroupQueryAttention" | "GroupedQueryAttention":
+            return _attention_parameters(bool(bias))
         case "Conv2DBatchnorm" | "DenseBatchnorm":
             return _fold_parameters("kernel", bias, fields)
         case "DepthwiseConv2DBatchnorm":
@@ -77,3 +87,21 @@ def _fold_parameters(kernel: str, bias: tuple[str, ...], fields: Fields) -> Para
     norm = (*_scale_and_shift(fields), "moving_mean", "moving_variance")
     trained = (kernel, *bias, *_scale_and_shift(fields))
     return Parameters(trained, ("moving_mean", "moving_variance"), (("batchnorm", norm),))
+
+
+def _attention_parameters(bias: bool) -> Parameters:
+    """Kernel and bias of each projection, which is a layer of its own inside."""
+    kinds = ("kernel", "bias") if bias else ("kernel",)
+    children = {
+        part: tuple(f"{part}_{kind}" for kind in kinds)
+        for part in ("query", "key", "value", "output")
+    }
+    trained = tuple(name for names in children.values() for name in names)
+    return Parameters(
+        trained,
+        children=tuple(
+            (f"{before}{part}_dense", names)
+            for part, names in children.items()
+            for before in ("", "_")  # private attributes in newer classes
+        ),
+    )

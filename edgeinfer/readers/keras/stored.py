@@ -159,6 +159,9 @@ def _match_by_name(
     return dict(zip(order, (dataset for _, dataset in pairs), strict=True))
 
 
+GROUP_STEMS = {"GroupQueryAttention": "grouped_query_attention"}  # its class bears another name
+
+
 @dataclass(frozen=True, slots=True)
 class FlatWeights:
     """A nested model in Keras 2's layout: the weights of all its layers in one list."""
@@ -267,7 +270,9 @@ def _groups_by_layer(container: h5py.Group, model: ModelConfig) -> dict[str, h5p
         return noted
     by_class: dict[str, list[LayerConfig]] = {}
     for layer in model.layers:
-        by_class.setdefault(_snake_case(layer.kind), []).append(layer)
+        by_class.setdefault(GROUP_STEMS.get(layer.kind) or _snake_case(layer.kind), []).append(
+            layer
+        )
     found: dict[str, h5py.Group] = {}
     for stem, layers in by_class.items():
         groups = _series(children, stem)

@@ -1,0 +1,181 @@
+# SPDX-License-Identifier: Apache-2.0
+# SPDX-FileCopyrightText: The edgeinfer authors
+"""Layers that are drawn as several nodes: norms of one sample, products of two tensors, attention.
+
+Each is written with nodes that every target has, so a target needs to know nothing of them. A mean
+is a pool, a product of two tensors is a multiplication followed by a sum.
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from typing import Protocol
+
+from edgeinfer.graph.nodes import (
+    ActivationNode,
+    DenseNode,
+    Floats,
+    Function,
+    MergeKind,
+    MergeNode,
+    Node,
+    PoolNode,
+    PoolNodeKind,
+    ReshapeNode,
+    Shape,
+    SoftmaxNode,
+    TransposeNode,
+)
+
+
+class Site(Protocol):
+    """Where the nodes of a layer go."""
+
+    def add(self, node: Node) -> str:
+        """Append a node; the name of its tensor."""
+
+    def name(self, suffix: str = "") -> str:
+        """A free name for a further node of the layer; without a suffix, the layer's own name."""
+
+    def shape(self, tensor: str) -> Shape:
+        """A tensor's shape without the batch."""
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Projection:
+    """A dense layer: its name for recipes, its kernel and its bias."""
+
+    layer: str
+    kernel: Floats  # (in, out)
+    bias: Floats | None
+
+
+def reshape(site: Site, x: str, shape: Shape, label: str) -> str:
+    """The tensor in another shape; itself where it has that shape."""
+    return x if site.shape(x) == shape else site.add(ReshapeNode(site.name(label), x, shape))
+
+
+def transpose(site: Site, x: str, order: Shape, label: str) -> str:
+    """The tensor with its axes in another order; itself where the order is theirs."""
+    if order == tuple(range(len(order))):
+        return x
+    return site.add(TransposeNode(site.name(label), x, order))
+
+
+def pool_rows(site: Site, rows: str, kind: PoolNodeKind, label: str) -> str:
+    """The sum or the mean of every row of a tensor (rows, elements, 1), as (rows, 1, 1)."""
+    window = (1, site.shape(rows)[1])
+    return site.add(PoolNode(site.name(label), rows, kind, window, (1, 1), ((0, 0), (0, 0))))
+
+
+def normalize_rows(site: Site, rows: str, epsilon: float, *, centred: bool, mean: bool) -> str:
+    """Rows of (rows, elements, 1) divided by the square root of their squares' mean (or sum).
+
+    Where `centred`, the mean of a row is taken away from it first, so that the divisor is the
+    standard deviation. epsilon is added to what the root is taken of.
+    """
+    if centred:
+        middle = pool_rows(site, rows, PoolNodeKind.AVERAGE, "mean")
+        rows = site.add(MergeNode(site.name("centred"), (rows, middle), MergeKind.SUBTRACT))
+    square = site.add(MergeNode(site.name("square"), (rows, rows), MergeKind.MULTIPLY))
+    kind = PoolNodeKind.AVERAGE if mean else PoolNodeKind.SUM
+    power = pool_rows(site, square, kind, "variance" if centred else "power")
+    inverse = site.add(ActivationNode(site.name("inverse"), power, Function.RSQRT, (epsilon,)))
+    return site.add(MergeNode(site.name("normalized"), (rows, inverse), MergeKind.MULTIPLY))
+
+
+def normalize_last_axes(
+    site: Site,
+    x: str,
+    axes: int,
+    epsilon: float,
+    *,
+    centred: bool = True,
+    mean: bool = True,
+    label: str = "shaped",
+) -> str:
+    """Every sample's last axes normalized together, as layer normalization does."""
+    shape = site.shape(x)
+    lead = len(shape) - axes
+    elements = math.prod(shape[lead:])
+    rows = reshape(site, x, (math.prod(shape[:lead]), elements, 1), "rows")
+    normal = normalize_rows(site, rows, epsilon, centred=centred, mean=mean)
+    return reshape(site, normal, shape, label)
+
+
+def normalize_groups(site: Site, x: str, groups: int, epsilon: float) -> str:
+    """Groups of channels (the last axis) normalized over all of their elements."""
+    shape = site.shape(x)
+    size = shape[-1] // groups
+    places = math.prod(shape[:-1])
+    parted = reshape(site, x, (places, groups, size), "groups")
+    gathered = transpose(site, parted, (1, 0, 2), "by_group")
+    rows = reshape(site, gathered, (groups, places * size, 1), "rows")
+    normal = normalize_rows(site, rows, epsilon, centred=True, mean=True)
+    back = reshape(site, normal, (groups, places, size), "grouped")
+    return reshape(site, transpose(site, back, (1, 0, 2), "by_place"), shape, "shaped")
+
+
+def multiply_rows(site: Site, a: str, b: str, label: str) -> str:
+    """Every row of a times every row of b: (parts, M, K) and (parts, N, K) make (parts, M, N)."""
+    parts, rows, length = site.shape(a)
+    columns = site.shape(b)[1]
+    left = reshape(site, a, (parts, rows, 1, length), f"{label}_left")
+    right = reshape(site, b, (parts, 1, columns, length), f"{label}_right")
+    products = site.add(
+        MergeNode(site.name(f"{label}_products"), (left, right), MergeKind.MULTIPLY)
+    )
+    flat = reshape(site, products, (parts * rows * columns, length, 1), f"{label}_rows")
+    sums = pool_rows(site, flat, PoolNodeKind.SUM, label)
+    return reshape(site, sums, (parts, rows, columns), f"{label}_shaped")
+
+
+def attend(
+    site: Site,
+    query: str,
+    key: str,
+    value: str,
+    projections: tuple[Projection, Projection, Projection],
+    heads: int,
+    key_heads: int,
+) -> str:
+    """softmax(q k) v for every head, as (places, heads x size): q, k and v are projections.
+
+    key_heads: heads of keys and values; each serves as many heads of the query as there are for it.
+    The factor of the products is part of the query's projection.
+    """
+    asked, known, told = (
+        _split_heads(site, x, projection, count, label)
+        for x, projection, count, label in zip(
+            (query, key, value),
+            projections,
+            (heads, key_heads, key_heads),
+            ("query", "key", "value"),
+            strict=True,
+        )
+    )
+    if key_heads != heads:  # the heads that share a key are further rows of one product
+        asked = _share_heads(site, asked, key_heads)
+    scores = multiply_rows(site, asked, known, "scores")
+    weights = site.add(SoftmaxNode(site.name("weights"), scores))
+    columns = transpose(site, told, (0, 2, 1), "value_columns")
+    mixed = multiply_rows(site, weights, columns, "mixed")
+    places, size = site.shape(query)[0], site.shape(mixed)[-1]
+    mixed = reshape(site, mixed, (heads, places, size), "mixed_heads")
+    joined = transpose(site, mixed, (1, 0, 2), "by_place")
+    return reshape(site, joined, (places, heads * size), "joined")
+
+
+def _split_heads(site: Site, x: str, projection: Projection, heads: int, label: str) -> str:
+    """A projection of a sequence, as (heads, places, size)."""
+    layer, kernel, bias = projection.layer, projection.kernel, projection.bias
+    dense = site.add(DenseNode(site.name(label), layer, x, kernel, bias))
+    places, width = site.shape(dense)
+    parted = reshape(site, dense, (places, heads, width // heads), f"{label}_parted")
+    return transpose(site, parted, (1, 0, 2), f"{label}_heads")
+
+
+def _share_heads(site: Site, asked: str, key_heads: int) -> str:
+    heads, places, size = site.shape(asked)
+    return reshape(site, asked, (key_heads, heads // key_heads * places, size), "query_groups")
