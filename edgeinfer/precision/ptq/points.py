@@ -43,7 +43,7 @@ def quantized_tensors(graph: g.Graph) -> tuple[str, ...]:
             ):
                 found.update(source(graph, x) for x in g.inputs_of(node))
             case g.PoolNode():
-                if node.kind is not g.PoolNodeKind.MAX:
+                if node.kind is not g.PoolNodeKind.MAX and not _is_dot_product(graph, node):
                     found.add(source(graph, node.x))
             case (
                 g.InputNode()
@@ -59,6 +59,17 @@ def quantized_tensors(graph: g.Graph) -> tuple[str, ...]:
                 assert_never(node)
     moving = dependent(graph)
     return tuple(node.name for node in graph.nodes if node.name in found & moving)
+
+
+def _is_dot_product(graph: g.Graph, pool: g.PoolNode) -> bool:
+    """Whether a pool sums products, which are rounded once, after the sum, as those of a dense
+    layer are."""
+    summed = graph.node(source(graph, pool.x))
+    return (
+        pool.kind is g.PoolNodeKind.SUM
+        and isinstance(summed, g.MergeNode)
+        and summed.kind is g.MergeKind.MULTIPLY
+    )
 
 
 def table_indices(graph: g.Graph) -> tuple[str, ...]:

@@ -1,6 +1,6 @@
 # SPDX-License-Identifier: Apache-2.0
 # SPDX-FileCopyrightText: The edgeinfer authors
-"""Norms of one sample, products of two tensors and attention: the Graph computes what Keras does."""
+"""Norms of one sample, products of two tensors, attention: the Graph computes what Keras does."""
 
 from __future__ import annotations
 
