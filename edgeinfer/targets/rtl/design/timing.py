@@ -10,7 +10,8 @@ left out; with them a design only gets later, never different.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections import deque
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
 from edgeinfer.base.errors import DisagreementError
@@ -204,16 +205,36 @@ def _start_actor(actor: Actor, edges: Mapping[str, _Edge], frames: int) -> _Run:
     )
 
 
-def _finish(runs: Iterable[_Run], name: str) -> None:
-    waiting = list(runs)
-    while waiting:
-        moved = False
-        for run in waiting:
-            moved |= run.advance()
-        waiting = [run for run in waiting if run.done < run.steps]
-        if waiting and not moved:
-            stuck = ", ".join(run.actor.outputs[0] if run.actor.outputs else "-" for run in waiting)
-            raise DisagreementError(
-                f"{name}: the design would wait for ever at {stuck}: a queue is too short.",
-                hint="Please report this, with the model.",
-            )
+def _finish(runs: Sequence[_Run], name: str) -> None:
+    """Let every actor go on until all are done. One that has to wait is asked again when an actor
+    beside it has moved; in which order they are asked changes no time."""
+    beside = _find_neighbours(runs)
+    asked = deque(range(len(runs)))
+    waits = [False] * len(runs)
+    while asked:
+        place = asked.popleft()
+        waits[place] = True
+        if runs[place].advance():
+            for other in beside[place]:
+                if waits[other] and runs[other].done < runs[other].steps:
+                    waits[other] = False
+                    asked.append(other)
+    stuck = [run for run in runs if run.done < run.steps]
+    if stuck:
+        places = ", ".join(run.actor.outputs[0] if run.actor.outputs else "-" for run in stuck)
+        raise DisagreementError(
+            f"{name}: the design would wait for ever at {places}: a queue is too short.",
+            hint="Please report this, with the model.",
+        )
+
+
+def _find_neighbours(runs: Sequence[_Run]) -> list[list[int]]:
+    """For each actor, those that write what it reads or read what it writes."""
+    ends: dict[int, list[int]] = {}
+    for place, run in enumerate(runs):
+        for edge in (*run.ins, *run.outs):
+            ends.setdefault(id(edge), []).append(place)
+    return [
+        sorted({other for edge in (*run.ins, *run.outs) for other in ends[id(edge)]} - {place})
+        for place, run in enumerate(runs)
+    ]
