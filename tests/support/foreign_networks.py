@@ -64,7 +64,11 @@ class Grower:
         x = self.tensor()
         rank = len(x.shape) - 1
         kinds = ["dense", "activation", "merge", "shape", "norm", "again", "inside"]
-        kinds += {1: [], 2: ["conv", "conv", "pool"], 3: ["conv", "conv", "conv", "pool"]}[rank]
+        kinds += {
+            1: [],
+            2: ["conv", "conv", "pool", "attention"],
+            3: ["conv", "conv", "conv", "pool"],
+        }[rank]
         kind = self.one_of(*kinds)
         made = getattr(self, f"_{kind}")(x, rank)
         if made is not None:
@@ -124,8 +128,35 @@ class Grower:
         layers = self.keras.layers
         return self.one_of(
             layers.BatchNormalization(), layers.BatchNormalization(scale=False, epsilon=0.1),
-            layers.Rescaling(1 / 3, 0.2), layers.Dropout(0.3),
+            layers.Rescaling(1 / 3, 0.2), layers.Dropout(0.3), self._norm_of_a_sample,
+            self._norm_of_a_sample,
         )(x)  # fmt: skip
+
+    def _norm_of_a_sample(self, x: Any) -> Any:
+        """Of bounded values: Keras loses digits where a mean is far from zero. The direction of a
+        vector next to zero is noise."""
+        layers = self.keras.layers
+        if self.rng.random() < 0.25:
+            return layers.UnitNormalization()(layers.Rescaling(0.4, 1.0)(layers.ReLU(6.0)(x)))
+        groups = self.one_of(*[g for g in (1, 2, 3) if x.shape[-1] % g == 0])
+        return self.one_of(
+            layers.LayerNormalization(epsilon=1e-2), layers.RMSNormalization(epsilon=1e-2),
+            layers.GroupNormalization(groups, epsilon=1e-2),
+        )(layers.Activation("tanh")(x))  # fmt: skip
+
+    def _attention(self, x: Any, rank: int) -> Any:
+        layers, size = self.keras.layers, int(self.rng.integers(1, 4))
+        others = [y for y in self.live if len(y.shape) == 3]
+        value = others[int(self.rng.integers(len(others)))]
+        if x.shape[1] * value.shape[1] * size > LARGEST // 4:
+            return None
+        if self.rng.random() < 0.3:
+            value = layers.Dense(x.shape[-1])(value)
+            return layers.GroupQueryAttention(size, 4, self.one_of(1, 2))(x, value)
+        if self.rng.random() < 0.3:
+            return layers.Dot(axes=(2, 2))([x, layers.Dense(x.shape[-1])(value)])
+        bias = bool(self.rng.random() < 0.7)
+        return layers.MultiHeadAttention(self.one_of(1, 2), size, use_bias=bias)(x, value)
 
     def _merge(self, x: Any, rank: int) -> Any:
         layers = self.keras.layers

@@ -125,7 +125,7 @@ def dot_layer(site: Site) -> str:
     listed = list(axes) if isinstance(axes, (list, tuple)) else [axes, axes]
     if len(listed) != 2:
         raise UnsupportedLayerError(f"its axes are {axes!r}, not one for each tensor")
-    parts = []
+    parts: list[tuple[str, int]] = []
     for x, axis in zip(site.inputs, listed, strict=True):
         rank = len(site.shape(x))
         place = Fields({"axes": axis}).integer("axes")
