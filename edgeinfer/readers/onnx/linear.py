@@ -13,6 +13,7 @@ import numpy as np
 from edgeinfer.graph.nodes import BatchNormNode, ConvNode, DenseNode, Floats, MergeKind
 from edgeinfer.readers.onnx.affine import scale_view, uniform
 from edgeinfer.readers.onnx.args import Args, constant, constant_or_none, data
+from edgeinfer.readers.onnx.composed import multiply_tensors
 from edgeinfer.readers.onnx.drawing import Drawing, arranged_tensor
 from edgeinfer.readers.onnx.layout import (
     ZERO,
@@ -130,7 +131,9 @@ def matmul(d: Drawing, op: OnnxOp, args: Args) -> View:
             b = with_all_axes(b)
         order = (*range(a.value.ndim - 2), a.value.ndim - 1, a.value.ndim - 2)
         return _swap_operands(d, _times(d, op, _swap_operands(d, b), transpose_const(a, order)))
-    raise UnreadableModelError("both its inputs depend on the network's input")
+    if isinstance(a, View) and isinstance(b, View):
+        return multiply_tensors(d, op, a, b)
+    raise UnreadableModelError("it multiplies a vector, or a constant, with what it cannot read")
 
 
 def _times(d: Drawing, op: OnnxOp, x: View, weights: Const) -> View:

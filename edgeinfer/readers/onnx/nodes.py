@@ -12,6 +12,7 @@ from onnx import GraphProto, defs
 
 from edgeinfer.readers.onnx import (
     comparing,
+    composed,
     elementwise,
     gathering,
     linear,
@@ -54,6 +55,8 @@ STANDARD: Mapping[str, Reader] = {
     ),
     **dict.fromkeys(("Resize", "Upsample"), resizing.resize),
     **dict.fromkeys(("Identity", "Dropout"), moves.pass_unchanged),
+    **dict.fromkeys(("LayerNormalization", "RMSNormalization"), composed.layer_norm),
+    **dict.fromkeys(("GroupNormalization", "InstanceNormalization"), composed.group_norm),
     **dict.fromkeys(("DepthToSpace", "SpaceToDepth"), moves.rearrange_depth),
     "Abs": elementwise.absolute,
     "BatchNormalization": linear.batch_norm,
@@ -65,6 +68,7 @@ STANDARD: Mapping[str, Reader] = {
     "Flatten": moves.flatten,
     "Gather": moves.gather,
     "Gemm": linear.gemm,
+    "LpNormalization": composed.length_norm,
     "MatMul": linear.matmul,
     "Not": comparing.negate_truth,
     "Where": comparing.where,

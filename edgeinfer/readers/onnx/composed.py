@@ -1,0 +1,133 @@
+# SPDX-License-Identifier: Apache-2.0
+# SPDX-FileCopyrightText: The edgeinfer authors
+"""Operators that are drawn as several nodes: norms of one sample, and products of two tensors."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+
+import numpy as np
+
+from edgeinfer.graph import compose
+from edgeinfer.graph.nodes import Floats, Node, Shape
+from edgeinfer.readers.onnx.affine import scale_view
+from edgeinfer.readers.onnx.args import Args, constant, constant_or_none, data
+from edgeinfer.readers.onnx.drawing import Drawing
+from edgeinfer.readers.onnx.layout import View, arrange_axes, axis_of, settle_scale
+from edgeinfer.readers.onnx.ops import OnnxOp, UnreadableModelError
+
+PER_CHANNEL = 21  # from this operator set on, GroupNormalization has a scale for each channel
+DIRECTION = 1e-24  # what is added to a squared length: nothing beside any but zero
+
+
+@dataclass(frozen=True, slots=True)
+class _Site:
+    """Where the nodes of one operator go."""
+
+    d: Drawing
+    stem: str
+
+    def add(self, node: Node) -> str:
+        return self.d.add(node)
+
+    def name(self, suffix: str = "") -> str:
+        return self.d.fresh(f"{self.stem}_{suffix}" if suffix else self.stem)
+
+    def shape(self, tensor: str) -> Shape:
+        return self.d.shapes[tensor]
+
+
+def layer_norm(d: Drawing, op: OnnxOp, args: Args) -> View:
+    """LayerNormalization and RMSNormalization: the axes from `axis` on, for each sample."""
+    if any(op.outputs[1:]):
+        raise UnreadableModelError("it also returns its mean or its deviation")
+    x = settle_scale(d, data(args, 0))
+    first = axis_of(d, x, op.whole("axis", -1))
+    x = arrange_axes(d, x)
+    axes, centred = len(x.order) - first, op.kind == "LayerNormalization"
+    site = _Site(d, d.named(op))
+    normal = compose.normalize_last_axes(
+        site, x.tensor, axes, op.real("epsilon", 1e-5), centred=centred
+    )
+    scale = constant(args, 1, "scale").value
+    bias = constant_or_none(args, 2, "bias")
+    shift = np.zeros(()) if bias is None else bias.value
+    return scale_view(d, op, replace(x, tensor=normal), scale, shift)
+
+
+def group_norm(d: Drawing, op: OnnxOp, args: Args) -> View:
+    """GroupNormalization, and InstanceNormalization, whose groups are the channels."""
+    x = settle_scale(d, data(args, 0))
+    if x.merged or len(x.order) < 1:
+        raise UnreadableModelError("its input has no axis of channels after the batch")
+    rank = len(x.order)
+    x = arrange_axes(d, x, (*range(1, rank), 0))
+    channels = d.shapes[x.tensor][-1]
+    whole = op.kind == "InstanceNormalization"
+    groups = channels if whole else op.whole("num_groups", 0)
+    if groups < 1 or channels % groups:
+        raise UnreadableModelError(f"{channels} channels do not form {groups} groups")
+    site = _Site(d, d.named(op))
+    normal = compose.normalize_groups(site, x.tensor, groups, op.real("epsilon", 1e-5))
+    scale, shift = (
+        np.asarray(constant(args, place, what).value, np.float64).reshape(-1)
+        for place, what in ((1, "scale"), (2, "bias"))
+    )
+    if not whole and op.version < PER_CHANNEL:
+        scale, shift = (np.repeat(each, channels // groups) for each in (scale, shift))
+    by_channel = (channels, *(1,) * (rank - 1))
+    return scale_view(
+        d, op, replace(x, tensor=normal), _shaped(scale, by_channel), _shaped(shift, by_channel)
+    )
+
+
+def _shaped(values: Floats, shape: Shape) -> Floats:
+    if values.size != math.prod(shape):
+        raise UnreadableModelError(f"it has {values.size} scales for {shape[0]} channels")
+    return values.reshape(shape)
+
+
+def length_norm(d: Drawing, op: OnnxOp, args: Args) -> View:
+    """LpNormalization with p = 2: vectors of length one along an axis."""
+    if op.whole("p", 2) != 2:
+        raise UnreadableModelError("it divides by a sum of magnitudes; p = 2 can be read")
+    x = settle_scale(d, data(args, 0))
+    axis = axis_of(d, x, op.whole("axis", -1))
+    others = [other for other in range(len(x.order)) if other != axis]
+    x = arrange_axes(d, x, (*others, axis))
+    site = _Site(d, d.named(op))
+    normal = compose.normalize_last_axes(site, x.tensor, 1, DIRECTION, centred=False, mean=False)
+    return replace(x, tensor=normal)
+
+
+def multiply_tensors(d: Drawing, op: OnnxOp, a: View, b: View) -> View:
+    """MatMul of two tensors that both depend on the network's input."""
+    if a.merged != b.merged:
+        raise UnreadableModelError("one of its inputs counts samples along its first axis")
+    views = [arrange_axes(d, settle_scale(d, view)) for view in (a, b)]
+    left, right = (d.shapes[view.tensor] for view in views)
+    if min(len(left), len(right)) < 2:
+        raise UnreadableModelError("it multiplies tensors of different samples, or single vectors")
+    lead = _common_lead(left[:-2], right[:-2])
+    if left[-1] != right[-2]:
+        raise UnreadableModelError(f"tensors of {left} and {right} cannot be multiplied")
+    site, parts = _Site(d, d.named(op)), math.prod(lead)
+    rows = compose.reshape(site, views[0].tensor, (parts, *left[-2:]), "rows")
+    turned = (*range(len(right) - 2), len(right) - 1, len(right) - 2)
+    columns = compose.transpose(site, views[1].tensor, turned, "columns")
+    columns = compose.reshape(site, columns, (parts, right[-1], right[-2]), "columns")
+    product = compose.multiply_rows(site, rows, columns, "products")
+    shape = (*lead, left[-2], right[-1])
+    tensor = compose.reshape(site, product, shape, "product")
+    return View(tensor, tuple(range(len(shape))), merged=a.merged)
+
+
+def _common_lead(left: Sequence[int], right: Sequence[int]) -> Shape:
+    if tuple(left) != tuple(right):
+        raise UnreadableModelError(
+            f"its inputs have the leading axes {tuple(left)} and {tuple(right)}; equal ones can be "
+            f"read"
+        )
+    return tuple(left)

@@ -1,0 +1,127 @@
+# SPDX-License-Identifier: Apache-2.0
+# SPDX-FileCopyrightText: The edgeinfer authors
+"""Norms of one sample, products of two tensors and attention, against ONNX Runtime."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import pytest
+from onnx import ModelProto
+
+from edgeinfer.base.errors import UnsupportedModelError
+from edgeinfer.readers.onnx.reader import read
+from tests.support import onnx_models as m
+from tests.support.onnx_models import floats, node
+
+RNG = np.random.default_rng(7)
+I64 = np.int64
+
+
+def one(*nodes, x=("n", 4, 6), opset=18, weights=None, outputs=("y",)) -> ModelProto:
+    return m.model(nodes, {"x": x}, outputs, weights, opset=opset)
+
+
+def norm(kind: str, shape=(6,), *, x=("n", 4, 6), opset=18, bias=True, **options) -> ModelProto:
+    weights = {"s": floats(RNG, *shape), "b": floats(RNG, *shape)}
+    names = ["x", "s", "b"] if bias else ["x", "s"]
+    return one(node(kind, names, ["y"], **options), x=x, opset=opset, weights=weights)
+
+
+def attention(heads: int, size: int, places: int) -> ModelProto:
+    """As exporters write it: projections, heads as an axis, products, softmax, and back."""
+    width = heads * size
+    weights = {name: floats(RNG, 6, width) for name in ("wq", "wk", "wv")}
+    weights |= {"wo": floats(RNG, width, 6), "root": np.float32(size**-0.5)}
+    weights["split"] = np.array([0, places, heads, size], I64)
+    weights["join"] = np.array([0, places, width], I64)
+    nodes = []
+    for part, order in (("q", [0, 2, 1, 3]), ("k", [0, 2, 3, 1]), ("v", [0, 2, 1, 3])):
+        nodes += [
+            node("MatMul", ["x", f"w{part}"], [f"{part}1"]),
+            node("Reshape", [f"{part}1", "split"], [f"{part}2"]),
+            node("Transpose", [f"{part}2"], [part], perm=order),
+        ]
+    nodes += [
+        node("MatMul", ["q", "k"], ["products"]),
+        node("Mul", ["products", "root"], ["scores"]),
+        node("Softmax", ["scores"], ["weights"], axis=-1),
+        node("MatMul", ["weights", "v"], ["mixed"]),
+        node("Transpose", ["mixed"], ["places"], perm=[0, 2, 1, 3]),
+        node("Reshape", ["places", "join"], ["joined"]),
+        node("MatMul", ["joined", "wo"], ["y"]),
+    ]
+    return one(*nodes, x=("n", places, 6), weights=weights)
+
+
+MODELS: dict[str, Callable[[], ModelProto]] = {
+    "layer norm": lambda: norm("LayerNormalization"),
+    "layer norm without bias": lambda: norm("LayerNormalization", bias=False, epsilon=0.1),
+    "layer norm of two axes": lambda: norm("LayerNormalization", (4, 6), axis=1),
+    "layer norm of images": lambda: norm("LayerNormalization", (5, 6), x=("n", 3, 5, 6), axis=-2),
+    "layer norm of what was moved": lambda: one(
+        node("Transpose", ["x"], ["t"], perm=[0, 2, 1]),
+        node("LayerNormalization", ["t", "s", "b"], ["y"]),
+        weights={"s": floats(RNG, 4), "b": floats(RNG, 4)},
+    ),
+    "group norm by groups": lambda: norm(
+        "GroupNormalization", (2,), x=("n", 4, 3, 5), num_groups=2
+    ),
+    "group norm by channels": lambda: norm(
+        "GroupNormalization", (4,), x=("n", 4, 3, 5), num_groups=2, opset=21
+    ),
+    "instance norm": lambda: norm("InstanceNormalization", (4,), x=("n", 4, 3, 5)),
+    "instance norm of series": lambda: norm("InstanceNormalization", (4,)),
+    "lengths": lambda: one(node("LpNormalization", ["x"], ["y"], axis=1)),
+    "lengths along the last axis": lambda: one(node("LpNormalization", ["x"], ["y"])),
+    "a product with itself": lambda: one(
+        node("Transpose", ["x"], ["t"], perm=[0, 2, 1]), node("MatMul", ["x", "t"], ["y"])
+    ),
+    "a product of two tensors": lambda: one(
+        node("MatMul", ["x", "w"], ["t"]),
+        node("Relu", ["t"], ["u"]),
+        node("Transpose", ["u"], ["v"], perm=[0, 2, 1]),
+        node("MatMul", ["v", "x"], ["y"]),
+        weights={"w": floats(RNG, 6, 3)},
+    ),
+    "attention": lambda: attention(2, 3, 5),
+    "attention with one head": lambda: attention(1, 4, 3),
+}
+
+
+@pytest.mark.parametrize("name", MODELS)
+def test_agrees_with_onnx_runtime(name: str, tmp_path: Path) -> None:
+    made = MODELS[name]()
+    path = m.saved(made, tmp_path)
+    dims = [d.dim_value or 3 for d in made.graph.input[0].type.tensor_type.shape.dim]
+    feeds = {"x": floats(np.random.default_rng(6), *dims)}
+    theirs = m.runtime(path, feeds)
+    ours = m.computed(read(path), feeds, [y.shape for y in theirs])
+    for a, b in zip(ours, theirs, strict=True):
+        np.testing.assert_allclose(a, b, atol=1e-5, rtol=1e-4)
+
+
+REFUSED: dict[str, tuple[Callable[[], ModelProto], str]] = {
+    "a mean that leaves": (
+        lambda: one(
+            node("LayerNormalization", ["x", "s"], ["y", "mean"]),
+            weights={"s": floats(RNG, 6)},
+            outputs=("y", "mean"),
+        ),
+        "also returns its mean",
+    ),
+    "another length": (lambda: one(node("LpNormalization", ["x"], ["y"], p=1)), "p = 2"),
+    "samples that are mixed": (
+        lambda: one(node("MatMul", ["x", "x"], ["y"]), x=("n", 4)),
+        "different samples",
+    ),
+}
+
+
+@pytest.mark.parametrize("name", REFUSED)
+def test_what_is_not_computed_is_refused_by_name(name: str, tmp_path: Path) -> None:
+    make, reason = REFUSED[name]
+    with pytest.raises(UnsupportedModelError, match=reason):
+        read(m.saved(make(), tmp_path))
