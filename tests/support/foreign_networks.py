@@ -145,7 +145,9 @@ class Grower:
         )(layers.Activation("tanh")(x))  # fmt: skip
 
     def _attention(self, x: Any, rank: int) -> Any:
-        layers, size = self.keras.layers, int(self.rng.integers(1, 4))
+        """Heads of two channels or more: Keras on TensorFlow adds the bias of a head of one channel
+        to the places instead, where there are as many places as heads."""
+        layers, size = self.keras.layers, int(self.rng.integers(2, 4))
         others = [y for y in self.live if len(y.shape) == 3]
         value = others[int(self.rng.integers(len(others)))]
         if x.shape[1] * value.shape[1] * size > LARGEST // 4:
