@@ -41,14 +41,10 @@ def read_layer(site: Site) -> str:
             return activation_layers.fixed_point_layer(site)
         case "Activation" | "QActivation":
             return activation_layers.activation_layer(site)
-        case "ReLU":
-            return activation_layers.relu_layer(site)
-        case "LeakyReLU" | "ELU":
-            return activation_layers.sloped_layer(site)
+        case "ReLU" | "LeakyReLU" | "ELU" | "Softmax":
+            return activation_layers.function_layer(site)
         case "PReLU":
             return activation_layers.prelu_layer(site)
-        case "Softmax":
-            return activation_layers.softmax_layer(site)
         case _:  # layers without weights; unknown ones are refused there
             return _read_weightless(site, kind)
 
