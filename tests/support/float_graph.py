@@ -25,16 +25,12 @@ from edgeinfer.graph.nodes import (
     InputNode,
     MergeKind,
     MergeNode,
+    MoveNode,
     Node,
-    PadNode,
     PoolNode,
     PoolNodeKind,
     PReluNode,
-    ReshapeNode,
-    SliceNode,
     SoftmaxNode,
-    TransposeNode,
-    UpsampleNode,
 )
 from quantization.fixed import dequantize, quantize
 from quantization.recipe import Recipe
@@ -99,19 +95,8 @@ def _value(node: Node, tensors: Mapping[str, Floats]) -> Floats:
             return powers / powers.sum(axis=axis, keepdims=True)
         case PoolNode():
             return _pooled(node, x)
-        case ReshapeNode():
-            return x.reshape(len(x), *node.shape)
-        case TransposeNode():
-            return x.transpose(0, *(axis + 1 for axis in node.order))
-        case PadNode():
-            return np.pad(x, ((0, 0), *node.pads), constant_values=node.value)
-        case UpsampleNode():
-            for axis, factor in enumerate(node.factors, start=1):
-                x = np.repeat(x, factor, axis=axis)
-            return x
-        case SliceNode():
-            cuts = (slice(*c) for c in zip(node.starts, node.stops, node.steps, strict=True))
-            return x[(slice(None), *cuts)]
+        case MoveNode():
+            return np.stack([node.move(each, node.fill) for each in x])
         case _:
             assert_never(node)
 

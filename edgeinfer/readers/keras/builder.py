@@ -6,6 +6,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from typing import Any
 
 import h5py
 import numpy as np
@@ -40,6 +41,7 @@ class GraphBuilder:
     offences: list[Offence] = field(default_factory=list)
     findings: list[str] = field(default_factory=list)
     reserved: set[str] = field(default_factory=set)  # names that layers bear
+    sizes: dict[str, Any] = field(default_factory=dict)  # of tensors, by what stands for them
     quantized: bool = False  # whether any layer is one of QKeras
 
     def fresh(self, name: str) -> str:
@@ -132,8 +134,7 @@ class Site:
     stem: str  # name of its first node
     xs: tuple[str | None, ...]  # None: made by a layer that cannot be read
     datasets: Mapping[str, h5py.Dataset]
-    constants: tuple[float, ...] = ()  # plain numbers among its arguments
-    constants_first: bool = False
+    call: Any = ()  # the call's arguments, as the file has them
 
     @property
     def fields(self) -> Fields:
@@ -147,6 +148,8 @@ class Site:
             raise UnknownInput
         if not self.xs:
             raise UnsupportedLayerError("it reads nothing")
+        if any(x in self.builder.sizes for x in self.xs):
+            raise UnsupportedLayerError("it computes with the size of a tensor")
         return tuple(x for x in self.xs if x is not None)
 
     @property

@@ -8,14 +8,20 @@ from edgeinfer.graph.nodes import PoolNodeKind
 from edgeinfer.readers.keras import activation_layers, linear, normalizing, pooling, shaping
 from edgeinfer.readers.keras.builder import Site
 from edgeinfer.readers.keras.fields import UnsupportedLayerError
+from edgeinfer.readers.keras.operations import read_operation
 
 _RECURRENT = {"LSTM", "GRU", "SimpleRNN", "RNN", "Bidirectional", "ConvLSTM2D", "TimeDistributed"}
 _MAX, _AVERAGE = PoolNodeKind.MAX, PoolNodeKind.AVERAGE
 
 
-def read_layer(site: Site) -> str:
-    """Append a layer's nodes; the name of its output tensor. Unsupported says why it cannot be."""
-    kind = site.layer.kind
+def read_layer(site: Site) -> tuple[str, ...]:
+    """Append a layer's nodes; the names of its output tensors. Unsupported says why it cannot."""
+    if site.layer.operation is not None:
+        return read_operation(site)
+    return (_read_weighted(site, site.layer.kind),)
+
+
+def _read_weighted(site: Site, kind: str) -> str:
     match kind:
         case "Dense" | "QDense" | "QDenseBatchnorm":
             return linear.dense_layer(site)
@@ -73,8 +79,6 @@ def _read_weightless(site: Site, kind: str) -> str:
             return shaping.reshape_layer(site)
         case "Permute":
             return shaping.permute_layer(site)
-        case "Flip":
-            return shaping.flip_layer(site)
         case "RepeatVector":
             return shaping.repeat_layer(site)
         case "ZeroPadding1D":

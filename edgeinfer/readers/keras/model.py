@@ -20,7 +20,6 @@ from edgeinfer.readers.keras.config import (
     ModelConfig,
     TensorReference,
     class_name,
-    constants,
     keys_of,
     parse_model,
     references,
@@ -199,6 +198,8 @@ class _Reader:
 
     def _tensor(self, reference: TensorReference) -> str | None:
         tensors = self.made.get((reference.layer, reference.call))
+        if tensors == (None,):
+            return None
         if tensors is None or reference.tensor >= len(tensors):
             raise UnsupportedLayerError(
                 f"output {reference.tensor} of {reference.layer!r} does not exist"
@@ -244,10 +245,7 @@ class _Reader:
                 stem = stem.removesuffix(layer.name) + inner_layer.name if call == 0 else stem
                 layer = inner_layer
             _refuse_training(arguments)
-            args = _args(arguments)
-            first = bool(args and constants(args[:1]))
-            site = Site(self.builder, layer, stem, xs, datasets, constants(args), first)
-            made = (read_layer(site),)
+            made = read_layer(Site(self.builder, layer, stem, xs, datasets, arguments))
             if unread:
                 raise UnsupportedLayerError(
                     f"its file holds variables that are not known: {', '.join(unread)}"
@@ -257,7 +255,7 @@ class _Reader:
             self._offend(layer, reason)
         except UnknownInput:
             pass
-        return (None,) * max(_output_count(layer), 1)
+        return (None,)
 
 
 def _first_calls(model: ModelConfig) -> tuple[dict[str, int], dict[str, int]]:
@@ -290,15 +288,6 @@ def _highest(read: Iterable[TensorReference]) -> dict[str, int]:
     for reference in read:
         found[reference.layer] = max(found.get(reference.layer, 0), reference.call)
     return found
-
-
-def _output_count(layer: LayerConfig) -> int:
-    if not layer.is_model:
-        return 1
-    try:
-        return len(parse_model(layer.entry).outputs)
-    except UnsupportedLayerError:
-        return 1
 
 
 def _call_of(layer: LayerConfig, call: int) -> Any:

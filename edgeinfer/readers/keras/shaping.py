@@ -9,9 +9,7 @@ from typing import Any
 import numpy as np
 
 from edgeinfer.graph.nodes import (
-    AffineNode,
     ConcatNode,
-    FlipNode,
     MergeKind,
     MergeNode,
     PadNode,
@@ -62,17 +60,6 @@ def permute_layer(site: Site) -> str:
     if not isinstance(dims, (list, tuple)):
         raise UnsupportedLayerError(f"its dims are {dims!r}")
     return site.add(TransposeNode(site.name(), site.x, tuple(whole(d, "dims") - 1 for d in dims)))
-
-
-def flip_layer(site: Site) -> str:
-    """`keras.ops.flip`, whose axes count the batch; without any, all would be turned, it too."""
-    given, rank = site.fields.get("axis"), len(site.shape(site.x)) + 1
-    listed = given if isinstance(given, (list, tuple)) else [given]
-    if given is None or any(whole(axis, "axis") % rank == 0 for axis in listed):
-        raise UnsupportedLayerError("it turns the batch round")
-    return site.add(
-        FlipNode(site.name(), site.x, tuple(whole(a, "axis") % rank - 1 for a in listed))
-    )
 
 
 def repeat_layer(site: Site) -> str:
@@ -143,8 +130,6 @@ def _check_rank(site: Site, rank: int) -> None:
 def merge_layer(site: Site, kind: MergeKind) -> str:
     """Add, Subtract, Multiply, Average, Maximum, Minimum."""
     xs = site.inputs
-    if len(xs) == 1 and len(site.constants) == 1:
-        return _with_constant(site, kind, xs[0], site.constants[0])
     if len(xs) < 2 or (kind is MergeKind.SUBTRACT and len(xs) != 2):
         raise UnsupportedLayerError(f"it combines {len(xs)} tensors")
     rank = max(len(site.shape(x)) for x in xs)
@@ -156,25 +141,6 @@ def merge_layer(site: Site, kind: MergeKind) -> str:
             site.add(ReshapeNode(site.name("wide"), x, (*missing, *shape))) if missing else x
         )
     return site.add(MergeNode(site.name(), tuple(wide), kind))
-
-
-def _with_constant(site: Site, kind: MergeKind, x: str, value: float) -> str:
-    """An operation of a tensor with a plain number, as in `y = 2 * x + 1`."""
-    if site.constants_first and kind is MergeKind.SUBTRACT:
-        scale, shift = -1.0, value
-    else:
-        match kind:
-            case MergeKind.ADD:
-                scale, shift = 1.0, value
-            case MergeKind.SUBTRACT:
-                scale, shift = 1.0, -value
-            case MergeKind.MULTIPLY:
-                scale, shift = value, 0.0
-            case _:
-                raise UnsupportedLayerError(f"it takes the {kind} of a tensor and a number")
-    return site.add(
-        AffineNode(site.name(), site.layer.path, x, np.asarray([scale]), np.asarray([shift]))
-    )
 
 
 def concat_layer(site: Site) -> str:
