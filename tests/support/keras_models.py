@@ -24,6 +24,9 @@ def shake(model: Any, seed: int = 0) -> Any:
             continue
         values = rng.normal(0, 0.4, variable.shape)
         variable.assign(values**2 + 0.3 if "variance" in variable.name else values)
+    for layer in model.layers:
+        if hasattr(layer, "finalize_state"):  # it computes with copies of its statistics
+            layer.finalize_state()
     return model
 
 

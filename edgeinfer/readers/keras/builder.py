@@ -42,6 +42,7 @@ class GraphBuilder:
     findings: list[str] = field(default_factory=list)
     reserved: set[str] = field(default_factory=set)  # names that layers bear
     sizes: dict[str, Any] = field(default_factory=dict)  # of tensors, by what stands for them
+    masked: set[str] = field(default_factory=set)  # tensors that may have a mask
     quantized: bool = False  # whether any layer is one of QKeras
 
     def fresh(self, name: str) -> str:

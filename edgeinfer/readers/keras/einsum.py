@@ -51,8 +51,8 @@ def parse_equation(text: Any, rank: int, kernel_rank: int) -> Equation:
     x, kernel, y = (part.replace("...", dots) for part in parts)
     if "..." in parts[1] or len(x) != rank or len(kernel) != kernel_rank:
         raise UnsupportedLayerError(f"its equation {text!r} does not fit {rank} axes")
-    if any(len(set(each)) != len(each) for each in (x, kernel, y)) or not compact.isascii():
-        raise UnsupportedLayerError(f"its equation {text!r} names an axis twice")
+    if any(len(set(each)) != len(each) or not each.isalpha() for each in (x, kernel, y)):
+        raise UnsupportedLayerError(f"its equation {text!r} does not name each axis by a letter")
     if y[:1] != x[0] or x[0] in kernel:
         raise UnsupportedLayerError(f"its equation {text!r} works along the batch")
     found = Equation(x[1:], kernel, y[1:])

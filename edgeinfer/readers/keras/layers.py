@@ -5,12 +5,26 @@
 from __future__ import annotations
 
 from edgeinfer.graph.nodes import PoolNodeKind
-from edgeinfer.readers.keras import activation_layers, linear, normalizing, pooling, shaping
+from edgeinfer.readers.keras import (
+    activation_layers,
+    einsum,
+    linear,
+    normalizing,
+    pooling,
+    resampling,
+    shaping,
+)
 from edgeinfer.readers.keras.builder import Site
 from edgeinfer.readers.keras.fields import UnsupportedLayerError
 from edgeinfer.readers.keras.operations import read_operation
 
-_RECURRENT = {"LSTM", "GRU", "SimpleRNN", "RNN", "Bidirectional", "ConvLSTM2D", "TimeDistributed"}
+_RECURRENT = {"LSTM", "GRU", "SimpleRNN", "RNN", "Bidirectional", "ConvLSTM2D"}
+AUGMENTATIONS = frozenset(  # Keras 3 writes training=True for each; `predict` runs them without
+    {
+        *("RandomFlip", "RandomRotation", "RandomZoom", "RandomTranslation", "RandomContrast"),
+        *("RandomBrightness", "RandomShear", "RandomErasing", "Resizing", "CenterCrop"),
+    }
+)
 _MAX, _AVERAGE = PoolNodeKind.MAX, PoolNodeKind.AVERAGE
 
 
@@ -37,10 +51,18 @@ def _read_weighted(site: Site, kind: str) -> str:
             return linear.separable_layer(site, 1)
         case "SeparableConv2D" | "QSeparableConv2D" | "SeparableConvolution2D":
             return linear.separable_layer(site, 2)
+        case "Conv1DTranspose" | "Convolution1DTranspose":
+            return resampling.transposed_layer(site, 1)
+        case "Conv2DTranspose" | "Convolution2DTranspose":
+            return resampling.transposed_layer(site, 2)
+        case "EinsumDense":
+            return einsum.einsum_dense_layer(site)
         case "BatchNormalization" | "SyncBatchNormalization" | "BatchNormalizationV1":
             return normalizing.batchnorm_layer(site)
         case "QBatchNormalization":
             return normalizing.quantized_batchnorm_layer(site)
+        case "Normalization":
+            return normalizing.normalization_layer(site)
         case "Rescaling":
             return normalizing.rescaling_layer(site)
         case "FixedPointQuantizer":
@@ -90,9 +112,9 @@ def _read_weightless(site: Site, kind: str) -> str:
         case "Cropping2D":
             return shaping.cropping_layer(site, 2)
         case "UpSampling1D":
-            return shaping.upsampling_layer(site, 1)
+            return resampling.upsampling_layer(site, 1)
         case "UpSampling2D":
-            return shaping.upsampling_layer(site, 2)
+            return resampling.upsampling_layer(site, 2)
         case "Add" | "Subtract" | "Multiply" | "Average" | "Maximum" | "Minimum":
             return shaping.merge_layer(site, shaping.MERGES[kind])
         case "Concatenate":
@@ -102,6 +124,14 @@ def _read_weightless(site: Site, kind: str) -> str:
             | "GaussianDropout" | "AlphaDropout" | "ActivityRegularization" | "Identity"
         ):  # fmt: skip
             return site.x
+        case "Resizing":
+            return resampling.resizing_layer(site)
+        case "CenterCrop":
+            return resampling.center_crop_layer(site)
+        case _ if kind in AUGMENTATIONS:  # others that training alone knows
+            return site.x
+        case "Masking":
+            return normalizing.masking_layer(site)
         case "Lambda":
             raise UnsupportedLayerError(
                 "it holds Python code, which is never run; use layers instead"
@@ -125,9 +155,11 @@ def _why_unknown(kind: str) -> str:
     if kind in {"BinaryDense", "TernaryDense"}:
         return "its code is not in the file; use QDense with binary(alpha=1) or ternary(alpha=1)"
     if plain in _RECURRENT:
-        return "recurrent and time-distributed layers are not supported; use convolutions"
+        return "recurrent layers are not supported; use convolutions"
     if plain.startswith("Conv") and plain.endswith("Transpose"):
-        return "transposed convolutions are not supported; use UpSampling2D and Conv2D"
+        return "only Conv1DTranspose and Conv2DTranspose are read; use UpSampling2D and QConv2D"
+    if kind == "Dot":
+        return "it multiplies two tensors; only constants can be the other factor of such a product"
     if "Attention" in plain:
         return "attention is not supported"
     return "this kind of layer is not known"

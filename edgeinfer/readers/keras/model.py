@@ -25,11 +25,19 @@ from edgeinfer.readers.keras.config import (
     references,
 )
 from edgeinfer.readers.keras.fields import Fields, UnsupportedLayerError, whole
-from edgeinfer.readers.keras.layers import read_layer
-from edgeinfer.readers.keras.parameters import unwrap_layer
+from edgeinfer.readers.keras.layers import AUGMENTATIONS, read_layer
+from edgeinfer.readers.keras.parameters import layer_at_each_step, unwrap_layer
+from edgeinfer.readers.keras.steps import (
+    ALIKE_AT_EACH_STEP,
+    cut_into_steps,
+    join_steps,
+)
 from edgeinfer.readers.keras.stored import Weights
 from edgeinfer.readers.loaded import LoadedModel
 
+MASK_READERS = frozenset(
+    {"GlobalAveragePooling1D", "GlobalAvgPool1D", "Softmax", "TimeDistributed"}
+)
 Tensors = tuple[str | None, ...]  # None: made by a layer that cannot be read
 
 
@@ -65,11 +73,13 @@ def _reserve(builder: GraphBuilder, model: ModelConfig) -> None:
 
 
 def _unwrap_layer(layer: LayerConfig) -> LayerConfig:
-    if layer.kind == "PruneLowMagnitude":
-        try:
+    try:
+        if layer.kind == "PruneLowMagnitude":
             return unwrap_layer(layer)
-        except UnsupportedLayerError:
-            return layer
+        if layer.kind == "TimeDistributed":
+            return layer_at_each_step(layer)
+    except UnsupportedLayerError:
+        pass
     return layer
 
 
@@ -244,8 +254,14 @@ class _Reader:
                 inner_layer = unwrap_layer(layer)
                 stem = stem.removesuffix(layer.name) + inner_layer.name if call == 0 else stem
                 layer = inner_layer
-            _refuse_training(arguments)
+            if layer.kind not in AUGMENTATIONS:
+                _refuse_training(arguments)
+            _refuse_masks(self.builder, layer, xs)
+            if layer.kind == "TimeDistributed":
+                return (self._call_at_each_step(layer, stem, xs, datasets),)
             made = read_layer(Site(self.builder, layer, stem, xs, datasets, arguments))
+            if layer.kind == "Masking" or not self.builder.masked.isdisjoint(xs):
+                self.builder.masked.update(made)
             if unread:
                 raise UnsupportedLayerError(
                     f"its file holds variables that are not known: {', '.join(unread)}"
@@ -256,6 +272,39 @@ class _Reader:
         except UnknownInput:
             pass
         return (None,)
+
+    def _call_at_each_step(
+        self, layer: LayerConfig, stem: str, xs: Tensors, datasets: Mapping[str, h5py.Dataset]
+    ) -> str | None:
+        """TimeDistributed: the layer or model inside, called on every step."""
+        inside = layer_at_each_step(layer)
+        site = Site(self.builder, inside, stem, xs, datasets)
+        if inside.kind in ALIKE_AT_EACH_STEP:
+            return read_layer(site)[0]
+        found: list[str] = []
+        for number, x in enumerate(cut_into_steps(site), start=1):
+            name = f"{stem}_step{number}"
+            if inside.is_model:
+                inner = parse_model(inside.entry, f"{layer.path}/")
+                weights = self.weights.inside(layer, inner)
+                ends = _Reader(self.builder, inner, weights, f"{name}/").run((x,))
+            else:
+                ends = read_layer(Site(self.builder, inside, name, (x,), datasets))
+            if len(ends) != 1:
+                raise UnsupportedLayerError(f"what it calls makes {len(ends)} tensors")
+            if ends[0] is None:
+                return None
+            found.append(ends[0])
+        return join_steps(site, found)
+
+
+def _refuse_masks(builder: GraphBuilder, layer: LayerConfig, xs: Tensors) -> None:
+    """Masks change nothing but what layers of these kinds compute."""
+    if layer.kind in MASK_READERS and not builder.masked.isdisjoint(xs):
+        raise UnsupportedLayerError(
+            "it leaves out the steps that a Masking layer masks, and how many these are depends on "
+            "each sample; remove the Masking layer"
+        )
 
 
 def _first_calls(model: ModelConfig) -> tuple[dict[str, int], dict[str, int]]:

@@ -66,6 +66,8 @@ def read_operation(site: Site) -> tuple[str, ...]:
         found = reader(site, arguments)
     except UnsupportedLayerError as reason:
         raise UnsupportedLayerError(f"it calls {called}: {reason}") from None
+    except (ValueError, TypeError, LookupError, OverflowError):  # a file may hold anything
+        raise UnsupportedLayerError(f"it calls {called} with arguments of another kind") from None
     arguments.check_rest()
     return (found,) if isinstance(found, str) else found
 

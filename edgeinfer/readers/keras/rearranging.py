@@ -7,6 +7,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from itertools import pairwise
 from math import prod
+from types import EllipsisType
 from typing import Any
 
 import numpy as np
@@ -43,6 +44,8 @@ def read_item(site: Site, arguments: Arguments) -> str:
         return site.name()
     x = arguments.tensor()
     keys = list(key) if isinstance(key, (list, tuple)) else [key]
+    if not all(each is None or isinstance(each, (slice, int, EllipsisType)) for each in keys):
+        raise UnsupportedLayerError("its index holds more than slices and whole numbers")
     shape = site.shape(x)
     counted = sum(each is not None and each is not Ellipsis for each in keys)
     if keys.count(Ellipsis) > 1 or counted > len(shape) + 1:
@@ -310,15 +313,12 @@ def read_repeat(site: Site, arguments: Arguments) -> str:
     if count < 1:
         raise UnsupportedLayerError(f"it repeats elements {count} times")
     shape = site.shape(x)
-    wide = site.add(ReshapeNode(site.name("wide"), x, (*shape[: axis + 1], 1, *shape[axis + 1 :])))
-    whole_shape = (*shape[:axis], shape[axis] * count, *shape[axis + 1 :])
-    if axis == len(shape) - 1:
-        y = site.add(ConcatNode(site.name("copies"), (wide,) * count, axis + 1))
-    else:
-        factors = [1] * len(shape)
-        factors[axis + 1] = count
-        y = site.add(UpsampleNode(site.name("copies"), wide, tuple(factors)))
-    return site.add(ReshapeNode(site.name(), y, whole_shape))
+    rest = shape[axis + 1 :] or (1,)
+    wide = site.add(ReshapeNode(site.name("wide"), x, (*shape[: axis + 1], 1, *rest)))
+    factors = (*(1 for _ in shape[: axis + 1]), count, *(1 for _ in rest[1:]))
+    copies = site.add(UpsampleNode(site.name("copies"), wide, factors))
+    longer = (*shape[:axis], shape[axis] * count, *shape[axis + 1 :])
+    return site.add(ReshapeNode(site.name(), copies, longer))
 
 
 def read_depth_to_space(site: Site, arguments: Arguments) -> str:

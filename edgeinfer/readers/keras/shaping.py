@@ -20,7 +20,7 @@ from edgeinfer.graph.nodes import (
 )
 from edgeinfer.readers.keras.builder import Site
 from edgeinfer.readers.keras.fields import Fields, UnsupportedLayerError, whole
-from edgeinfer.readers.keras.linear import channels_first, move_channels_first, move_channels_last
+from edgeinfer.readers.keras.linear import channels_first, move_channels_last
 
 MERGES = {
     "Add": MergeKind.ADD,
@@ -106,17 +106,6 @@ def cropping_layer(site: Site, rank: int) -> str:
     if any(stop <= start for start, stop in zip(starts, stops, strict=True)):
         raise UnsupportedLayerError(f"it cuts all of a tensor of {shape} away")
     return site.add(SliceNode(site.name(), site.x, starts, stops, (1,) * len(shape)))
-
-
-def upsampling_layer(site: Site, rank: int) -> str:
-    """UpSampling1D and UpSampling2D by repetition."""
-    fields = site.fields
-    fields.one_of("interpolation", "nearest", "nearest")
-    factors = fields.positive("size", rank, 2)
-    first = channels_first(fields)
-    _check_rank(site, rank)
-    x = move_channels_last(site, site.x, first)
-    return move_channels_first(site, site.add(UpsampleNode(site.name(), x, factors)), first)
 
 
 def _check_rank(site: Site, rank: int) -> None:

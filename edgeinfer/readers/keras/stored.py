@@ -241,9 +241,11 @@ class NumberedWeights:
     def inside(self, layer: LayerConfig, model: ModelConfig) -> Weights:
         """The weights of a model that is a layer of this one."""
         group = self.groups.get(layer.name)
-        for name in ("layers", "_layer_checkpoint_dependencies"):
-            if group is not None and isinstance(group.get(name), h5py.Group):
-                return NumberedWeights(self.source, group[name], model)
+        wrapped = None if group is None else group.get("layer")
+        for container in (group, wrapped):
+            for name in ("layers", "_layer_checkpoint_dependencies"):
+                if container is not None and isinstance(container.get(name), h5py.Group):
+                    return NumberedWeights(self.source, container[name], model)
         return FlatWeights({})
 
 
