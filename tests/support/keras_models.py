@@ -10,7 +10,15 @@ from typing import Any
 
 import numpy as np
 
+from edgeinfer.data.samples import Samples
+from edgeinfer.evaluate.judge import raw_inputs
+from edgeinfer.ir.engine.engine import Engine
+from edgeinfer.ir.interpret import interpret, results
+from edgeinfer.precision.ptq import PtqSettings
 from edgeinfer.readers import LoadedModel, load
+from edgeinfer.run.defaults import add_formats
+from edgeinfer.run.lower import lower_with
+from quantization.recipe import Recipe
 from tests.support.float_graph import outputs
 
 TOLERANCE = 2e-5
@@ -52,3 +60,15 @@ def model_of(keras: Any, shape: tuple[int, ...], make: Callable[[Any], Any]) -> 
     """The model that does one thing with one input, with random weights."""
     x = keras.layers.Input(shape, name="x")
     return shake(keras.Model(x, make(x)))
+
+
+def compare_integers(loaded: LoadedModel) -> None:
+    """Quantize and lower a model; its engine gives the interpreter's integers."""
+    rng = np.random.default_rng(2)
+    inputs = {node.name: rng.normal(size=(8, *node.shape)) for node in loaded.graph.inputs}
+    samples = Samples(inputs, "drawn by a test")
+    lowered = lower_with(add_formats(loaded, PtqSettings(8), samples), Recipe(), None)
+    raw = raw_inputs(lowered.program, lowered.recipe, samples)
+    found = Engine(lowered.program, threads=1).run(raw)
+    for name, values in results(lowered.program, interpret(lowered.program, raw)).items():
+        np.testing.assert_array_equal(found[name], values)
