@@ -47,14 +47,23 @@ class LayerConfig:
     def operation(self) -> str | None:
         """The function that the entry calls, where it is no layer: 'tf.math.add', 'keras.ops.Add'.
 
-        Layers and operations of Keras 3 share names; their modules tell them apart.
+        Layers and operations of Keras 3 share names; their modules tell them apart, and in HDF5
+        files, which have none, that only layers can be trained.
         """
         if self.kind in ("TFOpLambda", "SlicingOpLambda"):
             return f"tf.{self.fields.text('function')}"
         module = self.entry.get("module")
         if isinstance(module, str) and re.match(r"keras\.(src\.)?ops(\.|$)", module):
             return f"keras.ops.{self.kind}"
+        called = any(isinstance(call, Mapping) and "args" in call for call in self.calls)
+        if module is None and called and not {"trainable", "dtype", "layers"} & set(self._config):
+            return f"keras.ops.{self.kind}"
         return None
+
+    @property
+    def _config(self) -> Mapping[str, Any]:
+        config = self.entry.get("config")
+        return config if isinstance(config, Mapping) else {}
 
     @property
     def is_model(self) -> bool:

@@ -40,13 +40,22 @@ _ALONE: dict[str, tuple[Function, tuple[float, ...]]] = {
     "abs": (Function.LEAKY_RELU, (-1.0,)),
 }
 _TOGETHER = frozenset(  # of several nodes
-    {"softmax", "hard_sigmoid", "hard_swish", "log_sigmoid", "tanh_shrink", "soft_shrink", "glu"}
+    {
+        "softmax",
+        "hard_sigmoid",
+        "hard_swish",
+        "log_sigmoid",
+        "tanh_shrink",
+        "soft_shrink",
+        "hard_shrink",
+        "glu",
+    }
 )
 _OTHER_NAMES = {"silu": "swish", "exp": "exponential", "hard_silu": "hard_swish"}
 _KERAS2_HARD_SIGMOID = (0.2, 0.5)
 _KERAS3_HARD_SIGMOID = (1 / 6, 0.5)
 QKERAS_HARD_SIGMOID = (0.5, 0.5)
-LAYERS = frozenset({"ReLU", "LeakyReLU", "ELU", "Softmax"})
+LAYERS = frozenset({"ReLU", "LeakyReLU", "ThresholdedReLU", "ELU", "Softmax"})
 
 
 @dataclass(frozen=True, slots=True)
@@ -100,6 +109,9 @@ def function_of_layer(kind: str, fields: Fields) -> FloatStep:
                 fields.optional("max_value"),
                 fields.optional("threshold"),
             )
+        case "ThresholdedReLU":
+            theta = fields.optional("theta")
+            return Rectifier(threshold=1.0 if theta is None else theta)
         case "ELU":
             alpha = fields.optional("alpha")
             return GraphFunction(Function.ELU, (1.0 if alpha is None else alpha,))
@@ -114,11 +126,9 @@ def function_of_layer(kind: str, fields: Fields) -> FloatStep:
 
 def rectifier(slope: float | None, top: float | None, threshold: float | None) -> Rectifier:
     """The function that Keras calls relu, with what its arguments leave open."""
-    if threshold:
-        raise UnsupportedLayerError("its threshold is not 0")
     if top is not None and top < 0:
         raise UnsupportedLayerError(f"its max_value is {top:g}")
-    return Rectifier(slope or 0.0, top)
+    return Rectifier(slope or 0.0, top, threshold or 0.0)
 
 
 def _slope(fields: Fields) -> float:
@@ -178,6 +188,8 @@ def _add_plain(site: Site, x: str, function: str, name: str) -> str:
             return site.add(MergeNode(name, (x, curve), MergeKind.SUBTRACT))
         case "soft_shrink":
             return add_soft_shrink(site, x, 0.5, name)
+        case "hard_shrink":
+            return add_hard_shrink(site, x, 0.5, name)
         case "glu":
             return add_gated_half(site, x, -1, name)
         case _:  # the caller has checked that the name is known
@@ -186,6 +198,8 @@ def _add_plain(site: Site, x: str, function: str, name: str) -> str:
 
 
 def _add_rectifier(site: Site, x: str, step: Rectifier, name: str) -> str:
+    if step.threshold:
+        return _add_threshold_rectifier(site, x, step, name)
     if step.slope:
         y = site.add(ActivationNode(name, x, Function.LEAKY_RELU, (step.slope,)))
     elif step.top == 6.0:
@@ -193,6 +207,53 @@ def _add_rectifier(site: Site, x: str, step: Rectifier, name: str) -> str:
     else:
         y = site.add(ActivationNode(name, x, Function.RELU))
     return y if step.top is None else add_clip(site, y, MergeKind.MINIMUM, step.top)
+
+
+def _add_threshold_rectifier(site: Site, x: str, step: Rectifier, name: str) -> str:
+    """In the order in which Keras computes it: below a threshold under 0, `top` makes it 0."""
+    last = step.top is None and not step.slope
+    gate = _add_gate_above(site, x, step.threshold, 1.0)
+    part = name if last else site.builder.fresh(f"{name}_above")
+    y = site.add(MergeNode(part, (x, gate), MergeKind.MULTIPLY))
+    if step.top is not None:
+        y = add_clip(site, y, MergeKind.MAXIMUM, 0.0)
+        y = add_clip(site, y, MergeKind.MINIMUM, step.top, None if step.slope else name)
+    if not step.slope:
+        return y
+    below = add_affine(site, x, -1.0, step.threshold, site.builder.fresh(f"{name}_below"))
+    rest = site.builder.fresh(f"{name}_rest")
+    site.add(ActivationNode(rest, below, Function.RELU))
+    scaled = add_affine(site, rest, step.slope, 0.0, site.builder.fresh(f"{name}_slope"))
+    return site.add(MergeNode(name, (y, scaled), MergeKind.SUBTRACT))
+
+
+def _add_gate_above(site: Site, x: str, threshold: float, sign: float) -> str:
+    """1 where sign x is above the threshold, else 0: from a sign, which counts 0 as above."""
+    stem = site.builder.fresh(f"{x}_{'above' if sign > 0 else 'below'}")
+    short = add_affine(site, x, -sign, threshold, f"{stem}_distance")
+    signs = site.builder.fresh(f"{stem}_sign")
+    site.add(ActivationNode(signs, short, Function.SIGN))
+    return add_affine(site, signs, -0.5, 0.5, stem)
+
+
+def add_threshold(site: Site, x: str, threshold: float, default: float, name: str) -> str:
+    """x where it is above the threshold, else a number."""
+    gate = _add_gate_above(site, x, threshold, 1.0)
+    if not default:
+        return site.add(MergeNode(name, (x, gate), MergeKind.MULTIPLY))
+    above = site.builder.fresh(f"{name}_above")
+    site.add(MergeNode(above, (x, gate), MergeKind.MULTIPLY))
+    rest = add_affine(site, gate, -default, default, site.builder.fresh(f"{name}_rest"))
+    return site.add(MergeNode(name, (above, rest), MergeKind.ADD))
+
+
+def add_hard_shrink(site: Site, x: str, threshold: float, name: str) -> str:
+    """x where its magnitude is above the threshold, else 0."""
+    if threshold < 0:
+        raise UnsupportedLayerError(f"its threshold is {threshold:g}")
+    gates = [_add_gate_above(site, x, threshold, sign) for sign in (1.0, -1.0)]
+    gate = site.add(MergeNode(site.builder.fresh(f"{name}_gate"), tuple(gates), MergeKind.ADD))
+    return site.add(MergeNode(name, (x, gate), MergeKind.MULTIPLY))
 
 
 def _hard_sigmoid(site: Site) -> tuple[float, float]:
@@ -234,7 +295,12 @@ def add_soft_shrink(site: Site, x: str, threshold: float, name: str) -> str:
 
 def add_scale(site: Site, x: str, factor: float, name: str) -> str:
     """A tensor times a number."""
-    return site.add(AffineNode(name, name, x, np.asarray([factor]), np.zeros(1)))
+    return add_affine(site, x, factor, 0.0, name)
+
+
+def add_affine(site: Site, x: str, factor: float, shift: float, name: str) -> str:
+    """A tensor times a number, plus a number."""
+    return site.add(AffineNode(name, name, x, np.asarray([factor]), np.asarray([shift])))
 
 
 def add_clip(site: Site, x: str, kind: MergeKind, bound: float, name: str | None = None) -> str:

@@ -69,7 +69,7 @@ def _read_weighted(site: Site, kind: str) -> str:
             return activation_layers.fixed_point_layer(site)
         case "Activation" | "QActivation":
             return activation_layers.activation_layer(site)
-        case "ReLU" | "LeakyReLU" | "ELU" | "Softmax":
+        case "ReLU" | "LeakyReLU" | "ThresholdedReLU" | "ELU" | "Softmax":
             return activation_layers.function_layer(site)
         case "PReLU":
             return activation_layers.prelu_layer(site)

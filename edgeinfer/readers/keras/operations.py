@@ -23,7 +23,9 @@ from edgeinfer.readers.keras.functions import (
     SoftmaxAlong,
     add_function,
     add_gated_half,
+    add_hard_shrink,
     add_soft_shrink,
+    add_threshold,
     rectifier,
 )
 
@@ -139,6 +141,18 @@ def _soft_shrink(site: Site, arguments: Arguments) -> str:
     )
 
 
+def _hard_shrink(site: Site, arguments: Arguments) -> str:
+    return add_hard_shrink(
+        site, arguments.tensor(), _number(arguments, 0.5, "threshold"), site.name()
+    )
+
+
+def _threshold(site: Site, arguments: Arguments) -> str:
+    x, bound = arguments.tensor(), _number(arguments, None, "threshold")
+    default = _number(arguments, None, "default_value")
+    return add_threshold(site, x, bound, default, site.name())
+
+
 def _same(site: Site, arguments: Arguments) -> str:
     return arguments.tensor()
 
@@ -196,6 +210,8 @@ _READERS: dict[str, Reader] = {
     "softmax": _function(_softmax),
     "glu": _glu,
     "soft_shrink": _soft_shrink,
+    "hard_shrink": _hard_shrink,
+    "threshold": _threshold,
     "identity": _same,
     "stop_gradient": _same,
     "convert_to_tensor": _same,

@@ -95,6 +95,9 @@ LAYERS: list[tuple[str, tuple[int, ...], Callable[[Any], Any]]] = [
     ("normalized together", IMAGE, lambda L: L.Normalization(axis=None, mean=2.0, variance=3.0)),
     ("normalized along two", IMAGE, lambda L: L.Normalization(axis=(1, -1))),
     ("normalized along rows", SERIES, lambda L: L.Normalization(axis=1)),
+    ("relu above 0.3", SERIES, lambda L: L.ReLU(threshold=0.3)),
+    ("relu from 0.3 to 0.8", SERIES, lambda L: L.ReLU(threshold=0.3, max_value=0.8)),
+    ("relu with all", SERIES, lambda L: L.ReLU(0.8, negative_slope=0.25, threshold=0.3)),
     ("random flip", IMAGE, lambda L: L.RandomFlip()),
     ("masked", SERIES, lambda L: L.Masking()),
     ("dense at each step", SERIES, lambda L: L.TimeDistributed(L.Dense(2, activation="relu"))),
@@ -129,6 +132,10 @@ def test_a_model_at_each_step(version: str, end: str, tmp_path: Path) -> None:
     graph = compare(model, tmp_path / f"m.{end}").graph
     keys = [key for key, _ in graph.weights() if "conv" in key]
     assert len(keys) == 2  # shared by all steps
+
+
+def test_a_relu_with_a_threshold_of_keras_2(tmp_path: Path) -> None:
+    read("tf_keras", SERIES, lambda L: L.ThresholdedReLU(0.4), tmp_path / "m.keras")
 
 
 EQUATIONS = [

@@ -50,11 +50,16 @@ KERAS3: list[tuple[str, tuple[int, ...], Callable[[Any], Any]]] = [
         for name in (
             *("relu", "relu6", "sigmoid", "tanh", "hard_tanh", "selu", "softplus", "softsign"),
             *("silu", "hard_sigmoid", "hard_silu", "exp", "elu", "softmax", "leaky_relu"),
-            *("log_sigmoid", "sparse_sigmoid", "tanh_shrink", "glu", "soft_shrink"),
+            *("log_sigmoid", "sparse_sigmoid", "tanh_shrink", "glu", "soft_shrink", "hard_shrink"),
             *("stop_gradient",),
         )
     ),
     ("gelu", TABLE, lambda x: K.gelu(x, approximate=False)),
+    ("hard shrink", TABLE, lambda x: K.hard_shrink(x, 0.3)),
+    ("soft shrink", TABLE, lambda x: K.soft_shrink(x, 0.3)),
+    ("threshold", TABLE, lambda x: K.threshold(x, 0.2, 0)),
+    ("threshold and value", TABLE, lambda x: K.threshold(x, -0.2, 1.5)),
+    ("relu above a negative", TABLE, lambda x: keras.activations.relu(x, 0.1, 1.0, -0.5)),
     ("leaky 0.3", TABLE, lambda x: K.leaky_relu(x, 0.3)),
     ("elu 0.5", TABLE, lambda x: K.elu(x, 0.5)),
     ("glu axis 1", TABLE, lambda x: K.glu(x, axis=1)),
@@ -67,6 +72,7 @@ KERAS3: list[tuple[str, tuple[int, ...], Callable[[Any], Any]]] = [
     ("strided", TABLE, lambda x: x[:, ::2, 1:-1:3]),
     ("backwards", TABLE, lambda x: x[:, ::-1, 4:0:-2]),
     ("last element", TABLE, lambda x: x[..., -1]),
+    ("exactly at the threshold", TABLE, lambda x: K.threshold(K.clip(x, 0.25, 9), 0.25, 7)),
     ("first step", TABLE, lambda x: x[:, 0]),
     ("new axis", TABLE, lambda x: x[:, None, :, 1:3]),
     ("reshape", TABLE, lambda x: K.reshape(x, (-1, 8, 3))),
@@ -113,6 +119,16 @@ def test_keras_operation(
     tmp_path: Path, shape: tuple[int, ...], make: Callable[[Any], Any]
 ) -> None:
     compare_integers(compare(model_of(keras, shape, make), tmp_path / "m.keras"))
+
+
+def test_operations_in_hdf5_files(tmp_path: Path) -> None:
+    """Which do not say where a class comes from, and layers bear the same names."""
+
+    def make(x: Any) -> Any:
+        layered = keras.layers.Add()([x, keras.layers.Multiply()([x, x])])
+        return (2.0 * x + 1.0) * layered - K.mean(x[:, 1:], axis=1, keepdims=True)
+
+    compare(model_of(keras, TABLE, make), tmp_path / "m.h5")
 
 
 T = pytest.importorskip("tensorflow")
