@@ -117,6 +117,8 @@ def _read_weightless(site: Site, kind: str) -> str:
             return resampling.upsampling_layer(site, 2)
         case "Add" | "Subtract" | "Multiply" | "Average" | "Maximum" | "Minimum":
             return shaping.merge_layer(site, shaping.MERGES[kind])
+        case "CustomScaleLayer":
+            return shaping.scaled_sum_layer(site)
         case "Concatenate":
             return shaping.concat_layer(site)
         case (

@@ -11,9 +11,11 @@ import re
 from collections.abc import Callable
 from typing import Any
 
+import numpy as np
+
 from edgeinfer.graph.nodes import Function, MergeKind
 from edgeinfer.readers.keras import arithmetic, rearranging, reducing
-from edgeinfer.readers.keras.arguments import Arguments, parse_arguments
+from edgeinfer.readers.keras.arguments import Arguments, as_constant, parse_arguments
 from edgeinfer.readers.keras.builder import Site
 from edgeinfer.readers.keras.fields import Fields, UnsupportedLayerError
 from edgeinfer.readers.keras.functions import (
@@ -28,6 +30,7 @@ from edgeinfer.readers.keras.functions import (
     add_threshold,
     rectifier,
 )
+from edgeinfer.readers.keras.resampling import add_enlargement, whole_factors
 
 Result = str | tuple[str, ...]
 Reader = Callable[[Site, Arguments], Result]
@@ -78,6 +81,7 @@ def _canonical_name(called: str) -> str:
     """'keras.ops.TrueDivide' and 'tf.math.truediv' -> 'true_divide'."""
     if called.startswith("keras.ops."):
         name = called.removeprefix("keras.ops.")
+        name = {"Resize": "image.resize"}.get(name, name)
         return re.sub(r"(?<=[a-z0-9])(?=[A-Z])", "_", name).lower()
     if (image := _IMAGES.fullmatch(called)) is not None:
         return f"image.{image[1]}"
@@ -164,6 +168,22 @@ def _cast(site: Site, arguments: Arguments) -> str:
     return arguments.tensor()
 
 
+def _resize(site: Site, arguments: Arguments) -> str:
+    """`tf.image.resize` and `keras.ops.image.resize`, by whole factors."""
+    x = arguments.tensor()
+    method = str(arguments.option("method", "interpolation", default="bilinear")).lower()
+    size = np.atleast_1d(as_constant(arguments.option("size"))).astype(int).tolist()
+    arguments.option("fill_mode")
+    arguments.option("fill_value")
+    shape = site.shape(x)
+    if method not in ("nearest", "bilinear") or len(shape) != 3 or len(size) != 2:
+        raise UnsupportedLayerError(f"it brings a tensor of {shape} to {size} by {method}")
+    if arguments.option("data_format", default="channels_last") != "channels_last":
+        raise UnsupportedLayerError("its channels are first")
+    factors = whole_factors(shape[:-1], (size[0], size[1]))
+    return add_enlargement(site, x, factors, smooth=method == "bilinear")
+
+
 def _shape(site: Site, arguments: Arguments) -> str:
     """`tf.shape`: sizes that are known, but that of the batch, for which -1 stands."""
     x, name = arguments.tensor(), site.name()
@@ -214,6 +234,7 @@ _READERS: dict[str, Reader] = {
     "threshold": _threshold,
     "identity": _same,
     "stop_gradient": _same,
+    "image.resize": _resize,
     "convert_to_tensor": _same,
     "cast": _cast,
     "shape": _shape,
@@ -244,6 +265,7 @@ _READERS: dict[str, Reader] = {
     "stack": rearranging.read_stack,
     "unstack": rearranging.read_unstack,
     "split": rearranging.read_split,
+    "slice": rearranging.read_slice,
     "pad": rearranging.read_pad,
     "flip": rearranging.read_flip,
     "tile": rearranging.read_tile,

@@ -94,6 +94,24 @@ def _add_item(site: Site, x: str, keys: Sequence[Any]) -> str:
     return x if cut == tuple(result) else site.add(ReshapeNode(site.name(), x, tuple(result)))
 
 
+def read_slice(site: Site, arguments: Arguments) -> str:
+    """So many elements from a place on, for each axis; -1 stands for all that are left."""
+    x = arguments.take(0, "inputs", "input_")
+    if not isinstance(x, CallTensor):
+        raise UnsupportedLayerError("it cuts a constant")
+    starts, sizes = (
+        np.atleast_1d(as_constant(arguments.take(place, *names))).astype(int).tolist()
+        for place, *names in ((1, "begin", "start_indices"), (2, "size", "shape"))
+    )
+    if starts[0] != 0 or sizes[0] != -1:
+        raise UnsupportedLayerError("it takes samples out of the batch")
+    bounds = zip(starts[1:], sizes[1:], strict=True)
+    keys = [slice(start, None if size < 0 else start + size) for start, size in bounds]
+    if len(keys) != len(site.shape(x.name)) or min(starts) < 0:
+        raise UnsupportedLayerError(f"it cuts a tensor of {site.shape(x.name)} at {starts}")
+    return _add_item(site, x.name, keys)
+
+
 def read_reshape(site: Site, arguments: Arguments) -> str:
     """A reshape that leaves the batch as it is: -1, None or `tf.shape(x)[0]` stand for it."""
     x = arguments.tensor()

@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 
 from edgeinfer.graph.nodes import (
+    AffineNode,
     ConcatNode,
     MergeKind,
     MergeNode,
@@ -130,6 +131,17 @@ def merge_layer(site: Site, kind: MergeKind) -> str:
             site.add(ReshapeNode(site.name("wide"), x, (*missing, *shape))) if missing else x
         )
     return site.add(MergeNode(site.name(), tuple(wide), kind))
+
+
+def scaled_sum_layer(site: Site) -> str:
+    """The sum of a tensor and a part of another, as InceptionResNetV2 of Keras has it."""
+    xs = site.inputs
+    if len(xs) != 2:
+        raise UnsupportedLayerError(f"it combines {len(xs)} tensors")
+    scale, name = site.fields.number("scale"), site.name("scale")
+    layer = f"{site.layer.path}_scale"
+    site.add(AffineNode(name, layer, xs[1], np.asarray([scale]), np.zeros(1)))
+    return site.add(MergeNode(site.name(), (xs[0], name), MergeKind.ADD))
 
 
 def concat_layer(site: Site) -> str:

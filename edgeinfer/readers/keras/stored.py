@@ -101,8 +101,10 @@ class NamedWeights:
 
 
 def _groups_in_order(source: str, root: h5py.Group, model: ModelConfig) -> dict[str, h5py.Group]:
-    """Each layer's group: under its name, else, as Keras itself loads them, by their order."""
-    named = {name: root[name] for name in root if isinstance(root[name], h5py.Group)}
+    """Each layer's group: under its name, which may hold slashes, else, as Keras itself loads
+    them, by their order."""
+    names = {*root, *(hdf5.names_attribute(root, "layer_names") or [])}
+    named = {name: root[name] for name in names if isinstance(root.get(name), h5py.Group)}
     wanted = _names_with_weights(model)
     if all(name in named for name in wanted):
         return named

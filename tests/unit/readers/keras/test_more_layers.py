@@ -202,6 +202,13 @@ def test_a_dot_is_refused_by_name(tmp_path: Path) -> None:
         load(tmp_path / "m.keras")
 
 
+def test_a_scaled_sum(tmp_path: Path) -> None:
+    from keras.src.applications.inception_resnet_v2 import CustomScaleLayer
+
+    model = model_of(keras, SERIES, lambda x: CustomScaleLayer(0.17)([x, keras.ops.tanh(x)]))
+    compare(model, tmp_path / "m.keras")
+
+
 def test_zeros_between_are_where_they_belong(tmp_path: Path) -> None:
     layer = keras.layers.Conv1DTranspose(1, 1, strides=3, use_bias=False)
     model = model_of(keras, (3, 1), layer)

@@ -110,6 +110,8 @@ KERAS3: list[tuple[str, tuple[int, ...], Callable[[Any], Any]]] = [
     ("max of outer", IMAGE, lambda x: K.max(x, axis=(1, 3), keepdims=True)),
     ("min", TABLE, lambda x: K.min(x, axis=1)),
     ("cast", TABLE, lambda x: K.cast(x, "float32")),
+    ("resize", IMAGE, lambda x: K.image.resize(x, (8, 18))),
+    ("resize nearest", IMAGE, lambda x: K.image.resize(x, (4, 12), interpolation="nearest")),
     ("chain", TABLE, lambda x: K.relu(2.0 * x[:, 1:] - K.mean(x, axis=1, keepdims=True)) / 4),
 ]  # fmt: skip
 
@@ -182,6 +184,9 @@ TENSORFLOW: list[tuple[str, tuple[int, ...], Callable[[Any], Any]]] = [
     ("max", TABLE, lambda x: T.reduce_max(x, axis=-1)),
     ("min", TABLE, lambda x: T.reduce_min(x, axis=-1)),
     ("cast", TABLE, lambda x: T.cast(x, "float32")),
+    ("cut", TABLE, lambda x: T.slice(x, [0, 1, 2], [-1, 2, -1])),
+    ("resize", IMAGE, lambda x: T.image.resize(x, (8, 12))),
+    ("resize nearest", IMAGE, lambda x: T.image.resize(x, (8, 6), method="nearest")),
     ("blocks to channels", IMAGE, lambda x: T.nn.space_to_depth(x, 2)),
     ("channels to blocks", IMAGE, lambda x: T.nn.depth_to_space(x, 2)),
 ]  # fmt: skip
