@@ -10,7 +10,7 @@ from typing import Any
 
 import numpy as np
 
-from edgeinfer.graph.nodes import Floats
+from edgeinfer.graph.nodes import Floats, Shape
 from edgeinfer.readers.keras.builder import Site, UnknownInput
 from edgeinfer.readers.keras.config import TensorReference, references
 from edgeinfer.readers.keras.fields import UnsupportedLayerError, whole
@@ -150,6 +150,22 @@ def per_sample(values: Floats, rank: int) -> Floats:
             f"it combines a constant of {values.shape} with a tensor of {rank} axes and the batch"
         )
     return np.atleast_1d(values)
+
+
+def check_axis_of_bias(shape: Shape, constant: Floats) -> None:
+    """Refuse a sum for which Keras 3 has two answers. On TensorFlow it takes a second operand with
+    one long axis for a bias of the last axis, or else of the first, wherever that axis stands."""
+    values = per_sample(constant, len(shape))
+    long = [axis for axis, size in enumerate(values.shape) if size > 1]
+    if len(long) != 1:
+        return
+    axis, size = len(shape) - values.ndim + long[0], values.shape[long[0]]
+    taken = len(shape) - 1 if shape[-1] == size else 0 if shape[0] == size else axis
+    if taken != axis:
+        raise UnsupportedLayerError(
+            f"it adds a constant along axis {axis + 1}, which Keras on TensorFlow adds along axis "
+            f"{taken + 1}, and on others not; put the constant first"
+        )
 
 
 def axis_of(value: Any, rank: int) -> int:

@@ -13,6 +13,7 @@ import numpy as np
 
 from edgeinfer.graph.nodes import DenseNode, Floats, ReshapeNode, TransposeNode
 from edgeinfer.readers.keras import activations
+from edgeinfer.readers.keras.arguments import check_axis_of_bias
 from edgeinfer.readers.keras.builder import Site
 from edgeinfer.readers.keras.fields import UnsupportedLayerError
 
@@ -104,7 +105,7 @@ def einsum_dense_layer(site: Site) -> str:
     text = fields.text("equation")
     equation = parse_equation(text, len(site.shape(site.x)) + 1, weights.ndim)
     axes = fields.get("bias_axes")
-    bias = None
+    bias, stored = None, np.zeros(1)
     if axes is not None:
         new = dict(zip(equation.kernel, weights.shape, strict=True))
         if not isinstance(axes, str) or not set(axes) <= set(equation.new):
@@ -118,4 +119,6 @@ def einsum_dense_layer(site: Site) -> str:
         )
         bias = np.broadcast_to(spread, [new[axis] for axis in equation.new]).reshape(-1)
     y = add_einsum(site, site.x, equation, weights, bias, site.name())
+    if bias is not None and site.builder.keras_major >= 3:
+        check_axis_of_bias(site.shape(y), stored)
     return activations.fuse_activation(site, y, step)

@@ -160,6 +160,11 @@ def _why_unknown(kind: str) -> str:
         return "recurrent layers are not supported; use convolutions"
     if plain.startswith("Conv") and plain.endswith("Transpose"):
         return "only Conv1DTranspose and Conv2DTranspose are read; use UpSampling2D and QConv2D"
+    if kind in {"QuantizeLayer", "QuantizeWrapper", "QuantizeWrapperV2"}:
+        return (
+            "TFMOT rounds by scales that are no powers of two, which no number format here can "
+            "state; give the model from before quantize_model, or quantize with QKeras"
+        )
     if kind == "Dot":
         return "it multiplies two tensors; only constants can be the other factor of such a product"
     if "Attention" in plain:

@@ -15,7 +15,13 @@ import numpy as np
 
 from edgeinfer.graph.nodes import Function, MergeKind
 from edgeinfer.readers.keras import arithmetic, rearranging, reducing
-from edgeinfer.readers.keras.arguments import Arguments, as_constant, parse_arguments
+from edgeinfer.readers.keras.arguments import (
+    Arguments,
+    CallTensor,
+    as_constant,
+    check_axis_of_bias,
+    parse_arguments,
+)
 from edgeinfer.readers.keras.builder import Site
 from edgeinfer.readers.keras.fields import Fields, UnsupportedLayerError
 from edgeinfer.readers.keras.functions import (
@@ -199,6 +205,14 @@ def _merge(kind: MergeKind) -> Reader:
     return read
 
 
+def _add(site: Site, arguments: Arguments) -> str:
+    a, b = _operands(arguments)
+    of_keras = (site.layer.operation or "").startswith("keras.ops.")
+    if of_keras and isinstance(a, CallTensor) and not isinstance(b, CallTensor):
+        check_axis_of_bias(site.shape(a.name), as_constant(b))
+    return arithmetic.add_pair(site, MergeKind.ADD, a, b)
+
+
 def _operands(arguments: Arguments) -> tuple[Any, Any]:
     return arguments.take(0, "x", "x1", "a", "value"), arguments.take(1, "y", "x2", "b", "bias")
 
@@ -238,7 +252,7 @@ _READERS: dict[str, Reader] = {
     "convert_to_tensor": _same,
     "cast": _cast,
     "shape": _shape,
-    "add": _merge(MergeKind.ADD),
+    "add": _add,
     "bias_add": _merge(MergeKind.ADD),
     "subtract": _merge(MergeKind.SUBTRACT),
     "multiply": _merge(MergeKind.MULTIPLY),

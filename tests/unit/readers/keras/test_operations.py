@@ -21,6 +21,7 @@ RNG = np.random.default_rng(5)
 ROW = RNG.normal(size=6).astype(np.float32)
 MATRIX = RNG.normal(size=(6, 3)).astype(np.float32)
 ROWS = RNG.normal(size=(2, 4)).astype(np.float32)
+ROWS3 = np.ones((3, 1, 1), np.float32)
 TABLE, IMAGE = (4, 6), (4, 6, 8)
 
 KERAS3: list[tuple[str, tuple[int, ...], Callable[[Any], Any]]] = [
@@ -35,6 +36,7 @@ KERAS3: list[tuple[str, tuple[int, ...], Callable[[Any], Any]]] = [
     ("row - x", TABLE, lambda x: K.convert_to_tensor(ROW) - x),
     ("column x", TABLE, lambda x: x * ROWS[:1].reshape(4, 1)),
     ("batched constant", TABLE, lambda x: x * ROWS[:1].reshape(1, 4, 1)),
+    ("rows + x", TABLE, lambda x: K.add(ROWS[:1].reshape(4, 1), x[:, :, :4])),
     ("x / row", TABLE, lambda x: x / (ROW + 3)),
     ("x + y", TABLE, lambda x: x + K.tanh(x)),
     ("broadcast", TABLE, lambda x: x * x[:, :, :1] - x[:, 2:3]),
@@ -209,6 +211,11 @@ def test_dots_in_an_index(tmp_path: Path) -> None:
     )
 
 
+def square_of(x: Any) -> Any:
+    """A tensor of which two axes are alike."""
+    return K.reshape(x, (-1, 3, 4, 2, 1))[:, :, :3]
+
+
 REFUSED: list[tuple[str, Callable[[Any], Any], str]] = [
     ("two tensors multiplied", lambda x: x @ K.transpose(x, (0, 2, 1)), "multiplies two tensors"),
     ("division", lambda x: x / (x + 9), "divides by a tensor"),
@@ -225,6 +232,7 @@ REFUSED: list[tuple[str, Callable[[Any], Any], str]] = [
     ("argmax", lambda x: K.argmax(x, axis=1), "keras.ops.Argmax.*not known"),
     ("batched einsum", lambda x: K.einsum("bij,ijk->bik", x, RNG.normal(size=(4, 6, 2))), "kernel"),
     ("another type", lambda x: K.cast(K.cast(x, "int32"), "float32"), "type 'int32'"),
+    ("a sum of two answers", lambda x: square_of(x) + ROWS3, "put the constant first"),
     ("a flip of the batch", lambda x: K.flip(x, axis=0), "turns the batch round"),
 ]
 
