@@ -69,7 +69,7 @@ _KERAS_NAMES = {  # of TensorFlow's functions that keras.ops calls otherwise
 def read_operation(site: Site) -> tuple[str, ...]:
     """Append what an operation computes; the names of the tensors that it makes."""
     called = site.layer.operation or ""
-    reader = _READERS.get(_canonical_name(called))
+    reader = READERS.get(_canonical_name(called))
     if reader is None:
         raise UnsupportedLayerError(f"it calls {called}, which is not known; use layers instead")
     arguments = parse_arguments(site)
@@ -225,7 +225,7 @@ def _power(site: Site, arguments: Arguments) -> str:
     return arithmetic.add_power(site, *_operands(arguments))
 
 
-_READERS: dict[str, Reader] = {
+READERS: dict[str, Reader] = {
     **{
         name: _plain(name)
         for name in (
