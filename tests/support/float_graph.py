@@ -96,7 +96,7 @@ def _value(node: Node, tensors: Mapping[str, Floats]) -> Floats:
         case PoolNode():
             return _pooled(node, x)
         case MoveNode():
-            return np.stack([node.move(sample, node.fill) for sample in x])
+            return np.stack([node.move(each, node.fill) for each in x])
         case _:
             assert_never(node)
 

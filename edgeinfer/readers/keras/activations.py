@@ -4,7 +4,6 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import Any, assert_never
 
 import numpy as np
@@ -12,50 +11,31 @@ import numpy as np
 from edgeinfer.graph.nodes import (
     ActivationNode,
     AffineNode,
-    ConstantNode,
     Function,
     MergeKind,
     MergeNode,
-    SoftmaxNode,
 )
 from edgeinfer.readers.keras import quantizers as q
 from edgeinfer.readers.keras.builder import Site
 from edgeinfer.readers.keras.fields import UnsupportedLayerError
+from edgeinfer.readers.keras.functions import (
+    LAYERS,
+    QKERAS_HARD_SIGMOID,
+    FloatStep,
+    GraphFunction,
+    Plain,
+    Rectifier,
+    SoftmaxAlong,
+    add_clip,
+    add_function,
+    function_of_layer,
+    label_of_function,
+    plain_function,
+)
 from edgeinfer.readers.keras.quantizer_config import is_quantizer, parse_serialised, spec_of
 from quantization.fixed import Fixed, Overflow, Quantizer
 
-_PLAIN: dict[str, tuple[Function, tuple[float, ...]]] = {
-    "relu": (Function.RELU, ()),
-    "relu6": (Function.RELU6, ()),
-    "leaky_relu": (Function.LEAKY_RELU, (0.2,)),
-    "sigmoid": (Function.SIGMOID, ()),
-    "tanh": (Function.TANH, ()),
-    "hard_tanh": (Function.HARD_TANH, ()),
-    "elu": (Function.ELU, (1.0,)),
-    "selu": (Function.SELU, ()),
-    "softplus": (Function.SOFTPLUS, ()),
-    "softsign": (Function.SOFTSIGN, ()),
-    "swish": (Function.SWISH, ()),
-    "silu": (Function.SWISH, ()),
-    "gelu": (Function.GELU, ()),
-    "exponential": (Function.EXPONENTIAL, ()),
-    "exp": (Function.EXPONENTIAL, ()),
-}
-_KERAS2_HARD_SIGMOID = (0.2, 0.5)
-_KERAS3_HARD_SIGMOID = (1 / 6, 0.5)
-_QKERAS_HARD_SIGMOID = (0.5, 0.5)
-_SMOOTH_SIGMOID = (0.1875, 0.5)
-_LABELS = {"silu": "swish", "exp": "exponential"}
-
-
-@dataclass(frozen=True, slots=True)
-class Plain:
-    """A function by its name."""
-
-    name: str
-
-
-Step = Plain | q.Spec
+Step = FloatStep | q.Spec
 
 
 def parse_activation(site: Site, value: Any) -> Step | None:
@@ -66,19 +46,18 @@ def parse_activation(site: Site, value: Any) -> Step | None:
     name, fields = found
     if is_quantizer(name):
         return spec_of(name, fields)
-    plain = _LABELS.get(name, name)
-    if name in _PLAIN or name in {"softmax", "hard_sigmoid", "hard_silu", "hard_swish"}:
-        return Plain(plain)
-    if name == "smooth_sigmoid":
-        return Plain(name)
-    raise UnsupportedLayerError(f"its activation {name!r} is not known")
+    if name == "Activation":
+        return parse_activation(site, fields.get("activation"))
+    if name in LAYERS:
+        return function_of_layer(name, fields)
+    return plain_function(name)
 
 
 def label(step: Step) -> str:
     """The word that a fused activation adds to its layer's name."""
     match step:
-        case Plain(name=name):
-            return name
+        case Plain() | Rectifier() | GraphFunction() | SoftmaxAlong():
+            return label_of_function(step)
         case q.QuantizedBits() | q.QuantizedLinear():
             return Function.LINEAR
         case q.QuantizedRelu():
@@ -107,8 +86,8 @@ def fuse_activation(site: Site, x: str, step: Step | None) -> str:
 def emit(site: Site, x: str, step: Step, name: str) -> str:
     """Append the nodes of a function; the last of them is the tensor that the user knows."""
     match step:
-        case Plain():
-            return _plain(site, x, step.name, name)
+        case Plain() | Rectifier() | GraphFunction() | SoftmaxAlong():
+            return add_function(site, x, step, name)
         case q.QuantizedBits() | q.QuantizedLinear():
             return _fixed_point(site, x, step, name)
         case q.QuantizedRelu():
@@ -141,35 +120,6 @@ def emit(site: Site, x: str, step: Step, name: str) -> str:
 
 
 _SIGNS = Quantizer(Fixed(True, 2, 2), overflow=Overflow.SAT_SYM)
-
-
-def _plain(site: Site, x: str, function: str, name: str) -> str:
-    match function:
-        case "softmax":
-            return site.add(SoftmaxNode(name, x))
-        case "hard_sigmoid":
-            return site.add(ActivationNode(name, x, Function.HARD_SIGMOID, _hard_sigmoid(site)))
-        case "smooth_sigmoid":
-            return site.add(ActivationNode(name, x, Function.HARD_SIGMOID, _SMOOTH_SIGMOID))
-        case "hard_silu" | "hard_swish":
-            return _add_gate(site, x, _KERAS3_HARD_SIGMOID, name)
-        case _:  # the caller has checked that the name is known
-            found, parameters = _PLAIN[function]
-            return site.add(ActivationNode(name, x, found, parameters))
-
-
-def _hard_sigmoid(site: Site) -> tuple[float, float]:
-    """The three slopes that go by this name."""
-    if site.layer.kind.startswith("Q"):
-        return _QKERAS_HARD_SIGMOID
-    return _KERAS3_HARD_SIGMOID if site.builder.keras_major >= 3 else _KERAS2_HARD_SIGMOID
-
-
-def _add_gate(site: Site, x: str, gate: tuple[float, float], name: str) -> str:
-    """x times a hard sigmoid of x."""
-    gated = site.builder.fresh(f"{name}_gate")
-    site.add(ActivationNode(gated, x, Function.HARD_SIGMOID, gate))
-    return site.add(MergeNode(name, (x, gated), MergeKind.MULTIPLY))
 
 
 def add_quantized(site: Site, node: ActivationNode | MergeNode, quantizer: Quantizer) -> str:
@@ -241,17 +191,11 @@ def _sigmoid(site: Site, x: str, spec: q.QuantizedSigmoid, name: str) -> str:
     node = (
         ActivationNode(name, x, Function.SIGMOID)
         if spec.real
-        else ActivationNode(name, x, Function.HARD_SIGMOID, _QKERAS_HARD_SIGMOID)
+        else ActivationNode(name, x, Function.HARD_SIGMOID, QKERAS_HARD_SIGMOID)
     )
     type_ = Fixed(False, spec.bits, 0)
     y = add_quantized(site, node, Quantizer(type_))
     return add_clip(site, y, MergeKind.MAXIMUM, type_.lsb) if spec.symmetric else y
-
-
-def add_clip(site: Site, x: str, kind: MergeKind, bound: float) -> str:
-    """The larger or smaller of a tensor and a constant."""
-    constant = site.add(ConstantNode(site.builder.fresh(f"{x}_bound"), np.asarray([bound])))
-    return site.add(MergeNode(site.builder.fresh(f"{x}_clip"), (x, constant), kind))
 
 
 def _power_of_two(site: Site, x: str, spec: q.PowerOfTwo, name: str) -> str:

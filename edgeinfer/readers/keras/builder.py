@@ -41,6 +41,8 @@ class GraphBuilder:
     offences: list[Offence] = field(default_factory=list)
     findings: list[str] = field(default_factory=list)
     reserved: set[str] = field(default_factory=set)  # names that layers bear
+    sizes: dict[str, Any] = field(default_factory=dict)  # of tensors, by what stands for them
+    masked: set[str] = field(default_factory=set)  # tensors that may have a mask
     quantized: bool = False  # whether any layer is one of QKeras
 
     def fresh(self, name: str) -> str:
@@ -133,9 +135,6 @@ class Site:
     stem: str  # name of its first node
     xs: tuple[str | None, ...]  # None: made by a layer that cannot be read
     datasets: Mapping[str, h5py.Dataset]
-    constants: tuple[float, ...] = ()  # plain numbers among its arguments
-    constants_first: bool = False
-    arguments: tuple[Any, ...] = ()  # the call's positional ones, as the file writes them
     call: Any = ()  # the call's arguments, as the file has them
 
     @property
@@ -150,6 +149,8 @@ class Site:
             raise UnknownInput
         if not self.xs:
             raise UnsupportedLayerError("it reads nothing")
+        if any(x in self.builder.sizes for x in self.xs):
+            raise UnsupportedLayerError("it computes with the size of a tensor")
         return tuple(x for x in self.xs if x is not None)
 
     @property

@@ -4,6 +4,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
@@ -41,6 +42,28 @@ class LayerConfig:
     def fields(self) -> Fields:
         """The layer's configuration."""
         return Fields(self.entry.get("config", {}))
+
+    @property
+    def operation(self) -> str | None:
+        """The function that the entry calls, where it is no layer: 'tf.math.add', 'keras.ops.Add'.
+
+        Layers and operations of Keras 3 share names; their modules tell them apart, and in HDF5
+        files, which have none, that only layers can be trained.
+        """
+        if self.kind in ("TFOpLambda", "SlicingOpLambda"):
+            return f"tf.{self.fields.text('function')}"
+        module = self.entry.get("module")
+        if isinstance(module, str) and re.match(r"keras\.(src\.)?ops(\.|$)", module):
+            return f"keras.ops.{self.kind}"
+        called = any(isinstance(call, Mapping) and "args" in call for call in self.calls)
+        if module is None and called and not {"trainable", "dtype", "layers"} & set(self._config):
+            return f"keras.ops.{self.kind}"
+        return None
+
+    @property
+    def _config(self) -> Mapping[str, Any]:
+        config = self.entry.get("config")
+        return config if isinstance(config, Mapping) else {}
 
     @property
     def is_model(self) -> bool:
@@ -164,12 +187,3 @@ def keys_of(value: Any) -> tuple[str, ...] | None:
 
 def _is_index(value: Any) -> bool:
     return isinstance(value, int) and not isinstance(value, bool) and value >= 0
-
-
-def constants(value: Any) -> tuple[float, ...]:
-    """Plain numbers among the arguments of a Keras 3 call."""
-    if isinstance(value, (list, tuple)):
-        return tuple(c for v in value for c in constants(v))
-    if isinstance(value, (int, float)) and not isinstance(value, bool):
-        return (float(value),)
-    return ()

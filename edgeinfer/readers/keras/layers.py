@@ -8,21 +8,35 @@ from edgeinfer.graph.nodes import PoolNodeKind
 from edgeinfer.readers.keras import (
     activation_layers,
     attention,
+    einsum,
     linear,
     normalizing,
     pooling,
+    resampling,
     shaping,
 )
 from edgeinfer.readers.keras.builder import Site
 from edgeinfer.readers.keras.fields import UnsupportedLayerError
+from edgeinfer.readers.keras.operations import read_operation
 
-_RECURRENT = {"LSTM", "GRU", "SimpleRNN", "RNN", "Bidirectional", "ConvLSTM2D", "TimeDistributed"}
+_RECURRENT = {"LSTM", "GRU", "SimpleRNN", "RNN", "Bidirectional", "ConvLSTM2D"}
+AUGMENTATIONS = frozenset(  # Keras 3 writes training=True for each; `predict` runs them without
+    {
+        *("RandomFlip", "RandomRotation", "RandomZoom", "RandomTranslation", "RandomContrast"),
+        *("RandomBrightness", "RandomShear", "RandomErasing", "Resizing", "CenterCrop"),
+    }
+)
 _MAX, _AVERAGE = PoolNodeKind.MAX, PoolNodeKind.AVERAGE
 
 
-def read_layer(site: Site) -> str:
-    """Append a layer's nodes; the name of its output tensor. Unsupported says why it cannot be."""
-    kind = site.layer.kind
+def read_layer(site: Site) -> tuple[str, ...]:
+    """Append a layer's nodes; the names of its output tensors. Unsupported says why it cannot."""
+    if site.layer.operation is not None:
+        return read_operation(site)
+    return (_read_weighted(site, site.layer.kind),)
+
+
+def _read_weighted(site: Site, kind: str) -> str:
     match kind:
         case "Dense" | "QDense" | "QDenseBatchnorm":
             return linear.dense_layer(site)
@@ -38,6 +52,12 @@ def read_layer(site: Site) -> str:
             return linear.separable_layer(site, 1)
         case "SeparableConv2D" | "QSeparableConv2D" | "SeparableConvolution2D":
             return linear.separable_layer(site, 2)
+        case "Conv1DTranspose" | "Convolution1DTranspose":
+            return resampling.transposed_layer(site, 1)
+        case "Conv2DTranspose" | "Convolution2DTranspose":
+            return resampling.transposed_layer(site, 2)
+        case "EinsumDense":
+            return einsum.einsum_dense_layer(site)
         case "BatchNormalization" | "SyncBatchNormalization" | "BatchNormalizationV1":
             return normalizing.batchnorm_layer(site)
         case "QBatchNormalization":
@@ -54,20 +74,18 @@ def read_layer(site: Site) -> str:
             return attention.multi_head_layer(site)
         case "GroupQueryAttention" | "GroupedQueryAttention":
             return attention.grouped_query_layer(site)
+        case "Normalization":
+            return normalizing.normalization_layer(site)
         case "Rescaling":
             return normalizing.rescaling_layer(site)
         case "FixedPointQuantizer":
             return activation_layers.fixed_point_layer(site)
         case "Activation" | "QActivation":
             return activation_layers.activation_layer(site)
-        case "ReLU":
-            return activation_layers.relu_layer(site)
-        case "LeakyReLU" | "ELU":
-            return activation_layers.sloped_layer(site)
+        case "ReLU" | "LeakyReLU" | "ThresholdedReLU" | "ELU" | "Softmax":
+            return activation_layers.function_layer(site)
         case "PReLU":
             return activation_layers.prelu_layer(site)
-        case "Softmax":
-            return activation_layers.softmax_layer(site)
         case _:  # layers without weights; unknown ones are refused there
             return _read_weightless(site, kind)
 
@@ -107,13 +125,15 @@ def _read_weightless(site: Site, kind: str) -> str:
         case "Cropping2D":
             return shaping.cropping_layer(site, 2)
         case "UpSampling1D":
-            return shaping.upsampling_layer(site, 1)
+            return resampling.upsampling_layer(site, 1)
         case "UpSampling2D":
-            return shaping.upsampling_layer(site, 2)
+            return resampling.upsampling_layer(site, 2)
         case "Add" | "Subtract" | "Multiply" | "Average" | "Maximum" | "Minimum":
             return shaping.merge_layer(site, shaping.MERGES[kind])
         case "Dot":
             return attention.dot_layer(site)
+        case "CustomScaleLayer":
+            return shaping.scaled_sum_layer(site)
         case "Concatenate":
             return shaping.concat_layer(site)
         case (
@@ -121,14 +141,18 @@ def _read_weightless(site: Site, kind: str) -> str:
             | "GaussianDropout" | "AlphaDropout" | "ActivityRegularization" | "Identity"
         ):  # fmt: skip
             return site.x
+        case "Resizing":
+            return resampling.resizing_layer(site)
+        case "CenterCrop":
+            return resampling.center_crop_layer(site)
+        case _ if kind in AUGMENTATIONS:  # others that training alone knows
+            return site.x
+        case "Masking":
+            return normalizing.masking_layer(site)
         case "Lambda":
             raise UnsupportedLayerError(
                 "it holds Python code, which is never run; use layers instead"
             )
-        case _ if kind in shaping.MOVES:
-            return shaping.MOVES[kind](site)
-        case _ if kind in activation_layers.FUNCTIONS:
-            return activation_layers.function_layer(site)
         case _:
             raise UnsupportedLayerError(_why_unknown(kind))
 
@@ -148,9 +172,16 @@ def _why_unknown(kind: str) -> str:
     if kind in {"BinaryDense", "TernaryDense"}:
         return "its code is not in the file; use QDense with binary(alpha=1) or ternary(alpha=1)"
     if plain in _RECURRENT:
-        return "recurrent and time-distributed layers are not supported; use convolutions"
+        return "recurrent layers are not supported; use convolutions"
     if plain.startswith("Conv") and plain.endswith("Transpose"):
-        return "transposed convolutions are not supported; use UpSampling2D and Conv2D"
+        return "only Conv1DTranspose and Conv2DTranspose are read; use UpSampling2D and QConv2D"
+    if kind in {"QuantizeLayer", "QuantizeWrapper", "QuantizeWrapperV2"}:
+        return (
+            "TFMOT rounds by scales that are no powers of two, which no number format here can "
+            "state; give the model from before quantize_model, or quantize with QKeras"
+        )
+    if kind == "Dot":
+        return "it multiplies two tensors; only constants can be the other factor of such a product"
     if "Attention" in plain:
         return "attention is not supported"
     return "this kind of layer is not known"

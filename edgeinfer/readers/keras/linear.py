@@ -83,7 +83,7 @@ def conv_layer(site: Site, rank: int) -> str:
     step = activations.parse_activation(site, fields.get("activation"))
     kernel_spec, bias_spec = _quantizers(fields, "kernel_quantizer")
     first = channels_first(fields)
-    x = _spatial(site, rank, first)
+    x = spatial_input(site, rank, first)
     channels = site.shape(x)[-1]
     if groups < 1 or channels % groups:
         raise UnsupportedLayerError(f"{channels} channels do not form {groups} groups")
@@ -105,7 +105,7 @@ def depthwise_layer(site: Site, rank: int) -> str:
     step = activations.parse_activation(site, fields.get("activation"))
     kernel_spec, bias_spec = _quantizers(fields, "depthwise_quantizer")
     first = channels_first(fields)
-    x = _spatial(site, rank, first)
+    x = spatial_input(site, rank, first)
     channels = site.shape(x)[-1]
     kernel = site.shaped("depthwise_kernel", (*window, channels, factor))
     bias = _bias(site, channels * factor)
@@ -127,7 +127,7 @@ def separable_layer(site: Site, rank: int) -> str:
     depth_spec = quantizer(fields.get("depthwise_quantizer"), of_kernel=True)
     point_spec, bias_spec = _quantizers(fields, "pointwise_quantizer")
     first = channels_first(fields)
-    x = _spatial(site, rank, first)
+    x = spatial_input(site, rank, first)
     channels = site.shape(x)[-1]
     depthwise = site.shaped("depthwise_kernel", (*window, channels, factor))
     pointwise = site.shaped("pointwise_kernel", (*(1,) * rank, channels * factor, filters))
@@ -155,7 +155,8 @@ def _geometry(fields: Fields, rank: int) -> Geometry:
     )
 
 
-def _spatial(site: Site, rank: int, first: bool) -> str:
+def spatial_input(site: Site, rank: int, first: bool) -> str:
+    """The tensor that a layer with `rank` spatial axes reads, with its channels last."""
     shape = site.shape(site.x)
     if len(shape) != rank + 1:
         raise UnsupportedLayerError(

@@ -20,17 +20,24 @@ from edgeinfer.readers.keras.config import (
     ModelConfig,
     TensorReference,
     class_name,
-    constants,
     keys_of,
     parse_model,
     references,
 )
 from edgeinfer.readers.keras.fields import Fields, UnsupportedLayerError, whole
-from edgeinfer.readers.keras.layers import read_layer
-from edgeinfer.readers.keras.parameters import unwrap_layer
+from edgeinfer.readers.keras.layers import AUGMENTATIONS, read_layer
+from edgeinfer.readers.keras.parameters import layer_at_each_step, unwrap_layer
+from edgeinfer.readers.keras.steps import (
+    ALIKE_AT_EACH_STEP,
+    cut_into_steps,
+    join_steps,
+)
 from edgeinfer.readers.keras.stored import Weights
 from edgeinfer.readers.loaded import LoadedModel
 
+MASK_READERS = frozenset(
+    {"GlobalAveragePooling1D", "GlobalAvgPool1D", "Softmax", "TimeDistributed"}
+)
 Tensors = tuple[str | None, ...]  # None: made by a layer that cannot be read
 
 
@@ -66,11 +73,13 @@ def _reserve(builder: GraphBuilder, model: ModelConfig) -> None:
 
 
 def _unwrap_layer(layer: LayerConfig) -> LayerConfig:
-    if layer.kind == "PruneLowMagnitude":
-        try:
+    try:
+        if layer.kind == "PruneLowMagnitude":
             return unwrap_layer(layer)
-        except UnsupportedLayerError:
-            return layer
+        if layer.kind == "TimeDistributed":
+            return layer_at_each_step(layer)
+    except UnsupportedLayerError:
+        pass
     return layer
 
 
@@ -199,6 +208,8 @@ class _Reader:
 
     def _tensor(self, reference: TensorReference) -> str | None:
         tensors = self.made.get((reference.layer, reference.call))
+        if tensors == (None,):
+            return None
         if tensors is None or reference.tensor >= len(tensors):
             raise UnsupportedLayerError(
                 f"output {reference.tensor} of {reference.layer!r} does not exist"
@@ -243,21 +254,14 @@ class _Reader:
                 inner_layer = unwrap_layer(layer)
                 stem = stem.removesuffix(layer.name) + inner_layer.name if call == 0 else stem
                 layer = inner_layer
-            _refuse_training(arguments)
-            args = _args(arguments)
-            first = bool(args and constants(args[:1]))
-            site = Site(
-                self.builder,
-                layer,
-                stem,
-                xs,
-                datasets,
-                constants(args),
-                first,
-                tuple(args),
-                arguments,
-            )
-            made = (read_layer(site),)
+            if layer.kind not in AUGMENTATIONS:
+                _refuse_training(arguments)
+            _refuse_masks(self.builder, layer, xs)
+            if layer.kind == "TimeDistributed":
+                return (self._call_at_each_step(layer, stem, xs, datasets),)
+            made = read_layer(Site(self.builder, layer, stem, xs, datasets, arguments))
+            if layer.kind == "Masking" or not self.builder.masked.isdisjoint(xs):
+                self.builder.masked.update(made)
             if unread:
                 raise UnsupportedLayerError(
                     f"its file holds variables that are not known: {', '.join(unread)}"
@@ -267,7 +271,40 @@ class _Reader:
             self._offend(layer, reason)
         except UnknownInput:
             pass
-        return (None,) * max(_output_count(layer), 1)
+        return (None,)
+
+    def _call_at_each_step(
+        self, layer: LayerConfig, stem: str, xs: Tensors, datasets: Mapping[str, h5py.Dataset]
+    ) -> str | None:
+        """TimeDistributed: the layer or model inside, called on every step."""
+        inside = layer_at_each_step(layer)
+        site = Site(self.builder, inside, stem, xs, datasets)
+        if inside.kind in ALIKE_AT_EACH_STEP:
+            return read_layer(site)[0]
+        found: list[str] = []
+        for number, x in enumerate(cut_into_steps(site), start=1):
+            name = f"{stem}_step{number}"
+            if inside.is_model:
+                inner = parse_model(inside.entry, f"{layer.path}/")
+                weights = self.weights.inside(layer, inner)
+                ends = _Reader(self.builder, inner, weights, f"{name}/").run((x,))
+            else:
+                ends = read_layer(Site(self.builder, inside, name, (x,), datasets))
+            if len(ends) != 1:
+                raise UnsupportedLayerError(f"what it calls makes {len(ends)} tensors")
+            if ends[0] is None:
+                return None
+            found.append(ends[0])
+        return join_steps(site, found)
+
+
+def _refuse_masks(builder: GraphBuilder, layer: LayerConfig, xs: Tensors) -> None:
+    """Masks change nothing but what layers of these kinds compute."""
+    if layer.kind in MASK_READERS and not builder.masked.isdisjoint(xs):
+        raise UnsupportedLayerError(
+            "it leaves out the steps that a Masking layer masks, and how many these are depends on "
+            "each sample; remove the Masking layer"
+        )
 
 
 def _first_calls(model: ModelConfig) -> tuple[dict[str, int], dict[str, int]]:
@@ -300,15 +337,6 @@ def _highest(read: Iterable[TensorReference]) -> dict[str, int]:
     for reference in read:
         found[reference.layer] = max(found.get(reference.layer, 0), reference.call)
     return found
-
-
-def _output_count(layer: LayerConfig) -> int:
-    if not layer.is_model:
-        return 1
-    try:
-        return len(parse_model(layer.entry).outputs)
-    except UnsupportedLayerError:
-        return 1
 
 
 def _call_of(layer: LayerConfig, call: int) -> Any:

@@ -4,6 +4,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
@@ -11,8 +12,9 @@ from numpy.typing import NDArray
 
 from edgeinfer.graph import compose
 from edgeinfer.graph.nodes import AffineNode, BatchNormNode
+from edgeinfer.readers.keras.arguments import as_constant, axes_of
 from edgeinfer.readers.keras.builder import Site
-from edgeinfer.readers.keras.fields import Fields, UnsupportedLayerError
+from edgeinfer.readers.keras.fields import Fields, UnsupportedLayerError, scalar
 from edgeinfer.readers.keras.linear import move_channels_first, move_channels_last
 from edgeinfer.readers.keras.quantizer_config import quantizer
 from edgeinfer.readers.keras.quantizer_values import code_weights
@@ -20,6 +22,7 @@ from edgeinfer.readers.keras.quantizer_values import code_weights
 UNIT_EPSILON = 1e-24  # Keras limits the divisor to 1e-12 or more
 
 F32 = NDArray[np.float32]
+_LEAST_DEVIATION = 1e-7  # by which Normalization divides
 
 _QKERAS_DEFAULTS = {
     "gamma_quantizer": "quantized_relu_po2(6,2048)",
@@ -114,6 +117,49 @@ def _axis(fields: Fields) -> int:
             raise UnsupportedLayerError(f"it normalizes the axes {axis!r} together")
         axis = axis[0]
     return Fields({"axis": axis}).integer("axis")
+
+
+def normalization_layer(site: Site) -> str:
+    """Normalization by statistics of the data, each of its axes element by element; or back."""
+    fields, shape = site.fields, site.shape(site.x)
+    axis = fields.get("axis", -1)
+    listed = [] if axis is None else axis if isinstance(axis, (list, tuple)) else [axis]
+    kept = axes_of(listed, len(shape)) if listed else ()
+    sizes = tuple(shape[each] for each in kept)
+    if fields.get("mean") is None:
+        mean, variance = (site.shaped(n, sizes).astype(np.float64) for n in ("mean", "variance"))
+    else:
+        mean, variance = (_statistic(fields, name, sizes) for name in ("mean", "variance"))
+    if (variance < 0).any():
+        raise UnsupportedLayerError("its variance has negative values")
+    spread = np.maximum(np.sqrt(variance), _LEAST_DEVIATION)
+    inverse = fields.flag("invert", False)
+    scale, shift = (spread, mean) if inverse else (1.0 / spread, -mean / spread)
+    wide = tuple(size if each in kept else 1 for each, size in enumerate(shape))
+    factors, offsets = (np.atleast_1d(part.reshape(wide)) for part in (scale, shift))
+    return site.add(AffineNode(site.name(), site.layer.path, site.x, factors, offsets))
+
+
+def _statistic(fields: Fields, name: str, sizes: tuple[int, ...]) -> NDArray[np.float64]:
+    """What the configuration holds, in any of the forms in which Keras writes an array."""
+    value = fields.get(name)
+    if isinstance(value, Mapping):
+        config = value.get("config")
+        value = config.get("value") if isinstance(config, Mapping) else value.get("value")
+    try:
+        return np.broadcast_to(as_constant(value), sizes)
+    except ValueError:
+        raise UnsupportedLayerError(f"its {name} does not fit its axes of {sizes}") from None
+
+
+def masking_layer(site: Site) -> str:
+    """Masking of zeros, which leaves every number as it is; later layers may read the mask."""
+    value = site.fields.get("mask_value", 0.0)
+    if scalar(value) != 0.0:
+        raise UnsupportedLayerError(
+            f"it sets steps of {value!r} to 0; only a mask_value of 0 changes nothing"
+        )
+    return site.x
 
 
 def rescaling_layer(site: Site) -> str:

@@ -4,10 +4,10 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from edgeinfer.readers.keras.config import LayerConfig, class_name, parse_layer
-from edgeinfer.readers.keras.fields import Fields
+from edgeinfer.readers.keras.fields import Fields, UnsupportedLayerError
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,8 +38,12 @@ def parameters_of(layer: LayerConfig) -> Parameters:
     fields = Fields(config)
     bias = ("bias",) if fields.get("use_bias", True) else ()
     match layer.kind.removeprefix("Q"):
-        case "Dense" | "Conv1D" | "Conv2D":
+        case "Dense" | "Conv1D" | "Conv2D" | "Conv1DTranspose" | "Conv2DTranspose":
             return Parameters(("kernel", *bias))
+        case "EinsumDense":
+            return Parameters(("kernel", *(("bias",) if fields.get("bias_axes") else ())))
+        case "Normalization" if fields.get("mean") is None:
+            return Parameters((), ("mean", "variance", "count"))
         case "DepthwiseConv1D" | "DepthwiseConv2D":
             return Parameters(("depthwise_kernel", *bias))
         case "SeparableConv1D" | "SeparableConv2D":
@@ -66,6 +70,10 @@ def parameters_of(layer: LayerConfig) -> Parameters:
             return Parameters((), ("keep_negative", "bits", "integers"))
         case "PruneLowMagnitude":
             return parameters_of(unwrap_layer(layer))
+        case "TimeDistributed":
+            inner = parameters_of(layer_at_each_step(layer))
+            inside = tuple((f"layer/{child}", names) for child, names in inner.children)
+            return replace(inner, children=(("layer", inner.own), *inside))
         case _:  # as the docstring says
             return Parameters()
 
@@ -75,6 +83,14 @@ def unwrap_layer(layer: LayerConfig) -> LayerConfig:
     inner = layer.fields.get("layer")
     found = parse_layer(inner, layer.path.removesuffix(layer.name), 0)
     return LayerConfig(class_name(found.entry), found.name, found.path, found.entry, layer.calls)
+
+
+def layer_at_each_step(layer: LayerConfig) -> LayerConfig:
+    """The layer inside, under the name of the wrapper."""
+    entry = layer.fields.get("layer")
+    if not isinstance(entry, dict):
+        raise UnsupportedLayerError("it does not say which layer it calls")
+    return LayerConfig(class_name(entry), layer.name, layer.path, entry)
 
 
 def _scale_and_shift(fields: Fields) -> tuple[str, ...]:

@@ -14,7 +14,7 @@ from edgeinfer.readers.keras.linear import (
     channels_first,
     conv_pads,
     move_channels_first,
-    move_channels_last,
+    spatial_input,
 )
 from edgeinfer.readers.keras.quantizer_config import quantizer
 from edgeinfer.readers.keras.quantizer_values import code_weights
@@ -29,7 +29,7 @@ def pool_layer(site: Site, kind: PoolNodeKind, rank: int) -> str:
     step = activations.parse_activation(site, fields.get("activation"))
     divisor = _divisor(site, int(np.prod(window)))
     first = channels_first(fields)
-    x = _spatial(site, rank, first)
+    x = spatial_input(site, rank, first)
     if divisor is None:
         pads = conv_pads(padding, site.shape(x)[:-1], window, strides, (1,) * rank)
         y = site.add(PoolNode(site.name(), x, kind, window, strides, pads))
@@ -48,7 +48,7 @@ def global_pool_layer(site: Site, kind: PoolNodeKind, rank: int) -> str:
     keep = fields.flag("keepdims", False)
     step = activations.parse_activation(site, fields.get("activation"))
     first = channels_first(fields)
-    x = _spatial(site, rank, first)
+    x = spatial_input(site, rank, first)
     window = site.shape(x)[:-1]
     divisor = _divisor(site, int(np.prod(window)))
     if divisor is None:
@@ -61,15 +61,6 @@ def global_pool_layer(site: Site, kind: PoolNodeKind, rank: int) -> str:
     else:
         y = move_channels_first(site, y, first)
     return activations.fuse_activation(site, y, step)
-
-
-def _spatial(site: Site, rank: int, first: bool) -> str:
-    shape = site.shape(site.x)
-    if len(shape) != rank + 1:
-        raise UnsupportedLayerError(
-            f"it reads a tensor of {shape}, which does not have {rank + 1} axes"
-        )
-    return move_channels_last(site, site.x, first)
 
 
 def _divisor(site: Site, area: int) -> float | None:

@@ -4,17 +4,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from dataclasses import replace
 from typing import Any
 
 import numpy as np
 
-from edgeinfer.graph.moves import GatherNode
 from edgeinfer.graph.nodes import (
     AffineNode,
     ConcatNode,
-    FlipNode,
     MergeKind,
     MergeNode,
     PadNode,
@@ -25,7 +21,7 @@ from edgeinfer.graph.nodes import (
 )
 from edgeinfer.readers.keras.builder import Site
 from edgeinfer.readers.keras.fields import Fields, UnsupportedLayerError, whole
-from edgeinfer.readers.keras.linear import channels_first, move_channels_first, move_channels_last
+from edgeinfer.readers.keras.linear import channels_first, move_channels_last
 
 MERGES = {
     "Add": MergeKind.ADD,
@@ -65,43 +61,6 @@ def permute_layer(site: Site) -> str:
     if not isinstance(dims, (list, tuple)):
         raise UnsupportedLayerError(f"its dims are {dims!r}")
     return site.add(TransposeNode(site.name(), site.x, tuple(whole(d, "dims") - 1 for d in dims)))
-
-
-def flip_layer(site: Site) -> str:
-    """`keras.ops.flip`, whose axes count the batch; without any, all would be turned, it too."""
-    given, rank = site.fields.get("axis"), len(site.shape(site.x)) + 1
-    listed = given if isinstance(given, (list, tuple)) else [given]
-    if given is None or any(whole(axis, "axis") % rank == 0 for axis in listed):
-        raise UnsupportedLayerError("it turns the batch round")
-    return site.add(
-        FlipNode(site.name(), site.x, tuple(whole(a, "axis") % rank - 1 for a in listed))
-    )
-
-
-def take_layer(site: Site) -> str:
-    """`keras.ops.take` of constant indices, along any axis but the batch."""
-    given, shape = site.fields.get("axis"), site.shape(site.x)
-    axis = 0 if given is None else whole(given, "axis") % (len(shape) + 1)
-    if axis == 0:
-        raise UnsupportedLayerError("it takes from the batch; name another axis")
-    written = site.arguments[1] if len(site.arguments) == 2 else None
-    if isinstance(written, dict) and written.get("class_name") == "__numpy__":
-        written = written.get("config", {}).get("value")
-    try:
-        indices = np.asarray(written)
-    except ValueError:
-        indices = np.asarray(None)
-    size = shape[axis - 1]
-    if indices.dtype.kind != "i" or not indices.size or not (abs(indices * 2 + 1) < 2 * size).all():
-        raise UnsupportedLayerError(f"its indices are no constants of {size} entries")
-    places = tuple(int(index) % size for index in indices.reshape(-1))
-    taken = GatherNode(site.name(), site.x, axis - 1, places)
-    if indices.ndim == 1:
-        return site.add(taken)
-    row = site.add(replace(taken, name=site.name("row")))
-    return site.add(
-        ReshapeNode(site.name(), row, (*shape[: axis - 1], *indices.shape, *shape[axis:]))
-    )
 
 
 def repeat_layer(site: Site) -> str:
@@ -150,17 +109,6 @@ def cropping_layer(site: Site, rank: int) -> str:
     return site.add(SliceNode(site.name(), site.x, starts, stops, (1,) * len(shape)))
 
 
-def upsampling_layer(site: Site, rank: int) -> str:
-    """UpSampling1D and UpSampling2D by repetition."""
-    fields = site.fields
-    fields.one_of("interpolation", "nearest", "nearest")
-    factors = fields.positive("size", rank, 2)
-    first = channels_first(fields)
-    _check_rank(site, rank)
-    x = move_channels_last(site, site.x, first)
-    return move_channels_first(site, site.add(UpsampleNode(site.name(), x, factors)), first)
-
-
 def _check_rank(site: Site, rank: int) -> None:
     shape = site.shape(site.x)
     if len(shape) != rank + 1:
@@ -172,8 +120,6 @@ def _check_rank(site: Site, rank: int) -> None:
 def merge_layer(site: Site, kind: MergeKind) -> str:
     """Add, Subtract, Multiply, Average, Maximum, Minimum."""
     xs = site.inputs
-    if len(xs) == 1 and len(site.constants) == 1:
-        return _with_constant(site, kind, xs[0], site.constants[0])
     if len(xs) < 2 or (kind is MergeKind.SUBTRACT and len(xs) != 2):
         raise UnsupportedLayerError(f"it combines {len(xs)} tensors")
     rank = max(len(site.shape(x)) for x in xs)
@@ -187,23 +133,15 @@ def merge_layer(site: Site, kind: MergeKind) -> str:
     return site.add(MergeNode(site.name(), tuple(wide), kind))
 
 
-def _with_constant(site: Site, kind: MergeKind, x: str, value: float) -> str:
-    """An operation of a tensor with a plain number, as in `y = 2 * x + 1`."""
-    if site.constants_first and kind is MergeKind.SUBTRACT:
-        scale, shift = -1.0, value
-    else:
-        match kind:
-            case MergeKind.ADD:
-                scale, shift = 1.0, value
-            case MergeKind.SUBTRACT:
-                scale, shift = 1.0, -value
-            case MergeKind.MULTIPLY:
-                scale, shift = value, 0.0
-            case _:
-                raise UnsupportedLayerError(f"it takes the {kind} of a tensor and a number")
-    return site.add(
-        AffineNode(site.name(), site.layer.path, x, np.asarray([scale]), np.asarray([shift]))
-    )
+def scaled_sum_layer(site: Site) -> str:
+    """The sum of a tensor and a part of another, as InceptionResNetV2 of Keras has it."""
+    xs = site.inputs
+    if len(xs) != 2:
+        raise UnsupportedLayerError(f"it combines {len(xs)} tensors")
+    scale, name = site.fields.number("scale"), site.name("scale")
+    layer = f"{site.layer.path}_scale"
+    site.add(AffineNode(name, layer, xs[1], np.asarray([scale]), np.zeros(1)))
+    return site.add(MergeNode(site.name(), (xs[0], name), MergeKind.ADD))
 
 
 def concat_layer(site: Site) -> str:
@@ -216,9 +154,3 @@ def concat_layer(site: Site) -> str:
     if len({len(site.shape(x)) for x in xs}) != 1:
         raise UnsupportedLayerError("it joins tensors with different numbers of axes")
     return site.add(ConcatNode(site.name(), xs, axis % rank - 1))
-
-
-MOVES: dict[str, Callable[[Site], str]] = {  # of keras.ops
-    "Flip": flip_layer,
-    "Take": take_layer,
-}

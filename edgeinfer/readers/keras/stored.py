@@ -101,8 +101,10 @@ class NamedWeights:
 
 
 def _groups_in_order(source: str, root: h5py.Group, model: ModelConfig) -> dict[str, h5py.Group]:
-    """Each layer's group: under its name, else, as Keras itself loads them, by their order."""
-    named = {name: root[name] for name in root if isinstance(root[name], h5py.Group)}
+    """Each layer's group: under its name, which may hold slashes, else, as Keras itself loads
+    them, by their order."""
+    names = {*root, *(hdf5.names_attribute(root, "layer_names") or [])}
+    named = {name: root[name] for name in names if isinstance(root.get(name), h5py.Group)}
     wanted = _names_with_weights(model)
     if all(name in named for name in wanted):
         return named
@@ -244,9 +246,11 @@ class NumberedWeights:
     def inside(self, layer: LayerConfig, model: ModelConfig) -> Weights:
         """The weights of a model that is a layer of this one."""
         group = self.groups.get(layer.name)
-        for name in ("layers", "_layer_checkpoint_dependencies"):
-            if group is not None and isinstance(group.get(name), h5py.Group):
-                return NumberedWeights(self.source, group[name], model)
+        wrapped = None if group is None else group.get("layer")
+        for container in (group, wrapped):
+            for name in ("layers", "_layer_checkpoint_dependencies"):
+                if container is not None and isinstance(container.get(name), h5py.Group):
+                    return NumberedWeights(self.source, container[name], model)
         return FlatWeights({})
 
 

@@ -30,6 +30,16 @@ def sequential(*layers: dict[str, Any], shape: Any = (None, 5)) -> dict[str, Any
     return {"class_name": "Sequential", "config": {"name": "s", "layers": [first, *layers]}}
 
 
+def operation(name: str, kind: str, *given: Any) -> dict[str, Any]:
+    """An operation of Keras 3 that is called with 'x', the input, and with anything else."""
+    history = {"class_name": "__keras_tensor__", "config": {"keras_history": ["x", 0, 0]}}
+    args = [history if each == "x" else each for each in given]
+    return {
+        "class_name": kind, "name": name, "module": "keras.src.ops.numpy",
+        "config": {"name": name}, "inbound_nodes": [{"args": args, "kwargs": {}}],
+    }  # fmt: skip
+
+
 def layer(kind: str, **config: Any) -> dict[str, Any]:
     """A layer of a Sequential model."""
     return {"class_name": kind, "config": {"name": kind.lower(), **config}}
@@ -214,7 +224,7 @@ LAYERS: list[tuple[str, dict[str, Any], str]] = [
     ("lambda", sequential(layer("Lambda", function="evil")), "Python code"),
     ("unknown", sequential(layer("Custom>Mine")), "not known"),
     ("recurrent", sequential(layer("LSTM", units=3), shape=[None, 4, 5]), "recurrent"),
-    ("transposed", sequential(layer("Conv2DTranspose")), "transposed"),
+    ("transposed", sequential(layer("Conv3DTranspose")), "only Conv1DTranspose"),
     ("dynamic shape", sequential(DENSE, shape=[None, None]), "open in more than the batch"),
     ("no shape", sequential(DENSE, shape=None), "name the input's shape"),
     ("shape of zero", sequential(DENSE, shape=[None, 0]), "below 1"),
@@ -244,6 +254,30 @@ LAYERS: list[tuple[str, dict[str, Any], str]] = [
         "cycle",
         functional(call("a", "b"), call("b", "a"), outputs=[["a", 0, 0]]),
         "reads what it makes",
+    ),
+    *(
+        (
+            f"operation {number}",
+            functional(operation("a", kind, *given), outputs=[["a", 0, 0]]),
+            word,
+        )
+        for number, (kind, given, word) in enumerate(
+            [
+                ("Add", ("x", {"class_name": "thing"}), "kind that is not known"),
+                ("Add", ("x", "y"), "neither tensor nor number"),
+                ("Add", (1, 2), "reads no tensor"),
+                ("Add", ("x", [[[1.0]]]), "a constant of"),
+                ("Add", ("x", float("nan")), "not finite"),
+                ("Add", ("x", 1, 2), "argument 3 is not known"),
+                ("GetItem", ("x", ["y"]), "index"),
+                ("GetItem", ("x", [0]), "out of the batch"),
+                ("GetItem", ("x", [{"class_name": "__slice__", "config": {}}]), "kind"),
+                ("Reshape", ("x", {}), "kind that is not known"),
+                ("Split", ("x",), "along the batch"),
+                ("Einsum", ("x", [[1.0]]), "constant"),
+                ("Zigzag", ("x",), "keras.ops.Zigzag, which is not known"),
+            ]
+        )
     ),
     ("axis 0", sequential(layer("Softmax", axis=0)), "axis 0"),
     ("cropped away", sequential(layer("Cropping1D", cropping=3), shape=[1, 4, 5]), "cuts all"),

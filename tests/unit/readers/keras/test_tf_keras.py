@@ -91,3 +91,12 @@ def test_every_container(tmp_path: Path, make: Any) -> None:
     model.save_weights(tmp_path / "numbered.weights.h5")
     for name in ("m.h5", "m.keras", "flat.json", "numbered.json"):
         compared(model, tmp_path / name)
+
+
+def test_names_with_slashes(tmp_path: Path) -> None:
+    """As the networks in keras.applications have them."""
+    x = L.Input((8, 8, 2))
+    y = L.BatchNormalization(name="conv1/bn")(L.Conv2D(3, 3, name="conv1/conv")(x))
+    model = shaken(keras.Model(x, L.Conv2D(3, 3, name="conv1")(y)))
+    model.save(tmp_path / "m.h5")
+    compared(model, tmp_path / "m.h5")

@@ -1,0 +1,332 @@
+# SPDX-License-Identifier: Apache-2.0
+# SPDX-FileCopyrightText: The edgeinfer authors
+"""Functions that a Functional model calls without a layer: `x + y`, `keras.ops.mean`, `tf.concat`.
+
+Both libraries go through one list, under the names of `keras.ops`.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+
+from edgeinfer.graph.nodes import Function, MergeKind
+from edgeinfer.readers.keras import arithmetic, rearranging, reducing
+from edgeinfer.readers.keras.arguments import (
+    Arguments,
+    CallTensor,
+    as_constant,
+    check_axis_of_bias,
+    parse_arguments,
+)
+from edgeinfer.readers.keras.builder import Site
+from edgeinfer.readers.keras.fields import Fields, UnsupportedLayerError
+from edgeinfer.readers.keras.functions import (
+    FloatStep,
+    GraphFunction,
+    Plain,
+    SoftmaxAlong,
+    add_function,
+    add_gated_half,
+    add_hard_shrink,
+    add_soft_shrink,
+    add_threshold,
+    rectifier,
+)
+from edgeinfer.readers.keras.resampling import add_enlargement, whole_factors
+
+Result = str | tuple[str, ...]
+Reader = Callable[[Site, Arguments], Result]
+
+_TENSORFLOW = re.compile(
+    r"tf\.(?:(?:compat\.v1\.)?(?:math|nn|linalg)\.|compat\.v1\.|__operators__\.)?(\w+)"
+)
+_IMAGES = re.compile(r"tf\.image\.(\w+)")
+_KERAS_NAMES = {  # of TensorFlow's functions that keras.ops calls otherwise
+    "sub": "subtract",
+    "mul": "multiply",
+    "truediv": "true_divide",
+    "div": "true_divide",
+    "divide": "true_divide",
+    "neg": "negative",
+    "pow": "power",
+    "getitem": "get_item",
+    "reduce_mean": "mean",
+    "reduce_sum": "sum",
+    "reduce_max": "max",
+    "reduce_min": "min",
+    "concat": "concatenate",
+    "clip_by_value": "clip",
+    "reverse": "flip",
+    "swish": "silu",
+    "abs": "absolute",
+}
+
+
+CURVES = {  # functions without parameters
+    "erf": Function.ERF,
+    "log": Function.LOG,
+    "sqrt": Function.SQRT,
+    "sin": Function.SIN,
+    "cos": Function.COS,
+    "arcsin": Function.ASIN,
+    "arccos": Function.ACOS,
+    "arctan": Function.ATAN,
+    "sinh": Function.SINH,
+    "cosh": Function.COSH,
+    "arcsinh": Function.ASINH,
+    "arccosh": Function.ACOSH,
+    "arctanh": Function.ATANH,
+    "asin": Function.ASIN,
+    "acos": Function.ACOS,
+    "atan": Function.ATAN,
+    "asinh": Function.ASINH,
+    "acosh": Function.ACOSH,
+    "atanh": Function.ATANH,
+    "floor": Function.FLOOR,
+    "ceil": Function.CEIL,
+    "rint": Function.ROUND,
+    "trunc": Function.TRUNCATE,
+    "mish": Function.MISH,
+}
+
+
+def read_operation(site: Site) -> tuple[str, ...]:
+    """Append what an operation computes; the names of the tensors that it makes."""
+    called = site.layer.operation or ""
+    reader = READERS.get(_canonical_name(called))
+    if reader is None:
+        raise UnsupportedLayerError(f"it calls {called}, which is not known; use layers instead")
+    arguments = parse_arguments(site)
+    try:
+        found = reader(site, arguments)
+    except UnsupportedLayerError as reason:
+        raise UnsupportedLayerError(f"it calls {called}: {reason}") from None
+    except (ValueError, TypeError, LookupError, OverflowError):  # a file may hold anything
+        raise UnsupportedLayerError(f"it calls {called} with arguments of another kind") from None
+    arguments.check_rest()
+    return (found,) if isinstance(found, str) else found
+
+
+def _canonical_name(called: str) -> str:
+    """'keras.ops.TrueDivide' and 'tf.math.truediv' -> 'true_divide'."""
+    if called.startswith("keras.ops."):
+        name = called.removeprefix("keras.ops.")
+        name = {"Resize": "image.resize"}.get(name, name)
+        return re.sub(r"(?<=[a-z0-9])(?=[A-Z])", "_", name).lower()
+    if (image := _IMAGES.fullmatch(called)) is not None:
+        return f"image.{image[1]}"
+    found = _TENSORFLOW.fullmatch(called)
+    return _KERAS_NAMES.get(found[1], found[1]) if found else called
+
+
+def _plain(name: str) -> Reader:
+    return _function(lambda arguments: Plain(name))
+
+
+def _function(choose: Callable[[Arguments], FloatStep]) -> Reader:
+    """A reader of a function of one tensor, which takes its parameters from the arguments."""
+
+    def read(site: Site, arguments: Arguments) -> str:
+        return add_function(site, arguments.tensor(), choose(arguments), site.name())
+
+    return read
+
+
+def _curve(function: Function) -> Reader:
+    return _function(lambda arguments: GraphFunction(function))
+
+
+def _number(arguments: Arguments, default: float | None, *names: str) -> float:
+    return Fields({names[0]: arguments.option(*names, default=default)}).number(names[0])
+
+
+def _optional(arguments: Arguments, *names: str) -> float | None:
+    return Fields({names[0]: arguments.option(*names)}).optional(names[0])
+
+
+def _relu(arguments: Arguments) -> FloatStep:
+    slope = _optional(arguments, "negative_slope", "alpha")
+    return rectifier(slope, _optional(arguments, "max_value"), _optional(arguments, "threshold"))
+
+
+def _leaky(arguments: Arguments) -> FloatStep:
+    slope = _number(arguments, 0.2, "negative_slope", "alpha")
+    return GraphFunction(Function.LEAKY_RELU, (slope,))
+
+
+def _gelu(arguments: Arguments) -> FloatStep:
+    close = arguments.option("approximate", default=False)
+    return GraphFunction(Function.GELU_TANH if close else Function.GELU)
+
+
+def _round(arguments: Arguments) -> FloatStep:
+    decimals = _number(arguments, 0.0, "decimals")
+    if decimals:
+        raise UnsupportedLayerError(f"it rounds to {decimals:g} decimals; whole numbers are read")
+    return GraphFunction(Function.ROUND)
+
+
+def _softmax(arguments: Arguments) -> FloatStep:
+    axis = Fields({"axis": arguments.option("axis", "dim", default=-1)}).integer("axis")
+    return SoftmaxAlong(axis)
+
+
+def _glu(site: Site, arguments: Arguments) -> str:
+    x = arguments.tensor()
+    axis = arguments.option("axis", default=-1)
+    return add_gated_half(site, x, rearranging.axis_in(site, x, axis), site.name())
+
+
+def _soft_shrink(site: Site, arguments: Arguments) -> str:
+    return add_soft_shrink(
+        site, arguments.tensor(), _number(arguments, 0.5, "threshold"), site.name()
+    )
+
+
+def _hard_shrink(site: Site, arguments: Arguments) -> str:
+    return add_hard_shrink(
+        site, arguments.tensor(), _number(arguments, 0.5, "threshold"), site.name()
+    )
+
+
+def _threshold(site: Site, arguments: Arguments) -> str:
+    x, bound = arguments.tensor(), _number(arguments, None, "threshold")
+    default = _number(arguments, None, "default_value")
+    return add_threshold(site, x, bound, default, site.name())
+
+
+def _same(site: Site, arguments: Arguments) -> str:
+    return arguments.tensor()
+
+
+def _cast(site: Site, arguments: Arguments) -> str:
+    wanted = arguments.take(1, "dtype")
+    if wanted not in ("float32", "float64"):
+        raise UnsupportedLayerError(f"it makes numbers of the type {wanted!r}; float32 is read")
+    return arguments.tensor()
+
+
+def _resize(site: Site, arguments: Arguments) -> str:
+    """`tf.image.resize` and `keras.ops.image.resize`, by whole factors."""
+    x = arguments.tensor()
+    method = str(arguments.option("method", "interpolation", default="bilinear")).lower()
+    size = np.atleast_1d(as_constant(arguments.option("size"))).astype(int).tolist()
+    arguments.option("fill_mode")
+    arguments.option("fill_value")
+    shape = site.shape(x)
+    if method not in ("nearest", "bilinear") or len(shape) != 3 or len(size) != 2:
+        raise UnsupportedLayerError(f"it brings a tensor of {shape} to {size} by {method}")
+    if arguments.option("data_format", default="channels_last") != "channels_last":
+        raise UnsupportedLayerError("its channels are first")
+    factors = whole_factors(shape[:-1], (size[0], size[1]))
+    return add_enlargement(site, x, factors, smooth=method == "bilinear")
+
+
+def _shape(site: Site, arguments: Arguments) -> str:
+    """`tf.shape`: sizes that are known, but that of the batch, for which -1 stands."""
+    x, name = arguments.tensor(), site.name()
+    arguments.option("out_type")
+    site.builder.sizes[name] = [-1, *site.shape(x)]
+    return name
+
+
+def _merge(kind: MergeKind) -> Reader:
+    def read(site: Site, arguments: Arguments) -> str:
+        return arithmetic.add_pair(site, kind, *_operands(arguments))
+
+    return read
+
+
+def _add(site: Site, arguments: Arguments) -> str:
+    a, b = _operands(arguments)
+    of_keras = (site.layer.operation or "").startswith("keras.ops.")
+    if of_keras and isinstance(a, CallTensor) and not isinstance(b, CallTensor):
+        check_axis_of_bias(site.shape(a.name), as_constant(b))
+    return arithmetic.add_pair(site, MergeKind.ADD, a, b)
+
+
+def _operands(arguments: Arguments) -> tuple[Any, Any]:
+    return arguments.take(0, "x", "x1", "a", "value"), arguments.take(1, "y", "x2", "b", "bias")
+
+
+def _divide(site: Site, arguments: Arguments) -> str:
+    return arithmetic.add_quotient(site, *_operands(arguments))
+
+
+def _power(site: Site, arguments: Arguments) -> str:
+    return arithmetic.add_power(site, *_operands(arguments))
+
+
+READERS: dict[str, Reader] = {
+    **{
+        name: _plain(name)
+        for name in (
+            *("relu6", "sigmoid", "tanh", "hard_tanh", "selu", "softplus", "softsign"),
+            *("hard_sigmoid", "log_sigmoid", "sparse_sigmoid", "tanh_shrink"),
+        )
+    },
+    **{name: _curve(function) for name, function in CURVES.items()},
+    "reciprocal": _function(lambda a: GraphFunction(Function.RECIPROCAL)),
+    "round": _function(_round),
+    "rsqrt": _function(lambda a: GraphFunction(Function.POWER, (-0.5,))),
+    "exp": _plain("exponential"),
+    "silu": _plain("swish"),
+    "hard_silu": _plain("hard_swish"),
+    "absolute": _plain("abs"),
+    "relu": _function(_relu),
+    "leaky_relu": _function(_leaky),
+    "elu": _function(lambda a: GraphFunction(Function.ELU, (_number(a, 1.0, "alpha"),))),
+    "gelu": _function(_gelu),
+    "softmax": _function(_softmax),
+    "glu": _glu,
+    "soft_shrink": _soft_shrink,
+    "hard_shrink": _hard_shrink,
+    "threshold": _threshold,
+    "identity": _same,
+    "stop_gradient": _same,
+    "image.resize": _resize,
+    "convert_to_tensor": _same,
+    "cast": _cast,
+    "shape": _shape,
+    "add": _add,
+    "bias_add": _merge(MergeKind.ADD),
+    "subtract": _merge(MergeKind.SUBTRACT),
+    "multiply": _merge(MergeKind.MULTIPLY),
+    "maximum": _merge(MergeKind.MAXIMUM),
+    "minimum": _merge(MergeKind.MINIMUM),
+    "true_divide": _divide,
+    "power": _power,
+    "square": arithmetic.read_square,
+    "negative": arithmetic.read_negative,
+    "clip": arithmetic.read_clip,
+    "add_n": arithmetic.read_sum_of_list,
+    "matmul": arithmetic.read_matmul,
+    "einsum": arithmetic.read_einsum,
+    "mean": reducing.read_mean,
+    "sum": reducing.read_sum,
+    "max": reducing.read_max,
+    "min": reducing.read_min,
+    "get_item": rearranging.read_item,
+    "reshape": rearranging.read_reshape,
+    "transpose": rearranging.read_transpose,
+    "expand_dims": rearranging.read_expand,
+    "squeeze": rearranging.read_squeeze,
+    "concatenate": rearranging.read_concat,
+    "stack": rearranging.read_stack,
+    "unstack": rearranging.read_unstack,
+    "split": rearranging.read_split,
+    "slice": rearranging.read_slice,
+    "pad": rearranging.read_pad,
+    "flip": rearranging.read_flip,
+    "take": rearranging.read_take,
+    "tile": rearranging.read_tile,
+    "repeat": rearranging.read_repeat,
+    "swapaxes": rearranging.read_swap,
+    "moveaxis": rearranging.read_move_axis,
+    "depth_to_space": rearranging.read_depth_to_space,
+    "space_to_depth": rearranging.read_space_to_depth,
+}

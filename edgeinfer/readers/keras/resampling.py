@@ -1,0 +1,210 @@
+# SPDX-License-Identifier: Apache-2.0
+# SPDX-FileCopyrightText: The edgeinfer authors
+"""Layers that make images and series larger: transposed convolutions and upsampling."""
+
+from __future__ import annotations
+
+from functools import reduce
+
+import numpy as np
+
+from edgeinfer.graph.nodes import (
+    ConcatNode,
+    ConvNode,
+    Floats,
+    Node,
+    PadNode,
+    ReshapeNode,
+    Shape,
+    SliceNode,
+    UpsampleNode,
+    dilate_window,
+)
+from edgeinfer.readers.keras import activations
+from edgeinfer.readers.keras.builder import Site
+from edgeinfer.readers.keras.fields import Fields, UnsupportedLayerError
+from edgeinfer.readers.keras.linear import (
+    add_product,
+    channels_first,
+    move_channels_first,
+    move_channels_last,
+    spatial_input,
+)
+
+
+def transposed_layer(site: Site, rank: int) -> str:
+    """Conv1DTranspose and Conv2DTranspose: zeros between the elements, then a convolution with the
+    kernel turned round."""
+    fields = site.fields
+    filters = fields.integer("filters")
+    window, strides = fields.positive("kernel_size", rank), fields.positive("strides", rank, 1)
+    dilation = fields.positive("dilation_rate", rank, 1)
+    padding = fields.one_of("padding", "valid", "valid", "same")
+    extra = _output_padding(fields, rank)
+    step = activations.parse_activation(site, fields.get("activation"))
+    first = channels_first(fields)
+    x = spatial_input(site, rank, first)
+    *sizes, channels = site.shape(x)
+    reach = dilate_window(window, dilation)
+    x = add_zeros_between(site, x, strides)
+    pads: list[tuple[int, int]] = []
+    for axis, size in enumerate(sizes):
+        wanted, before = _result_size(size, reach[axis], strides[axis], padding, extra[axis])
+        after = wanted + reach[axis] - 1 - size * strides[axis] - before
+        pads.append((before, after))
+    x = _without_last(site, x, tuple(min(after, 0) for _, after in pads))
+    kernel = site.shaped("kernel", (*window, filters, channels))
+    bias = site.shaped("bias", (filters,)) if fields.flag("use_bias", True) else None
+    kernel = np.flip(kernel, tuple(range(rank))).swapaxes(-1, -2)
+    margins = tuple((before, max(after, 0)) for before, after in pads)
+
+    def make(name: str, layer: str, values: Floats, shift: Floats | None) -> Node:
+        return ConvNode(name, layer, x, values, shift, (1,) * rank, margins, dilation)
+
+    y = add_product(site, make, kernel, kernel.shape, None, bias, None)
+    return activations.fuse_activation(site, move_channels_first(site, y, first), step)
+
+
+def _output_padding(fields: Fields, rank: int) -> tuple[int | None, ...]:
+    given = fields.get("output_padding")
+    if given is None:
+        return (None,) * rank
+    listed = list(given) if isinstance(given, (list, tuple)) else [given] * rank
+    found = tuple(Fields({"output_padding": each}).integer("output_padding") for each in listed)
+    if len(found) not in (1, rank) or min(found) < 0:
+        raise UnsupportedLayerError(f"its output_padding is {given!r}")
+    return found if len(found) == rank else found * rank
+
+
+def _result_size(
+    size: int, reach: int, stride: int, padding: str, extra: int | None
+) -> tuple[int, int]:
+    """How many elements an axis has in the end, and how many zeros stand before its first."""
+    if padding == "valid":
+        spare = max(stride - reach, 0) if extra is None else extra
+        return (size - 1) * stride + reach + spare, reach - 1
+    wanted = size * stride if extra is None else (size - 1) * stride + reach % 2 + extra
+    if -(-wanted // stride) != size:
+        raise UnsupportedLayerError(f"its output_padding does not fit its strides of {stride}")
+    cut = max((size - 1) * stride + reach - wanted, 0)
+    return wanted, reach - 1 - cut // 2
+
+
+def add_zeros_between(site: Site, x: str, steps: Shape) -> str:
+    """Append moves that put zeros after each element, so that the next one is a step away."""
+    sizes, channels = list(site.shape(x)[:-1]), site.shape(x)[-1]
+    wide = list(sizes)
+    for axis in reversed(range(len(sizes))):
+        if steps[axis] == 1:
+            continue
+        inside = int(np.prod(wide[axis + 1 :], dtype=int)) * channels
+        row = (int(np.prod(wide[: axis + 1], dtype=int)), 1, inside)
+        x = site.add(ReshapeNode(site.name("apart"), x, row))
+        x = site.add(PadNode(site.name("zeros"), x, ((0, 0), (0, steps[axis] - 1), (0, 0))))
+        wide[axis] *= steps[axis]
+    if wide == sizes:
+        return x
+    return site.add(ReshapeNode(site.name("wide"), x, (*wide, channels)))
+
+
+def _without_last(site: Site, x: str, ends: Shape) -> str:
+    """The tensor without some of the last elements of each axis (negative numbers)."""
+    shape = site.shape(x)
+    stops = (*(size + end for size, end in zip(shape[:-1], ends, strict=True)), shape[-1])
+    if stops == shape:
+        return x
+    ones = (1,) * len(shape)
+    return site.add(SliceNode(site.name("cut"), x, (0,) * len(shape), stops, ones))
+
+
+def upsampling_layer(site: Site, rank: int) -> str:
+    """UpSampling1D and UpSampling2D, by repetition or between neighbours."""
+    fields = site.fields
+    smooth = fields.one_of("interpolation", "nearest", "nearest", "bilinear") == "bilinear"
+    factors = fields.positive("size", rank, 2)
+    first = channels_first(fields)
+    x = spatial_input(site, rank, first)
+    return move_channels_first(site, add_enlargement(site, x, factors, smooth=smooth), first)
+
+
+def resizing_layer(site: Site) -> str:
+    """Resizing by whole factors."""
+    fields = site.fields
+    known = ("nearest", "bilinear")
+    smooth = fields.one_of("interpolation", "bilinear", *known) == "bilinear"
+    for option in ("crop_to_aspect_ratio", "pad_to_aspect_ratio"):
+        if fields.flag(option, False):
+            raise UnsupportedLayerError(f"its {option} is set")
+    first = channels_first(fields)
+    x = spatial_input(site, 2, first)
+    wanted = (fields.integer("height"), fields.integer("width"))
+    factors = whole_factors(site.shape(x)[:-1], wanted)
+    return move_channels_first(site, add_enlargement(site, x, factors, smooth=smooth), first)
+
+
+def whole_factors(sizes: Shape, wanted: Shape) -> Shape:
+    """By how much each axis grows; Unsupported unless by a whole factor."""
+    if any(new < old or new % old for old, new in zip(sizes, wanted, strict=True)):
+        raise UnsupportedLayerError(
+            f"it brings an image of {sizes} to {wanted}; only whole factors are read"
+        )
+    return tuple(new // old for old, new in zip(sizes, wanted, strict=True))
+
+
+def add_enlargement(site: Site, x: str, factors: Shape, *, smooth: bool) -> str:
+    """Append an enlargement by whole factors; the names are the layer's own."""
+    if not smooth or set(factors) == {1}:
+        return site.add(UpsampleNode(site.name(), x, factors))
+    return _add_bilinear(site, x, factors)
+
+
+def _add_bilinear(site: Site, x: str, factors: Shape) -> str:
+    """Repetition, then an average over as many elements as one was repeated to: that is the line
+    between neighbours. The elements at the edge go on beyond it."""
+    ones = (1,) * (len(factors) + 1)
+    for axis, factor in enumerate(factors):
+        if factor > 1:
+            shape = site.shape(x)
+            ends = []
+            for place in (0, shape[axis] - 1):
+                starts, stops = [0] * len(shape), list(shape)
+                starts[axis], stops[axis] = place, place + 1
+                end = SliceNode(site.name("edge"), x, tuple(starts), tuple(stops), ones)
+                ends.append(site.add(end))
+            x = site.add(ConcatNode(site.name("edges"), (ends[0], x, ends[1]), axis))
+    x = site.add(UpsampleNode(site.name("steps"), x, factors))
+    shape, rows = site.shape(x), [_line(factor) for factor in factors]
+    spare = [f - len(row) // 2 if f > 1 else 0 for f, row in zip(factors, rows, strict=True)]
+    stops = [size - cut for size, cut in zip(shape[:-1], spare, strict=True)]
+    inner = SliceNode(site.name("inner"), x, (*spare, 0), (*stops, shape[-1]), ones)
+    x = site.add(inner)
+    window: Floats = reduce(np.multiply.outer, rows)
+    kernel = np.repeat(window[..., None, None], shape[-1], axis=-1)
+    rank, name = len(factors), site.name()
+    pads = ((0, 0),) * rank
+    return site.add(
+        ConvNode(name, site.layer.path, x, kernel, None, ones[1:], pads, ones[1:], shape[-1])
+    )
+
+
+def _line(factor: int) -> Floats:
+    """The weights of an average over `factor` elements around a middle one."""
+    weights = np.ones(factor + 1 - factor % 2)
+    if factor % 2 == 0:
+        weights[[0, -1]] = 0.5
+    return weights / factor
+
+
+def center_crop_layer(site: Site) -> str:
+    """CenterCrop to a size that is inside the image."""
+    fields = site.fields
+    first = channels_first(fields)
+    x = move_channels_last(site, spatial_input(site, 2, False), first)
+    shape = site.shape(x)
+    wanted = (fields.integer("height"), fields.integer("width"))
+    if any(not 1 <= new <= old for old, new in zip(shape[:-1], wanted, strict=True)):
+        raise UnsupportedLayerError(f"it crops an image of {shape[:-1]} to {wanted}")
+    starts = [(old - new) // 2 for old, new in zip(shape[:-1], wanted, strict=True)]
+    stops = [start + new for start, new in zip(starts, wanted, strict=True)]
+    node = SliceNode(site.name(), x, (*starts, 0), (*stops, shape[-1]), (1, 1, 1))
+    return move_channels_first(site, site.add(node), first)
