@@ -44,6 +44,8 @@ def _read_weighted(site: Site, kind: str) -> str:
             return linear.conv_layer(site, 1)
         case "Conv2D" | "QConv2D" | "QConv2DBatchnorm" | "Convolution2D":
             return linear.conv_layer(site, 2)
+        case "Conv3D" | "Convolution3D":
+            return linear.conv_layer(site, 3)
         case "DepthwiseConv1D" | "QDepthwiseConv1D":
             return linear.depthwise_layer(site, 1)
         case "DepthwiseConv2D" | "QDepthwiseConv2D" | "QDepthwiseConv2DBatchnorm":
@@ -100,10 +102,18 @@ def _read_weightless(site: Site, kind: str) -> str:
             return pooling.pool_layer(site, _AVERAGE, 1)
         case "AveragePooling2D" | "AvgPool2D" | "QAveragePooling2D":
             return pooling.pool_layer(site, _AVERAGE, 2)
+        case "MaxPooling3D" | "MaxPool3D":
+            return pooling.pool_layer(site, _MAX, 3)
+        case "GlobalMaxPooling3D" | "GlobalMaxPool3D":
+            return pooling.global_pool_layer(site, _MAX, 3)
         case "GlobalMaxPooling1D" | "GlobalMaxPool1D":
             return pooling.global_pool_layer(site, _MAX, 1)
         case "GlobalMaxPooling2D" | "GlobalMaxPool2D":
             return pooling.global_pool_layer(site, _MAX, 2)
+        case "AveragePooling3D" | "AvgPool3D":
+            return pooling.pool_layer(site, _AVERAGE, 3)
+        case "GlobalAveragePooling3D" | "GlobalAvgPool3D":
+            return pooling.global_pool_layer(site, _AVERAGE, 3)
         case "GlobalAveragePooling1D" | "GlobalAvgPool1D":
             return pooling.global_pool_layer(site, _AVERAGE, 1)
         case "GlobalAveragePooling2D" | "GlobalAvgPool2D" | "QGlobalAveragePooling2D":
@@ -120,14 +130,20 @@ def _read_weightless(site: Site, kind: str) -> str:
             return shaping.padding_layer(site, 1)
         case "ZeroPadding2D":
             return shaping.padding_layer(site, 2)
+        case "ZeroPadding3D":
+            return shaping.padding_layer(site, 3)
         case "Cropping1D":
             return shaping.cropping_layer(site, 1)
         case "Cropping2D":
             return shaping.cropping_layer(site, 2)
+        case "Cropping3D":
+            return shaping.cropping_layer(site, 3)
         case "UpSampling1D":
             return resampling.upsampling_layer(site, 1)
         case "UpSampling2D":
             return resampling.upsampling_layer(site, 2)
+        case "UpSampling3D":
+            return resampling.upsampling_layer(site, 3)
         case "Add" | "Subtract" | "Multiply" | "Average" | "Maximum" | "Minimum":
             return shaping.merge_layer(site, shaping.MERGES[kind])
         case "Dot":
@@ -137,8 +153,9 @@ def _read_weightless(site: Site, kind: str) -> str:
         case "Concatenate":
             return shaping.concat_layer(site)
         case (
-            "Dropout" | "SpatialDropout1D" | "SpatialDropout2D" | "GaussianNoise"
-            | "GaussianDropout" | "AlphaDropout" | "ActivityRegularization" | "Identity"
+            "Dropout" | "SpatialDropout1D" | "SpatialDropout2D" | "SpatialDropout3D"
+            | "GaussianNoise" | "GaussianDropout" | "AlphaDropout" | "ActivityRegularization"
+            | "Identity"
         ):  # fmt: skip
             return site.x
         case "Resizing":

@@ -9,6 +9,7 @@ from collections.abc import Callable
 import numpy as np
 from numpy.typing import NDArray
 
+from edgeinfer.graph import volumes
 from edgeinfer.graph.nodes import (
     AffineNode,
     ConvNode,
@@ -75,7 +76,7 @@ def dense_layer(site: Site) -> str:
 
 
 def conv_layer(site: Site, rank: int) -> str:
-    """Conv1D, Conv2D and their QKeras kin."""
+    """Conv1D, Conv2D, Conv3D and their QKeras kin."""
     fields = site.fields
     filters, groups = fields.integer("filters"), fields.integer("groups", 1)
     window = fields.positive("kernel_size", rank)
@@ -91,9 +92,32 @@ def conv_layer(site: Site, rank: int) -> str:
     bias = _bias(site, filters)
     kernel, bias = fold_batch_norm(site, kernel, bias)
     mask = _mask(fields, window)
+    if rank == 3:
+        y = _add_volume(site, x, geometry, groups, kernel, bias)
+        return activations.fuse_activation(site, move_channels_first(site, y, first), step)
     make = _convolution(site, x, window, geometry, groups)
     y = add_product(site, make, kernel, kernel.shape, kernel_spec, bias, bias_spec, mask=mask)
     return activations.fuse_activation(site, move_channels_first(site, y, first), step)
+
+
+def _add_volume(
+    site: Site, x: str, geometry: Geometry, groups: int, kernel: F32, bias: F32 | None
+) -> str:
+    """A convolution of a volume, as one of a tall image."""
+    padding, strides, dilation = geometry
+    sizes = site.shape(x)[:-1]
+    pads = conv_pads(padding, sizes, kernel.shape[:3], strides, dilation)
+    over = volumes.VolumeWindow(kernel.shape[:3], strides, pads, dilation)
+    try:
+        over.places(sizes)
+    except ValueError as error:
+        raise UnsupportedLayerError(str(error)) from None
+    image = volumes.stack_slices(site, x, over, groups)
+    flat = volumes.flatten_kernel(kernel.astype(np.float64))
+    shift = None if bias is None else bias.astype(np.float64)
+    place = (strides[1:], ((0, 0), (0, 0)), dilation[1:], groups)
+    y = site.add(ConvNode(site.name(), site.layer.path, image, flat, shift, *place))
+    return volumes.unstack_slices(site, y, over, sizes)
 
 
 def depthwise_layer(site: Site, rank: int) -> str:

@@ -7,6 +7,7 @@ from __future__ import annotations
 import numpy as np
 
 from edgeinfer.graph.nodes import AffineNode, ConvNode, PoolNode, PoolNodeKind, ReshapeNode, Shape
+from edgeinfer.graph.volumes import VolumeWindow, pool_volume
 from edgeinfer.readers.keras import activations
 from edgeinfer.readers.keras.builder import Site
 from edgeinfer.readers.keras.fields import UnsupportedLayerError
@@ -32,7 +33,7 @@ def pool_layer(site: Site, kind: PoolNodeKind, rank: int) -> str:
     x = spatial_input(site, rank, first)
     if divisor is None:
         pads = conv_pads(padding, site.shape(x)[:-1], window, strides, (1,) * rank)
-        y = site.add(PoolNode(site.name(), x, kind, window, strides, pads))
+        y = _add_pool(site, x, kind, VolumeWindow(window, strides, pads))
     else:
         if padding == "same":
             raise UnsupportedLayerError(
@@ -53,7 +54,7 @@ def global_pool_layer(site: Site, kind: PoolNodeKind, rank: int) -> str:
     divisor = _divisor(site, int(np.prod(window)))
     if divisor is None:
         pads = ((0, 0),) * rank
-        y = site.add(PoolNode(site.name(), x, kind, window, window, pads))
+        y = _add_pool(site, x, kind, VolumeWindow(window, window, pads))
     else:
         y = _add_sum(site, x, window, window, divisor)
     if not keep:
@@ -61,6 +62,12 @@ def global_pool_layer(site: Site, kind: PoolNodeKind, rank: int) -> str:
     else:
         y = move_channels_first(site, y, first)
     return activations.fuse_activation(site, y, step)
+
+
+def _add_pool(site: Site, x: str, kind: PoolNodeKind, over: VolumeWindow) -> str:
+    if len(over.window) == 3:
+        return pool_volume(site, x, kind, over, "")
+    return site.add(PoolNode(site.name(), x, kind, over.window, over.strides, over.pads))
 
 
 def _divisor(site: Site, area: int) -> float | None:
