@@ -245,7 +245,7 @@ def compile(  # what it is called on the command line
     with open_run(Path(folder), Silent(), new=True) as held:
         result = compile_model(
             held, known.path, recipe_path=None, data=known.source, formats=known.formats,
-            targets=chosen,
+            targets=chosen, batch_axis=known.batch_axis,
         )  # fmt: skip
     return Run(Path(folder), result)
 

@@ -14,7 +14,15 @@ from cyclopts import Parameter
 
 from edgeinfer.base.errors import UsageError
 from edgeinfer.cli.terminal import answer, import_keras_quietly, progress
-from edgeinfer.cli.verbs import Data, Json, ModelFile, RecipeFile, figures
+from edgeinfer.cli.verbs import (
+    BatchAxis,
+    Data,
+    Json,
+    ModelFile,
+    RecipeFile,
+    axis_of_word,
+    figures,
+)
 from edgeinfer.precision.qat.settings import QatSettings
 
 BITS = 8
@@ -60,6 +68,7 @@ def quantize(
     recipe: RecipeFile = None,
     data: Data = None,
     validation_data: ValidationData = None,
+    batch_axis: BatchAxis = "0",
     sensitivity: Annotated[
         bool,
         Parameter(
@@ -100,6 +109,7 @@ def quantize(
         validation=validation_data,
         sensitivity=sensitivity,
         seed=asked.seed,
+        batch_axis=axis_of_word(batch_axis),
     )
     if output.suffix == ".keras" and path.is_file():
         import_keras_quietly()

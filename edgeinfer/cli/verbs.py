@@ -49,6 +49,10 @@ ModelFile = Annotated[
     Path,
     Parameter(help="a reference model, or a .keras, .h5, .onnx, or .json file beside its weights"),
 ]
+BatchAxis = Annotated[
+    str,
+    Parameter(help="which axis of an ONNX file's inputs counts samples, or none if no axis does"),
+]
 Run = Annotated[Path, Parameter(help="a run folder that compile has made")]
 
 
@@ -91,6 +95,7 @@ def compile_(
     ] = None,
     recipe: RecipeFile = None,
     data: Data = None,
+    batch_axis: BatchAxis = "0",
     options: Annotated[CompileOptions, Parameter(name="*")] = CompileOptions(),  # noqa: B008
     tools: ToolOptions = ToolOptions(),  # noqa: B008  # immutable
     json: Json = False,
@@ -105,6 +110,7 @@ def compile_(
 
     targets = choose_targets(target or [], options)
     order = tools.order(targets, options)
+    axis = axis_of_word(batch_axis)
     path = resolve(model)
     files_of(path)  # what is no model at all leaves no run folder behind
     simulation = Simulation(str(model)) if is_name(model) else None
@@ -112,9 +118,23 @@ def compile_(
     with progress() as watcher, open_run(output, watcher, new=True) as folder:
         result = compile_model(
             folder, path, recipe_path=recipe, data=source, formats=_formats(bits, bits_of),
-            targets=targets, tools=order,
+            targets=targets, tools=order, batch_axis=axis,
         )  # fmt: skip
     _conclude(result, output, json)
+
+
+def axis_of_word(word: str) -> int | None:
+    """What --batch-axis names."""
+    from edgeinfer.base.errors import UsageError
+
+    if word == "none":
+        return None
+    try:
+        return int(word)
+    except ValueError:
+        raise UsageError(
+            f"--batch-axis {word} is no axis.", hint="Give a whole number, or none."
+        ) from None
 
 
 def _formats(bits: int | None, bits_of: list[str] | None) -> PtqSettings | None:

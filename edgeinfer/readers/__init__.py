@@ -36,7 +36,7 @@ def load(
         case kind if batch_axis != 0:
             raise UsageError(
                 f"{source} is {kind}, whose first axis is always the batch.",
-                hint="Leave batch_axis away.",
+                hint="Leave --batch-axis away.",
             )
         case kind:  # the Keras reader reads all other kinds
             loaded = keras_file.read(source, kind, None if weights is None else Path(weights))

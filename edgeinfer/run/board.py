@@ -13,7 +13,7 @@ from edgeinfer.ir.engine.engine import Engine
 from edgeinfer.run import projects
 from edgeinfer.run.folder import RunFolder, watch_step
 from edgeinfer.run.samples import DataFile, Simulation
-from edgeinfer.run.trial import ModelFiles, ProgramTrial
+from edgeinfer.run.trial import ProgramTrial, recall_model
 from edgeinfer.targets.registry import ChosenTarget
 
 
@@ -29,9 +29,7 @@ def board_agreement(
     load = folder.records["load"].facts
     reference = load.get("reference")
     source = DataFile(data) if data is not None else reference and Simulation(reference)
-    trial = ProgramTrial(
-        folder, ModelFiles(folder.file(load["model"]["file"])), source or None, count, ()
-    )
+    trial = ProgramTrial(folder, recall_model(folder), source or None, count, ())
     chosen = _with_board(folder, trial.digest)
     samples = trial.samples.part(0, count)
     raw = judge.raw_inputs(trial.program, trial.recipe, samples)

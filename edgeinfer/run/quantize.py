@@ -48,6 +48,7 @@ class QuantizeOrder:
     validation: Path | None = None
     sensitivity: bool = False
     seed: int = 0  # of simulated data
+    batch_axis: int | None = 0  # of an ONNX file; None: no axis counts samples
 
     def __post_init__(self) -> None:
         if self.output.suffix not in WRITTEN:
@@ -78,7 +79,7 @@ class QuantizedModel:
 def quantize_model(order: QuantizeOrder, progress: Progress) -> dict[str, Any]:
     """Quantize as ordered; what was written and how well it does, ready for JSON."""
     with watch_step(progress, "load"):
-        loaded = load(order.model)
+        loaded = load(order.model, batch_axis=order.batch_axis)
         given = Recipe() if order.recipe is None else read_recipe(order.recipe)
     with watch_step(progress, "data"):
         samples = deal_samples(

@@ -22,7 +22,7 @@ from edgeinfer.run.lower import read_recipe
 from edgeinfer.run.result import PROGRAM, RECIPE
 from edgeinfer.run.samples import DataFile, Simulation, Source, digest_of, samples_of
 from edgeinfer.run.stored import RESULT, read_text, stored_result
-from edgeinfer.run.trial import ModelFiles, stored_program
+from edgeinfer.run.trial import ModelFiles, recall_model, stored_program
 from quantization.recipe import Recipe
 
 PROFILE = "report_data.json"
@@ -85,7 +85,7 @@ def profile_run(folder: RunFolder, data: Path | None) -> ProfileResult:
         "model": load.facts["model"]["sha256"],
         "data": digest_of(source),
     }
-    model = ModelFiles(folder.file(load.facts["model"]["file"]))
+    model = recall_model(folder)
     folder.step(
         "profile", dependencies.PROFILE, depends_on, lambda: _profile(folder, model, source)
     )

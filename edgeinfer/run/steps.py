@@ -8,6 +8,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, replace
 from functools import cache
 from pathlib import Path
+from typing import Any
 
 from edgeinfer.base import plan
 from edgeinfer.base.errors import InputError, UsageError
@@ -40,7 +41,7 @@ from edgeinfer.run.result import (
 )
 from edgeinfer.run.samples import DataFile, Simulation, Source, digest_of, samples_of
 from edgeinfer.run.tools import ToolOrder
-from edgeinfer.run.trial import ModelFiles, ProgramTrial
+from edgeinfer.run.trial import ModelFiles, ProgramTrial, recall_model
 from edgeinfer.targets.registry import ChosenTarget
 from quantization.fixed import Ints
 
@@ -58,6 +59,7 @@ def compile_model(
     projects: bool = True,
     worth: Callable[[Result], bool] = lambda estimated: True,
     tools: ToolOrder = ToolOrder(),  # noqa: B008  # immutable
+    batch_axis: int | None = 0,
 ) -> Result:
     """Model -> Program -> targets, proved and tried; a step whose inputs are as before is not done
     again. Tools are started last, on projects that agree: where one is missing or fails, what was
@@ -66,16 +68,19 @@ def compile_model(
     A model without formats of its own, and without a recipe, gets `formats`. Without `projects`,
     targets only estimate; where that is not `worth` it, nothing is tried.
     """
-    model = ModelFiles(model_path)
+    model = ModelFiles(model_path, batch_axis)
+    read_as: dict[str, Any] = {"files": model.digests}
+    if batch_axis != 0:
+        read_as["batch_axis"] = batch_axis
     reference = data.reference if isinstance(data, Simulation) else None
     text = "" if recipe_path is None else recipe_text(recipe_path)
-    loaded_from = {"files": model.digests, "reference": reference}
+    loaded_from = {**read_as, "reference": reference}
     folder.step("load", LOAD, loaded_from, lambda: _load(model, reference))
     folder.step(
         "lower",
         LOWER,
         {
-            "files": model.digests,
+            **read_as,
             "recipe": text,
             "formats": None if formats is None else asdict(formats),
             "data": digest_of(data),
@@ -121,7 +126,7 @@ def simulate_run(
                 f"file of it was changed.",
                 hint=f"Finish it with: edgeinfer compile MODEL --target none -o {folder.path}",
             )
-    model = ModelFiles(folder.file(folder.records["load"].facts["model"]["file"]))
+    model = recall_model(folder)
     reference = folder.records["load"].facts.get("reference")
     source = DataFile(data) if data is not None else reference and Simulation(reference)
     targets = run_projects.recall_targets(
@@ -206,6 +211,7 @@ def _load(model: ModelFiles, reference: str | None) -> StepOutcome:
             "parameters": graph.parameters,
             "layers": len(graph.nodes) - len(graph.inputs),
         },
+        "batch_axis": model.batch_axis,
         "reference": reference,
         "findings": model.loaded.findings,
     }

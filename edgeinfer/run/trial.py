@@ -34,6 +34,7 @@ class ModelFiles:
     """A model's files, read when someone first asks for what they hold."""
 
     path: Path
+    batch_axis: int | None = 0  # which axis of an ONNX file counts samples; None: none does
 
     @cached_property
     def files(self) -> dict[str, Path]:
@@ -48,7 +49,13 @@ class ModelFiles:
     @cached_property
     def loaded(self) -> LoadedModel:
         """The network that they hold."""
-        return load(self.path)
+        return load(self.path, batch_axis=self.batch_axis)
+
+
+def recall_model(folder: RunFolder) -> ModelFiles:
+    """The model of a run, as it was read."""
+    facts = folder.records["load"].facts
+    return ModelFiles(folder.file(facts["model"]["file"]), facts.get("batch_axis", 0))
 
 
 @dataclass(frozen=True)

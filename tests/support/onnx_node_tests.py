@@ -22,6 +22,8 @@ from tests.support import onnx_models
 FOLDER = Path(onnx.__file__).parent / "backend" / "test" / "data" / "node"
 TABLE = Path(__file__).with_suffix(".txt")  # tests that are right, and in which runs
 
+WRAPPED = ("test_qlinearmatmul_2D_int8", "test_qlinearmatmul_3D_int8")  # where integers saturate
+
 
 @dataclass(frozen=True)
 class Run:
@@ -76,6 +78,8 @@ def verdict_on(folder: Path, scratch: Path, run: str) -> Verdict:
         wanted = [array for _, array in _arrays(folder, "output", model.graph.output)]
     except (TypeError, ValueError):
         return Verdict("not tried", "its data are no plain arrays")
+    if folder.name.startswith(WRAPPED):
+        return Verdict("not tried", "its integers are wrapped, which ONNX forbids")
     if not given:
         return Verdict("not tried", "it has no inputs")
     if constants:

@@ -18,6 +18,7 @@ from edgeinfer.readers.onnx import (
     linear,
     moves,
     quant,
+    quantized_ops,
     reducing,
     resizing,
     space,
@@ -63,6 +64,10 @@ STANDARD: Mapping[str, Reader] = {
     "Clip": elementwise.clip,
     "Concat": concat,
     "Conv": linear.conv,
+    "ConvInteger": quantized_ops.integer_product(linear.conv),
+    "MatMulInteger": quantized_ops.integer_product(linear.matmul),
+    "QLinearConv": quantized_ops.qlinear_conv,
+    "QLinearMatMul": quantized_ops.qlinear_matmul,
     "ConvTranspose": transposed.conv_transpose,
     "DequantizeLinear": quant.dequantize_linear,
     "Flatten": moves.flatten,
@@ -96,6 +101,7 @@ QONNX: Mapping[str, Reader] = {
     "Trunc": quant.trunc,
     "MaxPoolNHWC": partial(space.pool, channels_last=True),
 }
+MICROSOFT: Mapping[str, Reader] = dict.fromkeys(quantized_ops.MERGES, quantized_ops.qlinear_merge)
 CHANNELS_LAST: Mapping[str, Reader] = {
     "Conv": partial(linear.conv, channels_last=True),
     "MaxPool": partial(space.pool, channels_last=True),
@@ -104,14 +110,21 @@ CHANNELS_LAST: Mapping[str, Reader] = {
 }
 DOMAINS: Mapping[str, Mapping[str, Reader]] = {
     **dict.fromkeys(MAIN_DOMAINS, STANDARD),
+    "com.microsoft": MICROSOFT,
     **dict.fromkeys(("onnx.brevitas", "qonnx.custom_op.general", "finn.custom_op.general"), QONNX),
     **dict.fromkeys(
         ("qonnx.custom_op.channels_last", "finn.custom_op.channels_last"), CHANNELS_LAST
     ),
 }
 QUANTIZERS = frozenset(
-    ("Quant", "IntQuant", "BipolarQuant", "Trunc", "QuantizeLinear", "DequantizeLinear")
+    (
+        *("Quant", "IntQuant", "BipolarQuant", "Trunc", "QuantizeLinear", "DequantizeLinear"),
+        *("QLinearConv", "QLinearMatMul", *quantized_ops.MERGES),
+    )
 )
+REASONS = {
+    "DynamicQuantizeLinear": "its scale follows the data; quantize the model statically",
+}
 NO_READER = "it can be read with constant inputs only"
 _MEASURES = frozenset(("Shape", "Size"))  # of what is known while reading
 
@@ -125,7 +138,9 @@ def why_unknown(op: OnnxOp) -> str | None:
     known = set(DOMAINS[op.domain])
     if op.domain in MAIN_DOMAINS:
         known |= FOLDABLE | _MEASURES
-    return None if op.kind in known else "no such operator can be read"
+    if op.kind in known:
+        return None
+    return REASONS.get(op.kind, "no such operator can be read")
 
 
 def reads_tensors(op: OnnxOp) -> bool:

@@ -193,7 +193,7 @@ def _input(d: Drawing, source: OnnxSource, entry: InputDeclaration, *, turned: b
     if len(dims) < 2:
         raise ModelError(
             f"{where} has rank {len(dims)}; its first axis must be the batch.",
-            hint="Export the model for a batch of samples, or say batch_axis=None if no axis "
+            hint="Export the model for a batch of samples, or say --batch-axis none if no axis "
             "counts samples.",
         )
     shape = _sizes(where, dims, {0})[1:]
@@ -247,7 +247,7 @@ def _whole_input(
     if batch_axis is not None and not -rank <= batch_axis < rank:
         raise ModelError(
             f"{where} has rank {rank}, so its batch cannot be axis {batch_axis}.",
-            hint="Give another batch_axis, or None.",
+            hint="Give another --batch-axis, or none.",
         )
     batch = None if batch_axis is None else batch_axis % rank
     if batch is not None and isinstance(dims[batch], int) and dims[batch] != 1:

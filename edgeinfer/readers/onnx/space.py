@@ -45,7 +45,7 @@ def spatial(d: Drawing, x: View, rank: int, *, channels_last: bool = False) -> V
     if x.merged:
         raise UnreadableModelError(
             "its first axis counts neither samples nor one image; name the axis of the batch "
-            "(batch_axis)"
+            "(--batch-axis)"
         )
     return arrange_axes(d, x, None if channels_last else (*range(1, rank + 1), 0))
 

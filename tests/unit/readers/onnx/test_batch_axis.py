@@ -4,6 +4,7 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 from typing import Any
 
@@ -11,9 +12,12 @@ import numpy as np
 import pytest
 from onnx import NodeProto
 
-from edgeinfer.base.errors import EdgeInferError
+import edgeinfer
+from edgeinfer.base.errors import EdgeInferError, UsageError
+from edgeinfer.cli.verbs import axis_of_word
 from edgeinfer.readers import load
 from tests.support import onnx_models as m
+from tests.support.command_line import shown
 from tests.support.onnx_models import floats, node
 
 I64 = np.int64
@@ -101,7 +105,7 @@ def test_several_samples_elsewhere_than_in_front_are_refused(tmp_path: Path) -> 
 def test_several_images_without_a_batch_are_refused(tmp_path: Path) -> None:
     nodes = [node("MaxPool", ["x"], ["y"], kernel_shape=[2])]
     path = m.saved(m.model(nodes, {"x": (2, 3, 4)}, ["y"]), tmp_path)
-    with pytest.raises(EdgeInferError, match="batch_axis"):
+    with pytest.raises(EdgeInferError, match="--batch-axis"):
         load(path, batch_axis=None)
 
 
@@ -119,3 +123,25 @@ def test_keras_has_its_batch_in_front(tmp_path: Path) -> None:
     keras.Model(x, keras.layers.ReLU()(x)).save(tmp_path / "net.keras")
     with pytest.raises(EdgeInferError, match="first axis is always the batch"):
         load(tmp_path / "net.keras", batch_axis=None)
+
+
+def test_the_command_line_reads_as_it_is_told(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    nodes = [node("MatMul", ["x", "w"], ["m"]), node("Relu", ["m"], ["y"])]
+    path = m.saved(m.model(nodes, {"x": (3, 4)}, ["y"], {"w": floats(RNG, 4, 2)}), tmp_path)
+    folder = tmp_path / "run"
+    call = ["compile", str(path), "--target", "none", "--bits", "8", "-o", str(folder)]
+    assert shown(capsys, *call, "--batch-axis", "none")["program"]["inputs"][0]["shape"] == [3, 4]
+    again = shown(capsys, "simulate", str(folder), "--stage", "interpret", "--samples", "3")
+    assert all(entry["bit_identical"] for entry in again["agreement"])
+    shown(capsys, *call)
+    afterwards = json.loads((folder / "result.json").read_text())["program"]
+    assert afterwards["inputs"][0]["shape"] == [4]  # the first axis counts samples after all
+    assert edgeinfer.load(path, batch_axis=None).quantize(8).program.inputs[0].shape == (3, 4)
+
+
+def test_a_word_that_is_no_axis_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(UsageError, match="is no axis"):
+        axis_of_word("first")
+    assert (axis_of_word("none"), axis_of_word("-1")) == (None, -1)
