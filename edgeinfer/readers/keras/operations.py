@@ -45,7 +45,10 @@ _TENSORFLOW = re.compile(
     r"tf\.(?:(?:compat\.v1\.)?(?:math|nn|linalg)\.|compat\.v1\.|__operators__\.)?(\w+)"
 )
 _IMAGES = re.compile(r"tf\.image\.(\w+)")
+_GRAPH = re.compile(r"tf\.raw_ops\.(\w+)")
 _KERAS_NAMES = {  # of TensorFlow's functions that keras.ops calls otherwise
+    "add_v2": "add",
+    "real_div": "true_divide",
     "sub": "subtract",
     "mul": "multiply",
     "truediv": "true_divide",
@@ -65,6 +68,15 @@ _KERAS_NAMES = {  # of TensorFlow's functions that keras.ops calls otherwise
     "abs": "absolute",
 }
 
+_IN_GRAPHS = frozenset(  # nodes whose inputs stand as in keras.ops
+    {
+        *("add", "bias_add", "subtract", "multiply", "true_divide", "negative", "square"),
+        *("relu", "relu6", "sigmoid", "tanh", "exp", "elu", "selu", "softplus", "softsign"),
+        *("absolute", "maximum", "minimum", "softmax", "leaky_relu", "identity"),
+        *("mean", "sum", "max", "min", "reshape", "transpose"),
+    }
+)
+
 
 def read_operation(site: Site) -> tuple[str, ...]:
     """Append what an operation computes; the names of the tensors that it makes."""
@@ -72,8 +84,8 @@ def read_operation(site: Site) -> tuple[str, ...]:
     reader = READERS.get(_canonical_name(called))
     if reader is None:
         raise UnsupportedLayerError(f"it calls {called}, which is not known; use layers instead")
-    arguments = parse_arguments(site)
     try:
+        arguments = parse_arguments(site)
         found = reader(site, arguments)
     except UnsupportedLayerError as reason:
         raise UnsupportedLayerError(f"it calls {called}: {reason}") from None
@@ -89,6 +101,10 @@ def _canonical_name(called: str) -> str:
         name = called.removeprefix("keras.ops.")
         name = {"Resize": "image.resize"}.get(name, name)
         return re.sub(r"(?<=[a-z0-9])(?=[A-Z])", "_", name).lower()
+    if (node := _GRAPH.fullmatch(called)) is not None:
+        name = re.sub(r"(?<=[a-z0-9])(?=[A-Z])", "_", node[1]).lower()
+        name = _KERAS_NAMES.get(name, name)
+        return name if name in _IN_GRAPHS else called
     if (image := _IMAGES.fullmatch(called)) is not None:
         return f"image.{image[1]}"
     found = _TENSORFLOW.fullmatch(called)
