@@ -46,7 +46,7 @@ _TENSORFLOW = re.compile(
 )
 _IMAGES = re.compile(r"tf\.image\.(\w+)")
 _GRAPH = re.compile(r"tf\.raw_ops\.(\w+)")
-_KERAS_NAMES = {  # of TensorFlow's functions that keras.ops calls otherwise
+_KERAS_NAMES = {  # of functions that have another name too
     "add_v2": "add",
     "real_div": "true_divide",
     "sub": "subtract",
@@ -65,6 +65,10 @@ _KERAS_NAMES = {  # of TensorFlow's functions that keras.ops calls otherwise
     "clip_by_value": "clip",
     "reverse": "flip",
     "swish": "silu",
+    "hard_swish": "hard_silu",
+    "amax": "max",
+    "amin": "min",
+    "resize": "image.resize",
     "abs": "absolute",
 }
 
@@ -99,8 +103,8 @@ def _canonical_name(called: str) -> str:
     """'keras.ops.TrueDivide' and 'tf.math.truediv' -> 'true_divide'."""
     if called.startswith("keras.ops."):
         name = called.removeprefix("keras.ops.")
-        name = {"Resize": "image.resize"}.get(name, name)
-        return re.sub(r"(?<=[a-z0-9])(?=[A-Z])", "_", name).lower()
+        name = re.sub(r"(?<=[a-z0-9])(?=[A-Z])", "_", name).lower()
+        return _KERAS_NAMES.get(name, name)
     if (node := _GRAPH.fullmatch(called)) is not None:
         name = re.sub(r"(?<=[a-z0-9])(?=[A-Z])", "_", node[1]).lower()
         name = _KERAS_NAMES.get(name, name)
