@@ -13,8 +13,13 @@ import numpy as np
 from edgeinfer.graph.nodes import Floats, Shape
 from edgeinfer.readers.keras.builder import Site, UnknownInput
 from edgeinfer.readers.keras.config import TensorReference, references
-from edgeinfer.readers.keras.fields import UnsupportedLayerError, whole
+from edgeinfer.readers.keras.fields import Fields, UnsupportedLayerError, whole
 
+NEUTRAL_ATTRIBUTES: tuple[dict[str, Any], ...] = (
+    {"s": "TkhXQw=="},
+    {"b": False},
+    {},
+)  # "NHWC" in base64, and defaults
 CONSTANT = "_CONSTANT_VALUE"  # stands before a first argument that is no tensor, in Keras 2
 
 
@@ -68,6 +73,8 @@ class Arguments:
 def parse_arguments(site: Site) -> Arguments:
     """What an operation is called with; Keras 3 keeps some of it in the configuration."""
     call = site.call
+    if site.layer.kind == "TensorFlowOpLayer":
+        return _arguments_of_node(site)
     if not call:
         return Arguments(tuple(CallTensor(x) for x in site.inputs), {})
     read = _Decoder(site, dict(zip(references(call), site.xs, strict=False)))
@@ -86,6 +93,23 @@ def parse_arguments(site: Site) -> Arguments:
         first = tensors if single else [tensors]
     named = {name: read.decode(value) for name, value in given.items() if name != "name"}
     return Arguments(tuple(read.decode(value) for value in first), named)
+
+
+def _arguments_of_node(site: Site) -> Arguments:
+    """Those of a node of TensorFlow's graph, as Keras 2 kept one until TensorFlow 2.3: constants
+    are stored by their place among the inputs."""
+    fields = site.fields
+    inputs: list[Any] = [CallTensor(x) for x in site.inputs]
+    constants, attributes = fields.get("constants"), Fields(fields.get("node_def")).get("attr")
+    if isinstance(constants, Mapping):
+        for place, value in sorted((whole(int(key), "place"), v) for key, v in constants.items()):
+            inputs.insert(place, as_constant(value))
+    named: dict[str, Any] = {}
+    for name, value in attributes.items() if isinstance(attributes, Mapping) else ():
+        if not name.startswith(("_", "T")) and value not in NEUTRAL_ATTRIBUTES:
+            known = value if isinstance(value, Mapping) else {}
+            named[name] = known.get("b", known.get("f", value))
+    return Arguments(tuple(inputs), named)
 
 
 @dataclass(frozen=True, slots=True)

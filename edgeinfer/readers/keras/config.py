@@ -52,6 +52,8 @@ class LayerConfig:
         """
         if self.kind in ("TFOpLambda", "SlicingOpLambda"):
             return f"tf.{self.fields.text('function')}"
+        if self.kind == "TensorFlowOpLayer":
+            return f"tf.raw_ops.{Fields(self.fields.get('node_def')).text('op')}"
         module = self.entry.get("module")
         if isinstance(module, str) and re.match(r"keras\.(src\.)?ops(\.|$)", module):
             return f"keras.ops.{self.kind}"

@@ -257,11 +257,15 @@ class _Reader:
             if layer.kind not in AUGMENTATIONS:
                 _refuse_training(arguments)
             _refuse_masks(self.builder, layer, xs)
+            made: Tensors
             if layer.kind == "TimeDistributed":
-                return (self._call_at_each_step(layer, stem, xs, datasets),)
-            made = read_layer(Site(self.builder, layer, stem, xs, datasets, arguments))
+                made = (self._call_at_each_step(layer, stem, xs, datasets),)
+                if layer_at_each_step(layer).is_model:
+                    unread = ()  # its layers tell theirs
+            else:
+                made = read_layer(Site(self.builder, layer, stem, xs, datasets, arguments))
             if layer.kind == "Masking" or not self.builder.masked.isdisjoint(xs):
-                self.builder.masked.update(made)
+                self.builder.masked.update(x for x in made if x is not None)
             if unread:
                 raise UnsupportedLayerError(
                     f"its file holds variables that are not known: {', '.join(unread)}"

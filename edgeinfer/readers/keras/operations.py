@@ -45,7 +45,10 @@ _TENSORFLOW = re.compile(
     r"tf\.(?:(?:compat\.v1\.)?(?:math|nn|linalg)\.|compat\.v1\.|__operators__\.)?(\w+)"
 )
 _IMAGES = re.compile(r"tf\.image\.(\w+)")
-_KERAS_NAMES = {  # of TensorFlow's functions that keras.ops calls otherwise
+_GRAPH = re.compile(r"tf\.raw_ops\.(\w+)")
+_KERAS_NAMES = {  # of functions that have another name too
+    "add_v2": "add",
+    "real_div": "true_divide",
     "sub": "subtract",
     "mul": "multiply",
     "truediv": "true_divide",
@@ -62,8 +65,21 @@ _KERAS_NAMES = {  # of TensorFlow's functions that keras.ops calls otherwise
     "clip_by_value": "clip",
     "reverse": "flip",
     "swish": "silu",
+    "hard_swish": "hard_silu",
+    "amax": "max",
+    "amin": "min",
+    "resize": "image.resize",
     "abs": "absolute",
 }
+
+_IN_GRAPHS = frozenset(  # nodes whose inputs stand as in keras.ops
+    {
+        *("add", "bias_add", "subtract", "multiply", "true_divide", "negative", "square"),
+        *("relu", "relu6", "sigmoid", "tanh", "exp", "elu", "selu", "softplus", "softsign"),
+        *("absolute", "maximum", "minimum", "softmax", "leaky_relu", "identity"),
+        *("mean", "sum", "max", "min", "reshape", "transpose"),
+    }
+)
 
 
 CURVES = {  # functions without parameters
@@ -100,8 +116,8 @@ def read_operation(site: Site) -> tuple[str, ...]:
     reader = READERS.get(_canonical_name(called))
     if reader is None:
         raise UnsupportedLayerError(f"it calls {called}, which is not known; use layers instead")
-    arguments = parse_arguments(site)
     try:
+        arguments = parse_arguments(site)
         found = reader(site, arguments)
     except UnsupportedLayerError as reason:
         raise UnsupportedLayerError(f"it calls {called}: {reason}") from None
@@ -115,8 +131,12 @@ def _canonical_name(called: str) -> str:
     """'keras.ops.TrueDivide' and 'tf.math.truediv' -> 'true_divide'."""
     if called.startswith("keras.ops."):
         name = called.removeprefix("keras.ops.")
-        name = {"Resize": "image.resize"}.get(name, name)
-        return re.sub(r"(?<=[a-z0-9])(?=[A-Z])", "_", name).lower()
+        name = re.sub(r"(?<=[a-z0-9])(?=[A-Z])", "_", name).lower()
+        return _KERAS_NAMES.get(name, name)
+    if (node := _GRAPH.fullmatch(called)) is not None:
+        name = re.sub(r"(?<=[a-z0-9])(?=[A-Z])", "_", node[1]).lower()
+        name = _KERAS_NAMES.get(name, name)
+        return name if name in _IN_GRAPHS else called
     if (image := _IMAGES.fullmatch(called)) is not None:
         return f"image.{image[1]}"
     found = _TENSORFLOW.fullmatch(called)

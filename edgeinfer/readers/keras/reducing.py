@@ -42,7 +42,7 @@ def _read(site: Site, arguments: Arguments, kind: PoolNodeKind) -> str:
 
 def _parse(site: Site, arguments: Arguments) -> tuple[str, Shape, bool]:
     x = arguments.tensor()
-    axes = axes_of(arguments.option("axis", "reduction_indices"), len(site.shape(x)))
+    axes = axes_of(arguments.take(1, "axis", "reduction_indices"), len(site.shape(x)))
     return x, axes, bool(arguments.option("keepdims", "keep_dims", default=False))
 
 

@@ -279,6 +279,18 @@ LAYERS: list[tuple[str, dict[str, Any], str]] = [
             ]
         )
     ),
+    ("no node", sequential(layer("TensorFlowOpLayer")), "not a table"),
+    (
+        "places that are none",
+        sequential(layer("TensorFlowOpLayer", node_def={"op": "Add"}, constants={"a": 1})),
+        "arguments of another kind",
+    ),
+    (
+        "attributes that are none",
+        sequential(layer("TensorFlowOpLayer", node_def={"op": "Relu", "attr": {"x": 3}})),
+        "its x is 3",
+    ),
+    ("no function", sequential(layer("TFOpLambda")), "its function is None"),
     ("axis 0", sequential(layer("Softmax", axis=0)), "axis 0"),
     ("cropped away", sequential(layer("Cropping1D", cropping=3), shape=[1, 4, 5]), "cuts all"),
 ]

@@ -98,7 +98,11 @@ LAYERS: list[tuple[str, tuple[int, ...], Callable[[Any], Any]]] = [
     ("relu above 0.3", SERIES, lambda L: L.ReLU(threshold=0.3)),
     ("relu from 0.3 to 0.8", SERIES, lambda L: L.ReLU(threshold=0.3, max_value=0.8)),
     ("relu with all", SERIES, lambda L: L.ReLU(0.8, negative_slope=0.25, threshold=0.3)),
-    ("random flip", IMAGE, lambda L: L.RandomFlip()),
+    *((f"training only {kind} {options}", IMAGE,
+       lambda L, kind=kind, options=options: getattr(L, kind)(*options)) for kind, options in [
+        ("RandomFlip", ()), ("RandomRotation", (0.5,)), ("RandomZoom", (0.5,)),
+        ("RandomTranslation", (0.5, 0.5)), ("RandomContrast", (0.5,)),
+    ]),
     ("masked", SERIES, lambda L: L.Masking()),
     ("dense at each step", SERIES, lambda L: L.TimeDistributed(L.Dense(2, activation="relu"))),
     ("conv at each step", (2, *IMAGE), lambda L: L.TimeDistributed(L.Conv2D(2, 3))),
@@ -136,6 +140,11 @@ def test_a_model_at_each_step(version: str, end: str, tmp_path: Path) -> None:
 
 def test_a_relu_with_a_threshold_of_keras_2(tmp_path: Path) -> None:
     read("tf_keras", SERIES, lambda L: L.ThresholdedReLU(0.4), tmp_path / "m.keras")
+
+
+@pytest.mark.parametrize("kind", ["RandomShear", "RandomErasing", "RandomBrightness"])
+def test_augmentations_of_keras_3(kind: str, tmp_path: Path) -> None:
+    read("keras", IMAGE, lambda L: getattr(L, kind)(0.5), tmp_path / "m.keras")
 
 
 EQUATIONS = [

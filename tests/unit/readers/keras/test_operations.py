@@ -37,6 +37,9 @@ KERAS3: list[tuple[str, tuple[int, ...], Callable[[Any], Any]]] = [
     ("column x", TABLE, lambda x: x * ROWS[:1].reshape(4, 1)),
     ("batched constant", TABLE, lambda x: x * ROWS[:1].reshape(1, 4, 1)),
     ("rows + x", TABLE, lambda x: K.add(ROWS[:1].reshape(4, 1), x[:, :, :4])),
+    ("divide", TABLE, lambda x: K.divide(x, 4.0)),
+    ("amax", TABLE, lambda x: K.amax(x, axis=1)),
+    ("abs by its short name", TABLE, lambda x: K.abs(x)),
     ("x / row", TABLE, lambda x: x / (ROW + 3)),
     ("x + y", TABLE, lambda x: x + K.tanh(x)),
     ("broadcast", TABLE, lambda x: x * x[:, :, :1] - x[:, 2:3]),
@@ -225,6 +228,39 @@ def test_dots_in_an_index(tmp_path: Path) -> None:
     compare(
         model_of(pytest.importorskip("tf_keras"), TABLE, lambda x: x[..., 0]), tmp_path / "m.h5"
     )
+
+
+FALSE, FLOAT, INT = {"b": False}, {"type": "DT_FLOAT"}, {"type": "DT_INT32"}
+NODES: list[tuple[str, dict[int, Any], dict[str, Any]]] = [
+    ("AddV2", {1: ROW}, {}),
+    ("Sub", {0: np.float32(1.5)}, {}),
+    ("Mul", {1: ROW}, {}),
+    ("RealDiv", {1: np.float32(3)}, {}),
+    ("Neg", {}, {}),
+    ("Relu6", {}, {}),
+    ("LeakyRelu", {}, {"alpha": {"f": 0.3}}),
+    ("Softmax", {}, {}),
+    ("BiasAdd", {1: ROW}, {"data_format": {"s": "TkhXQw=="}}),
+    ("Maximum", {1: np.float32(0.25)}, {}),
+    ("Mean", {1: np.array([1], np.int32)}, {"keep_dims": {"b": True}, "Tidx": INT}),
+    ("Max", {1: np.int32(-1)}, {"keep_dims": FALSE, "Tidx": INT}),
+    ("Reshape", {1: np.array([-1, 24], np.int32)}, {"Tshape": INT}),
+    ("Transpose", {1: np.array([0, 2, 1], np.int32)}, {"Tperm": INT}),
+]
+
+
+@pytest.mark.parametrize(("kind", "constants", "more"), NODES, ids=[c[0] for c in NODES])
+def test_nodes_of_tensorflow_graphs(
+    kind: str, constants: dict[int, Any], more: dict[str, Any], tmp_path: Path
+) -> None:
+    """Which tf.keras wrote until TensorFlow 2.3, and still loads."""
+    tf_keras = pytest.importorskip("tf_keras")
+    from tf_keras.src.engine.base_layer import TensorFlowOpLayer
+
+    places = [f"in{place}" for place in range(1 + len(constants))]
+    node = {"name": kind, "op": kind, "input": places, "attr": {"T": FLOAT, **more}}
+    layer = TensorFlowOpLayer(node, kind, constants)
+    compare(model_of(tf_keras, TABLE, layer), tmp_path / "m.h5")
 
 
 def square_of(x: Any) -> Any:
