@@ -84,17 +84,25 @@ def unstack_slices(site: Site, y: str, over: VolumeWindow, sizes: Shape) -> str:
     return reshape(site, y, (depth, rows, columns, site.shape(y)[-1]), "volume")
 
 
-def pool_volume(site: Site, x: str, kind: PoolNodeKind, over: VolumeWindow, label: str) -> str:
-    """A pool over (depth, height, width); an average counts what lies inside only."""
+def pool_volume(
+    site: Site,
+    x: str,
+    kind: PoolNodeKind,
+    over: VolumeWindow,
+    label: str,
+    *,
+    count_pads: bool = False,
+) -> str:
+    """A pool over (depth, height, width); an average counts what lies inside, or whole windows."""
     *sizes, channels = site.shape(x)
     depth, rows, columns = over.places(tuple(sizes))
     turned = transpose(site, x, (1, 2, 0, 3), "by_place")
     image = reshape(site, turned, (*sizes[1:], sizes[0] * channels), "image")
     flat = (over.window[1:], over.strides[1:], over.pads[1:])
-    pooled = site.add(PoolNode(site.name("slices"), image, kind, *flat))
+    pooled = site.add(PoolNode(site.name("slices"), image, kind, *flat, count_pads))
     parted = reshape(site, pooled, (rows, columns, sizes[0], channels), "parted")
     deep = transpose(site, parted, (2, 0, 1, 3), "by_depth")
     series = reshape(site, deep, (sizes[0], rows * columns * channels), "series")
     along = (over.window[:1], over.strides[:1], over.pads[:1])
-    y = site.add(PoolNode(site.name("depths"), series, kind, *along))
+    y = site.add(PoolNode(site.name("depths"), series, kind, *along, count_pads))
     return reshape(site, y, (depth, rows, columns, channels), label)

@@ -23,7 +23,7 @@ DIRECTION = 1e-24  # what is added to a squared length: nothing beside any but z
 
 
 @dataclass(frozen=True, slots=True)
-class _Site:
+class OperatorSite:
     """Where the nodes of one operator go."""
 
     d: Drawing
@@ -47,7 +47,7 @@ def layer_norm(d: Drawing, op: OnnxOp, args: Args) -> View:
     first = axis_of(d, x, op.whole("axis", -1))
     x = arrange_axes(d, x)
     axes, centred = len(x.order) - first, op.kind == "LayerNormalization"
-    site = _Site(d, d.named(op))
+    site = OperatorSite(d, d.named(op))
     normal = compose.normalize_last_axes(
         site, x.tensor, axes, op.real("epsilon", 1e-5), centred=centred
     )
@@ -69,7 +69,7 @@ def group_norm(d: Drawing, op: OnnxOp, args: Args) -> View:
     groups = channels if whole else op.whole("num_groups", 0)
     if groups < 1 or channels % groups:
         raise UnreadableModelError(f"{channels} channels do not form {groups} groups")
-    site = _Site(d, d.named(op))
+    site = OperatorSite(d, d.named(op))
     normal = compose.normalize_groups(site, x.tensor, groups, op.real("epsilon", 1e-5))
     scale, shift = (
         np.asarray(constant(args, place, what).value, np.float64).reshape(-1)
@@ -97,7 +97,7 @@ def length_norm(d: Drawing, op: OnnxOp, args: Args) -> View:
     axis = axis_of(d, x, op.whole("axis", -1))
     others = [other for other in range(len(x.order)) if other != axis]
     x = arrange_axes(d, x, (*others, axis))
-    site = _Site(d, d.named(op))
+    site = OperatorSite(d, d.named(op))
     normal = compose.normalize_last_axes(site, x.tensor, 1, DIRECTION, centred=False, mean=False)
     return replace(x, tensor=normal)
 
@@ -113,7 +113,7 @@ def multiply_tensors(d: Drawing, op: OnnxOp, a: View, b: View) -> View:
     lead = _common_lead(left[:-2], right[:-2])
     if left[-1] != right[-2]:
         raise UnreadableModelError(f"tensors of {left} and {right} cannot be multiplied")
-    site, parts = _Site(d, d.named(op)), math.prod(lead)
+    site, parts = OperatorSite(d, d.named(op)), math.prod(lead)
     rows = compose.reshape(site, views[0].tensor, (parts, *left[-2:]), "rows")
     turned = (*range(len(right) - 2), len(right) - 1, len(right) - 2)
     columns = compose.transpose(site, views[1].tensor, turned, "columns")

@@ -10,10 +10,12 @@ from dataclasses import replace
 
 import numpy as np
 
+from edgeinfer.graph import volumes
 from edgeinfer.graph.nodes import BatchNormNode, ConvNode, DenseNode, Floats, MergeKind
+from edgeinfer.graph.volumes import VolumeWindow
 from edgeinfer.readers.onnx.affine import scale_view, uniform
 from edgeinfer.readers.onnx.args import Args, constant, constant_or_none, data
-from edgeinfer.readers.onnx.composed import multiply_tensors
+from edgeinfer.readers.onnx.composed import OperatorSite, multiply_tensors
 from edgeinfer.readers.onnx.drawing import Drawing, arranged_tensor
 from edgeinfer.readers.onnx.layout import (
     ZERO,
@@ -39,8 +41,8 @@ def conv(d: Drawing, op: OnnxOp, args: Args, *, channels_last: bool = False) -> 
     """Conv; channels_last: x is (batch, *space, channels), weights are (out, *window, in)."""
     x, weights = data(args, 0), constant(args, 1, "weights")
     rank = weights.value.ndim - 2
-    if rank not in (1, 2):
-        raise UnreadableModelError(f"it has {rank} spatial axes; one or two can be read")
+    if rank not in (1, 2, 3):
+        raise UnreadableModelError(f"it has {rank} spatial axes; up to three can be read")
     x = spatial(d, uniform(d, x), rank, channels_last=channels_last)
     space = tuple(range(1, rank + 1))
     weights = transpose_const(
@@ -60,11 +62,44 @@ def conv(d: Drawing, op: OnnxOp, args: Args, *, channels_last: bool = False) -> 
     if d.quantized and plain and alone and (weights.value == 1).all():
         return sum_window(d, op, x, window, strides, pads)
     name = d.named(op)
+    if rank == 3:
+        over = VolumeWindow(window, strides, pads, dilation)
+        return _conv_volume(d, op, x, weights, constant_or_none(args, 2, "bias"), over, groups)
 
     def node(values: Floats, bias: Floats | None) -> ConvNode:
         return ConvNode(name, name, x.tensor, values, bias, strides, pads, dilation, groups)
 
     return _linear(d, name, x, weights, constant_or_none(args, 2, "bias"), (1.0, 1.0), node)
+
+
+def _conv_volume(
+    d: Drawing,
+    op: OnnxOp,
+    x: View,
+    weights: Const,
+    bias: Const | None,
+    over: VolumeWindow,
+    groups: int,
+) -> View:
+    """A convolution of a volume, as one of a tall image."""
+    sizes, channels = d.shapes[x.tensor][:-1], d.shapes[x.tensor][-1]
+    try:
+        over.places(sizes)
+    except ValueError as error:
+        raise UnreadableModelError(str(error)) from None
+    if groups < 1 or channels % groups:
+        raise UnreadableModelError(f"{channels} channels do not form {groups} groups")
+    name = d.named(op)
+    site = OperatorSite(d, name)
+    image = volumes.stack_slices(site, x.tensor, over, groups)
+    place = (over.strides[1:], ((0, 0), (0, 0)), over.dilation[1:], groups)
+
+    def node(values: Floats, shift: Floats | None) -> ConvNode:
+        return ConvNode(name, name, image, values, shift, *place)
+
+    kernel = move_const(weights, volumes.flatten_kernel)
+    y = _linear(d, name, replace(x, tensor=image), kernel, bias, (1.0, 1.0), node)
+    return replace(y, tensor=volumes.unstack_slices(site, y.tensor, over, sizes))
 
 
 def gemm(d: Drawing, op: OnnxOp, args: Args) -> View:

@@ -22,8 +22,10 @@ from edgeinfer.graph.nodes import (
     dilate_window,
     same_pads,
 )
+from edgeinfer.graph.volumes import VolumeWindow, pool_volume
 from edgeinfer.readers.onnx.affine import carry_view
 from edgeinfer.readers.onnx.args import Args, data
+from edgeinfer.readers.onnx.composed import OperatorSite
 from edgeinfer.readers.onnx.drawing import Drawing
 from edgeinfer.readers.onnx.layout import (
     View,
@@ -76,8 +78,8 @@ def pool(d: Drawing, op: OnnxOp, args: Args, *, channels_last: bool = False) -> 
     """MaxPool and AveragePool."""
     kind = PoolNodeKind.AVERAGE if op.kind == "AveragePool" else PoolNodeKind.MAX
     window = op.wholes("kernel_shape")
-    if window is None or len(window) not in (1, 2):
-        raise UnreadableModelError(f"its window is {window}; one or two spatial axes can be read")
+    if window is None or len(window) not in (1, 2, 3):
+        raise UnreadableModelError(f"its window is {window}; up to three spatial axes can be read")
     if len([output for output in op.outputs if output]) > 1:
         raise UnreadableModelError("the indices of its maxima are used")
     x = spatial(d, carry_pool(d, data(args, 0), kind), len(window), channels_last=channels_last)
@@ -183,8 +185,20 @@ def add_pool(
     count_pads: bool = False,
 ) -> View:
     name = d.named(op)
+    if len(window) == 3:
+        site, over = OperatorSite(d, name), VolumeWindow(window, strides, pads)
+        _refuse_window(d, x, over)
+        y = pool_volume(site, x.tensor, kind, over, "", count_pads=count_pads)
+        return replace(x, tensor=y, exclusive=True)
     d.add(PoolNode(name, x.tensor, kind, window, strides, pads, count_pads))
     return replace(x, tensor=name, exclusive=True)
+
+
+def _refuse_window(d: Drawing, x: View, over: VolumeWindow) -> None:
+    try:
+        over.places(d.shapes[x.tensor][:-1])
+    except ValueError as error:
+        raise UnreadableModelError(str(error)) from None
 
 
 def _ceil_pads(sizes_: Shape, window: Shape, strides: Shape, pads: Pads) -> Pads:
@@ -204,8 +218,8 @@ def global_pool(d: Drawing, op: OnnxOp, args: Args) -> View:
     kind = PoolNodeKind.AVERAGE if op.kind == "GlobalAveragePool" else PoolNodeKind.MAX
     x = data(args, 0)
     rank = x.rank - 2
-    if rank not in (1, 2):
-        raise UnreadableModelError(f"it has {rank} spatial axes; one or two can be read")
+    if rank not in (1, 2, 3):
+        raise UnreadableModelError(f"it has {rank} spatial axes; up to three can be read")
     x = spatial(d, carry_pool(d, x, kind), rank)
     window = d.shapes[x.tensor][:-1]
     return add_pool(d, op, x, kind, window, window, ((0, 0),) * rank)

@@ -56,6 +56,18 @@ def attention(heads: int, size: int, places: int) -> ModelProto:
     return one(*nodes, x=("n", places, 6), weights=weights)
 
 
+VOLUME = ("n", 4, 5, 6, 7)
+
+
+def conv(kernel, **options) -> ModelProto:
+    weights = {"w": floats(RNG, *kernel), "b": floats(RNG, kernel[0])}
+    return one(node("Conv", ["x", "w", "b"], ["y"], **options), x=VOLUME, weights=weights)
+
+
+def pool(kind, **options) -> ModelProto:
+    return one(node(kind, ["x"], ["y"], **options), x=VOLUME)
+
+
 MODELS: dict[str, Callable[[], ModelProto]] = {
     "layer norm": lambda: norm("LayerNormalization"),
     "layer norm without bias": lambda: norm("LayerNormalization", bias=False, epsilon=0.1),
@@ -86,6 +98,19 @@ MODELS: dict[str, Callable[[], ModelProto]] = {
         node("MatMul", ["v", "x"], ["y"]),
         weights={"w": floats(RNG, 6, 3)},
     ),
+    "conv of volumes": lambda: conv((3, 4, 3, 2, 3)),
+    "conv of volumes strided": lambda: conv(
+        (6, 2, 2, 3, 2), group=2, strides=[2, 2, 1], pads=[1, 0, 1, 0, 2, 1]
+    ),
+    "conv of volumes dilated": lambda: conv((2, 4, 2, 2, 3), dilations=[3, 2, 1]),
+    "max of volumes": lambda: pool("MaxPool", kernel_shape=[2, 3, 2], strides=[1, 2, 2]),
+    "mean of volumes": lambda: pool(
+        "AveragePool", kernel_shape=[3, 2, 3], strides=[2, 1, 2], pads=[1, 1, 0, 1, 0, 1]
+    ),
+    "mean of volumes and padding": lambda: pool(
+        "AveragePool", kernel_shape=[3, 2, 3], pads=[1, 1, 0, 1, 0, 1], count_include_pad=1
+    ),
+    "mean of whole volumes": lambda: pool("GlobalAveragePool"),
     "attention": lambda: attention(2, 3, 5),
     "attention with one head": lambda: attention(1, 4, 3),
 }
