@@ -82,7 +82,7 @@ class WidthRow:
         return f"{self.model} {self.method} {self.bits}"
 
     @property
-    def held(self) -> bool:
+    def is_within_limit(self) -> bool:
         """Whether the loss is within what was asked."""
         return self.loss.value <= self.limit
 
@@ -200,7 +200,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
                 if row.file is not None:
                     write_file(options.output / row.file, (Path(work) / row.file).read_bytes())
         write_table(options.output, rows)
-        missed += sum(not row.held for row in rows)
+        missed += sum(not row.is_within_limit for row in rows)
     return 1 if missed else 0
 
 

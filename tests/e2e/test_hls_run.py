@@ -161,11 +161,11 @@ def test_a_compiler_that_fails_is_code_4_and_its_line_is_quoted(
 def test_a_full_disk_is_code_4_and_the_run_goes_on(
     work: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    def full(*_: int) -> None:
+    def refuse_for_space(*_: int) -> None:
         raise OSError(errno.ENOSPC, "No space left on device")
 
     with monkeypatch.context() as patch:
-        patch.setattr(os, "posix_fallocate", full)
+        patch.setattr(os, "posix_fallocate", refuse_for_space)
         assert main([*COMPILE, *HLS]) == 4
     assert "no room is left" in capsys.readouterr().err
     result = shown(capsys, *COMPILE, *HLS)

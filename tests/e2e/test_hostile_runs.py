@@ -22,7 +22,7 @@ Harm = Callable[[Path, Path], None]  # what is done to a run folder, given what 
 
 
 @pytest.fixture(scope="module")
-def made(tmp_path_factory: pytest.TempPathFactory) -> Path:
+def run_home(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A good run with a report, and its model beside it."""
     home = tmp_path_factory.mktemp("made")
     small.classifier(home)
@@ -55,7 +55,7 @@ def listing(step: str, path: str) -> Harm:
     return harm
 
 
-def told(step: str, *place: str, value: Any) -> Harm:
+def change_value(step: str, *place: str, value: Any) -> Harm:
     """A record with another fact."""
 
     def harm(run: Path, outside: Path) -> None:
@@ -120,7 +120,7 @@ HARMS: dict[str, Harm] = {
     **{f"{step} lists {path}": listing(step, path)
        for step in ("load", "lower", "simulate") for path in AWAY},
     **{f"lower lists {path!r}": listing("lower", path) for path in ("", ".", "..", "a\nb", "\0")},
-    **{f"the model is {path}": told("load", "model", "file", value=path) for path in AWAY},
+    **{f"the model is {path}": change_value("load", "model", "file", value=path) for path in AWAY},
     **{f"{name} links away": linked(name, "OUTSIDE/secret.txt")
        for name in ("report.html", "log.txt", "result.json", "program.npz", "recipe.toml",
                     "report_data.json", "program.txt", "model/net.keras", ".edgeinfer/lock",
@@ -141,12 +141,12 @@ HARMS: dict[str, Harm] = {
     "the time is a word": rewritten("lower", seconds="long"),
     "of another step": rewritten("lower", name="load"),
     "one entry more": rewritten("lower", more=1),
-    "the program is a number": told("lower", "program", value=3),
-    "the digest is a list": told("lower", "program", "digest", value=[]),
-    "the model is none": told("load", "model", value=None),
-    "the reference is a path": told("load", "reference", value="OUTSIDE/secret.txt"),
-    "findings are numbers": told("lower", "findings", value=[1, 2]),
-    "metrics are words": told("lower", "metrics", value=["a"]),
+    "the program is a number": change_value("lower", "program", value=3),
+    "the digest is a list": change_value("lower", "program", "digest", value=[]),
+    "the model is none": change_value("load", "model", value=None),
+    "the reference is a path": change_value("load", "reference", value="OUTSIDE/secret.txt"),
+    "findings are numbers": change_value("lower", "findings", value=[1, 2]),
+    "metrics are words": change_value("lower", "metrics", value=["a"]),
     "nested deep": text(".edgeinfer/lower.json", "[" * 100_000),
     "no JSON": text(".edgeinfer/lower.json", "{"),
     "not finite": text(".edgeinfer/lower.json", '{"name": "lower", "key": "", "seconds": NaN}'),
@@ -201,13 +201,13 @@ def use(run: Path, model: Path, capsys: pytest.CaptureFixture[str]) -> None:
 @pytest.mark.timeout(120)
 @pytest.mark.parametrize("harm", HARMS.values(), ids=HARMS.keys())
 def test_nothing_outside_a_hostile_run_folder_is_touched(
-    harm: Harm, made: Path, outside: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+    harm: Harm, run_home: Path, outside: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     run = tmp_path / "run"
-    shutil.copytree(made / "run", run)
+    shutil.copytree(run_home / "run", run)
     harm(run, outside)
     before = outsiders(outside)
-    use(run, made / "net.keras", capsys)
+    use(run, run_home / "net.keras", capsys)
     assert outsiders(outside) == before
     inside = [path for path in run.rglob("*") if path.is_file() and not path.is_symlink()]
     held = [path for path in inside if SECRET.encode() in path.read_bytes()]
@@ -220,11 +220,11 @@ def test_fifty_harms_are_tried() -> None:
 
 
 def test_a_project_that_a_record_names_is_not_set_aside_elsewhere(
-    made: Path, outside: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+    run_home: Path, outside: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     """Eight characters of a digest once made up the name of a folder that was deleted."""
     run = tmp_path / "run"
-    shutil.copytree(made / "run", run)
+    shutil.copytree(run_home / "run", run)
     (run / "rtl").mkdir()
     (run / "rtl" / "left.txt").write_text("a tool's work")
     (run / "rtl-").mkdir()
@@ -235,7 +235,7 @@ def test_a_project_that_a_record_names_is_not_set_aside_elsewhere(
     record = lower | {"name": "emit-rtl", "files": {}, "facts": facts}
     (run / ".edgeinfer" / "emit-rtl.json").write_text(json.dumps(record))
     before = outsiders(outside)
-    model = str(made / "net.keras")
+    model = str(run_home / "net.keras")
     assert main(["compile", model, "--target", "rtl", "--bits", "5", "-o", str(run)]) == 2
     assert "emit-rtl" in capsys.readouterr().err
     assert outsiders(outside) == before
@@ -243,10 +243,10 @@ def test_a_project_that_a_record_names_is_not_set_aside_elsewhere(
 
 @pytest.mark.parametrize("bad", [{"clock_mhz": "fast"}, {"no_such": 1}, {"folds": 3}, {"part": []}])
 def test_hostile_settings_are_refused(
-    bad: dict[str, Any], made: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+    bad: dict[str, Any], run_home: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     run = tmp_path / "run"
-    shutil.copytree(made / "run", run)
+    shutil.copytree(run_home / "run", run)
     lower = json.loads((run / ".edgeinfer" / "lower.json").read_text())
     facts = {"target": "rtl", "program": lower["facts"]["program"]["digest"], "stage": "rtl",
              "exact": True, "settings": bad, "place": {}, "findings": [],
@@ -257,9 +257,9 @@ def test_hostile_settings_are_refused(
     assert "compile the model" in capsys.readouterr().err.lower()
 
 
-def test_a_link_that_stays_inside_is_no_harm(made: Path, tmp_path: Path) -> None:
+def test_a_link_that_stays_inside_is_no_harm(run_home: Path, tmp_path: Path) -> None:
     run = tmp_path / "run"
-    shutil.copytree(made / "run", run)
+    shutil.copytree(run_home / "run", run)
     (run / "again.html").symlink_to("report.html")
     assert main(["report", str(run)]) == 0
 

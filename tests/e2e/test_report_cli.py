@@ -19,7 +19,7 @@ from tests.support.command_line import shown
 
 
 @pytest.fixture(scope="module")
-def made(tmp_path_factory: pytest.TempPathFactory) -> Path:
+def run_home(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A folder with a run of a small model, judged on data."""
     folder = tmp_path_factory.mktemp("report")
     model, data = small.classifier(folder), small.data(folder)
@@ -28,17 +28,23 @@ def made(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder
 
 
-def test_a_report_is_written_from_a_run(made: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    run = made / "RUN"
+def test_a_report_is_written_from_a_run(run_home: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    run = run_home / "RUN"
     told = shown(
-        capsys, "report", str(run), "--markdown", str(made / "r.md"), "--junit", str(made / "r.xml")
+        capsys,
+        "report",
+        str(run),
+        "--markdown",
+        str(run_home / "r.md"),
+        "--junit",
+        str(run_home / "r.xml"),
     )
     assert told["answers"]["agrees"]["state"] == "good"
     assert told["output"].endswith("report.html")
     page = (run / "report.html").read_text()
     assert told["verdict"].split(";")[0] in page
-    assert told["verdict"].split(";")[0] in (made / "r.md").read_text()
-    suite = xml.parse(made / "r.xml").getroot()[0]
+    assert told["verdict"].split(";")[0] in (run_home / "r.md").read_text()
+    suite = xml.parse(run_home / "r.xml").getroot()[0]
     assert suite.attrib["failures"] == "0" and suite[0].attrib["name"] == "interpret = engine"
     profile = profile_from_json((run / "report_data.json").read_text(), "p")
     assert profile.origin == "60 samples of data.npz"  # those of compile
@@ -52,25 +58,25 @@ def test_a_report_is_written_from_a_run(made: Path, capsys: pytest.CaptureFixtur
 
 
 def test_a_second_report_looks_into_nothing_again(
-    made: Path, capsys: pytest.CaptureFixture[str]
+    run_home: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    assert main(["report", str(made / "RUN")]) == 0
+    assert main(["report", str(run_home / "RUN")]) == 0
     capsys.readouterr()
-    assert main(["report", str(made / "RUN")]) == 0
+    assert main(["report", str(run_home / "RUN")]) == 0
     assert "profile: as before" in capsys.readouterr().err
-    assert main(["report", str(made / "RUN"), "--data", str(made / "data.npz")]) == 0
+    assert main(["report", str(run_home / "RUN"), "--data", str(run_home / "data.npz")]) == 0
     assert "profile: as before" in capsys.readouterr().err  # the same samples
 
 
 def test_the_summary_is_the_verdict_of_the_page(
-    made: Path, capsys: pytest.CaptureFixture[str]
+    run_home: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    assert main(["report", str(made / "RUN"), "--latency-us", "3"]) == 0
+    assert main(["report", str(run_home / "RUN"), "--latency-us", "3"]) == 0
     lines = capsys.readouterr().out.splitlines()
     assert lines[0] == "net"
     assert lines[1].startswith("Bit-identical in 1 pair of stages; fit not known")
-    assert lines[1] in (made / "RUN" / "report.html").read_text().replace("&gt;", ">")
-    assert lines[-1] == f"written   {made / 'RUN' / 'report.html'}"
+    assert lines[1] in (run_home / "RUN" / "report.html").read_text().replace("&gt;", ">")
+    assert lines[-1] == f"written   {run_home / 'RUN' / 'report.html'}"
 
 
 def test_a_result_alone_has_a_report_too(
@@ -114,25 +120,25 @@ def test_a_result_alone_has_a_report_too(
 def test_what_cannot_be_done_is_told_in_a_paragraph(
     tokens: list[str],
     words: str,
-    made: Path,
+    run_home: Path,
     capsys: pytest.CaptureFixture[str],
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.chdir(made)
+    monkeypatch.chdir(run_home)
     assert main(tokens) == 2
     captured = capsys.readouterr()
     assert captured.out == "" and words in captured.err and captured.err.count("\n") == 1
 
 
-def test_gates_decide_the_exit_code(made: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    run, gates = str(made / "RUN"), made / "gates.toml"
+def test_gates_decide_the_exit_code(run_home: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    run, gates = str(run_home / "RUN"), run_home / "gates.toml"
     gates.write_text('auc_drop = "<= 1"\nbit_identical = true\n')
     told = shown(capsys, "check", run, "--gates", str(gates))
     assert told["passed"] and [gate["held"] for gate in told["gates"]] == ["passed", "passed"]
     assert told["gates"][1]["value"] is True and isinstance(told["gates"][0]["value"], float)
     gates.write_text('auc_drop = "<= -1"\nhls.lut = {max = 1, origin = "synthesised"}\n')
     told = shown(
-        capsys, "check", run, "--gates", str(gates), "--junit", str(made / "g.xml"), code=1
+        capsys, "check", run, "--gates", str(gates), "--junit", str(run_home / "g.xml"), code=1
     )
     assert not told["passed"]
     assert main(["check", run, "--gates", str(gates)]) == 1
@@ -141,35 +147,40 @@ def test_gates_decide_the_exit_code(made: Path, capsys: pytest.CaptureFixture[st
     assert "limit <= −1" in captured.err
     assert "hls.lut: not measured, limit <= 1" in captured.err
     assert captured.out.count("missed") == 2
-    assert xml.parse(made / "g.xml").getroot()[0].attrib["failures"] == "2"
+    assert xml.parse(run_home / "g.xml").getroot()[0].attrib["failures"] == "2"
     gates.write_text('latency_uss = "<= 1"\n')
     assert main(["check", run, "--gates", str(gates)]) == 2
     assert "'latency_us'" in capsys.readouterr().err
 
 
-def test_a_run_is_no_worse_than_itself(made: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    run = str(made / "RUN")
+def test_a_run_is_no_worse_than_itself(run_home: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    run = str(run_home / "RUN")
     told = shown(capsys, "check", run, "--baseline", run)
     assert told["passed"] and len(told["gates"]) == 5
-    (made / "worse.json").write_text(
+    (run_home / "worse.json").write_text(
         results.disagreeing().model_copy(update={"device": None}).to_json()
     )
-    (made / "good.json").write_text(results.good().to_json())
-    worse, good = str(made / "worse.json"), str(made / "good.json")
+    (run_home / "good.json").write_text(results.good().to_json())
+    worse, good = str(run_home / "worse.json"), str(run_home / "good.json")
     assert shown(capsys, "check", worse, "--baseline", good, code=1)["passed"] is False
 
 
-def test_runs_are_compared_in_every_form(made: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    files = {name: str(made / f"c.{name}") for name in ("html", "markdown", "csv")}
+def test_runs_are_compared_in_every_form(
+    run_home: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    files = {name: str(run_home / f"c.{name}") for name in ("html", "markdown", "csv")}
     options = [word for name, path in files.items() for word in (f"--{name}", path)]
-    (made / "other.json").write_text(results.good().to_json())
-    told = shown(capsys, "compare", str(made / "RUN"), str(made / "other.json"), *options)
-    assert [run["run"] for run in told["runs"]] == [str(made / "RUN"), str(made / "other.json")]
+    (run_home / "other.json").write_text(results.good().to_json())
+    told = shown(capsys, "compare", str(run_home / "RUN"), str(run_home / "other.json"), *options)
+    assert [run["run"] for run in told["runs"]] == [
+        str(run_home / "RUN"),
+        str(run_home / "other.json"),
+    ]
     assert told["not_comparable"]
     for path in files.values():
         assert Path(path).stat().st_size > 1000
-    assert main(["compare", str(made / "RUN" / "result.json")]) == 0
-    assert str(made / "RUN") in capsys.readouterr().out
+    assert main(["compare", str(run_home / "RUN" / "result.json")]) == 0
+    assert str(run_home / "RUN") in capsys.readouterr().out
 
 
 def test_200_runs_are_compared_in_seconds(

@@ -203,11 +203,11 @@ def test_a_full_disk_is_code_4(
 ) -> None:
     import errno
 
-    def full(_: int) -> None:
+    def refuse_for_space(_: int) -> None:
         raise OSError(errno.ENOSPC, "No space left on device")
 
     with monkeypatch.context() as patch:
-        patch.setattr(os, "fsync", full)
+        patch.setattr(os, "fsync", refuse_for_space)
         capsys.readouterr()
         assert main(COMPILE) == 4
     assert "no room is left" in capsys.readouterr().err

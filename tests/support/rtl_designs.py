@@ -55,7 +55,7 @@ class Made:
         )
 
 
-def made(program: Program, settings: RtlSettings, folder: Path) -> Made:
+def make_design(program: Program, settings: RtlSettings, folder: Path) -> Made:
     """Design and write."""
     folded = prepare_program(program)
     _, netlist = design_netlist(folded, settings)

@@ -77,7 +77,7 @@ class Judged:
         return self.estimated / self.found - 1.0
 
 
-def seen(fabric: str) -> list[Seen]:
+def measure_fabric(fabric: str) -> list[Seen]:
     """All blocks of all designs that were synthesised for a family."""
     counted, blocks = recorded(), []
     for design in designs():
@@ -137,7 +137,7 @@ def band(errors: Sequence[Judged]) -> list[float]:
 
 def renewed(fabric: str, entry: dict[str, Any]) -> dict[str, Any]:
     """A family's table with constants and bands made anew."""
-    blocks = seen(fabric)
+    blocks = measure_fabric(fabric)
     start = fabric_from({**entry, "lut": {}, "ff": {}, "band": {}, "block_band": {}})
     fit = fitted(blocks, start)
     errors = judged(blocks, start)

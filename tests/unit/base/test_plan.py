@@ -56,12 +56,12 @@ def test_a_full_disk_leaves_the_old_file_and_no_litter(
 
     written: list[int] = []
 
-    def full(descriptor: int) -> None:
+    def refuse_for_space(descriptor: int) -> None:
         written.append(descriptor)
         if len(written) == 2:
             raise OSError(errno.ENOSPC, "No space left on device")
 
-    monkeypatch.setattr(os, "fsync", full)
+    monkeypatch.setattr(os, "fsync", refuse_for_space)
     with pytest.raises(ToolFailedError, match=r"r\.json: no room is left") as caught:
         plan.write_files({tmp_path / "first": b"1", target: b"new"})
     assert caught.value.exit_code == 4

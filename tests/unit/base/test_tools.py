@@ -21,13 +21,13 @@ FAKE = Tool("fake_synth", "EDGEINFER_FAKE_SYNTH", "a fake", "apt-get install fak
 
 
 @pytest.fixture
-def found() -> FoundTool:
+def fake_tool() -> FoundTool:
     return tools.find(FAKE, {"PATH": f"{FAKES}{os.pathsep}{os.environ['PATH']}"})
 
 
-def test_a_tool_on_the_path_is_found_with_its_version(found: FoundTool) -> None:
-    assert found.path == FAKES / "fake_synth"
-    assert found.version == "2024.1.2"
+def test_a_tool_on_the_path_is_found_with_its_version(fake_tool: FoundTool) -> None:
+    assert fake_tool.path == FAKES / "fake_synth"
+    assert fake_tool.version == "2024.1.2"
 
 
 def test_the_override_wins_over_the_path(tmp_path: Path) -> None:
@@ -52,45 +52,45 @@ def test_an_override_that_is_no_program_is_refused(tmp_path: Path) -> None:
         tools.find(FAKE, {"PATH": str(FAKES), FAKE.override: str(tmp_path / "gone")})
 
 
-def test_output_and_log_are_kept(found: FoundTool, tmp_path: Path) -> None:
+def test_output_and_log_are_kept(fake_tool: FoundTool, tmp_path: Path) -> None:
     log = tmp_path / "logs" / "synth.log"
-    finished = tools.run(found, ["say", "all is well"], seconds=10, folder=tmp_path, log=log)
+    finished = tools.run(fake_tool, ["say", "all is well"], seconds=10, folder=tmp_path, log=log)
     assert finished.output == "all is well\n"
     assert log.read_text() == "all is well\n"
     assert 0 <= finished.seconds < 10
 
 
-def test_a_log_that_cannot_be_written_is_named(found: FoundTool, tmp_path: Path) -> None:
+def test_a_log_that_cannot_be_written_is_named(fake_tool: FoundTool, tmp_path: Path) -> None:
     (tmp_path / "logs").write_text("a file")
     with pytest.raises(ToolFailedError, match="is a file, where a folder is needed"):
-        tools.run(found, ["say", "x"], seconds=10, log=tmp_path / "logs" / "synth.log")
+        tools.run(fake_tool, ["say", "x"], seconds=10, log=tmp_path / "logs" / "synth.log")
 
 
 def test_a_failure_quotes_the_first_line_that_speaks_of_an_error(
-    found: FoundTool, tmp_path: Path
+    fake_tool: FoundTool, tmp_path: Path
 ) -> None:
     log = tmp_path / "synth.log"
     with pytest.raises(ToolFailedError) as caught:
-        tools.run(found, ["fail"], seconds=10, log=log)
+        tools.run(fake_tool, ["fail"], seconds=10, log=log)
     assert caught.value.exit_code == 4
     assert "fake_synth failed with code 7: ERROR: [XFORM 203-504] unroll" in str(caught.value)
     assert str(log) in str(caught.value)
 
 
-def test_silence_is_said(found: FoundTool) -> None:
+def test_silence_is_said(fake_tool: FoundTool) -> None:
     with pytest.raises(ToolFailedError, match="code 1: it printed nothing"):
-        tools.run(found, ["silent"], seconds=10)
+        tools.run(fake_tool, ["silent"], seconds=10)
 
 
-def test_a_crash_names_its_signal(found: FoundTool) -> None:
+def test_a_crash_names_its_signal(fake_tool: FoundTool) -> None:
     with pytest.raises(ToolFailedError, match="ended by SIGSEGV"):
-        tools.run(found, ["crash"], seconds=10)
+        tools.run(fake_tool, ["crash"], seconds=10)
 
 
-def test_the_time_budget_ends_a_tool_and_its_children(found: FoundTool, tmp_path: Path) -> None:
+def test_the_time_budget_ends_a_tool_and_its_children(fake_tool: FoundTool, tmp_path: Path) -> None:
     started = time.monotonic()
     with pytest.raises(ToolFailedError, match=r"stopped after 0\.5 s"):
-        tools.run(found, ["hang", str(tmp_path / "child")], seconds=0.5)
+        tools.run(fake_tool, ["hang", str(tmp_path / "child")], seconds=0.5)
     assert time.monotonic() - started < 5
     child = int((tmp_path / "child").read_text())
     for _ in range(100):
@@ -107,12 +107,12 @@ def _alive(process: int) -> bool:
         return False
 
 
-def test_a_program_that_does_not_start_is_named(found: FoundTool, tmp_path: Path) -> None:
+def test_a_program_that_does_not_start_is_named(fake_tool: FoundTool, tmp_path: Path) -> None:
     broken = tmp_path / "broken"
     broken.write_text("#!/no/such/interpreter\n")
     broken.chmod(0o755)
     with pytest.raises(ToolFailedError, match="does not start"):
-        tools.run(replace(found, path=broken), [], seconds=1)
+        tools.run(replace(fake_tool, path=broken), [], seconds=1)
 
 
 def test_a_tool_that_does_not_say_its_version_is_still_found(tmp_path: Path) -> None:
@@ -137,7 +137,7 @@ def test_the_last_line_is_told_while_a_tool_runs(tmp_path: Path) -> None:
     assert finished.output == "one\ntwo\nthree\n"
 
 
-def test_who_cannot_be_told_ends_the_tool(found: FoundTool, tmp_path: Path) -> None:
+def test_who_cannot_be_told_ends_the_tool(fake_tool: FoundTool, tmp_path: Path) -> None:
     slow = tmp_path / "slow"
     slow.write_text(f"#!/bin/sh\necho $$ > {tmp_path / 'child'}\necho on\nexec sleep 600\n")
     slow.chmod(0o755)
@@ -146,7 +146,7 @@ def test_who_cannot_be_told_ends_the_tool(found: FoundTool, tmp_path: Path) -> N
         raise KeyboardInterrupt
 
     with pytest.raises(KeyboardInterrupt):
-        tools.run(replace(found, path=slow), [], seconds=20, said=said)
+        tools.run(replace(fake_tool, path=slow), [], seconds=20, said=said)
     assert not _alive(int((tmp_path / "child").read_text()))
 
 

@@ -32,7 +32,7 @@ def run_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder
 
 
-def told(capsys: pytest.CaptureFixture[str], *tokens: str, code: int = 0) -> tuple[str, str]:
+def run_command(capsys: pytest.CaptureFixture[str], *tokens: str, code: int = 0) -> tuple[str, str]:
     """What the verb says on stdout and stderr."""
     capsys.readouterr()
     assert main(["export", *tokens]) == code
@@ -45,7 +45,7 @@ def test_a_run_is_written_in_one_line(
     kind: str, run_folder: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     path = tmp_path / "new" / "net.onnx"
-    out, err = told(capsys, str(run_folder), "--format", kind, "-o", str(path))
+    out, err = run_command(capsys, str(run_folder), "--format", kind, "-o", str(path))
     program = store.load((run_folder / "program.npz").read_bytes())
     assert err == ""
     line, *findings = out.splitlines()
@@ -65,7 +65,7 @@ def test_json_is_all_that_stdout_gets(
     run_folder: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     path = tmp_path / "net.onnx"
-    out, err = told(capsys, str(run_folder), "--format", "qonnx", "-o", str(path), "--json")
+    out, err = run_command(capsys, str(run_folder), "--format", "qonnx", "-o", str(path), "--json")
     found = json.loads(out)
     program = store.load((run_folder / "program.npz").read_bytes())
     assert found["program"] == program.digest
@@ -78,7 +78,7 @@ def test_json_is_all_that_stdout_gets(
 
 def test_a_model_is_lowered_first(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     path = tmp_path / "net.onnx"
-    out, _ = told(capsys, "jet-tagger", "--format", "integer-onnx", "-o", str(path))
+    out, _ = run_command(capsys, "jet-tagger", "--format", "integer-onnx", "-o", str(path))
     assert "16 bits were taken" in out
     assert path.is_file()
 
@@ -101,7 +101,7 @@ def test_wrong_arguments_say_what_is_right(
     capsys: pytest.CaptureFixture[str],
 ) -> None:
     filled = [token.format(tmp=tmp_path, run=run_folder) for token in tokens]
-    out, err = told(capsys, *filled, code=2)
+    out, err = run_command(capsys, *filled, code=2)
     assert out == "" and said in err
     assert not list(tmp_path.iterdir())
 

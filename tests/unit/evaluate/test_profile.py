@@ -58,7 +58,7 @@ def network() -> tuple[Graph, Recipe]:
 
 
 @pytest.fixture(scope="module")
-def made() -> Made:
+def profiled_run() -> Made:
     """A profile of the network on 300 samples."""
     graph, recipe = network()
     lowered = lower(graph, recipe)
@@ -69,8 +69,8 @@ def made() -> Made:
     return lowered, samples, profile
 
 
-def test_saturated_values_are_counted_one_by_one(made: Made) -> None:
-    lowered, samples, profile = made
+def test_saturated_values_are_counted_one_by_one(profiled_run: Made) -> None:
+    lowered, samples, profile = profiled_run
     raw = judge.raw_inputs(lowered.program, lowered.recipe, samples)
     values = interpret(lowered.program, raw)
     relu = next(each for each in profile.layers if each.name == "relu")
@@ -85,16 +85,16 @@ def test_saturated_values_are_counted_one_by_one(made: Made) -> None:
     assert relu.rounding_rms == pytest.approx(math.sqrt(float(np.mean(wanted**2))))
 
 
-def test_seen_ranges_lie_within_proved_ones(made: Made) -> None:
-    _, _, profile = made
+def test_seen_ranges_lie_within_proved_ones(profiled_run: Made) -> None:
+    _, _, profile = profiled_run
     for layer in profile.layers:
         assert layer.observed_low is not None and layer.observed_high is not None
         assert layer.proved_low <= layer.observed_low <= layer.observed_high <= layer.proved_high
         assert layer.observed_bits <= Fixed.parse(layer.format).bits
 
 
-def test_errors_are_those_against_the_float_network(made: Made) -> None:
-    lowered, samples, profile = made
+def test_errors_are_those_against_the_float_network(profiled_run: Made) -> None:
+    lowered, samples, profile = profiled_run
     graph, _ = network()
     exact = judge.float_outputs(graph, samples)["out"]
     raw = judge.raw_inputs(lowered.program, lowered.recipe, samples)
@@ -105,8 +105,8 @@ def test_errors_are_those_against_the_float_network(made: Made) -> None:
     assert last.float_rms == pytest.approx(float(np.sqrt(np.mean(exact**2))), rel=1e-5)
 
 
-def test_scores_are_those_of_the_result(made: Made) -> None:
-    _, samples, profile = made
+def test_scores_are_those_of_the_result(profiled_run: Made) -> None:
+    _, samples, profile = profiled_run
     graph, _ = network()
     floats = judge.score(graph, judge.float_outputs(graph, samples), samples)
     shown = next(each for each in profile.scores if each.stage == "float")
@@ -119,8 +119,8 @@ def test_scores_are_those_of_the_result(made: Made) -> None:
     assert profile.lost.auc.value == pytest.approx(shown.auc.value - after.auc.value)
 
 
-def test_distributions_hold_every_value_and_the_format(made: Made) -> None:
-    _, _, profile = made
+def test_distributions_hold_every_value_and_the_format(profiled_run: Made) -> None:
+    _, _, profile = profiled_run
     by_name = {(each.kind, each.name): each for each in profile.distributions}
     assert set(by_name) == {
         ("weight", "hidden"), ("weight", "out"), ("activation", "x"), ("activation", "relu"),
@@ -214,17 +214,17 @@ def test_a_curve_goes_from_nothing_to_everything_and_encloses_its_area() -> None
     rng = np.random.default_rng(2)
     positive = rng.random(3000) < 0.5
     scores = np.round(rng.normal(size=3000) + positive, 2)  # with ties
-    made = curves.curve("float", "out", "signal", scores, positive)
-    assert made is not None
-    assert (made.background[0], made.signal[0]) == (0.0, 0.0)
-    assert (made.background[-1], made.signal[-1]) == (1.0, 1.0)
-    assert len(made.signal) <= curves.POINTS + 2
-    drawn = float(np.trapezoid(made.signal, made.background))
-    assert drawn == pytest.approx(made.auc, abs=2e-3)
+    drawn_curve = curves.curve("float", "out", "signal", scores, positive)
+    assert drawn_curve is not None
+    assert (drawn_curve.background[0], drawn_curve.signal[0]) == (0.0, 0.0)
+    assert (drawn_curve.background[-1], drawn_curve.signal[-1]) == (1.0, 1.0)
+    assert len(drawn_curve.signal) <= curves.POINTS + 2
+    drawn = float(np.trapezoid(drawn_curve.signal, drawn_curve.background))
+    assert drawn == pytest.approx(drawn_curve.auc, abs=2e-3)
     assert curves.curve("float", "out", "signal", scores, np.ones(3000, bool)) is None
 
 
-def test_large_networks_are_looked_into_on_fewer_samples(made: Made) -> None:
-    lowered, _, profile = made
+def test_large_networks_are_looked_into_on_fewer_samples(profiled_run: Made) -> None:
+    lowered, _, profile = profiled_run
     assert profile.tapped == profile.samples == 300
     assert worth_looking_at(lowered.program, 10**9) <= 4096

@@ -38,34 +38,34 @@ def run(folder: Path, settings: SearchSettings = SHORT, **options: object) -> Se
 
 
 @pytest.fixture(scope="module")
-def found(tmp_path_factory: pytest.TempPathFactory) -> SearchResult:
+def search_result(tmp_path_factory: pytest.TempPathFactory) -> SearchResult:
     return run(tmp_path_factory.mktemp("search"))
 
 
-def test_half_the_operations_of_six_bits_at_no_worse_a_score(found: SearchResult) -> None:
-    six = found.uniform[6]
-    best = found.cheapest(six.outcome.score - 0.003)  # 1200 samples tell no less than that
+def test_half_the_operations_of_six_bits_at_no_worse_a_score(search_result: SearchResult) -> None:
+    six = search_result.uniform[6]
+    best = search_result.cheapest(six.outcome.score - 0.003)  # 1200 samples tell no less than that
     assert best is not None
     assert best.outcome.costs["ebops"] <= 0.5 * six.outcome.costs["ebops"]
 
 
-def test_a_budget_buys_the_best_that_it_can(found: SearchResult) -> None:
-    budget = 0.5 * found.uniform[6].outcome.costs["ebops"]
-    best = found.best(budget)
+def test_a_budget_buys_the_best_that_it_can(search_result: SearchResult) -> None:
+    budget = 0.5 * search_result.uniform[6].outcome.costs["ebops"]
+    best = search_result.best(budget)
     assert best is not None and best.outcome.costs["ebops"] <= budget
     assert all(
         trial.outcome.score <= best.outcome.score
-        for trial in found.trials
+        for trial in search_result.trials
         if trial.outcome.costs["ebops"] <= budget
     )
-    assert found.best(0.0) is None
+    assert search_result.best(0.0) is None
 
 
-def test_the_report_is_whole(found: SearchResult, tmp_path: Path) -> None:
-    plan = report(found)
+def test_the_report_is_whole(search_result: SearchResult, tmp_path: Path) -> None:
+    plan = report(search_result)
     plan.write(tmp_path)
     told = json.loads((tmp_path / "front.json").read_text())
-    assert told == json.loads(json.dumps(document(found)))
+    assert told == json.loads(json.dumps(document(search_result)))
     assert told["objective"] == "auc" and len(told["uniform"]) == 4
     costs = [point["costs"]["ebops"] for point in told["front"]]
     assert costs == sorted(costs)
@@ -82,7 +82,7 @@ def test_the_report_is_whole(found: SearchResult, tmp_path: Path) -> None:
 
 
 def test_a_killed_search_goes_on_and_ends_the_same(
-    found: SearchResult, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    search_result: SearchResult, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     asked: list[int] = []
     real = search_run.SearchedNetwork.evaluator
@@ -103,7 +103,7 @@ def test_a_killed_search_goes_on_and_ends_the_same(
         with pytest.raises(KeyboardInterrupt):
             run(tmp_path)
     resumed = run(tmp_path)
-    assert document(resumed) == document(found)
+    assert document(resumed) == document(search_result)
     assert len((tmp_path / "search.jsonl").read_text().splitlines()) == 1 + 30
 
 

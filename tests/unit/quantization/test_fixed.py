@@ -48,7 +48,7 @@ def rounded(value: Fraction, rounding: Rounding) -> int:
     return low if value - low < Fraction(1, 2) else low + 1
 
 
-def held(raw: int, type_: Fixed, overflow: Overflow) -> int:
+def overflow_exactly(raw: int, type_: Fixed, overflow: Overflow) -> int:
     """The definition of each overflow mode."""
     if overflow is Overflow.WRAP:
         wrapped = raw % 2**type_.bits
@@ -64,7 +64,9 @@ def held(raw: int, type_: Fixed, overflow: Overflow) -> int:
 @example(-1, 2, Quantizer(Fixed(True, 4, 4), Rounding.RND_MIN_INF))
 def test_requantize_is_the_rational_definition(raw: int, frac: int, quantizer: Quantizer) -> None:
     value = Fraction(raw) * Fraction(2) ** (quantizer.type.frac - frac)
-    expected = held(rounded(value, quantizer.rounding), quantizer.type, quantizer.overflow)
+    expected = overflow_exactly(
+        rounded(value, quantizer.rounding), quantizer.type, quantizer.overflow
+    )
     assert requantize(np.array([raw]), frac, quantizer)[0] == expected
 
 
@@ -84,7 +86,9 @@ def test_nothing_is_lost_at_the_ends_of_the_word(
 ) -> None:
     raw >>= small
     value = Fraction(raw) / Fraction(2) ** shift
-    expected = held(rounded(value, quantizer.rounding), quantizer.type, quantizer.overflow)
+    expected = overflow_exactly(
+        rounded(value, quantizer.rounding), quantizer.type, quantizer.overflow
+    )
     assert requantize(np.array([raw]), quantizer.type.frac + shift, quantizer)[0] == expected
 
 
@@ -97,7 +101,9 @@ def test_nothing_is_lost_at_the_ends_of_the_word(
 def test_quantize_is_the_rational_definition(value: float, quantizer: Quantizer) -> None:
     assume(quantizer.overflow is not Overflow.WRAP or abs(value) < 2.0**50)
     scaled = Fraction(value) * Fraction(2) ** quantizer.type.frac
-    expected = held(rounded(scaled, quantizer.rounding), quantizer.type, quantizer.overflow)
+    expected = overflow_exactly(
+        rounded(scaled, quantizer.rounding), quantizer.type, quantizer.overflow
+    )
     assert quantize(value, quantizer) == expected
 
 
@@ -117,7 +123,9 @@ def test_every_float_has_the_raw_integer_of_the_definition(
     value: float, quantizer: Quantizer
 ) -> None:
     scaled = Fraction(value) * Fraction(2) ** quantizer.type.frac
-    expected = held(rounded(scaled, quantizer.rounding), quantizer.type, quantizer.overflow)
+    expected = overflow_exactly(
+        rounded(scaled, quantizer.rounding), quantizer.type, quantizer.overflow
+    )
     assert quantize(value, quantizer) == expected
 
 

@@ -23,14 +23,14 @@ from tests.support import report_results as results
 GOOD = results.good()
 
 
-def held(text: str, result: Result = GOOD) -> list[GateResult]:
+def check_gates_of(text: str, result: Result = GOOD) -> list[GateResult]:
     return check(
         result, read(text, "gates.toml").gates, "gates.toml", Vocabulary(figures(), stages())
     )
 
 
 def one(text: str, result: Result = GOOD) -> GateResult:
-    (found,) = held(text, result)
+    (found,) = check_gates_of(text, result)
     return found
 
 
@@ -133,7 +133,7 @@ def test_limits_are_kept_or_missed(gate: str, passes: bool) -> None:
 
 
 def test_a_gate_without_a_target_is_held_for_each() -> None:
-    found = held('gates = ["lut <= 40000"]')
+    found = check_gates_of('gates = ["lut <= 40000"]')
     assert {(each.figure, each.held) for each in found} == {
         ("hls.lut", GateOutcome.MISSED),
         ("rtl.lut", GateOutcome.PASSED),
@@ -207,17 +207,19 @@ def test_what_is_no_number_keeps_no_limit(limit: str) -> None:
 )
 def test_a_typing_error_is_an_error_that_names_what_was_meant(gate: str, words: str) -> None:
     with pytest.raises(UsageError, match=words) as caught:
-        held(f'gates = ["{gate}"]')
+        check_gates_of(f'gates = ["{gate}"]')
     assert caught.value.exit_code == 2
 
 
-def kept(result: Result, baseline: Result = GOOD, **more: Tolerance) -> dict[str, GateOutcome]:
+def outcomes_by_gate(
+    result: Result, baseline: Result = GOOD, **more: Tolerance
+) -> dict[str, GateOutcome]:
     return {each.figure: each.held for each in regressions(result, baseline, more)}
 
 
 def test_a_result_is_no_worse_than_itself() -> None:
-    assert set(kept(GOOD).values()) == {GateOutcome.PASSED}
-    assert len(kept(GOOD)) > 20
+    assert set(outcomes_by_gate(GOOD).values()) == {GateOutcome.PASSED}
+    assert len(outcomes_by_gate(GOOD)) > 20
 
 
 def test_what_got_worse_is_missed_and_tolerances_allow_for_it() -> None:
@@ -230,10 +232,13 @@ def test_what_got_worse_is_missed_and_tolerances_allow_for_it() -> None:
         }
     )
     name = "rtl.dsp (routing)"
-    assert kept(dearer)[name] is GateOutcome.MISSED
-    assert kept(GOOD, dearer)[name] is GateOutcome.PASSED  # better than before
-    assert kept(dearer, **{"rtl.dsp": Tolerance(relative=0.05)})[name] is GateOutcome.PASSED
-    assert kept(dearer, dsp=Tolerance(absolute=1))[name] is GateOutcome.MISSED
+    assert outcomes_by_gate(dearer)[name] is GateOutcome.MISSED
+    assert outcomes_by_gate(GOOD, dearer)[name] is GateOutcome.PASSED  # better than before
+    assert (
+        outcomes_by_gate(dearer, **{"rtl.dsp": Tolerance(relative=0.05)})[name]
+        is GateOutcome.PASSED
+    )
+    assert outcomes_by_gate(dearer, dsp=Tolerance(absolute=1))[name] is GateOutcome.MISSED
     assert read('[baseline]\nrtl.dsp = "5 %"\nauc = 0.01', "g").tolerances == {
         "rtl.dsp": Tolerance(relative=0.05),
         "auc": Tolerance(absolute=0.01),
@@ -248,13 +253,13 @@ def test_a_slower_clock_is_worse() -> None:
             )
         }
     )
-    assert kept(slower)["rtl.fmax_mhz"] is GateOutcome.MISSED
-    assert kept(GOOD, slower)["rtl.fmax_mhz"] is GateOutcome.PASSED
+    assert outcomes_by_gate(slower)["rtl.fmax_mhz"] is GateOutcome.MISSED
+    assert outcomes_by_gate(GOOD, slower)["rtl.fmax_mhz"] is GateOutcome.PASSED
 
 
 def test_what_the_baseline_knew_must_still_be_known() -> None:
     blind = GOOD.model_copy(update={"metrics": (), "agreement": (), "accuracy": {}})
-    found = kept(blind)
+    found = outcomes_by_gate(blind)
     assert set(found.values()) == {GateOutcome.MISSED} and "agreement engine = csim" in found
 
 
@@ -270,8 +275,8 @@ def test_other_samples_and_other_devices_are_not_compared() -> None:
 
 def test_a_better_origin_is_another_quantity_and_a_worse_one_is_missed() -> None:
     reported = results.with_metrics(GOOD, lut=20_000.0)
-    assert kept(reported)["hls.lut (C synthesis)"] is GateOutcome.SKIPPED
-    assert kept(GOOD, reported)["hls.lut (C synthesis)"] is GateOutcome.MISSED
+    assert outcomes_by_gate(reported)["hls.lut (C synthesis)"] is GateOutcome.SKIPPED
+    assert outcomes_by_gate(GOOD, reported)["hls.lut (C synthesis)"] is GateOutcome.MISSED
 
 
 def test_another_network_is_no_baseline() -> None:
@@ -283,10 +288,10 @@ def test_another_network_is_no_baseline() -> None:
 
 
 def test_a_disagreement_that_was_not_there_is_missed() -> None:
-    assert kept(results.disagreeing())["agreement engine = csim"] is GateOutcome.MISSED
+    assert outcomes_by_gate(results.disagreeing())["agreement engine = csim"] is GateOutcome.MISSED
 
 
 def test_gates_are_told_as_markdown() -> None:
-    text = markdown_of(held('gates = ["lut <= 40000", "hls.uram <= 3"]'))
+    text = markdown_of(check_gates_of('gates = ["lut <= 40000", "hls.uram <= 3"]'))
     assert text.startswith("## 2 of 3 gates missed")
     assert "| hls.lut | **missed** | 61,000 | &lt;= 40,000 |" in text

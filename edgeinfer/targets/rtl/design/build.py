@@ -107,7 +107,7 @@ class Build:
     def place(self, block: Block) -> None:
         self.blocks.append(block)
 
-    def made(self, op: Op, stream: Stream) -> None:
+    def deliver(self, op: Op, stream: Stream) -> None:
         """A value has its stream; each of its readers gets one of its own."""
         self.values[op.name] = stream.name
         self.share(op.name, stream)
@@ -165,11 +165,11 @@ class Build:
                 stream = self.stream(op.name, op.type, self.folding.lanes[op.name], size)
                 self.inputs.append(NetlistPort(op.name, stream.name))
                 self.place(blocks.ingress(stream, op.name))
-                self.made(op, stream)
+                self.deliver(op, stream)
             case Conv() | Dense():
-                self.made(op, self.layer(op, size))
+                self.deliver(op, self.layer(op, size))
             case Pool():
-                self.made(op, self.pool(op, size))
+                self.deliver(op, self.pool(op, size))
             case Requant():
                 self.each(op, lambda x, y: blocks.requant(x, y, y.name, op.rounding, op.overflow))
             case Clip():
@@ -178,15 +178,15 @@ class Build:
                 entries = op.entries.astype(np.int64)
                 self.each(op, lambda x, y: blocks.table(x, y, y.name, op.first, entries))
             case Scale() | PRelu():
-                self.made(op, self.scaled(op))
+                self.deliver(op, self.scale(op))
             case Pair():
-                self.made(op, self.pair(op))
+                self.deliver(op, self.pair(op))
             case Concat():
-                self.made(op, self.concat(op))
+                self.deliver(op, self.concat(op))
             case Reshape():
-                self.made(op, self.resize(self.read(op.x), op.type, op.name))
+                self.deliver(op, self.resize(self.read(op.x), op.type, op.name))
             case Moves():
-                self.made(op, self.moved(op))
+                self.deliver(op, self.move(op))
             case Softmax():
                 raise AssertionError(f"{op.name}: a softmax was not taken apart")
             case _:
@@ -196,7 +196,7 @@ class Build:
         x = self.read(op.x)
         y = self.stream(op.name, op.type, x.lanes, x.beats * x.lanes)
         self.place(connect(x, y))
-        self.made(op, y)
+        self.deliver(op, y)
 
     def layer(self, op: Conv | Dense, size: int) -> Stream:
         fold = self.folding.folds[op.name]
@@ -248,7 +248,7 @@ class Build:
         self.place(blocks.reduce(x, y, y.name, add))
         return y
 
-    def scaled(self, op: Scale | PRelu) -> Stream:
+    def scale(self, op: Scale | PRelu) -> Stream:
         shape = self.program.shapes[op.name]
         x = self.spread(self.read(op.x), self.program.shapes[op.x], shape, op.name)
         y = self.stream(op.name, op.type, x.lanes, x.beats * x.lanes)
@@ -329,7 +329,7 @@ class Build:
             joined, length = y, length + run
         return joined
 
-    def moved(self, op: Moves) -> Stream:
+    def move(self, op: Moves) -> Stream:
         x = self.resize(self.read(op.x), op.type, op.name)
         order = op.sources(self.program.shapes[op.x])
         if order.size == x.beats * x.lanes and bool(np.all(order == np.arange(order.size))):

@@ -61,7 +61,7 @@ def unroll(program: Program, used: Mapping[str, int], levels: int) -> UnrolledNe
     for op in program.ops:
         if used[op.name]:
             begins[len(work.circuit.wires)] = op.name
-            work.values[op.name] = work.made(op)
+            work.values[op.name] = work.wires_of(op)
     return UnrolledNetwork(work.circuit, work.values, begins)
 
 
@@ -72,7 +72,7 @@ class _Unroll:
     values: dict[str, Wires] = field(default_factory=dict)
     ports: int = 0
 
-    def made(self, op: Op) -> Wires:
+    def wires_of(self, op: Op) -> Wires:
         """The wires of a value."""
         circuit, values = self.circuit, self.values
         shape = self.program.shapes[op.name]

@@ -15,7 +15,7 @@ NUMBERS = st.lists(
 )  # fmt: skip
 
 
-def held(form, values):
+def make_tensor_of(form, values):
     return np.ldexp(form.raw(values).astype(np.float64), -form.frac)
 
 
@@ -25,7 +25,7 @@ def test_held_numbers_are_a_fixed_point(numbers: list[float]) -> None:
     values = np.asarray(numbers, dtype=np.float64)
     for made in (fixed_multiplier(values), fixed_bias(values)):
         assert made.format.bits <= MAX_BITS
-        assert np.array_equal(held(made.format, made.values), made.values)
+        assert np.array_equal(make_tensor_of(made.format, made.values), made.values)
     bias = fixed_bias(values)
     largest = np.abs(values).max()
     assert np.abs(bias.values - values).max() <= bias.error * largest * (1 + 1e-9)

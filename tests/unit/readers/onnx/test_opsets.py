@@ -20,7 +20,7 @@ OPSETS = range(11, 22)
 RNG = np.random.default_rng(8)
 
 
-def made(opset: int, *nodes, weights=None, x=("n", 4, 6, 8)) -> ModelProto:
+def make_model(opset: int, *nodes, weights=None, x=("n", 4, 6, 8)) -> ModelProto:
     return m.model(nodes, {"x": x}, ["y"], weights, opset=opset)
 
 
@@ -30,8 +30,8 @@ def reduced(kind: str, axes: list[int], keepdims: int) -> Callable[[int], ModelP
     def build(opset: int) -> ModelProto:
         if opset >= (13 if kind == "ReduceSum" else 18):
             nodes = [node(kind, ["x", "a"], ["y"], keepdims=keepdims)]
-            return made(opset, *nodes, weights={"a": I64(axes)})
-        return made(opset, node(kind, ["x"], ["y"], axes=axes, keepdims=keepdims))
+            return make_model(opset, *nodes, weights={"a": I64(axes)})
+        return make_model(opset, node(kind, ["x"], ["y"], axes=axes, keepdims=keepdims))
 
     return build
 
@@ -40,17 +40,19 @@ def split(opset: int) -> ModelProto:
     """Sizes are an attribute, an input from 13 on."""
     join = node("Concat", ["b", "a"], ["y"], axis=1)
     if opset < 13:
-        return made(opset, node("Split", ["x"], ["a", "b"], axis=1, split=[1, 3]), join)
+        return make_model(opset, node("Split", ["x"], ["a", "b"], axis=1, split=[1, 3]), join)
     parts = node("Split", ["x", "s"], ["a", "b"], axis=1)
-    return made(opset, parts, join, weights={"s": I64([1, 3])})
+    return make_model(opset, parts, join, weights={"s": I64([1, 3])})
 
 
 def equal_split(opset: int) -> ModelProto:
     """Equal parts are the default; from 18 on their number is said, the last may be smaller."""
     join = node("Concat", ["c", "b", "a"], ["y"], axis=3)
     if opset < 18:
-        return made(opset, node("Split", ["x"], ["a", "b", "c"], axis=3), join, x=("n", 4, 6, 9))
-    return made(opset, node("Split", ["x"], ["a", "b", "c"], axis=3, num_outputs=3), join)
+        return make_model(
+            opset, node("Split", ["x"], ["a", "b", "c"], axis=3), join, x=("n", 4, 6, 9)
+        )
+    return make_model(opset, node("Split", ["x"], ["a", "b", "c"], axis=3, num_outputs=3), join)
 
 
 def squeeze(opset: int) -> ModelProto:
@@ -58,24 +60,26 @@ def squeeze(opset: int) -> ModelProto:
     act = node("Relu", ["t"], ["u"])
     if opset < 13:
         wide = node("Unsqueeze", ["x"], ["t"], axes=[2])
-        return made(opset, wide, act, node("Squeeze", ["u"], ["y"], axes=[2]))
+        return make_model(opset, wide, act, node("Squeeze", ["u"], ["y"], axes=[2]))
     wide, back = node("Unsqueeze", ["x", "a"], ["t"]), node("Squeeze", ["u", "a"], ["y"])
-    return made(opset, wide, act, back, weights={"a": I64([2])})
+    return make_model(opset, wide, act, back, weights={"a": I64([2])})
 
 
 def softmax(opset: int) -> ModelProto:
     """Along the last axis by default only from 13 on."""
     flat = node("Flatten", ["x"], ["f"])
-    return made(opset, flat, node("Softmax", ["f"], ["y"], axis=1 if opset < 13 else -1))
+    return make_model(opset, flat, node("Softmax", ["f"], ["y"], axis=1 if opset < 13 else -1))
 
 
 def pad(opset: int) -> ModelProto:
     """All axes, or from 18 on some."""
     if opset < 18:
         weights = {"p": I64([0, 0, 1, 2, 0, 0, 3, 0]), "v": F(0.5)}
-        return made(opset, node("Pad", ["x", "p", "v"], ["y"], mode="constant"), weights=weights)
+        return make_model(
+            opset, node("Pad", ["x", "p", "v"], ["y"], mode="constant"), weights=weights
+        )
     weights = {"p": I64([1, 2, 3, 0]), "v": F(0.5), "a": I64([2, -1])}
-    return made(opset, node("Pad", ["x", "p", "v", "a"], ["y"]), weights=weights)
+    return make_model(opset, node("Pad", ["x", "p", "v", "a"], ["y"]), weights=weights)
 
 
 def resize(opset: int) -> ModelProto:
@@ -90,7 +94,7 @@ def resize(opset: int) -> ModelProto:
     weights = {"s": F([1, 1, 2, 3]), "z": I64([2, 4, 24, 24])}
     if opset < 13:
         weights |= {"roi": F([]), "e": F([])}
-    return made(opset, *nodes, weights=weights, x=(2, 4, 6, 8))
+    return make_model(opset, *nodes, weights=weights, x=(2, 4, 6, 8))
 
 
 def resize_by_axes(opset: int) -> ModelProto:
@@ -98,27 +102,27 @@ def resize_by_axes(opset: int) -> ModelProto:
     if opset < 18:
         return resize(opset)
     half = node("Resize", ["x", "", "s"], ["y"], mode="nearest", axes=[2, 3], antialias=0)
-    return made(opset, half, weights={"s": F([2, 4])})
+    return make_model(opset, half, weights={"s": F([2, 4])})
 
 
 def clip(opset: int) -> ModelProto:
     nodes = [node("Clip", ["x", "", "h"], ["t"]), node("Clip", ["t", "l"], ["y"])]
-    return made(opset, *nodes, weights={"l": F(-0.3), "h": F(0.8)})
+    return make_model(opset, *nodes, weights={"l": F(-0.3), "h": F(0.8)})
 
 
 def dropout(opset: int) -> ModelProto:
     """A ratio as an attribute, an input from 12 on."""
     act = node("Relu", ["t"], ["y"])
     if opset < 12:
-        return made(opset, node("Dropout", ["x"], ["t"], ratio=0.4), act)
-    return made(opset, node("Dropout", ["x", "r"], ["t"]), act, weights={"r": F(0.4)})
+        return make_model(opset, node("Dropout", ["x"], ["t"], ratio=0.4), act)
+    return make_model(opset, node("Dropout", ["x", "r"], ["t"]), act, weights={"r": F(0.4)})
 
 
 def batch_norm(opset: int) -> ModelProto:
     weights = {k: floats(RNG, 4) for k in "gbm"} | {"v": np.abs(floats(RNG, 4)) + F(0.3)}
     said = {} if opset < 14 else {"training_mode": 0}
     norm = node("BatchNormalization", ["x", "g", "b", "m", "v"], ["y"], epsilon=1e-3, **said)
-    return made(opset, norm, weights=weights)
+    return make_model(opset, norm, weights=weights)
 
 
 def flatten_through_shape(opset: int) -> ModelProto:
@@ -136,7 +140,7 @@ def flatten_through_shape(opset: int) -> ModelProto:
         node("MatMul", ["f", "w"], ["y"]),
     ]
     weights = {"zero": I64([0]), "one": I64([1]), "rest": I64([-1]), "w": floats(RNG, 192, 3)}
-    return made(opset, *nodes, weights=weights)
+    return make_model(opset, *nodes, weights=weights)
 
 
 def pair(opset: int) -> ModelProto:
@@ -154,7 +158,7 @@ def pair(opset: int) -> ModelProto:
         weights["wq"] = RNG.integers(0, 255, (3, 4, 1, 1)).astype(np.uint8)
         weights["ws"], weights["wz"] = F([0.5, 0.25, 0.3]), np.uint8([128, 3, 200])
         del weights["w"]
-    return made(opset, *nodes, weights=weights)
+    return make_model(opset, *nodes, weights=weights)
 
 
 BUILDERS: dict[str, Callable[[int], ModelProto]] = {

@@ -56,7 +56,7 @@ def ints(*values: int, name: str = "c") -> T:
     return T(name, (len(values),), "INT32", values)
 
 
-def full(value: int) -> T:
+def filled(value: int) -> T:
     """A constant image."""
     return T("c", IMAGE, "INT8", np.full(IMAGE, value))
 
@@ -113,8 +113,8 @@ CASES = [
     (one("SOFTMAX", (1, 5, 16), (1, 5, 16)), Status.LIMITED),
     (one("AVERAGE_POOL_2D", IMAGE, (1, 4, 4, 4)), Status.MAPPED),
     (one("MAX_POOL_2D", IMAGE, (1, 4, 4, 4), options={5: ("i8", 1)}), Status.LIMITED),
-    (one("CONCATENATION", IMAGE, (1, 8, 8, 8), full(0)), Status.MAPPED),
-    (one("CONCATENATION", IMAGE, (1, 8, 8, 8), full(1)), Status.LIMITED),
+    (one("CONCATENATION", IMAGE, (1, 8, 8, 8), filled(0)), Status.MAPPED),
+    (one("CONCATENATION", IMAGE, (1, 8, 8, 8), filled(1)), Status.LIMITED),
     (one("MEAN", IMAGE, (1, 4), ints(1, 2)), Status.MAPPED),
     (one("MEAN", IMAGE, (8, 8, 4), ints(0)), Status.LIMITED),
     (one("MEAN", IMAGE, (1, 8, 8), ints(3)), Status.MAPPED),

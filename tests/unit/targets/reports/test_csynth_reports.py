@@ -30,7 +30,7 @@ def read(name: str) -> Synthesis:
     return (csynth_xml if name.endswith(".xml") else csynth_text)(REPORTS / name)
 
 
-def found(metrics: tuple[Metric, ...], name: str, layer: str | None = None) -> Metric:
+def find_metric(metrics: tuple[Metric, ...], name: str, layer: str | None = None) -> Metric:
     (metric,) = (m for m in metrics if m.name == name and m.layer == layer)
     return metric
 
@@ -83,7 +83,7 @@ def test_metrics_say_what_they_are_and_whose() -> None:
     layers = {"conv_2d_cl_array_array_ap_fixed_8u_config2_s": "conv"}
     synthesis = read("vivado_hls_2020.1/tagger_csynth.rpt")
     metrics = csynth_metrics(synthesis, lambda module: layers.get(module, module))
-    whole = found(metrics, "latency_cycles")
+    whole = find_metric(metrics, "latency_cycles")
     assert whole == Metric(
         "latency_cycles",
         105,
@@ -93,20 +93,20 @@ def test_metrics_say_what_they_are_and_whose() -> None:
         version="2020.1",
         target="hls",
     )
-    assert found(metrics, "latency_us").value == pytest.approx(0.525)
-    assert found(metrics, "ii_cycles").value == 72
-    assert found(metrics, "clock_ns").value == 4.363
-    assert found(metrics, "clock_target_ns").value == 5.0
-    assert found(metrics, "bram18").value == 18
-    assert found(metrics, "dsp", "conv").value == 72
-    assert found(metrics, "latency_cycles", "Block_proc").value == 0
+    assert find_metric(metrics, "latency_us").value == pytest.approx(0.525)
+    assert find_metric(metrics, "ii_cycles").value == 72
+    assert find_metric(metrics, "clock_ns").value == 4.363
+    assert find_metric(metrics, "clock_target_ns").value == 5.0
+    assert find_metric(metrics, "bram18").value == 18
+    assert find_metric(metrics, "dsp", "conv").value == 72
+    assert find_metric(metrics, "latency_cycles", "Block_proc").value == 0
 
 
 def test_a_latency_that_depends_on_data_is_the_worst_case_with_its_band() -> None:
     metrics = csynth_metrics(read("vitis_hls_2024.2/tagger_csynth.xml"), str)
-    latency = found(metrics, "latency_cycles")
+    latency = find_metric(metrics, "latency_cycles")
     assert (latency.value, latency.low, latency.high) == (4099, 151, 4099)
-    assert found(metrics, "latency_us").value == pytest.approx(4099 * 3.33e-3)
+    assert find_metric(metrics, "latency_us").value == pytest.approx(4099 * 3.33e-3)
 
 
 def test_an_undefined_interval_gives_no_metric() -> None:
@@ -123,11 +123,11 @@ def test_latency_is_counted_by_the_clock_that_the_tool_counts_by(tmp_path: Path)
         text.replace(">3.649<", ">6.500<").replace("0.715 us", "0.930 us")  # 143 x 6.5 ns
     )
     metrics = csynth_metrics(csynth_xml(slow), str)
-    assert found(metrics, "latency_us").value == pytest.approx(143 * 6.5e-3)
+    assert find_metric(metrics, "latency_us").value == pytest.approx(143 * 6.5e-3)
     without = re.sub(r"<\w+-caseRealTimeLatency>.*\n", "", slow.read_text())  # as older ones are
     slow.write_text(without)
     metrics = csynth_metrics(csynth_xml(slow), str)
-    assert found(metrics, "latency_us").value == pytest.approx(143 * 6.5e-3)
+    assert find_metric(metrics, "latency_us").value == pytest.approx(143 * 6.5e-3)
 
 
 def test_the_tree_of_modules_gives_the_layers_below_the_top() -> None:
@@ -160,7 +160,7 @@ def test_a_published_network_is_read_to_the_last_module(cases: Path) -> None:
     relu = modules["relu_array_array_ap_fixed_64u_relu_config24_s"]
     assert (relu.latency, relu.interval) == (CycleRange(0, 0), CycleRange(1, 1))
     assert sum(m.resources.lut or 0 for m in synthesis.modules) == 231790
-    assert found(csynth_metrics(synthesis, str), "latency_us").value == pytest.approx(5.22)
+    assert find_metric(csynth_metrics(synthesis, str), "latency_us").value == pytest.approx(5.22)
 
 
 @pytest.mark.parametrize(

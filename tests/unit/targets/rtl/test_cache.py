@@ -16,7 +16,7 @@ NOW = 1e9
 
 
 @pytest.fixture
-def held(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+def cache_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """Entries of 1 kB that were used 5, 4, 3, 2 hours ago, and now; and Verilator's own part."""
     monkeypatch.setenv("EDGEINFER_CACHE", str(tmp_path))
     for kind, name, hours in (
@@ -34,33 +34,33 @@ def names(base: Path) -> set[str]:
     return {path.name for path in base.glob("*/*")}
 
 
-def test_nothing_goes_while_there_is_room(held: Path) -> None:
+def test_nothing_goes_while_there_is_room(cache_folder: Path) -> None:
     assert cache.limit_size(5000, NOW) == []
-    assert names(held) == {"a", "b", "c", "d", "e", "kept"}
+    assert names(cache_folder) == {"a", "b", "c", "d", "e", "kept"}
 
 
-def test_what_was_used_longest_ago_goes_first(held: Path) -> None:
+def test_what_was_used_longest_ago_goes_first(cache_folder: Path) -> None:
     assert [path.name for path in cache.limit_size(3000, NOW)] == ["a", "b"]
-    assert names(held) == {"c", "d", "e", "kept"}
+    assert names(cache_folder) == {"c", "d", "e", "kept"}
 
 
-def test_what_is_used_again_stays(held: Path) -> None:
-    os.utime(held / "designs" / "a", (NOW - 1.5 * HOUR,) * 2)
+def test_what_is_used_again_stays(cache_folder: Path) -> None:
+    os.utime(cache_folder / "designs" / "a", (NOW - 1.5 * HOUR,) * 2)
     assert [path.name for path in cache.limit_size(3000, NOW)] == ["b", "c"]
-    cache.mark_used(held / "designs" / "gone")  # another process was quicker
+    cache.mark_used(cache_folder / "designs" / "gone")  # another process was quicker
 
 
-def test_what_was_made_a_moment_ago_is_never_taken_away(held: Path) -> None:
+def test_what_was_made_a_moment_ago_is_never_taken_away(cache_folder: Path) -> None:
     cache.limit_size(0, NOW)
-    assert names(held) == {"e", "kept"}
+    assert names(cache_folder) == {"e", "kept"}
 
 
-def test_the_bound_can_be_chosen(held: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_bound_can_be_chosen(cache_folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv(cache.VARIABLE, "0")
     cache.limit_size(now=NOW)
-    assert names(held) == {"e", "kept"}
+    assert names(cache_folder) == {"e", "kept"}
 
 
-def test_an_entry_is_named_by_all_of_its_content(held: Path) -> None:
+def test_an_entry_is_named_by_all_of_its_content(cache_folder: Path) -> None:
     assert cache.entry("yosys", [b"ab", b"c"]) != cache.entry("yosys", [b"a", b"bc"])
-    assert cache.entry("yosys", [b"ab"]).parent == held / "yosys"
+    assert cache.entry("yosys", [b"ab"]).parent == cache_folder / "yosys"

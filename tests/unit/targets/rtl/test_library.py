@@ -12,7 +12,7 @@ from edgeinfer.base import tools
 from edgeinfer.targets.rtl.emit.emit import HDL, module_of
 from edgeinfer.targets.rtl.settings import RtlSettings
 from edgeinfer.targets.rtl.tools.verilator import simulator
-from tests.support.rtl_designs import made, needs_icarus, needs_verilator
+from tests.support.rtl_designs import make_design, needs_icarus, needs_verilator
 from tests.support.rtl_faults import FAULTS
 from tests.support.rtl_library import (
     BENCHES,
@@ -61,14 +61,14 @@ def test_a_block_of_the_shell_is_clean(module: str) -> None:
 def test_designs_are_clean(tmp_path: Path) -> None:
     parts = [small_network(1), forked_program()]
     parts += [program for _, program in random_designs(range(200, 240), 20)]
-    design = made(merged(parts), RtlSettings(), tmp_path)
+    design = make_design(merged(parts), RtlSettings(), tmp_path)
     assert lint(tmp_path / HDL, module_of(design.netlist)) == ""
 
 
 @needs_verilator
 def test_unrolled_designs_are_clean(tmp_path: Path) -> None:
     parts = [program for _, program in unrolled_designs(range(300, 400), 12)]
-    design = made(merged(parts), UNROLLED, tmp_path)
+    design = make_design(merged(parts), UNROLLED, tmp_path)
     assert lint(tmp_path / HDL, module_of(design.netlist)) == ""
 
 

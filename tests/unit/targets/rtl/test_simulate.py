@@ -26,7 +26,7 @@ from tests.support.random_programs import random_inputs
 from tests.support.rtl_designs import (
     assert_agrees,
     assert_cycles,
-    made,
+    make_design,
     needs_icarus,
     needs_verilator,
     random_folds,
@@ -61,7 +61,7 @@ def test_cycles_are_counted_exactly_over_a_grid_of_foldings(tmp_path: Path) -> N
         (layer.op, GRID[int(layer.op[1])][layer.op.endswith("dense")])
         for layer in layers_of(program)
     )
-    design = made(program, RtlSettings(folds=folds), tmp_path)
+    design = make_design(program, RtlSettings(folds=folds), tmp_path)
     raw = merged_inputs([random_inputs(network, 7, 5) for network in networks])
     assert_cycles(design, assert_agrees(design, raw))
 
@@ -69,14 +69,14 @@ def test_cycles_are_counted_exactly_over_a_grid_of_foldings(tmp_path: Path) -> N
 @pytest.mark.parametrize("fold", [Fold(1, 1), Fold(3, 4), Fold(6, 12)])
 def test_latency_and_interval_of_one_matrix(tmp_path: Path, fold: Fold) -> None:
     program = dense_program(12, 6)
-    design = made(program, RtlSettings(folds=(("y", fold),)), tmp_path)
+    design = make_design(program, RtlSettings(folds=(("y", fold),)), tmp_path)
     ideal = assert_agrees(design, random_inputs(program, 3, 6), reset_after=9)
     assert_cycles(design, ideal)
 
 
 def test_a_fork_waits_for_its_slower_branch(tmp_path: Path) -> None:
     program = forked_program()
-    design = made(program, RtlSettings(folds=(("conv", Fold(1, 2)),)), tmp_path)
+    design = make_design(program, RtlSettings(folds=(("conv", Fold(1, 2)),)), tmp_path)
     assert_cycles(design, assert_agrees(design, random_inputs(program, 3, 5)))
 
 
@@ -86,7 +86,7 @@ def test_random_programs_agree_bit_for_bit(tmp_path: Path, seeds: range) -> None
     assert len(found) == IN_A_BATCH
     program = merged([part for _, part in found])
     settings = RtlSettings(folds=random_folds(program, seeds.start))
-    design = made(program, settings, tmp_path)
+    design = make_design(program, settings, tmp_path)
     raw = merged_inputs([random_inputs(part, seed, 3) for seed, part in found])
     assert_cycles(design, assert_agrees(design, raw))
 
@@ -95,7 +95,7 @@ def test_scaled_numbers_in_every_mode(tmp_path: Path) -> None:
     program = every_scaled_mode()
     every = np.stack([np.arange(64) - 32] * 4, axis=1)
     raw = {"x": np.stack([every, every[::-1], np.roll(every, 7, axis=0)])}
-    design = made(program, RtlSettings(), tmp_path)
+    design = make_design(program, RtlSettings(), tmp_path)
     assert_cycles(design, assert_agrees(design, raw))
 
 
@@ -104,14 +104,14 @@ def test_scaled_numbers_in_every_mode(tmp_path: Path) -> None:
 def test_many_random_programs_agree_bit_for_bit(tmp_path: Path, first: int) -> None:
     found = random_designs(range(first, first + 100), IN_A_BATCH)
     program = merged([part for _, part in found])
-    design = made(program, RtlSettings(folds=random_folds(program, first)), tmp_path)
+    design = make_design(program, RtlSettings(folds=random_folds(program, first)), tmp_path)
     raw = merged_inputs([random_inputs(part, seed, 3) for seed, part in found])
     assert_cycles(design, assert_agrees(design, raw))
 
 
 def test_other_gaps_give_the_same_integers_at_other_times(tmp_path: Path) -> None:
     program = small_network(1)
-    design = made(program, RtlSettings(), tmp_path)
+    design = make_design(program, RtlSettings(), tmp_path)
     raw = random_inputs(program, 5, 4)
     runs = [
         design.run(raw, Conditions(gaps=gaps, seed=seed, reset_after=reset))
@@ -125,7 +125,7 @@ def test_other_gaps_give_the_same_integers_at_other_times(tmp_path: Path) -> Non
 
 def test_a_waveform_is_written_when_asked_for(tmp_path: Path) -> None:
     program = dense_program(4, 2)
-    design = made(program, RtlSettings(), tmp_path)
+    design = make_design(program, RtlSettings(), tmp_path)
     raw = random_inputs(program, 5, 2)
     path = tmp_path / "one.vcd"
     design.run(raw, Conditions(waveform=path))
@@ -135,7 +135,7 @@ def test_a_waveform_is_written_when_asked_for(tmp_path: Path) -> None:
 
 def test_a_design_that_hangs_is_told_from_one_that_is_slow(tmp_path: Path) -> None:
     program = dense_program(4, 2)
-    design = made(program, RtlSettings(), tmp_path)
+    design = make_design(program, RtlSettings(), tmp_path)
     queue = tmp_path / HDL / "ei_fifo.v"
     broken = queue.read_text().replace("if (pop && !take) begin", "if (pop && !take && 0) begin")
     queue.write_text(broken)
@@ -147,10 +147,10 @@ def test_weights_change_without_a_new_build(tmp_path: Path) -> None:
     from edgeinfer.targets.rtl.tools.cache import cache_folder
 
     one, other = small_network(1), small_network(2)
-    first = made(one, RtlSettings(), tmp_path / "one")
+    first = make_design(one, RtlSettings(), tmp_path / "one")
     first.run(random_inputs(one, 1, 1), Conditions())
     built = len(list((cache_folder() / "designs").iterdir()))
-    second = made(other, RtlSettings(), tmp_path / "other")
+    second = make_design(other, RtlSettings(), tmp_path / "other")
     same = [tuple(design.netlist.depths.values()) for design in (first, second)]
     assert same[0] == same[1] and math.prod(same[0]) > 0
     widths = [[s.type for s in design.netlist.streams.values()] for design in (first, second)]
@@ -164,7 +164,7 @@ def test_unrolled_programs_agree_bit_for_bit_and_take_a_frame_a_cycle(tmp_path: 
     assert len(found) == 12
     program = merged([part for _, part in found])
     raw = merged_inputs([random_inputs(part, seed, 6) for seed, part in found])
-    design = made(program, UNROLLED, tmp_path)
+    design = make_design(program, UNROLLED, tmp_path)
     ideal = assert_agrees(design, raw, reset_after=9)
     assert_cycles(design, ideal)
     assert design.cycles.interval == 1
@@ -178,7 +178,7 @@ def test_many_unrolled_programs_agree_bit_for_bit(tmp_path: Path, first: int) ->
     raw = merged_inputs([random_inputs(part, seed, 6) for seed, part in found])
     for levels in (1, 3):
         settings = replace(UNROLLED, unroll_levels=levels)
-        design = made(program, settings, tmp_path / str(levels))
+        design = make_design(program, settings, tmp_path / str(levels))
         assert_cycles(design, assert_agrees(design, raw, reset_after=9))
 
 
@@ -192,7 +192,7 @@ def test_a_probe_may_be_later_than_every_output(tmp_path: Path) -> None:
     builder.clip("none", "most", 0, 0)  # always 0, so that nothing of the above is needed
     builder.pair("y", "x", "none", PairKind.ADD)
     program = builder.program((Output("y", "y"),))
-    design = made(program, UNROLLED, tmp_path)
+    design = make_design(program, UNROLLED, tmp_path)
     probes = {probe.stage for probe in design.netlist.probes.values()}
     (pipeline,) = (block for block in design.netlist.blocks if block.contents)
     assert max(probes) >= pipeline.actors[0].latency
@@ -214,6 +214,6 @@ def test_a_second_simulator_runs_an_unrolled_testbench(tmp_path: Path) -> None:
 
 def test_an_unrolled_frame_may_come_in_parts(tmp_path: Path) -> None:
     program = dense_program(12, 6)
-    design = made(program, replace(UNROLLED, lanes=(("x", 3),)), tmp_path)
+    design = make_design(program, replace(UNROLLED, lanes=(("x", 3),)), tmp_path)
     assert_cycles(design, assert_agrees(design, random_inputs(program, 3, 6), reset_after=9))
     assert design.cycles.interval == 4

@@ -26,7 +26,7 @@ from tests.support.rtl_designs import (
     Made,
     assert_agrees,
     assert_cycles,
-    made,
+    make_design,
     needs_verilator,
     random_folds,
 )
@@ -108,9 +108,9 @@ def a_design_with(fault: Fault, folder: Path) -> tuple[Made, dict[str, Ints]]:
     samples = UNROLLED_SAMPLES if unrolled else 4
     raw = merged_inputs([random_inputs(part, seed, samples) for seed, part in chosen])
     if unrolled:
-        return made(program, UNROLLED, folder), raw
+        return make_design(program, UNROLLED, folder), raw
     settings = RtlSettings(folds=random_folds(program, 5))
-    return made(program, settings, folder), raw
+    return make_design(program, settings, folder), raw
 
 
 @pytest.mark.slow
