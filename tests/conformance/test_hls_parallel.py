@@ -24,7 +24,14 @@ from tests.conformance.target_suite import TargetSuite
 
 class TestParallel(HlsSuite):
     settings = HlsSettings(io=IoType.PARALLEL)
-    seeds = range(40)
+    seeds = range(16)
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(1800)
+class TestMoreParallel(HlsSuite):
+    settings = HlsSettings(io=IoType.PARALLEL)
+    seeds = range(16, 40)
 
 
 @pytest.mark.parametrize("overflow", [Overflow.SAT, Overflow.SAT_SYM])

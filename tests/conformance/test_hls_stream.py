@@ -14,7 +14,14 @@ from tests.conformance.target_suite import TargetSuite
 
 class TestStream(HlsSuite):
     settings = HlsSettings(io=IoType.STREAM)
-    seeds = range(1000, 1020)
+    seeds = range(1000, 1010)
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(1800)
+class TestMoreStream(HlsSuite):
+    settings = HlsSettings(io=IoType.STREAM)
+    seeds = range(1010, 1020)
 
 
 @pytest.mark.fuzz

@@ -33,6 +33,7 @@ from quantization.recipe import Recipe
 from tests.support.random_programs import random_inputs
 from tests.support.rtl_designs import needs_icarus, needs_verilator
 from tests.support.rtl_session import cache_of_the_session
+from tests.support.sampling import sample_cases
 
 __all__ = ["cache_of_the_session"]
 
@@ -82,7 +83,7 @@ def test_a_reference_model_equals_the_engine(name: str, tmp_path: Path) -> None:
 
 
 @needs_icarus
-@pytest.mark.parametrize("name", REFERENCES)
+@pytest.mark.parametrize("name", sample_cases(REFERENCES, 3))
 def test_a_second_simulator_runs_the_emitted_testbench(name: str, tmp_path: Path) -> None:
     program, _ = reference(name)
     settings = RtlSettings()

@@ -25,6 +25,7 @@ from quantization.fixed import dequantize
 from reports.make.quantization import LIMITS, SCHEDULES, TEACH_SEED, judging_samples, markdown
 from reports.make.unseen import Unseen
 from tests.support.places import ROOT
+from tests.support.sampling import sample_cases
 
 FOLDER = ROOT / "reports" / "reference" / "quantization"
 TABLE = json.loads((FOLDER / "quantization.json").read_text())
@@ -56,7 +57,7 @@ def test_the_page_shows_the_table() -> None:
     assert (FOLDER / "quantization.md").read_text() == markdown(TABLE)
 
 
-@pytest.mark.parametrize("key", list(ROWS))
+@pytest.mark.parametrize("key", sample_cases(ROWS, 3))
 def test_the_table_is_true_on_a_sample(key: str) -> None:
     """On some other events the loss lies where the interval says, widened for their number."""
     row = ROWS[key]
@@ -74,7 +75,7 @@ def test_the_table_is_true_on_a_sample(key: str) -> None:
     assert {q.type.bits for _, q in found.recipe.activations} == {row["bits"]}
 
 
-@pytest.mark.parametrize("key", TRAINED)
+@pytest.mark.parametrize("key", sample_cases(TRAINED, 3))
 def test_the_engine_is_the_trained_model_bit_for_bit(key: str) -> None:
     import keras
     import qkeras  # noqa: F401  # its layers are found by name

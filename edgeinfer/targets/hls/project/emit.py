@@ -243,6 +243,7 @@ def _read(folder: Path, stamp: str) -> dict[str, bytes]:
             continue
         content = path.read_bytes()
         if path.name.endswith(STAMPED) and "weights" not in path.parts:
+            content = content.replace(f"'{stamp}'".encode(), b"csim")  # YAML quotes digits
             content = content.replace(stamp.encode(), b"csim").replace(str(folder).encode(), b".")
         files[path.relative_to(folder).as_posix()] = content
     return files

@@ -4,6 +4,8 @@
 
 from __future__ import annotations
 
+import uuid
+
 import numpy as np
 import pytest
 from syrupy.assertion import SnapshotAssertion
@@ -31,6 +33,16 @@ def test_the_emitted_text_is_as_it_was(
 ) -> None:
     files = emit_project(two_heads(), settings).files
     assert files[f"firmware/{name}"].decode() == snapshot
+
+
+def test_a_stamp_of_digits_changes_no_file(monkeypatch: pytest.MonkeyPatch) -> None:
+    """hls4ml's stamp is random; one that reads as a number is quoted in YAML."""
+    written = []
+    for tail in ("0123abcdef98", "012345678901"):
+        stamp = uuid.UUID(f"00000000-0000-4000-8000-{tail}")
+        monkeypatch.setattr(uuid, "uuid4", lambda stamp=stamp: stamp)
+        written.append(emit_project(two_heads(), PARALLEL).files)
+    assert written[0] == written[1]
 
 
 def test_every_format_is_stated_and_none_is_hls4mls_own() -> None:
