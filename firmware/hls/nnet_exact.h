@@ -218,6 +218,21 @@ struct exact_gather_op {
     }
 };
 
+// y[o] = x[places[o] - 1], or the pad's value where a place is 0: any move there is.
+struct exact_pick_op {
+    template <typename CONFIG_T, class x_T, class y_T, class place_T, class pad_T>
+    static void all(const x_T *x, y_T *y, const place_T *places, const pad_T *pad) {
+        for (unsigned o = 0; o < CONFIG_T::n_out; o++) {
+            unsigned place = exact_index(exact_raw(places[o]));
+            if (place > 0) {
+                y[o] = x[place - 1];
+            } else {
+                y[o] = pad[0];
+            }
+        }
+    }
+};
+
 // Sum over a window; what lies outside counts nothing.
 struct exact_sum_pool_op {
     template <typename CONFIG_T, class x_T, class y_T> static void all(const x_T *x, y_T *y) {

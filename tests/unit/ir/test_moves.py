@@ -12,7 +12,6 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from edgeinfer.base.errors import UnsupportedModelError
 from edgeinfer.ir import ops
 from edgeinfer.ir.bounds import bounds_of
 from edgeinfer.ir.engine.engine import Engine
@@ -21,7 +20,7 @@ from edgeinfer.ir.program import Output, Program
 from edgeinfer.ir.verify import verify
 from edgeinfer.targets.edgetpu.settings import EdgeTpuSettings
 from edgeinfer.targets.edgetpu.target import EdgeTpuTarget
-from edgeinfer.targets.hls.settings import HlsSettings
+from edgeinfer.targets.hls.settings import HlsSettings, IoType
 from edgeinfer.targets.hls.target import HlsTarget
 from edgeinfer.targets.rtl.settings import RtlSettings
 from edgeinfer.targets.rtl.target import RtlTarget
@@ -87,15 +86,17 @@ def test_it_is_a_design_in_rtl(op: ops.Moves, unroll: Any, tmp_path: Path) -> No
     np.testing.assert_array_equal(found["out"], results(program, interpret(program, x))["out"])
 
 
-def test_it_is_an_hls_project_where_its_steps_are_even(tmp_path: Path) -> None:
-    program, target, settings = program_of(UNKNOWN[0]), HlsTarget(), HlsSettings()
+@pytest.mark.parametrize("io", IoType)
+@pytest.mark.parametrize("op", (UNKNOWN[0], UNKNOWN[2]), ids=repr)
+def test_it_is_an_hls_project_in_even_steps_or_not(
+    op: ops.Moves, io: IoType, tmp_path: Path
+) -> None:
+    program, target, settings = program_of(op), HlsTarget(), HlsSettings(io=io)
     target.emit(program, settings).write(tmp_path)
     x = random_inputs(program, 3, 8)
     found = target.simulate(program, tmp_path, x, settings)
     np.testing.assert_array_equal(found["out"], results(program, interpret(program, x))["out"])
     assert {metric.name for metric in target.estimate(program, settings)} >= {"lut", "ff"}
-    with pytest.raises(UnsupportedModelError, match="even steps"):
-        target.emit(program_of(UNKNOWN[2]), settings)
 
 
 def test_the_edge_tpu_refuses_it_by_name() -> None:

@@ -278,15 +278,16 @@ def _parts(layout: ProjectLayout, op: ops.Concat) -> list[tuple[str | Ints, int]
 
 
 def place_move(layout: ProjectLayout, op: ops.Moves) -> None:
-    """Every move is one gather: where each element of the result comes from, axis by axis."""
+    """Every move is one gather: where each element of the result comes from, axis by axis, or else
+    from a list of places."""
     shape, out = layout.program.shapes[op.x], layout.program.shapes[op.name]
     rank = len(shape)
-    if rank > MOST_AXES:
-        layout.refuse(op, f"it moves {rank} axes; {MOST_AXES} at most can be moved")
-        return
     order: Shape = tuple(range(rank))
     factors, steps, starts = (1,) * rank, (1,) * rank, (0,) * rank
     match op:
+        case _ if rank > MOST_AXES:
+            _place_any(layout, op, out)
+            return
         case ops.Transpose():
             order = op.order
         case ops.Pad():
@@ -296,13 +297,26 @@ def place_move(layout: ProjectLayout, op: ops.Moves) -> None:
         case ops.Slice():
             starts, steps = op.starts, op.steps
         case _:  # any move is a gather, by its sources
-            constants = evenly_spaced(op.sources(shape).reshape(out))
-            if constants is None:
-                layout.refuse(op, "its elements do not come in even steps along every axis")
-                return
-            _place_gather(layout, op, out, constants)
+            _place_any(layout, op, out)
             return
     _place_gather(layout, op, out, gather(shape, out, order, factors, steps, starts))
+
+
+def _place_any(layout: ProjectLayout, op: ops.Moves, out: Shape) -> None:
+    """A move by its sources alone: in even steps where they go so, else from a list."""
+    places = op.sources(layout.program.shapes[op.x])
+    constants = evenly_spaced(places.reshape(out))
+    if constants is not None:
+        _place_gather(layout, op, out, constants)
+        return
+    highest = fixed_of_range(0, int(places.max()) + 1, 0)
+    layout.exact(
+        op, "pick", (layout.of_value[op.x],), out, exactly(op.type),
+        stored=(
+            StoredIntegers("places", places + 1, highest),
+            _store_integers("pad", np.array([op.fill]), op.type.frac),
+        ),
+    )  # fmt: skip
 
 
 def _place_gather(

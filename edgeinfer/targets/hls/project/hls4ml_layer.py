@@ -23,7 +23,9 @@ from quantization.fixed import dequantize
 
 HEADERS = "firmware/hls"
 TYPES_OF = {Backend.VITIS: "ap", Backend.VIVADO: "ap", Backend.QUARTUS: "ac"}
-WHOLE = ("gather", "sum_pool", "max_pool", "softmax", "append", "prepend")  # see a tensor at once
+WHOLE = (  # functions that see a tensor at once
+    *("gather", "pick", "sum_pool", "max_pool", "softmax", "append", "prepend"),
+)
 
 
 class Exact(Node):  # type: ignore[misc]  # hls4ml has no types
