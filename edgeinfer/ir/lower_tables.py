@@ -18,6 +18,7 @@ from edgeinfer.ir.function_steps import RoundedFunction, steps_of
 from edgeinfer.ir.ops import PairKind, Table, pack_weights
 from quantization.calibrate import fit_quantizer
 from quantization.fixed import (
+    HUGE,
     MAX_BITS,
     Fixed,
     Ints,
@@ -96,7 +97,8 @@ def _fill_table(
     first, last = b.ranges[x].bottom, b.ranges[x].top
     points = np.arange(first, last + 1, dtype=np.int64)
     if out is None:
-        quantizer = fit_quantizer(curve.values(points), 16)
+        values = curve.values(points)
+        quantizer = fit_quantizer(values[np.abs(values) < HUGE], 16)  # infinities saturate
         findings.append(f"{name}: no format is given; its table holds {quantizer}.")
         curve = replace(curve, quantizer=quantizer)
     return b.add(Table(name, curve.quantizer.type, x, first, pack_weights(curve(points))))

@@ -151,6 +151,19 @@ def test_a_finding_says_where_a_function_has_no_value() -> None:
     assert not lowered_curve((g.Function.LOG, ()), q("ufixed<6,3>"), q("fixed<8,4>")).findings
 
 
+@pytest.mark.parametrize("function", [g.Function.LOG, g.Function.RECIPROCAL, g.Function.ATANH])
+def test_a_pole_saturates_where_no_format_is_given(function: g.Function) -> None:
+    node = g.ActivationNode("y", "x", function)
+    graph = g.Graph("net", (g.InputNode("x", (1,)), node), ("y",))
+    program = lower(graph, Recipe.of({"x": q("fixed<6,1>")}), host_functions=False).program
+    raw = np.arange(-32, 32)
+    found = dequantize(interpret(program, {"x": raw[:, None]})["y"][:, 0], program.type("y"))
+    values = evaluate(function, (), np.clip(raw / 32, *TABLES[function].domain()))
+    finite = np.isfinite(values)
+    np.testing.assert_allclose(found[finite], values[finite], atol=program.type("y").lsb)
+    assert (np.abs(found[~finite]) >= np.abs(values[finite]).max()).all()
+
+
 def test_too_many_levels_get_a_rounded_index_and_a_finding_that_bounds_the_error() -> None:
     curve, x, y = (g.Function.TANH, ()), q("fixed<24,4>"), q("fixed<16,1>")
     lowered = lowered_curve(curve, x, y)

@@ -22,6 +22,7 @@ I64 = np.int64
 STEPS = (
     "conv", "pool", "mean", "norm", "scale", "shift", "relu", "transpose", "merge", "flip",
     "unsqueeze", "split", "pad", "resize", "dense", "softmax", "add", "prelu",
+    "gather", "tile", "mirror", "cumulate", "choose", "extreme", "stack", "erf",
 )  # fmt: skip
 
 
@@ -114,6 +115,37 @@ class Chain:
             case "resize" if rank == 3 and max(shape) < 8:
                 self.add("Resize", self.x, "", np.float32([1, 1, 2, 1]), mode="nearest")
                 self.shape = (shape[0], shape[1] * 2, shape[2])
+            case "gather":
+                axis = int(rng.integers(0, rank))
+                indices = rng.integers(0, shape[axis], int(rng.integers(1, 6)))
+                self.add("Gather", self.x, I64(indices), axis=axis + 1)
+                self.shape = (*shape[:axis], len(indices), *shape[axis + 1 :])
+            case "tile" if max(shape) < 8:
+                repeats = [int(count) for count in rng.integers(1, 3, rank)]
+                self.add("Tile", self.x, I64([1, *repeats]))
+                self.shape = tuple(s * count for s, count in zip(shape, repeats, strict=True))
+            case "mirror" if 1 < max(shape) < 8:
+                axis = int(np.argmax(shape))
+                pads = [0] * (2 * rank + 2)
+                pads[axis + 1], pads[axis + rank + 2] = 1, min(2, shape[axis] - 1)
+                self.add("Pad", self.x, I64(pads), mode=str(rng.choice(["reflect", "edge"])))
+                grown = shape[axis] + pads[axis + 1] + pads[axis + rank + 2]
+                self.shape = (*shape[:axis], grown, *shape[axis + 1 :])
+            case "cumulate":
+                self.add("CumSum", self.x, np.int64(int(rng.integers(1, rank + 1))))
+            case "choose":
+                before = self.x
+                self.add("Greater", before, np.float32(0.25))
+                self.add("Where", self.x, before, floats(rng, shape[-1]))
+            case "extreme" if rank > 1:
+                axis = int(rng.integers(1, rank + 1))
+                self.add("ReduceMin", self.x, axes=[axis], keepdims=1)
+                self.shape = (*shape[: axis - 1], 1, *shape[axis:])
+            case "stack" if rank > 1:
+                self.add("MatMul", self.x, floats(rng, 1, *shape[:-2], shape[-1], 3))
+                self.shape = (*shape[:-1], 3)
+            case "erf":
+                self.add("Erf", self.x)
             case "dense":
                 self.add("MatMul", self.x, floats(rng, shape[-1], 4))
                 self.shape = (*shape[:-1], 4)
@@ -158,7 +190,7 @@ def test_random_chains(
 
 EXACT = (
     "conv", "pool", "scale", "shift", "relu", "transpose", "merge", "flip", "unsqueeze", "split",
-    "pad", "resize", "dense", "add", "prelu", "quantize", "quantize",
+    "pad", "resize", "dense", "add", "prelu", "quantize", "quantize", "gather", "tile", "mirror",
 )  # fmt: skip
 
 
