@@ -27,11 +27,7 @@ from edgeinfer.readers.keras.config import (
 from edgeinfer.readers.keras.fields import Fields, UnsupportedLayerError, whole
 from edgeinfer.readers.keras.layers import AUGMENTATIONS, read_layer
 from edgeinfer.readers.keras.parameters import layer_at_each_step, unwrap_layer
-from edgeinfer.readers.keras.steps import (
-    ALIKE_AT_EACH_STEP,
-    cut_into_steps,
-    join_steps,
-)
+from edgeinfer.readers.keras.shaping import ALIKE_AT_EACH_STEP, cut_into_steps, join_steps
 from edgeinfer.readers.keras.stored import Weights
 from edgeinfer.readers.loaded import LoadedModel
 

@@ -4,6 +4,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
@@ -31,6 +32,13 @@ MERGES = {
     "Maximum": MergeKind.MAXIMUM,
     "Minimum": MergeKind.MINIMUM,
 }
+MOST_STEPS = 128
+ALIKE_AT_EACH_STEP = frozenset(  # what these do to a step does not depend on where it stands
+    {
+        *("Dense", "QDense", "Activation", "QActivation", "ReLU", "LeakyReLU", "ELU"),
+        *("Dropout", "GaussianNoise", "GaussianDropout", "AlphaDropout", "Identity"),
+    }
+)
 
 
 def flatten_layer(site: Site) -> str:
@@ -154,3 +162,27 @@ def concat_layer(site: Site) -> str:
     if len({len(site.shape(x)) for x in xs}) != 1:
         raise UnsupportedLayerError("it joins tensors with different numbers of axes")
     return site.add(ConcatNode(site.name(), xs, axis % rank - 1))
+
+
+def cut_into_steps(site: Site) -> tuple[str, ...]:
+    """Each step as a tensor of its own, without the axis of time."""
+    steps, *rest = site.shape(site.x)
+    if not rest or steps > MOST_STEPS:
+        raise UnsupportedLayerError(
+            f"it works on {steps} steps of {tuple(rest)}; up to {MOST_STEPS} are read"
+        )
+    found: list[str] = []
+    for step in range(steps):
+        starts, stops, ones = (step, *(0 for _ in rest)), (step + 1, *rest), (1, *(1 for _ in rest))
+        cut = site.add(SliceNode(site.name(f"at{step + 1}"), site.x, starts, stops, ones))
+        found.append(site.add(ReshapeNode(site.name(f"input{step + 1}"), cut, tuple(rest))))
+    return tuple(found)
+
+
+def join_steps(site: Site, steps: Sequence[str]) -> str:
+    """The series of what was made of each step."""
+    rows = [
+        site.add(ReshapeNode(site.name(f"row{number}"), x, (1, *site.shape(x))))
+        for number, x in enumerate(steps, start=1)
+    ]
+    return site.add(ConcatNode(site.name(), tuple(rows), 0)) if len(rows) > 1 else rows[0]
