@@ -136,6 +136,7 @@ class Site:
     xs: tuple[str | None, ...]  # None: made by a layer that cannot be read
     datasets: Mapping[str, h5py.Dataset]
     call: Any = ()  # the call's arguments, as the file has them
+    values: Mapping[str, NDArray[np.float32]] = field(default_factory=dict)  # instead of stored
 
     @property
     def fields(self) -> Fields:
@@ -179,6 +180,8 @@ class Site:
 
     def weight(self, name: str) -> NDArray[np.float32]:
         """A parameter; a ModelError names it where the file has none."""
+        if name in self.values:
+            return self.values[name]
         return stored.read(self.builder.source, self.layer, name, self._stored(name))
 
     def _stored(self, name: str) -> h5py.Dataset:

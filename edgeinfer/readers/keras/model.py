@@ -65,7 +65,7 @@ def _reserve(builder: GraphBuilder, model: ModelConfig) -> None:
             continue
         inner = _unwrap_layer(layer)
         builder.reserved.add(inner.path)
-        builder.quantized |= bool(re.match(r"Q[A-Z]|FixedPointQuantizer$", inner.kind))
+        builder.quantized |= bool(re.match(r"hgq>|Q[A-Z]|FixedPointQuantizer$", inner.kind))
 
 
 def _unwrap_layer(layer: LayerConfig) -> LayerConfig:
