@@ -26,6 +26,7 @@ SKIPS = {
     "tests/e2e/test_experiment_files.py": {"cases"},
     "tests/e2e/test_report_page.py": {"chromium"},
     "tests/unit/export/test_onnx.py": {"cases"},
+    "tests/unit/readers/keras/test_hgq.py": {"cases"},
     "tests/unit/readers/keras/test_old_layouts.py": {"cases"},
     "tests/unit/readers/onnx/test_cases.py": {"cases"},
     "tests/unit/readers/onnx/test_programs.py": {"cases"},

@@ -32,7 +32,9 @@ def fixed_point_layer(site: Site) -> str:
     shape = site.shape(site.x)
     if max(np.abs(bits).max(), np.abs(integer).max()) > MAX_BITS or (signed > 1).any():
         raise UnsupportedLayerError(f"it has formats of more than {MAX_BITS} bits")
-    if bits.ndim == len(shape) + 1 and len(bits) == 1:  # an axis for the samples
+    if bits.size == 1:
+        signed, bits, integer = (each.reshape([1] * len(shape)) for each in (signed, bits, integer))
+    elif len(bits) == 1:  # an axis for the samples
         signed, bits, integer = signed[0], bits[0], integer[0]
     sizes = zip(bits.shape, shape, strict=False)
     if bits.ndim != len(shape) or any(size not in (1, whole) for size, whole in sizes):

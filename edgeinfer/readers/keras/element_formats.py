@@ -39,6 +39,9 @@ from quantization.recipe import WeightFormat
 SPARE_BITS = {Rounding.TRN: 0, Rounding.RND: 1}
 ALL_BITS = 25
 MOST_CURVES = 64  # tables that one function may be split into
+WITHIN_ONE = frozenset(  # functions whose values lie between -1 and 1
+    {Function.SIGMOID, Function.TANH, Function.HARD_SIGMOID, Function.SOFTSIGN, Function.ERF}
+)
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -230,7 +233,15 @@ class _Curve:
         """The same once more, rounded; `name` is that of the last node."""
         names = [_fresh(site, name, "whole") for _ in self.moves]
         first, *others = [*names, name]
-        y = add_quantized(site, replace(self.function, name=first), quantizer)
+        if quantizer.overflow is Overflow.WRAP and self.function.function in WITHIN_ONE:
+            frac = quantizer.type.frac  # first without wrapping, whose steps are hard to find
+            whole = replace(quantizer, type=_type(True, max(frac, 0) + 2, max(-frac, 0) + 2))
+            whole = replace(whole, overflow=Overflow.SAT)
+            before = replace(self.function, name=_fresh(site, name, "rounded"))
+            node = ActivationNode(first, add_quantized(site, before, whole), Function.LINEAR)
+        else:
+            node = replace(self.function, name=first)
+        y = add_quantized(site, node, quantizer)
         for move, other in zip(self.moves, others, strict=True):
             y = site.add(replace(move, name=other, x=y))
         return y

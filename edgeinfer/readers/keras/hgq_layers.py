@@ -73,6 +73,8 @@ def _read_inside(site: Site, name: str) -> str:
             return linear.conv_layer(_with_weights(site), int(name[-2]))
         case "QEinsumDense":
             return einsum.einsum_dense_layer(_with_weights(site))
+        case "QEinsumDenseBatchnorm":
+            return einsum.einsum_dense_layer(_with_einsum_norm(site))
         case "QBatchNormalization":
             return _add_norm(site)
         case "QUnaryFunctionLUT":
@@ -121,6 +123,29 @@ def _with_norm(site: Site) -> Site:
     values = {
         "kernel": round_weights(site, "kq", scale[:, None] * kernel),
         "bias": round_weights(site, "bq", bias - mean @ kernel),
+    }
+    return replace(site, values=values)
+
+
+def _with_einsum_norm(site: Site) -> Site:
+    """QEinsumDenseBatchnorm: what normalizes the outputs is part of the weights."""
+    kernel, bias = site.weight("kernel"), site.weight("bias")
+    axes = site.fields.get("bias_axes")
+    sides = site.fields.text("equation").replace(" ", "").replace("->", ",").split(",")
+    letters = sides[1] if len(sides) == 3 else ""
+    new = [at for at, letter in enumerate(letters) if letter in str(axes)]
+    made = [letter for letter in sides[-1] if letter in str(axes)]
+    if len(letters) != kernel.ndim or not new or made != [letters[at] for at in new]:
+        raise UnsupportedLayerError(f"it normalizes the axes {axes!r}, which its kernel lacks")
+    channels = tuple(kernel.shape[at] for at in new)
+    scale = _norm_scale(site, channels, FUSED_EPSILON)
+    wide = [size if at in new else 1 for at, size in enumerate(kernel.shape)]
+    offset = -site.shaped("moving_mean", channels) * scale
+    if offset.size != bias.size:
+        raise UnsupportedLayerError(f"its bias has {bias.size} elements, not {offset.size}")
+    values = {
+        "kernel": round_weights(site, "kq", kernel * scale.reshape(wide)),
+        "bias": round_weights(site, "bq", bias + offset.reshape(bias.shape)),
     }
     return replace(site, values=values)
 

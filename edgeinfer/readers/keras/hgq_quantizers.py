@@ -8,6 +8,8 @@ even). Weights are rounded in float32, operation by operation, as HGQ2 does it.
 
 from __future__ import annotations
 
+from typing import assert_never
+
 import numpy as np
 from numpy.typing import NDArray
 
@@ -73,9 +75,11 @@ def round_tensor(site: Site, x: str, place: str, name: str) -> str:
 
 def round_weights(site: Site, place: str, values: F32) -> F32:
     """Weights behind a quantizer of the layer; Unsupported where no grid here holds them all."""
+    if place not in entries_of(site.layer):
+        raise UnsupportedLayerError(f"its architecture does not describe its quantizer {place}")
     found = read_formats(site, place, values.shape, batch=False)
     if found is None:
-        raise UnsupportedLayerError(f"its {place} has no quantizer of fixed-point numbers")
+        return values
     rounded = _round_float32(values, *found)
     if formats.narrowest(rounded.astype(np.float64)) is None:
         raise UnsupportedLayerError(
@@ -107,18 +111,22 @@ def _round_float32(values: F32, options: QuantizerOptions, own: ElementFormats) 
 
 def _round(x: F32, rounding: Rounding) -> F32:
     half = np.float32(0.5)
+    found: F32
     match rounding:
         case Rounding.TRN:
-            return np.floor(x)
+            found = np.floor(x)
         case Rounding.RND:
-            return np.floor(x + half)
+            found = np.floor(x + half)
         case Rounding.RND_CONV:
-            return np.rint(x)
+            found = np.rint(x)
         case Rounding.TRN_ZERO:
-            return np.trunc(x)
+            found = np.trunc(x)
         case Rounding.RND_MIN_INF:
-            return np.ceil(x - half)
+            found = np.ceil(x - half)
         case Rounding.RND_INF:
-            return np.sign(x) * np.floor(np.abs(x) + half)
+            found = np.sign(x) * np.floor(np.abs(x) + half)
         case Rounding.RND_ZERO:
-            return np.sign(x) * np.ceil(np.abs(x) - half)
+            found = np.sign(x) * np.ceil(np.abs(x) - half)
+        case _:
+            assert_never(rounding)
+    return found

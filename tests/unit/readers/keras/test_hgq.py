@@ -1,0 +1,132 @@
+# SPDX-License-Identifier: Apache-2.0
+# SPDX-FileCopyrightText: The edgeinfer authors
+"""Files of HGQ2: the Program makes what HGQ2 itself makes, bit for bit."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+from numpy.typing import NDArray
+
+from edgeinfer.base.errors import ModelError
+from edgeinfer.data.samples import Samples
+from edgeinfer.evaluate.judge import quantized_outputs, raw_inputs
+from edgeinfer.ir.interpret import interpret
+from edgeinfer.ir.lower import LoweredModel, lower
+from edgeinfer.readers import load
+from quantization.fixed import dequantize
+from tests.support.hgq_files import RecordedModel, recorded, recorded_model
+
+
+def lowered(path: Path) -> LoweredModel:
+    """The Program of a file."""
+    loaded = load(path)
+    assert not loaded.findings
+    found = lower(loaded.graph, loaded.recipe)
+    assert not found.findings
+    return found
+
+
+def outputs(model: LoweredModel, xs: list[NDArray[np.float64]]) -> NDArray[np.float64]:
+    """What the interpreter makes of inputs as they were given to HGQ2, off every grid."""
+    program = model.program
+    named = {op.name: x for op, x in zip(program.inputs, xs, strict=True)}
+    raw = raw_inputs(program, model.recipe, Samples(named, "HGQ2"))
+    value = program.outputs[0].value
+    return dequantize(interpret(program, raw)[value], program.type(value))
+
+
+@pytest.mark.parametrize("name", recorded())
+def test_a_program_makes_what_hgq2_makes(tmp_path: Path, name: str) -> None:
+    model = recorded_model(name)
+    found = outputs(lowered(model.write(tmp_path)), model.xs)
+    np.testing.assert_array_equal(found, model.y)
+
+
+def test_every_element_has_a_format_of_its_own() -> None:
+    """Else the test above would say little: widths differ, and some are 0."""
+    variables = recorded_model("dense_kif_RND_WRAP").variables
+    frac = np.rint(variables["layers/q_dense/iq/quantizer/vars/0"])
+    integer = np.rint(variables["layers/q_dense/iq/quantizer/vars/2"])
+    signed = variables["layers/q_dense/iq/quantizer/vars/1"]
+    bits = signed + integer + frac
+    assert len(np.unique(bits)) > 2 and len(np.unique(frac)) > 2 and len(np.unique(signed)) == 2
+
+
+CASES = ["one", "dense", "conv", "jets_1000_ebops", "jets_23500_ebops"]
+
+
+@pytest.mark.parametrize("name", CASES)
+def test_files_of_others_yield_what_hgq2_yields(cases: Path, name: str) -> None:
+    path = cases / "hgq2" / f"{name}.keras"
+    given = np.load(path.with_suffix(".npz"))
+    model = lowered(path)
+    (x,) = model.program.inputs
+    raw = raw_inputs(model.program, model.recipe, Samples({x.name: given["x"]}, "HGQ2"))
+    found = quantized_outputs(model.program, raw)
+    np.testing.assert_array_equal(next(iter(found.values())), given["y"])
+
+
+def broken(model: RecordedModel, path: str, values: NDArray[np.generic] | None) -> RecordedModel:
+    """The model with another variable, or without it."""
+    del model.variables[path]
+    if values is not None:
+        model.variables[path] = values
+    return model
+
+
+WIDTH = "layers/q_dense/iq/quantizer/vars/0"
+SIGN = "layers/q_dense/iq/quantizer/vars/1"
+HOSTILE = [
+    (WIDTH, None, "no weight|no whole numbers"),
+    (SIGN, None, "no weight|no whole numbers"),
+    (WIDTH, np.full((1, 6), np.nan, np.float32), "NaN"),
+    (WIDTH, np.full((1, 6), 1e30, np.float32), "more than 62 bits"),
+    (WIDTH, np.full((1, 6), 60, np.float32), "at most|63 bits|needs"),
+    (WIDTH, np.zeros((1, 5), np.float32), "do not fit"),
+    (WIDTH, np.zeros((2, 6), np.float32), "do not fit"),
+    (SIGN, np.full((1, 6), 7, np.uint8), "do not fit"),
+    (SIGN, np.zeros((1, 6), np.float32), "whole numbers"),
+    ("layers/q_dense/kq/quantizer/vars/0", np.zeros((), np.float32), "do not fit"),
+]
+
+
+@pytest.mark.parametrize(("path", "values", "why"), HOSTILE)
+def test_hostile_variables_are_refused(
+    tmp_path: Path, path: str, values: NDArray[np.generic] | None, why: str
+) -> None:
+    model = broken(recorded_model("dense_kif_RND_WRAP"), path, values)
+    with pytest.raises(ModelError, match=why):
+        load(model.write(tmp_path))
+
+
+@pytest.mark.parametrize(
+    ("change", "why"),
+    [
+        ({"q_type": "float"}, "type 'float'"),
+        ({"q_type": None}, "q_type is None"),
+        ({"scaler": 3.0}, "option scaler"),
+        ({"affine": [1, 2]}, "option affine"),
+        ({"overflow_mode": "WRAP_SM"}, "WRAP_SM"),
+        ({"round_mode": "UP"}, "UP"),
+        ({"bw_mapper": {"class_name": "Mine"}}, "code that is not in the file"),
+    ],
+)
+def test_unknown_quantizers_are_refused_by_name(
+    tmp_path: Path, change: dict[str, object], why: str
+) -> None:
+    model = recorded_model("dense_kif_RND_WRAP")
+    layer = model.config["config"]["layers"][1]
+    layer["config"]["iq_conf"]["config"].update(change)
+    with pytest.raises(ModelError, match=rf"q_dense.*{why}"):
+        load(model.write(tmp_path))
+
+
+def test_unknown_layers_are_refused_by_name(tmp_path: Path) -> None:
+    model = recorded_model("dense_kif_RND_WRAP")
+    layer = model.config["config"]["layers"][1]
+    layer |= {"class_name": "QGRU", "registered_name": "hgq>QGRU"}
+    with pytest.raises(ModelError, match="HGQ2's QGRU"):
+        load(model.write(tmp_path))
