@@ -121,6 +121,8 @@ def models() -> Iterator[tuple[str, Any]]:
     import keras
     from hgq.config import QuantizerConfig
 
+    keras.utils.set_random_seed(1)
+
     def own(place: str, kind: str = "kif", **options: Any) -> Any:
         return QuantizerConfig(kind, place, **options)
 

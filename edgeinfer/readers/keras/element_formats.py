@@ -97,10 +97,11 @@ def _type(signed: bool, bits: int, integer: int) -> Fixed:
 
 def round_elements(site: Site, x: str, formats: ElementFormats, name: str) -> str:
     """Append what brings each element into its own format; `name` is that of the last node."""
-    if not formats.live.any():
-        return _add_powers(site, x, formats.frac, formats.live, None, name)
-    _set_input(site, x, formats)
     curve = _find_curve(site, x)
+    if not formats.live.any():
+        before = x if curve is None or curve.moves else curve.function.x  # which lies on a grid
+        return _add_powers(site, before, formats.frac, formats.live, None, name)
+    _set_input(site, x, formats)
     if curve is not None:
         return _round_curve(site, curve, formats, name)
     common = formats.common

@@ -4,6 +4,9 @@
 
 from __future__ import annotations
 
+import json
+import os
+import subprocess
 from pathlib import Path
 
 import numpy as np
@@ -17,6 +20,7 @@ from edgeinfer.ir.interpret import interpret
 from edgeinfer.ir.lower import LoweredModel, lower
 from edgeinfer.readers import load
 from quantization.fixed import dequantize
+from tests.support import hgq_files
 from tests.support.hgq_files import RecordedModel, recorded, recorded_model
 
 
@@ -55,6 +59,20 @@ def test_every_element_has_a_format_of_its_own() -> None:
     assert len(np.unique(bits)) > 2 and len(np.unique(frac)) > 2 and len(np.unique(signed)) == 2
 
 
+OTHER_PYTHON = os.environ.get("EDGEINFER_HGQ2_PYTHON", "")
+needs_hgq2 = pytest.mark.skipif(
+    not OTHER_PYTHON, reason="EDGEINFER_HGQ2_PYTHON names no Python that has hgq2"
+)
+
+
+@needs_hgq2
+def test_hgq2_still_makes_what_is_recorded(tmp_path: Path) -> None:
+    again = tmp_path / "again.json"
+    script = Path(hgq_files.__file__).with_name("hgq_record.py")
+    subprocess.run([OTHER_PYTHON, script, again], check=True, cwd=tmp_path, timeout=600)
+    assert json.loads(again.read_text()) == recorded()
+
+
 CASES = ["one", "dense", "conv", "jets_1000_ebops", "jets_23500_ebops"]
 
 
@@ -67,6 +85,14 @@ def test_files_of_others_yield_what_hgq2_yields(cases: Path, name: str) -> None:
     raw = raw_inputs(model.program, model.recipe, Samples({x.name: given["x"]}, "HGQ2"))
     found = quantized_outputs(model.program, raw)
     np.testing.assert_array_equal(next(iter(found.values())), given["y"])
+
+
+def test_a_dense_layer_of_keras_after_one_of_hgq2_is_rounded_with_a_finding(cases: Path) -> None:
+    path = cases / "hgq2" / "mixed_keras_dense_after.keras"
+    given, loaded = np.load(path.with_suffix(".npz")), load(path)
+    assert ["24 bits" in finding for finding in loaded.findings] == [True]
+    found = outputs(lower(loaded.graph, loaded.recipe), [given["x"]])
+    np.testing.assert_allclose(found, given["y"], atol=1e-6)
 
 
 def broken(model: RecordedModel, path: str, values: NDArray[np.generic] | None) -> RecordedModel:
