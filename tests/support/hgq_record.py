@@ -198,6 +198,8 @@ def models() -> Iterator[tuple[str, Any]]:
         q.QDense(4, enable_ebops=False), q.QDense(3, enable_iq=False, use_bias=False),
         q.QDense(3, iq_conf=own("datalane", trainable=False), trainable=False),
     )  # fmt: skip
+    x = keras.Input((6,), name="seen_unrounded")
+    yield "residual", keras.Model(x, q.QDense(3)(keras.layers.Add()([x, q.QDense(6)(x)])))
     x = keras.Input((6,), name="x")
     a, b = q.QDense(4, activation="relu")(x), q.QDense(4)(x)
     yield "functional", keras.Model(x, q.QDense(2)(q.QAdd()([a, keras.layers.ReLU()(b)])))
