@@ -31,15 +31,25 @@ IDLE_OPTIONS = {
 
 
 def draw_widths(model: Any, rng: np.random.Generator) -> None:
-    """Give every element of every quantizer a width of its own."""
+    """Give every element of every quantizer a width of its own, some of them 0."""
     for layer in model._flatten_layers():
         if not hasattr(layer, "_k"):
             continue
         shape = tuple(layer._k.shape)
+        alone = math.prod(shape) == 1  # so nothing of it may be lost
+        integer = rng.integers(2, 4, shape) if alone else rng.integers(-1, 4, shape)
+        frac = rng.integers(3, 6, shape) if alone else rng.integers(1, 6, shape)
+        bits = np.where((rng.random(shape) < 0.15) & (not alone), -1, integer + frac)
         layer._k.assign(rng.integers(0, 2, shape))
-        layer._i.assign(rng.integers(-1, 4, shape) + rng.uniform(-0.4, 0.4, shape))
-        last = layer._b if hasattr(layer, "_b") else layer._f
-        last.assign(np.maximum(rng.integers(-1, 6, shape), 0) + rng.uniform(-0.4, 0.4, shape))
+        layer._i.assign(integer + rng.uniform(-0.4, 0.4, shape))
+        if hasattr(layer, "_b"):
+            layer._b.assign(np.maximum(bits, 0) + rng.uniform(-0.4, 0.4, shape))
+        else:
+            layer._f.assign(bits - integer + rng.uniform(-0.4, 0.4, shape))
+    for layer in model._flatten_layers():
+        if hasattr(layer, "inv_table"):  # whose results have no sign in HGQ2
+            last = layer.inv_table.oq.quantizer
+            last._k.assign(np.zeros(last._k.shape))
 
 
 def draw_weights(model: Any, rng: np.random.Generator) -> None:
@@ -184,7 +194,7 @@ def models() -> Iterator[tuple[str, Any]]:
     yield "table_apart", chain(q.QUnaryFunctionLUT("tanh", oq_conf=apart))
     yield (
         "curve_between",
-        chain(q.QDense(4, activation="tanh"), keras.layers.Reshape((2, 2)), q.QDense(2)),
+        chain(q.QDense(8, activation="tanh"), keras.layers.Reshape((2, 4)), q.QDense(2)),
     )
     yield "softmax", chain(q.QDense(4), q.QSoftmax())
     yield "softmax_unstable", chain(q.QSoftmax(stable=False, enable_iq=True, input_scaler=0.5))
@@ -198,6 +208,10 @@ def models() -> Iterator[tuple[str, Any]]:
         q.QDense(4, enable_ebops=False), q.QDense(3, enable_iq=False, use_bias=False),
         q.QDense(3, iq_conf=own("datalane", trainable=False), trainable=False),
     )  # fmt: skip
+    for fuse in ("none", "kv", "qkv"):
+        x = keras.Input((3, 5))
+        layer = q.QMultiHeadAttention(2, 4, value_dim=3, output_shape=2, fuse=fuse)
+        yield f"attention_{fuse}", keras.Model(x, layer(x))
     x = keras.Input((6,), name="seen_unrounded")
     yield "residual", keras.Model(x, q.QDense(3)(keras.layers.Add()([x, q.QDense(6)(x)])))
     x = keras.Input((6,), name="x")

@@ -9,6 +9,7 @@ from dataclasses import replace
 
 import numpy as np
 
+from edgeinfer.graph import compose
 from edgeinfer.graph.nodes import (
     ActivationNode,
     AffineNode,
@@ -28,10 +29,16 @@ from edgeinfer.readers.keras import (
 )
 from edgeinfer.readers.keras.arguments import axes_of
 from edgeinfer.readers.keras.builder import Site
+from edgeinfer.readers.keras.config import LayerConfig
 from edgeinfer.readers.keras.fields import UnsupportedLayerError
 from edgeinfer.readers.keras.functions import add_scale
-from edgeinfer.readers.keras.hgq_quantizers import F32, round_tensor, round_weights
-from edgeinfer.readers.keras.hgq_variables import EACH_INPUT, PACKAGE
+from edgeinfer.readers.keras.hgq_quantizers import (
+    F32,
+    read_formats,
+    round_tensor,
+    round_weights,
+)
+from edgeinfer.readers.keras.hgq_variables import EACH_INPUT, PACKAGE, layers_inside
 from edgeinfer.readers.keras.reducing import add_reduction
 
 FUSED_EPSILON = np.float32(1e-7)  # Keras's own; QEinsumDenseBatchnorm does not use its option
@@ -43,6 +50,8 @@ def read_hgq_layer(site: Site) -> str:
     name = site.layer.kind.removeprefix(PACKAGE)
     if name == "Quantizer":
         return round_tensor(site, site.x, "", site.name())
+    if name == "QMultiHeadAttention":
+        return round_tensor(site, _add_attention(site), "oq", site.name("oq"))
     rounded = tuple(
         round_tensor(site, x, place, site.name(place.partition("/")[0]))
         for x, place in zip(site.inputs, _input_places(site), strict=True)
@@ -217,6 +226,57 @@ def _add_softmax(site: Site) -> str:
     exp = round_tensor(site, x, "exp_table/oq", site.name("exp_oq"))
     total = add_reduction(site, exp, axes, PoolNodeKind.SUM, True, site.name("total"))
     total = round_tensor(site, total, "inv_table/iq", site.name("inv_iq"))
+    found = read_formats(site, "inv_table/oq", site.shape(total), batch=True)
+    if found is not None and found[1].signed.any():  # HGQ2 adds 1e-7, which moves ties below 0
+        raise UnsupportedLayerError("its table of inverses has a sign, which HGQ2 leaves out")
     x = site.add(ActivationNode(site.name("inv"), total, Function.RECIPROCAL))
     inverse = round_tensor(site, x, "inv_table/oq", site.name("inv_oq"))
     return site.add(MergeNode(site.name(), (exp, inverse), MergeKind.MULTIPLY))
+
+
+def _add_attention(site: Site) -> str:
+    """QMultiHeadAttention over a sequence: projections, a softmax, and products of two tensors."""
+    attention.refuse_options(site)
+    axes = site.fields.get("attention_axes")
+    if axes is not None and list(np.ravel(axes)) not in ([1], [-2]):
+        raise UnsupportedLayerError(f"it attends along the axes {axes!r}; axis 1 alone is read")
+    inputs = site.inputs
+    roles = (inputs[0],) * 3 if len(inputs) == 1 else attention.read_roles(site)
+    if any(len(site.shape(x)) != 2 for x in roles):
+        raise UnsupportedLayerError("it attends to tensors that are no sequences of vectors")
+    parts = {
+        place: _inner_site(site, place, inner) for place, inner in layers_inside(site.layer).items()
+    }
+    query, value, key = roles
+    fuse = site.fields.text("fuse", "none")
+    if fuse not in ("none", "kv", "qkv"):
+        raise UnsupportedLayerError(f"its fuse is {fuse!r}")
+    if fuse != "none":  # one quantizer for what several projections read
+        value = round_tensor(parts["key_dense"], key, "iq", site.name("fused_iq"))
+        query = value if fuse == "qkv" else query
+    heads = [
+        compose.transpose(
+            site, read_hgq_layer(replace(parts[place], xs=(x,))), order, f"{place}_heads"
+        )
+        for place, x, order in (
+            ("query_dense", query, (1, 0, 2)),
+            ("key_dense", key, (1, 0, 2)),
+            ("value_dense", value, (1, 2, 0)),
+        )
+    ]
+    scores = compose.multiply_rows(site, heads[0], heads[1], "scores")
+    weights = read_hgq_layer(replace(parts["_softmax"], xs=(scores,)))
+    mixed = compose.multiply_rows(site, weights, heads[2], "mixed")
+    joined = compose.transpose(site, mixed, (1, 0, 2), "by_place")
+    return read_hgq_layer(replace(parts["output_dense"], xs=(joined,)))
+
+
+def _inner_site(site: Site, place: str, inner: LayerConfig) -> Site:
+    """Where a layer inside another goes, and its variables."""
+    own = f"{place}/"
+    datasets = {
+        name.removeprefix(own): dataset
+        for name, dataset in site.datasets.items()
+        if name.startswith(own)
+    }
+    return Site(site.builder, inner, site.name(inner.name), site.xs, datasets)

@@ -4,6 +4,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 from typing import Any
 
@@ -95,7 +96,6 @@ def variables_of(layer: LayerConfig) -> tuple[tuple[str, tuple[str, ...]], ...]:
     return tuple(found)
 
 
-TABLES = ("exp_table", "inv_table")  # layers inside a softmax
 NORM = ("moving_mean", "moving_variance")
 
 
@@ -116,3 +116,44 @@ def own_variables(layer: LayerConfig) -> tuple[tuple[str, ...], tuple[str, ...]]
             return (*gamma, *beta), (*NORM, *count)
         case _:  # others own the counts at most
             return (), count
+
+
+def layers_inside(layer: LayerConfig) -> dict[str, LayerConfig]:
+    """The layers that an attention of HGQ2 is made of, by their places in the file."""
+    if layer.kind != f"{PACKAGE}QMultiHeadAttention":
+        return {}
+    fields = layer.fields
+    fused = {"qkv": ("query", "value"), "kv": ("value",)}.get(fields.text("fuse", "none"), ())
+    found: dict[str, LayerConfig] = {}
+    for part in ("query", "key", "value", "output"):
+        ends, letters = ("abe", "e") if part == "output" else ("abde", "de")
+        biased = fields.flag("use_bias", True) and part != "key"
+        config = {
+            "equation": f"{'abcd' if part == 'output' else 'abc'},cde->{ends}",
+            "bias_axes": letters if biased else None,
+            "enable_ebops": fields.get("enable_ebops"),
+            **{f"{place}_conf": fields.get(f"qkvo_{place}_conf") for place in ("iq", "kq", "oq")},
+            "bq_conf": fields.get("qkvo_bq_conf") if biased else None,
+        }
+        if part in fused:  # which read what the key's quantizer makes
+            config["iq_conf"] = None
+        if part == "output" and not fields.flag("enable_oq", False):
+            config["oq_conf"] = None
+        found[f"{part}_dense"] = _inner(layer, part, "QEinsumDense", config)
+    config = {
+        f"{place}_conf": fields.get(f"softmax_{place}_conf")
+        for place in ("exp_iq", "exp_oq", "inv_iq", "inv_oq", "oq")
+    }
+    stable = fields.flag("stable_softmax", True)
+    config["exp_iq_conf"] = config["exp_iq_conf"] if stable else None
+    size = fields.integer("key_dim")
+    if size < 1:
+        raise UnsupportedLayerError(f"its key_dim is {size}")
+    config |= {"axes": [-1], "stable": stable, "input_scaler": 1.0 / math.sqrt(size)}
+    config["enable_ebops"] = fields.get("enable_ebops")
+    return found | {"_softmax": _inner(layer, "softmax", "QSoftmax", config)}
+
+
+def _inner(layer: LayerConfig, name: str, kind: str, config: dict[str, Any]) -> LayerConfig:
+    entry = {"class_name": f"{PACKAGE}{kind}", "config": config}
+    return LayerConfig(f"{PACKAGE}{kind}", name, f"{layer.path}/{name}", entry)

@@ -86,10 +86,17 @@ def _hgq_parameters(layer: LayerConfig) -> Parameters:
     try:
         trained, tracked = hgq_variables.own_variables(layer)
         children = hgq_variables.variables_of(layer)
+        for place, inside in hgq_variables.layers_inside(layer).items():
+            inner = _hgq_parameters(inside)
+            children += ((place, tuple(f"{place}/{name}" for name in inner.own)),)
+            children += tuple(
+                (f"{place}/{child}", tuple(f"{place}/{name}" for name in names))
+                for child, names in inner.children
+            )
     except UnsupportedLayerError:  # which is reported when the layer is read
         return Parameters()
-    inner = tuple(name for _, names in children for name in names)
-    return Parameters(trained, (*tracked, *inner), children)
+    owned = tuple(name for _, names in children for name in names)
+    return Parameters(trained, (*tracked, *owned), children)
 
 
 def unwrap_layer(layer: LayerConfig) -> LayerConfig:

@@ -57,14 +57,18 @@ def test_who_else_reads_an_input_that_is_rounded_is_told(tmp_path: Path) -> None
     assert "add reads the input seen_unrounded rounded to fixed<" in finding
 
 
-def test_every_element_has_a_format_of_its_own() -> None:
-    """Else the test above would say little: widths differ, and some are 0."""
-    variables = recorded_model("dense_kif_RND_WRAP").variables
-    frac = np.rint(variables["layers/q_dense/iq/quantizer/vars/0"])
-    integer = np.rint(variables["layers/q_dense/iq/quantizer/vars/2"])
-    signed = variables["layers/q_dense/iq/quantizer/vars/1"]
-    bits = signed + integer + frac
-    assert len(np.unique(bits)) > 2 and len(np.unique(frac)) > 2 and len(np.unique(signed)) == 2
+def test_elements_have_formats_of_their_own_and_outputs_differ() -> None:
+    """Else the first test would say little."""
+    places = [f"layers/q_dense/iq/quantizer/vars/{number}" for number in range(3)]
+    dense = [recorded_model(name) for name in recorded() if name.startswith("dense_kif")]
+    wraps = [model.variables for model in dense if f"{places[0][:-1]}3" in model.variables]
+    frac, signed, integer = (np.rint([each[place] for each in wraps]) for place in places)
+    bits = (frac + signed + integer).reshape(len(wraps), -1)
+    assert (bits <= 0).any() and (signed == 0).any() and (signed == 1).any()
+    assert all(len(np.unique(row)) > 2 for row in bits)
+    rows = [recorded_model(name).y for name in recorded()]
+    varied = [len(np.unique(y.reshape(len(y), -1), axis=0)) > 0.3 * len(y) for y in rows]
+    assert np.mean(varied) > 0.9
 
 
 OTHER_PYTHON = os.environ.get("EDGEINFER_HGQ2_PYTHON", "")
