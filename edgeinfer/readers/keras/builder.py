@@ -13,17 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from edgeinfer.base.errors import ModelError, Offence
-from edgeinfer.graph.nodes import (
-    AffineNode,
-    Floats,
-    Graph,
-    InputNode,
-    MoveNode,
-    Node,
-    Shape,
-    inputs_of,
-    shape_of,
-)
+from edgeinfer.graph.nodes import Floats, Graph, InputNode, Node, Shape, inputs_of, shape_of
 from edgeinfer.readers.keras import formats, stored
 from edgeinfer.readers.keras.config import LayerConfig
 from edgeinfer.readers.keras.fields import Fields, UnsupportedLayerError
@@ -104,23 +94,9 @@ class GraphBuilder:
                     f"{self.source}: {key} is not on the grid of its quantizer.",
                     hint="This is a fault of the reader; please report it with the model.",
                 )
-        self._report_readers_of_rounded_inputs(graph)
         used = {key: f for key, f in self.weights.items() if key in weights}
         tensors = {n: q for n, q in self.activations.items() if n in graph.shapes}
         return LoadedModel(graph, Recipe.of(tensors, used), tuple(self.findings))
-
-    def _report_readers_of_rounded_inputs(self, graph: Graph) -> None:
-        """A layer that rounds an input for itself gives it a format, which others see as well."""
-        for given in graph.inputs:
-            format_ = self.activations.get(given.name)
-            moved = {given.name}
-            for node in graph.nodes if format_ else ():
-                if moved.isdisjoint(inputs_of(node)) or node.name in self.activations:
-                    continue
-                if isinstance(node, MoveNode):
-                    moved.add(node.name)
-                elif not isinstance(node, AffineNode) or node.scale.any():
-                    self.find(f"{node.name} reads the input {given.name} rounded to {format_}.")
 
     def _format_of_float(self, key: str, values: Floats) -> WeightFormat:
         per_channel = key.endswith("_scale/scale")

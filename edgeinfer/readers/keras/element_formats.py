@@ -26,9 +26,10 @@ from edgeinfer.graph.nodes import (
     MergeKind,
     MergeNode,
     MoveNode,
+    inputs_of,
 )
 from edgeinfer.readers.keras.activations import add_quantized
-from edgeinfer.readers.keras.builder import Site
+from edgeinfer.readers.keras.builder import GraphBuilder, Site
 from edgeinfer.readers.keras.fields import UnsupportedLayerError
 from quantization.fixed import Fixed, FormatError, Ints, Overflow, Quantizer, Rounding
 from quantization.recipe import WeightFormat
@@ -39,6 +40,7 @@ from quantization.recipe import WeightFormat
 SPARE_BITS = {Rounding.TRN: 0, Rounding.RND: 1}
 ALL_BITS = 25
 MOST_CURVES = 64  # tables that one function may be split into
+WIDE = Fixed(True, 26, 16)  # an input that one layer rounds and another does not
 WITHIN_ONE = frozenset(  # functions whose values lie between -1 and 1
     {Function.SIGMOID, Function.TANH, Function.HARD_SIGMOID, Function.SOFTSIGN, Function.ERF}
 )
@@ -278,6 +280,39 @@ def _set_input(site: Site, x: str, formats: ElementFormats) -> None:
             known = site.builder.activations.get(x)
             site.builder.activations[x] = own if known is None else _join(known, own)
         return
+
+
+def widen_shared_inputs(builder: GraphBuilder) -> None:
+    """Where a layer reads an input of the model as it is, while another rounds it for itself: give
+    the input so many bits that both see nearly what they would, and say so."""
+    for given in builder.nodes:
+        if not isinstance(given, InputNode) or given.name not in builder.activations:
+            continue
+        others = _readers_of_floats(builder, given.name)
+        if others:
+            own = _cut_off(builder.activations[given.name]).type
+            integer, frac = max(own.integer, WIDE.integer), max(own.frac, WIDE.frac)
+            wide = Quantizer(_type(True, integer + frac, integer), Rounding.TRN, Overflow.SAT)
+            builder.activations[given.name] = wide
+            builder.find(f"{given.name} is taken as {wide}: {', '.join(others)} would read floats.")
+
+
+def _readers_of_floats(builder: GraphBuilder, tensor: str) -> list[str]:
+    """Who reads a tensor, or its elements at other places, and does not round it first."""
+    places, found = {tensor}, []
+    for node in builder.nodes:
+        if places.isdisjoint(inputs_of(node)):
+            continue
+        rounds = isinstance(node, AffineNode) or (
+            isinstance(node, ActivationNode) and node.function is Function.LINEAR
+        )
+        if isinstance(node, MoveNode):
+            places.add(node.name)
+        elif isinstance(node, AffineNode) and not node.scale.any():
+            continue
+        elif not rounds or node.name not in builder.activations:
+            found.append(node.name)
+    return found
 
 
 def _hull(formats: ElementFormats) -> Quantizer:
