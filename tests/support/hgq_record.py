@@ -87,14 +87,14 @@ def record(model: Any, rng: np.random.Generator) -> dict[str, Any]:
         def note(name: str, item: Any) -> None:
             if isinstance(item, h5py.Dataset):
                 variables[name] = [str(item.dtype), list(item.shape), plain(item[()])]
-            elif "name" in item.attrs and item.name.endswith("/vars"):
+            elif "name" in item.attrs and item.name.count("/") > 2:
                 names[name] = str(item.attrs["name"])
 
         file.visititems(note)
     return {
         "config": shorten(config),
         "variables": variables,
-        "names": {name: text for name, text in names.items() if name.count("/") == 2},
+        "names": {name: text for name, text in names.items() if name.split("/")[-3] == "layers"},
         "x": [[list(x.shape), plain(x)] for x in xs],
         "y": [list(y.shape), plain(y)],
     }
@@ -208,6 +208,10 @@ def models() -> Iterator[tuple[str, Any]]:
         q.QDense(4, enable_ebops=False), q.QDense(3, enable_iq=False, use_bias=False),
         q.QDense(3, iq_conf=own("datalane", trainable=False), trainable=False),
     )  # fmt: skip
+    yield "table_line", chain(q.QAffinedUnaryFunctionLUT("sigmoid"))
+    yield "steps", chain(keras.layers.TimeDistributed(q.QDense(2, enable_oq=True)), shape=(3, 4))
+    x, inside = keras.Input((4,)), chain(q.QDense(4, activation="relu"), q.QDense(4), shape=(4,))
+    yield "nested_twice", keras.Model(x, inside(inside(x)))
     for fuse in ("none", "kv", "qkv"):
         x = keras.Input((3, 5))
         layer = q.QMultiHeadAttention(2, 4, value_dim=3, output_shape=2, fuse=fuse)

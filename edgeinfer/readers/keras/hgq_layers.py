@@ -88,6 +88,8 @@ def _read_inside(site: Site, name: str) -> str:
             return _add_norm(site)
         case "QUnaryFunctionLUT":
             return activation_layers.activation_layer(site)
+        case "QAffinedUnaryFunctionLUT":
+            return activation_layers.activation_layer(replace(site, xs=(_add_line(site),)))
         case "QSoftmax":
             return _add_softmax(site)
         case "QSum" | "QMeanPow2":
@@ -101,6 +103,12 @@ def _read_inside(site: Site, name: str) -> str:
             return shaping.merge_layer(site, shaping.MERGES[name[1:]])
         case _:  # pools, or what is not known
             return _add_pool(site, name)
+
+
+def _add_line(site: Site) -> str:
+    """The tensor times a trained number, plus another."""
+    scale, bias = (site.shaped(name, (1,)).astype(np.float64) for name in ("scale", "bias"))
+    return site.add(AffineNode(site.name("line"), site.layer.path, site.x, scale, bias))
 
 
 def _add_pool(site: Site, name: str) -> str:

@@ -114,6 +114,8 @@ def own_variables(layer: LayerConfig) -> tuple[tuple[str, ...], tuple[str, ...]]
             gamma = ("gamma",) if fields.flag("scale", True) else ()
             beta = ("beta",) if fields.flag("center", True) else ()
             return (*gamma, *beta), (*NORM, *count)
+        case "QAffinedUnaryFunctionLUT":
+            return ("scale", "bias"), count
         case _:  # others own the counts at most
             return (), count
 

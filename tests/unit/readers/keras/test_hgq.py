@@ -52,6 +52,15 @@ def test_a_program_makes_what_hgq2_makes(tmp_path: Path, name: str) -> None:
     np.testing.assert_array_equal(found, model.y)
 
 
+@pytest.mark.parametrize("name", ["functional", "nested_twice"])
+def test_layers_are_found_by_their_classes_where_names_are_not_noted(
+    tmp_path: Path, name: str
+) -> None:
+    model = recorded_model(name)
+    model.names.clear()
+    np.testing.assert_array_equal(outputs(lowered(model.write(tmp_path)), model.xs), model.y)
+
+
 def test_an_input_that_a_layer_reads_as_it_is_gets_more_bits(tmp_path: Path) -> None:
     model = recorded_model("residual")
     loaded = load(model.write(tmp_path))
