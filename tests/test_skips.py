@@ -45,6 +45,7 @@ ELSEWHERE = {
     "tests/e2e/test_sweep_cluster.py": "openssl is not here",
     "tests/unit/data/stream/test_stream_memory.py": "peak memory is read from /proc",
     "tests/unit/targets/edgetpu/test_device.py": "there is no C compiler",
+    "tests/unit/targets/hls/test_hostile_names.py": 'importorskip("tkinter"',
     "tests/unit/targets/hls/tools/test_emitted_scripts.py": "this Python has no Tcl interpreter",
 }
 NEEDS = {
