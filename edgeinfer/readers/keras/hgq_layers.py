@@ -38,7 +38,7 @@ from edgeinfer.readers.keras.hgq_quantizers import (
     round_tensor,
     round_weights,
 )
-from edgeinfer.readers.keras.hgq_variables import EACH_INPUT, PACKAGE, layers_inside
+from edgeinfer.readers.keras.hgq_variables import ATTENTION, EACH_INPUT, PACKAGE, layers_inside
 from edgeinfer.readers.keras.reducing import add_reduction
 
 FUSED_EPSILON = np.float32(1e-7)  # Keras's own; QEinsumDenseBatchnorm does not use its option
@@ -50,7 +50,7 @@ def read_hgq_layer(site: Site) -> str:
     name = site.layer.kind.removeprefix(PACKAGE)
     if name == "Quantizer":
         return round_tensor(site, site.x, "", site.name())
-    if name == "QMultiHeadAttention":
+    if name == ATTENTION:
         return round_tensor(site, _add_attention(site), "oq", site.name("oq"))
     rounded = tuple(
         round_tensor(site, x, place, site.name(place.partition("/")[0]))
@@ -64,7 +64,7 @@ def _input_places(site: Site) -> tuple[str, ...]:
     """Where the layer keeps the quantizer of each tensor that it reads."""
     count = len(site.inputs)
     each = site.fields.get("iq_confs")
-    if each is None:
+    if each is None or site.fields.get("enable_iq") is False:
         return ("iq",) * count
     if not isinstance(each, list) or len(each) != count:
         raise UnsupportedLayerError(f"it does not have one quantizer for each of {count} tensors")

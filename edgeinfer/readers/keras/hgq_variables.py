@@ -13,6 +13,7 @@ from edgeinfer.readers.keras.fields import Fields, UnsupportedLayerError
 from quantization.fixed import Overflow, Rounding
 
 PACKAGE = "hgq>"
+ATTENTION = "QMultiHeadAttention"
 KINDS = {"kbi": ("b", "i"), "kif": ("i", "f")}  # what is trained of a quantizer, in stored order
 MAPPER = "DefaultBitwidthMapper"
 EACH_INPUT = "iq/quantizers/quantizer"  # where a layer with several inputs keeps theirs
@@ -82,6 +83,12 @@ def entries_of(layer: LayerConfig) -> dict[str, Any]:
             EACH_INPUT + (f"_{number}" if number else ""): entry
             for number, entry in enumerate(each)
         }
+    for side in ("oq",) if name == ATTENTION else ("iq", "oq"):
+        switch = fields.get(f"enable_{side}")
+        if switch is False:
+            found = {place: entry for place, entry in found.items() if place.split("/")[0] != side}
+        elif switch and found.get(side) is None and not (side == "iq" and each):
+            raise UnsupportedLayerError(f"its architecture does not describe its quantizer {side}")
     return {place: entry for place, entry in found.items() if entry is not None}
 
 
@@ -122,7 +129,7 @@ def own_variables(layer: LayerConfig) -> tuple[tuple[str, ...], tuple[str, ...]]
 
 def layers_inside(layer: LayerConfig) -> dict[str, LayerConfig]:
     """The layers that an attention of HGQ2 is made of, by their places in the file."""
-    if layer.kind != f"{PACKAGE}QMultiHeadAttention":
+    if layer.kind != PACKAGE + ATTENTION:
         return {}
     fields = layer.fields
     fused = {"qkv": ("query", "value"), "kv": ("value",)}.get(fields.text("fuse", "none"), ())
@@ -137,8 +144,8 @@ def layers_inside(layer: LayerConfig) -> dict[str, LayerConfig]:
             **{f"{place}_conf": fields.get(f"qkvo_{place}_conf") for place in ("iq", "kq", "oq")},
             "bq_conf": fields.get("qkvo_bq_conf") if biased else None,
         }
-        if part in fused:  # which read what the key's quantizer makes
-            config["iq_conf"] = None
+        if part in fused or (part != "output" and not fields.flag("enable_iq", True)):
+            config["iq_conf"] = None  # some read what the key's quantizer makes
         if part == "output" and not fields.flag("enable_oq", False):
             config["oq_conf"] = None
         found[f"{part}_dense"] = _inner(layer, part, "QEinsumDense", config)

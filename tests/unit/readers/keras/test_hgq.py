@@ -175,6 +175,16 @@ def test_unknown_quantizers_are_refused_by_name(
         load(model.write(tmp_path))
 
 
+@pytest.mark.parametrize("slot", ["iq", "oq", "kq", "bq"])
+def test_a_quantizer_that_the_architecture_leaves_out_is_not_taken_for_none(
+    tmp_path: Path, slot: str
+) -> None:
+    model = recorded_model("dense_kif_RND_WRAP")
+    del model.config["config"]["layers"][1]["config"][f"{slot}_conf"]
+    with pytest.raises(ModelError, match=f"does not describe its quantizer {slot}"):
+        load(model.write(tmp_path))
+
+
 def test_unknown_layers_are_refused_by_name(tmp_path: Path) -> None:
     model = recorded_model("dense_kif_RND_WRAP")
     layer = model.config["config"]["layers"][1]
