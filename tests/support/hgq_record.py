@@ -72,7 +72,9 @@ def record(model: Any, rng: np.random.Generator) -> dict[str, Any]:
     for variable in model.weights:  # short numbers make a short file, and lie on no grid
         if variable.dtype == "float32":
             variable.assign(np.round(np.asarray(variable), 3))
-    xs = [draw_inputs(tuple(x.shape[1:]), rng) for x in model.inputs]
+    shapes = [tuple(x.shape[1:]) for x in model.inputs]
+    count = max(NUMBERS // max(map(math.prod, shapes)), 6)
+    xs = [draw_inputs(count, shape, rng) for shape in shapes]
     y = np.asarray(model(xs if len(xs) > 1 else xs[0], training=False))
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder) / "model.keras"
@@ -100,9 +102,8 @@ def record(model: Any, rng: np.random.Generator) -> dict[str, Any]:
     }
 
 
-def draw_inputs(shape: tuple[int, ...], rng: np.random.Generator) -> Any:
+def draw_inputs(count: int, shape: tuple[int, ...], rng: np.random.Generator) -> Any:
     """Samples of different sizes, so that some overflow."""
-    count = max(NUMBERS // math.prod(shape), 6)
     reach = rng.choice([1, 1, 4, 20], (count, *(1 for _ in shape)))
     return np.round(rng.normal(size=(count, *shape)) * reach, 3).astype(np.float32)
 
@@ -216,6 +217,10 @@ def models() -> Iterator[tuple[str, Any]]:
         x = keras.Input((3, 5))
         layer = q.QMultiHeadAttention(2, 4, value_dim=3, output_shape=2, fuse=fuse)
         yield f"attention_{fuse}", keras.Model(x, layer(x))
+    a, b = keras.Input((3, 5)), keras.Input((4, 6))
+    layer = q.QMultiHeadAttention(2, 4, use_bias=False, enable_ebops=False)
+    yield "attention_of_two", keras.Model([a, b], layer(a, b))
+    yield "conv3d", chain(q.QConv3D(2, 2, padding="same"), shape=(3, 2, 3, 2))
     x = keras.Input((6,), name="seen_unrounded")
     yield "residual", keras.Model(x, q.QDense(3)(keras.layers.Add()([x, q.QDense(6)(x)])))
     x = keras.Input((6,), name="x")
