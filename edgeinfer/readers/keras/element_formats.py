@@ -39,6 +39,7 @@ from quantization.recipe import WeightFormat
 # more than these behind its last whole step.
 SPARE_BITS = {Rounding.TRN: 0, Rounding.RND: 1}
 ALL_BITS = 25
+BY_SIGN = frozenset({Rounding.TRN_ZERO, Rounding.RND_ZERO, Rounding.RND_INF})
 MOST_CURVES = 64  # tables that one function may be split into
 WIDE = Fixed(True, 26, 16)  # an input that one layer rounds and another does not
 WITHIN_ONE = frozenset(  # functions whose values lie between -1 and 1
@@ -326,6 +327,11 @@ def _hull(formats: ElementFormats) -> Quantizer:
 
 def _cut_off(quantizer: Quantizer) -> Quantizer:
     """A format that cuts bits off, but none that the quantizer's rounding would look at."""
+    if quantizer.overflow is Overflow.WRAP and quantizer.rounding in BY_SIGN:
+        raise UnsupportedLayerError(
+            f"it rounds an input of the model by {quantizer.rounding}, which looks at the sign, "
+            f"and wraps it, which changes that; with formats for each element use RND or TRN"
+        )
     type_, spare = quantizer.type, SPARE_BITS.get(quantizer.rounding, ALL_BITS)
     wider = _type(type_.signed, type_.bits + spare, type_.integer)
     overflow = Overflow.WRAP if quantizer.overflow is Overflow.WRAP else Overflow.SAT
