@@ -26,6 +26,7 @@ SKIPS = {
     "tests/e2e/test_experiment_files.py": {"cases"},
     "tests/e2e/test_report_page.py": {"chromium"},
     "tests/unit/export/test_onnx.py": {"cases"},
+    "tests/unit/readers/keras/test_hgq.py": {"cases", "hgq2"},
     "tests/unit/readers/keras/test_old_layouts.py": {"cases"},
     "tests/unit/readers/onnx/test_cases.py": {"cases"},
     "tests/unit/readers/onnx/test_programs.py": {"cases"},
@@ -51,6 +52,7 @@ NEEDS = {
     r"\bcases: Path|\bfolder: Path, truth|\btruth\b.*cases": "cases",
     r"\btab: Page|\bpipe: Pipe": "chromium",
     r"@needs_icarus": "icarus",
+    r"@needs_hgq2": "hgq2",
     r"shared table of figures is not here": "shared table",
     r"folder of other people's models is not here": "shared models",
 }
