@@ -13,8 +13,8 @@ import numpy as np
 from flatbuffers import flexbuffers
 from numpy.typing import NDArray
 
-from edgeinfer.targets.edgetpu.tflite.names import OPERATORS, TYPES
-from edgeinfer.targets.edgetpu.tflite.options import KINDS
+from edgeinfer.base.tflite.names import OPERATORS, TYPES
+from edgeinfer.base.tflite.options import KINDS
 
 DTYPES = {"INT8": np.int8, "UINT8": np.uint8, "INT32": np.int32, "FLOAT32": np.float32}
 

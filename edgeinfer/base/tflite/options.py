@@ -7,8 +7,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Final
 
-from edgeinfer.targets.edgetpu.tflite.flat import I8, I32, FlatTable
-from edgeinfer.targets.edgetpu.tflite.names import FUSED, name_of
+from edgeinfer.base.tflite.flat import I8, I32, FlatTable
+from edgeinfer.base.tflite.names import FUSED, name_of
 
 
 @dataclass(frozen=True, slots=True)
@@ -27,10 +27,15 @@ class Options:
     half_pixel: bool = False
     depth_multiplier: int = 1
     count: int = 0  # of the parts of a split
+    begin_mask: int = 0  # of a slice: axes from their start
+    end_mask: int = 0  # axes to their end
     ellipsis_mask: int = 0
     new_axis_mask: int = 0
+    shrink_mask: int = 0  # axes that go
+    beta: float = 1.0  # of a softmax
 
 
+MASKS: Final = ("begin_mask", "end_mask", "ellipsis_mask", "new_axis_mask", "shrink_mask")
 NONE: Final = Options()
 # The union member that belongs to an operator, in the schema's numbering.
 KINDS: Final = {
@@ -40,6 +45,7 @@ KINDS: Final = {
     "MAX_POOL_2D": 5,
     "L2_POOL_2D": 5,
     "FULLY_CONNECTED": 8,
+    "SOFTMAX": 9,
     "CONCATENATION": 10,
     "ADD": 11,
     "L2_NORMALIZATION": 12,
@@ -104,7 +110,10 @@ def options_of(name: str, kind: int, table: FlatTable | None) -> Options:
         case "RESIZE_NEAREST_NEIGHBOR":
             return Options(align_corners=table.flag(0), half_pixel=table.flag(1))
         case "STRIDED_SLICE":
-            return Options(ellipsis_mask=table.integer(2, I32), new_axis_mask=table.integer(3, I32))
+            masks = (table.integer(slot, I32) for slot in range(5))
+            return Options(**dict(zip(MASKS, masks, strict=True)))
+        case "SOFTMAX":
+            return Options(beta=table.real(0))
         case "TRANSPOSE_CONV":
             return Options(
                 fused=_fused_activation(table, 3),
