@@ -1,0 +1,143 @@
+# SPDX-License-Identifier: Apache-2.0
+# SPDX-FileCopyrightText: The edgeinfer authors
+"""Dense layers and convolutions: products of steps and weights, a bias in their unit, a scale."""
+
+from __future__ import annotations
+
+import math
+
+import numpy as np
+
+from edgeinfer.base.tflite.model import Operator, TfliteTensor
+from edgeinfer.graph.nodes import ConvNode, DenseNode, Shape, dilate_window, same_pads
+from edgeinfer.readers.tflite.multipliers import Multipliers, multipliers_of, scale_of, stored_range
+from edgeinfer.readers.tflite.rescaling import Sums, rescale
+from edgeinfer.readers.tflite.values import Drawing, Steps, UnreadableOperatorError, inner
+from quantization.fixed import Ints
+
+
+def read_dense(d: Drawing, name: str, op: Operator, x: Steps) -> Steps:
+    """FULLY_CONNECTED: rows of the input times the rows of the weights."""
+    stored, out = _constant(op, 1), op.outputs[0]
+    if not op.options.default_weights or stored.type not in ("INT8", "UINT8"):
+        raise UnreadableOperatorError("its weights are shuffled or not of 8 bits")
+    if len(stored.shape) != 2 or math.prod(x.shape) % stored.shape[1]:
+        raise UnreadableOperatorError(f"weights of {stored.shape} do not fit {x.shape}")
+    kernel = _weights(stored, 0).T
+    rows = math.prod(x.shape) // stored.shape[1]
+    flat = d.reshape(f"{name}_rows", x.tensor, inner((rows, stored.shape[1])))
+    bias = _bias(op, kernel.shape[-1])
+    node = DenseNode(
+        f"{name}_sums",
+        name,
+        flat,
+        d.hold(f"{name}/kernel", kernel),
+        None if bias is None else d.hold(f"{name}/bias", bias),
+    )
+    sums = _bounded(d.add(node), kernel, bias, x)
+    by = _scales(op, x, stored)
+    found = rescale(d, name, sums, by, out, op.options.fused, twice=False)
+    tensor = d.reshape(f"{name}_shaped", found.tensor, inner(out.shape))
+    return Steps(tensor, out.shape, found.low, found.high, found.scale, found.zero)
+
+
+def read_conv(d: Drawing, name: str, op: Operator, x: Steps) -> Steps:
+    """CONV_2D: weights (out, y, x, in); the input may have several groups of channels."""
+    stored = _constant(op, 1)
+    kernel = _weights(stored, 0).transpose(1, 2, 3, 0) if len(stored.shape) == 4 else None
+    if kernel is None or len(x.shape) != 4 or x.shape[3] % kernel.shape[2]:
+        raise UnreadableOperatorError(f"weights of {stored.shape} do not fit {x.shape}")
+    return _convolve(d, name, op, x, kernel, x.shape[3] // kernel.shape[2])
+
+
+def read_depthwise(d: Drawing, name: str, op: Operator, x: Steps) -> Steps:
+    """DEPTHWISE_CONV_2D: weights (1, y, x, out)."""
+    stored = _constant(op, 1)
+    if len(stored.shape) != 4 or len(x.shape) != 4 or stored.shape[0] != 1:
+        raise UnreadableOperatorError(f"weights of {stored.shape} do not fit {x.shape}")
+    kernel = _weights(stored, 3).transpose(1, 2, 0, 3)
+    return _convolve(d, name, op, x, kernel, x.shape[3])
+
+
+def _convolve(d: Drawing, name: str, op: Operator, x: Steps, kernel: Ints, groups: int) -> Steps:
+    options = op.options
+    window = kernel.shape[:2]
+    pads = pads_of(
+        x.shape[1:3], window, options.strides, options.dilation, same=options.same_padding
+    )
+    bias = _bias(op, kernel.shape[-1])
+    node = ConvNode(
+        f"{name}_sums",
+        name,
+        x.tensor,
+        d.hold(f"{name}/kernel", kernel),
+        None if bias is None else d.hold(f"{name}/bias", bias),
+        options.strides,
+        pads,
+        options.dilation,
+        groups,
+    )
+    sums = _bounded(d.add(node), kernel, bias, x)
+    return rescale(d, name, sums, _scales(op, x, _constant(op, 1)), op.outputs[0], options.fused)
+
+
+def pads_of(
+    sizes: Shape, window: Shape, strides: Shape, dilation: Shape, *, same: bool
+) -> tuple[tuple[int, int], ...]:
+    """What TensorFlow's padding puts around an image."""
+    if same:
+        return same_pads(sizes, window, strides, dilation)
+    if any(
+        size < reach for size, reach in zip(sizes, dilate_window(window, dilation), strict=True)
+    ):
+        raise UnreadableOperatorError(f"a window of {window} does not fit {sizes}")
+    return ((0, 0),) * len(sizes)
+
+
+def _constant(op: Operator, place: int) -> TfliteTensor:
+    found = op.input(place)
+    if found is None or not found.constant:
+        raise UnreadableOperatorError(f"its input {place} is not stored in the file")
+    return found
+
+
+def _weights(stored: TfliteTensor, axis: int) -> Ints:
+    """Weights less their zero points, of which the axis of channels may have one for each."""
+    stored_range(stored)
+    zeros = stored.zero_points
+    if stored.per_channel and stored.axis != axis:
+        raise UnreadableOperatorError(f"its weights have scales along axis {stored.axis}")
+    if zeros.size > 1 and zeros.size != stored.shape[axis]:
+        raise UnreadableOperatorError("its zero points do not fit its weights")
+    low, high = stored_range(stored)
+    if zeros.size and (zeros.min() < low or zeros.max() > high):
+        raise UnreadableOperatorError("a zero point of its weights is none of their integers")
+    aligned = zeros.reshape([-1 if i == axis else 1 for i in range(len(stored.shape))])
+    return stored.integers().astype(np.int64) - (aligned if zeros.size > 1 else zeros.sum())
+
+
+def _bias(op: Operator, channels: int) -> Ints | None:
+    found = op.input(2)
+    if found is None:
+        return None
+    if not found.constant or found.type != "INT32" or found.elements != channels:
+        raise UnreadableOperatorError(f"its bias is not {channels} stored integers of 32 bits")
+    return found.integers().astype(np.int64).reshape(-1)
+
+
+def _scales(op: Operator, x: Steps, stored: TfliteTensor) -> Multipliers:
+    out = scale_of(op.outputs[0])
+    if stored.scales.size not in (1, op.outputs[0].shape[-1]):
+        raise UnreadableOperatorError(f"{stored.scales.size} scales do not fit its weights")
+    return multipliers_of(
+        float(x.scale) * float(scale) / float(out) for scale in stored.scales.reshape(-1)
+    )
+
+
+def _bounded(tensor: str, kernel: Ints, bias: Ints | None, x: Steps) -> Sums:
+    """The sums that any steps within their bounds make, padding with zero included."""
+    axes = tuple(range(kernel.ndim - 1))
+    above, below = (np.maximum(sign * kernel, 0).sum(axis=axes) for sign in (1, -1))
+    low, high = min(x.low, 0), max(x.high, 0)
+    added = 0 if bias is None else bias
+    return Sums(tensor, above * low - below * high + added, above * high - below * low + added)
