@@ -33,9 +33,9 @@ class Options:
     new_axis_mask: int = 0
     shrink_mask: int = 0  # axes that go
     beta: float = 1.0  # of a softmax
+    slope: float = 0.0  # of a leaky ReLU below zero
 
 
-MASKS: Final = ("begin_mask", "end_mask", "ellipsis_mask", "new_axis_mask", "shrink_mask")
 NONE: Final = Options()
 # The union member that belongs to an operator, in the schema's numbering.
 KINDS: Final = {
@@ -63,6 +63,7 @@ KINDS: Final = {
     "PACK": 59,
     "UNPACK": 64,
     "RESIZE_NEAREST_NEIGHBOR": 74,
+    "LEAKY_RELU": 75,
 }
 
 
@@ -110,10 +111,17 @@ def options_of(name: str, kind: int, table: FlatTable | None) -> Options:
         case "RESIZE_NEAREST_NEIGHBOR":
             return Options(align_corners=table.flag(0), half_pixel=table.flag(1))
         case "STRIDED_SLICE":
-            masks = (table.integer(slot, I32) for slot in range(5))
-            return Options(**dict(zip(MASKS, masks, strict=True)))
+            return Options(
+                begin_mask=table.integer(0, I32),
+                end_mask=table.integer(1, I32),
+                ellipsis_mask=table.integer(2, I32),
+                new_axis_mask=table.integer(3, I32),
+                shrink_mask=table.integer(4, I32),
+            )
         case "SOFTMAX":
             return Options(beta=table.real(0))
+        case "LEAKY_RELU":
+            return Options(slope=table.real(0))
         case "TRANSPOSE_CONV":
             return Options(
                 fused=_fused_activation(table, 3),

@@ -5,19 +5,22 @@
 from __future__ import annotations
 
 import math
+from dataclasses import replace
 
 import numpy as np
 
 from edgeinfer.base.tflite.model import Operator, TfliteTensor
-from edgeinfer.graph.nodes import PoolNode, PoolNodeKind, Shape
+from edgeinfer.graph.nodes import PoolNode, PoolNodeKind, Shape, TransposeNode
 from edgeinfer.readers.tflite.linear import pads_of
 from edgeinfer.readers.tflite.multipliers import (
+    FRAC,
+    Multipliers,
     multipliers_of,
     scale_of,
     steps_allowed,
     zero_of,
 )
-from edgeinfer.readers.tflite.rescaling import Sums, limit, multiply
+from edgeinfer.readers.tflite.rescaling import Sums, limit, rescale
 from edgeinfer.readers.tflite.values import ZERO, Drawing, Steps, UnreadableOperatorError, inner
 from quantization.fixed import Ints, Overflow, Quantizer, Rounding, fixed_of_range
 
@@ -73,21 +76,33 @@ def divide(d: Drawing, name: str, x: Sums, counts: Ints, bounds: tuple[int, int]
 
 
 def read_mean(d: Drawing, name: str, op: Operator, x: Steps) -> Steps:
-    """MEAN over the height and the width of an image, or over one axis of rows."""
+    """MEAN and SUM: the sum of steps times a scale, of which one over the count is a part."""
     out, axes = op.outputs[0], _axes(op, len(x.shape))
-    if len(x.shape) != 4 or axes != (1, 2):
-        raise UnreadableOperatorError(f"a mean over the axes {axes} of {x.shape} cannot be read")
-    window = x.shape[1:3]
-    node = PoolNode(f"{name}_sums", x.tensor, PoolNodeKind.SUM, window, window, ((0, 0), (0, 0)))
-    count = math.prod(window)
+    kept = [axis for axis in range(len(x.shape)) if axis not in axes]
+    count = math.prod(x.shape[axis] for axis in axes)
+    if inner(x.shape) == x.shape or 0 in axes:
+        raise UnreadableOperatorError("it reduces the batch")
+    if len(x.shape) == 4 and axes == (1, 2):  # of an image
+        rows, window = x.tensor, x.shape[1:3]
+    else:
+        order = tuple(axis - 1 for axis in (*kept[1:], *axes))
+        rows = x.tensor
+        if order != tuple(sorted(order)):
+            rows = d.add(TransposeNode(d.fresh(f"{name}_turned"), rows, order))
+        places = math.prod(x.shape[axis] for axis in kept)
+        rows, window = d.reshape(f"{name}_rows", rows, (places, count, 1)), (1, count)
+    node = PoolNode(f"{name}_sums", rows, PoolNodeKind.SUM, window, window, ((0, 0), (0, 0)))
     sums = Sums(d.add(node), np.asarray(x.low * count), np.asarray(x.high * count))
-    scaled = multiply(d, name, sums, multipliers_of([float(x.scale) / float(scale_of(out))]))
-    low, high = int(scaled.low.min()), int(scaled.high.max())
-    ends = -((-low * 2 + count) // (2 * count)), (high * 2 + count) // (2 * count)
-    mean = divide(d, name, scaled, np.asarray(count), (min(ends[0], 0), max(ends[1], 0)))
-    found = limit(d, name, mean, steps_allowed(out), out)
+    by = multipliers_of([float(x.scale) / float(scale_of(out))])
+    found = rescale(d, name, sums, _divided(by, count) if op.name == "MEAN" else by, out)
     tensor = d.reshape(f"{name}_shaped", found.tensor, inner(out.shape))
-    return Steps(tensor, out.shape, found.low, found.high, found.scale, found.zero)
+    return replace(found, tensor=tensor)
+
+
+def _divided(by: Multipliers, count: int) -> Multipliers:
+    """A multiplier over a count, as much to the left as the count is long."""
+    shift = min(count.bit_length() - 1, FRAC + int(by.shifts[0]))
+    return Multipliers((by.factors << shift) // count, by.shifts - shift)
 
 
 def _axes(op: Operator, rank: int) -> tuple[int, ...]:
@@ -119,4 +134,4 @@ def _counts(sizes: Shape, window: Shape, strides: Shape, pads: tuple[tuple[int, 
         starts = np.arange(0, size + before + after - width + 1, step) - before
         along.append(np.minimum(starts + width, size) - np.maximum(starts, 0))
     counts = np.multiply.outer(*along)
-    return counts.max() if counts.min() == counts.max() else counts[..., None]
+    return np.asarray(counts.max() if counts.min() == counts.max() else counts[..., None])

@@ -96,8 +96,8 @@ def _powers(by: Multipliers, *, twice: bool) -> tuple[Ints, Ints]:
 
 
 def _without_idle(x: Sums, by: Multipliers, left: Ints, right: Ints) -> tuple[Ints, Ints, Ints]:
-    """Factors and powers; where all products of a channel are zero, those that cost least: the scale
-    of an unused channel may be far below those of the others."""
+    """Factors and powers; where all products of a channel are zero, those that cost least, for the
+    scale of an unused channel may be far below those of the others."""
     if by.factors.size == 1:
         return by.factors, left, right
     reach = np.maximum(np.abs(x.low), np.abs(x.high)).astype(np.float64)
@@ -123,8 +123,8 @@ def _round_once(
     allowed: tuple[int, int] | None,
     first: Ints | None = None,
 ) -> Sums:
-    """Append x factor 2^(power - 31) to the nearest integer, halves up. `first` counts the bits that
-    a rounding before this one would have left; its half is added."""
+    """Append x factor 2^(power - 31) to the nearest integer, halves up. `first` counts the bits
+    that a rounding before this one would have left; its half is added."""
     if not _room(x, factors, powers):
         raise UnreadableOperatorError("the scales of its channels are too far apart")
     least = int(powers.min())
@@ -154,7 +154,7 @@ def _shift_away(raw: Ints, right: Ints) -> Ints:
     """raw 2^-right to the nearest integer, halves away from zero."""
     half = np.left_shift(np.int64(1), right) >> 1
     magnitude = (np.abs(raw) + half) >> right
-    return np.where(raw < 0, -magnitude, magnitude)
+    return np.asarray(np.where(raw < 0, -magnitude, magnitude))
 
 
 def _saturating(
