@@ -124,7 +124,8 @@ def _linear(
     products = tuple(float(np.float32(x.scales[0]) * np.float32(s)) for s in w.scales)
     zeros = (0,) * len(products)
     b = T("b", (channels,), "INT32", rng.integers(-3000, 3000, channels), products, zeros)
-    read: tuple[str | None, ...] = ("x", "w", "b") if rng.random() < 0.8 else ("x", "w", None)
+    has_bias = op != "FULLY_CONNECTED" or rng.random() < 0.7  # convolutions have one always
+    read: tuple[str | None, ...] = ("x", "w", "b") if has_bias else ("x", "w", None)
     version = 4 if op == "FULLY_CONNECTED" else 3
     return tflite([x, w, b, out], [O(op, read, ("y",), version, options)], ["x"], ["y"])
 
@@ -244,20 +245,24 @@ def single(rng: Rng, type_: str, op: str) -> bytes:
             options = {0: ("f32", float(rng.uniform(-0.5, 1.5)))}
         case _:  # the scale above will do
             pass
-    return tflite([x, y], [O(op, ("x",), ("y",), 2, options)], ["x"], ["y"])
+    version = 1 if op in ("RELU_N1_TO_1", "HARD_SWISH") else 2
+    return tflite([x, y], [O(op, ("x",), ("y",), version, options)], ["x"], ["y"])
 
 
-def mean(rng: Rng, type_: str) -> bytes:
-    """MEAN over an image, with the axes kept or not."""
-    shape = (1, *(int(n) for n in rng.integers(1, 7, 3)))
+def reduce(rng: Rng, type_: str) -> bytes:
+    """MEAN over some axes, kept or not."""
+    rank = int(rng.choice([4, 4, 3]))
+    shape = (1, *(int(n) for n in rng.integers(1, 7, rank - 1)))
     x, keep = tensor(rng, "x", shape, type_), bool(rng.random() < 0.5)
-    out = (1, 1, 1, shape[3]) if keep else (1, shape[3])
+    some = rng.permutation(range(1, rank))[: int(rng.integers(1, rank))]
+    axes = [1, 2] if rank == 4 and rng.random() < 0.6 else [int(axis) for axis in some]
+    out = tuple(1 if i in axes else n for i, n in enumerate(shape) if keep or i not in axes)
     y = alike(x, "y", out)
     if rng.random() < 0.6:
         y = tensor(rng, "y", out, type_, scales=(x.scales[0] * float(rng.uniform(0.3, 2.0)),))
-    axes = T("axes", (2,), "INT32", rng.permutation([1, 2]), (), ())
+    given = T("axes", (len(axes),), "INT32", axes, (), ())
     step = O("MEAN", ("x", "axes"), ("y",), 2, {0: ("bool", keep)})
-    return tflite([x, axes, y], [step], ["x"], ["y"])
+    return tflite([x, given, y], [step], ["x"], ["y"])
 
 
 Builder = Callable[[Rng, str], bytes]
@@ -271,8 +276,9 @@ OPERATORS: dict[str, Builder] = {
     "FULLY_CONNECTED": dense,
     "CONV_2D": conv,
     "DEPTHWISE_CONV_2D": depthwise,
-    "MEAN": mean,
+    "MEAN": reduce,
     **{op: _of(pool, op) for op in ("AVERAGE_POOL_2D", "MAX_POOL_2D")},
     **{op: _of(pair, op) for op in ("ADD", "SUB", "MUL")},
     **{op: _of(single, op) for op in ("QUANTIZE", "RELU", "RELU6", "RELU_N1_TO_1")},
+    **{op: _of(single, op) for op in ("LOGISTIC", "TANH", "HARD_SWISH", "LEAKY_RELU")},
 }

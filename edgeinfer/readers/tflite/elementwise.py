@@ -4,17 +4,26 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 import numpy as np
+from numpy.typing import NDArray
 
-from edgeinfer.base.tflite.model import Operator
-from edgeinfer.graph.nodes import MergeKind, MergeNode
-from edgeinfer.readers.tflite.multipliers import multipliers_of, scale_of
-from edgeinfer.readers.tflite.rescaling import Sums, multiply, rescale, whole
-from edgeinfer.readers.tflite.values import Drawing, Steps
-from quantization.fixed import Ints
+from edgeinfer.base.tflite.model import Operator, TfliteTensor
+from edgeinfer.graph.nodes import ActivationNode, Function, MergeKind, MergeNode
+from edgeinfer.readers.tflite.multipliers import (
+    FRAC,
+    Multipliers,
+    multipliers_of,
+    scale_of,
+    steps_allowed,
+)
+from edgeinfer.readers.tflite.rescaling import Sums, multiply, rescale, steps_of, whole
+from edgeinfer.readers.tflite.values import Drawing, Steps, UnreadableOperatorError
+from quantization.fixed import Ints, Quantizer, Rounding, fixed_of_range, shift_right
 
+Singles = NDArray[np.float32]
+Entries = Callable[[Operator, Steps, TfliteTensor], Ints]
 SUM_BITS = 20  # by which steps move up before the kernels bring them to a common scale
 
 
@@ -62,3 +71,102 @@ def read_relu(d: Drawing, name: str, op: Operator, x: Steps) -> Steps:
     out = op.outputs[0]
     by = multipliers_of([float(x.scale / scale_of(out))])
     return rescale(d, name, whole(x), by, out, op.name)
+
+
+def read_lookup(d: Drawing, name: str, op: Operator, x: Steps) -> Steps:
+    """Functions of one integer: for each that can be stored, what the kernels make of it."""
+    return look_up(d, name, x, op.outputs[0], TABLES[op.name](op, x, op.outputs[0]))
+
+
+def look_up(d: Drawing, name: str, x: Steps, out: TfliteTensor, entries: Ints) -> Steps:
+    """Append a table with an entry, in steps of the output, for each step of x from its least."""
+    low, high = int(entries.min()), int(entries.max())
+    parameters = (float(x.low), *entries.astype(np.float64).tolist())
+    if len(parameters) == 2:
+        parameters = (*parameters, parameters[1])  # a table has two entries at least
+    node = ActivationNode(d.fresh(f"{name}_table"), x.tensor, Function.LOOKUP, parameters)
+    tensor = d.add(node, Quantizer(fixed_of_range(low, high, 0)))
+    return steps_of(tensor, out, low, high)
+
+
+def _steps(x: Steps) -> Ints:
+    return np.arange(x.low, x.high + 1, dtype=np.int64)
+
+
+def _table_of(function: Callable[[Singles], Singles]) -> Entries:
+    """A function in float32 to the nearest step of the output, halves away from zero."""
+
+    def entries(op: Operator, x: Steps, out: TfliteTensor) -> Ints:
+        del op
+        real = x.scale * _steps(x).astype(np.float32)
+        scaled = (function(real) * (np.float32(1.0) / scale_of(out))).astype(np.float64)
+        nearest = np.copysign(np.floor(np.abs(scaled) + 0.5), scaled)
+        return np.clip(nearest.astype(np.int64), *steps_allowed(out))
+
+    return entries
+
+
+def _sigmoid(x: Singles) -> Singles:
+    with np.errstate(over="ignore"):
+        return np.float32(1.0) / (np.float32(1.0) + np.exp(-x))
+
+
+def _leaky(op: Operator, x: Steps, out: TfliteTensor) -> Ints:
+    """Two scales: one from zero on, one below."""
+    steps = _steps(x)
+    scales = (x.scale * np.float32(op.options.slope), x.scale)
+    below, above = (
+        _multiplied(steps, multipliers_of([float(scale / scale_of(out))])) for scale in scales
+    )
+    return np.clip(np.where(steps < 0, below, above), *steps_allowed(out))
+
+
+def _multiplied(steps: Ints, by: Multipliers) -> Ints:
+    """Steps times a scale, rounded twice."""
+    left, right = max(int(by.shifts[0]), 0), max(-int(by.shifts[0]), 0)
+    first = shift_right((steps << left) * by.factors, FRAC, Rounding.RND)
+    return shift_right(first, right, Rounding.RND_INF)
+
+
+def _hard_swish(op: Operator, x: Steps, out: TfliteTensor) -> Ints:
+    """x relu6(x + 3) / 6 in 16-bit numbers, as the kernels compute it."""
+    del op
+    fine = np.float32(1.0 / 128.0) * x.scale
+    to_out, to_gate = (
+        multipliers_of([float(fine / unit)]) for unit in (scale_of(out), np.float32(3.0 / 32768.0))
+    )
+    if to_out.shifts[0] > 0:
+        raise UnreadableOperatorError("its output's scale is too small")
+    hires = _steps(x) << 7
+    scaled = _multiply_high(hires, _short(to_out))
+    gate, shift = hires, int(to_gate.shifts[0])
+    if shift > 0:
+        gate = _sixteen(gate << (shift - 1))
+    gate = _multiply_high(gate, _short(to_gate))
+    gate = _sixteen(gate << 1) if shift > 0 else shift_right(gate, -shift, Rounding.RND_INF)
+    gate = (gate + (1 << 15)) >> 1
+    product = shift_right(gate * scaled, 15, Rounding.TRN_ZERO)
+    made = shift_right(product, -int(to_out.shifts[0]), Rounding.RND_INF)
+    return np.clip(made, *steps_allowed(out))
+
+
+def _short(by: Multipliers) -> int:
+    """A multiplier in 16 bits."""
+    return min((int(by.factors[0]) + (1 << 15)) >> 16, (1 << 15) - 1)
+
+
+def _sixteen(raw: Ints) -> Ints:
+    return np.clip(raw, -(1 << 15), (1 << 15) - 1)
+
+
+def _multiply_high(raw: Ints, factor: int) -> Ints:
+    """The upper 16 bits of twice a product, to the nearest, halves up."""
+    return shift_right(raw * factor, 15, Rounding.RND)
+
+
+TABLES: dict[str, Entries] = {
+    "LOGISTIC": _table_of(_sigmoid),
+    "TANH": _table_of(np.tanh),
+    "LEAKY_RELU": _leaky,
+    "HARD_SWISH": _hard_swish,
+}

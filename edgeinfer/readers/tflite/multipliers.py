@@ -35,7 +35,7 @@ class Multipliers:
 
 
 def multipliers_of(scales: Iterable[float]) -> Multipliers:
-    """Scales, none of them negative, as integers."""
+    """Scales as integers."""
     pairs = [_quantize_multiplier(scale) for scale in scales]
     factors, shifts = zip(*pairs, strict=True)
     return Multipliers(np.asarray(factors, np.int64), np.asarray(shifts, np.int64))
@@ -46,7 +46,7 @@ def _quantize_multiplier(scale: float) -> tuple[int, int]:
         raise UnreadableOperatorError("its scales divide to a number that is not finite")
     fraction, shift = math.frexp(scale)
     factor = _round_half_away(fraction * (1 << FRAC))
-    if factor == 1 << FRAC:
+    if abs(factor) == 1 << FRAC:
         factor, shift = factor >> 1, shift + 1
     if shift < -FRAC:  # too small for any integer
         return 0, 0

@@ -76,7 +76,7 @@ def divide(d: Drawing, name: str, x: Sums, counts: Ints, bounds: tuple[int, int]
 
 
 def read_mean(d: Drawing, name: str, op: Operator, x: Steps) -> Steps:
-    """MEAN and SUM: the sum of steps times a scale, of which one over the count is a part."""
+    """MEAN: the sum of steps times a scale, of which one over the count is a part."""
     out, axes = op.outputs[0], _axes(op, len(x.shape))
     kept = [axis for axis in range(len(x.shape)) if axis not in axes]
     count = math.prod(x.shape[axis] for axis in axes)
@@ -94,7 +94,7 @@ def read_mean(d: Drawing, name: str, op: Operator, x: Steps) -> Steps:
     node = PoolNode(f"{name}_sums", rows, PoolNodeKind.SUM, window, window, ((0, 0), (0, 0)))
     sums = Sums(d.add(node), np.asarray(x.low * count), np.asarray(x.high * count))
     by = multipliers_of([float(x.scale) / float(scale_of(out))])
-    found = rescale(d, name, sums, _divided(by, count) if op.name == "MEAN" else by, out)
+    found = rescale(d, name, sums, _divided(by, count), out)
     tensor = d.reshape(f"{name}_shaped", found.tensor, inner(out.shape))
     return replace(found, tensor=tensor)
 

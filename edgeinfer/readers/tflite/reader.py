@@ -61,6 +61,7 @@ SINGLES: dict[str, Callable[[Drawing, str, Operator, Steps], Steps]] = {
     "RELU6": elementwise.read_relu,
     "RELU_N1_TO_1": elementwise.read_relu,
     "QUANTIZE": elementwise.read_requantization,
+    **dict.fromkeys(elementwise.TABLES, elementwise.read_lookup),
     **dict.fromkeys(("RESHAPE", "SQUEEZE", "EXPAND_DIMS"), moving.read_reshape),
     "PAD": moving.read_pad,
     "TRANSPOSE": moving.read_transpose,
