@@ -98,12 +98,18 @@ def _table_of(function: Callable[[Singles], Singles]) -> Entries:
 
     def entries(op: Operator, x: Steps, out: TfliteTensor) -> Ints:
         del op
-        real = x.scale * _steps(x).astype(np.float32)
-        scaled = (function(real) * (np.float32(1.0) / scale_of(out))).astype(np.float64)
-        nearest = np.copysign(np.floor(np.abs(scaled) + 0.5), scaled)
-        return np.clip(nearest.astype(np.int64), *steps_allowed(out))
+        inverse = np.float32(1.0) / scale_of(out)
+        return round_reals(x, out, lambda real: function(real) * inverse)
 
     return entries
+
+
+def round_reals(x: Steps, out: TfliteTensor, scaled: Callable[[Singles], Singles]) -> Ints:
+    """For each step of x what a function in float32, which is in steps of the output, is nearest
+    to, halves away from zero, as far as it can be stored."""
+    made = scaled(x.scale * _steps(x).astype(np.float32)).astype(np.float64)
+    nearest = np.copysign(np.floor(np.abs(made) + 0.5), made)
+    return np.clip(nearest.astype(np.int64), *steps_allowed(out))
 
 
 def _sigmoid(x: Singles) -> Singles:

@@ -47,8 +47,6 @@ from quantization.recipe import Recipe
 FINER = 6  # bits of a real input below the steps to which it is rounded
 INVERSE_BITS = 30  # of one over a scale
 REALS = "it computes with real numbers, or with what a softmax makes; 8-bit integers can be read"
-HINT = "docs/tflite.md lists what can be read."
-
 # By operator: those that compute with one tensor (and perhaps with stored weights).
 SINGLES: dict[str, Callable[[Drawing, str, Operator, Steps], Steps]] = {
     "FULLY_CONNECTED": linear.read_dense,
@@ -77,7 +75,8 @@ SEVERAL: dict[str, Callable[[Drawing, str, Operator, Sequence[Steps]], Sequence[
     "CONCATENATION": moving.read_concatenation,
     "SPLIT": moving.read_split,
 }
-READABLE = sorted({*SINGLES, *SEVERAL, "DEQUANTIZE", "SOFTMAX"})
+READABLE = sorted({*SINGLES, *SEVERAL, "CAST", "DEQUANTIZE", "SOFTMAX"})
+HINT = f"Readable are {', '.join(READABLE)}, as docs/tflite.md says."
 
 
 def read(path: Path) -> LoadedModel:
@@ -129,7 +128,7 @@ def _read_operator(
 ) -> Sequence[Value | None]:
     """What an operator makes; nothing where what makes its inputs was refused before."""
     if op.name not in READABLE:
-        raise UnreadableOperatorError(f"readable are {', '.join(READABLE)}")
+        raise UnreadableOperatorError("it has no reader")
     unknown = [tensor.name for tensor in op.computed() if tensor.index not in known]
     if unknown or not op.inputs or not op.outputs:
         raise UnreadableOperatorError("no operator before it makes what it reads")
@@ -159,7 +158,10 @@ def _values_of(
     x = None if first is None else known.get(first.index)
     match op.name:
         case "QUANTIZE" if isinstance(x, Entering):
-            return [_round_input(d, x, op.outputs[0])]
+            rounded = _tabulate_input if x.whole else _round_input
+            return [rounded(d, x, op.outputs[0])]
+        case "CAST" if isinstance(x, Entering) and op.outputs[0].type == "FLOAT32":
+            return [x]
         case "QUANTIZE" | "DEQUANTIZE" if isinstance(x, Leaving) and x.softmax:
             return [x]
         case "DEQUANTIZE" if isinstance(x, Steps):
@@ -195,11 +197,13 @@ def _operand(
 def _enter(d: Drawing, tensor: TfliteTensor) -> Value:
     """An input of the network, which takes real numbers."""
     node = InputNode(d.fresh(clean(tensor.name)), inner(tensor.shape))
-    if tensor.type != "FLOAT32":
-        stored_range(tensor)
-        scale_of(tensor)
-    entering = Entering(d.add(node), tensor.shape)
-    return entering if tensor.type == "FLOAT32" else _round_input(d, entering, tensor)
+    if tensor.type == "FLOAT32":
+        return Entering(d.add(node), tensor.shape)
+    ends = stored_range(tensor)
+    if not tensor.scales.size:
+        return Entering(d.add(node, Quantizer(fixed_of_range(*ends, 0))), tensor.shape, whole=True)
+    scale_of(tensor)
+    return _round_input(d, Entering(d.add(node), tensor.shape), tensor)
 
 
 def _round_input(d: Drawing, x: Entering, out: TfliteTensor) -> Steps:
@@ -227,6 +231,14 @@ def _round_input(d: Drawing, x: Entering, out: TfliteTensor) -> Steps:
         f"{zero_of(out)} for 0."
     )
     return limit(d, name, sums, (low, high), out)
+
+
+def _tabulate_input(d: Drawing, x: Entering, out: TfliteTensor) -> Steps:
+    """Stored integers as steps: a table of what float32 division makes of each."""
+    type_ = d.activations[x.tensor].type
+    stored = Steps(x.tensor, x.shape, type_.raw_min, type_.raw_max, np.float32(1.0), 0)
+    entries = elementwise.round_reals(stored, out, lambda real: real / scale_of(out))
+    return elementwise.look_up(d, f"{x.tensor}_steps", stored, out, entries)
 
 
 def _softmax(d: Drawing, op: Operator, x: Steps) -> Leaving:

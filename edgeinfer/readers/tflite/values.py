@@ -55,6 +55,7 @@ class Entering:
 
     tensor: str
     shape: Shape  # as in the file, with the batch
+    whole: bool = False  # they are stored integers that no scale turns into others
 
 
 @dataclass(frozen=True, slots=True)
