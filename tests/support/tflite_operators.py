@@ -18,10 +18,12 @@ from edgeinfer.ir.engine.engine import Engine
 from edgeinfer.ir.interpret import interpret, results
 from edgeinfer.ir.lower import lower
 from edgeinfer.readers import load
+from edgeinfer.readers.tflite.values import inner
 from edgeinfer.targets.edgetpu.tflite.ports import TflitePort, TflitePorts
 from edgeinfer.targets.edgetpu.tflite.simulate import Interpreter
 from quantization.fixed import Ints, dequantize, quantize
 from tests.support.tflite_builder import O, T, tflite
+from tests.support.tflite_moves import MOVES
 
 FUSED = (0, 1, 2, 3)  # none, RELU, RELU_N1_TO_1, RELU6
 RANGES = {"INT8": (-128, 128), "UINT8": (0, 256)}
@@ -35,9 +37,8 @@ def ports_of(path: Path) -> TflitePorts:
 
 
 def _port(tensor: TfliteTensor) -> TflitePort:
-    shape = tensor.shape[1:]
     scale, zero = float(tensor.scales[0]), int(tensor.zero_points[0])
-    return TflitePort(tensor.name, shape, tensor.type, scale, zero)
+    return TflitePort(tensor.name, inner(tensor.shape), tensor.type, scale, zero)
 
 
 def random_stored(ports: TflitePorts, samples: int, rng: Rng) -> dict[str, Ints]:
@@ -280,5 +281,6 @@ OPERATORS: dict[str, Builder] = {
     **{op: _of(pool, op) for op in ("AVERAGE_POOL_2D", "MAX_POOL_2D")},
     **{op: _of(pair, op) for op in ("ADD", "SUB", "MUL")},
     **{op: _of(single, op) for op in ("QUANTIZE", "RELU", "RELU6", "RELU_N1_TO_1")},
+    **MOVES,
     **{op: _of(single, op) for op in ("LOGISTIC", "TANH", "HARD_SWISH", "LEAKY_RELU")},
 }
