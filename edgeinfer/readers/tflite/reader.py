@@ -19,7 +19,7 @@ from edgeinfer.base.errors import ModelError, Offence, UnsupportedModelError
 from edgeinfer.base.tflite.flat import FlatError
 from edgeinfer.base.tflite.model import Operator, TfliteModel, TfliteTensor, broken_file_error
 from edgeinfer.base.tflite.model import read as read_file
-from edgeinfer.graph.nodes import Graph, InputNode, SoftmaxNode
+from edgeinfer.graph.nodes import MOST_ELEMENTS, Graph, InputNode, SoftmaxNode
 from edgeinfer.readers.loaded import LoadedModel
 from edgeinfer.readers.tflite import elementwise, linear, moving, pooling
 from edgeinfer.readers.tflite.multipliers import (
@@ -134,6 +134,8 @@ def _read_operator(
         raise UnreadableOperatorError("no operator before it makes what it reads")
     if any(known[tensor.index] is None for tensor in op.computed()):
         return [None] * len(op.outputs)
+    for tensor in op.outputs:
+        _check_size(tensor)
     name = d.fresh(f"{op.name.lower()}_{op.index}")
     try:
         made = _values_of(d, name, op, known)
@@ -194,8 +196,18 @@ def _operand(
     return value
 
 
+def _check_size(tensor: TfliteTensor) -> None:
+    """Refuse a tensor that no stage can hold, before anything of its size is made."""
+    if tensor.elements > MOST_ELEMENTS:
+        raise UnreadableOperatorError(
+            f"the tensor {tensor.name!r} is {tensor.shape}; at most {MOST_ELEMENTS:,} elements can "
+            f"be computed"
+        )
+
+
 def _enter(d: Drawing, tensor: TfliteTensor) -> Value:
     """An input of the network, which takes real numbers."""
+    _check_size(tensor)
     node = InputNode(d.fresh(clean(tensor.name)), inner(tensor.shape))
     if tensor.type == "FLOAT32":
         return Entering(d.add(node), tensor.shape)
