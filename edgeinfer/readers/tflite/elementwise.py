@@ -19,7 +19,7 @@ from edgeinfer.readers.tflite.multipliers import (
     steps_allowed,
 )
 from edgeinfer.readers.tflite.rescaling import Sums, multiply, rescale, steps_of, whole
-from edgeinfer.readers.tflite.values import Drawing, Steps, UnreadableOperatorError
+from edgeinfer.readers.tflite.values import StepDrawing, Steps, UnreadableOperatorError
 from quantization.fixed import Ints, Quantizer, Rounding, fixed_of_range, shift_right
 
 Singles = NDArray[np.float32]
@@ -27,14 +27,14 @@ Entries = Callable[[Operator, Steps, TfliteTensor], Ints]
 SUM_BITS = 20  # by which steps move up before the kernels bring them to a common scale
 
 
-def read_sum(d: Drawing, name: str, op: Operator, xs: Sequence[Steps]) -> list[Steps]:
+def read_sum(d: StepDrawing, name: str, op: Operator, xs: Sequence[Steps]) -> list[Steps]:
     """ADD and SUB: both on twice the larger scale, moved up, then the output's scale."""
     a, b = xs
     out = op.outputs[0]
     twice = 2.0 * max(float(a.scale), float(b.scale))
     sign = -1 if op.name == "SUB" else 1
     parts = [
-        _raised(d, f"{name}_{side}", x, float(x.scale) / twice, factor)
+        _raise_steps(d, f"{name}_{side}", x, float(x.scale) / twice, factor)
         for side, x, factor in (("a", a, 1), ("b", b, sign))
     ]
     merge = MergeNode(f"{name}_sums", (parts[0].tensor, parts[1].tensor), MergeKind.ADD)
@@ -43,12 +43,12 @@ def read_sum(d: Drawing, name: str, op: Operator, xs: Sequence[Steps]) -> list[S
     return [rescale(d, name, sums, by, out, op.options.fused)]
 
 
-def _raised(d: Drawing, name: str, x: Steps, scale: float, sign: int) -> Sums:
+def _raise_steps(d: StepDrawing, name: str, x: Steps, scale: float, sign: int) -> Sums:
     by = multipliers_of([scale])
     return multiply(d, name, whole(x), by, sign=sign, raised=SUM_BITS)
 
 
-def read_product(d: Drawing, name: str, op: Operator, xs: Sequence[Steps]) -> list[Steps]:
+def read_product(d: StepDrawing, name: str, op: Operator, xs: Sequence[Steps]) -> list[Steps]:
     """MUL: products of steps, then the output's scale."""
     a, b = xs
     out = op.outputs[0]
@@ -59,26 +59,26 @@ def read_product(d: Drawing, name: str, op: Operator, xs: Sequence[Steps]) -> li
     return [rescale(d, name, sums, by, out, op.options.fused)]
 
 
-def read_requantization(d: Drawing, name: str, op: Operator, x: Steps) -> Steps:
+def read_requantization(d: StepDrawing, name: str, op: Operator, x: Steps) -> Steps:
     """QUANTIZE of integers: another scale, another zero point, perhaps another type."""
     out = op.outputs[0]
     by = multipliers_of([float(x.scale) / float(scale_of(out))])
     return rescale(d, name, whole(x), by, out)
 
 
-def read_relu(d: Drawing, name: str, op: Operator, x: Steps) -> Steps:
+def read_relu(d: StepDrawing, name: str, op: Operator, x: Steps) -> Steps:
     """RELU, RELU6 and RELU_N1_TO_1 as operators of their own."""
     out = op.outputs[0]
     by = multipliers_of([float(x.scale / scale_of(out))])
     return rescale(d, name, whole(x), by, out, op.name)
 
 
-def read_lookup(d: Drawing, name: str, op: Operator, x: Steps) -> Steps:
+def read_lookup(d: StepDrawing, name: str, op: Operator, x: Steps) -> Steps:
     """Functions of one integer: for each that can be stored, what the kernels make of it."""
     return look_up(d, name, x, op.outputs[0], TABLES[op.name](op, x, op.outputs[0]))
 
 
-def look_up(d: Drawing, name: str, x: Steps, out: TfliteTensor, entries: Ints) -> Steps:
+def look_up(d: StepDrawing, name: str, x: Steps, out: TfliteTensor, entries: Ints) -> Steps:
     """Append a table with an entry, in steps of the output, for each step of x from its least."""
     low, high = int(entries.min()), int(entries.max())
     parameters = (float(x.low), *entries.astype(np.float64).tolist())
@@ -122,12 +122,12 @@ def _leaky(op: Operator, x: Steps, out: TfliteTensor) -> Ints:
     steps = _steps(x)
     scales = (x.scale * np.float32(op.options.slope), x.scale)
     below, above = (
-        _multiplied(steps, multipliers_of([float(scale / scale_of(out))])) for scale in scales
+        _multiply_steps(steps, multipliers_of([float(scale / scale_of(out))])) for scale in scales
     )
     return np.clip(np.where(steps < 0, below, above), *steps_allowed(out))
 
 
-def _multiplied(steps: Ints, by: Multipliers) -> Ints:
+def _multiply_steps(steps: Ints, by: Multipliers) -> Ints:
     """Steps times a scale, rounded twice."""
     left, right = max(int(by.shifts[0]), 0), max(-int(by.shifts[0]), 0)
     first = shift_right((steps << left) * by.factors, FRAC, Rounding.RND)

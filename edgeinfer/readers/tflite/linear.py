@@ -12,11 +12,11 @@ from edgeinfer.base.tflite.model import Operator, TfliteTensor
 from edgeinfer.graph.nodes import ConvNode, DenseNode, Shape, dilate_window, same_pads
 from edgeinfer.readers.tflite.multipliers import Multipliers, multipliers_of, scale_of, stored_range
 from edgeinfer.readers.tflite.rescaling import Sums, rescale
-from edgeinfer.readers.tflite.values import Drawing, Steps, UnreadableOperatorError, inner
+from edgeinfer.readers.tflite.values import StepDrawing, Steps, UnreadableOperatorError, inner
 from quantization.fixed import Ints
 
 
-def read_dense(d: Drawing, name: str, op: Operator, x: Steps) -> Steps:
+def read_dense(d: StepDrawing, name: str, op: Operator, x: Steps) -> Steps:
     """FULLY_CONNECTED: rows of the input times the rows of the weights."""
     stored, out = _constant(op, 1), op.outputs[0]
     if not op.options.default_weights or stored.type not in ("INT8", "UINT8"):
@@ -34,14 +34,14 @@ def read_dense(d: Drawing, name: str, op: Operator, x: Steps) -> Steps:
         d.hold(f"{name}/kernel", kernel),
         None if bias is None else d.hold(f"{name}/bias", bias),
     )
-    sums = _bounded(d.add(node), kernel, bias, x)
+    sums = _bound_sums(d.add(node), kernel, bias, x)
     by = _scales(op, x, stored)
     found = rescale(d, name, sums, by, out, op.options.fused, twice=False)
     tensor = d.reshape(f"{name}_shaped", found.tensor, inner(out.shape))
     return Steps(tensor, out.shape, found.low, found.high, found.scale, found.zero)
 
 
-def read_conv(d: Drawing, name: str, op: Operator, x: Steps) -> Steps:
+def read_conv(d: StepDrawing, name: str, op: Operator, x: Steps) -> Steps:
     """CONV_2D: weights (out, y, x, in); the input may have several groups of channels."""
     stored = _constant(op, 1)
     kernel = _weights(stored, 0).transpose(1, 2, 3, 0) if len(stored.shape) == 4 else None
@@ -50,7 +50,7 @@ def read_conv(d: Drawing, name: str, op: Operator, x: Steps) -> Steps:
     return _convolve(d, name, op, x, kernel, x.shape[3] // kernel.shape[2])
 
 
-def read_depthwise(d: Drawing, name: str, op: Operator, x: Steps) -> Steps:
+def read_depthwise(d: StepDrawing, name: str, op: Operator, x: Steps) -> Steps:
     """DEPTHWISE_CONV_2D: weights (1, y, x, out)."""
     stored = _constant(op, 1)
     if len(stored.shape) != 4 or len(x.shape) != 4 or stored.shape[0] != 1:
@@ -59,7 +59,9 @@ def read_depthwise(d: Drawing, name: str, op: Operator, x: Steps) -> Steps:
     return _convolve(d, name, op, x, kernel, x.shape[3])
 
 
-def _convolve(d: Drawing, name: str, op: Operator, x: Steps, kernel: Ints, groups: int) -> Steps:
+def _convolve(
+    d: StepDrawing, name: str, op: Operator, x: Steps, kernel: Ints, groups: int
+) -> Steps:
     options = op.options
     window = kernel.shape[:2]
     pads = pads_of(
@@ -77,7 +79,7 @@ def _convolve(d: Drawing, name: str, op: Operator, x: Steps, kernel: Ints, group
         options.dilation,
         groups,
     )
-    sums = _bounded(d.add(node), kernel, bias, x)
+    sums = _bound_sums(d.add(node), kernel, bias, x)
     return rescale(d, name, sums, _scales(op, x, _constant(op, 1)), op.outputs[0], options.fused)
 
 
@@ -134,7 +136,7 @@ def _scales(op: Operator, x: Steps, stored: TfliteTensor) -> Multipliers:
     )
 
 
-def _bounded(tensor: str, kernel: Ints, bias: Ints | None, x: Steps) -> Sums:
+def _bound_sums(tensor: str, kernel: Ints, bias: Ints | None, x: Steps) -> Sums:
     """The sums that any steps within their bounds make, padding with zero included."""
     axes = tuple(range(kernel.ndim - 1))
     above, below = (np.maximum(sign * kernel, 0).sum(axis=axes) for sign in (1, -1))

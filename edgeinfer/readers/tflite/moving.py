@@ -14,42 +14,42 @@ from edgeinfer.base.tflite.model import Operator
 from edgeinfer.graph.moves import GatherNode
 from edgeinfer.graph.nodes import ConcatNode, PadNode, SliceNode, TransposeNode
 from edgeinfer.readers.tflite.pooling import same_scale
-from edgeinfer.readers.tflite.values import Drawing, Steps, UnreadableOperatorError, inner
+from edgeinfer.readers.tflite.values import StepDrawing, Steps, UnreadableOperatorError, inner
 
 Entry = TypeVar("Entry")
 
 
-def _moved(x: Steps, op: Operator, tensor: str, place: int = 0) -> Steps:
+def _place_steps(x: Steps, op: Operator, tensor: str, place: int = 0) -> Steps:
     """The same steps elsewhere."""
     same_scale(x, op.outputs[place])
     return replace(x, tensor=tensor, shape=op.outputs[place].shape)
 
 
-def read_reshape(d: Drawing, name: str, op: Operator, x: Steps) -> Steps:
+def read_reshape(d: StepDrawing, name: str, op: Operator, x: Steps) -> Steps:
     """RESHAPE, SQUEEZE and EXPAND_DIMS: the file declares the shape that they lead to."""
-    return _moved(x, op, d.reshape(name, x.tensor, inner(op.outputs[0].shape)))
+    return _place_steps(x, op, d.reshape(name, x.tensor, inner(op.outputs[0].shape)))
 
 
-def read_pad(d: Drawing, name: str, op: Operator, x: Steps) -> Steps:
+def read_pad(d: StepDrawing, name: str, op: Operator, x: Steps) -> Steps:
     """PAD: the zero point around a tensor."""
     pads = [(int(before), int(after)) for before, after in _numbers(op, 1).reshape(-1, 2)]
     if min(map(min, pads)) < 0:
         raise UnreadableOperatorError(f"its padding {pads} is negative")
     found = d.add(PadNode(name, x.tensor, tuple(_without_batch(x, pads, (0, 0)))))
-    return replace(_moved(x, op, found), low=min(x.low, 0), high=max(x.high, 0))
+    return replace(_place_steps(x, op, found), low=min(x.low, 0), high=max(x.high, 0))
 
 
-def read_transpose(d: Drawing, name: str, op: Operator, x: Steps) -> Steps:
+def read_transpose(d: StepDrawing, name: str, op: Operator, x: Steps) -> Steps:
     """TRANSPOSE; the batch stays in front."""
     order = [int(axis) for axis in _numbers(op, 1).reshape(-1)]
     lead = _lead(x)
     if lead and order[:1] != [0]:
         raise UnreadableOperatorError(f"its order {order} moves the batch")
     node = TransposeNode(name, x.tensor, tuple(axis - lead for axis in order[lead:]))
-    return _moved(x, op, d.add(node))
+    return _place_steps(x, op, d.add(node))
 
 
-def read_slice(d: Drawing, name: str, op: Operator, x: Steps) -> Steps:
+def read_slice(d: StepDrawing, name: str, op: Operator, x: Steps) -> Steps:
     """SLICE: so many entries of each axis from a start; -1: up to the end."""
     starts, counts = (_numbers(op, place).reshape(-1).tolist() for place in (1, 2))
     parts = [
@@ -59,7 +59,7 @@ def read_slice(d: Drawing, name: str, op: Operator, x: Steps) -> Steps:
     return _cut(d, name, op, x, parts)
 
 
-def read_strided_slice(d: Drawing, name: str, op: Operator, x: Steps) -> Steps:
+def read_strided_slice(d: StepDrawing, name: str, op: Operator, x: Steps) -> Steps:
     """STRIDED_SLICE forwards."""
     options = op.options
     if options.ellipsis_mask or options.new_axis_mask:
@@ -84,7 +84,7 @@ def _index(given: int, size: int) -> int:
 
 
 def _cut(
-    d: Drawing, name: str, op: Operator, x: Steps, parts: Sequence[tuple[int, int, int]]
+    d: StepDrawing, name: str, op: Operator, x: Steps, parts: Sequence[tuple[int, int, int]]
 ) -> Steps:
     if any(
         not 0 <= start < stop <= size for (start, stop, _), size in zip(parts, x.shape, strict=True)
@@ -92,10 +92,10 @@ def _cut(
         raise UnreadableOperatorError(f"it takes {list(parts)} of {x.shape}")
     starts, stops, steps = zip(*_without_batch(x, parts, (0, 1, 1)), strict=True)
     found = d.add(SliceNode(name, x.tensor, starts, stops, steps))
-    return _moved(x, op, d.reshape(f"{name}_shaped", found, inner(op.outputs[0].shape)))
+    return _place_steps(x, op, d.reshape(f"{name}_shaped", found, inner(op.outputs[0].shape)))
 
 
-def read_nearest(d: Drawing, name: str, op: Operator, x: Steps) -> Steps:
+def read_nearest(d: StepDrawing, name: str, op: Operator, x: Steps) -> Steps:
     """RESIZE_NEAREST_NEIGHBOR: each place takes the element that its own falls on, in float32."""
     if len(x.shape) != 4 or len(op.outputs[0].shape) != 4:
         raise UnreadableOperatorError(f"an image of {x.shape} cannot be read")
@@ -115,10 +115,10 @@ def read_nearest(d: Drawing, name: str, op: Operator, x: Steps) -> Steps:
         if indices.tolist() != list(range(size)):
             node = GatherNode(d.fresh(f"{name}_{axis}"), tensor, axis - 1, tuple(indices.tolist()))
             tensor = d.add(node)
-    return _moved(x, op, tensor)
+    return _place_steps(x, op, tensor)
 
 
-def read_concatenation(d: Drawing, name: str, op: Operator, xs: Sequence[Steps]) -> list[Steps]:
+def read_concatenation(d: StepDrawing, name: str, op: Operator, xs: Sequence[Steps]) -> list[Steps]:
     """CONCATENATION of tensors with the output's scale."""
     if op.options.fused != "NONE":
         raise UnreadableOperatorError(f"its activation {op.options.fused} cannot be read")
@@ -132,7 +132,7 @@ def read_concatenation(d: Drawing, name: str, op: Operator, xs: Sequence[Steps])
     return [replace(xs[0], tensor=found, shape=op.outputs[0].shape, low=low, high=high)]
 
 
-def read_split(d: Drawing, name: str, op: Operator, xs: Sequence[Steps]) -> list[Steps]:
+def read_split(d: StepDrawing, name: str, op: Operator, xs: Sequence[Steps]) -> list[Steps]:
     """SPLIT into equal parts along an axis."""
     (x,) = xs
     axis, count = int(_numbers(op, 0).reshape(-1)[0]) % len(x.shape), len(op.outputs)
@@ -145,7 +145,7 @@ def read_split(d: Drawing, name: str, op: Operator, xs: Sequence[Steps]) -> list
         parts[axis] = (part * width, (part + 1) * width, 1)
         starts, stops, steps = zip(*_without_batch(x, parts, (0, 1, 1)), strict=True)
         node = SliceNode(d.fresh(f"{name}_{part}"), x.tensor, starts, stops, steps)
-        found.append(_moved(x, op, d.add(node), part))
+        found.append(_place_steps(x, op, d.add(node), part))
     return found
 
 

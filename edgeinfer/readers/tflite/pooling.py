@@ -21,7 +21,7 @@ from edgeinfer.readers.tflite.multipliers import (
     zero_of,
 )
 from edgeinfer.readers.tflite.rescaling import Sums, limit, rescale
-from edgeinfer.readers.tflite.values import ZERO, Drawing, Steps, UnreadableOperatorError, inner
+from edgeinfer.readers.tflite.values import ZERO, StepDrawing, Steps, UnreadableOperatorError, inner
 from quantization.fixed import Ints, Overflow, Quantizer, Rounding, fixed_of_range
 
 
@@ -34,7 +34,7 @@ def same_scale(x: Steps, out: TfliteTensor) -> None:
         )
 
 
-def read_max_pool(d: Drawing, name: str, op: Operator, x: Steps) -> Steps:
+def read_max_pool(d: StepDrawing, name: str, op: Operator, x: Steps) -> Steps:
     """MAX_POOL_2D."""
     same_scale(x, op.outputs[0])
     tensor = d.add(PoolNode(f"{name}_pool", x.tensor, PoolNodeKind.MAX, *_window(op, x)))
@@ -42,24 +42,24 @@ def read_max_pool(d: Drawing, name: str, op: Operator, x: Steps) -> Steps:
     return limit(d, name, sums, steps_allowed(op.outputs[0], op.options.fused), op.outputs[0])
 
 
-def read_average_pool(d: Drawing, name: str, op: Operator, x: Steps) -> Steps:
+def read_average_pool(d: StepDrawing, name: str, op: Operator, x: Steps) -> Steps:
     """AVERAGE_POOL_2D: the sum of stored integers (not of steps) divided by their number."""
     out = op.outputs[0]
     same_scale(x, out)
     window, strides, pads = _window(op, x)
     counts = _counts(x.shape[1:3], window, strides, pads)
-    stored = _moved(d, f"{name}_stored", x.tensor, x.zero)
+    stored = _add_whole(d, f"{name}_stored", x.tensor, x.zero)
     tensor = d.add(PoolNode(f"{name}_sums", stored, PoolNodeKind.SUM, window, strides, pads))
     ends = [(end + x.zero) * math.prod(window) for end in (x.low, x.high)]
     sums = Sums(tensor, np.asarray(min(*ends, 0)), np.asarray(max(*ends, 0)))
     mean = divide(d, name, sums, counts, (x.low + x.zero, x.high + x.zero))
     back = Sums(
-        _moved(d, f"{name}_steps", mean.tensor, -x.zero), mean.low - x.zero, mean.high - x.zero
+        _add_whole(d, f"{name}_steps", mean.tensor, -x.zero), mean.low - x.zero, mean.high - x.zero
     )
     return limit(d, name, back, steps_allowed(out, op.options.fused), out)
 
 
-def divide(d: Drawing, name: str, x: Sums, counts: Ints, bounds: tuple[int, int]) -> Sums:
+def divide(d: StepDrawing, name: str, x: Sums, counts: Ints, bounds: tuple[int, int]) -> Sums:
     """Append x / counts to the nearest integer, halves away from zero; it lies within the bounds.
 
     The inverse of a count is rounded up so finely that no quotient passes a half that it does not
@@ -75,7 +75,7 @@ def divide(d: Drawing, name: str, x: Sums, counts: Ints, bounds: tuple[int, int]
     return Sums(tensor, np.asarray(bounds[0]), np.asarray(bounds[1]))
 
 
-def read_mean(d: Drawing, name: str, op: Operator, x: Steps) -> Steps:
+def read_mean(d: StepDrawing, name: str, op: Operator, x: Steps) -> Steps:
     """MEAN: the sum of steps times a scale, of which one over the count is a part."""
     out, axes = op.outputs[0], _axes(op, len(x.shape))
     kept = [axis for axis in range(len(x.shape)) if axis not in axes]
@@ -94,12 +94,12 @@ def read_mean(d: Drawing, name: str, op: Operator, x: Steps) -> Steps:
     node = PoolNode(f"{name}_sums", rows, PoolNodeKind.SUM, window, window, ((0, 0), (0, 0)))
     sums = Sums(d.add(node), np.asarray(x.low * count), np.asarray(x.high * count))
     by = multipliers_of([float(x.scale) / float(scale_of(out))])
-    found = rescale(d, name, sums, _divided(by, count), out)
+    found = rescale(d, name, sums, _divide_multiplier(by, count), out)
     tensor = d.reshape(f"{name}_shaped", found.tensor, inner(out.shape))
     return replace(found, tensor=tensor)
 
 
-def _divided(by: Multipliers, count: int) -> Multipliers:
+def _divide_multiplier(by: Multipliers, count: int) -> Multipliers:
     """A multiplier over a count, as much to the left as the count is long."""
     shift = min(count.bit_length() - 1, FRAC + int(by.shifts[0]))
     return Multipliers((by.factors << shift) // count, by.shifts - shift)
@@ -112,7 +112,7 @@ def _axes(op: Operator, rank: int) -> tuple[int, ...]:
     return tuple(sorted({int(axis) % rank for axis in given.integers().reshape(-1)}))
 
 
-def _moved(d: Drawing, name: str, x: str, offset: int) -> str:
+def _add_whole(d: StepDrawing, name: str, x: str, offset: int) -> str:
     """Whole numbers plus a whole number."""
     if not offset:
         return x

@@ -32,9 +32,9 @@ from edgeinfer.readers.tflite.multipliers import (
 )
 from edgeinfer.readers.tflite.rescaling import Sums, limit, steps_of
 from edgeinfer.readers.tflite.values import (
-    Drawing,
     Entering,
     Leaving,
+    StepDrawing,
     Steps,
     UnreadableOperatorError,
     Value,
@@ -46,9 +46,10 @@ from quantization.recipe import Recipe
 
 FINER = 6  # bits of a real input below the steps to which it is rounded
 INVERSE_BITS = 30  # of one over a scale
+COMPILED = "it is compiled for the Edge TPU; give the file that it was compiled from"
 REALS = "it computes with real numbers, or with what a softmax makes; 8-bit integers can be read"
 # By operator: those that compute with one tensor (and perhaps with stored weights).
-SINGLES: dict[str, Callable[[Drawing, str, Operator, Steps], Steps]] = {
+SINGLES: dict[str, Callable[[StepDrawing, str, Operator, Steps], Steps]] = {
     "FULLY_CONNECTED": linear.read_dense,
     "CONV_2D": linear.read_conv,
     "DEPTHWISE_CONV_2D": linear.read_depthwise,
@@ -68,7 +69,7 @@ SINGLES: dict[str, Callable[[Drawing, str, Operator, Steps], Steps]] = {
     "RESIZE_NEAREST_NEIGHBOR": moving.read_nearest,
 }
 # Those that compute with several tensors, or make several; constants of 8 bits count as tensors.
-SEVERAL: dict[str, Callable[[Drawing, str, Operator, Sequence[Steps]], Sequence[Steps]]] = {
+SEVERAL: dict[str, Callable[[StepDrawing, str, Operator, Sequence[Steps]], Sequence[Steps]]] = {
     "ADD": elementwise.read_sum,
     "SUB": elementwise.read_sum,
     "MUL": elementwise.read_product,
@@ -91,7 +92,7 @@ def read(path: Path) -> LoadedModel:
 def _draw(model: TfliteModel, path: Path) -> LoadedModel:
     if model.subgraphs != 1:
         raise ModelError(f"{path} has {model.subgraphs} subgraphs; one can be read.", hint=HINT)
-    d = Drawing()
+    d = StepDrawing()
     offences: list[Offence] = []
     known: dict[int, Value | None] = {}  # None: what makes it was refused
     for tensor in model.inputs:
@@ -124,11 +125,12 @@ def _draw(model: TfliteModel, path: Path) -> LoadedModel:
 
 
 def _read_operator(
-    d: Drawing, op: Operator, known: dict[int, Value | None]
+    d: StepDrawing, op: Operator, known: dict[int, Value | None]
 ) -> Sequence[Value | None]:
     """What an operator makes; nothing where what makes its inputs was refused before."""
     if op.name not in READABLE:
-        raise UnreadableOperatorError("it has no reader")
+        compiled = op.custom == "edgetpu-custom-op"
+        raise UnreadableOperatorError(COMPILED if compiled else "it has no reader")
     unknown = [tensor.name for tensor in op.computed() if tensor.index not in known]
     if unknown or not op.inputs or not op.outputs:
         raise UnreadableOperatorError("no operator before it makes what it reads")
@@ -154,7 +156,7 @@ def _read_operator(
 
 
 def _values_of(
-    d: Drawing, name: str, op: Operator, known: dict[int, Value | None]
+    d: StepDrawing, name: str, op: Operator, known: dict[int, Value | None]
 ) -> Sequence[Value]:
     first = op.inputs[0]
     x = None if first is None else known.get(first.index)
@@ -182,7 +184,7 @@ def _values_of(
 
 
 def _operand(
-    d: Drawing, name: str, tensor: TfliteTensor | None, known: dict[int, Value | None]
+    d: StepDrawing, name: str, tensor: TfliteTensor | None, known: dict[int, Value | None]
 ) -> Steps | None:
     """A tensor of integers; a stored one is a constant, and numbers of other types are none."""
     if tensor is None or (tensor.constant and tensor.type not in STORED):
@@ -205,7 +207,7 @@ def _check_size(tensor: TfliteTensor) -> None:
         )
 
 
-def _enter(d: Drawing, tensor: TfliteTensor) -> Value:
+def _enter(d: StepDrawing, tensor: TfliteTensor) -> Value:
     """An input of the network, which takes real numbers."""
     _check_size(tensor)
     node = InputNode(d.fresh(clean(tensor.name)), inner(tensor.shape))
@@ -218,7 +220,7 @@ def _enter(d: Drawing, tensor: TfliteTensor) -> Value:
     return _round_input(d, Entering(d.add(node), tensor.shape), tensor)
 
 
-def _round_input(d: Drawing, x: Entering, out: TfliteTensor) -> Steps:
+def _round_input(d: StepDrawing, x: Entering, out: TfliteTensor) -> Steps:
     """Real numbers as steps: to the nearest, halves away from zero, as far as they are stored."""
     low, high = steps_allowed(out)
     scale, name = float(scale_of(out)), f"{x.tensor}_steps"
@@ -245,7 +247,7 @@ def _round_input(d: Drawing, x: Entering, out: TfliteTensor) -> Steps:
     return limit(d, name, sums, (low, high), out)
 
 
-def _tabulate_input(d: Drawing, x: Entering, out: TfliteTensor) -> Steps:
+def _tabulate_input(d: StepDrawing, x: Entering, out: TfliteTensor) -> Steps:
     """Stored integers as steps: a table of what float32 division makes of each."""
     type_ = d.activations[x.tensor].type
     stored = Steps(x.tensor, x.shape, type_.raw_min, type_.raw_max, np.float32(1.0), 0)
@@ -253,13 +255,13 @@ def _tabulate_input(d: Drawing, x: Entering, out: TfliteTensor) -> Steps:
     return elementwise.look_up(d, f"{x.tensor}_steps", stored, out, entries)
 
 
-def _softmax(d: Drawing, op: Operator, x: Steps) -> Leaving:
+def _softmax(d: StepDrawing, op: Operator, x: Steps) -> Leaving:
     if op.options.beta != 1.0:
         raise UnreadableOperatorError(f"its beta is {op.options.beta:g}; only 1 can be read")
     return Leaving(x, softmax=True)
 
 
-def _leave(d: Drawing, tensor: TfliteTensor, value: Steps | Leaving) -> str:
+def _leave(d: StepDrawing, tensor: TfliteTensor, value: Steps | Leaving) -> str:
     """An output of the network, in real numbers."""
     leaving = value if isinstance(value, Leaving) else Leaving(value)
     steps = leaving.steps

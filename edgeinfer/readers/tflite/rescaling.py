@@ -16,7 +16,7 @@ from edgeinfer.readers.tflite.multipliers import (
     steps_allowed,
     zero_of,
 )
-from edgeinfer.readers.tflite.values import ZERO, Drawing, Steps, UnreadableOperatorError
+from edgeinfer.readers.tflite.values import ZERO, StepDrawing, Steps, UnreadableOperatorError
 from quantization.fixed import (
     Ints,
     Overflow,
@@ -52,7 +52,7 @@ def whole(steps: Steps) -> Sums:
 
 
 def multiply(
-    d: Drawing,
+    d: StepDrawing,
     name: str,
     x: Sums,
     by: Multipliers,
@@ -115,7 +115,7 @@ def _room(x: Sums, factors: Ints, powers: Ints) -> bool:
 
 
 def _round_once(
-    d: Drawing,
+    d: StepDrawing,
     name: str,
     x: Sums,
     factors: Ints,
@@ -168,7 +168,7 @@ def _saturating(
 
 
 def rescale(
-    d: Drawing,
+    d: StepDrawing,
     name: str,
     x: Sums,
     by: Multipliers,
@@ -182,7 +182,7 @@ def rescale(
     return limit(d, name, multiply(d, name, x, by, twice=twice, allowed=allowed), allowed, out)
 
 
-def limit(d: Drawing, name: str, x: Sums, allowed: tuple[int, int], out: TfliteTensor) -> Steps:
+def limit(d: StepDrawing, name: str, x: Sums, allowed: tuple[int, int], out: TfliteTensor) -> Steps:
     """Append an output's limits to whole numbers, as far as their rounding does not keep them."""
     least, most = int(x.low.min()), int(x.high.max())
     rounded = d.activations.get(x.tensor)

@@ -84,7 +84,7 @@ def clean(name: str) -> str:
 
 
 @dataclass(slots=True)
-class Drawing:
+class StepDrawing:
     """Nodes, formats and findings collected so far."""
 
     nodes: dict[str, Node] = field(default_factory=dict)
