@@ -79,11 +79,15 @@ def group_norm(d: Drawing, op: OnnxOp, args: Args) -> View:
         scale, shift = (np.repeat(each, channels // groups) for each in (scale, shift))
     by_channel = (channels, *(1,) * (rank - 1))
     return scale_view(
-        d, op, replace(x, tensor=normal), _shaped(scale, by_channel), _shaped(shift, by_channel)
+        d,
+        op,
+        replace(x, tensor=normal),
+        _shape_scales(scale, by_channel),
+        _shape_scales(shift, by_channel),
     )
 
 
-def _shaped(values: Floats, shape: Shape) -> Floats:
+def _shape_scales(values: Floats, shape: Shape) -> Floats:
     if values.size != math.prod(shape):
         raise UnreadableModelError(f"it has {values.size} scales for {shape[0]} channels")
     return values.reshape(shape)
