@@ -17,7 +17,6 @@ from edgeinfer.readers.tflite.multipliers import (
     Multipliers,
     multipliers_of,
     scale_of,
-    steps_allowed,
     zero_of,
 )
 from edgeinfer.readers.tflite.rescaling import Sums, limit, rescale
@@ -39,7 +38,7 @@ def read_max_pool(d: StepDrawing, name: str, op: Operator, x: Steps) -> Steps:
     same_scale(x, op.outputs[0])
     tensor = d.add(PoolNode(f"{name}_pool", x.tensor, PoolNodeKind.MAX, *_window(op, x)))
     sums = Sums(tensor, np.asarray(x.low), np.asarray(x.high))
-    return limit(d, name, sums, steps_allowed(op.outputs[0], op.options.fused), op.outputs[0])
+    return limit(d, name, sums, op.outputs[0], op.options.fused)
 
 
 def read_average_pool(d: StepDrawing, name: str, op: Operator, x: Steps) -> Steps:
@@ -56,7 +55,7 @@ def read_average_pool(d: StepDrawing, name: str, op: Operator, x: Steps) -> Step
     back = Sums(
         _add_whole(d, f"{name}_steps", mean.tensor, -x.zero), mean.low - x.zero, mean.high - x.zero
     )
-    return limit(d, name, back, steps_allowed(out, op.options.fused), out)
+    return limit(d, name, back, out, op.options.fused)
 
 
 def divide(d: StepDrawing, name: str, x: Sums, counts: Ints, bounds: tuple[int, int]) -> Sums:

@@ -244,7 +244,7 @@ def _round_input(d: StepDrawing, x: Entering, out: TfliteTensor) -> Steps:
         f"{x.tensor}: real numbers are rounded to steps of {scale:g}; the file stores "
         f"{zero_of(out)} for 0."
     )
-    return limit(d, name, sums, (low, high), out)
+    return limit(d, name, sums, out)
 
 
 def _tabulate_input(d: StepDrawing, x: Entering, out: TfliteTensor) -> Steps:

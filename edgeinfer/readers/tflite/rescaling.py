@@ -9,6 +9,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from edgeinfer.base.tflite.model import TfliteTensor
+from edgeinfer.graph.nodes import ActivationNode, Function
 from edgeinfer.readers.tflite.multipliers import (
     FRAC,
     Multipliers,
@@ -178,18 +179,27 @@ def rescale(
     twice: bool = True,
 ) -> Steps:
     """Append x times a scale, limited to what the output and a fused activation allow."""
-    allowed = steps_allowed(out, fused)
-    return limit(d, name, multiply(d, name, x, by, twice=twice, allowed=allowed), allowed, out)
+    scaled = multiply(d, name, x, by, twice=twice, allowed=steps_allowed(out, fused))
+    if fused in ("RELU", "RELU6"):
+        # Before the last rounding, which then saturates there: the Program needs no op for it.
+        quantizer = d.activations.pop(scaled.tensor)
+        node = ActivationNode(d.fresh(f"{name}_relu"), scaled.tensor, Function.RELU)
+        scaled = Sums(d.add(node, quantizer), scaled.low, scaled.high)
+    return limit(d, name, scaled, out, fused)
 
 
-def limit(d: StepDrawing, name: str, x: Sums, allowed: tuple[int, int], out: TfliteTensor) -> Steps:
-    """Append an output's limits to whole numbers, as far as their rounding does not keep them."""
+def limit(d: StepDrawing, name: str, x: Sums, out: TfliteTensor, fused: str = "NONE") -> Steps:
+    """Append an output's limits to whole numbers: those of an activation, which are the network's
+    own, and those of what is stored as far as the last rounding does not keep them."""
+    low, high = allowed = steps_allowed(out, fused)
     least, most = int(x.low.min()), int(x.high.max())
     rounded = d.activations.get(x.tensor)
     if rounded is not None:
         least, most = max(least, rounded.type.raw_min), min(most, rounded.type.raw_max)
-    low, high = allowed
-    tensor = d.clip(name, x.tensor, low if least < low else None, high if most > high else None)
+    rectified = fused == "NONE" or isinstance(d.nodes[x.tensor], ActivationNode)
+    below = least < low or not rectified
+    above = most > high or fused in ("RELU6", "RELU_N1_TO_1")
+    tensor = d.clip(name, x.tensor, low if below else None, high if above else None)
     return steps_of(tensor, out, *_within(least, most, allowed))
 
 
