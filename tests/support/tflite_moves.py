@@ -153,6 +153,14 @@ def split(rng: Rng, type_: str) -> bytes:
     return tflite([x, _numbers("axis", axis), *parts], [step], ["x"], names)
 
 
+def extremes(rng: Rng, type_: str, op: str) -> bytes:
+    """MAXIMUM and MINIMUM of two inputs of one scale."""
+    x = _input(rng, type_, 4)
+    other = _like(x, "z", x.shape if rng.random() < 0.6 else (1, 1, 1, x.shape[3]))
+    step = O(op, ("x", "z"), ("y",), 1)
+    return tflite([x, other, _like(x, "y", x.shape)], [step], ["x", "z"], ["y"])
+
+
 MOVES: dict[str, Callable[[Rng, str], bytes]] = {
     "RESHAPE": reshape,
     "SQUEEZE": squeeze,
@@ -164,4 +172,6 @@ MOVES: dict[str, Callable[[Rng, str], bytes]] = {
     "RESIZE_NEAREST_NEIGHBOR": nearest,
     "CONCATENATION": concatenation,
     "SPLIT": split,
+    "MAXIMUM": lambda rng, type_: extremes(rng, type_, "MAXIMUM"),
+    "MINIMUM": lambda rng, type_: extremes(rng, type_, "MINIMUM"),
 }

@@ -144,6 +144,10 @@ def _linear(
     has_bias = op != "FULLY_CONNECTED" or rng.random() < 0.7  # convolutions have one always
     read: tuple[str | None, ...] = ("x", "w", "b") if has_bias else ("x", "w", None)
     version = 4 if op == "FULLY_CONNECTED" else 3
+    if op == "TRANSPOSE_CONV":
+        shape = T("shape", (4,), "INT32", y, (), ())
+        step = O(op, ("shape", "w", "x", "b"), ("y",), version, options)
+        return tflite([x, shape, w, b, out], [step], ["x"], ["y"])
     return tflite([x, w, b, out], [O(op, read, ("y",), version, options)], ["x"], ["y"])
 
 
@@ -190,6 +194,23 @@ def conv(rng: Rng, type_: str) -> bytes:
         5: ("i32", int(dilation[0])),
     }
     return _linear(rng, "CONV_2D", x, w, y, options)
+
+
+def transposed(rng: Rng, type_: str) -> bytes:
+    """TRANSPOSE_CONV."""
+    size, window, strides, same = _geometry(rng)
+    inputs, outputs = (int(n) for n in rng.integers(1, 4, 2))
+    x = tensor(rng, "x", (1, *map(int, size), inputs), type_)
+    w = _weights(rng, (outputs, *map(int, window), inputs), type_, 0, type_ == "INT8")
+    full = size * strides if same else (size - 1) * strides + np.maximum(window, strides)
+    y = (1, *map(int, full), outputs)
+    options = {
+        0: ("i8", 0 if same else 1),
+        1: ("i32", int(strides[1])),
+        2: ("i32", int(strides[0])),
+        3: ("i8", int(rng.choice([0, 1, 3]))),
+    }
+    return _linear(rng, "TRANSPOSE_CONV", x, w, y, options)
 
 
 def depthwise(rng: Rng, type_: str) -> bytes:
@@ -293,6 +314,7 @@ OPERATORS: dict[str, Builder] = {
     "FULLY_CONNECTED": dense,
     "CONV_2D": conv,
     "DEPTHWISE_CONV_2D": depthwise,
+    "TRANSPOSE_CONV": transposed,
     "MEAN": reduce,
     **{op: _of(pool, op) for op in ("AVERAGE_POOL_2D", "MAX_POOL_2D")},
     **{op: _of(pair, op) for op in ("ADD", "SUB", "MUL")},

@@ -9,7 +9,15 @@ import math
 import numpy as np
 
 from edgeinfer.base.tflite.model import Operator, TfliteTensor
-from edgeinfer.graph.nodes import ConvNode, DenseNode, Shape, dilate_window, same_pads
+from edgeinfer.graph.nodes import (
+    ConvNode,
+    DenseNode,
+    PadNode,
+    Shape,
+    SliceNode,
+    dilate_window,
+    same_pads,
+)
 from edgeinfer.readers.tflite.multipliers import Multipliers, multipliers_of, scale_of, stored_range
 from edgeinfer.readers.tflite.rescaling import Sums, rescale
 from edgeinfer.readers.tflite.values import StepDrawing, Steps, UnreadableOperatorError, inner
@@ -83,6 +91,67 @@ def _convolve(
     return rescale(d, name, sums, _scales(op, x, _constant(op, 1)), op.outputs[0], options.fused)
 
 
+def read_transposed(d: StepDrawing, name: str, op: Operator, x: Steps) -> Steps:
+    """TRANSPOSE_CONV: zeros between the elements, then a convolution with the kernel turned round.
+
+    Its weights are (out, y, x, in), its input comes third.
+    """
+    stored, out, strides = _constant(op, 1), op.outputs[0], op.options.strides
+    if len(stored.shape) != 4 or len(x.shape) != 4 or len(out.shape) != 4:
+        raise UnreadableOperatorError(f"weights of {stored.shape} do not fit {x.shape}")
+    kernel = np.flip(_weights(stored, 0).transpose(1, 2, 3, 0), (0, 1))
+    window, wanted = kernel.shape[:2], out.shape[1:3]
+    cut = pads_of(wanted, window, strides, (1, 1), same=op.options.same_padding)
+    before = tuple(width - 1 - pad[0] for width, pad in zip(window, cut, strict=True))
+    spread = _spread(d, name, x, strides, wanted, before, window)
+    sizes = d.shapes[spread][:2]
+    after = tuple(
+        size + width - 1 - pad - have
+        for size, width, pad, have in zip(wanted, window, before, sizes, strict=True)
+    )
+    bias = _bias(op, kernel.shape[-1], 3)
+    node = ConvNode(
+        f"{name}_sums",
+        name,
+        spread,
+        d.hold(f"{name}/kernel", kernel),
+        None if bias is None else d.hold(f"{name}/bias", bias),
+        (1, 1),
+        tuple(zip(before, after, strict=True)),
+        (1, 1),
+    )
+    sums = _bound_sums(d.add(node), kernel, bias, x)
+    return rescale(d, name, sums, _scales(op, x, stored), out, op.options.fused)
+
+
+def _spread(
+    d: StepDrawing,
+    name: str,
+    x: Steps,
+    strides: Shape,
+    wanted: Shape,
+    before: Shape,
+    window: Shape,
+) -> str:
+    """Zeros after each element, those at the end only as far as the window gets."""
+    rows, columns, channels = x.shape[1:]
+    alone = d.reshape(f"{name}_alone", x.tensor, (rows, 1, columns, 1, channels))
+    pads = ((0, 0), (0, strides[0] - 1), (0, 0), (0, strides[1] - 1), (0, 0))
+    apart = d.add(PadNode(d.fresh(f"{name}_zeros"), alone, pads))
+    sizes = (rows * strides[0], columns * strides[1])
+    spread = d.reshape(f"{name}_spread", apart, (*sizes, channels))
+    reach = [
+        size + width - 1 - pad for size, width, pad in zip(wanted, window, before, strict=True)
+    ]
+    stops = tuple(min(size, end) for size, end in zip(sizes, reach, strict=True))
+    if any(size - stop >= step for size, stop, step in zip(sizes, stops, strides, strict=True)):
+        raise UnreadableOperatorError(f"its output {wanted} leaves out some of its input")
+    if stops == sizes:
+        return spread
+    node = SliceNode(d.fresh(f"{name}_cut"), spread, (0, 0, 0), (*stops, channels), (1, 1, 1))
+    return d.add(node)
+
+
 def pads_of(
     sizes: Shape, window: Shape, strides: Shape, dilation: Shape, *, same: bool
 ) -> tuple[tuple[int, int], ...]:
@@ -118,8 +187,8 @@ def _weights(stored: TfliteTensor, axis: int) -> Ints:
     return stored.integers().astype(np.int64) - (aligned if zeros.size > 1 else zeros.sum())
 
 
-def _bias(op: Operator, channels: int) -> Ints | None:
-    found = op.input(2)
+def _bias(op: Operator, channels: int, place: int = 2) -> Ints | None:
+    found = op.input(place)
     if found is None:
         return None
     if not found.constant or found.type != "INT32" or found.elements != channels:

@@ -12,7 +12,14 @@ import numpy as np
 
 from edgeinfer.base.tflite.model import Operator
 from edgeinfer.graph.moves import GatherNode
-from edgeinfer.graph.nodes import ConcatNode, PadNode, SliceNode, TransposeNode
+from edgeinfer.graph.nodes import (
+    ConcatNode,
+    MergeKind,
+    MergeNode,
+    PadNode,
+    SliceNode,
+    TransposeNode,
+)
 from edgeinfer.readers.tflite.pooling import same_scale
 from edgeinfer.readers.tflite.values import StepDrawing, Steps, UnreadableOperatorError, inner
 
@@ -128,6 +135,15 @@ def read_concatenation(d: StepDrawing, name: str, op: Operator, xs: Sequence[Ste
     for x in xs:
         same_scale(x, op.outputs[0])
     found = d.add(ConcatNode(name, tuple(x.tensor for x in xs), axis))
+    low, high = min(x.low for x in xs), max(x.high for x in xs)
+    return [replace(xs[0], tensor=found, shape=op.outputs[0].shape, low=low, high=high)]
+
+
+def read_extremes(d: StepDrawing, name: str, op: Operator, xs: Sequence[Steps]) -> list[Steps]:
+    """MAXIMUM and MINIMUM of two tensors with the output's scale."""
+    for x in xs:
+        same_scale(x, op.outputs[0])
+    found = d.add(MergeNode(name, tuple(x.tensor for x in xs), MergeKind(op.name.lower())))
     low, high = min(x.low for x in xs), max(x.high for x in xs)
     return [replace(xs[0], tensor=found, shape=op.outputs[0].shape, low=low, high=high)]
 

@@ -53,6 +53,7 @@ SINGLES: dict[str, Callable[[StepDrawing, str, Operator, Steps], Steps]] = {
     "FULLY_CONNECTED": linear.read_dense,
     "CONV_2D": linear.read_conv,
     "DEPTHWISE_CONV_2D": linear.read_depthwise,
+    "TRANSPOSE_CONV": linear.read_transposed,
     "AVERAGE_POOL_2D": pooling.read_average_pool,
     "MAX_POOL_2D": pooling.read_max_pool,
     "MEAN": pooling.read_mean,
@@ -73,9 +74,12 @@ SEVERAL: dict[str, Callable[[StepDrawing, str, Operator, Sequence[Steps]], Seque
     "ADD": elementwise.read_sum,
     "SUB": elementwise.read_sum,
     "MUL": elementwise.read_product,
+    "MAXIMUM": moving.read_extremes,
+    "MINIMUM": moving.read_extremes,
     "CONCATENATION": moving.read_concatenation,
     "SPLIT": moving.read_split,
 }
+FIRST = {"TRANSPOSE_CONV": 2}  # where the tensor comes that an operator computes with
 READABLE = sorted({*SINGLES, *SEVERAL, "CAST", "DEQUANTIZE", "SOFTMAX"})
 HINT = f"Readable are {', '.join(READABLE)}, as docs/tflite.md says."
 
@@ -158,7 +162,7 @@ def _read_operator(
 def _values_of(
     d: StepDrawing, name: str, op: Operator, known: dict[int, Value | None]
 ) -> Sequence[Value]:
-    first = op.inputs[0]
+    first = op.input(FIRST.get(op.name, 0))
     x = None if first is None else known.get(first.index)
     match op.name:
         case "QUANTIZE" if isinstance(x, Entering):
