@@ -17,6 +17,7 @@ from edgeinfer.readers.tflite.multipliers import (
     steps_allowed,
     zero_of,
 )
+from edgeinfer.readers.tflite.narrowing import fit_line, staircase_of
 from edgeinfer.readers.tflite.values import ZERO, StepDrawing, Steps, UnreadableOperatorError
 from quantization.fixed import (
     Ints,
@@ -168,6 +169,38 @@ def _saturating(
     return Quantizer(fixed_of_range(least, most, 0), rounding, Overflow.SAT)
 
 
+def _narrow(
+    d: StepDrawing, name: str, x: Sums, by: Multipliers, allowed: tuple[int, int], *, twice: bool
+) -> Sums | None:
+    """Append x times a scale with a multiplier of few bits that makes the same integers."""
+    left, right = _powers(by, twice=twice)
+    if x.reach >= INT32 or x.reach << int(left.max(initial=0)) >= INT32:
+        return None  # as it is refused, or nearly so
+    flat = np.broadcast_arrays(x.low, x.high, by.factors, left, right)
+    low, high, factors, up, down = (np.reshape(each, (-1, 1)) for each in flat)
+    drop = FRAC - np.minimum(up, 0)
+    raised = factors << np.maximum(up, 0)
+
+    def product(sums: Ints) -> Ints:
+        first = (sums * raised + np.left_shift(np.int64(1), drop - 1)) >> drop
+        return _shift_away(first, down)
+
+    least, most = product(low), product(high)
+    stairs = staircase_of(low, high, product, allowed)
+    if stairs is None or max(-int(least.min()), int(most.max())) >= INT32:
+        return None
+    line = fit_line(stairs, np.ldexp(factors.astype(np.float64), up - down - FRAC))
+    if line is None:
+        return None
+    shape = np.shape(flat[0])
+    factor, shift = line.factors.reshape(shape), line.shifts.reshape(shape)
+    quantizer = _saturating(least, most, Rounding.RND, allowed)
+    tensor = d.affine(
+        d.fresh(f"{name}_scaled"), x.tensor, factor, line.frac, quantizer, shift, line.frac
+    )
+    return Sums(tensor, least.reshape(shape), most.reshape(shape))
+
+
 def rescale(
     d: StepDrawing,
     name: str,
@@ -179,7 +212,10 @@ def rescale(
     twice: bool = True,
 ) -> Steps:
     """Append x times a scale, limited to what the output and a fused activation allow."""
-    scaled = multiply(d, name, x, by, twice=twice, allowed=steps_allowed(out, fused))
+    allowed = steps_allowed(out, fused)
+    scaled = _narrow(d, name, x, by, allowed, twice=twice)
+    if scaled is None:
+        scaled = multiply(d, name, x, by, twice=twice, allowed=allowed)
     if fused in ("RELU", "RELU6"):
         # Before the last rounding, which then saturates there: the Program needs no op for it.
         quantizer = d.activations.pop(scaled.tensor)
