@@ -34,7 +34,7 @@ def read_dense(d: StepDrawing, name: str, op: Operator, x: Steps) -> Steps:
     kernel = _weights(stored, 0).T
     rows = math.prod(x.shape) // stored.shape[1]
     flat = d.reshape(f"{name}_rows", x.tensor, inner((rows, stored.shape[1])))
-    bias = _bias(op, kernel.shape[-1])
+    kernel, bias = _without_dead(kernel, _bias(op, kernel.shape[-1]), x, op)
     node = DenseNode(
         f"{name}_sums",
         name,
@@ -75,7 +75,7 @@ def _convolve(
     pads = pads_of(
         x.shape[1:3], window, options.strides, options.dilation, same=options.same_padding
     )
-    bias = _bias(op, kernel.shape[-1])
+    kernel, bias = _without_dead(kernel, _bias(op, kernel.shape[-1]), x, op)
     node = ConvNode(
         f"{name}_sums",
         name,
@@ -109,7 +109,7 @@ def read_transposed(d: StepDrawing, name: str, op: Operator, x: Steps) -> Steps:
         size + width - 1 - pad - have
         for size, width, pad, have in zip(wanted, window, before, sizes, strict=True)
     )
-    bias = _bias(op, kernel.shape[-1], 3)
+    kernel, bias = _without_dead(kernel, _bias(op, kernel.shape[-1], 3), x, op)
     node = ConvNode(
         f"{name}_sums",
         name,
@@ -203,6 +203,17 @@ def _scales(op: Operator, x: Steps, stored: TfliteTensor) -> Multipliers:
     return multipliers_of(
         float(x.scale) * float(scale) / float(out) for scale in stored.scales.reshape(-1)
     )
+
+
+def _without_dead(
+    kernel: Ints, bias: Ints | None, x: Steps, op: Operator
+) -> tuple[Ints, Ints | None]:
+    """Weights and biases, zero for channels of which a ReLU leaves nothing: their scales are often
+    next to nothing, and their biases so large that all sums would need 32 bits."""
+    dead = _bound_sums("", kernel, bias, x).high <= 0
+    if op.options.fused not in ("RELU", "RELU6") or not dead.any():
+        return kernel, bias
+    return np.where(dead, 0, kernel), None if bias is None else np.where(dead, 0, bias)
 
 
 def _bound_sums(tensor: str, kernel: Ints, bias: Ints | None, x: Steps) -> Sums:
