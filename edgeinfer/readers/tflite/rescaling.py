@@ -189,14 +189,22 @@ def _narrow(
     stairs = staircase_of(low, high, product, allowed)
     if stairs is None or max(-int(least.min()), int(most.max())) >= INT32:
         return None
-    line = fit_line(stairs, np.ldexp(factors.astype(np.float64), up - down - FRAC))
+    scales = np.ldexp(factors.astype(np.float64), up - down - FRAC)
+    line = fit_line(stairs, scales)
     if line is None:
         return None
     shape = np.shape(flat[0])
     factor, shift = line.factors.reshape(shape), line.shifts.reshape(shape)
     quantizer = _saturating(least, most, Rounding.RND, allowed)
     tensor = d.affine(
-        d.fresh(f"{name}_scaled"), x.tensor, factor, line.frac, quantizer, shift, line.frac
+        d.fresh(f"{name}_scaled"),
+        x.tensor,
+        factor,
+        line.frac,
+        quantizer,
+        shift,
+        line.frac,
+        scales.reshape(shape),
     )
     return Sums(tensor, least.reshape(shape), most.reshape(shape))
 

@@ -127,9 +127,13 @@ class StepDrawing:
         quantizer: Quantizer | None = None,
         shift: Ints = ZERO,
         shift_frac: int = 0,
+        real: Floats | None = None,
     ) -> str:
-        """Append x factor 2^-frac + shift 2^-shift_frac, and how it is rounded."""
+        """Append x factor 2^-frac + shift 2^-shift_frac, and how it is rounded. `real` are the
+        numbers that the factors round, for the float network."""
         scale = self.hold(f"{name}/scale", factor, frac)
+        if real is not None:
+            scale = np.where(factor == 0, 0.0, real)
         offset = self.hold(f"{name}/shift", shift, shift_frac)
         return self.add(AffineNode(name, name, x, scale, offset), quantizer)
 
