@@ -13,11 +13,13 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 import numpy as np
+from numpy.typing import NDArray
 
 from edgeinfer.graph.nodes import Floats
 from quantization.fixed import Ints
 
 MOST_LEVELS = 1 << 10  # of an output; sums on a finer scale keep their own multipliers
+MOST_STEPS = 1 << 22  # of all channels together: each is searched for
 MOST_PRODUCT = 1 << 60
 MOST_BITS = 46  # behind the point, so that products stay below 63 bits
 
@@ -42,8 +44,8 @@ class Staircase:
     high: Ints
     first: Ints  # the level at the low bound, as far as it is allowed
     last: Ints
-    open_below: Ints  # whether lower levels than the first are cut off anyway
-    open_above: Ints
+    open_below: NDArray[np.bool_]  # whether lower levels than the first are cut off anyway
+    open_above: NDArray[np.bool_]
     levels: Ints  # (channels, steps)
     starts: Ints
 
@@ -54,9 +56,10 @@ def staircase_of(
     """The steps of a rising function between bounds (channels, 1); None where they are many."""
     least, most = function(low), function(high)
     first, last = np.clip(least, *allowed), np.clip(most, *allowed)
-    if int((last - first).max()) > MOST_LEVELS:
+    count = int((last - first).max())
+    if count > MOST_LEVELS or count * first.size > MOST_STEPS:
         return None
-    levels = first + 1 + np.arange(int((last - first).max()))
+    levels = first + 1 + np.arange(count)
     below, reached = (np.broadcast_to(end, levels.shape).copy() for end in (low, high))
     while (open_ := reached - below > 1).any():
         middle = np.where(open_, below + (reached - below) // 2, reached)
@@ -76,7 +79,7 @@ def fit_line(stairs: Staircase, scales: Floats) -> RoundedLine | None:
             return None
         least, most = _shifts_allowed(stairs, factors, frac)
         if (least <= most).all():
-            half = np.int64(1 << (frac - 1))
+            half = np.full_like(least, 1 << (frac - 1))
             return RoundedLine(factors, np.clip(half, least, most) - half, frac)
     return None
 
