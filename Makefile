@@ -69,6 +69,7 @@ reference: setup
 	$(BIN)/python -m reports.make.quantization
 	$(BIN)/python -m reports.make.results
 	$(BIN)/python -m reports.make.rtl
+	$(BIN)/python -m reports.make.layers
 
 demo: setup
 	$(BIN)/edgeinfer demo -o runs/demo

@@ -17,6 +17,7 @@ import pytest
 from edgeinfer.cli.app import main
 from tests.support.places import ROOT
 
+LONG = ("CONTRIBUTING.md", "tutorial-physicist.md", "studies.md", "rtl.md", "hls.md")
 PAGES = sorted([*ROOT.glob("*.md"), *ROOT.glob("docs/*.md")])
 
 
@@ -39,7 +40,15 @@ def workplace(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder
 
 
-@pytest.mark.parametrize("page", [page for page in PAGES if commands(page)], ids=lambda p: p.name)
+@pytest.mark.parametrize(
+    "page",
+    [
+        pytest.param(page, marks=pytest.mark.slow) if page.name in LONG else page
+        for page in PAGES
+        if commands(page)
+    ],
+    ids=lambda page: page.name,
+)
 def test_commands_run(
     page: Path, workplace: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -27,6 +27,7 @@ SKIPS = {
     "tests/e2e/test_experiment_files.py": {"cases"},
     "tests/e2e/test_report_page.py": {"chromium"},
     "tests/unit/export/test_onnx.py": {"cases"},
+    "tests/unit/readers/keras/test_hgq.py": {"cases", "hgq2"},
     "tests/unit/readers/keras/test_old_layouts.py": {"cases"},
     "tests/unit/readers/onnx/test_cases.py": {"cases"},
     "tests/unit/readers/onnx/test_programs.py": {"cases"},
@@ -45,12 +46,14 @@ ELSEWHERE = {
     "tests/e2e/test_sweep_cluster.py": "openssl is not here",
     "tests/unit/data/stream/test_stream_memory.py": "peak memory is read from /proc",
     "tests/unit/targets/edgetpu/test_device.py": "there is no C compiler",
+    "tests/unit/targets/hls/test_hostile_names.py": 'importorskip("tkinter"',
     "tests/unit/targets/hls/tools/test_emitted_scripts.py": "this Python has no Tcl interpreter",
 }
 NEEDS = {
     r"\bcases: Path|\bfolder: Path, truth|\btruth\b.*cases": "cases",
     r"\btab: Page|\bpipe: Pipe": "chromium",
     r"@needs_icarus": "icarus",
+    r"@needs_hgq2": "hgq2",
     r"shared table of figures is not here": "shared table",
     r"folder of other people's models is not here": "shared models",
 }

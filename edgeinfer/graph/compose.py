@@ -29,7 +29,7 @@ from edgeinfer.graph.nodes import (
 )
 
 
-class NodeSite(Protocol):
+class LayerSite(Protocol):
     """Where the nodes of a layer go."""
 
     def add(self, node: Node) -> str:
@@ -51,25 +51,25 @@ class Projection:
     bias: Floats | None
 
 
-def reshape(site: NodeSite, x: str, shape: Shape, label: str) -> str:
+def reshape(site: LayerSite, x: str, shape: Shape, label: str) -> str:
     """The tensor in another shape; itself where it has that shape."""
     return x if site.shape(x) == shape else site.add(ReshapeNode(site.name(label), x, shape))
 
 
-def transpose(site: NodeSite, x: str, order: Shape, label: str) -> str:
+def transpose(site: LayerSite, x: str, order: Shape, label: str) -> str:
     """The tensor with its axes in another order; itself where the order is theirs."""
     if order == tuple(range(len(order))):
         return x
     return site.add(TransposeNode(site.name(label), x, order))
 
 
-def pool_rows(site: NodeSite, rows: str, kind: PoolNodeKind, label: str) -> str:
+def pool_rows(site: LayerSite, rows: str, kind: PoolNodeKind, label: str) -> str:
     """The sum or the mean of every row of a tensor (rows, elements, 1), as (rows, 1, 1)."""
     window = (1, site.shape(rows)[1])
     return site.add(PoolNode(site.name(label), rows, kind, window, (1, 1), ((0, 0), (0, 0))))
 
 
-def normalize_rows(site: NodeSite, rows: str, epsilon: float, *, centred: bool, mean: bool) -> str:
+def normalize_rows(site: LayerSite, rows: str, epsilon: float, *, centred: bool, mean: bool) -> str:
     """Rows of (rows, elements, 1) divided by the square root of their squares' mean (or sum).
 
     Where `centred`, the mean of a row is taken away from it first, so that the divisor is the
@@ -86,7 +86,7 @@ def normalize_rows(site: NodeSite, rows: str, epsilon: float, *, centred: bool, 
 
 
 def normalize_last_axes(
-    site: NodeSite,
+    site: LayerSite,
     x: str,
     axes: int,
     epsilon: float,
@@ -104,7 +104,7 @@ def normalize_last_axes(
     return reshape(site, normal, shape, label)
 
 
-def normalize_groups(site: NodeSite, x: str, groups: int, epsilon: float) -> str:
+def normalize_groups(site: LayerSite, x: str, groups: int, epsilon: float) -> str:
     """Groups of channels (the last axis) normalized over all of their elements."""
     shape = site.shape(x)
     size = shape[-1] // groups
@@ -117,7 +117,7 @@ def normalize_groups(site: NodeSite, x: str, groups: int, epsilon: float) -> str
     return reshape(site, transpose(site, back, (1, 0, 2), "by_place"), shape, "shaped")
 
 
-def multiply_rows(site: NodeSite, a: str, b: str, label: str) -> str:
+def multiply_rows(site: LayerSite, a: str, b: str, label: str) -> str:
     """Every row of a times every row of b: (parts, M, K) and (parts, N, K) make (parts, M, N)."""
     parts, rows, length = site.shape(a)
     columns = site.shape(b)[1]
@@ -132,7 +132,7 @@ def multiply_rows(site: NodeSite, a: str, b: str, label: str) -> str:
 
 
 def attend(
-    site: NodeSite,
+    site: LayerSite,
     query: str,
     key: str,
     value: str,
@@ -167,7 +167,7 @@ def attend(
     return reshape(site, joined, (places, heads * size), "joined")
 
 
-def _split_heads(site: NodeSite, x: str, projection: Projection, heads: int, label: str) -> str:
+def _split_heads(site: LayerSite, x: str, projection: Projection, heads: int, label: str) -> str:
     """A projection of a sequence, as (heads, places, size)."""
     layer, kernel, bias = projection.layer, projection.kernel, projection.bias
     dense = site.add(DenseNode(site.name(label), layer, x, kernel, bias))
@@ -176,6 +176,6 @@ def _split_heads(site: NodeSite, x: str, projection: Projection, heads: int, lab
     return transpose(site, parted, (1, 0, 2), f"{label}_heads")
 
 
-def _share_heads(site: NodeSite, asked: str, key_heads: int) -> str:
+def _share_heads(site: LayerSite, asked: str, key_heads: int) -> str:
     heads, places, size = site.shape(asked)
     return reshape(site, asked, (key_heads, heads // key_heads * places, size), "query_groups")

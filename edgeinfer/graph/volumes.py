@@ -12,7 +12,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from edgeinfer.graph.compose import NodeSite, reshape, transpose
+from edgeinfer.graph.compose import LayerSite, reshape, transpose
 from edgeinfer.graph.moves import GatherNode
 from edgeinfer.graph.nodes import (
     Floats,
@@ -41,7 +41,7 @@ class VolumeWindow:
         return count_windows(sizes, reach, self.strides, self.pads)
 
 
-def stack_slices(site: NodeSite, x: str, over: VolumeWindow, groups: int) -> str:
+def stack_slices(site: LayerSite, x: str, over: VolumeWindow, groups: int) -> str:
     """A volume as one image for a convolution without padding by strides and dilation of its last
     two axes: depth windows are channels (group by group), slices stand below one another."""
     *sizes, channels = site.shape(x)
@@ -72,7 +72,7 @@ def flatten_kernel(kernel: Floats) -> Floats:
     return turned.reshape(height, width, taps * inward, outward)
 
 
-def unstack_slices(site: NodeSite, y: str, over: VolumeWindow, sizes: Shape) -> str:
+def unstack_slices(site: LayerSite, y: str, over: VolumeWindow, sizes: Shape) -> str:
     """The volume out of the image that a convolution made of `stack_slices`; `sizes` are those of
     the volume that was read."""
     depth, rows, columns = over.places(sizes)
@@ -85,7 +85,7 @@ def unstack_slices(site: NodeSite, y: str, over: VolumeWindow, sizes: Shape) -> 
 
 
 def pool_volume(
-    site: NodeSite,
+    site: LayerSite,
     x: str,
     kind: PoolNodeKind,
     over: VolumeWindow,

@@ -29,7 +29,7 @@ def board_agreement(
     load = folder.records["load"].facts
     reference = load.get("reference")
     source = DataFile(data) if data is not None else reference and Simulation(reference)
-    trial = ProgramTrial(folder, recall_model(folder), source or None, count, ())
+    trial = ProgramTrial(folder, recall_model(folder, load), source or None, count, ())
     chosen = _with_board(folder, trial.digest)
     samples = trial.samples.part(0, count)
     raw = judge.raw_inputs(trial.program, trial.recipe, samples)

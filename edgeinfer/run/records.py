@@ -10,7 +10,7 @@ import math
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 from edgeinfer.base.errors import InputError
 from edgeinfer.base.fenced import stays_inside
@@ -103,6 +103,7 @@ def _kinds() -> dict[str, type[BaseModel]]:
     class Load(Facts):
         model: ModelPart
         reference: str | None = None
+        batch_axis: Annotated[int, Field(ge=0, le=64, strict=True)] | None = 0
 
         @field_validator("reference")
         @classmethod

@@ -85,7 +85,7 @@ def profile_run(folder: RunFolder, data: Path | None) -> ProfileResult:
         "model": load.facts["model"]["sha256"],
         "data": digest_of(source),
     }
-    model = recall_model(folder)
+    model = recall_model(folder, load.facts)
     folder.step(
         "profile", dependencies.PROFILE, depends_on, lambda: _profile(folder, model, source)
     )

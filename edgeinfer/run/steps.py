@@ -126,7 +126,7 @@ def simulate_run(
                 f"file of it was changed.",
                 hint=f"Finish it with: edgeinfer compile MODEL --target none -o {folder.path}",
             )
-    model = recall_model(folder)
+    model = recall_model(folder, folder.records["load"].facts)
     reference = folder.records["load"].facts.get("reference")
     source = DataFile(data) if data is not None else reference and Simulation(reference)
     targets = run_projects.recall_targets(

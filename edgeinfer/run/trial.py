@@ -4,6 +4,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from functools import cached_property
 from pathlib import Path
@@ -52,9 +53,8 @@ class ModelFiles:
         return load(self.path, batch_axis=self.batch_axis)
 
 
-def recall_model(folder: RunFolder) -> ModelFiles:
-    """The model of a run, as it was read."""
-    facts = folder.records["load"].facts
+def recall_model(folder: RunFolder, facts: Mapping[str, Any]) -> ModelFiles:
+    """The model of a run, as the record of its reading says it was read."""
     return ModelFiles(folder.file(facts["model"]["file"]), facts.get("batch_axis", 0))
 
 

@@ -204,6 +204,7 @@ sys.exit(code)
 """
 
 
+@pytest.mark.slow
 def test_four_hundred_events_in_bounded_memory(work: Path, cases: Path) -> None:
     """300 MB as they are held, 2.4 GB as double precision."""
     place = cases / "cvn" / "labelled"

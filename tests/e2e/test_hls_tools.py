@@ -67,6 +67,7 @@ def test_a_compilation_states_the_device_and_what_is_estimated_of_it(
     assert alone["model"]["program"] == made["program"]["digest"] and told == estimated
 
 
+@pytest.mark.slow
 def test_a_latency_is_met_by_folding(work: Path, capsys: pytest.CaptureFixture[str]) -> None:
     device = ["--device", "xc7z020"]
     fast = values(shown(capsys, *COMPILE, *HLS, *device), "estimated")
@@ -81,6 +82,7 @@ def test_a_latency_is_met_by_folding(work: Path, capsys: pytest.CaptureFixture[s
     assert "the fastest design that it holds is estimated at" in capsys.readouterr().err
 
 
+@pytest.mark.slow
 def test_what_stands_in_the_way_is_a_finding(
     work: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:

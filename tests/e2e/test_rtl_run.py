@@ -68,6 +68,7 @@ def test_goals_fold_a_design(capsys: pytest.CaptureFixture[str]) -> None:
     assert "LAYER=PExSIMD" in capsys.readouterr().err
 
 
+@pytest.mark.slow
 def test_what_does_not_fit_is_refused_with_the_numbers(
     capsys: pytest.CaptureFixture[str],
 ) -> None:

@@ -65,6 +65,7 @@ def fronts(told: Any) -> list[Any]:
     return [(by_key[key]["point"], by_key[key]["figures"]) for key in told["front"]]
 
 
+@pytest.mark.slow
 @pytest.mark.usefixtures("work")
 def test_a_study_is_the_same_with_any_number_of_workers_and_is_shared(
     capsys: pytest.CaptureFixture[str],
@@ -164,6 +165,7 @@ def test_a_killed_study_loses_what_was_in_flight_and_no_more(
     assert fronts(whole) == fronts(told)
 
 
+@pytest.mark.slow
 @pytest.mark.usefixtures("work")
 def test_a_killed_worker_is_replaced(capsys: pytest.CaptureFixture[str]) -> None:
     process = begun("study.toml", "-o", "S", "--jobs", "1")
@@ -207,6 +209,7 @@ def test_another_study_does_not_go_on_in_a_folder(capsys: pytest.CaptureFixture[
     assert "another study" in capsys.readouterr().err
 
 
+@pytest.mark.slow
 @pytest.mark.usefixtures("work")
 def test_the_page_shows_the_front_and_links_every_trial(
     capsys: pytest.CaptureFixture[str],
@@ -224,6 +227,7 @@ def test_the_page_shows_the_front_and_links_every_trial(
     assert len(rows) == 9 and rows[0].startswith("key,reuse,bits:*,")
 
 
+@pytest.mark.slow
 @pytest.mark.usefixtures("work")
 def test_trials_are_a_table_for_other_tools(capsys: pytest.CaptureFixture[str]) -> None:
     parquet = pytest.importorskip("pyarrow.parquet")

@@ -117,6 +117,7 @@ def test_a_lost_worker_loses_nothing(cluster: Cluster, capsys: pytest.CaptureFix
     assert fronts(json.loads(capsys.readouterr().out)) == fronts(told)
 
 
+@pytest.mark.slow
 def test_a_lost_scheduler_ends_a_study_that_can_go_on(
     cluster: Cluster, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -151,6 +152,7 @@ def test_a_study_goes_over_tls_and_strangers_do_not(
     assert "--tls-ca" in capsys.readouterr().err
 
 
+@pytest.mark.slow
 def test_a_study_without_workers_ends_in_time_and_can_go_on(
     cluster: Cluster, capsys: pytest.CaptureFixture[str]
 ) -> None:

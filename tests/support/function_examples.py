@@ -13,6 +13,7 @@ PARAMETERS: dict[Function, tuple[float, ...]] = {
     Function.TERNARY: (0.37,),
     Function.ELU: (0.8,),
     Function.POWER_OF_TWO: (-5.0, 3.0, 1.0),
+    Function.RSQRT: (0.01,),
     Function.POWER: (3.0,),
     Function.THRESHOLDED_RELU: (0.7,),
     Function.SHRINK: (1.25, 0.5),

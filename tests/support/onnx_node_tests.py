@@ -24,6 +24,8 @@ TABLE = Path(__file__).with_suffix(".txt")  # tests that are right, and in which
 
 WRAPPED = ("test_qlinearmatmul_2D_int8", "test_qlinearmatmul_3D_int8")  # where integers saturate
 
+UNDEFINED = ("test_l2normalization_axis_0",)
+
 
 @dataclass(frozen=True)
 class Run:
@@ -80,6 +82,8 @@ def verdict_on(folder: Path, scratch: Path, run: str) -> Verdict:
         return Verdict("not tried", "its data are no plain arrays")
     if folder.name.startswith(WRAPPED):
         return Verdict("not tried", "its integers are wrapped, which ONNX forbids")
+    if folder.name in UNDEFINED:
+        return Verdict("not tried", "it divides zero by zero, which ONNX Runtime makes zero")
     if not given:
         return Verdict("not tried", "it has no inputs")
     if constants:

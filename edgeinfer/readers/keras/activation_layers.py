@@ -6,12 +6,13 @@ from __future__ import annotations
 
 import numpy as np
 
-from edgeinfer.graph.nodes import ActivationNode, Function, PReluNode
-from edgeinfer.readers.keras.activations import add_quantized, emit, parse_activation
+from edgeinfer.graph.nodes import PReluNode
+from edgeinfer.readers.keras.activations import emit, parse_activation
 from edgeinfer.readers.keras.builder import Site
+from edgeinfer.readers.keras.element_formats import ElementFormats, round_elements
 from edgeinfer.readers.keras.fields import UnsupportedLayerError
 from edgeinfer.readers.keras.functions import add_function, function_of_layer
-from quantization.fixed import Fixed, FormatError, Overflow, Quantizer, Rounding
+from quantization.fixed import MAX_BITS, Overflow, Rounding
 
 
 def activation_layer(site: Site) -> str:
@@ -21,25 +22,27 @@ def activation_layer(site: Site) -> str:
 
 
 def fixed_point_layer(site: Site) -> str:
-    """hls4ml's FixedPointQuantizer, where all of its elements have one format.
+    """hls4ml's FixedPointQuantizer, which stands for one of HGQ 1.
 
     What counts are the numbers that it holds for each element, and the layer's own rounding and
     overflow. The type that the file states for hls4ml holds all of these formats, and rounds less.
     """
-    held = [site.integers(name) for name in ("keep_negative", "bits", "integers")]
-    if any((each != each.flat[0]).any() for each in held):
-        raise UnsupportedLayerError(
-            "its elements have formats of their own, which no op here can hold yet"
-        )
-    signed, bits, integer = (int(each.flat[0]) for each in held)
-    if bits == 0:
-        raise UnsupportedLayerError("it has 0 bits, so it lets nothing through")
-    modes = site.fields.text("RND", "TRN"), site.fields.text("SAT", "WRAP")
-    try:
-        quantizer = Quantizer(Fixed(bool(signed), bits, integer), *_modes(*modes))
-    except FormatError as error:
-        raise UnsupportedLayerError(str(error)) from None
-    return add_quantized(site, ActivationNode(site.name(), site.x, Function.LINEAR), quantizer)
+    names = ("keep_negative", "bits", "integers")
+    signed, bits, integer = np.broadcast_arrays(*(site.integers(name) for name in names))
+    shape = site.shape(site.x)
+    if max(np.abs(bits).max(), np.abs(integer).max()) > MAX_BITS or (signed > 1).any():
+        raise UnsupportedLayerError(f"it has formats of more than {MAX_BITS} bits")
+    if bits.size == 1:
+        signed, bits, integer = (each.reshape([1] * len(shape)) for each in (signed, bits, integer))
+    elif len(bits) == 1:  # an axis for the samples
+        signed, bits, integer = signed[0], bits[0], integer[0]
+    sizes = zip(bits.shape, shape, strict=False)
+    if bits.ndim != len(shape) or any(size not in (1, whole) for size, whole in sizes):
+        raise UnsupportedLayerError(f"it has formats for {bits.shape} elements, not for {shape}")
+    before = np.where(bits > 0, integer - signed, 0)
+    behind = np.where(bits > 0, bits - integer, -signed)
+    modes = _modes(site.fields.text("RND", "TRN"), site.fields.text("SAT", "WRAP"))
+    return round_elements(site, site.x, ElementFormats(signed, before, behind, *modes), site.name())
 
 
 def _modes(rounding: str, overflow: str) -> tuple[Rounding, Overflow]:

@@ -49,8 +49,8 @@ def grouped_query_layer(site: Site) -> str:
 
 
 def _attend(site: Site, heads: int, key_heads: int, size: int, value_size: int, wanted: Any) -> str:
-    _refuse_options(site)
-    query, value, key = _read_roles(site)
+    refuse_options(site)
+    query, value, key = read_roles(site)
     shapes = {site.shape(x) for x in (query, value, key)}
     if any(len(shape) != 2 for shape in shapes):
         raise UnsupportedLayerError(
@@ -87,7 +87,7 @@ def _projection(
     return compose.Projection(layer, kernel.reshape(channels, -1) * factor, bias)
 
 
-def _refuse_options(site: Site) -> None:
+def refuse_options(site: Site) -> None:
     """Refuse what is not computed here."""
     if site.fields.flag("use_gate", False):
         raise UnsupportedLayerError("it has a gate (use_gate=True); leave the gate out")
@@ -101,7 +101,7 @@ def _refuse_options(site: Site) -> None:
             raise UnsupportedLayerError("it also returns its attention scores")
 
 
-def _read_roles(site: Site) -> tuple[str, str, str]:
+def read_roles(site: Site) -> tuple[str, str, str]:
     """Query, value and key: by position, then by name."""
     tensors = site.inputs
     roles: list[str] = []

@@ -13,7 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from edgeinfer.base.errors import ModelError, Offence
-from edgeinfer.graph.nodes import Floats, Graph, Node, Shape, shape_of
+from edgeinfer.graph.nodes import Floats, Graph, InputNode, Node, Shape, inputs_of, shape_of
 from edgeinfer.readers.keras import formats, stored
 from edgeinfer.readers.keras.config import LayerConfig
 from edgeinfer.readers.keras.fields import Fields, UnsupportedLayerError
@@ -115,8 +115,6 @@ class GraphBuilder:
 
 def _needed_nodes(nodes: Sequence[Node], outputs: Sequence[str]) -> tuple[Node, ...]:
     """Nodes on the way to the outputs, and all inputs."""
-    from edgeinfer.graph.nodes import InputNode, inputs_of
-
     wanted = set(outputs)
     kept: list[Node] = []
     for node in reversed(nodes):
@@ -136,6 +134,7 @@ class Site:
     xs: tuple[str | None, ...]  # None: made by a layer that cannot be read
     datasets: Mapping[str, h5py.Dataset]
     call: Any = ()  # the call's arguments, as the file has them
+    values: Mapping[str, NDArray[np.float32]] = field(default_factory=dict)  # instead of stored
 
     @property
     def fields(self) -> Fields:
@@ -179,6 +178,8 @@ class Site:
 
     def weight(self, name: str) -> NDArray[np.float32]:
         """A parameter; a ModelError names it where the file has none."""
+        if name in self.values:
+            return self.values[name]
         return stored.read(self.builder.source, self.layer, name, self._stored(name))
 
     def _stored(self, name: str) -> h5py.Dataset:

@@ -17,6 +17,8 @@ from edgeinfer.readers.keras import (
 )
 from edgeinfer.readers.keras.builder import Site
 from edgeinfer.readers.keras.fields import UnsupportedLayerError
+from edgeinfer.readers.keras.hgq_layers import read_hgq_layer
+from edgeinfer.readers.keras.hgq_variables import PACKAGE
 from edgeinfer.readers.keras.operations import read_operation
 
 _RECURRENT = {"LSTM", "GRU", "SimpleRNN", "RNN", "Bidirectional", "ConvLSTM2D"}
@@ -33,6 +35,8 @@ def read_layer(site: Site) -> tuple[str, ...]:
     """Append a layer's nodes; the names of its output tensors. Unsupported says why it cannot."""
     if site.layer.operation is not None:
         return read_operation(site)
+    if site.layer.kind.startswith(PACKAGE):
+        return (read_hgq_layer(site),)
     return (_read_weighted(site, site.layer.kind),)
 
 
@@ -175,10 +179,7 @@ def _read_weightless(site: Site, kind: str) -> str:
 
 
 def _why_unknown(kind: str) -> str:
-    package, _, name = kind.rpartition(">")
-    if package == "hgq":
-        return f"it is HGQ2's {name}, whose formats are not read yet"
-    if package:
+    if ">" in kind:
         return (
             f"it is a class of one's own ({kind}), whose code is not in the file; what it computes "
             f"is not known, whatever its name is"

@@ -24,6 +24,7 @@ from edgeinfer.readers.keras.config import (
     parse_model,
     references,
 )
+from edgeinfer.readers.keras.element_formats import widen_shared_inputs
 from edgeinfer.readers.keras.fields import Fields, UnsupportedLayerError, whole
 from edgeinfer.readers.keras.layers import AUGMENTATIONS, read_layer
 from edgeinfer.readers.keras.parameters import layer_at_each_step, unwrap_layer
@@ -50,6 +51,7 @@ def build(
         _reserve(builder, model)
         weights = stored.find(where, file, model)
         outputs = _Reader(builder, model, weights, "").run(None)
+        widen_shared_inputs(builder)
     except UnsupportedLayerError as reason:
         builder.offences.append(Offence(model.name, "Model", str(reason)))
     if builder.offences:
@@ -65,7 +67,7 @@ def _reserve(builder: GraphBuilder, model: ModelConfig) -> None:
             continue
         inner = _unwrap_layer(layer)
         builder.reserved.add(inner.path)
-        builder.quantized |= bool(re.match(r"Q[A-Z]|FixedPointQuantizer$", inner.kind))
+        builder.quantized |= bool(re.match(r"hgq>|Q[A-Z]|FixedPointQuantizer$", inner.kind))
 
 
 def _unwrap_layer(layer: LayerConfig) -> LayerConfig:

@@ -101,7 +101,7 @@ def _statistics(site: Site, channels: tuple[int, ...]) -> tuple[F32, F32, F32, F
 
 def _normalized_axis(site: Site) -> tuple[str, bool]:
     """The tensor with the normalized axis last, and whether it had to be moved there."""
-    axis = _axis(site.fields)
+    axis = axis_of_norm(site.fields)
     rank = len(site.shape(site.x))
     if axis in (-1, rank):
         return site.x, False
@@ -110,7 +110,8 @@ def _normalized_axis(site: Site) -> tuple[str, bool]:
     raise UnsupportedLayerError(f"it normalizes axis {axis} of a tensor with {rank} axes")
 
 
-def _axis(fields: Fields) -> int:
+def axis_of_norm(fields: Fields) -> int:
+    """The one axis that a batch norm works on, counted with the batch."""
     axis = fields.get("axis", -1)
     if isinstance(axis, (list, tuple)):
         if len(axis) != 1:

@@ -6,6 +6,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, replace
 
+from edgeinfer.readers.keras import hgq_variables
 from edgeinfer.readers.keras.config import LayerConfig, class_name, parse_layer
 from edgeinfer.readers.keras.fields import Fields, UnsupportedLayerError
 
@@ -35,6 +36,8 @@ def parameters_of(layer: LayerConfig) -> Parameters:
     config = layer.entry.get("config")
     if not isinstance(config, dict):
         return Parameters()
+    if layer.kind.startswith(hgq_variables.PACKAGE):
+        return _hgq_parameters(layer)
     fields = Fields(config)
     bias = ("bias",) if fields.get("use_bias", True) else ()
     match layer.kind.removeprefix("Q"):
@@ -76,6 +79,24 @@ def parameters_of(layer: LayerConfig) -> Parameters:
             return replace(inner, children=(("layer", inner.own), *inside))
         case _:  # as the docstring says
             return Parameters()
+
+
+def _hgq_parameters(layer: LayerConfig) -> Parameters:
+    """Those of a layer of HGQ2, whose quantizers are layers inside it."""
+    try:
+        trained, tracked = hgq_variables.own_variables(layer)
+        children = hgq_variables.variables_of(layer)
+        for place, inside in hgq_variables.layers_inside(layer).items():
+            inner = _hgq_parameters(inside)
+            children += ((place, tuple(f"{place}/{name}" for name in inner.own)),)
+            children += tuple(
+                (f"{place}/{child}", tuple(f"{place}/{name}" for name in names))
+                for child, names in inner.children
+            )
+    except UnsupportedLayerError:  # which is reported when the layer is read
+        return Parameters()
+    owned = tuple(name for _, names in children for name in names)
+    return Parameters(trained, (*tracked, *owned), children)
 
 
 def unwrap_layer(layer: LayerConfig) -> LayerConfig:

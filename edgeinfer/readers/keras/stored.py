@@ -274,9 +274,8 @@ def _groups_by_layer(container: h5py.Group, model: ModelConfig) -> dict[str, h5p
         return noted
     by_class: dict[str, list[LayerConfig]] = {}
     for layer in model.layers:
-        by_class.setdefault(GROUP_STEMS.get(layer.kind) or _snake_case(layer.kind), []).append(
-            layer
-        )
+        kind = layer.kind.rpartition(">")[2]
+        by_class.setdefault(GROUP_STEMS.get(kind) or _snake_case(kind), []).append(layer)
     found: dict[str, h5py.Group] = {}
     for stem, layers in by_class.items():
         groups = _series(children, stem)

@@ -82,12 +82,12 @@ def group_norm(d: Drawing, op: OnnxOp, args: Args) -> View:
         d,
         op,
         replace(x, tensor=normal),
-        _shape_scales(scale, by_channel),
-        _shape_scales(shift, by_channel),
+        _reshape_scales(scale, by_channel),
+        _reshape_scales(shift, by_channel),
     )
 
 
-def _shape_scales(values: Floats, shape: Shape) -> Floats:
+def _reshape_scales(values: Floats, shape: Shape) -> Floats:
     if values.size != math.prod(shape):
         raise UnreadableModelError(f"it has {values.size} scales for {shape[0]} channels")
     return values.reshape(shape)

@@ -239,6 +239,7 @@ assert not heavy, heavy
     assert done.returncode == 0, done.stderr
 
 
+@pytest.mark.slow
 def test_a_search_fills_its_folder_and_goes_on_where_it_was(
     model: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:

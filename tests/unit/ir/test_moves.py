@@ -86,8 +86,11 @@ def test_it_is_a_design_in_rtl(op: ops.Moves, unroll: Any, tmp_path: Path) -> No
     np.testing.assert_array_equal(found["out"], results(program, interpret(program, x))["out"])
 
 
-@pytest.mark.parametrize("io", IoType)
-@pytest.mark.parametrize("op", (UNKNOWN[0], UNKNOWN[2]), ids=repr)
+@pytest.mark.parametrize(
+    ("op", "io"),
+    [(UNKNOWN[0], IoType.PARALLEL), (UNKNOWN[2], IoType.PARALLEL), (UNKNOWN[2], IoType.STREAM)],
+    ids=["even", "uneven", "uneven stream"],
+)
 def test_it_is_an_hls_project_in_even_steps_or_not(
     op: ops.Moves, io: IoType, tmp_path: Path
 ) -> None:

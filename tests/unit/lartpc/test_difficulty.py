@@ -30,6 +30,7 @@ def rate_per_s(make: Callable[[], object], n: int) -> float:
     return n / best
 
 
+@pytest.mark.slow
 def test_two_thousand_patches_a_second() -> None:
     assert rate_per_s(lambda: generate_patches(1, 4608, PatchSettings()), 4608) >= 2000
 

@@ -41,6 +41,7 @@ def patches() -> Patches:
     return generate_patches(5, 1500, SETTINGS)
 
 
+@pytest.mark.slow
 def test_the_same_seed_gives_the_same_arrays(patches: Patches) -> None:
     again, other = generate_patches(5, 1500, SETTINGS), generate_patches(6, 1500, SETTINGS)
     for name in Patches.__slots__:

@@ -75,7 +75,9 @@ def test_a_file_too_large_is_read_from_end_to_end(tmp_path: Path) -> None:
     assert any("100 of its 1,000 samples were read" in said for said in found.findings)
 
 
-@pytest.mark.parametrize("name", ["d.npz", "d.npy", "d.h5", "d.csv"])
+@pytest.mark.parametrize(
+    "name", ["d.npz", "d.npy", "d.h5", pytest.param("d.csv", marks=pytest.mark.slow)]
+)
 def test_reading_takes_no_more_than_what_is_held(tmp_path: Path, name: str) -> None:
     """32 MB of rows of which 1 MB is kept."""
     import tracemalloc

@@ -45,8 +45,8 @@ OTHERS = [
     ({**DENSE, "module": "my_layers.dense", "registered_name": "Dense"}, "my_layers>Dense"),
     ({"class_name": "Custom>Dense"}, "Custom>Dense"),
     (
-        {"class_name": "QDense", "module": "hgq.layers", "registered_name": "hgq>QDense"},
-        "HGQ2's QDense",
+        {"class_name": "QGRU", "module": "hgq.layers", "registered_name": "hgq>QGRU"},
+        "HGQ2's QGRU",
     ),
 ]
 

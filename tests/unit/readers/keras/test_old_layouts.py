@@ -12,7 +12,6 @@ import h5py
 import numpy as np
 import pytest
 
-from edgeinfer.base.errors import UnsupportedModelError
 from edgeinfer.data.samples import Samples
 from edgeinfer.evaluate.judge import quantized_outputs, raw_inputs
 from edgeinfer.graph.nodes import ActivationNode, ConvNode, Function
@@ -277,14 +276,20 @@ def test_fixed_point_quantizers_have_their_own_bits_and_modes(tmp_path: Path) ->
     assert str(loaded.recipe.activation("q")) == "fixed<6,3,RND,SAT>"
 
 
-def test_fixed_point_quantizers_with_formats_for_each_element_are_refused(tmp_path: Path) -> None:
-    with pytest.raises(UnsupportedModelError, match=r"q .* formats of their own"):
-        load(fixed_point(tmp_path, [[6, 6, 5, 6, 6]], RND="TRN", SAT="WRAP"))
+def test_fixed_point_quantizers_round_each_element_to_its_own_bits(tmp_path: Path) -> None:
+    path = fixed_point(tmp_path, [[6, 6, 5, 0, 7]], RND="TRN", SAT="WRAP")
+    x = RNG.normal(0, 4, (200, 5))
+    steps = np.exp2([-3, -3, -2, 0, -4])
+    truth = np.floor(x / steps) * steps
+    truth = np.mod(truth + 4, 8) - 4  # 3 bits before the point, the sign among them
+    np.testing.assert_array_equal(run(path, x), truth * [1, 1, 1, 0, 1])
 
 
 @pytest.mark.parametrize("samples", ["npz", "on_grid.npz"])
-def test_a_homogeneous_network_of_hgq_yields_what_hgq_yields(cases: Path, samples: str) -> None:
-    path = cases / "hgq1" / "hgq_mnist_homogeneous.h5"
+@pytest.mark.parametrize("name", ["hgq_mnist_homogeneous", "hgq_jet_classifier"])
+def test_a_network_of_hgq_yields_what_hgq_yields(cases: Path, name: str, samples: str) -> None:
+    """One with a format for each tensor, one with a format for each element."""
+    path = cases / "hgq1" / f"{name}.h5"
     loaded, given = load(path), np.load(path.with_suffix(f".{samples}"))
     lowered = lower(loaded.graph, loaded.recipe)
     (x,) = loaded.graph.inputs
@@ -292,11 +297,6 @@ def test_a_homogeneous_network_of_hgq_yields_what_hgq_yields(cases: Path, sample
     raw = raw_inputs(lowered.program, lowered.recipe, tried)
     found = quantized_outputs(lowered.program, raw)
     np.testing.assert_array_equal(next(iter(found.values())), given["y"])
-
-
-def test_a_network_of_hgq_with_formats_for_each_element_is_refused(cases: Path) -> None:
-    with pytest.raises(UnsupportedModelError, match=r"inp_q_quantizer .* formats of their own"):
-        load(cases / "hgq1" / "hgq_jet_classifier.h5")
 
 
 def test_formats_of_hostile_names_stay_apart(tmp_path: Path) -> None:

@@ -223,9 +223,9 @@ CASES: dict[str, tuple[Made, tuple[str, ...]]] = {
         net(CONV, x=(1, 3, 8), weights={"w": np.ones((2, 3, 3, 3), F)}),
         ("'conv'", "Conv", "'y'", "rank 3; 4 is needed"),
     ),
-    "three spatial axes": (
-        net(CONV, x=(1, 3, 4, 4, 4), weights={"w": np.ones((2, 3, 2, 2, 2), F)}),
-        ("'conv'", "3 spatial axes"),
+    "four spatial axes": (
+        net(CONV, x=(1, 3, 4, 4, 4, 4), weights={"w": np.ones((2, 3, 2, 2, 2, 2), F)}),
+        ("'conv'", "4 spatial axes"),
     ),
     "channels that do not fit": (
         net(CONV, x=(1, 3, 8, 8), weights={"w": np.ones((2, 4, 3, 3), F)}),

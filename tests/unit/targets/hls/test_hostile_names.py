@@ -72,6 +72,39 @@ def test_code_depends_on_none_of_two_hundred_names(backend: Backend) -> None:
         hold(name, backend, wanted)
 
 
+def commands_of(text: str) -> list[str]:
+    """The first word of every command of a Tcl script, in the order in which Tcl runs them. None of
+    them does anything."""
+    tkinter = pytest.importorskip("tkinter")
+    outer = tkinter.Tcl()
+    assert str(outer.call("info", "complete", text)) == "1"
+    outer.eval("interp create -safe reader; set words {}")
+    outer.eval("proc note {args} { global words; lappend words [lindex $args 0]; return 0 }")
+    outer.eval("interp alias reader unknown {} note")
+    outer.eval("foreach each [reader hidden] { interp alias reader $each {} note $each }")
+    outer.eval("interp limit reader command -value 200000")
+    outer.setvar("text", text)
+    outer.eval("catch {interp eval reader $text}")
+    return list(outer.splitlist(outer.eval("set words")))
+
+
+def scripts_of(name: str, backend: Backend, *, plain: bool = False) -> dict[str, list[str]]:
+    files = emit_project(hostile_program(name, plain=plain), settings_of(backend)).files
+    return {
+        path: commands_of(content.decode())
+        for path, content in files.items()
+        if path.endswith(".tcl")
+    }
+
+
+@pytest.mark.parametrize("backend", [Backend.VITIS, Backend.VIVADO])
+def test_tcl_runs_the_same_commands_whatever_the_names(backend: Backend) -> None:
+    wanted = scripts_of("", backend, plain=True)
+    assert sum(map(len, wanted.values())) > 0
+    for name in NAMES[::60]:
+        assert scripts_of(name, backend) == wanted, name[:200]
+
+
 @pytest.mark.fuzz
 @pytest.mark.parametrize("backend", SIMULATED)
 @pytest.mark.timeout(3600)

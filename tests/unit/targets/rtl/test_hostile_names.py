@@ -10,12 +10,15 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from edgeinfer.base import tools
 from edgeinfer.base.names import identifier
 from edgeinfer.ir.interpret import interpret, results
 from edgeinfer.ir.program import Program
+from edgeinfer.targets.rtl.emit.emit import HDL as HDL_FOLDER
 from edgeinfer.targets.rtl.emit.emit import module_of
 from edgeinfer.targets.rtl.settings import RtlSettings
 from edgeinfer.targets.rtl.target import RtlTarget
+from edgeinfer.targets.rtl.tools.programs import YOSYS, find_tool
 from edgeinfer.targets.rtl.tools.verilator import simulator
 from tests.support.emitted_text import skeletons
 from tests.support.hostile_names import HDL, hostile_program, payloads
@@ -90,6 +93,33 @@ def test_verilator_and_make_read_what_is_emitted(name: str, tmp_path: Path) -> N
 def test_verilator_and_make_read_two_hundred_designs(tmp_path: Path) -> None:
     for number, name in enumerate(NAMES):
         lint(name, tmp_path / str(number))
+
+
+def read_by_yosys(name: str, folder: Path) -> None:
+    """Yosys reads the design, and elaborates it."""
+    program = hostile_program(name)
+    tool = find_tool(YOSYS)
+    for settings in BOTH:
+        place = folder / settings.unroll
+        RtlTarget().emit(program, settings).write(place)
+        found = (path.name for path in (place / HDL_FOLDER).glob("*.v"))
+        files = " ".join(sorted(name for name in found if not name.endswith("_tb.v")))
+        top = f"{identifier(program.name)}_top"
+        script = f"read_verilog -defer {files}; hierarchy -check -top {top}"
+        tools.run(tool, ["-q", "-p", script], seconds=120, folder=place / HDL_FOLDER)
+        assert not list(place.rglob("zq"))
+
+
+@pytest.mark.parametrize("name", [f"a\n{HDL}", "a" * 10_000], ids=["hdl", "long"])
+def test_yosys_reads_what_is_emitted(name: str, tmp_path: Path) -> None:
+    read_by_yosys(name, tmp_path)
+
+
+@pytest.mark.fuzz
+@pytest.mark.timeout(3600)
+def test_yosys_reads_two_hundred_designs(tmp_path: Path) -> None:
+    for number, name in enumerate(NAMES):
+        read_by_yosys(name, tmp_path / str(number))
 
 
 def test_a_name_runs_no_command_when_the_design_is_simulated(tmp_path: Path) -> None:

@@ -81,7 +81,7 @@ def test_a_bench_passes(tmp_path: Path, bench: str) -> None:
 
 
 @needs_icarus
-@pytest.mark.parametrize("fault", sample_cases(FAULTS, 3), ids=lambda fault: fault.name)
+@pytest.mark.parametrize("fault", sample_cases(FAULTS, 5), ids=lambda fault: fault.name)
 def test_a_fault_is_noticed_by_the_bench(tmp_path: Path, fault: Fault) -> None:
     library = copied_library(tmp_path)
     fault.put_in(library)

@@ -55,6 +55,7 @@ RANDOM_SEEDS = {"first": range(60), "second": range(1000, 1060)}
 IN_A_BATCH = 50
 
 
+@pytest.mark.slow
 def test_cycles_are_counted_exactly_over_a_grid_of_foldings(tmp_path: Path) -> None:
     networks = [small_network(seed) for seed in range(len(GRID))]
     program = merged(networks)
@@ -124,6 +125,7 @@ def test_other_gaps_give_the_same_integers_at_other_times(tmp_path: Path) -> Non
     assert runs[3].cycles > runs[0].cycles
 
 
+@pytest.mark.slow
 def test_a_waveform_is_written_when_asked_for(tmp_path: Path) -> None:
     program = dense_program(4, 2)
     design = make_design(program, RtlSettings(), tmp_path)

@@ -1,0 +1,31 @@
+# SPDX-License-Identifier: Apache-2.0
+# SPDX-FileCopyrightText: The edgeinfer authors
+"""A model of HGQ2 compiled for hardware: every stage makes the integers that HGQ2's floats are."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from tests.support.command_line import shown
+from tests.support.hgq_files import recorded_model
+
+
+def test_a_model_of_hgq2_is_the_same_in_every_simulation(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    model = recorded_model("functional")
+    data = tmp_path / "data.npz"
+    np.savez(data, x=model.xs[0].astype(np.float32), y=model.y.argmax(axis=-1))
+    targets = ("--target", "rtl", "--target", "hls", "--device", "zcu104")
+    order = ("compile", model.write(tmp_path), "--data", data, *targets, "-o", tmp_path / "run")
+    made = shown(capsys, *map(str, order))
+    found = {tuple(entry["pair"]): entry["bit_identical"] for entry in made["agreement"]}
+    assert found == {
+        ("interpret", "engine"): True,
+        ("engine", "rtl"): True,
+        ("engine", "csim"): True,
+    }
+    assert made["accuracy"]["rtl"]["accuracy"] == 1.0  # the labels are HGQ2's decisions
