@@ -23,6 +23,7 @@ SKIPS = {
     "tests/conformance/test_edgetpu_cases.py": {"cases"},
     "tests/conformance/test_hls_models.py": {"cases"},  # slow ones
     "tests/conformance/test_rtl_networks.py": {"cases", "icarus"},  # cases: slow ones
+    "tests/conformance/test_tflite_cases.py": {"cases"},
     "tests/e2e/test_experiment_files.py": {"cases"},
     "tests/e2e/test_report_page.py": {"chromium"},
     "tests/unit/export/test_onnx.py": {"cases"},

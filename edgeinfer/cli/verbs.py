@@ -47,7 +47,10 @@ RecipeFile = Annotated[
 ]
 ModelFile = Annotated[
     Path,
-    Parameter(help="a reference model, or a .keras, .h5, .onnx, or .json file beside its weights"),
+    Parameter(
+        help="a reference model, or a .keras, .h5, .onnx, int8 .tflite, or .json file beside its "
+        "weights"
+    ),
 ]
 BatchAxis = Annotated[
     str,

@@ -71,6 +71,7 @@ class Function(StrEnum):
     SHRINK = "shrink"  # x + bias below -lambd, x - bias above lambd, else 0; (lambd, bias)
     EXPONENTIAL = "exponential"
     RSQRT = "rsqrt"  # 1 / sqrt(max(x, 0) + epsilon); parameters: (epsilon,)
+    LOOKUP = "lookup"  # a table between whole numbers; parameters: (first, *entries)
     POWER_OF_TWO = "power_of_two"  # parameters: (lowest exponent, highest exponent, signed 0/1)
 
 
@@ -152,6 +153,17 @@ def _erf(x: Floats) -> Floats:
     return np.asarray(erf(x), dtype=np.float64)
 
 
+def _look_up(x: Floats, first: float, *entries: float) -> Floats:
+    """Entry k at first + k, straight lines between entries, the ends beyond."""
+    return np.interp(x, first + np.arange(len(entries)), entries)
+
+
+def _lookup_turns(first: float, *entries: float) -> tuple[float, ...]:
+    """Where the entries stop rising, falling or staying as they are."""
+    signs = np.sign(np.diff(entries))
+    return tuple((first + 1 + np.flatnonzero(signs[1:] != signs[:-1])).tolist())
+
+
 def _power_of_two(x: Floats, lowest: float, highest: float, signed: float) -> Floats:
     """The nearest power of two on the logarithmic scale; there is no zero, as in QKeras."""
     magnitude = np.abs(x) if signed else x
@@ -217,8 +229,10 @@ CURVES: dict[Function, TabulatedFunction] = {
     Function.RSQRT: TabulatedFunction(
         lambda x, epsilon: 1.0 / np.sqrt(np.maximum(x, 0.0) + epsilon)
     ),
+    Function.LOOKUP: TabulatedFunction(_look_up, turns=_lookup_turns),
     Function.POWER_OF_TWO: TabulatedFunction(_power_of_two),
 }
+LEAST_LOOKUP = 3  # the first number and two entries
 PARAMETER_COUNTS = {
     Function.LEAKY_RELU: 1,
     Function.HARD_SIGMOID: 2,
@@ -236,6 +250,8 @@ PARAMETER_COUNTS = {
 def evaluate(function: Function, parameters: tuple[float, ...], x: Floats) -> Floats:
     """The function of every element of x; ValueError where the parameters are not its own."""
     wanted = PARAMETER_COUNTS.get(function, 0)
+    if function is Function.LOOKUP:  # which has as many entries as it likes, but two
+        wanted = max(len(parameters), LEAST_LOOKUP)
     if len(parameters) != wanted:
         raise ValueError(f"{function} takes {wanted} parameters, not {len(parameters)}")
     y: Floats = _evaluate(function, parameters, np.asarray(x, dtype=np.float64))

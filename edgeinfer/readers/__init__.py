@@ -33,6 +33,10 @@ def load(
             from edgeinfer.readers.onnx import reader as onnx
 
             loaded = onnx.read(source, batch_axis=batch_axis)
+        case sources.FileKind.TFLITE if batch_axis == 0:
+            from edgeinfer.readers.tflite import reader as tflite
+
+            loaded = tflite.read(source)
         case kind if batch_axis != 0:
             raise UsageError(
                 f"{source} is {kind}, whose first axis is always the batch.",

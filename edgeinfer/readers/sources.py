@@ -24,18 +24,19 @@ class FileKind(StrEnum):
     HDF5 = "hdf5"  # a whole model in one HDF5 file
     JSON = "json"  # an architecture; its weights lie beside it
     ONNX = "onnx"
+    TFLITE = "tflite"
 
 
 _SAVE_AS_KERAS = "In the program that made it, call model.save('model.keras') and give that file."
 _SUFFIX_HINTS = {
     ".pb": f"It is a TensorFlow graph. {_SAVE_AS_KERAS}",
-    ".tflite": f"It is a compiled model, no network any more. {_SAVE_AS_KERAS}",
+    ".tflite": "It is no TensorFlow Lite file; write it again with the converter.",
     ".pt": "It is a PyTorch file; export the model with torch.onnx.export and give the .onnx.",
     ".pth": "It is a PyTorch file; export the model with torch.onnx.export and give the .onnx.",
     ".pkl": "Pickles run code when they are read and are refused. " + _SAVE_AS_KERAS,
     ".npz": f"It holds arrays but no architecture. {_SAVE_AS_KERAS}",
 }
-_READABLE = "Readable are .keras, .h5, a Keras .json beside its weights, and .onnx."
+_READABLE = "Readable are .keras, .h5, a Keras .json beside its weights, .onnx and .tflite."
 
 
 def kind_of(path: Path) -> FileKind:
@@ -52,7 +53,7 @@ def kind_of(path: Path) -> FileKind:
     if head.lstrip(b"\xef\xbb\xbf \t\r\n").startswith((b"{", b'"')):
         return FileKind.JSON
     if head[4:8] == b"TFL3":
-        raise InputError(f"{path} is not a model that can be read.", hint=_SUFFIX_HINTS[".tflite"])
+        return FileKind.TFLITE
     if path.suffix.lower() == ".onnx":
         return FileKind.ONNX
     suffix = path.suffix.lower()

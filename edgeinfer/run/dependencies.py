@@ -15,7 +15,7 @@ from edgeinfer.targets.target import Act
 _NUMBERS = Reads(code=("edgeinfer.base", "quantization"), libraries=("numpy",))
 _MODEL = _NUMBERS | Reads(
     code=("edgeinfer.graph", "edgeinfer.readers", "edgeinfer.run.trial"),
-    libraries=("h5py", "onnx"),
+    libraries=("flatbuffers", "h5py", "onnx"),
 )
 _SAMPLES = Reads(
     code=("edgeinfer.data", "edgeinfer.run.samples"), libraries=("h5py", "scipy", "uproot")

@@ -14,13 +14,13 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
+from edgeinfer.base.tflite import model as tflite
 from edgeinfer.targets.edgetpu.chip import compiler
 from edgeinfer.targets.edgetpu.int8 import convert
 from edgeinfer.targets.edgetpu.predict.latency import Link
 from edgeinfer.targets.edgetpu.predict.prediction import predict, prediction_of
 from edgeinfer.targets.edgetpu.settings import EdgeTpuSettings
 from edgeinfer.targets.edgetpu.target import EdgeTpuTarget
-from edgeinfer.targets.edgetpu.tflite import model as tflite
 from edgeinfer.targets.edgetpu.tflite import simulate
 from edgeinfer.targets.edgetpu.tflite.compiled import read_compiled
 from tests.support.hit_tagger_programs import FAITHFUL, POOLED, hit_tagger, patches

@@ -126,7 +126,7 @@ MODELS = [
     Bad("list.json", b'{"a": [1, 2]}', "list.json"),
     Bad("empty.onnx", b"", "is empty"),
     Bad("noise.onnx", bytes(range(7, 200)), "noise.onnx"),
-    Bad("model.tflite", b"\x1c\0\0\0TFL3" + bytes(40), "compiled model"),
+    Bad("model.tflite", b"\x1c\0\0\0TFL3" + bytes(40), "not a valid TensorFlow Lite file"),
     Bad("model.pt", archive(data__pkl=b"x"), "torch.onnx.export"),
     Bad("model.pkl", b"\x80\x04N.", "Pickles run code"),
 ]

@@ -17,5 +17,7 @@ PARAMETERS: dict[Function, tuple[float, ...]] = {
     Function.POWER: (3.0,),
     Function.THRESHOLDED_RELU: (0.7,),
     Function.SHRINK: (1.25, 0.5),
+    Function.LOOKUP: (-3.0, 0.5, 1.5, 1.5, -1.0, 2.25, 3.0),
+    Function.RSQRT: (0.01,),
 }
 TABULATED = [(function, PARAMETERS.get(function, ())) for function in CURVES]

@@ -13,8 +13,8 @@ import numpy as np
 from flatbuffers import flexbuffers
 from numpy.typing import NDArray
 
-from edgeinfer.targets.edgetpu.tflite.names import OPERATORS, TYPES
-from edgeinfer.targets.edgetpu.tflite.options import KINDS
+from edgeinfer.base.tflite.names import OPERATORS, TYPES
+from edgeinfer.base.tflite.options import KINDS
 
 DTYPES = {"INT8": np.int8, "UINT8": np.uint8, "INT32": np.int32, "FLOAT32": np.float32}
 
@@ -29,17 +29,18 @@ class T:
     data: Any = None
     scales: tuple[float, ...] = (1.0,)
     zero_points: tuple[int, ...] = (0,)
+    axis: int = 0  # of the channels
 
 
 @dataclass(frozen=True, slots=True)
 class O:  # noqa: E742  # beside T
-    """An operator; options by slot: ("i8" | "i32" | "bool", value)."""
+    """An operator; options by slot: ("i8" | "i32" | "bool" | "f32", value)."""
 
     name: str
     inputs: tuple[str | None, ...]
     outputs: tuple[str, ...]
     version: int = 1
-    options: Mapping[int, tuple[str, int]] = field(default_factory=dict)
+    options: Mapping[int, tuple[str, float]] = field(default_factory=dict)
     custom: str = ""
     custom_options: bytes | None = None
 
@@ -205,6 +206,7 @@ def _tensor(b: Any, t: T, constants: Sequence[str]) -> int:
     b.StartObject(7)
     b.PrependUOffsetTRelativeSlot(2, scales, 0)
     b.PrependUOffsetTRelativeSlot(3, zeros, 0)
+    b.PrependInt32Slot(6, t.axis, 0)
     quantization = b.EndObject()
     b.StartObject(8)
     b.PrependUOffsetTRelativeSlot(0, shape, 0)
@@ -225,11 +227,13 @@ def _operator(
     for slot, (kind, value) in op.options.items():
         match kind:
             case "i8":
-                b.PrependInt8Slot(slot, value, 0)
+                b.PrependInt8Slot(slot, int(value), 0)
+            case "f32":
+                b.PrependFloat32Slot(slot, value, 0.0)
             case "bool":
                 b.PrependBoolSlot(slot, bool(value), False)
             case _:
-                b.PrependInt32Slot(slot, value, 0)
+                b.PrependInt32Slot(slot, int(value), 0)
     options = b.EndObject()
     b.StartObject(14)
     b.PrependUint32Slot(0, codes.index((op.name, op.version, op.custom)), 0)

@@ -73,6 +73,8 @@ def apply_function(
             cube = node("Mul", node("Mul", x, x), node("Mul", x, number(GELU_CUBE)))
             bend = node("Tanh", node("Mul", node("Add", x, cube), number(GELU_SLOPE)))
             return node("Mul", node("Mul", x, number(0.5)), node("Add", bend, number(1.0)))
+        case Function.LOOKUP:
+            return _look_up(builder, parameters, x)
         case Function.POWER:
             return node("Pow", x, number(parameters[0]))
         case Function.TRUNCATE:
@@ -81,6 +83,24 @@ def apply_function(
             curve = CURVES[function]
             attributes = dict(zip(curve.attributes, parameters, strict=True))
             return node(curve.operator, x, **attributes)
+
+
+def _look_up(builder: OnnxBuilder, parameters: tuple[float, ...], x: str) -> str:
+    """Straight lines between the entries of a table."""
+    first, *entries = parameters
+    node, last = builder.node, len(entries) - 1
+
+    def number(value: float) -> str:
+        return builder.constant(value, np.float32)
+
+    place = node("Clip", node("Sub", x, number(first)), number(0.0), number(last))
+    below = node("Min", node("Floor", place), number(last - 1))
+    index = builder.cast(below, np.int64)
+    starts, rises = (
+        node("Gather", builder.constant(values, np.float32), index)
+        for values in (entries[:-1], np.diff(entries))
+    )
+    return node("Add", starts, node("Mul", node("Sub", place, below), rises))
 
 
 def _sign(builder: OnnxBuilder, x: str) -> str:

@@ -23,6 +23,7 @@ PARAMETERS = {
     Function.POWER: (3.0,),
     Function.THRESHOLDED_RELU: (0.3,),
     Function.SHRINK: (1.0, 0.5),
+    Function.LOOKUP: (-1.0, 3.0, 5.0, -1.0),
 }
 
 KNOWN = [
@@ -72,6 +73,9 @@ KNOWN = [
     (Function.THRESHOLDED_RELU, 0.5, 0.5),
     (Function.SHRINK, -2.0, -1.5),
     (Function.SHRINK, 1.0, 0.0),
+    (Function.LOOKUP, 1.0, -1.0),
+    (Function.LOOKUP, -0.75, 3.5),
+    (Function.LOOKUP, -9.0, 3.0),
     (Function.ERF, -0.5, math.erf(-0.5)),
     (Function.EXPONENTIAL, 1.0, math.e),
     (Function.RSQRT, 0.25, 1.0 / math.sqrt(0.251)),

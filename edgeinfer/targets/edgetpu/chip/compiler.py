@@ -13,13 +13,13 @@ from edgeinfer.base import plan, tools
 from edgeinfer.base.errors import ToolFailedError
 from edgeinfer.base.metrics import Origin
 from edgeinfer.base.scratch import scratch_folder
+from edgeinfer.base.tflite.model import TfliteModel
 from edgeinfer.base.tools import Tool
 from edgeinfer.targets.edgetpu.chip.compiler_log import CompilerLog, parse_log
 from edgeinfer.targets.edgetpu.predict.prediction import Prediction
 from edgeinfer.targets.edgetpu.predict.rules import NEWEST_RUNTIME, Status
 from edgeinfer.targets.edgetpu.settings import EdgeTpuSettings
 from edgeinfer.targets.edgetpu.tflite.compiled import CompiledFile, read_compiled
-from edgeinfer.targets.edgetpu.tflite.model import TfliteModel
 
 COMPILER: Final = Tool(
     "edgetpu_compiler",

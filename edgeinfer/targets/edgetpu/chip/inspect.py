@@ -7,8 +7,8 @@ from __future__ import annotations
 from typing import Any
 
 from edgeinfer.base.metrics import Metric, Origin
+from edgeinfer.base.tflite.model import TfliteTensor
 from edgeinfer.targets.edgetpu.tflite.compiled import ChipPort, CompiledFile, Executable
-from edgeinfer.targets.edgetpu.tflite.model import TfliteTensor
 
 
 def document(compiled: CompiledFile) -> dict[str, Any]:

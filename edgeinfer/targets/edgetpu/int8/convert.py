@@ -25,6 +25,14 @@ from edgeinfer.base.errors import (
     ToolMissingError,
     UnsupportedModelError,
 )
+from edgeinfer.base.tflite import model as tflite
+from edgeinfer.base.tflite.flat import U32, Flat, FlatError
+from edgeinfer.base.tflite.model import (
+    IDENTIFIER,
+    TfliteModel,
+    TfliteTensor,
+    broken_file_error,
+)
 from edgeinfer.graph.nodes import Graph, Shape
 from edgeinfer.ir import ops
 from edgeinfer.ir.program import HostFunction, Program
@@ -33,14 +41,6 @@ from edgeinfer.targets.edgetpu.int8.narrowing import narrow_program
 from edgeinfer.targets.edgetpu.int8.network import draw_network
 from edgeinfer.targets.edgetpu.int8.storage import plan_storage
 from edgeinfer.targets.edgetpu.predict.rules import EIGHT_BITS
-from edgeinfer.targets.edgetpu.tflite import model as tflite
-from edgeinfer.targets.edgetpu.tflite.flat import U32, Flat, FlatError
-from edgeinfer.targets.edgetpu.tflite.model import (
-    IDENTIFIER,
-    TfliteModel,
-    TfliteTensor,
-    broken_file_error,
-)
 from edgeinfer.targets.edgetpu.tflite.ports import TflitePort, TflitePorts
 from edgeinfer.targets.edgetpu.tflite.versions import COMPILER, readable
 from edgeinfer.targets.edgetpu.tflite.writing import write_model

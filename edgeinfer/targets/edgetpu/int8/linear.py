@@ -9,12 +9,12 @@ from typing import assert_never
 
 import numpy as np
 
+from edgeinfer.base.tflite.model import TfliteTensor
+from edgeinfer.base.tflite.options import Options
 from edgeinfer.graph.nodes import Pads, Shape, same_pads
 from edgeinfer.ir import ops
 from edgeinfer.targets.edgetpu.int8.grid import MOST_WEIGHT, ChannelWeights, Window, by_channel
 from edgeinfer.targets.edgetpu.int8.sheet import Sheet, window_of
-from edgeinfer.targets.edgetpu.tflite.model import TfliteTensor
-from edgeinfer.targets.edgetpu.tflite.options import Options
 from quantization.fixed import Fixed, Ints, Rounding
 
 INT32 = np.iinfo(np.int32)

@@ -14,6 +14,8 @@ from typing import assert_never
 
 import numpy as np
 
+from edgeinfer.base.tflite.model import TfliteModel, TfliteTensor
+from edgeinfer.base.tflite.options import NONE, Options
 from edgeinfer.graph.nodes import Function, Shape
 from edgeinfer.ir import ops
 from edgeinfer.ir.ops import PairKind, PoolKind
@@ -21,8 +23,6 @@ from edgeinfer.targets.edgetpu.int8 import linear
 from edgeinfer.targets.edgetpu.int8.grid import Window
 from edgeinfer.targets.edgetpu.int8.sheet import Sheet, window_of
 from edgeinfer.targets.edgetpu.int8.storage import LOGISTIC, TANH, Storage, divides_evenly
-from edgeinfer.targets.edgetpu.tflite.model import TfliteModel, TfliteTensor
-from edgeinfer.targets.edgetpu.tflite.options import NONE, Options
 from quantization.fixed import Rounding
 
 SLOPE = Window(7, -128)  # levels of slopes below 1

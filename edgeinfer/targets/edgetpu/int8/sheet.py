@@ -11,11 +11,11 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+from edgeinfer.base.tflite.flat import Flat
+from edgeinfer.base.tflite.model import Operator, TfliteModel, TfliteTensor
+from edgeinfer.base.tflite.options import NONE, Options
 from edgeinfer.graph.nodes import Shape
 from edgeinfer.targets.edgetpu.int8.grid import Window
-from edgeinfer.targets.edgetpu.tflite.flat import Flat
-from edgeinfer.targets.edgetpu.tflite.model import Operator, TfliteModel, TfliteTensor
-from edgeinfer.targets.edgetpu.tflite.options import NONE, Options
 
 # The oldest version of each operator that has int8 kernels; of those not named it is the first.
 VERSIONS = {

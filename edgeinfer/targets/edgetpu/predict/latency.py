@@ -17,8 +17,8 @@ from dataclasses import dataclass
 from enum import StrEnum
 from typing import Final
 
+from edgeinfer.base.tflite.model import Operator, TfliteModel, TfliteTensor
 from edgeinfer.targets.edgetpu.predict.packing import LANES, ROW, WORD, next_multiple
-from edgeinfer.targets.edgetpu.tflite.model import Operator, TfliteModel, TfliteTensor
 
 TILES_SIDE: Final = 4
 OVERLAP: Final = 0.9  # of the cycles that the plain count gives

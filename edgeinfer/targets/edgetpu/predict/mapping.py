@@ -14,8 +14,8 @@ from __future__ import annotations
 from collections import defaultdict, deque
 from dataclasses import dataclass
 
+from edgeinfer.base.tflite.model import Operator, TfliteModel
 from edgeinfer.targets.edgetpu.predict.rules import NEWEST_RUNTIME, Refusal, Status, refusal
-from edgeinfer.targets.edgetpu.tflite.model import Operator, TfliteModel
 from edgeinfer.targets.edgetpu.tflite.versions import COMPILER, readable
 
 

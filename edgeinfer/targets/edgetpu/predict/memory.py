@@ -12,9 +12,9 @@ from collections.abc import Collection
 from dataclasses import dataclass
 from typing import Final
 
+from edgeinfer.base.tflite.model import Operator, TfliteModel
 from edgeinfer.targets.edgetpu.predict.moving import moved_bytes
 from edgeinfer.targets.edgetpu.predict.packing import LANES, parameter_bytes
-from edgeinfer.targets.edgetpu.tflite.model import Operator, TfliteModel
 
 MIB: Final = 1 << 20
 CAPACITY_BYTES: Final = round(7.6 * MIB)

@@ -15,8 +15,8 @@ from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from typing import Final
 
+from edgeinfer.base.tflite.model import Operator, TfliteModel, TfliteTensor
 from edgeinfer.targets.edgetpu.predict.packing import LANES, ROW, WORD, blocks_bytes, is_image
-from edgeinfer.targets.edgetpu.tflite.model import Operator, TfliteModel, TfliteTensor
 
 MOST_PIECES: Final = 1024  # a tensor out of more is taken as one that lies in memory
 

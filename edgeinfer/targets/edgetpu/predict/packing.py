@@ -18,8 +18,8 @@ from typing import Final
 
 import numpy as np
 
-from edgeinfer.targets.edgetpu.tflite.flat import FlatError
-from edgeinfer.targets.edgetpu.tflite.model import Operator, TfliteTensor
+from edgeinfer.base.tflite.flat import FlatError
+from edgeinfer.base.tflite.model import Operator, TfliteTensor
 
 WORD: Final = 4  # bytes; also input channels in a block
 ROW: Final = 64  # output channels that are computed side by side

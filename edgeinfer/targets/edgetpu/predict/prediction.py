@@ -10,6 +10,8 @@ from typing import Any
 
 from edgeinfer.base.errors import UsageError
 from edgeinfer.base.metrics import Metric, Origin
+from edgeinfer.base.tflite.flat import FlatError
+from edgeinfer.base.tflite.model import TfliteModel, broken_file_error, read
 from edgeinfer.targets.edgetpu.predict import latency as time
 from edgeinfer.targets.edgetpu.predict import memory as room
 from edgeinfer.targets.edgetpu.predict.latency import Latency, LayerCycles, Link, Traffic
@@ -17,8 +19,6 @@ from edgeinfer.targets.edgetpu.predict.mapping import Mapping, mapping_of
 from edgeinfer.targets.edgetpu.predict.memory import MemoryPlacement
 from edgeinfer.targets.edgetpu.predict.rules import NEWEST_RUNTIME, OLDEST_RUNTIME, Status
 from edgeinfer.targets.edgetpu.tflite.compiled import CUSTOM_OP
-from edgeinfer.targets.edgetpu.tflite.flat import FlatError
-from edgeinfer.targets.edgetpu.tflite.model import TfliteModel, broken_file_error, read
 
 TARGET = "edgetpu"
 

@@ -13,7 +13,7 @@ from typing import Final
 
 import numpy as np
 
-from edgeinfer.targets.edgetpu.tflite.model import Operator, TfliteTensor
+from edgeinfer.base.tflite.model import Operator, TfliteTensor
 from edgeinfer.targets.edgetpu.tflite.versions import COMPILER, newest_mapped, readable
 
 OLDEST_RUNTIME, NEWEST_RUNTIME = 10, 14

@@ -16,9 +16,9 @@ from pathlib import Path
 from typing import Final
 
 from edgeinfer.base.errors import InputError
+from edgeinfer.base.tflite.flat import I16, I32, I64, U8, U64, Flat, FlatError, FlatTable
+from edgeinfer.base.tflite.model import Operator, TfliteModel, broken_file_error, read
 from edgeinfer.targets.edgetpu.tflite import flex
-from edgeinfer.targets.edgetpu.tflite.flat import I16, I32, I64, U8, U64, Flat, FlatError, FlatTable
-from edgeinfer.targets.edgetpu.tflite.model import Operator, TfliteModel, broken_file_error, read
 
 CUSTOM_OP: Final = "edgetpu-custom-op"
 PACKAGE_KEY: Final = "4"

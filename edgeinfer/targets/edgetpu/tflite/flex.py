@@ -10,7 +10,7 @@ from __future__ import annotations
 
 from typing import Final
 
-from edgeinfer.targets.edgetpu.tflite.flat import U8, U16, U32, U64, Flat, FlatError
+from edgeinfer.base.tflite.flat import U8, U16, U32, U64, Flat, FlatError
 
 WIDTHS: Final = {1: U8, 2: U16, 4: U32, 8: U64}
 STRING, MAP, BLOB = 5, 9, 25

@@ -9,9 +9,9 @@ from typing import Any, Final
 
 import flatbuffers
 
-from edgeinfer.targets.edgetpu.tflite.model import IDENTIFIER, Operator, TfliteModel, TfliteTensor
-from edgeinfer.targets.edgetpu.tflite.names import FUSED, OPERATORS, TYPES
-from edgeinfer.targets.edgetpu.tflite.options import KINDS, Options
+from edgeinfer.base.tflite.model import IDENTIFIER, Operator, TfliteModel, TfliteTensor
+from edgeinfer.base.tflite.names import FUSED, OPERATORS, TYPES
+from edgeinfer.base.tflite.options import KINDS, Options
 
 SIGNATURE: Final = "serving_default"
 SOFTMAX_KIND: Final = 9

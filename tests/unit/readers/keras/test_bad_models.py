@@ -190,7 +190,7 @@ FILES: list[tuple[str, str, bytes, str]] = [
     ("subclassed", "m.keras", archive({"class_name": "Mine", "config": {}}), "subclassed"),
     ("text", "m.txt", b"hello", "not a model that can be read"),
     ("pickle", "m.pkl", b"\x80\x04K\x01.", "refused"),
-    ("tflite", "m.tflite", b"\x1c\0\0\0TFL3", "compiled"),
+    ("tflite", "m.tflite", b"\x1c\0\0\0TFL3", "not a valid TensorFlow Lite"),
     ("pytorch", "m.pt", GOOD, "PyTorch"),
     ("wrong suffix", "m.h5", b"\x08\x07\x12\x07pytorch", "does not hold that format"),
     ("external link", "m.keras", archive(sequential(DENSE), linked("external")), "link"),

@@ -8,10 +8,10 @@ from collections.abc import Callable
 
 import pytest
 
+from edgeinfer.base.tflite import model
 from edgeinfer.targets.edgetpu.predict import latency as time
 from edgeinfer.targets.edgetpu.predict.latency import Link, Traffic
 from edgeinfer.targets.edgetpu.predict.prediction import prediction_of
-from edgeinfer.targets.edgetpu.tflite import model
 from tests.support import tflite_builder as build
 from tests.support.published_networks import mobilenet_v1, resnet_50
 

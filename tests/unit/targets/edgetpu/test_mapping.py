@@ -9,10 +9,10 @@ from collections.abc import Mapping
 import numpy as np
 import pytest
 
+from edgeinfer.base.tflite import model as tflite
+from edgeinfer.base.tflite.model import TfliteModel
 from edgeinfer.targets.edgetpu.predict.mapping import mapping_of
 from edgeinfer.targets.edgetpu.predict.rules import RULES, Status, refusal
-from edgeinfer.targets.edgetpu.tflite import model as tflite
-from edgeinfer.targets.edgetpu.tflite.model import TfliteModel
 from edgeinfer.targets.edgetpu.tflite.versions import READABLE
 from tests.support import tflite_builder as build
 from tests.support.tflite_builder import O, T

@@ -9,11 +9,11 @@ from itertools import pairwise
 import numpy as np
 import pytest
 
+from edgeinfer.base.tflite import model as tflite
+from edgeinfer.base.tflite.model import TfliteModel
 from edgeinfer.targets.edgetpu.predict import memory
 from edgeinfer.targets.edgetpu.predict.mapping import mapping_of
 from edgeinfer.targets.edgetpu.predict.memory import MIB, place_layers
-from edgeinfer.targets.edgetpu.tflite import model as tflite
-from edgeinfer.targets.edgetpu.tflite.model import TfliteModel
 from tests.support import tflite_builder as build
 from tests.support.tflite_builder import O, T
 

@@ -16,11 +16,11 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from edgeinfer.base.errors import InputError
+from edgeinfer.base.tflite import model as tflite
+from edgeinfer.base.tflite.flat import Flat, FlatError
 from edgeinfer.targets.edgetpu.chip import inspect
 from edgeinfer.targets.edgetpu.predict.prediction import prediction_of
 from edgeinfer.targets.edgetpu.tflite import compiled
-from edgeinfer.targets.edgetpu.tflite import model as tflite
-from edgeinfer.targets.edgetpu.tflite.flat import Flat, FlatError
 from tests.support import tflite_builder as build
 
 SOUND = build.dense(12, 5, bias=True)

@@ -7,8 +7,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Final
 
-from edgeinfer.targets.edgetpu.tflite.flat import I8, I32, FlatTable
-from edgeinfer.targets.edgetpu.tflite.names import FUSED, name_of
+from edgeinfer.base.tflite.flat import I8, I32, FlatTable
+from edgeinfer.base.tflite.names import FUSED, name_of
 
 
 @dataclass(frozen=True, slots=True)
@@ -27,8 +27,13 @@ class Options:
     half_pixel: bool = False
     depth_multiplier: int = 1
     count: int = 0  # of the parts of a split
+    begin_mask: int = 0  # of a slice: axes from their start
+    end_mask: int = 0  # axes to their end
     ellipsis_mask: int = 0
     new_axis_mask: int = 0
+    shrink_mask: int = 0  # axes that go
+    beta: float = 1.0  # of a softmax
+    slope: float = 0.0  # of a leaky ReLU below zero
 
 
 NONE: Final = Options()
@@ -40,6 +45,7 @@ KINDS: Final = {
     "MAX_POOL_2D": 5,
     "L2_POOL_2D": 5,
     "FULLY_CONNECTED": 8,
+    "SOFTMAX": 9,
     "CONCATENATION": 10,
     "ADD": 11,
     "L2_NORMALIZATION": 12,
@@ -57,6 +63,7 @@ KINDS: Final = {
     "PACK": 59,
     "UNPACK": 64,
     "RESIZE_NEAREST_NEIGHBOR": 74,
+    "LEAKY_RELU": 75,
 }
 
 
@@ -104,7 +111,17 @@ def options_of(name: str, kind: int, table: FlatTable | None) -> Options:
         case "RESIZE_NEAREST_NEIGHBOR":
             return Options(align_corners=table.flag(0), half_pixel=table.flag(1))
         case "STRIDED_SLICE":
-            return Options(ellipsis_mask=table.integer(2, I32), new_axis_mask=table.integer(3, I32))
+            return Options(
+                begin_mask=table.integer(0, I32),
+                end_mask=table.integer(1, I32),
+                ellipsis_mask=table.integer(2, I32),
+                new_axis_mask=table.integer(3, I32),
+                shrink_mask=table.integer(4, I32),
+            )
+        case "SOFTMAX":
+            return Options(beta=table.real(0))
+        case "LEAKY_RELU":
+            return Options(slope=table.real(0))
         case "TRANSPOSE_CONV":
             return Options(
                 fused=_fused_activation(table, 3),

@@ -18,12 +18,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from edgeinfer.base.errors import InputError
-from edgeinfer.targets.edgetpu.tflite.flat import I8, I32, U8, U32, U64, Flat, FlatError, FlatTable
-from edgeinfer.targets.edgetpu.tflite.names import BITS, OPERATORS, TYPES, name_of
-from edgeinfer.targets.edgetpu.tflite.options import Options, options_of
+from edgeinfer.base.tflite.flat import I8, I32, U8, U32, U64, Flat, FlatError, FlatTable
+from edgeinfer.base.tflite.names import BITS, OPERATORS, TYPES, name_of
+from edgeinfer.base.tflite.options import Options, options_of
 
 IDENTIFIER: Final = b"TFL3"
-MOST_BYTES: Final = 512 << 20  # many times what any model for this chip has
+MOST_BYTES: Final = 512 << 20  # many times what any model for small devices has
 MOST_AXES: Final = 16
 CUSTOM: Final = "CUSTOM"
 HINT: Final = "Write it again with the TensorFlow Lite converter or the Edge TPU compiler."
@@ -127,7 +127,7 @@ def read(path: Path) -> TfliteModel:
         size = os.fstat(file.fileno()).st_size
         if size > MOST_BYTES:
             raise InputError(
-                f"{path} has {size:,} bytes; no Edge TPU model has more than {MOST_BYTES:,}.",
+                f"{path} has {size:,} bytes; no int8 model has more than {MOST_BYTES:,}.",
                 hint="Check the path.",
             )
         return parse(file.read(MOST_BYTES + 1), str(path))

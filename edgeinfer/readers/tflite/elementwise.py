@@ -1,0 +1,178 @@
+# SPDX-License-Identifier: Apache-2.0
+# SPDX-FileCopyrightText: The edgeinfer authors
+"""Sums, differences and products of two tensors, scales brought to others, limits."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+
+import numpy as np
+from numpy.typing import NDArray
+
+from edgeinfer.base.tflite.model import Operator, TfliteTensor
+from edgeinfer.graph.nodes import ActivationNode, Function, MergeKind, MergeNode
+from edgeinfer.readers.tflite.multipliers import (
+    FRAC,
+    Multipliers,
+    multipliers_of,
+    scale_of,
+    steps_allowed,
+)
+from edgeinfer.readers.tflite.rescaling import Sums, multiply, rescale, steps_of, whole
+from edgeinfer.readers.tflite.values import StepDrawing, Steps, UnreadableOperatorError
+from quantization.fixed import Ints, Quantizer, Rounding, fixed_of_range, shift_right
+
+Singles = NDArray[np.float32]
+Entries = Callable[[Operator, Steps, TfliteTensor], Ints]
+SUM_BITS = 20  # by which steps move up before the kernels bring them to a common scale
+
+
+def read_sum(d: StepDrawing, name: str, op: Operator, xs: Sequence[Steps]) -> list[Steps]:
+    """ADD and SUB: both on twice the larger scale, moved up, then the output's scale."""
+    a, b = xs
+    out = op.outputs[0]
+    twice = 2.0 * max(float(a.scale), float(b.scale))
+    sign = -1 if op.name == "SUB" else 1
+    parts = [
+        _raise_steps(d, f"{name}_{side}", x, float(x.scale) / twice, factor)
+        for side, x, factor in (("a", a, 1), ("b", b, sign))
+    ]
+    merge = MergeNode(f"{name}_sums", (parts[0].tensor, parts[1].tensor), MergeKind.ADD)
+    sums = Sums(d.add(merge), parts[0].low + parts[1].low, parts[0].high + parts[1].high)
+    by = multipliers_of([twice / ((1 << SUM_BITS) * float(scale_of(out)))])
+    return [rescale(d, name, sums, by, out, op.options.fused)]
+
+
+def _raise_steps(d: StepDrawing, name: str, x: Steps, scale: float, sign: int) -> Sums:
+    by = multipliers_of([scale])
+    return multiply(d, name, whole(x), by, sign=sign, raised=SUM_BITS)
+
+
+def read_product(d: StepDrawing, name: str, op: Operator, xs: Sequence[Steps]) -> list[Steps]:
+    """MUL: products of steps, then the output's scale."""
+    a, b = xs
+    out = op.outputs[0]
+    merge = MergeNode(f"{name}_sums", (a.tensor, b.tensor), MergeKind.MULTIPLY)
+    ends: Ints = np.multiply.outer([a.low, a.high], [b.low, b.high])
+    sums = Sums(d.add(merge), ends.min(), ends.max())
+    by = multipliers_of([float(a.scale * b.scale / scale_of(out))])
+    return [rescale(d, name, sums, by, out, op.options.fused)]
+
+
+def read_requantization(d: StepDrawing, name: str, op: Operator, x: Steps) -> Steps:
+    """QUANTIZE of integers: another scale, another zero point, perhaps another type."""
+    out = op.outputs[0]
+    by = multipliers_of([float(x.scale) / float(scale_of(out))])
+    return rescale(d, name, whole(x), by, out)
+
+
+def read_relu(d: StepDrawing, name: str, op: Operator, x: Steps) -> Steps:
+    """RELU, RELU6 and RELU_N1_TO_1 as operators of their own."""
+    out = op.outputs[0]
+    by = multipliers_of([float(x.scale / scale_of(out))])
+    return rescale(d, name, whole(x), by, out, op.name)
+
+
+def read_lookup(d: StepDrawing, name: str, op: Operator, x: Steps) -> Steps:
+    """Functions of one integer: for each that can be stored, what the kernels make of it."""
+    return look_up(d, name, x, op.outputs[0], TABLES[op.name](op, x, op.outputs[0]))
+
+
+def look_up(d: StepDrawing, name: str, x: Steps, out: TfliteTensor, entries: Ints) -> Steps:
+    """Append a table with an entry, in steps of the output, for each step of x from its least."""
+    low, high = int(entries.min()), int(entries.max())
+    parameters = (float(x.low), *entries.astype(np.float64).tolist())
+    if len(parameters) == 2:
+        parameters = (*parameters, parameters[1])  # a table has two entries at least
+    node = ActivationNode(d.fresh(f"{name}_table"), x.tensor, Function.LOOKUP, parameters)
+    tensor = d.add(node, Quantizer(fixed_of_range(low, high, 0)))
+    return steps_of(tensor, out, low, high)
+
+
+def _steps(x: Steps) -> Ints:
+    return np.arange(x.low, x.high + 1, dtype=np.int64)
+
+
+def _table_of(function: Callable[[Singles], Singles]) -> Entries:
+    """A function in float32 to the nearest step of the output, halves away from zero."""
+
+    def entries(op: Operator, x: Steps, out: TfliteTensor) -> Ints:
+        del op
+        inverse = np.float32(1.0) / scale_of(out)
+        return round_reals(x, out, lambda real: function(real) * inverse)
+
+    return entries
+
+
+def round_reals(x: Steps, out: TfliteTensor, scaled: Callable[[Singles], Singles]) -> Ints:
+    """For each step of x what a function in float32, which is in steps of the output, is nearest
+    to, halves away from zero, as far as it can be stored."""
+    made = scaled(x.scale * _steps(x).astype(np.float32)).astype(np.float64)
+    nearest = np.copysign(np.floor(np.abs(made) + 0.5), made)
+    return np.clip(nearest.astype(np.int64), *steps_allowed(out))
+
+
+def _sigmoid(x: Singles) -> Singles:
+    with np.errstate(over="ignore"):
+        return np.float32(1.0) / (np.float32(1.0) + np.exp(-x))
+
+
+def _leaky(op: Operator, x: Steps, out: TfliteTensor) -> Ints:
+    """Two scales: one from zero on, one below."""
+    steps = _steps(x)
+    scales = (x.scale * np.float32(op.options.slope), x.scale)
+    below, above = (
+        _multiply_steps(steps, multipliers_of([float(scale / scale_of(out))])) for scale in scales
+    )
+    return np.clip(np.where(steps < 0, below, above), *steps_allowed(out))
+
+
+def _multiply_steps(steps: Ints, by: Multipliers) -> Ints:
+    """Steps times a scale, rounded twice."""
+    left, right = max(int(by.shifts[0]), 0), max(-int(by.shifts[0]), 0)
+    first = shift_right((steps << left) * by.factors, FRAC, Rounding.RND)
+    return shift_right(first, right, Rounding.RND_INF)
+
+
+def _hard_swish(op: Operator, x: Steps, out: TfliteTensor) -> Ints:
+    """x relu6(x + 3) / 6 in 16-bit numbers, as the kernels compute it."""
+    del op
+    fine = np.float32(1.0 / 128.0) * x.scale
+    to_out, to_gate = (
+        multipliers_of([float(fine / unit)]) for unit in (scale_of(out), np.float32(3.0 / 32768.0))
+    )
+    if to_out.shifts[0] > 0:
+        raise UnreadableOperatorError("its output's scale is too small")
+    hires = _steps(x) << 7
+    scaled = _multiply_high(hires, _short(to_out))
+    gate, shift = hires, int(to_gate.shifts[0])
+    if shift > 0:
+        gate = _sixteen(gate << (shift - 1))
+    gate = _multiply_high(gate, _short(to_gate))
+    gate = _sixteen(gate << 1) if shift > 0 else shift_right(gate, -shift, Rounding.RND_INF)
+    gate = (gate + (1 << 15)) >> 1
+    product = shift_right(gate * scaled, 15, Rounding.TRN_ZERO)
+    made = shift_right(product, -int(to_out.shifts[0]), Rounding.RND_INF)
+    return np.clip(made, *steps_allowed(out))
+
+
+def _short(by: Multipliers) -> int:
+    """A multiplier in 16 bits."""
+    return min((int(by.factors[0]) + (1 << 15)) >> 16, (1 << 15) - 1)
+
+
+def _sixteen(raw: Ints) -> Ints:
+    return np.clip(raw, -(1 << 15), (1 << 15) - 1)
+
+
+def _multiply_high(raw: Ints, factor: int) -> Ints:
+    """The upper 16 bits of twice a product, to the nearest, halves up."""
+    return shift_right(raw * factor, 15, Rounding.RND)
+
+
+TABLES: dict[str, Entries] = {
+    "LOGISTIC": _table_of(_sigmoid),
+    "TANH": _table_of(np.tanh),
+    "LEAKY_RELU": _leaky,
+    "HARD_SWISH": _hard_swish,
+}

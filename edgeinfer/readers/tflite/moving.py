@@ -1,0 +1,185 @@
+# SPDX-License-Identifier: Apache-2.0
+# SPDX-FileCopyrightText: The edgeinfer authors
+"""Operators that bring integers to other places; the stored integers stay as they are."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import replace
+from typing import TypeVar
+
+import numpy as np
+
+from edgeinfer.base.tflite.model import Operator
+from edgeinfer.graph.moves import GatherNode
+from edgeinfer.graph.nodes import (
+    ConcatNode,
+    MergeKind,
+    MergeNode,
+    PadNode,
+    SliceNode,
+    TransposeNode,
+)
+from edgeinfer.readers.tflite.pooling import same_scale
+from edgeinfer.readers.tflite.values import StepDrawing, Steps, UnreadableOperatorError, inner
+
+Entry = TypeVar("Entry")
+
+
+def _place_steps(x: Steps, op: Operator, tensor: str, place: int = 0) -> Steps:
+    """The same steps elsewhere."""
+    same_scale(x, op.outputs[place])
+    return replace(x, tensor=tensor, shape=op.outputs[place].shape)
+
+
+def read_reshape(d: StepDrawing, name: str, op: Operator, x: Steps) -> Steps:
+    """RESHAPE, SQUEEZE and EXPAND_DIMS: the file declares the shape that they lead to."""
+    return _place_steps(x, op, d.reshape(name, x.tensor, inner(op.outputs[0].shape)))
+
+
+def read_pad(d: StepDrawing, name: str, op: Operator, x: Steps) -> Steps:
+    """PAD: the zero point around a tensor."""
+    pads = [(int(before), int(after)) for before, after in _numbers(op, 1).reshape(-1, 2)]
+    if min(map(min, pads)) < 0:
+        raise UnreadableOperatorError(f"its padding {pads} is negative")
+    found = d.add(PadNode(name, x.tensor, tuple(_without_batch(x, pads, (0, 0)))))
+    return replace(_place_steps(x, op, found), low=min(x.low, 0), high=max(x.high, 0))
+
+
+def read_transpose(d: StepDrawing, name: str, op: Operator, x: Steps) -> Steps:
+    """TRANSPOSE; the batch stays in front."""
+    order = [int(axis) for axis in _numbers(op, 1).reshape(-1)]
+    lead = _lead(x)
+    if lead and order[:1] != [0]:
+        raise UnreadableOperatorError(f"its order {order} moves the batch")
+    node = TransposeNode(name, x.tensor, tuple(axis - lead for axis in order[lead:]))
+    return _place_steps(x, op, d.add(node))
+
+
+def read_slice(d: StepDrawing, name: str, op: Operator, x: Steps) -> Steps:
+    """SLICE: so many entries of each axis from a start; -1: up to the end."""
+    starts, counts = (_numbers(op, place).reshape(-1).tolist() for place in (1, 2))
+    parts = [
+        (start, size if count == -1 else start + count, 1)
+        for start, count, size in zip(starts, counts, x.shape, strict=True)
+    ]
+    return _cut(d, name, op, x, parts)
+
+
+def read_strided_slice(d: StepDrawing, name: str, op: Operator, x: Steps) -> Steps:
+    """STRIDED_SLICE forwards."""
+    options = op.options
+    if options.ellipsis_mask or options.new_axis_mask:
+        raise UnreadableOperatorError("its ellipsis or its new axes cannot be read")
+    starts, stops, steps = (_numbers(op, place).reshape(-1).tolist() for place in (1, 2, 3))
+    if len(starts) > len(x.shape) or min(steps, default=1) < 1:
+        raise UnreadableOperatorError(f"its steps {steps} cannot be read")
+    parts: list[tuple[int, int, int]] = [(0, size, 1) for size in x.shape]
+    for axis, (start, stop, step) in enumerate(zip(starts, stops, steps, strict=True)):
+        size, bit = x.shape[axis], 1 << axis
+        first = 0 if options.begin_mask & bit else _index(start, size)
+        last = size if options.end_mask & bit else _index(stop, size)
+        if options.shrink_mask & bit:
+            first = start + size if start < 0 else start
+            last, step = first + 1, 1
+        parts[axis] = (first, last, step)
+    return _cut(d, name, op, x, parts)
+
+
+def _index(given: int, size: int) -> int:
+    return min(max(given + size if given < 0 else given, 0), size)
+
+
+def _cut(
+    d: StepDrawing, name: str, op: Operator, x: Steps, parts: Sequence[tuple[int, int, int]]
+) -> Steps:
+    if any(
+        not 0 <= start < stop <= size for (start, stop, _), size in zip(parts, x.shape, strict=True)
+    ):
+        raise UnreadableOperatorError(f"it takes {list(parts)} of {x.shape}")
+    starts, stops, steps = zip(*_without_batch(x, parts, (0, 1, 1)), strict=True)
+    found = d.add(SliceNode(name, x.tensor, starts, stops, steps))
+    return _place_steps(x, op, d.reshape(f"{name}_shaped", found, inner(op.outputs[0].shape)))
+
+
+def read_nearest(d: StepDrawing, name: str, op: Operator, x: Steps) -> Steps:
+    """RESIZE_NEAREST_NEIGHBOR: each place takes the element that its own falls on, in float32."""
+    if len(x.shape) != 4 or len(op.outputs[0].shape) != 4:
+        raise UnreadableOperatorError(f"an image of {x.shape} cannot be read")
+    tensor, options = x.tensor, op.options
+    for axis in (1, 2):
+        size, wanted = x.shape[axis], op.outputs[0].shape[axis]
+        aligned = options.align_corners and wanted > 1
+        ratio = (
+            np.float32(size - 1) / np.float32(wanted - 1)
+            if aligned
+            else (np.float32(size) / np.float32(wanted))
+        )
+        places = np.arange(wanted, dtype=np.float32)
+        exact = (places + np.float32(0.5 if options.half_pixel else 0.0)) * ratio
+        near = np.floor(exact + np.float32(0.5)) if options.align_corners else np.floor(exact)
+        indices = np.clip(near.astype(np.int64), 0, size - 1)
+        if indices.tolist() != list(range(size)):
+            node = GatherNode(d.fresh(f"{name}_{axis}"), tensor, axis - 1, tuple(indices.tolist()))
+            tensor = d.add(node)
+    return _place_steps(x, op, tensor)
+
+
+def read_concatenation(d: StepDrawing, name: str, op: Operator, xs: Sequence[Steps]) -> list[Steps]:
+    """CONCATENATION of tensors with the output's scale."""
+    if op.options.fused != "NONE":
+        raise UnreadableOperatorError(f"its activation {op.options.fused} cannot be read")
+    axis = op.options.axis % len(xs[0].shape) - _lead(xs[0])
+    if axis < 0:
+        raise UnreadableOperatorError("it joins samples of a batch")
+    for x in xs:
+        same_scale(x, op.outputs[0])
+    found = d.add(ConcatNode(name, tuple(x.tensor for x in xs), axis))
+    low, high = min(x.low for x in xs), max(x.high for x in xs)
+    return [replace(xs[0], tensor=found, shape=op.outputs[0].shape, low=low, high=high)]
+
+
+def read_extremes(d: StepDrawing, name: str, op: Operator, xs: Sequence[Steps]) -> list[Steps]:
+    """MAXIMUM and MINIMUM of two tensors with the output's scale."""
+    for x in xs:
+        same_scale(x, op.outputs[0])
+    found = d.add(MergeNode(name, tuple(x.tensor for x in xs), MergeKind(op.name.lower())))
+    low, high = min(x.low for x in xs), max(x.high for x in xs)
+    return [replace(xs[0], tensor=found, shape=op.outputs[0].shape, low=low, high=high)]
+
+
+def read_split(d: StepDrawing, name: str, op: Operator, xs: Sequence[Steps]) -> list[Steps]:
+    """SPLIT into equal parts along an axis."""
+    (x,) = xs
+    axis, count = int(_numbers(op, 0).reshape(-1)[0]) % len(x.shape), len(op.outputs)
+    if x.shape[axis] % count:
+        raise UnreadableOperatorError(f"{x.shape} has not {count} equal parts along axis {axis}")
+    width = x.shape[axis] // count
+    found = []
+    for part in range(count):
+        parts = [(0, size, 1) for size in x.shape]
+        parts[axis] = (part * width, (part + 1) * width, 1)
+        starts, stops, steps = zip(*_without_batch(x, parts, (0, 1, 1)), strict=True)
+        node = SliceNode(d.fresh(f"{name}_{part}"), x.tensor, starts, stops, steps)
+        found.append(_place_steps(x, op, d.add(node), part))
+    return found
+
+
+def _lead(x: Steps) -> int:
+    """How many axes of the file the Graph leaves out."""
+    return len(x.shape) - len(inner(x.shape))
+
+
+def _without_batch(x: Steps, entries: Sequence[Entry], whole: Entry) -> Sequence[Entry]:
+    """One entry for each axis of the Graph; the batch must be taken as it is."""
+    lead = _lead(x)
+    if len(entries) != len(x.shape) or any(entry != whole for entry in entries[:lead]):
+        raise UnreadableOperatorError(f"{list(entries)} does not fit the axes of {x.shape}")
+    return entries[lead:]
+
+
+def _numbers(op: Operator, place: int) -> np.ndarray[tuple[int, ...], np.dtype[np.int64]]:
+    given = op.input(place)
+    if given is None or not given.constant:
+        raise UnreadableOperatorError(f"its input {place} is not stored in the file")
+    return given.integers().astype(np.int64)

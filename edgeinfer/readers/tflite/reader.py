@@ -1,0 +1,285 @@
+# SPDX-License-Identifier: Apache-2.0
+# SPDX-FileCopyrightText: The edgeinfer authors
+"""An int8 TensorFlow Lite file as a Graph and a Recipe.
+
+Inputs and outputs are real numbers: an input is rounded to the steps of its scale, as TensorFlow
+Lite's QUANTIZE does, and an output is its steps times its scale. What lies between is computed in
+integers as the reference kernels do, bit for bit.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Sequence
+from pathlib import Path
+
+import numpy as np
+
+from edgeinfer.base.errors import ModelError, Offence, UnsupportedModelError
+from edgeinfer.base.tflite.flat import FlatError
+from edgeinfer.base.tflite.model import Operator, TfliteModel, TfliteTensor, broken_file_error
+from edgeinfer.base.tflite.model import read as read_file
+from edgeinfer.graph.nodes import MOST_ELEMENTS, Graph, InputNode, SoftmaxNode
+from edgeinfer.readers.loaded import LoadedModel
+from edgeinfer.readers.tflite import elementwise, linear, moving, pooling
+from edgeinfer.readers.tflite.multipliers import (
+    STORED,
+    scale_of,
+    steps_allowed,
+    stored_range,
+    whole_scale,
+    zero_of,
+)
+from edgeinfer.readers.tflite.rescaling import Sums, limit, steps_of
+from edgeinfer.readers.tflite.values import (
+    Entering,
+    Leaving,
+    StepDrawing,
+    Steps,
+    UnreadableOperatorError,
+    Value,
+    clean,
+    inner,
+)
+from quantization.fixed import Overflow, Quantizer, Rounding, fixed_of_range
+from quantization.recipe import Recipe
+
+FINER = 6  # bits of a real input below the steps to which it is rounded
+INVERSE_BITS = 30  # of one over a scale
+COMPILED = "it is compiled for the Edge TPU; give the file that it was compiled from"
+REALS = "it computes with real numbers, or with what a softmax makes; 8-bit integers can be read"
+# By operator: those that compute with one tensor (and perhaps with stored weights).
+SINGLES: dict[str, Callable[[StepDrawing, str, Operator, Steps], Steps]] = {
+    "FULLY_CONNECTED": linear.read_dense,
+    "CONV_2D": linear.read_conv,
+    "DEPTHWISE_CONV_2D": linear.read_depthwise,
+    "TRANSPOSE_CONV": linear.read_transposed,
+    "AVERAGE_POOL_2D": pooling.read_average_pool,
+    "MAX_POOL_2D": pooling.read_max_pool,
+    "MEAN": pooling.read_mean,
+    "RELU": elementwise.read_relu,
+    "RELU6": elementwise.read_relu,
+    "RELU_N1_TO_1": elementwise.read_relu,
+    "QUANTIZE": elementwise.read_requantization,
+    **dict.fromkeys(elementwise.TABLES, elementwise.read_lookup),
+    **dict.fromkeys(("RESHAPE", "SQUEEZE", "EXPAND_DIMS"), moving.read_reshape),
+    "PAD": moving.read_pad,
+    "TRANSPOSE": moving.read_transpose,
+    "SLICE": moving.read_slice,
+    "STRIDED_SLICE": moving.read_strided_slice,
+    "RESIZE_NEAREST_NEIGHBOR": moving.read_nearest,
+}
+# Those that compute with several tensors, or make several; constants of 8 bits count as tensors.
+SEVERAL: dict[str, Callable[[StepDrawing, str, Operator, Sequence[Steps]], Sequence[Steps]]] = {
+    "ADD": elementwise.read_sum,
+    "SUB": elementwise.read_sum,
+    "MUL": elementwise.read_product,
+    "MAXIMUM": moving.read_extremes,
+    "MINIMUM": moving.read_extremes,
+    "CONCATENATION": moving.read_concatenation,
+    "SPLIT": moving.read_split,
+}
+FIRST = {"TRANSPOSE_CONV": 2}  # where the tensor comes that an operator computes with
+READABLE = sorted({*SINGLES, *SEVERAL, "CAST", "DEQUANTIZE", "SOFTMAX"})
+HINT = f"Readable are {', '.join(READABLE)}, as docs/tflite.md says."
+
+
+def read(path: Path) -> LoadedModel:
+    """Read a file; everything that cannot be read is one error."""
+    model = read_file(path)
+    try:
+        return _draw(model, path)
+    except FlatError as error:
+        raise broken_file_error(str(path), error) from None
+
+
+def _draw(model: TfliteModel, path: Path) -> LoadedModel:
+    if model.subgraphs != 1:
+        raise ModelError(f"{path} has {model.subgraphs} subgraphs; one can be read.", hint=HINT)
+    d = StepDrawing()
+    offences: list[Offence] = []
+    known: dict[int, Value | None] = {}  # None: what makes it was refused
+    for tensor in model.inputs:
+        try:
+            known[tensor.index] = _enter(d, tensor)
+        except UnreadableOperatorError as error:
+            offences.append(Offence(tensor.name, "input", str(error)))
+            known[tensor.index] = None
+    for op in model.operators:
+        made: Sequence[Value | None] = [None] * len(op.outputs)
+        try:
+            made = _read_operator(d, op, known)
+        except UnreadableOperatorError as error:
+            offences.append(Offence(f"operator {op.index}", op.title, str(error)))
+        known |= {out.index: value for out, value in zip(op.outputs, made, strict=True)}
+    outputs: list[str] = []
+    for tensor in model.outputs:
+        value = known.get(tensor.index)
+        if isinstance(value, Steps | Leaving):
+            outputs.append(_leave(d, tensor, value))
+        elif value is not None or tensor.index not in known:
+            offences.append(Offence(tensor.name, "output", "no operator computes it"))
+    if offences:
+        raise UnsupportedModelError(path, offences, hint=HINT)
+    try:
+        graph = Graph(path.stem, tuple(d.nodes.values()), tuple(outputs))
+    except ModelError as error:
+        raise ModelError(f"{path}: {error.message}", hint=error.hint) from None
+    return LoadedModel(graph, Recipe.of(d.activations, d.weights), tuple(d.findings))
+
+
+def _read_operator(
+    d: StepDrawing, op: Operator, known: dict[int, Value | None]
+) -> Sequence[Value | None]:
+    """What an operator makes; nothing where what makes its inputs was refused before."""
+    if op.name not in READABLE:
+        compiled = op.custom == "edgetpu-custom-op"
+        raise UnreadableOperatorError(COMPILED if compiled else "it has no reader")
+    unknown = [tensor.name for tensor in op.computed() if tensor.index not in known]
+    if unknown or not op.inputs or not op.outputs:
+        raise UnreadableOperatorError("no operator before it makes what it reads")
+    if any(known[tensor.index] is None for tensor in op.computed()):
+        return [None] * len(op.outputs)
+    for tensor in op.outputs:
+        _check_size(tensor)
+    name = d.fresh(f"{op.name.lower()}_{op.index}")
+    try:
+        made = _values_of(d, name, op, known)
+    except (UnreadableOperatorError, FlatError):
+        raise
+    except (ValueError, LookupError, ArithmeticError) as error:
+        raise UnreadableOperatorError(f"its inputs and options do not fit ({error})") from None
+    if len(made) != len(op.outputs):
+        raise UnreadableOperatorError(f"it has {len(op.outputs)} outputs, not {len(made)}")
+    for value, out in zip(made, op.outputs, strict=True):
+        if isinstance(value, Steps) and d.shapes[value.tensor] != inner(out.shape):
+            raise UnreadableOperatorError(
+                f"it makes {d.shapes[value.tensor]}; its output is declared as {out.shape}"
+            )
+    return made
+
+
+def _values_of(
+    d: StepDrawing, name: str, op: Operator, known: dict[int, Value | None]
+) -> Sequence[Value]:
+    first = op.input(FIRST.get(op.name, 0))
+    x = None if first is None else known.get(first.index)
+    match op.name:
+        case "QUANTIZE" if isinstance(x, Entering):
+            rounded = _tabulate_input if x.whole else _round_input
+            return [rounded(d, x, op.outputs[0])]
+        case "CAST" if isinstance(x, Entering) and op.outputs[0].type == "FLOAT32":
+            return [x]
+        case "QUANTIZE" | "DEQUANTIZE" if isinstance(x, Leaving) and x.softmax:
+            return [x]
+        case "DEQUANTIZE" if isinstance(x, Steps):
+            return [Leaving(x)]
+        case "SOFTMAX" if isinstance(x, Steps):
+            return [_softmax(d, op, x)]
+        case "SOFTMAX" if isinstance(x, Leaving):
+            return [_softmax(d, op, x.steps)]
+        case kind if kind in SINGLES and isinstance(x, Steps):
+            return [SINGLES[kind](d, name, op, x)]
+        case kind if kind in SEVERAL:
+            operands = [_operand(d, name, tensor, known) for tensor in op.inputs]
+            return SEVERAL[kind](d, name, op, [x for x in operands if x is not None])
+        case _:  # what else is read computes with integers
+            raise UnreadableOperatorError(REALS)
+
+
+def _operand(
+    d: StepDrawing, name: str, tensor: TfliteTensor | None, known: dict[int, Value | None]
+) -> Steps | None:
+    """A tensor of integers; a stored one is a constant, and numbers of other types are none."""
+    if tensor is None or (tensor.constant and tensor.type not in STORED):
+        return None
+    if tensor.constant:
+        raw = tensor.integers().astype(np.int64).reshape(inner(tensor.shape)) - zero_of(tensor)
+        return steps_of(d.constant(f"{name}_stored", raw), tensor, int(raw.min()), int(raw.max()))
+    value = known[tensor.index]
+    if not isinstance(value, Steps):
+        raise UnreadableOperatorError(REALS)
+    return value
+
+
+def _check_size(tensor: TfliteTensor) -> None:
+    """Refuse a tensor that no stage can hold, before anything of its size is made."""
+    if tensor.elements > MOST_ELEMENTS:
+        raise UnreadableOperatorError(
+            f"the tensor {tensor.name!r} is {tensor.shape}; at most {MOST_ELEMENTS:,} elements can "
+            f"be computed"
+        )
+
+
+def _enter(d: StepDrawing, tensor: TfliteTensor) -> Value:
+    """An input of the network, which takes real numbers."""
+    _check_size(tensor)
+    node = InputNode(d.fresh(clean(tensor.name)), inner(tensor.shape))
+    if tensor.type == "FLOAT32":
+        return Entering(d.add(node), tensor.shape)
+    ends = stored_range(tensor)
+    if not tensor.scales.size:
+        return Entering(d.add(node, Quantizer(fixed_of_range(*ends, 0))), tensor.shape, whole=True)
+    scale_of(tensor)
+    return _round_input(d, Entering(d.add(node), tensor.shape), tensor)
+
+
+def _round_input(d: StepDrawing, x: Entering, out: TfliteTensor) -> Steps:
+    """Real numbers as steps: to the nearest, halves away from zero, as far as they are stored."""
+    low, high = steps_allowed(out)
+    scale, name = float(scale_of(out)), f"{x.tensor}_steps"
+    fraction, exponent = math.frexp(scale)
+    rounded = Quantizer(fixed_of_range(low, high, 0), Rounding.RND_INF, Overflow.SAT)
+    if fraction == 0.5:  # a fixed-point type has these steps
+        frac = 1 - exponent
+        format_ = Quantizer(fixed_of_range(low, high, frac), Rounding.RND_INF, Overflow.SAT)
+        inverse, bits = 1, -frac
+    else:
+        frac, bits = FINER - exponent + 1, INVERSE_BITS + exponent
+        ends = [math.ldexp(end * scale, frac) for end in (low, high)]
+        format_ = Quantizer(fixed_of_range(math.floor(ends[0]), math.ceil(ends[1]), frac))
+        inverse = round(math.ldexp(1.0 / scale, bits))
+    if d.activations.setdefault(x.tensor, format_) != format_:
+        raise UnreadableOperatorError("the input is quantized with two scales")
+    factor = np.asarray(inverse, np.int64)
+    tensor = d.affine(d.fresh(name), x.tensor, factor, bits, rounded)
+    sums = Sums(tensor, np.asarray(low), np.asarray(high))
+    d.findings.append(
+        f"{x.tensor}: real numbers are rounded to steps of {scale:g}; the file stores "
+        f"{zero_of(out)} for 0."
+    )
+    return limit(d, name, sums, out)
+
+
+def _tabulate_input(d: StepDrawing, x: Entering, out: TfliteTensor) -> Steps:
+    """Stored integers as steps: a table of what float32 division makes of each."""
+    type_ = d.activations[x.tensor].type
+    stored = Steps(x.tensor, x.shape, type_.raw_min, type_.raw_max, np.float32(1.0), 0)
+    entries = elementwise.round_reals(stored, out, lambda real: real / scale_of(out))
+    return elementwise.look_up(d, f"{x.tensor}_steps", stored, out, entries)
+
+
+def _softmax(d: StepDrawing, op: Operator, x: Steps) -> Leaving:
+    if op.options.beta != 1.0:
+        raise UnreadableOperatorError(f"its beta is {op.options.beta:g}; only 1 can be read")
+    return Leaving(x, softmax=True)
+
+
+def _leave(d: StepDrawing, tensor: TfliteTensor, value: Steps | Leaving) -> str:
+    """An output of the network, in real numbers."""
+    leaving = value if isinstance(value, Leaving) else Leaving(value)
+    steps = leaving.steps
+    name = d.fresh(clean(tensor.name))
+    scale, frac = whole_scale(steps.scale)
+    real = f"{name}_logits" if leaving.softmax else name
+    found = d.affine(d.fresh(real), steps.tensor, np.asarray(scale, np.int64), frac)
+    d.findings.append(
+        f"{found}: real numbers are steps of {steps.scale:g}; the file stores {steps.zero} for 0."
+    )
+    if not leaving.softmax:
+        return found
+    d.findings.append(
+        f"{name}: the softmax is left to the host, which computes it in real numbers; TensorFlow "
+        f"Lite's is one of integers."
+    )
+    return d.add(SoftmaxNode(name, found))

@@ -1,0 +1,150 @@
+# SPDX-License-Identifier: Apache-2.0
+# SPDX-FileCopyrightText: The edgeinfer authors
+"""Files that are no good, what is refused by name, and what a file's numbers become."""
+
+from __future__ import annotations
+
+import struct
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from edgeinfer.base.errors import EdgeInferError, InputError, UnsupportedModelError
+from edgeinfer.ir.lower import lower
+from edgeinfer.ir.program import HostFunction
+from edgeinfer.readers import load
+from quantization.fixed import Overflow, Rounding, quantize
+from tests.support.float_graph import outputs
+from tests.support.tflite_builder import O, T, tflite
+from tests.support.tflite_operators import OPERATORS
+
+SOUND = [OPERATORS[name](np.random.default_rng(3), "INT8") for name in OPERATORS]
+
+
+def _load(data: bytes, folder: Path) -> Any:
+    path = folder / "model.tflite"
+    path.write_bytes(data)
+    return load(path)
+
+
+def _try(data: bytes, folder: Path) -> None:
+    """Whatever a file holds, it is read or one error says why not."""
+    try:
+        loaded = _load(data, folder)
+        lower(loaded.graph, loaded.recipe)
+    except EdgeInferError as error:
+        assert str(error)
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Where files are written that are read at once."""
+    return tmp_path_factory.mktemp("files")
+
+
+def test_files_cut_short(folder: Path) -> None:
+    for data in SOUND[::4]:
+        for length in range(8, len(data), 97):
+            _try(data[:length], folder)
+
+
+@settings(max_examples=150, deadline=None)
+@given(st.sampled_from(SOUND), st.data())
+def test_changed_words_are_survived(folder: Path, data: bytes, draw: st.DataObject) -> None:
+    changed = bytearray(data)
+    for _ in range(draw.draw(st.integers(1, 4))):
+        at = draw.draw(st.integers(2, len(data) // 4 - 1)) * 4
+        word = draw.draw(
+            st.one_of(
+                st.integers(0, 64),
+                st.integers(0, 0xFFFFFFFF),
+                st.sampled_from([0x7FFFFFFF, 0x80000000, 0xFFFFFFFF, 0x7F800000, 0x7FC00000]),
+            )
+        )
+        struct.pack_into("<I", changed, at, word)
+    _try(bytes(changed), folder)
+
+
+def _dense(**changes: Any) -> bytes:
+    given: dict[str, Any] = {"x": T("x", (1, 4)), "y": T("y", (1, 2)), "w": (2, 4)} | changes
+    weights = T("w", given["w"], "INT8", np.ones(given["w"]), (0.01,), (0,))
+    step = O("FULLY_CONNECTED", ("x", "w", None), ("y",), 4, {0: ("i8", 0)})
+    return tflite([given["x"], weights, given["y"]], [step], ["x"], ["y"])
+
+
+@pytest.mark.parametrize(
+    ("data", "said"),
+    [
+        (_dense(x=T("x", (1, 4), scales=(float("nan"),))), "not a positive number"),
+        (_dense(x=T("x", (1, 4), scales=(0.0,))), "not one usable scale"),
+        (_dense(x=T("x", (1, 4), zero_points=(900,))), "zero point 900"),
+        (_dense(x=T("x", (1, 5))), "do not fit"),
+        (_dense(y=T("y", (1, 3))), "cannot be reshaped"),
+        (_dense(x=T("x", (1, 1 << 20, 1 << 20))), "elements can be computed"),
+        (_dense(x=T("x", (1, 4), "INT16")), "INT16"),
+    ],
+)
+def test_what_is_wrong_is_said(data: bytes, said: str, tmp_path: Path) -> None:
+    with pytest.raises(InputError, match=said):
+        _load(data, tmp_path)
+
+
+def test_all_refusals_are_one_error(tmp_path: Path) -> None:
+    tensors = [T(name, (1, 4)) for name in "xabcy"]
+    steps = [
+        O("SIN", ("x",), ("a",)),
+        O("RELU", ("a",), ("b",)),  # cannot be tried: what it reads was refused
+        O("RELU", ("x",), ("c",)),
+        O("TOPK_V2", ("c",), ("y",)),
+    ]
+    with pytest.raises(UnsupportedModelError) as caught:
+        _load(tflite(tensors, steps, ["x"], ["b", "y"]), tmp_path)
+    assert [(o.path, o.kind) for o in caught.value.offences] == [
+        ("operator 0", "SIN"),
+        ("operator 3", "TOPK_V2"),
+    ]
+    assert "FULLY_CONNECTED" in caught.value.hint
+
+
+def test_a_final_softmax_is_left_to_the_host(tmp_path: Path) -> None:
+    x = T("x", (1, 4), scales=(0.25,), zero_points=(3,))
+    y = T("y", (1, 4), scales=(1 / 256,), zero_points=(-128,))
+    data = tflite([x, y], [O("SOFTMAX", ("x",), ("y",), 2, {0: ("f32", 1.0)})], ["x"], ["y"])
+    loaded = _load(data, tmp_path)
+    (output,) = lower(loaded.graph, loaded.recipe).program.outputs
+    assert (output.name, output.host) == ("y", HostFunction.SOFTMAX)
+    assert any("left to the host" in finding for finding in loaded.findings)
+
+
+def test_a_softmax_inside_is_refused(tmp_path: Path) -> None:
+    tensors = [T(name, (1, 4)) for name in "xsy"]
+    steps = [O("SOFTMAX", ("x",), ("s",), 2, {0: ("f32", 1.0)}), O("RELU", ("s",), ("y",))]
+    with pytest.raises(UnsupportedModelError, match="what a softmax makes"):
+        _load(tflite(tensors, steps, ["x"], ["y"]), tmp_path)
+
+
+def test_real_inputs_are_rounded_as_quantize_rounds_them(tmp_path: Path) -> None:
+    """To the nearest stored integer, halves away from zero, the ends where there is none."""
+    x, y = T("x", (1, 1), scales=(0.5,), zero_points=(7,)), T("y", (1, 1), scales=(0.5,))
+    step = O("QUANTIZE", ("x",), ("y",), 1)
+    loaded = _load(tflite([x, y], [step], ["x"], ["y"]), tmp_path)
+    quantizer = loaded.recipe.activation("x")
+    assert (quantizer.rounding, quantizer.overflow) == (Rounding.RND_INF, Overflow.SAT)
+    assert quantize([0.25, -0.25, 1.2], quantizer).tolist() == [1, -1, 2]
+
+
+def test_the_float_network_is_the_dequantized_one(tmp_path: Path) -> None:
+    """Without its roundings, the Graph computes real weights times real inputs."""
+    x, y = T("x", (1, 3), scales=(0.3,), zero_points=(5,)), T("y", (1, 1), scales=(0.1,))
+    w = T("w", (1, 3), "INT8", np.array([[10, -20, 30]]), (0.02,), (0,))
+    b = T("b", (1,), "INT32", np.array([40]), (0.006,), (0,))
+    step = O("FULLY_CONNECTED", ("x", "w", "b"), ("y",), 4, {0: ("i8", 0)})
+    loaded = _load(tflite([x, w, b, y], [step], ["x"], ["y"]), tmp_path)
+    reals = np.array([[1.0, 2.0, 3.0]])
+    (found,) = outputs(loaded.graph, [reals])
+    exact = reals @ (np.array([10, -20, 30]) * 0.02) + 40 * 0.006
+    assert found.reshape(-1) == pytest.approx(exact, rel=1e-5)

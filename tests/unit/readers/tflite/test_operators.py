@@ -1,0 +1,62 @@
+# SPDX-License-Identifier: Apache-2.0
+# SPDX-FileCopyrightText: The edgeinfer authors
+"""Each operator against TensorFlow Lite's reference kernels, integer by integer."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from edgeinfer.readers import load
+from tests.support.float_graph import outputs
+from tests.support.tflite_operators import (
+    OPERATORS,
+    ports_of,
+    program_outputs,
+    random_stored,
+    reference,
+)
+
+SAMPLES = 24
+FILES = 6  # of each operator and type
+
+
+@pytest.mark.parametrize("type_", ["INT8", "UINT8"])
+@pytest.mark.parametrize("operator", OPERATORS)
+def test_integers_are_those_of_the_reference_kernels(
+    operator: str, type_: str, tmp_path: Path
+) -> None:
+    for seed in range(FILES):
+        rng = np.random.default_rng([seed, len(operator)])
+        path = tmp_path / f"case{seed}.tflite"
+        path.write_bytes(OPERATORS[operator](rng, type_))
+        ports = ports_of(path)
+        stored = random_stored(ports, SAMPLES, rng)
+        wanted = reference(path, ports, stored)
+        made = program_outputs(path, ports, stored, slow=seed == 0)
+        for name, values in wanted.items():
+            assert np.array_equal(made[name], values), f"file {seed}"
+
+
+@pytest.mark.parametrize("operator", OPERATORS)
+def test_the_float_network_is_within_steps_of_the_integers(operator: str, tmp_path: Path) -> None:
+    """Wherever what is stored is not at an end of its range."""
+    for seed in range(FILES):
+        rng = np.random.default_rng([seed, len(operator)])
+        path = tmp_path / f"case{seed}.tflite"
+        path.write_bytes(OPERATORS[operator](rng, "INT8"))
+        ports = ports_of(path)
+        stored = random_stored(ports, SAMPLES, rng)
+        made = program_outputs(path, ports, stored)
+        graph = load(path).graph
+        shapes = [node.shape for node in graph.inputs]
+        reals = [
+            port.real(stored[port.name]).reshape(-1, *shape)
+            for port, shape in zip(ports.inputs, shapes, strict=True)
+        ]
+        for port, values in zip(ports.outputs, outputs(graph, reals), strict=True):
+            steps = values.reshape(-1, *port.shape) / port.scale + port.zero_point
+            inside = (made[port.name] > -128) & (made[port.name] < 127)
+            assert np.abs(steps - made[port.name])[inside].max(initial=0.0) < 1.3, f"file {seed}"
