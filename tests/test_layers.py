@@ -5,6 +5,7 @@
 from __future__ import annotations
 
 import ast
+import functools
 import re
 import sys
 import tomllib
@@ -71,6 +72,7 @@ def room_of(module: str) -> str:
     return parts[1] if len(parts) > 1 else "__init__"
 
 
+@functools.cache
 def imported(path: Path, *, lazy: bool = True) -> set[str]:
     """Full names of the modules that a module imports, at its top or inside functions."""
     found: set[str] = set()

@@ -5,6 +5,7 @@
 from __future__ import annotations
 
 import ast
+import functools
 from collections import defaultdict
 
 from tests.support.places import ROOT
@@ -120,6 +121,7 @@ KEPT = frozenset(
 Definition = ast.FunctionDef | ast.AsyncFunctionDef | ast.ClassDef
 
 
+@functools.cache
 def definitions() -> list[tuple[str, Definition]]:
     """Every function and class at the top of a module of the package."""
     found: list[tuple[str, Definition]] = []

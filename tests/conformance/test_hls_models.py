@@ -25,6 +25,7 @@ from quantization.recipe import Recipe
 from tests.bench.csim_project import shared
 from tests.support.hit_tagger_programs import FAITHFUL, hit_tagger, patches
 from tests.support.random_programs import random_inputs
+from tests.support.sampling import sample_cases
 
 TARGET = HlsTarget()
 PARALLEL, STREAM = IoType.PARALLEL, IoType.STREAM
@@ -70,7 +71,7 @@ def agree(program: Program, settings: HlsSettings, folder: Path, samples: int) -
     assert differing == []
 
 
-@pytest.mark.parametrize("io", [PARALLEL, STREAM])
+@pytest.mark.parametrize("io", sample_cases([PARALLEL, STREAM], 2))
 def test_the_jet_tagger(tmp_path: Path, io: IoType) -> None:
     agree(program_of(resolve("jet-tagger")), HlsSettings(io=io), tmp_path, 64)
 

@@ -70,7 +70,7 @@ def assert_equal_to_the_engine(
 
 
 @needs_verilator
-@pytest.mark.parametrize("name", sample_cases(REFERENCES, 2))
+@pytest.mark.parametrize("name", sample_cases(REFERENCES, 4))
 def test_a_reference_model_equals_the_engine(name: str, tmp_path: Path) -> None:
     program, raw = reference(name)
     settings = RtlSettings()

@@ -13,6 +13,7 @@ from tests.support.command_line import shown
 from tests.support.hgq_files import recorded_model
 
 
+@pytest.mark.slow
 def test_a_model_of_hgq2_is_the_same_in_every_simulation(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:

@@ -22,6 +22,7 @@ from edgeinfer.targets.hls.csim import build
 from tests.support import small_models as small
 from tests.support.command_line import default_signals, shown
 from tests.support.places import ROOT
+from tests.support.sampling import sample_cases
 
 COMPILE = ["compile", "net.keras", "--bits", "8", "--data", "data.npz", "-o", "RUN"]
 HLS = ["--target", "hls", "--io", "io_parallel"]
@@ -197,7 +198,7 @@ sys.exit(main(sys.argv[2:]))
 """
 
 
-@pytest.mark.parametrize("how", ["SIGKILL", "SIGINT"])
+@pytest.mark.parametrize("how", sample_cases(["SIGKILL", "SIGINT"], 2))
 def test_a_compilation_that_is_ended_leaves_no_half_program(
     work: Path, capsys: pytest.CaptureFixture[str], how: str
 ) -> None:

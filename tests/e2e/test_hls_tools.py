@@ -154,6 +154,7 @@ def test_tools_are_run_once_and_their_figures_stand_beside_the_estimates(
     assert values(tried, "synthesised") == synthesised
 
 
+@pytest.mark.slow
 def test_reports_of_another_project_do_not_pass_for_this_one(
     tools: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:

@@ -17,6 +17,7 @@ import pytest
 
 from tests.support import small_models as small
 from tests.support.places import ROOT
+from tests.support.sampling import sample_cases
 
 
 def run(*command: object, folder: Path = ROOT) -> str:
@@ -39,7 +40,7 @@ def wheel(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return path
 
 
-@pytest.fixture(params=["wheel", "editable"])
+@pytest.fixture(params=sample_cases(["wheel", "editable"], 2))
 def installed(request: pytest.FixtureRequest, wheel: Path, tmp_path: Path) -> Path:
     """The bin folder of a new environment, which borrows the libraries of this one."""
     home = tmp_path / "env"

@@ -98,6 +98,7 @@ def test_a_trial_that_fails_does_not_stop_a_study(capsys: pytest.CaptureFixture[
     assert all("'x'" in each["error"] for each in told["trials"] if each["error"])
 
 
+@pytest.mark.slow
 @pytest.mark.usefixtures("work")
 def test_the_best_are_compiled_and_simulated(capsys: pytest.CaptureFixture[str]) -> None:
     study("study.toml", 4, "random", "compile_best = 1")

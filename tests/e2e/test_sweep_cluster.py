@@ -103,6 +103,7 @@ def cluster(
         process.wait()
 
 
+@pytest.mark.slow
 def test_a_lost_worker_loses_nothing(cluster: Cluster, capsys: pytest.CaptureFixture[str]) -> None:
     study = begun("study.toml", "-o", "S", "--scheduler", cluster.address)
     until(lambda: len(journal.read(Path("S"))) >= 1)
