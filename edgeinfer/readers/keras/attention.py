@@ -49,6 +49,8 @@ def grouped_query_layer(site: Site) -> str:
 
 
 def _attend(site: Site, heads: int, key_heads: int, size: int, value_size: int, wanted: Any) -> str:
+    if min(heads, key_heads, size, value_size) < 1:
+        raise UnsupportedLayerError(f"it has {heads} heads of {size} and {value_size} channels")
     refuse_options(site)
     query, value, key = read_roles(site)
     shapes = {site.shape(x) for x in (query, value, key)}

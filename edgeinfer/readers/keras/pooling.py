@@ -66,6 +66,10 @@ def global_pool_layer(site: Site, kind: PoolNodeKind, rank: int) -> str:
 
 def _add_pool(site: Site, x: str, kind: PoolNodeKind, over: VolumeWindow) -> str:
     if len(over.window) == 3:
+        try:
+            over.places(site.shape(x)[:-1])
+        except ValueError as error:
+            raise UnsupportedLayerError(str(error)) from None
         return pool_volume(site, x, kind, over, "")
     return site.add(PoolNode(site.name(), x, kind, over.window, over.strides, over.pads))
 

@@ -33,7 +33,7 @@ from edgeinfer.readers.onnx.layout import (
 from edgeinfer.readers.onnx.merge import merge_views
 from edgeinfer.readers.onnx.moves import reshape_view
 from edgeinfer.readers.onnx.ops import OnnxOp, UnreadableModelError
-from edgeinfer.readers.onnx.space import pads_of, spatial, sum_window
+from edgeinfer.readers.onnx.space import pads_of, refuse_window, spatial, sum_window
 from edgeinfer.readers.onnx.weights import bias_of, finite, kernel_of, move_const, transpose_const
 
 
@@ -83,10 +83,7 @@ def _conv_volume(
 ) -> View:
     """A convolution of a volume, as one of a tall image."""
     sizes, channels = d.shapes[x.tensor][:-1], d.shapes[x.tensor][-1]
-    try:
-        over.places(sizes)
-    except ValueError as error:
-        raise UnreadableModelError(str(error)) from None
+    refuse_window(d, x, over)
     if groups < 1 or channels % groups:
         raise UnreadableModelError(f"{channels} channels do not form {groups} groups")
     name = d.named(op)

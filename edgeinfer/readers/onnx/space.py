@@ -187,14 +187,15 @@ def add_pool(
     name = d.named(op)
     if len(window) == 3:
         site, over = OperatorSite(d, name), VolumeWindow(window, strides, pads)
-        _refuse_window(d, x, over)
+        refuse_window(d, x, over)
         y = pool_volume(site, x.tensor, kind, over, "", count_pads=count_pads)
         return replace(x, tensor=y, exclusive=True)
     d.add(PoolNode(name, x.tensor, kind, window, strides, pads, count_pads))
     return replace(x, tensor=name, exclusive=True)
 
 
-def _refuse_window(d: Drawing, x: View, over: VolumeWindow) -> None:
+def refuse_window(d: Drawing, x: View, over: VolumeWindow) -> None:
+    """Refuse a window that does not fit into a volume."""
     try:
         over.places(d.shapes[x.tensor][:-1])
     except ValueError as error:

@@ -4,6 +4,7 @@
 
 from __future__ import annotations
 
+import zipfile
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -90,6 +91,35 @@ REFUSED: dict[str, tuple[Make, str]] = {
     "a gate": (lambda x: L.MultiHeadAttention(2, 3, use_gate=True)(x, x), "use_gate"),
     "the first axis": (L.LayerNormalization(axis=1), "only the last ones"),
 }
+
+
+@pytest.mark.parametrize("size", [0, -3])
+def test_heads_without_channels_are_refused_by_name(tmp_path: Path, size: int) -> None:
+    path = tmp_path / "net.keras"
+    save(path, SERIES, lambda x: L.MultiHeadAttention(2, 3, value_dim=2)(x, x))
+    change_config(path, '"key_dim": 3', f'"key_dim": {size}')
+    with pytest.raises(UnsupportedModelError, match=f"2 heads of {size}"):
+        load(path)
+
+
+def test_a_window_larger_than_a_volume_is_refused_by_name(tmp_path: Path) -> None:
+    path = tmp_path / "net.keras"
+    save(path, (4, 4, 4, 2), L.MaxPooling3D(2, strides=2))
+    change_config(path, '"pool_size": [2, 2, 2]', '"pool_size": [2, 9, 2]')
+    with pytest.raises(UnsupportedModelError, match="does not fit into"):
+        load(path)
+
+
+def change_config(path: Path, old: str, new: str) -> None:
+    """The file with another architecture."""
+    with zipfile.ZipFile(path) as archive:
+        parts = {name: archive.read(name) for name in archive.namelist()}
+    text = parts["config.json"].decode()
+    assert old in text
+    parts["config.json"] = text.replace(old, new).encode()
+    with zipfile.ZipFile(path, "w") as archive:
+        for name, content in parts.items():
+            archive.writestr(name, content)
 
 
 @pytest.mark.parametrize("name", REFUSED)
