@@ -35,6 +35,7 @@ from edgeinfer.base.tflite.model import (
 )
 from edgeinfer.graph.nodes import Graph, Shape
 from edgeinfer.ir import ops
+from edgeinfer.ir.bases import Accumulates
 from edgeinfer.ir.program import HostFunction, Program
 from edgeinfer.targets.edgetpu.int8.linear import FLOORS, rounds_bias
 from edgeinfer.targets.edgetpu.int8.narrowing import narrow_program
@@ -132,7 +133,7 @@ def _findings(program: Program) -> Iterator[str]:
             elementwise = isinstance(program[op.x], ops.Pair | ops.PRelu)
             if elementwise and op.rounding in FLOORS:
                 yield f"{op.name}: element-wise kernels round to nearest, the Program cuts off."
-        if not isinstance(op, ops.Conv | ops.Dense):
+        if not isinstance(op, Accumulates):
             continue
         if rounds_bias(op, program.type(op.x).frac):
             yield f"{op.name}: its bias is finer than its products and is rounded to them."
