@@ -36,6 +36,7 @@ from edgeinfer.base.tflite.model import (
 from edgeinfer.graph.nodes import Graph, Shape
 from edgeinfer.ir import ops
 from edgeinfer.ir.bases import Accumulates
+from edgeinfer.ir.host import host_functions
 from edgeinfer.ir.program import HostFunction, Program
 from edgeinfer.targets.edgetpu.int8.linear import FLOORS, rounds_bias
 from edgeinfer.targets.edgetpu.int8.narrowing import narrow_program
@@ -113,9 +114,9 @@ def convert_program(
 def convert_graph(graph: Graph, samples: Mapping[str, NDArray[np.float64]]) -> ConvertedFile:
     """A float network, its ranges calibrated on samples. A final softmax or sigmoid is left to the
     host."""
-    from edgeinfer.targets.edgetpu.int8.convert_graph import draw, find_host_outputs
+    from edgeinfer.targets.edgetpu.int8.convert_graph import draw
 
-    hosts = find_host_outputs(graph)
+    hosts = host_functions(graph)
     shapes = {node.name: node.shape for node in graph.inputs}
     data = _convert_drawing(
         lambda inputs: draw(graph, inputs, hosts), shapes, list(graph.outputs), samples
