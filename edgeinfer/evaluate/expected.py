@@ -202,7 +202,7 @@ class _Walk:
         inverse_high = 1.0 / np.maximum(least - bucket, 1.0) + slack
         inverse_high = np.minimum(inverse_high, op.inverse_type.max)
         y = bounded.between(low * inverse_low, high * inverse_high)
-        return bounded.round_values(y, Quantizer(op.type, op.rounding, op.overflow))
+        return bounded.round_values(y, op.quantizer)
 
     def _pool(self, node: g.PoolNode) -> Enclosure:
         x, rank = self.values[node.x], len(node.window)

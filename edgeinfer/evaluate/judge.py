@@ -19,6 +19,7 @@ from edgeinfer.graph import nodes as g
 from edgeinfer.ir import agreement as cosim
 from edgeinfer.ir import ops
 from edgeinfer.ir.agreement import Agreement, AgreementTally, Divergence
+from edgeinfer.ir.bases import Accumulates
 from edgeinfer.ir.engine.engine import Engine
 from edgeinfer.ir.interpret import interpret, results
 from edgeinfer.ir.program import HostFunction, Program
@@ -296,9 +297,9 @@ def _where_they_part(
     return cosim.first_divergence(program, interpret(program, one), got, sample)
 
 
-def linear_ops(program: Program) -> tuple[ops.Conv | ops.Dense, ...]:
+def linear_ops(program: Program) -> tuple[Accumulates, ...]:
     """The ops that accumulate."""
-    return tuple(op for op in program.ops if isinstance(op, ops.Conv | ops.Dense))
+    return tuple(op for op in program.ops if isinstance(op, Accumulates))
 
 
 def batch_size(program: Program) -> int:

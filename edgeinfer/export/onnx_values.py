@@ -61,7 +61,7 @@ class ValueEmitter(Emitter, ABC):
             "Conv",
             x.tensor,
             *weights,
-            kernel_shape=list(op.weight.shape[: len(op.strides)]),
+            kernel_shape=list(op.window),
             strides=list(op.strides),
             pads=onnx_pads(op.pads),
             dilations=list(op.dilation),

@@ -132,7 +132,7 @@ class QonnxEmitter(ValueEmitter):
     def requantize(self, op: Requant, carrier: Carrier) -> CarriedTensor:
         """A Quant node, which rounds and saturates at once."""
         x = self.read(op.x, carrier)
-        tensor = self.quant(x.tensor, Quantizer(op.type, op.rounding, op.overflow))
+        tensor = self.quant(x.tensor, op.quantizer)
         return replace(x, tensor=tensor, carrier=Carrier.FLOAT32, exponent=op.type.frac)
 
     def _global(self, op: Pool) -> bool:

@@ -67,18 +67,18 @@ def bound_op(
         case Constant():
             return ranges.of_values(wide(op.value))
         case Conv():
-            shift = op.type.frac - types[op.x].frac - op.weight_type.frac
+            shift = op.shift(types[op.x].frac)
             return _add_bias(_conv(op, x[op.x], shapes[op.x]), shift, op.bias)
         case Dense():
-            shift = op.type.frac - types[op.x].frac - op.weight_type.frac
+            shift = op.shift(types[op.x].frac)
             product = ranges.linear(_channels(x[op.x], shapes[op.x]), wide(op.weight))
             return _add_bias(product, shift, op.bias)
         case Scale():
-            shift = op.type.frac - types[op.x].frac - op.factor_type.frac
+            shift = op.shift(types[op.x].frac)
             product = ranges.multiply_ranges(x[op.x], ranges.of_values(wide(op.factor)))
             return _add_bias(product, shift, op.bias)
         case Requant():
-            quantizer = Quantizer(op.type, op.rounding, op.overflow)
+            quantizer = op.quantizer
             return ranges.requantize_range(x[op.x], types[op.x].frac, quantizer)
         case Clip():
             y = x[op.x]
@@ -160,9 +160,8 @@ def _channels(x: Interval, shape: Shape) -> Interval:
 
 
 def _conv(op: Conv, x: Interval, shape: Shape) -> Interval:
-    rank = len(op.strides)
     inside, outside = op.weight.shape[-2], op.weight.shape[-1] // op.groups
-    taps = int(np.prod(op.weight.shape[:rank]))
+    taps = int(np.prod(op.window))
     seen = _channels(x, shape)
     if any(pad != (0, 0) for pad in op.pads):
         seen = hull(seen, ZERO)
@@ -251,7 +250,7 @@ def _softmax(op: Softmax, channels: int) -> Interval:
     )
     ranges.multiply_ranges(e, ranges.of_values(np.asarray(channels)))  # refuses a sum that may wrap
     product = ranges.multiply_ranges(e, r)
-    quantizer = Quantizer(op.type, op.rounding, op.overflow)
+    quantizer = op.quantizer
     return ranges.requantize_range(product, op.exp_type.frac + op.inverse_type.frac, quantizer)
 
 

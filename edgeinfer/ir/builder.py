@@ -9,18 +9,26 @@ from dataclasses import dataclass, field, replace
 import numpy as np
 
 from edgeinfer.base.errors import ProgramError
+from edgeinfer.ir.bases import Accumulates
 from edgeinfer.ir.bounds import bound_op
 from edgeinfer.ir.ops import (
     Clip,
+    Constant,
+    Input,
     Op,
+    Pad,
     Pair,
     PairKind,
     Requant,
     Scale,
     Shape,
+    Softmax,
+    Table,
+    inputs_of,
     pack_weights,
+    shape_of,
 )
-from edgeinfer.ir.program import Output, Program, shape_of
+from edgeinfer.ir.program import Output, Program
 from quantization.fixed import (
     MAX_BITS,
     Fixed,
@@ -167,6 +175,48 @@ class ProgramBuilder:
     def program(self, outputs: tuple[Output, ...]) -> Program:
         """What was built."""
         return Program(self.name, tuple(self.ops), outputs)
+
+
+def prove_again(program: Program) -> Program:
+    """The same ops after inputs or roundings were changed: types that are stated stay, types that
+    are proved are proved again."""
+    builder = ProgramBuilder(program.name)
+    for op in program.ops:
+        _append(builder, op)
+    return builder.program(program.outputs)
+
+
+def _append(b: ProgramBuilder, op: Op) -> None:
+    match op:
+        case Input() | Constant() | Requant() | Softmax() | Table():
+            b.add(op)
+        case Clip():
+            shift = op.type.frac - b.frac(op.x)
+            low, high = (_move_limit(b, op.name, limit, shift) for limit in (op.low, op.high))
+            b.exact(replace(op, type=provisional(b.frac(op.x)), low=low, high=high))
+        case Pad():
+            shift = op.type.frac - b.frac(op.x)
+            value = _move_limit(b, op.name, op.value, shift) or 0
+            b.exact(replace(op, type=provisional(b.frac(op.x)), value=value))
+        case Accumulates() | Scale():  # a bias may ask for a finer grid
+            b.exact(replace(op, type=provisional(max(op.type.frac, _least(b, op)))))
+        case _:  # the others take the coarsest grid that holds them
+            b.exact(replace(op, type=provisional(_least(b, op))))
+
+
+def _least(b: ProgramBuilder, op: Op) -> int:
+    return op.grid(*(b.frac(x) for x in inputs_of(op)))[0]
+
+
+def _move_limit(b: ProgramBuilder, name: str, limit: int | None, shift: int) -> int | None:
+    """A limit on a grid that is coarser by some bits (or finer)."""
+    if limit is None:
+        return None
+    if shift <= 0:
+        return limit << -shift
+    if limit & ((1 << shift) - 1):
+        raise ProgramError(f"{b.name}: {name}: its limit {limit} is not on its operand's grid.")
+    return limit >> shift
 
 
 def compact(constants: Ints) -> Ints:

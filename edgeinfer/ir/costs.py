@@ -28,12 +28,11 @@ from typing import assert_never
 import numpy as np
 
 from edgeinfer.base.metrics import Metric, Origin
+from edgeinfer.ir.bases import Accumulates
 from edgeinfer.ir.ops import (
     Clip,
     Concat,
     Constant,
-    Conv,
-    Dense,
     Input,
     Moves,
     Op,
@@ -128,7 +127,7 @@ def cost_of(op: Op, program: Program) -> LayerCost | None:
     """One op's costs; None where it neither multiplies nor holds weights."""
     shapes = program.shapes
     match op:
-        case Conv() | Dense():
+        case Accumulates():
             positions = math.prod(shapes[op.name][:-1])
             width = program.type(op.x).bits
             bias = op.bias if np.any(op.bias) else None

@@ -152,7 +152,7 @@ class _Walk:
 
     def _linear(self, op: Conv | Dense) -> RoundingError:
         frac, x, shape = self.program.type(op.x).frac, self.ranges[op.x], self.program.shapes[op.x]
-        shift = op.type.frac - frac - op.weight_type.frac
+        shift = op.shift(frac)
         weight, bias = wide(op.weight), wide(op.bias)
         channels = weight.reshape(-1, weight.shape[-1])
         coarse = _lowest_bits(channels)
@@ -175,7 +175,7 @@ class _Walk:
 
     def _scale(self, op: Scale) -> RoundingError:
         frac = self.program.type(op.x).frac
-        shift = op.type.frac - frac - op.factor_type.frac
+        shift = op.shift(frac)
         factor, bias = np.broadcast_arrays(wide(op.factor), wide(op.bias))
         steps = np.minimum(_lowest_bits(factor[None]) * 2.0**shift, _lowest_bits(bias[None]))
         magnitude = self.ranges[op.x].magnitude.astype(np.float64)

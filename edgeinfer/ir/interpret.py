@@ -34,7 +34,7 @@ from edgeinfer.ir.ops import (
     Table,
 )
 from edgeinfer.ir.program import Program
-from quantization.fixed import Fixed, Ints, Quantizer, requantize
+from quantization.fixed import Fixed, Ints, requantize
 
 Values = dict[str, Ints]
 
@@ -107,20 +107,18 @@ def _evaluate(op: Op, values: Mapping[str, Ints], types: Mapping[str, Fixed]) ->
         case Input() | Constant():
             return values[op.name]
         case Conv():
-            shift = op.type.frac - frac(op.x) - op.weight_type.frac
+            shift = op.shift(frac(op.x))
             return (_conv(values[op.x], op) << shift) + op.bias.astype(np.int64)
         case Dense():
-            shift = op.type.frac - frac(op.x) - op.weight_type.frac
+            shift = op.shift(frac(op.x))
             product = values[op.x] @ op.weight.astype(np.int64)
             return (product << shift) + op.bias.astype(np.int64)
         case Scale():
-            shift = op.type.frac - frac(op.x) - op.factor_type.frac
+            shift = op.shift(frac(op.x))
             product = values[op.x] * op.factor.astype(np.int64)
             return (product << shift) + op.bias.astype(np.int64)
         case Requant():
-            return requantize(
-                values[op.x], frac(op.x), Quantizer(op.type, op.rounding, op.overflow)
-            )
+            return requantize(values[op.x], frac(op.x), op.quantizer)
         case Clip():
             return np.clip(values[op.x], op.low, op.high) if _is_bounded(op) else values[op.x]
         case PRelu():
@@ -169,7 +167,7 @@ def windows(x: Ints, window: Shape, strides: Shape, pads: Pads, dilation: Shape,
 
 def _conv(x: Ints, op: Conv) -> Ints:
     rank = len(op.strides)
-    window = op.weight.shape[:rank]
+    window = op.window
     seen = windows(x, window, op.strides, op.pads, op.dilation, fill=0)
     seen = np.moveaxis(seen, rank + 1, -1)  # (batch, *positions, *window, channels)
     weight = op.weight.astype(np.int64)
@@ -221,5 +219,5 @@ def _softmax(x: Ints, op: Softmax) -> Ints:
     e = op.exp.astype(np.int64)[np.minimum(below, op.exp.size - 1)]
     total = e.sum(axis=axis, keepdims=True) >> op.inverse_shift
     r = op.inverse.astype(np.int64)[np.minimum(total, op.inverse.size - 1)]
-    quantizer = Quantizer(op.type, op.rounding, op.overflow)
+    quantizer = op.quantizer
     return requantize(e * r, op.exp_type.frac + op.inverse_type.frac, quantizer)

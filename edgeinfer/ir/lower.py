@@ -5,7 +5,6 @@
 from __future__ import annotations
 
 import math
-from collections import Counter
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, fields
 from functools import reduce
@@ -16,13 +15,13 @@ import numpy as np
 from edgeinfer.base.errors import ProgramError, RecipeError, did_you_mean
 from edgeinfer.graph import nodes as g
 from edgeinfer.graph.fold import fold_batch_norms
-from edgeinfer.ir import ops
+from edgeinfer.ir import host, ops
 from edgeinfer.ir.builder import ProgramBuilder, align_integers, compact, provisional
 from edgeinfer.ir.complete import complete_recipe
 from edgeinfer.ir.lower_functions import activate, softmax
 from edgeinfer.ir.ops import PairKind, PoolKind, pack_weights
 from edgeinfer.ir.passes import optimize
-from edgeinfer.ir.program import HostFunction, Output, Program
+from edgeinfer.ir.program import Output, Program
 from quantization.fixed import (
     Fixed,
     FormatError,
@@ -87,7 +86,7 @@ def lower(graph: g.Graph, recipe: Recipe, *, host_functions: bool = True) -> Low
     findings = list(filled.findings)
     builder = ProgramBuilder(graph.name)
     walk = _Walk(builder, graph, filled.recipe, findings, {})
-    outputs = _host_outputs(graph, filled.recipe) if host_functions else {}
+    outputs = host.host_functions(graph, filled.recipe.activation) if host_functions else {}
     for node in graph.nodes:
         if node.name not in outputs:
             walk.values[node.name] = walk.lower_node(node)
@@ -119,23 +118,6 @@ def check_names(graph: g.Graph, recipe: Recipe, *, also: g.Graph) -> None:
             hint=did_you_mean(unknown[0], [*tensors, *keys])
             or f"Its tensors are {', '.join(list(graph.shapes)[:8])}.",
         )
-
-
-def _host_outputs(graph: g.Graph, recipe: Recipe) -> dict[str, tuple[str, HostFunction]]:
-    """Outputs whose last function the host applies: the tensor before it, and the function."""
-    readers = Counter(x for node in graph.nodes for x in g.inputs_of(node))
-    found: dict[str, tuple[str, HostFunction]] = {}
-    for node in graph.nodes:
-        if node.name not in graph.outputs or readers[node.name] or recipe.activation(node.name):
-            continue
-        match node:
-            case g.SoftmaxNode() if node.axis in (-1, len(graph.shapes[node.x]) - 1):
-                found[node.name] = (node.x, HostFunction.SOFTMAX)
-            case g.ActivationNode(function=g.Function.SIGMOID):
-                found[node.name] = (node.x, HostFunction.SIGMOID)
-            case _:  # the host applies no other function
-                pass
-    return found
 
 
 @dataclass(slots=True)

@@ -2,9 +2,9 @@
 # SPDX-FileCopyrightText: The edgeinfer authors
 """The ops of a Program. Each makes one value: raw integers of a shape and a fixed-point type.
 
-Ops are grouped by what they do: those that inherit from `Moves` only bring elements to other
-places, so a backend that has a gather has all of them. Operands are marked in the fields, so that
-nothing needs to know an op to find what it reads.
+Ops are grouped by what they do (`bases.py`): those that inherit from `Moves` only bring elements to
+other places, so a backend that has a gather has all of them. Fields are marked with what they are,
+so that nothing needs to know an op to find what it reads and what it holds.
 
 Two rules hold for all of them. Arithmetic is exact: a result is never rounded and never overflows,
 for its type is wide enough by proof. Only `Requant` (and the last step of `Softmax`) rounds, and it
@@ -13,22 +13,35 @@ says how. Shapes leave out the batch; images are channels last.
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field, fields
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from enum import StrEnum
 
 import numpy as np
 from numpy.typing import NDArray
 
 from edgeinfer.graph import moves
-from edgeinfer.graph.moves import Move
-from quantization.fixed import Fixed, Overflow, Rounding
+from edgeinfer.graph.nodes import dilate_window
+from edgeinfer.ir.bases import (
+    OPERAND,
+    PARAMETER,
+    Accumulates,
+    Elementwise,
+    Grid,
+    Rounds,
+    Value,
+    Windowed,
+    stored_in_type,
+    weights_of_type,
+)
+from edgeinfer.ir.bases import Moves as Moves
+from edgeinfer.ir.bases import Weights as Weights
+from edgeinfer.ir.bases import inputs_of as inputs_of
+from quantization.fixed import Fixed, Overflow, Quantizer, Rounding
 
 Shape = moves.Shape
 Pads = moves.Pads
-Weights = NDArray[np.signedinteger] | NDArray[np.unsignedinteger]
-
-
-OPERAND = {"operand": True}  # the metadata of a field that names the value, or values, to read
 
 
 class PoolKind(StrEnum):
@@ -49,117 +62,141 @@ class PairKind(StrEnum):
 
 
 @dataclass(frozen=True, slots=True, eq=False)
-class Input:
+class Input(Value):
     """Raw integers from outside, all of which fit the type."""
 
-    name: str
-    type: Fixed
     shape: Shape
 
+    def shape_of(self) -> Shape:
+        """The shape that is given."""
+        return self.shape
+
 
 @dataclass(frozen=True, slots=True, eq=False)
-class Constant:
+class Constant(Value):
     """Raw integers that depend on no input."""
 
-    name: str
-    type: Fixed
-    value: Weights
+    value: Weights = field(metadata=PARAMETER)
+
+    def shape_of(self) -> Shape:
+        """The shape of what it holds."""
+        return self.value.shape
 
 
 @dataclass(frozen=True, slots=True, eq=False)
-class Conv:
-    """y = (sum of x weight) 2^shift + bias over a window; the padding of x is zero.
+class Conv(Accumulates, Windowed):
+    """Sums over a window; the padding of x is zero.
 
-    weight: (*window, channels in / groups, channels out); bias: (channels out,), on y's grid;
-    shift = y.frac - x.frac - weight.frac >= 0, there for a bias finer than the products.
+    weight: (*window, channels in / groups, channels out).
     """
 
-    name: str
-    type: Fixed
-    x: str = field(metadata=OPERAND)
-    weight: Weights
-    weight_type: Fixed
-    bias: Weights
     strides: Shape
     pads: Pads
     dilation: Shape
     groups: int = 1
 
+    @property
+    def window(self) -> Shape:
+        """Elements that are read along each axis."""
+        return self.weight.shape[: len(self.strides)]
+
+    @property
+    def reach(self) -> Shape:
+        return dilate_window(self.window, self.dilation)
+
+    def shape_of(self, x: Shape) -> Shape:
+        """The result's shape."""
+        weight, rank = self.weight.shape, len(self.strides)
+        if len(weight) != rank + 2 or len(x) != rank + 1:
+            raise ValueError(f"weights of {weight} do not fit a value of {x}")
+        if x[-1] != weight[-2] * self.groups or weight[-1] % self.groups:
+            raise ValueError(
+                f"weights of {weight} in {self.groups} groups do not fit {x[-1]} channels"
+            )
+        self.check_bias()
+        return (*self.positions(x), weight[-1])
+
 
 @dataclass(frozen=True, slots=True, eq=False)
-class Dense:
-    """y = (x @ weight) 2^shift + bias over the last axis; weight: (in, out); shift as in Conv."""
+class Dense(Accumulates):
+    """Sums over the last axis; weight: (in, out)."""
 
-    name: str
-    type: Fixed
-    x: str = field(metadata=OPERAND)
-    weight: Weights
-    weight_type: Fixed
-    bias: Weights
+    def shape_of(self, x: Shape) -> Shape:
+        """The result's shape."""
+        if not x or self.weight.ndim != 2 or x[-1] != self.weight.shape[0]:
+            raise ValueError(f"weights of {self.weight.shape} do not fit a value of {x}")
+        self.check_bias()
+        return (*x[:-1], self.weight.shape[1])
 
 
 @dataclass(frozen=True, slots=True, eq=False)
-class Scale:
+class Scale(Elementwise):
     """y = (x factor) 2^shift + bias, element by element; factor and bias broadcast against x.
 
     The fixed-point multiplier: batch norms that are not folded, scales that are no powers of two
-    (a `Requant` follows where the product is to be rounded). shift as in Conv.
+    (a `Requant` follows where the product is to be rounded). The bias is on y's grid.
     """
 
-    name: str
-    type: Fixed
     x: str = field(metadata=OPERAND)
-    factor: Weights
+    factor: Weights = field(metadata=weights_of_type("factors", "factor_type"))
     factor_type: Fixed
-    bias: Weights
+    bias: Weights = field(metadata=PARAMETER)
+
+    def grid(self, *fracs: int) -> Grid:
+        return fracs[0] + self.factor_type.frac, None
+
+    def shift(self, x_frac: int) -> int:
+        """By how much finer the result's grid is than the products'."""
+        return self.type.frac - x_frac - self.factor_type.frac
+
+    def macs(self, shape: Shape) -> int:
+        return math.prod(shape)
 
 
 @dataclass(frozen=True, slots=True, eq=False)
-class Requant:
+class Requant(Rounds):
     """x brought to another type: rounded to its grid, then wrapped or saturated to its range."""
 
-    name: str
-    type: Fixed
-    x: str = field(metadata=OPERAND)
-    rounding: Rounding
-    overflow: Overflow
-
 
 @dataclass(frozen=True, slots=True, eq=False)
-class Clip:
+class Clip(Elementwise):
     """low <= y <= high, both raw on x's grid; None leaves that side open. ReLU is low = 0."""
 
-    name: str
-    type: Fixed
     x: str = field(metadata=OPERAND)
     low: int | None
     high: int | None
 
+    def grid(self, *fracs: int) -> Grid:
+        return fracs[0], fracs[0]
+
 
 @dataclass(frozen=True, slots=True, eq=False)
-class PRelu:
+class PRelu(Elementwise):
     """y = x where x >= 0, else x slope (which broadcasts); y.frac = x.frac + slope.frac."""
 
-    name: str
-    type: Fixed
     x: str = field(metadata=OPERAND)
-    slope: Weights
+    slope: Weights = field(metadata=weights_of_type("slopes", "slope_type"))
     slope_type: Fixed
 
+    def grid(self, *fracs: int) -> Grid:
+        frac = fracs[0] + self.slope_type.frac
+        return frac, frac
+
+    def macs(self, shape: Shape) -> int:
+        return math.prod(shape)
+
 
 @dataclass(frozen=True, slots=True, eq=False)
-class Table:
+class Table(Elementwise):
     """y = entries[x - first]: a look-up whose index is proved to stay inside the table."""
 
-    name: str
-    type: Fixed
     x: str = field(metadata=OPERAND)
     first: int
-    entries: Weights
+    entries: Weights = field(metadata=stored_in_type("entries", "type"))
 
 
 @dataclass(frozen=True, slots=True, eq=False)
-class Softmax:
+class Softmax(Value):
     """Softmax over one axis through two tables, in integers throughout.
 
     d = max(x) - x;  e = exp[min(d >> exp_shift, last)];  s = sum of e;
@@ -167,66 +204,84 @@ class Softmax:
     `exp_type` and `inverse_type` say what the entries stand for.
     """
 
-    name: str
-    type: Fixed
     x: str = field(metadata=OPERAND)
     axis: int
-    exp: Weights
+    exp: Weights = field(metadata=stored_in_type("exponentials", "exp_type"))
     exp_type: Fixed
     exp_shift: int
-    inverse: Weights
+    inverse: Weights = field(metadata=stored_in_type("inverses", "inverse_type"))
     inverse_type: Fixed
     inverse_shift: int
     rounding: Rounding
     overflow: Overflow
 
+    @property
+    def quantizer(self) -> Quantizer:
+        """How the product at its end is rounded."""
+        return Quantizer(self.type, self.rounding, self.overflow)
+
+    def shape_of(self, x: Shape) -> Shape:
+        """The operand's shape."""
+        return x
+
 
 @dataclass(frozen=True, slots=True, eq=False)
-class Pool:
+class Pool(Value, Windowed):
     """Maximum or sum over a window of the spatial axes."""
 
-    name: str
-    type: Fixed
     x: str = field(metadata=OPERAND)
     kind: PoolKind
     window: Shape
     strides: Shape
     pads: Pads
 
+    @property
+    def reach(self) -> Shape:
+        return self.window
+
+    def grid(self, *fracs: int) -> Grid:
+        return fracs[0], fracs[0]
+
+    def shape_of(self, x: Shape) -> Shape:
+        """The result's shape."""
+        widths = zip(self.pads, self.window, strict=True)
+        if self.kind is PoolKind.MAX and any(max(pad) >= width for pad, width in widths):
+            raise ValueError(f"a window of {self.window} may lie wholly in padding of {self.pads}")
+        return (*self.positions(x), x[-1])
+
 
 @dataclass(frozen=True, slots=True, eq=False)
-class Pair:
+class Pair(Elementwise):
     """Two tensors of one shape (or that broadcast), element by element."""
 
-    name: str
-    type: Fixed
     a: str = field(metadata=OPERAND)
     b: str = field(metadata=OPERAND)
     kind: PairKind
 
+    def grid(self, *fracs: int) -> Grid:
+        if self.kind is PairKind.MUL:
+            return sum(fracs), sum(fracs)
+        return max(fracs), None
+
 
 @dataclass(frozen=True, slots=True, eq=False)
-class Concat:
+class Concat(Value):
     """Tensors side by side along an axis, on the finest of their grids."""
 
-    name: str
-    type: Fixed
     xs: tuple[str, ...] = field(metadata=OPERAND)
     axis: int
 
+    def grid(self, *fracs: int) -> Grid:
+        return max(fracs), None
 
-@dataclass(frozen=True, slots=True, eq=False)
-class Moves(Move):
-    """Elements of one value at other places; `graph.moves` says where they go."""
-
-    name: str
-    type: Fixed
-    x: str = field(metadata=OPERAND)
-
-    @property
-    def fill(self) -> int:
-        """The raw integer where nothing comes from."""
-        return 0
+    def shape_of(self, *parts: Shape) -> Shape:
+        """The result's shape."""
+        axis = self.axis
+        if not 0 <= axis < len(parts[0]):
+            raise ValueError(f"there is no axis {axis} in {parts[0]}")
+        if len({(part[:axis], part[axis + 1 :]) for part in parts}) != 1:
+            raise ValueError(f"{parts} cannot be joined along axis {axis}")
+        return (*parts[0][:axis], sum(p[axis] for p in parts), *parts[0][axis + 1 :])
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -326,14 +381,9 @@ KINDS: tuple[type[Op], ...] = (  # every op that a Program may hold
 )
 
 
-def inputs_of(op: Op) -> tuple[str, ...]:
-    """Names of the values that an op reads."""
-    found: list[str] = []
-    for each in fields(op):
-        if "operand" in each.metadata:
-            held = getattr(op, each.name)
-            found += [held] if isinstance(held, str) else held
-    return tuple(found)
+def shape_of(op: Op, shapes: Mapping[str, Shape]) -> Shape:
+    """The shape of an op's value; ValueError where the op does not fit what it reads."""
+    return op.shape_of(*(shapes[x] for x in inputs_of(op)))
 
 
 def pack_weights(raw: NDArray[np.int64]) -> Weights:

@@ -5,35 +5,14 @@
 from __future__ import annotations
 
 import hashlib
-import math
 from dataclasses import dataclass, field, fields, replace
 from enum import StrEnum
-from typing import assert_never
 
 import numpy as np
 
 from edgeinfer.base.errors import ProgramError
-from edgeinfer.graph.nodes import count_windows, dilate_window
-from edgeinfer.ir.ops import (
-    Clip,
-    Concat,
-    Constant,
-    Conv,
-    Dense,
-    Input,
-    Moves,
-    Op,
-    Pair,
-    Pool,
-    PoolKind,
-    PRelu,
-    Requant,
-    Scale,
-    Shape,
-    Softmax,
-    Table,
-    inputs_of,
-)
+from edgeinfer.ir.bases import parameters_of
+from edgeinfer.ir.ops import Input, Op, Shape, inputs_of, shape_of
 from quantization.fixed import Fixed
 
 
@@ -114,124 +93,16 @@ class Program:
     @property
     def parameters(self) -> int:
         """Number of weights and biases."""
-        return sum(parameters_of(op) for op in self.ops)
+        return sum(held.size for op in self.ops for held in parameters_of(op))
 
     @property
     def macs(self) -> int:
         """Multiply-accumulates for one sample."""
-        return sum(macs_of(op, self.shapes) for op in self.ops)
+        return sum(op.macs(self.shapes[op.name]) for op in self.ops)
 
     def replace_op(self, op: Op) -> Program:
         """This Program with the op of the same name swapped for another."""
         return replace(self, ops=tuple(op if old.name == op.name else old for old in self.ops))
-
-
-def macs_of(op: Op, shapes: dict[str, Shape]) -> int:
-    """Multiply-accumulates of one op for one sample."""
-    match op:
-        case Conv():
-            positions = math.prod(shapes[op.name][:-1])
-            return positions * op.weight.size
-        case Dense():
-            return math.prod(shapes[op.name][:-1]) * op.weight.size
-        case Scale() | PRelu():
-            return math.prod(shapes[op.name])
-        case Input() | Constant() | Requant() | Clip() | Table() | Softmax() | Pool():
-            return 0
-        case Pair() | Concat() | Moves():
-            return 0
-        case _:
-            assert_never(op)
-
-
-def parameters_of(op: Op) -> int:
-    """Number of weights and biases that an op holds."""
-    match op:
-        case Conv() | Dense():
-            return op.weight.size + op.bias.size
-        case Scale():
-            return op.factor.size + op.bias.size
-        case PRelu():
-            return op.slope.size
-        case Constant():
-            return op.value.size
-        case Input() | Requant() | Clip() | Table() | Softmax() | Pool():
-            return 0
-        case Pair() | Concat() | Moves():
-            return 0
-        case _:
-            assert_never(op)
-
-
-def shape_of(op: Op, shapes: dict[str, Shape]) -> Shape:
-    """The shape of an op's value; ValueError where the op does not fit what it reads."""
-    match op:
-        case Input():
-            return op.shape
-        case Constant():
-            return op.value.shape
-        case Conv():
-            return _conv_shape(op, shapes[op.x])
-        case Dense():
-            x = shapes[op.x]
-            if not x or op.weight.ndim != 2 or x[-1] != op.weight.shape[0]:
-                raise ValueError(f"weights of {op.weight.shape} do not fit a value of {x}")
-            _check_bias(op.bias.shape, op.weight.shape[1])
-            return (*x[:-1], op.weight.shape[1])
-        case Scale():
-            return _broadcast(shapes[op.x], op.factor.shape, op.bias.shape)
-        case PRelu():
-            return _broadcast(shapes[op.x], op.slope.shape)
-        case Requant() | Clip() | Table() | Softmax():
-            return shapes[op.x]
-        case Pool():
-            x = shapes[op.x]
-            widths = zip(op.pads, op.window, strict=True)
-            hollow = any(max(pad) >= width for pad, width in widths)
-            if hollow and op.kind is PoolKind.MAX:
-                raise ValueError(f"a window of {op.window} may lie wholly in padding of {op.pads}")
-            return (*count_windows(x[:-1], op.window, op.strides, op.pads), x[-1])
-        case Pair():
-            if len(shapes[op.a]) != len(shapes[op.b]):
-                raise ValueError(
-                    f"{shapes[op.a]} and {shapes[op.b]} differ in their number of axes"
-                )
-            return np.broadcast_shapes(shapes[op.a], shapes[op.b])
-        case Concat():
-            parts, axis = [shapes[x] for x in op.xs], op.axis
-            if not 0 <= axis < len(parts[0]):
-                raise ValueError(f"there is no axis {axis} in {parts[0]}")
-            if len({(part[:axis], part[axis + 1 :]) for part in parts}) != 1:
-                raise ValueError(f"{parts} cannot be joined along axis {axis}")
-            return (*parts[0][:axis], sum(p[axis] for p in parts), *parts[0][axis + 1 :])
-        case Moves():
-            return op.shape_of(shapes[op.x])
-        case _:
-            assert_never(op)
-
-
-def _conv_shape(op: Conv, x: Shape) -> Shape:
-    rank = len(op.strides)
-    if op.weight.ndim != rank + 2 or len(x) != rank + 1:
-        raise ValueError(f"weights of {op.weight.shape} do not fit a value of {x}")
-    if x[-1] != op.weight.shape[-2] * op.groups or op.weight.shape[-1] % op.groups:
-        raise ValueError(
-            f"weights of {op.weight.shape} in {op.groups} groups do not fit {x[-1]} channels"
-        )
-    _check_bias(op.bias.shape, op.weight.shape[-1])
-    reach = dilate_window(op.weight.shape[:rank], op.dilation)
-    return (*count_windows(x[:-1], reach, op.strides, op.pads), op.weight.shape[-1])
-
-
-def _broadcast(x: Shape, *constants: Shape) -> Shape:
-    if any(len(constant) > len(x) for constant in constants):
-        raise ValueError(f"constants of {constants} have more axes than a value of {x}")
-    return np.broadcast_shapes(x, *constants)
-
-
-def _check_bias(bias: Shape, channels: int) -> None:
-    if bias != (channels,):
-        raise ValueError(f"a bias of {bias} does not fit {channels} channels")
 
 
 def _digest(program: Program) -> str:

@@ -5,31 +5,13 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import assert_never
 
 import numpy as np
 
 from edgeinfer.base.errors import ProgramError
+from edgeinfer.ir.bases import Weights, inputs_of, stored_of
 from edgeinfer.ir.bounds import bound_op
-from edgeinfer.ir.ops import (
-    Clip,
-    Concat,
-    Constant,
-    Conv,
-    Dense,
-    Input,
-    Moves,
-    Op,
-    Pair,
-    PairKind,
-    Pool,
-    PRelu,
-    Requant,
-    Scale,
-    Softmax,
-    Table,
-    Weights,
-)
+from edgeinfer.ir.ops import Clip, Op, PRelu, Softmax, Table
 from edgeinfer.ir.program import Program
 from quantization.fixed import Fixed, fixed_of_range
 from quantization.ranges import Interval, RangeError
@@ -65,33 +47,8 @@ def _check_width(op: Op, range_: Interval, where: str) -> None:
     )
 
 
-def grid_of(op: Op, types: Mapping[str, Fixed]) -> tuple[int, int | None]:
-    """Fewest and most fractional bits that an op's type may have (None: any number above)."""
-    match op:
-        case Input() | Constant() | Table() | Requant() | Softmax():
-            return -(1 << 20), None
-        case Conv() | Dense():
-            return types[op.x].frac + op.weight_type.frac, None
-        case Scale():
-            return types[op.x].frac + op.factor_type.frac, None
-        case PRelu():
-            frac = types[op.x].frac + op.slope_type.frac
-            return frac, frac
-        case Pair(kind=PairKind.MUL):
-            frac = types[op.a].frac + types[op.b].frac
-            return frac, frac
-        case Pair():
-            return max(types[op.a].frac, types[op.b].frac), None
-        case Concat():
-            return max(types[x].frac for x in op.xs), None
-        case Clip() | Pool() | Moves():
-            return types[op.x].frac, types[op.x].frac
-        case _:
-            assert_never(op)
-
-
 def _check_grid(op: Op, types: Mapping[str, Fixed], where: str) -> None:
-    least, most = grid_of(op, types)
+    least, most = op.grid(*(types[x].frac for x in inputs_of(op)))
     if op.type.frac < least or (most is not None and op.type.frac > most):
         wanted = f"exactly {least}" if least == most else f"at least {least}"
         raise ProgramError(
@@ -102,24 +59,10 @@ def _check_grid(op: Op, types: Mapping[str, Fixed], where: str) -> None:
 
 def _check_stored(op: Op, where: str) -> None:
     """Weights are integers of the type they claim."""
-    match op:
-        case Conv() | Dense():
-            _check_weights(op.weight, op.weight_type, "weights", where)
-        case Scale():
-            _check_weights(op.factor, op.factor_type, "factors", where)
-        case PRelu():
-            _check_weights(op.slope, op.slope_type, "slopes", where)
-            if op.slope_type.frac < 0:
-                raise ProgramError(f"{where}: {op.slope_type} cannot hold the slope 1 of x >= 0.")
-        case Table():
-            _check_weights(op.entries, op.type, "entries", where)
-        case Softmax():
-            _check_weights(op.exp, op.exp_type, "exponentials", where)
-            _check_weights(op.inverse, op.inverse_type, "inverses", where)
-        case Input() | Constant() | Requant() | Clip() | Pool() | Pair() | Concat() | Moves():
-            pass
-        case _:
-            assert_never(op)
+    for what, raw, type_ in stored_of(op):
+        _check_weights(raw, type_, what, where)
+    if isinstance(op, PRelu) and op.slope_type.frac < 0:
+        raise ProgramError(f"{where}: {op.slope_type} cannot hold the slope 1 of x >= 0.")
 
 
 def _check_weights(raw: Weights, type_: Fixed, what: str, where: str) -> None:
@@ -149,9 +92,5 @@ def _check_indices(op: Op, proved: Mapping[str, Interval], where: str) -> None:
                 raise ProgramError(f"{where}: a table is indexed through a negative shift.")
         case Clip(low=int() as low, high=int() as high) if low > high:
             raise ProgramError(f"{where}: nothing lies between {low} and {high}.")
-        case Input() | Constant() | Conv() | Dense() | Scale() | Requant() | Clip() | PRelu():
+        case _:  # the others have neither tables nor limits
             pass
-        case Pool() | Pair() | Concat() | Moves():
-            pass
-        case _:
-            assert_never(op)

@@ -82,9 +82,12 @@ def assert_simulates_alike(keras: Any, folder: Path, target: Any, settings: Any)
 
 @pytest.mark.slow
 @pytest.mark.timeout(7200)
+@pytest.mark.parametrize("io", list(IoType))
 @pytest.mark.parametrize("backend", list(Backend))
-def test_each_backend_simulates_alike(tmp_path: Path, keras: Any, backend: Backend) -> None:
-    settings = HlsSettings(backend=backend, io=IoType.PARALLEL)
+def test_each_backend_simulates_alike(
+    tmp_path: Path, keras: Any, backend: Backend, io: IoType
+) -> None:
+    settings = HlsSettings(backend=backend, io=io)
     skip_without_tools(settings, tmp_path / "probe")
     assert_simulates_alike(keras, tmp_path, HlsTarget(), settings)
 

@@ -36,8 +36,9 @@ from edgeinfer.ir.ops import (
     Table,
     inputs_of,
     pack_weights,
+    shape_of,
 )
-from edgeinfer.ir.program import Output, Program, shape_of
+from edgeinfer.ir.program import Output, Program
 from quantization.fixed import Fixed, Ints, Overflow, Rounding
 from tests.support.random_moves import MOVES
 

@@ -18,8 +18,9 @@ from edgeinfer.evaluate.profile.histograms import of_values
 from edgeinfer.evaluate.profile.inside import ValueStatistics, collect_statistics, worth_looking_at
 from edgeinfer.graph import nodes as g
 from edgeinfer.ir import ops
+from edgeinfer.ir.bases import Accumulates, parameters_of
 from edgeinfer.ir.bounds import bounds_of
-from edgeinfer.ir.program import Program, macs_of, parameters_of
+from edgeinfer.ir.program import Program
 from quantization.fixed import Fixed, Overflow, dequantize, fixed_of_range
 from quantization.ranges import Interval
 from quantization.recipe import Recipe
@@ -88,8 +89,8 @@ def _layer(op: ops.Op, program: Program, proved: Interval, seen: ValueStatistics
         op=type(op).__name__,
         reads=ops.inputs_of(op),
         shape=program.shapes[op.name],
-        macs=macs_of(op, program.shapes),
-        parameters=parameters_of(op),
+        macs=op.macs(program.shapes[op.name]),
+        parameters=sum(held.size for held in parameters_of(op)),
         format=str(op.type),
         weight_format=None if weight is None else str(weight[1]),
         proved_low=proved.bottom * unit,
@@ -114,7 +115,7 @@ def _count_clipped(op: ops.Op, seen: ValueStatistics) -> Clipped | None:
 def weight_of(op: ops.Op) -> tuple[ops.Weights, Fixed] | None:
     """What an op multiplies by, and its type."""
     match op:
-        case ops.Conv() | ops.Dense():
+        case Accumulates():
             return op.weight, op.weight_type
         case ops.Scale():
             return op.factor, op.factor_type

@@ -19,6 +19,7 @@ from typing import assert_never
 import numpy as np
 
 from edgeinfer.base.errors import ProgramError
+from edgeinfer.ir.bases import Accumulates
 from edgeinfer.ir.bounds import reach_of_sums, wide
 from edgeinfer.ir.engine.rewrite import RewrittenProgram
 from edgeinfer.ir.engine.round import largest_in_requant
@@ -27,7 +28,6 @@ from edgeinfer.ir.ops import (
     Clip,
     Concat,
     Constant,
-    Conv,
     Dense,
     Input,
     Moves,
@@ -45,7 +45,7 @@ from edgeinfer.ir.ops import (
     inputs_of,
 )
 from quantization import ranges
-from quantization.fixed import MAX_BITS, Overflow, Quantizer, Rounding
+from quantization.fixed import MAX_BITS, Overflow, Rounding
 from quantization.ranges import Interval
 
 PAIR_LIMIT = (1 << 15) - 1  # of the sum of two products in the 8-bit kernels
@@ -164,16 +164,16 @@ def _largest(op: Op, state: RewrittenProgram, reach: Mapping[str, int]) -> int:
     """Largest absolute value among the op's operands, partial sums and results, all as integers."""
     held = [magnitude(state.ranges[name]) for name in (*inputs_of(op), op.name)]
     match op:
-        case Conv() | Dense():
+        case Accumulates():
             sums = reach_of_sums(op, state.ranges[op.x], state.shapes[op.x])
-            shift = op.type.frac - state.types[op.x].frac - op.weight_type.frac
+            shift = op.shift(state.types[op.x].frac)
             return max(held[-1], (sums << shift) + _magnitude_of(op.bias))
         case Scale():
-            shift = op.type.frac - state.types[op.x].frac - op.factor_type.frac
+            shift = op.shift(state.types[op.x].frac)
             product = ranges.multiply_ranges(state.ranges[op.x], ranges.of_values(wide(op.factor)))
             return max(*held, (magnitude(product) << shift) + _magnitude_of(op.bias))
         case Requant():
-            quantizer = Quantizer(op.type, op.rounding, op.overflow)
+            quantizer = op.quantizer
             return max(
                 held[-1],
                 largest_in_requant(state.ranges[op.x], state.types[op.x].frac, quantizer),
@@ -203,7 +203,7 @@ def _largest_in_softmax(op: Softmax, state: RewrittenProgram) -> int:
     x = state.ranges[op.x]
     count = state.shapes[op.x][op.axis]
     e, r = _magnitude_of(op.exp), _magnitude_of(op.inverse)
-    quantizer = Quantizer(op.type, op.rounding, op.overflow)
+    quantizer = op.quantizer
     spread = x.top - x.bottom
     if max(spread, count * e, e * r) >= 1 << MAX_BITS:
         raise ProgramError(

@@ -127,7 +127,7 @@ def softmax(builder: OnnxBuilder, op: Softmax, x: CarriedTensor, range_: Interva
     r = _through(builder, op.inverse, op.inverse_shift, total, sums)
     product = replace(x, tensor=node("Mul", e.tensor, r.tensor), carrier=carrier)
     reached = Interval(np.asarray(0), np.asarray(int(op.exp.max()) * int(op.inverse.max())))
-    quantizer = Quantizer(op.type, op.rounding, op.overflow)
+    quantizer = op.quantizer
     return requantize_tensor(
         builder, product, op.exp_type.frac + op.inverse_type.frac, reached, quantizer
     )

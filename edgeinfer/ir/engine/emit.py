@@ -58,7 +58,6 @@ from edgeinfer.ir.ops import (
     inputs_of,
 )
 from edgeinfer.ir.program import Program
-from quantization.fixed import Quantizer
 from quantization.ranges import Interval
 
 
@@ -171,10 +170,6 @@ class Emitter:
         keeps = x.first and x.held == shape
         return lay_out(self.builder, x, shape, keeps if first is None else first)
 
-    def shift(self, op: Conv | Dense | Scale, frac: int) -> int:
-        """By how much finer the result's grid is than the products'."""
-        return op.type.frac - self.state.types[op.x].frac - frac
-
     def emit_op(self, op: Op, arithmetic: OpArithmetic) -> CarriedTensor:
         """The op's value, in the arithmetic that is exact for it."""
         builder, carrier, shapes = self.builder, arithmetic.carrier, self.state.shapes
@@ -183,11 +178,11 @@ class Emitter:
             case Input() | Constant():
                 return self.values[op.name]
             case Conv():
-                shift = self.shift(op, op.weight_type.frac)
+                shift = op.shift(self.state.types[op.x].frac)
                 x = self.read(op.x, carrier)
                 return conv(builder, op, x, (shapes[op.x], shapes[op.name]), shift, wanted)
             case Dense():
-                shift = self.shift(op, op.weight_type.frac)
+                shift = op.shift(self.state.types[op.x].frac)
                 x = self.read(op.x, carrier)
                 if carrier in (Carrier.UINT8, Carrier.INT8):
                     sums = float_for(arithmetic.largest)
@@ -195,7 +190,7 @@ class Emitter:
                 return dense(builder, op, x, (shapes[op.x], shapes[op.name]), shift, wanted)
             case Scale():
                 x = self.shaped(op.x, carrier)
-                shift = self.shift(op, op.factor_type.frac)
+                shift = op.shift(self.state.types[op.x].frac)
                 return scale(builder, op, x, shapes[op.name], shift, wanted)
             case Requant():
                 return self.requantize(op, carrier)
@@ -239,7 +234,7 @@ class Emitter:
 
     def requantize(self, op: Requant, carrier: Carrier) -> CarriedTensor:
         """A requantisation, with the clips that were folded into it."""
-        quantizer = Quantizer(op.type, op.rounding, op.overflow)
+        quantizer = op.quantizer
         limits = self.state.limits.get(op.name, (None, None))
         frac = self.state.types[op.x].frac
         x = self.read(op.x, carrier)

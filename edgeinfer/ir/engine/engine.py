@@ -13,12 +13,13 @@ import numpy as np
 from numpy.typing import NDArray
 
 from edgeinfer.base.errors import UsageError, did_you_mean
+from edgeinfer.ir.bases import Windowed
 from edgeinfer.ir.bounds import bounds_of
 from edgeinfer.ir.engine.choice import OpArithmetic
 from edgeinfer.ir.engine.emit import EngineModel, emit_model
 from edgeinfer.ir.engine.onnx_builder import available_threads, open_session, samples_at_once
 from edgeinfer.ir.interpret import fitting_inputs
-from edgeinfer.ir.ops import Constant, Conv, Input, Pool
+from edgeinfer.ir.ops import Constant, Conv, Input
 from edgeinfer.ir.passes import fold_constants
 from edgeinfer.ir.program import Program
 from edgeinfer.ir.verify import verify
@@ -128,8 +129,8 @@ def chosen_batch(program: Program) -> int:
     largest = 1
     for op in program.ops:
         largest = max(largest, math.prod(program.shapes[op.name]))
-        if isinstance(op, Conv | Pool):  # windows may be gathered, one copy for each tap
-            window = op.window if isinstance(op, Pool) else op.weight.shape[: len(op.strides)]
+        if isinstance(op, Windowed):  # windows may be gathered, one copy for each tap
+            window = op.window
             positions = math.prod(program.shapes[op.name][:-1])
             gathered = positions * math.prod(window) * program.shapes[op.x][-1]
             largest = max(largest, gathered // 8)

@@ -53,14 +53,14 @@ def conv(
             x.tensor,
             builder.constant(np.moveaxis(weight, (-1, -2), (0, 1))),
             builder.constant(bias),
-            kernel_shape=list(op.weight.shape[:rank]),
+            kernel_shape=list(op.window),
             strides=list(op.strides),
             pads=onnx_pads(op.pads),
             dilations=list(op.dilation),
             group=op.groups,
         )
         return CarriedTensor(tensor, x.carrier, y_shape, True, exponent)
-    window = op.weight.shape[:rank]
+    window = op.window
     seen = _windows(builder, x, x_shape, window, op.strides, op.pads, op.dilation, 0)
     product = _grouped_product(builder, seen, weight.reshape(-1, *weight.shape[-2:]), op.groups)
     tensor = builder.node("Add", product, builder.constant(bias))

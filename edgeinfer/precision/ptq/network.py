@@ -17,7 +17,8 @@ from numpy.typing import NDArray
 
 from edgeinfer.graph import nodes as g
 from edgeinfer.ir.engine.float_engine import FloatEngine
-from edgeinfer.precision.ptq.points import dependent, late_point, without_host_functions
+from edgeinfer.ir.host import without_host_functions
+from edgeinfer.precision.ptq.points import dependent, late_point
 from edgeinfer.precision.ptq.rows import means_of
 from quantization.fixed import Overflow, Quantizer, Rounding, dequantize, quantize
 

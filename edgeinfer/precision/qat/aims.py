@@ -19,8 +19,8 @@ from edgeinfer.base.metrics import Task
 from edgeinfer.data.samples import Samples, task_of
 from edgeinfer.evaluate.judge import sigmoid
 from edgeinfer.graph import nodes as g
+from edgeinfer.ir.host import host_functions
 from edgeinfer.ir.program import HostFunction
-from edgeinfer.precision.ptq.points import host_functions
 
 Floats32 = NDArray[np.float32]
 

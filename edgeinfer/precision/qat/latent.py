@@ -17,8 +17,8 @@ from numpy.typing import NDArray
 from edgeinfer.export.qkeras import KerasTensors, draw
 from edgeinfer.export.qkeras_formats import prepare_weights
 from edgeinfer.graph import nodes as g
+from edgeinfer.ir.host import host_functions
 from edgeinfer.precision.ptq.network import replace_weights
-from edgeinfer.precision.ptq.points import host_functions
 from edgeinfer.precision.ptq.weights import bias_format
 from quantization.fixed import Fixed, Quantizer
 from quantization.recipe import Recipe, WeightFormat

@@ -15,10 +15,10 @@ from edgeinfer.base.metrics import Scores
 from edgeinfer.data.samples import Samples
 from edgeinfer.evaluate import judge
 from edgeinfer.graph import nodes as g
+from edgeinfer.ir.host import host_functions
 from edgeinfer.ir.ops import Weights, pack_weights
 from edgeinfer.ir.program import Program
 from edgeinfer.precision.ptq.network import Tensors
-from edgeinfer.precision.ptq.points import host_functions
 from quantization.recipe import Recipe
 
 Floats = NDArray[np.float64]

@@ -14,11 +14,11 @@ from edgeinfer.base.metrics import Metric, Origin
 from edgeinfer.base.plan import BuildPlan
 from edgeinfer.graph.nodes import Graph
 from edgeinfer.ir.engine.float_engine import FloatEngine
+from edgeinfer.ir.host import host_functions
 from edgeinfer.ir.program import HostFunction, Program
 from edgeinfer.targets.edgetpu.files import planned_files
 from edgeinfer.targets.edgetpu.int8 import convert
 from edgeinfer.targets.edgetpu.int8.convert import ConvertedFile
-from edgeinfer.targets.edgetpu.int8.convert_graph import find_host_outputs
 from edgeinfer.targets.edgetpu.predict.prediction import TARGET, Prediction, prediction_of
 from edgeinfer.targets.edgetpu.settings import EdgeTpuSettings
 from edgeinfer.targets.edgetpu.tflite import simulate
@@ -131,7 +131,7 @@ def kernel_recipe(recipe: Recipe) -> Recipe:
 
 def _float_outputs(graph: Graph, inputs: Mapping[str, Reals]) -> dict[str, Reals]:
     """What the float network yields before what is left to the host."""
-    before = {name: tensor for name, (tensor, _) in find_host_outputs(graph).items()}
+    before = {name: tensor for name, (tensor, _) in host_functions(graph).items()}
     kept = tuple(dict.fromkeys(before.get(name, name) for name in graph.outputs))
     found = FloatEngine(replace(graph, outputs=kept)).run(inputs)
     return {name: found[before.get(name, name)].astype(np.float64) for name in graph.outputs}

@@ -12,9 +12,9 @@ import numpy as np
 
 from edgeinfer.base.devices import Device
 from edgeinfer.base.errors import UsageError
+from edgeinfer.ir.bases import Accumulates
 from edgeinfer.ir.bounds import bounds_of
 from edgeinfer.ir.ops import (
-    Conv,
     Dense,
     Op,
     Pool,
@@ -93,7 +93,7 @@ def _illegal_reuse(program: Program, settings: HlsSettings, device: Device) -> l
 
 
 def _layer_cost(
-    program: Program, settings: HlsSettings, device: Device, op: Conv | Dense, factor: int
+    program: Program, settings: HlsSettings, device: Device, op: Accumulates, factor: int
 ) -> str:
     made = estimate(program, with_reuse(settings, {op.name: factor}), device)
     layer = next(layer for layer in made.layers if layer.name == op.name)

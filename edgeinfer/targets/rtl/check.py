@@ -5,26 +5,10 @@
 from __future__ import annotations
 
 import math
-from typing import assert_never
 
 from edgeinfer.base.errors import Offence
-from edgeinfer.ir.ops import (
-    Clip,
-    Concat,
-    Constant,
-    Conv,
-    Dense,
-    Input,
-    Moves,
-    Op,
-    Pair,
-    Pool,
-    PRelu,
-    Requant,
-    Scale,
-    Softmax,
-    Table,
-)
+from edgeinfer.ir.bases import Windowed
+from edgeinfer.ir.ops import Constant, Op
 from edgeinfer.ir.program import Program
 from edgeinfer.targets.rtl.design.folding import WIDEST_INPUT_BITS
 from edgeinfer.targets.rtl.design.layers import layers_of
@@ -62,19 +46,10 @@ def _objection(op: Op, program: Program, *, straight: bool) -> str:
             f"has {math.prod(shape):,} elements a frame; designs are made for up to "
             f"{MOST_ELEMENTS:,} in a value"
         )
-    match op:
-        case Conv() | Pool():
-            axes = len(op.strides)
-            if axes > MOST_AXES and not straight:
-                return f"a window over {axes} axes has no block; over {MOST_AXES} there is one"
-            return ""
-        case (
-            Input() | Constant() | Dense() | Scale() | Requant() | Clip() | PRelu() | Table()
-            | Pair() | Concat() | Moves() | Softmax()
-        ):  # fmt: skip
-            return ""
-        case _:
-            assert_never(op)
+    if isinstance(op, Windowed) and len(op.strides) > MOST_AXES and not straight:
+        axes = len(op.strides)
+        return f"a window over {axes} axes has no block; over {MOST_AXES} there is one"
+    return ""
 
 
 def _too_much_to_unroll(program: Program, settings: RtlSettings) -> list[Offence]:

@@ -35,6 +35,8 @@ from edgeinfer.base.tflite.model import (
 )
 from edgeinfer.graph.nodes import Graph, Shape
 from edgeinfer.ir import ops
+from edgeinfer.ir.bases import Accumulates
+from edgeinfer.ir.host import host_functions
 from edgeinfer.ir.program import HostFunction, Program
 from edgeinfer.targets.edgetpu.int8.linear import FLOORS, rounds_bias
 from edgeinfer.targets.edgetpu.int8.narrowing import narrow_program
@@ -112,9 +114,9 @@ def convert_program(
 def convert_graph(graph: Graph, samples: Mapping[str, NDArray[np.float64]]) -> ConvertedFile:
     """A float network, its ranges calibrated on samples. A final softmax or sigmoid is left to the
     host."""
-    from edgeinfer.targets.edgetpu.int8.convert_graph import draw, find_host_outputs
+    from edgeinfer.targets.edgetpu.int8.convert_graph import draw
 
-    hosts = find_host_outputs(graph)
+    hosts = host_functions(graph)
     shapes = {node.name: node.shape for node in graph.inputs}
     data = _convert_drawing(
         lambda inputs: draw(graph, inputs, hosts), shapes, list(graph.outputs), samples
@@ -132,7 +134,7 @@ def _findings(program: Program) -> Iterator[str]:
             elementwise = isinstance(program[op.x], ops.Pair | ops.PRelu)
             if elementwise and op.rounding in FLOORS:
                 yield f"{op.name}: element-wise kernels round to nearest, the Program cuts off."
-        if not isinstance(op, ops.Conv | ops.Dense):
+        if not isinstance(op, Accumulates):
             continue
         if rounds_bias(op, program.type(op.x).frac):
             yield f"{op.name}: its bias is finer than its products and is rounded to them."

@@ -4,7 +4,6 @@
 
 from __future__ import annotations
 
-from collections import Counter
 from collections.abc import Mapping
 from typing import Any, assert_never
 
@@ -18,24 +17,6 @@ from edgeinfer.targets.edgetpu.int8 import drawing
 from edgeinfer.targets.edgetpu.int8.drawing import DrawnTensor
 
 Hosts = Mapping[str, tuple[str, HostFunction]]
-
-
-def find_host_outputs(graph: g.Graph) -> dict[str, tuple[str, HostFunction]]:
-    """Outputs whose last function the host applies: the tensor before it, and the function."""
-    readers = Counter(x for node in graph.nodes for x in g.inputs_of(node))
-    found: dict[str, tuple[str, HostFunction]] = {}
-    for name in graph.outputs:
-        node = graph.node(name)
-        if readers[name]:
-            continue
-        match node:
-            case g.SoftmaxNode() if node.axis in (-1, len(graph.shapes[node.x]) - 1):
-                found[name] = (node.x, HostFunction.SOFTMAX)
-            case g.ActivationNode(function=g.Function.SIGMOID):
-                found[name] = (node.x, HostFunction.SIGMOID)
-            case _:  # the host applies no other function
-                pass
-    return found
 
 
 def draw(graph: g.Graph, inputs: Mapping[str, Any], hosts: Hosts) -> dict[str, Any]:

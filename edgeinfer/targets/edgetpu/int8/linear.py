@@ -13,6 +13,7 @@ from edgeinfer.base.tflite.model import TfliteTensor
 from edgeinfer.base.tflite.options import Options
 from edgeinfer.graph.nodes import Pads, Shape, same_pads
 from edgeinfer.ir import ops
+from edgeinfer.ir.bases import Accumulates
 from edgeinfer.targets.edgetpu.int8.grid import MOST_WEIGHT, ChannelWeights, Window, by_channel
 from edgeinfer.targets.edgetpu.int8.sheet import Sheet, window_of
 from quantization.fixed import Fixed, Ints, Rounding
@@ -62,13 +63,13 @@ def held_weights(
 
 
 def _channel_weights(
-    op: ops.Conv | ops.Dense | ops.Scale, weight: ops.Weights, type_: Fixed, x: TfliteTensor
+    op: Accumulates | ops.Scale, weight: ops.Weights, type_: Fixed, x: TfliteTensor
 ) -> ChannelWeights:
     bias = op.bias.astype(np.int64)
     return held_weights(weight, type_.frac, window_of(x), bias, op.type.frac)
 
 
-def rounds_bias(op: ops.Conv | ops.Dense, x_frac: int) -> bool:
+def rounds_bias(op: Accumulates, x_frac: int) -> bool:
     """Whether a layer's bias is finer than its products, whatever grid its weights are given."""
     bias = op.bias.astype(np.int64)
     x = Window(x_frac, 0)
@@ -84,7 +85,7 @@ def _finer(bias: Ints, bias_frac: int, fracs: Ints) -> bool:
 
 
 def biases(
-    op: ops.Conv | ops.Dense | ops.Scale, fracs: Ints, window: Window, rounding: Rounding | None
+    op: Accumulates | ops.Scale, fracs: Ints, window: Window, rounding: Rounding | None
 ) -> Ints:
     """A layer's biases on the grids of its channels' sums, nudged as the kernels need it."""
     wide = np.broadcast_to(op.bias.reshape(-1), fracs.shape).astype(np.float64)

@@ -18,12 +18,13 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from edgeinfer.data.samples import draw_samples
+from edgeinfer.ir.bases import Accumulates
 from edgeinfer.ir.bounds import bounds_of
+from edgeinfer.ir.builder import prove_again
 from edgeinfer.ir.engine.engine import Engine
 from edgeinfer.ir.ops import (
     Clip,
     Concat,
-    Conv,
     Dense,
     Input,
     Moves,
@@ -42,7 +43,6 @@ from edgeinfer.ir.program import HostFunction, Program
 from edgeinfer.ir.verify import verify
 from edgeinfer.targets.edgetpu.int8.grid import LEVELS
 from edgeinfer.targets.edgetpu.int8.output_levels import levels_for, nearest_type
-from edgeinfer.targets.edgetpu.int8.reproving import prove_again
 from quantization.fixed import (
     Fixed,
     Ints,
@@ -308,7 +308,7 @@ def _deciding_alike(program: Program, op: Op, frac: int) -> Op:
     """
     shift = op.type.frac - frac
     readers = [other for other in program.ops if op.name in inputs_of(other)]
-    if not isinstance(op, Conv | Dense) or readers or shift < 2:
+    if not isinstance(op, Accumulates) or readers or shift < 2:
         return op
     classes = op.bias.size
     if classes == 1:

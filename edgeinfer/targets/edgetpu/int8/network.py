@@ -18,6 +18,7 @@ from edgeinfer.base.tflite.model import TfliteModel, TfliteTensor
 from edgeinfer.base.tflite.options import NONE, Options
 from edgeinfer.graph.nodes import Function, Shape
 from edgeinfer.ir import ops
+from edgeinfer.ir.bases import Accumulates
 from edgeinfer.ir.ops import PairKind, PoolKind
 from edgeinfer.targets.edgetpu.int8 import linear
 from edgeinfer.targets.edgetpu.int8.grid import Window
@@ -184,7 +185,7 @@ class _Pen:
         while isinstance(op, ops.Requant | ops.Clip) and op.x in self.storage.fused:
             op = self.storage.program[op.x]
         match op:
-            case ops.Conv() | ops.Dense():
+            case Accumulates():
                 return True
             case ops.Scale():
                 return not isinstance(self.storage.program[op.x], ops.Pool)

@@ -18,6 +18,7 @@ from edgeinfer.base.errors import Offence
 from edgeinfer.graph.functions import evaluate
 from edgeinfer.graph.nodes import Function, Shape, same_pads
 from edgeinfer.ir import ops
+from edgeinfer.ir.bases import Accumulates
 from edgeinfer.ir.bounds import bounds_of
 from edgeinfer.ir.ops import PoolKind, inputs_of
 from edgeinfer.ir.program import Program
@@ -117,7 +118,7 @@ class _Walk:
             return False
         reader = self.readers[op.name][0]
         match op:
-            case ops.Conv() | ops.Dense() | ops.Pair() | ops.PRelu() | ops.Scale():
+            case Accumulates() | ops.Pair() | ops.PRelu() | ops.Scale():
                 return isinstance(reader, ops.Requant | ops.Clip)
             case ops.Pool():
                 return op.kind is PoolKind.SUM and isinstance(reader, ops.Scale)
@@ -162,7 +163,7 @@ class _Walk:
                 source = self.program[op.x]
                 if isinstance(source, ops.Clip) and op.overflow is not Overflow.WRAP:
                     ends = np.asarray(self.levels[op.x])
-                    quantizer = Quantizer(op.type, op.rounding, op.overflow)
+                    quantizer = op.quantizer
                     bottom, top = requantize(ends, source.type.frac, quantizer).tolist()
                     low = max(low, min(bottom, 0))
                     high = min(high, max(top, 0))
@@ -193,7 +194,7 @@ class _Walk:
     def _check(self, op: ops.Op) -> None:
         """What has no equal among the int8 operators, apart from width."""
         match op:
-            case ops.Conv() | ops.Dense():
+            case Accumulates():
                 self._check_weights(op, op.weight, op.weight_type.frac)
                 if isinstance(op, ops.Conv) and not 1 <= len(op.strides) <= 2:
                     self.refuse(op, f"a window of {len(op.strides)} axes")

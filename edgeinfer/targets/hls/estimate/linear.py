@@ -240,7 +240,7 @@ def conv_stage(
     f = a.fabric
     sum_bits = kept_bits or op.type.bits
     made = matrix(f, op, x.bits, sum_bits, kept_bits, strategy, reuse)
-    window = op.weight.shape[: len(op.strides)]
+    window = op.window
     window_bits = math.prod(window) * size[-1] * x.bits
     stage = _plain_stage(op, "conv", made, out, reuse, reads)
     folded = strategy is Strategy.RESOURCE
@@ -282,7 +282,7 @@ def pixel_cycles(f: HlsFabric, op: Conv, made: Matrix, folded: bool) -> int:
     window of the one before is through; in one dimension, its control takes three cycles more."""
     if folded:
         return made.cycles + made.cuts + PIXEL_OVERHEAD
-    window = op.weight.shape[: len(op.strides)]
+    window = op.window
     if f.tool is HlsTool.VIVADO or op.groups > 1 or math.prod(window) == 1:
         return made.cycles
     control = LINE_CONTROL if len(window) == 1 else 0

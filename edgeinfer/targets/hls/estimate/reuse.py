@@ -12,7 +12,6 @@ import bisect
 import math
 from dataclasses import dataclass
 
-from edgeinfer.graph.nodes import dilate_window
 from edgeinfer.ir.ops import Conv, Dense, Op
 from edgeinfer.ir.program import Program
 from edgeinfer.targets.hls.settings import Backend, HlsSettings, Strategy
@@ -53,7 +52,7 @@ def multiplication_size(op: Conv | Dense) -> tuple[int, int]:
         case Dense():
             return op.weight.shape[0], outputs
         case Conv():
-            window = dilate_window(op.weight.shape[: len(op.dilation)], op.dilation)
+            window = op.reach
             return math.prod(window) * op.weight.shape[-2] * op.groups, outputs
 
 

@@ -24,7 +24,7 @@ from edgeinfer.base.errors import EdgeInferError, ToolFailedError, ToolMissingEr
 from edgeinfer.base.names import Identifier, Operand, OwnText, Variable
 from edgeinfer.base.plan import BuildPlan
 from edgeinfer.base.scratch import scratch_folder
-from edgeinfer.ir.ops import Conv, Dense
+from edgeinfer.ir.bases import Accumulates
 from edgeinfer.ir.program import Program
 from edgeinfer.targets.hls.estimate.reuse import effective_strategy, reuse_of
 from edgeinfer.targets.hls.project import manifest
@@ -161,7 +161,7 @@ def _reuse(layer: ProjectLayer, program: Program, settings: HlsSettings) -> int:
     pointwise one, and then names a kernel that it does not have."""
     op = program[layer.op]
     folded = effective_strategy(layer.op, settings) is Strategy.RESOURCE
-    if folded and isinstance(op, Conv | Dense):
+    if folded and isinstance(op, Accumulates):
         return reuse_of(op, settings)
     return settings.reuse_for(layer.op)
 

@@ -12,7 +12,7 @@ import numpy as np
 from edgeinfer.ir import ops
 from edgeinfer.ir.ops import Op, PairKind, PoolKind, Shape, Weights, pack_weights
 from edgeinfer.targets.hls.project.spec import StoredIntegers, exactly
-from quantization.fixed import Fixed, Ints, Overflow, Quantizer, fixed_of_range, requantize
+from quantization.fixed import Fixed, Ints, Overflow, fixed_of_range, requantize
 
 if TYPE_CHECKING:
     from edgeinfer.targets.hls.project.layout import ProjectLayout
@@ -31,7 +31,7 @@ MERGES = {
 def place_requant(layout: ProjectLayout, op: ops.Requant) -> None:
     """The result's type rounds and overflows. Where it drops more bits than there are, only its
     sign counts, and the types of the C-simulation refuse to round: two numbers take their place."""
-    result = Quantizer(op.type, op.rounding, op.overflow)
+    result = op.quantizer
     x, shape = layout.of_value[op.x], layout.program.shapes[op.name]
     if only_zero(op):
         nothing = StoredIntegers("values", np.array([0, 0]), op.type)
@@ -139,7 +139,7 @@ def place_softmax(layout: ProjectLayout, op: ops.Softmax) -> None:
     }
     layout.exact(
         op, "softmax", (layout.of_value[op.x],), shape,
-        Quantizer(op.type, op.rounding, op.overflow), constants=constants,
+        op.quantizer, constants=constants,
         stored=(
             StoredIntegers("exps", op.exp, op.exp_type),
             StoredIntegers("inverses", op.inverse, op.inverse_type),

@@ -71,7 +71,7 @@ def place_conv(layout: ProjectLayout, op: ops.Conv) -> None:
     if any(step > 1 for step in op.dilation):
         layout.findings.append(
             f"{op.name}: hls4ml has no dilation that works in every mode; its window of "
-            f"{_times(op.weight.shape[:rank])} is written as one of {_times(weight.shape[:rank])} "
+            f"{_times(op.window)} is written as one of {_times(weight.shape[:rank])} "
             f"with zeros."
         )
     rows = layout.streams and rank == 2 and weight.shape[0] == 1 and op.strides[0] > 1
@@ -193,7 +193,7 @@ def place_requant(layout: ProjectLayout, op: ops.Requant) -> None:
     the type, which has to be rounded to it as any int: not to a grid coarser than all its bits."""
     far = exact_layers.drops_all(layout, op) or op.type.frac < -BITS_OF_INT
     if not far and not op.type.signed and op.overflow in SATURATING:
-        _relu(layout, op, Quantizer(op.type, op.rounding, op.overflow))
+        _relu(layout, op, op.quantizer)
     else:
         exact_layers.place_requant(layout, op)
 

@@ -12,12 +12,12 @@ from typing import assert_never
 import numpy as np
 
 from edgeinfer.base.names import Identifier, identifier
+from edgeinfer.ir.bases import Accumulates
 from edgeinfer.ir.ops import (
     Clip,
     Concat,
     Constant,
     Conv,
-    Dense,
     Input,
     Moves,
     Op,
@@ -166,7 +166,7 @@ class Build:
                 self.inputs.append(NetlistPort(op.name, stream.name))
                 self.place(blocks.ingress(stream, op.name))
                 self.deliver(op, stream)
-            case Conv() | Dense():
+            case Accumulates():
                 self.deliver(op, self.layer(op, size))
             case Pool():
                 self.deliver(op, self.pool(op, size))
@@ -198,13 +198,13 @@ class Build:
         self.place(connect(x, y))
         self.deliver(op, y)
 
-    def layer(self, op: Conv | Dense, size: int) -> Stream:
+    def layer(self, op: Accumulates, size: int) -> Stream:
         fold = self.folding.folds[op.name]
         x = self.read(op.x)
         if isinstance(op, Conv) and not pointwise(op):
             shape = Sliding(
                 self.program.shapes[op.x],
-                op.weight.shape[: len(op.strides)],
+                op.window,
                 op.strides,
                 op.dilation,
                 op.pads,
@@ -214,7 +214,7 @@ class Build:
         else:
             x = self.with_lanes(x, fold.simd, op.name)
         y = self.stream(op.name, op.type, fold.pe, size)
-        shift = op.type.frac - x.type.frac - op.weight_type.frac
+        shift = op.shift(x.type.frac)
         bias = op.bias.astype(np.int64)
         self.place(blocks.mac(x, y, y.name, matrix_of(op), op.weight_type, bias, shift))
         return y

@@ -9,6 +9,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from edgeinfer.ir.bases import Accumulates
 from edgeinfer.ir.ops import Conv, Dense, Op
 from edgeinfer.ir.program import Program
 from edgeinfer.targets.rtl.settings import Fold
@@ -66,14 +67,14 @@ def layers_of(program: Program) -> tuple[MatrixLayer, ...]:
 
 def pointwise(op: Conv) -> bool:
     """Whether a convolution looks at one pixel at a time, and at every one."""
-    ones = (*op.weight.shape[: len(op.strides)], *op.strides)
+    ones = (*op.window, *op.strides)
     return all(size == 1 for size in ones) and all(pad == (0, 0) for pad in op.pads)
 
 
-def matrix_of(op: Conv | Dense) -> Ints:
+def matrix_of(op: Accumulates) -> Ints:
     """The weights as (inputs, outputs); where channels are in groups, zeros join them."""
     weight = op.weight.astype(np.int64)
-    if isinstance(op, Dense):
+    if not isinstance(op, Conv):
         return weight
     inside, outside = weight.shape[-2], weight.shape[-1] // op.groups
     taps = math.prod(weight.shape[:-2])

@@ -9,7 +9,8 @@ from dataclasses import replace
 
 from edgeinfer.base.errors import UsageError
 from edgeinfer.base.names import identifier, remark
-from edgeinfer.ir.ops import Constant, Conv, Dense, Input, Op, Shape
+from edgeinfer.ir.bases import Accumulates
+from edgeinfer.ir.ops import Constant, Input, Op, Shape
 from edgeinfer.ir.program import Program
 from edgeinfer.targets.rtl.design import blocks
 from edgeinfer.targets.rtl.design.build import Build, uses_of
@@ -50,7 +51,7 @@ def _size(op: Op, program: Program) -> int:
     layer = layer_of(op, program)
     if layer is None:
         return 0 if isinstance(op, Input | Constant) else math.prod(program.shapes[op.name])
-    assert isinstance(op, Conv | Dense)
+    assert isinstance(op, Accumulates)
     return digit_count(matrix_of(op)) * layer.vectors
 
 

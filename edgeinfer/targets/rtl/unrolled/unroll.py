@@ -40,7 +40,7 @@ from edgeinfer.targets.rtl.design.layers import matrix_of
 from edgeinfer.targets.rtl.unrolled.cells import Circuit, Wire
 from edgeinfer.targets.rtl.unrolled.shift_add import AdderGraph, shared_graph
 from edgeinfer.targets.rtl.unrolled.sums import AdderBuilder
-from quantization.fixed import Quantizer, fixed_of_range
+from quantization.fixed import fixed_of_range
 
 Wires = NDArray[Any]  # of Wire, in a value's shape
 
@@ -91,7 +91,7 @@ class _Unroll:
             case Scale():
                 factor = np.broadcast_to(op.factor.astype(np.int64), shape)
                 bias = np.broadcast_to(op.bias.astype(np.int64), shape)
-                shift = op.type.frac - self.frac(op.x) - op.factor_type.frac
+                shift = op.shift(self.frac(op.x))
                 return self.multiply(values[op.x], factor, shift, bias)
             case PRelu():
                 slope = np.broadcast_to(op.slope.astype(np.int64), shape)
@@ -101,7 +101,7 @@ class _Unroll:
                 each = zip(spread.flat, other.flat, slope.flat, strict=True)
                 return _array([circuit.branch(x, shift, y, int(s)) for x, y, s in each], shape)
             case Requant():
-                quantizer = Quantizer(op.type, op.rounding, op.overflow)
+                quantizer = op.quantizer
                 frac = self.frac(op.x)
                 return _each(values[op.x], lambda x: circuit.requantise(x, frac, quantizer))
             case Clip():
@@ -142,7 +142,7 @@ class _Unroll:
 
     def dense(self, op: Dense, x: Wires) -> Wires:
         graph = shared_graph(op.weight.astype(np.int64))
-        shift = op.type.frac - self.frac(op.x) - op.weight_type.frac
+        shift = op.shift(self.frac(op.x))
         rows = x.reshape(-1, x.shape[-1])
         found = [self.vector(row, graph, shift, op.bias) for row in rows]
         return _array(list(itertools.chain(*found)), (*x.shape[:-1], op.weight.shape[1]))
@@ -153,9 +153,9 @@ class _Unroll:
 
     def conv(self, op: Conv, x: Wires, shape: Shape) -> Wires:
         graph = shared_graph(matrix_of(op))
-        shift = op.type.frac - self.frac(op.x) - op.weight_type.frac
+        shift = op.shift(self.frac(op.x))
         nothing = self.circuit.literal(0)
-        window = op.weight.shape[: len(op.strides)]
+        window = op.window
         seen = _windows(x, window, op.strides, op.dilation, op.pads, shape[:-1])
         found: list[Wire] = []
         for places in seen:
