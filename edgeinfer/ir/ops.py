@@ -215,6 +215,29 @@ class Concat:
     axis: int
 
 
+class Repeatable:
+    """What a recurrence repeats: a Program, which consists of ops; see `program.body_of`."""
+
+    __slots__ = ()
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Scan:
+    """A recurrence: a body that runs once for each entry along the first axis of its sequences.
+
+    The body's inputs are one entry of each of `xs`, then the states; its outputs are what a step
+    yields, then the states that the next step reads. `starts` are the states of the first step.
+    y holds what all steps yield along a new first axis (`stacked`), or what the last one yields.
+    """
+
+    name: str
+    type: Fixed
+    xs: tuple[str, ...] = field(metadata=OPERAND)
+    starts: tuple[str, ...] = field(metadata=OPERAND)
+    body: Repeatable
+    stacked: bool
+
+
 @dataclass(frozen=True, slots=True, eq=False)
 class Moves(Move):
     """Elements of one value at other places; `graph.moves` says where they go."""
@@ -300,6 +323,7 @@ Op = (
     | Pool
     | Pair
     | Concat
+    | Scan
     | Moves
 )
 KINDS: tuple[type[Op], ...] = (  # every op that a Program may hold
@@ -316,6 +340,7 @@ KINDS: tuple[type[Op], ...] = (  # every op that a Program may hold
     Pool,
     Pair,
     Concat,
+    Scan,
     Reshape,
     Transpose,
     Pad,

@@ -6,6 +6,7 @@ from __future__ import annotations
 
 import hashlib
 import math
+from collections.abc import Iterator
 from dataclasses import dataclass, field, fields, replace
 from enum import StrEnum
 from typing import assert_never
@@ -27,8 +28,10 @@ from edgeinfer.ir.ops import (
     Pool,
     PoolKind,
     PRelu,
+    Repeatable,
     Requant,
     Scale,
+    Scan,
     Shape,
     Softmax,
     Table,
@@ -55,7 +58,7 @@ class Output:
 
 
 @dataclass(frozen=True, slots=True, eq=False)
-class Program:
+class Program(Repeatable):
     """A quantized network in integers. No floats anywhere."""
 
     name: str
@@ -116,6 +119,13 @@ class Program:
         """Number of weights and biases."""
         return sum(parameters_of(op) for op in self.ops)
 
+    def all_ops(self) -> Iterator[Op]:
+        """Every op, and after a recurrence those of its body."""
+        for op in self.ops:
+            yield op
+            if isinstance(op, Scan):
+                yield from body_of(op).all_ops()
+
     @property
     def macs(self) -> int:
         """Multiply-accumulates for one sample."""
@@ -124,6 +134,24 @@ class Program:
     def replace_op(self, op: Op) -> Program:
         """This Program with the op of the same name swapped for another."""
         return replace(self, ops=tuple(op if old.name == op.name else old for old in self.ops))
+
+
+def body_of(op: Scan) -> Program:
+    """The Program that a recurrence repeats."""
+    assert isinstance(op.body, Program)
+    return op.body
+
+
+def states_of(op: Scan) -> tuple[tuple[str, Input], ...]:
+    """For each state: the body's value that the next step reads, and the input that it becomes."""
+    body = body_of(op)
+    values = (output.value for output in body.outputs[1:])
+    return tuple(zip(values, body.inputs[len(op.xs) :], strict=True))
+
+
+def inputs_given(op: Scan) -> tuple[tuple[str, Input], ...]:
+    """For each input of the body: the value that it is, or is a part of, in the first step."""
+    return tuple(zip(inputs_of(op), body_of(op).inputs, strict=True))
 
 
 def macs_of(op: Op, shapes: dict[str, Shape]) -> int:
@@ -136,6 +164,8 @@ def macs_of(op: Op, shapes: dict[str, Shape]) -> int:
             return math.prod(shapes[op.name][:-1]) * op.weight.size
         case Scale() | PRelu():
             return math.prod(shapes[op.name])
+        case Scan():
+            return shapes[op.xs[0]][0] * body_of(op).macs
         case Input() | Constant() | Requant() | Clip() | Table() | Softmax() | Pool():
             return 0
         case Pair() | Concat() | Moves():
@@ -154,7 +184,9 @@ def parameters_of(op: Op) -> int:
         case PRelu():
             return op.slope.size
         case Constant():
-            return op.value.size
+            return op.value.size if op.value.any() else 0  # zeros take no memory
+        case Scan():
+            return body_of(op).parameters
         case Input() | Requant() | Clip() | Table() | Softmax() | Pool():
             return 0
         case Pair() | Concat() | Moves():
@@ -204,10 +236,30 @@ def shape_of(op: Op, shapes: dict[str, Shape]) -> Shape:
             if len({(part[:axis], part[axis + 1 :]) for part in parts}) != 1:
                 raise ValueError(f"{parts} cannot be joined along axis {axis}")
             return (*parts[0][:axis], sum(p[axis] for p in parts), *parts[0][axis + 1 :])
+        case Scan():
+            return _scan_shape(op, shapes)
         case Moves():
             return op.shape_of(shapes[op.x])
         case _:
             assert_never(op)
+
+
+def _scan_shape(op: Scan, shapes: dict[str, Shape]) -> Shape:
+    body = body_of(op)
+    if len(body.inputs) != len(inputs_of(op)) or len(body.outputs) != 1 + len(op.starts):
+        raise ValueError(f"a body of {len(body.inputs)} inputs does not fit {inputs_of(op)}")
+    steps = {shapes[x][0] for x in op.xs if shapes[x]}
+    if len(steps) != 1:
+        raise ValueError(f"its sequences have {sorted(steps)} steps")
+    for number, (x, given) in enumerate(inputs_given(op)):
+        shape = shapes[x][1:] if number < len(op.xs) else shapes[x]
+        if shape != given.shape:
+            raise ValueError(f"%{x} of {shapes[x]} does not fit the body's {given.shape}")
+    for value, state in states_of(op):
+        if body.shapes[value] != state.shape:
+            raise ValueError(f"a state of {state.shape} becomes {body.shapes[value]}")
+    yielded = body.shapes[body.outputs[0].value]
+    return (*steps, *yielded) if op.stacked else yielded
 
 
 def _conv_shape(op: Conv, x: Shape) -> Shape:
@@ -234,8 +286,9 @@ def _check_bias(bias: Shape, channels: int) -> None:
         raise ValueError(f"a bias of {bias} does not fit {channels} channels")
 
 
-def _digest(program: Program) -> str:
-    """Hash every field of every op; values are known by position, so that names do not matter."""
+def _digest(program: Program, *, inside: bool = False) -> str:
+    """Hash every field of every op; values are known by position, so that names do not matter, but
+    for those of inputs and outputs, unless the Program is the body `inside` another."""
     number = {op.name: str(i) for i, op in enumerate(program.ops)}
     state = hashlib.sha256()
 
@@ -244,6 +297,8 @@ def _digest(program: Program) -> str:
             case np.ndarray():
                 state.update(f"{item.shape}".encode())
                 state.update(np.ascontiguousarray(item, dtype="<i8").tobytes())
+            case Program():
+                state.update(_digest(item, inside=True).encode())
             case _:  # numbers, names and types read the same on every machine
                 state.update(f"{item}".encode())
         state.update(b";")
@@ -255,8 +310,8 @@ def _digest(program: Program) -> str:
             if "operand" in spec.metadata:
                 item = number[item] if isinstance(item, str) else tuple(number[x] for x in item)
             elif spec.name == "name":
-                item = op.name if isinstance(op, Input) else ""
+                item = op.name if isinstance(op, Input) and not inside else ""
             feed(item)
     for output in program.outputs:
-        feed((output.name, number[output.value], output.host))
+        feed(("" if inside else output.name, number[output.value], output.host))
     return state.hexdigest()

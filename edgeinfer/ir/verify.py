@@ -26,11 +26,12 @@ from edgeinfer.ir.ops import (
     PRelu,
     Requant,
     Scale,
+    Scan,
     Softmax,
     Table,
     Weights,
 )
-from edgeinfer.ir.program import Program
+from edgeinfer.ir.program import Program, body_of, inputs_given, states_of
 from quantization.fixed import Fixed, fixed_of_range
 from quantization.ranges import Interval, RangeError
 
@@ -43,7 +44,7 @@ def verify(program: Program) -> dict[str, Interval]:
         where = f"{program.name}: {type(op).__name__.lower()} %{op.name}"
         _check_grid(op, types, where)
         _check_stored(op, where)
-        _check_indices(op, proved, where)
+        _check_indices(op, proved, types, where)
         try:
             proved[op.name] = bound_op(op, proved, types, program.shapes)
         except RangeError as error:
@@ -84,6 +85,9 @@ def grid_of(op: Op, types: Mapping[str, Fixed]) -> tuple[int, int | None]:
             return max(types[op.a].frac, types[op.b].frac), None
         case Concat():
             return max(types[x].frac for x in op.xs), None
+        case Scan():
+            frac = body_of(op).type(body_of(op).outputs[0].value).frac
+            return frac, frac
         case Clip() | Pool() | Moves():
             return types[op.x].frac, types[op.x].frac
         case _:
@@ -116,10 +120,27 @@ def _check_stored(op: Op, where: str) -> None:
         case Softmax():
             _check_weights(op.exp, op.exp_type, "exponentials", where)
             _check_weights(op.inverse, op.inverse_type, "inverses", where)
+        case Scan():
+            _check_body(op, where)
         case Input() | Constant() | Requant() | Clip() | Pool() | Pair() | Concat() | Moves():
             pass
         case _:
             assert_never(op)
+
+
+def _check_body(op: Scan, where: str) -> None:
+    """The body keeps every law, and a state that it leaves is one that it can read."""
+    proved = verify(body_of(op))
+    for value, state in states_of(op):
+        _check_given(f"{where}: %{value}", body_of(op).type(value), proved[value], state)
+
+
+def _check_given(where: str, type_: Fixed, range_: Interval, given: Input) -> None:
+    low, high = range_.bottom, range_.top
+    if type_.frac != given.type.frac or low < given.type.raw_min or high > given.type.raw_max:
+        raise ProgramError(
+            f"{where} of {type_} spans {low}..{high}, but the body reads it as {given.type}."
+        )
 
 
 def _check_weights(raw: Weights, type_: Fixed, what: str, where: str) -> None:
@@ -132,7 +153,10 @@ def _check_weights(raw: Weights, type_: Fixed, what: str, where: str) -> None:
         raise ProgramError(f"{where}: {what} span {low}..{high}, beyond their type {type_}.")
 
 
-def _check_indices(op: Op, proved: Mapping[str, Interval], where: str) -> None:
+def _check_indices(
+    op: Op, proved: Mapping[str, Interval], types: Mapping[str, Fixed], where: str
+) -> None:
+    """What is read lies within what the op has been made for."""
     match op:
         case Table():
             low, high = proved[op.x].bottom, proved[op.x].top
@@ -149,6 +173,9 @@ def _check_indices(op: Op, proved: Mapping[str, Interval], where: str) -> None:
                 raise ProgramError(f"{where}: a table is indexed through a negative shift.")
         case Clip(low=int() as low, high=int() as high) if low > high:
             raise ProgramError(f"{where}: nothing lies between {low} and {high}.")
+        case Scan():
+            for x, given in inputs_given(op):
+                _check_given(f"{where}: %{x}", types[x], proved[x], given)
         case Input() | Constant() | Conv() | Dense() | Scale() | Requant() | Clip() | PRelu():
             pass
         case Pool() | Pair() | Concat() | Moves():

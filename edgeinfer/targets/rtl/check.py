@@ -22,6 +22,7 @@ from edgeinfer.ir.ops import (
     PRelu,
     Requant,
     Scale,
+    Scan,
     Softmax,
     Table,
 )
@@ -73,6 +74,8 @@ def _objection(op: Op, program: Program, *, straight: bool) -> str:
             | Pair() | Concat() | Moves() | Softmax()
         ):  # fmt: skip
             return ""
+        case Scan():
+            return "recurrences have no block"
         case _:
             assert_never(op)
 

@@ -49,6 +49,8 @@ def _append(b: ProgramBuilder, op: ops.Op) -> None:
             shift = op.type.frac - b.frac(op.x)
             value = _move_limit(b, op.name, op.value, shift) or 0
             b.exact(replace(op, type=provisional(b.frac(op.x)), value=value))
+        case ops.Scan():
+            raise AssertionError(op)  # `convert` has unrolled it
         case ops.Pool() | ops.Moves():
             b.exact(replace(op, type=provisional(b.frac(op.x))))
         case _:
