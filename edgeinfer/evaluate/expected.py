@@ -52,10 +52,13 @@ class _Walk:
     batch: int
     values: dict[str, Enclosure] = field(default_factory=dict)
 
-    def value_of(self, node: g.Node, inputs: Mapping[str, Floats]) -> Enclosure:
+    def value_of(self, node: g.Node, inputs: Mapping[str, Floats | Enclosure]) -> Enclosure:
         """A node's tensor in its format."""
         if isinstance(node, g.InputNode):
-            exact = Enclosure(np.asarray(inputs[node.name], np.float64))
+            given = inputs[node.name]
+            if not isinstance(given, Enclosure):
+                given = Enclosure(np.asarray(given, np.float64))
+            exact = given
         else:
             exact = self._exact(node)
         out = self.recipe.activation(node.name)
@@ -97,6 +100,8 @@ class _Walk:
                 axis = node.axis % len(self.graph.shapes[node.name]) + 1
                 parts = [self.values[x] for x in node.xs]
                 return bounded.join(parts, lambda arrays: np.concatenate(arrays, axis))
+            case g.ScanNode():
+                return self._scan(node)
             case g.PadNode():
                 return self._pad(node)
             case g.MoveNode():
@@ -243,6 +248,27 @@ class _Walk:
                 return _divide(total, np.full((), float(len(xs))))
             case _:
                 assert_never(node.kind)
+
+    def _scan(self, node: g.ScanNode) -> Enclosure:
+        """Step by step; a state is rounded to its format when a step reads it."""
+        names = [given.name for given in node.body.inputs]
+        states = [self.values[x] for x in node.starts]
+        yielded: list[Enclosure] = []
+        for step in range(self.graph.shapes[node.xs[0]][0]):
+            xs = [self._entry(self.values[x], step) for x in node.xs]
+            inputs = dict(zip(names, [*xs, *states], strict=True))
+            walk = _Walk(node.body, self.recipe, self.built, self.batch)
+            for each in node.body.nodes:
+                walk.values[each.name] = walk.value_of(each, inputs)
+            y, *states = [walk.values[tensor] for tensor in node.body.outputs]
+            yielded.append(y)
+        if not node.stacked:
+            return yielded[-1]
+        return bounded.join(yielded, lambda arrays: np.stack(arrays, 1))
+
+    @staticmethod
+    def _entry(x: Enclosure, step: int) -> Enclosure:
+        return bounded.move_elements(x, lambda values: values[:, step])
 
     def _pad(self, node: g.PadNode) -> Enclosure:
         x, value = self.values[node.x], node.value

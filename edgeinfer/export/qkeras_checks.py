@@ -34,6 +34,7 @@ from edgeinfer.graph.nodes import (
     PoolNodeKind,
     PReluNode,
     ReshapeNode,
+    ScanNode,
     Shape,
     SliceNode,
     SoftmaxNode,
@@ -138,6 +139,8 @@ def layer_obstacle(node: Node, graph: Graph, quantizer: Quantizer | None) -> str
             if node.kind is MergeKind.SUBTRACT and len(node.xs) != 2:
                 return f"Keras subtracts two tensors, not {len(node.xs)}"
             return None
+        case ScanNode():
+            return "recurrences are not written as layers"
         case _:
             assert_never(node)
 

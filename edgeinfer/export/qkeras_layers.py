@@ -35,6 +35,7 @@ from edgeinfer.graph.nodes import (
     PoolNodeKind,
     PReluNode,
     ReshapeNode,
+    ScanNode,
     SliceNode,
     SoftmaxNode,
     TransposeNode,
@@ -151,7 +152,7 @@ class Layers:
             case ConcatNode():
                 axis = node.axis + 1 if node.axis >= 0 else node.axis
                 return kl.Concatenate(axis=axis, name=name)([self._x(x) for x in node.xs])
-            case InputNode() | ConstantNode() | MoveNode():
+            case InputNode() | ConstantNode() | MoveNode() | ScanNode():
                 raise AssertionError(node)  # made elsewhere, or refused before
             case _:
                 assert_never(node)

@@ -22,6 +22,7 @@ from edgeinfer.graph.nodes import (
     InputNode,
     MergeNode,
     Node,
+    ScanNode,
     inputs_of,
 )
 
@@ -91,4 +92,7 @@ def rewire_node(node: Node, renamed: dict[str, str]) -> Node:
         return node
     if isinstance(node, MergeNode | ConcatNode):
         return replace(node, xs=tuple(renamed.get(x, x) for x in node.xs))
+    if isinstance(node, ScanNode):
+        xs, starts = (tuple(renamed.get(x, x) for x in read) for read in (node.xs, node.starts))
+        return replace(node, xs=xs, starts=starts)
     return replace(node, x=renamed[inputs_of(node)[0]])

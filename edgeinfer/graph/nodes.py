@@ -200,6 +200,33 @@ class ConcatNode:
     axis: int = -1
 
 
+@dataclass(frozen=True, slots=True, eq=False)
+class ScanNode:
+    """A recurrence: the body runs once for each entry along the first axis of the sequences.
+
+    The body's inputs are one entry of each sequence, then the states; its outputs are what a step
+    yields, then the states that the next step reads. `starts` are the states of the first step.
+    The tensor holds what all steps yield along a new first axis, or what the last one yields.
+    The names inside a body are unlike those around it, so that a recipe can tell them apart.
+    """
+
+    name: str
+    xs: tuple[str, ...]
+    starts: tuple[str, ...]
+    body: Graph
+    stacked: bool
+
+    @property
+    def slices(self) -> tuple[InputNode, ...]:
+        """The body's inputs that hold an entry of a sequence."""
+        return self.body.inputs[: len(self.xs)]
+
+    @property
+    def states(self) -> tuple[InputNode, ...]:
+        """The body's inputs that hold a state."""
+        return self.body.inputs[len(self.xs) :]
+
+
 Node = (
     InputNode
     | ConstantNode
@@ -214,6 +241,7 @@ Node = (
     | MoveNode
     | MergeNode
     | ConcatNode
+    | ScanNode
 )
 
 
@@ -224,6 +252,8 @@ def inputs_of(node: Node) -> tuple[str, ...]:
             return ()
         case MergeNode(xs=xs) | ConcatNode(xs=xs):
             return xs
+        case ScanNode():
+            return (*node.xs, *node.starts)
         case _:  # the type checker sees that every other node has one `x`
             return (node.x,)
 
@@ -242,6 +272,8 @@ def weights_of(node: Node) -> dict[str, Floats]:
             return {f"{node.layer}/slope": node.slope}
         case ConstantNode():
             return {f"{node.name}/value": node.value}
+        case ScanNode():
+            return dict(node.body.weights())
         case (
             InputNode() | ActivationNode() | SoftmaxNode() | PoolNode() | MergeNode() | ConcatNode()
         ):
@@ -310,8 +342,17 @@ class Graph:
 
     @property
     def parameters(self) -> int:
-        """Number of weights, shared ones counted once."""
-        return sum(value.size for _, value in self.weights())
+        """Number of weights, shared ones counted once; a tensor of zeros is none."""
+        return sum(
+            value.size for key, value in self.weights() if value.any() or not key.endswith("/value")
+        )
+
+    def all_nodes(self) -> Iterator[Node]:
+        """Every node, and after a recurrence those of its body."""
+        for node in self.nodes:
+            yield node
+            if isinstance(node, ScanNode):
+                yield from node.body.all_nodes()
 
 
 def shape_of(node: Node, shapes: dict[str, Shape]) -> Shape:
@@ -354,8 +395,27 @@ def shape_of(node: Node, shapes: dict[str, Shape]) -> Shape:
                 raise ValueError(f"{parts} cannot be joined along axis {node.axis}")
             joined = sum(p[axis] for p in parts)
             return (*parts[0][:axis], joined, *parts[0][axis + 1 :])
+        case ScanNode():
+            return _scan_shape(node, shapes)
         case _:
             assert_never(node)
+
+
+def _scan_shape(node: ScanNode, shapes: dict[str, Shape]) -> Shape:
+    body, yielded = node.body, node.body.shapes[node.body.outputs[0]]
+    steps = {shapes[x][0] for x in node.xs if shapes[x]}
+    if len(steps) != 1 or len(body.inputs) != len(node.xs) + len(node.starts):
+        raise ValueError(f"a body of {len(body.inputs)} inputs does not fit {inputs_of(node)}")
+    for x, one in zip(node.xs, node.slices, strict=True):
+        if shapes[x][1:] != one.shape:
+            raise ValueError(f"a step of {one.shape} does not fit a sequence of {shapes[x]}")
+    for start, state, after in zip(node.starts, node.states, body.outputs[1:], strict=True):
+        if {shapes[start], body.shapes[after]} != {state.shape}:
+            raise ValueError(
+                f"a state of {state.shape} starts as {shapes[start]} and becomes "
+                f"{body.shapes[after]}"
+            )
+    return (*steps, *yielded) if node.stacked else yielded
 
 
 def count_windows(sizes: Shape, window: Shape, strides: Shape, pads: Pads) -> Shape:
@@ -399,7 +459,9 @@ def same_pads(sizes: Shape, window: Shape, strides: Shape, dilation: Shape) -> P
 def macs(graph: Graph) -> int:
     """Multiply-accumulates of one inference: those of convolutions and dense layers."""
     return sum(
-        prod(graph.shapes[node.name][:-1]) * node.kernel.size
+        graph.shapes[node.xs[0]][0] * macs(node.body)
+        if isinstance(node, ScanNode)
+        else prod(graph.shapes[node.name][:-1]) * node.kernel.size
         for node in graph.nodes
-        if isinstance(node, ConvNode | DenseNode)
+        if isinstance(node, ConvNode | DenseNode | ScanNode)
     )

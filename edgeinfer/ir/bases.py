@@ -51,9 +51,14 @@ class Value:
         del fracs
         return ANY_GRID
 
-    def macs(self, shape: Shape) -> int:
-        """Multiply-accumulates with weights, for one value of that shape."""
-        del shape
+    @property
+    def parameters(self) -> int:
+        """Number of weights and biases."""
+        return sum(held.size for held in parameters_of(self))
+
+    def macs(self, shape: Shape, *reads: Shape) -> int:
+        """Multiply-accumulates with weights, for values of these shapes: its own, then operands."""
+        del shape, reads
         return 0
 
 
@@ -104,7 +109,8 @@ class Accumulates(Value):
         """By how much finer the result's grid is than the products'."""
         return self.type.frac - x_frac - self.weight_type.frac
 
-    def macs(self, shape: Shape) -> int:
+    def macs(self, shape: Shape, *reads: Shape) -> int:
+        del reads
         return math.prod(shape[:-1]) * self.weight.size
 
     def check_bias(self) -> None:

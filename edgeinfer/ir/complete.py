@@ -5,6 +5,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Iterator
 from dataclasses import dataclass
 
 import numpy as np
@@ -16,7 +17,9 @@ from edgeinfer.graph.nodes import (
     Floats,
     Function,
     Graph,
+    InputNode,
     Node,
+    ScanNode,
     SoftmaxNode,
     inputs_of,
     weights_of,
@@ -56,7 +59,7 @@ def complete_recipe(graph: Graph, recipe: Recipe) -> CompletedRecipe:
     format's steps, where a scale lies between), else fixed<16,6>; so does a function that no
     integer holds exactly, or it would be rounded twice. Kernels, biases and other constants get 24
     bits, as many as a float32 has, placed to fit their largest value (for each channel of a batch
-    norm).
+    norm). A state of a recurrence takes the format of what becomes it.
     """
     findings: list[str] = []
     activations: dict[str, Quantizer] = {}
@@ -66,13 +69,18 @@ def complete_recipe(graph: Graph, recipe: Recipe) -> CompletedRecipe:
             findings.append(
                 f"{given.name}: the input has no format; taken as {activations[given.name]}{why}."
             )
-    for node in graph.nodes:
-        if _is_curve(node) and recipe.activation(node.name) is None:
-            found = first_rounding(graph, recipe, node.name)
-            if found is not None:
-                activations[node.name] = found
+    for network in _networks(graph):
+        for node in network.nodes:
+            if _is_curve(node) and recipe.activation(node.name) is None:
+                found = first_rounding(network, recipe, node.name)
+                if found is not None:
+                    activations[node.name] = found
+            if isinstance(node, ScanNode):
+                _complete_states(node, recipe, activations, findings)
     weights: dict[str, WeightFormat] = {}
-    for node in graph.nodes:
+    for node in graph.all_nodes():
+        if isinstance(node, ScanNode):
+            continue  # the weights are those of its body's nodes
         per_channel = isinstance(node, BatchNormNode | AffineNode)
         for key, values in weights_of(node).items():
             if recipe.weight(key) is None and key not in weights:
@@ -83,6 +91,31 @@ def complete_recipe(graph: Graph, recipe: Recipe) -> CompletedRecipe:
                         f"by at most {_error(values, weights[key]):.2g}."
                     )
     return CompletedRecipe(recipe.updated(Recipe.of(activations, weights)), tuple(findings))
+
+
+def _networks(graph: Graph) -> Iterator[Graph]:
+    """A graph and the bodies of all recurrences in it."""
+    yield graph
+    for node in graph.nodes:
+        if isinstance(node, ScanNode):
+            yield from _networks(node.body)
+
+
+def _complete_states(
+    node: ScanNode, recipe: Recipe, activations: dict[str, Quantizer], findings: list[str]
+) -> None:
+    """A state has one format in every step. What becomes the state is brought to it at once, and
+    whatever else reads that sees it so, unless the recipe gives it a format of its own."""
+    for state, after in zip(node.states, node.body.outputs[1:], strict=True):
+        found = recipe.activation(state.name)
+        if found is None:
+            found = recipe.activation(after) or activations.get(after) or INPUT
+            activations[state.name] = found
+            if found is INPUT:
+                findings.append(f"{state.name}: the state has no format; taken as {found}.")
+        own = isinstance(node.body.node(after), InputNode) or recipe.activation(after)
+        if not own:
+            activations.setdefault(after, found)
 
 
 def _is_curve(node: Node) -> bool:

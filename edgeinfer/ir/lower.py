@@ -103,14 +103,14 @@ def lower(graph: g.Graph, recipe: Recipe, *, host_functions: bool = True) -> Low
         graph,
         filled.recipe,
         tuple(findings),
-        {op.name: op for op in program.ops},
+        {op.name: op for op in program.all_ops()},
     )
 
 
 def check_names(graph: g.Graph, recipe: Recipe, *, also: g.Graph) -> None:
     """Refuse a recipe that names what the graph does not have, before or after folding."""
     keys = [key for network in (graph, also) for key, _ in network.weights()]
-    tensors = [*graph.shapes, *also.shapes]
+    tensors = [node.name for network in (graph, also) for node in network.all_nodes()]
     unknown = recipe.unknown_names(tensors, keys)
     if unknown:
         raise RecipeError(
@@ -230,10 +230,39 @@ class _Walk:
                 frac = max(b.frac(x) for x in xs)
                 axis = node.axis % len(b.shapes[xs[0]])
                 return b.exact(ops.Concat(name, provisional(frac), xs, axis))
+            case g.ScanNode():
+                return self._scan(node, name)
             case g.InputNode() | g.ActivationNode() | g.SoftmaxNode():
                 raise AssertionError(node)  # lowered before this is called
             case _:
                 assert_never(node)
+
+    def _scan(self, node: g.ScanNode, name: str) -> str:
+        """A recurrence, whose body is a Program of its own. States begin in their format."""
+        given = []
+        for x, each in zip(g.inputs_of(node), node.body.inputs, strict=True):
+            out = self.recipe.activation(each.name)
+            value = self._x(x)
+            given.append(value if out is None else self.b.requant(f"{each.name}.0", value, out))
+        formats = {
+            each.name: self.recipe.activation(each.name) or Quantizer(self.b.types[value])
+            for value, each in zip(given, node.body.inputs, strict=True)
+        }
+        builder = ProgramBuilder(f"{node.name}.body")
+        walk = _Walk(builder, node.body, self.recipe.updated(Recipe.of(formats)), self.findings, {})
+        for inner in node.body.nodes:
+            walk.values[inner.name] = walk.lower_node(inner)
+        y, *after = node.body.outputs
+        outputs = [Output(y, walk.values[y])]
+        for tensor, state in zip(after, node.states, strict=True):
+            value, out = walk.values[tensor], formats[state.name]
+            if builder.types[value] != out.type:
+                value = builder.requant(f"{state.name}.next", value, out)
+            outputs.append(Output(tensor, value))
+        body, split = builder.program(tuple(outputs)), len(node.xs)
+        xs, starts = tuple(given[:split]), tuple(given[split:])
+        grid = provisional(builder.frac(walk.values[y]))
+        return self.b.exact(ops.Scan(name, grid, xs, starts, body, node.stacked))
 
     def _grid(self, tensor: str) -> tuple[Fixed, str]:
         x = self._x(tensor)

@@ -30,6 +30,7 @@ from edgeinfer.graph.nodes import (
     PoolNode,
     PoolNodeKind,
     PReluNode,
+    ScanNode,
     SoftmaxNode,
 )
 from quantization.fixed import dequantize, quantize
@@ -71,6 +72,8 @@ def _value(node: Node, tensors: Mapping[str, Floats]) -> Floats:
     match node:
         case InputNode() | ConstantNode():
             raise AssertionError("made by the caller")
+        case ScanNode():
+            return _scanned(node, tensors)
         case MergeNode():
             return _merged(node, _same_rank([tensors[x] for x in node.xs]))
         case ConcatNode():
@@ -99,6 +102,18 @@ def _value(node: Node, tensors: Mapping[str, Floats]) -> Floats:
             return np.stack([node.move(each, node.fill) for each in x])
         case _:
             assert_never(node)
+
+
+def _scanned(node: ScanNode, tensors: Mapping[str, Floats]) -> Floats:
+    names = [given.name for given in node.body.inputs]
+    states = [tensors[x] for x in node.starts]
+    yielded = []
+    for step in range(tensors[node.xs[0]].shape[1]):
+        read = [*(tensors[x][:, step] for x in node.xs), *states]
+        found = evaluate(node.body, dict(zip(names, read, strict=True)))
+        y, *states = (found[name] for name in node.body.outputs)
+        yielded.append(y)
+    return np.stack(yielded, axis=1) if node.stacked else yielded[-1]
 
 
 def _same_rank(parts: list[Floats]) -> list[Floats]:

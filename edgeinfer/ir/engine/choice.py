@@ -40,6 +40,7 @@ from edgeinfer.ir.ops import (
     Requant,
     Reshape,
     Scale,
+    Scan,
     Softmax,
     Table,
     inputs_of,
@@ -193,7 +194,7 @@ def _largest(op: Op, state: RewrittenProgram, reach: Mapping[str, int]) -> int:
                 return max(held[-1], a, b)
             # A convolution and a sum may be computed as one: the partial sums count.
             return max(held[-1], max(a, reach[op.a] << up[0]) + max(b, reach[op.b] << up[1]))
-        case Input() | Constant() | Clip() | PRelu() | Pool() | Concat() | Moves():
+        case Input() | Constant() | Clip() | PRelu() | Pool() | Concat() | Scan() | Moves():
             return max(held)
         case _:
             assert_never(op)

@@ -33,6 +33,7 @@ from edgeinfer.graph.nodes import (
     PoolNodeKind,
     PReluNode,
     ReshapeNode,
+    ScanNode,
     Shape,
     SliceNode,
     SoftmaxNode,
@@ -233,6 +234,8 @@ class _Walk:
                 return self._merged(node, shape)
             case ConcatNode():
                 return self._concatenated(node, shape)
+            case ScanNode():
+                return self._scanned(node, shape)
             case _:
                 assert_never(node)
 
@@ -326,16 +329,40 @@ class _Walk:
         return CarriedTensor(tensor, FLOAT, shape, first)
 
     def _concatenated(self, node: ConcatNode, shape: Shape) -> CarriedTensor:
-        node_of, constant = self.builder.node, self.builder.constant
         moving = [x for x in node.xs if x not in self.still]
         first = len(shape) > 1 and any(self.shaped(x).first for x in node.xs)
         tensors = []
         for x in node.xs:
             part = self.shaped(x, first).tensor
-            if x in self.still and moving:  # once for every sample
-                batch = node_of("Shape", self.values[moving[0]].tensor, start=0, end=1)
-                ones = constant([1] * len(shape), np.int64)
-                part = node_of("Expand", part, node_of("Concat", batch, ones, axis=0))
+            if x in self.still and moving:
+                like = self.values[moving[0]].tensor
+                part = self.builder.each_sample(part, like, len(shape))
             tensors.append(part)
         axis = axis_in(shape, first, node.axis % len(shape))
-        return CarriedTensor(node_of("Concat", *tensors, axis=axis), FLOAT, shape, first)
+        return CarriedTensor(self.builder.node("Concat", *tensors, axis=axis), FLOAT, shape, first)
+
+    def _scanned(self, node: ScanNode, shape: Shape) -> CarriedTensor:
+        builder, body = self.builder, node.body
+        inner = _Walk(body.shapes, _without_inputs(body), builder.body())
+        for given in (*node.states, *node.slices):
+            tensor = inner.builder.input(np.dtype(np.float32), given.shape)
+            inner.values[given.name] = CarriedTensor(tensor, FLOAT, given.shape)
+        for each in body.nodes:
+            if not isinstance(each, InputNode):
+                inner.values[each.name] = inner.emit_op(each)
+        moving = [x for x in inputs_of(node) if x not in self.still]
+        reads = {
+            x: self.sampled(x, moving[0]) if moving else self.shaped(x, False).tensor
+            for x in inputs_of(node)
+        }
+        y, *after = (inner.sampled(name, node.slices[0].name) for name in body.outputs)
+        xs, starts = [reads[x] for x in node.xs], [reads[x] for x in node.starts]
+        tensor = builder.scan(inner.builder, starts, xs, after, y, stacked=node.stacked)
+        return CarriedTensor(tensor, FLOAT, shape)
+
+    def sampled(self, name: str, like: str) -> str:
+        """A tensor under its own shape, once for each sample of another."""
+        tensor = self.shaped(name, False).tensor
+        if name not in self.still:
+            return tensor
+        return self.builder.each_sample(tensor, self.values[like].tensor, len(self.shapes[name]))

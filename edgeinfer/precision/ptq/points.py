@@ -4,6 +4,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from typing import assert_never
 
 from edgeinfer.graph import nodes as g
@@ -31,6 +32,8 @@ def quantized_tensors(graph: g.Graph) -> tuple[str, ...]:
         if node.name in hosted:
             continue
         match node:
+            case g.MergeNode() if _is_sum_of_products(graph, node):
+                pass
             case (
                 g.ConvNode()
                 | g.DenseNode()
@@ -38,6 +41,7 @@ def quantized_tensors(graph: g.Graph) -> tuple[str, ...]:
                 | g.AffineNode()
                 | g.MergeNode()
                 | g.SoftmaxNode()
+                | g.ScanNode()
             ):
                 found.update(source(graph, x) for x in g.inputs_of(node))
             case g.PoolNode():
@@ -68,6 +72,22 @@ def _is_dot_product(graph: g.Graph, pool: g.PoolNode) -> bool:
         and isinstance(summed, g.MergeNode)
         and summed.kind is g.MergeKind.MULTIPLY
     )
+
+
+def _is_sum_of_products(graph: g.Graph, node: g.MergeNode) -> bool:
+    """Whether a node adds products that nothing else reads, dense layers or products of tensors:
+    they are rounded once, after the sum."""
+    if node.kind not in (g.MergeKind.ADD, g.MergeKind.SUBTRACT):
+        return False
+    readers = Counter(x for each in graph.nodes for x in g.inputs_of(each))
+    for x in node.xs:
+        made = graph.node(x)
+        product = isinstance(made, g.DenseNode) or (
+            isinstance(made, g.MergeNode) and made.kind is g.MergeKind.MULTIPLY
+        )
+        if not product or readers[x] > 1 or x in graph.outputs:
+            return False
+    return True
 
 
 def table_indices(graph: g.Graph) -> tuple[str, ...]:

@@ -95,7 +95,8 @@ class GraphBuilder:
                     hint="This is a fault of the reader; please report it with the model.",
                 )
         used = {key: f for key, f in self.weights.items() if key in weights}
-        tensors = {n: q for n, q in self.activations.items() if n in graph.shapes}
+        known = {node.name for node in graph.all_nodes()}
+        tensors = {n: q for n, q in self.activations.items() if n in known}
         return LoadedModel(graph, Recipe.of(tensors, used), tuple(self.findings))
 
     def _format_of_float(self, key: str, values: Floats) -> WeightFormat:

@@ -16,12 +16,13 @@ from edgeinfer.readers.keras import (
     shaping,
 )
 from edgeinfer.readers.keras.builder import Site
+from edgeinfer.readers.keras.cells import RECURRENT
 from edgeinfer.readers.keras.fields import UnsupportedLayerError
 from edgeinfer.readers.keras.hgq_layers import read_hgq_layer
 from edgeinfer.readers.keras.hgq_variables import PACKAGE
 from edgeinfer.readers.keras.operations import read_operation
+from edgeinfer.readers.keras.recurrent import read_recurrent
 
-_RECURRENT = {"LSTM", "GRU", "SimpleRNN", "RNN", "Bidirectional", "ConvLSTM2D"}
 AUGMENTATIONS = frozenset(  # Keras 3 writes training=True for each; `predict` runs them without
     {
         *("RandomFlip", "RandomRotation", "RandomZoom", "RandomTranslation", "RandomContrast"),
@@ -37,6 +38,8 @@ def read_layer(site: Site) -> tuple[str, ...]:
         return read_operation(site)
     if site.layer.kind.startswith(PACKAGE):
         return (read_hgq_layer(site),)
+    if site.layer.kind in RECURRENT:
+        return read_recurrent(site)
     return (_read_weighted(site, site.layer.kind),)
 
 
@@ -189,8 +192,10 @@ def _why_unknown(kind: str) -> str:
         return "its integer bits follow moving statistics; set them with QActivation"
     if kind in {"BinaryDense", "TernaryDense"}:
         return "its code is not in the file; use QDense with binary(alpha=1) or ternary(alpha=1)"
-    if plain in _RECURRENT:
-        return "recurrent layers are not supported; use convolutions"
+    if plain.startswith("ConvLSTM"):
+        return "its states are pictures, which is not supported; use LSTM over flattened pictures"
+    if plain.startswith("CuDNN"):
+        return f"it was made for one library; save the model with {plain.removeprefix('CuDNN')}"
     if plain.startswith("Conv") and plain.endswith("Transpose"):
         return "only Conv1DTranspose and Conv2DTranspose are read; use UpSampling2D and QConv2D"
     if kind in {"QuantizeLayer", "QuantizeWrapper", "QuantizeWrapperV2"}:

@@ -15,6 +15,7 @@ from edgeinfer.base.errors import ModelError, Offence, UnsupportedModelError
 from edgeinfer.graph.nodes import InputNode
 from edgeinfer.readers.keras import stored
 from edgeinfer.readers.keras.builder import GraphBuilder, Site, UnknownInput
+from edgeinfer.readers.keras.cells import RECURRENT
 from edgeinfer.readers.keras.config import (
     LayerConfig,
     ModelConfig,
@@ -33,7 +34,7 @@ from edgeinfer.readers.keras.stored import Weights
 from edgeinfer.readers.loaded import LoadedModel
 
 MASK_READERS = frozenset(
-    {"GlobalAveragePooling1D", "GlobalAvgPool1D", "Softmax", "TimeDistributed"}
+    {"GlobalAveragePooling1D", "GlobalAvgPool1D", "Softmax", "TimeDistributed", *RECURRENT}
 )
 Tensors = tuple[str | None, ...]  # None: made by a layer that cannot be read
 

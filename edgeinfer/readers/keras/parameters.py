@@ -6,7 +6,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, replace
 
-from edgeinfer.readers.keras import hgq_variables
+from edgeinfer.readers.keras import cells, hgq_variables
 from edgeinfer.readers.keras.config import LayerConfig, class_name, parse_layer
 from edgeinfer.readers.keras.fields import Fields, UnsupportedLayerError
 
@@ -38,6 +38,8 @@ def parameters_of(layer: LayerConfig) -> Parameters:
         return Parameters()
     if layer.kind.startswith(hgq_variables.PACKAGE):
         return _hgq_parameters(layer)
+    if layer.kind in cells.RECURRENT:
+        return _recurrent_parameters(layer)
     fields = Fields(config)
     bias = ("bias",) if fields.get("use_bias", True) else ()
     match layer.kind.removeprefix("Q"):
@@ -97,6 +99,16 @@ def _hgq_parameters(layer: LayerConfig) -> Parameters:
         return Parameters()
     owned = tuple(name for _, names in children for name in names)
     return Parameters(trained, (*tracked, *owned), children)
+
+
+def _recurrent_parameters(layer: LayerConfig) -> Parameters:
+    """Those of the cells, which are layers of their own inside."""
+    try:
+        found = cells.all_cells(layer)
+    except UnsupportedLayerError:  # which is reported when the layer is read
+        return Parameters()
+    names = tuple(name for cell in found for name in cell.names)
+    return Parameters(names, children=tuple((cell.folder, cell.names) for cell in found))
 
 
 def unwrap_layer(layer: LayerConfig) -> LayerConfig:

@@ -8,7 +8,7 @@ import math
 
 from edgeinfer.base.errors import Offence
 from edgeinfer.ir.bases import Windowed
-from edgeinfer.ir.ops import Constant, Op
+from edgeinfer.ir.ops import Constant, Op, Scan
 from edgeinfer.ir.program import Program
 from edgeinfer.targets.rtl.design.folding import WIDEST_INPUT_BITS
 from edgeinfer.targets.rtl.design.layers import layers_of
@@ -49,7 +49,7 @@ def _objection(op: Op, program: Program, *, straight: bool) -> str:
     if isinstance(op, Windowed) and len(op.strides) > MOST_AXES and not straight:
         axes = len(op.strides)
         return f"a window over {axes} axes has no block; over {MOST_AXES} there is one"
-    return ""
+    return "recurrences have no block" if isinstance(op, Scan) else ""
 
 
 def _too_much_to_unroll(program: Program, settings: RtlSettings) -> list[Offence]:

@@ -91,8 +91,27 @@ def _draw_node(
         case g.ConcatNode():
             axis = node.axis if node.axis < 0 else node.axis + 1
             return DrawnTensor(tf.concat([plain(x) for x in node.xs], axis=axis), shape)
+        case g.ScanNode():
+            return DrawnTensor(_draw_scan(node, [plain(x) for x in g.inputs_of(node)]), shape)
         case _:
             assert_never(node)
+
+
+def _draw_scan(node: g.ScanNode, given: list[Any]) -> Any:
+    """A recurrence, its steps one after the other: an int8 file has no loops."""
+    import tensorflow as tf
+
+    names = [one.name for one in node.body.inputs]
+    xs, states = given[: len(node.xs)], given[len(node.xs) :]
+    yielded: list[Any] = []
+    for step in range(int(xs[0].shape[1])):
+        read = dict(zip(names, [*(x[:, step] for x in xs), *states], strict=True))
+        values: dict[str, DrawnTensor] = {}
+        for each in node.body.nodes:
+            values[each.name] = _draw_node(node.body, each, values, read)
+        y, *states = [values[name].plain() for name in node.body.outputs]
+        yielded.append(y)
+    return tf.stack(yielded, axis=1) if node.stacked else yielded[-1]
 
 
 def _bias(node: g.ConvNode | g.DenseNode) -> g.Floats:

@@ -28,6 +28,7 @@ from edgeinfer.ir.ops import (
     Requant,
     Reshape,
     Scale,
+    Scan,
     Shape,
     Softmax,
     Table,
@@ -189,6 +190,8 @@ class Build:
                 self.deliver(op, self.move(op))
             case Softmax():
                 raise AssertionError(f"{op.name}: a softmax was not taken apart")
+            case Scan():
+                raise AssertionError(f"{op.name}: a recurrence was not taken apart")
             case _:
                 assert_never(op)
 

@@ -1,0 +1,66 @@
+# SPDX-License-Identifier: Apache-2.0
+# SPDX-FileCopyrightText: The edgeinfer authors
+"""A Program without recurrences: the ops of each body once for every step, the same integers."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+from edgeinfer.ir.ops import Concat, Input, Op, Reshape, Scan, Slice
+from edgeinfer.ir.passes import rewire_op
+from edgeinfer.ir.program import Program, body_of, states_of
+
+
+def has_recurrence(program: Program) -> bool:
+    """Whether a body is run in any op of the Program."""
+    return any(isinstance(op, Scan) for op in program.ops)
+
+
+def count_unrolled(program: Program) -> int:
+    """How many ops a Program has without its recurrences."""
+    return sum(
+        program.shapes[op.xs[0]][0] * count_unrolled(body_of(op)) if isinstance(op, Scan) else 1
+        for op in program.ops
+    )
+
+
+def unroll_recurrences(program: Program) -> Program:
+    """The Program with each recurrence's steps one after the other."""
+    if not has_recurrence(program):
+        return program
+    made: list[Op] = []
+    for op in program.ops:
+        if isinstance(op, Scan):
+            made += _steps_of(op, program)
+        else:
+            made.append(op)
+    return Program(program.name, tuple(made), program.outputs)
+
+
+def _steps_of(op: Scan, program: Program) -> list[Op]:
+    """The steps, and last an op of the recurrence's own name."""
+    body, made = unroll_recurrences(body_of(op)), list[Op]()
+    states, rows = list(op.starts), []
+    steps = program.shapes[op.xs[0]][0]
+    for step in range(steps):
+        names = dict(zip((state.name for _, state in states_of(op)), states, strict=True))
+        for x, one in zip(op.xs, body.inputs, strict=False):
+            shape, type_ = program.shapes[x], program.type(x)
+            starts, stops = (step, *[0] * len(one.shape)), (step + 1, *one.shape)
+            row = Slice(f"{one.name}@{step}.row", type_, x, starts, stops, (1,) * len(shape))
+            names[one.name] = f"{one.name}@{step}"
+            made += [row, Reshape(names[one.name], type_, row.name, one.shape)]
+        for inner in body.ops:
+            if not isinstance(inner, Input):
+                names[inner.name] = f"{inner.name}@{step}"
+                made.append(replace(rewire_op(inner, names), name=names[inner.name]))
+        states = [names[value] for value, _ in states_of(op)]
+        y = body.outputs[0].value
+        if op.stacked or step == steps - 1:
+            shape = body.shapes[y]
+            last = Reshape(f"{op.name}@{step}", op.type, names[y], (1, *shape))
+            made.append(last if op.stacked else replace(last, name=op.name, shape=shape))
+            rows.append(last.name)
+    if op.stacked:
+        made.append(Concat(op.name, op.type, tuple(rows), 0))
+    return made
