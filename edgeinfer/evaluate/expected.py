@@ -101,6 +101,8 @@ class _Walk:
                 return self._pad(node)
             case g.MoveNode():
                 return bounded.move_elements(self.values[node.x], lambda x: _move_elements(node, x))
+            case g.IndexingNode():
+                return bounded.choose_elements(node, [self.values[x] for x in node.reads])
             case _:
                 assert_never(node)
 

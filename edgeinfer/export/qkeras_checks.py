@@ -23,6 +23,7 @@ from edgeinfer.graph.nodes import (
     Floats,
     Function,
     Graph,
+    IndexingNode,
     InputNode,
     MergeKind,
     MergeNode,
@@ -134,6 +135,8 @@ def layer_obstacle(node: Node, graph: Graph, quantizer: Quantizer | None) -> str
             return None
         case MoveNode():
             return "Keras has no layer that moves elements so"
+        case IndexingNode():
+            return "Keras has no layer that finds elements by computed numbers"
         case MergeNode():
             if node.kind is MergeKind.SUBTRACT and len(node.xs) != 2:
                 return f"Keras subtracts two tensors, not {len(node.xs)}"

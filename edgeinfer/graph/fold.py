@@ -19,6 +19,7 @@ from edgeinfer.graph.nodes import (
     DenseNode,
     Floats,
     Graph,
+    IndexingNode,
     InputNode,
     MergeNode,
     Node,
@@ -91,4 +92,6 @@ def rewire_node(node: Node, renamed: dict[str, str]) -> Node:
         return node
     if isinstance(node, MergeNode | ConcatNode):
         return replace(node, xs=tuple(renamed.get(x, x) for x in node.xs))
+    if isinstance(node, IndexingNode):
+        return replace(node, **node.renamed(*(renamed.get(x, x) for x in node.reads)))
     return replace(node, x=renamed[inputs_of(node)[0]])

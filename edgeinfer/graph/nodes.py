@@ -20,8 +20,13 @@ import numpy as np
 from numpy.typing import NDArray
 
 from edgeinfer.base.errors import ModelError
-from edgeinfer.graph import moves
+from edgeinfer.graph import indexing, moves
 from edgeinfer.graph.functions import Function as Function
+from edgeinfer.graph.indexing import IndexedNode as IndexedNode
+from edgeinfer.graph.indexing import IndexingNode as IndexingNode
+from edgeinfer.graph.indexing import LookNode as LookNode
+from edgeinfer.graph.indexing import RankNode as RankNode
+from edgeinfer.graph.indexing import ScatterNode as ScatterNode
 from edgeinfer.graph.moves import FlipNode as FlipNode
 from edgeinfer.graph.moves import MoveNode as MoveNode
 from edgeinfer.graph.moves import PadNode as PadNode
@@ -214,6 +219,7 @@ Node = (
     | MoveNode
     | MergeNode
     | ConcatNode
+    | IndexingNode
 )
 
 
@@ -224,6 +230,8 @@ def inputs_of(node: Node) -> tuple[str, ...]:
             return ()
         case MergeNode(xs=xs) | ConcatNode(xs=xs):
             return xs
+        case IndexingNode():
+            return node.reads
         case _:  # the type checker sees that every other node has one `x`
             return (node.x,)
 
@@ -246,7 +254,7 @@ def weights_of(node: Node) -> dict[str, Floats]:
             InputNode() | ActivationNode() | SoftmaxNode() | PoolNode() | MergeNode() | ConcatNode()
         ):
             return {}
-        case MoveNode():
+        case MoveNode() | IndexingNode():
             return {}
         case _:
             assert_never(node)
@@ -354,6 +362,8 @@ def shape_of(node: Node, shapes: dict[str, Shape]) -> Shape:
                 raise ValueError(f"{parts} cannot be joined along axis {node.axis}")
             joined = sum(p[axis] for p in parts)
             return (*parts[0][:axis], joined, *parts[0][axis + 1 :])
+        case IndexingNode():
+            return node.shape_of(*(shapes[x] for x in node.reads))
         case _:
             assert_never(node)
 
@@ -394,6 +404,26 @@ def same_pads(sizes: Shape, window: Shape, strides: Shape, dilation: Shape) -> P
         total = max((-(-size // step) - 1) * step + reach - size, 0)
         pads.append((total // 2, total - total // 2))
     return tuple(pads)
+
+
+def index_inputs(graph: Graph) -> dict[str, tuple[int, int]]:
+    """Inputs that are read as indices, as they are or moved, and the numbers each must hold."""
+    made = {node.name: node for node in graph.nodes}
+    found: dict[str, tuple[int, int]] = {}
+    for node in graph.nodes:
+        if not isinstance(node, IndexedNode):
+            continue
+        waiting = [node.index]
+        entries = node.count if isinstance(node, ScatterNode) else graph.shapes[node.x][0]
+        low, high = indexing.widest_index(entries)
+        while waiting:
+            source = made[waiting.pop()]
+            if isinstance(source, MoveNode | ConcatNode):
+                waiting += inputs_of(source)
+            elif isinstance(source, InputNode):
+                before = found.get(source.name, (low, high))
+                found[source.name] = min(low, before[0]), max(high, before[1])
+    return found
 
 
 def macs(graph: Graph) -> int:

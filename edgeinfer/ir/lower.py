@@ -20,6 +20,7 @@ from edgeinfer.ir import ops
 from edgeinfer.ir.builder import ProgramBuilder, align_integers, compact, provisional
 from edgeinfer.ir.complete import complete_recipe
 from edgeinfer.ir.lower_functions import activate, softmax
+from edgeinfer.ir.lower_indexing import add_up, look_in_table, look_up, rank_rows
 from edgeinfer.ir.ops import PairKind, PoolKind, pack_weights
 from edgeinfer.ir.passes import optimize
 from edgeinfer.ir.program import HostFunction, Output, Program
@@ -30,6 +31,7 @@ from quantization.fixed import (
     Quantizer,
     fixed_of_range,
     quantize,
+    requantize,
     shift_left,
 )
 from quantization.ranges import LIMIT
@@ -159,6 +161,8 @@ class _Walk:
         if isinstance(node, g.ActivationNode):
             x = self._x(node.x)
             value = activate(self.b, node, exact_name, x, out, self.findings)
+        elif isinstance(node, g.LookNode) and isinstance(self.graph.node(node.x), g.ConstantNode):
+            value = self._look_in_table(node, exact_name, out)
         else:
             value = self._exact(node, exact_name)
         if out is None or self._already(value, exact_name, out):
@@ -248,7 +252,13 @@ class _Walk:
                 frac = max(b.frac(x) for x in xs)
                 axis = node.axis % len(b.shapes[xs[0]])
                 return b.exact(ops.Concat(name, provisional(frac), xs, axis))
-            case g.InputNode() | g.ActivationNode() | g.SoftmaxNode():
+            case g.LookNode():
+                return look_up(b, node, name, *(self._x(x) for x in node.reads))
+            case g.ScatterNode():
+                return add_up(b, node, name, *(self._x(x) for x in node.reads))
+            case g.RankNode():
+                return rank_rows(b, node, name, self._x(node.x))
+            case g.IndexingNode() | g.InputNode() | g.ActivationNode() | g.SoftmaxNode():
                 raise AssertionError(node)  # lowered before this is called
             case _:
                 assert_never(node)
@@ -309,6 +319,15 @@ class _Walk:
         if float(value) * 2.0 ** -self.b.frac(x) != node.value:
             self.findings.append(f"{name}: the padding {node.value:g} is rounded to x's grid.")
         return self.b.exact(ops.Pad(name, provisional(self.b.frac(x)), x, node.pads, int(value)))
+
+    def _look_in_table(self, node: g.LookNode, name: str, out: Quantizer | None) -> str:
+        """The rows of a constant, already rounded as the recipe has it."""
+        table = self.graph.node(node.x)
+        assert isinstance(table, g.ConstantNode)
+        raw, type_ = self._weight(f"{table.name}/value", table.value)
+        if out is not None:
+            raw, type_ = requantize(raw, type_.frac, out), out.type
+        return look_in_table(self.b, name, raw, type_, self._x(node.index))
 
     def _pool(self, node: g.PoolNode, name: str) -> str:
         grid, x = self._grid(node.x)

@@ -22,6 +22,7 @@ from edgeinfer.graph.nodes import (
     ConvNode,
     DenseNode,
     Graph,
+    IndexingNode,
     InputNode,
     MergeKind,
     MergeNode,
@@ -76,6 +77,8 @@ def _value(node: Node, tensors: Mapping[str, Floats]) -> Floats:
         case ConcatNode():
             axis = node.axis if node.axis < 0 else node.axis + 1
             return np.concatenate([tensors[x] for x in node.xs], axis=axis)
+        case IndexingNode():
+            return node.values(*(tensors[x] for x in node.reads))
         case _:
             x = tensors[node.x]
     match node:

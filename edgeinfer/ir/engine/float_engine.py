@@ -23,6 +23,7 @@ from edgeinfer.graph.nodes import (
     ConvNode,
     DenseNode,
     Graph,
+    IndexingNode,
     InputNode,
     MergeKind,
     MergeNode,
@@ -41,6 +42,7 @@ from edgeinfer.graph.nodes import (
     inputs_of,
 )
 from edgeinfer.ir.engine.float_functions import apply_function
+from edgeinfer.ir.engine.float_indexing import choose_elements
 from edgeinfer.ir.engine.onnx_builder import (
     OnnxBuilder,
     available_threads,
@@ -233,6 +235,10 @@ class _Walk:
                 return self._merged(node, shape)
             case ConcatNode():
                 return self._concatenated(node, shape)
+            case IndexingNode():
+                tensors = [self.shaped(x, False).tensor for x in node.reads]
+                shapes = [self.shapes[x] for x in node.reads]
+                return CarriedTensor(choose_elements(builder, node, tensors, shapes), FLOAT, shape)
             case _:
                 assert_never(node)
 

@@ -110,6 +110,18 @@ def _draw_node(
         case g.ConcatNode():
             axis = node.axis if node.axis < 0 else node.axis + 1
             return DrawnTensor(tf.concat([plain(x) for x in node.xs], axis=axis), shape)
+        case g.IndexingNode():
+            raise UnsupportedModelError(
+                graph.name,
+                [
+                    Offence(
+                        node.name,
+                        type(node).__name__.removesuffix("Node"),
+                        "the int8 file takes elements from fixed places only",
+                    )
+                ],
+                hint="Use the HLS or the RTL target, or look up and choose on the host.",
+            )
         case _:
             assert_never(node)
 
