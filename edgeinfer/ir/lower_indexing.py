@@ -34,11 +34,13 @@ ONE = Fixed(False, 1, 1)
 def look_up(b: ProgramBuilder, node: LookNode, name: str, x: str, index: str) -> str:
     """Append the rows of x that an index means."""
     (entries, columns), (places, wide) = b.shapes[x], b.shapes[index]
-    index = _limited(b, name, index, entries)
-    rows = _reshaped(b, f"{name}.index", index, (places, wide, 1))
+    index = _limit_index(b, name, index, entries)
+    rows = _reshape(b, f"{name}.index", index, (places, wide, 1))
     hits = _hits(b, name, rows, np.arange(entries).reshape(1, 1, -1), entries)
-    turned = _turned(b, f"{name}.columns", x)
-    sums = _chosen(b, name, hits, _reshaped(b, f"{name}.entries", turned, (1, columns, entries)))
+    turned = _transpose(b, f"{name}.columns", x)
+    sums = _sum_of_hits(
+        b, name, hits, _reshape(b, f"{name}.entries", turned, (1, columns, entries))
+    )
     exact = Quantizer(b.types[x], Rounding.TRN, Overflow.WRAP)  # which is wide enough: see above
     return b.requant(name, sums, exact)
 
@@ -46,7 +48,7 @@ def look_up(b: ProgramBuilder, node: LookNode, name: str, x: str, index: str) ->
 def look_in_table(b: ProgramBuilder, name: str, table: Ints, type_: Fixed, index: str) -> str:
     """Append the rows of a constant that an index means: its integers in one table, row by row."""
     entries, columns = table.shape
-    index = _limited(b, name, index, entries)
+    index = _limit_index(b, name, index, entries)
     low, high = b.ranges[index].bottom, b.ranges[index].top
     numbers = np.arange(low, high + 1)
     means = np.where(numbers < 0, numbers + entries, numbers)
@@ -68,13 +70,15 @@ def look_in_table(b: ProgramBuilder, name: str, table: Ints, type_: Fixed, index
 def add_up(b: ProgramBuilder, node: ScatterNode, name: str, x: str, index: str) -> str:
     """Append the sums of the rows of x whose index means an entry."""
     (rows, columns), (_, wide) = b.shapes[x], b.shapes[index]
-    index = _limited(b, name, index, node.count)
-    turned = _turned(b, f"{name}.index_columns", index)
-    spread = _reshaped(b, f"{name}.index", turned, (1, wide, rows))
+    index = _limit_index(b, name, index, node.count)
+    turned = _transpose(b, f"{name}.index_columns", index)
+    spread = _reshape(b, f"{name}.index", turned, (1, wide, rows))
     entries = np.arange(node.count).reshape(-1, 1, 1)
     hits = _hits(b, name, spread, entries, node.count)
-    turned = _turned(b, f"{name}.columns", x)
-    return _chosen(b, name, hits, _reshaped(b, f"{name}.rows", turned, (1, columns, rows)), name)
+    turned = _transpose(b, f"{name}.columns", x)
+    return _sum_of_hits(
+        b, name, hits, _reshape(b, f"{name}.rows", turned, (1, columns, rows)), name
+    )
 
 
 def rank_rows(b: ProgramBuilder, node: RankNode, name: str, x: str) -> str:
@@ -95,27 +99,27 @@ def rank_rows(b: ProgramBuilder, node: RankNode, name: str, x: str) -> str:
     key = b.refine(f"{name}.fine", key, frac)
     if node.count == 1:
         return _largest(b, node, name, key, digits)
-    left = _reshaped(b, f"{name}.left", key, (rows, size, 1))
-    right = _reshaped(b, f"{name}.right", key, (rows, 1, size))
+    left = _reshape(b, f"{name}.left", key, (rows, size, 1))
+    right = _reshape(b, f"{name}.right", key, (rows, 1, size))
     apart = b.pair(f"{name}.apart", left, right, PairKind.SUB)
     above = b.clip(f"{name}.above", apart, 0, 1)
     above = b.shifted(f"{name}.is_above", above, frac, 0, 0)
     turned = b.exact(Transpose(f"{name}.below", provisional(0), above, (0, 2, 1)))
-    order = _summed(b, f"{name}.order", turned)  # of each element: how many are larger
-    asked = _reshaped(b, f"{name}.asked", order, (rows, 1, size))
+    order = _sum_last_axis(b, f"{name}.order", turned)  # of each element: how many are larger
+    asked = _reshape(b, f"{name}.asked", order, (rows, 1, size))
     wanted = np.arange(node.count).reshape(1, -1, 1)
     hits = _hits(b, name, asked, wanted, None)
     places = _constant(b, f"{name}.places", behind.reshape(1, 1, -1))
-    return _chosen(b, name, hits, places, name)
+    return _sum_of_hits(b, name, hits, places, name)
 
 
 def _largest(b: ProgramBuilder, node: RankNode, name: str, key: str, digits: int) -> str:
     """The place of the largest key: what its last digits say."""
     rows, size = b.shapes[key]
-    deep = _reshaped(b, f"{name}.row", key, (rows, size, 1))
+    deep = _reshape(b, f"{name}.row", key, (rows, size, 1))
     window = ((1, size), (1, 1), ((0, 0), (0, 0)))
     most = b.exact(Pool(f"{name}.most", provisional(b.frac(key)), deep, PoolKind.MAX, *window))
-    flat = _reshaped(b, f"{name}.flat", most, (rows, 1))
+    flat = _reshape(b, f"{name}.flat", most, (rows, 1))
     frac = b.frac(key)
     last = Quantizer(Fixed(False, digits, digits - frac), Rounding.TRN, Overflow.WRAP)
     rest = b.requant(f"{name}.rest", flat, last)
@@ -126,7 +130,7 @@ def _largest(b: ProgramBuilder, node: RankNode, name: str, key: str, digits: int
     )  # fmt: skip
 
 
-def _limited(b: ProgramBuilder, name: str, index: str, entries: int) -> str:
+def _limit_index(b: ProgramBuilder, name: str, index: str, entries: int) -> str:
     """The index in whole numbers; one that means no entry may be any other that means none."""
     if b.frac(index) > 0:
         range_ = b.ranges[index]
@@ -152,28 +156,28 @@ def _hits(b: ProgramBuilder, name: str, index: str, entries: Ints, around: int |
     return b.add(Table(f"{name}.hits", ONE, apart, low, pack_weights(hit.astype(np.int64))))
 
 
-def _chosen(b: ProgramBuilder, name: str, hits: str, x: str, result: str = "") -> str:
+def _sum_of_hits(b: ProgramBuilder, name: str, hits: str, x: str, result: str = "") -> str:
     """The sums of x over the last axis where there are hits."""
     products = b.pair(f"{name}.products", hits, x, PairKind.MUL)
-    return _summed(b, result or f"{name}.sum", products)
+    return _sum_last_axis(b, result or f"{name}.sum", products)
 
 
-def _summed(b: ProgramBuilder, name: str, x: str) -> str:
+def _sum_last_axis(b: ProgramBuilder, name: str, x: str) -> str:
     """Sums over the last of three axes."""
     first, second, last = b.shapes[x]
-    rows = _reshaped(b, f"{name}.terms", x, (first * second, last, 1))
+    rows = _reshape(b, f"{name}.terms", x, (first * second, last, 1))
     window = ((1, last), (1, 1), ((0, 0), (0, 0)))
     sums = Pool(f"{name}.sums", provisional(b.frac(x)), rows, PoolKind.SUM, *window)
-    return _reshaped(b, name, b.exact(sums), (first, second))
+    return _reshape(b, name, b.exact(sums), (first, second))
 
 
 def _constant(b: ProgramBuilder, name: str, values: Ints) -> str:
     return b.exact(Constant(name, provisional(0), pack_weights(values.astype(np.int64))))
 
 
-def _reshaped(b: ProgramBuilder, name: str, x: str, shape: Shape) -> str:
+def _reshape(b: ProgramBuilder, name: str, x: str, shape: Shape) -> str:
     return b.exact(Reshape(name, provisional(b.frac(x)), x, shape))
 
 
-def _turned(b: ProgramBuilder, name: str, x: str) -> str:
+def _transpose(b: ProgramBuilder, name: str, x: str) -> str:
     return b.exact(Transpose(name, provisional(b.frac(x)), x, (1, 0)))

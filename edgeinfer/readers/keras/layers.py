@@ -9,6 +9,7 @@ from edgeinfer.readers.keras import (
     activation_layers,
     attention,
     einsum,
+    indexing,
     linear,
     normalizing,
     pooling,
@@ -92,6 +93,8 @@ def _read_weighted(site: Site, kind: str) -> str:
             return activation_layers.function_layer(site)
         case "PReLU":
             return activation_layers.prelu_layer(site)
+        case "Embedding":
+            return indexing.embedding_layer(site)
         case _:  # layers without weights; unknown ones are refused there
             return _read_weightless(site, kind)
 

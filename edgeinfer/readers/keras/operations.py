@@ -14,7 +14,7 @@ from typing import Any
 import numpy as np
 
 from edgeinfer.graph.nodes import Function, MergeKind
-from edgeinfer.readers.keras import arithmetic, rearranging, reducing
+from edgeinfer.readers.keras import arithmetic, indexing, rearranging, reducing
 from edgeinfer.readers.keras.arguments import (
     Arguments,
     CallTensor,
@@ -70,6 +70,9 @@ _KERAS_NAMES = {  # of functions that have another name too
     "amin": "min",
     "resize": "image.resize",
     "abs": "absolute",
+    "gather_v2": "gather",
+    "arg_max": "argmax",
+    "arg_min": "argmin",
 }
 
 _IN_GRAPHS = frozenset(  # nodes whose inputs stand as in keras.ops
@@ -342,7 +345,16 @@ READERS: dict[str, Reader] = {
     "slice": rearranging.read_slice,
     "pad": rearranging.read_pad,
     "flip": rearranging.read_flip,
-    "take": rearranging.read_take,
+    "take": indexing.read_take,
+    "gather": indexing.read_gather,
+    "take_along_axis": indexing.read_take_along_axis,
+    "one_hot": indexing.read_one_hot,
+    "argmax": indexing.read_largest_place,
+    "argmin": indexing.read_smallest_place,
+    "top_k": indexing.read_top,
+    "argsort": indexing.read_order,
+    "sort": indexing.read_sorted,
+    **dict.fromkeys(("segment_sum", "segment_max"), indexing.refuse_segments),
     "tile": rearranging.read_tile,
     "repeat": rearranging.read_repeat,
     "swapaxes": rearranging.read_swap,

@@ -67,6 +67,8 @@ def parameters_of(layer: LayerConfig) -> Parameters:
             return _fold_parameters("kernel", bias, fields)
         case "DepthwiseConv2DBatchnorm":
             return _fold_parameters("depthwise_kernel", bias, fields)
+        case "Embedding":
+            return Parameters(("embeddings",))
         case "PReLU":
             return Parameters(("alpha",))
         case "FixedPointQuantizer":
