@@ -20,6 +20,7 @@ from edgeinfer.graph.nodes import Floats, Pads, Shape
 from quantization.fixed import Overflow, Quantizer, dequantize, quantize
 
 EXACT = 2.0**53  # steps of a grid that a float64 counts exactly
+HIDDEN = -1e9  # what no softmax counts
 UNIT = 2.0**-52  # more than the relative error of one operation
 
 
@@ -169,6 +170,13 @@ def round_values(x: Enclosure, quantizer: Quantizer) -> Enclosure:
             low = np.where(same, only, np.where(inside, low, least))
             high = np.where(same, only, np.where(inside, high, most))
     return between(low, high, frac)
+
+
+def hide(x: Enclosure, mask: Floats) -> Enclosure:
+    """x where the mask is above zero, far below it elsewhere."""
+    kept = np.broadcast_to(mask > 0, x.centre.shape)
+    radius = None if x.radius is None else np.where(kept, x.radius, 0.0)
+    return Enclosure(np.where(kept, x.centre, HIDDEN), radius)
 
 
 def choose_elements(node: IndexingNode, reads: list[Enclosure]) -> Enclosure:

@@ -191,6 +191,9 @@ class _Walk:
         op, x, axis = self._built(node), self.values[node.x], node.axis
         assert isinstance(op, ops.Softmax)
         axis = axis % len(self.graph.shapes[node.x]) + 1
+        if node.mask is not None:
+            mask = self._ranked(node.mask, len(self.graph.shapes[node.x]))
+            x = bounded.hide(x, mask.centre)
         unit = math.ldexp(1.0, op.exp_shift - self.built[op.x].type.frac)
         half = op.exp_type.lsb / 2
         near = x.low.max(axis, keepdims=True) - x.high

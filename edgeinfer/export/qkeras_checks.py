@@ -91,15 +91,10 @@ def _format_offences(graph: Graph, recipe: Recipe) -> Iterator[Offence]:
 def layer_obstacle(node: Node, graph: Graph, quantizer: Quantizer | None) -> str | None:
     """Why Keras has no layer of this meaning; None where it has one."""
     match node:
-        case (
-            InputNode()
-            | DenseNode()
-            | ReshapeNode()
-            | TransposeNode()
-            | SoftmaxNode()
-            | ConcatNode()
-        ):
+        case InputNode() | DenseNode() | ReshapeNode() | TransposeNode() | ConcatNode():
             return None
+        case SoftmaxNode():
+            return None if node.mask is None else "a softmax with a mask is no layer of QKeras"
         case ConstantNode():
             return "Keras layers hold no constant tensors"
         case ConvNode():

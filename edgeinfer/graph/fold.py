@@ -23,6 +23,7 @@ from edgeinfer.graph.nodes import (
     InputNode,
     MergeNode,
     Node,
+    SoftmaxNode,
     inputs_of,
 )
 
@@ -94,4 +95,7 @@ def rewire_node(node: Node, renamed: dict[str, str]) -> Node:
         return replace(node, xs=tuple(renamed.get(x, x) for x in node.xs))
     if isinstance(node, IndexingNode):
         return replace(node, **node.renamed(*(renamed.get(x, x) for x in node.reads)))
+    if isinstance(node, SoftmaxNode) and node.mask is not None:
+        mask = renamed.get(node.mask, node.mask)
+        return replace(node, x=renamed.get(node.x, node.x), mask=mask)
     return replace(node, x=renamed[inputs_of(node)[0]])

@@ -164,11 +164,16 @@ class PReluNode:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class SoftmaxNode:
-    """exp(x) / sum exp(x) over one axis (counted without the batch)."""
+    """exp(x) / sum exp(x) over one axis (counted without the batch).
+
+    mask: a tensor that broadcasts against x. Where it is not above zero, x counts nothing; where
+    that is so all along the axis, all elements count alike.
+    """
 
     name: str
     x: str
     axis: int = -1
+    mask: str | None = None
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -232,6 +237,8 @@ def inputs_of(node: Node) -> tuple[str, ...]:
             return xs
         case IndexingNode():
             return node.reads
+        case SoftmaxNode(mask=str() as mask):
+            return (node.x, mask)
         case _:  # the type checker sees that every other node has one `x`
             return (node.x,)
 
@@ -345,8 +352,13 @@ def shape_of(node: Node, shapes: dict[str, Shape]) -> Shape:
             return np.broadcast_shapes(shapes[node.x], node.scale.shape, node.shift.shape)
         case PReluNode():
             return np.broadcast_shapes(shapes[node.x], node.slope.shape)
-        case ActivationNode() | SoftmaxNode():
+        case ActivationNode():
             return shapes[node.x]
+        case SoftmaxNode():
+            x = shapes[node.x]
+            if node.mask is not None and np.broadcast_shapes(x, shapes[node.mask]) != x:
+                raise ValueError(f"a mask of {shapes[node.mask]} does not fit {x}")
+            return x
         case PoolNode():
             x = shapes[node.x]
             spatial = count_windows(x[:-1], node.window, node.strides, node.pads)
@@ -406,19 +418,25 @@ def same_pads(sizes: Shape, window: Shape, strides: Shape, dilation: Shape) -> P
     return tuple(pads)
 
 
-def index_inputs(graph: Graph) -> dict[str, tuple[int, int]]:
-    """Inputs that are read as indices, as they are or moved, and the numbers each must hold."""
+def whole_inputs(graph: Graph) -> dict[str, tuple[int, int]]:
+    """Inputs that are read as indices or masks, and the whole numbers that each must hold."""
     made = {node.name: node for node in graph.nodes}
     found: dict[str, tuple[int, int]] = {}
     for node in graph.nodes:
-        if not isinstance(node, IndexedNode):
-            continue
-        waiting = [node.index]
-        entries = node.count if isinstance(node, ScatterNode) else graph.shapes[node.x][0]
-        low, high = indexing.widest_index(entries)
+        match node:
+            case ScatterNode():
+                waiting, (low, high) = [node.index], indexing.widest_index(node.count)
+            case IndexedNode():
+                low, high = indexing.widest_index(graph.shapes[node.x][0])
+                waiting = [node.index]
+            case SoftmaxNode(mask=str() as mask):
+                waiting, low, high = [mask], 0, 1
+            case _:  # no other node reads whole numbers
+                continue
         while waiting:
             source = made[waiting.pop()]
-            if isinstance(source, MoveNode | ConcatNode):
+            joined = isinstance(source, MergeNode) and isinstance(node, SoftmaxNode)
+            if isinstance(source, MoveNode | ConcatNode) or joined:
                 waiting += inputs_of(source)
             elif isinstance(source, InputNode):
                 before = found.get(source.name, (low, high))

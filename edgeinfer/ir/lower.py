@@ -19,7 +19,7 @@ from edgeinfer.graph.fold import fold_batch_norms
 from edgeinfer.ir import ops
 from edgeinfer.ir.builder import ProgramBuilder, align_integers, compact, provisional
 from edgeinfer.ir.complete import complete_recipe
-from edgeinfer.ir.lower_functions import activate, softmax
+from edgeinfer.ir.lower_functions import activate, hide, hide_constant, softmax
 from edgeinfer.ir.lower_indexing import add_up, look_in_table, look_up, rank_rows
 from edgeinfer.ir.ops import PairKind, PoolKind, pack_weights
 from edgeinfer.ir.passes import optimize
@@ -131,7 +131,7 @@ def _host_outputs(graph: g.Graph, recipe: Recipe) -> dict[str, tuple[str, HostFu
         if node.name not in graph.outputs or readers[node.name] or recipe.activation(node.name):
             continue
         match node:
-            case g.SoftmaxNode() if node.axis in (-1, len(graph.shapes[node.x]) - 1):
+            case g.SoftmaxNode(mask=None) if node.axis in (-1, len(graph.shapes[node.x]) - 1):
                 found[node.name] = (node.x, HostFunction.SOFTMAX)
             case g.ActivationNode(function=g.Function.SIGMOID):
                 found[node.name] = (node.x, HostFunction.SIGMOID)
@@ -157,7 +157,10 @@ class _Walk:
             return self._input(node)
         exact_name = f"{node.name}.exact" if out else node.name
         if isinstance(node, g.SoftmaxNode):
-            return softmax(self.b, node.name, self._x(node.x), node.axis, out, self.findings)
+            x = self._x(node.x)
+            if node.mask is not None:
+                x = self._hide(node, node.mask, x)
+            return softmax(self.b, node.name, x, node.axis, out, self.findings)
         if isinstance(node, g.ActivationNode):
             x = self._x(node.x)
             value = activate(self.b, node, exact_name, x, out, self.findings)
@@ -275,6 +278,14 @@ class _Walk:
             return x
         padded = (1,) * (rank - len(shape)) + shape
         return self.b.exact(ops.Reshape(f"{reader}.{tensor}", grid, x, padded))
+
+    def _hide(self, node: g.SoftmaxNode, mask: str, x: str) -> str:
+        """What a softmax reads, without what its mask leaves out."""
+        maker, name = self.graph.node(mask), f"{node.name}.masked"
+        if isinstance(maker, g.ConstantNode):
+            return hide_constant(self.b, name, x, maker.value > 0)
+        rank = len(self.graph.shapes[node.x])
+        return hide(self.b, name, x, self._ranked(f"{node.name}.mask", mask, rank))
 
     def _linear(self, node: g.ConvNode | g.DenseNode, name: str) -> str:
         x = self._x(node.x)

@@ -94,6 +94,9 @@ def _value(node: Node, tensors: Mapping[str, Floats]) -> Floats:
             return np.where(x >= 0, x, node.slope * x)
         case SoftmaxNode():
             axis = node.axis if node.axis < 0 else node.axis + 1
+            if node.mask is not None:
+                x, mask = _same_rank([x, tensors[node.mask]])
+                x = np.where(mask > 0, x, -1e9)
             powers = np.exp(x - x.max(axis=axis, keepdims=True))
             return powers / powers.sum(axis=axis, keepdims=True)
         case PoolNode():

@@ -56,6 +56,7 @@ if TYPE_CHECKING:
     from onnxruntime import InferenceSession
 
 FLOAT = Carrier.FLOAT32
+HIDDEN = -1e9  # what a softmax sees where a mask is zero: nothing beside any other number
 
 
 @dataclass(frozen=True, slots=True)
@@ -196,6 +197,16 @@ class _Walk:
                 positive = builder.node("GreaterOrEqual", x.tensor, zero)
                 tensor = builder.node("Where", positive, x.tensor, slope)
                 return replace(x, tensor=tensor, held=shape)
+            case SoftmaxNode(mask=str() as mask):
+                x = self.shaped(node.x, False)
+                kept = self._wide(mask, shape)
+                kept = lay_out(builder, kept, kept.held, False)
+                zero = builder.constant(0.0, np.float32)
+                hidden = builder.constant(HIDDEN, np.float32)
+                shown = builder.node("Greater", kept.tensor, zero)
+                masked = builder.node("Where", shown, x.tensor, hidden)
+                axis = node.axis % len(shape) + 1
+                return replace(x, tensor=builder.node("Softmax", masked, axis=axis))
             case SoftmaxNode():
                 x = self.shaped(node.x)
                 axis = axis_in(shape, x.first, node.axis % len(shape))

@@ -27,22 +27,17 @@ EXACT_FUNCTIONS = frozenset(  # in integers these are steps and limits; all othe
 def quantized_tensors(graph: g.Graph) -> tuple[str, ...]:
     """Tensors that get a format: the inputs, and whatever feeds arithmetic without being on a
     narrow grid already. What leaves the network stays exact, logits too."""
-    indices = g.index_inputs(graph)  # whole numbers, which are never rounded
+    whole = g.whole_inputs(graph)  # indices and masks, which are never rounded
     found: set[str] = {node.name for node in graph.inputs}
     hosted = host_functions(graph)
     for node in graph.nodes:
         if node.name in hosted:
             continue
         match node:
-            case (
-                g.ConvNode()
-                | g.DenseNode()
-                | g.BatchNormNode()
-                | g.AffineNode()
-                | g.MergeNode()
-                | g.SoftmaxNode()
-            ):
+            case g.ConvNode() | g.DenseNode() | g.BatchNormNode() | g.AffineNode() | g.MergeNode():
                 found.update(source(graph, x) for x in g.inputs_of(node))
+            case g.SoftmaxNode():
+                found.add(source(graph, node.x))
             case g.PoolNode():
                 if node.kind is not g.PoolNodeKind.MAX and not _is_dot_product(graph, node):
                     found.add(source(graph, node.x))
@@ -59,7 +54,7 @@ def quantized_tensors(graph: g.Graph) -> tuple[str, ...]:
             case _:
                 assert_never(node)
     moving = dependent(graph)
-    named = (found & moving) - set(indices)
+    named = (found & moving) - set(whole)
     return tuple(node.name for node in graph.nodes if node.name in named)
 
 
@@ -137,7 +132,7 @@ def host_functions(graph: g.Graph) -> dict[str, tuple[str, HostFunction]]:
         if node.name not in graph.outputs or readers[node.name]:
             continue
         match node:
-            case g.SoftmaxNode() if node.axis in (-1, len(graph.shapes[node.x]) - 1):
+            case g.SoftmaxNode(mask=None) if node.axis in (-1, len(graph.shapes[node.x]) - 1):
                 found[node.name] = (node.x, HostFunction.SOFTMAX)
             case g.ActivationNode(function=g.Function.SIGMOID):
                 found[node.name] = (node.x, HostFunction.SIGMOID)

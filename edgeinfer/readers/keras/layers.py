@@ -12,6 +12,7 @@ from edgeinfer.readers.keras import (
     indexing,
     linear,
     normalizing,
+    plain_attention,
     pooling,
     resampling,
     shaping,
@@ -81,6 +82,10 @@ def _read_weighted(site: Site, kind: str) -> str:
             return attention.multi_head_layer(site)
         case "GroupQueryAttention" | "GroupedQueryAttention":
             return attention.grouped_query_layer(site)
+        case "Attention":
+            return plain_attention.attention_layer(site)
+        case "AdditiveAttention":
+            return plain_attention.additive_layer(site)
         case "Normalization":
             return normalizing.normalization_layer(site)
         case "Rescaling":

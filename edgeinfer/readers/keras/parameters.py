@@ -63,6 +63,12 @@ def parameters_of(layer: LayerConfig) -> Parameters:
             return Parameters(("scale",))
         case "MultiHeadAttention" | "GroupQueryAttention" | "GroupedQueryAttention":
             return _attention_parameters(bool(bias))
+        case "Attention":
+            scale = ("scale",) if fields.get("use_scale", False) else ()
+            weight = ("concat_score_weight",) if fields.get("score_mode") == "concat" else ()
+            return Parameters((*scale, *weight))
+        case "AdditiveAttention":
+            return Parameters(("scale",) if fields.get("use_scale", True) else ())
         case "Conv2DBatchnorm" | "DenseBatchnorm":
             return _fold_parameters("kernel", bias, fields)
         case "DepthwiseConv2DBatchnorm":

@@ -11,6 +11,7 @@ import numpy as np
 from onnx import GraphProto, defs
 
 from edgeinfer.readers.onnx import (
+    attention,
     comparing,
     composed,
     elementwise,
@@ -62,6 +63,7 @@ STANDARD: Mapping[str, Reader] = {
     **dict.fromkeys(("GroupNormalization", "InstanceNormalization"), composed.group_norm),
     **dict.fromkeys(("DepthToSpace", "SpaceToDepth"), moves.rearrange_depth),
     "Abs": elementwise.absolute,
+    "Attention": attention.attention,
     "BatchNormalization": linear.batch_norm,
     "Clip": elementwise.clip,
     "Concat": concat,

@@ -29,7 +29,7 @@ def find_host_outputs(graph: g.Graph) -> dict[str, tuple[str, HostFunction]]:
         if readers[name]:
             continue
         match node:
-            case g.SoftmaxNode() if node.axis in (-1, len(graph.shapes[node.x]) - 1):
+            case g.SoftmaxNode(mask=None) if node.axis in (-1, len(graph.shapes[node.x]) - 1):
                 found[name] = (node.x, HostFunction.SOFTMAX)
             case g.ActivationNode(function=g.Function.SIGMOID):
                 found[name] = (node.x, HostFunction.SIGMOID)
@@ -84,6 +84,12 @@ def _draw_node(
             x = values[node.x].plain()
             slope = tf.constant(node.slope, tf.float32)
             return DrawnTensor(tf.nn.relu(x) - slope * tf.nn.relu(-x), shape)
+        case g.SoftmaxNode(mask=str()):
+            raise UnsupportedModelError(
+                graph.name,
+                [Offence(node.name, "Softmax", "int8 operators know no masks")],
+                hint="Use the HLS or the RTL target, or a network without a mask.",
+            )
         case g.SoftmaxNode():
             axis = node.axis if node.axis < 0 else node.axis + 1
             return DrawnTensor(tf.nn.softmax(plain(node.x), axis=axis), shape)
