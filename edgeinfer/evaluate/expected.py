@@ -176,8 +176,9 @@ class _Walk:
             )
         if isinstance(index, ops.Requant):
             x = bounded.round_values(x, Quantizer(index.type, index.rounding, index.overflow))
-        if CURVES[function].winds:
-            y = widen(Enclosure(curve(x.centre)), 0.0 if x.radius is None else x.radius)
+        if steepest := CURVES[function].winds:
+            spread = 0.0 if x.radius is None else np.where(x.radius > 0, steepest, 0.0) * x.radius
+            y = widen(Enclosure(curve(x.centre)), spread)
         else:
             y = _turning(x, curve, CURVES[function].turns(*node.parameters))
         error = FUNCTION_ERROR * np.abs(y.centre) + SMALLEST

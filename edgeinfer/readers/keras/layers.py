@@ -46,6 +46,8 @@ def _read_weighted(site: Site, kind: str) -> str:
     match kind:
         case "Dense" | "QDense" | "QDenseBatchnorm":
             return linear.dense_layer(site)
+        case "BinaryDense" | "TernaryDense":
+            return linear.coarse_layer(site, zero=kind == "TernaryDense")
         case "Conv1D" | "QConv1D" | "Convolution1D":
             return linear.conv_layer(site, 1)
         case "Conv2D" | "QConv2D" | "QConv2DBatchnorm" | "Convolution2D":
@@ -195,8 +197,6 @@ def _why_unknown(kind: str) -> str:
     plain = kind.removeprefix("Q")
     if kind == "QAdaptiveActivation":
         return "its integer bits follow moving statistics; set them with QActivation"
-    if kind in {"BinaryDense", "TernaryDense"}:
-        return "its code is not in the file; use QDense with binary(alpha=1) or ternary(alpha=1)"
     if plain in _RECURRENT:
         return "recurrent layers are not supported; use convolutions"
     if plain.startswith("Conv") and plain.endswith("Transpose"):

@@ -7,13 +7,14 @@ Both libraries go through one list, under the names of `keras.ops`.
 
 from __future__ import annotations
 
+import math
 import re
 from collections.abc import Callable
 from typing import Any
 
 import numpy as np
 
-from edgeinfer.graph.nodes import Function, MergeKind
+from edgeinfer.graph.nodes import ActivationNode, Function, MergeKind
 from edgeinfer.readers.keras import arithmetic, indexing, rearranging, reducing
 from edgeinfer.readers.keras.arguments import (
     Arguments,
@@ -29,6 +30,7 @@ from edgeinfer.readers.keras.functions import (
     GraphFunction,
     Plain,
     SoftmaxAlong,
+    add_affine,
     add_function,
     add_gated_half,
     add_hard_shrink,
@@ -91,6 +93,7 @@ CURVES = {  # functions without parameters
     "sqrt": Function.SQRT,
     "sin": Function.SIN,
     "cos": Function.COS,
+    "tan": Function.TAN,
     "arcsin": Function.ASIN,
     "arccos": Function.ACOS,
     "arctan": Function.ATAN,
@@ -161,6 +164,26 @@ def _function(choose: Callable[[Arguments], FloatStep]) -> Reader:
 
 def _curve(function: Function) -> Reader:
     return _function(lambda arguments: GraphFunction(function))
+
+
+def _before(function: Function, factor: float, shift: float) -> Reader:
+    """A function of factor x + shift."""
+
+    def read(site: Site, arguments: Arguments) -> str:
+        line = add_affine(site, arguments.tensor(), factor, shift, site.name("line"))
+        return site.add(ActivationNode(site.name(), line, function))
+
+    return read
+
+
+def _behind(function: Function, factor: float, shift: float) -> Reader:
+    """factor times a function, plus shift."""
+
+    def read(site: Site, arguments: Arguments) -> str:
+        curve = site.add(ActivationNode(site.name("curve"), arguments.tensor(), function))
+        return add_affine(site, curve, factor, shift, site.name())
+
+    return read
 
 
 def _number(arguments: Arguments, default: float | None, *names: str) -> float:
@@ -297,6 +320,11 @@ READERS: dict[str, Reader] = {
     "round": _function(_round),
     "rsqrt": _function(lambda a: GraphFunction(Function.POWER, (-0.5,))),
     "exp": _plain("exponential"),
+    "log1p": _before(Function.LOG, 1.0, 1.0),
+    "exp2": _before(Function.EXPONENTIAL, math.log(2.0), 0.0),
+    "expm1": _behind(Function.EXPONENTIAL, 1.0, -1.0),
+    "log2": _behind(Function.LOG, 1.0 / math.log(2.0), 0.0),
+    "log10": _behind(Function.LOG, 1.0 / math.log(10.0), 0.0),
     "silu": _plain("swish"),
     "hard_silu": _plain("hard_swish"),
     "absolute": _plain("abs"),

@@ -41,7 +41,9 @@ def parameters_of(layer: LayerConfig) -> Parameters:
     fields = Fields(config)
     bias = ("bias",) if fields.get("use_bias", True) else ()
     match layer.kind.removeprefix("Q"):
-        case "Dense" | "Conv1D" | "Conv2D" | "Conv3D" | "Conv1DTranspose" | "Conv2DTranspose":
+        case "Dense" | "BinaryDense" | "TernaryDense":
+            return Parameters(("kernel", *bias))
+        case "Conv1D" | "Conv2D" | "Conv3D" | "Conv1DTranspose" | "Conv2DTranspose":
             return Parameters(("kernel", *bias))
         case "EinsumDense":
             return Parameters(("kernel", *(("bias",) if fields.get("bias_axes") else ())))

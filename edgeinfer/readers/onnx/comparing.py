@@ -85,6 +85,12 @@ def join_truths(d: Drawing, op: OnnxOp, args: Args) -> View:
     return replace(merge_views(d, op, [apart, apart], MergeKind.MULTIPLY), integer=BOOL)
 
 
+def nowhere(d: Drawing, op: OnnxOp, args: Args) -> Const:
+    """IsNaN: every number of a quantized network is one."""
+    del op
+    return Const(np.zeros((1,) * data(args, 0).rank, np.bool_))
+
+
 def where(d: Drawing, op: OnnxOp, args: Args) -> Value:
     """Where: condition x a + (1 - condition) x b."""
     condition, a, b = (_input_of(args, place) for place in range(3))

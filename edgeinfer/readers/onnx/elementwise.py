@@ -59,6 +59,7 @@ PLAIN = {  # operators that are one function without parameters
     "Softplus": Function.SOFTPLUS,
     "Softsign": Function.SOFTSIGN,
     "Sqrt": Function.SQRT,
+    "Tan": Function.TAN,
     "Tanh": Function.TANH,
 }
 SHAPED = (  # operators that are a function with parameters, or made of one

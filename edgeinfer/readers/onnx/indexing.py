@@ -35,6 +35,7 @@ from edgeinfer.readers.onnx.merge import merge_views
 from edgeinfer.readers.onnx.ops import OnnxOp, UnreadableModelError
 
 TENSOR_K = 10  # from this operator set on, TopK has K as an input
+ONE_AXIS = 13  # from this operator set on, Hardmax works along one axis
 DEEPEST = 1 << 12  # rows of a unit matrix
 ACROSS = (
     "its index chooses among samples too; export the model for one sample, or look up with "
@@ -191,6 +192,21 @@ def one_hot(d: Drawing, op: OnnxOp, args: Args) -> View:
     site = OperatorSite(d, d.named(op))
     unit = write_constant(d, site.name("unit"), on * np.eye(depth))
     return _view_of(d, compose_indexing.look_up_rows(site, unit, index.tensor, 0), index)
+
+
+def hard_max(d: Drawing, op: OnnxOp, args: Args) -> View:
+    """Hardmax: 1 for the first of the largest along an axis, 0 for all others."""
+    if op.version < ONE_AXIS:
+        raise UnreadableModelError(f"it flattens axes before operator set {ONE_AXIS}")
+    x, axis = _along(d, data(args, 0), op.whole("axis", -1))
+    if axis != len(d.shapes[x.tensor]) - 1:
+        raise UnreadableModelError("it works along another axis than the last")
+    site = OperatorSite(d, d.named(op))
+    places = compose_indexing.rank_elements(site, x.tensor, axis, 1, smallest=False)
+    *rest, size = d.shapes[x.tensor]
+    unit = write_constant(d, site.name("unit"), np.eye(size))
+    flat = reshape(site, places, tuple(rest), "flat")
+    return _view_of(d, compose_indexing.look_up_rows(site, unit, flat, 0), x)
 
 
 def _along(d: Drawing, x: View, axis: int) -> tuple[View, int]:
