@@ -11,6 +11,7 @@ from typing import Annotated, Literal
 from cyclopts import Parameter
 
 from edgeinfer.cli.terminal import answer
+from edgeinfer.cli.verbs import BatchAxis, axis_of_word
 
 Json = Annotated[
     bool, Parameter(negative="", help="print the result as JSON on stdout, and nothing else")
@@ -28,12 +29,13 @@ def export(
             help="qonnx: Quant nodes; qdq: QuantizeLinear pairs; integer-onnx: integers only"
         ),
     ],
+    batch_axis: BatchAxis = "0",
     json: Json = False,
 ) -> None:
     """Write the integer network as ONNX, with what its numbers mean inside the file."""
     from edgeinfer.export.onnx_files import OnnxFormat
     from edgeinfer.run.export import export as exported
 
-    found = exported(source, OnnxFormat(format), output)
+    found = exported(source, OnnxFormat(format), output, axis_of_word(batch_axis))
     lines = [found.sentence(), *(f"finding   {finding}" for finding in found.findings)]
     answer(json_text.dumps(found.as_dict(), indent=2), lines, as_json=json)

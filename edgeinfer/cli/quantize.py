@@ -159,6 +159,7 @@ def search(
     per_channel: PerChannel = False,
     data: Data = None,
     validation_data: ValidationData = None,
+    batch_axis: BatchAxis = "0",
     training: Annotated[QatSettings | None, Parameter(name="*")] = None,
     json: Json = False,
 ) -> None:
@@ -194,6 +195,7 @@ def search(
         entry=ENTRIES.get(str(model)),
         data=data,
         validation=validation_data,
+        batch_axis=axis_of_word(batch_axis),
     )
     if path.is_file():
         import_keras_quietly()

@@ -106,6 +106,8 @@ class _Walk:
                 return self._pad(node)
             case g.MoveNode():
                 return bounded.move_elements(self.values[node.x], lambda x: _move_elements(node, x))
+            case g.IndexingNode():
+                return bounded.choose_elements(node, [self.values[x] for x in node.reads])
             case _:
                 assert_never(node)
 
@@ -179,8 +181,9 @@ class _Walk:
             )
         if isinstance(index, ops.Requant):
             x = bounded.round_values(x, Quantizer(index.type, index.rounding, index.overflow))
-        if CURVES[function].winds:
-            y = widen(Enclosure(curve(x.centre)), 0.0 if x.radius is None else x.radius)
+        if steepest := CURVES[function].winds:
+            spread = 0.0 if x.radius is None else np.where(x.radius > 0, steepest, 0.0) * x.radius
+            y = widen(Enclosure(curve(x.centre)), spread)
         else:
             y = _turning(x, curve, CURVES[function].turns(*node.parameters))
         error = FUNCTION_ERROR * np.abs(y.centre) + SMALLEST
@@ -194,6 +197,9 @@ class _Walk:
         op, x, axis = self._built(node), self.values[node.x], node.axis
         assert isinstance(op, ops.Softmax)
         axis = axis % len(self.graph.shapes[node.x]) + 1
+        if node.mask is not None:
+            mask = self._ranked(node.mask, len(self.graph.shapes[node.x]))
+            x = bounded.hide(x, mask.centre)
         unit = math.ldexp(1.0, op.exp_shift - self.built[op.x].type.frac)
         half = op.exp_type.lsb / 2
         near = x.low.max(axis, keepdims=True) - x.high

@@ -20,8 +20,13 @@ import numpy as np
 from numpy.typing import NDArray
 
 from edgeinfer.base.errors import ModelError
-from edgeinfer.graph import moves
+from edgeinfer.graph import indexing, moves
 from edgeinfer.graph.functions import Function as Function
+from edgeinfer.graph.indexing import IndexedNode as IndexedNode
+from edgeinfer.graph.indexing import IndexingNode as IndexingNode
+from edgeinfer.graph.indexing import LookNode as LookNode
+from edgeinfer.graph.indexing import RankNode as RankNode
+from edgeinfer.graph.indexing import ScatterNode as ScatterNode
 from edgeinfer.graph.moves import FlipNode as FlipNode
 from edgeinfer.graph.moves import MoveNode as MoveNode
 from edgeinfer.graph.moves import PadNode as PadNode
@@ -159,11 +164,16 @@ class PReluNode:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class SoftmaxNode:
-    """exp(x) / sum exp(x) over one axis (counted without the batch)."""
+    """exp(x) / sum exp(x) over one axis (counted without the batch).
+
+    mask: a tensor that broadcasts against x. Where it is not above zero, x counts nothing; where
+    that is so all along the axis, all elements count alike.
+    """
 
     name: str
     x: str
     axis: int = -1
+    mask: str | None = None
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -242,6 +252,7 @@ Node = (
     | MergeNode
     | ConcatNode
     | ScanNode
+    | IndexingNode
 )
 
 
@@ -254,6 +265,10 @@ def inputs_of(node: Node) -> tuple[str, ...]:
             return xs
         case ScanNode():
             return (*node.xs, *node.starts)
+        case IndexingNode():
+            return node.reads
+        case SoftmaxNode(mask=str() as mask):
+            return (node.x, mask)
         case _:  # the type checker sees that every other node has one `x`
             return (node.x,)
 
@@ -278,7 +293,7 @@ def weights_of(node: Node) -> dict[str, Floats]:
             InputNode() | ActivationNode() | SoftmaxNode() | PoolNode() | MergeNode() | ConcatNode()
         ):
             return {}
-        case MoveNode():
+        case MoveNode() | IndexingNode():
             return {}
         case _:
             assert_never(node)
@@ -378,8 +393,13 @@ def shape_of(node: Node, shapes: dict[str, Shape]) -> Shape:
             return np.broadcast_shapes(shapes[node.x], node.scale.shape, node.shift.shape)
         case PReluNode():
             return np.broadcast_shapes(shapes[node.x], node.slope.shape)
-        case ActivationNode() | SoftmaxNode():
+        case ActivationNode():
             return shapes[node.x]
+        case SoftmaxNode():
+            x = shapes[node.x]
+            if node.mask is not None and np.broadcast_shapes(x, shapes[node.mask]) != x:
+                raise ValueError(f"a mask of {shapes[node.mask]} does not fit {x}")
+            return x
         case PoolNode():
             x = shapes[node.x]
             spatial = count_windows(x[:-1], node.window, node.strides, node.pads)
@@ -397,6 +417,8 @@ def shape_of(node: Node, shapes: dict[str, Shape]) -> Shape:
             return (*parts[0][:axis], joined, *parts[0][axis + 1 :])
         case ScanNode():
             return _scan_shape(node, shapes)
+        case IndexingNode():
+            return node.shape_of(*(shapes[x] for x in node.reads))
         case _:
             assert_never(node)
 
@@ -454,6 +476,32 @@ def same_pads(sizes: Shape, window: Shape, strides: Shape, dilation: Shape) -> P
         total = max((-(-size // step) - 1) * step + reach - size, 0)
         pads.append((total // 2, total - total // 2))
     return tuple(pads)
+
+
+def whole_inputs(graph: Graph) -> dict[str, tuple[int, int]]:
+    """Inputs that are read as indices or masks, and the whole numbers that each must hold."""
+    made = {node.name: node for node in graph.nodes}
+    found: dict[str, tuple[int, int]] = {}
+    for node in graph.nodes:
+        match node:
+            case ScatterNode():
+                waiting, (low, high) = [node.index], indexing.widest_index(node.count)
+            case IndexedNode():
+                low, high = indexing.widest_index(graph.shapes[node.x][0])
+                waiting = [node.index]
+            case SoftmaxNode(mask=str() as mask):
+                waiting, low, high = [mask], 0, 1
+            case _:  # no other node reads whole numbers
+                continue
+        while waiting:
+            source = made[waiting.pop()]
+            joined = isinstance(source, MergeNode) and isinstance(node, SoftmaxNode)
+            if isinstance(source, MoveNode | ConcatNode) or joined:
+                waiting += inputs_of(source)
+            elif isinstance(source, InputNode):
+                before = found.get(source.name, (low, high))
+                found[source.name] = min(low, before[0]), max(high, before[1])
+    return found
 
 
 def macs(graph: Graph) -> int:

@@ -23,6 +23,7 @@ from edgeinfer.graph.nodes import (
     SoftmaxNode,
     inputs_of,
     weights_of,
+    whole_inputs,
 )
 from quantization.calibrate import fit_quantizer, fitted_channels
 from quantization.fixed import Fixed, Overflow, Quantizer, Rounding, fixed_of_range
@@ -55,16 +56,24 @@ class CompletedRecipe:
 def complete_recipe(graph: Graph, recipe: Recipe) -> CompletedRecipe:
     """The recipe with a format for each input and weight that it left open.
 
-    An input takes the format to which all that read it round it first (or one that divides that
-    format's steps, where a scale lies between), else fixed<16,6>; so does a function that no
-    integer holds exactly, or it would be rounded twice. Kernels, biases and other constants get 24
-    bits, as many as a float32 has, placed to fit their largest value (for each channel of a batch
-    norm). A state of a recurrence takes the format of what becomes it.
+    An index takes whole numbers that mean every entry, and some beside them that mean none; a mask
+    takes 0 and 1. Any other input takes the format to which all that read it round it first (or one
+    that divides that format's steps, where a scale lies between), else fixed<16,6>; so does a
+    function that no integer holds exactly, or it would be rounded twice. Kernels, biases and other
+    constants get 24 bits, as many as a float32 has, placed to fit their largest value (for each
+    channel of a batch norm). A state of a recurrence takes the format of what becomes it.
     """
     findings: list[str] = []
     activations: dict[str, Quantizer] = {}
+    whole = whole_inputs(graph)
     for given in graph.inputs:
-        if recipe.activation(given.name) is None:
+        if recipe.activation(given.name) is not None:
+            continue
+        if given.name in whole:
+            activations[given.name] = Quantizer(
+                fixed_of_range(*whole[given.name], 0), Rounding.TRN, Overflow.SAT
+            )
+        else:
             activations[given.name], why = input_format(graph, recipe, given.name)
             findings.append(
                 f"{given.name}: the input has no format; taken as {activations[given.name]}{why}."

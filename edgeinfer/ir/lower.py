@@ -18,7 +18,8 @@ from edgeinfer.graph.fold import fold_batch_norms
 from edgeinfer.ir import host, ops
 from edgeinfer.ir.builder import ProgramBuilder, align_integers, compact, provisional
 from edgeinfer.ir.complete import complete_recipe
-from edgeinfer.ir.lower_functions import activate, softmax
+from edgeinfer.ir.lower_functions import activate, hide, hide_constant, softmax
+from edgeinfer.ir.lower_indexing import add_up, look_in_table, look_up, rank_rows
 from edgeinfer.ir.ops import PairKind, PoolKind, pack_weights
 from edgeinfer.ir.passes import optimize
 from edgeinfer.ir.program import Output, Program
@@ -29,6 +30,7 @@ from quantization.fixed import (
     Quantizer,
     fixed_of_range,
     quantize,
+    requantize,
     shift_left,
 )
 from quantization.ranges import LIMIT
@@ -137,10 +139,15 @@ class _Walk:
             return self._input(node)
         exact_name = f"{node.name}.exact" if out else node.name
         if isinstance(node, g.SoftmaxNode):
-            return softmax(self.b, node.name, self._x(node.x), node.axis, out, self.findings)
+            x = self._x(node.x)
+            if node.mask is not None:
+                x = self._hide(node, node.mask, x)
+            return softmax(self.b, node.name, x, node.axis, out, self.findings)
         if isinstance(node, g.ActivationNode):
             x = self._x(node.x)
             value = activate(self.b, node, exact_name, x, out, self.findings)
+        elif isinstance(node, g.LookNode) and isinstance(self.graph.node(node.x), g.ConstantNode):
+            value = self._look_in_table(node, exact_name, out)
         else:
             value = self._exact(node, exact_name)
         if out is None or self._already(value, exact_name, out):
@@ -232,7 +239,13 @@ class _Walk:
                 return b.exact(ops.Concat(name, provisional(frac), xs, axis))
             case g.ScanNode():
                 return self._scan(node, name)
-            case g.InputNode() | g.ActivationNode() | g.SoftmaxNode():
+            case g.LookNode():
+                return look_up(b, node, name, *(self._x(x) for x in node.reads))
+            case g.ScatterNode():
+                return add_up(b, node, name, *(self._x(x) for x in node.reads))
+            case g.RankNode():
+                return rank_rows(b, node, name, self._x(node.x))
+            case g.IndexingNode() | g.InputNode() | g.ActivationNode() | g.SoftmaxNode():
                 raise AssertionError(node)  # lowered before this is called
             case _:
                 assert_never(node)
@@ -277,6 +290,14 @@ class _Walk:
         padded = (1,) * (rank - len(shape)) + shape
         return self.b.exact(ops.Reshape(f"{reader}.{tensor}", grid, x, padded))
 
+    def _hide(self, node: g.SoftmaxNode, mask: str, x: str) -> str:
+        """What a softmax reads, without what its mask leaves out."""
+        maker, name = self.graph.node(mask), f"{node.name}.masked"
+        if isinstance(maker, g.ConstantNode):
+            return hide_constant(self.b, name, x, maker.value > 0)
+        rank = len(self.graph.shapes[node.x])
+        return hide(self.b, name, x, self._ranked(f"{node.name}.mask", mask, rank))
+
     def _linear(self, node: g.ConvNode | g.DenseNode, name: str) -> str:
         x = self._x(node.x)
         raw, type_ = self._weight(f"{node.layer}/kernel", node.kernel)
@@ -320,6 +341,15 @@ class _Walk:
         if float(value) * 2.0 ** -self.b.frac(x) != node.value:
             self.findings.append(f"{name}: the padding {node.value:g} is rounded to x's grid.")
         return self.b.exact(ops.Pad(name, provisional(self.b.frac(x)), x, node.pads, int(value)))
+
+    def _look_in_table(self, node: g.LookNode, name: str, out: Quantizer | None) -> str:
+        """The rows of a constant, already rounded as the recipe has it."""
+        table = self.graph.node(node.x)
+        assert isinstance(table, g.ConstantNode)
+        raw, type_ = self._weight(f"{table.name}/value", table.value)
+        if out is not None:
+            raw, type_ = requantize(raw, type_.frac, out), out.type
+        return look_in_table(self.b, name, raw, type_, self._x(node.index))
 
     def _pool(self, node: g.PoolNode, name: str) -> str:
         grid, x = self._grid(node.x)

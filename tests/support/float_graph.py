@@ -22,6 +22,7 @@ from edgeinfer.graph.nodes import (
     ConvNode,
     DenseNode,
     Graph,
+    IndexingNode,
     InputNode,
     MergeKind,
     MergeNode,
@@ -79,6 +80,8 @@ def _value(node: Node, tensors: Mapping[str, Floats]) -> Floats:
         case ConcatNode():
             axis = node.axis if node.axis < 0 else node.axis + 1
             return np.concatenate([tensors[x] for x in node.xs], axis=axis)
+        case IndexingNode():
+            return node.values(*(tensors[x] for x in node.reads))
         case _:
             x = tensors[node.x]
     match node:
@@ -94,6 +97,9 @@ def _value(node: Node, tensors: Mapping[str, Floats]) -> Floats:
             return np.where(x >= 0, x, node.slope * x)
         case SoftmaxNode():
             axis = node.axis if node.axis < 0 else node.axis + 1
+            if node.mask is not None:
+                x, mask = _same_rank([x, tensors[node.mask]])
+                x = np.where(mask > 0, x, -1e9)
             powers = np.exp(x - x.max(axis=axis, keepdims=True))
             return powers / powers.sum(axis=axis, keepdims=True)
         case PoolNode():

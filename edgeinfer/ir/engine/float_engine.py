@@ -23,6 +23,7 @@ from edgeinfer.graph.nodes import (
     ConvNode,
     DenseNode,
     Graph,
+    IndexingNode,
     InputNode,
     MergeKind,
     MergeNode,
@@ -42,6 +43,7 @@ from edgeinfer.graph.nodes import (
     inputs_of,
 )
 from edgeinfer.ir.engine.float_functions import apply_function
+from edgeinfer.ir.engine.float_indexing import choose_elements
 from edgeinfer.ir.engine.onnx_builder import (
     OnnxBuilder,
     available_threads,
@@ -55,6 +57,7 @@ if TYPE_CHECKING:
     from onnxruntime import InferenceSession
 
 FLOAT = Carrier.FLOAT32
+HIDDEN = -1e9  # what a softmax sees where a mask is zero: nothing beside any other number
 
 
 @dataclass(frozen=True, slots=True)
@@ -195,6 +198,16 @@ class _Walk:
                 positive = builder.node("GreaterOrEqual", x.tensor, zero)
                 tensor = builder.node("Where", positive, x.tensor, slope)
                 return replace(x, tensor=tensor, held=shape)
+            case SoftmaxNode(mask=str() as mask):
+                x = self.shaped(node.x, False)
+                kept = self._wide(mask, shape)
+                kept = lay_out(builder, kept, kept.held, False)
+                zero = builder.constant(0.0, np.float32)
+                hidden = builder.constant(HIDDEN, np.float32)
+                shown = builder.node("Greater", kept.tensor, zero)
+                masked = builder.node("Where", shown, x.tensor, hidden)
+                axis = node.axis % len(shape) + 1
+                return replace(x, tensor=builder.node("Softmax", masked, axis=axis))
             case SoftmaxNode():
                 x = self.shaped(node.x)
                 axis = axis_in(shape, x.first, node.axis % len(shape))
@@ -236,6 +249,10 @@ class _Walk:
                 return self._concatenated(node, shape)
             case ScanNode():
                 return self._scanned(node, shape)
+            case IndexingNode():
+                tensors = [self.shaped(x, False).tensor for x in node.reads]
+                shapes = [self.shapes[x] for x in node.reads]
+                return CarriedTensor(choose_elements(builder, node, tensors, shapes), FLOAT, shape)
             case _:
                 assert_never(node)
 

@@ -84,6 +84,18 @@ class OnnxBuilder:
             self._made[key] = name
         return self._made[key]
 
+    def places_of_largest(self, tensor: str, count: int) -> str:
+        """Where the largest elements along the last axis are, the first of equals first."""
+        from onnx import helper
+
+        key = ("places", tensor, count)
+        if key not in self._made:
+            names = [f"{what}{len(self._nodes)}" for what in ("largest", "places")]
+            wanted = [tensor, self.constant([count], np.int64)]
+            self._nodes.append(helper.make_node("TopK", wanted, names, axis=-1))
+            self._made[key] = names[1]
+        return self._made[key]
+
     def cast(self, tensor: str, dtype: Any) -> str:
         """The tensor's numbers in another type."""
         from onnx import helper

@@ -136,7 +136,7 @@ def _with_norm(site: Site) -> Site:
     kernel, bias = site.weight("kernel"), site.weight("bias")
     inputs = kernel.shape[:1]
     mean = site.shaped("moving_mean", inputs)
-    scale = _norm_scale(site, inputs, np.float32(site.fields.number("epsilon", 1e-3)))
+    scale = _norm_scale(site, inputs, np.float32(site.fields.epsilon(1e-3)))
     values = {
         "kernel": round_weights(site, "kq", scale[:, None] * kernel),
         "bias": round_weights(site, "bq", bias - mean @ kernel),
@@ -187,7 +187,7 @@ def _add_norm(site: Site) -> str:
         raise UnsupportedLayerError(f"it normalizes axis {axis} of a tensor of {shape}")
     place = axis - 1 if axis > 0 else axis % len(shape)
     channels = (shape[place],)
-    scale = _norm_scale(site, channels, np.float32(site.fields.number("epsilon", 1e-3)))
+    scale = _norm_scale(site, channels, np.float32(site.fields.epsilon(1e-3)))
     beta = np.ones(channels, np.float32)
     if site.fields.flag("center", True):
         beta = site.shaped("beta", channels)

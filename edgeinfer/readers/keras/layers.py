@@ -9,8 +9,10 @@ from edgeinfer.readers.keras import (
     activation_layers,
     attention,
     einsum,
+    indexing,
     linear,
     normalizing,
+    plain_attention,
     pooling,
     resampling,
     shaping,
@@ -47,6 +49,8 @@ def _read_weighted(site: Site, kind: str) -> str:
     match kind:
         case "Dense" | "QDense" | "QDenseBatchnorm":
             return linear.dense_layer(site)
+        case "BinaryDense" | "TernaryDense":
+            return linear.coarse_layer(site, zero=kind == "TernaryDense")
         case "Conv1D" | "QConv1D" | "Convolution1D":
             return linear.conv_layer(site, 1)
         case "Conv2D" | "QConv2D" | "QConv2DBatchnorm" | "Convolution2D":
@@ -83,6 +87,10 @@ def _read_weighted(site: Site, kind: str) -> str:
             return attention.multi_head_layer(site)
         case "GroupQueryAttention" | "GroupedQueryAttention":
             return attention.grouped_query_layer(site)
+        case "Attention":
+            return plain_attention.attention_layer(site)
+        case "AdditiveAttention":
+            return plain_attention.additive_layer(site)
         case "Normalization":
             return normalizing.normalization_layer(site)
         case "Rescaling":
@@ -95,6 +103,8 @@ def _read_weighted(site: Site, kind: str) -> str:
             return activation_layers.function_layer(site)
         case "PReLU":
             return activation_layers.prelu_layer(site)
+        case "Embedding":
+            return indexing.embedding_layer(site)
         case _:  # layers without weights; unknown ones are refused there
             return _read_weightless(site, kind)
 
@@ -190,8 +200,6 @@ def _why_unknown(kind: str) -> str:
     plain = kind.removeprefix("Q")
     if kind == "QAdaptiveActivation":
         return "its integer bits follow moving statistics; set them with QActivation"
-    if kind in {"BinaryDense", "TernaryDense"}:
-        return "its code is not in the file; use QDense with binary(alpha=1) or ternary(alpha=1)"
     if plain.startswith("ConvLSTM"):
         return "its states are pictures, which is not supported; use LSTM over flattened pictures"
     if plain.startswith("CuDNN"):

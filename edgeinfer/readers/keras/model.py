@@ -34,7 +34,11 @@ from edgeinfer.readers.keras.stored import Weights
 from edgeinfer.readers.loaded import LoadedModel
 
 MASK_READERS = frozenset(
-    {"GlobalAveragePooling1D", "GlobalAvgPool1D", "Softmax", "TimeDistributed", *RECURRENT}
+    {
+        *("GlobalAveragePooling1D", "GlobalAvgPool1D", "Softmax", "TimeDistributed"),
+        *("MultiHeadAttention", "GroupQueryAttention", "Attention", "AdditiveAttention"),
+        *RECURRENT,
+    }
 )
 Tensors = tuple[str | None, ...]  # None: made by a layer that cannot be read
 

@@ -43,7 +43,9 @@ def parameters_of(layer: LayerConfig) -> Parameters:
     fields = Fields(config)
     bias = ("bias",) if fields.get("use_bias", True) else ()
     match layer.kind.removeprefix("Q"):
-        case "Dense" | "Conv1D" | "Conv2D" | "Conv3D" | "Conv1DTranspose" | "Conv2DTranspose":
+        case "Dense" | "BinaryDense" | "TernaryDense":
+            return Parameters(("kernel", *bias))
+        case "Conv1D" | "Conv2D" | "Conv3D" | "Conv1DTranspose" | "Conv2DTranspose":
             return Parameters(("kernel", *bias))
         case "EinsumDense":
             return Parameters(("kernel", *(("bias",) if fields.get("bias_axes") else ())))
@@ -65,10 +67,18 @@ def parameters_of(layer: LayerConfig) -> Parameters:
             return Parameters(("scale",))
         case "MultiHeadAttention" | "GroupQueryAttention" | "GroupedQueryAttention":
             return _attention_parameters(bool(bias))
+        case "Attention":
+            scale = ("scale",) if fields.get("use_scale", False) else ()
+            weight = ("concat_score_weight",) if fields.get("score_mode") == "concat" else ()
+            return Parameters((*scale, *weight))
+        case "AdditiveAttention":
+            return Parameters(("scale",) if fields.get("use_scale", True) else ())
         case "Conv2DBatchnorm" | "DenseBatchnorm":
             return _fold_parameters("kernel", bias, fields)
         case "DepthwiseConv2DBatchnorm":
             return _fold_parameters("depthwise_kernel", bias, fields)
+        case "Embedding":
+            return Parameters(("embeddings",))
         case "PReLU":
             return Parameters(("alpha",))
         case "FixedPointQuantizer":

@@ -28,6 +28,7 @@ from edgeinfer.readers.onnx.layout import (
     unfold_view,
     with_all_axes,
 )
+from edgeinfer.readers.onnx.masking import before_softmax
 from edgeinfer.readers.onnx.nodes import NO_READER, QUANTIZERS, read_op, reads_tensors, why_unknown
 from edgeinfer.readers.onnx.ops import (
     InputDeclaration,
@@ -118,7 +119,12 @@ def _without_axis(d: Drawing, view: View, batch_axis: int | None) -> View:
 
 def _drawing(source: OnnxSource, batch: int) -> Drawing:
     quantized = any(op.kind in QUANTIZERS for op in source.ops)
-    return Drawing(batch=batch, quantized=quantized, stepwise=source.stepwise)
+    return Drawing(
+        batch=batch,
+        quantized=quantized,
+        before_softmax=before_softmax(source.ops, source.outputs),
+        stepwise=source.stepwise,
+    )
 
 
 def _read_all(d: Drawing, source: OnnxSource, inputs: dict[str, View]) -> dict[str, Value]:

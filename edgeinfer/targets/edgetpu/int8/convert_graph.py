@@ -65,6 +65,12 @@ def _draw_node(
             x = values[node.x].plain()
             slope = tf.constant(node.slope, tf.float32)
             return DrawnTensor(tf.nn.relu(x) - slope * tf.nn.relu(-x), shape)
+        case g.SoftmaxNode(mask=str()):
+            raise UnsupportedModelError(
+                graph.name,
+                [Offence(node.name, "Softmax", "int8 operators know no masks")],
+                hint="Use the HLS or the RTL target, or a network without a mask.",
+            )
         case g.SoftmaxNode():
             axis = node.axis if node.axis < 0 else node.axis + 1
             return DrawnTensor(tf.nn.softmax(plain(node.x), axis=axis), shape)
@@ -93,6 +99,18 @@ def _draw_node(
             return DrawnTensor(tf.concat([plain(x) for x in node.xs], axis=axis), shape)
         case g.ScanNode():
             return DrawnTensor(_draw_scan(node, [plain(x) for x in g.inputs_of(node)]), shape)
+        case g.IndexingNode():
+            raise UnsupportedModelError(
+                graph.name,
+                [
+                    Offence(
+                        node.name,
+                        type(node).__name__.removesuffix("Node"),
+                        "the int8 file takes elements from fixed places only",
+                    )
+                ],
+                hint="Use the HLS or the RTL target, or look up and choose on the host.",
+            )
         case _:
             assert_never(node)
 
