@@ -140,6 +140,11 @@ VERBS = {
         "event RUN --planes N",
         "apply a compiled tagger at every hit of whole wire planes",
     ),
+    "serve": Verb(
+        "edgeinfer.cli.serve:serve",
+        "serve RUN ...",
+        "answer clients of Triton (gRPC, HTTP) with what the hardware would compute",
+    ),
     "map": Verb(
         "edgeinfer.cli.files:map_",
         "map F.tflite",
