@@ -26,6 +26,7 @@ from edgeinfer.serve.repository import Repository, RepositorySettings
 
 SILENT_SECONDS = 60.0  # after which a connection that sends no request is closed
 BODY_SECONDS = 120.0  # in which a request's body has to arrive
+CHUNK_BYTES = 1 << 20  # of a body that are read at once
 LOOK_SECONDS = 0.02
 
 
@@ -146,6 +147,7 @@ def _listen(
         ssl_options=tls,
         idle_connection_timeout=SILENT_SECONDS,
         body_timeout=BODY_SECONDS,
+        chunk_size=CHUNK_BYTES,
         max_body_size=settings.message_bytes,
         max_buffer_size=settings.message_bytes + 1_000_000,
     )
