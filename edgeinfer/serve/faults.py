@@ -53,7 +53,7 @@ def refusal_of(what: str, *, hint: str = "") -> RequestError:
     return RequestError(RequestFault.UNSUPPORTED, f"{what} is not supported here.", hint=hint)
 
 
-def fault_of(error: Exception) -> RequestFault:
+def fault_of(error: BaseException) -> RequestFault:
     """What kind of fault an error is."""
     if isinstance(error, RequestError):
         return error.fault

@@ -102,8 +102,7 @@ def plain_answers(repository: Repository, is_ready: Callable[[], bool]) -> dict[
         return {"ready": is_ready()}
 
     async def model_ready(request: Any) -> Mapping[str, Any]:
-        repository.find(request.name, request.version)
-        return {"ready": True}
+        return {"ready": repository.is_loaded(request.name, request.version)}
 
     async def server_metadata(request: Any) -> Mapping[str, Any]:
         return described_server(__version__)
@@ -119,6 +118,8 @@ def plain_answers(repository: Repository, is_ready: Callable[[], bool]) -> dict[
         return statistics_of(repository.chosen(request.name, request.version))
 
     async def repository_index(request: Any) -> Mapping[str, Any]:
+        if request.repository_name:
+            raise refusal_of("A repository of a name", hint="There is one, without a name.")
         return {"models": repository.index(ready=request.ready)}
 
     async def model_load(request: Any) -> Mapping[str, Any]:

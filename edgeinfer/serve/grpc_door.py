@@ -27,13 +27,15 @@ MOST_CALLS = 1024  # calls that are open at once; more are told RESOURCE_EXHAUST
 KEEPALIVE_MS = 60_000  # after which a silent connection is asked whether it is still there
 ANSWERLESS_MS = 20_000  # after which it is not
 FINAL_ASKED, FINAL = "triton_enable_empty_final_response", "triton_final_response"
+NOTHING_SHARED = (  # no region is registered, and clients that tidy up first may go on
+    "SystemSharedMemoryStatus",
+    "SystemSharedMemoryUnregister",
+    "CudaSharedMemoryStatus",
+    "CudaSharedMemoryUnregister",
+)
 REFUSED = {
-    "SystemSharedMemoryStatus": "Shared memory",
     "SystemSharedMemoryRegister": "Shared memory",
-    "SystemSharedMemoryUnregister": "Shared memory",
-    "CudaSharedMemoryStatus": "Shared memory of a GPU",
     "CudaSharedMemoryRegister": "Shared memory of a GPU",
-    "CudaSharedMemoryUnregister": "Shared memory of a GPU",
     "TraceSetting": "Tracing",
     "LogSettings": "A change of log settings",
 }
@@ -50,6 +52,7 @@ class GrpcDoor:
             name: single(_answering(name, answer))
             for name, answer in plain_answers(repository, is_ready).items()
         }
+        handlers |= {name: single(_answer_nothing) for name in NOTHING_SHARED}
         handlers |= {name: single(_refusing(what)) for name, what in REFUSED.items()}
         handlers["ModelInfer"] = single(self._infer)
         handlers["ModelStreamInfer"] = grpc.stream_stream_rpc_method_handler(self._stream)
@@ -122,6 +125,10 @@ def _answering(name: str, answer: Answer) -> Callable[..., Any]:
             raise
 
     return handle
+
+
+async def _answer_nothing(content: bytes, context: grpc.aio.ServicerContext) -> bytes:
+    return b""  # a message without fields
 
 
 def _refusing(what: str) -> Callable[..., Any]:

@@ -94,21 +94,23 @@ class ProtocolHandler(RequestHandler):
             case ["v2", "models", "stats"]:
                 return statistics_of(repository.loaded)
             case ["v2", "models", name, *rest]:
-                version, what = _split_version(rest)
+                version, what = self._split_version(rest)
+                if what == ["ready"]:
+                    if not repository.is_loaded(name, version):
+                        raise invalid(f"The model {name[:200]!r} is not ready.")
+                    return b""
+                if what == ["stats"]:
+                    return statistics_of(repository.chosen(name, version))
                 batcher = repository.find(name, version)
                 match what:
                     case []:
                         return batcher.model.metadata(repository.versions_of(name))
-                    case ["ready"]:
-                        return b""
                     case ["config"]:
                         return batcher.model.config()
-                    case ["stats"]:
-                        return statistics_of(repository.chosen(name, version))
                     case _:
                         raise self._nothing_here()
-            case ["v2", "systemsharedmemory" | "cudasharedmemory", *_]:
-                raise refusal_of("Shared memory", hint="Send the tensors' bytes.")
+            case ["v2", "systemsharedmemory" | "cudasharedmemory", *_, "status"]:
+                return []
             case _:
                 raise self._nothing_here()
 
@@ -118,7 +120,7 @@ class ProtocolHandler(RequestHandler):
             raise RequestError(RequestFault.OVERLOAD, "The server is about to end.")
         match parts:
             case ["v2", "models", name, *rest]:
-                version, what = _split_version(rest)
+                version, what = self._split_version(rest)
                 if what != ["infer"]:
                     raise self._nothing_here()
                 return await self._infer(name, version)
@@ -131,10 +133,20 @@ class ProtocolHandler(RequestHandler):
             case ["v2", "repository", "models", name, "unload"]:
                 await repository.unload(name)
                 return b""
-            case ["v2", "systemsharedmemory" | "cudasharedmemory", *_]:
+            case ["v2", "systemsharedmemory" | "cudasharedmemory", *_, "unregister"]:
+                return b""  # nothing is registered
+            case ["v2", "systemsharedmemory" | "cudasharedmemory", *_, "register"]:
                 raise refusal_of("Shared memory", hint="Send the tensors' bytes.")
             case _:
                 raise self._nothing_here()
+
+    def _split_version(self, rest: list[str]) -> tuple[str, list[str]]:
+        """The version that a path names, if any, and what stands behind it."""
+        if len(rest) < 2 or rest[0] != "versions":
+            return "", rest
+        if not (rest[1].isascii() and rest[1].isdecimal()):
+            raise self._nothing_here()
+        return rest[1], rest[2:]
 
     def _nothing_here(self) -> RequestError:
         return RequestError(RequestFault.ABSENT, f"There is nothing at {self.request.path[:200]}.")
@@ -211,13 +223,6 @@ class MetricsHandler(RequestHandler):
         loaded = self.state.repository.loaded
         self.set_header("Content-Type", "text/plain; version=0.0.4; charset=utf-8")
         self.finish(metrics_text((b.model.name, b.model.version, b.tally) for b in loaded))
-
-
-def _split_version(rest: list[str]) -> tuple[str, list[str]]:
-    """The version that a path names, if any, and what stands behind it."""
-    if len(rest) >= 2 and rest[0] == "versions":
-        return rest[1], rest[2:]
-    return "", rest
 
 
 def protocol_application(state: HttpState) -> Application:

@@ -15,10 +15,10 @@ from typing import Any
 from edgeinfer.base.errors import EdgeInferError, UsageError
 from edgeinfer.serve.backends import RunnableProgram, open_backend
 from edgeinfer.serve.batching import Batcher, QueueBudget
-from edgeinfer.serve.faults import RequestError, RequestFault, invalid
+from edgeinfer.serve.faults import RequestError, RequestFault, fault_of, invalid
 from edgeinfer.serve.names import ModelNames, NamesPart, names_of, read_names, refuse_unread
 from edgeinfer.serve.served import BatchSettings, ServedModel, serve_program
-from edgeinfer.serve.tallies import ModelTally
+from edgeinfer.serve.tallies import FailureReason, ModelTally
 from edgeinfer.serve.tensors import WireTensor
 
 READY, UNAVAILABLE = "READY", "UNAVAILABLE"
@@ -114,12 +114,8 @@ class Repository:
     def index(self, *, ready: bool) -> list[dict[str, str]]:
         """All models, or those that are loaded."""
         return [
-            {
-                "name": place.name,
-                "version": str(place.version),
-                "state": place.state,
-                "reason": place.reason,
-            }
+            {"name": place.name, "version": str(place.version), "state": place.state}
+            | ({"reason": place.reason} if place.reason else {})
             for versions in self._versions.values()
             for place in versions
             if place.batcher or not ready
@@ -151,21 +147,31 @@ class Repository:
         none."""
         if not name:
             return self.loaded
+        if not self.is_loaded(name, version):
+            raise invalid(f"The model {name[:200]!r} is not loaded, or not in that version.")
         if version:
             return [self.find(name, version)]
-        self.find(name)
         return [p.batcher for p in self._versions[name] if p.batcher]
+
+    def is_loaded(self, name: str, version: str = "") -> bool:
+        """Whether a version of a model answers."""
+        try:
+            self.find(name, version)
+        except RequestError as error:
+            if error.fault is not RequestFault.ABSENT:
+                raise
+            return False
+        return True
 
     async def infer(self, call: InferCall) -> InferAnswer:
         """Compute a request, and count it."""
         batcher = self.find(call.model, call.version)
-        begun = time.monotonic_ns()
+        model, begun = batcher.model, time.monotonic_ns()
+        inputs, wanted = model.fit_inputs(call.inputs), model.choose_outputs(call.outputs)
         try:
-            model = batcher.model
-            inputs = model.fit_inputs(call.inputs)
-            outputs = await batcher.infer(inputs, model.choose_outputs(call.outputs))
-        except BaseException:
-            batcher.tally.fail.add(time.monotonic_ns() - begun)
+            outputs = await batcher.infer(inputs, wanted)
+        except BaseException as error:
+            batcher.tally.note_failure(_reason_of(error), time.monotonic_ns() - begun)
             raise
         batcher.tally.success.add(time.monotonic_ns() - begun)
         return InferAnswer(model.name, model.version, call.id, outputs)
@@ -222,6 +228,18 @@ async def _end(place: ModelVersion, reason: str) -> None:
     if batcher is not None:
         await batcher.close()
     await asyncio.to_thread(place.resources.close)
+
+
+def _reason_of(error: BaseException) -> FailureReason:
+    if isinstance(error, asyncio.CancelledError):
+        return FailureReason.CANCELED
+    match fault_of(error):
+        case RequestFault.OVERLOAD:
+            return FailureReason.REJECTED
+        case RequestFault.BROKEN:
+            return FailureReason.BACKEND
+        case _:  # the request itself was wrong
+            return FailureReason.OTHER
 
 
 def statistics_of(batchers: Sequence[Batcher]) -> dict[str, Any]:

@@ -101,7 +101,7 @@ class ServedModel:
                 for port in self.outputs
             ],
             "instance_group": [
-                {"name": self.name, "count": self.batching.instances, "kind": "KIND_CPU"}
+                {"name": f"{self.name}_0", "count": self.batching.instances, "kind": "KIND_CPU"}
             ],
             "dynamic_batching": {
                 "preferred_batch_size": [self.batching.batch],

@@ -7,10 +7,20 @@ from __future__ import annotations
 import time
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
+from enum import StrEnum
 from typing import Any
 
 MOST_SIZES = 1024  # of batches that are counted apart, so that memory stays bounded
 METRIC_LABEL_ESCAPES = str.maketrans({"\\": r"\\", '"': r"\"", "\n": r"\n"})
+
+
+class FailureReason(StrEnum):
+    """Why an accepted request was not answered, as Triton's metrics tell it."""
+
+    REJECTED = "REJECTED"  # there was no room
+    CANCELED = "CANCELED"  # its client went away
+    BACKEND = "BACKEND"  # what computes failed
+    OTHER = "OTHER"
 
 
 @dataclass(slots=True)
@@ -67,7 +77,9 @@ class ModelTally:
     """All that a version of a model has done since it was loaded."""
 
     success: TimeTally = field(default_factory=TimeTally)
-    fail: TimeTally = field(default_factory=TimeTally)
+    failures: dict[FailureReason, TimeTally] = field(
+        default_factory=lambda: {reason: TimeTally() for reason in FailureReason}
+    )
     queue: TimeTally = field(default_factory=TimeTally)
     requests: BatchTally = field(default_factory=BatchTally)  # each with the times of its batch
     batches: dict[int, BatchTally] = field(default_factory=dict)
@@ -75,6 +87,16 @@ class ModelTally:
     executions: int = 0
     last_ms: int = 0
     pending: int = 0
+
+    @property
+    def fail(self) -> TimeTally:
+        """All failures."""
+        tallies = self.failures.values()
+        return TimeTally(sum(t.count for t in tallies), sum(t.ns for t in tallies))
+
+    def note_failure(self, reason: FailureReason, ns: int) -> None:
+        """A request failed after so long."""
+        self.failures[reason].add(ns)
 
     def note_batch(self, samples: int, times: BatchTimes, queue_ns: Sequence[int]) -> None:
         """A batch was computed; `queue_ns`: how long each of its requests had waited."""
@@ -113,7 +135,6 @@ class ModelTally:
         """The values of `METRICS`, in their order."""
         found = (
             self.success.count,
-            self.fail.count,
             self.inferences,
             self.executions,
             self.pending,
@@ -126,9 +147,9 @@ class ModelTally:
         return dict(zip(METRICS, found, strict=True))
 
 
+FAILURES = "nv_inference_request_failure"
 METRICS = {  # under Triton's names, so that what reads its metrics reads these
     "nv_inference_request_success": ("counter", "Requests that were answered"),
-    "nv_inference_request_failure": ("counter", "Requests that were refused or failed"),
     "nv_inference_count": ("counter", "Samples that were computed"),
     "nv_inference_exec_count": ("counter", "Batches that were computed"),
     "nv_inference_pending_request_count": ("gauge", "Requests that wait for a batch"),
@@ -142,11 +163,16 @@ METRICS = {  # under Triton's names, so that what reads its metrics reads these
 
 def metrics_text(tallies: Iterable[tuple[str, int, ModelTally]]) -> str:
     """The metrics in the text format of Prometheus."""
-    rows = [(name, version, tally.figures()) for name, version, tally in tallies]
-    lines = []
+    rows = [
+        (f'model="{name.translate(METRIC_LABEL_ESCAPES)}",version="{version}"', tally)
+        for name, version, tally in tallies
+    ]
+    lines = [f"# HELP {FAILURES} Requests that were not answered", f"# TYPE {FAILURES} counter"]
+    for labels, tally in rows:
+        for reason, failed in tally.failures.items():
+            lines.append(f'{FAILURES}{{{labels},reason="{reason}"}} {failed.count}')
+    figures = [(labels, tally.figures()) for labels, tally in rows]
     for metric, (kind, about) in METRICS.items():
         lines += [f"# HELP {metric} {about}", f"# TYPE {metric} {kind}"]
-        for name, version, figures in rows:
-            model = name.translate(METRIC_LABEL_ESCAPES)
-            lines.append(f'{metric}{{model="{model}",version="{version}"}} {figures[metric]}')
+        lines += [f"{metric}{{{labels}}} {found[metric]}" for labels, found in figures]
     return "\n".join([*lines, ""])

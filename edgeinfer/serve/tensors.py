@@ -70,7 +70,7 @@ def tensor_of_numbers(name: str, datatype: str, shape: Sequence[int], numbers: A
     try:
         given = np.asarray(numbers)
     except ValueError:
-        raise invalid(f"The data of the input {name!r} are lists of unequal lengths.") from None
+        raise invalid(f"The data of the input {name!r} are no array of numbers.") from None
     if given.size != count:
         raise invalid(
             f"The input {name!r} has {given.size} numbers; the shape {list(shape)} takes {count}."
