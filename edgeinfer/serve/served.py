@@ -8,7 +8,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from edgeinfer.ir.ops import Shape
+from edgeinfer.base.errors import InputError
+from edgeinfer.ir.ops import Input, Shape
 from edgeinfer.ir.program import HostFunction, Program
 from edgeinfer.serve.faults import invalid
 from edgeinfer.serve.names import ModelNames
@@ -176,7 +177,7 @@ def serve_program(
             names.inputs.get(op.name, op.name),
             op.name,
             op.shape,
-            recipe.activation(op.name) or Quantizer(op.type),
+            _input_quantizer(program, op, recipe),
         )
         for op in program.inputs
     )
@@ -191,6 +192,20 @@ def serve_program(
         for made in program.outputs
     )
     return ServedModel(names.name, version, program, inputs, outputs, batching, backend)
+
+
+def _input_quantizer(program: Program, op: Input, recipe: Recipe) -> Quantizer:
+    """How the recipe rounds an input; an error where that makes other integers than those which the
+    Program reads."""
+    quantizer = recipe.activation(op.name) or Quantizer(op.type)
+    made, read = quantizer.type, op.type
+    if made.frac != read.frac or made.raw_min < read.raw_min or read.raw_max < made.raw_max:
+        raise InputError(
+            f"The recipe of {program.name} rounds the input {op.name} to {made}, "
+            f"and its Program reads {read}: they are not of one run.",
+            hint="Compile the model again.",
+        )
+    return quantizer
 
 
 def _meaning(type_: str, host: HostFunction, raw: bool) -> str:

@@ -13,6 +13,7 @@ from edgeinfer.serve.messages import MESSAGES, message_class
 from edgeinfer.serve.names import names_of, read_names, refuse_unread
 from edgeinfer.serve.served import BatchSettings, serve_program
 from edgeinfer.serve.tallies import BatchTimes, FailureReason, ModelTally, metrics_text
+from quantization.fixed import Fixed, Quantizer
 from quantization.recipe import Recipe
 from tests.support.serving import LARSOFT, pooled_program, small_program
 
@@ -64,6 +65,16 @@ def test_a_file_of_names_that_fits_nothing_is_refused(tmp_path: Path, text: str,
         file = read_names(path)
         names_of(small_program(), file, path)
         refuse_unread(file, {"small"}, path)
+
+
+def test_a_recipe_of_another_run_is_refused() -> None:
+    program, names = small_program(), names_of(small_program(), {}, None)
+    for type_ in (Fixed(True, 8, 3), Fixed(False, 8, 4), Fixed(True, 9, 5)):
+        recipe = Recipe.of({"x": Quantizer(type_)}, {})
+        with pytest.raises(InputError, match="they are not of one run"):
+            serve_program(
+                program, recipe, names, 1, BatchSettings(), raw_outputs=False, backend="engine"
+            )
 
 
 def test_metrics_are_lines_that_no_name_can_forge() -> None:
