@@ -7,6 +7,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import ipaddress
+import logging
 import signal
 import ssl
 from collections.abc import AsyncIterator, Callable
@@ -83,6 +84,7 @@ class _Doors:
 
 async def serve(settings: ServerSettings, announce: Callable[[OpenServer], None]) -> None:
     """Serve until a signal says to end, then answer what has been accepted."""
+    logging.getLogger("tornado").setLevel(logging.ERROR)  # who sends nonsense fills no log
     end = asyncio.Event()
     loop = asyncio.get_running_loop()
     for number in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP):
