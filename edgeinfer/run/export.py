@@ -68,10 +68,15 @@ class ExportResult:
 def export(source: Path, format_: OnnxFormat, path: Path) -> ExportResult:
     """Write the Program of a run folder, or that of a model as compile would make it."""
     check_name(path)
-    if source.is_dir() and not is_name(source):
-        with open_run(source, Silent(), new=False) as folder:
-            program, said = stored_program(folder), list[str]()
-    else:
-        program, said = program_for(source, None, None)
+    program, said = program_of(source)
     made = write(program, format_, path)
     return ExportResult(program, format_, path, len(made.content), (*said, *made.findings))
+
+
+def program_of(source: Path) -> tuple[Program, list[str]]:
+    """The Program of a run folder, or that of a model as compile would make it, and what is to be
+    known of how it was made."""
+    if source.is_dir() and not is_name(source):
+        with open_run(source, Silent(), new=False) as folder:
+            return stored_program(folder), []
+    return program_for(source, None, None)
