@@ -66,6 +66,7 @@ def _target_runner(folder: RunFolder, program: Program, name: str) -> Runner:
     if kind == BOARD:
         for chosen in found:
             if chosen.target.has_board(chosen.settings):
+                projects.refuse_foreign_code(folder, program, chosen)
                 return _board_runner(folder.path / chosen.name, chosen, port or None)
         raise UsageError(
             f"{folder.path} holds no design for a board.",

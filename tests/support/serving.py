@@ -49,11 +49,11 @@ def pooled_program() -> Program:
     return replace(program, outputs=outputs)
 
 
-def write_run(folder: Path, program: Program, quantizer: Quantizer = INPUT_QUANTIZER) -> Path:
-    """As much of a run folder as a server reads."""
+def write_run(folder: Path, program: Program, quantizer: Quantizer | None = None) -> Path:
+    """As much of a run folder as a server reads; inputs are rounded to their own types, to even."""
     folder.mkdir(parents=True, exist_ok=True)
     (folder / PROGRAM).write_bytes(store.save(program))
-    recipe = Recipe.of({op.name: quantizer for op in program.inputs}, {})
+    recipe = Recipe.of({op.name: quantizer or Quantizer(op.type) for op in program.inputs}, {})
     (folder / RECIPE).write_text(recipe.to_toml())
     return folder
 
