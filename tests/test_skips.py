@@ -43,6 +43,7 @@ SKIPS = {
 ELSEWHERE = {
     "tests/e2e/test_foreign_networks.py": "ToolMissingError",
     "tests/e2e/test_hls_run.py": "da4ml is installed",
+    "tests/e2e/test_serve_tls.py": "openssl is not here",
     "tests/e2e/test_sweep_cluster.py": "openssl is not here",
     "tests/unit/data/stream/test_stream_memory.py": "peak memory is read from /proc",
     "tests/unit/targets/edgetpu/test_device.py": "there is no C compiler",

@@ -140,6 +140,21 @@ VERBS = {
         "event RUN --planes N",
         "apply a compiled tagger at every hit of whole wire planes",
     ),
+    "serve": Verb(
+        "edgeinfer.cli.serve:serve",
+        "serve RUN ...",
+        "answer clients of Triton (gRPC, HTTP) with what the hardware would compute",
+    ),
+    "infer": Verb(
+        "edgeinfer.cli.ask_server:infer",
+        "infer URL --data d.npz",
+        "send samples to such a server, ours or another",
+    ),
+    "bench-serve": Verb(
+        "edgeinfer.cli.ask_server:bench_serve",
+        "bench-serve URL --concurrency 1,8,64",
+        "measure a server's rate and latency",
+    ),
     "map": Verb(
         "edgeinfer.cli.files:map_",
         "map F.tflite",

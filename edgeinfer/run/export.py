@@ -71,15 +71,20 @@ def export(
 ) -> ExportResult:
     """Write the Program of a run folder, or that of a model as compile would make it."""
     check_name(path)
-    if source.is_dir() and not is_name(source):
-        if batch_axis != 0:
-            raise UsageError(
-                "A run folder says itself which axis of its model counts samples.",
-                hint="Leave --batch-axis out, or name the model.",
-            )
-        with open_run(source, Silent(), new=False) as folder:
-            program, said = stored_program(folder), list[str]()
-    else:
-        program, said = program_for(source, None, None, batch_axis=batch_axis)
+    program, said = program_of(source, batch_axis)
     made = write(program, format_, path)
     return ExportResult(program, format_, path, len(made.content), (*said, *made.findings))
+
+
+def program_of(source: Path, batch_axis: int | None = 0) -> tuple[Program, list[str]]:
+    """The Program of a run folder, or that of a model as compile would make it, and what is to be
+    known of how it was made."""
+    if not source.is_dir() or is_name(source):
+        return program_for(source, None, None, batch_axis=batch_axis)
+    if batch_axis != 0:
+        raise UsageError(
+            "A run folder says itself which axis of its model counts samples.",
+            hint="Leave --batch-axis out, or name the model.",
+        )
+    with open_run(source, Silent(), new=False) as folder:
+        return stored_program(folder), []
