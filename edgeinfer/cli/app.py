@@ -70,6 +70,11 @@ VERBS = {
         "convert DATA -o d.h5",
         "write data of any format as HDF5, mixed or divided by event",
     ),
+    "fit": Verb(
+        "edgeinfer.cli.fit:fit",
+        "fit MODEL --device D --data d.npz",
+        "show in how many bits, and on which target, a model fits",
+    ),
     "quantize": Verb(
         "edgeinfer.cli.quantize:quantize",
         "quantize MODEL --bits N -o q.keras",

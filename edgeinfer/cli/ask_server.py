@@ -13,7 +13,8 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 from cyclopts import Parameter
 
-from edgeinfer.base.errors import ToolMissingError, UsageError
+from edgeinfer.base.errors import UsageError
+from edgeinfer.base.extras import require_extra
 from edgeinfer.base.plan import write_file
 from edgeinfer.cli.terminal import Line, answer
 
@@ -162,22 +163,14 @@ def _identity(ca: Path | None, certificate: Path | None, key: Path | None) -> Id
 
 @contextlib.contextmanager
 def _connect(url: str, identity: Identity) -> Iterator[Client]:
-    client = _client_module().connect(url, identity)
+    require_extra("serve", "Asking a server")
+    from edgeinfer.serve.client import connect
+
+    client = connect(url, identity)
     try:
         yield client
     finally:
         client.close()
-
-
-def _client_module() -> Any:
-    try:
-        from edgeinfer.serve import client
-    except ImportError as error:
-        raise ToolMissingError(
-            f"A client needs a package that is not installed: {error}.",
-            hint="Get it with: pip install 'edgeinfer[serve]'",
-        ) from None
-    return client
 
 
 def _save(outputs: Mapping[str, Any], path: Path) -> None:

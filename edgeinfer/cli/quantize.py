@@ -112,7 +112,7 @@ def quantize(
         batch_axis=axis_of_word(batch_axis),
     )
     if output.suffix == ".keras" and path.is_file():
-        import_keras_quietly()
+        import_keras_quietly(f"Writing {output.name}")
     with progress() as watcher:
         document = quantize_model(order, watcher)
     answer(json_text.dumps(document, indent=2), _quantized_lines(document), as_json=json)
@@ -198,7 +198,7 @@ def search(
         batch_axis=axis_of_word(batch_axis),
     )
     if path.is_file():
-        import_keras_quietly()
+        import_keras_quietly("A search, which writes its models as .keras,")
     with progress() as watcher:
         document = search_model(order, watcher, estimate_on(target, device) if target else None)
     answer(json_text.dumps(document, indent=2), _search_lines(document), as_json=json)

@@ -12,7 +12,8 @@ from typing import TYPE_CHECKING, Annotated, Literal
 
 from cyclopts import Parameter
 
-from edgeinfer.base.errors import ToolMissingError, UsageError
+from edgeinfer.base.errors import UsageError
+from edgeinfer.base.extras import require_extra
 from edgeinfer.cli.terminal import answer, tell
 
 if TYPE_CHECKING:
@@ -88,13 +89,8 @@ def serve(
             raise UsageError(f"{port} is not a port; ports are 0 to {LARGEST_PORT}.")
     if (tls_cert is None) != (tls_key is None) or (tls_client_ca and tls_cert is None):
         raise UsageError("Encryption needs --tls-cert and --tls-key together.")
-    try:
-        from edgeinfer.serve import server
-    except ImportError as error:
-        raise ToolMissingError(
-            f"The server needs a package that is not installed: {error}.",
-            hint="Get it with: pip install 'edgeinfer[serve]'",
-        ) from None
+    require_extra("serve", "Serving models")
+    from edgeinfer.serve import server
     from edgeinfer.serve.repository import RepositorySettings
     from edgeinfer.serve.served import BatchSettings
 

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from edgeinfer.base.devices import Device
+from edgeinfer.base.extras import require_extra
 from edgeinfer.base.metrics import Metric
 from edgeinfer.base.scratch import scratch_folder
 from edgeinfer.ir.program import Program
@@ -47,6 +48,7 @@ def _fresh_program(
     name: str, bits: int | None, recipe: Path | None, targets: Sequence[Target[Any]]
 ) -> tuple[Program, list[str]]:
     """A reference model whose weights do not ship, with fresh ones: costs hardly differ."""
+    require_extra("train", f"{name}, whose weights do not ship: drawing fresh ones")
     with scratch_folder("estimate") as folder:
         path = folder / f"{name}.keras"
         ENTRIES[name].build().save(path)

@@ -78,6 +78,7 @@ class RtlTarget(Target[RtlSettings]):
 
     title = "RTL"
     about = "a design in Verilog"
+    extras = (programs.OPEN_TOOLS,)
     stage = "rtl"
     stage_title = "RTL simulation"
     figures = FIGURES

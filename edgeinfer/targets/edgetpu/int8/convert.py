@@ -22,9 +22,9 @@ from edgeinfer.base.errors import (
     Offence,
     ProgramError,
     ToolFailedError,
-    ToolMissingError,
     UnsupportedModelError,
 )
+from edgeinfer.base.extras import require_extra
 from edgeinfer.base.tflite import model as tflite
 from edgeinfer.base.tflite.flat import U32, Flat, FlatError
 from edgeinfer.base.tflite.model import (
@@ -179,13 +179,10 @@ def _convert_drawing(
 ) -> bytes:
     """The converter's file for a drawing."""
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
-    try:
-        import tensorflow as tf
-    except ImportError:
-        raise ToolMissingError(
-            "TensorFlow, whose converter calibrates float networks, is not installed.",
-            hint="pip install tensorflow, or give 8-bit formats, which need no converter.",
-        ) from None
+    require_extra(
+        "train", "An int8 file of a network without formats of 8 bits or fewer (see --bits)"
+    )
+    import tensorflow as tf
 
     enter, leave = keys_of(list(shapes)), keys_of(outputs)
 
