@@ -17,6 +17,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from edgeinfer.ir.engine.onnx_builder import OnnxBuilder, open_session
+from edgeinfer.ir.engine.values import Carrier
 
 PAIR_LIMIT = (1 << 15) - 1  # of the sum of two neighbouring products
 LARGEST_BYTE = 255
@@ -24,6 +25,11 @@ PLAIN_CPU = "EDGEINFER_PLAIN_CPU"  # set: take this processor for one without su
 HEAVY_WEIGHTS = 1 << 21  # beyond so many, looking for an order of channels takes too long
 TRIES = 200
 PROBES = ((1, 4, 16), (3, 64, 16), (16, 130, 24), (70, 768, 128))  # rows, inputs, outputs
+
+
+def largest_operand(carrier: Carrier, top: int) -> int:
+    """Largest byte that a kernel may see: it shifts signed ones to unsigned ones first."""
+    return LARGEST_BYTE if carrier is Carrier.INT8 else max(top, 1)
 
 
 def wide_pairs(weight: NDArray[np.integer], largest: int) -> NDArray[np.intp]:
@@ -93,11 +99,11 @@ def _clashes(weights: NDArray[np.integer], largest: int) -> NDArray[np.bool_] | 
 
 def bytes_saturate() -> bool:
     """Whether products of bytes may saturate on this processor, so that pairs need a proof."""
-    return bool(os.environ.get(PLAIN_CPU)) or not _extremes_are_exact()
+    return bool(os.environ.get(PLAIN_CPU)) or not extremes_are_exact()
 
 
 @functools.cache
-def _extremes_are_exact() -> bool:
+def extremes_are_exact() -> bool:
     """Whether the largest sums that bytes allow come out right, in matrices of several sizes."""
     for rows, inputs, outputs in PROBES:
         x = np.full((rows, inputs), LARGEST_BYTE, np.uint8)
