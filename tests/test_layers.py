@@ -35,7 +35,7 @@ MAY_IMPORT: dict[str, set[str]] = {
     "export": PROGRAMS,
     "evaluate": {*PROGRAMS, "data"},
     "targets": {*PROGRAMS, "data"},
-    "event": {"base", "data", "ir", "lartpc", "quantization"},
+    "event": {"base", "data", "evaluate", "ir", "lartpc", "quantization", "report"},
     "precision": {*PROGRAMS, "data", "evaluate", "export"},
     "zoo": {"base", "data", "graph", "ir", "lartpc", "readers"},
     "report": {"base", "evaluate", "ir", "quantization"},

@@ -45,6 +45,11 @@ EXTRAS = {
         Extra("cluster", "sweep --scheduler, on a Dask cluster", ("distributed",)),
         Extra("tables", "Parquet files, and SQL over the trials of a study", ("duckdb", "pyarrow")),
         Extra("serve", "serve, and infer and bench-serve by gRPC", ("grpc", "tornado")),
+        Extra(
+            "fast",
+            "event: products of bytes by the processor's own instruction, where it has it",
+            ("llvmlite",),
+        ),
         Extra("board", "a board on a serial line", ("serial",)),
     )
 }

@@ -157,13 +157,14 @@ def _counts(text: str) -> list[int]:
 def _identity(ca: Path | None, certificate: Path | None, key: Path | None) -> Identity:
     if (certificate is None) != (key is None):
         raise UsageError("A certificate needs its key: --tls-cert and --tls-key go together.")
-    identity: Identity = _client_module().Identity(ca, certificate, key)
-    return identity
+    require_extra("serve", "Asking a server")
+    from edgeinfer.serve.client import Identity
+
+    return Identity(ca, certificate, key)
 
 
 @contextlib.contextmanager
 def _connect(url: str, identity: Identity) -> Iterator[Client]:
-    require_extra("serve", "Asking a server")
     from edgeinfer.serve.client import connect
 
     client = connect(url, identity)

@@ -12,6 +12,7 @@ from typing import assert_never
 import numpy as np
 
 from edgeinfer.ir.bounds import bounds_of
+from edgeinfer.ir.engine.byte_products import largest_operand
 from edgeinfer.ir.engine.choice import (
     OpArithmetic,
     arithmetic_of,
@@ -219,7 +220,8 @@ class Emitter:
                 x = self.read(op.x, carrier)
                 if carrier in (Carrier.UINT8, Carrier.INT8):
                     sums = float_for(arithmetic.largest)
-                    return dense_in_bytes(builder, op, x, shift, wanted, sums)
+                    largest = largest_operand(carrier, self.state.ranges[op.x].top)
+                    return dense_in_bytes(builder, op, x, shift, wanted, sums, largest)
                 return dense(builder, op, x, (shapes[op.x], shapes[op.name]), shift, wanted)
             case Scale():
                 x = self.shaped(op.x, carrier)

@@ -63,7 +63,7 @@ class Engine:
         compiled = self._values_for(())
         return compiled.emitted.arithmetic if compiled else ()
 
-    def run(self, inputs: Mapping[str, Ints], taps: Sequence[str] = ()) -> dict[str, Ints]:
+    def run(self, inputs: Mapping[str, NDArray[Any]], taps: Sequence[str] = ()) -> dict[str, Ints]:
         """Raw results by output name, and the raw values named in `taps`."""
         for tap in taps:
             if tap not in self.program.shapes:
