@@ -41,9 +41,9 @@ from edgeinfer.graph.nodes import (
     SoftmaxNode,
     TransposeNode,
     UpsampleNode,
-    same_pads,
     weights_of,
 )
+from edgeinfer.graph.windows import same_pads
 from quantization.fixed import Fixed, Quantizer
 from quantization.recipe import Recipe
 

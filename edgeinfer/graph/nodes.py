@@ -34,8 +34,8 @@ from edgeinfer.graph.moves import ReshapeNode as ReshapeNode
 from edgeinfer.graph.moves import SliceNode as SliceNode
 from edgeinfer.graph.moves import TransposeNode as TransposeNode
 from edgeinfer.graph.moves import UpsampleNode as UpsampleNode
+from edgeinfer.graph.windows import MOST_ELEMENTS, count_windows, dilate_window
 
-MOST_ELEMENTS = 1 << 25  # of one tensor of one sample: every stage holds some copies of it
 MOST_ELEMENTS_IN_ALL = 1 << 28  # of all tensors of one sample: the interpreter holds them all
 
 Floats = NDArray[np.float64]
@@ -440,23 +440,6 @@ def _scan_shape(node: ScanNode, shapes: dict[str, Shape]) -> Shape:
     return (*steps, *yielded) if node.stacked else yielded
 
 
-def count_windows(sizes: Shape, window: Shape, strides: Shape, pads: Pads) -> Shape:
-    """How many positions a (dilated) window takes along each axis."""
-    padded = [size + sum(pad) for size, pad in zip(sizes, pads, strict=True)]
-    if math.prod(padded) > MOST_ELEMENTS:
-        raise ValueError(f"padding of {pads} makes {math.prod(padded):,} elements of {sizes}")
-    axes = zip(sizes, window, strides, pads, strict=True)
-    found = tuple((size + sum(pad) - width) // step + 1 for size, width, step, pad in axes)
-    if any(count < 1 for count in found):
-        raise ValueError(f"a window of {window} does not fit into {sizes} padded by {pads}")
-    return found
-
-
-def dilate_window(window: Shape, dilation: Shape) -> Shape:
-    """How far a window with holes reaches along each axis."""
-    return tuple((width - 1) * step + 1 for width, step in zip(window, dilation, strict=True))
-
-
 def _conv_shape(node: ConvNode, x: Shape) -> Shape:
     rank = len(node.strides)
     if node.kernel.ndim != rank + 2 or len(x) != rank + 1:
@@ -467,15 +450,6 @@ def _conv_shape(node: ConvNode, x: Shape) -> Shape:
         )
     reach = dilate_window(node.kernel.shape[:rank], node.dilation)
     return (*count_windows(x[:-1], reach, node.strides, node.pads), node.kernel.shape[-1])
-
-
-def same_pads(sizes: Shape, window: Shape, strides: Shape, dilation: Shape) -> Pads:
-    """TensorFlow's 'same' padding: ceil(input / stride) outputs, more padding after than before."""
-    pads: list[tuple[int, int]] = []
-    for size, reach, step in zip(sizes, dilate_window(window, dilation), strides, strict=True):
-        total = max((-(-size // step) - 1) * step + reach - size, 0)
-        pads.append((total // 2, total - total // 2))
-    return tuple(pads)
 
 
 def whole_inputs(graph: Graph) -> dict[str, tuple[int, int]]:

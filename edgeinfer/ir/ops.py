@@ -23,16 +23,16 @@ import numpy as np
 from numpy.typing import NDArray
 
 from edgeinfer.graph import moves
-from edgeinfer.graph.nodes import dilate_window
+from edgeinfer.graph.windows import dilate_window
 from edgeinfer.ir.bases import (
     OPERAND,
     PARAMETER,
     Accumulates,
     Elementwise,
     Grid,
+    NamedValue,
     Rounds,
-    Value,
-    Windowed,
+    SlidingWindow,
     stored_in_type,
     weights_of_type,
 )
@@ -63,7 +63,7 @@ class PairKind(StrEnum):
 
 
 @dataclass(frozen=True, slots=True, eq=False)
-class Input(Value):
+class Input(NamedValue):
     """Raw integers from outside, all of which fit the type."""
 
     shape: Shape
@@ -74,7 +74,7 @@ class Input(Value):
 
 
 @dataclass(frozen=True, slots=True, eq=False)
-class Constant(Value):
+class Constant(NamedValue):
     """Raw integers that depend on no input."""
 
     value: Weights = field(metadata=PARAMETER)
@@ -89,7 +89,7 @@ class Constant(Value):
 
 
 @dataclass(frozen=True, slots=True, eq=False)
-class Conv(Accumulates, Windowed):
+class Conv(Accumulates, SlidingWindow):
     """Sums over a window; the padding of x is zero.
 
     weight: (*window, channels in / groups, channels out).
@@ -203,7 +203,7 @@ class Table(Elementwise):
 
 
 @dataclass(frozen=True, slots=True, eq=False)
-class Softmax(Value):
+class Softmax(NamedValue):
     """Softmax over one axis through two tables, in integers throughout.
 
     d = max(x) - x;  e = exp[min(d >> exp_shift, last)];  s = sum of e;
@@ -233,7 +233,7 @@ class Softmax(Value):
 
 
 @dataclass(frozen=True, slots=True, eq=False)
-class Pool(Value, Windowed):
+class Pool(NamedValue, SlidingWindow):
     """Maximum or sum over a window of the spatial axes."""
 
     x: str = field(metadata=OPERAND)
@@ -272,7 +272,7 @@ class Pair(Elementwise):
 
 
 @dataclass(frozen=True, slots=True, eq=False)
-class Concat(Value):
+class Concat(NamedValue):
     """Tensors side by side along an axis, on the finest of their grids."""
 
     xs: tuple[str, ...] = field(metadata=OPERAND)
@@ -317,7 +317,7 @@ class Repeatable:
 
 
 @dataclass(frozen=True, slots=True, eq=False)
-class Scan(Value):
+class Scan(NamedValue):
     """A recurrence: a body that runs once for each entry along the first axis of its sequences.
 
     The body's inputs are one entry of each of `xs`, then the states; its outputs are what a step

@@ -9,7 +9,7 @@ from collections.abc import Mapping
 import numpy as np
 
 from edgeinfer.base.errors import ProgramError
-from edgeinfer.ir.bases import Weights, inputs_of, stored_of
+from edgeinfer.ir.bases import Weights, inputs_of, typed_integers_of
 from edgeinfer.ir.bounds import bound_op
 from edgeinfer.ir.ops import Clip, Input, Op, PRelu, Scan, Softmax, Table
 from edgeinfer.ir.program import Program, body_of, inputs_given, states_of
@@ -59,7 +59,7 @@ def _check_grid(op: Op, types: Mapping[str, Fixed], where: str) -> None:
 
 def _check_stored(op: Op, where: str) -> None:
     """Weights are integers of the type they claim."""
-    for what, raw, type_ in stored_of(op):
+    for what, raw, type_ in typed_integers_of(op):
         _check_weights(raw, type_, what, where)
     if isinstance(op, PRelu) and op.slope_type.frac < 0:
         raise ProgramError(f"{where}: {op.slope_type} cannot hold the slope 1 of x >= 0.")

@@ -19,8 +19,8 @@ from edgeinfer.graph.nodes import (
     Pads,
     Shape,
     TransposeNode,
-    same_pads,
 )
+from edgeinfer.graph.windows import same_pads
 from edgeinfer.readers.keras import activations, formats
 from edgeinfer.readers.keras.builder import Site
 from edgeinfer.readers.keras.fields import Fields, UnsupportedLayerError

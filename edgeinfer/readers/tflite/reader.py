@@ -19,7 +19,8 @@ from edgeinfer.base.errors import ModelError, Offence, UnsupportedModelError
 from edgeinfer.base.tflite.flat import FlatError
 from edgeinfer.base.tflite.model import Operator, TfliteModel, TfliteTensor, broken_file_error
 from edgeinfer.base.tflite.model import read as read_file
-from edgeinfer.graph.nodes import MOST_ELEMENTS, Graph, InputNode, SoftmaxNode
+from edgeinfer.graph.nodes import Graph, InputNode, SoftmaxNode
+from edgeinfer.graph.windows import MOST_ELEMENTS
 from edgeinfer.readers.loaded import LoadedModel
 from edgeinfer.readers.tflite import elementwise, linear, moving, pooling, resizing
 from edgeinfer.readers.tflite.multipliers import (

@@ -7,7 +7,7 @@ from __future__ import annotations
 import math
 
 from edgeinfer.base.errors import Offence
-from edgeinfer.ir.bases import Windowed
+from edgeinfer.ir.bases import SlidingWindow
 from edgeinfer.ir.ops import Constant, Op, Scan
 from edgeinfer.ir.program import Program
 from edgeinfer.targets.rtl.design.folding import WIDEST_INPUT_BITS
@@ -46,7 +46,7 @@ def _objection(op: Op, program: Program, *, straight: bool) -> str:
             f"has {math.prod(shape):,} elements a frame; designs are made for up to "
             f"{MOST_ELEMENTS:,} in a value"
         )
-    if isinstance(op, Windowed) and len(op.strides) > MOST_AXES and not straight:
+    if isinstance(op, SlidingWindow) and len(op.strides) > MOST_AXES and not straight:
         axes = len(op.strides)
         return f"a window over {axes} axes has no block; over {MOST_AXES} there is one"
     return "recurrences have no block" if isinstance(op, Scan) else ""

@@ -16,7 +16,8 @@ from numpy.typing import NDArray
 
 from edgeinfer.base.errors import Offence
 from edgeinfer.graph.functions import evaluate
-from edgeinfer.graph.nodes import Function, Shape, same_pads
+from edgeinfer.graph.nodes import Function, Shape
+from edgeinfer.graph.windows import same_pads
 from edgeinfer.ir import ops
 from edgeinfer.ir.bases import Accumulates
 from edgeinfer.ir.bounds import bounds_of
