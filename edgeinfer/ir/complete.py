@@ -30,6 +30,7 @@ from quantization.fixed import Fixed, Overflow, Quantizer, Rounding, fixed_of_ra
 from quantization.recipe import Recipe, WeightFormat
 
 INPUT = Quantizer(Fixed(True, 16, 6), Rounding.RND_CONV, Overflow.SAT)
+STATE = Quantizer(Fixed(True, 24, 6), Rounding.RND_CONV, Overflow.SAT)
 BITS = 24  # as many as a float32 mantissa has
 FINER = 6  # bits of an input below the step to which a scaled quantizer rounds it
 PIECEWISE_LINEAR = frozenset(
@@ -118,9 +119,9 @@ def _complete_states(
     for state, after in zip(node.states, node.body.outputs[1:], strict=True):
         found = recipe.activation(state.name)
         if found is None:
-            found = recipe.activation(after) or activations.get(after) or INPUT
+            found = recipe.activation(after) or activations.get(after) or STATE
             activations[state.name] = found
-            if found is INPUT:
+            if found is STATE:
                 findings.append(f"{state.name}: the state has no format; taken as {found}.")
         own = isinstance(node.body.node(after), InputNode) or recipe.activation(after)
         if not own:

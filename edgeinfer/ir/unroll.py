@@ -6,9 +6,10 @@ from __future__ import annotations
 
 from dataclasses import replace
 
-from edgeinfer.ir.ops import Concat, Input, Op, Reshape, Scan, Slice
+from edgeinfer.ir.ops import Concat, Input, Op, Reshape, Scan, Shape, Slice
 from edgeinfer.ir.passes import rewire_op
 from edgeinfer.ir.program import Program, body_of, states_of
+from quantization.fixed import Fixed
 
 
 def has_recurrence(program: Program) -> bool:
@@ -24,32 +25,41 @@ def count_unrolled(program: Program) -> int:
     )
 
 
-def unroll_recurrences(program: Program) -> Program:
-    """The Program with each recurrence's steps one after the other."""
+def unroll_recurrences(program: Program, *, chained: bool = False) -> Program:
+    """The Program with each recurrence's steps one after the other.
+
+    Each step cuts its entry from the sequence; where they are `chained`, from what the step before
+    it has left of that, so that no value has many readers.
+    """
     if not has_recurrence(program):
         return program
     made: list[Op] = []
     for op in program.ops:
         if isinstance(op, Scan):
-            made += _steps_of(op, program)
+            made += _steps_of(op, program, chained)
         else:
             made.append(op)
     return Program(program.name, tuple(made), program.outputs)
 
 
-def _steps_of(op: Scan, program: Program) -> list[Op]:
+def _steps_of(op: Scan, program: Program, chained: bool) -> list[Op]:
     """The steps, and last an op of the recurrence's own name."""
-    body, made = unroll_recurrences(body_of(op)), list[Op]()
+    body, made = unroll_recurrences(body_of(op), chained=chained), list[Op]()
     states, rows = list(op.starts), []
     steps = program.shapes[op.xs[0]][0]
+    rests = list(op.xs)
     for step in range(steps):
         names = dict(zip((state.name for _, state in states_of(op)), states, strict=True))
-        for x, one in zip(op.xs, body.inputs, strict=False):
-            shape, type_ = program.shapes[x], program.type(x)
-            starts, stops = (step, *[0] * len(one.shape)), (step + 1, *one.shape)
-            row = Slice(f"{one.name}@{step}.row", type_, x, starts, stops, (1,) * len(shape))
-            names[one.name] = f"{one.name}@{step}"
-            made += [row, Reshape(names[one.name], type_, row.name, one.shape)]
+        for place, (x, one) in enumerate(zip(op.xs, body.inputs, strict=False)):
+            type_, name = program.type(x), f"{one.name}@{step}"
+            at = 0 if chained else step
+            row = _rows(f"{name}.row", type_, rests[place], at, at + 1, one.shape)
+            made += [row, Reshape(name, type_, row.name, one.shape)]
+            if chained and step < steps - 1:
+                rest = _rows(f"{name}.rest", type_, rests[place], 1, steps - step, one.shape)
+                made.append(rest)
+                rests[place] = rest.name
+            names[one.name] = name
         for inner in body.ops:
             if not isinstance(inner, Input):
                 names[inner.name] = f"{inner.name}@{step}"
@@ -64,3 +74,9 @@ def _steps_of(op: Scan, program: Program) -> list[Op]:
     if op.stacked:
         made.append(Concat(op.name, op.type, tuple(rows), 0))
     return made
+
+
+def _rows(name: str, type_: Fixed, x: str, first: int, stop: int, entry: Shape) -> Slice:
+    """Entries of a sequence."""
+    starts, stops = (first, *[0] * len(entry)), (stop, *entry)
+    return Slice(name, type_, x, starts, stops, (1,) * len(stops))

@@ -53,7 +53,7 @@ def evaluate(
         elif isinstance(node, ConstantNode):
             value = np.broadcast_to(node.value, (batch, *node.value.shape))
         else:
-            value = _value(node, tensors)
+            value = _value(node, tensors, recipe)
         if node.name in quantizers:
             quantizer = quantizers[node.name]
             value = dequantize(quantize(value, quantizer), quantizer.type)
@@ -69,12 +69,12 @@ def outputs(graph: Graph, inputs: list[Floats], recipe: Recipe | None = None) ->
     return tuple(tensors[name] for name in graph.outputs)
 
 
-def _value(node: Node, tensors: Mapping[str, Floats]) -> Floats:
+def _value(node: Node, tensors: Mapping[str, Floats], recipe: Recipe | None) -> Floats:
     match node:
         case InputNode() | ConstantNode():
             raise AssertionError("made by the caller")
         case ScanNode():
-            return _scanned(node, tensors)
+            return _scanned(node, tensors, recipe)
         case MergeNode():
             return _merged(node, _same_rank([tensors[x] for x in node.xs]))
         case ConcatNode():
@@ -110,13 +110,13 @@ def _value(node: Node, tensors: Mapping[str, Floats]) -> Floats:
             assert_never(node)
 
 
-def _scanned(node: ScanNode, tensors: Mapping[str, Floats]) -> Floats:
+def _scanned(node: ScanNode, tensors: Mapping[str, Floats], recipe: Recipe | None) -> Floats:
     names = [given.name for given in node.body.inputs]
     states = [tensors[x] for x in node.starts]
     yielded = []
     for step in range(tensors[node.xs[0]].shape[1]):
         read = [*(tensors[x][:, step] for x in node.xs), *states]
-        found = evaluate(node.body, dict(zip(names, read, strict=True)))
+        found = evaluate(node.body, dict(zip(names, read, strict=True)), recipe)
         y, *states = (found[name] for name in node.body.outputs)
         yielded.append(y)
     return np.stack(yielded, axis=1) if node.stacked else yielded[-1]

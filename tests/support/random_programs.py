@@ -420,7 +420,8 @@ class _Draw:
             if depth == 0 and self.chance(0.1):
                 inner.try_to_add([lambda: inner.add_scan(1)])
             inner.add_op()
-        made = [inner.value(), *(inner.becomes(state) for state in states)]
+        after = [inner.becomes(state) for state in states]
+        made = [inner.mixed() if self.chance(0.6) else inner.value(), *after]
         outputs = tuple(Output(f"y{i}", name) for i, name in enumerate(made))
         grid = provisional(inner.builder.frac(made[0]))
         body = inner.builder.program(outputs)
@@ -440,16 +441,31 @@ class _Draw:
         builder = self.builder
         if self.chance(0.15):
             return state
-        x, (size,), type_ = self.value(), builder.shapes[state], builder.types[state]
-        count = math.prod(builder.shapes[x])
-        flat = builder.exact(Reshape(self.fresh(), builder.types[x], x, (count,)))
-        weight, weight_type = self.weights((count, size))
-        grid = provisional(self.finer(builder.frac(flat) + weight_type.frac))
-        bias = pack_weights(self.bias((size,)))
-        dense = Dense(self.fresh(), grid, flat, pack_weights(weight), weight_type, bias)
-        product = builder.exact(dense)
+        x = self.mixed() if self.chance(0.5) else self.value()
+        (size,), type_ = builder.shapes[state], builder.types[state]
+        product = self.product(self.flat(x), size)
         rounding, overflow = self.one_of(list(Rounding)), self.one_of(list(Overflow))
         return builder.add(Requant(self.fresh(), type_, product, rounding, overflow))
+
+    def mixed(self) -> str:
+        """What a layer makes of an entry of the sequence and something else."""
+        part = self.flat(self.inputs[0])
+        size = self.between(1, 6)
+        entry, other = self.product(part, size), self.product(self.flat(self.value()), size)
+        return self.builder.pair(self.fresh(), entry, other, PairKind.ADD)
+
+    def flat(self, x: str) -> str:
+        """A value as a vector."""
+        count = math.prod(self.builder.shapes[x])
+        return self.builder.exact(Reshape(self.fresh(), self.builder.types[x], x, (count,)))
+
+    def product(self, x: str, outputs: int) -> str:
+        """A vector times a matrix."""
+        weight, type_ = self.weights((self.builder.shapes[x][0], outputs))
+        grid = provisional(self.finer(self.builder.frac(x) + type_.frac))
+        bias = pack_weights(self.bias((outputs,)))
+        op = Dense(self.fresh(), grid, x, pack_weights(weight), type_, bias)
+        return self.builder.exact(op)
 
     def add_move(self) -> None:
         x = self.value()

@@ -226,9 +226,9 @@ class _StepSite:
             return kernel, None if recurrent else bias[0]
         split = 2 * units
         if part == r.KERNEL:
-            return kernel[:, :split], bias[0, :split] + bias[1, :split]
+            return kernel[:, :split], bias[0, :split]
         if part == r.RECURRENT:
-            return kernel[:, :split], None
+            return kernel[:, :split], bias[1, :split] if both else None
         own = bias[1 if recurrent else 0, split:]
         return kernel[:, split:], own if both or not recurrent else None
 

@@ -10,13 +10,14 @@ from dataclasses import replace
 from edgeinfer.base.errors import UsageError
 from edgeinfer.base.names import identifier, remark
 from edgeinfer.ir.bases import Accumulates
-from edgeinfer.ir.ops import Constant, Input, Op, Shape
+from edgeinfer.ir.ops import Constant, Input, Op, Scan, Shape
 from edgeinfer.ir.program import Program
 from edgeinfer.targets.rtl.design import blocks
-from edgeinfer.targets.rtl.design.build import Build, uses_of
+from edgeinfer.targets.rtl.design.build import Build
 from edgeinfer.targets.rtl.design.folding import WIDEST_INPUT_BITS, Folding
 from edgeinfer.targets.rtl.design.layers import layer_of, layers_of, matrix_of
 from edgeinfer.targets.rtl.design.netlist import Netlist, NetlistPort, Probe, Stream
+from edgeinfer.targets.rtl.design.recurrence import count_readers
 from edgeinfer.targets.rtl.settings import Fold, RtlSettings
 from edgeinfer.targets.rtl.unrolled.pipeline import Bundle, Pipeline
 from edgeinfer.targets.rtl.unrolled.shift_add import digit_count
@@ -35,6 +36,8 @@ def is_unrolled(program: Program, settings: RtlSettings) -> bool:
             return False
         case "auto":
             pass
+    if any(isinstance(op, Scan) for op in program.ops):
+        return False
     rate = settings.throughput
     if rate is None or int(settings.clock_mhz * 1e6 / rate) > 1:
         return False
@@ -68,7 +71,7 @@ def wide_inputs(program: Program, settings: RtlSettings) -> list[Input]:
 def build_straight(program: Program, settings: RtlSettings) -> tuple[Folding, Netlist]:
     """The design of a Program that `check` has found nothing against; queues are still short."""
     folding = _folding(program, settings)
-    uses = uses_of(program)
+    uses = count_readers(program)
     build = Build(program, folding, uses)
     made = unroll(program, uses, settings.unroll_levels)
     whole: list[Stream] = []

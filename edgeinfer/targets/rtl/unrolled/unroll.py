@@ -112,7 +112,7 @@ class _Unroll:
             case Softmax():
                 raise AssertionError(f"{op.name}: a softmax was not taken apart")
             case Scan():
-                raise AssertionError(f"{op.name}: a recurrence was not taken apart")
+                raise AssertionError(f"{op.name}: a recurrence was not refused")
             case Pool():
                 return self.pool(op, values[op.x], shape)
             case Pair():
