@@ -36,6 +36,14 @@ def test_another_version_is_a_problem_with_the_command_that_mends_it() -> None:
     assert doctor.package("no-such-library", "1.0").found == "is not installed"
 
 
+def test_the_extra_fast_is_offered_where_the_processor_can_use_it() -> None:
+    offered = doctor.fast_events("llvmlite is not installed")
+    assert offered.state is Severity.OPTIONAL and offered.mend == "pip install 'edgeinfer[fast]'"
+    useless = doctor.fast_events("this processor lacks avx512vnni")
+    assert useless.mend == "" and "changes nothing" in useless.found
+    assert doctor.fast_events("").state is Severity.OK
+
+
 @pytest.mark.parametrize(
     ("owners", "state", "mend"),
     [
