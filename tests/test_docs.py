@@ -17,7 +17,7 @@ import pytest
 from edgeinfer.cli.app import main
 from tests.support.places import ROOT
 
-LONG = ("CONTRIBUTING.md", "tutorial-physicist.md", "studies.md", "rtl.md", "hls.md")
+LONG = ("CONTRIBUTING.md", "event.md", "tutorial-physicist.md", "studies.md", "rtl.md", "hls.md")
 PAGES = sorted([*ROOT.glob("*.md"), *ROOT.glob("docs/*.md")])
 
 

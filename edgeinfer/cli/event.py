@@ -8,17 +8,19 @@ import itertools
 import json as json_text
 import time
 from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Literal
 
 from cyclopts import Parameter
 
 from edgeinfer.base.errors import DisagreementError, UsageError
-from edgeinfer.base.plan import write_file
+from edgeinfer.base.plan import write_file, write_files
 from edgeinfer.cli.terminal import answer, progress
 
 if TYPE_CHECKING:
-    from edgeinfer.event.event import PlaneSettings
+    from edgeinfer.event.event import PlaneSettings, PlaneTags
+    from edgeinfer.event.picture import PlanePanels
     from edgeinfer.event.planes import WirePlane
     from edgeinfer.event.prefix import Cut, Obstacle
     from edgeinfer.event.results import PlaneRow
@@ -68,13 +70,31 @@ def event(
         Path | None,
         Parameter(name=["--output", "-o"], help="tags.npz: plane, wire, pixel, and each output"),
     ] = None,
+    picture: Annotated[
+        Path | None,
+        Parameter(
+            help="event.html: a page with every plane and its hits by class; event.svg or "
+            "event.png: a picture of each plane"
+        ),
+    ] = None,
+    classes: Annotated[
+        str, Parameter(help="names of the classes in a picture, with commas: track,shower,none")
+    ] = "",
     json: Json = False,
 ) -> None:
     """Apply a tagger at every hit; exit code 5 if the shortcut changes an integer."""
     from edgeinfer.event import planes as event_planes
     from edgeinfer.event.event import PlaneSettings, patch_of
+    from edgeinfer.event.page import MOST_PLANES, picture_kind, render_pictures
+    from edgeinfer.event.picture import choose_scheme, draw_panels
     from edgeinfer.event.prefix import Obstacle
-    from edgeinfer.event.results import describe_event, list_sentences, member_names, pack_tags
+    from edgeinfer.event.results import (
+        describe_event,
+        keep_tags,
+        list_sentences,
+        member_names,
+        pack_tags,
+    )
     from edgeinfer.event.tagger import Way, choose_cut
     from edgeinfer.event.wires import read_wires
     from edgeinfer.run.folder import open_run
@@ -86,72 +106,95 @@ def event(
         raise UsageError("--wires needs --data.", hint="Simulated planes take --wrapped-wires.")
     if wrapped_wires and data is not None:
         raise UsageError("--wrapped-wires is for simulated planes.", hint="Give --wires map.npy.")
+    if classes and picture is None:
+        raise UsageError("--classes is for --picture.")
     settings = PlaneSettings(threshold_adc, scaling)
     with progress() as watcher, open_run(run, watcher, new=False) as folder:
         program = stored_program(folder)
         patch_of(program)
         cut = choose_cut(program, Way(way))
+        pictures = None
+        if picture is not None:
+            picture_kind(picture)  # a name that is no picture's is said at once
+            names = [name.strip() for name in classes.split(",")] if classes else []
+            pictures = choose_scheme(program, names)
         if data is None:
             given = event_planes.simulate_planes(seed, planes, wrapped_wires=wrapped_wires)
         else:
             given = event_planes.of_data(data, None if wires is None else read_wires(wires))
-        rows, products = _tag(program, cut, given, settings, check, watcher)
+        rows: list[PlaneRow] = []
+        panels: list[PlanePanels] = []
+        tagged = _Event(program, cut, settings, check, watcher)
+        for tags, tried in tagged.tag(given):
+            rows.append(keep_tags(tags, tried))
+            if pictures is not None and len(panels) < MOST_PLANES:
+                panels.append(draw_panels(program, pictures, tags))
     if not rows:
         raise UsageError(f"{data} holds no planes.", hint="Give a dump with planes in it.")
+    document = describe_event(
+        program,
+        rows,
+        {
+            "way": "patches" if isinstance(cut, Obstacle) else "footprint",
+            "reason": cut.reason if isinstance(cut, Obstacle) else None,
+            "products": tagged.products,
+        },
+    )
     if output is not None:
         write_file(output, pack_tags(program, rows))
-    how = {
-        "way": "patches" if isinstance(cut, Obstacle) else "footprint",
-        "reason": cut.reason if isinstance(cut, Obstacle) else None,
-        "products": products,
-    }
-    files = {
-        "members": member_names(program) if output else {},
-        "output": None if output is None else str(output),
-    }
-    document = describe_event(program, rows, how, files)
+        document |= {"output": str(output), "members": member_names(program)}
+    if picture is not None and pictures is not None:
+        files = render_pictures(picture, document, panels, pictures)
+        write_files(files)
+        document["pictures"] = [str(path) for path in files]
     answer(json_text.dumps(document, indent=2), list_sentences(document), as_json=json)
 
 
-def _tag(
-    program: Program,
-    cut: Cut | Obstacle,
-    planes: Iterable[WirePlane],
-    settings: PlaneSettings,
-    check: int,
-    watcher: Progress,
-) -> tuple[list[PlaneRow], str | None]:
-    """Tag all planes, and hold some hits of each against their patches evaluated one by one."""
-    from edgeinfer.event.event import check_hits, tag_planes
-    from edgeinfer.event.guard import check_plane
-    from edgeinfer.event.prefix import Cut, Obstacle
-    from edgeinfer.event.results import keep_tags
-    from edgeinfer.event.tagger import build_tagger
+@dataclass(slots=True)
+class _Event:
+    """An event in the making: what tags it, and what its hits are held against."""
 
-    def checked_planes() -> Iterator[WirePlane]:
+    program: Program
+    cut: Cut | Obstacle
+    settings: PlaneSettings
+    check: int
+    watcher: Progress
+    products: str | None = None
+
+    def tag(self, planes: Iterable[WirePlane]) -> Iterator[tuple[PlaneTags, int]]:
+        """The tags of each plane, and how many of its hits were also evaluated one by one."""
+        from edgeinfer.event.event import check_hits, tag_planes
+        from edgeinfer.event.prefix import Obstacle
+        from edgeinfer.event.tagger import build_tagger
+
+        given = self._check(planes)
+        first = next(given, None)  # what is wrong with it is said before anything is built
+        if first is None:
+            return
+        self.watcher.start("build")
+        start = time.perf_counter()
+        tagger = build_tagger(self.program, self.cut)
+        self.products = None if tagger.units is None else tagger.units.products.value
+        # Patches against themselves would prove nothing.
+        checks = self.check if tagger.shared is not None else 0
+        plain = build_tagger(self.program, Obstacle("for the check")) if checks else tagger
+        self.watcher.finish("build", time.perf_counter() - start, cached=False)
+        every = itertools.chain([first], given)
+        for tags in tag_planes(tagger, every, self.settings, watcher=self.watcher):
+            wrong, tried = check_hits(plain, tags, self.settings, checks)
+            if wrong:
+                raise DisagreementError(
+                    f"{tags.plane.name}: {wrong} of {tried} hits differ from their patches "
+                    "evaluated one by one."
+                )
+            self.watcher.finish(tags.plane.name, tags.seconds, cached=False)
+            yield tags, tried
+
+    def _check(self, planes: Iterable[WirePlane]) -> Iterator[WirePlane]:
+        from edgeinfer.event.guard import check_plane
+        from edgeinfer.event.prefix import Cut
+
+        cut = self.cut if isinstance(self.cut, Cut) else None
         for plane in planes:
-            check_plane(program, cut if isinstance(cut, Cut) else None, plane, settings)
+            check_plane(self.program, cut, plane, self.settings)
             yield plane
-
-    given = checked_planes()
-    first = next(given, None)  # what is wrong with it is said before anything is built
-    if first is None:
-        return [], None
-    watcher.start("build")
-    start = time.perf_counter()
-    tagger = build_tagger(program, cut)
-    checks = check if tagger.shared is not None else 0  # patches against themselves prove nothing
-    plain = build_tagger(program, Obstacle("for the check")) if checks else tagger
-    watcher.finish("build", time.perf_counter() - start, cached=False)
-    rows = []
-    every = itertools.chain([first], given)
-    for tags in tag_planes(tagger, every, settings, watcher=watcher):
-        wrong, tried = check_hits(plain, tags, settings, checks)
-        if wrong:
-            raise DisagreementError(
-                f"{tags.plane.name}: {wrong} of {tried} hits differ from their patches evaluated "
-                "one by one."
-            )
-        watcher.finish(tags.plane.name, tags.seconds, cached=False)
-        rows.append(keep_tags(tags, tried))
-    return rows, None if tagger.units is None else tagger.units.products.value

@@ -89,9 +89,9 @@ def pack_tags(program: Program, rows: Sequence[PlaneRow]) -> bytes:
 
 
 def describe_event(
-    program: Program, rows: Sequence[PlaneRow], way: Mapping[str, Any], files: Mapping[str, Any]
+    program: Program, rows: Sequence[PlaneRow], way: Mapping[str, Any]
 ) -> dict[str, Any]:
-    """The figures as JSON has them: how it was evaluated, each plane, the files."""
+    """The figures as JSON has them: how it was evaluated, each plane, and room for the files."""
     return {
         "model": program.name,
         "program": program.digest,
@@ -109,7 +109,9 @@ def describe_event(
             }
             for row in rows
         ],
-        **files,
+        "output": None,
+        "members": {},
+        "pictures": [],
     }
 
 
@@ -132,4 +134,5 @@ def list_sentences(document: Mapping[str, Any]) -> list[str]:
     for output, member in document["members"].items():
         if output != member:
             lines.append(f"the output {output!r} is {member!r} in the archive")
-    return [*lines, *(f"written   {document[key]}" for key in ("output",) if document[key])]
+    files = [*([document["output"]] if document["output"] else []), *document["pictures"]]
+    return [*lines, *(f"written   {file}" for file in files)]

@@ -29,6 +29,26 @@
       });
     });
   }
+  for (const flip of document.querySelectorAll(".flip")) {
+    const figures = [...flip.querySelectorAll("figure")];
+    const bar = flip.querySelector(".turn");
+    let at = 0;
+    const show = (number) => {
+      at = (number + figures.length) % figures.length;
+      figures.forEach((figure, index) => { figure.hidden = index !== at; });
+      bar.querySelector(".where").textContent = `${at + 1} of ${figures.length}`;
+    };
+    if (figures.length < 2) continue;
+    bar.hidden = false;
+    bar.querySelector(".back").addEventListener("click", () => show(at - 1));
+    bar.querySelector(".on").addEventListener("click", () => show(at + 1));
+    document.addEventListener("keydown", (event) => {
+      if (event.altKey || event.ctrlKey || event.metaKey || event.target.closest(".scroll, .table")) return;
+      if (event.key === "ArrowLeft") show(at - 1);
+      if (event.key === "ArrowRight") show(at + 1);
+    });
+    show(0);
+  }
   document.getElementById("theme").addEventListener("click", () => {
     const root = document.documentElement;
     const dark = root.dataset.theme

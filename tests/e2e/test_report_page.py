@@ -9,11 +9,14 @@ import time
 from collections.abc import Iterator
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 from edgeinfer.base.errors import ToolMissingError
 from edgeinfer.base.plan import BuildPlan
 from edgeinfer.evaluate.profile.data import Profile
+from edgeinfer.event.page import render_pictures
+from edgeinfer.event.picture import PlanePanels, TagScheme
 from edgeinfer.report.compare import page as compare_page
 from edgeinfer.report.compare.comparison import compare_runs
 from edgeinfer.report.compare.runs import label_runs
@@ -267,3 +270,30 @@ def test_hostile_names_are_shown_as_they_are_written(tab: Page, tmp_path: Path) 
     assert SCRIPT[:30] in shown and "not a number" in shown
     assert "粒子-🚀" in shown
     assert "\x1b" not in plan.files["report.html"].decode()
+
+
+def test_planes_of_an_event_turn_by_keys_and_buttons(tab: Page, tmp_path: Path) -> None:
+    scheme = TagScheme("label", ("track", "shower"), None)
+    image = np.zeros((50, 40, 3), np.uint8)
+    planes = [
+        PlanePanels(f"plane {n}", 40, 50, image, image, {"track": n, "shower": 0}, n)
+        for n in range(3)
+    ]
+    figures = {"hits": 1, "occupancy": 0.1, "seconds": 1.0}
+    document = {"model": "m", "program": "p", "planes": [{"name": "p", **figures}] * 3}
+    file = tmp_path / "event.html"
+    file.write_bytes(render_pictures(file, document, planes, scheme)[file])
+    tab.open(file)
+    shown = "[...document.querySelectorAll('figure')].findIndex(f => !f.hidden)"
+    assert tab.run(shown) == 0
+    tab.press("ArrowRight", 39)
+    assert tab.run(shown) == 1
+    tab.run("document.querySelector('.turn .on').click()")
+    tab.press("ArrowRight", 39)
+    assert tab.run(shown) == 0 and tab.run("document.querySelector('.where').textContent")[0] == "1"
+    tab.press("ArrowLeft", 37)
+    assert tab.run(shown) == 2
+    visible = "[...document.querySelectorAll('figure:not([hidden]) image')]"
+    assert tab.run(f"{visible}.every(i => i.getBBox().width > 0)")
+    loaded = [url for url in tab.requests if not url.startswith(("file:", "data:"))]
+    assert not loaded and not tab.complaints

@@ -55,6 +55,7 @@ class Section:
     points: tuple[Advice, ...] = ()
     facts: tuple[tuple[str, str], ...] = ()
     commands: tuple[str, ...] = ()
+    flip: bool = False  # one figure at a time, and buttons to turn to the next
 
 
 @dataclass(frozen=True, slots=True)

@@ -64,6 +64,14 @@ def test_a_missing_extra_says_what_it_is_for(monkeypatch: pytest.MonkeyPatch) ->
     assert check.mend == "pip install 'edgeinfer[board]'"
 
 
+def test_the_extra_fast_is_offered_where_the_processor_can_use_it() -> None:
+    offered = doctor.fast_events("llvmlite is not installed")
+    assert offered.state is Severity.OPTIONAL and offered.mend == "pip install 'edgeinfer[fast]'"
+    useless = doctor.fast_events("this processor lacks avx512vnni")
+    assert useless.mend == "" and "changes nothing" in useless.found
+    assert doctor.fast_events("").state is Severity.OK
+
+
 @pytest.mark.parametrize(
     ("owners", "state", "mend"),
     [
