@@ -150,6 +150,18 @@ def _listed(name: str) -> Make:
     return make
 
 
+def _both_ways(x: Any) -> Any:
+    import keras
+
+    return keras.layers.Bidirectional(keras.layers.LSTM(3, return_sequences=True))(x)
+
+
+def _cells(x: Any) -> Any:
+    import keras
+
+    return keras.layers.RNN([keras.layers.GRUCell(3), keras.layers.SimpleRNNCell(4)])(x)
+
+
 def _split(x: Any) -> Any:
     import keras
 
@@ -291,6 +303,13 @@ SEVERAL: list[Row] = [
     ("MultiHeadAttention", "MatMul, Softmax", SERIES, _attention("MultiHeadAttention", 2, 3)),
     ("GroupQueryAttention", "MatMul, Softmax", SERIES, _attention("GroupQueryAttention", 3, 4, 2)),
 ]
+RECURRENT: list[Row] = [
+    ("SimpleRNN", "RNN", SERIES, _layer("SimpleRNN", 4)),
+    ("LSTM", "LSTM", SERIES, _layer("LSTM", 4)),
+    ("GRU", "GRU", SERIES, _layer("GRU", 4)),
+    ("Bidirectional(LSTM)", "LSTM", SERIES, _both_ways),
+    ("RNN([GRUCell, SimpleRNNCell])", "-", SERIES, _cells),
+]
 CASES = tuple(
     LayerCase(name, group, onnx, shape, make)
     for group, listed in {
@@ -300,6 +319,7 @@ CASES = tuple(
         "Pools and reductions": POOLS,
         "Shapes": SHAPES,
         "Several tensors": SEVERAL,
+        "Recurrent layers": RECURRENT,
     }.items()
     for name, onnx, shape, make in listed
 )

@@ -69,7 +69,7 @@ class Grower:
         kinds = ["dense", "activation", "merge", "shape", "norm", "again", "inside"]
         kinds += {
             1: [],
-            2: ["conv", "conv", "pool", "attention", "index"],
+            2: ["conv", "conv", "pool", "attention", "index", "recurrent"],
             3: ["conv", "conv", "conv", "pool"],
         }[rank]
         kind = self.one_of(*kinds)
@@ -201,6 +201,27 @@ class Grower:
         bias = bool(self.rng.random() < 0.7)
         heads = layers.MultiHeadAttention(self.one_of(1, 2), size, use_bias=bias)
         return heads(x, value, use_causal_mask=causal)
+
+    def _recurrent(self, x: Any, rank: int) -> Any:
+        """With functions that are bounded, or else what grows from step to step has no format."""
+        layers, units = self.keras.layers, int(self.rng.integers(1, 5))
+        whole = {"return_sequences": bool(self.rng.random() < 0.5)}
+        options: dict[str, Any] = {"use_bias": bool(self.rng.random() < 0.8)}
+        options["activation"] = self.one_of("tanh", "tanh", "sigmoid", "softsign", "hard_sigmoid")
+        kind = self.one_of("SimpleRNN", "LSTM", "GRU")
+        if kind == "GRU":
+            options["reset_after"] = bool(self.rng.random() < 0.5)
+        if self.rng.random() < 0.2:
+            cells = [getattr(layers, f"{kind}Cell")(units, **options), layers.GRUCell(2)]
+            return layers.RNN(cells, **whole)(x)
+        if self.rng.random() < 0.3:
+            merge = self.one_of("concat", "sum", "mul", "ave")
+            inner = getattr(layers, kind)(units, **options, **whole)
+            return layers.Bidirectional(inner, merge_mode=merge)(x)
+        backwards = bool(self.rng.random() < 0.3)
+        layer = getattr(layers, kind)(units, go_backwards=backwards, **options, **whole)
+        self.shared.append((layer, tuple(x.shape[1:])))
+        return layer(x)
 
     def _merge(self, x: Any, rank: int) -> Any:
         layers = self.keras.layers

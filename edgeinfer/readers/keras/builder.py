@@ -5,7 +5,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import h5py
@@ -74,6 +74,10 @@ class GraphBuilder:
         self.nodes.append(node)
         self.shapes[node.name] = shape
         return node.name
+
+    def body(self) -> GraphBuilder:
+        """A builder for the body of a recurrence: nodes of its own, with this one's formats."""
+        return replace(self, nodes=[], shapes={}, masked=set(), sizes={})
 
     def find(self, sentence: str) -> None:
         """Note a finding once."""

@@ -170,9 +170,7 @@ class _StepSite:
     @staticmethod
     def beside(site: Site, label: str, cell: CellConfig) -> _StepSite:
         """An empty body, whose formats and findings are the model's."""
-        outer = site.builder
-        inner = replace(outer, nodes=[], shapes={}, masked=set(), sizes={})
-        return _StepSite(site, inner, f"{site.stem}/{label}".rstrip("/"), cell)
+        return _StepSite(site, site.builder.body(), f"{site.stem}/{label}".rstrip("/"), cell)
 
     def add(self, node: Node) -> str:
         return self.builder.add(node)

@@ -50,7 +50,7 @@ CASES: list[Callable[[], Any]] = [
 ]
 
 
-@pytest.mark.parametrize("number", sample_cases(range(len(CASES)), 5))
+@pytest.mark.parametrize("number", sample_cases(range(len(CASES)), 10))
 def test_integers_are_those_of_qkeras(number: int, tmp_path: Path) -> None:
     x = keras.Input((6, 3))
     rounded = qkeras.QActivation("quantized_bits(8,2,alpha=1)")(x)

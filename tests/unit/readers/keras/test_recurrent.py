@@ -53,15 +53,15 @@ def draw_layer(L: Any, rng: np.random.Generator, *, old: bool = False) -> Any:
     return layer(units, go_backwards=bool(rng.random() < 0.3), **more, **whole)
 
 
-@pytest.mark.parametrize("seed", sample_cases(range(80), 8))
+@pytest.mark.parametrize("seed", sample_cases(range(80), 20))
 def test_random_layers(seed: int, tmp_path: Path) -> None:
     rng = np.random.default_rng(seed)
     loaded = compare(model_of(keras, SERIES, draw_layer(keras.layers, rng)), tmp_path / "m.keras")
-    if seed % 4 == 0:
+    if seed % 8 == 0:
         compare_integers(loaded)
 
 
-@pytest.mark.parametrize("seed", sample_cases(range(30), 10))
+@pytest.mark.parametrize("seed", sample_cases(range(30), 30))
 @pytest.mark.parametrize("suffix", ["keras", "h5"])
 def test_random_layers_of_keras_2(seed: int, suffix: str, tmp_path: Path) -> None:
     tf_keras = pytest.importorskip("tf_keras")
@@ -72,22 +72,25 @@ def test_random_layers_of_keras_2(seed: int, suffix: str, tmp_path: Path) -> Non
 
 @pytest.mark.parametrize(
     "make",
-    [
-        lambda L: L.LSTM(4, return_state=True),
-        lambda L: L.LSTM(4, return_state=True, return_sequences=True),
-        lambda L: L.GRU(4, return_state=True, return_sequences=True),
-        lambda L: L.SimpleRNN(4, return_state=True),
-        lambda L: L.Bidirectional(L.LSTM(2, return_state=True, return_sequences=True)),
-        lambda L: L.Bidirectional(L.GRU(2, return_state=True), merge_mode=None),
-        lambda L: L.RNN([L.LSTMCell(2), L.LSTMCell(3)], return_sequences=True),
-    ],
+    sample_cases(
+        [
+            lambda L: L.LSTM(4, return_state=True, return_sequences=True),
+            lambda L: L.LSTM(4, return_state=True),
+            lambda L: L.GRU(4, return_state=True, return_sequences=True),
+            lambda L: L.SimpleRNN(4, return_state=True),
+            lambda L: L.Bidirectional(L.LSTM(2, return_state=True, return_sequences=True)),
+            lambda L: L.Bidirectional(L.GRU(2, return_state=True), merge_mode=None),
+            lambda L: L.RNN([L.LSTMCell(2), L.LSTMCell(3)], return_sequences=True),
+        ],
+        7,
+    ),
 )
 def test_states_leave_the_layer(make: Callable[[Any], Any], tmp_path: Path) -> None:
     loaded = compare(model_of(keras, SERIES, make(keras.layers)), tmp_path / "m.keras")
     compare_integers(loaded)
 
 
-@pytest.mark.parametrize("both", [False, True])
+@pytest.mark.parametrize("both", sample_cases([False, True], 2))
 def test_states_come_from_other_layers(both: bool, tmp_path: Path) -> None:
     """An encoder whose states a decoder starts with."""
     L = keras.layers
@@ -111,6 +114,17 @@ def test_a_layer_called_twice_shares_its_weights(tmp_path: Path) -> None:
     held = [v.size for key, v in loaded.graph.weights() if not key.endswith("/value")]
     assert sum(held) == shared.count_params()
     compare_integers(loaded)
+
+
+def test_many_steps_of_any_layer_are_one_body(tmp_path: Path) -> None:
+    """TimeDistributed, too, where it would be more than a hundred copies."""
+    L = keras.layers
+    inner = keras.Sequential([L.Input((3, 2)), L.Conv1D(2, 2, activation="relu"), L.LSTM(3)])
+    for number, layer in enumerate((L.Conv1D(2, 2), inner)):
+        model = model_of(keras, (150, 3, 2), L.TimeDistributed(layer))
+        loaded = compare(model, tmp_path / f"{number}.keras")
+        assert [type(node).__name__ for node in loaded.graph.nodes] == ["InputNode", "ScanNode"]
+        compare_integers(loaded)
 
 
 def test_one_body_serves_all_steps(tmp_path: Path) -> None:

@@ -211,10 +211,10 @@ CASES: dict[str, tuple[Made, tuple[str, ...]]] = {
     "control flow": (
         net(branch(), weights={"c": np.array(True)}), ("'choice'", "If", "a graph of its own")
     ),
-    "recurrence": (
-        net(node("LSTM", ["x", "w", "w"], ["y"], "rnn", hidden_size=2),
-            weights={"w": np.zeros((1, 8, 4), F)}, x=(1, 1, 4)),
-        ("'rnn'", "LSTM"),
+    "weights of a recurrence": (
+        net(node("LSTM", ["x", "w", "r"], ["y"], "rnn", hidden_size=2, layout=1),
+            weights={"w": np.zeros((1, 8, 3), F), "r": np.zeros((1, 8, 2), F)}, x=(1, 3, 4)),
+        ("'rnn'", "LSTM", "do not fit 4 features"),
     ),
     "a dynamic axis": (net(node("Relu", ["x"], ["y"]), x=("n", "w")), ("'x'", "axis 1", "'w'")),
     "no batch": (net(node("Relu", ["x"], ["y"]), x=(4,)), ("'x'", "rank 1")),
