@@ -30,6 +30,7 @@ Image = NDArray[np.uint8]  # (rows, columns, red green blue)
 Shares = NDArray[np.float64]
 
 MOST_WIDE, MOST_HIGH = 480, 1000  # points of a panel
+KEY_WIDE = 488  # room for the keys above a panel
 LARGEST_ADC = 30.0  # at the bright end of the scale
 GAMMA = 0.7  # below 1, faint signals are brighter
 SHADES = 60
@@ -124,11 +125,9 @@ def draw_panels(program: Program, scheme: TagScheme, tags: PlaneTags) -> PlanePa
     colours += michel[:, None] * (np.array(MICHEL_COLOUR) - colours)
     wires, pixels = adc.shape
     across, up = -(-wires // MOST_WIDE), -(-pixels // MOST_HIGH)
-    size = -(-wires // across), -(-pixels // up)
-    largest = np.full(size, -np.inf)
-    wire, pixel = np.indices(adc.shape)
-    np.maximum.at(largest, (wire // across, pixel // up), adc)
-    tagged = np.empty((*size, 3))
+    largest = np.maximum.reduceat(adc, np.arange(0, wires, across), axis=0)
+    largest = np.maximum.reduceat(largest, np.arange(0, pixels, up), axis=1)
+    tagged = np.empty((*largest.shape, 3))
     tagged[:] = GROUND
     order = np.argsort(adc[tuple(tags.hits.T)], kind="stable")
     # Of repeated points the last assignment stays: the largest signal.
@@ -146,7 +145,7 @@ def draw_panels(program: Program, scheme: TagScheme, tags: PlaneTags) -> PlanePa
     )
 
 
-def _shade(adc: NDArray[np.float64]) -> NDArray[np.float64]:
+def _shade(adc: NDArray[np.floating]) -> NDArray[np.float64]:
     """Signals in the colours of the scale; noise stays dark. Few shades make a small file."""
     share = np.rint(np.clip(adc / LARGEST_ADC, 0.0, 1.0) ** GAMMA * SHADES) / SHADES
     ends, place = np.arange(len(ADC_COLOURS)), share * (len(ADC_COLOURS) - 1)
@@ -165,7 +164,7 @@ def plane_figure(panels: PlanePanels, scheme: TagScheme, number: int) -> Figure:
     rows, columns, _ = panels.adc.shape
     scale = max(1, min(MOST_WIDE // columns, MOST_HIGH // 2 // rows))
     wide, high = columns * scale, rows * scale
-    least = max(wide, 300)  # room for the keys
+    least = max(wide, KEY_WIDE)
     top, left, gap = 64.0, 64.0, 72.0
     marks: list[Mark] = []
     for place, image, title in (
@@ -210,7 +209,7 @@ def _class_key(x: float, y: float, scheme: TagScheme, panels: PlanePanels) -> li
     colours = dict(zip(scheme.classes, CLASS_COLOURS, strict=False)) | {"Michel": MICHEL_COLOUR}
     marks: list[Mark] = []
     for number, (name, count) in enumerate(panels.counts.items()):
-        at, down = x + 122 * (number % 4), y - 18 * (number // 4)
+        at, down = x + KEY_WIDE / 4 * (number % 4), y - 18 * (number // 4)
         square = np.array(colours[name], np.uint8)[None, None]
         marks.append(Box(at - 1, down - 1, 12, 12, "edge"))
         marks.append(Raster(at, down, 10, 10, image_address(square), name))

@@ -60,7 +60,8 @@ def fill_places(shared: SharedPart, picture: Ints) -> PlaceField:
 
 def count_touched(charged: NDArray[np.bool_], reach: tuple[int, int]) -> int:
     """How many places see charge, if each sees so many rows and columns of pixels."""
-    touched = mark_within(mark_within(charged, reach[0], 0), reach[1], 1)
+    grown = np.pad(charged, [(size - 1, size - 1) for size in reach])
+    touched = mark_within(mark_within(grown, reach[0], 0), reach[1], 1)
     return int(np.count_nonzero(touched))
 
 

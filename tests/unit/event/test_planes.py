@@ -20,6 +20,7 @@ from edgeinfer.event.event import (
     picture_of,
     tag_planes,
 )
+from edgeinfer.event.places import count_touched
 from edgeinfer.event.planes import WirePlane, of_data, simulate_planes
 from edgeinfer.event.prefix import Cut, Obstacle
 from edgeinfer.event.results import keep_tags, member_names, pack_tags
@@ -196,6 +197,15 @@ def test_a_plane_that_memory_cannot_hold_is_refused(monkeypatch) -> None:
     error = refusal(SETTINGS, plane())
     assert "30 wires x 40 pixels with 29 hits" in error.message and "0.0 GB" in error.message
     assert "overlap by half a patch, 6 wires" in error.hint
+
+
+def test_places_that_charge_touches_are_counted_before_they_are_made() -> None:
+    charged = np.zeros((3, 7), np.bool_)  # smaller than what a place sees
+    assert count_touched(charged, (5, 5)) == 0
+    charged[1, 2] = True
+    assert count_touched(charged, (5, 5)) == 25
+    charged[1, 3] = True
+    assert count_touched(charged, (5, 5)) == 30
 
 
 def test_members_of_the_archive_have_plain_names(tmp_path: Path) -> None:
