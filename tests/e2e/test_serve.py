@@ -6,6 +6,7 @@ from __future__ import annotations
 
 import contextlib
 import gzip
+import http.client
 import json
 import os
 import signal
@@ -448,6 +449,31 @@ def test_sigterm_answers_what_was_accepted(folder: Path) -> None:
         process.kill()
     _, wanted = expected(small_program(factor=5), values, DOWNWARDS)
     assert answers == [wanted["sum"].ravel().tolist()] * 2
+
+
+@pytest.mark.parametrize("protocol", ["grpc", "http"])
+def test_who_is_not_answered_in_time_is_told_and_so_is_the_shell(
+    folder: Path, protocol: str
+) -> None:
+    batching = BatchSettings(delay_us=3_000_000)
+    settings = RepositorySettings((folder / "small1",), batching=batching)
+    found: list[Any] = []
+    body = {"inputs": [{**tensor("x", numbers(1)), "data": numbers(1).tolist()}]}
+
+    def one(server: OpenServer) -> None:
+        if protocol == "grpc":
+            found.append(infer(server, "small", "x", numbers(1)))
+            return
+        with contextlib.suppress(OSError, http.client.HTTPException):
+            found.append(ask(server.http_port, "POST", "/v2/models/small/infer", body)[0])
+
+    short = ServerSettings(settings, drain_seconds=0.1)
+    with pytest.raises(ToolFailedError, match="--drain-s allows"), running(short) as server:
+        thread = threading.Thread(target=one, args=(server,))
+        thread.start()
+        time.sleep(0.5)
+    thread.join()
+    assert found in ([], [503]) or found[0][0] in ("UNAVAILABLE", "CANCELLED")
 
 
 def test_a_backend_that_fails_is_an_error_of_the_server(
