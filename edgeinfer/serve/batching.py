@@ -122,7 +122,8 @@ class Batcher:
             gone = RequestError(
                 RequestFault.OVERLOAD, f"The model {self.model.name!r} is being unloaded."
             )
-            job.answer.set_exception(gone)
+            if not job.answer.done():
+                job.answer.set_exception(gone)
         await asyncio.to_thread(self._pool.shutdown)
 
     async def _work(self, runner: Runner) -> None:
@@ -186,45 +187,47 @@ class Batcher:
 
 
 def compute_batch(model: ServedModel, runner: Runner, jobs: Sequence[Job]) -> ComputedBatch:
-    """The jobs in one go. One that cannot be computed fails alone; an error of what computes is
-    everyone's."""
+    """The jobs in one go. One that cannot be computed fails alone; an error of what computes, or of
+    the machine, is everyone's and ends nothing."""
+    try:
+        return _compute(model, runner, jobs)
+    except Exception as error:
+        failure = RequestError(
+            RequestFault.BROKEN, f"The model {model.name!r} could not be computed: {error}"
+        )
+        return ComputedBatch((failure,) * len(jobs), 0, BatchTimes(0, 0, 0))
+
+
+def _compute(model: ServedModel, runner: Runner, jobs: Sequence[Job]) -> ComputedBatch:
     start = time.monotonic_ns()
     total = sum(job.samples for job in jobs)
     raw = {
         port.inside: np.empty((total, *port.shape), raw_dtype(port.quantizer.type))
         for port in model.inputs
     }
-    answers: list[tuple[WireTensor, ...] | EdgeInferError] = []
-    rows: list[slice] = []
+    places: list[slice | EdgeInferError] = []
     at = 0
     for job in jobs:
-        rows.append(slice(at, at + job.samples))
+        rows = slice(at, at + job.samples)
         try:
             for port in model.inputs:
-                raw_values(job.inputs[port.inside], port.quantizer, raw[port.inside][rows[-1]])
+                raw_values(job.inputs[port.inside], port.quantizer, raw[port.inside][rows])
         except EdgeInferError as error:
-            answers.append(error)
+            places.append(error)
             continue
-        answers.append(())
-        at += job.samples
+        places.append(rows)
+        at = rows.stop
     read = time.monotonic_ns()
-    if at == 0:
-        return ComputedBatch(tuple(answers), 0, BatchTimes(read - start, 0, 0))
-    try:
-        outputs = runner({name: values[:at] for name, values in raw.items()})
-    except Exception as error:  # it must not end the server
-        failure = RequestError(
-            RequestFault.BROKEN, f"The model {model.name!r} could not be computed: {error}"
-        )
-        return ComputedBatch(
-            tuple(answer or failure for answer in answers), 0, BatchTimes(read - start, 0, 0)
-        )
+    outputs = runner({name: values[:at] for name, values in raw.items()}) if at else {}
     done = time.monotonic_ns()
-    for index, job in enumerate(jobs):
-        if answers[index] == ():
-            answers[index] = answer_of(model, outputs, rows[index], job.outputs)
+    answers = tuple(
+        place
+        if isinstance(place, EdgeInferError)
+        else answer_of(model, outputs, place, job.outputs)
+        for place, job in zip(places, jobs, strict=True)
+    )
     times = BatchTimes(read - start, done - read, time.monotonic_ns() - done)
-    return ComputedBatch(tuple(answers), at, times)
+    return ComputedBatch(answers, at, times)
 
 
 def answer_of(

@@ -25,6 +25,7 @@ from edgeinfer.serve.tensors import DATATYPES, WireTensor, bytes_of
 SECONDS = 300.0  # in which an answer has to come
 CONNECT_SECONDS = 10.0
 LARGEST_ANSWER_BYTES = 1 << 30
+ENDS = {"Metadata": "", "Config": "/config", "Statistics": "/stats"}  # of a model's path
 HEADER_LENGTH = "Inference-Header-Content-Length"
 
 
@@ -50,7 +51,7 @@ class Client(ABC):
 
     @abstractmethod
     def ask(self, what: str, name: str = "", version: str = "") -> Mapping[str, Any]:
-        """The fields of an answer: Metadata or Config of a model, or Index."""
+        """The fields of an answer: a model's Metadata, Config or Statistics, or the Index."""
 
     @abstractmethod
     def prepare(self, name: str, version: str, inputs: Sequence[WireTensor]) -> Any:
@@ -171,8 +172,8 @@ class HttpClient(Client):
             path, body = "/v2/repository/index", b'{"ready": true}'
             _, content = self._exchange(_HttpRequest(path, {}, body))
             return {"models": json.loads(content)}
-        end = "/config" if what == "Config" else ""
-        _, content = self._exchange(_HttpRequest(_model_path(name, version) + end, {}, b""))
+        path = _model_path(name, version) + ENDS[what]
+        _, content = self._exchange(_HttpRequest(path, {}, b""))
         found: dict[str, Any] = json.loads(content)
         return {"config": found} if what == "Config" else found
 

@@ -4,7 +4,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -17,6 +17,7 @@ from edgeinfer.serve.messages import message_class
 from edgeinfer.serve.repository import InferAnswer, InferCall, Repository, statistics_of
 from edgeinfer.serve.served import described_server
 from edgeinfer.serve.tensors import WireTensor, bytes_of, tensor_of_bytes, tensor_of_numbers
+from edgeinfer.serve.wire import cut_request
 
 CONTENTS = {  # where a tensor's numbers are if they are not bytes
     "FP32": "fp32_contents",
@@ -27,6 +28,7 @@ CONTENTS = {  # where a tensor's numbers are if they are not bytes
     "UINT16": "uint_contents",
 }
 SHARED_MEMORY = "shared_memory_region"
+FINAL_ASKED = "triton_enable_empty_final_response"
 Answer = Callable[[Any], Awaitable[Mapping[str, Any]]]  # a request to its response's fields
 
 
@@ -43,9 +45,17 @@ def message_of_fields(name: str, fields: Mapping[str, Any]) -> Any:
     return json_format.ParseDict(fields, message_class(name)())
 
 
-def call_of_message(request: Any) -> InferCall:
-    """What a request for an inference asks."""
-    raw = request.raw_input_contents
+def call_of_bytes(content: bytes) -> tuple[InferCall, bool]:
+    """What a request for an inference asks, and whether its answer is to say that it is the last.
+    Nothing but the tensors keeps the bytes alive."""
+    rest, raw = cut_request(content)
+    request = parse_message("ModelInferRequest", rest)
+    call = call_of_message(request, request.raw_input_contents if raw is None else raw)
+    return call, request.parameters[FINAL_ASKED].bool_param
+
+
+def call_of_message(request: Any, raw: Sequence[bytes | memoryview]) -> InferCall:
+    """What a request asks, of whose inputs these are the bytes."""
     if raw and len(raw) != len(request.inputs):
         raise invalid(
             f"The request has {len(request.inputs)} inputs, and bytes for {len(raw)} of them."

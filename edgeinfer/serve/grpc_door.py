@@ -13,7 +13,7 @@ import grpc
 from edgeinfer.serve.faults import fault_of, message_of, refusal_of
 from edgeinfer.serve.grpc_calls import (
     Answer,
-    call_of_message,
+    call_of_bytes,
     message_of_answer,
     message_of_fields,
     parse_message,
@@ -26,7 +26,7 @@ AHEAD = 64  # requests of one stream that are computed at once
 MOST_CALLS = 1024  # calls that are open at once; more are told RESOURCE_EXHAUSTED
 KEEPALIVE_MS = 60_000  # after which a silent connection is asked whether it is still there
 ANSWERLESS_MS = 20_000  # after which it is not
-FINAL_ASKED, FINAL = "triton_enable_empty_final_response", "triton_final_response"
+FINAL = "triton_final_response"
 NOTHING_SHARED = (  # no region is registered, and clients that tidy up first may go on
     "SystemSharedMemoryStatus",
     "SystemSharedMemoryUnregister",
@@ -65,13 +65,11 @@ class GrpcDoor:
 
     async def _infer(self, content: bytes, context: grpc.aio.ServicerContext) -> bytes:
         try:
-            return _bytes_of(await self._computed(parse_message("ModelInferRequest", content)))
+            call, _ = call_of_bytes(content)
+            return _bytes_of(message_of_answer(await self._repository.infer(call)))
         except Exception as error:
             await _refuse(context, error)
             raise
-
-    async def _computed(self, request: Any) -> Any:
-        return message_of_answer(await self._repository.infer(call_of_message(request)))
 
     async def _stream(
         self, requests: AsyncIterator[bytes], context: grpc.aio.ServicerContext
@@ -101,11 +99,11 @@ class GrpcDoor:
     async def _one_of_stream(self, content: bytes) -> Any:
         stream_response = message_class("ModelStreamInferResponse")
         try:
-            request = parse_message("ModelInferRequest", content)
-            response = await self._computed(request)
+            call, is_final_asked = call_of_bytes(content)
+            response = message_of_answer(await self._repository.infer(call))
         except Exception as error:
             return stream_response(error_message=message_of(error))
-        if request.parameters[FINAL_ASKED].bool_param:
+        if is_final_asked:
             response.parameters[FINAL].bool_param = True
         return stream_response(infer_response=response)
 

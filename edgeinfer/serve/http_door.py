@@ -4,12 +4,15 @@
 
 from __future__ import annotations
 
+import asyncio
+import contextlib
 import json
 import zlib
 from collections.abc import Callable, Mapping
 from typing import Any
 from urllib.parse import unquote
 
+from tornado.iostream import StreamClosedError
 from tornado.web import Application, RequestHandler
 
 from edgeinfer.base.version import __version__
@@ -49,6 +52,12 @@ class ProtocolHandler(RequestHandler):
     def initialize(self, state: HttpState) -> None:
         """Called by the library for each request."""
         self.state = state
+        self.task: asyncio.Task[Any] | None = None
+
+    def on_connection_close(self) -> None:
+        """The client has gone away, so nobody waits for an answer."""
+        if self.task is not None:
+            self.task.cancel()
 
     def set_default_headers(self) -> None:
         """What no answer needs to say."""
@@ -64,6 +73,7 @@ class ProtocolHandler(RequestHandler):
 
     async def _answer(self, find: Callable[[list[str]], Any]) -> None:
         self.state.active += 1
+        self.task = asyncio.current_task()
         try:
             parts = [unquote(part) for part in self.request.path.strip("/").split("/")]
             content = await find(parts)
@@ -71,13 +81,17 @@ class ProtocolHandler(RequestHandler):
                 self.set_header("Content-Type", JSON)
                 content = json.dumps(content).encode()
             await self.finish(self._compress(content))
+        except (asyncio.CancelledError, StreamClosedError):
+            return  # nobody is left to answer
         except Exception as error:
             self.set_status(fault_of(error).http_status)
             self.set_header("Content-Type", JSON)
             if self.state.draining:
                 self.set_header("Connection", "close")
-            await self.finish(json.dumps({"error": message_of(error)}))
+            with contextlib.suppress(StreamClosedError):
+                await self.finish(json.dumps({"error": message_of(error)}))
         finally:
+            self.task = None
             self.state.active -= 1
 
     async def _ask(self, parts: list[str]) -> Any:

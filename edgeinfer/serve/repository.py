@@ -186,7 +186,7 @@ class Repository:
                     names = names_of(backend.program, self._names, self.settings.names)
                     if names.name != place.name:
                         raise UsageError(f"{place.run} holds {names.name!r} now.")
-                except EdgeInferError as error:
+                except (EdgeInferError, OSError) as error:
                     place.resources.close()
                     place.reason = str(error)
                     raise invalid(f"{name!r} could not be loaded: {error}") from None

@@ -28,6 +28,7 @@ from edgeinfer.serve.repository import Repository, RepositorySettings
 SILENT_SECONDS = 60.0  # after which a connection that sends no request is closed
 BODY_SECONDS = 120.0  # in which a request's body has to arrive
 CHUNK_BYTES = 1 << 20  # of a body that are read at once
+SENDING_SECONDS = 1.0  # for what is computed to reach its client
 LOOK_SECONDS = 0.02
 
 
@@ -124,17 +125,28 @@ async def open_server(settings: ServerSettings) -> AsyncIterator[OpenServer]:
 
 
 async def _drain(doors: _Doors, state: HttpState, seconds: float) -> None:
-    """Accept nothing more, and wait until all that was accepted is answered."""
+    """Accept nothing more, and wait until all that was accepted is answered; an error where it is
+    not in time."""
+    loop, budget = asyncio.get_running_loop(), state.repository.budget
     state.draining = True
     for server in doors.http:
         server.stop()
     doors.door.end_streams()
-    end = asyncio.get_running_loop().time() + seconds
-    await doors.grpc.stop(seconds)
-    while state.active and asyncio.get_running_loop().time() < end:
+    stopping = asyncio.create_task(doors.grpc.stop(seconds + SENDING_SECONDS))
+    end = loop.time() + seconds
+    while (state.active or budget.held_bytes) and loop.time() < end:
         await asyncio.sleep(LOOK_SECONDS)
+    left = budget.held_bytes
+    if left:
+        await doors.grpc.stop(0)
+    await stopping
     for server in doors.http:
         await server.close_all_connections()
+    if left:
+        raise ToolFailedError(
+            f"Not every request was answered within the {seconds:g} s after the signal to end.",
+            hint="--drain-s allows more.",
+        )
 
 
 def _listen(
@@ -190,7 +202,7 @@ def _server_context(files: Certificates) -> ssl.SSLContext:
     for path in paths:
         existing(path)
     try:
-        context.load_cert_chain(files.certificate, files.key)
+        context.load_cert_chain(files.certificate, files.key, password=lambda: b"")  # nobody asks
         if files.client_ca is not None:
             context.load_verify_locations(files.client_ca)
             context.verify_mode = ssl.CERT_REQUIRED

@@ -3,8 +3,9 @@
 """What serving costs: the hit taggers behind gRPC against the same engine in this process.
 
 Both are measured in turns on this machine, which computes, serves and asks at once; the rate in the
-process is that of raw integers at the same batch. Then 64 clients of 16 samples, and the memory of
-the server over 100,000 requests.
+process is that of raw integers at the same batch. Beside the rates stand the processor times of the
+engine and of the server, which other work on the machine moves less. Then 64 clients of 16 samples,
+and the memory of the server over 100,000 requests.
 """
 
 from __future__ import annotations
@@ -38,15 +39,16 @@ MANY_REQUESTS, WARM_REQUESTS = 100_000, 20_000
 MOST_GROWTH = 0.05  # of the memory after the first requests
 
 
-def in_process(engine: Engine) -> float:
-    """Samples a second without a server."""
+def in_process(engine: Engine) -> tuple[float, float]:
+    """Samples a second without a server, and microseconds of processor time for each."""
     raw = {"patch": patches(BATCH)}
     engine.run(raw)
-    start, done = time.perf_counter(), 0
+    start, busy, done = time.perf_counter(), time.process_time(), 0
     while time.perf_counter() - start < SECONDS:
         engine.run(raw)
         done += BATCH
-    return done / (time.perf_counter() - start)
+    used = time.process_time() - busy
+    return done / (time.perf_counter() - start), 1e6 * used / done
 
 
 def served(url: str, name: str, datatype: str, samples: int, load: LoadSettings) -> LoadResult:
@@ -60,6 +62,27 @@ def served(url: str, name: str, datatype: str, samples: int, load: LoadSettings)
         return load_server(url, Identity(), prepared, samples, load)
     finally:
         client.close()
+
+
+def served_and_used(
+    url: str, name: str, datatype: str, process: psutil.Process
+) -> tuple[float, float]:
+    """Samples a second of the server, and microseconds of its processor time for each."""
+    client = connect(url, Identity())
+
+    def counted() -> tuple[int, float]:
+        (stats,) = client.ask("Statistics", name)["model_stats"]
+        times = process.cpu_times()
+        return int(stats.get("inference_count", 0)), times.user + times.system
+
+    try:
+        before, busy = counted()
+        load = LoadSettings(CLIENTS, SECONDS, 0.5)
+        rate = served(url, name, datatype, BATCH, load).samples_per_second
+        after, used = counted()
+    finally:
+        client.close()
+    return rate, 1e6 * (used - busy) / (after - before)
 
 
 def memory_growth(url: str, process: psutil.Process) -> tuple[float, float, int]:
@@ -85,28 +108,25 @@ def main() -> int:
             assert process.stdout is not None
             url = f"grpc://127.0.0.1:{json.loads(process.stdout.readline())['grpc_port']}"
             try:
+                watched = psutil.Process(process.pid)
                 print(f"{'network':>9} {'sent as':>8} {'in process/s':>12} {'served/s':>9} "
-                      f"{'share':>6} {'goal':>5}")  # fmt: skip
+                      f"{'share':>6} {'goal':>5} {'engine us':>10} {'server us':>10}")  # fmt: skip
                 for (name, datatype), goal in GOALS.items():
-                    load = LoadSettings(CLIENTS, SECONDS, 0.5)
-                    pairs = [
-                        (
-                            in_process(engines[name]),
-                            served(url, name, datatype, BATCH, load).samples_per_second,
-                        )
+                    turns = [
+                        (*in_process(engines[name]), *served_and_used(url, name, datatype, watched))
                         for _ in range(TURNS)
                     ]
-                    share = median(there / here for here, there in pairs)
-                    here, there = (median(column) for column in zip(*pairs, strict=True))
+                    share = median(there / here for here, _, there, _ in turns)
+                    here, engine, there, server = (median(c) for c in zip(*turns, strict=True))
                     met &= share >= goal
                     print(f"{name:>9} {datatype:>8} {here:12,.0f} {there:9,.0f} {share:6.2f} "
-                          f"{goal:5.2f}")  # fmt: skip
+                          f"{goal:5.2f} {engine:10.1f} {server:10.1f}")  # fmt: skip
                 for name in programs:
                     found = served(url, name, "FP32", 16, LoadSettings(64, 10.0, 1.0))
                     times = ", ".join(f"{k} {v:.1f}" for k, v in found.latencies_ms.items())
                     print(f"\n{name}, 64 clients of 16 samples: {found.samples_per_second:,.0f} "
                           f"samples/s, milliseconds {times}")  # fmt: skip
-                first, last, done = memory_growth(url, psutil.Process(process.pid))
+                first, last, done = memory_growth(url, watched)
                 met &= last <= first * (1 + MOST_GROWTH)
                 print(f"\nmemory of the server: {first:.0f} MB after {WARM_REQUESTS:,} requests, "
                       f"{last:.0f} MB after {done:,}")  # fmt: skip
