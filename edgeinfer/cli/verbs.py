@@ -84,7 +84,10 @@ def compile_(
     model: ModelFile,
     /,
     *,
-    output: Annotated[Path, Parameter(name=["--output", "-o"], help="the run folder")],
+    output: Annotated[
+        Path | None,
+        Parameter(name=["--output", "-o"], help="the run folder; runs/ and the model's name"),
+    ] = None,
     target: Annotated[
         list[str] | None,
         Parameter(
@@ -124,6 +127,7 @@ def compile_(
     axis = axis_of_word(batch_axis)
     path = resolve(model)
     files_of(path)  # what is no model at all leaves no run folder behind
+    output = Path("runs", model.stem) if output is None else output
     simulation = Simulation(str(model)) if is_name(model) else None
     source = DataFile(data) if data is not None else simulation
     with progress() as watcher, open_run(output, watcher, new=True) as folder:
