@@ -1,6 +1,9 @@
 # SPDX-License-Identifier: Apache-2.0
 # SPDX-FileCopyrightText: The edgeinfer authors
 #
+# uv trusts the certificates that the system trusts, as a company's proxy needs; UV_SYSTEM_CERTS=0
+# makes it trust its own.
+#
 # Every target sets up what it needs: .venv is made once, and again when the dependencies change.
 
 PYTHON ?= $(shell command -v python3.11 || command -v python3)
@@ -35,7 +38,7 @@ $(READY): pyproject.toml constraints.txt
 	@test -x $(BIN)/python || $(PYTHON) -m venv $(VENV) || \
 	  { echo 'This Python cannot make a virtual environment; on Debian: apt-get install python3-venv'; exit 2; }
 	@test -x $(BIN)/uv || $(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt uv
-	$(BIN)/uv pip install --quiet --python $(BIN)/python -c constraints.txt -e '.[dev,rtl]'
+	UV_SYSTEM_CERTS=$${UV_SYSTEM_CERTS-1} $(BIN)/uv pip install --quiet --python $(BIN)/python -c constraints.txt -e '.[dev,rtl]'
 	@touch $(READY)
 
 lint: setup

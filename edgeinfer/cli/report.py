@@ -32,6 +32,20 @@ def report(
     ] = None,
     latency_us: Annotated[float | None, Parameter(help="the latency that is fast enough")] = None,
     event: Annotated[int, Parameter(help="inferences of an event, for its time budget")] = 55_000,
+    figures: Annotated[
+        Path | None,
+        Parameter(
+            help="a folder for a paper: each figure as PDF, SVG and PNG, each table as LaTeX and "
+            "CSV, a HEPData submission"
+        ),
+    ] = None,
+    labels: Annotated[
+        str | None,
+        Parameter(
+            help="names of the classes, with commas; of one output among several: OUTPUT=a,b,c; "
+            "may be repeated with semicolons"
+        ),
+    ] = None,
     markdown: MarkdownFile = None,
     junit: JunitFile = None,
     sql: Annotated[
@@ -62,7 +76,7 @@ def report(
         raise UsageError(f"An event of {event} inferences is not possible.", hint="Give 1 or more.")
     if latency_us is not None and not latency_us > 0:
         raise UsageError(f"{latency_us:g} µs is not a possible latency.", hint="Give more than 0.")
-    wishes = Wishes(latency_us, event)
+    wishes = Wishes(latency_us, event, labels=_labels(labels))
     if is_result_alone(run):
         if data is not None:
             raise UsageError(
@@ -79,7 +93,23 @@ def report(
         write_file(junit, junit_xml(made.result.model.name, cases_of(made.result)))
     document = text.document(made) | {"output": str(run / "report.html")}
     lines = [*text.lines_of(made), (None, f"written   {run / 'report.html'}")]
+    if figures is not None:
+        from edgeinfer.report.papers.files import paper_files
+
+        plan = paper_files(made)
+        plan.write(figures)
+        lines.append((None, f"written   {len(plan.files)} files in {figures}"))
     answer(json_text.dumps(document, indent=2), lines, as_json=json)
+
+
+def _labels(words: str | None) -> tuple[tuple[str, tuple[str, ...]], ...]:
+    """Names of classes by output; an output without a name is every output."""
+    found = []
+    for part in (words or "").split(";"):
+        output, _, names = part.rpartition("=")
+        if names.strip():
+            found.append((output.strip(), tuple(name.strip() for name in names.split(","))))
+    return tuple(found)
 
 
 def _study(folder: Path, sql: str | None, parquet: Path | None, json: bool) -> None:

@@ -7,14 +7,14 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 from numpy.typing import NDArray
 
-from edgeinfer.base.metrics import Task
+from edgeinfer.base.metrics import Scores, Task
 from edgeinfer.data.samples import Samples, task_of
-from edgeinfer.evaluate.judge import fidelity, judge_values
+from edgeinfer.evaluate.judge import fidelity, judge_values, score
 from edgeinfer.evaluate.profile import curves
 from edgeinfer.evaluate.profile.data import Uncertain
 from edgeinfer.evaluate.profile.scores import StageJudgement, judge, measure_loss
@@ -80,7 +80,9 @@ class FloatReference:
         return Merit(name, alike, lost, 1.0)
 
     def _error(self, outputs: Mapping[str, Floats]) -> Merit:
-        before, after = self._squares(self.outputs), self._squares(outputs)
+        before, after = (
+            squared_errors(self.graph, held, self.samples) for held in (self.outputs, outputs)
+        )
         first, second = _root_mean(before), _root_mean(after)
         moved, moved_before = _influence(after, second), _influence(before, first)
         return Merit(
@@ -90,17 +92,53 @@ class FloatReference:
             first,
         )
 
-    def _squares(self, outputs: Mapping[str, Floats]) -> Floats:
-        """Each sample's mean squared error, over all values of all labelled outputs."""
-        samples, errors = len(self.samples), []
-        for name, labels in self.samples.labels.items():
-            task = task_of(labels, self.graph.shapes[name])
-            assert task is Task.REGRESSION
-            values = judge_values(self.graph, name, outputs[name], task)
-            wanted = np.asarray(labels, dtype=np.float64).reshape(samples, -1)
-            errors.append(np.square(values.reshape(samples, -1) - wanted))
-        mean: Floats = np.concatenate(errors, axis=1).mean(axis=1)
-        return mean
+
+def score_with_intervals(
+    graph: g.Graph,
+    outputs: Mapping[str, Floats],
+    samples: Samples,
+    reference: FloatReference | None = None,
+) -> Scores:
+    """The scores of outputs, with their intervals; with those of what is lost, where the float
+    network's outputs are known."""
+    scores = score(graph, outputs, samples)
+    if scores.rms_error is not None:
+        known = reference or FloatReference(graph, samples, outputs, None)
+        merit = known.merit(outputs)
+        lost = {} if reference is None else {merit.name: _ends(merit.lost)}
+        return replace(scores, intervals={merit.name: _ends(merit.value)}, lost=lost)
+    found = judge("", graph, outputs, samples)
+    if found is None:
+        return scores
+    held = {name: getattr(found.score, name) for name in ("auc", "accuracy")}
+    intervals = {  # heads that are not judged as one have no interval of their mean
+        name: _ends(interval)
+        for name, interval in held.items()
+        if interval is not None and math.isclose(interval.value, getattr(scores, name))
+    }
+    if reference is None:
+        return replace(scores, intervals=intervals)
+    apart = measure_loss(reference.judged, found, len(samples))
+    losses = {name: getattr(apart, name) for name in intervals}
+    told = {name: _ends(loss) for name, loss in losses.items() if loss is not None}
+    return replace(scores, intervals=intervals, lost=told)
+
+
+def _ends(interval: Uncertain) -> tuple[float, float]:
+    return interval.low, interval.high
+
+
+def squared_errors(graph: g.Graph, outputs: Mapping[str, Floats], samples: Samples) -> Floats:
+    """Each sample's mean squared error, over all values of all labelled outputs."""
+    errors = []
+    for name, labels in samples.labels.items():
+        task = task_of(labels, graph.shapes[name])
+        if task is Task.REGRESSION:
+            values = judge_values(graph, name, outputs[name], task).reshape(len(samples), -1)
+            wanted = np.asarray(labels, dtype=np.float64).reshape(len(samples), -1)
+            errors.append(np.square(values - wanted))
+    mean: Floats = np.concatenate(errors, axis=1).mean(axis=1)
+    return mean
 
 
 def _root_mean(squares: Floats) -> float:

@@ -23,6 +23,7 @@ from edgeinfer.run.result import PROGRAM, RECIPE
 from edgeinfer.run.samples import DataFile, Simulation, Source, digest_of, samples_of
 from edgeinfer.run.stored import RESULT, read_text, stored_result
 from edgeinfer.run.trial import ModelFiles, recall_model, stored_program
+from edgeinfer.zoo import ENTRIES
 from quantization.recipe import Recipe
 
 PROFILE = "report_data.json"
@@ -41,10 +42,20 @@ def write_report(folder: RunFolder, data: Path | None, wishes: Wishes) -> Report
     """The report of a run folder, written into it."""
     result = stored_result(folder.path)
     found = profile_run(folder, data)
-    report = report_on(result, found.profile, replace(wishes, reason=found.reason))
+    wishes = replace(wishes, reason=found.reason, labels=(*_own_labels(folder), *wishes.labels))
+    report = report_on(result, found.profile, wishes)
     with watch_step(folder.progress, "report"):
         write_report_files(report).write(folder.path)
     return report
+
+
+def _own_labels(folder: RunFolder) -> list[tuple[str, tuple[str, ...]]]:
+    """Names of the classes of a reference model."""
+    load = folder.read_record("load")
+    reference = None if load is None else load.facts.get("reference")
+    if reference not in ENTRIES:
+        return []
+    return [(head.name, head.labels) for head in ENTRIES[reference].heads if len(head.labels) > 1]
 
 
 def report_of_result(run: Path, wishes: Wishes) -> Report:

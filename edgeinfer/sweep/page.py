@@ -155,7 +155,7 @@ def headline(held: FinishedStudy) -> str:
 def _facts(held: FinishedStudy) -> tuple[tuple[str, str], ...]:
     study, told = held.study, held.told
     facts = [
-        ("models", ", ".join(study.models)),
+        ("models", ", ".join(Path(model).name for model in study.models)),
         ("targets", ", ".join(study.targets)),
         ("devices", ", ".join(study.devices) or "the targets' own"),
         ("strategy", f"{study.strategy}, seed {study.seed}"),

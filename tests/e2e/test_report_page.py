@@ -11,6 +11,8 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from numpy.typing import NDArray
+from PIL import Image, ImageFilter
 
 from edgeinfer.base.errors import ToolMissingError
 from edgeinfer.base.plan import BuildPlan
@@ -22,6 +24,8 @@ from edgeinfer.report.compare.comparison import compare_runs
 from edgeinfer.report.compare.runs import label_runs
 from edgeinfer.report.draw.marks import Label
 from edgeinfer.report.page.page import Report, Wishes, report_on, write_report_files
+from edgeinfer.report.page.templates import svg_file
+from edgeinfer.report.papers.plots import pdf_and_png
 from edgeinfer.report.result import SCHEMA_VERSION, Result
 from tests.support import report_results as results
 from tests.support.browser import CHROMIUM, Page, Pipe, browser, page
@@ -132,7 +136,7 @@ def test_a_picture_is_also_a_file_that_stands_alone(tab: Page, tmp_path: Path) -
         assert tab.run("document.documentElement.tagName") == "svg", figure.name  # it is XML
         assert tab.complaints == [] and tab.requests == [file.resolve().as_uri()]
         assert tab.run(f"document.querySelectorAll('{DRAWN}').length") > 2
-        assert tab.run("getComputedStyle(document.querySelector('.ground')).fill") == (
+        assert tab.run("getComputedStyle(document.querySelector('rect')).fill") == (
             "rgb(255, 255, 255)"
         )
 
@@ -297,3 +301,37 @@ def test_planes_of_an_event_turn_by_keys_and_buttons(tab: Page, tmp_path: Path) 
     assert tab.run(f"{visible}.every(i => i.getBBox().width > 0)")
     loaded = [url for url in tab.requests if not url.startswith(("file:", "data:"))]
     assert not loaded and not tab.complaints
+
+
+def test_printed_pages_show_every_chart(tab: Page, tmp_path: Path) -> None:
+    _, plan = report(results.good(), results.profile())
+    plan.write(tmp_path)
+    tab.open(tmp_path / "report.html")
+    tab.call("Emulation.setEmulatedMedia", media="print")
+    hidden = (
+        f"[...document.querySelectorAll('svg.figure {DRAWN.replace(', ', ', svg.figure ')}')]"
+        ".filter(e => getComputedStyle(e).display === 'none').length"
+    )
+    assert tab.run(hidden) == 0
+    assert tab.run("getComputedStyle(document.querySelector('header.bar')).display") == "none"
+
+
+def test_figures_for_papers_look_as_in_the_page(tab: Page, tmp_path: Path) -> None:
+    made, _ = report(results.good(), results.profile())
+    for figure in made.figures[::3]:
+        (tmp_path / f"{figure.name}.svg").write_text(svg_file(figure), encoding="utf-8")
+        (tmp_path / f"{figure.name}.png").write_bytes(pdf_and_png(figure)["png"])
+        tab.open(tmp_path / f"{figure.name}.svg", width=int(figure.width))
+        shot = tmp_path / "shot.png"
+        tab.picture(shot, "svg")
+        size = (round(figure.width), round(figure.height))
+        browsers, ours = (_blur(path, size) for path in (shot, tmp_path / f"{figure.name}.png"))
+        assert np.abs(browsers - ours).mean() < 0.01, figure.name
+        assert np.corrcoef(browsers.ravel(), ours.ravel())[0, 1] > 0.9, figure.name
+
+
+def _blur(path: Path, size: tuple[int, int]) -> NDArray[np.float64]:
+    """A picture in which the edges of glyphs do not count, and the places of marks do."""
+    with Image.open(path) as picture:
+        small = picture.convert("RGB").resize(size).filter(ImageFilter.GaussianBlur(3))
+    return np.asarray(small, dtype=np.float64) / 255.0

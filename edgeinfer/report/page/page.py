@@ -5,9 +5,12 @@
 from __future__ import annotations
 
 import shlex
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
+from edgeinfer.base.errors import UsageError
 from edgeinfer.base.plan import BuildPlan
+from edgeinfer.evaluate.profile.curves import CLASS
 from edgeinfer.evaluate.profile.data import Profile
 from edgeinfer.report import words
 from edgeinfer.report.advice import Advice, points_of
@@ -80,10 +83,13 @@ class Wishes:
     latency_us: float | None = None  # that is fast enough
     inferences: int = PATCHES  # of an event
     reason: str = ""  # why there is no profile
+    labels: tuple[tuple[str, tuple[str, ...]], ...] = ()  # of classes, by output or "" for any
 
 
 def report_on(result: Result, profile: Profile | None, wishes: Wishes = Wishes()) -> Report:
     """All sections of a run's report."""
+    if profile is not None:
+        profile = name_classes(profile, dict(wishes.labels))
     sections = (
         _accuracy(result, profile),
         _agreement(result),
@@ -98,6 +104,35 @@ def report_on(result: Result, profile: Profile | None, wishes: Wishes = Wishes()
     )
     verdict = verdict_on(result, profile, wishes.latency_us)
     return Report(result, verdict, sections, profile)
+
+
+def name_classes(profile: Profile, labels: Mapping[str, Sequence[str]]) -> Profile:
+    """The profile with names of classes where it counts them. A UsageError where there are more or
+    fewer classes than names."""
+    names_of = {curve.output: labels.get(curve.output, labels.get("")) for curve in profile.curves}
+    classes = {output: set[str]() for output in names_of}
+    for curve in profile.curves:
+        classes[curve.output].add(curve.label)
+    for output, names in names_of.items():
+        counted = len(classes[output])
+        if names is not None and counted > max(len(names), 1):
+            raise UsageError(
+                f"The output {output} has {counted} classes, but --labels names {len(names)}.",
+                hint="Name each class, in the order of the output's values.",
+            )
+    curves = [
+        curve.model_copy(update={"label": _class_name(curve.label, names_of[curve.output])})
+        for curve in profile.curves
+    ]
+    return profile.model_copy(update={"curves": tuple(curves)})
+
+
+def _class_name(label: str, names: Sequence[str] | None) -> str:
+    """A class by its number, as its name; others keep theirs."""
+    number = label.removeprefix(CLASS)
+    if names is None or number == label or int(number) >= len(names):
+        return label
+    return words.short(names[int(number)], 40)
 
 
 def write_report_files(report: Report) -> BuildPlan:
