@@ -133,7 +133,7 @@ def quantize(
             validation_data,
             axis_of_word(batch_axis),
         )
-        import_keras_quietly()
+        import_keras_quietly("Learning widths")
         with progress() as watcher:
             document = learn_widths(front, watcher)
         answer(json_text.dumps(document, indent=2), _learned_lines(document), as_json=json)

@@ -17,6 +17,7 @@ from edgeinfer.export.hgq import write_model
 from edgeinfer.graph.fold import fold_batch_norms
 from edgeinfer.graph.nodes import Graph
 from edgeinfer.ir.costs import costs_of
+from edgeinfer.ir.host import host_functions
 from edgeinfer.ir.lower import LoweredModel, lower
 from edgeinfer.ir.program import Program
 from edgeinfer.precision.learned.formats import network_of
@@ -29,7 +30,6 @@ from edgeinfer.precision.learned.front import (
 )
 from edgeinfer.precision.learned.network import LearnedPlan, plan_learning
 from edgeinfer.precision.learned.settings import LearnedSettings
-from edgeinfer.precision.ptq.points import host_functions
 from edgeinfer.precision.qat.aims import aims
 from edgeinfer.precision.qat.fine_tune import refuse_untrainable
 from edgeinfer.precision.qat.settings import QatSettings
