@@ -138,7 +138,9 @@ def layer_obstacle(node: Node, graph: Graph, quantizer: Quantizer | None) -> str
                 return f"Keras subtracts two tensors, not {len(node.xs)}"
             return None
         case ScanNode():
-            return "recurrences are not written as layers"
+            return (
+                "recurrences are not written as layers; write a recipe (-o F.toml) in their stead"
+            )
         case _:
             assert_never(node)
 

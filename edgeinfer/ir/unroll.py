@@ -12,9 +12,9 @@ from edgeinfer.ir.program import Program, body_of, states_of
 from quantization.fixed import Fixed
 
 
-def has_recurrence(program: Program) -> bool:
-    """Whether a body is run in any op of the Program."""
-    return any(isinstance(op, Scan) for op in program.ops)
+def recurrences_of(program: Program) -> tuple[str, ...]:
+    """The values that recurrences make."""
+    return tuple(op.name for op in program.ops if isinstance(op, Scan))
 
 
 def count_unrolled(program: Program) -> int:
@@ -31,7 +31,7 @@ def unroll_recurrences(program: Program, *, chained: bool = False) -> Program:
     Each step cuts its entry from the sequence; where they are `chained`, from what the step before
     it has left of that, so that no value has many readers.
     """
-    if not has_recurrence(program):
+    if not recurrences_of(program):
         return program
     made: list[Op] = []
     for op in program.ops:

@@ -38,7 +38,7 @@ from edgeinfer.ir import ops
 from edgeinfer.ir.bases import Accumulates
 from edgeinfer.ir.host import host_functions
 from edgeinfer.ir.program import HostFunction, Program
-from edgeinfer.ir.unroll import count_unrolled, has_recurrence, unroll_recurrences
+from edgeinfer.ir.unroll import count_unrolled, recurrences_of, unroll_recurrences
 from edgeinfer.targets.edgetpu.int8.linear import FLOORS, rounds_bias
 from edgeinfer.targets.edgetpu.int8.narrowing import narrow_program
 from edgeinfer.targets.edgetpu.int8.network import draw_network
@@ -100,13 +100,13 @@ def check(program: Program) -> tuple[Offence, ...]:
 def _too_long(program: Program) -> tuple[Offence, ...]:
     """Recurrences have no operator of their own: their steps follow each other in the file."""
     count = count_unrolled(program)
-    if not has_recurrence(program) or count <= MOST_STEPS:
+    if not recurrences_of(program) or count <= MOST_STEPS:
         return ()
     reason = (
         f"an int8 file has no loops, so a recurrence becomes as many operators as it has steps; "
         f"these would be {count:,}, and at most {MOST_STEPS:,} are written. Shorten the sequence"
     )
-    return (Offence(program.name, "Scan", reason),)
+    return tuple(Offence(name, "Scan", reason) for name in recurrences_of(program))
 
 
 def convert_program(

@@ -6,7 +6,7 @@ from __future__ import annotations
 
 from edgeinfer.base.errors import Offence, UnsupportedModelError
 from edgeinfer.ir.program import Program
-from edgeinfer.ir.unroll import count_unrolled, has_recurrence, unroll_recurrences
+from edgeinfer.ir.unroll import count_unrolled, recurrences_of, unroll_recurrences
 from edgeinfer.targets.hls.project.place import lay_out
 from edgeinfer.targets.hls.project.spec import Plan
 from edgeinfer.targets.hls.settings import HlsSettings
@@ -28,14 +28,14 @@ def in_steps(program: Program) -> Program:
 def too_long(program: Program) -> tuple[Offence, ...]:
     """Recurrences of more steps than a project can have layers for."""
     count = count_unrolled(program)
-    if not has_recurrence(program) or count <= MOST_LAYERS:
+    if not recurrences_of(program) or count <= MOST_LAYERS:
         return ()
     reason = (
         f"hls4ml has no loops around layers, so a recurrence becomes the layers of all its steps; "
         f"these would be {count:,}, and at most {MOST_LAYERS} are written. Shorten the sequence, "
         f"or take the rtl target, which has the layers of one step only"
     )
-    return (Offence(program.name, "Scan", reason),)
+    return tuple(Offence(name, "Scan", reason) for name in recurrences_of(program))
 
 
 def refuse_long(program: Program) -> None:
