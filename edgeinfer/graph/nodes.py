@@ -469,8 +469,9 @@ def whole_inputs(graph: Graph) -> dict[str, tuple[int, int]]:
                 continue
         while waiting:
             source = made[waiting.pop()]
-            joined = isinstance(source, MergeNode) and isinstance(node, SoftmaxNode)
-            if isinstance(source, MoveNode | ConcatNode) or joined:
+            joins = isinstance(source, MergeNode) and source.kind is MergeKind.MULTIPLY
+            masks = [x for x in inputs_of(source) if isinstance(made[x], ConstantNode)]
+            if isinstance(source, MoveNode | ConcatNode) or (joins and masks):
                 waiting += inputs_of(source)
             elif isinstance(source, InputNode):
                 before = found.get(source.name, (low, high))

@@ -24,7 +24,10 @@ def model(tmp_path: Path) -> Path:
     return m.saved(made, tmp_path)
 
 
-@pytest.mark.parametrize("verb", ["estimate", "export", "search", "quantize", "compile"])
+SEARCH = pytest.param("search", marks=pytest.mark.slow)
+
+
+@pytest.mark.parametrize("verb", ["estimate", "export", "quantize", "compile", SEARCH])
 def test_the_first_axis_may_be_one_of_the_samples_own(
     verb: str, model: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
