@@ -49,8 +49,9 @@ def check_plane(
     if needed > free:
         wires, ticks = plane.adc.shape
         raise InputError(
-            f"{plane.name}, {wires:,} wires x {ticks:,} pixels with {hits:,} hits, and planes like it "
-            f"beside it need about {needed / 1e9:.1f} GB of memory; {free / 1e9:.1f} GB are free.",
+            f"{plane.name}, {wires:,} wires x {ticks:,} pixels with {hits:,} hits, and planes like "
+            f"it beside it need about {needed / 1e9:.1f} GB of memory; {free / 1e9:.1f} GB are "
+            "free.",
             hint="Divide the plane into parts that overlap by half a patch, "
             f"{patch_of(program)[0] // 2} wires, or raise --threshold-adc.",
         )
