@@ -76,6 +76,7 @@ def test_the_random_networks_reach_every_part() -> None:
 
 def force(monkeypatch: pytest.MonkeyPatch, products: ProductKind) -> None:
     """A processor, and an installation, on which these products are the fastest exact ones."""
+    monkeypatch.delenv(byte_products.PLAIN_CPU, raising=False)
     if products is not ProductKind.KERNEL:
         monkeypatch.setattr(units, "kernel_obstacle", lambda: "it is masked")
     elif kernel_obstacle():
