@@ -66,11 +66,12 @@ def _page(document: Mapping[str, Any], panels: Sequence[PlanePanels], scheme: Ta
     planes = document["planes"]
     hits = sum(plane["hits"] for plane in planes)
     left_out = len(planes) - len(panels)
+    turn = " The arrow keys, and the buttons, turn to the next plane." if panels[1:] else ""
     note = f" The first {len(panels)} of {len(planes)} planes are drawn." if left_out else ""
     figures = tuple(plane_figure(each, scheme, number) for number, each in enumerate(panels))
     shown = (
-        "Left the signals, right every hit in the colours of its classes, mixed by their scores. "
-        "The arrow keys, and the buttons, turn to the next plane." + note
+        "Left the signals, right every hit in the colours of its classes, mixed by their scores."
+        f"{turn}{note}"
     )
     sections = (
         Section("planes", "Planes", shown, figures, flip=True),

@@ -165,7 +165,7 @@ def plane_figure(panels: PlanePanels, scheme: TagScheme, number: int) -> Figure:
     scale = max(1, min(MOST_WIDE // columns, MOST_HIGH // 2 // rows))
     wide, high = columns * scale, rows * scale
     least = max(wide, KEY_WIDE)
-    top, left, gap = 64.0, 64.0, 72.0
+    top, left, gap = 64.0, 56.0, 56.0
     marks: list[Mark] = []
     for place, image, title in (
         (left, panels.adc, "Signal"),

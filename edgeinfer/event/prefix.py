@@ -268,13 +268,13 @@ def _proved_input(name: str, type_: Fixed, shape: Shape, range_: Interval) -> tu
     bite: a type alone would say less, and the widths behind it would no longer be proved."""
     if (range_.low <= type_.raw_min).all() and (range_.high >= type_.raw_max).all():
         return (Input(name, type_, shape),)
-    source = Input(f"{name}_given", type_, shape)
+    source = Input(f"{name} as given", type_, shape)
     if range_.low.size == range_.high.size == 1:
         return (source, Clip(name, type_, source.name, range_.bottom, range_.top))
     low, high = (np.broadcast_to(end, shape).astype(np.int64) for end in (range_.low, range_.high))
-    least = Constant(f"{name}_least", type_, pack_weights(low))
-    most = Constant(f"{name}_most", type_, pack_weights(high))
-    raised = Pair(f"{name}_raised", type_, source.name, least.name, PairKind.MAX)
+    least = Constant(f"least of {name}", type_, pack_weights(low))
+    most = Constant(f"most of {name}", type_, pack_weights(high))
+    raised = Pair(f"{name} raised", type_, source.name, least.name, PairKind.MAX)
     held = Pair(name, type_, raised.name, most.name, PairKind.MIN)
     return (source, least, most, raised, held)
 

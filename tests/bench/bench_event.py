@@ -16,6 +16,7 @@ import resource
 import sys
 import time
 from collections.abc import Callable
+from contextlib import ExitStack
 from dataclasses import dataclass
 from typing import Any
 from unittest import mock
@@ -56,7 +57,12 @@ class Goal:
     times_faster: float
 
 
-GOALS = {"bytes": Goal(1.8, 5), "kernel": Goal(0.7, 12), "plain": Goal(8.4, 1)}
+GOALS = {
+    "bytes": Goal(1.8, 5),
+    "kernel": Goal(0.7, 12),
+    "plain": Goal(8.4, 1),
+    "floats": Goal(8.4, 1),
+}
 GOAL_POOLED_SECONDS = 0.4
 GOAL_MEMORY_BYTES = 1_000_000_000
 
@@ -76,11 +82,12 @@ class Timing:
 
     @property
     def seconds(self) -> float:
-        """On free processors."""
+        """On free processors: measured where they are, else estimated from their seconds."""
         return self.wall if self.alone else self.cpu / self.processors
 
     def __str__(self) -> str:
-        note = "" if self.alone else f"; {self.seconds:.2f} s on free processors"
+        free = f"; about {self.seconds:.2f} s if {self.processors} of them were free"
+        note = "" if self.alone else free
         return f"{self.wall:.2f} s wall, {self.cpu:.2f} s of processors{note}"
 
 
@@ -201,13 +208,14 @@ def sampled(program: Program, planes: list[WirePlane], outputs: Outputs) -> tupl
 
 def build(program: Program, products: str) -> Tagger:
     """The tagger as it is where these products are the best that there is."""
-    cut = cut_program(program)
-    masked = mock.patch.object(units, "kernel_obstacle", lambda: "masked for the benchmark")
-    with mock.patch.dict("os.environ", {PLAIN_CPU: "1"} if products == "plain" else {}):
-        if products == "kernel":
-            return build_tagger(program, cut)
-        with masked:
-            return build_tagger(program, cut)
+    with ExitStack() as masks:
+        if products != "kernel":
+            masks.enter_context(mock.patch.object(units, "kernel_obstacle", lambda: "masked"))
+        if products in ("plain", "floats"):  # a processor whose products of bytes saturate
+            masks.enter_context(mock.patch.dict("os.environ", {PLAIN_CPU: "1"}))
+        if products == "floats":  # and no order of the channels is safe
+            masks.enter_context(mock.patch.object(units, "safe_order", lambda *_: None))
+        return build_tagger(program, cut_program(program))
 
 
 def main() -> int:
@@ -216,7 +224,7 @@ def main() -> int:
     hits = sum(int((plane.adc >= SETTINGS.threshold_adc).sum()) for plane in planes)
     print(f"An event of {EVENT_PATCHES:,} patches, scaled from {hits:,} hits in {PLANES} planes.")
     program = tagger_graph(0, 48, 1, (128, 32))
-    ways = ["bytes", *([] if kernel_obstacle() else ["kernel"]), "plain"]
+    ways = ["bytes", *([] if kernel_obstacle() else ["kernel"]), "plain", "floats"]
     taggers = {way: build(program, way) for way in ways}
     met = True
     results = {way: by_units(taggers[way], planes, hits) for way in ways}
@@ -246,7 +254,7 @@ def main() -> int:
             outputs, timing = by_units(build(pooled, way), planes, hits)
         _, same_pooled = sampled(pooled, planes, outputs)
         print(f"pooled, {way}: {timing}; identical: {same_pooled} (goal: {GOAL_POOLED_SECONDS} s)")
-        met &= same_pooled and (way == "plain" or timing.seconds <= GOAL_POOLED_SECONDS)
+        met &= same_pooled and (way in ("plain", "floats") or timing.seconds <= GOAL_POOLED_SECONDS)
     print("goals met" if met and equal else "GOALS MISSED")
     return 0 if met and equal else 1
 

@@ -17,9 +17,13 @@ from edgeinfer.event.planes import WirePlane
 from edgeinfer.event.prefix import Cut, Obstacle, cut_program
 from edgeinfer.event.tagger import build_tagger, patches_of, tag_corners
 from edgeinfer.event.units import ProductKind
+from edgeinfer.graph import nodes as g
 from edgeinfer.ir.engine import byte_products
 from edgeinfer.ir.interpret import interpret, results
+from edgeinfer.ir.lower import lower
 from edgeinfer.ir.program import Program
+from quantization.fixed import Quantizer
+from quantization.recipe import Recipe
 from tests.support.patch_networks import CHARGES, random_plane, random_tagger
 from tests.support.sampling import sample_cases
 
@@ -72,6 +76,7 @@ def test_the_random_networks_reach_every_part() -> None:
 
 def force(monkeypatch: pytest.MonkeyPatch, products: ProductKind) -> None:
     """A processor, and an installation, on which these products are the fastest exact ones."""
+    monkeypatch.delenv(byte_products.PLAIN_CPU, raising=False)
     if products is not ProductKind.KERNEL:
         monkeypatch.setattr(units, "kernel_obstacle", lambda: "it is masked")
     elif kernel_obstacle():
@@ -135,3 +140,65 @@ def test_patches_are_cut_where_asked() -> None:
     assert found[..., 0].tolist() == [[[8, 9], [14, 15]], [[22, 23], [28, 29]]]
     apart = patches_of(picture, np.array([[0, 1]]), (2, 2), (3, 2))
     assert apart[0, ..., 0].tolist() == [[1, 3], [19, 21]]
+
+
+def small_program(*rest: g.Node, outputs: tuple[str, ...]) -> Program:
+    """A convolution of 3x3 over a patch of 8x7, a rectifier, and what follows."""
+    rng = np.random.default_rng(4)
+    pads = ((0, 0), (0, 0))
+    nodes = (
+        g.InputNode("x", (8, 7, 1)),
+        g.ConvNode("c", "c", "x", rng.normal(size=(3, 3, 1, 3)), None, (1, 1), pads, (1, 1)),
+        g.ActivationNode("r", "c", g.Function.RELU),
+        *rest,
+    )
+    recipe = Recipe.of({"x": Quantizer.parse("ufixed<8,0>"), "r": Quantizer.parse("ufixed<6,2>")})
+    return lower(g.Graph("small", nodes, outputs), recipe).program
+
+
+RNG = np.random.default_rng(6)
+REST: dict[str, tuple[tuple[g.Node, ...], tuple[str, ...]]] = {
+    "the map itself": ((), ("r",)),
+    "a flattening with channels first": (
+        (
+            g.TransposeNode("t", "r", (2, 0, 1)),
+            g.ReshapeNode("f", "t", (90,)),
+            g.DenseNode("d", "d", "f", RNG.normal(size=(90, 4)), RNG.normal(size=4)),
+        ),
+        ("d",),
+    ),
+    "a convolution over the whole patch": (
+        (
+            g.ConvNode(
+                "w", "w", "r", RNG.normal(size=(6, 5, 3, 4)), None, (1, 1), ((0, 0),) * 2, (1, 1)
+            ),
+        ),
+        ("w",),
+    ),
+    "two dense layers beside each other": (
+        (
+            g.ReshapeNode("f", "r", (90,)),
+            g.DenseNode("d", "d", "f", RNG.normal(size=(90, 4)), None),
+            g.DenseNode("e", "e", "f", RNG.normal(size=(90, 2)), None),
+        ),
+        ("d", "e"),
+    ),
+    "the map and a dense layer": (
+        (
+            g.ReshapeNode("f", "r", (90,)),
+            g.DenseNode("d", "d", "f", RNG.normal(size=(90, 4)), None),
+        ),
+        ("r", "d"),
+    ),
+}
+
+
+@pytest.mark.parametrize("name", REST)
+def test_whatever_follows_the_shared_part(name: str) -> None:
+    nodes, outputs = REST[name]
+    program = small_program(*nodes, outputs=outputs)
+    cut = cut_program(program)
+    assert isinstance(cut, Cut) and len(cut.stages) == 1
+    by_sums = name in ("a flattening with channels first", "a convolution over the whole patch")
+    assert (cut.first is not None) == by_sums
+    assert_same(program, cut, random_plane(5, "sparse"))
