@@ -34,6 +34,7 @@ Datatype = Annotated[
     Literal["FP32", "INT8", "UINT8", "INT16", "UINT16", "INT32"],
     Parameter(help="FP32: real numbers; else the Program's integers, rounded here as it does"),
 ]
+LONGEST_SECONDS = 86400
 SHOWN = 5  # samples that are printed where no file is written
 
 
@@ -108,8 +109,10 @@ def bench_serve(
 ) -> None:  # fmt: skip
     """Measure a server's rate and latency, seen from clients on this machine."""
     counts = _counts(concurrency)
-    if samples < 1 or seconds <= 0:
-        raise UsageError("--samples is 1 or more, and --seconds above 0.")
+    if samples < 1 or not 0 < seconds <= LONGEST_SECONDS:
+        raise UsageError(
+            f"--samples is 1 or more, --seconds above 0 and {LONGEST_SECONDS} at most."
+        )
     identity = _identity(tls_ca, tls_cert, tls_key)
     with _connect(url, identity) as client:
         from edgeinfer.serve import ask, load

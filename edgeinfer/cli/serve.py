@@ -21,6 +21,10 @@ if TYPE_CHECKING:
 
 Flag = Parameter(negative="")
 LARGEST_PORT = 65535
+LARGEST_INT32 = 2**31 - 1  # of a model's configuration
+MOST_INSTANCES = 256
+SMALLEST_MB, LARGEST_MESSAGE_MB = 0.001, 2000.0  # a message of Protocol Buffers ends at 2 GB
+LARGEST_QUEUE_MB, LONGEST_DRAIN_SECONDS = 1e6, 86400.0
 
 
 def serve(
@@ -78,15 +82,21 @@ def serve(
         raise UsageError("There is nothing to serve.", hint="Name one run folder or more.")
     if len(runs) > models:
         raise UsageError(f"{len(runs)} runs are more than --models {models} allows.")
-    numbers = {"--batch": batch, "--instances": instances, "--max-batch": max_batch}
-    for name, number in numbers.items():
-        if number < 1:
-            raise UsageError(f"{name} {number} serves nothing; give at least 1.")
-    if delay_us < 0 or drain_s < 0 or message_mb <= 0 or queue_mb <= 0:
-        raise UsageError("--delay-us and --drain-s are not below 0, sizes in MB above 0.")
-    for port in (port_grpc, port_http, port_metrics):
-        if not 0 <= port <= LARGEST_PORT:
-            raise UsageError(f"{port} is not a port; ports are 0 to {LARGEST_PORT}.")
+    numbers: dict[str, tuple[float, float, float]] = {
+        "--batch": (batch, 1, LARGEST_INT32),
+        "--max-batch": (max_batch, 1, LARGEST_INT32),
+        "--instances": (instances, 1, MOST_INSTANCES),
+        "--delay-us": (delay_us, 0, LARGEST_INT32),
+        "--message-mb": (message_mb, SMALLEST_MB, LARGEST_MESSAGE_MB),
+        "--queue-mb": (queue_mb, SMALLEST_MB, LARGEST_QUEUE_MB),
+        "--drain-s": (drain_s, 0, LONGEST_DRAIN_SECONDS),
+        "--port-grpc": (port_grpc, 0, LARGEST_PORT),
+        "--port-http": (port_http, 0, LARGEST_PORT),
+        "--port-metrics": (port_metrics, 0, LARGEST_PORT),
+    }
+    for name, (number, least, most) in numbers.items():
+        if not least <= number <= most:
+            raise UsageError(f"{name} {number:g} cannot be; give {least:g} to {most:g}.")
     if (tls_cert is None) != (tls_key is None) or (tls_client_ca and tls_cert is None):
         raise UsageError("Encryption needs --tls-cert and --tls-key together.")
     require_extra("serve", "Serving models")

@@ -59,6 +59,11 @@ class RemoteModel:
 
 def find_model(client: Client, name: str | None, version: str) -> RemoteModel:
     """A model by its name, or the only one that there is."""
+    with client.understanding():
+        return _find_model(client, name, version)
+
+
+def _find_model(client: Client, name: str | None, version: str) -> RemoteModel:
     if name is None:
         there = sorted({m["name"] for m in client.ask("Index").get("models", ())})
         if len(there) != 1:
@@ -135,8 +140,10 @@ def infer(
         tensors = [
             model.tensor(name, values[at : at + batch], datatype) for name, values in inputs.items()
         ]
-        answer = client.read(client.send(client.prepare(model.name, model.version, tensors)))
-        for tensor in answer:
+        answer = client.send(client.prepare(model.name, model.version, tensors))
+        with client.understanding():
+            outputs_of_part = client.read(answer)
+        for tensor in outputs_of_part:
             parts.setdefault(tensor.name, []).append(tensor.values)
     seconds = time.perf_counter() - start
     outputs = {name: np.concatenate(some) for name, some in parts.items()}

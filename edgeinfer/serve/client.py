@@ -4,11 +4,12 @@
 
 from __future__ import annotations
 
+import contextlib
 import http.client
 import json
 import ssl
 from abc import ABC, abstractmethod
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -16,6 +17,7 @@ from urllib.parse import quote, urlsplit
 
 import grpc
 import numpy as np
+from google.protobuf.message import DecodeError
 
 from edgeinfer.base.errors import ToolFailedError, UsageError
 from edgeinfer.data.open import existing
@@ -68,6 +70,18 @@ class Client(ABC):
     @abstractmethod
     def close(self) -> None:
         """End the connection."""
+
+    @contextlib.contextmanager
+    def understanding(self) -> Iterator[None]:
+        """Within the block, an answer that is none of the protocol is an error that says so."""
+        try:
+            yield
+        except (ValueError, KeyError, TypeError, AttributeError, DecodeError) as error:
+            raise ToolFailedError(
+                f"{self.url} answers, but not as the protocol says ({type(error).__name__}: "
+                f"{str(error)[:200]}).",
+                hint="Is it a server of the open inference protocol?",
+            ) from None
 
     def fail(self, status: object, said: str) -> ToolFailedError:
         """The error of an answer that is none."""
@@ -229,7 +243,8 @@ class HttpClient(Client):
             raise ToolFailedError(f"{self.url} does not answer: {error}.") from None
         if response.status != http.HTTPStatus.OK:
             raise self.fail(response.status, content[:1000].decode(errors="replace"))
-        return int(response.getheader(HEADER_LENGTH, str(len(content)))), content
+        with self.understanding():
+            return int(response.getheader(HEADER_LENGTH, str(len(content)))), content
 
 
 def output_tensor(
@@ -260,6 +275,7 @@ def connect(url: str, identity: Identity) -> Client:
     try:
         parts = urlsplit(url)
         is_complete = bool(parts.scheme in KINDS and parts.hostname and parts.port)
+        is_complete = is_complete and "@" not in url and parts.path.strip("/") in ("", "v2")
     except ValueError:
         is_complete = False
     if not is_complete:

@@ -7,6 +7,7 @@ from __future__ import annotations
 import contextlib
 import gzip
 import http.client
+import http.server
 import json
 import os
 import signal
@@ -412,13 +413,19 @@ def test_two_servers_do_not_share_a_port(folder: Path, server: OpenServer) -> No
         (["serve"], "nothing to serve"),
         (["serve", "nowhere"], "nowhere"),
         (["serve", "RUN", "--models", "0"], "more than --models"),
-        (["serve", "RUN", "--port-http", "70000"], "not a port"),
+        (["serve", "RUN", "--port-http", "70000"], "--port-http 70000 cannot be"),
+        (["serve", "RUN", "--message-mb", "nan"], "--message-mb nan cannot be"),
+        (["serve", "RUN", "--drain-s", "inf"], "--drain-s inf cannot be"),
+        (["serve", "RUN", "--max-batch", "3000000000"], "--max-batch 3e+09 cannot be"),
         (["serve", "RUN", "--tls-cert", "a.pem"], "--tls-key"),
         (["serve", "RUN", "--instances", "0"], "--instances 0"),
         (["serve", "RUN", "--backend", "csim", "--instances", "2"], "one batch at a time"),
         (["infer", "localhost", "--data", "d.npz"], "is no address"),
+        (["infer", "http://a@localhost:1", "--data", "d.npz"], "is no address"),
+        (["infer", "grpc://localhost:70000", "--data", "d.npz"], "is no address"),
         (["infer", "grpc://localhost:1", "--data", "d.npz", "--batch", "0"], "--batch 0"),
         (["bench-serve", "grpc://localhost:1", "--concurrency", "a"], "--concurrency a"),
+        (["bench-serve", "grpc://localhost:1", "--seconds", "nan"], "--seconds above 0"),
     ],
 )
 def test_mistakes_are_one_paragraph(
@@ -452,6 +459,37 @@ def test_infer_and_bench_serve_ask_the_server(
             assert row["latency_ms"]["p50"] <= row["latency_ms"]["p99"] and not row["errors"]
     assert main(["infer", url, "--data", str(tmp_path / "d.npz")]) == 2
     assert "serves 2 models" in capsys.readouterr().err
+
+
+class NoServer(http.server.BaseHTTPRequestHandler):
+    """A web server that answers whatever it is asked with a page, or with numbers of nothing."""
+
+    def do_POST(self) -> None:
+        self.send_response(200)
+        self.end_headers()
+        self.wfile.write(b"<html>")
+
+    def do_GET(self) -> None:
+        self.send_response(200)
+        self.end_headers()
+        self.wfile.write(b'{"max_batch_size": 8, "inputs": 3}')
+
+    def log_message(self, *arguments: Any) -> None:
+        """Say nothing."""
+
+
+def test_a_server_of_something_else_is_told_apart(capsys: pytest.CaptureFixture[str]) -> None:
+    with http.server.HTTPServer(("127.0.0.1", 0), NoServer) as other:
+        thread = threading.Thread(target=other.serve_forever)
+        thread.start()
+        url = f"http://127.0.0.1:{other.server_port}"
+        try:
+            for more in ([], ["--model", "a"]):
+                assert main(["infer", url, "--data", "d.npz", *more]) == 4
+                assert "not as the protocol says" in capsys.readouterr().err
+        finally:
+            other.shutdown()
+            thread.join()
 
 
 def test_nobody_there_is_exit_code_4(capsys: pytest.CaptureFixture[str]) -> None:

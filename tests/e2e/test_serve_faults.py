@@ -10,14 +10,18 @@ import json
 import socket
 import threading
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
 
 import grpc
 import numpy as np
 import pytest
 
+from edgeinfer.serve import grpc_door
+from edgeinfer.serve import server as server_module
 from edgeinfer.serve.messages import SERVICE, message_class
 from edgeinfer.serve.repository import RepositorySettings
+from edgeinfer.serve.served import BatchSettings
 from edgeinfer.serve.server import OpenServer, ServerSettings
 from quantization.fixed import Fixed, Quantizer
 from tests.support.serving import ask, expected, running, small_program, write_run
@@ -190,6 +194,37 @@ def test_bytes_that_are_no_protocol_end_their_connection_alone(
             pass
         for connection in kept:
             connection.close()
+
+
+def test_a_body_that_does_not_arrive_is_waited_for_no_longer_than_said(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(server_module, "BODY_SECONDS", 0.3)
+    monkeypatch.setattr(server_module, "SILENT_SECONDS", 0.3)
+    run = write_run(tmp_path / "run", small_program(), QUANTIZER)
+    head = b"POST /v2/models/small/infer HTTP/1.1\r\nHost: a\r\nContent-Length: 500\r\n\r\n"
+    with running(ServerSettings(RepositorySettings((run,)))) as server:
+        for sent in (head + b"{", head[:20], b""):
+            with socket.create_connection(("127.0.0.1", server.http_port), 30) as connection:
+                connection.sendall(sent)
+                assert connection.recv(1000) == b""  # closed
+        assert ask(server.http_port, "GET", "/v2/health/ready")[0] == 200
+
+
+def test_calls_beyond_the_limit_are_told_so(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(grpc_door, "MOST_CALLS", 2)
+    run = write_run(tmp_path / "run", small_program(), QUANTIZER)
+    settings = RepositorySettings((run,), batching=BatchSettings(delay_us=400_000))
+    with (
+        running(ServerSettings(settings)) as server,
+        grpc.insecure_channel(f"127.0.0.1:{server.grpc_port}") as channel,
+    ):
+        infer = channel.unary_unary(f"/{SERVICE}/ModelInfer")
+        calls = [infer.future(message(), timeout=30) for _ in range(5)]
+        codes = sorted(call.code().name for call in calls)
+    assert set(codes) == {"OK", "RESOURCE_EXHAUSTED"} and codes.count("OK") == 2
 
 
 def test_an_error_names_no_more_than_a_line_of_what_was_sent(server: OpenServer) -> None:
