@@ -17,7 +17,7 @@ BENCHES := $(basename $(notdir $(wildcard tests/bench/bench_*.py)))
 TEST := OMP_NUM_THREADS=1 $(BIN)/python -m pytest --dist loadfile --no-loadscope-reorder
 
 .DEFAULT_GOAL := help
-.PHONY: help setup lint format quick test slow bench fuzz reference demo wheel clean
+.PHONY: help setup lint format quick test slow bench fuzz reference demo docs wheel clean
 
 help:
 	@echo 'make demo     set up, then the hit tagger to every target, with reports, in runs/demo'
@@ -28,6 +28,7 @@ help:
 	@echo 'make slow     the long tests;  make fuzz   long random searches'
 	@echo 'make bench    speed and memory, side by side with what there was before'
 	@echo 'make reference  train the reference models and renew reports/reference (hours)'
+	@echo 'make docs     the documentation as a site, in build/site'
 	@echo 'make wheel    dist/*.whl;  make setup   only .venv;  make clean   remove what was made'
 
 setup: $(READY)
@@ -76,6 +77,10 @@ reference: setup
 
 demo: setup
 	$(BIN)/edgeinfer demo -o runs/demo
+
+docs: setup
+	UV_SYSTEM_CERTS=$${UV_SYSTEM_CERTS-1} $(BIN)/uv pip install --quiet --python $(BIN)/python -c constraints.txt -e '.[docs]'
+	$(BIN)/python -m mkdocs build --quiet --strict
 
 wheel: setup
 	$(BIN)/uv build --quiet --wheel --python $(BIN)/python --out-dir dist

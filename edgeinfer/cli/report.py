@@ -55,6 +55,10 @@ def report(
     parquet: Annotated[
         Path | None, Parameter(help="for a study: also write its trials as Parquet")
     ] = None,
+    optuna: Annotated[
+        Path | None,
+        Parameter(help="for a study: also write its trials for optuna-dashboard, F.db"),
+    ] = None,
     json: Json = False,
 ) -> None:
     """Write report.html of a run or of a study, its pictures as SVG, its tables as CSV files."""
@@ -68,10 +72,12 @@ def report(
     from edgeinfer.run.report import is_result_alone, report_of_result, write_report
 
     if (run / "study.json").is_file():
-        _study(run, sql, parquet, json)
+        _study(run, sql, parquet, optuna, json)
         return
-    if sql is not None or parquet is not None:
-        raise UsageError("--sql and --parquet are for studies.", hint="Name a study's folder.")
+    if sql is not None or parquet is not None or optuna is not None:
+        raise UsageError(
+            "--sql, --parquet and --optuna are for studies.", hint="Name a study's folder."
+        )
     if event < 1:
         raise UsageError(f"An event of {event} inferences is not possible.", hint="Give 1 or more.")
     if latency_us is not None and not latency_us > 0:
@@ -112,9 +118,12 @@ def _labels(words: str | None) -> tuple[tuple[str, tuple[str, ...]], ...]:
     return tuple(found)
 
 
-def _study(folder: Path, sql: str | None, parquet: Path | None, json: bool) -> None:
+def _study(
+    folder: Path, sql: str | None, parquet: Path | None, optuna: Path | None, json: bool
+) -> None:
     """A study's page, or the answer to a question about it."""
     from edgeinfer.sweep import page
+    from edgeinfer.sweep.optuna_storage import write_storage
 
     held = page.read_study_folder(folder)
     if sql is not None:
@@ -126,6 +135,9 @@ def _study(folder: Path, sql: str | None, parquet: Path | None, json: bool) -> N
     if parquet is not None:
         page.write_parquet(held, parquet)
         written.append(parquet)
+    if optuna is not None:
+        write_storage(held, optuna)
+        written.append(optuna)
     document = {"verdict": page.headline(held), "output": str(folder / page.PAGE)}
     lines = [page.headline(held), *(f"written   {path}" for path in written)]
     answer(json_text.dumps(document, indent=2), lines, as_json=json)

@@ -57,7 +57,6 @@ def test_a_keras_model_in_memory_is_loaded() -> None:
 @pytest.mark.slow
 def test_a_pytorch_model_in_memory_is_loaded() -> None:
     torch = pytest.importorskip("torch", reason="PyTorch is not installed")
-    pytest.importorskip("onnxscript", reason="PyTorch's exporter needs onnxscript")
     network = torch.nn.Sequential(torch.nn.Linear(6, 5), torch.nn.ReLU(), torch.nn.Linear(5, 3))
     x = np.random.default_rng(1).normal(size=(50, 6)).astype(np.float32)
     model = edgeinfer.load(network, (x, np.zeros(50)))

@@ -32,7 +32,7 @@ def pareto_figures(comparison: RunComparison) -> list[Figure]:
     for kind in kinds:
         alike = [series for series in comparison.series if series.quantity.name == kind]
         points = [p for s in alike for p in s.points if math.isfinite(p.cost.value)]
-        if len(points) > 1:
+        if len(points) > 1 and any(point.cost.value for point in points):
             found.append(_pareto(comparison, kind, alike))
     return found
 

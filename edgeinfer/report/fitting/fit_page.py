@@ -64,7 +64,7 @@ def rows_table(table: FitTable) -> ReportTable:
 
 def _cells(table: FitTable, row: FitRow, best: bool) -> tuple[Cell, ...]:
     head = (Cell(row.title), text(row.candidate))
-    misses = words.join_words(table.misses(row))
+    misses = next(iter(table.misses(row)), "")
     if row.merit is None:
         return (*head, *[Cell("–")] * 6, text(misses, state="bad"))
     verdict = Cell("recommended", state="good") if best else text(misses or "will do")
