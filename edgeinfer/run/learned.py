@@ -38,12 +38,11 @@ from edgeinfer.precision.search.report import ScoredPoint, draw_front
 from edgeinfer.readers import load
 from edgeinfer.run.data import SampleSplit, deal_samples
 from edgeinfer.run.folder import Progress, watch_step
-from edgeinfer.targets.registry import choose
+from edgeinfer.targets.registry import choose_unrolled
 from edgeinfer.zoo.entry import ZooEntry
 from quantization.recipe import Recipe
 
 VERSION = 1
-UNROLLED = {"unroll": "full", "part": "xcvu9p"}  # the design whose adders the cost counts
 ESTIMATED = ("lut", "ff", "additions", "latency_cycles")
 CHOSEN = "chosen.keras"
 
@@ -149,7 +148,7 @@ def _train(
         plan.write_file(path, write_model(network_of(learned, state)))
         lowered = _read(path)
         score = objective.of_program(lowered.program, lowered.recipe)
-        costs = {"ebops": float(costs_of(lowered.program).ebops), **_estimate(lowered.program)}
+        costs = _estimate(lowered.program) or {"ebops": float(costs_of(lowered.program).ebops)}
         found.append(FrontPoint(name, score, costs, state.weight, state.seconds))
     return found
 
@@ -162,7 +161,7 @@ def _read(path: Path) -> LoweredModel:
 
 def _estimate(program: Program) -> dict[str, float]:
     """What the unrolled design is expected to need; nothing where the network is too large."""
-    chosen = choose("rtl", UNROLLED)
+    chosen = choose_unrolled()
     try:
         metrics = chosen.target.estimate(program, chosen.settings)
     except ProgramError:

@@ -13,8 +13,7 @@ from typing import Any
 
 import numpy as np
 import tensorflow as tf
-
-from edgeinfer.precision.learned.digits import count_digits
+from numpy.typing import NDArray
 
 LN2 = math.log(2.0)
 TABLE = 4096  # weights' integers, above which digits are no longer told apart
@@ -23,6 +22,14 @@ TABLE = 4096  # weights' integers, above which digits are no longer told apart
 SLOPES = (1.0, 0.5, 1.0 / 3.0)
 PULL = 0.5  # slope below one bit, so that a weight that is gone comes back for a reason only
 PULLED_BITS = 3.0  # how far below
+
+
+def count_digits(numbers: NDArray[np.integer]) -> NDArray[np.int64]:
+    """How many signed digits each number has, none beside another: as many as there are bits in
+    which it differs from three times itself."""
+    size = np.abs(numbers.astype(np.int64))
+    differing: NDArray[np.uint8] = np.bitwise_count(size ^ (3 * size))
+    return differing.astype(np.int64)
 
 
 def power(exponent: Any) -> Any:

@@ -18,7 +18,6 @@ from edgeinfer.evaluate import judge
 from edgeinfer.export.hgq import write_model
 from edgeinfer.graph import nodes as g
 from edgeinfer.ir.lower import lower
-from edgeinfer.precision.learned.digits import count_digits
 from edgeinfer.precision.learned.formats import network_of
 from edgeinfer.precision.learned.front import (
     Bounds,
@@ -29,6 +28,7 @@ from edgeinfer.precision.learned.front import (
 )
 from edgeinfer.precision.learned.network import LearnedPlan, plan_learning
 from edgeinfer.precision.learned.settings import LearnedSettings
+from edgeinfer.precision.learned.tensors import count_digits
 from edgeinfer.precision.qat.aims import aims
 from edgeinfer.precision.qat.settings import QatSettings
 from edgeinfer.readers import load
@@ -114,7 +114,7 @@ def states(
     return plan, found, run
 
 
-@pytest.mark.parametrize("kind", ["pictures", "waves"])
+@pytest.mark.parametrize("kind", ["pictures", pytest.param("waves", marks=pytest.mark.slow)])
 def test_the_written_file_computes_what_training_computed(kind: str, tmp_path: Path) -> None:
     if kind == "pictures":
         graph, samples, ends = convolutional(), bars(400), {"kind": "logits"}
