@@ -156,7 +156,8 @@ def _in_stages(program: Program, uses: Mapping[str, int], settings: RtlSettings)
 
 
 def _stages_of(made: UnrolledNetwork, program: Program) -> int:
-    return 1 + max(w.stage for o in program.outputs for w in made.values[o.value].flat)
+    latest: int = max(w.stage for o in program.outputs for w in made.values[o.value].flat)
+    return 1 + latest
 
 
 def _shape_text(shape: Shape) -> str:
