@@ -116,14 +116,16 @@ def test_a_layer_called_twice_shares_its_weights(tmp_path: Path) -> None:
     compare_integers(loaded)
 
 
-def test_many_steps_of_any_layer_are_one_body(tmp_path: Path) -> None:
+@pytest.mark.parametrize("inside", sample_cases(["layer", "model"], 2))
+def test_many_steps_of_any_layer_are_one_body(inside: str, tmp_path: Path) -> None:
     """TimeDistributed, too, where it would be more than a hundred copies."""
     L = keras.layers
-    inner = keras.Sequential([L.Input((3, 2)), L.Conv1D(2, 2, activation="relu"), L.LSTM(3)])
-    for number, layer in enumerate((L.Conv1D(2, 2), inner)):
-        model = model_of(keras, (150, 3, 2), L.TimeDistributed(layer))
-        loaded = compare(model, tmp_path / f"{number}.keras")
-        assert [type(node).__name__ for node in loaded.graph.nodes] == ["InputNode", "ScanNode"]
+    layer = L.Conv1D(2, 2)
+    if inside == "model":
+        layer = keras.Sequential([L.Input((3, 2)), L.Conv1D(2, 2, activation="relu"), L.LSTM(3)])
+    loaded = compare(model_of(keras, (150, 3, 2), L.TimeDistributed(layer)), tmp_path / "m.keras")
+    assert [type(node).__name__ for node in loaded.graph.nodes] == ["InputNode", "ScanNode"]
+    if inside == "model":
         compare_integers(loaded)
 
 

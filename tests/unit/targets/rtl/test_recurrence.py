@@ -42,15 +42,13 @@ def draw_design(seed: int) -> Program | None:
     return program
 
 
-SEEDS = [seed for seed in range(150) if draw_design(seed)]
-
-
 @needs_verilator
-@pytest.mark.parametrize("seed", sample_cases(SEEDS, 40))
+@pytest.mark.parametrize("seed", sample_cases(range(100), 100))
 def test_random_recurrences(seed: int, tmp_path: Path) -> None:
     """Every value and output, with gaps, back-pressure and a reset; every cycle as counted."""
     program = draw_design(seed)
-    assert program is not None
+    if program is None:
+        return  # what is refused is named, see below
     folds = random_folds(prepare_program(program), seed)
     design = make_design(program, RtlSettings(folds=folds), tmp_path)
     ideal = assert_agrees(design, random_inputs(design.program, seed, 3))

@@ -16,9 +16,9 @@ from hypothesis import strategies as st
 from edgeinfer.base.errors import ProgramError, UsageError
 from edgeinfer.ir.interpret import interpret
 from edgeinfer.targets.rtl.choose import design_netlist
-from edgeinfer.targets.rtl.design.build import uses_of
 from edgeinfer.targets.rtl.design.cycles import count_cycles
 from edgeinfer.targets.rtl.design.prepare import prepare_program
+from edgeinfer.targets.rtl.design.recurrence import count_readers
 from edgeinfer.targets.rtl.settings import RtlSettings
 from edgeinfer.targets.rtl.target import RtlTarget
 from edgeinfer.targets.rtl.unrolled.cells import operands
@@ -99,7 +99,7 @@ def test_a_circuit_computes_what_the_interpreter_does(first: int, levels: int) -
 @pytest.mark.parametrize("levels", [1, 2, 4])
 def test_a_stage_has_no_more_logic_than_asked_for(levels: int) -> None:
     program = small_network(1)
-    circuit = unroll(program, uses_of(program), levels).circuit
+    circuit = unroll(program, count_readers(program), levels).circuit
     for wire, cell in zip(circuit.wires, circuit.cells, strict=True):
         moving = [x for x in operands(cell) if not x.constant]
         assert all(x.stage <= wire.stage for x in moving)
