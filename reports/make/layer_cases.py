@@ -141,7 +141,7 @@ def _causal(x: Any) -> Any:
     return keras.layers.MultiHeadAttention(2, 3)(x, x, use_causal_mask=True)
 
 
-def _listed(name: str) -> Make:
+def _branches(name: str) -> Make:
     def make(x: Any) -> Any:
         import keras
 
@@ -297,8 +297,8 @@ SEVERAL: list[Row] = [
     ("Dot", "MatMul", SERIES, _dot),
     ("ops.matmul", "MatMul", SERIES, _matmul),
     ("ops.einsum", "Einsum", SERIES, _einsum),
-    ("Attention", "MatMul, Softmax", SERIES, _listed("Attention")),
-    ("AdditiveAttention", "Tanh, Softmax", SERIES, _listed("AdditiveAttention")),
+    ("Attention", "MatMul, Softmax", SERIES, _branches("Attention")),
+    ("AdditiveAttention", "Tanh, Softmax", SERIES, _branches("AdditiveAttention")),
     ("MultiHeadAttention(causal)", "Attention", SERIES, _causal),
     ("MultiHeadAttention", "MatMul, Softmax", SERIES, _attention("MultiHeadAttention", 2, 3)),
     ("GroupQueryAttention", "MatMul, Softmax", SERIES, _attention("GroupQueryAttention", 3, 4, 2)),

@@ -249,7 +249,12 @@ def _add_attention(site: Site) -> str:
     if axes is not None and list(np.ravel(axes)) not in ([1], [-2]):
         raise UnsupportedLayerError(f"it attends along the axes {axes!r}; axis 1 alone is read")
     inputs = site.inputs
-    roles = (inputs[0],) * 3 if len(inputs) == 1 else attention.read_roles(site)
+    given = dict.fromkeys(attention.ROLES, inputs[0])
+    if len(inputs) > 1:
+        given = attention.read_roles(site)
+    if "attention_mask" in given or attention.call_options(site).get("use_causal_mask"):
+        raise UnsupportedLayerError("it has a mask, which is not read for HGQ2's attention")
+    roles = tuple(given[name] for name in attention.ROLES)
     if any(len(site.shape(x)) != 2 for x in roles):
         raise UnsupportedLayerError("it attends to tensors that are no sequences of vectors")
     parts = {

@@ -140,15 +140,6 @@ def _order(site: Site, arguments: Arguments) -> tuple[str, int, str]:
     return x, axis, compose_indexing.rank_elements(site, x, axis, count, smallest=True)
 
 
-def refuse_segments(site: Site, arguments: Arguments) -> str:
-    """`keras.ops.segment_sum` counts samples along the axis that it sums."""
-    del site, arguments
-    raise UnsupportedLayerError(
-        "it sums along the batch; multiply by the transposed keras.ops.one_hot(index, "
-        "num_segments) instead, which sums within each sample"
-    )
-
-
 def _index(arguments: Arguments) -> str:
     found = arguments.take(1, "indices")
     if not isinstance(found, CallTensor):

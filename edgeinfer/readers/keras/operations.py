@@ -121,7 +121,8 @@ def read_operation(site: Site) -> tuple[str, ...]:
     called = site.layer.operation or ""
     reader = READERS.get(_canonical_name(called))
     if reader is None:
-        raise UnsupportedLayerError(f"it calls {called}, which is not known; use layers instead")
+        reason = REASONS.get(_canonical_name(called), "which is not known; use layers instead")
+        raise UnsupportedLayerError(f"it calls {called}, {reason}")
     try:
         arguments = parse_arguments(site)
         found = reader(site, arguments)
@@ -307,6 +308,12 @@ def _power(site: Site, arguments: Arguments) -> str:
     return arithmetic.add_power(site, *_operands(arguments))
 
 
+_ACROSS = (
+    "which sums along the batch; multiply by the transposed keras.ops.one_hot(index, num_segments) "
+    "instead, which sums within each sample"
+)
+REASONS = {"segment_sum": _ACROSS, "segment_max": "which works along the batch"}
+
 READERS: dict[str, Reader] = {
     **{
         name: _plain(name)
@@ -382,7 +389,6 @@ READERS: dict[str, Reader] = {
     "top_k": indexing.read_top,
     "argsort": indexing.read_order,
     "sort": indexing.read_sorted,
-    **dict.fromkeys(("segment_sum", "segment_max"), indexing.refuse_segments),
     "tile": rearranging.read_tile,
     "repeat": rearranging.read_repeat,
     "swapaxes": rearranging.read_swap,
