@@ -17,6 +17,7 @@ from numpy.typing import NDArray
 from edgeinfer.export.hgq import ElementNetwork, ElementRounding
 from edgeinfer.graph import nodes as g
 from edgeinfer.precision.learned.network import LearnedPlan, LearnedPoint, Linear
+from edgeinfer.precision.learned.remove import without_dead
 from edgeinfer.precision.learned.train import LearnedState
 from quantization.fixed import Ints, Overflow
 
@@ -32,7 +33,8 @@ def network_of(plan: LearnedPlan, state: LearnedState) -> ElementNetwork:
         _settle_weights(node, plan, state) if isinstance(node, Linear) else node
         for node in plan.graph.nodes
     )
-    return ElementNetwork(g.Graph(plan.graph.name, nodes, plan.graph.outputs), roundings)
+    graph = g.Graph(plan.graph.name, nodes, plan.graph.outputs)
+    return without_dead(ElementNetwork(graph, roundings))
 
 
 def _settle_weights(node: Linear, plan: LearnedPlan, state: LearnedState) -> Linear:
