@@ -9,7 +9,7 @@ wraps: neither costs any logic. An input is saturated first, by the host, for it
 
 from __future__ import annotations
 
-from dataclasses import replace
+from dataclasses import dataclass, replace
 
 import numpy as np
 from numpy.typing import NDArray
@@ -18,10 +18,25 @@ from edgeinfer.export.hgq import ElementNetwork, ElementRounding
 from edgeinfer.graph import nodes as g
 from edgeinfer.precision.learned.network import LearnedPlan, LearnedPoint, Linear
 from edgeinfer.precision.learned.remove import without_dead
-from edgeinfer.precision.learned.train import LearnedState
 from quantization.fixed import Ints, Overflow
 
 SMALLEST = 2.0**-60
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class LearnedState:
+    """A network as it is at a point: variables as arrays, and ranges as all samples that teach show
+    them; `weight` is that of the cost in the loss."""
+
+    kernels: dict[str, NDArray[np.float32]]
+    biases: dict[str, NDArray[np.float32]]
+    kernel_bits: dict[str, NDArray[np.int64]]
+    bias_bits: dict[str, NDArray[np.int64]]
+    bits: dict[str, NDArray[np.int64]]
+    low: dict[str, NDArray[np.float32]]
+    high: dict[str, NDArray[np.float32]]
+    weight: float
+    seconds: float
 
 
 def network_of(plan: LearnedPlan, state: LearnedState) -> ElementNetwork:

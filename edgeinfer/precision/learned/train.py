@@ -19,6 +19,7 @@ from numpy.typing import NDArray
 
 from edgeinfer.base.errors import InputError
 from edgeinfer.data.samples import Samples
+from edgeinfer.precision.learned.formats import LearnedState
 from edgeinfer.precision.learned.model import LearnedModel
 from edgeinfer.precision.learned.network import LearnedPlan
 from edgeinfer.precision.learned.settings import LEARNED_PACE, LearnedSettings
@@ -36,22 +37,6 @@ ALIVE = 0.505  # steps from zero, which are rounded to one
 AT_ONCE = 4096  # samples, where no gradient is wanted
 
 Watch = Callable[[int, int], None]  # steps done, steps in all
-
-
-@dataclass(frozen=True, slots=True, eq=False)
-class LearnedState:
-    """A network as it is at a point: variables as arrays, and ranges as all samples that teach show
-    them; `weight` is that of the cost in the loss."""
-
-    kernels: dict[str, NDArray[np.float32]]
-    biases: dict[str, NDArray[np.float32]]
-    kernel_bits: dict[str, NDArray[np.int64]]
-    bias_bits: dict[str, NDArray[np.int64]]
-    bits: dict[str, NDArray[np.int64]]
-    low: dict[str, NDArray[np.float32]]
-    high: dict[str, NDArray[np.float32]]
-    weight: float
-    seconds: float
 
 
 @dataclass(frozen=True, slots=True)
