@@ -31,7 +31,7 @@ from edgeinfer.precision.qat.settings import QatSettings
 SETTLING = 0.35  # share of a point's steps in which widths stay as they are
 RISING = 0.7  # share of the other steps over which the weight of the cost rises
 LOWEST_RATE = 0.02  # of the learning rate, at the end of a point
-WIDTH_RATE = 3.0  # learning rate of the widths, in units of the weights'
+WIDTH_RATE = 1.0  # learning rate of the widths, in units of the weights': faster ones collapse
 MOMENTS = (0.9, 0.999)  # how much of their past the means of the gradients keep (Adam)
 ALIVE = 0.505  # steps from zero, which are rounded to one
 AT_ONCE = 4096  # samples, where no gradient is wanted
