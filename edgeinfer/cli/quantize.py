@@ -105,13 +105,14 @@ def quantize(
 ) -> None:
     """Choose a number format for every tensor of a model; write a quantized model or a recipe."""
     from edgeinfer.precision.ptq import PtqSettings
-    from edgeinfer.run.learned import LearnedOrder, learn_widths
     from edgeinfer.run.quantize import QuantizeOrder, quantize_model
     from edgeinfer.zoo import ENTRIES, resolve
     from quantization.calibrate import Method as Ranged
 
     asked = training or QatSettings()
     if method == "learned":
+        from edgeinfer.run.learned import LearnedOrder, learn_widths
+
         idle = {
             "--bits": bits, "--input-bits": input_bits, "--percentile": percentile,
             "--recipe": recipe, "--per-channel": per_channel, "--sensitivity": sensitivity,

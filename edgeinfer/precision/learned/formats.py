@@ -9,7 +9,7 @@ wraps: neither costs any logic. An input is saturated first, by the host, for it
 
 from __future__ import annotations
 
-from dataclasses import replace
+from dataclasses import dataclass, replace
 
 import numpy as np
 from numpy.typing import NDArray
@@ -17,10 +17,26 @@ from numpy.typing import NDArray
 from edgeinfer.export.hgq import ElementNetwork, ElementRounding
 from edgeinfer.graph import nodes as g
 from edgeinfer.precision.learned.network import LearnedPlan, LearnedPoint, Linear
-from edgeinfer.precision.learned.train import LearnedState
+from edgeinfer.precision.learned.remove import without_dead
 from quantization.fixed import Ints, Overflow
 
 SMALLEST = 2.0**-60
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class LearnedState:
+    """A network as it is at a point: variables as arrays, and ranges as all samples that teach show
+    them; `weight` is that of the cost in the loss."""
+
+    kernels: dict[str, NDArray[np.float32]]
+    biases: dict[str, NDArray[np.float32]]
+    kernel_bits: dict[str, NDArray[np.int64]]
+    bias_bits: dict[str, NDArray[np.int64]]
+    bits: dict[str, NDArray[np.int64]]
+    low: dict[str, NDArray[np.float32]]
+    high: dict[str, NDArray[np.float32]]
+    weight: float
+    seconds: float
 
 
 def network_of(plan: LearnedPlan, state: LearnedState) -> ElementNetwork:
@@ -32,7 +48,8 @@ def network_of(plan: LearnedPlan, state: LearnedState) -> ElementNetwork:
         _settle_weights(node, plan, state) if isinstance(node, Linear) else node
         for node in plan.graph.nodes
     )
-    return ElementNetwork(g.Graph(plan.graph.name, nodes, plan.graph.outputs), roundings)
+    graph = g.Graph(plan.graph.name, nodes, plan.graph.outputs)
+    return without_dead(ElementNetwork(graph, roundings))
 
 
 def _settle_weights(node: Linear, plan: LearnedPlan, state: LearnedState) -> Linear:

@@ -19,6 +19,7 @@ from numpy.typing import NDArray
 
 from edgeinfer.base.errors import InputError
 from edgeinfer.data.samples import Samples
+from edgeinfer.precision.learned.formats import LearnedState
 from edgeinfer.precision.learned.model import LearnedModel
 from edgeinfer.precision.learned.network import LearnedPlan
 from edgeinfer.precision.learned.settings import LEARNED_PACE, LearnedSettings
@@ -30,28 +31,12 @@ from edgeinfer.precision.qat.settings import QatSettings
 SETTLING = 0.35  # share of a point's steps in which widths stay as they are
 RISING = 0.7  # share of the other steps over which the weight of the cost rises
 LOWEST_RATE = 0.02  # of the learning rate, at the end of a point
-WIDTH_RATE = 3.0  # learning rate of the widths, in units of the weights'
+WIDTH_RATE = 1.0  # learning rate of the widths, in units of the weights': faster ones collapse
 MOMENTS = (0.9, 0.999)  # how much of their past the means of the gradients keep (Adam)
 ALIVE = 0.505  # steps from zero, which are rounded to one
 AT_ONCE = 4096  # samples, where no gradient is wanted
 
 Watch = Callable[[int, int], None]  # steps done, steps in all
-
-
-@dataclass(frozen=True, slots=True, eq=False)
-class LearnedState:
-    """A network as it is at a point: variables as arrays, and ranges as all samples that teach show
-    them; `weight` is that of the cost in the loss."""
-
-    kernels: dict[str, NDArray[np.float32]]
-    biases: dict[str, NDArray[np.float32]]
-    kernel_bits: dict[str, NDArray[np.int64]]
-    bias_bits: dict[str, NDArray[np.int64]]
-    bits: dict[str, NDArray[np.int64]]
-    low: dict[str, NDArray[np.float32]]
-    high: dict[str, NDArray[np.float32]]
-    weight: float
-    seconds: float
 
 
 @dataclass(frozen=True, slots=True)

@@ -156,8 +156,8 @@ def _in_stages(program: Program, uses: Mapping[str, int], settings: RtlSettings)
 
 
 def _stages_of(made: UnrolledNetwork, program: Program) -> int:
-    latest: int = max(w.stage for o in program.outputs for w in made.values[o.value].flat)
-    return 1 + latest
+    stages: list[int] = [w.stage for o in program.outputs for w in made.values[o.value].flat]
+    return 1 + max(stages)
 
 
 def _shape_text(shape: Shape) -> str:

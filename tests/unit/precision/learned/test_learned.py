@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 from edgeinfer.base.errors import InputError, ModelError, UsageError
 from edgeinfer.data.samples import Samples
 from edgeinfer.evaluate import judge
-from edgeinfer.export.hgq import write_model
+from edgeinfer.export.hgq import ElementNetwork, ElementRounding, write_model
 from edgeinfer.graph import nodes as g
 from edgeinfer.ir.lower import lower
 from edgeinfer.precision.learned.formats import network_of
@@ -27,13 +27,14 @@ from edgeinfer.precision.learned.front import (
     read_bounds,
 )
 from edgeinfer.precision.learned.network import LearnedPlan, plan_learning
+from edgeinfer.precision.learned.remove import without_dead
 from edgeinfer.precision.learned.settings import LearnedSettings
 from edgeinfer.precision.learned.tensors import count_digits
 from edgeinfer.precision.qat.aims import aims
 from edgeinfer.precision.qat.settings import QatSettings
 from edgeinfer.readers import load
 from edgeinfer.targets.rtl.unrolled.shift_add import signed_digits
-from quantization.fixed import dequantize
+from quantization.fixed import Overflow, dequantize
 from tests.support.small_networks import CLASSES, bars
 
 NONE = ((0, 0), (0, 0))
@@ -185,3 +186,43 @@ def test_bounds_that_nothing_meets_name_how_far_each_network_is() -> None:
     with pytest.raises(UsageError, match="NAME=NUMBER"):
         read_bounds("--at-most", ["lut:5"])
     assert read_bounds("--at-most", ["LUT=2_000"]) == {"lut": 2000.0}
+
+
+def test_dead_neurons_leave_the_network_and_nothing_else_changes(tmp_path: Path) -> None:
+    rng = np.random.default_rng(2)
+    first, second = (np.round(rng.normal(0, 4, shape)) / 4 for shape in ((6, 8), (8, 5)))
+    third = np.round(rng.normal(0, 4, (5, 3))) / 4
+    third[2] = 0.0  # nobody reads this one, and so nobody reads the neuron that it alone reads
+    second[3] = 0.0
+    second[3, 2] = 1.0
+    whole, bits = np.full((8,), 4), np.full((8,), 2)
+    bits[[1, 6]] = -4  # these have no bits
+    nodes = (
+        g.InputNode("x", (6,)),
+        g.DenseNode("a", "a", "x", first, np.ones(8)),
+        g.ActivationNode("a_relu", "a", g.Function.RELU),
+        g.DenseNode("b", "b", "a_relu", second, np.ones(5)),
+        g.ActivationNode("b_relu", "b", g.Function.RELU),
+        g.DenseNode("c", "c", "b_relu", third, None),
+    )
+    roundings = {
+        "x": (ElementRounding(True, np.array([3]), np.array([2]), Overflow.SAT),),
+        "a_relu": (ElementRounding(False, whole, bits),),
+        "b_relu": (ElementRounding(False, np.full(5, 8), np.full(5, 2)),),
+    }
+    network = ElementNetwork(g.Graph("dead", nodes, ("c",)), roundings)
+    smaller = without_dead(network)
+    assert smaller.graph.shapes["a"] == (5,)
+    assert smaller.graph.shapes["b"] == (4,)
+    x = rng.normal(0, 3, (50, 6))
+    answers = []
+    for number, each in enumerate((network, smaller)):
+        path = tmp_path / f"{number}.keras"
+        path.write_bytes(write_model(each))
+        loaded = load(path)
+        lowered = lower(loaded.graph, loaded.recipe)
+        answers.append(
+            judge.program_outputs(lowered.program, lowered.recipe, Samples({"x": x}, "drawn"))["c"]
+        )
+    np.testing.assert_array_equal(answers[0], answers[1])
+    assert np.unique(answers[0]).size > 20
