@@ -75,20 +75,23 @@ class GrpcDoor:
         self, requests: AsyncIterator[bytes], context: grpc.aio.ServicerContext
     ) -> AsyncIterator[bytes]:
         """Answers in the order of the requests, several of which are computed at once."""
-        tasks: asyncio.Queue[asyncio.Task[Any] | None] = asyncio.Queue(AHEAD)
+        tasks: asyncio.Queue[asyncio.Task[Any] | None] = asyncio.Queue()
+        room = asyncio.Semaphore(AHEAD)
 
         async def read() -> None:
             try:
                 async for content in requests:
-                    await tasks.put(asyncio.create_task(self._one_of_stream(content)))
+                    tasks.put_nowait(asyncio.create_task(self._one_of_stream(content)))
+                    await room.acquire()
             finally:
-                await tasks.put(None)
+                tasks.put_nowait(None)
 
         reader = asyncio.create_task(read())
         self._readers.add(reader)
         try:
             while (task := await tasks.get()) is not None:
                 yield _bytes_of(await task)
+                room.release()
         finally:
             self._readers.discard(reader)
             reader.cancel()

@@ -10,6 +10,7 @@ import http.client
 import http.server
 import json
 import os
+import re
 import signal
 import socket
 import subprocess
@@ -204,6 +205,62 @@ def test_a_stream_is_answered_in_order_with_what_is_wrong_in_its_place(server: O
         _, wanted = expected(small_program(factor=5), values[i], DOWNWARDS)
         assert answers[i].infer_response.id == str(i)
         assert answers[i].infer_response.raw_output_contents[0] == wanted["sum"].tobytes()
+
+
+def test_a_client_that_leaves_its_stream_leaves_nothing_behind(folder: Path) -> None:
+    values = numbers(2)
+    fields = {"inputs": [tensor("x", values)], "raw_input_contents": [values.tobytes()]}
+    request = message_class("ModelInferRequest")(model_name="small", **fields).SerializeToString()
+    batching = BatchSettings(delay_us=60_000_000)
+    settings = RepositorySettings((folder / "small1",), batching=batching)
+    with running(ServerSettings(settings)) as server:
+        with grpc.insecure_channel(f"127.0.0.1:{server.grpc_port}") as channel:
+            stream = channel.stream_stream(f"/{SERVICE}/ModelStreamInfer")
+            answers = stream(iter([request] * 100))  # more than are computed ahead
+            assert is_waiting(server, 64, 99)
+            answers.cancel()
+        assert is_waiting(server, 0, 0)
+
+
+def test_what_a_stream_has_sent_is_answered_before_the_server_ends(folder: Path) -> None:
+    values = numbers(2)
+    fields = {"inputs": [tensor("x", values)], "raw_input_contents": [values.tobytes()]}
+    request = message_class("ModelInferRequest")(model_name="small", **fields).SerializeToString()
+    batching = BatchSettings(delay_us=1_500_000)
+    settings = RepositorySettings((folder / "small1",), batching=batching)
+    end = threading.Event()
+    answers: list[bytes] = []
+
+    def requests() -> Iterator[bytes]:
+        yield from [request] * 3
+        end.wait()
+
+    def read(stream: Any) -> None:
+        with contextlib.suppress(grpc.RpcError):
+            answers.extend(stream)
+
+    with running(ServerSettings(settings)) as server:
+        channel = grpc.insecure_channel(f"127.0.0.1:{server.grpc_port}")
+        call_ = channel.stream_stream(f"/{SERVICE}/ModelStreamInfer")
+        reader = threading.Thread(target=read, args=(call_(requests()),))
+        reader.start()
+        assert is_waiting(server, 3, 3)
+    reader.join()
+    end.set()
+    channel.close()
+    found = [message_class("ModelStreamInferResponse").FromString(a) for a in answers]
+    assert len(found) == 3 and not any(answer.error_message for answer in found)
+
+
+def is_waiting(server: OpenServer, least: int, most: int) -> bool:
+    """Whether so many requests of the small model come to wait."""
+    end = time.monotonic() + 10
+    while time.monotonic() < end:
+        text = ask(server.metrics_port, "GET", "/metrics")[1].decode()
+        pending = re.search(r"^nv_inference_pending_request_count{.*} (\d+)$", text, re.MULTILINE)
+        if pending and least <= int(pending[1]) <= most:
+            return True
+    return False
 
 
 def test_many_clients_at_once_get_their_own_answers(server: OpenServer) -> None:
