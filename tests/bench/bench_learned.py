@@ -7,7 +7,7 @@ for each network of its front the area under the curve on 50,000 others, and wha
 unrolled pipeline without queues for UltraScale+ without DSP blocks, in so many stages. Some frames
 are simulated, and every integer must be that of the Program.
 
-    python -m tests.bench.bench_learned [--seeds 0,1,2] [--stages 8] [--fronts a,b,c]
+    python -m tests.bench.bench_learned [--seeds 0,1,2] [--stages 10] [--fronts a,b,c]
 
 `--fronts`: folders of fronts that are there already, one for each seed.
 """
@@ -162,7 +162,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     """Measure; 1 where the median over the seeds misses a bound."""
     parser = argparse.ArgumentParser(description=(__doc__ or "").partition("\n")[0])
     parser.add_argument("--seeds", default="0,1,2")
-    parser.add_argument("--stages", type=int, default=8)
+    parser.add_argument("--stages", type=int, default=MOST_CYCLES)
     parser.add_argument("--fronts", default="")
     options = parser.parse_args(arguments)
     fronts: list[list[BenchPoint]] = []
