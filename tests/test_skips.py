@@ -89,7 +89,11 @@ def test_no_other_module_skips_but_for_what_setup_brings() -> None:
 def installed() -> set[str]:
     """Names of the libraries that `make setup` installs, as they are imported."""
     project = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
-    lines = [*project["dependencies"], *project["optional-dependencies"]["dev"]]
+    extras: dict[str, list[str]] = project["optional-dependencies"]
+    lines = [*project["dependencies"], *extras["dev"]]
+    for line in extras["dev"]:
+        if own := re.fullmatch(r"edgeinfer\[(.*)\]", line):
+            lines += [wanted for extra in own[1].split(",") for wanted in extras[extra]]
     names = {re.split(r"[^A-Za-z0-9_.-]", line, maxsplit=1)[0].lower() for line in lines}
     return {name.replace("-", "_") for name in names} | {"qkeras", "tf_keras"}
 
