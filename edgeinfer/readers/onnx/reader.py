@@ -122,7 +122,9 @@ def _drawing(source: OnnxSource, batch: int) -> Drawing:
     return Drawing(
         batch=batch,
         quantized=quantized,
-        before_softmax=before_softmax(source.ops, source.outputs),
+        before_softmax=frozenset()
+        if source.stepwise
+        else before_softmax(source.ops, source.outputs),
         stepwise=source.stepwise,
     )
 
