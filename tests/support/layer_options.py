@@ -134,13 +134,15 @@ KERAS: dict[str, Case] = {
     "a residual block": (IMAGE, _residual),
     "a small network": (IMAGE, _cnn),
     "two heads": (VECTOR, _two_heads),
-}  # fmt: skip
-RECURRENT: dict[str, Case] = {
     "lstm": _plain(SERIES, "LSTM", 3),
+    "lstm of a sequence": _plain(SERIES, "LSTM", 3, return_sequences=True),
+    "lstm with hard gates": _plain(SERIES, "LSTM", 3, recurrent_activation="hard_sigmoid"),
     "gru": _plain(SERIES, "GRU", 3, return_sequences=True),
+    "gru reset before": _plain(SERIES, "GRU", 3, reset_after=False),
+    "gru backwards": _plain(SERIES, "GRU", 3, go_backwards=True),
     "simple rnn": _plain(SERIES, "SimpleRNN", 3),
-}
-
+    "both ways": (SERIES, lambda kl: kl.Bidirectional(kl.LSTM(3, return_sequences=True))),
+}  # fmt: skip
 RNG = np.random.default_rng(11)
 
 
