@@ -11,7 +11,7 @@ import math
 from collections.abc import Sequence
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from edgeinfer.base.metrics import LOGIC_SYNTHESIS, Metric, Origin, Scores
@@ -187,6 +187,7 @@ def uncertain(value: float, half: float, digest: str) -> Result:
     return changed(accuracy=accuracy, program=program, agreement=(), targets={}, metrics=())
 
 
+@settings(deadline=None)
 @given(st.floats(0.5, 0.95), st.floats(0.5, 0.95), st.floats(0.0, 0.05), st.floats(0.0, 0.05))
 def test_overlapping_intervals_never_name_a_winner(
     first: float, second: float, half: float, other_half: float
@@ -200,6 +201,7 @@ def test_overlapping_intervals_never_name_a_winner(
         assert said.endswith(f" has {'a' if first > second else 'b'}.")
 
 
+@settings(deadline=None)
 @given(st.floats(1, 100), st.floats(1, 100), st.floats(1.0, 2.0), st.floats(1.0, 2.0))
 def test_overlapping_bands_of_latency_never_name_the_fastest(
     first: float, second: float, spread: float, other_spread: float
