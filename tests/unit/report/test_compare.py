@@ -168,6 +168,7 @@ def points(pairs: Sequence[tuple[float, float]], higher: bool = True) -> list[Sc
 SOME = st.lists(st.tuples(st.integers(0, 9), st.integers(0, 9)), min_size=1, max_size=20)
 
 
+@settings(deadline=None)
 @given(SOME, st.booleans())
 def test_the_front_is_what_nothing_beats(pairs: list[tuple[int, int]], higher: bool) -> None:
     sign = 1 if higher else -1
