@@ -5,17 +5,14 @@
 from __future__ import annotations
 
 import re
-import tomllib
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal, Self
 
-from edgeinfer.base import assets
 from edgeinfer.base.devices import Device
 from edgeinfer.base.errors import UsageError
 from edgeinfer.targets.options import COMPILE, Settings, option
-
-BOARDS = "firmware/rtl/boards"
+from edgeinfer.targets.rtl.board.boards import board
 
 
 @dataclass(frozen=True, slots=True)
@@ -134,13 +131,11 @@ class RtlSettings(Settings):
             )
         if self.route_tries < 1:
             raise UsageError(f"Nothing can be placed in {self.route_tries} tries.")
-        if self.board is not None and assets.path(f"{BOARDS}/{self.board}.toml").is_file():
-            carried = tomllib.loads(assets.text(f"{BOARDS}/{self.board}.toml"))["part"]
-            if self.part != carried:
-                raise UsageError(
-                    f"The board {self.board} carries {carried}, but the design is for {self.part}.",
-                    hint=f"Give --device {carried}, or leave --board out.",
-                )
+        if self.board is not None and self.part != (carried := board(self.board).part):
+            raise UsageError(
+                f"The board {self.board} carries {carried}, but the design is for {self.part}.",
+                hint=f"Give --device {carried}, or leave --board out.",
+            )
         if not 0.0 <= self.gaps <= 0.9:
             raise UsageError(f"Gaps in {self.gaps:g} of all cycles leave too little to simulate.")
         for name, count in self.lanes:

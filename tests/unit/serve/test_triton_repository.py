@@ -21,7 +21,7 @@ from tests.support.serving import pooled_program, small_program
 
 @pytest.fixture
 def exported(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    monkeypatch.setattr(triton_repository, "program_of", lambda source: (pooled_program(), []))
+    monkeypatch.setattr(triton_repository, "program_of", lambda *given: (pooled_program(), []))
     found = write_repository(Path("RUN"), tmp_path / "models")
     assert found.model == "pooled" and not found.findings
     return tmp_path / "models" / "pooled"
@@ -51,7 +51,7 @@ def test_a_name_that_is_no_folder_becomes_one(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     program = replace(small_program(), name="../../etc/net")
-    monkeypatch.setattr(triton_repository, "program_of", lambda source: (program, []))
+    monkeypatch.setattr(triton_repository, "program_of", lambda *given: (program, []))
     found = write_repository(Path("RUN"), tmp_path / "models")
     assert found.model == "etc_net" and "called etc_net" in found.findings[0]
     assert {path.relative_to(tmp_path).parts[:2] for path in found.files} == {("models", "etc_net")}
