@@ -1,6 +1,9 @@
 # SPDX-License-Identifier: Apache-2.0
 # SPDX-FileCopyrightText: The edgeinfer authors
 #
+# uv trusts the certificates that the system trusts, as a company's proxy needs; UV_SYSTEM_CERTS=0
+# makes it trust its own.
+#
 # Every target sets up what it needs: .venv is made once, and again when the dependencies change.
 
 PYTHON ?= $(shell command -v python3.11 || command -v python3)
@@ -14,7 +17,7 @@ BENCHES := $(basename $(notdir $(wildcard tests/bench/bench_*.py)))
 TEST := OMP_NUM_THREADS=1 $(BIN)/python -m pytest --dist loadfile --no-loadscope-reorder
 
 .DEFAULT_GOAL := help
-.PHONY: help setup lint format quick test slow bench fuzz reference demo wheel clean
+.PHONY: help setup lint format quick test slow bench fuzz reference demo docs wheel clean
 
 help:
 	@echo 'make demo     set up, then the hit tagger to every target, with reports, in runs/demo'
@@ -25,6 +28,7 @@ help:
 	@echo 'make slow     the long tests;  make fuzz   long random searches'
 	@echo 'make bench    speed and memory, side by side with what there was before'
 	@echo 'make reference  train the reference models and renew reports/reference (hours)'
+	@echo 'make docs     the documentation as a site, in build/site'
 	@echo 'make wheel    dist/*.whl;  make setup   only .venv;  make clean   remove what was made'
 
 setup: $(READY)
@@ -35,7 +39,7 @@ $(READY): pyproject.toml constraints.txt
 	@test -x $(BIN)/python || $(PYTHON) -m venv $(VENV) || \
 	  { echo 'This Python cannot make a virtual environment; on Debian: apt-get install python3-venv'; exit 2; }
 	@test -x $(BIN)/uv || $(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt uv
-	$(BIN)/uv pip install --quiet --python $(BIN)/python -c constraints.txt -e '.[dev,rtl]'
+	UV_SYSTEM_CERTS=$${UV_SYSTEM_CERTS-1} $(BIN)/uv pip install --quiet --python $(BIN)/python -c constraints.txt -e '.[dev,rtl]'
 	@touch $(READY)
 
 lint: setup
@@ -73,6 +77,10 @@ reference: setup
 
 demo: setup
 	$(BIN)/edgeinfer demo -o runs/demo
+
+docs: setup
+	UV_SYSTEM_CERTS=$${UV_SYSTEM_CERTS-1} $(BIN)/uv pip install --quiet --python $(BIN)/python -c constraints.txt -e '.[docs]'
+	$(BIN)/python -m mkdocs build --quiet --strict
 
 wheel: setup
 	$(BIN)/uv build --quiet --wheel --python $(BIN)/python --out-dir dist

@@ -4,21 +4,17 @@
 
 from __future__ import annotations
 
-import atexit
 import html
-import shutil
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 from numpy.typing import ArrayLike
 
 from edgeinfer.base.devices import device as device_named
 from edgeinfer.base.errors import UsageError
 from edgeinfer.base.metrics import Metric, Scores
-from edgeinfer.base.scratch import new_folder
 from edgeinfer.evaluate import judge
 from edgeinfer.graph.nodes import Graph
 from edgeinfer.ir.program import Program
@@ -29,7 +25,9 @@ from edgeinfer.report.compare import page as compare_page
 from edgeinfer.report.compare.comparison import RunComparison as Compared
 from edgeinfer.report.compare.comparison import compare_runs
 from edgeinfer.report.result import Result
+from edgeinfer.report.verdict import verdict_on
 from edgeinfer.run.folder import Silent, open_run
+from edgeinfer.run.in_memory import LABELS, arrays_of, write_arrays, write_model
 from edgeinfer.run.lower import lower_as_asked
 from edgeinfer.run.report import write_report
 from edgeinfer.run.samples import DataFile, Simulation, Source, samples_of
@@ -39,7 +37,7 @@ from edgeinfer.targets.registry import ChosenTarget, choose_for
 from edgeinfer.zoo import is_name, resolve
 from quantization.recipe import Recipe
 
-Data = str | Path | Mapping[str, ArrayLike] | None
+Data = str | Path | Mapping[str, ArrayLike] | tuple[ArrayLike, ArrayLike] | Any | None
 
 
 @dataclass(frozen=True)
@@ -139,7 +137,11 @@ class Run:
             )
             for metric in self.metrics
         ]  # fmt: skip
-        return _table(repr(self)[1:-1], ("target", "figure", "value", "origin"), rows)
+        said = "".join(
+            f"<li>{html.escape(line)}</li>" for _, line in verdict_on(self.result).closing
+        )
+        table = _table(repr(self)[1:-1], ("target", "figure", "value", "origin"), rows)
+        return f"<ul>{said}</ul>{table}"
 
     @property
     def metrics(self) -> tuple[Metric, ...]:
@@ -156,7 +158,7 @@ class Run:
         *,
         stages: Sequence[str] = ("engine",),
         samples: int | None = None,
-        data: str | Path | None = None,
+        data: Data = None,
         edited: bool = False,
     ) -> Run:
         """See `simulate`."""
@@ -191,16 +193,26 @@ class Comparison:
         return Path(path)
 
 
-def load(model: str | Path, data: Data = None, *, batch_axis: int | None = 0) -> Model:
-    """A reference model by its name, or a model's file. `data`: a NumPy archive, or arrays named as
-    the inputs (or x) and the outputs (or y); a reference model has its own simulation.
-    `batch_axis`: which axis of an ONNX file's inputs counts samples, None where none does."""
-    path = resolve(Path(model))
-    source: Source | None = _source(data)
-    if source is None and is_name(model):
-        source = Simulation(str(model))
+def load(
+    model: str | Path | Any, data: Data = None, *, labels: str = LABELS, batch_axis: int | None = 0
+) -> Model:
+    """A reference model by its name, a model's file, or a model in memory: a Keras model, or a
+    PyTorch module, which is exported as ONNX for the shapes of the data. `data`: a file, arrays
+    named as the inputs (or x) and the outputs (or y), a pair (x, y), or a DataFrame whose column
+    `labels` holds the labels; a reference model has its own simulation. `batch_axis`: which axis of
+    an ONNX file's inputs counts samples, None where none does."""
+    if isinstance(data, (str, Path)) or data is None:
+        arrays, source = None, None if data is None else DataFile(Path(data))
+    else:
+        arrays = arrays_of(data, labels)
+        source = DataFile(write_arrays(arrays))
+    if not isinstance(model, (str, Path)):
+        path = write_model(model, arrays)
+    else:
+        path = resolve(Path(model))
     graph = load_file(path, batch_axis=batch_axis).graph
-    return Model(path, graph, source, batch_axis=batch_axis)
+    own = Simulation(str(model)) if source is None and is_name(model) else source
+    return Model(path, graph, own, batch_axis=batch_axis)
 
 
 def quantize(
@@ -255,13 +267,16 @@ def simulate(
     *,
     stages: Sequence[str] = ("engine",),
     samples: int | None = None,
-    data: str | Path | None = None,
+    data: Data = None,
     edited: bool = False,
 ) -> Run:
     """A run's Program and targets again, on more or other samples; with projects that someone has
     `edited`, if that code may be run."""
     folder = run.folder if isinstance(run, Run) else Path(run)
-    path = None if data is None else Path(data)
+    path = None
+    if data is not None:
+        path = data if isinstance(data, Path) else None
+        path = Path(data) if isinstance(data, str) else path or write_arrays(arrays_of(data))
     with open_run(folder, Silent(), new=False) as held:
         result = simulate_run(held, data=path, count=samples, stages=tuple(stages), edited=edited)
     return Run(folder, result)
@@ -282,20 +297,6 @@ def compare(*runs: Run | str | Path) -> Comparison:
 
 def _choose_targets(name: str, devices: Sequence[str], options: Mapping[str, Any]) -> ChosenTarget:
     return choose_for(name, {asked: device_named(asked) for asked in devices}, options)
-
-
-def _source(data: Data) -> DataFile | None:
-    match data:
-        case None:
-            return None
-        case str() | Path():
-            return DataFile(Path(data))
-        case _:  # arrays
-            folder = new_folder("data")
-            atexit.register(shutil.rmtree, folder, ignore_errors=True)
-            place = folder / "data.npz"
-            np.savez(place, **{name: np.asarray(values) for name, values in data.items()})  # type: ignore[arg-type]
-            return DataFile(place)
 
 
 def _score_text(scores: Scores) -> str:

@@ -17,6 +17,8 @@ pytest.register_assert_rewrite("tests.conformance.target_suite", "tests.conforma
 # Before TensorFlow is first imported: with oneDNN, version 2.21 computes nonsense for a convolution
 # of one channel with strides (1, 2) into a single column.
 os.environ.setdefault("TF_ENABLE_ONEDNN_OPTS", "0")
+# Before gRPC is first imported: its fork handlers break children that other tests start by fork.
+os.environ.setdefault("GRPC_ENABLE_FORK_SUPPORT", "0")
 
 
 @pytest.hookimpl(trylast=True)

@@ -4,6 +4,7 @@
 
 from __future__ import annotations
 
+import inspect
 import re
 import shlex
 import shutil
@@ -13,11 +14,14 @@ import sys
 from pathlib import Path
 
 import pytest
+import yaml
 
+import edgeinfer
+from edgeinfer import api
 from edgeinfer.cli.app import main
 from tests.support.places import ROOT
 
-LONG = ("CONTRIBUTING.md", "tutorial-physicist.md", "studies.md", "rtl.md", "hls.md")
+LONG = ("CONTRIBUTING.md", "event.md", "tutorial-physicist.md", "studies.md", "rtl.md", "hls.md")
 PAGES = sorted([*ROOT.glob("*.md"), *ROOT.glob("docs/*.md")])
 
 
@@ -88,3 +92,33 @@ def test_exit_codes_are_documented_as_they_are() -> None:
     codes = {0, app.BUG, app.INTERRUPTED, ended, *(kind.exit_code for kind in family)}
     shown = re.findall(r"^\| (\d+) \|", (ROOT / "README.md").read_text(), re.MULTILINE)
     assert {int(code) for code in shown} == codes
+
+
+def test_the_library_page_names_every_public_function_and_class() -> None:
+    page = (ROOT / "docs" / "api.md").read_text()
+    for name in edgeinfer.__all__:
+        parameters = inspect.signature(getattr(api, name)).parameters
+        assert f"`{name}({', '.join(map(_shown, parameters.values()))})`".replace(
+            "(*, ", "("
+        ) in page.replace(", *, ", ", "), name
+    for name in ("Model", "Quantized", "Run", "Comparison"):
+        assert f"`{name}`" in page
+
+
+def _shown(parameter: inspect.Parameter) -> str:
+    star = "*" if parameter.kind is parameter.VAR_POSITIONAL else ""
+    if parameter.default is parameter.empty:
+        return f"{star}{parameter.name}"
+    return f"{parameter.name}={repr(parameter.default).replace(chr(39), chr(34))}"
+
+
+def test_the_citation_is_of_this_version() -> None:
+    cited = yaml.safe_load((ROOT / "CITATION.cff").read_text())
+    assert cited["version"] == edgeinfer.__version__ and cited["license"] == "Apache-2.0"
+
+
+def test_the_site_has_every_page() -> None:
+    site = yaml.safe_load((ROOT / "mkdocs.yml").read_text())
+    listed = {page for part in site["nav"] for page in ([part] if isinstance(part, str) else
+              next(iter(part.values())))}  # fmt: skip
+    assert listed == {path.name for path in (ROOT / "docs").glob("*.md")}

@@ -107,7 +107,6 @@ ALONE = {  # modules that are shorter and have one importer, and why they stay
     "edgeinfer.data.formats.lariat_h5": "every experiment's format has a module",
     "edgeinfer.export.onnx_integer": "every format of ONNX has a module, imported when asked for",
     "edgeinfer.export.qkeras_functions": "`qkeras_layers` is long enough without it",
-    "edgeinfer.precision.qat.losses": "TensorFlow is imported here, when training starts",
     "edgeinfer.precision.qat.sparsity": "which weights go is decided without Keras",
     "edgeinfer.run.board": "what the verb of this name does, apart from the command line",
     "edgeinfer.sweep.travel": "what a cluster's workers send is read without Dask",

@@ -77,6 +77,10 @@ class Scores:
     accuracy: float | None = None
     rms_error: float | None = None  # regression, in the label's unit
     heads: Mapping[str, Scores] = field(default_factory=dict)
+    # 95 % intervals over samples like these, by the names above: of the figures themselves, and of
+    # what is lost against the float network on the same samples
+    intervals: Mapping[str, tuple[float, float]] = field(default_factory=dict)
+    lost: Mapping[str, tuple[float, float]] = field(default_factory=dict)
 
 
 def accuracy(scores: ArrayLike, labels: ArrayLike) -> float:

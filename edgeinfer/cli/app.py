@@ -70,6 +70,11 @@ VERBS = {
         "convert DATA -o d.h5",
         "write data of any format as HDF5, mixed or divided by event",
     ),
+    "fit": Verb(
+        "edgeinfer.cli.fit:fit",
+        "fit MODEL --device D --data d.npz",
+        "show in how many bits, and on which target, a model fits",
+    ),
     "quantize": Verb(
         "edgeinfer.cli.quantize:quantize",
         "quantize MODEL --bits N -o q.keras",
@@ -139,6 +144,21 @@ VERBS = {
         "edgeinfer.cli.event:event",
         "event RUN --planes N",
         "apply a compiled tagger at every hit of whole wire planes",
+    ),
+    "serve": Verb(
+        "edgeinfer.cli.serve:serve",
+        "serve RUN ...",
+        "answer clients of Triton (gRPC, HTTP) with what the hardware would compute",
+    ),
+    "infer": Verb(
+        "edgeinfer.cli.ask_server:infer",
+        "infer URL --data d.npz",
+        "send samples to such a server, ours or another",
+    ),
+    "bench-serve": Verb(
+        "edgeinfer.cli.ask_server:bench_serve",
+        "bench-serve URL --concurrency 1,8,64",
+        "measure a server's rate and latency",
     ),
     "map": Verb(
         "edgeinfer.cli.files:map_",

@@ -11,7 +11,7 @@ from cyclopts import Parameter
 
 from edgeinfer.cli.targets import GENERAL, TargetOptions, choose_targets, options_of_targets
 from edgeinfer.cli.terminal import answer
-from edgeinfer.cli.verbs import Json, ModelFile, RecipeFile
+from edgeinfer.cli.verbs import BatchAxis, Json, ModelFile, RecipeFile, axis_of_word
 from edgeinfer.targets.options import ESTIMATE
 
 if TYPE_CHECKING:
@@ -44,6 +44,7 @@ def estimate(
         Parameter(group=GENERAL, help="width for a model that states no formats; 16 by default"),
     ] = None,
     recipe: RecipeFile = None,
+    batch_axis: BatchAxis = "0",
     options: Annotated[EstimateOptions, Parameter(name="*")] = EstimateOptions(),  # noqa: B008
     json: Json = False,
 ) -> None:
@@ -52,7 +53,9 @@ def estimate(
 
     name = _target_for(options) if target is None else target
     (wanted,) = choose_targets([name], options)
-    found = estimate_model(model, wanted, bits=bits, recipe=recipe)
+    found = estimate_model(
+        model, wanted, bits=bits, recipe=recipe, batch_axis=axis_of_word(batch_axis)
+    )
     answer(json_text.dumps(found.document, indent=2), found.lines, as_json=json)
 
 

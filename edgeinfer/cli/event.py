@@ -4,21 +4,28 @@
 
 from __future__ import annotations
 
+import itertools
 import json as json_text
 import time
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, Literal
+from typing import TYPE_CHECKING, Annotated, Literal
 
 from cyclopts import Parameter
 
 from edgeinfer.base.errors import DisagreementError, UsageError
+from edgeinfer.base.plan import write_file, write_files
 from edgeinfer.cli.terminal import answer, progress
 
 if TYPE_CHECKING:
+    from edgeinfer.event.event import PlaneSettings, PlaneTags
+    from edgeinfer.event.picture import PlanePanels
     from edgeinfer.event.planes import WirePlane
-    from edgeinfer.event.tagger import PlaneSettings, PlaneTags
+    from edgeinfer.event.prefix import Cut, Obstacle
+    from edgeinfer.event.results import PlaneRow
     from edgeinfer.ir.program import Program
+    from edgeinfer.run.folder import Progress
 
 Json = Annotated[
     bool, Parameter(negative="", help="print the result as JSON on stdout, and nothing else")
@@ -52,120 +59,142 @@ def event(
     check: Annotated[
         int, Parameter(help="hits of each plane that are also evaluated one by one")
     ] = 32,
+    wrapped_wires: Annotated[
+        int, Parameter(help="wires of each simulated plane that return on its other face")
+    ] = 0,
+    wires: Annotated[
+        Path | None,
+        Parameter(help="map.npy: the channel of each wire, where --data holds channels"),
+    ] = None,
     output: Annotated[
         Path | None,
         Parameter(name=["--output", "-o"], help="tags.npz: plane, wire, pixel, and each output"),
     ] = None,
+    picture: Annotated[
+        Path | None,
+        Parameter(
+            help="event.html: a page with every plane and its hits by class; event.svg or "
+            "event.png: a picture of each plane"
+        ),
+    ] = None,
+    classes: Annotated[
+        str, Parameter(help="names of the classes in a picture, with commas: track,shower,none")
+    ] = "",
     json: Json = False,
 ) -> None:
     """Apply a tagger at every hit; exit code 5 if the shortcut changes an integer."""
     from edgeinfer.event import planes as event_planes
-    from edgeinfer.event.tagger import PlaneSettings, Way, patch_of
+    from edgeinfer.event.event import PlaneSettings, patch_of
+    from edgeinfer.event.page import MOST_PLANES, picture_kind, render_pictures
+    from edgeinfer.event.picture import choose_scheme, draw_panels
+    from edgeinfer.event.prefix import Obstacle
+    from edgeinfer.event.results import (
+        describe_event,
+        keep_tags,
+        list_sentences,
+        member_names,
+        pack_tags,
+    )
+    from edgeinfer.event.tagger import Way, choose_cut
+    from edgeinfer.event.wires import read_wires
     from edgeinfer.run.folder import open_run
     from edgeinfer.run.trial import stored_program
 
     if seed < 0 or check < 0:
         raise UsageError("--seed and --check must not be below 0.")
-    settings = PlaneSettings(threshold_adc, scaling, Way(way))
+    if wires is not None and data is None:
+        raise UsageError("--wires needs --data.", hint="Simulated planes take --wrapped-wires.")
+    if wrapped_wires and data is not None:
+        raise UsageError("--wrapped-wires is for simulated planes.", hint="Give --wires map.npy.")
+    if classes and picture is None:
+        raise UsageError("--classes is for --picture.")
+    settings = PlaneSettings(threshold_adc, scaling)
     with progress() as watcher, open_run(run, watcher, new=False) as folder:
         program = stored_program(folder)
         patch_of(program)
-        found = event_planes.of_data(data) if data else event_planes.simulate_planes(seed, planes)
-        rows = []
-        for plane in found:
-            watcher.start(plane.name)
-            start = time.perf_counter()
-            rows.append(_tag_plane(program, plane, settings, check))
-            watcher.finish(plane.name, time.perf_counter() - start, cached=False)
+        cut = choose_cut(program, Way(way))
+        pictures = None
+        if picture is not None:
+            picture_kind(picture)  # a name that is no picture's is said at once
+            names = [name.strip() for name in classes.split(",")] if classes else []
+            pictures = choose_scheme(program, names)
+        if data is None:
+            given = event_planes.simulate_planes(seed, planes, wrapped_wires=wrapped_wires)
+        else:
+            given = event_planes.of_data(data, None if wires is None else read_wires(wires))
+        rows: list[PlaneRow] = []
+        panels: list[PlanePanels] = []
+        tagged = _Event(program, cut, settings, check, watcher)
+        for tags, tried in tagged.tag(given):
+            rows.append(keep_tags(tags, tried))
+            if pictures is not None and len(panels) < MOST_PLANES:
+                panels.append(draw_panels(program, pictures, tags))
     if not rows:
         raise UsageError(f"{data} holds no planes.", hint="Give a dump with planes in it.")
+    document = describe_event(
+        program,
+        rows,
+        {
+            "way": "patches" if isinstance(cut, Obstacle) else "footprint",
+            "reason": cut.reason if isinstance(cut, Obstacle) else None,
+            "products": tagged.products,
+        },
+    )
     if output is not None:
-        _save(program, rows, output)
-    document = _document(program, rows, output)
-    answer(json_text.dumps(document, indent=2), _sentences(document), as_json=json)
+        write_file(output, pack_tags(program, rows))
+        document |= {"output": str(output), "members": member_names(program)}
+    if picture is not None and pictures is not None:
+        files = render_pictures(picture, document, panels, pictures)
+        write_files(files)
+        document["pictures"] = [str(path) for path in files]
+    answer(json_text.dumps(document, indent=2), list_sentences(document), as_json=json)
 
 
-@dataclass(frozen=True, slots=True)
-class _Row:
-    """A plane's tags, the seconds they took, how many were checked one by one."""
+@dataclass(slots=True)
+class _Event:
+    """An event in the making: what tags it, and what its hits are held against."""
 
-    name: str
-    tags: PlaneTags
-    seconds: float
-    checked: int
+    program: Program
+    cut: Cut | Obstacle
+    settings: PlaneSettings
+    check: int
+    watcher: Progress
+    products: str | None = None
 
+    def tag(self, planes: Iterable[WirePlane]) -> Iterator[tuple[PlaneTags, int]]:
+        """The tags of each plane, and how many of its hits were also evaluated one by one."""
+        from edgeinfer.event.event import check_hits, tag_planes
+        from edgeinfer.event.prefix import Obstacle
+        from edgeinfer.event.tagger import build_tagger
 
-def _tag_plane(program: Program, plane: WirePlane, settings: PlaneSettings, check: int) -> _Row:
-    """Tag a plane, and hold some of its hits against their patches evaluated one by one."""
-    from edgeinfer.event.tagger import check_hits, tag_plane
+        given = self._check(planes)
+        first = next(given, None)  # what is wrong with it is said before anything is built
+        if first is None:
+            return
+        self.watcher.start("build")
+        start = time.perf_counter()
+        tagger = build_tagger(self.program, self.cut)
+        self.products = None if tagger.units is None else tagger.units.products.value
+        # Patches against themselves would prove nothing.
+        checks = self.check if tagger.shared is not None else 0
+        plain = build_tagger(self.program, Obstacle("for the check")) if checks else tagger
+        self.watcher.finish("build", time.perf_counter() - start, cached=False)
+        every = itertools.chain([first], given)
+        for tags in tag_planes(tagger, every, self.settings, watcher=self.watcher):
+            wrong, tried = check_hits(plain, tags, self.settings, checks)
+            if wrong:
+                raise DisagreementError(
+                    f"{tags.plane.name}: {wrong} of {tried} hits differ from their patches "
+                    "evaluated one by one."
+                )
+            self.watcher.finish(tags.plane.name, tags.seconds, cached=False)
+            yield tags, tried
 
-    start = time.perf_counter()
-    tags = tag_plane(program, plane.adc, settings)
-    seconds = time.perf_counter() - start
-    if not tags.shared:  # these are the patches: there is nothing to hold them against
-        check = 0
-    wrong, tried = check_hits(program, plane.adc, settings, tags, check)
-    if wrong:
-        raise DisagreementError(
-            f"{plane.name}: {wrong} of {tried} hits differ from their patches evaluated one by one."
-        )
-    return _Row(plane.name, tags, seconds, tried)
+    def _check(self, planes: Iterable[WirePlane]) -> Iterator[WirePlane]:
+        from edgeinfer.event.guard import check_plane
+        from edgeinfer.event.prefix import Cut
 
-
-def _save(program: Program, rows: list[_Row], output: Path) -> None:
-    import io
-
-    import numpy as np
-
-    from edgeinfer.base.plan import write_file
-    from edgeinfer.evaluate.judge import real_outputs
-
-    arrays: dict[str, Any] = {
-        "plane": np.concatenate([np.full(len(r.tags.hits), i) for i, r in enumerate(rows)]),
-        "wire": np.concatenate([row.tags.hits[:, 0] for row in rows]),
-        "pixel": np.concatenate([row.tags.hits[:, 1] for row in rows]),
-    }
-    raw = {}
-    for made in program.outputs:
-        parts = [row.tags.tagged.outputs[made.name] for row in rows]
-        raw[made.name] = np.concatenate(parts)
-    stream = io.BytesIO()
-    found = {**arrays, **real_outputs(program, raw)}
-    np.savez_compressed(stream, **found)
-    write_file(output, stream.getvalue())
-
-
-def _document(program: Program, rows: list[_Row], output: Path | None) -> dict[str, Any]:
-    return {
-        "model": program.name,
-        "program": program.digest,
-        "planes": [
-            {
-                "name": row.name,
-                "hits": len(row.tags.hits),
-                "occupancy": row.tags.occupancy,
-                "seconds": row.seconds,
-                "macs": row.tags.tagged.macs,
-                "macs_patch_by_patch": row.tags.tagged.macs_dense,
-                "checked_one_by_one": row.checked,
-            }
-            for row in rows
-        ],
-        "output": None if output is None else str(output),
-    }
-
-
-def _sentences(document: dict[str, Any]) -> list[str]:
-    lines = []
-    for plane in document["planes"]:
-        saving = plane["macs_patch_by_patch"] / max(plane["macs"], 1)
-        how = f"{saving:.1f} times fewer multiply-accumulates than patch by patch"
-        if saving <= 1:
-            how = "patch by patch"
-        tried = plane["checked_one_by_one"]
-        also = f"; {tried} checked one by one, identical" if tried else ""
-        lines.append(
-            f"{plane['name']}: {plane['hits']:,} hits ({plane['occupancy']:.2%} of the pixels), "
-            f"{plane['seconds']:.2f} s, {how}{also}"
-        )
-    return [*lines, *([f"written   {document['output']}"] if document["output"] else [])]
+        cut = self.cut if isinstance(self.cut, Cut) else None
+        for plane in planes:
+            check_plane(self.program, cut, plane, self.settings)
+            yield plane

@@ -6,11 +6,16 @@ from __future__ import annotations
 
 import json as json_text
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import TYPE_CHECKING, Annotated, Literal
 
 from cyclopts import Parameter
 
 from edgeinfer.cli.terminal import answer
+from edgeinfer.cli.verbs import BatchAxis, axis_of_word
+
+if TYPE_CHECKING:
+    from edgeinfer.run.export import ExportResult
+    from edgeinfer.serve.triton_repository import RepositoryExport
 
 Json = Annotated[
     bool, Parameter(negative="", help="print the result as JSON on stdout, and nothing else")
@@ -21,19 +26,27 @@ def export(
     source: Annotated[Path, Parameter(help="a run folder that compile has made, or a model")],
     /,
     *,
-    output: Annotated[Path, Parameter(name=["--output", "-o"], help="the file, F.onnx")],
+    output: Annotated[Path, Parameter(name=["--output", "-o"], help="F.onnx; a folder for triton")],
     format: Annotated[  # the option's name
-        Literal["qonnx", "qdq", "integer-onnx"],
+        Literal["qonnx", "qdq", "integer-onnx", "triton"],
         Parameter(
-            help="qonnx: Quant nodes; qdq: QuantizeLinear pairs; integer-onnx: integers only"
+            help="qonnx: Quant nodes; qdq: QuantizeLinear pairs; integer-onnx: integers only; "
+            "triton: the latter in a model repository"
         ),
     ],
+    batch_axis: BatchAxis = "0",
     json: Json = False,
 ) -> None:
     """Write the integer network as ONNX, with what its numbers mean inside the file."""
-    from edgeinfer.export.onnx_files import OnnxFormat
-    from edgeinfer.run.export import export as exported
+    found: ExportResult | RepositoryExport
+    if format == "triton":
+        from edgeinfer.serve.triton_repository import write_repository
 
-    found = exported(source, OnnxFormat(format), output)
+        found = write_repository(source, output, axis_of_word(batch_axis))
+    else:
+        from edgeinfer.export.onnx_files import OnnxFormat
+        from edgeinfer.run.export import export as exported
+
+        found = exported(source, OnnxFormat(format), output, axis_of_word(batch_axis))
     lines = [found.sentence(), *(f"finding   {finding}" for finding in found.findings)]
     answer(json_text.dumps(found.as_dict(), indent=2), lines, as_json=json)

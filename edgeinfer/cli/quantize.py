@@ -6,6 +6,7 @@ widths are worth their cost."""
 from __future__ import annotations
 
 import json as json_text
+from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
 from typing import Annotated, Any, Literal
@@ -23,6 +24,8 @@ from edgeinfer.cli.verbs import (
     axis_of_word,
     figures,
 )
+from edgeinfer.precision.learned.front import Bounds, read_bounds
+from edgeinfer.precision.learned.settings import LearnedSettings
 from edgeinfer.precision.qat.settings import QatSettings
 
 BITS = 8
@@ -33,6 +36,14 @@ FRONT_SHOWN = 12
 Method = Annotated[
     Literal["ptq", "qat"],
     Parameter(help="ptq: formats from data, weights adapted to them; qat: weights trained as well"),
+]
+QuantizeMethod = Annotated[
+    Literal["ptq", "qat", "learned"],
+    Parameter(
+        help="ptq: formats from data, weights adapted to them; qat: weights trained as well; "
+        "learned: a width for each weight and activation trained too, a front of networks in a "
+        "folder"
+    ),
 ]
 ValidationData = Annotated[
     Path | None, Parameter(help="samples like --data, used only to judge the result")
@@ -47,13 +58,18 @@ def quantize(
     /,
     *,
     output: Annotated[
-        Path, Parameter(name=["--output", "-o"], help="q.keras (a QKeras model) or recipe.toml")
+        Path,
+        Parameter(
+            name=["--output", "-o"], help="q.keras (a QKeras model), recipe.toml, or a folder"
+        ),
     ],
-    bits: Annotated[int, Parameter(help="width of weights and activations, 2 to 24")] = BITS,
+    bits: Annotated[
+        int | None, Parameter(help="width of weights and activations, 2 to 24; 8 by default")
+    ] = None,
     input_bits: Annotated[
         int | None, Parameter(help="width of the inputs; the default is that of --bits")
     ] = None,
-    method: Method = "ptq",
+    method: QuantizeMethod = "ptq",
     calibration: Annotated[
         Literal["outputs", "minmax", "percentile", "mse"],
         Parameter(
@@ -76,6 +92,15 @@ def quantize(
         ),
     ] = False,
     training: Annotated[QatSettings | None, Parameter(name="*")] = None,
+    learned: Annotated[LearnedSettings | None, Parameter(name="*")] = None,
+    at_most: Annotated[
+        list[str] | None,
+        Parameter(negative="", help="of --method learned: choose a network with lut=2000 or fewer"),
+    ] = None,
+    at_least: Annotated[
+        list[str] | None,
+        Parameter(negative="", help="of --method learned: choose the cheapest with auc=0.93"),
+    ] = None,
     json: Json = False,
 ) -> None:
     """Choose a number format for every tensor of a model; write a quantized model or a recipe."""
@@ -85,6 +110,40 @@ def quantize(
     from quantization.calibrate import Method as Ranged
 
     asked = training or QatSettings()
+    if method == "learned":
+        from edgeinfer.run.learned import LearnedOrder, learn_widths
+
+        idle = {
+            "--bits": bits, "--input-bits": input_bits, "--percentile": percentile,
+            "--recipe": recipe, "--per-channel": per_channel, "--sensitivity": sensitivity,
+            "--calibration": calibration != "outputs", "--sparsity": asked.sparsity,
+            "--prune-filters": asked.prune_filters,
+        }  # fmt: skip
+        _refuse_beside_learned(idle)
+        bounds = Bounds(
+            read_bounds("--at-most", at_most or ()), read_bounds("--at-least", at_least or ())
+        )
+        front = LearnedOrder(
+            resolve(model),
+            output,
+            learned or LearnedSettings(),
+            asked,
+            bounds,
+            ENTRIES.get(str(model)),
+            data,
+            validation_data,
+            axis_of_word(batch_axis),
+        )
+        import_keras_quietly("Learning widths")
+        with progress() as watcher:
+            document = learn_widths(front, watcher)
+        answer(json_text.dumps(document, indent=2), _learned_lines(document), as_json=json)
+        return
+    if learned is not None or at_most or at_least:
+        raise UsageError(
+            "Points, costs and bounds belong to a front of networks, and none is made.",
+            hint="Add --method learned.",
+        )
     plain = replace(asked, seed=0) == QatSettings()  # a seed is for simulated data as well
     _refuse_idle(None if plain else asked, method)
     if percentile is not None and calibration != "percentile":
@@ -95,7 +154,7 @@ def quantize(
         model=path,
         output=output,
         ptq=PtqSettings(
-            bits,
+            BITS if bits is None else bits,
             Ranged.MINMAX if by_outputs else Ranged(calibration),
             99.9 if percentile is None else percentile,
             per_channel=per_channel,
@@ -112,7 +171,7 @@ def quantize(
         batch_axis=axis_of_word(batch_axis),
     )
     if output.suffix == ".keras" and path.is_file():
-        import_keras_quietly()
+        import_keras_quietly(f"Writing {output.name}")
     with progress() as watcher:
         document = quantize_model(order, watcher)
     answer(json_text.dumps(document, indent=2), _quantized_lines(document), as_json=json)
@@ -159,6 +218,7 @@ def search(
     per_channel: PerChannel = False,
     data: Data = None,
     validation_data: ValidationData = None,
+    batch_axis: BatchAxis = "0",
     training: Annotated[QatSettings | None, Parameter(name="*")] = None,
     json: Json = False,
 ) -> None:
@@ -194,9 +254,10 @@ def search(
         entry=ENTRIES.get(str(model)),
         data=data,
         validation=validation_data,
+        batch_axis=axis_of_word(batch_axis),
     )
     if path.is_file():
-        import_keras_quietly()
+        import_keras_quietly("A search, which writes its models as .keras,")
     with progress() as watcher:
         document = search_model(order, watcher, estimate_on(target, device) if target else None)
     answer(json_text.dumps(document, indent=2), _search_lines(document), as_json=json)
@@ -209,6 +270,30 @@ def _refuse_idle(training: QatSettings | None, method: str) -> None:
             "Epochs, pruning and the like belong to training, and nothing is trained.",
             hint="Add --method qat.",
         )
+
+
+def _refuse_beside_learned(given: Mapping[str, object]) -> None:
+    """Formats are what is learned, so none can be asked for."""
+    idle = [name for name, value in given.items() if value not in (None, False, 0.0)]
+    if idle:
+        raise UsageError(
+            f"--method learned finds widths and zeros by itself, and does nothing with "
+            f"{', '.join(idle)}.",
+            hint="Leave that out, or choose another method.",
+        )
+
+
+def _learned_lines(document: dict[str, Any]) -> list[str]:
+    score = document["objective"]
+    lines = [f"{document['model']}: {score} {document['float_score']:.6g} as floats"]
+    for point in document["points"]:
+        marks = "*" if point["name"] == document["chosen"] else " "
+        marks += "front" if point["name"] in document["front"] else ""
+        costs = ", ".join(f"{name} {value:,.0f}" for name, value in point["costs"].items())
+        lines.append(f"{point['name']} {marks:<7}{score} {point['score']:.6g}: {costs}")
+    lines.append(f"judged    on unseen samples: {figures(document['judged'])}")
+    lines += [f"finding   {finding}" for finding in document["findings"]]
+    return [*lines, f"written   {document['output']}, front.json, front.svg, models"]
 
 
 def _quantized_lines(document: dict[str, Any]) -> list[str]:

@@ -32,6 +32,20 @@ def report(
     ] = None,
     latency_us: Annotated[float | None, Parameter(help="the latency that is fast enough")] = None,
     event: Annotated[int, Parameter(help="inferences of an event, for its time budget")] = 55_000,
+    figures: Annotated[
+        Path | None,
+        Parameter(
+            help="a folder for a paper: each figure as PDF, SVG and PNG, each table as LaTeX and "
+            "CSV, a HEPData submission"
+        ),
+    ] = None,
+    labels: Annotated[
+        str | None,
+        Parameter(
+            help="names of the classes, with commas; of one output among several: OUTPUT=a,b,c; "
+            "may be repeated with semicolons"
+        ),
+    ] = None,
     markdown: MarkdownFile = None,
     junit: JunitFile = None,
     sql: Annotated[
@@ -40,6 +54,10 @@ def report(
     ] = None,
     parquet: Annotated[
         Path | None, Parameter(help="for a study: also write its trials as Parquet")
+    ] = None,
+    optuna: Annotated[
+        Path | None,
+        Parameter(help="for a study: also write its trials for optuna-dashboard, F.db"),
     ] = None,
     json: Json = False,
 ) -> None:
@@ -54,15 +72,17 @@ def report(
     from edgeinfer.run.report import is_result_alone, report_of_result, write_report
 
     if (run / "study.json").is_file():
-        _study(run, sql, parquet, json)
+        _study(run, sql, parquet, optuna, json)
         return
-    if sql is not None or parquet is not None:
-        raise UsageError("--sql and --parquet are for studies.", hint="Name a study's folder.")
+    if sql is not None or parquet is not None or optuna is not None:
+        raise UsageError(
+            "--sql, --parquet and --optuna are for studies.", hint="Name a study's folder."
+        )
     if event < 1:
         raise UsageError(f"An event of {event} inferences is not possible.", hint="Give 1 or more.")
     if latency_us is not None and not latency_us > 0:
         raise UsageError(f"{latency_us:g} µs is not a possible latency.", hint="Give more than 0.")
-    wishes = Wishes(latency_us, event)
+    wishes = Wishes(latency_us, event, labels=_labels(labels))
     if is_result_alone(run):
         if data is not None:
             raise UsageError(
@@ -79,12 +99,31 @@ def report(
         write_file(junit, junit_xml(made.result.model.name, cases_of(made.result)))
     document = text.document(made) | {"output": str(run / "report.html")}
     lines = [*text.lines_of(made), (None, f"written   {run / 'report.html'}")]
+    if figures is not None:
+        from edgeinfer.report.papers.files import paper_files
+
+        plan = paper_files(made)
+        plan.write(figures)
+        lines.append((None, f"written   {len(plan.files)} files in {figures}"))
     answer(json_text.dumps(document, indent=2), lines, as_json=json)
 
 
-def _study(folder: Path, sql: str | None, parquet: Path | None, json: bool) -> None:
+def _labels(words: str | None) -> tuple[tuple[str, tuple[str, ...]], ...]:
+    """Names of classes by output; an output without a name is every output."""
+    found = []
+    for part in (words or "").split(";"):
+        output, _, names = part.rpartition("=")
+        if names.strip():
+            found.append((output.strip(), tuple(name.strip() for name in names.split(","))))
+    return tuple(found)
+
+
+def _study(
+    folder: Path, sql: str | None, parquet: Path | None, optuna: Path | None, json: bool
+) -> None:
     """A study's page, or the answer to a question about it."""
     from edgeinfer.sweep import page
+    from edgeinfer.sweep.optuna_storage import write_storage
 
     held = page.read_study_folder(folder)
     if sql is not None:
@@ -96,6 +135,9 @@ def _study(folder: Path, sql: str | None, parquet: Path | None, json: bool) -> N
     if parquet is not None:
         page.write_parquet(held, parquet)
         written.append(parquet)
+    if optuna is not None:
+        write_storage(held, optuna)
+        written.append(optuna)
     document = {"verdict": page.headline(held), "output": str(folder / page.PAGE)}
     lines = [page.headline(held), *(f"written   {path}" for path in written)]
     answer(json_text.dumps(document, indent=2), lines, as_json=json)

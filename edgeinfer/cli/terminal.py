@@ -10,6 +10,7 @@ import sys
 from collections.abc import Iterator, Sequence
 from typing import Any, TextIO
 
+from edgeinfer.base.extras import require_extra
 from edgeinfer.base.names import printable
 from edgeinfer.run.folder import Progress
 
@@ -56,8 +57,10 @@ def plain_terminal() -> bool:
     return asked or os.environ.get("TERM") == "dumb"
 
 
-def import_keras_quietly() -> None:
-    """Import Keras while nothing reaches stderr: TensorFlow's native code greets everyone there."""
+def import_keras_quietly(doing: str) -> None:
+    """Import Keras while nothing reaches stderr: TensorFlow's native code greets everyone there.
+    An error if it is not installed; `doing` says what needs it."""
+    require_extra("train", doing)
     sys.stderr.flush()
     kept, nothing = os.dup(2), os.open(os.devnull, os.O_WRONLY)
     try:

@@ -5,6 +5,7 @@
 from __future__ import annotations
 
 import json as json_text
+import shlex
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -19,7 +20,7 @@ from edgeinfer.cli.targets import (
     describe_targets,
     options_of_targets,
 )
-from edgeinfer.cli.terminal import answer, progress
+from edgeinfer.cli.terminal import Line, answer, progress
 from edgeinfer.targets.options import COMPILE
 
 if TYPE_CHECKING:
@@ -56,6 +57,12 @@ BatchAxis = Annotated[
     str,
     Parameter(help="which axis of an ONNX file's inputs counts samples, or none if no axis does"),
 ]
+Verbose = Annotated[
+    bool,
+    Parameter(
+        name=["--verbose", "-v"], negative="", help="also show every figure and every finding"
+    ),
+]
 Run = Annotated[Path, Parameter(help="a run folder that compile has made")]
 
 
@@ -77,7 +84,10 @@ def compile_(
     model: ModelFile,
     /,
     *,
-    output: Annotated[Path, Parameter(name=["--output", "-o"], help="the run folder")],
+    output: Annotated[
+        Path | None,
+        Parameter(name=["--output", "-o"], help="the run folder; runs/ and the model's name"),
+    ] = None,
     target: Annotated[
         list[str] | None,
         Parameter(
@@ -101,6 +111,7 @@ def compile_(
     batch_axis: BatchAxis = "0",
     options: Annotated[CompileOptions, Parameter(name="*")] = CompileOptions(),  # noqa: B008
     tools: ToolOptions = ToolOptions(),  # noqa: B008  # immutable
+    verbose: Verbose = False,
     json: Json = False,
 ) -> None:
     """Bring a model to its integer Program and to targets, and try it; what is as before is not
@@ -116,6 +127,7 @@ def compile_(
     axis = axis_of_word(batch_axis)
     path = resolve(model)
     files_of(path)  # what is no model at all leaves no run folder behind
+    output = Path("runs", model.stem) if output is None else output
     simulation = Simulation(str(model)) if is_name(model) else None
     source = DataFile(data) if data is not None else simulation
     with progress() as watcher, open_run(output, watcher, new=True) as folder:
@@ -123,7 +135,7 @@ def compile_(
             folder, path, recipe_path=recipe, data=source, formats=_formats(bits, bits_of),
             targets=targets, tools=order, batch_axis=axis,
         )  # fmt: skip
-    _conclude(result, output, json)
+    _conclude(result, output, as_json=json, verbose=verbose)
 
 
 def axis_of_word(word: str) -> int | None:
@@ -177,6 +189,7 @@ def simulate(
             negative="", help="also run code in the run folder that someone has changed since"
         ),
     ] = False,
+    verbose: Verbose = False,
     json: Json = False,
 ) -> None:
     """Try a run's Program again; exit code 5 if two stages do not agree bit for bit."""
@@ -186,7 +199,7 @@ def simulate(
     stages = _stages(stage)
     with progress() as watcher, open_run(run, watcher, new=False) as folder:
         result = simulate_run(folder, data=data, count=samples, stages=stages, edited=edited)
-    _conclude(result, run, json)
+    _conclude(result, run, as_json=json, verbose=verbose)
 
 
 def explain(run: Run, /, *, json: Json = False) -> None:
@@ -241,11 +254,19 @@ def _stages(text: str) -> tuple[str, ...]:
     return tuple(stage for stage in known if stage in names)
 
 
-def _conclude(result: Result, folder: Path, as_json: bool) -> None:
+def _conclude(result: Result, folder: Path, *, as_json: bool, verbose: bool) -> None:
     """Show a result; an error where stages that must agree do not."""
     from edgeinfer.base.errors import DisagreementError
+    from edgeinfer.report.verdict import verdict_on
 
-    answer(result.to_json(), _result(result, folder), as_json=as_json)
+    program = result.program
+    head = (
+        f"{result.model.name}: {program.ops} ops, {program.parameters:,} parameters, "
+        f"{program.macs:,} multiply-accumulates a sample"
+    )
+    details: list[Line] = [*_details(result)] if verbose or as_json else [*_brief(result, folder)]
+    lines = [head, *details, *verdict_on(result).closing, f"written   {folder / 'result.json'}"]
+    answer(result.to_json(), lines, as_json=as_json)
     for entry in result.disagreements:
         raise DisagreementError(
             f"{folder}: {' and '.join(entry.pair)} do not agree; the first difference is at "
@@ -254,11 +275,20 @@ def _conclude(result: Result, folder: Path, as_json: bool) -> None:
         )
 
 
-def _result(result: Result, folder: Path) -> list[str]:
+def _brief(result: Result, folder: Path) -> list[str]:
+    """What is not as it must be, and where the rest is told."""
+    lines = [_agreement_text(entry, must=True) for entry in result.disagreements]
+    if result.findings:
+        count = len(result.findings)
+        lines.append(
+            f"findings  {count}: see them with -v, or edgeinfer report {shlex.quote(str(folder))}"
+        )
+    return lines
+
+
+def _details(result: Result) -> list[str]:
     program = result.program
     lines = [
-        f"{result.model.name}: {program.ops} ops, {program.parameters:,} parameters, "
-        f"{program.macs:,} multiply-accumulates a sample",
         f"program   {program.digest[:16]}",
         *(f"input     {t.name} {t.type} {_shape(t.shape)}" for t in program.inputs),
         *(f"output    {t.name} {t.type} {_shape(t.shape)}" for t in program.outputs),
@@ -267,10 +297,9 @@ def _result(result: Result, folder: Path) -> list[str]:
         lines.append(_agreement_text(entry, must=entry in result.disagreements))
     for stage, scores in result.accuracy.items():
         shown = {"auc": scores.auc, "accuracy": scores.accuracy, "rms error": scores.rms_error}
-        lines.append(f"{stage:<9} {figures(shown)}")
+        lines.append(f"{stage:<9} {figures(shown)}, {scores.samples:,} samples")
     lines += [_figure(metric) for metric in result.metrics if metric.target and not metric.layer]
-    lines += [f"finding   {finding}" for finding in result.findings]
-    return [*lines, f"written   {folder / 'result.json'}"]
+    return [*lines, *(f"finding   {finding}" for finding in result.findings)]
 
 
 def _agreement_text(entry: Agreement, *, must: bool) -> str:

@@ -67,7 +67,7 @@ def train(
 
     entry = entry_of(name)
     check(output, seed, samples, epochs, minutes)
-    import_keras_quietly()
+    import_keras_quietly("Training")
     with watching(name) as watcher:
         trained = run(
             entry,

@@ -15,10 +15,12 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.lib.stride_tricks import sliding_window_view
 
+from edgeinfer.graph.indexing import IndexingNode, LookNode, ScatterNode
 from edgeinfer.graph.nodes import Floats, Pads, Shape
 from quantization.fixed import Overflow, Quantizer, dequantize, quantize
 
 EXACT = 2.0**53  # steps of a grid that a float64 counts exactly
+HIDDEN = -1e9  # what no softmax counts
 UNIT = 2.0**-52  # more than the relative error of one operation
 
 
@@ -168,6 +170,46 @@ def round_values(x: Enclosure, quantizer: Quantizer) -> Enclosure:
             low = np.where(same, only, np.where(inside, low, least))
             high = np.where(same, only, np.where(inside, high, most))
     return between(low, high, frac)
+
+
+def hide(x: Enclosure, mask: Floats) -> Enclosure:
+    """x where the mask is above zero, far below it elsewhere."""
+    kept = np.broadcast_to(mask > 0, x.centre.shape)
+    radius = None if x.radius is None else np.where(kept, x.radius, 0.0)
+    return Enclosure(np.where(kept, x.centre, HIDDEN), radius)
+
+
+def choose_elements(node: IndexingNode, reads: list[Enclosure]) -> Enclosure:
+    """What a node finds by whole numbers; anything that it could find, where those are not sure."""
+    x = reads[0]
+    if reads[-1].radius is not None:
+        return _any_choice(node, reads)
+    index = [each.centre for each in reads[1:]]
+    value = node.values(x.centre, *index)
+    radius = None if x.radius is None else node.values(x.radius, *index)
+    if not isinstance(node, ScatterNode):
+        return Enclosure(value, radius, x.frac if isinstance(node, LookNode) else 0)
+    places = x.centre.shape[1]
+    return compute_floats(value, radius, x.frac, x.top * places, places)
+
+
+def _any_choice(node: IndexingNode, reads: list[Enclosure]) -> Enclosure:
+    x = reads[0]
+    shape = (len(x.centre), *node.shape_of(*(each.centre.shape[1:] for each in reads)))
+    low, high = (np.broadcast_to(end, shape) for end in _reach_of_choice(node, x))
+    return between(low + np.zeros(shape), high + np.zeros(shape))
+
+
+def _reach_of_choice(node: IndexingNode, x: Enclosure) -> tuple[Floats, Floats]:
+    """The lowest and the highest that may be found."""
+    below, above = np.minimum(x.low, 0.0), np.maximum(x.high, 0.0)
+    match node:
+        case LookNode():
+            return below.min(axis=1, keepdims=True), above.max(axis=1, keepdims=True)
+        case ScatterNode():
+            return below.sum(axis=1, keepdims=True), above.sum(axis=1, keepdims=True)
+        case _:  # the others yield places among the elements of a row
+            return np.zeros(()), np.asarray(float(x.centre.shape[-1] - 1))
 
 
 def unfold_windows(

@@ -52,10 +52,13 @@ class _Walk:
     batch: int
     values: dict[str, Enclosure] = field(default_factory=dict)
 
-    def value_of(self, node: g.Node, inputs: Mapping[str, Floats]) -> Enclosure:
+    def value_of(self, node: g.Node, inputs: Mapping[str, Floats | Enclosure]) -> Enclosure:
         """A node's tensor in its format."""
         if isinstance(node, g.InputNode):
-            exact = Enclosure(np.asarray(inputs[node.name], np.float64))
+            given = inputs[node.name]
+            if not isinstance(given, Enclosure):
+                given = Enclosure(np.asarray(given, np.float64))
+            exact = given
         else:
             exact = self._exact(node)
         out = self.recipe.activation(node.name)
@@ -97,10 +100,14 @@ class _Walk:
                 axis = node.axis % len(self.graph.shapes[node.name]) + 1
                 parts = [self.values[x] for x in node.xs]
                 return bounded.join(parts, lambda arrays: np.concatenate(arrays, axis))
+            case g.ScanNode():
+                return self._scan(node)
             case g.PadNode():
                 return self._pad(node)
             case g.MoveNode():
                 return bounded.move_elements(self.values[node.x], lambda x: _move_elements(node, x))
+            case g.IndexingNode():
+                return bounded.choose_elements(node, [self.values[x] for x in node.reads])
             case _:
                 assert_never(node)
 
@@ -174,8 +181,9 @@ class _Walk:
             )
         if isinstance(index, ops.Requant):
             x = bounded.round_values(x, Quantizer(index.type, index.rounding, index.overflow))
-        if CURVES[function].winds:
-            y = widen(Enclosure(curve(x.centre)), 0.0 if x.radius is None else x.radius)
+        if steepest := CURVES[function].winds:
+            spread = 0.0 if x.radius is None else np.where(x.radius > 0, steepest, 0.0) * x.radius
+            y = widen(Enclosure(curve(x.centre)), spread)
         else:
             y = _turning(x, curve, CURVES[function].turns(*node.parameters))
         error = FUNCTION_ERROR * np.abs(y.centre) + SMALLEST
@@ -189,6 +197,9 @@ class _Walk:
         op, x, axis = self._built(node), self.values[node.x], node.axis
         assert isinstance(op, ops.Softmax)
         axis = axis % len(self.graph.shapes[node.x]) + 1
+        if node.mask is not None:
+            mask = self._ranked(node.mask, len(self.graph.shapes[node.x]))
+            x = bounded.hide(x, mask.centre)
         unit = math.ldexp(1.0, op.exp_shift - self.built[op.x].type.frac)
         half = op.exp_type.lsb / 2
         near = x.low.max(axis, keepdims=True) - x.high
@@ -243,6 +254,27 @@ class _Walk:
                 return _divide(total, np.full((), float(len(xs))))
             case _:
                 assert_never(node.kind)
+
+    def _scan(self, node: g.ScanNode) -> Enclosure:
+        """Step by step; a state is rounded to its format when a step reads it."""
+        names = [given.name for given in node.body.inputs]
+        states = [self.values[x] for x in node.starts]
+        yielded: list[Enclosure] = []
+        for step in range(self.graph.shapes[node.xs[0]][0]):
+            xs = [self._entry(self.values[x], step) for x in node.xs]
+            inputs = dict(zip(names, [*xs, *states], strict=True))
+            walk = _Walk(node.body, self.recipe, self.built, self.batch)
+            for each in node.body.nodes:
+                walk.values[each.name] = walk.value_of(each, inputs)
+            y, *states = [walk.values[tensor] for tensor in node.body.outputs]
+            yielded.append(y)
+        if not node.stacked:
+            return yielded[-1]
+        return bounded.join(yielded, lambda arrays: np.stack(arrays, 1))
+
+    @staticmethod
+    def _entry(x: Enclosure, step: int) -> Enclosure:
+        return bounded.move_elements(x, lambda values: values[:, step])
 
     def _pad(self, node: g.PadNode) -> Enclosure:
         x, value = self.values[node.x], node.value

@@ -17,6 +17,7 @@ from edgeinfer.data.formats.protodune_root import list_planes, read_plane
 from edgeinfer.data.open import DataFormat, open_data
 from edgeinfer.data.stream.batches import BatchStream, StreamSettings
 from edgeinfer.data.stream.thin import READING_BYTES
+from edgeinfer.event.wires import Channels, lay_wires, wrap_wires
 from edgeinfer.lartpc.events import EventSettings, simulate
 
 WIRES, PIXELS = 480, 1000  # of a ProtoDUNE collection plane, six ticks to a pixel
@@ -29,18 +30,22 @@ class WirePlane:
 
     name: str
     adc: NDArray[np.float32]
+    channel_of: NDArray[np.int64] | None = None  # of each wire; None: every wire is its own
 
 
 def simulate_planes(
-    seed: int, count: int, wires: int = WIRES, pixels: int = PIXELS
+    seed: int, count: int, wires: int = WIRES, pixels: int = PIXELS, wrapped_wires: int = 0
 ) -> Iterator[WirePlane]:
-    """Planes of simulated events, one an event."""
-    if min(count, wires, pixels) < 1 or wires * pixels > MOST_PIXELS:
+    """Planes of simulated events, one an event. Their last `wrapped_wires` are the first ones
+    again: wires that return on the other face."""
+    if min(count, wires, pixels) < 1 or wrapped_wires < 0 or wires * pixels > MOST_PIXELS:
         raise UsageError(f"{count} planes of {wires} x {pixels} cannot be simulated.")
     children = np.random.SeedSequence(seed).spawn(count)
     settings = plane_settings(wires, pixels)
     for number, child in enumerate(children):
-        yield WirePlane(f"simulated {number}", simulate(child, 1, settings).adc[0])
+        adc = simulate(child, 1, settings).adc[0]
+        read, channel_of = wrap_wires(adc, wrapped_wires)
+        yield WirePlane(f"simulated {number}", read, channel_of if wrapped_wires else None)
 
 
 def plane_settings(wires: int, pixels: int) -> EventSettings:
@@ -52,9 +57,19 @@ def plane_settings(wires: int, pixels: int) -> EventSettings:
     return replace(small, wires=wires, pixels=pixels, primaries=primaries)
 
 
-def of_data(path: Path) -> Iterator[WirePlane]:
+def of_data(path: Path, channel_of: Channels | None = None) -> Iterator[WirePlane]:
+    """Every plane of a file; one at a time. With a map of wires, the file's rows are channels, and
+    the plane has each at every wire that shows it."""
+    for plane in _of_file(path):
+        if channel_of is None:
+            yield plane
+        else:
+            yield WirePlane(plane.name, lay_wires(plane.adc, channel_of, plane.name), channel_of)
+
+
+def _of_file(path: Path) -> Iterator[WirePlane]:
     """Every plane of a ProtoDUNE training dump, or of the only column of planes (wires, pixels) in
-    any other file; one at a time."""
+    any other file."""
     data = open_data(path)
     if data.format is DataFormat.PROTODUNE:
         for file in data.files:

@@ -1,21 +1,29 @@
 # SPDX-License-Identifier: Apache-2.0
 # SPDX-FileCopyrightText: The edgeinfer authors
-"""A tagger at every hit of a wire plane."""
+"""A tagger at many places of one picture: patch by patch, or with what patches share.
+
+Both yield the same integers. Everything is compiled once and may be used by several threads.
+"""
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import dataclass
 from enum import StrEnum
-from typing import assert_never
 
 import numpy as np
 from numpy.typing import NDArray
 
 from edgeinfer.base.errors import UsageError
-from edgeinfer.event.footprint import PatchOutputs, Split, split, tag_each, tag_touched
+from edgeinfer.event.places import SharedPart, build_shared_part, empty_row, fill_places
+from edgeinfer.event.prefix import Cut, Obstacle, cut_program
+from edgeinfer.event.units import UnitPlane, Units, add_up, build_units, spread_units
+from edgeinfer.ir.engine.engine import Engine
 from edgeinfer.ir.program import Program
-from edgeinfer.lartpc.patches import Scaling, scale
-from quantization.fixed import Ints, Quantizer, quantize
+from quantization.fixed import Ints
+
+CHUNK = 1024  # patches whose sums stay in the caches while the weights stream past
+CHUNK_VALUES = 1 << 25  # of places that are copied side by side for whole patches
 
 
 class Way(StrEnum):
@@ -27,99 +35,122 @@ class Way(StrEnum):
 
 
 @dataclass(frozen=True, slots=True)
-class PlaneSettings:
-    """What counts as charge, and how ADC counts become the network's input."""
+class PatchOutputs:
+    """Raw outputs for each patch, and the multiply-accumulates spent on them."""
 
-    threshold_adc: float = 4.0  # pixels below are set to zero, pixels from here on are hits
-    scaling: Scaling = "unit"
-    way: Way = Way.AUTO
+    outputs: dict[str, Ints]
+    macs: int
 
 
 @dataclass(frozen=True, slots=True)
-class PlaneTags:
-    """The hits of a plane as (wire, pixel), the raw outputs at each, and the work done."""
+class Tagger:
+    """A network, ready to be evaluated at many places of a picture."""
 
-    hits: NDArray[np.intp]
-    tagged: PatchOutputs
-    occupancy: float  # share of the plane's pixels that are hits
-    shared: bool  # evaluated by footprint, not patch by patch
+    program: Program
+    shared: SharedPart | None  # None: patch by patch
+    units: Units | None  # None: the places of each patch go to `tail` one by one
+    tail: Engine
 
-
-def tag_plane(program: Program, adc: NDArray[np.float32], settings: PlaneSettings) -> PlaneTags:
-    """Evaluate the tagger centred on each hit of one plane (wires, pixels). Beyond the plane's
-    edge there is no charge."""
-    hits, picture = _prepare_plane(program, adc, settings)
-    cut = _cut(program, settings.way)
-    tagged = tag_touched(cut, picture, hits) if cut else tag_each(program, picture, hits)
-    return PlaneTags(hits, tagged, len(hits) / adc.size, cut is not None)
-
-
-def _prepare_plane(
-    program: Program, adc: NDArray[np.float32], settings: PlaneSettings
-) -> tuple[NDArray[np.intp], Ints]:
-    """The hits, and the plane as raw integers with a margin of half a patch."""
-    height, width = patch_of(program)
-    charged = adc >= settings.threshold_adc
-    raw = raw_picture(program, np.where(charged, adc, np.float32(0.0)), settings.scaling)
-    margin = ((height // 2, height - height // 2), (width // 2, width - width // 2), (0, 0))
-    picture = np.pad(raw, margin)  # so that a hit's patch begins at the hit's own coordinates
-    return np.argwhere(charged), picture
+    @property
+    def chunk(self) -> int:
+        """Patches to evaluate at once."""
+        if self.units is not None:
+            return CHUNK
+        height, width, channels = self.tail.program.inputs[0].shape
+        return max(1, min(CHUNK, CHUNK_VALUES // (height * width * channels)))
 
 
-def _cut(program: Program, way: Way) -> Split | None:
-    """How the network is cut for its footprint; None where patches are evaluated one by one."""
-    match way:
-        case Way.PATCHES:
-            return None
-        case Way.AUTO:
-            return split(program)
-        case Way.FOOTPRINT:
-            cut = split(program)
-            if cut is None:
-                raise UsageError(
-                    f"The patches of {program.name} share nothing: it does not begin with one "
-                    "valid convolution, element-wise ops and a dense layer.",
-                    hint="Use --way patches.",
-                )
-            return cut
-        case _:
-            assert_never(way)
-
-
-def check_hits(
-    program: Program,
-    adc: NDArray[np.float32],
-    settings: PlaneSettings,
-    tags: PlaneTags,
-    count: int,
-) -> tuple[int, int]:
-    """Of up to `count` hits, evenly spread, evaluated one by one: how many differ, how many were
-    tried."""
-    chosen = np.linspace(0, len(tags.hits) - 1, min(count, len(tags.hits))).astype(int)
-    if not chosen.size:
-        return 0, 0
-    hits, picture = _prepare_plane(program, adc, settings)
-    each = tag_each(program, picture, hits[chosen]).outputs
-    differ = np.zeros(chosen.size, np.bool_)
-    for name, values in each.items():
-        other = tags.tagged.outputs[name][chosen]
-        differ |= (other != values).reshape(chosen.size, -1).any(axis=1)
-    return int(differ.sum()), chosen.size
-
-
-def patch_of(program: Program) -> tuple[int, int]:
-    """Height and width of the patch that a tagger looks at."""
-    if len(program.inputs) != 1 or len(program.inputs[0].shape) != 3:
+def choose_cut(program: Program, way: Way) -> Cut | Obstacle:
+    """How the network is cut, or why it is not; a footprint that does not exist is refused."""
+    if way is Way.PATCHES:
+        return Obstacle("it was asked for")
+    cut = cut_program(program)
+    if way is Way.FOOTPRINT and isinstance(cut, Obstacle):
         raise UsageError(
-            f"{program.name} is not a tagger of patches: it needs one picture as input."
+            f"The patches of {program.name} share nothing: {cut.reason}.",
+            hint="Use --way patches.",
         )
-    height, width, channels = program.inputs[0].shape
-    if channels != 1:
-        raise UsageError(f"{program.name} looks at {channels} channels; a plane has one.")
-    return height, width
+    return cut
 
 
-def raw_picture(program: Program, adc: NDArray[np.float32], scaling: Scaling) -> Ints:
-    """ADC counts as raw integers of the program's input: (wires, pixels, 1). No charge is zero."""
-    scaled = scale(adc, scaling).astype(np.float64)
-    return quantize(scaled, Quantizer(program.inputs[0].type))[..., None]
+def build_tagger(program: Program, cut: Cut | Obstacle) -> Tagger:
+    """Compile everything, once."""
+    if isinstance(cut, Obstacle):
+        return Tagger(program, None, None, Engine(program, threads=1))
+    shared = build_shared_part(cut)
+    if cut.first is None:
+        return Tagger(program, shared, None, Engine(cut.tail, threads=1))
+    units = build_units(cut, cut.first, empty_row(shared))
+    return Tagger(program, shared, units, Engine(cut.tail, threads=1, batch=CHUNK))
+
+
+@dataclass(frozen=True, slots=True)
+class PreparedPicture:
+    """A picture, and what patches share of it."""
+
+    picture: Ints
+    table: NDArray[np.integer] | None
+    row_of: NDArray[np.int32] | None
+    plane: UnitPlane | None
+    macs: int
+
+
+def prepare_picture(tagger: Tagger, picture: Ints) -> PreparedPicture:
+    """The shared part, once for the whole picture (rows, columns, channels) of raw integers."""
+    if tagger.shared is None:
+        return PreparedPicture(picture, None, None, None, 0)
+    field = fill_places(tagger.shared, picture)
+    plane = None if tagger.units is None else spread_units(tagger.units, field)
+    return PreparedPicture(picture, field.table, field.row_of, plane, field.macs)
+
+
+def tag_chunk(tagger: Tagger, prepared: PreparedPicture, corners: NDArray[np.intp]) -> PatchOutputs:
+    """Outputs for patches whose upper left corners are given; the picture holds them wholly."""
+    tail = tagger.tail
+    source = tail.program.inputs[0]
+    spent = len(corners) * tail.program.macs
+    if tagger.units is not None and prepared.plane is not None:
+        sums, macs = add_up(tagger.units, prepared.plane, corners)
+        given = sums.reshape(-1, *source.shape)
+        return PatchOutputs(tail.run({source.name: given}), spent + macs)
+    if tagger.shared is not None and prepared.table is not None and prepared.row_of is not None:
+        cut = tagger.shared.cut
+        rows = patches_of(prepared.row_of, corners, cut.places, cut.step)
+        seen = prepared.table.take(rows, axis=0)
+    else:
+        seen = patches_of(prepared.picture, corners, source.shape[:2])
+    return PatchOutputs(tail.run({source.name: seen}), spent)
+
+
+def chunks_of(tagger: Tagger, corners: NDArray[np.intp]) -> Iterator[NDArray[np.intp]]:
+    """The corners in parts; one that is empty where there is none."""
+    for start in range(0, max(len(corners), 1), tagger.chunk):
+        yield corners[start : start + tagger.chunk]
+
+
+def join_outputs(prepared_macs: int, parts: list[PatchOutputs]) -> PatchOutputs:
+    """The parts one after the other."""
+    names = parts[0].outputs
+    outputs = {name: np.concatenate([part.outputs[name] for part in parts]) for name in names}
+    return PatchOutputs(outputs, prepared_macs + sum(part.macs for part in parts))
+
+
+def tag_corners(tagger: Tagger, picture: Ints, corners: NDArray[np.intp]) -> PatchOutputs:
+    """Outputs for patches whose upper left corners are given, on one processor."""
+    prepared = prepare_picture(tagger, picture)
+    parts = [tag_chunk(tagger, prepared, here) for here in chunks_of(tagger, corners)]
+    return join_outputs(prepared.macs, parts)
+
+
+def patches_of(
+    picture: NDArray[np.integer],
+    corners: NDArray[np.intp],
+    patch: tuple[int, ...],
+    step: tuple[int, int] = (1, 1),
+) -> NDArray[np.integer]:
+    """The patches (n, height, width, ...) whose upper left corners are given, pixels `step` apart;
+    the picture must hold them wholly."""
+    rows, columns = (np.arange(n) * apart for n, apart in zip(patch, step, strict=True))
+    y = corners[:, 0, None, None] + rows[None, :, None]
+    x = corners[:, 1, None, None] + columns[None, None, :]
+    return np.asarray(picture[y, x])

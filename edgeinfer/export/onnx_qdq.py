@@ -25,6 +25,7 @@ from edgeinfer.export.onnx_values import (
 from edgeinfer.ir.engine.choice import OpArithmetic
 from edgeinfer.ir.engine.emit import Emitter
 from edgeinfer.ir.engine.extremes import clip
+from edgeinfer.ir.engine.onnx_builder import OnnxBuilder
 from edgeinfer.ir.engine.values import CarriedTensor, Carrier, cast_to, lay_out, rescale
 from edgeinfer.ir.engine.window import NATIVE_RANKS
 from edgeinfer.ir.ops import Conv, Dense, Input, Op, Requant
@@ -134,7 +135,7 @@ class QdqEmitter(ValueEmitter):
 def write_model(program: Program) -> bytes:
     """The file's bytes."""
     folded = fold_constants(program)
-    emitter = QdqEmitter(state_of(folded), exponents_of(folded), {})
+    emitter = QdqEmitter(state_of(folded), exponents_of(folded), {}, OnnxBuilder())
     emitter.findings.append(ADVICE)
     emitting(folded, emitter, NAME)
     return file_of(folded, program, emitter, NAME, opset=emitter.opset)

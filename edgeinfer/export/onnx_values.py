@@ -32,7 +32,7 @@ from edgeinfer.ir.engine.values import (
     rescale,
 )
 from edgeinfer.ir.engine.window import onnx_pads
-from edgeinfer.ir.ops import Clip, Constant, Conv, Input, Op, inputs_of
+from edgeinfer.ir.ops import Clip, Constant, Conv, Input, Op, Scan, inputs_of
 from edgeinfer.ir.program import Program
 
 FLOAT32_BITS = 24
@@ -111,6 +111,8 @@ class ValueEmitter(Emitter, ABC):
 
     def emit_op(self, op: Op, arithmetic: OpArithmetic) -> CarriedTensor:
         """As the engine's, but for a rectifier's name, and limits that are kept as they are."""
+        if isinstance(op, Scan):
+            raise NotCarriedError("its body would be a graph of its own; integer-onnx has loops")
         if not isinstance(op, Clip):
             return Emitter.emit_op(self, op, arithmetic)
         x = self.read(op.x, arithmetic.carrier)

@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import Any
 
 from edgeinfer.base.errors import InputError, ToolFailedError
+from edgeinfer.base.extras import require_extra
 from edgeinfer.export.qkeras_checks import refuse_inexpressible
 from edgeinfer.graph.nodes import Graph
 from edgeinfer.ir.lower import lower
@@ -46,6 +47,7 @@ def draw(graph: Graph, recipe: Recipe) -> KerasTensors:
     """Every tensor of the network in QKeras; one error that lists all for which it has no equal."""
     lowered = lower(graph, recipe)
     refuse_inexpressible(lowered.graph, lowered.recipe)
+    require_extra("train", "A QKeras model")
     from edgeinfer.export.qkeras_layers import Layers
 
     layers = Layers(lowered.graph, lowered.recipe)

@@ -23,6 +23,7 @@ from edgeinfer.graph.nodes import (
     Floats,
     Function,
     Graph,
+    IndexingNode,
     InputNode,
     MergeKind,
     MergeNode,
@@ -34,14 +35,15 @@ from edgeinfer.graph.nodes import (
     PoolNodeKind,
     PReluNode,
     ReshapeNode,
+    ScanNode,
     Shape,
     SliceNode,
     SoftmaxNode,
     TransposeNode,
     UpsampleNode,
-    same_pads,
     weights_of,
 )
+from edgeinfer.graph.windows import same_pads
 from quantization.fixed import Fixed, Quantizer
 from quantization.recipe import Recipe
 
@@ -90,15 +92,10 @@ def _format_offences(graph: Graph, recipe: Recipe) -> Iterator[Offence]:
 def layer_obstacle(node: Node, graph: Graph, quantizer: Quantizer | None) -> str | None:
     """Why Keras has no layer of this meaning; None where it has one."""
     match node:
-        case (
-            InputNode()
-            | DenseNode()
-            | ReshapeNode()
-            | TransposeNode()
-            | SoftmaxNode()
-            | ConcatNode()
-        ):
+        case InputNode() | DenseNode() | ReshapeNode() | TransposeNode() | ConcatNode():
             return None
+        case SoftmaxNode():
+            return None if node.mask is None else "a softmax with a mask is no layer of QKeras"
         case ConstantNode():
             return "Keras layers hold no constant tensors"
         case ConvNode():
@@ -134,10 +131,16 @@ def layer_obstacle(node: Node, graph: Graph, quantizer: Quantizer | None) -> str
             return None
         case MoveNode():
             return "Keras has no layer that moves elements so"
+        case IndexingNode():
+            return "Keras has no layer that finds elements by computed numbers"
         case MergeNode():
             if node.kind is MergeKind.SUBTRACT and len(node.xs) != 2:
                 return f"Keras subtracts two tensors, not {len(node.xs)}"
             return None
+        case ScanNode():
+            return (
+                "recurrences are not written as layers; write a recipe (-o F.toml) in their stead"
+            )
         case _:
             assert_never(node)
 

@@ -24,6 +24,7 @@ from edgeinfer.graph.nodes import (
     ConvNode,
     DenseNode,
     Graph,
+    IndexingNode,
     InputNode,
     MergeKind,
     MergeNode,
@@ -35,6 +36,7 @@ from edgeinfer.graph.nodes import (
     PoolNodeKind,
     PReluNode,
     ReshapeNode,
+    ScanNode,
     SliceNode,
     SoftmaxNode,
     TransposeNode,
@@ -151,7 +153,7 @@ class Layers:
             case ConcatNode():
                 axis = node.axis + 1 if node.axis >= 0 else node.axis
                 return kl.Concatenate(axis=axis, name=name)([self._x(x) for x in node.xs])
-            case InputNode() | ConstantNode() | MoveNode():
+            case InputNode() | ConstantNode() | MoveNode() | ScanNode() | IndexingNode():
                 raise AssertionError(node)  # made elsewhere, or refused before
             case _:
                 assert_never(node)

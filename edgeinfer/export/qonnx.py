@@ -25,6 +25,7 @@ from edgeinfer.export.onnx_values import (
 from edgeinfer.export.qonnx_tables import function_of
 from edgeinfer.ir.engine.choice import OpArithmetic
 from edgeinfer.ir.engine.elementwise import prelu
+from edgeinfer.ir.engine.onnx_builder import OnnxBuilder
 from edgeinfer.ir.engine.values import CarriedTensor, Carrier, cast_to, lay_out, parameter
 from edgeinfer.ir.engine.window import NATIVE_RANKS, onnx_pads
 from edgeinfer.ir.ops import (
@@ -250,7 +251,7 @@ class QonnxEmitter(ValueEmitter):
 def write_model(program: Program) -> tuple[bytes, list[str]]:
     """The file's bytes, and what to know about them. Its batch is 1, as QONNX tools want it."""
     folded = fold_constants(program)
-    emitter = QonnxEmitter(state_of(folded), exponents_of(folded), {})
+    emitter = QonnxEmitter(state_of(folded), exponents_of(folded), {}, OnnxBuilder())
     emitting(folded, emitter, NAME)
     hosts = {}
     for output in folded.outputs:

@@ -14,6 +14,7 @@ from typing import Protocol
 
 from edgeinfer.graph.nodes import (
     ActivationNode,
+    ConcatNode,
     DenseNode,
     Floats,
     Function,
@@ -139,6 +140,7 @@ def attend(
     projections: tuple[Projection, Projection, Projection],
     heads: int,
     key_heads: int,
+    mask: str | None = None,
 ) -> str:
     """softmax(q k) v for every head, as (places, heads x size): q, k and v are projections.
 
@@ -155,16 +157,46 @@ def attend(
             strict=True,
         )
     )
-    if key_heads != heads:  # the heads that share a key are further rows of one product
-        asked = _share_heads(site, asked, key_heads)
-    scores = multiply_rows(site, asked, known, "scores")
-    weights = site.add(SoftmaxNode(site.name("weights"), scores))
-    columns = transpose(site, told, (0, 2, 1), "value_columns")
-    mixed = multiply_rows(site, weights, columns, "mixed")
-    places, size = site.shape(query)[0], site.shape(mixed)[-1]
-    mixed = reshape(site, mixed, (heads, places, size), "mixed_heads")
+    mixed = weigh_values(site, asked, known, told, mask)
+    heads, places, size = site.shape(mixed)
     joined = transpose(site, mixed, (1, 0, 2), "by_place")
     return reshape(site, joined, (places, heads * size), "joined")
+
+
+def weigh_values(
+    site: LayerSite,
+    asked: str,
+    known: str,
+    told: str,
+    mask: str | None = None,
+    bias: str | None = None,
+) -> str:
+    """softmax(asked known) told for every head: (heads, places, size of a value).
+
+    asked: (heads, places, size); known and told: (key heads, other places, size), each of whose
+    heads serves as many of the asked. mask, and bias, which is added to the scores: (places, other
+    places), for each head or for all.
+    """
+    heads, places, _ = site.shape(asked)
+    key_heads = site.shape(known)[0]
+    if key_heads != heads:  # the heads that share a key are further rows of one product
+        asked = _share_heads(site, asked, key_heads)
+        mask, bias = (
+            None if each is None else _share_mask(site, each, heads, key_heads)
+            for each in (mask, bias)
+        )
+    scores = multiply_rows(site, asked, known, "scores")
+    if bias is not None:
+        scores = site.add(MergeNode(site.name("biased"), (scores, bias), MergeKind.ADD))
+    weights = weigh_rows(site, scores, mask)
+    columns = transpose(site, told, (0, 2, 1), "value_columns")
+    mixed = multiply_rows(site, weights, columns, "mixed")
+    return reshape(site, mixed, (heads, places, site.shape(mixed)[-1]), "mixed_heads")
+
+
+def weigh_rows(site: LayerSite, scores: str, mask: str | None) -> str:
+    """The softmax of each row of scores."""
+    return site.add(SoftmaxNode(site.name("weights"), scores, -1, mask))
 
 
 def _split_heads(site: LayerSite, x: str, projection: Projection, heads: int, label: str) -> str:
@@ -179,3 +211,13 @@ def _split_heads(site: LayerSite, x: str, projection: Projection, heads: int, la
 def _share_heads(site: LayerSite, asked: str, key_heads: int) -> str:
     heads, places, size = site.shape(asked)
     return reshape(site, asked, (key_heads, heads // key_heads * places, size), "query_groups")
+
+
+def _share_mask(site: LayerSite, mask: str, heads: int, key_heads: int) -> str:
+    """The mask for every key head's rows: those of each head of the query that it serves."""
+    *lead, places, others = site.shape(mask)
+    shared = heads // key_heads
+    if lead and lead[0] == heads:
+        return reshape(site, mask, (key_heads, shared * places, others), "mask_groups")
+    flat = reshape(site, mask, (places, others), "mask_rows")
+    return site.add(ConcatNode(site.name("mask_groups"), (flat,) * shared, 0))

@@ -19,9 +19,12 @@ from edgeinfer.graph.nodes import (
     DenseNode,
     Floats,
     Graph,
+    IndexingNode,
     InputNode,
     MergeNode,
     Node,
+    ScanNode,
+    SoftmaxNode,
     inputs_of,
 )
 
@@ -91,4 +94,12 @@ def rewire_node(node: Node, renamed: dict[str, str]) -> Node:
         return node
     if isinstance(node, MergeNode | ConcatNode):
         return replace(node, xs=tuple(renamed.get(x, x) for x in node.xs))
+    if isinstance(node, ScanNode):
+        xs, starts = (tuple(renamed.get(x, x) for x in read) for read in (node.xs, node.starts))
+        return replace(node, xs=xs, starts=starts)
+    if isinstance(node, IndexingNode):
+        return replace(node, **node.renamed(*(renamed.get(x, x) for x in node.reads)))
+    if isinstance(node, SoftmaxNode) and node.mask is not None:
+        mask = renamed.get(node.mask, node.mask)
+        return replace(node, x=renamed.get(node.x, node.x), mask=mask)
     return replace(node, x=renamed[inputs_of(node)[0]])

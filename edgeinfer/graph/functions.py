@@ -55,6 +55,7 @@ class Function(StrEnum):
     POWER = "power"  # parameters: (exponent,)
     SIN = "sin"
     COS = "cos"
+    TAN = "tan"
     ASIN = "asin"
     ACOS = "acos"
     ATAN = "atan"
@@ -90,7 +91,8 @@ class TabulatedFunction:
     """A function that a table holds: its values, and where it stops rising or falling.
 
     operator: ONNX's own, if one operator computes it; its attributes are the parameters.
-    domain: where it has a value. winds: it turns again and again, with slopes of at most 1.
+    domain: where it has a value. winds: how steep it is at most, if it turns or jumps again and
+    again.
     """
 
     values: Callable[..., Floats]  # of x and the parameters
@@ -98,7 +100,7 @@ class TabulatedFunction:
     attributes: tuple[str, ...] = ()
     turns: Callable[..., tuple[float, ...]] = _no_turns  # of the parameters, in order
     domain: Callable[..., tuple[float, float]] = _everywhere  # of the parameters
-    winds: bool = False
+    winds: float = 0.0
 
 
 def _sigmoid(x: Floats) -> Floats:
@@ -201,8 +203,9 @@ CURVES: dict[Function, TabulatedFunction] = {
         np.reciprocal, "Reciprocal", turns=lambda: (_before(0.0), 0.0)
     ),
     Function.POWER: TabulatedFunction(np.power, turns=_power_turns, domain=_power_domain),
-    Function.SIN: TabulatedFunction(np.sin, "Sin", winds=True),
-    Function.COS: TabulatedFunction(np.cos, "Cos", winds=True),
+    Function.SIN: TabulatedFunction(np.sin, "Sin", winds=1.0),
+    Function.COS: TabulatedFunction(np.cos, "Cos", winds=1.0),
+    Function.TAN: TabulatedFunction(np.tan, "Tan", winds=np.inf),
     Function.ASIN: TabulatedFunction(np.arcsin, "Asin", domain=lambda: (-1.0, 1.0)),
     Function.ACOS: TabulatedFunction(np.arccos, "Acos", domain=lambda: (-1.0, 1.0)),
     Function.ATAN: TabulatedFunction(np.arctan, "Atan"),

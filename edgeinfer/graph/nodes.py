@@ -20,8 +20,13 @@ import numpy as np
 from numpy.typing import NDArray
 
 from edgeinfer.base.errors import ModelError
-from edgeinfer.graph import moves
+from edgeinfer.graph import indexing, moves
 from edgeinfer.graph.functions import Function as Function
+from edgeinfer.graph.indexing import IndexedNode as IndexedNode
+from edgeinfer.graph.indexing import IndexingNode as IndexingNode
+from edgeinfer.graph.indexing import LookNode as LookNode
+from edgeinfer.graph.indexing import RankNode as RankNode
+from edgeinfer.graph.indexing import ScatterNode as ScatterNode
 from edgeinfer.graph.moves import FlipNode as FlipNode
 from edgeinfer.graph.moves import MoveNode as MoveNode
 from edgeinfer.graph.moves import PadNode as PadNode
@@ -29,8 +34,8 @@ from edgeinfer.graph.moves import ReshapeNode as ReshapeNode
 from edgeinfer.graph.moves import SliceNode as SliceNode
 from edgeinfer.graph.moves import TransposeNode as TransposeNode
 from edgeinfer.graph.moves import UpsampleNode as UpsampleNode
+from edgeinfer.graph.windows import MOST_ELEMENTS, count_windows, dilate_window
 
-MOST_ELEMENTS = 1 << 25  # of one tensor of one sample: every stage holds some copies of it
 MOST_ELEMENTS_IN_ALL = 1 << 28  # of all tensors of one sample: the interpreter holds them all
 
 Floats = NDArray[np.float64]
@@ -159,11 +164,16 @@ class PReluNode:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class SoftmaxNode:
-    """exp(x) / sum exp(x) over one axis (counted without the batch)."""
+    """exp(x) / sum exp(x) over one axis (counted without the batch).
+
+    mask: a tensor that broadcasts against x. Where it is not above zero, x counts nothing; where
+    that is so all along the axis, all elements count alike.
+    """
 
     name: str
     x: str
     axis: int = -1
+    mask: str | None = None
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -200,6 +210,33 @@ class ConcatNode:
     axis: int = -1
 
 
+@dataclass(frozen=True, slots=True, eq=False)
+class ScanNode:
+    """A recurrence: the body runs once for each entry along the first axis of the sequences.
+
+    The body's inputs are one entry of each sequence, then the states; its outputs are what a step
+    yields, then the states that the next step reads. `starts` are the states of the first step.
+    The tensor holds what all steps yield along a new first axis, or what the last one yields.
+    The names inside a body are unlike those around it, so that a recipe can tell them apart.
+    """
+
+    name: str
+    xs: tuple[str, ...]
+    starts: tuple[str, ...]
+    body: Graph
+    stacked: bool
+
+    @property
+    def slices(self) -> tuple[InputNode, ...]:
+        """The body's inputs that hold an entry of a sequence."""
+        return self.body.inputs[: len(self.xs)]
+
+    @property
+    def states(self) -> tuple[InputNode, ...]:
+        """The body's inputs that hold a state."""
+        return self.body.inputs[len(self.xs) :]
+
+
 Node = (
     InputNode
     | ConstantNode
@@ -214,6 +251,8 @@ Node = (
     | MoveNode
     | MergeNode
     | ConcatNode
+    | ScanNode
+    | IndexingNode
 )
 
 
@@ -224,6 +263,12 @@ def inputs_of(node: Node) -> tuple[str, ...]:
             return ()
         case MergeNode(xs=xs) | ConcatNode(xs=xs):
             return xs
+        case ScanNode():
+            return (*node.xs, *node.starts)
+        case IndexingNode():
+            return node.reads
+        case SoftmaxNode(mask=str() as mask):
+            return (node.x, mask)
         case _:  # the type checker sees that every other node has one `x`
             return (node.x,)
 
@@ -242,11 +287,13 @@ def weights_of(node: Node) -> dict[str, Floats]:
             return {f"{node.layer}/slope": node.slope}
         case ConstantNode():
             return {f"{node.name}/value": node.value}
+        case ScanNode():
+            return dict(node.body.weights())
         case (
             InputNode() | ActivationNode() | SoftmaxNode() | PoolNode() | MergeNode() | ConcatNode()
         ):
             return {}
-        case MoveNode():
+        case MoveNode() | IndexingNode():
             return {}
         case _:
             assert_never(node)
@@ -310,8 +357,17 @@ class Graph:
 
     @property
     def parameters(self) -> int:
-        """Number of weights, shared ones counted once."""
-        return sum(value.size for _, value in self.weights())
+        """Number of weights, shared ones counted once; a tensor of zeros is none."""
+        return sum(
+            value.size for key, value in self.weights() if value.any() or not key.endswith("/value")
+        )
+
+    def all_nodes(self) -> Iterator[Node]:
+        """Every node, and after a recurrence those of its body."""
+        for node in self.nodes:
+            yield node
+            if isinstance(node, ScanNode):
+                yield from node.body.all_nodes()
 
 
 def shape_of(node: Node, shapes: dict[str, Shape]) -> Shape:
@@ -337,8 +393,13 @@ def shape_of(node: Node, shapes: dict[str, Shape]) -> Shape:
             return np.broadcast_shapes(shapes[node.x], node.scale.shape, node.shift.shape)
         case PReluNode():
             return np.broadcast_shapes(shapes[node.x], node.slope.shape)
-        case ActivationNode() | SoftmaxNode():
+        case ActivationNode():
             return shapes[node.x]
+        case SoftmaxNode():
+            x = shapes[node.x]
+            if node.mask is not None and np.broadcast_shapes(x, shapes[node.mask]) != x:
+                raise ValueError(f"a mask of {shapes[node.mask]} does not fit {x}")
+            return x
         case PoolNode():
             x = shapes[node.x]
             spatial = count_windows(x[:-1], node.window, node.strides, node.pads)
@@ -354,25 +415,29 @@ def shape_of(node: Node, shapes: dict[str, Shape]) -> Shape:
                 raise ValueError(f"{parts} cannot be joined along axis {node.axis}")
             joined = sum(p[axis] for p in parts)
             return (*parts[0][:axis], joined, *parts[0][axis + 1 :])
+        case ScanNode():
+            return _scan_shape(node, shapes)
+        case IndexingNode():
+            return node.shape_of(*(shapes[x] for x in node.reads))
         case _:
             assert_never(node)
 
 
-def count_windows(sizes: Shape, window: Shape, strides: Shape, pads: Pads) -> Shape:
-    """How many positions a (dilated) window takes along each axis."""
-    padded = [size + sum(pad) for size, pad in zip(sizes, pads, strict=True)]
-    if math.prod(padded) > MOST_ELEMENTS:
-        raise ValueError(f"padding of {pads} makes {math.prod(padded):,} elements of {sizes}")
-    axes = zip(sizes, window, strides, pads, strict=True)
-    found = tuple((size + sum(pad) - width) // step + 1 for size, width, step, pad in axes)
-    if any(count < 1 for count in found):
-        raise ValueError(f"a window of {window} does not fit into {sizes} padded by {pads}")
-    return found
-
-
-def dilate_window(window: Shape, dilation: Shape) -> Shape:
-    """How far a window with holes reaches along each axis."""
-    return tuple((width - 1) * step + 1 for width, step in zip(window, dilation, strict=True))
+def _scan_shape(node: ScanNode, shapes: dict[str, Shape]) -> Shape:
+    body, yielded = node.body, node.body.shapes[node.body.outputs[0]]
+    steps = {shapes[x][0] for x in node.xs if shapes[x]}
+    if len(steps) != 1 or len(body.inputs) != len(node.xs) + len(node.starts):
+        raise ValueError(f"a body of {len(body.inputs)} inputs does not fit {inputs_of(node)}")
+    for x, one in zip(node.xs, node.slices, strict=True):
+        if shapes[x][1:] != one.shape:
+            raise ValueError(f"a step of {one.shape} does not fit a sequence of {shapes[x]}")
+    for start, state, after in zip(node.starts, node.states, body.outputs[1:], strict=True):
+        if {shapes[start], body.shapes[after]} != {state.shape}:
+            raise ValueError(
+                f"a state of {state.shape} starts as {shapes[start]} and becomes "
+                f"{body.shapes[after]}"
+            )
+    return (*steps, *yielded) if node.stacked else yielded
 
 
 def _conv_shape(node: ConvNode, x: Shape) -> Shape:
@@ -387,19 +452,39 @@ def _conv_shape(node: ConvNode, x: Shape) -> Shape:
     return (*count_windows(x[:-1], reach, node.strides, node.pads), node.kernel.shape[-1])
 
 
-def same_pads(sizes: Shape, window: Shape, strides: Shape, dilation: Shape) -> Pads:
-    """TensorFlow's 'same' padding: ceil(input / stride) outputs, more padding after than before."""
-    pads: list[tuple[int, int]] = []
-    for size, reach, step in zip(sizes, dilate_window(window, dilation), strides, strict=True):
-        total = max((-(-size // step) - 1) * step + reach - size, 0)
-        pads.append((total // 2, total - total // 2))
-    return tuple(pads)
+def whole_inputs(graph: Graph) -> dict[str, tuple[int, int]]:
+    """Inputs that are read as indices or masks, and the whole numbers that each must hold."""
+    made = {node.name: node for node in graph.nodes}
+    found: dict[str, tuple[int, int]] = {}
+    for node in graph.nodes:
+        match node:
+            case ScatterNode():
+                waiting, (low, high) = [node.index], indexing.widest_index(node.count)
+            case IndexedNode():
+                low, high = indexing.widest_index(graph.shapes[node.x][0])
+                waiting = [node.index]
+            case SoftmaxNode(mask=str() as mask):
+                waiting, low, high = [mask], 0, 1
+            case _:  # no other node reads whole numbers
+                continue
+        while waiting:
+            source = made[waiting.pop()]
+            joins = isinstance(source, MergeNode) and source.kind is MergeKind.MULTIPLY
+            masks = [x for x in inputs_of(source) if isinstance(made[x], ConstantNode)]
+            if isinstance(source, MoveNode | ConcatNode) or (joins and masks):
+                waiting += inputs_of(source)
+            elif isinstance(source, InputNode):
+                before = found.get(source.name, (low, high))
+                found[source.name] = min(low, before[0]), max(high, before[1])
+    return found
 
 
 def macs(graph: Graph) -> int:
     """Multiply-accumulates of one inference: those of convolutions and dense layers."""
     return sum(
-        prod(graph.shapes[node.name][:-1]) * node.kernel.size
+        graph.shapes[node.xs[0]][0] * macs(node.body)
+        if isinstance(node, ScanNode)
+        else prod(graph.shapes[node.name][:-1]) * node.kernel.size
         for node in graph.nodes
-        if isinstance(node, ConvNode | DenseNode)
+        if isinstance(node, ConvNode | DenseNode | ScanNode)
     )

@@ -21,9 +21,8 @@ from edgeinfer.graph.nodes import (
     PoolNode,
     PoolNodeKind,
     Shape,
-    count_windows,
-    dilate_window,
 )
+from edgeinfer.graph.windows import count_windows, dilate_window
 
 
 @dataclass(frozen=True, slots=True)

@@ -18,7 +18,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from edgeinfer.graph.moves import Move, Pads, Shape
-from edgeinfer.graph.nodes import count_windows
+from edgeinfer.graph.windows import count_windows
 from quantization.fixed import Fixed, Overflow, Quantizer, Rounding
 
 Weights = NDArray[np.signedinteger] | NDArray[np.unsignedinteger]
@@ -40,7 +40,7 @@ def stored_in_type(plural: str, type_field: str) -> dict[str, Any]:
 
 
 @dataclass(frozen=True, slots=True, eq=False)
-class Value:
+class NamedValue:
     """What every op is: a value with a name and a type."""
 
     name: str
@@ -51,14 +51,19 @@ class Value:
         del fracs
         return ANY_GRID
 
-    def macs(self, shape: Shape) -> int:
-        """Multiply-accumulates with weights, for one value of that shape."""
-        del shape
+    @property
+    def parameters(self) -> int:
+        """Number of weights and biases."""
+        return sum(held.size for held in parameters_of(self))
+
+    def macs(self, shape: Shape, *reads: Shape) -> int:
+        """Multiply-accumulates with weights, for values of these shapes: its own, then operands."""
+        del shape, reads
         return 0
 
 
 @dataclass(frozen=True, slots=True, eq=False)
-class Elementwise(Value):
+class Elementwise(NamedValue):
     """Each element depends on the elements at its place alone; what is smaller is repeated."""
 
     def shape_of(self, *shapes: Shape) -> Shape:
@@ -86,7 +91,7 @@ class Rounds(Elementwise):
 
 
 @dataclass(frozen=True, slots=True, eq=False)
-class Accumulates(Value):
+class Accumulates(NamedValue):
     """y = (sum of products with weights) 2^shift + bias; the last axis of a weight is the result's.
 
     bias: (channels out,), on y's grid; `shift` >= 0 is there for a bias finer than the products.
@@ -104,7 +109,8 @@ class Accumulates(Value):
         """By how much finer the result's grid is than the products'."""
         return self.type.frac - x_frac - self.weight_type.frac
 
-    def macs(self, shape: Shape) -> int:
+    def macs(self, shape: Shape, *reads: Shape) -> int:
+        del reads
         return math.prod(shape[:-1]) * self.weight.size
 
     def check_bias(self) -> None:
@@ -114,7 +120,7 @@ class Accumulates(Value):
             raise ValueError(f"a bias of {self.bias.shape} does not fit {channels} channels")
 
 
-class Windowed:
+class SlidingWindow:
     """Something slides a window over the spatial axes; channels come last."""
 
     __slots__ = ()
@@ -132,7 +138,7 @@ class Windowed:
 
 
 @dataclass(frozen=True, slots=True, eq=False)
-class Moves(Move, Value):
+class Moves(Move, NamedValue):
     """Elements of one value at other places; `graph.moves` says where they go."""
 
     x: str = field(metadata=OPERAND)
@@ -146,7 +152,7 @@ class Moves(Move, Value):
         return fracs[0], fracs[0]
 
 
-def inputs_of(op: Value) -> tuple[str, ...]:
+def inputs_of(op: NamedValue) -> tuple[str, ...]:
     """Names of the values that an op reads."""
     found: list[str] = []
     for each in fields(op):
@@ -156,12 +162,12 @@ def inputs_of(op: Value) -> tuple[str, ...]:
     return tuple(found)
 
 
-def parameters_of(op: Value) -> list[Weights]:
+def parameters_of(op: NamedValue) -> list[Weights]:
     """The weights and biases that an op holds."""
     return [getattr(op, each.name) for each in fields(op) if "parameter" in each.metadata]
 
 
-def stored_of(op: Value) -> list[tuple[str, Weights, Fixed]]:
+def typed_integers_of(op: NamedValue) -> list[tuple[str, Weights, Fixed]]:
     """The integers that must fit a type: what they are, and which type."""
     marks = [
         (each.name, each.metadata["stored"]) for each in fields(op) if "stored" in each.metadata

@@ -31,13 +31,14 @@ from edgeinfer.ir.ops import (
     PRelu,
     Requant,
     Scale,
+    Scan,
     Shape,
     Softmax,
     Table,
     Upsample,
     Weights,
 )
-from edgeinfer.ir.program import Program
+from edgeinfer.ir.program import Program, body_of
 from quantization import ranges
 from quantization.fixed import Fixed, Ints, Overflow, Quantizer, Rounding
 from quantization.ranges import Interval
@@ -104,6 +105,8 @@ def bound_op(
             return _pair(op, x[op.a], types[op.a].frac, x[op.b], types[op.b].frac)
         case Concat():
             return _concat(op, x, types, shapes)
+        case Scan():
+            return bounds_of(body_of(op))[body_of(op).outputs[0].value]
         case Pad():
             flat = _channels(x[op.x], shapes[op.x])
             if op.pads[-1] != (0, 0):

@@ -21,6 +21,7 @@ from edgeinfer.ir.ops import (
     PairKind,
     Requant,
     Scale,
+    Scan,
     Shape,
     Softmax,
     Table,
@@ -198,6 +199,8 @@ def _append(b: ProgramBuilder, op: Op) -> None:
             shift = op.type.frac - b.frac(op.x)
             value = _move_limit(b, op.name, op.value, shift) or 0
             b.exact(replace(op, type=provisional(b.frac(op.x)), value=value))
+        case Scan():
+            raise AssertionError(op)  # whoever proves again has unrolled it
         case Accumulates() | Scale():  # a bias may ask for a finer grid
             b.exact(replace(op, type=provisional(max(op.type.frac, _least(b, op)))))
         case _:  # the others take the coarsest grid that holds them

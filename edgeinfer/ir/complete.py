@@ -5,6 +5,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Iterator
 from dataclasses import dataclass
 
 import numpy as np
@@ -16,16 +17,20 @@ from edgeinfer.graph.nodes import (
     Floats,
     Function,
     Graph,
+    InputNode,
     Node,
+    ScanNode,
     SoftmaxNode,
     inputs_of,
     weights_of,
+    whole_inputs,
 )
 from quantization.calibrate import fit_quantizer, fitted_channels
 from quantization.fixed import Fixed, Overflow, Quantizer, Rounding, fixed_of_range
 from quantization.recipe import Recipe, WeightFormat
 
 INPUT = Quantizer(Fixed(True, 16, 6), Rounding.RND_CONV, Overflow.SAT)
+STATE = Quantizer(Fixed(True, 24, 6), Rounding.RND_CONV, Overflow.SAT)
 BITS = 24  # as many as a float32 mantissa has
 FINER = 6  # bits of an input below the step to which a scaled quantizer rounds it
 PIECEWISE_LINEAR = frozenset(
@@ -52,27 +57,40 @@ class CompletedRecipe:
 def complete_recipe(graph: Graph, recipe: Recipe) -> CompletedRecipe:
     """The recipe with a format for each input and weight that it left open.
 
-    An input takes the format to which all that read it round it first (or one that divides that
-    format's steps, where a scale lies between), else fixed<16,6>; so does a function that no
-    integer holds exactly, or it would be rounded twice. Kernels, biases and other constants get 24
-    bits, as many as a float32 has, placed to fit their largest value (for each channel of a batch
-    norm).
+    An index takes whole numbers that mean every entry, and some beside them that mean none; a mask
+    takes 0 and 1. Any other input takes the format to which all that read it round it first (or one
+    that divides that format's steps, where a scale lies between), else fixed<16,6>; so does a
+    function that no integer holds exactly, or it would be rounded twice. Kernels, biases and other
+    constants get 24 bits, as many as a float32 has, placed to fit their largest value (for each
+    channel of a batch norm). A state of a recurrence takes the format of what becomes it.
     """
     findings: list[str] = []
     activations: dict[str, Quantizer] = {}
+    whole = whole_inputs(graph)
     for given in graph.inputs:
-        if recipe.activation(given.name) is None:
+        if recipe.activation(given.name) is not None:
+            continue
+        if given.name in whole:
+            activations[given.name] = Quantizer(
+                fixed_of_range(*whole[given.name], 0), Rounding.TRN, Overflow.SAT
+            )
+        else:
             activations[given.name], why = input_format(graph, recipe, given.name)
             findings.append(
                 f"{given.name}: the input has no format; taken as {activations[given.name]}{why}."
             )
-    for node in graph.nodes:
-        if _is_curve(node) and recipe.activation(node.name) is None:
-            found = first_rounding(graph, recipe, node.name)
-            if found is not None:
-                activations[node.name] = found
+    for network in _networks(graph):
+        for node in network.nodes:
+            if _is_curve(node) and recipe.activation(node.name) is None:
+                found = first_rounding(network, recipe, node.name)
+                if found is not None:
+                    activations[node.name] = found
+            if isinstance(node, ScanNode):
+                _complete_states(node, recipe, activations, findings)
     weights: dict[str, WeightFormat] = {}
-    for node in graph.nodes:
+    for node in graph.all_nodes():
+        if isinstance(node, ScanNode):
+            continue  # the weights are those of its body's nodes
         per_channel = isinstance(node, BatchNormNode | AffineNode)
         for key, values in weights_of(node).items():
             if recipe.weight(key) is None and key not in weights:
@@ -83,6 +101,31 @@ def complete_recipe(graph: Graph, recipe: Recipe) -> CompletedRecipe:
                         f"by at most {_error(values, weights[key]):.2g}."
                     )
     return CompletedRecipe(recipe.updated(Recipe.of(activations, weights)), tuple(findings))
+
+
+def _networks(graph: Graph) -> Iterator[Graph]:
+    """A graph and the bodies of all recurrences in it."""
+    yield graph
+    for node in graph.nodes:
+        if isinstance(node, ScanNode):
+            yield from _networks(node.body)
+
+
+def _complete_states(
+    node: ScanNode, recipe: Recipe, activations: dict[str, Quantizer], findings: list[str]
+) -> None:
+    """A state has one format in every step. What becomes the state is brought to it at once, and
+    whatever else reads that sees it so, unless the recipe gives it a format of its own."""
+    for state, after in zip(node.states, node.body.outputs[1:], strict=True):
+        found = recipe.activation(state.name)
+        if found is None:
+            found = recipe.activation(after) or activations.get(after) or STATE
+            activations[state.name] = found
+            if found is STATE:
+                findings.append(f"{state.name}: the state has no format; taken as {found}.")
+        own = isinstance(node.body.node(after), InputNode) or recipe.activation(after)
+        if not own:
+            activations.setdefault(after, found)
 
 
 def _is_curve(node: Node) -> bool:

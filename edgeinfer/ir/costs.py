@@ -42,12 +42,13 @@ from edgeinfer.ir.ops import (
     PRelu,
     Requant,
     Scale,
+    Scan,
     Shape,
     Softmax,
     Table,
     Weights,
 )
-from edgeinfer.ir.program import Program
+from edgeinfer.ir.program import Program, body_of
 from quantization.fixed import Ints, fixed_of_range
 
 Estimate = Callable[[Program], Mapping[str, float]]  # a target's own figures by name
@@ -145,12 +146,28 @@ def cost_of(op: Op, program: Program) -> LayerCost | None:
             return LayerCost(op.name, count, count, product, product, 0, 0)
         case Constant():
             return LayerCost(op.name, 0, 0, 0, 0, op.value.size, op.value.size * width_of(op.value))
+        case Scan():
+            return _cost_of_steps(op, shapes[op.xs[0]][0])
         case Input() | Requant() | Clip() | Table() | Softmax() | Pool():
             return None
         case Pair() | Concat() | Moves():
             return None
         case _:
             assert_never(op)
+
+
+def _cost_of_steps(op: Scan, steps: int) -> LayerCost:
+    """A body's work in every step, and its weights once."""
+    once = costs_of(body_of(op))
+    return LayerCost(
+        op.name,
+        steps * once.macs,
+        steps * once.nonzero_macs,
+        steps * once.ebops,
+        steps * once.ebops_dense,
+        sum(layer.weights for layer in once.layers),
+        once.weight_bits,
+    )
 
 
 def width_of(raw: Weights | Ints) -> int:

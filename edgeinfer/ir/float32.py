@@ -47,12 +47,13 @@ from edgeinfer.ir.ops import (
     PRelu,
     Requant,
     Scale,
+    Scan,
     Shape,
     Softmax,
     Table,
     inputs_of,
 )
-from edgeinfer.ir.program import Program
+from edgeinfer.ir.program import Program, body_of, inputs_given, states_of
 from edgeinfer.ir.verify import verify
 from quantization.fixed import Ints
 from quantization.ranges import Interval
@@ -75,10 +76,10 @@ class Float32Entry:
 def float32_report(program: Program) -> tuple[Float32Entry, ...]:
     """One entry for every value, in the Program's order."""
     walk = _Walk(program, verify(program), {})
+    walk.run({})
     entries = []
     for op in program.ops:
-        error = walk.error_of(op)
-        walk.errors[op.name] = error
+        error = walk.errors[op.name]
         steps = math.ldexp(error.size, op.type.frac)
         entries.append(Float32Entry(op.name, error.size == 0.0, error.size, steps, error.reason))
     return tuple(entries)
@@ -91,6 +92,11 @@ class _Walk:
     program: Program
     ranges: Mapping[str, Interval]
     errors: dict[str, RoundingError]
+
+    def run(self, given: Mapping[str, RoundingError]) -> None:
+        """The errors of all values, where some inputs have errors of their own."""
+        for op in self.program.ops:
+            self.errors[op.name] = given.get(op.name) or self.error_of(op)
 
     def error_of(self, op: Op) -> RoundingError:
         """The error of an op's value, in its unit, counting what its rounded copy may be off by."""
@@ -129,10 +135,28 @@ class _Walk:
                 return self._pool(op)
             case Pair():
                 return self._pair(op)
+            case Scan():
+                return self._scan(op)
             case Concat() | Moves():
                 return self._of(op)
             case _:
                 assert_never(op)
+
+    def _scan(self, op: Scan) -> RoundingError:
+        """Step by step: what a state is off by goes into the next step."""
+        body, worst = body_of(op), RoundingError(0.0, "")
+        given = {one.name: self.errors[x] for x, one in inputs_given(op)}
+        ranges = verify(body)
+        for _ in range(self.program.shapes[op.xs[0]][0]):
+            walk = _Walk(body, ranges, {})
+            walk.run({name: error for name, error in given.items() if error.size})
+            found = walk.errors[body.outputs[0].value]
+            worst = max(worst, found, key=_size)
+            after = {state.name: walk.errors[value] for value, state in states_of(op)}
+            if all(after[name].size <= given[name].size for name in after):
+                break  # every later step is like this one
+            given |= {name: max(given[name], after[name], key=_size) for name in after}
+        return worst
 
     def _of(self, op: Op) -> RoundingError:
         """The largest error among what an op reads."""
@@ -253,6 +277,10 @@ class _Walk:
             return error
         size += UNIT * (self._magnitude(op.name) + size)
         return RoundingError(size, error.reason or _too_far(what, reach))
+
+
+def _size(error: RoundingError) -> float:
+    return error.size
 
 
 def _reach_either_way(op: Conv | Dense, x: Interval, shape: Shape) -> int:

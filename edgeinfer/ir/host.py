@@ -23,7 +23,7 @@ def host_functions(
         if node.name not in graph.outputs or readers[node.name] or is_formatted(node.name):
             continue
         match node:
-            case g.SoftmaxNode() if node.axis in (-1, len(graph.shapes[node.x]) - 1):
+            case g.SoftmaxNode(mask=None) if node.axis in (-1, len(graph.shapes[node.x]) - 1):
                 found[node.name] = (node.x, HostFunction.SOFTMAX)
             case g.ActivationNode(function=g.Function.SIGMOID):
                 found[node.name] = (node.x, HostFunction.SIGMOID)

@@ -29,11 +29,12 @@ from edgeinfer.ir.ops import (
     PRelu,
     Requant,
     Scale,
+    Scan,
     Shape,
     Softmax,
     Table,
 )
-from edgeinfer.ir.program import Program
+from edgeinfer.ir.program import Program, body_of
 from quantization.fixed import Fixed, Ints, requantize
 
 Values = dict[str, Ints]
@@ -135,10 +136,25 @@ def _evaluate(op: Op, values: Mapping[str, Ints], types: Mapping[str, Fixed]) ->
         case Concat():
             parts = [values[x] << (op.type.frac - frac(x)) for x in op.xs]
             return np.concatenate(parts, axis=op.axis + 1)
+        case Scan():
+            return _scan(op, values)
         case Moves():
             return _move_elements(op, values[op.x])
         case _:
             assert_never(op)
+
+
+def _scan(op: Scan, values: Mapping[str, Ints]) -> Ints:
+    """The body, step by step, each with the states that the one before it has left."""
+    names = [given.name for given in body_of(op).inputs]
+    states = [values[start] for start in op.starts]
+    yielded: list[Ints] = []
+    for step in range(values[op.xs[0]].shape[1]):
+        read = [*(values[x][:, step] for x in op.xs), *states]
+        found = interpret(body_of(op), dict(zip(names, read, strict=True)))
+        y, *states = [found[output.value] for output in body_of(op).outputs]
+        yielded.append(y)
+    return np.stack(yielded, axis=1) if op.stacked else yielded[-1]
 
 
 def _move_elements(op: Moves, x: Ints) -> Ints:

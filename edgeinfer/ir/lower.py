@@ -18,7 +18,8 @@ from edgeinfer.graph.fold import fold_batch_norms
 from edgeinfer.ir import host, ops
 from edgeinfer.ir.builder import ProgramBuilder, align_integers, compact, provisional
 from edgeinfer.ir.complete import complete_recipe
-from edgeinfer.ir.lower_functions import activate, softmax
+from edgeinfer.ir.lower_functions import activate, hide, hide_constant, softmax
+from edgeinfer.ir.lower_indexing import add_up, look_in_table, look_up, rank_rows
 from edgeinfer.ir.ops import PairKind, PoolKind, pack_weights
 from edgeinfer.ir.passes import optimize
 from edgeinfer.ir.program import Output, Program
@@ -29,6 +30,7 @@ from quantization.fixed import (
     Quantizer,
     fixed_of_range,
     quantize,
+    requantize,
     shift_left,
 )
 from quantization.ranges import LIMIT
@@ -103,14 +105,14 @@ def lower(graph: g.Graph, recipe: Recipe, *, host_functions: bool = True) -> Low
         graph,
         filled.recipe,
         tuple(findings),
-        {op.name: op for op in program.ops},
+        {op.name: op for op in program.all_ops()},
     )
 
 
 def check_names(graph: g.Graph, recipe: Recipe, *, also: g.Graph) -> None:
     """Refuse a recipe that names what the graph does not have, before or after folding."""
     keys = [key for network in (graph, also) for key, _ in network.weights()]
-    tensors = [*graph.shapes, *also.shapes]
+    tensors = [node.name for network in (graph, also) for node in network.all_nodes()]
     unknown = recipe.unknown_names(tensors, keys)
     if unknown:
         raise RecipeError(
@@ -137,10 +139,15 @@ class _Walk:
             return self._input(node)
         exact_name = f"{node.name}.exact" if out else node.name
         if isinstance(node, g.SoftmaxNode):
-            return softmax(self.b, node.name, self._x(node.x), node.axis, out, self.findings)
+            x = self._x(node.x)
+            if node.mask is not None:
+                x = self._hide(node, node.mask, x)
+            return softmax(self.b, node.name, x, node.axis, out, self.findings)
         if isinstance(node, g.ActivationNode):
             x = self._x(node.x)
             value = activate(self.b, node, exact_name, x, out, self.findings)
+        elif isinstance(node, g.LookNode) and isinstance(self.graph.node(node.x), g.ConstantNode):
+            value = self._look_in_table(node, exact_name, out)
         else:
             value = self._exact(node, exact_name)
         if out is None or self._already(value, exact_name, out):
@@ -230,10 +237,45 @@ class _Walk:
                 frac = max(b.frac(x) for x in xs)
                 axis = node.axis % len(b.shapes[xs[0]])
                 return b.exact(ops.Concat(name, provisional(frac), xs, axis))
-            case g.InputNode() | g.ActivationNode() | g.SoftmaxNode():
+            case g.ScanNode():
+                return self._scan(node, name)
+            case g.LookNode():
+                return look_up(b, node, name, *(self._x(x) for x in node.reads))
+            case g.ScatterNode():
+                return add_up(b, node, name, *(self._x(x) for x in node.reads))
+            case g.RankNode():
+                return rank_rows(b, node, name, self._x(node.x))
+            case g.IndexingNode() | g.InputNode() | g.ActivationNode() | g.SoftmaxNode():
                 raise AssertionError(node)  # lowered before this is called
             case _:
                 assert_never(node)
+
+    def _scan(self, node: g.ScanNode, name: str) -> str:
+        """A recurrence, whose body is a Program of its own. States begin in their format."""
+        given = []
+        for x, each in zip(g.inputs_of(node), node.body.inputs, strict=True):
+            out = self.recipe.activation(each.name)
+            value = self._x(x)
+            given.append(value if out is None else self.b.requant(f"{each.name}.0", value, out))
+        formats = {
+            each.name: self.recipe.activation(each.name) or Quantizer(self.b.types[value])
+            for value, each in zip(given, node.body.inputs, strict=True)
+        }
+        builder = ProgramBuilder(f"{node.name}.body")
+        walk = _Walk(builder, node.body, self.recipe.updated(Recipe.of(formats)), self.findings, {})
+        for inner in node.body.nodes:
+            walk.values[inner.name] = walk.lower_node(inner)
+        y, *after = node.body.outputs
+        outputs = [Output(y, walk.values[y])]
+        for tensor, state in zip(after, node.states, strict=True):
+            value, out = walk.values[tensor], formats[state.name]
+            if builder.types[value] != out.type:
+                value = builder.requant(f"{state.name}.next", value, out)
+            outputs.append(Output(tensor, value))
+        body, split = builder.program(tuple(outputs)), len(node.xs)
+        xs, starts = tuple(given[:split]), tuple(given[split:])
+        grid = provisional(builder.frac(walk.values[y]))
+        return self.b.exact(ops.Scan(name, grid, xs, starts, body, node.stacked))
 
     def _grid(self, tensor: str) -> tuple[Fixed, str]:
         x = self._x(tensor)
@@ -247,6 +289,14 @@ class _Walk:
             return x
         padded = (1,) * (rank - len(shape)) + shape
         return self.b.exact(ops.Reshape(f"{reader}.{tensor}", grid, x, padded))
+
+    def _hide(self, node: g.SoftmaxNode, mask: str, x: str) -> str:
+        """What a softmax reads, without what its mask leaves out."""
+        maker, name = self.graph.node(mask), f"{node.name}.masked"
+        if isinstance(maker, g.ConstantNode):
+            return hide_constant(self.b, name, x, maker.value > 0)
+        rank = len(self.graph.shapes[node.x])
+        return hide(self.b, name, x, self._ranked(f"{node.name}.mask", mask, rank))
 
     def _linear(self, node: g.ConvNode | g.DenseNode, name: str) -> str:
         x = self._x(node.x)
@@ -291,6 +341,15 @@ class _Walk:
         if float(value) * 2.0 ** -self.b.frac(x) != node.value:
             self.findings.append(f"{name}: the padding {node.value:g} is rounded to x's grid.")
         return self.b.exact(ops.Pad(name, provisional(self.b.frac(x)), x, node.pads, int(value)))
+
+    def _look_in_table(self, node: g.LookNode, name: str, out: Quantizer | None) -> str:
+        """The rows of a constant, already rounded as the recipe has it."""
+        table = self.graph.node(node.x)
+        assert isinstance(table, g.ConstantNode)
+        raw, type_ = self._weight(f"{table.name}/value", table.value)
+        if out is not None:
+            raw, type_ = requantize(raw, type_.frac, out), out.type
+        return look_in_table(self.b, name, raw, type_, self._x(node.index))
 
     def _pool(self, node: g.PoolNode, name: str) -> str:
         grid, x = self._grid(node.x)

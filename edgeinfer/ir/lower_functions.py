@@ -8,6 +8,7 @@ from __future__ import annotations
 import math
 
 import numpy as np
+from numpy.typing import NDArray
 
 from edgeinfer.base.errors import ProgramError
 from edgeinfer.graph.nodes import ActivationNode, Function
@@ -28,6 +29,7 @@ from quantization.fixed import (
 
 SOFTMAX_ENTRIES = 1 << 12
 SLOPE_BITS = 16
+SOFTMAX_REACH = 16  # so far below the largest element, an exponential is nothing in its table
 
 
 def activate(
@@ -102,6 +104,31 @@ def _ternary(b: ProgramBuilder, name: str, x: str, threshold: float) -> str:
     below = b.clip(f"{name}.below", down, -1, 0)
     both = b.pair(f"{name}.both", above, below, PairKind.ADD)
     return b.shifted(name, both, b.frac(both), 0, 0)
+
+
+def hide(b: ProgramBuilder, name: str, x: str, mask: str) -> str:
+    """Append x, but where the mask is not above zero a number so low that no softmax counts it."""
+    kept = mask
+    if b.ranges[mask].bottom < 0 or b.ranges[mask].top > 1:
+        kept = b.clip(f"{name}.kept", mask, 0, 1)
+    kept = b.shifted(f"{name}.is_kept", kept, b.frac(kept), 0, 0)
+    frac, low = b.frac(x), _unseen(b, x)
+    above = b.shifted(f"{name}.above", x, 0, -low, frac)
+    chosen = b.pair(f"{name}.chosen", above, kept, PairKind.MUL)
+    return b.shifted(name, chosen, 0, low, frac)
+
+
+def hide_constant(b: ProgramBuilder, name: str, x: str, kept: NDArray[np.bool_]) -> str:
+    """The same where the mask is known."""
+    if kept.all():
+        return x
+    bias = np.where(kept, 0, _unseen(b, x))
+    return b.affine(name, x, kept.astype(np.int64), Fixed(False, 1, 1), bias, b.frac(x))
+
+
+def _unseen(b: ProgramBuilder, x: str) -> int:
+    """A raw number so far below x that its exponential is nothing in a table."""
+    return b.ranges[x].bottom - math.ceil(math.ldexp(SOFTMAX_REACH, b.frac(x)))
 
 
 def softmax(

@@ -14,7 +14,8 @@ says how. Shapes leave out the batch; images are channels last.
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+from abc import abstractmethod
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from enum import StrEnum
 
@@ -22,16 +23,16 @@ import numpy as np
 from numpy.typing import NDArray
 
 from edgeinfer.graph import moves
-from edgeinfer.graph.nodes import dilate_window
+from edgeinfer.graph.windows import dilate_window
 from edgeinfer.ir.bases import (
     OPERAND,
     PARAMETER,
     Accumulates,
     Elementwise,
     Grid,
+    NamedValue,
     Rounds,
-    Value,
-    Windowed,
+    SlidingWindow,
     stored_in_type,
     weights_of_type,
 )
@@ -62,7 +63,7 @@ class PairKind(StrEnum):
 
 
 @dataclass(frozen=True, slots=True, eq=False)
-class Input(Value):
+class Input(NamedValue):
     """Raw integers from outside, all of which fit the type."""
 
     shape: Shape
@@ -73,10 +74,14 @@ class Input(Value):
 
 
 @dataclass(frozen=True, slots=True, eq=False)
-class Constant(Value):
+class Constant(NamedValue):
     """Raw integers that depend on no input."""
 
     value: Weights = field(metadata=PARAMETER)
+
+    @property
+    def parameters(self) -> int:
+        return self.value.size if self.value.any() else 0  # zeros take no memory
 
     def shape_of(self) -> Shape:
         """The shape of what it holds."""
@@ -84,7 +89,7 @@ class Constant(Value):
 
 
 @dataclass(frozen=True, slots=True, eq=False)
-class Conv(Accumulates, Windowed):
+class Conv(Accumulates, SlidingWindow):
     """Sums over a window; the padding of x is zero.
 
     weight: (*window, channels in / groups, channels out).
@@ -149,7 +154,8 @@ class Scale(Elementwise):
         """By how much finer the result's grid is than the products'."""
         return self.type.frac - x_frac - self.factor_type.frac
 
-    def macs(self, shape: Shape) -> int:
+    def macs(self, shape: Shape, *reads: Shape) -> int:
+        del reads
         return math.prod(shape)
 
 
@@ -182,7 +188,8 @@ class PRelu(Elementwise):
         frac = fracs[0] + self.slope_type.frac
         return frac, frac
 
-    def macs(self, shape: Shape) -> int:
+    def macs(self, shape: Shape, *reads: Shape) -> int:
+        del reads
         return math.prod(shape)
 
 
@@ -196,7 +203,7 @@ class Table(Elementwise):
 
 
 @dataclass(frozen=True, slots=True, eq=False)
-class Softmax(Value):
+class Softmax(NamedValue):
     """Softmax over one axis through two tables, in integers throughout.
 
     d = max(x) - x;  e = exp[min(d >> exp_shift, last)];  s = sum of e;
@@ -226,7 +233,7 @@ class Softmax(Value):
 
 
 @dataclass(frozen=True, slots=True, eq=False)
-class Pool(Value, Windowed):
+class Pool(NamedValue, SlidingWindow):
     """Maximum or sum over a window of the spatial axes."""
 
     x: str = field(metadata=OPERAND)
@@ -265,7 +272,7 @@ class Pair(Elementwise):
 
 
 @dataclass(frozen=True, slots=True, eq=False)
-class Concat(Value):
+class Concat(NamedValue):
     """Tensors side by side along an axis, on the finest of their grids."""
 
     xs: tuple[str, ...] = field(metadata=OPERAND)
@@ -282,6 +289,68 @@ class Concat(Value):
         if len({(part[:axis], part[axis + 1 :]) for part in parts}) != 1:
             raise ValueError(f"{parts} cannot be joined along axis {axis}")
         return (*parts[0][:axis], sum(p[axis] for p in parts), *parts[0][axis + 1 :])
+
+
+class Repeatable:
+    """What a recurrence repeats: a Program, which consists of ops; see `program.body_of`."""
+
+    __slots__ = ()
+
+    @property
+    @abstractmethod
+    def macs(self) -> int:
+        """Multiply-accumulates of one step."""
+
+    @property
+    @abstractmethod
+    def parameters(self) -> int:
+        """Number of weights and biases."""
+
+    @property
+    @abstractmethod
+    def yielded_type(self) -> Fixed:
+        """The type of what a step yields."""
+
+    @abstractmethod
+    def shape_of_step(self, entries: Sequence[Shape], starts: Sequence[Shape]) -> Shape:
+        """The shape of what a step yields; ValueError where the body does not fit its operands."""
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Scan(NamedValue):
+    """A recurrence: a body that runs once for each entry along the first axis of its sequences.
+
+    The body's inputs are one entry of each of `xs`, then the states; its outputs are what a step
+    yields, then the states that the next step reads. `starts` are the states of the first step.
+    y holds what all steps yield along a new first axis (`stacked`), or what the last one yields.
+    """
+
+    xs: tuple[str, ...] = field(metadata=OPERAND)
+    starts: tuple[str, ...] = field(metadata=OPERAND)
+    body: Repeatable
+    stacked: bool
+
+    @property
+    def parameters(self) -> int:
+        return self.body.parameters
+
+    def grid(self, *fracs: int) -> Grid:
+        del fracs
+        return self.body.yielded_type.frac, self.body.yielded_type.frac
+
+    def macs(self, shape: Shape, *reads: Shape) -> int:
+        del shape
+        return reads[0][0] * self.body.macs
+
+    def shape_of(self, *shapes: Shape) -> Shape:
+        """The result's shape."""
+        count = len(self.xs)
+        steps = {shape[0] for shape in shapes[:count] if shape}
+        if len(steps) != 1:
+            raise ValueError(f"its sequences have {sorted(steps)} steps")
+        entries = [shape[1:] for shape in shapes[:count]]
+        yielded = self.body.shape_of_step(entries, shapes[count:])
+        return (*steps, *yielded) if self.stacked else yielded
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -355,6 +424,7 @@ Op = (
     | Pool
     | Pair
     | Concat
+    | Scan
     | Moves
 )
 KINDS: tuple[type[Op], ...] = (  # every op that a Program may hold
@@ -371,6 +441,7 @@ KINDS: tuple[type[Op], ...] = (  # every op that a Program may hold
     Pool,
     Pair,
     Concat,
+    Scan,
     Reshape,
     Transpose,
     Pad,
@@ -384,6 +455,11 @@ KINDS: tuple[type[Op], ...] = (  # every op that a Program may hold
 def shape_of(op: Op, shapes: Mapping[str, Shape]) -> Shape:
     """The shape of an op's value; ValueError where the op does not fit what it reads."""
     return op.shape_of(*(shapes[x] for x in inputs_of(op)))
+
+
+def macs_of(op: Op, shapes: Mapping[str, Shape]) -> int:
+    """Multiply-accumulates with weights of one op for one sample."""
+    return op.macs(shapes[op.name], *(shapes[x] for x in inputs_of(op)))
 
 
 def pack_weights(raw: NDArray[np.int64]) -> Weights:

@@ -23,13 +23,14 @@ from edgeinfer.ir.ops import (
     PoolKind,
     Requant,
     Reshape,
+    Scan,
     Shape,
     Slice,
     Transpose,
     inputs_of,
     pack_weights,
 )
-from edgeinfer.ir.program import Program
+from edgeinfer.ir.program import Program, body_of
 from edgeinfer.ir.verify import verify
 from quantization.fixed import Overflow, fixed_of_range
 
@@ -250,7 +251,17 @@ def in_order_of_use(program: Program) -> Program:
     return replace(program, ops=tuple(placed.values()))
 
 
+def optimize_bodies(program: Program) -> Program:
+    """All passes on the bodies of recurrences."""
+    ops = tuple(
+        replace(op, body=optimize(body_of(op))) if isinstance(op, Scan) else op
+        for op in program.ops
+    )
+    return replace(program, ops=ops)
+
+
 PASSES: tuple[Pass, ...] = (
+    optimize_bodies,
     fold_constants,
     drop_exact_requants,
     drop_idle_moves,  # before what looks at neighbours

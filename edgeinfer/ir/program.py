@@ -5,14 +5,14 @@
 from __future__ import annotations
 
 import hashlib
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field, fields, replace
 from enum import StrEnum
 
 import numpy as np
 
 from edgeinfer.base.errors import ProgramError
-from edgeinfer.ir.bases import parameters_of
-from edgeinfer.ir.ops import Input, Op, Shape, inputs_of, shape_of
+from edgeinfer.ir.ops import Input, Op, Repeatable, Scan, Shape, inputs_of, macs_of, shape_of
 from quantization.fixed import Fixed
 
 
@@ -34,7 +34,7 @@ class Output:
 
 
 @dataclass(frozen=True, slots=True, eq=False)
-class Program:
+class Program(Repeatable):
     """A quantized network in integers. No floats anywhere."""
 
     name: str
@@ -93,20 +93,64 @@ class Program:
     @property
     def parameters(self) -> int:
         """Number of weights and biases."""
-        return sum(held.size for op in self.ops for held in parameters_of(op))
+        return sum(op.parameters for op in self.ops)
+
+    def all_ops(self) -> Iterator[Op]:
+        """Every op, and after a recurrence those of its body."""
+        for op in self.ops:
+            yield op
+            if isinstance(op, Scan):
+                yield from body_of(op).all_ops()
 
     @property
     def macs(self) -> int:
         """Multiply-accumulates for one sample."""
-        return sum(op.macs(self.shapes[op.name]) for op in self.ops)
+        return sum(macs_of(op, self.shapes) for op in self.ops)
+
+    @property
+    def yielded_type(self) -> Fixed:
+        """The first output's type: what a step yields where this is the body of a recurrence."""
+        return self.type(self.outputs[0].value)
+
+    def shape_of_step(self, entries: Sequence[Shape], starts: Sequence[Shape]) -> Shape:
+        """The shape of what a step yields; ValueError where the body does not fit its operands."""
+        given = (*entries, *starts)
+        if len(self.inputs) != len(given) or len(self.outputs) != 1 + len(starts):
+            raise ValueError(f"a body of {len(self.inputs)} inputs does not fit {len(given)}")
+        for read, shape in zip(self.inputs, given, strict=True):
+            if read.shape != shape:
+                raise ValueError(f"{shape} does not fit the body's %{read.name} of {read.shape}")
+        for output, start in zip(self.outputs[1:], starts, strict=True):
+            if self.shapes[output.value] != start:
+                raise ValueError(f"a state of {start} becomes {self.shapes[output.value]}")
+        return self.shapes[self.outputs[0].value]
 
     def replace_op(self, op: Op) -> Program:
         """This Program with the op of the same name swapped for another."""
         return replace(self, ops=tuple(op if old.name == op.name else old for old in self.ops))
 
 
-def _digest(program: Program) -> str:
-    """Hash every field of every op; values are known by position, so that names do not matter."""
+def body_of(op: Scan) -> Program:
+    """The Program that a recurrence repeats."""
+    assert isinstance(op.body, Program)
+    return op.body
+
+
+def states_of(op: Scan) -> tuple[tuple[str, Input], ...]:
+    """For each state: the body's value that the next step reads, and the input that it becomes."""
+    body = body_of(op)
+    values = (output.value for output in body.outputs[1:])
+    return tuple(zip(values, body.inputs[len(op.xs) :], strict=True))
+
+
+def inputs_given(op: Scan) -> tuple[tuple[str, Input], ...]:
+    """For each input of the body: the value that it is, or is a part of, in the first step."""
+    return tuple(zip(inputs_of(op), body_of(op).inputs, strict=True))
+
+
+def _digest(program: Program, *, inside: bool = False) -> str:
+    """Hash every field of every op; values are known by position, so that names do not matter, but
+    for those of inputs and outputs, unless the Program is the body `inside` another."""
     number = {op.name: str(i) for i, op in enumerate(program.ops)}
     state = hashlib.sha256()
 
@@ -115,6 +159,8 @@ def _digest(program: Program) -> str:
             case np.ndarray():
                 state.update(f"{item.shape}".encode())
                 state.update(np.ascontiguousarray(item, dtype="<i8").tobytes())
+            case Program():
+                state.update(_digest(item, inside=True).encode())
             case _:  # numbers, names and types read the same on every machine
                 state.update(f"{item}".encode())
         state.update(b";")
@@ -126,8 +172,8 @@ def _digest(program: Program) -> str:
             if "operand" in spec.metadata:
                 item = number[item] if isinstance(item, str) else tuple(number[x] for x in item)
             elif spec.name == "name":
-                item = op.name if isinstance(op, Input) else ""
+                item = op.name if isinstance(op, Input) and not inside else ""
             feed(item)
     for output in program.outputs:
-        feed((output.name, number[output.value], output.host))
+        feed(("" if inside else output.name, number[output.value], output.host))
     return state.hexdigest()

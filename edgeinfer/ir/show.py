@@ -5,23 +5,31 @@
 from __future__ import annotations
 
 import hashlib
+from collections.abc import Iterator
 from dataclasses import fields
 
 import numpy as np
 
 from edgeinfer.base.names import printable
-from edgeinfer.ir.ops import Op, Weights
-from edgeinfer.ir.program import HostFunction, Output, Program
+from edgeinfer.ir.ops import Op, Scan, Weights
+from edgeinfer.ir.program import HostFunction, Output, Program, body_of
 
 INLINE = 8  # arrays of up to this many elements are written out
 
 
 def show(program: Program) -> str:
     """The whole Program."""
-    lines = [f"(program {program.name}"]
-    lines += [f"  {show_op(op, program)}" for op in program.ops]
-    lines += [f"  {_output(output)}" for output in program.outputs]
+    lines = [f"(program {program.name}", *(f"  {line}" for line in _lines(program))]
     return "\n".join(map(printable, lines)) + ")\n"
+
+
+def _lines(program: Program) -> Iterator[str]:
+    """Each value, those of a recurrence's body indented below it, and the outputs."""
+    for op in program.ops:
+        yield show_op(op, program)
+        if isinstance(op, Scan):
+            yield from (f"  {line}" for line in _lines(body_of(op)))
+    yield from map(_output, program.outputs)
 
 
 def show_op(op: Op, program: Program) -> str:
@@ -45,6 +53,8 @@ def _field(item: object) -> str:
             return ",".join(f"{before}:{after}" for before, after in item)
         case tuple():
             return "x".join(map(str, item)) or "()"
+        case Program():
+            return item.name
         case None:
             return "-"
         case _:  # numbers, names and enums

@@ -30,9 +30,7 @@ ARRAYS = ("value", "weight", "bias", "factor", "slope", "entries", "exp", "inver
 def save(program: Program) -> bytes:
     """The Program's file; equal Programs give equal bytes."""
     arrays: dict[str, Weights] = {}
-    ops = [_encode_op(op, i, arrays) for i, op in enumerate(program.ops)]
-    outputs = [[output.name, output.value, str(output.host)] for output in program.outputs]
-    structure = {"version": VERSION, "name": program.name, "ops": ops, "outputs": outputs}
+    structure = {"version": VERSION, **_encode_program(program, "", arrays)}
     stream = io.BytesIO()
     with zipfile.ZipFile(stream, "w", zipfile.ZIP_DEFLATED) as archive:
         archive.writestr(_entry(STRUCTURE), json.dumps(structure, indent=1))
@@ -49,12 +47,21 @@ def _entry(name: str) -> zipfile.ZipInfo:
     return info
 
 
-def _encode_op(op: Op, index: int, arrays: dict[str, Weights]) -> dict[str, Any]:
+def _encode_program(program: Program, within: str, arrays: dict[str, Weights]) -> dict[str, Any]:
+    """A Program, or the body `within` an op of one."""
+    ops = [_encode_op(op, f"{within}{i}", arrays) for i, op in enumerate(program.ops)]
+    outputs = [[output.name, output.value, str(output.host)] for output in program.outputs]
+    return {"name": program.name, "ops": ops, "outputs": outputs}
+
+
+def _encode_op(op: Op, index: str, arrays: dict[str, Weights]) -> dict[str, Any]:
     encoded: dict[str, Any] = {"op": type(op).__name__}
     for spec in fields(op):
         item = getattr(op, spec.name)
         if spec.name in TYPES:
             item = str(item)
+        elif isinstance(item, Program):
+            item = _encode_program(item, f"{index}.", arrays)
         elif isinstance(item, np.ndarray):
             arrays[f"{index}.{spec.name}"] = item
             item = f"{index}.{spec.name}"
@@ -73,18 +80,23 @@ def load(content: bytes, source: str = "program") -> Program:
                 raise InputError(
                     f"{source} is a Program of version {structure['version']}, not {VERSION}."
                 )
-            ops = tuple(_decode_op(item, archive) for item in structure["ops"])
-            outputs = tuple(
-                Output(name, value, HostFunction(host))
-                for name, value, host in structure["outputs"]
-            )
-            return Program(structure["name"], ops, outputs)
+            return _decode_program(structure, archive)
     except EdgeInferError:
         raise
+    except RecursionError:
+        raise InputError(f"{source} is nested too deep to be a Program.") from None
     except (ValueError, KeyError, TypeError, OSError, EOFError, zipfile.BadZipFile) as error:
         raise InputError(
             f"{source} is not a Program: {error}.", hint="Compile the model again."
         ) from None
+
+
+def _decode_program(structure: dict[str, Any], archive: zipfile.ZipFile) -> Program:
+    ops = tuple(_decode_op(item, archive) for item in structure["ops"])
+    outputs = tuple(
+        Output(name, value, HostFunction(host)) for name, value, host in structure["outputs"]
+    )
+    return Program(structure["name"], ops, outputs)
 
 
 def _decode_op(item: dict[str, Any], archive: zipfile.ZipFile) -> Op:
@@ -106,6 +118,8 @@ def _field(kind: str, name: str, value: Any, archive: zipfile.ZipFile) -> Any:
         return PoolKind(value) if kind == "Pool" else PairKind(value)
     if name in ARRAYS and kind != "Pad":  # a Pad's value is one integer
         return _array(archive, value)
+    if name == "body":
+        return _decode_program(value, archive)
     return _tuples(value)
 
 

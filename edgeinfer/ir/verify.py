@@ -9,10 +9,10 @@ from collections.abc import Mapping
 import numpy as np
 
 from edgeinfer.base.errors import ProgramError
-from edgeinfer.ir.bases import Weights, inputs_of, stored_of
+from edgeinfer.ir.bases import Weights, inputs_of, typed_integers_of
 from edgeinfer.ir.bounds import bound_op
-from edgeinfer.ir.ops import Clip, Op, PRelu, Softmax, Table
-from edgeinfer.ir.program import Program
+from edgeinfer.ir.ops import Clip, Input, Op, PRelu, Scan, Softmax, Table
+from edgeinfer.ir.program import Program, body_of, inputs_given, states_of
 from quantization.fixed import Fixed, fixed_of_range
 from quantization.ranges import Interval, RangeError
 
@@ -25,7 +25,7 @@ def verify(program: Program) -> dict[str, Interval]:
         where = f"{program.name}: {type(op).__name__.lower()} %{op.name}"
         _check_grid(op, types, where)
         _check_stored(op, where)
-        _check_indices(op, proved, where)
+        _check_indices(op, proved, types, where)
         try:
             proved[op.name] = bound_op(op, proved, types, program.shapes)
         except RangeError as error:
@@ -59,10 +59,27 @@ def _check_grid(op: Op, types: Mapping[str, Fixed], where: str) -> None:
 
 def _check_stored(op: Op, where: str) -> None:
     """Weights are integers of the type they claim."""
-    for what, raw, type_ in stored_of(op):
+    for what, raw, type_ in typed_integers_of(op):
         _check_weights(raw, type_, what, where)
     if isinstance(op, PRelu) and op.slope_type.frac < 0:
         raise ProgramError(f"{where}: {op.slope_type} cannot hold the slope 1 of x >= 0.")
+    if isinstance(op, Scan):
+        _check_body(op, where)
+
+
+def _check_body(op: Scan, where: str) -> None:
+    """The body keeps every law, and a state that it leaves is one that it can read."""
+    proved = verify(body_of(op))
+    for value, state in states_of(op):
+        _check_given(f"{where}: %{value}", body_of(op).type(value), proved[value], state)
+
+
+def _check_given(where: str, type_: Fixed, range_: Interval, given: Input) -> None:
+    low, high = range_.bottom, range_.top
+    if type_.frac != given.type.frac or low < given.type.raw_min or high > given.type.raw_max:
+        raise ProgramError(
+            f"{where} of {type_} spans {low}..{high}, but the body reads it as {given.type}."
+        )
 
 
 def _check_weights(raw: Weights, type_: Fixed, what: str, where: str) -> None:
@@ -75,7 +92,10 @@ def _check_weights(raw: Weights, type_: Fixed, what: str, where: str) -> None:
         raise ProgramError(f"{where}: {what} span {low}..{high}, beyond their type {type_}.")
 
 
-def _check_indices(op: Op, proved: Mapping[str, Interval], where: str) -> None:
+def _check_indices(
+    op: Op, proved: Mapping[str, Interval], types: Mapping[str, Fixed], where: str
+) -> None:
+    """What is read lies within what the op has been made for."""
     match op:
         case Table():
             low, high = proved[op.x].bottom, proved[op.x].top
@@ -92,5 +112,8 @@ def _check_indices(op: Op, proved: Mapping[str, Interval], where: str) -> None:
                 raise ProgramError(f"{where}: a table is indexed through a negative shift.")
         case Clip(low=int() as low, high=int() as high) if low > high:
             raise ProgramError(f"{where}: nothing lies between {low} and {high}.")
+        case Scan():
+            for x, given in inputs_given(op):
+                _check_given(f"{where}: %{x}", types[x], proved[x], given)
         case _:  # the others have neither tables nor limits
             pass

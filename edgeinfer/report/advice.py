@@ -5,6 +5,7 @@
 from __future__ import annotations
 
 import math
+import shlex
 from collections.abc import Iterator
 from dataclasses import dataclass
 
@@ -34,7 +35,7 @@ def points_of(result: Result, profile: Profile | None) -> tuple[Advice, ...]:
     """What is wrong first, then what could be better, then what the run said."""
     found = [*_apart(result), *_too_large(result)]
     if profile is not None:
-        found += [*_clipping(profile), *_idle(profile)]
+        found += [*_clipping(result, profile), *_idle(result, profile)]
     said = [Advice(each) for each in dict.fromkeys(result.findings)]
     return (*sorted(found, key=lambda point: point.state is not AnswerState.BAD), *said)
 
@@ -45,7 +46,7 @@ def _apart(result: Result) -> Iterator[Advice]:
         yield Advice(
             f"{words.join_words([stage_title(name, result) for name in entry.pair])} differ"
             + (f": {words.short(str(where), 300)}." if where is not None else "."),
-            "edgeinfer explain RUN tells the likely cause.",
+            "The likely cause: edgeinfer explain RUN",
             AnswerState.BAD,
         )
 
@@ -57,13 +58,12 @@ def _too_large(result: Result) -> Iterator[Advice]:
                 f"{use.title}: {words.number(use.metric.value)} "
                 f"{words.kind_name(use.kind)} ({use.metric.origin}), but the device offers "
                 f"{words.number(use.offered)}.",
-                "Fewer bits, larger reuse factors, pruning, or a larger device: see edgeinfer "
-                "quantize, estimate --fit, search and devices.",
+                f"Which widths fit: {_fit_command(result, use.target)}",
                 AnswerState.BAD if use.surely else AnswerState.UNSURE,
             )
 
 
-def _clipping(profile: Profile) -> Iterator[Advice]:
+def _clipping(result: Result, profile: Profile) -> Iterator[Advice]:
     told = [e for e in profile.layers if _share(e) > MUCH or _wraps(e) or _dominates(e)]
     for layer in sorted(told, key=lambda each: -_share(each))[:MOST]:
         assert layer.clipped is not None
@@ -73,8 +73,8 @@ def _clipping(profile: Profile) -> Iterator[Advice]:
         yield Advice(
             f"{words.short(layer.name)}: {words.percent(_share(layer), 2)} of the values "
             f"({count:,} of {layer.clipped.values:,}) {how} in {layer.format}{also}.",
-            "One integer bit more holds twice the range; or let edgeinfer quantize place the "
-            "binary point on data like these.",
+            "One integer bit more holds twice the range. To place the binary point on data like "
+            f"these: {_quantize_command(result, layer)}",
             AnswerState.BAD if layer.clipped.wraps else AnswerState.UNSURE,
         )
 
@@ -97,14 +97,15 @@ def _wraps(layer: Layer) -> bool:
     return layer.clipped is not None and layer.clipped.wraps and count_saturated(layer.clipped) > 0
 
 
-def _idle(profile: Profile) -> Iterator[Advice]:
+def _idle(result: Result, profile: Profile) -> Iterator[Advice]:
     """Formats that were chosen wider than what was seen."""
     for layer in [each for each in profile.layers if _spare(each) > 0][:MOST]:
         spare = _spare(layer)
         yield Advice(
             f"{words.short(layer.name)}: {words.count_noun(spare, 'bit')} of {layer.format} "
             f"{'was' if spare == 1 else 'were'} not used by anything that was seen.",
-            "A narrower format would have held it all, if these samples show all there is.",
+            "A narrower format would have held it all, if these samples show all there is: "
+            f"{_search_command(result)}",
         )
 
 
@@ -112,3 +113,27 @@ def _spare(layer: Layer) -> int:
     if layer.op != "Requant" or layer.observed_bits is None:
         return 0
     return Fixed.parse(layer.format).bits - layer.observed_bits
+
+
+def _fit_command(result: Result, target: str) -> str:
+    """What shows the widths and targets that fit."""
+    part = result.targets.get(target)
+    device = result.device if part is None else part.device
+    return _command(result, "fit", *(["--device", device] if device else []))
+
+
+def _quantize_command(result: Result, layer: Layer) -> str:
+    """What chooses formats of the same width from data."""
+    bits = str(Fixed.parse(layer.format).bits)
+    return _command(result, "quantize", "--bits", bits, "-o", "again.toml")
+
+
+def _search_command(result: Result) -> str:
+    """What finds the narrowest formats that lose nothing."""
+    return _command(result, "search", "-o", "WIDTHS")
+
+
+def _command(result: Result, verb: str, *options: str) -> str:
+    """A verb on the run's model, with its data."""
+    data = [] if result.data is None else ["--data", result.data.name]
+    return shlex.join(["edgeinfer", verb, f"RUN/{result.model.file}", *data, *options])

@@ -39,8 +39,15 @@ class Drop:
         return {"auc": "AUC", "accuracy": "accuracy", "rms_error": "rms error"}[self.name]
 
 
-def interval_of(profile: Profile, drop: Drop) -> Uncertain | None:
-    """The paired interval of what is lost, where it is the interval of this very loss."""
+def interval_of(result: Result, profile: Profile | None, drop: Drop) -> Uncertain | None:
+    """The paired interval of what is lost, where it is the interval of this very loss: as the
+    result records it, or else a profile."""
+    scores = result.accuracy[drop.stage]
+    if drop.name in scores.lost:
+        low, high = scores.lost[drop.name]
+        return Uncertain(value=drop.lost, low=low, high=high)
+    if profile is None:
+        return None
     known = {"auc": profile.lost.auc, "accuracy": profile.lost.accuracy}.get(drop.name)
     if known is None or not math.isclose(known.value, drop.lost, abs_tol=1e-9):
         return None
@@ -60,6 +67,7 @@ def drop_of(result: Result, stages: Sequence[str] = ()) -> Drop | None:
             Drop(name, stage, reference, getattr(scores, name), higher)
             for stage, scores in result.accuracy.items()
             if stage != "float"
+            and scores.samples == before.samples  # others may be easier or harder
             and stage in (stages or result.accuracy)
             and getattr(scores, name) is not None
         ]

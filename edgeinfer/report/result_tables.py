@@ -35,6 +35,8 @@ def intervals_of(
     """The intervals of a stage's area and accuracy: its own, or those of the quantized network
     where it scored the very same on as many samples."""
     scores = result.accuracy[stage]
+    if scores.intervals:
+        return _recorded_interval(scores, "auc"), _recorded_interval(scores, "accuracy")
     if profile is None:
         return None, None
     for each in profile.scores:
@@ -44,6 +46,15 @@ def intervals_of(
         if same and scores.samples == profile.samples:
             return _matching(each.auc, scores.auc), _matching(each.accuracy, scores.accuracy)
     return None, None
+
+
+def _recorded_interval(scores: Scores, name: str) -> Uncertain | None:
+    """The interval that a result records of a score."""
+    value = getattr(scores, name)
+    if value is None or name not in scores.intervals:
+        return None
+    low, high = scores.intervals[name]
+    return Uncertain(value=value, low=low, high=high)
 
 
 def _matching(interval: Uncertain | None, value: float | None) -> Uncertain | None:

@@ -56,11 +56,21 @@ def timings_of(result: Result) -> tuple[TimingBand, ...]:
     """Every target that says how long it takes."""
     found = []
     for target in targets_of(result.metrics):
+        part = result.targets.get(target)
+        pipelined = part is None or part.pipelined
         own = whole(result.metrics, target)
-        latency = _first(own, LATENCIES)
-        if latency is not None:
-            found.append(_timing(result, target, latency, own))
-    return tuple(found)
+        found.append(timing_among(own, target, target_title(target, result), pipelined))
+    return tuple(timing for timing in found if timing is not None)
+
+
+def timing_among(
+    metrics: Sequence[Metric], target: str, title: str, pipelined: bool
+) -> TimingBand | None:
+    """How long a design takes, where its figures say it."""
+    latency = _first(metrics, LATENCIES)
+    if latency is None:
+        return None
+    return _timing(target, title, latency, metrics, pipelined)
 
 
 def _first(metrics: Sequence[Metric], names: Sequence[str]) -> Metric | None:
@@ -68,8 +78,9 @@ def _first(metrics: Sequence[Metric], names: Sequence[str]) -> Metric | None:
     return next((each for each in known if each is not None), None)
 
 
-def _timing(result: Result, target: str, latency: Metric, metrics: Sequence[Metric]) -> TimingBand:
-    title = target_title(target, result)
+def _timing(
+    target: str, title: str, latency: Metric, metrics: Sequence[Metric], pipelined: bool
+) -> TimingBand:
     rate = _first(metrics, RATES)
     if rate is not None and rate.value:
         return TimingBand(
@@ -82,8 +93,7 @@ def _timing(result: Result, target: str, latency: Metric, metrics: Sequence[Metr
         ends = [None if end is None else end * clock_us for end in (interval.low, interval.high)]
         said = f"{interval.origin} interval of {interval.value:,.0f} cycles"
         return TimingBand(target, title, latency, interval.value * clock_us, ends[0], ends[1], said)
-    part = result.targets.get(target)
-    if part is not None and not part.pipelined:
+    if not pipelined:
         said = "one inference after the other"
         return TimingBand(target, title, latency, latency.value, latency.low, latency.high, said)
     return TimingBand(target, title, latency, None)

@@ -5,7 +5,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 
 from edgeinfer.base import devices
@@ -67,26 +67,33 @@ class Use:
 
 def uses_of(result: Result) -> tuple[Use, ...]:
     """Every resource of every target that has any."""
-    found = []
+    found: list[Use] = []
     for target in targets_of(result.metrics):
         own = whole(result.metrics, target)
-        for kind in (*RESOURCES, *OFFERED_AS):
-            best = best_count(own, kind)
-            if best is None:
-                continue
-            offered = _device_capacity(result, target, kind, own, best)
-            if best.value or offered:
-                found.append(
-                    Use(
-                        target,
-                        target_title(target, result),
-                        kind,
-                        best,
-                        quantity_of(best).state,
-                        offered,
-                    )
-                )
+
+        def capacity(
+            kind: str, best: Metric, target: str = target, own: list[Metric] = own
+        ) -> float | None:
+            return _device_capacity(result, target, kind, own, best)
+
+        found += uses_among(own, target, target_title(target, result), capacity)
     return tuple(found)
+
+
+def uses_among(
+    metrics: Sequence[Metric],
+    target: str,
+    title: str,
+    capacity: Callable[[str, Metric], float | None],
+) -> list[Use]:
+    """Every resource that a design takes; `capacity`: what its device offers of a kind."""
+    found = []
+    for kind in (*RESOURCES, *OFFERED_AS):
+        best = best_count(metrics, kind)
+        offered = None if best is None else capacity(kind, best)
+        if best is not None and (best.value or offered):
+            found.append(Use(target, title, kind, best, quantity_of(best).state, offered))
+    return found
 
 
 def best_count(metrics: Iterable[Metric], kind: str) -> Metric | None:

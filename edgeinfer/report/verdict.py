@@ -30,6 +30,9 @@ class AnswerState(StrEnum):
     UNKNOWN = "unknown"  # nothing was measured, or nobody said what would do
 
 
+TROUBLE = (AnswerState.BAD, AnswerState.UNSURE)
+
+
 @dataclass(frozen=True, slots=True)
 class Answer:
     """A question, how its answer is to be taken, the answer in a few words and in a sentence."""
@@ -59,6 +62,18 @@ class Verdict:
         """All in one line."""
         said = "; ".join(answer.words for answer in self.answers)
         return f"{said[:1].upper()}{said[1:]}."
+
+    @property
+    def closing(self) -> tuple[tuple[AnswerState, str], ...]:
+        """Three lines: how accurate, how exact, does it fit and how fast."""
+        hardware = (self.fits, self.fast)
+        worst = next((a.state for a in hardware if a.state in TROUBLE), self.fits.state)
+        words_of = "; ".join(answer.words for answer in hardware)
+        return (
+            (self.lost.state, f"accuracy  {self.lost.sentence}"),
+            (self.agrees.state, f"exactness {self.agrees.sentence}"),
+            (worst, f"hardware  {words_of[:1].upper()}{words_of[1:]}."),
+        )
 
     @property
     def state(self) -> AnswerState:
@@ -229,7 +244,7 @@ def _loss_answer(result: Result, profile: Profile | None) -> Answer:
         said = f"{share} of the samples are decided as the float network does; no labels."
         return Answer(question, AnswerState.UNKNOWN, f"decides as the float in {share}", said)
     own = drop_of(result, ("quantized",)) or found
-    interval = None if profile is None else interval_of(profile, own)
+    interval = interval_of(result, profile, own)
     within = "" if interval is None else f" ± {words.number(_half(interval), 2)}"
     short = f"{own.label} {own.change}{within}"
     where = "" if own.stage == "quantized" else f" ({stage_title(own.stage, result)})"

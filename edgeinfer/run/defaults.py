@@ -34,8 +34,11 @@ def plain(bits: int) -> PtqSettings:
     return PtqSettings(bits, refine=False, equalize=False)
 
 
-def add_formats(loaded: LoadedModel, settings: PtqSettings, tried: Samples) -> LoadedModel:
-    """The model with formats that these settings give it, and a finding that says so."""
+def add_formats(
+    loaded: LoadedModel, settings: PtqSettings, tried: Samples, *, drawn: bool = False
+) -> LoadedModel:
+    """The model with formats that these settings give it, and a finding that says so. Samples that
+    were `drawn` here say nothing about the network, such as which channels are never used."""
     chosen = choose(loaded.graph, tried.inputs, settings)
     widths = f"{settings.bits} bits were taken for every tensor"
     if settings.bits_of:
@@ -45,5 +48,5 @@ def add_formats(loaded: LoadedModel, settings: PtqSettings, tried: Samples) -> L
         f"{loaded.graph.name} states no number formats: {widths}, "
         f"their ranges drawn from {tried.origin}. Choose them with edgeinfer quantize."
     )
-    findings = (*loaded.findings, said, *chosen.findings)
+    findings = (*loaded.findings, said, *(() if drawn else chosen.findings))
     return replace(loaded, graph=chosen.graph, recipe=chosen.recipe, findings=findings)

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from edgeinfer.base.devices import Device
+from edgeinfer.base.extras import require_extra
 from edgeinfer.base.metrics import Metric
 from edgeinfer.base.scratch import scratch_folder
 from edgeinfer.ir.program import Program
@@ -24,12 +25,17 @@ from edgeinfer.zoo import ENTRIES, is_name, resolve
 
 
 def program_for(
-    model: Path, bits: int | None, recipe: Path | None, targets: Sequence[Target[Any]] = ()
+    model: Path,
+    bits: int | None,
+    recipe: Path | None,
+    targets: Sequence[Target[Any]] = (),
+    *,
+    batch_axis: int | None = 0,
 ) -> tuple[Program, list[str]]:
     """A model's Program, and what was assumed to get it."""
     if is_name(model) and ENTRIES[str(model)].reference is None:
         return _fresh_program(str(model), bits, recipe, targets)
-    found = load(resolve(model))
+    found = load(resolve(model), batch_axis=batch_axis)
     simulation = Simulation(str(model))
     shown = (lambda: samples_of(simulation, found.graph)) if is_name(model) else None
     loaded, lowered = lower_as_asked(
@@ -42,6 +48,7 @@ def _fresh_program(
     name: str, bits: int | None, recipe: Path | None, targets: Sequence[Target[Any]]
 ) -> tuple[Program, list[str]]:
     """A reference model whose weights do not ship, with fresh ones: costs hardly differ."""
+    require_extra("train", f"{name}, whose weights do not ship: drawing fresh ones")
     with scratch_folder("estimate") as folder:
         path = folder / f"{name}.keras"
         ENTRIES[name].build().save(path)
@@ -51,11 +58,16 @@ def _fresh_program(
 
 
 def estimate(
-    model: Path, chosen: ChosenTarget, *, bits: int | None = None, recipe: Path | None = None
+    model: Path,
+    chosen: ChosenTarget,
+    *,
+    bits: int | None = None,
+    recipe: Path | None = None,
+    batch_axis: int | None = 0,
 ) -> Description:
     """A model on a target; where the settings state a goal, choices are made for it first."""
     target = chosen.target
-    program, assumed = program_for(model, bits, recipe, [target])
+    program, assumed = program_for(model, bits, recipe, [target], batch_axis=batch_axis)
     refuse_ops(program, chosen)
     settings = target.settle(program, chosen.settings)
     findings = (*assumed, *target.advise(program, settings))

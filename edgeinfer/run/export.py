@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from edgeinfer.base.errors import UsageError
 from edgeinfer.export.onnx_files import OnnxFormat, check_name, write
 from edgeinfer.ir.program import Program
 from edgeinfer.run.estimate import program_for
@@ -65,13 +66,25 @@ class ExportResult:
         )
 
 
-def export(source: Path, format_: OnnxFormat, path: Path) -> ExportResult:
+def export(
+    source: Path, format_: OnnxFormat, path: Path, batch_axis: int | None = 0
+) -> ExportResult:
     """Write the Program of a run folder, or that of a model as compile would make it."""
     check_name(path)
-    if source.is_dir() and not is_name(source):
-        with open_run(source, Silent(), new=False) as folder:
-            program, said = stored_program(folder), list[str]()
-    else:
-        program, said = program_for(source, None, None)
+    program, said = program_of(source, batch_axis)
     made = write(program, format_, path)
     return ExportResult(program, format_, path, len(made.content), (*said, *made.findings))
+
+
+def program_of(source: Path, batch_axis: int | None = 0) -> tuple[Program, list[str]]:
+    """The Program of a run folder, or that of a model as compile would make it, and what is to be
+    known of how it was made."""
+    if not source.is_dir() or is_name(source):
+        return program_for(source, None, None, batch_axis=batch_axis)
+    if batch_axis != 0:
+        raise UsageError(
+            "A run folder says itself which axis of its model counts samples.",
+            hint="Leave --batch-axis out, or name the model.",
+        )
+    with open_run(source, Silent(), new=False) as folder:
+        return stored_program(folder), []

@@ -42,7 +42,7 @@ def lower_as_asked(
         tried = draw_samples_for(loaded, given) if data is None else data()
         widths = [target.best_bits for target in targets if target.best_bits is not None]
         width = min(widths, default=BITS)
-        loaded = add_formats(loaded, formats or plain(width), tried)
+        loaded = add_formats(loaded, formats or plain(width), tried, drawn=data is None)
         for target in targets:
             loaded = replace(loaded, recipe=target.suit(loaded.recipe))
     return loaded, lower_with(loaded, given, recipe_path)

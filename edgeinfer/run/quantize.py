@@ -11,6 +11,7 @@ from typing import Any
 
 from edgeinfer.base import plan
 from edgeinfer.base.errors import UsageError
+from edgeinfer.base.extras import require_extra
 from edgeinfer.data.samples import Samples
 from edgeinfer.evaluate import judge
 from edgeinfer.evaluate.judge import MOST_AT_ONCE
@@ -78,6 +79,8 @@ class QuantizedModel:
 
 def quantize_model(order: QuantizeOrder, progress: Progress) -> dict[str, Any]:
     """Quantize as ordered; what was written and how well it does, ready for JSON."""
+    if order.output.suffix == ".keras":
+        require_extra("train", f"Writing {order.output.name}")
     with watch_step(progress, "load"):
         loaded = load(order.model, batch_axis=order.batch_axis)
         given = Recipe() if order.recipe is None else read_recipe(order.recipe)

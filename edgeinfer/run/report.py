@@ -15,17 +15,23 @@ from edgeinfer.evaluate.profile.data import Profile, from_json
 from edgeinfer.evaluate.profile.make import profile_of
 from edgeinfer.graph.nodes import Graph
 from edgeinfer.ir.lower import lower
+from edgeinfer.report.page.listing import ListedLine, list_program
 from edgeinfer.report.page.page import Report, Wishes, report_on, write_report_files
 from edgeinfer.run import dependencies
 from edgeinfer.run.folder import HIDDEN, RunFolder, StepOutcome, watch_step
 from edgeinfer.run.lower import read_recipe
-from edgeinfer.run.result import PROGRAM, RECIPE
+from edgeinfer.run.projects import emission
+from edgeinfer.run.result import PROGRAM, PROGRAM_TEXT, RECIPE
 from edgeinfer.run.samples import DataFile, Simulation, Source, digest_of, samples_of
 from edgeinfer.run.stored import RESULT, read_text, stored_result
 from edgeinfer.run.trial import ModelFiles, recall_model, stored_program
+from edgeinfer.zoo import ENTRIES
 from quantization.recipe import Recipe
 
 PROFILE = "report_data.json"
+CODE = (".v", ".cpp")
+LIBRARIES = {"nnet_utils", "ap_types", "sim"}  # folders whose files are no design of this network
+MOST_CODE_BYTES = 4_000_000
 DRAWN = 512  # samples where no data are given
 
 
@@ -41,10 +47,45 @@ def write_report(folder: RunFolder, data: Path | None, wishes: Wishes) -> Report
     """The report of a run folder, written into it."""
     result = stored_result(folder.path)
     found = profile_run(folder, data)
-    report = report_on(result, found.profile, replace(wishes, reason=found.reason))
+    wishes = replace(
+        wishes,
+        reason=found.reason,
+        labels=(*_own_labels(folder), *wishes.labels),
+        program=_listing(folder, list(result.targets)),
+    )
+    report = report_on(result, found.profile, wishes)
     with watch_step(folder.progress, "report"):
         write_report_files(report).write(folder.path)
     return report
+
+
+def _listing(folder: RunFolder, targets: list[str]) -> tuple[ListedLine, ...]:
+    """The program's text, with its places in the files that targets have emitted."""
+    path = folder.path / PROGRAM_TEXT
+    if not path.is_file():
+        return ()
+    code = {}
+    for name in targets:
+        record = folder.read_record(emission(name))
+        emitted = [] if record is None else [file for file in record.files if _is_code(file)]
+        for file in emitted:
+            place = folder.file(file)
+            if place.is_file() and place.stat().st_size < MOST_CODE_BYTES:
+                code[file] = place.read_text(encoding="utf-8", errors="replace")
+    return list_program(read_text(path), code)
+
+
+def _is_code(file: str) -> bool:
+    return Path(file).suffix in CODE and not set(Path(file).parts) & LIBRARIES
+
+
+def _own_labels(folder: RunFolder) -> list[tuple[str, tuple[str, ...]]]:
+    """Names of the classes of a reference model."""
+    load = folder.read_record("load")
+    reference = None if load is None else load.facts.get("reference")
+    if reference not in ENTRIES:
+        return []
+    return [(head.name, head.labels) for head in ENTRIES[reference].heads if len(head.labels) > 1]
 
 
 def report_of_result(run: Path, wishes: Wishes) -> Report:

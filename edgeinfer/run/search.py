@@ -46,6 +46,7 @@ class SearchOrder:
     entry: ZooEntry | None = None
     data: Path | None = None
     validation: Path | None = None
+    batch_axis: int | None = 0  # of an ONNX file; None: no axis counts samples
 
     def __post_init__(self) -> None:
         if self.folder.suffix in (".toml", ".keras") or self.folder.is_file():
@@ -66,7 +67,7 @@ def search_model(
 ) -> dict[str, Any]:
     """Search as ordered; the front and what was chosen from it, ready for JSON."""
     with watch_step(progress, "load"):
-        loaded = load(order.model)
+        loaded = load(order.model, batch_axis=order.batch_axis)
         graph = loaded.graph
     with watch_step(progress, "data"):
         samples = deal_samples(

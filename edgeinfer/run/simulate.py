@@ -13,6 +13,7 @@ import numpy as np
 
 from edgeinfer.data.samples import Samples
 from edgeinfer.evaluate import judge
+from edgeinfer.evaluate.merit import score_with_intervals
 from edgeinfer.graph.nodes import Graph
 from edgeinfer.ir import agreement as cosim
 from edgeinfer.ir.agreement import Agreement, AgreementTally, Divergence
@@ -74,7 +75,7 @@ def simulate(
                 name: judge.apply_host_functions(values, judged.hosts[name])
                 for name, values in judged.outputs.items()
             }
-            facts["accuracy"] = {stage: asdict(judge.score(graph(), real, samples))}
+            facts["accuracy"] = {stage: asdict(score_with_intervals(graph(), real, samples))}
         return StepOutcome(facts)
 
     folder.step(

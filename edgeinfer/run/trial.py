@@ -16,6 +16,7 @@ from edgeinfer.data import samples
 from edgeinfer.data.samples import Samples
 from edgeinfer.evaluate import judge as evaluate
 from edgeinfer.evaluate.judge import Stage
+from edgeinfer.evaluate.merit import FloatReference, score_with_intervals
 from edgeinfer.ir import store
 from edgeinfer.ir.program import Program
 from edgeinfer.readers import LoadedModel, load
@@ -134,8 +135,10 @@ class ProgramTrial:
         }
         accuracy = {}
         if self.samples.labels:
+            reference = FloatReference.of(graph, self.samples, stages["float"])
+            own = {"float": None, "quantized": reference}
             accuracy = {
-                stage: asdict(evaluate.score(graph, outputs, self.samples))
+                stage: asdict(score_with_intervals(graph, outputs, self.samples, own[stage]))
                 for stage, outputs in stages.items()
             }
         tasks = evaluate.tasks(graph, self.samples)

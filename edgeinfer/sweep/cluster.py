@@ -17,7 +17,8 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
 
-from edgeinfer.base.errors import EdgeInferError, ToolFailedError, ToolMissingError, UsageError
+from edgeinfer.base.errors import EdgeInferError, ToolFailedError, UsageError
+from edgeinfer.base.extras import require_extra
 from edgeinfer.sweep.pool import TRIES, Done
 from edgeinfer.sweep.travel import come_home, pack_job, run_on_worker
 from edgeinfer.sweep.trial import TrialJob, TrialOutcome, unpack_folder
@@ -176,13 +177,9 @@ def _alone(access: Access, left: int) -> ToolFailedError:
 @contextlib.contextmanager
 def cluster(access: Access, store: Path) -> Iterator[Cluster]:
     """A client of a running scheduler."""
-    try:
-        from distributed import Client, Security
-    except ImportError:
-        raise ToolMissingError(
-            "--scheduler needs the package distributed, which is not installed.",
-            hint="Get it with: pip install 'edgeinfer[cluster]'",
-        ) from None
+    require_extra("cluster", "--scheduler")
+    from distributed import Client, Security
+
     security = None
     if access.scheme == TLS:
         security = Security(  # type: ignore[no-untyped-call]

@@ -13,7 +13,8 @@ from pathlib import Path
 from typing import Any
 
 from edgeinfer.base.csv_text import as_csv
-from edgeinfer.base.errors import InputError, ToolMissingError, UsageError
+from edgeinfer.base.errors import InputError, UsageError
+from edgeinfer.base.extras import require_extra
 from edgeinfer.base.fenced import refuse_links
 from edgeinfer.base.plan import write_file
 from edgeinfer.base.version import __version__
@@ -154,7 +155,7 @@ def headline(held: FinishedStudy) -> str:
 def _facts(held: FinishedStudy) -> tuple[tuple[str, str], ...]:
     study, told = held.study, held.told
     facts = [
-        ("models", ", ".join(study.models)),
+        ("models", ", ".join(Path(model).name for model in study.models)),
         ("targets", ", ".join(study.targets)),
         ("devices", ", ".join(study.devices) or "the targets' own"),
         ("strategy", f"{study.strategy}, seed {study.seed}"),
@@ -273,10 +274,5 @@ def query_trials(held: FinishedStudy, sql: str) -> list[dict[str, Any]]:
 def _tables(name: str) -> Any:
     import importlib
 
-    try:
-        return importlib.import_module(name)
-    except ImportError:
-        raise ToolMissingError(
-            f"That needs the package {name}, which is not installed.",
-            hint="Get it with: pip install 'edgeinfer[tables]'",
-        ) from None
+    require_extra("tables", "That")
+    return importlib.import_module(name)

@@ -73,6 +73,7 @@ TARGETS = {
         "edgeinfer.targets.edgetpu.settings:EdgeTpuSettings",
     ),
 }
+UNROLLED = {"unroll": "full", "interface": "bare", "part": "xcvu9p"}
 DEFAULT = next(iter(TARGETS))  # where neither a target nor a device says which
 
 
@@ -102,6 +103,11 @@ def choose(name: str, settings: Mapping[str, Any]) -> ChosenTarget:
     """A target by name; settings that are not given are as the target has them."""
     entry = entry_of(name)
     return ChosenTarget(name, entry.make(), entry.settings_type(**settings))
+
+
+def choose_unrolled() -> ChosenTarget:
+    """The target that makes an adder of each digit of a weight, for a part of UltraScale+."""
+    return choose("rtl", UNROLLED)
 
 
 def choose_for(

@@ -20,6 +20,7 @@ from numpy.typing import NDArray
 
 from edgeinfer.base.devices import Device
 from edgeinfer.base.errors import Offence
+from edgeinfer.base.extras import Extra
 from edgeinfer.base.health import Check
 from edgeinfer.base.metrics import Metric
 from edgeinfer.base.plan import BuildPlan
@@ -128,6 +129,7 @@ class Target(ABC, Generic[Chosen]):
 
     title: ClassVar[str]  # how people write its name
     about: ClassVar[str]  # what `compile` makes for it, in a few words
+    extras: ClassVar[tuple[Extra, ...]] = ()  # of the package, that only this target uses
     stage: ClassVar[str]  # the name of its simulation
     stage_title: ClassVar[str]
     exact: ClassVar[bool] = True  # whether its simulation has to equal the engine bit for bit

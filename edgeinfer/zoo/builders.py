@@ -15,6 +15,8 @@ PROFILE_POINTS = 100
 PROFILE_SCALARS = 7
 WAVEFORM_TICKS = 200
 JET_FEATURES = 16
+PARTICLES = 16
+HITS, EDGES = 16, 24
 ECAL_SHAPE = (25, 25, 25)
 HCAL_SHAPE = (5, 5, 60)
 
@@ -102,6 +104,58 @@ def jet_tagger() -> keras.Model:
     for index, units in enumerate((64, 32, 32), start=1):
         x = layers.Dense(units, activation="relu", name=f"dense{index}")(x)
     return Model(features, _classes(x, 5, "jet"), name="jet_tagger")
+
+
+def jet_transformer() -> keras.Model:
+    """Attention among a jet's 16 hardest particles, whose mean tells 5 kinds of jet."""
+    from keras import Model, layers
+
+    particles = layers.Input((PARTICLES, 3), name="particles")
+    x = layers.Dense(16, activation="relu", name="embedded")(particles)
+    heads = layers.MultiHeadAttention(2, 8, name="attention")(x, x)
+    x = layers.Add(name="attended")([x, heads])
+    wide = layers.Dense(32, activation="relu", name="wide")(x)
+    x = layers.Add(name="widened")([x, layers.Dense(16, name="narrow")(wide)])
+    x = layers.GlobalAveragePooling1D(name="mean")(x)
+    x = layers.Dense(16, activation="relu", name="dense")(x)
+    return Model(particles, _classes(x, 5, "jet"), name="jet_transformer")
+
+
+def track_graph() -> keras.Model:
+    """An interaction network: messages along edges that are inputs, summed at each hit."""
+    from keras import Model, layers, ops
+
+    hits = layers.Input((HITS, 3), name="hits")
+    ends = [layers.Input((EDGES,), dtype="int32", name=name) for name in ("senders", "receivers")]
+    seen = [ops.take_along_axis(hits, ops.expand_dims(end, -1), axis=1) for end in ends]
+    x = layers.Concatenate(name="pairs")(seen)
+    x = layers.Dense(16, activation="relu", name="edge1")(x)
+    messages = layers.Dense(8, activation="relu", name="edge2")(x)
+    at_hits = ops.transpose(ops.one_hot(ends[1], HITS), (0, 2, 1))
+    x = layers.Concatenate(name="updated")([hits, ops.matmul(at_hits, messages)])
+    x = layers.Dense(16, activation="relu", name="node")(x)
+    x = layers.GlobalAveragePooling1D(name="mean")(x)
+    x = layers.Dense(8, activation="relu", name="dense")(x)
+    x = layers.Dense(1, name="track_logit")(x)
+    outputs = layers.Activation("sigmoid", name="track")(x)
+    return Model([hits, *ends], outputs, name="track_graph")
+
+
+def anomaly_trigger() -> keras.Model:
+    """An autoencoder of 16 features, and how badly it does: a score of what is new, in integers."""
+    from keras import Model, layers
+
+    features = layers.Input((JET_FEATURES,), name="features")
+    x = layers.Dense(16, activation="relu", name="encoder")(features)
+    x = layers.Dense(2, name="code")(x)
+    x = layers.Dense(16, activation="relu", name="decoder")(x)
+    again = layers.Dense(JET_FEATURES, name="features_again")(x)
+    missed = layers.Subtract(name="missed")([features, again])
+    square = layers.Multiply(name="square")([missed, missed])
+    rows = layers.Reshape((JET_FEATURES, 1), name="squares")(square)
+    x = layers.GlobalAveragePooling1D(name="mean")(rows)
+    score = layers.Reshape((1,), name="score")(x)
+    return Model(features, [again, score], name="anomaly_trigger")
 
 
 def calo_classifier(classes: int) -> keras.Model:

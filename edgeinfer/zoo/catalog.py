@@ -33,6 +33,7 @@ _TAGGER_MEASURES = (
 
 _CALORIMETER_PARTICLES = ("electron", "gamma", "pi0", "charged pion")
 _JETS = ("gluon", "quark", "W", "Z", "top")
+_FEATURES = tuple(f"feature {number}" for number in range(1, 17))
 
 _ENTRIES = (
     ZooEntry(
@@ -116,6 +117,58 @@ _ENTRIES = (
             Measure("accuracy", "", head_accuracy("jet")),
         ),
         reference="jet-tagger.keras",
+    ),
+    ZooEntry(
+        name="jet-transformer",
+        about="five kinds of jet from its 16 hardest particles, by attention among them, on a toy",
+        task=Task.CLASSIFICATION,
+        parameters=2_581,
+        macs=33_872,
+        build=builders.jet_transformer,
+        data=data.constituent_samples,
+        heads=(Head("jet", _JETS, "categorical_crossentropy"),),
+        schedule=TrainingSchedule("adam", 2e-3, batch=256, epochs=20, samples=40_000, patience=6),
+        measures=(
+            Measure("auc", "", head_auc("jet"), alarm_above=0.995),
+            Measure("accuracy", "", head_accuracy("jet")),
+        ),
+        reference="jet-transformer.keras",
+    ),
+    ZooEntry(
+        name="track-graph",
+        about="is there a track among 16 hits: messages along 24 edges that are inputs, on a toy",
+        task=Task.CLASSIFICATION,
+        parameters=841,
+        macs=8_328,
+        build=builders.track_graph,
+        data=data.graph_samples,
+        heads=(Head("track", ("track",), "binary_crossentropy"),),
+        schedule=TrainingSchedule("adam", 2e-3, batch=256, epochs=20, samples=40_000, patience=6),
+        measures=(
+            Measure("auc", "", head_auc("track"), alarm_above=0.995),
+            Measure("accuracy", "", head_accuracy("track")),
+        ),
+        reference="track-graph.keras",
+    ),
+    ZooEntry(
+        name="anomaly-trigger",
+        about="an autoencoder of 16 features of a jet and its error, by which what is new is told "
+        "from gluons and quarks, on a toy",
+        task=Task.CLASSIFICATION,
+        parameters=626,
+        macs=576,
+        build=builders.anomaly_trigger,
+        data=data.trigger_samples,
+        heads=(
+            Head("features_again", _FEATURES, "mean_squared_error"),
+            Head("score", ("new",), "mean_squared_error", weight=0.0),
+        ),
+        schedule=TrainingSchedule("adam", 2e-3, batch=256, epochs=8, samples=40_000, patience=6),
+        measures=(
+            Measure("new_auc", "", head_auc("score"), alarm_above=0.995),
+            Measure("rms_error", "", rms("features_again", 1.0)),
+        ),
+        reference="anomaly-trigger.keras",
     ),
     ZooEntry(
         name="calo-classifier",

@@ -9,6 +9,8 @@ from __future__ import annotations
 
 from typing import Literal
 
+import numpy as np
+
 from edgeinfer.zoo.entry import EventSamples
 
 
@@ -46,6 +48,36 @@ def jet_samples(seed: int, n: int) -> EventSamples:
 
     found = generate_jets(seed, n, JetSettings())
     return EventSamples({"features": found.x}, {"jet": found.label}, found.event)
+
+
+def constituent_samples(seed: int, n: int) -> EventSamples:
+    """The 16 hardest particles of jets of five kinds."""
+    from edgeinfer.lartpc.constituents import ConstituentSettings, generate_constituents
+
+    found = generate_constituents(seed, n, ConstituentSettings())
+    return EventSamples({"particles": found.x}, {"jet": found.label}, found.event)
+
+
+def graph_samples(seed: int, n: int) -> EventSamples:
+    """Hits, the pairs of them that edges join, and whether there is a track."""
+    from edgeinfer.lartpc.hit_graphs import GraphSettings, generate_graphs
+
+    found = generate_graphs(seed, n, GraphSettings())
+    inputs = {"hits": found.hits, "senders": found.senders, "receivers": found.receivers}
+    return EventSamples(inputs, {"track": found.track}, found.event)
+
+
+def trigger_samples(seed: int, n: int) -> EventSamples:
+    """Features of jets as a trigger sees them: gluons, quarks, and one in twenty that is none. The
+    features are what is to be reproduced; which are new is for the judge alone."""
+    from edgeinfer.lartpc.jets import CLASSES, JetSettings, generate_jets
+
+    found = generate_jets(seed, 4 * n, JetSettings(jets_per_event=1))
+    new = ~np.isin(found.label.argmax(axis=1), [CLASSES.index(c) for c in ("gluon", "quark")])
+    known, others = np.flatnonzero(~new), np.flatnonzero(new)[: n // 20]
+    rows = np.sort(np.concatenate([known[: n - len(others)], others]))
+    targets = {"features_again": found.x[rows], "score": new[rows, None].astype(np.float32)}
+    return EventSamples({"features": found.x[rows]}, targets, np.arange(len(rows)))
 
 
 def calorimeter_kinds(seed: int, n: int) -> EventSamples:

@@ -104,6 +104,64 @@ def _quotient(x: Any) -> Any:
     return x / (keras.ops.sigmoid(x) + 0.5)
 
 
+def _by_order(x: Any) -> Any:
+    """Every row's elements, put in another order by those of another row."""
+    import keras
+
+    return keras.ops.take_along_axis(x, keras.ops.argsort(x[:, ::-1], axis=-1), axis=-1)
+
+
+def _embedding(x: Any) -> Any:
+    import keras
+
+    return keras.layers.Embedding(4, 3)(keras.ops.argmax(x, axis=-1))
+
+
+def _one_hot(x: Any) -> Any:
+    import keras
+
+    return keras.ops.one_hot(keras.ops.argmax(x, axis=-1), 4) + x
+
+
+def _largest(x: Any) -> Any:
+    import keras
+
+    return keras.ops.top_k(x, 2)[0]
+
+
+def _einsum(x: Any) -> Any:
+    import keras
+
+    return keras.ops.einsum("bij,bkj->bik", x, x)
+
+
+def _causal(x: Any) -> Any:
+    import keras
+
+    return keras.layers.MultiHeadAttention(2, 3)(x, x, use_causal_mask=True)
+
+
+def _branches(name: str) -> Make:
+    def make(x: Any) -> Any:
+        import keras
+
+        return getattr(keras.layers, name)()([x, keras.layers.ReLU()(x)])
+
+    return make
+
+
+def _both_ways(x: Any) -> Any:
+    import keras
+
+    return keras.layers.Bidirectional(keras.layers.LSTM(3, return_sequences=True))(x)
+
+
+def _cells(x: Any) -> Any:
+    import keras
+
+    return keras.layers.RNN([keras.layers.GRUCell(3), keras.layers.SimpleRNNCell(4)])(x)
+
+
 def _split(x: Any) -> Any:
     import keras
 
@@ -167,6 +225,7 @@ FUNCTIONS: list[Row] = [
             ("erf", "Erf"),
             ("sin", "Sin"),
             ("cos", "Cos"),
+            ("tan", "Tan"),
             ("arctan", "Atan"),
             ("floor", "Floor"),
             ("ceil", "Ceil"),
@@ -211,6 +270,12 @@ SHAPES: list[Row] = [
     ),
     ("ops.flip", "Slice", SERIES, _function("flip", axis=1)),
     ("ops.take", "Gather", SERIES, _function("take", [3, 0, 0, 7], axis=1)),
+    ("ops.take_along_axis", "GatherElements, GatherND", SERIES, _by_order),
+    ("Embedding", "Gather", SERIES, _embedding),
+    ("ops.one_hot", "OneHot", SERIES, _one_hot),
+    ("ops.argmax", "ArgMax, ArgMin", SERIES, _function("argmax", axis=-1)),
+    ("ops.top_k", "TopK", SERIES, _largest),
+    ("ops.sort", "TopK", SERIES, _function("sort", axis=-1)),
     ("ops.split", "Split", SERIES, _split),
     ("ops.tile", "Tile", SERIES, _function("tile", (1, 2, 1))),
 ]
@@ -231,8 +296,19 @@ SEVERAL: list[Row] = [
     ("x / y", "Div", SERIES, _quotient),
     ("Dot", "MatMul", SERIES, _dot),
     ("ops.matmul", "MatMul", SERIES, _matmul),
+    ("ops.einsum", "Einsum", SERIES, _einsum),
+    ("Attention", "MatMul, Softmax", SERIES, _branches("Attention")),
+    ("AdditiveAttention", "Tanh, Softmax", SERIES, _branches("AdditiveAttention")),
+    ("MultiHeadAttention(causal)", "Attention", SERIES, _causal),
     ("MultiHeadAttention", "MatMul, Softmax", SERIES, _attention("MultiHeadAttention", 2, 3)),
     ("GroupQueryAttention", "MatMul, Softmax", SERIES, _attention("GroupQueryAttention", 3, 4, 2)),
+]
+RECURRENT: list[Row] = [
+    ("SimpleRNN", "RNN", SERIES, _layer("SimpleRNN", 4)),
+    ("LSTM", "LSTM", SERIES, _layer("LSTM", 4)),
+    ("GRU", "GRU", SERIES, _layer("GRU", 4)),
+    ("Bidirectional(LSTM)", "LSTM", SERIES, _both_ways),
+    ("RNN([GRUCell, SimpleRNNCell])", "-", SERIES, _cells),
 ]
 CASES = tuple(
     LayerCase(name, group, onnx, shape, make)
@@ -243,6 +319,7 @@ CASES = tuple(
         "Pools and reductions": POOLS,
         "Shapes": SHAPES,
         "Several tensors": SEVERAL,
+        "Recurrent layers": RECURRENT,
     }.items()
     for name, onnx, shape, make in listed
 )

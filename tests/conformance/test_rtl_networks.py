@@ -37,7 +37,10 @@ from tests.support.sampling import sample_cases
 
 __all__ = ["cache_of_the_session"]
 
-REFERENCES = ("jet-tagger", "hit-tagger-pooled", "track-pid", "roi-finder")
+REFERENCES = (
+    *("jet-tagger", "hit-tagger-pooled", "track-pid", "roi-finder"),
+    *("track-graph", "anomaly-trigger", "jet-transformer"),
+)
 JET_TAGGER = (
     Path(__file__).parents[2] / "reports" / "reference" / "quantization" / "jet-tagger-6bit.keras"
 )
@@ -70,7 +73,7 @@ def assert_equal_to_the_engine(
 
 
 @needs_verilator
-@pytest.mark.parametrize("name", sample_cases(REFERENCES, 4))
+@pytest.mark.parametrize("name", sample_cases(REFERENCES, 7))
 def test_a_reference_model_equals_the_engine(name: str, tmp_path: Path) -> None:
     program, raw = reference(name)
     settings = RtlSettings()
@@ -83,7 +86,7 @@ def test_a_reference_model_equals_the_engine(name: str, tmp_path: Path) -> None:
 
 
 @needs_icarus
-@pytest.mark.parametrize("name", sample_cases(REFERENCES, 3))
+@pytest.mark.parametrize("name", sample_cases(REFERENCES[:4], 3))
 def test_a_second_simulator_runs_the_emitted_testbench(name: str, tmp_path: Path) -> None:
     program, _ = reference(name)
     settings = RtlSettings()

@@ -13,6 +13,8 @@ import pytest
 import edgeinfer
 from edgeinfer import api
 from edgeinfer.base.errors import UsageError
+from edgeinfer.evaluate import judge
+from edgeinfer.run.samples import samples_of
 from tests.support import small_models as small
 from tests.support.notebook import executed, written
 from tests.support.places import ROOT
@@ -24,6 +26,50 @@ def work(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     small.classifier(tmp_path)
     small.data(tmp_path)
     return tmp_path
+
+
+@pytest.mark.usefixtures("work")
+def test_samples_are_arrays_pairs_or_frames() -> None:
+    pandas = pytest.importorskip("pandas", reason="pandas is not installed")
+    arrays = dict(np.load("data.npz"))
+    frame = pandas.DataFrame(arrays["x"], columns=[f"f{n}" for n in range(6)])
+    frame["kind"] = arrays["y"]
+    wanted = edgeinfer.load("net.keras", arrays).quantize(6).scores
+    pair = (arrays["x"], arrays["y"])
+    assert edgeinfer.load("net.keras", pair).quantize(6).scores == wanted
+    assert edgeinfer.load("net.keras", frame, labels="kind").quantize(6).scores == wanted
+    with pytest.raises(UsageError, match="cannot be taken from a int"):
+        edgeinfer.load("net.keras", 3)
+
+
+@pytest.mark.slow
+def test_a_keras_model_in_memory_is_loaded() -> None:
+    keras = pytest.importorskip("keras", reason="the extra [train] is not installed")
+    layers = [keras.layers.Dense(5, activation="relu"), keras.layers.Dense(3)]
+    network = keras.Sequential([keras.layers.Input((6,)), *layers])
+    x = np.random.default_rng(1).normal(size=(50, 6)).astype(np.float32)
+    model = edgeinfer.load(network, (x, np.zeros(50)))
+    assert model.graph.parameters == 6 * 5 + 5 + 5 * 3 + 3
+    found = judge.float_outputs(model.graph, samples_of(model.source, model.graph))
+    np.testing.assert_allclose(next(iter(found.values())), network.predict(x, verbose=0), atol=1e-5)
+
+
+@pytest.mark.slow
+def test_a_pytorch_model_in_memory_is_loaded() -> None:
+    torch = pytest.importorskip("torch", reason="PyTorch is not installed")
+    network = torch.nn.Sequential(torch.nn.Linear(6, 5), torch.nn.ReLU(), torch.nn.Linear(5, 3))
+    x = np.random.default_rng(1).normal(size=(50, 6)).astype(np.float32)
+    model = edgeinfer.load(network, (x, np.zeros(50)))
+    found = judge.float_outputs(model.graph, samples_of(model.source, model.graph))
+    wanted = network(torch.as_tensor(x)).detach().numpy()
+    np.testing.assert_allclose(next(iter(found.values())), wanted, atol=1e-5)
+    with pytest.raises(UsageError, match="Give samples"):
+        edgeinfer.load(network)
+
+
+def test_what_is_no_model_is_refused() -> None:
+    with pytest.raises(UsageError, match="no model that can be loaded"):
+        edgeinfer.load(object())
 
 
 @pytest.mark.usefixtures("work")

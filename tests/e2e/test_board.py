@@ -41,3 +41,10 @@ def test_a_run_without_a_board_is_refused(work: Path, capsys) -> None:
     assert main(["compile", "net.keras", "--target", "none", "-o", "RUN"]) == 0
     assert main(["board", "RUN"]) == 2
     assert "--target rtl --board ulx3s" in capsys.readouterr().err
+
+
+def test_a_board_and_another_device_are_refused_together(work: Path, capsys) -> None:
+    assert main([*COMPILE, "--device", "pynq-z2", "-o", "RUN"]) == 2
+    said = capsys.readouterr().err
+    assert "ulx3s carries lfe5u-85f" in said and "--device lfe5u-85f" in said
+    assert not (work / "RUN").exists()

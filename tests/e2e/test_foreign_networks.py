@@ -26,7 +26,7 @@ from quantization.fixed import Fixed
 from tests.support.foreign_networks import checked_network
 from tests.support.rtl_designs import needs_verilator
 
-QUICK, MANY = 60, 2000
+QUICK, MANY = 100, 5000
 SIMULATED = 30  # of each backend
 FEW_MACS = 4000  # of a network that a simulation compiles in seconds
 REFUSED = 0.25  # of the networks at most: weights of 1e-9 beside biases of 1 find no common grid

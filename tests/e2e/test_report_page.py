@@ -9,16 +9,23 @@ import time
 from collections.abc import Iterator
 from pathlib import Path
 
+import numpy as np
 import pytest
+from numpy.typing import NDArray
+from PIL import Image, ImageFilter
 
 from edgeinfer.base.errors import ToolMissingError
 from edgeinfer.base.plan import BuildPlan
 from edgeinfer.evaluate.profile.data import Profile
+from edgeinfer.event.page import render_pictures
+from edgeinfer.event.picture import PlanePanels, TagScheme
 from edgeinfer.report.compare import page as compare_page
 from edgeinfer.report.compare.comparison import compare_runs
 from edgeinfer.report.compare.runs import label_runs
 from edgeinfer.report.draw.marks import Label
 from edgeinfer.report.page.page import Report, Wishes, report_on, write_report_files
+from edgeinfer.report.page.templates import svg_file
+from edgeinfer.report.papers.plots import pdf_and_png
 from edgeinfer.report.result import SCHEMA_VERSION, Result
 from tests.support import report_results as results
 from tests.support.browser import CHROMIUM, Page, Pipe, browser, page
@@ -129,7 +136,7 @@ def test_a_picture_is_also_a_file_that_stands_alone(tab: Page, tmp_path: Path) -
         assert tab.run("document.documentElement.tagName") == "svg", figure.name  # it is XML
         assert tab.complaints == [] and tab.requests == [file.resolve().as_uri()]
         assert tab.run(f"document.querySelectorAll('{DRAWN}').length") > 2
-        assert tab.run("getComputedStyle(document.querySelector('.ground')).fill") == (
+        assert tab.run("getComputedStyle(document.querySelector('rect')).fill") == (
             "rgb(255, 255, 255)"
         )
 
@@ -267,3 +274,133 @@ def test_hostile_names_are_shown_as_they_are_written(tab: Page, tmp_path: Path) 
     assert SCRIPT[:30] in shown and "not a number" in shown
     assert "粒子-🚀" in shown
     assert "\x1b" not in plan.files["report.html"].decode()
+
+
+def test_planes_of_an_event_turn_by_keys_and_buttons(tab: Page, tmp_path: Path) -> None:
+    scheme = TagScheme("label", ("track", "shower"), None)
+    image = np.zeros((50, 40, 3), np.uint8)
+    planes = [
+        PlanePanels(f"plane {n}", 40, 50, image, image, {"track": n, "shower": 0}, n)
+        for n in range(3)
+    ]
+    figures = {"hits": 1, "occupancy": 0.1, "seconds": 1.0}
+    document = {"model": "m", "program": "p", "planes": [{"name": "p", **figures}] * 3}
+    file = tmp_path / "event.html"
+    file.write_bytes(render_pictures(file, document, planes, scheme)[file])
+    tab.open(file)
+    shown = "[...document.querySelectorAll('figure')].findIndex(f => !f.hidden)"
+    assert tab.run(shown) == 0
+    tab.press("ArrowRight", 39)
+    assert tab.run(shown) == 1
+    tab.run("document.querySelector('.turn .on').click()")
+    tab.press("ArrowRight", 39)
+    assert tab.run(shown) == 0 and tab.run("document.querySelector('.where').textContent")[0] == "1"
+    tab.press("ArrowLeft", 37)
+    assert tab.run(shown) == 2
+    visible = "[...document.querySelectorAll('figure:not([hidden]) image')]"
+    assert tab.run(f"{visible}.every(i => i.getBBox().width > 0)")
+    loaded = [url for url in tab.requests if not url.startswith(("file:", "data:"))]
+    assert not loaded and not tab.complaints
+
+
+def test_printed_pages_show_every_chart(tab: Page, tmp_path: Path) -> None:
+    _, plan = report(results.good(), results.profile())
+    plan.write(tmp_path)
+    tab.open(tmp_path / "report.html")
+    tab.call("Emulation.setEmulatedMedia", media="print")
+    hidden = (
+        f"[...document.querySelectorAll('svg.figure {DRAWN.replace(', ', ', svg.figure ')}')]"
+        ".filter(e => getComputedStyle(e).display === 'none').length"
+    )
+    assert tab.run(hidden) == 0
+    assert tab.run("getComputedStyle(document.querySelector('header.bar')).display") == "none"
+
+
+def test_figures_for_papers_look_as_in_the_page(tab: Page, tmp_path: Path) -> None:
+    made, _ = report(results.good(), results.profile())
+    for figure in made.figures[-1:]:
+        (tmp_path / f"{figure.name}.svg").write_text(svg_file(figure), encoding="utf-8")
+        (tmp_path / f"{figure.name}.png").write_bytes(pdf_and_png(figure)["png"])
+        tab.open(tmp_path / f"{figure.name}.svg", width=int(figure.width))
+        shot = tmp_path / "shot.png"
+        tab.picture(shot, "svg")
+        size = (round(figure.width), round(figure.height))
+        browsers, ours = (_blur(path, size) for path in (shot, tmp_path / f"{figure.name}.png"))
+        assert np.abs(browsers - ours).mean() < 0.01, figure.name
+        assert np.corrcoef(browsers.ravel(), ours.ravel())[0, 1] > 0.9, figure.name
+
+
+def _blur(path: Path, size: tuple[int, int]) -> NDArray[np.float64]:
+    """A picture in which the edges of glyphs do not count, and the places of marks do."""
+    with Image.open(path) as picture:
+        small = picture.convert("RGB").resize(size).filter(ImageFilter.GaussianBlur(3))
+    return np.asarray(small, dtype=np.float64) / 255.0
+
+
+def test_tables_are_filtered_pictures_zoomed_and_values_told(tab: Page, tmp_path: Path) -> None:
+    _, plan = report(results.good(), results.profile())
+    plan.write(tmp_path)
+    tab.open(tmp_path / "report.html")
+    rows = "[...document.querySelectorAll('#table-metrics tbody tr')].filter(r => !r.hidden).length"
+    before = tab.run(rows)
+    tab.run(
+        "(() => { const box = document.querySelector('#table-metrics').closest('.table')"
+        ".previousElementSibling.querySelector('input'); box.value = 'latency';"
+        " box.dispatchEvent(new Event('input')); })()"
+    )
+    assert 0 < tab.run(rows) < before
+    assert (
+        tab.run("document.getElementById('said').textContent") == f"{tab.run(rows)} rows are shown."
+    )
+
+    tab.run("document.querySelector('#figure-roc .tools button').click()")
+    width = "Number(document.querySelector('dialog svg').getAttribute('width'))"
+    first = tab.run(width)
+    tab.run("document.querySelector('dialog .tools button').click()")
+    assert tab.run("document.querySelector('dialog').open") and tab.run(width) > first
+    assert tab.run("document.querySelectorAll('[id]').length") == tab.run(
+        "new Set([...document.querySelectorAll('[id]')].map(e => e.id)).size"
+    )
+    tab.run("document.querySelector('dialog').close()")
+    assert tab.run("document.querySelector('dialog')") is None
+
+    told = (
+        "(() => { const dot = document.querySelector('#figure-accuracy .dot');"
+        " dot.dispatchEvent(new PointerEvent('pointermove', {bubbles: true, clientX: 5}));"
+        " return [document.querySelector('.tip').textContent, dot.textContent]; })()"
+    )
+    shown, title = tab.run(told)
+    assert shown == title and "AUC" in shown
+    assert tab.complaints == []
+
+
+@pytest.mark.parametrize("width", [390, 1280, 1920])
+def test_pages_fit_every_screen(width: int, tab: Page, tmp_path: Path) -> None:
+    _, plan = report(results.good(), results.profile())
+    plan.write(tmp_path)
+    tab.open(tmp_path / "report.html", width=width)
+    assert tab.run("document.documentElement.scrollWidth") == width
+    assert tab.complaints == []
+
+
+def test_downloads_are_what_is_shown(tab: Page, tmp_path: Path) -> None:
+    _, plan = report(results.good(), results.profile())
+    plan.write(tmp_path)
+    tab.open(tmp_path / "report.html")
+    caught = (
+        "(async () => { let kept; const make = URL.createObjectURL;"
+        " URL.createObjectURL = (blob) => { kept = blob; return 'data:,'; };"
+        " HTMLAnchorElement.prototype.click = () => {};"
+        " [...document.querySelectorAll('PLACE')].at(-1).click();"
+        " URL.createObjectURL = make; return await kept.text(); })()"
+    )
+    svg = tab.run(caught.replace("PLACE", "#figure-roc .tools button"))
+    assert svg.startswith("<svg") and "var(" not in svg and "stroke:" in svg
+    tab.run(
+        "document.querySelector('#table-accuracy').closest('.table').previousElementSibling"
+        ".id = 'here'"
+    )
+    table = tab.run(caught.replace("PLACE", "#here button"))
+    head, *rows = table.splitlines()
+    assert head.startswith('"stage","samples","AUC"') and len(rows) > 3
+    assert str(results.good().accuracy["quantized"].auc) in table

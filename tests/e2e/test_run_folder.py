@@ -42,6 +42,19 @@ def work(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 COMPILE = ["compile", "net.keras", "--recipe", "r.toml", "--data", "data.npz", "-o", "RUN"]
 
 
+def test_a_run_folder_has_a_name_by_default_and_ends_with_the_verdict(
+    work: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert main(COMPILE[:-2]) == 0
+    *_, accuracy, exactness, hardware, written = capsys.readouterr().out.splitlines()
+    assert accuracy.startswith("accuracy  AUC: ") and "95 % confidence" in accuracy
+    assert exactness == "exactness Interpreter and engine yield the same integers in 60 samples."
+    assert hardware.startswith("hardware  Fit not known")
+    assert written == "written   runs/net/result.json"
+    assert main([*COMPILE[:-2], "-v"]) == 0
+    assert "agreement interpret = engine: bit-identical" in capsys.readouterr().out
+
+
 def test_result_json_is_what_compile_prints(work: Path, capsys: pytest.CaptureFixture[str]) -> None:
     printed = shown(capsys, *COMPILE)
     text = (work / "RUN" / "result.json").read_text()

@@ -13,6 +13,7 @@ import time
 from pathlib import Path
 from typing import Any
 
+import optuna
 import pytest
 
 from edgeinfer.cli.app import main
@@ -241,6 +242,22 @@ def test_trials_are_a_table_for_other_tools(capsys: pytest.CaptureFixture[str]) 
     assert rows == [{"n": len(told["front"])}]
     assert main([*order, "select nonsense"]) == 2
     assert main([*order, "select * from read_csv('data.npz')"]) == 2
+
+
+@pytest.mark.slow
+@pytest.mark.usefixtures("work")
+def test_trials_are_a_study_of_optuna(capsys: pytest.CaptureFixture[str]) -> None:
+    told = shown(capsys, "sweep", "study.toml", "-o", "S", "--jobs", "1")
+    shown(capsys, "report", "S", "--optuna", "t.db")
+    shown(capsys, "report", "S", "--optuna", "t.db")  # a file that is there is replaced
+    study = optuna.load_study(study_name="S", storage="sqlite:///t.db")
+    by_key = {trial.user_attrs["key"]: trial for trial in study.get_trials()}
+    assert set(by_key) == {each["key"] for each in told["trials"]} and len(by_key) == 8
+    for each in told["trials"]:
+        trial = by_key[each["key"]]
+        assert trial.params == each["point"]
+        figures = dict(zip(study.metric_names, trial.values, strict=True))
+        assert figures == {name: each["figures"][name] for name in figures}
 
 
 @pytest.mark.usefixtures("work")

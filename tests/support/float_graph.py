@@ -22,6 +22,7 @@ from edgeinfer.graph.nodes import (
     ConvNode,
     DenseNode,
     Graph,
+    IndexingNode,
     InputNode,
     MergeKind,
     MergeNode,
@@ -30,6 +31,7 @@ from edgeinfer.graph.nodes import (
     PoolNode,
     PoolNodeKind,
     PReluNode,
+    ScanNode,
     SoftmaxNode,
 )
 from quantization.fixed import dequantize, quantize
@@ -51,7 +53,7 @@ def evaluate(
         elif isinstance(node, ConstantNode):
             value = np.broadcast_to(node.value, (batch, *node.value.shape))
         else:
-            value = _value(node, tensors)
+            value = _value(node, tensors, recipe)
         if node.name in quantizers:
             quantizer = quantizers[node.name]
             value = dequantize(quantize(value, quantizer), quantizer.type)
@@ -67,15 +69,19 @@ def outputs(graph: Graph, inputs: list[Floats], recipe: Recipe | None = None) ->
     return tuple(tensors[name] for name in graph.outputs)
 
 
-def _value(node: Node, tensors: Mapping[str, Floats]) -> Floats:
+def _value(node: Node, tensors: Mapping[str, Floats], recipe: Recipe | None) -> Floats:
     match node:
         case InputNode() | ConstantNode():
             raise AssertionError("made by the caller")
+        case ScanNode():
+            return _scanned(node, tensors, recipe)
         case MergeNode():
             return _merged(node, _same_rank([tensors[x] for x in node.xs]))
         case ConcatNode():
             axis = node.axis if node.axis < 0 else node.axis + 1
             return np.concatenate([tensors[x] for x in node.xs], axis=axis)
+        case IndexingNode():
+            return node.values(*(tensors[x] for x in node.reads))
         case _:
             x = tensors[node.x]
     match node:
@@ -91,6 +97,9 @@ def _value(node: Node, tensors: Mapping[str, Floats]) -> Floats:
             return np.where(x >= 0, x, node.slope * x)
         case SoftmaxNode():
             axis = node.axis if node.axis < 0 else node.axis + 1
+            if node.mask is not None:
+                x, mask = _same_rank([x, tensors[node.mask]])
+                x = np.where(mask > 0, x, -1e9)
             powers = np.exp(x - x.max(axis=axis, keepdims=True))
             return powers / powers.sum(axis=axis, keepdims=True)
         case PoolNode():
@@ -99,6 +108,18 @@ def _value(node: Node, tensors: Mapping[str, Floats]) -> Floats:
             return np.stack([node.move(each, node.fill) for each in x])
         case _:
             assert_never(node)
+
+
+def _scanned(node: ScanNode, tensors: Mapping[str, Floats], recipe: Recipe | None) -> Floats:
+    names = [given.name for given in node.body.inputs]
+    states = [tensors[x] for x in node.starts]
+    yielded = []
+    for step in range(tensors[node.xs[0]].shape[1]):
+        read = [*(tensors[x][:, step] for x in node.xs), *states]
+        found = evaluate(node.body, dict(zip(names, read, strict=True)), recipe)
+        y, *states = (found[name] for name in node.body.outputs)
+        yielded.append(y)
+    return np.stack(yielded, axis=1) if node.stacked else yielded[-1]
 
 
 def _same_rank(parts: list[Floats]) -> list[Floats]:

@@ -44,6 +44,9 @@ class Grower:
     rng: np.random.Generator
     depth: int = 0
     live: list[Any] = field(default_factory=list)
+    index: Any = None  # whole numbers below `entries`, an input
+    entries: int = 0
+    steady: list[Any] = field(default_factory=list)  # which no rounding puts in another order
     shared: list[tuple[Any, tuple[int, ...]]] = field(default_factory=list)
 
     def one_of(self, *choices: Any) -> Any:
@@ -66,7 +69,7 @@ class Grower:
         kinds = ["dense", "activation", "merge", "shape", "norm", "again", "inside"]
         kinds += {
             1: [],
-            2: ["conv", "conv", "pool", "attention"],
+            2: ["conv", "conv", "pool", "attention", "index", "recurrent"],
             3: ["conv", "conv", "conv", "pool"],
         }[rank]
         kind = self.one_of(*kinds)
@@ -144,21 +147,81 @@ class Grower:
             layers.GroupNormalization(groups, epsilon=1e-2),
         )(layers.Activation("tanh")(x))  # fmt: skip
 
+    def _index(self, x: Any, rank: int) -> Any:
+        """A look-up by an index that is an input, or by the order of the elements."""
+        ops, layers = self.keras.ops, self.keras.layers
+        if self.rng.random() < 0.4 and self.steady:
+            steady = self.steady[int(self.rng.integers(len(self.steady)))]
+            if len(steady.shape) == 3 and int(np.prod(steady.shape[1:])) <= LARGEST // 8:
+                return self._order(ops, steady)
+        if self.index is None:
+            return None
+        choice = self.rng.random()
+        if choice < 0.3:
+            return layers.Embedding(self.entries, int(self.rng.integers(1, 5)))(self.index)
+        if choice < 0.5 and self.index.shape[1] == x.shape[1]:
+            chosen = ops.one_hot(self.index, self.entries)
+            return ops.matmul(ops.transpose(chosen, (0, 2, 1)), x)
+        if x.shape[1] < self.entries:
+            return None
+        return ops.take_along_axis(x, ops.expand_dims(self.index, -1), axis=1)
+
+    def _order(self, ops: Any, x: Any) -> Any:
+        count = int(self.rng.integers(1, x.shape[-1] + 1))
+        values, places = ops.top_k(x, count)
+        if self.rng.random() < 0.5:
+            return values
+        if self.rng.random() < 0.5:
+            return ops.take_along_axis(x, places, axis=-1)
+        axis = self.one_of(1, 2)
+        return ops.one_hot(ops.argmax(x, axis=axis), x.shape[axis])
+
     def _attention(self, x: Any, rank: int) -> Any:
         """Heads of two channels or more: Keras on TensorFlow adds the bias of a head of one channel
         to the places instead, where there are as many places as heads."""
         layers, size = self.keras.layers, int(self.rng.integers(2, 4))
         others = [y for y in self.live if len(y.shape) == 3]
+        causal = bool(self.rng.random() < 0.3)
         value = others[int(self.rng.integers(len(others)))]
         if x.shape[1] * value.shape[1] * size > LARGEST // 4:
             return None
         if self.rng.random() < 0.3:
             value = layers.Dense(x.shape[-1])(value)
-            return layers.GroupQueryAttention(size, 4, self.one_of(1, 2))(x, value)
+            shared = layers.GroupQueryAttention(size, 4, self.one_of(1, 2))
+            return shared(x, value, use_causal_mask=causal)
+        if self.rng.random() < 0.3:
+            value = layers.Dense(x.shape[-1])(value)
+            plain = self.one_of(
+                layers.Attention(use_scale=True), layers.Attention(score_mode="concat"),
+                layers.AdditiveAttention(),
+            )  # fmt: skip
+            return plain([x, value], use_causal_mask=causal)
         if self.rng.random() < 0.3:
             return layers.Dot(axes=(2, 2))([x, layers.Dense(x.shape[-1])(value)])
         bias = bool(self.rng.random() < 0.7)
-        return layers.MultiHeadAttention(self.one_of(1, 2), size, use_bias=bias)(x, value)
+        heads = layers.MultiHeadAttention(self.one_of(1, 2), size, use_bias=bias)
+        return heads(x, value, use_causal_mask=causal)
+
+    def _recurrent(self, x: Any, rank: int) -> Any:
+        """With functions that are bounded, or else what grows from step to step has no format."""
+        layers, units = self.keras.layers, int(self.rng.integers(1, 5))
+        whole = {"return_sequences": bool(self.rng.random() < 0.5)}
+        options: dict[str, Any] = {"use_bias": bool(self.rng.random() < 0.8)}
+        options["activation"] = self.one_of("tanh", "tanh", "sigmoid", "softsign", "hard_sigmoid")
+        kind = self.one_of("SimpleRNN", "LSTM", "GRU")
+        if kind == "GRU":
+            options["reset_after"] = bool(self.rng.random() < 0.5)
+        if self.rng.random() < 0.2:
+            cells = [getattr(layers, f"{kind}Cell")(units, **options), layers.GRUCell(2)]
+            return layers.RNN(cells, **whole)(x)
+        if self.rng.random() < 0.3:
+            merge = self.one_of("concat", "sum", "mul", "ave")
+            inner = getattr(layers, kind)(units, **options, **whole)
+            return layers.Bidirectional(inner, merge_mode=merge)(x)
+        backwards = bool(self.rng.random() < 0.3)
+        layer = getattr(layers, kind)(units, go_backwards=backwards, **options, **whole)
+        self.shared.append((layer, tuple(x.shape[1:])))
+        return layer(x)
 
     def _merge(self, x: Any, rank: int) -> Any:
         layers = self.keras.layers
@@ -223,12 +286,18 @@ class Grower:
 def random_model(keras: Any, seed: int) -> Any:
     """A Functional model, the same for the same seed."""
     rng = np.random.default_rng([seed, 71])
-    keras.utils.clear_session()
+    keras.utils.clear_session(free_memory=seed % 25 == 0)  # which takes a second
     grower = Grower(keras, rng)
     for number in range(int(rng.integers(1, 4))):
         shape = tuple(int(n) for n in rng.integers(1, 8, int(rng.integers(1, 4))))
         grower.live.append(keras.Input(shape, name=f"in{number}"))
     inputs = list(grower.live)
+    grower.steady = [*inputs, *(keras.layers.ReLU()(x) for x in inputs)]
+    if rng.random() < 0.5:
+        grower.entries = int(rng.integers(2, 6))
+        shape = (int(rng.integers(1, 7)),)
+        grower.index = keras.Input(shape, dtype="int32", name=f"below{grower.entries}")
+        inputs.append(grower.index)
     for _ in range(int(rng.integers(3, 11))):
         grower.grow()
     made = [t for t in grower.live if not any(t is each for each in inputs)]
@@ -291,13 +360,20 @@ def checked_network(keras: Any, seed: int, folder: Path) -> Outcome:
         x.name: (rng.normal(size=(SAMPLES, *x.shape[1:])) * rng.choice([0.1, 1.0, 5.0]))
         for x in model.inputs
     }
+    for name in inputs:
+        if name.startswith("below"):
+            inputs[name] = rng.integers(0, int(name[5:]), inputs[name].shape).astype(float)
     inputs = {name: values.astype(np.float32).astype(np.float64) for name, values in inputs.items()}
     if rng.random() < 0.3:
         inputs[model.inputs[0].name][int(rng.integers(SAMPLES))] *= 20.0
     loaded = load(path)
     path.unlink()
     samples = Samples(inputs, "drawn by a test")
-    truth = model([inputs[x.name].astype(np.float32) for x in model.inputs], training=False)
+    fed = [
+        inputs[x.name].astype(np.int32 if x.name.startswith("below") else np.float32)
+        for x in model.inputs
+    ]
+    truth = model(fed, training=False)
     truth = truth if isinstance(truth, list | tuple) else [truth]
     found = FloatEngine(loaded.graph, threads=1).run(inputs, taps=tuple(loaded.graph.shapes))
     noise = 2e-6 * max(float(np.abs(values).max(initial=0.0)) for values in found.values())

@@ -79,6 +79,12 @@ def runtime(
     return [np.asarray(y) for y in session.run(None, dict(feeds))]
 
 
+def shape_of_input(path: Path) -> tuple[int, ...]:
+    """The first input's shape without the batch."""
+    _, *sizes = onnx.load(path).graph.input[0].type.tensor_type.shape.dim
+    return tuple(size.dim_value for size in sizes)
+
+
 def for_batch(made: ModelProto, feeds: Mapping[str, NDArray[Any]]) -> ModelProto:
     """The model for as many samples as are fed, without claims about its outputs."""
     for value in made.graph.input:

@@ -14,6 +14,7 @@ from dataclasses import dataclass, field
 import numpy as np
 
 from edgeinfer.graph import nodes as g
+from edgeinfer.graph.windows import dilate_window, same_pads
 from quantization.fixed import Fixed, Ints, Overflow, Quantizer, Rounding
 from quantization.recipe import Recipe, WeightFormat
 
@@ -194,7 +195,7 @@ class _Grower:
         dilation, strides = (1,) * rank, (1,) * rank
         if rng.random() < 0.25:
             dilation = tuple(
-                2 if g.dilate_window((w,), (2,))[0] <= size else 1
+                2 if dilate_window((w,), (2,))[0] <= size else 1
                 for w, size in zip(window, shape[:-1], strict=True)
             )
         elif rng.random() < 0.4:
@@ -202,7 +203,7 @@ class _Grower:
         pads: g.Pads = ((0, 0),) * rank
         style = rng.random()
         if style < 0.5:
-            pads = g.same_pads(shape[:-1], window, strides, dilation)
+            pads = same_pads(shape[:-1], window, strides, dilation)
         elif style < 0.65:
             pads = tuple((int(a), int(b)) for a, b in rng.integers(0, 3, (rank, 2)))
         groups = shape[-1] if depthwise else int(rng.choice(_divisors(shape[-1])))
@@ -275,7 +276,7 @@ class _Grower:
         strides = tuple(int(rng.integers(1, w + 1)) for w in window)
         one, pads = (1,) * len(sizes), ((0, 0),) * len(sizes)
         if rng.random() < 0.3:
-            pads = g.same_pads(sizes, window, strides, one)
+            pads = same_pads(sizes, window, strides, one)
         node = g.PoolNode(name, x, kind, window, strides, pads, bool(rng.random() < 0.5))
         self._add(node, self.scales[x], self.exact[x] + (kind is g.PoolNodeKind.AVERAGE))
 

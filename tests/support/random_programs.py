@@ -31,6 +31,7 @@ from edgeinfer.ir.ops import (
     Requant,
     Reshape,
     Scale,
+    Scan,
     Shape,
     Softmax,
     Table,
@@ -58,6 +59,23 @@ def random_program(seed: int, *, max_ops: int = 9, widths: tuple[int, int] = (1,
     return draw.program()
 
 
+def random_recurrence(seed: int, *, max_ops: int = 6, widths: tuple[int, int] = (1, 12)) -> Program:
+    """A Program with one to three recurrences among other ops; a body may hold one too."""
+    for attempt in range(50):
+        rng = np.random.default_rng([seed, attempt])
+        draw = _Draw(rng, widths, ProgramBuilder(f"recurrence{seed}"))
+        for _ in range(draw.between(1, 2)):
+            draw.add_input()
+        for _ in range(draw.between(1, 3)):
+            draw.try_to_add([draw.add_scan])
+            for _ in range(draw.between(0, max_ops // 2)):
+                draw.add_op()
+        program = draw.program()
+        if any(isinstance(op, Scan) for op in program.ops):
+            return program
+    raise AssertionError(f"seed {seed}: no recurrence fits")
+
+
 def random_inputs(program: Program, seed: int, batch: int) -> dict[str, Ints]:
     """Raw inputs: all at the top, all at the bottom, ends mixed at random, and anything between."""
     rng = np.random.default_rng(seed)
@@ -80,6 +98,7 @@ class _Draw:
     widths: tuple[int, int]
     builder: ProgramBuilder
     inputs: list[str] = field(default_factory=list)
+    stem: str = ""  # what the names in a body begin with
 
     def between(self, low: int, high: int) -> int:
         return int(self.rng.integers(low, high, endpoint=True))
@@ -128,7 +147,7 @@ class _Draw:
                 return (self.between(2, 7), self.between(2, 7), self.between(1, 4))
 
     def fresh(self) -> str:
-        return f"v{len(self.builder.ops)}"
+        return f"{self.stem}v{len(self.builder.ops)}"
 
     def value(self) -> str:
         """Some value, the latest ones more often."""
@@ -160,6 +179,10 @@ class _Draw:
             self.add_move,
             self.add_move,
         ]
+        self.try_to_add(kinds)
+
+    def try_to_add(self, kinds: Sequence[Callable[[], None]]) -> None:
+        """One op, or some that belong together, of a kind that the laws allow here."""
         before = len(self.builder.ops)
         for _ in range(20):
             try:
@@ -366,6 +389,83 @@ class _Draw:
         op = Concat(self.fresh(), provisional(frac), tuple(xs), axis)
         self.small(shape_of(op, self.builder.shapes))
         self.builder.exact(op)
+
+    def add_scan(self, depth: int = 0) -> None:
+        """A recurrence with up to three states over one or two sequences."""
+        x = self.value()
+        xs = [x, x] if self.chance(0.2) else [x]
+        shape = self.builder.shapes[x]
+        if len(shape) < 2:
+            raise ValueError("no sequence")
+        inner = _Draw(self.rng, self.widths, ProgramBuilder(f"{self.fresh()}.body"))
+        inner.stem = f"{self.stem}{self.fresh()}b"
+        for each in xs:
+            inner.add_named_input(self.builder.types[each], shape[1:])
+        starts, states = [], []
+        for _ in range(self.between(0, 3)):
+            size = (self.between(1, 5),)
+            type_ = self.type()
+            known = [n for n, s in self.builder.shapes.items() if s == size]
+            if known and self.chance(0.3):
+                quantizer = (self.one_of(list(Rounding)), self.one_of(list(Overflow)))
+                start = self.builder.add(
+                    Requant(self.fresh(), type_, self.one_of(known), *quantizer)
+                )
+            else:
+                raw = pack_weights(self.integers(type_, size))
+                start = self.builder.add(Constant(self.fresh(), type_, raw))
+            starts.append(start)
+            states.append(inner.add_named_input(type_, size))
+        for _ in range(self.between(1, 4)):
+            if depth == 0 and self.chance(0.1):
+                inner.try_to_add([lambda: inner.add_scan(1)])
+            inner.add_op()
+        after = [inner.becomes(state) for state in states]
+        made = [inner.mixed() if self.chance(0.6) else inner.value(), *after]
+        outputs = tuple(Output(f"y{i}", name) for i, name in enumerate(made))
+        grid = provisional(inner.builder.frac(made[0]))
+        body = inner.builder.program(outputs)
+        self.builder.exact(
+            Scan(self.fresh(), grid, tuple(xs), tuple(starts), body, self.chance(0.6))
+        )
+
+    def add_named_input(self, type_: Fixed, shape: Shape) -> str:
+        """An input of a body."""
+        name = f"{self.stem}in{len(self.inputs)}"
+        self.builder.add(Input(name, type_, shape))
+        self.inputs.append(name)
+        return name
+
+    def becomes(self, state: str) -> str:
+        """Some value brought to a state's shape and type; or a state as it is."""
+        builder = self.builder
+        if self.chance(0.15):
+            return state
+        x = self.mixed() if self.chance(0.5) else self.value()
+        (size,), type_ = builder.shapes[state], builder.types[state]
+        product = self.product(self.flat(x), size)
+        rounding, overflow = self.one_of(list(Rounding)), self.one_of(list(Overflow))
+        return builder.add(Requant(self.fresh(), type_, product, rounding, overflow))
+
+    def mixed(self) -> str:
+        """What a layer makes of an entry of the sequence and something else."""
+        part = self.flat(self.inputs[0])
+        size = self.between(1, 6)
+        entry, other = self.product(part, size), self.product(self.flat(self.value()), size)
+        return self.builder.pair(self.fresh(), entry, other, PairKind.ADD)
+
+    def flat(self, x: str) -> str:
+        """A value as a vector."""
+        count = math.prod(self.builder.shapes[x])
+        return self.builder.exact(Reshape(self.fresh(), self.builder.types[x], x, (count,)))
+
+    def product(self, x: str, outputs: int) -> str:
+        """A vector times a matrix."""
+        weight, type_ = self.weights((self.builder.shapes[x][0], outputs))
+        grid = provisional(self.finer(self.builder.frac(x) + type_.frac))
+        bias = pack_weights(self.bias((outputs,)))
+        op = Dense(self.fresh(), grid, x, pack_weights(weight), type_, bias)
+        return self.builder.exact(op)
 
     def add_move(self) -> None:
         x = self.value()

@@ -11,7 +11,7 @@ import numpy as np
 
 from edgeinfer.ir.ops import PairKind
 from edgeinfer.ir.program import Program
-from edgeinfer.targets.rtl.design.build import uses_of
+from edgeinfer.targets.rtl.design.recurrence import count_readers
 from edgeinfer.targets.rtl.unrolled.cells import (
     BoundCell,
     BranchCell,
@@ -32,7 +32,7 @@ from quantization.fixed import Ints, apply_overflow, shift_right
 
 def computed(program: Program, raw: Mapping[str, Ints], levels: int = 2) -> dict[str, Ints]:
     """All values of a Program, by way of its circuit."""
-    uses = uses_of(program)
+    uses = count_readers(program)
     made = unroll(program, uses, levels)
     ports = [raw[op.name] for op in program.inputs if uses[op.name]]
     batch = len(next(iter(raw.values())))

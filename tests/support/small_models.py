@@ -77,6 +77,23 @@ def classifier(folder: Path, name: str = "net.keras") -> Path:
     return path
 
 
+def legacy_h5(folder: Path, name: str = "net.h5") -> Path:
+    """The same model as Keras 2 saved it."""
+    config = json.loads(json.dumps(CLASSIFIER).replace("batch_shape", "batch_input_shape"))
+    path = folder / name
+    with h5py.File(path, "w") as file:
+        file.attrs["model_config"] = json.dumps(config)
+        file.attrs["keras_version"] = b"2.9.0"
+        group = file.create_group("model_weights")
+        group.attrs["layer_names"] = [b"hidden", b"out"]
+        for key, values in weights().items():
+            layer, number = key.split("/")
+            inside = group.require_group(layer)
+            inside.attrs["weight_names"] = [f"{layer}/{n}:0".encode() for n in ("kernel", "bias")]
+            inside[f"{layer}/{('kernel', 'bias')[int(number)]}:0"] = values
+    return path
+
+
 def data(folder: Path, name: str = "data.npz", count: int = 60, **more: Any) -> Path:
     """Inputs for `classifier`, and labels that it mostly gets right."""
     x = np.random.default_rng(3).normal(size=(count, INPUTS))

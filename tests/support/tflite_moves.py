@@ -125,6 +125,25 @@ def nearest(rng: Rng, type_: str) -> bytes:
     return _file("RESIZE_NEAREST_NEIGHBOR", x, out, [_numbers("size", sizes)], options)
 
 
+def bilinear(rng: Rng) -> bytes:
+    """RESIZE_BILINEAR to any size, whose kernel is one of integers for INT8 only."""
+    x = _input(rng, "INT8", 4)
+    sizes = [int(n) for n in rng.integers(1, 12, 2)]
+    aligned = bool(rng.random() < 0.3)
+    options: Options = {2: ("bool", aligned), 3: ("bool", not aligned and rng.random() < 0.5)}
+    return _file("RESIZE_BILINEAR", x, (1, *sizes, x.shape[3]), [_numbers("size", sizes)], options)
+
+
+def extreme_place(rng: Rng, type_: str, op: str) -> bytes:
+    """ARG_MAX and ARG_MIN along any axis but the batch, of integers among which many are equal."""
+    x = _input(rng, type_, int(rng.integers(2, 5)))
+    axis = int(rng.integers(1, len(x.shape)))
+    out = T("y", (*x.shape[:axis], *x.shape[axis + 1 :]), "INT32", None, (), ())
+    step = O(op, ("x", "axis"), ("y",), 1, {0: ("i8", 2)})
+    given = _numbers("axis", axis if rng.random() < 0.5 else axis - len(x.shape))
+    return tflite([x, given, out], [step], ["x"], ["y"])
+
+
 def concatenation(rng: Rng, type_: str) -> bytes:
     """CONCATENATION of two inputs."""
     x = _input(rng, type_, int(rng.integers(2, 5)))
@@ -172,6 +191,8 @@ MOVES: dict[str, Callable[[Rng, str], bytes]] = {
     "RESIZE_NEAREST_NEIGHBOR": nearest,
     "CONCATENATION": concatenation,
     "SPLIT": split,
+    "ARG_MAX": lambda rng, type_: extreme_place(rng, type_, "ARG_MAX"),
+    "ARG_MIN": lambda rng, type_: extreme_place(rng, type_, "ARG_MIN"),
     "MAXIMUM": lambda rng, type_: extremes(rng, type_, "MAXIMUM"),
     "MINIMUM": lambda rng, type_: extremes(rng, type_, "MINIMUM"),
 }

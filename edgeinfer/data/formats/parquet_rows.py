@@ -12,7 +12,7 @@ from typing import Any
 
 import numpy as np
 
-from edgeinfer.base.errors import ToolMissingError
+from edgeinfer.base.extras import require_extra
 from edgeinfer.data.formats.guard import MAX_BLOCK_BYTES, Complain, DataFileError, file_bytes
 from edgeinfer.data.formats.shards import (
     Columns,
@@ -131,14 +131,10 @@ def _array(column: Any, path: str, name: str, first: int) -> np.ndarray:
 @contextmanager
 def _open(path: str) -> Iterator[Any]:
     """A file opened to read; failures of the library name the file."""
-    try:
-        import pyarrow
-        import pyarrow.parquet as parquet
-    except ImportError:
-        raise ToolMissingError(
-            f"{path} is a Parquet file, and reading it needs pyarrow.",
-            hint="pip install 'edgeinfer[tables]'",
-        ) from None
+    require_extra("tables", f"{path} is a Parquet file: reading it")
+    import pyarrow
+    import pyarrow.parquet as parquet
+
     size = file_bytes(path)
     try:
         file = parquet.ParquetFile(

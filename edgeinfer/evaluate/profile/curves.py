@@ -19,6 +19,7 @@ from edgeinfer.evaluate.profile.data import Curve, Uncertain
 
 Floats = NDArray[np.float64]
 SIGMAS = 1.959964  # that a 95 % interval of a normal distribution reaches to either side
+CLASS = "class "  # before the number of one, where nobody has named it
 POINTS = 160  # of a curve that is drawn
 
 
@@ -27,7 +28,7 @@ def one_against_rest(values: Floats, labels: Floats) -> list[tuple[str, Floats, 
     scores, truth = metrics.scores_and_labels(values, labels)
     if scores.shape[1] == 1:
         return [("signal", scores[:, 0], truth == 1)]
-    return [(f"class {c}", scores[:, c], truth == c) for c in range(scores.shape[1])]
+    return [(f"{CLASS}{c}", scores[:, c], truth == c) for c in range(scores.shape[1])]
 
 
 def curve(

@@ -18,8 +18,9 @@ from edgeinfer.evaluate.profile.histograms import of_values
 from edgeinfer.evaluate.profile.inside import ValueStatistics, collect_statistics, worth_looking_at
 from edgeinfer.graph import nodes as g
 from edgeinfer.ir import ops
-from edgeinfer.ir.bases import Accumulates, parameters_of
+from edgeinfer.ir.bases import Accumulates
 from edgeinfer.ir.bounds import bounds_of
+from edgeinfer.ir.ops import macs_of
 from edgeinfer.ir.program import Program
 from quantization.fixed import Fixed, Overflow, dequantize, fixed_of_range
 from quantization.ranges import Interval
@@ -89,8 +90,8 @@ def _layer(op: ops.Op, program: Program, proved: Interval, seen: ValueStatistics
         op=type(op).__name__,
         reads=ops.inputs_of(op),
         shape=program.shapes[op.name],
-        macs=op.macs(program.shapes[op.name]),
-        parameters=sum(held.size for held in parameters_of(op)),
+        macs=macs_of(op, program.shapes),
+        parameters=op.parameters,
         format=str(op.type),
         weight_format=None if weight is None else str(weight[1]),
         proved_low=proved.bottom * unit,

@@ -5,8 +5,8 @@
 float32 holds every integer up to 2^24, float64 up to 2^53; sums of integers are exact in any order
 as long as no partial sum leaves that range. Beyond, int64 wraps around modulo 2^64, which leaves
 sums and products right whose final value is proved to fit. Products of 8-bit integers are taken
-for large matrices where they are safe on every processor: without dot-product instructions, x86
-adds pairs of products in 16 bits and saturates.
+for large matrices where they are safe on every processor (`byte_products`): inputs whose products
+might leave 16 bits together with their neighbours' are multiplied apart, as long as they are few.
 """
 
 from __future__ import annotations
@@ -21,6 +21,7 @@ import numpy as np
 from edgeinfer.base.errors import ProgramError
 from edgeinfer.ir.bases import Accumulates
 from edgeinfer.ir.bounds import reach_of_sums, wide
+from edgeinfer.ir.engine.byte_products import largest_operand, wide_pairs
 from edgeinfer.ir.engine.rewrite import RewrittenProgram
 from edgeinfer.ir.engine.round import largest_in_requant
 from edgeinfer.ir.engine.values import FLOAT32_INTEGERS, FLOAT64_INTEGERS, Carrier
@@ -40,6 +41,7 @@ from edgeinfer.ir.ops import (
     Requant,
     Reshape,
     Scale,
+    Scan,
     Softmax,
     Table,
     inputs_of,
@@ -48,8 +50,8 @@ from quantization import ranges
 from quantization.fixed import MAX_BITS, Overflow, Rounding
 from quantization.ranges import Interval
 
-PAIR_LIMIT = (1 << 15) - 1  # of the sum of two products in the 8-bit kernels
 BYTES_PAY_FROM = 1 << 16  # weights of a matrix; measured: below it, converting costs what it saves
+MOST_APART = 1 / 16  # of a matrix's inputs: then products of bytes still pay
 _SLACK = 1.0 + 2.0**-20  # bounds of sums are themselves computed in float64
 
 
@@ -74,8 +76,7 @@ def arithmetic_of(op: Op, state: RewrittenProgram, reach: Mapping[str, int]) -> 
     if isinstance(op, Dense):
         byte = _byte_carrier(op, state)
         if byte is not None and largest < FLOAT64_INTEGERS:
-            pair = 2 * _pair_operand(byte, state.ranges[op.x]) * _magnitude_of(op.weight)
-            carrier, why = byte, f"two products stay below {pair + 1}, all below 2^31"
+            carrier, why = byte, "two neighbouring products fit 16 bits, all of them 32"
     return OpArithmetic(op.name, type(op).__name__, carrier, largest, why)
 
 
@@ -128,9 +129,10 @@ def _byte_carrier(op: Dense, state: RewrittenProgram) -> Carrier | None:
         return None
     if not -128 <= int(op.weight.min()) <= int(op.weight.max()) <= 127:
         return None
-    if 2 * _pair_operand(carrier, x) * _magnitude_of(op.weight) > PAIR_LIMIT:
+    if reach_of_sums(op, x, state.shapes[op.x]) * _SLACK >= 1 << 31:
         return None
-    return carrier if reach_of_sums(op, x, state.shapes[op.x]) * _SLACK < 1 << 31 else None
+    apart = wide_pairs(op.weight, largest_operand(carrier, x.top))
+    return carrier if apart.size <= MOST_APART * len(op.weight) else None
 
 
 def requants_to_bytes(state: RewrittenProgram, kept: Sequence[str]) -> dict[str, Carrier]:
@@ -153,11 +155,6 @@ def requants_to_bytes(state: RewrittenProgram, kept: Sequence[str]) -> dict[str,
             case _:  # any other op keeps its own carrier
                 pass
     return found
-
-
-def _pair_operand(carrier: Carrier, x: Interval) -> int:
-    """Largest byte that a kernel may see: it shifts signed ones to unsigned ones first."""
-    return 255 if carrier is Carrier.INT8 else magnitude(x)
 
 
 def _largest(op: Op, state: RewrittenProgram, reach: Mapping[str, int]) -> int:
@@ -193,7 +190,7 @@ def _largest(op: Op, state: RewrittenProgram, reach: Mapping[str, int]) -> int:
                 return max(held[-1], a, b)
             # A convolution and a sum may be computed as one: the partial sums count.
             return max(held[-1], max(a, reach[op.a] << up[0]) + max(b, reach[op.b] << up[1]))
-        case Input() | Constant() | Clip() | PRelu() | Pool() | Concat() | Moves():
+        case Input() | Constant() | Clip() | PRelu() | Pool() | Concat() | Scan() | Moves():
             return max(held)
         case _:
             assert_never(op)

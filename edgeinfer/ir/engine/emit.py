@@ -11,6 +11,8 @@ from typing import assert_never
 
 import numpy as np
 
+from edgeinfer.ir.bounds import bounds_of
+from edgeinfer.ir.engine.byte_products import largest_operand
 from edgeinfer.ir.engine.choice import (
     OpArithmetic,
     arithmetic_of,
@@ -50,6 +52,7 @@ from edgeinfer.ir.ops import (
     Requant,
     Reshape,
     Scale,
+    Scan,
     Slice,
     Softmax,
     Table,
@@ -57,7 +60,8 @@ from edgeinfer.ir.ops import (
     Upsample,
     inputs_of,
 )
-from edgeinfer.ir.program import Program
+from edgeinfer.ir.passes import fold_constants
+from edgeinfer.ir.program import Program, body_of
 from quantization.ranges import Interval
 
 
@@ -82,24 +86,25 @@ def emit_model(
 
     With `only_integers`, int64 carries every value: slower, and no float anywhere.
     """
-    state = rewrite_program(program, proved, kept)
-    to_bytes = {} if only_integers else requants_to_bytes(state, kept)
-    emitter = Emitter(state, _exponents(state, kept), to_bytes, only_integers)
-    inputs: list[tuple[str, str, Carrier]] = []
-    for op in state.ops:
-        if isinstance(op, Input):
-            carrier = float_for(max(abs(op.type.raw_min), op.type.raw_max))
-            carrier = Carrier.INT64 if only_integers else carrier
-            tensor = emitter.builder.input(carrier.dtype, op.shape)
-            inputs.append((op.name, tensor, carrier))
-            emitter.values[op.name] = CarriedTensor(tensor, carrier, op.shape)
-        elif isinstance(op, Constant):
-            emitter.constants[op.name] = op
-        else:
-            emitter.emit(op)
+    emitter = _start_emitter(program, proved, kept, OnnxBuilder(), only_integers)
+    read = [op for op in emitter.state.ops if isinstance(op, Input)]
+    inputs = [(op.name, *emitter.take(op)) for op in read]
+    emitter.emit_all()
     outputs = tuple((name, emitter.result(name)) for name in kept)
     model = emitter.builder.model(sorted({tensor for _, tensor in outputs}))
     return EngineModel(model, tuple(inputs), outputs, tuple(emitter.arithmetic.values()))
+
+
+def _start_emitter(
+    program: Program,
+    proved: Mapping[str, Interval],
+    kept: Sequence[str],
+    builder: OnnxBuilder,
+    only_integers: bool,
+) -> Emitter:
+    state = rewrite_program(program, proved, kept)
+    to_bytes = {} if only_integers else requants_to_bytes(state, kept)
+    return Emitter(state, _exponents(state, kept), to_bytes, builder, only_integers)
 
 
 def _exponents(state: RewrittenProgram, kept: Sequence[str]) -> dict[str, int]:
@@ -131,12 +136,28 @@ class Emitter:
     state: RewrittenProgram
     exponents: Mapping[str, int]
     to_bytes: Mapping[str, Carrier]
+    builder: OnnxBuilder
     only_integers: bool = False
-    builder: OnnxBuilder = field(default_factory=OnnxBuilder)
     values: dict[str, CarriedTensor] = field(default_factory=dict)
     constants: dict[str, Constant] = field(default_factory=dict)
     arithmetic: dict[str, OpArithmetic] = field(default_factory=dict)
     reach: dict[str, int] = field(default_factory=dict)
+
+    def take(self, op: Input) -> tuple[str, Carrier]:
+        """A tensor from outside for an input, and its element type."""
+        carrier = float_for(max(abs(op.type.raw_min), op.type.raw_max))
+        carrier = Carrier.INT64 if self.only_integers else carrier
+        tensor = self.builder.input(carrier.dtype, op.shape)
+        self.values[op.name] = CarriedTensor(tensor, carrier, op.shape)
+        return tensor, carrier
+
+    def emit_all(self) -> None:
+        """Nodes for every op but the inputs, which have been taken."""
+        for op in self.state.ops:
+            if isinstance(op, Constant):
+                self.constants[op.name] = op
+            elif not isinstance(op, Input):
+                self.emit(op)
 
     def emit(self, op: Op) -> None:
         """Nodes for one op."""
@@ -155,6 +176,19 @@ class Emitter:
         """A tensor of the value's raw integers under its own shape, made by a node."""
         value = lay_out(self.builder, self.values[name], self.state.shapes[name], False)
         return self.builder.result(rescale(self.builder, value, 0).tensor)
+
+    def carrier_of(self, name: str) -> Carrier:
+        """The element type in which a value lies; of a constant, the one that suits it."""
+        if name in self.values:
+            return self.values[name].carrier
+        return Carrier.INT64 if self.only_integers else Carrier.FLOAT64
+
+    def sampled(self, name: str, carrier: Carrier, like: str) -> str:
+        """A tensor of the value's raw integers in an element type, once for each sample."""
+        value = rescale(self.builder, self.shaped(name, carrier, False), 0)
+        if name in self.values:
+            return value.tensor
+        return self.builder.each_sample(value.tensor, self.values[like].tensor, len(value.held))
 
     def read(self, name: str, carrier: Carrier) -> CarriedTensor:
         """A value in an element type."""
@@ -186,7 +220,8 @@ class Emitter:
                 x = self.read(op.x, carrier)
                 if carrier in (Carrier.UINT8, Carrier.INT8):
                     sums = float_for(arithmetic.largest)
-                    return dense_in_bytes(builder, op, x, shift, wanted, sums)
+                    largest = largest_operand(carrier, self.state.ranges[op.x].top)
+                    return dense_in_bytes(builder, op, x, shift, wanted, sums, largest)
                 return dense(builder, op, x, (shapes[op.x], shapes[op.name]), shift, wanted)
             case Scale():
                 x = self.shaped(op.x, carrier)
@@ -216,6 +251,8 @@ class Emitter:
                 return pair(builder, op, (a, b), fracs, both)
             case Concat():
                 return self._concatenated(op, carrier)
+            case Scan():
+                return self._scanned(op)
             case Reshape():
                 return self.values[op.x]
             case Transpose():
@@ -261,17 +298,40 @@ class Emitter:
         tensor = self.builder.node("Concat", *tensors, axis=axis_in(shape, first, op.axis))
         return CarriedTensor(tensor, carrier, shape, first, common)
 
-    def _batched(self, part: CarriedTensor, name: str, op: Concat) -> CarriedTensor:
+    def _batched(self, part: CarriedTensor, name: str, op: Concat | Scan) -> CarriedTensor:
         """A constant once for every sample of the batch."""
         if name in self.values:
             return part
-        like = next(self.values[x].tensor for x in op.xs if x in self.values)
-        node, builder = self.builder.node, self.builder
-        batch = node("Shape", like, start=0, end=1)
-        ones = builder.constant([1] * len(part.held), np.int64)
-        return replace(
-            part, tensor=node("Expand", part.tensor, node("Concat", batch, ones, axis=0))
-        )
+        like = next(self.values[x].tensor for x in inputs_of(op) if x in self.values)
+        tensor = self.builder.each_sample(part.tensor, like, len(part.held))
+        return replace(part, tensor=tensor)
+
+    def _scanned(self, op: Scan) -> CarriedTensor:
+        """A loop whose body is emitted as any Program is; states stay in the inputs' carriers."""
+        body = fold_constants(body_of(op))
+        kept = [output.value for output in body.outputs]
+        read = [given.name for given in body.inputs]
+        builder = self.builder.body()
+        inner = _start_emitter(body, bounds_of(body), kept + read, builder, self.only_integers)
+        states = body.inputs[len(op.xs) :]
+        for given in (*states, *body.inputs[: len(op.xs)]):  # in ONNX, states come first
+            inner.take(given)
+        inner.emit_all()
+        carriers = [inner.values[x].carrier for x in read]
+        outer = [
+            self._batched(self.shaped(x, carrier, False), x, op)
+            for x, carrier in zip(inputs_of(op), carriers, strict=True)
+        ]
+        tensors = [rescale(self.builder, value, 0).tensor for value in outer]
+        after = [
+            inner.sampled(value, carrier, read[0])
+            for value, carrier in zip(kept[1:], carriers[len(op.xs) :], strict=True)
+        ]
+        y = inner.sampled(kept[0], inner.carrier_of(kept[0]), read[0])
+        self.arithmetic |= inner.arithmetic
+        xs, starts = tensors[: len(op.xs)], tensors[len(op.xs) :]
+        tensor = self.builder.scan(builder, starts, xs, after, y, stacked=op.stacked)
+        return CarriedTensor(tensor, inner.carrier_of(kept[0]), self.state.shapes[op.name])
 
     def _gathered(self, op: Moves, carrier: Carrier) -> CarriedTensor:
         shape = self.state.shapes[op.x]

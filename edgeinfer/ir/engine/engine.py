@@ -13,7 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from edgeinfer.base.errors import UsageError, did_you_mean
-from edgeinfer.ir.bases import Windowed
+from edgeinfer.ir.bases import SlidingWindow
 from edgeinfer.ir.bounds import bounds_of
 from edgeinfer.ir.engine.choice import OpArithmetic
 from edgeinfer.ir.engine.emit import EngineModel, emit_model
@@ -63,7 +63,7 @@ class Engine:
         compiled = self._values_for(())
         return compiled.emitted.arithmetic if compiled else ()
 
-    def run(self, inputs: Mapping[str, Ints], taps: Sequence[str] = ()) -> dict[str, Ints]:
+    def run(self, inputs: Mapping[str, NDArray[Any]], taps: Sequence[str] = ()) -> dict[str, Ints]:
         """Raw results by output name, and the raw values named in `taps`."""
         for tap in taps:
             if tap not in self.program.shapes:
@@ -129,7 +129,7 @@ def chosen_batch(program: Program) -> int:
     largest = 1
     for op in program.ops:
         largest = max(largest, math.prod(program.shapes[op.name]))
-        if isinstance(op, Windowed):  # windows may be gathered, one copy for each tap
+        if isinstance(op, SlidingWindow):  # windows may be gathered, one copy for each tap
             window = op.window
             positions = math.prod(program.shapes[op.name][:-1])
             gathered = positions * math.prod(window) * program.shapes[op.x][-1]

@@ -23,6 +23,7 @@ from edgeinfer.graph.nodes import (
     ConvNode,
     DenseNode,
     Graph,
+    IndexingNode,
     InputNode,
     MergeKind,
     MergeNode,
@@ -33,6 +34,7 @@ from edgeinfer.graph.nodes import (
     PoolNodeKind,
     PReluNode,
     ReshapeNode,
+    ScanNode,
     Shape,
     SliceNode,
     SoftmaxNode,
@@ -41,6 +43,7 @@ from edgeinfer.graph.nodes import (
     inputs_of,
 )
 from edgeinfer.ir.engine.float_functions import apply_function
+from edgeinfer.ir.engine.float_indexing import choose_elements
 from edgeinfer.ir.engine.onnx_builder import (
     OnnxBuilder,
     available_threads,
@@ -54,6 +57,7 @@ if TYPE_CHECKING:
     from onnxruntime import InferenceSession
 
 FLOAT = Carrier.FLOAT32
+HIDDEN = -1e9  # what a softmax sees where a mask is zero: nothing beside any other number
 
 
 @dataclass(frozen=True, slots=True)
@@ -194,6 +198,16 @@ class _Walk:
                 positive = builder.node("GreaterOrEqual", x.tensor, zero)
                 tensor = builder.node("Where", positive, x.tensor, slope)
                 return replace(x, tensor=tensor, held=shape)
+            case SoftmaxNode(mask=str() as mask):
+                x = self.shaped(node.x, False)
+                kept = self._wide(mask, shape)
+                kept = lay_out(builder, kept, kept.held, False)
+                zero = builder.constant(0.0, np.float32)
+                hidden = builder.constant(HIDDEN, np.float32)
+                shown = builder.node("Greater", kept.tensor, zero)
+                masked = builder.node("Where", shown, x.tensor, hidden)
+                axis = node.axis % len(shape) + 1
+                return replace(x, tensor=builder.node("Softmax", masked, axis=axis))
             case SoftmaxNode():
                 x = self.shaped(node.x)
                 axis = axis_in(shape, x.first, node.axis % len(shape))
@@ -233,6 +247,12 @@ class _Walk:
                 return self._merged(node, shape)
             case ConcatNode():
                 return self._concatenated(node, shape)
+            case ScanNode():
+                return self._scanned(node, shape)
+            case IndexingNode():
+                tensors = [self.shaped(x, False).tensor for x in node.reads]
+                shapes = [self.shapes[x] for x in node.reads]
+                return CarriedTensor(choose_elements(builder, node, tensors, shapes), FLOAT, shape)
             case _:
                 assert_never(node)
 
@@ -326,16 +346,40 @@ class _Walk:
         return CarriedTensor(tensor, FLOAT, shape, first)
 
     def _concatenated(self, node: ConcatNode, shape: Shape) -> CarriedTensor:
-        node_of, constant = self.builder.node, self.builder.constant
         moving = [x for x in node.xs if x not in self.still]
         first = len(shape) > 1 and any(self.shaped(x).first for x in node.xs)
         tensors = []
         for x in node.xs:
             part = self.shaped(x, first).tensor
-            if x in self.still and moving:  # once for every sample
-                batch = node_of("Shape", self.values[moving[0]].tensor, start=0, end=1)
-                ones = constant([1] * len(shape), np.int64)
-                part = node_of("Expand", part, node_of("Concat", batch, ones, axis=0))
+            if x in self.still and moving:
+                like = self.values[moving[0]].tensor
+                part = self.builder.each_sample(part, like, len(shape))
             tensors.append(part)
         axis = axis_in(shape, first, node.axis % len(shape))
-        return CarriedTensor(node_of("Concat", *tensors, axis=axis), FLOAT, shape, first)
+        return CarriedTensor(self.builder.node("Concat", *tensors, axis=axis), FLOAT, shape, first)
+
+    def _scanned(self, node: ScanNode, shape: Shape) -> CarriedTensor:
+        builder, body = self.builder, node.body
+        inner = _Walk(body.shapes, _without_inputs(body), builder.body())
+        for given in (*node.states, *node.slices):
+            tensor = inner.builder.input(np.dtype(np.float32), given.shape)
+            inner.values[given.name] = CarriedTensor(tensor, FLOAT, given.shape)
+        for each in body.nodes:
+            if not isinstance(each, InputNode):
+                inner.values[each.name] = inner.emit_op(each)
+        moving = [x for x in inputs_of(node) if x not in self.still]
+        reads = {
+            x: self.sampled(x, moving[0]) if moving else self.shaped(x, False).tensor
+            for x in inputs_of(node)
+        }
+        y, *after = (inner.sampled(name, node.slices[0].name) for name in body.outputs)
+        xs, starts = [reads[x] for x in node.xs], [reads[x] for x in node.starts]
+        tensor = builder.scan(inner.builder, starts, xs, after, y, stacked=node.stacked)
+        return CarriedTensor(tensor, FLOAT, shape)
+
+    def sampled(self, name: str, like: str) -> str:
+        """A tensor under its own shape, once for each sample of another."""
+        tensor = self.shaped(name, False).tensor
+        if name not in self.still:
+            return tensor
+        return self.builder.each_sample(tensor, self.values[like].tensor, len(self.shapes[name]))

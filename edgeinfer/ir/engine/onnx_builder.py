@@ -38,9 +38,15 @@ INEXACT_REWRITES = (
 
 
 class OnnxBuilder:
-    """Collects nodes. All of them are pure, so asking twice for the same yields the same tensor."""
+    """Collects nodes. All of them are pure, so asking twice for the same yields the same tensor.
 
-    def __init__(self) -> None:
+    The graph of a loop's body has a builder of its own; its names begin with a `prefix`.
+    """
+
+    def __init__(self, prefix: str = "") -> None:
+        self._prefix = prefix
+        self._bodies = 0
+        self._bytes = 0  # of all constants, those of bodies too
         self._nodes: list[Any] = []
         self._made: dict[tuple[object, ...], str] = {}
         self._constants: list[tuple[str, NDArray[Any]]] = []
@@ -48,7 +54,7 @@ class OnnxBuilder:
 
     def input(self, dtype: np.dtype[Any], shape: Sequence[int]) -> str:
         """A tensor from outside, of any batch."""
-        name = f"input{len(self._inputs)}"
+        name = f"{self._prefix}input{len(self._inputs)}"
         self._inputs.append((name, dtype, tuple(shape)))
         return name
 
@@ -60,7 +66,8 @@ class OnnxBuilder:
             key = ("constant", array.dtype.str, array.shape, array.tobytes())
             if key in self._made:
                 return self._made[key]
-        name = f"constant{len(self._constants)}"
+        name = f"{self._prefix}constant{len(self._constants)}"
+        self._bytes += array.nbytes
         self._constants.append((name, array))
         if key is not None:
             self._made[key] = name
@@ -72,9 +79,21 @@ class OnnxBuilder:
 
         key = (kind, *inputs, *(f"{name}={value}" for name, value in sorted(attributes.items())))
         if key not in self._made:
-            name = f"{kind.lower()}{len(self._nodes)}"
+            name = f"{self._prefix}{kind.lower()}{len(self._nodes)}"
             self._nodes.append(helper.make_node(kind, list(inputs), [name], **attributes))
             self._made[key] = name
+        return self._made[key]
+
+    def places_of_largest(self, tensor: str, count: int) -> str:
+        """Where the largest elements along the last axis are, the first of equals first."""
+        from onnx import helper
+
+        key = ("places", tensor, count)
+        if key not in self._made:
+            names = [f"{what}{len(self._nodes)}" for what in ("largest", "places")]
+            wanted = [tensor, self.constant([count], np.int64)]
+            self._nodes.append(helper.make_node("TopK", wanted, names, axis=-1))
+            self._made[key] = names[1]
         return self._made[key]
 
     def cast(self, tensor: str, dtype: Any) -> str:
@@ -92,20 +111,81 @@ class OnnxBuilder:
         made = any(tensor in node.output for node in self._nodes)
         return tensor if made else self.node("Identity", tensor)
 
+    def body(self) -> OnnxBuilder:
+        """A builder for the graph of a loop's body in this graph."""
+        self._bodies += 1
+        return OnnxBuilder(f"{self._prefix}body{self._bodies}_")
+
+    def scan(
+        self,
+        body: OnnxBuilder,
+        starts: Sequence[str],
+        sequences: Sequence[str],
+        after: Sequence[str],
+        y: str,
+        *,
+        stacked: bool,
+    ) -> str:
+        """What a loop along the first axis behind the batch yields in all steps, or in the last.
+
+        The body's inputs are the states and a slice of each sequence, in this order; in the body,
+        `after` are the next states, and `y` is what a step yields.
+        """
+        from onnx import helper
+
+        results = [*after, y] if stacked or y not in after else list(after)
+        graph = body._graph([body._copy(tensor) for tensor in results])
+        self._bytes += body._bytes
+        names = [f"{self._prefix}scan{len(self._nodes)}_{i}" for i in range(len(results))]
+        axes: dict[str, Any] = {"scan_input_axes": [1] * len(sequences)}
+        if len(results) > len(after):
+            axes["scan_output_axes"] = [1]
+        read, count = [*starts, *sequences], len(sequences)
+        self._nodes.append(
+            helper.make_node("Scan", read, names, body=graph, num_scan_inputs=count, **axes)
+        )
+        if stacked:
+            return names[-1]
+        if y in after:
+            return names[list(after).index(y)]
+        return self.node("Gather", names[-1], self.constant(-1, np.int64), axis=1)
+
+    def each_sample(self, tensor: str, like: str, rank: int) -> str:
+        """A tensor that is the same for all samples, once for each sample of another."""
+        ones = self.constant([1] * rank, np.int64)
+        batch = self.node("Shape", like, start=0, end=1)
+        return self.node("Expand", tensor, self.node("Concat", batch, ones, axis=0))
+
+    def _copy(self, tensor: str) -> str:
+        """The tensor under one more name: a body's results must all differ."""
+        from onnx import helper
+
+        name = f"{self._prefix}result{len(self._nodes)}"
+        self._nodes.append(helper.make_node("Identity", [tensor], [name]))
+        return name
+
     def model(self, outputs: Sequence[str]) -> bytes:
         """The finished graph; `outputs` are distinct tensors that nodes made."""
+        from onnx import helper
+
+        if self._bytes > LARGEST_MODEL_BYTES:
+            raise ProgramError(
+                f"The weights take {self._bytes / 1e9:.1f} GB; an ONNX model in memory holds 2 GB.",
+                hint="Split the network at a tap and run the parts one after the other.",
+            )
+        graph = self._graph(outputs)
+        model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", OPSET)])
+        model.ir_version = IR_VERSION
+        serialized: bytes = model.SerializeToString()
+        return serialized
+
+    def _graph(self, outputs: Sequence[str]) -> Any:
         import onnx
         from onnx import helper, numpy_helper
 
-        size = sum(array.nbytes for _, array in self._constants)
-        if size > LARGEST_MODEL_BYTES:
-            raise ProgramError(
-                f"The weights take {size / 1e9:.1f} GB; an ONNX model in memory holds 2 GB.",
-                hint="Split the network at a tap and run the parts one after the other.",
-            )
-        graph = helper.make_graph(
+        return helper.make_graph(
             self._nodes,
-            "network",
+            f"{self._prefix}network",
             [
                 helper.make_tensor_value_info(
                     name, helper.np_dtype_to_tensor_dtype(dtype), ["batch", *shape]
@@ -115,10 +195,6 @@ class OnnxBuilder:
             [onnx.ValueInfoProto(name=name) for name in outputs],
             [numpy_helper.from_array(array, name) for name, array in self._constants],
         )
-        model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", OPSET)])
-        model.ir_version = IR_VERSION
-        serialized: bytes = model.SerializeToString()
-        return serialized
 
 
 def available_threads() -> int:

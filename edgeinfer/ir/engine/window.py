@@ -16,6 +16,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from edgeinfer.graph.moves import Move
+from edgeinfer.ir.engine.byte_products import space_rows, wide_pairs
 from edgeinfer.ir.engine.extremes import largest_along, sum_along
 from edgeinfer.ir.engine.onnx_builder import OnnxBuilder
 from edgeinfer.ir.engine.values import (
@@ -143,11 +144,31 @@ def rows(builder: OnnxBuilder, x: CarriedTensor, weight: NDArray[Any]) -> tuple[
 
 
 def dense_in_bytes(
-    builder: OnnxBuilder, op: Dense, x: CarriedTensor, shift: int, exponent: int, sums: Carrier
+    builder: OnnxBuilder,
+    op: Dense,
+    x: CarriedTensor,
+    shift: int,
+    exponent: int,
+    sums: Carrier,
+    largest: int,
 ) -> CarriedTensor:
-    """The same in products of bytes, summed in int32, then carried on in floats."""
+    """The same in products of bytes of up to `largest`, summed in int32, then carried on in floats.
+
+    Inputs whose products might leave 16 bits together with their neighbours' are multiplied apart,
+    each beside a row of zeros.
+    """
     flat, weight = rows(builder, x, op.weight.astype(np.int8))
+    apart = wide_pairs(weight, largest)
+    alone = space_rows(weight[apart])
+    if apart.size:
+        weight = weight.copy()
+        weight[apart] = 0
     product = builder.node("MatMulInteger", flat, builder.constant(weight))
+    if apart.size:
+        index = builder.constant(np.repeat(apart, 2), np.int64)
+        few = builder.node("Gather", flat, index, axis=1)
+        rest = builder.node("MatMulInteger", few, builder.constant(alone))
+        product = builder.node("Add", product, rest)
     y = CarriedTensor(builder.cast(product, sums.dtype), sums, (weight.shape[1],), False, -shift)
     y = rescale(builder, y, exponent)
     if not op.bias.any():

@@ -23,6 +23,7 @@ from edgeinfer.precision.ptq.adapt import AdaptedWeights, Effort, adapt_weights
 from edgeinfer.precision.ptq.data import (
     PLACING_SAMPLES,
     Calibration,
+    Samples,
     calibration_samples,
     degenerate,
     divide_samples,
@@ -39,12 +40,20 @@ from edgeinfer.precision.ptq.formats import (
     tensor_format,
 )
 from edgeinfer.precision.ptq.network import CutNetwork, cut
-from edgeinfer.precision.ptq.points import quantized_tensors, table_indices
+from edgeinfer.precision.ptq.points import quantized_tensors, source, table_indices
+from edgeinfer.precision.ptq.recurrent import (
+    body_network,
+    pattern_of,
+    replace_bodies,
+    scans_of,
+    without_plain_ends,
+)
 from quantization.calibrate import Method, fit_quantizer
 from quantization.fixed import Quantizer
 from quantization.recipe import Recipe
 
 TABLE_INDEX_EXTRA_BITS = 4  # a table's index is finer than its output, for slopes are at most 1
+MOST_BITS = 24
 WORTH = 0.9  # equalisation must lower the error to this share, for it changes the author's weights
 
 
@@ -69,8 +78,8 @@ class PtqSettings:
 
     def __post_init__(self) -> None:
         for width in (self.bits, self.input_bits or self.bits, *(bits for _, bits in self.bits_of)):
-            if not 2 <= width <= 24:
-                raise UsageError(f"{width} bits cannot be asked for; choose 2 to 24.")
+            if not 2 <= width <= MOST_BITS:
+                raise UsageError(f"{width} bits cannot be asked for; choose 2 to {MOST_BITS}.")
 
     def width_of(self, name: str) -> int:
         """The width of a tensor, or of a layer's kernel. A pattern is one of a shell, or several
@@ -84,14 +93,21 @@ def _matches(name: str, pattern: str) -> bool:
 
 def _check_patterns(graph: g.Graph, settings: PtqSettings) -> None:
     """An error for a pattern that is the name of nothing."""
-    layers = {n.layer for n in graph.nodes if isinstance(n, g.ConvNode | g.DenseNode)}
-    names = sorted({*quantized_tensors(graph), *layers, *(node.name for node in graph.inputs)})
+    names = sorted(_names_of(graph))
     for pattern, _ in settings.bits_of:
         if not any(_matches(name, pattern) for name in names):
             raise UsageError(
                 f"No layer or tensor of {graph.name} is called {pattern!r}.",
                 hint=did_you_mean(pattern, names) or f"There are {', '.join(names)}.",
             )
+
+
+def _names_of(graph: g.Graph) -> set[str]:
+    """Everything whose width may be asked for."""
+    layers = {n.layer for n in graph.nodes if isinstance(n, g.ConvNode | g.DenseNode)}
+    inside = [_names_of(node.body) for node in scans_of(graph)]
+    inputs = (node.name for node in graph.inputs)
+    return {*quantized_tensors(graph), *layers, *inputs}.union(*inside)
 
 
 @dataclass(frozen=True, slots=True)
@@ -112,6 +128,12 @@ def quantize(
     """Choose a format for every input, weight and tensor that feeds arithmetic."""
     folded = fold_batch_norms(graph)
     _check_patterns(folded, settings)
+    return _quantize(folded, data, settings)
+
+
+def _quantize(
+    folded: g.Graph, data: Mapping[str, NDArray[Any]], settings: PtqSettings
+) -> QuantizedGraph:
     tensors = points_of(folded)
     samples = calibration_samples(folded, data, tensors)
     choosing = settings.refine and settings.adapt
@@ -126,7 +148,44 @@ def quantize(
         if other.error < WORTH * chosen.error:
             said = "Channels were rescaled between layers (exactly: by powers of two)."
             chosen = replace(other, findings=(*other.findings, said))
-    return replace(chosen, findings=(*degenerate(samples), *chosen.findings))
+    whole = _quantize_bodies(chosen, samples, settings)
+    return replace(whole, findings=(*degenerate(samples), *whole.findings))
+
+
+def _quantize_bodies(
+    outside: QuantizedGraph, samples: Samples, settings: PtqSettings
+) -> QuantizedGraph:
+    """The same with every recurrence's body quantized for itself. A slice has the format of the
+    sequence that it is cut from, if that has one; a state that adds up keeps some bits more."""
+    found: dict[str, QuantizedGraph] = {}
+    recipe, findings = outside.recipe, list(outside.findings)
+    for node in scans_of(outside.exact):
+        body = body_network(outside.exact, node, samples)
+        inside = replace(settings, input_bits=None)
+        for name in body.summed:
+            bits = min(settings.width_of(name) + TABLE_INDEX_EXTRA_BITS, MOST_BITS)
+            inside = replace(inside, bits_of=((pattern_of(name), bits), *inside.bits_of))
+        made = _quantize(body.graph, body.samples, inside)
+        cut = {
+            one.name
+            for x, one in zip(node.xs, node.slices, strict=True)
+            if outside.recipe.activation(source(outside.exact, x))
+        }
+        formats = {name: fmt for name, fmt in made.recipe.activations if name not in cut}
+        recipe = recipe.updated(Recipe.of(formats, dict(made.recipe.weights)))
+        findings += made.findings
+        found[node.name] = made
+    return replace(
+        outside,
+        graph=replace_bodies(
+            outside.graph, lambda node: without_plain_ends(found[node.name].graph, node.body)
+        ),
+        exact=replace_bodies(
+            outside.exact, lambda node: without_plain_ends(found[node.name].exact, node.body)
+        ),
+        recipe=recipe,
+        findings=tuple(findings),
+    )
 
 
 def points_of(graph: g.Graph) -> tuple[str, ...]:

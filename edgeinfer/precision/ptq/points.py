@@ -4,6 +4,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from typing import assert_never
 
 from edgeinfer.graph import nodes as g
@@ -25,21 +26,26 @@ EXACT_FUNCTIONS = frozenset(  # in integers these are steps and limits; all othe
 def quantized_tensors(graph: g.Graph) -> tuple[str, ...]:
     """Tensors that get a format: the inputs, and whatever feeds arithmetic without being on a
     narrow grid already. What leaves the network stays exact, logits too."""
+    whole = g.whole_inputs(graph)  # indices and masks, which are never rounded
     found: set[str] = {node.name for node in graph.inputs}
     hosted = host_functions(graph)
     for node in graph.nodes:
         if node.name in hosted:
             continue
         match node:
+            case g.MergeNode() if _is_sum_of_products(graph, node):
+                pass
             case (
                 g.ConvNode()
                 | g.DenseNode()
                 | g.BatchNormNode()
                 | g.AffineNode()
                 | g.MergeNode()
-                | g.SoftmaxNode()
+                | g.ScanNode()
             ):
                 found.update(source(graph, x) for x in g.inputs_of(node))
+            case g.SoftmaxNode():
+                found.add(source(graph, node.x))
             case g.PoolNode():
                 if node.kind is not g.PoolNodeKind.MAX and not _is_dot_product(graph, node):
                     found.add(source(graph, node.x))
@@ -51,12 +57,13 @@ def quantized_tensors(graph: g.Graph) -> tuple[str, ...]:
                 | g.ConcatNode()
             ):
                 pass
-            case g.MoveNode():
+            case g.MoveNode() | g.IndexingNode():
                 pass
             case _:
                 assert_never(node)
     moving = dependent(graph)
-    return tuple(node.name for node in graph.nodes if node.name in found & moving)
+    named = (found & moving) - set(whole)
+    return tuple(node.name for node in graph.nodes if node.name in named)
 
 
 def _is_dot_product(graph: g.Graph, pool: g.PoolNode) -> bool:
@@ -68,6 +75,22 @@ def _is_dot_product(graph: g.Graph, pool: g.PoolNode) -> bool:
         and isinstance(summed, g.MergeNode)
         and summed.kind is g.MergeKind.MULTIPLY
     )
+
+
+def _is_sum_of_products(graph: g.Graph, node: g.MergeNode) -> bool:
+    """Whether a node adds products that nothing else reads, dense layers or products of tensors:
+    they are rounded once, after the sum."""
+    if node.kind not in (g.MergeKind.ADD, g.MergeKind.SUBTRACT):
+        return False
+    readers = Counter(x for each in graph.nodes for x in g.inputs_of(each))
+    for x in node.xs:
+        made = graph.node(x)
+        product = isinstance(made, g.DenseNode) or (
+            isinstance(made, g.MergeNode) and made.kind is g.MergeKind.MULTIPLY
+        )
+        if not product or readers[x] > 1 or x in graph.outputs:
+            return False
+    return True
 
 
 def table_indices(graph: g.Graph) -> tuple[str, ...]:
@@ -93,6 +116,8 @@ def source(graph: g.Graph, tensor: str) -> str:
         case g.MoveNode() if node.fill == 0.0:  # zero is on every grid
             return source(graph, node.x)
         case g.PoolNode(kind=g.PoolNodeKind.MAX):
+            return source(graph, node.x)
+        case g.LookNode() if not isinstance(graph.node(node.x), g.ConstantNode):
             return source(graph, node.x)
         case _:  # the others make new values; a format at one of these is never wrong
             return tensor

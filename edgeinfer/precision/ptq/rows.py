@@ -14,6 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from edgeinfer.graph import nodes as g
+from edgeinfer.graph.windows import dilate_window
 
 Floats = NDArray[np.float64]
 
@@ -96,7 +97,7 @@ def _windows(node: g.ConvNode, x: NDArray[np.float32]) -> NDArray[np.float32]:
     rank = len(node.strides)
     window, channels = node.kernel.shape[:rank], x.shape[-1]
     padded = np.pad(x, ((0, 0), *node.pads, (0, 0)))
-    reach = g.dilate_window(window, node.dilation)
+    reach = dilate_window(window, node.dilation)
     counts = [
         (size - width) // step + 1
         for size, width, step in zip(padded.shape[1:-1], reach, node.strides, strict=True)

@@ -135,11 +135,21 @@ def _prune_layer(
         ours = labels >= 0
         np.add.at(worth, labels[ours], (spread**2 * weight)[ours])
     gone = np.sort(np.argsort(worth, kind="stable")[:count])
+    return remove_filters(graph, found, gone, {name: means for name, (means, _) in seen.items()})
+
+
+def remove_filters(
+    graph: g.Graph,
+    found: Prunable,
+    gone: NDArray[np.int64],
+    means: Mapping[str, NDArray[np.float64]],
+) -> g.Graph:
+    """The network without some filters of a layer; `means` are those of each reader's inputs."""
     changed: dict[str, g.Node] = {found.layer.name: _fewer_outputs(found.layer, gone)}
     for name, labels in found.readers.items():
         reader = graph.node(name)
         assert isinstance(reader, Linear)
-        changed[name] = _fewer_inputs(reader, np.isin(labels, gone), seen[name][0])
+        changed[name] = _fewer_inputs(reader, np.isin(labels, gone), means[name])
     for name in found.moves:
         move = graph.node(name)
         assert isinstance(move, g.ReshapeNode)

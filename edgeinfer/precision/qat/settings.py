@@ -12,6 +12,18 @@ MOST_EPOCHS = 10_000
 
 
 @dataclass(frozen=True, slots=True)
+class Pace:
+    """How long and how fast a way of training goes where the user does not say."""
+
+    epochs: int
+    batch: int
+    learning_rate: float
+
+
+QAT_PACE = Pace(10, 128, 2e-3)
+
+
+@dataclass(frozen=True, slots=True)
 class QatSettings:
     """How long, how fast, towards what, and how much is pruned on the way.
 
@@ -19,12 +31,12 @@ class QatSettings:
     have the rest. Where there are no labels, the float network is all there is to learn from.
     """
 
-    epochs: int = 10
-    """how often training goes through the data"""
-    batch: int = 128
-    """samples in a step of training"""
-    learning_rate: float = 2e-3
-    """the rate at the start of training; it falls almost to zero along a cosine"""
+    epochs: int | None = None
+    """how often training goes through the data: 10 by default; learned: for each point, 40"""
+    batch: int | None = None
+    """samples in a step of training: 128 by default; learned: 1024"""
+    learning_rate: float | None = None
+    """rate at the start, which falls almost to zero: 0.002 by default; learned: 0.003"""
     distillation: float = 0.7
     """share of the float network's answers in the aim of training, from 0 to 1"""
     sparsity: float = 0.0
@@ -43,11 +55,11 @@ class QatSettings:
         for name, value in (("sparsity", self.sparsity), ("prune-filters", self.prune_filters)):
             if not 0.0 <= value < 1.0:
                 raise UsageError(f"--{name} is {value:g}, but must be from 0 to below 1.")
-        if not 1 <= self.epochs <= MOST_EPOCHS:
+        if self.epochs is not None and not 1 <= self.epochs <= MOST_EPOCHS:
             raise UsageError(f"--epochs is {self.epochs}, but must be from 1 to {MOST_EPOCHS}.")
-        if self.batch < 1:
+        if self.batch is not None and self.batch < 1:
             raise UsageError(f"--batch is {self.batch}, but must be 1 or more.")
-        if not 0.0 < self.learning_rate <= 1.0:
+        if self.learning_rate is not None and not 0.0 < self.learning_rate <= 1.0:
             raise UsageError(
                 f"--learning-rate is {self.learning_rate:g}, but must be above 0 and at most 1."
             )
@@ -55,3 +67,11 @@ class QatSettings:
             raise UsageError(f"--minutes is {self.minutes:g}, but must be above 0.")
         if self.seed < 0:
             raise UsageError(f"--seed is {self.seed}, but must not be below 0.")
+
+    def pace(self, usual: Pace) -> Pace:
+        """What the user says, and the rest as is usual."""
+        return Pace(
+            usual.epochs if self.epochs is None else self.epochs,
+            usual.batch if self.batch is None else self.batch,
+            usual.learning_rate if self.learning_rate is None else self.learning_rate,
+        )

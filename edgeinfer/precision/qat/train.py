@@ -21,7 +21,7 @@ from edgeinfer.data.samples import Samples
 from edgeinfer.graph import nodes as g
 from edgeinfer.precision.qat.aims import Aim, yields_logits
 from edgeinfer.precision.qat.latent import Latent, settle_biases
-from edgeinfer.precision.qat.settings import QatSettings
+from edgeinfer.precision.qat.settings import QAT_PACE, QatSettings
 from edgeinfer.precision.qat.sparsity import Mask, SparsitySchedule, masks
 from quantization.recipe import Recipe
 
@@ -97,13 +97,14 @@ class _Run:
         samples, settings = lesson.samples, lesson.settings
         self.recipe, self.samples, self.aims = recipe, samples, lesson.aims
         self.judge, self.settings, self.watch = lesson.judge, settings, watch
+        self.pace = settings.pace(QAT_PACE)
         keras.utils.set_random_seed(settings.seed)
         self.latent = Latent.of(graph, recipe)
-        self.optimizer = keras.optimizers.Adam(settings.learning_rate)
+        self.optimizer = keras.optimizers.Adam(self.pace.learning_rate)
         self.variables = self.latent.model.trainable_variables
-        self.batch = min(settings.batch, len(samples))
+        self.batch = min(self.pace.batch, len(samples))
         self.steps_an_epoch = max(1, len(samples) // self.batch)
-        self.steps = self.steps_an_epoch * settings.epochs
+        self.steps = self.steps_an_epoch * self.pace.epochs
         self.schedule = SparsitySchedule(settings.sparsity, self.steps)
         self.masks: dict[str, Mask] = {}
         self.due = 0.0  # share of zero weights that the masks were last chosen for
@@ -115,7 +116,7 @@ class _Run:
         """All epochs, or as many as there is time for; the best of them."""
         best = self._closed(0, None)
         rng = np.random.default_rng(self.settings.seed)
-        for epoch in range(1, self.settings.epochs + 1):
+        for epoch in range(1, self.pace.epochs + 1):
             order = rng.permutation(len(self.samples))
             losses = []
             for i in range(self.steps_an_epoch):
@@ -153,10 +154,10 @@ class _Run:
     def _rate(self, step: int) -> float:
         warm = max(1.0, WARM_UP * self.steps)
         if step < warm:
-            return self.settings.learning_rate * (step + 1) / (warm + 1)
+            return self.pace.learning_rate * (step + 1) / (warm + 1)
         along = (step - warm) / max(1.0, self.steps - warm)
         share = LOWEST_RATE + (1 - LOWEST_RATE) * 0.5 * (1 + np.cos(np.pi * along))
-        return float(self.settings.learning_rate * share)
+        return float(self.pace.learning_rate * share)
 
     def _prune(self, step: int) -> None:
         """Zero the masked weights, which the optimizer has just moved."""

@@ -43,6 +43,16 @@ class RecipeDot:
     name: str = ""
 
 
+@dataclass(frozen=True, slots=True)
+class ScoredPoint:
+    """A network to be drawn: what it costs and what it is worth; a name is written beside it."""
+
+    label: str
+    cost: float
+    score: float
+    name: str = ""
+
+
 def report(found: SearchResult) -> BuildPlan:
     """All files of a search's result. Recipes on the front are complete: they lower as they are."""
     files = {"front.json": _json(found).encode(), "front.svg": picture(found).encode()}
@@ -94,41 +104,66 @@ def _point(trial: Trial) -> dict[str, Any]:
 
 
 def picture(found: SearchResult) -> str:
-    """Score against cost as an SVG; the cost's axis is logarithmic."""
-    from jinja2 import Environment, StrictUndefined
-
+    """Score against cost as an SVG."""
     cost = found.settings.cost
     shown = _worth_showing(found)
-    xs = [math.log2(max(trial.outcome.costs[cost], 1.0)) for trial in shown]
-    ys = [trial.outcome.score for trial in shown] + [found.objective.exact_score]
+    visible = {id(trial) for trial in shown}
+
+    def scored(trial: Trial, name: str = "") -> ScoredPoint:
+        costs, score = trial.outcome.costs[cost], trial.outcome.score
+        return ScoredPoint(name_of(trial), costs, score, name)
+
+    return draw_front(
+        f"{found.network.graph.name}: {found.objective.name} against {cost}",
+        (cost, found.objective.name),
+        found.objective.exact_score,
+        [scored(trial) for trial in shown],
+        [scored(trial) for trial in found.front if id(trial) in visible],
+        [
+            scored(trial, f"{bits} bits")
+            for bits, trial in found.uniform.items()
+            if id(trial) in visible
+        ],
+    )
+
+
+def draw_front(
+    title: str,
+    names: tuple[str, str],
+    exact: float,
+    tried: Sequence[ScoredPoint],
+    front: Sequence[ScoredPoint],
+    named: Sequence[ScoredPoint] = (),
+) -> str:
+    """Scores against costs (`names`: cost and score) as an SVG; the cost's axis is logarithmic."""
+    from jinja2 import Environment, StrictUndefined
+
+    ys = [point.score for point in tried] + [exact]
+    xs = [math.log2(max(point.cost, 1.0)) for point in tried]
     across, up = _Axis.over(xs, LEFT, RIGHT), _Axis.over(ys, BOTTOM, TOP)
 
-    def dot(trial: Trial, name: str = "") -> RecipeDot:
-        costs, score = trial.outcome.costs[cost], trial.outcome.score
-        x = across.place(math.log2(max(costs, 1.0)))
-        return RecipeDot(x, up.place(score), f"{name_of(trial)}: {score:.5g} at {costs:,.0f}", name)
+    def dot(point: ScoredPoint) -> RecipeDot:
+        x = across.place(math.log2(max(point.cost, 1.0)))
+        label = f"{point.label}: {point.score:.5g} at {point.cost:,.0f}"
+        return RecipeDot(x, up.place(point.score), label, point.name)
 
-    visible = {id(trial) for trial in shown}
-    uniform = [
-        dot(trial, f"{bits} bits") for bits, trial in found.uniform.items() if id(trial) in visible
-    ]
     environment = Environment(autoescape=True, undefined=StrictUndefined)
     drawn = environment.from_string(assets.text(TEMPLATE)).render(
-        title=f"{found.network.graph.name}: {found.objective.name} against {cost}",
-        x_label=f"{cost} (each line twice the one before)",
-        y_label=found.objective.name,
+        title=title,
+        x_label=f"{names[0]} (each line twice the one before)",
+        y_label=names[1],
         width=WIDTH,
         height=HEIGHT,
         left=LEFT,
         right=RIGHT,
         top=TOP,
         bottom=BOTTOM,
-        exact=up.place(found.objective.exact_score),
+        exact=up.place(exact),
         x_ticks=[Tick(across.place(x), _short(2.0**x)) for x in across.whole()],
         y_ticks=[Tick(up.place(y), f"{y:.4g}") for y in up.even()],
-        tried=[dot(trial) for trial in shown],
-        front=[dot(trial) for trial in found.front if id(trial) in visible],
-        uniform=uniform,
+        tried=[dot(point) for point in tried],
+        front=[dot(point) for point in front],
+        uniform=[dot(point) for point in named],
     )
     return writable(drawn)
 

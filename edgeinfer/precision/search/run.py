@@ -117,6 +117,7 @@ def search(
     advanced: Advanced = lambda done, total: None,
 ) -> SearchResult:
     """Search recipes for a network; formats are fitted to the one set and judged on the other."""
+    _refuse_recurrences(graph)
     network = prepare_search(
         graph,
         calibration.inputs,
@@ -149,6 +150,17 @@ def search(
         uniform = _train_finalists(judge, settings, uniform)
     trials = tuple(judge.trials.values())
     return SearchResult(network, objective, settings, trials, uniform, front(trials, settings.cost))
+
+
+def _refuse_recurrences(graph: g.Graph) -> None:
+    """Widths inside a body are not searched yet."""
+    found = [node.name for node in graph.nodes if isinstance(node, g.ScanNode)]
+    if found:
+        raise UsageError(
+            f"{graph.name} has recurrences ({', '.join(found)}), and a search does not vary the "
+            f"widths inside these.",
+            hint="Choose widths yourself: edgeinfer compile --bits N --bits-of PATTERN=N.",
+        )
 
 
 def _with_progress(

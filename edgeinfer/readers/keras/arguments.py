@@ -154,6 +154,14 @@ class _Decoder:
                 raise UnsupportedLayerError("one of its arguments is of a kind that is not known")
 
 
+def constant_value(value: Any) -> Any:
+    """Numbers as a file has them: in lists, or in one of Keras 3's objects around them."""
+    if isinstance(value, Mapping) and value.get("class_name") in ("__numpy__", "__tensor__"):
+        config = value.get("config")
+        return config.get("value") if isinstance(config, Mapping) else None
+    return value
+
+
 def as_constant(value: Any) -> Floats:
     """Numbers in lists as an array; Unsupported where there is anything else."""
     try:

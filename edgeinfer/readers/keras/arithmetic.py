@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 
 from edgeinfer.graph import compose
+from edgeinfer.graph.compose_einsum import multiply_along, split_equation
 from edgeinfer.graph.nodes import (
     ActivationNode,
     AffineNode,
@@ -20,6 +21,7 @@ from edgeinfer.graph.nodes import (
     Function,
     MergeKind,
     MergeNode,
+    ReshapeNode,
     TransposeNode,
 )
 from edgeinfer.readers.keras.arguments import Arguments, CallTensor, as_constant, per_sample
@@ -185,8 +187,24 @@ def read_einsum(site: Site, arguments: Arguments) -> str:
         text, a, b = (arguments.take(place) for place in range(3))
     else:
         a, b = arguments.take(0), arguments.take(1)
-    if not isinstance(a, CallTensor) or b is None or isinstance(b, CallTensor):
+    if isinstance(a, CallTensor) and isinstance(b, CallTensor):
+        return _einsum_of_tensors(site, text, a.name, b.name)
+    if not isinstance(a, CallTensor) or b is None:
         raise UnsupportedLayerError("it multiplies other than a tensor with a constant after it")
     kernel = as_constant(b)
     equation = parse_equation(text, len(site.shape(a.name)) + 1, kernel.ndim)
     return add_einsum(site, a.name, equation, kernel, None, site.name())
+
+
+def _einsum_of_tensors(site: Site, text: Any, a: str, b: str) -> str:
+    """An einsum of two tensors that have the batch in front, as the result has."""
+    ranks = len(site.shape(a)) + 1, len(site.shape(b)) + 1
+    try:
+        axes = split_equation(str(text), ranks)
+        if len({part[:1] for part in axes}) != 1:
+            raise UnsupportedLayerError(f"its equation {text!r} works along the batch")
+        left, right, y = (part[1:] for part in axes)
+        found = multiply_along(site, a, b, (left, right, y))
+    except ValueError as error:
+        raise UnsupportedLayerError(str(error)) from None
+    return site.add(ReshapeNode(site.name(), found, site.shape(found)))

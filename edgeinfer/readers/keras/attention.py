@@ -11,14 +11,15 @@ from typing import Any
 import numpy as np
 
 from edgeinfer.graph import compose
-from edgeinfer.graph.nodes import DenseNode, Shape
+from edgeinfer.graph.nodes import ConstantNode, DenseNode, MergeKind, MergeNode, Shape
 from edgeinfer.readers.keras import normalizing
+from edgeinfer.readers.keras.arguments import as_constant, constant_value
 from edgeinfer.readers.keras.builder import Site
 from edgeinfer.readers.keras.config import references
 from edgeinfer.readers.keras.fields import Fields, UnsupportedLayerError
 
 ROLES = ("query", "value", "key")  # in the order in which the layers take them
-MASKS = ("attention_mask", "query_mask", "value_mask", "key_mask", "use_causal_mask")
+PADDING_MASKS = ("query_mask", "value_mask", "key_mask", "mask")
 
 
 def multi_head_layer(site: Site) -> str:
@@ -52,7 +53,8 @@ def _attend(site: Site, heads: int, key_heads: int, size: int, value_size: int, 
     if min(heads, key_heads, size, value_size) < 1:
         raise UnsupportedLayerError(f"it has {heads} heads of {size} and {value_size} channels")
     refuse_options(site)
-    query, value, key = read_roles(site)
+    roles = read_roles(site)
+    query, value, key = (roles[name] for name in ROLES)
     shapes = {site.shape(x) for x in (query, value, key)}
     if any(len(shape) != 2 for shape in shapes):
         raise UnsupportedLayerError(
@@ -65,7 +67,9 @@ def _attend(site: Site, heads: int, key_heads: int, size: int, value_size: int, 
         _projection(site, "key", site.shape(key)[-1], (key_heads, size)),
         _projection(site, "value", site.shape(value)[-1], (key_heads, value_size)),
     )
-    mixed = compose.attend(site, query, key, value, projections, heads, key_heads)
+    places, others = site.shape(query)[0], site.shape(key)[0]
+    mask = read_mask(site, roles.get("attention_mask"), places, others)
+    mixed = compose.attend(site, query, key, value, projections, heads, key_heads, mask)
     width = (
         site.shape(query)[-1]
         if wanted is None
@@ -95,28 +99,62 @@ def refuse_options(site: Site) -> None:
         raise UnsupportedLayerError("it has a gate (use_gate=True); leave the gate out")
     if site.fields.get("sliding_window") is not None:
         raise UnsupportedLayerError("it has a sliding window; attention to all places is supported")
-    kwargs = site.call.get("kwargs") if isinstance(site.call, Mapping) else None
-    for name, given in (kwargs if isinstance(kwargs, Mapping) else {}).items():
-        if name in MASKS and given not in (None, False):
-            raise UnsupportedLayerError(f"it is called with {name}; masks are not supported")
+    for name, given in call_options(site).items():
+        if name in PADDING_MASKS and given not in (None, False):
+            raise UnsupportedLayerError(
+                f"it is called with {name}; use attention_mask or use_causal_mask"
+            )
         if name == "return_attention_scores" and given:
             raise UnsupportedLayerError("it also returns its attention scores")
 
 
-def read_roles(site: Site) -> tuple[str, str, str]:
-    """Query, value and key: by position, then by name."""
-    tensors = site.inputs
-    roles: list[str] = []
+def call_options(site: Site) -> Mapping[str, Any]:
+    """What the layer is called with by name, in the form of any version of Keras."""
     if isinstance(site.call, Mapping):
-        args, kwargs = site.call.get("args") or [], site.call.get("kwargs") or {}
-        roles += ROLES[: sum(bool(references(each)) for each in args)]
-        roles += [name for name in sorted(kwargs) if references(kwargs[name])]
-    else:
-        roles += ROLES[: len(tensors)]
+        found = site.call.get("kwargs")
+        return found if isinstance(found, Mapping) else {}
+    parts = site.call if isinstance(site.call, (list, tuple)) else ()
+    parts = [parts] if parts and isinstance(parts[0], str) else parts
+    found = {}
+    for part in parts:
+        if isinstance(part, (list, tuple)) and len(part) > 3 and isinstance(part[3], Mapping):
+            found |= part[3]
+    return found
+
+
+def read_roles(site: Site, names: tuple[str, ...] = ROLES) -> dict[str, str]:
+    """Query, value and key, and a mask if there is one: by position, then by name."""
+    tensors, options = site.inputs, call_options(site)
+    by_name = [name for name in sorted(options) for _ in references(options[name])]
+    roles = [*names[: len(tensors) - len(by_name)], *by_name]
     given = dict(zip(roles, tensors, strict=False))
-    if len(roles) != len(tensors) or not {"query", "value"} <= set(given) <= set(ROLES):
+    known = {*ROLES, "attention_mask"}
+    if len(set(roles)) != len(tensors) or not {"query", "value"} <= set(given) <= known:
         raise UnsupportedLayerError(f"it reads {len(tensors)} tensors whose parts are not clear")
-    return given["query"], given["value"], given.get("key", given["value"])
+    return {"key": given["value"]} | given
+
+
+def read_mask(site: Site, given: str | None, places: int, others: int) -> str | None:
+    """The mask of (places, other places), which may have heads before: the one that the layer is
+    called with and the one that leaves out what comes later, both where there are both."""
+    constant = np.ones((places, others))
+    options = call_options(site)
+    if options.get("use_causal_mask"):
+        constant = np.tri(places, others)
+    written = options.get("attention_mask")
+    if given is None and written is not None:
+        value = as_constant(constant_value(written))
+        value = value[0] if value.ndim > 2 and len(value) == 1 else value
+        try:
+            constant = constant * (value > 0)
+        except ValueError:
+            raise UnsupportedLayerError(f"its mask of {value.shape} does not fit") from None
+    if constant.all():
+        return given
+    held = site.add(ConstantNode(site.name("causal" if written is None else "mask"), constant))
+    if given is None:
+        return held
+    return site.add(MergeNode(site.name("both_masks"), (given, held), MergeKind.MULTIPLY))
 
 
 def dot_layer(site: Site) -> str:

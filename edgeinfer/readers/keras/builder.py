@@ -5,7 +5,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import h5py
@@ -75,6 +75,10 @@ class GraphBuilder:
         self.shapes[node.name] = shape
         return node.name
 
+    def body(self) -> GraphBuilder:
+        """A builder for the body of a recurrence: nodes of its own, with this one's formats."""
+        return replace(self, nodes=[], shapes={}, masked=set(), sizes={})
+
     def find(self, sentence: str) -> None:
         """Note a finding once."""
         if sentence not in self.findings:
@@ -95,7 +99,8 @@ class GraphBuilder:
                     hint="This is a fault of the reader; please report it with the model.",
                 )
         used = {key: f for key, f in self.weights.items() if key in weights}
-        tensors = {n: q for n, q in self.activations.items() if n in graph.shapes}
+        known = {node.name for node in graph.all_nodes()}
+        tensors = {n: q for n, q in self.activations.items() if n in known}
         return LoadedModel(graph, Recipe.of(tensors, used), tuple(self.findings))
 
     def _format_of_float(self, key: str, values: Floats) -> WeightFormat:

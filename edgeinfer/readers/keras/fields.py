@@ -42,6 +42,13 @@ class Fields:
             raise UnsupportedLayerError(f"its {name} is {value!r}, not a number")
         return found
 
+    def epsilon(self, default: float) -> float:
+        """What a norm adds to a variance; a negative number would make roots of negative ones."""
+        found = self.number("epsilon", default)
+        if found < 0:
+            raise UnsupportedLayerError(f"its epsilon is {found:g}; it must not be negative")
+        return found
+
     def optional(self, name: str) -> float | None:
         """A finite number, or None where the file has none."""
         return None if self._values.get(name) is None else self.number(name)

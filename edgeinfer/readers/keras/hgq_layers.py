@@ -136,7 +136,7 @@ def _with_norm(site: Site) -> Site:
     kernel, bias = site.weight("kernel"), site.weight("bias")
     inputs = kernel.shape[:1]
     mean = site.shaped("moving_mean", inputs)
-    scale = _norm_scale(site, inputs, np.float32(site.fields.number("epsilon", 1e-3)))
+    scale = _norm_scale(site, inputs, np.float32(site.fields.epsilon(1e-3)))
     values = {
         "kernel": round_weights(site, "kq", scale[:, None] * kernel),
         "bias": round_weights(site, "bq", bias - mean @ kernel),
@@ -187,7 +187,7 @@ def _add_norm(site: Site) -> str:
         raise UnsupportedLayerError(f"it normalizes axis {axis} of a tensor of {shape}")
     place = axis - 1 if axis > 0 else axis % len(shape)
     channels = (shape[place],)
-    scale = _norm_scale(site, channels, np.float32(site.fields.number("epsilon", 1e-3)))
+    scale = _norm_scale(site, channels, np.float32(site.fields.epsilon(1e-3)))
     beta = np.ones(channels, np.float32)
     if site.fields.flag("center", True):
         beta = site.shaped("beta", channels)
@@ -249,7 +249,12 @@ def _add_attention(site: Site) -> str:
     if axes is not None and list(np.ravel(axes)) not in ([1], [-2]):
         raise UnsupportedLayerError(f"it attends along the axes {axes!r}; axis 1 alone is read")
     inputs = site.inputs
-    roles = (inputs[0],) * 3 if len(inputs) == 1 else attention.read_roles(site)
+    given = dict.fromkeys(attention.ROLES, inputs[0])
+    if len(inputs) > 1:
+        given = attention.read_roles(site)
+    if "attention_mask" in given or attention.call_options(site).get("use_causal_mask"):
+        raise UnsupportedLayerError("it has a mask, which is not read for HGQ2's attention")
+    roles = tuple(given[name] for name in attention.ROLES)
     if any(len(site.shape(x)) != 2 for x in roles):
         raise UnsupportedLayerError("it attends to tensors that are no sequences of vectors")
     parts = {

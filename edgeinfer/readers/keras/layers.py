@@ -9,19 +9,22 @@ from edgeinfer.readers.keras import (
     activation_layers,
     attention,
     einsum,
+    indexing,
     linear,
     normalizing,
+    plain_attention,
     pooling,
     resampling,
     shaping,
 )
 from edgeinfer.readers.keras.builder import Site
+from edgeinfer.readers.keras.cells import RECURRENT
 from edgeinfer.readers.keras.fields import UnsupportedLayerError
 from edgeinfer.readers.keras.hgq_layers import read_hgq_layer
 from edgeinfer.readers.keras.hgq_variables import PACKAGE
 from edgeinfer.readers.keras.operations import read_operation
+from edgeinfer.readers.keras.recurrent import read_recurrent
 
-_RECURRENT = {"LSTM", "GRU", "SimpleRNN", "RNN", "Bidirectional", "ConvLSTM2D"}
 AUGMENTATIONS = frozenset(  # Keras 3 writes training=True for each; `predict` runs them without
     {
         *("RandomFlip", "RandomRotation", "RandomZoom", "RandomTranslation", "RandomContrast"),
@@ -37,6 +40,8 @@ def read_layer(site: Site) -> tuple[str, ...]:
         return read_operation(site)
     if site.layer.kind.startswith(PACKAGE):
         return (read_hgq_layer(site),)
+    if site.layer.kind in RECURRENT:
+        return read_recurrent(site)
     return (_read_weighted(site, site.layer.kind),)
 
 
@@ -44,6 +49,8 @@ def _read_weighted(site: Site, kind: str) -> str:
     match kind:
         case "Dense" | "QDense" | "QDenseBatchnorm":
             return linear.dense_layer(site)
+        case "BinaryDense" | "TernaryDense":
+            return linear.coarse_layer(site, zero=kind == "TernaryDense")
         case "Conv1D" | "QConv1D" | "Convolution1D":
             return linear.conv_layer(site, 1)
         case "Conv2D" | "QConv2D" | "QConv2DBatchnorm" | "Convolution2D":
@@ -80,6 +87,10 @@ def _read_weighted(site: Site, kind: str) -> str:
             return attention.multi_head_layer(site)
         case "GroupQueryAttention" | "GroupedQueryAttention":
             return attention.grouped_query_layer(site)
+        case "Attention":
+            return plain_attention.attention_layer(site)
+        case "AdditiveAttention":
+            return plain_attention.additive_layer(site)
         case "Normalization":
             return normalizing.normalization_layer(site)
         case "Rescaling":
@@ -92,6 +103,8 @@ def _read_weighted(site: Site, kind: str) -> str:
             return activation_layers.function_layer(site)
         case "PReLU":
             return activation_layers.prelu_layer(site)
+        case "Embedding":
+            return indexing.embedding_layer(site)
         case _:  # layers without weights; unknown ones are refused there
             return _read_weightless(site, kind)
 
@@ -187,10 +200,10 @@ def _why_unknown(kind: str) -> str:
     plain = kind.removeprefix("Q")
     if kind == "QAdaptiveActivation":
         return "its integer bits follow moving statistics; set them with QActivation"
-    if kind in {"BinaryDense", "TernaryDense"}:
-        return "its code is not in the file; use QDense with binary(alpha=1) or ternary(alpha=1)"
-    if plain in _RECURRENT:
-        return "recurrent layers are not supported; use convolutions"
+    if plain.startswith("ConvLSTM"):
+        return "its states are pictures, which is not supported; use LSTM over flattened pictures"
+    if plain.startswith("CuDNN"):
+        return f"it was made for one library; save the model with {plain.removeprefix('CuDNN')}"
     if plain.startswith("Conv") and plain.endswith("Transpose"):
         return "only Conv1DTranspose and Conv2DTranspose are read; use UpSampling2D and QConv2D"
     if kind in {"QuantizeLayer", "QuantizeWrapper", "QuantizeWrapperV2"}:

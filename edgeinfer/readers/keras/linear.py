@@ -19,8 +19,8 @@ from edgeinfer.graph.nodes import (
     Pads,
     Shape,
     TransposeNode,
-    same_pads,
 )
+from edgeinfer.graph.windows import same_pads
 from edgeinfer.readers.keras import activations, formats
 from edgeinfer.readers.keras.builder import Site
 from edgeinfer.readers.keras.fields import Fields, UnsupportedLayerError
@@ -72,6 +72,24 @@ def dense_layer(site: Site) -> str:
         return DenseNode(name, layer, site.x, values, shift)
 
     y = add_product(site, make, kernel, kernel.shape, kernel_spec, bias, bias_spec)
+    return activations.fuse_activation(site, y, step)
+
+
+def coarse_layer(site: Site, *, zero: bool) -> str:
+    """BinaryDense and TernaryDense, whose stored weights stand for -1 and 1, or (`zero`) also 0, as
+    hls4ml reads them; the bias is what is stored."""
+    fields = site.fields
+    if fields.get("H", 1.0) not in (1, 1.0):
+        raise UnsupportedLayerError(f"its weights stand for -H and H with H = {fields.get('H')!r}")
+    step = activations.parse_activation(site, fields.get("activation"))
+    units = fields.integer("units")
+    stored = site.shaped("kernel", (site.shape(site.x)[-1], units)).astype(np.float64)
+    kernel = np.where(stored >= 0, 1.0, -1.0)
+    if zero:
+        kernel = np.where(stored > 0.5, 1.0, np.where(stored <= -0.5, -1.0, 0.0))
+    shift = _bias(site, units)
+    bias = None if shift is None else shift.astype(np.float64)
+    y = site.add(DenseNode(site.name(), site.layer.path, site.x, kernel, bias))
     return activations.fuse_activation(site, y, step)
 
 
@@ -245,7 +263,7 @@ def fold_batch_norm(
     channels = (kernel.shape[-1],) if per_channel is None else (int(np.prod(per_channel)),)
     mean = site.shaped("moving_mean", channels)
     variance = site.shaped("moving_variance", channels)
-    inverse = np.float32(1) / np.sqrt(variance + np.float32(fields.number("epsilon", 1e-3)))
+    inverse = np.float32(1) / np.sqrt(variance + np.float32(fields.epsilon(1e-3)))
     if fields.flag("scale", True):
         inverse = inverse * site.shaped("gamma", channels)
     shift = site.shaped("beta", channels) if fields.flag("center", True) else np.float32(0)

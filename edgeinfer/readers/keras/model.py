@@ -15,6 +15,7 @@ from edgeinfer.base.errors import ModelError, Offence, UnsupportedModelError
 from edgeinfer.graph.nodes import InputNode
 from edgeinfer.readers.keras import stored
 from edgeinfer.readers.keras.builder import GraphBuilder, Site, UnknownInput
+from edgeinfer.readers.keras.cells import RECURRENT
 from edgeinfer.readers.keras.config import (
     LayerConfig,
     ModelConfig,
@@ -28,12 +29,22 @@ from edgeinfer.readers.keras.element_formats import widen_shared_inputs
 from edgeinfer.readers.keras.fields import Fields, UnsupportedLayerError, whole
 from edgeinfer.readers.keras.layers import AUGMENTATIONS, read_layer
 from edgeinfer.readers.keras.parameters import layer_at_each_step, unwrap_layer
-from edgeinfer.readers.keras.shaping import ALIKE_AT_EACH_STEP, cut_into_steps, join_steps
+from edgeinfer.readers.keras.shaping import (
+    ALIKE_AT_EACH_STEP,
+    MOST_STEPS,
+    cut_into_steps,
+    join_steps,
+    repeat_for_steps,
+)
 from edgeinfer.readers.keras.stored import Weights
 from edgeinfer.readers.loaded import LoadedModel
 
 MASK_READERS = frozenset(
-    {"GlobalAveragePooling1D", "GlobalAvgPool1D", "Softmax", "TimeDistributed"}
+    {
+        *("GlobalAveragePooling1D", "GlobalAvgPool1D", "Softmax", "TimeDistributed"),
+        *("MultiHeadAttention", "GroupQueryAttention", "Attention", "AdditiveAttention"),
+        *RECURRENT,
+    }
 )
 Tensors = tuple[str | None, ...]  # None: made by a layer that cannot be read
 
@@ -283,20 +294,26 @@ class _Reader:
         site = Site(self.builder, inside, stem, xs, datasets)
         if inside.kind in ALIKE_AT_EACH_STEP:
             return read_layer(site)[0]
-        found: list[str] = []
-        for number, x in enumerate(cut_into_steps(site), start=1):
-            name = f"{stem}_step{number}"
+
+        def call(builder: GraphBuilder, x: str, name: str) -> str | None:
             if inside.is_model:
                 inner = parse_model(inside.entry, f"{layer.path}/")
                 weights = self.weights.inside(layer, inner)
-                ends = _Reader(self.builder, inner, weights, f"{name}/").run((x,))
+                ends = _Reader(builder, inner, weights, f"{name}/").run((x,))
             else:
-                ends = read_layer(Site(self.builder, inside, name, (x,), datasets))
+                ends = read_layer(Site(builder, inside, name, (x,), datasets))
             if len(ends) != 1:
                 raise UnsupportedLayerError(f"what it calls makes {len(ends)} tensors")
-            if ends[0] is None:
+            return ends[0]
+
+        if site.shape(site.x)[0] > MOST_STEPS:
+            return repeat_for_steps(site, call)
+        found: list[str] = []
+        for number, x in enumerate(cut_into_steps(site), start=1):
+            made = call(self.builder, x, f"{stem}_step{number}")
+            if made is None:
                 return None
-            found.append(ends[0])
+            found.append(made)
         return join_steps(site, found)
 
 

@@ -34,8 +34,7 @@ _QKERAS_DEFAULTS = {
 
 def batchnorm_layer(site: Site) -> str:
     """BatchNormalization with or without gamma and beta, over the last or the first axis."""
-    fields = site.fields
-    epsilon = fields.number("epsilon", 1e-3)
+    epsilon = site.fields.epsilon(1e-3)
     x, first = _normalized_axis(site)
     channels = (site.shape(x)[-1],)
     gamma, beta, mean, variance = _statistics(site, channels)
@@ -55,7 +54,7 @@ def batchnorm_layer(site: Site) -> str:
 def quantized_batchnorm_layer(site: Site) -> str:
     """QBatchNormalization: each statistic has a quantizer; the factor is computed in float32."""
     fields = site.fields
-    epsilon = np.float32(fields.number("epsilon", 1e-3))
+    epsilon = np.float32(site.fields.epsilon(1e-3))
     specs = {
         name: quantizer(
             fields.get(name, default), of_kernel=name in ("gamma_quantizer", "variance_quantizer")
@@ -180,7 +179,7 @@ def layer_norm_layer(site: Site) -> str:
     fields = site.fields
     axes = _last_axes(site)
     shape = site.shape(site.x)[-axes:]
-    epsilon = fields.number("epsilon", 1e-3)
+    epsilon = site.fields.epsilon(1e-3)
     if fields.flag("rms_scaling", False):
         raise UnsupportedLayerError("its rms_scaling is on; use RMSNormalization")
     scaled, shifted = fields.flag("scale", True), fields.flag("center", True)
@@ -195,7 +194,7 @@ def rms_norm_layer(site: Site) -> str:
     axes = _last_axes(site)
     shape = site.shape(site.x)[-axes:]
     scale = site.shaped("scale", shape)
-    epsilon = site.fields.number("epsilon", 1e-6)
+    epsilon = site.fields.epsilon(1e-6)
     x = compose.normalize_last_axes(site, site.x, axes, epsilon, centred=False)
     return _scale(site, x, scale, np.zeros(shape))
 
@@ -211,7 +210,7 @@ def group_norm_layer(site: Site) -> str:
     fields = site.fields
     gamma = site.shaped("gamma", (channels,)) if fields.flag("scale", True) else np.ones(channels)
     beta = site.shaped("beta", (channels,)) if fields.flag("center", True) else np.zeros(channels)
-    normal = compose.normalize_groups(site, x, groups, fields.number("epsilon", 1e-3))
+    normal = compose.normalize_groups(site, x, groups, site.fields.epsilon(1e-3))
     return move_channels_first(site, _scale(site, normal, gamma, beta), first)
 
 

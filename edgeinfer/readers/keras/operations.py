@@ -7,14 +7,15 @@ Both libraries go through one list, under the names of `keras.ops`.
 
 from __future__ import annotations
 
+import math
 import re
 from collections.abc import Callable
 from typing import Any
 
 import numpy as np
 
-from edgeinfer.graph.nodes import Function, MergeKind
-from edgeinfer.readers.keras import arithmetic, rearranging, reducing
+from edgeinfer.graph.nodes import ActivationNode, Function, MergeKind
+from edgeinfer.readers.keras import arithmetic, indexing, rearranging, reducing
 from edgeinfer.readers.keras.arguments import (
     Arguments,
     CallTensor,
@@ -29,6 +30,7 @@ from edgeinfer.readers.keras.functions import (
     GraphFunction,
     Plain,
     SoftmaxAlong,
+    add_affine,
     add_function,
     add_gated_half,
     add_hard_shrink,
@@ -70,6 +72,9 @@ _KERAS_NAMES = {  # of functions that have another name too
     "amin": "min",
     "resize": "image.resize",
     "abs": "absolute",
+    "gather_v2": "gather",
+    "arg_max": "argmax",
+    "arg_min": "argmin",
 }
 
 _IN_GRAPHS = frozenset(  # nodes whose inputs stand as in keras.ops
@@ -88,6 +93,7 @@ CURVES = {  # functions without parameters
     "sqrt": Function.SQRT,
     "sin": Function.SIN,
     "cos": Function.COS,
+    "tan": Function.TAN,
     "arcsin": Function.ASIN,
     "arccos": Function.ACOS,
     "arctan": Function.ATAN,
@@ -115,7 +121,8 @@ def read_operation(site: Site) -> tuple[str, ...]:
     called = site.layer.operation or ""
     reader = READERS.get(_canonical_name(called))
     if reader is None:
-        raise UnsupportedLayerError(f"it calls {called}, which is not known; use layers instead")
+        reason = REASONS.get(_canonical_name(called), "which is not known; use layers instead")
+        raise UnsupportedLayerError(f"it calls {called}, {reason}")
     try:
         arguments = parse_arguments(site)
         found = reader(site, arguments)
@@ -158,6 +165,26 @@ def _function(choose: Callable[[Arguments], FloatStep]) -> Reader:
 
 def _curve(function: Function) -> Reader:
     return _function(lambda arguments: GraphFunction(function))
+
+
+def _before(function: Function, factor: float, shift: float) -> Reader:
+    """A function of factor x + shift."""
+
+    def read(site: Site, arguments: Arguments) -> str:
+        line = add_affine(site, arguments.tensor(), factor, shift, site.name("line"))
+        return site.add(ActivationNode(site.name(), line, function))
+
+    return read
+
+
+def _behind(function: Function, factor: float, shift: float) -> Reader:
+    """factor times a function, plus shift."""
+
+    def read(site: Site, arguments: Arguments) -> str:
+        curve = site.add(ActivationNode(site.name("curve"), arguments.tensor(), function))
+        return add_affine(site, curve, factor, shift, site.name())
+
+    return read
 
 
 def _number(arguments: Arguments, default: float | None, *names: str) -> float:
@@ -281,6 +308,12 @@ def _power(site: Site, arguments: Arguments) -> str:
     return arithmetic.add_power(site, *_operands(arguments))
 
 
+_ACROSS = (
+    "which sums along the batch; multiply by the transposed keras.ops.one_hot(index, num_segments) "
+    "instead, which sums within each sample"
+)
+REASONS = {"segment_sum": _ACROSS, "segment_max": "which works along the batch"}
+
 READERS: dict[str, Reader] = {
     **{
         name: _plain(name)
@@ -294,6 +327,11 @@ READERS: dict[str, Reader] = {
     "round": _function(_round),
     "rsqrt": _function(lambda a: GraphFunction(Function.POWER, (-0.5,))),
     "exp": _plain("exponential"),
+    "log1p": _before(Function.LOG, 1.0, 1.0),
+    "exp2": _before(Function.EXPONENTIAL, math.log(2.0), 0.0),
+    "expm1": _behind(Function.EXPONENTIAL, 1.0, -1.0),
+    "log2": _behind(Function.LOG, 1.0 / math.log(2.0), 0.0),
+    "log10": _behind(Function.LOG, 1.0 / math.log(10.0), 0.0),
     "silu": _plain("swish"),
     "hard_silu": _plain("hard_swish"),
     "absolute": _plain("abs"),
@@ -342,7 +380,15 @@ READERS: dict[str, Reader] = {
     "slice": rearranging.read_slice,
     "pad": rearranging.read_pad,
     "flip": rearranging.read_flip,
-    "take": rearranging.read_take,
+    "take": indexing.read_take,
+    "gather": indexing.read_gather,
+    "take_along_axis": indexing.read_take_along_axis,
+    "one_hot": indexing.read_one_hot,
+    "argmax": indexing.read_largest_place,
+    "argmin": indexing.read_smallest_place,
+    "top_k": indexing.read_top,
+    "argsort": indexing.read_order,
+    "sort": indexing.read_sorted,
     "tile": rearranging.read_tile,
     "repeat": rearranging.read_repeat,
     "swapaxes": rearranging.read_swap,

@@ -6,7 +6,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, replace
 
-from edgeinfer.readers.keras import hgq_variables
+from edgeinfer.readers.keras import cells, hgq_variables
 from edgeinfer.readers.keras.config import LayerConfig, class_name, parse_layer
 from edgeinfer.readers.keras.fields import Fields, UnsupportedLayerError
 
@@ -38,10 +38,14 @@ def parameters_of(layer: LayerConfig) -> Parameters:
         return Parameters()
     if layer.kind.startswith(hgq_variables.PACKAGE):
         return _hgq_parameters(layer)
+    if layer.kind in cells.RECURRENT:
+        return _recurrent_parameters(layer)
     fields = Fields(config)
     bias = ("bias",) if fields.get("use_bias", True) else ()
     match layer.kind.removeprefix("Q"):
-        case "Dense" | "Conv1D" | "Conv2D" | "Conv3D" | "Conv1DTranspose" | "Conv2DTranspose":
+        case "Dense" | "BinaryDense" | "TernaryDense":
+            return Parameters(("kernel", *bias))
+        case "Conv1D" | "Conv2D" | "Conv3D" | "Conv1DTranspose" | "Conv2DTranspose":
             return Parameters(("kernel", *bias))
         case "EinsumDense":
             return Parameters(("kernel", *(("bias",) if fields.get("bias_axes") else ())))
@@ -63,10 +67,18 @@ def parameters_of(layer: LayerConfig) -> Parameters:
             return Parameters(("scale",))
         case "MultiHeadAttention" | "GroupQueryAttention" | "GroupedQueryAttention":
             return _attention_parameters(bool(bias))
+        case "Attention":
+            scale = ("scale",) if fields.get("use_scale", False) else ()
+            weight = ("concat_score_weight",) if fields.get("score_mode") == "concat" else ()
+            return Parameters((*scale, *weight))
+        case "AdditiveAttention":
+            return Parameters(("scale",) if fields.get("use_scale", True) else ())
         case "Conv2DBatchnorm" | "DenseBatchnorm":
             return _fold_parameters("kernel", bias, fields)
         case "DepthwiseConv2DBatchnorm":
             return _fold_parameters("depthwise_kernel", bias, fields)
+        case "Embedding":
+            return Parameters(("embeddings",))
         case "PReLU":
             return Parameters(("alpha",))
         case "FixedPointQuantizer":
@@ -97,6 +109,16 @@ def _hgq_parameters(layer: LayerConfig) -> Parameters:
         return Parameters()
     owned = tuple(name for _, names in children for name in names)
     return Parameters(trained, (*tracked, *owned), children)
+
+
+def _recurrent_parameters(layer: LayerConfig) -> Parameters:
+    """Those of the cells, which are layers of their own inside."""
+    try:
+        found = cells.all_cells(layer)
+    except UnsupportedLayerError:  # which is reported when the layer is read
+        return Parameters()
+    names = tuple(name for cell in found for name in cell.names)
+    return Parameters(names, children=tuple((cell.folder, cell.names) for cell in found))
 
 
 def unwrap_layer(layer: LayerConfig) -> LayerConfig:

@@ -18,8 +18,8 @@ from edgeinfer.graph.nodes import (
     Shape,
     SliceNode,
     UpsampleNode,
-    dilate_window,
 )
+from edgeinfer.graph.windows import dilate_window
 from edgeinfer.readers.keras import activations
 from edgeinfer.readers.keras.builder import Site
 from edgeinfer.readers.keras.fields import Fields, UnsupportedLayerError

@@ -4,7 +4,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import numpy as np
@@ -12,15 +12,18 @@ import numpy as np
 from edgeinfer.graph.nodes import (
     AffineNode,
     ConcatNode,
+    Graph,
+    InputNode,
     MergeKind,
     MergeNode,
     PadNode,
     ReshapeNode,
+    ScanNode,
     SliceNode,
     TransposeNode,
     UpsampleNode,
 )
-from edgeinfer.readers.keras.builder import Site
+from edgeinfer.readers.keras.builder import GraphBuilder, Site
 from edgeinfer.readers.keras.fields import Fields, UnsupportedLayerError, whole
 from edgeinfer.readers.keras.linear import channels_first, move_channels_last
 
@@ -32,7 +35,7 @@ MERGES = {
     "Maximum": MergeKind.MAXIMUM,
     "Minimum": MergeKind.MINIMUM,
 }
-MOST_STEPS = 128
+MOST_STEPS = 128  # that become nodes one by one; of more, one is drawn and repeated
 ALIKE_AT_EACH_STEP = frozenset(  # what these do to a step does not depend on where it stands
     {
         *("Dense", "QDense", "Activation", "QActivation", "ReLU", "LeakyReLU", "ELU"),
@@ -167,16 +170,28 @@ def concat_layer(site: Site) -> str:
 def cut_into_steps(site: Site) -> tuple[str, ...]:
     """Each step as a tensor of its own, without the axis of time."""
     steps, *rest = site.shape(site.x)
-    if not rest or steps > MOST_STEPS:
-        raise UnsupportedLayerError(
-            f"it works on {steps} steps of {tuple(rest)}; up to {MOST_STEPS} are read"
-        )
+    if not rest:
+        raise UnsupportedLayerError(f"its {steps} steps are single numbers; it works on tensors")
     found: list[str] = []
     for step in range(steps):
         starts, stops, ones = (step, *(0 for _ in rest)), (step + 1, *rest), (1, *(1 for _ in rest))
         cut = site.add(SliceNode(site.name(f"at{step + 1}"), site.x, starts, stops, ones))
         found.append(site.add(ReshapeNode(site.name(f"input{step + 1}"), cut, tuple(rest))))
     return tuple(found)
+
+
+def repeat_for_steps(
+    site: Site, call: Callable[[GraphBuilder, str, str], str | None]
+) -> str | None:
+    """What is called on each of many steps, as a recurrence without a state."""
+    shape = site.shape(site.x)
+    body = site.builder.body()
+    entry = body.add(InputNode(f"{site.stem}/step", shape[1:]))
+    end = call(body, entry, f"{site.stem}/each")
+    if end is None:
+        return None
+    graph = Graph(f"{site.stem}.body", tuple(body.nodes), (end,))
+    return site.add(ScanNode(site.name(), (site.x,), (), graph, True))
 
 
 def join_steps(site: Site, steps: Sequence[str]) -> str:

@@ -36,6 +36,14 @@ def constant_or_none(args: Args, place: int, what: str) -> Const | None:
     return found
 
 
+def epsilon_of(op: OnnxOp) -> float:
+    """What a norm adds to a variance; a negative number would make roots of negative ones."""
+    epsilon = op.real("epsilon", 1e-5)
+    if not epsilon >= 0:
+        raise UnreadableModelError(f"its epsilon is {epsilon:g}; it must not be negative")
+    return epsilon
+
+
 def setting(op: OnnxOp, args: Args, key: str, place: int) -> tuple[int, ...] | None:
     """Integers that older operator sets give as an attribute, newer ones as an input."""
     found = op.wholes(key)

@@ -15,6 +15,7 @@ from edgeinfer.readers.onnx.args import Args, data
 from edgeinfer.readers.onnx.drawing import Drawing
 from edgeinfer.readers.onnx.elementwise import SMALLEST, add_activation
 from edgeinfer.readers.onnx.layout import Const, Value, View
+from edgeinfer.readers.onnx.masking import choose_by_mask
 from edgeinfer.readers.onnx.merge import merge_views
 from edgeinfer.readers.onnx.ops import OnnxOp, UnreadableModelError, float_types, integer_type
 from edgeinfer.readers.onnx.steps import type_range
@@ -84,6 +85,12 @@ def join_truths(d: Drawing, op: OnnxOp, args: Args) -> View:
     return replace(merge_views(d, op, [apart, apart], MergeKind.MULTIPLY), integer=BOOL)
 
 
+def nowhere(d: Drawing, op: OnnxOp, args: Args) -> Const:
+    """IsNaN: every number of a quantized network is one."""
+    del op
+    return Const(np.zeros((1,) * data(args, 0).rank, np.bool_))
+
+
 def where(d: Drawing, op: OnnxOp, args: Args) -> Value:
     """Where: condition x a + (1 - condition) x b."""
     condition, a, b = (_input_of(args, place) for place in range(3))
@@ -91,6 +98,9 @@ def where(d: Drawing, op: OnnxOp, args: Args) -> Value:
         other: Value = Const(1.0 - finite(condition, "condition"))
     else:
         other = negate_truth(d, op, (condition,))
+    hidden = choose_by_mask(d, op, condition, a, b, other)
+    if hidden is not None:
+        return hidden
     taken, left = _product(d, op, condition, a), _product(d, op, other, b)
     integer = next((value.integer for value in (a, b) if isinstance(value, View)), "")
     if isinstance(taken, Const) and isinstance(left, Const):

@@ -11,12 +11,14 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from edgeinfer.graph import compose
+from edgeinfer.graph.compose_einsum import multiply_along, multiply_by_constant, split_equation
 from edgeinfer.graph.nodes import Floats, Node, Shape
 from edgeinfer.readers.onnx.affine import scale_view
-from edgeinfer.readers.onnx.args import Args, constant, constant_or_none, data
+from edgeinfer.readers.onnx.args import Args, constant, constant_or_none, data, epsilon_of
 from edgeinfer.readers.onnx.drawing import Drawing
-from edgeinfer.readers.onnx.layout import View, arrange_axes, axis_of, settle_scale
+from edgeinfer.readers.onnx.layout import View, arrange_axes, axis_of, settle_scale, with_all_axes
 from edgeinfer.readers.onnx.ops import OnnxOp, UnreadableModelError
+from edgeinfer.readers.onnx.weights import finite
 
 PER_CHANNEL = 21  # from this operator set on, GroupNormalization has a scale for each channel
 DIRECTION = 1e-24  # what is added to a squared length: nothing beside any but zero
@@ -48,9 +50,7 @@ def layer_norm(d: Drawing, op: OnnxOp, args: Args) -> View:
     x = arrange_axes(d, x)
     axes, centred = len(x.order) - first, op.kind == "LayerNormalization"
     site = OperatorSite(d, d.named(op))
-    normal = compose.normalize_last_axes(
-        site, x.tensor, axes, op.real("epsilon", 1e-5), centred=centred
-    )
+    normal = compose.normalize_last_axes(site, x.tensor, axes, epsilon_of(op), centred=centred)
     scale = constant(args, 1, "scale").value
     bias = constant_or_none(args, 2, "bias")
     shift = np.zeros(()) if bias is None else bias.value
@@ -70,7 +70,7 @@ def group_norm(d: Drawing, op: OnnxOp, args: Args) -> View:
     if groups < 1 or channels % groups:
         raise UnreadableModelError(f"{channels} channels do not form {groups} groups")
     site = OperatorSite(d, d.named(op))
-    normal = compose.normalize_groups(site, x.tensor, groups, op.real("epsilon", 1e-5))
+    normal = compose.normalize_groups(site, x.tensor, groups, epsilon_of(op))
     scale, shift = (
         np.asarray(constant(args, place, what).value, np.float64).reshape(-1)
         for place, what in ((1, "scale"), (2, "bias"))
@@ -135,3 +135,37 @@ def _common_lead(left: Sequence[int], right: Sequence[int]) -> Shape:
             f"read"
         )
     return tuple(left)
+
+
+def einsum(d: Drawing, op: OnnxOp, args: Args) -> View:
+    """Einsum of two values, one of them a tensor."""
+    values = [value for value in args if value is not None]
+    if len(values) != 2:
+        raise UnreadableModelError(f"it has {len(values)} inputs; two can be read")
+    text = op.text("equation", "")
+    ranks = [v.rank if isinstance(v, View) else v.value.ndim for v in values]
+    axes = list(split_equation(text, (ranks[0], ranks[1])))
+    if not isinstance(values[0], View):  # a constant comes second
+        values, axes[:2] = values[::-1], axes[1::-1]
+    x, other = values
+    assert isinstance(x, View)
+    views = [v for v in values if isinstance(v, View)]
+    whole = d.batch == 1
+    tensors = [
+        arrange_axes(d, with_all_axes(v) if whole else v)
+        for v in (settle_scale(d, v) for v in views)
+    ]
+    if not whole:
+        batched = {part[:1] for part in (*axes[: len(views)], axes[2])}
+        others = axes[1][1:] if len(views) == 2 else axes[1]
+        if any(view.merged for view in tensors) or len(batched) != 1 or axes[0][:1] in others:
+            raise UnreadableModelError(f"its equation {text!r} works along the batch")
+        axes = [part.removeprefix(axes[0][0]) for part in axes]
+    site, named = OperatorSite(d, d.named(op)), (axes[0], axes[1], axes[2])
+    if isinstance(other, View):
+        found = multiply_along(site, tensors[0].tensor, tensors[1].tensor, named)
+    else:
+        kernel = finite(other, "constant")
+        found = multiply_by_constant(site, site.name(), tensors[0].tensor, kernel, named)
+    order = tuple(range(len(d.shapes[found])))
+    return replace(tensors[0], tensor=found, order=order, exclusive=True, integer="")

@@ -19,12 +19,14 @@ class Drawing:
 
     batch: int  # the batch size in shapes of the file
     quantized: bool  # the file states number formats
+    before_softmax: frozenset[str] = frozenset()  # the file's tensors that only softmaxes read
     stepwise: bool = False  # each multiplier and move of the file stands where it is applied
     nodes: dict[str, Node] = field(default_factory=dict)
     shapes: dict[str, Shape] = field(default_factory=dict)
     activations: dict[str, Quantizer] = field(default_factory=dict)
     weights: dict[str, WeightFormat] = field(default_factory=dict)
     findings: list[str] = field(default_factory=list)
+    masks: dict[str, str] = field(default_factory=dict)  # of tensors, for the softmax behind them
     arranged: dict[tuple[str, tuple[int, ...], Shape], str] = field(default_factory=dict)
 
     def add(self, node: Node) -> str:

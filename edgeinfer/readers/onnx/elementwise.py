@@ -29,6 +29,7 @@ from edgeinfer.readers.onnx.layout import (
     sizes,
     unfold_view,
 )
+from edgeinfer.readers.onnx.masking import add_mask, take_mask
 from edgeinfer.readers.onnx.merge import merge_views
 from edgeinfer.readers.onnx.moves import reshape_view
 from edgeinfer.readers.onnx.ops import OnnxOp, UnreadableModelError
@@ -58,6 +59,7 @@ PLAIN = {  # operators that are one function without parameters
     "Softplus": Function.SOFTPLUS,
     "Softsign": Function.SOFTSIGN,
     "Sqrt": Function.SQRT,
+    "Tan": Function.TAN,
     "Tanh": Function.TANH,
 }
 SHAPED = (  # operators that are a function with parameters, or made of one
@@ -214,6 +216,11 @@ def binary(d: Drawing, op: OnnxOp, args: Args) -> View:
         if op.kind == "Div":
             return merge_views(d, op, [a, invert_view(d, op, b)], MergeKind.MULTIPLY)
         return merge_views(d, op, [a, b], kinds[op.kind])
+    view, const = (a, b) if isinstance(a, View) else (b, a)
+    if isinstance(view, View) and isinstance(const, Const):
+        hidden = add_mask(d, op, view, const)
+        if hidden is not None:
+            return hidden
     if isinstance(a, View) and isinstance(b, Const):
         value = finite(b, "constant")
         match op.kind:
@@ -300,9 +307,9 @@ def softmax(d: Drawing, op: OnnxOp, args: Args) -> View:
 
 
 def _softmax(d: Drawing, op: OnnxOp, x: View, axis: int) -> View:
-    x = unfold_view(d, x)
-    if x.order[axis] is None:
+    x, mask = take_mask(d, unfold_view(d, x))
+    if x.order[axis] is None and mask is None:
         x = arrange_axes(d, x)
     name = d.named(op)
-    d.add(SoftmaxNode(name, x.tensor, graph_axis(x, axis)))
+    d.add(SoftmaxNode(name, x.tensor, graph_axis(x, axis), mask))
     return replace(x, tensor=name, scale=ONE, shift=ZERO, exclusive=True)

@@ -14,7 +14,7 @@ from edgeinfer.graph import volumes
 from edgeinfer.graph.nodes import BatchNormNode, ConvNode, DenseNode, Floats, MergeKind
 from edgeinfer.graph.volumes import VolumeWindow
 from edgeinfer.readers.onnx.affine import scale_view, uniform
-from edgeinfer.readers.onnx.args import Args, constant, constant_or_none, data
+from edgeinfer.readers.onnx.args import Args, constant, constant_or_none, data, epsilon_of
 from edgeinfer.readers.onnx.composed import OperatorSite, multiply_tensors
 from edgeinfer.readers.onnx.drawing import Drawing, arranged_tensor
 from edgeinfer.readers.onnx.layout import (
@@ -307,7 +307,7 @@ def batch_norm(d: Drawing, op: OnnxOp, args: Args, *, channels_last: bool = Fals
     counts = {len(values) for values in (gamma, beta, mean, variance)}
     if len(counts) > 1:
         raise UnreadableModelError(f"its statistics count {sorted(counts)} channels")
-    epsilon = op.real("epsilon", 1e-5)
+    epsilon = epsilon_of(op)
     if (variance + epsilon <= 0).any():
         raise UnreadableModelError("its variance has values that are not positive")
     channel = axis_of(d, x, x.rank - 1 if channels_last else 1)

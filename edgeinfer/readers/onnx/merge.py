@@ -34,7 +34,7 @@ from edgeinfer.readers.onnx.ops import OnnxOp, UnreadableModelError
 
 def merge_views(d: Drawing, op: OnnxOp, values: Sequence[Value], kind: MergeKind) -> View:
     """Element-wise combination, broadcasting as ONNX does."""
-    views = align_views(d, _views(d, op, values))
+    views = align_views(d, ranked_views(d, op, values))
     views, scale, shift = _in_one_scale(d, views, kind)
     name = d.named(op)
     d.add(MergeNode(name, tuple(view.tensor for view in views), kind))
@@ -51,7 +51,7 @@ def merge_views(d: Drawing, op: OnnxOp, values: Sequence[Value], kind: MergeKind
 def concat(d: Drawing, op: OnnxOp, args: Args) -> View:
     """Concat along an axis other than the batch."""
     values = [value for value in args if value is not None]
-    views = align_views(d, _views(d, op, values))
+    views = align_views(d, ranked_views(d, op, values))
     views, scale, shift = _in_one_scale(d, views, MergeKind.MAXIMUM)
     axis = axis_of(d, views[0], op.whole("axis", 1))
     if views[0].merged and axis == 0 and d.batch != 1:
@@ -65,7 +65,7 @@ def concat(d: Drawing, op: OnnxOp, args: Args) -> View:
     )
 
 
-def _views(d: Drawing, op: OnnxOp, values: Sequence[Value]) -> list[View]:
+def ranked_views(d: Drawing, op: OnnxOp, values: Sequence[Value]) -> list[View]:
     """All as tensors of one rank."""
     views = [value for value in values if isinstance(value, View)]
     rank = max(view.rank for view in views)

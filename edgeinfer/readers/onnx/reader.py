@@ -28,6 +28,7 @@ from edgeinfer.readers.onnx.layout import (
     unfold_view,
     with_all_axes,
 )
+from edgeinfer.readers.onnx.masking import before_softmax
 from edgeinfer.readers.onnx.nodes import NO_READER, QUANTIZERS, read_op, reads_tensors, why_unknown
 from edgeinfer.readers.onnx.ops import (
     InputDeclaration,
@@ -39,6 +40,7 @@ from edgeinfer.readers.onnx.ops import (
     source_of,
 )
 from edgeinfer.readers.onnx.quant import integer_input
+from edgeinfer.readers.onnx.recurrent import GATES
 from edgeinfer.readers.onnx.tidy import finish_drawing
 
 OPEN_BATCH = 999_983  # stands for a batch of any size: a prime, to be known again in other shapes
@@ -54,7 +56,7 @@ def read(path: Path, *, batch_axis: int | None = 0) -> LoadedModel:
     path = Path(path)
     source = source_of(parse(path), path)
     turned: frozenset[str] = frozenset()
-    if batch_axis != 0:
+    if batch_axis != 0 or any(op.kind in GATES for op in source.ops):
         return _finish(source, *_draw_sample(source, batch_axis))
     drawing, outputs = _draw_graph(source, turned)
     for entry in source.inputs:
@@ -117,7 +119,14 @@ def _without_axis(d: Drawing, view: View, batch_axis: int | None) -> View:
 
 def _drawing(source: OnnxSource, batch: int) -> Drawing:
     quantized = any(op.kind in QUANTIZERS for op in source.ops)
-    return Drawing(batch=batch, quantized=quantized, stepwise=source.stepwise)
+    return Drawing(
+        batch=batch,
+        quantized=quantized,
+        before_softmax=frozenset()
+        if source.stepwise
+        else before_softmax(source.ops, source.outputs),
+        stepwise=source.stepwise,
+    )
 
 
 def _read_all(d: Drawing, source: OnnxSource, inputs: dict[str, View]) -> dict[str, Value]:
@@ -140,6 +149,9 @@ def _read(d: Drawing, source: OnnxSource, op: OnnxOp, known: dict[str, Value]) -
         return "" if reads_tensors(op) else NO_READER  # what makes its input was reported
     if d.stepwise and op.kind != "Add":  # which may complete a multiplier
         _settle(d, op, known)
+    if op.kind in GATES:  # which make only what is asked for
+        read = tuple(name if source.readers[name] else "" for name in op.outputs)
+        op = replace(op, outputs=read)
     args = tuple(_given_value(source, name, known) for name in op.inputs)
     try:
         results = read_op(d, op, args)
@@ -252,8 +264,8 @@ def _whole_input(
     batch = None if batch_axis is None else batch_axis % rank
     if batch is not None and isinstance(dims[batch], int) and dims[batch] != 1:
         raise ModelError(
-            f"{where} has a batch of {dims[batch]} in axis {batch}; one that is not in front must "
-            f"be open or 1.",
+            f"{where} has a batch of {dims[batch]} in axis {batch}; one that is not in front, or "
+            f"goes through a recurrent operator, must be open or 1.",
             hint="Export the model for one sample.",
         )
     shape = _sizes(where, dims, set() if batch is None else {batch})

@@ -23,7 +23,7 @@ from edgeinfer.readers.onnx.layout import (
 from edgeinfer.readers.onnx.merge import merge_views
 from edgeinfer.readers.onnx.moves import cut, reshape_view
 from edgeinfer.readers.onnx.ops import OnnxOp, UnreadableModelError
-from edgeinfer.readers.onnx.space import add_pool, carry_pool
+from edgeinfer.readers.onnx.space import add_pool, carry_pool, pads_of, spatial
 
 MOST_FACTORS = 64  # of a product: each is a node
 POOLS = {
@@ -86,6 +86,36 @@ def _reduce_kind(d: Drawing, op: OnnxOp, x: View, gone: list[int]) -> View:
             return _multiply_axes(d, op, settle_scale(d, x), gone)
         case _:  # the three that are pools
             return _reduce_view(d, op, x, gone, POOLS[op.kind])
+
+
+def length_pool(d: Drawing, op: OnnxOp, args: Args) -> View:
+    """LpPool and GlobalLpPool: the p-th root of the sum of magnitudes to the power of p."""
+    power = op.real("p", 2)
+    if power < 1:
+        raise UnreadableModelError(f"its p is {power:g}; 1 and more can be read")
+    if any(step != 1 for step in op.wholes("dilations") or ()) or op.whole("ceil_mode", 0):
+        raise UnreadableModelError("its window is dilated, or its size is rounded up")
+    x = settle_scale(d, data(args, 0))
+    rank = x.rank - 2
+    square = power == 2
+    parts = merge_views(d, op, [x, x], MergeKind.MULTIPLY) if square else absolute(d, op, (x,))
+    if power > 2:
+        parts = add_activation(d, op, parts, Function.POWER, (power,))
+    parts = spatial(d, parts, rank)
+    space, ones = d.shapes[parts.tensor][:-1], (1,) * rank
+    if op.kind == "GlobalLpPool":
+        window, strides, pads = space, ones, ((0, 0),) * rank
+    else:
+        window, strides = op.wholes("kernel_shape") or (), op.wholes("strides") or ones
+        if len(window) != rank or rank not in (1, 2, 3):
+            raise UnreadableModelError(f"its window {window} does not fit {rank} spatial axes")
+        pads = pads_of(op, space, window, strides, ones)
+    total = add_pool(d, op, parts, PoolNodeKind.SUM, window, strides, pads)
+    if power == 1:
+        return total
+    if square:
+        return add_activation(d, op, total, Function.SQRT)
+    return add_activation(d, op, total, Function.POWER, (1.0 / power,))
 
 
 def log_softmax(d: Drawing, op: OnnxOp, args: Args) -> View:

@@ -18,11 +18,9 @@ from edgeinfer.graph.nodes import (
     PoolNodeKind,
     Shape,
     SliceNode,
-    count_windows,
-    dilate_window,
-    same_pads,
 )
 from edgeinfer.graph.volumes import VolumeWindow, pool_volume
+from edgeinfer.graph.windows import count_windows, dilate_window, same_pads
 from edgeinfer.readers.onnx.affine import carry_view
 from edgeinfer.readers.onnx.args import Args, data
 from edgeinfer.readers.onnx.composed import OperatorSite

@@ -9,7 +9,8 @@ from dataclasses import replace
 import numpy as np
 from numpy.typing import NDArray
 
-from edgeinfer.graph.nodes import ConvNode, Floats, PadNode, Pads, ReshapeNode, Shape, dilate_window
+from edgeinfer.graph.nodes import ConvNode, Floats, PadNode, Pads, ReshapeNode, Shape
+from edgeinfer.graph.windows import dilate_window
 from edgeinfer.readers.onnx.affine import uniform
 from edgeinfer.readers.onnx.args import Args, constant, constant_or_none, data
 from edgeinfer.readers.onnx.drawing import Drawing

@@ -15,9 +15,8 @@ from edgeinfer.graph.nodes import (
     PadNode,
     Shape,
     SliceNode,
-    dilate_window,
-    same_pads,
 )
+from edgeinfer.graph.windows import dilate_window, same_pads
 from edgeinfer.readers.tflite.multipliers import Multipliers, multipliers_of, scale_of, stored_range
 from edgeinfer.readers.tflite.rescaling import Sums, rescale
 from edgeinfer.readers.tflite.values import StepDrawing, Steps, UnreadableOperatorError, inner

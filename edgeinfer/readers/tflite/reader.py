@@ -19,9 +19,10 @@ from edgeinfer.base.errors import ModelError, Offence, UnsupportedModelError
 from edgeinfer.base.tflite.flat import FlatError
 from edgeinfer.base.tflite.model import Operator, TfliteModel, TfliteTensor, broken_file_error
 from edgeinfer.base.tflite.model import read as read_file
-from edgeinfer.graph.nodes import MOST_ELEMENTS, Graph, InputNode, SoftmaxNode
+from edgeinfer.graph.nodes import Graph, InputNode, SoftmaxNode
+from edgeinfer.graph.windows import MOST_ELEMENTS
 from edgeinfer.readers.loaded import LoadedModel
-from edgeinfer.readers.tflite import elementwise, linear, moving, pooling
+from edgeinfer.readers.tflite import elementwise, linear, moving, pooling, resizing
 from edgeinfer.readers.tflite.multipliers import (
     STORED,
     scale_of,
@@ -68,6 +69,8 @@ SINGLES: dict[str, Callable[[StepDrawing, str, Operator, Steps], Steps]] = {
     "SLICE": moving.read_slice,
     "STRIDED_SLICE": moving.read_strided_slice,
     "RESIZE_NEAREST_NEIGHBOR": moving.read_nearest,
+    "RESIZE_BILINEAR": resizing.read_bilinear,
+    **dict.fromkeys(("ARG_MAX", "ARG_MIN"), resizing.read_extreme_place),
 }
 # Those that compute with several tensors, or make several; constants of 8 bits count as tensors.
 SEVERAL: dict[str, Callable[[StepDrawing, str, Operator, Sequence[Steps]], Sequence[Steps]]] = {

@@ -15,7 +15,7 @@ from edgeinfer.report.compare.runs import ComparedRun
 from edgeinfer.report.quantity import RESOURCES, Quantity, targets_of
 from edgeinfer.report.result import SCHEMA_VERSION, Result
 from edgeinfer.report.timings import TimingBand, timings_of
-from edgeinfer.report.titles import stage_of, target_title
+from edgeinfer.report.titles import stage_of, stage_title, target_title
 from edgeinfer.report.uses import uses_of
 
 LATENCY = Quantity("latency_us")
@@ -29,6 +29,17 @@ class Score:
     value: float
     stage: str
     higher: bool
+    samples: int
+    low: float | None = None  # ends of the 95 % interval; None where none was recorded
+    high: float | None = None
+
+    def surely_beats(self, other: Score) -> bool:
+        """Whether the whole interval is on the better side of the other's."""
+        ends = (self.low, self.high, other.low, other.high)
+        if None in ends or any(end != end for end in ends):
+            return False
+        low, high, other_low, other_high = (end or 0.0 for end in ends)
+        return low > other_high if self.higher else high < other_low
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,7 +69,13 @@ class ScatterPoint:
     entry: ComparedEntry
     cost: Metric
     score: float
-    best: bool = False  # nothing comparable is both cheaper and better
+    best: bool = False  # nothing comparable is surely better without being worse
+
+    @property
+    def worth(self) -> float:
+        """The score with its sign turned where less is better."""
+        score = self.entry.score
+        return self.score if score is None or score.higher else -self.score
 
 
 @dataclass(frozen=True, slots=True)
@@ -167,7 +184,8 @@ def _score(result: Result, target: str | None) -> Score | None:
             scores: Scores | None = result.accuracy.get(stage)
             value = None if scores is None or stage == "float" else getattr(scores, name)
             if value is not None and scores is not None and scores.samples == _samples(result):
-                return Score(name, value, stage, higher)
+                low, high = scores.intervals.get(name, (None, None))
+                return Score(name, value, stage, higher, scores.samples, low, high)
     return None
 
 
@@ -209,19 +227,28 @@ def _rank(quantity: Quantity) -> tuple[int, str]:
 
 
 def front(points: Sequence[ScatterPoint]) -> tuple[ScatterPoint, ...]:
-    """The points by cost; those that nothing both cheaper and better beats are marked."""
-    found, best = [], float("-inf")
-    worth = {id(point): _worth(point) for point in points}
-    for point in sorted(points, key=lambda p: (p.cost.value, -worth[id(p)])):
-        leads = worth[id(point)] > best
-        best = max(best, worth[id(point)])
-        found.append(replace(point, best=leads))
-    return tuple(found)
+    """The points by cost; those that nothing beats are marked."""
+    found = [
+        replace(point, best=not any(_beats(other, point) for other in points)) for point in points
+    ]
+    return tuple(sorted(found, key=lambda p: (p.cost.value, -p.worth)))
 
 
-def _worth(point: ScatterPoint) -> float:
-    score = point.entry.score
-    return point.score if score is None or score.higher else -point.score
+def _beats(first: ScatterPoint, second: ScatterPoint) -> bool:
+    """Whether a point is no worse in both, and in one of them surely better: intervals and bands
+    that overlap are a tie."""
+    if first.cost.value > second.cost.value or first.worth < second.worth:
+        return False
+    mine, theirs = first.entry.score, second.entry.score
+    better = mine is not None and theirs is not None and mine.surely_beats(theirs)
+    return better or surely_less(first.cost, second.cost)
+
+
+def surely_less(first: Metric, second: Metric) -> bool:
+    """Whether the whole band of a figure is below another's."""
+    high = first.value if first.high is None else first.high
+    low = second.value if second.low is None else second.low
+    return high < low
 
 
 def _notes(
@@ -240,6 +267,14 @@ def _notes(
             f"{_some(unknown)} did not record which samples were judged; equal numbers of samples "
             "are taken for the same samples."
         )
+    for run in runs:
+        counts = {stage: each.samples for stage, each in run.result.accuracy.items()}
+        if len(set(counts.values())) > 1:
+            told = [f"{stage_title(stage, run.result)} {n:,}" for stage, n in counts.items()]
+            notes.append(
+                f"The stages of {_some([run.shown])} were judged on different numbers of samples: "
+                f"{', '.join(told)}. Scores of the largest number are shown."
+            )
     old = [run.shown for run in runs if run.schema != SCHEMA_VERSION]
     if old:
         notes.append(f"{_some(old)} was written by an older version, which recorded less.")

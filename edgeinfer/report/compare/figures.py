@@ -11,7 +11,7 @@ from typing import Literal
 from edgeinfer.report import words
 from edgeinfer.report.compare.comparison import LATENCY, RunComparison, ScatterPoint, Series
 from edgeinfer.report.draw.marks import Box, Dot, Figure, Label, Line, Mark, cut, width_of
-from edgeinfer.report.draw.scales import AxisScale, axes, over
+from edgeinfer.report.draw.scales import HUGE, AxisScale, axes, over
 from edgeinfer.report.uses import uses_of
 
 WIDTH, HEIGHT = 1000.0, 420.0
@@ -32,7 +32,7 @@ def pareto_figures(comparison: RunComparison) -> list[Figure]:
     for kind in kinds:
         alike = [series for series in comparison.series if series.quantity.name == kind]
         points = [p for s in alike for p in s.points if math.isfinite(p.cost.value)]
-        if len(points) > 1:
+        if len(points) > 1 and any(point.cost.value for point in points):
             found.append(_pareto(comparison, kind, alike))
     return found
 
@@ -42,11 +42,14 @@ def _pareto(comparison: RunComparison, kind: str, alike: Sequence[Series]) -> Fi
     costs = [p.cost.value for p in points if math.isfinite(p.cost.value)]
     offered = _device_capacity(comparison, kind)
     near = offered is not None and offered <= NEAR * max(costs)
+    costs += [e for p in points for e in (p.cost.low, p.cost.high) if e is not None and e < HUGE]
     positive = [cost for cost in costs if cost > 0]
     spread = len(positive) == len(costs) and max(positive) > 10 * min(positive)
     room = [*costs, *([offered] if near and offered is not None else [])]
     across = over(room, LEFT, RIGHT, logarithmic=spread)
-    up = over([p.score for p in points], BOTTOM, TOP)
+    scores = [p.entry.score for p in points if p.entry.score is not None]
+    ends = [end for s in scores for end in (s.low, s.high) if end is not None]
+    up = over([*(p.score for p in points), *ends], BOTTOM, TOP)
     what = "latency" if kind == LATENCY.name else words.kind_name(kind)
     unit = " (µs)" if kind == LATENCY.name else ""
     score = SCORES.get(comparison.score_name, "score")
@@ -63,7 +66,8 @@ def _pareto(comparison: RunComparison, kind: str, alike: Sequence[Series]) -> Fi
     best = [p.entry.run.shown for s in alike for p in s.points if p.best]
     names = words.join_words([words.short(name, 40) for name in list(dict.fromkeys(best))[:5]])
     more = " and others" if len(set(best)) > 5 else ""
-    sentence = f"Nothing comparable is both cheaper in {what} and better than {names}{more}."
+    beaten = f"Nothing comparable surely beats {names}{more}"
+    sentence = f"{beaten}: better in one of {what} and {score}, and no worse in the other."
     note = ""
     if offered is not None and not near:
         note = f"The device offers {words.number(offered)}, far to the right."
@@ -78,8 +82,12 @@ def _draw_points(series: Series, number: int, across: AxisScale, up: AxisScale) 
     best = [p for p in series.points if p.best and math.isfinite(p.cost.value)]
     if len(best) > 1:
         steps: list[tuple[float, float]] = []
+        leading = float("-inf")
         for point in best:
             x, y = across.place(point.cost.value), up.place(point.score)
+            if point.worth <= leading:  # shares its place with a cheaper one
+                continue
+            leading = point.worth
             if steps:
                 steps.append((x, steps[-1][1]))
             steps.append((x, y))
@@ -87,9 +95,24 @@ def _draw_points(series: Series, number: int, across: AxisScale, up: AxisScale) 
     for point in series.points:
         if math.isfinite(point.cost.value):
             x, y = across.place(point.cost.value), up.place(point.score)
+            marks += _error_bars(point, x, y, across, up, colour)
             form = _form(series.origin)
             size = 5.0 if point.best else 3.5
             marks.append(Dot(x, y, f"{_fill(series.origin)} {colour}", _about(point), size, form))
+    return marks
+
+
+def _error_bars(
+    point: ScatterPoint, x: float, y: float, across: AxisScale, up: AxisScale, colour: str
+) -> list[Mark]:
+    """The interval of the score, and the band of the cost."""
+    score, cost, marks = point.entry.score, point.cost, list[Mark]()
+    if score is not None and score.low is not None and score.high is not None:
+        ends = up.place(score.low), up.place(score.high)
+        marks.append(Line(((x, ends[0]), (x, ends[1])), f"whisker faint {colour}"))
+    if cost.low is not None and cost.high is not None and cost.low != cost.high:
+        ends = across.place(cost.low), across.place(cost.high)
+        marks.append(Line(((ends[0], y), (ends[1], y)), f"whisker faint {colour}"))
     return marks
 
 

@@ -13,7 +13,7 @@ from edgeinfer.base.metrics import Metric
 from edgeinfer.base.version import __version__
 from edgeinfer.report import words
 from edgeinfer.report.advice import Advice
-from edgeinfer.report.compare.comparison import ComparedEntry, RunComparison
+from edgeinfer.report.compare.comparison import ComparedEntry, RunComparison, surely_less
 from edgeinfer.report.compare.figures import SCORES, pareto_figures
 from edgeinfer.report.compare.tables import differences_table, entries_table
 from edgeinfer.report.page.page import Section
@@ -21,29 +21,83 @@ from edgeinfer.report.page.templates import html_page, render
 from edgeinfer.report.page.text import markdown_table, plain
 from edgeinfer.report.verdict import AnswerState
 
+MOST_TIED = 4  # names of runs that share the first place
+
 
 def headline(comparison: RunComparison) -> str:
-    """One sentence: what is best, among what may be compared."""
+    """What is best, among what may be compared; a tie where intervals or bands overlap."""
     known = [entry for entry in comparison.entries if entry.score is not None]
     if not known:
         return "No run was judged by labels, so only their costs can be compared."
     groups = {entry.group for entry in known}
-    score = SCORES.get(comparison.score_name, "score")
     if len(groups) > 1:
         return f"{len(groups)} groups of runs, whose scores cannot be compared with each other."
+    timed = [entry for entry in known if entry.timing is not None and _fast(entry) == _fast(entry)]
+    said = [_best_score(comparison, known), *([_fastest(timed)] if timed else [])]
+    return f"{'; '.join(said)}."
+
+
+def _best_score(comparison: RunComparison, known: Sequence[ComparedEntry]) -> str:
+    """The run whose interval is above all others', or those that share the first place."""
+    title = SCORES.get(comparison.score_name, "score")
     best = max(known, key=_worth)
     assert best.score is not None
-    said = f"The best {score}, {words.number(best.score.value, 5)}, has {_entry_name(best)}"
-    quick = [entry for entry in known if entry.timing is not None and _fast(entry) == _fast(entry)]
-    if quick:
-        fastest = min(quick, key=_fast)
-        assert fastest.timing is not None
-        origin = fastest.timing.latency.origin
-        said += (
-            f"; the fastest, {words.seconds(_fast(fastest) * 1e-6)} ({origin}), is "
-            f"{_entry_name(fastest)}"
+    near = [
+        entry
+        for entry in known
+        if entry.score is not None
+        and not best.score.surely_beats(entry.score)
+        and not _same_network(entry, best)
+    ]
+    if not near:
+        return f"The best {title}, {_score_text(best)}, has {_entry_name(best)}"
+    names = [_entry_name(entry) for entry in _distinct([best, *near])]
+    shown = words.join_words(names[:MOST_TIED]) + (" and others" if len(names) > MOST_TIED else "")
+    if any(entry.score is None or entry.score.low is None for entry in [best, *near]):
+        return (
+            f"No best {title} can be named: a result does not record how uncertain it is "
+            f"({shown}; compile again to know)"
         )
-    return f"{said}."
+    return f"A tie in {title}: the 95 % intervals of {shown} overlap ({_score_text(best)} at most)"
+
+
+def _same_network(first: ComparedEntry, second: ComparedEntry) -> bool:
+    """Whether two entries are the same integers, on different targets."""
+    mine, theirs = first.run.result.program.digest, second.run.result.program.digest
+    return mine == theirs and first.score == second.score
+
+
+def _distinct(entries: Sequence[ComparedEntry]) -> list[ComparedEntry]:
+    """One entry for each run."""
+    return list({entry.run.label: entry for entry in reversed(entries)}.values())[::-1]
+
+
+def _score_text(entry: ComparedEntry) -> str:
+    score = entry.score
+    assert score is not None
+    if score.low is None or score.high is None:
+        return words.number(score.value, 5)
+    return f"{words.number(score.value, 5)} ± {words.number((score.high - score.low) / 2, 2)}"
+
+
+def _fastest(timed: Sequence[ComparedEntry]) -> str:
+    """The design whose band is below all others', or those that share the first place."""
+    fastest = min(timed, key=_fast)
+    assert fastest.timing is not None
+    first = fastest.timing.latency
+    near = [
+        entry
+        for entry in timed
+        if entry is not fastest
+        and entry.timing is not None
+        and not surely_less(first, entry.timing.latency)
+    ]
+    lasting = f"{words.seconds(first.value * 1e-6)} ({first.origin})"
+    if not near:
+        return f"the fastest, {lasting}, is {_entry_name(fastest)}"
+    names = [_entry_name(entry) for entry in [fastest, *near]]
+    shown = words.join_words(names[:MOST_TIED]) + (" and others" if len(names) > MOST_TIED else "")
+    return f"as fast as each other, as far as is known, are {shown}, from {lasting}"
 
 
 def _worth(entry: ComparedEntry) -> float:
@@ -71,7 +125,8 @@ def html(comparison: RunComparison) -> str:
         Section(
             "pareto",
             "Score against cost",
-            "Lines join the points that nothing comparable beats in both. Hollow points are "
+            "Lines join the points that nothing comparable beats in both. Bars are 95 % intervals "
+            "of scores and bands of costs: where they overlap, it is a tie. Hollow points are "
             "estimates or published figures; squares are routed designs, diamonds were measured."
             if figures
             else "There are no two runs with labels and costs to draw.",
@@ -199,6 +254,9 @@ def _entry(comparison: RunComparison, entry: ComparedEntry) -> dict[str, Any]:
         "target": entry.target,
         "group": entry.group + 1,
         "score": None if score is None else _number(score.value),
+        "score_low": None if score is None else _number(score.low),
+        "score_high": None if score is None else _number(score.high),
+        "samples": None if score is None else score.samples,
         "stage": None if score is None else score.stage,
         "lost": _number(entry.lost),
         "bit_identical": entry.identical,

@@ -34,6 +34,8 @@ def entries_table(comparison: RunComparison) -> ReportTable:
         Column("target"),
         Column("group", numeric=True, about="of runs whose scores may be compared"),
         Column(score, numeric=True, about="at the target's own stage, or of the quantized network"),
+        Column("± 95 %", numeric=True, about="half of its interval, over samples like these"),
+        Column("samples", numeric=True, about="that it was judged on"),
         Column("lost", numeric=True, about="against the float network"),
         Column("stages", about="whether those that must be are bit-identical"),
         Column("latency", "µs", True),
@@ -43,7 +45,7 @@ def entries_table(comparison: RunComparison) -> ReportTable:
             for q in quantities
         ),
         Column("fits", about="on its device"),
-        Column("front", about="nothing comparable is both cheaper in some cost and better"),
+        Column("front", about="nothing comparable surely beats it in score and some cost"),
     ]
     rows = [_entry(comparison, entry, quantities, groups) for entry in comparison.entries]
     kept, cells = drop_empty_columns(columns, rows)
@@ -67,12 +69,16 @@ def _entry(
     latency = None if entry.timing is None else entry.timing.latency
     same = {True: Cell("agree", state="good"), False: Cell("DIFFER", state="bad")}
     fits = {True: Cell("yes", state="good"), False: Cell("no", state="bad")}
-    unknown = Cell("–")
+    unknown, half = Cell("–"), None
+    if entry.score is not None and entry.score.low is not None and entry.score.high is not None:
+        half = (entry.score.high - entry.score.low) / 2
     return (
         text(entry.run.shown, about=words.short(entry.run.result.model.name, 200)),
         Cell(entry.title or "–"),
         figure(entry.group + 1) if groups else unknown,
         figure(None if entry.score is None else entry.score.value, words.score),
+        Cell("–") if half is None else figure(half, words.score),
+        figure(None if entry.score is None else entry.score.samples),
         figure(entry.lost, words.score),
         unknown if entry.identical is None else same[entry.identical],
         _metric_cell(latency),

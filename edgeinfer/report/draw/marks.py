@@ -85,7 +85,20 @@ class Label:
     mark: Literal["label"] = "label"
 
 
-Mark = Line | CurveMark | Area | Box | Dot | Label
+@dataclass(frozen=True, slots=True)
+class Raster:
+    """A picture of points, held in its address."""
+
+    x: float
+    y: float
+    width: float
+    height: float
+    address: str  # data:image/png;base64,...
+    about: str = ""
+    mark: Literal["raster"] = "raster"
+
+
+Mark = Line | CurveMark | Area | Box | Dot | Label | Raster
 
 
 @dataclass(frozen=True, slots=True)

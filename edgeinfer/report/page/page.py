@@ -5,9 +5,12 @@
 from __future__ import annotations
 
 import shlex
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
 
+from edgeinfer.base.errors import UsageError
 from edgeinfer.base.plan import BuildPlan
+from edgeinfer.evaluate.profile.curves import CLASS
 from edgeinfer.evaluate.profile.data import Profile
 from edgeinfer.report import words
 from edgeinfer.report.advice import Advice, points_of
@@ -17,6 +20,7 @@ from edgeinfer.report.draw.marks import Figure
 from edgeinfer.report.draw.network import network_figure
 from edgeinfer.report.draw.scores import accuracy_figure, agreement_figure, roc_figures
 from edgeinfer.report.layer_tables import layer_table, layers_csv, target_csv, target_tables
+from edgeinfer.report.page.listing import ListedLine
 from edgeinfer.report.page.templates import html_page, svg_file
 from edgeinfer.report.quantity import targets_of
 from edgeinfer.report.result import Result
@@ -55,6 +59,8 @@ class Section:
     points: tuple[Advice, ...] = ()
     facts: tuple[tuple[str, str], ...] = ()
     commands: tuple[str, ...] = ()
+    flip: bool = False  # one figure at a time, and buttons to turn to the next
+    listing: tuple[ListedLine, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -79,17 +85,22 @@ class Wishes:
     latency_us: float | None = None  # that is fast enough
     inferences: int = PATCHES  # of an event
     reason: str = ""  # why there is no profile
+    program: tuple[ListedLine, ...] = ()  # to browse
+    labels: tuple[tuple[str, tuple[str, ...]], ...] = ()  # of classes, by output or "" for any
 
 
 def report_on(result: Result, profile: Profile | None, wishes: Wishes = Wishes()) -> Report:
     """All sections of a run's report."""
+    if profile is not None:
+        profile = name_classes(profile, dict(wishes.labels))
     sections = (
         _accuracy(result, profile),
         _agreement(result),
         _error(profile, wishes.reason),
-        _layers(result, profile, wishes.reason),
+        _layers(result, profile, wishes),
         _distributions(profile, wishes.reason),
         _network(profile, wishes.reason),
+        *_program(wishes),
         _device(result),
         _event(result, wishes.inferences),
         Section("findings", "Findings", points=points_of(result, profile)),
@@ -97,6 +108,35 @@ def report_on(result: Result, profile: Profile | None, wishes: Wishes = Wishes()
     )
     verdict = verdict_on(result, profile, wishes.latency_us)
     return Report(result, verdict, sections, profile)
+
+
+def name_classes(profile: Profile, labels: Mapping[str, Sequence[str]]) -> Profile:
+    """The profile with names of classes where it counts them. A UsageError where there are more or
+    fewer classes than names."""
+    names_of = {curve.output: labels.get(curve.output, labels.get("")) for curve in profile.curves}
+    classes = {output: set[str]() for output in names_of}
+    for curve in profile.curves:
+        classes[curve.output].add(curve.label)
+    for output, names in names_of.items():
+        counted = len(classes[output])
+        if names is not None and counted > max(len(names), 1):
+            raise UsageError(
+                f"The output {output} has {counted} classes, but --labels names {len(names)}.",
+                hint="Name each class, in the order of the output's values.",
+            )
+    curves = [
+        curve.model_copy(update={"label": _class_name(curve.label, names_of[curve.output])})
+        for curve in profile.curves
+    ]
+    return profile.model_copy(update={"curves": tuple(curves)})
+
+
+def _class_name(label: str, names: Sequence[str] | None) -> str:
+    """A class by its number, as its name; others keep theirs."""
+    number = label.removeprefix(CLASS)
+    if names is None or number == label or int(number) >= len(names):
+        return label
+    return words.short(names[int(number)], 40)
 
 
 def write_report_files(report: Report) -> BuildPlan:
@@ -197,11 +237,36 @@ def _error(profile: Profile | None, reason: str) -> Section:
     return Section("error", "Error", said, drop_missing_figures(figure))
 
 
-def _layers(result: Result, profile: Profile | None, reason: str) -> Section:
+def _layers(result: Result, profile: Profile | None, wishes: Wishes) -> Section:
     tables = target_tables(result, profile)
     if profile is not None:
         tables.insert(0, layer_table(profile))
-    return Section("layers", "Layers", reason if profile is None else "", (), tuple(tables))
+    anchors = {line.name: line.anchor for line in wishes.program if line.anchor}
+    linked = tuple(_link_rows(table, anchors) for table in tables)
+    return Section("layers", "Layers", wishes.reason if profile is None else "", (), linked)
+
+
+def _link_rows(table: ReportTable, anchors: Mapping[str, str]) -> ReportTable:
+    """The table with rows that lead to their values in the listing of the program."""
+    rows = [
+        (replace(row[0], link=f"#{anchors[row[0].text]}"), *row[1:])
+        if row[0].text in anchors
+        else row
+        for row in table.rows
+    ]
+    return replace(table, rows=tuple(rows))
+
+
+def _program(wishes: Wishes) -> list[Section]:
+    """The integer program, line by line, with its places in the targets' files."""
+    if not wishes.program:
+        return []
+    said = (
+        "The integer program: each value with its type and shape. Names lead to the values that "
+        "are read; files of the targets are named with the line where the value's name first "
+        "stands."
+    )
+    return [Section("program", "Program", said, listing=wishes.program)]
 
 
 def _distributions(profile: Profile | None, reason: str) -> Section:

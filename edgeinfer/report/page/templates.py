@@ -14,6 +14,7 @@ from edgeinfer.base import assets
 from edgeinfer.base.names import writable
 from edgeinfer.base.version import __version__
 from edgeinfer.report.draw.marks import Figure
+from edgeinfer.report.draw.style import style_attribute
 
 if TYPE_CHECKING:
     from jinja2 import Environment
@@ -37,10 +38,9 @@ def html_page(template: str, values: Mapping[str, Any]) -> str:
 
 
 def svg_file(figure: Figure) -> str:
-    """A picture as a file of its own, with its style inside."""
-    style = assets.text("reports/assets/figure.css")
+    """A picture as a file of its own, in which every mark says how it looks."""
     page = _environment().get_template("figure.svg.j2")
-    return writable(page.render(alone=figure, style=style).strip() + "\n")
+    return writable(page.render(alone=figure, look=style_attribute).strip() + "\n")
 
 
 def render(template: str, values: Mapping[str, Any]) -> str:

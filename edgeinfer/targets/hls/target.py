@@ -22,6 +22,7 @@ from edgeinfer.targets.hls.estimate.estimate import UNITS, estimate_metrics
 from edgeinfer.targets.hls.estimate.reuse_choice import choose_reuse
 from edgeinfer.targets.hls.preflight import preflight
 from edgeinfer.targets.hls.project import check, manifest
+from edgeinfer.targets.hls.project.check import in_steps
 from edgeinfer.targets.hls.settings import HlsSettings
 from edgeinfer.targets.hls.tools.bench import bench_of
 from edgeinfer.targets.hls.tools.measured import read_measurements
@@ -91,13 +92,14 @@ class HlsTarget(Target[HlsSettings]):
 
     def check(self, program: Program, settings: HlsSettings) -> tuple[Offence, ...]:
         """Every op that has no exact equal in a project, found before anything is made."""
-        return check.offences(program, settings)
+        return check.too_long(program) or check.offences(in_steps(program), settings)
 
     def emit(self, program: Program, settings: HlsSettings) -> BuildPlan:
         """The project's files."""
         from edgeinfer.targets.hls.project.emit import emit_project
 
-        return emit_project(program, settings)
+        check.refuse_long(program)
+        return emit_project(in_steps(program), settings)
 
     def simulates(self, settings: HlsSettings) -> bool:
         """Whether g++ alone compiles the backend's projects."""
@@ -114,7 +116,8 @@ class HlsTarget(Target[HlsSettings]):
         advanced: Advanced = ignore_progress,
     ) -> dict[str, Ints]:
         """The C-simulation of the project in a folder, compiled where it was not before."""
-        return csim.simulate_project(program, folder, raw, taps=taps, advanced=advanced)
+        flat = in_steps(program)
+        return csim.simulate_project(flat, folder, raw, taps=taps, advanced=advanced)
 
     def place_of(self, settings: HlsSettings) -> Place:
         """The settings' part."""
@@ -125,7 +128,9 @@ class HlsTarget(Target[HlsSettings]):
         if settings.latency_us is None and not settings.fit:
             return settings
         part = device(settings.part)
-        return choose_reuse(program, settings, part, latency_us=settings.latency_us).settings
+        return choose_reuse(
+            in_steps(program), settings, part, latency_us=settings.latency_us
+        ).settings
 
     def advise(self, program: Program, settings: HlsSettings) -> tuple[str, ...]:
         """What would go wrong in the tools; of a part that is not known, only that."""
@@ -135,20 +140,23 @@ class HlsTarget(Target[HlsSettings]):
                 f"Nothing is known of the part {settings.part}, so nothing was estimated. "
                 f"edgeinfer devices lists the known ones.",
             )
-        return preflight(program, settings, part)
+        return () if check.too_long(program) else preflight(in_steps(program), settings, part)
 
     def estimate(self, program: Program, settings: HlsSettings) -> tuple[Metric, ...]:
         """Latency and resources on the settings' part, without any tool; nothing where the part is
         not known."""
         part = find(settings.part)
-        return () if part is None else estimate_metrics(program, settings, part)
+        check.refuse_long(program)
+        return () if part is None else estimate_metrics(in_steps(program), settings, part)
 
     def describe_estimate(
         self, program: Program, settings: HlsSettings, findings: tuple[str, ...]
     ) -> Description | None:
         """Layer by layer, and of what share of the part; nothing where the part is not known."""
         part = find(settings.part)
-        return None if part is None else describe_design(program, settings, part, findings)
+        if part is None:
+            return None
+        return describe_design(in_steps(program), settings, part, findings)
 
     def tool_steps(self, settings: HlsSettings) -> tuple[ToolStep, ...]:
         """All, for backends whose tools are driven from here."""
@@ -167,7 +175,7 @@ class HlsTarget(Target[HlsSettings]):
     ) -> ToolResult:
         """The vendor's tools, by the project's own scripts."""
         few = {name: values[:COSIMULATED] for name, values in raw.items()}
-        bench = bench_of(program, few) if ToolStep.COSIM in steps else None
+        bench = bench_of(in_steps(program), few) if ToolStep.COSIM in steps else None
         wanted = [STEPS[step] for step in steps]
         done = synthesise(folder, settings, wanted, seconds, said, bench=bench)
         return ToolResult(
@@ -204,4 +212,4 @@ class HlsTarget(Target[HlsSettings]):
         """What in the project, or in the numbers, tells why a value differs."""
         from edgeinfer.targets.hls.csim.suspects import suspicion
 
-        return suspicion(program, folder, settings, value, expected, got)
+        return suspicion(in_steps(program), folder, settings, value, expected, got)

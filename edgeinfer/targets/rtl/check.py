@@ -7,12 +7,13 @@ from __future__ import annotations
 import math
 
 from edgeinfer.base.errors import Offence
-from edgeinfer.ir.bases import Windowed
-from edgeinfer.ir.ops import Constant, Op
+from edgeinfer.ir.bases import SlidingWindow
+from edgeinfer.ir.ops import Constant, Op, Scan
 from edgeinfer.ir.program import Program
 from edgeinfer.targets.rtl.design.folding import WIDEST_INPUT_BITS
 from edgeinfer.targets.rtl.design.layers import layers_of
 from edgeinfer.targets.rtl.design.parts import budget_of, part_of
+from edgeinfer.targets.rtl.design.recurrence import reads_no_sequence, repeated_body
 from edgeinfer.targets.rtl.settings import RtlSettings
 from edgeinfer.targets.rtl.unrolled.straight import is_unrolled, size_of, wide_inputs
 
@@ -46,9 +47,23 @@ def _objection(op: Op, program: Program, *, straight: bool) -> str:
             f"has {math.prod(shape):,} elements a frame; designs are made for up to "
             f"{MOST_ELEMENTS:,} in a value"
         )
-    if isinstance(op, Windowed) and len(op.strides) > MOST_AXES and not straight:
+    if isinstance(op, SlidingWindow) and len(op.strides) > MOST_AXES and not straight:
         axes = len(op.strides)
         return f"a window over {axes} axes has no block; over {MOST_AXES} there is one"
+    if isinstance(op, Scan):
+        return _objection_to_body(op, program, straight=straight)
+    return ""
+
+
+def _objection_to_body(op: Scan, program: Program, *, straight: bool) -> str:
+    if straight:
+        return "a recurrence goes through one body step by step; fold the network instead (unroll)"
+    if reads_no_sequence(op, program):
+        return "reads nothing of a sequence, so that nothing says when a step begins"
+    body = repeated_body(op, program)
+    for inner in body.ops:
+        if reason := _objection(inner, body, straight=False):
+            return f"in its body, %{inner.name} ({type(inner).__name__}): {reason}"
     return ""
 
 

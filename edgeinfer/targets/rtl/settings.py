@@ -12,6 +12,7 @@ from typing import Any, Literal, Self
 from edgeinfer.base.devices import Device
 from edgeinfer.base.errors import UsageError
 from edgeinfer.targets.options import COMPILE, Settings, option
+from edgeinfer.targets.rtl.board.boards import board
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,6 +73,14 @@ class RtlSettings(Settings):
     unroll: Literal["auto", "full", "never"] = option(
         "auto", "a small network fully in parallel, a frame a cycle; auto: if the goal needs it"
     )
+    interface: Literal["stream", "bare"] = option(
+        "stream",
+        "bare: an unrolled network without queues, valid in and done out, nothing waits; stream by "
+        "default",
+    )
+    stages: int | None = option(
+        None, "an unrolled network in so many stages or fewer; by default two adders are one stage"
+    )
     unroll_levels: int = 2  # of adders between two registers of an unrolled network
     unroll_most: int = 25_000  # signed digits and elements that are unrolled, about 5 LUTs each
     board: str | None = option(
@@ -108,8 +117,25 @@ class RtlSettings(Settings):
             raise UsageError(f"unroll is auto, full or never, not {self.unroll!r}.")
         if self.unroll_levels < 1 or self.unroll_most < 1:
             raise UsageError("An unrolled network needs a level of logic, and something to unroll.")
+        if self.stages is not None and self.stages < 1:
+            raise UsageError(f"A network in {self.stages} stages cannot be made.")
+        if self.unroll != "full" and (self.interface == "bare" or self.stages is not None):
+            raise UsageError(
+                "A bare interface and stages are those of an unrolled network.",
+                hint="Add --unroll full.",
+            )
+        if self.board is not None and self.interface == "bare":
+            raise UsageError(
+                "A board's shell talks to streams, which a bare interface has not.",
+                hint="Leave out --interface or --board.",
+            )
         if self.route_tries < 1:
             raise UsageError(f"Nothing can be placed in {self.route_tries} tries.")
+        if self.board is not None and self.part != (carried := board(self.board).part):
+            raise UsageError(
+                f"The board {self.board} carries {carried}, but the design is for {self.part}.",
+                hint=f"Give --device {carried}, or leave --board out.",
+            )
         if not 0.0 <= self.gaps <= 0.9:
             raise UsageError(f"Gaps in {self.gaps:g} of all cycles leave too little to simulate.")
         for name, count in self.lanes:

@@ -27,15 +27,15 @@ from edgeinfer.ir.program import Program
 from edgeinfer.targets.rtl import check
 from edgeinfer.targets.rtl.board.shell_files import shell_files
 from edgeinfer.targets.rtl.choose import design_netlist
-from edgeinfer.targets.rtl.design.cycles import count_cycles
+from edgeinfer.targets.rtl.design.cycles import count_cycles, interface_cycles
 from edgeinfer.targets.rtl.design.metrics import cycle_metrics, weight_metrics
 from edgeinfer.targets.rtl.design.netlist import Netlist
 from edgeinfer.targets.rtl.design.parts import part_of
 from edgeinfer.targets.rtl.design.prepare import prepare_program
-from edgeinfer.targets.rtl.emit.emit import HDL, files_of, module_of, top_file
+from edgeinfer.targets.rtl.emit.emit import HDL, files_of, top_file
 from edgeinfer.targets.rtl.emit.manifest import manifest
 from edgeinfer.targets.rtl.emit.testbench import testbench
-from edgeinfer.targets.rtl.estimate.estimate import resource_metrics
+from edgeinfer.targets.rtl.estimate.estimate import core_of, resource_metrics
 from edgeinfer.targets.rtl.settings import RtlSettings
 from edgeinfer.targets.rtl.tools import programs
 from edgeinfer.targets.rtl.tools.families import KINDS
@@ -78,6 +78,7 @@ class RtlTarget(Target[RtlSettings]):
 
     title = "RTL"
     about = "a design in Verilog"
+    extras = (programs.OPEN_TOOLS,)
     stage = "rtl"
     stage_title = "RTL simulation"
     figures = FIGURES
@@ -107,9 +108,10 @@ class RtlTarget(Target[RtlSettings]):
         folded = self._checked(program, settings)
         folding, netlist = design_netlist(folded, settings)
         cycles = count_cycles(netlist)
-        told = manifest(program, folding, netlist, cycles, settings.clock_mhz)
+        shown = interface_cycles(netlist, cycles)
+        told = manifest(program, folding, netlist, shown, settings.clock_mhz)
         also = testbench(folded, netlist, cycles)
-        also |= vivado_files(module_of(netlist), part_of(settings), settings)
+        also |= vivado_files(told["top"], part_of(settings), settings)
         if settings.board is not None:
             also |= shell_files(folded, netlist, settings.board)
         return files_of(netlist, told, also)
@@ -178,11 +180,11 @@ class RtlTarget(Target[RtlSettings]):
         resources as Yosys will find them, with their bands."""
         folded = self._checked(program, settings)
         folding, netlist = design_netlist(folded, settings)
-        cycles = count_cycles(netlist)
+        cycles = interface_cycles(netlist, count_cycles(netlist))
         return (
             *cycle_metrics(folded, netlist, cycles, settings.clock_mhz),
             *weight_metrics(folded, folding),
-            *resource_metrics(netlist, part_of(settings)),
+            *resource_metrics(core_of(netlist), part_of(settings)),
         )
 
     def place_of(self, settings: RtlSettings) -> Place:

@@ -13,6 +13,7 @@ from edgeinfer.base.metrics import Metric, Origin
 from edgeinfer.base.plan import BuildPlan
 from edgeinfer.ir import store
 from edgeinfer.ir.interpret import interpret, results
+from edgeinfer.ir.ops import macs_of
 from edgeinfer.ir.program import Program
 from edgeinfer.targets.options import Settings, option
 from edgeinfer.targets.registry import TargetEntry
@@ -61,7 +62,7 @@ class ToyTarget(Target[ToySettings]):
         return {**results(emitted, values), **{tap: values[tap] for tap in taps}}
 
     def estimate(self, program: Program, settings: ToySettings) -> tuple[Metric, ...]:
-        beats = float(sum(max(op.macs(program.shapes[op.name]), 1) for op in program.ops))
+        beats = float(sum(max(macs_of(op, program.shapes), 1) for op in program.ops))
         latency_us = beats * settings.beat_ns / 1000
         return (
             Metric("beats", beats, "", Origin.ESTIMATED, beats, beats, target="toy"),

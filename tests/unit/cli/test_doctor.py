@@ -4,17 +4,20 @@
 
 from __future__ import annotations
 
+import tomllib
 from importlib import metadata
 from pathlib import Path
 
 import pytest
+from packaging.requirements import Requirement
 
+from edgeinfer.base.extras import EXTRAS
 from edgeinfer.base.health import Check, Severity, check_tool
 from edgeinfer.base.tools import Tool
 from edgeinfer.cli import doctor
 from edgeinfer.targets.edgetpu.chip.device import EdgeTpuDevice, ProbeResult
 from edgeinfer.targets.edgetpu.describe import device_check
-from tests.support.places import FAKE_TOOLS
+from tests.support.places import FAKE_TOOLS, ROOT
 
 
 def test_a_python_without_wheels_is_a_problem() -> None:
@@ -24,16 +27,49 @@ def test_a_python_without_wheels_is_a_problem() -> None:
         assert check.state is Severity.PROBLEM and "PYTHON=" in check.mend
 
 
-def test_every_core_library_is_pinned() -> None:
-    assert set(doctor.CORE) <= set(doctor.read_pinned_versions())
+def declared() -> list[str]:
+    """What this tree declares, as the package's own metadata would say it."""
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
+    extras = project["optional-dependencies"]
+    bound = [f'{line}; extra == "{name}"' for name, lines in extras.items() for line in lines]
+    return [*project["dependencies"], *bound]
 
 
-def test_another_version_is_a_problem_with_the_command_that_mends_it() -> None:
+def test_every_library_is_pinned() -> None:
+    pinned = {name.lower() for name in doctor.read_pinned_versions()}
+    for extra in ("", *(extra.name for extra in doctor.known_extras())):
+        wanted = doctor.wanted_libraries(extra, declared())
+        assert wanted and {requirement.name for requirement, _ in wanted} <= pinned
+    core = {requirement.name for requirement, _ in doctor.wanted_libraries("", declared())}
+    assert "numpy" in core and not core & {"tensorflow", "keras", "qkeras-v3", "pyserial"}
+
+
+def test_a_version_in_the_declared_range_is_well_and_any_other_names_what_mends_it() -> None:
     found = metadata.version("numpy")
-    assert doctor.package("numpy", found) == Check("numpy", Severity.OK, found)
-    check = doctor.package("numpy", "1.0.0")
-    assert check.state is Severity.PROBLEM and check.mend == "pip install numpy==1.0.0"
-    assert doctor.package("no-such-library", "1.0").found == "is not installed"
+    fine = Requirement("numpy>=2")
+    assert doctor.library((fine, found)) == Check("numpy", Severity.OK, found)
+    newer = doctor.library((fine, "2.0.0"))
+    assert newer == Check("numpy", Severity.OK, f"{found} (tested with 2.0.0)")
+    old = doctor.library((Requirement("numpy<2"), "1.26.0"))
+    assert old.state is Severity.PROBLEM and old.mend == "pip install 'numpy<2'"
+    gone = doctor.library((Requirement("no-such-library>=1"), ""))
+    assert gone.found == "is not installed" and gone.mend == "pip install 'no-such-library>=1'"
+
+
+def test_a_missing_extra_says_what_it_is_for(monkeypatch: pytest.MonkeyPatch) -> None:
+    lines = ["numpy>=2", "no-such-library>=1; extra == 'board'"]
+    monkeypatch.setattr(metadata, "requires", lambda _: lines)
+    (check,) = doctor.check_extra(EXTRAS["board"])
+    assert check.state is Severity.OPTIONAL and "for a board on a serial line" in check.found
+    assert check.mend == "pip install 'edgeinfer[board]'"
+
+
+def test_the_extra_fast_is_offered_where_the_processor_can_use_it() -> None:
+    offered = doctor.fast_events("llvmlite is not installed")
+    assert offered.state is Severity.OPTIONAL and offered.mend == "pip install 'edgeinfer[fast]'"
+    useless = doctor.fast_events("this processor lacks avx512vnni")
+    assert useless.mend == "" and "changes nothing" in useless.found
+    assert doctor.fast_events("").state is Severity.OK
 
 
 @pytest.mark.parametrize(

@@ -5,10 +5,12 @@
 from __future__ import annotations
 
 import json
+from pathlib import Path
 
 import pytest
 
 from edgeinfer.cli.app import main
+from tests.support.small_models import archive, weights
 
 
 def answered(capsys: pytest.CaptureFixture[str], *tokens: str) -> dict:
@@ -61,6 +63,16 @@ def test_what_cannot_be_is_a_usage_error(
 ) -> None:
     assert main(["estimate", "jet-tagger", *tokens]) == 2
     assert said in capsys.readouterr().err
+
+
+def test_inputs_that_were_drawn_here_say_nothing_about_channels(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    dead = weights()
+    dead["hidden/0"][:, 1] = dead["hidden/1"][1] = 0.0  # a unit that is always zero
+    (tmp_path / "net.keras").write_bytes(archive(held=dead))
+    told = answered(capsys, "estimate", str(tmp_path / "net.keras"), "--bits", "8")
+    assert not [each for each in told["findings"] if "zero throughout" in each]
 
 
 def test_devices_are_listed(capsys: pytest.CaptureFixture[str]) -> None:

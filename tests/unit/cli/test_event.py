@@ -116,6 +116,40 @@ def test_planes_of_an_array(run: Path, tmp_path: Path, capsys) -> None:
     assert [plane["hits"] for plane in document["planes"]] == [(p >= 4).sum() for p in planes]
 
 
+def test_a_picture_and_wires_at_two_places(run: Path, tmp_path: Path, capsys) -> None:
+    given = np.where(np.random.default_rng(1).random((2, 30, 40)) < 0.05, 9.0, 0.0)
+    np.save(tmp_path / "channels.npy", given.astype(np.float32))
+    np.save(tmp_path / "map.npy", [*range(30), 3, 4])
+    data = ["--data", str(tmp_path / "channels.npy"), "--wires", str(tmp_path / "map.npy")]
+    files = ["-o", str(tmp_path / "t.npz"), "--picture", str(tmp_path / "event.html")]
+    document = shown(capsys, "event", str(run), *data, *files, "--classes", "hit,noise")
+    assert [plane["hits"] for plane in document["planes"]] == [(p > 0).sum() for p in given]
+    assert document["way"] == "footprint" and document["products"] and not document["reason"]
+    assert document["members"] == {"out_softmax": "out_softmax"}
+    tags = np.load(tmp_path / "t.npz")
+    pairs = zip(tags["plane"], tags["channel"], tags["pixel"], strict=True)
+    assert sorted(map(tuple, pairs)) == sorted(map(tuple, np.argwhere(given > 0)))
+    page = (tmp_path / "event.html").read_text()
+    assert page.count("<figure") == 2 and ">hit " in page
+    assert document["pictures"] == [str(tmp_path / "event.html")]
+
+
+def test_planes_are_refused_before_anything_is_built(run: Path, tmp_path: Path, capsys) -> None:
+    def refuse(*arguments: str) -> str:
+        assert main(["event", str(run), *arguments]) == 2
+        error = capsys.readouterr().err
+        assert "build:" not in error and "Traceback" not in error
+        return error
+
+    assert "480,000 pixels of simulated 0" in refuse("--threshold-adc", "-100")
+    assert "no kind of picture" in refuse("--picture", "event.pdf")
+    assert "is for --picture" in refuse("--classes", "a,b")
+    assert "names 3 classes" in refuse("--classes", "a,b,c", "--picture", "e.svg")
+    assert "--wires needs --data" in refuse("--wires", "map.npy")
+    assert "for simulated planes" in refuse("--wrapped-wires", "3", "--data", "d.npy")
+    assert "241 wires cannot return" in refuse("--wrapped-wires", "241")
+
+
 def test_what_holds_no_planes_is_refused(run: Path, tmp_path: Path, capsys) -> None:
     np.save(tmp_path / "rows.npy", np.zeros((3, 4)))
     assert main(["event", str(run), "--data", str(tmp_path / "rows.npy")]) == 2

@@ -31,6 +31,7 @@ from tests.support.exported import by_qonnx, by_runtime, ports
 from tests.support.random_programs import random_inputs, random_program
 
 ZOO = [name for name, entry in ENTRIES.items() if entry.reference is not None]
+TABLES = {"jet-transformer", "track-graph"}  # their softmax and look-ups have no nodes in QONNX
 X = Fixed(True, 6, 3)
 
 
@@ -138,9 +139,12 @@ def reference_model(name: str, bits: int) -> Program:
 def test_reference_models(name: str, bits: int, tmp_path: Path) -> None:
     program = reference_model(name, bits)
     raw = random_inputs(program, bits, 2)
-    written = {kind: contents(program, kind) for kind in OnnxFormat}
+    kinds = [kind for kind in OnnxFormat if name not in TABLES or kind is not OnnxFormat.QONNX]
+    written = {kind: contents(program, kind) for kind in kinds}
     for kind in (OnnxFormat.INTEGER, OnnxFormat.QDQ):
         same(by_runtime(written[kind].content, raw), program, raw)
+    if name in TABLES:
+        return
     assert not written[OnnxFormat.QONNX].findings
     assert read_back(written[OnnxFormat.QONNX].content, tmp_path).digest == program.digest
     same(by_qonnx(written[OnnxFormat.QONNX].content, raw), program, raw)

@@ -59,6 +59,7 @@ KNOWN = [
     (Function.COS, 0.5, math.cos(0.5)),
     (Function.ASIN, 0.5, math.asin(0.5)),
     (Function.ACOS, 0.5, math.acos(0.5)),
+    (Function.TAN, 1.0, math.tan(1.0)),
     (Function.ATAN, -2.0, math.atan(-2.0)),
     (Function.SINH, 0.5, math.sinh(0.5)),
     (Function.COSH, 0.5, math.cosh(0.5)),

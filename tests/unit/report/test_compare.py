@@ -11,7 +11,7 @@ import math
 from collections.abc import Sequence
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from edgeinfer.base.metrics import LOGIC_SYNTHESIS, Metric, Origin, Scores
@@ -159,7 +159,7 @@ def points(pairs: Sequence[tuple[float, float]], higher: bool = True) -> list[Sc
     found = []
     for cost, score in pairs:
         entry = ComparedEntry(ComparedRun("r", GOOD), "hls", 0,
-                      ScoreOf("auc", score, "csim", higher), None, None,
+                      ScoreOf("auc", score, "csim", higher, 100, score, score), None, None,
                       None, {}, None)  # fmt: skip
         found.append(ScatterPoint(entry, Metric("lut", cost, "", Origin.ROUTED), score))
     return found
@@ -168,6 +168,7 @@ def points(pairs: Sequence[tuple[float, float]], higher: bool = True) -> list[Sc
 SOME = st.lists(st.tuples(st.integers(0, 9), st.integers(0, 9)), min_size=1, max_size=20)
 
 
+@settings(deadline=None)
 @given(SOME, st.booleans())
 def test_the_front_is_what_nothing_beats(pairs: list[tuple[int, int]], higher: bool) -> None:
     sign = 1 if higher else -1
@@ -176,10 +177,59 @@ def test_the_front_is_what_nothing_beats(pairs: list[tuple[int, int]], higher: b
         beaten = any(
             c <= cost and sign * s >= worth and (c < cost or sign * s > worth) for c, s in pairs
         )
-        if point.best:
-            assert not beaten
-        elif not beaten:  # one of equals speaks for them
-            assert sum((c, s) == (cost, point.score) for c, s in pairs) > 1
+        assert point.best is not beaten
+
+
+def uncertain(value: float, half: float, digest: str) -> Result:
+    """A run with an AUC and its interval."""
+    scores = Scores(2000, value, intervals={"auc": (value - half, value + half)})
+    program = GOOD.program.model_copy(update={"digest": digest * 32})
+    accuracy = {"float": Scores(2000, 0.97), "quantized": scores}
+    return changed(accuracy=accuracy, program=program, agreement=(), targets={}, metrics=())
+
+
+@settings(deadline=None)
+@given(st.floats(0.5, 0.95), st.floats(0.5, 0.95), st.floats(0.0, 0.05), st.floats(0.0, 0.05))
+def test_overlapping_intervals_never_name_a_winner(
+    first: float, second: float, half: float, other_half: float
+) -> None:
+    found = put(("a", uncertain(first, half, "ab")), ("b", uncertain(second, other_half, "cd")))
+    overlap = first - half <= second + other_half and second - other_half <= first + half
+    said = page.headline(found)
+    assert ("The best AUC" in said) is not overlap
+    assert ("A tie in AUC" in said) is overlap
+    if not overlap:
+        assert said.endswith(f" has {'a' if first > second else 'b'}.")
+
+
+@settings(deadline=None)
+@given(st.floats(1, 100), st.floats(1, 100), st.floats(1.0, 2.0), st.floats(1.0, 2.0))
+def test_overlapping_bands_of_latency_never_name_the_fastest(
+    first: float, second: float, spread: float, other_spread: float
+) -> None:
+    def timed(value: float, by: float) -> Result:
+        band = (value / by, value * by)
+        latency = Metric("latency_us", value, "us", Origin.ESTIMATED, *band, target="hls")
+        return changed(metrics=(latency,))
+
+    said = page.headline(put(("a", timed(first, spread)), ("b", timed(second, other_spread))))
+    overlap = first / spread <= second * other_spread and second / other_spread <= first * spread
+    assert ("the fastest" in said) is not overlap
+
+
+def test_scores_without_intervals_name_no_best() -> None:
+    high = {"float": Scores(2000, 0.97), "quantized": Scores(2000, 0.96)}
+    low = {"float": Scores(2000, 0.97), "quantized": Scores(2000, 0.5)}
+    other = GOOD.program.model_copy(update={"digest": "cd" * 32})
+    better = changed(accuracy=high, program=other, metrics=())
+    said = page.headline(put(("a", better), ("b", changed(accuracy=low, metrics=()))))
+    assert said.startswith("No best AUC can be named")
+
+
+def test_stages_judged_on_other_numbers_of_samples_are_named() -> None:
+    accuracy = {"quantized": Scores(2000, 0.96), "csim": Scores(1111, 0.95)}
+    notes = " ".join(put(("a", changed(accuracy=accuracy)), ("b", GOOD)).notes)
+    assert "quantized 2,000, C simulation 1,111" in notes
 
 
 def test_pictures_have_fronts_and_the_budget_of_the_device() -> None:

@@ -15,12 +15,15 @@ NAMES = (
     "track-pid",
     "roi-finder",
     "jet-tagger",
+    "jet-transformer",
+    "track-graph",
+    "anomaly-trigger",
     "calo-classifier",
     "energy-regression",
 )
 
 
-def test_the_zoo_has_its_seven_models():
+def test_the_zoo_has_its_ten_models():
     assert tuple(ENTRIES) == NAMES
 
 

@@ -22,9 +22,9 @@ from edgeinfer.base.errors import (
     Offence,
     ProgramError,
     ToolFailedError,
-    ToolMissingError,
     UnsupportedModelError,
 )
+from edgeinfer.base.extras import require_extra
 from edgeinfer.base.tflite import model as tflite
 from edgeinfer.base.tflite.flat import U32, Flat, FlatError
 from edgeinfer.base.tflite.model import (
@@ -38,6 +38,7 @@ from edgeinfer.ir import ops
 from edgeinfer.ir.bases import Accumulates
 from edgeinfer.ir.host import host_functions
 from edgeinfer.ir.program import HostFunction, Program
+from edgeinfer.ir.unroll import count_unrolled, recurrences_of, unroll_recurrences
 from edgeinfer.targets.edgetpu.int8.linear import FLOORS, rounds_bias
 from edgeinfer.targets.edgetpu.int8.narrowing import narrow_program
 from edgeinfer.targets.edgetpu.int8.network import draw_network
@@ -69,6 +70,7 @@ def reorder_ports(
     return bytes(changed)
 
 
+MOST_STEPS = 2000  # operators that steps of recurrences may become
 HINT = "Give 8-bit formats: edgeinfer quantize MODEL --bits 8."
 
 
@@ -86,10 +88,25 @@ class ConvertedFile:
 
 def check(program: Program) -> tuple[Offence, ...]:
     """Every op of a Program that int8 operators have no equal for."""
+    if too_long := _too_long(program):
+        return too_long
     try:
-        return plan_storage(narrow_program(program, sampled=False).program).offences
+        steps = unroll_recurrences(program)
+        return plan_storage(narrow_program(steps, sampled=False).program).offences
     except ProgramError as error:  # what is exact in the Program is not on int8 levels
         return (Offence(program.name, "Program", error.message),)
+
+
+def _too_long(program: Program) -> tuple[Offence, ...]:
+    """Recurrences have no operator of their own: their steps follow each other in the file."""
+    count = count_unrolled(program)
+    if not recurrences_of(program) or count <= MOST_STEPS:
+        return ()
+    reason = (
+        f"an int8 file has no loops, so a recurrence becomes as many operators as it has steps; "
+        f"these would be {count:,}, and at most {MOST_STEPS:,} are written. Shorten the sequence"
+    )
+    return tuple(Offence(name, "Scan", reason) for name in recurrences_of(program))
 
 
 def convert_program(
@@ -97,7 +114,9 @@ def convert_program(
 ) -> ConvertedFile:
     """A Program whose formats have 8 bits or fewer, every weight and level its own. Outputs that
     are sums leave on levels that the samples show; the result's `program` says so."""
-    small = narrow_program(program, raw)
+    if too_long := _too_long(program):
+        raise UnsupportedModelError(source or program.name, too_long)
+    small = narrow_program(unroll_recurrences(program), raw)
     storage = plan_storage(small.program)
     if storage.offences:
         raise UnsupportedModelError(source or program.name, storage.offences, hint=HINT)
@@ -160,13 +179,10 @@ def _convert_drawing(
 ) -> bytes:
     """The converter's file for a drawing."""
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
-    try:
-        import tensorflow as tf
-    except ImportError:
-        raise ToolMissingError(
-            "TensorFlow, whose converter calibrates float networks, is not installed.",
-            hint="pip install tensorflow, or give 8-bit formats, which need no converter.",
-        ) from None
+    require_extra(
+        "train", "An int8 file of a network without formats of 8 bits or fewer (see --bits)"
+    )
+    import tensorflow as tf
 
     enter, leave = keys_of(list(shapes)), keys_of(outputs)
 

@@ -65,6 +65,12 @@ def _draw_node(
             x = values[node.x].plain()
             slope = tf.constant(node.slope, tf.float32)
             return DrawnTensor(tf.nn.relu(x) - slope * tf.nn.relu(-x), shape)
+        case g.SoftmaxNode(mask=str()):
+            raise UnsupportedModelError(
+                graph.name,
+                [Offence(node.name, "Softmax", "int8 operators know no masks")],
+                hint="Use the HLS or the RTL target, or a network without a mask.",
+            )
         case g.SoftmaxNode():
             axis = node.axis if node.axis < 0 else node.axis + 1
             return DrawnTensor(tf.nn.softmax(plain(node.x), axis=axis), shape)
@@ -91,8 +97,39 @@ def _draw_node(
         case g.ConcatNode():
             axis = node.axis if node.axis < 0 else node.axis + 1
             return DrawnTensor(tf.concat([plain(x) for x in node.xs], axis=axis), shape)
+        case g.ScanNode():
+            return DrawnTensor(_draw_scan(node, [plain(x) for x in g.inputs_of(node)]), shape)
+        case g.IndexingNode():
+            raise UnsupportedModelError(
+                graph.name,
+                [
+                    Offence(
+                        node.name,
+                        type(node).__name__.removesuffix("Node"),
+                        "the int8 file takes elements from fixed places only",
+                    )
+                ],
+                hint="Use the HLS or the RTL target, or look up and choose on the host.",
+            )
         case _:
             assert_never(node)
+
+
+def _draw_scan(node: g.ScanNode, given: list[Any]) -> Any:
+    """A recurrence, its steps one after the other: an int8 file has no loops."""
+    import tensorflow as tf
+
+    names = [one.name for one in node.body.inputs]
+    xs, states = given[: len(node.xs)], given[len(node.xs) :]
+    yielded: list[Any] = []
+    for step in range(int(xs[0].shape[1])):
+        read = dict(zip(names, [*(x[:, step] for x in xs), *states], strict=True))
+        values: dict[str, DrawnTensor] = {}
+        for each in node.body.nodes:
+            values[each.name] = _draw_node(node.body, each, values, read)
+        y, *states = [values[name].plain() for name in node.body.outputs]
+        yielded.append(y)
+    return tf.stack(yielded, axis=1) if node.stacked else yielded[-1]
 
 
 def _bias(node: g.ConvNode | g.DenseNode) -> g.Floats:

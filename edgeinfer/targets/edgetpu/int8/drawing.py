@@ -14,7 +14,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from edgeinfer.graph.nodes import Pads, Shape, same_pads
+from edgeinfer.graph.nodes import Pads, Shape
+from edgeinfer.graph.windows import same_pads
 
 Reals = NDArray[np.floating[Any]]
 

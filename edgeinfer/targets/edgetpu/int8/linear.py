@@ -11,7 +11,8 @@ import numpy as np
 
 from edgeinfer.base.tflite.model import TfliteTensor
 from edgeinfer.base.tflite.options import Options
-from edgeinfer.graph.nodes import Pads, Shape, same_pads
+from edgeinfer.graph.nodes import Pads, Shape
+from edgeinfer.graph.windows import same_pads
 from edgeinfer.ir import ops
 from edgeinfer.ir.bases import Accumulates
 from edgeinfer.targets.edgetpu.int8.grid import MOST_WEIGHT, ChannelWeights, Window, by_channel

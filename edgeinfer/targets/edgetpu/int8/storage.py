@@ -16,7 +16,8 @@ from numpy.typing import NDArray
 
 from edgeinfer.base.errors import Offence
 from edgeinfer.graph.functions import evaluate
-from edgeinfer.graph.nodes import Function, Shape, same_pads
+from edgeinfer.graph.nodes import Function, Shape
+from edgeinfer.graph.windows import same_pads
 from edgeinfer.ir import ops
 from edgeinfer.ir.bases import Accumulates
 from edgeinfer.ir.bounds import bounds_of
@@ -235,6 +236,8 @@ class _Walk:
                     self.refuse(op, f"padding with {op.value}")
             case ops.Reshape() | ops.Transpose() | ops.Upsample() | ops.Slice():
                 pass
+            case ops.Scan():
+                raise AssertionError(op)  # `convert` has unrolled it
             case ops.Moves():
                 self.refuse(op, "a move that no int8 operator makes")
             case ops.Input() | ops.Constant() | ops.Clip() | ops.Pair() | ops.Concat():

@@ -24,6 +24,7 @@ from edgeinfer.ir.ops import (
     Requant,
     Reshape,
     Scale,
+    Scan,
     Slice,
     Softmax,
     Table,
@@ -175,7 +176,7 @@ class _Build:
             case Concat():
                 x = max((values[x] for x in op.xs), key=lambda value: value.positions)
                 return move_stage(a, op.name, "concat", x, out, reads, stores_all=False)
-            case Input() | Constant() | Reshape():
+            case Input() | Constant() | Reshape() | Scan():
                 raise AssertionError(op)  # no stage, see `_visit`
             case Moves():
                 kind, ordered = type(op).__name__.lower(), isinstance(op, Pad | Upsample | Slice)

@@ -10,9 +10,9 @@ from pathlib import Path
 
 import numpy as np
 
+from edgeinfer.targets.rtl.board.boards import board
 from edgeinfer.targets.rtl.board.messages import read_protocol
 from edgeinfer.targets.rtl.board.serial import open_board, run
-from edgeinfer.targets.rtl.board.shell_files import board
 from edgeinfer.targets.rtl.board.simulate import SentBytes, exchange_bytes
 from quantization.fixed import Ints
 

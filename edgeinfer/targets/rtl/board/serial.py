@@ -11,7 +11,8 @@ from typing import Protocol as Interface
 
 import numpy as np
 
-from edgeinfer.base.errors import InputError, ToolFailedError, ToolMissingError
+from edgeinfer.base.errors import InputError, ToolFailedError
+from edgeinfer.base.extras import require_extra
 from edgeinfer.targets.rtl.board.messages import AnswerError, Protocol, read_protocol
 from quantization.fixed import Ints
 
@@ -68,12 +69,9 @@ def _one(
 def open_board(folder: Path, port: str) -> Iterator[tuple[Protocol, SerialLine]]:
     """The board at a serial port (/dev/ttyUSB0, COM3) with the design of a target's folder."""
     protocol = read_protocol(folder)
-    try:
-        import serial
-    except ImportError:
-        raise ToolMissingError(
-            "A serial port needs pyserial.", hint="pip install 'edgeinfer[board]'"
-        ) from None
+    require_extra("board", "A serial port")
+    import serial
+
     try:
         line = serial.Serial(port, protocol.baud, timeout=PATIENCE_SECONDS)
     except serial.SerialException as error:

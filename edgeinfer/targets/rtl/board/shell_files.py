@@ -4,13 +4,11 @@
 
 from __future__ import annotations
 
-import tomllib
-from dataclasses import dataclass
-
 from edgeinfer.base import assets
-from edgeinfer.base.errors import UsageError, did_you_mean
+from edgeinfer.base.errors import UsageError
 from edgeinfer.base.names import QuotedText, remark
 from edgeinfer.ir.program import Program
+from edgeinfer.targets.rtl.board.boards import Board, board
 from edgeinfer.targets.rtl.board.messages import DESCRIPTION, Channel, Protocol
 from edgeinfer.targets.rtl.design.netlist import Netlist
 from edgeinfer.targets.rtl.emit.emit import LIBRARY, context, render_template
@@ -22,46 +20,6 @@ MAKE_TEMPLATE = "boards/board.mk.j2"
 QUIET_SECONDS = 0.25  # after which half a message is forgotten
 MOST_BYTES = 0xFFFF  # of a payload
 WRITTEN = ("name", "size", "package", "speed", "loader")  # into the Makefile
-
-
-@dataclass(frozen=True, slots=True)
-class Board:
-    """A board that a design can be put onto."""
-
-    name: str
-    title: str
-    part: str
-    clock_hz: int
-    baud: int
-    size: str
-    package: str
-    speed: str
-    loader: str
-
-    @property
-    def divider(self) -> int:
-        """Cycles of a bit."""
-        return self.clock_hz // self.baud
-
-    @property
-    def clock_mhz(self) -> float:
-        """Of the shell and the design."""
-        return self.clock_hz / 1e6
-
-
-def boards() -> tuple[str, ...]:
-    """All there are."""
-    return tuple(sorted(path.stem for path in assets.path(f"{LIBRARY}/boards").glob("*.toml")))
-
-
-def board(name: str) -> Board:
-    """A board by its name."""
-    if name not in boards():
-        raise UsageError(
-            f"There is no shell for the board {name!r}.",
-            hint=did_you_mean(name, boards()) or f"Known are {', '.join(boards())}.",
-        )
-    return Board(name, **tomllib.loads(assets.text(f"{LIBRARY}/boards/{name}.toml")))
 
 
 def protocol_of(program: Program, netlist: Netlist, on: Board) -> Protocol:

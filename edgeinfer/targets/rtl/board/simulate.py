@@ -11,7 +11,8 @@ from pathlib import Path
 from edgeinfer.base import assets, tools
 from edgeinfer.base.errors import DisagreementError, ToolFailedError
 from edgeinfer.base.scratch import scratch_folder
-from edgeinfer.targets.rtl.board.shell_files import FOLDER, TOP, Board
+from edgeinfer.targets.rtl.board.boards import Board
+from edgeinfer.targets.rtl.board.shell_files import FOLDER, TOP
 from edgeinfer.targets.rtl.emit.emit import HDL, LIBRARY
 from edgeinfer.targets.rtl.tools.cache import cache_folder
 from edgeinfer.targets.rtl.tools.simulate import PROGRAM, RUN_SECONDS

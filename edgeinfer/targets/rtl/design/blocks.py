@@ -31,7 +31,7 @@ from edgeinfer.targets.rtl.design.sliding import Sliding, window_steps
 from quantization.fixed import Fixed, Ints, Overflow, Rounding, fixed_of_range
 
 WIDEN_LATENCY = FORK_LATENCY = POOL_LATENCY = CONCAT_LATENCY = CLIP_LATENCY = 1
-INGRESS_LATENCY = EGRESS_LATENCY = 1
+INGRESS_LATENCY = EGRESS_LATENCY = KEEP_LATENCY = 1
 NARROW_LATENCY = 2
 REQUANT_LATENCY = PAIR_LATENCY = CONSTANT_LATENCY = 3
 WINDOW_LATENCY = TABLE_LATENCY = GATHER_LATENCY = 4
@@ -358,6 +358,21 @@ def concat(a: Stream, b: Stream, y: Stream, op: str, beats_a: int, beats_b: int)
     return Block(
         "ei_concat", f"{y.name}_concat", op, parameters, (a.name, b.name), (y.name,), (actor,)
     )
+
+
+def keep(x: Stream, y: Stream, op: str, first: int) -> Block:
+    """The beats of a frame from `first` on, as many as `y` has; the others are let go of."""
+    taken = BlockStep(reads=1, frees=1)
+    before, behind = (taken,) * first, (taken,) * (x.beats - first - y.beats)
+    pattern = (*before, *[PASS] * y.beats, *behind)
+    actor = Actor((x.name,), (y.name,), pattern, 1, KEEP_LATENCY)
+    parameters: dict[str, Parameter] = {
+        "WIDTH": x.width,
+        "BEATS": x.beats,
+        "FIRST": first,
+        "KEPT": y.beats,
+    }
+    return Block("ei_keep", f"{y.name}_keep", op, parameters, (x.name,), (y.name,), (actor,))
 
 
 def gather(x: Stream, y: Stream, op: str, order: Ints, fill: int) -> Block:

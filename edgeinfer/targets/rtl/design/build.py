@@ -6,7 +6,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import assert_never
 
 import numpy as np
@@ -28,6 +28,7 @@ from edgeinfer.ir.ops import (
     Requant,
     Reshape,
     Scale,
+    Scan,
     Shape,
     Softmax,
     Table,
@@ -39,6 +40,12 @@ from edgeinfer.targets.rtl.design import blocks
 from edgeinfer.targets.rtl.design.folding import Folding
 from edgeinfer.targets.rtl.design.layers import matrix_of, pointwise
 from edgeinfer.targets.rtl.design.netlist import Block, Netlist, NetlistPort, Stream
+from edgeinfer.targets.rtl.design.recurrence import (
+    count_readers,
+    lanes_of_state,
+    repeated_body,
+    steps_of,
+)
 from edgeinfer.targets.rtl.design.sliding import Sliding
 from quantization.fixed import Fixed, Ints, Overflow, Rounding
 
@@ -47,23 +54,11 @@ Connect = Callable[[Stream, Stream], Block]
 
 def build_netlist(program: Program, folding: Folding) -> Netlist:
     """The design of a Program that `check` has found nothing against; queues are still short."""
-    build = Build(program, folding, uses_of(program))
+    build = Build(program, folding, count_readers(program))
     for op in program.ops:
         if build.uses[op.name] and not isinstance(op, Constant):
             build.add(op)
     return build.netlist(tuple(build.output(o.name, o.value) for o in program.outputs))
-
-
-def uses_of(program: Program) -> dict[str, int]:
-    """How many readers a value has, outputs among them; what leads nowhere has none."""
-    uses = dict.fromkeys(program.shapes, 0)
-    for output in program.outputs:
-        uses[output.value] += 1
-    for op in reversed(program.ops):
-        if uses[op.name]:
-            for x in inputs_of(op):
-                uses[x] += 1
-    return uses
 
 
 @dataclass(slots=True)
@@ -189,6 +184,8 @@ class Build:
                 self.deliver(op, self.move(op))
             case Softmax():
                 raise AssertionError(f"{op.name}: a softmax was not taken apart")
+            case Scan():
+                self.deliver(op, self.scan(op))
             case _:
                 assert_never(op)
 
@@ -328,6 +325,64 @@ class Build:
             self.place(blocks.concat(joined, piece, y, op.name, length // lanes, run // lanes))
             joined, length = y, length + run
         return joined
+
+    def scan(self, op: Scan) -> Stream:
+        """The body's blocks, to which a step is a frame, and a loop for each of its states."""
+        steps, body = steps_of(op, self.program), repeated_body(op, self.program)
+        inner = Build(body, self.folding, count_readers(body), names=self.names)
+        loops: dict[str, Stream] = {}
+        for number, (x, given) in enumerate(zip(inputs_of(op), body.inputs, strict=True)):
+            if not inner.uses[given.name]:
+                continue
+            size = math.prod(given.shape)
+            if number < len(op.xs):
+                whole = self.resize(self.read(x), given.type, given.name)
+                whole = self.with_lanes(whole, math.gcd(whole.lanes, size), op.name)
+                inner.deliver(given, replace(whole, beats=size // whole.lanes))
+                continue
+            lanes = lanes_of_state(given, body, self.folding.folds)
+            start = self.operand(x, given.shape, lanes, given.name)
+            if steps == 1:
+                inner.deliver(given, self.resize(start, given.type, given.name))
+                continue
+            back = self.stream(f"{given.name}_next", given.type, lanes, (steps - 1) * size)
+            state = self.stream(given.name, given.type, lanes, steps * size)
+            self.place(blocks.concat(start, back, state, op.name, start.beats, back.beats))
+            inner.deliver(given, replace(state, beats=start.beats))
+            loops[given.name] = back
+        for each in body.ops:
+            if inner.uses[each.name] and not isinstance(each, Constant | Input):
+                inner.add(each)
+        yielded, *after = body.outputs
+        y = inner.leaving(yielded.value, None, op.name)
+        ends: list[tuple[Stream, Stream]] = []
+        for output in after:
+            back = loops[output.name]
+            left = inner.leaving(output.value, back.lanes, output.name)
+            ends.append((inner.resize(left, back.type, output.name), back))
+        self.repeat(inner, steps)
+        for left, back in ends:
+            self.place(blocks.keep(replace(left, beats=steps * left.beats), back, op.name, 0))
+        whole = replace(y, beats=steps * y.beats)
+        if not op.stacked and steps > 1:
+            last = self.stream(f"{op.name}_last", y.type, y.lanes, y.beats * y.lanes)
+            self.place(blocks.keep(whole, last, op.name, whole.beats - last.beats))
+            whole = last
+        return self.resize(whole, op.type, op.name)
+
+    def leaving(self, value: str, lanes: int | None, op: str) -> Stream:
+        """A value that a step hands out, so many lanes wide, or as wide as it is."""
+        known = self.waiting.get(value)
+        wide = lanes or (known[0].lanes if known else 1)
+        return self.operand(value, self.program.shapes[value], wide, op)
+
+    def repeat(self, inner: Build, steps: int) -> None:
+        """Take over what was built for a step, which comes so many times in a frame."""
+        for name, stream in inner.streams.items():
+            self.streams[name] = replace(stream, beats=steps * stream.beats)
+        for block in inner.blocks:
+            actors = (replace(one, repeats=steps * one.repeats) for one in block.actors)
+            self.blocks.append(replace(block, actors=tuple(actors)))
 
     def move(self, op: Moves) -> Stream:
         x = self.resize(self.read(op.x), op.type, op.name)

@@ -39,6 +39,17 @@ def count_cycles(netlist: Netlist) -> DesignCycles:
     return DesignCycles(_end(netlist, alone, 0) - start + 1, interval_of(netlist), first, last)
 
 
+def interface_cycles(netlist: Netlist, cycles: DesignCycles) -> DesignCycles:
+    """The cycles of what is to be used: of a bare pipeline, without the queues around it."""
+    if netlist.bare is None:
+        return cycles
+    values = {
+        name: probe.stage for name, probe in netlist.probes.items()
+    }  # counted from the frame's own cycle
+    first, last = ({**known, **values} for known in (cycles.first_out, cycles.last_out))
+    return DesignCycles(netlist.bare.latency + 1, 1, first, last)
+
+
 def interval_of(netlist: Netlist) -> int:
     """Cycles between frames that follow one another without a gap, once that has settled."""
     frames = FEWEST_FRAMES

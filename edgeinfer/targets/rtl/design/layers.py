@@ -5,13 +5,14 @@
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 
 from edgeinfer.ir.bases import Accumulates
-from edgeinfer.ir.ops import Conv, Dense, Op
+from edgeinfer.ir.ops import Conv, Dense, Op, Scan
 from edgeinfer.ir.program import Program
+from edgeinfer.targets.rtl.design.recurrence import repeated_body, steps_of
 from edgeinfer.targets.rtl.settings import Fold
 from quantization.fixed import Fixed, Ints
 
@@ -60,9 +61,16 @@ def layer_of(op: Op, program: Program) -> MatrixLayer | None:
 
 
 def layers_of(program: Program) -> tuple[MatrixLayer, ...]:
-    """All layers of a Program, in order."""
-    found = (layer_of(op, program) for op in program.ops)
-    return tuple(layer for layer in found if layer is not None)
+    """All layers of a Program, in order; those of a recurrence's body meet vectors in each step."""
+    found: list[MatrixLayer] = []
+    for op in program.ops:
+        if isinstance(op, Scan):
+            steps = steps_of(op, program)
+            inside = layers_of(repeated_body(op, program))
+            found += (replace(layer, vectors=steps * layer.vectors) for layer in inside)
+        elif (layer := layer_of(op, program)) is not None:
+            found.append(layer)
+    return tuple(found)
 
 
 def pointwise(op: Conv) -> bool:

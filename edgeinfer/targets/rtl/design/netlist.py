@@ -127,6 +127,26 @@ class NetlistPort:
 
 
 @dataclass(frozen=True, slots=True)
+class BarePort:
+    """A port of a module without queues."""
+
+    name: str
+    bits: int
+    is_input: bool
+
+
+@dataclass(frozen=True, slots=True)
+class BareTop:
+    """A module without queues inside a block: it takes a frame in every cycle, and its result is
+    there `latency` cycles later."""
+
+    module: str
+    block: str
+    latency: int
+    ports: tuple[BarePort, ...]
+
+
+@dataclass(frozen=True, slots=True)
 class Netlist:
     """A design. `depths` are places in the queue at a stream's source; `values` says which stream
     carries which value of the Program."""
@@ -139,6 +159,7 @@ class Netlist:
     depths: Mapping[str, int]
     values: Mapping[str, str]
     probes: Mapping[str, Probe] = field(default_factory=dict)  # by the stream's name
+    bare: BareTop | None = None  # what is to be used and measured, where that is not the whole
 
     def carrier(self, name: str) -> Stream:
         """The stream of a name, or the one that a probe would be."""

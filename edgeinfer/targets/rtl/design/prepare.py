@@ -5,17 +5,20 @@
 from __future__ import annotations
 
 import math
+from dataclasses import replace
 
 import numpy as np
 
 from edgeinfer.ir.builder import ProgramBuilder, provisional
 from edgeinfer.ir.ops import (
+    Op,
     Pair,
     PairKind,
     Pool,
     PoolKind,
     Requant,
     Reshape,
+    Scan,
     Shape,
     Softmax,
     Table,
@@ -23,13 +26,14 @@ from edgeinfer.ir.ops import (
     Weights,
 )
 from edgeinfer.ir.passes import fold_constants
-from edgeinfer.ir.program import Program
+from edgeinfer.ir.program import Program, body_of
 from quantization.fixed import Fixed, Overflow, Rounding, fixed_of_range
 
 
 def prepare_program(program: Program) -> Program:
-    """The same integers under the same names, without a softmax."""
+    """The same integers under the same names, without a softmax, in bodies of recurrences too."""
     folded = fold_constants(program)
+    folded = replace(folded, ops=tuple(map(_with_prepared_body, folded.ops)))
     if not any(isinstance(op, Softmax) for op in folded.ops):
         return folded
     builder = ProgramBuilder(folded.name)
@@ -39,6 +43,10 @@ def prepare_program(program: Program) -> Program:
         else:
             builder.add(op)
     return builder.program(folded.outputs)
+
+
+def _with_prepared_body(op: Op) -> Op:
+    return replace(op, body=prepare_program(body_of(op))) if isinstance(op, Scan) else op
 
 
 def _add_softmax(builder: ProgramBuilder, op: Softmax) -> None:

@@ -25,8 +25,9 @@ def with_queues(netlist: Netlist) -> Netlist:
 def _safe(netlist: Netlist) -> dict[str, int]:
     """Depths with which no block waits for its own pipeline, and none can wait for ever.
 
-    A frame alone, with no limit after forks, shows how much a branch must hold. With that much it
-    gets through, and as no step depends on data or on time, every frame does: none can be stuck.
+    A frame alone, with no limit after forks and where a loop closes, shows how much these must
+    hold. With that much it gets through, and as no step depends on data or on time, every frame
+    does: none can be stuck. Frames do not overtake each other, in loops neither.
     """
     plain = {
         name: actor.latency + 1  # one for each beat under way, and one that is leaving
@@ -35,7 +36,10 @@ def _safe(netlist: Netlist) -> dict[str, int]:
         if name in netlist.streams
     }
     forked = [
-        name for block in netlist.blocks if block.module == "ei_fork" for name in block.outputs
+        name
+        for block in netlist.blocks
+        if block.module in ("ei_fork", "ei_keep")
+        for name in block.outputs
     ]
     free: dict[str, int | None] = {**plain, **dict.fromkeys(forked)}
     times = simulate_frames(netlist, free, frames=1)

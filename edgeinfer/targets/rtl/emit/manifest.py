@@ -36,7 +36,12 @@ def manifest(
         "version": VERSION,
         "name": program.name,
         "program": program.digest,
-        "top": module_of(netlist),
+        "top": module_of(netlist) if netlist.bare is None else netlist.bare.module,
+        "interface": "stream" if netlist.bare is None else "bare",
+        "bare_ports": [
+            [port.name, port.bits, port.is_input]
+            for port in (() if netlist.bare is None else netlist.bare.ports)
+        ],
         "clock_mhz": clock_mhz,
         "inputs": [port(p, "", "s_axis") for p in netlist.inputs],
         "outputs": [port(p, ".out", "m_axis") for p in netlist.outputs],

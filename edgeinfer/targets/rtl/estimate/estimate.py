@@ -8,7 +8,7 @@ Bands come from designs that the constants were not fitted to: nine in ten lay w
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from edgeinfer.base.devices import Device
 from edgeinfer.base.metrics import LOGIC_SYNTHESIS, Metric, Origin
@@ -51,6 +51,14 @@ def estimate_netlist(netlist: Netlist, part: Device) -> RtlEstimate:
     }
     total = {kind: sum(block[kind] for block in by_block.values()) for kind in KINDS}
     return RtlEstimate(fabric, dsp, total, by_block)
+
+
+def core_of(netlist: Netlist) -> Netlist:
+    """What is to be used of a design: of a bare pipeline, not the queues around it."""
+    if netlist.bare is None:
+        return netlist
+    inside = [block for block in netlist.blocks if block.name == netlist.bare.block]
+    return replace(netlist, blocks=tuple(replace(b, inputs=(), outputs=()) for b in inside))
 
 
 def resource_metrics(netlist: Netlist, part: Device) -> tuple[Metric, ...]:

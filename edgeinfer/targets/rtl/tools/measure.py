@@ -73,14 +73,18 @@ def wrap_in_shell(core: VerilogSource, described: Mapping[str, Any]) -> VerilogS
         ports.append((Identifier(port), bits[wire] + width - 1, bits[wire], Identifier(wire)))
         bits[wire] += width
 
+    bare = described.get("bare_ports", ())
+    for name, width, is_input in bare:
+        add(name, width, "in" if is_input else "out")
     for way, fed, read in (("inputs", "in", "out"), ("outputs", "out", "in")):
-        for told in described[way]:
+        for told in () if bare else described[way]:
             name = told["port"]
             add(f"{name}_tdata", 8 * told["bytes_per_beat"], fed)
             add(f"{name}_tvalid", 1, fed)
             add(f"{name}_tlast", 1, fed)
             add(f"{name}_tready", 1, read)
-    add("misframed", 1, "out")
+    if not bare:
+        add("misframed", 1, "out")
     top = f"{core.top}_shell"
     known = {
         "core": Identifier(core.top), "top": Identifier(top), "ports": ports, "bits_in": bits["in"],

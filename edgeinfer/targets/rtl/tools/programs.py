@@ -14,10 +14,12 @@ from pathlib import Path
 
 from edgeinfer.base import tools
 from edgeinfer.base.errors import ToolMissingError
+from edgeinfer.base.extras import Extra
 from edgeinfer.base.tools import FoundTool, Tool
 from edgeinfer.targets.programs import VIVADO
 
-EXTRA = "pip install 'edgeinfer[rtl]'"
+OPEN_TOOLS = Extra("rtl", "simulation, synthesis and bitstreams of designs by open tools")
+EXTRA = OPEN_TOOLS.command
 
 
 @dataclass(frozen=True, slots=True)

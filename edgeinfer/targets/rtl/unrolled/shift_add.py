@@ -10,6 +10,7 @@ and takes their place, until none occurs twice.
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 
@@ -18,6 +19,8 @@ import numpy as np
 from quantization.fixed import Ints
 
 DEEPEST = 4  # additions, one after the other, in a shared term: the sum behind it has levels too
+
+KEPT = 64  # graphs: the stages of a network are tried one after the other, with the same weights
 
 Key = tuple[int, int, int, int]  # terms a <= b, how far b stands above a, and +1 or -1
 Place = tuple[int, int]  # a term and its shift
@@ -69,6 +72,12 @@ def digit_count(weights: Ints) -> int:
 
 def shared_graph(weights: Ints) -> AdderGraph:
     """(inputs, columns) integers as a graph of additions."""
+    return _graph_of(weights.shape, weights.astype(np.int64).tobytes())
+
+
+@functools.lru_cache(maxsize=KEPT)
+def _graph_of(shape: tuple[int, ...], content: bytes) -> AdderGraph:
+    weights = np.frombuffer(content, np.int64).reshape(shape)
     work = _Work(weights.shape[0])
     for column in weights.T:
         places = {

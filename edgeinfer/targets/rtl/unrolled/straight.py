@@ -5,24 +5,34 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Mapping
 from dataclasses import replace
 
 from edgeinfer.base.errors import UsageError
 from edgeinfer.base.names import identifier, remark
 from edgeinfer.ir.bases import Accumulates
-from edgeinfer.ir.ops import Constant, Input, Op, Shape
+from edgeinfer.ir.ops import Constant, Input, Op, Scan, Shape
 from edgeinfer.ir.program import Program
 from edgeinfer.targets.rtl.design import blocks
-from edgeinfer.targets.rtl.design.build import Build, uses_of
+from edgeinfer.targets.rtl.design.build import Build
 from edgeinfer.targets.rtl.design.folding import WIDEST_INPUT_BITS, Folding
 from edgeinfer.targets.rtl.design.layers import layer_of, layers_of, matrix_of
-from edgeinfer.targets.rtl.design.netlist import Netlist, NetlistPort, Probe, Stream
+from edgeinfer.targets.rtl.design.netlist import (
+    BarePort,
+    BareTop,
+    Netlist,
+    NetlistPort,
+    Probe,
+    Stream,
+)
+from edgeinfer.targets.rtl.design.recurrence import count_readers
 from edgeinfer.targets.rtl.settings import Fold, RtlSettings
 from edgeinfer.targets.rtl.unrolled.pipeline import Bundle, Pipeline
 from edgeinfer.targets.rtl.unrolled.shift_add import digit_count
-from edgeinfer.targets.rtl.unrolled.unroll import unroll
+from edgeinfer.targets.rtl.unrolled.unroll import UnrolledNetwork, unroll
 
 NAME = "pipeline"
+MOST_LEVELS = 1 << 12  # adders one after the other in a network that is unrolled
 
 
 def is_unrolled(program: Program, settings: RtlSettings) -> bool:
@@ -35,6 +45,8 @@ def is_unrolled(program: Program, settings: RtlSettings) -> bool:
             return False
         case "auto":
             pass
+    if any(isinstance(op, Scan) for op in program.ops):
+        return False
     rate = settings.throughput
     if rate is None or int(settings.clock_mhz * 1e6 / rate) > 1:
         return False
@@ -68,9 +80,9 @@ def wide_inputs(program: Program, settings: RtlSettings) -> list[Input]:
 def build_straight(program: Program, settings: RtlSettings) -> tuple[Folding, Netlist]:
     """The design of a Program that `check` has found nothing against; queues are still short."""
     folding = _folding(program, settings)
-    uses = uses_of(program)
+    uses = count_readers(program)
     build = Build(program, folding, uses)
-    made = unroll(program, uses, settings.unroll_levels)
+    made = _in_stages(program, uses, settings)
     whole: list[Stream] = []
     for op in program.inputs:
         if not uses[op.name]:
@@ -105,13 +117,47 @@ def build_straight(program: Program, settings: RtlSettings) -> tuple[Folding, Ne
     }
     module = f"{identifier(program.name)}_{NAME}"
     pipeline = Pipeline(module, made.circuit, tuple(whole), tuple(bundles), watched, remarks)
+    if settings.interface == "bare":
+        pipeline = replace(pipeline, bare=_bare_top(pipeline, program, name))
     build.place(pipeline.block(name, program.outputs[0].value, sinks))
     outputs = []
     for output, stream in zip(program.outputs, sinks, strict=True):
         build.place(blocks.egress(stream, output.value, build.name(f"{output.name}_out")))
         outputs.append(NetlistPort(output.name, stream.name))
     folding = replace(folding, unrolled=pipeline.adders())
-    return folding, replace(build.netlist(tuple(outputs)), probes=probes)
+    netlist = build.netlist(tuple(outputs))
+    return folding, replace(netlist, probes=probes, bare=pipeline.bare)
+
+
+def _bare_top(pipeline: Pipeline, program: Program, block: str) -> BareTop:
+    """The pipeline's inside as a module to be used by itself."""
+    given = [(f"s{n}_data", stream.width) for n, stream in enumerate(pipeline.inputs)]
+    made = [(f"{b.prefix}_data", b.type.bits * len(b.wires)) for b in pipeline.outputs]
+    ports = [BarePort(name, bits, True) for name, bits in [*given, ("valid", 1)]]
+    ports += [BarePort(name, bits, False) for name, bits in [*made, ("done", 1)]]
+    module = f"{identifier(program.name)}_bare"
+    return BareTop(module, block, pipeline.latency, tuple(ports))
+
+
+def _in_stages(program: Program, uses: Mapping[str, int], settings: RtlSettings) -> UnrolledNetwork:
+    """The network with registers after so many adders as the settings say; or with as many as do
+    not make more stages than are asked for, spread over the whole path."""
+    if settings.stages is None:
+        return unroll(program, uses, settings.unroll_levels)
+    whole = unroll(program, uses, MOST_LEVELS)
+    low, high = 1, max([1, *(wire.depth for wire in whole.circuit.wires)])
+    while low < high:
+        middle = (low + high) // 2
+        if _stages_of(unroll(program, uses, middle), program) <= settings.stages:
+            high = middle
+        else:
+            low = middle + 1
+    return unroll(program, uses, low)
+
+
+def _stages_of(made: UnrolledNetwork, program: Program) -> int:
+    stages: list[int] = [w.stage for o in program.outputs for w in made.values[o.value].flat]
+    return 1 + max(stages)
 
 
 def _shape_text(shape: Shape) -> str:

@@ -30,6 +30,7 @@ from edgeinfer.ir.ops import (
     Requant,
     Reshape,
     Scale,
+    Scan,
     Shape,
     Softmax,
     Table,
@@ -110,6 +111,8 @@ class _Unroll:
                 return _each(values[op.x], self.table(op.name, op.first, op.entries))
             case Softmax():
                 raise AssertionError(f"{op.name}: a softmax was not taken apart")
+            case Scan():
+                raise AssertionError(f"{op.name}: a recurrence was not refused")
             case Pool():
                 return self.pool(op, values[op.x], shape)
             case Pair():

@@ -20,6 +20,7 @@ keras = pytest.importorskip("keras")
 L = keras.layers
 Make = Callable[[Any], Any]
 
+BAND = abs(np.arange(7)[:, None] - np.arange(7)) < 3
 IMAGE, SERIES, VECTOR = (5, 4, 6), (7, 6), (6,)
 LAYERS: dict[str, tuple[tuple[int, ...], Make]] = {
     "layer norm": (SERIES, L.LayerNormalization()),
@@ -48,6 +49,46 @@ LAYERS: dict[str, tuple[tuple[int, ...], Make]] = {
         lambda x: L.MultiHeadAttention(2, 3)(
             query=L.Dense(4)(x), value=x, key=L.Dense(5, activation="relu")(x)
         ),
+    ),
+    "causal attention": (
+        SERIES,
+        lambda x: L.MultiHeadAttention(2, 3)(x, x, use_causal_mask=True),
+    ),
+    "causal attention to another": (
+        SERIES,
+        lambda x: L.MultiHeadAttention(2, 3)(L.Cropping1D((1, 2))(x), x, use_causal_mask=True),
+    ),
+    "attention with a constant mask": (
+        SERIES,
+        lambda x: L.MultiHeadAttention(2, 3)(x, x, attention_mask=BAND),
+    ),
+    "causal attention with a constant mask": (
+        SERIES,
+        lambda x: L.MultiHeadAttention(2, 3)(x, x, attention_mask=BAND, use_causal_mask=True),
+    ),
+    "attention with a mask of its own": (
+        SERIES,
+        lambda x: L.MultiHeadAttention(2, 3)(
+            x, x, attention_mask=keras.ops.one_hot(keras.ops.argmax(x, axis=-1), 7)
+        ),
+    ),
+    "causal grouped queries": (
+        SERIES,
+        lambda x: L.GroupQueryAttention(3, 4, 2)(x, x, use_causal_mask=True),
+    ),
+    "plain attention": (SERIES, lambda x: L.Attention()([x, L.Dense(6)(x)])),
+    "plain causal attention": (
+        SERIES,
+        lambda x: L.Attention(use_scale=True)([x, x, L.Dense(6)(x)], use_causal_mask=True),
+    ),
+    "attention by sums": (
+        SERIES,
+        lambda x: L.Attention(use_scale=True, score_mode="concat")([x, L.Dense(6)(x)]),
+    ),
+    "additive attention": (SERIES, lambda x: L.AdditiveAttention()([x, L.Dense(6)(x)])),
+    "plain additive attention": (
+        SERIES,
+        lambda x: L.AdditiveAttention(use_scale=False)([x, x], use_causal_mask=True),
     ),
     "grouped queries": (SERIES, lambda x: L.GroupQueryAttention(3, 4, 2)(x, x)),
     "dot of vectors": (VECTOR, lambda x: L.Dot(axes=1)([x, L.Dense(6)(x)])),
@@ -83,9 +124,9 @@ def test_the_float_network_is_that_of_keras(tmp_path: Path, name: str) -> None:
 
 
 REFUSED: dict[str, tuple[Make, str]] = {
-    "a causal mask": (
-        lambda x: L.MultiHeadAttention(2, 3)(x, x, use_causal_mask=True),
-        "use_causal_mask",
+    "a mask of padding": (
+        lambda x: L.MultiHeadAttention(2, 3)(L.Masking()(x), x),
+        "Masking layer masks",
     ),
     "a window": (lambda x: L.MultiHeadAttention(2, 3, sliding_window=2)(x, x), "sliding window"),
     "a gate": (lambda x: L.MultiHeadAttention(2, 3, use_gate=True)(x, x), "use_gate"),

@@ -223,7 +223,22 @@ FILES: list[tuple[str, str, bytes, str]] = [
 LAYERS: list[tuple[str, dict[str, Any], str]] = [
     ("lambda", sequential(layer("Lambda", function="evil")), "Python code"),
     ("unknown", sequential(layer("Custom>Mine")), "not known"),
-    ("recurrent", sequential(layer("LSTM", units=3), shape=[None, 4, 5]), "recurrent"),
+    ("stateful", sequential(layer("LSTM", units=3, stateful=True), shape=[None, 4, 5]), "outlives"),
+    (
+        "a cell of one's own",
+        sequential(layer("RNN", cell={"class_name": "mine>Cell"}), shape=[None, 4, 5]),
+        "its cell is a mine>Cell",
+    ),
+    ("no cell", sequential(layer("RNN"), shape=[None, 4, 5]), "does not say which cell"),
+    (
+        "no cells",
+        sequential(
+            layer("RNN", cell={"class_name": "StackedRNNCells", "config": {}}), shape=[None, 4, 5]
+        ),
+        "lists no cells",
+    ),
+    ("no steps", sequential(layer("LSTM", units=3), shape=[None, 4]), "a sequence"),
+    ("no layer", sequential(layer("Bidirectional"), shape=[None, 4, 5]), "what its layer is"),
     ("transposed", sequential(layer("Conv3DTranspose")), "only Conv1DTranspose"),
     ("dynamic shape", sequential(DENSE, shape=[None, None]), "open in more than the batch"),
     ("no shape", sequential(DENSE, shape=None), "name the input's shape"),

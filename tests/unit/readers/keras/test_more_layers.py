@@ -180,8 +180,8 @@ REFUSED: list[tuple[str, tuple[int, ...], Callable[[Any], Any], str]] = [
                                                      bias_axes="bd"), "bias_axes"),
     ("bias of two answers", SERIES, lambda L: L.EinsumDense("abc,cde->abed", (None, 4, 4),
                                                             bias_axes="e"), "put the constant"),
-    ("too many steps", (200, 3, 2), lambda L: L.TimeDistributed(L.Conv1D(2, 2)), "up to 128"),
-    ("recurrent at each step", (2, 3, 2), lambda L: L.TimeDistributed(L.LSTM(2)), "recurrent"),
+    ("pictures as states", (2, 3, 4, 2), lambda L: L.TimeDistributed(L.ConvLSTM1D(2, 2)),
+     "its states are pictures"),
 ]  # fmt: skip
 
 

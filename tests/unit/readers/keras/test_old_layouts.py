@@ -337,3 +337,21 @@ def test_a_hard_swish_of_integers_is_qkerass_own(tmp_path: Path) -> None:
     found = interpret(program, {"x": raw})[program.outputs[0].value]
     truth = np.asarray(qkeras.get_quantizer(text)((raw / 1024).astype(np.float32)))
     np.testing.assert_array_equal(np.ldexp(found.astype(float), -5), truth)
+
+
+@pytest.mark.parametrize(
+    ("kind", "wanted"),
+    [("BinaryDense", [1.0, 1.0, -1.0, 1.0]), ("TernaryDense", [1.0, 0.0, -1.0, 0.0])],
+)
+def test_coarse_layers_are_read_as_hls4ml_reads_them(
+    kind: str, wanted: list[float], tmp_path: Path
+) -> None:
+    layers = [
+        entry("InputLayer", "x", batch_input_shape=[None, 4]),
+        entry(kind, "d", "x", units=1, use_bias=True, activation="linear", H=1.0),
+    ]
+    kernel = np.array([0.7, 0.0, -0.5, 0.5], np.float32)[:, None]
+    stored = {"d": {"kernel": kernel, "bias": np.array([0.25], np.float32)}}
+    graph = load(write(tmp_path, architecture(layers), stored)).graph
+    (found,) = outputs(graph, [np.eye(4)])
+    np.testing.assert_array_equal(found[:, 0], np.array(wanted) + 0.25)

@@ -100,3 +100,22 @@ def test_names_with_slashes(tmp_path: Path) -> None:
     model = shaken(keras.Model(x, L.Conv2D(3, 3, name="conv1")(y)))
     model.save(tmp_path / "m.h5")
     compared(model, tmp_path / "m.h5")
+
+
+def gathers() -> Any:
+    """Rows of each sample, and of a constant, by an index that is an input."""
+    tf = pytest.importorskip("tensorflow")
+    x, i = L.Input((5, 4), name="x"), L.Input((3,), dtype="int32", name="i")
+    table = tf.constant(np.arange(12, dtype=np.float32).reshape(6, 2))
+    rows = tf.gather(x, i, batch_dims=1)
+    return keras.Model([x, i], [rows, tf.gather(table, i), tf.one_hot(i, 5), tf.argmax(x, axis=1)])
+
+
+def test_look_ups_by_an_input(tmp_path: Path) -> None:
+    model = gathers()
+    model.save(tmp_path / "net.h5")
+    x = np.random.default_rng(2).permuted(np.arange(60.0)).reshape(3, 5, 4)
+    i = np.random.default_rng(3).integers(0, 5, (3, 3))
+    found = outputs(load(tmp_path / "net.h5").graph, [x, i.astype(float)])
+    for ours, theirs in zip(found, model.predict([x, i], verbose=0), strict=True):
+        np.testing.assert_allclose(ours, theirs)

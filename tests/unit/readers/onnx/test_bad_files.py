@@ -211,10 +211,10 @@ CASES: dict[str, tuple[Made, tuple[str, ...]]] = {
     "control flow": (
         net(branch(), weights={"c": np.array(True)}), ("'choice'", "If", "a graph of its own")
     ),
-    "recurrence": (
-        net(node("LSTM", ["x", "w", "w"], ["y"], "rnn", hidden_size=2),
-            weights={"w": np.zeros((1, 8, 4), F)}, x=(1, 1, 4)),
-        ("'rnn'", "LSTM"),
+    "weights of a recurrence": (
+        net(node("LSTM", ["x", "w", "r"], ["y"], "rnn", hidden_size=2, layout=1),
+            weights={"w": np.zeros((1, 8, 3), F), "r": np.zeros((1, 8, 2), F)}, x=(1, 3, 4)),
+        ("'rnn'", "LSTM", "do not fit 4 features"),
     ),
     "a dynamic axis": (net(node("Relu", ["x"], ["y"]), x=("n", "w")), ("'x'", "axis 1", "'w'")),
     "no batch": (net(node("Relu", ["x"], ["y"]), x=(4,)), ("'x'", "rank 1")),
@@ -339,12 +339,11 @@ def test_every_offence_is_listed_once(tmp_path: Path) -> None:
         node("Det", ["x"], ["a"], "one"),
         node("Relu", ["a"], ["b"], "fine"),
         node("NonZero", ["b"], ["c"], "two"),
-        node("TopK", ["c", "k"], ["y", "i"], "three"),
-        weights={"k": I64([1])},
+        node("Unique", ["c"], ["y"], "three"),
     )(tmp_path)
     with pytest.raises(UnsupportedModelError) as caught:
         read(path)
-    assert [offence.kind for offence in caught.value.offences] == ["Det", "NonZero", "TopK"]
+    assert [offence.kind for offence in caught.value.offences] == ["Det", "NonZero", "Unique"]
     assert "3 layers cannot be read" in str(caught.value)
 
 

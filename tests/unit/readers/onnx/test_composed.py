@@ -6,12 +6,14 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
 from onnx import ModelProto
 
 from edgeinfer.base.errors import UnsupportedModelError
+from edgeinfer.graph.nodes import SoftmaxNode
 from edgeinfer.readers.onnx.reader import read
 from tests.support import onnx_models as m
 from tests.support.onnx_models import floats, node
@@ -150,3 +152,49 @@ def test_what_is_not_computed_is_refused_by_name(name: str, tmp_path: Path) -> N
     make, reason = REFUSED[name]
     with pytest.raises(UnsupportedModelError, match=reason):
         read(m.saved(make(), tmp_path))
+
+
+def attention_file(folder: Path, mask: Any, *, chosen: bool) -> Path:
+    """Attention to itself as exporters write it: a mask added to the products, or chosen by."""
+    nodes = [
+        node("Transpose", ["x"], ["k"], perm=[0, 2, 1]),
+        node("MatMul", ["x", "k"], ["products"]),
+        node("Mul", ["products", "half"], ["scores"]),
+        node("Where", ["mask", "scores", "low"], ["masked"])
+        if chosen
+        else node("Add", ["scores", "mask"], ["masked"]),
+        node("Softmax", ["masked"], ["weights"], axis=-1),
+        node("MatMul", ["weights", "x"], ["y"]),
+    ]
+    weights = {"half": np.float32(0.5), "mask": mask, "low": np.float32(-np.inf)}
+    return m.saved(m.model(nodes, {"x": ("n", 4, 3)}, ["y"], weights), folder)
+
+
+BAND = np.tri(4, dtype=bool)
+
+
+@pytest.mark.parametrize(
+    ("mask", "chosen"),
+    [
+        (BAND, True),
+        (BAND[None], True),
+        (np.where(BAND, 0, -np.inf).astype(np.float32), False),
+        (np.where(BAND, 0.25, -1e4).astype(np.float32), False),
+    ],
+)
+def test_a_mask_before_a_softmax_becomes_its_own(mask: Any, chosen: bool, tmp_path: Path) -> None:
+    path = attention_file(tmp_path, mask, chosen=chosen)
+    loaded = read(path)
+    (softmax,) = (each for each in loaded.graph.nodes if isinstance(each, SoftmaxNode))
+    assert softmax.mask is not None
+    x = floats(np.random.default_rng(3), 5, 4, 3)
+    (wanted,) = m.runtime(path, {"x": x})
+    np.testing.assert_allclose(m.computed(loaded, {"x": x}, None)[0], wanted, atol=1e-5)
+
+
+def test_minus_infinity_for_anything_but_a_softmax_is_refused(tmp_path: Path) -> None:
+    nodes = [node("Where", ["mask", "x", "low"], ["y"])]
+    weights = {"mask": BAND, "low": np.float32(-np.inf)}
+    path = m.saved(m.model(nodes, {"x": ("n", 4, 4)}, ["y"], weights), tmp_path)
+    with pytest.raises(UnsupportedModelError, match="infinity"):
+        read(path)

@@ -11,6 +11,7 @@ import pytest
 
 from edgeinfer.readers import load
 from tests.support.float_graph import outputs
+from tests.support.tflite_moves import bilinear
 from tests.support.tflite_operators import (
     OPERATORS,
     ports_of,
@@ -38,6 +39,18 @@ def test_integers_are_those_of_the_reference_kernels(
         made = program_outputs(path, ports, stored, slow=seed == 0)
         for name, values in wanted.items():
             assert np.array_equal(made[name], values), f"file {seed}"
+
+
+def test_a_bilinear_enlargement_has_the_integers_of_its_kernel(tmp_path: Path) -> None:
+    for seed in range(4 * FILES):
+        rng = np.random.default_rng([seed, 1])
+        path = tmp_path / f"case{seed}.tflite"
+        path.write_bytes(bilinear(rng))
+        ports = ports_of(path)
+        stored = random_stored(ports, SAMPLES, rng)
+        wanted = reference(path, ports, stored)
+        made = program_outputs(path, ports, stored, slow=seed == 0)
+        assert np.array_equal(made["y"], wanted["y"]), f"file {seed}"
 
 
 @pytest.mark.parametrize("operator", OPERATORS)

@@ -25,6 +25,7 @@ from edgeinfer.base.errors import (
 from edgeinfer.ir.engine.engine import Engine
 from edgeinfer.ir.program import Program
 from edgeinfer.targets.rtl.board import messages
+from edgeinfer.targets.rtl.board.boards import board
 from edgeinfer.targets.rtl.board.messages import (
     AnswerError,
     Channel,
@@ -33,7 +34,7 @@ from edgeinfer.targets.rtl.board.messages import (
     read_protocol,
 )
 from edgeinfer.targets.rtl.board.serial import open_board, run
-from edgeinfer.targets.rtl.board.shell_files import FOLDER, TOP, board
+from edgeinfer.targets.rtl.board.shell_files import FOLDER, TOP
 from edgeinfer.targets.rtl.board.simulate import SentBytes, exchange_bytes
 from edgeinfer.targets.rtl.emit.emit import HDL
 from edgeinfer.targets.rtl.settings import RtlSettings

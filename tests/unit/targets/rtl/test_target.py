@@ -107,6 +107,16 @@ def test_results_and_taps_are_the_interpreter_s(tmp_path: Path) -> None:
         np.testing.assert_array_equal(found[name], values[name])
 
 
+@needs_verilator
+def test_a_bare_pipeline_makes_the_interpreter_s_numbers(tmp_path: Path) -> None:
+    program = dense_program(6, 3)
+    settings = RtlSettings(unroll="full", interface="bare", stages=3)
+    TARGET.emit(program, settings).write(tmp_path)
+    raw = random_inputs(program, 4, 20)
+    found = TARGET.simulate(program, tmp_path, raw, settings, taps=("y",))
+    np.testing.assert_array_equal(found["y"], interpret(program, raw)["y"])
+
+
 def test_a_folder_with_another_design_is_not_simulated(tmp_path: Path) -> None:
     program = dense_program(4, 2)
     raw = random_inputs(program, 4, 3)

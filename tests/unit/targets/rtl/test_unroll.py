@@ -4,6 +4,7 @@
 
 from __future__ import annotations
 
+import json
 import re
 from itertools import pairwise
 
@@ -15,9 +16,9 @@ from hypothesis import strategies as st
 from edgeinfer.base.errors import ProgramError, UsageError
 from edgeinfer.ir.interpret import interpret
 from edgeinfer.targets.rtl.choose import design_netlist
-from edgeinfer.targets.rtl.design.build import uses_of
 from edgeinfer.targets.rtl.design.cycles import count_cycles
 from edgeinfer.targets.rtl.design.prepare import prepare_program
+from edgeinfer.targets.rtl.design.recurrence import count_readers
 from edgeinfer.targets.rtl.settings import RtlSettings
 from edgeinfer.targets.rtl.target import RtlTarget
 from edgeinfer.targets.rtl.unrolled.cells import operands
@@ -98,7 +99,7 @@ def test_a_circuit_computes_what_the_interpreter_does(first: int, levels: int) -
 @pytest.mark.parametrize("levels", [1, 2, 4])
 def test_a_stage_has_no_more_logic_than_asked_for(levels: int) -> None:
     program = small_network(1)
-    circuit = unroll(program, uses_of(program), levels).circuit
+    circuit = unroll(program, count_readers(program), levels).circuit
     for wire, cell in zip(circuit.wires, circuit.cells, strict=True):
         moving = [x for x in operands(cell) if not x.constant]
         assert all(x.stage <= wire.stage for x in moving)
@@ -115,6 +116,32 @@ def test_latency_falls_with_the_logic_in_a_stage_and_a_frame_comes_every_cycle()
     ]
     assert [cycles.interval for cycles in found] == [1, 1, 1]
     assert found[0].latency > found[1].latency > found[2].latency
+
+
+@pytest.mark.parametrize("stages", [1, 3, 5])
+def test_a_bare_pipeline_has_no_more_stages_than_asked_for_and_no_queues(stages: int) -> None:
+    program = dense_program(12, 6)
+    asked = RtlSettings(unroll="full", interface="bare", stages=stages)
+    figures = {m.name: m.value for m in RtlTarget().estimate(program, asked) if not m.layer}
+    assert figures["latency_cycles"] <= stages
+    assert figures["ii_cycles"] == 1
+    plan = RtlTarget().emit(program, asked)
+    whole, _, bare = plan.files["hdl/one_pipeline.v"].decode().partition("module one_bare")
+    assert "ei_binary" not in whole
+    assert "ei_fifo" not in bare
+    assert ("ei_delay" in bare) == (stages > 1)
+    told = json.loads(plan.files["rtl.json"])
+    assert (told["top"], told["latency_cycles"]) == ("one_bare", figures["latency_cycles"])
+
+
+def test_stages_and_a_bare_interface_belong_to_unrolled_networks() -> None:
+    for options in ({"interface": "bare"}, {"stages": 4}):
+        with pytest.raises(UsageError, match="--unroll full"):
+            RtlSettings(**options)  # type: ignore[arg-type]
+    with pytest.raises(UsageError, match="0 stages"):
+        RtlSettings(unroll="full", stages=0)
+    with pytest.raises(UsageError, match="shell"):
+        RtlSettings(unroll="full", interface="bare", board="ulx3s")
 
 
 def test_a_goal_of_a_frame_a_cycle_unrolls_what_is_small() -> None:

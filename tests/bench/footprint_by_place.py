@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 # SPDX-FileCopyrightText: The edgeinfer authors
-"""A tagger at many places of one picture, by what charge touches: exact, and several times cheaper.
+"""The footprint place by place in float32, as `edgeinfer event` computed it before it multiplied
+bytes by unit: the reference that the benchmark compares with, on one processor and in one process.
 
 Where a patch holds no charge, the convolution yields a constant, so the first dense layer of an
 empty patch is one precomputed vector. What remains is the difference that charge makes: the
@@ -64,15 +65,6 @@ class Split:
         """Rows and columns of places in a patch."""
         (height, width), (rows, columns) = self.patch, self.window
         return height - rows + 1, width - columns + 1
-
-
-@dataclass(frozen=True, slots=True)
-class PatchOutputs:
-    """Raw outputs for each patch, and the work done for them."""
-
-    outputs: dict[str, Ints]
-    macs: int
-    macs_dense: int  # of evaluating every patch on its own
 
 
 def split(program: Program) -> Split | None:
@@ -160,39 +152,10 @@ def _same_everywhere(op: Op) -> bool:
             return False
 
 
-def patches_of(picture: Ints, corners: NDArray[np.intp], patch: tuple[int, int]) -> Ints:
-    """The patches (n, height, width, channels) whose upper left corners are given; the picture
-    (rows, columns, channels) must hold them wholly."""
-    rows, columns = (np.arange(size) for size in patch)
-    y = corners[:, 0, None, None] + rows[None, :, None]
-    x = corners[:, 1, None, None] + columns[None, None, :]
-    found: Ints = picture[y, x]
-    return found
-
-
-def tag_each(program: Program, picture: Ints, corners: NDArray[np.intp]) -> PatchOutputs:
-    """Patch by patch: the plain way, and the definition."""
-    source = program.inputs[0]
-    patch = (source.shape[0], source.shape[1])
-    engine = Engine(program)
-    parts: list[dict[str, Ints]] = []
-    for start in range(0, max(len(corners), 1), CHUNK):
-        seen = patches_of(picture, corners[start : start + CHUNK], patch)
-        parts.append(engine.run({source.name: seen}))
-    outputs = {name: np.concatenate([part[name] for part in parts]) for name in parts[0]}
-    macs = program.macs * len(corners)
-    return PatchOutputs(outputs, macs, macs)
-
-
-def tag_touched(cut: Split, picture: Ints, corners: NDArray[np.intp]) -> PatchOutputs:
-    """By baseline and footprint: the same integers as `tag_each`."""
+def tag_touched(cut: Split, picture: Ints, corners: NDArray[np.intp]) -> dict[str, Ints]:
+    """Outputs for patches whose upper left corners are given."""
     delta, row_of = differences(cut, picture)
-    sums, dense_macs = _dense_sums(cut, delta, row_of, corners)
-    outputs = Engine(cut.tail).run({SUMS: sums})
-    macs = dense_macs + len(delta) * cut.head.macs + len(corners) * cut.tail.macs
-    rows, columns = cut.places
-    each = rows * columns * cut.head.macs + cut.first.weight.size + cut.tail.macs
-    return PatchOutputs(outputs, macs, each * len(corners))
+    return Engine(cut.tail).run({SUMS: _dense_sums(cut, delta, row_of, corners)})
 
 
 def differences(cut: Split, picture: Ints) -> tuple[NDArray[np.float32], NDArray[np.intp]]:
@@ -218,8 +181,8 @@ def _dense_sums(
     delta: NDArray[np.float32],
     row_of: NDArray[np.intp],
     corners: NDArray[np.intp],
-) -> tuple[Ints, int]:
-    """The first dense layer's raw values for each patch, and the products spent on them."""
+) -> Ints:
+    """The first dense layer's raw values for each patch."""
     shift = cut.first.type.frac - cut.first.weight_type.frac
     shift -= cut.head.type(cut.head.outputs[0].value).frac
     flat = row_of.reshape(-1)
@@ -227,7 +190,6 @@ def _dense_sums(
     origin = corners[:, 0] * width + corners[:, 1]
     groups = _exact_groups(cut, delta)
     sums = np.empty((len(corners), cut.baseline.size), np.int64)
-    macs = 0
     with threadpool_limits(limits=1, user_api="blas"):  # the products are too small to share
         for start in range(0, len(corners), CHUNK):
             here = origin[start : start + CHUNK]
@@ -240,10 +202,9 @@ def _dense_sums(
                     chosen = np.flatnonzero(rows >= 0)
                     if chosen.size:
                         partial[chosen] += delta[rows[chosen]] @ cut.weights[place]
-                        macs += chosen.size * cut.weights[place].size
                 total += partial
             sums[start : start + CHUNK] = total.astype(np.int64)
-    return (sums + cut.baseline << shift) + wide(cut.first.bias), macs
+    return (sums + cut.baseline << shift) + wide(cut.first.bias)
 
 
 def _exact_groups(cut: Split, delta: NDArray[np.float32]) -> list[range]:

@@ -1,0 +1,138 @@
+# SPDX-License-Identifier: Apache-2.0
+# SPDX-FileCopyrightText: The edgeinfer authors
+"""What is kept of a tagged event: arrays for a file, and a document with the figures."""
+
+from __future__ import annotations
+
+import io
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from edgeinfer.base.names import identifier
+from edgeinfer.evaluate.judge import real_outputs
+from edgeinfer.event.event import PlaneTags
+from edgeinfer.event.tagger import PatchOutputs
+from edgeinfer.ir.program import Program
+
+PLACES = ("plane", "wire", "pixel", "channel")  # members that say where a hit is
+ARGUMENTS = ("file", "allow_pickle")  # names that NumPy keeps to itself
+
+
+@dataclass(frozen=True, slots=True)
+class PlaneRow:
+    """What is kept of a plane when its signals are not needed any more."""
+
+    name: str
+    hits: NDArray[np.intp]  # (wire, pixel)
+    channel: NDArray[np.intp] | None  # of each hit, where wires share channels
+    tagged: PatchOutputs
+    occupancy: float
+    seconds: float
+    cpu_seconds: float
+    checked: int  # hits that were also evaluated one by one
+
+
+def keep_tags(tags: PlaneTags, checked: int) -> PlaneRow:
+    """The row of a plane that has been tagged."""
+    channel_of = tags.plane.channel_of
+    return PlaneRow(
+        tags.plane.name,
+        tags.hits,
+        None if channel_of is None else channel_of[tags.hits[:, 0]],
+        tags.tagged,
+        tags.occupancy,
+        tags.seconds,
+        tags.cpu_seconds,
+        checked,
+    )
+
+
+def member_names(program: Program) -> dict[str, str]:
+    """What each output is called in the archive: a plain name of its own, whatever the model says.
+    A member's name becomes a path where the archive is unpacked."""
+    taken = {*PLACES, *ARGUMENTS}
+    names: dict[str, str] = {}
+    for output in program.outputs:
+        plain = str(identifier(output.name, "output"))
+        name, number = plain, 2
+        while name.lower() in taken:
+            name, number = f"{plain}_{number}", number + 1
+        taken.add(name.lower())
+        names[output.name] = name
+    return names
+
+
+def pack_tags(program: Program, rows: Sequence[PlaneRow]) -> bytes:
+    """An archive with a row for each hit: plane, wire, pixel, channel, and every output."""
+    arrays: dict[str, Any] = {
+        "plane": np.concatenate([np.full(len(row.hits), i) for i, row in enumerate(rows)]),
+        "wire": np.concatenate([row.hits[:, 0] for row in rows]),
+        "pixel": np.concatenate([row.hits[:, 1] for row in rows]),
+    }
+    if any(row.channel is not None for row in rows):
+        arrays["channel"] = np.concatenate(
+            [row.hits[:, 0] if row.channel is None else row.channel for row in rows]
+        )
+    names = member_names(program)
+    raw = {
+        output.name: np.concatenate([row.tagged.outputs[output.name] for row in rows])
+        for output in program.outputs
+    }
+    arrays |= {names[output]: values for output, values in real_outputs(program, raw).items()}
+    stream = io.BytesIO()
+    np.savez_compressed(stream, **arrays)
+    return stream.getvalue()
+
+
+def describe_event(
+    program: Program, rows: Sequence[PlaneRow], way: Mapping[str, Any]
+) -> dict[str, Any]:
+    """The figures as JSON has them: how it was evaluated, each plane, and room for the files."""
+    return {
+        "model": program.name,
+        "program": program.digest,
+        **way,
+        "planes": [
+            {
+                "name": row.name,
+                "hits": len(row.hits),
+                "occupancy": row.occupancy,
+                "seconds": row.seconds,
+                "cpu_seconds": row.cpu_seconds,
+                "macs": row.tagged.macs,
+                "macs_patch_by_patch": program.macs * len(row.hits),
+                "checked_one_by_one": row.checked,
+            }
+            for row in rows
+        ],
+        "output": None,
+        "members": {},
+        "pictures": [],
+    }
+
+
+def list_sentences(document: Mapping[str, Any]) -> list[str]:
+    """The document as lines of text."""
+    lines = []
+    for plane in document["planes"]:
+        saving = plane["macs_patch_by_patch"] / max(plane["macs"], 1)
+        how = "patch by patch"
+        if saving > 1:
+            how = f"{saving:.1f} times fewer multiply-accumulates than patch by patch"
+        tried = plane["checked_one_by_one"]
+        also = f"; {tried} checked one by one, identical" if tried else ""
+        lines.append(
+            f"{plane['name']}: {plane['hits']:,} hits ({plane['occupancy']:.2%} of the pixels), "
+            f"{plane['seconds']:.2f} s, {how}{also}"
+        )
+    if document["reason"]:
+        lines.append(f"patch by patch, since {document['reason']}")
+    for output, member in document["members"].items():
+        if output != member:
+            lines.append(f"the output {output!r} is {member!r} in the archive")
+    files = [*([document["output"]] if document["output"] else []), *document["pictures"]]
+    return [*lines, *(f"written   {file}" for file in files)]

@@ -1,0 +1,134 @@
+# SPDX-License-Identifier: Apache-2.0
+# SPDX-FileCopyrightText: The edgeinfer authors
+"""Graph nodes as the configurations of Keras' and HGQ2's layers, without Keras."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+from edgeinfer.export.qkeras_checks import explicit
+from edgeinfer.graph.nodes import (
+    ActivationNode,
+    ConcatNode,
+    ConvNode,
+    DenseNode,
+    Function,
+    Graph,
+    InputNode,
+    MergeKind,
+    MergeNode,
+    Node,
+    PadNode,
+    Pads,
+    PoolNode,
+    PoolNodeKind,
+    ReshapeNode,
+    Shape,
+    SoftmaxNode,
+    TransposeNode,
+)
+
+KERAS = "keras.layers"
+CORE, CONV = "hgq.layers.core.dense", "hgq.layers.conv"
+LAST = {"data_format": "channels_last"}
+MERGES = {
+    MergeKind.ADD: "Add",
+    MergeKind.SUBTRACT: "Subtract",
+    MergeKind.MULTIPLY: "Multiply",
+    MergeKind.MAXIMUM: "Maximum",
+    MergeKind.MINIMUM: "Minimum",
+}
+FUNCTIONS = {Function.LINEAR: "linear", Function.SIGMOID: "sigmoid", Function.TANH: "tanh"}
+
+
+@dataclass(frozen=True, slots=True)
+class LayerText:
+    """A layer of a file: its class, where that is defined, its options, and what it makes."""
+
+    kind: str
+    module: str
+    config: dict[str, Any]
+    shape: Shape
+
+
+def describe_layers(node: Node, graph: Graph) -> list[LayerText]:
+    """The layers of a node in their order; none where no layer is known that means the same."""
+    shape = graph.shapes[node.name]
+
+    def keras(kind: str, **config: Any) -> list[LayerText]:
+        return [LayerText(kind, KERAS, config, shape)]
+
+    match node:
+        case InputNode():
+            return keras("InputLayer", batch_shape=[None, *shape], dtype="float32")
+        case DenseNode():
+            config = {"units": shape[-1], "activation": "linear", "use_bias": node.bias is not None}
+            return [LayerText("QDense", CORE, config, shape)]
+        case ConvNode() if len(node.strides) in (1, 2):
+            return _describe_conv(node, graph)
+        case ActivationNode(function=Function.RELU):
+            return keras("ReLU", negative_slope=0.0, threshold=0.0)
+        case ActivationNode() if node.function in FUNCTIONS:
+            return keras("Activation", activation=FUNCTIONS[node.function])
+        case SoftmaxNode():
+            return keras("Softmax", axis=node.axis + 1 if node.axis >= 0 else node.axis)
+        case PoolNode() if node.kind is not PoolNodeKind.SUM and len(node.window) in (1, 2):
+            return _describe_pool(node, graph)
+        case ReshapeNode():
+            return keras("Reshape", target_shape=list(shape))
+        case TransposeNode():
+            return keras("Permute", dims=[axis + 1 for axis in node.order])
+        case PadNode() if node.value == 0 and node.pads[-1] == (0, 0) and len(node.pads) in (2, 3):
+            return [_zeros(node.pads[:-1], shape)]
+        case MergeNode() if node.kind in MERGES:
+            return keras(MERGES[node.kind])
+        case ConcatNode():
+            return keras("Concatenate", axis=node.axis + 1 if node.axis >= 0 else node.axis)
+        case _:  # the caller refuses what is not listed, by name
+            return []
+
+
+def _describe_conv(node: ConvNode, graph: Graph) -> list[LayerText]:
+    rank, x = len(node.strides), graph.shapes[node.x]
+    window = node.kernel.shape[:rank]
+    padded = any(map(any, node.pads))
+    found = []
+    if explicit(node.pads, x[:-1], window, node.strides, node.dilation):
+        sizes = (size + sum(pad) for size, pad in zip(x[:-1], node.pads, strict=True))
+        found.append(_zeros(node.pads, (*sizes, x[-1])))
+        padded = False
+    config = {
+        "filters": node.kernel.shape[-1],
+        "kernel_size": list(window),
+        "strides": list(node.strides),
+        "padding": "same" if padded else "valid",
+        **LAST,
+        "dilation_rate": list(node.dilation),
+        "groups": node.groups,
+        "activation": "linear",
+        "use_bias": node.bias is not None,
+    }
+    return [*found, LayerText(f"QConv{rank}D", CONV, config, graph.shapes[node.name])]
+
+
+def _describe_pool(node: PoolNode, graph: Graph) -> list[LayerText]:
+    x, shape, ones = graph.shapes[node.x], graph.shapes[node.name], (1,) * len(node.window)
+    padded = any(map(any, node.pads))
+    kind = "Max" if node.kind is PoolNodeKind.MAX else "Average"
+    if padded and (explicit(node.pads, x[:-1], node.window, node.strides, ones) or node.count_pads):
+        return []
+    config = {
+        "pool_size": list(node.window),
+        "strides": list(node.strides),
+        "padding": "same" if padded else "valid",
+        **LAST,
+    }
+    return [LayerText(f"{kind}Pooling{len(node.window)}D", KERAS, config, shape)]
+
+
+def _zeros(pads: Pads, shape: Shape) -> LayerText:
+    padding = list(pads[0]) if len(pads) == 1 else [list(pad) for pad in pads]
+    kind = f"ZeroPadding{len(pads)}D"
+    config = {"padding": padding} | (LAST if len(pads) > 1 else {})
+    return LayerText(kind, KERAS, config, shape)

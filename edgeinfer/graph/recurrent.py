@@ -1,0 +1,222 @@
+# SPDX-License-Identifier: Apache-2.0
+# SPDX-FileCopyrightText: The edgeinfer authors
+"""One step of a recurrent layer in plain nodes, and the recurrence around it.
+
+A format has its own words for kernels and activations; a cell asks its site for them, and says
+only how gates and states meet.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Protocol
+
+import numpy as np
+
+from edgeinfer.graph.nodes import (
+    ConcatNode,
+    ConstantNode,
+    FlipNode,
+    Graph,
+    MergeKind,
+    MergeNode,
+    Node,
+    ReshapeNode,
+    ScanNode,
+    Shape,
+    SliceNode,
+)
+
+
+class CellSite(Protocol):
+    """Where the nodes of one step go, and the layer's own kernels and functions."""
+
+    def add(self, node: Node) -> str:
+        """Append a node to the body; the name of its tensor."""
+
+    def named(self, label: str) -> str:
+        """A free name for a tensor of the step."""
+
+    def shape(self, tensor: str) -> Shape:
+        """A tensor's shape."""
+
+    def project(self, x: str, part: str) -> str:
+        """A tensor times a kernel of the layer, and its bias."""
+
+    def activate(self, x: str, role: str, label: str) -> str:
+        """A gate's function, or that of the cell's values."""
+
+
+@dataclass(frozen=True, slots=True)
+class StepResult:
+    """What a cell makes in a step: what it yields, and its next states."""
+
+    y: str
+    states: tuple[str, ...]
+
+
+KERNEL, RECURRENT = "kernel", "recurrent"  # parts; of GRU, those of the two gates
+CANDIDATE, CANDIDATE_RECURRENT = "candidate", "candidate_recurrent"
+GATE, VALUE, OUTPUT = "gate", "value", "output"  # roles of functions
+
+
+def add_pair(site: CellSite, a: str, b: str, kind: MergeKind, label: str) -> str:
+    """Two tensors of a step, element by element."""
+    return site.add(MergeNode(site.named(label), (a, b), kind))
+
+
+def simple_step(site: CellSite, x: str, h: str) -> StepResult:
+    """h' = f(x K + h R + b)."""
+    parts = site.project(x, KERNEL), site.project(h, RECURRENT)
+    total = add_pair(site, *parts, MergeKind.ADD, "sum")
+    y = site.activate(total, VALUE, "output")
+    return StepResult(y, (y,))
+
+
+def lstm_step(site: CellSite, x: str, h: str, c: str, order: Sequence[str]) -> StepResult:
+    """c' = f c + i g, h' = o tanh(c'). `order`: how the gates follow each other in the kernels."""
+    parts = site.project(x, KERNEL), site.project(h, RECURRENT)
+    total = add_pair(site, *parts, MergeKind.ADD, "sum")
+    i, f, g, o = (
+        site.activate(cut(site, total, order.index(gate), 4, f"{gate}_sum"), role, f"{gate}_gate")
+        for gate, role in (("input", GATE), ("forget", GATE), ("cell", VALUE), ("output", GATE))
+    )
+    kept = add_pair(site, f, c, MergeKind.MULTIPLY, "kept")
+    new = add_pair(site, i, g, MergeKind.MULTIPLY, "new")
+    after = add_pair(site, kept, new, MergeKind.ADD, "cell")
+    seen = site.activate(after, OUTPUT, "cell_function")
+    y = add_pair(site, o, seen, MergeKind.MULTIPLY, "output")
+    return StepResult(y, (y, after))
+
+
+def gru_step(site: CellSite, x: str, h: str, *, reset_after: bool) -> StepResult:
+    """h' = z h + (1 - z) g; the reset gate acts on h, or on what the kernel has made of it."""
+    parts = site.project(x, KERNEL), site.project(h, RECURRENT)
+    total = add_pair(site, *parts, MergeKind.ADD, "sum")
+    z = site.activate(cut(site, total, 0, 2, "update_sum"), GATE, "update_gate")
+    r = site.activate(cut(site, total, 1, 2, "reset_sum"), GATE, "reset_gate")
+    if reset_after:
+        kept = add_pair(site, r, site.project(h, CANDIDATE_RECURRENT), MergeKind.MULTIPLY, "kept")
+    else:
+        kept = add_pair(site, r, h, MergeKind.MULTIPLY, "kept")
+        kept = site.project(kept, CANDIDATE_RECURRENT)
+    new = add_pair(site, site.project(x, CANDIDATE), kept, MergeKind.ADD, "candidate_sum")
+    g = site.activate(new, VALUE, "candidate")
+    one = site.add(ConstantNode(site.named("one"), np.ones(1)))
+    rest = add_pair(site, one, z, MergeKind.SUBTRACT, "rest")
+    old = add_pair(site, z, h, MergeKind.MULTIPLY, "old")
+    new = add_pair(site, rest, g, MergeKind.MULTIPLY, "new")
+    y = add_pair(site, old, new, MergeKind.ADD, "output")
+    return StepResult(y, (y,))
+
+
+def cut(site: CellSite, x: str, place: int, count: int, label: str) -> str:
+    """One of the equal parts into which the last axis falls."""
+    shape = site.shape(x)
+    size, before = shape[-1] // count, (0,) * (len(shape) - 1)
+    starts, stops = (*before, place * size), (*shape[:-1], (place + 1) * size)
+    return site.add(SliceNode(site.named(label), x, starts, stops, (1,) * len(shape)))
+
+
+class OuterSite(Protocol):
+    """Where the recurrence itself goes."""
+
+    def add(self, node: Node) -> str:
+        """Append a node."""
+
+    def name(self, suffix: str = "") -> str:
+        """A free name for a further node; without a suffix, the layer's own."""
+
+    def shape(self, tensor: str) -> Shape:
+        """A tensor's shape without the batch."""
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Recurrence:
+    """A body to run over a sequence: its nodes, the input that is an entry of the sequence, those
+    that are states, what it yields and what it leaves, and the states of the first step (zeros
+    where that is None)."""
+
+    nodes: tuple[Node, ...]
+    entry: str
+    states: tuple[str, ...]
+    result: StepResult
+    starts: tuple[str | None, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class RecurrenceResult:
+    """The tensors of a recurrence: the sequence of what its steps yield, or the last; and, where
+    they were asked for, the states after the last step."""
+
+    y: str
+    states: tuple[str, ...]
+
+
+def add_recurrence(
+    site: OuterSite, label: str, x: str, made: Recurrence, *, stacked: bool, with_states: bool
+) -> RecurrenceResult:
+    """Append a recurrence. `label`: what it is called beside the layer's name ('' where it is the
+    layer). A node makes one tensor: with the states, a step yields all of them side by side, and
+    they are told apart behind the last."""
+    shapes = _shapes_of(made)
+    starts = tuple(
+        _zeros(site, f"{label}_{state.rpartition('/')[2]}".lstrip("_"), shapes[state])
+        if start is None
+        else start
+        for state, start in zip(made.states, made.starts, strict=True)
+    )
+    y, states = made.result.y, made.result.states
+    if not with_states:
+        body = Graph(f"{site.name(label)}.body", made.nodes, (y, *states))
+        node = ScanNode(site.name(label), (x,), starts, body, stacked)
+        return RecurrenceResult(site.add(node), ())
+    parts = dict.fromkeys((y, *states))
+    joined, nodes = y, made.nodes
+    if len(parts) > 1:
+        joined = f"{y}_and_states"
+        nodes = (*nodes, ConcatNode(joined, tuple(parts), -1))
+    body = Graph(f"{site.name(label)}.body", nodes, (joined, *states))
+    everything = site.add(
+        ScanNode(site.name(f"{label}_states".lstrip("_")), (x,), starts, body, stacked)
+    )
+    places: dict[str, tuple[int, int]] = {}
+    for part in parts:
+        begin = max((stop for _, stop in places.values()), default=0)
+        places[part] = (begin, begin + shapes[part][-1])
+    last = _last_step(site, everything, label) if stacked else everything
+    found = [
+        _columns(site, last, *places[state], f"{label}_state{number}".lstrip("_"))
+        for number, state in enumerate(states)
+    ]
+    return RecurrenceResult(_columns(site, everything, *places[y], label), tuple(found))
+
+
+def _shapes_of(made: Recurrence) -> dict[str, Shape]:
+    return Graph("step", made.nodes, (made.result.y,)).shapes
+
+
+def _zeros(site: OuterSite, label: str, shape: Shape) -> str:
+    return site.add(ConstantNode(site.name(f"{label}_start"), np.zeros(shape)))
+
+
+def _last_step(site: OuterSite, x: str, label: str) -> str:
+    shape = site.shape(x)
+    rest = shape[1:]
+    starts, stops = (shape[0] - 1, *[0] * len(rest)), shape
+    name = site.name(f"{label}_last".lstrip("_"))
+    row = site.add(SliceNode(f"{name}_row", x, starts, stops, (1,) * len(shape)))
+    return site.add(ReshapeNode(name, row, rest))
+
+
+def _columns(site: OuterSite, x: str, start: int, stop: int, label: str) -> str:
+    shape = site.shape(x)
+    before = (0,) * (len(shape) - 1)
+    node = SliceNode(site.name(label), x, (*before, start), (*shape[:-1], stop), (1,) * len(shape))
+    return site.add(node)
+
+
+def reverse(site: OuterSite, x: str, label: str) -> str:
+    """A sequence from its end to its beginning."""
+    return site.add(FlipNode(site.name(label), x, (0,)))

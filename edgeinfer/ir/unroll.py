@@ -1,0 +1,82 @@
+# SPDX-License-Identifier: Apache-2.0
+# SPDX-FileCopyrightText: The edgeinfer authors
+"""A Program without recurrences: the ops of each body once for every step, the same integers."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+from edgeinfer.ir.ops import Concat, Input, Op, Reshape, Scan, Shape, Slice
+from edgeinfer.ir.passes import rewire_op
+from edgeinfer.ir.program import Program, body_of, states_of
+from quantization.fixed import Fixed
+
+
+def recurrences_of(program: Program) -> tuple[str, ...]:
+    """The values that recurrences make."""
+    return tuple(op.name for op in program.ops if isinstance(op, Scan))
+
+
+def count_unrolled(program: Program) -> int:
+    """How many ops a Program has without its recurrences."""
+    return sum(
+        program.shapes[op.xs[0]][0] * count_unrolled(body_of(op)) if isinstance(op, Scan) else 1
+        for op in program.ops
+    )
+
+
+def unroll_recurrences(program: Program, *, chained: bool = False) -> Program:
+    """The Program with each recurrence's steps one after the other.
+
+    Each step cuts its entry from the sequence; where they are `chained`, from what the step before
+    it has left of that, so that no value has many readers.
+    """
+    if not recurrences_of(program):
+        return program
+    made: list[Op] = []
+    for op in program.ops:
+        if isinstance(op, Scan):
+            made += _steps_of(op, program, chained)
+        else:
+            made.append(op)
+    return Program(program.name, tuple(made), program.outputs)
+
+
+def _steps_of(op: Scan, program: Program, chained: bool) -> list[Op]:
+    """The steps, and last an op of the recurrence's own name."""
+    body, made = unroll_recurrences(body_of(op), chained=chained), list[Op]()
+    states, rows = list(op.starts), []
+    steps = program.shapes[op.xs[0]][0]
+    rests = list(op.xs)
+    for step in range(steps):
+        names = dict(zip((state.name for _, state in states_of(op)), states, strict=True))
+        for place, (x, one) in enumerate(zip(op.xs, body.inputs, strict=False)):
+            type_, name = program.type(x), f"{one.name}@{step}"
+            at = 0 if chained else step
+            row = _rows(f"{name}.row", type_, rests[place], at, at + 1, one.shape)
+            made += [row, Reshape(name, type_, row.name, one.shape)]
+            if chained and step < steps - 1:
+                rest = _rows(f"{name}.rest", type_, rests[place], 1, steps - step, one.shape)
+                made.append(rest)
+                rests[place] = rest.name
+            names[one.name] = name
+        for inner in body.ops:
+            if not isinstance(inner, Input):
+                names[inner.name] = f"{inner.name}@{step}"
+                made.append(replace(rewire_op(inner, names), name=names[inner.name]))
+        states = [names[value] for value, _ in states_of(op)]
+        y = body.outputs[0].value
+        if op.stacked or step == steps - 1:
+            shape = body.shapes[y]
+            last = Reshape(f"{op.name}@{step}", op.type, names[y], (1, *shape))
+            made.append(last if op.stacked else replace(last, name=op.name, shape=shape))
+            rows.append(last.name)
+    if op.stacked:
+        made.append(Concat(op.name, op.type, tuple(rows), 0))
+    return made
+
+
+def _rows(name: str, type_: Fixed, x: str, first: int, stop: int, entry: Shape) -> Slice:
+    """Entries of a sequence."""
+    starts, stops = (first, *[0] * len(entry)), (stop, *entry)
+    return Slice(name, type_, x, starts, stops, (1,) * len(stops))

@@ -1,0 +1,38 @@
+# SPDX-License-Identifier: Apache-2.0
+# SPDX-FileCopyrightText: The edgeinfer authors
+"""What a user may choose about training that learns widths."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from edgeinfer.base.errors import UsageError
+from edgeinfer.precision.qat.settings import Pace
+
+MOST_POINTS = 100
+LEARNED_PACE = Pace(40, 1024, 3e-3)  # the epochs are those of one point
+
+
+@dataclass(frozen=True, slots=True)
+class LearnedSettings:
+    """How many networks a run makes, and how dear an adder is for the first and the last of them.
+
+    The cost is in units of that of the network as it begins; from point to point its weight in the
+    loss grows by the same factor.
+    """
+
+    points: int = 10
+    """networks of the front of --method learned, each cheaper than the one before"""
+    cost_low: float = 0.02
+    """what the cost of the network as it begins adds to the loss, at the first point"""
+    cost_high: float = 1.0
+    """the same at the last point"""
+
+    def __post_init__(self) -> None:
+        if not 1 <= self.points <= MOST_POINTS:
+            raise UsageError(f"--points is {self.points}, but must be from 1 to {MOST_POINTS}.")
+        if not 0.0 < self.cost_low <= self.cost_high:
+            raise UsageError(
+                f"--cost-low is {self.cost_low:g} and --cost-high {self.cost_high:g}, but the "
+                f"weight of the cost rises from the one to the other, and is above 0."
+            )

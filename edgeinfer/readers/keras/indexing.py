@@ -1,0 +1,166 @@
+# SPDX-License-Identifier: Apache-2.0
+# SPDX-FileCopyrightText: The edgeinfer authors
+"""Look-ups by an index that the network reads or computes, the largest elements, and where they
+are. Their axes count the batch."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+
+from edgeinfer.graph import compose_indexing
+from edgeinfer.graph.nodes import ConstantNode, Floats, ReshapeNode, Shape
+from edgeinfer.readers.keras import rearranging
+from edgeinfer.readers.keras.arguments import Arguments, CallTensor, as_constant
+from edgeinfer.readers.keras.builder import Site
+from edgeinfer.readers.keras.fields import UnsupportedLayerError, whole
+from edgeinfer.readers.keras.rearranging import axis_in
+
+MOST_CLASSES = 1 << 12  # of a one-hot code
+
+
+def embedding_layer(site: Site) -> str:
+    """Embedding: a row of its weights for every number."""
+    fields = site.fields
+    rows, columns = fields.integer("input_dim"), fields.integer("output_dim")
+    table = site.shaped("embeddings", (rows, columns)).astype(np.float64)
+    found = _name_result(site, _look_in(site, table, site.x, f"{site.stem}_table"))
+    if fields.flag("mask_zero", False):
+        site.builder.masked.add(found)
+    return found
+
+
+def read_take(site: Site, arguments: Arguments) -> str:
+    """`keras.ops.take`: entries by constant indices, or rows of a constant by a tensor."""
+    if not isinstance(arguments.take(1, "indices"), CallTensor):
+        return rearranging.read_take(site, arguments)
+    table, index = arguments.take(0, "x"), _index(arguments)
+    if isinstance(table, CallTensor):
+        raise UnsupportedLayerError(
+            "its indices choose among samples too; use keras.ops.take_along_axis with an index of "
+            "(batch, places, 1)"
+        )
+    return _look_in_constant(site, table, index, arguments.option("axis", default=0))
+
+
+def read_gather(site: Site, arguments: Arguments) -> str:
+    """`tf.gather`: rows of a constant, or of each sample where batch_dims is 1."""
+    table, batched = arguments.take(0, "params", "x"), arguments.option("batch_dims", default=0)
+    axis = arguments.option("axis", default=batched)
+    if not isinstance(arguments.take(1, "indices"), CallTensor):
+        arguments.named = {**arguments.named, "axis": axis}
+        return rearranging.read_take(site, arguments)
+    index = _index(arguments)
+    if not isinstance(table, CallTensor):
+        return _look_in_constant(site, table, index, axis)
+    if batched != 1 or axis not in (1, -len(site.shape(table.name))):
+        raise UnsupportedLayerError(
+            f"it looks along axis {axis} with batch_dims={batched}; 1 and 1 are read"
+        )
+    found = compose_indexing.look_up_rows(site, table.name, index, 0)
+    return _name_result(site, found)
+
+
+def read_take_along_axis(site: Site, arguments: Arguments) -> str:
+    """`keras.ops.take_along_axis`: an index of its own for each element, or for each place."""
+    x, index = arguments.tensor(), _index(arguments)
+    axis = axis_in(site, x, arguments.option("axis"))
+    own, shape = list(site.shape(index)), list(site.shape(x))
+    if len(own) == len(shape):
+        del own[axis], shape[axis]
+    if own != shape and (len(own) != len(shape) or set(own) != {1}):
+        raise UnsupportedLayerError(
+            f"its indices of {site.shape(index)} do not fit a tensor of {site.shape(x)}: beside "
+            f"the axis that they count, all sizes must be equal, or all 1"
+        )
+    return _name_result(site, compose_indexing.look_up_elements(site, x, index, axis))
+
+
+def read_one_hot(site: Site, arguments: Arguments) -> str:
+    """`keras.ops.one_hot`: the row of a unit matrix that a number means."""
+    x, classes = arguments.tensor(), whole(arguments.take(1, "num_classes", "depth"), "num_classes")
+    arguments.option("dtype")
+    axis = arguments.option("axis", default=-1)
+    if axis not in (-1, len(site.shape(x)) + 1) or not 1 <= classes <= MOST_CLASSES:
+        raise UnsupportedLayerError(
+            f"it makes {classes} classes along axis {axis}; up to {MOST_CLASSES} along a new last "
+            f"axis are read"
+        )
+    return _name_result(site, _look_in(site, np.eye(classes), x, site.name("unit")))
+
+
+def read_largest_place(site: Site, arguments: Arguments) -> str:
+    """`keras.ops.argmax`."""
+    return _place(site, arguments, smallest=False)
+
+
+def read_smallest_place(site: Site, arguments: Arguments) -> str:
+    """`keras.ops.argmin`."""
+    return _place(site, arguments, smallest=True)
+
+
+def _place(site: Site, arguments: Arguments, *, smallest: bool) -> str:
+    x = arguments.tensor()
+    given = arguments.take(1, "axis", "dimension")
+    if given is None:
+        raise UnsupportedLayerError("it names no axis, and so counts along the batch too")
+    axis, keep = axis_in(site, x, given), bool(arguments.option("keepdims", default=False))
+    arguments.option("output_type")
+    found = compose_indexing.rank_elements(site, x, axis, 1, smallest=smallest)
+    shape = site.shape(found)
+    return _name_result(site, found, shape if keep else (*shape[:axis], *shape[axis + 1 :]))
+
+
+def read_top(site: Site, arguments: Arguments) -> tuple[str, ...]:
+    """`keras.ops.top_k`: the largest elements of the last axis, and where they are."""
+    x, count = arguments.tensor(), whole(arguments.take(1, "k"), "k")
+    arguments.option("sorted")
+    axis = len(site.shape(x)) - 1
+    places = compose_indexing.rank_elements(site, x, axis, count, smallest=False)
+    values = compose_indexing.look_up_elements(site, x, places, axis)
+    return _name_result(site, values), places
+
+
+def read_order(site: Site, arguments: Arguments) -> str:
+    """`keras.ops.argsort`: where the elements of an axis are in rising order."""
+    return _name_result(site, _order(site, arguments)[2])
+
+
+def read_sorted(site: Site, arguments: Arguments) -> str:
+    """`keras.ops.sort`: the elements of an axis in rising order."""
+    x, axis, places = _order(site, arguments)
+    return _name_result(site, compose_indexing.look_up_elements(site, x, places, axis))
+
+
+def _order(site: Site, arguments: Arguments) -> tuple[str, int, str]:
+    x = arguments.tensor()
+    axis = axis_in(site, x, arguments.take(1, "axis", default=-1))
+    count = site.shape(x)[axis]
+    return x, axis, compose_indexing.rank_elements(site, x, axis, count, smallest=True)
+
+
+def _index(arguments: Arguments) -> str:
+    found = arguments.take(1, "indices")
+    if not isinstance(found, CallTensor):
+        raise UnsupportedLayerError("its indices are constant")
+    return found.name
+
+
+def _look_in_constant(site: Site, table: Any, index: str, axis: Any) -> str:
+    values = as_constant(table)
+    if values.ndim == 0 or axis % values.ndim:
+        raise UnsupportedLayerError(f"it looks along axis {axis} of a constant; 0 is read")
+    found = _look_in(site, values.reshape(len(values), -1), index, site.name("table"))
+    return _name_result(site, found, (*site.shape(index), *values.shape[1:]))
+
+
+def _look_in(site: Site, table: Floats, index: str, name: str) -> str:
+    """Rows of a constant by an index of any shape."""
+    rows = site.add(ConstantNode(name, table))
+    return compose_indexing.look_up_rows(site, rows, index, 0)
+
+
+def _name_result(site: Site, x: str, shape: Shape | None = None) -> str:
+    """The tensor under the layer's own name, maybe in another shape."""
+    return site.add(ReshapeNode(site.name(), x, site.shape(x) if shape is None else shape))

@@ -1,0 +1,250 @@
+# SPDX-License-Identifier: Apache-2.0
+# SPDX-FileCopyrightText: The edgeinfer authors
+"""SimpleRNN, LSTM, GRU, RNN around their cells, and Bidirectional around any of these."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+
+import numpy as np
+
+from edgeinfer.graph import recurrent as r
+from edgeinfer.graph.nodes import (
+    ActivationNode,
+    ConcatNode,
+    DenseNode,
+    Floats,
+    Function,
+    InputNode,
+    MergeKind,
+    MergeNode,
+    Node,
+    Shape,
+)
+from edgeinfer.readers.keras import activations
+from edgeinfer.readers.keras.builder import GraphBuilder, Site
+from edgeinfer.readers.keras.cells import CellConfig, cells_of, directions_of
+from edgeinfer.readers.keras.config import LayerConfig
+from edgeinfer.readers.keras.fields import Fields, UnsupportedLayerError
+from edgeinfer.readers.keras.linear import F32, add_product
+from edgeinfer.readers.keras.quantizer_config import quantizer
+from edgeinfer.readers.keras.quantizers import Spec
+
+GATES = ("input", "forget", "cell", "output")  # in the order of Keras's kernels
+MERGES = {"sum": MergeKind.ADD, "mul": MergeKind.MULTIPLY, "ave": MergeKind.AVERAGE}
+STATES = {"SimpleRNN": 1, "LSTM": 2, "GRU": 1}
+
+
+def read_recurrent(site: Site) -> tuple[str, ...]:
+    """The layer's outputs: what its steps yield, then the states where they are asked for."""
+    if site.layer.kind.endswith("Bidirectional"):
+        return _read_both(site)
+    x, *given = site.inputs
+    cells = cells_of(site.layer)
+    made = _read_direction(site, site.layer, cells, "", x, given)
+    return (made.y, *made.states)
+
+
+def _read_both(site: Site) -> tuple[str, ...]:
+    fields = site.fields
+    merge = fields.get("merge_mode", "concat")
+    if merge not in (None, "concat", *MERGES):
+        raise UnsupportedLayerError(f"its merge_mode is {merge!r}, which is not known")
+    forward, backward = directions_of(site.layer)
+    x, *given = site.inputs
+    half = len(given) // 2
+    made = []
+    for layer, label, part in (
+        (forward, "forward", given[:half]),
+        (backward, "backward", given[half:]),
+    ):
+        cells = cells_of(layer, f"{label}_", f"{label}_layer/cell")
+        made.append(_read_direction(site, layer, cells, label, x, part))
+    there, back = made
+    y = back.y
+    if backward.fields.flag("return_sequences", False):
+        y = r.reverse(site, y, "backward_in_order")
+    states = (*there.states, *back.states)
+    if merge is None:
+        return (there.y, y, *states)
+    if merge == "concat":
+        return (site.add(ConcatNode(site.name(), (there.y, y), -1)), *states)
+    return (site.add(MergeNode(site.name(), (there.y, y), MERGES[merge])), *states)
+
+
+def _read_direction(
+    site: Site,
+    layer: LayerConfig,
+    cells: tuple[CellConfig, ...],
+    label: str,
+    x: str,
+    given: list[str],
+) -> r.RecurrenceResult:
+    fields = layer.fields
+    _refuse_options(site, fields)
+    shape = site.shape(x)
+    if len(shape) != 2:
+        raise UnsupportedLayerError(
+            f"it reads a tensor of {shape}; a sequence, (steps, features), is supported"
+        )
+    if fields.flag("go_backwards", False):
+        x = r.reverse(site, x, f"{label}_reversed".lstrip("_"))
+    step = _StepSite.beside(site, label, cells[0])
+    entry = step.add(InputNode(step.named("x"), shape[1:]))
+    states: list[str] = []
+    after: list[str] = []
+    y = entry
+    for number, cell in enumerate(cells):
+        mark = "" if len(cells) == 1 else f"{number + 1}"
+        made, held = _read_cell(replace(step, cell=cell, mark=mark), y)
+        y = made.y
+        states += held
+        after += made.states
+    if given and len(given) != len(states):
+        raise UnsupportedLayerError(
+            f"it is called with {len(given)} initial states and has {len(states)}"
+        )
+    # the states are the body's inputs after the entry, whatever was made between them
+    inputs = [node for node in step.builder.nodes if isinstance(node, InputNode)]
+    rest = [node for node in step.builder.nodes if not isinstance(node, InputNode)]
+    recurrence = r.Recurrence(
+        (*inputs, *rest),
+        entry,
+        tuple(states),
+        r.StepResult(y, tuple(after)),
+        tuple(given) or (None,) * len(states),
+    )
+    return r.add_recurrence(
+        site,
+        label,
+        x,
+        recurrence,
+        stacked=fields.flag("return_sequences", False),
+        with_states=fields.flag("return_state", False),
+    )
+
+
+def _refuse_options(site: Site, fields: Fields) -> None:
+    if fields.flag("stateful", False):
+        raise UnsupportedLayerError(
+            "it is stateful: its state outlives a sample; give the state as an input "
+            "(initial_state) and take it as an output (return_state=True)"
+        )
+    if fields.flag("time_major", False):
+        raise UnsupportedLayerError("its steps come before the batch (time_major=True)")
+    kwargs = site.call.get("kwargs") if isinstance(site.call, Mapping) else None
+    for name, value in (kwargs if isinstance(kwargs, Mapping) else {}).items():
+        if name in ("mask", "constants") and value is not None:
+            raise UnsupportedLayerError(f"it is called with {name}, which is not supported")
+
+
+def _read_cell(site: _StepSite, x: str) -> tuple[r.StepResult, list[str]]:
+    """One cell's step, and the inputs that are its states."""
+    kind = site.cell.kind.removeprefix("Q").removesuffix("Cell")
+    units = site.cell.fields.integer("units")
+    if units < 1:
+        raise UnsupportedLayerError(f"it has {units} units")
+    held = [site.add(InputNode(site.named(name), (units,))) for name in ("h", "c")[: STATES[kind]]]
+    match kind:
+        case "SimpleRNN":
+            made = r.simple_step(site, x, held[0])
+        case "LSTM":
+            made = r.lstm_step(site, x, held[0], held[1], GATES)
+        case _:  # "GRU", the one left in `cells.FOLDERS`
+            after = site.cell.fields.flag("reset_after", False)
+            made = r.gru_step(site, x, held[0], reset_after=after)
+    return r.StepResult(made.y, tuple(map(site.keep, made.states, held))), held
+
+
+@dataclass(frozen=True, slots=True)
+class _StepSite:
+    """The body of a recurrence in the making."""
+
+    outer: Site
+    builder: GraphBuilder
+    stem: str
+    cell: CellConfig
+    mark: str = ""  # of the cell, where there are several
+
+    @staticmethod
+    def beside(site: Site, label: str, cell: CellConfig) -> _StepSite:
+        """An empty body, whose formats and findings are the model's."""
+        return _StepSite(site, site.builder.body(), f"{site.stem}/{label}".rstrip("/"), cell)
+
+    def add(self, node: Node) -> str:
+        return self.builder.add(node)
+
+    def named(self, label: str) -> str:
+        return self.builder.fresh("/".join(part for part in (self.stem, self.mark, label) if part))
+
+    def shape(self, tensor: str) -> Shape:
+        return self.builder.shapes[tensor]
+
+    def project(self, x: str, part: str) -> str:
+        """x times the columns of a kernel that the part stands for."""
+        recurrent = part in (r.RECURRENT, r.CANDIDATE_RECURRENT)
+        kernel, bias = self._weights(x, part, recurrent=recurrent)
+        fields = self.cell.fields
+        wanted = fields.get("recurrent_quantizer" if recurrent else "kernel_quantizer")
+        kernel_spec = quantizer(wanted, of_kernel=True)
+        bias_spec = quantizer(fields.get("bias_quantizer"))
+        return self._product(x, part, kernel, bias, (kernel_spec, bias_spec))
+
+    def _product(
+        self,
+        x: str,
+        part: str,
+        kernel: F32,
+        bias: F32 | None,
+        specs: tuple[Spec | None, Spec | None],
+    ) -> str:
+        path = "/".join(filter(None, (self.outer.layer.path, self.cell.prefix.rstrip("_"))))
+        path = path if part == r.KERNEL else f"{path}/{part}"
+        layer = replace(self.outer.layer, path=path)
+        site = Site(self.builder, layer, self.named(part), (x,), {})
+
+        def make(name: str, layer: str, values: Floats, shift: Floats | None) -> Node:
+            return DenseNode(name, layer, x, values, shift)
+
+        return add_product(site, make, kernel, kernel.shape, specs[0], bias, specs[1])
+
+    def _weights(self, x: str, part: str, *, recurrent: bool) -> tuple[F32, F32 | None]:
+        cell, site = self.cell, self.outer
+        kind, units = cell.kind, cell.fields.integer("units")
+        gates = {"SimpleRNNCell": 1, "LSTMCell": 4, "GRUCell": 3}[kind.removeprefix("Q")]
+        name = f"{cell.prefix}{'recurrent_kernel' if recurrent else 'kernel'}"
+        kernel = site.shaped(name, (self.shape(x)[-1], gates * units))
+        both = gates == 3 and cell.fields.flag("reset_after", False)
+        bias = np.zeros((2, gates * units), np.float32)
+        if cell.fields.flag("use_bias", True):
+            shape = (2, gates * units) if both else (gates * units,)
+            bias[: 2 if both else 1] = site.shaped(f"{cell.prefix}bias", shape)
+        if gates != 3:
+            return kernel, None if recurrent else bias[0]
+        split = 2 * units
+        if part == r.KERNEL:
+            return kernel[:, :split], bias[0, :split]
+        if part == r.RECURRENT:
+            return kernel[:, :split], bias[1, :split] if both else None
+        own = bias[1 if recurrent else 0, split:]
+        return kernel[:, split:], own if both or not recurrent else None
+
+    def keep(self, after: str, state: str) -> str:
+        """What the next step reads: QKeras rounds a state when it reads it, and not before."""
+        value = self.cell.fields.get("state_quantizer")
+        step = activations.parse_activation(self.outer, value) if value is not None else None
+        if step is None:
+            return after
+        site = Site(self.builder, self.outer.layer, self.stem, (after,), {})
+        return activations.emit(site, after, step, self.builder.fresh(f"{state}_next"))
+
+    def activate(self, x: str, role: str, label: str) -> str:
+        fields = self.cell.fields
+        value = fields.get("recurrent_activation" if role == r.GATE else "activation")
+        step = activations.parse_activation(self.outer, value)
+        site = Site(self.builder, self.outer.layer, self.stem, (x,), {})
+        name = self.named(label)
+        if step is None:
+            return self.add(ActivationNode(name, x, Function.LINEAR))
+        return activations.emit(site, x, step, name)

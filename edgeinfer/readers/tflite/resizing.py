@@ -1,0 +1,81 @@
+# SPDX-License-Identifier: Apache-2.0
+# SPDX-FileCopyrightText: The edgeinfer authors
+"""RESIZE_BILINEAR, in the integers of the kernels, and ARG_MAX and ARG_MIN."""
+
+from __future__ import annotations
+
+import math
+
+import numpy as np
+
+from edgeinfer.base.tflite.model import Operator
+from edgeinfer.graph.indexing import RankNode
+from edgeinfer.graph.nodes import DenseNode, TransposeNode
+from edgeinfer.readers.tflite.multipliers import zero_of
+from edgeinfer.readers.tflite.pooling import same_scale
+from edgeinfer.readers.tflite.values import StepDrawing, Steps, UnreadableOperatorError, inner
+from quantization.fixed import Ints, Overflow, Quantizer, Rounding, fixed_of_range
+
+PLACE_BITS = 10  # of a place between two elements, and of their weights
+
+
+def read_bilinear(d: StepDrawing, name: str, op: Operator, x: Steps) -> Steps:
+    """Weighted sums of the rows, then of the columns, rounded once, halves away from zero."""
+    out = op.outputs[0]
+    same_scale(x, out)
+    if len(x.shape) != 4 or len(out.shape) != 4:
+        raise UnreadableOperatorError(f"an image of {x.shape} cannot be read")
+    if out.type != "INT8":
+        raise UnreadableOperatorError(f"its kernel for {out.type} computes in real numbers")
+    tensor = x.tensor
+    for axis, order in ((1, (1, 2, 0)), (2, (0, 2, 1))):
+        sizes = x.shape[axis], out.shape[axis]
+        weights = place_weights(*sizes, op.options.align_corners, op.options.half_pixel)
+        key = d.fresh(f"{name}_{axis}")
+        turned = d.add(TransposeNode(f"{key}_last", tensor, order))
+        kernel = d.hold(f"{key}/kernel", weights.T, PLACE_BITS)
+        summed = d.add(DenseNode(key, key, turned, kernel, None))
+        back = tuple(order.index(place) for place in range(3))
+        tensor = d.add(TransposeNode(f"{key}_back", summed, back))
+    zero = np.asarray(zero_of(out), np.int64)
+    one = np.asarray(1, np.int64)
+    stored = Quantizer(fixed_of_range(-128, 127, 0), Rounding.RND_INF, Overflow.SAT)
+    rounded = d.affine(d.fresh(f"{name}_stored"), tensor, one, 0, stored, shift=zero)
+    tensor = d.affine(d.fresh(f"{name}_steps"), rounded, one, 0, shift=-zero)
+    return Steps(tensor, out.shape, x.low, x.high, x.scale, x.zero)
+
+
+def place_weights(size: int, wanted: int, aligned: bool, half_pixel: bool) -> Ints:
+    """(wanted, size): by how much each element counts for each place, in units of 2^-10."""
+    one = 1 << PLACE_BITS
+    step = (one * size + wanted // 2) // wanted
+    if aligned and wanted > 1:
+        step = (one * (size - 1) + (wanted - 1) // 2) // (wanted - 1)
+    weights = np.zeros((wanted, size), np.int64)
+    for place in range(wanted):
+        exact = place * step + (step // 2 - one // 2 if half_pixel else 0)
+        low = min(max(math.trunc(exact / one), 0), size - 1)
+        high = min(math.trunc((exact + one - 1) / one), size - 1)
+        beyond = exact - one * low
+        weights[place, low] += one - beyond
+        weights[place, high] += beyond
+    return weights
+
+
+def read_extreme_place(d: StepDrawing, name: str, op: Operator, x: Steps) -> Steps:
+    """ARG_MAX and ARG_MIN: the place of the first of the largest, a whole number."""
+    given = op.input(1)
+    if given is None or not given.constant:
+        raise UnreadableOperatorError("its axis is not stored in the file")
+    lead = len(x.shape) - len(inner(x.shape))
+    axis = int(given.integers().reshape(-1)[0]) % len(x.shape) - lead
+    shape = d.shapes[x.tensor]
+    if axis < 0:
+        raise UnreadableOperatorError("it works along the batch")
+    order = (*(other for other in range(len(shape)) if other != axis), axis)
+    turned = d.add(TransposeNode(d.fresh(f"{name}_last"), x.tensor, order))
+    rows = d.reshape(f"{name}_rows", turned, (math.prod(shape) // shape[axis], shape[axis]))
+    node = RankNode(d.fresh(f"{name}_places"), rows, smallest=op.name == "ARG_MIN")
+    out = op.outputs[0].shape
+    tensor = d.reshape(name, d.add(node), inner(out))
+    return Steps(tensor, out, 0, shape[axis] - 1, np.float32(1.0), 0)

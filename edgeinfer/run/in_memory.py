@@ -1,0 +1,135 @@
+# SPDX-License-Identifier: Apache-2.0
+# SPDX-FileCopyrightText: The edgeinfer authors
+"""Models and samples that are objects of a Python session, written as files that can be read."""
+
+from __future__ import annotations
+
+import atexit
+import importlib
+import inspect
+import os
+import shutil
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from edgeinfer.base.errors import InputError, UsageError
+from edgeinfer.base.extras import require_extra
+from edgeinfer.base.scratch import new_folder
+
+KERAS, TORCH = "keras", "torch"
+LABELS = "y"
+OPSET = 18
+
+
+def framework_of(model: object) -> str | None:
+    """Which library a model in memory is of; None for what is none."""
+    roots = {base.__module__.split(".")[0] for base in type(model).__mro__}
+    if roots & {"keras", "tf_keras", "tensorflow"} and hasattr(model, "save"):
+        return KERAS
+    if any(base.__module__.startswith("torch.nn") for base in type(model).__mro__):
+        return TORCH
+    return None
+
+
+def write_model(model: Any, samples: Mapping[str, NDArray[Any]] | None) -> Path:
+    """A model in memory as a file: Keras saves itself, PyTorch exports ONNX, for which it runs on
+    the first of the samples. The file goes when the process ends."""
+    match framework_of(model):
+        case "keras":
+            require_extra("train", "A Keras model in memory")
+            path = session_folder() / f"{_file_name(model)}.keras"
+            old = type(model).__module__.split(".")[0] == "tf_keras"
+            path = path.with_suffix(".h5") if old else path
+            model.save(path)
+            return path
+        case "torch":
+            return _write_onnx(model, samples)
+        case _:  # a class of any other library
+            raise UsageError(
+                f"A {type(model).__module__}.{type(model).__qualname__} is no model that can be "
+                "loaded.",
+                hint="Give a Keras or PyTorch model, the name of a reference model, or a file.",
+            )
+
+
+def _file_name(model: Any) -> str:
+    name = str(getattr(model, "name", "") or type(model).__name__)
+    return "".join(c if c.isascii() and (c.isalnum() or c in "-_") else "_" for c in name)
+
+
+def _write_onnx(model: Any, samples: Mapping[str, NDArray[Any]] | None) -> Path:
+    torch = importlib.import_module(TORCH)  # whoever has such a model has it
+    if samples is None:
+        raise UsageError(
+            "The shapes of a PyTorch model's inputs are not known.",
+            hint="Give samples: load(model, {'x': x, 'y': y}).",
+        )
+    names = [
+        name
+        for name, parameter in inspect.signature(model.forward).parameters.items()
+        if parameter.default is parameter.empty
+    ]
+    held = {"x": samples["x"]} if len(names) == 1 and "x" in samples else samples
+    missing = [name for name in names if name not in held] if len(names) > 1 else []
+    if missing or not held:
+        raise InputError(
+            f"The samples have no array for {', '.join(missing or names)}.",
+            hint="Name arrays as the arguments of the model's forward.",
+        )
+    arrays = [held[name] for name in names] if len(names) > 1 else [next(iter(held.values()))]
+    path = session_folder() / f"{_file_name(model)}.onnx"
+    inputs = names if len(names) > 1 else ["x"]
+    trained = model.training
+    model.eval()
+    try:
+        torch.onnx.export(
+            model,
+            tuple(torch.as_tensor(np.asarray(array[:1], dtype=np.float32)) for array in arrays),
+            path,
+            input_names=inputs,
+            opset_version=OPSET,
+            dynamo=False,
+        )
+    finally:
+        model.train(trained)
+    return path
+
+
+def arrays_of(data: object, labels: str = LABELS) -> dict[str, NDArray[Any]]:
+    """Arrays by name: of a mapping, of a pair (x, y), or of a DataFrame, whose column `labels`
+    holds the labels; all others are the features, in order."""
+    if isinstance(data, Mapping):
+        return {str(name): np.asarray(values) for name, values in data.items()}
+    if isinstance(data, tuple) and len(data) == 2:
+        return {"x": np.asarray(data[0]), LABELS: np.asarray(data[1])}
+    columns = getattr(data, "columns", None)
+    if columns is None or not hasattr(data, "__getitem__"):
+        raise UsageError(
+            f"Samples cannot be taken from a {type(data).__name__}.",
+            hint="Give arrays by name, a pair (x, y), a DataFrame, or a file.",
+        )
+    frame: Any = data
+    marked = [name for name in columns if str(name) == labels]
+    features = [name for name in columns if name not in marked]
+    found = {"x": np.stack([np.asarray(frame[name]) for name in features], axis=1)}
+    if marked:
+        found[LABELS] = np.asarray(frame[marked[0]])
+    return found
+
+
+def write_arrays(arrays: Mapping[str, NDArray[Any]]) -> Path:
+    """Arrays as a NumPy archive, which goes when the process ends."""
+    place = session_folder() / "data.npz"
+    np.savez(place, **dict(arrays))  # type: ignore[arg-type]
+    return place
+
+
+def session_folder() -> Path:
+    """A folder that is there until the process ends."""
+    folder = new_folder(f"session-{os.getpid()}")
+    atexit.register(shutil.rmtree, folder, ignore_errors=True)
+    return folder

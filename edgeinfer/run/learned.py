@@ -1,0 +1,195 @@
+# SPDX-License-Identifier: Apache-2.0
+# SPDX-FileCopyrightText: The edgeinfer authors
+"""Training that learns widths as a user orders it: a folder with a front of networks."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from edgeinfer.base import plan
+from edgeinfer.base.errors import ProgramError, UsageError
+from edgeinfer.evaluate import judge
+from edgeinfer.export.hgq import write_model
+from edgeinfer.graph.fold import fold_batch_norms
+from edgeinfer.graph.nodes import Graph
+from edgeinfer.ir.costs import costs_of
+from edgeinfer.ir.host import host_functions
+from edgeinfer.ir.lower import LoweredModel, lower
+from edgeinfer.ir.program import Program
+from edgeinfer.precision.learned.formats import network_of
+from edgeinfer.precision.learned.front import (
+    Bounds,
+    FrontPoint,
+    best_points,
+    choose_point,
+    describe_point,
+)
+from edgeinfer.precision.learned.network import LearnedPlan, plan_learning
+from edgeinfer.precision.learned.settings import LearnedSettings
+from edgeinfer.precision.qat.aims import aims
+from edgeinfer.precision.qat.fine_tune import refuse_untrainable
+from edgeinfer.precision.qat.settings import QatSettings
+from edgeinfer.precision.search.objective import SearchObjective, objective_on
+from edgeinfer.precision.search.report import ScoredPoint, draw_front
+from edgeinfer.readers import load
+from edgeinfer.run.data import SampleSplit, deal_samples
+from edgeinfer.run.folder import Progress, watch_step
+from edgeinfer.targets.registry import choose_unrolled
+from edgeinfer.zoo.entry import ZooEntry
+from quantization.recipe import Recipe
+
+VERSION = 1
+ESTIMATED = ("lut", "ff", "additions", "latency_cycles")
+CHOSEN = "chosen.keras"
+
+
+@dataclass(frozen=True, slots=True)
+class LearnedOrder:
+    """What learns its widths, on which samples, how; the folder of the front; what is wanted."""
+
+    model: Path
+    folder: Path
+    settings: LearnedSettings
+    training: QatSettings
+    bounds: Bounds
+    entry: ZooEntry | None = None
+    data: Path | None = None
+    validation: Path | None = None
+    batch_axis: int | None = 0
+
+    def __post_init__(self) -> None:
+        if self.folder.suffix in (".toml", ".keras") or self.folder.is_file():
+            raise UsageError(
+                f"{self.folder}: learned widths make a front of networks, which fills a folder.",
+                hint="Name a folder with -o; chosen.keras in it is the network to use.",
+            )
+
+
+def learn_widths(order: LearnedOrder, progress: Progress) -> dict[str, Any]:
+    """Train as ordered; the front and what was chosen from it, ready for JSON."""
+    with watch_step(progress, "load"):
+        loaded = load(order.model, batch_axis=order.batch_axis)
+        refuse_untrainable(loaded.graph)
+        graph = fold_batch_norms(loaded.graph)
+        hosts = host_functions(graph)
+        ends = {name: hosts[name][0] if name in hosts else name for name in graph.outputs}
+        learned = plan_learning(graph, ends)
+    with watch_step(progress, "data"):
+        samples = deal_samples(
+            loaded,
+            Recipe(),
+            entry=order.entry,
+            data=order.data,
+            validation=order.validation,
+            divide=True,
+            seed=order.training.seed,
+        )
+    objective = objective_on(loaded.graph, samples.choose)
+    with watch_step(progress, "train"):
+        points = _train(order, learned, loaded.graph, samples, objective, progress)
+    cost = "lut" if "lut" in points[0].costs else "ebops"
+    front = best_points(points, cost)
+    document: dict[str, Any] = {
+        "version": VERSION,
+        "model": loaded.graph.name,
+        "objective": objective.name,
+        "float_score": objective.exact_score,
+        "cost": cost,
+        "seed": order.training.seed,
+        "samples": len(samples.teach),
+        "points": [describe_point(point, objective.name) for point in points],
+        "front": [point.name for point in front],
+    }
+    with watch_step(progress, "write"):
+        _write_front(order.folder, document, points, front)
+    chosen = choose_point(points, order.bounds, objective.name, cost)
+    with watch_step(progress, "evaluate"):
+        source = order.folder / "models" / f"{chosen.name}.keras"
+        plan.write_file(order.folder / CHOSEN, source.read_bytes())
+        judged = _judge(loaded.graph, _read(source), samples)
+    document |= {
+        "chosen": chosen.name,
+        "judged": judged,
+        "findings": [
+            *samples.findings,
+            *samples.teach.findings,
+            *loaded.findings,
+            f"Points are scored on {len(samples.choose)} samples that teach nothing; the chosen "
+            f"one is judged on {len(samples.judge)} others.",
+        ],
+        "output": str(order.folder / CHOSEN),
+    }
+    plan.write_file(order.folder / "front.json", json.dumps(document, indent=1) + "\n")
+    return document
+
+
+def _train(
+    order: LearnedOrder,
+    learned: LearnedPlan,
+    teacher: Graph,
+    samples: SampleSplit,
+    objective: SearchObjective,
+    progress: Progress,
+) -> list[FrontPoint]:
+    """Every network of the run, written, read back, and scored as integers."""
+    from edgeinfer.precision.learned.train import LearnedLesson, learn
+
+    answers = judge.float_outputs(teacher, samples.teach)
+    wanted = aims(teacher, samples.teach, answers, order.training.distillation)
+    lesson = LearnedLesson(samples.teach, wanted, order.training, order.settings)
+    found: list[FrontPoint] = []
+    for number, state in enumerate(learn(learned, lesson, progress.advance), start=1):
+        name = f"{number:02}"
+        path = order.folder / "models" / f"{name}.keras"
+        plan.write_file(path, write_model(network_of(learned, state)))
+        lowered = _read(path)
+        score = objective.of_program(lowered.program, lowered.recipe)
+        costs = _estimate(lowered.program) or {"ebops": float(costs_of(lowered.program).ebops)}
+        found.append(FrontPoint(name, score, costs, state.weight, state.seconds))
+    return found
+
+
+def _read(path: Path) -> LoweredModel:
+    """The network as anyone reads it from its file."""
+    loaded = load(path)
+    return lower(loaded.graph, loaded.recipe)
+
+
+def _estimate(program: Program) -> dict[str, float]:
+    """What the unrolled design is expected to need; nothing where the network is too large."""
+    chosen = choose_unrolled()
+    try:
+        metrics = chosen.target.estimate(program, chosen.settings)
+    except ProgramError:
+        return {}
+    return {m.name: m.value for m in metrics if m.layer is None and m.name in ESTIMATED}
+
+
+def _judge(graph: Graph, lowered: LoweredModel, samples: SampleSplit) -> Mapping[str, float]:
+    """The chosen network, once more, on samples that have chosen nothing."""
+    objective = objective_on(graph, samples.judge)
+    score = objective.of_program(lowered.program, lowered.recipe)
+    return {"float": objective.exact_score, "chosen": score}
+
+
+def _write_front(
+    folder: Path, document: Mapping[str, Any], points: list[FrontPoint], front: list[FrontPoint]
+) -> None:
+    cost, score = document["cost"], document["objective"]
+
+    def scored(point: FrontPoint) -> ScoredPoint:
+        return ScoredPoint(point.name, point.costs[cost], point.score)
+
+    drawn = draw_front(
+        f"{document['model']}: {score} against {cost}",
+        (cost if cost == "ebops" else f"{cost}, estimated", score),
+        document["float_score"],
+        [scored(point) for point in points],
+        [scored(point) for point in front],
+    )
+    plan.write_file(folder / "front.svg", drawn)
+    plan.write_file(folder / "front.json", json.dumps(document, indent=1) + "\n")

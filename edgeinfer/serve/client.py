@@ -1,0 +1,287 @@
+# SPDX-License-Identifier: Apache-2.0
+# SPDX-FileCopyrightText: The edgeinfer authors
+"""A client of the protocol, for servers of ours and of others, by gRPC or HTTP."""
+
+from __future__ import annotations
+
+import contextlib
+import http.client
+import json
+import ssl
+from abc import ABC, abstractmethod
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+from urllib.parse import quote, urlsplit
+
+import grpc
+import numpy as np
+from google.protobuf.message import DecodeError
+
+from edgeinfer.base.errors import ToolFailedError, UsageError
+from edgeinfer.data.open import existing
+from edgeinfer.serve.messages import SERVICE, message_class
+from edgeinfer.serve.tensors import DATATYPES, WireTensor, bytes_of
+
+SECONDS = 300.0  # in which an answer has to come
+CONNECT_SECONDS = 10.0
+LARGEST_ANSWER_BYTES = 1 << 30
+ENDS = {"Metadata": "", "Config": "/config", "Statistics": "/stats"}  # of a model's path
+HEADER_LENGTH = "Inference-Header-Content-Length"
+
+
+@dataclass(frozen=True, slots=True)
+class Identity:
+    """Whom a client trusts, and what it shows of itself."""
+
+    ca: Path | None = None
+    certificate: Path | None = None
+    key: Path | None = None
+
+    def read(self) -> list[bytes | None]:
+        """The content of authority, key and certificate."""
+        paths = (self.ca, self.key, self.certificate)
+        return [None if path is None else existing(path).read_bytes() for path in paths]
+
+
+class Client(ABC):
+    """A connection to a server."""
+
+    def __init__(self, url: str) -> None:
+        self.url = url
+
+    @abstractmethod
+    def ask(self, what: str, name: str = "", version: str = "") -> Mapping[str, Any]:
+        """The fields of an answer: a model's Metadata, Config or Statistics, or the Index."""
+
+    @abstractmethod
+    def prepare(self, name: str, version: str, inputs: Sequence[WireTensor]) -> Any:
+        """A request for an inference, ready to be sent any number of times."""
+
+    @abstractmethod
+    def send(self, prepared: Any) -> Any:
+        """Send a request; the answer as it comes, or an error that says what the server said."""
+
+    @abstractmethod
+    def read(self, answer: Any) -> tuple[WireTensor, ...]:
+        """An answer's outputs."""
+
+    @abstractmethod
+    def close(self) -> None:
+        """End the connection."""
+
+    @contextlib.contextmanager
+    def understanding(self) -> Iterator[None]:
+        """Within the block, an answer that is none of the protocol is an error that says so."""
+        try:
+            yield
+        except (ValueError, KeyError, TypeError, AttributeError, DecodeError) as error:
+            raise ToolFailedError(
+                f"{self.url} answers, but not as the protocol says ({type(error).__name__}: "
+                f"{str(error)[:200]}).",
+                hint="Is it a server of the open inference protocol?",
+            ) from None
+
+    def fail(self, status: object, said: str) -> ToolFailedError:
+        """The error of an answer that is none."""
+        return ToolFailedError(f"{self.url} answered {status}: {said}")
+
+
+class GrpcClient(Client):
+    """By gRPC."""
+
+    def __init__(self, url: str, address: str, identity: Identity, *, encrypted: bool) -> None:
+        super().__init__(url)
+        options = [
+            ("grpc.max_receive_message_length", LARGEST_ANSWER_BYTES),
+            ("grpc.max_send_message_length", LARGEST_ANSWER_BYTES),
+            ("grpc.use_local_subchannel_pool", 1),  # a connection of its own
+        ]
+        if encrypted:
+            credentials = grpc.ssl_channel_credentials(*identity.read())
+            self._channel = grpc.secure_channel(address, credentials, options)
+        else:
+            self._channel = grpc.insecure_channel(address, options)
+        self._infer = self._channel.unary_unary(f"/{SERVICE}/ModelInfer")
+
+    def ask(self, what: str, name: str = "", version: str = "") -> Mapping[str, Any]:
+        """The fields of an answer."""
+        from google.protobuf import json_format
+
+        procedure = "RepositoryIndex" if what == "Index" else f"Model{what}"
+        fields = {"ready": True} if what == "Index" else {"name": name, "version": version}
+        request = message_class(f"{procedure}Request")(**fields)
+        call = self._channel.unary_unary(f"/{SERVICE}/{procedure}")
+        content = self._call(call, request.SerializeToString())
+        answer = message_class(f"{procedure}Response").FromString(content)
+        found: dict[str, Any] = json_format.MessageToDict(answer, preserving_proto_field_name=True)
+        return found
+
+    def prepare(self, name: str, version: str, inputs: Sequence[WireTensor]) -> bytes:
+        """The request's bytes."""
+        request = message_class("ModelInferRequest")(
+            model_name=name,
+            model_version=version,
+            inputs=[
+                {"name": t.name, "datatype": t.datatype, "shape": t.values.shape} for t in inputs
+            ],
+            raw_input_contents=[bytes_of(tensor) for tensor in inputs],
+        )
+        content: bytes = request.SerializeToString()
+        return content
+
+    def send(self, prepared: bytes) -> bytes:
+        """The answer's bytes."""
+        return self._call(self._infer, prepared)
+
+    def read(self, answer: bytes) -> tuple[WireTensor, ...]:
+        """An answer's outputs."""
+        response = message_class("ModelInferResponse").FromString(answer)
+        raw = response.raw_output_contents
+        if len(raw) != len(response.outputs):
+            raise self.fail("OK", "but not every output came as bytes.")
+        pairs = zip(response.outputs, raw, strict=True)
+        return tuple(
+            output_tensor(o.name, o.datatype, list(o.shape), content) for o, content in pairs
+        )
+
+    def close(self) -> None:
+        """End the connection."""
+        self._channel.close()
+
+    def _call(self, call: Any, content: bytes) -> bytes:
+        try:
+            answer: bytes = call(content, timeout=SECONDS)
+        except grpc.RpcError as error:
+            raise self.fail(error.code().name, error.details() or "") from None
+        return answer
+
+
+@dataclass(frozen=True, slots=True)
+class _HttpRequest:
+    path: str
+    headers: Mapping[str, str]
+    body: bytes
+
+
+class HttpClient(Client):
+    """By HTTP, tensors as bytes."""
+
+    def __init__(self, url: str, address: str, identity: Identity, *, encrypted: bool) -> None:
+        super().__init__(url)
+        self._connection = http.client.HTTPConnection(address, timeout=SECONDS)
+        if encrypted:
+            identity.read()  # an error that names a file which is not there
+            context = ssl.create_default_context(cafile=identity.ca)
+            if identity.certificate is not None:
+                context.load_cert_chain(identity.certificate, identity.key)
+            self._connection = http.client.HTTPSConnection(
+                address, timeout=SECONDS, context=context
+            )
+
+    def ask(self, what: str, name: str = "", version: str = "") -> Mapping[str, Any]:
+        """The fields of an answer, as gRPC has them."""
+        if what == "Index":
+            path, body = "/v2/repository/index", b'{"ready": true}'
+            _, content = self._exchange(_HttpRequest(path, {}, body))
+            return {"models": json.loads(content)}
+        path = _model_path(name, version) + ENDS[what]
+        _, content = self._exchange(_HttpRequest(path, {}, b""))
+        found: dict[str, Any] = json.loads(content)
+        return {"config": found} if what == "Config" else found
+
+    def prepare(self, name: str, version: str, inputs: Sequence[WireTensor]) -> _HttpRequest:
+        """The request's path, headers and body."""
+        contents = [bytes_of(tensor) for tensor in inputs]
+        head = {
+            "parameters": {"binary_data_output": True},
+            "inputs": [
+                {
+                    "name": tensor.name,
+                    "datatype": tensor.datatype,
+                    "shape": tensor.values.shape,
+                    "parameters": {"binary_data_size": len(content)},
+                }
+                for tensor, content in zip(inputs, contents, strict=True)
+            ],
+        }
+        start = json.dumps(head).encode()
+        headers = {HEADER_LENGTH: str(len(start)), "Content-Type": "application/octet-stream"}
+        body = b"".join([start, *contents])
+        return _HttpRequest(_model_path(name, version) + "/infer", headers, body)
+
+    def send(self, prepared: _HttpRequest) -> tuple[int, bytes]:
+        """How many bytes of the answer are JSON, and all its bytes."""
+        return self._exchange(prepared)
+
+    def read(self, answer: tuple[int, bytes]) -> tuple[WireTensor, ...]:
+        """An answer's outputs."""
+        end, content = answer
+        head, rest = json.loads(content[:end]), memoryview(content)[end:]
+        tensors = []
+        for output in head["outputs"]:
+            size = output["parameters"]["binary_data_size"]
+            tensors.append(
+                output_tensor(output["name"], output["datatype"], output["shape"], rest[:size])
+            )
+            rest = rest[size:]
+        return tuple(tensors)
+
+    def close(self) -> None:
+        """End the connection."""
+        self._connection.close()
+
+    def _exchange(self, request: _HttpRequest) -> tuple[int, bytes]:
+        method = "POST" if request.body else "GET"
+        try:
+            self._connection.request(method, request.path, request.body, dict(request.headers))
+            response = self._connection.getresponse()
+            content = response.read()
+        except (OSError, http.client.HTTPException) as error:
+            self._connection.close()
+            raise ToolFailedError(f"{self.url} does not answer: {error}.") from None
+        if response.status != http.HTTPStatus.OK:
+            raise self.fail(response.status, content[:1000].decode(errors="replace"))
+        with self.understanding():
+            return int(response.getheader(HEADER_LENGTH, str(len(content)))), content
+
+
+def output_tensor(
+    name: str, datatype: str, shape: Sequence[int], content: bytes | memoryview
+) -> WireTensor:
+    """An output of an answer."""
+    if datatype not in DATATYPES:
+        raise ToolFailedError(f"The output {name!r} has the datatype {datatype}, unknown here.")
+    values = np.frombuffer(content, DATATYPES[datatype]).reshape(tuple(map(int, shape)))
+    return WireTensor(name, datatype, values)
+
+
+def _model_path(name: str, version: str) -> str:
+    path = f"/v2/models/{quote(name, safe='')}"
+    return f"{path}/versions/{quote(version, safe='')}" if version else path
+
+
+KINDS: dict[str, type[GrpcClient] | type[HttpClient]] = {
+    "grpc": GrpcClient,
+    "grpcs": GrpcClient,
+    "http": HttpClient,
+    "https": HttpClient,
+}
+
+
+def connect(url: str, identity: Identity) -> Client:
+    """A client for an address such as `grpc://127.0.0.1:8001` or `https://host:8000`."""
+    try:
+        parts = urlsplit(url)
+        is_complete = bool(parts.scheme in KINDS and parts.hostname and parts.port)
+        is_complete = is_complete and "@" not in url and parts.path.strip("/") in ("", "v2")
+    except ValueError:
+        is_complete = False
+    if not is_complete:
+        raise UsageError(
+            f"{url} is no address of a server.",
+            hint="Write for instance grpc://127.0.0.1:8001 or http://127.0.0.1:8000; grpcs and "
+            "https are encrypted.",
+        )
+    return KINDS[parts.scheme](url, parts.netloc, identity, encrypted=parts.scheme.endswith("s"))

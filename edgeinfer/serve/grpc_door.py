@@ -1,0 +1,162 @@
+# SPDX-License-Identifier: Apache-2.0
+# SPDX-FileCopyrightText: The edgeinfer authors
+"""The protocol over gRPC: single requests, and streams of them."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator, Callable
+from typing import Any
+
+import grpc
+
+from edgeinfer.serve.faults import fault_of, message_of, refusal_of
+from edgeinfer.serve.grpc_calls import (
+    Answer,
+    call_of_bytes,
+    message_of_answer,
+    message_of_fields,
+    parse_message,
+    plain_answers,
+)
+from edgeinfer.serve.messages import SERVICE, message_class
+from edgeinfer.serve.repository import Repository
+
+AHEAD = 64  # requests of one stream that are computed at once
+MOST_CALLS = 1024  # calls that are open at once; more are told RESOURCE_EXHAUSTED
+KEEPALIVE_MS = 60_000  # after which a silent connection is asked whether it is still there
+ANSWERLESS_MS = 20_000  # after which it is not
+FINAL = "triton_final_response"
+NOTHING_SHARED = (  # no region is registered, and clients that tidy up first may go on
+    "SystemSharedMemoryStatus",
+    "SystemSharedMemoryUnregister",
+    "CudaSharedMemoryStatus",
+    "CudaSharedMemoryUnregister",
+)
+REFUSED = {
+    "SystemSharedMemoryRegister": "Shared memory",
+    "CudaSharedMemoryRegister": "Shared memory of a GPU",
+    "TraceSetting": "Tracing",
+    "LogSettings": "A change of log settings",
+}
+
+
+class GrpcDoor:
+    """The service's procedures."""
+
+    def __init__(self, repository: Repository, is_ready: Callable[[], bool]) -> None:
+        self._repository = repository
+        self._readers: set[asyncio.Task[None]] = set()
+        single = grpc.unary_unary_rpc_method_handler
+        handlers = {
+            name: single(_answering(name, answer))
+            for name, answer in plain_answers(repository, is_ready).items()
+        }
+        handlers |= {name: single(_answer_nothing) for name in NOTHING_SHARED}
+        handlers |= {name: single(_refusing(what)) for name, what in REFUSED.items()}
+        handlers["ModelInfer"] = single(self._infer)
+        handlers["ModelStreamInfer"] = grpc.stream_stream_rpc_method_handler(self._stream)
+        self.handler = grpc.method_handlers_generic_handler(SERVICE, handlers)
+
+    def end_streams(self) -> None:
+        """Read no more requests of any stream; what was read is answered."""
+        for reader in self._readers:
+            reader.cancel()
+
+    async def _infer(self, content: bytes, context: grpc.aio.ServicerContext) -> bytes:
+        try:
+            call, _ = call_of_bytes(content)
+            return _bytes_of(message_of_answer(await self._repository.infer(call)))
+        except Exception as error:
+            await _refuse(context, error)
+            raise
+
+    async def _stream(
+        self, requests: AsyncIterator[bytes], context: grpc.aio.ServicerContext
+    ) -> AsyncIterator[bytes]:
+        """Answers in the order of the requests, several of which are computed at once."""
+        tasks: asyncio.Queue[asyncio.Task[Any] | None] = asyncio.Queue()
+        room = asyncio.Semaphore(AHEAD)
+
+        async def read() -> None:
+            try:
+                async for content in requests:
+                    tasks.put_nowait(asyncio.create_task(self._one_of_stream(content)))
+                    await room.acquire()
+            finally:
+                tasks.put_nowait(None)
+
+        reader = asyncio.create_task(read())
+        self._readers.add(reader)
+        try:
+            while (task := await tasks.get()) is not None:
+                yield _bytes_of(await task)
+                room.release()
+        finally:
+            self._readers.discard(reader)
+            reader.cancel()
+            while not tasks.empty():
+                if (task := tasks.get_nowait()) is not None:
+                    task.cancel()
+
+    async def _one_of_stream(self, content: bytes) -> Any:
+        stream_response = message_class("ModelStreamInferResponse")
+        try:
+            call, is_final_asked = call_of_bytes(content)
+            response = message_of_answer(await self._repository.infer(call))
+        except Exception as error:
+            return stream_response(error_message=message_of(error))
+        if is_final_asked:
+            response.parameters[FINAL].bool_param = True
+        return stream_response(infer_response=response)
+
+
+def _bytes_of(message: Any) -> bytes:
+    content: bytes = message.SerializeToString()
+    return content
+
+
+def _answering(name: str, answer: Answer) -> Callable[..., Any]:
+    async def handle(content: bytes, context: grpc.aio.ServicerContext) -> bytes:
+        try:
+            fields = await answer(parse_message(f"{name}Request", content))
+            return _bytes_of(message_of_fields(f"{name}Response", fields))
+        except Exception as error:
+            await _refuse(context, error)
+            raise
+
+    return handle
+
+
+async def _answer_nothing(content: bytes, context: grpc.aio.ServicerContext) -> bytes:
+    return b""  # a message without fields
+
+
+def _refusing(what: str) -> Callable[..., Any]:
+    async def handle(content: bytes, context: grpc.aio.ServicerContext) -> bytes:
+        error = refusal_of(what)
+        await _refuse(context, error)
+        raise error
+
+    return handle
+
+
+async def _refuse(context: grpc.aio.ServicerContext, error: Exception) -> None:
+    """End a call with the error's status; this raises."""
+    await context.abort(grpc.StatusCode[fault_of(error).grpc_name], message_of(error))
+
+
+def grpc_server(door: GrpcDoor, message_bytes: int) -> grpc.aio.Server:
+    """A server that takes messages of so many bytes at most."""
+    server = grpc.aio.server(
+        options=[
+            ("grpc.max_receive_message_length", message_bytes),
+            ("grpc.max_send_message_length", -1),
+            ("grpc.so_reuseport", 0),  # or two servers would share a port, each unseen by the other
+            ("grpc.keepalive_time_ms", KEEPALIVE_MS),
+            ("grpc.keepalive_timeout_ms", ANSWERLESS_MS),
+        ],
+        maximum_concurrent_rpcs=MOST_CALLS,
+    )
+    server.add_generic_rpc_handlers((door.handler,))
+    return server

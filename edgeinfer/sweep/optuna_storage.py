@@ -1,0 +1,66 @@
+# SPDX-License-Identifier: Apache-2.0
+# SPDX-FileCopyrightText: The edgeinfer authors
+"""A finished study as a storage of Optuna, which optuna-dashboard opens:
+`optuna-dashboard sqlite:///F.db`."""
+
+from __future__ import annotations
+
+import math
+from pathlib import Path
+from typing import Any
+
+from edgeinfer.base.plan import stage_file
+from edgeinfer.sweep.page import FinishedStudy
+from edgeinfer.sweep.trial import TrialOutcome
+
+
+def write_storage(held: FinishedStudy, path: Path) -> None:
+    """All trials with their settings, figures and budgets, as a new SQLite file."""
+    import optuna
+    from optuna.study import StudyDirection
+
+    optuna.logging.set_verbosity(optuna.logging.ERROR)
+    objectives = held.study.objectives
+    with stage_file(path) as temporary:
+        storage = optuna.storages.RDBStorage(f"sqlite:///{temporary.absolute()}")
+        try:
+            study = optuna.create_study(
+                storage=storage,
+                study_name=held.folder.absolute().name,
+                directions=[StudyDirection[each.direction.name] for each in objectives],
+            )
+            study.set_metric_names([each.figure for each in objectives])
+            study.add_trials([_frozen_trial(held, each) for each in held.trials])
+        finally:
+            storage.remove_session()
+            storage.engine.dispose()
+
+
+def _frozen_trial(held: FinishedStudy, trial: TrialOutcome) -> Any:
+    """A trial as Optuna has it. One without all figures of the objectives has failed; one that a
+    budget cut short was pruned."""
+    import optuna
+    from optuna.distributions import CategoricalDistribution
+    from optuna.trial import TrialState
+
+    figures = [trial.figures.get(each.figure, math.nan) for each in held.study.objectives]
+    known = all(math.isfinite(value) for value in figures)
+    state = TrialState.COMPLETE if known else TrialState.FAIL
+    if not known and trial.cut_short:
+        state = TrialState.PRUNED
+    return optuna.trial.create_trial(
+        state=state,
+        values=figures if known else None,
+        params=dict(trial.point),
+        distributions={
+            knob.name: CategoricalDistribution(knob.values) for knob in held.study.knobs
+        },
+        user_attrs={
+            "key": trial.key,
+            "seconds": trial.seconds,
+            "origins": trial.origins,
+            "over budget": list(trial.over),
+            "error": trial.error,
+            **{name: value for name, value in trial.figures.items() if math.isfinite(value)},
+        },
+    )

@@ -1,0 +1,193 @@
+# SPDX-License-Identifier: Apache-2.0
+# SPDX-FileCopyrightText: The edgeinfer authors
+"""The smallest exact hardware of the jet tagger: learned widths, as Yosys finds them.
+
+For each seed one run of `edgeinfer quantize jet-tagger --method learned` on 100,000 simulated jets;
+for each network of its front the area under the curve on 50,000 others, and what Yosys finds of its
+unrolled pipeline without queues for UltraScale+ without DSP blocks, in so many stages. Some frames
+are simulated, and every integer must be that of the Program.
+
+    python -m tests.bench.bench_learned [--seeds 0,1,2] [--stages 10] [--fronts a,b,c]
+
+`--fronts`: folders of fronts that are there already, one for each seed.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import tempfile
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from statistics import median
+
+import numpy as np
+
+from edgeinfer import zoo
+from edgeinfer.base.errors import InputError
+from edgeinfer.data.samples import Samples
+from edgeinfer.evaluate import judge
+from edgeinfer.ir.interpret import interpret
+from edgeinfer.ir.lower import LoweredModel, lower
+from edgeinfer.precision.learned.front import Bounds
+from edgeinfer.precision.learned.settings import LearnedSettings
+from edgeinfer.precision.qat.settings import QatSettings
+from edgeinfer.precision.search.objective import objective_on
+from edgeinfer.readers import load
+from edgeinfer.run.folder import Silent
+from edgeinfer.run.learned import LearnedOrder, learn_widths
+from edgeinfer.targets.rtl.settings import RtlSettings
+from edgeinfer.targets.rtl.target import RtlTarget
+from edgeinfer.targets.rtl.tools.measure import measure_design
+from edgeinfer.zoo.drawn import simulate_samples
+from edgeinfer.zoo.entry import stage_seed
+from edgeinfer.zoo.reference import load_reference
+from quantization.fixed import Ints
+from reports.make.quantization import CHOOSE_SEED, TEACH_SEED, TEST_SEED
+
+MODEL = "jet-tagger"
+TEACHING, CHOOSING, TESTING = 100_000, 11_112, 50_000
+SIMULATED = 200  # frames
+BOUNDS = ((0.9338, 5_000), (0.9312, 1_100), (0.9274, 650))  # least AUC, most LUTs
+MOST_CYCLES = 10
+# HGQ2 0.2.0 with alkaid 0.8.2 on jets of the same simulation, one seed: AUC, LUT, FF, stages.
+OTHERS = (
+    (0.9321, 12_037, 9_170, 16),
+    (0.9312, 1_337, 1_083, 10),
+    (0.9306, 1_497, 1_113, 9),
+    (0.9274, 826, 615, 7),
+)
+
+
+@dataclass(frozen=True, slots=True)
+class BenchPoint:
+    """A network of a front, as it was measured."""
+
+    auc: float
+    lut: float
+    ff: float
+    latency_cycles: float
+
+
+def jets(seed: int, count: int) -> Samples:
+    """Simulated jets."""
+    return simulate_samples(zoo.entry_of(MODEL), stage_seed(seed, "fresh"), count)[0]
+
+
+def save_samples(path: Path, *parts: Samples) -> Path:
+    """Samples as a file, one part after the other."""
+    first = parts[0]
+    arrays = {
+        **{n: np.concatenate([part.inputs[n] for part in parts]) for n in first.inputs},
+        **{n: np.concatenate([part.labels[n] for part in parts]) for n in first.labels},
+    }
+    np.savez(path, **arrays)  # type: ignore[arg-type]
+    return path
+
+
+def train_front(seed: int, folder: Path) -> Path:
+    """A front of networks in a folder."""
+    teach = save_samples(
+        folder / "teach.npz", jets(TEACH_SEED, TEACHING), jets(CHOOSE_SEED, CHOOSING)
+    )
+    test = save_samples(folder / "test.npz", jets(TEST_SEED, 1_000))
+    order = LearnedOrder(
+        zoo.resolve(MODEL),
+        folder / f"front_{seed}",
+        LearnedSettings(),
+        QatSettings(seed=seed),
+        Bounds({}, {}),
+        data=teach,
+        validation=test,
+    )
+    document = learn_widths(order, Silent())
+    print(f"seed {seed}: trained in {document['points'][-1]['seconds']:.0f} s")
+    return order.folder
+
+
+def measure_point(lowered: LoweredModel, auc: float, stages: int) -> BenchPoint:
+    """A network's pipeline: some frames simulated, and synthesised."""
+    settings = RtlSettings(
+        unroll="full", interface="bare", stages=stages, part="xcvu9p", tool_seconds=3000.0
+    )
+    target, program = RtlTarget(), lowered.program
+    rng = np.random.default_rng(0)
+    raw: dict[str, Ints] = {
+        op.name: rng.integers(
+            op.type.raw_min, op.type.raw_max, (SIMULATED, *op.shape), dtype=np.int64, endpoint=True
+        )
+        for op in program.inputs
+    }
+    expected = interpret(program, raw)
+    with tempfile.TemporaryDirectory() as name:
+        folder = Path(name)
+        target.emit(program, settings).write(folder)
+        got = target.simulate(program, folder, raw, settings)
+        for output in program.outputs:
+            np.testing.assert_array_equal(got[output.name], expected[output.value])
+        found = {m.name: m.value for m in measure_design(folder, settings).metrics if not m.layer}
+    exact = {m.name: m.value for m in target.estimate(program, settings) if not m.layer}
+    return BenchPoint(auc, found["lut"], found["ff"], exact["latency_cycles"])
+
+
+def measure_front(folder: Path, stages: int) -> list[BenchPoint]:
+    """Every network of a front that no other one beats, with its figures printed."""
+    document = json.loads((folder / "front.json").read_text(encoding="utf-8"))
+    graph, test = load_reference(MODEL), jets(TEST_SEED, TESTING)
+    objective = objective_on(graph, test)
+    print(f"  float AUC {objective.exact_score:.4f}")
+    found = []
+    for name in document["front"]:
+        loaded = load(folder / "models" / f"{name}.keras")
+        lowered = lower(loaded.graph, loaded.recipe)
+        auc = objective.of(judge.program_outputs(lowered.program, lowered.recipe, test))
+        point = measure_point(lowered, auc, stages)
+        found.append(point)
+        print(
+            f"  {name}: AUC {point.auc:.4f}  LUT {point.lut:6,.0f}  FF {point.ff:6,.0f}  "
+            f"{point.latency_cycles:.0f} cycles",
+            flush=True,
+        )
+    return found
+
+
+def fewest_luts(points: Sequence[BenchPoint], least: float) -> float:
+    """LUTs of the smallest network that is good enough and quick enough; infinite if none is."""
+    fit = [p.lut for p in points if p.auc >= least and p.latency_cycles <= MOST_CYCLES]
+    return min(fit, default=float("inf"))
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Measure; 1 where the median over the seeds misses a bound."""
+    parser = argparse.ArgumentParser(description=(__doc__ or "").partition("\n")[0])
+    parser.add_argument("--seeds", default="0,1,2")
+    parser.add_argument("--stages", type=int, default=MOST_CYCLES)
+    parser.add_argument("--fronts", default="")
+    options = parser.parse_args(arguments)
+    fronts: list[list[BenchPoint]] = []
+    given = [Path(name) for name in options.fronts.split(",") if name]
+    with tempfile.TemporaryDirectory() as folder:
+        for number, seed in enumerate(map(int, options.seeds.split(","))):
+            if given and number >= len(given):
+                raise InputError(f"No front for seed {seed}.", hint="Name one for each seed.")
+            front = given[number] if given else train_front(seed, Path(folder))
+            print(f"seed {seed}:")
+            fronts.append(measure_front(front, options.stages))
+    print("HGQ2 and alkaid, other jets of the same simulation, one seed:")
+    for auc, lut, ff, stages in OTHERS:
+        print(f"      AUC {auc:.4f}  LUT {lut:6,}  FF {ff:6,}  {stages} stages")
+    met = True
+    for least, most in BOUNDS:
+        each = [fewest_luts(points, least) for points in fronts]
+        middle = median(each)
+        met &= middle <= most
+        print(
+            f"AUC >= {least}: median {middle:,.0f} LUTs of {', '.join(f'{n:,.0f}' for n in each)}; "
+            f"at most {most:,} {'reached' if middle <= most else 'MISSED'}"
+        )
+    return 0 if met else 1
+
+
+if __name__ == "__main__":
+    raise SystemExit(main())

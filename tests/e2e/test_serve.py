@@ -1,0 +1,645 @@
+# SPDX-License-Identifier: Apache-2.0
+# SPDX-FileCopyrightText: The edgeinfer authors
+"""A server asked by gRPC and HTTP: the interpreter's integers, and an answer to anything sent."""
+
+from __future__ import annotations
+
+import contextlib
+import gzip
+import http.client
+import http.server
+import json
+import os
+import re
+import signal
+import socket
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Iterator
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+from urllib.parse import quote
+
+import grpc
+import numpy as np
+import pytest
+
+from edgeinfer.base.errors import EdgeInferError, ToolFailedError
+from edgeinfer.cli.app import main
+from edgeinfer.serve import batching
+from edgeinfer.serve.ask import find_model
+from edgeinfer.serve.client import Identity, connect
+from edgeinfer.serve.messages import SERVICE, message_class
+from edgeinfer.serve.repository import RepositorySettings
+from edgeinfer.serve.served import BatchSettings
+from edgeinfer.serve.server import OpenServer, ServerSettings
+from quantization.fixed import Fixed, Quantizer, Rounding
+from tests.support.command_line import shown
+from tests.support.places import ROOT
+from tests.support.serving import (
+    LARSOFT,
+    ask,
+    call,
+    expected,
+    pooled_program,
+    running,
+    small_program,
+    write_run,
+)
+
+NAME, IMAGE = "cnn_emtrkmichel_1", "main_input"
+TRACK, MICHEL = "em_trk_none_netout/Softmax", "michel_netout/Sigmoid"
+DOWNWARDS = Quantizer(Fixed(True, 8, 4), Rounding.TRN)  # not what is rounded in float32
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Runs: the pooled hit tagger, and two versions of a small model."""
+    place = tmp_path_factory.mktemp("serve")
+    write_run(place / "tagger", pooled_program())
+    write_run(place / "small1", small_program(), DOWNWARDS)
+    write_run(place / "small2", small_program(factor=5), DOWNWARDS)
+    (place / "names.toml").write_text(LARSOFT)
+    return place
+
+
+@pytest.fixture(scope="module")
+def settings(folder: Path) -> ServerSettings:
+    """All of them served, in small batches."""
+    runs = tuple(folder / name for name in ("tagger", "small1", "small2"))
+    names = folder / "names.toml"
+    batching = BatchSettings(largest_request=300, batch=8, instances=2)
+    return ServerSettings(RepositorySettings(runs, names, control=True, batching=batching))
+
+
+@pytest.fixture(scope="module")
+def server(settings: ServerSettings) -> Iterator[OpenServer]:
+    with running(settings) as opened:
+        yield opened
+
+
+def patches(count: int, seed: int = 0) -> np.ndarray:
+    """Pictures in real numbers, some of them beyond what the input holds."""
+    return np.random.default_rng(seed).uniform(-0.5, 1.2, (count, 48, 48, 1)).astype(np.float32)
+
+
+def numbers(count: int, seed: int = 0) -> np.ndarray:
+    return np.random.default_rng(seed).uniform(-9, 9, (count, 6)).astype(np.float32)
+
+
+def tensor(name: str, values: np.ndarray, datatype: str = "FP32") -> dict[str, Any]:
+    return {"name": name, "datatype": datatype, "shape": values.shape}
+
+
+def infer(server: OpenServer, model: str, name: str, values: np.ndarray, **more: Any) -> Any:
+    """A request by gRPC, and its outputs as arrays."""
+    datatype = {"f": "FP32", "i": f"INT{8 * values.itemsize}"}.get(values.dtype.kind, "UINT8")
+    fields = {"inputs": [tensor(name, values, datatype)], "raw_input_contents": [values.tobytes()]}
+    response = call(server.grpc_port, "ModelInfer", model_name=model, **{**fields, **more})
+    if isinstance(response, tuple):
+        return response
+    dtypes = {"FP32": np.float32, "INT16": np.int16, "INT32": np.int32}
+    return {
+        o.name: np.frombuffer(raw, dtypes[o.datatype]).reshape(tuple(o.shape))
+        for o, raw in zip(response.outputs, response.raw_output_contents, strict=True)
+    }
+
+
+def test_real_numbers_become_what_the_interpreter_says(server: OpenServer) -> None:
+    for count in (1, 5, 20):
+        values = patches(count, count)
+        _, wanted = expected(pooled_program(), values)
+        found = infer(server, NAME, IMAGE, values)
+        assert (found[TRACK] == wanted["track_shower"]).all()
+        assert (found[MICHEL] == wanted["michel"]).all()
+
+
+def test_raw_integers_are_legal(server: OpenServer) -> None:
+    raw = np.random.default_rng(0).integers(0, 255, (3, 48, 48, 1), endpoint=True)
+    _, wanted = expected(pooled_program(), raw / 256)
+    for dtype in (np.uint8, np.int16, np.int32):
+        found = infer(server, NAME, IMAGE, raw.astype(dtype))
+        assert (found[TRACK] == wanted["track_shower"]).all()
+    assert infer(server, NAME, IMAGE, raw.astype(np.int16) - 1)[0] == "INVALID_ARGUMENT"
+
+
+def test_versions_differ_and_the_newest_answers_unnamed(server: OpenServer) -> None:
+    values = numbers(4)
+    by_version = {}
+    for version, factor in ((1, 3), (2, 5)):
+        _, wanted = expected(small_program(factor=factor), values, DOWNWARDS)
+        found = infer(server, "small", "x", values, model_version=str(version))
+        assert (found["sum"] == wanted["sum"]).all()
+        by_version[version] = found["sum"]
+    assert (infer(server, "small", "x", values)["sum"] == by_version[2]).all()
+    assert (by_version[1] != by_version[2]).any()
+
+
+def test_http_answers_as_grpc_does_whatever_way_numbers_travel(server: OpenServer) -> None:
+    values = numbers(3)
+    _, wanted = expected(small_program(factor=5), values, DOWNWARDS)
+    head = {**tensor("x", values), "parameters": {"binary_data_size": values.nbytes}}
+    start = json.dumps({"id": "7", "inputs": [head]}).encode()
+    binary = start + values.tobytes(), {"Inference-Header-Content-Length": str(len(start))}
+    plain = json.dumps({"inputs": [{**tensor("x", values), "data": values.tolist()}]}).encode(), {}
+    for body, headers in (binary, plain):
+        status, answer, _ = ask(server.http_port, "POST", "/v2/models/small/infer", body, headers)
+        assert status == 200 and answer["outputs"][0]["data"] == wanted["sum"].ravel().tolist()
+    as_bytes = {"name": "sum", "parameters": {"binary_data": True}}
+    body = json.dumps({"inputs": [head], "outputs": [as_bytes]}).encode()
+    status, answer, found = ask(
+        server.http_port, "POST", "/v2/models/small/versions/2/infer",
+        body + values.tobytes(), {"Inference-Header-Content-Length": str(len(body))},
+    )  # fmt: skip
+    end = int(found["Inference-Header-Content-Length"])
+    assert status == 200 and answer[end:] == wanted["sum"].tobytes()
+
+
+def test_the_sequence_of_larsofts_client(server: OpenServer) -> None:
+    def one(procedure: str, **fields: Any) -> Any:
+        return call(server.grpc_port, procedure, **fields)
+
+    assert one("ServerLive").live
+    assert one("ModelReady", name=NAME).ready
+    config = one("ModelConfig", name=NAME).config
+    assert config.max_batch_size == 300 and config.instance_group[0].count == 2
+    metadata = one("ModelMetadata", name=NAME, version="")
+    (port,) = metadata.inputs
+    assert (port.name, port.datatype, list(port.shape)) == (IMAGE, "FP32", [-1, 48, 48, 1])
+    assert [(o.name, list(o.shape)) for o in metadata.outputs] == [
+        (TRACK, [-1, 3]),
+        (MICHEL, [-1, 1]),
+    ]
+    before = one("ModelStatistics", name=NAME).model_stats[0]
+    values = patches(235)
+    found = infer(server, NAME, IMAGE, values, outputs=[{"name": MICHEL}, {"name": TRACK}])
+    _, wanted = expected(pooled_program(), values)
+    assert list(found) == [MICHEL, TRACK]
+    assert (found[TRACK] == wanted["track_shower"]).all()
+    after = one("ModelStatistics", name=NAME).model_stats[0]
+    assert after.inference_count - before.inference_count == 235
+    assert after.inference_stats.success.count - before.inference_stats.success.count == 1
+    assert after.inference_stats.compute_infer.ns > before.inference_stats.compute_infer.ns
+
+
+def test_a_stream_is_answered_in_order_with_what_is_wrong_in_its_place(server: OpenServer) -> None:
+    request = message_class("ModelInferRequest")
+    values = [numbers(2, seed) for seed in range(6)]
+    sent = [
+        request(
+            model_name="small" if i != 3 else "smal", id=str(i), inputs=[tensor("x", v)],
+            raw_input_contents=[v.tobytes()],
+        )
+        for i, v in enumerate(values)
+    ]  # fmt: skip
+    with grpc.insecure_channel(f"127.0.0.1:{server.grpc_port}") as channel:
+        stream = channel.stream_stream(f"/{SERVICE}/ModelStreamInfer")
+        contents = list(stream(iter([m.SerializeToString() for m in sent] + [b"\xff"])))
+    answers = [message_class("ModelStreamInferResponse").FromString(c) for c in contents]
+    assert "'smal' is not found" in answers[3].error_message
+    assert "no ModelInferRequest" in answers[6].error_message
+    for i in (0, 1, 2, 4, 5):
+        _, wanted = expected(small_program(factor=5), values[i], DOWNWARDS)
+        assert answers[i].infer_response.id == str(i)
+        assert answers[i].infer_response.raw_output_contents[0] == wanted["sum"].tobytes()
+
+
+def test_a_client_that_leaves_its_stream_leaves_nothing_behind(folder: Path) -> None:
+    values = numbers(2)
+    fields = {"inputs": [tensor("x", values)], "raw_input_contents": [values.tobytes()]}
+    request = message_class("ModelInferRequest")(model_name="small", **fields).SerializeToString()
+    batching = BatchSettings(delay_us=60_000_000)
+    settings = RepositorySettings((folder / "small1",), batching=batching)
+    with running(ServerSettings(settings)) as server:
+        with grpc.insecure_channel(f"127.0.0.1:{server.grpc_port}") as channel:
+            stream = channel.stream_stream(f"/{SERVICE}/ModelStreamInfer")
+            answers = stream(iter([request] * 100))  # more than are computed ahead
+            assert is_waiting(server, 64, 99)
+            answers.cancel()
+        assert is_waiting(server, 0, 0)
+
+
+def test_what_a_stream_has_sent_is_answered_before_the_server_ends(folder: Path) -> None:
+    values = numbers(2)
+    fields = {"inputs": [tensor("x", values)], "raw_input_contents": [values.tobytes()]}
+    request = message_class("ModelInferRequest")(model_name="small", **fields).SerializeToString()
+    batching = BatchSettings(delay_us=1_500_000)
+    settings = RepositorySettings((folder / "small1",), batching=batching)
+    end = threading.Event()
+    answers: list[bytes] = []
+
+    def requests() -> Iterator[bytes]:
+        yield from [request] * 3
+        end.wait()
+
+    def read(stream: Any) -> None:
+        with contextlib.suppress(grpc.RpcError):
+            answers.extend(stream)
+
+    with running(ServerSettings(settings)) as server:
+        channel = grpc.insecure_channel(f"127.0.0.1:{server.grpc_port}")
+        call_ = channel.stream_stream(f"/{SERVICE}/ModelStreamInfer")
+        reader = threading.Thread(target=read, args=(call_(requests()),))
+        reader.start()
+        assert is_waiting(server, 3, 3)
+    reader.join()
+    end.set()
+    channel.close()
+    found = [message_class("ModelStreamInferResponse").FromString(a) for a in answers]
+    assert len(found) == 3 and not any(answer.error_message for answer in found)
+
+
+def is_waiting(server: OpenServer, least: int, most: int) -> bool:
+    """Whether so many requests of the small model come to wait."""
+    end = time.monotonic() + 10
+    while time.monotonic() < end:
+        text = ask(server.metrics_port, "GET", "/metrics")[1].decode()
+        pending = re.search(r"^nv_inference_pending_request_count{.*} (\d+)$", text, re.MULTILINE)
+        if pending and least <= int(pending[1]) <= most:
+            return True
+    return False
+
+
+def test_many_clients_at_once_get_their_own_answers(server: OpenServer) -> None:
+    wrong: list[int] = []
+
+    def one(seed: int) -> None:
+        for turn in range(5):
+            values = numbers(1 + (seed + turn) % 11, seed)
+            _, wanted = expected(small_program(factor=5), values, DOWNWARDS)
+            if (infer(server, "small", "x", values)["sum"] != wanted["sum"]).any():
+                wrong.append(seed)
+
+    threads = [threading.Thread(target=one, args=(seed,)) for seed in range(16)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert not wrong
+
+
+def test_one_bad_request_of_a_batch_fails_alone(folder: Path, settings: ServerSettings) -> None:
+    batching = replace(settings.repository.batching, batch=64, delay_us=300_000)
+    repository = replace(settings.repository, batching=batching, runs=(folder / "small2",))
+    answers: dict[int, Any] = {}
+    with running(replace(settings, repository=replace(repository, names=None))) as server:
+
+        def one(seed: int) -> None:
+            values = numbers(2, seed)
+            if seed == 1:
+                values[0, 0] = np.nan
+            answers[seed] = infer(server, "small", "x", values)
+
+        threads = [threading.Thread(target=one, args=(seed,)) for seed in range(4)]
+        for thread in threads:
+            thread.start()
+        for thread in threads:
+            thread.join()
+        stats = call(server.grpc_port, "ModelStatistics", name="small").model_stats[0]
+    assert answers[1][0] == "INVALID_ARGUMENT" and "NaN or infinity" in answers[1][1]
+    for seed in (0, 2, 3):
+        _, wanted = expected(small_program(factor=5), numbers(2, seed), DOWNWARDS)
+        assert (answers[seed]["sum"] == wanted["sum"]).all()
+    assert stats.inference_stats.fail.count == 1
+    assert stats.execution_count < 3
+
+
+def test_names_with_slashes_and_spaces_are_legal(folder: Path, tmp_path: Path) -> None:
+    (tmp_path / "names.toml").write_text("[small]\nname = 'a/b c%'\noutputs = {sum = 'x/y'}")
+    settings = RepositorySettings((folder / "small1",), tmp_path / "names.toml")
+    with running(ServerSettings(settings)) as server:
+        assert "x/y" in infer(server, "a/b c%", "x", numbers(1))
+        path = f"/v2/models/{quote('a/b c%', safe='')}"
+        assert ask(server.http_port, "GET", path)[1]["name"] == "a/b c%"
+        client = connect(f"http://127.0.0.1:{server.http_port}", Identity())
+        assert list(find_model(client, None, "").outputs) == ["x/y"]
+        (stats,) = client.ask("Statistics", "a/b c%")["model_stats"]
+        assert stats["inference_count"] == 1
+        client.close()
+
+
+def test_a_machine_without_memory_fails_a_batch_and_not_the_model(
+    server: OpenServer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def fail(*arguments: Any) -> Any:
+        raise MemoryError("no room")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(batching, "answer_of", fail)
+        status, said = infer(server, "small", "x", numbers(1))
+    assert status == "INTERNAL" and "no room" in said
+    assert "sum" in infer(server, "small", "x", numbers(1))
+
+
+def test_what_triton_answers_to_questions_is_answered(server: OpenServer) -> None:
+    port = server.http_port
+    assert ask(port, "GET", "/v2/health/live")[0] == 200
+    assert ask(port, "GET", "/v2/health/ready")[0] == 200
+    assert ask(port, "GET", "/v2")[1]["name"] == "edgeinfer"
+    assert ask(port, "GET", f"/v2/models/{NAME}/ready")[0] == 200
+    assert ask(port, "GET", "/v2/models/smal/ready")[0] == 400
+    assert ask(port, "GET", "/v2/models/smal")[0] == 404
+    assert ask(port, "GET", "/v2/models/small/versions/9")[0] == 404
+    assert ask(port, "GET", "/v2/models/small/versions/x")[0] == 404
+    assert ask(port, "GET", "/v2/models/smal/stats")[0] == 400
+    assert ask(port, "GET", "/v2/models/small")[1]["versions"] == ["1", "2"]
+    assert len(ask(port, "GET", "/v2/models/stats")[1]["model_stats"]) == 3
+    assert ask(port, "GET", "/v2/systemsharedmemory/status")[1] == []
+    assert ask(port, "POST", "/v2/systemsharedmemory/region/a/register", {})[0] == 501
+    assert not call(server.grpc_port, "ModelReady", name="smal").ready
+    assert call(server.grpc_port, "ModelConfig", name="smal")[0] == "NOT_FOUND"
+    assert call(server.grpc_port, "ModelStatistics", name="smal")[0] == "INVALID_ARGUMENT"
+    assert call(server.grpc_port, "RepositoryIndex", repository_name="a")[0] == "UNIMPLEMENTED"
+    status, text, _ = ask(server.metrics_port, "GET", "/metrics")
+    assert status == 200 and b"nv_inference_count{" in text
+
+
+def test_models_are_unloaded_and_loaded_again(server: OpenServer, folder: Path) -> None:
+    assert call(server.grpc_port, "RepositoryModelUnload", model_name="small") is not None
+    assert infer(server, "small", "x", numbers(1))[0] == "NOT_FOUND"
+    index = ask(server.http_port, "POST", "/v2/repository/index", b"")[1]
+    states = [(m["name"], m["version"], m["state"], m.get("reason")) for m in index]
+    assert states == [
+        (NAME, "1", "READY", None),
+        ("small", "1", "UNAVAILABLE", "unloaded"),
+        ("small", "2", "UNAVAILABLE", "unloaded"),
+    ]
+    assert ask(server.http_port, "POST", "/v2/repository/models/small/load", b"")[0] == 200
+    _, wanted = expected(small_program(factor=5), numbers(1), DOWNWARDS)
+    assert (infer(server, "small", "x", numbers(1))["sum"] == wanted["sum"]).all()
+    status, answer, _ = ask(
+        server.http_port, "POST", "/v2/repository/models/small/load",
+        {"parameters": {"config": "{}"}},
+    )  # fmt: skip
+    assert status == 501 and "'config'" in answer["error"]
+    assert call(server.grpc_port, "RepositoryModelLoad", model_name="smal")[0] == "NOT_FOUND"
+
+
+def test_clients_may_not_load_unless_they_are_allowed_to(folder: Path) -> None:
+    with running(ServerSettings(RepositorySettings((folder / "small1",)))) as server:
+        status, said = call(server.grpc_port, "RepositoryModelUnload", model_name="small")
+    assert status == "UNAVAILABLE" and "--control" in said
+
+
+def test_raw_outputs_are_the_interpreters_integers(folder: Path) -> None:
+    program, values = pooled_program(), patches(4)
+    raw, _ = expected(program, values)
+    settings = ServerSettings(RepositorySettings((folder / "tagger",), raw_outputs=True))
+    with running(settings) as server:
+        found = infer(server, "pooled", "patch", values)
+    assert all((found[name] == raw[name]).all() for name in raw)
+    assert {v.dtype for v in found.values()} <= {np.dtype(np.int16), np.dtype(np.int32)}
+
+
+def test_more_than_the_queue_holds_is_refused_and_memory_given_back(folder: Path) -> None:
+    settings = RepositorySettings((folder / "tagger",), queue_bytes=40_000)
+    with running(ServerSettings(settings)) as server:
+        status, said = infer(server, "pooled", "patch", patches(5))
+        assert status == "UNAVAILABLE" and "Ask again later" in said
+        for _ in range(20):
+            assert "track_shower" in infer(server, "pooled", "patch", patches(4))
+        body = {"inputs": [{**tensor("patch", patches(5)), "data": patches(5).tolist()}]}
+        assert ask(server.http_port, "POST", "/v2/models/pooled/infer", body)[0] == 503
+        text = ask(server.metrics_port, "GET", "/metrics")[1].decode()
+    assert 'nv_inference_request_failure{model="pooled",version="1",reason="REJECTED"} 2' in text
+
+
+def test_who_goes_away_is_computed_no_longer(folder: Path) -> None:
+    batching = BatchSettings(delay_us=60_000_000)
+    settings = RepositorySettings((folder / "small1",), batching=batching)
+    values = numbers(1)
+    fields = {"inputs": [tensor("x", values)], "raw_input_contents": [values.tobytes()]}
+    request = message_class("ModelInferRequest")(model_name="small", **fields).SerializeToString()
+    with running(ServerSettings(settings)) as server:
+        address = f"127.0.0.1:{server.grpc_port}"
+        with grpc.insecure_channel(address) as channel, pytest.raises(grpc.RpcError) as error:
+            channel.unary_unary(f"/{SERVICE}/ModelInfer")(request, timeout=0.3)
+        assert error.value.code() is grpc.StatusCode.DEADLINE_EXCEEDED
+        body = json.dumps({"inputs": [{**tensor("x", values), "data": values.tolist()}]}).encode()
+        head = b"POST /v2/models/small/infer HTTP/1.1\r\nHost: a\r\nContent-Length: %d\r\n\r\n"
+        with socket.create_connection(("127.0.0.1", server.http_port)) as connection:
+            connection.sendall(head % len(body) + body)
+            time.sleep(0.2)
+        end, text = time.monotonic() + 10, ""
+        while 'reason="CANCELED"} 2' not in text and time.monotonic() < end:
+            text = ask(server.metrics_port, "GET", "/metrics")[1].decode()
+        assert 'reason="CANCELED"} 2' in text
+        assert 'nv_inference_pending_request_count{model="small",version="1"} 0' in text
+
+
+def test_messages_that_are_too_large_are_refused(folder: Path) -> None:
+    settings = ServerSettings(RepositorySettings((folder / "tagger",)), message_bytes=20_000)
+    with running(settings) as server:
+        assert infer(server, "pooled", "patch", patches(3))[0] == "RESOURCE_EXHAUSTED"
+        body = b"{" + b" " * 30_000
+        with contextlib.suppress(ConnectionError):  # it need not read on
+            assert ask(server.http_port, "POST", "/v2/models/pooled/infer", body)[0] in (400, 413)
+        packed = gzip.compress(b" " * 1_000_000)
+        headers = {"Content-Encoding": "gzip"}
+        found = ask(server.http_port, "POST", "/v2/models/pooled/infer", packed, headers)
+        assert found[0] == 413 and "unpacks to more than 20000 bytes" in found[1]["error"]
+        assert "michel" in infer(server, "pooled", "patch", patches(1))
+
+
+def test_half_open_connections_keep_nobody_waiting(server: OpenServer) -> None:
+    sockets = [socket.create_connection(("127.0.0.1", server.http_port)) for _ in range(50)]
+    sockets += [socket.create_connection(("127.0.0.1", server.grpc_port)) for _ in range(50)]
+    for i, each in enumerate(sockets[:50]):
+        each.sendall(
+            b"POST /v2/models/small/infer HTTP/1.1\r\nContent-Length: 500\r\n\r\n"[: 9 + i]
+        )
+    start = time.perf_counter()
+    assert "sum" in infer(server, "small", "x", numbers(1))
+    assert ask(server.http_port, "GET", "/v2/health/live")[0] == 200
+    assert time.perf_counter() - start < 10
+    for each in sockets:
+        each.close()
+
+
+def test_two_servers_do_not_share_a_port(folder: Path, server: OpenServer) -> None:
+    command = ["serve", str(folder / "small1"), "--port-http", "0", "--port-metrics", "0"]
+    assert main([*command, "--port-grpc", str(server.grpc_port)]) == 4
+
+
+@pytest.mark.parametrize(
+    ("tokens", "said"),
+    [
+        (["serve"], "nothing to serve"),
+        (["serve", "nowhere"], "nowhere"),
+        (["serve", "RUN", "--models", "0"], "more than --models"),
+        (["serve", "RUN", "--port-http", "70000"], "--port-http 70000 cannot be"),
+        (["serve", "RUN", "--message-mb", "nan"], "--message-mb nan cannot be"),
+        (["serve", "RUN", "--drain-s", "inf"], "--drain-s inf cannot be"),
+        (["serve", "RUN", "--max-batch", "3000000000"], "--max-batch 3e+09 cannot be"),
+        (["serve", "RUN", "--tls-cert", "a.pem"], "--tls-key"),
+        (["serve", "RUN", "--instances", "0"], "--instances 0"),
+        (["serve", "RUN", "--backend", "csim", "--instances", "2"], "one batch at a time"),
+        (["infer", "localhost", "--data", "d.npz"], "is no address"),
+        (["infer", "http://a@localhost:1", "--data", "d.npz"], "is no address"),
+        (["infer", "grpc://localhost:70000", "--data", "d.npz"], "is no address"),
+        (["infer", "grpc://localhost:1", "--data", "d.npz", "--batch", "0"], "--batch 0"),
+        (["bench-serve", "grpc://localhost:1", "--concurrency", "a"], "--concurrency a"),
+        (["bench-serve", "grpc://localhost:1", "--seconds", "nan"], "--seconds above 0"),
+    ],
+)
+def test_mistakes_are_one_paragraph(
+    folder: Path, tokens: list[str], said: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    words = [str(folder / "small1") if token == "RUN" else token for token in tokens]
+    assert main(words) == 2
+    assert said in capsys.readouterr().err
+
+
+def test_infer_and_bench_serve_ask_the_server(
+    server: OpenServer, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    values = numbers(20)
+    np.savez(tmp_path / "d.npz", x=values)
+    _, wanted = expected(small_program(factor=5), values, DOWNWARDS)
+    for url in (f"grpc://127.0.0.1:{server.grpc_port}", f"http://127.0.0.1:{server.http_port}"):
+        for datatype in ("FP32", "INT8"):
+            found = shown(
+                capsys, "infer", url, "--data", str(tmp_path / "d.npz"), "--model", "small",
+                "--datatype", datatype, "--batch", "8", "-o", str(tmp_path / "o.npz"),
+            )  # fmt: skip
+            assert found["requests"] == 3 and found["outputs"] == {"sum": [20, 1]}
+            assert (np.load(tmp_path / "o.npz")["sum"] == wanted["sum"]).all()
+        found = shown(
+            capsys, "bench-serve", url, "--model", "small", "--seconds", "0.2",
+            "--concurrency", "3", "--samples", "4",
+        )  # fmt: skip
+        for row in found["results"]:
+            assert row["samples_per_second"] == row["requests"] * 4 / row["seconds"]
+            assert row["latency_ms"]["p50"] <= row["latency_ms"]["p99"] and not row["errors"]
+    assert main(["infer", url, "--data", str(tmp_path / "d.npz")]) == 2
+    assert "serves 2 models" in capsys.readouterr().err
+
+
+class NoServer(http.server.BaseHTTPRequestHandler):
+    """A web server that answers whatever it is asked with a page, or with numbers of nothing."""
+
+    def do_POST(self) -> None:
+        self.send_response(200)
+        self.end_headers()
+        self.wfile.write(b"<html>")
+
+    def do_GET(self) -> None:
+        self.send_response(200)
+        self.end_headers()
+        self.wfile.write(b'{"max_batch_size": 8, "inputs": 3}')
+
+    def log_message(self, *arguments: Any) -> None:
+        """Say nothing."""
+
+
+def test_a_server_of_something_else_is_told_apart(capsys: pytest.CaptureFixture[str]) -> None:
+    with http.server.HTTPServer(("127.0.0.1", 0), NoServer) as other:
+        thread = threading.Thread(target=other.serve_forever)
+        thread.start()
+        url = f"http://127.0.0.1:{other.server_port}"
+        try:
+            for more in ([], ["--model", "a"]):
+                assert main(["infer", url, "--data", "d.npz", *more]) == 4
+                assert "not as the protocol says" in capsys.readouterr().err
+        finally:
+            other.shutdown()
+            thread.join()
+
+
+def test_nobody_there_is_exit_code_4(capsys: pytest.CaptureFixture[str]) -> None:
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        port = free.getsockname()[1]
+    for scheme in ("grpc", "http"):
+        assert main(["infer", f"{scheme}://127.0.0.1:{port}", "--data", "d.npz"]) == 4
+        assert f"127.0.0.1:{port}" in capsys.readouterr().err
+
+
+def test_sigterm_answers_what_was_accepted(folder: Path) -> None:
+    """Two requests wait for others for longer than it takes to send the signal."""
+    command = [
+        sys.executable, "-m", "edgeinfer", "serve", str(folder / "small2"), "--json",
+        "--port-grpc", "0", "--port-http", "0", "--port-metrics", "0", "--delay-us", "900000",
+    ]  # fmt: skip
+    process = subprocess.Popen(
+        command, stdout=subprocess.PIPE, env={**os.environ, "PYTHONPATH": str(ROOT)},
+        text=True,
+    )  # fmt: skip
+    try:
+        assert process.stdout is not None
+        server = OpenServer(
+            **{k: v for k, v in json.loads(process.stdout.readline()).items() if k != "host"}
+        )
+        answers: list[Any] = []
+        values = numbers(2)
+        body = {"inputs": [{**tensor("x", values), "data": values.tolist()}]}
+
+        def by_grpc() -> None:
+            answers.append(infer(server, "small", "x", values)["sum"].ravel().tolist())
+
+        def by_http() -> None:
+            found = ask(server.http_port, "POST", "/v2/models/small/infer", body)
+            answers.append(found[1]["outputs"][0]["data"])
+
+        threads = [threading.Thread(target=by_grpc), threading.Thread(target=by_http)]
+        for thread in threads:
+            thread.start()
+        time.sleep(0.3)
+        process.send_signal(signal.SIGTERM)
+        for thread in threads:
+            thread.join()
+        assert process.wait(timeout=30) == 0
+    finally:
+        process.kill()
+    _, wanted = expected(small_program(factor=5), values, DOWNWARDS)
+    assert answers == [wanted["sum"].ravel().tolist()] * 2
+
+
+@pytest.mark.parametrize("protocol", ["grpc", "http"])
+def test_who_is_not_answered_in_time_is_told_and_so_is_the_shell(
+    folder: Path, protocol: str
+) -> None:
+    batching = BatchSettings(delay_us=3_000_000)
+    settings = RepositorySettings((folder / "small1",), batching=batching)
+    found: list[Any] = []
+    body = {"inputs": [{**tensor("x", numbers(1)), "data": numbers(1).tolist()}]}
+
+    def one(server: OpenServer) -> None:
+        if protocol == "grpc":
+            found.append(infer(server, "small", "x", numbers(1)))
+            return
+        with contextlib.suppress(OSError, http.client.HTTPException):
+            found.append(ask(server.http_port, "POST", "/v2/models/small/infer", body)[0])
+
+    short = ServerSettings(settings, drain_seconds=0.1)
+    with pytest.raises(ToolFailedError, match="--drain-s allows"), running(short) as server:
+        thread = threading.Thread(target=one, args=(server,))
+        thread.start()
+        time.sleep(0.5)
+    thread.join()
+    assert found in ([], [503]) or found[0][0] in ("UNAVAILABLE", "CANCELLED")
+
+
+def test_a_backend_that_fails_is_an_error_of_the_server(
+    folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from edgeinfer.ir.engine.engine import Engine
+
+    def fail(self: Engine, inputs: Any, taps: Any = ()) -> Any:
+        raise ToolFailedError("the machine under it failed")
+
+    with running(ServerSettings(RepositorySettings((folder / "small1",)))) as server:
+        before = infer(server, "small", "x", numbers(1))
+    monkeypatch.setattr(Engine, "run", fail)
+    with running(ServerSettings(RepositorySettings((folder / "small1",)))) as server:
+        status, said = infer(server, "small", "x", numbers(1))
+    assert "sum" in before and status == "INTERNAL" and "the machine under it failed" in said
+
+
+def test_a_run_that_is_none_ends_the_server_at_once(tmp_path: Path) -> None:
+    settings = ServerSettings(RepositorySettings((tmp_path,)))
+    with pytest.raises(EdgeInferError, match="holds no Program"), running(settings):
+        pass

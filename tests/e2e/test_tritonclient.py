@@ -1,0 +1,71 @@
+# SPDX-License-Identifier: Apache-2.0
+# SPDX-FileCopyrightText: The edgeinfer authors
+"""NVIDIA's own client, in an environment of its own, against our server."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from edgeinfer.serve.messages import MESSAGES, message_class
+from edgeinfer.serve.repository import RepositorySettings
+from edgeinfer.serve.server import ServerSettings
+from quantization.fixed import quantize
+from tests.support.environments import environment
+from tests.support.places import ROOT
+from tests.support.serving import (
+    INPUT_QUANTIZER,
+    LARSOFT,
+    expected,
+    pooled_program,
+    running,
+    write_run,
+)
+
+OUTPUTS = {"track_shower": "em_trk_none_netout/Softmax", "michel": "michel_netout/Sigmoid"}
+
+
+def described_messages() -> dict[str, dict[int, tuple[str, int, bool]]]:
+    """Name, type and list or not of each field, by its number."""
+    return {
+        name: {
+            field.number: (field.name, field.type, field.is_repeated)
+            for field in message_class(name).DESCRIPTOR.fields
+        }
+        for name in MESSAGES
+    }
+
+
+@pytest.mark.slow
+def test_tritonclient_gets_the_interpreters_integers(
+    tmp_path: Path, tmp_path_factory: pytest.TempPathFactory
+) -> None:
+    python = environment(tmp_path_factory, "tritonclient", "tritonclient[grpc,http]>=2.50,<3")
+    run = write_run(tmp_path / "tagger", pooled_program())
+    (tmp_path / "names.toml").write_text(LARSOFT)
+    values = np.random.default_rng(0).uniform(0, 1, (235, 48, 48, 1)).astype(np.float32)
+    _, wanted = expected(pooled_program(), values)
+    arrays = {str(i): wanted[name] for i, name in enumerate(OUTPUTS)}
+    raw = quantize(values, INPUT_QUANTIZER)
+    np.savez(tmp_path / "arrays.npz", values=values, raw=raw, **arrays)
+    settings = ServerSettings(RepositorySettings((run,), tmp_path / "names.toml"))
+    with running(settings) as server:
+        task = {
+            "grpc_port": server.grpc_port,
+            "http_port": server.http_port,
+            "model": "cnn_emtrkmichel_1",
+            "input": "main_input",
+            "outputs": list(OUTPUTS.values()),
+            "arrays": str(tmp_path / "arrays.npz"),
+            "messages": described_messages(),
+        }
+        (tmp_path / "task.json").write_text(json.dumps(task))
+        script = ROOT / "tests" / "support" / "tritonclient_session.py"
+        done = subprocess.run(
+            [python, script, tmp_path / "task.json"], capture_output=True, text=True, timeout=300
+        )
+    assert done.stdout == "all is well\n", done.stderr

@@ -1,0 +1,145 @@
+# SPDX-License-Identifier: Apache-2.0
+# SPDX-FileCopyrightText: The edgeinfer authors
+"""A server of the protocol in this process, and runs that it can serve."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import http.client
+import json
+import threading
+from collections.abc import Iterator, Mapping
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import grpc
+import numpy as np
+from numpy.typing import NDArray
+
+from edgeinfer.evaluate.judge import real_outputs
+from edgeinfer.ir import store
+from edgeinfer.ir.builder import ProgramBuilder, provisional
+from edgeinfer.ir.interpret import interpret, results
+from edgeinfer.ir.ops import Dense, Input, pack_weights
+from edgeinfer.ir.program import HostFunction, Output, Program
+from edgeinfer.run.result import PROGRAM, RECIPE
+from edgeinfer.serve.messages import SERVICE, message_class
+from edgeinfer.serve.server import OpenServer, ServerSettings, open_server
+from quantization.fixed import Fixed, Ints, Overflow, Quantizer, Rounding, quantize
+from quantization.recipe import Recipe
+from tests.support.hit_tagger_programs import INPUT, POOLED, hit_tagger
+
+HOSTS = {"track_shower": HostFunction.SOFTMAX, "michel": HostFunction.SIGMOID}
+INPUT_QUANTIZER = Quantizer(INPUT, Rounding.RND_CONV, Overflow.SAT)
+# How LArSoft's client names the network of the hit tagger.
+LARSOFT = """
+[pooled]
+name = "cnn_emtrkmichel_1"
+inputs = {patch = "main_input"}
+outputs = {track_shower = "em_trk_none_netout/Softmax", michel = "michel_netout/Sigmoid"}
+"""
+
+
+def pooled_program() -> Program:
+    """The pooled hit tagger with its heads' functions left to the host."""
+    program = hit_tagger(POOLED).program
+    outputs = tuple(Output(o.name, o.value, HOSTS[o.name]) for o in program.outputs)
+    return replace(program, outputs=outputs)
+
+
+def write_run(folder: Path, program: Program, quantizer: Quantizer | None = None) -> Path:
+    """As much of a run folder as a server reads; inputs are rounded to their own types, to even."""
+    folder.mkdir(parents=True, exist_ok=True)
+    (folder / PROGRAM).write_bytes(store.save(program))
+    recipe = Recipe.of({op.name: quantizer or Quantizer(op.type) for op in program.inputs}, {})
+    (folder / RECIPE).write_text(recipe.to_toml())
+    return folder
+
+
+def small_program(name: str = "small", factor: int = 3) -> Program:
+    """Six numbers of `fixed<8,4>`, their sum times a factor."""
+    builder = ProgramBuilder(name)
+    builder.add(Input("x", Fixed(True, 8, 4), (6,)))
+    weight = pack_weights(np.full((6, 1), factor))
+    bias = pack_weights(np.zeros(1, np.int64))
+    type_ = Fixed(True, 8, 8)
+    builder.exact(Dense("sum", provisional(4), "x", weight, type_, bias))
+    return builder.program((Output("sum", "sum"),))
+
+
+def expected(
+    program: Program, values: NDArray[Any], quantizer: Quantizer = INPUT_QUANTIZER
+) -> tuple[Mapping[str, Ints], Mapping[str, NDArray[Any]]]:
+    """Raw outputs as the interpreter has them, and real ones as a client gets them."""
+    raw = quantize(values, quantizer)
+    made = results(program, interpret(program, {program.inputs[0].name: raw}))
+    real = {name: v.astype(np.float32) for name, v in real_outputs(program, made).items()}
+    return made, real
+
+
+@contextlib.contextmanager
+def running(settings: ServerSettings) -> Iterator[OpenServer]:
+    """A server on free ports, in a thread of its own."""
+    settings = replace(settings, grpc_port=0, http_port=0, metrics_port=0)
+    opened: list[OpenServer] = []
+    failed: list[BaseException] = []
+    begun, end, loop = threading.Event(), asyncio.Event(), asyncio.new_event_loop()
+
+    async def serve() -> None:
+        async with open_server(settings) as server:
+            opened.append(server)
+            begun.set()
+            await end.wait()
+
+    def run() -> None:
+        try:
+            loop.run_until_complete(serve())
+        except BaseException as error:
+            failed.append(error)
+        finally:
+            begun.set()
+            loop.close()
+
+    thread = threading.Thread(target=run)
+    thread.start()
+    begun.wait()
+    try:
+        if opened:
+            yield opened[0]
+    finally:
+        if not failed:
+            loop.call_soon_threadsafe(end.set)
+        thread.join()
+    if failed:
+        raise failed[0]
+
+
+def call(port: int, procedure: str, content: bytes | None = None, **fields: Any) -> Any:
+    """A gRPC call; the response, or the status and what was said."""
+    stem = "ModelInfer" if procedure == "ModelStreamInfer" else procedure
+    if content is None:
+        content = message_class(f"{stem}Request")(**fields).SerializeToString()
+    with grpc.insecure_channel(f"127.0.0.1:{port}") as channel:
+        try:
+            answer = channel.unary_unary(f"/{SERVICE}/{procedure}")(content, timeout=30)
+        except grpc.RpcError as error:
+            return error.code().name, error.details()
+    return message_class(f"{procedure}Response").FromString(answer)
+
+
+def ask(
+    port: int, method: str, path: str, body: bytes | Any = b"", headers: Mapping[str, str] = {}
+) -> tuple[int, Any, Mapping[str, str]]:
+    """An HTTP request; its status, the answer's JSON or bytes, its headers."""
+    connection = http.client.HTTPConnection("127.0.0.1", port, timeout=30)
+    content = body if isinstance(body, bytes) else json.dumps(body).encode()
+    connection.request(method, path, content, dict(headers))
+    response = connection.getresponse()
+    answer: Any = response.read()
+    found = dict(response.getheaders())
+    connection.close()
+    if found.get("Content-Type") == "application/json":
+        answer = json.loads(answer)
+    return response.status, answer, found

@@ -1,0 +1,76 @@
+# SPDX-License-Identifier: Apache-2.0
+# SPDX-FileCopyrightText: The edgeinfer authors
+"""`quantize --method learned` as a user calls it: folder, choice, options that do nothing."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from edgeinfer.cli.app import main
+from edgeinfer.zoo import entry_of
+from edgeinfer.zoo.drawn import simulate_samples
+from edgeinfer.zoo.entry import stage_seed
+
+
+@pytest.mark.slow
+def test_a_front_is_written_chosen_from_and_compiled(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    samples, _ = simulate_samples(entry_of("jet-tagger"), stage_seed(7, "fresh"), 12_000)
+    np.savez(tmp_path / "jets.npz", **samples.inputs, **samples.labels)  # type: ignore[arg-type]
+    folder = tmp_path / "front"
+    order = [
+        "quantize", "jet-tagger", "--method", "learned", "--points", "3", "--epochs", "8",
+        "--batch", "256", "--data", tmp_path / "jets.npz", "--at-most", "lut=1e6", "-o", folder,
+        "--json",
+    ]  # fmt: skip
+    assert main([str(token) for token in order]) == 0
+    told = json.loads(capsys.readouterr().out)
+    costs = [point["costs"]["additions"] for point in told["points"]]
+    assert costs == sorted(costs, reverse=True)
+    assert told["points"][0]["score"] > 0.9
+    best = max(told["points"], key=lambda point: point["score"])
+    assert told["chosen"] == best["name"]
+    assert (folder / "front.svg").read_text(encoding="utf-8").startswith("<svg")
+    assert json.loads((folder / "front.json").read_text(encoding="utf-8"))["chosen"] == best["name"]
+    assert (folder / "chosen.keras").read_bytes() == (
+        folder / "models" / f"{best['name']}.keras"
+    ).read_bytes()
+    order = [
+        "compile", folder / "chosen.keras", "--target", "rtl", "--unroll", "full", "--interface",
+        "bare", "--stages", "6", "--device", "xcvu9p", "--data", tmp_path / "jets.npz", "-o",
+        tmp_path / "run", "--json",
+    ]  # fmt: skip
+    assert main([str(token) for token in order]) == 0
+    result = json.loads(capsys.readouterr().out)
+    assert all(entry["bit_identical"] for entry in result["agreement"])
+    assert {"engine", "rtl"} in [set(entry["pair"]) for entry in result["agreement"]]
+
+
+@pytest.mark.parametrize(
+    ("options", "said"),
+    [
+        (("--method", "learned", "--bits", "6"), "--bits"),
+        (("--method", "learned", "--sparsity", "0.5"), "--sparsity"),
+        (("--method", "learned", "--points", "0"), "--points"),
+        (("--method", "learned", "--cost-low", "2", "--cost-high", "1"), "--cost-low"),
+        (("--method", "learned", "--at-most", "lut"), "NAME=NUMBER"),
+        (("--method", "qat", "--points", "3"), "--method learned"),
+        (("--at-least", "auc=0.9"), "--method learned"),
+    ],
+)
+def test_options_that_do_nothing_are_refused(
+    options: tuple[str, ...], said: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert main(["quantize", "jet-tagger", *options, "-o", str(tmp_path / "front")]) == 2
+    assert said in capsys.readouterr().err
+
+
+def test_a_front_is_no_file(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    order = ["quantize", "jet-tagger", "--method", "learned", "-o", str(tmp_path / "q.keras")]
+    assert main(order) == 2
+    assert "folder" in capsys.readouterr().err

@@ -1,0 +1,159 @@
+# SPDX-License-Identifier: Apache-2.0
+# SPDX-FileCopyrightText: The edgeinfer authors
+"""Recurrent layers of Keras: the Graph computes what Keras does, with one body for all steps."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from edgeinfer.base.errors import UnsupportedModelError
+from edgeinfer.graph.nodes import ScanNode
+from edgeinfer.readers import load
+from tests.support.keras_models import compare, compare_integers, model_of, shake
+from tests.support.sampling import sample_cases
+
+keras = pytest.importorskip("keras")
+SERIES = (6, 3)
+
+
+def draw_layer(L: Any, rng: np.random.Generator, *, old: bool = False) -> Any:
+    """A recurrent layer with random options."""
+
+    def options(*, gated: bool) -> dict[str, Any]:
+        functions = ["tanh", "relu", "sigmoid", "linear", "softsign", "elu"]
+        found: dict[str, Any] = {
+            "activation": str(rng.choice(functions)) if rng.random() < 0.5 else "tanh",
+            "use_bias": bool(rng.random() < 0.8),
+        }
+        if gated and rng.random() < 0.5:
+            found["recurrent_activation"] = str(rng.choice(["sigmoid", "hard_sigmoid", "tanh"]))
+        return found
+
+    kind = str(rng.choice(["SimpleRNN", "LSTM", "GRU"]))
+    units = int(rng.integers(1, 6))
+    more = options(gated=kind != "SimpleRNN")
+    if kind == "GRU":
+        more["reset_after"] = bool(rng.random() < 0.5)
+    whole = {"return_sequences": bool(rng.random() < 0.5), "unroll": bool(rng.random() < 0.2)}
+    if rng.random() < 0.25:
+        cells = [getattr(L, f"{kind}Cell")(units, **more)]
+        if rng.random() < 0.6:
+            cells += [L.LSTMCell(2), L.GRUCell(3), getattr(L, f"{kind}Cell")(2)]
+        one = cells[0] if len(cells) == 1 else cells
+        return L.RNN(one, go_backwards=bool(rng.random() < 0.3), **whole)
+    layer = getattr(L, kind)
+    if rng.random() < 0.4:
+        merge = [None, "concat", "sum", "mul", "ave"][int(rng.integers(0, 5))]
+        return L.Bidirectional(layer(units, **more, **whole), merge_mode=merge)
+    return layer(units, go_backwards=bool(rng.random() < 0.3), **more, **whole)
+
+
+@pytest.mark.parametrize("seed", sample_cases(range(80), 20))
+def test_random_layers(seed: int, tmp_path: Path) -> None:
+    rng = np.random.default_rng(seed)
+    loaded = compare(model_of(keras, SERIES, draw_layer(keras.layers, rng)), tmp_path / "m.keras")
+    if seed % 8 == 0:
+        compare_integers(loaded)
+
+
+@pytest.mark.parametrize("seed", sample_cases(range(30), 30))
+@pytest.mark.parametrize("suffix", ["keras", "h5"])
+def test_random_layers_of_keras_2(seed: int, suffix: str, tmp_path: Path) -> None:
+    tf_keras = pytest.importorskip("tf_keras")
+    rng = np.random.default_rng([2, seed])
+    layer = draw_layer(tf_keras.layers, rng, old=True)
+    compare(model_of(tf_keras, SERIES, layer), tmp_path / f"m.{suffix}")
+
+
+@pytest.mark.parametrize(
+    "make",
+    sample_cases(
+        [
+            lambda L: L.LSTM(4, return_state=True, return_sequences=True),
+            lambda L: L.LSTM(4, return_state=True),
+            lambda L: L.GRU(4, return_state=True, return_sequences=True),
+            lambda L: L.SimpleRNN(4, return_state=True),
+            lambda L: L.Bidirectional(L.LSTM(2, return_state=True, return_sequences=True)),
+            lambda L: L.Bidirectional(L.GRU(2, return_state=True), merge_mode=None),
+            lambda L: L.RNN([L.LSTMCell(2), L.LSTMCell(3)], return_sequences=True),
+        ],
+        7,
+    ),
+)
+def test_states_leave_the_layer(make: Callable[[Any], Any], tmp_path: Path) -> None:
+    loaded = compare(model_of(keras, SERIES, make(keras.layers)), tmp_path / "m.keras")
+    compare_integers(loaded)
+
+
+@pytest.mark.parametrize("both", sample_cases([False, True], 2))
+def test_states_come_from_other_layers(both: bool, tmp_path: Path) -> None:
+    """An encoder whose states a decoder starts with."""
+    L = keras.layers
+    x, y = L.Input((5, 3), name="x"), L.Input((4, 2), name="y")
+    if both:
+        found = L.Bidirectional(L.LSTM(3, return_state=True))(x)
+        z = L.Bidirectional(L.LSTM(3))(y, initial_state=list(found[1:]))
+    else:
+        _, h, c = L.LSTM(3, return_state=True)(x)
+        z = L.LSTM(3, return_sequences=True)(y, initial_state=[h, c])
+    compare_integers(compare(shake(keras.Model([x, y], L.Dense(2)(z))), tmp_path / "m.keras"))
+
+
+def test_a_layer_called_twice_shares_its_weights(tmp_path: Path) -> None:
+    L = keras.layers
+    x, y = L.Input(SERIES, name="x"), L.Input(SERIES, name="y")
+    shared = L.GRU(3)
+    loaded = compare(
+        shake(keras.Model([x, y], L.Add()([shared(x), shared(y)]))), tmp_path / "m.keras"
+    )
+    held = [v.size for key, v in loaded.graph.weights() if not key.endswith("/value")]
+    assert sum(held) == shared.count_params()
+    compare_integers(loaded)
+
+
+@pytest.mark.parametrize("inside", sample_cases(["layer", "model"], 2))
+def test_many_steps_of_any_layer_are_one_body(inside: str, tmp_path: Path) -> None:
+    """TimeDistributed, too, where it would be more than a hundred copies."""
+    L = keras.layers
+    layer = L.Conv1D(2, 2)
+    if inside == "model":
+        layer = keras.Sequential([L.Input((3, 2)), L.Conv1D(2, 2, activation="relu"), L.LSTM(3)])
+    loaded = compare(model_of(keras, (150, 3, 2), L.TimeDistributed(layer)), tmp_path / "m.keras")
+    assert [type(node).__name__ for node in loaded.graph.nodes] == ["InputNode", "ScanNode"]
+    if inside == "model":
+        compare_integers(loaded)
+
+
+def test_one_body_serves_all_steps(tmp_path: Path) -> None:
+    L = keras.layers
+    model = keras.Sequential([L.Input((100, 6)), L.LSTM(32), L.Dense(1)])
+    loaded = compare(shake(model), tmp_path / "m.keras")
+    (scan,) = (node for node in loaded.graph.nodes if isinstance(node, ScanNode))
+    assert len(scan.body.nodes) < 25
+    assert loaded.graph.parameters == model.count_params()
+    keys = [key for key, _ in loaded.graph.weights()]
+    assert {f"{scan.name}/kernel", f"{scan.name}/bias", f"{scan.name}/recurrent/kernel"} < {*keys}
+
+
+@pytest.mark.parametrize(
+    ("make", "reason"),
+    [
+        (lambda L, x: L.LSTM(2, stateful=True)(x), "stateful.*initial_state.*return_state"),
+        (lambda L, x: L.LSTM(2)(L.Masking()(x)), "Masking layer masks.*remove the Masking"),
+        (
+            lambda L, x: L.ConvLSTM1D(2, 2)(L.Reshape((3, 2, 3))(x)),
+            "states are pictures.*use LSTM over flattened",
+        ),
+    ],
+)
+def test_what_is_not_supported_is_named(make: Any, reason: str, tmp_path: Path) -> None:
+    L = keras.layers
+    x = L.Input(SERIES, batch_size=1 if "stateful" in reason else None, name="x")
+    keras.Model(x, make(L, x)).save(tmp_path / "m.keras")
+    with pytest.raises(UnsupportedModelError, match=f"(?s){reason}"):
+        load(tmp_path / "m.keras")

@@ -1,0 +1,266 @@
+# SPDX-License-Identifier: Apache-2.0
+# SPDX-FileCopyrightText: The edgeinfer authors
+"""Look-ups and sums by an index that is an input, the largest elements and their places: from Keras
+and ONNX, held against what these libraries compute."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from numpy.typing import NDArray
+from onnx import TensorProto, helper
+
+from edgeinfer.base.errors import EdgeInferError
+from edgeinfer.graph import nodes as g
+from edgeinfer.ir.engine.float_engine import FloatEngine
+from edgeinfer.readers import load
+from tests.support import onnx_models as m
+
+RNG = np.random.default_rng(2)
+X = RNG.integers(-3, 4, (3, 5, 4)).astype(np.float32)  # with many equal elements
+I64, F32 = TensorProto.INT64, TensorProto.FLOAT
+Feeds = Mapping[str, NDArray[Any]]
+
+
+def numbers(*shape: int, low: int = 0, high: int = 5) -> NDArray[np.int64]:
+    return np.random.default_rng(4).integers(low, high, shape)
+
+
+def onnx_file(
+    nodes: list[Any], feeds: Feeds, outputs: int, folder: Path, weights: Feeds, batch: str | int
+) -> Path:
+    """A file whose inputs are fed: whole numbers where those are."""
+    entries = [
+        helper.make_tensor_value_info(
+            name, I64 if value.dtype.kind == "i" else F32, [batch, *value.shape[1:]]
+        )
+        for name, value in feeds.items()
+    ]
+    made = m.model(nodes, {}, [f"y{n}" for n in range(outputs)], weights, opset=18)
+    made.graph.input.extend(entries)
+    whole = nodes[-1].op_type.startswith("Arg") or outputs == 2
+    made.graph.output[-1].type.tensor_type.elem_type = I64 if whole else F32
+    return m.saved(made, folder)
+
+
+ELEMENTS = {"x": X, "i": numbers(3, 2, 4, low=-5)}
+SPREAD = {"x": X, "i": numbers(3, 5, 4, low=-6, high=6)}
+CASES: dict[str, tuple[list[Any], Feeds, Feeds]] = {
+    "GatherElements": (
+        [helper.make_node("GatherElements", ["x", "i"], ["y0"], axis=1)], ELEMENTS, {},
+    ),
+    "GatherElements by one column": (
+        [
+            helper.make_node("Expand", ["i", "wide"], ["j"]),
+            helper.make_node("GatherElements", ["x", "j"], ["y0"], axis=1),
+        ],
+        {"x": X, "i": numbers(3, 2, 1)},
+        {"wide": np.array([1, 1, 4])},
+    ),
+    "GatherND": (
+        [helper.make_node("GatherND", ["x", "i"], ["y0"], batch_dims=1)],
+        {"x": X, "i": numbers(3, 6, 1, low=-5)},
+        {},
+    ),
+    "embedding": (
+        [helper.make_node("Gather", ["table", "i"], ["y0"])],
+        {"i": numbers(3, 4, low=-5)},
+        {"table": RNG.normal(size=(5, 2)).astype(np.float32)},
+    ),
+    "ScatterElements": (
+        [helper.make_node("ScatterElements", ["zero", "i", "x"], ["y0"], axis=1, reduction="add")],
+        SPREAD,
+        {"zero": np.zeros((3, 6, 4), np.float32)},
+    ),
+    "ScatterElements onto x": (
+        [
+            helper.make_node("Relu", ["x"], ["r"]),
+            helper.make_node("ScatterElements", ["x", "i", "r"], ["y0"], axis=2, reduction="add"),
+        ],
+        {"x": X, "i": numbers(3, 5, 4, high=4)},
+        {},
+    ),
+    "OneHot": (
+        [helper.make_node("OneHot", ["i", "depth", "ends"], ["y0"])],
+        {"i": numbers(3, 4)},
+        {"depth": np.array(5), "ends": np.array([0, 1], np.float32)},
+    ),
+    **{
+        f"{kind} {axis} {keep} {last}": (
+            [
+                helper.make_node(
+                    kind, ["x"], ["y0"], axis=axis, keepdims=keep, select_last_index=last
+                )
+            ],
+            {"x": X},
+            {},
+        )
+        for kind, axis, keep, last in (
+            ("ArgMax", 1, 0, 0), ("ArgMax", -1, 1, 1), ("ArgMin", 2, 0, 1), ("ArgMin", 1, 1, 0),
+        )
+    },
+    **{
+        f"TopK {axis} {largest}": (
+            [helper.make_node("TopK", ["x", "k"], ["y0", "y1"], axis=axis, largest=largest)],
+            {"x": X},
+            {"k": np.array([3])},
+        )
+        for axis, largest in ((-1, 1), (1, 0))
+    },
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("name", CASES)
+def test_onnx_operators_are_read_as_onnx_runtime_has_them(name: str, tmp_path: Path) -> None:
+    nodes, feeds, weights = CASES[name]
+    path = onnx_file(nodes, feeds, len(nodes[-1].output), tmp_path, weights, 3)
+    graph = load(path).graph
+    found = FloatEngine(graph).run(feeds)
+    for output, wanted in zip(graph.outputs, m.runtime(path, feeds), strict=True):
+        np.testing.assert_array_equal(found[output], wanted, err_msg=output)
+
+
+def test_an_index_that_exporters_spread_is_read_once(tmp_path: Path) -> None:
+    nodes, feeds, weights = CASES["GatherElements by one column"]
+    graph = load(onnx_file(nodes, feeds, 1, tmp_path, weights, 3)).graph
+    (look,) = (node for node in graph.nodes if isinstance(node, g.LookNode))
+    assert graph.shapes[look.index] == (2, 1)
+
+
+def interaction(folder: Path) -> tuple[Path, Feeds]:
+    """A graph network of one sample, as exporters write it: messages along edges, summed again."""
+    x, edges = RNG.normal(size=(5, 3)).astype(np.float32), numbers(2, 7, low=-5)
+    nodes = [
+        helper.make_node("Gather", ["edges", "zero"], ["from"], axis=0),
+        helper.make_node("Gather", ["edges", "one"], ["to"], axis=0),
+        helper.make_node("Gather", ["x", "from"], ["sent"], axis=0),
+        helper.make_node("Gather", ["x", "to"], ["met"], axis=0),
+        helper.make_node("Concat", ["sent", "met"], ["pairs"], axis=1),
+        helper.make_node("MatMul", ["pairs", "weights"], ["message"]),
+        helper.make_node("Unsqueeze", ["to", "last"], ["column"]),
+        helper.make_node("ScatterND", ["nothing", "column", "message"], ["y0"], reduction="add"),
+    ]
+    weights = {
+        "zero": np.array(0),
+        "one": np.array(1),
+        "last": np.array([1]),
+        "weights": RNG.normal(size=(6, 4)).astype(np.float32),
+        "nothing": np.zeros((5, 4), np.float32),
+    }
+    feeds = {"x": x, "edges": edges}
+    made = m.model(nodes, {"x": (5, 3)}, ["y0"], weights, opset=18)
+    made.graph.input.append(helper.make_tensor_value_info("edges", I64, [2, 7]))
+    return m.saved(made, folder), feeds
+
+
+def test_a_graph_network_of_one_sample(tmp_path: Path) -> None:
+    path, feeds = interaction(tmp_path)
+    graph = load(path, batch_axis=None).graph
+    found = FloatEngine(graph).run({name: value[None] for name, value in feeds.items()})
+    (wanted,) = m.runtime(path, feeds, fixed=True)
+    np.testing.assert_allclose(found["y0"][0], wanted, atol=1e-5)
+
+
+def test_looking_across_samples_is_refused(tmp_path: Path) -> None:
+    nodes = [helper.make_node("Gather", ["x", "i"], ["y0"], axis=1)]
+    path = onnx_file(nodes, {"x": X, "i": numbers(3, 2)}, 1, tmp_path, {}, "n")
+    with pytest.raises(EdgeInferError, match="chooses among samples"):
+        load(path)
+
+
+def test_other_reductions_are_refused(tmp_path: Path) -> None:
+    nodes = [helper.make_node("ScatterElements", ["x", "i", "x"], ["y0"], axis=1, reduction="mul")]
+    path = onnx_file(nodes, SPREAD, 1, tmp_path, {}, 3)
+    with pytest.raises(EdgeInferError, match="'add' can be read"):
+        load(path)
+
+
+def _keras(name: str, *arguments: Any, **options: Any) -> Callable[..., Any]:
+    import keras
+
+    return lambda x, i: getattr(keras.ops, name)(x, *arguments, **options)
+
+
+def _take_along(x: Any, i: Any) -> Any:
+    import keras
+
+    return keras.ops.take_along_axis(x, i[:, :, None], axis=1)
+
+
+def _take_rows(x: Any, i: Any) -> Any:
+    import keras
+
+    return keras.ops.take(np.arange(10, dtype="float32").reshape(5, 2), i, axis=0) + x[:, :2, :2]
+
+
+def _embed(x: Any, i: Any) -> Any:
+    import keras
+
+    return keras.layers.Embedding(5, 4, name="e")(i) + x[:, :2]
+
+
+def _sum_by_index(x: Any, i: Any) -> Any:
+    import keras
+
+    return keras.ops.matmul(keras.ops.transpose(keras.ops.one_hot(i, 6), (0, 2, 1)), x[:, :2])
+
+
+KERAS: dict[str, Callable[[], Callable[..., Any]]] = {
+    "take_along_axis": lambda: _take_along,
+    "take": lambda: _take_rows,
+    "Embedding": lambda: _embed,
+    "one_hot": lambda: _sum_by_index,
+    "argmax": lambda: _keras("argmax", axis=1),
+    "argmin": lambda: _keras("argmin", axis=-1, keepdims=True),
+    "top_k": lambda: _keras("top_k", 2),
+    "sort": lambda: _keras("sort", axis=1),
+    "argsort": lambda: _keras("argsort", axis=-1),
+}
+
+
+@pytest.mark.parametrize("name", KERAS)
+def test_keras_operations_are_read_as_keras_has_them(name: str, tmp_path: Path) -> None:
+    import keras
+
+    inputs = [keras.Input((5, 4), name="x"), keras.Input((2,), dtype="int32", name="i")]
+    made = KERAS[name]()(*inputs)
+    model = keras.Model(inputs, list(made) if isinstance(made, (list, tuple)) else made)
+    model.save(tmp_path / "net.keras")
+    x = np.random.default_rng(1).permuted(np.arange(60.0).reshape(3, 5, 4), axis=None)  # no equals
+    feeds = {"x": x.astype("f4"), "i": numbers(3, 2)}
+    wanted = model.predict(list(feeds.values()), verbose=0)
+    graph = load(tmp_path / "net.keras").graph
+    found = FloatEngine(graph).run(feeds)
+    wanted = wanted if isinstance(wanted, (list, tuple)) else [wanted]
+    for output, expected in zip(graph.outputs, wanted, strict=True):
+        np.testing.assert_allclose(found[output], expected, rtol=1e-6, err_msg=output)
+
+
+def _across_samples(x: Any, i: Any) -> Any:
+    import keras
+
+    return keras.ops.take(x, i, axis=1)
+
+
+def _segments(x: Any, i: Any) -> Any:
+    import keras
+
+    return keras.ops.segment_sum(x, np.array([0, 1, 1]), num_segments=2) + i[:, :1, None]
+
+
+@pytest.mark.parametrize(
+    ("call", "said"), [(_across_samples, "take_along_axis"), (_segments, "one_hot")]
+)
+def test_keras_operations_that_mix_samples_are_refused(
+    call: Callable[..., Any], said: str, tmp_path: Path
+) -> None:
+    import keras
+
+    inputs = [keras.Input((5, 4), name="x"), keras.Input((2,), dtype="int32", name="i")]
+    keras.Model(inputs, call(*inputs)).save(tmp_path / "net.keras")
+    with pytest.raises(EdgeInferError, match=said):
+        load(tmp_path / "net.keras")

@@ -1,0 +1,57 @@
+# SPDX-License-Identifier: Apache-2.0
+# SPDX-FileCopyrightText: The edgeinfer authors
+"""A model repository for a real Triton: what its configuration promises, its ONNX file does."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import onnxruntime
+import pytest
+from google.protobuf import text_format
+
+from edgeinfer.ir.interpret import interpret, results
+from edgeinfer.serve import triton_repository
+from edgeinfer.serve.messages import message_class
+from edgeinfer.serve.triton_repository import write_repository
+from tests.support.serving import pooled_program, small_program
+
+
+@pytest.fixture
+def exported(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    monkeypatch.setattr(triton_repository, "program_of", lambda *given: (pooled_program(), []))
+    found = write_repository(Path("RUN"), tmp_path / "models")
+    assert found.model == "pooled" and not found.findings
+    return tmp_path / "models" / "pooled"
+
+
+def test_the_file_computes_what_the_configuration_describes(exported: Path) -> None:
+    program = pooled_program()
+    config = text_format.Parse(
+        (exported / "config.pbtxt").read_text(), message_class("ModelConfig")()
+    )
+    assert (config.name, config.platform) == ("pooled", "onnxruntime_onnx")
+    session = onnxruntime.InferenceSession(exported / "1" / "model.onnx")
+    ports = {(p.name, tuple(p.shape[1:]), p.type) for p in session.get_inputs()}
+    assert ports == {(p.name, tuple(p.dims), "tensor(int64)") for p in config.input}
+    outputs = {(p.name, tuple(p.shape[1:]), p.type) for p in session.get_outputs()}
+    assert outputs == {(p.name, tuple(p.dims), "tensor(int64)") for p in config.output}
+    assert config.parameters["input.patch"].string_value == "ufixed<8,0>"
+    assert config.parameters["host_function.michel"].string_value == "sigmoid"
+    raw = np.random.default_rng(0).integers(0, 256, (3, 48, 48, 1))
+    wanted = results(program, interpret(program, {"patch": raw}))
+    names = [port.name for port in config.output]
+    for name, values in zip(names, session.run(names, {"patch": raw}), strict=True):
+        assert (values == wanted[name]).all()
+
+
+def test_a_name_that_is_no_folder_becomes_one(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    program = replace(small_program(), name="../../etc/net")
+    monkeypatch.setattr(triton_repository, "program_of", lambda *given: (program, []))
+    found = write_repository(Path("RUN"), tmp_path / "models")
+    assert found.model == "etc_net" and "called etc_net" in found.findings[0]
+    assert {path.relative_to(tmp_path).parts[:2] for path in found.files} == {("models", "etc_net")}
