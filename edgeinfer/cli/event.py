@@ -73,8 +73,8 @@ def event(
     picture: Annotated[
         Path | None,
         Parameter(
-            help="event.html: a page with every plane and its hits by class; event.svg or "
-            "event.png: a picture of each plane"
+            help="event.html: a page with every plane and its hits by class; event.png, "
+            "event.pdf or event.svg: a picture of each plane"
         ),
     ] = None,
     classes: Annotated[

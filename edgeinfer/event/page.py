@@ -13,13 +13,12 @@ from edgeinfer.base.errors import UsageError
 from edgeinfer.event.picture import (
     PlanePanels,
     TagScheme,
-    encode_png,
-    join_panels,
     plane_figure,
 )
 from edgeinfer.report import words
 from edgeinfer.report.page.page import Section
 from edgeinfer.report.page.templates import html_page, svg_file
+from edgeinfer.report.papers.plots import pdf_and_png
 from edgeinfer.report.tables import Cell, Column, ReportTable
 
 MOST_PLANES = 64  # of a page, or of pictures: they are kept until all are drawn
@@ -30,7 +29,8 @@ class PictureKind(StrEnum):
 
     HTML = ".html"  # a page with all planes
     SVG = ".svg"  # a file a plane, with axes and keys
-    PNG = ".png"  # the same without them: points alone
+    PDF = ".pdf"
+    PNG = ".png"
 
 
 def picture_kind(path: Path) -> PictureKind:
@@ -40,8 +40,8 @@ def picture_kind(path: Path) -> PictureKind:
     except ValueError:
         raise UsageError(
             f"{path} is no kind of picture that can be drawn.",
-            hint="Give event.html for a page with all planes, event.svg for pictures with axes, "
-            "or event.png for their points alone.",
+            hint="Give event.html for a page with all planes, or event.png, event.pdf or event.svg "
+            "for a picture of each.",
         ) from None
 
 
@@ -55,10 +55,11 @@ def render_pictures(
     files: dict[Path, bytes] = {}
     for number, each in enumerate(panels):
         name = path if len(panels) == 1 else path.with_stem(f"{path.stem}-{number}")
+        figure = plane_figure(each, scheme, number)
         if kind is PictureKind.SVG:
-            files[name] = svg_file(plane_figure(each, scheme, number)).encode()
+            files[name] = svg_file(figure).encode()
         else:
-            files[name] = encode_png(join_panels(each))
+            files[name] = pdf_and_png(figure)[kind.removeprefix(".")]
     return files
 
 

@@ -235,10 +235,3 @@ def encode_png(image: Image) -> bytes:
     head = struct.pack(">IIBBBBB", columns, rows, 8, 2, 0, 0, 0)  # 8 bits, three colours
     body = zlib.compress(lines.tobytes(), 6)
     return b"\x89PNG\r\n\x1a\n" + chunk(b"IHDR", head) + chunk(b"IDAT", body) + chunk(b"IEND", b"")
-
-
-def join_panels(panels: PlanePanels) -> Image:
-    """Both panels side by side, without axes."""
-    rows = panels.adc.shape[0]
-    between = np.full((rows, 12, 3), 255, np.uint8)
-    return np.concatenate([panels.adc, between, panels.tags], axis=1)

@@ -361,7 +361,10 @@ def test_tables_are_filtered_pictures_zoomed_and_values_told(tab: Page, tmp_path
     assert tab.run("document.querySelectorAll('[id]').length") == tab.run(
         "new Set([...document.querySelectorAll('[id]')].map(e => e.id)).size"
     )
-    tab.run("document.querySelector('dialog').close()")
+    tab.run(  # the browser says later that it is closed
+        "new Promise(done => { const sheet = document.querySelector('dialog');"
+        "sheet.addEventListener('close', () => setTimeout(done)); sheet.close(); })"
+    )
     assert tab.run("document.querySelector('dialog')") is None
 
     told = (

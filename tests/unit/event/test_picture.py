@@ -4,6 +4,7 @@
 
 from __future__ import annotations
 
+import io
 import struct
 import zlib
 from dataclasses import replace
@@ -11,6 +12,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from matplotlib.image import imread
 
 from edgeinfer.base.errors import UsageError
 from edgeinfer.event.event import PlaneTags
@@ -30,6 +32,7 @@ from edgeinfer.event.planes import WirePlane
 from edgeinfer.event.tagger import PatchOutputs
 from edgeinfer.ir.ops import Input
 from edgeinfer.ir.program import HostFunction, Output, Program
+from edgeinfer.report.draw.marks import Raster
 from quantization.fixed import Fixed
 
 TYPE = Fixed(True, 16, 8)
@@ -127,7 +130,7 @@ def test_classes_have_names_and_what_has_none_is_refused() -> None:
     with pytest.raises(UsageError, match="8 classes apart, not 9"):
         choose_scheme(program(9), [])
     with pytest.raises(UsageError, match="no kind of picture") as error:
-        picture_kind(Path("event.pdf"))
+        picture_kind(Path("event.bmp"))
     assert "event.html" in error.value.hint
 
 
@@ -146,10 +149,25 @@ def test_a_plane_is_a_file_and_a_page_holds_them_all() -> None:
         Path("e-0.svg"),
         Path("e-1.svg"),
     ]
-    ((path, data),) = render_pictures(Path("e.png"), document, panels[:1], scheme).items()
+    (pdf,) = render_pictures(Path("e.pdf"), document, panels[:1], scheme).values()
+    assert pdf.startswith(b"%PDF")
+
+
+def test_a_picture_for_a_paper_has_the_planes_points_between_its_axes() -> None:
+    made = program()
+    scheme = choose_scheme(made, [])
+    panels = draw_panels(made, scheme, tags())
+    ((path, data),) = render_pictures(Path("e.png"), {}, [panels], scheme).items()
     assert path == Path("e.png")
-    image = decode_png(data)
-    assert (image[:, :6] == panels[0].adc).all() and (image[:, -6:] == panels[0].tags).all()
+    shown, figure = imread(io.BytesIO(data), format="png"), plane_figure(panels, scheme, 0)
+    scale = shown.shape[1] / figure.width
+    rasters = [mark for mark in figure.marks if isinstance(mark, Raster)]
+    for mark, image in zip(rasters[:2], (panels.adc, panels.tags), strict=True):
+        rows, columns, _ = image.shape
+        down = (mark.y + (np.arange(rows) + 0.5) * mark.height / rows) * scale
+        across = (mark.x + (np.arange(columns) + 0.5) * mark.width / columns) * scale
+        points = shown[np.ix_(down.astype(int), across.astype(int))][..., :3] * 255
+        assert np.abs(points - image).max() <= 1
 
 
 def test_an_image_survives() -> None:
