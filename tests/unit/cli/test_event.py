@@ -142,7 +142,7 @@ def test_planes_are_refused_before_anything_is_built(run: Path, tmp_path: Path, 
         return error
 
     assert "480,000 pixels of simulated 0" in refuse("--threshold-adc", "-100")
-    assert "no kind of picture" in refuse("--picture", "event.pdf")
+    assert "no kind of picture" in refuse("--picture", "event.bmp")
     assert "is for --picture" in refuse("--classes", "a,b")
     assert "names 3 classes" in refuse("--classes", "a,b,c", "--picture", "e.svg")
     assert "--wires needs --data" in refuse("--wires", "map.npy")
