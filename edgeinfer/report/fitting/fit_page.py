@@ -128,7 +128,7 @@ def _use(use: Use | None) -> Cell:
 def lines(table: FitTable) -> list[tuple[str | None, str]]:
     """For a terminal."""
     shown = rows_table(table)
-    rows = [[column.title for column in shown.columns]]
+    rows = [[f"{column.title} {column.unit}".rstrip() for column in shown.columns]]
     rows += [[cell.text for cell in row] for row in shown.rows]
     widths = [max(len(row[n]) for row in rows) for n in range(len(shown.columns))]
     found: list[tuple[str | None, str]] = [(None, f"{table.model}, judged on {table.samples}")]
