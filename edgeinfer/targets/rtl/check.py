@@ -13,7 +13,7 @@ from edgeinfer.ir.program import Program
 from edgeinfer.targets.rtl.design.folding import WIDEST_INPUT_BITS
 from edgeinfer.targets.rtl.design.layers import layers_of
 from edgeinfer.targets.rtl.design.parts import budget_of, part_of
-from edgeinfer.targets.rtl.design.recurrence import reads_no_sequence, repeated_body
+from edgeinfer.targets.rtl.design.recurrence import part_beside_sequences, repeated_body
 from edgeinfer.targets.rtl.settings import RtlSettings
 from edgeinfer.targets.rtl.unrolled.straight import is_unrolled, size_of, wide_inputs
 
@@ -58,8 +58,8 @@ def _objection(op: Op, program: Program, *, straight: bool) -> str:
 def _objection_to_body(op: Scan, program: Program, *, straight: bool) -> str:
     if straight:
         return "a recurrence goes through one body step by step; fold the network instead (unroll)"
-    if reads_no_sequence(op, program):
-        return "reads nothing of a sequence, so that nothing says when a step begins"
+    if part := part_beside_sequences(op, program):
+        return f"{part}, so that nothing says when a step of it begins"
     body = repeated_body(op, program)
     for inner in body.ops:
         if reason := _objection(inner, body, straight=False):

@@ -69,8 +69,22 @@ def lanes_of_state(state: Input, body: Program, folds: Mapping[str, Fold]) -> in
     return math.gcd(size, max(made, default=1))
 
 
-def reads_no_sequence(op: Scan, program: Program) -> bool:
-    """Whether no step reads an entry of a sequence, so that nothing says when a step begins."""
+def part_beside_sequences(op: Scan, program: Program) -> str:
+    """What of a recurrence does not go along with its sequences, in words: a sequence of which no
+    step reads anything, or a state that follows from states alone, so that its steps run ahead of
+    the sequence. Nothing says in which cycle such a part is ready."""
     body = repeated_body(op, program)
     inside = count_readers(body)
-    return not any(inside[given.name] for given in body.inputs[: len(op.xs)])
+    entries = [given.name for given in body.inputs[: len(op.xs)]]
+    for x, entry in zip(op.xs, entries, strict=True):
+        if not inside[entry]:
+            return f"reads nothing of the sequence %{x}"
+    states = {output.name: output.value for output in body.outputs[1:]}
+    reached = set(entries)
+    before = -1
+    while len(reached) > before:
+        before = len(reached)
+        reached |= {each.name for each in body.ops if reached & set(inputs_of(each))}
+        reached |= {state for state, value in states.items() if value in reached}
+    free = [state for state in states if state not in reached]
+    return f"has a state %{free[0]} that follows from states alone" if free else ""

@@ -85,7 +85,7 @@ def test_what_has_no_blocks_is_named() -> None:
     with pytest.raises(ProgramError, match=r"cell.*goes through one body step by step; fold the"):
         TARGET.emit(program, RtlSettings(unroll="full"))
     still = replace(program, ops=tuple(map(_blind, program.ops)))
-    with pytest.raises(ProgramError, match="reads nothing of a sequence"):
+    with pytest.raises(ProgramError, match="reads nothing of the sequence"):
         TARGET.emit(still, RtlSettings())
 
 
