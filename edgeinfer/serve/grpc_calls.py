@@ -125,7 +125,7 @@ def plain_answers(repository: Repository, is_ready: Callable[[], bool]) -> dict[
         return {"config": repository.find(request.name, request.version).model.config()}
 
     async def model_statistics(request: Any) -> Mapping[str, Any]:
-        return statistics_of(repository.chosen(request.name, request.version))
+        return statistics_of(repository.find_batchers(request.name, request.version))
 
     async def repository_index(request: Any) -> Mapping[str, Any]:
         if request.repository_name:

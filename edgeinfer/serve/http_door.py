@@ -114,7 +114,7 @@ class ProtocolHandler(RequestHandler):
                         raise invalid(f"The model {name[:200]!r} is not ready.")
                     return b""
                 if what == ["stats"]:
-                    return statistics_of(repository.chosen(name, version))
+                    return statistics_of(repository.find_batchers(name, version))
                 batcher = repository.find(name, version)
                 match what:
                     case []:

@@ -142,7 +142,7 @@ class Repository:
             )
         return batcher
 
-    def chosen(self, name: str, version: str) -> list[Batcher]:
+    def find_batchers(self, name: str, version: str) -> list[Batcher]:
         """The versions that a request about statistics means: all of all models, if it names
         none."""
         if not name:
