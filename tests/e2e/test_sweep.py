@@ -17,8 +17,9 @@ import optuna
 import pytest
 
 from edgeinfer.cli.app import main
-from edgeinfer.sweep import journal
+from edgeinfer.sweep.travel import LINES
 from edgeinfer.targets.hls.csim import build
+from edgeinfer.workers.journal import read_journal
 from tests.support import small_models as small
 from tests.support.command_line import shown
 from tests.support.places import ROOT
@@ -129,7 +130,7 @@ def begun(*tokens: str) -> subprocess.Popen[bytes]:
 
 
 def trials_of(folder: str) -> int:
-    return len(journal.read(Path(folder)))
+    return len(read_journal(Path(folder) / "trials.jsonl", LINES))
 
 
 def until(condition: Any, seconds: float = 120.0) -> None:

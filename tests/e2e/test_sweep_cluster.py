@@ -19,7 +19,8 @@ from pathlib import Path
 import pytest
 
 from edgeinfer.cli.app import main
-from edgeinfer.sweep import journal
+from edgeinfer.sweep.travel import LINES
+from edgeinfer.workers.journal import read_journal
 from tests.e2e.test_sweep import ROOT, STUDY, begun, fronts, until
 from tests.support import small_models as small
 
@@ -106,7 +107,7 @@ def cluster(
 @pytest.mark.slow
 def test_a_lost_worker_loses_nothing(cluster: Cluster, capsys: pytest.CaptureFixture[str]) -> None:
     study = begun("study.toml", "-o", "S", "--scheduler", cluster.address)
-    until(lambda: len(journal.read(Path("S"))) >= 1)
+    until(lambda: len(read_journal(Path("S") / "trials.jsonl", LINES)) >= 1)
     cluster.workers[0].send_signal(signal.SIGKILL)
     assert study.wait(timeout=180) == 0
     told = json.loads(Path("S/study.json").read_text())
@@ -123,11 +124,11 @@ def test_a_lost_scheduler_ends_a_study_that_can_go_on(
     cluster: Cluster, capsys: pytest.CaptureFixture[str]
 ) -> None:
     study = begun("study.toml", "-o", "S", "--scheduler", cluster.address)
-    until(lambda: len(journal.read(Path("S"))) >= 2)
+    until(lambda: len(read_journal(Path("S") / "trials.jsonl", LINES)) >= 2)
     cluster.scheduler.send_signal(signal.SIGKILL)
     began = time.monotonic()
     assert study.wait(timeout=120) == 4, time.monotonic() - began
-    known = len(journal.read(Path("S")))
+    known = len(read_journal(Path("S") / "trials.jsonl", LINES))
     assert main(["sweep", "study.toml", "-o", "S", "--jobs", "1", "--resume", "--json"]) == 0
     told = json.loads(capsys.readouterr().out)
     assert told["resumed"] == known >= 2 and len(told["trials"]) == 8 and told["failed"] == 0
