@@ -96,22 +96,24 @@ def describe_event(
         "model": program.name,
         "program": program.digest,
         **way,
-        "planes": [
-            {
-                "name": row.name,
-                "hits": len(row.hits),
-                "occupancy": row.occupancy,
-                "seconds": row.seconds,
-                "cpu_seconds": row.cpu_seconds,
-                "macs": row.tagged.macs,
-                "macs_patch_by_patch": program.macs * len(row.hits),
-                "checked_one_by_one": row.checked,
-            }
-            for row in rows
-        ],
+        "planes": [plane_figures(program, row) for row in rows],
         "output": None,
         "members": {},
         "pictures": [],
+    }
+
+
+def plane_figures(program: Program, row: PlaneRow) -> dict[str, Any]:
+    """The figures of a plane as JSON has them."""
+    return {
+        "name": row.name,
+        "hits": len(row.hits),
+        "occupancy": row.occupancy,
+        "seconds": row.seconds,
+        "cpu_seconds": row.cpu_seconds,
+        "macs": row.tagged.macs,
+        "macs_patch_by_patch": program.macs * len(row.hits),
+        "checked_one_by_one": row.checked,
     }
 
 

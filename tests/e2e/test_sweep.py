@@ -9,7 +9,6 @@ import os
 import signal
 import subprocess
 import sys
-import time
 from pathlib import Path
 from typing import Any
 
@@ -21,6 +20,7 @@ from edgeinfer.sweep.travel import LINES
 from edgeinfer.targets.hls.csim import build
 from edgeinfer.workers.journal import read_journal
 from tests.support import small_models as small
+from tests.support.clusters import until
 from tests.support.command_line import shown
 from tests.support.places import ROOT
 
@@ -131,13 +131,6 @@ def begun(*tokens: str) -> subprocess.Popen[bytes]:
 
 def trials_of(folder: str) -> int:
     return len(read_journal(Path(folder) / "trials.jsonl", LINES))
-
-
-def until(condition: Any, seconds: float = 120.0) -> None:
-    end = time.monotonic() + seconds
-    while not condition():
-        assert time.monotonic() < end
-        time.sleep(0.05)
 
 
 def children(parent: int) -> list[int]:
