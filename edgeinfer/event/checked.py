@@ -7,14 +7,28 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
+from typing import Any
 
-from edgeinfer.base.errors import DisagreementError
-from edgeinfer.event.event import PlaneSettings, PlaneTags, Watcher, check_hits, tag_planes
+import numpy as np
+from numpy.typing import NDArray
+
+from edgeinfer.base.errors import DisagreementError, UsageError
+from edgeinfer.event.event import (
+    PlaneSettings,
+    PlaneTags,
+    Watcher,
+    check_hits,
+    patch_of,
+    tag_planes,
+)
 from edgeinfer.event.guard import check_plane
 from edgeinfer.event.planes import WirePlane
 from edgeinfer.event.prefix import Cut, Obstacle
-from edgeinfer.event.tagger import Tagger, build_tagger
+from edgeinfer.event.results import gather_tags, keep_tags
+from edgeinfer.event.tagger import Tagger, Way, build_tagger, choose_cut
 from edgeinfer.ir.program import Program
+
+CHECKS = 32  # hits of each plane that are evaluated twice where nobody says how many
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,3 +75,21 @@ def check_planes(
     for plane in planes:
         check_plane(program, cut if isinstance(cut, Cut) else None, plane, settings)
         yield plane
+
+
+def tag_arrays(
+    program: Program, planes: NDArray[np.float32], threshold_adc: float
+) -> dict[str, NDArray[Any]]:
+    """Arrays with a row for each hit of planes (planes, wires, pixels), some hits checked."""
+    if planes.ndim != 3 or not np.isfinite(planes).all():
+        raise UsageError(
+            f"Planes of shape {planes.shape} are no ADC counts (planes, wires, pixels), or hold "
+            "NaN or infinity."
+        )
+    patch_of(program)
+    cut, settings = choose_cut(program, Way.AUTO), PlaneSettings(threshold_adc)
+    named = (WirePlane(f"plane {number}", adc) for number, adc in enumerate(planes))
+    given = list(check_planes(program, cut, named, settings))
+    checked = build_checked(program, cut, CHECKS)
+    rows = [keep_tags(tags, tried) for tags, tried in tag_checked(checked, given, settings)]
+    return gather_tags(program, rows)

@@ -66,9 +66,9 @@ def member_names(program: Program) -> dict[str, str]:
     return names
 
 
-def pack_tags(program: Program, rows: Sequence[PlaneRow]) -> bytes:
-    """An archive with a row for each hit: plane, wire, pixel, channel, and every output."""
-    arrays: dict[str, Any] = {
+def gather_tags(program: Program, rows: Sequence[PlaneRow]) -> dict[str, NDArray[Any]]:
+    """Arrays with a row for each hit: plane, wire, pixel, channel, and every output."""
+    arrays: dict[str, NDArray[Any]] = {
         "plane": np.concatenate([np.full(len(row.hits), i) for i, row in enumerate(rows)]),
         "wire": np.concatenate([row.hits[:, 0] for row in rows]),
         "pixel": np.concatenate([row.hits[:, 1] for row in rows]),
@@ -83,7 +83,13 @@ def pack_tags(program: Program, rows: Sequence[PlaneRow]) -> bytes:
         for output in program.outputs
     }
     arrays |= {names[output]: values for output, values in real_outputs(program, raw).items()}
+    return arrays
+
+
+def pack_tags(program: Program, rows: Sequence[PlaneRow]) -> bytes:
+    """The same as an archive."""
     stream = io.BytesIO()
+    arrays: dict[str, Any] = gather_tags(program, rows)
     np.savez_compressed(stream, **arrays)
     return stream.getvalue()
 
