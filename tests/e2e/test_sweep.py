@@ -22,6 +22,7 @@ from edgeinfer.workers.journal import read_journal
 from tests.support import small_models as small
 from tests.support.clusters import until
 from tests.support.command_line import shown
+from tests.support.mlflow_server import start_tracking
 from tests.support.places import ROOT
 
 STUDY = """
@@ -239,6 +240,20 @@ def test_trials_are_a_table_for_other_tools(capsys: pytest.CaptureFixture[str]) 
 
 
 @pytest.mark.slow
+@pytest.mark.usefixtures("work")
+def test_trials_are_runs_of_a_tracking_server(capsys: pytest.CaptureFixture[str]) -> None:
+    told = shown(capsys, "sweep", "study.toml", "-o", "S", "--jobs", "1")
+    with start_tracking() as memory:
+        assert shown(capsys, "report", "S", "--mlflow", memory.address)["sent"] == 8
+        assert shown(capsys, "report", "S", "--mlflow", memory.address)["sent"] == 0
+        assert [each["info"]["run_name"] for each in memory.runs.values()] == [
+            each["key"][:8] for each in told["trials"]
+        ]
+        number = next(iter(memory.runs))
+        assert set(memory.values(number, "params")) == {"reuse", "bits.*"}
+        assert {"auc_drop", "hls.lut_vsynth"} <= set(memory.values(number, "metrics"))
+
+
 @pytest.mark.usefixtures("work")
 def test_trials_are_a_study_of_optuna(capsys: pytest.CaptureFixture[str]) -> None:
     told = shown(capsys, "sweep", "study.toml", "-o", "S", "--jobs", "1")
