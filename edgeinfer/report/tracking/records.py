@@ -45,7 +45,7 @@ class TrackedRun:
 
 
 def _name(text: str) -> str:
-    return UNKNOWN.sub("_", text)[:LONGEST_NAME]
+    return UNKNOWN.sub("_", text.replace("*", "any"))[:LONGEST_NAME]
 
 
 def _value(text: str) -> str:
