@@ -250,10 +250,11 @@ def test_trials_are_runs_of_a_tracking_server(capsys: pytest.CaptureFixture[str]
             each["key"][:8] for each in told["trials"]
         ]
         number = next(iter(memory.runs))
-        assert set(memory.values(number, "params")) == {"reuse", "bits.any"}
+        assert set(memory.values(number, "params")) == {"reuse", "bits_any"}
         assert {"auc_drop", "hls.lut_vsynth"} <= set(memory.values(number, "metrics"))
 
 
+@pytest.mark.slow
 @pytest.mark.usefixtures("work")
 def test_trials_are_a_study_of_optuna(capsys: pytest.CaptureFixture[str]) -> None:
     told = shown(capsys, "sweep", "study.toml", "-o", "S", "--jobs", "1")
