@@ -40,6 +40,7 @@ from edgeinfer.run.fit import WIDTHS, FitOrder, fit_model, plan_fit_targets
 from edgeinfer.run.folder import Silent, open_run
 from edgeinfer.run.in_memory import LABELS, arrays_of, name_inputs, write_arrays, write_model
 from edgeinfer.run.lower import lower_as_asked, read_recipe
+from edgeinfer.run.notebook import notebook_progress
 from edgeinfer.run.report import write_report
 from edgeinfer.run.result import RECIPE
 from edgeinfer.run.samples import DataFile, Simulation, Source, samples_of
@@ -307,7 +308,7 @@ def fit(
         limits=FitLimits(loss, given.get("latency_us")),
         batch_axis=model.batch_axis,
     )
-    return Fitting(fit_model(order, Silent()))
+    return Fitting(fit_model(order, notebook_progress()))
 
 
 def learn(
@@ -337,7 +338,7 @@ def learn(
         source.path if isinstance(source, DataFile) else None,
         batch_axis=model.batch_axis,
     )
-    learn_widths(order, Silent())
+    learn_widths(order, notebook_progress())
     chosen = Path(folder) / CHOSEN
     return Model(chosen, load_file(chosen).graph, source)
 
@@ -355,7 +356,7 @@ def compile(  # what it is called on the command line
     known = model.model if isinstance(model, Quantized) else model
     names = [device] if isinstance(device, str) else list(device)
     chosen = [_choose_targets(name, names, (options or {}).get(name, {})) for name in targets]
-    with open_run(Path(folder), Silent(), new=True) as held:
+    with open_run(Path(folder), notebook_progress(), new=True) as held:
         result = compile_model(
             held, known.path, recipe_path=None, data=known.source, formats=known.formats,
             targets=chosen, batch_axis=known.batch_axis,
@@ -404,7 +405,7 @@ def simulate(
     if data is not None:
         path = data if isinstance(data, Path) else None
         path = Path(data) if isinstance(data, str) else path or write_arrays(arrays_of(data))
-    with open_run(folder, Silent(), new=False) as held:
+    with open_run(folder, notebook_progress(), new=False) as held:
         result = simulate_run(held, data=path, count=samples, stages=tuple(stages), edited=edited)
     return Run(folder, result)
 

@@ -4,8 +4,11 @@
 
 from __future__ import annotations
 
+import re
+import sys
 from inspect import Parameter, signature
 from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -56,6 +59,25 @@ def test_a_network_and_its_run_predict_the_same() -> None:
     for wrong in (x[:, :5], {"y": x}, x[:0], np.full((1, 6), np.nan), np.full((1, 6), "a")):
         with pytest.raises(UsageError, match=r"x|no samples"):
             run.predict(wrong)
+
+
+@pytest.mark.usefixtures("work")
+def test_a_notebook_shows_how_far_it_is(monkeypatch: pytest.MonkeyPatch) -> None:
+    lines: list[str] = []
+    handle = SimpleNamespace(update=lambda data, raw: lines.append(data["text/plain"]))
+    shell = SimpleNamespace(kernel=object())
+    library = SimpleNamespace(
+        get_ipython=lambda: shell,
+        display=SimpleNamespace(display=lambda data, raw, display_id: handle),
+    )
+    monkeypatch.setitem(sys.modules, "IPython", library)
+    edgeinfer.load("net.keras", "data.npz").quantize(6).compile("runs/n")
+    assert any(line.endswith("load: ...") for line in lines)
+    assert re.fullmatch(r"load [\d.]+ s, lower [\d.]+ s, simulate [\d.]+ s, .*", lines[-1])
+    lines.clear()
+    shell.__dict__.clear()  # IPython in a terminal
+    edgeinfer.load("net.keras", "data.npz").quantize(5).compile("runs/m")
+    assert not lines
 
 
 @pytest.mark.usefixtures("work")
