@@ -14,7 +14,18 @@ from typing import Any
 
 from edgeinfer.base.version import __version__ as __version__
 
-__all__ = ["compare", "compile", "load", "opened_run", "quantize", "simulate"]
+__all__ = [
+    "compare",
+    "compile",
+    "fit",
+    "learn",
+    "load",
+    "opened_run",
+    "predict",
+    "quantize",
+    "simulate",
+    "tag",
+]
 
 
 def __getattr__(name: str) -> Any:

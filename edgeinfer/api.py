@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 # SPDX-FileCopyrightText: The edgeinfer authors
-"""The library for people: load, quantize, compile, simulate, compare, and what comes of them."""
+"""The library for people: load, fit, learn, quantize, compile, predict, simulate, tag, compare, and
+what comes of them."""
 
 from __future__ import annotations
 
@@ -10,34 +11,48 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
-from numpy.typing import ArrayLike
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
 
 from edgeinfer.base.devices import device as device_named
 from edgeinfer.base.errors import UsageError
+from edgeinfer.base.extras import require_extra
 from edgeinfer.base.metrics import Metric, Scores
+from edgeinfer.base.plan import write_file
+from edgeinfer.data.samples import Samples
 from edgeinfer.evaluate import judge
 from edgeinfer.graph.nodes import Graph
 from edgeinfer.ir.program import Program
+from edgeinfer.precision.learned.front import Bounds
+from edgeinfer.precision.learned.settings import LearnedSettings
 from edgeinfer.precision.ptq import PtqSettings
+from edgeinfer.precision.qat.settings import QatSettings
 from edgeinfer.readers import load as load_file
 from edgeinfer.report import words
 from edgeinfer.report.compare import page as compare_page
 from edgeinfer.report.compare.comparison import RunComparison as Compared
 from edgeinfer.report.compare.comparison import compare_runs
+from edgeinfer.report.fitting import fit_page
+from edgeinfer.report.fitting.fit_table import FitLimits, FitTable
 from edgeinfer.report.result import Result
 from edgeinfer.report.verdict import verdict_on
+from edgeinfer.run.fit import WIDTHS, FitOrder, fit_model, plan_fit_targets
 from edgeinfer.run.folder import Silent, open_run
-from edgeinfer.run.in_memory import LABELS, arrays_of, write_arrays, write_model
-from edgeinfer.run.lower import lower_as_asked
+from edgeinfer.run.in_memory import LABELS, arrays_of, name_inputs, write_arrays, write_model
+from edgeinfer.run.lower import lower_as_asked, read_recipe
+from edgeinfer.run.notebook import notebook_progress
 from edgeinfer.run.report import write_report
+from edgeinfer.run.result import RECIPE
 from edgeinfer.run.samples import DataFile, Simulation, Source, samples_of
 from edgeinfer.run.steps import compile_model, simulate_run
 from edgeinfer.run.stored import read_runs, stored_result
+from edgeinfer.run.trial import stored_program
 from edgeinfer.targets.registry import ChosenTarget, choose_for
-from edgeinfer.zoo import is_name, resolve
+from edgeinfer.zoo import ENTRIES, is_name, resolve
 from quantization.recipe import Recipe
 
 Data = str | Path | Mapping[str, ArrayLike] | tuple[ArrayLike, ArrayLike] | Any | None
+Inputs = ArrayLike | Mapping[str, ArrayLike]
 
 
 @dataclass(frozen=True)
@@ -115,6 +130,10 @@ class Quantized:
         """See `compile`."""
         return compile(self, folder, targets=targets, device=device, options=options)
 
+    def predict(self, samples: Inputs) -> dict[str, NDArray[Any]]:
+        """See `predict`."""
+        return predict(self, samples)
+
 
 @dataclass(frozen=True)
 class Run:
@@ -164,6 +183,14 @@ class Run:
         """See `simulate`."""
         return simulate(self, stages=stages, samples=samples, data=data, edited=edited)
 
+    def predict(self, samples: Inputs) -> dict[str, NDArray[Any]]:
+        """See `predict`."""
+        return predict(self, samples)
+
+    def tag(self, planes: ArrayLike, *, threshold_adc: float = 4.0) -> dict[str, NDArray[Any]]:
+        """See `tag`."""
+        return tag(self, planes, threshold_adc=threshold_adc)
+
     def report(self) -> Path:
         """Write the run's page; where it is."""
         from edgeinfer.report.page.page import Wishes
@@ -171,6 +198,24 @@ class Run:
         with open_run(self.folder, Silent(), new=False) as folder:
             write_report(folder, None, Wishes())
         return self.folder / "report.html"
+
+
+@dataclass(frozen=True)
+class Fitting:
+    """A model in several widths on several targets, the recommended row among them."""
+
+    table: FitTable = field(repr=False)
+
+    def __repr__(self) -> str:
+        return "\n".join(line for _, line in fit_page.lines(self.table))
+
+    def _repr_html_(self) -> str:
+        return f"<pre>{html.escape(repr(self))}</pre>"
+
+    def page(self, path: str | Path) -> Path:
+        """Write the page; where it is."""
+        write_file(Path(path), fit_page.html(self.table))
+        return Path(path)
 
 
 @dataclass(frozen=True)
@@ -187,8 +232,6 @@ class Comparison:
 
     def page(self, path: str | Path) -> Path:
         """Write the page; where it is."""
-        from edgeinfer.base.plan import write_file
-
         write_file(Path(path), compare_page.html(self.compared))
         return Path(path)
 
@@ -241,6 +284,65 @@ def quantize(
     return Quantized(replace(model, formats=formats), lowered.program, lowered.recipe, scores)
 
 
+def fit(
+    model: Model,
+    device: str | Sequence[str] = (),
+    *,
+    targets: Sequence[str] = (),
+    bits: Sequence[int] = WIDTHS,
+    loss: float | None = None,
+    options: Mapping[str, Any] | None = None,
+) -> Fitting:
+    """The model in each of the widths on every target that the devices are for: accuracy, latency
+    and resources side by side, and the row to take. `loss`: how much against the float network will
+    do. `options`: settings of the targets. No tool runs and nothing is trained."""
+    names = [device] if isinstance(device, str) else list(device)
+    devices = {name: device_named(name) for name in names}
+    given = dict(options or {})
+    source = model.source
+    order = FitOrder(
+        Path(source.reference) if isinstance(source, Simulation) else model.path,
+        source.path if isinstance(source, DataFile) else None,
+        plan_fit_targets(list(targets), devices, given),
+        tuple(bits),
+        limits=FitLimits(loss, given.get("latency_us")),
+        batch_axis=model.batch_axis,
+    )
+    return Fitting(fit_model(order, notebook_progress()))
+
+
+def learn(
+    model: Model,
+    folder: str | Path,
+    *,
+    at_most: Mapping[str, float] | None = None,
+    at_least: Mapping[str, float] | None = None,
+    points: int = LearnedSettings().points,
+    epochs: int | None = None,
+    seed: int = 0,
+) -> Model:
+    """Train widths and weights together: a folder with a front of networks, and the one that was
+    chosen from it, the best within `at_most` (such as `{"lut": 2000}`) or the cheapest with
+    `at_least` (such as `{"auc": 0.93}`). Needs the extra `[train]`."""
+    require_extra("train", "Learning widths")
+    from edgeinfer.run.learned import CHOSEN, LearnedOrder, learn_widths
+
+    source = model.source
+    order = LearnedOrder(
+        model.path,
+        Path(folder),
+        LearnedSettings(points),
+        QatSettings(epochs=epochs, seed=seed),
+        Bounds(at_most or {}, at_least or {}),
+        ENTRIES[source.reference] if isinstance(source, Simulation) else None,
+        source.path if isinstance(source, DataFile) else None,
+        batch_axis=model.batch_axis,
+    )
+    learn_widths(order, notebook_progress())
+    chosen = Path(folder) / CHOSEN
+    return Model(chosen, load_file(chosen).graph, source)
+
+
 def compile(  # what it is called on the command line
     model: Model | Quantized,
     folder: str | Path,
@@ -254,12 +356,38 @@ def compile(  # what it is called on the command line
     known = model.model if isinstance(model, Quantized) else model
     names = [device] if isinstance(device, str) else list(device)
     chosen = [_choose_targets(name, names, (options or {}).get(name, {})) for name in targets]
-    with open_run(Path(folder), Silent(), new=True) as held:
+    with open_run(Path(folder), notebook_progress(), new=True) as held:
         result = compile_model(
             held, known.path, recipe_path=None, data=known.source, formats=known.formats,
             targets=chosen, batch_axis=known.batch_axis,
         )  # fmt: skip
     return Run(Path(folder), result)
+
+
+def predict(network: Quantized | Run | str | Path, samples: Inputs) -> dict[str, NDArray[Any]]:
+    """What the integers yield for samples, in real numbers, by the names of the outputs: what every
+    exact target yields, after what is left to the host."""
+    if isinstance(network, Quantized):
+        program, recipe = network.program, network.recipe
+    else:
+        folder = network.folder if isinstance(network, Run) else Path(network)
+        with open_run(folder, Silent(), new=False) as held:
+            program, recipe = stored_program(held), read_recipe(held.path / RECIPE)
+    given = name_inputs(samples, {op.name: op.shape for op in program.inputs})
+    return judge.program_outputs(program, recipe, Samples(given, "given"))
+
+
+def tag(
+    run: Run | str | Path, planes: ArrayLike, *, threshold_adc: float = 4.0
+) -> dict[str, NDArray[Any]]:
+    """A compiled tagger at every hit of wire planes (planes, wires, pixels) of ADC counts: arrays
+    with a row for each hit, as `edgeinfer event` writes them (plane, wire, pixel, outputs)."""
+    from edgeinfer.event.checked import tag_arrays
+
+    folder = run.folder if isinstance(run, Run) else Path(run)
+    with open_run(folder, Silent(), new=False) as held:
+        program = stored_program(held)
+    return tag_arrays(program, np.asarray(planes, np.float32), threshold_adc)
 
 
 def simulate(
@@ -277,7 +405,7 @@ def simulate(
     if data is not None:
         path = data if isinstance(data, Path) else None
         path = Path(data) if isinstance(data, str) else path or write_arrays(arrays_of(data))
-    with open_run(folder, Silent(), new=False) as held:
+    with open_run(folder, notebook_progress(), new=False) as held:
         result = simulate_run(held, data=path, count=samples, stages=tuple(stages), edited=edited)
     return Run(folder, result)
 

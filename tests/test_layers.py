@@ -35,17 +35,18 @@ MAY_IMPORT: dict[str, set[str]] = {
     "export": PROGRAMS,
     "evaluate": {*PROGRAMS, "data"},
     "targets": {*PROGRAMS, "data"},
-    "event": {"base", "data", "evaluate", "ir", "lartpc", "quantization", "report"},
+    "event": {"base", "data", "evaluate", "ir", "lartpc", "quantization", "report", "workers"},
     "precision": {*PROGRAMS, "data", "evaluate", "export"},
     "zoo": {"base", "data", "graph", "ir", "lartpc", "readers"},
     "report": {"base", "evaluate", "ir", "quantization"},
+    "workers": {"base"},
 }
-BELOW_RUN = {*MAY_IMPORT} - {"event", "lartpc"}
+BELOW_RUN = {*MAY_IMPORT} - {"event", "lartpc", "workers"}
 MAY_IMPORT["run"] = BELOW_RUN
-MAY_IMPORT["sweep"] = {*BELOW_RUN, "run"}
+MAY_IMPORT["sweep"] = {*BELOW_RUN, "run", "workers"}
 MAY_IMPORT["serve"] = {*BELOW_RUN, "run"}
-MAY_IMPORT["api"] = {*BELOW_RUN, "run"}
-MAY_IMPORT["cli"] = {*BELOW_RUN, "event", "run", "serve", "sweep", "api"}
+MAY_IMPORT["api"] = {*BELOW_RUN, "event", "run"}
+MAY_IMPORT["cli"] = {*BELOW_RUN, "event", "run", "serve", "sweep", "workers", "api"}
 MAY_IMPORT["make"] = {*BELOW_RUN, "lartpc", "run", "api"}  # reports/make
 TOP = {"__init__", "__main__", "api"}  # the only modules in edgeinfer/ itself
 ONLY_STANDARD_LIBRARY = {"errors", "tools", "plan", "assets", "fenced", "names", "csv_text"}

@@ -42,7 +42,7 @@ EXTRAS = {
             "calibrated for the Edge TPU",
             ("tensorflow", "keras", "qkeras"),
         ),
-        Extra("cluster", "sweep --scheduler, on a Dask cluster", ("distributed",)),
+        Extra("cluster", "sweep and event on a Dask cluster", ("distributed",)),
         Extra("tables", "Parquet files, and SQL over the trials of a study", ("duckdb", "pyarrow")),
         Extra("serve", "serve, and infer and bench-serve by gRPC", ("grpc", "tornado")),
         Extra(

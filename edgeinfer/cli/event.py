@@ -14,9 +14,11 @@ from typing import TYPE_CHECKING, Annotated, Literal
 
 from cyclopts import Parameter
 
-from edgeinfer.base.errors import DisagreementError, UsageError
+from edgeinfer.base.errors import UsageError
 from edgeinfer.base.plan import write_file, write_files
+from edgeinfer.cli.event_files import FilesRequest, refuse_idle, tag_files
 from edgeinfer.cli.terminal import answer, progress
+from edgeinfer.cli.workers import NO_SCHEDULER, Jobs, SchedulerOptions
 
 if TYPE_CHECKING:
     from edgeinfer.event.event import PlaneSettings, PlaneTags
@@ -35,7 +37,10 @@ Json = Annotated[
 def event(
     run: Annotated[Path, Parameter(help="a run folder of a tagger that compile has made")],
     /,
-    *,
+    *files: Annotated[
+        Path,
+        Parameter(help="files of planes, and folders of such files: tags of each in the folder -o"),
+    ],
     planes: Annotated[int, Parameter(help="how many planes to simulate")] = 1,
     seed: Annotated[int, Parameter(help="the same seed gives the same planes")] = 0,
     data: Annotated[
@@ -68,8 +73,13 @@ def event(
     ] = None,
     output: Annotated[
         Path | None,
-        Parameter(name=["--output", "-o"], help="tags.npz: plane, wire, pixel, and each output"),
+        Parameter(
+            name=["--output", "-o"],
+            help="tags.npz: plane, wire, pixel, and each output; with files, a folder of such",
+        ),
     ] = None,
+    jobs: Jobs = None,
+    scheduler: SchedulerOptions = NO_SCHEDULER,
     picture: Annotated[
         Path | None,
         Parameter(
@@ -102,13 +112,29 @@ def event(
 
     if seed < 0 or check < 0:
         raise UsageError("--seed and --check must not be below 0.")
-    if wires is not None and data is None:
+    if wires is not None and data is None and not files:
         raise UsageError("--wires needs --data.", hint="Simulated planes take --wrapped-wires.")
     if wrapped_wires and data is not None:
         raise UsageError("--wrapped-wires is for simulated planes.", hint="Give --wires map.npy.")
     if classes and picture is None:
         raise UsageError("--classes is for --picture.")
     settings = PlaneSettings(threshold_adc, scaling)
+    of_files = {"--jobs": jobs is not None, "--scheduler": scheduler != NO_SCHEDULER}
+    of_planes = {
+        "--planes": planes != 1, "--seed": seed != 0, "--data": data is not None,
+        "--picture": picture is not None, "--classes": bool(classes),
+        "--wrapped-wires": wrapped_wires != 0,
+    }  # fmt: skip
+    idle = of_planes if files else of_files
+    refuse_idle([name for name, given in idle.items() if given], bool(files))
+    if files:
+        if output is None:
+            raise UsageError("The tags of files need a folder.", hint="Give -o DIR.")
+        request = FilesRequest(
+            run, files, output, settings, Way(way), check, wires, jobs, scheduler
+        )
+        tag_files(request, json=json)
+        return
     with progress() as watcher, open_run(run, watcher, new=False) as folder:
         program = stored_program(folder)
         patch_of(program)
@@ -144,9 +170,9 @@ def event(
         write_file(output, pack_tags(program, rows))
         document |= {"output": str(output), "members": member_names(program)}
     if picture is not None and pictures is not None:
-        files = render_pictures(picture, document, panels, pictures)
-        write_files(files)
-        document["pictures"] = [str(path) for path in files]
+        drawn = render_pictures(picture, document, panels, pictures)
+        write_files(drawn)
+        document["pictures"] = [str(path) for path in drawn]
     answer(json_text.dumps(document, indent=2), list_sentences(document), as_json=json)
 
 
@@ -163,38 +189,19 @@ class _Event:
 
     def tag(self, planes: Iterable[WirePlane]) -> Iterator[tuple[PlaneTags, int]]:
         """The tags of each plane, and how many of its hits were also evaluated one by one."""
-        from edgeinfer.event.event import check_hits, tag_planes
-        from edgeinfer.event.prefix import Obstacle
-        from edgeinfer.event.tagger import build_tagger
+        from edgeinfer.event.checked import build_checked, check_planes, tag_checked
 
-        given = self._check(planes)
+        given = check_planes(self.program, self.cut, planes, self.settings)
         first = next(given, None)  # what is wrong with it is said before anything is built
         if first is None:
             return
         self.watcher.start("build")
         start = time.perf_counter()
-        tagger = build_tagger(self.program, self.cut)
-        self.products = None if tagger.units is None else tagger.units.products.value
-        # Patches against themselves would prove nothing.
-        checks = self.check if tagger.shared is not None else 0
-        plain = build_tagger(self.program, Obstacle("for the check")) if checks else tagger
+        checked = build_checked(self.program, self.cut, self.check)
+        units = checked.tagger.units
+        self.products = None if units is None else units.products.value
         self.watcher.finish("build", time.perf_counter() - start, cached=False)
         every = itertools.chain([first], given)
-        for tags in tag_planes(tagger, every, self.settings, watcher=self.watcher):
-            wrong, tried = check_hits(plain, tags, self.settings, checks)
-            if wrong:
-                raise DisagreementError(
-                    f"{tags.plane.name}: {wrong} of {tried} hits differ from their patches "
-                    "evaluated one by one."
-                )
+        for tags, tried in tag_checked(checked, every, self.settings, watcher=self.watcher):
             self.watcher.finish(tags.plane.name, tags.seconds, cached=False)
             yield tags, tried
-
-    def _check(self, planes: Iterable[WirePlane]) -> Iterator[WirePlane]:
-        from edgeinfer.event.guard import check_plane
-        from edgeinfer.event.prefix import Cut
-
-        cut = self.cut if isinstance(self.cut, Cut) else None
-        for plane in planes:
-            check_plane(self.program, cut, plane, self.settings)
-            yield plane

@@ -5,8 +5,9 @@
 from __future__ import annotations
 
 import json as json_text
+from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 from cyclopts import Parameter
 
@@ -14,6 +15,7 @@ from edgeinfer.cli.terminal import answer, progress
 
 if TYPE_CHECKING:
     from edgeinfer.report.gates.check import GateResult
+    from edgeinfer.report.tracking.records import TrackedRun
 
 Json = Annotated[
     bool, Parameter(negative="", help="print the result as JSON on stdout, and nothing else")
@@ -59,6 +61,13 @@ def report(
         Path | None,
         Parameter(help="for a study: also write its trials for optuna-dashboard, F.db"),
     ] = None,
+    mlflow: Annotated[
+        str | None,
+        Parameter(
+            help="also send the figures, of a study those of all trials, to this MLflow server: "
+            "http://HOST:5000"
+        ),
+    ] = None,
     json: Json = False,
 ) -> None:
     """Write report.html of a run or of a study, its pictures as SVG, its tables as CSV files."""
@@ -72,7 +81,7 @@ def report(
     from edgeinfer.run.report import is_result_alone, report_of_result, write_report
 
     if (run / "study.json").is_file():
-        _study(run, sql, parquet, optuna, json)
+        _study(run, sql, parquet, optuna, mlflow, json)
         return
     if sql is not None or parquet is not None or optuna is not None:
         raise UsageError(
@@ -105,7 +114,23 @@ def report(
         plan = paper_files(made)
         plan.write(figures)
         lines.append((None, f"written   {len(plan.files)} files in {figures}"))
+    if mlflow is not None:
+        from edgeinfer.report.tracking.records import track_result
+
+        runs = [track_result(made.result)]
+        lines.append((None, _send(mlflow, made.result.model.name, runs, document)))
     answer(json_text.dumps(document, indent=2), lines, as_json=json)
+
+
+def _send(
+    address: str, experiment: str, runs: Sequence[TrackedRun], document: dict[str, Any]
+) -> str:
+    """Send runs to a server; a line about it, and the number in the document."""
+    from edgeinfer.report.tracking.server import TrackingServer, send_runs
+
+    sent = document["sent"] = send_runs(TrackingServer(address), experiment, runs)
+    known = f", {len(runs) - sent} were there" if sent < len(runs) else ""
+    return f"sent      {sent} to the experiment {experiment} of {address}{known}"
 
 
 def _labels(words: str | None) -> tuple[tuple[str, tuple[str, ...]], ...]:
@@ -119,11 +144,16 @@ def _labels(words: str | None) -> tuple[tuple[str, tuple[str, ...]], ...]:
 
 
 def _study(
-    folder: Path, sql: str | None, parquet: Path | None, optuna: Path | None, json: bool
+    folder: Path,
+    sql: str | None,
+    parquet: Path | None,
+    optuna: Path | None,
+    mlflow: str | None,
+    json: bool,
 ) -> None:
     """A study's page, or the answer to a question about it."""
     from edgeinfer.sweep import page
-    from edgeinfer.sweep.optuna_storage import write_storage
+    from edgeinfer.sweep.trackers import track_trials, write_storage
 
     held = page.read_study_folder(folder)
     if sql is not None:
@@ -140,6 +170,8 @@ def _study(
         written.append(optuna)
     document = {"verdict": page.headline(held), "output": str(folder / page.PAGE)}
     lines = [page.headline(held), *(f"written   {path}" for path in written)]
+    if mlflow is not None:
+        lines.append(_send(mlflow, held.folder.absolute().name, track_trials(held), document))
     answer(json_text.dumps(document, indent=2), lines, as_json=json)
 
 

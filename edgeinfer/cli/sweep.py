@@ -16,12 +16,17 @@ from cyclopts import Parameter
 from edgeinfer.base.signals import TerminationRequest
 from edgeinfer.cli.terminal import answer, tell, wants_bars
 from edgeinfer.cli.verbs import Json
+from edgeinfer.cli.workers import (
+    NO_SCHEDULER,
+    Jobs,
+    SchedulerOptions,
+    open_workers,
+    scheduler_access,
+)
 
 if TYPE_CHECKING:
     from rich.live import Live
 
-    from edgeinfer.sweep.cluster import Access
-    from edgeinfer.sweep.run import Workers
     from edgeinfer.sweep.study import Study
     from edgeinfer.sweep.trial import TrialOutcome
 
@@ -36,27 +41,8 @@ def sweep(
         Path | None,
         Parameter(name=["--output", "-o"], help="the study's folder; runs/NAME by default"),
     ] = None,
-    jobs: Annotated[
-        int | None, Parameter(help="processes on this machine; by default as many as suit it")
-    ] = None,
-    scheduler: Annotated[
-        str | None,
-        Parameter(
-            help="tls://HOST:PORT of a Dask scheduler whose workers do the trials; tcp:// on this "
-            "machine"
-        ),
-    ] = None,
-    tls_ca: Annotated[
-        Path | None, Parameter(help="with tls://: the certificate of the cluster's authority")
-    ] = None,
-    tls_cert: Annotated[
-        Path | None, Parameter(help="with tls://: the certificate of this client")
-    ] = None,
-    tls_key: Annotated[Path | None, Parameter(help="with tls://: the key of --tls-cert")] = None,
-    worker_minutes: Annotated[
-        float | None,
-        Parameter(help="with --scheduler: how long to wait if it has no workers; 10 by default"),
-    ] = None,
+    jobs: Jobs = None,
+    scheduler: SchedulerOptions = NO_SCHEDULER,
     resume: Annotated[
         bool, Parameter(negative="", help="continue with the trials of a folder")
     ] = False,
@@ -69,22 +55,17 @@ def sweep(
     json: Json = False,
 ) -> None:
     """Try many recipes, foldings and targets of a model in parallel; can be resumed."""
-    from edgeinfer.base.errors import UsageError
-    from edgeinfer.sweep.pool import fitting_jobs
     from edgeinfer.sweep.run import carry_out
     from edgeinfer.sweep.study import read
+    from edgeinfer.sweep.travel import TRIALS
 
     told = read(study)
     folder = output if output is not None else Path("runs") / study.stem
     place = store if store is not None else folder.parent / "trials"
-    if jobs is not None and jobs < 1:
-        raise UsageError(f"{jobs} processes do nothing.", hint="Give 1 or more.")
-    if jobs is not None and scheduler is not None:
-        raise UsageError("--jobs is for this machine, --scheduler for others.", hint="Give one.")
-    access = _access(scheduler, tls_ca, tls_cert, tls_key, worker_minutes)
+    access = scheduler_access(scheduler, jobs)
     text = study.read_text(encoding="utf-8")
     try:
-        with _workers(jobs or fitting_jobs(), access, place) as workers, _watch_study() as watcher:
+        with open_workers(TRIALS, jobs, access) as workers, _watch_study() as watcher:
             found = carry_out(told, text, folder, workers, watcher, store=place, resume=resume)
     except KeyboardInterrupt as error:
         kept = "What was finished is kept: add --resume to the same command."
@@ -92,43 +73,6 @@ def sweep(
             raise TerminationRequest(error.number, kept) from None
         raise KeyboardInterrupt(kept) from None
     answer(json_text.dumps(found, indent=1), _summary(told, found, folder), as_json=json)
-
-
-def _access(
-    scheduler: str | None,
-    ca: Path | None,
-    certificate: Path | None,
-    key: Path | None,
-    worker_minutes: float | None,
-) -> Access | None:
-    """The scheduler that is asked for; an error for options that would do nothing."""
-    from edgeinfer.base.errors import UsageError
-    from edgeinfer.sweep.cluster import WORKER_MINUTES, Access
-
-    if scheduler is None:
-        if any(option is not None for option in (ca, certificate, key, worker_minutes)):
-            raise UsageError(
-                "Certificates and --worker-minutes are for a scheduler, and none is named.",
-                hint="Add --scheduler tls://HOST:PORT.",
-            )
-        return None
-    minutes = WORKER_MINUTES if worker_minutes is None else worker_minutes
-    return Access(scheduler, ca, certificate, key, minutes)
-
-
-@contextlib.contextmanager
-def _workers(jobs: int, access: Access | None, store: Path) -> Iterator[Workers]:
-    from edgeinfer.sweep.cluster import cluster, warning_of
-    from edgeinfer.sweep.pool import pool
-
-    if access is not None:
-        if access.exposed:
-            tell(warning_of(access))
-        with cluster(access, store) as held:
-            yield held
-    else:
-        with pool(jobs) as processes:
-            yield processes
 
 
 class SweepLines:

@@ -66,9 +66,9 @@ def member_names(program: Program) -> dict[str, str]:
     return names
 
 
-def pack_tags(program: Program, rows: Sequence[PlaneRow]) -> bytes:
-    """An archive with a row for each hit: plane, wire, pixel, channel, and every output."""
-    arrays: dict[str, Any] = {
+def gather_tags(program: Program, rows: Sequence[PlaneRow]) -> dict[str, NDArray[Any]]:
+    """Arrays with a row for each hit: plane, wire, pixel, channel, and every output."""
+    arrays: dict[str, NDArray[Any]] = {
         "plane": np.concatenate([np.full(len(row.hits), i) for i, row in enumerate(rows)]),
         "wire": np.concatenate([row.hits[:, 0] for row in rows]),
         "pixel": np.concatenate([row.hits[:, 1] for row in rows]),
@@ -83,7 +83,13 @@ def pack_tags(program: Program, rows: Sequence[PlaneRow]) -> bytes:
         for output in program.outputs
     }
     arrays |= {names[output]: values for output, values in real_outputs(program, raw).items()}
+    return arrays
+
+
+def pack_tags(program: Program, rows: Sequence[PlaneRow]) -> bytes:
+    """The same as an archive."""
     stream = io.BytesIO()
+    arrays: dict[str, Any] = gather_tags(program, rows)
     np.savez_compressed(stream, **arrays)
     return stream.getvalue()
 
@@ -96,22 +102,24 @@ def describe_event(
         "model": program.name,
         "program": program.digest,
         **way,
-        "planes": [
-            {
-                "name": row.name,
-                "hits": len(row.hits),
-                "occupancy": row.occupancy,
-                "seconds": row.seconds,
-                "cpu_seconds": row.cpu_seconds,
-                "macs": row.tagged.macs,
-                "macs_patch_by_patch": program.macs * len(row.hits),
-                "checked_one_by_one": row.checked,
-            }
-            for row in rows
-        ],
+        "planes": [plane_figures(program, row) for row in rows],
         "output": None,
         "members": {},
         "pictures": [],
+    }
+
+
+def plane_figures(program: Program, row: PlaneRow) -> dict[str, Any]:
+    """The figures of a plane as JSON has them."""
+    return {
+        "name": row.name,
+        "hits": len(row.hits),
+        "occupancy": row.occupancy,
+        "seconds": row.seconds,
+        "cpu_seconds": row.cpu_seconds,
+        "macs": row.tagged.macs,
+        "macs_patch_by_patch": program.macs * len(row.hits),
+        "checked_one_by_one": row.checked,
     }
 
 

@@ -6,11 +6,13 @@
 from __future__ import annotations
 
 import shlex
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
+from edgeinfer.base.devices import Device
+from edgeinfer.base.devices import devices as all_devices
 from edgeinfer.base.errors import EdgeInferError, UsageError
 from edgeinfer.base.metrics import Metric
 from edgeinfer.base.scratch import scratch_folder
@@ -27,10 +29,12 @@ from edgeinfer.run.emit import SHOWN, refuse_ops
 from edgeinfer.run.folder import Progress
 from edgeinfer.run.lower import lower_as_asked
 from edgeinfer.run.samples import DataFile, Simulation, Source, samples_of
-from edgeinfer.targets.registry import ChosenTarget
+from edgeinfer.targets.registry import ChosenTarget, choose_for, entry_of, known_targets
 from edgeinfer.zoo import is_name, resolve
 from quantization.recipe import Recipe
 
+FILL = "fit"  # the option of targets that can fold a design until it fits
+GOALS = ("latency_us", "throughput", "reuse")  # options that say how it is to be folded
 WIDTHS = (4, 5, 6, 7, 8, 10, 12, 16)
 
 
@@ -89,6 +93,59 @@ class _Judge:
             outputs = judge.program_outputs(lowered.program, lowered.recipe, samples)
             self.known[digest] = self.reference.merit(outputs)
         return self.known[digest]
+
+
+def plan_fit_targets(
+    names: Sequence[str] | None, devices: Mapping[str, Device], given: Mapping[str, Any]
+) -> tuple[FitTarget, ...]:
+    """The targets to try: those that are named, or all without a device; with some, those that they
+    are for, and those that go onto one known device only. `given` are settings of any of them."""
+    wanted = list(names or _names_for(devices))
+    if not wanted:
+        raise UsageError(
+            f"No target makes anything for {', '.join(devices)}.",
+            hint="edgeinfer devices lists the parts, and which targets each is for.",
+        )
+    return tuple(_plan_target(name, devices, given) for name in wanted)
+
+
+def _names_for(devices: Mapping[str, Device]) -> list[str]:
+    names = []
+    for name, entry in known_targets().items():
+        fitting = [part for part in all_devices() if entry.on_device(part, part.name) is not None]
+        named = any(entry.on_device(part, asked) is not None for asked, part in devices.items())
+        if named or not devices or len(fitting) == 1:
+            names.append(name)
+    return names
+
+
+def _plan_target(name: str, devices: Mapping[str, Device], every: Mapping[str, Any]) -> FitTarget:
+    """A target with its settings, folded until it fits where nothing else was asked for."""
+    entry = entry_of(name)
+    given = {option: value for option, value in every.items() if option in entry.options}
+    if FILL in entry.options and not set(given) & {FILL, *GOALS}:
+        given[FILL] = True
+    chosen = choose_for(name, devices, entry.read_options(given))
+    mine = [asked for asked, part in devices.items() if entry.on_device(part, asked) is not None]
+    place = chosen.target.place_of(chosen.settings)
+    shown = "" if place is None else place.device.name if place.device else place.part
+    words = [word for asked in mine[:1] for word in ("--device", asked)]
+    for option, value in given.items():
+        words += _option_words(option, value)
+    return FitTarget(chosen, mine[0] if mine else shown, tuple(words))
+
+
+def _option_words(option: str, value: Any) -> list[str]:
+    flag = f"--{option.replace('_', '-')}"
+    match value:
+        case True:
+            return [flag]
+        case False:
+            return [f"--no-{flag[2:]}"]
+        case list():
+            return [word for each in value for word in (flag, str(each))]
+        case _:  # a number or a word
+            return [flag, f"{value:g}" if isinstance(value, float) else str(value)]
 
 
 def fit_model(order: FitOrder, progress: Progress) -> FitTable:

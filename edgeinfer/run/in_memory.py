@@ -121,6 +121,37 @@ def arrays_of(data: object, labels: str = LABELS) -> dict[str, NDArray[Any]]:
     return found
 
 
+def name_inputs(samples: object, shapes: Mapping[str, tuple[int, ...]]) -> dict[str, NDArray[Any]]:
+    """Samples as arrays by the names of a network's inputs: by name, or one array where the network
+    has one input. An error where their shapes are not the network's."""
+    if isinstance(samples, Mapping):
+        given = {str(name): np.asarray(values) for name, values in samples.items()}
+    else:
+        given = dict.fromkeys(shapes, np.asarray(samples))
+        if len(shapes) > 1:
+            raise UsageError(
+                f"The network has the inputs {', '.join(shapes)}.",
+                hint="Give an array for each, by its name.",
+            )
+    if set(given) != set(shapes):
+        raise UsageError(
+            f"The network has the inputs {', '.join(shapes)}, and there are arrays for "
+            f"{', '.join(given) or 'none'}.",
+            hint="Give an array for each, by its name.",
+        )
+    for name, values in given.items():
+        if values.shape[1:] != shapes[name] or values.dtype.kind not in "fiub":
+            raise InputError(
+                f"The samples of {name} are {values.dtype} of shape {values.shape}; the network "
+                f"takes numbers of shape (samples, {', '.join(map(str, shapes[name]))})."
+            )
+        if values.dtype.kind == "f" and not np.isfinite(values).all():
+            raise InputError(f"The samples of {name} hold NaN or infinity.")
+    if len({len(values) for values in given.values()}) != 1 or not len(next(iter(given.values()))):
+        raise InputError("There are no samples, or not as many of each input.")
+    return given
+
+
 def write_arrays(arrays: Mapping[str, NDArray[Any]]) -> Path:
     """Arrays as a NumPy archive, which goes when the process ends."""
     place = session_folder() / "data.npz"

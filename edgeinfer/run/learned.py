@@ -27,6 +27,7 @@ from edgeinfer.precision.learned.front import (
     best_points,
     choose_point,
     describe_point,
+    refuse_unknown_bounds,
 )
 from edgeinfer.precision.learned.network import LearnedPlan, plan_learning
 from edgeinfer.precision.learned.settings import LearnedSettings
@@ -89,6 +90,8 @@ def learn_widths(order: LearnedOrder, progress: Progress) -> dict[str, Any]:
             seed=order.training.seed,
         )
     objective = objective_on(loaded.graph, samples.choose)
+    # Said before the training, which takes minutes.
+    refuse_unknown_bounds(order.bounds, (objective.name, *ESTIMATED, "ebops"))
     with watch_step(progress, "train"):
         points = _train(order, learned, loaded.graph, samples, objective, progress)
     cost = "lut" if "lut" in points[0].costs else "ebops"

@@ -16,28 +16,20 @@ from edgeinfer.base.plan import write_file
 from edgeinfer.data.open import existing, open_data
 from edgeinfer.readers.files import files_of
 from edgeinfer.report.gates.figures import Vocabulary
-from edgeinfer.sweep import journal
 from edgeinfer.sweep.front import front, importances
-from edgeinfer.sweep.journal import StudyJournal
 from edgeinfer.sweep.points import Point, explore_points
-from edgeinfer.sweep.pool import Done
 from edgeinfer.sweep.study import BITS, Study
+from edgeinfer.sweep.travel import LINES
 from edgeinfer.sweep.trial import TrialJob, TrialOutcome, as_dict, files_of_data
 from edgeinfer.targets.registry import entry_of, figures
+from edgeinfer.workers.journal import Journal, open_journal
+from edgeinfer.workers.kind import Workers
 from edgeinfer.zoo import is_name, resolve
 
-STUDY, TEXT = "study.json", "study.toml"
+STUDY, TEXT, JOURNAL = "study.json", "study.toml", "trials.jsonl"
 TRAINED = ("sparsity", "prune_filters")  # knobs of training
 OWN = ("model", "device", "method", "input_bits", *TRAINED)  # knobs that no target has
 SCHEMA_VERSION = 1
-
-
-class Workers(Protocol):
-    """Whoever carries out trials."""
-
-    def carry_out(self, jobs: Sequence[TrialJob], done: Done) -> None:
-        """All jobs; `done` is told of each as it ends."""
-        ...
 
 
 class StudyWatcher(Protocol):
@@ -57,27 +49,29 @@ class StudyProgress:
     study: Study
     folder: Path
     store: Path
-    workers: Workers
+    workers: Workers[TrialJob, TrialOutcome]
     watcher: StudyWatcher
-    book: StudyJournal
+    book: Journal[TrialOutcome]
     began: float
+    known: dict[tuple[str, bool], TrialOutcome] = field(default_factory=dict)
     trials: list[TrialOutcome] = field(default_factory=list)
     resumed: int = 0  # trials that the journal knew
 
     def answers(self, points: Sequence[Point], *, deep: bool = False) -> list[TrialOutcome]:
         """What comes of points, in their order; what is known is not done again."""
         jobs = [self._job(point, deep) for point in points]
-        missing = [job for job in jobs if (job.key, deep) not in self.book.known]
+        missing = [job for job in jobs if (job.key, deep) not in self.known]
         for job in jobs:
             if job not in missing:
                 self.resumed += 1
-                self._tell(self.book.known[job.key, deep], cached=True)
+                self._tell(self.known[job.key, deep], cached=True)
         if missing:
             self.workers.carry_out(missing, self._written)
-        return [self.book.known[job.key, deep] for job in jobs]
+        return [self.known[job.key, deep] for job in jobs]
 
     def _written(self, carried: TrialOutcome) -> None:
         self.book.add(carried)
+        self.known[carried.key, carried.deep] = carried
         self._tell(carried, cached=False)
 
     def _tell(self, carried: TrialOutcome, *, cached: bool) -> None:
@@ -110,7 +104,7 @@ def carry_out(
     study: Study,
     text: str,
     folder: Path,
-    workers: Workers,
+    workers: Workers[TrialJob, TrialOutcome],
     watcher: StudyWatcher,
     *,
     store: Path,
@@ -118,11 +112,14 @@ def carry_out(
 ) -> dict[str, Any]:
     """Do a study in a folder; its summary, which is also written there."""
     check_study(study)
-    with journal.open_journal(folder) as book:
+    with open_journal(folder / JOURNAL, LINES) as book:
         _same(folder, text, book, resume=resume)
         write_file(folder / TEXT, text)
-        progress = StudyProgress(study, folder, store, workers, watcher, book, time.monotonic())
-        watcher.begun(study, len(book.known))
+        known = {(each.key, each.deep): each for each in book.outcomes}
+        progress = StudyProgress(
+            study, folder, store, workers, watcher, book, time.monotonic(), known
+        )
+        watcher.begun(study, len(known))
         trials = explore_points(study, progress.answers, lambda: progress.spent)
         best = front(study, trials)
         deep = []
@@ -175,14 +172,14 @@ def _refuse_idle_knobs(study: Study) -> None:
         )
 
 
-def _same(folder: Path, text: str, book: StudyJournal, *, resume: bool) -> None:
+def _same(folder: Path, text: str, book: Journal[TrialOutcome], *, resume: bool) -> None:
     """A folder with trials goes on only if that is asked for, and only with its own study."""
     written = folder / TEXT
-    if not book.known:
+    if not book.outcomes:
         return
     if not resume:
         raise UsageError(
-            f"{folder} holds {len(book.known)} trials already.",
+            f"{folder} holds {len(book.outcomes)} trials already.",
             hint="Add --resume to go on with them, or choose another folder.",
         )
     if written.is_file() and written.read_text(encoding="utf-8") != text:

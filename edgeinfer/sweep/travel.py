@@ -11,9 +11,15 @@ from dataclasses import asdict, replace
 from pathlib import Path
 
 from edgeinfer.sweep.study import Study
-from edgeinfer.sweep.trial import TrialJob, TrialOutcome, as_dict, carry_out_trial, from_dict
-
-Files = Mapping[str, bytes]
+from edgeinfer.sweep.trial import (
+    TrialJob,
+    TrialOutcome,
+    as_dict,
+    carry_out_trial,
+    from_dict,
+    unpack_folder,
+)
+from edgeinfer.workers.kind import Files, JobKind, LineFormat
 
 
 def pack_job(job: TrialJob) -> tuple[str, Files]:
@@ -52,3 +58,30 @@ def _unpack_job(text: str, files: Files) -> TrialJob:
     study = TypeAdapter(Study).validate_python(told["study"])
     point = tuple((name, value) for name, value in told["point"])
     return TrialJob(study, point, told["model"], files, None, told["deep"], told["data"])
+
+
+def _bring_home(job: TrialJob, text: str, parcel: bytes) -> TrialOutcome:
+    """What came of a trial, its run unpacked into the store."""
+    carried = come_home(text, parcel)
+    if carried.parcel is not None and job.store is not None:
+        unpack_folder(carried.parcel, Path(job.store) / job.key)
+    return replace(carried, point=dict(job.point), key=job.key, deep=job.deep, parcel=None)
+
+
+def _fail(job: TrialJob, reason: str) -> TrialOutcome:
+    return TrialOutcome(dict(job.point), job.key, error=reason, deep=job.deep)
+
+
+def _needs(job: TrialJob) -> Mapping[str, float]:
+    return dict(job.study.resources) if job.deep else {}
+
+
+def _key(job: TrialJob) -> str:
+    return job.key
+
+
+TRIALS = JobKind(
+    "trial", "add --resume to the same command", _key, carry_out_trial, _fail,
+    pack_job, run_on_worker, _bring_home, _needs,
+)  # fmt: skip
+LINES = LineFormat("trial", as_dict, from_dict)

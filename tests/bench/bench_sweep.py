@@ -14,10 +14,11 @@ import time
 from collections.abc import Sequence
 from pathlib import Path
 
-from edgeinfer.sweep.pool import pool
 from edgeinfer.sweep.run import carry_out
 from edgeinfer.sweep.study import Study, read
+from edgeinfer.sweep.travel import TRIALS
 from edgeinfer.sweep.trial import TrialOutcome
+from edgeinfer.workers.pool import pool
 
 STUDY = Path("docs/examples/study-hit-tagger.toml")
 MOST_SECONDS = 300.0
@@ -37,7 +38,7 @@ class Nobody:
 def timed(jobs: int, folder: Path) -> tuple[float, list[str]]:
     """Seconds, and the front, of the study with so many processes, nothing known before."""
     began = time.monotonic()
-    with pool(jobs) as workers:
+    with pool(TRIALS, jobs) as workers:
         told = carry_out(
             read(STUDY), STUDY.read_text(), folder / f"study{jobs}", workers, Nobody(),
             store=folder / f"trials{jobs}", resume=False,

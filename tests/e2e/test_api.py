@@ -4,8 +4,11 @@
 
 from __future__ import annotations
 
+import re
+import sys
 from inspect import Parameter, signature
 from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -13,11 +16,13 @@ import pytest
 import edgeinfer
 from edgeinfer import api
 from edgeinfer.base.errors import UsageError
+from edgeinfer.cli.app import main
 from edgeinfer.evaluate import judge
 from edgeinfer.run.samples import samples_of
 from tests.support import small_models as small
 from tests.support.notebook import executed, written
 from tests.support.places import ROOT
+from tests.support.small_taggers import compile_tagger, write_planes
 
 
 @pytest.fixture
@@ -40,6 +45,71 @@ def test_samples_are_arrays_pairs_or_frames() -> None:
     assert edgeinfer.load("net.keras", frame, labels="kind").quantize(6).scores == wanted
     with pytest.raises(UsageError, match="cannot be taken from a int"):
         edgeinfer.load("net.keras", 3)
+
+
+@pytest.mark.usefixtures("work")
+def test_a_network_and_its_run_predict_the_same() -> None:
+    x = np.load("data.npz")["x"]
+    network = edgeinfer.load("net.keras", "data.npz").quantize(6)
+    run = network.compile("runs/n")
+    found = network.predict(x)
+    assert all((found[name] == values).all() for name, values in run.predict({"x": x}).items())
+    (values,) = edgeinfer.predict("runs/n", x.tolist()).values()
+    assert values.shape == (len(x), 3) and np.allclose(values.sum(axis=1), 1)
+    for wrong in (x[:, :5], {"y": x}, x[:0], np.full((1, 6), np.nan), np.full((1, 6), "a")):
+        with pytest.raises(UsageError, match=r"x|no samples"):
+            run.predict(wrong)
+
+
+@pytest.mark.usefixtures("work")
+def test_a_notebook_shows_how_far_it_is(monkeypatch: pytest.MonkeyPatch) -> None:
+    lines: list[str] = []
+    handle = SimpleNamespace(update=lambda data, raw: lines.append(data["text/plain"]))
+    shell = SimpleNamespace(kernel=object())
+    library = SimpleNamespace(
+        get_ipython=lambda: shell,
+        display=SimpleNamespace(display=lambda data, raw, display_id: handle),
+    )
+    monkeypatch.setitem(sys.modules, "IPython", library)
+    edgeinfer.load("net.keras", "data.npz").quantize(6).compile("runs/n")
+    assert any(line.endswith("load: ...") for line in lines)
+    assert re.fullmatch(r"load [\d.]+ s, lower [\d.]+ s, simulate [\d.]+ s, .*", lines[-1])
+    lines.clear()
+    shell.__dict__.clear()  # IPython in a terminal
+    edgeinfer.load("net.keras", "data.npz").quantize(5).compile("runs/m")
+    assert not lines
+
+
+@pytest.mark.usefixtures("work")
+def test_fit_recommends_a_row() -> None:
+    model = edgeinfer.load("net.keras", "data.npz")
+    found = edgeinfer.fit(model, "zcu104", targets=["hls"], bits=[6, 8])
+    assert {row.candidate for row in found.table.rows} == {"6 bits", "8 bits"}
+    assert "recommended" in repr(found) and "edgeinfer compile" in repr(found)
+    assert "zcu104" in found.page("fit.html").read_text()
+
+
+def test_planes_are_tagged_as_by_the_command_line(tmp_path: Path) -> None:
+    run = compile_tagger(tmp_path)
+    (path,) = write_planes(tmp_path, 1, planes=2)
+    assert main(["event", str(run), "--data", str(path), "-o", str(tmp_path / "t.npz")]) == 0
+    there, here = np.load(tmp_path / "t.npz"), edgeinfer.opened_run(run).tag(np.load(path))
+    assert set(here) == set(there.files)
+    assert all((here[name] == there[name]).all() for name in here)
+    with pytest.raises(UsageError, match="planes, wires, pixels"):
+        edgeinfer.tag(run, np.load(path)[0])
+
+
+@pytest.mark.slow
+@pytest.mark.usefixtures("work")
+def test_widths_are_learned() -> None:
+    pytest.importorskip("keras", reason="the extra [train] is not installed")
+    model = edgeinfer.load("net.keras", "data.npz")
+    chosen = edgeinfer.learn(model, "front", points=2, epochs=1, at_least={"auc": 0.1})
+    assert chosen.path == Path("front/chosen.keras")
+    assert chosen.compile("runs/learned").exact
+    with pytest.raises(UsageError, match="no figure 'luts'"):  # before anything is trained
+        edgeinfer.learn(model, "other", points=100, epochs=100, at_most={"luts": 9})
 
 
 @pytest.mark.slow

@@ -6,6 +6,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import subprocess
 import sys
 import sysconfig
@@ -53,6 +54,26 @@ def installed(request: pytest.FixtureRequest, wheel: Path, tmp_path: Path) -> Pa
     source = (wheel,) if request.param == "wheel" else ("-e", ROOT)
     run(*pip, *offline, *source)
     return home / "bin"
+
+
+def test_links_of_the_readme_work_on_its_page(tmp_path: Path, monkeypatch) -> None:
+    pytest.importorskip("hatchling", reason="the wheel is built with hatchling")
+    home = "https://example.org/someone/edgeinfer"
+    monkeypatch.setenv("GITHUB_SERVER_URL", "https://example.org")
+    monkeypatch.setenv("GITHUB_REPOSITORY", "someone/edgeinfer")
+    monkeypatch.setenv("GITHUB_REF_NAME", "v9.9")
+    run(sys.executable, "-m", "hatchling", "build", "-t", "wheel", "-d", tmp_path)
+    (path,) = tmp_path.glob("*.whl")
+    with zipfile.ZipFile(path) as archive:
+        (name,) = (each for each in archive.namelist() if each.endswith("METADATA"))
+        text = archive.read(name).decode()
+    assert f"Project-URL: Source, {home}" in text
+    links = re.findall(r"\]\(([^)]+)\)", text)
+    assert len(links) > 20 and all(link.startswith("https://") for link in links)
+    inside = [link.partition(f"{home}/")[2] for link in links if link.startswith(home)]
+    places = [link.removeprefix("blob/v9.9/").removeprefix("raw/v9.9/") for link in inside]
+    assert len(places) > 20 and all((ROOT / place).exists() for place in places)
+    assert any(link.startswith("raw/") and link.endswith(".png") for link in inside)
 
 
 def test_the_wheel_holds_two_packages_and_what_they_ship(wheel: Path) -> None:

@@ -9,7 +9,6 @@ import os
 import signal
 import subprocess
 import sys
-import time
 from pathlib import Path
 from typing import Any
 
@@ -17,10 +16,13 @@ import optuna
 import pytest
 
 from edgeinfer.cli.app import main
-from edgeinfer.sweep import journal
+from edgeinfer.sweep.travel import LINES
 from edgeinfer.targets.hls.csim import build
+from edgeinfer.workers.journal import read_journal
 from tests.support import small_models as small
+from tests.support.clusters import until
 from tests.support.command_line import shown
+from tests.support.mlflow_server import start_tracking
 from tests.support.places import ROOT
 
 STUDY = """
@@ -129,14 +131,7 @@ def begun(*tokens: str) -> subprocess.Popen[bytes]:
 
 
 def trials_of(folder: str) -> int:
-    return len(journal.read(Path(folder)))
-
-
-def until(condition: Any, seconds: float = 120.0) -> None:
-    end = time.monotonic() + seconds
-    while not condition():
-        assert time.monotonic() < end
-        time.sleep(0.05)
+    return len(read_journal(Path(folder) / "trials.jsonl", LINES))
 
 
 def children(parent: int) -> list[int]:
@@ -242,6 +237,21 @@ def test_trials_are_a_table_for_other_tools(capsys: pytest.CaptureFixture[str]) 
     assert rows == [{"n": len(told["front"])}]
     assert main([*order, "select nonsense"]) == 2
     assert main([*order, "select * from read_csv('data.npz')"]) == 2
+
+
+@pytest.mark.slow
+@pytest.mark.usefixtures("work")
+def test_trials_are_runs_of_a_tracking_server(capsys: pytest.CaptureFixture[str]) -> None:
+    told = shown(capsys, "sweep", "study.toml", "-o", "S", "--jobs", "1")
+    with start_tracking() as memory:
+        assert shown(capsys, "report", "S", "--mlflow", memory.address)["sent"] == 8
+        assert shown(capsys, "report", "S", "--mlflow", memory.address)["sent"] == 0
+        assert [each["info"]["run_name"] for each in memory.runs.values()] == [
+            each["key"][:8] for each in told["trials"]
+        ]
+        number = next(iter(memory.runs))
+        assert set(memory.values(number, "params")) == {"reuse", "bits_any"}
+        assert {"auc_drop", "hls.lut_vsynth"} <= set(memory.values(number, "metrics"))
 
 
 @pytest.mark.slow

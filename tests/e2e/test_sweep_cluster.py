@@ -5,66 +5,29 @@
 from __future__ import annotations
 
 import json
-import os
-import re
 import shutil
 import signal
-import subprocess
-import sys
 import time
 from collections.abc import Iterator
-from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
 
 from edgeinfer.cli.app import main
-from edgeinfer.sweep import journal
-from tests.e2e.test_sweep import ROOT, STUDY, begun, fronts, until
+from edgeinfer.sweep.travel import LINES
+from edgeinfer.workers.journal import read_journal
+from tests.e2e.test_sweep import STUDY, begun, fronts
 from tests.support import small_models as small
+from tests.support.clusters import OURS, Cluster, certified, options, start_cluster, until
 
 pytest.importorskip("distributed", reason="the extra [cluster] is not installed")
-
-
-@dataclass
-class Cluster:
-    """Processes, and where the scheduler listens."""
-
-    address: str
-    scheduler: subprocess.Popen[bytes]
-    workers: list[subprocess.Popen[bytes]]
-
-
-def certified(folder: Path, name: str) -> list[str]:
-    """A certificate authority, a certificate that it has signed, and its key, as options."""
-    ca, ca_key, request, certificate, key = (
-        folder / f"{name}.{end}" for end in ("ca.pem", "ca.key", "csr", "pem", "key")
-    )
-    new = ["-newkey", "rsa:2048", "-nodes"]
-    sign = ["-CA", str(ca), "-CAkey", str(ca_key), "-CAcreateserial", "-days", "2"]
-    for command in (
-        ["req", "-x509", *new, "-days", "2", "-subj", f"/CN={name} authority",
-         "-keyout", str(ca_key), "-out", str(ca)],
-        ["req", *new, "-subj", f"/CN={name}", "-keyout", str(key), "-out", str(request)],
-        ["x509", "-req", "-in", str(request), *sign, "-out", str(certificate)],
-    ):  # fmt: skip
-        subprocess.run(["openssl", *command], check=True, capture_output=True)
-    return [str(ca), str(certificate), str(key)]
-
-
-def options(files: list[str], *names: str) -> list[str]:
-    return [word for pair in zip(names, files, strict=True) for word in pair]
-
-
-OURS = ("--tls-ca", "--tls-cert", "--tls-key")
-DASKS = ("--tls-ca-file", "--tls-cert", "--tls-key")
 
 
 @pytest.fixture
 def cluster(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, request: pytest.FixtureRequest
 ) -> Iterator[Cluster]:
-    """A scheduler and two workers that share no folder with the study; encrypted if asked for."""
+    """A cluster and a study; encrypted if asked for."""
     encrypted = getattr(request, "param", "tcp") == "tls"
     if encrypted and shutil.which("openssl") is None:
         pytest.skip("openssl is not here: apt-get install openssl")
@@ -72,41 +35,14 @@ def cluster(
     small.classifier(tmp_path)
     small.data(tmp_path)
     Path("study.toml").write_text(STUDY.format(trials=8, strategy="grid", more=""))
-    environment = {**os.environ, "PYTHONPATH": str(ROOT)}
-
-    def started(module: str, *tokens: str) -> subprocess.Popen[bytes]:
-        place = tmp_path / f"elsewhere-{len(found)}"
-        place.mkdir()
-        with (place / "log").open("w") as log:
-            command = [sys.executable, "-m", f"distributed.cli.{module}", "--no-dashboard"]
-            process = subprocess.Popen(
-                [*command, *tokens], cwd=place, env=environment, stderr=log, stdout=log
-            )
-        found.append(process)
-        return process
-
-    found: list[subprocess.Popen[bytes]] = []
-    more = options(certified(tmp_path, "ours"), *DASKS) if encrypted else []
-    where = ["--host", "tls://127.0.0.1"] if encrypted else ["--host", "127.0.0.1"]
-    scheduler = started("dask_scheduler", "--port", "0", *where, *more)
-    log = tmp_path / "elsewhere-0/log"
-    until(lambda: "Scheduler at:" in log.read_text())
-    told = re.search(r"Scheduler at:\s+(t\w+://\S+)", log.read_text())
-    assert told is not None
-    address = told[1]
-    workers = [
-        started("dask_worker", address, "--nthreads", "1", "--no-nanny", *more) for _ in range(2)
-    ]
-    yield Cluster(address, scheduler, workers)
-    for process in found:
-        process.kill()
-        process.wait()
+    with start_cluster(tmp_path, encrypted=encrypted) as started:
+        yield started
 
 
 @pytest.mark.slow
 def test_a_lost_worker_loses_nothing(cluster: Cluster, capsys: pytest.CaptureFixture[str]) -> None:
     study = begun("study.toml", "-o", "S", "--scheduler", cluster.address)
-    until(lambda: len(journal.read(Path("S"))) >= 1)
+    until(lambda: len(read_journal(Path("S") / "trials.jsonl", LINES)) >= 1)
     cluster.workers[0].send_signal(signal.SIGKILL)
     assert study.wait(timeout=180) == 0
     told = json.loads(Path("S/study.json").read_text())
@@ -123,11 +59,11 @@ def test_a_lost_scheduler_ends_a_study_that_can_go_on(
     cluster: Cluster, capsys: pytest.CaptureFixture[str]
 ) -> None:
     study = begun("study.toml", "-o", "S", "--scheduler", cluster.address)
-    until(lambda: len(journal.read(Path("S"))) >= 2)
+    until(lambda: len(read_journal(Path("S") / "trials.jsonl", LINES)) >= 2)
     cluster.scheduler.send_signal(signal.SIGKILL)
     began = time.monotonic()
     assert study.wait(timeout=120) == 4, time.monotonic() - began
-    known = len(journal.read(Path("S")))
+    known = len(read_journal(Path("S") / "trials.jsonl", LINES))
     assert main(["sweep", "study.toml", "-o", "S", "--jobs", "1", "--resume", "--json"]) == 0
     told = json.loads(capsys.readouterr().out)
     assert told["resumed"] == known >= 2 and len(told["trials"]) == 8 and told["failed"] == 0

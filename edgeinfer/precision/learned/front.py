@@ -4,7 +4,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from operator import ge, le
 from typing import Any
@@ -61,16 +61,20 @@ def best_points(points: Sequence[FrontPoint], cost: str) -> list[FrontPoint]:
     return kept
 
 
-def choose_point(points: Sequence[FrontPoint], bounds: Bounds, score: str, cost: str) -> FrontPoint:
-    """The best within the bounds: the cheapest where the score has a bound, else the one of the
-    highest score. An error names the nearest where none is within."""
-    known = points[0].figures(score)
+def refuse_unknown_bounds(bounds: Bounds, known: Collection[str]) -> None:
+    """An error for a bound of a figure that the networks of a front do not have."""
     for name in (*bounds.at_most, *bounds.at_least):
         if name not in known:
             raise UsageError(
                 f"The networks of the front have no figure {name!r}.",
                 hint=did_you_mean(name, known) or f"They have {', '.join(known)}.",
             )
+
+
+def choose_point(points: Sequence[FrontPoint], bounds: Bounds, score: str, cost: str) -> FrontPoint:
+    """The best within the bounds: the cheapest where the score has a bound, else the one of the
+    highest score. An error names the nearest where none is within."""
+    refuse_unknown_bounds(bounds, points[0].figures(score))
     within = [point for point in points if not _misses(point, bounds, score)]
     if not within:
         listed = "; ".join(

@@ -14,42 +14,13 @@ from edgeinfer.cli.app import main
 from edgeinfer.data.formats.plane_patches import Plane, PlaneKey
 from edgeinfer.data.formats.protodune_root import write_planes
 from tests.support.command_line import shown
-from tests.support.small_models import archive, layer, sequential
-
-RECIPE = """version = 1
-[activations]
-x = "ufixed<8,0>"
-conv_relu = "ufixed<6,1>"
-[weights]
-"conv/kernel" = "fixed<6,1>"
-"conv/bias" = "fixed<6,0>"
-"out/kernel" = "fixed<6,1>"
-"out/bias" = "fixed<6,0>"
-"""
+from tests.support.small_taggers import compile_tagger
 
 
 @pytest.fixture(scope="module")
 def run(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A compiled tagger of 8x8 patches: conv 3x3, ReLU, dense 2, softmax."""
-    folder = tmp_path_factory.mktemp("tagger")
-    rng = np.random.default_rng(5)
-    config = sequential(
-        layer("Conv2D", name="conv", filters=3, kernel_size=[3, 3], activation="relu"),
-        layer("Flatten", name="flat"),
-        layer("Dense", name="out", units=2, activation="softmax"),
-        shape=(None, 8, 8, 1),
-    )
-    held = {
-        "conv/0": rng.normal(0, 0.4, (3, 3, 1, 3)).astype(np.float32),
-        "conv/1": rng.normal(0, 0.1, 3).astype(np.float32),
-        "out/0": rng.normal(0, 0.2, (108, 2)).astype(np.float32),
-        "out/1": np.zeros(2, np.float32),
-    }
-    (folder / "tagger.keras").write_bytes(archive(config, held))
-    (folder / "recipe.toml").write_text(RECIPE)
-    arguments = ["compile", str(folder / "tagger.keras"), "--recipe", str(folder / "recipe.toml")]
-    assert main([*arguments, "-o", str(folder / "run")]) == 0
-    return folder / "run"
+    """A compiled tagger."""
+    return compile_tagger(tmp_path_factory.mktemp("tagger"))
 
 
 def test_simulated_planes_are_tagged_and_saved(run: Path, tmp_path: Path, capsys) -> None:

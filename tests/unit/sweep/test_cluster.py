@@ -12,9 +12,9 @@ import pytest
 from edgeinfer.base.errors import UsageError
 from edgeinfer.cli.app import main
 from edgeinfer.sweep import travel
-from edgeinfer.sweep.cluster import Access, warning_of
 from edgeinfer.sweep.study import Study, read
 from edgeinfer.sweep.trial import TrialJob, TrialOutcome, as_dict
+from edgeinfer.workers.cluster import Access, warning_of
 from tests.support.places import ROOT
 
 EXAMPLE = ROOT / "docs/examples/study-hit-tagger.toml"
@@ -58,7 +58,7 @@ def test_a_warning_is_said_before_anything_is_sent(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     pytest.importorskip("distributed", reason="the extra [cluster] is not installed")
-    monkeypatch.setattr("edgeinfer.sweep.cluster.CONNECT_SECONDS", 0.2)
+    monkeypatch.setattr("edgeinfer.workers.cluster.CONNECT_SECONDS", 0.2)
     monkeypatch.chdir(tmp_path)
     assert main(["sweep", str(EXAMPLE), "--scheduler", "tcp://192.0.2.1:8786"]) == 4
     assert "neither encrypted nor protected" in capsys.readouterr().err

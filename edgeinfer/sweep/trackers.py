@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 # SPDX-FileCopyrightText: The edgeinfer authors
-"""A finished study as a storage of Optuna, which optuna-dashboard opens:
-`optuna-dashboard sqlite:///F.db`."""
+"""A finished study where people look at many runs: as a storage of Optuna, which optuna-dashboard
+opens (`optuna-dashboard sqlite:///F.db`), and as runs for a tracking server."""
 
 from __future__ import annotations
 
@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from edgeinfer.base.plan import stage_file
+from edgeinfer.report.tracking.records import TrackedRun
 from edgeinfer.sweep.page import FinishedStudy
 from edgeinfer.sweep.trial import TrialOutcome
 
@@ -64,3 +65,27 @@ def _frozen_trial(held: FinishedStudy, trial: TrialOutcome) -> Any:
             **{name: value for name, value in trial.figures.items() if math.isfinite(value)},
         },
     )
+
+
+def track_trials(held: FinishedStudy) -> list[TrackedRun]:
+    """A run for each trial: what was varied, what came of it, and whether it is on the front."""
+    front = {each.key for each in held.front}
+    runs = []
+    for trial in held.trials:
+        tags = {
+            "on the front": "yes" if trial.key in front else "no",
+            "over budget": ", ".join(trial.over),
+            "error": trial.error,
+            **{f"origin.{name}": origin for name, origin in trial.origins.items()},
+        }
+        runs.append(
+            TrackedRun(
+                trial.key[:8],
+                trial.key,
+                {name: str(value) for name, value in trial.point.items()},
+                {**trial.figures, "seconds": trial.seconds},
+                {name: text for name, text in tags.items() if text},
+                failed=bool(trial.error),
+            )
+        )
+    return runs

@@ -2,8 +2,8 @@
 # SPDX-FileCopyrightText: The edgeinfer authors
 """Workers on this machine: processes of one thread each, as many as the memory allows.
 
-A worker that dies takes its trial with it; the trial is tried again, and is recorded as failed when
-its workers keep dying. Workers die with their parent.
+A worker that dies takes its job with it; the job is tried again, and fails when its workers keep
+dying. Workers die with their parent.
 """
 
 from __future__ import annotations
@@ -17,14 +17,13 @@ from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wait
 from concurrent.futures.process import BrokenProcessPool
 from dataclasses import dataclass, field
+from typing import Generic
 
-from edgeinfer.sweep.trial import TrialJob, TrialOutcome, carry_out_trial
+from edgeinfer.workers.kind import Job, JobKind, Outcome
 
 MEMORY_BYTES = 1_500_000_000  # that a worker may come to need
-TRIES = 3  # of a trial whose workers die
+TRIES = 3  # of a job whose workers die
 PR_SET_PDEATHSIG = 1
-
-Done = Callable[[TrialOutcome], None]
 
 
 def fitting_jobs() -> int:
@@ -35,27 +34,28 @@ def fitting_jobs() -> int:
 
 
 @dataclass(slots=True)
-class ProcessPool:
-    """Processes that carry out trials, made anew when one of them has died."""
+class ProcessPool(Generic[Job, Outcome]):
+    """Processes that carry out jobs of one kind, made anew when one of them has died."""
 
+    kind: JobKind[Job, Outcome]
     jobs: int
     executor: ProcessPoolExecutor | None = None
-    deaths: dict[str, int] = field(default_factory=dict)  # by the trial's key
+    deaths: dict[str, int] = field(default_factory=dict)  # by the job's key
 
-    def carry_out(self, jobs: Sequence[TrialJob], done: Done) -> None:
-        """All jobs; `done` is told of each as it ends."""
+    def carry_out(self, jobs: Sequence[Job], done: Callable[[Outcome], None]) -> None:
+        """All jobs; `done` is called with the outcome of each as it ends."""
         waiting = list(jobs)
         while waiting:
             waiting = self._round(waiting, done)
 
-    def _round(self, jobs: list[TrialJob], done: Done) -> list[TrialJob]:
+    def _round(self, jobs: list[Job], done: Callable[[Outcome], None]) -> list[Job]:
         """Jobs that a dead worker has left undone."""
         executor = self.executor or self._executor()
-        futures: dict[Future[TrialOutcome], TrialJob] = {}
-        left: list[TrialJob] = []
+        futures: dict[Future[Outcome], Job] = {}
+        left: list[Job] = []
         try:
             for job in jobs:
-                futures[executor.submit(carry_out_trial, job)] = job
+                futures[executor.submit(self.kind.carry_out, job)] = job
         except BrokenProcessPool:
             left += jobs[len(futures) :]
         pending = set(futures)
@@ -69,16 +69,17 @@ class ProcessPool:
                     left.append(job)
         if left:
             self.close()
-            return [job for job in left if not self._given_up(job, done, len(left))]
+            return [job for job in left if not self._gives_up(job, done)]
         return []
 
-    def _given_up(self, job: TrialJob, done: Done, together: int) -> bool:
-        """A trial whose worker died: nobody can tell whose fault it was among those together."""
-        self.deaths[job.key] = self.deaths.get(job.key, 0) + 1
-        if self.deaths[job.key] < TRIES:
+    def _gives_up(self, job: Job, done: Callable[[Outcome], None]) -> bool:
+        """A job whose worker died: nobody can tell whose fault it was among those together."""
+        key = self.kind.key(job)
+        self.deaths[key] = self.deaths.get(key, 0) + 1
+        if self.deaths[key] < TRIES:
             return False
-        said = "its worker was ended from outside, or ran out of memory"
-        done(TrialOutcome(dict(job.point), job.key, error=f"{said}, {TRIES} times", deep=job.deep))
+        reason = "its worker was ended from outside, or ran out of memory"
+        done(self.kind.fail(job, f"{reason}, {TRIES} times"))
         return True
 
     def _executor(self) -> ProcessPoolExecutor:
@@ -103,9 +104,9 @@ class ProcessPool:
 
 
 @contextlib.contextmanager
-def pool(jobs: int) -> Iterator[ProcessPool]:
+def pool(kind: JobKind[Job, Outcome], jobs: int) -> Iterator[ProcessPool[Job, Outcome]]:
     """Workers that end with the block."""
-    held = ProcessPool(jobs)
+    held = ProcessPool(kind, jobs)
     try:
         yield held
     finally:

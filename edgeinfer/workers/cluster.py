@@ -1,9 +1,10 @@
 # SPDX-License-Identifier: Apache-2.0
 # SPDX-FileCopyrightText: The edgeinfer authors
-"""Workers elsewhere, by dask.distributed: trials go out with their files, runs come home.
+"""Workers elsewhere, by dask.distributed: jobs go out with their files, outcomes come home.
 
-Workers share no disk with us. Lost workers' trials are tried again; a scheduler that is lost, or
-that has no workers for too long, ends the study, which can be resumed.
+Workers share no disk with us. Lost workers' jobs are tried again; a scheduler that is lost, or
+that has no workers for too long, ends the work, which can be resumed. Jobs go out a few at a time,
+for their files are in memory until they are done.
 """
 
 from __future__ import annotations
@@ -11,21 +12,21 @@ from __future__ import annotations
 import contextlib
 import ipaddress
 import time
-from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Generic
 from urllib.parse import urlsplit
 
 from edgeinfer.base.errors import EdgeInferError, ToolFailedError, UsageError
 from edgeinfer.base.extras import require_extra
-from edgeinfer.sweep.pool import TRIES, Done
-from edgeinfer.sweep.travel import come_home, pack_job, run_on_worker
-from edgeinfer.sweep.trial import TrialJob, TrialOutcome, unpack_folder
+from edgeinfer.workers.kind import Job, JobKind, Outcome
+from edgeinfer.workers.pool import TRIES
 
 CONNECT_SECONDS = 20.0
 LOOK_SECONDS = 2.0  # between two looks at whether there are workers
-WORKER_MINUTES = 10.0  # without a worker that could take a trial
+WORKER_MINUTES = 10.0  # without a worker that could take a job
+MOST_OUT_EACH = 3  # jobs that are out for each thread of a worker
 LOST = ("CancelledError", "FutureCancelledError", "FuturesCancelledError", "CommClosedError")
 TLS = "tls"
 
@@ -86,96 +87,101 @@ def warning_of(access: Access) -> str:
 
 
 @dataclass(slots=True)
-class Cluster:
-    """A scheduler's client, and where runs are put when they come home."""
+class Cluster(Generic[Job, Outcome]):
+    """A scheduler's client, for jobs of one kind."""
 
     client: Any
-    store: Path
+    kind: JobKind[Job, Outcome]
     access: Access
 
-    def carry_out(self, jobs: Sequence[TrialJob], done: Done) -> None:
-        """All jobs; `done` is told of each as its run is home."""
+    def carry_out(self, jobs: Sequence[Job], done: Callable[[Outcome], None]) -> None:
+        """All jobs; `done` is called with the outcome of each as it comes home."""
         with self.client.as_current():
-            waiting = {self._sent(job): job for job in jobs}
             try:
-                self._wait(waiting, done)
+                self._wait(jobs, done)
             except EdgeInferError:
                 raise
             except Exception as error:
                 if isinstance(error, OSError | TimeoutError) or type(error).__name__ in LOST:
-                    raise _lost_error(error) from None
+                    raise self._lost_error(error) from None
                 raise
 
-    def _wait(self, waiting: dict[Any, TrialJob], done: Done) -> None:
+    def _wait(self, jobs: Sequence[Job], done: Callable[[Outcome], None]) -> None:
         from distributed import wait
 
         idle_since: float | None = None
-        while waiting:
+        left = list(reversed(jobs))
+        out: dict[Any, Job] = {}
+        while left or out:
+            threads = sum(worker.get("nthreads", 1) for worker in self._workers())
+            while left and len(out) < MOST_OUT_EACH * max(threads, 1):
+                job = left.pop()
+                out[self._send(job)] = job
             try:
-                found = wait(  # type: ignore[no-untyped-call]
-                    list(waiting), timeout=LOOK_SECONDS, return_when="FIRST_COMPLETED"
+                ended = wait(  # type: ignore[no-untyped-call]
+                    list(out), timeout=LOOK_SECONDS, return_when="FIRST_COMPLETED"
                 )
-                finished = list(found.done)
+                finished = list(ended.done)
             except TimeoutError:
                 finished = []
             for future in finished:
-                done(self._home(waiting.pop(future), future))
-            if finished or self._able(waiting):
+                done(self._bring_home(out.pop(future), future))
+            if finished or self._is_able(out):
                 idle_since = None
                 continue
             idle_since = idle_since or time.monotonic()
             if time.monotonic() - idle_since > 60.0 * self.access.worker_minutes:
-                raise _alone(self.access, len(waiting))
+                raise self._alone_error(len(left) + len(out))
 
-    def _able(self, waiting: Mapping[Any, TrialJob]) -> bool:
-        """Whether there is a worker that could take one of the trials."""
-        workers = self.client.scheduler_info(n_workers=-1)["workers"].values()
-        wanted = [dict(job.study.resources) if job.deep else {} for job in waiting.values()]
+    def _workers(self) -> list[Mapping[str, Any]]:
+        return list(self.client.scheduler_info(n_workers=-1)["workers"].values())
+
+    def _is_able(self, out: Mapping[Any, Job]) -> bool:
+        """Whether there is a worker that could take one of the jobs."""
+        wanted = [self.kind.needs(job) for job in out.values()]
         return any(
             all(worker.get("resources", {}).get(name, 0.0) >= n for name, n in needs.items())
-            for worker in workers
+            for worker in self._workers()
             for needs in wanted
         )
 
-    def _sent(self, job: TrialJob) -> Any:
-        """A trial on its way, with all its files."""
-        resources = dict(job.study.resources) if job.deep else {}
+    def _send(self, job: Job) -> Any:
+        """A job on its way, with all its files."""
+        text, files = self.kind.pack(job)
         return self.client.submit(
-            run_on_worker, *pack_job(job), pure=False, retries=TRIES, resources=resources or None
-        )
+            self.kind.carry_out_packed, text, files,
+            pure=False, retries=TRIES, resources=dict(self.kind.needs(job)) or None,
+        )  # fmt: skip
 
-    def _home(self, job: TrialJob, future: Any) -> TrialOutcome:
-        """What came of a trial, its run unpacked into the store."""
+    def _bring_home(self, job: Job, future: Any) -> Outcome:
+        """What came of a job."""
         try:
-            carried = come_home(*future.result())
+            return self.kind.bring_home(job, *future.result())
+        except EdgeInferError:
+            raise
         except Exception as error:
             if type(error).__name__ in LOST:
-                raise _lost_error(error) from None
-            said = f"{type(error).__name__}: {error}"
-            return TrialOutcome(dict(job.point), job.key, error=said[:500], deep=job.deep)
-        if carried.parcel is not None:
-            unpack_folder(carried.parcel, self.store / job.key)
-        return replace(carried, point=dict(job.point), key=job.key, deep=job.deep, parcel=None)
+                raise self._lost_error(error) from None
+            return self.kind.fail(job, f"{type(error).__name__}: {error}"[:500])
 
+    def _lost_error(self, error: BaseException) -> ToolFailedError:
+        return ToolFailedError(
+            f"The scheduler is lost: {str(error).partition(chr(10))[0] or type(error).__name__}.",
+            hint=f"Each {self.kind.noun} that is finished is kept: start a scheduler and "
+            f"{self.kind.go_on}.",
+        )
 
-def _lost_error(error: BaseException) -> ToolFailedError:
-    return ToolFailedError(
-        f"The scheduler is lost: {str(error).partition(chr(10))[0] or type(error).__name__}.",
-        hint="Finished trials are kept: start a scheduler and add --resume to the same command.",
-    )
-
-
-def _alone(access: Access, left: int) -> ToolFailedError:
-    return ToolFailedError(
-        f"{access.address} has had no worker for {access.worker_minutes:g} minutes that could "
-        f"take one of the {left} trials that are left.",
-        hint="Finished trials are kept: start workers, with the resources that the study names, "
-        "and add --resume to the same command; --worker-minutes waits longer.",
-    )
+    def _alone_error(self, left: int) -> ToolFailedError:
+        return ToolFailedError(
+            f"{self.access.address} has had no worker for {self.access.worker_minutes:g} minutes "
+            f"that could take a {self.kind.noun}; {left} are left.",
+            hint=f"Each {self.kind.noun} that is finished is kept: start workers, with the "
+            f"resources that are asked for, and {self.kind.go_on}; --worker-minutes waits longer.",
+        )
 
 
 @contextlib.contextmanager
-def cluster(access: Access, store: Path) -> Iterator[Cluster]:
+def cluster(access: Access, kind: JobKind[Job, Outcome]) -> Iterator[Cluster[Job, Outcome]]:
     """A client of a running scheduler."""
     require_extra("cluster", "--scheduler")
     from distributed import Client, Security
@@ -199,7 +205,7 @@ def cluster(access: Access, store: Path) -> Iterator[Cluster]:
             "that is there with TLS, check the certificates.",
         ) from None
     try:
-        yield Cluster(client, store, access)
+        yield Cluster(client, kind, access)
     finally:
         with contextlib.suppress(Exception):
             client.close(timeout=2)  # type: ignore[no-untyped-call]

@@ -1,0 +1,103 @@
+# SPDX-License-Identifier: Apache-2.0
+# SPDX-FileCopyrightText: The edgeinfer authors
+"""The verb ``event`` for many files: tags beside tags in one folder, by processes or a cluster."""
+
+from __future__ import annotations
+
+import json as json_text
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from edgeinfer.base.errors import UsageError
+from edgeinfer.base.signals import TerminationRequest
+from edgeinfer.cli.terminal import answer, progress
+from edgeinfer.cli.workers import SchedulerOptions, open_workers, scheduler_access
+
+if TYPE_CHECKING:
+    from edgeinfer.event.event import PlaneSettings
+    from edgeinfer.event.tagger import Way
+
+KEPT = "The files that were finished are kept: give the same command again."
+
+
+@dataclass(frozen=True, slots=True)
+class FilesRequest:
+    """What is asked for: which files, how they are tagged, and by how many."""
+
+    run: Path
+    files: tuple[Path, ...]
+    folder: Path
+    settings: PlaneSettings
+    way: Way
+    check: int
+    wires: Path | None
+    jobs: int | None
+    scheduler: SchedulerOptions
+
+
+def tag_files(request: FilesRequest, *, json: bool) -> None:
+    """One archive of tags for each file; an error at the end where files have none."""
+    from edgeinfer.event.event import patch_of
+    from edgeinfer.event.files import FILES, TagOrder
+    from edgeinfer.event.production import carry_out_production, plan_production, production_error
+    from edgeinfer.event.tagger import choose_cut
+    from edgeinfer.event.wires import read_wires
+    from edgeinfer.run.folder import open_run
+    from edgeinfer.run.result import PROGRAM
+    from edgeinfer.run.trial import stored_program
+
+    access = scheduler_access(request.scheduler, request.jobs)
+    with progress() as watcher:
+        with open_run(request.run, watcher, new=False) as run:
+            program = stored_program(run)
+        patch_of(program)
+        choose_cut(program, request.way)  # what cannot be is said before any worker begins
+        if request.wires is not None:
+            read_wires(request.wires)
+        order = TagOrder(
+            (request.run / PROGRAM).absolute(), program.digest, request.settings, request.way,
+            request.check, None if request.wires is None else request.wires.absolute(),
+        )  # fmt: skip
+        production = plan_production(order, program.name, request.files, request.folder)
+        watcher.start("files")
+        begin = time.perf_counter()
+        try:
+            with open_workers(FILES, request.jobs, access) as workers:
+                document = carry_out_production(production, workers, watcher.advance)
+        except KeyboardInterrupt as error:
+            if isinstance(error, TerminationRequest):
+                raise TerminationRequest(error.number, KEPT) from None
+            raise KeyboardInterrupt(KEPT) from None
+        watcher.finish("files", time.perf_counter() - begin, cached=False)
+    lines = list_lines(document, request.folder)
+    answer(json_text.dumps(document, indent=1), lines, as_json=json)
+    failed = production_error(document)
+    if failed is not None:
+        raise failed
+
+
+def list_lines(document: dict[str, Any], folder: Path) -> list[str]:
+    """The summary as lines of text."""
+    from edgeinfer.event.production import PAGE, SUMMARY
+
+    done = len(document["files"]) - document["failed"]
+    return [
+        f"{done:,} of {len(document['files']):,} files tagged, {document['planes']:,} planes, "
+        f"{document['hits']:,} hits, in {document['seconds']:.1f} s; {document['resumed']:,} "
+        "files were done before",
+        f"checked   {document['checked_one_by_one']:,} hits one by one, identical",
+        f"written   {folder / SUMMARY}, {folder / PAGE}",
+    ]
+
+
+def refuse_idle(given: Sequence[str], files: bool) -> None:
+    """An error for options that do nothing with files, or without them."""
+    if not given:
+        return
+    names = ", ".join(given)
+    if files:
+        raise UsageError(f"{names}: not for files of planes.", hint="Leave it out.")
+    raise UsageError(f"{names}: only for files of planes.", hint="Name the files after the run.")
