@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import hashlib
 import re
+from collections.abc import Container
 from typing import ClassVar, Self
 
 LONGEST_NAME = 64  # of an identifier made of a name; files are called after it
@@ -82,6 +83,15 @@ def identifier(name: str, beginning: str = "v") -> Identifier:
         digest = hashlib.sha256(name.encode(errors="surrogatepass")).hexdigest()[:8]
         plain = f"{plain[: LONGEST_NAME - 9].rstrip('_')}_{digest}"
     return Identifier(plain)
+
+
+def free_name(wanted: str, *taken: Container[str]) -> str:
+    """The name, or the first of name_2, name_3, ... that is in none of the collections."""
+    name, number = wanted, 1
+    while any(name in names for names in taken):
+        number += 1
+        name = f"{wanted}_{number}"
+    return name
 
 
 def remark(text: str) -> CommentText:

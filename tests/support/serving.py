@@ -33,6 +33,7 @@ from tests.support.hit_tagger_programs import INPUT, POOLED, hit_tagger
 
 HOSTS = {"track_shower": HostFunction.SOFTMAX, "michel": HostFunction.SIGMOID}
 INPUT_QUANTIZER = Quantizer(INPUT, Rounding.RND_CONV, Overflow.SAT)
+DOWNWARDS = Quantizer(Fixed(True, 8, 4), Rounding.TRN)  # not what is rounded in float32
 # How LArSoft's client names the network of the hit tagger.
 LARSOFT = """
 [pooled]
@@ -143,3 +144,25 @@ def ask(
     if found.get("Content-Type") == "application/json":
         answer = json.loads(answer)
     return response.status, answer, found
+
+
+def numbers(count: int, seed: int = 0) -> np.ndarray:
+    return np.random.default_rng(seed).uniform(-9, 9, (count, 6)).astype(np.float32)
+
+
+def tensor(name: str, values: np.ndarray, datatype: str = "FP32") -> dict[str, Any]:
+    return {"name": name, "datatype": datatype, "shape": values.shape}
+
+
+def infer(server: OpenServer, model: str, name: str, values: np.ndarray, **more: Any) -> Any:
+    """A request by gRPC, and its outputs as arrays."""
+    datatype = {"f": "FP32", "i": f"INT{8 * values.itemsize}"}.get(values.dtype.kind, "UINT8")
+    fields = {"inputs": [tensor(name, values, datatype)], "raw_input_contents": [values.tobytes()]}
+    response = call(server.grpc_port, "ModelInfer", model_name=model, **{**fields, **more})
+    if isinstance(response, tuple):
+        return response
+    dtypes = {"FP32": np.float32, "INT16": np.int16, "INT32": np.int32}
+    return {
+        o.name: np.frombuffer(raw, dtypes[o.datatype]).reshape(tuple(o.shape))
+        for o, raw in zip(response.outputs, response.raw_output_contents, strict=True)
+    }

@@ -13,6 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from edgeinfer.base.errors import ModelError, Offence
+from edgeinfer.base.names import free_name
 from edgeinfer.graph.nodes import Floats, Graph, InputNode, Node, Shape, inputs_of, shape_of
 from edgeinfer.readers.keras import formats, stored
 from edgeinfer.readers.keras.config import LayerConfig
@@ -47,19 +48,11 @@ class GraphBuilder:
 
     def fresh(self, name: str) -> str:
         """The name, or one like it that no layer and no tensor has."""
-        found, count = name, 1
-        while found in self.shapes or found in self.reserved:
-            count += 1
-            found = f"{name}_{count}"
-        return found
+        return free_name(name, self.shapes, self.reserved)
 
     def free_name(self, name: str) -> str:
         """The name, or one like it that no layer has: the same for each call of a shared layer."""
-        found, count = name, 1
-        while found in self.reserved:
-            count += 1
-            found = f"{name}_{count}"
-        return found
+        return free_name(name, self.reserved)
 
     def add(self, node: Node) -> str:
         """Append a node; Unsupported where it does not fit its inputs."""

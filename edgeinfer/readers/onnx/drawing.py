@@ -7,6 +7,7 @@ from __future__ import annotations
 import re
 from dataclasses import dataclass, field
 
+from edgeinfer.base.names import free_name
 from edgeinfer.graph.nodes import Node, ReshapeNode, Shape, TransposeNode, shape_of
 from edgeinfer.readers.onnx.ops import OnnxOp, UnreadableModelError
 from quantization.fixed import Quantizer
@@ -40,11 +41,7 @@ class Drawing:
 
     def fresh(self, wanted: str) -> str:
         """A name like this one that is still free."""
-        name, count = wanted, 1
-        while name in self.nodes:
-            count += 1
-            name = f"{wanted}_{count}"
-        return name
+        return free_name(wanted, self.nodes)
 
     def named(self, op: OnnxOp) -> str:
         """A free name for what an operator makes."""

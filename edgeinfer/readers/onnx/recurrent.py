@@ -13,6 +13,7 @@ from dataclasses import dataclass, field, replace
 
 import numpy as np
 
+from edgeinfer.base.names import free_name
 from edgeinfer.graph import recurrent as r
 from edgeinfer.graph.nodes import (
     ActivationNode,
@@ -286,11 +287,7 @@ class _Body:
         return node.name
 
     def named(self, label: str) -> str:
-        name, count = f"{self.stem}/{label}", 1
-        while name in self.shapes:
-            count += 1
-            name = f"{self.stem}/{label}_{count}"
-        return name
+        return free_name(f"{self.stem}/{label}", self.shapes)
 
     def shape(self, tensor: str) -> Shape:
         return self.shapes[tensor]

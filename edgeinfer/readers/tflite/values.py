@@ -14,6 +14,7 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
+from edgeinfer.base.names import free_name
 from edgeinfer.graph.nodes import (
     ActivationNode,
     AffineNode,
@@ -106,11 +107,7 @@ class StepDrawing:
 
     def fresh(self, wanted: str) -> str:
         """A name like this one that is still free."""
-        name, count = wanted, 1
-        while name in self.nodes:
-            count += 1
-            name = f"{wanted}_{count}"
-        return name
+        return free_name(wanted, self.nodes)
 
     def hold(self, key: str, raw: Ints, frac: int = 0) -> Floats:
         """Give a weight the format that holds these integers 2^-frac; what they stand for."""

@@ -16,6 +16,7 @@ NAMES = (
     "roi-finder",
     "jet-tagger",
     "jet-transformer",
+    "jet-recurrent",
     "track-graph",
     "anomaly-trigger",
     "calo-classifier",

@@ -8,6 +8,7 @@ from dataclasses import dataclass, field, replace
 from typing import Any
 
 from edgeinfer.base.errors import Offence
+from edgeinfer.base.names import free_name
 from edgeinfer.ir import ops
 from edgeinfer.ir.ops import Op, Shape
 from edgeinfer.ir.program import Program
@@ -17,7 +18,6 @@ from edgeinfer.targets.hls.project.spec import (
     StoredIntegers,
     representable,
     safe,
-    unique,
 )
 from edgeinfer.targets.hls.settings import Backend, HlsSettings, IoType
 from quantization.fixed import Fixed, Quantizer
@@ -65,7 +65,7 @@ class ProjectLayout:
 
     def named(self, wanted: str) -> str:
         """A layer's name, like the op's."""
-        return unique(safe(wanted, "layer"), (layer.name for layer in self.layers))
+        return free_name(safe(wanted, "layer"), {layer.name for layer in self.layers})
 
     def add(
         self,

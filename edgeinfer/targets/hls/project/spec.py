@@ -5,7 +5,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -84,15 +84,6 @@ def safe(name: str, what: str) -> str:
     """A name as C++ takes it."""
     plain = identifier(name, what).lower()
     return f"{what}_{plain}" if plain in KEYWORDS or OWN_NAMES.fullmatch(plain) else plain
-
-
-def unique(wanted: str, taken: Iterable[str]) -> str:
-    """A name that nobody has yet."""
-    others = set(taken)
-    number, name = 2, wanted
-    while name in others:
-        name, number = f"{wanted}_{number}", number + 1
-    return name
 
 
 def exactly(type_: Fixed) -> Quantizer:

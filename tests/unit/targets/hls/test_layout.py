@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 from syrupy.assertion import SnapshotAssertion
 
+from edgeinfer.base.names import free_name
 from edgeinfer.ir.builder import ProgramBuilder, provisional
 from edgeinfer.ir.ops import Constant, Conv, Input, Pair, PairKind, Requant, Reshape, pack_weights
 from edgeinfer.ir.program import Output
@@ -17,7 +18,7 @@ from edgeinfer.targets.hls.project.emit import emit_project
 from edgeinfer.targets.hls.project.exact_layers import repeating
 from edgeinfer.targets.hls.project.native_layers import spread, ungroup_kernel
 from edgeinfer.targets.hls.project.place import lay_out
-from edgeinfer.targets.hls.project.spec import representable, safe, unique
+from edgeinfer.targets.hls.project.spec import representable, safe
 from edgeinfer.targets.hls.settings import Backend, HlsSettings, IoType
 from quantization.fixed import Fixed, Overflow, Rounding
 from tests.support.hls_programs import two_heads
@@ -146,7 +147,7 @@ def test_constants_are_kept_as_often_as_they_differ() -> None:
 def test_names_are_such_as_cpp_takes() -> None:
     assert safe("dense/1:out", "layer") == "dense_1_out"
     assert safe("input", "layer") == "layer_input" and safe("3d", "net") == "net_3d"
-    assert unique("a", ["a", "a_2"]) == "a_3"
+    assert free_name("a", ["a", "a_2"]) == "a_3"
 
 
 def test_numbers_beyond_a_double_are_known() -> None:
