@@ -5,37 +5,59 @@
 from __future__ import annotations
 
 import tomllib
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
 
 from edgeinfer.base import assets
+from edgeinfer.base.devices import Device, device
 from edgeinfer.base.errors import UsageError, did_you_mean
+from edgeinfer.targets.target import Description
 
 BOARDS = "firmware/rtl/boards"
 
 
 @dataclass(frozen=True, slots=True)
 class Board:
-    """A board that a design can be put onto."""
+    """A board on a serial line, for which open tools make a bitstream."""
 
     name: str
     title: str
     part: str
-    clock_hz: int
+    crystal_hz: int
     baud: int
-    size: str
-    package: str
-    speed: str
-    loader: str
+    pll: str  # what makes the design's clock of the crystal's; empty: the design runs at that
+    pins: str  # the file that says where the ports of the top level are
+    button: str  # what it gives while it is pressed: high or low
+    leds: str  # what they light at: high or low
+    loader: str  # the board as openFPGALoader calls it
+    usb: tuple[str, ...] = ()  # vendor:product of the chip behind its serial line
+    awake: bool = False  # whether a pin must be held high
+    note: str = ""  # what must be done to the board first
+    nextpnr: Mapping[str, str] = field(default_factory=dict)  # where it differs from the device's
 
     @property
-    def divider(self) -> int:
-        """Cycles of a bit."""
-        return self.clock_hz // self.baud
+    def device(self) -> Device:
+        """The part it carries, with the package and the options that this board needs."""
+        found = device(self.part)
+        return replace(found, nextpnr={**found.nextpnr, **self.nextpnr})
 
-    @property
-    def clock_mhz(self) -> float:
-        """Of the shell and the design."""
-        return self.clock_hz / 1e6
+    def describe(self) -> Description:
+        """For the list of boards."""
+        clock = f"{self.crystal_hz / 1e6:g} MHz" + (" and a PLL" if self.pll else "")
+        line = (
+            f"{self.name:<18} {self.title}; {self.part}; {clock}; serial line of "
+            f"{self.baud / 1e6:g} Mbaud; bitstream by open tools"
+        )
+        document = {
+            "name": self.name,
+            "title": self.title,
+            "part": self.part,
+            "crystal_mhz": self.crystal_hz / 1e6,
+            "pll": self.pll or None,
+            "baud": self.baud,
+            "note": self.note or None,
+        }
+        return Description(document, (line, *([f"{'':<18} {self.note}"] if self.note else [])))
 
 
 def boards() -> tuple[str, ...]:
@@ -50,4 +72,5 @@ def board(name: str) -> Board:
             f"There is no shell for the board {name!r}.",
             hint=did_you_mean(name, boards()) or f"Known are {', '.join(boards())}.",
         )
-    return Board(name, **tomllib.loads(assets.text(f"{BOARDS}/{name}.toml")))
+    told = tomllib.loads(assets.text(f"{BOARDS}/{name}.toml"))
+    return Board(name, **{**told, "usb": tuple(told.get("usb", ()))})
