@@ -5,8 +5,7 @@
 from __future__ import annotations
 
 import tomllib
-from collections.abc import Mapping
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 
 from edgeinfer.base import assets
 from edgeinfer.base.devices import Device, device
@@ -28,18 +27,19 @@ class Board:
     pll: str  # what makes the design's clock of the crystal's; empty: the design runs at that
     pins: str  # the file that says where the ports of the top level are
     button: str  # what it gives while it is pressed: high or low
-    leds: str  # what they light at: high or low
+    leds: int  # how many of four it has: running, busy, refused, misframed
+    leds_lit: str  # what they light at: high or low
     loader: str  # the board as openFPGALoader calls it
     usb: tuple[str, ...] = ()  # vendor:product of the chip behind its serial line
     awake: bool = False  # whether a pin must be held high
     note: str = ""  # what must be done to the board first
-    nextpnr: Mapping[str, str] = field(default_factory=dict)  # where it differs from the device's
+    nextpnr: tuple[tuple[str, str], ...] = ()  # where it differs from the device's
 
     @property
     def device(self) -> Device:
         """The part it carries, with the package and the options that this board needs."""
         found = device(self.part)
-        return replace(found, nextpnr={**found.nextpnr, **self.nextpnr})
+        return replace(found, nextpnr={**found.nextpnr, **dict(self.nextpnr)})
 
     def describe(self) -> Description:
         """For the list of boards."""
@@ -73,4 +73,6 @@ def board(name: str) -> Board:
             hint=did_you_mean(name, boards()) or f"Known are {', '.join(boards())}.",
         )
     told = tomllib.loads(assets.text(f"{BOARDS}/{name}.toml"))
-    return Board(name, **{**told, "usb": tuple(told.get("usb", ()))})
+    told["usb"] = tuple(told.get("usb", ()))
+    told["nextpnr"] = tuple(told.get("nextpnr", {}).items())
+    return Board(name, **told)

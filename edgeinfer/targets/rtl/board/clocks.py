@@ -11,7 +11,7 @@ length.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+import functools
 from dataclasses import dataclass
 from fractions import Fraction
 
@@ -19,6 +19,8 @@ from edgeinfer.base.errors import UsageError
 from edgeinfer.targets.rtl.board.boards import Board
 
 MHZ = 1_000_000
+LEAST_DIVIDER = 4  # cycles of a bit, of which the middle one is looked at
+ROUNDED = 1 + 1e-9  # for a clock that was written down as a decimal
 MOST_DRIFT = 0.01  # that a bit on the line may be too long or too short, as a part of it
 
 
@@ -63,56 +65,49 @@ class BoardClock:
         return float(self.hz / MHZ)
 
 
+@functools.cache
 def clock_of(on: Board, asked_mhz: float) -> BoardClock:
     """The fastest clock of a board up to what is asked for; an error if all are faster."""
-    asked = Fraction(asked_mhz).limit_denominator(1000) * MHZ
+    possible = _clocks_of(on)
+    found = [clock for clock in possible if clock.mhz <= asked_mhz * ROUNDED]
+    if found:
+        return max(found, key=lambda clock: clock.hz)  # of equals the first: the least divided
+    slowest = min(clock.mhz for clock in possible)
+    raise UsageError(
+        f"The {on.title} cannot give a design {asked_mhz:g} MHz; its slowest clock is "
+        f"{slowest:.4g} MHz.",
+        hint=f"Ask for --clock-mhz {slowest:.4g} or more.",
+    )
+
+
+@functools.cache
+def _clocks_of(on: Board) -> tuple[BoardClock, ...]:
+    """The clocks that a board can make and whose bits on its line are right."""
     if not on.pll:
-        if on.crystal_hz > asked:
-            raise _too_slow(on, asked_mhz, on.crystal_hz / MHZ)
-        return BoardClock(Fraction(on.crystal_hz), 1, 1, 1, _divider(Fraction(on.crystal_hz), on))
-    found: BoardClock | None = None
-    slowest: Fraction | None = None
-    for clock in _candidates(on):
-        slowest = clock.hz if slowest is None else min(slowest, clock.hz)
-        if clock.hz <= asked and (found is None or clock.hz > found.hz):
-            found = clock
-    if found is None:
-        assert slowest is not None
-        raise _too_slow(on, asked_mhz, float(slowest / MHZ))
-    return found
-
-
-def _candidates(on: Board) -> Iterator[BoardClock]:
-    """Clocks that the PLL can make and the line can live with; the least division first."""
+        crystal = Fraction(on.crystal_hz)
+        return (BoardClock(crystal, 1, 1, 1, round(crystal / on.baud)),)
     limits = PLLS[on.pll]
-    lowest, highest = limits.oscillator_mhz
+    lowest, highest = (round(end * MHZ) for end in limits.oscillator_mhz)
+    found = []
     for reference in limits.references:
-        compared = Fraction(on.crystal_hz, reference)
-        if not _is_within(compared, limits.compared_mhz):
+        if not _is_within(on.crystal_hz / reference, limits.compared_mhz):
             continue
         for feedback in limits.feedbacks:
-            hz = compared * feedback
-            outputs = [o for o in limits.outputs if lowest * MHZ <= hz * o <= highest * MHZ]
-            if not outputs or not _is_within(hz, limits.clock_mhz):
-                continue
-            divider = _divider(hz, on)
-            if divider >= 4 and abs(float(hz / (divider * on.baud)) - 1) <= MOST_DRIFT:
-                middle = (lowest + highest) / 2 * MHZ
-                output = min(outputs, key=lambda o: abs(float(hz * o) - middle))
-                yield BoardClock(hz, reference, feedback, output, divider)
+            hz = on.crystal_hz * feedback / reference
+            outputs = [output for output in limits.outputs if lowest <= hz * output <= highest]
+            divider = round(hz / on.baud)
+            if (
+                outputs
+                and _is_within(hz, limits.clock_mhz)
+                and divider >= LEAST_DIVIDER
+                and abs(hz / (divider * on.baud) - 1) <= MOST_DRIFT
+            ):
+                middle = (lowest + highest) / 2 / hz
+                _, output = min((abs(output - middle), output) for output in outputs)
+                exact = Fraction(on.crystal_hz * feedback, reference)
+                found.append(BoardClock(exact, reference, feedback, output, divider))
+    return tuple(found)
 
 
-def _divider(hz: Fraction, on: Board) -> int:
-    return round(hz / on.baud)
-
-
-def _is_within(hz: Fraction, ends_mhz: tuple[float, float]) -> bool:
+def _is_within(hz: float, ends_mhz: tuple[float, float]) -> bool:
     return ends_mhz[0] * MHZ <= hz <= ends_mhz[1] * MHZ
-
-
-def _too_slow(on: Board, asked_mhz: float, slowest_mhz: float) -> UsageError:
-    return UsageError(
-        f"The {on.title} cannot give a design {asked_mhz:g} MHz; its slowest clock is "
-        f"{slowest_mhz:.4g} MHz.",
-        hint=f"Ask for --clock-mhz {slowest_mhz:.4g} or more.",
-    )

@@ -86,7 +86,8 @@ def shell_files(
         "clock_mhz": clock.mhz,
         "clock": {"reference": clock.reference, "feedback": clock.feedback, "output": clock.output},
         "awake": on.awake,
-        "leds_high": on.leds == "high",
+        "leds": on.leds,
+        "leds_high": on.leds_lit == "high",
         "button_high": on.button == "high",
         "divider": clock.divider,
         "id": protocol.number,
@@ -120,6 +121,8 @@ def _makefile(name: Identifier, on: Board, clock: BoardClock) -> bytes:
     part = on.device
     flow = flow_of(part)
 
+    routing = [*nextpnr_arguments(part, clock.mhz, pinned=True), "--seed", "1"]
+
     def words(arguments: list[str]) -> OwnText:  # from tables of ours
         return OwnText(shlex.join(word for word in arguments if word != "--timing-allow-fail"))
 
@@ -135,7 +138,7 @@ def _makefile(name: Identifier, on: Board, clock: BoardClock) -> bytes:
             "bitstream": QuotedText(flow.bitstream),
             "nextpnr": QuotedText(flow.nextpnr.tool.name),
             "nextpnr_script": QuotedText(flow.nextpnr.script),
-            "nextpnr_arguments": words([*nextpnr_arguments(part, clock.mhz), "--seed", "1"]),
+            "nextpnr_arguments": words(routing),
             "packer": QuotedText(flow.packer.tool.name),
             "packer_script": QuotedText(flow.packer.script),
             "packer_arguments": words(packer_arguments(part)),

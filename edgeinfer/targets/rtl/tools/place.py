@@ -108,12 +108,14 @@ def place_and_route(
     seconds: float,
     seed: int = 1,
     part_name: str = "",
+    pinned: bool = False,
     progress: Progress = silent,
 ) -> RoutedDesign:
-    """Place and route. `wanted`: constraints; `part_name` may ask for another speed grade."""
+    """Place and route. `wanted`: constraints, for every port if they are `pinned`; `part_name` may
+    ask for another speed grade."""
     flow = flow_of(part)
     tool = find_tool(flow.nextpnr)
-    arguments = [*nextpnr_arguments(part, clock_mhz, part_name), "--seed", str(seed)]
+    arguments = [*nextpnr_arguments(part, clock_mhz, part_name, pinned=pinned), "--seed", str(seed)]
     files = {flow.pins: wanted, NETLIST: netlist.read_bytes()}
     words = json.dumps(arguments).encode()
     kept = cache.entry("nextpnr", [tool.version.encode(), words, *files.values()])
@@ -158,8 +160,11 @@ def packer_arguments(part: Device) -> list[str]:
     }[part.fabric]
 
 
-def nextpnr_arguments(part: Device, clock_mhz: float, part_name: str = "") -> list[str]:
-    """What nextpnr is told, in the folder of the netlist and the constraints."""
+def nextpnr_arguments(
+    part: Device, clock_mhz: float, part_name: str = "", *, pinned: bool = False
+) -> list[str]:
+    """What nextpnr is told, in the folder of the netlist and the constraints; `pinned`: no port may
+    be put anywhere."""
     flow, names = flow_of(part), part.nextpnr
     common = ["--json", NETLIST, "--report", REPORT, "--freq", f"{clock_mhz:.3f}",
               "--timing-allow-fail"]  # fmt: skip
@@ -167,8 +172,8 @@ def nextpnr_arguments(part: Device, clock_mhz: float, part_name: str = "") -> li
         case "ecp5":
             return [
                 f"--{names['device']}", "--speed", _ecp5_speed(part, part_name),
-                "--package", names["package"], "--lpf", flow.pins, "--lpf-allow-unconstrained",
-                "--textcfg", flow.config, *common,
+                "--package", names["package"], "--lpf", flow.pins, "--textcfg", flow.config,
+                *([] if pinned else ["--lpf-allow-unconstrained"]), *common,
             ]  # fmt: skip
         case "nexus":
             return [  # router2 often finds no way for the clock from its pin

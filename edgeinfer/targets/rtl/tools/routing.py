@@ -78,6 +78,8 @@ def try_seeds(
     settings: RtlSettings,
     box: TimeBox,
     progress: Progress,
+    *,
+    pinned: bool = False,
 ) -> list[RoutedDesign]:
     """Place and route from one seed after another, until the clock is reached. A try that fails is
     an error only if none succeeds. `wanted`: constraints."""
@@ -89,7 +91,7 @@ def try_seeds(
         try:
             made = place_and_route(
                 netlist, part, wanted, settings.clock_mhz, seconds=box.left, seed=seed,
-                part_name=settings.part, progress=progress,
+                part_name=settings.part, pinned=pinned, progress=progress,
             )  # fmt: skip
         except ToolFailedError as error:
             failed = error
@@ -148,7 +150,7 @@ def route_board(
         seconds=box.left, progress=progress,
     ).netlist  # fmt: skip
     pins = (folder / FOLDER / on.pins).read_bytes()
-    tries = try_seeds(netlist, part, pins, replace(settings, part=part.name), box, progress)
+    tries = try_seeds(netlist, part, pins, settings, box, progress, pinned=True)
     routed = max(tries, key=lambda one: one.fmax_mhz)
     clock = _metric(
         routed, "board_clock_mhz", settings.clock_mhz, "MHz",

@@ -6,6 +6,7 @@ from __future__ import annotations
 
 import importlib.util
 import io
+import re
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import replace
@@ -27,7 +28,7 @@ from edgeinfer.base.errors import (
 from edgeinfer.ir.engine.engine import Engine
 from edgeinfer.ir.program import Program
 from edgeinfer.targets.rtl.board import messages
-from edgeinfer.targets.rtl.board.boards import board
+from edgeinfer.targets.rtl.board.boards import board, boards
 from edgeinfer.targets.rtl.board.messages import (
     AnswerError,
     Channel,
@@ -188,12 +189,27 @@ def test_what_lies_beside_a_design_for_a_board(tmp_path: Path) -> None:
         RtlTarget().emit(dense_program(8, 70_000), SETTINGS)
 
 
-def test_every_pin_of_the_board_s_top_has_its_place() -> None:
-    pins = assets.text("firmware/rtl/boards/ulx3s.lpf")
-    for port in ("crystal", "button", "rx", "tx", "led[0]", "led[1]", "led[2]", "led[3]", "awake"):
-        assert f'LOCATE COMP "{port}" SITE' in pins
-        assert f'IOBUF PORT "{port}" ' in pins
-    assert f'FREQUENCY PORT "crystal" {board(BOARD).crystal_hz / 1e6:g} MHZ' in pins
+@pytest.mark.parametrize("name", boards())
+def test_every_port_of_a_board_s_top_has_a_pin(name: str) -> None:
+    on, program = board(name), dense_program(4, 2)
+    settings = RtlSettings(board=name)
+    assert settings.part == on.part and 10 < settings.clock_mhz <= 100
+    top = RtlTarget().emit(program, settings).files[f"{FOLDER}/{TOP}.v"].decode()
+    head = top[top.index(f"module {TOP}") : top.index(");")]
+    ports = re.findall(r"(?:input|output) +wire (?:\[(\d+):0\] )?(\w+)", head)
+    wanted = {
+        f"{port}[{bit}]" if width else port
+        for width, port in ports
+        for bit in range(int(width or 0) + 1)
+    }
+    pins = assets.text(f"firmware/rtl/boards/{on.pins}")
+    found = re.findall(
+        r'LOCATE COMP "(.+?)"|IO_LOC "(.+?)"|ldc_set_location.*ports \{(.+?)\}', pins
+    )
+    placed = [next(filter(None, each)) for each in found]
+    assert wanted == set(placed) and len(placed) == len(wanted)
+    sites = re.findall(r'SITE "(\w+)"|IO_LOC "\S+" (\d+)|-site \{(\w+)\}', pins)
+    assert len(set(sites)) == len(placed)
 
 
 def two_networks() -> Program:
@@ -259,8 +275,9 @@ def test_a_damaged_message_is_answered_and_the_next_is_taken(tmp_path: Path) -> 
 
 
 @needs_verilator
-def test_the_board_is_clean(tmp_path: Path) -> None:
-    RtlTarget().emit(two_networks(), SETTINGS).write(tmp_path)
+@pytest.mark.parametrize("name", boards())
+def test_the_board_is_clean(name: str, tmp_path: Path) -> None:
+    RtlTarget().emit(two_networks(), RtlSettings(board=name)).write(tmp_path)
     for path in (tmp_path / HDL).glob("*.v"):
         if not path.name.startswith("tb_") and not path.name.endswith("_tb.v"):
             path.rename(tmp_path / FOLDER / path.name)
