@@ -13,7 +13,7 @@ from edgeinfer.base.devices import Device
 from edgeinfer.base.errors import UsageError
 from edgeinfer.targets.options import COMPILE, Settings, option
 from edgeinfer.targets.rtl.board.boards import board, boards
-from edgeinfer.targets.rtl.board.clocks import clock_of
+from edgeinfer.targets.rtl.board.clocks import clock_mhz_of
 
 DEFAULT_PART = "lfe5u-85f"
 
@@ -155,7 +155,7 @@ class RtlSettings(Settings):
                 f"The board {self.board} carries {on.part}, but the design is for {self.part}.",
                 hint=f"Give --device {on.part}, or leave --device or --board out.",
             )
-        object.__setattr__(self, "clock_mhz", clock_of(on, self.clock_mhz).mhz)
+        object.__setattr__(self, "clock_mhz", clock_mhz_of(on, self.clock_mhz))
 
     @classmethod
     def on_device(cls, device: Device, asked: str) -> dict[str, Any] | None:

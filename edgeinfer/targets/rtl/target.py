@@ -8,6 +8,7 @@ import functools
 from collections.abc import Collection, Mapping
 from dataclasses import replace
 from pathlib import Path
+from typing import assert_never
 
 from edgeinfer.base import tools
 from edgeinfer.base.errors import (
@@ -25,8 +26,9 @@ from edgeinfer.base.reads import Reads
 from edgeinfer.ir.interpret import fitting_inputs
 from edgeinfer.ir.program import Program
 from edgeinfer.targets.rtl import check
-from edgeinfer.targets.rtl.board.boards import board, boards
+from edgeinfer.targets.rtl.board.boards import SerialBoard, ZynqBoard, board, boards
 from edgeinfer.targets.rtl.board.shell_files import shell_files
+from edgeinfer.targets.rtl.board.zynq import zynq_files
 from edgeinfer.targets.rtl.choose import design_netlist
 from edgeinfer.targets.rtl.design.cycles import count_cycles, interface_cycles
 from edgeinfer.targets.rtl.design.metrics import cycle_metrics, weight_metrics
@@ -120,9 +122,15 @@ class RtlTarget(Target[RtlSettings]):
         plan = files_of(netlist, told, also)
         if settings.board is None:
             return plan
-        beside = shell_files(
-            folded, netlist, board(settings.board), settings.clock_mhz, plan.files, told["blocks"]
-        )
+        match board(settings.board):
+            case SerialBoard() as on:
+                beside = shell_files(
+                    folded, netlist, on, settings.clock_mhz, plan.files, told["blocks"]
+                )
+            case ZynqBoard() as on:
+                beside = zynq_files(folded, netlist, on, settings.clock_mhz)
+            case other:
+                assert_never(other)
         return BuildPlan(plan.name, {**plan.files, **beside})
 
     def simulate(

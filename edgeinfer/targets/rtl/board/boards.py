@@ -13,10 +13,11 @@ from edgeinfer.base.errors import UsageError, did_you_mean
 from edgeinfer.targets.target import Description
 
 BOARDS = "firmware/rtl/boards"
+PROCESSOR_PLL_MHZ = {"zynq7": 1000, "zynqmp": 1500}  # of which the design's clock is a part
 
 
 @dataclass(frozen=True, slots=True)
-class Board:
+class SerialBoard:
     """A board on a serial line, for which open tools make a bitstream."""
 
     name: str
@@ -60,6 +61,42 @@ class Board:
         return Description(document, (line, *([f"{'':<18} {self.note}"] if self.note else [])))
 
 
+@dataclass(frozen=True, slots=True)
+class ZynqBoard:
+    """A board whose part has processors: a design is reached by DMA, and Vivado makes the
+    bitstream."""
+
+    name: str
+    title: str
+    part: str
+    processor: str  # zynq7 or zynqmp
+    board_part: str  # the board as Vivado calls it, without part and version
+
+    @property
+    def pll_mhz(self) -> int:
+        """The clock of the processor's PLL; the design's is this by a whole number."""
+        return PROCESSOR_PLL_MHZ[self.processor]
+
+    def describe(self) -> Description:
+        """For the list of boards."""
+        line = (
+            f"{self.name:<18} {self.title}; {self.part}; {self.pll_mhz} MHz by a whole number; DMA "
+            "and registers by AXI; bitstream by Vivado"
+        )
+        document = {
+            "name": self.name,
+            "title": self.title,
+            "part": self.part,
+            "processor": self.processor,
+            "pll_mhz": self.pll_mhz,
+            "note": None,
+        }
+        return Description(document, (line,))
+
+
+Board = SerialBoard | ZynqBoard
+
+
 def boards() -> tuple[str, ...]:
     """All there are."""
     return tuple(sorted(path.stem for path in assets.path(BOARDS).glob("*.toml")))
@@ -73,6 +110,8 @@ def board(name: str) -> Board:
             hint=did_you_mean(name, boards()) or f"Known are {', '.join(boards())}.",
         )
     told = tomllib.loads(assets.text(f"{BOARDS}/{name}.toml"))
+    if "processor" in told:
+        return ZynqBoard(name, **told)
     told["usb"] = tuple(told.get("usb", ()))
     told["nextpnr"] = tuple(told.get("nextpnr", {}).items())
-    return Board(name, **told)
+    return SerialBoard(name, **told)

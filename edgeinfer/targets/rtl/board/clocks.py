@@ -12,11 +12,13 @@ length.
 from __future__ import annotations
 
 import functools
+import math
 from dataclasses import dataclass
 from fractions import Fraction
+from typing import assert_never
 
 from edgeinfer.base.errors import UsageError
-from edgeinfer.targets.rtl.board.boards import Board
+from edgeinfer.targets.rtl.board.boards import Board, SerialBoard, ZynqBoard
 
 MHZ = 1_000_000
 LEAST_DIVIDER = 4  # cycles of a bit, of which the middle one is looked at
@@ -65,8 +67,19 @@ class BoardClock:
         return float(self.hz / MHZ)
 
 
+def clock_mhz_of(on: Board, asked_mhz: float) -> float:
+    """The clock that a board makes of the one that is asked for."""
+    match on:
+        case SerialBoard():
+            return clock_of(on, asked_mhz).mhz
+        case ZynqBoard(pll_mhz=pll_mhz):
+            return pll_mhz / math.ceil(pll_mhz / (asked_mhz * ROUNDED))
+        case _:
+            assert_never(on)
+
+
 @functools.cache
-def clock_of(on: Board, asked_mhz: float) -> BoardClock:
+def clock_of(on: SerialBoard, asked_mhz: float) -> BoardClock:
     """The fastest clock of a board up to what is asked for; an error if all are faster."""
     possible = _clocks_of(on)
     found = [clock for clock in possible if clock.mhz <= asked_mhz * ROUNDED]
@@ -81,7 +94,7 @@ def clock_of(on: Board, asked_mhz: float) -> BoardClock:
 
 
 @functools.cache
-def _clocks_of(on: Board) -> tuple[BoardClock, ...]:
+def _clocks_of(on: SerialBoard) -> tuple[BoardClock, ...]:
     """The clocks that a board can make and whose bits on its line are right."""
     if not on.pll:
         crystal = Fraction(on.crystal_hz)

@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 
 from edgeinfer.base.errors import EdgeInferError, InputError, ToolFailedError, UsageError
 from edgeinfer.base.extras import require_extra
-from edgeinfer.targets.rtl.board.boards import Board
+from edgeinfer.targets.rtl.board.boards import SerialBoard
 from edgeinfer.targets.rtl.board.messages import (
     OTHER_DESIGN,
     AnswerError,
@@ -160,7 +160,7 @@ def _unusable(port: str, error: OSError) -> ToolFailedError:
     )
 
 
-def find_port(on: Board) -> str:
+def find_port(on: SerialBoard) -> str:
     """The port of the only board of that kind that is plugged in."""
     require_extra("board", "A serial port")
     from serial.tools import list_ports

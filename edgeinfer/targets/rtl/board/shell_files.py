@@ -12,7 +12,7 @@ from edgeinfer.base import assets
 from edgeinfer.base.errors import UsageError
 from edgeinfer.base.names import Identifier, OwnText, QuotedText, remark
 from edgeinfer.ir.program import Program
-from edgeinfer.targets.rtl.board.boards import Board
+from edgeinfer.targets.rtl.board.boards import SerialBoard
 from edgeinfer.targets.rtl.board.clocks import BoardClock, clock_of
 from edgeinfer.targets.rtl.board.messages import DESCRIPTION, Channel, Protocol
 from edgeinfer.targets.rtl.design.netlist import Netlist
@@ -31,7 +31,7 @@ QUIET_SECONDS = 0.25  # after which half a message is forgotten
 MOST_BYTES = 0xFFFF  # of a payload
 
 
-def protocol_of(program: Program, netlist: Netlist, on: Board, clock: BoardClock) -> Protocol:
+def protocol_of(program: Program, netlist: Netlist, on: SerialBoard, clock: BoardClock) -> Protocol:
     """What goes over the line; the number is the Program's own."""
     values = {output.name: output.value for output in program.outputs}
     streams = netlist.streams
@@ -59,7 +59,7 @@ def protocol_of(program: Program, netlist: Netlist, on: Board, clock: BoardClock
 def shell_files(
     program: Program,
     netlist: Netlist,
-    on: Board,
+    on: SerialBoard,
     clock_mhz: float,
     design: Mapping[str, bytes],
     blocks: list[Mapping[str, Any]],
@@ -117,7 +117,7 @@ def clock_file(kind: str) -> bytes:
     return assets.path(f"{LIBRARY}/clocks/{kind}.v").read_bytes()
 
 
-def _makefile(name: Identifier, on: Board, clock: BoardClock) -> bytes:
+def _makefile(name: Identifier, on: SerialBoard, clock: BoardClock) -> bytes:
     part = on.device
     flow = flow_of(part)
 

@@ -6,112 +6,58 @@ other. The PLL alone is not simulated: the top level gets the design's clock as 
 from __future__ import annotations
 
 import contextlib
-import os
-import select
 from collections.abc import Iterator
-from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 
-from edgeinfer.base import assets, tools
-from edgeinfer.base.errors import DisagreementError, ToolFailedError
-from edgeinfer.base.scratch import scratch_folder
-from edgeinfer.targets.rtl.board.boards import Board
+from edgeinfer.base import assets
+from edgeinfer.targets.rtl.board.boards import SerialBoard
 from edgeinfer.targets.rtl.board.messages import Protocol
+from edgeinfer.targets.rtl.board.pipe import SimulationPipe, run_beside
 from edgeinfer.targets.rtl.board.shell_files import CLOCK, CRYSTAL, FOLDER, TOP, clock_file
 from edgeinfer.targets.rtl.emit.emit import HDL, LIBRARY
 from edgeinfer.targets.rtl.tools.cache import cache_folder
-from edgeinfer.targets.rtl.tools.simulate import PROGRAM, RUN_SECONDS
 from edgeinfer.targets.rtl.tools.synthesis import belongs_to_design
 from edgeinfer.targets.rtl.tools.verilator import BuildJob, level_for, program_for
 
 HARNESS = "sim/board.cpp"
-LOOK_SECONDS = 0.2  # between two looks whether the simulation still runs
 SEED = 1
 
 
-@dataclass(slots=True)
+@dataclass(frozen=True, slots=True)
 class SimulatedLine:
     """The host's end of a simulated board's line; see `SerialLine`."""
 
-    inward: int
-    outward: int
-    simulation: Future[tools.ToolRun]
+    pipe: SimulationPipe
 
     def write(self, content: bytes, /) -> None:
         """Send."""
-        self._order(b"W", len(content), content)
+        self.pipe.order(b"W", len(content), content=content)
 
     def read(self, count: int, /) -> bytes:
         """Receive so many bytes; fewer, if the board says nothing for long."""
-        self._order(b"R", count)
-        return self._take(int.from_bytes(self._take(4), "little"))
+        self.pipe.order(b"R", count)
+        return self.pipe.take(self.pipe.take_number())
 
     def reset_input_buffer(self) -> None:
         """Forget what has come."""
-        self._order(b"F", 0)
-
-    def _order(self, letter: bytes, number: int, content: bytes = b"") -> None:
-        left = letter + number.to_bytes(4, "little") + content
-        while left:
-            _, writable, _ = select.select([], [self.inward], [], LOOK_SECONDS)
-            self._check()
-            if writable:
-                left = left[os.write(self.inward, left) :]
-
-    def _take(self, count: int) -> bytes:
-        found = b""
-        while len(found) < count:
-            readable, _, _ = select.select([self.outward], [], [], LOOK_SECONDS)
-            part = os.read(self.outward, count - len(found)) if readable else b""
-            if not part:
-                self._check()
-            found += part
-        return found
-
-    def _check(self) -> None:
-        """An error where the simulation has ended before the host has."""
-        if not self.simulation.done():
-            return
-        try:
-            self.simulation.result()
-        except ToolFailedError as error:
-            raise DisagreementError(
-                f"The simulated board broke its protocol: {error.message}",
-                hint="Please report this, with the model.",
-            ) from None
-        raise ToolFailedError("The simulated board has ended.", hint="Please report this.")
+        self.pipe.order(b"F", 0)
 
 
 @contextlib.contextmanager
 def simulated_line(
-    folder: Path, on: Board, protocol: Protocol, *, frames: int, patience: int
+    folder: Path, on: SerialBoard, protocol: Protocol, *, frames: int, patience: int
 ) -> Iterator[SimulatedLine]:
     """The board in a target's folder, simulated. `patience`: cycles of silence after which the
     host no longer waits; `frames`: about how many will be sent."""
     sent = frames * (protocol.payload_in() + protocol.payload_out())
     built = program_for(_job(folder, on, 10 * protocol.divider * sent), cache_folder())
-    with scratch_folder("board") as scratch, ThreadPoolExecutor(1) as pool:
-        inward, outward = scratch / "in", scratch / "out"
-        os.mkfifo(inward)
-        os.mkfifo(outward)
-        given = os.open(inward, os.O_RDWR | os.O_NONBLOCK)  # so that no opening waits
-        taken = os.open(outward, os.O_RDONLY | os.O_NONBLOCK)
-        simulation = pool.submit(
-            tools.run,
-            tools.FoundTool(PROGRAM, built, ""),
-            [str(protocol.divider), str(patience), str(SEED), inward, outward],
-            seconds=RUN_SECONDS,
-            folder=folder / HDL,
-        )
-        try:
-            yield SimulatedLine(given, taken, simulation)
-        finally:
-            os.close(given)  # which ends the simulation
-            os.close(taken)
+    numbers = [str(protocol.divider), str(patience), str(SEED)]
+    with run_beside(built, numbers, folder / HDL) as pipe:
+        yield SimulatedLine(pipe)
 
 
-def _job(folder: Path, on: Board, cycles: int) -> BuildJob:
+def _job(folder: Path, on: SerialBoard, cycles: int) -> BuildJob:
     """The program that simulates a board: its own files, but for the PLL."""
     shell = folder / FOLDER
     library = {

@@ -15,10 +15,11 @@ from edgeinfer.base.errors import ToolFailedError, ToolMissingError, UsageError
 from edgeinfer.base.metrics import Metric, Origin
 from edgeinfer.base.names import Identifier
 from edgeinfer.base.plan import write_file
-from edgeinfer.targets.rtl.board.boards import board
+from edgeinfer.targets.rtl.board.boards import SerialBoard, ZynqBoard, board
 from edgeinfer.targets.rtl.design.parts import part_of
 from edgeinfer.targets.rtl.emit.emit import HDL, MANIFEST, render_template
 from edgeinfer.targets.rtl.settings import RtlSettings
+from edgeinfer.targets.rtl.tools.block_design import by_block_design
 from edgeinfer.targets.rtl.tools.families import KINDS, Family, family_of
 from edgeinfer.targets.rtl.tools.place import (
     RoutedDesign,
@@ -89,6 +90,9 @@ def measure_design(
     For AMD's parts Vivado does it where it is installed."""
     described = manifest_of(folder)
     part = part_of(settings)
+    on = None if settings.board is None else board(settings.board)
+    if settings.route and isinstance(on, ZynqBoard):
+        return by_block_design(folder, on, described, settings, progress)
     vivado = available(part)
     if vivado is not None:
         if settings.route_tries > 1:
@@ -108,8 +112,7 @@ def measure_design(
     if not settings.route:
         return ToolMeasurement(tuple(metrics))
     delivered = None
-    if settings.board is not None:
-        on = board(settings.board)
+    if isinstance(on, SerialBoard):
         delivered = route_board(folder, on, described, settings, box, progress)
         metrics += delivered.metrics
         if box.over:

@@ -18,7 +18,7 @@ from edgeinfer.base.devices import Device
 from edgeinfer.base.errors import ToolFailedError, ToolMissingError
 from edgeinfer.base.metrics import Metric, Origin
 from edgeinfer.base.plan import write_file, writing
-from edgeinfer.targets.rtl.board.boards import Board
+from edgeinfer.targets.rtl.board.boards import SerialBoard
 from edgeinfer.targets.rtl.board.messages import read_protocol
 from edgeinfer.targets.rtl.board.shell_files import FOLDER, TOP
 from edgeinfer.targets.rtl.settings import RtlSettings
@@ -133,7 +133,7 @@ def usage_metrics(made: RoutedDesign, note: str | None) -> list[Metric]:
 
 def route_board(
     folder: Path,
-    on: Board,
+    on: SerialBoard,
     described: Mapping[str, Any],
     settings: RtlSettings,
     box: TimeBox,
@@ -196,7 +196,7 @@ def core_metric(routed: RoutedDesign) -> Metric:
     return _metric(routed, "core_fmax_mhz", routed.fmax_mhz, "MHz", note)
 
 
-def _slow_text(on: Board, fmax_mhz: float, clock_mhz: float, tries: int) -> str:
+def _slow_text(on: SerialBoard, fmax_mhz: float, clock_mhz: float, tries: int) -> str:
     counted = "1 try" if tries == 1 else f"{tries} tries"
     return (
         f"There is no bitstream for the {on.title}: in {counted} the design reaches "
