@@ -97,8 +97,8 @@ VERBS = {
     ),
     "board": Verb(
         "edgeinfer.cli.board:board",
-        "board RUN --port /dev/ttyUSB0",
-        "compare a board with a run's design, real or simulated, with the engine",
+        "board list | build | load | run | test",
+        "bring a run's design onto its board, real or simulated, and run it",
     ),
     "explain": Verb(
         "edgeinfer.cli.verbs:explain",

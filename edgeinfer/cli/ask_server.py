@@ -64,7 +64,7 @@ def infer(
         remote = ask.find_model(client, model, model_version)
         found = ask.infer(client, remote, ask.read_inputs(remote, data), batch, datatype)
     if output is not None:
-        _save(found.outputs, output)
+        write_arrays(found.outputs, output)
     document = {
         "url": url,
         "model": remote.name,
@@ -177,7 +177,8 @@ def _connect(url: str, identity: Identity) -> Iterator[Client]:
         client.close()
 
 
-def _save(outputs: Mapping[str, Any], path: Path) -> None:
+def write_arrays(outputs: Mapping[str, Any], path: Path) -> None:
+    """Outputs by name, as an npz file."""
     import numpy as np
 
     stream = io.BytesIO()

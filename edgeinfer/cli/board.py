@@ -1,45 +1,182 @@
 # SPDX-License-Identifier: Apache-2.0
 # SPDX-FileCopyrightText: The edgeinfer authors
-"""The verb ``board``: samples to a board and back, held against the engine."""
+"""The verbs of ``board``: a run's design built for its board, loaded, run, and tested."""
 
 from __future__ import annotations
 
 import json as json_text
 from dataclasses import asdict
-from typing import Annotated
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
 
-from cyclopts import Parameter
+from cyclopts import App, Parameter
 
-from edgeinfer.cli.terminal import answer, progress
+from edgeinfer.cli.terminal import Line, answer, progress
 from edgeinfer.cli.verbs import Data, Json, Run
 
+if TYPE_CHECKING:
+    from edgeinfer.base.metrics import Metric
+    from edgeinfer.run.board import BoardTrial
 
-def board(
+SIMULATED_SAMPLES = 4  # unless more are asked for: each bit on the line takes cycles
+TEST_SAMPLES, SIMULATED_TEST_SAMPLES = 1000, 20
+
+Port = Annotated[
+    str | None,
+    Parameter(help="the board's serial port, /dev/ttyUSB0 or COM3; found by its USB chip"),
+]
+Simulate = Annotated[
+    bool,
+    Parameter(
+        name="--simulate", negative="", help="simulate the board from pin to pin, with Verilator"
+    ),
+]
+
+board = App(
+    name="board", help="Bring a run's design onto its board, and compare the board with the engine."
+)
+
+
+@board.command(name="list")
+def list_boards(*, json: Json = False) -> None:
+    """The boards that there are: part, clock, line, and what they need."""
+    from edgeinfer.targets.registry import known_targets
+
+    found = [told for entry in known_targets().values() for told in entry.make().boards()]
+    document = {"boards": [told.document for told in found]}
+    lines = [line for told in found for line in told.lines]
+    answer(json_text.dumps(document, indent=2), lines, as_json=json)
+
+
+@board.command
+def build(
     run: Run,
     /,
     *,
-    port: Annotated[
-        str | None,
-        Parameter(help="the serial port of the board, /dev/ttyUSB0 or COM3; simulated by default"),
-    ] = None,
-    samples: Annotated[int, Parameter(help="how many samples to send")] = 4,
-    data: Data = None,
+    minutes: Annotated[float, Parameter(help="that all tools together may take")] = 60.0,
     json: Json = False,
 ) -> None:
-    """Send samples to a board with a run's design; exit code 5 if it is not exact."""
-    from edgeinfer.base.errors import DisagreementError
-    from edgeinfer.run.board import board_agreement
+    """Make the bitstream of a run's design, as it is delivered with its shell, pins and clock."""
+    from edgeinfer.run.board import build_board
     from edgeinfer.run.folder import open_run
 
     with progress() as watcher, open_run(run, watcher, new=False) as folder:
-        found = board_agreement(folder, data=data, count=samples, port=port)
-    where = "simulated from pin to pin" if port is None else f"at {port}"
-    verdict = "bit-identical" if found.bit_identical else "DIFFERENT"
-    prose = f"engine = board ({where}): {verdict}, {found.samples} samples"
-    answer(json_text.dumps(asdict(found) | {"port": port}, indent=2), [prose], as_json=json)
-    if not found.bit_identical:
+        built = build_board(folder, minutes)
+    document = {
+        "bitstream": str(built.bitstream),
+        "metrics": [asdict(metric) for metric in built.metrics],
+    }
+    lines = [f"bitstream {built.bitstream}", *map(_figure, built.metrics)]
+    answer(json_text.dumps(document, indent=2), lines, as_json=json)
+
+
+@board.command
+def load(run: Run, /) -> None:
+    """Put the bitstream of a run onto the board, with openFPGALoader."""
+    from edgeinfer.run.board import load_board
+    from edgeinfer.run.folder import open_run
+
+    with progress() as watcher, open_run(run, watcher, new=False) as folder:
+        said = load_board(folder)
+    answer(said, [said], as_json=False)
+
+
+@board.command(name="run")
+def run_(
+    run: Run,
+    /,
+    *,
+    data: Data = None,
+    samples: Annotated[
+        int | None,
+        Parameter(help=f"how many to send; all by default, {SIMULATED_SAMPLES} if simulated"),
+    ] = None,
+    output: Annotated[
+        Path | None,
+        Parameter(name=["--output", "-o"], help="scores.npz, by the outputs' names"),
+    ] = None,
+    port: Port = None,
+    simulate: Simulate = False,
+    json: Json = False,
+) -> None:
+    """Send samples to a board and keep its scores; exit code 5 if one bit differs from the
+    engine's."""
+    from edgeinfer.run.board import BoardPort, run_board
+    from edgeinfer.run.folder import open_run
+
+    reached = BoardPort(_port(port, simulate), simulate)
+    count = SIMULATED_SAMPLES if samples is None and simulate else samples
+    with progress() as watcher, open_run(run, watcher, new=False) as folder:
+        found = run_board(folder, data=data, count=count, port=reached)
+    if output is not None:
+        from edgeinfer.cli.ask_server import write_arrays
+
+        write_arrays(found.scores, output)
+    _conclude(found, run, output, as_json=json)
+
+
+@board.command
+def test(
+    run: Run,
+    /,
+    *,
+    samples: Annotated[
+        int | None,
+        Parameter(
+            help=f"frames; {TEST_SAMPLES:,} by default, {SIMULATED_TEST_SAMPLES} if simulated"
+        ),
+    ] = None,
+    port: Port = None,
+    simulate: Simulate = False,
+    json: Json = False,
+) -> None:
+    """Ask a board for its design, and send it frames drawn from all that the inputs can hold; exit
+    code 5 if one bit differs from the engine's."""
+    from edgeinfer.run.board import BoardPort, run_board
+    from edgeinfer.run.folder import open_run
+
+    reached = BoardPort(_port(port, simulate), simulate)
+    default = SIMULATED_TEST_SAMPLES if simulate else TEST_SAMPLES
+    count = default if samples is None else samples
+    with progress() as watcher, open_run(run, watcher, new=False) as folder:
+        found = run_board(folder, data=None, count=count, port=reached, drawn=True)
+    _conclude(found, run, None, as_json=json)
+
+
+def _port(port: str | None, simulate: bool) -> str | None:
+    from edgeinfer.base.errors import UsageError
+
+    if port is not None and simulate:
+        raise UsageError("A simulated board has no port.", hint="Leave out --port or --simulate.")
+    return port
+
+
+def _figure(metric: Metric) -> str:
+    note = f" ({metric.note})" if metric.note else ""
+    return f"{metric.name:<16} {metric.value:>12,.6g} {metric.unit:<8} {metric.origin}{note}"
+
+
+def _conclude(found: BoardTrial, run: Path, output: Path | None, *, as_json: bool) -> None:
+    """Show what a board did; an error where it is not the engine."""
+    from edgeinfer.base.errors import DisagreementError
+
+    agreement = found.agreement
+    verdict = "bit-identical" if agreement.bit_identical else "DIFFERENT"
+    lines: list[Line] = [
+        f"engine = board: {verdict}, {agreement.samples} samples, on {found.where}"
+    ]
+    lines += map(_figure, found.metrics)
+    if output is not None:
+        lines.append(f"written   {output}")
+    document = asdict(agreement) | {
+        "where": found.where,
+        "metrics": [asdict(metric) for metric in found.metrics],
+        "output": None if output is None else str(output),
+    }
+    answer(json_text.dumps(document, indent=2), lines, as_json=as_json)
+    if not agreement.bit_identical:
         raise DisagreementError(
-            f"{run}: the board ({where}) and the engine do not agree; outputs differ by at most "
-            f"{found.max_abs_diff:g}.",
-            hint="Load the design of this run onto the board.",
+            f"{run}: the board and the engine do not agree; outputs differ by at most "
+            f"{agreement.max_abs_diff:g}. It was {found.where}.",
+            hint="Build and load the design of this run again; then please report it.",
         )

@@ -1,28 +1,192 @@
 # SPDX-License-Identifier: Apache-2.0
 # SPDX-FileCopyrightText: The edgeinfer authors
-"""A run's design on its board, or the board simulated from pin to pin, held against the engine."""
+"""A run's design on its board, real or simulated from pin to pin: built, loaded, and held against
+the engine. What a real board has measured goes into the result."""
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass
 from pathlib import Path
+from typing import Any
 
-from edgeinfer.base.errors import UsageError
+import numpy as np
+
+from edgeinfer.base.errors import ToolFailedError, UsageError
+from edgeinfer.base.fenced import inside
+from edgeinfer.base.metrics import Metric, Origin
+from edgeinfer.data.samples import Samples, draw_samples
 from edgeinfer.evaluate import judge
+from edgeinfer.evaluate.judge import Floats
+from edgeinfer.evaluate.merit import score_with_intervals
 from edgeinfer.ir.agreement import Agreement, AgreementTally
 from edgeinfer.ir.engine.engine import Engine
-from edgeinfer.run import projects
-from edgeinfer.run.folder import RunFolder, watch_step
+from edgeinfer.ir.program import Program
+from edgeinfer.run import projects, steps
+from edgeinfer.run import tools as run_tools
+from edgeinfer.run.dependencies import reads_of
+from edgeinfer.run.folder import RunFolder, StepOutcome, watch_step
 from edgeinfer.run.samples import DataFile, Simulation
+from edgeinfer.run.tools import ToolOrder
 from edgeinfer.run.trial import ProgramTrial, recall_model
 from edgeinfer.targets.registry import ChosenTarget
+from edgeinfer.targets.target import Act, BoardReply, ToolStep
+
+MOST_SAMPLES = 1_000_000
 
 
-def board_agreement(
-    folder: RunFolder, *, data: Path | None, count: int, port: str | None
-) -> Agreement:
-    """What a board answers to some samples, against the engine's integers."""
-    if count < 1:
-        raise UsageError(f"{count} samples cannot be sent.", hint="Ask for 1 or more.")
+@dataclass(frozen=True, slots=True)
+class BoardPort:
+    """How a board is reached: at a port, at the only one that fits, or simulated."""
+
+    name: str | None = None
+    simulated: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class BoardTrial:
+    """What a board, real or simulated, made of samples."""
+
+    agreement: Agreement
+    scores: Mapping[str, Floats]  # by output, the host's share included
+    metrics: tuple[Metric, ...]
+    where: str
+
+
+@dataclass(frozen=True, slots=True)
+class BoardBuild:
+    """A bitstream, and the figures of what is in it."""
+
+    bitstream: Path
+    metrics: tuple[Metric, ...]
+
+
+def build_board(folder: RunFolder, minutes: float) -> BoardBuild:
+    """The bitstream of a run's design, with the figures of what is delivered in the result; an
+    error where there can be none."""
+    trial, targets, chosen = _recall_board(folder, None, None)
+    _, raw = steps.samples_of_trial(trial, chosen)
+    steps.recall_trials(trial, targets)
+    order = ToolOrder((ToolStep.ROUTE,), minutes)
+    run_tools.synthesise(folder, trial.program, chosen, order, raw)
+    steps.write_result(folder, targets)
+    facts = folder.records[run_tools.step_of(chosen)].facts
+    if not facts["bitstream"]:
+        raise ToolFailedError(" ".join(facts["findings"]))
+    metrics = (Metric(**{**told, "origin": Origin(told["origin"])}) for told in facts["metrics"])
+    whole = tuple(metric for metric in metrics if metric.layer is None)
+    return BoardBuild(inside(folder.path / chosen.name, facts["bitstream"]), whole)
+
+
+def load_board(folder: RunFolder) -> str:
+    """Put the bitstream of a run onto its board."""
+    _, _, chosen = _recall_board(folder, None, None)
+    with watch_step(folder.progress, "load"):
+        return chosen.target.load_board(
+            folder.path / chosen.name, chosen.settings, folder.progress.say
+        )
+
+
+def run_board(
+    folder: RunFolder, *, data: Path | None, count: int | None, port: BoardPort, drawn: bool = False
+) -> BoardTrial:
+    """What a board answers to samples, against the engine's integers: the run's own, or `drawn`
+    from all that the inputs can hold. What a real board has done is added to the result; a
+    simulated one leaves the run as it is."""
+    if count is not None and not 1 <= count <= MOST_SAMPLES:
+        raise UsageError(f"{count} samples cannot be sent.", hint=f"Ask for 1 to {MOST_SAMPLES:,}.")
+    trial, targets, chosen = _recall_board(folder, data, count)
+    if drawn:
+        inputs = {op.name: (op.shape, op.type) for op in trial.program.inputs}
+        samples = draw_samples(inputs, trial.tried)
+    else:
+        samples = trial.samples.part(0, len(trial.samples) if count is None else count)
+    return _try_board(trial, targets, chosen, samples, port)
+
+
+def _try_board(
+    trial: ProgramTrial,
+    targets: list[ChosenTarget],
+    chosen: ChosenTarget,
+    samples: Samples,
+    port: BoardPort,
+) -> BoardTrial:
+    folder, program = trial.folder, trial.program
+    projects.refuse_foreign_code(folder, program, chosen)
+    raw = judge.raw_inputs(program, trial.recipe, samples)
+    with watch_step(folder.progress, "board"):
+        reply = chosen.target.ask_board(
+            folder.path / chosen.name, raw, chosen.settings, port=port.name,
+            simulated=port.simulated, advanced=folder.progress.advance,
+        )  # fmt: skip
+    comparison = AgreementTally(program, ("engine", "board"))
+    comparison.add(Engine(program).run(raw), reply.outputs)
+    scores = _scores(program, reply)
+    found = BoardTrial(
+        comparison.agreement(), scores, _metrics(reply, chosen, len(samples), port), reply.where
+    )
+    if not port.simulated:
+        _keep(trial, targets, chosen, samples, found)
+    return found
+
+
+def _scores(program: Program, reply: BoardReply) -> dict[str, Floats]:
+    real = judge.dequantize_outputs(program, reply.outputs)
+    hosts = {output.name: output.host for output in program.outputs}
+    return {name: judge.apply_host_functions(values, hosts[name]) for name, values in real.items()}
+
+
+def _metrics(
+    reply: BoardReply, chosen: ChosenTarget, samples: int, port: BoardPort
+) -> tuple[Metric, ...]:
+    """Latency as the board counted it, in cycles and at its clock; the rate over its line only of a
+    real one."""
+    origin = Origin.SIMULATED if port.simulated else Origin.MEASURED
+    cycles = float(np.median(reply.cycles))
+    figures = [
+        ("latency_cycles", cycles, "cycles"),
+        ("latency_us", cycles / reply.clock_mhz, "us"),
+    ]
+    if not port.simulated:
+        figures.append(("board_throughput", samples / reply.seconds, "frames/s"))
+    return tuple(
+        Metric(name, value, unit, origin, target=chosen.name, note=f"on {reply.where}")
+        for name, value, unit in figures
+    )
+
+
+def _keep(
+    trial: ProgramTrial,
+    targets: list[ChosenTarget],
+    chosen: ChosenTarget,
+    samples: Samples,
+    found: BoardTrial,
+) -> None:
+    """The measurement into the run's records and its result."""
+    folder, step = trial.folder, steps.board_step(chosen)
+    made_of = projects.about(folder, chosen)
+    facts: dict[str, Any] = {
+        "program": trial.digest,
+        "about": made_of,
+        "agreement": [asdict(found.agreement)],
+        "metrics": [asdict(metric) for metric in found.metrics],
+        "findings": [
+            f"board: {len(samples)} samples ({samples.origin}) were computed on {found.where}."
+        ],
+    }
+    if samples.labels:
+        graph = trial.model.loaded.graph
+        facts["accuracy"] = {"board": asdict(score_with_intervals(graph, found.scores, samples))}
+    steps.recall_trials(trial, targets)
+    folder.forget(step)  # a board is measured anew each time
+    folder.step(step, reads_of(chosen, Act.TOOLS), made_of, lambda: StepOutcome(facts))
+    steps.write_result(folder, targets)
+
+
+def _recall_board(
+    folder: RunFolder, data: Path | None, count: int | None
+) -> tuple[ProgramTrial, list[ChosenTarget], ChosenTarget]:
+    """The Program of a run with its samples, its targets, and the one that is on a board."""
     for step in ("load", "lower"):
         if not folder.recall_step(step):
             raise UsageError(f"{folder.path} holds no finished compilation.")
@@ -30,21 +194,11 @@ def board_agreement(
     reference = load.get("reference")
     source = DataFile(data) if data is not None else reference and Simulation(reference)
     trial = ProgramTrial(folder, recall_model(folder, load), source or None, count, ())
-    chosen = _with_board(folder, trial.digest)
-    samples = trial.samples.part(0, count)
-    raw = judge.raw_inputs(trial.program, trial.recipe, samples)
-    with watch_step(folder.progress, "board"):
-        got = chosen.target.ask_board(folder.path / chosen.name, raw, chosen.settings, port)
-    comparison = AgreementTally(trial.program, ("engine", "board"))
-    comparison.add(Engine(trial.program).run(raw), got)
-    return comparison.agreement()
-
-
-def _with_board(folder: RunFolder, program: str) -> ChosenTarget:
-    for chosen in projects.recall_targets(folder, program):
+    targets = projects.recall_targets(folder, trial.digest)
+    for chosen in targets:
         if chosen.target.has_board(chosen.settings):
-            return chosen
+            return trial, targets, chosen
     raise UsageError(
         f"{folder.path} holds no design for a board.",
-        hint="Compile the model with --target rtl --board ulx3s.",
+        hint="Compile the model with --target rtl --board ulx3s; edgeinfer board list names all.",
     )

@@ -21,7 +21,7 @@ from edgeinfer.run.folder import RunFolder
 from edgeinfer.targets.registry import ChosenTarget, known_targets, restore_target
 
 MADE_ANEW = ("csim", "sim")  # folders of a project that its simulation fills, in seconds
-OBJECTS = (".o", ".so", ".a", ".d", ".log")  # that someone's own build leaves; nothing reads them
+OBJECTS = (".o", ".so", ".a", ".d", ".log", ".bit", ".hwh")  # that builds leave; none is run here
 EDITED = "not as emitted"  # said of files that someone has changed; `explain` repeats it
 
 

@@ -102,9 +102,9 @@ def compile_model(
     if not busy or result.disagreements:
         return result
     for chosen in busy:
-        _, raw = _samples_for(trial, chosen)
+        _, raw = samples_of_trial(trial, chosen)
         run_tools.synthesise(folder, trial.program, chosen, tools, raw)
-    return _write_result(folder, settled)
+    return write_result(folder, settled)
 
 
 def simulate_run(
@@ -165,10 +165,26 @@ def exercise(
         else:
             run_projects.as_before(folder, chosen, chosen.target.stage)
         run_projects.as_before(folder, chosen, run_tools.step_of(chosen))
-    return _write_result(folder, targets)
+        run_projects.as_before(folder, chosen, board_step(chosen))
+    return write_result(folder, targets)
 
 
-def _write_result(folder: RunFolder, targets: Sequence[ChosenTarget]) -> Result:
+def recall_trials(trial: ProgramTrial, targets: Sequence[ChosenTarget]) -> None:
+    """What earlier steps found about this very Program and these very projects."""
+    folder = trial.folder
+    for step in ("simulate", "evaluate"):
+        _as_before(folder, step, trial.digest)
+    for chosen in targets:
+        for step in (chosen.target.stage, run_tools.step_of(chosen), board_step(chosen)):
+            run_projects.as_before(folder, chosen, step)
+
+
+def board_step(chosen: ChosenTarget) -> str:
+    """The step in which a real board computes."""
+    return f"{chosen.name}-board"
+
+
+def write_result(folder: RunFolder, targets: Sequence[ChosenTarget]) -> Result:
     """``result.json``, with what reports of tools lie beside the targets' projects."""
     for chosen in targets:
         run_tools.reports(folder, chosen)
@@ -185,14 +201,14 @@ def _as_before(folder: RunFolder, step: str, program: str) -> None:
 
 
 def _simulate_target(trial: ProgramTrial, chosen: ChosenTarget) -> None:
-    part, raw = _samples_for(trial, chosen)
+    part, raw = samples_of_trial(trial, chosen)
     simulate.simulate(
         trial.folder, trial.program, chosen, part, raw, lambda: trial.model.loaded.graph,
         {**trial.depends_on, "files": trial.model.digests}, edited=trial.edited,
     )  # fmt: skip
 
 
-def _samples_for(trial: ProgramTrial, chosen: ChosenTarget) -> tuple[Samples, dict[str, Ints]]:
+def samples_of_trial(trial: ProgramTrial, chosen: ChosenTarget) -> tuple[Samples, dict[str, Ints]]:
     """The samples that a target is tried on, and what they are as the Program's inputs."""
     available = None if trial.data is None else len(trial.samples)
     tried = simulate.samples_for(trial.program, available, trial.count)

@@ -9,6 +9,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 
 from edgeinfer.base.errors import UsageError
+from edgeinfer.base.fenced import inside
 from edgeinfer.ir.program import Program
 from edgeinfer.run.dependencies import reads_of
 from edgeinfer.run.folder import RunFolder, StepOutcome
@@ -87,11 +88,15 @@ def synthesise(
             "about": made_of,
             "findings": [f"{chosen.name}: {said}" for said in done.said],
             "metrics": [asdict(metric) for metric in done.metrics],
+            "bitstream": done.bitstream and str(done.bitstream.relative_to(place)),
         }
         return StepOutcome(facts)
 
     before = folder.read_record(name)
-    if before and target.leaves_reports and not target.reports(place, chosen.settings):
+    bitstream = before and before.facts.get("bitstream")
+    gone = bool(bitstream) and not inside(place, str(bitstream)).is_file()
+    bare = target.leaves_reports and not target.reports(place, chosen.settings)
+    if before and (gone or bare):
         folder.forget(name)  # someone has removed what the tools left
     folder.step(name, reads_of(chosen, Act.TOOLS), {"steps": steps, **made_of}, take_step)
 

@@ -94,6 +94,9 @@ def _simulation_runner(place: Path, program: Program, chosen: ChosenTarget) -> R
 def _board_runner(place: Path, chosen: ChosenTarget, port: str | None) -> Runner:
     def run(raw: Mapping[str, NDArray[Any]]) -> Mapping[str, Ints]:
         wide = {name: values.astype("int64") for name, values in raw.items()}
-        return chosen.target.ask_board(place, wide, chosen.settings, port)
+        reply = chosen.target.ask_board(
+            place, wide, chosen.settings, port=port, simulated=port is None
+        )
+        return reply.outputs
 
     return run

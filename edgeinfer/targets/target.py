@@ -110,10 +110,25 @@ class Suspicion:
 
 @dataclass(frozen=True, slots=True)
 class ToolResult:
-    """What tools did, a line each, and figures that stand in no report of theirs."""
+    """What tools did, a line each, figures that stand in no report of theirs, and the bitstream
+    that they left in the target's folder."""
 
     said: tuple[str, ...]
     metrics: tuple[Metric, ...] = ()
+    bitstream: Path | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class BoardReply:
+    """What a board has answered to frames: raw outputs by name, the cycles that the design took for
+    each frame, the clock it runs at, and the seconds that all took, the way to the board and back
+    included."""
+
+    outputs: Mapping[str, Ints]
+    cycles: NDArray[np.int64]
+    clock_mhz: float
+    seconds: float
+    where: str  # in words
 
 
 @dataclass(frozen=True, slots=True)
@@ -272,15 +287,31 @@ class Target(ABC, Generic[Chosen]):
         """Each tool that the target can use: whether it is here, and how to get it."""
         return ()
 
+    def boards(self) -> tuple[Description, ...]:
+        """The boards that projects of the target can go onto."""
+        return ()
+
     def has_board(self, settings: Chosen) -> bool:
         """Whether projects with these settings go onto a board that answers frames."""
         return False
 
     def ask_board(
-        self, folder: Path, raw: Mapping[str, Ints], settings: Chosen, port: str | None
-    ) -> dict[str, Ints]:
-        """What the board answers at a serial port; what it would, simulated, without one."""
-        return {}
+        self,
+        folder: Path,
+        raw: Mapping[str, Ints],
+        settings: Chosen,
+        *,
+        port: str | None = None,
+        simulated: bool = False,
+        advanced: Advanced = ignore_progress,
+    ) -> BoardReply:
+        """What the board answers, at a port or at the only one that fits; `simulated`: what it
+        would. An error where there is no board, or it does not answer."""
+        raise NotImplementedError
+
+    def load_board(self, folder: Path, settings: Chosen, said: Said) -> str:
+        """Put the bitstream of a folder onto the board, and say so."""
+        raise NotImplementedError
 
     # Files of its own kind
 

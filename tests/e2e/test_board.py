@@ -4,13 +4,20 @@
 
 from __future__ import annotations
 
+import importlib.util
+import json
+import re
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 from edgeinfer.cli.app import main
+from edgeinfer.targets.rtl.board import serial as lines
+from edgeinfer.targets.rtl.board.boards import board
 from tests.support import small_models as small
-from tests.support.command_line import shown
+from tests.support.board_port import board_port
+from tests.support.command_line import design_figures, shown
 from tests.support.rtl_designs import needs_verilator
 
 
@@ -22,25 +29,142 @@ def work(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     return tmp_path
 
 
-COMPILE = ["compile", "net.keras", "--target", "rtl", "--board", "ulx3s", "--bits", "6"]
+BOARD = ["--board", "ulx3s", "--clock-mhz", "20"]  # few cycles for a bit, so quickly simulated
+COMPILE = ["compile", "net.keras", "--target", "rtl", *BOARD, "--bits", "6"]
+needs_serial = pytest.mark.skipif(
+    importlib.util.find_spec("serial") is None, reason="pyserial is not installed"
+)
 
 
 @needs_verilator
 def test_a_simulated_board_is_the_engine_bit_for_bit(work: Path, capsys) -> None:
     small.data(work)
-    assert main([*COMPILE, "--data", "data.npz", "-o", "RUN"]) == 0
-    found = shown(capsys, "board", "RUN", "--samples", "3", "--data", "data.npz")
+    made = shown(capsys, *COMPILE, "--data", "data.npz", "-o", "RUN")
+    order = ["board", "run", "RUN", "--simulate", "--data", "data.npz", "--samples", "3"]
+    found = shown(capsys, *order, "-o", "scores.npz")
     assert found["pair"] == ["engine", "board"] and found["bit_identical"]
-    assert found["samples"] == 3 and found["port"] is None
-    assert main(["board", "RUN", "--port", "/dev/nowhere"]) == 4
-    assert "/dev/nowhere cannot be used" in capsys.readouterr().err
-    assert main(["board", "RUN", "--samples", "0"]) == 2
+    assert found["samples"] == 3 and "simulated from pin to pin" in found["where"]
+    measured = {metric["name"]: metric for metric in found["metrics"]}
+    told = design_figures(made, "rtl")
+    assert measured["latency_cycles"]["value"] == told["latency_cycles"]
+    assert {metric["origin"] for metric in measured.values()} == {"simulated"}
+    (scores,) = np.load("scores.npz").values()
+    assert scores.shape[0] == 3
+    before = Path("RUN/result.json").read_bytes()
+    assert shown(capsys, "board", "test", "RUN", "--simulate", "--samples", "5")["bit_identical"]
+    assert Path("RUN/result.json").read_bytes() == before
+    for word in ("0", "-3"):
+        assert main(["board", "run", "RUN", "--simulate", "--samples", word]) == 2
+    assert main(["board", "run", "RUN", "--simulate", "--port", "x"]) == 2
+    capsys.readouterr()
+    Path("RUN/rtl/board/ei_board_top.v").write_text("module ei_board_top; endmodule\n")
+    assert main(order) == 2  # code that someone has changed is not run
+    assert "ei_board_top.v is not as emitted" in capsys.readouterr().err
+
+
+@needs_serial
+def test_what_is_missing_is_told_in_a_paragraph(work: Path, capsys, monkeypatch) -> None:
+    assert main([*COMPILE, "-o", "RUN"]) == 0
+    before = Path("RUN/result.json").read_bytes()
+    monkeypatch.setenv("PATH", "")
+    for words, code, said in (
+        (["run", "RUN", "--port", "/dev/nowhere"], 4, "/dev/nowhere cannot be used"),
+        (["run", "RUN"], 4, "No ULX3S with an LFE5U-85F is plugged in"),
+        (["test", "RUN"], 4, "or add --simulate"),
+        (["load", "RUN"], 2, "edgeinfer board build RUN"),
+    ):
+        capsys.readouterr()
+        assert main(["board", *words]) == code
+        told = capsys.readouterr().err
+        assert said in told and len([x for x in told.splitlines() if "error" in x]) == 1
+    build = Path("RUN/rtl/build")
+    build.mkdir()
+    (build / "ulx3s-design.bit").write_bytes(b"bits")
+    assert main(["board", "load", "RUN"]) == 3
+    assert "openFPGALoader" in capsys.readouterr().err
+    assert Path("RUN/result.json").read_bytes() == before
+
+
+@needs_serial
+@needs_verilator
+def test_what_a_board_at_a_port_measures_is_in_the_result(work: Path, capsys) -> None:
+    small.data(work)
+    made = shown(capsys, *COMPILE, "--data", "data.npz", "-o", "RUN")
+    on = board(BOARD[1])
+    order = ["board", "run", "RUN", "--data", "data.npz", "--samples", "5"]
+    with board_port(Path("RUN/rtl"), on) as port:
+        found = shown(capsys, *order, "--port", port)
+        import serial
+
+        with serial.Serial(port, exclusive=True):
+            assert main([*order, "--port", port]) == 4
+        assert "in use by another program" in capsys.readouterr().err
+    assert found["bit_identical"] and found["where"].endswith(f"at {port}")
+    kept = json.loads(Path("RUN/result.json").read_text())
+    measured = design_figures(kept, "rtl", "measured")
+    assert measured["latency_cycles"] == design_figures(made, "rtl", "proved")["latency_cycles"]
+    assert (
+        measured["latency_us"] == measured["latency_cycles"] / 20 and measured["board_throughput"]
+    )
+    pairs = {tuple(entry["pair"]): entry for entry in kept["agreement"]}
+    assert pairs["engine", "board"]["bit_identical"] and pairs["engine", "rtl"]["bit_identical"]
+    assert kept["accuracy"]["board"]["samples"] == 5
+    again = shown(capsys, "simulate", "RUN", "--stage", "engine")
+    assert design_figures(again, "rtl", "measured") == measured  # the design is as it was
+
+
+@needs_serial
+@needs_verilator
+def test_a_cable_that_is_pulled_and_another_design_leave_the_run_as_it_was(
+    work: Path, capsys, monkeypatch
+) -> None:
+    monkeypatch.setattr(lines, "PATIENCE_SECONDS", 0.3)
+    assert main([*COMPILE, "-o", "RUN"]) == 0
+    assert main([*COMPILE, "--bits-of", "*=5", "-o", "OTHER"]) == 0
+    before = {path: path.read_bytes() for path in Path("RUN").rglob("*.json")}
+    for folder, messages, said in (
+        ("RUN", 3, "RUN|the line to the board|did not answer"),
+        ("OTHER", 9, "another design is on the board"),
+    ):
+        capsys.readouterr()
+        with board_port(Path(folder, "rtl"), board(BOARD[1]), messages=messages) as port:
+            assert main(["board", "test", "RUN", "--port", port, "--samples", "5"]) == 4
+        told = [line for line in capsys.readouterr().err.splitlines() if "error" in line]
+        assert len(told) == 1 and re.search(said, told[0], re.IGNORECASE), told
+    assert before == {path: path.read_bytes() for path in Path("RUN").rglob("*.json")}
+
+
+@pytest.mark.slow
+@needs_verilator
+def test_the_figures_are_those_of_the_router_for_what_is_delivered(
+    work: Path, capsys, monkeypatch
+) -> None:
+    monkeypatch.setenv("EDGEINFER_CACHE", str(work / "cache"))
+    assert main(["compile", "net.keras", "--target", "rtl", *BOARD[:2], "-o", "RUN"]) == 0
+    built = shown(capsys, "board", "build", "RUN")
+    assert Path(built["bitstream"]).stat().st_size > 10_000
+    figures = {m["name"]: m["value"] for m in built["metrics"] if m["origin"] == "routed"}
+    reports = [json.loads(path.read_text()) for path in (work / "cache").rglob("report.json")]
+    delivered = [r for r in reports if r["utilization"].get("EHXPLLL", {}).get("used")]
+    ((clock,),) = [list(report["fmax"].values()) for report in delivered]
+    assert figures["fmax_mhz"] == clock["achieved"] >= figures["board_clock_mhz"] == 100.0
+    assert clock["constraint"] == pytest.approx(100.0)
+    assert figures["lut"] == delivered[0]["utilization"]["TRELLIS_COMB"]["used"]
+    result = json.loads(Path("RUN/result.json").read_text())
+    cycles = design_figures(result, "rtl", "proved")
+    assert figures["latency_us"] == cycles["latency_cycles"] / 100.0
+    assert figures["throughput"] == 100e6 / cycles["ii_cycles"]
+    assert figures["core_fmax_mhz"] != figures["fmax_mhz"]
+    Path(built["bitstream"]).unlink()
+    assert Path(shown(capsys, "board", "build", "RUN")["bitstream"]).is_file()
 
 
 def test_a_run_without_a_board_is_refused(work: Path, capsys) -> None:
     assert main(["compile", "net.keras", "--target", "none", "-o", "RUN"]) == 0
-    assert main(["board", "RUN"]) == 2
+    assert main(["board", "run", "RUN", "--simulate"]) == 2
     assert "--target rtl --board ulx3s" in capsys.readouterr().err
+    names = [entry["name"] for entry in shown(capsys, "board", "list")["boards"]]
+    assert "ulx3s" in names
 
 
 def test_a_board_and_another_device_are_refused_together(work: Path, capsys) -> None:

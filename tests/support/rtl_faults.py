@@ -117,6 +117,8 @@ FAULTS = (
           "read == LAST && part == LAST_BYTE;", "read == LAST;", "shell_tb"),
     Fault("an answer's first byte is in its check", "shell/ei_shell_tx.v",
           "counted   <= place != 0;", "counted   <= 1'b1;", "shell_tb"),
+    Fault("a frame's first cycle is not counted", "shell/ei_shell_count.v",
+          "count   <= 1;", "count   <= 0;", "shell_tb"),
     Fault("another polynomial", "shell/ei_crc16.v",
           "16'h1021 :", "16'h8005 :", "shell_tb"),
     Fault("a bank is read while it is written", "ei_gather.v",

@@ -12,7 +12,10 @@ from typing import Any, Literal, Self
 from edgeinfer.base.devices import Device
 from edgeinfer.base.errors import UsageError
 from edgeinfer.targets.options import COMPILE, Settings, option
-from edgeinfer.targets.rtl.board.boards import board
+from edgeinfer.targets.rtl.board.boards import board, boards
+from edgeinfer.targets.rtl.board.clocks import clock_mhz_of
+
+DEFAULT_PART = "lfe5u-85f"
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,7 +58,9 @@ class RtlSettings(Settings):
     Without a goal each layer is folded to keep up with the slowest that has no choice: the input.
     """
 
-    clock_mhz: float = option(100.0, "the clock to reach; 100 by default")
+    clock_mhz: float = option(
+        100.0, "the clock to reach; 100 by default; on a board, the nearest below that it makes"
+    )
     throughput: float | None = option(None, "fold layers to reach so many frames a second")
     latency_us: float | None = option(
         None, "fold layers: the smallest design that finishes in this time"
@@ -85,13 +90,13 @@ class RtlSettings(Settings):
     unroll_most: int = 25_000  # signed digits and elements that are unrolled, about 5 LUTs each
     board: str | None = option(
         None,
-        "add a shell for this board, with its pins and a makefile",
-        kind=Literal["ulx3s"],
+        "deliver the design with a shell for this board: its pins, its clock, a makefile",
+        kind=Literal[boards()],
         verbs=(COMPILE,),
     )
     seed: int = 1
     waveform: bool = option(False, "keep the waveform of the simulation", verbs=(COMPILE,))
-    part: str = "lfe5u-85f"
+    part: str = ""  # the board's, or DEFAULT_PART, where none is named
     route: bool = False  # place and route what was synthesised
     route_tries: int = option(
         1,
@@ -131,16 +136,26 @@ class RtlSettings(Settings):
             )
         if self.route_tries < 1:
             raise UsageError(f"Nothing can be placed in {self.route_tries} tries.")
-        if self.board is not None and self.part != (carried := board(self.board).part):
-            raise UsageError(
-                f"The board {self.board} carries {carried}, but the design is for {self.part}.",
-                hint=f"Give --device {carried}, or leave --board out.",
-            )
+        self._obey_board()
         if not 0.0 <= self.gaps <= 0.9:
             raise UsageError(f"Gaps in {self.gaps:g} of all cycles leave too little to simulate.")
         for name, count in self.lanes:
             if count < 1:
                 raise UsageError(f"The input {name} cannot come {count} elements at a time.")
+
+    def _obey_board(self) -> None:
+        """A board says the part, and makes its own clock of the one that is asked for."""
+        if self.board is None:
+            object.__setattr__(self, "part", self.part or DEFAULT_PART)
+            return
+        on = board(self.board)
+        object.__setattr__(self, "part", self.part or on.part)
+        if self.part != on.part:
+            raise UsageError(
+                f"The board {self.board} carries {on.part}, but the design is for {self.part}.",
+                hint=f"Give --device {on.part}, or leave --device or --board out.",
+            )
+        object.__setattr__(self, "clock_mhz", clock_mhz_of(on, self.clock_mhz))
 
     @classmethod
     def on_device(cls, device: Device, asked: str) -> dict[str, Any] | None:

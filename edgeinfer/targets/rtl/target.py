@@ -8,6 +8,7 @@ import functools
 from collections.abc import Collection, Mapping
 from dataclasses import replace
 from pathlib import Path
+from typing import assert_never
 
 from edgeinfer.base import tools
 from edgeinfer.base.errors import (
@@ -25,7 +26,9 @@ from edgeinfer.base.reads import Reads
 from edgeinfer.ir.interpret import fitting_inputs
 from edgeinfer.ir.program import Program
 from edgeinfer.targets.rtl import check
+from edgeinfer.targets.rtl.board.boards import SerialBoard, ZynqBoard, board, boards
 from edgeinfer.targets.rtl.board.shell_files import shell_files
+from edgeinfer.targets.rtl.board.zynq import zynq_files
 from edgeinfer.targets.rtl.choose import design_netlist
 from edgeinfer.targets.rtl.design.cycles import count_cycles, interface_cycles
 from edgeinfer.targets.rtl.design.metrics import cycle_metrics, weight_metrics
@@ -46,6 +49,8 @@ from edgeinfer.targets.rtl.tools.vivado import vivado_files
 from edgeinfer.targets.target import (
     Act,
     Advanced,
+    BoardReply,
+    Description,
     Place,
     Said,
     Suspicion,
@@ -61,6 +66,8 @@ FIGURES = (
     *(f"{kind}_share" for kind in KINDS),
     "additions",
     "adder_bits",
+    "board_clock_mhz",
+    "core_fmax_mhz",
     "fmax_mhz",
     "ii_cycles",
     "last_beat_cycles",
@@ -112,9 +119,19 @@ class RtlTarget(Target[RtlSettings]):
         told = manifest(program, folding, netlist, shown, settings.clock_mhz)
         also = testbench(folded, netlist, cycles)
         also |= vivado_files(told["top"], part_of(settings), settings)
-        if settings.board is not None:
-            also |= shell_files(folded, netlist, settings.board)
-        return files_of(netlist, told, also)
+        plan = files_of(netlist, told, also)
+        if settings.board is None:
+            return plan
+        match board(settings.board):
+            case SerialBoard() as on:
+                beside = shell_files(
+                    folded, netlist, on, settings.clock_mhz, plan.files, told["blocks"]
+                )
+            case ZynqBoard() as on:
+                beside = zynq_files(folded, netlist, on, settings.clock_mhz)
+            case other:
+                assert_never(other)
+        return BuildPlan(plan.name, {**plan.files, **beside})
 
     def simulate(
         self,
@@ -133,17 +150,35 @@ class RtlTarget(Target[RtlSettings]):
         advanced(count, count)
         return {**observed.outputs, **observed.taps}
 
+    def boards(self) -> tuple[Description, ...]:
+        """Those with a shell."""
+        return tuple(board(name).describe() for name in boards())
+
     def has_board(self, settings: RtlSettings) -> bool:
         """Whether the design has a shell for a board."""
         return settings.board is not None
 
     def ask_board(
-        self, folder: Path, raw: Mapping[str, Ints], settings: RtlSettings, port: str | None
-    ) -> dict[str, Ints]:
-        """What the board with the folder's design answers; simulated without a port."""
-        from edgeinfer.targets.rtl.board.ask import ask
+        self,
+        folder: Path,
+        raw: Mapping[str, Ints],
+        settings: RtlSettings,
+        *,
+        port: str | None = None,
+        simulated: bool = False,
+        advanced: Advanced = ignore_progress,
+    ) -> BoardReply:
+        """Frames to the board with the folder's design, over its serial line."""
+        from edgeinfer.targets.rtl.board.host import ask
 
-        return ask(folder, settings.board or "", raw, port)
+        on = board(settings.board or "")
+        return ask(folder, on, raw, port=port, simulated=simulated, advanced=advanced)
+
+    def load_board(self, folder: Path, settings: RtlSettings, said: Said) -> str:
+        """By openFPGALoader."""
+        from edgeinfer.targets.rtl.board.host import load_bitstream
+
+        return load_bitstream(folder, board(settings.board or ""), said)
 
     def observe(
         self,
@@ -210,17 +245,17 @@ class RtlTarget(Target[RtlSettings]):
         """Open tools, or the vendor's where they are; routing also packs a bitstream."""
         limited = replace(settings, route=ToolStep.ROUTE in steps, tool_seconds=seconds)
         taken = measure_design(folder, limited, said)
-        if taken.bitstream is None:
-            return ToolResult((), taken.metrics)
-        return ToolResult(
-            (f"The bitstream is {taken.bitstream.relative_to(folder)}.",), taken.metrics
-        )
+        told = list(taken.findings)
+        if taken.bitstream is not None:
+            told.append(f"The bitstream is {taken.bitstream.relative_to(folder)}.")
+        return ToolResult(tuple(told), taken.metrics, taken.bitstream)
 
     def check_tools(self, environment: Mapping[str, str]) -> tuple[Check, ...]:
         """Simulators, and open tools, as pip installs them or native."""
         return (
             verilator_check(),
             check_tool(programs.IVERILOG, Severity.OPTIONAL, environment),
+            check_tool(programs.LOADER, Severity.OPTIONAL, environment),
             *(
                 check_tool(
                     wanted.tool,

@@ -13,8 +13,9 @@ module shell_tb;
     wire rst, tx, in_valid, out_valid, out_ready, begun, store, done, busy, finished;
     wire [7:0] in_byte, out_byte;
     wire [15:0] position;
-    wire [1:0] status, full, saved, taken, last;
-    wire [15:0] bytes;
+    wire [1:0] status;
+    wire [2:0] full, saved, taken, last;
+    wire [23:0] bytes;
     wire a_valid, a_ready, a_last, b_valid, b_ready, b_last, c_valid, c_ready, c_last, d_valid, d_ready, d_last;
     wire [23:0] a, c;
     wire [7:0] b, d;
@@ -27,7 +28,7 @@ module shell_tb;
     ei_shell_rx #(.ID(16'hC0DE), .PAYLOAD(PAYLOAD), .TIMEOUT(TIMEOUT)) shell_rx (
         .clk(clk), .rst(rst), .hold(busy || done), .valid(in_valid), .data(in_byte), .begun(begun), .store(store),
         .position(position), .done(done), .status(status));
-    ei_shell_tx #(.OUTPUTS(2), .PAYLOAD(PAYLOAD)) shell_tx (
+    ei_shell_tx #(.OUTPUTS(3), .PAYLOAD(PAYLOAD + 4)) shell_tx (
         .clk(clk), .rst(rst), .start(done), .status(status), .busy(busy), .finished(finished), .full(full),
         .valid(saved), .ready(taken), .data(bytes), .last(last), .byte_valid(out_valid), .byte_ready(out_ready),
         .byte_data(out_byte));
@@ -53,6 +54,21 @@ module shell_tb;
         .clk(clk), .rst(rst), .clear(finished), .s_axis_tvalid(d_valid), .s_axis_tready(d_ready), .s_axis_tdata(d),
         .s_axis_tlast(d_last), .full(full[1]), .valid(saved[1]), .ready(taken[1]), .data(bytes[15:8]),
         .last(last[1]));
+
+    ei_shell_count counter (
+        .clk(clk), .rst(rst), .clear(finished), .start(beat_in), .stop(&full[1:0]), .full(full[2]),
+        .valid(saved[2]), .ready(taken[2]), .data(bytes[23:16]), .last(last[2]));
+
+    // From the first beat in to the last beat out, counted by the bench itself.
+    integer now, first_in, last_out;
+    wire beat_in = a_valid && a_credit || b_valid && b_credit;
+    initial now = 0;
+    always @(posedge clk) begin
+        now <= now + 1;
+        if (begun) first_in <= -1;
+        else if (beat_in && first_in < 0) first_in <= now;
+        if (c_valid && c_ready || d_valid && d_ready) last_out <= now;
+    end
 
     // Bits in and out, with a CRC written out bit by bit.
     reg [15:0] crc, sum;
@@ -154,9 +170,13 @@ module shell_tb;
             if (got !== length[7:0]) wrong(what);
             receive;
             if (got !== length[15:8]) wrong(what);
-            for (i = 0; i < length; i = i + 1) begin
+            for (i = 0; i + 4 < length; i = i + 1) begin
                 receive;
                 if (got !== ~payload[i]) wrong(what);
+            end
+            for (i = 0; i < 4 && length != 0; i = i + 1) begin
+                receive;
+                if (got !== ((last_out - first_in + 1) >> 8 * i & 8'hFF)) wrong(what);
             end
             sum = crc;
             receive;
@@ -171,7 +191,7 @@ module shell_tb;
             head(16'hC0DE, PAYLOAD);
             body(PAYLOAD);
             check(0);
-            answer(0, PAYLOAD, what);
+            answer(0, PAYLOAD + 4, what);
         end
     endtask
 

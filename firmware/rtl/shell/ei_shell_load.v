@@ -2,7 +2,7 @@
 // SPDX-FileCopyrightText: The edgeinfer authors
 
 // A frame for one input: those bytes of a payload that are its own are kept, and given as BEATS beats of
-// BYTES bytes by AXI4-Stream when all of the message was good.
+// BYTES bytes by AXI4-Stream, a beat in each cycle, when all of the message was good.
 module ei_shell_load #(
     parameter        BYTES = 1,
     parameter        BEATS = 4,
@@ -30,7 +30,8 @@ module ei_shell_load #(
     reg [8*BYTES-1:0] out;
     reg [AW-1:0] write, read;
     reg [BW-1:0] part;
-    reg fetching, offering;
+    reg fetching, offering, at_last;
+    wire advance = fetching && (!offering || m_axis_tready);
     wire [15:0] place = position - FIRST;
     wire own = store && place < COUNT[15:0];  // what lies before FIRST is far beyond
     wire full = own && part == LAST_BYTE;
@@ -38,7 +39,7 @@ module ei_shell_load #(
 
     assign m_axis_tvalid = offering;
     assign m_axis_tdata  = out;
-    assign m_axis_tlast  = read == LAST;
+    assign m_axis_tlast  = at_last;
 
     generate
         if (BYTES > 1) begin : g_bytes
@@ -68,18 +69,18 @@ module ei_shell_load #(
         end else if (go) begin
             read     <= 0;
             fetching <= 1'b1;
-        end else if (fetching) begin
-            fetching <= 1'b0;
-            offering <= 1'b1;
-        end else if (offering && m_axis_tready) begin
-            offering <= 1'b0;
-            fetching <= read != LAST;
-            read     <= read + 1'b1;
+        end else begin
+            if (advance) begin
+                offering <= 1'b1;
+                at_last  <= read == LAST;
+                fetching <= read != LAST;
+                read     <= read + 1'b1;
+            end else if (m_axis_tready) offering <= 1'b0;
         end
     end
 
     always @(posedge clk) begin
         if (full) frame[write] <= word;
-        if (fetching) out <= frame[read];
+        if (advance) out <= frame[read];
     end
 endmodule

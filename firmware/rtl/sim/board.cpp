@@ -1,38 +1,32 @@
 // SPDX-License-Identifier: Apache-2.0
 // SPDX-FileCopyrightText: The edgeinfer authors
 //
-// Runs ei_board_top from pin to pin: bytes go in bit by bit on rx, and what comes out of tx is kept.
+// Runs ei_board_top from pin to pin, for a host at the other end of its serial line.
 //
 //   board DIVIDER PATIENCE SEED IN OUT
 //
-// IN: messages, each a 32-bit number (1: wait for its answer, 0: stay still for PATIENCE cycles), a 32-bit
-// length, and the bytes. Between bytes the line rests at random. OUT: all bytes that came. An answer that has
-// not come within PATIENCE cycles ends the run; so does a byte without a stop bit.
+// IN and OUT are pipes. The host writes orders to IN, each a letter and a 32-bit number:
+//   W n, and n bytes: these go in bit by bit on rx; between bytes the line rests at random;
+//   R n: let the clock run until n bytes have come out of tx, or none has come for PATIENCE cycles; OUT gets
+//        their number and the bytes;
+//   F 0: forget the bytes that have come.
+// The end of IN is the end of the run. A byte without a stop bit is an error.
 #include <cstdint>
 #include <cstdio>
 #include <cstdlib>
+#include <deque>
 #include <memory>
-#include <vector>
 
 #include "Vei_board_top.h"
 #include "verilated.h"
 
 namespace {
 
-std::vector<uint8_t> read_all(const char* path) {
-    FILE* file = std::fopen(path, "rb");
-    if (!file) {
-        std::fprintf(stderr, "error: %s cannot be read\n", path);
-        std::exit(2);
-    }
-    std::vector<uint8_t> bytes;
-    for (int c = std::fgetc(file); c != EOF; c = std::fgetc(file)) bytes.push_back(static_cast<uint8_t>(c));
-    std::fclose(file);
-    return bytes;
-}
-
-uint32_t number(const std::vector<uint8_t>& bytes, size_t at) {
-    return bytes.at(at) | bytes.at(at + 1) << 8 | bytes.at(at + 2) << 16 | static_cast<uint32_t>(bytes.at(at + 3)) << 24;
+bool read_number(FILE* file, uint32_t& value) {
+    unsigned char bytes[4];
+    if (std::fread(bytes, 1, 4, file) != 4) return false;
+    value = bytes[0] | bytes[1] << 8 | bytes[2] << 16 | static_cast<uint32_t>(bytes[3]) << 24;
+    return true;
 }
 
 }  // namespace
@@ -45,21 +39,26 @@ int main(int argc, char** argv) {
     const int divider = std::atoi(argv[1]);
     const uint64_t patience = std::strtoull(argv[2], nullptr, 10);
     uint64_t state = std::strtoull(argv[3], nullptr, 10) * 2 + 1;
-    const std::vector<uint8_t> in = read_all(argv[4]);
-    std::vector<uint8_t> out;
+    FILE* in = std::fopen(argv[4], "rb");
+    FILE* out = std::fopen(argv[5], "wb");
+    if (!in || !out) {
+        std::fprintf(stderr, "error: the pipes of the serial line cannot be opened\n");
+        return 2;
+    }
 
     const auto context = std::make_unique<VerilatedContext>();
     const auto top = std::make_unique<Vei_board_top>(context.get());
+    std::deque<uint8_t> come;
     top->rx = 1;
-    top->button = 0;
+    top->button = BUTTON_RESTS;
 
     uint64_t cycle = 0;
     int count = -1, place = 0;  // until the next look at tx; which bit that is
     uint8_t held = 0;
     auto clock = [&]() {
-        top->clk = 0;
+        top->crystal = 0;
         top->eval();
-        top->clk = 1;
+        top->crystal = 1;
         top->eval();
         ++cycle;
         if (count < 0) {
@@ -73,7 +72,7 @@ int main(int argc, char** argv) {
                     std::fprintf(stderr, "error: a byte without a stop bit\n");
                     std::exit(4);
                 }
-                out.push_back(held);
+                come.push_back(held);
                 count = -1;
             }
             ++place;
@@ -84,40 +83,37 @@ int main(int argc, char** argv) {
     };
 
     rest(64);
-    size_t at = 0;
-    while (at < in.size()) {
-        const bool answered = number(in, at) != 0;
-        const size_t length = number(in, at + 4), before = out.size();
-        at += 8;
-        for (size_t i = 0; i < length; ++i) {
-            const unsigned frame = 1u << 9 | in.at(at + i) << 1;
-            for (int bit = 0; bit < 10; ++bit) {
-                top->rx = frame >> bit & 1;
-                rest(divider);
+    for (int order = std::fgetc(in); order != EOF; order = std::fgetc(in)) {
+        uint32_t length = 0;
+        if (!read_number(in, length)) break;
+        if (order == 'F') {
+            come.clear();
+        } else if (order == 'W') {
+            for (uint32_t i = 0; i < length; ++i) {
+                const int byte = std::fgetc(in);
+                if (byte == EOF) return 0;
+                const unsigned frame = 1u << 9 | static_cast<unsigned>(byte) << 1;
+                for (int bit = 0; bit < 10; ++bit) {
+                    top->rx = frame >> bit & 1;
+                    rest(divider);
+                }
+                state = state * 6364136223846793005ULL + 1442695040888963407ULL;
+                rest((state >> 33) % 8 == 0 ? (state >> 40) % (2 * divider) : 0);
             }
-            state = state * 6364136223846793005ULL + 1442695040888963407ULL;
-            rest((state >> 33) % 8 == 0 ? (state >> 40) % (2 * divider) : 0);
-        }
-        at += length;
-        if (!answered) {
-            rest(patience);
-            continue;
-        }
-        for (uint64_t i = 0;; ++i) {
-            const size_t come = out.size() - before;
-            if (come >= 4 && come >= 6u + out[before + 2] + (out[before + 3] << 8)) break;
-            if (i > patience + 12ULL * divider * come) {
-                std::fprintf(stderr, "error: no answer, or not all of it\n");
-                return 3;
+        } else {
+            size_t before = come.size();
+            for (uint64_t waited = 0; come.size() < length && waited < patience; ++waited) {
+                clock();
+                if (come.size() != before) waited = 0, before = come.size();
             }
-            clock();
+            const uint32_t given = come.size() < length ? static_cast<uint32_t>(come.size()) : length;
+            for (int i = 0; i < 4; ++i) std::fputc(static_cast<int>(given >> 8 * i & 0xFF), out);
+            for (uint32_t i = 0; i < given; ++i) {
+                std::fputc(come.front(), out);
+                come.pop_front();
+            }
+            std::fflush(out);
         }
-    }
-    rest(64 * divider);  // nothing may follow
-    FILE* file = std::fopen(argv[5], "wb");
-    if (!file || std::fwrite(out.data(), 1, out.size(), file) != out.size() || std::fclose(file) != 0) {
-        std::fprintf(stderr, "error: %s cannot be written\n", argv[5]);
-        return 2;
     }
     std::printf("cycles %llu\n", static_cast<unsigned long long>(cycle));
     return 0;

@@ -5,37 +5,96 @@
 from __future__ import annotations
 
 import tomllib
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from edgeinfer.base import assets
+from edgeinfer.base.devices import Device, device
 from edgeinfer.base.errors import UsageError, did_you_mean
+from edgeinfer.targets.target import Description
 
 BOARDS = "firmware/rtl/boards"
+PROCESSOR_PLL_MHZ = {"zynq7": 1000, "zynqmp": 1500}  # of which the design's clock is a part
 
 
 @dataclass(frozen=True, slots=True)
-class Board:
-    """A board that a design can be put onto."""
+class SerialBoard:
+    """A board on a serial line, for which open tools make a bitstream."""
 
     name: str
     title: str
     part: str
-    clock_hz: int
+    crystal_hz: int
     baud: int
-    size: str
-    package: str
-    speed: str
-    loader: str
+    pll: str  # what makes the design's clock of the crystal's; empty: the design runs at that
+    pins: str  # the file that says where the ports of the top level are
+    button: str  # what it gives while it is pressed: high or low
+    leds: int  # how many of four it has: running, busy, refused, misframed
+    leds_lit: str  # what they light at: high or low
+    loader: str  # the board as openFPGALoader calls it
+    usb: tuple[str, ...] = ()  # vendor:product of the chip behind its serial line
+    awake: bool = False  # whether a pin must be held high
+    note: str = ""  # what must be done to the board first
+    nextpnr: tuple[tuple[str, str], ...] = ()  # where it differs from the device's
 
     @property
-    def divider(self) -> int:
-        """Cycles of a bit."""
-        return self.clock_hz // self.baud
+    def device(self) -> Device:
+        """The part it carries, with the package and the options that this board needs."""
+        found = device(self.part)
+        return replace(found, nextpnr={**found.nextpnr, **dict(self.nextpnr)})
+
+    def describe(self) -> Description:
+        """For the list of boards."""
+        clock = f"{self.crystal_hz / 1e6:g} MHz" + (" and a PLL" if self.pll else "")
+        line = (
+            f"{self.name:<18} {self.title}; {self.part}; {clock}; serial line of "
+            f"{self.baud / 1e6:g} Mbaud; bitstream by open tools"
+        )
+        document = {
+            "name": self.name,
+            "title": self.title,
+            "part": self.part,
+            "crystal_mhz": self.crystal_hz / 1e6,
+            "pll": self.pll or None,
+            "baud": self.baud,
+            "note": self.note or None,
+        }
+        return Description(document, (line, *([f"{'':<18} {self.note}"] if self.note else [])))
+
+
+@dataclass(frozen=True, slots=True)
+class ZynqBoard:
+    """A board whose part has processors: a design is reached by DMA, and Vivado makes the
+    bitstream."""
+
+    name: str
+    title: str
+    part: str
+    processor: str  # zynq7 or zynqmp
+    board_part: str  # the board as Vivado calls it, without part and version
 
     @property
-    def clock_mhz(self) -> float:
-        """Of the shell and the design."""
-        return self.clock_hz / 1e6
+    def pll_mhz(self) -> int:
+        """The clock of the processor's PLL; the design's is this by a whole number."""
+        return PROCESSOR_PLL_MHZ[self.processor]
+
+    def describe(self) -> Description:
+        """For the list of boards."""
+        line = (
+            f"{self.name:<18} {self.title}; {self.part}; {self.pll_mhz} MHz by a whole number; DMA "
+            "and registers by AXI; bitstream by Vivado"
+        )
+        document = {
+            "name": self.name,
+            "title": self.title,
+            "part": self.part,
+            "processor": self.processor,
+            "pll_mhz": self.pll_mhz,
+            "note": None,
+        }
+        return Description(document, (line,))
+
+
+Board = SerialBoard | ZynqBoard
 
 
 def boards() -> tuple[str, ...]:
@@ -50,4 +109,9 @@ def board(name: str) -> Board:
             f"There is no shell for the board {name!r}.",
             hint=did_you_mean(name, boards()) or f"Known are {', '.join(boards())}.",
         )
-    return Board(name, **tomllib.loads(assets.text(f"{BOARDS}/{name}.toml")))
+    told = tomllib.loads(assets.text(f"{BOARDS}/{name}.toml"))
+    if "processor" in told:
+        return ZynqBoard(name, **told)
+    told["usb"] = tuple(told.get("usb", ()))
+    told["nextpnr"] = tuple(told.get("nextpnr", {}).items())
+    return SerialBoard(name, **told)

@@ -4,7 +4,8 @@
 
 A message is A5, the design's number, the payload's length, the payload and a CRC; an answer is 5A,
 a status, the payload's length, the payload and a CRC. Numbers have the low byte first. The payload
-is a frame of each input (or output), in order; each beat in whole bytes.
+is a frame of each input (or output), in order; each beat in whole bytes. After the outputs follow
+the cycles that the design took for the frame.
 """
 
 from __future__ import annotations
@@ -25,11 +26,16 @@ from quantization.fixed import Fixed, Ints
 
 DESCRIPTION = "board/board.json"
 START, ANSWER = 0xA5, 0x5A
+FRAMING_BYTES = 7  # of a message around its payload, and about those of an answer
+CYCLE_BYTES = 4  # of the number at the end of an answer's payload
 GOOD, WRONG_CHECK, WRONG_LENGTH, OTHER_DESIGN = range(4)
 REASONS = {
     WRONG_CHECK: "the check of the message was wrong when it arrived",
     WRONG_LENGTH: "the message had another length than the design's frames",
     OTHER_DESIGN: "another design is on the board",
+}
+REMEDIES = {
+    OTHER_DESIGN: "Load the bitstream of this run: edgeinfer board load RUN.",
 }
 
 
@@ -63,11 +69,22 @@ class Channel:
 
 
 @dataclass(frozen=True, slots=True)
+class FrameAnswer:
+    """What a board says to a frame: raw outputs by name, and the cycles from the first beat that
+    its design took to the last that it gave."""
+
+    outputs: Mapping[str, Ints]
+    cycles: int
+
+
+@dataclass(frozen=True, slots=True)
 class Protocol:
-    """A design's number, its inputs and its outputs."""
+    """A design's number, its clock, its inputs and its outputs."""
 
     number: int
     baud: int
+    divider: int  # cycles of a bit
+    clock_mhz: float
     inputs: tuple[Channel, ...]
     outputs: tuple[Channel, ...]
 
@@ -76,8 +93,14 @@ class Protocol:
         return sum(channel.frame_bytes for channel in self.inputs)
 
     def payload_out(self) -> int:
-        """Bytes of a frame of all outputs."""
-        return sum(channel.frame_bytes for channel in self.outputs)
+        """Bytes of a frame of all outputs, and of its cycles."""
+        return sum(channel.frame_bytes for channel in self.outputs) + CYCLE_BYTES
+
+    @property
+    def frames_a_second(self) -> float:
+        """What the line can carry: a message goes out before its answer comes back, and a byte
+        takes ten bits."""
+        return self.baud / 10 / (2 * FRAMING_BYTES + self.payload_in() + self.payload_out())
 
     def message(self, frame: Mapping[str, Ints]) -> bytes:
         """One frame of raw integers, as the board wants it."""
@@ -85,29 +108,56 @@ class Protocol:
         body = self.number.to_bytes(2, "little") + len(payload).to_bytes(2, "little") + payload
         return bytes([START]) + body + checksum(body)
 
-    def results(self, read: Callable[[int], bytes]) -> dict[str, Ints]:
-        """The next answer as raw integers; AnswerError if it is none, or a refusal."""
-        head = _exactly(read, 4)
-        if head[0] != ANSWER:
-            raise AnswerError(f"The board said {head.hex(' ')}, which does not begin an answer.")
-        length = int.from_bytes(head[2:], "little")
-        payload, sum_ = _exactly(read, length), _exactly(read, 2)
-        if checksum(head[1:] + payload) != sum_:
-            raise AnswerError("The check of the board's answer was wrong when it arrived.")
-        if head[1] != GOOD:
-            reason = REASONS.get(head[1], f"status {head[1]}")
-            raise AnswerError(f"The board took no frame: {reason}.")
-        if length != self.payload_out():
-            raise AnswerError(f"The board gave {length} bytes, not {self.payload_out()}.")
+    def question(self) -> bytes:
+        """A message without a payload, that only asks whether the design is the right one."""
+        body = self.number.to_bytes(2, "little") + bytes(2)
+        return bytes([START]) + body + checksum(body)
+
+    def refusal(self, status: int) -> AnswerError:
+        """What a status other than good means."""
+        reason = REASONS.get(status, f"status {status}")
+        return AnswerError(f"The board took no frame: {reason}.", hint=REMEDIES.get(status, ""))
+
+    def read_status(self, read: Callable[[int], bytes]) -> int:
+        """The status of the next answer, which has no payload."""
+        status, payload = self._read(read)
+        if payload:
+            raise AnswerError(f"The board gave {len(payload)} bytes to a question without any.")
+        if status not in (WRONG_LENGTH, OTHER_DESIGN):
+            raise self.refusal(status)
+        return status
+
+    def read_answer(self, read: Callable[[int], bytes]) -> FrameAnswer:
+        """The next answer; AnswerError if it is none, or a refusal."""
+        status, payload = self._read(read)
+        if status != GOOD:
+            raise self.refusal(status)
+        if len(payload) != self.payload_out():
+            raise AnswerError(f"The board gave {len(payload)} bytes, not {self.payload_out()}.")
         found, at = {}, 0
         for channel in self.outputs:
             found[channel.name] = _unpack_values(payload[at : at + channel.frame_bytes], channel)
             at += channel.frame_bytes
-        return found
+        return FrameAnswer(found, int.from_bytes(payload[at:], "little"))
+
+    def _read(self, read: Callable[[int], bytes]) -> tuple[int, bytes]:
+        """The status and the payload of the next answer."""
+        head = _exactly(read, 4)
+        if head[0] != ANSWER:
+            raise AnswerError(f"The board said {head.hex(' ')}, which does not begin an answer.")
+        payload = _exactly(read, int.from_bytes(head[2:], "little"))
+        if checksum(head[1:] + payload) != _exactly(read, 2):
+            raise AnswerError("The check of the board's answer was wrong when it arrived.")
+        return head[1], payload
 
     def description(self) -> bytes:
         """As it lies beside the design."""
-        told: dict[str, Any] = {"number": self.number, "baud": self.baud}
+        told: dict[str, Any] = {
+            "number": self.number,
+            "baud": self.baud,
+            "divider": self.divider,
+            "clock_mhz": self.clock_mhz,
+        }
         for key, channels in (("inputs", self.inputs), ("outputs", self.outputs)):
             told[key] = [
                 {"name": c.name, "type": str(c.type), "shape": list(c.shape), "lanes": c.lanes}
@@ -137,7 +187,10 @@ def read_protocol(folder: Path) -> Protocol:
             )
             for key in ("inputs", "outputs")
         }
-        return Protocol(told["number"], told["baud"], channels["inputs"], channels["outputs"])
+        number, baud, divider = (int(told[key]) for key in ("number", "baud", "divider"))
+        return Protocol(
+            number, baud, divider, float(told["clock_mhz"]), channels["inputs"], channels["outputs"]
+        )
     except (ValueError, KeyError, TypeError) as error:
         raise InputError(
             f"{path} does not describe a board: {error}.", hint="Compile the model again."

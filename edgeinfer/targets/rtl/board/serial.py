@@ -4,20 +4,29 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
-from pathlib import Path
+from dataclasses import dataclass
 from typing import Protocol as Interface
+from typing import TypeVar
 
 import numpy as np
+from numpy.typing import NDArray
 
-from edgeinfer.base.errors import InputError, ToolFailedError
+from edgeinfer.base.errors import EdgeInferError, InputError, ToolFailedError, UsageError
 from edgeinfer.base.extras import require_extra
-from edgeinfer.targets.rtl.board.messages import AnswerError, Protocol, read_protocol
+from edgeinfer.targets.rtl.board.boards import SerialBoard
+from edgeinfer.targets.rtl.board.messages import (
+    OTHER_DESIGN,
+    AnswerError,
+    FrameAnswer,
+    Protocol,
+)
 from quantization.fixed import Ints
 
 TRIES = 3  # a message that was damaged on its way is sent again
 PATIENCE_SECONDS = 2.0
+Answer = TypeVar("Answer")
 
 
 class SerialLine(Interface):
@@ -33,50 +42,141 @@ class SerialLine(Interface):
         """Forget what has come."""
 
 
+@dataclass(frozen=True, slots=True)
+class LineResults:
+    """Raw outputs for a batch of frames, and the cycles that the design took for each."""
+
+    outputs: Mapping[str, Ints]
+    cycles: NDArray[np.int64]
+
+
 def run(
-    protocol: Protocol, line: SerialLine, raw: Mapping[str, Ints], tries: int = TRIES
-) -> dict[str, Ints]:
-    """Results for a batch of raw frames, one after the other."""
+    protocol: Protocol,
+    line: SerialLine,
+    raw: Mapping[str, Ints],
+    *,
+    tries: int = TRIES,
+    advanced: Callable[[int, int], None] = lambda done, total: None,
+) -> LineResults:
+    """Results for a batch of raw frames, one after the other, after the board was asked which
+    design it carries."""
     counts = {len(raw[channel.name]) for channel in protocol.inputs}
     if len(counts) != 1 or 0 in counts:
         raise InputError("The inputs differ in their number of frames, or have none.")
-    found = [
-        _one(protocol, line, {name: values[number] for name, values in raw.items()}, tries)
-        for number in range(counts.pop())
-    ]
-    return {
-        channel.name: np.stack([frame[channel.name] for frame in found])
-        for channel in protocol.outputs
-    }
+    total = counts.pop()
+    _ask_design(protocol, line, tries)
+    found: list[FrameAnswer] = []
+    for number in range(total):
+        frame = {name: values[number] for name, values in raw.items()}
+        try:
+            found.append(_ask_frame(protocol, line, frame, tries))
+        except AnswerError as error:
+            said = f"Frame {number + 1} of {total:,}: {error.message}"
+            raise AnswerError(said, hint=error.hint) from None
+        advanced(number + 1, total)
+    return LineResults(
+        {
+            channel.name: np.stack([answer.outputs[channel.name] for answer in found])
+            for channel in protocol.outputs
+        },
+        np.array([answer.cycles for answer in found], np.int64),
+    )
 
 
-def _one(
+def _ask_design(protocol: Protocol, line: SerialLine, tries: int) -> None:
+    """An error unless the board carries the protocol's design: a message without a payload reaches
+    the shell alone, which says whether the design's number is its own."""
+    answer = _try_message(line, protocol.question(), tries, protocol.read_status)
+    if answer == OTHER_DESIGN:
+        raise protocol.refusal(answer)
+
+
+def _ask_frame(
     protocol: Protocol, line: SerialLine, frame: Mapping[str, Ints], tries: int
-) -> dict[str, Ints]:
-    message = protocol.message(frame)
+) -> FrameAnswer:
+    return _try_message(line, protocol.message(frame), tries, protocol.read_answer)
+
+
+def _try_message(
+    line: SerialLine,
+    message: bytes,
+    tries: int,
+    read_answer: Callable[[Callable[[int], bytes]], Answer],
+) -> Answer:
     for left in reversed(range(tries)):
         line.reset_input_buffer()
         line.write(message)
         try:
-            return protocol.results(line.read)
+            return read_answer(line.read)
         except AnswerError:
             if not left:
                 raise
-    raise AnswerError("No frame was sent.")
+    raise AnswerError("Nothing was sent.")
 
 
 @contextmanager
-def open_board(folder: Path, port: str) -> Iterator[tuple[Protocol, SerialLine]]:
-    """The board at a serial port (/dev/ttyUSB0, COM3) with the design of a target's folder."""
-    protocol = read_protocol(folder)
+def open_port(port: str, baud: int) -> Iterator[SerialLine]:
+    """The board at a serial port (/dev/ttyUSB0, COM3)."""
     require_extra("board", "A serial port")
     import serial
 
     try:
-        line = serial.Serial(port, protocol.baud, timeout=PATIENCE_SECONDS)
+        line = serial.Serial(port, baud, timeout=PATIENCE_SECONDS, exclusive=True)
     except serial.SerialException as error:
-        raise ToolFailedError(
-            f"The serial port {port} cannot be used: {error}.", hint="Is the board plugged in?"
-        ) from None
+        raise _unusable(port, error) from None
     with line:
-        yield protocol, line
+        try:
+            yield line
+        except EdgeInferError:
+            raise
+        except Exception as error:  # pyserial lets through whatever the system calls it
+            if not _is_of_port(error):
+                raise
+            raise ToolFailedError(
+                f"The line to the board at {port} broke: {error}.",
+                hint="Plug the cable in again, and repeat the command; the run is as before.",
+            ) from None
+
+
+def _is_of_port(error: Exception) -> bool:
+    """Whether an error is the operating system's about a device: termios' is no OSError."""
+    return isinstance(error, OSError) or type(error).__module__ == "termios"
+
+
+def _unusable(port: str, error: OSError) -> ToolFailedError:
+    said = str(error)
+    if "exclusively lock" in said:
+        return ToolFailedError(
+            f"The serial port {port} is in use by another program.",
+            hint="End that program (a terminal, another run), and repeat the command.",
+        )
+    if "Permission denied" in said:
+        return ToolFailedError(
+            f"The serial port {port} may not be opened by this user.",
+            hint="Join the port's group (on Debian: sudo adduser $USER dialout) and log in anew.",
+        )
+    return ToolFailedError(
+        f"The serial port {port} cannot be used: {said}.", hint="Is the board plugged in?"
+    )
+
+
+def find_port(on: SerialBoard) -> str:
+    """The port of the only board of that kind that is plugged in."""
+    require_extra("board", "A serial port")
+    from serial.tools import list_ports
+
+    there = [port for port in list_ports.comports() if port.vid is not None]
+    fitting = [port.device for port in there if f"{port.vid:04x}:{port.pid:04x}" in on.usb]
+    if len(fitting) == 1:
+        return str(fitting[0])
+    if fitting:
+        raise UsageError(
+            f"There are {len(fitting)} boards that may be the {on.title}: {', '.join(fitting)}.",
+            hint="Name one with --port.",
+        )
+    others = f" Serial ports are: {', '.join(port.device for port in there)}." if there else ""
+    raise ToolFailedError(
+        f"No {on.title} is plugged in: no serial port on USB is of the kind "
+        f"{' or '.join(on.usb)}.{others}",
+        hint="Plug the board in, or name its port with --port, or add --simulate.",
+    )

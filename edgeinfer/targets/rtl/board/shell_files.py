@@ -4,31 +4,42 @@
 
 from __future__ import annotations
 
+import shlex
+from collections.abc import Mapping
+from typing import Any
+
 from edgeinfer.base import assets
 from edgeinfer.base.errors import UsageError
-from edgeinfer.base.names import QuotedText, remark
+from edgeinfer.base.names import Identifier, OwnText, QuotedText, remark
 from edgeinfer.ir.program import Program
-from edgeinfer.targets.rtl.board.boards import Board, board
+from edgeinfer.targets.rtl.board.boards import SerialBoard
+from edgeinfer.targets.rtl.board.clocks import BoardClock, clock_of
 from edgeinfer.targets.rtl.board.messages import DESCRIPTION, Channel, Protocol
 from edgeinfer.targets.rtl.design.netlist import Netlist
-from edgeinfer.targets.rtl.emit.emit import LIBRARY, context, render_template
+from edgeinfer.targets.rtl.emit.emit import HDL, LIBRARY, context, render_template
+from edgeinfer.targets.rtl.tools.families import family_of
+from edgeinfer.targets.rtl.tools.place import NETLIST, flow_of, nextpnr_arguments, packer_arguments
+from edgeinfer.targets.rtl.tools.synthesis import belongs_to_design, script_of, wants_dsp
 
 FOLDER = "board"
 TOP = "ei_board_top"
+CLOCK = "ei_board_clock.v"
+CRYSTAL = "crystal"  # the clock where there is no PLL, or where it is simulated
 TOP_TEMPLATE = "shell/board_top.v.j2"
 MAKE_TEMPLATE = "boards/board.mk.j2"
 QUIET_SECONDS = 0.25  # after which half a message is forgotten
 MOST_BYTES = 0xFFFF  # of a payload
-WRITTEN = ("name", "size", "package", "speed", "loader")  # into the Makefile
 
 
-def protocol_of(program: Program, netlist: Netlist, on: Board) -> Protocol:
+def protocol_of(program: Program, netlist: Netlist, on: SerialBoard, clock: BoardClock) -> Protocol:
     """What goes over the line; the number is the Program's own."""
     values = {output.name: output.value for output in program.outputs}
     streams = netlist.streams
     return Protocol(
         int(program.digest[:4], 16),
         on.baud,
+        clock.divider,
+        clock.mhz,
         tuple(
             Channel(p.name, streams[p.stream].type, program.shapes[p.name], streams[p.stream].lanes)
             for p in netlist.inputs
@@ -45,10 +56,18 @@ def protocol_of(program: Program, netlist: Netlist, on: Board) -> Protocol:
     )
 
 
-def shell_files(program: Program, netlist: Netlist, name: str) -> dict[str, bytes]:
-    """Everything that goes beside a design for a board."""
-    on = board(name)
-    protocol = protocol_of(program, netlist, on)
+def shell_files(
+    program: Program,
+    netlist: Netlist,
+    on: SerialBoard,
+    clock_mhz: float,
+    design: Mapping[str, bytes],
+    blocks: list[Mapping[str, Any]],
+) -> dict[str, bytes]:
+    """Everything that goes beside a design for a board. `design`: the files that are there already;
+    `blocks`: as the manifest tells them."""
+    clock = clock_of(on, clock_mhz)
+    protocol = protocol_of(program, netlist, on, clock)
     payloads = protocol.payload_in(), protocol.payload_out()
     if max(payloads) > MOST_BYTES:
         raise UsageError(
@@ -62,22 +81,67 @@ def shell_files(program: Program, netlist: Netlist, name: str) -> dict[str, byte
         port["first"] = first
         first += channel.frame_bytes
     known |= {
-        "board": {
-            "title": remark(on.title),
-            "clock_mhz": on.clock_mhz,
-            **{key: QuotedText(getattr(on, key)) for key in WRITTEN},
-        },
-        "divider": on.divider,
+        "title": remark(on.title),
+        "crystal_mhz": on.crystal_hz / 1e6,
+        "clock_mhz": clock.mhz,
+        "clock": {"reference": clock.reference, "feedback": clock.feedback, "output": clock.output},
+        "awake": on.awake,
+        "leds": on.leds,
+        "leds_high": on.leds_lit == "high",
+        "button_high": on.button == "high",
+        "divider": clock.divider,
         "id": protocol.number,
         "payload_in": payloads[0],
         "payload_out": payloads[1],
-        "timeout": int(on.clock_hz * QUIET_SECONDS),
+        "timeout": int(clock.hz * QUIET_SECONDS),
     }
     library = assets.path(f"{LIBRARY}/shell")
-    return {
-        **{f"{FOLDER}/{path.name}": path.read_bytes() for path in sorted(library.glob("*.v"))},
-        f"{FOLDER}/{TOP}.v": render_template(TOP_TEMPLATE, known),
-        f"{FOLDER}/{name}.lpf": assets.path(f"{LIBRARY}/boards/{name}.lpf").read_bytes(),
-        f"{FOLDER}/Makefile": render_template(MAKE_TEMPLATE, known),
-        DESCRIPTION: protocol.description(),
+    files = {
+        **{path.name: path.read_bytes() for path in sorted(library.glob("*.v"))},
+        CLOCK: clock_file(on.pll or CRYSTAL),
+        f"{TOP}.v": render_template(TOP_TEMPLATE, known),
     }
+    taken = [name.removeprefix(f"{HDL}/") for name in design if name.startswith(f"{HDL}/")]
+    part = on.device
+    names = [*files, *(name for name in taken if belongs_to_design(name))]
+    dsp = wants_dsp(blocks, part)
+    files["synth.ys"] = script_of(names, TOP, family_of(part.fabric), dsp=dsp)
+    files[on.pins] = assets.path(f"{LIBRARY}/boards/{on.pins}").read_bytes()
+    files["Makefile"] = _makefile(known["name"], on, clock)
+    found = {f"{FOLDER}/{name}": content for name, content in files.items()}
+    return {**found, DESCRIPTION: protocol.description()}
+
+
+def clock_file(kind: str) -> bytes:
+    """The module that makes the design's clock."""
+    return assets.path(f"{LIBRARY}/clocks/{kind}.v").read_bytes()
+
+
+def _makefile(name: Identifier, on: SerialBoard, clock: BoardClock) -> bytes:
+    part = on.device
+    flow = flow_of(part)
+
+    routing = [*nextpnr_arguments(part, clock.mhz, pinned=True), "--seed", "1"]
+
+    def words(arguments: list[str]) -> OwnText:  # from tables of ours
+        return OwnText(shlex.join(word for word in arguments if word != "--timing-allow-fail"))
+
+    return render_template(
+        MAKE_TEMPLATE,
+        {
+            "name": name,
+            "title": remark(on.title),
+            "pins": QuotedText(on.pins),
+            "constraints": QuotedText(flow.pins),
+            "netlist": QuotedText(NETLIST),
+            "config": QuotedText(flow.config),
+            "bitstream": QuotedText(flow.bitstream),
+            "nextpnr": QuotedText(flow.nextpnr.tool.name),
+            "nextpnr_script": QuotedText(flow.nextpnr.script),
+            "nextpnr_arguments": words(routing),
+            "packer": QuotedText(flow.packer.tool.name),
+            "packer_script": QuotedText(flow.packer.script),
+            "packer_arguments": words(packer_arguments(part)),
+            "loader": QuotedText(on.loader),
+        },
+    )

@@ -5,10 +5,8 @@
 from __future__ import annotations
 
 import json
-import re
-import time
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -17,9 +15,11 @@ from edgeinfer.base.errors import ToolFailedError, ToolMissingError, UsageError
 from edgeinfer.base.metrics import Metric, Origin
 from edgeinfer.base.names import Identifier
 from edgeinfer.base.plan import write_file
+from edgeinfer.targets.rtl.board.boards import SerialBoard, ZynqBoard, board
 from edgeinfer.targets.rtl.design.parts import part_of
 from edgeinfer.targets.rtl.emit.emit import HDL, MANIFEST, render_template
 from edgeinfer.targets.rtl.settings import RtlSettings
+from edgeinfer.targets.rtl.tools.block_design import by_block_design
 from edgeinfer.targets.rtl.tools.families import KINDS, Family, family_of
 from edgeinfer.targets.rtl.tools.place import (
     RoutedDesign,
@@ -27,37 +27,27 @@ from edgeinfer.targets.rtl.tools.place import (
     flow_of,
     pack_bitstream,
     pins_of,
-    place_and_route,
+)
+from edgeinfer.targets.rtl.tools.routing import (
+    BUILD,
+    TARGET,
+    TimeBox,
+    ToolMeasurement,
+    core_metric,
+    route_board,
+    route_metrics,
+    try_seeds,
 )
 from edgeinfer.targets.rtl.tools.synthesis import (
     Progress,
     SynthesisedNetlist,
     VerilogSource,
+    belongs_to_design,
     silent,
     synthesise,
+    wants_dsp,
 )
 from edgeinfer.targets.rtl.tools.vivado import available, by_vivado
-
-LEAST_SECONDS = 1.0  # what a tool is given at least, so that it is the one to say that time is up
-
-
-@dataclass(frozen=True, slots=True)
-class TimeBox:
-    """So many seconds from now on."""
-
-    seconds: float
-    began: float = field(default_factory=time.monotonic)
-
-    @property
-    def left(self) -> float:
-        """What the next tool may take."""
-        return max(self.began + self.seconds - time.monotonic(), LEAST_SECONDS)
-
-    @property
-    def over(self) -> bool:
-        """Whether nothing more ought to be begun."""
-        return self.left <= LEAST_SECONDS
-
 
 TEMPLATE = "synth/shell.v.j2"
 
@@ -93,19 +83,6 @@ def wrap_in_shell(core: VerilogSource, described: Mapping[str, Any]) -> VerilogS
     return VerilogSource({**core.files, f"{top}.v": render_template(TEMPLATE, known)}, top)
 
 
-TARGET = "rtl"
-BENCH = re.compile(r"^tb_|_tb\.v$")
-BUILD = "build"  # in the target's folder: bitstreams
-
-
-@dataclass(frozen=True, slots=True)
-class ToolMeasurement:
-    """A design taken through the tools: figures, and the bitstream where one was made."""
-
-    metrics: tuple[Metric, ...]
-    bitstream: Path | None = None
-
-
 def measure_design(
     folder: Path, settings: RtlSettings, progress: Progress = silent
 ) -> ToolMeasurement:
@@ -113,6 +90,9 @@ def measure_design(
     For AMD's parts Vivado does it where it is installed."""
     described = manifest_of(folder)
     part = part_of(settings)
+    on = None if settings.board is None else board(settings.board)
+    if settings.route and isinstance(on, ZynqBoard):
+        return by_block_design(folder, on, described, settings, progress)
     vivado = available(part)
     if vivado is not None:
         if settings.route_tries > 1:
@@ -131,12 +111,22 @@ def measure_design(
     metrics = _synthesis_metrics(made, described, part, family)
     if not settings.route:
         return ToolMeasurement(tuple(metrics))
-    shell = synthesise(
-        wrap_in_shell(source, described), family, dsp=dsp, seconds=box.left, progress=progress
-    )
-    tries = _tries(shell.netlist, part, settings, box, progress)
-    routed = max(tries, key=lambda one: one.fmax_mhz)
-    metrics += route_metrics(routed, described, len(tries))
+    delivered = None
+    if isinstance(on, SerialBoard):
+        delivered = route_board(folder, on, described, settings, box, progress)
+        metrics += delivered.metrics
+        if box.over:
+            return replace(delivered, metrics=tuple(metrics))
+    try:
+        routed, count = _route_alone(source, described, settings, box, progress)
+    except ToolFailedError as error:
+        if delivered is None:
+            raise
+        said = f"The design alone was not routed: {error.message}"
+        return replace(delivered, metrics=tuple(metrics), findings=(*delivered.findings, said))
+    if delivered is not None:
+        return replace(delivered, metrics=(*metrics, core_metric(routed)))
+    metrics += route_metrics(routed, described, routed.fmax_mhz, count)
     try:
         made_bitstream = pack_bitstream(routed, part, seconds=box.left, progress=progress)
     except ToolMissingError:
@@ -144,6 +134,27 @@ def measure_design(
     bitstream = folder / BUILD / f"{part.name}-{made_bitstream.name}"
     write_file(bitstream, made_bitstream.read_bytes())
     return ToolMeasurement(tuple(metrics), bitstream)
+
+
+def _route_alone(
+    source: VerilogSource,
+    described: Mapping[str, Any],
+    settings: RtlSettings,
+    box: TimeBox,
+    progress: Progress,
+) -> tuple[RoutedDesign, int]:
+    """A design between registers, with four pins: the fastest of some tries, and how many."""
+    part = part_of(settings)
+    shell = synthesise(
+        wrap_in_shell(source, described),
+        family_of(part.fabric),
+        dsp=wants_dsp(described["blocks"], part),
+        seconds=box.left,
+        progress=progress,
+    )
+    wanted = constraints(part, pins_of(part), settings.clock_mhz)
+    tries = try_seeds(shell.netlist, part, wanted, settings, box, progress)
+    return max(tries, key=lambda one: one.fmax_mhz), len(tries)
 
 
 def manifest_of(folder: Path) -> dict[str, Any]:
@@ -161,46 +172,10 @@ def source_in(folder: Path, top: str) -> VerilogSource:
         {
             path.name: path.read_bytes()
             for path in sorted((folder / HDL).iterdir())
-            if path.suffix in (".v", ".mem") and not BENCH.search(path.name)
+            if belongs_to_design(path.name)
         },
         top,
     )
-
-
-def wants_dsp(blocks: list[Mapping[str, Any]], part: Device) -> bool:
-    """Whether a part has DSP blocks for all multipliers of the blocks (as the manifest tells them);
-    else multipliers are made of LUTs. Weights that never change are sums of shifted inputs."""
-    folded = [block["parameters"] for block in blocks if block["module"] == "ei_mac"]
-    wanted: int = sum(p["PE"] * p["SIMD"] for p in folded if p["SF"] * p["NF"] > 1)
-    return wanted <= (part.offers("dsp") or 0)
-
-
-def _tries(
-    netlist: Path, part: Device, settings: RtlSettings, box: TimeBox, progress: Progress
-) -> list[RoutedDesign]:
-    """Place and route from one seed after another, until the clock is reached. A try that fails is
-    an error only if none succeeds."""
-    wanted = constraints(part, pins_of(part), settings.clock_mhz)
-    tries: list[RoutedDesign] = []
-    failed: ToolFailedError | None = None
-    for seed in range(1, settings.route_tries + 1):
-        if seed > 1 and box.over:
-            break
-        try:
-            made = place_and_route(
-                netlist, part, wanted, settings.clock_mhz, seconds=box.left, seed=seed,
-                part_name=settings.part, progress=progress,
-            )  # fmt: skip
-        except ToolFailedError as error:
-            failed = error
-            continue
-        tries.append(made)
-        if made.fmax_mhz >= settings.clock_mhz:
-            break
-    if not tries:
-        assert failed is not None
-        raise failed
-    return tries
 
 
 def _synthesis_metrics(
@@ -226,24 +201,3 @@ def _synthesis_metrics(
             if counts.get(kind)
         ]
     return metrics
-
-
-def route_metrics(made: RoutedDesign, described: Mapping[str, Any], tries: int = 1) -> list[Metric]:
-    """The clock, what follows from it and the design's cycles, and shares of the part; of several
-    tries it says so."""
-    interval, latency = described["interval_cycles"], described["latency_cycles"]
-    figures = [
-        ("fmax_mhz", made.fmax_mhz, "MHz"),
-        ("throughput", made.fmax_mhz * 1e6 / interval, "frames/s"),
-        ("latency_us", latency / made.fmax_mhz, "us"),
-    ]
-    for kind in KINDS:
-        used, available = made.used.get(kind, 0), made.available.get(kind, 0)
-        figures.append((kind, used, ""))
-        if available:
-            figures.append((f"{kind}_share", 100.0 * used / available, "%"))
-    return [
-        Metric(name, value, unit, Origin.ROUTED, tool=made.tool, version=made.version,
-               target=TARGET, note=f"the fastest of {tries} tries" if tries > 1 else None)
-        for name, value, unit in figures
-    ]  # fmt: skip

@@ -108,12 +108,14 @@ def place_and_route(
     seconds: float,
     seed: int = 1,
     part_name: str = "",
+    pinned: bool = False,
     progress: Progress = silent,
 ) -> RoutedDesign:
-    """Place and route. `wanted`: constraints; `part_name` may ask for another speed grade."""
+    """Place and route. `wanted`: constraints, for every port if they are `pinned`; `part_name` may
+    ask for another speed grade."""
     flow = flow_of(part)
     tool = find_tool(flow.nextpnr)
-    arguments = [*_arguments(part, part_name, flow, clock_mhz), "--seed", str(seed)]
+    arguments = [*nextpnr_arguments(part, clock_mhz, part_name, pinned=pinned), "--seed", str(seed)]
     files = {flow.pins: wanted, NETLIST: netlist.read_bytes()}
     words = json.dumps(arguments).encode()
     kept = cache.entry("nextpnr", [tool.version.encode(), words, *files.values()])
@@ -140,11 +142,7 @@ def pack_bitstream(
     if bitstream.is_file():
         cache.mark_used(kept)
         return bitstream
-    arguments = {
-        "ecp5": ["--compress", flow.config, flow.bitstream],
-        "nexus": ["pack", flow.config, flow.bitstream],
-        "gowin": ["-d", part.nextpnr.get("family", ""), "-o", flow.bitstream, flow.config],
-    }[part.fabric]
+    arguments = packer_arguments(part)
     results = {flow.bitstream: flow.bitstream}
     run_cached(
         tool, arguments, {flow.config: content}, results, kept, seconds, "bitstream", progress
@@ -152,16 +150,30 @@ def pack_bitstream(
     return bitstream
 
 
-def _arguments(part: Device, part_name: str, flow: Flow, clock_mhz: float) -> list[str]:
-    names = part.nextpnr
+def packer_arguments(part: Device) -> list[str]:
+    """What a family's packer is told, in the folder of what nextpnr has left."""
+    flow = flow_of(part)
+    return {
+        "ecp5": [*part.nextpnr.get("pack", "").split(), "--compress", flow.config, flow.bitstream],
+        "nexus": ["pack", flow.config, flow.bitstream],
+        "gowin": ["-d", part.nextpnr.get("family", ""), "-o", flow.bitstream, flow.config],
+    }[part.fabric]
+
+
+def nextpnr_arguments(
+    part: Device, clock_mhz: float, part_name: str = "", *, pinned: bool = False
+) -> list[str]:
+    """What nextpnr is told, in the folder of the netlist and the constraints; `pinned`: no port may
+    be put anywhere."""
+    flow, names = flow_of(part), part.nextpnr
     common = ["--json", NETLIST, "--report", REPORT, "--freq", f"{clock_mhz:.3f}",
               "--timing-allow-fail"]  # fmt: skip
     match part.fabric:
         case "ecp5":
             return [
                 f"--{names['device']}", "--speed", _ecp5_speed(part, part_name),
-                "--package", names["package"], "--lpf", flow.pins, "--lpf-allow-unconstrained",
-                "--textcfg", flow.config, *common,
+                "--package", names["package"], "--lpf", flow.pins, "--textcfg", flow.config,
+                *([] if pinned else ["--lpf-allow-unconstrained"]), *common,
             ]  # fmt: skip
         case "nexus":
             return [  # router2 often finds no way for the clock from its pin

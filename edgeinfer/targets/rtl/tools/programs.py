@@ -67,6 +67,14 @@ IVERILOG = Tool(
     "iverilog", "EDGEINFER_IVERILOG", "second opinions, and the blocks' own benches",
     "apt-get install iverilog", version_args=("-V",), version_pattern=r"version (\S+)",
 )  # fmt: skip
+LOADER = Tool(
+    "openFPGALoader",
+    "EDGEINFER_OPENFPGALOADER",
+    "bitstreams onto boards",
+    "apt-get install openfpgaloader",
+    version_args=("--Version",),
+    telling=r"(?i)^(error|fail|unable|can't|no device)",
+)
 PACKAGED = (
     YOSYS, NEXTPNR_ECP5, ECPPACK, NEXTPNR_NEXUS, PRJOXIDE, NEXTPNR_GOWIN, GOWIN_PACK,
 )  # fmt: skip

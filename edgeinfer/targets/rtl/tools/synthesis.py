@@ -6,14 +6,17 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import shutil
 import time
 from collections import Counter
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from edgeinfer.base import tools
+from edgeinfer.base.devices import Device
 from edgeinfer.base.errors import ToolFailedError
 from edgeinfer.base.names import Identifier, QuotedText, remark
 from edgeinfer.base.plan import writing
@@ -25,6 +28,7 @@ from edgeinfer.targets.rtl.tools.programs import YOSYS, find_tool
 
 SCRIPT = "synth/yosys.ys.j2"
 NETLIST = "netlist.json"
+BENCH = re.compile(r"^tb_|_tb\.v$")
 
 Progress = Callable[[str, float, str], None]  # the step, seconds it has taken, the last line
 
@@ -56,13 +60,7 @@ def synthesise(
 ) -> SynthesisedNetlist:
     """Synthesise; without `dsp` multipliers are made of LUTs."""
     tool = find_tool(YOSYS)
-    names = sorted(name for name in source.files if name.endswith(".v"))
-    script = render_template(
-        SCRIPT,
-        {"title": remark(family.title), "fabric": family.fabric, "dsp": dsp,
-         "files": [QuotedText(name) for name in names], "top": Identifier(source.top),
-         "netlist": QuotedText(NETLIST)},
-    )  # fmt: skip
+    script = script_of(source.files, source.top, family, dsp=dsp)
     contents = [
         part for name in sorted(source.files) for part in (name.encode(), source.files[name])
     ]
@@ -77,6 +75,30 @@ def synthesise(
         )  # fmt: skip
     total, by_block = counts(json.loads(netlist.read_text(encoding="utf-8")), source.top, family)
     return SynthesisedNetlist(tool.version, netlist, total, by_block)
+
+
+def script_of(files: Collection[str], top: str, family: Family, *, dsp: bool) -> bytes:
+    """What Yosys is told, in the folder of the files."""
+    names = sorted(name for name in files if name.endswith(".v"))
+    return render_template(
+        SCRIPT,
+        {"title": remark(family.title), "fabric": family.fabric, "dsp": dsp,
+         "files": [QuotedText(name) for name in names], "top": Identifier(top),
+         "netlist": QuotedText(NETLIST)},
+    )  # fmt: skip
+
+
+def belongs_to_design(name: str) -> bool:
+    """Whether a file is Verilog or a memory of a design, and not of its testbench."""
+    return name.endswith((".v", ".mem")) and not BENCH.search(name)
+
+
+def wants_dsp(blocks: Collection[Mapping[str, Any]], part: Device) -> bool:
+    """Whether a part has DSP blocks for all multipliers of the blocks (as the manifest tells them);
+    else multipliers are made of LUTs. Weights that never change are sums of shifted inputs."""
+    folded = [block["parameters"] for block in blocks if block["module"] == "ei_mac"]
+    wanted: int = sum(p["PE"] * p["SIMD"] for p in folded if p["SF"] * p["NF"] > 1)
+    return wanted <= (part.offers("dsp") or 0)
 
 
 def run_cached(

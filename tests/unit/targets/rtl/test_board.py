@@ -6,7 +6,10 @@ from __future__ import annotations
 
 import importlib.util
 import io
-from collections.abc import Mapping
+import re
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -25,7 +28,7 @@ from edgeinfer.base.errors import (
 from edgeinfer.ir.engine.engine import Engine
 from edgeinfer.ir.program import Program
 from edgeinfer.targets.rtl.board import messages
-from edgeinfer.targets.rtl.board.boards import board
+from edgeinfer.targets.rtl.board.boards import board, boards
 from edgeinfer.targets.rtl.board.messages import (
     AnswerError,
     Channel,
@@ -33,9 +36,9 @@ from edgeinfer.targets.rtl.board.messages import (
     checksum,
     read_protocol,
 )
-from edgeinfer.targets.rtl.board.serial import open_board, run
-from edgeinfer.targets.rtl.board.shell_files import FOLDER, TOP
-from edgeinfer.targets.rtl.board.simulate import SentBytes, exchange_bytes
+from edgeinfer.targets.rtl.board.serial import SerialLine, open_port, run
+from edgeinfer.targets.rtl.board.shell_files import CLOCK, CRYSTAL, FOLDER, TOP, clock_file
+from edgeinfer.targets.rtl.board.simulate import simulated_line
 from edgeinfer.targets.rtl.emit.emit import HDL
 from edgeinfer.targets.rtl.settings import RtlSettings
 from edgeinfer.targets.rtl.target import RtlTarget
@@ -48,11 +51,14 @@ from tests.support.rtl_programs import dense_program, merged, small_network
 from tests.unit.targets.rtl.test_library import lint
 
 BOARD = "ulx3s"
-SETTINGS = RtlSettings(board=BOARD)
+SETTINGS = RtlSettings(board=BOARD, clock_mhz=20.0)  # few cycles for a bit, so quickly simulated
 PATIENCE = 20_000
+CYCLES = 4242
 EXAMPLE = Protocol(
     0xBEEF,
     1_000_000,
+    100,
+    100.0,
     (Channel("x", Fixed(True, 5, 2), (2, 6), 3), Channel("z", Fixed(False, 9, 9), (2,), 1)),
     (Channel("y", Fixed(True, 12, 4), (4,), 2),),
 )
@@ -66,19 +72,25 @@ def frame_of(protocol: Protocol, seed: int) -> dict[str, Ints]:
     }
 
 
+def turned_round(protocol: Protocol) -> Protocol:
+    """The board's side: what is put out is put in."""
+    return replace(protocol, inputs=protocol.outputs, outputs=protocol.inputs)
+
+
 def answer(protocol: Protocol, values: Mapping[str, Ints], status: int = 0) -> bytes:
     """What a board would say; its outputs are packed as inputs are."""
-    turned = Protocol(0, protocol.baud, protocol.outputs, protocol.inputs)
-    payload = turned.message(values)[5:-2] if status == 0 else b""
+    turned = turned_round(protocol)
+    payload = turned.message(values)[5:-2] + CYCLES.to_bytes(4, "little") if status == 0 else b""
     body = bytes([status]) + len(payload).to_bytes(2, "little") + payload
     return bytes([messages.ANSWER]) + body + checksum(body)
 
 
 class Echo:
-    """A line with given answers; what was sent is kept."""
+    """A line with given answers, after the one that says it is the right design; what was sent is
+    kept."""
 
     def __init__(self, *answers: bytes) -> None:
-        self.answers = [*answers]
+        self.answers = [answer(EXAMPLE, {}, messages.WRONG_LENGTH), *answers]
         self.sent: list[bytes] = []
         self.come = io.BytesIO()
 
@@ -109,10 +121,10 @@ def test_the_check_is_the_published_one() -> None:
 
 @given(st.integers(0, 1 << 30))
 def test_answers_are_read_back(seed: int) -> None:
-    turned = Protocol(1, 9600, EXAMPLE.outputs, EXAMPLE.inputs)
-    values = frame_of(turned, seed)
-    found = EXAMPLE.results(io.BytesIO(answer(EXAMPLE, values)).read)
-    np.testing.assert_array_equal(found["y"], values["y"])
+    values = frame_of(turned_round(EXAMPLE), seed)
+    found = EXAMPLE.read_answer(io.BytesIO(answer(EXAMPLE, values)).read)
+    np.testing.assert_array_equal(found.outputs["y"], values["y"])
+    assert found.cycles == CYCLES
 
 
 def test_a_damaged_message_is_sent_again_and_reasons_are_told() -> None:
@@ -122,8 +134,8 @@ def test_a_damaged_message_is_sent_again_and_reasons_are_told() -> None:
     damaged = bytes([*good[:-1], good[-1] ^ 1])
     line = Echo(answer(EXAMPLE, {}, messages.WRONG_CHECK), damaged, good)
     found = run(EXAMPLE, line, batch)
-    assert found["y"].tolist() == [[1, -2, 3, -4]]
-    assert line.sent == [EXAMPLE.message(frame)] * 3
+    assert found.outputs["y"].tolist() == [[1, -2, 3, -4]] and found.cycles.tolist() == [CYCLES]
+    assert line.sent == [EXAMPLE.question(), *[EXAMPLE.message(frame)] * 3]
     for said, reason in (
         (answer(EXAMPLE, {}, messages.OTHER_DESIGN), "another design is on the board"),
         (answer(EXAMPLE, {}, messages.WRONG_LENGTH), "another length"),
@@ -133,6 +145,15 @@ def test_a_damaged_message_is_sent_again_and_reasons_are_told() -> None:
     ):
         with pytest.raises(AnswerError, match=reason):
             run(EXAMPLE, Echo(said), batch, tries=1)
+
+
+def test_another_design_is_noticed_before_a_frame_is_sent() -> None:
+    batch = {name: values[None] for name, values in frame_of(EXAMPLE, 1).items()}
+    line = Echo()
+    line.answers = [answer(EXAMPLE, {}, messages.OTHER_DESIGN)]
+    with pytest.raises(AnswerError, match="another design is on the board") as caught:
+        run(EXAMPLE, line, batch)
+    assert "edgeinfer board load" in caught.value.hint and line.sent == [EXAMPLE.question()]
 
 
 def test_frames_that_do_not_fit_are_refused() -> None:
@@ -146,12 +167,11 @@ def test_frames_that_do_not_fit_are_refused() -> None:
 
 
 def test_a_port_that_is_not_there_is_told(tmp_path: Path) -> None:
-    with pytest.raises(UsageError, match="holds no design for a board"), open_board(tmp_path, "x"):
-        pass
-    RtlTarget().emit(dense_program(4, 2), SETTINGS).write(tmp_path)
+    with pytest.raises(UsageError, match="holds no design for a board"):
+        read_protocol(tmp_path)
     missing = importlib.util.find_spec("serial") is None
     wanted = ToolMissingError if missing else ToolFailedError
-    with pytest.raises(wanted), open_board(tmp_path, str(tmp_path / "no-such-port")):
+    with pytest.raises(wanted), open_port(str(tmp_path / "no-such-port"), 9600):
         pass
 
 
@@ -169,13 +189,27 @@ def test_what_lies_beside_a_design_for_a_board(tmp_path: Path) -> None:
         RtlTarget().emit(dense_program(8, 70_000), SETTINGS)
 
 
-def test_every_pin_of_the_board_s_top_has_its_place() -> None:
-    pins = assets.text("firmware/rtl/boards/ulx3s.lpf")
-    for port in ("clk", "button", "rx", "tx", "led[0]", "led[1]", "led[2]", "led[3]", "awake"):
-        assert f'LOCATE COMP "{port}" SITE' in pins
-        assert f'IOBUF PORT "{port}" ' in pins
-    assert f'FREQUENCY PORT "clk" {board(BOARD).clock_mhz:g} MHZ' in pins
-    assert board(BOARD).clock_hz % board(BOARD).baud == 0
+@pytest.mark.parametrize("name", boards())
+def test_every_port_of_a_board_s_top_has_a_pin(name: str) -> None:
+    on, program = board(name), dense_program(4, 2)
+    settings = RtlSettings(board=name)
+    assert settings.part == on.part and 10 < settings.clock_mhz <= 100
+    top = RtlTarget().emit(program, settings).files[f"{FOLDER}/{TOP}.v"].decode()
+    head = top[top.index(f"module {TOP}") : top.index(");")]
+    ports = re.findall(r"(?:input|output) +wire (?:\[(\d+):0\] )?(\w+)", head)
+    wanted = {
+        f"{port}[{bit}]" if width else port
+        for width, port in ports
+        for bit in range(int(width or 0) + 1)
+    }
+    pins = assets.text(f"firmware/rtl/boards/{on.pins}")
+    found = re.findall(
+        r'LOCATE COMP "(.+?)"|IO_LOC "(.+?)"|ldc_set_location.*ports \{(.+?)\}', pins
+    )
+    placed = [next(filter(None, each)) for each in found]
+    assert wanted == set(placed) and len(placed) == len(wanted)
+    sites = re.findall(r'SITE "(\w+)"|IO_LOC "\S+" (\d+)|-site \{(\w+)\}', pins)
+    assert len(set(sites)) == len(placed)
 
 
 def two_networks() -> Program:
@@ -183,71 +217,71 @@ def two_networks() -> Program:
     return merged([dense_program(6, 4), small_network(2)], "both")
 
 
+@contextmanager
+def opened(folder: Path, patience: int = PATIENCE) -> Iterator[tuple[Protocol, SerialLine]]:
+    """The simulated board with the design of a folder."""
+    protocol = read_protocol(folder)
+    with simulated_line(folder, board(BOARD), protocol, frames=1, patience=patience) as line:
+        yield protocol, line
+
+
 def assert_answers(
-    program: Program, folder: Path, sent: list[SentBytes], raw: dict[str, Ints]
+    program: Program, line: SerialLine, protocol: Protocol, raw: dict[str, Ints]
 ) -> None:
     """What comes out of the pins is what the engine says, frame by frame."""
-    said = io.BytesIO(exchange_bytes(folder, board(BOARD), sent, PATIENCE))
-    protocol = read_protocol(folder)
-    expected = Engine(program, threads=1).run(raw)
-    for number in range(len(next(iter(raw.values())))):
-        found = protocol.results(said.read)
-        for name, values in expected.items():
-            np.testing.assert_array_equal(found[name], values[number], err_msg=name)
-    assert said.read() == b""
-
-
-def frames(program: Program, folder: Path, count: int) -> tuple[list[SentBytes], dict[str, Ints]]:
-    raw = random_inputs(program, 5, count)
-    protocol = read_protocol(folder)
-    batch = [{name: values[i] for name, values in raw.items()} for i in range(count)]
-    return [SentBytes(protocol.message(frame)) for frame in batch], raw
+    found = run(protocol, line, raw, tries=1)
+    for name, values in Engine(program, threads=1).run(raw).items():
+        np.testing.assert_array_equal(found.outputs[name], values, err_msg=name)
+    metrics = {m.name: m.value for m in RtlTarget().estimate(program, SETTINGS) if not m.layer}
+    assert set(found.cycles) == {metrics["latency_cycles"]}
 
 
 @needs_verilator
 def test_frames_in_through_the_pins_and_decisions_out(tmp_path: Path) -> None:
     program = two_networks()
     RtlTarget().emit(program, SETTINGS).write(tmp_path)
-    sent, raw = frames(program, tmp_path, 4)
-    noise = SentBytes(bytes(range(0x20, 0x60)), answered=False)
-    assert_answers(program, tmp_path, [sent[0], noise, *sent[1:]], raw)
+    raw = random_inputs(program, 5, 4)
+    with opened(tmp_path) as (protocol, line):
+        assert_answers(program, line, protocol, raw)
+        line.write(bytes(range(0x20, 0x60)))  # noise between messages is ignored
+        assert_answers(program, line, protocol, raw)
+        assert line.read(1) == b""
+
+
+def damaged_messages(protocol: Protocol, message: bytes) -> dict[str, bytes]:
+    """A message with a wrong check, one for another design, one of another length: by the reason
+    for which each is refused."""
+    other = bytes([message[0], message[1] ^ 1, *message[2:-2]])
+    short = message[:3] + b"\x02\x00ab"
+    return {
+        "check": bytes([*message[:9], message[9] ^ 4, *message[10:]]),
+        "another design": other + checksum(other[1:]),
+        "another length": short + checksum(short[1:]),
+    }
 
 
 @needs_verilator
 def test_a_damaged_message_is_answered_and_the_next_is_taken(tmp_path: Path) -> None:
     program = two_networks()
     RtlTarget().emit(program, SETTINGS).write(tmp_path)
-    sent, raw = frames(program, tmp_path, 1)
-    message = sent[0].content
-    damaged = bytes([*message[:9], message[9] ^ 4, *message[10:]])
-    other = bytes([message[0], message[1] ^ 1, *message[2:-2]])
-    other += checksum(other[1:])
-    short = message[:3] + b"\x02\x00ab"
-    short += checksum(short[1:])
-    said = io.BytesIO(
-        exchange_bytes(
-            tmp_path,
-            board(BOARD),
-            [SentBytes(damaged), SentBytes(other), SentBytes(short), *sent],
-            PATIENCE,
-        )
-    )
-    protocol = read_protocol(tmp_path)
-    for reason in ("check", "another design", "another length"):
-        with pytest.raises(AnswerError, match=reason):
-            protocol.results(said.read)
-    found = protocol.results(said.read)
-    expected = Engine(program, threads=1).run(raw)
-    for name, values in expected.items():
-        np.testing.assert_array_equal(found[name], values[0])
+    raw = random_inputs(program, 5, 1)
+    with opened(tmp_path) as (protocol, line):
+        message = protocol.message({name: values[0] for name, values in raw.items()})
+        for reason, content in damaged_messages(protocol, message).items():
+            line.write(content)
+            with pytest.raises(AnswerError, match=reason):
+                protocol.read_answer(line.read)
+        assert_answers(program, line, protocol, raw)
 
 
 @needs_verilator
-def test_the_board_is_clean(tmp_path: Path) -> None:
-    RtlTarget().emit(two_networks(), SETTINGS).write(tmp_path)
+@pytest.mark.parametrize("name", boards())
+def test_the_board_is_clean(name: str, tmp_path: Path) -> None:
+    RtlTarget().emit(two_networks(), RtlSettings(board=name)).write(tmp_path)
     for path in (tmp_path / HDL).glob("*.v"):
         if not path.name.startswith("tb_") and not path.name.endswith("_tb.v"):
             path.rename(tmp_path / FOLDER / path.name)
+    (tmp_path / FOLDER / CLOCK).write_bytes(clock_file(CRYSTAL))  # a PLL is the vendor's
     assert lint(tmp_path / FOLDER, TOP) == ""
 
 
@@ -259,31 +293,25 @@ def test_the_board_is_clean(tmp_path: Path) -> None:
 def test_a_fault_of_the_shell_is_noticed_from_outside(tmp_path: Path, fault: Fault) -> None:
     program = two_networks()
     RtlTarget().emit(program, SETTINGS).write(tmp_path)
-    sent, raw = frames(program, tmp_path, 2)
-    message = sent[0].content
-    damaged = bytes([*message[:9], message[9] ^ 4, *message[10:]])
-    other = bytes([message[0], message[1] ^ 1, *message[2:-2]])
-    other += checksum(other[1:])
+    raw = random_inputs(program, 5, 2)
     Fault(fault.name, Path(fault.file).name, fault.right, fault.wrong, "").put_in(tmp_path / FOLDER)
-    quiet = 7_000_000  # cycles: longer than the shell waits for the rest of a message
-    half = [SentBytes(message[:8], answered=False)] if "without end" in fault.name else []
-    with pytest.raises((AssertionError, AnswerError, DisagreementError)):
-        said = io.BytesIO(
-            exchange_bytes(
-                tmp_path, board(BOARD), [SentBytes(damaged), SentBytes(other), *half, *sent],
-                quiet if half else PATIENCE,
-            )
-        )  # fmt: skip
-        protocol = read_protocol(tmp_path)
+    half = "without end" in fault.name
+    quiet = 7_000_000 if half else PATIENCE  # cycles: longer than half a message is waited for
+    with (
+        opened(tmp_path, quiet) as (protocol, line),
+        pytest.raises((AssertionError, AnswerError, DisagreementError)),
+    ):
+        message = protocol.message({name: values[0] for name, values in raw.items()})
+        refused = damaged_messages(protocol, message)
         for reason in ("check", "another design"):
+            line.write(refused[reason])
             try:
-                protocol.results(said.read)
+                protocol.read_answer(line.read)
             except AnswerError as error:
                 assert reason in error.message
             else:
                 raise AssertionError("a wrong message was taken")
-        expected = Engine(program, threads=1).run(raw)
-        for number in range(2):
-            found = protocol.results(said.read)
-            for name, values in expected.items():
-                np.testing.assert_array_equal(found[name], values[number])
+        if half:
+            line.write(message[:8])
+            assert line.read(1) == b""
+        assert_answers(program, line, protocol, raw)

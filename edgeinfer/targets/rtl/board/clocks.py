@@ -1,0 +1,126 @@
+# SPDX-License-Identifier: Apache-2.0
+# SPDX-FileCopyrightText: The edgeinfer authors
+"""The clock that a board gives a design: its crystal's, or what a PLL makes of it.
+
+    clock = crystal x feedback / reference,   oscillator = clock x output
+
+The oscillator, the clock and the frequency that the PLL compares each have a range. Of all clocks
+up to the one that is asked for, the fastest is taken whose bits on the serial line have the right
+length.
+"""
+
+from __future__ import annotations
+
+import functools
+import math
+from dataclasses import dataclass
+from fractions import Fraction
+from typing import assert_never
+
+from edgeinfer.base.errors import UsageError
+from edgeinfer.targets.rtl.board.boards import Board, SerialBoard, ZynqBoard
+
+MHZ = 1_000_000
+LEAST_DIVIDER = 4  # cycles of a bit, of which the middle one is looked at
+ROUNDED = 1 + 1e-9  # for a clock that was written down as a decimal
+MOST_DRIFT = 0.01  # that a bit on the line may be too long or too short, as a part of it
+
+
+@dataclass(frozen=True, slots=True)
+class PllRange:
+    """What a kind of PLL can do, in MHz, and its dividers."""
+
+    references: range
+    feedbacks: range
+    outputs: tuple[int, ...]
+    compared_mhz: tuple[float, float]
+    oscillator_mhz: tuple[float, float]
+    clock_mhz: tuple[float, float]
+
+
+PLLS = {
+    # Lattice FPGA-TN-02200, as Project Trellis's ecppll has it
+    "ehxplll": PllRange(
+        range(1, 129), range(1, 81), tuple(range(1, 129)), (3.125, 400), (400, 800), (3.125, 400)
+    ),
+    # Gowin DS226, speed grade C8/I7
+    "rpll": PllRange(
+        range(1, 65), range(1, 65), (2, 4, 8, 16, 32, 48, 64, 80, 96, 112, 128),
+        (3, 500), (500, 1250), (3.90625, 625),
+    ),
+}  # fmt: skip
+
+
+@dataclass(frozen=True, slots=True)
+class BoardClock:
+    """A design's clock, the PLL's dividers (none: the crystal itself), cycles of a bit."""
+
+    hz: Fraction
+    reference: int
+    feedback: int
+    output: int
+    divider: int
+
+    @property
+    def mhz(self) -> float:
+        """The clock in MHz."""
+        return float(self.hz / MHZ)
+
+
+def clock_mhz_of(on: Board, asked_mhz: float) -> float:
+    """The clock that a board makes of the one that is asked for."""
+    match on:
+        case SerialBoard():
+            return clock_of(on, asked_mhz).mhz
+        case ZynqBoard(pll_mhz=pll_mhz):
+            return pll_mhz / math.ceil(pll_mhz / (asked_mhz * ROUNDED))
+        case _:
+            assert_never(on)
+
+
+@functools.cache
+def clock_of(on: SerialBoard, asked_mhz: float) -> BoardClock:
+    """The fastest clock of a board up to what is asked for; an error if all are faster."""
+    possible = _clocks_of(on)
+    found = [clock for clock in possible if clock.mhz <= asked_mhz * ROUNDED]
+    if found:
+        return max(found, key=lambda clock: clock.hz)  # of equals the first: the least divided
+    slowest = min(clock.mhz for clock in possible)
+    raise UsageError(
+        f"The {on.title} cannot give a design {asked_mhz:g} MHz; its slowest clock is "
+        f"{slowest:.4g} MHz.",
+        hint=f"Ask for --clock-mhz {slowest:.4g} or more.",
+    )
+
+
+@functools.cache
+def _clocks_of(on: SerialBoard) -> tuple[BoardClock, ...]:
+    """The clocks that a board can make and whose bits on its line are right."""
+    if not on.pll:
+        crystal = Fraction(on.crystal_hz)
+        return (BoardClock(crystal, 1, 1, 1, round(crystal / on.baud)),)
+    limits = PLLS[on.pll]
+    lowest, highest = (round(end * MHZ) for end in limits.oscillator_mhz)
+    found = []
+    for reference in limits.references:
+        if not _is_within(on.crystal_hz / reference, limits.compared_mhz):
+            continue
+        for feedback in limits.feedbacks:
+            hz = on.crystal_hz * feedback / reference
+            outputs = [output for output in limits.outputs if lowest <= hz * output <= highest]
+            divider = round(hz / on.baud)
+            if (
+                outputs
+                and _is_within(hz, limits.clock_mhz)
+                and divider >= LEAST_DIVIDER
+                and abs(hz / (divider * on.baud) - 1) <= MOST_DRIFT
+            ):
+                middle = (lowest + highest) / 2 / hz
+                _, output = min((abs(output - middle), output) for output in outputs)
+                exact = Fraction(on.crystal_hz * feedback, reference)
+                found.append(BoardClock(exact, reference, feedback, output, divider))
+    return tuple(found)
+
+
+def _is_within(hz: float, ends_mhz: tuple[float, float]) -> bool:
+    return ends_mhz[0] * MHZ <= hz <= ends_mhz[1] * MHZ

@@ -1,0 +1,185 @@
+# SPDX-License-Identifier: Apache-2.0
+# SPDX-FileCopyrightText: The edgeinfer authors
+"""The host of a board: it loads the bitstream, sends frames, and takes what the board answers. A
+board that is simulated from pin to pin has the same host."""
+
+from __future__ import annotations
+
+import importlib.util
+import json
+import time
+from collections.abc import Callable, Mapping
+from contextlib import AbstractContextManager, nullcontext
+from pathlib import Path
+from types import ModuleType
+from typing import assert_never
+
+import numpy as np
+
+from edgeinfer.base import tools
+from edgeinfer.base.errors import ToolFailedError, UsageError
+from edgeinfer.targets.rtl.board.boards import Board, SerialBoard, ZynqBoard
+from edgeinfer.targets.rtl.board.fabric import driver_of, simulated_fabric
+from edgeinfer.targets.rtl.board.messages import read_protocol
+from edgeinfer.targets.rtl.board.serial import SerialLine, find_port, open_port, run
+from edgeinfer.targets.rtl.board.simulate import simulated_line
+from edgeinfer.targets.rtl.board.zynq import DEPLOY, DESCRIPTION
+from edgeinfer.targets.rtl.emit.emit import MANIFEST
+from edgeinfer.targets.rtl.tools.place import flow_of
+from edgeinfer.targets.rtl.tools.programs import LOADER
+from edgeinfer.targets.rtl.tools.routing import BUILD
+from edgeinfer.targets.target import BoardReply
+from quantization.fixed import Ints
+
+LOAD_SECONDS = 300.0
+TIMED_FRAMES = 16  # that a Zynq's design computes one by one
+LEAST_PATIENCE_CYCLES = 1_000_000  # that a simulated board may think before it answers
+
+
+def ask(
+    folder: Path,
+    on: Board,
+    raw: Mapping[str, Ints],
+    *,
+    port: str | None,
+    simulated: bool,
+    advanced: Callable[[int, int], None],
+) -> BoardReply:
+    """Results of the design in a target's folder, on its board."""
+    match on:
+        case SerialBoard():
+            return _ask_line(folder, on, raw, port=port, simulated=simulated, advanced=advanced)
+        case ZynqBoard():
+            if port is not None:
+                raise UsageError(
+                    f"The {on.title} has no serial port for frames: it takes them by DMA.",
+                    hint="Leave out --port.",
+                )
+            return _ask_fabric(folder, on, raw, simulated=simulated, advanced=advanced)
+        case _:
+            assert_never(on)
+
+
+def _ask_line(
+    folder: Path,
+    on: SerialBoard,
+    raw: Mapping[str, Ints],
+    *,
+    port: str | None,
+    simulated: bool,
+    advanced: Callable[[int, int], None],
+) -> BoardReply:
+    protocol = read_protocol(folder)
+    line: AbstractContextManager[SerialLine]
+    if simulated:
+        where = f"the {on.title}, simulated from pin to pin"
+        frames = len(next(iter(raw.values())))
+        line = simulated_line(folder, on, protocol, frames=frames, patience=patience_cycles(folder))
+    else:
+        chosen = port or find_port(on)
+        where = f"the {on.title} at {chosen}"
+        line = open_port(chosen, protocol.baud)
+    with line as opened:
+        began = time.monotonic()
+        found = run(protocol, opened, raw, advanced=advanced)
+        seconds = time.monotonic() - began
+    return BoardReply(found.outputs, found.cycles, protocol.clock_mhz, seconds, where)
+
+
+def _ask_fabric(
+    folder: Path,
+    on: ZynqBoard,
+    raw: Mapping[str, Ints],
+    *,
+    simulated: bool,
+    advanced: Callable[[int, int], None],
+) -> BoardReply:
+    """By the driver that goes onto the board: some frames one by one, which the design's counter
+    times, and all of them in large transfers."""
+    described = json.loads((folder / DESCRIPTION).read_text(encoding="utf-8"))
+    count = len(next(iter(raw.values())))
+    if simulated:
+        latency = _described_latency(folder)
+        package: AbstractContextManager[ModuleType | None] = simulated_fabric(
+            folder, len(described["inputs"]), len(described["outputs"]), cycles=latency * count
+        )
+        where = f"the {on.title}, its logic simulated from the DMAs' streams on"
+    else:
+        _check_zynq(folder, on)
+        package = nullcontext()
+        where = f"the {on.title}"
+    with package as pynq, driver_of(folder, pynq) as driver:
+        try:
+            with driver.Accelerator() as accelerator:
+                cycles = []
+                for number in range(min(count, TIMED_FRAMES)):
+                    accelerator.run_raw({k: v[number : number + 1] for k, v in raw.items()})
+                    cycles.append(accelerator.cycles)
+                outputs = accelerator.run_raw(raw)
+                advanced(count, count)
+                reply = BoardReply(
+                    outputs, np.array(cycles, np.int64), accelerator.clock_mhz,
+                    accelerator.seconds, where,
+                )  # fmt: skip
+        except driver.AcceleratorError as error:
+            raise ToolFailedError(f"{where}: {error}") from None
+    return reply
+
+
+def _check_zynq(folder: Path, on: ZynqBoard) -> None:
+    """An error where this machine is not the board, or the board has no bitstream."""
+    if importlib.util.find_spec("pynq") is None:
+        raise ToolFailedError(
+            f"This machine is not the {on.title}: the Python package pynq is not here.",
+            hint=f"Copy {folder / DEPLOY} to the board and run there: python3 run.py --data d.npz "
+            "-o scores.npz. Or add --simulate.",
+        )
+    if not (folder / DEPLOY / "design.bit").is_file():
+        raise UsageError(
+            f"There is no bitstream for the {on.title} in {folder / DEPLOY}.",
+            hint="Make it with: edgeinfer board build RUN",
+        )
+
+
+def patience_cycles(folder: Path) -> int:
+    """How long a simulated board may be silent: a frame takes less."""
+    return LEAST_PATIENCE_CYCLES + 4 * _described_latency(folder)
+
+
+def _described_latency(folder: Path) -> int:
+    described = json.loads((folder / MANIFEST).read_text(encoding="utf-8"))
+    return int(described["latency_cycles"])
+
+
+def bitstream_of(folder: Path, on: SerialBoard) -> Path:
+    """Where the bitstream for a board lies, in a target's folder."""
+    return folder / BUILD / f"{on.name}-{flow_of(on.device).bitstream}"
+
+
+def load_bitstream(folder: Path, on: Board, said: Callable[[str, float, str], None]) -> str:
+    """Load the bitstream of a target's folder; an error where there is none, no loader, or no
+    board."""
+    if not isinstance(on, SerialBoard):
+        raise UsageError(
+            f"The {on.title} is loaded by the driver that runs on it.",
+            hint=f"Copy {folder / DEPLOY} to the board and run there: python3 run.py --data d.npz",
+        )
+    bitstream = bitstream_of(folder, on)
+    if not bitstream.is_file():
+        raise UsageError(
+            f"There is no bitstream for the {on.title} in {folder}.",
+            hint="Make it with: edgeinfer board build RUN",
+        )
+    found = tools.find(LOADER)
+    began = time.monotonic()
+    try:
+        done = tools.run(
+            found, ["-b", on.loader, bitstream], seconds=LOAD_SECONDS,
+            said=lambda line: said("load", time.monotonic() - began, line),
+        )  # fmt: skip
+    except ToolFailedError as error:
+        raise ToolFailedError(
+            f"The bitstream was not loaded onto the {on.title}: {error.message}",
+            hint="Is the board plugged in, and may this user use its USB device?",
+        ) from None
+    return f"{bitstream.name} is on the {on.title} ({done.seconds:.0f} s)."

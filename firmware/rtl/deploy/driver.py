@@ -1,0 +1,252 @@
+# SPDX-License-Identifier: Apache-2.0
+# SPDX-FileCopyrightText: The edgeinfer authors
+"""The host of a design on a Zynq board: frames to it by DMA, results back, its registers.
+
+It needs numpy and pynq, as every PYNQ image has them, and nothing else. The files beside it say
+what the design is: design.json, design.bit, design.hwh.
+
+    from driver import Accelerator
+
+    with Accelerator() as accelerator:
+        outputs = accelerator.run({"x": images})         # real numbers in and out
+        raw = accelerator.run_raw({"x": integers})       # the integers themselves
+        print(accelerator.cycles, accelerator.clock_mhz)
+"""
+
+from __future__ import annotations
+
+import json
+import time
+from pathlib import Path
+
+import numpy as np
+
+ID_LOW, ID_HIGH, VERSION, CONTROL, BATCH, FRAMES_IN, FRAMES_OUT = range(0, 28, 4)
+SHORT_PACKETS, LONG_PACKETS, FLAGS, CYCLES, CLOCK_KHZ = range(28, 48, 4)
+MISFRAMED, BUSY = 1, 2  # of the flags
+SEND_CONTROL, RECEIVE_CONTROL, DMA_RESET = 0x00, 0x30, 4  # of the AXI DMA
+REGISTERS = 1  # the version of them that this file knows
+MOST_BYTES = (1 << 26) - 1  # of a transfer, by the DMA's length register
+PATIENCE_SECONDS = 10.0
+
+
+class AcceleratorError(Exception):
+    """The design is not the one that design.json describes, or a transfer went wrong."""
+
+
+class Accelerator:
+    """A design in the programmable logic."""
+
+    def __init__(self, folder=None, download=True):
+        from pynq import Overlay, allocate
+
+        self.folder = Path(__file__).parent if folder is None else Path(folder)
+        self.described = json.loads((self.folder / "design.json").read_text())
+        self.inputs, self.outputs = self.described["inputs"], self.described["outputs"]
+        self.allocate = allocate
+        self.overlay = Overlay(str(self.folder / "design.bit"), download=download)
+        self.registers = self.overlay.accelerator
+        into = [getattr(self.overlay, f"dma_in_{k}") for k in range(len(self.inputs))]
+        out_of = [getattr(self.overlay, f"dma_out_{k}") for k in range(len(self.outputs))]
+        self.senders = [dma.sendchannel for dma in into]
+        self.receivers = [dma.recvchannel for dma in out_of]
+        self.engines = [(dma, SEND_CONTROL) for dma in into]
+        self.engines += [(dma, RECEIVE_CONTROL) for dma in out_of]
+        self.cycles = 0  # of the last transfer: from its first beat in to its last beat out
+        self.seconds = 0.0  # of the last call of run, the DMA included
+        self.check_identity()
+        self.reset()
+
+    def __enter__(self):
+        return self
+
+    def __exit__(self, *_):
+        self.overlay.free()
+
+    @property
+    def clock_mhz(self):
+        """The clock that the design was made for."""
+        return self.registers.read(CLOCK_KHZ) / 1000
+
+    def check_identity(self):
+        """An error where another design is in the logic."""
+        found = self.registers.read(ID_HIGH) << 32 | self.registers.read(ID_LOW)
+        wanted = int(self.described["identity"], 16)
+        if self.registers.read(VERSION) != REGISTERS:
+            raise AcceleratorError("The design has other registers than this driver knows.")
+        if found != wanted:
+            raise AcceleratorError(
+                f"Another design is loaded: its number is {found:016x}, not {wanted:016x}. Load "
+                "the design.bit that lies beside design.json."
+            )
+
+    def reset(self):
+        """Stop everything, forget what is on its way, clear the counters."""
+        for dma, control in self.engines:
+            dma.write(control, DMA_RESET)
+        self.registers.write(CONTROL, 1)
+        ends = time.monotonic() + PATIENCE_SECONDS
+        while self.registers.read(CONTROL) & 1 or any(
+            dma.read(control) & DMA_RESET for dma, control in self.engines
+        ):
+            if time.monotonic() > ends:
+                raise AcceleratorError("The design does not leave its reset: has it a clock?")
+        for channel in (*self.senders, *self.receivers):
+            channel.start()
+
+    def counters(self):
+        """What the design has counted since its last reset."""
+        names = {
+            "frames_in": FRAMES_IN,
+            "frames_out": FRAMES_OUT,
+            "short_packets": SHORT_PACKETS,
+            "long_packets": LONG_PACKETS,
+        }
+        found = {name: self.registers.read(address) for name, address in names.items()}
+        return {**found, "misframed": bool(self.registers.read(FLAGS) & MISFRAMED)}
+
+    def run(self, inputs, batch=256):
+        """Real numbers by the inputs' names to real numbers by the outputs' names."""
+        raw = {told["name"]: to_raw(inputs[told["name"]], told) for told in self.inputs}
+        found = self.run_raw(raw, batch)
+        return {
+            told["name"]: finish(found[told["name"]] * 2.0 ** -told["fraction"], told["host"])
+            for told in self.outputs
+        }
+
+    def run_raw(self, raw, batch=256):
+        """Integers by the inputs' names to integers by the outputs' names; frames on axis 0, so
+        many of them in a transfer."""
+        count = len(raw[self.inputs[0]["name"]])
+        for told in self.inputs:
+            shape = (count, *told["shape"])
+            if np.shape(raw[told["name"]]) != shape or count == 0:
+                raise AcceleratorError(
+                    f"{told['name']} has the shape {np.shape(raw[told['name']])}, not {shape}."
+                )
+        largest = max(frame_bytes(told) for told in (*self.inputs, *self.outputs))
+        batch = max(1, min(batch, count, MOST_BYTES // largest))
+        parts = {told["name"]: [] for told in self.outputs}
+        began = time.monotonic()
+        for first in range(0, count, batch):
+            frames = min(batch, count - first)
+            sent = {name: values[first : first + frames] for name, values in raw.items()}
+            for name, values in self._transfer(sent, frames).items():
+                parts[name].append(values)
+        self.seconds = time.monotonic() - began
+        return {name: np.concatenate(values) for name, values in parts.items()}
+
+    def _transfer(self, raw, frames):
+        before = self.counters()
+        self.registers.write(BATCH, frames)
+        given = [self._buffer(pack(raw[told["name"]], told)) for told in self.inputs]
+        taken = [self.allocate((frames * frame_bytes(told),), np.uint8) for told in self.outputs]
+        try:
+            for number, buffer in enumerate(taken):
+                self.receivers[number].transfer(buffer)
+            for number, buffer in enumerate(given):
+                self.senders[number].transfer(buffer)
+            self._wait((*self.senders, *self.receivers))
+            for buffer in taken:
+                buffer.invalidate()
+            self.cycles = self.registers.read(CYCLES)
+            self._check(before, frames)
+            return {
+                told["name"]: unpack(np.array(taken[number]), told)
+                for number, told in enumerate(self.outputs)
+            }
+        finally:
+            for buffer in (*given, *taken):
+                buffer.freebuffer()
+
+    def _buffer(self, content):
+        buffer = self.allocate(content.shape, np.uint8)
+        buffer[:] = content
+        buffer.flush()
+        return buffer
+
+    def _wait(self, channels):
+        ends = time.monotonic() + PATIENCE_SECONDS
+        for channel in channels:
+            while not channel.idle:
+                if channel.error:
+                    self.reset()
+                    raise AcceleratorError("A DMA reported an error; the design was reset.")
+                if time.monotonic() > ends:
+                    counted = self.counters()
+                    self.reset()
+                    raise AcceleratorError(
+                        f"A transfer did not end; the design was reset. It had counted {counted}."
+                    )
+            channel.wait()
+
+    def _check(self, before, frames):
+        after = self.counters()
+        expected = {**before, "frames_in": before["frames_in"] + frames}
+        expected["frames_out"] = before["frames_out"] + frames
+        if after != expected:
+            self.reset()
+            raise AcceleratorError(
+                f"The design counted {after} after {frames} frames, not {expected}; it was reset."
+            )
+
+
+def beat_bytes(told):
+    """Bytes of a beat in memory: whole words of the DMA."""
+    return told["word_bytes"] * told["words"]
+
+
+def frame_bytes(told):
+    """Bytes of a frame in memory."""
+    return beat_bytes(told) * int(np.prod(told["shape"])) // told["lanes"]
+
+
+def to_raw(values, told):
+    """Real numbers as integers of an input's type: the nearest, ties to even, within its range. A
+    network that rounds its inputs in another way gets integers, by run_raw."""
+    rounded = np.rint(np.asarray(values, np.float64) * 2.0 ** told["fraction"])
+    low, high = type_range(told)
+    return np.clip(rounded, low, high).astype(np.int64)
+
+
+def type_range(told):
+    """The lowest and the highest integer of a type."""
+    if told["signed"]:
+        return -(1 << (told["bits"] - 1)), (1 << (told["bits"] - 1)) - 1
+    return 0, (1 << told["bits"]) - 1
+
+
+def pack(raw, told):
+    """Integers (frames first) as the bytes that the DMA sends."""
+    low, high = type_range(told)
+    raw = np.ascontiguousarray(raw, np.int64)
+    if raw.min() < low or raw.max() > high:
+        raise AcceleratorError(f"{told['name']} has values beyond {low}..{high}.")
+    beats = raw.reshape(-1, told["lanes"])
+    bits = (beats[..., None] >> np.arange(told["bits"])) & 1
+    packed = np.packbits(bits.astype(np.uint8).reshape(len(beats), -1), axis=1, bitorder="little")
+    padded = np.zeros((len(beats), beat_bytes(told)), np.uint8)
+    padded[:, : packed.shape[1]] = packed
+    return padded.reshape(-1)
+
+
+def unpack(content, told):
+    """The way back."""
+    beats = content.reshape(-1, beat_bytes(told))
+    bits = np.unpackbits(beats, axis=1, bitorder="little", count=told["lanes"] * told["bits"])
+    split = bits.reshape(len(beats), told["lanes"], told["bits"]).astype(np.int64)
+    raw = (split << np.arange(told["bits"], dtype=np.int64)).sum(axis=2)
+    if told["signed"]:
+        sign = 1 << (told["bits"] - 1)
+        raw = (raw ^ sign) - sign
+    return raw.reshape(-1, *told["shape"])
+
+
+def finish(values, host):
+    """What the design leaves to the host: the last softmax or sigmoid."""
+    if host == "softmax":
+        grown = np.exp(values - values.max(axis=-1, keepdims=True))
+        return grown / grown.sum(axis=-1, keepdims=True)
+    if host == "sigmoid":
+        return 1 / (1 + np.exp(-values))
+    return values

@@ -1,0 +1,44 @@
+# SPDX-License-Identifier: Apache-2.0
+# SPDX-FileCopyrightText: The edgeinfer authors
+"""The clock that a board gives: within the PLL's ranges, with bits of the right length."""
+
+from __future__ import annotations
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from edgeinfer.base.errors import UsageError
+from edgeinfer.targets.rtl.board.boards import board, boards
+from edgeinfer.targets.rtl.board.clocks import MOST_DRIFT, PLLS, clock_of
+from edgeinfer.targets.rtl.settings import RtlSettings
+
+
+@given(st.sampled_from(boards()), st.floats(20, 300))
+def test_a_clock_is_one_that_the_pll_makes_and_not_above_what_is_asked(
+    name: str, asked_mhz: float
+) -> None:
+    on = board(name)
+    clock = clock_of(on, asked_mhz)
+    assert 0.7 * min(asked_mhz, on.crystal_hz / 1e6) < clock.mhz <= asked_mhz + 1e-3
+    assert clock.hz * clock.reference == on.crystal_hz * clock.feedback
+    drift = abs(float(clock.hz) / (clock.divider * on.baud) - 1)
+    assert drift <= MOST_DRIFT
+    if on.pll:
+        limits = PLLS[on.pll]
+        low, high = limits.oscillator_mhz
+        assert low <= clock.mhz * clock.output <= high
+        low, high = limits.compared_mhz
+        assert low <= on.crystal_hz / 1e6 / clock.reference <= high
+    assert clock_of(on, clock.mhz) == clock  # what was settled stays
+
+
+def test_a_hundred_megahertz_of_the_ulx3s_is_as_ecppll_makes_it() -> None:
+    clock = clock_of(board("ulx3s"), 100.0)
+    assert (clock.reference, clock.feedback, clock.output, clock.divider) == (1, 4, 6, 100)
+
+
+def test_a_clock_slower_than_all_is_refused_with_the_slowest() -> None:
+    with pytest.raises(UsageError, match="its slowest clock is 12 MHz") as caught:
+        RtlSettings(board="crosslink-nx-evn", clock_mhz=10)
+    assert "--clock-mhz 12" in caught.value.hint
