@@ -19,6 +19,7 @@ from edgeinfer.base.names import Identifier
 from edgeinfer.base.plan import write_file
 from edgeinfer.targets.rtl.design.parts import part_of
 from edgeinfer.targets.rtl.emit.emit import HDL, MANIFEST, render_template
+from edgeinfer.targets.rtl.plane.counts import PlaneCounts, counts_in
 from edgeinfer.targets.rtl.settings import RtlSettings
 from edgeinfer.targets.rtl.tools.families import KINDS, Family, family_of
 from edgeinfer.targets.rtl.tools.place import (
@@ -95,6 +96,10 @@ def wrap_in_shell(core: VerilogSource, described: Mapping[str, Any]) -> VerilogS
 
 TARGET = "rtl"
 BENCH = re.compile(r"^tb_|_tb\.v$")
+PLANE_ENGINE = "ei_plane_dense"
+MULTIPLYING = ("ei_mac", PLANE_ENGINE)
+NARROW_IN_PAIRS = ("nexus",)  # a DSP block holds two multipliers of nine bits, with a sign
+NARROW_BITS = 9
 BUILD = "build"  # in the target's folder: bitstreams
 
 
@@ -136,7 +141,7 @@ def measure_design(
     )
     tries = _tries(shell.netlist, part, settings, box, progress)
     routed = max(tries, key=lambda one: one.fmax_mhz)
-    metrics += route_metrics(routed, described, len(tries))
+    metrics += route_metrics(routed, described, len(tries), counts_in(folder))
     try:
         made_bitstream = pack_bitstream(routed, part, seconds=box.left, progress=progress)
     except ToolMissingError:
@@ -170,9 +175,18 @@ def source_in(folder: Path, top: str) -> VerilogSource:
 def wants_dsp(blocks: list[Mapping[str, Any]], part: Device) -> bool:
     """Whether a part has DSP blocks for all multipliers of the blocks (as the manifest tells them);
     else multipliers are made of LUTs. Weights that never change are sums of shifted inputs."""
-    folded = [block["parameters"] for block in blocks if block["module"] == "ei_mac"]
-    wanted: int = sum(p["PE"] * p["SIMD"] for p in folded if p["SF"] * p["NF"] > 1)
-    return wanted <= (part.offers("dsp") or 0)
+    return sum(_dsp_of(block, part) for block in blocks) <= (part.offers("dsp") or 0)
+
+
+def _dsp_of(block: Mapping[str, Any], part: Device) -> float:
+    """DSP blocks that a block's multipliers take."""
+    p = block["parameters"]
+    if block["module"] not in MULTIPLYING or p["SF"] * p["NF"] == 1:
+        return 0
+    multipliers: int = p["PE"] * p["SIMD"]
+    widths = [p[f"{factor}_BITS"] + (0 if p[f"{factor}_SIGNED"] else 1) for factor in ("X", "W")]
+    in_pairs = part.fabric in NARROW_IN_PAIRS and block["module"] == PLANE_ENGINE
+    return multipliers / 2 if in_pairs and max(widths) <= NARROW_BITS else multipliers
 
 
 def _tries(
@@ -228,15 +242,26 @@ def _synthesis_metrics(
     return metrics
 
 
-def route_metrics(made: RoutedDesign, described: Mapping[str, Any], tries: int = 1) -> list[Metric]:
+def route_metrics(
+    made: RoutedDesign,
+    described: Mapping[str, Any],
+    tries: int = 1,
+    counts: PlaneCounts | None = None,
+) -> list[Metric]:
     """The clock, what follows from it and the design's cycles, and shares of the part; of several
-    tries it says so."""
-    interval, latency = described["interval_cycles"], described["latency_cycles"]
-    figures = [
-        ("fmax_mhz", made.fmax_mhz, "MHz"),
-        ("throughput", made.fmax_mhz * 1e6 / interval, "frames/s"),
-        ("latency_us", latency / made.fmax_mhz, "us"),
-    ]
+    tries it says so. Of a design for planes, `counts` are the cycles of simulated ones."""
+    figures = [("fmax_mhz", made.fmax_mhz, "MHz")]
+    if "plane" not in described:
+        interval, latency = described["interval_cycles"], described["latency_cycles"]
+        figures += [
+            ("throughput", made.fmax_mhz * 1e6 / interval, "frames/s"),
+            ("latency_us", latency / made.fmax_mhz, "us"),
+        ]
+    elif counts is not None:
+        figures += [
+            ("event_seconds", counts.event_cycles / (made.fmax_mhz * 1e6), "s"),
+            ("hits_per_second", counts.hits * made.fmax_mhz * 1e6 / counts.cycles, "hits/s"),
+        ]
     for kind in KINDS:
         used, available = made.used.get(kind, 0), made.available.get(kind, 0)
         figures.append((kind, used, ""))

@@ -1,0 +1,91 @@
+# SPDX-License-Identifier: Apache-2.0
+# SPDX-FileCopyrightText: The edgeinfer authors
+"""How long an event takes, from the cycles of simulated planes; and what a design consists of.
+
+An event is all of ProtoDUNE: 15,360 wires of 1,000 pixels, in as many planes of the design's size
+as that is. Cycles depend on where the hits are, so they are counted on planes of the simulated
+detector.
+"""
+
+from __future__ import annotations
+
+import json
+from dataclasses import asdict
+from pathlib import Path
+
+from edgeinfer.base.metrics import Metric, Origin
+from edgeinfer.base.plan import write_file
+from edgeinfer.event.event import PlaneSettings, picture_of
+from edgeinfer.event.planes import simulate_planes
+from edgeinfer.ir.program import Program
+from edgeinfer.targets.rtl.design.parts import budget_of
+from edgeinfer.targets.rtl.plane.counts import COUNTS, EVENT_PIXELS, PlaneCounts
+from edgeinfer.targets.rtl.plane.design import PlaneDesign
+from edgeinfer.targets.rtl.plane.simulate import run_planes
+from edgeinfer.targets.rtl.settings import RtlSettings
+from edgeinfer.targets.rtl.tools.simulate import IDEAL
+
+TARGET = "rtl"
+PLANES = 8  # that are simulated; they have about as many hits as is published of real events
+SEED = 1
+
+
+def count_cycles_of_planes(program: Program, design: PlaneDesign, folder: Path) -> PlaneCounts:
+    """Simulate planes without gaps, and leave beside the design what they took."""
+    size = design.geometry.size
+    given = []
+    settings = PlaneSettings()
+    height, width = design.cut.patch
+    for plane in simulate_planes(SEED, PLANES, size.wires, size.pixels):
+        charged = plane.adc >= settings.threshold_adc
+        picture = picture_of(program, plane.adc, charged, settings)
+        raw = picture[height // 2 :, width // 2 :, 0][: size.wires, : size.pixels]
+        given.append((raw, charged))
+    found = run_planes(design, folder, given, IDEAL)
+    pixels = PLANES * size.wires * size.pixels
+    counts = PlaneCounts(PLANES, pixels, len(found.wire), int(found.ends[-1]))
+    write_file(folder / COUNTS, (json.dumps(asdict(counts)) + "\n").encode())
+    return counts
+
+
+def event_metrics(counts: PlaneCounts, clock_mhz: float) -> tuple[Metric, ...]:
+    """Cycles of an event; seconds and hits a second at the clock that is asked for."""
+    note = (
+        f"{counts.event_hits:,.0f} hits an event, from {counts.planes} simulated planes with "
+        f"{counts.hits:,} hits"
+    )
+    seconds = counts.event_cycles / (clock_mhz * 1e6)
+    figures = [
+        ("event_cycles", counts.event_cycles, "cycles"),
+        ("event_seconds_at_asked_clock", seconds, "s"),
+        ("hits_per_second_at_asked_clock", counts.event_hits / seconds, "hits/s"),
+    ]
+    return tuple(
+        Metric(name, value, unit, Origin.SIMULATED, target=TARGET, note=note)
+        for name, value, unit in figures
+    )
+
+
+def plane_metrics(design: PlaneDesign, settings: RtlSettings) -> tuple[Metric, ...]:
+    """What is known of a design before anything is run."""
+    geometry = design.geometry
+    most = budget_of(settings).memory_bits
+    figures: list[tuple[str, float, str]] = [
+        ("plane_cycles_least", geometry.beats, "cycles"),
+        ("event_seconds_least_at_asked_clock", least_event_seconds(design, settings), "s"),
+        ("hit_cycles_most", design.hit_cycles, "cycles"),
+        ("multipliers", design.multipliers, ""),
+        ("memory_bits", design.memory_bits, "bit"),
+    ]
+    if most:
+        figures.append(("memory_share", 100.0 * design.memory_bits / most, "%"))
+    return tuple(
+        Metric(name, value, unit, Origin.PROVED, target=TARGET) for name, value, unit in figures
+    )
+
+
+def least_event_seconds(design: PlaneDesign, settings: RtlSettings) -> float:
+    """An event without a hit, at the clock that is asked for."""
+    size = design.geometry.size
+    planes = EVENT_PIXELS / (size.wires * size.pixels)
+    return planes * design.geometry.beats / (settings.clock_mhz * 1e6)
