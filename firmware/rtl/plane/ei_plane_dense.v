@@ -20,6 +20,7 @@ module ei_plane_dense #(
     parameter PASSES   = 4,
     parameter PLACES   = 121,
     parameter LEVELS   = 3,    // of the adder tree: 2^LEVELS >= CHANNELS
+    parameter DSP_PE   = 8,    // lanes of PE that multiply by DSP blocks, the others by adders
     parameter KB       = 9,    // 2^KB >= PASSES x PLACES
     parameter WEIGHTS  = "",
     parameter STARTS   = "",
@@ -39,6 +40,7 @@ module ei_plane_dense #(
     localparam XS = X_BITS + (X_SIGNED ? 0 : 1);
     localparam WS = W_BITS + (W_SIGNED ? 0 : 1);
     localparam P_BITS = XS + WS;
+    localparam DIGITS = (WS + 1) / 2;  // of a weight
     localparam S_BITS = P_BITS + LEVELS < ACC_BITS ? P_BITS + LEVELS : ACC_BITS;
     localparam STAGES = 5 + LEVELS;  // from the step to the sum
     localparam NW = PASSES > 1 ? $clog2(PASSES) : 1;
@@ -137,12 +139,42 @@ module ei_plane_dense #(
                 end else begin : g_unsigned_w
                     assign factor_w = {1'b0, w};
                 end
-                reg signed [P_BITS-1:0] product, held_product;
-                always @(posedge clk) begin
-                    product      <= factor_x * factor_w;
-                    held_product <= product;
+                reg signed [P_BITS-1:0] product;
+                assign products[c*P_BITS+:P_BITS] = product;
+                if (p < DSP_PE) begin : g_dsp
+                    reg signed [P_BITS-1:0] beside;  // the register in the DSP block
+                    always @(posedge clk) begin
+                        beside  <= factor_x * factor_w;
+                        product <= beside;
+                    end
+                end else begin : g_adders
+                    // Booth's digits: -2 to 2 for each pair of a weight's bits. The lower half of them is
+                    // added up in one cycle, and the upper half, and both are joined in the next.
+                    wire [2*DIGITS:0] recoded = {{(2 * DIGITS - WS) {factor_w[WS-1]}}, factor_w, 1'b0};
+                    wire signed [P_BITS-1:0] wide_x = {{(P_BITS - XS) {factor_x[XS-1]}}, factor_x};
+                    reg signed [P_BITS-1:0] term, low, high, low_sum, high_sum;
+                    integer d;
+                    always @* begin
+                        low  = 0;
+                        high = 0;
+                        for (d = 0; d < DIGITS; d = d + 1) begin
+                            case (recoded[2*d+:3])
+                                3'd1, 3'd2: term = wide_x;
+                                3'd3:       term = wide_x <<< 1;
+                                3'd4:       term = -(wide_x <<< 1);
+                                3'd5, 3'd6: term = -wide_x;
+                                default:    term = 0;
+                            endcase
+                            if (d < DIGITS / 2) low = low + (term <<< (2 * d));
+                            else high = high + (term <<< (2 * d));
+                        end
+                    end
+                    always @(posedge clk) begin
+                        low_sum  <= low;
+                        high_sum <= high;
+                        product  <= low_sum + high_sum;
+                    end
                 end
-                assign products[c*P_BITS+:P_BITS] = held_product;
             end
             wire [S_BITS-1:0] sum;
             ei_tree #(

@@ -2,14 +2,16 @@
 // SPDX-FileCopyrightText: The edgeinfer authors
 
 // The last RING lines of places, in a circle. PLACES are written at once, each into a bank of its own;
-// one is read: its word is there two cycles after its address.
+// one is read: its word is there three cycles after its address. A bank consists of memories of 2^CHUNK
+// words, each with a register behind it, so that the way from a memory is short.
 module ei_plane_map #(
     parameter BITS   = 64,   // of a place
     parameter PLACES = 1,
     parameter LINE   = 487,  // beats of a line
     parameter RING   = 44,
     parameter AW     = 15,   // 2^AW >= LINE x RING
-    parameter BW     = 1     // 2^BW >= PLACES
+    parameter BW     = 1,    // 2^BW >= PLACES
+    parameter CHUNK  = 13
 ) (
     input  wire                   clk,
     input  wire                   rst,
@@ -21,6 +23,8 @@ module ei_plane_map #(
     output reg  [       BITS-1:0] word
 );
     localparam WORDS = LINE * RING;
+    localparam CHUNKS = (WORDS + (1 << CHUNK) - 1) >> CHUNK;
+    localparam NW = CHUNKS > 1 ? $clog2(CHUNKS) : 1;
     localparam CW = LINE > 1 ? $clog2(LINE) : 1;
     localparam [CW-1:0] LAST_COLUMN = LINE[CW-1:0] - 1'b1;
     localparam [AW-1:0] LAST = WORDS[AW-1:0] - 1'b1;
@@ -50,23 +54,50 @@ module ei_plane_map #(
         end
     end
 
-    wire [PLACES*BITS-1:0] words;
-    reg [BW-1:0] bank_1;
-    always @(posedge clk) bank_1 <= bank;
+    wire [CHUNKS*PLACES*BITS-1:0] words;
+    wire [NW-1:0] write_chunk, read_chunk;
+    reg [NW-1:0] chunk_1, chunk_2;
+    reg [BW-1:0] bank_1, bank_2;
 
-    genvar p;
     generate
-        for (p = 0; p < PLACES; p = p + 1) begin : g_bank
-            (* no_rw_check *)
-            reg [BITS-1:0] places[0:WORDS-1];
-            reg [BITS-1:0] read;
-            always @(posedge clk) if (valid) places[write] <= data[p*BITS+:BITS];
-            always @(posedge clk) read <= places[address];
-            assign words[p*BITS+:BITS] = read;
+        if (CHUNKS > 1) begin : g_chunks
+            assign write_chunk = write[CHUNK+:NW];
+            assign read_chunk  = address[CHUNK+:NW];
+        end else begin : g_whole
+            assign write_chunk = {NW{1'b0}};
+            assign read_chunk  = {NW{1'b0}};
         end
     endgenerate
 
-    integer k;
+    always @(posedge clk) begin
+        chunk_1 <= read_chunk;
+        chunk_2 <= chunk_1;
+        bank_1  <= bank;
+        bank_2  <= bank_1;
+    end
+
+    genvar n, p;
+    generate
+        for (n = 0; n < CHUNKS; n = n + 1) begin : g_chunk
+            localparam LEFT = WORDS - (n << CHUNK);
+            localparam HELD = LEFT < (1 << CHUNK) ? LEFT : (1 << CHUNK);
+            localparam HW = HELD > 1 ? $clog2(HELD) : 1;
+            for (p = 0; p < PLACES; p = p + 1) begin : g_bank
+                (* no_rw_check *)
+                reg [BITS-1:0] places[0:HELD-1];
+                reg [BITS-1:0] read, held;
+                always @(posedge clk)
+                    if (valid && write_chunk == n) places[write[HW-1:0]] <= data[p*BITS+:BITS];
+                always @(posedge clk) read <= places[address[HW-1:0]];
+                always @(posedge clk) held <= read;
+                assign words[(n*PLACES+p)*BITS+:BITS] = held;
+            end
+        end
+    endgenerate
+
+    integer k, m;
     always @(posedge clk)
-        for (k = 0; k < PLACES; k = k + 1) if (PLACES == 1 || bank_1 == k[BW-1:0]) word <= words[k*BITS+:BITS];
+        for (m = 0; m < CHUNKS; m = m + 1)
+            for (k = 0; k < PLACES; k = k + 1)
+                if (chunk_2 == m[NW-1:0] && bank_2 == k[BW-1:0]) word <= words[(m*PLACES+k)*BITS+:BITS];
 endmodule

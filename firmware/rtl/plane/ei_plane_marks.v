@@ -68,7 +68,6 @@ module ei_plane_marks #(
     reg [NW-1:0] written, wanted;
     reg enough;
     reg [2:0] state, rest;
-    reg last_line;
     reg [XB-1:0] wire_base;
 
     wire walk_credit, out_credit;

@@ -38,7 +38,7 @@ module ei_plane_walk #(
     output wire                         walking,
     output reg  [               AW-1:0] address,
     output reg  [               BW-1:0] bank,
-    input  wire [    CHANNELS*BITS-1:0] word,     // two cycles after its address
+    input  wire [    CHANNELS*BITS-1:0] word,     // three cycles after its address
     output wire                         m_valid,
     input  wire                         m_ready,
     output wire [CHANNELS*X_BITS+KB+1:0] m_data   // first and last of a hit on top
@@ -51,7 +51,7 @@ module ei_plane_walk #(
     localparam JW = COLUMNS > 1 ? $clog2(COLUMNS) : 1;
     localparam QW = $clog2(DEPTH + 1);
     localparam PW = $clog2(DEPTH);
-    localparam IN_FLIGHT = 7;
+    localparam IN_FLIGHT = 8;
     localparam OUT = CHANNELS * X_BITS + KB + 2;
     localparam [IW-1:0] LAST_I = ROWS[IW-1:0] - 1'b1;
     localparam [JW-1:0] LAST_J = COLUMNS[JW-1:0] - 1'b1;
@@ -113,14 +113,14 @@ module ei_plane_walk #(
         end
     end
 
-    // One cycle to the address, two to the word, one to the difference, one to the queue.
+    // One cycle to the address, three to the word, one to the difference, one to the queue.
     wire signed [CB-1:0] beat = place >>> LP;
-    reg [4:1] alive, there, last;
-    reg [KB-1:0] k_1, k_2, k_3, k_4;
+    reg [5:1] alive, there, last;
+    reg [KB-1:0] k_1, k_2, k_3, k_4, k_5;
     reg differs;
     reg [CHANNELS*X_BITS-1:0] x;
     reg opened;
-    wire push = alive[4] && (last[4] || (there[4] && differs));
+    wire push = alive[5] && (last[5] || (there[5] && differs));
 
     // A line's places lie one after the other: beats that are not in it are not asked for.
     wire [AW-1:0] beat_address;
@@ -139,14 +139,15 @@ module ei_plane_walk #(
 
     always @(posedge clk) begin
         if (rst) alive <= 0;
-        else alive <= {alive[3:1], step};
-        there   <= {there[3:1], line_there && place >= 0 && place < $signed(WIDTH[CB-1:0])};
-        last    <= {last[3:1], i_last && j_last};
+        else alive <= {alive[4:1], step};
+        there   <= {there[4:1], line_there && place >= 0 && place < $signed(WIDTH[CB-1:0])};
+        last    <= {last[4:1], i_last && j_last};
         address <= line_base + beat_address;
         k_1     <= k;
         k_2     <= k_1;
         k_3     <= k_2;
         k_4     <= k_3;
+        k_5     <= k_4;
         differs <= word != EMPTY;
     end
 
@@ -154,20 +155,20 @@ module ei_plane_walk #(
     generate
         for (c = 0; c < CHANNELS; c = c + 1) begin : g_channel
             wire [BITS-1:0] value = word[c*BITS+:BITS];
-            wire [BITS-1:0] none = EMPTY[c*BITS+:BITS];
             if (X_BITS == BITS) begin : g_same  // a place without charge has zeros
-                always @(posedge clk) x[c*X_BITS+:X_BITS] <= there[3] ? value : {X_BITS{1'b0}};
+                always @(posedge clk) x[c*X_BITS+:X_BITS] <= there[4] ? value : {X_BITS{1'b0}};
             end else begin : g_difference
+                wire [BITS-1:0] none = EMPTY[c*BITS+:BITS];
                 wire [X_BITS-1:0] wide = {{(X_BITS - BITS) {SIGNED != 0 && value[BITS-1]}}, value};
                 wire [X_BITS-1:0] zero = {{(X_BITS - BITS) {SIGNED != 0 && none[BITS-1]}}, none};
-                always @(posedge clk) x[c*X_BITS+:X_BITS] <= there[3] ? wide - zero : {X_BITS{1'b0}};
+                always @(posedge clk) x[c*X_BITS+:X_BITS] <= there[4] ? wide - zero : {X_BITS{1'b0}};
             end
         end
     endgenerate
 
     always @(posedge clk) begin
         if (rst) opened <= 1'b0;
-        else if (push) opened <= !last[4];
+        else if (push) opened <= !last[5];
     end
 
     // A queue with a flag that is early enough for all places that are on their way.
@@ -180,7 +181,7 @@ module ei_plane_walk #(
     assign m_valid = some;
     assign m_data  = queue[read];
 
-    always @(posedge clk) if (push) queue[write] <= {!opened, last[4], k_4, x};
+    always @(posedge clk) if (push) queue[write] <= {!opened, last[5], k_5, x};
 
     always @(posedge clk) begin
         if (rst) begin

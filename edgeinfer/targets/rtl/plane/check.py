@@ -4,6 +4,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterator
 from dataclasses import replace
 
@@ -11,9 +12,10 @@ from edgeinfer.base.errors import Offence
 from edgeinfer.event.prefix import Cut, Obstacle, cut_program
 from edgeinfer.ir.program import Program
 from edgeinfer.targets.rtl import check
-from edgeinfer.targets.rtl.design.parts import budget_of, part_of
-from edgeinfer.targets.rtl.plane.design import PlaneDesign, design_plane, rest_of
+from edgeinfer.targets.rtl.plane.choose import choose_design, most_multipliers
+from edgeinfer.targets.rtl.plane.design import PlaneDesign, rest_of
 from edgeinfer.targets.rtl.plane.geometry import PlaneSize
+from edgeinfer.targets.rtl.plane.memories import kept_by, memory_need
 from edgeinfer.targets.rtl.plane.stages import build_stages
 from edgeinfer.targets.rtl.settings import RtlSettings
 from edgeinfer.targets.rtl.unrolled.straight import size_of
@@ -32,7 +34,7 @@ def plane_design(program: Program, settings: RtlSettings) -> PlaneDesign:
     """The design of a Program that `plane_offences` has found nothing against."""
     cut = cut_program(program)
     assert isinstance(cut, Cut)
-    return design_plane(cut, size_in(settings), settings)
+    return choose_design(cut, size_in(settings), settings)
 
 
 def plane_offences(program: Program, settings: RtlSettings) -> tuple[Offence, ...]:
@@ -103,35 +105,29 @@ def _objections_to_size(cut: Cut, size: PlaneSize, settings: RtlSettings) -> Ite
             "circuits (unroll_most)"
         )
         return
-    design = design_plane(cut, size, settings)
-    budget = budget_of(settings)
-    if settings.budget.multipliers is not None and design.multipliers > settings.budget.multipliers:
+    design = choose_design(cut, size, settings)
+    most = most_multipliers(settings)
+    if settings.throughput is None and design.multipliers > most:
         yield (
             f"it needs {design.multipliers} multipliers at least, one for each of "
             f"{design.engine.channels} channels and {design.folding.multipliers()} behind them, "
-            f"and the budget has {settings.budget.multipliers}"
+            f"and there are {most}"
         )
     if settings.throughput is not None:
         reached = settings.clock_mhz * 1e6 / design.hit_cycles
         if reached < settings.throughput:
             yield (
                 f"it cannot take {settings.throughput:,.0f} hits a second at "
-                f"{settings.clock_mhz:g} MHz: with charge at all {design.walked} places "
-                f"of a patch, one takes {design.hit_cycles} cycles, which is {reached:,.0f} a "
-                "second"
+                f"{settings.clock_mhz:g} MHz: with charge at all {design.walked} places of a "
+                f"patch, one takes {design.hit_cycles} cycles, which is {reached:,.0f} a second"
             )
-    if budget.memory_bits is not None and design.memory_bits > budget.memory_bits:
-        whose = "the budget has" if settings.budget.memory_bits is not None else (
-            f"block memories of {part_of(settings).name} hold"
-        )  # fmt: skip
-        geometry = design.geometry
+    need = memory_need(design, settings)
+    if need is not None and not need.fits:
+        by_use: Counter[str] = Counter()
+        for each in kept_by(design):
+            by_use[each.what] += each.total_bits
+        parts = ", ".join(f"{bits / 1e6:.2f} Mbit of {what}" for what, bits in by_use.items())
         yield (
-            f"a plane of {size.wires} wires x {size.pixels} pixels takes "
-            f"{design.memory_bits / 1e6:.2f} Mbit, and {whose} {budget.memory_bits / 1e6:.2f} "
-            f"Mbit: {design.map_bits / 1e6:.2f} for {geometry.ring_lines} lines of "
-            f"{geometry.line_beats * size.at_once} places of "
-            f"{design.engine.channels * design.engine.channel.bits} bits, "
-            f"{design.line_bits / 1e6:.2f} for the windows' lines, "
-            f"{design.engine.weight_bits / 1e6:.2f} for weights, {design.mark_bits / 1e6:.2f} for "
-            "hits that wait"
+            f"a plane of {size.wires} wires x {size.pixels} pixels takes {need.needed:,} "
+            f"{need.unit}, and {need.whose} {need.available:,}; {parts}"
         )

@@ -18,15 +18,11 @@ from edgeinfer.ir.ops import Input
 from edgeinfer.ir.program import Program
 from edgeinfer.ir.verify import verify
 from edgeinfer.targets.rtl.design.build import build_netlist
-from edgeinfer.targets.rtl.design.folding import Folding, divisors, keeping_up
-from edgeinfer.targets.rtl.design.layers import layers_of
+from edgeinfer.targets.rtl.design.folding import Folding, keeping_up
 from edgeinfer.targets.rtl.design.netlist import Netlist
-from edgeinfer.targets.rtl.design.parts import budget_of
 from edgeinfer.targets.rtl.design.prepare import prepare_program
 from edgeinfer.targets.rtl.design.queues import with_queues
 from edgeinfer.targets.rtl.plane.geometry import (
-    FEWEST_SPARE_LINES,
-    MARKS,
     MOST_SPARE_LINES,
     PlaneGeometry,
     PlaneSize,
@@ -48,6 +44,7 @@ class HitEngine:
     starts: Ints  # sums of a patch without charge, with the bias
     weights: Fixed  # the narrowest type of all weights, as integers
     sums: Fixed
+    dsp_lanes: int  # of the `pe`, that multiply by DSP blocks; the others do by adders
 
     @property
     def channels(self) -> int:
@@ -78,11 +75,6 @@ class HitEngine:
     def multipliers(self) -> int:
         """That the layer has."""
         return self.pe * self.channels
-
-    @property
-    def weight_bits(self) -> int:
-        """Of all weights as they are stored."""
-        return self.first.weights.size * self.weights.bits
 
 
 @dataclass(frozen=True, slots=True)
@@ -123,77 +115,20 @@ class PlaneDesign:
         """Cycles of a hit with charge at all its places, without those in which it begins."""
         return self.walked * self.engine.passes
 
-    @property
-    def map_bits(self) -> int:
-        """Of the places in memory."""
-        geometry, size = self.geometry, self.geometry.size
-        width = self.engine.channels * self.engine.channel.bits
-        return geometry.ring_lines * geometry.line_beats * size.at_once * width
 
-    @property
-    def line_bits(self) -> int:
-        """Of the lines that the windows keep."""
-        return sum(
-            (stage.stage.window[1] - 1)
-            * stage.stage.step[1]
-            * self.geometry.line_beats
-            * self.geometry.size.at_once
-            * stage.channels
-            * stage.source.bits
-            for stage in self.stages
-        )
-
-    @property
-    def mark_bits(self) -> int:
-        """Of the hits that wait."""
-        return self.geometry.lines_ahead * self.geometry.mark_words * MARKS
-
-    @property
-    def memory_bits(self) -> int:
-        """All of these, and all weights."""
-        behind = sum(layer.weight_bits for layer in layers_of(self.rest))
-        return self.map_bits + self.line_bits + self.mark_bits + self.engine.weight_bits + behind
-
-
-def design_plane(cut: Cut, size: PlaneSize, settings: RtlSettings) -> PlaneDesign:
-    """The design of a cut network whose hits meet a dense layer: as fast as the budget allows, or
-    as small as the wanted hits a second allow."""
+def build_plane_design(cut: Cut, size: PlaneSize, pe: int, settings: RtlSettings) -> PlaneDesign:
+    """The design that computes `pe` outputs of the first dense layer at once."""
     assert cut.first is not None  # the offences say so
     stages = build_stages(cut)
-    empty = empty_place(cut, stages)
     channel = stages[-1].result if stages else cut.program.inputs[0].type
     rest = rest_of(cut)
-    budget = budget_of(settings)
-    pe = _choose_pe(cut, cut.first, rest, settings)
     folding = fold_rest(rest, pe, len(cut.first.weights), settings)
     netlist = with_queues(build_netlist(rest, folding))
-    engine = _engine(cut, cut.first, pe, channel, empty)
-    design = PlaneDesign(
-        cut, lay_plane(cut, size, MOST_SPARE_LINES), stages, engine, rest, folding, netlist,
-        settings.hit_threshold,
-    )  # fmt: skip
-    for spare in range(MOST_SPARE_LINES, FEWEST_SPARE_LINES - 1, -1):
-        design = replace(design, geometry=lay_plane(cut, size, spare))
-        if budget.memory_bits is None or design.memory_bits <= budget.memory_bits:
-            break
-    return design
-
-
-def _choose_pe(cut: Cut, first: FirstLayer, rest: Program, settings: RtlSettings) -> int:
-    """Outputs of the first dense layer at once."""
-    places, channels, outputs = first.weights.shape
-    choices = divisors(outputs)
-    if settings.throughput is not None:
-        most_cycles = settings.clock_mhz * 1e6 / settings.throughput
-        return next((pe for pe in choices if places * outputs // pe <= most_cycles), outputs)
-    most = budget_of(settings).multipliers
-    assert most is not None  # a budget without an end has the default
-    fitting = (
-        pe
-        for pe in reversed(choices)
-        if pe * channels + fold_rest(rest, pe, places, settings).multipliers() <= most
+    engine = _engine(cut, cut.first, pe, channel, empty_place(cut, stages))
+    geometry = lay_plane(cut, size, MOST_SPARE_LINES)
+    return PlaneDesign(
+        cut, geometry, stages, engine, rest, folding, netlist, settings.hit_threshold
     )
-    return next(fitting, 1)
 
 
 def rest_of(cut: Cut) -> Program:
@@ -224,4 +159,4 @@ def _engine(cut: Cut, first: FirstLayer, pe: int, channel: Fixed, empty: Ints) -
     alone = np.einsum("c,pco->o", empty, weights) << first.shift
     starts: Ints = alone + np.broadcast_to(first.bias, (outputs,))
     type_ = fixed_of_range(int(weights.min()), int(weights.max()), 0)
-    return HitEngine(first, pe, channel, empty, starts, type_, cut.tail.inputs[0].type)
+    return HitEngine(first, pe, channel, empty, starts, type_, cut.tail.inputs[0].type, pe)

@@ -18,9 +18,9 @@ from edgeinfer.base.plan import write_file
 from edgeinfer.event.event import PlaneSettings, picture_of
 from edgeinfer.event.planes import simulate_planes
 from edgeinfer.ir.program import Program
-from edgeinfer.targets.rtl.design.parts import budget_of
 from edgeinfer.targets.rtl.plane.counts import COUNTS, EVENT_PIXELS, PlaneCounts
 from edgeinfer.targets.rtl.plane.design import PlaneDesign
+from edgeinfer.targets.rtl.plane.memories import kept_by, memory_need
 from edgeinfer.targets.rtl.plane.simulate import run_planes
 from edgeinfer.targets.rtl.settings import RtlSettings
 from edgeinfer.targets.rtl.tools.simulate import IDEAL
@@ -69,16 +69,16 @@ def event_metrics(counts: PlaneCounts, clock_mhz: float) -> tuple[Metric, ...]:
 def plane_metrics(design: PlaneDesign, settings: RtlSettings) -> tuple[Metric, ...]:
     """What is known of a design before anything is run."""
     geometry = design.geometry
-    most = budget_of(settings).memory_bits
+    need = memory_need(design, settings)
     figures: list[tuple[str, float, str]] = [
         ("plane_cycles_least", geometry.beats, "cycles"),
         ("event_seconds_least_at_asked_clock", least_event_seconds(design, settings), "s"),
         ("hit_cycles_most", design.hit_cycles, "cycles"),
         ("multipliers", design.multipliers, ""),
-        ("memory_bits", design.memory_bits, "bit"),
+        ("memory_bits", sum(each.total_bits for each in kept_by(design)), "bit"),
     ]
-    if most:
-        figures.append(("memory_share", 100.0 * design.memory_bits / most, "%"))
+    if need is not None:
+        figures.append(("memory_share", 100.0 * need.needed / need.available, "%"))
     return tuple(
         Metric(name, value, unit, Origin.PROVED, target=TARGET) for name, value, unit in figures
     )

@@ -29,6 +29,7 @@ from edgeinfer.targets.rtl.emit.emit import (
 )
 from edgeinfer.targets.rtl.plane.design import PlaneDesign
 from edgeinfer.targets.rtl.plane.geometry import MARKS
+from edgeinfer.targets.rtl.plane.memories import chunk_of
 from quantization.fixed import Fixed
 
 TOP_TEMPLATE = "plane/top.v.j2"
@@ -137,11 +138,11 @@ def plane_manifest(design: PlaneDesign, clock_mhz: float) -> dict[str, Any]:
         for place in ("window", *range(geometry.size.at_once))
     ]
     sums = {
-        "PE": engine.pe, "SIMD": engine.channels, "SF": len(engine.first.weights),
-        "NF": engine.passes, "X_BITS": engine.difference_bits,
-        "X_SIGNED": int(engine.differs_signed), "W_BITS": engine.weights.bits,
-        "W_SIGNED": int(engine.weights.signed),
-    }  # fmt: skip
+        "PE": engine.dsp_lanes,
+        "SIMD": engine.channels,
+        "SF": design.walked,
+        "NF": engine.passes,
+    }
     return {
         "version": 1,
         "name": design.name,
@@ -247,7 +248,8 @@ def _context(design: PlaneDesign) -> dict[str, Any]:
         "pe": engine.pe, "passes": engine.passes, "places": len(engine.first.weights),
         "weight_bits": engine.weights.bits, "weight_signed": int(engine.weights.signed),
         "sum_bits": engine.sums.bits, "shift": engine.first.shift,
-        "levels": (engine.channels - 1).bit_length(),
+        "levels": (engine.channels - 1).bit_length(), "dsp_lanes": engine.dsp_lanes,
+        "chunk": chunk_of(design),
         "weights": QuotedText(f"{design.name}_plane_weights.mem"),
         "starts": QuotedText(f"{design.name}_plane_starts.mem"),
         "sums_queue": OUT_OF_ENGINE * engine.passes,

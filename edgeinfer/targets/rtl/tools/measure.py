@@ -96,10 +96,7 @@ def wrap_in_shell(core: VerilogSource, described: Mapping[str, Any]) -> VerilogS
 
 TARGET = "rtl"
 BENCH = re.compile(r"^tb_|_tb\.v$")
-PLANE_ENGINE = "ei_plane_dense"
-MULTIPLYING = ("ei_mac", PLANE_ENGINE)
-NARROW_IN_PAIRS = ("nexus",)  # a DSP block holds two multipliers of nine bits, with a sign
-NARROW_BITS = 9
+MULTIPLYING = ("ei_mac", "ei_plane_dense")
 BUILD = "build"  # in the target's folder: bitstreams
 
 
@@ -175,18 +172,9 @@ def source_in(folder: Path, top: str) -> VerilogSource:
 def wants_dsp(blocks: list[Mapping[str, Any]], part: Device) -> bool:
     """Whether a part has DSP blocks for all multipliers of the blocks (as the manifest tells them);
     else multipliers are made of LUTs. Weights that never change are sums of shifted inputs."""
-    return sum(_dsp_of(block, part) for block in blocks) <= (part.offers("dsp") or 0)
-
-
-def _dsp_of(block: Mapping[str, Any], part: Device) -> float:
-    """DSP blocks that a block's multipliers take."""
-    p = block["parameters"]
-    if block["module"] not in MULTIPLYING or p["SF"] * p["NF"] == 1:
-        return 0
-    multipliers: int = p["PE"] * p["SIMD"]
-    widths = [p[f"{factor}_BITS"] + (0 if p[f"{factor}_SIGNED"] else 1) for factor in ("X", "W")]
-    in_pairs = part.fabric in NARROW_IN_PAIRS and block["module"] == PLANE_ENGINE
-    return multipliers / 2 if in_pairs and max(widths) <= NARROW_BITS else multipliers
+    folded = [block["parameters"] for block in blocks if block["module"] in MULTIPLYING]
+    wanted: int = sum(p["PE"] * p["SIMD"] for p in folded if p["SF"] * p["NF"] > 1)
+    return wanted <= (part.offers("dsp") or 0)
 
 
 def _tries(
