@@ -41,8 +41,8 @@ from edgeinfer.targets.rtl.plane.check import plane_design, plane_offences
 from edgeinfer.targets.rtl.plane.design import PlaneDesign
 from edgeinfer.targets.rtl.plane.figures import (
     count_cycles_of_planes,
-    event_metrics,
     plane_metrics,
+    simulated_metrics,
 )
 from edgeinfer.targets.rtl.plane.files import plane_files
 from edgeinfer.targets.rtl.plane.samples import run_samples
@@ -231,7 +231,7 @@ class RtlTarget(Target[RtlSettings]):
             return ()
         design = self._emitted_plane(program, folder, settings)
         counts = count_cycles_of_planes(program, design, folder)
-        return event_metrics(counts, settings.clock_mhz)
+        return simulated_metrics(counts, settings.clock_mhz)
 
     def place_of(self, settings: RtlSettings) -> Place:
         """The settings' part."""

@@ -54,7 +54,7 @@ module ei_plane_marks #(
     localparam [RB-1:0] FIRST_ROW = ROW_FIRST[RB-1:0];
     localparam [RB-1:0] RESET_ROW = ROW_FIRST[RB-1:0] + LINES[RB-1:0];
     localparam [AW:0] STRIDE = LINE[AW:0];
-    localparam [AW:0] WHOLE = SPAN[AW:0];
+    localparam [AW:0] BACK = STRIDE - SPAN[AW:0];
     localparam AFTER_RESET = ALL_LINES - LINES < NEED ? ALL_LINES - LINES : NEED;
 
     localparam [2:0] REST = 0, LOOK = 1, LOAD = 2, BITS = 3, PICK = 4, DRAIN = 5, NEXT = 6;
@@ -88,8 +88,8 @@ module ei_plane_marks #(
 
     wire [LW-1:0] next_line = line == LAST_LINE ? {LW{1'b0}} : line + 1'b1;
     wire [LW-1:0] to_come = ALL_LINES[LW-1:0] - next_line;
-    wire [AW:0] next_base = {1'b0, base} + STRIDE;
-    wire [AW:0] wrapped_base = next_base - WHOLE;
+    wire [AW-1:0] next_base = base + STRIDE[AW-1:0];
+    wire [AW:0] wrapped_base = {1'b0, base} + BACK;  // negative: there is no need to wrap
 
     always @(posedge clk) begin
         line_done <= leave;
@@ -144,7 +144,7 @@ module ei_plane_marks #(
                     rest   <= 0;
                     line   <= next_line;
                     row    <= next_line == 0 ? FIRST_ROW : row + 1'b1;
-                    base   <= wrapped_base[AW] ? next_base[AW-1:0] : wrapped_base[AW-1:0];
+                    base   <= wrapped_base[AW] ? next_base : wrapped_base[AW-1:0];
                     wanted <= to_come < WAITING ? to_come[NW-1:0] : WAITING[NW-1:0];
                 end
             endcase

@@ -45,6 +45,7 @@ module ei_plane_walk #(
 );
     localparam SPAN = LINE * RING;
     localparam LEAP = COLUMN_STEP * LINE;
+    localparam BACK = LEAP - SPAN;
     localparam WIDTH = LINE * PLACES;
     localparam LP = PLACES > 1 ? $clog2(PLACES) : 0;
     localparam IW = ROWS > 1 ? $clog2(ROWS) : 1;
@@ -70,8 +71,8 @@ module ei_plane_walk #(
 
     wire start = hit_valid && (!busy || (i_last && j_last && room));
     wire step = busy && room;
-    wire [AW:0] next_base = {1'b0, line_base} + LEAP[AW:0];
-    wire [AW:0] wrapped_base = next_base - SPAN[AW:0];
+    wire [AW-1:0] next_base = line_base + LEAP[AW-1:0];
+    wire [AW:0] wrapped_base = {1'b0, line_base} + BACK[AW:0];  // negative: there is no need to wrap
     wire signed [RB-1:0] next_line = line + COLUMN_STEP[RB-1:0];
     wire signed [RB-1:0] hit_row = row;
     wire signed [CB-1:0] hit_place = $signed({{(CB - XB) {1'b0}}, hit_wire}) + OFFSET[CB-1:0];
@@ -108,7 +109,7 @@ module ei_plane_walk #(
                 j_last     <= j + 1'b1 == LAST_J;
                 line       <= next_line;
                 line_there <= next_line >= 0 && next_line < $signed(ALL_LINES[RB-1:0]);
-                line_base  <= wrapped_base[AW] ? next_base[AW-1:0] : wrapped_base[AW-1:0];
+                line_base  <= wrapped_base[AW] ? next_base : wrapped_base[AW-1:0];
             end
         end
     end

@@ -22,6 +22,7 @@ class PlaneCounts:
     pixels: int  # of all of them
     hits: int
     cycles: int
+    latency: int  # cycles from the first hit's pixel to its outputs
 
     @property
     def event_cycles(self) -> float:

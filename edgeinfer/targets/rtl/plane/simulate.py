@@ -36,6 +36,7 @@ class PlaneRun:
     pixel: NDArray[np.int64]
     outputs: Mapping[str, Ints]
     ends: NDArray[np.int64]  # the cycle in which each plane ended, from the first beat on
+    latency: int  # cycles from the first hit's pixel to the end of its outputs
     cycles: int
 
 
@@ -64,7 +65,7 @@ def run_planes(
         (place / "in.bin").write_bytes(beats.tobytes())
         arguments: list[str | Path] = [
             str(len(planes)), str(conditions.seed), str(round(conditions.gaps * 1000)), str(rest),
-            str(patience), str(conditions.reset_after), place,
+            str(patience), str(conditions.reset_after), str(_first_beat(design, planes)), place,
         ]  # fmt: skip
         try:
             done = tools.run(
@@ -75,7 +76,8 @@ def run_planes(
                 f"{design.name}: the simulated design broke its protocol: {error.message}",
                 hint="Please report this, with the model.",
             ) from None
-        return _read_run(design, place, int(done.output.split()[-1]))
+        latency, cycles = (int(word) for word in done.output.split()[-3::2])
+        return _read_run(design, place, latency, cycles)
 
 
 def plane_beats(design: PlaneDesign, raw: Ints, hits: NDArray[np.bool_]) -> NDArray[np.uint8]:
@@ -90,7 +92,13 @@ def _beat_bytes(bits: int) -> int:
     return WORD_BITS // 8 * -(-bits // WORD_BITS)
 
 
-def _read_run(design: PlaneDesign, place: Path, cycles: int) -> PlaneRun:
+def _first_beat(design: PlaneDesign, planes: Sequence[tuple[Ints, NDArray[np.bool_]]]) -> int:
+    """The beat with the first hit, of all planes together; the first one where there is none."""
+    marks = np.concatenate([hits.T.reshape(-1) for _, hits in planes])
+    return int(np.argmax(marks)) // design.geometry.size.at_once
+
+
+def _read_run(design: PlaneDesign, place: Path, latency: int, cycles: int) -> PlaneRun:
     hit_beats = np.fromfile(place / "out_0.bin", dtype="<u4").astype(np.int64)
     wire_bits, line_bits = hit_bits(design)
     words = hit_beats.reshape(-1, -(-hit_port(design).bits // WORD_BITS))
@@ -111,6 +119,7 @@ def _read_run(design: PlaneDesign, place: Path, cycles: int) -> PlaneRun:
         (hits >> wire_bits) & ((1 << line_bits) - 1),
         outputs,
         np.fromfile(place / "ends.cyc", dtype="<i8"),
+        latency,
         cycles,
     )
 

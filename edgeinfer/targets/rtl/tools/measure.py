@@ -247,6 +247,7 @@ def route_metrics(
         ]
     elif counts is not None:
         figures += [
+            ("latency_us", counts.latency / made.fmax_mhz, "us"),
             ("event_seconds", counts.event_cycles / (made.fmax_mhz * 1e6), "s"),
             ("hits_per_second", counts.hits * made.fmax_mhz * 1e6 / counts.cycles, "hits/s"),
         ]
