@@ -4,12 +4,14 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import pytest
 
 from edgeinfer.base.errors import EdgeInferError, UsageError
+from edgeinfer.base.metrics import Origin
 from edgeinfer.event.planes import simulate_planes
 from edgeinfer.event.prefix import Cut, cut_program
 from edgeinfer.graph import nodes as g
@@ -36,7 +38,7 @@ SMALL = RtlSettings(event=SHAPE)
 
 
 def small_tagger(pads: int = 0, pooled: bool = True) -> Program:
-    """Patches of 9 x 10: a convolution, a pool, two dense layers. Its empty places are not zero."""
+    """Patches of 9 x 10: a convolution, maybe a pool, dense layers. Empty places are not 0."""
     rng = np.random.default_rng(5)
     around = ((pads, pads), (pads, pads))
     rows, columns = 7 + 2 * pads, 8 + 2 * pads
@@ -121,12 +123,38 @@ def test_sixteen_planes_of_the_pooled_tagger(tmp_path: Path) -> None:
 
 
 @needs_verilator
-def test_patches_and_pixels_over_a_threshold_are_tagged(tmp_path: Path) -> None:
+def test_patches_are_tagged_and_cycles_are_near_what_was_reckoned(tmp_path: Path) -> None:
+    program, target = small_tagger(), RtlTarget()
+    emitted_design(program, SMALL, tmp_path)
+    assert_patches_agree(program, SMALL, tmp_path)
+    counted = {metric.name: metric for metric in target.time_planes(program, tmp_path, SMALL)}
+    for metric in target.estimate(program, SMALL):
+        if metric.origin is Origin.ESTIMATED:
+            assert metric.low is not None and metric.high is not None
+            assert metric.low <= counted[metric.name].value <= metric.high, metric.name
+    waited = counted["latency_us_at_asked_clock"].value * SMALL.clock_mhz
+    geometry = plane_design(program, SMALL).geometry
+    assert waited > (geometry.lines_needed - 1) * geometry.line_beats
+    (tmp_path / HDL / "ei_plane_feed.v").write_text("// edited")
+    with pytest.raises(UsageError, match="does not hold the design"):
+        target.time_planes(program, tmp_path, SMALL)
+
+
+@needs_verilator
+@pytest.mark.slow
+def test_pixels_over_a_threshold_are_hits(tmp_path: Path) -> None:
     program = small_tagger(pooled=False)
     settings = RtlSettings(event=SHAPE, hit_threshold=40)
-    emitted_design(program, settings, tmp_path)
+    planes = [raw_plane(program, random_plane(n, "clusters")) for n in range(3)]
+    marked = [replace(each, hits=(each.raw >= 40) | (each.raw == 7)) for each in planes]
+    assert_hits_agree(program, settings, marked, STALLS, tmp_path)
+    assert_patches_agree(program, settings, tmp_path)
+
+
+def assert_patches_agree(program: Program, settings: RtlSettings, folder: Path) -> None:
+    """Patches side by side in planes have the outputs that the interpreter gives."""
     patches = np.random.default_rng(0).integers(0, 255, (17, 9, 10, 1), endpoint=True)
-    got = RtlTarget().simulate(program, tmp_path, {"x": patches}, settings)
+    got = RtlTarget().simulate(program, folder, {"x": patches}, settings)
     wanted = results(program, interpret(program, {"x": patches}))
     assert np.array_equal(got["h"], wanted["h"])
 
