@@ -63,7 +63,7 @@ def simulate(
                 (agreement,),
                 judge.dequantize_outputs(program, outputs),
                 hosts,
-                target.time_planes(program, place, chosen.settings),
+                target.time_simulation(program, place, chosen.settings),
             )
         tried = f"{stage}: simulated on {len(samples)} samples: {samples.origin}."
         facts: dict[str, Any] = {

@@ -223,7 +223,7 @@ class RtlTarget(Target[RtlSettings]):
             *resource_metrics(core_of(netlist), part_of(settings)),
         )
 
-    def time_planes(
+    def time_simulation(
         self, program: Program, folder: Path, settings: RtlSettings
     ) -> tuple[Metric, ...]:
         """Seconds an event, from the cycles of simulated planes."""

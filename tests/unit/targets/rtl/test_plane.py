@@ -127,7 +127,7 @@ def test_patches_are_tagged_and_cycles_are_near_what_was_reckoned(tmp_path: Path
     program, target = small_tagger(), RtlTarget()
     emitted_design(program, SMALL, tmp_path)
     assert_patches_agree(program, SMALL, tmp_path)
-    counted = {metric.name: metric for metric in target.time_planes(program, tmp_path, SMALL)}
+    counted = {metric.name: metric for metric in target.time_simulation(program, tmp_path, SMALL)}
     for metric in target.estimate(program, SMALL):
         if metric.origin is Origin.ESTIMATED:
             assert metric.low is not None and metric.high is not None
@@ -137,7 +137,7 @@ def test_patches_are_tagged_and_cycles_are_near_what_was_reckoned(tmp_path: Path
     assert waited > (geometry.lines_needed - 1) * geometry.line_beats
     (tmp_path / HDL / "ei_plane_feed.v").write_text("// edited")
     with pytest.raises(UsageError, match="does not hold the design"):
-        target.time_planes(program, tmp_path, SMALL)
+        target.time_simulation(program, tmp_path, SMALL)
 
 
 @needs_verilator
