@@ -9,20 +9,17 @@ detector.
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterator
-from dataclasses import asdict
 from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
 
 from edgeinfer.base.metrics import Metric, Origin
-from edgeinfer.base.plan import write_file
 from edgeinfer.event.event import PlaneSettings, picture_of
 from edgeinfer.event.planes import simulate_planes
 from edgeinfer.ir.program import Program
-from edgeinfer.targets.rtl.plane.counts import COUNTS, EVENT_PIXELS, PlaneCounts
+from edgeinfer.targets.rtl.plane.counts import EVENT_PIXELS, PlaneCounts, keep_counts
 from edgeinfer.targets.rtl.plane.design import PlaneDesign
 from edgeinfer.targets.rtl.plane.memories import kept_by, memory_need
 from edgeinfer.targets.rtl.plane.pace import BAND, reckon_cycles
@@ -49,7 +46,7 @@ def count_cycles_of_planes(program: Program, design: PlaneDesign, folder: Path) 
     counts = PlaneCounts(
         PLANES, _pixels(design), len(found.wire), int(found.ends[-1]), found.latency
     )
-    write_file(folder / COUNTS, (json.dumps(asdict(counts)) + "\n").encode())
+    keep_counts(folder, counts)
     return counts
 
 

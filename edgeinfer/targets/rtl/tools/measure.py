@@ -19,7 +19,7 @@ from edgeinfer.base.names import Identifier
 from edgeinfer.base.plan import write_file
 from edgeinfer.targets.rtl.design.parts import part_of
 from edgeinfer.targets.rtl.emit.emit import HDL, MANIFEST, render_template
-from edgeinfer.targets.rtl.plane.counts import PlaneCounts, counts_in
+from edgeinfer.targets.rtl.plane.counts import ClockFigure, figures_at_clock
 from edgeinfer.targets.rtl.settings import RtlSettings
 from edgeinfer.targets.rtl.tools.families import KINDS, Family, family_of
 from edgeinfer.targets.rtl.tools.place import (
@@ -138,7 +138,8 @@ def measure_design(
     )
     tries = _tries(shell.netlist, part, settings, box, progress)
     routed = max(tries, key=lambda one: one.fmax_mhz)
-    metrics += route_metrics(routed, described, len(tries), counts_in(folder))
+    timed = figures_at_clock(folder, described, routed.fmax_mhz)
+    metrics += _route_metrics(routed, timed, len(tries))
     try:
         made_bitstream = pack_bitstream(routed, part, seconds=box.left, progress=progress)
     except ToolMissingError:
@@ -230,27 +231,9 @@ def _synthesis_metrics(
     return metrics
 
 
-def route_metrics(
-    made: RoutedDesign,
-    described: Mapping[str, Any],
-    tries: int = 1,
-    counts: PlaneCounts | None = None,
-) -> list[Metric]:
-    """The clock, what follows from it and the design's cycles, and shares of the part; of several
-    tries it says so. Of a design for planes, `counts` are the cycles of simulated ones."""
-    figures = [("fmax_mhz", made.fmax_mhz, "MHz")]
-    if "plane" not in described:
-        interval, latency = described["interval_cycles"], described["latency_cycles"]
-        figures += [
-            ("throughput", made.fmax_mhz * 1e6 / interval, "frames/s"),
-            ("latency_us", latency / made.fmax_mhz, "us"),
-        ]
-    elif counts is not None:
-        figures += [
-            ("latency_us", counts.latency / made.fmax_mhz, "us"),
-            ("event_seconds", counts.event_cycles / (made.fmax_mhz * 1e6), "s"),
-            ("hits_per_second", counts.hits * made.fmax_mhz * 1e6 / counts.cycles, "hits/s"),
-        ]
+def _route_metrics(made: RoutedDesign, timed: list[ClockFigure], tries: int) -> list[Metric]:
+    """The clock, what follows from it, and shares of the part; of several tries it says so."""
+    figures = list(timed)
     for kind in KINDS:
         used, available = made.used.get(kind, 0), made.available.get(kind, 0)
         figures.append((kind, used, ""))

@@ -18,8 +18,14 @@ from edgeinfer.graph import nodes as g
 from edgeinfer.ir.interpret import interpret, results
 from edgeinfer.ir.lower import lower
 from edgeinfer.ir.program import Program
-from edgeinfer.targets.rtl.emit.emit import HDL
+from edgeinfer.targets.rtl.emit.emit import HDL, MANIFEST
 from edgeinfer.targets.rtl.plane.check import plane_design, plane_offences
+from edgeinfer.targets.rtl.plane.counts import (
+    COUNTS,
+    PlaneCounts,
+    figures_at_clock,
+    keep_counts,
+)
 from edgeinfer.targets.rtl.plane.files import top_of
 from edgeinfer.targets.rtl.settings import Budget, RtlSettings
 from edgeinfer.targets.rtl.target import RtlTarget
@@ -157,6 +163,23 @@ def assert_patches_agree(program: Program, settings: RtlSettings, folder: Path) 
     got = RtlTarget().simulate(program, folder, {"x": patches}, settings)
     wanted = results(program, interpret(program, {"x": patches}))
     assert np.array_equal(got["h"], wanted["h"])
+
+
+def test_a_clock_makes_seconds_of_the_cycles_of_that_design_only(tmp_path: Path) -> None:
+    described = {"plane": {}}
+    (tmp_path / MANIFEST).write_text("a design")
+    assert figures_at_clock(tmp_path, described, 100.0) == [("fmax_mhz", 100.0, "MHz")]
+    (tmp_path / COUNTS).parent.mkdir()
+    planes = PlaneCounts(
+        planes=8, pixels=8 * 480_000, hits=14_000, cycles=5_000_000, latency=12_000
+    )
+    keep_counts(tmp_path, planes)
+    found = {name: value for name, value, _ in figures_at_clock(tmp_path, described, 100.0)}
+    assert found["event_seconds"] == pytest.approx(32 / 8 * 5_000_000 / 100e6)
+    assert found["hits_per_second"] == pytest.approx(14_000 / 0.05)
+    assert found["latency_us"] == pytest.approx(120.0)
+    (tmp_path / MANIFEST).write_text("another design")
+    assert len(figures_at_clock(tmp_path, described, 100.0)) == 1
 
 
 def refusals(program: Program, settings: RtlSettings) -> str:
