@@ -56,8 +56,8 @@ module ei_plane_map #(
 
     wire [CHUNKS*PLACES*BITS-1:0] words;
     wire [NW-1:0] write_chunk, read_chunk;
-    reg [NW-1:0] chunk_1, chunk_2;
-    reg [BW-1:0] bank_1, bank_2;
+    reg [NW-1:0] chunk_1;
+    reg [BW-1:0] bank_1;
 
     generate
         if (CHUNKS > 1) begin : g_chunks
@@ -71,9 +71,7 @@ module ei_plane_map #(
 
     always @(posedge clk) begin
         chunk_1 <= read_chunk;
-        chunk_2 <= chunk_1;
         bank_1  <= bank;
-        bank_2  <= bank_1;
     end
 
     genvar n, p;
@@ -95,9 +93,16 @@ module ei_plane_map #(
         end
     endgenerate
 
-    integer k, m;
+    // One of them by a bit for each, which is less logic than by number.
+    reg [CHUNKS*PLACES-1:0] chosen;
+    reg [BITS-1:0] any;
+    integer k, m, b;
     always @(posedge clk)
         for (m = 0; m < CHUNKS; m = m + 1)
-            for (k = 0; k < PLACES; k = k + 1)
-                if (chunk_2 == m[NW-1:0] && bank_2 == k[BW-1:0]) word <= words[(m*PLACES+k)*BITS+:BITS];
+            for (k = 0; k < PLACES; k = k + 1) chosen[m*PLACES+k] <= chunk_1 == m[NW-1:0] && bank_1 == k[BW-1:0];
+    always @* begin
+        any = {BITS{1'b0}};
+        for (b = 0; b < CHUNKS * PLACES; b = b + 1) any = any | (words[b*BITS+:BITS] & {BITS{chosen[b]}});
+    end
+    always @(posedge clk) word <= any;
 endmodule
