@@ -34,12 +34,10 @@ MODEL = ROOT / "reports/reference/quantization/hit-tagger-pooled-6bit.keras"
 SIZE = (480, 1000)
 PLANES = EVENT_PIXELS // (SIZE[0] * SIZE[1])
 SEED = 1
-PARTS = {"lifcl-40": 0.16, "lfe5u-85f": 0.20}  # goals in seconds
-TRIES = 1
-CLOCK_MHZ = 130.0
+GOALS_SECONDS = {"lifcl-40": 0.16, "lfe5u-85f": 0.20}
+CLOCKS_MHZ = {"lifcl-40": 125.0, "lfe5u-85f": 110.0, "xczu7ev": 250.0, "xcu250": 250.0}  # asked for
 AMD = ("xczu7ev", "xcu250")
 AT_ONCE = (1, 2, 4)
-AMD_CLOCK_MHZ = 250.0
 
 
 def committed_tagger() -> Program:
@@ -74,23 +72,21 @@ def main() -> int:
     """Print the tables; the exit code says whether the goals were met."""
     parser = argparse.ArgumentParser()
     parser.add_argument("--quick", action="store_true")
-    parser.add_argument("--part", choices=[*PARTS, *AMD])
+    parser.add_argument("--part", choices=list(CLOCKS_MHZ))
     asked = parser.parse_args()
     program = committed_tagger()
     planes = list(simulate_planes(SEED, PLANES))
-    wanted = [part for part in (*PARTS, *AMD) if asked.part in (None, part)]
+    wanted = [part for part in CLOCKS_MHZ if asked.part in (None, part)]
     kinds = ("lut", "ff", "dsp", "bram18")
     met = True
     for part in wanted:
-        clock = CLOCK_MHZ if part in PARTS else AMD_CLOCK_MHZ
-        for at_once in (1,) if part in PARTS else AT_ONCE:
-            settings = RtlSettings(
-                event=SIZE, wires_at_once=at_once, part=part, clock_mhz=clock, route_tries=TRIES
-            )
+        clock = CLOCKS_MHZ[part]
+        for at_once in AT_ONCE if part in AMD else (1,):
+            settings = RtlSettings(event=SIZE, wires_at_once=at_once, part=part, clock_mhz=clock)
             with tempfile.TemporaryDirectory() as scratch:
                 folder = Path(scratch)
                 hits, cycles = cycles_of_event(program, settings, planes, folder)
-                route = part in PARTS and not asked.quick
+                route = part not in AMD and not asked.quick
                 figures = figures_of(folder, replace(settings, route=route))
                 multipliers = plane_design(program, settings).multipliers
             mhz = figures.get("fmax_mhz", clock)
@@ -103,7 +99,7 @@ def main() -> int:
                 flush=True,
             )
             if route:
-                met &= seconds <= PARTS[part]
+                met &= seconds <= GOALS_SECONDS[part]
     print("Published: 606 s in plain C++, 50.7 s by TensorFlow on 4 CPUs, 1.77 s of a T4 GPU.")
     print("goals met" if met else "GOALS MISSED")
     return 0 if met else 1

@@ -85,7 +85,6 @@ FIGURES = (
     "latency_us",
     "latency_us_at_asked_clock",
     "memory_bits",
-    "memory_share",
     "multipliers",
     "plane_cycles_least",
     "throughput",

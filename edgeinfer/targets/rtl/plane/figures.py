@@ -19,10 +19,12 @@ from edgeinfer.base.metrics import Metric, Origin
 from edgeinfer.event.event import PlaneSettings, picture_of
 from edgeinfer.event.planes import simulate_planes
 from edgeinfer.ir.program import Program
+from edgeinfer.targets.rtl.design.parts import part_of
 from edgeinfer.targets.rtl.plane.counts import EVENT_PIXELS, PlaneCounts, keep_counts
 from edgeinfer.targets.rtl.plane.design import PlaneDesign
-from edgeinfer.targets.rtl.plane.memories import kept_by, memory_need
+from edgeinfer.targets.rtl.plane.memories import kept_by
 from edgeinfer.targets.rtl.plane.pace import BAND, reckon_cycles
+from edgeinfer.targets.rtl.plane.resources import resource_metrics_of_planes
 from edgeinfer.targets.rtl.plane.simulate import run_planes
 from edgeinfer.targets.rtl.settings import RtlSettings
 from edgeinfer.targets.rtl.tools.simulate import IDEAL
@@ -106,7 +108,6 @@ def _event_metrics(
 def plane_metrics(design: PlaneDesign, settings: RtlSettings) -> tuple[Metric, ...]:
     """What is known of a design before anything is run."""
     geometry = design.geometry
-    need = memory_need(design, settings)
     figures: list[tuple[str, float, str]] = [
         ("plane_cycles_least", geometry.beats, "cycles"),
         ("event_seconds_least_at_asked_clock", least_event_seconds(design, settings), "s"),
@@ -114,12 +115,14 @@ def plane_metrics(design: PlaneDesign, settings: RtlSettings) -> tuple[Metric, .
         ("multipliers", design.multipliers, ""),
         ("memory_bits", sum(each.total_bits for each in kept_by(design)), "bit"),
     ]
-    if need is not None:
-        figures.append(("memory_share", 100.0 * need.needed / need.available, "%"))
     proved = tuple(
         Metric(name, value, unit, Origin.PROVED, target=TARGET) for name, value, unit in figures
     )
-    return (*proved, *reckoned_metrics(design, settings.clock_mhz))
+    return (
+        *proved,
+        *reckoned_metrics(design, settings.clock_mhz),
+        *resource_metrics_of_planes(design, part_of(settings)),
+    )
 
 
 def least_event_seconds(design: PlaneDesign, settings: RtlSettings) -> float:

@@ -109,6 +109,10 @@ class Pipeline:
             written.want_all(bundle.wires, bundle.stage)
         return written
 
+    def contents(self) -> dict[str, int]:
+        """Bits of work by kind, without the queues around it."""
+        return self._needed().contents()
+
     def adders(self) -> AdderCount:
         """Additions and subtractions, and the bits in which each has two operands."""
         written = self._needed()
