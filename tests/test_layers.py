@@ -34,7 +34,7 @@ MAY_IMPORT: dict[str, set[str]] = {
     "lartpc": {"base", "data", "quantization"},
     "export": PROGRAMS,
     "evaluate": {*PROGRAMS, "data"},
-    "targets": {*PROGRAMS, "data"},
+    "targets": {*PROGRAMS, "data", "event"},
     "event": {"base", "data", "evaluate", "ir", "lartpc", "quantization", "report", "workers"},
     "precision": {*PROGRAMS, "data", "evaluate", "export"},
     "zoo": {"base", "data", "graph", "ir", "lartpc", "readers"},

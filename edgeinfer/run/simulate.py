@@ -60,7 +60,10 @@ def simulate(
             agreement, outputs = _compare_stage(program, chosen, place, raw, folder)
             hosts = {output.name: output.host for output in program.outputs}
             judged = SimulationJudgement(
-                (agreement,), judge.dequantize_outputs(program, outputs), hosts
+                (agreement,),
+                judge.dequantize_outputs(program, outputs),
+                hosts,
+                target.time_simulation(program, place, chosen.settings),
             )
         tried = f"{stage}: simulated on {len(samples)} samples: {samples.origin}."
         facts: dict[str, Any] = {

@@ -224,6 +224,13 @@ class Target(ABC, Generic[Chosen]):
         """Run what was emitted into a folder: raw outputs by the outputs' names, and raw values of
         the taps by the values' names, as `ir.interpret` defines them."""
 
+    def time_simulation(
+        self, program: Program, folder: Path, settings: Chosen
+    ) -> tuple[Metric, ...]:
+        """Of a design whose cycles depend on what it is given: how long it takes for inputs like
+        those it is for, simulated."""
+        return ()
+
     def judge(
         self,
         program: Program,

@@ -199,7 +199,10 @@ def _device(result: Result, name: str, prefix: str | None) -> Iterator[tuple[str
         for timing in timings_of(result):
             event = timing.event_seconds(PATCHES)
             if event is not None and prefix in (None, timing.target):
-                how = f"of {PATCHES:,} inferences, {timing.how}"
+                inferences = (
+                    "a plane after the other" if timing.event else f"{PATCHES:,} inferences"
+                )
+                how = f"of {inferences}, {timing.how}"
                 yield (
                     timing.target,
                     KnownFigure(event[0], timing.latency.origin, event[1], event[2], how),

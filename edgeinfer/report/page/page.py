@@ -34,7 +34,7 @@ from edgeinfer.report.result_tables import (
     usage_table,
 )
 from edgeinfer.report.tables import ReportTable
-from edgeinfer.report.timings import PATCHES, timings_of
+from edgeinfer.report.timings import PATCHES, PUBLISHED, timings_of
 from edgeinfer.report.verdict import AnswerState, Verdict, verdict_on
 
 SIGNS = {
@@ -307,17 +307,29 @@ def _device(result: Result) -> Section:
 def _event(result: Result, inferences: int) -> Section:
     picture = any(len(each.shape) == PICTURE_AXES for each in result.program.inputs)
     noun = "patches" if picture else "inferences"
+    timings = timings_of(result)
     said = [
         f"{_lasting(event)} on {timing.title}"
-        for timing in timings_of(result)
-        if (event := timing.event_seconds(inferences)) is not None
+        for timing in timings
+        if timing.event is None and (event := timing.event_seconds(inferences)) is not None
     ]
-    lead = "No target of this run tells how long it takes."
+    streamed = [
+        f"{_lasting(event)} on {timing.title} ({timing.event.origin})"
+        for timing in timings
+        if timing.event is not None and (event := timing.event_seconds(inferences)) is not None
+    ]
+    lead = ""
     if said:
         lead = (
             f"{inferences:,} {noun}, one after the other on one device, take "
-            f"{words.join_words(said)}."
+            f"{words.join_words(said)}. "
         )
+    if streamed:
+        lead += (
+            "All planes of a ProtoDUNE event, streamed through one design, take "
+            f"{words.join_words(streamed)}. {PUBLISHED}"
+        )
+    lead = lead.rstrip() or "No target of this run tells how long it takes."
     return Section(
         "event", "Event", lead, (), drop_missing_tables(timing_table(result, inferences, noun))
     )

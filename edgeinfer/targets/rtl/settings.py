@@ -17,6 +17,8 @@ from edgeinfer.targets.rtl.board.clocks import clock_mhz_of
 
 DEFAULT_PART = "lfe5u-85f"
 
+WIRES_AT_ONCE = (1, 2, 4, 8)
+
 
 @dataclass(frozen=True, slots=True)
 class Fold:
@@ -49,6 +51,17 @@ def read_folds(words: Sequence[str]) -> tuple[tuple[str, Fold], ...]:
             )
         found.append((match[1], Fold(int(match[2]), int(match[3]))))
     return tuple(found)
+
+
+def read_plane_size(word: str) -> tuple[int, int]:
+    """``"480x1000"`` as wires and pixels of time."""
+    match = re.fullmatch(r"([1-9]\d{0,6})x([1-9]\d{0,6})", word)
+    if match is None:
+        raise UsageError(
+            f"--event {word}: that is no size of a plane.",
+            hint="Write it as WIRESxPIXELS: 480x1000",
+        )
+    return int(match[1]), int(match[2])
 
 
 @dataclass(frozen=True, slots=True)
@@ -94,6 +107,19 @@ class RtlSettings(Settings):
         kind=Literal[boards()],
         verbs=(COMPILE,),
     )
+    event: tuple[int, int] | None = option(
+        None,
+        "WIRESxPIXELS: whole planes of this size stream through, and the network is evaluated at "
+        "each hit",
+        kind=str,
+        read=read_plane_size,
+    )
+    wires_at_once: int = option(1, "with --event: wires that come in a cycle: 1, 2, 4 or 8")
+    hit_threshold: int | None = option(
+        None,
+        "with --event: a pixel is a hit if its raw integer is at least this; without it, only a "
+        "bit that comes with the pixel makes it one",
+    )
     seed: int = 1
     waveform: bool = option(False, "keep the waveform of the simulation", verbs=(COMPILE,))
     part: str = ""  # the board's, or DEFAULT_PART, where none is named
@@ -137,6 +163,7 @@ class RtlSettings(Settings):
         if self.route_tries < 1:
             raise UsageError(f"Nothing can be placed in {self.route_tries} tries.")
         self._obey_board()
+        self._check_event()
         if not 0.0 <= self.gaps <= 0.9:
             raise UsageError(f"Gaps in {self.gaps:g} of all cycles leave too little to simulate.")
         for name, count in self.lanes:
@@ -157,6 +184,33 @@ class RtlSettings(Settings):
             )
         object.__setattr__(self, "clock_mhz", clock_mhz_of(on, self.clock_mhz))
 
+    def _check_event(self) -> None:
+        """What does not go with whole planes, or only with them."""
+        if self.event is None:
+            if self.wires_at_once != 1 or self.hit_threshold is not None:
+                raise UsageError(
+                    "--wires-at-once and --hit-threshold are those of a design for whole planes.",
+                    hint="Add --event WIRESxPIXELS.",
+                )
+            return
+        if self.wires_at_once not in WIRES_AT_ONCE:
+            raise UsageError(
+                f"{self.wires_at_once} wires cannot come in a cycle.",
+                hint=f"Choose {', '.join(map(str, WIRES_AT_ONCE))}.",
+            )
+        for given, name in (
+            (self.unroll == "full", "--unroll full"),
+            (self.board is not None, "--board"),
+            (self.latency_us is not None, "--latency-us"),
+            (self.waveform, "--waveform"),
+        ):
+            if given:
+                raise UsageError(
+                    f"{name} does not go with --event: a plane streams through, and the network's "
+                    "dense layers are folded.",
+                    hint=f"Leave {name} out.",
+                )
+
     @classmethod
     def on_device(cls, device: Device, asked: str) -> dict[str, Any] | None:
         """The part; None where there is no logic to make a design of."""
@@ -171,5 +225,6 @@ class RtlSettings(Settings):
                 "budget": Budget(**record["budget"]),
                 "folds": tuple((name, Fold(**fold)) for name, fold in record["folds"]),
                 "lanes": tuple((name, int(count)) for name, count in record["lanes"]),
+                "event": None if record.get("event") is None else tuple(record["event"]),
             }
         )

@@ -5,6 +5,7 @@
 from __future__ import annotations
 
 import functools
+import json
 from collections.abc import Collection, Mapping
 from dataclasses import replace
 from pathlib import Path
@@ -35,10 +36,19 @@ from edgeinfer.targets.rtl.design.metrics import cycle_metrics, weight_metrics
 from edgeinfer.targets.rtl.design.netlist import Netlist
 from edgeinfer.targets.rtl.design.parts import part_of
 from edgeinfer.targets.rtl.design.prepare import prepare_program
-from edgeinfer.targets.rtl.emit.emit import HDL, files_of, top_file
+from edgeinfer.targets.rtl.emit.emit import HDL, MANIFEST, files_of, top_file
 from edgeinfer.targets.rtl.emit.manifest import manifest
 from edgeinfer.targets.rtl.emit.testbench import testbench
 from edgeinfer.targets.rtl.estimate.estimate import core_of, resource_metrics
+from edgeinfer.targets.rtl.plane.check import plane_design, plane_offences
+from edgeinfer.targets.rtl.plane.design import PlaneDesign
+from edgeinfer.targets.rtl.plane.figures import (
+    count_cycles_of_planes,
+    plane_metrics,
+    simulated_metrics,
+)
+from edgeinfer.targets.rtl.plane.files import plane_files
+from edgeinfer.targets.rtl.plane.samples import run_samples
 from edgeinfer.targets.rtl.settings import RtlSettings
 from edgeinfer.targets.rtl.tools import programs
 from edgeinfer.targets.rtl.tools.families import KINDS
@@ -68,12 +78,22 @@ FIGURES = (
     "adder_bits",
     "board_clock_mhz",
     "core_fmax_mhz",
+    "event_cycles",
+    "event_seconds",
+    "event_seconds_at_asked_clock",
+    "event_seconds_least_at_asked_clock",
     "fmax_mhz",
+    "hit_cycles_most",
+    "hits_per_second",
+    "hits_per_second_at_asked_clock",
     "ii_cycles",
     "last_beat_cycles",
     "latency_cycles",
     "latency_us",
     "latency_us_at_asked_clock",
+    "memory_bits",
+    "multipliers",
+    "plane_cycles_least",
     "throughput",
     "throughput_at_asked_clock",
     "weight_bits",
@@ -92,7 +112,9 @@ class RtlTarget(Target[RtlSettings]):
 
     def reads(self, act: Act) -> Reads:
         """The blocks and templates that ship; the simulator; the tools that make circuits."""
-        found = super().reads(act) | Reads(text=("firmware/devices", "firmware/rtl"))
+        found = super().reads(act) | Reads(
+            code=("edgeinfer.event", "edgeinfer.lartpc"), text=("firmware/devices", "firmware/rtl")
+        )
         match act:
             case Act.SIMULATE:
                 simulators = (tools.identity(COMPILER), tools.identity(VERILATOR))
@@ -104,6 +126,8 @@ class RtlTarget(Target[RtlSettings]):
 
     def check(self, program: Program, settings: RtlSettings) -> tuple[Offence, ...]:
         """Every op for which there is no block, and whether the weights fit."""
+        if settings.event is not None:
+            return plane_offences(program, settings)
         try:
             folded = prepare_program(program)
         except ProgramError as error:  # a softmax's parts may need more bits than it does
@@ -112,6 +136,8 @@ class RtlTarget(Target[RtlSettings]):
 
     def emit(self, program: Program, settings: RtlSettings) -> BuildPlan:
         """The design's files."""
+        if settings.event is not None:
+            return self._emit_plane(program, settings)
         folded = self._checked(program, settings)
         folding, netlist = design_netlist(folded, settings)
         cycles = count_cycles(netlist)
@@ -145,6 +171,12 @@ class RtlTarget(Target[RtlSettings]):
     ) -> dict[str, Ints]:
         """Run the folder's design on all samples, cycle by cycle, with gaps at the inputs, with
         back-pressure at the outputs and after a reset in the midst of a frame."""
+        if settings.event is not None:
+            (patches,) = fitting_inputs(program, raw).values()
+            design = self._emitted_plane(program, folder, settings)
+            reset_after = design.geometry.beats // 2
+            conditions = Conditions(settings.gaps, settings.seed, reset_after=reset_after)
+            return run_samples(design, folder, patches, conditions)
         observed = self.observe(program, folder, raw, settings, taps=taps)
         count = len(next(iter(raw.values())))
         advanced(count, count)
@@ -213,6 +245,9 @@ class RtlTarget(Target[RtlSettings]):
     def estimate(self, program: Program, settings: RtlSettings) -> tuple[Metric, ...]:
         """Cycles, which are exact, and what follows from them at the clock that is asked for;
         resources as Yosys will find them, with their bands."""
+        if settings.event is not None:
+            self._check(program, settings)
+            return plane_metrics(plane_design(program, settings), settings)
         folded = self._checked(program, settings)
         folding, netlist = design_netlist(folded, settings)
         cycles = interface_cycles(netlist, count_cycles(netlist))
@@ -221,6 +256,16 @@ class RtlTarget(Target[RtlSettings]):
             *weight_metrics(folded, folding),
             *resource_metrics(core_of(netlist), part_of(settings)),
         )
+
+    def time_simulation(
+        self, program: Program, folder: Path, settings: RtlSettings
+    ) -> tuple[Metric, ...]:
+        """Seconds an event, from the cycles of simulated planes."""
+        if settings.event is None:
+            return ()
+        design = self._emitted_plane(program, folder, settings)
+        counts = count_cycles_of_planes(program, design, folder)
+        return simulated_metrics(counts, settings.clock_mhz)
 
     def place_of(self, settings: RtlSettings) -> Place:
         """The settings' part."""
@@ -269,6 +314,8 @@ class RtlTarget(Target[RtlSettings]):
 
     def tappable(self, program: Program, folder: Path, settings: RtlSettings) -> tuple[str, ...]:
         """The values that streams of the design carry."""
+        if settings.event is not None:
+            return ()  # a plane's values belong to no patch
         _, netlist = design_netlist(self._checked(program, settings), settings)
         return tuple(op.name for op in program.ops if op.name in netlist.values)
 
@@ -293,7 +340,26 @@ class RtlTarget(Target[RtlSettings]):
             cause = f"all files are as emitted, so the block that makes %{value} is at fault"
         return Suspicion(str(program.type(value)), cause)
 
-    def _checked(self, program: Program, settings: RtlSettings) -> Program:
+    def _emit_plane(self, program: Program, settings: RtlSettings) -> BuildPlan:
+        """The files of a design for whole planes."""
+        self._check(program, settings)
+        plan = plane_files(plane_design(program, settings), settings.clock_mhz)
+        top = json.loads(plan.files[MANIFEST])["top"]
+        also = vivado_files(top, part_of(settings), settings)
+        return BuildPlan(plan.name, {**plan.files, **also})
+
+    def _emitted_plane(self, program: Program, folder: Path, settings: RtlSettings) -> PlaneDesign:
+        """The design that lies in the folder; an error if another does."""
+        plan = self._emit_plane(program, settings)
+        if any(
+            not (folder / name).is_file() or (folder / name).read_bytes() != content
+            for name, content in plan.files.items()
+            if name.startswith(HDL)
+        ):
+            raise _another_design(folder, program)
+        return plane_design(program, settings)
+
+    def _check(self, program: Program, settings: RtlSettings) -> None:
         found = self.check(program, settings)
         if found:
             listed = "; ".join(map(str, found))
@@ -301,6 +367,9 @@ class RtlTarget(Target[RtlSettings]):
                 f"{program.name}: the RTL target has no equivalent for: {listed}.",
                 hint="Change the model or the budget, or choose another target.",
             )
+
+    def _checked(self, program: Program, settings: RtlSettings) -> Program:
+        self._check(program, settings)
         return prepare_program(program)
 
     def _emitted(self, program: Program, folder: Path, settings: RtlSettings) -> Netlist:
@@ -309,11 +378,15 @@ class RtlTarget(Target[RtlSettings]):
         want = files_of(netlist, {}).files[top_file(netlist)]
         path = folder / top_file(netlist)
         if not path.is_file() or path.read_bytes() != want:
-            raise UsageError(
-                f"{folder / HDL} does not hold the design of {program.name} with these settings.",
-                hint="Compile the model again.",
-            )
+            raise _another_design(folder, program)
         return netlist
+
+
+def _another_design(folder: Path, program: Program) -> UsageError:
+    return UsageError(
+        f"{folder / HDL} does not hold the design of {program.name} with these settings.",
+        hint="Compile the model again.",
+    )
 
 
 def verilator_check() -> Check:

@@ -11,6 +11,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from edgeinfer.base.metrics import Metric, Origin
 from edgeinfer.report import words
 from edgeinfer.report.draw.graph_layout import LANE, lay_out
 from edgeinfer.report.draw.layers import distribution_figure, waterfall_figure
@@ -19,7 +20,9 @@ from edgeinfer.report.draw.network import network_figure
 from edgeinfer.report.draw.scales import over
 from edgeinfer.report.draw.scores import accuracy_figure, agreement_figure, roc_figures
 from edgeinfer.report.layer_tables import layer_table, target_tables
+from edgeinfer.report.page.page import report_on
 from edgeinfer.report.page.templates import svg_file
+from edgeinfer.report.page.text import markdown
 from edgeinfer.report.result_tables import accuracy_table
 from edgeinfer.report.timings import timings_of
 from edgeinfer.report.uses import uses_of
@@ -243,6 +246,24 @@ def test_an_event_takes_as_long_as_its_inferences() -> None:
     one = timings["edgetpu"].event_seconds(1)
     assert one is not None and one[0] == pytest.approx(310e-6)
     assert timings["cpu"].event_seconds(1) is None  # nobody says whether that is pipelined
+
+
+def test_a_design_for_planes_says_itself_how_long_an_event_takes() -> None:
+    def figure(name: str, value: float, origin: Origin) -> Metric:
+        return Metric(name, value, "", origin, target="rtl", note="56,280 hits an event")
+
+    metrics = (
+        figure("event_seconds_at_asked_clock", 0.2, Origin.SIMULATED),
+        figure("event_seconds", 0.14, Origin.ROUTED),
+        figure("hits_per_second", 400_000, Origin.ROUTED),
+        figure("latency_us", 80, Origin.ROUTED),
+    )
+    result = GOOD.model_copy(update={"metrics": metrics})
+    (timing,) = timings_of(result)
+    assert timing.event_seconds(55_000) == (0.14, None, None)  # not 55,000 x 2.5 us
+    assert timing.interval_us == pytest.approx(2.5)
+    page = markdown(report_on(result, None))
+    assert "56,280 hits an event" in page and "140 ms" in page
 
 
 def test_tables_hold_what_a_review_asks_for() -> None:

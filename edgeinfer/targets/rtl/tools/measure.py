@@ -126,7 +126,7 @@ def measure_design(
         return replace(delivered, metrics=tuple(metrics), findings=(*delivered.findings, said))
     if delivered is not None:
         return replace(delivered, metrics=(*metrics, core_metric(routed)))
-    metrics += route_metrics(routed, described, routed.fmax_mhz, count)
+    metrics += route_metrics(routed, folder, described, routed.fmax_mhz, count)
     try:
         made_bitstream = pack_bitstream(routed, part, seconds=box.left, progress=progress)
     except ToolMissingError:

@@ -21,6 +21,7 @@ from edgeinfer.base.plan import write_file, writing
 from edgeinfer.targets.rtl.board.boards import SerialBoard
 from edgeinfer.targets.rtl.board.messages import read_protocol
 from edgeinfer.targets.rtl.board.shell_files import FOLDER, TOP
+from edgeinfer.targets.rtl.plane.counts import figures_at_clock
 from edgeinfer.targets.rtl.settings import RtlSettings
 from edgeinfer.targets.rtl.tools.families import KINDS, family_of
 from edgeinfer.targets.rtl.tools.place import (
@@ -106,16 +107,15 @@ def try_seeds(
 
 
 def route_metrics(
-    made: RoutedDesign, described: Mapping[str, Any], clock_mhz: float, tries: int = 1
+    made: RoutedDesign, folder: Path, described: Mapping[str, Any], clock_mhz: float, tries: int = 1
 ) -> list[Metric]:
     """The clock that is reached, what follows from the clock that the design runs at and its
     cycles, and shares of the part; of several tries it says so."""
-    interval, latency = described["interval_cycles"], described["latency_cycles"]
     note = f"the fastest of {tries} tries" if tries > 1 else None
+    timed = figures_at_clock(folder, described, clock_mhz)
     return [
         _metric(made, "fmax_mhz", made.fmax_mhz, "MHz", note),
-        _metric(made, "throughput", clock_mhz * 1e6 / interval, "frames/s", note),
-        _metric(made, "latency_us", latency / clock_mhz, "us", note),
+        *(_metric(made, *figure, note) for figure in timed if figure[0] != "fmax_mhz"),
         *usage_metrics(made, note),
     ]
 
@@ -171,7 +171,7 @@ def route_board(
             replace(metric, note="; ".join(filter(None, (metric.note, note))))
             if metric.name == "throughput"
             else metric
-            for metric in route_metrics(routed, described, settings.clock_mhz, len(tries))
+            for metric in route_metrics(routed, folder, described, settings.clock_mhz, len(tries))
         ),
     )
     try:

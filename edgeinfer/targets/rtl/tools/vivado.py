@@ -9,6 +9,7 @@ import shutil
 import time
 from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 
 from edgeinfer.base import tools
 from edgeinfer.base.devices import Device, part_of
@@ -21,6 +22,7 @@ from edgeinfer.targets.reports.cells import ReportError
 from edgeinfer.targets.reports.vivado_timing import vivado_timing
 from edgeinfer.targets.reports.vivado_usage import vivado_usage
 from edgeinfer.targets.rtl.emit.emit import render_template
+from edgeinfer.targets.rtl.plane.counts import figures_at_clock
 from edgeinfer.targets.rtl.settings import RtlSettings
 from edgeinfer.targets.rtl.tools.synthesis import Progress, silent
 
@@ -49,7 +51,7 @@ def available(part: Device) -> tools.FoundTool | None:
 def by_vivado(
     found: tools.FoundTool,
     folder: Path,
-    described: Mapping[str, object],
+    described: Mapping[str, Any],
     settings: RtlSettings,
     progress: Progress = silent,
 ) -> tuple[Metric, ...]:
@@ -79,9 +81,7 @@ def by_vivado(
         raise ToolFailedError(error.message, hint=error.hint) from None
 
 
-def _read(
-    folder: Path, described: Mapping[str, object], settings: RtlSettings
-) -> tuple[Metric, ...]:
+def _read(folder: Path, described: Mapping[str, Any], settings: RtlSettings) -> tuple[Metric, ...]:
     def layer(module: str) -> str:  # instances are named, modules are the library's
         return module
 
@@ -93,22 +93,15 @@ def _read(
     metrics += timing
     for clock in timing:
         if clock.name == "clock_ns":
-            metrics += _at_clock(1000.0 / clock.value, clock, described)
+            metrics += _at_clock(folder, 1000.0 / clock.value, clock, described)
     return tuple(metrics)
 
 
 def _at_clock(
-    fmax_mhz: float, clock: Metric, described: Mapping[str, object]
+    folder: Path, fmax_mhz: float, clock: Metric, described: Mapping[str, Any]
 ) -> tuple[Metric, ...]:
-    latency, interval = described["latency_cycles"], described["interval_cycles"]
-    assert isinstance(latency, int) and isinstance(interval, int)
-    figures = (
-        ("fmax_mhz", fmax_mhz, "MHz"),
-        ("throughput", fmax_mhz * 1e6 / interval, "frames/s"),
-        ("latency_us", latency / fmax_mhz, "us"),
-    )
     return tuple(
         Metric(name, value, unit, Origin.ROUTED, tool=clock.tool, version=clock.version,
                target=TARGET)
-        for name, value, unit in figures
+        for name, value, unit in figures_at_clock(folder, described, fmax_mhz)
     )  # fmt: skip

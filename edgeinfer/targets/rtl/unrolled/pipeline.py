@@ -68,6 +68,7 @@ class Pipeline:
     probes: Mapping[str, Bundle]  # by the names of their streams
     remarks: Mapping[int, CommentText]  # about the wires from there on
     bare: BareTop | None = None  # the module without queues that is inside, if it is apart
+    alone: bool = False  # there is nothing but that module
 
     @property
     def latency(self) -> int:
@@ -88,6 +89,7 @@ class Pipeline:
             "name": Identifier(self.module),
             "module": Identifier(self.module),
             "bare": None if self.bare is None else Identifier(self.bare.module),
+            "alone": self.alone,
             "latency": self.latency,
             "followed": followed,
             "issued": followed if self.bare is None else 0,
@@ -106,6 +108,10 @@ class Pipeline:
         for bundle in probes:
             written.want_all(bundle.wires, bundle.stage)
         return written
+
+    def contents(self) -> dict[str, int]:
+        """Bits of work by kind, without the queues around it."""
+        return self._needed().contents()
 
     def adders(self) -> AdderCount:
         """Additions and subtractions, and the bits in which each has two operands."""

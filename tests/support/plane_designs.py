@@ -1,0 +1,74 @@
+# SPDX-License-Identifier: Apache-2.0
+# SPDX-FileCopyrightText: The edgeinfer authors
+"""Designs for whole planes beside what each hit must yield, patch by patch."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from edgeinfer.base.plan import write_files
+from edgeinfer.event.event import PlaneSettings, patch_of, picture_of
+from edgeinfer.event.prefix import Obstacle
+from edgeinfer.event.tagger import build_tagger, tag_corners
+from edgeinfer.ir.program import Program
+from edgeinfer.targets.rtl.plane.check import plane_design
+from edgeinfer.targets.rtl.plane.design import PlaneDesign
+from edgeinfer.targets.rtl.plane.simulate import PlaneRun, run_planes
+from edgeinfer.targets.rtl.settings import RtlSettings
+from edgeinfer.targets.rtl.target import RtlTarget
+from edgeinfer.targets.rtl.tools.simulate import Conditions
+from quantization.fixed import Ints
+
+EVENT = PlaneSettings()
+
+
+@dataclass(frozen=True, slots=True)
+class RawPlane:
+    """A plane of raw integers with its margins, what is inside, and which pixels are hits."""
+
+    picture: Ints
+    raw: Ints
+    hits: NDArray[np.bool_]
+
+
+def raw_plane(
+    program: Program, adc: NDArray[np.float32], hits: NDArray[np.bool_] | None = None
+) -> RawPlane:
+    """A plane of ADC counts; what reaches the threshold is a hit where nothing else is said."""
+    charged = adc >= EVENT.threshold_adc
+    picture = picture_of(program, adc, charged, EVENT)
+    height, width = patch_of(program)
+    raw = picture[height // 2 :, width // 2 :, 0][: adc.shape[0], : adc.shape[1]]
+    return RawPlane(picture, raw, charged if hits is None else hits)
+
+
+def emitted_design(program: Program, settings: RtlSettings, folder: Path) -> PlaneDesign:
+    """The design's files, written to a folder."""
+    plan = RtlTarget().emit(program, settings)
+    write_files({folder / name: content for name, content in plan.files.items()})
+    return plane_design(program, settings)
+
+
+def assert_hits_agree(
+    program: Program,
+    settings: RtlSettings,
+    planes: list[RawPlane],
+    conditions: Conditions,
+    folder: Path,
+) -> PlaneRun:
+    """Every hit once, in order, with the integers of its own patch."""
+    design = emitted_design(program, settings, folder)
+    found = run_planes(design, folder, [(each.raw, each.hits) for each in planes], conditions)
+    plain = build_tagger(program, Obstacle("one by one"))
+    for number, plane in enumerate(planes):
+        mine = found.plane == number
+        wanted = np.argwhere(plane.hits.T)[:, ::-1]  # in order of time
+        assert np.array_equal(np.stack([found.wire[mine], found.pixel[mine]], axis=1), wanted)
+        if len(wanted):
+            for name, values in tag_corners(plain, plane.picture, wanted).outputs.items():
+                assert np.array_equal(found.outputs[name][mine], values), name
+    return found
