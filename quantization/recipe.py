@@ -61,8 +61,9 @@ class WeightFormat:
             raise FormatError(
                 f"{len(self.quantizers)} channel formats do not fit weights of shape {reals.shape}."
             )
+        frac = self.frac
         channels = [
-            shift_left(quantize(reals[..., c], quantizer), self.frac - quantizer.type.frac)
+            shift_left(quantize(reals[..., c], quantizer), frac - quantizer.type.frac)
             for c, quantizer in enumerate(self.quantizers)
         ]
         return np.stack(channels, axis=-1)

@@ -143,15 +143,19 @@ def score_head(values: ArrayLike, labels: ArrayLike, task: Task) -> Scores:
 
 
 def join_scores(heads: Mapping[str, Scores]) -> Scores:
-    """The scores of a network: its only head's, or the mean over the heads that classify."""
+    """The scores of a network: its only head's, or the mean over the heads that classify; if none
+    does, the root of the mean square of the errors."""
     if len(heads) == 1:
         return next(iter(heads.values()))
     areas = [head.auc for head in heads.values() if head.auc is not None]
     hits = [head.accuracy for head in heads.values() if head.accuracy is not None]
+    errors = [head.rms_error for head in heads.values() if head.rms_error is not None]
+    only_errors = bool(errors) and len(errors) == len(heads)
     return Scores(
         max((head.samples for head in heads.values()), default=0),
         float(np.mean(areas)) if areas else None,
         float(np.mean(hits)) if hits else None,
+        float(np.sqrt(np.mean(np.square(errors)))) if only_errors else None,
         heads=dict(heads),
     )
 

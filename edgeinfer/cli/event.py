@@ -64,6 +64,13 @@ def event(
     check: Annotated[
         int, Parameter(help="hits of each plane that are also evaluated one by one")
     ] = 32,
+    vertices: Annotated[
+        float | None,
+        Parameter(
+            help="propose vertices, by the outputs wire and time of a network like vertex-finder: "
+            "how many pixels one of these stands for (32 there)"
+        ),
+    ] = None,
     wrapped_wires: Annotated[
         int, Parameter(help="wires of each simulated plane that return on its other face")
     ] = 0,
@@ -106,6 +113,7 @@ def event(
         pack_tags,
     )
     from edgeinfer.event.tagger import Way, choose_cut
+    from edgeinfer.event.votes import check_pointing, propose_vertices
     from edgeinfer.event.wires import read_wires
     from edgeinfer.run.folder import open_run
     from edgeinfer.run.trial import stored_program
@@ -123,7 +131,7 @@ def event(
     of_planes = {
         "--planes": planes != 1, "--seed": seed != 0, "--data": data is not None,
         "--picture": picture is not None, "--classes": bool(classes),
-        "--wrapped-wires": wrapped_wires != 0,
+        "--wrapped-wires": wrapped_wires != 0, "--vertices": vertices is not None,
     }  # fmt: skip
     idle = of_planes if files else of_files
     refuse_idle([name for name, given in idle.items() if given], bool(files))
@@ -138,6 +146,8 @@ def event(
     with progress() as watcher, open_run(run, watcher, new=False) as folder:
         program = stored_program(folder)
         patch_of(program)
+        if vertices is not None:
+            check_pointing(program, vertices)
         cut = choose_cut(program, Way(way))
         pictures = None
         if picture is not None:
@@ -152,7 +162,11 @@ def event(
         panels: list[PlanePanels] = []
         tagged = _Event(program, cut, settings, check, watcher)
         for tags, tried in tagged.tag(given):
-            rows.append(keep_tags(tags, tried))
+            places = None
+            if vertices is not None:
+                outputs, shape = tags.tagged.outputs, tags.plane.adc.shape
+                places = propose_vertices(program, tags.hits, outputs, shape, vertices)
+            rows.append(keep_tags(tags, tried, places))
             if pictures is not None and len(panels) < MOST_PLANES:
                 panels.append(draw_panels(program, pictures, tags))
     if not rows:

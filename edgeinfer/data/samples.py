@@ -7,6 +7,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any
 
 import numpy as np
@@ -42,10 +43,19 @@ class Samples:
 
     def part(self, start: int, stop: int) -> Samples:
         """Some of the samples, in order."""
+        return self._chosen(slice(start, stop))
+
+    def spread(self, most: int) -> Samples:
+        """At most so many of the samples, spread evenly over all: files are often sorted."""
+        if len(self) <= most:
+            return self
+        return self._chosen(np.linspace(0, len(self) - 1, most).astype(np.intp))
+
+    def _chosen(self, rows: slice | NDArray[np.intp]) -> Samples:
         return Samples(
-            {name: values[start:stop] for name, values in self.inputs.items()},
+            {name: values[rows] for name, values in self.inputs.items()},
             self.origin,
-            {name: values[start:stop] for name, values in self.labels.items()},
+            {name: values[rows] for name, values in self.labels.items()},
             self.findings,
         )
 
@@ -69,12 +79,14 @@ def read(
     inputs: Mapping[str, Shape],
     outputs: Mapping[str, Shape],
     most_bytes: int = HELD_BYTES,
+    layers: Mapping[str, str] = MappingProxyType({}),
 ) -> Samples:
     """Read and check the samples of a file or a folder. Arrays are named as inputs (or ``x``) and
-    outputs (or ``y``), or are known by their shapes. At most so many bytes are held."""
+    outputs (or ``y``), or are known by their shapes. At most so many bytes are held. `layers`: by
+    what other name an output is known, that of the layer which ends in it."""
     data = _cut_to(open_data(path), inputs)
     try:
-        taken = _assign_columns(data, inputs, outputs)
+        taken = _assign_columns(data, inputs, outputs, layers)
         rows = _rows(data, taken, most_bytes)
     except DataFileError as error:
         if data.format is DataFormat.NPZ:
@@ -107,13 +119,26 @@ def _cut_to(data: DataSet, inputs: Mapping[str, Shape]) -> DataSet:
 
 
 def _assign_columns(
-    data: DataSet, inputs: Mapping[str, Shape], outputs: Mapping[str, Shape]
+    data: DataSet,
+    inputs: Mapping[str, Shape],
+    outputs: Mapping[str, Shape],
+    layers: Mapping[str, str],
 ) -> Assignment:
     layout = data.source.layout()
+    other = {
+        name: layer
+        for name, layer in layers.items()
+        if layer in layout and name not in layout and layer not in {*inputs, *outputs}
+    }
+    named = {other.get(name, name): shape for name, shape in outputs.items()}
     if data.format is DataFormat.NPZ:
-        return assign_by_name(str(data.place), tuple(layout), inputs, outputs)
-    numbers = data.format not in EXPERIMENTS
-    return assign(str(data.place), layout, inputs, outputs, numbers=numbers)
+        taken = assign_by_name(str(data.place), tuple(layout), inputs, named)
+    else:
+        numbers = data.format not in EXPERIMENTS
+        taken = assign(str(data.place), layout, inputs, named, numbers=numbers)
+    found = {name: other.get(name, name) for name in outputs}
+    labels = {name: taken.labels[one] for name, one in found.items() if one in taken.labels}
+    return replace(taken, labels=labels)
 
 
 def _rows(data: DataSet, taken: Assignment, most_bytes: int) -> Rows:

@@ -40,6 +40,8 @@ Advanced = Callable[[int, int], None]  # samples done, samples in all
 ELEMENTS_HELD = 1 << 23  # of all values of a batch together: what the interpreter keeps at once
 MOST_AT_ONCE = 256
 INPUTS_AT_ONCE = 1 << 22  # input values that are held as 64 bit integers, or floats, at once
+MOST_MACS = 1_000_000_000_000  # of all samples that networks are judged on: about a minute
+FEWEST_JUDGED = 8
 
 
 def raw_inputs(program: Program, recipe: Recipe, samples: Samples) -> dict[str, Ints]:
@@ -69,6 +71,22 @@ def affordable(shapes: Iterable[Sequence[int]]) -> int:
     """As many samples as a step may hold the inputs of, which have these shapes, as integers."""
     largest = max(int(np.prod(shape, dtype=int)) for shape in shapes)
     return max(1, 4 * INPUTS_AT_ONCE // max(largest, 1))
+
+
+def judgeable(macs: int) -> int:
+    """On how many samples a network of so many multiply-accumulates is judged, as floats and as
+    integers, unless more are asked for."""
+    return max(FEWEST_JUDGED, MOST_MACS // max(macs, 1))
+
+
+def judged_share(judged: int, available: int) -> list[str]:
+    """A sentence where not all samples were judged."""
+    if judged == available:
+        return []
+    return [
+        f"{judged:,} of {available:,} samples were judged, spread evenly: all of them would take "
+        f"long for so large a network."
+    ]
 
 
 def _parts(values: NDArray[Any]) -> Iterator[slice]:

@@ -6,7 +6,7 @@ from __future__ import annotations
 
 import io
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from typing import Any
 
 import numpy as np
@@ -16,6 +16,7 @@ from edgeinfer.base.names import identifier
 from edgeinfer.evaluate.judge import real_outputs
 from edgeinfer.event.event import PlaneTags
 from edgeinfer.event.tagger import PatchOutputs
+from edgeinfer.event.votes import ProposedVertex
 from edgeinfer.ir.program import Program
 
 PLACES = ("plane", "wire", "pixel", "channel")  # members that say where a hit is
@@ -34,9 +35,12 @@ class PlaneRow:
     seconds: float
     cpu_seconds: float
     checked: int  # hits that were also evaluated one by one
+    vertices: tuple[ProposedVertex, ...] | None = None  # None: none were asked for
 
 
-def keep_tags(tags: PlaneTags, checked: int) -> PlaneRow:
+def keep_tags(
+    tags: PlaneTags, checked: int, vertices: tuple[ProposedVertex, ...] | None = None
+) -> PlaneRow:
     """The row of a plane that has been tagged."""
     channel_of = tags.plane.channel_of
     return PlaneRow(
@@ -48,6 +52,7 @@ def keep_tags(tags: PlaneTags, checked: int) -> PlaneRow:
         tags.seconds,
         tags.cpu_seconds,
         checked,
+        vertices,
     )
 
 
@@ -120,6 +125,7 @@ def plane_figures(program: Program, row: PlaneRow) -> dict[str, Any]:
         "macs": row.tagged.macs,
         "macs_patch_by_patch": program.macs * len(row.hits),
         "checked_one_by_one": row.checked,
+        **({} if row.vertices is None else {"vertices": list(map(asdict, row.vertices))}),
     }
 
 
@@ -137,6 +143,13 @@ def list_sentences(document: Mapping[str, Any]) -> list[str]:
             f"{plane['name']}: {plane['hits']:,} hits ({plane['occupancy']:.2%} of the pixels), "
             f"{plane['seconds']:.2f} s, {how}{also}"
         )
+        lines += [
+            f"  vertex at wire {each['wire']:.1f}, pixel {each['pixel']:.1f}: {each['votes']:,} of "
+            f"the hits ({each['share']:.0%}) point to it"
+            for each in plane.get("vertices", ())
+        ]
+        if plane.get("vertices") == []:
+            lines.append("  no vertex: the hits point to no common place")
     if document["reason"]:
         lines.append(f"patch by patch, since {document['reason']}")
     for output, member in document["members"].items():

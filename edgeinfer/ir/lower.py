@@ -6,7 +6,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, field, fields
 from functools import reduce
 from typing import assert_never
 
@@ -131,6 +131,7 @@ class _Walk:
     recipe: Recipe
     findings: list[str]
     values: dict[str, str]
+    weights: dict[str, ops.Weights] = field(default_factory=dict)  # by key, of layers so far
 
     def lower_node(self, node: g.Node) -> str:
         """Append what a node means, and its requantisation; the name of the final value."""
@@ -302,7 +303,9 @@ class _Walk:
         x = self._x(node.x)
         raw, type_ = self._weight(f"{node.layer}/kernel", node.kernel)
         bias, frac = self._bias(node, self.b.frac(x) + type_.frac)
-        grid, weight, short = provisional(frac), pack_weights(raw), pack_weights(bias)
+        grid = provisional(frac)
+        weight = self._once(f"{node.layer}/kernel", pack_weights(raw))
+        short = self._once(f"{node.layer}/bias", pack_weights(bias))
         match node:
             case g.DenseNode():
                 return self.b.exact(ops.Dense(name, grid, x, weight, type_, short))
@@ -311,6 +314,11 @@ class _Walk:
                 return self.b.exact(ops.Conv(name, grid, x, weight, type_, short, *window))
             case _:
                 assert_never(node)
+
+    def _once(self, key: str, held: ops.Weights) -> ops.Weights:
+        """The integers of a layer that is called again are those of its first call."""
+        first = self.weights.setdefault(key, held)
+        return first if first.dtype == held.dtype and np.array_equal(first, held) else held
 
     def _prelu(self, node: g.PReluNode, name: str) -> str:
         rank = max(node.slope.ndim, len(self.graph.shapes[node.x]))

@@ -12,6 +12,7 @@ from enum import StrEnum
 import numpy as np
 
 from edgeinfer.base.errors import ProgramError
+from edgeinfer.ir.bases import Accumulates, parameters_of
 from edgeinfer.ir.ops import Input, Op, Repeatable, Scan, Shape, inputs_of, macs_of, shape_of
 from quantization.fixed import Fixed
 
@@ -92,8 +93,15 @@ class Program(Repeatable):
 
     @property
     def parameters(self) -> int:
-        """Number of weights and biases."""
-        return sum(op.parameters for op in self.ops)
+        """Number of weights and biases; those of a layer that is called twice are one set."""
+        seen: set[int] = set()
+        total = 0
+        for op in self.ops:
+            held = parameters_of(op) if isinstance(op, Accumulates) else []
+            again = sum(weights.size for weights in held if id(weights) in seen)
+            seen.update(map(id, held))
+            total += op.parameters - again
+        return total
 
     def all_ops(self) -> Iterator[Op]:
         """Every op, and after a recurrence those of its body."""

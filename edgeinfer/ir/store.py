@@ -7,7 +7,9 @@ from __future__ import annotations
 import io
 import json
 import zipfile
+from collections.abc import Callable
 from dataclasses import fields
+from functools import cache, partial
 from typing import Any
 
 import numpy as np
@@ -18,23 +20,25 @@ from edgeinfer.ir.ops import KINDS, Op, PairKind, PoolKind, Weights
 from edgeinfer.ir.program import HostFunction, Output, Program
 from quantization.fixed import Fixed, Overflow, Rounding
 
+ReadArray = Callable[[str], Weights]
 VERSION = 1
 STRUCTURE = "structure.json"
 LARGEST_BYTES = 1 << 31
 BY_NAME = {kind.__name__: kind for kind in KINDS}
 ENUMS = {"rounding": Rounding, "overflow": Overflow}
 TYPES = ("type", "weight_type", "factor_type", "slope_type", "exp_type", "inverse_type")
+Arrays = dict[int, tuple[str, Weights]]  # each once, by identity: its name in the file, and it
 ARRAYS = ("value", "weight", "bias", "factor", "slope", "entries", "exp", "inverse")
 
 
 def save(program: Program) -> bytes:
     """The Program's file; equal Programs give equal bytes."""
-    arrays: dict[str, Weights] = {}
+    arrays: Arrays = {}
     structure = {"version": VERSION, **_encode_program(program, "", arrays)}
     stream = io.BytesIO()
     with zipfile.ZipFile(stream, "w", zipfile.ZIP_DEFLATED) as archive:
         archive.writestr(_entry(STRUCTURE), json.dumps(structure, indent=1))
-        for name, array in arrays.items():
+        for name, array in arrays.values():
             body = io.BytesIO()
             npy.write_array(body, np.asarray(array, order="C"), allow_pickle=False)
             archive.writestr(_entry(f"{name}.npy"), body.getvalue())
@@ -47,14 +51,14 @@ def _entry(name: str) -> zipfile.ZipInfo:
     return info
 
 
-def _encode_program(program: Program, within: str, arrays: dict[str, Weights]) -> dict[str, Any]:
+def _encode_program(program: Program, within: str, arrays: Arrays) -> dict[str, Any]:
     """A Program, or the body `within` an op of one."""
     ops = [_encode_op(op, f"{within}{i}", arrays) for i, op in enumerate(program.ops)]
     outputs = [[output.name, output.value, str(output.host)] for output in program.outputs]
     return {"name": program.name, "ops": ops, "outputs": outputs}
 
 
-def _encode_op(op: Op, index: str, arrays: dict[str, Weights]) -> dict[str, Any]:
+def _encode_op(op: Op, index: str, arrays: Arrays) -> dict[str, Any]:
     encoded: dict[str, Any] = {"op": type(op).__name__}
     for spec in fields(op):
         item = getattr(op, spec.name)
@@ -63,8 +67,7 @@ def _encode_op(op: Op, index: str, arrays: dict[str, Weights]) -> dict[str, Any]
         elif isinstance(item, Program):
             item = _encode_program(item, f"{index}.", arrays)
         elif isinstance(item, np.ndarray):
-            arrays[f"{index}.{spec.name}"] = item
-            item = f"{index}.{spec.name}"
+            item, _ = arrays.setdefault(id(item), (f"{index}.{spec.name}", item))
         encoded[spec.name] = item
     return encoded
 
@@ -80,7 +83,7 @@ def load(content: bytes, source: str = "program") -> Program:
                 raise InputError(
                     f"{source} is a Program of version {structure['version']}, not {VERSION}."
                 )
-            return _decode_program(structure, archive)
+            return _decode_program(structure, cache(partial(_array, archive)))
     except EdgeInferError:
         raise
     except RecursionError:
@@ -91,25 +94,25 @@ def load(content: bytes, source: str = "program") -> Program:
         ) from None
 
 
-def _decode_program(structure: dict[str, Any], archive: zipfile.ZipFile) -> Program:
-    ops = tuple(_decode_op(item, archive) for item in structure["ops"])
+def _decode_program(structure: dict[str, Any], read: ReadArray) -> Program:
+    ops = tuple(_decode_op(item, read) for item in structure["ops"])
     outputs = tuple(
         Output(name, value, HostFunction(host)) for name, value, host in structure["outputs"]
     )
     return Program(structure["name"], ops, outputs)
 
 
-def _decode_op(item: dict[str, Any], archive: zipfile.ZipFile) -> Op:
+def _decode_op(item: dict[str, Any], read: ReadArray) -> Op:
     kind = BY_NAME[item.pop("op")]
     known = {spec.name for spec in fields(kind)}
     if set(item) != known:
         raise ValueError(f"a {kind.__name__} has the fields {sorted(known)}, not {sorted(item)}")
-    held = {name: _field(kind.__name__, name, value, archive) for name, value in item.items()}
+    held = {name: _field(kind.__name__, name, value, read) for name, value in item.items()}
     decoded: Op = kind(**held)
     return decoded
 
 
-def _field(kind: str, name: str, value: Any, archive: zipfile.ZipFile) -> Any:
+def _field(kind: str, name: str, value: Any, read: ReadArray) -> Any:
     if name in TYPES:
         return Fixed.parse(value)
     if name in ENUMS:
@@ -117,9 +120,9 @@ def _field(kind: str, name: str, value: Any, archive: zipfile.ZipFile) -> Any:
     if name == "kind":
         return PoolKind(value) if kind == "Pool" else PairKind(value)
     if name in ARRAYS and kind != "Pad":  # a Pad's value is one integer
-        return _array(archive, value)
+        return read(value)
     if name == "body":
-        return _decode_program(value, archive)
+        return _decode_program(value, read)
     return _tuples(value)
 
 

@@ -49,7 +49,8 @@ class PrimarySettings:
     stopping_mev: tuple[float, float] = (60.0, 400.0)
 
 
-def _log_uniform(rng: np.random.Generator, span: tuple[float, float], n: int) -> Floats:
+def draw_log_uniform(rng: np.random.Generator, span: tuple[float, float], n: int) -> Floats:
+    """Energies in MeV, of which each doubling holds as many as the next."""
     return np.exp(rng.uniform(np.log(span[0]), np.log(span[1]), n))
 
 
@@ -71,7 +72,7 @@ def _signs(rng: np.random.Generator, n: int) -> NDArray[np.int32]:
     return np.where(rng.random(n) < 0.5, 1, -1).astype(np.int32)
 
 
-def _pi0_photons(
+def pi0_photons(
     rng: np.random.Generator, event: NDArray[np.int32], kinetic: Floats, at: Floats
 ) -> Particles:
     """Two photons per pi0: isotropic at rest, then boosted."""
@@ -113,20 +114,20 @@ def primaries(
         (settings.electrons, settings.electron_mev, c.ELECTRON_PDG, FLAG_PRIMARY_ELECTRON),
     ):
         event = events(mean)
-        kinetic = _log_uniform(rng, span, event.size)
+        kinetic = draw_log_uniform(rng, span, event.size)
         group = emit(event, pdg, flag, kinetic, origin(event), isotropic(rng, event.size))
         if pdg == c.PION.pdg:
             group.pdg[:] *= _signs(rng, event.size)
         groups.append(group)
     event = events(settings.pi0s)
-    kinetic = _log_uniform(rng, settings.pi0_mev, event.size)
-    groups.append(_pi0_photons(rng, event, kinetic, origin(event)))
+    kinetic = draw_log_uniform(rng, settings.pi0_mev, event.size)
+    groups.append(pi0_photons(rng, event, kinetic, origin(event)))
     for mean, span, stops in (
         (settings.cosmics, settings.cosmic_mev, False),
         (settings.stopping_muons, settings.stopping_mev, True),
     ):
         event = events(mean)
-        kinetic = _log_uniform(rng, span, event.size)
+        kinetic = draw_log_uniform(rng, span, event.size)
         way = _downward(rng, event.size)
         point = _inside(rng, event.size, box, 0.1 if stops else 0.0)
         back = range_cm(c.MUON, kinetic) if stops else np.full(event.size, _COSMIC_START_CM)

@@ -8,6 +8,7 @@ from dataclasses import replace
 
 from edgeinfer.data import samples
 from edgeinfer.data.samples import Samples
+from edgeinfer.evaluate.judge import affordable
 from edgeinfer.ir.complete import complete_recipe
 from edgeinfer.precision.ptq import PtqSettings
 from edgeinfer.precision.ptq import quantize as choose
@@ -15,7 +16,7 @@ from edgeinfer.readers import LoadedModel
 from quantization.recipe import Recipe
 
 BITS = 16  # of a float model that is compiled as it is
-DRAWN = 256  # samples where no data are given
+DRAWN = 256  # samples where no data are given, or fewer where the inputs are large
 
 
 def draw_samples_for(loaded: LoadedModel, given: Recipe) -> Samples:
@@ -26,7 +27,7 @@ def draw_samples_for(loaded: LoadedModel, given: Recipe) -> Samples:
     recipe = complete_recipe(graph, loaded.recipe.updated(Recipe(tuple(stated)))).recipe
     formats = dict(recipe.activations)
     types = {node.name: (node.shape, formats[node.name].type) for node in graph.inputs}
-    return samples.draw_samples(types, DRAWN)
+    return samples.draw_samples(types, min(DRAWN, affordable(node.shape for node in graph.inputs)))
 
 
 def plain(bits: int) -> PtqSettings:

@@ -14,7 +14,6 @@ from edgeinfer.base.errors import UsageError
 from edgeinfer.base.extras import require_extra
 from edgeinfer.data.samples import Samples
 from edgeinfer.evaluate import judge
-from edgeinfer.evaluate.judge import MOST_AT_ONCE
 from edgeinfer.graph.fold import fold_batch_norms
 from edgeinfer.graph.nodes import Graph, macs
 from edgeinfer.ir.costs import costs_of
@@ -100,8 +99,9 @@ def quantize_model(order: QuantizeOrder, progress: Progress) -> dict[str, Any]:
         with watch_step(progress, "train"):
             made = _train_weights(order.training, loaded.graph, made, samples, progress)
     with watch_step(progress, "evaluate"):
-        judged = _judge_networks(loaded, made.lowered, samples.judge)
-        rows = sensitivity_table(made.quantized, samples.judge) if order.sensitivity else ()
+        tried = samples.judge.spread(judge.judgeable(made.lowered.program.macs))
+        judged = _judge_networks(loaded, made.lowered, tried)
+        rows = sensitivity_table(made.quantized, tried) if order.sensitivity else ()
     with watch_step(progress, "write"):
         write(order.output, made.loaded.graph, made.lowered.recipe)
     findings = [
@@ -110,11 +110,13 @@ def quantize_model(order: QuantizeOrder, progress: Progress) -> dict[str, Any]:
         f"Ranges were drawn from {samples.teach.origin}.",
         *loaded.findings,
         *made.findings,
+        *judge.judged_share(len(tried), len(samples.judge)),
     ]
     if loaded.recipe != Recipe():
         findings.append(f"The formats that {order.model.name} states were replaced.")
     program = made.lowered.program
-    raw = judge.raw_inputs(program, made.lowered.recipe, samples.judge.part(0, MOST_AT_ONCE))
+    few = samples.judge.part(0, judge.batch_size(program))
+    raw = judge.raw_inputs(program, made.lowered.recipe, few)
     document: dict[str, Any] = {
         "model": {
             "name": loaded.graph.name,

@@ -14,6 +14,7 @@ from edgeinfer.data import samples
 from edgeinfer.data.open import open_data
 from edgeinfer.data.samples import Samples
 from edgeinfer.graph.nodes import Graph
+from edgeinfer.ir.host import host_functions
 from edgeinfer.zoo import ENTRIES
 from edgeinfer.zoo.drawn import simulate_samples
 from edgeinfer.zoo.entry import stage_seed
@@ -92,4 +93,6 @@ def samples_of(source: Source, graph: Graph) -> Samples:
 def read_samples(path: Path, graph: Graph) -> Samples:
     """Data for a network's inputs, and labels for its outputs if there are any."""
     inputs = {node.name: node.shape for node in graph.inputs}
-    return samples.read(path, inputs, {name: graph.shapes[name] for name in graph.outputs})
+    outputs = {name: graph.shapes[name] for name in graph.outputs}
+    layers = {name: tensor for name, (tensor, _) in host_functions(graph).items()}
+    return samples.read(path, inputs, outputs, layers=layers)

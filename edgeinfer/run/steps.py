@@ -155,7 +155,11 @@ def exercise(
     else:
         _as_before(folder, "simulate", program)
     if trial.data is not None:
-        evaluated_on = {**trial.depends_on, "files": trial.model.digests}
+        evaluated_on = {
+            **trial.depends_on,
+            "files": trial.model.digests,
+            "at_most": trial.most_judged,
+        }
         folder.step("evaluate", EVALUATE, evaluated_on, trial.evaluate)
     else:
         _as_before(folder, "evaluate", program)

@@ -87,6 +87,12 @@ class ProgramTrial:
         return max(1, min(MOST_SAMPLES, MOST_MACS // max(macs, 1), held))
 
     @cached_property
+    def most_judged(self) -> int:
+        """On how many samples float network and Program are judged at most."""
+        macs: int = self.folder.records["lower"].facts["program"]["macs"]
+        return max(self.count or 0, evaluate.judgeable(macs))
+
+    @cached_property
     def depends_on(self) -> dict[str, Any]:
         """What every step on these samples depends on."""
         return {"program": self.digest, "data": digest_of(self.data)}
@@ -128,29 +134,32 @@ class ProgramTrial:
 
     def evaluate(self) -> StepOutcome:
         """Float network and Program against the labels, and against each other."""
-        graph = self.model.loaded.graph
+        graph, judged = self.model.loaded.graph, self.samples.spread(self.most_judged)
         stages = {
-            "float": evaluate.float_outputs(graph, self.samples),
-            "quantized": evaluate.program_outputs(self.program, self.recipe, self.samples),
+            "float": evaluate.float_outputs(graph, judged),
+            "quantized": evaluate.program_outputs(self.program, self.recipe, judged),
         }
         accuracy = {}
-        if self.samples.labels:
-            reference = FloatReference.of(graph, self.samples, stages["float"])
+        if judged.labels:
+            reference = FloatReference.of(graph, judged, stages["float"])
             own = {"float": None, "quantized": reference}
             accuracy = {
-                stage: asdict(score_with_intervals(graph, outputs, self.samples, own[stage]))
+                stage: asdict(score_with_intervals(graph, outputs, judged, own[stage]))
                 for stage, outputs in stages.items()
             }
-        tasks = evaluate.tasks(graph, self.samples)
+        tasks = evaluate.tasks(graph, judged)
         fidelity = evaluate.fidelity(graph, stages["float"], stages["quantized"])
         return StepOutcome(
             {
                 "program": self.program.digest,
-                "data": describe_samples(self.data, len(self.samples)),
+                "data": describe_samples(self.data, len(judged)),
                 "task": tasks.pop() if len(tasks) == 1 else None,
                 "accuracy": accuracy,
                 "metrics": [asdict(metric) for metric in fidelity],
-                "findings": list(self.samples.findings),
+                "findings": [
+                    *self.samples.findings,
+                    *evaluate.judged_share(len(judged), len(self.samples)),
+                ],
             }
         )
 

@@ -121,7 +121,6 @@ MODELS = [
     Bad("misshapen.keras", misshapen(), "(4, 4)"),
     Bad("dynamic.keras", small.archive(sequential(HEAD, OUT, shape=(None, None))), "x"),
     Bad("bad_config.keras", archive(config__json=b"{not json", model__weights__h5=b""), "JSON"),
-    Bad("lonely.json", json.dumps(small.CLASSIFIER).encode(), "without weights"),
     Bad("deep.json", b'{"a":' + b"[" * 5000 + b"]" * 5000 + b"}", "nested"),
     Bad("list.json", b'{"a": [1, 2]}', "list.json"),
     Bad("empty.onnx", b"", "is empty"),

@@ -28,6 +28,20 @@ SHAPE = (3, 500, 500)
 CLASSES = {1: 0, 12: 1, 14: 2, 16: 3}
 """|PDG code| to class index: neutral current, nu_e, nu_mu, nu_tau."""
 
+FLAVOURS = {14: 0, 12: 1, 16: 2, 1: 3}
+"""|PDG code| to the class of CVN's output `flavour`: nu_mu, nu_e, nu_tau, neutral current."""
+
+PARTICLES = {
+    "protons": "protons",
+    "pions": "charged_pions",
+    "pizeros": "neutral_pions",
+    "neutrons": "neutrons",
+}
+"""CVN's outputs that count particles, and whose number they tell."""
+
+MANY = 3
+"""The last class of a count: so many, or more."""
+
 _BYTES = math.prod(SHAPE)
 _MAX_FILE_BYTES = _BYTES + _BYTES // 500 + 1024
 """zlib and gzip lengthen what they cannot compress by less than this."""
@@ -134,12 +148,17 @@ class PixelMaps:
     files: FileSet
 
     def layout(self) -> Layout:
-        """Views (wires, ticks, 3) as written, one-hot flavour, interaction and energy."""
+        """Views (wires, ticks, 3) as written and one by one, one-hot flavour, interaction and
+        energy, and what CVN's own outputs tell, under their names."""
+        one = ColumnSpec((*SHAPE[1:], 1), np.dtype(np.uint8))
         return {
             "views": ColumnSpec((*SHAPE[1:], SHAPE[0]), np.dtype(np.uint8)),
+            **{f"view{view}": one for view in range(SHAPE[0])},
             "labels": ColumnSpec((len(CLASSES),), np.dtype(np.uint8)),
-            "interaction": ColumnSpec((), np.dtype(np.int32)),
+            "interaction_code": ColumnSpec((), np.dtype(np.int32)),
             "neutrino_energy_gev": ColumnSpec((), np.dtype(np.float32)),
+            "flavour": ColumnSpec((), np.dtype(np.uint8)),
+            **{name: ColumnSpec((), np.dtype(np.uint8)) for name in PARTICLES},
         }
 
     def shards(self, complain: Complain) -> tuple[Shard, ...]:
@@ -154,9 +173,17 @@ class PixelMaps:
         infos = [event.info for event in events]
         pdg = np.abs([info.neutrino_pdg for info in infos])
         energies = [info.neutrino_energy_gev for info in infos]
+        views = np.stack([np.moveaxis(event.views, 0, -1) for event in events])
+        counts = {
+            name: np.array([min(getattr(info, kind), MANY) for info in infos], dtype=np.uint8)
+            for name, kind in PARTICLES.items()
+        }
         yield {
-            "views": np.stack([np.moveaxis(event.views, 0, -1) for event in events]),
+            "views": views,
+            **{f"view{view}": views[..., view : view + 1] for view in range(SHAPE[0])},
             "labels": np.stack([pdg == code for code in CLASSES], axis=1).astype(np.uint8),
-            "interaction": np.array([info.interaction for info in infos], dtype=np.int32),
+            "interaction_code": np.array([info.interaction for info in infos], dtype=np.int32),
             "neutrino_energy_gev": np.array(energies, dtype=np.float32),
+            "flavour": np.array([FLAVOURS[code] for code in pdg], dtype=np.uint8),
+            **counts,
         }

@@ -33,7 +33,7 @@ def profile_of(
     program: Program, drawn: g.Graph, folded: g.Graph, recipe: Recipe, samples: Samples
 ) -> Profile:
     """The profile. `drawn` is the network as its author drew it, `folded` what was lowered."""
-    kept = samples.part(0, MOST_SAMPLES)
+    kept = samples.part(0, MOST_SAMPLES).spread(judge.judgeable(program.macs))
     tapped = worth_looking_at(program, len(kept))
     few = kept.part(0, tapped)
     seen = collect_statistics(

@@ -106,6 +106,16 @@ def adapt_weights(
     return AdaptedWeights(walk.weights, recipe.updated(Recipe.of({}, walk.biases)))
 
 
+def nearest_weights(network: CutNetwork, recipe: Recipe) -> AdaptedWeights:
+    """Every weight on the nearest place of its grid, without a look at any value."""
+    walk = _Walk(network, recipe, Effort.NEAREST, AdaptationCache(0))
+    for part in network.parts:
+        weights, biases = walk.adapted(part)
+        walk.weights |= weights
+        walk.biases |= biases
+    return AdaptedWeights(walk.weights, recipe.updated(Recipe.of({}, walk.biases)))
+
+
 class _Walk:
     """The rounded network as far as it has come."""
 
@@ -153,6 +163,12 @@ class _Walk:
         self.biases |= made.biases
 
     def _made(self, part: Part, quantizer: Quantizer | None) -> _PartResult:
+        weights, biases = self.adapted(part)
+        found = self.network.run(part, self.values, weights=self.weights | weights)[part.point]
+        return _PartResult(round_values(found, quantizer) if quantizer else found, weights, biases)
+
+    def adapted(self, part: Part) -> tuple[dict[str, g.Floats], dict[str, WeightFormat]]:
+        """A part's weights, and the formats of its biases."""
         weights: dict[str, g.Floats] = {}
         biases: dict[str, WeightFormat] = {}
         for node in part.graph.nodes:
@@ -162,8 +178,7 @@ class _Walk:
             for key, values in g.weights_of(node).items():
                 if key in self.forms:
                     weights[key] = plain(values, self.forms[key])
-        found = self.network.run(part, self.values, weights=self.weights | weights)[part.point]
-        return _PartResult(round_values(found, quantizer) if quantizer else found, weights, biases)
+        return weights, biases
 
     def _layer(
         self,

@@ -162,6 +162,11 @@ def cut(
     graph: g.Graph, tensors: Collection[str], samples: Mapping[str, NDArray[Any]]
 ) -> CutNetwork:
     """Cut a network at the tensors that get formats, and compute its float values there."""
+    return divide_network(graph, tensors).on(samples)
+
+
+def divide_network(graph: g.Graph, tensors: Collection[str]) -> CutNetwork:
+    """A network cut at the tensors that get formats, without values."""
     headless = without_host_functions(graph)
     moving = dependent(headless)
     inputs = tuple(node.name for node in headless.inputs)
@@ -178,7 +183,7 @@ def cut(
         _part(headless, tensor, point, cuts)
         for tensor, point in sorted(points.items(), key=lambda item: order[item[1]])
     )
-    return CutNetwork(headless, inputs, parts, ends, _exact(headless, parts, samples))
+    return CutNetwork(headless, inputs, parts, ends, {})
 
 
 def _exact(

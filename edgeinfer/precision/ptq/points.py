@@ -109,6 +109,11 @@ def table_indices(graph: g.Graph) -> tuple[str, ...]:
     return tuple(dict.fromkeys(found))
 
 
+def points_of(graph: g.Graph) -> tuple[str, ...]:
+    """Every tensor that gets a format."""
+    return tuple(dict.fromkeys((*quantized_tensors(graph), *table_indices(graph))))
+
+
 def source(graph: g.Graph, tensor: str) -> str:
     """The tensor whose values reach `tensor` unchanged."""
     node = graph.node(tensor)

@@ -66,14 +66,16 @@ def _moments(rows: NDArray[np.float32]) -> Moments:
     return Moments(mean, (rows.T @ rows).astype(np.float64) / len(rows))
 
 
-def rows_of(node: g.ConvNode | g.DenseNode, x: NDArray[np.float32]) -> NDArray[np.float32]:
+def rows_of(
+    node: g.ConvNode | g.DenseNode, x: NDArray[np.float32], most: int = MOST_ROWS
+) -> NDArray[np.float32]:
     """(rows, groups, inputs): what the layer sees at positions spread evenly over the samples."""
     match node:
         case g.DenseNode():
             flat = x.reshape(-1, x.shape[-1])
-            return flat[_spread(len(flat))][:, None]
+            return flat[_spread(len(flat), most)][:, None]
         case g.ConvNode():
-            return _windows(node, x)
+            return _windows(node, x, most)
 
 
 def group_kernel(node: g.ConvNode | g.DenseNode, kernel: Floats) -> Floats:
@@ -88,12 +90,12 @@ def ungroup_kernel(node: g.ConvNode | g.DenseNode, parts: Floats) -> Floats:
     return np.moveaxis(parts, 0, 1).reshape(node.kernel.shape)
 
 
-def _spread(count: int) -> NDArray[np.int64]:
-    kept = np.linspace(0, count - 1, min(count, MOST_ROWS))
+def _spread(count: int, most: int) -> NDArray[np.int64]:
+    kept = np.linspace(0, count - 1, min(count, most))
     return np.rint(kept).astype(np.int64)
 
 
-def _windows(node: g.ConvNode, x: NDArray[np.float32]) -> NDArray[np.float32]:
+def _windows(node: g.ConvNode, x: NDArray[np.float32], most: int) -> NDArray[np.float32]:
     rank = len(node.strides)
     window, channels = node.kernel.shape[:rank], x.shape[-1]
     padded = np.pad(x, ((0, 0), *node.pads, (0, 0)))
@@ -102,7 +104,7 @@ def _windows(node: g.ConvNode, x: NDArray[np.float32]) -> NDArray[np.float32]:
         (size - width) // step + 1
         for size, width, step in zip(padded.shape[1:-1], reach, node.strides, strict=True)
     ]
-    chosen = _spread(len(x) * int(np.prod(counts)))
+    chosen = _spread(len(x) * int(np.prod(counts)), most)
     sample, *position = np.unravel_index(chosen, (len(x), *counts))
     taps = []
     for place in np.ndindex(*window):

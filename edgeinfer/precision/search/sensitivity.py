@@ -12,7 +12,13 @@ from numpy.typing import NDArray
 
 from edgeinfer.data.samples import Samples
 from edgeinfer.precision.ptq import QuantizedGraph
-from edgeinfer.precision.ptq.network import CutNetwork, Tensors, cut, round_values
+from edgeinfer.precision.ptq.network import (
+    CutNetwork,
+    Tensors,
+    divide_network,
+    round_values,
+)
+from edgeinfer.precision.ptq.streamed import refinable_samples
 from edgeinfer.precision.ptq.weights import plain
 from edgeinfer.precision.search.objective import objective_on
 from quantization.recipe import Recipe
@@ -36,9 +42,10 @@ class Sensitivity:
 def sensitivity_table(quantized: QuantizedGraph, samples: Samples) -> tuple[Sensitivity, ...]:
     """What each format of a quantized network costs by itself, worst first; in the task's own
     figure where there are labels."""
-    few = samples.part(0, MOST_SAMPLES)
     formatted = [name for name, _ in quantized.recipe.activations]
-    network = cut(quantized.exact, formatted, few.inputs)
+    network = divide_network(quantized.exact, formatted)
+    few = samples.part(0, MOST_SAMPLES).spread(max(1, min(refinable_samples(network))))
+    network = network.on(few.inputs)
     score = objective_on(quantized.exact, few).of_ends if few.labels else None
     return sensitivities(network, quantized.recipe, score)
 

@@ -20,11 +20,11 @@ from edgeinfer.graph.fold import fold_batch_norms
 from edgeinfer.ir.costs import Costs, Estimate, costs_of
 from edgeinfer.ir.lower import LoweredModel, lower
 from edgeinfer.precision.ptq.adapt import AdaptationCache, Effort, adapt_weights
-from edgeinfer.precision.ptq.choose import TABLE_INDEX_EXTRA_BITS
 from edgeinfer.precision.ptq.data import (
     PLACING_SAMPLES,
     calibration_samples,
-    extreme_rows,
+    check_samples,
+    most_samples,
     thin_samples,
 )
 from edgeinfer.precision.ptq.formats import (
@@ -35,6 +35,8 @@ from edgeinfer.precision.ptq.formats import (
 )
 from edgeinfer.precision.ptq.network import CutNetwork, cut
 from edgeinfer.precision.ptq.points import quantized_tensors, table_indices
+from edgeinfer.precision.ptq.settings import TABLE_INDEX_EXTRA_BITS
+from edgeinfer.precision.ptq.sketch import extreme_rows, sketch_tensors
 from edgeinfer.precision.ptq.weights import kernel_format
 from edgeinfer.precision.search.objective import SearchObjective
 from quantization.calibrate import fit_quantizer
@@ -104,9 +106,10 @@ def prepare_search(
     indices = table_indices(folded)
     tensors = quantized_tensors(folded)
     points = tuple(dict.fromkeys((*tensors, *indices)))
-    samples = calibration_samples(folded, data, points, MOST_SAMPLES)
+    given = check_samples(folded, data)
+    rows = extreme_rows(sketch_tensors(folded, points, given))
+    samples, extremes = calibration_samples(given, most_samples(folded, MOST_SAMPLES), rows)
     network = cut(folded, points, samples)
-    extremes = extreme_rows(folded, samples, points)
     placing = network.on(thin_samples(samples, PLACING_SAMPLES, extremes))
     kept = {
         name: fit_quantizer(

@@ -18,6 +18,7 @@ from edgeinfer.graph.nodes import Floats, Graph, InputNode, Node, Shape, inputs_
 from edgeinfer.readers.keras import formats, stored
 from edgeinfer.readers.keras.config import LayerConfig
 from edgeinfer.readers.keras.fields import Fields, UnsupportedLayerError
+from edgeinfer.readers.keras.fresh import FreshParameter
 from edgeinfer.readers.loaded import LoadedModel
 from quantization.fixed import Quantizer
 from quantization.recipe import Recipe, WeightFormat
@@ -130,7 +131,7 @@ class Site:
     layer: LayerConfig
     stem: str  # name of its first node
     xs: tuple[str | None, ...]  # None: made by a layer that cannot be read
-    datasets: Mapping[str, h5py.Dataset]
+    datasets: Mapping[str, h5py.Dataset | FreshParameter]
     call: Any = ()  # the call's arguments, as the file has them
     values: Mapping[str, NDArray[np.float32]] = field(default_factory=dict)  # instead of stored
 
@@ -187,10 +188,16 @@ class Site:
                 hint="The weights belong to another model, or the layer was not built when they "
                 "were saved; save the model again as one .keras file.",
             )
-        return self.datasets[name]
+        found = self.datasets[name]
+        if isinstance(found, FreshParameter):
+            raise UnsupportedLayerError(f"its {name} cannot be drawn; give the model's weights")
+        return found
 
     def shaped(self, name: str, shape: Shape) -> NDArray[np.float32]:
         """A parameter whose shape is known from the architecture."""
+        held = None if name in self.values else self.datasets.get(name)
+        if isinstance(held, FreshParameter):
+            return held.draw(shape)
         found = self.weight(name)
         if found.shape != shape:
             raise ModelError(

@@ -6,12 +6,14 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 from edgeinfer.base.errors import InputError, ModelError
 from edgeinfer.readers import archive, hdf5, sources
 from edgeinfer.readers.keras import model as keras_model
+from edgeinfer.readers.keras.fresh import SEED
 from edgeinfer.readers.loaded import LoadedModel
 
 _CONFIG, _METADATA, _WEIGHTS = "config.json", "metadata.json", "model.weights.h5"
@@ -78,20 +80,18 @@ def _read_json(path: Path, weights: Path | None) -> LoadedModel:
     if version is None:
         is_new = isinstance(entry, Mapping) and "registered_name" in entry
         version = "3" if is_new else "2"
+    if found is None:
+        return _build_fresh(path, entry, str(version))
     return _build(path, entry, str(version), str(found), found)
 
 
-def _weights_beside(path: Path) -> Path:
+def _weights_beside(path: Path) -> Path | None:
+    return next((place for place in _places_of_weights(path) if place.is_file()), None)
+
+
+def _places_of_weights(path: Path) -> list[Path]:
     stems = (f"{path.stem}_weights", f"{path.stem}.weights", path.stem)
-    tried = [path.with_name(stem + end) for stem in stems for end in (".h5", ".hdf5")]
-    for candidate in tried:
-        if candidate.is_file():
-            return candidate
-    names = ", ".join(candidate.name for candidate in tried[::2])
-    raise InputError(
-        f"{path} holds an architecture without weights, and there are none beside it.",
-        hint=f"Put them there as one of {names}, or name them.",
-    )
+    return [path.with_name(stem + end) for stem in stems for end in (".h5", ".hdf5")]
 
 
 def _weights_file(path: Path) -> Path:
@@ -105,7 +105,23 @@ def _weights_file(path: Path) -> Path:
 def _build(path: Path, entry: Any, version: str, where: str, content: Path | bytes) -> LoadedModel:
     source = str(path)
     model = keras_model.root(source, entry)
-    digits = re.match(r"\d+", version)
-    major = int(digits[0]) if digits else 2
+    major = _major_of(version)
     with hdf5.open_file(where, content) as file:
         return keras_model.build(source, path.stem, model, file, where, major)
+
+
+def _build_fresh(path: Path, entry: Any, version: str) -> LoadedModel:
+    """An architecture alone, with weights that are drawn here."""
+    model = keras_model.root(str(path), entry)
+    made = keras_model.build(str(path), path.stem, model, None, "", _major_of(version))
+    names = ", ".join(place.name for place in _places_of_weights(path)[::2])
+    said = (
+        f"{path.name} comes without weights (none of {names} lies beside it): random ones were "
+        f"drawn, with the seed {SEED}. Costs and exactness can be judged by them, answers cannot."
+    )
+    return replace(made, findings=(said, *made.findings))
+
+
+def _major_of(version: str) -> int:
+    digits = re.match(r"\d+", version)
+    return int(digits[0]) if digits else 2

@@ -27,6 +27,7 @@ from edgeinfer.readers.keras.config import (
 )
 from edgeinfer.readers.keras.element_formats import widen_shared_inputs
 from edgeinfer.readers.keras.fields import Fields, UnsupportedLayerError, whole
+from edgeinfer.readers.keras.fresh import FreshParameter, FreshWeights
 from edgeinfer.readers.keras.layers import AUGMENTATIONS, read_layer
 from edgeinfer.readers.keras.parameters import layer_at_each_step, unwrap_layer
 from edgeinfer.readers.keras.shaping import (
@@ -50,17 +51,18 @@ Tensors = tuple[str | None, ...]  # None: made by a layer that cannot be read
 
 
 def build(
-    source: str, name: str, model: ModelConfig, file: h5py.File, where: str, major: int
+    source: str, name: str, model: ModelConfig, file: h5py.File | None, where: str, major: int
 ) -> LoadedModel:
     """Read every layer; one UnsupportedModelError lists all that cannot be read.
 
-    file: the weights, which lie at `where`; major: the version of Keras that wrote the model.
+    file: the weights, which lie at `where`; None: there are none, so they are drawn. major: the
+    version of Keras that wrote the model.
     """
     builder = GraphBuilder(source, major)
     outputs: Tensors = ()
     try:
         _reserve(builder, model)
-        weights = stored.find(where, file, model)
+        weights = FreshWeights() if file is None else stored.find(where, file, model)
         outputs = _Reader(builder, model, weights, "").run(None)
         widen_shared_inputs(builder)
     except UnsupportedLayerError as reason:
@@ -98,7 +100,7 @@ class _Reader:
 
     builder: GraphBuilder
     model: ModelConfig
-    weights: Weights
+    weights: Weights | FreshWeights
     stem: str  # what stands before its nodes' names: '' or 'encoder/' or 'encoder_call2/'
     made: dict[tuple[str, int], Tensors] = field(default_factory=dict)
     given: dict[str, str | None] = field(default_factory=dict)
@@ -287,7 +289,11 @@ class _Reader:
         return (None,)
 
     def _call_at_each_step(
-        self, layer: LayerConfig, stem: str, xs: Tensors, datasets: Mapping[str, h5py.Dataset]
+        self,
+        layer: LayerConfig,
+        stem: str,
+        xs: Tensors,
+        datasets: Mapping[str, h5py.Dataset | FreshParameter],
     ) -> str | None:
         """TimeDistributed: the layer or model inside, called on every step."""
         inside = layer_at_each_step(layer)

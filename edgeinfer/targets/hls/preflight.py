@@ -14,6 +14,7 @@ from edgeinfer.base.devices import Device
 from edgeinfer.base.errors import UsageError
 from edgeinfer.ir.bases import Accumulates
 from edgeinfer.ir.bounds import bounds_of
+from edgeinfer.ir.largest_part import largest_part
 from edgeinfer.ir.ops import (
     Dense,
     Op,
@@ -118,8 +119,8 @@ def _budget(program: Program, settings: HlsSettings, device: Device) -> list[str
     if memory is not None and bits > memory:
         said += (
             f" No folding helps: the weights alone are {bits / 1e6:.1f} Mbit, and all block RAM "
-            f"of the part holds {memory / 1e6:.1f} Mbit. Pool before the dense layer, choose fewer "
-            f"bits, or a larger device."
+            f"of the part holds {memory / 1e6:.1f} Mbit. {largest_part(program, memory)} Pool "
+            f"before the dense layer, choose fewer bits, or a larger device."
         )
         return [said]
     try:

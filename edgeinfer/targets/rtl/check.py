@@ -8,6 +8,7 @@ import math
 
 from edgeinfer.base.errors import Offence
 from edgeinfer.ir.bases import SlidingWindow
+from edgeinfer.ir.largest_part import largest_part
 from edgeinfer.ir.ops import Constant, Op, Scan
 from edgeinfer.ir.program import Program
 from edgeinfer.targets.rtl.design.folding import WIDEST_INPUT_BITS
@@ -98,6 +99,6 @@ def _too_large(program: Program, settings: RtlSettings) -> list[Offence]:
     reason = (
         f"its {largest.inputs * largest.outputs:,} weights of {largest.weight_type.bits} bits take "
         f"{largest.weight_bits / 1e6:.1f} Mbit; all weights take {total / 1e6:.1f} Mbit, and the "
-        f"{whose} {most / 1e6:.1f} Mbit, {most / total:.1%} of that"
+        f"{whose} {most / 1e6:.1f} Mbit, {most / total:.1%} of that. {largest_part(program, most)}"
     )
     return [Offence(largest.op, "Weights", reason)]

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from edgeinfer.base import metrics
 from edgeinfer.base.errors import InputError
-from edgeinfer.base.metrics import Metric, Origin, Task
+from edgeinfer.base.metrics import Metric, Origin, Scores, Task
 
 
 def test_an_estimate_needs_its_band() -> None:
@@ -74,6 +74,9 @@ def test_heads_are_scored_each_and_on_average() -> None:
     assert found.accuracy == pytest.approx((1.0 + 0.5) / 2)
     assert found.heads["energy"].rms_error == pytest.approx(np.sqrt(4.5))
     assert metrics.join_scores({"pid": pid}) == pid
+    assert found.rms_error is None
+    both = metrics.join_scores({"x": Scores(2, rms_error=3.0), "y": Scores(2, rms_error=1.0)})
+    assert both.rms_error == pytest.approx(5**0.5)
 
 
 def test_a_decision_at_every_position_counts() -> None:

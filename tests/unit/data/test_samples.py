@@ -135,3 +135,18 @@ def test_drawn_samples_reach_both_ends_of_the_type_and_repeat() -> None:
 )
 def test_labels_tell_the_task(labels: Any, shape: tuple[int, ...], task: Task) -> None:
     assert samples.task_of(np.asarray(labels, dtype=np.float64), shape) is task
+
+
+def test_labels_may_bear_the_name_of_the_layer_behind_an_output(tmp_path: Path) -> None:
+    outputs = {"kind_softmax": (3,), "count_softmax": (3,)}
+    path = archive(tmp_path, image=X, kind=np.arange(5) % 3, count=np.zeros(5))
+    layers = {"kind_softmax": "kind", "count_softmax": "count"}
+    found = samples.read(path, IN, outputs, layers=layers)
+    assert found.labels["kind_softmax"].tolist() == [0, 1, 2, 0, 1]
+    assert not found.labels["count_softmax"].any()
+
+
+def test_samples_are_spread_evenly_where_only_some_are_wanted(tmp_path: Path) -> None:
+    found = samples.read(archive(tmp_path, x=X, y=np.arange(5) % 3), IN, OUT)
+    assert found.spread(3).labels["scores"].tolist() == [0, 2, 1]
+    assert found.spread(5) is found

@@ -39,7 +39,13 @@ from edgeinfer.ir.program import Program
 from edgeinfer.targets.rtl.design import blocks
 from edgeinfer.targets.rtl.design.folding import Folding
 from edgeinfer.targets.rtl.design.layers import matrix_of, pointwise
-from edgeinfer.targets.rtl.design.netlist import Block, Netlist, NetlistPort, Stream
+from edgeinfer.targets.rtl.design.netlist import (
+    Block,
+    Netlist,
+    NetlistPort,
+    Stream,
+    share_weights,
+)
 from edgeinfer.targets.rtl.design.recurrence import (
     count_readers,
     lanes_of_state,
@@ -80,7 +86,8 @@ class Build:
     def netlist(self, outputs: tuple[NetlistPort, ...]) -> Netlist:
         """What was built."""
         return Netlist(
-            identifier(self.program.name), self.streams, tuple(self.blocks), tuple(self.inputs),
+            identifier(self.program.name), self.streams, share_weights(self.blocks),
+            tuple(self.inputs),
             outputs, {}, self.values,
         )  # fmt: skip
 

@@ -9,8 +9,8 @@ later. That is all there is to its timing: no step depends on the data.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Mapping
-from dataclasses import dataclass, field
+from collections.abc import Callable, Collection, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 
 from quantization.fixed import Fixed
 
@@ -169,3 +169,19 @@ class Netlist:
     def actors(self) -> tuple[Actor, ...]:
         """All that acts."""
         return tuple(actor for block in self.blocks for actor in block.actors)
+
+
+def share_weights(made: Sequence[Block]) -> tuple[Block, ...]:
+    """The blocks of layers that have the same weights read them from one file."""
+    first: dict[bytes, str] = {}
+    found: list[Block] = []
+    for block in made:
+        own = block.parameters.get("WEIGHTS")
+        if not isinstance(own, str):
+            found.append(block)
+            continue
+        held = first.setdefault(block.files[own], own)
+        files = {name: content for name, content in block.files.items() if name != own}
+        files[held] = block.files[own]
+        found.append(replace(block, parameters={**block.parameters, "WEIGHTS": held}, files=files))
+    return tuple(found)

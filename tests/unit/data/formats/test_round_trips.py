@@ -143,6 +143,10 @@ def test_pixel_maps(tmp_path: Path, pixel_map) -> None:
     read = read_all(PixelMaps(find_files(tmp_path, "*.gz")))
     assert read["labels"].tolist() == np.eye(4, dtype=int).tolist()
     np.testing.assert_array_equal(read["views"][2, :, :, 1], pixel_map(-14, 2).views[1])
+    np.testing.assert_array_equal(read["view1"][2, :, :, 0], pixel_map(-14, 2).views[1])
+    assert read["flavour"].tolist() == [3, 1, 0, 2]
+    infos = [pixel_map(pdg, number).info for number, pdg in enumerate((1, 12, -14, 16))]
+    assert read["pions"].tolist() == [min(info.charged_pions, 3) for info in infos]
     assert read_pixel_map(tmp_path / "event3.gz").info == pixel_map(16, 3).info
 
 

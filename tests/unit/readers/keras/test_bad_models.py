@@ -176,12 +176,6 @@ FILES: list[tuple[str, str, bytes, str]] = [
     ("json too deep", "m.json", b'{"a":' + b"[" * 500 + b"]" * 500 + b"}", "nested"),
     ("json too deep, unclosed", "m.json", b'{"a":' + b"[" * 100_000, "nested"),
     ("json of something else", "m.json", b'{"a": 1}', "class_name"),
-    (
-        "json without weights",
-        "m.json",
-        json.dumps(sequential(DENSE)).encode(),
-        "there are none beside",
-    ),
     ("json that is a list", "m.keras", archive("[1]"), "no architecture"),
     ("config is no json", "m.keras", archive("{"), "not valid JSON"),
     ("hdf5 cut short", "m.h5", hdf5(weights())[:700], "not an HDF5 file|truncated|damaged"),

@@ -66,6 +66,7 @@ def test_the_faithful_tagger_is_refused_with_the_numbers() -> None:
     (offence,) = TARGET.check(program, settings)
     assert "11,894,784 weights of 6 bits take 71.4 Mbit" in offence.reason
     assert "the budget is 3.8 Mbit, 5.4% of that" in offence.reason
+    assert "first 1 of 5 layers" in offence.reason
     with pytest.raises(ProgramError, match=r"71\.4 Mbit"):
         TARGET.estimate(program, settings)
 

@@ -1,0 +1,142 @@
+# SPDX-License-Identifier: Apache-2.0
+# SPDX-FileCopyrightText: The edgeinfer authors
+"""Pictures like those of neutrinos: what leaves a nucleus at one vertex, most of it forwards.
+
+A charged current makes a muon or an electron, a neutral current neither; nucleons and pions come
+with both. All multiplicities and spectra are [guess]: they show a network every topology, and are
+no generator's. Names follow DUNE's network, whose outputs tell the flavour and count particles.
+"""
+
+from dataclasses import dataclass, field
+
+import numpy as np
+from numpy.typing import NDArray
+
+from edgeinfer.lartpc import constants as c
+from edgeinfer.lartpc.deposits import (
+    FLAG_PRIMARY_ELECTRON,
+    FLAG_PRIMARY_MUON,
+    DetectorVolume,
+    Particles,
+    emit,
+)
+from edgeinfer.lartpc.energy_loss import Floats
+from edgeinfer.lartpc.events import EventSettings, deposits
+from edgeinfer.lartpc.primaries import draw_log_uniform, pi0_photons
+from edgeinfer.lartpc.scattering import isotropic
+from edgeinfer.lartpc.seeds import Seed, batches
+from edgeinfer.lartpc.views import ViewSettings, view_images
+
+FLAVOURS = ("nu_mu", "nu_e", "neutral current")
+NU_MU, NU_E, NEUTRAL = range(3)
+MANY = 2  # the last class of a count: so many, or more
+_EVENTS_PER_BATCH = 48
+
+
+@dataclass(frozen=True, slots=True)
+class InteractionSettings:
+    """Mean numbers of particles, kinetic energies in MeV (log-uniform), and how they are seen."""
+
+    protons: float = 0.9
+    pions: float = 0.45
+    pi0s: float = 0.25
+    more_hadrons: float = 1.5  # a neutral current is seen by its hadrons alone: so many times more
+    muon_mev: tuple[float, float] = (80.0, 900.0)
+    electron_mev: tuple[float, float] = (150.0, 2000.0)
+    proton_mev: tuple[float, float] = (30.0, 350.0)
+    pion_mev: tuple[float, float] = (40.0, 450.0)
+    pi0_mev: tuple[float, float] = (80.0, 900.0)
+    forwards: float = 1.2  # a direction is the beam's so many times, and one drawn evenly
+    views: ViewSettings = field(default_factory=ViewSettings)
+
+
+@dataclass(frozen=True, slots=True)
+class Interactions:
+    """Pictures (n, views, wires, pixels) from 0 to 1, classes one-hot, and vertices as (drift,
+    along the upright wires, across them) in cm."""
+
+    x: NDArray[np.float32]
+    flavour: NDArray[np.float32]
+    protons: NDArray[np.float32]
+    pions: NDArray[np.float32]
+    vertex_cm: NDArray[np.float32]
+    event: NDArray[np.int64]
+
+    def __len__(self) -> int:
+        return self.event.size
+
+
+def _heading(rng: np.random.Generator, n: int, forwards: float) -> Floats:
+    """Directions, more of them along the beam, which crosses the upright wires."""
+    way = isotropic(rng, n) + np.array([0.0, 0.0, forwards])
+    heading: Floats = way / np.linalg.norm(way, axis=1, keepdims=True)
+    return heading
+
+
+def _vertices(rng: np.random.Generator, n: int, box: DetectorVolume) -> Floats:
+    """Points that leave room for what flies forwards."""
+    low, high = np.array(box.low_cm), np.array(box.high_cm)
+    share = rng.uniform((0.2, 0.3, 0.12), (0.8, 0.7, 0.5), (n, 3))
+    return low + (high - low) * share
+
+
+def draw_interactions(
+    rng: np.random.Generator, n: int, settings: InteractionSettings
+) -> tuple[Particles, Floats, dict[str, NDArray[np.int64]]]:
+    """What leaves n vertices, where these are, and the classes of each: one flavour as often as
+    another."""
+    flavour = rng.integers(0, len(FLAVOURS), n)
+    vertex = _vertices(rng, n, settings.views.box())
+    groups: list[Particles] = []
+    for kind, pdg, flag, span in (
+        (NU_MU, c.MUON.pdg, FLAG_PRIMARY_MUON, settings.muon_mev),
+        (NU_E, c.ELECTRON_PDG, FLAG_PRIMARY_ELECTRON, settings.electron_mev),
+    ):
+        event = np.flatnonzero(flavour == kind).astype(np.int32)
+        kinetic = draw_log_uniform(rng, span, event.size)
+        heading = _heading(rng, event.size, settings.forwards)
+        groups.append(emit(event, pdg, flag, kinetic, vertex[event], heading))
+    more = np.where(flavour == NEUTRAL, settings.more_hadrons, 1.0)
+    counts = {
+        "protons": rng.poisson(settings.protons * more),
+        "pions": rng.poisson(settings.pions * more),
+        "pi0s": rng.poisson(settings.pi0s * more),
+    }
+    unseen = (flavour == NEUTRAL) & (sum(counts.values()) == 0)
+    counts["protons"] = counts["protons"] + unseen
+    for name, pdg, span in (
+        ("protons", c.PROTON.pdg, settings.proton_mev),
+        ("pions", c.PION.pdg, settings.pion_mev),
+    ):
+        event = np.repeat(np.arange(n, dtype=np.int32), counts[name])
+        kinetic = draw_log_uniform(rng, span, event.size)
+        heading = _heading(rng, event.size, settings.forwards)
+        groups.append(emit(event, pdg, 0, kinetic, vertex[event], heading))
+    event = np.repeat(np.arange(n, dtype=np.int32), counts["pi0s"])
+    kinetic = draw_log_uniform(rng, settings.pi0_mev, event.size)
+    groups.append(pi0_photons(rng, event, kinetic, vertex[event]))
+    classes = {name: np.minimum(counts[name], MANY) for name in ("protons", "pions")}
+    return Particles.join(groups), vertex, {"flavour": flavour, **classes}
+
+
+def generate_interactions(seed: Seed, n: int, settings: InteractionSettings) -> Interactions:
+    """n interactions, each an event of its own."""
+    views = settings.views
+    x = np.empty((n, len(views.angles_deg), *views.shape), np.float32)
+    vertex = np.empty((n, 3), np.float32)
+    found = {name: np.empty(n, np.int64) for name in ("flavour", "protons", "pions")}
+    event_settings = EventSettings(views.wires, views.pixels, views.depth_cm)
+    done = 0
+    for rng in batches(seed):
+        if done == n:
+            break
+        count = min(_EVENTS_PER_BATCH, n - done)
+        particles, at, classes = draw_interactions(rng, count, settings)
+        here = slice(done, done + count)
+        x[here] = view_images(rng, deposits(rng, particles, event_settings), count, views)
+        vertex[here] = at
+        for name, values in classes.items():
+            found[name][here] = values
+        done += count
+    one_hot = {name: np.eye(3, dtype=np.float32)[values] for name, values in found.items()}
+    return Interactions(x, **one_hot, vertex_cm=vertex, event=np.arange(n))

@@ -1,0 +1,68 @@
+# SPDX-License-Identifier: Apache-2.0
+# SPDX-FileCopyrightText: The edgeinfer authors
+"""Pieces of a collection plane around interactions: where the vertex lies is what is to be found.
+
+A piece is cut so that the vertex lies anywhere near its middle, as one does that is cut around a
+first guess.
+"""
+
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from edgeinfer.lartpc import constants as c
+from edgeinfer.lartpc.interactions import InteractionSettings, generate_interactions
+from edgeinfer.lartpc.seeds import Seed, batches
+from edgeinfer.lartpc.views import ViewSettings
+
+SIDE = 128
+FARTHEST = 32  # pixels from the middle of a piece to the vertex, along each axis
+_EVENTS_PER_BATCH = 96
+
+
+@dataclass(frozen=True, slots=True)
+class VertexPieces:
+    """Pieces (n, 128, 128) from 0 to 1; offsets (n, 2) of the vertex from the middle in wires and
+    in pixels of time, over the farthest."""
+
+    x: NDArray[np.float32]
+    offset: NDArray[np.float32]
+    event: NDArray[np.int64]
+
+    def __len__(self) -> int:
+        return self.event.size
+
+
+def generate_vertices(seed: Seed, n: int) -> VertexPieces:
+    """n pieces, each of an event of its own."""
+    settings = InteractionSettings(views=ViewSettings(angles_deg=(0.0,), pooled=1))
+    x, offset = np.empty((n, SIDE, SIDE), np.float32), np.empty((n, 2), np.float32)
+    done = 0
+    for rng in batches(seed):
+        if done == n:
+            break
+        count = min(_EVENTS_PER_BATCH, n - done)
+        found = generate_interactions(rng, count, settings)
+        here = slice(done, done + count)
+        x[here], offset[here] = _cut_pieces(rng, found.x[:, 0], found.vertex_cm)
+        done += count
+    return VertexPieces(x, offset, np.arange(n))
+
+
+def _cut_pieces(
+    rng: np.random.Generator, planes: NDArray[np.float32], vertex_cm: NDArray[np.float32]
+) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
+    """A piece of each plane; what lies beyond the plane is empty."""
+    vertex = np.stack([vertex_cm[:, 2] / c.WIRE_PITCH_CM, vertex_cm[:, 0] / c.PIXEL_CM], axis=1)
+    away = rng.uniform(-FARTHEST, FARTHEST, vertex.shape)
+    corner = np.rint(vertex - away).astype(np.intp)  # of the piece, in a plane with a margin
+    half = SIDE // 2
+    wide = np.pad(planes, ((0, 0), (half, half), (half, half)))
+    pieces = np.stack(
+        [
+            plane[wire : wire + SIDE, time : time + SIDE]
+            for plane, (wire, time) in zip(wide, corner, strict=True)
+        ]
+    )
+    return pieces, ((vertex - corner) / FARTHEST).astype(np.float32)
