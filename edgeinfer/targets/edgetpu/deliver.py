@@ -42,11 +42,12 @@ class TfliteConversion:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Judgement:
-    """A file as the reference kernels run it."""
+    """A file as the kernels run it that an interpreter takes if nothing is asked of it."""
 
     agreement: Int8Agreement  # against the Program that the file was made from, by the engine
     to_float: Int8Agreement  # against the float network on the same inputs
     to_program: Int8Agreement  # against the Program that was given, ties to even and all
+    reference: Int8Agreement  # of the reference kernels with these, on the first samples
     outputs: Mapping[str, Reals]  # of the samples that were tried, before the host's share
     hosts: Mapping[str, HostFunction]
     runtime: simulate.Runtime
@@ -55,7 +56,10 @@ class Judgement:
     def metrics(self) -> tuple[Metric, ...]:
         """How far the file is from its own Program, from the float network, and from the Program
         that was given."""
-        return _agreement_metrics(self.agreement, self.to_float, self.to_program)
+        return (
+            *_agreement_metrics(self.agreement, self.to_float, self.to_program),
+            *_reference_metrics(self.reference),
+        )
 
 
 def conversion(
@@ -92,14 +96,18 @@ def judgement(
     raw: Mapping[str, Ints],
     interpreter: simulate.Interpreter,
     own: Program | None,
+    reference: simulate.Interpreter,
     *,
     advanced: Advanced = lambda done, total: None,
 ) -> Judgement:
-    """Run a file by the reference kernels on raw inputs of the Program. `own` is the Program that
-    the file was made from, if there is one."""
+    """Run a file on raw inputs of the Program. `own` is the Program that the file was made from, if
+    there is one; `reference` the same file by the reference kernels."""
     ports, reals = interpreter.ports, simulate.real_inputs(program, raw)
     stored = simulate.stored_inputs(ports, reals)
     got = interpreter.run(stored, advanced)
+    first = {name: v[: simulate.SAMPLES_BY_REFERENCE] for name, v in stored.items()}
+    other = reference.run(first)
+    shown = {name: v[: simulate.SAMPLES_BY_REFERENCE] for name, v in got.items()}
     given = simulate.compare_outputs(ports, got, simulate.engine_outputs(program, raw))
     agreed = given
     if own is not None:
@@ -109,6 +117,7 @@ def judgement(
         agreed,
         simulate.compare_outputs(ports, got, _float_outputs(graph, reals)),
         given,
+        simulate.compare_outputs(ports, other, simulate.real_outputs(ports, shown)),
         simulate.real_outputs(ports, got),
         {port.name: port.host for port in ports.outputs},
         interpreter.runtime,
@@ -116,12 +125,12 @@ def judgement(
 
 
 def kernel_recipe(recipe: Recipe) -> Recipe:
-    """A recipe whose activations round as the int8 kernels do: ties upwards, not to even.
+    """A recipe whose activations round as the int8 kernels do: ties away from zero, not to even.
 
     A Program that is lowered with it is reproduced bit for bit in every hidden layer.
     """
     activations = {
-        name: replace(quantizer, rounding=Rounding.RND)
+        name: replace(quantizer, rounding=Rounding.RND_INF)
         if quantizer.rounding is Rounding.RND_CONV
         else quantizer
         for name, quantizer in recipe.activations
@@ -151,6 +160,20 @@ def _agreement_metrics(
         "int8_decision_flips_to_program": given.decision_flips_unrounded,
     }
     return tuple(
-        Metric(name, value, "", Origin.SIMULATED, tool="BUILTIN_REF", target=TARGET)
+        Metric(name, value, "", Origin.SIMULATED, tool=simulate.XNNPACK, target=TARGET)
+        for name, value in figures.items()
+    )
+
+
+def _reference_metrics(reference: Int8Agreement) -> tuple[Metric, ...]:
+    """How far the reference kernels are from the default ones on the same file."""
+    figures = {
+        "int8_reference_differing": reference.differing / reference.samples,
+        "int8_reference_max_steps": reference.max_steps,
+        "int8_reference_decision_flips": reference.decision_flips,
+    }
+    tool = simulate.Kernels.REFERENCE.value
+    return tuple(
+        Metric(name, value, "", Origin.SIMULATED, tool=tool, target=TARGET)
         for name, value in figures.items()
     )

@@ -9,6 +9,7 @@ from edgeinfer.targets.edgetpu.chip.device import ProbeResult
 from edgeinfer.targets.edgetpu.chip.inspect import document
 from edgeinfer.targets.edgetpu.predict.prediction import Prediction
 from edgeinfer.targets.edgetpu.tflite.compiled import CompiledFile
+from edgeinfer.targets.edgetpu.tflite.simulate import Int8Agreement
 from edgeinfer.targets.target import Description
 
 
@@ -54,6 +55,18 @@ def describe_mapping(prediction: Prediction) -> Description:
     ]
     lines += [f"finding   {finding}" for finding in found["findings"]]
     return Description(found, tuple(lines))
+
+
+def describe_reference(reference: Int8Agreement) -> str:
+    """How far the reference kernels are from the default ones, in a sentence."""
+    if not reference.differing:
+        return f"the reference kernels give the same on {reference.samples} samples."
+    return (
+        f"the reference kernels differ on {reference.differing} of {reference.samples} samples "
+        f"({reference.differing / reference.samples:.1%}) by at most {reference.max_steps} steps "
+        f"and decide {reference.decision_flips} otherwise: CONV_2D and DEPTHWISE_CONV_2D halve "
+        f"before they round, and MUL rounds ties otherwise."
+    )
 
 
 def device_check(found: ProbeResult) -> Check:

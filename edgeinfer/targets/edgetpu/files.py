@@ -35,8 +35,10 @@ def planned_files(made: convert.ConvertedFile, settings: EdgeTpuSettings) -> Bui
     return BuildPlan(made.model.source, files)
 
 
-def interpreter_of(folder: Path) -> simulate.Interpreter:
-    """What was emitted into a folder, ready to be run."""
+def interpreter_of(
+    folder: Path, kernels: simulate.Kernels = simulate.Kernels.DEFAULT
+) -> simulate.Interpreter:
+    """What was emitted into a folder, ready to be run by a set of kernels."""
     model, ports = folder / MODEL, folder / PORTS
     for path in (model, ports):
         if not path.is_file():
@@ -44,4 +46,4 @@ def interpreter_of(folder: Path) -> simulate.Interpreter:
                 f"{folder} holds no {path.name}.", hint="Compile for the Edge TPU again."
             )
     known = TflitePorts.from_json(ports.read_text(encoding="utf-8"), str(ports))
-    return simulate.Interpreter(model.read_bytes(), known)
+    return simulate.Interpreter(model.read_bytes(), known, kernels)

@@ -27,6 +27,7 @@ from edgeinfer.targets.edgetpu.deliver import conversion, judgement, kernel_reci
 from edgeinfer.targets.edgetpu.describe import (
     describe_compiled,
     describe_mapping,
+    describe_reference,
     device_check,
 )
 from edgeinfer.targets.edgetpu.files import MODEL, PROGRAM, interpreter_of, planned_files
@@ -68,6 +69,9 @@ FIGURES = (
     "int8_max_steps",
     "int8_max_steps_to_float",
     "int8_max_steps_to_program",
+    "int8_reference_decision_flips",
+    "int8_reference_differing",
+    "int8_reference_max_steps",
     "latency_device",
     "latency_device_us",
     "latency_pcie",
@@ -102,7 +106,7 @@ class EdgeTpuTarget(Target[EdgeTpuSettings]):
         return found | Reads(programs=(tools.identity(COMPILER),)) if act is Act.TOOLS else found
 
     def suit(self, recipe: Recipe) -> Recipe:
-        """Ties are rounded upwards, as the int8 kernels do."""
+        """Ties are rounded away from zero, as the int8 kernels can be made to do."""
         return kernel_recipe(recipe)
 
     def check(self, program: Program, settings: EdgeTpuSettings) -> tuple[Offence, ...]:
@@ -136,7 +140,7 @@ class EdgeTpuTarget(Target[EdgeTpuSettings]):
         taps: Collection[str] = (),
         advanced: Advanced = ignore_progress,
     ) -> dict[str, Ints]:
-        """Raw outputs on the Program's own grid, from the file by the reference kernels."""
+        """Raw outputs on the Program's own grid, from the file as LiteRT runs it."""
         if taps:
             raise UsageError(
                 f"An int8 file does not show the value {next(iter(taps))!r}.",
@@ -157,19 +161,21 @@ class EdgeTpuTarget(Target[EdgeTpuSettings]):
         *,
         advanced: Advanced = ignore_progress,
     ) -> SimulationJudgement:
-        """The file by the reference kernels against the engine, and against the engine on the
-        Program that the file was made from, which it should equal."""
+        """The file as LiteRT runs it against the engine, and against the engine on the Program that
+        the file was made from, which it should equal. How far the reference kernels are from
+        these is told."""
         held = folder / PROGRAM
         own = store.load(held.read_bytes(), str(held)) if held.is_file() else None
+        other = interpreter_of(folder, simulate.Kernels.REFERENCE)
         found = judgement(
-            program, graph, raw, interpreter_of(folder), own, advanced=advanced
+            program, graph, raw, interpreter_of(folder), own, other, advanced=advanced
         )  # fmt: skip
         agreements = [_agreement(("engine", STAGE), found.to_program)]
         if own is not None:
             agreements.append(_agreement(("int8 program", STAGE), found.agreement))
         said = [
             f"model.tflite was run by {found.runtime.name} {found.runtime.version} with its "
-            f"{simulate.RESOLVER} kernels; the chip's own may differ by some steps."
+            f"default kernels ({simulate.XNNPACK}); {describe_reference(found.reference)}"
         ]
         flips, samples = found.to_program.decision_flips_unrounded, found.to_program.samples
         if flips > MOST_FLIPS * samples:
