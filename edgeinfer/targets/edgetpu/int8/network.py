@@ -160,9 +160,12 @@ class _Pen:
         window, low = self.storage.windows[op.name], self.storage.lows.get(op.name)
         fused = op.x in self.storage.fused
         relu = not fused and isinstance(op, ops.Clip) and op.low == 0
-        if isinstance(op, ops.Requant) and not self._ended(op):
+        rounds: ops.Op = op
+        while isinstance(rounds, ops.Clip) and rounds.x in self.storage.fused:
+            rounds = self.storage.program[rounds.x]
+        if isinstance(rounds, ops.Requant) and not self._ended(op):
             ending = "RELU" if low == 0 else "NONE"
-            coarse = linear.regrid_tensor(self.sheet, op, x, window, ending)
+            coarse = linear.regrid_tensor(self.sheet, rounds, x, window, ending)
             if coarse is not None:
                 x, low = coarse, None if low == 0 else low
         if relu or (low == 0 and not self._ended(op)):

@@ -304,7 +304,7 @@ def test_means_are_over_what_the_network_counts(counted: bool, pads: g.Pads) -> 
 
 def test_random_networks_convert_or_say_why_not() -> None:
     """Networks of every kind of node under formats of every width."""
-    equal = total = converted = 0
+    equal = converted = 0
     for seed in range(40):
         network = random_network(seed)
         program = lower(network.graph, network.recipe, host_functions=False).program
@@ -317,12 +317,12 @@ def test_random_networks_convert_or_say_why_not() -> None:
             continue
         made = convert.convert_program(program, raw)
         assert made.program is not None
-        for output in run(made, made.program, raw).outputs:
-            equal += output.histogram.get(0, 0)
-            total += sum(output.histogram.values())
-        converted += 1
+        differing = run(made, made.program, raw).differing
+        slopes = any(isinstance(op, ops.PRelu) for op in made.program.ops)
+        assert slopes or not differing, seed  # a slope's branches round ties to two sides
+        equal, converted = equal + (not differing), converted + 1
     assert converted >= 15
-    assert equal > 0.9 * total
+    assert equal >= converted - 1
 
 
 def test_the_faithful_hit_tagger_streams_its_weights() -> None:
