@@ -11,7 +11,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from enum import StrEnum
-from typing import Any, Final
+from typing import Any, Final, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
@@ -19,11 +19,11 @@ from numpy.typing import NDArray
 from edgeinfer.base.errors import InputError, ToolFailedError, ToolMissingError
 from edgeinfer.ir.engine.engine import Engine
 from edgeinfer.ir.program import Program
-from edgeinfer.targets.edgetpu.tflite.ports import TflitePort, TflitePorts
+from edgeinfer.targets.edgetpu.tflite.ports import NUMPY_TYPES, TflitePorts
 from quantization.fixed import Ints, dequantize
 
 XNNPACK: Final = "XNNPACK"
-SAMPLES_BY_REFERENCE: Final = 1000  # these kernels are slow: to know a rate, so many do
+SAMPLES_COMPARED: Final = 1000  # by kernels that are slow: to know a rate, so many do
 Advanced = Callable[[int, int], None]
 Stored = dict[str, NDArray[Any]]
 Reals = NDArray[np.float64]
@@ -38,17 +38,31 @@ class Kernels(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Runtime:
-    """Whose TensorFlow Lite runs a file."""
+    """Whose TensorFlow Lite runs a file, and by which kernels."""
 
     name: str
     version: str
+    kernels: str
+
+
+class Runner(Protocol):
+    """A file ready to be run, by whatever runs it."""
+
+    ports: TflitePorts
+    runtime: Runtime
+
+    def run(self, stored: Mapping[str, NDArray[Any]], advanced: Advanced = ...) -> Stored:
+        """Stored outputs by name, for stored inputs by name."""
+        ...
 
 
 class Interpreter:
     """A file ready to be run, one sample after the other, always by the same kernels."""
 
     def __init__(self, data: bytes, ports: TflitePorts, kernels: Kernels = Kernels.DEFAULT) -> None:
-        module, self.runtime = _module()
+        module, name, version = _module()
+        said = XNNPACK if kernels is Kernels.DEFAULT else kernels.value
+        self.runtime = Runtime(name, version, said)
         self.ports = ports
         try:
             self._interpreter = module.Interpreter(
@@ -81,7 +95,7 @@ class Interpreter:
         for sample in range(total):
             for port, index in zip(self.ports.inputs, self._inputs, strict=True):
                 part = stored[port.name][sample : sample + 1]
-                self._interpreter.set_tensor(index, part.astype(_dtype(port)))
+                self._interpreter.set_tensor(index, part.astype(NUMPY_TYPES[port.type]))
             self._interpreter.invoke()
             for port, index in zip(self.ports.outputs, self._outputs, strict=True):
                 held = self._interpreter.get_tensor(index)
@@ -90,11 +104,7 @@ class Interpreter:
         return found
 
 
-def _dtype(port: TflitePort) -> str:
-    return "int8" if port.type == "INT8" else "uint8"
-
-
-def _module() -> tuple[Any, Runtime]:
+def _module() -> tuple[Any, str, str]:
     """LiteRT, or TensorFlow's own copy of it."""
     from importlib import import_module, metadata
 
@@ -103,7 +113,7 @@ def _module() -> tuple[Any, Runtime]:
         ("tensorflow.lite.python.interpreter", "tensorflow"),
     ):
         try:
-            return import_module(name), Runtime(package, metadata.version(package))
+            return import_module(name), package, metadata.version(package)
         except ImportError:
             continue
     raise ToolMissingError(

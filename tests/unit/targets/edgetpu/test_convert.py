@@ -34,8 +34,8 @@ from edgeinfer.targets.edgetpu.int8 import convert
 from edgeinfer.targets.edgetpu.int8.convert import ConvertedFile
 from edgeinfer.targets.edgetpu.int8.grid import Window, by_channel, window_for
 from edgeinfer.targets.edgetpu.int8.rounding import LONGEST_SHIFT, Tilt
+from edgeinfer.targets.edgetpu.predict.prediction import prediction_of
 from edgeinfer.targets.edgetpu.predict.rules import Status
-from edgeinfer.targets.edgetpu.settings import EdgeTpuSettings
 from edgeinfer.targets.edgetpu.tflite import simulate
 from edgeinfer.zoo import ENTRIES, resolve
 from quantization.fixed import Fixed, Ints, Overflow, Quantizer, Rounding
@@ -74,13 +74,13 @@ def deliver(
     program: Program, graph: g.Graph, raw: dict[str, Ints], shown: dict[str, Ints]
 ) -> Delivered:
     """Convert, and judge."""
-    file = conversion(program, graph, shown, EdgeTpuSettings())
+    file = conversion(program, graph, shown)
     both = [
-        simulate.Interpreter(file.converted.data, file.converted.ports, kernels)
+        simulate.Interpreter(file.file.data, file.file.ports, kernels)
         for kernels in (simulate.Kernels.DEFAULT, simulate.Kernels.REFERENCE)
     ]
-    own = file.converted.program
-    return Delivered(file, judgement(program, graph, raw, both[0], own, both[1]))
+    own = file.file.program
+    return Delivered(file, judgement(program, graph, raw, both[0], own, both[1], "edgetpu"))
 
 
 @cache
@@ -129,18 +129,19 @@ def test_ties_to_even_change_next_to_nothing(name: str) -> None:
 @pytest.mark.parametrize("name", SMALL)
 def test_reference_models_map_whole(name: str) -> None:
     made, *_ = zoo(name, True)
-    assert all(m.status is Status.MAPPED for m in made.file.prediction.mapping.operators)
-    assert not made.file.prediction.mapping.refused
+    mapping = prediction_of(made.file.file.model).mapping
+    assert all(m.status is Status.MAPPED for m in mapping.operators)
+    assert not mapping.refused
     loaded = load(resolve(name)).graph
-    assert [p.name for p in made.file.converted.ports.inputs] == [n.name for n in loaded.inputs]
-    assert [p.name for p in made.file.converted.ports.outputs] == list(loaded.outputs)
+    assert [p.name for p in made.file.file.ports.inputs] == [n.name for n in loaded.inputs]
+    assert [p.name for p in made.file.file.ports.outputs] == list(loaded.outputs)
 
 
 def test_one_dimensional_layers_are_images_one_pixel_high() -> None:
     made, *_ = zoo("track-pid", True)
-    names = [op.name for op in made.file.converted.model.operators]
+    names = [op.name for op in made.file.file.model.operators]
     assert len(names) == 15 and names.count("CONV_2D") == 3 and "EXPAND_DIMS" not in names
-    shapes = [op.outputs[0].shape for op in made.file.converted.model.operators]
+    shapes = [op.outputs[0].shape for op in made.file.file.model.operators]
     assert (1, 1, 100, 16) in shapes
 
 
@@ -148,12 +149,10 @@ def test_one_dimensional_layers_are_images_one_pixel_high() -> None:
 def test_weights_and_levels_are_the_programs_own(name: str) -> None:
     made, *_ = zoo(name, True)
     held = [
-        op
-        for op in made.file.converted.model.operators
-        if op.name in ("CONV_2D", "FULLY_CONNECTED")
+        op for op in made.file.file.model.operators if op.name in ("CONV_2D", "FULLY_CONNECTED")
     ]
-    assert made.file.converted.program is not None
-    drawn = [op for op in made.file.converted.program.ops if isinstance(op, Conv | Dense)]
+    assert made.file.file.program is not None
+    drawn = [op for op in made.file.file.program.ops if isinstance(op, Conv | Dense)]
     for operator, op in zip(held, drawn, strict=True):
         weights = operator.inputs[1]
         assert weights is not None and weights.scales.size == 1
@@ -161,7 +160,7 @@ def test_weights_and_levels_are_the_programs_own(name: str) -> None:
         values = weights.integers().astype(np.float64) * float(weights.scales[0])
         wanted = np.ldexp(laid, -op.weight_type.frac).reshape(values.shape)
         assert np.allclose(values, wanted, rtol=2.0**-22, atol=0)  # -128 among them; a hair off
-    for tensor in made.file.converted.model.tensors:
+    for tensor in made.file.file.model.tensors:
         if tensor.data is None:
             assert all(float(np.log2(scale)).is_integer() for scale in tensor.scales)
 
@@ -329,8 +328,6 @@ def test_the_faithful_hit_tagger_streams_its_weights() -> None:
     program = hit_tagger(FAITHFUL).program
     made = convert.convert_program(program, {"patch": patches(4)})
     assert 11.9e6 < len(made.data) < 11.95e6
-    from edgeinfer.targets.edgetpu.predict.prediction import prediction_of
-
     found = prediction_of(made.model)
     assert 11.85e6 < found.memory.streamed_bytes < 11.95e6
     assert any("11.9 MB of parameters do not stay on the chip" in text for text in found.findings)
@@ -453,18 +450,18 @@ def test_a_program_without_an_equal_is_calibrated_and_it_is_said() -> None:
     raw = judge.raw_inputs(lowered.program, lowered.recipe, Samples(inputs, "drawn"))
     made = deliver(lowered.program, graph, raw, raw)
     assert "the float network was calibrated in its stead" in made.file.findings[0]
-    assert set(made.file.plan.files) == {"model.tflite", "ports.json", "mapping.json"}
+    assert made.file.file.program is None
     assert made.run.to_program.decision_flips <= 2
 
 
 def test_tensorflow_runs_files_where_litert_is_missing(monkeypatch: pytest.MonkeyPatch) -> None:
     made, _, _, program = zoo("jet-tagger", True)
     monkeypatch.setitem(sys.modules, "ai_edge_litert.interpreter", None)
-    interpreter = simulate.Interpreter(made.file.converted.data, made.file.converted.ports)
+    interpreter = simulate.Interpreter(made.file.file.data, made.file.file.ports)
     assert interpreter.runtime.name == "tensorflow"
     raw = {"features": np.arange(160).reshape(10, 16) % 100 - 50}
-    stored = simulate.stored_inputs(made.file.converted.ports, simulate.real_inputs(program, raw))
+    stored = simulate.stored_inputs(made.file.file.ports, simulate.real_inputs(program, raw))
     monkeypatch.undo()
-    other = simulate.Interpreter(made.file.converted.data, made.file.converted.ports)
+    other = simulate.Interpreter(made.file.file.data, made.file.file.ports)
     assert other.runtime.name == "ai-edge-litert"
     assert np.array_equal(interpreter.run(stored)["jet"], other.run(stored)["jet"])
