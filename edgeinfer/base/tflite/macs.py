@@ -11,7 +11,7 @@ from enum import StrEnum
 from edgeinfer.base.tflite.model import Operator, TfliteModel
 
 
-class Products(StrEnum):
+class KernelKind(StrEnum):
     """Kinds of kernels that multiply."""
 
     SHARED = "shared"  # convolutions and dense layers: channels share their inputs
@@ -19,32 +19,32 @@ class Products(StrEnum):
     ELEMENTWISE = "elementwise"  # one step for each element: whatever has no weights
 
 
-def macs_of_model(model: TfliteModel) -> Counter[Products]:
-    """Products with weights in a network; steps of element-wise operators are not products."""
-    found: Counter[Products] = Counter()
+def macs_of_model(model: TfliteModel) -> Counter[KernelKind]:
+    """KernelKind with weights in a network; steps of element-wise operators are not products."""
+    found: Counter[KernelKind] = Counter()
     for op in model.operators:
         kind, count = work_of(op)
-        if kind is not Products.ELEMENTWISE:
+        if kind is not KernelKind.ELEMENTWISE:
             found[kind] += count
     return found
 
 
-def work_of(op: Operator) -> tuple[Products, int]:
+def work_of(op: Operator) -> tuple[KernelKind, int]:
     """An operator's kind, and its products or steps."""
     left, weights = op.outputs[0], op.input(1)
     shape = weights.shape if weights is not None else ()
     match op.name:
         case "CONV_2D" if len(shape) == 4:
-            return Products.SHARED, left.elements * math.prod(shape[1:])
+            return KernelKind.SHARED, left.elements * math.prod(shape[1:])
         case "DEPTHWISE_CONV_2D" if len(shape) == 4:
-            return Products.DEPTHWISE, left.elements * math.prod(shape[1:3])
+            return KernelKind.DEPTHWISE, left.elements * math.prod(shape[1:3])
         case "FULLY_CONNECTED" if len(shape) == 2:
-            return Products.SHARED, left.elements * shape[1]
+            return KernelKind.SHARED, left.elements * shape[1]
         case "TRANSPOSE_CONV" if len(shape) == 4:
             entered = op.input(2)
             places = left.elements if entered is None else entered.elements
-            return Products.SHARED, places * math.prod(shape[:3])
+            return KernelKind.SHARED, places * math.prod(shape[:3])
         case "RESHAPE" | "SQUEEZE" | "EXPAND_DIMS":
-            return Products.ELEMENTWISE, 0
+            return KernelKind.ELEMENTWISE, 0
         case _:  # every other operator touches its elements once
-            return Products.ELEMENTWISE, sum(tensor.elements for tensor in op.outputs)
+            return KernelKind.ELEMENTWISE, sum(tensor.elements for tensor in op.outputs)

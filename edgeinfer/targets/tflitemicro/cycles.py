@@ -14,29 +14,45 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Final
 
-from edgeinfer.base.tflite.macs import Products, work_of
+from edgeinfer.base.metrics import Metric, Origin
+from edgeinfer.base.tflite.macs import KernelKind, work_of
 from edgeinfer.base.tflite.model import Operator, TfliteModel
-from edgeinfer.targets.tflitemicro.settings import Cpu
+from edgeinfer.targets.tflitemicro.settings import Cpu, TfliteMicroSettings
 
 
 @dataclass(frozen=True, slots=True)
 class CpuProfile:
     """What a processor takes, and how far that is to be trusted."""
 
-    cycles: dict[Products, float]  # for each product, or each element
+    cycles: dict[KernelKind, float]  # for each product, or each element
     band: float  # a factor
 
 
 ELEMENT_CYCLES: Final = 12.0  # an assumption: load, rescale, limit, store
 PROFILES: Final = {
     Cpu.M4: CpuProfile(
-        {Products.SHARED: 3.82, Products.DEPTHWISE: 11.6, Products.ELEMENTWISE: ELEMENT_CYCLES}, 1.4
+        {
+            KernelKind.SHARED: 3.82,
+            KernelKind.DEPTHWISE: 11.6,
+            KernelKind.ELEMENTWISE: ELEMENT_CYCLES,
+        },
+        1.4,
     ),
     Cpu.M33: CpuProfile(
-        {Products.SHARED: 3.14, Products.DEPTHWISE: 9.45, Products.ELEMENTWISE: ELEMENT_CYCLES}, 1.4
+        {
+            KernelKind.SHARED: 3.14,
+            KernelKind.DEPTHWISE: 9.45,
+            KernelKind.ELEMENTWISE: ELEMENT_CYCLES,
+        },
+        1.4,
     ),
     Cpu.M7: CpuProfile(
-        {Products.SHARED: 1.43, Products.DEPTHWISE: 4.82, Products.ELEMENTWISE: ELEMENT_CYCLES}, 1.8
+        {
+            KernelKind.SHARED: 1.43,
+            KernelKind.DEPTHWISE: 4.82,
+            KernelKind.ELEMENTWISE: ELEMENT_CYCLES,
+        },
+        1.8,
     ),
 }
 
@@ -56,3 +72,29 @@ def cycles_of_model(model: TfliteModel, cpu: Cpu) -> tuple[OperatorCycles, ...]:
         kind, count = work_of(op)
         found.append(OperatorCycles(op, PROFILES[cpu].cycles[kind] * count))
     return tuple(found)
+
+
+def time_metrics(
+    model: TfliteModel, settings: TfliteMicroSettings, target: str
+) -> tuple[Metric, ...]:
+    """Cycles and time of an inference, and the time of each operator."""
+    band, us = PROFILES[settings.cpu].band, 1 / settings.cpu_mhz
+    note = f"{settings.cpu} at {settings.cpu_mhz:g} MHz, with CMSIS-NN"
+    parts = cycles_of_model(model, settings.cpu)
+    total = sum(part.cycles for part in parts)
+
+    def estimate(name: str, value: float, unit: str, layer: str | None = None) -> Metric:
+        ends = value / band, value * band
+        return Metric(
+            name, value, unit, Origin.ESTIMATED, *ends, target=target, layer=layer, note=note
+        )
+
+    layers = (
+        estimate(
+            "latency_us", part.cycles * us, "us", f"{part.operator.index}:{part.operator.title}"
+        )
+        for part in parts
+        if part.cycles
+    )
+    whole = estimate("cpu_cycles", total, "cycles"), estimate("latency_us", total * us, "us")
+    return *whole, *layers

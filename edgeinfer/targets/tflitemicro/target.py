@@ -17,7 +17,7 @@ from edgeinfer.targets.edgetpu.int8_target import FileForecast, FileKernels, Int
 from edgeinfer.targets.edgetpu.tflite.simulate import Int8Agreement
 from edgeinfer.targets.target import Act
 from edgeinfer.targets.tflitemicro import runner
-from edgeinfer.targets.tflitemicro.cycles import PROFILES, cycles_of_model
+from edgeinfer.targets.tflitemicro.cycles import time_metrics
 from edgeinfer.targets.tflitemicro.settings import TfliteMicroSettings
 
 
@@ -45,28 +45,8 @@ class TfliteMicroTarget(Int8Target[TfliteMicroSettings]):
         self, model: TfliteModel, size: int, settings: TfliteMicroSettings
     ) -> FileForecast:
         """The file's size in flash, and cycles by kind of operator."""
-        band, us = PROFILES[settings.cpu].band, 1 / settings.cpu_mhz
-        note = f"{settings.cpu} at {settings.cpu_mhz:g} MHz, with CMSIS-NN"
-        layers = cycles_of_model(model, settings.cpu)
-        total = sum(layer.cycles for layer in layers)
-
-        def estimate(name: str, value: float, unit: str, layer: str | None = None) -> Metric:
-            ends = value / band, value * band
-            return Metric(
-                name, value, unit, Origin.ESTIMATED, *ends, target=self.name, layer=layer, note=note
-            )
-
         flash = Metric("flash_bytes", size, "B", Origin.PROVED, target=self.name)
-        metrics = (
-            flash,
-            estimate("cpu_cycles", total, "cycles"),
-            estimate("latency_us", total * us, "us"),
-            *(
-                estimate("latency_us", part.cycles * us, "us", f"{part.operator.index}:"
-                         f"{part.operator.title}")
-                for part in layers if part.cycles
-            ),
-        )  # fmt: skip
+        metrics = (flash, *time_metrics(model, settings, self.name))
         said = () if runner.is_here() else (
             f"tflite-micro is not here: the file is run by LiteRT, and the arena's size is not "
             f"known. Get it with: {runner.EXTRA.command}",

@@ -1,7 +1,6 @@
 # SPDX-License-Identifier: Apache-2.0
 # SPDX-FileCopyrightText: The edgeinfer authors
-"""TensorFlow Lite Micro, played by LiteRT's reference kernels in a Python of its own; cycles of a
-Cortex-M against published times."""
+"""TensorFlow Lite Micro, played by LiteRT's reference kernels in a Python of its own."""
 
 from __future__ import annotations
 
@@ -18,19 +17,12 @@ from edgeinfer.graph.nodes import Graph
 from edgeinfer.targets.edgetpu.files import interpreter_of
 from edgeinfer.targets.edgetpu.tflite import simulate
 from edgeinfer.targets.tflitemicro import runner
-from edgeinfer.targets.tflitemicro.cycles import PROFILES, cycles_of_model
-from edgeinfer.targets.tflitemicro.settings import Cpu, TfliteMicroSettings
+from edgeinfer.targets.tflitemicro.settings import TfliteMicroSettings
 from edgeinfer.targets.tflitemicro.target import TfliteMicroTarget
 from tests.support.hit_tagger_programs import POOLED, hit_tagger, patches
 from tests.support.places import FAKE_TOOLS
 
 PLAIN = TfliteMicroSettings()
-# Inferences a second: MLPerf Tiny 1.1, Krai's results for CMSIS-NN by microTVM and X-CUBE-AI 8.0.
-PUBLISHED = {
-    (Cpu.M4, 120): {"ad01": 116.212, "resnet8": 2.567, "kws": 10.019, "vww_96": 3.324},
-    (Cpu.M33, 128): {"ad01": 159.020, "resnet8": 3.146, "kws": 13.074, "vww_96": 4.286},
-    (Cpu.M7, 280): {"ad01": 547.234, "resnet8": 18.215, "kws": 60.988, "vww_96": 19.867},
-}
 
 
 @pytest.fixture
@@ -90,14 +82,3 @@ def test_without_the_package_litert_runs_the_file(
 def test_settings_are_checked() -> None:
     with pytest.raises(UsageError, match="no clock of 0 MHz"):
         TfliteMicroSettings(cpu_mhz=0)
-
-
-@pytest.mark.parametrize(("cpu", "mhz"), PUBLISHED, ids=str)
-def test_published_times_lie_in_the_band(cases: Path, cpu: Cpu, mhz: int) -> None:
-    folder = cases / "mlperf_tiny"
-    if not folder.is_dir():
-        pytest.skip(f"MLPerf Tiny's models are not here (looked in {folder})")
-    for name, rate in PUBLISHED[cpu, mhz].items():
-        parts = cycles_of_model(read(folder / f"{name}_int8.tflite"), cpu)
-        ratio = sum(part.cycles for part in parts) * rate / (mhz * 1e6)
-        assert 1 / PROFILES[cpu].band < ratio < PROFILES[cpu].band, name
