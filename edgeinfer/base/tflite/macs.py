@@ -31,6 +31,8 @@ def macs_of_model(model: TfliteModel) -> Counter[KernelKind]:
 
 def work_of(op: Operator) -> tuple[KernelKind, int]:
     """An operator's kind, and its products or steps."""
+    if not op.outputs:
+        return KernelKind.ELEMENTWISE, 0
     left, weights = op.outputs[0], op.input(1)
     shape = weights.shape if weights is not None else ()
     match op.name:

@@ -22,6 +22,8 @@ def describe_compiled(compiled: CompiledFile) -> Description:
         f"streamed      {found['streamed_bytes']:>12,} B at every inference",
         f"instructions  {found['instruction_bytes']:>12,} B",
     ]
+    if not found["executables"]:
+        lines[0] = f"{found['source']}: nothing in it is mapped to the Edge TPU"
     if found["estimated_cycles"]:
         lines.append(f"cycles        {found['estimated_cycles']:>12,} as the compiler estimates")
     for side in ("inputs", "outputs"):
@@ -44,14 +46,22 @@ def describe_mapping(prediction: Prediction) -> Description:
     for op in found["ops"]:
         size = op["cached_bytes"] or op["streamed_bytes"]
         stored = f"{size:,} B {'cached' if op['cached_bytes'] else 'streamed'}" if size else ""
-        lines.append(f"{op['index']:>4} {op['op']:<24} {op['status']}  {stored}".rstrip())
+        us = "unknown" if op["time_us"] is None else f"{op['time_us']:,.1f} us"
+        row = f"{op['index']:>4} {op['op']:<24} {us:>12}  {op['status']}  {stored}"
+        lines.append(row.rstrip())
         if op["reason"]:
             lines.append(f"     {op['reason']}. {op['remedy']}".rstrip())
     lines += [
-        f"cached    {found['cached_bytes']:,} B of about {found['capacity_bytes']:,}",
-        f"streamed  {found['streamed_bytes']:,} B",
-        f"latency   {found['latency_us'] / 1e3:.2f} ms over USB, estimated "
-        f"({found['latency_us_low'] / 1e3:.2f} to {found['latency_us_high'] / 1e3:.2f})",
+        f"cached    {found['cached_bytes']:,} B of about {found['capacity_bytes']:,} "
+        f"({found['capacity_bytes_low']:,} to {found['capacity_bytes_high']:,})",
+        f"streamed  {found['streamed_bytes']:,} B "
+        f"({found['streamed_bytes_low']:,} to {found['streamed_bytes_high']:,})",
+    ]
+    lines += [
+        f"latency   {time['value_us'] / 1e3:.2f} ms over {link}, estimated "
+        f"({time['low_us'] / 1e3:.2f} to {time['high_us'] / 1e3:.2f}), "
+        f"{time['host_us'] / 1e3:.2f} of it on the host"
+        for link, time in found["latency"].items()
     ]
     lines += [f"finding   {finding}" for finding in found["findings"]]
     return Description(found, tuple(lines))
