@@ -4,10 +4,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 from edgeinfer.base.health import Check, Severity
 from edgeinfer.targets.edgetpu.chip.device import ProbeResult
 from edgeinfer.targets.edgetpu.chip.inspect import document
 from edgeinfer.targets.edgetpu.predict.prediction import Prediction
+from edgeinfer.targets.edgetpu.predict.several import Segment, describe_pipeline
 from edgeinfer.targets.edgetpu.tflite.compiled import CompiledFile
 from edgeinfer.targets.edgetpu.tflite.simulate import Int8Agreement
 from edgeinfer.targets.target import Description
@@ -39,8 +42,18 @@ def describe_compiled(compiled: CompiledFile) -> Description:
     return Description(found, tuple(lines))
 
 
-def describe_mapping(prediction: Prediction) -> Description:
-    """What the compiler would make of a model: operators, memory, time."""
+def describe_together(predictions: Sequence[Prediction]) -> Description:
+    """Models that share a chip."""
+    each = [describe_mapping(prediction) for prediction in predictions]
+    cached = sum(prediction.memory.cached_bytes for prediction in predictions)
+    document = {"models": [found.document for found in each], "cached_bytes": cached}
+    lines = [line for found in each for line in (*found.lines, "")]
+    return Description(document, (*lines, f"together  {cached:,} B cached on one chip"))
+
+
+def describe_mapping(prediction: Prediction, segments: Sequence[Segment] = ()) -> Description:
+    """What the compiler would make of a model: operators, memory, time; and a pipeline's segments,
+    where it is cut into any."""
     found = prediction.document()
     lines = [f"{found['source']}: {found['mapped']} of {len(found['ops'])} operators are mapped"]
     for op in found["ops"]:
@@ -63,6 +76,10 @@ def describe_mapping(prediction: Prediction) -> Description:
         f"{time['host_us'] / 1e3:.2f} of it on the host"
         for link, time in found["latency"].items()
     ]
+    if segments:
+        pipeline, told = describe_pipeline(segments)
+        found |= pipeline
+        lines += told
     lines += [f"finding   {finding}" for finding in found["findings"]]
     return Description(found, tuple(lines))
 

@@ -5,12 +5,13 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 
 from edgeinfer.base import tools
 from edgeinfer.base.devices import device
+from edgeinfer.base.errors import UsageError
 from edgeinfer.base.health import Check, Severity, check_tool
 from edgeinfer.base.metrics import Metric
 from edgeinfer.base.plan import write_file
@@ -24,11 +25,13 @@ from edgeinfer.targets.edgetpu.chip.measure import compiled_metrics, measure_fil
 from edgeinfer.targets.edgetpu.describe import (
     describe_compiled,
     describe_mapping,
+    describe_together,
     device_check,
 )
 from edgeinfer.targets.edgetpu.files import MAPPING, MODEL
 from edgeinfer.targets.edgetpu.int8_target import FileForecast, Int8Target
 from edgeinfer.targets.edgetpu.predict.prediction import TARGET, predict, prediction_of
+from edgeinfer.targets.edgetpu.predict.several import predict_together, segments_of
 from edgeinfer.targets.edgetpu.settings import EdgeTpuSettings
 from edgeinfer.targets.edgetpu.tflite.compiled import read_compiled
 from edgeinfer.targets.target import Act, Description, Place, Said, ToolResult, ToolStep
@@ -124,6 +127,15 @@ class EdgeTpuTarget(Int8Target[EdgeTpuSettings]):
         """A compiled file."""
         return describe_compiled(read_compiled(path))
 
-    def map_file(self, path: Path, settings: EdgeTpuSettings) -> Description | None:
-        """An int8 file."""
-        return describe_mapping(predict(path, settings.runtime))
+    def map_files(self, paths: Sequence[Path], settings: EdgeTpuSettings) -> Description | None:
+        """Int8 files: one, perhaps in segments, or several that are compiled together."""
+        if len(paths) > 1:
+            if settings.segments > 1:
+                raise UsageError(
+                    "Files that share a chip are not cut into segments.",
+                    hint="Give one file with --segments.",
+                )
+            return describe_together(predict_together(paths, settings.runtime))
+        found = predict(paths[0], settings.runtime)
+        parts = segments_of(found, settings.segments) if settings.segments != 1 else ()
+        return describe_mapping(found, parts)

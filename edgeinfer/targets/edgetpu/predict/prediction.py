@@ -92,8 +92,8 @@ class Prediction:
             "streamed_bytes_low": self.roomy.streamed_bytes,
             "streamed_bytes_high": self.narrow.streamed_bytes,
             "capacity_bytes": self.memory.capacity_bytes,
-            "capacity_bytes_low": room.LEAST_CAPACITY_BYTES,
-            "capacity_bytes_high": room.MOST_CAPACITY_BYTES,
+            "capacity_bytes_low": self.narrow.capacity_bytes,
+            "capacity_bytes_high": self.roomy.capacity_bytes,
             "instruction_bytes": self.traffic.instructions,
             "instruction_bytes_low": round(self.traffic.instructions / time.INSTRUCTION_BAND),
             "instruction_bytes_high": round(self.traffic.instructions * time.INSTRUCTION_BAND),
@@ -159,23 +159,30 @@ def predict(path: Path, runtime: int = NEWEST_RUNTIME) -> Prediction:
     return prediction_of(read(path), runtime)
 
 
-def prediction_of(model: TfliteModel, runtime: int = NEWEST_RUNTIME) -> Prediction:
-    """What would become of a model that was read."""
+def prediction_of(
+    model: TfliteModel, runtime: int = NEWEST_RUNTIME, *, taken_bytes: int = 0
+) -> Prediction:
+    """What would become of a model that was read, where others have taken some of the memory."""
     if not OLDEST_RUNTIME <= runtime <= NEWEST_RUNTIME:
         raise UsageError(
             f"There are no rules for runtime version {runtime}.",
             hint=f"Choose {OLDEST_RUNTIME} to {NEWEST_RUNTIME}.",
         )
     try:
-        return _prediction(model, runtime)
+        return _prediction(model, runtime, taken_bytes)
     except FlatError as error:
         raise broken_file_error(model.source, error) from None
 
 
-def _prediction(model: TfliteModel, runtime: int) -> Prediction:
+def _prediction(model: TfliteModel, runtime: int, taken_bytes: int) -> Prediction:
     mapping = mapping_of(model, runtime)
     inside = mapping.on_chip
-    memory = room.place_layers(model, inside, runtime)
+    memory, roomy, narrow = (
+        room.place_layers(model, inside, runtime, max(capacity - taken_bytes, 0))
+        for capacity in (
+            room.CAPACITY_BYTES, room.MOST_CAPACITY_BYTES, room.LEAST_CAPACITY_BYTES,
+        )
+    )  # fmt: skip
     cycles = time.layer_cycles(model, inside)
     traffic = time.traffic(model, inside, memory.streamed_bytes)
     usual = time.is_usual(model, inside)
@@ -186,8 +193,8 @@ def _prediction(model: TfliteModel, runtime: int) -> Prediction:
         runtime,
         mapping,
         memory,
-        room.place_layers(model, inside, runtime, room.MOST_CAPACITY_BYTES),
-        room.place_layers(model, inside, runtime, room.LEAST_CAPACITY_BYTES),
+        roomy,
+        narrow,
         cycles,
         left,
         traffic,
