@@ -91,7 +91,7 @@ def targets_named_in(text: str) -> set[str]:
 
 
 def test_a_named_target_is_found() -> None:
-    assert sorted(TARGETS) == ["edgetpu", "hls", "rtl"]
+    assert sorted(TARGETS) == ["edgetpu", "ethosu", "hls", "rtl", "tflitemicro"]
     assert targets_named_in("if name == 'hls':\n    pass") == {"hls"}
     assert not targets_named_in('"""hls"""\nParameter(help="rtl")\nx = "hls and rtl"')
 

@@ -162,7 +162,7 @@ VERBS = {
     ),
     "map": Verb(
         "edgeinfer.cli.files:map_",
-        "map F.tflite",
+        "map F.tflite ...",
         "show what a vendor's compiler would make of a model file",
     ),
     "inspect": Verb(

@@ -32,18 +32,23 @@ def inspect(
 def map_(
     file: Annotated[Path, Parameter(help="an int8 model, F.tflite")],
     /,
-    *,
+    *more: Annotated[Path, Parameter(help="models that share the chip with it, in this order")],
     runtime: Annotated[
         int | None, Parameter(help="runtime version that the rules are for; the newest by default")
+    ] = None,
+    segments: Annotated[
+        int | None, Parameter(help="cut the model for so many chips in a pipeline")
     ] = None,
     json: Json = False,
 ) -> None:
     """What a vendor's compiler would make of a file: operators, memory, time. No tool runs."""
     from edgeinfer.targets.registry import choose, known_targets
 
-    given = {} if runtime is None else {"runtime": runtime}
+    asked = {"runtime": runtime, "segments": segments}
+    given = {name: value for name, value in asked.items() if value is not None}
     wanted = [choose(name, entry.read_options(given)) for name, entry in known_targets().items()]
-    _answer(file, [each.target.map_file(file, each.settings) for each in wanted], json=json)
+    files = (file, *more)
+    _answer(file, [each.target.map_files(files, each.settings) for each in wanted], json=json)
 
 
 def _answer(file: Path, answers: list[Description | None], *, json: bool) -> None:

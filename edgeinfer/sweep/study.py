@@ -109,7 +109,9 @@ BITS = "bits:"  # a knob's name begins so, a pattern of names follows
 def knobs_known() -> tuple[str, ...]:
     """What can be varied beside widths: of the network, and each target's own settings."""
     options = [option for entry in known_targets().values() for option in entry.options.values()]
-    return tuple(dict.fromkeys([*KNOBS, *(each.name for each in options if each.is_scalar)]))
+    return tuple(
+        dict.fromkeys([*KNOBS, *(each.name for each in options if each.is_scalar and each.verbs)])
+    )
 
 
 def read(path: Path) -> Study:

@@ -72,6 +72,14 @@ TARGETS = {
         "edgeinfer.targets.edgetpu.target:EdgeTpuTarget",
         "edgeinfer.targets.edgetpu.settings:EdgeTpuSettings",
     ),
+    "ethos-u": TargetEntry(
+        "edgeinfer.targets.ethosu.target:EthosUTarget",
+        "edgeinfer.targets.ethosu.settings:EthosUSettings",
+    ),
+    "tflite-micro": TargetEntry(
+        "edgeinfer.targets.tflitemicro.target:TfliteMicroTarget",
+        "edgeinfer.targets.tflitemicro.settings:TfliteMicroSettings",
+    ),
 }
 UNROLLED = {"unroll": "full", "interface": "bare", "part": "xcvu9p"}
 DEFAULT = next(iter(TARGETS))  # where neither a target nor a device says which

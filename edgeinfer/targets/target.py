@@ -9,7 +9,7 @@ tools, no part. `check`, `emit`, `simulate` and `estimate` are what every target
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Collection, Mapping
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
 from pathlib import Path
@@ -326,6 +326,7 @@ class Target(ABC, Generic[Chosen]):
         """What a file that the target's tools have made holds; None: it is none of its kind."""
         return None
 
-    def map_file(self, path: Path, settings: Chosen) -> Description | None:
-        """What would become of a model file on the target; None: it is none of its kind."""
+    def map_files(self, paths: Sequence[Path], settings: Chosen) -> Description | None:
+        """What would become of model files that go to the target together; None: they are none of
+        its kind."""
         return None

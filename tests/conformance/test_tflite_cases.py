@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 # SPDX-FileCopyrightText: The edgeinfer authors
-"""Other people's int8 networks: every integer is that of the reference kernels."""
+"""Other people's int8 networks: every integer is that of the reference kernels, and published times
+lie in the bands of estimates."""
 
 from __future__ import annotations
 
@@ -10,7 +11,10 @@ import numpy as np
 import pytest
 
 from edgeinfer.base.errors import UnsupportedModelError
+from edgeinfer.base.tflite.model import read
 from edgeinfer.readers import load
+from edgeinfer.targets.tflitemicro.cycles import PROFILES, cycles_of_model
+from edgeinfer.targets.tflitemicro.settings import Cpu
 from tests.support.tflite_operators import (
     before_softmax,
     ports_of,
@@ -60,3 +64,20 @@ def test_what_cannot_be_read_is_named(cases: Path, name: str) -> None:
     with pytest.raises(UnsupportedModelError) as caught:
         load(cases / f"{name}.tflite")
     assert REFUSED[name] <= {offence.kind for offence in caught.value.offences}
+
+
+# Inferences a second: MLPerf Tiny 1.1, Krai's results for CMSIS-NN by microTVM and X-CUBE-AI 8.0.
+PUBLISHED = {
+    (Cpu.M4, 120): {"ad01": 116.212, "resnet8": 2.567, "kws": 10.019, "vww_96": 3.324},
+    (Cpu.M33, 128): {"ad01": 159.020, "resnet8": 3.146, "kws": 13.074, "vww_96": 4.286},
+    (Cpu.M7, 280): {"ad01": 547.234, "resnet8": 18.215, "kws": 60.988, "vww_96": 19.867},
+}
+
+
+@pytest.mark.parametrize(("cpu", "mhz"), PUBLISHED, ids=str)
+def test_published_times_lie_in_the_band(cases: Path, cpu: Cpu, mhz: int) -> None:
+    folder = cases / "mlperf_tiny"
+    for name, rate in PUBLISHED[cpu, mhz].items():
+        parts = cycles_of_model(read(folder / f"{name}_int8.tflite"), cpu)
+        ratio = sum(part.cycles for part in parts) * rate / (mhz * 1e6)
+        assert 1 / PROFILES[cpu].band < ratio < PROFILES[cpu].band, name

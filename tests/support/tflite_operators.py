@@ -21,7 +21,7 @@ from edgeinfer.ir.lower import lower
 from edgeinfer.readers import load
 from edgeinfer.readers.tflite.values import inner
 from edgeinfer.targets.edgetpu.tflite.ports import TflitePort, TflitePorts
-from edgeinfer.targets.edgetpu.tflite.simulate import Interpreter
+from edgeinfer.targets.edgetpu.tflite.simulate import Interpreter, Kernels
 from quantization.fixed import Ints, dequantize, quantize
 from tests.support.tflite_builder import O, T, tflite
 from tests.support.tflite_moves import MOVES
@@ -66,7 +66,7 @@ def before_softmax(data: bytes) -> bytes:
 
 def reference(path: Path, ports: TflitePorts, stored: dict[str, Ints]) -> dict[str, NDArray[Any]]:
     """What the reference kernels make of stored inputs."""
-    return Interpreter(path.read_bytes(), ports).run(stored)
+    return Interpreter(path.read_bytes(), ports, Kernels.REFERENCE).run(stored)
 
 
 def program_outputs(

@@ -11,16 +11,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from edgeinfer.base.metrics import Metric, Origin
-from edgeinfer.base.plan import BuildPlan
 from edgeinfer.graph.nodes import Graph
 from edgeinfer.ir.engine.float_engine import FloatEngine
 from edgeinfer.ir.host import host_functions
 from edgeinfer.ir.program import HostFunction, Program
-from edgeinfer.targets.edgetpu.files import planned_files
 from edgeinfer.targets.edgetpu.int8 import convert
 from edgeinfer.targets.edgetpu.int8.convert import ConvertedFile
-from edgeinfer.targets.edgetpu.predict.prediction import TARGET, Prediction, prediction_of
-from edgeinfer.targets.edgetpu.settings import EdgeTpuSettings
 from edgeinfer.targets.edgetpu.tflite import simulate
 from edgeinfer.targets.edgetpu.tflite.simulate import Int8Agreement
 from quantization.fixed import Ints, Rounding
@@ -32,74 +28,72 @@ Reals = NDArray[np.float64]
 
 @dataclass(frozen=True, slots=True, eq=False)
 class TfliteConversion:
-    """The target's files, and what is known of them before they run."""
+    """The int8 file, and what had to be decided."""
 
-    plan: BuildPlan  # model.tflite, ports.json, mapping.json; program.npz where there is one
-    converted: ConvertedFile
-    prediction: Prediction
+    file: ConvertedFile
     findings: tuple[str, ...]
 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Judgement:
-    """A file as the reference kernels run it."""
+    """A file as the kernels run it that an interpreter takes if nothing is asked of it."""
 
     agreement: Int8Agreement  # against the Program that the file was made from, by the engine
     to_float: Int8Agreement  # against the float network on the same inputs
     to_program: Int8Agreement  # against the Program that was given, ties to even and all
+    other: Int8Agreement  # of other kernels with these, on the first samples
     outputs: Mapping[str, Reals]  # of the samples that were tried, before the host's share
     hosts: Mapping[str, HostFunction]
     runtime: simulate.Runtime
+    target: str  # whose figures these are
 
     @property
     def metrics(self) -> tuple[Metric, ...]:
         """How far the file is from its own Program, from the float network, and from the Program
         that was given."""
-        return _agreement_metrics(self.agreement, self.to_float, self.to_program)
+        return _agreement_metrics(
+            self.agreement, self.to_float, self.to_program, self.target, self.runtime.kernels
+        )
 
 
-def conversion(
-    program: Program, graph: Graph, shown: Mapping[str, Ints], settings: EdgeTpuSettings
-) -> TfliteConversion:
-    """Convert and predict; `shown` are raw inputs of the Program that ranges are taken from.
+def conversion(program: Program, graph: Graph, shown: Mapping[str, Ints]) -> TfliteConversion:
+    """Convert; `shown` are raw inputs of the Program that ranges are taken from.
 
     A Program that has no int8 equal (formats wider than 8 bits, functions that int8 operators lack)
     is not refused: the float network is calibrated on the samples in its stead, and it is said.
     """
     offences = convert.check(program)
-    said: list[str] = []
-    if offences:
-        first = offences[0]
-        said.append(
-            f"The Program has no int8 equal ({len(offences)} reasons, the first: {first}); the "
-            f"float network was calibrated in its stead."
-        )
-        made = convert.convert_graph(graph, simulate.real_inputs(program, shown))
-    else:
+    if not offences:
         made = convert.convert_program(program, shown)
-    prediction = prediction_of(made.model, settings.runtime)
-    return TfliteConversion(
-        planned_files(made, settings),
-        made,
-        prediction,
-        (*said, *made.findings, *prediction.findings),
+        return TfliteConversion(made, made.findings)
+    said = (
+        f"The Program has no int8 equal ({len(offences)} reasons, the first: {offences[0]}); the "
+        f"float network was calibrated in its stead."
     )
+    made = convert.convert_graph(graph, simulate.real_inputs(program, shown))
+    return TfliteConversion(made, (said, *made.findings))
 
 
 def judgement(
     program: Program,
     graph: Graph,
     raw: Mapping[str, Ints],
-    interpreter: simulate.Interpreter,
+    interpreter: simulate.Runner,
     own: Program | None,
+    other: simulate.Runner,
+    target: str,
     *,
     advanced: Advanced = lambda done, total: None,
 ) -> Judgement:
-    """Run a file by the reference kernels on raw inputs of the Program. `own` is the Program that
-    the file was made from, if there is one."""
+    """Run a file on raw inputs of the Program. `own` is the Program that the file was made from, if
+    there is one; `other` the same file by other kernels, which are slow and run the first samples
+    only."""
     ports, reals = interpreter.ports, simulate.real_inputs(program, raw)
     stored = simulate.stored_inputs(ports, reals)
     got = interpreter.run(stored, advanced)
+    first = {name: v[: simulate.SAMPLES_COMPARED] for name, v in stored.items()}
+    others = other.run(first)
+    shown = {name: v[: simulate.SAMPLES_COMPARED] for name, v in got.items()}
     given = simulate.compare_outputs(ports, got, simulate.engine_outputs(program, raw))
     agreed = given
     if own is not None:
@@ -109,19 +103,21 @@ def judgement(
         agreed,
         simulate.compare_outputs(ports, got, _float_outputs(graph, reals)),
         given,
+        simulate.compare_outputs(ports, others, simulate.real_outputs(ports, shown)),
         simulate.real_outputs(ports, got),
         {port.name: port.host for port in ports.outputs},
         interpreter.runtime,
+        target,
     )
 
 
 def kernel_recipe(recipe: Recipe) -> Recipe:
-    """A recipe whose activations round as the int8 kernels do: ties upwards, not to even.
+    """A recipe whose activations round as the int8 kernels do: ties away from zero, not to even.
 
     A Program that is lowered with it is reproduced bit for bit in every hidden layer.
     """
     activations = {
-        name: replace(quantizer, rounding=Rounding.RND)
+        name: replace(quantizer, rounding=Rounding.RND_INF)
         if quantizer.rounding is Rounding.RND_CONV
         else quantizer
         for name, quantizer in recipe.activations
@@ -138,7 +134,7 @@ def _float_outputs(graph: Graph, inputs: Mapping[str, Reals]) -> dict[str, Reals
 
 
 def _agreement_metrics(
-    own: Int8Agreement, floats: Int8Agreement, given: Int8Agreement
+    own: Int8Agreement, floats: Int8Agreement, given: Int8Agreement, target: str, kernels: str
 ) -> tuple[Metric, ...]:
     """How far the file is from its own Program, from the float network, and from the Program that
     was given."""
@@ -151,6 +147,21 @@ def _agreement_metrics(
         "int8_decision_flips_to_program": given.decision_flips_unrounded,
     }
     return tuple(
-        Metric(name, value, "", Origin.SIMULATED, tool="BUILTIN_REF", target=TARGET)
+        Metric(name, value, "", Origin.SIMULATED, tool=kernels, target=target)
+        for name, value in figures.items()
+    )
+
+
+def other_metrics(
+    prefix: str, other: Int8Agreement, target: str, kernels: str
+) -> tuple[Metric, ...]:
+    """How far other kernels are from those that ran the file."""
+    figures = {
+        f"{prefix}_differing": other.differing / other.samples,
+        f"{prefix}_max_steps": other.max_steps,
+        f"{prefix}_decision_flips": other.decision_flips,
+    }
+    return tuple(
+        Metric(name, value, "", Origin.SIMULATED, tool=kernels, target=target)
         for name, value in figures.items()
     )

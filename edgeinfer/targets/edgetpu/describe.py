@@ -4,11 +4,15 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 from edgeinfer.base.health import Check, Severity
 from edgeinfer.targets.edgetpu.chip.device import ProbeResult
 from edgeinfer.targets.edgetpu.chip.inspect import document
 from edgeinfer.targets.edgetpu.predict.prediction import Prediction
+from edgeinfer.targets.edgetpu.predict.several import Segment, describe_pipeline
 from edgeinfer.targets.edgetpu.tflite.compiled import CompiledFile
+from edgeinfer.targets.edgetpu.tflite.simulate import Int8Agreement
 from edgeinfer.targets.target import Description
 
 
@@ -21,6 +25,8 @@ def describe_compiled(compiled: CompiledFile) -> Description:
         f"streamed      {found['streamed_bytes']:>12,} B at every inference",
         f"instructions  {found['instruction_bytes']:>12,} B",
     ]
+    if not found["executables"]:
+        lines[0] = f"{found['source']}: nothing in it is mapped to the Edge TPU"
     if found["estimated_cycles"]:
         lines.append(f"cycles        {found['estimated_cycles']:>12,} as the compiler estimates")
     for side in ("inputs", "outputs"):
@@ -36,24 +42,58 @@ def describe_compiled(compiled: CompiledFile) -> Description:
     return Description(found, tuple(lines))
 
 
-def describe_mapping(prediction: Prediction) -> Description:
-    """What the compiler would make of a model: operators, memory, time."""
+def describe_together(predictions: Sequence[Prediction]) -> Description:
+    """Models that share a chip."""
+    each = [describe_mapping(prediction) for prediction in predictions]
+    cached = sum(prediction.memory.cached_bytes for prediction in predictions)
+    document = {"models": [found.document for found in each], "cached_bytes": cached}
+    lines = [line for found in each for line in (*found.lines, "")]
+    return Description(document, (*lines, f"together  {cached:,} B cached on one chip"))
+
+
+def describe_mapping(prediction: Prediction, segments: Sequence[Segment] = ()) -> Description:
+    """What the compiler would make of a model: operators, memory, time; and a pipeline's segments,
+    where it is cut into any."""
     found = prediction.document()
     lines = [f"{found['source']}: {found['mapped']} of {len(found['ops'])} operators are mapped"]
     for op in found["ops"]:
         size = op["cached_bytes"] or op["streamed_bytes"]
         stored = f"{size:,} B {'cached' if op['cached_bytes'] else 'streamed'}" if size else ""
-        lines.append(f"{op['index']:>4} {op['op']:<24} {op['status']}  {stored}".rstrip())
+        us = "unknown" if op["time_us"] is None else f"{op['time_us']:,.1f} us"
+        row = f"{op['index']:>4} {op['op']:<24} {us:>12}  {op['status']}  {stored}"
+        lines.append(row.rstrip())
         if op["reason"]:
             lines.append(f"     {op['reason']}. {op['remedy']}".rstrip())
     lines += [
-        f"cached    {found['cached_bytes']:,} B of about {found['capacity_bytes']:,}",
-        f"streamed  {found['streamed_bytes']:,} B",
-        f"latency   {found['latency_us'] / 1e3:.2f} ms over USB, estimated "
-        f"({found['latency_us_low'] / 1e3:.2f} to {found['latency_us_high'] / 1e3:.2f})",
+        f"cached    {found['cached_bytes']:,} B of about {found['capacity_bytes']:,} "
+        f"({found['capacity_bytes_low']:,} to {found['capacity_bytes_high']:,})",
+        f"streamed  {found['streamed_bytes']:,} B "
+        f"({found['streamed_bytes_low']:,} to {found['streamed_bytes_high']:,})",
     ]
+    lines += [
+        f"latency   {time['value_us'] / 1e3:.2f} ms over {link}, estimated "
+        f"({time['low_us'] / 1e3:.2f} to {time['high_us'] / 1e3:.2f}), "
+        f"{time['host_us'] / 1e3:.2f} of it on the host"
+        for link, time in found["latency"].items()
+    ]
+    if segments:
+        pipeline, told = describe_pipeline(segments)
+        found |= pipeline
+        lines += told
     lines += [f"finding   {finding}" for finding in found["findings"]]
     return Description(found, tuple(lines))
+
+
+def describe_reference(reference: Int8Agreement) -> str:
+    """How far the reference kernels are from the default ones, in a sentence."""
+    if not reference.differing:
+        return f"the reference kernels give the same on {reference.samples} samples."
+    return (
+        f"the reference kernels differ on {reference.differing} of {reference.samples} samples "
+        f"({reference.differing / reference.samples:.1%}) by at most {reference.max_steps} steps "
+        f"and decide {reference.decision_flips} otherwise: CONV_2D and DEPTHWISE_CONV_2D halve "
+        f"before they round, and MUL rounds ties otherwise."
+    )
 
 
 def device_check(found: ProbeResult) -> Check:

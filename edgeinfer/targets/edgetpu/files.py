@@ -4,7 +4,7 @@
 
 from __future__ import annotations
 
-import json
+from collections.abc import Mapping
 from pathlib import Path
 
 from edgeinfer.base.errors import InputError
@@ -12,8 +12,6 @@ from edgeinfer.base.plan import BuildPlan
 from edgeinfer.ir import store
 from edgeinfer.ir.show import show
 from edgeinfer.targets.edgetpu.int8 import convert
-from edgeinfer.targets.edgetpu.predict.prediction import prediction_of
-from edgeinfer.targets.edgetpu.settings import EdgeTpuSettings
 from edgeinfer.targets.edgetpu.tflite import simulate
 from edgeinfer.targets.edgetpu.tflite.ports import TflitePorts
 
@@ -21,22 +19,19 @@ MODEL, PORTS, MAPPING, PROGRAM = "model.tflite", "ports.json", "mapping.json", "
 PROGRAM_TEXT = "program.txt"
 
 
-def planned_files(made: convert.ConvertedFile, settings: EdgeTpuSettings) -> BuildPlan:
-    """The target's folder."""
-    prediction = prediction_of(made.model, settings.runtime)
-    files = {
-        MODEL: made.data,
-        PORTS: made.ports.to_json().encode(),
-        MAPPING: (json.dumps(prediction.document(), indent=1) + "\n").encode(),
-    }
+def planned_files(made: convert.ConvertedFile, more: Mapping[str, bytes]) -> BuildPlan:
+    """A target's folder: the int8 file, what it computes, and what else the target has to say."""
+    files = {MODEL: made.data, PORTS: made.ports.to_json().encode(), **more}
     if made.program is not None:
         files[PROGRAM] = store.save(made.program)
         files[PROGRAM_TEXT] = show(made.program).encode()
     return BuildPlan(made.model.source, files)
 
 
-def interpreter_of(folder: Path) -> simulate.Interpreter:
-    """What was emitted into a folder, ready to be run."""
+def interpreter_of(
+    folder: Path, kernels: simulate.Kernels = simulate.Kernels.DEFAULT
+) -> simulate.Interpreter:
+    """What was emitted into a folder, ready to be run by a set of kernels."""
     model, ports = folder / MODEL, folder / PORTS
     for path in (model, ports):
         if not path.is_file():
@@ -44,4 +39,4 @@ def interpreter_of(folder: Path) -> simulate.Interpreter:
                 f"{folder} holds no {path.name}.", hint="Compile for the Edge TPU again."
             )
     known = TflitePorts.from_json(ports.read_text(encoding="utf-8"), str(ports))
-    return simulate.Interpreter(model.read_bytes(), known)
+    return simulate.Interpreter(model.read_bytes(), known, kernels)

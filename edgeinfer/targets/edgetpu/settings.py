@@ -11,7 +11,7 @@ from edgeinfer.base.devices import Device
 from edgeinfer.base.errors import UsageError
 from edgeinfer.targets.edgetpu.predict.latency import Link
 from edgeinfer.targets.edgetpu.predict.rules import NEWEST_RUNTIME, OLDEST_RUNTIME
-from edgeinfer.targets.options import Settings, option
+from edgeinfer.targets.options import COMPILE, Settings, option
 
 
 @dataclass(frozen=True, slots=True)
@@ -22,6 +22,13 @@ class EdgeTpuSettings(Settings):
         NEWEST_RUNTIME, f"runtime version that the rules are for; {NEWEST_RUNTIME} by default"
     )
     link: Link = option(Link.USB, "how the chip is reached; usb by default")
+    segments: int = option(1, "how many chips work in a pipeline; 1 by default", verbs=())
+    search_delegate: bool = option(
+        False,
+        "let the vendor's compiler leave operators to the host, one after another, where it fails",
+        verbs=(COMPILE,),
+        needs="synth",
+    )
     compile_seconds: float = 600.0
 
     def __post_init__(self) -> None:

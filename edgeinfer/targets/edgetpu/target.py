@@ -5,186 +5,88 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 
 from edgeinfer.base import tools
 from edgeinfer.base.devices import device
-from edgeinfer.base.errors import Offence, UsageError
+from edgeinfer.base.errors import UsageError
 from edgeinfer.base.health import Check, Severity, check_tool
 from edgeinfer.base.metrics import Metric
-from edgeinfer.base.plan import BuildPlan, write_file
+from edgeinfer.base.plan import write_file
 from edgeinfer.base.reads import Reads
-from edgeinfer.graph.nodes import Graph
-from edgeinfer.ir import store
-from edgeinfer.ir.agreement import Agreement
+from edgeinfer.base.tflite.model import TfliteModel
 from edgeinfer.ir.program import Program
+from edgeinfer.targets.edgetpu import int8_target
 from edgeinfer.targets.edgetpu.chip import device as chip_device
 from edgeinfer.targets.edgetpu.chip.compiler import COMPILER
 from edgeinfer.targets.edgetpu.chip.measure import compiled_metrics, measure_file
-from edgeinfer.targets.edgetpu.deliver import conversion, judgement, kernel_recipe
 from edgeinfer.targets.edgetpu.describe import (
     describe_compiled,
     describe_mapping,
+    describe_together,
     device_check,
 )
-from edgeinfer.targets.edgetpu.files import MODEL, PROGRAM, interpreter_of, planned_files
-from edgeinfer.targets.edgetpu.int8 import convert
-from edgeinfer.targets.edgetpu.int8.narrowing import narrow_program
-from edgeinfer.targets.edgetpu.int8.network import draw_network
-from edgeinfer.targets.edgetpu.int8.storage import plan_storage
-from edgeinfer.targets.edgetpu.predict.prediction import predict, prediction_of
+from edgeinfer.targets.edgetpu.files import MAPPING, MODEL
+from edgeinfer.targets.edgetpu.int8_target import FileForecast, Int8Target
+from edgeinfer.targets.edgetpu.predict.prediction import TARGET, predict, prediction_of
+from edgeinfer.targets.edgetpu.predict.several import predict_together, segments_of
 from edgeinfer.targets.edgetpu.settings import EdgeTpuSettings
-from edgeinfer.targets.edgetpu.tflite import simulate
 from edgeinfer.targets.edgetpu.tflite.compiled import read_compiled
-from edgeinfer.targets.target import (
-    Act,
-    Advanced,
-    Description,
-    EmittedProject,
-    Place,
-    Said,
-    SimulationJudgement,
-    Target,
-    ToolResult,
-    ToolStep,
-    ignore_progress,
-)
+from edgeinfer.targets.target import Act, Description, Place, Said, ToolResult, ToolStep
 from quantization.fixed import Ints
-from quantization.recipe import Recipe
 
 CHIP = "coral"
 COMPILED_MAPPING = "mapping_compiled.json"
 STAGE = "tflite"
-MOST_FLIPS = 0.03  # of the samples; rounding outputs to 8 bits changes fewer decisions
 FIGURES = (
+    *int8_target.FIGURES,
     "cached_bytes",
     "host_ops",
     "instruction_bytes",
-    "int8_decision_flips",
-    "int8_decision_flips_to_float",
-    "int8_decision_flips_to_program",
-    "int8_max_steps",
-    "int8_max_steps_to_float",
-    "int8_max_steps_to_program",
+    "latency_dev_board_us",
     "latency_device",
     "latency_device_us",
     "latency_pcie",
     "latency_pcie_us",
     "latency_us",
     "latency_usb",
+    "latency_usb2_us",
     "latency_usb_us",
     "mapped_ops",
     "streamed_bytes",
 )
 
 
-class EdgeTpuTarget(Target[EdgeTpuSettings]):
+class EdgeTpuTarget(Int8Target[EdgeTpuSettings]):
     """Int8 files for Coral's chip."""
 
     title = "Edge TPU"
     about = "an int8 file"
     stage = STAGE
     stage_title = "TFLite"
-    exact = False
-    pipelined = False
-    learns = True
-    best_bits = 8
+    name = TARGET
     leaves_reports = True
     figures = FIGURES
 
     def reads(self, act: Act) -> Reads:
         """The runtime that runs files, and the vendor's compiler."""
-        found = super().reads(act) | Reads(
-            text=("firmware/devices",), libraries=("ai-edge-litert", "flatbuffers")
-        )
+        found = super().reads(act) | Reads(text=("firmware/devices",))
         return found | Reads(programs=(tools.identity(COMPILER),)) if act is Act.TOOLS else found
-
-    def suit(self, recipe: Recipe) -> Recipe:
-        """Ties are rounded upwards, as the int8 kernels do."""
-        return kernel_recipe(recipe)
-
-    def check(self, program: Program, settings: EdgeTpuSettings) -> tuple[Offence, ...]:
-        """Every op that int8 operators have no equal for."""
-        return convert.check(program)
 
     def place_of(self, settings: EdgeTpuSettings) -> Place:
         """There is one kind of chip."""
         chip = device(CHIP)
         return Place(chip.part, chip)
 
-    def emit(self, program: Program, settings: EdgeTpuSettings) -> BuildPlan:
-        """The int8 file, and what is known of it. Output ranges come from drawn samples;
-        `emit_from` takes them from given ones."""
-        return planned_files(convert.convert_program(program), settings)
-
-    def emit_from(
-        self, program: Program, graph: Graph, raw: Mapping[str, Ints], settings: EdgeTpuSettings
-    ) -> EmittedProject:
-        """The same from samples; a Program without an int8 equal is not refused."""
-        made = conversion(program, graph, raw, settings)
-        return EmittedProject(made.plan, made.prediction.metrics(settings.link), made.findings)
-
-    def simulate(
-        self,
-        program: Program,
-        folder: Path,
-        raw: Mapping[str, Ints],
-        settings: EdgeTpuSettings,
-        *,
-        taps: Collection[str] = (),
-        advanced: Advanced = ignore_progress,
-    ) -> dict[str, Ints]:
-        """Raw outputs on the Program's own grid, from the file by the reference kernels."""
-        if taps:
-            raise UsageError(
-                f"An int8 file does not show the value {next(iter(taps))!r}.",
-                hint="Compare outputs only.",
-            )
-        interpreter = interpreter_of(folder)
-        values = simulate.real_inputs(program, raw)
-        stored = simulate.stored_inputs(interpreter.ports, values)
-        return simulate.raw_outputs(program, interpreter.ports, interpreter.run(stored, advanced))
-
-    def judge(
-        self,
-        program: Program,
-        graph: Graph,
-        folder: Path,
-        raw: Mapping[str, Ints],
-        settings: EdgeTpuSettings,
-        *,
-        advanced: Advanced = ignore_progress,
-    ) -> SimulationJudgement:
-        """The file by the reference kernels against the engine, and against the engine on the
-        Program that the file was made from, which it should equal."""
-        held = folder / PROGRAM
-        own = store.load(held.read_bytes(), str(held)) if held.is_file() else None
-        found = judgement(
-            program, graph, raw, interpreter_of(folder), own, advanced=advanced
-        )  # fmt: skip
-        agreements = [_agreement(("engine", STAGE), found.to_program)]
-        if own is not None:
-            agreements.append(_agreement(("int8 program", STAGE), found.agreement))
-        said = [
-            f"model.tflite was run by {found.runtime.name} {found.runtime.version} with its "
-            f"{simulate.RESOLVER} kernels; the chip's own may differ by some steps."
-        ]
-        flips, samples = found.to_program.decision_flips_unrounded, found.to_program.samples
-        if flips > MOST_FLIPS * samples:
-            said.append(
-                f"The int8 file decides {flips} of {samples} samples ({flips / samples:.1%}) "
-                f"otherwise than the Program. Judge its accuracy on its own, on data with labels."
-            )
-        return SimulationJudgement(
-            tuple(agreements), found.outputs, found.hosts, found.metrics, tuple(said)
-        )
-
-    def estimate(self, program: Program, settings: EdgeTpuSettings) -> tuple[Metric, ...]:
+    def forecast(self, model: TfliteModel, size: int, settings: EdgeTpuSettings) -> FileForecast:
         """Mapping, memory and time without any tool."""
-        model = draw_network(plan_storage(convert_without_samples(program)))
-        return prediction_of(model, settings.runtime).metrics(settings.link)
+        known = prediction_of(model, settings.runtime)
+        document = json.dumps(known.document(), indent=1) + "\n"
+        return FileForecast(
+            {MAPPING: document.encode()}, known.metrics(settings.link), known.findings
+        )
 
     def tool_steps(self, settings: EdgeTpuSettings) -> tuple[ToolStep, ...]:
         """The vendor's compiler, and a run on a device where there is one."""
@@ -225,16 +127,15 @@ class EdgeTpuTarget(Target[EdgeTpuSettings]):
         """A compiled file."""
         return describe_compiled(read_compiled(path))
 
-    def map_file(self, path: Path, settings: EdgeTpuSettings) -> Description | None:
-        """An int8 file."""
-        return describe_mapping(predict(path, settings.runtime))
-
-
-def _agreement(pair: tuple[str, str], found: simulate.Int8Agreement) -> Agreement:
-    same, flips = found.max_steps == 0, found.decision_flips_unrounded
-    return Agreement(pair, found.samples, same, found.max_difference, flips)
-
-
-def convert_without_samples(program: Program) -> Program:
-    """The Program on 8-bit levels without running anything: output ranges play no part here."""
-    return narrow_program(program, None, sampled=False).program
+    def map_files(self, paths: Sequence[Path], settings: EdgeTpuSettings) -> Description | None:
+        """Int8 files: one, perhaps in segments, or several that are compiled together."""
+        if len(paths) > 1:
+            if settings.segments > 1:
+                raise UsageError(
+                    "Files that share a chip are not cut into segments.",
+                    hint="Give one file with --segments.",
+                )
+            return describe_together(predict_together(paths, settings.runtime))
+        found = predict(paths[0], settings.runtime)
+        parts = segments_of(found, settings.segments) if settings.segments != 1 else ()
+        return describe_mapping(found, parts)

@@ -50,6 +50,8 @@ def run(path: Path, settings: EdgeTpuSettings) -> Compilation:
         arguments: list[str | Path] = ["-s", "-o", folder]
         if settings.runtime != NEWEST_RUNTIME:
             arguments += ["-m", str(settings.runtime)]
+        if settings.search_delegate:
+            arguments.append("--search_delegate")
         finished = tools.run(
             found, [*arguments, path.resolve()], seconds=settings.compile_seconds, folder=folder
         )

@@ -24,7 +24,7 @@ from edgeinfer.base.errors import ToolFailedError, ToolMissingError
 from edgeinfer.base.metrics import Metric, Origin
 from edgeinfer.base.scratch import scratch_folder
 from edgeinfer.base.tools import FoundTool, Tool
-from edgeinfer.targets.edgetpu.tflite.ports import TflitePorts
+from edgeinfer.targets.edgetpu.tflite.ports import NUMPY_TYPES, TflitePorts
 
 LIBRARY_VARIABLE: Final = "EDGEINFER_LIBEDGETPU"
 LIBRARY: Final = "libedgetpu.so.1"
@@ -138,11 +138,10 @@ def run(
             f"There is no Edge TPU to run on: {there.problem}.",
             hint=f"Attach one, install Coral's libedgetpu, or set {LIBRARY_VARIABLE} to it.",
         )
-    types = {"INT8": np.int8, "UINT8": np.uint8}
     with scratch_folder("device") as scratch:
         inputs, outputs = Path(scratch, "inputs.npz"), Path(scratch, "outputs.npz")
         arrays = {
-            str(i): stored[port.name].astype(types[port.type])
+            str(i): stored[port.name].astype(NUMPY_TYPES[port.type])
             for i, port in enumerate(ports.inputs)
         }
         np.savez(inputs, **arrays)  # type: ignore[arg-type]  # NumPy's stub forbids the splat

@@ -71,8 +71,8 @@ def measure_file(path: Path, settings: EdgeTpuSettings) -> CompilerMeasurement:
 
 
 def on_device(path: Path, compiled: Path, ports: TflitePorts, version: str) -> tuple[Metric, ...]:
-    """The time of an inference on a device, and how far its outputs are from those of the reference
-    kernels, on inputs drawn from all levels."""
+    """The time of an inference on a device, and how far its outputs are from those of LiteRT's
+    default kernels, on inputs drawn from all levels."""
     generator = np.random.default_rng(SEED)
     stored = {
         port.name: generator.integers(*RANGES[port.type], (SAMPLES, *port.shape), endpoint=True)

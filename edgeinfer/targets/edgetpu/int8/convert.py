@@ -39,10 +39,10 @@ from edgeinfer.ir.bases import Accumulates
 from edgeinfer.ir.host import host_functions
 from edgeinfer.ir.program import HostFunction, Program
 from edgeinfer.ir.unroll import count_unrolled, recurrences_of, unroll_recurrences
-from edgeinfer.targets.edgetpu.int8.linear import FLOORS, rounds_bias
 from edgeinfer.targets.edgetpu.int8.narrowing import narrow_program
 from edgeinfer.targets.edgetpu.int8.network import draw_network
 from edgeinfer.targets.edgetpu.int8.storage import plan_storage
+from edgeinfer.targets.edgetpu.int8.sums import can_double, rounds_bias
 from edgeinfer.targets.edgetpu.predict.rules import EIGHT_BITS
 from edgeinfer.targets.edgetpu.tflite.ports import TflitePort, TflitePorts
 from edgeinfer.targets.edgetpu.tflite.versions import COMPILER, readable
@@ -147,16 +147,20 @@ def convert_graph(graph: Graph, samples: Mapping[str, NDArray[np.float64]]) -> C
 
 
 def _findings(program: Program) -> Iterator[str]:
-    """Biases that int8 operators hold otherwise, and floors that they cannot take."""
+    """Biases that int8 operators hold otherwise, and sums that the reference kernels round
+    otherwise."""
+    full = []
     for op in program.ops:
-        if isinstance(op, ops.Requant):
-            elementwise = isinstance(program[op.x], ops.Pair | ops.PRelu)
-            if elementwise and op.rounding in FLOORS:
-                yield f"{op.name}: element-wise kernels round to nearest, the Program cuts off."
-        if not isinstance(op, Accumulates):
-            continue
-        if rounds_bias(op, program.type(op.x).frac):
+        if isinstance(op, Accumulates) and rounds_bias(op, program.type(op.x).frac):
             yield f"{op.name}: its bias is finer than its products and is rounded to them."
+        if isinstance(op, ops.Conv) and not can_double(op, program.type(op.x).frac):
+            full.append(op.name)
+    if full:
+        yield (
+            f"Weights of {', '.join(full)} take all 8 bits, so that sums cannot be doubled: the "
+            f"reference kernels round a sum just below a tie up, one step at most for each value. "
+            f"LiteRT's default kernels do not."
+        )
 
 
 def keys_of(names: Sequence[str]) -> dict[str, str]:

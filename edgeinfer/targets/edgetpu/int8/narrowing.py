@@ -4,9 +4,9 @@
 
 Rounding and saturation grow with their argument, so they may as well come before a maximum or
 before data are moved: `Requant` ops climb to where sums are made, and nothing changes. Two things
-do change, and are said: the int8 kernels know no ties to even, so that ties go to the side that a
-kernel sends them to; and outputs that are sums are rounded to 8 bits, a lone score upwards so that
-its sign, which is the decision, stays.
+do change, and are said: roundings that the int8 kernels do not have (`one_rounding`), and outputs
+that are sums, which are rounded to 8 bits, a lone score upwards so that its sign, which is the
+decision, stays.
 """
 
 from __future__ import annotations
@@ -25,24 +25,25 @@ from edgeinfer.ir.engine.engine import Engine
 from edgeinfer.ir.ops import (
     Clip,
     Concat,
-    Dense,
     Input,
     Moves,
     Op,
-    Pair,
     Pool,
     PoolKind,
     Requant,
     Softmax,
-    Table,
     inputs_of,
     pack_weights,
 )
-from edgeinfer.ir.passes import drop_dead
 from edgeinfer.ir.program import HostFunction, Program
 from edgeinfer.ir.verify import verify
-from edgeinfer.targets.edgetpu.int8.grid import LEVELS
+from edgeinfer.targets.edgetpu.int8.one_rounding import rounding_of, settle_roundings
 from edgeinfer.targets.edgetpu.int8.output_levels import levels_for, nearest_type
+from edgeinfer.targets.edgetpu.int8.tables import (
+    hold_kernel_tables,
+    plain_indices,
+    read_fewer_entries,
+)
 from quantization.fixed import (
     Fixed,
     Ints,
@@ -55,7 +56,6 @@ from quantization.fixed import (
 )
 
 DRAWN = 64  # samples for output ranges where none are given
-FLAT_FRAC = 4  # beyond +-8, where sigmoid and tanh are flat, a finer index is worth more
 GROWING = (Overflow.SAT, Overflow.SAT_SYM)
 
 
@@ -72,15 +72,15 @@ def narrow_program(
 ) -> NarrowedProgram:
     """The Program for int8 storage. Ranges of wide inputs and outputs come from the samples, or
     from drawn ones; or, where nothing is to be run, from what is proved."""
-    climbed, entered = _narrow_inputs(_plain_indices(program), raw)
+    climbed, entered = _narrow_inputs(plain_indices(program), raw)
     while True:
         higher = _move_requant_up(climbed)
         if higher is climbed:
             break
         climbed = higher
-    tied, said = _one_sided(climbed)
-    tabled, read = _rounded_tables(tied)
-    settled = prove_again(tabled)
+    tabled, read = read_fewer_entries(climbed)
+    rounded_alike, said = settle_roundings(prove_again(hold_kernel_tables(tabled)))
+    settled = prove_again(rounded_alike)
     held = _narrow_raw(program, settled, raw)
     rounded, findings = _rounded_sums(settled, held, sampled)
     verify(rounded)
@@ -118,29 +118,6 @@ def _narrow_raw(
         quantizer = Quantizer(after.type)
         found[after.name] = requantize(raw[after.name], before.type.frac, quantizer)
     return found
-
-
-def _kernel_rounding(program: Program, op: Requant) -> Rounding:
-    """How the kernel that makes a value rounds ties: upwards, or away from zero below it."""
-    source = program[op.x]
-    while isinstance(source, Clip):
-        source = program[source.x]
-    dense = isinstance(source, Dense) and len(program.shapes[source.x]) == 1
-    halved = source.type.frac - op.type.frac == 1 and not dense
-    return Rounding.RND if halved or not op.type.signed else Rounding.RND_INF
-
-
-def _one_sided(program: Program) -> tuple[Program, list[str]]:
-    """Ties to the side that the kernels send them to, instead of to even."""
-    even = [
-        op for op in program.ops if isinstance(op, Requant) and op.rounding is Rounding.RND_CONV
-    ]
-    for op in even:
-        if _as_it_is(program.type(op.x), op.type):
-            continue
-        program = program.replace_op(replace(op, rounding=_kernel_rounding(program, op)))
-    said = f"{len(even)} roundings do not send ties to even: int8 kernels send them to one side."
-    return program, [said] if even else []
 
 
 def _move_requant_up(program: Program) -> Program:
@@ -204,51 +181,6 @@ def _reading(op: Op, renamed: Mapping[str, str], requant: Requant) -> Op:
             raise AssertionError(op)  # `_moves` has said otherwise
 
 
-def _plain_indices(program: Program) -> Program:
-    """Tables that are read at an index which a second table makes exact (`ir.lower_tables`): 256
-    levels are coarser than what that brings, so the index is rounded as it is."""
-    ops: list[Op] = []
-    for op in program.ops:
-        if isinstance(op, Requant) and op.rounding is Rounding.TRN:
-            moved = program[op.x]
-            nudge = program[moved.b] if isinstance(moved, Pair) else None
-            cell = program[nudge.x] if isinstance(nudge, Table) else None
-            if isinstance(moved, Pair) and isinstance(cell, Requant) and cell.x == moved.a:
-                op = replace(op, x=moved.a, rounding=Rounding.RND)
-        ops.append(op)
-    return drop_dead(replace(program, ops=tuple(ops)))
-
-
-def _rounded_tables(program: Program) -> tuple[Program, list[str]]:
-    """Tables with more than 256 entries, read at 256 of them."""
-    ops: list[Op] = []
-    findings: list[str] = []
-    for op in program.ops:
-        if not isinstance(op, Table) or program.type(op.x).bits <= 8:
-            ops.append(op)
-            continue
-        frac, end = program.type(op.x).frac, op.first + op.entries.size - 1
-        first, last = min(op.first, 0), max(end, 0)  # int8 levels have zero among them
-        shift = 0
-        while (last >> shift) - (first >> shift) >= LEVELS and frac - shift > FLAT_FRAC:
-            shift += 1
-        low = max(first >> shift, -LEVELS // 2)
-        high = min(last >> shift, low + LEVELS - 1)
-        places = np.clip(np.arange(low, high + 1) << shift, op.first, end) - op.first
-        type_ = fixed_of_range(low, high, frac - shift)
-        index, source = f"{op.name}.int8_index", program[op.x]
-        x = op.x
-        if isinstance(source, Clip) or (
-            isinstance(source, Requant) and source.overflow is Overflow.SAT
-        ):
-            x = source.x  # rounded and limited once
-        ops.append(Requant(f"{index}.rounded", type_, x, Rounding.RND, Overflow.SAT))
-        ops.append(Clip(index, type_, f"{index}.rounded", low, high))
-        ops.append(replace(op, x=index, first=low, entries=op.entries[places]))
-        findings.append(f"{op.name} is read in steps of {2.0 ** (shift - frac):g}: int8 holds 256.")
-    return drop_dead(Program(program.name, tuple(ops), program.outputs)), findings
-
-
 def _rounded_sums(
     program: Program, raw: Mapping[str, Ints] | None, sampled: bool
 ) -> tuple[Program, list[str]]:
@@ -282,12 +214,13 @@ def _rounded_sums(
             ops.append(op)
             continue
         window = levels_for(seen[op.name], op.type.frac, wide[op.name])
-        scores = wide[op.name] is not HostFunction.NONE
-        ops.append(_deciding_alike(program, op, window.frac) if scores else op)
+        if wide[op.name] is not HostFunction.NONE:
+            op = _deciding_alike(program, op, window.frac)
+        ops.append(op)
         type_ = fixed_of_range(window.low, window.high, window.frac)
         name = renamed[op.name] = f"{op.name}.int8"
         step = Requant(f"{name}.rounded", type_, op.name, Rounding.RND, Overflow.SAT)
-        ops.append(replace(step, rounding=_kernel_rounding(program, step)))
+        ops.append(replace(step, rounding=rounding_of(program, step, op)))
         ops.append(Clip(name, type_, f"{name}.rounded", window.low, window.high))
         findings.append(
             f"{op.name} is a sum of {op.type.bits} bits; it is held in steps of "

@@ -122,7 +122,7 @@ class _Pen:
         if self.storage.lows.get(last.name) == 0:
             fused = "RELU"
         step: ops.Op = last
-        while step.name != op.name and isinstance(step, ops.Requant | ops.Clip):
+        while step.name != op.name and isinstance(step, ops.Requant | ops.Clip | ops.Scale):
             if isinstance(step, ops.Clip) and step.low == 0:
                 fused = "RELU"
             if isinstance(step, ops.Requant):
@@ -160,9 +160,12 @@ class _Pen:
         window, low = self.storage.windows[op.name], self.storage.lows.get(op.name)
         fused = op.x in self.storage.fused
         relu = not fused and isinstance(op, ops.Clip) and op.low == 0
-        if isinstance(op, ops.Requant) and not self._ended(op):
+        rounds: ops.Op = op
+        while isinstance(rounds, ops.Clip) and rounds.x in self.storage.fused:
+            rounds = self.storage.program[rounds.x]
+        if isinstance(rounds, ops.Requant) and not self._ended(op):
             ending = "RELU" if low == 0 else "NONE"
-            coarse = linear.regrid_tensor(self.sheet, op, x, window, ending)
+            coarse = linear.regrid_tensor(self.sheet, rounds, x, window, ending)
             if coarse is not None:
                 x, low = coarse, None if low == 0 else low
         if relu or (low == 0 and not self._ended(op)):
@@ -212,26 +215,24 @@ class _Pen:
                 return self.sheet.change_levels(
                     self.sheet.operator("TANH", [x], x.shape, TANH), window
                 )
-            case Function.SWISH:
-                gate = self.sheet.operator("LOGISTIC", [x], x.shape, LOGISTIC)
-                return self.sheet.operator("MUL", [x, gate], x.shape, window)
             case Function.SIGMOID:
                 made = self.sheet.operator("LOGISTIC", [x], x.shape, LOGISTIC)
                 return self.sheet.change_levels(made, window)
             case function:
-                raise AssertionError(f"{function} was let through by `storage.FUNCTIONS`")
+                raise AssertionError(f"{function} was let through by `tables`")
 
     def _pooled(self, op: ops.Pool) -> TfliteTensor:
         x = self.image(op.x)
         window, strides = linear.lift_pair(op.window, 1), linear.lift_pair(op.strides, 1)
-        pads, whole = linear.lifted_pads(op.pads), False
-        if op.kind is PoolKind.SUM:
-            factor = self.storage.reader(op.name)
-            whole = isinstance(factor, ops.Scale) and divides_evenly(op, factor)
+        pads = linear.lifted_pads(op.pads)
+        factor = self.storage.reader(op.name) if op.kind is PoolKind.SUM else None
+        whole = isinstance(factor, ops.Scale) and divides_evenly(op, factor)
         x, same = linear.pad_image(self.sheet, x, window, strides, (1, 1), pads, whole=whole)
-        ending = self._window(op)
-        if whole and ending != window_of(x):
-            return linear.mean(self.sheet, x, op, self._lifted(op), ending)
+        ending, rounding, _ = self._ending(op)
+        tied = window[0] * window[1] % 2 == 0  # AVERAGE_POOL_2D's ties depend on the zero point
+        if isinstance(factor, ops.Scale) and whole and (tied or ending != window_of(x)):
+            shape = self._lifted(op)
+            return linear.mean(self.sheet, x, op, factor, shape, ending, rounding)
         name = "MAX_POOL_2D" if op.kind is PoolKind.MAX else "AVERAGE_POOL_2D"
         options = Options(strides=strides, window=window, same_padding=same)
         return self.sheet.operator(name, [x], self._lifted(op), window_of(x), options)

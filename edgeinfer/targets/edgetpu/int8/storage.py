@@ -126,9 +126,17 @@ class _Walk:
             case ops.Requant():
                 return isinstance(reader, ops.Clip)
             case ops.Clip():
-                return isinstance(reader, ops.Requant | ops.Clip) and op.x in self.fused
+                rounds_again = isinstance(reader, ops.Requant) and self._is_rounded(op)
+                limits = isinstance(reader, ops.Requant | ops.Clip)
+                return limits and op.x in self.fused and not rounds_again
             case _:  # the other ops are kernels of their own
                 return False
+
+    def _is_rounded(self, op: ops.Op) -> bool:
+        """Whether a value without a tensor was rounded on the way: a kernel rounds only once."""
+        while isinstance(op, ops.Clip) and op.x in self.fused:
+            op = self.program[op.x]
+        return isinstance(op, ops.Requant)
 
     def _lowest(self, op: ops.Op) -> int:
         """The lowest level that the sum behind a value may have, by proof and without limits."""

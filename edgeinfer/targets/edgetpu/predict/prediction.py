@@ -4,6 +4,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -14,6 +15,7 @@ from edgeinfer.base.tflite.flat import FlatError
 from edgeinfer.base.tflite.model import TfliteModel, broken_file_error, read
 from edgeinfer.targets.edgetpu.predict import latency as time
 from edgeinfer.targets.edgetpu.predict import memory as room
+from edgeinfer.targets.edgetpu.predict.host import HostTime, host_times
 from edgeinfer.targets.edgetpu.predict.latency import Latency, LayerCycles, Link, Traffic
 from edgeinfer.targets.edgetpu.predict.mapping import Mapping, mapping_of
 from edgeinfer.targets.edgetpu.predict.memory import MemoryPlacement
@@ -34,9 +36,17 @@ class Prediction:
     roomy: MemoryPlacement  # with as much room for parameters as was ever seen
     narrow: MemoryPlacement  # with as little
     cycles: tuple[LayerCycles, ...]
+    host: tuple[HostTime, ...]  # what is not mapped
     traffic: Traffic
     latencies: tuple[Latency, ...]
     findings: tuple[str, ...]
+
+    @property
+    def _placements(self) -> tuple[MemoryPlacement, ...]:
+        return self.memory, self.roomy, self.narrow
+
+    def _chip_us(self, cycles: float) -> float:
+        return cycles / time.PROFILES[Link.USB].clock_mhz
 
     def latency(self, link: Link) -> Latency:
         """The time over one link."""
@@ -47,6 +57,7 @@ class Prediction:
         usb = self.latency(Link.USB)
         placed = {layer.index: layer for layer in self.memory.layers}
         cycles = {layer.index: layer.cycles for layer in self.cycles}
+        hosted = {part.index: part.value_us for part in self.host}
         ops = []
         for mapped in self.mapping.operators:
             op = mapped.operator
@@ -62,6 +73,9 @@ class Prediction:
                     "cached_bytes": layer.bytes if layer is not None and layer.cached else 0,
                     "streamed_bytes": layer.bytes if layer is not None and not layer.cached else 0,
                     "cycles": round(cycles.get(op.index, 0.0)),
+                    "time_us": _rounded(
+                        hosted[op.index] if op.index in hosted else self._chip_us(cycles[op.index])
+                    ),
                 }
             )
         return {
@@ -72,11 +86,17 @@ class Prediction:
             "mapped": len(self.mapping.on_chip),
             "ops": ops,
             "cached_bytes": self.memory.cached_bytes,
+            "cached_bytes_low": min(m.cached_bytes for m in self._placements),
+            "cached_bytes_high": max(m.cached_bytes for m in self._placements),
             "streamed_bytes": self.memory.streamed_bytes,
             "streamed_bytes_low": self.roomy.streamed_bytes,
             "streamed_bytes_high": self.narrow.streamed_bytes,
             "capacity_bytes": self.memory.capacity_bytes,
+            "capacity_bytes_low": self.narrow.capacity_bytes,
+            "capacity_bytes_high": self.roomy.capacity_bytes,
             "instruction_bytes": self.traffic.instructions,
+            "instruction_bytes_low": round(self.traffic.instructions / time.INSTRUCTION_BAND),
+            "instruction_bytes_high": round(self.traffic.instructions * time.INSTRUCTION_BAND),
             "input_bytes": self.traffic.inputs,
             "output_bytes": self.traffic.outputs,
             "latency_us": round(usb.value_us, 1),
@@ -87,6 +107,7 @@ class Prediction:
                     "value_us": round(found.value_us, 1),
                     "low_us": round(found.low_us, 1),
                     "high_us": round(found.high_us, 1),
+                    "host_us": round(found.host_us, 1),
                 }
                 for found in self.latencies
             },
@@ -96,22 +117,27 @@ class Prediction:
     def metrics(self, link: Link = Link.USB) -> tuple[Metric, ...]:
         """The figures, each with its band; `latency_us` is over `link`."""
         on_chip, total = len(self.mapping.on_chip), len(self.mapping.operators)
-        cached = sorted(m.cached_bytes for m in (self.memory, self.roomy, self.narrow))
-        streamed = sorted(m.streamed_bytes for m in (self.memory, self.roomy, self.narrow))
+        cached = sorted(m.cached_bytes for m in self._placements)
+        streamed = sorted(m.streamed_bytes for m in self._placements)
+        instructions = self.traffic.instructions
+        spread = time.INSTRUCTION_BAND
         found = [
             _estimate("mapped_ops", on_chip, "", on_chip, total if on_chip else on_chip),
             _estimate("cached_bytes", self.memory.cached_bytes, "B", cached[0], cached[-1]),
             _estimate("streamed_bytes", self.memory.streamed_bytes, "B", streamed[0], streamed[-1]),
+            _estimate(
+                "instruction_bytes", instructions, "B", instructions / spread, instructions * spread
+            ),
         ]
         for time_ in self.latencies:
             band = (time_.low_us, time_.high_us)
-            names = [f"latency_{time_.link.value}_us"]
+            names = [f"latency_{time_.link.value.replace('-', '_')}_us"]
             names += ["latency_us"] if time_.link is link else []
             found += [_estimate(name, time_.value_us, "us", *band) for name in names]
         layers = {layer.index: layer for layer in self.memory.layers}
         for cycles in self.cycles:
             layer = f"{cycles.index}:{cycles.op}"
-            us = cycles.cycles / time.PROFILES[Link.USB].clock_mhz
+            us = self._chip_us(cycles.cycles)
             band = (us * (1 - time.BAND), us * (1 + time.BAND))
             found.append(_estimate("latency_us", us, "us", *band, layer=layer))
             if cycles.index in layers:
@@ -120,6 +146,11 @@ class Prediction:
                 found.append(
                     _estimate(f"{where}_bytes", size, "B", size * 0.95, size * 1.05, layer)
                 )
+        for part in self.host:
+            if part.value_us is not None:
+                ends = part.low_us, part.high_us
+                layer = f"{part.index}:{part.op}"
+                found.append(_estimate("latency_us", part.value_us, "us", *ends, layer=layer))
         return tuple(found)
 
 
@@ -128,38 +159,47 @@ def predict(path: Path, runtime: int = NEWEST_RUNTIME) -> Prediction:
     return prediction_of(read(path), runtime)
 
 
-def prediction_of(model: TfliteModel, runtime: int = NEWEST_RUNTIME) -> Prediction:
-    """What would become of a model that was read."""
+def prediction_of(
+    model: TfliteModel, runtime: int = NEWEST_RUNTIME, *, taken_bytes: int = 0
+) -> Prediction:
+    """What would become of a model that was read, where others have taken some of the memory."""
     if not OLDEST_RUNTIME <= runtime <= NEWEST_RUNTIME:
         raise UsageError(
             f"There are no rules for runtime version {runtime}.",
             hint=f"Choose {OLDEST_RUNTIME} to {NEWEST_RUNTIME}.",
         )
     try:
-        return _prediction(model, runtime)
+        return _prediction(model, runtime, taken_bytes)
     except FlatError as error:
         raise broken_file_error(model.source, error) from None
 
 
-def _prediction(model: TfliteModel, runtime: int) -> Prediction:
+def _prediction(model: TfliteModel, runtime: int, taken_bytes: int) -> Prediction:
     mapping = mapping_of(model, runtime)
     inside = mapping.on_chip
-    memory = room.place_layers(model, inside, runtime)
+    memory, roomy, narrow = (
+        room.place_layers(model, inside, runtime, max(capacity - taken_bytes, 0))
+        for capacity in (
+            room.CAPACITY_BYTES, room.MOST_CAPACITY_BYTES, room.LEAST_CAPACITY_BYTES,
+        )
+    )  # fmt: skip
     cycles = time.layer_cycles(model, inside)
     traffic = time.traffic(model, inside, memory.streamed_bytes)
     usual = time.is_usual(model, inside)
     total = sum(layer.cycles for layer in cycles)
+    left = host_times(model, inside)
     return Prediction(
         model,
         runtime,
         mapping,
         memory,
-        room.place_layers(model, inside, runtime, room.MOST_CAPACITY_BYTES),
-        room.place_layers(model, inside, runtime, room.LEAST_CAPACITY_BYTES),
+        roomy,
+        narrow,
         cycles,
+        left,
         traffic,
-        tuple(time.latency(total, traffic, link, usual=usual) for link in Link),
-        (*_findings(mapping, memory), *room.warnings(model, inside)),
+        tuple(time.latency(total, traffic, link, usual=usual, left=left) for link in Link),
+        (*_findings(mapping, memory), *_host_findings(left), *room.warnings(model, inside)),
     )
 
 
@@ -185,6 +225,30 @@ def _findings(mapping: Mapping, memory: MemoryPlacement) -> list[str]:
             f"travel at every inference."
         )
     return found
+
+
+def _host_findings(left: Collection[HostTime]) -> list[str]:
+    """What the host adds, and what is not known of it."""
+    known = [part for part in left if part.value_us is not None]
+    unknown = [f"{part.op} {part.index}" for part in left if part.value_us is None]
+    found = []
+    if known:
+        slowest = max(known, key=lambda part: part.value_us or 0.0)
+        total = sum(part.value_us or 0.0 for part in known)
+        found.append(
+            f"{len(known)} operators on the host take about {total / 1e3:.2f} ms of the latency, "
+            f"most of it {slowest.op} {slowest.index}; older kernels or processors take longer."
+        )
+    if unknown:
+        found.append(
+            f"How long {', '.join(unknown)} takes on the host is not known, and the latency does "
+            f"not count it."
+        )
+    return found
+
+
+def _rounded(value: float | None) -> float | None:
+    return None if value is None else round(value, 2)
 
 
 def _estimate(

@@ -170,13 +170,17 @@ def _weights(op: Operator, *places: int) -> Refusal | None:
 
 
 def _conv(op: Operator, runtime: int) -> Refusal | None:
-    if op.options.dilation[0] != op.options.dilation[1]:
+    entered, weights = op.input(0), op.input(1)
+    window = weights.shape[1:3] if weights is not None and len(weights.shape) == 4 else (0, 0)
+    steps = {
+        step for step, reach in zip(op.options.dilation, window, strict=True) if reach != 1
+    }  # along an axis where the window has one position nothing is spread
+    if len(steps) > 1:
         return refuse_for_limit(
             f"its dilation is {op.options.dilation[0]} in y and {op.options.dilation[1]} in x",
             "Use the same dilation in both directions.",
         )
     refused = _weights(op, 1, 2)
-    entered, weights = op.input(0), op.input(1)
     if refused or op.name != "CONV_2D" or entered is None or weights is None:
         return refused
     if entered.shape[-1:] != weights.shape[-1:]:
@@ -310,7 +314,8 @@ def _split(op: Operator, runtime: int) -> Refusal | None:
     if refused or axis is None or entered is None:
         return refused
     rank = max(len(entered.shape), 1)
-    if rank > 1 and 0 in (np.ravel(axis.integers()) % rank):
+    alone = len(op.outputs) == 1  # a split into one part splits nothing
+    if not alone and rank > 1 and 0 in (np.ravel(axis.integers()) % rank):
         return refuse_for_limit("it splits the batch", "Split along another axis.")
     return None
 
@@ -397,6 +402,10 @@ def _prelu(op: Operator, runtime: int) -> Refusal | None:
     return None
 
 
+def _tile(op: Operator, runtime: int) -> Refusal | None:
+    return _constant(op, 1)
+
+
 def _lstm(op: Operator, runtime: int) -> Refusal | None:
     return _constant(op, *range(1, min(len(op.inputs), 18)))
 
@@ -440,9 +449,10 @@ RULES: Final[dict[str, Rule]] = {
     "SUB": Rule(10, _free),
     "SUM": Rule(13, _reduction),
     "TANH": Rule(10, _free),
+    "TILE": Rule(14, _tile),
     "TRANSPOSE": Rule(14, _transpose),
     "TRANSPOSE_CONV": Rule(13, _transpose_conv),
-    "UNIDIRECTIONAL_SEQUENCE_LSTM": Rule(14, _lstm),
+    "UNIDIRECTIONAL_SEQUENCE_LSTM": Rule(12, _lstm),
 }
 
 # What to use instead of operators that are often met and never mapped.

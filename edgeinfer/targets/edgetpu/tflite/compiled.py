@@ -22,6 +22,7 @@ from edgeinfer.targets.edgetpu.tflite import flex
 
 CUSTOM_OP: Final = "edgetpu-custom-op"
 PACKAGE_KEY: Final = "4"
+COMPILED_ENDING: Final = "_edgetpu"  # of the names that the compiler gives its files
 IDENTIFIER: Final = b"DWN1"
 DEEPEST: Final = 2  # a package for several chips holds packages, which hold none
 
@@ -125,7 +126,7 @@ class CompiledFile:
     @property
     def runtime_version(self) -> int:
         """The least runtime that can run it."""
-        return max(package.runtime_version for package in self.packages)
+        return max((package.runtime_version for package in self.packages), default=0)
 
     @property
     def cpu_operators(self) -> tuple[Operator, ...]:
@@ -142,7 +143,8 @@ def read_compiled(path: Path) -> CompiledFile:
 def decode(model: TfliteModel) -> CompiledFile:
     """What the custom operators of a file hold."""
     found = [op for op in model.operators if op.custom == CUSTOM_OP]
-    if not found:
+    named = Path(model.source).stem.endswith(COMPILED_ENDING)
+    if not found and not named:  # what the compiler has named may hold nothing of the chip's
         raise InputError(
             f"{model.source} holds no {CUSTOM_OP}, so it was not compiled for the Edge TPU.",
             hint="See what would be mapped with: edgeinfer map FILE.tflite",

@@ -18,6 +18,7 @@ from edgeinfer.ir.program import HostFunction
 from quantization.fixed import Ints
 
 RANGES = {"INT8": (-128, 127), "UINT8": (0, 255)}
+NUMPY_TYPES = {"INT8": "int8", "UINT8": "uint8"}
 
 
 @dataclass(frozen=True, slots=True)

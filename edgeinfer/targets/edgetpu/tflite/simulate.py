@@ -1,16 +1,17 @@
 # SPDX-License-Identifier: Apache-2.0
 # SPDX-FileCopyrightText: The edgeinfer authors
-"""An int8 file run by TensorFlow Lite's reference kernels, and how far it is from the Program.
+"""An int8 file run by TensorFlow Lite, and how far it is from the Program.
 
-The kernels are named: other ones (XNNPACK's, the chip's) differ from these by some steps of the
-outputs, so that equality can be asked of one set of kernels only.
+The kernels are named. Those that people get without asking (XNNPACK's on a PC) are what a file is
+made for; the reference kernels, and the chip's, may differ from these by some steps.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from typing import Any, Final
+from enum import StrEnum
+from typing import Any, Final, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
@@ -18,33 +19,55 @@ from numpy.typing import NDArray
 from edgeinfer.base.errors import InputError, ToolFailedError, ToolMissingError
 from edgeinfer.ir.engine.engine import Engine
 from edgeinfer.ir.program import Program
-from edgeinfer.targets.edgetpu.tflite.ports import TflitePort, TflitePorts
+from edgeinfer.targets.edgetpu.tflite.ports import NUMPY_TYPES, TflitePorts
 from quantization.fixed import Ints, dequantize
 
-RESOLVER: Final = "BUILTIN_REF"
+XNNPACK: Final = "XNNPACK"
+SAMPLES_COMPARED: Final = 1000  # by kernels that are slow: to know a rate, so many do
 Advanced = Callable[[int, int], None]
 Stored = dict[str, NDArray[Any]]
 Reals = NDArray[np.float64]
 
 
+class Kernels(StrEnum):
+    """A set of kernels, by what TensorFlow Lite calls its resolver."""
+
+    DEFAULT = "AUTO"  # with XNNPACK, what an interpreter takes if nothing is asked of it
+    REFERENCE = "BUILTIN_REF"
+
+
 @dataclass(frozen=True, slots=True)
 class Runtime:
-    """Whose TensorFlow Lite runs a file."""
+    """Whose TensorFlow Lite runs a file, and by which kernels."""
 
     name: str
     version: str
+    kernels: str
+
+
+class Runner(Protocol):
+    """A file ready to be run, by whatever runs it."""
+
+    ports: TflitePorts
+    runtime: Runtime
+
+    def run(self, stored: Mapping[str, NDArray[Any]], advanced: Advanced = ...) -> Stored:
+        """Stored outputs by name, for stored inputs by name."""
+        ...
 
 
 class Interpreter:
     """A file ready to be run, one sample after the other, always by the same kernels."""
 
-    def __init__(self, data: bytes, ports: TflitePorts) -> None:
-        module, self.runtime = _module()
+    def __init__(self, data: bytes, ports: TflitePorts, kernels: Kernels = Kernels.DEFAULT) -> None:
+        module, name, version = _module()
+        said = XNNPACK if kernels is Kernels.DEFAULT else kernels.value
+        self.runtime = Runtime(name, version, said)
         self.ports = ports
         try:
             self._interpreter = module.Interpreter(
                 model_content=data,
-                experimental_op_resolver_type=module.OpResolverType[RESOLVER],
+                experimental_op_resolver_type=module.OpResolverType[kernels],
                 num_threads=1,
             )
             self._interpreter.allocate_tensors()
@@ -72,7 +95,7 @@ class Interpreter:
         for sample in range(total):
             for port, index in zip(self.ports.inputs, self._inputs, strict=True):
                 part = stored[port.name][sample : sample + 1]
-                self._interpreter.set_tensor(index, part.astype(_dtype(port)))
+                self._interpreter.set_tensor(index, part.astype(NUMPY_TYPES[port.type]))
             self._interpreter.invoke()
             for port, index in zip(self.ports.outputs, self._outputs, strict=True):
                 held = self._interpreter.get_tensor(index)
@@ -81,11 +104,7 @@ class Interpreter:
         return found
 
 
-def _dtype(port: TflitePort) -> str:
-    return "int8" if port.type == "INT8" else "uint8"
-
-
-def _module() -> tuple[Any, Runtime]:
+def _module() -> tuple[Any, str, str]:
     """LiteRT, or TensorFlow's own copy of it."""
     from importlib import import_module, metadata
 
@@ -94,7 +113,7 @@ def _module() -> tuple[Any, Runtime]:
         ("tensorflow.lite.python.interpreter", "tensorflow"),
     ):
         try:
-            return import_module(name), Runtime(package, metadata.version(package))
+            return import_module(name), package, metadata.version(package)
         except ImportError:
             continue
     raise ToolMissingError(
@@ -129,6 +148,7 @@ class Int8Agreement:
     outputs: tuple[OutputAgreement, ...]
     decision_flips: int  # against the expected outputs on the file's levels
     decision_flips_unrounded: int  # against the expected outputs as they are
+    differing: int  # samples of which some output differs
 
     @property
     def max_steps(self) -> int:
@@ -186,16 +206,19 @@ def compare_outputs(
     outputs = []
     flipped = np.zeros(samples, bool)
     flipped_unrounded = np.zeros(samples, bool)
+    differs = np.zeros(samples, bool)
     for port in ports.outputs:
         exact = expected[port.name]
         wanted = port.stored(exact)
         steps, counts = np.unique(got[port.name] - wanted, return_counts=True)
         histogram = dict(zip(steps.tolist(), counts.tolist(), strict=True))
         outputs.append(OutputAgreement(port.name, port.scale, histogram))
+        differs |= (got[port.name] != wanted).reshape(samples, -1).any(axis=1)
         decided = _decide_class(port.real(got[port.name]))
         flipped |= (decided != _decide_class(port.real(wanted))).reshape(samples, -1).any(axis=1)
         flipped_unrounded |= (decided != _decide_class(exact)).reshape(samples, -1).any(axis=1)
-    return Int8Agreement(samples, tuple(outputs), int(flipped.sum()), int(flipped_unrounded.sum()))
+    flips = int(flipped.sum()), int(flipped_unrounded.sum())
+    return Int8Agreement(samples, tuple(outputs), *flips, int(differs.sum()))
 
 
 def _decide_class(values: Reals) -> NDArray[Any]:

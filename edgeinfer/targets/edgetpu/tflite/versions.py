@@ -40,7 +40,7 @@ READABLE: Final = {name: version for version, names in _READABLE.items() for nam
 # Read, but not mapped beyond these versions: by operator, from which runtime on, up to which one.
 MAPPED: Final = {
     "FULLY_CONNECTED": ((0, 4),),
-    "RESIZE_BILINEAR": ((0, 2), (14, 3)),
+    "RESIZE_BILINEAR": ((0, 2), (12, 3)),
     "RESIZE_NEAREST_NEIGHBOR": ((0, 2), (14, 3)),
 }
 

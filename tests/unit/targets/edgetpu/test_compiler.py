@@ -128,10 +128,11 @@ def twin(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
 
 @pytest.mark.usefixtures("twin")
 def test_a_compilation_is_believed_over_the_prediction(model: Path) -> None:
-    found = measure_file(model, EdgeTpuSettings(runtime=13))
+    found = measure_file(model, EdgeTpuSettings(runtime=13, search_delegate=True))
     assert found.compilation.log.version == "16.0.384591198"
     assert found.compilation.path == model.with_name("net_edgetpu.tflite")
-    assert "-m 13" in model.with_name("net_edgetpu.log").read_text()
+    log = model.with_name("net_edgetpu.log").read_text()
+    assert "-m 13" in log and "--search_delegate" in log
     figures = {metric.name: metric for metric in found.metrics}
     assert figures["cached_bytes"].value == 192 and figures["instruction_bytes"].value == 48
     assert all(m.origin is Origin.MEASURED for m in found.metrics)

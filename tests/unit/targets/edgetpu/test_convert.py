@@ -33,8 +33,9 @@ from edgeinfer.targets.edgetpu.deliver import (
 from edgeinfer.targets.edgetpu.int8 import convert
 from edgeinfer.targets.edgetpu.int8.convert import ConvertedFile
 from edgeinfer.targets.edgetpu.int8.grid import Window, by_channel, window_for
+from edgeinfer.targets.edgetpu.int8.rounding import LONGEST_SHIFT, Tilt
+from edgeinfer.targets.edgetpu.predict.prediction import prediction_of
 from edgeinfer.targets.edgetpu.predict.rules import Status
-from edgeinfer.targets.edgetpu.settings import EdgeTpuSettings
 from edgeinfer.targets.edgetpu.tflite import simulate
 from edgeinfer.zoo import ENTRIES, resolve
 from quantization.fixed import Fixed, Ints, Overflow, Quantizer, Rounding
@@ -48,9 +49,14 @@ SMALL = [name for name, entry in ENTRIES.items() if entry.reference is not None]
 SMALL = [name for name in SMALL if name not in LATER]
 
 
-def run(made: ConvertedFile, program: Program, raw: dict[str, Ints]) -> simulate.Int8Agreement:
-    """The file by the reference kernels against a Program by the engine."""
-    interpreter = simulate.Interpreter(made.data, made.ports)
+def run(
+    made: ConvertedFile,
+    program: Program,
+    raw: dict[str, Ints],
+    kernels: simulate.Kernels = simulate.Kernels.DEFAULT,
+) -> simulate.Int8Agreement:
+    """The file by a set of kernels against a Program by the engine."""
+    interpreter = simulate.Interpreter(made.data, made.ports, kernels)
     stored = simulate.stored_inputs(made.ports, simulate.real_inputs(program, raw))
     expected = simulate.engine_outputs(program, raw)
     return simulate.compare_outputs(made.ports, interpreter.run(stored), expected)
@@ -68,9 +74,13 @@ def deliver(
     program: Program, graph: g.Graph, raw: dict[str, Ints], shown: dict[str, Ints]
 ) -> Delivered:
     """Convert, and judge."""
-    file = conversion(program, graph, shown, EdgeTpuSettings())
-    interpreter = simulate.Interpreter(file.converted.data, file.converted.ports)
-    return Delivered(file, judgement(program, graph, raw, interpreter, file.converted.program))
+    file = conversion(program, graph, shown)
+    both = [
+        simulate.Interpreter(file.file.data, file.file.ports, kernels)
+        for kernels in (simulate.Kernels.DEFAULT, simulate.Kernels.REFERENCE)
+    ]
+    own = file.file.program
+    return Delivered(file, judgement(program, graph, raw, both[0], own, both[1], "edgetpu"))
 
 
 @cache
@@ -119,18 +129,19 @@ def test_ties_to_even_change_next_to_nothing(name: str) -> None:
 @pytest.mark.parametrize("name", SMALL)
 def test_reference_models_map_whole(name: str) -> None:
     made, *_ = zoo(name, True)
-    assert all(m.status is Status.MAPPED for m in made.file.prediction.mapping.operators)
-    assert not made.file.prediction.mapping.refused
+    mapping = prediction_of(made.file.file.model).mapping
+    assert all(m.status is Status.MAPPED for m in mapping.operators)
+    assert not mapping.refused
     loaded = load(resolve(name)).graph
-    assert [p.name for p in made.file.converted.ports.inputs] == [n.name for n in loaded.inputs]
-    assert [p.name for p in made.file.converted.ports.outputs] == list(loaded.outputs)
+    assert [p.name for p in made.file.file.ports.inputs] == [n.name for n in loaded.inputs]
+    assert [p.name for p in made.file.file.ports.outputs] == list(loaded.outputs)
 
 
 def test_one_dimensional_layers_are_images_one_pixel_high() -> None:
     made, *_ = zoo("track-pid", True)
-    names = [op.name for op in made.file.converted.model.operators]
-    assert len(names) == 13 and names.count("CONV_2D") == 3 and "EXPAND_DIMS" not in names
-    shapes = [op.outputs[0].shape for op in made.file.converted.model.operators]
+    names = [op.name for op in made.file.file.model.operators]
+    assert len(names) == 15 and names.count("CONV_2D") == 3 and "EXPAND_DIMS" not in names
+    shapes = [op.outputs[0].shape for op in made.file.file.model.operators]
     assert (1, 1, 100, 16) in shapes
 
 
@@ -138,21 +149,20 @@ def test_one_dimensional_layers_are_images_one_pixel_high() -> None:
 def test_weights_and_levels_are_the_programs_own(name: str) -> None:
     made, *_ = zoo(name, True)
     held = [
-        op
-        for op in made.file.converted.model.operators
-        if op.name in ("CONV_2D", "FULLY_CONNECTED")
+        op for op in made.file.file.model.operators if op.name in ("CONV_2D", "FULLY_CONNECTED")
     ]
-    assert made.file.converted.program is not None
-    drawn = [op for op in made.file.converted.program.ops if isinstance(op, Conv | Dense)]
+    assert made.file.file.program is not None
+    drawn = [op for op in made.file.file.program.ops if isinstance(op, Conv | Dense)]
     for operator, op in zip(held, drawn, strict=True):
         weights = operator.inputs[1]
         assert weights is not None and weights.scales.size == 1
         laid = np.moveaxis(op.weight, -1, 0).astype(np.float64)
         values = weights.integers().astype(np.float64) * float(weights.scales[0])
         wanted = np.ldexp(laid, -op.weight_type.frac).reshape(values.shape)
-        assert np.array_equal(values, wanted)  # -128 among them
-    for tensor in made.file.converted.model.tensors:
-        assert all(float(np.log2(scale)).is_integer() for scale in tensor.scales)
+        assert np.allclose(values, wanted, rtol=2.0**-22, atol=0)  # -128 among them; a hair off
+    for tensor in made.file.file.model.tensors:
+        if tensor.data is None:
+            assert all(float(np.log2(scale)).is_integer() for scale in tensor.scales)
 
 
 @pytest.mark.parametrize("bits", [8, 6, 4, 3])
@@ -168,11 +178,13 @@ def test_narrow_formats_are_carried_inside_int8(bits: int) -> None:
     assert run(made, made.program, louder).max_steps == 0
 
 
-@pytest.mark.parametrize(
-    "rounding", [Rounding.TRN, Rounding.RND, Rounding.RND_ZERO, Rounding.RND_MIN_INF]
-)
-@pytest.mark.parametrize("kind", ["conv", "depthwise", "groups", "dense", "several", "scale"])
-def test_the_kernels_are_made_to_round_as_the_program_does(rounding: Rounding, kind: str) -> None:
+KINDS = ["conv", "depthwise", "groups", "dense", "several", "scale"]
+
+
+def layer(
+    kind: str, rounding: Rounding, most: int, signed: bool
+) -> tuple[Program, dict[str, Ints]]:
+    """A layer whose sums are rounded, with weights up to a size, and inputs that make many ties."""
     rng = np.random.default_rng(3)
     builder = ProgramBuilder("rounding")
     shape = (40,) if kind == "dense" else (5, 5, 4)
@@ -180,22 +192,72 @@ def test_the_kernels_are_made_to_round_as_the_program_does(rounding: Rounding, k
     eight, grid = Fixed(True, 8, 1), provisional(13)
     bias = pack_weights(rng.integers(-900, 900, 4 if kind == "scale" else 8))
     window = ((1, 1), ((0, 0), (0, 0)), (1, 1))
+
+    def drawn(*sizes: int) -> Ints:
+        values = rng.integers(-(most // 2) if not signed else -most, most + 1, sizes)
+        values.flat[0] = most  # odd, or there is room for another bit in any case
+        return values
+
     match kind:
         case "dense" | "several":
-            weights = pack_weights(rng.integers(-40, 128, (shape[-1], 8)))
-            builder.exact(Dense("y", grid, "x", weights, eight, bias))
+            builder.exact(Dense("y", grid, "x", pack_weights(drawn(shape[-1], 8)), eight, bias))
         case "scale":
-            factor = pack_weights(rng.integers(-40, 128, 4))
-            builder.exact(ops.Scale("y", grid, "x", factor, eight, bias))
+            builder.exact(ops.Scale("y", grid, "x", pack_weights(drawn(4)), eight, bias))
         case _:
             groups = {"conv": 1, "depthwise": 4, "groups": 2}[kind]
-            weights = pack_weights(rng.integers(-40, 128, (3, 3, 4 // groups, 8)))
+            weights = pack_weights(drawn(3, 3, 4 // groups, 8))
             builder.exact(Conv("y", grid, "x", weights, eight, bias, *window, groups))
-    out = Quantizer(Fixed(False, 8, 5 if kind != "scale" else 2), rounding, Overflow.SAT)
+    integer = {"scale": 4, "dense": 8}.get(kind, 8 if most > 63 else 7)
+    out = Quantizer(Fixed(signed, 8, integer), rounding, Overflow.SAT)
     program = builder.program((Output("z", builder.requant("z", "y", out)),))
-    raw = {"x": rng.integers(0, 256, (60, *shape))}
-    made = convert.convert_program(program, raw)
-    assert made.program is not None and run(made, program, raw).max_steps == 0
+    return program, {"x": rng.integers(0, 256, (200, *shape))}
+
+
+@pytest.mark.parametrize("rounding", [r for r in Rounding if r is not Rounding.RND_CONV])
+@pytest.mark.parametrize("kind", KINDS)
+def test_every_kernel_rounds_doubled_sums_as_the_program_does(
+    rounding: Rounding, kind: str
+) -> None:
+    for signed in (False, True):
+        program, raw = layer(kind, rounding, 63, signed)
+        made = convert.convert_program(program, raw)
+        assert made.program is not None
+        assert run(made, made.program, raw).max_steps == 0
+        assert run(made, made.program, raw, simulate.Kernels.REFERENCE).max_steps == 0
+        towards_zero = signed and rounding in (Rounding.RND_ZERO, Rounding.TRN_ZERO)
+        assert run(made, program, raw).max_steps <= (1 if towards_zero else 0)
+
+
+@pytest.mark.parametrize("rounding", list(Rounding))
+@pytest.mark.parametrize("kind", KINDS)
+def test_the_default_kernels_round_any_sums_as_the_program_does(
+    rounding: Rounding, kind: str
+) -> None:
+    """Weights of all 8 bits: ties away from zero or towards it, floors where sums end at zero."""
+    for signed in (False, True):
+        program, raw = layer(kind, rounding, 127, signed)
+        made = convert.convert_program(program, raw)
+        assert made.program is not None
+        assert run(made, made.program, raw).max_steps == 0
+        if not signed and rounding is not Rounding.RND_CONV:
+            assert run(made, program, raw).max_steps == 0
+        else:
+            assert run(made, program, raw).max_steps <= 1
+        reference = run(made, made.program, raw, simulate.Kernels.REFERENCE)
+        dense = kind == "dense"
+        assert reference.max_steps <= (0 if dense else 1)
+
+
+def test_a_hair_moves_every_tie_and_nothing_else() -> None:
+    """All sums that can reach 8 bits, at the largest shift that is promised."""
+    for shift in (1, 7, LONGEST_SHIFT):
+        sums = np.arange(-255 << shift, (255 << shift) + 1, dtype=np.int64)
+        for tilt, wanted in (
+            (Tilt.ABOVE, np.sign(sums) * (np.abs(sums) + (1 << shift >> 1) >> shift)),
+            (Tilt.BELOW, np.sign(sums) * (np.abs(sums) + (1 << shift >> 1) - 1 >> shift)),
+        ):
+            factor = np.float32(np.ldexp(tilt.factor, -shift))
+            assert np.array_equal(np.rint(sums.astype(np.float32) * factor), wanted)
 
 
 def test_images_keep_their_shape_behind_a_dense_layer_over_positions() -> None:
@@ -241,7 +303,7 @@ def test_means_are_over_what_the_network_counts(counted: bool, pads: g.Pads) -> 
 
 def test_random_networks_convert_or_say_why_not() -> None:
     """Networks of every kind of node under formats of every width."""
-    equal = total = converted = 0
+    equal = converted = 0
     for seed in range(40):
         network = random_network(seed)
         program = lower(network.graph, network.recipe, host_functions=False).program
@@ -254,20 +316,18 @@ def test_random_networks_convert_or_say_why_not() -> None:
             continue
         made = convert.convert_program(program, raw)
         assert made.program is not None
-        for output in run(made, made.program, raw).outputs:
-            equal += output.histogram.get(0, 0)
-            total += sum(output.histogram.values())
-        converted += 1
+        differing = run(made, made.program, raw).differing
+        slopes = any(isinstance(op, ops.PRelu) for op in made.program.ops)
+        assert slopes or not differing, seed  # a slope's branches round ties to two sides
+        equal, converted = equal + (not differing), converted + 1
     assert converted >= 15
-    assert equal > 0.9 * total
+    assert equal >= converted - 1
 
 
 def test_the_faithful_hit_tagger_streams_its_weights() -> None:
     program = hit_tagger(FAITHFUL).program
     made = convert.convert_program(program, {"patch": patches(4)})
     assert 11.9e6 < len(made.data) < 11.95e6
-    from edgeinfer.targets.edgetpu.predict.prediction import prediction_of
-
     found = prediction_of(made.model)
     assert 11.85e6 < found.memory.streamed_bytes < 11.95e6
     assert any("11.9 MB of parameters do not stay on the chip" in text for text in found.findings)
@@ -390,18 +450,18 @@ def test_a_program_without_an_equal_is_calibrated_and_it_is_said() -> None:
     raw = judge.raw_inputs(lowered.program, lowered.recipe, Samples(inputs, "drawn"))
     made = deliver(lowered.program, graph, raw, raw)
     assert "the float network was calibrated in its stead" in made.file.findings[0]
-    assert set(made.file.plan.files) == {"model.tflite", "ports.json", "mapping.json"}
+    assert made.file.file.program is None
     assert made.run.to_program.decision_flips <= 2
 
 
 def test_tensorflow_runs_files_where_litert_is_missing(monkeypatch: pytest.MonkeyPatch) -> None:
     made, _, _, program = zoo("jet-tagger", True)
     monkeypatch.setitem(sys.modules, "ai_edge_litert.interpreter", None)
-    interpreter = simulate.Interpreter(made.file.converted.data, made.file.converted.ports)
+    interpreter = simulate.Interpreter(made.file.file.data, made.file.file.ports)
     assert interpreter.runtime.name == "tensorflow"
     raw = {"features": np.arange(160).reshape(10, 16) % 100 - 50}
-    stored = simulate.stored_inputs(made.file.converted.ports, simulate.real_inputs(program, raw))
+    stored = simulate.stored_inputs(made.file.file.ports, simulate.real_inputs(program, raw))
     monkeypatch.undo()
-    other = simulate.Interpreter(made.file.converted.data, made.file.converted.ports)
+    other = simulate.Interpreter(made.file.file.data, made.file.file.ports)
     assert other.runtime.name == "ai-edge-litert"
     assert np.array_equal(interpreter.run(stored)["jet"], other.run(stored)["jet"])

@@ -14,6 +14,7 @@ from edgeinfer.targets.edgetpu.predict.latency import Link, Traffic
 from edgeinfer.targets.edgetpu.predict.prediction import prediction_of
 from tests.support import tflite_builder as build
 from tests.support.published_networks import mobilenet_v1, resnet_50
+from tests.support.tflite_builder import T
 
 NOTHING = Traffic(0, 0, 0, 0)
 
@@ -65,3 +66,31 @@ def test_published_times_lie_inside_the_band(
     assert usb.low_us < published_ms * 1e3 < usb.high_us
     assert bool(found.memory.streamed_bytes) is streams
     assert all(m.on_chip for m in found.mapping.operators)
+
+
+def test_what_stays_on_the_host_takes_time() -> None:
+    """A large resize, as segmentation networks end with, takes longer than the chip."""
+    size = T("size", (2,), "INT32", (513, 513), (), ())
+    tensors = [T("x", (1, 17, 17, 21)), T("m", (1, 17, 17, 21)), size, T("y", (1, 513, 513, 21))]
+    steps = [
+        build.O("RELU", ("x",), ("m",)),
+        build.O("RESIZE_BILINEAR", ("m", "size"), ("y",)),
+        build.O("CUSTOM", ("y",), ("y",), custom="Decoder", custom_options=b""),
+    ]
+    made = model.parse(build.tflite(tensors, steps[:2], ["x"], ["y"]), "segmentation")
+    found = prediction_of(made)
+    usb, pi = found.latency(Link.USB), found.latency(Link.USB2)
+    assert 30e3 < usb.host_us < 100e3 and usb.high_us > usb.value_us > usb.host_us
+    assert pi.host_us == pytest.approx(4 * usb.host_us)
+    assert found.document()["ops"][1]["time_us"] == pytest.approx(usb.host_us, rel=0.01)
+    assert any("most of it RESIZE_BILINEAR 1" in said for said in found.findings)
+    unknown = prediction_of(model.parse(build.tflite(tensors, steps, ["x"], ["y"]), "custom"))
+    assert unknown.document()["ops"][2]["time_us"] is None
+    assert any("CUSTOM:Decoder 2 takes on the host is not known" in f for f in unknown.findings)
+
+
+def test_a_slow_bus_takes_ten_times_as_long() -> None:
+    moved = Traffic(1_000_000, 0, 0, 0)
+    fast, slow = (time.latency(0, moved, link).value_us for link in (Link.USB, Link.USB2))
+    start = time.PROFILES[Link.USB].start_us
+    assert slow - start == pytest.approx(10 * (fast - start))

@@ -132,7 +132,8 @@ CASES = [
     (one("STRIDED_SLICE", ROW, (1, 8), *ends(8, 1)), Status.MAPPED),
     (one("STRIDED_SLICE", ROW, (1, 8), *ends(16, 2)), Status.LIMITED),
     (one("SPLIT", IMAGE, (1, 8, 8, 2), T("c", (), "INT32", 3), first=False), Status.MAPPED),
-    (one("SPLIT", IMAGE, (1, 8, 8, 4), T("c", (), "INT32", 0), first=False), Status.LIMITED),
+    (one("SPLIT", IMAGE, (1, 8, 8, 4), T("c", (), "INT32", 0), first=False), Status.MAPPED),
+    (one("TILE", (1, 1, 1, 4), (1, 2, 2, 4), ints(1, 2, 2, 1)), Status.MAPPED),
     (one("PACK", ROW, (1, 16, 1), options={1: ("i32", 2)}), Status.MAPPED),
     (one("PACK", ROW, (1, 1, 16), options={1: ("i32", 0)}), Status.LIMITED),
     (one("PRELU", IMAGE, IMAGE, T("c", (1, 1, 4), "INT8", np.ones((1, 1, 4)))), Status.MAPPED),
@@ -241,3 +242,31 @@ def test_an_operator_that_reads_its_own_result_ends_nothing() -> None:
     steps = [O("ADD", ("x", "z"), ("y",)), O("ADD", ("x", "y"), ("z",))]
     found = mapping_of(model(tensors, steps, ["x"], ["z"]))
     assert not found.on_chip  # neither can ever be computed
+
+
+def test_dilation_does_not_count_along_one_position() -> None:
+    """A dilated layer over one axis: three positions in y, one in x."""
+    holes = {**CONV, 5: ("i32", 2)}
+    assert status(one("CONV_2D", IMAGE, IMAGE, weights(4, 3, 1, 4), options=holes)) is Status.MAPPED
+    assert (
+        status(one("CONV_2D", IMAGE, IMAGE, weights(4, 3, 3, 4), options=holes)) is Status.LIMITED
+    )
+
+
+def test_a_split_of_the_batch_into_parts_is_not_mapped() -> None:
+    tensors = [
+        T("c", (), "INT32", 0), T("x", (1, 1, 2, 4)), T("y", (1, 1, 1, 4)), T("z", (1, 1, 1, 4)),
+    ]  # fmt: skip
+    made = model(tensors, [O("SPLIT", ("c", "x"), ("y", "z"))], ["x"], ["y", "z"])
+    assert status(made) is Status.LIMITED
+
+
+def test_runtime_12_has_recurrence_and_new_resizing() -> None:
+    size = ints(16, 16)
+    assert status(one("RESIZE_BILINEAR", IMAGE, (1, 16, 16, 4), size, version=3), 12) is (
+        Status.MAPPED
+    )
+    assert status(one("RESIZE_BILINEAR", IMAGE, (1, 16, 16, 4), size, version=3), 11) is (
+        Status.VERSION
+    )
+    assert RULES["UNIDIRECTIONAL_SEQUENCE_LSTM"].since == 12

@@ -175,3 +175,15 @@ def test_a_folder_or_nothing_is_told(tmp_path: Path) -> None:
     for path in (tmp_path, tmp_path / "none.tflite"):
         with pytest.raises(InputError, match="There is no file"):
             tflite.read(path)
+
+
+def test_a_compiled_file_with_nothing_mapped_is_one(tmp_path: Path) -> None:
+    """The compiler names its files so, whatever they hold."""
+    path = tmp_path / "net_edgetpu.tflite"
+    path.write_bytes(build.dense(16, 8))
+    found = inspect.document(compiled.read_compiled(path))
+    assert found["cached_bytes"] == found["instruction_bytes"] == found["runtime_version"] == 0
+    assert len(found["cpu_ops"]) == 3 and not found["executables"]
+    plain = path.rename(tmp_path / "net.tflite")
+    with pytest.raises(InputError, match="holds no edgetpu-custom-op"):
+        compiled.read_compiled(plain)

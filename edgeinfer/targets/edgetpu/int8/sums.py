@@ -1,0 +1,125 @@
+# SPDX-License-Identifier: Apache-2.0
+# SPDX-FileCopyrightText: The edgeinfer authors
+"""A layer's sums inside int8: weights, biases and factors by channel, such that the kernels round
+the sums as the Program does."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Final
+
+import numpy as np
+from numpy.typing import NDArray
+
+from edgeinfer.ir import ops
+from edgeinfer.ir.bases import Accumulates
+from edgeinfer.targets.edgetpu.int8.grid import MOST_WEIGHT, ChannelWeights, Window, by_channel
+from edgeinfer.targets.edgetpu.int8.rounding import NOTHING, Tilt, ending_of
+from quantization.fixed import Ints, Rounding
+
+Layer = Accumulates | ops.Scale
+INT32: Final = np.iinfo(np.int32)
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class ChannelSums:
+    """What makes a layer's sums."""
+
+    held: ChannelWeights
+    bias: Ints
+    tilts: tuple[Tilt, ...]  # of each channel's factor
+
+    def part(self, own: slice) -> ChannelSums:
+        """Some of the channels."""
+        grid = ChannelWeights(self.held.raw[..., own], self.held.fracs[own])
+        return ChannelSums(grid, self.bias[own], self.tilts[own])
+
+    @property
+    def uniform(self) -> bool:
+        """Whether one scale serves all channels."""
+        return self.held.uniform and len(set(self.tilts)) == 1
+
+
+def settle_sums(
+    op: Layer, x_frac: int, channels: int, window: Window, rounding: Rounding | None
+) -> ChannelSums:
+    """A layer's sums, doubled where there is room, and nudged as their rounding needs it."""
+    held = _layer_weights(op, x_frac, channels)
+    if held is None:
+        raise AssertionError("weights wider than 8 bits should have been refused before")
+    endings = [NOTHING] * held.fracs.size
+    shifts = held.fracs + x_frac - window.frac
+    if rounding is not None and (shifts > 0).any():
+        roomy = _roomy_channels(held)
+        held = ChannelWeights(held.raw << roomy, held.fracs + roomy)
+        endings = [
+            ending_of(rounding, int(shift) + int(twice), doubled=bool(twice)) if shift > 0 else end
+            for end, shift, twice in zip(endings, shifts, roomy, strict=True)
+        ]
+    sums = held.fracs + x_frac
+    wide = np.broadcast_to(op.bias.reshape(-1), sums.shape).astype(np.float64)
+    whole = np.rint(np.ldexp(wide, sums - op.type.frac)) + [end.added for end in endings]
+    bias = np.clip(whole, INT32.min, INT32.max).astype(np.int64)
+    return ChannelSums(held, bias, tuple(end.tilt for end in endings))
+
+
+def can_double(op: Layer, x_frac: int) -> bool:
+    """Whether every sum of a layer can be doubled."""
+    held = _layer_weights(op, x_frac)
+    return held is not None and bool(_roomy_channels(held).all())
+
+
+def rounds_bias(op: Accumulates, x_frac: int) -> bool:
+    """Whether a layer's bias is finer than its products, whatever grid its weights are given."""
+    held = _layer_weights(op, x_frac)
+    return held is not None and _finer(op.bias, op.type.frac, held.fracs + x_frac)
+
+
+def floor_bias(op: Layer, x_frac: int, shift: int) -> Ints:
+    """What to add to a layer's bias, on its own grid, so that rounding to nearest at `shift` cuts
+    off instead: half a step less, and one product more, so that no sum is a tie where it is below
+    zero. A sum just below a step goes up to it; every other is cut off."""
+    held = _layer_weights(op, x_frac)
+    fracs = np.full(op.bias.size, op.type.frac) if held is None else held.fracs + x_frac
+    product = np.maximum(op.type.frac - fracs, 0)
+    added: Ints = np.where(product >= shift, 0, (1 << product) - (1 << shift >> 1))
+    return added
+
+
+def _layer_weights(op: Layer, x_frac: int, channels: int | None = None) -> ChannelWeights | None:
+    """A layer's weights as int8; None where they do not fit.
+
+    Where a bias is finer than the products, weights that leave room are stored on a finer grid, so
+    that the products are as fine as the bias.
+    """
+    if isinstance(op, ops.Scale):
+        count = max(op.factor.size, op.bias.size) if channels is None else channels
+        wide = np.broadcast_to(op.factor.reshape(-1), (count,)).astype(np.int64)
+        weight, frac = ops.pack_weights(wide), op.factor_type.frac
+    else:
+        weight, frac = op.weight, op.weight_type.frac
+    held = by_channel(weight, frac)
+    if held is None:
+        return None
+    most = int(np.abs(held.raw).max(initial=0))
+    raised = 0
+    while op.bias.any() and _finer(op.bias, op.type.frac, held.fracs + x_frac + raised):
+        if most << (raised + 1) > MOST_WEIGHT:
+            break
+        raised += 1
+    return ChannelWeights(held.raw << raised, held.fracs + raised)
+
+
+def _roomy_channels(held: ChannelWeights) -> NDArray[np.bool_]:
+    """Which channels' weights leave room for another bit. Where one grid serves all, either all of
+    them or none: grids by channel cost memory on the chip."""
+    inner = tuple(range(held.raw.ndim - 1))
+    roomy: NDArray[np.bool_] = np.abs(held.raw).max(axis=inner, initial=0) <= MOST_WEIGHT // 2
+    return np.full_like(roomy, roomy.all()) if held.uniform else roomy
+
+
+def _finer(bias: ops.Weights, bias_frac: int, fracs: Ints) -> bool:
+    """Whether a bias is not a whole number of products."""
+    spare = np.maximum(bias_frac - fracs, 0)
+    wide = np.broadcast_to(bias.astype(np.int64).reshape(-1), fracs.shape)
+    return bool((wide & ((1 << spare) - 1)).any())

@@ -1,0 +1,202 @@
+# SPDX-License-Identifier: Apache-2.0
+# SPDX-FileCopyrightText: The edgeinfer authors
+"""What all targets of the int8 file have in common: how it is made, run and judged."""
+
+from __future__ import annotations
+
+from abc import abstractmethod
+from collections.abc import Callable, Collection, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import ClassVar
+
+from edgeinfer.base.errors import Offence, UsageError
+from edgeinfer.base.metrics import Metric
+from edgeinfer.base.plan import BuildPlan
+from edgeinfer.base.reads import Reads
+from edgeinfer.base.tflite.model import TfliteModel
+from edgeinfer.graph.nodes import Graph
+from edgeinfer.ir import store
+from edgeinfer.ir.agreement import Agreement
+from edgeinfer.ir.program import Program
+from edgeinfer.targets.edgetpu.deliver import conversion, judgement, kernel_recipe, other_metrics
+from edgeinfer.targets.edgetpu.describe import describe_reference
+from edgeinfer.targets.edgetpu.files import PROGRAM, interpreter_of, planned_files
+from edgeinfer.targets.edgetpu.int8 import convert
+from edgeinfer.targets.edgetpu.int8.narrowing import narrow_program
+from edgeinfer.targets.edgetpu.int8.network import draw_network
+from edgeinfer.targets.edgetpu.int8.storage import plan_storage
+from edgeinfer.targets.edgetpu.tflite import simulate
+from edgeinfer.targets.edgetpu.tflite.simulate import Int8Agreement
+from edgeinfer.targets.target import (
+    Act,
+    Advanced,
+    Chosen,
+    EmittedProject,
+    SimulationJudgement,
+    Target,
+    ignore_progress,
+)
+from quantization.fixed import Ints
+from quantization.recipe import Recipe
+
+MOST_FLIPS = 0.03  # of the samples; rounding outputs to 8 bits changes fewer decisions
+FIGURES = (
+    "int8_decision_flips",
+    "int8_decision_flips_to_float",
+    "int8_decision_flips_to_program",
+    "int8_max_steps",
+    "int8_max_steps_to_float",
+    "int8_max_steps_to_program",
+    "int8_reference_decision_flips",
+    "int8_reference_differing",
+    "int8_reference_max_steps",
+)
+
+
+@dataclass(frozen=True, slots=True)
+class FileForecast:
+    """What a target says of an int8 file before anything runs: files of its own, figures, and
+    findings."""
+
+    files: Mapping[str, bytes]
+    metrics: tuple[Metric, ...]
+    findings: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class FileKernels:
+    """What runs an emitted file, and other kernels that it is compared with."""
+
+    runner: simulate.Runner
+    other: simulate.Runner
+    prefix: str  # of the figures that say how far the others are
+    describe: Callable[[Int8Agreement], str]  # the same in a sentence
+    learned: Callable[[], tuple[Metric, ...]] = tuple  # figures that are known after a run
+
+
+class Int8Target(Target[Chosen]):
+    """An int8 file, whatever becomes of it."""
+
+    exact = False
+    pipelined = False
+    learns = True
+    best_bits = 8
+    name: ClassVar[str]  # by which figures say whose they are
+
+    def reads(self, act: Act) -> Reads:
+        """The file's makers, and the runtime that runs it."""
+        return super().reads(act) | Reads(
+            code=("edgeinfer.targets.edgetpu",), libraries=("ai-edge-litert", "flatbuffers")
+        )
+
+    def kernels(self, folder: Path) -> FileKernels:
+        """LiteRT as people use it; compared with its reference kernels."""
+        return FileKernels(
+            interpreter_of(folder),
+            interpreter_of(folder, simulate.Kernels.REFERENCE),
+            "int8_reference",
+            describe_reference,
+        )
+
+    @abstractmethod
+    def forecast(self, model: TfliteModel, size: int, settings: Chosen) -> FileForecast:
+        """What is known of a file of `size` bytes before anything runs."""
+
+    def suit(self, recipe: Recipe) -> Recipe:
+        """Ties are rounded away from zero, as the int8 kernels can be made to do."""
+        return kernel_recipe(recipe)
+
+    def check(self, program: Program, settings: Chosen) -> tuple[Offence, ...]:
+        """Every op that int8 operators have no equal for."""
+        return convert.check(program)
+
+    def emit(self, program: Program, settings: Chosen) -> BuildPlan:
+        """The int8 file, and what is known of it. Output ranges come from drawn samples;
+        `emit_from` takes them from given ones."""
+        made = convert.convert_program(program)
+        return planned_files(made, self.forecast(made.model, len(made.data), settings).files)
+
+    def emit_from(
+        self, program: Program, graph: Graph, raw: Mapping[str, Ints], settings: Chosen
+    ) -> EmittedProject:
+        """The same from samples; a Program without an int8 equal is not refused."""
+        converted = conversion(program, graph, raw)
+        made = converted.file
+        known = self.forecast(made.model, len(made.data), settings)
+        plan = planned_files(made, known.files)
+        return EmittedProject(plan, known.metrics, (*converted.findings, *known.findings))
+
+    def estimate(self, program: Program, settings: Chosen) -> tuple[Metric, ...]:
+        """What is known without samples, where output ranges play no part."""
+        small = narrow_program(program, None, sampled=False).program
+        model = draw_network(plan_storage(small))
+        held = sum(len(tensor.data) for tensor in model.tensors if tensor.data is not None)
+        return self.forecast(model, held, settings).metrics
+
+    def simulate(
+        self,
+        program: Program,
+        folder: Path,
+        raw: Mapping[str, Ints],
+        settings: Chosen,
+        *,
+        taps: Collection[str] = (),
+        advanced: Advanced = ignore_progress,
+    ) -> dict[str, Ints]:
+        """Raw outputs on the Program's own grid, from the file as it is run."""
+        if taps:
+            raise UsageError(
+                f"An int8 file does not show the value {next(iter(taps))!r}.",
+                hint="Compare outputs only.",
+            )
+        runner = self.kernels(folder).runner
+        values = simulate.real_inputs(program, raw)
+        stored = simulate.stored_inputs(runner.ports, values)
+        return simulate.raw_outputs(program, runner.ports, runner.run(stored, advanced))
+
+    def judge(
+        self,
+        program: Program,
+        graph: Graph,
+        folder: Path,
+        raw: Mapping[str, Ints],
+        settings: Chosen,
+        *,
+        advanced: Advanced = ignore_progress,
+    ) -> SimulationJudgement:
+        """The file as it is run against the engine, and against the engine on the Program that the
+        file was made from. How far other kernels are from these is told."""
+        held = folder / PROGRAM
+        own = store.load(held.read_bytes(), str(held)) if held.is_file() else None
+        by = self.kernels(folder)
+        found = judgement(
+            program, graph, raw, by.runner, own, by.other, self.name, advanced=advanced
+        )
+        agreements = [_agreement(("engine", self.stage), found.to_program)]
+        if own is not None:
+            agreements.append(_agreement(("int8 program", self.stage), found.agreement))
+        runtime, others = found.runtime, by.other.runtime
+        said = [
+            f"model.tflite was run by {runtime.name} {runtime.version} with its kernels "
+            f"{runtime.kernels}; {by.describe(found.other)}"
+        ]
+        flips, samples = found.to_program.decision_flips_unrounded, found.to_program.samples
+        if flips > MOST_FLIPS * samples:
+            said.append(
+                f"The int8 file decides {flips} of {samples} samples ({flips / samples:.1%}) "
+                f"otherwise than the Program. Judge its accuracy on its own, on data with labels."
+            )
+        metrics = (
+            *found.metrics,
+            *other_metrics(by.prefix, found.other, self.name, others.kernels),
+            *by.learned(),
+        )
+        return SimulationJudgement(
+            tuple(agreements), found.outputs, found.hosts, metrics, tuple(said)
+        )
+
+
+def _agreement(pair: tuple[str, str], found: simulate.Int8Agreement) -> Agreement:
+    same, flips = found.max_steps == 0, found.decision_flips_unrounded
+    return Agreement(pair, found.samples, same, found.max_difference, flips)

@@ -1,0 +1,72 @@
+# SPDX-License-Identifier: Apache-2.0
+# SPDX-FileCopyrightText: The edgeinfer authors
+"""How long the operators take that stay on the host.
+
+Nanoseconds for each product or element were measured once: LiteRT 2.3 on one core of a server of
+2026 (x86-64), with TensorFlow Lite's built-in kernels, which is what runs beside the vendor's
+delegate. With XNNPACK some are ten times faster; older hosts are slower: the band says so. Slower
+hosts are scaled by what Coral publishes for whole networks on the processor of the Dev Board. What
+a custom operator takes is not known, and is said.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Collection
+from dataclasses import dataclass
+from typing import Final
+
+from edgeinfer.base.tflite.macs import KernelKind, work_of
+from edgeinfer.base.tflite.model import CUSTOM, Operator, TfliteModel
+
+PRODUCT_NS: Final = {KernelKind.SHARED: 0.03, KernelKind.DEPTHWISE: 0.33}
+ELEMENT_NS: Final = {
+    "ADD": 1.5, "ARG_MAX": 0.2, "ARG_MIN": 0.2, "CAST": 0.2, "CONCATENATION": 0.15,
+    "DEQUANTIZE": 0.15, "HARD_SWISH": 5.0, "LEAKY_RELU": 4.5, "LOGISTIC": 0.3, "MEAN": 10.0,
+    "MUL": 0.7, "PAD": 0.45, "QUANTIZE": 0.75, "RESHAPE": 0.02, "RESIZE_BILINEAR": 9.0,
+    "SOFTMAX": 2.5, "STRIDED_SLICE": 4.7, "TRANSPOSE": 0.35,
+}  # fmt: skip
+OTHER_NS: Final = 3.0  # in the middle of those above
+READS: Final = ("ARG_MAX", "ARG_MIN", "MEAN", "SUM", "REDUCE_MAX", "REDUCE_MIN")
+CALL_US: Final = 1.0  # for each operator, however small
+FASTER, SLOWER = 10.0, 3.0
+
+
+@dataclass(frozen=True, slots=True)
+class HostTime:
+    """One operator on the host; None where nothing is known of it."""
+
+    index: int
+    op: str
+    value_us: float | None
+
+    @property
+    def low_us(self) -> float:
+        """With kernels that use all of the processor."""
+        return (self.value_us or 0.0) / FASTER
+
+    @property
+    def high_us(self) -> float:
+        """On an older processor."""
+        return (self.value_us or 0.0) * SLOWER
+
+
+def host_times(model: TfliteModel, mapped: Collection[int]) -> tuple[HostTime, ...]:
+    """The time of each operator that is not mapped."""
+    return tuple(
+        HostTime(op.index, op.title, _time_us(op))
+        for op in model.operators
+        if op.index not in mapped
+    )
+
+
+def _time_us(op: Operator) -> float | None:
+    if op.name == CUSTOM or any(tensor.dynamic for tensor in op.outputs):
+        return None
+    kind, count = work_of(op)
+    if kind is not KernelKind.ELEMENTWISE:
+        return CALL_US + PRODUCT_NS[kind] * count * 1e-3
+    entered = op.input(0)
+    elements = sum(tensor.elements for tensor in op.outputs)
+    if op.name in READS and entered is not None:
+        elements = entered.elements
+    return CALL_US + ELEMENT_NS.get(op.name, OTHER_NS) * elements * 1e-3

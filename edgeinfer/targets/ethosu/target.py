@@ -1,0 +1,95 @@
+# SPDX-License-Identifier: Apache-2.0
+# SPDX-FileCopyrightText: The edgeinfer authors
+"""The Ethos-U target: the int8 file, compiled by Vela where Vela is here."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Mapping
+from pathlib import Path
+
+from edgeinfer.base.health import Check, Severity, check_tool
+from edgeinfer.base.metrics import Metric, Origin
+from edgeinfer.base.reads import Reads
+from edgeinfer.base.tflite.macs import macs_of_model
+from edgeinfer.base.tflite.model import TfliteModel
+from edgeinfer.ir.program import Program
+from edgeinfer.targets.edgetpu import int8_target
+from edgeinfer.targets.edgetpu.files import MODEL
+from edgeinfer.targets.edgetpu.int8_target import FileForecast, Int8Target
+from edgeinfer.targets.ethosu import vela
+from edgeinfer.targets.ethosu.settings import EthosUSettings
+from edgeinfer.targets.target import Act, Said, ToolResult, ToolStep
+from quantization.fixed import Ints
+
+
+class EthosUTarget(Int8Target[EthosUSettings]):
+    """Int8 files for Arm's NPUs beside a microcontroller or an application processor."""
+
+    title = "Ethos-U"
+    about = "an int8 file, which Vela compiles"
+    name = vela.NAME
+    stage = "ethos-u-file"
+    stage_title = "LiteRT, the Ethos-U's file"
+    extras = (vela.EXTRA,)
+    leaves_reports = True
+    figures = (
+        *int8_target.FIGURES,
+        "dram_bytes", "flash_bytes", "host_ops", "latency_us", "least_npu_cycles", "npu_cycles",
+        "sram_bytes",
+    )  # fmt: skip
+
+    def reads(self, act: Act) -> Reads:
+        """Vela, for what tools do."""
+        found = super().reads(act)
+        return found | Reads(programs=(vela.identity(),)) if act is Act.TOOLS else found
+
+    def forecast(self, model: TfliteModel, size: int, settings: EthosUSettings) -> FileForecast:
+        """The cycles below which no NPU of this size can stay; the rest is Vela's to say."""
+        macs = sum(macs_of_model(model).values())
+        least = macs / settings.accelerator.macs_per_cycle
+        said = () if vela.is_here() else (
+            f"Vela is not here, so cycles and memory are not known. Get it with: "
+            f"{vela.EXTRA.command}",
+        )  # fmt: skip
+        bound = Metric(
+            "least_npu_cycles", least, "cycles", Origin.PROVED, target=self.name,
+            note=f"{macs:,} products, {settings.accelerator.macs_per_cycle} in a cycle",
+        )  # fmt: skip
+        return FileForecast({}, (bound,), said)
+
+    def tool_steps(self, settings: EthosUSettings) -> tuple[ToolStep, ...]:
+        """Vela's compilation."""
+        return (ToolStep.SYNTH,)
+
+    def unasked_steps(self, settings: EthosUSettings) -> tuple[ToolStep, ...]:
+        """Vela takes a second."""
+        return (ToolStep.SYNTH,) if vela.is_here() else ()
+
+    def synthesise(
+        self,
+        program: Program,
+        folder: Path,
+        settings: EthosUSettings,
+        steps: Collection[ToolStep],
+        *,
+        seconds: float,
+        raw: Mapping[str, Ints],
+        said: Said,
+    ) -> ToolResult:
+        """Compile the file, and say what is left to the processor."""
+        ran = vela.compile_file(folder / MODEL, settings, min(seconds, settings.compile_seconds))
+        left = vela.host_operators(folder)
+        where = f"{', '.join(left)} run on the processor" if left else "all operators are the NPU's"
+        return ToolResult((f"{ran}: {where}",))
+
+    def reports(self, folder: Path, settings: EthosUSettings) -> tuple[Metric, ...]:
+        """Cycles, memory, and what is left to the processor."""
+        return vela.compiled_metrics(folder)
+
+    def check_tools(self, environment: Mapping[str, str]) -> tuple[Check, ...]:
+        """Vela."""
+        return (
+            check_tool(
+                vela.VELA, Severity.OPTIONAL, environment, lambda: vela.find_vela(environment)
+            ),
+        )

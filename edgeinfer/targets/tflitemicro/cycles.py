@@ -1,0 +1,100 @@
+# SPDX-License-Identifier: Apache-2.0
+# SPDX-FileCopyrightText: The edgeinfer authors
+"""Cycles of an int8 network on a Cortex-M with CMSIS-NN's kernels.
+
+Cycles for each product were fitted to published times of MLPerf Tiny's four networks (round 1.1,
+Krai's results): on the NUCLEO-L4R5ZI (Cortex-M4, 120 MHz) and the nRF5340 (Cortex-M33, 128 MHz)
+with CMSIS-NN by microTVM, which the two figures meet within 4 %; on the NUCLEO-H7A3ZI (Cortex-M7,
+280 MHz) with X-CUBE-AI, STMicroelectronics' own kernels, within 26 %. TensorFlow Lite Micro calls
+CMSIS-NN through an interpreter and other memories are slower, so that bands are wider than the fit.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Final
+
+from edgeinfer.base.metrics import Metric, Origin
+from edgeinfer.base.tflite.macs import KernelKind, work_of
+from edgeinfer.base.tflite.model import Operator, TfliteModel
+from edgeinfer.targets.tflitemicro.settings import Cpu, TfliteMicroSettings
+
+
+@dataclass(frozen=True, slots=True)
+class CpuProfile:
+    """What a processor takes, and how far that is to be trusted."""
+
+    cycles: dict[KernelKind, float]  # for each product, or each element
+    band: float  # a factor
+
+
+ELEMENT_CYCLES: Final = 12.0  # an assumption: load, rescale, limit, store
+PROFILES: Final = {
+    Cpu.M4: CpuProfile(
+        {
+            KernelKind.SHARED: 3.82,
+            KernelKind.DEPTHWISE: 11.6,
+            KernelKind.ELEMENTWISE: ELEMENT_CYCLES,
+        },
+        1.4,
+    ),
+    Cpu.M33: CpuProfile(
+        {
+            KernelKind.SHARED: 3.14,
+            KernelKind.DEPTHWISE: 9.45,
+            KernelKind.ELEMENTWISE: ELEMENT_CYCLES,
+        },
+        1.4,
+    ),
+    Cpu.M7: CpuProfile(
+        {
+            KernelKind.SHARED: 1.43,
+            KernelKind.DEPTHWISE: 4.82,
+            KernelKind.ELEMENTWISE: ELEMENT_CYCLES,
+        },
+        1.8,
+    ),
+}
+
+
+@dataclass(frozen=True, slots=True)
+class OperatorCycles:
+    """One operator's share."""
+
+    operator: Operator
+    cycles: float
+
+
+def cycles_of_model(model: TfliteModel, cpu: Cpu) -> tuple[OperatorCycles, ...]:
+    """Every operator's cycles."""
+    found = []
+    for op in model.operators:
+        kind, count = work_of(op)
+        found.append(OperatorCycles(op, PROFILES[cpu].cycles[kind] * count))
+    return tuple(found)
+
+
+def time_metrics(
+    model: TfliteModel, settings: TfliteMicroSettings, target: str
+) -> tuple[Metric, ...]:
+    """Cycles and time of an inference, and the time of each operator."""
+    band, us = PROFILES[settings.cpu].band, 1 / settings.cpu_mhz
+    note = f"{settings.cpu} at {settings.cpu_mhz:g} MHz, with CMSIS-NN"
+    parts = cycles_of_model(model, settings.cpu)
+    total = sum(part.cycles for part in parts)
+
+    def estimate(name: str, value: float, unit: str, layer: str | None = None) -> Metric:
+        ends = value / band, value * band
+        return Metric(
+            name, value, unit, Origin.ESTIMATED, *ends, target=target, layer=layer, note=note
+        )
+
+    layers = (
+        estimate(
+            "latency_us", part.cycles * us, "us", f"{part.operator.index}:{part.operator.title}"
+        )
+        for part in parts
+        if part.cycles
+    )
+    whole = estimate("cpu_cycles", total, "cycles"), estimate("latency_us", total * us, "us")
+    return *whole, *layers

@@ -1,0 +1,130 @@
+# SPDX-License-Identifier: Apache-2.0
+# SPDX-FileCopyrightText: The edgeinfer authors
+"""An emitted file run by TensorFlow Lite Micro on this computer, and what it allocates."""
+
+from __future__ import annotations
+
+import importlib.util
+import os
+import re
+import sys
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any, Final
+
+import numpy as np
+from numpy.typing import NDArray
+
+from edgeinfer.base import tools
+from edgeinfer.base.errors import ToolFailedError, ToolMissingError
+from edgeinfer.base.extras import Extra
+from edgeinfer.base.metrics import Metric, Origin
+from edgeinfer.base.reads import identity_of
+from edgeinfer.base.scratch import scratch_folder
+from edgeinfer.base.tools import FoundTool, Tool
+from edgeinfer.targets.edgetpu.files import MODEL, interpreter_of
+from edgeinfer.targets.edgetpu.tflite.ports import NUMPY_TYPES
+from edgeinfer.targets.edgetpu.tflite.simulate import Advanced, Runtime, Stored
+
+NAME: Final = "tflite-micro"  # what figures say they are for
+EXTRA: Final = Extra("micro", "TensorFlow Lite Micro on this computer", ("tflite_micro",))
+PYTHON: Final = Tool(
+    NAME,
+    "EDGEINFER_TFLITE_MICRO",
+    "a Python with the package tflite-micro",
+    EXTRA.command,
+)
+PROCESS: Final = "edgeinfer.targets.tflitemicro.micro_process"
+VERSION_SECONDS, RUN_SECONDS = 30.0, 1800.0
+ARENA: Final = re.compile(r"Arena allocation (total|head|tail) (\d+) bytes")
+KERNELS: Final = "TFLite Micro's on a PC"
+
+
+def find_python(environment: Mapping[str, str] | None = None) -> FoundTool:
+    """The Python that its variable names, else this one where it has the package."""
+    variables = os.environ if environment is None else environment
+    if variables.get(PYTHON.override):
+        path = tools.locate(PYTHON, environment)
+    elif not EXTRA.missing:
+        path = Path(sys.executable)
+    else:
+        raise ToolMissingError(
+            f"The package tflite-micro is not installed, and {PYTHON.override} names no Python "
+            f"that has it.",
+            hint=f"Get it with: {EXTRA.command}",
+        )
+    found = FoundTool(PYTHON, path, "")
+    said = tools.run(found, [_script(), "version"], seconds=VERSION_SECONDS).output
+    return FoundTool(PYTHON, path, said.split()[1] if len(said.split()) > 1 else "")
+
+
+def is_here() -> bool:
+    """Whether there is a Python for it; nothing is started."""
+    return bool(os.environ.get(PYTHON.override)) or not EXTRA.missing
+
+
+def identity() -> str:
+    """What tells one runtime from another, without starting it."""
+    override = os.environ.get(PYTHON.override)
+    return f"{NAME} {identity_of(Path(override)) if override else EXTRA.missing}"
+
+
+def _script() -> Path:
+    """The process's file: it is run by its path, for the other Python may not have edgeinfer."""
+    found = importlib.util.find_spec(PROCESS)
+    if found is None or found.origin is None:
+        raise AssertionError(PROCESS)
+    return Path(found.origin)
+
+
+class MicroRunner:
+    """A file in a target's folder, all samples in one process."""
+
+    def __init__(self, folder: Path) -> None:
+        self.path = folder / MODEL
+        self.ports = interpreter_of(folder).ports
+        self._python = find_python()
+        self.runtime = Runtime(NAME, self._python.version, KERNELS)
+        self.arena: dict[str, int] = {}
+
+    def run(
+        self,
+        stored: Mapping[str, NDArray[Any]],
+        advanced: Advanced = lambda done, total: None,
+    ) -> Stored:
+        """Stored outputs by name, for stored inputs by name."""
+        with scratch_folder("micro") as folder:
+            inputs, outputs = folder / "inputs.npz", folder / "outputs.npz"
+            entering = {
+                str(number): stored[port.name].astype(NUMPY_TYPES[port.type])
+                for number, port in enumerate(self.ports.inputs)
+            }
+            np.savez(inputs, **entering)  # type: ignore[arg-type]  # NumPy's stub forbids the splat
+            arguments = [_script(), self.path.resolve(), inputs, outputs]
+            said = tools.run(self._python, arguments, seconds=RUN_SECONDS).output
+            self.arena = {part: int(size) for part, size in ARENA.findall(said)}
+            with np.load(outputs) as archive:
+                found = [archive[str(number)] for number in range(len(archive.files))]
+        if len(found) != len(self.ports.outputs):
+            raise ToolFailedError(
+                f"TensorFlow Lite Micro gave {len(found)} outputs, the file has "
+                f"{len(self.ports.outputs)}."
+            )
+        total = len(next(iter(stored.values())))
+        advanced(total, total)
+        return {
+            port.name: values.reshape(total, *port.shape).astype(np.int64)
+            for port, values in zip(self.ports.outputs, found, strict=True)
+        }
+
+    def arena_metrics(self) -> tuple[Metric, ...]:
+        """What the last run allocated; on a PC, whose pointers take eight bytes."""
+        note = "on a 64-bit PC; on a microcontroller the persistent part is smaller"
+        return tuple(
+            Metric(
+                name, self.arena[part], "B", Origin.SIMULATED, tool=NAME,
+                version=self.runtime.version or None, target=NAME, note=note,
+            )
+            for name, part in (("arena_bytes", "total"), ("tensor_bytes", "head"))
+            if part in self.arena
+        )  # fmt: skip

@@ -1,0 +1,84 @@
+# SPDX-License-Identifier: Apache-2.0
+# SPDX-FileCopyrightText: The edgeinfer authors
+"""The TensorFlow Lite Micro target: the int8 file on a microcontroller, run here as it would be."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+
+from edgeinfer.base.health import Check, Severity, check_tool
+from edgeinfer.base.metrics import Metric, Origin
+from edgeinfer.base.reads import Reads
+from edgeinfer.base.tflite.model import TfliteModel
+from edgeinfer.targets.edgetpu import int8_target
+from edgeinfer.targets.edgetpu.files import interpreter_of
+from edgeinfer.targets.edgetpu.int8_target import FileForecast, FileKernels, Int8Target
+from edgeinfer.targets.edgetpu.tflite.simulate import Int8Agreement
+from edgeinfer.targets.target import Act
+from edgeinfer.targets.tflitemicro import runner
+from edgeinfer.targets.tflitemicro.cycles import time_metrics
+from edgeinfer.targets.tflitemicro.settings import TfliteMicroSettings
+
+
+class TfliteMicroTarget(Int8Target[TfliteMicroSettings]):
+    """Int8 files for microcontrollers without an accelerator."""
+
+    title = "TFLite Micro"
+    about = "an int8 file for microcontrollers"
+    name = runner.NAME
+    stage = "tflite-micro-file"
+    stage_title = "TFLite Micro"
+    extras = (runner.EXTRA,)
+    figures = (
+        *int8_target.FIGURES,
+        "arena_bytes", "cpu_cycles", "flash_bytes", "latency_us", "litert_decision_flips",
+        "litert_differing", "litert_max_steps", "tensor_bytes",
+    )  # fmt: skip
+
+    def reads(self, act: Act) -> Reads:
+        """The runtime, where the file is run."""
+        found = super().reads(act)
+        return found | Reads(programs=(runner.identity(),)) if act is Act.SIMULATE else found
+
+    def forecast(
+        self, model: TfliteModel, size: int, settings: TfliteMicroSettings
+    ) -> FileForecast:
+        """The file's size in flash, and cycles by kind of operator."""
+        flash = Metric("flash_bytes", size, "B", Origin.PROVED, target=self.name)
+        metrics = (flash, *time_metrics(model, settings, self.name))
+        said = () if runner.is_here() else (
+            f"tflite-micro is not here: the file is run by LiteRT, and the arena's size is not "
+            f"known. Get it with: {runner.EXTRA.command}",
+        )  # fmt: skip
+        return FileForecast({}, metrics, said)
+
+    def kernels(self, folder: Path) -> FileKernels:
+        """TensorFlow Lite Micro where it is here, compared with LiteRT; else as for any int8
+        file."""
+        if not runner.is_here():
+            return super().kernels(folder)
+        micro = runner.MicroRunner(folder)
+        return FileKernels(
+            micro, interpreter_of(folder), "litert", _describe_litert, micro.arena_metrics
+        )
+
+    def check_tools(self, environment: Mapping[str, str]) -> tuple[Check, ...]:
+        """A Python with the package."""
+        return (
+            check_tool(
+                runner.PYTHON, Severity.OPTIONAL, environment,
+                lambda: runner.find_python(environment),
+            ),
+        )  # fmt: skip
+
+
+def _describe_litert(found: Int8Agreement) -> str:
+    """How far LiteRT on a PC is, in a sentence."""
+    if not found.differing:
+        return f"LiteRT on a PC gives the same on {found.samples} samples."
+    return (
+        f"LiteRT on a PC differs on {found.differing} of {found.samples} samples "
+        f"({found.differing / found.samples:.1%}) by at most {found.max_steps} steps and decides "
+        f"{found.decision_flips} otherwise."
+    )
