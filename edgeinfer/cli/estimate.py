@@ -26,8 +26,9 @@ def devices(*, json: Json = False) -> None:
     """Parts and boards with their budgets, and which targets each is for."""
     from edgeinfer.base import devices as known
 
-    rows = [device.as_dict() for device in known.devices()]
-    lines = [_describe_estimate(device) for device in known.devices()]
+    every = (*known.devices(), *known.listed_parts())
+    rows = [device.as_dict() for device in every]
+    lines = [_describe_estimate(device) for device in every]
     answer(json_text.dumps(rows, indent=2), lines, as_json=json)
 
 
