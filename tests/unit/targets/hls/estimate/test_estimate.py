@@ -51,7 +51,7 @@ def test_every_published_design_lies_within_its_reach(name: str) -> None:
     design = DESIGNS[name]
     found = figures(design)
     for figure, wanted in design.figures.items():
-        after = {"lut": "lut_vsynth", "ff": "ff_vsynth"}
+        after = {name: f"{name}_vsynth" for name in ("dsp", "lut", "ff")}
         key = after.get(figure, figure) if design.stage == "vsynth" else figure
         if figure in ("dsp", "bram18"):
             assert wanted / 3.1 - 1 <= found[key] <= 3.1 * wanted + 1, figure
@@ -229,7 +229,7 @@ def test_bands_hold_what_was_published() -> None:
         made = estimate(program, settings_of(design, program), device(design.part))
         stated = {metric.name: metric for metric in made.metrics() if metric.layer is None}
         for figure, wanted in design.figures.items():
-            after = {"lut": "lut_vsynth", "ff": "ff_vsynth"}
+            after = {name: f"{name}_vsynth" for name in ("dsp", "lut", "ff")}
             metric = stated[after.get(figure, figure) if design.stage == "vsynth" else figure]
             assert metric.low is not None and metric.high is not None
             inside.append(metric.low <= wanted <= metric.high)
