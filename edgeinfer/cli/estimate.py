@@ -5,13 +5,14 @@
 from __future__ import annotations
 
 import json as json_text
+from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 from cyclopts import Parameter
 
 from edgeinfer.cli.targets import GENERAL, TargetOptions, choose_targets, options_of_targets
 from edgeinfer.cli.terminal import answer
-from edgeinfer.cli.verbs import BatchAxis, Json, ModelFile, RecipeFile, axis_of_word
+from edgeinfer.cli.verbs import BatchAxis, Data, Json, RecipeFile, axis_of_word
 from edgeinfer.targets.options import ESTIMATE
 
 if TYPE_CHECKING:
@@ -33,7 +34,13 @@ def devices(*, json: Json = False) -> None:
 
 
 def estimate(
-    model: ModelFile,
+    model: Annotated[
+        Path,
+        Parameter(
+            help="a reference model, a .keras, .h5, .onnx, int8 .tflite, or .json file beside its "
+            "weights; or an hls4ml project or its hls4ml_config.yml"
+        ),
+    ],
     /,
     *,
     target: Annotated[
@@ -45,6 +52,7 @@ def estimate(
         Parameter(group=GENERAL, help="width for a model that states no formats; 16 by default"),
     ] = None,
     recipe: RecipeFile = None,
+    data: Data = None,
     batch_axis: BatchAxis = "0",
     options: Annotated[EstimateOptions, Parameter(name="*")] = EstimateOptions(),  # noqa: B008
     json: Json = False,
@@ -55,7 +63,7 @@ def estimate(
     name = _target_for(options) if target is None else target
     (wanted,) = choose_targets([name], options)
     found = estimate_model(
-        model, wanted, bits=bits, recipe=recipe, batch_axis=axis_of_word(batch_axis)
+        model, wanted, bits=bits, recipe=recipe, batch_axis=axis_of_word(batch_axis), data=data
     )
     answer(json_text.dumps(found.document, indent=2), found.lines, as_json=json)
 

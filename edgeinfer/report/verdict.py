@@ -180,18 +180,18 @@ def _fits(uses: Sequence[Use]) -> Answer:
         state = AnswerState.BAD if sure else AnswerState.UNSURE
         said = f"{words.join_words(names)} {_goes(names)} beyond the device; most of all {told}."
         if not sure:
-            said += _settled(over)
+            said += _open_question(over)
         head = "does not fit" if state is AnswerState.BAD else "probably does not fit"
         return Answer(question, state, f"{head} ({target} {told})", said)
     sure = all(use.surely for use in judged)
     said = f"The most that is taken of any kind is {told}, for the target {target}."
     if not sure:
-        said += _settled([use for use in judged if not use.surely])
+        said += _open_question([use for use in judged if not use.surely])
     state = AnswerState.GOOD if sure else AnswerState.UNSURE
     return Answer(question, state, f"{'' if sure else 'probably '}fits ({told})", said)
 
 
-def _settled(uses: Sequence[Use]) -> str:
+def _open_question(uses: Sequence[Use]) -> str:
     """Which bands have the device's budget inside, and what would settle it."""
     reaches = [
         f"{use.title} {words.kind_name(use.kind)} between {words.percent(use.low_share, 0)} and "

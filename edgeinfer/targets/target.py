@@ -124,6 +124,15 @@ class Description:
     lines: tuple[str, ...]
 
 
+@dataclass(frozen=True, slots=True)
+class ForeignProject(Generic[Chosen]):
+    """A project that someone else's tool has made: its network, its formats, its settings."""
+
+    model: Path
+    recipe: Callable[[Graph], Recipe]
+    settings: Chosen
+
+
 class Target(ABC, Generic[Chosen]):
     """Somewhere a Program can go."""
 
@@ -175,6 +184,10 @@ class Target(ABC, Generic[Chosen]):
         self, program: Program, settings: Chosen, findings: tuple[str, ...]
     ) -> Description | None:
         """The estimate in more detail than its figures, where there is any."""
+        return None
+
+    def read_project(self, path: Path, settings: Chosen) -> ForeignProject[Chosen] | None:
+        """A project of the target's kind that someone else's tool has made; None: it is none."""
         return None
 
     # The project

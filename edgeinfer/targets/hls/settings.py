@@ -69,6 +69,7 @@ class HlsSettings(Settings):
     reuse: int = option(1, "multiplications that share a multiplier; 1 by default")
     reuse_of: tuple[tuple[str, int], ...] = ()  # by the op's name, where `reuse` is not for it
     strategy_of: tuple[tuple[str, Strategy], ...] = ()
+    sum_bits_of: tuple[tuple[str, int], ...] = ()  # of accumulators that a project states
     latency_us: float | None = option(
         None, "fold layers: the smallest design that finishes in this time"
     )
@@ -122,6 +123,9 @@ class HlsSettings(Settings):
             {
                 **record,
                 "reuse_of": tuple((name, int(factor)) for name, factor in record["reuse_of"]),
+                "sum_bits_of": tuple(
+                    (name, int(bits)) for name, bits in record.get("sum_bits_of", ())
+                ),
                 "strategy_of": tuple((name, Strategy(way)) for name, way in record["strategy_of"]),
             }
         )

@@ -23,6 +23,7 @@ from edgeinfer.targets.hls.estimate.reuse_choice import choose_reuse
 from edgeinfer.targets.hls.preflight import preflight
 from edgeinfer.targets.hls.project import check, manifest
 from edgeinfer.targets.hls.project.check import in_steps
+from edgeinfer.targets.hls.project.foreign import read_source
 from edgeinfer.targets.hls.settings import HlsSettings
 from edgeinfer.targets.hls.tools.bench import bench_of
 from edgeinfer.targets.hls.tools.measured import read_measurements
@@ -34,6 +35,7 @@ from edgeinfer.targets.target import (
     Act,
     Advanced,
     Description,
+    ForeignProject,
     Place,
     Said,
     Suspicion,
@@ -157,6 +159,11 @@ class HlsTarget(Target[HlsSettings]):
         if part is None:
             return None
         return describe_design(in_steps(program), settings, part, findings)
+
+    def read_project(self, path: Path, settings: HlsSettings) -> ForeignProject[HlsSettings] | None:
+        """A project or a configuration file of hls4ml."""
+        found = read_source(path, settings)
+        return None if found is None else ForeignProject(found.model, found.recipe, found.settings)
 
     def tool_steps(self, settings: HlsSettings) -> tuple[ToolStep, ...]:
         """All, for backends whose tools are driven from here."""

@@ -103,6 +103,7 @@ def _lines(
     ]
     lines += ["", f"of the device   {', '.join(listed)} (LUT and FF after logic synthesis)"]
     lines.append(
-        f"bands           from published designs of the kind {made.family!r}; docs/estimate.md"
+        f"bands           hold nine tenths of published designs of the kind {made.family!r}, "
+        "each left out; docs/estimate.md"
     )
     return (*lines, *(f"finding         {finding}" for finding in findings))

@@ -137,6 +137,9 @@ class _Build:
         """Bits to which products and sums are cut; None where all are kept."""
         if self.arrangement.arithmetic is Arithmetic.EXACT:
             return None
+        stated = dict(self.settings.sum_bits_of).get(op.name)
+        if stated is not None:
+            return min(op.type.bits, stated)
         readers = [reader for reader in self.program.ops if op.name in inputs_of(reader)]
         if len(readers) == 1 and isinstance(readers[0], Requant) and readers[0].type.signed:
             return readers[0].type.bits

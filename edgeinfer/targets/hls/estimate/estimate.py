@@ -20,7 +20,7 @@ from edgeinfer.targets.hls.estimate.design import Design, design_of
 from edgeinfer.targets.hls.estimate.fabric import HlsTool, constants, fabric
 from edgeinfer.targets.hls.estimate.flow import DesignTiming, is_one_pipeline, timing
 from edgeinfer.targets.hls.estimate.reuse import effective_strategy
-from edgeinfer.targets.hls.estimate.stage import Arrangement, HardwareStage, Synthesised
+from edgeinfer.targets.hls.estimate.stage import Arrangement, GateCost, HardwareStage
 from edgeinfer.targets.hls.settings import HlsSettings, Strategy
 
 TOOL = "edgeinfer"
@@ -39,7 +39,6 @@ UNITS = {
     "m20k": "M20K",
 }
 CALLED = {  # figures whose errors are those of another one
-    "latency_us": "latency_cycles",
     "alm": "lut_vsynth",
     "m20k": "bram18",
 }
@@ -59,7 +58,7 @@ class LayerEstimate:
     latency_cycles: int
     reuse: int
     fifo_bram18: float = 0.0  # how much of the block RAM is FIFOs
-    after: Synthesised | None = None  # what logic synthesis leaves, where that is known apart
+    after: GateCost | None = None  # what logic synthesis leaves, where that is known apart
 
 
 @dataclass(frozen=True, slots=True)
@@ -115,7 +114,11 @@ class HlsEstimate:
 
     def _metric(self, name: str, value: float, layer: str | None = None) -> Metric:
         value = round(value, 4) if name == "latency_us" else float(round(value))
-        low, high = band(self.family, name, value)
+        if name == "latency_us":
+            ends = band(self.family, "latency_cycles", float(self.timing.latency_cycles))
+            low, high = (round(end * self.clock_ns / 1000, 4) for end in ends)
+        else:
+            low, high = band(self.family, name, value)
         return Metric(
             name,
             value,
@@ -216,8 +219,6 @@ def band(family: str, name: str, value: float) -> tuple[float, float]:
     low, high = of_family.get(figure, bands[ELSEWHERE][figure])
     slack = constants()["slack"].get(name, 0.0)
     ends = max(min(value * low, value - slack), 0.0), max(value * high, value + slack)
-    if name == "latency_us":
-        return round(ends[0], 4), round(ends[1], 4)
     return float(math.floor(ends[0])), float(math.ceil(ends[1]))
 
 

@@ -30,7 +30,7 @@ from edgeinfer.targets.hls.estimate.products import (
     trees,
 )
 from edgeinfer.targets.hls.estimate.reuse import multiplication_size
-from edgeinfer.targets.hls.estimate.stage import Arrangement, HardwareStage, Synthesised, Value
+from edgeinfer.targets.hls.estimate.stage import Arrangement, GateCost, HardwareStage, Value
 from edgeinfer.targets.hls.settings import Strategy
 
 FOLDED_OVERHEAD = 4  # cycles of a folded product beyond its reuse factor: fetch, multiply, add
@@ -58,7 +58,7 @@ class Matrix:
     cycles: int  # between two vectors: as asked for, or as soon as it is through
     turns: int  # of the busiest multiplier: as many cycles as are needed
     multipliers: float
-    after: Synthesised | None = None
+    after: GateCost | None = None
 
 
 def matrix(
@@ -173,7 +173,7 @@ def _fold_matrix(f: HlsFabric, op: Conv | Dense, x_bits: int, sum_bits: int, reu
 
 def _fold_after(
     f: HlsFabric, op: Conv | Dense, x_bits: int, sum_bits: int, multipliers: int
-) -> Synthesised | None:
+) -> GateCost | None:
     """What logic synthesis leaves of a folded matrix from Vitis HLS: registers for inputs and
     sums, a multiplexer in front of each sum, weights in LUTs."""
     if f.tool is not HlsTool.VITIS:
@@ -189,7 +189,7 @@ def _fold_after(
         + op.weight.size * w_bits * AFTER_ROM_LUT
     )
     ff = inputs * x_bits * 2.0 + outputs * (2.0 * sum_bits + CARRY_LUTS) + AFTER_CONTROL_FF
-    return Synthesised(multipliers * blocks, lut, ff)
+    return GateCost(multipliers * blocks, lut, ff)
 
 
 def dense_stage(
