@@ -35,14 +35,23 @@ def devices(*, json: Json = False) -> None:
 
 def estimate(
     model: Annotated[
-        Path,
+        Path | None,
         Parameter(
             help="a reference model, a .keras, .h5, .onnx, int8 .tflite, or .json file beside its "
             "weights; or an hls4ml project or its hls4ml_config.yml"
         ),
-    ],
+    ] = None,
     /,
     *,
+    learn: Annotated[
+        list[Path] | None,
+        Parameter(
+            negative="",
+            consume_multiple=True,
+            help="run folders whose tools have left reports: learn from how far off the estimates "
+            "of their designs were",
+        ),
+    ] = None,
     target: Annotated[
         str | None,
         Parameter(group=GENERAL, help="the target; by default the one that the device is for"),
@@ -58,8 +67,18 @@ def estimate(
     json: Json = False,
 ) -> None:
     """Estimate latency and resources in seconds, without any tool, each with its error band."""
+    from edgeinfer.base.errors import UsageError
     from edgeinfer.run.estimate import estimate as estimate_model
 
+    if learn:
+        from edgeinfer.run.learn import learn_runs
+
+        taught = learn_runs(learn)
+        if model is None:
+            answer(json_text.dumps(taught.document, indent=2), taught.lines, as_json=json)
+            return
+    if model is None:
+        raise UsageError("Name a model, or runs to learn from with --learn RUN...")
     name = _target_for(options) if target is None else target
     (wanted,) = choose_targets([name], options)
     found = estimate_model(

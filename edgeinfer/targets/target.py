@@ -28,6 +28,7 @@ from edgeinfer.base.reads import Reads
 from edgeinfer.graph.nodes import Graph
 from edgeinfer.ir.agreement import Agreement
 from edgeinfer.ir.program import HostFunction, Program
+from edgeinfer.targets.lessons import Lesson
 from edgeinfer.targets.options import Settings
 from quantization.fixed import Ints
 from quantization.recipe import Recipe
@@ -279,6 +280,10 @@ class Target(ABC, Generic[Chosen]):
 
     def reports(self, folder: Path, settings: Chosen) -> tuple[Metric, ...]:
         """What reports of tools in an emitted folder say, whoever ran the tools."""
+        return ()
+
+    def lessons(self, program: Program, folder: Path, settings: Chosen) -> tuple[Lesson, ...]:
+        """What reports in an emitted folder say, beside what is estimated of the same design."""
         return ()
 
     def check_tools(self, environment: Mapping[str, str]) -> tuple[Check, ...]:

@@ -17,7 +17,7 @@ from edgeinfer.base.reads import Reads
 from edgeinfer.ir.program import Program
 from edgeinfer.targets.hls.csim import build
 from edgeinfer.targets.hls.csim import simulate as csim
-from edgeinfer.targets.hls.estimate.describe import describe_design
+from edgeinfer.targets.hls.estimate.describe import compare_reports, describe_design
 from edgeinfer.targets.hls.estimate.estimate import UNITS, estimate_metrics
 from edgeinfer.targets.hls.estimate.reuse_choice import choose_reuse
 from edgeinfer.targets.hls.preflight import preflight
@@ -31,6 +31,7 @@ from edgeinfer.targets.hls.tools.programs import MAKE, PROGRAMS
 from edgeinfer.targets.hls.tools.project import NAME_IN
 from edgeinfer.targets.hls.tools.run import synthesise
 from edgeinfer.targets.hls.tools.steps import HlsStep
+from edgeinfer.targets.lessons import Lesson
 from edgeinfer.targets.target import (
     Act,
     Advanced,
@@ -196,6 +197,13 @@ class HlsTarget(Target[HlsSettings]):
     def reports(self, folder: Path, settings: HlsSettings) -> tuple[Metric, ...]:
         """What reports of the vendor's tools are in an emitted project."""
         return read_measurements(folder, settings) if settings.backend in NAME_IN else ()
+
+    def lessons(self, program: Program, folder: Path, settings: HlsSettings) -> tuple[Lesson, ...]:
+        """C synthesis' and logic synthesis' figures of the design, beside the estimate's."""
+        part = find(settings.part)
+        if part is None:
+            return ()
+        return compare_reports(in_steps(program), self.reports(folder, settings), settings, part)
 
     def check_tools(self, environment: Mapping[str, str]) -> tuple[Check, ...]:
         """A C++ compiler and make, which simulations need; the vendors' tools."""
