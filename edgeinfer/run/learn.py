@@ -13,7 +13,7 @@ from edgeinfer.base.errors import UsageError
 from edgeinfer.run.folder import Silent, open_run
 from edgeinfer.run.projects import recall_targets
 from edgeinfer.run.trial import stored_program
-from edgeinfer.targets.lessons import Lesson, keep_lessons, lessons_file
+from edgeinfer.targets.lessons import RunLesson, keep_lessons, lessons_file
 from edgeinfer.targets.target import Description
 
 
@@ -35,7 +35,7 @@ def learn_runs(runs: Sequence[Path]) -> Description:
     return Description(document, lines)
 
 
-def _lessons_of(path: Path) -> list[Lesson]:
+def _lessons_of(path: Path) -> list[RunLesson]:
     with open_run(path, Silent(), new=False) as folder:
         program = stored_program(folder)
         found = [

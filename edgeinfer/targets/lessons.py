@@ -29,7 +29,7 @@ SPREAD = 8  # runs from which on a band is their own
 
 
 @dataclass(frozen=True, slots=True)
-class Lesson:
+class RunLesson:
     """One figure of one run."""
 
     run: str  # a digest of the design and of what was reported
@@ -73,7 +73,7 @@ def lessons_file() -> Path:
     return Path(home) / "edgeinfer" / FILE
 
 
-def read_lessons() -> tuple[Lesson, ...]:
+def read_lessons() -> tuple[RunLesson, ...]:
     """All that is known; nothing where nothing was taught."""
     path = lessons_file()
     if not path.is_file():
@@ -90,8 +90,8 @@ def read_lessons() -> tuple[Lesson, ...]:
         ) from None
 
 
-def _lesson(entry: dict[str, object]) -> Lesson:
-    found = Lesson(**entry)  # type: ignore[arg-type]
+def _lesson(entry: dict[str, object]) -> RunLesson:
+    found = RunLesson(**entry)  # type: ignore[arg-type]
     texts = (found.run, found.target, found.family, found.figure)
     numbers = (found.estimated, found.reported)
     if not all(isinstance(text, str) for text in texts):
@@ -101,7 +101,7 @@ def _lesson(entry: dict[str, object]) -> Lesson:
     return found
 
 
-def keep_lessons(new: Iterable[Lesson]) -> tuple[Lesson, ...]:
+def keep_lessons(new: Iterable[RunLesson]) -> tuple[RunLesson, ...]:
     """Add lessons to those that are kept; a run that is taught again replaces itself."""
     added = tuple(new)
     runs = {lesson.run for lesson in added}
@@ -111,7 +111,7 @@ def keep_lessons(new: Iterable[Lesson]) -> tuple[Lesson, ...]:
     return every
 
 
-def corrections(target: str, family: str, lessons: Sequence[Lesson]) -> dict[str, Correction]:
+def corrections(target: str, family: str, lessons: Sequence[RunLesson]) -> dict[str, Correction]:
     """By figure, what runs of a target and of a kind of designs say."""
     errors: dict[str, dict[str, float]] = {}
     for lesson in lessons:

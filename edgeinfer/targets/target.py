@@ -28,7 +28,7 @@ from edgeinfer.base.reads import Reads
 from edgeinfer.graph.nodes import Graph
 from edgeinfer.ir.agreement import Agreement
 from edgeinfer.ir.program import HostFunction, Program
-from edgeinfer.targets.lessons import Lesson
+from edgeinfer.targets.lessons import RunLesson
 from edgeinfer.targets.options import Settings
 from quantization.fixed import Ints
 from quantization.recipe import Recipe
@@ -282,7 +282,7 @@ class Target(ABC, Generic[Chosen]):
         """What reports of tools in an emitted folder say, whoever ran the tools."""
         return ()
 
-    def lessons(self, program: Program, folder: Path, settings: Chosen) -> tuple[Lesson, ...]:
+    def lessons(self, program: Program, folder: Path, settings: Chosen) -> tuple[RunLesson, ...]:
         """What reports in an emitted folder say, beside what is estimated of the same design."""
         return ()
 

@@ -70,7 +70,7 @@ def test_a_compilation_states_the_device_and_what_is_estimated_of_it(
 def test_an_estimate_learns_from_what_the_tools_reported(
     tools: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setenv("XDG_CONFIG_HOME", str(tools.parent / "config"))
+    monkeypatch.setenv("EDGEINFER_CONFIG", str(tools.parent / "config"))
     made = shown(capsys, *COMPILE, *HLS, "--device", "zcu104", "--synth")
     taught = shown(capsys, "estimate", "--learn", "RUN")
     assert (taught["runs"], taught["new_runs"]) == (1, 1)

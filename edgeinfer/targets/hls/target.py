@@ -31,7 +31,7 @@ from edgeinfer.targets.hls.tools.programs import MAKE, PROGRAMS
 from edgeinfer.targets.hls.tools.project import NAME_IN
 from edgeinfer.targets.hls.tools.run import synthesise
 from edgeinfer.targets.hls.tools.steps import HlsStep
-from edgeinfer.targets.lessons import Lesson
+from edgeinfer.targets.lessons import RunLesson
 from edgeinfer.targets.target import (
     Act,
     Advanced,
@@ -198,7 +198,9 @@ class HlsTarget(Target[HlsSettings]):
         """What reports of the vendor's tools are in an emitted project."""
         return read_measurements(folder, settings) if settings.backend in NAME_IN else ()
 
-    def lessons(self, program: Program, folder: Path, settings: HlsSettings) -> tuple[Lesson, ...]:
+    def lessons(
+        self, program: Program, folder: Path, settings: HlsSettings
+    ) -> tuple[RunLesson, ...]:
         """C synthesis' and logic synthesis' figures of the design, beside the estimate's."""
         part = find(settings.part)
         if part is None:

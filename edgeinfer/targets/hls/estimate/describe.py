@@ -20,7 +20,7 @@ from edgeinfer.targets.hls.estimate.reuse import (
 )
 from edgeinfer.targets.hls.estimate.reuse_choice import COMPARED, COMPARED_INTEL, usage
 from edgeinfer.targets.hls.settings import HlsSettings
-from edgeinfer.targets.lessons import Correction, Lesson, corrections, read_lessons
+from edgeinfer.targets.lessons import Correction, RunLesson, corrections, read_lessons
 from edgeinfer.targets.target import Description
 
 MOST_LAYERS = 40  # in the table of a terminal
@@ -73,7 +73,7 @@ def correct_metric(metric: Metric, known: Mapping[str, Correction]) -> Metric:
 
 def compare_reports(
     program: Program, reports: Sequence[Metric], settings: HlsSettings, device: Device
-) -> tuple[Lesson, ...]:
+) -> tuple[RunLesson, ...]:
     """Figures of a design that tools have reported, beside what is estimated of it."""
     said: dict[str, float] = {}
     for metric in reports:
@@ -84,7 +84,7 @@ def compare_reports(
     made = estimate(program, settings, device)
     name = hashlib.sha256(f"{program.digest} {settings} {sorted(said.items())}".encode())
     return tuple(
-        Lesson(name.hexdigest(), "hls", made.family, figure, float(value), said[figure])
+        RunLesson(name.hexdigest(), "hls", made.family, figure, float(value), said[figure])
         for figure, value in made.figures().items()
         if figure in said and figure != "latency_us"
     )
