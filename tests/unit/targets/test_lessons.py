@@ -64,7 +64,7 @@ def test_scatter_and_few_runs_correct_nothing() -> None:
     "text", ["{", '{"version": 9, "lessons": []}', '{"version": 1, "lessons": [1]}']
 )
 def test_a_broken_file_is_said(text: str) -> None:
-    lessons_file().parent.mkdir(parents=True)
+    lessons_file().parent.mkdir(parents=True, exist_ok=True)
     lessons_file().write_text(text, encoding="utf-8")
     with pytest.raises(InputError, match=r"estimates\.json"):
         read_lessons()
