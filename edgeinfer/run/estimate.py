@@ -21,6 +21,9 @@ from edgeinfer.run.defaults import plain
 from edgeinfer.run.emit import refuse_ops
 from edgeinfer.run.lower import lower_as_asked, lower_with, read_recipe
 from edgeinfer.run.samples import DataFile, Simulation, Source, samples_of
+from edgeinfer.run.toggles import toggle_share
+from edgeinfer.targets.energy import NAME as ENERGY
+from edgeinfer.targets.energy import energy_metric
 from edgeinfer.targets.registry import ChosenTarget
 from edgeinfer.targets.target import Description, ForeignProject, Target
 from edgeinfer.zoo import ENTRIES, is_name, resolve
@@ -99,12 +102,16 @@ def estimate(
     refuse_ops(program, chosen)
     settings = target.settle(program, chosen.settings)
     findings = (*assumed, *target.advise(program, settings))
-    detailed = target.describe_estimate(program, settings, findings)
+    toggles = None if data is None else _toggles_of(program, project, model, data, batch_axis)
+    detailed = target.describe_estimate(program, settings, findings, toggles)
     if detailed is not None:
         return detailed
     place = target.place_of(settings)
     device = None if place is None else place.device
-    metrics = target.estimate(program, settings)
+    metrics = tuple(
+        energy_metric(program, chosen.name, toggles) if metric.name == ENERGY else metric
+        for metric in target.estimate(program, settings)
+    )
     document = {
         "model": program.summary,
         "device": None if device is None else device.as_dict(),
@@ -113,6 +120,19 @@ def estimate(
         "findings": list(findings),
     }
     return Description(document, _lines(program, chosen.name, device, metrics, findings))
+
+
+def _toggles_of(
+    program: Program,
+    project: ForeignProject[Any] | None,
+    model: Path,
+    data: Path,
+    batch_axis: int | None,
+) -> float:
+    """The share of bits that change from one sample to the next."""
+    path = resolve(model) if project is None else project.model
+    graph = load(path, batch_axis=batch_axis).graph
+    return toggle_share(program, samples_of(DataFile(data), graph))
 
 
 def _lines(

@@ -182,9 +182,14 @@ class Target(ABC, Generic[Chosen]):
         """Latency and resources without any tool, each with its error band; in under a second."""
 
     def describe_estimate(
-        self, program: Program, settings: Chosen, findings: tuple[str, ...]
+        self,
+        program: Program,
+        settings: Chosen,
+        findings: tuple[str, ...],
+        toggles: float | None = None,
     ) -> Description | None:
-        """The estimate in more detail than its figures, where there is any."""
+        """The estimate in more detail than its figures, where there is any. toggles: the share of
+        bits that change between samples, where it is known."""
         return None
 
     def read_project(self, path: Path, settings: Chosen) -> ForeignProject[Chosen] | None:

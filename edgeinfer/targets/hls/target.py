@@ -15,6 +15,8 @@ from edgeinfer.base.metrics import Metric
 from edgeinfer.base.plan import BuildPlan
 from edgeinfer.base.reads import Reads
 from edgeinfer.ir.program import Program
+from edgeinfer.targets.energy import NAME as ENERGY
+from edgeinfer.targets.energy import energy_metric
 from edgeinfer.targets.hls.csim import build
 from edgeinfer.targets.hls.csim import simulate as csim
 from edgeinfer.targets.hls.estimate.describe import compare_reports, describe_design
@@ -55,6 +57,7 @@ STEPS = {
 }
 FIGURES = (  # of estimates, and of reports of C synthesis, co-simulation, synthesis and routing
     *UNITS,
+    ENERGY,
     "clock_ns",
     "clock_target_ns",
     "cosim_passed",
@@ -150,16 +153,25 @@ class HlsTarget(Target[HlsSettings]):
         not known."""
         part = find(settings.part)
         check.refuse_long(program)
-        return () if part is None else estimate_metrics(in_steps(program), settings, part)
+        if part is None:
+            return ()
+        flat = in_steps(program)
+        return (*estimate_metrics(flat, settings, part), energy_metric(flat, "hls"))
 
     def describe_estimate(
-        self, program: Program, settings: HlsSettings, findings: tuple[str, ...]
+        self,
+        program: Program,
+        settings: HlsSettings,
+        findings: tuple[str, ...],
+        toggles: float | None = None,
     ) -> Description | None:
         """Layer by layer, and of what share of the part; nothing where the part is not known."""
         part = find(settings.part)
         if part is None:
             return None
-        return describe_design(in_steps(program), settings, part, findings)
+        flat = in_steps(program)
+        energy = energy_metric(flat, "hls", toggles)
+        return describe_design(flat, settings, part, findings, (energy,))
 
     def read_project(self, path: Path, settings: HlsSettings) -> ForeignProject[HlsSettings] | None:
         """A project or a configuration file of hls4ml."""

@@ -24,6 +24,8 @@ from edgeinfer.base.plan import BuildPlan
 from edgeinfer.base.reads import Reads
 from edgeinfer.ir.interpret import fitting_inputs
 from edgeinfer.ir.program import Program
+from edgeinfer.targets.energy import NAME as ENERGY
+from edgeinfer.targets.energy import energy_metric
 from edgeinfer.targets.rtl import check
 from edgeinfer.targets.rtl.board.shell_files import shell_files
 from edgeinfer.targets.rtl.choose import design_netlist
@@ -61,6 +63,7 @@ FIGURES = (
     *(f"{kind}_share" for kind in KINDS),
     "additions",
     "adder_bits",
+    ENERGY,
     "fmax_mhz",
     "ii_cycles",
     "last_beat_cycles",
@@ -185,6 +188,7 @@ class RtlTarget(Target[RtlSettings]):
             *cycle_metrics(folded, netlist, cycles, settings.clock_mhz),
             *weight_metrics(folded, folding),
             *resource_metrics(core_of(netlist), part_of(settings)),
+            energy_metric(folded, "rtl"),
         )
 
     def place_of(self, settings: RtlSettings) -> Place:

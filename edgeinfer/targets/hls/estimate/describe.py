@@ -27,12 +27,16 @@ MOST_LAYERS = 40  # in the table of a terminal
 
 
 def describe_design(
-    program: Program, settings: HlsSettings, device: Device, findings: tuple[str, ...]
+    program: Program,
+    settings: HlsSettings,
+    device: Device,
+    findings: tuple[str, ...],
+    more: tuple[Metric, ...] = (),
 ) -> Description:
-    """What is estimated of a design whose goals are settled."""
+    """What is estimated of a design whose goals are settled. more: figures from elsewhere."""
     made = estimate(program, settings, device)
     known = corrections("hls", made.family, read_lessons())
-    metrics = tuple(correct_metric(metric, known) for metric in made.metrics())
+    metrics = (*(correct_metric(metric, known) for metric in made.metrics()), *more)
     shares = _shares(made, device, metrics)
     document = {
         "model": program.summary,
