@@ -24,19 +24,22 @@ from tests.support.published_designs import Published, program_of, settings_of
 
 FITTED = {  # constant: the factors that a step of the search tries
     "table_lut": (0.7, 0.85, 1.0, 1.2, 1.4),
-    "window_lut": (0.7, 0.85, 1.0, 1.2, 1.4),
+    "window_lut": (0.5, 0.7, 0.85, 1.0, 1.2, 1.4),
+    "window_lut_vitis": (0.5, 0.7, 0.85, 1.0, 1.2, 1.4),
     "window_ff": (0.7, 0.85, 1.0, 1.2, 1.4),
     "register_share": (0.8, 0.9, 1.0, 1.12, 1.25),
     "binary_share": (0.5, 0.75, 1.0, 1.3, 1.6),
+    "folded_multiplier_lut": (0.5, 0.7, 1.0, 1.4),
 }
 STARTS = {
     "table_lut": 120.0,
     "window_lut": 2.2,
+    "window_lut_vitis": 4.0,
     "window_ff": 2.8,
     "register_share": 1.0,
     "binary_share": 0.2,
     "pool_lut": 2.0,
-    "folded_input_lut": 5.0,
+    "folded_multiplier_lut": 80.0,
     "folded_input_ff": 2.5,
     "lut_vsynth": 0.5,
     "ff_vsynth": 0.8,
@@ -45,7 +48,7 @@ AFTER = {name: f"{name}_vsynth" for name in ("dsp", "lut", "ff")}
 APART = ", resource"  # designs whose logic synthesis is modelled apart
 RATIOS = ("lut_vsynth", "ff_vsynth")  # fitted: after logic synthesis over before
 SEEDS = (0, 1, 2)  # of the weights that a row does not state
-ROUNDS = 2
+ROUNDS = 3
 SOURCES = 3  # of designs, below which a family does not speak for others
 TAIL = 0.05  # of the designs, on each side of a band
 COUNTED = ("latency_cycles", "ii_cycles", "dsp", "bram18")  # one more or less is no error

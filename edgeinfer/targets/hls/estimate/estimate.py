@@ -10,14 +10,14 @@ what is modelled and how far it was off on published designs.
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 
 from edgeinfer.base.devices import Device
 from edgeinfer.base.metrics import Metric, Origin
 from edgeinfer.ir.program import Program
 from edgeinfer.targets.hls.estimate.design import Design, design_of
-from edgeinfer.targets.hls.estimate.fabric import HlsTool, constants, fabric
+from edgeinfer.targets.hls.estimate.fabric import HlsTool, Store, constants, fabric
 from edgeinfer.targets.hls.estimate.flow import DesignTiming, is_one_pipeline, timing
 from edgeinfer.targets.hls.estimate.reuse import effective_strategy
 from edgeinfer.targets.hls.estimate.stage import Arrangement, GateCost, HardwareStage
@@ -153,7 +153,7 @@ def estimate(
 
 def sum_stages(design: Design, settings: HlsSettings, device: Device) -> HlsEstimate:
     """A design's stages added up, with what holds them together."""
-    layers = []
+    layers, fit = [], design.arrangement.fabric.fit
     for stage in design.stages:
         stores = [store for name, store in design.between if name == stage.name]
         layers.append(
@@ -167,7 +167,7 @@ def sum_stages(design: Design, settings: HlsSettings, device: Device) -> HlsEsti
                 stage.cuts if is_one_pipeline(design) else stage.busy_cycles,
                 stage.reuse,
                 float(sum(store.bram18 for store in stores)),
-                stage.after,
+                stage.after and _with_stores(stage.after, stores, fit),
             )
         )
     when = timing(design)
@@ -193,6 +193,15 @@ def _held_ff(design: Design, when: DesignTiming) -> float:
     inputs = sum(value.all_bits for value in design.inputs)
     handed = sum(stage.out.all_bits for stage in design.stages if stage.cuts)
     return float(inputs + (handed if when.latency_cycles and is_one_pipeline(design) else 0))
+
+
+def _with_stores(after: GateCost, stores: Sequence[Store], fit: Mapping[str, float]) -> GateCost:
+    """What logic synthesis leaves of a stage, with the FIFOs that it writes to."""
+    return replace(
+        after,
+        lut=after.lut + sum(store.lut for store in stores) * fit["lut_vsynth"],
+        ff=after.ff + sum(store.ff for store in stores) * fit["ff_vsynth"],
+    )
 
 
 def _difference(layers: Sequence[LayerEstimate], name: str) -> float:

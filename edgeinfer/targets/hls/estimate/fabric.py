@@ -84,6 +84,11 @@ class HlsFabric:
         return SLOW_COMPARE_NS if self.slow else COMPARE_NS * self.speed
 
     @property
+    def window_lut(self) -> float:
+        """LUTs for each bit of a window that slides along with a stream."""
+        return self.fit["window_lut" if self.tool is HlsTool.VIVADO else "window_lut_vitis"]
+
+    @property
     def gather_lut(self) -> float:
         """LUTs of a wide multiplexer, for each bit of each way."""
         return self.fit["gather_lut"] if self.tool is HlsTool.VIVADO else MULTIPLEXER_LUT

@@ -154,16 +154,18 @@ def _fold_matrix(f: HlsFabric, op: Conv | Dense, x_bits: int, sum_bits: int, reu
         + adder_luts(f, (wide + sum_bits) / 2, multipliers)
         + selecting
         + scattered
-        + inputs * x_bits * f.fit["folded_input_lut"]
+        + multipliers * f.fit["folded_multiplier_lut"]
         + accumulators * f.fit["folded_sum_lut"]
     )
     ff = inputs * x_bits * f.fit["folded_input_ff"] + accumulators + multipliers * (wide + w_bits)
+    blocks = product_dsps(f, x_bits, w_bits)  # a product of several is added up, block by block
+    stages = 2 * math.ceil(math.log2(blocks)) if blocks > 1 else 0
     return Matrix(
-        multipliers * product_dsps(f, x_bits, w_bits),
+        multipliers * blocks,
         lut,
         ff,
         memory_brams(reuse, multipliers * w_bits),
-        FOLDED_OVERHEAD + levels // 4,
+        FOLDED_OVERHEAD + levels // 4 + stages,
         reuse,
         reuse,
         multipliers,
@@ -298,7 +300,7 @@ def conv_stage(
     lut = made.lut + lines + a.ports_luts(x, out)
     ff = made.ff + a.output_ff(out)
     if buffered:
-        lut += window_bits * f.fit["window_lut"]
+        lut += window_bits * f.window_lut
         ff += window_bits * f.fit["window_ff"]
     bram = made.bram18
     if pixels > x.positions:  # a layer of its own puts zeros around the picture

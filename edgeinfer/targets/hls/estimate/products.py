@@ -10,6 +10,7 @@ input and value: outputs that need the same product share it.
 from __future__ import annotations
 
 import math
+import weakref
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -42,6 +43,54 @@ class Products:
     bits: float  # of a product, on average over the terms
 
 
+@dataclass(frozen=True, slots=True)
+class WeightCounts:
+    """What a matrix holds: for each input and value other than zero, how often it is used."""
+
+    odd: Ints  # the value without its sign and its factors of two
+    uses: Ints
+    digits: Ints
+    bits: Ints
+    per_output: Ints  # weights other than zero
+    scale: float  # of how many such matrices this one is a part
+
+
+_COUNTED: dict[int, tuple[weakref.ref[Weights], WeightCounts]] = {}
+
+
+def count_weights(weight: Weights) -> WeightCounts:
+    """Counted once for each array: a search asks for the same weights under many settings."""
+    known = _COUNTED.get(id(weight))
+    if known is not None and known[0]() is weight:
+        return known[1]
+    counted, key = _count(weight), id(weight)
+
+    def forget(_: weakref.ref[Weights]) -> None:
+        _COUNTED.pop(key, None)
+
+    _COUNTED[key] = weakref.ref(weight, forget), counted
+    return counted
+
+
+def _count(weight: Weights) -> WeightCounts:
+    matrix = np.asarray(weight.reshape(-1, weight.shape[-1]))
+    scale = 1.0
+    if matrix.size > LARGEST:
+        columns = max(LARGEST // matrix.shape[0], 1)
+        scale = matrix.shape[1] / columns
+        matrix = matrix[:, :columns]
+    matrix = matrix.astype(np.int64)
+    per_output = np.count_nonzero(matrix, axis=0)
+    span = int(np.abs(matrix).max()) if matrix.size else 0
+    rows = np.arange(matrix.shape[0], dtype=np.int64)[:, None]
+    keys, uses = np.unique(rows * (2 * span + 1) + (matrix + span), return_counts=True)
+    values = keys % (2 * span + 1) - span
+    values, uses = values[values != 0], uses[values != 0]
+    magnitude = np.abs(values)
+    odd = magnitude // np.maximum(magnitude & -magnitude, 1)
+    return WeightCounts(odd, uses, digits(odd), widths(values), per_output, scale)
+
+
 def digits(magnitudes: Ints) -> Ints:
     """Non-zero digits of whole numbers in canonical signed form."""
     mixed = magnitudes ^ (3 * magnitudes)
@@ -61,25 +110,12 @@ def constant_products(
 ) -> Products:
     """Multiply a vector (rows of the weight) by constants; `kept_bits`: products are cut to so
     many bits before they are added, None where they are kept whole."""
-    matrix = np.asarray(weight.reshape(-1, weight.shape[-1]))
-    scale = 1.0
-    if matrix.size > LARGEST:
-        columns = max(LARGEST // matrix.shape[0], 1)
-        scale = matrix.shape[1] / columns
-        matrix = matrix[:, :columns]
-    matrix = matrix.astype(np.int64)
-    per_output = np.count_nonzero(matrix, axis=0)
+    counted = count_weights(weight)
+    odd, uses, count, bits = counted.odd, counted.uses, counted.digits, counted.bits
+    scale, per_output = counted.scale, counted.per_output
     terms = int(per_output.sum())
     if not terms:
         return Products(0.0, 0.0, 0.0, 0.0, ((0, float(weight.shape[-1])),), 0.0)
-    span = int(np.abs(matrix).max())
-    rows = np.arange(matrix.shape[0], dtype=np.int64)[:, None]
-    keys, uses = np.unique(rows * (2 * span + 1) + (matrix + span), return_counts=True)
-    values = keys % (2 * span + 1) - span
-    values, uses = values[values != 0], uses[values != 0]
-    magnitude = np.abs(values)
-    odd = magnitude // (magnitude & -magnitude)
-    count, bits = digits(odd), widths(values)
     adders = count == 2
     multiplied = count > 2
     luts = float(np.sum(np.where(adders, x_bits + widths(odd) + CARRY_LUTS, 0)))
