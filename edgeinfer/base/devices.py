@@ -1,9 +1,15 @@
 # SPDX-License-Identifier: Apache-2.0
 # SPDX-FileCopyrightText: The edgeinfer authors
-"""What a part or a board offers: budgets from public data sheets, in ``firmware/devices``."""
+"""What a part or a board offers: budgets from public data sheets, in ``firmware/devices``.
+
+Parts that are reached by their boards or that open tools place have a file of their own. Others
+of AMD's families are lines of ``amd.csv``.
+"""
 
 from __future__ import annotations
 
+import csv
+import re
 import tomllib
 from collections.abc import Mapping
 from dataclasses import dataclass, field, fields
@@ -15,6 +21,8 @@ from edgeinfer.base import assets
 from edgeinfer.base.errors import EdgeInferError, UsageError, did_you_mean
 
 FOLDER = "firmware/devices"
+LISTED = f"{FOLDER}/amd.csv"
+LISTED_SOURCE = "AMD's product tables of the family (DS180, DS190, DS890, DS891, DS889, DS950)"
 KINDS = {  # of a budget, and what one of them is
     "dsp": "DSP blocks",
     "lut": "LUTs",
@@ -76,14 +84,22 @@ def devices() -> tuple[Device, ...]:
     return tuple(sorted(found, key=lambda device: device.name))
 
 
+@cache
+def listed_parts() -> tuple[Device, ...]:
+    """The parts that have a line in place of a file, by name."""
+    found = [_read_line(row) for row in csv.DictReader(assets.text(LISTED).splitlines())]
+    return tuple(sorted(found, key=lambda device: device.name))
+
+
 def find(name: str) -> Device | None:
     """A device by its name, its board, or a full part name (of any package and speed grade);
     None where nothing is known of it."""
     wanted = name.strip().lower()
-    for known in devices():
+    every = (*devices(), *listed_parts())
+    for known in every:
         if wanted in (known.name, known.part.lower(), *known.boards):
             return known
-    same_chip = [known for known in devices() if wanted.startswith(known.name)]
+    same_chip = [known for known in every if wanted.startswith(known.name)]
     return max(same_chip, key=lambda known: len(known.name)) if same_chip else None
 
 
@@ -92,11 +108,14 @@ def device(name: str) -> Device:
     found = find(name)
     if found is not None:
         return found
-    names = [word for known in devices() for word in (known.name, *known.boards)]
+    names = [
+        word for known in (*devices(), *listed_parts()) for word in (known.name, *known.boards)
+    ]
     raise UsageError(
         f"There is no device {name!r}.",
         hint=did_you_mean(name.strip().lower(), names)
-        or f"Known are {', '.join(known.name for known in devices())}.",
+        or f"Known are {', '.join(known.name for known in devices())}, and "
+        f"{len(listed_parts())} more parts of AMD: edgeinfer devices",
     )
 
 
@@ -106,6 +125,16 @@ def part_of(name: str) -> str:
     wanted = name.strip()
     is_full = wanted.lower().startswith(found.name) and len(wanted) > len(found.name)
     return wanted if is_full else found.part
+
+
+def _read_line(row: dict[str, str]) -> Device:
+    budget = {kind: int(row[kind]) for kind in ("dsp", "lut", "ff", "bram18", "uram")}
+    part = row["part"]
+    grade = re.search(r"-([123])", part)
+    return Device(
+        row["name"], part, "AMD", row["family"], row["fabric"],
+        f"-{grade[1]}" if grade else "", (), LISTED_SOURCE, budget,
+    )  # fmt: skip
 
 
 def _read(path: Path) -> Device:

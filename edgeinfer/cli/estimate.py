@@ -5,13 +5,14 @@
 from __future__ import annotations
 
 import json as json_text
+from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 from cyclopts import Parameter
 
 from edgeinfer.cli.targets import GENERAL, TargetOptions, choose_targets, options_of_targets
 from edgeinfer.cli.terminal import answer
-from edgeinfer.cli.verbs import BatchAxis, Json, ModelFile, RecipeFile, axis_of_word
+from edgeinfer.cli.verbs import BatchAxis, Data, Json, RecipeFile, axis_of_word
 from edgeinfer.targets.options import ESTIMATE
 
 if TYPE_CHECKING:
@@ -26,15 +27,31 @@ def devices(*, json: Json = False) -> None:
     """Parts and boards with their budgets, and which targets each is for."""
     from edgeinfer.base import devices as known
 
-    rows = [device.as_dict() for device in known.devices()]
-    lines = [_describe_estimate(device) for device in known.devices()]
+    every = (*known.devices(), *known.listed_parts())
+    rows = [device.as_dict() for device in every]
+    lines = [_describe_estimate(device) for device in every]
     answer(json_text.dumps(rows, indent=2), lines, as_json=json)
 
 
 def estimate(
-    model: ModelFile,
+    model: Annotated[
+        Path | None,
+        Parameter(
+            help="a reference model, a .keras, .h5, .onnx, int8 .tflite, or .json file beside its "
+            "weights; or an hls4ml project or its hls4ml_config.yml"
+        ),
+    ] = None,
     /,
     *,
+    learn: Annotated[
+        list[Path] | None,
+        Parameter(
+            negative="",
+            consume_multiple=True,
+            help="run folders whose tools have left reports: learn from how far off the estimates "
+            "of their designs were",
+        ),
+    ] = None,
     target: Annotated[
         str | None,
         Parameter(group=GENERAL, help="the target; by default the one that the device is for"),
@@ -44,17 +61,28 @@ def estimate(
         Parameter(group=GENERAL, help="width for a model that states no formats; 16 by default"),
     ] = None,
     recipe: RecipeFile = None,
+    data: Data = None,
     batch_axis: BatchAxis = "0",
     options: Annotated[EstimateOptions, Parameter(name="*")] = EstimateOptions(),  # noqa: B008
     json: Json = False,
 ) -> None:
     """Estimate latency and resources in seconds, without any tool, each with its error band."""
+    from edgeinfer.base.errors import UsageError
     from edgeinfer.run.estimate import estimate as estimate_model
 
+    if learn:
+        from edgeinfer.run.learn import learn_runs
+
+        taught = learn_runs(learn)
+        if model is None:
+            answer(json_text.dumps(taught.document, indent=2), taught.lines, as_json=json)
+            return
+    if model is None:
+        raise UsageError("Name a model, or runs to learn from with --learn RUN...")
     name = _target_for(options) if target is None else target
     (wanted,) = choose_targets([name], options)
     found = estimate_model(
-        model, wanted, bits=bits, recipe=recipe, batch_axis=axis_of_word(batch_axis)
+        model, wanted, bits=bits, recipe=recipe, batch_axis=axis_of_word(batch_axis), data=data
     )
     answer(json_text.dumps(found.document, indent=2), found.lines, as_json=json)
 

@@ -176,21 +176,33 @@ def _fits(uses: Sequence[Use]) -> Answer:
     over = [use for use in judged if not use.fits]
     if over:
         names = [f"{u.title} {words.kind_name(u.kind)}" for u in over]
-        sure = all(use.surely for use in over)
-        state = (
-            AnswerState.BAD
-            if sure or any(use.metric.low is None for use in over)
-            else AnswerState.UNSURE
-        )
+        sure = any(use.surely or use.metric.low is None for use in over)
+        state = AnswerState.BAD if sure else AnswerState.UNSURE
         said = f"{words.join_words(names)} {_goes(names)} beyond the device; most of all {told}."
+        if not sure:
+            said += _open_question(over)
         head = "does not fit" if state is AnswerState.BAD else "probably does not fit"
         return Answer(question, state, f"{head} ({target} {told})", said)
     sure = all(use.surely for use in judged)
     said = f"The most that is taken of any kind is {told}, for the target {target}."
     if not sure:
-        said += " The band of an estimate reaches beyond the device."
+        said += _open_question([use for use in judged if not use.surely])
     state = AnswerState.GOOD if sure else AnswerState.UNSURE
     return Answer(question, state, f"{'' if sure else 'probably '}fits ({told})", said)
+
+
+def _open_question(uses: Sequence[Use]) -> str:
+    """Which bands have the device's budget inside, and what would settle it."""
+    reaches = [
+        f"{use.title} {words.kind_name(use.kind)} between {words.percent(use.low_share, 0)} and "
+        f"{words.percent(use.high_share, 0)}"
+        for use in uses
+        if use.low_share is not None and use.high_share is not None
+    ]
+    return (
+        f" The band of an estimate has the device's budget inside: {words.join_words(reaches)}. "
+        "Synthesis of the project would settle it."
+    )
 
 
 def _goes(names: Sequence[str]) -> str:

@@ -5,11 +5,13 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import asdict
+from dataclasses import asdict, replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 from edgeinfer.base.devices import Device
+from edgeinfer.base.errors import UsageError
 from edgeinfer.base.extras import require_extra
 from edgeinfer.base.metrics import Metric
 from edgeinfer.base.scratch import scratch_folder
@@ -17,10 +19,13 @@ from edgeinfer.ir.program import Program
 from edgeinfer.readers import load
 from edgeinfer.run.defaults import plain
 from edgeinfer.run.emit import refuse_ops
-from edgeinfer.run.lower import lower_as_asked
-from edgeinfer.run.samples import Simulation, samples_of
+from edgeinfer.run.lower import lower_as_asked, lower_with, read_recipe
+from edgeinfer.run.samples import DataFile, Simulation, Source, samples_of
+from edgeinfer.run.toggles import toggle_share
+from edgeinfer.targets.energy import NAME as ENERGY
+from edgeinfer.targets.energy import energy_metric
 from edgeinfer.targets.registry import ChosenTarget
-from edgeinfer.targets.target import Description, Target
+from edgeinfer.targets.target import Description, ForeignProject, Target
 from edgeinfer.zoo import ENTRIES, is_name, resolve
 
 
@@ -31,13 +36,16 @@ def program_for(
     targets: Sequence[Target[Any]] = (),
     *,
     batch_axis: int | None = 0,
+    data: Path | None = None,
 ) -> tuple[Program, list[str]]:
-    """A model's Program, and what was assumed to get it."""
+    """A model's Program, and what was assumed to get it. data: samples that decide on formats."""
     if is_name(model) and ENTRIES[str(model)].reference is None:
         return _fresh_program(str(model), bits, recipe, targets)
     found = load(resolve(model), batch_axis=batch_axis)
-    simulation = Simulation(str(model))
-    shown = (lambda: samples_of(simulation, found.graph)) if is_name(model) else None
+    source: Source | None = None if data is None else DataFile(data)
+    if source is None and is_name(model):
+        source = Simulation(str(model))
+    shown = None if source is None else partial(samples_of, source, found.graph)
     loaded, lowered = lower_as_asked(
         found, recipe, None if bits is None else plain(bits), shown, targets
     )
@@ -57,6 +65,21 @@ def _fresh_program(
     return program, [remark, *findings]
 
 
+def _program_of_project(
+    project: ForeignProject[Any], bits: int | None, recipe: Path | None, *, batch_axis: int | None
+) -> tuple[Program, list[str]]:
+    """A project's network in the formats that the project states, or a recipe on top."""
+    if bits is not None:
+        raise UsageError("--bits is for models without formats; the project has them.")
+    found = load(project.model, batch_axis=batch_axis)
+    given = project.recipe(found.graph)
+    if recipe is not None:
+        given = given.updated(read_recipe(recipe))
+    lowered = lower_with(found, given, recipe)
+    said = f"The network, its formats and its settings are those of {project.model}'s project."
+    return lowered.program, [said, *found.findings, *lowered.findings]
+
+
 def estimate(
     model: Path,
     chosen: ChosenTarget,
@@ -64,19 +87,31 @@ def estimate(
     bits: int | None = None,
     recipe: Path | None = None,
     batch_axis: int | None = 0,
+    data: Path | None = None,
 ) -> Description:
     """A model on a target; where the settings state a goal, choices are made for it first."""
     target = chosen.target
-    program, assumed = program_for(model, bits, recipe, [target], batch_axis=batch_axis)
+    project = None if is_name(model) else target.read_project(model, chosen.settings)
+    if project is None:
+        program, assumed = program_for(
+            model, bits, recipe, [target], batch_axis=batch_axis, data=data
+        )
+    else:
+        chosen = replace(chosen, settings=project.settings)
+        program, assumed = _program_of_project(project, bits, recipe, batch_axis=batch_axis)
     refuse_ops(program, chosen)
     settings = target.settle(program, chosen.settings)
     findings = (*assumed, *target.advise(program, settings))
-    detailed = target.describe_estimate(program, settings, findings)
+    toggles = None if data is None else _toggles_of(program, project, model, data, batch_axis)
+    detailed = target.describe_estimate(program, settings, findings, toggles)
     if detailed is not None:
         return detailed
     place = target.place_of(settings)
     device = None if place is None else place.device
-    metrics = target.estimate(program, settings)
+    metrics = tuple(
+        energy_metric(program, chosen.name, toggles) if metric.name == ENERGY else metric
+        for metric in target.estimate(program, settings)
+    )
     document = {
         "model": program.summary,
         "device": None if device is None else device.as_dict(),
@@ -85,6 +120,19 @@ def estimate(
         "findings": list(findings),
     }
     return Description(document, _lines(program, chosen.name, device, metrics, findings))
+
+
+def _toggles_of(
+    program: Program,
+    project: ForeignProject[Any] | None,
+    model: Path,
+    data: Path,
+    batch_axis: int | None,
+) -> float:
+    """The share of bits that change from one sample to the next."""
+    path = resolve(model) if project is None else project.model
+    graph = load(path, batch_axis=batch_axis).graph
+    return toggle_share(program, samples_of(DataFile(data), graph))
 
 
 def _lines(

@@ -28,6 +28,7 @@ from edgeinfer.base.reads import Reads
 from edgeinfer.graph.nodes import Graph
 from edgeinfer.ir.agreement import Agreement
 from edgeinfer.ir.program import HostFunction, Program
+from edgeinfer.targets.lessons import RunLesson
 from edgeinfer.targets.options import Settings
 from quantization.fixed import Ints
 from quantization.recipe import Recipe
@@ -139,6 +140,15 @@ class Description:
     lines: tuple[str, ...]
 
 
+@dataclass(frozen=True, slots=True)
+class ForeignProject(Generic[Chosen]):
+    """A project that someone else's tool has made: its network, its formats, its settings."""
+
+    model: Path
+    recipe: Callable[[Graph], Recipe]
+    settings: Chosen
+
+
 class Target(ABC, Generic[Chosen]):
     """Somewhere a Program can go."""
 
@@ -187,9 +197,18 @@ class Target(ABC, Generic[Chosen]):
         """Latency and resources without any tool, each with its error band; in under a second."""
 
     def describe_estimate(
-        self, program: Program, settings: Chosen, findings: tuple[str, ...]
+        self,
+        program: Program,
+        settings: Chosen,
+        findings: tuple[str, ...],
+        toggles: float | None = None,
     ) -> Description | None:
-        """The estimate in more detail than its figures, where there is any."""
+        """The estimate in more detail than its figures, where there is any. toggles: the share of
+        bits that change between samples, where it is known."""
+        return None
+
+    def read_project(self, path: Path, settings: Chosen) -> ForeignProject[Chosen] | None:
+        """A project of the target's kind that someone else's tool has made; None: it is none."""
         return None
 
     # The project
@@ -288,6 +307,10 @@ class Target(ABC, Generic[Chosen]):
 
     def reports(self, folder: Path, settings: Chosen) -> tuple[Metric, ...]:
         """What reports of tools in an emitted folder say, whoever ran the tools."""
+        return ()
+
+    def lessons(self, program: Program, folder: Path, settings: Chosen) -> tuple[RunLesson, ...]:
+        """What reports in an emitted folder say, beside what is estimated of the same design."""
         return ()
 
     def check_tools(self, environment: Mapping[str, str]) -> tuple[Check, ...]:

@@ -67,6 +67,20 @@ def test_a_compilation_states_the_device_and_what_is_estimated_of_it(
     assert alone["model"]["program"] == made["program"]["digest"] and told == estimated
 
 
+def test_an_estimate_learns_from_what_the_tools_reported(
+    tools: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("EDGEINFER_CONFIG", str(tools.parent / "config"))
+    made = shown(capsys, *COMPILE, *HLS, "--device", "zcu104", "--synth")
+    taught = shown(capsys, "estimate", "--learn", "RUN")
+    assert (taught["runs"], taught["new_runs"]) == (1, 1)
+    kept = json.loads(Path(taught["file"]).read_text())["lessons"]
+    reported = values(made, "synthesised")
+    assert {each["figure"]: each["reported"] for each in kept}.items() <= reported.items()
+    again = shown(capsys, "estimate", "--learn", "RUN")
+    assert (again["runs"], again["figures"]) == (1, taught["figures"])
+
+
 @pytest.mark.slow
 def test_a_latency_is_met_by_folding(work: Path, capsys: pytest.CaptureFixture[str]) -> None:
     device = ["--device", "xc7z020"]

@@ -26,6 +26,7 @@ from quantization.recipe import Recipe, WeightFormat
 from tests.support.places import ROOT
 
 TABLE = ROOT / "reports/reference/hls/published.csv"
+HELD_OUT = ROOT / "reports/reference/hls/held_out.csv"  # of which neither constants nor bands know
 FIGURES = ("latency_cycles", "ii_cycles", "dsp", "lut", "ff", "bram18")
 FUNCTIONS = {
     "relu": (g.Function.RELU, ()),
@@ -70,6 +71,7 @@ def _row(row: dict[str, str]) -> Published:
         float(row["clock_ns"]),
         IoType(row["io"]),
         Strategy(row["strategy"].lower()),
+        tool_version=tool_version(row["tool"]),
     )
     reuse = tuple(int(factor) for factor in row["reuse"].split())
     figures = {name: float(row[name]) for name in FIGURES if row[name]}
@@ -78,6 +80,12 @@ def _row(row: dict[str, str]) -> Published:
         row["id"], row["family"], row["part"], settings, row["types"], row["weights"],
         row["network"], figures, stage, reuse, Arithmetic(row["arithmetic"]), row["excluded"],
     )  # fmt: skip
+
+
+def tool_version(tool: str) -> str:
+    """The release that a row names; nothing where it names none."""
+    found = re.search(r"20\d\d\.\d", tool)
+    return found[0] if found else ""
 
 
 def settings_of(design: Published, program: Program) -> HlsSettings:
@@ -123,6 +131,7 @@ class _Draw:
         self.nodes: list[g.Node] = []
         self.last = ""
         self.layers = -1  # where the last dense layer stands
+        self.drawn = 0  # layers that have their weights
 
     def graph(self, text: str) -> g.Graph:
         """All words, in order."""
@@ -149,6 +158,12 @@ class _Draw:
                 return self.rng.uniform(float(low), float(high), shape)
             case ["normal", spread]:
                 return self.rng.normal(0.0, float(spread), shape)
+            case ["trained", "zeros", *shares]:
+                gone = float(shares[self.drawn])
+                self.drawn += 1
+                drawn = self.rng.normal(0.0, math.sqrt(2 / inputs / (1 - gone)), shape)
+                drawn[self.rng.random(shape) < gone] = 0.0
+                return drawn
             case ["trained", "l1"]:
                 return self.rng.laplace(0.0, math.sqrt(1 / inputs / 2), shape)
             case ["trained", *pruned]:

@@ -152,7 +152,7 @@ def renewed(fabric: str, entry: dict[str, Any]) -> dict[str, Any]:
         name: {work.value: round(cost, 3) for work, cost in table.items() if cost > 0.001}
         for name, table in (("lut", fit.lut), ("ff", fit.ff))
     }
-    return {"rules": entry["rules"], **costs, **bands}
+    return {"rules": entry["rules"], **costs, "pipeline": entry["pipeline"], **bands}
 
 
 if __name__ == "__main__":

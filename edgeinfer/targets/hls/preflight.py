@@ -27,14 +27,20 @@ from edgeinfer.ir.ops import (
     pack_weights,
 )
 from edgeinfer.ir.program import Program
-from edgeinfer.targets.hls.estimate.estimate import HlsEstimate, estimate, with_reuse
+from edgeinfer.targets.hls.estimate.estimate import HlsEstimate, band, estimate, with_reuse
 from edgeinfer.targets.hls.estimate.reuse import (
     effective_strategy,
     layers_with_multipliers,
     legal,
     multiplication_size,
 )
-from edgeinfer.targets.hls.estimate.reuse_choice import UNROLL_LIMIT, choose_reuse, usage
+from edgeinfer.targets.hls.estimate.reuse_choice import (
+    COMPARED,
+    COMPARED_INTEL,
+    UNROLL_LIMIT,
+    choose_reuse,
+    usage,
+)
 from edgeinfer.targets.hls.settings import HlsSettings, IoType, Strategy
 
 LARGE_DENSE = 100_000  # weights after a flatten, from which pooling before it is worth a thought
@@ -112,9 +118,10 @@ def _budget(program: Program, settings: HlsSettings, device: Device) -> list[str
     weights = program.parameters
     bits = sum(op.weight.size * op.weight_type.bits for op in layers_with_multipliers(program))
     memory = _memory_bits(device)
+    sure = surely_beyond(made, device)
     said = (
-        f"{program.name} with {weights:,} weights and biases does not fit {device.name}: about "
-        f"{over}."
+        f"{program.name} with {weights:,} weights and biases {'' if sure else 'probably '}does not "
+        f"fit {device.name}: about {over}."
     )
     if memory is not None and bits > memory:
         said += (
@@ -150,6 +157,15 @@ def _deep_fifos(program: Program, settings: HlsSettings, device: Device) -> list
         f"{made.bram18 - held:,.0f}. Depths measured by co-simulation (hls4ml's FIFO depth "
         f"optimization) give each FIFO only what it fills."
     ]
+
+
+def surely_beyond(made: HlsEstimate, device: Device) -> bool:
+    """Whether the whole band of any kind is beyond what the device offers."""
+    names = COMPARED_INTEL if made.intel else COMPARED
+    return any(
+        band(made.family, names[kind], used)[0] > offered
+        for kind, (used, offered) in usage(made, device).items()
+    )
 
 
 def over_budget(made: HlsEstimate, device: Device) -> str:

@@ -4,6 +4,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from enum import StrEnum
@@ -13,6 +14,7 @@ from edgeinfer.base.devices import Device, part_of
 from edgeinfer.base.errors import UsageError
 from edgeinfer.targets.options import ESTIMATE, Settings, option
 
+TOOL_VERSIONS = re.compile(r"20\d\d\.\d")
 SHORTEST_CLOCK_NS, LONGEST_CLOCK_NS = 0.5, 1000.0
 
 
@@ -67,6 +69,7 @@ class HlsSettings(Settings):
     reuse: int = option(1, "multiplications that share a multiplier; 1 by default")
     reuse_of: tuple[tuple[str, int], ...] = ()  # by the op's name, where `reuse` is not for it
     strategy_of: tuple[tuple[str, Strategy], ...] = ()
+    sum_bits_of: tuple[tuple[str, int], ...] = ()  # of accumulators that a project states
     latency_us: float | None = option(
         None, "fold layers: the smallest design that finishes in this time"
     )
@@ -77,12 +80,22 @@ class HlsSettings(Settings):
         "tables of 1,024 entries, as hls4ml makes by itself",
         verbs=(ESTIMATE,),
     )
+    tool_version: str = option(
+        "",
+        "the release of the HLS tool, such as 2021.1; a recent one by default",
+        verbs=(ESTIMATE,),
+    )
 
     def __post_init__(self) -> None:
         if not SHORTEST_CLOCK_NS <= self.clock_ns <= LONGEST_CLOCK_NS:
             raise UsageError(
                 f"A clock of {self.clock_ns:g} ns cannot be asked for.",
                 hint=f"Choose {SHORTEST_CLOCK_NS:g} to {LONGEST_CLOCK_NS:g} ns.",
+            )
+        if self.tool_version and not TOOL_VERSIONS.fullmatch(self.tool_version):
+            raise UsageError(
+                f"{self.tool_version!r} is no release of an HLS tool.",
+                hint="Write the year and the number, such as 2021.1.",
             )
         for where, factor in (("every layer", self.reuse), *self.reuse_of):
             if factor < 1:
@@ -110,9 +123,17 @@ class HlsSettings(Settings):
             {
                 **record,
                 "reuse_of": tuple((name, int(factor)) for name, factor in record["reuse_of"]),
+                "sum_bits_of": tuple(
+                    (name, int(bits)) for name, bits in record.get("sum_bits_of", ())
+                ),
                 "strategy_of": tuple((name, Strategy(way)) for name, way in record["strategy_of"]),
             }
         )
+
+    @property
+    def tool_year(self) -> int | None:
+        """The year of the HLS tool's release; None where it was not stated."""
+        return int(self.tool_version[:4]) if self.tool_version else None
 
     def reuse_for(self, op: str) -> int:
         """The reuse factor asked for an op."""

@@ -15,14 +15,17 @@ from edgeinfer.base.metrics import Metric
 from edgeinfer.base.plan import BuildPlan
 from edgeinfer.base.reads import Reads
 from edgeinfer.ir.program import Program
+from edgeinfer.targets.energy import NAME as ENERGY
+from edgeinfer.targets.energy import energy_metric
 from edgeinfer.targets.hls.csim import build
 from edgeinfer.targets.hls.csim import simulate as csim
-from edgeinfer.targets.hls.estimate.describe import describe_design
+from edgeinfer.targets.hls.estimate.describe import compare_reports, describe_design
 from edgeinfer.targets.hls.estimate.estimate import UNITS, estimate_metrics
 from edgeinfer.targets.hls.estimate.reuse_choice import choose_reuse
 from edgeinfer.targets.hls.preflight import preflight
 from edgeinfer.targets.hls.project import check, manifest
 from edgeinfer.targets.hls.project.check import in_steps
+from edgeinfer.targets.hls.project.foreign import read_source
 from edgeinfer.targets.hls.settings import HlsSettings
 from edgeinfer.targets.hls.tools.bench import bench_of
 from edgeinfer.targets.hls.tools.measured import read_measurements
@@ -30,10 +33,12 @@ from edgeinfer.targets.hls.tools.programs import MAKE, PROGRAMS
 from edgeinfer.targets.hls.tools.project import NAME_IN
 from edgeinfer.targets.hls.tools.run import synthesise
 from edgeinfer.targets.hls.tools.steps import HlsStep
+from edgeinfer.targets.lessons import RunLesson
 from edgeinfer.targets.target import (
     Act,
     Advanced,
     Description,
+    ForeignProject,
     Place,
     Said,
     Suspicion,
@@ -52,6 +57,7 @@ STEPS = {
 }
 FIGURES = (  # of estimates, and of reports of C synthesis, co-simulation, synthesis and routing
     *UNITS,
+    ENERGY,
     "clock_ns",
     "clock_target_ns",
     "cosim_passed",
@@ -147,16 +153,30 @@ class HlsTarget(Target[HlsSettings]):
         not known."""
         part = find(settings.part)
         check.refuse_long(program)
-        return () if part is None else estimate_metrics(in_steps(program), settings, part)
+        if part is None:
+            return ()
+        flat = in_steps(program)
+        return (*estimate_metrics(flat, settings, part), energy_metric(flat, "hls"))
 
     def describe_estimate(
-        self, program: Program, settings: HlsSettings, findings: tuple[str, ...]
+        self,
+        program: Program,
+        settings: HlsSettings,
+        findings: tuple[str, ...],
+        toggles: float | None = None,
     ) -> Description | None:
         """Layer by layer, and of what share of the part; nothing where the part is not known."""
         part = find(settings.part)
         if part is None:
             return None
-        return describe_design(in_steps(program), settings, part, findings)
+        flat = in_steps(program)
+        energy = energy_metric(flat, "hls", toggles)
+        return describe_design(flat, settings, part, findings, (energy,))
+
+    def read_project(self, path: Path, settings: HlsSettings) -> ForeignProject[HlsSettings] | None:
+        """A project or a configuration file of hls4ml."""
+        found = read_source(path, settings)
+        return None if found is None else ForeignProject(found.model, found.recipe, found.settings)
 
     def tool_steps(self, settings: HlsSettings) -> tuple[ToolStep, ...]:
         """All, for backends whose tools are driven from here."""
@@ -189,6 +209,15 @@ class HlsTarget(Target[HlsSettings]):
     def reports(self, folder: Path, settings: HlsSettings) -> tuple[Metric, ...]:
         """What reports of the vendor's tools are in an emitted project."""
         return read_measurements(folder, settings) if settings.backend in NAME_IN else ()
+
+    def lessons(
+        self, program: Program, folder: Path, settings: HlsSettings
+    ) -> tuple[RunLesson, ...]:
+        """C synthesis' and logic synthesis' figures of the design, beside the estimate's."""
+        part = find(settings.part)
+        if part is None:
+            return ()
+        return compare_reports(in_steps(program), self.reports(folder, settings), settings, part)
 
     def check_tools(self, environment: Mapping[str, str]) -> tuple[Check, ...]:
         """A C++ compiler and make, which simulations need; the vendors' tools."""

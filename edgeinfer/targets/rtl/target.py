@@ -26,6 +26,8 @@ from edgeinfer.base.plan import BuildPlan
 from edgeinfer.base.reads import Reads
 from edgeinfer.ir.interpret import fitting_inputs
 from edgeinfer.ir.program import Program
+from edgeinfer.targets.energy import NAME as ENERGY
+from edgeinfer.targets.energy import energy_metric
 from edgeinfer.targets.rtl import check
 from edgeinfer.targets.rtl.board.boards import SerialBoard, ZynqBoard, board, boards
 from edgeinfer.targets.rtl.board.shell_files import shell_files
@@ -82,6 +84,7 @@ FIGURES = (
     "event_seconds",
     "event_seconds_at_asked_clock",
     "event_seconds_least_at_asked_clock",
+    ENERGY,
     "fmax_mhz",
     "hit_cycles_most",
     "hits_per_second",
@@ -255,6 +258,7 @@ class RtlTarget(Target[RtlSettings]):
             *cycle_metrics(folded, netlist, cycles, settings.clock_mhz),
             *weight_metrics(folded, folding),
             *resource_metrics(core_of(netlist), part_of(settings)),
+            energy_metric(folded, "rtl"),
         )
 
     def time_simulation(

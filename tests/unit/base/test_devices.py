@@ -6,7 +6,7 @@ from __future__ import annotations
 
 import pytest
 
-from edgeinfer.base.devices import KINDS, Device, device, devices, part_of
+from edgeinfer.base.devices import KINDS, Device, device, devices, listed_parts, part_of
 from edgeinfer.base.errors import UsageError
 
 REQUIRED = ("xczu7ev", "xcku115", "xcu250", "xcu50", "xc7z020", "xc7a100t", "xcvu9p", "xcvu13p")
@@ -32,6 +32,18 @@ def test_intel_parts_are_counted_in_their_own_kinds() -> None:
 @pytest.mark.parametrize("name", VENDOR_FREE)
 def test_parts_without_hls_are_known(name: str) -> None:
     assert device(name).budget
+
+
+def test_parts_of_a_family_are_known_by_their_names() -> None:
+    assert device("xc7z007s-clg225-2").budget["dsp"] == 66
+    assert part_of("xc7z007s-clg225-2") == "xc7z007s-clg225-2"
+    assert device("xczu48dr").family == "Zynq UltraScale+ RFSoC"
+    names = [known.name for known in (*devices(), *listed_parts())]
+    assert len(names) == len(set(names))
+    for known in listed_parts():
+        assert known.part.startswith(known.name)
+        assert known.budget["ff"] == 2 * known.budget["lut"]
+        assert min(known.budget[kind] for kind in ("dsp", "lut", "bram18")) > 0
 
 
 def test_every_figure_has_a_source_and_a_known_kind() -> None:

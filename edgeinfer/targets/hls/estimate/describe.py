@@ -4,12 +4,15 @@
 
 from __future__ import annotations
 
-from dataclasses import asdict
+import hashlib
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, replace
 from typing import Any
 
 from edgeinfer.base.devices import Device
+from edgeinfer.base.metrics import Metric, Origin
 from edgeinfer.ir.program import Program
-from edgeinfer.targets.hls.estimate.estimate import HlsEstimate, band, estimate
+from edgeinfer.targets.hls.estimate.estimate import HlsEstimate, estimate
 from edgeinfer.targets.hls.estimate.reuse import (
     effective_strategy,
     layers_with_multipliers,
@@ -17,17 +20,24 @@ from edgeinfer.targets.hls.estimate.reuse import (
 )
 from edgeinfer.targets.hls.estimate.reuse_choice import COMPARED, COMPARED_INTEL, usage
 from edgeinfer.targets.hls.settings import HlsSettings
+from edgeinfer.targets.lessons import Correction, RunLesson, corrections, read_lessons
 from edgeinfer.targets.target import Description
 
 MOST_LAYERS = 40  # in the table of a terminal
 
 
 def describe_design(
-    program: Program, settings: HlsSettings, device: Device, findings: tuple[str, ...]
+    program: Program,
+    settings: HlsSettings,
+    device: Device,
+    findings: tuple[str, ...],
+    more: tuple[Metric, ...] = (),
 ) -> Description:
-    """What is estimated of a design whose goals are settled."""
+    """What is estimated of a design whose goals are settled. more: figures from elsewhere."""
     made = estimate(program, settings, device)
-    shares = _shares(made, device)
+    known = corrections("hls", made.family, read_lessons())
+    metrics = (*(correct_metric(metric, known) for metric in made.metrics()), *more)
+    shares = _shares(made, device, metrics)
     document = {
         "model": program.summary,
         "device": device.as_dict(),
@@ -47,18 +57,53 @@ def describe_design(
         },
         "family": made.family,
         "usage": shares,
-        "metrics": [asdict(metric) for metric in made.metrics()],
+        "metrics": [asdict(metric) for metric in metrics],
         "findings": list(findings),
     }
-    return Description(document, _lines(program, settings, device, made, shares, findings))
+    lines = _lines(program, settings, device, made, metrics, shares, findings)
+    return Description(document, lines)
 
 
-def _shares(made: HlsEstimate, device: Device) -> dict[str, dict[str, float]]:
+def correct_metric(metric: Metric, known: Mapping[str, Correction]) -> Metric:
+    """A figure as the user's own runs correct it, with how many they are; a layer's stays."""
+    correction = known.get(metric.name)
+    if correction is None or metric.layer is not None or metric.low is None or metric.high is None:
+        return metric
+    value, low, high = correction.apply(metric.value, metric.low, metric.high)
+    value = float(round(value))
+    said = f"estimated, with {correction.runs} of your runs"
+    return replace(metric, value=value, low=min(low, value), high=max(high, value), note=said)
+
+
+def compare_reports(
+    program: Program, reports: Sequence[Metric], settings: HlsSettings, device: Device
+) -> tuple[RunLesson, ...]:
+    """Figures of a design that tools have reported, beside what is estimated of it."""
+    said: dict[str, float] = {}
+    for metric in reports:
+        if metric.origin is Origin.SYNTHESISED and metric.layer is None:
+            said.setdefault(metric.name, metric.value)
+    if not said:
+        return ()
+    made = estimate(program, settings, device)
+    name = hashlib.sha256(f"{program.digest} {settings} {sorted(said.items())}".encode())
+    return tuple(
+        RunLesson(name.hexdigest(), "hls", made.family, figure, float(value), said[figure])
+        for figure, value in made.figures().items()
+        if figure in said and figure != "latency_us"
+    )
+
+
+def _shares(
+    made: HlsEstimate, device: Device, metrics: Sequence[Metric]
+) -> dict[str, dict[str, Any]]:
     """Of each kind that the device offers: used, with its band, and the share of it."""
     names = COMPARED_INTEL if made.intel else COMPARED
     found = {}
-    for kind, (used, offered) in usage(made, device).items():
-        low, high = band(made.family, names[kind], used)
+    stated = {metric.name: metric for metric in metrics if metric.layer is None}
+    for kind, (_, offered) in usage(made, device).items():
+        metric = stated[names[kind]]
+        used, low, high = metric.value, metric.low, metric.high
         share = used / offered if offered else (0.0 if not used else float("inf"))
         found[kind] = {
             "used": round(used, 3), "low": low, "high": high, "offered": offered,
@@ -67,11 +112,36 @@ def _shares(made: HlsEstimate, device: Device) -> dict[str, dict[str, float]]:
     return found
 
 
+def fit_words(shares: dict[str, dict[str, Any]]) -> str:
+    """Whether the device holds the design, by the bands; what would settle it, where they do not
+    say."""
+
+    def told(kinds: list[str]) -> str:
+        return ", ".join(
+            f"{kind.upper()} {shares[kind]['low']:,.0f} to {shares[kind]['high']:,.0f} of "
+            f"{shares[kind]['offered']:,}"
+            for kind in kinds
+        )
+
+    beyond = [kind for kind, each in shares.items() if each["low"] > each["offered"]]
+    if beyond:
+        return f"no: {told(beyond)}"
+    unsure = [kind for kind, each in shares.items() if each["high"] > each["offered"]]
+    if not unsure:
+        return "yes: all bands end below what the device offers"
+    over = any(shares[kind]["used"] > shares[kind]["offered"] for kind in unsure)
+    return (
+        f"probably{' not' if over else ''}: {told(unsure)}; synthesis would settle it "
+        "(edgeinfer compile --target hls --synth --vsynth)"
+    )
+
+
 def _lines(
     program: Program,
     settings: HlsSettings,
     device: Device,
     made: HlsEstimate,
+    metrics: Sequence[Metric],
     shares: dict[str, dict[str, Any]],
     findings: tuple[str, ...],
 ) -> tuple[str, ...]:
@@ -91,18 +161,21 @@ def _lines(
     if len(made.layers) > MOST_LAYERS:
         lines.append(f"... and {len(made.layers) - MOST_LAYERS} more, all of them with --json")
     lines.append("")
-    for metric in made.metrics():
+    for metric in metrics:
         if metric.layer is None:
             lines.append(
                 f"{metric.name:<15} {metric.value:>14,.6g} {metric.unit:<7} "
                 f"between {metric.low:,.6g} and {metric.high:,.6g}"
+                + (f"  {metric.note}" if metric.note else "")
             )
     listed = [
         f"{kind.upper()} {entry['share']:.1%} of {entry['offered']:,.0f}"
         for kind, entry in shares.items()
     ]
     lines += ["", f"of the device   {', '.join(listed)} (LUT and FF after logic synthesis)"]
+    lines.append(f"fits            {fit_words(shares)}")
     lines.append(
-        f"bands           from published designs of the kind {made.family!r}; docs/estimate.md"
+        f"bands           hold nine tenths of published designs of the kind {made.family!r}, "
+        "each left out; docs/estimate.md"
     )
     return (*lines, *(f"finding         {finding}" for finding in findings))

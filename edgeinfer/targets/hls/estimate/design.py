@@ -39,13 +39,14 @@ from edgeinfer.targets.hls.estimate.elementwise import (
     passing_stage,
     pool_stage,
     prelu_stage,
+    relu_cuts,
     relu_luts,
     requant_luts,
     scale_stage,
     softmax_stage,
     table_stage,
 )
-from edgeinfer.targets.hls.estimate.fabric import Store, fifo
+from edgeinfer.targets.hls.estimate.fabric import HlsTool, Store, fifo
 from edgeinfer.targets.hls.estimate.linear import conv_stage, dense_stage
 from edgeinfer.targets.hls.estimate.reuse import effective_strategy, reuse_of
 from edgeinfer.targets.hls.estimate.stage import (
@@ -56,6 +57,8 @@ from edgeinfer.targets.hls.estimate.stage import (
     value_of,
 )
 from edgeinfer.targets.hls.settings import Arithmetic, HlsSettings
+
+HANDED_FF = 5  # of a value that a task of Vivado HLS hands on; Vitis HLS registers it
 
 
 @dataclass(frozen=True, slots=True)
@@ -134,6 +137,9 @@ class _Build:
         """Bits to which products and sums are cut; None where all are kept."""
         if self.arrangement.arithmetic is Arithmetic.EXACT:
             return None
+        stated = dict(self.settings.sum_bits_of).get(op.name)
+        if stated is not None:
+            return min(op.type.bits, stated)
         readers = [reader for reader in self.program.ops if op.name in inputs_of(reader)]
         if len(readers) == 1 and isinstance(readers[0], Requant) and readers[0].type.signed:
             return readers[0].type.bits
@@ -160,9 +166,12 @@ class _Build:
                 x, laid = values[op.x], _like(values[op.x], out)
                 type_ = self.program.type(op.x)
                 each = requant_luts(a.fabric, op, x.bits, type_.frac)
+                cuts = 0
                 if not op.type.signed and type_.signed:
                     each += relu_luts(a.fabric, x, laid)
-                return passing_stage(a, op.name, "relu", reads, x, laid, lut=a.copies(laid) * each)
+                    cuts = 0 if a.streamed else relu_cuts(a.fabric)
+                lut = a.copies(laid) * each
+                return passing_stage(a, op.name, "relu", reads, x, laid, lut=lut, cuts=cuts)
             case PRelu():
                 return prelu_stage(a, op, values[op.x], _like(values[op.x], out), reads)
             case Table():
@@ -246,7 +255,8 @@ def _between(a: Arrangement, stages: tuple[HardwareStage, ...]) -> tuple[tuple[s
             if a.streamed:
                 store = fifo(a.fabric, value.positions, value.bits, value.channels)
             else:
-                one = Store(value.bits + 4.0, 5.0)
+                held = value.bits if a.fabric.tool is HlsTool.VITIS else HANDED_FF
+                one = Store(value.bits + 4.0, float(held))
                 store = Store(one.lut * value.elements, one.ff * value.elements)
             found.append((stage.name, store))
     return tuple(found)

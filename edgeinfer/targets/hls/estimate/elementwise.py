@@ -28,6 +28,7 @@ from edgeinfer.targets.hls.estimate.fabric import (
     HlsTool,
     adder_luts,
     compare_luts,
+    cuts_of,
     maximum_luts,
     memory_brams,
     product_dsps,
@@ -40,8 +41,9 @@ from quantization.fixed import Overflow, Rounding
 
 ROM_LUT_BITS = 2048  # of a table that stays in LUTs
 TABLE_ADDRESS_BITS = 10
-SOFTMAX_CYCLES = 4
-STREAMED_SOFTMAX_CYCLES = {HlsTool.VIVADO: 7, HlsTool.VITIS: 6}
+SLOW_SOFTMAX_PRODUCT_NS = 4.3
+SUM_LEVEL = 0.85  # an addition that saturates, relative to a comparison and a choice
+STREAMED_SOFTMAX_EXTRA = {HlsTool.VIVADO: 2, HlsTool.VITIS: 1}
 
 
 def passing_stage(
@@ -75,6 +77,11 @@ def relu_luts(f: HlsFabric, x: Value, out: Value) -> float:
     return compare_luts(f, x.bits) + min(x.bits, out.bits)
 
 
+def relu_cuts(f: HlsFabric) -> int:
+    """Whether a comparison and the product after it need a cycle each."""
+    return int((f.compare_ns + f.multiply_ns) / f.usable_ns)
+
+
 def requant_luts(f: HlsFabric, op: Requant, x_bits: int, x_frac: int) -> float:
     """An element rounded and brought into its range; dropping bits is wiring."""
     luts = 0.0
@@ -94,7 +101,8 @@ def clip_stage(
     """One comparison and one choice for each side."""
     sides = (op.low is not None) + (op.high is not None)
     lut = a.copies(out) * sides * relu_luts(a.fabric, x, out)
-    return passing_stage(a, op.name, "clip", reads, x, out, lut=lut)
+    cuts = 0 if a.streamed else relu_cuts(a.fabric)
+    return passing_stage(a, op.name, "clip", reads, x, out, lut=lut, cuts=cuts)
 
 
 def table_stage(
@@ -133,16 +141,29 @@ def softmax_stage(
         + f.fit["softmax_lut"]
     )
     per_class_ff = op.exp_type.bits + 2 * x.bits + out.bits
+    inverses = classes // 2 if f.early else 1  # looked up once for each class, two at a time
     brams = groups * (
         math.ceil(classes / 2) * memory_brams(a.entries(op.exp.size), op.exp_type.bits)
-        + memory_brams(a.entries(op.inverse.size), op.inverse_type.bits)
+        + inverses * memory_brams(a.entries(op.inverse.size), op.inverse_type.bits)
     )
     dsp = copies * product_dsps(f, op.exp_type.bits, op.inverse_type.bits)
-    cycles = STREAMED_SOFTMAX_CYCLES[f.tool] - 1 if a.streamed else SOFTMAX_CYCLES
+    cycles = softmax_cycles(f, classes) + (STREAMED_SOFTMAX_EXTRA[f.tool] if a.streamed else 0)
     return passing_stage(
         a, op.name, "softmax", reads, x, out, dsp=dsp, lut=copies * per_class,
         ff=copies * per_class_ff, bram=brams, cuts=cycles,
     )  # fmt: skip
+
+
+def softmax_cycles(f: HlsFabric, classes: int) -> int:
+    """Cuts of a softmax: a tree of maxima, a table, a tree of sums, a table, a product. On slow
+    logic a table takes its address in one cycle and answers in the next, and the product of the
+    two tables is cut itself."""
+    levels = math.ceil(math.log2(max(classes, 2)))
+    largest = 1 + cuts_of(f.usable_ns, [f.compare_ns] * levels)
+    total = 1 + cuts_of(f.usable_ns, [SUM_LEVEL * f.compare_ns] * levels)
+    if not f.slow:
+        return largest + total + 2
+    return largest + total + 4 + 1 + math.ceil(SLOW_SOFTMAX_PRODUCT_NS / f.usable_ns)
 
 
 def prelu_stage(

@@ -10,16 +10,18 @@ what is modelled and how far it was off on published designs.
 from __future__ import annotations
 
 import math
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 
 from edgeinfer.base.devices import Device
 from edgeinfer.base.metrics import Metric, Origin
 from edgeinfer.ir.program import Program
 from edgeinfer.targets.hls.estimate.design import Design, design_of
-from edgeinfer.targets.hls.estimate.fabric import HlsTool, constants, fabric
+from edgeinfer.targets.hls.estimate.fabric import HlsTool, Store, constants, fabric
 from edgeinfer.targets.hls.estimate.flow import DesignTiming, is_one_pipeline, timing
-from edgeinfer.targets.hls.estimate.stage import Arrangement, HardwareStage
-from edgeinfer.targets.hls.settings import HlsSettings
+from edgeinfer.targets.hls.estimate.reuse import effective_strategy
+from edgeinfer.targets.hls.estimate.stage import Arrangement, GateCost, HardwareStage
+from edgeinfer.targets.hls.settings import HlsSettings, Strategy
 
 TOOL = "edgeinfer"
 UNITS = {
@@ -32,8 +34,13 @@ UNITS = {
     "bram18": "BRAM18",
     "lut_vsynth": "LUT",
     "ff_vsynth": "FF",
+    "dsp_vsynth": "DSP",
     "alm": "ALM",
     "m20k": "M20K",
+}
+CALLED = {  # figures whose errors are those of another one
+    "alm": "lut_vsynth",
+    "m20k": "bram18",
 }
 ELSEWHERE = "no published design"  # the family of whatever was never compared
 
@@ -51,6 +58,7 @@ class LayerEstimate:
     latency_cycles: int
     reuse: int
     fifo_bram18: float = 0.0  # how much of the block RAM is FIFOs
+    after: GateCost | None = None  # what logic synthesis leaves, where that is known apart
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,9 +83,14 @@ class HlsEstimate:
             "ii_cycles": float(self.timing.ii_cycles),
             "latency_us": self.timing.latency_cycles * self.clock_ns / 1000,
         }
+        apart = [layer for layer in self.layers if layer.after is not None]
+        known = [layer.after for layer in apart if layer.after is not None]
         after = {
-            "lut_vsynth": self.lut * fit["lut_vsynth"],
-            "ff_vsynth": self.ff * fit["ff_vsynth"],
+            "dsp_vsynth": self.dsp + _difference(apart, "dsp"),
+            "lut_vsynth": (self.lut - sum(layer.lut for layer in apart)) * fit["lut_vsynth"]
+            + sum(layer.lut for layer in known),
+            "ff_vsynth": (self.ff - sum(layer.ff for layer in apart)) * fit["ff_vsynth"]
+            + sum(layer.ff for layer in known),
         }
         if self.intel:
             return found | {
@@ -101,7 +114,11 @@ class HlsEstimate:
 
     def _metric(self, name: str, value: float, layer: str | None = None) -> Metric:
         value = round(value, 4) if name == "latency_us" else float(round(value))
-        low, high = band(self.family, name, value)
+        if name == "latency_us":
+            ends = band(self.family, "latency_cycles", float(self.timing.latency_cycles))
+            low, high = (round(end * self.clock_ns / 1000, 4) for end in ends)
+        else:
+            low, high = band(self.family, name, value)
         return Metric(
             name,
             value,
@@ -136,7 +153,7 @@ def estimate(
 
 def sum_stages(design: Design, settings: HlsSettings, device: Device) -> HlsEstimate:
     """A design's stages added up, with what holds them together."""
-    layers = []
+    layers, fit = [], design.arrangement.fabric.fit
     for stage in design.stages:
         stores = [store for name, store in design.between if name == stage.name]
         layers.append(
@@ -150,11 +167,12 @@ def sum_stages(design: Design, settings: HlsSettings, device: Device) -> HlsEsti
                 stage.cuts if is_one_pipeline(design) else stage.busy_cycles,
                 stage.reuse,
                 float(sum(store.bram18 for store in stores)),
+                stage.after and _with_stores(stage.after, stores, fit),
             )
         )
     when = timing(design)
     return HlsEstimate(
-        family_of(design),
+        family_of(design, settings),
         when,
         settings.clock_ns,
         float(sum(layer.dsp for layer in layers)),
@@ -177,24 +195,39 @@ def _held_ff(design: Design, when: DesignTiming) -> float:
     return float(inputs + (handed if when.latency_cycles and is_one_pipeline(design) else 0))
 
 
-def family_of(design: Design) -> str:
+def _with_stores(after: GateCost, stores: Sequence[Store], fit: Mapping[str, float]) -> GateCost:
+    """What logic synthesis leaves of a stage, with the FIFOs that it writes to."""
+    return replace(
+        after,
+        lut=after.lut + sum(store.lut for store in stores) * fit["lut_vsynth"],
+        ff=after.ff + sum(store.ff for store in stores) * fit["ff_vsynth"],
+    )
+
+
+def _difference(layers: Sequence[LayerEstimate], name: str) -> float:
+    """What logic synthesis adds to a figure of layers, or takes away."""
+    return float(sum(getattr(layer.after, name) - getattr(layer, name) for layer in layers))
+
+
+def family_of(design: Design, settings: HlsSettings) -> str:
     """Designs that share mechanisms, and so their errors."""
     kinds = {stage.kind for stage in design.stages}
-    folded = any(stage.reuse > 1 for stage in design.stages)
     main = "conv" if "conv" in kinds else "dense" if "dense" in kinds else "pool"
-    return f"{design.arrangement.io}, {main}{', folded' if folded else ''}"
+    folded = {effective_strategy(s.name, settings) for s in design.stages if s.reuse > 1}
+    how = ""
+    if folded:
+        how = ", resource" if Strategy.RESOURCE in folded else ", shared"
+    return f"{design.arrangement.io}, {main}{how}"
 
 
 def band(family: str, name: str, value: float) -> tuple[float, float]:
     """Where the figure lies in all likelihood, from the residuals of the family's designs."""
-    figure = {"latency_us": "latency_cycles", "alm": "lut_vsynth", "m20k": "bram18"}.get(name, name)
+    figure = CALLED.get(name, name)
     bands = constants()["bands"]
-    of_family = bands.get(family, bands[ELSEWHERE])
+    of_family = bands.get(family) or bands.get(family.partition(",")[0]) or bands[ELSEWHERE]
     low, high = of_family.get(figure, bands[ELSEWHERE][figure])
     slack = constants()["slack"].get(name, 0.0)
     ends = max(min(value * low, value - slack), 0.0), max(value * high, value + slack)
-    if name == "latency_us":
-        return round(ends[0], 4), round(ends[1], 4)
     return float(math.floor(ends[0])), float(math.ceil(ends[1]))
 
 

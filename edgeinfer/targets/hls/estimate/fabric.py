@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import math
 import tomllib
+from collections.abc import Iterable
 from dataclasses import dataclass
 from enum import StrEnum
 from functools import cache
@@ -38,6 +39,8 @@ class HlsTool(StrEnum):
 
 
 UNCERTAINTY = {HlsTool.VIVADO: 0.125, HlsTool.VITIS: 0.27}  # of the clock, as hls4ml asks for it
+RECENT_YEAR = 2024  # from which on Vitis HLS schedules line buffers in another way
+EARLY_YEAR = 2021  # up to which Vitis HLS is asked for as little as Vivado HLS, and chains sums
 
 
 @cache
@@ -56,6 +59,9 @@ class HlsFabric:
     dsp_wide: int  # operand widths of a DSP block's multiplier, signed
     dsp_narrow: int
     fit: dict[str, float]
+    early: bool = False  # Vitis HLS of its first years
+    recent: bool = False  # Vitis HLS that is known to be of a recent release
+    slow: bool = False  # logic in which wide operators take most of a usual clock cycle
 
     @property
     def multiply_ns(self) -> float:
@@ -68,12 +74,31 @@ class HlsFabric:
         return self.fit["add_ns"] * self.speed
 
     @property
+    def lut_multiply_ns(self) -> float:
+        """Through a narrow product in LUTs."""
+        return SLOW_LUT_MULTIPLY_NS if self.slow else self.multiply_ns * LUT_SPEED
+
+    @property
+    def compare_ns(self) -> float:
+        """Through a comparison and a choice."""
+        return SLOW_COMPARE_NS if self.slow else COMPARE_NS * self.speed
+
+    @property
+    def window_lut(self) -> float:
+        """LUTs for each bit of a window that slides along with a stream."""
+        return self.fit["window_lut" if self.tool is HlsTool.VIVADO else "window_lut_vitis"]
+
+    @property
     def gather_lut(self) -> float:
         """LUTs of a wide multiplexer, for each bit of each way."""
         return self.fit["gather_lut"] if self.tool is HlsTool.VIVADO else MULTIPLEXER_LUT
 
 
-SPEEDS = {"ultrascale+": 1.0, "ultrascale": 1.25, "7-series": 1.7}
+LUT_SPEED = 0.75  # of a narrow product in LUTs, relative to a DSP block
+COMPARE_NS = 1.15  # on UltraScale+
+SLOW_COMPARE_NS = 3.2  # on 7-series, as the tool's library has it
+SLOW_LUT_MULTIPLY_NS = 4.2
+SPEEDS = {"versal": 0.9, "ultrascale+": 1.0, "ultrascale": 1.25, "7-series": 1.7}
 DSP_WIDTHS = {"7-series": (25, 18)}  # DSP48E1; all others as DSP48E2
 
 
@@ -81,9 +106,34 @@ def fabric(settings: HlsSettings, kind: str, fit: dict[str, float] | None = None
     """The tool that the backend calls, on a kind of logic."""
     tool = HlsTool.VIVADO if settings.backend is Backend.VIVADO else HlsTool.VITIS
     wide, narrow = DSP_WIDTHS.get(kind, (27, 18))
-    usable = settings.clock_ns * (1 - UNCERTAINTY[tool])
+    year = settings.tool_year if tool is HlsTool.VITIS else None
+    early = year is not None and year <= EARLY_YEAR
+    recent = year is not None and year >= RECENT_YEAR
+    usable = settings.clock_ns * (1 - UNCERTAINTY[HlsTool.VIVADO if early else tool])
     chosen = fit if fit is not None else constants()["fit"]
-    return HlsFabric(tool, usable, SPEEDS.get(kind, 1.25), wide, narrow, chosen)
+    return HlsFabric(
+        tool,
+        usable,
+        SPEEDS.get(kind, 1.25),
+        wide,
+        narrow,
+        chosen,
+        early,
+        recent,
+        slow=kind == "7-series",
+    )
+
+
+def cuts_of(usable_ns: float, delays_ns: Iterable[float], begun_ns: float = 0.0) -> int:
+    """Clock edges within a row of operators: each goes where there is room in the cycle, and one
+    that is longer than a cycle is cut itself."""
+    cuts, at = 0, 0.0
+    for delay in (begun_ns, *delays_ns):
+        if at and at + delay > usable_ns:
+            cuts, at = cuts + 1, 0.0
+        within = int(delay / usable_ns)
+        cuts, at = cuts + within, at + delay - within * usable_ns
+    return cuts
 
 
 def adder_luts(f: HlsFabric, bits: float, count: float = 1) -> float:

@@ -51,14 +51,15 @@ def _one_pipeline(design: Design) -> DesignTiming:
 
 
 def _tasks(design: Design) -> DesignTiming:
+    handed = 0 if design.arrangement.fabric.tool is HlsTool.VITIS else 1
     done: dict[str, int] = {}
     for stage in design.stages:
         begun = max((done[name] for name in stage.reads), default=0)
-        done[stage.name] = begun + max(stage.busy_cycles, 1)
+        done[stage.name] = begun + max(stage.busy_cycles, handed)
     if design.arrangement.fabric.tool is HlsTool.VITIS:
-        return DesignTiming(
-            max(done.values()), max(stage.busy_cycles for stage in design.stages) + 1
-        )
+        # None takes the next sample before the last one is through: they share its registers.
+        busiest = max(stage.busy_cycles for stage in design.stages)
+        return DesignTiming(max(done.values()), max(*done.values(), busiest + 1))
     return DesignTiming(max(done.values()), max(_interval(stage) for stage in design.stages))
 
 

@@ -11,6 +11,7 @@ import numpy as np
 
 from edgeinfer.ir.ops import Conv, Dense, Shape
 from edgeinfer.targets.hls.estimate.fabric import (
+    CARRY_LUTS,
     SRL_DEPTH,
     HlsFabric,
     HlsTool,
@@ -29,11 +30,19 @@ from edgeinfer.targets.hls.estimate.products import (
     trees,
 )
 from edgeinfer.targets.hls.estimate.reuse import multiplication_size
-from edgeinfer.targets.hls.estimate.stage import Arrangement, HardwareStage, Value
+from edgeinfer.targets.hls.estimate.stage import Arrangement, GateCost, HardwareStage, Value
 from edgeinfer.targets.hls.settings import Strategy
 
 FOLDED_OVERHEAD = 4  # cycles of a folded product beyond its reuse factor: fetch, multiply, add
 LINE_CONTROL = 3
+RECENT_PIXEL_CYCLES = 3  # of a line buffer's loop, as Vitis HLS schedules it from 2024 on
+TASK_OVERHEAD = 2  # cycles of a folded dense layer between two others
+DSP_LEAST_BITS = 8  # of an operand: what is narrower, logic synthesis multiplies in LUTs
+AFTER_INPUT_LUT, AFTER_SUM_LUT = 0.77, 5.3  # after logic synthesis, for each bit
+AFTER_MULTIPLIER_LUT, AFTER_ROM_LUT = 38, 0.03
+AFTER_CONTROL_FF = 67
+KEPT_REGISTERS = 1.3  # for each bit of a product that waits
+SHARED_REGISTERS = 0.3  # of a tree, where several cycles share what each level holds
 PIXEL_OVERHEAD = 1  # cycles to shift a pixel into the window, where pixels are not pipelined
 
 
@@ -46,9 +55,10 @@ class Matrix:
     ff: float
     bram18: float
     cuts: int
-    cycles: int  # between two vectors, as asked for
+    cycles: int  # between two vectors: as asked for, or as soon as it is through
     turns: int  # of the busiest multiplier: as many cycles as are needed
     multipliers: float
+    after: GateCost | None = None
 
 
 def matrix(
@@ -73,16 +83,17 @@ def matrix(
     if paced:
         limit = max(min(limit, math.ceil(made.multipliers / reuse)), 1)
     folded = share_multipliers(f, made, x_bits, op.weight_type.bits, limit)
-    tree = trees(f, made, int(np.count_nonzero(op.bias)), sum_bits)
-    kept = made.terms * made.bits if reuse > 1 else 0.0
+    tree = trees(f, made, int(np.count_nonzero(op.bias)), sum_bits, math.prod(op.weight.shape))
+    # A product that is made in turn waits for the others; what is added lives a cycle of many.
+    kept = made.terms * made.bits * KEPT_REGISTERS if reuse > 1 else 0.0
     turns = max(math.ceil(made.multipliers / limit), 1)
     return Matrix(
         folded.dsp,
         folded.lut + tree.lut,
-        tree.ff + kept,
+        tree.ff * SHARED_REGISTERS / reuse + kept if reuse > 1 else tree.ff,
         0.0,
         tree.cuts,
-        reuse,
+        min(reuse, turns + tree.cuts + 1) if reuse > 1 else reuse,
         turns,
         folded.multipliers,
     )
@@ -125,7 +136,10 @@ def _distribute_products(f: HlsFabric, op: Conv | Dense, made: Products, x_bits:
 
 
 def _fold_matrix(f: HlsFabric, op: Conv | Dense, x_bits: int, sum_bits: int, reuse: int) -> Matrix:
-    """Multipliers that take other weights in every cycle, from a ROM as wide as all of them."""
+    """Multipliers that take other weights in every cycle, from a ROM as wide as all of them.
+
+    Logic synthesis keeps a ROM of weights in LUTs, and leaves narrow products there, too.
+    """
     inputs, outputs = multiplication_size(op)
     multipliers = math.ceil(inputs * outputs / reuse)
     w_bits = op.weight_type.bits
@@ -140,20 +154,44 @@ def _fold_matrix(f: HlsFabric, op: Conv | Dense, x_bits: int, sum_bits: int, reu
         + adder_luts(f, (wide + sum_bits) / 2, multipliers)
         + selecting
         + scattered
-        + inputs * x_bits * f.fit["folded_input_lut"]
+        + multipliers * f.fit["folded_multiplier_lut"]
         + accumulators * f.fit["folded_sum_lut"]
     )
     ff = inputs * x_bits * f.fit["folded_input_ff"] + accumulators + multipliers * (wide + w_bits)
+    blocks = product_dsps(f, x_bits, w_bits)  # a product of several is added up, block by block
+    stages = 2 * math.ceil(math.log2(blocks)) if blocks > 1 else 0
     return Matrix(
-        multipliers * product_dsps(f, x_bits, w_bits),
+        multipliers * blocks,
         lut,
         ff,
         memory_brams(reuse, multipliers * w_bits),
-        FOLDED_OVERHEAD + levels // 4,
+        FOLDED_OVERHEAD + levels // 4 + stages,
         reuse,
         reuse,
         multipliers,
+        _fold_after(f, op, x_bits, sum_bits, multipliers),
     )
+
+
+def _fold_after(
+    f: HlsFabric, op: Conv | Dense, x_bits: int, sum_bits: int, multipliers: int
+) -> GateCost | None:
+    """What logic synthesis leaves of a folded matrix from Vitis HLS: registers for inputs and
+    sums, a multiplexer in front of each sum, weights in LUTs."""
+    if f.tool is not HlsTool.VITIS:
+        return None
+    inputs, outputs = multiplication_size(op)
+    w_bits = op.weight_type.bits
+    blocks = product_dsps(f, x_bits, w_bits) if min(x_bits, w_bits) >= DSP_LEAST_BITS else 0
+    in_luts = 0.0 if blocks else float(x_bits * w_bits)
+    lut = (
+        inputs * x_bits * AFTER_INPUT_LUT
+        + outputs * sum_bits * AFTER_SUM_LUT
+        + multipliers * (AFTER_MULTIPLIER_LUT + in_luts)
+        + op.weight.size * w_bits * AFTER_ROM_LUT
+    )
+    ff = inputs * x_bits * 2.0 + outputs * (2.0 * sum_bits + CARRY_LUTS) + AFTER_CONTROL_FF
+    return GateCost(multipliers * blocks, lut, ff)
 
 
 def dense_stage(
@@ -175,12 +213,15 @@ def dense_stage(
     stage = _plain_stage(op, "dense", made, out, reuse, reads)
     if not a.streamed:
         looped = strategy is Strategy.RESOURCE or vectors > 1
+        folded = strategy is Strategy.RESOURCE and reuse > 1 and vectors == 1
         busy = vectors * made.turns + made.cuts + (1 if looped else 0)
+        if folded and f.tool is HlsTool.VITIS:
+            busy = made.turns + TASK_OVERHEAD
         return replace(
             stage,
             lut=made.lut + (x.all_bits * f.gather_lut if vectors > 1 else 0.0),
             cuts=made.cuts + made.turns - 1,
-            turns=made.turns,
+            turns=min(max(reuse, 1), made.cuts + made.turns),
             looped=looped,
             busy_cycles=busy,
             fill_cycles=busy,
@@ -217,6 +258,7 @@ def _plain_stage(
         bram18=made.bram18,
         cuts=made.cuts,
         reuse=reuse,
+        after=made.after,
     )
 
 
@@ -258,7 +300,7 @@ def conv_stage(
     lut = made.lut + lines + a.ports_luts(x, out)
     ff = made.ff + a.output_ff(out)
     if buffered:
-        lut += window_bits * f.fit["window_lut"]
+        lut += window_bits * f.window_lut
         ff += window_bits * f.fit["window_ff"]
     bram = made.bram18
     if pixels > x.positions:  # a layer of its own puts zeros around the picture
@@ -286,7 +328,8 @@ def pixel_cycles(f: HlsFabric, op: Conv, made: Matrix, folded: bool) -> int:
     if f.tool is HlsTool.VIVADO or op.groups > 1 or math.prod(window) == 1:
         return made.cycles
     control = LINE_CONTROL if len(window) == 1 else 0
-    return max(made.cycles, made.cuts + 1 + control)
+    least = RECENT_PIXEL_CYCLES if f.recent and len(window) > 1 else 1
+    return max(made.cycles, made.cuts + 1 + control, least)
 
 
 def _gathered_conv(

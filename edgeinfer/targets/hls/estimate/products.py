@@ -10,6 +10,7 @@ input and value: outputs that need the same product share it.
 from __future__ import annotations
 
 import math
+import weakref
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -25,7 +26,8 @@ from edgeinfer.targets.hls.estimate.fabric import (
 )
 from quantization.fixed import Ints
 
-LUT_SPEED = 0.75  # of a narrow product in LUTs, relative to a DSP block
+MOST_BALANCED = 4096  # products of a layer, beyond which early Vitis HLS adds one by one
+CHAIN_REGISTERS = 2.6  # for each bit of each product: it waits for its turn
 LARGEST = 1 << 20  # weights that are looked at one by one; of more, a part stands for all
 
 
@@ -39,6 +41,54 @@ class Products:
     terms: float  # numbers to be added, over all outputs
     outputs: tuple[tuple[int, float], ...]  # how many outputs add how many terms
     bits: float  # of a product, on average over the terms
+
+
+@dataclass(frozen=True, slots=True)
+class WeightCounts:
+    """What a matrix holds: for each input and value other than zero, how often it is used."""
+
+    odd: Ints  # the value without its sign and its factors of two
+    uses: Ints
+    digits: Ints
+    bits: Ints
+    per_output: Ints  # weights other than zero
+    scale: float  # of how many such matrices this one is a part
+
+
+_COUNTED: dict[int, tuple[weakref.ref[Weights], WeightCounts]] = {}
+
+
+def count_weights(weight: Weights) -> WeightCounts:
+    """Counted once for each array: a search asks for the same weights under many settings."""
+    known = _COUNTED.get(id(weight))
+    if known is not None and known[0]() is weight:
+        return known[1]
+    counted, key = _count(weight), id(weight)
+
+    def forget(_: weakref.ref[Weights]) -> None:
+        _COUNTED.pop(key, None)
+
+    _COUNTED[key] = weakref.ref(weight, forget), counted
+    return counted
+
+
+def _count(weight: Weights) -> WeightCounts:
+    matrix = np.asarray(weight.reshape(-1, weight.shape[-1]))
+    scale = 1.0
+    if matrix.size > LARGEST:
+        columns = max(LARGEST // matrix.shape[0], 1)
+        scale = matrix.shape[1] / columns
+        matrix = matrix[:, :columns]
+    matrix = matrix.astype(np.int64)
+    per_output = np.count_nonzero(matrix, axis=0)
+    span = int(np.abs(matrix).max()) if matrix.size else 0
+    rows = np.arange(matrix.shape[0], dtype=np.int64)[:, None]
+    keys, uses = np.unique(rows * (2 * span + 1) + (matrix + span), return_counts=True)
+    values = keys % (2 * span + 1) - span
+    values, uses = values[values != 0], uses[values != 0]
+    magnitude = np.abs(values)
+    odd = magnitude // np.maximum(magnitude & -magnitude, 1)
+    return WeightCounts(odd, uses, digits(odd), widths(values), per_output, scale)
 
 
 def digits(magnitudes: Ints) -> Ints:
@@ -60,25 +110,12 @@ def constant_products(
 ) -> Products:
     """Multiply a vector (rows of the weight) by constants; `kept_bits`: products are cut to so
     many bits before they are added, None where they are kept whole."""
-    matrix = np.asarray(weight.reshape(-1, weight.shape[-1]))
-    scale = 1.0
-    if matrix.size > LARGEST:
-        columns = max(LARGEST // matrix.shape[0], 1)
-        scale = matrix.shape[1] / columns
-        matrix = matrix[:, :columns]
-    matrix = matrix.astype(np.int64)
-    per_output = np.count_nonzero(matrix, axis=0)
+    counted = count_weights(weight)
+    odd, uses, count, bits = counted.odd, counted.uses, counted.digits, counted.bits
+    scale, per_output = counted.scale, counted.per_output
     terms = int(per_output.sum())
     if not terms:
         return Products(0.0, 0.0, 0.0, 0.0, ((0, float(weight.shape[-1])),), 0.0)
-    span = int(np.abs(matrix).max())
-    rows = np.arange(matrix.shape[0], dtype=np.int64)[:, None]
-    keys, uses = np.unique(rows * (2 * span + 1) + (matrix + span), return_counts=True)
-    values = keys % (2 * span + 1) - span
-    values, uses = values[values != 0], uses[values != 0]
-    magnitude = np.abs(values)
-    odd = magnitude // (magnitude & -magnitude)
-    count, bits = digits(odd), widths(values)
     adders = count == 2
     multiplied = count > 2
     luts = float(np.sum(np.where(adders, x_bits + widths(odd) + CARRY_LUTS, 0)))
@@ -129,15 +166,17 @@ class Trees:
     cuts: int  # clock edges between products and sums
 
 
-def trees(f: HlsFabric, made: Products, biased: int, sum_bits: int) -> Trees:
+def trees(f: HlsFabric, made: Products, biased: int, sum_bits: int, products: int) -> Trees:
     """Add the terms of each output in a balanced tree, cut where a cycle ends.
 
     biased: outputs to which a constant is added. An output that is done before a cut needs no
-    register there.
+    register there. products: of the whole layer, zeros too.
     """
     if not made.terms:
         return Trees(0.0, 0.0, 0)
     wide = min((made.bits + sum_bits) / 2, float(sum_bits))
+    if f.early and products > MOST_BALANCED:
+        return _chain(f, made, biased, wide)
     outputs = sum(count for _, count in made.outputs)
     adders = max(made.terms + biased - outputs, 0.0)
     start = product_ns(f, made)
@@ -145,16 +184,38 @@ def trees(f: HlsFabric, made: Products, biased: int, sum_bits: int) -> Trees:
     most, registers = 0, 0.0
     for terms, count in made.outputs:
         numbers = max(terms + extra, 1)
-        cuts = int((start + math.ceil(math.log2(numbers)) * f.add_ns) / f.usable_ns)
-        for cut in range(1, cuts + 1):
-            levels = max(cut * f.usable_ns - start, 0.0) / f.add_ns
-            registers += count * max(f.fit["register_share"] * numbers / 2**levels, 1.0)
-        most = max(most, cuts)
+        levels = cut_levels(f, start, math.ceil(math.log2(numbers)))
+        for level in levels:
+            registers += count * max(f.fit["register_share"] * numbers / 2**level, 1.0)
+        most = max(most, len(levels))
     return Trees(adder_luts(f, wide, adders), registers * wide, most)
+
+
+def cut_levels(f: HlsFabric, start_ns: float, levels: int) -> tuple[float, ...]:
+    """After how many levels of adders each clock edge comes: 0 is right after the products."""
+    found: list[float] = []
+    at = start_ns
+    while at > f.usable_ns:
+        found, at = [*found, 0.0], at - f.usable_ns
+    for level in range(levels):
+        if at + f.add_ns > f.usable_ns:
+            found, at = [*found, float(level)], 0.0
+        at += f.add_ns
+    return tuple(found)
+
+
+def _chain(f: HlsFabric, made: Products, biased: int, wide: float) -> Trees:
+    """One term after the other: as many in a cycle as fit there."""
+    outputs = sum(count for _, count in made.outputs)
+    adders = max(made.terms + biased - outputs, 0.0)
+    longest = max(terms for terms, _ in made.outputs) + (1 if biased else 0)
+    each = max(int(f.usable_ns / f.add_ns), 1)
+    registers = made.terms * made.bits * CHAIN_REGISTERS
+    return Trees(adder_luts(f, wide, adders), registers, math.ceil(longest / each))
 
 
 def product_ns(f: HlsFabric, made: Products) -> float:
     """Until the products are there: through a DSP block, through LUTs, or as wiring."""
     if made.dsp:
         return f.multiply_ns
-    return f.multiply_ns * LUT_SPEED if made.multipliers else 0.0
+    return f.lut_multiply_ns if made.multipliers else 0.0

@@ -27,7 +27,7 @@ from edgeinfer.targets.hls.estimate.stage import Arrangement, HardwareStage
 from edgeinfer.targets.hls.settings import HlsSettings, IoType, Strategy
 
 UNROLL_LIMIT = 4096  # multiplications of a layer that HLS lays out all at once (XFORM 203-504)
-COMPARED = {"dsp": "dsp", "bram18": "bram18", "lut": "lut_vsynth", "ff": "ff_vsynth"}
+COMPARED = {"dsp": "dsp_vsynth", "bram18": "bram18", "lut": "lut_vsynth", "ff": "ff_vsynth"}
 COMPARED_INTEL = {"dsp": "dsp", "alm": "alm", "m20k": "m20k", "ff": "ff"}
 
 

@@ -41,6 +41,15 @@ def value_of(shape: Shape, bits: int) -> Value:
 
 
 @dataclass(frozen=True, slots=True)
+class GateCost:
+    """What logic synthesis leaves of a stage, where that is known apart from C synthesis."""
+
+    dsp: float
+    lut: float
+    ff: float
+
+
+@dataclass(frozen=True, slots=True)
 class HardwareStage:
     """One layer's hardware. `name` is that of the op it comes from."""
 
@@ -59,6 +68,7 @@ class HardwareStage:
     reuse: int = 1
     turns: int = 1  # cycles between two samples where layers share one pipeline
     looped: bool = False  # takes several cycles a sample even where all elements are at hand
+    after: GateCost | None = None
 
     def plus(
         self, *, dsp: float = 0.0, lut: float = 0.0, ff: float = 0.0, bram: float = 0.0

@@ -14,7 +14,13 @@ from edgeinfer.base.devices import Device
 from edgeinfer.base.metrics import LOGIC_SYNTHESIS, Metric, Origin
 from edgeinfer.targets.rtl.design.netlist import Netlist
 from edgeinfer.targets.rtl.estimate.blocks import parts_of
-from edgeinfer.targets.rtl.estimate.fabric import FabricCosts, amounts, fabric_of, known_fabrics
+from edgeinfer.targets.rtl.estimate.fabric import (
+    FabricCosts,
+    amounts,
+    fabric_of,
+    known_fabrics,
+    pipeline_costs,
+)
 from edgeinfer.targets.rtl.tools.families import KINDS
 
 TARGET = "rtl"
@@ -46,7 +52,11 @@ def estimate_netlist(netlist: Netlist, part: Device) -> RtlEstimate:
     fabric = fabric_of(part.fabric)
     dsp = multipliers(netlist) <= (part.offers("dsp") or 0)
     by_block = {
-        f"u_{block.name}": amounts(parts_of(block, netlist), fabric, dsp=dsp)
+        f"u_{block.name}": amounts(
+            parts_of(block, netlist),
+            pipeline_costs(fabric) if block.contents else fabric,
+            dsp=dsp,
+        )
         for block in netlist.blocks
     }
     total = {kind: sum(block[kind] for block in by_block.values()) for kind in KINDS}

@@ -8,7 +8,7 @@ from __future__ import annotations
 import math
 import tomllib
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cache
 from typing import Any
 
@@ -42,6 +42,7 @@ class FabricCosts:
     takes_after: bool  # and of their products
     lut: Mapping[Work, float]
     ff: Mapping[Work, float]
+    pipeline: Mapping[Work, float]  # of an unrolled pipeline, whose blocks Yosys merges
     band: Mapping[str, tuple[float, float]]  # by kind, what Yosys found over what was estimated
     block_band: Mapping[str, tuple[float, float]]
 
@@ -72,15 +73,23 @@ def fabric_from(entry: Mapping[str, Any]) -> FabricCosts:
     """A family's costs from its table in the file."""
 
     def costs(kind: str) -> dict[Work, float]:
-        return {Work(name): float(cost) for name, cost in entry[kind].items()}
+        return {Work(name): float(cost) for name, cost in entry.get(kind, {}).items()}
 
     def bands(which: str) -> dict[str, tuple[float, float]]:
         return {kind: (float(low), float(high)) for kind, (low, high) in entry[which].items()}
 
     return FabricCosts(
-        **entry["rules"], lut=costs("lut"), ff=costs("ff"), band=bands("band"),
-        block_band=bands("block_band"),
+        **entry["rules"], lut=costs("lut"), ff=costs("ff"), pipeline=costs("pipeline"),
+        band=bands("band"), block_band=bands("block_band"),
     )  # fmt: skip
+
+
+def pipeline_costs(fabric: FabricCosts) -> FabricCosts:
+    """The same family with what work costs within an unrolled pipeline."""
+    lut, ff = dict(fabric.lut), dict(fabric.ff)
+    for work, cost in fabric.pipeline.items():
+        (ff if work is Work.REGISTER else lut)[work] = cost
+    return replace(fabric, lut=lut, ff=ff)
 
 
 def work_of(

@@ -119,7 +119,7 @@ def test_constant_products_are_made_of_what_is_not_zero(
 
 def test_parts_that_yosys_knows_nothing_of_get_no_resources() -> None:
     metrics = TARGET.estimate(dense_program(4, 2), RtlSettings(part="arria10"))
-    assert {m.origin for m in metrics} == {Origin.PROVED}
+    assert {m.name for m in metrics if m.origin is not Origin.PROVED} == {"energy_dynamic_nj"}
     with pytest.raises(UsageError, match="No costs are known for the fabric 'arria10'"):
         fabric_of("arria10")
 

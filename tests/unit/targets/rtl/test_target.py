@@ -135,7 +135,7 @@ def test_a_folder_with_another_design_is_not_simulated(tmp_path: Path) -> None:
 
 
 def test_estimates_of_cycles_are_facts_and_say_so() -> None:
-    kinds = ("lut", "ff", "dsp", "bram18")
+    kinds = ("lut", "ff", "dsp", "bram18", "energy_dynamic_nj")
     for metric in TARGET.estimate(small_network(1), EXAMPLE):
         fact = metric.name.removesuffix("_share") not in kinds
         assert metric.origin is (Origin.PROVED if fact else Origin.ESTIMATED)

@@ -9,6 +9,7 @@ import subprocess
 import sys
 import time
 from dataclasses import replace
+from pathlib import Path
 
 import pytest
 
@@ -22,9 +23,17 @@ from edgeinfer.targets.hls.estimate.estimate import HlsEstimate, estimate, estim
 from edgeinfer.targets.hls.settings import Arithmetic, Backend, HlsSettings, IoType, Strategy
 from quantization.fixed import Fixed, Overflow, Quantizer, Rounding
 from quantization.recipe import Recipe, WeightFormat
+from tests.support.estimate_fit import left_out
 from tests.support.hit_tagger_programs import FAITHFUL, POOLED, hit_tagger
 from tests.support.places import ROOT
-from tests.support.published_designs import Published, program_of, published, settings_of
+from tests.support.published_designs import (
+    HELD_OUT,
+    TABLE,
+    Published,
+    program_of,
+    published,
+    settings_of,
+)
 
 CASES = ROOT.parent / "shared/cases/models"
 DESIGNS = {design.id: design for design in published()}
@@ -51,7 +60,7 @@ def test_every_published_design_lies_within_its_reach(name: str) -> None:
     design = DESIGNS[name]
     found = figures(design)
     for figure, wanted in design.figures.items():
-        after = {"lut": "lut_vsynth", "ff": "ff_vsynth"}
+        after = {name: f"{name}_vsynth" for name in ("dsp", "lut", "ff")}
         key = after.get(figure, figure) if design.stage == "vsynth" else figure
         if figure in ("dsp", "bram18"):
             assert wanted / 3.1 - 1 <= found[key] <= 3.1 * wanted + 1, figure
@@ -219,21 +228,32 @@ def test_an_estimate_imports_no_training_library() -> None:
     assert done.returncode == 0, done.stderr.decode()
 
 
-def test_bands_hold_what_was_published() -> None:
-    """The bands come from designs left out in turn, so nearly all published figures lie inside."""
+@pytest.mark.slow
+def test_bands_hold_nine_tenths_of_designs_from_sources_left_out() -> None:
+    """Neither the constants nor the bands that are stated for a design know its source."""
+    covered = left_out([design for design in DESIGNS.values() if not design.excluded]).covered
+    inside, of = (sum(column) for column in zip(*covered.values(), strict=True))
+    assert of > 500
+    assert 0.85 <= inside / of <= 0.97
+    assert min(some / all_ for some, all_ in covered.values()) > 0.8
+
+
+@pytest.mark.parametrize("table", [TABLE, HELD_OUT])
+def test_bands_hold_what_was_published(table: Path) -> None:
+    """Also of designs that were put aside before any constant was fitted."""
     inside = []
-    for design in DESIGNS.values():
+    for design in published(table):
         if design.excluded:
             continue
         program = program_of(design)
         made = estimate(program, settings_of(design, program), device(design.part))
         stated = {metric.name: metric for metric in made.metrics() if metric.layer is None}
         for figure, wanted in design.figures.items():
-            after = {"lut": "lut_vsynth", "ff": "ff_vsynth"}
+            after = {name: f"{name}_vsynth" for name in ("dsp", "lut", "ff")}
             metric = stated[after.get(figure, figure) if design.stage == "vsynth" else figure]
             assert metric.low is not None and metric.high is not None
             inside.append(metric.low <= wanted <= metric.high)
-    assert len(inside) > 250
+    assert len(inside) > 50
     assert sum(inside) >= 0.85 * len(inside)
 
 

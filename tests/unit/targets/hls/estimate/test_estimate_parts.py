@@ -10,8 +10,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 
+from edgeinfer.targets.hls.estimate.elementwise import softmax_cycles
 from edgeinfer.targets.hls.estimate.fabric import (
     HlsFabric,
+    cuts_of,
     fabric,
     fifo,
     memory_brams,
@@ -92,9 +94,39 @@ def test_products_depend_on_nothing_but_the_values(weight: np.ndarray, x_bits: i
     assert fewer.dsp <= made.dsp and fewer.lut <= made.lut
 
 
+def test_early_vitis_adds_the_terms_of_a_large_layer_one_by_one() -> None:
+    """At 5 ns two additions fit into a cycle of 7-series logic."""
+    early = fabric(HlsSettings(tool_version="2021.1"), "7-series")
+    made = constant_products(early, np.full((300, 20), 11), 8, 16)
+    balanced = trees(early, made, 0, 16, 300 * 2)
+    chained = trees(early, made, 0, 16, 300 * 20)
+    assert balanced.cuts <= 6
+    assert chained.cuts == 150
+    assert trees(vitis(), made, 0, 16, 300 * 20).cuts <= 6
+
+
+def test_operators_go_where_there_is_room_in_the_cycle() -> None:
+    assert cuts_of(4.0, [1.0] * 4) == 0
+    assert cuts_of(4.0, [3.0, 3.0, 1.0]) == 1
+    assert cuts_of(4.0, [3.0, 3.0, 3.0]) == 2
+    assert cuts_of(4.0, [9.0]) == 2
+
+
+@pytest.mark.parametrize(
+    ("classes", "clock_ns", "cycles"),
+    [(2, 5.0, 8), (6, 5.0, 12), (10, 5.0, 14), (3, 3.33, 13), (5, 3.33, 16), (16, 3.33, 20)],
+)
+def test_a_softmax_takes_longer_for_more_classes_and_faster_clocks(
+    classes: int, clock_ns: float, cycles: int
+) -> None:
+    """As Vitis HLS 2021.1 reports of hls4ml's projects on xc7z007s."""
+    slow = fabric(HlsSettings(tool_version="2021.1", clock_ns=clock_ns), "7-series")
+    assert abs(softmax_cycles(slow, classes) - cycles) <= 1
+
+
 def test_longer_sums_take_more_adders_registers_and_time() -> None:
     short, long = (
-        trees(vitis(), constant_products(vitis(), np.full((n, 4), 11), 16, 16), 0, 16)
+        trees(vitis(), constant_products(vitis(), np.full((n, 4), 11), 16, 16), 0, 16, n * 4)
         for n in (4, 256)
     )
     assert long.lut > 50 * short.lut

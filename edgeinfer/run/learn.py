@@ -1,0 +1,51 @@
+# SPDX-License-Identifier: Apache-2.0
+# SPDX-FileCopyrightText: The edgeinfer authors
+"""Teach estimates by runs whose tools have left reports: what was estimated of each design, and
+what the tool said."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from edgeinfer.base.errors import UsageError
+from edgeinfer.run.folder import Silent, open_run
+from edgeinfer.run.projects import recall_targets
+from edgeinfer.run.trial import stored_program
+from edgeinfer.targets.lessons import RunLesson, keep_lessons, lessons_file
+from edgeinfer.targets.target import Description
+
+
+def learn_runs(runs: Sequence[Path]) -> Description:
+    """Keep what the runs teach, and say what is known now."""
+    new = [lesson for path in runs for lesson in _lessons_of(path)]
+    every = keep_lessons(new)
+    taught, known = {each.run for each in new}, {each.run for each in every}
+    document: dict[str, Any] = {
+        "file": str(lessons_file()),
+        "runs": len(known),
+        "new_runs": len(taught),
+        "figures": len(every),
+    }
+    lines = (
+        f"{len(new)} figures of {len(taught)} designs were learned; {len(every)} of {len(known)} "
+        f"are known, in {lessons_file()}.",
+    )
+    return Description(document, lines)
+
+
+def _lessons_of(path: Path) -> list[RunLesson]:
+    with open_run(path, Silent(), new=False) as folder:
+        program = stored_program(folder)
+        found = [
+            lesson
+            for chosen in recall_targets(folder, program.digest)
+            for lesson in chosen.target.lessons(program, path / chosen.name, chosen.settings)
+        ]
+    if not found:
+        raise UsageError(
+            f"{path} holds no report of a tool that an estimate could learn from.",
+            hint="Compile the model with --target hls --synth, or run the project's own scripts.",
+        )
+    return found

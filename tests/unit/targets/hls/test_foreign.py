@@ -1,0 +1,113 @@
+# SPDX-License-Identifier: Apache-2.0
+# SPDX-FileCopyrightText: The edgeinfer authors
+"""Projects and configuration files of hls4ml: read as they say, and never executed."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from edgeinfer import load, zoo
+from edgeinfer.base.errors import InputError
+from edgeinfer.graph.nodes import DenseNode
+from edgeinfer.run.estimate import estimate
+from edgeinfer.targets.hls.project.foreign import read_source
+from edgeinfer.targets.hls.settings import Backend, HlsSettings, IoType, Strategy
+from edgeinfer.targets.hls.target import HlsTarget
+from edgeinfer.targets.registry import ChosenTarget
+from quantization.fixed import Fixed, Overflow, Rounding
+
+CONFIG = """\
+Backend: Vitis
+ClockPeriod: 4
+IOType: io_parallel
+Part: xcku115-flvb2104-2-i
+KerasModel: !keras_model '/elsewhere/{model}'
+HLSConfig:
+  Model:
+    Precision: {{default: 'ap_fixed<16,6>'}}
+    ReuseFactor: 2
+    Strategy: Resource
+  LayerName:
+    {layer}:
+      Precision: {{weight: 'fixed<8,1>', bias: auto, result: 'fixed<12,5,RND,SAT>', accum: auto}}
+      ReuseFactor: 8
+      Strategy: Latency
+"""
+TYPES = """\
+typedef ap_fixed<37,17> {layer}_accum_t;
+typedef ap_fixed<6,1> {layer}_weight_t;
+typedef nnet::array<ap_ufixed<9,3,AP_RND,AP_SAT,0>, 64*1> layer2_t;
+"""
+CALL = "    nnet::dense<input_t, layer2_t, config2>(in, layer2_out, w2, b2); // {layer}\n"
+MODEL = zoo.resolve("jet-tagger")
+LAYER = next(node.name for node in load(MODEL).graph.nodes if isinstance(node, DenseNode))
+
+
+@pytest.fixture
+def project(tmp_path: Path) -> Path:
+    (tmp_path / MODEL.name).write_bytes(MODEL.read_bytes())
+    text = CONFIG.format(model=MODEL.name, layer=LAYER)
+    (tmp_path / "hls4ml_config.yml").write_text(text, encoding="utf-8")
+    return tmp_path
+
+
+def test_a_configuration_brings_its_own_settings_and_formats(project: Path) -> None:
+    found = read_source(project / "hls4ml_config.yml", HlsSettings())
+    assert found is not None
+    s = found.settings
+    assert (s.backend, s.io, s.clock_ns) == (Backend.VITIS, IoType.PARALLEL, 4.0)
+    assert (s.part, s.strategy, s.reuse) == ("xcku115-flvb2104-2-i", Strategy.RESOURCE, 2)
+    assert (s.reuse_for(LAYER), s.strategy_for(LAYER)) == (8, Strategy.LATENCY)
+    recipe = found.recipe(load(found.model).graph)
+    kernel, result = recipe.weight(f"{LAYER}/kernel"), recipe.activation(LAYER)
+    assert kernel is not None and kernel.quantizers[0].type == Fixed(True, 8, 1)
+    assert result is not None
+    assert (result.type, result.rounding) == (Fixed(True, 12, 5), Rounding.RND)
+
+
+def test_what_hls4ml_chose_itself_is_read_from_the_project(project: Path) -> None:
+    firmware = project / "firmware"
+    firmware.mkdir()
+    (firmware / "defines.h").write_text(TYPES.format(layer=LAYER), encoding="utf-8")
+    (firmware / "myproject.cpp").write_text(CALL.format(layer=LAYER), encoding="utf-8")
+    found = read_source(project, HlsSettings())
+    assert found is not None
+    assert dict(found.settings.sum_bits_of)[LAYER] == 37
+    recipe = found.recipe(load(found.model).graph)
+    kernel, result = recipe.weight(f"{LAYER}/kernel"), recipe.activation(LAYER)
+    assert kernel is not None and kernel.quantizers[0].type == Fixed(True, 6, 1)
+    assert result is not None
+    assert (result.type, result.overflow) == (Fixed(False, 9, 3), Overflow.SAT)
+
+
+def test_a_project_is_estimated_as_it_was_set_up(project: Path) -> None:
+    document = estimate(project, ChosenTarget("hls", HlsTarget(), HlsSettings())).document
+    settings = document["settings"]
+    assert (settings["part"], settings["io"]) == ("xcku115-flvb2104-2-i", "io_parallel")
+    assert settings["layers"][f"{LAYER}.exact"]["reuse"] == 8
+
+
+def test_nothing_in_a_configuration_is_executed(
+    project: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(project)
+    text = CONFIG.format(model=MODEL.name, layer=LAYER)
+    evil = "Extra: !!python/object/apply:os.system ['touch executed']\n"
+    (project / "bad.yml").write_text(evil + text, encoding="utf-8")
+    with pytest.raises(InputError, match=r"bad\.yml is not YAML"):
+        read_source(project / "bad.yml", HlsSettings())
+    assert not (project / "executed").exists()
+
+
+@pytest.mark.parametrize("text", ["[1, 2", "a: 1", "HLSConfig: {}\nKerasModel: gone.keras"])
+def test_what_is_no_configuration_is_said(tmp_path: Path, text: str) -> None:
+    (tmp_path / "c.yml").write_text(text, encoding="utf-8")
+    with pytest.raises(InputError, match=r"c\.yml"):
+        read_source(tmp_path / "c.yml", HlsSettings())
+
+
+def test_other_files_are_not_taken_for_projects(tmp_path: Path) -> None:
+    assert read_source(tmp_path, HlsSettings()) is None
+    assert read_source(MODEL, HlsSettings()) is None

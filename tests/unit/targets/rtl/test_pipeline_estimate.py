@@ -1,0 +1,38 @@
+# SPDX-License-Identifier: Apache-2.0
+# SPDX-FileCopyrightText: The edgeinfer authors
+"""Unrolled pipelines without queues: the estimate against Yosys, on networks that the costs were
+not fitted to."""
+
+from __future__ import annotations
+
+import pytest
+
+from edgeinfer.targets.rtl.estimate.fabric import fabric_of, pipeline_costs
+from edgeinfer.targets.rtl.estimate.work import Work
+from tests.support.pipelines import FITTED, ask_yosys
+from tests.support.rtl_resources import DEVICES
+
+FIRST, EACH = 1000, 20  # seeds that were never fitted to, for each family
+NEAR = 0.15
+
+
+def test_pipelines_have_costs_of_their_own() -> None:
+    for fabric in DEVICES:
+        plain = fabric_of(fabric)
+        own = pipeline_costs(plain)
+        assert set(plain.pipeline) == {*FITTED, Work.REGISTER}
+        assert own.lut[Work.ADD] == plain.pipeline[Work.ADD]
+        assert own.ff[Work.REGISTER] == plain.pipeline[Work.REGISTER]
+        assert own.lut[Work.FETCH] == plain.lut[Work.FETCH]
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("fabric", DEVICES)
+def test_nine_of_ten_unrolled_networks_are_near_what_yosys_finds(fabric: str) -> None:
+    near = []
+    for seed in range(FIRST, FIRST + EACH):
+        one = ask_yosys(seed, fabric)
+        near.append(
+            all(abs(one.estimated[kind] / one.found[kind] - 1) <= NEAR for kind in ("lut", "ff"))
+        )
+    assert sum(near) >= 0.9 * len(near)
