@@ -30,6 +30,7 @@ from edgeinfer.ir.ops import (
     Scale,
     Scan,
     Shape,
+    Sites,
     Softmax,
     Table,
     Weights,
@@ -169,6 +170,8 @@ class Build:
                 self.each(op, lambda x, y: blocks.requant(x, y, y.name, op.rounding, op.overflow))
             case Clip():
                 self.each(op, lambda x, y: blocks.clip(x, y, y.name, op.low, op.high))
+            case Sites():
+                self.deliver(op, self.first(op))
             case Table():
                 entries = op.entries.astype(np.int64)
                 self.each(op, lambda x, y: blocks.table(x, y, y.name, op.first, entries))
@@ -194,6 +197,14 @@ class Build:
         y = self.stream(op.name, op.type, x.lanes, x.beats * x.lanes)
         self.place(connect(x, y))
         self.deliver(op, y)
+
+    def first(self, op: Sites) -> Stream:
+        """Sites with a limit, of bits; `prepare_program` has left no others."""
+        assert op.most is not None
+        x = self.with_lanes(self.read(op.x), 1, op.name)
+        y = self.stream(op.name, op.type, 1, x.beats)
+        self.place(blocks.first(x, y, op.name, op.most))
+        return y
 
     def layer(self, op: Accumulates, size: int) -> Stream:
         fold = self.folding.folds[op.name]
