@@ -169,14 +169,18 @@ def scores_and_labels(
 ) -> tuple[NDArray[np.float64], NDArray[np.int64]]:
     """Scores as (decisions, classes), labels as class numbers; one-hot labels are read as such.
 
-    A network that decides at several positions of a sample makes a decision at each.
+    A network that decides at several positions of a sample makes a decision at each. A decision
+    whose one-hot label is zero in every class has no label, and is left out.
     """
     values = np.asarray(scores, dtype=np.float64)
     if values.ndim == 0 or not values.size:
         raise InputError("There are no scores to judge.")
     truth = np.asarray(labels)
     if truth.shape == values.shape and values.ndim > 1 and values.shape[-1] > 1:
-        truth = truth.argmax(axis=-1)
+        labelled = truth.any(axis=-1)
+        values, truth = values[labelled], truth.argmax(axis=-1)[labelled]
+    if not values.size:
+        raise InputError("None of the samples has a label.")
     values = values.reshape(-1, values.shape[-1] if values.ndim > 1 else 1)
     if truth.size != len(values):
         raise InputError(f"Labels of shape {truth.shape} do not fit {len(values)} samples.")

@@ -260,7 +260,7 @@ class Emitter:
                 return pool(builder, op, x, (shapes[op.x], shapes[op.name]), least)
             case Sites():
                 x = rescale(builder, self.shaped(op.x, carrier, False), 0)
-                return find_sites(builder, op, x)
+                return find_sites(builder, x, op.threshold, op.most)
             case Pair():
                 a, b = self.read(op.a, carrier), self.read(op.b, carrier)
                 fracs = self.state.types[op.a].frac, self.state.types[op.b].frac

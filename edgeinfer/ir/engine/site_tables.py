@@ -19,9 +19,8 @@ from edgeinfer.graph.moves import Pads, Shape
 from edgeinfer.ir.engine.extremes import largest_along
 from edgeinfer.ir.engine.onnx_builder import OnnxBuilder
 from edgeinfer.ir.engine.site_sets import SiteSet
-from edgeinfer.ir.engine.values import CarriedTensor, integers_in
+from edgeinfer.ir.engine.values import CarriedTensor
 from edgeinfer.ir.engine.window import onnx_pads
-from edgeinfer.ir.ops import Sites
 
 
 @dataclass(frozen=True, slots=True)
@@ -102,19 +101,17 @@ class SiteTables:
         return node("Gather", self.grid(source, pads), pixels, axis=0)
 
 
-def find_sites(builder: OnnxBuilder, op: Sites, x: CarriedTensor) -> CarriedTensor:
+def find_sites(
+    builder: OnnxBuilder, x: CarriedTensor, threshold: float, most: int | None
+) -> CarriedTensor:
     """1 where a pixel is lit and is among the first of its image. x: channels last."""
     node, constant = builder.node, builder.constant
     *sizes, channels = x.held
     brightest = largest_along(builder, x, len(x.held), channels) if channels > 1 else x.tensor
-    limit = constant(integers_in(np.asarray(op.threshold), 0, x.carrier))
-    ends = constant(0, x.carrier.dtype), constant(1, x.carrier.dtype)
-    if x.carrier.floating:  # where the difference of two integers rounds, it keeps its sign
-        lit = node("Clip", node("Sub", brightest, limit), *ends)  # measured: faster than Greater
-    else:
-        lit = builder.cast(node("Greater", brightest, limit), x.carrier.dtype)
+    limit = constant(threshold, x.carrier.dtype)
+    lit = builder.cast(node("Greater", brightest, limit), x.carrier.dtype)
     y = replace(x, tensor=lit, held=(*sizes, 1))
-    if op.most is None or op.most >= math.prod(sizes):
+    if most is None or most >= math.prod(sizes):
         return y
     # Each lit pixel's number in its image: that among all lit pixels, without those before it.
     one, zero = constant(1, np.int64), constant(0, np.int64)
@@ -125,7 +122,7 @@ def find_sites(builder: OnnxBuilder, op: Sites, x: CarriedTensor) -> CarriedTens
     starts = node("CumSum", each, zero, exclusive=1)
     image = node("Gather", places, zero, axis=1)
     number = node("Sub", node("Range", zero, count, one), node("Gather", starts, image, axis=0))
-    kept = builder.cast(node("Less", number, constant(op.most, np.int64)), x.carrier.dtype)
+    kept = builder.cast(node("Less", number, constant(most, np.int64)), x.carrier.dtype)
     return replace(y, tensor=node("ScatterND", y.tensor, places, kept))
 
 
