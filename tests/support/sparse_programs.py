@@ -39,6 +39,7 @@ class SparseUnet:
     rng: np.random.Generator
     activation: Quantizer
     weight_bits: int = 5
+    plain: bool = False
     made: int = 0
 
     def name(self, what: str) -> str:
@@ -79,7 +80,7 @@ class SparseUnet:
         op = Conv(self.name("conv"), provisional(frac), x, pack_weights(raw), type_, bias,
                   (stride,) * 2, pads, (1, 1), groups)  # fmt: skip
         y = self.masked(b.exact(op), sites)
-        if self.rng.random() < 0.3:
+        if not self.plain and self.rng.random() < 0.3:
             factor = self.rng.integers(-7, 8, channels).astype(np.int64)
             shift = pack_weights(self.bias(channels))
             type_ = Fixed(True, 4, 2)
@@ -128,12 +129,14 @@ def sparse_unet(
     inputs: int = 1,
     bits: int = 6,
     weight_bits: int = 5,
+    plain: bool = False,
 ) -> Program:
-    """A U-net over an image of `inputs` channels, with scores of three classes at every site."""
+    """A U-net over an image of `inputs` channels, with scores of three classes at every site. A
+    plain one goes down by convolutions only, and has neither groups nor scales."""
     rng = np.random.default_rng(seed)
     builder = ProgramBuilder(f"unet{seed}")
     activation = Quantizer(Fixed(False, bits, 3), Rounding.RND_CONV, Overflow.SAT)
-    net = SparseUnet(builder, rng, activation, weight_bits)
+    net = SparseUnet(builder, rng, activation, weight_bits, plain)
     image = builder.add(Input("image", Fixed(True, bits, 2), (size, size, inputs)))
     sites = builder.exact(Sites("sites", provisional(0), image, threshold, most))
     x = net.masked(image, sites)
@@ -144,7 +147,7 @@ def sparse_unet(
         if level < levels - 1:
             held.append((x, sites))
             coarse = net.down(sites)
-            if rng.random() < 0.5:
+            if plain or rng.random() < 0.5:
                 x = net.conv(x, coarse, channels * (level + 2), window=2, stride=2)
             else:
                 kind = PoolKind.MAX if rng.random() < 0.5 else PoolKind.SUM
@@ -157,7 +160,7 @@ def sparse_unet(
         width = builder.shapes[skip][-1]
         x = net.joined(net.up(x, sites, fine, width), skip)
         sites = fine
-        groups = 2 if rng.random() < 0.3 else 1
+        groups = 2 if not plain and rng.random() < 0.3 else 1
         for _ in range(convs):
             x = net.conv(x, sites, width, groups=groups)
     raw, type_ = net.weights((builder.shapes[x][-1], 3))
