@@ -113,7 +113,7 @@ _ENTRIES = (
         heads=_SEGMENT_HEADS,
         schedule=TrainingSchedule(
             "adam",
-            2e-3,
+            5e-4,
             batch=32,
             epochs=12,
             samples=4_000,

@@ -85,7 +85,7 @@ def _level(x: Any, lit: Any, width: int, name: str, blocks: int) -> Any:
 def _conv(x: Any, lit: Any, width: int, name: str) -> Any:
     from keras import layers
 
-    x = layers.Conv2D(width, 3, padding="same", kernel_initializer="he_normal", name=name)(x)
+    x = layers.Conv2D(width, 3, padding="same", name=name)(x)
     return layers.ReLU(name=f"{name}_relu")(_at_sites(x, lit, f"{name}_at_sites"))
 
 
