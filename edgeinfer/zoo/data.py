@@ -100,7 +100,7 @@ def calorimeter_energies(seed: int, n: int) -> EventSamples:
 
 
 def segment_samples(seed: int, n: int, side: int) -> EventSamples:
-    """Planes of this side, ADC over 64 and zero where nothing is lit; a label for each pixel."""
+    """Planes of this side, ADC over 16 and zero where nothing is lit; a label for each pixel."""
     from edgeinfer.lartpc.segments import SegmentSettings, generate_segments
 
     found = generate_segments(seed, n, SegmentSettings(side))

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 SIDE, SMALL_SIDE = 512, 64
 WIDTHS, SMALL_WIDTHS = (8, 16, 32, 48, 64), (8, 16, 24)
 CLASSES = 5
-LIT = 1.0 / 32  # half of what the faintest lit pixel has
+LIT = 1.0 / 8  # half of what the faintest lit pixel has
 
 
 def sparse_ssnet() -> keras.Model:
