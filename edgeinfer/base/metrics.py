@@ -8,7 +8,7 @@ import math
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from enum import StrEnum
-from typing import assert_never
+from typing import Any, assert_never
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
@@ -164,6 +164,19 @@ def rms_error(values: ArrayLike, truth: ArrayLike) -> float:
     return float(np.sqrt(np.mean((got.ravel() - wanted.ravel()) ** 2)))
 
 
+def _is_one_hot(values: NDArray[Any], truth: NDArray[Any]) -> bool:
+    return truth.shape == values.shape and values.ndim > 1 and values.shape[-1] > 1
+
+
+def samples_of(scores: ArrayLike, labels: ArrayLike) -> NDArray[np.intp]:
+    """The sample to which each decision belongs that `scores_and_labels` gives."""
+    values, truth = np.asarray(scores), np.asarray(labels)
+    if _is_one_hot(values, truth):
+        return np.asarray(np.nonzero(truth.any(axis=-1))[0])
+    decisions = math.prod(values.shape[1:-1])
+    return np.repeat(np.arange(len(values)), decisions)
+
+
 def scores_and_labels(
     scores: ArrayLike, labels: ArrayLike
 ) -> tuple[NDArray[np.float64], NDArray[np.int64]]:
@@ -176,7 +189,7 @@ def scores_and_labels(
     if values.ndim == 0 or not values.size:
         raise InputError("There are no scores to judge.")
     truth = np.asarray(labels)
-    if truth.shape == values.shape and values.ndim > 1 and values.shape[-1] > 1:
+    if _is_one_hot(values, truth):
         labelled = truth.any(axis=-1)
         values, truth = values[labelled], truth.argmax(axis=-1)[labelled]
     if not values.size:

@@ -101,6 +101,7 @@ _ENTRIES = (
         ),
         measures=_SEGMENT_MEASURES,
         reference=None,
+        by_pixel=True,
     ),
     ZooEntry(
         name="sparse-ssnet-small",
@@ -114,7 +115,7 @@ _ENTRIES = (
         schedule=TrainingSchedule(
             "adam",
             1e-3,
-            batch=8,
+            batch=16,
             epochs=10,
             samples=3_000,
             patience=6,
@@ -122,6 +123,7 @@ _ENTRIES = (
         ),
         measures=_SEGMENT_MEASURES,
         reference="sparse-ssnet-small.keras",
+        by_pixel=True,
     ),
     ZooEntry(
         name="track-pid",

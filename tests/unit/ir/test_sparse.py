@@ -8,17 +8,35 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
+from edgeinfer.evaluate.judge import dropped_sites
+from edgeinfer.graph.nodes import (
+    ActivationNode,
+    ConvNode,
+    Function,
+    Graph,
+    InputNode,
+    MergeKind,
+    MergeNode,
+    SitesNode,
+)
 from edgeinfer.ir.bounds import bounds_of
 from edgeinfer.ir.engine.engine import Engine
+from edgeinfer.ir.engine.float_engine import FloatEngine
 from edgeinfer.ir.engine.site_sets import SiteSearch, SiteSet
 from edgeinfer.ir.interpret import interpret, results
+from edgeinfer.ir.lower import lower
 from edgeinfer.ir.ops import Conv, Pair, PairKind, Pool, Sites
 from edgeinfer.ir.passes import fold_constants, without
 from edgeinfer.ir.plain_sites import spell_sites
 from edgeinfer.ir.program import Program
 from edgeinfer.ir.store import load, save
 from edgeinfer.ir.verify import verify
+from edgeinfer.precision.ptq.points import quantized_tensors
+from quantization.fixed import Fixed, Quantizer, dequantize
+from quantization.recipe import Recipe
 from tests.support.sampling import sample_cases
 from tests.support.sparse_programs import lit_images, sparse_unet
 
@@ -84,6 +102,15 @@ def test_a_limit_leaves_the_first_lit_pixels(most: int) -> None:
         np.testing.assert_array_equal(np.flatnonzero(found), np.flatnonzero(image)[:most])
 
 
+def test_images_with_more_lit_pixels_than_are_kept_are_counted() -> None:
+    program = sparse_unet(5, most=25)
+    images = lit_images(program, 5, (0.0, 0.09, 0.2, 1.0))
+    (sentence,) = dropped_sites(program, images)
+    assert "2 of 4 samples" in sentence
+    assert "up to 256" in sentence
+    assert not dropped_sites(sparse_unet(5), images)
+
+
 @pytest.mark.parametrize("threshold", [-40, -1, 0, 5, 31, 90])
 def test_sites_in_other_ops_are_the_same(threshold: int) -> None:
     program = sparse_unet(2, threshold=threshold, inputs=3, levels=1, convs=1)
@@ -103,3 +130,43 @@ def test_sites_are_stored_and_shown() -> None:
     assert again.digest == program.digest
     changed = program.replace_op(replace(program["sites"], most=None))  # type: ignore[call-arg]
     assert changed.digest != program.digest
+
+
+def image_graph(threshold: float, most: int | None) -> Graph:
+    """A mask of an image, and the image behind it."""
+    sites = SitesNode("sites", "image", threshold, most)
+    masked = MergeNode("masked", ("image", "sites"), MergeKind.MULTIPLY)
+    return Graph("image", (InputNode("image", (5, 6, 2)), sites, masked), ("sites", "masked"))
+
+
+@given(st.floats(-3, 3, width=32), st.none() | st.integers(1, 40), st.integers(0, 2**32))
+@settings(max_examples=25, deadline=None)
+def test_a_threshold_in_integers_is_that_in_floats(
+    threshold: float, most: int | None, seed: int
+) -> None:
+    graph = image_graph(threshold, most)
+    type_ = Fixed(True, 8, 3)
+    program = lower(graph, Recipe.of({"image": Quantizer(type_)})).program
+    raw = np.random.default_rng(seed).integers(type_.raw_min, type_.raw_max + 1, (3, 5, 6, 2))
+    real = {"image": dequantize(raw, type_).astype(np.float32)}
+    expected = results(program, interpret(program, {"image": raw}))
+    floats = FloatEngine(graph).run(real)
+    node = graph.node("sites")
+    assert isinstance(node, SitesNode)
+    np.testing.assert_array_equal(expected["sites"], node.values(real["image"]))
+    np.testing.assert_array_equal(expected["sites"], floats["sites"])
+    np.testing.assert_array_equal(dequantize(expected["masked"], type_), floats["masked"])
+
+
+def test_formats_lie_behind_masks_and_masks_have_none() -> None:
+    kernel = np.random.default_rng(0).normal(size=(3, 3, 2, 4))
+    pads = ((1, 1), (1, 1))
+    graph = image_graph(0.1, None)
+    conv = ConvNode("conv", "conv", "masked", kernel, None, (1, 1), pads, (1, 1))
+    hidden = MergeNode("hidden", ("conv", "sites"), MergeKind.MULTIPLY)
+    relu = ActivationNode("relu", "hidden", Function.RELU)
+    last = ConvNode(
+        "last", "last", "relu", kernel[:, :, :1].repeat(4, 2), None, (1, 1), pads, (1, 1)
+    )
+    nodes = (*graph.nodes, conv, hidden, relu, last)
+    assert quantized_tensors(Graph("net", nodes, ("last",))) == ("image", "relu")
