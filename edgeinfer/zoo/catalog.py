@@ -12,7 +12,6 @@ from functools import partial
 from typing import Final
 
 from edgeinfer.base.metrics import Task
-from edgeinfer.lartpc.segments import DELTA, HIP, LABELS, MICHEL, MIP, SHOWER
 from edgeinfer.zoo import builders, data, sparse_builders
 from edgeinfer.zoo.entry import Head, Measure, TrainingSchedule, ZooEntry
 from edgeinfer.zoo.measures import (
@@ -44,13 +43,15 @@ _CALORIMETER_PARTICLES = ("electron", "gamma", "pi0", "charged pion")
 _JETS = ("gluon", "quark", "W", "Z", "top")
 _FEATURES = tuple(f"feature {number}" for number in range(1, 17))
 
-_SEGMENT_HEADS = (Head("label", LABELS, "categorical_crossentropy"),)
+_SEGMENT_HEADS = (
+    Head("label", ("hip", "mip", "shower", "delta", "michel"), "categorical_crossentropy"),
+)
 _SEGMENT_MEASURES = (
     Measure("pixel_accuracy", "", head_accuracy("label"), alarm_above=0.995),
     Measure(
         "track_shower_accuracy",
         "",
-        grouped_accuracy("label", ((HIP, MIP), (SHOWER, DELTA, MICHEL))),
+        grouped_accuracy("label", ((0, 1), (2, 3, 4))),
     ),
 )
 
