@@ -16,6 +16,7 @@ if TYPE_CHECKING:
 SIDE, SMALL_SIDE = 512, 64
 WIDTHS, SMALL_WIDTHS = (8, 16, 32, 48, 64), (8, 16, 24)
 CLASSES = 5
+LIT_NEIGHBOURS = 2.0  # one pixel in so many of a window on a track is lit
 LIT = 1.0 / 8  # half of what the faintest lit pixel has
 
 
@@ -83,9 +84,11 @@ def _level(x: Any, lit: Any, width: int, name: str, blocks: int) -> Any:
 
 
 def _conv(x: Any, lit: Any, width: int, name: str) -> Any:
-    from keras import layers
+    from keras import initializers, layers
 
-    x = layers.Conv2D(width, 3, padding="same", name=name)(x)
+    # Twice what a dense network begins with: most neighbours of a lit pixel are not lit.
+    wide = initializers.VarianceScaling(2.0 * LIT_NEIGHBOURS)
+    x = layers.Conv2D(width, 3, padding="same", kernel_initializer=wide, name=name)(x)
     return layers.ReLU(name=f"{name}_relu")(_at_sites(x, lit, f"{name}_at_sites"))
 
 
