@@ -8,7 +8,7 @@ import math
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from enum import StrEnum
-from typing import assert_never
+from typing import Any, assert_never
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
@@ -168,19 +168,36 @@ def rms_error(values: ArrayLike, truth: ArrayLike) -> float:
     return float(np.sqrt(np.mean((got.ravel() - wanted.ravel()) ** 2)))
 
 
+def _is_one_hot(values: NDArray[Any], truth: NDArray[Any]) -> bool:
+    return truth.shape == values.shape and values.ndim > 1 and values.shape[-1] > 1
+
+
+def samples_of(scores: ArrayLike, labels: ArrayLike) -> NDArray[np.intp]:
+    """The sample to which each decision belongs that `scores_and_labels` gives."""
+    values, truth = np.asarray(scores), np.asarray(labels)
+    if _is_one_hot(values, truth):
+        return np.asarray(np.nonzero(truth.any(axis=-1))[0])
+    decisions = math.prod(values.shape[1:-1])
+    return np.repeat(np.arange(len(values)), decisions)
+
+
 def scores_and_labels(
     scores: ArrayLike, labels: ArrayLike
 ) -> tuple[NDArray[np.float64], NDArray[np.int64]]:
     """Scores as (decisions, classes), labels as class numbers; one-hot labels are read as such.
 
-    A network that decides at several positions of a sample makes a decision at each.
+    A network that decides at several positions of a sample makes a decision at each. A decision
+    whose one-hot label is zero in every class has no label, and is left out.
     """
     values = np.asarray(scores, dtype=np.float64)
     if values.ndim == 0 or not values.size:
         raise InputError("There are no scores to judge.")
     truth = np.asarray(labels)
-    if truth.shape == values.shape and values.ndim > 1 and values.shape[-1] > 1:
-        truth = truth.argmax(axis=-1)
+    if _is_one_hot(values, truth):
+        labelled = truth.any(axis=-1)
+        values, truth = values[labelled], truth.argmax(axis=-1)[labelled]
+    if not values.size:
+        raise InputError("None of the samples has a label.")
     values = values.reshape(-1, values.shape[-1] if values.ndim > 1 else 1)
     if truth.size != len(values):
         raise InputError(f"Labels of shape {truth.shape} do not fit {len(values)} samples.")

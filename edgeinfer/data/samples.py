@@ -188,15 +188,18 @@ def _findings(
 
 def task_of(labels: NDArray[np.float64], shape: Shape) -> Task:
     """What an output of this shape is for, as its labels tell: whole class numbers within range
-    (or one-hot rows) classify; anything else is a quantity."""
+    (or one-hot rows) classify; anything else is a quantity. Of decisions at several positions some
+    may have no label, which is a row of zeros."""
     classes = shape[-1] if shape and shape[-1] > 1 else 2
     whole = bool(np.all(labels == np.rint(labels)))
     per_decision = labels.size == len(labels) * int(np.prod(shape[:-1], dtype=int))
     if whole and per_decision and labels.min() >= 0 and labels.max() < classes:
         return Task.CLASSIFICATION
     one_hot = labels.shape[1:] == shape and classes == (shape or (0,))[-1]
-    if one_hot and whole and labels.min() >= 0 and bool(np.all(labels.sum(axis=-1) == 1)):
-        return Task.CLASSIFICATION
+    if one_hot and whole and labels.min() >= 0:
+        sums = labels.sum(axis=-1)
+        if bool(np.all((sums == 1) | ((sums == 0) & (len(shape) > 1)))):
+            return Task.CLASSIFICATION
     return Task.REGRESSION
 
 

@@ -10,12 +10,12 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 from numpy.lib.stride_tricks import sliding_window_view
 
-from edgeinfer.graph.indexing import IndexingNode, LookNode, ScatterNode
+from edgeinfer.graph.indexing import IndexingNode, LookNode, ScatterNode, SitesNode
 from edgeinfer.graph.nodes import Floats, Pads, Shape
 from quantization.fixed import Overflow, Quantizer, dequantize, quantize
 
@@ -182,6 +182,8 @@ def hide(x: Enclosure, mask: Floats) -> Enclosure:
 def choose_elements(node: IndexingNode, reads: list[Enclosure]) -> Enclosure:
     """What a node finds by whole numbers; anything that it could find, where those are not sure."""
     x = reads[0]
+    if isinstance(node, SitesNode):
+        return _find_sites(node, x)
     if reads[-1].radius is not None:
         return _any_choice(node, reads)
     index = [each.centre for each in reads[1:]]
@@ -191,6 +193,21 @@ def choose_elements(node: IndexingNode, reads: list[Enclosure]) -> Enclosure:
         return Enclosure(value, radius, x.frac if isinstance(node, LookNode) else 0)
     places = x.centre.shape[1]
     return compute_floats(value, radius, x.frac, x.top * places, places)
+
+
+def _find_sites(node: SitesNode, x: Enclosure) -> Enclosure:
+    """The pixels that are lit for sure, and those that may be; where a limit may leave out one that
+    is not sure, every pixel behind may be either."""
+    if x.radius is None:
+        return Enclosure(node.values(x.centre), None, 0)
+    every = replace(node, most=None)
+    low, high = every.values(x.low), every.values(x.high)
+    if node.most is not None:
+        fewest, most = (
+            np.cumsum(lit.reshape(len(lit), -1), axis=1).reshape(lit.shape) for lit in (low, high)
+        )
+        low, high = low * (most <= node.most), high * (fewest - low < node.most)
+    return between(low, high, 0)
 
 
 def _any_choice(node: IndexingNode, reads: list[Enclosure]) -> Enclosure:

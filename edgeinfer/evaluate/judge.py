@@ -135,6 +135,26 @@ def inner_saturation(program: Program, raw: Mapping[str, Ints]) -> list[str]:
     return findings
 
 
+def dropped_sites(program: Program, raw: Mapping[str, Ints]) -> list[str]:
+    """A sentence for each mask with a limit that some samples exceed."""
+    limited = [op for op in program.ops if isinstance(op, ops.Sites) and op.most is not None]
+    if not limited:
+        return []
+    few = next(batches(raw, batch_size(program)))
+    found = Engine(program).run(few, taps=tuple(dict.fromkeys(op.x for op in limited)))
+    findings = []
+    for op in limited:
+        lit = np.asarray(found[op.x].max(axis=-1) > op.threshold)
+        counts = lit.reshape(len(lit), -1).sum(axis=1)
+        over = int((counts > op.most).sum())
+        if over:
+            findings.append(
+                f"{op.name}: {over} of {len(lit)} samples have more lit pixels than the "
+                f"{op.most} that are kept, up to {int(counts.max())}; the rest of them is dropped."
+            )
+    return findings
+
+
 def float_outputs(graph: g.Graph, samples: Samples) -> dict[str, Floats]:
     """What the float network yields, as its author drew it."""
     from edgeinfer.ir.engine.float_engine import FloatEngine

@@ -62,7 +62,7 @@ class FloatReference:
         if self.judged is None:
             return self._error(outputs)
         found = judge("", self.graph, outputs, self.samples)
-        lost = measure_loss(self.judged, found, len(self.samples))
+        lost = measure_loss(self.judged, found)
         assert found is not None
         before, after = self.judged.score, found.score
         if before.auc is not None and after.auc is not None and lost.auc is not None:
@@ -118,7 +118,7 @@ def score_with_intervals(
     }
     if reference is None:
         return replace(scores, intervals=intervals)
-    apart = measure_loss(reference.judged, found, len(samples))
+    apart = measure_loss(reference.judged, found)
     losses = {name: getattr(apart, name) for name in intervals}
     told = {name: _ends(loss) for name, loss in losses.items() if loss is not None}
     return replace(scores, intervals=intervals, lost=told)

@@ -135,6 +135,34 @@ class RankNode(IndexingNode):
         return places
 
 
+@dataclass(frozen=True, slots=True, eq=False)
+class SitesNode(IndexingNode):
+    """1 where a pixel is lit, which some channel above the threshold makes it, else 0; one channel.
+
+    Of the lit pixels of an image, row by row, the first `most` stay (None: all of them).
+    """
+
+    threshold: float
+    most: int | None = None
+
+    def shape_of(self, *shapes: Shape) -> Shape:
+        (x,) = shapes
+        if len(x) < 2:
+            raise ValueError(f"a tensor of {x} has no pixels")
+        if self.most is not None and self.most < 1:
+            raise ValueError(f"at most {self.most} sites hold nothing")
+        return (*x[:-1], 1)
+
+    def values(self, *tensors: Floats) -> Floats:
+        (x,) = tensors
+        lit = x.max(axis=-1, keepdims=True) > self.threshold
+        if self.most is not None:
+            number = np.cumsum(lit.reshape(len(lit), -1), axis=1).reshape(lit.shape)
+            lit = lit & (number <= self.most)
+        mask: Floats = lit.astype(np.float64)
+        return mask
+
+
 def entry_of(index: Floats, entries: int) -> NDArray[np.int64]:
     """The entry that each index means; as many as there are where it means none."""
     whole = np.floor(index)

@@ -27,6 +27,7 @@ from edgeinfer.graph.indexing import IndexingNode as IndexingNode
 from edgeinfer.graph.indexing import LookNode as LookNode
 from edgeinfer.graph.indexing import RankNode as RankNode
 from edgeinfer.graph.indexing import ScatterNode as ScatterNode
+from edgeinfer.graph.indexing import SitesNode as SitesNode
 from edgeinfer.graph.moves import FlipNode as FlipNode
 from edgeinfer.graph.moves import MoveNode as MoveNode
 from edgeinfer.graph.moves import PadNode as PadNode

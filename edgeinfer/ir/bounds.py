@@ -8,6 +8,7 @@ made the elements differ: never wider than the tensor, never looser than per cha
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 from functools import reduce
 from typing import assert_never
@@ -30,11 +31,14 @@ from edgeinfer.ir.ops import (
     PoolKind,
     PRelu,
     Requant,
+    Reshape,
     Scale,
     Scan,
     Shape,
+    Sites,
     Softmax,
     Table,
+    Transpose,
     Upsample,
     Weights,
 )
@@ -43,6 +47,7 @@ from quantization import ranges
 from quantization.fixed import Fixed, Ints, Overflow, Quantizer, Rounding
 from quantization.ranges import Interval
 
+MOST_APART = 1 << 18  # elements of a moved value whose bounds are kept one by one
 ZERO = ranges.of_values(np.zeros((), np.int64))
 
 
@@ -72,7 +77,7 @@ def bound_op(
             return _add_bias(_conv(op, x[op.x], shapes[op.x]), shift, op.bias)
         case Dense():
             shift = op.shift(types[op.x].frac)
-            product = ranges.linear(_channels(x[op.x], shapes[op.x]), wide(op.weight))
+            product = ranges.linear(join_pixels(x[op.x], shapes[op.x]), wide(op.weight))
             return _add_bias(product, shift, op.bias)
         case Scale():
             shift = op.shift(types[op.x].frac)
@@ -101,6 +106,8 @@ def bound_op(
             return _softmax(op, shapes[op.x][op.axis])
         case Pool():
             return _pool(op, x[op.x], shapes[op.x])
+        case Sites():
+            return Interval(np.asarray(0), np.asarray(int(x[op.x].top > op.threshold)))
         case Pair():
             return _pair(op, x[op.a], types[op.a].frac, x[op.b], types[op.b].frac)
         case Concat():
@@ -108,12 +115,12 @@ def bound_op(
         case Scan():
             return bounds_of(body_of(op))[body_of(op).outputs[0].value]
         case Pad():
-            flat = _channels(x[op.x], shapes[op.x])
+            flat = join_pixels(x[op.x], shapes[op.x])
             if op.pads[-1] != (0, 0):
                 flat = Interval(np.asarray(flat.bottom), np.asarray(flat.top))
             return hull(flat, ranges.of_values(np.asarray(op.value)))
         case Upsample():
-            return _channels(x[op.x], shapes[op.x])
+            return join_pixels(x[op.x], shapes[op.x])
         case Moves():
             return _move_bounds(op, x[op.x], shapes[op.x])
         case _:
@@ -136,10 +143,10 @@ def reach_of_sums(op: Conv | Dense, x: Interval, x_shape: Shape) -> int:
     weights = np.abs(op.weight.astype(np.float64))
     match op:
         case Dense():
-            magnitude = _channels(x, x_shape).magnitude.astype(np.float64)
+            magnitude = join_pixels(x, x_shape).magnitude.astype(np.float64)
             sums = np.broadcast_to(magnitude, (op.weight.shape[0],)) @ weights
         case Conv():
-            magnitude = _channels(x, x_shape).magnitude.astype(np.float64)
+            magnitude = join_pixels(x, x_shape).magnitude.astype(np.float64)
             channels = np.broadcast_to(magnitude, (x_shape[-1],))
             inside, outside = op.weight.shape[-2], op.weight.shape[-1] // op.groups
             taps = weights.reshape(-1, inside, op.groups, outside).sum(axis=0)
@@ -153,8 +160,8 @@ def _add_bias(product: Interval, shift: int, bias: Weights) -> Interval:
     return ranges.add_ranges(ranges.shift_range(product, shift), ranges.of_values(wide(bias)))
 
 
-def _channels(x: Interval, shape: Shape) -> Interval:
-    """The same bounds with all axes but the last joined."""
+def join_pixels(x: Interval, shape: Shape) -> Interval:
+    """The same bounds for each channel: all axes but the last are joined."""
     if x.low.ndim <= 1 and x.high.ndim <= 1:
         return x
     axes = tuple(range(len(shape) - 1))
@@ -165,7 +172,7 @@ def _channels(x: Interval, shape: Shape) -> Interval:
 def _conv(op: Conv, x: Interval, shape: Shape) -> Interval:
     inside, outside = op.weight.shape[-2], op.weight.shape[-1] // op.groups
     taps = int(np.prod(op.window))
-    seen = _channels(x, shape)
+    seen = join_pixels(x, shape)
     if any(pad != (0, 0) for pad in op.pads):
         seen = hull(seen, ZERO)
     low = np.broadcast_to(seen.low, (inside * op.groups,))
@@ -182,7 +189,7 @@ def _conv(op: Conv, x: Interval, shape: Shape) -> Interval:
 
 
 def _pool(op: Pool, x: Interval, shape: Shape) -> Interval:
-    flat = _channels(x, shape)
+    flat = join_pixels(x, shape)
     match op.kind:
         case PoolKind.MAX:
             return flat
@@ -225,10 +232,10 @@ def _concat(
 ) -> Interval:
     parts = [ranges.shift_range(x[name], op.type.frac - types[name].frac) for name in op.xs]
     if op.axis < len(shapes[op.xs[0]]) - 1:
-        joined = [_channels(part, shapes[name]) for part, name in zip(parts, op.xs, strict=True)]
+        joined = [join_pixels(part, shapes[name]) for part, name in zip(parts, op.xs, strict=True)]
         return reduce(hull, joined)
     flat = [
-        (_channels(part, shapes[name]), shapes[name][-1:])
+        (join_pixels(part, shapes[name]), shapes[name][-1:])
         for part, name in zip(parts, op.xs, strict=True)
     ]
     return Interval(
@@ -242,8 +249,25 @@ def _move_bounds(op: Moves, x: Interval, shape: Shape) -> Interval:
     if x.low.size == x.high.size == 1:
         moved = Interval(x.low.reshape(()), x.high.reshape(()))
         return moved if not op.fills(shape) else hull(moved, ranges.of_values(np.asarray(op.fill)))
+    if math.prod(shape) > MOST_APART:
+        return _move_large(op, join_pixels(x, shape), shape)
     low, high = np.broadcast_to(x.low, shape), np.broadcast_to(x.high, shape)
     return Interval(op.move(low, op.fill), op.move(high, op.fill))
+
+
+def _move_large(op: Moves, x: Interval, shape: Shape) -> Interval:
+    """Bounds for each channel where one for each element would be too many."""
+    low, high = (np.broadcast_to(end, shape[-1:]) for end in (x.low, x.high))
+    filled = op.fills(shape)
+    after, before = op.shape_of(shape)[-1], shape[-1]
+    stays = isinstance(op, Transpose) and op.order[-1] == len(shape) - 1
+    if (isinstance(op, Reshape) or stays) and before % after == 0:
+        y = Interval(low.reshape(-1, after).min(axis=0), high.reshape(-1, after).max(axis=0))
+    elif isinstance(op, Reshape) and after % before == 0:
+        y = Interval(np.tile(low, after // before), np.tile(high, after // before))
+    else:
+        y = Interval(np.asarray(low.min()), np.asarray(high.max()))
+    return hull(y, ranges.of_values(np.asarray(op.fill))) if filled else y
 
 
 def _softmax(op: Softmax, channels: int) -> Interval:

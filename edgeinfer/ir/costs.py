@@ -44,6 +44,7 @@ from edgeinfer.ir.ops import (
     Scale,
     Scan,
     Shape,
+    Sites,
     Softmax,
     Table,
     Weights,
@@ -148,7 +149,7 @@ def cost_of(op: Op, program: Program) -> LayerCost | None:
             return LayerCost(op.name, 0, 0, 0, 0, op.value.size, op.value.size * width_of(op.value))
         case Scan():
             return _cost_of_steps(op, shapes[op.xs[0]][0])
-        case Input() | Requant() | Clip() | Table() | Softmax() | Pool():
+        case Input() | Requant() | Clip() | Table() | Softmax() | Pool() | Sites():
             return None
         case Pair() | Concat() | Moves():
             return None

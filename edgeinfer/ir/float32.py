@@ -49,6 +49,7 @@ from edgeinfer.ir.ops import (
     Scale,
     Scan,
     Shape,
+    Sites,
     Softmax,
     Table,
     inputs_of,
@@ -133,6 +134,8 @@ class _Walk:
                 return RoundingError(op.type.max - op.type.min, reason)
             case Pool():
                 return self._pool(op)
+            case Sites():
+                return self._sites(op)
             case Pair():
                 return self._pair(op)
             case Scan():
@@ -256,6 +259,12 @@ class _Walk:
                 return RoundingError(size, error.reason or _too_far("sums", reach))
             case _:
                 assert_never(op.kind)
+
+    def _sites(self, op: Sites) -> RoundingError:
+        error = self._of(op)
+        if not error.size:
+            return error
+        return RoundingError(1.0, f"{error.reason}, and may lie on the other side of a threshold")
 
     def _pair(self, op: Pair) -> RoundingError:
         a, b = self.errors[op.a].size, self.errors[op.b].size

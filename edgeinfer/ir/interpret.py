@@ -31,6 +31,7 @@ from edgeinfer.ir.ops import (
     Scale,
     Scan,
     Shape,
+    Sites,
     Softmax,
     Table,
 )
@@ -131,6 +132,8 @@ def _evaluate(op: Op, values: Mapping[str, Ints], types: Mapping[str, Fixed]) ->
             return _softmax(values[op.x], op)
         case Pool():
             return _pool(values[op.x], op)
+        case Sites():
+            return _sites(values[op.x], op)
         case Pair():
             return _pair(op, values[op.a], frac(op.a), values[op.b], frac(op.b))
         case Concat():
@@ -210,6 +213,14 @@ def _pool(x: Ints, op: Pool) -> Ints:
     seen = windows(x, op.window, op.strides, op.pads, (1,) * rank, fill)
     pooled: Ints = reduce(seen, axis=tuple(range(-rank, 0)))
     return pooled
+
+
+def _sites(x: Ints, op: Sites) -> Ints:
+    lit: Ints = (x.max(axis=-1, keepdims=True) > op.threshold).astype(np.int64)
+    if op.most is None:
+        return lit
+    number = np.cumsum(lit.reshape(len(lit), -1), axis=1).reshape(lit.shape)
+    return lit * (number <= op.most)
 
 
 def _pair(op: Pair, a: Ints, frac_a: int, b: Ints, frac_b: int) -> Ints:

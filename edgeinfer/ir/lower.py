@@ -246,6 +246,8 @@ class _Walk:
                 return add_up(b, node, name, *(self._x(x) for x in node.reads))
             case g.RankNode():
                 return rank_rows(b, node, name, self._x(node.x))
+            case g.SitesNode():
+                return self._sites(node, name)
             case g.IndexingNode() | g.InputNode() | g.ActivationNode() | g.SoftmaxNode():
                 raise AssertionError(node)  # lowered before this is called
             case _:
@@ -373,6 +375,14 @@ class _Walk:
                 return self.b.exact(ops.Pool(name, grid, x, PoolKind.SUM, *window))
             case _:
                 assert_never(node.kind)
+
+    def _sites(self, node: g.SitesNode, name: str) -> str:
+        """Raw integers above the threshold: those above what is left of it, rounded down."""
+        x = self._x(node.x)
+        range_, scaled = self.b.ranges[x], math.ldexp(node.threshold, self.b.frac(x))
+        below, above = range_.bottom - 1, range_.top  # which all, or none, are above
+        raw = below if scaled < below else above if scaled > above else math.floor(scaled)
+        return self.b.exact(ops.Sites(name, provisional(0), x, raw, node.most))
 
     def _divided(self, name: str, x: str, counts: Ints) -> str:
         """x / counts: a shift where all are one power of two, else a fixed-point multiplier."""

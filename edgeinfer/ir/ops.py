@@ -258,6 +258,30 @@ class Pool(NamedValue, SlidingWindow):
 
 
 @dataclass(frozen=True, slots=True, eq=False)
+class Sites(NamedValue):
+    """1 where a pixel is lit, which some channel above the threshold makes it; else 0.
+
+    Of the lit pixels of an image, row by row, the first `most` stay (None: all of them).
+    """
+
+    x: str = field(metadata=OPERAND)
+    threshold: int  # raw, on x's grid
+    most: int | None
+
+    def grid(self, *fracs: int) -> Grid:
+        del fracs
+        return 0, 0
+
+    def shape_of(self, x: Shape) -> Shape:
+        """One channel for every pixel."""
+        if len(x) < 2:
+            raise ValueError(f"a value of {x} has no pixels")
+        if self.most is not None and self.most < 1:
+            raise ValueError(f"at most {self.most} sites hold nothing")
+        return (*x[:-1], 1)
+
+
+@dataclass(frozen=True, slots=True, eq=False)
 class Pair(Elementwise):
     """Two tensors of one shape (or that broadcast), element by element."""
 
@@ -422,6 +446,7 @@ Op = (
     | Table
     | Softmax
     | Pool
+    | Sites
     | Pair
     | Concat
     | Scan
@@ -439,6 +464,7 @@ KINDS: tuple[type[Op], ...] = (  # every op that a Program may hold
     Table,
     Softmax,
     Pool,
+    Sites,
     Pair,
     Concat,
     Scan,

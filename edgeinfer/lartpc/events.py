@@ -112,9 +112,15 @@ def labels(planes: Planes) -> tuple[NDArray[np.int8], NDArray[np.bool_]]:
     # Most pixels are empty: only the others are looked at.
     place = np.flatnonzero(planes.deposit_gev)
     packed = planes.pdg.ravel()[place]
-    electron = packed & ((1 << _CODE_BITS) - 1) == c.ELECTRON_PDG
+    pdg, flags = unpack_pdg(packed)
+    electron = pdg == c.ELECTRON_PDG
     label = np.full(planes.pdg.shape, LABEL_NONE, np.int8)
     label.ravel()[place] = np.where(electron, LABEL_EM, LABEL_TRACK)
     michel = np.zeros(planes.pdg.shape, bool)
-    michel.ravel()[place] = electron & (packed >> _CODE_BITS & FLAG_MICHEL != 0)
+    michel.ravel()[place] = electron & (flags & FLAG_MICHEL != 0)
     return label, michel
+
+
+def unpack_pdg(packed: NDArray[np.int32]) -> tuple[NDArray[np.int32], NDArray[np.int32]]:
+    """|pdg| and the flags that are packed with it."""
+    return packed & np.int32((1 << _CODE_BITS) - 1), packed >> _CODE_BITS

@@ -132,6 +132,7 @@ def quantize_model(order: QuantizeOrder, progress: Progress) -> dict[str, Any]:
             *findings,
             *judge.saturation(program, samples.judge),
             *judge.inner_saturation(program, raw),
+            *judge.dropped_sites(program, raw),
         ],
         "output": str(order.output),
     }

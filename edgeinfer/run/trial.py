@@ -123,6 +123,7 @@ class ProgramTrial:
         findings = [f"The stages were tried on {len(tried)} samples: {self.samples.origin}."]
         findings += evaluate.saturation(self.program, tried)
         findings += evaluate.inner_saturation(self.program, raw)
+        findings += evaluate.dropped_sites(self.program, raw)
         return StepOutcome(
             {
                 "program": self.program.digest,

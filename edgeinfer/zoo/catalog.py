@@ -12,9 +12,17 @@ from functools import partial
 from typing import Final
 
 from edgeinfer.base.metrics import Task
-from edgeinfer.zoo import builders, data
+from edgeinfer.zoo import builders, data, sparse_builders
 from edgeinfer.zoo.entry import Head, Measure, TrainingSchedule, ZooEntry
-from edgeinfer.zoo.measures import bias, head_accuracy, head_auc, pair_auc, resolution, rms
+from edgeinfer.zoo.measures import (
+    bias,
+    grouped_accuracy,
+    head_accuracy,
+    head_auc,
+    pair_auc,
+    resolution,
+    rms,
+)
 
 TRACK, EM, NONE = 0, 1, 2
 MUON, PION, PROTON = 0, 1, 2
@@ -34,6 +42,18 @@ _TAGGER_MEASURES = (
 _CALORIMETER_PARTICLES = ("electron", "gamma", "pi0", "charged pion")
 _JETS = ("gluon", "quark", "W", "Z", "top")
 _FEATURES = tuple(f"feature {number}" for number in range(1, 17))
+
+_SEGMENT_HEADS = (
+    Head("label", ("hip", "mip", "shower", "delta", "michel"), "categorical_crossentropy"),
+)
+_SEGMENT_MEASURES = (
+    Measure("pixel_accuracy", "", head_accuracy("label"), alarm_above=0.995),
+    Measure(
+        "track_shower_accuracy",
+        "",
+        grouped_accuracy("label", ((0, 1), (2, 3, 4))),
+    ),
+)
 
 _ENTRIES = (
     ZooEntry(
@@ -66,6 +86,45 @@ _ENTRIES = (
         ),
         measures=_TAGGER_MEASURES,
         reference="hit-tagger-pooled.keras",
+    ),
+    ZooEntry(
+        name="sparse-ssnet",
+        about="what made each lit pixel of a 512x512 plane: HIP, MIP, shower, delta or Michel "
+        "(after MicroBooNE's SparseSSNet), by 50 convolutions at lit pixels",
+        task=Task.CLASSIFICATION,
+        parameters=519_653,
+        macs=5_769_265_152,
+        build=sparse_builders.sparse_ssnet,
+        data=partial(data.segment_samples, side=sparse_builders.SIDE),
+        heads=_SEGMENT_HEADS,
+        schedule=TrainingSchedule(
+            "adam", 1e-3, batch=2, epochs=20, samples=200, patience=6, test_samples=40
+        ),
+        measures=_SEGMENT_MEASURES,
+        reference=None,
+        by_pixel=True,
+    ),
+    ZooEntry(
+        name="sparse-ssnet-small",
+        about="the same made small: 15 convolutions at lit pixels of planes of 64x64",
+        task=Task.CLASSIFICATION,
+        parameters=28_685,
+        macs=26_181_632,
+        build=sparse_builders.sparse_ssnet_small,
+        data=partial(data.segment_samples, side=sparse_builders.SMALL_SIDE),
+        heads=_SEGMENT_HEADS,
+        schedule=TrainingSchedule(
+            "adam",
+            1e-3,
+            batch=16,
+            epochs=10,
+            samples=3_000,
+            patience=6,
+            test_samples=400,
+        ),
+        measures=_SEGMENT_MEASURES,
+        reference="sparse-ssnet-small.keras",
+        by_pixel=True,
     ),
     ZooEntry(
         name="track-pid",

@@ -97,3 +97,11 @@ def calorimeter_energies(seed: int, n: int) -> EventSamples:
     found = generate_showers(seed, n, CalorimeterSettings())
     energy = found.energy_gev / SCALE_GEV
     return EventSamples({"ecal": found.ecal, "hcal": found.hcal}, {"energy": energy}, found.event)
+
+
+def segment_samples(seed: int, n: int, side: int) -> EventSamples:
+    """Planes of this side, ADC over 16 and zero where nothing is lit; a label for each pixel."""
+    from edgeinfer.lartpc.segments import SegmentSettings, generate_segments
+
+    found = generate_segments(seed, n, SegmentSettings(side))
+    return EventSamples({"image": found.x}, {"label": found.label}, found.event)

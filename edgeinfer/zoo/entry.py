@@ -92,6 +92,7 @@ class ZooEntry:
     schedule: TrainingSchedule
     measures: tuple[Measure, ...]
     reference: str | None
+    by_pixel: bool = False  # a label for each lit pixel, zero in every class elsewhere
 
 
 def stage_seed(seed: int, stage: Literal["train", "test", "fresh"]) -> int:

@@ -4,7 +4,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
 import numpy as np
 
@@ -64,5 +64,19 @@ def bias(head: str) -> Of:
         truth = targets[head].ravel().astype(np.float64)
         ratio = outputs[head].ravel()[truth > 0] / truth[truth > 0]
         return float(np.median(ratio)) - 1.0 if ratio.size else None
+
+    return of
+
+
+def grouped_accuracy(head: str, groups: Sequence[Sequence[int]]) -> Of:
+    """Share of decisions right where classes are joined to groups: of a group, the scores are
+    added."""
+
+    def of(outputs: Outputs, targets: Arrays) -> float | None:
+        joined = [
+            np.stack([values[head][..., list(group)].sum(axis=-1) for group in groups], axis=-1)
+            for values in (outputs, targets)
+        ]
+        return accuracy(*joined)
 
     return of

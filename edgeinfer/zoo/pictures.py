@@ -23,6 +23,11 @@ _LEAST_DRAWN = 200
 _ANCHORS = np.array(  # dark blue through green to yellow, so that faint charge stays visible
     [(12, 10, 40), (40, 60, 140), (30, 140, 140), (120, 200, 80), (255, 235, 60)], float
 )
+_SEGMENT_SIDE = 256  # of a picture whose pixels are labelled, enlarged
+_COLOUR_NAMES = ("red", "blue", "yellow", "green", "pink")
+_LABEL_COLOURS = np.array(
+    [(230, 60, 50), (90, 150, 255), (245, 210, 60), (70, 200, 110), (240, 130, 230)], np.uint8
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,7 +39,10 @@ class Preview:
 
 
 def preview(entry: ZooEntry, seed: int, count: int) -> Preview:
-    """`count` examples of each class (of each sixth of the energies, in a regression)."""
+    """`count` examples of each class (of each sixth of the energies, in a regression); of what
+    labels every pixel, `count` pictures with the truth below them, and what the network says."""
+    if entry.by_pixel:
+        return _preview_segments(entry, seed, count)
     drawn = max(_LEAST_DRAWN, _DRAWN_FOR_EACH * count)
     samples = entry.data(seed, drawn)
     groups = {
@@ -46,6 +54,34 @@ def preview(entry: ZooEntry, seed: int, count: int) -> Preview:
     low, high = np.quantile(everything, (0.001, 0.999))
     image = sheet(list(shown.values()), float(low), max(float(high), float(low) + 1e-6))
     return Preview(png(image), tuple(shown))
+
+
+def _preview_segments(entry: ZooEntry, seed: int, count: int) -> Preview:
+    """Pictures, the label of each lit pixel in colour, and the label that the committed network
+    gives it."""
+    samples, head = entry.data(seed, count), entry.heads[0]
+    image = next(iter(samples.inputs.values()))[..., 0]
+    lit = np.asarray(image > 0)
+    truth = samples.targets[head.name]
+    rows = {
+        "charge": colours(np.sqrt(image), 0.0, float(np.sqrt(image.max())) or 1.0),
+        f"truth ({', '.join(map(' '.join, zip(_COLOUR_NAMES, head.labels, strict=False)))})": (
+            _colour_labels(truth, np.any(truth > 0, axis=-1))
+        ),
+    }
+    if entry.reference is not None:
+        from edgeinfer.zoo.reference import load_reference, outputs_of
+
+        said = outputs_of(entry, load_reference(entry.name), samples)[head.name]
+        rows["network"] = _colour_labels(said, lit)
+    zoom = max(1, _SEGMENT_SIDE // image.shape[1])
+    return Preview(png(rows_of(list(rows.values()), zoom)), tuple(rows))
+
+
+def _colour_labels(scores: NDArray[np.floating], lit: NDArray[np.bool_]) -> NDArray[np.uint8]:
+    """The colour of the highest class where a pixel is lit."""
+    found = _LABEL_COLOURS[scores.argmax(axis=-1) % len(_LABEL_COLOURS)]
+    return np.where(lit[..., None], found, _ANCHORS[0].astype(np.uint8))
 
 
 def as_pictures(values: NDArray[np.float32]) -> NDArray[np.float32]:
@@ -122,10 +158,15 @@ def sheet(
     groups: Sequence[NDArray[np.floating]], low: float, high: float, zoom: int = 3, gap: int = 4
 ) -> NDArray[np.uint8]:
     """One row of pictures per group (n, height, width), enlarged, with gaps between them."""
+    return rows_of([colours(group, low, high) for group in groups], zoom, gap)
+
+
+def rows_of(groups: Sequence[NDArray[np.uint8]], zoom: int = 3, gap: int = 4) -> NDArray[np.uint8]:
+    """The same of RGB pictures (n, height, width, 3)."""
     lines = []
     widest = max(len(group) for group in groups)
     for group in groups:
-        rgb = colours(group, low, high).repeat(zoom, axis=1).repeat(zoom, axis=2)
+        rgb = group.repeat(zoom, axis=1).repeat(zoom, axis=2)
         missing = widest - len(rgb)
         rgb = np.pad(rgb, ((0, missing), (0, gap), (0, gap), (0, 0)), constant_values=255)
         lines.append(np.concatenate(list(rgb), axis=1))

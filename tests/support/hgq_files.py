@@ -46,14 +46,14 @@ class RecordedModel:
 
 
 @cache
-def recorded() -> dict[str, Any]:
-    """All records by name."""
-    return dict(json.loads(RECORDED.read_text(encoding="utf-8")))
+def recorded(path: Path = RECORDED) -> dict[str, Any]:
+    """All records of a file by name."""
+    return dict(json.loads(path.read_text(encoding="utf-8")))
 
 
-def recorded_model(name: str) -> RecordedModel:
+def recorded_model(name: str, path: Path = RECORDED) -> RecordedModel:
     """One of them, which may be changed."""
-    entry = json.loads(json.dumps(recorded()[name]))
+    entry = json.loads(json.dumps(recorded(path)[name]))
     variables = {
         path: np.asarray(values, dtype).reshape(shape)
         for path, (dtype, shape, values) in entry["variables"].items()

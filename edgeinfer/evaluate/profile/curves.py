@@ -103,9 +103,9 @@ def macro_influence(values: Floats, labels: Floats) -> tuple[float, Floats] | No
     return float(np.mean(areas)), np.mean(moved, axis=0)
 
 
-def by_sample(moved: Floats, samples: int) -> Floats:
+def by_sample(moved: Floats, sample: NDArray[np.intp], samples: int) -> Floats:
     """Decisions of one sample stand and fall together, so their influences are added."""
-    summed: Floats = moved.reshape(samples, -1).sum(axis=1)
+    summed: Floats = np.bincount(sample, moved, minlength=samples).astype(np.float64)
     return summed
 
 
@@ -126,10 +126,10 @@ def share(hits: int, samples: int) -> Uncertain:
 
 
 def paired_difference(
-    first: NDArray[np.bool_], second: NDArray[np.bool_], samples: int
+    first: NDArray[np.bool_], second: NDArray[np.bool_], sample: NDArray[np.intp]
 ) -> Uncertain:
-    """The difference of two shares over the same samples."""
+    """The difference of two shares over the same decisions, each of a sample."""
     apart = first.astype(np.float64) - second
     mean = float(apart.mean())
-    moved = by_sample((apart - mean) / len(apart), samples)
+    moved = by_sample((apart - mean) / len(apart), sample, int(sample.max()) + 1)
     return around(mean, moved, least=-1.0)

@@ -55,7 +55,7 @@ def profile_of(
         tapped=tapped,
         origin=samples.origin,
         scores=tuple(found.score for found in judged.values() if found is not None),
-        lost=scores.measure_loss(judged["float"], judged["quantized"], len(kept)),
+        lost=scores.measure_loss(judged["float"], judged["quantized"]),
         curves=tuple(
             curve
             for stage, found in outputs.items()

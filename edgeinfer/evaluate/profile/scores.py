@@ -29,6 +29,7 @@ class StageJudgement:
     area: float | None
     moved: Floats | None  # by sample
     right: NDArray[np.bool_]  # every decision of every head
+    sample: NDArray[np.intp]  # to which each of these belongs
     score: StageScore
 
 
@@ -36,14 +37,15 @@ def judge(
     stage: str, graph: g.Graph, outputs: Mapping[str, Floats], samples: Samples
 ) -> StageJudgement | None:
     """A stage against the labels of the heads that classify; None where there are none."""
-    areas, moved, right = [], [], []
+    areas, moved, right, owners = [], [], [], []
     for name in classifying(graph, samples):
         values = judge_values(graph, name, outputs[name], Task.CLASSIFICATION)
         labels = samples.labels[name]
         found = curves.macro_influence(values, labels)
+        owners.append(metrics.samples_of(values, labels))
         if found is not None:
             areas.append(found[0])
-            moved.append(curves.by_sample(found[1], len(samples)))
+            moved.append(curves.by_sample(found[1], owners[-1], len(samples)))
         right.append(metrics.hits(values, labels))
     if not right:
         return None
@@ -56,10 +58,10 @@ def judge(
     if area is not None and change is not None:
         interval = curves.around(area, change)
     score = StageScore(stage=stage, auc=interval, accuracy=mean)
-    return StageJudgement(area, change, every, score)
+    return StageJudgement(area, change, every, np.concatenate(owners), score)
 
 
-def measure_loss(first: StageJudgement | None, second: StageJudgement | None, samples: int) -> Lost:
+def measure_loss(first: StageJudgement | None, second: StageJudgement | None) -> Lost:
     """What the second stage does worse than the first."""
     if first is None or second is None:
         return Lost()
@@ -68,11 +70,8 @@ def measure_loss(first: StageJudgement | None, second: StageJudgement | None, sa
         assert first.moved is not None and second.moved is not None
         apart = first.moved - second.moved
         area = curves.around(first.area - second.area, apart, least=-1.0)
-    heads = len(first.right) // samples
-    before, after = first.right, second.right
-    if heads * samples == len(before) and heads > 1:  # head by head: bring samples in front
-        before, after = (each.reshape(heads, samples).T.ravel() for each in (before, after))
-    return Lost(auc=area, accuracy=curves.paired_difference(before, after, samples))
+    lost = curves.paired_difference(first.right, second.right, first.sample)
+    return Lost(auc=area, accuracy=lost)
 
 
 def draw_curves(

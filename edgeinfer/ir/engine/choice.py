@@ -42,6 +42,7 @@ from edgeinfer.ir.ops import (
     Reshape,
     Scale,
     Scan,
+    Sites,
     Softmax,
     Table,
     inputs_of,
@@ -190,6 +191,8 @@ def _largest(op: Op, state: RewrittenProgram, reach: Mapping[str, int]) -> int:
                 return max(held[-1], a, b)
             # A convolution and a sum may be computed as one: the partial sums count.
             return max(held[-1], max(a, reach[op.a] << up[0]) + max(b, reach[op.b] << up[1]))
+        case Sites():
+            return max(*held, abs(op.threshold))
         case Input() | Constant() | Clip() | PRelu() | Pool() | Concat() | Scan() | Moves():
             return max(held)
         case _:

@@ -23,8 +23,12 @@ from edgeinfer.ir.engine.choice import (
 from edgeinfer.ir.engine.elementwise import pair, prelu, scale, shift_tensor, softmax, table
 from edgeinfer.ir.engine.extremes import clip
 from edgeinfer.ir.engine.onnx_builder import OnnxBuilder
+from edgeinfer.ir.engine.placing import place_at_sites
 from edgeinfer.ir.engine.rewrite import RewrittenProgram, rewrite_program
 from edgeinfer.ir.engine.round import narrow_limits, requantize_tensor, rounded_to_bytes
+from edgeinfer.ir.engine.site_rows import PlacedTensor, SiteRows
+from edgeinfer.ir.engine.site_tables import SiteTables, find_sites
+from edgeinfer.ir.engine.space_to_pixels import SpaceToPixels
 from edgeinfer.ir.engine.values import (
     LARGEST_EXPONENT,
     CarriedTensor,
@@ -53,6 +57,7 @@ from edgeinfer.ir.ops import (
     Reshape,
     Scale,
     Scan,
+    Sites,
     Slice,
     Softmax,
     Table,
@@ -86,7 +91,7 @@ def emit_model(
 
     With `only_integers`, int64 carries every value: slower, and no float anywhere.
     """
-    emitter = _start_emitter(program, proved, kept, OnnxBuilder(), only_integers)
+    emitter = _start_emitter(program, proved, kept, OnnxBuilder(), only_integers, sparse=True)
     read = [op for op in emitter.state.ops if isinstance(op, Input)]
     inputs = [(op.name, *emitter.take(op)) for op in read]
     emitter.emit_all()
@@ -101,8 +106,12 @@ def _start_emitter(
     kept: Sequence[str],
     builder: OnnxBuilder,
     only_integers: bool,
+    *,
+    sparse: bool = False,
 ) -> Emitter:
     state = rewrite_program(program, proved, kept)
+    if sparse:
+        state = place_at_sites(state, kept)
     to_bytes = {} if only_integers else requants_to_bytes(state, kept)
     return Emitter(state, _exponents(state, kept), to_bytes, builder, only_integers)
 
@@ -174,7 +183,10 @@ class Emitter:
 
     def result(self, name: str) -> str:
         """A tensor of the value's raw integers under its own shape, made by a node."""
-        value = lay_out(self.builder, self.values[name], self.state.shapes[name], False)
+        if name in self.state.held:
+            value = self._rows.bring(self._placed(name, self.values[name].carrier), None)
+        else:
+            value = lay_out(self.builder, self.values[name], self.state.shapes[name], False)
         return self.builder.result(rescale(self.builder, value, 0).tensor)
 
     def carrier_of(self, name: str) -> Carrier:
@@ -208,6 +220,8 @@ class Emitter:
         """The op's value, in the arithmetic that is exact for it."""
         builder, carrier, shapes = self.builder, arithmetic.carrier, self.state.shapes
         wanted = self.exponents.get(op.name, 0) if carrier is not Carrier.INT64 else 0
+        if (found := self._at_sites(op, carrier, wanted)) is not None:
+            return found
         match op:
             case Input() | Constant():
                 return self.values[op.name]
@@ -244,6 +258,9 @@ class Emitter:
                 x = self.read(op.x, carrier)
                 least = self.state.ranges[op.x].bottom
                 return pool(builder, op, x, (shapes[op.x], shapes[op.name]), least)
+            case Sites():
+                x = rescale(builder, self.shaped(op.x, carrier, False), 0)
+                return find_sites(builder, x, op.threshold, op.most)
             case Pair():
                 a, b = self.read(op.a, carrier), self.read(op.b, carrier)
                 fracs = self.state.types[op.a].frac, self.state.types[op.b].frac
@@ -268,6 +285,35 @@ class Emitter:
                 return self._gathered(op, carrier)
             case _:
                 assert_never(op)
+
+    @property
+    def _rows(self) -> SiteRows:
+        return SiteRows(self.builder, SiteTables(self.builder, self._mask))
+
+    def _mask(self, name: str) -> str:
+        return self.shaped(name, self.carrier_of(name), False).tensor
+
+    def _placed(self, name: str, carrier: Carrier) -> PlacedTensor:
+        sites = self.state.held.get(name)
+        if sites is None:
+            return PlacedTensor(self.shaped(name, carrier, False), self.state.shapes[name], None)
+        return PlacedTensor(self.read(name, carrier), self.state.images[name], sites)
+
+    def _at_sites(self, op: Op, carrier: Carrier, exponent: int) -> CarriedTensor | None:
+        """The value where it, or what it reads, is held at sites in a way of its own."""
+        sites = self.state.held.get(op.name)
+        match op:
+            case Conv() if sites is not None:
+                shift = op.shift(self.state.types[op.x].frac)
+                return self._rows.conv(op, self._placed(op.x, carrier), sites, shift, exponent)
+            case Pool() if sites is not None:
+                return self._rows.pool(op, self._placed(op.x, carrier), sites)
+            case SpaceToPixels() if sites is not None:
+                return self._rows.pixels(op, self._placed(op.x, carrier), sites)
+            case Reshape() if sites is not None or op.x in self.state.held:
+                return self._rows.bring(self._placed(op.x, carrier), sites)
+            case _:  # the others are computed row by row, or do not touch what is held so
+                return None
 
     def requantize(self, op: Requant, carrier: Carrier) -> CarriedTensor:
         """A requantisation, with the clips that were folded into it."""

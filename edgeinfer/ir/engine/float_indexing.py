@@ -9,8 +9,17 @@ from typing import assert_never
 
 import numpy as np
 
-from edgeinfer.graph.indexing import IndexingNode, LookNode, RankNode, ScatterNode, Shape
+from edgeinfer.graph.indexing import (
+    IndexingNode,
+    LookNode,
+    RankNode,
+    ScatterNode,
+    Shape,
+    SitesNode,
+)
 from edgeinfer.ir.engine.onnx_builder import OnnxBuilder
+from edgeinfer.ir.engine.site_tables import find_sites
+from edgeinfer.ir.engine.values import CarriedTensor, Carrier
 
 
 def choose_elements(
@@ -24,6 +33,9 @@ def choose_elements(
             return _add_up(builder, tensors[0], tensors[1], shapes[0], node.count)
         case RankNode():
             return _rank(builder, node, tensors[0], shapes[0])
+        case SitesNode():
+            x = CarriedTensor(tensors[0], Carrier.FLOAT32, shapes[0])
+            return find_sites(builder, x, node.threshold, node.most).tensor
         case IndexingNode():
             raise AssertionError(f"{type(node).__name__} is none of those above")
         case _:

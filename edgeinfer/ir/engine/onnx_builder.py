@@ -84,6 +84,14 @@ class OnnxBuilder:
             self._made[key] = name
         return self._made[key]
 
+    def filled(self, shape: str, value: int, dtype: Any) -> str:
+        """A tensor of a computed shape that holds one number throughout."""
+        from onnx import helper
+
+        kind = helper.np_dtype_to_tensor_dtype(np.dtype(dtype))
+        number = helper.make_tensor("value", kind, [1], [value])
+        return self.node("ConstantOfShape", shape, value=number)
+
     def places_of_largest(self, tensor: str, count: int) -> str:
         """Where the largest elements along the last axis are, the first of equals first."""
         from onnx import helper

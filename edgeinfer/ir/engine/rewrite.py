@@ -11,11 +11,12 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 
 import numpy as np
 
 from edgeinfer.ir.bounds import bound_op
+from edgeinfer.ir.engine.site_sets import SiteSet
 from edgeinfer.ir.ops import (
     Clip,
     Op,
@@ -41,6 +42,8 @@ class RewrittenProgram:
     ranges: dict[str, Interval]
     shapes: dict[str, Shape]
     limits: dict[str, Limits]  # by name of a Requant: also clipped to these, on its own grid
+    held: dict[str, SiteSet] = field(default_factory=dict)  # as rows: `shapes` has those of a row
+    images: dict[str, Shape] = field(default_factory=dict)  # the whole shapes of what is held so
 
     @property
     def types(self) -> dict[str, Fixed]:

@@ -33,7 +33,7 @@ def quantized_tensors(graph: g.Graph) -> tuple[str, ...]:
         if node.name in hosted:
             continue
         match node:
-            case g.MergeNode() if _is_sum_of_products(graph, node):
+            case g.MergeNode() if _is_sum_of_products(graph, node) or _masked_source(graph, node):
                 pass
             case (
                 g.ConvNode()
@@ -62,7 +62,8 @@ def quantized_tensors(graph: g.Graph) -> tuple[str, ...]:
             case _:
                 assert_never(node)
     moving = dependent(graph)
-    named = (found & moving) - set(whole)
+    sites = {node.name for node in graph.nodes if isinstance(node, g.SitesNode)}
+    named = (found & moving) - set(whole) - sites
     return tuple(node.name for node in graph.nodes if node.name in named)
 
 
@@ -91,6 +92,19 @@ def _is_sum_of_products(graph: g.Graph, node: g.MergeNode) -> bool:
         if not product or readers[x] > 1 or x in graph.outputs:
             return False
     return True
+
+
+def _masked_source(graph: g.Graph, node: g.MergeNode) -> str | None:
+    """What a node multiplies by a mask of lit pixels: rounding it behind the mask is the same."""
+    if node.kind is not g.MergeKind.MULTIPLY or len(node.xs) != 2:
+        return None
+    masks = [x for x in node.xs if isinstance(graph.node(source(graph, x)), g.SitesNode)]
+    others = [x for x in node.xs if x not in masks]
+    return source(graph, others[0]) if len(masks) == len(others) == 1 else None
+
+
+def _is_input(graph: g.Graph, tensor: str) -> bool:
+    return isinstance(graph.node(tensor), g.InputNode)
 
 
 def table_indices(graph: g.Graph) -> tuple[str, ...]:
@@ -122,6 +136,8 @@ def source(graph: g.Graph, tensor: str) -> str:
             return source(graph, node.x)
         case g.PoolNode(kind=g.PoolNodeKind.MAX):
             return source(graph, node.x)
+        case g.MergeNode() if (given := _masked_source(graph, node)) and _is_input(graph, given):
+            return given  # what a mask leaves are its own values, and zeros
         case g.LookNode() if not isinstance(graph.node(node.x), g.ConstantNode):
             return source(graph, node.x)
         case _:  # the others make new values; a format at one of these is never wrong

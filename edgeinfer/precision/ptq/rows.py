@@ -19,6 +19,7 @@ from edgeinfer.graph.windows import dilate_window
 Floats = NDArray[np.float64]
 
 MOST_ROWS = 1 << 12
+SPARSE = 0.1  # share of lit pixels below which an image is nearly empty
 LARGE = 1e15  # squares of more would overflow a float32
 WIDE_RANGE = 1e3  # peaks over means from which products are summed in float64
 WIDEST = 4096  # inputs of one output up to which a full matrix of moments is kept
@@ -73,7 +74,7 @@ def rows_of(
     match node:
         case g.DenseNode():
             flat = x.reshape(-1, x.shape[-1])
-            return flat[_spread(len(flat), most)][:, None]
+            return flat[_spread(np.any(flat != 0, axis=1), most)][:, None]
         case g.ConvNode():
             return _windows(node, x, most)
 
@@ -90,9 +91,12 @@ def ungroup_kernel(node: g.ConvNode | g.DenseNode, parts: Floats) -> Floats:
     return np.moveaxis(parts, 0, 1).reshape(node.kernel.shape)
 
 
-def _spread(count: int, most: int) -> NDArray[np.int64]:
-    kept = np.linspace(0, count - 1, min(count, most))
-    return np.rint(kept).astype(np.int64)
+def _spread(lit: NDArray[np.bool_], most: int) -> NDArray[np.int64]:
+    """Rows evenly over all of them; of images that are nearly empty, over those that are lit, for
+    elsewhere a mask hides what the layer makes."""
+    rows = np.flatnonzero(lit) if 0.0 < lit.mean() < SPARSE else np.arange(lit.size)
+    kept = np.linspace(0, len(rows) - 1, min(len(rows), most))
+    return np.asarray(rows[np.rint(kept).astype(np.int64)])
 
 
 def _windows(node: g.ConvNode, x: NDArray[np.float32], most: int) -> NDArray[np.float32]:
@@ -104,7 +108,11 @@ def _windows(node: g.ConvNode, x: NDArray[np.float32], most: int) -> NDArray[np.
         (size - width) // step + 1
         for size, width, step in zip(padded.shape[1:-1], reach, node.strides, strict=True)
     ]
-    chosen = _spread(len(x) * int(np.prod(counts)), most)
+    middle = tuple(
+        slice(width // 2, width // 2 + count * step, step)
+        for width, count, step in zip(reach, counts, node.strides, strict=True)
+    )
+    chosen = _spread(padded[(slice(None), *middle)].any(axis=-1).ravel(), most)
     sample, *position = np.unravel_index(chosen, (len(x), *counts))
     taps = []
     for place in np.ndindex(*window):

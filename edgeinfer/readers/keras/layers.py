@@ -24,6 +24,8 @@ from edgeinfer.readers.keras.hgq_layers import read_hgq_layer
 from edgeinfer.readers.keras.hgq_variables import PACKAGE
 from edgeinfer.readers.keras.operations import read_operation
 from edgeinfer.readers.keras.recurrent import read_recurrent
+from edgeinfer.readers.keras.sparse_pixels import read_sparse_layer
+from edgeinfer.readers.keras.sparse_variables import PACKAGE as SPARSE
 
 AUGMENTATIONS = frozenset(  # Keras 3 writes training=True for each; `predict` runs them without
     {
@@ -40,6 +42,8 @@ def read_layer(site: Site) -> tuple[str, ...]:
         return read_operation(site)
     if site.layer.kind.startswith(PACKAGE):
         return (read_hgq_layer(site),)
+    if site.layer.kind.startswith(SPARSE):
+        return read_sparse_layer(site)
     if site.layer.kind in RECURRENT:
         return read_recurrent(site)
     return (_read_weighted(site, site.layer.kind),)

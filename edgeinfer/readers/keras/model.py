@@ -80,7 +80,9 @@ def _reserve(builder: GraphBuilder, model: ModelConfig) -> None:
             continue
         inner = _unwrap_layer(layer)
         builder.reserved.add(inner.path)
-        builder.quantized |= bool(re.match(r"hgq>|Q[A-Z]|FixedPointQuantizer$", inner.kind))
+        builder.quantized |= bool(
+            re.match(r"hgq>|sparsepixels>Q|Q[A-Z]|FixedPointQuantizer$", inner.kind)
+        )
 
 
 def _unwrap_layer(layer: LayerConfig) -> LayerConfig:

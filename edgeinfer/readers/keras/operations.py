@@ -14,7 +14,7 @@ from typing import Any
 
 import numpy as np
 
-from edgeinfer.graph.nodes import ActivationNode, Function, MergeKind
+from edgeinfer.graph.nodes import ActivationNode, Function, MergeKind, SitesNode
 from edgeinfer.readers.keras import arithmetic, indexing, rearranging, reducing
 from edgeinfer.readers.keras.arguments import (
     Arguments,
@@ -308,6 +308,22 @@ def _power(site: Site, arguments: Arguments) -> str:
     return arithmetic.add_power(site, *_operands(arguments))
 
 
+def _greater(site: Site, arguments: Arguments) -> str:
+    """Which pixels of one channel are brighter than a number."""
+    x, limit = _operands(arguments)
+    if not isinstance(x, CallTensor) or isinstance(limit, CallTensor):
+        raise UnsupportedLayerError("only a tensor is compared, and with a number")
+    threshold = as_constant(limit)
+    if threshold.size != 1:
+        raise UnsupportedLayerError("it compares a tensor with several numbers; one is read")
+    if site.shape(x.name)[-1:] != (1,):
+        raise UnsupportedLayerError(
+            f"it compares a tensor of {site.shape(x.name)}; only one channel is, so take the "
+            "maximum over the channels first (keras.ops.max with keepdims)"
+        )
+    return site.add(SitesNode(site.name(), x.name, float(threshold.reshape(()))))
+
+
 _ACROSS = (
     "which sums along the batch; multiply by the transposed keras.ops.one_hot(index, num_segments) "
     "instead, which sums within each sample"
@@ -358,6 +374,7 @@ READERS: dict[str, Reader] = {
     "minimum": _merge(MergeKind.MINIMUM),
     "true_divide": _divide,
     "power": _power,
+    "greater": _greater,
     "square": arithmetic.read_square,
     "negative": arithmetic.read_negative,
     "clip": arithmetic.read_clip,

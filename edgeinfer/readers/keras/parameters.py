@@ -6,7 +6,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, replace
 
-from edgeinfer.readers.keras import cells, hgq_variables
+from edgeinfer.readers.keras import cells, hgq_variables, sparse_variables
 from edgeinfer.readers.keras.config import LayerConfig, class_name, parse_layer
 from edgeinfer.readers.keras.fields import Fields, UnsupportedLayerError
 
@@ -38,6 +38,8 @@ def parameters_of(layer: LayerConfig) -> Parameters:
         return Parameters()
     if layer.kind.startswith(hgq_variables.PACKAGE):
         return _hgq_parameters(layer)
+    if layer.kind.startswith(sparse_variables.PACKAGE):
+        return _sparse_parameters(layer)
     if layer.kind in cells.RECURRENT:
         return _recurrent_parameters(layer)
     fields = Fields(config)
@@ -105,6 +107,17 @@ def _hgq_parameters(layer: LayerConfig) -> Parameters:
                 (f"{place}/{child}", tuple(f"{place}/{name}" for name in names))
                 for child, names in inner.children
             )
+    except UnsupportedLayerError:  # which is reported when the layer is read
+        return Parameters()
+    owned = tuple(name for _, names in children for name in names)
+    return Parameters(trained, (*tracked, *owned), children)
+
+
+def _sparse_parameters(layer: LayerConfig) -> Parameters:
+    """Those of a layer of SparsePixels, which may hold one of HGQ2."""
+    try:
+        trained, tracked = sparse_variables.own_variables(layer)
+        children = sparse_variables.groups_of(layer)
     except UnsupportedLayerError:  # which is reported when the layer is read
         return Parameters()
     owned = tuple(name for _, names in children for name in names)

@@ -386,8 +386,8 @@ def read_space_to_depth(site: Site, arguments: Arguments) -> str:
 
 
 def _image(site: Site, x: str, arguments: Arguments) -> Shape:
-    if arguments.option("data_format", default="NHWC") != "NHWC":
-        raise UnsupportedLayerError("its data_format is not NHWC")
+    if arguments.option("data_format", default="NHWC") not in ("NHWC", "channels_last"):
+        raise UnsupportedLayerError("its channels come first; put them last")
     shape = site.shape(x)
     if len(shape) != 3:
         raise UnsupportedLayerError(f"it reads a tensor of {shape}, which is no image")

@@ -4,6 +4,7 @@
 
 from __future__ import annotations
 
+import math
 from functools import reduce
 
 import numpy as np
@@ -11,12 +12,14 @@ import numpy as np
 from edgeinfer.graph.nodes import (
     ConcatNode,
     ConvNode,
+    DenseNode,
     Floats,
     Node,
     PadNode,
     ReshapeNode,
     Shape,
     SliceNode,
+    TransposeNode,
     UpsampleNode,
 )
 from edgeinfer.graph.windows import dilate_window
@@ -34,7 +37,7 @@ from edgeinfer.readers.keras.linear import (
 
 def transposed_layer(site: Site, rank: int) -> str:
     """Conv1DTranspose and Conv2DTranspose: zeros between the elements, then a convolution with the
-    kernel turned round."""
+    kernel turned round; a product for each element where windows lie side by side."""
     fields = site.fields
     filters = fields.integer("filters")
     window, strides = fields.positive("kernel_size", rank), fields.positive("strides", rank, 1)
@@ -45,6 +48,9 @@ def transposed_layer(site: Site, rank: int) -> str:
     first = channels_first(fields)
     x = spatial_input(site, rank, first)
     *sizes, channels = site.shape(x)
+    if window == strides and set(dilation) == {1} and extra == (None,) * rank:
+        y = _tile(site, x, window, filters)
+        return activations.fuse_activation(site, move_channels_first(site, y, first), step)
     reach = dilate_window(window, dilation)
     x = add_zeros_between(site, x, strides)
     pads: list[tuple[int, int]] = []
@@ -63,6 +69,29 @@ def transposed_layer(site: Site, rank: int) -> str:
 
     y = add_product(site, make, kernel, kernel.shape, None, bias, None)
     return activations.fuse_activation(site, move_channels_first(site, y, first), step)
+
+
+def _tile(site: Site, x: str, window: Shape, filters: int) -> str:
+    """Windows that lie side by side: each pixel is multiplied with the whole window, whose places
+    are channels first and pixels then."""
+    *space, channels = site.shape(x)
+    taps, rank = math.prod(window), len(window)
+    kernel = np.moveaxis(site.shaped("kernel", (*window, filters, channels)), -1, 0)
+    kernel = kernel.reshape(channels, taps * filters)
+    bias = None
+    if site.fields.flag("use_bias", True):
+        bias = np.tile(site.shaped("bias", (filters,)), taps)
+
+    def make(name: str, layer: str, values: Floats, shift: Floats | None) -> Node:
+        return DenseNode(name, layer, x, values, shift)
+
+    y = add_product(site, make, kernel, kernel.shape, None, bias, None)
+    pairs = zip(range(rank), range(rank, 2 * rank), strict=True)
+    order = (*(axis for pair in pairs for axis in pair), 2 * rank)
+    fine = tuple(size * width for size, width in zip(space, window, strict=True))
+    apart = site.add(ReshapeNode(site.name("apart"), y, (*space, *window, filters)))
+    turned = site.add(TransposeNode(site.name("turned"), apart, order))
+    return site.add(ReshapeNode(site.name("fine"), turned, (*fine, filters)))
 
 
 def _output_padding(fields: Fields, rank: int) -> tuple[int | None, ...]:

@@ -9,20 +9,22 @@ from dataclasses import replace
 import numpy as np
 from onnx import TensorProto, helper
 
-from edgeinfer.graph.nodes import Function, MergeKind
+from edgeinfer.graph.nodes import Function, MergeKind, SitesNode
 from edgeinfer.readers.onnx.affine import scale_view
 from edgeinfer.readers.onnx.args import Args, data
 from edgeinfer.readers.onnx.drawing import Drawing
 from edgeinfer.readers.onnx.elementwise import SMALLEST, add_activation
-from edgeinfer.readers.onnx.layout import Const, Value, View
+from edgeinfer.readers.onnx.layout import Const, Value, View, sizes
 from edgeinfer.readers.onnx.masking import choose_by_mask
 from edgeinfer.readers.onnx.merge import merge_views
 from edgeinfer.readers.onnx.ops import OnnxOp, UnreadableModelError, float_types, integer_type
+from edgeinfer.readers.onnx.space import spatial
 from edgeinfer.readers.onnx.steps import type_range
 from edgeinfer.readers.onnx.weights import finite
 
 ONE, ZERO = np.ones(()), np.zeros(())
 BOOL = "bool"
+IMAGE_RANK = 4  # samples, channels, rows, columns
 EXACT_BITS: dict[int, int] = {TensorProto.FLOAT16: 11, TensorProto.BFLOAT16: 8}  # of whole numbers
 TRUTHS = {"And": MergeKind.MULTIPLY, "Or": MergeKind.MAXIMUM}
 
@@ -35,12 +37,26 @@ def compare(d: Drawing, op: OnnxOp, args: Args) -> View:
             return _is_negative(d, op, _minus(d, op, a, b), wanted=True)
         case "GreaterOrEqual":
             return _is_negative(d, op, _minus(d, op, a, b), wanted=False)
+        case "Greater" if (sites := _find_sites(d, op, a, b)) is not None:
+            return sites
         case "Greater":
             return _is_negative(d, op, _minus(d, op, b, a), wanted=True)
         case "LessOrEqual":
             return _is_negative(d, op, _minus(d, op, b, a), wanted=False)
         case _:  # "Equal", the last of the five
             return negate_truth(d, op, (_is_not_zero(d, op, _minus(d, op, a, b)),))
+
+
+def _find_sites(d: Drawing, op: OnnxOp, x: Value, limit: Value) -> View | None:
+    """Which pixels of images with one channel are brighter than a number, if that is asked."""
+    if not isinstance(x, View) or not isinstance(limit, Const) or limit.value.size != 1:
+        return None
+    if x.rank != IMAGE_RANK or x.merged or sizes(d, x)[0] != 1 or not x.plain:
+        return None
+    image = spatial(d, x, IMAGE_RANK - 2)
+    threshold = float(finite(limit, "constant").reshape(()))
+    mask = d.add(SitesNode(d.named(op), image.tensor, threshold))
+    return replace(image, tensor=mask, integer=BOOL)
 
 
 def _input_of(args: Args, place: int) -> Value:

@@ -1,20 +1,31 @@
 # SPDX-License-Identifier: Apache-2.0
 # SPDX-FileCopyrightText: The edgeinfer authors
-"""ConvTranspose: zeros put between the elements, then a convolution with the mirrored kernel."""
+"""ConvTranspose: zeros put between the elements, then a convolution with the mirrored kernel; or,
+where the windows lie side by side, a product for each element whose channels become pixels."""
 
 from __future__ import annotations
 
+import math
 from dataclasses import replace
 
 import numpy as np
 from numpy.typing import NDArray
 
-from edgeinfer.graph.nodes import ConvNode, Floats, PadNode, Pads, ReshapeNode, Shape
+from edgeinfer.graph.nodes import (
+    ConvNode,
+    DenseNode,
+    Floats,
+    PadNode,
+    Pads,
+    ReshapeNode,
+    Shape,
+    TransposeNode,
+)
 from edgeinfer.graph.windows import dilate_window
 from edgeinfer.readers.onnx.affine import uniform
 from edgeinfer.readers.onnx.args import Args, constant, constant_or_none, data
 from edgeinfer.readers.onnx.drawing import Drawing
-from edgeinfer.readers.onnx.layout import View
+from edgeinfer.readers.onnx.layout import Const, View
 from edgeinfer.readers.onnx.linear import add_linear
 from edgeinfer.readers.onnx.moves import cut
 from edgeinfer.readers.onnx.ops import OnnxOp, UnreadableModelError
@@ -42,6 +53,8 @@ def conv_transpose(d: Drawing, op: OnnxOp, args: Args) -> View:
         for width, (before, after) in zip(reach, pads, strict=True)
     )
     name = d.named(op)
+    if groups == 1 and window == strides and set(dilation) == {1} and _tiles(around):
+        return _tile(d, name, x, weights, constant_or_none(args, 2, "bias"))
     spread = _spread(d, name, x.tensor, strides)
     grown: Pads = tuple((max(before, 0), max(after, 0)) for before, after in around)
     kernel = move_const(weights, lambda values: _mirror(values, groups))
@@ -59,6 +72,32 @@ def conv_transpose(d: Drawing, op: OnnxOp, args: Args) -> View:
             continue
         y = cut(d, op, y, y.order.index(axis), max(-before, 0), size - max(-after, 0))
     return y
+
+
+def _tiles(around: Pads) -> bool:
+    """Whether windows that lie side by side are all kept whole."""
+    return all(after == 0 for _, after in around)
+
+
+def _tile(d: Drawing, name: str, x: View, weights: Const, bias: Const | None) -> View:
+    """Windows that do not overlap: each pixel is multiplied with the whole window, whose places
+    are channels first and pixels then."""
+    inputs, outputs, *window = weights.value.shape
+    taps, rank = math.prod(window), len(window)
+    kernel = move_const(weights, lambda v: np.moveaxis(v, 1, -1).reshape(inputs, taps * outputs))
+    repeated = None if bias is None else move_const(bias, lambda v: np.tile(v, taps))
+
+    def node(values: Floats, shift: Floats | None) -> DenseNode:
+        return DenseNode(name, name, x.tensor, values, shift)
+
+    y = uniform(d, add_linear(d, name, x, kernel, repeated, node))
+    space = d.shapes[y.tensor][:-1]
+    pairs = zip(range(rank), range(rank, 2 * rank), strict=True)
+    order = (*(axis for pair in pairs for axis in pair), 2 * rank)
+    fine = tuple(size * width for size, width in zip(space, window, strict=True))
+    apart = d.add(ReshapeNode(d.fresh(f"{name}_apart"), y.tensor, (*space, *window, outputs)))
+    turned = d.add(TransposeNode(d.fresh(f"{name}_turned"), apart, order))
+    return replace(y, tensor=d.add(ReshapeNode(d.fresh(f"{name}_fine"), turned, (*fine, outputs))))
 
 
 def _mirror(values: NDArray[np.float64], groups: int) -> NDArray[np.float64]:

@@ -98,13 +98,13 @@ class HlsTarget(Target[HlsSettings]):
 
     def check(self, program: Program, settings: HlsSettings) -> tuple[Offence, ...]:
         """Every op that has no exact equal in a project, found before anything is made."""
-        return check.too_long(program) or check.offences(in_steps(program), settings)
+        return check.without_layers(program) or check.offences(in_steps(program), settings)
 
     def emit(self, program: Program, settings: HlsSettings) -> BuildPlan:
         """The project's files."""
         from edgeinfer.targets.hls.project.emit import emit_project
 
-        check.refuse_long(program)
+        check.refuse_early(program)
         return emit_project(in_steps(program), settings)
 
     def simulates(self, settings: HlsSettings) -> bool:
@@ -146,13 +146,13 @@ class HlsTarget(Target[HlsSettings]):
                 f"Nothing is known of the part {settings.part}, so nothing was estimated. "
                 f"edgeinfer devices lists the known ones.",
             )
-        return () if check.too_long(program) else preflight(in_steps(program), settings, part)
+        return () if check.without_layers(program) else preflight(in_steps(program), settings, part)
 
     def estimate(self, program: Program, settings: HlsSettings) -> tuple[Metric, ...]:
         """Latency and resources on the settings' part, without any tool; nothing where the part is
         not known."""
         part = find(settings.part)
-        check.refuse_long(program)
+        check.refuse_early(program)
         if part is None:
             return ()
         flat = in_steps(program)

@@ -9,7 +9,7 @@ import math
 from edgeinfer.base.errors import Offence
 from edgeinfer.ir.bases import SlidingWindow
 from edgeinfer.ir.largest_part import largest_part
-from edgeinfer.ir.ops import Constant, Op, Scan
+from edgeinfer.ir.ops import Constant, Op, Scan, Sites
 from edgeinfer.ir.program import Program
 from edgeinfer.targets.rtl.design.folding import WIDEST_INPUT_BITS
 from edgeinfer.targets.rtl.design.layers import layers_of
@@ -51,6 +51,11 @@ def _objection(op: Op, program: Program, *, straight: bool) -> str:
     if isinstance(op, SlidingWindow) and len(op.strides) > MOST_AXES and not straight:
         axes = len(op.strides)
         return f"a window over {axes} axes has no block; over {MOST_AXES} there is one"
+    if isinstance(op, Sites) and straight:
+        return (
+            f"the first {op.most} lit pixels are counted pixel by pixel, and an unrolled network "
+            "sees a frame at once; fold the network instead (unroll)"
+        )
     if isinstance(op, Scan):
         return _objection_to_body(op, program, straight=straight)
     return ""

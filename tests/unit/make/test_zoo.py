@@ -18,7 +18,7 @@ from edgeinfer.zoo.reference import ReferenceRecord, judge_network, load_referen
 
 SHIPPED = [name for name, entry in ENTRIES.items() if entry.reference]
 FRESH_SEED = 20_000
-FEW = {"calo-classifier": 500, "energy-regression": 500}
+FEW = {"sparse-ssnet-small": 150, "calo-classifier": 500, "energy-regression": 500}
 
 
 @pytest.mark.parametrize("name", SHIPPED)

@@ -31,6 +31,16 @@ def test_rows_are_the_classes(name):
     assert width % 3 == 0
 
 
+def test_labels_of_pixels_have_colours() -> None:
+    found = preview(ENTRIES["sparse-ssnet"], seed=1, count=2)
+    assert found.rows == (
+        "charge",
+        "truth (red hip, blue mip, yellow shower, green delta, pink michel)",
+    )
+    width, height = struct.unpack(">II", found.image[16:24])
+    assert (width, height) == (2 * 516, 2 * 516)
+
+
 def test_energies_are_shown_in_rising_slices():
     found = preview(ENTRIES["energy-regression"], seed=1, count=2)
     edges = [float(row.rpartition(" ")[2]) for row in found.rows]

@@ -37,6 +37,7 @@ from edgeinfer.graph.nodes import Graph, Shape
 from edgeinfer.ir import ops
 from edgeinfer.ir.bases import Accumulates
 from edgeinfer.ir.host import host_functions
+from edgeinfer.ir.plain_sites import limited_sites, spell_sites
 from edgeinfer.ir.program import HostFunction, Program
 from edgeinfer.ir.unroll import count_unrolled, recurrences_of, unroll_recurrences
 from edgeinfer.targets.edgetpu.int8.narrowing import narrow_program
@@ -88,13 +89,18 @@ class ConvertedFile:
 
 def check(program: Program) -> tuple[Offence, ...]:
     """Every op of a Program that int8 operators have no equal for."""
-    if too_long := _too_long(program):
-        return too_long
+    if found := _without_operators(program):
+        return found
     try:
-        steps = unroll_recurrences(program)
+        steps = unroll_recurrences(spell_sites(program))
         return plan_storage(narrow_program(steps, sampled=False).program).offences
     except ProgramError as error:  # what is exact in the Program is not on int8 levels
         return (Offence(program.name, "Program", error.message),)
+
+
+def _without_operators(program: Program) -> tuple[Offence, ...]:
+    """What of a Program has no operator, and cannot be written in others."""
+    return (*limited_sites(program, "an int8 file"), *_too_long(program))
 
 
 def _too_long(program: Program) -> tuple[Offence, ...]:
@@ -114,9 +120,9 @@ def convert_program(
 ) -> ConvertedFile:
     """A Program whose formats have 8 bits or fewer, every weight and level its own. Outputs that
     are sums leave on levels that the samples show; the result's `program` says so."""
-    if too_long := _too_long(program):
-        raise UnsupportedModelError(source or program.name, too_long)
-    small = narrow_program(unroll_recurrences(program), raw)
+    if found := _without_operators(program):
+        raise UnsupportedModelError(source or program.name, found)
+    small = narrow_program(unroll_recurrences(spell_sites(program)), raw)
     storage = plan_storage(small.program)
     if storage.offences:
         raise UnsupportedModelError(source or program.name, storage.offences, hint=HINT)

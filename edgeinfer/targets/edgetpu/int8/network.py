@@ -99,7 +99,7 @@ class _Pen:
             case ops.Slice():
                 ends = [(0, *op.starts), (1, *op.stops), (1, *op.steps)]
                 return self._moved(op, "STRIDED_SLICE", ends)
-            case ops.Scan() | ops.Moves():
+            case ops.Scan() | ops.Sites() | ops.Moves():
                 raise AssertionError(op)  # `storage` has refused it
             case _:
                 assert_never(op)

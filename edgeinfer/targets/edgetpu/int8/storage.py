@@ -244,8 +244,8 @@ class _Walk:
                     self.refuse(op, f"padding with {op.value}")
             case ops.Reshape() | ops.Transpose() | ops.Upsample() | ops.Slice():
                 pass
-            case ops.Scan():
-                raise AssertionError(op)  # `convert` has unrolled it
+            case ops.Scan() | ops.Sites():
+                raise AssertionError(op)  # `convert` has written other ops for it, or refused it
             case ops.Moves():
                 self.refuse(op, "a move that no int8 operator makes")
             case ops.Input() | ops.Constant() | ops.Clip() | ops.Pair() | ops.Concat():

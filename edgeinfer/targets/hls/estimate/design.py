@@ -25,6 +25,7 @@ from edgeinfer.ir.ops import (
     Reshape,
     Scale,
     Scan,
+    Sites,
     Slice,
     Softmax,
     Table,
@@ -185,7 +186,7 @@ class _Build:
             case Concat():
                 x = max((values[x] for x in op.xs), key=lambda value: value.positions)
                 return move_stage(a, op.name, "concat", x, out, reads, stores_all=False)
-            case Input() | Constant() | Reshape() | Scan():
+            case Input() | Constant() | Reshape() | Scan() | Sites():
                 raise AssertionError(op)  # no stage, see `_visit`
             case Moves():
                 kind, ordered = type(op).__name__.lower(), isinstance(op, Pad | Upsample | Slice)

@@ -5,6 +5,7 @@
 from __future__ import annotations
 
 from edgeinfer.base.errors import Offence, UnsupportedModelError
+from edgeinfer.ir.plain_sites import limited_sites, spell_sites
 from edgeinfer.ir.program import Program
 from edgeinfer.ir.unroll import count_unrolled, recurrences_of, unroll_recurrences
 from edgeinfer.targets.hls.project.place import lay_out
@@ -22,10 +23,15 @@ def offences(program: Program, settings: HlsSettings) -> tuple[Offence, ...]:
 def in_steps(program: Program) -> Program:
     """The Program as a project has it: hls4ml has no loops around layers, so the steps of a
     recurrence are layers one after the other."""
-    return unroll_recurrences(program, chained=True)
+    return unroll_recurrences(spell_sites(program), chained=True)
 
 
-def too_long(program: Program) -> tuple[Offence, ...]:
+def without_layers(program: Program) -> tuple[Offence, ...]:
+    """What of a Program no layers can be written for, whatever their settings."""
+    return (*limited_sites(program, "a layer of hls4ml"), *_too_long(program))
+
+
+def _too_long(program: Program) -> tuple[Offence, ...]:
     """Recurrences of more steps than a project can have layers for."""
     count = count_unrolled(program)
     if not recurrences_of(program) or count <= MOST_LAYERS:
@@ -38,9 +44,9 @@ def too_long(program: Program) -> tuple[Offence, ...]:
     return tuple(Offence(name, "Scan", reason) for name in recurrences_of(program))
 
 
-def refuse_long(program: Program) -> None:
-    """An error if a recurrence has too many steps."""
-    if found := too_long(program):
+def refuse_early(program: Program) -> None:
+    """An error for what no layers can be written for."""
+    if found := without_layers(program):
         raise UnsupportedModelError(f"{program.name} as an HLS project", found)
 
 

@@ -83,8 +83,8 @@ def _place(layout: ProjectLayout, op: Op) -> None:
             exact_layers.place_table(layout, op)
         case ops.Softmax():
             exact_layers.place_softmax(layout, op)
-        case ops.Scan():
-            raise AssertionError(op)  # `check` has put its steps one after the other
+        case ops.Scan() | ops.Sites():
+            raise AssertionError(op)  # `check` has written other ops for it, or refused it
         case ops.Moves():
             exact_layers.place_move(layout, op)
         case _:

@@ -375,6 +375,20 @@ def keep(x: Stream, y: Stream, op: str, first: int) -> Block:
     return Block("ei_keep", f"{y.name}_keep", op, parameters, (x.name,), (y.name,), (actor,))
 
 
+def repeat(x: Stream, y: Stream, op: str) -> Block:
+    """One element a beat, for all lanes of y."""
+    actor = Actor((x.name,), (y.name,), (PASS,), x.beats, KEEP_LATENCY)
+    parameters: dict[str, Parameter] = {"WIDTH": x.width, "TIMES": y.lanes}
+    return Block("ei_repeat", f"{y.name}_repeat", op, parameters, (x.name,), (y.name,), (actor,))
+
+
+def first(x: Stream, y: Stream, op: str, most: int) -> Block:
+    """Of a frame's bits, the first that are set, so many at most."""
+    actor = Actor((x.name,), (y.name,), (PASS,), x.beats, KEEP_LATENCY)
+    parameters: dict[str, Parameter] = {"BEATS": x.beats, "MOST": most}
+    return Block("ei_first", f"{y.name}_first", op, parameters, (x.name,), (y.name,), (actor,))
+
+
 def gather(x: Stream, y: Stream, op: str, order: Ints, fill: int) -> Block:
     """Beats of a frame in another order; -1 stands for the filling."""
     index_bits = max((x.beats - 1).bit_length(), 1)

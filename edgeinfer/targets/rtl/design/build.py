@@ -30,6 +30,7 @@ from edgeinfer.ir.ops import (
     Scale,
     Scan,
     Shape,
+    Sites,
     Softmax,
     Table,
     Weights,
@@ -176,6 +177,8 @@ class Build:
                 self.each(op, lambda x, y: blocks.requant(x, y, y.name, op.rounding, op.overflow))
             case Clip():
                 self.each(op, lambda x, y: blocks.clip(x, y, y.name, op.low, op.high))
+            case Sites():
+                self.deliver(op, self.first(op))
             case Table():
                 entries = op.entries.astype(np.int64)
                 self.each(op, lambda x, y: blocks.table(x, y, y.name, op.first, entries))
@@ -201,6 +204,14 @@ class Build:
         y = self.stream(op.name, op.type, x.lanes, x.beats * x.lanes)
         self.place(connect(x, y))
         self.deliver(op, y)
+
+    def first(self, op: Sites) -> Stream:
+        """Sites with a limit, of bits; `prepare_program` has left no others."""
+        assert op.most is not None
+        x = self.with_lanes(self.read(op.x), 1, op.name)
+        y = self.stream(op.name, op.type, 1, x.beats)
+        self.place(blocks.first(x, y, op.name, op.most))
+        return y
 
     def layer(self, op: Accumulates, size: int) -> Stream:
         fold = self.folding.folds[op.name]
@@ -283,6 +294,11 @@ class Build:
         """A value broadcast to a shape."""
         if have == want:
             return x
+        if _by_channel(have, want):
+            one = self.with_lanes(x, 1, op)
+            y = self.stream(f"{op}_spread", x.type, want[-1], math.prod(want))
+            self.place(blocks.repeat(one, y, op))
+            return y
         places = np.arange(math.prod(have)).reshape(have)
         return self.gather(x, np.broadcast_to(places, want).reshape(-1), f"{op}_spread", 0, op)
 
@@ -307,8 +323,14 @@ class Build:
     def pair(self, op: Pair) -> Stream:
         shape = self.program.shapes[op.name]
         size = math.prod(shape)
-        even = all(self.program.shapes[x] == shape for x in (op.a, op.b))
-        lanes = self.common_lanes((op.a, op.b), size) if even else 1
+        shapes = {x: self.program.shapes[x] for x in (op.a, op.b)}
+        whole = tuple(
+            x
+            for x, have in shapes.items()
+            if have == shape and not isinstance(self.program[x], Constant)
+        )
+        even = all(have == shape or _by_channel(have, shape) for have in shapes.values())
+        lanes = self.common_lanes(whole, size) if even and whole else 1
         a, b = (self.operand(x, shape, lanes, op.name) for x in (op.a, op.b))
         y = self.stream(op.name, op.type, lanes, size)
         self.place(blocks.pair(a, b, y, op.name, op.kind))
@@ -429,6 +451,11 @@ def _together(order: Ints, lanes: int) -> int:
         if bool(np.all(kept | ((first < 0) & (groups < 0)))):
             return count
     return 1
+
+
+def _by_channel(have: Shape, want: Shape) -> bool:
+    """Whether a value has one number for all channels of each pixel."""
+    return len(have) == len(want) > 1 and have[:-1] == want[:-1] and have[-1] == 1
 
 
 def _fill_shape(values: Weights, shape: Shape) -> Ints:

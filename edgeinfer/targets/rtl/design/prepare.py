@@ -20,19 +20,21 @@ from edgeinfer.ir.ops import (
     Reshape,
     Scan,
     Shape,
+    Sites,
     Softmax,
     Table,
     Transpose,
     Weights,
 )
 from edgeinfer.ir.passes import fold_constants
+from edgeinfer.ir.plain_sites import is_limited, spell_sites
 from edgeinfer.ir.program import Program, body_of
 from quantization.fixed import Fixed, Overflow, Rounding, fixed_of_range
 
 
 def prepare_program(program: Program) -> Program:
     """The same integers under the same names, without a softmax, in bodies of recurrences too."""
-    folded = fold_constants(program)
+    folded = _with_sites_of_bits(spell_sites(fold_constants(program)))
     folded = replace(folded, ops=tuple(map(_with_prepared_body, folded.ops)))
     if not any(isinstance(op, Softmax) for op in folded.ops):
         return folded
@@ -47,6 +49,27 @@ def prepare_program(program: Program) -> Program:
 
 def _with_prepared_body(op: Op) -> Op:
     return replace(op, body=prepare_program(body_of(op))) if isinstance(op, Scan) else op
+
+
+def _with_sites_of_bits(program: Program) -> Program:
+    """Sites with a limit as the first of those without one, which are bits for the block."""
+    if not any(is_limited(op, program) and _sees_numbers(op, program) for op in program.ops):
+        return program
+    ops: list[Op] = []
+    for op in program.ops:
+        if isinstance(op, Sites) and is_limited(op, program) and _sees_numbers(op, program):
+            lit = replace(op, name=f"{op.name}.lit", most=None)
+            ops += [lit, replace(op, x=lit.name, threshold=0)]
+        else:
+            ops.append(op)
+    return spell_sites(replace(program, ops=tuple(ops)))
+
+
+def _sees_numbers(op: Op, program: Program) -> bool:
+    """Whether the sites are found by more than bits."""
+    return isinstance(op, Sites) and (
+        op.threshold != 0 or program.shapes[op.x][-1] != 1 or program.type(op.x).bits != 1
+    )
 
 
 def _add_softmax(builder: ProgramBuilder, op: Softmax) -> None:

@@ -333,6 +333,8 @@ MODULES: Mapping[str, Callable[[Known], BlockParts]] = {
     "ei_concat": _concat,
     "ei_gather": _gather,
     "ei_keep": lambda known: join_parts((counter(known["BEATS"]), registers(1))),
+    "ei_repeat": lambda known: BlockParts(),
+    "ei_first": lambda known: join_parts((counter(known["BEATS"]), counter(known["MOST"] + 1))),
     "ei_constant": _constant,
     "ei_argmax": _argmax,
 }

@@ -11,7 +11,7 @@ from dataclasses import replace
 from edgeinfer.base.errors import UsageError
 from edgeinfer.base.names import identifier, remark
 from edgeinfer.ir.bases import Accumulates
-from edgeinfer.ir.ops import Constant, Input, Op, Scan, Shape
+from edgeinfer.ir.ops import Constant, Input, Op, Scan, Shape, Sites
 from edgeinfer.ir.program import Program
 from edgeinfer.targets.rtl.design import blocks
 from edgeinfer.targets.rtl.design.build import Build
@@ -45,7 +45,7 @@ def is_unrolled(program: Program, settings: RtlSettings) -> bool:
             return False
         case "auto":
             pass
-    if any(isinstance(op, Scan) for op in program.ops):
+    if any(isinstance(op, Scan | Sites) for op in program.ops):
         return False
     rate = settings.throughput
     if rate is None or int(settings.clock_mhz * 1e6 / rate) > 1:

@@ -32,6 +32,7 @@ from edgeinfer.ir.ops import (
     Scale,
     Scan,
     Shape,
+    Sites,
     Softmax,
     Table,
     Weights,
@@ -113,6 +114,8 @@ class _Unroll:
                 raise AssertionError(f"{op.name}: a softmax was not taken apart")
             case Scan():
                 raise AssertionError(f"{op.name}: a recurrence was not refused")
+            case Sites():
+                raise AssertionError(f"{op.name}: sites with a limit were not refused")
             case Pool():
                 return self.pool(op, values[op.x], shape)
             case Pair():

@@ -1,0 +1,201 @@
+# SPDX-License-Identifier: Apache-2.0
+# SPDX-FileCopyrightText: The edgeinfer authors
+"""Which values of a Program need to be known at a few pixels only, proved from the Program itself.
+
+A mask is a value of one channel between 0 and 1. What is multiplied by it is zero wherever the mask
+is zero, so that it can be held as rows, one for each lit pixel; and so can whatever is computed
+from such values pixel by pixel and is zero where they are. What only that multiplication reads
+need not be known elsewhere: a convolution before a mask is computed at the lit pixels alone. A pool
+of what is held at sites is held at the coarser sites that see one of those.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Collection, Mapping, Sequence
+from dataclasses import dataclass, field
+
+from edgeinfer.graph.moves import Pads, Shape
+from edgeinfer.graph.windows import count_windows
+from edgeinfer.ir.bases import Elementwise, parameters_of
+from edgeinfer.ir.engine.space_to_pixels import SpaceToPixels
+from edgeinfer.ir.ops import (
+    Clip,
+    Concat,
+    Constant,
+    Conv,
+    Dense,
+    Op,
+    Pair,
+    PairKind,
+    Pool,
+    PoolKind,
+    PRelu,
+    Requant,
+    Scale,
+    Softmax,
+    Table,
+    inputs_of,
+)
+from quantization.fixed import Fixed
+from quantization.ranges import Interval
+
+FINEST_MASK = 1  # fractional bits: a comparison yields 0, 1/2 or 1
+MOST_AXES = 3  # of an image, channels apart
+
+
+@dataclass(frozen=True, slots=True)
+class PoolWindow:
+    """A window that makes coarser pixels of finer ones."""
+
+    window: Shape
+    strides: Shape
+    pads: Pads
+
+
+@dataclass(frozen=True, slots=True)
+class SiteSet:
+    """The pixels where a mask is not zero, or the coarser ones whose windows see one of those."""
+
+    mask: str
+    sizes: Shape  # of the image that the pixels belong to
+    pooled: tuple[PoolWindow, ...] = ()
+
+    def pool(self, op: Pool) -> SiteSet:
+        """The coarser pixels that a pool makes."""
+        sizes = count_windows(self.sizes, op.window, op.strides, op.pads)
+        step = PoolWindow(op.window, op.strides, op.pads)
+        return SiteSet(self.mask, sizes, (*self.pooled, step))
+
+
+@dataclass(slots=True)
+class SiteSearch:
+    """Ops and what is proved of their values; what is found about them."""
+
+    ops: Sequence[Op]
+    ranges: Mapping[str, Interval]
+    types: Mapping[str, Fixed]
+    shapes: Mapping[str, Shape]
+    kept: Collection[str]  # values that are read from outside
+    masks: dict[str, SiteSet] = field(default_factory=dict)
+    asked: dict[str, SiteSet] = field(default_factory=dict)  # nobody reads them elsewhere
+    empty: dict[str, SiteSet] = field(default_factory=dict)  # they are zero elsewhere
+    held: dict[str, SiteSet] = field(default_factory=dict)
+    constants: dict[str, Constant] = field(default_factory=dict)
+
+    def run(self) -> dict[str, SiteSet]:
+        """The sites at which values are held as rows; none if no convolution gains by it."""
+        for op in self.ops:
+            if isinstance(op, Constant):
+                self.constants[op.name] = op
+            self._note_mask(op)
+        if self.masks:
+            self._ask()
+            for op in self.ops:
+                self._hold(op)
+        gains = any(isinstance(op, Conv) and op.name in self.held for op in self.ops)
+        return self.held if gains else {}
+
+    def masking(self, op: Op) -> tuple[str, str] | None:
+        """The value and the mask that an op multiplies, if it does that."""
+        if not isinstance(op, Pair) or op.kind is not PairKind.MUL or op.name in self.masks:
+            return None
+        for x, mask in ((op.a, op.b), (op.b, op.a)):
+            same = self.shapes[x][:-1] == self.shapes[mask][:-1]
+            if mask in self.masks and x not in self.constants and same:
+                return x, mask
+        return None
+
+    def is_plain(self, mask: str) -> bool:
+        """Whether a mask is 0 or 1, so that what it is multiplied with stays as it is."""
+        return self.types[mask].frac == 0
+
+    def _note_mask(self, op: Op) -> None:
+        shape, frac = self.shapes[op.name], self.types[op.name].frac
+        if len(shape) not in range(2, MOST_AXES + 2) or shape[-1] != 1 or op.name in self.constants:
+            return
+        range_ = self.ranges[op.name]
+        if range_.bottom < 0 or not 0 <= frac <= FINEST_MASK or range_.top > 1 << frac:
+            return
+        if isinstance(op, Pool) and op.kind is PoolKind.MAX and op.x in self.masks:
+            self.masks[op.name] = self.masks[op.x].pool(op)
+        else:
+            self.masks[op.name] = SiteSet(op.name, shape[:-1])
+
+    def _ask(self) -> None:
+        readers: dict[str, list[Op]] = {}
+        for op in self.ops:
+            for x in inputs_of(op):
+                readers.setdefault(x, []).append(op)
+        for op in reversed(self.ops):
+            if op.name in self.kept or op.name in self.masks or op.name not in readers:
+                continue
+            if isinstance(op, Conv | SpaceToPixels) or self._by_pixel(op):
+                wanted = {self._sites_read(op.name, reader) for reader in readers[op.name]}
+                (first, *others) = wanted
+                if first is not None and not others:
+                    self.asked[op.name] = first
+
+    def _sites_read(self, x: str, reader: Op) -> SiteSet | None:
+        """The sites at which an op reads a value, if it reads it nowhere else."""
+        masking = self.masking(reader)
+        if masking is not None and masking[0] == x:
+            return self.masks[masking[1]]
+        return self.asked.get(reader.name) if self._by_pixel(reader) else None
+
+    def _hold(self, op: Op) -> None:
+        if op.name in self.masks:
+            return
+        masking = self.masking(op)
+        if masking is not None:
+            self.held[op.name] = self.empty[op.name] = self.masks[masking[1]]
+        elif op.name in self.asked:
+            self.held[op.name] = self.asked[op.name]
+        elif isinstance(op, Pool):
+            sites = self.empty.get(op.x)
+            unseen = op.kind is PoolKind.SUM or not any(map(any, op.pads))
+            if sites is not None and (unseen or self.ranges[op.x].bottom >= 0):
+                self.held[op.name] = self.empty[op.name] = sites.pool(op)
+        elif self._by_pixel(op) and self._keeps_zero(op):
+            reads = {self.empty.get(x) for x in inputs_of(op) if x not in self.constants}
+            (sites, *more) = reads
+            if sites is not None and not more:
+                self.held[op.name] = self.empty[op.name] = sites
+
+    def _by_pixel(self, op: Op) -> bool:
+        """Whether every pixel of an op's value depends on the same pixel alone, and not on where
+        it lies."""
+        shape = self.shapes[op.name]
+        if not isinstance(op, Elementwise | Concat | Dense | Softmax) or len(shape) < 2:
+            return False
+        if isinstance(op, Concat | Softmax) and op.axis != len(shape) - 1:
+            return False
+        moving = [x for x in inputs_of(op) if x not in self.constants]
+        fixed = [held.shape for held in parameters_of(op) if not isinstance(op, Dense)]
+        fixed += [self.shapes[x] for x in inputs_of(op) if x in self.constants]
+        return (
+            bool(moving)
+            and all(self.shapes[x][:-1] == shape[:-1] for x in moving)
+            and all(math.prod(each[:-1]) == 1 for each in fixed)
+        )
+
+    def _keeps_zero(self, op: Op) -> bool:
+        """Whether zeros make zeros."""
+        constant = any(x in self.constants for x in inputs_of(op))
+        match op:
+            case Requant() | PRelu():
+                return True
+            case Clip():
+                low, high = (0 if end is None else end for end in (op.low, op.high))
+                return low <= 0 <= high
+            case Table():
+                inside = op.first <= 0 < op.first + op.entries.size
+                return inside and int(op.entries[-op.first]) == 0
+            case Scale() | Dense():
+                return not op.bias.any()
+            case Pair():
+                return op.kind is PairKind.MUL or not constant
+            case Concat():
+                return not constant
+            case _:  # a softmax of zeros is none
+                return False

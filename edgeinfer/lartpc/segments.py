@@ -1,0 +1,95 @@
+# SPDX-License-Identifier: Apache-2.0
+# SPDX-FileCopyrightText: The edgeinfer authors
+"""Whole planes in which every lit pixel has one of five labels, as sparse networks are taught.
+
+HIP: heavily ionizing (protons, kaons); MIP: minimally ionizing (muons, pions); shower; delta ray;
+Michel electron. Pixels below the threshold are set to zero, as after zero suppression. Charge that
+diffused into a pixel without truth has the label of the largest deposit near it; a lit pixel with
+none near it is noise, and set to zero too, as a filter would.
+"""
+
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from edgeinfer.lartpc import constants as c
+from edgeinfer.lartpc.deposits import FLAG_DELTA, FLAG_MICHEL
+from edgeinfer.lartpc.events import EventSettings, simulate, unpack_pdg
+from edgeinfer.lartpc.seeds import Seed, batches
+
+LABELS = ("hip", "mip", "shower", "delta", "michel")
+HIP, MIP, SHOWER, DELTA, MICHEL = range(len(LABELS))
+UNLABELLED = -1
+DIFFUSION_PIXELS = 2  # how far from a deposit its charge is found
+_HEAVY = (c.PROTON.pdg, c.KAON.pdg)
+
+
+@dataclass(frozen=True, slots=True)
+class SegmentSettings:
+    """Size of a picture, what counts as lit, and how ADC become inputs."""
+
+    side: int = 64
+    lit_adc: float = 4.0  # [guess] 7 times the noise
+    scale_adc: float = 16.0  # what an input of 1 stands for: a little more than a thin track leaves
+    most_adc: float = 256.0  # what is above is cut
+    events_per_batch: int = 32
+
+
+@dataclass(frozen=True, slots=True)
+class Segments:
+    """Pictures x (n, side, side, 1), and for each pixel its label one-hot, or zeros for none."""
+
+    x: NDArray[np.float32]
+    label: NDArray[np.float32]
+    event: NDArray[np.int64]
+
+
+def generate_segments(seed: Seed, n: int, settings: SegmentSettings) -> Segments:
+    """n planes, each of an event of its own."""
+    side = settings.side
+    x = np.zeros((n, side, side, 1), np.float32)
+    label = np.zeros((n, side, side, len(LABELS)), np.float32)
+    done = 0
+    for rng in batches(seed):
+        if done >= n:
+            break
+        count = min(settings.events_per_batch, n - done)
+        planes = simulate(rng, count, EventSettings(wires=side, pixels=side), done)
+        here = slice(done, done + count)
+        kind = label_pixels(planes.pdg)
+        kind[planes.deposit_gev == 0.0] = UNLABELLED
+        kind = spread_labels(kind, planes.deposit_gev)
+        lit = (planes.adc > settings.lit_adc) & (kind != UNLABELLED)
+        x[here, ..., 0] = np.where(lit, np.minimum(planes.adc, settings.most_adc), 0.0)
+        event, row, column = np.nonzero(lit)
+        label[done + event, row, column, kind[event, row, column]] = 1.0
+        done += count
+    return Segments(x / np.float32(settings.scale_adc), label, np.arange(n))
+
+
+def label_pixels(packed: NDArray[np.int32]) -> NDArray[np.int8]:
+    """The label of what left most in each pixel; of an empty one, it means nothing."""
+    pdg, flags = unpack_pdg(packed)
+    kind = np.full(packed.shape, MIP, np.int8)
+    kind[np.isin(pdg, _HEAVY)] = HIP
+    electron = pdg == c.ELECTRON_PDG
+    kind[electron] = SHOWER
+    kind[electron & (flags & FLAG_DELTA != 0)] = DELTA
+    kind[electron & (flags & FLAG_MICHEL != 0)] = MICHEL
+    return kind
+
+
+def spread_labels(kind: NDArray[np.int8], energy: NDArray[np.float32]) -> NDArray[np.int8]:
+    """Labels of pixels without one: that of the largest deposit near them, if there is any."""
+    reach = DIFFUSION_PIXELS
+    found, best = kind.copy(), np.zeros_like(energy)
+    _, rows, columns = kind.shape
+    around = ((0, 0), (reach, reach), (reach, reach))
+    kinds, energies = np.pad(kind, around), np.pad(energy, around)
+    for down, right in np.ndindex(2 * reach + 1, 2 * reach + 1):
+        near = np.s_[:, down : down + rows, right : right + columns]
+        larger = (kind == UNLABELLED) & (energies[near] > best)
+        found[larger] = kinds[near][larger]
+        best[larger] = energies[near][larger]
+    return found

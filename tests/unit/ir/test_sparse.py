@@ -1,0 +1,172 @@
+# SPDX-License-Identifier: Apache-2.0
+# SPDX-FileCopyrightText: The edgeinfer authors
+"""Sparse networks: the engine computes at sites alone what the interpreter computes everywhere."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from edgeinfer.evaluate.judge import dropped_sites
+from edgeinfer.graph.nodes import (
+    ActivationNode,
+    ConvNode,
+    Function,
+    Graph,
+    InputNode,
+    MergeKind,
+    MergeNode,
+    SitesNode,
+)
+from edgeinfer.ir.bounds import bounds_of
+from edgeinfer.ir.engine.engine import Engine
+from edgeinfer.ir.engine.float_engine import FloatEngine
+from edgeinfer.ir.engine.site_sets import SiteSearch, SiteSet
+from edgeinfer.ir.interpret import interpret, results
+from edgeinfer.ir.lower import lower
+from edgeinfer.ir.ops import Conv, Pair, PairKind, Pool, Sites
+from edgeinfer.ir.passes import fold_constants, without
+from edgeinfer.ir.plain_sites import spell_sites
+from edgeinfer.ir.program import Program
+from edgeinfer.ir.store import load, save
+from edgeinfer.ir.verify import verify
+from edgeinfer.precision.ptq.points import quantized_tensors
+from quantization.fixed import Fixed, Quantizer, dequantize
+from quantization.recipe import Recipe
+from tests.support.sampling import sample_cases
+from tests.support.sparse_programs import lit_images, sparse_unet
+
+OCCUPANCIES = (0.0, 0.001, 0.05, 0.3, 1.0)
+
+
+def sites_of(program: Program) -> dict[str, SiteSet]:
+    """Where the engine holds the values of a Program as rows."""
+    folded = fold_constants(program)
+    types = {op.name: op.type for op in folded.ops}
+    outputs = [output.value for output in program.outputs]
+    return SiteSearch(folded.ops, bounds_of(folded), types, folded.shapes, outputs).run()
+
+
+@pytest.mark.parametrize("seed", sample_cases(range(200), 40))
+def test_random_sparse_networks(seed: int) -> None:
+    most = 30 if seed % 3 == 0 else None
+    wide = 9 if seed % 4 == 3 else 5  # whose sums need float64
+    program = sparse_unet(
+        seed, inputs=1 + seed % 2, most=most, threshold=seed % 5, weight_bits=wide
+    )
+    inputs = lit_images(program, seed, OCCUPANCIES)
+    verify(program)
+    held = sites_of(program)
+    assert all(op.name in held for op in program.ops if isinstance(op, Conv))
+    expected = interpret(program, inputs)
+    engine = Engine(program, threads=1, batch=3)
+    np.testing.assert_array_equal(engine.run(inputs)["classes"], expected["classes_of_pixels"])
+    tapped = engine.run(inputs, taps=[op.name for op in program.ops])
+    for op in program.ops:
+        np.testing.assert_array_equal(tapped[op.name], expected[op.name], err_msg=op.name)
+
+
+def test_a_full_image_is_a_dense_network() -> None:
+    """Where every pixel is lit, masks change nothing, so that the network without them agrees."""
+    program = sparse_unet(3)
+    inputs = lit_images(program, 3, (1.0,))
+    masks = {op.name for op in program.ops if isinstance(op, Sites)}
+    masks |= {op.name for op in program.ops if isinstance(op, Pool) and op.x in masks}
+    masks |= {op.name for op in program.ops if isinstance(op, Pool) and op.x in masks}
+    masked = {
+        op.name: op.a
+        for op in program.ops
+        if isinstance(op, Pair) and op.kind is PairKind.MUL and op.b in masks
+    }
+    for name in masked:  # what is masked twice in a row leads to the first
+        while masked[name] in masked:
+            masked[name] = masked[masked[name]]
+    dense = without(program, masked)
+    assert not sites_of(dense)
+    found = Engine(program, threads=1).run(inputs)
+    expected = Engine(dense, threads=1).run(inputs)
+    np.testing.assert_array_equal(found["classes"], expected["classes"])
+
+
+@pytest.mark.parametrize("most", [1, 7, 40, 1000])
+def test_a_limit_leaves_the_first_lit_pixels(most: int) -> None:
+    program = sparse_unet(5, most=most, inputs=2)
+    inputs = lit_images(program, 5, (0.0, 0.1, 1.0))
+    mask = Engine(program, threads=1).run(inputs, taps=["sites"])["sites"]
+    lit = (inputs["image"].max(axis=-1) > 0).reshape(3, -1)
+    for image, found in zip(lit, mask.reshape(3, -1), strict=True):
+        np.testing.assert_array_equal(np.flatnonzero(found), np.flatnonzero(image)[:most])
+
+
+def test_images_with_more_lit_pixels_than_are_kept_are_counted() -> None:
+    program = sparse_unet(5, most=25)
+    images = lit_images(program, 5, (0.0, 0.09, 0.2, 1.0))
+    (sentence,) = dropped_sites(program, images)
+    assert "2 of 4 samples" in sentence
+    assert "up to 256" in sentence
+    assert not dropped_sites(sparse_unet(5), images)
+
+
+@pytest.mark.parametrize("threshold", [-40, -1, 0, 5, 31, 90])
+def test_sites_in_other_ops_are_the_same(threshold: int) -> None:
+    program = sparse_unet(2, threshold=threshold, inputs=3, levels=1, convs=1)
+    spelled = spell_sites(program)
+    assert not any(isinstance(op, Sites) for op in spelled.ops)
+    inputs = lit_images(program, 2, OCCUPANCIES)
+    expected = interpret(program, inputs)
+    found = interpret(spelled, inputs)
+    np.testing.assert_array_equal(found["sites"], expected["sites"])
+    for name, values in results(program, expected).items():
+        np.testing.assert_array_equal(results(spelled, found)[name], values)
+
+
+def test_sites_are_stored_and_shown() -> None:
+    program = sparse_unet(1, most=9)
+    again = load(save(program))
+    assert again.digest == program.digest
+    changed = program.replace_op(replace(program["sites"], most=None))  # type: ignore[call-arg]
+    assert changed.digest != program.digest
+
+
+def image_graph(threshold: float, most: int | None) -> Graph:
+    """A mask of an image, and the image behind it."""
+    sites = SitesNode("sites", "image", threshold, most)
+    masked = MergeNode("masked", ("image", "sites"), MergeKind.MULTIPLY)
+    return Graph("image", (InputNode("image", (5, 6, 2)), sites, masked), ("sites", "masked"))
+
+
+@given(st.floats(-3, 3, width=32), st.none() | st.integers(1, 40), st.integers(0, 2**32))
+@settings(max_examples=25, deadline=None)
+def test_a_threshold_in_integers_is_that_in_floats(
+    threshold: float, most: int | None, seed: int
+) -> None:
+    graph = image_graph(threshold, most)
+    type_ = Fixed(True, 8, 3)
+    program = lower(graph, Recipe.of({"image": Quantizer(type_)})).program
+    raw = np.random.default_rng(seed).integers(type_.raw_min, type_.raw_max + 1, (3, 5, 6, 2))
+    real = {"image": dequantize(raw, type_).astype(np.float32)}
+    expected = results(program, interpret(program, {"image": raw}))
+    floats = FloatEngine(graph).run(real)
+    node = graph.node("sites")
+    assert isinstance(node, SitesNode)
+    np.testing.assert_array_equal(expected["sites"], node.values(real["image"]))
+    np.testing.assert_array_equal(expected["sites"], floats["sites"])
+    np.testing.assert_array_equal(dequantize(expected["masked"], type_), floats["masked"])
+
+
+def test_formats_lie_behind_masks_and_masks_have_none() -> None:
+    kernel = np.random.default_rng(0).normal(size=(3, 3, 2, 4))
+    pads = ((1, 1), (1, 1))
+    graph = image_graph(0.1, None)
+    conv = ConvNode("conv", "conv", "masked", kernel, None, (1, 1), pads, (1, 1))
+    hidden = MergeNode("hidden", ("conv", "sites"), MergeKind.MULTIPLY)
+    relu = ActivationNode("relu", "hidden", Function.RELU)
+    last = ConvNode(
+        "last", "last", "relu", kernel[:, :, :1].repeat(4, 2), None, (1, 1), pads, (1, 1)
+    )
+    nodes = (*graph.nodes, conv, hidden, relu, last)
+    assert quantized_tensors(Graph("net", nodes, ("last",))) == ("image", "relu")

@@ -1,0 +1,79 @@
+# SPDX-License-Identifier: Apache-2.0
+# SPDX-FileCopyrightText: The edgeinfer authors
+"""Sparse networks on the targets: the interpreter's integers, or a refusal by name."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from edgeinfer.base.errors import UnsupportedModelError
+from edgeinfer.ir.interpret import interpret, results
+from edgeinfer.targets.edgetpu.int8 import convert
+from edgeinfer.targets.hls.project.check import in_steps, without_layers
+from edgeinfer.targets.hls.settings import HlsSettings, IoType
+from edgeinfer.targets.hls.target import HlsTarget
+from edgeinfer.targets.rtl.settings import RtlSettings
+from edgeinfer.targets.rtl.target import RtlTarget
+from tests.support.rtl_designs import assert_agrees, assert_cycles, make_design, needs_verilator
+from tests.support.sampling import sample_cases
+from tests.support.sparse_programs import lit_images, sparse_unet
+
+OCCUPANCIES = (0.0, 0.02, 0.3, 1.0)
+
+
+@needs_verilator
+@pytest.mark.parametrize("seed", sample_cases(range(20), 20))
+def test_random_sparse_networks_in_verilog(seed: int, tmp_path: Path) -> None:
+    """Every value and output, with gaps, back-pressure and a reset; every cycle as counted."""
+    program = sparse_unet(
+        seed,
+        size=8,
+        levels=2,
+        convs=1,
+        channels=2,
+        inputs=1 + seed % 2,
+        most=None if seed % 3 == 1 else 10,
+        threshold=seed % 4,
+    )
+    design = make_design(program, RtlSettings(), tmp_path)
+    ideal = assert_agrees(design, lit_images(design.program, seed, OCCUPANCIES))
+    assert_cycles(design, ideal)
+    gathered = {block.op for block in design.netlist.blocks if block.module == "ei_gather"}
+    assert not any(name.startswith("masked") for name in gathered)  # a mask costs no frame
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("io", list(IoType))
+def test_sparse_networks_in_c(io: IoType, tmp_path: Path) -> None:
+    program = sparse_unet(4, size=8, levels=2, convs=1, channels=2, plain=True)
+    settings, target = HlsSettings(io=io), HlsTarget()
+    target.emit(program, settings).write(tmp_path)
+    raw = lit_images(program, 4, OCCUPANCIES)
+    found = target.simulate(program, tmp_path, raw, settings)
+    for name, wanted in results(program, interpret(program, raw)).items():
+        np.testing.assert_array_equal(found[name], wanted)
+
+
+def test_a_limit_is_refused_by_targets_that_count_no_pixels() -> None:
+    program = sparse_unet(1, most=12)
+    ((offence),) = without_layers(program)
+    assert offence.kind == "Sites" and "first 12 lit pixels" in offence.reason
+    with pytest.raises(UnsupportedModelError, match="does not count pixels"):
+        HlsTarget().emit(program, HlsSettings())
+    (other,) = convert.check(program)
+    assert "an int8 file does not count pixels" in other.reason
+
+
+def test_an_unrolled_network_does_not_count_pixels() -> None:
+    program = sparse_unet(1, size=4, levels=1, convs=1, most=3)
+    found = RtlTarget().check(program, RtlSettings(unroll="full"))
+    assert any("fold the network instead" in each.reason for each in found)
+
+
+def test_all_lit_pixels_need_no_op_of_their_own() -> None:
+    program = sparse_unet(1, most=None)
+    assert not without_layers(program)
+    assert "Sites" not in {type(op).__name__ for op in in_steps(program).ops}
