@@ -121,6 +121,16 @@ def jet_transformer() -> keras.Model:
     return Model(particles, _classes(x, 5, "jet"), name="jet_transformer")
 
 
+def jet_recurrent() -> keras.Model:
+    """A gated recurrent unit that reads a jet's 16 hardest particles one after the other."""
+    from keras import Model, layers
+
+    particles = layers.Input((PARTICLES, 3), name="particles")
+    x = layers.GRU(20, name="memory")(particles)
+    x = layers.Dense(16, activation="relu", name="dense")(x)
+    return Model(particles, _classes(x, 5, "jet"), name="jet_recurrent")
+
+
 def track_graph() -> keras.Model:
     """An interaction network: messages along edges that are inputs, summed at each hit."""
     from keras import Model, layers, ops

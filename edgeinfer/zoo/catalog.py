@@ -194,6 +194,22 @@ _ENTRIES = (
         reference="jet-transformer.keras",
     ),
     ZooEntry(
+        name="jet-recurrent",
+        about="five kinds of jet from its 16 hardest particles, read one after the other, on a toy",
+        task=Task.CLASSIFICATION,
+        parameters=1_922,  # with the 1 of 1 - z
+        macs=22_480,
+        build=builders.jet_recurrent,
+        data=data.constituent_samples,
+        heads=(Head("jet", _JETS, "categorical_crossentropy"),),
+        schedule=TrainingSchedule("adam", 3e-3, batch=256, epochs=20, samples=40_000, patience=6),
+        measures=(
+            Measure("auc", "", head_auc("jet"), alarm_above=0.995),
+            Measure("accuracy", "", head_accuracy("jet")),
+        ),
+        reference="jet-recurrent.keras",
+    ),
+    ZooEntry(
         name="track-graph",
         about="is there a track among 16 hits: messages along 24 edges that are inputs, on a toy",
         task=Task.CLASSIFICATION,

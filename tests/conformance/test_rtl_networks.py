@@ -39,7 +39,7 @@ __all__ = ["cache_of_the_session"]
 
 REFERENCES = (
     *("jet-tagger", "hit-tagger-pooled", "track-pid", "roi-finder"),
-    *("track-graph", "anomaly-trigger", "jet-transformer"),
+    *("track-graph", "anomaly-trigger", "jet-transformer", "jet-recurrent"),
 )
 JET_TAGGER = (
     Path(__file__).parents[2] / "reports" / "reference" / "quantization" / "jet-tagger-6bit.keras"
