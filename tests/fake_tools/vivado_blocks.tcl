@@ -122,7 +122,8 @@ proc set_property {args} {
     global cells
     set of_many [value $args -dict]
     if {$of_many eq ""} {
-        if {[lindex $args 0] ni {board_part top} || [llength $args] != 3} { fail "set_property $args" }
+        set known {board_part top name version display_name supported_families}
+        if {[lindex $args 0] ni $known || [llength $args] != 3} { fail "set_property $args" }
         return
     }
     set cell [lindex $args end]
@@ -218,6 +219,17 @@ proc report_utilization {args} {
 proc report_timing_summary {args} {
     options report_timing_summary $args {} {-file}
     leave_report vivado_2021.2/tagger_timing_summary_routed.rpt [value $args -file]
+}
+namespace eval ipx {}
+proc ipx::package_project {args} {
+    options ipx::package_project $args {-import_files -force} {-root_dir -vendor -library -taxonomy}
+    set folder [value $args -root_dir]
+    file mkdir $folder
+    set stream [open $folder/component.xml w]; puts $stream "<component/>"; close $stream
+}
+proc ipx::current_core {} { return core }
+foreach name {create_xgui_files update_checksums check_integrity save_core} {
+    proc ipx::$name {core} { if {$core ne "core"} { fail "no core $core" } }
 }
 if {[catch {source [lindex $argv 0]} problem]} { fail $problem }
 exit 0

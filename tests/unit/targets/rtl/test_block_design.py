@@ -6,6 +6,7 @@ from __future__ import annotations
 
 import os
 import shutil
+import subprocess
 from dataclasses import replace
 from pathlib import Path
 
@@ -86,6 +87,16 @@ def test_the_stand_in_notices_what_vivado_would(right: str, wrong: str, tmp_path
     script.write_text(text.replace(right, wrong, 1))
     with pytest.raises(ToolFailedError):
         measure_design(tmp_path, settings)
+
+
+def test_a_design_is_packaged_as_an_ip(tmp_path: Path) -> None:
+    emitted(tmp_path, "zcu104")
+    words = ["-mode", "batch", "-source", "package_ip.tcl"]
+    done = subprocess.run(
+        [FAKE_TOOLS / "vivado", *words], cwd=tmp_path / "board", capture_output=True, text=True
+    )
+    assert done.returncode == 0, done.stdout
+    assert (tmp_path / "build/ip/component.xml").is_file()
 
 
 def test_without_vivado_it_is_told_what_is_missing(
