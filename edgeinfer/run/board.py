@@ -112,7 +112,7 @@ def _try_board(
     port: BoardPort,
 ) -> BoardTrial:
     folder, program = trial.folder, trial.program
-    projects.refuse_foreign_code(folder, program, chosen)
+    projects.refuse_foreign_code(folder, program, chosen, may_be_edited=False)
     raw = judge.raw_inputs(program, trial.recipe, samples)
     with watch_step(folder.progress, "board"):
         reply = chosen.target.ask_board(

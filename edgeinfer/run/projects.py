@@ -55,9 +55,12 @@ def changed_files(folder: RunFolder, files: Mapping[str, str]) -> list[str]:
     ]
 
 
-def refuse_foreign_code(folder: RunFolder, program: Program, chosen: ChosenTarget) -> None:
+def refuse_foreign_code(
+    folder: RunFolder, program: Program, chosen: ChosenTarget, *, may_be_edited: bool = True
+) -> None:
     """An error where a project that was there before holds code that this Program does not give:
-    a run folder may be anyone's, and code that is simulated is run."""
+    a run folder may be anyone's, and code that is simulated is run. `may_be_edited`: whether the
+    verb has an option that allows it."""
     target = chosen.target
     record = folder.records.get(emission(chosen.name))
     if target.learns or (record is not None and not record.cached):
@@ -75,7 +78,9 @@ def refuse_foreign_code(folder: RunFolder, program: Program, chosen: ChosenTarge
         raise UsageError(
             f"{place}: {_list_files(foreign)} {EDITED}, and would be run.",
             hint="Look at it, then add --edited to run it all the same; compile writes the project "
-            "anew.",
+            "anew."
+            if may_be_edited
+            else "Look at it; compile writes the project anew.",
         )
 
 

@@ -7,6 +7,7 @@ from __future__ import annotations
 import importlib.util
 import json
 import re
+import shutil
 from pathlib import Path
 
 import numpy as np
@@ -18,6 +19,7 @@ from edgeinfer.targets.rtl.board.boards import board
 from tests.support import small_models as small
 from tests.support.board_port import board_port
 from tests.support.command_line import design_figures, shown
+from tests.support.places import FAKE_TOOLS
 from tests.support.rtl_designs import needs_verilator
 
 
@@ -172,3 +174,33 @@ def test_a_board_and_another_device_are_refused_together(work: Path, capsys) -> 
     said = capsys.readouterr().err
     assert "ulx3s carries lfe5u-85f" in said and "--device lfe5u-85f" in said
     assert not (work / "RUN").exists()
+
+
+@needs_verilator
+@pytest.mark.skipif(shutil.which("tclsh") is None, reason="tclsh is not installed")
+def test_a_zynq_board_is_built_and_simulated_with_its_own_driver(
+    work: Path, capsys, monkeypatch
+) -> None:
+    small.data(work)
+    monkeypatch.delenv("EDGEINFER_VIVADO", raising=False)
+    zynq = ["compile", "net.keras", "--bits", "6", "--target", "rtl", "--board", "pynq-z2"]
+    made = shown(capsys, *zynq, "--data", "data.npz", "-o", "RUN")
+    assert made["device"] == "xc7z020"
+    for words, code, said in (
+        (["run", "RUN"], 4, "This machine is not the PYNQ-Z2"),
+        (["load", "RUN"], 2, "loaded by the driver"),
+        (["build", "RUN"], 3, "vivado"),
+    ):
+        capsys.readouterr()
+        assert main(["board", *words]) == code
+        assert said in capsys.readouterr().err
+    monkeypatch.setenv("EDGEINFER_VIVADO", str(FAKE_TOOLS / "vivado"))
+    built = shown(capsys, "board", "build", "RUN")
+    assert Path(built["bitstream"]).name == "design.bit"
+    order = ["board", "run", "RUN", "--simulate", "--data", "data.npz", "--samples", "40"]
+    found = shown(capsys, *order)
+    assert found["bit_identical"] and found["samples"] == 40
+    measured = {metric["name"]: metric for metric in found["metrics"]}
+    cycles = design_figures(made, "rtl", "proved")["latency_cycles"]
+    assert measured["latency_cycles"]["value"] == cycles
+    assert measured["latency_cycles"]["origin"] == "simulated"

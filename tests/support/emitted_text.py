@@ -15,6 +15,7 @@ CODE = {
     **dict.fromkeys((".v", ".cpp", ".h", ".hpp", ".cst"), BRACES),
     **dict.fromkeys((".tcl", ".mk", "Makefile", ".lpf", ".pdc", ".ys", ".sh", ".txt"), HASHES),
     ".yml": HASHES,
+    ".core": HASHES,
 }
 
 
@@ -34,7 +35,9 @@ def skeleton(path: str, content: bytes) -> list[str]:
     bare = pattern.sub(lambda found: " S " if found[0].startswith('"') else " ", text)
     bare = NUMBER.sub("0", WORD.sub("I", bare))
     tokens = re.findall(r"I|0|[^\sI0]", bare)
-    if path.endswith(".yml"):  # in the order of the names; what looks like a number is quoted
+    if path.endswith(
+        (".yml", ".core")
+    ):  # in the order of the names; what looks like a number is quoted
         return sorted(token for token in tokens if token != "'")
     return tokens
 

@@ -20,6 +20,7 @@ from edgeinfer.targets.rtl.emit.emit import HDL, LIBRARY, context, render_templa
 AXI_TOP = "ei_axi_top"
 TOP_TEMPLATE = "axi/axi_top.v.j2"
 SCRIPT_TEMPLATE, SCRIPT = "synth/block_design.tcl.j2", "board/block_design.tcl"
+PACKAGE_TEMPLATE, PACKAGE = "synth/package_ip.tcl.j2", "board/package_ip.tcl"
 HARNESS_TEMPLATE, HARNESS = "sim/axi.cpp.j2", "sim/axi.cpp"
 DEPLOY = "deploy"  # what goes onto the board
 DESCRIPTION = f"{DEPLOY}/design.json"
@@ -56,6 +57,7 @@ def zynq_files(
         **{f"{FOLDER}/{path.name}": path.read_bytes() for path in sorted(library.glob("*.v"))},
         f"{FOLDER}/{AXI_TOP}.v": render_template(TOP_TEMPLATE, known),
         SCRIPT: render_template(SCRIPT_TEMPLATE, known),
+        PACKAGE: render_template(PACKAGE_TEMPLATE, known),
         HARNESS: render_template(HARNESS_TEMPLATE, known),
         DESCRIPTION: (json.dumps(described, indent=1) + "\n").encode(),
         **{f"{DEPLOY}/{name}": (deploy / name).read_bytes() for name in SHIPPED},

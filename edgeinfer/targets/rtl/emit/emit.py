@@ -5,6 +5,7 @@
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from typing import Any
@@ -35,6 +36,8 @@ HARNESS_TEMPLATE = "sim/harness.cpp.j2"
 HDL = "hdl"  # the design's folder below the target's
 HARNESS = "sim/harness.cpp"
 MANIFEST = "rtl.json"
+CORE_TEMPLATE, CORE = "design.core.j2", "design.core"
+BENCH = re.compile(r"^tb_|_tb\.v$")  # files of a testbench
 INT32 = range(-(1 << 31), 1 << 31)
 
 
@@ -70,8 +73,25 @@ def files_of(
         files.update({f"{HDL}/{name}": content for name, content in block.files.items()})
     files[top_file(netlist)] = top_text(netlist)
     files[HARNESS] = harness_text(netlist)
+    files[CORE] = core_text(netlist, files, manifest.get("top", module_of(netlist)))
     files[MANIFEST] = (json.dumps(manifest, indent=1) + "\n").encode()
     return BuildPlan(netlist.name, files)
+
+
+def core_text(netlist: Netlist, files: Collection[str], top: str) -> bytes:
+    """The design as FuseSoC reads it: its sources, and its memories beside whoever simulates."""
+    names = sorted(name.removeprefix(f"{HDL}/") for name in files if name.startswith(f"{HDL}/"))
+    design = [QuotedText(name) for name in names if not BENCH.search(name)]
+    return render_template(
+        CORE_TEMPLATE,
+        {
+            "name": Identifier(netlist.name),
+            "top": Identifier(top),
+            "hdl": QuotedText(HDL),
+            "sources": [name for name in design if name.endswith(".v")],
+            "memories": [name for name in design if name.endswith(".mem")],
+        },
+    )
 
 
 def _modules(netlist: Netlist) -> set[str]:

@@ -6,7 +6,6 @@ from __future__ import annotations
 
 import json
 import os
-import re
 import shutil
 import time
 from collections import Counter
@@ -21,7 +20,7 @@ from edgeinfer.base.errors import ToolFailedError
 from edgeinfer.base.names import Identifier, QuotedText, remark
 from edgeinfer.base.plan import writing
 from edgeinfer.base.scratch import scratch_folder
-from edgeinfer.targets.rtl.emit.emit import render_template
+from edgeinfer.targets.rtl.emit.emit import BENCH, render_template
 from edgeinfer.targets.rtl.tools import cache
 from edgeinfer.targets.rtl.tools.families import Family
 from edgeinfer.targets.rtl.tools.programs import YOSYS, find_tool
@@ -29,7 +28,6 @@ from edgeinfer.targets.rtl.tools.programs import YOSYS, find_tool
 SCRIPT = "synth/yosys.ys.j2"
 NETLIST = "netlist.json"
 MULTIPLYING = ("ei_mac", "ei_plane_dense")
-BENCH = re.compile(r"^tb_|_tb\.v$")
 
 Progress = Callable[[str, float, str], None]  # the step, seconds it has taken, the last line
 

@@ -28,7 +28,7 @@ from edgeinfer.base.errors import (
 from edgeinfer.ir.engine.engine import Engine
 from edgeinfer.ir.program import Program
 from edgeinfer.targets.rtl.board import messages
-from edgeinfer.targets.rtl.board.boards import board, boards
+from edgeinfer.targets.rtl.board.boards import SerialBoard, board, boards
 from edgeinfer.targets.rtl.board.messages import (
     AnswerError,
     Channel,
@@ -53,6 +53,7 @@ from tests.unit.targets.rtl.test_library import lint
 BOARD = "ulx3s"
 SETTINGS = RtlSettings(board=BOARD, clock_mhz=20.0)  # few cycles for a bit, so quickly simulated
 PATIENCE = 20_000
+SERIAL = [name for name in boards() if isinstance(board(name), SerialBoard)]
 CYCLES = 4242
 EXAMPLE = Protocol(
     0xBEEF,
@@ -62,6 +63,12 @@ EXAMPLE = Protocol(
     (Channel("x", Fixed(True, 5, 2), (2, 6), 3), Channel("z", Fixed(False, 9, 9), (2,), 1)),
     (Channel("y", Fixed(True, 12, 4), (4,), 2),),
 )
+
+
+def serial_board(name: str) -> SerialBoard:
+    found = board(name)
+    assert isinstance(found, SerialBoard)
+    return found
 
 
 def frame_of(protocol: Protocol, seed: int) -> dict[str, Ints]:
@@ -189,9 +196,9 @@ def test_what_lies_beside_a_design_for_a_board(tmp_path: Path) -> None:
         RtlTarget().emit(dense_program(8, 70_000), SETTINGS)
 
 
-@pytest.mark.parametrize("name", boards())
+@pytest.mark.parametrize("name", SERIAL)
 def test_every_port_of_a_board_s_top_has_a_pin(name: str) -> None:
-    on, program = board(name), dense_program(4, 2)
+    on, program = serial_board(name), dense_program(4, 2)
     settings = RtlSettings(board=name)
     assert settings.part == on.part and 10 < settings.clock_mhz <= 100
     top = RtlTarget().emit(program, settings).files[f"{FOLDER}/{TOP}.v"].decode()
@@ -221,7 +228,7 @@ def two_networks() -> Program:
 def opened(folder: Path, patience: int = PATIENCE) -> Iterator[tuple[Protocol, SerialLine]]:
     """The simulated board with the design of a folder."""
     protocol = read_protocol(folder)
-    with simulated_line(folder, board(BOARD), protocol, frames=1, patience=patience) as line:
+    with simulated_line(folder, serial_board(BOARD), protocol, frames=1, patience=patience) as line:
         yield protocol, line
 
 
@@ -275,7 +282,7 @@ def test_a_damaged_message_is_answered_and_the_next_is_taken(tmp_path: Path) -> 
 
 
 @needs_verilator
-@pytest.mark.parametrize("name", boards())
+@pytest.mark.parametrize("name", SERIAL)
 def test_the_board_is_clean(name: str, tmp_path: Path) -> None:
     RtlTarget().emit(two_networks(), RtlSettings(board=name)).write(tmp_path)
     for path in (tmp_path / HDL).glob("*.v"):

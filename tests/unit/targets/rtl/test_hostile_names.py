@@ -25,7 +25,8 @@ from tests.support.hostile_names import HDL, hostile_program, payloads
 
 FOLDED = RtlSettings(unroll="never", board="ulx3s")
 UNROLLED = RtlSettings(unroll="full", part="xc7a100tcsg324-1")
-BOTH = [FOLDED, UNROLLED]
+ZYNQ = RtlSettings(unroll="never", board="pynq-z2")
+ALL = [FOLDED, UNROLLED, ZYNQ]
 NAMES = payloads()
 
 
@@ -37,12 +38,12 @@ def code_of(program: Program, settings: RtlSettings) -> dict[str, list[str]]:
 @pytest.fixture(scope="module")
 def wanted() -> list[dict[str, list[str]]]:
     quiet = hostile_program("", plain=True)
-    return [code_of(quiet, settings) for settings in BOTH]
+    return [code_of(quiet, settings) for settings in ALL]
 
 
 def hold(name: str, wanted: list[dict[str, list[str]]]) -> None:
     program = hostile_program(name)
-    for settings, quiet in zip(BOTH, wanted, strict=True):
+    for settings, quiet in zip(ALL, wanted, strict=True):
         found = code_of(program, settings)
         assert found.keys() == quiet.keys()
         for path, tokens in quiet.items():
@@ -63,8 +64,8 @@ def test_code_depends_on_none_of_two_hundred_names(wanted: list[dict[str, list[s
 def lint(name: str, folder: Path) -> None:
     """Verilator reads the design."""
     program = hostile_program(name)
-    for settings in BOTH:
-        place = folder / settings.unroll
+    for settings in ALL:
+        place = folder / f"{settings.unroll}-{settings.board}"
         plan = RtlTarget().emit(program, settings)
         plan.write(place)
         tool = simulator()
@@ -76,7 +77,7 @@ def lint(name: str, folder: Path) -> None:
             timeout=60,
         )  # fmt: skip
         assert done.returncode == 0, (name[:200], done.stderr[-2000:])
-        if settings.board:
+        if settings.board == FOLDED.board:
             made = subprocess.run(
                 ["make", "-n"], cwd=place / "board", capture_output=True, text=True, timeout=60
             )
@@ -99,8 +100,8 @@ def read_by_yosys(name: str, folder: Path) -> None:
     """Yosys reads the design, and elaborates it."""
     program = hostile_program(name)
     tool = find_tool(YOSYS)
-    for settings in BOTH:
-        place = folder / settings.unroll
+    for settings in ALL:
+        place = folder / f"{settings.unroll}-{settings.board}"
         RtlTarget().emit(program, settings).write(place)
         found = (path.name for path in (place / HDL_FOLDER).glob("*.v"))
         files = " ".join(sorted(name for name in found if not name.endswith("_tb.v")))

@@ -218,3 +218,19 @@ def test_unknown_parts_and_empty_folders_are_refused(fake_tools: Path) -> None:
     TARGET.emit(dense_program(4, 2), RtlSettings()).write(fake_tools)
     with pytest.raises(UsageError, match="lfe5u-85f"):
         measure_design(fake_tools, RtlSettings(part="lfe5u-85"))
+
+
+def test_a_design_says_its_files_to_fusesoc() -> None:
+    yaml = pytest.importorskip("yaml")
+    files = TARGET.emit(small_network(2), RtlSettings()).files
+    core = yaml.safe_load(files["design.core"].decode().removeprefix("CAPI=2:\n"))
+    listed = dict(item for entry in core["filesets"]["rtl"]["files"] for item in entry.items())
+    design = {
+        name for name in files
+        if name.startswith("hdl/") and "/tb_" not in name and not name.endswith("_tb.v")
+    }  # fmt: skip
+    assert set(listed) == design
+    assert all(about["copyto"] == name.removeprefix("hdl/")
+               for name, about in listed.items() if name.endswith(".mem"))  # fmt: skip
+    assert core["targets"]["default"]["toplevel"] == json.loads(files["rtl.json"])["top"]
+    assert files["design.core"].startswith(b"CAPI=2:\n")
