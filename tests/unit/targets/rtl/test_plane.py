@@ -26,7 +26,7 @@ from edgeinfer.targets.rtl.plane.counts import (
     figures_at_clock,
     keep_counts,
 )
-from edgeinfer.targets.rtl.plane.files import top_of
+from edgeinfer.targets.rtl.plane.files import plane_top_file, top_of
 from edgeinfer.targets.rtl.settings import Budget, RtlSettings
 from edgeinfer.targets.rtl.target import RtlTarget
 from edgeinfer.targets.rtl.tools.simulate import IDEAL, Conditions
@@ -141,7 +141,7 @@ def test_patches_are_tagged_and_cycles_are_near_what_was_reckoned(tmp_path: Path
     waited = counted["latency_us_at_asked_clock"].value * SMALL.clock_mhz
     geometry = plane_design(program, SMALL).geometry
     assert waited > (geometry.lines_needed - 1) * geometry.line_beats
-    (tmp_path / HDL / "ei_plane_feed.v").write_text("// edited")
+    (tmp_path / plane_top_file(plane_design(program, SMALL))).write_text("// another")
     with pytest.raises(UsageError, match="does not hold the design"):
         target.time_simulation(program, tmp_path, SMALL)
 
