@@ -78,7 +78,9 @@ def input_port(design: PlaneDesign) -> PlanePort:
 
 def hit_port(design: PlaneDesign) -> PlanePort:
     """Where each hit is: the wire, the pixel of time, and a bit that ends a plane."""
-    return PlanePort("hits", "m_axis_hits", sum(hit_bits(design)) + 1, 1)
+    taken = {each.port.lower() for each in output_ports(design)}
+    port = "m_axis_hits" if "m_axis_hits" not in taken else "m_axis_ei_hits"  # as none begins
+    return PlanePort("hits", port, sum(hit_bits(design)) + 1, 1)
 
 
 def output_ports(design: PlaneDesign) -> tuple[PlanePort, ...]:
