@@ -16,8 +16,6 @@ import numpy as np
 from numpy.typing import NDArray
 
 from edgeinfer.base.metrics import Metric, Origin
-from edgeinfer.event.event import PlaneSettings, picture_of
-from edgeinfer.event.planes import simulate_planes
 from edgeinfer.ir.program import Program
 from edgeinfer.targets.rtl.design.parts import part_of
 from edgeinfer.targets.rtl.plane.counts import EVENT_PIXELS, PlaneCounts, keep_counts
@@ -32,16 +30,17 @@ from edgeinfer.targets.rtl.tools.simulate import IDEAL
 TARGET = "rtl"
 PLANES = 8  # that are simulated; they have about as many hits as is published of real events
 SEED = 1
-SETTINGS = PlaneSettings()
 
 
 def count_cycles_of_planes(program: Program, design: PlaneDesign, folder: Path) -> PlaneCounts:
     """Simulate planes without gaps, and leave beside the design what they took."""
+    from edgeinfer.event.event import PlaneSettings, picture_of
+
     size = design.geometry.size
     height, width = design.cut.patch
     given = []
     for adc, charged in _planes(design):
-        picture = picture_of(program, adc, charged, SETTINGS)
+        picture = picture_of(program, adc, charged, PlaneSettings())
         raw = picture[height // 2 :, width // 2 :, 0][: size.wires, : size.pixels]
         given.append((raw, charged))
     found = run_planes(design, folder, given, IDEAL)
@@ -71,9 +70,13 @@ def reckoned_metrics(design: PlaneDesign, clock_mhz: float) -> tuple[Metric, ...
 
 def _planes(design: PlaneDesign) -> Iterator[tuple[NDArray[np.float32], NDArray[np.bool_]]]:
     """Planes of the simulated detector, and where they have charge."""
+    from edgeinfer.event.event import PlaneSettings
+    from edgeinfer.event.planes import simulate_planes
+
+    least = PlaneSettings().threshold_adc
     size = design.geometry.size
     for plane in simulate_planes(SEED, PLANES, size.wires, size.pixels):
-        yield plane.adc, plane.adc >= SETTINGS.threshold_adc
+        yield plane.adc, plane.adc >= least
 
 
 def _pixels(design: PlaneDesign) -> int:
