@@ -51,7 +51,7 @@ class TimingBand:
         """The time for many inferences, one after the other, and its band; of a design for whole
         planes, that of an event."""
         if self.event is not None:
-            return self.event.value, None, None
+            return self.event.value, self.event.low, self.event.high
         if self.interval_us is None:
             return None
         low, high = self.interval_low_us, self.interval_high_us

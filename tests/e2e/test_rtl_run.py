@@ -12,6 +12,7 @@ import pytest
 from edgeinfer.cli.app import main
 from tests.support import small_models as small
 from tests.support.command_line import design_figures, shown
+from tests.support.places import ROOT
 
 COMPILE = ["compile", "net.keras", "--bits", "6", "--data", "data.npz", "-o", "RUN"]
 RTL = ["--target", "rtl", "--device", "ulx3s-85f"]
@@ -54,6 +55,24 @@ def test_a_design_is_made_simulated_and_estimated(capsys: pytest.CaptureFixture[
     (entry,) = [e for e in wrong["agreement"] if e["pair"] == ["engine", "rtl"]]
     assert not entry["bit_identical"]
     assert top.name in entry["first_divergence"]["cause"]
+
+
+PLANES = ["hit-tagger-pooled-6bit.keras", "--target", "rtl", "--device", "lifcl-40", "--event"]
+
+
+def test_whole_planes_are_estimated_and_refused_by_name(
+    capsys: pytest.CaptureFixture[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(ROOT / "reports" / "reference" / "quantization")
+    found = values(shown(capsys, "estimate", *PLANES, "480x1000"))
+    assert found["plane_cycles_least"] == (480 + 7) * (1000 + 8)  # a place sees 8 x 8 pixels
+    assert found["event_cycles"] > 32 * found["plane_cycles_least"]
+    assert found["bram18"] <= 84
+    assert main(["compile", *PLANES, "4800x1000", "-o", str(tmp_path / "RUN")]) == 2
+    said = capsys.readouterr().err
+    assert "4800 wires x 1000 pixels takes" in said and "lifcl-40 has 84" in said
+    assert main(["estimate", *PLANES, "480 by 1000"]) == 2
+    assert "WIRESxPIXELS: 480x1000" in capsys.readouterr().err
 
 
 @pytest.mark.usefixtures("work")

@@ -60,8 +60,20 @@ def assert_hits_agree(
     conditions: Conditions,
     folder: Path,
 ) -> PlaneRun:
+    """A design is emitted, and yields what it ought to."""
+    return check_hits_in(
+        emitted_design(program, settings, folder), program, planes, conditions, folder
+    )
+
+
+def check_hits_in(
+    design: PlaneDesign,
+    program: Program,
+    planes: list[RawPlane],
+    conditions: Conditions,
+    folder: Path,
+) -> PlaneRun:
     """Every hit once, in order, with the integers of its own patch."""
-    design = emitted_design(program, settings, folder)
     found = run_planes(design, folder, [(each.raw, each.hits) for each in planes], conditions)
     plain = build_tagger(program, Obstacle("one by one"))
     for number, plane in enumerate(planes):

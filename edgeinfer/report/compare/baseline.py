@@ -36,12 +36,24 @@ LESS = (
     "latency_pcie",
     "latency_pcie_us",
     "latency_us_at_asked_clock",
+    "event_cycles",
+    "event_seconds",
+    "event_seconds_at_asked_clock",
+    "plane_cycles_least",
     "streamed_bytes",
     "host_ops",
     "ebops",
     "weight_bits",
 )
-MORE = ("fmax_mhz", "throughput", "throughput_at_asked_clock", "wns_ns", "mapped_ops")
+MORE = (
+    "fmax_mhz",
+    "throughput",
+    "throughput_at_asked_clock",
+    "hits_per_second",
+    "hits_per_second_at_asked_clock",
+    "wns_ns",
+    "mapped_ops",
+)
 OF_SCORES = Tolerance(absolute=0.002)
 OF_REST = Tolerance(relative=0.01)
 SCORES = {"auc": True, "accuracy": True, "rms_error": False}

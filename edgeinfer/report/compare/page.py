@@ -261,6 +261,9 @@ def _entry(comparison: RunComparison, entry: ComparedEntry) -> dict[str, Any]:
         "lost": _number(entry.lost),
         "bit_identical": entry.identical,
         "latency_us": None if timing is None else _number(timing.latency.value),
+        "event_seconds": None
+        if timing is None or timing.event is None
+        else _number(timing.event.value),
         "fits": entry.fits,
         "front": comparison.best(entry),
         "figures": [

@@ -40,6 +40,7 @@ def entries_table(comparison: RunComparison) -> ReportTable:
         Column("stages", about="whether those that must be are bit-identical"),
         Column("latency", "µs", True),
         Column("origin", about="of the latency"),
+        Column("event", "s", True, "all planes of one, through a design for that"),
         *(
             Column(_title(q), numeric=True, about=q.state and f"after {q.state}")
             for q in quantities
@@ -83,6 +84,7 @@ def _entry(
         unknown if entry.identical is None else same[entry.identical],
         _metric_cell(latency),
         unknown if latency is None else Cell(str(latency.origin)),
+        _metric_cell(None if entry.timing is None else entry.timing.event),
         *(_metric_cell(entry.figures.get(quantity)) for quantity in quantities),
         unknown if entry.fits is None else fits[entry.fits],
         Cell("front", state="good") if comparison.best(entry) else unknown,

@@ -5,7 +5,6 @@
 from __future__ import annotations
 
 import functools
-import json
 from collections.abc import Collection, Mapping
 from dataclasses import replace
 from pathlib import Path
@@ -38,7 +37,7 @@ from edgeinfer.targets.rtl.design.metrics import cycle_metrics, weight_metrics
 from edgeinfer.targets.rtl.design.netlist import Netlist
 from edgeinfer.targets.rtl.design.parts import part_of
 from edgeinfer.targets.rtl.design.prepare import prepare_program
-from edgeinfer.targets.rtl.emit.emit import HDL, MANIFEST, files_of, top_file
+from edgeinfer.targets.rtl.emit.emit import HDL, files_of, top_file
 from edgeinfer.targets.rtl.emit.manifest import manifest
 from edgeinfer.targets.rtl.emit.testbench import testbench
 from edgeinfer.targets.rtl.estimate.estimate import core_of, resource_metrics
@@ -49,7 +48,7 @@ from edgeinfer.targets.rtl.plane.figures import (
     plane_metrics,
     simulated_metrics,
 )
-from edgeinfer.targets.rtl.plane.files import plane_files
+from edgeinfer.targets.rtl.plane.files import plane_files, plane_top_file, top_of
 from edgeinfer.targets.rtl.plane.samples import run_samples
 from edgeinfer.targets.rtl.settings import RtlSettings
 from edgeinfer.targets.rtl.tools import programs
@@ -347,21 +346,20 @@ class RtlTarget(Target[RtlSettings]):
     def _emit_plane(self, program: Program, settings: RtlSettings) -> BuildPlan:
         """The files of a design for whole planes."""
         self._check(program, settings)
-        plan = plane_files(plane_design(program, settings), settings.clock_mhz)
-        top = json.loads(plan.files[MANIFEST])["top"]
-        also = vivado_files(top, part_of(settings), settings)
+        design = plane_design(program, settings)
+        plan = plane_files(design, settings.clock_mhz)
+        also = vivado_files(top_of(design), part_of(settings), settings)
         return BuildPlan(plan.name, {**plan.files, **also})
 
     def _emitted_plane(self, program: Program, folder: Path, settings: RtlSettings) -> PlaneDesign:
         """The design that lies in the folder; an error if another does."""
-        plan = self._emit_plane(program, settings)
-        if any(
-            not (folder / name).is_file() or (folder / name).read_bytes() != content
-            for name, content in plan.files.items()
-            if name.startswith(HDL)
-        ):
+        self._check(program, settings)
+        design = plane_design(program, settings)
+        want = plane_files(design, settings.clock_mhz).files[plane_top_file(design)]
+        path = folder / plane_top_file(design)
+        if not path.is_file() or path.read_bytes() != want:
             raise _another_design(folder, program)
-        return plane_design(program, settings)
+        return design
 
     def _check(self, program: Program, settings: RtlSettings) -> None:
         found = self.check(program, settings)

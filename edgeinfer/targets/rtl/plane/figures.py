@@ -16,13 +16,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from edgeinfer.base.metrics import Metric, Origin
-from edgeinfer.event.event import PlaneSettings, picture_of
-from edgeinfer.event.planes import simulate_planes
 from edgeinfer.ir.program import Program
 from edgeinfer.targets.rtl.design.parts import part_of
 from edgeinfer.targets.rtl.plane.counts import EVENT_PIXELS, PlaneCounts, keep_counts
 from edgeinfer.targets.rtl.plane.design import PlaneDesign
-from edgeinfer.targets.rtl.plane.memories import kept_by
+from edgeinfer.targets.rtl.plane.memories import list_storages
 from edgeinfer.targets.rtl.plane.pace import BAND, reckon_cycles
 from edgeinfer.targets.rtl.plane.resources import resource_metrics_of_planes
 from edgeinfer.targets.rtl.plane.simulate import run_planes
@@ -32,16 +30,17 @@ from edgeinfer.targets.rtl.tools.simulate import IDEAL
 TARGET = "rtl"
 PLANES = 8  # that are simulated; they have about as many hits as is published of real events
 SEED = 1
-SETTINGS = PlaneSettings()
 
 
 def count_cycles_of_planes(program: Program, design: PlaneDesign, folder: Path) -> PlaneCounts:
     """Simulate planes without gaps, and leave beside the design what they took."""
+    from edgeinfer.event.event import PlaneSettings, picture_of
+
     size = design.geometry.size
     height, width = design.cut.patch
     given = []
     for adc, charged in _planes(design):
-        picture = picture_of(program, adc, charged, SETTINGS)
+        picture = picture_of(program, adc, charged, PlaneSettings())
         raw = picture[height // 2 :, width // 2 :, 0][: size.wires, : size.pixels]
         given.append((raw, charged))
     found = run_planes(design, folder, given, IDEAL)
@@ -71,9 +70,13 @@ def reckoned_metrics(design: PlaneDesign, clock_mhz: float) -> tuple[Metric, ...
 
 def _planes(design: PlaneDesign) -> Iterator[tuple[NDArray[np.float32], NDArray[np.bool_]]]:
     """Planes of the simulated detector, and where they have charge."""
+    from edgeinfer.event.event import PlaneSettings
+    from edgeinfer.event.planes import simulate_planes
+
+    least = PlaneSettings().threshold_adc
     size = design.geometry.size
     for plane in simulate_planes(SEED, PLANES, size.wires, size.pixels):
-        yield plane.adc, plane.adc >= SETTINGS.threshold_adc
+        yield plane.adc, plane.adc >= least
 
 
 def _pixels(design: PlaneDesign) -> int:
@@ -113,7 +116,7 @@ def plane_metrics(design: PlaneDesign, settings: RtlSettings) -> tuple[Metric, .
         ("event_seconds_least_at_asked_clock", least_event_seconds(design, settings), "s"),
         ("hit_cycles_most", design.hit_cycles, "cycles"),
         ("multipliers", design.multipliers, ""),
-        ("memory_bits", sum(each.total_bits for each in kept_by(design)), "bit"),
+        ("memory_bits", sum(each.total_bits for each in list_storages(design)), "bit"),
     ]
     proved = tuple(
         Metric(name, value, unit, Origin.PROVED, target=TARGET) for name, value, unit in figures

@@ -63,6 +63,11 @@ def top_of(design: PlaneDesign) -> str:
     return f"{design.name}_plane_top"
 
 
+def plane_top_file(design: PlaneDesign) -> str:
+    """Where the top module lies."""
+    return f"{HDL}/{top_of(design)}.v"
+
+
 def input_port(design: PlaneDesign) -> PlanePort:
     """Pixels, each with the bit that makes it a hit on top."""
     size = design.geometry.size
@@ -73,7 +78,9 @@ def input_port(design: PlaneDesign) -> PlanePort:
 
 def hit_port(design: PlaneDesign) -> PlanePort:
     """Where each hit is: the wire, the pixel of time, and a bit that ends a plane."""
-    return PlanePort("hits", "m_axis_hits", sum(hit_bits(design)) + 1, 1)
+    taken = {each.port.lower() for each in output_ports(design)}
+    port = "m_axis_hits" if "m_axis_hits" not in taken else "m_axis_ei_hits"  # as none begins
+    return PlanePort("hits", port, sum(hit_bits(design)) + 1, 1)
 
 
 def output_ports(design: PlaneDesign) -> tuple[PlanePort, ...]:
@@ -108,7 +115,7 @@ def plane_files(design: PlaneDesign, clock_mhz: float) -> BuildPlan:
         files.update({f"{HDL}/{name}": content for name, content in stage.files().items()})
     files.update({f"{HDL}/{name}": content for name, content in _memories(design).items()})
     known = _context(design)
-    files[f"{HDL}/{top_of(design)}.v"] = render_template(TOP_TEMPLATE, known)
+    files[plane_top_file(design)] = render_template(TOP_TEMPLATE, known)
     files[HARNESS] = render_template(HARNESS_TEMPLATE, known)
     files[MANIFEST] = (json.dumps(plane_manifest(design, clock_mhz), indent=1) + "\n").encode()
     return BuildPlan(design.name, files)

@@ -20,7 +20,7 @@ FEWEST_WORDS = 33  # a memory of fewer is made of LUTs
 
 
 @dataclass(frozen=True, slots=True)
-class Kept:
+class Storage:
     """One thing that is kept: so many memories of so many words."""
 
     what: str
@@ -56,33 +56,33 @@ class MemoryNeed:
         return self.needed <= self.available
 
 
-def kept_by(design: PlaneDesign) -> tuple[Kept, ...]:
+def list_storages(design: PlaneDesign) -> tuple[Storage, ...]:
     """Everything that is kept, the largest part by part."""
-    return tuple(_kept_by(design))
+    return tuple(_storages_of(design))
 
 
-def _kept_by(design: PlaneDesign) -> Iterator[Kept]:
+def _storages_of(design: PlaneDesign) -> Iterator[Storage]:
     geometry, engine = design.geometry, design.engine
     size = geometry.size
     words = geometry.ring_lines * geometry.line_beats
     chunk = 1 << chunk_of(design)
     bits = engine.channels * engine.channel.bits
     whole, rest = divmod(words, chunk)
-    yield Kept("places", whole * size.at_once, chunk, bits)
+    yield Storage("places", whole * size.at_once, chunk, bits)
     if rest:
-        yield Kept("places", size.at_once, rest, bits)
+        yield Storage("places", size.at_once, rest, bits)
     for stage in design.stages:
         lines = (stage.stage.window[1] - 1) * stage.stage.step[1]
         if lines:
             width = lines * size.at_once * stage.channels * stage.source.bits
-            yield Kept("lines of the windows", 1, geometry.line_beats, width)
+            yield Storage("lines of the windows", 1, geometry.line_beats, width)
     weights = engine.pe * engine.channels * engine.weights.bits
-    yield Kept("weights", 1, design.walked * engine.passes, weights)
+    yield Storage("weights", 1, design.walked * engine.passes, weights)
     for layer in layers_of(design.rest):
         fold = design.folding.folds[layer.op]
         vectors = layer.inputs * layer.outputs // (fold.pe * fold.simd)
-        yield Kept("weights", 1, vectors, fold.pe * fold.simd * layer.weight_type.bits)
-    yield Kept("hits that wait", 1, geometry.lines_ahead * geometry.mark_words, MARKS)
+        yield Storage("weights", 1, vectors, fold.pe * fold.simd * layer.weight_type.bits)
+    yield Storage("hits that wait", 1, geometry.lines_ahead * geometry.mark_words, MARKS)
 
 
 def chunk_of(design: PlaneDesign) -> int:
@@ -100,7 +100,7 @@ def chunk_of(design: PlaneDesign) -> int:
 
 def memory_need(design: PlaneDesign, settings: RtlSettings) -> MemoryNeed | None:
     """Whether a design's memories fit the budget or the part; None where nothing limits them."""
-    kept = kept_by(design)
+    kept = list_storages(design)
     bits = sum(each.total_bits for each in kept)
     part = part_of(settings)
     if settings.budget.memory_bits is not None:

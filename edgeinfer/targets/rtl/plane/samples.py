@@ -10,6 +10,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
+from edgeinfer.base.errors import DisagreementError
 from edgeinfer.targets.rtl.plane.design import PlaneDesign
 from edgeinfer.targets.rtl.plane.simulate import run_planes
 from edgeinfer.targets.rtl.tools.simulate import Conditions
@@ -36,6 +37,11 @@ def run_samples(
     # With a threshold, other pixels of a patch may be hits, too.
     hits = zip(found.plane.tolist(), found.wire.tolist(), found.pixel.tolist(), strict=True)
     row_of = {place_of[hit]: row for row, hit in enumerate(hits) if hit in place_of}
+    if lost := len(patches) - len(row_of):
+        raise DisagreementError(
+            f"{design.name}: {lost} of {len(patches)} hits never came out of the simulated design.",
+            hint="Please report this, with the model.",
+        )
     rows = [row_of[number] for number in range(len(patches))]
     return {name: values[rows] for name, values in found.outputs.items()}
 

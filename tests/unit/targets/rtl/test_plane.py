@@ -10,7 +10,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from edgeinfer.base.errors import EdgeInferError, UsageError
+from edgeinfer.base.errors import DisagreementError, EdgeInferError, UsageError
 from edgeinfer.base.metrics import Origin
 from edgeinfer.event.planes import simulate_planes
 from edgeinfer.event.prefix import Cut, cut_program
@@ -26,7 +26,7 @@ from edgeinfer.targets.rtl.plane.counts import (
     figures_at_clock,
     keep_counts,
 )
-from edgeinfer.targets.rtl.plane.files import top_of
+from edgeinfer.targets.rtl.plane.files import plane_top_file, top_of
 from edgeinfer.targets.rtl.settings import Budget, RtlSettings
 from edgeinfer.targets.rtl.target import RtlTarget
 from edgeinfer.targets.rtl.tools.simulate import IDEAL, Conditions
@@ -34,13 +34,18 @@ from quantization.fixed import Quantizer
 from quantization.recipe import Recipe, WeightFormat
 from tests.bench.bench_event import tagger_graph
 from tests.support.patch_networks import CHARGES, random_plane, random_tagger
-from tests.support.plane_designs import assert_hits_agree, emitted_design, raw_plane
+from tests.support.plane_designs import (
+    assert_hits_agree,
+    check_hits_in,
+    emitted_design,
+    raw_plane,
+)
 from tests.support.rtl_designs import needs_verilator
 from tests.unit.targets.rtl.test_library import lint
 
 STALLS = Conditions(gaps=0.3, reset_after=700)
 SHAPE = (26, 33)
-SMALL = RtlSettings(event=SHAPE)
+SMALL = RtlSettings(event=SHAPE, budget=Budget(multipliers=12))  # so that the engine is waited for
 
 
 def small_tagger(pads: int = 0, pooled: bool = True) -> Program:
@@ -141,9 +146,39 @@ def test_patches_are_tagged_and_cycles_are_near_what_was_reckoned(tmp_path: Path
     waited = counted["latency_us_at_asked_clock"].value * SMALL.clock_mhz
     geometry = plane_design(program, SMALL).geometry
     assert waited > (geometry.lines_needed - 1) * geometry.line_beats
-    (tmp_path / HDL / "ei_plane_feed.v").write_text("// edited")
+    (tmp_path / plane_top_file(plane_design(program, SMALL))).write_text("// another")
     with pytest.raises(UsageError, match="does not hold the design"):
         target.time_simulation(program, tmp_path, SMALL)
+
+
+FAULTS = (
+    ("ei_plane_feed", "room  <= ahead != MOST;", "room  <= 1'b1;"),  # overwrites what is needed
+    ("ei_plane_feed", "line_inside ? hits", "1'b1 ? hits"),
+    ("ei_plane_window", "held[(p+r*ROW_STEP)*BITS+:BITS]", "held[p*BITS+:BITS]"),
+    ("ei_plane_map", "line_written <= at_end;", "line_written <= valid;"),
+    ("ei_plane_marks", "wire_base + lowest),", "lowest),"),
+    ("ei_plane_marks", "DRAIN: if (!walking && !hit_valid)", "DRAIN: if (1'b1)"),
+    ("ei_plane_walk", "place >= 0 &&", "1'b1 &&"),
+    ("ei_plane_walk", "opened <= !last[5];", "opened <= 1'b0;"),
+    ("ei_plane_walk", "localparam IN_FLIGHT = 8;", "localparam IN_FLIGHT = 0;"),
+    ("ei_plane_dense", ".take(step && held_last)", ".take(1'b0)"),
+)
+
+
+@needs_verilator
+@pytest.mark.slow
+@pytest.mark.parametrize(("block", "right", "wrong"), FAULTS)
+def test_a_fault_in_a_block_is_noticed(tmp_path: Path, block: str, right: str, wrong: str) -> None:
+    program = small_tagger()
+    design = emitted_design(program, SMALL, tmp_path)
+    path = tmp_path / HDL / f"{block}.v"
+    text = path.read_text()
+    assert text.count(right) == 1
+    path.write_text(text.replace(right, wrong))
+    charges = ("everywhere", "border", "clusters")
+    planes = [raw_plane(program, random_plane(n, charge)) for n, charge in enumerate(charges)]
+    with pytest.raises((AssertionError, DisagreementError)):
+        check_hits_in(design, program, planes, STALLS, tmp_path)
 
 
 @needs_verilator
@@ -207,11 +242,8 @@ def test_what_cannot_be_streamed_is_named_with_its_numbers() -> None:
 
 def test_a_rate_and_a_budget_choose_how_much_is_computed_at_once() -> None:
     program = small_tagger()
-    assert plane_design(program, SMALL).engine.pe == 6
-    assert (
-        plane_design(program, RtlSettings(event=SHAPE, budget=Budget(multipliers=12))).engine.pe
-        == 3
-    )
+    assert plane_design(program, RtlSettings(event=SHAPE)).engine.pe == 6
+    assert plane_design(program, SMALL).engine.pe == 3
     slow = RtlSettings(event=SHAPE, throughput=100e6 / 72)  # 12 places, six outputs
     assert plane_design(program, slow).engine.pe == 1
     assert plane_design(program, RtlSettings(event=SHAPE, throughput=100e6 / 71)).engine.pe == 2
