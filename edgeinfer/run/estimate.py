@@ -13,6 +13,9 @@ from edgeinfer.base.devices import Device
 from edgeinfer.base.extras import require_extra
 from edgeinfer.base.metrics import Metric
 from edgeinfer.base.scratch import scratch_folder
+from edgeinfer.data.samples import draw_samples
+from edgeinfer.evaluate.judge import raw_inputs
+from edgeinfer.graph.nodes import Graph
 from edgeinfer.ir.program import Program
 from edgeinfer.readers import load
 from edgeinfer.run.defaults import plain
@@ -20,19 +23,30 @@ from edgeinfer.run.emit import refuse_ops
 from edgeinfer.run.lower import lower_as_asked
 from edgeinfer.run.samples import Simulation, samples_of
 from edgeinfer.targets.registry import ChosenTarget
-from edgeinfer.targets.target import Description, Target
+from edgeinfer.targets.target import Description, EmittedProject, Target
 from edgeinfer.zoo import ENTRIES, is_name, resolve
+from quantization.recipe import Recipe
+
+DRAWN = 4  # samples, where a target learns ranges that its figures do not depend on
 
 
 def program_for(
+    model: Path, bits: int | None, recipe: Path | None, *, batch_axis: int | None = 0
+) -> tuple[Program, list[str]]:
+    """A model's Program, and what was assumed to get it."""
+    _, program, findings = _lowered_for(model, bits, recipe, (), batch_axis=batch_axis)
+    return program, findings
+
+
+def _lowered_for(
     model: Path,
     bits: int | None,
     recipe: Path | None,
-    targets: Sequence[Target[Any]] = (),
+    targets: Sequence[Target[Any]],
     *,
     batch_axis: int | None = 0,
-) -> tuple[Program, list[str]]:
-    """A model's Program, and what was assumed to get it."""
+) -> tuple[Graph, Program, list[str]]:
+    """A model's float network, its Program, and what was assumed to get that."""
     if is_name(model) and ENTRIES[str(model)].reference is None:
         return _fresh_program(str(model), bits, recipe, targets)
     found = load(resolve(model), batch_axis=batch_axis)
@@ -41,20 +55,20 @@ def program_for(
     loaded, lowered = lower_as_asked(
         found, recipe, None if bits is None else plain(bits), shown, targets
     )
-    return lowered.program, [*loaded.findings, *lowered.findings]
+    return found.graph, lowered.program, [*loaded.findings, *lowered.findings]
 
 
 def _fresh_program(
     name: str, bits: int | None, recipe: Path | None, targets: Sequence[Target[Any]]
-) -> tuple[Program, list[str]]:
+) -> tuple[Graph, Program, list[str]]:
     """A reference model whose weights do not ship, with fresh ones: costs hardly differ."""
     require_extra("train", f"{name}, whose weights do not ship: drawing fresh ones")
     with scratch_folder("estimate") as folder:
         path = folder / f"{name}.keras"
         ENTRIES[name].build().save(path)
-        program, findings = program_for(path, bits, recipe, targets)
+        graph, program, findings = _lowered_for(path, bits, recipe, targets)
     remark = f"{name}: its weights do not ship with the package; these figures are for fresh ones."
-    return program, [remark, *findings]
+    return graph, program, [remark, *findings]
 
 
 def estimate(
@@ -67,16 +81,22 @@ def estimate(
 ) -> Description:
     """A model on a target; where the settings state a goal, choices are made for it first."""
     target = chosen.target
-    program, assumed = program_for(model, bits, recipe, [target], batch_axis=batch_axis)
-    refuse_ops(program, chosen)
+    graph, program, assumed = _lowered_for(model, bits, recipe, [target], batch_axis=batch_axis)
+    learned = target.learns and target.check(program, chosen.settings)
+    if not learned:
+        refuse_ops(program, chosen)
     settings = target.settle(program, chosen.settings)
     findings = (*assumed, *target.advise(program, settings))
-    detailed = target.describe_estimate(program, settings, findings)
+    detailed = None if learned else target.describe_estimate(program, settings, findings)
     if detailed is not None:
         return detailed
     place = target.place_of(settings)
     device = None if place is None else place.device
-    metrics = target.estimate(program, settings)
+    if learned:
+        made = _learn_project(program, graph, target, settings)
+        metrics, findings = made.metrics, (*findings, *made.findings)
+    else:
+        metrics = target.estimate(program, settings)
     document = {
         "model": program.summary,
         "device": None if device is None else device.as_dict(),
@@ -85,6 +105,16 @@ def estimate(
         "findings": list(findings),
     }
     return Description(document, _lines(program, chosen.name, device, metrics, findings))
+
+
+def _learn_project(
+    program: Program, graph: Graph, target: Target[Any], settings: Any
+) -> EmittedProject:
+    """What a target makes of a Program that it has no equal for, as `compile` lets it: ranges from
+    a few drawn samples, on which what the design costs does not depend."""
+    inputs = {op.name: (op.shape, op.type) for op in program.inputs}
+    raw = raw_inputs(program, Recipe(), draw_samples(inputs, DRAWN))
+    return target.emit_from(program, graph, raw, settings)
 
 
 def _lines(
