@@ -15,6 +15,9 @@ from edgeinfer.base.errors import UsageError
 from edgeinfer.base.extras import require_extra
 from edgeinfer.base.metrics import Metric
 from edgeinfer.base.scratch import scratch_folder
+from edgeinfer.data.samples import draw_samples
+from edgeinfer.evaluate.judge import raw_inputs
+from edgeinfer.graph.nodes import Graph
 from edgeinfer.ir.program import Program
 from edgeinfer.readers import load
 from edgeinfer.run.defaults import plain
@@ -25,20 +28,32 @@ from edgeinfer.run.toggles import toggle_share
 from edgeinfer.targets.energy import NAME as ENERGY
 from edgeinfer.targets.energy import energy_metric
 from edgeinfer.targets.registry import ChosenTarget
-from edgeinfer.targets.target import Description, ForeignProject, Target
+from edgeinfer.targets.target import Description, EmittedProject, ForeignProject, Target
 from edgeinfer.zoo import ENTRIES, is_name, resolve
+from quantization.recipe import Recipe
+
+DRAWN = 4  # samples, where a target learns ranges that its figures do not depend on
 
 
 def program_for(
+    model: Path, bits: int | None, recipe: Path | None, *, batch_axis: int | None = 0
+) -> tuple[Program, list[str]]:
+    """A model's Program, and what was assumed to get it."""
+    _, program, findings = _lowered_for(model, bits, recipe, (), batch_axis=batch_axis)
+    return program, findings
+
+
+def _lowered_for(
     model: Path,
     bits: int | None,
     recipe: Path | None,
-    targets: Sequence[Target[Any]] = (),
+    targets: Sequence[Target[Any]],
     *,
     batch_axis: int | None = 0,
     data: Path | None = None,
-) -> tuple[Program, list[str]]:
-    """A model's Program, and what was assumed to get it. data: samples that decide on formats."""
+) -> tuple[Graph, Program, list[str]]:
+    """A model's float network, its Program, and what was assumed to get that. `data`: samples that
+    decide on formats."""
     if is_name(model) and ENTRIES[str(model)].reference is None:
         return _fresh_program(str(model), bits, recipe, targets)
     found = load(resolve(model), batch_axis=batch_axis)
@@ -49,25 +64,25 @@ def program_for(
     loaded, lowered = lower_as_asked(
         found, recipe, None if bits is None else plain(bits), shown, targets
     )
-    return lowered.program, [*loaded.findings, *lowered.findings]
+    return found.graph, lowered.program, [*loaded.findings, *lowered.findings]
 
 
 def _fresh_program(
     name: str, bits: int | None, recipe: Path | None, targets: Sequence[Target[Any]]
-) -> tuple[Program, list[str]]:
+) -> tuple[Graph, Program, list[str]]:
     """A reference model whose weights do not ship, with fresh ones: costs hardly differ."""
     require_extra("train", f"{name}, whose weights do not ship: drawing fresh ones")
     with scratch_folder("estimate") as folder:
         path = folder / f"{name}.keras"
         ENTRIES[name].build().save(path)
-        program, findings = program_for(path, bits, recipe, targets)
+        graph, program, findings = _lowered_for(path, bits, recipe, targets)
     remark = f"{name}: its weights do not ship with the package; these figures are for fresh ones."
-    return program, [remark, *findings]
+    return graph, program, [remark, *findings]
 
 
 def _program_of_project(
     project: ForeignProject[Any], bits: int | None, recipe: Path | None, *, batch_axis: int | None
-) -> tuple[Program, list[str]]:
+) -> tuple[Graph, Program, list[str]]:
     """A project's network in the formats that the project states, or a recipe on top."""
     if bits is not None:
         raise UsageError("--bits is for models without formats; the project has them.")
@@ -77,7 +92,7 @@ def _program_of_project(
         given = given.updated(read_recipe(recipe))
     lowered = lower_with(found, given, recipe)
     said = f"The network, its formats and its settings are those of {project.model}'s project."
-    return lowered.program, [said, *found.findings, *lowered.findings]
+    return found.graph, lowered.program, [said, *found.findings, *lowered.findings]
 
 
 def estimate(
@@ -93,25 +108,31 @@ def estimate(
     target = chosen.target
     project = None if is_name(model) else target.read_project(model, chosen.settings)
     if project is None:
-        program, assumed = program_for(
+        graph, program, assumed = _lowered_for(
             model, bits, recipe, [target], batch_axis=batch_axis, data=data
         )
     else:
         chosen = replace(chosen, settings=project.settings)
-        program, assumed = _program_of_project(project, bits, recipe, batch_axis=batch_axis)
-    refuse_ops(program, chosen)
+        graph, program, assumed = _program_of_project(project, bits, recipe, batch_axis=batch_axis)
+    learned = target.learns and target.check(program, chosen.settings)
+    if not learned:
+        refuse_ops(program, chosen)
     settings = target.settle(program, chosen.settings)
     findings = (*assumed, *target.advise(program, settings))
-    toggles = None if data is None else _toggles_of(program, project, model, data, batch_axis)
-    detailed = target.describe_estimate(program, settings, findings, toggles)
+    toggles = None if data is None else toggle_share(program, samples_of(DataFile(data), graph))
+    detailed = None if learned else target.describe_estimate(program, settings, findings, toggles)
     if detailed is not None:
         return detailed
     place = target.place_of(settings)
     device = None if place is None else place.device
-    metrics = tuple(
-        energy_metric(program, chosen.name, toggles) if metric.name == ENERGY else metric
-        for metric in target.estimate(program, settings)
-    )
+    if learned:
+        made = _learn_project(program, graph, target, settings)
+        metrics, findings = made.metrics, (*findings, *made.findings)
+    else:
+        metrics = tuple(
+            energy_metric(program, chosen.name, toggles) if metric.name == ENERGY else metric
+            for metric in target.estimate(program, settings)
+        )
     document = {
         "model": program.summary,
         "device": None if device is None else device.as_dict(),
@@ -122,17 +143,14 @@ def estimate(
     return Description(document, _lines(program, chosen.name, device, metrics, findings))
 
 
-def _toggles_of(
-    program: Program,
-    project: ForeignProject[Any] | None,
-    model: Path,
-    data: Path,
-    batch_axis: int | None,
-) -> float:
-    """The share of bits that change from one sample to the next."""
-    path = resolve(model) if project is None else project.model
-    graph = load(path, batch_axis=batch_axis).graph
-    return toggle_share(program, samples_of(DataFile(data), graph))
+def _learn_project(
+    program: Program, graph: Graph, target: Target[Any], settings: Any
+) -> EmittedProject:
+    """What a target makes of a Program that it has no equal for, as `compile` lets it: ranges from
+    a few drawn samples, on which what the design costs does not depend."""
+    inputs = {op.name: (op.shape, op.type) for op in program.inputs}
+    raw = raw_inputs(program, Recipe(), draw_samples(inputs, DRAWN))
+    return target.emit_from(program, graph, raw, settings)
 
 
 def _lines(

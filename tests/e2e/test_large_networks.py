@@ -79,3 +79,23 @@ def test_some_samples_are_judged_unless_more_are_asked_for(
     more = run("simulate", "RUN", "--samples", "25", "--data", "d.npz")
     assert more.data is not None
     assert more.data.samples == 25
+
+
+@pytest.mark.slow
+def test_an_estimate_takes_what_compile_takes(
+    work: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """16 bits have no int8 equal: the float network is calibrated in their stead."""
+    found = run(
+        *("compile", "net.json", "--target", "edgetpu", "--bits", "16"),
+        *("--data", "d.npz", "-o", "RUN"),
+    )
+    compiled = {metric.name: metric.value for metric in found.metrics if metric.layer is None}
+    capsys.readouterr()
+    assert main(["estimate", "net.json", "--target", "edgetpu", "--bits", "16", "--json"]) == 0
+    document = json.loads(capsys.readouterr().out)
+    figures = [each for each in document["metrics"] if each["layer"] is None]
+    estimated = {each["name"]: each["value"] for each in figures}
+    assert any("no int8 equal" in said for said in document["findings"])
+    for name in ("mapped_ops", "cached_bytes", "streamed_bytes", "latency_us"):
+        assert estimated[name] == compiled[name], name
