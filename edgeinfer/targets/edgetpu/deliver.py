@@ -17,7 +17,11 @@ from edgeinfer.ir.host import host_functions
 from edgeinfer.ir.program import HostFunction, Program
 from edgeinfer.targets.edgetpu.int8 import convert
 from edgeinfer.targets.edgetpu.int8.convert import ConvertedFile
+from edgeinfer.targets.edgetpu.int8.grid import Window
+from edgeinfer.targets.edgetpu.int8.output_levels import ScoreRange
+from edgeinfer.targets.edgetpu.int8.working_points import count_thresholds
 from edgeinfer.targets.edgetpu.tflite import simulate
+from edgeinfer.targets.edgetpu.tflite.ports import TflitePorts
 from edgeinfer.targets.edgetpu.tflite.simulate import Int8Agreement
 from quantization.fixed import Ints, Rounding
 from quantization.recipe import Recipe
@@ -46,25 +50,43 @@ class Judgement:
     hosts: Mapping[str, HostFunction]
     runtime: simulate.Runtime
     target: str  # whose figures these are
+    thresholds: int | None  # of the lone score that leaves fewest; None where there is no such
 
     @property
     def metrics(self) -> tuple[Metric, ...]:
         """How far the file is from its own Program, from the float network, and from the Program
         that was given."""
-        return _agreement_metrics(
+        found = _agreement_metrics(
             self.agreement, self.to_float, self.to_program, self.target, self.runtime.kernels
         )
+        if self.thresholds is None:
+            return found
+        kernels = self.runtime.kernels
+        note = "levels between 90 and 99.9 % efficiency, by the network's own probabilities"
+        return (
+            *found,
+            Metric(
+                "score_thresholds", self.thresholds, "", Origin.SIMULATED, tool=kernels,
+                target=self.target, note=note,
+            ),
+        )  # fmt: skip
 
 
-def conversion(program: Program, graph: Graph, shown: Mapping[str, Ints]) -> TfliteConversion:
-    """Convert; `shown` are raw inputs of the Program that ranges are taken from.
+def conversion(
+    program: Program,
+    graph: Graph,
+    shown: Mapping[str, Ints],
+    score_range: ScoreRange | None = None,
+) -> TfliteConversion:
+    """Convert; `shown` are raw inputs of the Program that ranges are taken from, but for scores
+    whose range was asked for.
 
     A Program that has no int8 equal (formats wider than 8 bits, functions that int8 operators lack)
     is not refused: the float network is calibrated on the samples in its stead, and it is said.
     """
     offences = convert.check(program)
     if not offences:
-        made = convert.convert_program(program, shown)
+        made = convert.convert_program(program, shown, score_range=score_range)
         return TfliteConversion(made, made.findings)
     said = (
         f"The Program has no int8 equal ({len(offences)} reasons, the first: {offences[0]}); the "
@@ -91,10 +113,11 @@ def judgement(
     ports, reals = interpreter.ports, simulate.real_inputs(program, raw)
     stored = simulate.stored_inputs(ports, reals)
     got = interpreter.run(stored, advanced)
+    exact = simulate.engine_outputs(program, raw)
     first = {name: v[: simulate.SAMPLES_COMPARED] for name, v in stored.items()}
     others = other.run(first)
     shown = {name: v[: simulate.SAMPLES_COMPARED] for name, v in got.items()}
-    given = simulate.compare_outputs(ports, got, simulate.engine_outputs(program, raw))
+    given = simulate.compare_outputs(ports, got, exact)
     agreed = given
     if own is not None:
         entered = simulate.raw_inputs(ports, stored)
@@ -103,21 +126,36 @@ def judgement(
         agreed,
         simulate.compare_outputs(ports, got, _float_outputs(graph, reals)),
         given,
-        simulate.compare_outputs(ports, others, simulate.real_outputs(ports, shown)),
+        simulate.compare_outputs(ports, others, simulate.port_values(ports, shown)),
         simulate.real_outputs(ports, got),
-        {port.name: port.host for port in ports.outputs},
+        {port.name: port.host for port in ports.outputs if not port.fine_of},
         interpreter.runtime,
         target,
+        _thresholds_of(ports, exact),
     )
 
 
-def kernel_recipe(recipe: Recipe) -> Recipe:
-    """A recipe whose activations round as the int8 kernels do: ties away from zero, not to even.
+def _thresholds_of(ports: TflitePorts, exact: Mapping[str, Reals]) -> int | None:
+    """How many thresholds the lone scores leave; the fewest of several."""
+    counts: dict[str, int] = {}
+    for port in ports.outputs:
+        steps = -np.log2(port.scale)
+        if port.host is HostFunction.SIGMOID and float(steps).is_integer():
+            window, score = Window(int(steps), -128 - port.zero_point), port.fine_of or port.name
+            count = count_thresholds(exact[score], window)
+            counts[score] = max(count, counts.get(score, 0))
+    return min(counts.values(), default=None)
 
-    A Program that is lowered with it is reproduced bit for bit in every hidden layer.
+
+def kernel_recipe(recipe: Recipe) -> Recipe:
+    """A recipe whose activations round as inputs are stored and as the int8 kernels can be made to
+    do: ties upwards, not to even.
+
+    A Program that is lowered with it is reproduced bit for bit in every hidden layer, but for ties
+    below zero of layers whose weights take all 8 bits.
     """
     activations = {
-        name: replace(quantizer, rounding=Rounding.RND_INF)
+        name: replace(quantizer, rounding=Rounding.RND)
         if quantizer.rounding is Rounding.RND_CONV
         else quantizer
         for name, quantizer in recipe.activations

@@ -11,17 +11,24 @@ from edgeinfer.base.errors import InputError
 from edgeinfer.base.plan import BuildPlan
 from edgeinfer.ir import store
 from edgeinfer.ir.show import show
+from edgeinfer.targets.edgetpu import run_file
 from edgeinfer.targets.edgetpu.int8 import convert
 from edgeinfer.targets.edgetpu.tflite import simulate
 from edgeinfer.targets.edgetpu.tflite.ports import TflitePorts
 
 MODEL, PORTS, MAPPING, PROGRAM = "model.tflite", "ports.json", "mapping.json", "program.npz"
 PROGRAM_TEXT = "program.txt"
+RUNNER = "run.py"
 
 
 def planned_files(made: convert.ConvertedFile, more: Mapping[str, bytes]) -> BuildPlan:
     """A target's folder: the int8 file, what it computes, and what else the target has to say."""
-    files = {MODEL: made.data, PORTS: made.ports.to_json().encode(), **more}
+    files = {
+        MODEL: made.data,
+        PORTS: made.ports.to_json().encode(),
+        RUNNER: Path(run_file.__file__).read_bytes(),  # it stands alone
+        **more,
+    }
     if made.program is not None:
         files[PROGRAM] = store.save(made.program)
         files[PROGRAM_TEXT] = show(made.program).encode()

@@ -8,7 +8,7 @@ from abc import abstractmethod
 from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import ClassVar
+from typing import ClassVar, TypeVar
 
 from edgeinfer.base.errors import Offence, UsageError
 from edgeinfer.base.metrics import Metric
@@ -26,12 +26,12 @@ from edgeinfer.targets.edgetpu.int8 import convert
 from edgeinfer.targets.edgetpu.int8.narrowing import narrow_program
 from edgeinfer.targets.edgetpu.int8.network import draw_network
 from edgeinfer.targets.edgetpu.int8.storage import plan_storage
+from edgeinfer.targets.edgetpu.int8_settings import Int8Settings
 from edgeinfer.targets.edgetpu.tflite import simulate
 from edgeinfer.targets.edgetpu.tflite.simulate import Int8Agreement
 from edgeinfer.targets.target import (
     Act,
     Advanced,
-    Chosen,
     EmittedProject,
     SimulationJudgement,
     Target,
@@ -40,6 +40,7 @@ from edgeinfer.targets.target import (
 from quantization.fixed import Ints
 from quantization.recipe import Recipe
 
+Files = TypeVar("Files", bound=Int8Settings)
 MOST_FLIPS = 0.03  # of the samples; rounding outputs to 8 bits changes fewer decisions
 FIGURES = (
     "int8_decision_flips",
@@ -51,6 +52,7 @@ FIGURES = (
     "int8_reference_decision_flips",
     "int8_reference_differing",
     "int8_reference_max_steps",
+    "score_thresholds",
 )
 
 
@@ -75,7 +77,7 @@ class FileKernels:
     learned: Callable[[], tuple[Metric, ...]] = tuple  # figures that are known after a run
 
 
-class Int8Target(Target[Chosen]):
+class Int8Target(Target[Files]):
     """An int8 file, whatever becomes of it."""
 
     exact = False
@@ -100,34 +102,34 @@ class Int8Target(Target[Chosen]):
         )
 
     @abstractmethod
-    def forecast(self, model: TfliteModel, size: int, settings: Chosen) -> FileForecast:
+    def forecast(self, model: TfliteModel, size: int, settings: Files) -> FileForecast:
         """What is known of a file of `size` bytes before anything runs."""
 
     def suit(self, recipe: Recipe) -> Recipe:
-        """Ties are rounded away from zero, as the int8 kernels can be made to do."""
+        """Ties are rounded upwards, as inputs are stored and kernels can be made to do."""
         return kernel_recipe(recipe)
 
-    def check(self, program: Program, settings: Chosen) -> tuple[Offence, ...]:
+    def check(self, program: Program, settings: Files) -> tuple[Offence, ...]:
         """Every op that int8 operators have no equal for."""
         return convert.check(program)
 
-    def emit(self, program: Program, settings: Chosen) -> BuildPlan:
+    def emit(self, program: Program, settings: Files) -> BuildPlan:
         """The int8 file, and what is known of it. Output ranges come from drawn samples;
         `emit_from` takes them from given ones."""
-        made = convert.convert_program(program)
+        made = convert.convert_program(program, score_range=settings.scores())
         return planned_files(made, self.forecast(made.model, len(made.data), settings).files)
 
     def emit_from(
-        self, program: Program, graph: Graph, raw: Mapping[str, Ints], settings: Chosen
+        self, program: Program, graph: Graph, raw: Mapping[str, Ints], settings: Files
     ) -> EmittedProject:
         """The same from samples; a Program without an int8 equal is not refused."""
-        converted = conversion(program, graph, raw)
+        converted = conversion(program, graph, raw, settings.scores())
         made = converted.file
         known = self.forecast(made.model, len(made.data), settings)
         plan = planned_files(made, known.files)
         return EmittedProject(plan, known.metrics, (*converted.findings, *known.findings))
 
-    def estimate(self, program: Program, settings: Chosen) -> tuple[Metric, ...]:
+    def estimate(self, program: Program, settings: Files) -> tuple[Metric, ...]:
         """What is known without samples, where output ranges play no part."""
         small = narrow_program(program, None, sampled=False).program
         model = draw_network(plan_storage(small))
@@ -139,7 +141,7 @@ class Int8Target(Target[Chosen]):
         program: Program,
         folder: Path,
         raw: Mapping[str, Ints],
-        settings: Chosen,
+        settings: Files,
         *,
         taps: Collection[str] = (),
         advanced: Advanced = ignore_progress,
@@ -161,7 +163,7 @@ class Int8Target(Target[Chosen]):
         graph: Graph,
         folder: Path,
         raw: Mapping[str, Ints],
-        settings: Chosen,
+        settings: Files,
         *,
         advanced: Advanced = ignore_progress,
     ) -> SimulationJudgement:

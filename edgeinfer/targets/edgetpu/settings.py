@@ -9,13 +9,14 @@ from typing import Any
 
 from edgeinfer.base.devices import Device
 from edgeinfer.base.errors import UsageError
+from edgeinfer.targets.edgetpu.int8_settings import Int8Settings
 from edgeinfer.targets.edgetpu.predict.latency import Link
 from edgeinfer.targets.edgetpu.predict.rules import NEWEST_RUNTIME, OLDEST_RUNTIME
-from edgeinfer.targets.options import COMPILE, Settings, option
+from edgeinfer.targets.options import COMPILE, option
 
 
 @dataclass(frozen=True, slots=True)
-class EdgeTpuSettings(Settings):
+class EdgeTpuSettings(Int8Settings):
     """Which runtime the rules are for, and how the chip is reached."""
 
     runtime: int = option(
@@ -32,6 +33,7 @@ class EdgeTpuSettings(Settings):
     compile_seconds: float = 600.0
 
     def __post_init__(self) -> None:
+        Int8Settings.__post_init__(self)
         if not OLDEST_RUNTIME <= self.runtime <= NEWEST_RUNTIME:
             raise UsageError(
                 f"There are no rules for runtime version {self.runtime}.",

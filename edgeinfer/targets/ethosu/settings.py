@@ -7,7 +7,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from enum import StrEnum
 
-from edgeinfer.targets.options import Settings, option
+from edgeinfer.targets.edgetpu.int8_settings import Int8Settings
+from edgeinfer.targets.options import option
 
 
 class Accelerator(StrEnum):
@@ -32,7 +33,7 @@ class Accelerator(StrEnum):
 
 
 @dataclass(frozen=True, slots=True)
-class EthosUSettings(Settings):
+class EthosUSettings(Int8Settings):
     """Which NPU the file is compiled for."""
 
     accelerator: Accelerator = option(

@@ -8,7 +8,9 @@ that then ends the probing process and is told, no more.
 
 from __future__ import annotations
 
+import importlib.util
 import json
+import math
 import os
 import sys
 from collections.abc import Mapping
@@ -24,10 +26,12 @@ from edgeinfer.base.errors import ToolFailedError, ToolMissingError
 from edgeinfer.base.metrics import Metric, Origin
 from edgeinfer.base.scratch import scratch_folder
 from edgeinfer.base.tools import FoundTool, Tool
-from edgeinfer.targets.edgetpu.tflite.ports import NUMPY_TYPES, TflitePorts
+from edgeinfer.targets.edgetpu.tflite.ports import NUMPY_TYPES, TflitePort, TflitePorts
+from quantization.fixed import Ints
 
 LIBRARY_VARIABLE: Final = "EDGEINFER_LIBEDGETPU"
 LIBRARY: Final = "libedgetpu.so.1"
+DIRECT: Final = "libredgetpu"  # talks to a stick without the vendor's library
 PROBE: Final = "edgeinfer.targets.edgetpu.chip.device_probe"
 PROBE_SECONDS: Final = 30.0
 USB_IDS: Final = {("1a6e", "089a"), ("18d1", "9302")}  # before and after its firmware is loaded
@@ -88,6 +92,9 @@ def probe_devices(root: Path = Path("/")) -> ProbeResult:
         problem = "" if devices else "the library finds no Edge TPU"
         return ProbeResult(str(found["version"]), devices, seen, problem)
     except ToolFailedError as error:
+        sticks = tuple(EdgeTpuDevice("usb", node) for node in seen if node.startswith("usb"))
+        if sticks and importlib.util.find_spec(DIRECT) is not None:
+            return ProbeResult(DIRECT, sticks, seen)
         return ProbeResult("", (), seen, error.message.partition(": error: ")[2] or error.message)
     except (ValueError, KeyError, IndexError, TypeError):
         return ProbeResult("", (), seen, "the library gave no answer that can be read")
@@ -97,6 +104,13 @@ def _probe(*arguments: str | Path, seconds: float = PROBE_SECONDS) -> tools.Tool
     """Run the probing process."""
     found = FoundTool(PYTHON, Path(sys.executable), "")
     return tools.run(found, ["-m", PROBE, *arguments], seconds=seconds)
+
+
+def _shaped(held: NDArray[Any], port: TflitePort) -> Ints:
+    """An output of all samples in its own shape, without padding."""
+    count = math.prod(port.shape)
+    flat = held.reshape(len(held), -1)[:, :count].astype(np.int64)
+    return flat.reshape(len(held), *port.shape)
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -148,6 +162,6 @@ def run(
         _probe("run", library(), model, inputs, outputs, str(repeats), seconds=seconds)
         with np.load(outputs) as archive:
             found = {
-                port.name: archive[str(i)].astype(np.int64) for i, port in enumerate(ports.outputs)
+                port.name: _shaped(archive[str(i)], port) for i, port in enumerate(ports.outputs)
             }
             return DeviceRun(found, archive["seconds"])

@@ -18,6 +18,8 @@ from typing import Any
 
 import numpy as np
 
+from edgeinfer.targets.edgetpu.run_file import open_model
+
 TYPES = {0: "pci", 1: "usb"}
 WARMING = 5  # runs before any is timed: the first one loads the parameters
 
@@ -46,29 +48,21 @@ def list_devices(library: str) -> dict[str, Any]:
 
 def run(library: str, model: Path, inputs: Path, outputs: Path, repeats: int) -> None:
     """Run a compiled file; inputs and outputs are arrays ``0``, ``1``, ... in the file's order."""
-    from ai_edge_litert.interpreter import Interpreter, load_delegate
-
-    interpreter = Interpreter(
-        model_content=model.read_bytes(), experimental_delegates=[load_delegate(library, {})]
-    )
-    interpreter.allocate_tensors()
-    enter = [d["index"] for d in interpreter.get_input_details()]
-    leave = [d["index"] for d in interpreter.get_output_details()]
+    held = open_model(model, library)
     with np.load(inputs) as archive:
-        stored = [archive[str(i)] for i in range(len(enter))]
+        stored = [archive[str(i)] for i in range(len(archive.files))]
     samples = len(stored[0])
     seconds: list[float] = []
-    found: list[list[Any]] = [[] for _ in leave]
+    rows: list[list[Any]] = []
     for turn in range(max(samples, repeats + WARMING)):
         sample = turn % samples
-        for index, values in zip(enter, stored, strict=True):
-            interpreter.set_tensor(index, values[sample : sample + 1])
+        entering = [values[sample : sample + 1] for values in stored]
         start = time.perf_counter()
-        interpreter.invoke()
+        left = held.run(entering)
         seconds.append(time.perf_counter() - start)
         if turn < samples:
-            for held, index in zip(found, leave, strict=True):
-                held.append(interpreter.get_tensor(index)[0].copy())
+            rows.append(left)
+    found = zip(*rows, strict=True)
     arrays: dict[str, Any] = {str(i): np.stack(held) for i, held in enumerate(found)}
     np.savez(outputs, **arrays, seconds=np.asarray(seconds[WARMING:]))
 

@@ -80,7 +80,7 @@ def on_device(path: Path, compiled: Path, ports: TflitePorts, version: str) -> t
     }
     ran = device.run(compiled, ports, stored)
     reference = simulate.Interpreter(path.read_bytes(), ports).run(stored)
-    agreed = simulate.compare_outputs(ports, ran.outputs, simulate.real_outputs(ports, reference))
+    agreed = simulate.compare_outputs(ports, ran.outputs, simulate.port_values(ports, reference))
     figures = {"device_max_steps": agreed.max_steps, "device_decision_flips": agreed.decision_flips}
     compared = (
         Metric(name, value, "", Origin.MEASURED, tool="libedgetpu", version=version, target=TARGET)

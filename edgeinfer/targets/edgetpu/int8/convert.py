@@ -13,6 +13,7 @@ import os
 import re
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
+from types import MappingProxyType
 from typing import Any
 
 import numpy as np
@@ -42,6 +43,7 @@ from edgeinfer.ir.program import HostFunction, Program
 from edgeinfer.ir.unroll import count_unrolled, recurrences_of, unroll_recurrences
 from edgeinfer.targets.edgetpu.int8.narrowing import narrow_program
 from edgeinfer.targets.edgetpu.int8.network import draw_network
+from edgeinfer.targets.edgetpu.int8.output_levels import ScoreRange
 from edgeinfer.targets.edgetpu.int8.storage import plan_storage
 from edgeinfer.targets.edgetpu.int8.sums import can_double, rounds_bias
 from edgeinfer.targets.edgetpu.predict.rules import EIGHT_BITS
@@ -116,13 +118,16 @@ def _too_long(program: Program) -> tuple[Offence, ...]:
 
 
 def convert_program(
-    program: Program, raw: Mapping[str, Ints] | None = None, source: str | None = None
+    program: Program,
+    raw: Mapping[str, Ints] | None = None,
+    source: str | None = None,
+    score_range: ScoreRange | None = None,
 ) -> ConvertedFile:
     """A Program whose formats have 8 bits or fewer, every weight and level its own. Outputs that
     are sums leave on levels that the samples show; the result's `program` says so."""
     if found := _without_operators(program):
         raise UnsupportedModelError(source or program.name, found)
-    small = narrow_program(unroll_recurrences(spell_sites(program)), raw)
+    small = narrow_program(unroll_recurrences(spell_sites(program)), raw, score_range=score_range)
     storage = plan_storage(small.program)
     if storage.offences:
         raise UnsupportedModelError(source or program.name, storage.offences, hint=HINT)
@@ -131,7 +136,7 @@ def convert_program(
     outputs = [output.name for output in small.program.outputs]
     data = write_model(model, inputs, outputs)
     hosts = {output.name: output.host for output in small.program.outputs}
-    made = _finish_file(data, program.name, inputs, outputs, hosts)
+    made = _finish_file(data, program.name, inputs, outputs, hosts, small.fine)
     findings = (*made.findings, *small.findings, *_findings(small.program))
     return replace(made, program=small.program, findings=findings)
 
@@ -242,6 +247,7 @@ def _finish_file(
     inputs: Sequence[str],
     outputs: Sequence[str],
     hosts: Mapping[str, HostFunction],
+    fine: Mapping[str, str] = MappingProxyType({}),
 ) -> ConvertedFile:
     """Ports in the model's order; an error where anything is left in floating point."""
     model = tflite.parse(data, source)
@@ -263,7 +269,10 @@ def _finish_file(
         TflitePorts(
             tuple(_port(name, tensor) for name, tensor in zip(inputs, model.inputs, strict=True)),
             tuple(
-                _port(name, tensor, hosts.get(name, HostFunction.NONE))
+                replace(
+                    _port(name, tensor, hosts.get(name, HostFunction.NONE)),
+                    fine_of=fine.get(name, ""),
+                )
                 for name, tensor in zip(outputs, model.outputs, strict=True)
             ),
         ),

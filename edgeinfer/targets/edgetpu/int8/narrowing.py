@@ -13,7 +13,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 
 import numpy as np
 
@@ -35,15 +35,22 @@ from edgeinfer.ir.ops import (
     inputs_of,
     pack_weights,
 )
-from edgeinfer.ir.program import HostFunction, Program
+from edgeinfer.ir.program import HostFunction, Output, Program
 from edgeinfer.ir.verify import verify
+from edgeinfer.targets.edgetpu.int8.grid import Window
 from edgeinfer.targets.edgetpu.int8.one_rounding import rounding_of, settle_roundings
-from edgeinfer.targets.edgetpu.int8.output_levels import levels_for, nearest_type
+from edgeinfer.targets.edgetpu.int8.output_levels import (
+    ScoreRange,
+    finer_levels_for,
+    levels_for,
+    nearest_type,
+)
 from edgeinfer.targets.edgetpu.int8.tables import (
     hold_kernel_tables,
     plain_indices,
     read_fewer_entries,
 )
+from edgeinfer.targets.edgetpu.int8.working_points import FEWEST_THRESHOLDS
 from quantization.fixed import (
     Fixed,
     Ints,
@@ -65,13 +72,19 @@ class NarrowedProgram:
 
     program: Program
     findings: tuple[str, ...]
+    fine: Mapping[str, str] = field(default_factory=dict)  # second outputs, and whose they are
 
 
 def narrow_program(
-    program: Program, raw: Mapping[str, Ints] | None = None, *, sampled: bool = True
+    program: Program,
+    raw: Mapping[str, Ints] | None = None,
+    *,
+    sampled: bool = True,
+    score_range: ScoreRange | None = None,
 ) -> NarrowedProgram:
     """The Program for int8 storage. Ranges of wide inputs and outputs come from the samples, or
-    from drawn ones; or, where nothing is to be run, from what is proved."""
+    from drawn ones; or, where nothing is to be run, from what is proved. A range for scores may be
+    asked for."""
     climbed, entered = _narrow_inputs(plain_indices(program), raw)
     while True:
         higher = _move_requant_up(climbed)
@@ -82,9 +95,9 @@ def narrow_program(
     rounded_alike, said = settle_roundings(prove_again(hold_kernel_tables(tabled)))
     settled = prove_again(rounded_alike)
     held = _narrow_raw(program, settled, raw)
-    rounded, findings = _rounded_sums(settled, held, sampled)
+    rounded, findings, fine = _rounded_sums(settled, held, sampled, score_range)
     verify(rounded)
-    return NarrowedProgram(rounded, (*entered, *said, *read, *findings))
+    return NarrowedProgram(rounded, (*entered, *said, *read, *findings), fine)
 
 
 def _narrow_inputs(program: Program, raw: Mapping[str, Ints] | None) -> tuple[Program, list[str]]:
@@ -182,9 +195,13 @@ def _reading(op: Op, renamed: Mapping[str, str], requant: Requant) -> Op:
 
 
 def _rounded_sums(
-    program: Program, raw: Mapping[str, Ints] | None, sampled: bool
-) -> tuple[Program, list[str]]:
-    """Outputs and scores wider than 8 bits, rounded to what samples show."""
+    program: Program,
+    raw: Mapping[str, Ints] | None,
+    sampled: bool,
+    score_range: ScoreRange | None,
+) -> tuple[Program, list[str], dict[str, str]]:
+    """Outputs and scores wider than 8 bits, rounded to what samples show; and second outputs for
+    lone scores whose levels are few where selections are made."""
     wide = {
         op.x: HostFunction.SOFTMAX
         for op in program.ops
@@ -192,7 +209,7 @@ def _rounded_sums(
     }
     wide |= {o.value: o.host for o in program.outputs if program.type(o.value).bits > 8}
     if not wide:
-        return program, []
+        return program, [], {}
     findings: list[str] = []
     if sampled and raw is None:
         raw = drawn_inputs(program)
@@ -207,28 +224,62 @@ def _rounded_sums(
         seen = {name: np.asarray(both, np.int64)[:, None] for name, both in ends.items()}
     ops: list[Op] = []
     renamed: dict[str, str] = {}
+    added: list[Output] = []
+    fine: dict[str, str] = {}
+    leaving = {output.value: output.name for output in program.outputs}
     for op in program.ops:
         if op.name not in wide:
             if isinstance(op, Softmax) and op.x in wide:
                 op = replace(op, x=renamed[op.x])
             ops.append(op)
             continue
-        window = levels_for(seen[op.name], op.type.frac, wide[op.name])
-        if wide[op.name] is not HostFunction.NONE:
-            op = _deciding_alike(program, op, window.frac)
-        ops.append(op)
-        type_ = fixed_of_range(window.low, window.high, window.frac)
-        name = renamed[op.name] = f"{op.name}.int8"
-        step = Requant(f"{name}.rounded", type_, op.name, Rounding.RND, Overflow.SAT)
-        ops.append(replace(step, rounding=rounding_of(program, step, op)))
-        ops.append(Clip(name, type_, f"{name}.rounded", window.low, window.high))
+        window = levels_for(seen[op.name], op.type.frac, wide[op.name], score_range)
+        made = _held_score(program, op, window, wide[op.name])
+        ops += made
+        renamed[op.name] = made[-1].name
         findings.append(
             f"{op.name} is a sum of {op.type.bits} bits; it is held in steps of "
-            f"{2.0**-window.frac:g}, from {window.least:g} to {window.most:g}: what changes least "
-            f"on the samples."
+            f"{2.0**-window.frac:g}, from {window.least:g} to {window.most:g}: "
+            f"{_reason(wide[op.name], score_range)}."
+        )
+        lone = wide[op.name] is HostFunction.SIGMOID and op.name in leaving
+        if not (lone and sampled and score_range is None and isinstance(op, Accumulates)):
+            continue
+        finer = finer_levels_for(seen[op.name], op.type.frac, window)
+        if finer is None:
+            continue
+        twin = _held_score(program, replace(op, name=f"{op.name}.fine"), finer, wide[op.name])
+        ops += twin
+        name = f"{leaving[op.name]}.fine"
+        added.append(Output(name, twin[-1].name, wide[op.name]))
+        fine[name] = leaving[op.name]
+        findings.append(
+            f"{op.name} leaves a second time as {name}, in steps of {2.0**-finer.frac:g} from "
+            f"{finer.least:g} to {finer.most:g}: its own levels leave fewer than "
+            f"{FEWEST_THRESHOLDS} thresholds between 90 and 99.9 % efficiency. Give --score-range "
+            f"for one output."
         )
     outputs = tuple(replace(o, value=renamed.get(o.value, o.value)) for o in program.outputs)
-    return prove_again(Program(program.name, tuple(ops), outputs)), findings
+    rounded = prove_again(Program(program.name, tuple(ops), (*outputs, *added)))
+    return rounded, findings, fine
+
+
+def _held_score(program: Program, op: Op, window: Window, host: HostFunction) -> list[Op]:
+    """A sum, rounded to a window and limited to it."""
+    if host is not HostFunction.NONE:
+        op = _deciding_alike(program, op, window.frac)
+    type_ = fixed_of_range(window.low, window.high, window.frac)
+    name = f"{op.name}.int8"
+    step = Requant(f"{name}.rounded", type_, op.name, Rounding.RND, Overflow.SAT)
+    rounded = replace(step, rounding=rounding_of(program, step, op))
+    return [op, rounded, Clip(name, type_, rounded.name, window.low, window.high)]
+
+
+def _reason(host: HostFunction, score_range: ScoreRange | None) -> str:
+    """Why the levels of an output are where they are."""
+    if score_range is not None and host is not HostFunction.NONE:
+        return f"the range from {score_range.low:g} to {score_range.high:g} was asked for"
+    return "what changes least on the samples"
 
 
 def _deciding_alike(program: Program, op: Op, frac: int) -> Op:

@@ -4,18 +4,25 @@
 
 Scores that the host turns into probabilities may saturate where a probability is 0 or 1 anyway, and
 are the finer where decisions fall. Of some power-of-two steps and places, the one is taken that
-changes least on the samples: decisions, probabilities, and the order of the samples.
+changes least on the samples: decisions, probabilities, and the order of the samples. A lone score
+whose levels leave few thresholds to select by (`working_points`) leaves a second time, finer.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterator
+from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
 
 from edgeinfer.ir.program import HostFunction
 from edgeinfer.targets.edgetpu.int8.grid import LEVELS, Window
+from edgeinfer.targets.edgetpu.int8.working_points import (
+    FEWEST_THRESHOLDS,
+    count_thresholds,
+    threshold_range,
+)
 from quantization.fixed import Fixed, Ints, Quantizer, Rounding, dequantize, quantize
 
 FINER = 6  # steps that are tried below the one that holds every value
@@ -26,17 +33,40 @@ MOST_SAMPLES = 4096
 Reals = NDArray[np.float64]
 
 
-def levels_for(values: Ints, frac: int, host: HostFunction) -> Window:
-    """The levels for raw values with `frac` fractional bits, as samples show them."""
+@dataclass(frozen=True, slots=True)
+class ScoreRange:
+    """Between which values scores are to be told apart; beyond they may saturate."""
+
+    low: float
+    high: float
+
+    def window(self, frac: int) -> Window:
+        """The finest levels that hold the range, and zero."""
+        low, high = min(self.low, 0.0), max(self.high, 0.0)
+        while np.floor(np.ldexp(high, frac)) - np.floor(np.ldexp(low, frac)) >= LEVELS:
+            frac -= 1
+        return Window(frac, min(int(np.floor(np.ldexp(low, frac))), 0))
+
+
+def levels_for(
+    values: Ints, frac: int, host: HostFunction, score_range: ScoreRange | None = None
+) -> Window:
+    """The levels for raw values with `frac` fractional bits, as samples show them, or as a range
+    of scores says that was asked for."""
+    if score_range is not None and host is not HostFunction.NONE:
+        return score_range.window(frac)
     seen = values[:MOST_SAMPLES]
-    best, least = None, np.inf
-    for window in _candidates(seen, frac):
-        lost = _rounding_loss(seen, frac, window, host)
-        if lost < least:
-            best, least = window, lost
-    if best is None:
-        raise AssertionError("there is always a window that holds every value")
-    return best
+    return min(_candidates(seen, frac), key=lambda w: _rounding_loss(seen, frac, w, host))
+
+
+def finer_levels_for(values: Ints, frac: int, window: Window) -> Window | None:
+    """The levels of a second output for the same score, where a window leaves few thresholds in the
+    range in which selections are made; None where it leaves enough, or none are finer."""
+    scores = np.ldexp(values[:MOST_SAMPLES].astype(np.float64), -frac)
+    low, high = threshold_range(scores)
+    finer = ScoreRange(low, high).window(frac)
+    enough = count_thresholds(scores, window) >= FEWEST_THRESHOLDS
+    return None if enough or finer.frac <= window.frac else finer
 
 
 def nearest_type(values: Ints, frac: int) -> Fixed:

@@ -18,6 +18,7 @@ from edgeinfer.ir.program import HostFunction
 from quantization.fixed import Ints
 
 RANGES = {"INT8": (-128, 127), "UINT8": (0, 255)}
+ROUNDING = "half up"  # stored = floor(value / scale + 0.5) + zero point, limited to the type
 NUMPY_TYPES = {"INT8": "int8", "UINT8": "uint8"}
 
 
@@ -31,11 +32,12 @@ class TflitePort:
     scale: float
     zero_point: int
     host: HostFunction = HostFunction.NONE
+    fine_of: str = ""  # the output whose finer part this is
 
     def stored(self, values: ArrayLike) -> Ints:
-        """Real values as they are stored: the nearest level, ties to even."""
+        """Real values as they are stored: the nearest level, ties upwards."""
         low, high = RANGES[self.type]
-        steps = np.rint(np.asarray(values, np.float64) / self.scale) + self.zero_point
+        steps = np.floor(np.asarray(values, np.float64) / self.scale + 0.5) + self.zero_point
         held: Ints = np.clip(steps, low, high).astype(np.int64)
         return held
 
@@ -77,7 +79,9 @@ def _plain(port: TflitePort) -> dict[str, Any]:
         "type": port.type,
         "scale": port.scale,
         "zero_point": port.zero_point,
+        "rounding": ROUNDING,
         "host": port.host.value,
+        "fine_of": port.fine_of,
     }
 
 
@@ -90,6 +94,7 @@ def _ports(found: Sequence[Mapping[str, Any]]) -> tuple[TflitePort, ...]:
             float(item["scale"]),
             int(item["zero_point"]),
             HostFunction(item["host"]),
+            str(item.get("fine_of", "")),
         )
         for item in found
     )

@@ -32,7 +32,7 @@ def test_the_target_answers_the_protocol(tmp_path: Path) -> None:
     program = hit_tagger(POOLED).program
     assert target.check(program, PLAIN) == ()
     plan = target.emit(program, PLAIN)
-    text = {"program.txt", "ports.json", "mapping.json"}
+    text = {"program.txt", "ports.json", "mapping.json", "run.py"}
     assert set(plan.files) == {"model.tflite", "program.npz", *text}
     assert target.emit(program, PLAIN).digest == plan.digest
     plan.write(tmp_path)

@@ -1,0 +1,43 @@
+# SPDX-License-Identifier: Apache-2.0
+# SPDX-FileCopyrightText: The edgeinfer authors
+"""What a user may choose about every int8 file, wherever it goes."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from edgeinfer.base.errors import UsageError
+from edgeinfer.targets.edgetpu.int8.output_levels import ScoreRange
+from edgeinfer.targets.options import COMPILE, Settings, option
+
+
+@dataclass(frozen=True, slots=True)
+class Int8Settings(Settings):
+    """Where the levels of scores lie."""
+
+    score_range: str | None = option(
+        None,
+        "LOW:HIGH, between which scores are told apart as finely as 8 bits can; where it matters "
+        "on the samples by default",
+        verbs=(COMPILE,),
+    )
+
+    def __post_init__(self) -> None:
+        self.scores()
+
+    def scores(self) -> ScoreRange | None:
+        """The range of scores that was asked for."""
+        if self.score_range is None:
+            return None
+        try:
+            low, high = (float(end) for end in self.score_range.split(":"))
+        except ValueError:
+            raise UsageError(
+                f"--score-range cannot be {self.score_range!r}.",
+                hint="Give two numbers, such as --score-range=-4:8.",
+            ) from None
+        if not -1e6 < low < high < 1e6:
+            raise UsageError(
+                f"--score-range {self.score_range} does not go from a number to a higher one."
+            )
+        return ScoreRange(low, high)

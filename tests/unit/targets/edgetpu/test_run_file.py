@@ -1,0 +1,109 @@
+# SPDX-License-Identifier: Apache-2.0
+# SPDX-FileCopyrightText: The edgeinfer authors
+"""The script in an emitted folder: real numbers in, scores out, the integers of the simulation."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+import types
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from edgeinfer.ir.program import HostFunction
+from edgeinfer.targets.edgetpu import run_file
+from edgeinfer.targets.edgetpu.chip import device
+from edgeinfer.targets.edgetpu.files import interpreter_of, planned_files
+from edgeinfer.targets.edgetpu.int8 import convert
+from edgeinfer.targets.edgetpu.tflite import simulate
+from edgeinfer.targets.edgetpu.tflite.ports import ROUNDING, TflitePort, TflitePorts
+from tests.unit.targets.edgetpu.test_convert import lone_score
+
+
+def test_the_script_gives_what_the_simulation_gives(tmp_path: Path) -> None:
+    """In a process that cannot see edgeinfer; inputs lie on ties, and a score leaves twice."""
+    program, raw = lone_score()
+    made = convert.convert_program(program, raw)
+    planned_files(made, {}).write(tmp_path)
+    said = json.loads((tmp_path / "ports.json").read_text())
+    (port,) = made.ports.inputs
+    assert said["inputs"][0]["rounding"] == ROUNDING == "half up"
+    assert said["inputs"][0]["scale"] == port.scale
+    assert said["inputs"][0]["zero_point"] == port.zero_point
+    reals = (np.arange(-300, 300)[:, None] / 2) * port.scale
+    np.savez(tmp_path / "in.npz", x=reals)
+    command = [sys.executable, "-I", "run.py", "in.npz", "out.npz"]
+    subprocess.run(command, check=True, cwd=tmp_path, env={"TF_CPP_MIN_LOG_LEVEL": "3"})
+    stored = {"x": port.stored(reals)}
+    assert stored["x"][301, 0] - port.zero_point == 1  # 0.5 steps go up
+    assert stored["x"][299, 0] - port.zero_point == 0  # -0.5 steps too
+    wanted = interpreter_of(tmp_path).run(stored)
+    scores = simulate.real_outputs(made.ports, wanted)["p"]
+    with np.load(tmp_path / "out.npz") as found:
+        for name, values in wanted.items():
+            assert np.array_equal(found[f"{name}.stored"], values)
+        assert set(found.files) == {"p", "p.stored", "p.fine.stored"}
+        assert np.allclose(found["p"], 1 / (1 + np.exp(-scores)))
+
+
+def test_what_is_missing_is_one_line(tmp_path: Path) -> None:
+    program, raw = lone_score()
+    planned_files(convert.convert_program(program, raw), {}).write(tmp_path)
+    np.savez(tmp_path / "in.npz", other=np.zeros((1, 1)))
+    ran = subprocess.run(
+        [sys.executable, "run.py", "in.npz", "out.npz"],
+        check=False, cwd=tmp_path, capture_output=True, text=True,
+    )  # fmt: skip
+    assert ran.returncode == 1 and ran.stderr.splitlines()[-1].startswith("error: KeyError")
+    assert not (tmp_path / "out.npz").exists()
+
+
+class FakeStick:
+    """What libredgetpu does, with a chip that adds one to every byte and pads to eight."""
+
+    def __init__(self, path: str) -> None:
+        self.path = path
+
+    def __enter__(self) -> FakeStick:
+        return self
+
+    def invoke_raw_outputs(self, sent: bytes) -> list[bytes]:
+        """Unsigned bytes, as the chip sees them."""
+        return [bytes((byte + 1) % 256 for byte in sent).ljust(8, b"\0")]
+
+
+def test_a_stick_is_driven_without_the_vendors_library(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    stand_in = types.ModuleType("libredgetpu")
+    stand_in.SimpleInvoker = FakeStick  # type: ignore[attr-defined]
+    monkeypatch.setitem(sys.modules, "libredgetpu", stand_in)
+    path = tmp_path / "model_edgetpu.tflite"
+    path.write_bytes(b"")
+    model = run_file.open_model(path, str(tmp_path / "libedgetpu.so.1"))
+    assert isinstance(model, run_file.DirectModel)
+    ports = TflitePorts(
+        (TflitePort("x", (3,), "INT8", 0.5, -1),),
+        (TflitePort("y", (3,), "INT8", 0.25, 2, HostFunction.NONE),),
+    )
+    found = run_file.run(model, json.loads(ports.to_json()), {"x": np.array([[0.0, 1.0, -2.0]])})
+    assert found["y.stored"].tolist() == [[0, 2, -4]]  # stored as -1, 1, -5, and one more
+    assert found["y"].tolist() == [[-0.5, 0.0, -1.5]]
+
+
+def test_a_stick_that_the_system_shows_is_enough_for_it(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    monkeypatch.setenv(device.LIBRARY_VARIABLE, "/nowhere/libedgetpu.so.1")
+    monkeypatch.setattr(device, "DIRECT", "json")  # a module that is here
+    place = tmp_path / "sys/bus/usb/devices/2-1"
+    place.mkdir(parents=True)
+    (place / "idVendor").write_text("1a6e\n")
+    (place / "idProduct").write_text("089a\n")
+    found = device.probe_devices(tmp_path)
+    assert [each.type for each in found.devices] == ["usb"] and not found.problem
+    monkeypatch.setattr(device, "DIRECT", "no_such_module")
+    assert not device.probe_devices(tmp_path).devices
