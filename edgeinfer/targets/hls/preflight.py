@@ -16,6 +16,7 @@ from edgeinfer.ir.bases import Accumulates
 from edgeinfer.ir.bounds import bounds_of
 from edgeinfer.ir.largest_part import largest_part
 from edgeinfer.ir.ops import (
+    Conv,
     Dense,
     Op,
     Pool,
@@ -26,7 +27,7 @@ from edgeinfer.ir.ops import (
     inputs_of,
     pack_weights,
 )
-from edgeinfer.ir.program import Program
+from edgeinfer.ir.program import HostFunction, Program
 from edgeinfer.targets.hls.estimate.estimate import HlsEstimate, band, estimate, with_reuse
 from edgeinfer.targets.hls.estimate.reuse import (
     effective_strategy,
@@ -41,7 +42,7 @@ from edgeinfer.targets.hls.estimate.reuse_choice import (
     choose_reuse,
     usage,
 )
-from edgeinfer.targets.hls.settings import HlsSettings, IoType, Strategy
+from edgeinfer.targets.hls.settings import Arithmetic, Backend, HlsSettings, IoType, Strategy
 
 LARGE_DENSE = 100_000  # weights after a flatten, from which pooling before it is worth a thought
 POOL = 4  # side of the alternative's window, where the picture allows it
@@ -156,6 +157,37 @@ def _deep_fifos(program: Program, settings: HlsSettings, device: Device) -> list
         f"{deepest.fifo_bram18:,.0f}. Without them the network needs "
         f"{made.bram18 - held:,.0f}. Depths measured by co-simulation (hls4ml's FIFO depth "
         f"optimization) give each FIFO only what it fills."
+    ]
+
+
+def estimate_remarks(program: Program, settings: HlsSettings) -> tuple[str, ...]:
+    """What must be known to read an estimate aright."""
+    return (*_left_to_host(program, settings), *_unknown_release(program, settings))
+
+
+def _left_to_host(program: Program, settings: HlsSettings) -> list[str]:
+    """What hls4ml's own project would compute, where that project is meant."""
+    if settings.arithmetic is not Arithmetic.HLS4ML:
+        return []
+    return [
+        f"{output.name}: its {output.host} is left to the host and is not in these figures; "
+        f"hls4ml's own project computes it. Estimate that project, or its hls4ml_config.yml."
+        for output in program.outputs
+        if output.host is not HostFunction.NONE
+    ]
+
+
+def _unknown_release(program: Program, settings: HlsSettings) -> list[str]:
+    """Streams whose cycles go by the release of Vitis HLS, where none was stated."""
+    slides = settings.io is IoType.STREAM and any(
+        isinstance(op, Conv) and len(op.window) > 1 and math.prod(op.window) > 1
+        for op in program.ops
+    )
+    if not slides or settings.backend is not Backend.VITIS or settings.tool_version:
+        return []
+    return [
+        "Line buffers take a cycle for each pixel in some releases of Vitis HLS, as was assumed "
+        "here, and three from 2024 on. Say which one with --tool-version."
     ]
 
 

@@ -22,7 +22,7 @@ from edgeinfer.targets.hls.csim import simulate as csim
 from edgeinfer.targets.hls.estimate.describe import compare_reports, describe_design
 from edgeinfer.targets.hls.estimate.estimate import UNITS, estimate_metrics
 from edgeinfer.targets.hls.estimate.reuse_choice import choose_reuse
-from edgeinfer.targets.hls.preflight import preflight
+from edgeinfer.targets.hls.preflight import estimate_remarks, preflight
 from edgeinfer.targets.hls.project import check, manifest
 from edgeinfer.targets.hls.project.check import in_steps
 from edgeinfer.targets.hls.project.foreign import read_source
@@ -171,7 +171,8 @@ class HlsTarget(Target[HlsSettings]):
             return None
         flat = in_steps(program)
         energy = energy_metric(flat, "hls", toggles)
-        return describe_design(flat, settings, part, findings, (energy,))
+        said = (*findings, *estimate_remarks(flat, settings))
+        return describe_design(flat, settings, part, said, (energy,))
 
     def read_project(self, path: Path, settings: HlsSettings) -> ForeignProject[HlsSettings] | None:
         """A project or a configuration file of hls4ml."""

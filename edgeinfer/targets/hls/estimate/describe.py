@@ -166,7 +166,8 @@ def _lines(
             lines.append(
                 f"{metric.name:<15} {metric.value:>14,.6g} {metric.unit:<7} "
                 f"between {metric.low:,.6g} and {metric.high:,.6g}"
-                + (f"  {metric.note}" if metric.note else "")
+                + (f", {metric.state}" if metric.state else "")
+                + (f"; {metric.note}" if metric.note else "")
             )
     listed = [
         f"{kind.upper()} {entry['share']:.1%} of {entry['offered']:,.0f}"

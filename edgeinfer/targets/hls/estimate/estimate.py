@@ -14,7 +14,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 
 from edgeinfer.base.devices import Device
-from edgeinfer.base.metrics import Metric, Origin
+from edgeinfer.base.metrics import LOGIC_SYNTHESIS, Metric, Origin
 from edgeinfer.ir.program import Program
 from edgeinfer.targets.hls.estimate.design import Design, design_of
 from edgeinfer.targets.hls.estimate.fabric import HlsTool, Store, constants, fabric
@@ -38,6 +38,8 @@ UNITS = {
     "alm": "ALM",
     "m20k": "M20K",
 }
+C_SYNTHESIS, AFTER_GATES = "C synthesis", "_vsynth"
+RESOURCES = ("dsp", "lut", "ff", "bram18")
 CALLED = {  # figures whose errors are those of another one
     "alm": "lut_vsynth",
     "m20k": "bram18",
@@ -129,7 +131,15 @@ class HlsEstimate:
             tool=TOOL,
             target="hls",
             layer=layer,
+            state=stage_of(name),
         )
+
+
+def stage_of(name: str) -> str | None:
+    """After which step of the tools a figure's resources are counted; None for times."""
+    if name.endswith(AFTER_GATES) or name in ("alm", "m20k"):
+        return LOGIC_SYNTHESIS
+    return C_SYNTHESIS if name in RESOURCES else None
 
 
 def estimate(

@@ -11,10 +11,10 @@ import pytest
 
 from edgeinfer.base.devices import device
 from edgeinfer.ir.ops import Softmax
-from edgeinfer.ir.program import Program
+from edgeinfer.ir.program import HostFunction, Program
 from edgeinfer.ir.verify import verify
-from edgeinfer.targets.hls.preflight import pooled_alternative, preflight
-from edgeinfer.targets.hls.settings import HlsSettings, IoType, Strategy
+from edgeinfer.targets.hls.preflight import estimate_remarks, pooled_alternative, preflight
+from edgeinfer.targets.hls.settings import Arithmetic, Backend, HlsSettings, IoType, Strategy
 from tests.support.hit_tagger_programs import FAITHFUL, POOLED, hit_tagger
 from tests.support.published_designs import program_of, published
 
@@ -33,6 +33,21 @@ def jets() -> Program:
 
 def test_a_design_that_fits_has_no_findings(jets: Program) -> None:
     assert preflight(jets, HlsSettings(), LARGE) == ()
+
+
+def test_an_estimate_says_which_release_it_does_not_know() -> None:
+    pooled = hit_tagger(POOLED).program
+    (said,) = estimate_remarks(pooled, HlsSettings())
+    assert "three from 2024 on" in said
+    assert estimate_remarks(pooled, HlsSettings(tool_version="2024.1")) == ()
+    assert estimate_remarks(pooled, HlsSettings(Backend.VIVADO)) == ()
+
+
+def test_an_estimate_says_what_hls4ml_would_compute_besides(jets: Program) -> None:
+    left = replace(jets, outputs=(replace(jets.outputs[0], host=HostFunction.SOFTMAX),))
+    (said,) = estimate_remarks(left, HlsSettings(arithmetic=Arithmetic.HLS4ML))
+    assert "softmax is left to the host" in said
+    assert estimate_remarks(left, HlsSettings()) == ()
 
 
 def test_the_unroll_limit_is_told_before_synthesis(faithful: Program) -> None:
