@@ -31,6 +31,7 @@ from tests.support.exported import by_qonnx, by_runtime, ports
 from tests.support.random_programs import random_inputs, random_program
 
 ZOO = [name for name, entry in ENTRIES.items() if entry.reference is not None]
+MASKED = {"sparse-ssnet-small"}  # its mask is read back as another comparison of the same meaning
 TABLES = {"jet-transformer", "track-graph"}  # their softmax and look-ups have no nodes in QONNX
 X = Fixed(True, 6, 3)
 
@@ -146,7 +147,11 @@ def test_reference_models(name: str, bits: int, tmp_path: Path) -> None:
     if name in TABLES:
         return
     assert not written[OnnxFormat.QONNX].findings
-    assert read_back(written[OnnxFormat.QONNX].content, tmp_path).digest == program.digest
+    again = read_back(written[OnnxFormat.QONNX].content, tmp_path)
+    if name in MASKED:
+        same(Engine(again).run(raw), program, raw)
+    else:
+        assert again.digest == program.digest
     same(by_qonnx(written[OnnxFormat.QONNX].content, raw), program, raw)
 
 

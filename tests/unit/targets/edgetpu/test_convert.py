@@ -44,6 +44,9 @@ from tests.support.random_graphs import random_inputs, random_network
 from tests.support.small_networks import bars, tagger
 
 LATER = {"jet-transformer", "track-graph", "anomaly-trigger"}  # products of tensors, look-ups
+LATER |= {
+    "sparse-ssnet-small"
+}  # which decides at every pixel, see tests/unit/targets/test_sparse.py
 SMALL = [name for name, entry in ENTRIES.items() if entry.reference is not None]
 SMALL = [name for name in SMALL if name not in LATER]
 
