@@ -65,6 +65,8 @@ def test_random_sparse_networks(seed: int) -> None:
     expected = interpret(program, inputs)
     engine = Engine(program, threads=1, batch=3)
     np.testing.assert_array_equal(engine.run(inputs)["classes"], expected["classes_of_pixels"])
+    reasons = {each.value: each.why for each in engine.carriers}
+    assert reasons["classes_of_pixels"].endswith("at the sites of %sites alone")
     tapped = engine.run(inputs, taps=[op.name for op in program.ops])
     for op in program.ops:
         np.testing.assert_array_equal(tapped[op.name], expected[op.name], err_msg=op.name)
