@@ -4,7 +4,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections import Counter
+from collections.abc import Callable, Mapping
 from dataclasses import fields, replace
 from typing import Any
 
@@ -19,6 +20,8 @@ from edgeinfer.ir.ops import (
     Input,
     Op,
     Pad,
+    Pair,
+    PairKind,
     Pool,
     PoolKind,
     Requant,
@@ -33,6 +36,7 @@ from edgeinfer.ir.ops import (
 from edgeinfer.ir.program import Program, body_of
 from edgeinfer.ir.verify import verify
 from quantization.fixed import Overflow, fixed_of_range
+from quantization.ranges import Interval
 
 Pass = Callable[[Program], Program]
 
@@ -127,6 +131,44 @@ def drop_clips_before_requants(program: Program) -> Program:
 
 def _saturates(op: Requant) -> bool:
     return op.overflow in (Overflow.SAT, Overflow.SAT_SYM)
+
+
+def mask_late(program: Program) -> Program:
+    """A product with a mask of 0 and 1 stands behind the limits and roundings that read it alone:
+    they leave zero as it is, and what they leave has fewer bits to multiply."""
+    readers = Counter(x for op in program.ops for x in inputs_of(op))
+    kept = {output.value for output in program.outputs}
+    proved = bounds_of(program)
+    made: dict[str, Op] = {}
+    for op in program.ops:
+        made[op.name] = op
+        if not isinstance(op, Requant | Clip) or not _keeps_zero(op):
+            continue
+        masked = _masked_by(made[op.x], program, proved)
+        if masked is not None and readers[op.x] == 1 and op.x not in kept:
+            del made[op.x], made[op.name]
+            everywhere = replace(op, name=f"{op.name}.everywhere", x=masked[0])
+            made[everywhere.name] = everywhere
+            made[op.name] = Pair(op.name, op.type, everywhere.name, masked[1], PairKind.MUL)
+    return replace(program, ops=tuple(made.values()))
+
+
+def _masked_by(op: Op, program: Program, proved: Mapping[str, Interval]) -> tuple[str, str] | None:
+    """What a product lets through, and the mask of 0 and 1 that it multiplies it with."""
+    if not isinstance(op, Pair) or op.kind is not PairKind.MUL:
+        return None
+    for x, mask in ((op.a, op.b), (op.b, op.a)):
+        if mask in proved and not isinstance(program[mask], Constant):
+            range_ = proved[mask]
+            if program.type(mask).frac == 0 and range_.bottom >= 0 and range_.top <= 1:
+                return x, mask
+    return None
+
+
+def _keeps_zero(op: Requant | Clip) -> bool:
+    if isinstance(op, Requant):
+        return True
+    return (op.low is None or op.low <= 0) and (op.high is None or op.high >= 0)
 
 
 def drop_idle_moves(program: Program) -> Program:
@@ -264,6 +306,7 @@ PASSES: tuple[Pass, ...] = (
     optimize_bodies,
     fold_constants,
     drop_exact_requants,
+    mask_late,  # before what looks at neighbours, too
     drop_idle_moves,  # before what looks at neighbours
     merge_clips,
     drop_clips_before_requants,

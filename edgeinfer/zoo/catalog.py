@@ -116,7 +116,7 @@ _ENTRIES = (
         schedule=TrainingSchedule(
             "adam",
             1e-3,
-            batch=16,
+            batch=4,
             epochs=10,
             samples=3_000,
             patience=6,

@@ -53,9 +53,8 @@ def _unet(name: str, side: int, widths: tuple[int, ...], *, blocks: int) -> kera
         skip, fine, width = left.pop()
         level = len(left)
         x = layers.Conv2D(4 * width, 1, name=f"up{level}")(x)
-        x = ops.depth_to_space(_at_sites(x, lit, f"up{level}_coarse"), 2)
         lit = fine
-        x = _at_sites(x, lit, f"up{level}_at_sites")
+        x = _at_sites(ops.depth_to_space(x, 2), lit, f"up{level}_at_sites")
         x = layers.Concatenate(name=f"joined{level}")([x, skip])
         if blocks:
             x = _conv(x, lit, width, f"back{level}")

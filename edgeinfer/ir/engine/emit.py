@@ -174,6 +174,9 @@ class Emitter:
         arithmetic = arithmetic_of(op, self.state, reach)
         if self.only_integers:
             arithmetic = replace(arithmetic, carrier=Carrier.INT64, why="integers were asked for")
+        if sites := self.state.held.get(op.name):
+            why = f"{arithmetic.why}; at the sites of %{sites.mask} alone"
+            arithmetic = replace(arithmetic, why=why)
         self.arithmetic[op.name] = arithmetic
         self.reach[op.name] = reach_of(op, self.state, reach, arithmetic.largest)
         value = self.emit_op(op, arithmetic)

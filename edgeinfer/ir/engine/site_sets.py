@@ -52,6 +52,11 @@ class PoolWindow:
     strides: Shape
     pads: Pads
 
+    @staticmethod
+    def of(op: Pool) -> PoolWindow:
+        """That of a pool."""
+        return PoolWindow(op.window, op.strides, op.pads)
+
 
 @dataclass(frozen=True, slots=True)
 class SiteSet:
@@ -61,10 +66,9 @@ class SiteSet:
     sizes: Shape  # of the image that the pixels belong to
     pooled: tuple[PoolWindow, ...] = ()
 
-    def pool(self, op: Pool) -> SiteSet:
-        """The coarser pixels that a pool makes."""
-        sizes = count_windows(self.sizes, op.window, op.strides, op.pads)
-        step = PoolWindow(op.window, op.strides, op.pads)
+    def pool(self, step: PoolWindow) -> SiteSet:
+        """The coarser pixels whose windows see one of these."""
+        sizes = count_windows(self.sizes, step.window, step.strides, step.pads)
         return SiteSet(self.mask, sizes, (*self.pooled, step))
 
 
@@ -118,7 +122,7 @@ class SiteSearch:
         if range_.bottom < 0 or not 0 <= frac <= FINEST_MASK or range_.top > 1 << frac:
             return
         if isinstance(op, Pool) and op.kind is PoolKind.MAX and op.x in self.masks:
-            self.masks[op.name] = self.masks[op.x].pool(op)
+            self.masks[op.name] = self.masks[op.x].pool(PoolWindow.of(op))
         else:
             self.masks[op.name] = SiteSet(op.name, shape[:-1])
 
@@ -141,6 +145,9 @@ class SiteSearch:
         masking = self.masking(reader)
         if masking is not None and masking[0] == x:
             return self.masks[masking[1]]
+        if isinstance(reader, SpaceToPixels) and reader.name in self.asked:
+            tiles = PoolWindow(reader.factors, reader.factors, ((0, 0),) * len(reader.factors))
+            return self.asked[reader.name].pool(tiles)
         return self.asked.get(reader.name) if self._by_pixel(reader) else None
 
     def _hold(self, op: Op) -> None:
@@ -155,7 +162,7 @@ class SiteSearch:
             sites = self.empty.get(op.x)
             unseen = op.kind is PoolKind.SUM or not any(map(any, op.pads))
             if sites is not None and (unseen or self.ranges[op.x].bottom >= 0):
-                self.held[op.name] = self.empty[op.name] = sites.pool(op)
+                self.held[op.name] = self.empty[op.name] = sites.pool(PoolWindow.of(op))
         elif self._by_pixel(op) and self._keeps_zero(op):
             reads = {self.empty.get(x) for x in inputs_of(op) if x not in self.constants}
             (sites, *more) = reads

@@ -29,7 +29,7 @@ from edgeinfer.ir.engine.site_sets import SiteSearch, SiteSet
 from edgeinfer.ir.interpret import interpret, results
 from edgeinfer.ir.lower import lower
 from edgeinfer.ir.ops import Conv, Pair, PairKind, Pool, Sites
-from edgeinfer.ir.passes import fold_constants, without
+from edgeinfer.ir.passes import fold_constants, mask_late, without
 from edgeinfer.ir.plain_sites import spell_sites
 from edgeinfer.ir.program import Program
 from edgeinfer.ir.store import load, save
@@ -65,6 +65,8 @@ def test_random_sparse_networks(seed: int) -> None:
     expected = interpret(program, inputs)
     engine = Engine(program, threads=1, batch=3)
     np.testing.assert_array_equal(engine.run(inputs)["classes"], expected["classes_of_pixels"])
+    reasons = {each.value: each.why for each in engine.carriers}
+    assert reasons["classes_of_pixels"].endswith("at the sites of %sites alone")
     tapped = engine.run(inputs, taps=[op.name for op in program.ops])
     for op in program.ops:
         np.testing.assert_array_equal(tapped[op.name], expected[op.name], err_msg=op.name)
@@ -170,3 +172,23 @@ def test_formats_lie_behind_masks_and_masks_have_none() -> None:
     )
     nodes = (*graph.nodes, conv, hidden, relu, last)
     assert quantized_tensors(Graph("net", nodes, ("last",))) == ("image", "relu")
+
+
+@pytest.mark.parametrize("seed", sample_cases(range(40), 20))
+def test_masks_behind_roundings_mean_the_same(seed: int) -> None:
+    program = sparse_unet(seed)
+    late = mask_late(program)
+    verify(late)
+    inputs = lit_images(program, seed, OCCUPANCIES)
+    expected, found = interpret(program, inputs), interpret(late, inputs)
+    assert len(late.ops) == len(program.ops)
+    for op in program.ops:
+        if op.name in found:
+            np.testing.assert_array_equal(found[op.name], expected[op.name])
+    widths = [
+        sum(each.type(op.name).bits for op in each.ops if isinstance(op, Pair) and op.b != "sites")
+        for each in (program, late)
+    ]
+    assert widths[1] < widths[0]
+    held = sites_of(late)
+    assert all(op.name in held for op in late.ops if isinstance(op, Conv))

@@ -49,6 +49,12 @@ KERAS3: list[tuple[str, tuple[int, ...], Callable[[Any], Any]]] = [
     ("maximum", TABLE, lambda x: K.maximum(x, 0.5)),
     ("minimum of row", TABLE, lambda x: K.minimum(ROW, x)),
     ("clip", TABLE, lambda x: K.clip(x, -0.5, 1)),
+    (
+        "lit pixels",
+        IMAGE,
+        lambda x: x * K.cast(K.greater(K.max(x, axis=-1, keepdims=True), 1.3), "float32"),
+    ),
+    ("pixels from channels", IMAGE, lambda x: K.depth_to_space(x, 2)),
     ("abs", TABLE, lambda x: K.absolute(x)),
     *(
         (name, TABLE, lambda x, name=name: getattr(K, name)(x))
@@ -269,6 +275,8 @@ def square_of(x: Any) -> Any:
 
 
 REFUSED: list[tuple[str, Callable[[Any], Any], str]] = [
+    ("several channels compared", lambda x: x * K.cast(x > 0.5, "float32"), "only one channel is"),
+    ("two tensors compared", lambda x: x * K.cast(x > K.tanh(x), "float32"), "with a number"),
     (
         "matrices for several",
         lambda x: x[:, None] @ K.reshape(x, (-1, 2, 6, 2)),

@@ -48,6 +48,7 @@ from tests.support.small_networks import bars, tagger
 
 # Products of tensors, look-ups, recurrences.
 LATER = {"jet-transformer", "jet-recurrent", "track-graph", "anomaly-trigger"}
+LATER |= {"sparse-ssnet-small"}  # decides at every pixel: tests/unit/targets/test_sparse.py
 SMALL = [name for name, entry in ENTRIES.items() if entry.reference is not None]
 SMALL = [name for name in SMALL if name not in LATER]
 
