@@ -67,6 +67,7 @@ FIGURES = (
     "additions",
     "adder_bits",
     "board_clock_mhz",
+    "board_throughput",
     "core_fmax_mhz",
     "fmax_mhz",
     "ii_cycles",
