@@ -71,14 +71,14 @@ def build(
 
 
 @board.command
-def load(run: Run, /) -> None:
+def load(run: Run, /, *, json: Json = False) -> None:
     """Put the bitstream of a run onto the board, with openFPGALoader."""
     from edgeinfer.run.board import load_board
     from edgeinfer.run.folder import open_run
 
     with progress() as watcher, open_run(run, watcher, new=False) as folder:
         said = load_board(folder)
-    answer(said, [said], as_json=False)
+    answer(json_text.dumps({"loaded": said}, indent=2), [said], as_json=json)
 
 
 @board.command(name="run")

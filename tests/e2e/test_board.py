@@ -142,7 +142,8 @@ def test_the_figures_are_those_of_the_router_for_what_is_delivered(
     work: Path, capsys, monkeypatch
 ) -> None:
     monkeypatch.setenv("EDGEINFER_CACHE", str(work / "cache"))
-    assert main(["compile", "net.keras", "--target", "rtl", *BOARD[:2], "-o", "RUN"]) == 0
+    order = ["compile", "net.keras", "--target", "rtl", "--bits", "4", *BOARD[:2], "-o", "RUN"]
+    assert main(order) == 0
     built = shown(capsys, "board", "build", "RUN")
     assert Path(built["bitstream"]).stat().st_size > 10_000
     figures = {m["name"]: m["value"] for m in built["metrics"] if m["origin"] == "routed"}

@@ -1,9 +1,9 @@
 # SPDX-License-Identifier: Apache-2.0
 # SPDX-FileCopyrightText: The edgeinfer authors
 #
-# A stand-in for Vivado's Tcl that checks a script for a block design (UG835, UG994): tclsh vivado_blocks.tcl SCRIPT.
-# Each command takes the options that all versions from 2020.1 to 2025.1 document, and no other; each IP has the
-# pins, interfaces and properties that are used here; what is connected exists, has the right direction and is
+# A stand-in for Vivado's Tcl that checks a script for a block design: tclsh vivado_blocks.tcl SCRIPT.
+# Each command takes the options, and each IP has the pins, interfaces and properties, that we know all versions from
+# 2020.1 to 2025.1 to have, and that are used here; what is connected exists, has the right direction and is
 # connected once; a validated design has every clock and reset connected. FAKE_BLOCKS: ok, no_board, slow, unfinished.
 
 set behaviour [expr {[info exists env(FAKE_BLOCKS)] ? $env(FAKE_BLOCKS) : "ok"}]

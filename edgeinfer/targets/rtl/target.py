@@ -78,6 +78,7 @@ FIGURES = (
     "additions",
     "adder_bits",
     "board_clock_mhz",
+    "board_throughput",
     "core_fmax_mhz",
     "event_cycles",
     "event_seconds",

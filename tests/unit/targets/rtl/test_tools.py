@@ -13,6 +13,7 @@ import pytest
 from edgeinfer.base.devices import device
 from edgeinfer.base.errors import ToolFailedError, ToolMissingError, UsageError
 from edgeinfer.base.metrics import Metric, Origin
+from edgeinfer.targets.rtl.board.boards import SerialBoard, board, boards
 from edgeinfer.targets.rtl.settings import Fold, RtlSettings
 from edgeinfer.targets.rtl.target import RtlTarget
 from edgeinfer.targets.rtl.tools import programs
@@ -112,6 +113,48 @@ def test_a_design_is_placed_routed_and_packed(
     assert (
         measure_design(fakes / "design", RtlSettings(part=part, route=True, clock_mhz=80)) == made
     )
+
+
+SERIAL = [on for on in map(board, boards()) if isinstance(on, SerialBoard)]
+
+
+@pytest.mark.parametrize("on", SERIAL, ids=lambda on: on.name)
+def test_what_is_delivered_for_a_board_is_what_is_routed(
+    fakes: Path, monkeypatch: pytest.MonkeyPatch, on: SerialBoard
+) -> None:
+    settings = RtlSettings(board=on.name, route=True, clock_mhz=50)
+    TARGET.emit(dense_program(4, 2), settings).write(fakes / "design")
+    report = fakes / "report.json"
+    told = {"fmax": {"clk": {"achieved": 60.0}}, "utilization": {}}
+    report.write_text(json.dumps(told))
+    monkeypatch.setenv("FAKE_REPORT", str(report))
+    made = measure_design(fakes / "design", settings)
+    found = by_name(made.metrics, Origin.ROUTED)
+    described = json.loads((fakes / "design" / "rtl.json").read_text())
+    clock_mhz = settings.clock_mhz
+    assert found["fmax_mhz", None].value == found["core_fmax_mhz", None].value == 60
+    assert "a study" in (found["core_fmax_mhz", None].note or "")
+    assert found["board_clock_mhz", None].value == clock_mhz == described["clock_mhz"] <= 50
+    assert found["latency_us", None].value == described["latency_cycles"] / clock_mhz
+    assert found["throughput", None].value == clock_mhz * 1e6 / described["interval_cycles"]
+    assert "serial line carries" in (found["throughput", None].note or "")
+    assert made.bitstream is not None and made.bitstream.name.startswith(f"{on.name}-")
+    record = (fakes / "record").read_text()
+    delivered = next(line for line in record.splitlines() if line.startswith("nextpnr "))
+    assert "hierarchy -top ei_board_top" in record and "unconstrained" not in delivered
+    assert f"--freq {clock_mhz:.3f}" in delivered
+    makefile = (fakes / "design/board/Makefile").read_text()
+    same = delivered.removeprefix("nextpnr ").replace(" --timing-allow-fail", "")
+    assert same in makefile.replace("'", "")  # make does what the verb does
+
+    told["fmax"]["clk"]["achieved"] = 11.0
+    report.write_text(json.dumps(told))
+    monkeypatch.setenv("EDGEINFER_CACHE", str(fakes / "other"))
+    slow = measure_design(fakes / "design", settings)
+    assert slow.bitstream is None and not made.bitstream.exists()
+    assert "no bitstream" in slow.findings[0] and "--clock-mhz 11" in slow.findings[0]
+    figures = by_name(slow.metrics, Origin.ROUTED)
+    assert ("latency_us", None) not in figures and figures["fmax_mhz", None].value == 11
 
 
 def test_another_speed_grade_is_another_part(fakes: Path, monkeypatch: pytest.MonkeyPatch) -> None:

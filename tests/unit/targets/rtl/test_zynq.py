@@ -18,6 +18,7 @@ import numpy as np
 import pytest
 
 from edgeinfer.base.errors import ToolFailedError, UsageError
+from edgeinfer.base.plan import BuildPlan
 from edgeinfer.ir.engine.engine import Engine
 from edgeinfer.ir.program import Program
 from edgeinfer.targets.rtl.board.boards import ZynqBoard, board, boards
@@ -125,7 +126,7 @@ def test_a_packet_of_a_wrong_length_is_counted_and_the_next_is_good(tmp_path: Pa
             for channel, content in zip(accelerator.senders, sent, strict=True):
                 channel.transfer(content)
             for channel in (*accelerator.receivers, *accelerator.senders):
-                channel.wait()  # a whole frame comes out, whatever went in
+                assert any(channel.idle for _ in range(20))  # a whole frame comes out
             counted = accelerator.counters()
             assert {name: counted[name] for name in wrong} == wrong
             assert not counted["misframed"]
@@ -224,3 +225,42 @@ def test_without_the_board_it_is_told_what_is_missing(tmp_path: Path) -> None:
         RtlTarget().ask_board(tmp_path, raw, SETTINGS, port="/dev/ttyUSB0")
     with pytest.raises(UsageError, match="loaded by the driver"):
         RtlTarget().load_board(tmp_path, SETTINGS, lambda *_: None)
+
+
+AXI_FAULTS = (
+    ("a short packet is not filled up", "ei_axis_in.v", "<= PAD;", "<= FEED;"),
+    ("a long packet is not dropped", "ei_axis_in.v", "<= DROP;", "<= FEED;"),
+    ("words of a beat are not counted", "ei_axis_out.v", "m_axis_tready && part_ends;",
+     "m_axis_tready;"),
+    ("a packet is one frame", "ei_axis_out.v", "count + 1'b1 == batch;", "count == 0;"),
+    ("a reset keeps the counters", "ei_axi_regs.v", "frames_in  <= 0;", "frames_in  <= frames_in;"),
+    ("a cycle is lost", "ei_axi_regs.v", "cycles <= running + 1'b1;", "cycles <= running;"),
+)  # fmt: skip
+
+
+@pytest.mark.slow
+@needs_verilator
+@pytest.mark.parametrize("fault", AXI_FAULTS, ids=lambda fault: fault[0])
+def test_a_fault_around_a_design_is_noticed(
+    fault: tuple[str, ...], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    _, name, right, wrong = fault
+    emit = RtlTarget.emit
+
+    def emit_faulty(self: RtlTarget, program: Program, settings: RtlSettings) -> BuildPlan:
+        plan = emit(self, program, settings)
+        text = plan.files[f"board/{name}"].decode()
+        assert right in text
+        broken = text.replace(right, wrong, 1).encode()
+        return BuildPlan(plan.name, {**plan.files, f"board/{name}": broken})
+
+    monkeypatch.setattr(RtlTarget, "emit", emit_faulty)
+    with pytest.raises(Exception):  # noqa: B017  # any of the checks, or the driver's own
+        for number, check in enumerate(
+            (
+                test_a_packet_of_a_wrong_length_is_counted_and_the_next_is_good,
+                test_a_reset_in_the_middle_of_a_frame_and_the_next_is_good,
+                test_two_hundred_frames_are_the_engine_s_and_take_the_report_s_cycles,
+            )
+        ):
+            check(tmp_path / str(number))
