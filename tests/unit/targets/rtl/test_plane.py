@@ -45,7 +45,8 @@ from tests.unit.targets.rtl.test_library import lint
 
 STALLS = Conditions(gaps=0.3, reset_after=700)
 SHAPE = (26, 33)
-SMALL = RtlSettings(event=SHAPE, budget=Budget(multipliers=12))  # so that the engine is waited for
+# A part with few DSP blocks, and an engine that is waited for.
+SMALL = RtlSettings(event=SHAPE, part="lfe5u-25f", budget=Budget(multipliers=12))
 
 
 def small_tagger(pads: int = 0, pooled: bool = True) -> Program:
