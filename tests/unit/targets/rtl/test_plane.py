@@ -259,5 +259,7 @@ def test_settings_of_planes_go_together() -> None:
     ):
         with pytest.raises(UsageError):
             wrong()
+    assert "edgeinfer.event" in RtlTarget().reads_for(SMALL).code
+    assert not RtlTarget().reads_for(RtlSettings()).code
     with pytest.raises(EdgeInferError, match="the RTL target has no equivalent"):
         RtlTarget().emit(small_tagger(pads=1), SMALL)
