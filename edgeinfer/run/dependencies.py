@@ -48,7 +48,7 @@ PROFILE = EVALUATE | Reads(code=("edgeinfer.run.lower", "edgeinfer.run.report"))
 
 def reads_of(chosen: ChosenTarget, act: Act) -> Reads:
     """What a step about a target's project reads."""
-    own = chosen.target.reads(act)
+    own = chosen.target.reads(act) | chosen.target.reads_for(chosen.settings)
     match act:
         case Act.EMIT | Act.ESTIMATE:
             own |= Reads(code=("edgeinfer.run.emit",))

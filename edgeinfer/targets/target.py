@@ -170,6 +170,10 @@ class Target(ABC, Generic[Chosen]):
         package = type(self).__module__.rpartition(".")[0] or type(self).__module__
         return Reads(code=(*FOUNDATIONS, package), libraries=("numpy",))
 
+    def reads_for(self, settings: Chosen) -> Reads:
+        """What some settings make all answers depend on besides."""
+        return Reads()
+
     # Before anything is made
 
     @abstractmethod

@@ -115,9 +115,7 @@ class RtlTarget(Target[RtlSettings]):
 
     def reads(self, act: Act) -> Reads:
         """The blocks and templates that ship; the simulator; the tools that make circuits."""
-        found = super().reads(act) | Reads(
-            code=("edgeinfer.event", "edgeinfer.lartpc"), text=("firmware/devices", "firmware/rtl")
-        )
+        found = super().reads(act) | Reads(text=("firmware/devices", "firmware/rtl"))
         match act:
             case Act.SIMULATE:
                 simulators = (tools.identity(COMPILER), tools.identity(VERILATOR))
@@ -126,6 +124,12 @@ class RtlTarget(Target[RtlSettings]):
                 return found | Reads(programs=programs.identities())
             case Act.EMIT | Act.ESTIMATE:
                 return found
+
+    def reads_for(self, settings: RtlSettings) -> Reads:
+        """Designs for whole planes are cut as events are, and tried on simulated planes."""
+        if settings.event is None:
+            return Reads()
+        return Reads(code=("edgeinfer.event", "edgeinfer.lartpc"))
 
     def check(self, program: Program, settings: RtlSettings) -> tuple[Offence, ...]:
         """Every op for which there is no block, and whether the weights fit."""

@@ -40,9 +40,10 @@ module ei_plane_dense #(
     localparam XS = X_BITS + (X_SIGNED ? 0 : 1);
     localparam WS = W_BITS + (W_SIGNED ? 0 : 1);
     localparam P_BITS = XS + WS;
-    localparam DIGITS = (WS + 1) / 2;  // of a weight
+    localparam PAIRS = (WS + 1) / 2;  // of a weight's bits
+    localparam LOWER = (PAIRS + 1) / 2;
     localparam S_BITS = P_BITS + LEVELS < ACC_BITS ? P_BITS + LEVELS : ACC_BITS;
-    localparam STAGES = 5 + LEVELS;  // from the step to the sum
+    localparam STAGES = 6 + LEVELS;  // from the step to the sum
     localparam NW = PASSES > 1 ? $clog2(PASSES) : 1;
     localparam TOP = CHANNELS * X_BITS + KB;
     localparam [NW-1:0] LAST = PASSES[NW-1:0] - 1'b1;
@@ -139,42 +140,44 @@ module ei_plane_dense #(
                 end else begin : g_unsigned_w
                     assign factor_w = {1'b0, w};
                 end
-                reg signed [P_BITS-1:0] product;
-                assign products[c*P_BITS+:P_BITS] = product;
+                reg [P_BITS-1:0] product;
                 if (p < DSP_PE) begin : g_dsp
-                    reg signed [P_BITS-1:0] beside;  // the register in the DSP block
+                    reg signed [P_BITS-1:0] beside, beyond;  // one beside the DSP block, one on the way
                     always @(posedge clk) begin
                         beside  <= factor_x * factor_w;
-                        product <= beside;
+                        beyond  <= beside;
+                        product <= beyond;
                     end
                 end else begin : g_adders
-                    // Booth's digits: -2 to 2 for each pair of a weight's bits. The lower half of them is
-                    // added up in one cycle, and the upper half, and both are joined in the next.
-                    wire [2*DIGITS:0] recoded = {{(2 * DIGITS - WS) {factor_w[WS-1]}}, factor_w, 1'b0};
+                    // Two bits of a weight are one addition. The sums of the lower half of all pairs, and of
+                    // the upper half, are added up in the next cycle, and joined in the third.
+                    wire [2*PAIRS-1:0] bits = {{(2 * PAIRS - WS) {factor_w[WS-1]}}, factor_w};
                     wire signed [P_BITS-1:0] wide_x = {{(P_BITS - XS) {factor_x[XS-1]}}, factor_x};
-                    reg signed [P_BITS-1:0] term, low, high, low_sum, high_sum;
+                    reg [PAIRS*P_BITS-1:0] pairs;
+                    reg [P_BITS-1:0] lower, upper, lower_sum, upper_sum;
                     integer d;
+                    always @(posedge clk)
+                        for (d = 0; d < PAIRS; d = d + 1)
+                            if (d == PAIRS - 1)  // the uppermost bit counts negative
+                                pairs[d*P_BITS+:P_BITS] <= (bits[2*d] ? wide_x : {P_BITS{1'b0}})
+                                    - (bits[2*d+1] ? wide_x <<< 1 : {P_BITS{1'b0}});
+                            else
+                                pairs[d*P_BITS+:P_BITS] <= (bits[2*d] ? wide_x : {P_BITS{1'b0}})
+                                    + (bits[2*d+1] ? wide_x <<< 1 : {P_BITS{1'b0}});
                     always @* begin
-                        low  = 0;
-                        high = 0;
-                        for (d = 0; d < DIGITS; d = d + 1) begin
-                            case (recoded[2*d+:3])
-                                3'd1, 3'd2: term = wide_x;
-                                3'd3:       term = wide_x <<< 1;
-                                3'd4:       term = -(wide_x <<< 1);
-                                3'd5, 3'd6: term = -wide_x;
-                                default:    term = 0;
-                            endcase
-                            if (d < DIGITS / 2) low = low + (term <<< (2 * d));
-                            else high = high + (term <<< (2 * d));
-                        end
+                        lower = {P_BITS{1'b0}};
+                        upper = {P_BITS{1'b0}};
+                        for (d = 0; d < PAIRS; d = d + 1)
+                            if (d < LOWER) lower = lower + (pairs[d*P_BITS+:P_BITS] << (2 * d));
+                            else upper = upper + (pairs[d*P_BITS+:P_BITS] << (2 * d));
                     end
                     always @(posedge clk) begin
-                        low_sum  <= low;
-                        high_sum <= high;
-                        product  <= low_sum + high_sum;
+                        lower_sum <= lower;
+                        upper_sum <= upper;
+                        product   <= lower_sum + upper_sum;
                     end
                 end
+                assign products[c*P_BITS+:P_BITS] = product;
             end
             wire [S_BITS-1:0] sum;
             ei_tree #(

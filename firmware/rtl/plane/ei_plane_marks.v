@@ -55,7 +55,6 @@ module ei_plane_marks #(
     localparam [RB-1:0] RESET_ROW = ROW_FIRST[RB-1:0] + LINES[RB-1:0];
     localparam [AW:0] STRIDE = LINE[AW:0];
     localparam [AW:0] BACK = STRIDE - SPAN[AW:0];
-    localparam AFTER_RESET = ALL_LINES - LINES < NEED ? ALL_LINES - LINES : NEED;
 
     localparam [2:0] REST = 0, LOOK = 1, LOAD = 2, BITS = 3, PICK = 4, DRAIN = 5, NEXT = 6;
 
@@ -66,13 +65,14 @@ module ei_plane_marks #(
     reg [WW-1:0] number;
     reg [LW-1:0] line;
     reg [NW-1:0] written, wanted;
-    reg enough;
+    reg [LW-1:0] to_come;
+    reg enough, plane_ends, lines_end;  // the latter two of the line that is worked on
     reg [2:0] state, rest;
     reg [XB-1:0] wire_base;
 
     wire walk_credit, out_credit;
     wire pick = state == PICK && walk_credit && out_credit;
-    wire ending = state == NEXT && line == END_LINE - 1'b1;
+    wire ending = state == NEXT && plane_ends;
     wire leave = state == NEXT && (!ending || out_credit);
 
     always @(posedge clk) if (marks_valid) waiting[write] <= marks;
@@ -86,22 +86,26 @@ module ei_plane_marks #(
         for (k = 0; k < MARKS; k = k + 1) if (low[k]) lowest = lowest | k[XB-1:0];
     end
 
-    wire [LW-1:0] next_line = line == LAST_LINE ? {LW{1'b0}} : line + 1'b1;
-    wire [LW-1:0] to_come = ALL_LINES[LW-1:0] - next_line;
     wire [AW-1:0] next_base = base + STRIDE[AW-1:0];
     wire [AW:0] wrapped_base = {1'b0, base} + BACK;  // negative: there is no need to wrap
 
+    // A line is worked on for many cycles: what follows from its number has time.
+    always @(posedge clk) begin
+        plane_ends <= line == END_LINE - 1'b1;
+        lines_end  <= line == LAST_LINE;
+        to_come    <= ALL_LINES[LW-1:0] - line;
+        wanted     <= to_come < WAITING ? to_come[NW-1:0] : WAITING[NW-1:0];
+        enough     <= written >= wanted;
+    end
+
     always @(posedge clk) begin
         line_done <= leave;
-        enough    <= written >= wanted;
         if (rst) begin
             write     <= 0;
             read      <= 0;
             number    <= 0;
             line      <= END_LINE;
             written   <= 0;
-            wanted    <= AFTER_RESET[NW-1:0];
-            enough    <= 1'b0;
             state     <= REST;
             rest      <= 0;
             row       <= RESET_ROW;
@@ -115,7 +119,7 @@ module ei_plane_marks #(
             case (state)
                 REST: begin  // until `enough` is of this line
                     rest <= rest + 1'b1;
-                    if (rest == 3) state <= LOOK;
+                    if (rest == 4) state <= LOOK;
                 end
                 LOOK: if (enough) state <= LOAD;
                 LOAD: begin
@@ -142,10 +146,9 @@ module ei_plane_marks #(
                 if (leave) begin
                     state  <= REST;
                     rest   <= 0;
-                    line   <= next_line;
-                    row    <= next_line == 0 ? FIRST_ROW : row + 1'b1;
+                    line   <= lines_end ? {LW{1'b0}} : line + 1'b1;
+                    row    <= lines_end ? FIRST_ROW : row + 1'b1;
                     base   <= wrapped_base[AW] ? next_base : wrapped_base[AW-1:0];
-                    wanted <= to_come < WAITING ? to_come[NW-1:0] : WAITING[NW-1:0];
                 end
             endcase
         end

@@ -15,7 +15,7 @@ from edgeinfer.targets.rtl import check
 from edgeinfer.targets.rtl.plane.choose import choose_design, most_multipliers
 from edgeinfer.targets.rtl.plane.design import PlaneDesign, rest_of
 from edgeinfer.targets.rtl.plane.geometry import PlaneSize
-from edgeinfer.targets.rtl.plane.memories import list_storages, memory_need
+from edgeinfer.targets.rtl.plane.memories import list_memories, memory_need
 from edgeinfer.targets.rtl.plane.stages import build_stages
 from edgeinfer.targets.rtl.settings import RtlSettings
 from edgeinfer.targets.rtl.unrolled.straight import size_of
@@ -124,7 +124,7 @@ def _objections_to_size(cut: Cut, size: PlaneSize, settings: RtlSettings) -> Ite
     need = memory_need(design, settings)
     if need is not None and not need.fits:
         by_use: Counter[str] = Counter()
-        for each in list_storages(design):
+        for each in list_memories(design):
             by_use[each.what] += each.total_bits
         parts = ", ".join(f"{bits / 1e6:.2f} Mbit of {what}" for what, bits in by_use.items())
         yield (

@@ -22,7 +22,8 @@ from edgeinfer.targets.rtl.plane.memories import memory_need
 from edgeinfer.targets.rtl.settings import RtlSettings
 
 DEFAULT_MULTIPLIERS = 160  # 128 of them for the hits of the usual eight channels
-DSP_SHARE = 0.7  # of a part's DSP blocks: with more, what they are wired to lies far away
+DSP_SHARES = {"ecp5": 0.2}  # of a part's DSP blocks: there, many of them in one layer are slow
+OTHER_DSP_SHARE = 0.7  # with more, what they are wired to lies far away
 LUTS_OF_PRODUCT = 90  # of 8 by 8 bits, made of adders
 LUT_SHARE = 0.25  # of a part's LUTs, for products
 
@@ -57,8 +58,14 @@ def most_multipliers(settings: RtlSettings) -> int:
     dsp, lut = part.offers("dsp"), part.offers("lut")
     if dsp is None or lut is None:
         return DEFAULT_MULTIPLIERS
-    made = int(DSP_SHARE * dsp) + int(LUT_SHARE * lut) // LUTS_OF_PRODUCT
+    made = _dsp_blocks(part) + int(LUT_SHARE * lut) // LUTS_OF_PRODUCT
     return min(DEFAULT_MULTIPLIERS, made)
+
+
+def _dsp_blocks(part: Device) -> int:
+    """As many as are used."""
+    share = DSP_SHARES.get(part.fabric, OTHER_DSP_SHARE)
+    return int(share * (part.offers("dsp") or 0))
 
 
 def _with_spare_lines(
@@ -74,9 +81,8 @@ def _with_spare_lines(
 
 def _with_dsp_lanes(design: PlaneDesign, part: Device) -> PlaneDesign:
     """Lanes whose multipliers are DSP blocks; those of the others are made of adders."""
-    dsp = part.offers("dsp")
     lanes = design.engine.pe
-    if dsp is not None:
-        free = int(DSP_SHARE * dsp) - design.folding.multipliers()
+    if part.offers("dsp") is not None:
+        free = _dsp_blocks(part) - design.folding.multipliers()
         lanes = max(min(lanes, free // design.engine.channels), 0)
     return replace(design, engine=replace(design.engine, dsp_lanes=lanes))

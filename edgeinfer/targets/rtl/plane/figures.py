@@ -20,7 +20,7 @@ from edgeinfer.ir.program import Program
 from edgeinfer.targets.rtl.design.parts import part_of
 from edgeinfer.targets.rtl.plane.counts import EVENT_PIXELS, PlaneCounts, keep_counts
 from edgeinfer.targets.rtl.plane.design import PlaneDesign
-from edgeinfer.targets.rtl.plane.memories import list_storages
+from edgeinfer.targets.rtl.plane.memories import list_memories
 from edgeinfer.targets.rtl.plane.pace import BAND, reckon_cycles
 from edgeinfer.targets.rtl.plane.resources import resource_metrics_of_planes
 from edgeinfer.targets.rtl.plane.simulate import run_planes
@@ -116,7 +116,7 @@ def plane_metrics(design: PlaneDesign, settings: RtlSettings) -> tuple[Metric, .
         ("event_seconds_least_at_asked_clock", least_event_seconds(design, settings), "s"),
         ("hit_cycles_most", design.hit_cycles, "cycles"),
         ("multipliers", design.multipliers, ""),
-        ("memory_bits", sum(each.total_bits for each in list_storages(design)), "bit"),
+        ("memory_bits", sum(each.total_bits for each in list_memories(design)), "bit"),
     ]
     proved = tuple(
         Metric(name, value, unit, Origin.PROVED, target=TARGET) for name, value, unit in figures

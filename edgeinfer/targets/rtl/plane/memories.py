@@ -20,7 +20,7 @@ FEWEST_WORDS = 33  # a memory of fewer is made of LUTs
 
 
 @dataclass(frozen=True, slots=True)
-class Storage:
+class PlaneMemory:
     """One thing that is kept: so many memories of so many words."""
 
     what: str
@@ -56,33 +56,33 @@ class MemoryNeed:
         return self.needed <= self.available
 
 
-def list_storages(design: PlaneDesign) -> tuple[Storage, ...]:
+def list_memories(design: PlaneDesign) -> tuple[PlaneMemory, ...]:
     """Everything that is kept, the largest part by part."""
-    return tuple(_storages_of(design))
+    return tuple(_memories_of(design))
 
 
-def _storages_of(design: PlaneDesign) -> Iterator[Storage]:
+def _memories_of(design: PlaneDesign) -> Iterator[PlaneMemory]:
     geometry, engine = design.geometry, design.engine
     size = geometry.size
     words = geometry.ring_lines * geometry.line_beats
     chunk = 1 << chunk_of(design)
     bits = engine.channels * engine.channel.bits
     whole, rest = divmod(words, chunk)
-    yield Storage("places", whole * size.at_once, chunk, bits)
+    yield PlaneMemory("places", whole * size.at_once, chunk, bits)
     if rest:
-        yield Storage("places", size.at_once, rest, bits)
+        yield PlaneMemory("places", size.at_once, rest, bits)
     for stage in design.stages:
         lines = (stage.stage.window[1] - 1) * stage.stage.step[1]
         if lines:
             width = lines * size.at_once * stage.channels * stage.source.bits
-            yield Storage("lines of the windows", 1, geometry.line_beats, width)
+            yield PlaneMemory("lines of the windows", 1, geometry.line_beats, width)
     weights = engine.pe * engine.channels * engine.weights.bits
-    yield Storage("weights", 1, design.walked * engine.passes, weights)
+    yield PlaneMemory("weights", 1, design.walked * engine.passes, weights)
     for layer in layers_of(design.rest):
         fold = design.folding.folds[layer.op]
         vectors = layer.inputs * layer.outputs // (fold.pe * fold.simd)
-        yield Storage("weights", 1, vectors, fold.pe * fold.simd * layer.weight_type.bits)
-    yield Storage("hits that wait", 1, geometry.lines_ahead * geometry.mark_words, MARKS)
+        yield PlaneMemory("weights", 1, vectors, fold.pe * fold.simd * layer.weight_type.bits)
+    yield PlaneMemory("hits that wait", 1, geometry.lines_ahead * geometry.mark_words, MARKS)
 
 
 def chunk_of(design: PlaneDesign) -> int:
@@ -100,7 +100,7 @@ def chunk_of(design: PlaneDesign) -> int:
 
 def memory_need(design: PlaneDesign, settings: RtlSettings) -> MemoryNeed | None:
     """Whether a design's memories fit the budget or the part; None where nothing limits them."""
-    kept = list_storages(design)
+    kept = list_memories(design)
     bits = sum(each.total_bits for each in kept)
     part = part_of(settings)
     if settings.budget.memory_bits is not None:

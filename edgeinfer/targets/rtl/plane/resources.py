@@ -168,17 +168,18 @@ def _engine(design: PlaneDesign) -> BlockParts:
     multiplier = Multiplier(
         by_dsp, x, w, before=by_dsp * engine.weights.bits, after=by_dsp * (x + w)
     )
-    digits = (w + 1) // 2
+    pairs = (w + 1) // 2  # of a weight's bits, each an addition
     return join_parts((
         BlockParts({Work.BLOCK: 2}),
         *[tree(engine.channels, x + w, sums, levels, largest=False)] * engine.pe,
         counter(engine.passes), counter(engine.passes), counter(design.walked * engine.passes),
-        registers(held + 3 * (5 + levels) + (engine.passes + 1) * wide),
-        registers(engine.multipliers * (x + w) + by_dsp * (x + w) + 2 * by_adders * (x + w)),
+        registers(held + 3 * (6 + levels) + (engine.passes + 1) * wide),
+        registers(engine.multipliers * (x + w) + 2 * by_dsp * (x + w)),
+        registers(by_adders * (pairs * (x + 2) + 2 * (x + w))),
         queue(wide, OUT_OF_ENGINE * engine.passes), queue(wide + 1, 2), queue(wide, 2),
         BlockParts({
-            Work.ADD: wide + by_adders * digits * (x + w),
-            Work.SELECT: wide + by_adders * 2 * digits * (x + 1),
+            Work.ADD: wide + by_adders * (pairs * (x + 2) + (pairs - 1) * (x + w)),
+            Work.SELECT: wide,
         }),
         BlockParts(memories=(weights, starts), multipliers=(multiplier,)),
     ))  # fmt: skip

@@ -45,7 +45,8 @@ from tests.unit.targets.rtl.test_library import lint
 
 STALLS = Conditions(gaps=0.3, reset_after=700)
 SHAPE = (26, 33)
-SMALL = RtlSettings(event=SHAPE, budget=Budget(multipliers=12))  # so that the engine is waited for
+# A part with few DSP blocks, and an engine that is waited for.
+SMALL = RtlSettings(event=SHAPE, part="lfe5u-25f", budget=Budget(multipliers=12))
 
 
 def small_tagger(pads: int = 0, pooled: bool = True) -> Program:
@@ -258,5 +259,7 @@ def test_settings_of_planes_go_together() -> None:
     ):
         with pytest.raises(UsageError):
             wrong()
+    assert "edgeinfer.event" in RtlTarget().reads_for(SMALL).code
+    assert not RtlTarget().reads_for(RtlSettings()).code
     with pytest.raises(EdgeInferError, match="the RTL target has no equivalent"):
         RtlTarget().emit(small_tagger(pads=1), SMALL)
