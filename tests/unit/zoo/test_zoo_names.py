@@ -18,12 +18,15 @@ NAMES = (
     "jet-transformer",
     "track-graph",
     "anomaly-trigger",
+    "cvn-small",
+    "lariat-siamese",
+    "vertex-finder",
     "calo-classifier",
     "energy-regression",
 )
 
 
-def test_the_zoo_has_its_ten_models():
+def test_the_zoo_has_its_thirteen_models():
     assert tuple(ENTRIES) == NAMES
 
 
