@@ -34,11 +34,11 @@ def program_for(
     model: Path, bits: int | None, recipe: Path | None, *, batch_axis: int | None = 0
 ) -> tuple[Program, list[str]]:
     """A model's Program, and what was assumed to get it."""
-    _, program, findings = _lowered_for(model, bits, recipe, (), batch_axis=batch_axis)
+    _, program, findings = _lower_model(model, bits, recipe, (), batch_axis=batch_axis)
     return program, findings
 
 
-def _lowered_for(
+def _lower_model(
     model: Path,
     bits: int | None,
     recipe: Path | None,
@@ -66,7 +66,7 @@ def _fresh_program(
     with scratch_folder("estimate") as folder:
         path = folder / f"{name}.keras"
         ENTRIES[name].build().save(path)
-        graph, program, findings = _lowered_for(path, bits, recipe, targets)
+        graph, program, findings = _lower_model(path, bits, recipe, targets)
     remark = f"{name}: its weights do not ship with the package; these figures are for fresh ones."
     return graph, program, [remark, *findings]
 
@@ -81,7 +81,7 @@ def estimate(
 ) -> Description:
     """A model on a target; where the settings state a goal, choices are made for it first."""
     target = chosen.target
-    graph, program, assumed = _lowered_for(model, bits, recipe, [target], batch_axis=batch_axis)
+    graph, program, assumed = _lower_model(model, bits, recipe, [target], batch_axis=batch_axis)
     learned = target.learns and target.check(program, chosen.settings)
     if not learned:
         refuse_ops(program, chosen)

@@ -221,7 +221,7 @@ def lariat_siamese(kinds: int) -> keras.Model:
         layers.Flatten(name="flat"),
         layers.Dense(24, activation="relu", name="seen"),
     )
-    x = layers.Concatenate(name="both")([_chained(shared, plane) for plane in planes])
+    x = layers.Concatenate(name="both")([_apply_layers(shared, plane) for plane in planes])
     x = layers.Dense(32, activation="relu", name="dense")(x)
     heads = [_classes(x, kinds, "particle"), layers.Dense(1, name="energy")(x)]
     return Model(planes, heads, name="lariat_siamese")
@@ -247,14 +247,16 @@ def vertex_finder() -> keras.Model:
         layers.Flatten(name="flat"),
         layers.Dense(24, activation="relu", name="seen"),
     )
-    x = layers.Concatenate(name="glimpses")([_chained(shared, glimpse) for glimpse in glimpses])
+    x = layers.Concatenate(name="glimpses")(
+        [_apply_layers(shared, glimpse) for glimpse in glimpses]
+    )
     x = layers.Dense(48, activation="relu", name="dense")(x)
     return Model(
         plane, [layers.Dense(1, name=name)(x) for name in ("wire", "time")], name="vertex_finder"
     )
 
 
-def _chained(shared: Sequence[Any], x: Any) -> Any:
+def _apply_layers(shared: Sequence[Any], x: Any) -> Any:
     """Layers one after the other."""
     for layer in shared:
         x = layer(x)
