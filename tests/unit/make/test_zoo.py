@@ -20,7 +20,7 @@ SHIPPED = [name for name, entry in ENTRIES.items() if entry.reference]
 FRESH_SEED = 20_000
 FEW = {
     **dict.fromkeys(("calo-classifier", "energy-regression", "vertex-finder"), 500),
-    "cvn-small": 300,
+    "cvn-small": 150,
     "lariat-siamese": 800,
 }
 
