@@ -42,5 +42,5 @@ def largest_part(program: Program, memory_bits: float) -> LargestPart:
             break
         seen.add(id(op.weight))
         bits, count, macs = bits + more, count + 1, macs + macs_of(op, program.shapes)
-    last = layers[count - 1].name if count else ""
+    last = layers[count - 1].name.removesuffix(".exact") if count else ""
     return LargestPart(count, len(layers), last, bits, macs / max(program.macs, 1))

@@ -39,11 +39,11 @@ def program_for(
     model: Path, bits: int | None, recipe: Path | None, *, batch_axis: int | None = 0
 ) -> tuple[Program, list[str]]:
     """A model's Program, and what was assumed to get it."""
-    _, program, findings = _lowered_for(model, bits, recipe, (), batch_axis=batch_axis)
+    _, program, findings = _lower_model(model, bits, recipe, (), batch_axis=batch_axis)
     return program, findings
 
 
-def _lowered_for(
+def _lower_model(
     model: Path,
     bits: int | None,
     recipe: Path | None,
@@ -75,7 +75,7 @@ def _fresh_program(
     with scratch_folder("estimate") as folder:
         path = folder / f"{name}.keras"
         ENTRIES[name].build().save(path)
-        graph, program, findings = _lowered_for(path, bits, recipe, targets)
+        graph, program, findings = _lower_model(path, bits, recipe, targets)
     remark = f"{name}: its weights do not ship with the package; these figures are for fresh ones."
     return graph, program, [remark, *findings]
 
@@ -108,7 +108,7 @@ def estimate(
     target = chosen.target
     project = None if is_name(model) else target.read_project(model, chosen.settings)
     if project is None:
-        graph, program, assumed = _lowered_for(
+        graph, program, assumed = _lower_model(
             model, bits, recipe, [target], batch_axis=batch_axis, data=data
         )
     else:

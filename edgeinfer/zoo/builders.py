@@ -17,6 +17,9 @@ WAVEFORM_TICKS = 200
 JET_FEATURES = 16
 PARTICLES = 16
 HITS, EDGES = 16, 24
+VIEW_SHAPE = (64, 64, 1)
+BEAM_SHAPE = (64, 48, 1)
+PLANE_SIDE, GLIMPSE_SIDE = 128, 32
 ECAL_SHAPE = (25, 25, 25)
 HCAL_SHAPE = (5, 5, 60)
 
@@ -166,6 +169,108 @@ def anomaly_trigger() -> keras.Model:
     x = layers.GlobalAveragePooling1D(name="mean")(rows)
     score = layers.Reshape((1,), name="score")(x)
     return Model(features, [again, score], name="anomaly_trigger")
+
+
+def cvn_small() -> keras.Model:
+    """DUNE's CVN made small: a tower for each view, residual blocks that weigh their channels by
+    what all pixels say, and heads for the flavour and for counts of particles."""
+    from keras import Model, layers
+
+    views = [layers.Input(VIEW_SHAPE, name=f"view{number}") for number in range(3)]
+    towers = []
+    for number, view in enumerate(views):
+        x = _normed_conv(view, 8, 5, f"view{number}_conv1", strides=2)
+        x = layers.MaxPooling2D(2, name=f"view{number}_pool")(layers.ReLU()(x))
+        towers.append(layers.ReLU()(_normed_conv(x, 12, 3, f"view{number}_conv2")))
+    x = layers.Concatenate(name="views")(towers)
+    for number, strides in enumerate((2, 1), start=1):
+        x = _residual_block(x, 24, f"block{number}", strides)
+    x = layers.GlobalAveragePooling2D(name="mean")(x)
+    heads = [_classes(x, 3, name) for name in ("flavour", "protons", "pions")]
+    return Model(views, heads, name="cvn_small")
+
+
+def _normed_conv(x: Any, filters: int, side: int, name: str, strides: int = 1) -> Any:
+    """Its statistics follow within an epoch: pictures that are nearly empty have tiny variances,
+    which an average that begins at 1 would hide for long."""
+    from keras import layers
+
+    options = {"padding": "same", "use_bias": False, "strides": strides, "name": name}
+    x = layers.Conv2D(filters, side, **options)(x)
+    return layers.BatchNormalization(momentum=0.9, name=f"{name}_norm")(x)
+
+
+def _residual_block(x: Any, filters: int, name: str, strides: int) -> Any:
+    """Two convolutions, squeeze and excitation, and the way around them."""
+    from keras import layers
+
+    y = layers.ReLU()(_normed_conv(x, filters, 3, f"{name}_conv1", strides))
+    y = _normed_conv(y, filters, 3, f"{name}_conv2")
+    weight = layers.GlobalAveragePooling2D(name=f"{name}_squeezed")(y)
+    weight = layers.Dense(filters // 4, activation="relu", name=f"{name}_excite1")(weight)
+    weight = layers.Dense(filters, activation="sigmoid", name=f"{name}_excite2")(weight)
+    weight = layers.Reshape((1, 1, filters), name=f"{name}_weight")(weight)
+    y = layers.Multiply(name=f"{name}_weighed")([y, weight])
+    around = x
+    if strides > 1 or x.shape[-1] != filters:
+        around = layers.Conv2D(filters, 1, strides=strides, name=f"{name}_around")(x)
+    return layers.ReLU(name=name)(layers.Add(name=f"{name}_sum")([y, around]))
+
+
+def lariat_siamese(kinds: int) -> keras.Model:
+    """One tower that looks at both planes, so with one set of weights; kind and energy."""
+    from keras import Model, layers
+
+    planes = [layers.Input(BEAM_SHAPE, name=f"plane{number}") for number in range(2)]
+    shared = (
+        layers.Conv2D(8, 5, strides=2, padding="same", activation="relu", name="conv1"),
+        layers.MaxPooling2D(2, name="pool1"),
+        layers.Conv2D(16, 3, padding="same", activation="relu", name="conv2"),
+        layers.MaxPooling2D(2, name="pool2"),
+        layers.Conv2D(16, 3, padding="same", activation="relu", name="conv3"),
+        layers.Flatten(name="flat"),
+        layers.Dense(24, activation="relu", name="seen"),
+    )
+    x = layers.Concatenate(name="both")([_apply_layers(shared, plane) for plane in planes])
+    x = layers.Dense(32, activation="relu", name="dense")(x)
+    heads = [_classes(x, kinds, "particle"), layers.Dense(1, name="energy")(x)]
+    return Model(planes, heads, name="lariat_siamese")
+
+
+def vertex_finder() -> keras.Model:
+    """Three glimpses of a plane, each half as wide and twice as sharp as the one before it, through
+    the same convolutions; how far the vertex lies from the middle, in wires and in time."""
+    from keras import Model, layers
+
+    plane = layers.Input((PLANE_SIDE, PLANE_SIDE, 1), name="plane")
+    glimpses = []
+    for pooled in (4, 2, 1):
+        x, margin = plane, (PLANE_SIDE - pooled * GLIMPSE_SIDE) // 2
+        if margin:
+            x = layers.Cropping2D(margin, name=f"crop{pooled}")(x)
+        if pooled > 1:
+            x = layers.AveragePooling2D(pooled, name=f"glimpse{pooled}")(x)
+        glimpses.append(x)
+    shared = (
+        layers.Conv2D(8, 5, strides=2, padding="same", activation="relu", name="conv1"),
+        layers.Conv2D(16, 3, strides=2, padding="same", activation="relu", name="conv2"),
+        layers.Flatten(name="flat"),
+        layers.Dense(24, activation="relu", name="seen"),
+    )
+    x = layers.Concatenate(name="glimpses")(
+        [_apply_layers(shared, glimpse) for glimpse in glimpses]
+    )
+    x = layers.Dense(48, activation="relu", name="dense")(x)
+    return Model(
+        plane, [layers.Dense(1, name=name)(x) for name in ("wire", "time")], name="vertex_finder"
+    )
+
+
+def _apply_layers(shared: Sequence[Any], x: Any) -> Any:
+    """Layers one after the other."""
+    for layer in shared:
+        x = layer(x)
+    return x
 
 
 def calo_classifier(classes: int) -> keras.Model:

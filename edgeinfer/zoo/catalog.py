@@ -16,6 +16,7 @@ from edgeinfer.zoo import builders, data, sparse_builders
 from edgeinfer.zoo.entry import Head, Measure, TrainingSchedule, ZooEntry
 from edgeinfer.zoo.measures import (
     bias,
+    distance,
     grouped_accuracy,
     head_accuracy,
     head_auc,
@@ -27,6 +28,7 @@ from edgeinfer.zoo.measures import (
 TRACK, EM, NONE = 0, 1, 2
 MUON, PION, PROTON = 0, 1, 2
 CALORIMETER_UNIT_GEV = 150.0
+VERTEX_UNIT_CM = 32 * 0.479  # the farthest that a vertex lies from the middle, across the wires
 
 _TAGGER_HEADS = (
     Head("label", ("track", "em", "none"), "categorical_crossentropy", weight=0.1),
@@ -39,6 +41,8 @@ _TAGGER_MEASURES = (
     Measure("michel_auc", "", head_auc("michel"), (0.95, 0.99), alarm_above=0.995),
 )
 
+_BEAM_PARTICLES = ("electron", "muon", "pion", "proton")
+_COUNTS = ("none", "one", "more")
 _CALORIMETER_PARTICLES = ("electron", "gamma", "pi0", "charged pion")
 _JETS = ("gluon", "quark", "W", "Z", "top")
 _FEATURES = tuple(f"feature {number}" for number in range(1, 17))
@@ -244,6 +248,77 @@ _ENTRIES = (
             Measure("rms_error", "", rms("features_again", 1.0)),
         ),
         reference="anomaly-trigger.keras",
+    ),
+    ZooEntry(
+        name="cvn-small",
+        about="flavour of a neutrino, protons and pions, from three 64x64 views: DUNE's CVN made "
+        "small",
+        task=Task.CLASSIFICATION,
+        parameters=28_581,
+        macs=2_827_032,
+        build=builders.cvn_small,
+        data=data.interaction_samples,
+        heads=(
+            Head("flavour", ("nu_mu", "nu_e", "NC"), "categorical_crossentropy"),
+            Head("protons", _COUNTS, "categorical_crossentropy", weight=0.3),
+            Head("pions", _COUNTS, "categorical_crossentropy", weight=0.3),
+        ),
+        schedule=TrainingSchedule(
+            "adam", 2e-3, batch=64, epochs=8, samples=4_000, patience=6, test_samples=1_000
+        ),
+        measures=(
+            Measure("flavour_auc", "", head_auc("flavour"), alarm_above=0.995),
+            Measure("flavour_accuracy", "", head_accuracy("flavour")),
+            Measure("protons_auc", "", head_auc("protons"), alarm_above=0.995),
+            Measure("pions_auc", "", head_auc("pions"), alarm_above=0.995),
+        ),
+        reference="cvn-small.keras",
+    ),
+    ZooEntry(
+        name="lariat-siamese",
+        about="electron, muon, pion or proton of a test beam, and its energy, by one tower that "
+        "looks at both planes",
+        task=Task.CLASSIFICATION,
+        parameters=23_885,
+        macs=1_009_312,
+        build=partial(builders.lariat_siamese, len(_BEAM_PARTICLES)),
+        data=data.beam_samples,
+        heads=(
+            Head("particle", _BEAM_PARTICLES, "categorical_crossentropy"),
+            Head("energy", ("energy in GeV",), "mean_squared_error", weight=10.0),
+        ),
+        schedule=TrainingSchedule(
+            "adam", 2e-3, batch=64, epochs=12, samples=8_000, patience=6, test_samples=4_000
+        ),
+        measures=(
+            Measure("particle_auc", "", head_auc("particle"), alarm_above=0.995),
+            Measure("particle_accuracy", "", head_accuracy("particle")),
+            Measure("energy_rms_error", "GeV", rms("energy", 1.0)),
+            Measure("energy_resolution", "", resolution("energy")),
+        ),
+        reference="lariat-siamese.keras",
+    ),
+    ZooEntry(
+        name="vertex-finder",
+        about="where a neutrino interacted in a 128x128 piece of a plane, from three glimpses of "
+        "it",
+        task=Task.REGRESSION,
+        parameters=29_578,
+        macs=452_064,
+        build=builders.vertex_finder,
+        data=data.vertex_samples,
+        heads=(
+            Head("wire", ("wires from the middle over 32",), "mean_squared_error"),
+            Head("time", ("pixels from the middle over 32",), "mean_squared_error"),
+        ),
+        schedule=TrainingSchedule(
+            "adam", 2e-3, batch=64, epochs=12, samples=6_000, patience=6, test_samples=3_000
+        ),
+        measures=(
+            Measure("median_error", "cm", distance(("wire", "time"), VERTEX_UNIT_CM, 0.5)),
+            Measure("error_68", "cm", distance(("wire", "time"), VERTEX_UNIT_CM, 0.68)),
+        ),
+        reference="vertex-finder.keras",
     ),
     ZooEntry(
         name="calo-classifier",

@@ -80,6 +80,36 @@ def trigger_samples(seed: int, n: int) -> EventSamples:
     return EventSamples({"features": found.x[rows]}, targets, np.arange(len(rows)))
 
 
+def interaction_samples(seed: int, n: int) -> EventSamples:
+    """Interactions as three planes see them: flavour, and how many protons and charged pions."""
+    from edgeinfer.lartpc.interactions import InteractionSettings, generate_interactions
+
+    found = generate_interactions(seed, n, InteractionSettings())
+    inputs = {f"view{view}": found.x[:, view, :, :, None] for view in range(found.x.shape[1])}
+    targets = {"flavour": found.flavour, "protons": found.protons, "pions": found.pions}
+    return EventSamples(inputs, targets, found.event)
+
+
+def vertex_samples(seed: int, n: int) -> EventSamples:
+    """Pieces of a collection plane, and where in each the vertex lies: from the middle, over the
+    farthest."""
+    from edgeinfer.lartpc.vertices import generate_vertices
+
+    found = generate_vertices(seed, n)
+    targets = {"wire": found.offset[:, :1], "time": found.offset[:, 1:]}
+    return EventSamples({"plane": found.x[..., None]}, targets, found.event)
+
+
+def beam_samples(seed: int, n: int) -> EventSamples:
+    """Particles of a test beam as two planes see them: kind and kinetic energy."""
+    from edgeinfer.lartpc.beam import BeamSettings, generate_beam
+
+    found = generate_beam(seed, n, BeamSettings())
+    inputs = {f"plane{view}": found.x[:, view, :, :, None] for view in range(found.x.shape[1])}
+    targets = {"particle": found.kind, "energy": found.energy_gev}
+    return EventSamples(inputs, targets, found.event)
+
+
 def calorimeter_kinds(seed: int, n: int) -> EventSamples:
     """Showers in two calorimeters, and what made them."""
     from edgeinfer.lartpc.calorimeter import CalorimeterSettings, generate_showers

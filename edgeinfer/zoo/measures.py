@@ -57,6 +57,17 @@ def resolution(head: str) -> Of:
     return of
 
 
+def distance(heads: Sequence[str], unit: float, share: float) -> Of:
+    """Within which distance of the truth so large a share of the samples is placed, the heads being
+    coordinates; `unit` is what one of a target stands for."""
+
+    def of(outputs: Outputs, targets: Arrays) -> float | None:
+        away = [outputs[head].ravel() - targets[head].ravel().astype(np.float64) for head in heads]
+        return unit * float(np.quantile(np.sqrt(sum(each**2 for each in away)), share))
+
+    return of
+
+
 def bias(head: str) -> Of:
     """Median of (value - truth) / truth."""
 

@@ -109,6 +109,8 @@ def _groups(entry: ZooEntry, samples: EventSamples) -> dict[str, NDArray[np.bool
         targets = samples.targets[head.name]
         if entry.task is Task.REGRESSION:
             found |= _slices(head, targets[:, 0])
+        elif targets.shape[1] == 1 and not np.isin(targets, (0.0, 1.0)).all():
+            continue  # a quantity beside classes, which have the rows
         elif targets.shape[1] > 1:
             found |= {label: targets[:, i] > 0 for i, label in enumerate(head.labels)}
         else:

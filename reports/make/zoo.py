@@ -35,6 +35,7 @@ NOTE = (
     "bootstrap over events. Windows are our estimate of an honest difficulty."
 )
 COMMAND = "python -m reports.make.zoo"
+GUARDED = "hit-tagger-pooled"
 _GUARD_SAMPLES = 10_000
 _VERSIONS = ("edgeinfer", "keras", "tensorflow", "numpy")
 
@@ -127,7 +128,7 @@ def record(
 
 def guard_figures(seeds: Sequence[int]) -> dict[int, float]:
     """What sum, maximum and occupancy alone tell of track and shower, seed by seed."""
-    tagger = ENTRIES["hit-tagger-pooled"]
+    tagger = ENTRIES[GUARDED]
     return {
         seed: linear_guard_auc(tagger.data(stage_seed(seed, "test"), _GUARD_SAMPLES), seed)
         for seed in seeds
@@ -141,13 +142,14 @@ def markdown(table: dict[str, Any]) -> str:
         "",
         f"{table['note']}",
         "",
-        f"Regenerate with `{table['command']}`. Seeds: {', '.join(map(str, table['seeds']))}.",
+        f"Regenerate with `{table['command']}`.",
         "",
-        "| model | parameters | MAC | figure | value | 95 % interval | window |",
-        "|---|---|---|---|---|---|---|",
+        "| model | parameters | MAC | seeds | figure | value | 95 % interval | window |",
+        "|---|---|---|---|---|---|---|---|",
     ]
     for name, row in table["models"].items():
-        head = f"{name} | {row['parameters']:,} | {row['macs']:,}"
+        seeds = ", ".join(next(iter(row["metrics"].values()))["seeds"])
+        head = f"{name} | {row['parameters']:,} | {row['macs']:,} | {seeds}"
         for metric, found in row["metrics"].items():
             window = found["window"]
             span = f"{window[0]}-{window[1]}" if window else ""
@@ -156,7 +158,7 @@ def markdown(table: dict[str, Any]) -> str:
                 f"| {head} | {metric} | {found['value']:.4f}{unit} | "
                 f"{found['low']:.4f}-{found['high']:.4f} | {span} |"
             )
-            head = " | | "
+            head = " | | | "
     guard = table["linear_guard"]
     values = ", ".join(f"{value:.4f}" for value in guard["auc"].values())
     lines += [
@@ -172,14 +174,16 @@ def markdown(table: dict[str, Any]) -> str:
 def write_table(folder: Path, rows: Sequence[ModelRow], seeds: Sequence[int]) -> None:
     """Renew the given rows of the table; the others stay."""
     path = folder / "zoo.json"
-    models = json.loads(path.read_text())["models"] if path.exists() else {}
-    models |= {row.entry.name: row.to_json() for row in rows}
+    before: dict[str, Any] = json.loads(path.read_text()) if path.exists() else {}
+    models = before.get("models", {}) | {row.entry.name: row.to_json() for row in rows}
+    guard = before.get("linear_guard")
+    if guard is None or any(row.entry.name == GUARDED for row in rows):
+        guard = {"limit": LIMIT_AUC, "auc": guard_figures(seeds)}
     table = {
         "note": NOTE,
         "command": COMMAND,
-        "seeds": list(seeds),
         "models": {name: models[name] for name in ENTRIES if name in models},
-        "linear_guard": {"limit": LIMIT_AUC, "auc": guard_figures(seeds)},
+        "linear_guard": guard,
     }
     write_file(path, json.dumps(table, indent=1) + "\n")
     write_file(folder / "zoo.md", markdown(json.loads(path.read_text())))

@@ -18,7 +18,11 @@ from edgeinfer.zoo.reference import ReferenceRecord, judge_network, load_referen
 
 SHIPPED = [name for name, entry in ENTRIES.items() if entry.reference]
 FRESH_SEED = 20_000
-FEW = {"sparse-ssnet-small": 150, "calo-classifier": 500, "energy-regression": 500}
+FEW = {
+    **dict.fromkeys(("calo-classifier", "energy-regression", "vertex-finder"), 500),
+    **dict.fromkeys(("cvn-small", "sparse-ssnet-small"), 150),
+    "lariat-siamese": 800,
+}
 
 
 @pytest.mark.parametrize("name", SHIPPED)

@@ -15,7 +15,7 @@ from edgeinfer.zoo.evaluate import (
     outside_window,
     values_of,
 )
-from edgeinfer.zoo.measures import bias, pair_auc, resolution
+from edgeinfer.zoo.measures import bias, distance, pair_auc, resolution
 
 
 def judged(score: np.ndarray, truth: np.ndarray, event: np.ndarray) -> JudgedOutputs:
@@ -91,3 +91,12 @@ def test_windows_speak_only_when_missed():
     assert "gives its answer away" in outside_window(
         measure, BootstrapInterval(0.997, 0.996, 0.998)
     )
+
+
+def test_a_distance_holds_its_share_of_the_samples():
+    rng = np.random.default_rng(3)
+    truth = {name: rng.normal(size=(4000, 1)).astype(np.float32) for name in ("x", "y")}
+    found = {name: values + rng.normal(size=values.shape) for name, values in truth.items()}
+    within = distance(("x", "y"), 2.0, 0.5)(found, truth)  # of a Rayleigh distribution
+    assert within == pytest.approx(2.0 * np.sqrt(2 * np.log(2)), rel=0.05)
+    assert distance(("x", "y"), 2.0, 0.5)(truth, truth) == 0.0

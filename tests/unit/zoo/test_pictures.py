@@ -17,6 +17,7 @@ ROWS = {
     "track-pid": ("mu", "pi", "p"),
     "roi-finder": ("signal", "no signal"),
     "jet-tagger": ("gluon", "quark", "W", "Z", "top"),
+    "lariat-siamese": ("electron", "muon", "pion", "proton"),
     "calo-classifier": ("electron", "gamma", "pi0", "charged pion"),
 }
 

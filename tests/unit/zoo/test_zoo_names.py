@@ -21,6 +21,9 @@ NAMES = (
     "jet-recurrent",
     "track-graph",
     "anomaly-trigger",
+    "cvn-small",
+    "lariat-siamese",
+    "vertex-finder",
     "calo-classifier",
     "energy-regression",
 )
