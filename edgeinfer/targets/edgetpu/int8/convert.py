@@ -40,11 +40,13 @@ from edgeinfer.ir.bases import Accumulates
 from edgeinfer.ir.host import host_functions
 from edgeinfer.ir.program import HostFunction, Program
 from edgeinfer.ir.unroll import count_unrolled, recurrences_of, unroll_recurrences
+from edgeinfer.targets.edgetpu.int8.fold_scales import nearest_int8_program
 from edgeinfer.targets.edgetpu.int8.narrowing import narrow_program
 from edgeinfer.targets.edgetpu.int8.network import draw_network
 from edgeinfer.targets.edgetpu.int8.output_levels import ScoreRange
 from edgeinfer.targets.edgetpu.int8.storage import plan_storage
 from edgeinfer.targets.edgetpu.int8.sums import can_double, rounds_bias
+from edgeinfer.targets.edgetpu.int8_settings import Fallback
 from edgeinfer.targets.edgetpu.predict.rules import EIGHT_BITS
 from edgeinfer.targets.edgetpu.tflite.ports import TflitePort, TflitePorts
 from edgeinfer.targets.edgetpu.tflite.versions import COMPILER, readable
@@ -97,6 +99,14 @@ def check(program: Program) -> tuple[Offence, ...]:
         return plan_storage(narrow_program(steps, sampled=False).program).offences
     except ProgramError as error:  # what is exact in the Program is not on int8 levels
         return (Offence(program.name, "Program", error.message),)
+
+
+def nearest_program(program: Program, fallback: Fallback) -> tuple[Program, list[str]]:
+    """The Program, or its nearest int8 form where it has no equal and that was asked for; and what
+    was changed."""
+    if fallback is Fallback.FLOAT or not check(program):
+        return program, []
+    return nearest_int8_program(program)
 
 
 def _too_long(program: Program) -> tuple[Offence, ...]:
