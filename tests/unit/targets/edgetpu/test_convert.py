@@ -516,3 +516,13 @@ def test_tensorflow_runs_files_where_litert_is_missing(monkeypatch: pytest.Monke
     other = simulate.Interpreter(made.file.file.data, made.file.file.ports)
     assert other.runtime.name == "ai-edge-litert"
     assert np.array_equal(interpreter.run(stored)["jet"], other.run(stored)["jet"])
+
+
+def test_a_division_beyond_what_is_exact_is_told() -> None:
+    builder = ProgramBuilder("long")
+    builder.add(ops.Input("x", Fixed(False, 8, 0), (64,)))
+    weight, none = pack_weights(np.full((64, 2), 127)), pack_weights(np.zeros(2, np.int64))
+    builder.exact(Dense("y", provisional(16), "x", weight, Fixed(True, 8, 0), none))
+    out = Quantizer(Fixed(False, 8, 7), Rounding.RND, Overflow.SAT)
+    program = builder.program((Output("z", builder.requant("z", "y", out)),))
+    assert any("divided by 2^15" in said for said in convert.convert_program(program).findings)
