@@ -143,7 +143,7 @@ def test_reference_models_map_whole(name: str) -> None:
 def test_one_dimensional_layers_are_images_one_pixel_high() -> None:
     made, *_ = zoo("track-pid", True)
     names = [op.name for op in made.file.file.model.operators]
-    assert len(names) == 15 and names.count("CONV_2D") == 3 and "EXPAND_DIMS" not in names
+    assert len(names) == 13 and names.count("CONV_2D") == 3 and "EXPAND_DIMS" not in names
     shapes = [op.outputs[0].shape for op in made.file.file.model.operators]
     assert (1, 1, 100, 16) in shapes
 
