@@ -90,7 +90,8 @@ def conversion(
         return TfliteConversion(made, made.findings)
     said = (
         f"The Program has no int8 equal ({len(offences)} reasons, the first: {offences[0]}); the "
-        f"float network was calibrated in its stead."
+        f"float network was calibrated in its stead. --fallback int8 makes the Program's nearest "
+        f"int8 form."
     )
     made = convert.convert_graph(graph, simulate.real_inputs(program, shown))
     return TfliteConversion(made, (said, *made.findings))

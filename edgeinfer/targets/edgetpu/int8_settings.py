@@ -5,15 +5,30 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from enum import StrEnum
 
 from edgeinfer.base.errors import UsageError
 from edgeinfer.targets.edgetpu.int8.output_levels import ScoreRange
 from edgeinfer.targets.options import COMPILE, Settings, option
 
 
+class Fallback(StrEnum):
+    """What is made of a Program that has no int8 equal."""
+
+    FLOAT = "float"  # the float network, calibrated by TensorFlow's converter
+    INT8 = "int8"  # the Program's nearest int8 form
+
+
 @dataclass(frozen=True, slots=True)
 class Int8Settings(Settings):
-    """Where the levels of scores lie."""
+    """What is made where formats do not fit, and where the levels of scores lie."""
+
+    fallback: Fallback = option(
+        Fallback.FLOAT,
+        "what to make of a Program without an int8 equal: the calibrated float network (by "
+        "default), or the Program's nearest int8 form",
+        verbs=(COMPILE,),
+    )
 
     score_range: str | None = option(
         None,

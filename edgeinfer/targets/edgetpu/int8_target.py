@@ -111,27 +111,30 @@ class Int8Target(Target[Files]):
 
     def check(self, program: Program, settings: Files) -> tuple[Offence, ...]:
         """Every op that int8 operators have no equal for."""
-        return convert.check(program)
+        return convert.check(convert.nearest_program(program, settings.fallback)[0])
 
     def emit(self, program: Program, settings: Files) -> BuildPlan:
         """The int8 file, and what is known of it. Output ranges come from drawn samples;
         `emit_from` takes them from given ones."""
-        made = convert.convert_program(program, score_range=settings.scores())
+        near, _ = convert.nearest_program(program, settings.fallback)
+        made = convert.convert_program(near, score_range=settings.scores())
         return planned_files(made, self.forecast(made.model, len(made.data), settings).files)
 
     def emit_from(
         self, program: Program, graph: Graph, raw: Mapping[str, Ints], settings: Files
     ) -> EmittedProject:
         """The same from samples; a Program without an int8 equal is not refused."""
-        converted = conversion(program, graph, raw, settings.scores())
+        near, said = convert.nearest_program(program, settings.fallback)
+        converted = conversion(near, graph, raw, settings.scores())
         made = converted.file
         known = self.forecast(made.model, len(made.data), settings)
         plan = planned_files(made, known.files)
-        return EmittedProject(plan, known.metrics, (*converted.findings, *known.findings))
+        return EmittedProject(plan, known.metrics, (*said, *converted.findings, *known.findings))
 
     def estimate(self, program: Program, settings: Files) -> tuple[Metric, ...]:
         """What is known without samples, where output ranges play no part."""
-        small = narrow_program(program, None, sampled=False).program
+        near, _ = convert.nearest_program(program, settings.fallback)
+        small = narrow_program(near, None, sampled=False).program
         model = draw_network(plan_storage(small))
         held = sum(len(tensor.data) for tensor in model.tensors if tensor.data is not None)
         return self.forecast(model, held, settings).metrics

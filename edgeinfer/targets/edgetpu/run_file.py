@@ -69,7 +69,7 @@ class DirectModel:
     def run(self, inputs: Sequence[Any]) -> list[Any]:
         """The outputs of one sample, flat, perhaps with padding: a network of int8 numbers has such
         outputs too."""
-        sent = b"".join(_unsigned(values).tobytes() for values in inputs)
+        sent = b"".join(_flip_sign(values).tobytes() for values in inputs)
         parts = [np.frombuffer(part, np.uint8) for part in self._held.invoke_raw_outputs(sent)]
         signed = np.asarray(inputs[0]).dtype == np.int8
         return [(part ^ SIGN_BIT).view(np.int8) if signed else part for part in parts]
@@ -103,7 +103,7 @@ def _delegate(module: Any, library: str) -> Any:
     return load(library, {})
 
 
-def _unsigned(values: Any) -> Any:
+def _flip_sign(values: Any) -> Any:
     flat = np.ascontiguousarray(values)
     return flat.view(np.uint8) ^ SIGN_BIT if flat.dtype == np.int8 else flat
 
@@ -120,7 +120,7 @@ def read_level(port: Mapping[str, Any], held: Any) -> Any:
     return (np.asarray(held, np.float64) - port["zero_point"]) * port["scale"]
 
 
-def _shaped(port: Mapping[str, Any], held: Any) -> Any:
+def _reshape_output(port: Mapping[str, Any], held: Any) -> Any:
     """An output in its own shape, without padding."""
     count = int(np.prod(port["shape"], dtype=int))
     return np.asarray(held).reshape(-1)[:count].reshape(port["shape"])
@@ -155,7 +155,9 @@ def run(model: FileModel, ports: Mapping[str, Any], inputs: Mapping[str, Any]) -
     rows = []
     for sample in range(len(entering[0])):
         left = model.run([values[sample : sample + 1] for values in entering])
-        rows.append([_shaped(p, held) for p, held in zip(ports["outputs"], left, strict=True)])
+        rows.append(
+            [_reshape_output(p, held) for p, held in zip(ports["outputs"], left, strict=True)]
+        )
     stored = {
         port["name"]: np.stack([row[number] for row in rows])
         for number, port in enumerate(ports["outputs"])

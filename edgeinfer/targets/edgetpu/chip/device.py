@@ -106,7 +106,7 @@ def _probe(*arguments: str | Path, seconds: float = PROBE_SECONDS) -> tools.Tool
     return tools.run(found, ["-m", PROBE, *arguments], seconds=seconds)
 
 
-def _shaped(held: NDArray[Any], port: TflitePort) -> Ints:
+def _reshape_output(held: NDArray[Any], port: TflitePort) -> Ints:
     """An output of all samples in its own shape, without padding."""
     count = math.prod(port.shape)
     flat = held.reshape(len(held), -1)[:, :count].astype(np.int64)
@@ -162,6 +162,7 @@ def run(
         _probe("run", library(), model, inputs, outputs, str(repeats), seconds=seconds)
         with np.load(outputs) as archive:
             found = {
-                port.name: _shaped(archive[str(i)], port) for i, port in enumerate(ports.outputs)
+                port.name: _reshape_output(archive[str(i)], port)
+                for i, port in enumerate(ports.outputs)
             }
             return DeviceRun(found, archive["seconds"])

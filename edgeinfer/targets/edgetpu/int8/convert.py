@@ -41,11 +41,15 @@ from edgeinfer.ir.host import host_functions
 from edgeinfer.ir.plain_sites import limited_sites, spell_sites
 from edgeinfer.ir.program import HostFunction, Program
 from edgeinfer.ir.unroll import count_unrolled, recurrences_of, unroll_recurrences
+from edgeinfer.targets.edgetpu.int8.fold_scales import nearest_int8_program
 from edgeinfer.targets.edgetpu.int8.narrowing import narrow_program
 from edgeinfer.targets.edgetpu.int8.network import draw_network
+from edgeinfer.targets.edgetpu.int8.one_rounding import source_of
 from edgeinfer.targets.edgetpu.int8.output_levels import ScoreRange
+from edgeinfer.targets.edgetpu.int8.rounding import LONGEST_SHIFT
 from edgeinfer.targets.edgetpu.int8.storage import plan_storage
-from edgeinfer.targets.edgetpu.int8.sums import can_double, rounds_bias
+from edgeinfer.targets.edgetpu.int8.sums import can_double, longest_shift, rounds_bias
+from edgeinfer.targets.edgetpu.int8_settings import Fallback
 from edgeinfer.targets.edgetpu.predict.rules import EIGHT_BITS
 from edgeinfer.targets.edgetpu.tflite.ports import TflitePort, TflitePorts
 from edgeinfer.targets.edgetpu.tflite.versions import COMPILER, readable
@@ -105,6 +109,14 @@ def _without_operators(program: Program) -> tuple[Offence, ...]:
     return (*limited_sites(program, "an int8 file"), *_too_long(program))
 
 
+def nearest_program(program: Program, fallback: Fallback) -> tuple[Program, list[str]]:
+    """The Program, or its nearest int8 form where it has no equal and that was asked for; and what
+    was changed."""
+    if fallback is Fallback.FLOAT or not check(program):
+        return program, []
+    return nearest_int8_program(program)
+
+
 def _too_long(program: Program) -> tuple[Offence, ...]:
     """Recurrences have no operator of their own: their steps follow each other in the file."""
     count = count_unrolled(program)
@@ -162,6 +174,15 @@ def _findings(program: Program) -> Iterator[str]:
     otherwise."""
     full = []
     for op in program.ops:
+        if isinstance(op, ops.Requant) and isinstance(
+            source := source_of(program, op), Accumulates
+        ):
+            shift = longest_shift(source, program.type(source.x).frac, op.type.frac)
+            if shift > LONGEST_SHIFT:
+                yield (
+                    f"{op.name}: sums are divided by 2^{shift}. LiteRT's kernels are exact up to "
+                    f"2^{LONGEST_SHIFT}; beyond, a sum near a tie may round to the other side."
+                )
         if isinstance(op, Accumulates) and rounds_bias(op, program.type(op.x).frac):
             yield f"{op.name}: its bias is finer than its products and is rounded to them."
         if isinstance(op, ops.Conv) and not can_double(op, program.type(op.x).frac):

@@ -178,7 +178,7 @@ def _draw_activation(graph: g.Graph, node: g.ActivationNode, x: DrawnTensor) -> 
             raise UnsupportedModelError(
                 graph.name,
                 [Offence(node.name, "Activation", reason)],
-                hint="Use ReLU, ReLU6, sigmoid or tanh.",
+                hint="Use ReLU, ReLU6, sigmoid or tanh, or try --fallback int8.",
             )
 
 

@@ -75,6 +75,12 @@ def rounds_bias(op: Accumulates, x_frac: int) -> bool:
     return held is not None and _finer(op.bias, op.type.frac, held.fracs + x_frac)
 
 
+def longest_shift(op: Layer, x_frac: int, frac: int) -> int:
+    """By how many bits a layer's sums are divided to end on a grid, before they are doubled."""
+    held = _layer_weights(op, x_frac)
+    return 0 if held is None else int(held.fracs.max()) + x_frac - frac
+
+
 def floor_bias(op: Layer, x_frac: int, shift: int) -> Ints:
     """What to add to a layer's bias, on its own grid, so that rounding to nearest at `shift` cuts
     off instead: half a step less, and one product more, so that no sum is a tie where it is below

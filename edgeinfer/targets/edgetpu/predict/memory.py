@@ -85,13 +85,27 @@ def place_layers(
 
 def warnings(model: TfliteModel, mapped: Collection[int]) -> list[str]:
     """What is uncertain about the placement."""
-    return [
+    inside = [op for op in model.operators if op.index in mapped]
+    found = [
         f"{op.title} {op.index} reads a flattened tensor of {length:,}: such layers were seen to "
         f"be streamed although there was room (from {STREAMED_FROM:,}), and to be cached (up to "
         f"{CACHED_UP_TO:,}). Pool before flattening to be safe."
-        for op in model.operators
-        if op.index in mapped and (length := _flattened_length(op)) > CACHED_UP_TO
+        for op in inside
+        if (length := _flattened_length(op)) > CACHED_UP_TO
     ]
+    found += [
+        f"{op.title} {op.index}: the weights of such a layer were seen to take 2.7 times the bytes "
+        f"that are predicted here."
+        for op in inside
+        if op.name == "UNIDIRECTIONAL_SEQUENCE_LSTM"
+    ]
+    found += [
+        f"{op.title} {op.index}: whether constants of a uint8 softmax are stored depends on the "
+        f"compiler's version; they are counted here."
+        for op in inside
+        if op.name == "SOFTMAX" and op.outputs[0].type == "UINT8"
+    ]
+    return found
 
 
 def _flattened_length(op: Operator) -> int:

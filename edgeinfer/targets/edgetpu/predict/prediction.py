@@ -73,7 +73,7 @@ class Prediction:
                     "cached_bytes": layer.bytes if layer is not None and layer.cached else 0,
                     "streamed_bytes": layer.bytes if layer is not None and not layer.cached else 0,
                     "cycles": round(cycles.get(op.index, 0.0)),
-                    "time_us": _rounded(
+                    "time_us": _round_us(
                         hosted[op.index] if op.index in hosted else self._chip_us(cycles[op.index])
                     ),
                 }
@@ -247,7 +247,7 @@ def _host_findings(left: Collection[HostTime]) -> list[str]:
     return found
 
 
-def _rounded(value: float | None) -> float | None:
+def _round_us(value: float | None) -> float | None:
     return None if value is None else round(value, 2)
 
 

@@ -153,7 +153,7 @@ def test_reference_models_map_whole(name: str) -> None:
 def test_one_dimensional_layers_are_images_one_pixel_high() -> None:
     made, *_ = zoo("track-pid", True)
     names = [op.name for op in made.file.file.model.operators]
-    assert len(names) == 15 and names.count("CONV_2D") == 3 and "EXPAND_DIMS" not in names
+    assert len(names) == 13 and names.count("CONV_2D") == 3 and "EXPAND_DIMS" not in names
     shapes = [op.outputs[0].shape for op in made.file.file.model.operators]
     assert (1, 1, 100, 16) in shapes
 
@@ -526,3 +526,13 @@ def test_tensorflow_runs_files_where_litert_is_missing(monkeypatch: pytest.Monke
     other = simulate.Interpreter(made.file.file.data, made.file.file.ports)
     assert other.runtime.name == "ai-edge-litert"
     assert np.array_equal(interpreter.run(stored)["jet"], other.run(stored)["jet"])
+
+
+def test_a_division_beyond_what_is_exact_is_told() -> None:
+    builder = ProgramBuilder("long")
+    builder.add(ops.Input("x", Fixed(False, 8, 0), (64,)))
+    weight, none = pack_weights(np.full((64, 2), 127)), pack_weights(np.zeros(2, np.int64))
+    builder.exact(Dense("y", provisional(16), "x", weight, Fixed(True, 8, 0), none))
+    out = Quantizer(Fixed(False, 8, 7), Rounding.RND, Overflow.SAT)
+    program = builder.program((Output("z", builder.requant("z", "y", out)),))
+    assert any("divided by 2^15" in said for said in convert.convert_program(program).findings)

@@ -19,7 +19,7 @@ from tests.support import tflite_builder as build
 from tests.support.hit_tagger_programs import POOLED, hit_tagger
 from tests.support.places import FAKE_TOOLS
 
-PLAIN = EthosUSettings(Accelerator.U65_256)
+PLAIN = EthosUSettings(accelerator=Accelerator.U65_256)
 
 
 @pytest.fixture

@@ -1,0 +1,161 @@
+# SPDX-License-Identifier: Apache-2.0
+# SPDX-FileCopyrightText: The edgeinfer authors
+"""The nearest int8 form of a Program whose layers have multipliers of their own.
+
+Binary and ternary networks multiply small whole numbers, scale each channel by a wide factor, and
+round to few levels. Int8 layers have one factor for each channel, which is made of the weights: a
+scale before or behind a layer becomes part of its weights, each channel rounded to 8 bits on a grid
+of its own. This moves sums by up to half a percent, and decisions near a step with them.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from dataclasses import replace
+
+import numpy as np
+from numpy.typing import NDArray
+
+from edgeinfer.ir.builder import prove_again, provisional
+from edgeinfer.ir.ops import Clip, Conv, Dense, Op, Scale, inputs_of, pack_weights
+from edgeinfer.ir.passes import drop_dead
+from edgeinfer.ir.program import Program
+from edgeinfer.targets.edgetpu.int8.grid import MOST_WEIGHT, by_channel
+from quantization.fixed import Ints, fixed_of_range
+
+Reals = NDArray[np.float64]
+STEP = (-1, 0)  # the limits that make a sum its sign, in its own smallest steps
+
+
+def nearest_int8_program(program: Program) -> tuple[Program, list[str]]:
+    """The Program with its scales inside its layers, and which layers were changed."""
+    changed: list[str] = []
+    while True:
+        found = _fold_one(program)
+        if found is None:
+            break
+        program, name = found
+        changed.append(name)
+    rounded = [op for op in program.ops if isinstance(op, Dense | Conv) and _is_wide(op)]
+    for op in rounded:
+        bias = _real_bias(op)
+        weight = np.ldexp(op.weight.astype(np.float64), -op.weight_type.frac)
+        program = _with_layer(program, op, weight, bias, op.name, {op.name})
+    kept = {op.name for op in program.ops}
+    names = dict.fromkeys(name for name in (*changed, *(op.name for op in rounded)) if name in kept)
+    if not names:
+        return program, []
+    said = (
+        f"{', '.join(names)}: scales and weights were rounded to 8 bits for each channel, the "
+        f"nearest int8 form. How many decisions that changes is measured."
+    )
+    return prove_again(drop_dead(program)), [said]
+
+
+def _fold_one(program: Program) -> tuple[Program, str] | None:
+    """One scale brought into the layer before or behind it; None where there is none left."""
+    readers = Counter(x for op in program.ops for x in inputs_of(op))
+    readers.update(output.value for output in program.outputs)
+    for op in program.ops:
+        if isinstance(op, Scale) and readers[op.x] == 1 and _by_channel(op):
+            before = program[op.x]
+            if isinstance(before, Dense | Conv):
+                return _fold_behind(program, before, op), op.name
+        if isinstance(op, Dense) and readers[op.x] == 1:
+            scale = program[op.x]
+            if isinstance(scale, Scale) and len(program.shapes[op.x]) == 1:
+                return _fold_before(program, scale, op), op.name
+    return None
+
+
+def _by_channel(op: Scale) -> bool:
+    """Whether factors differ along the last axis only."""
+    return all(held.size == max(held.shape[-1:], default=1) for held in (op.factor, op.bias))
+
+
+def _fold_behind(program: Program, layer: Dense | Conv, scale: Scale) -> Program:
+    channels = layer.weight.shape[-1]
+    factor = np.broadcast_to(_real_factor(scale).reshape(-1), (channels,))
+    shift = np.broadcast_to(_real_bias(scale).reshape(-1), (channels,))
+    weight = np.ldexp(layer.weight.astype(np.float64), -layer.weight_type.frac) * factor
+    bias = _real_bias(layer) * factor + shift
+    return _with_layer(program, layer, weight, bias, scale.name, {layer.name, scale.name})
+
+
+def _fold_before(program: Program, scale: Scale, layer: Dense) -> Program:
+    inputs = layer.weight.shape[0]
+    factor = np.broadcast_to(_real_factor(scale).reshape(-1), (inputs,))
+    shift = np.broadcast_to(_real_bias(scale).reshape(-1), (inputs,))
+    weight = np.ldexp(layer.weight.astype(np.float64), -layer.weight_type.frac)
+    bias = _real_bias(layer) + shift @ weight
+    moved = replace(layer, x=scale.x)
+    gone = {scale.name, layer.name}
+    return _with_layer(program, moved, weight * factor[:, None], bias, layer.name, gone)
+
+
+def _real_factor(scale: Scale) -> Reals:
+    return np.ldexp(scale.factor.astype(np.float64), -scale.factor_type.frac)
+
+
+def _real_bias(op: Dense | Conv | Scale) -> Reals:
+    return np.ldexp(op.bias.astype(np.float64), -op.type.frac)
+
+
+def _with_layer(
+    program: Program, layer: Dense | Conv, weight: Reals, bias: Reals, name: str, gone: set[str]
+) -> Program:
+    """The Program with a layer of real weights, rounded to 8 bits for each channel, under a name,
+    in the place of the last of the ops that are gone."""
+    raw, fracs = _rounded_channels(weight)
+    finest = int(fracs.max())
+    spread = finest - fracs
+    x_frac = program.type(layer.x).frac
+    frac = x_frac + finest
+    held = np.rint(np.ldexp(bias, x_frac + fracs)).astype(np.int64) << spread
+    wide = raw << spread
+    made = replace(
+        layer,
+        name=name,
+        type=provisional(frac),
+        weight=pack_weights(wide),
+        weight_type=fixed_of_range(min(int(wide.min()), 0), max(int(wide.max()), 0), finest),
+        bias=pack_weights(held),
+    )
+    ops: list[Op] = []
+    for op in program.ops:
+        if op.name == name:
+            ops.append(made)
+        elif op.name not in gone:
+            ops.append(op)
+    return _keep_signs(replace(program, ops=tuple(ops)), name, program[name].type.frac - frac)
+
+
+def _keep_signs(program: Program, layer: str, coarser: int) -> Program:
+    """The sign of a layer's sum is its smallest step below zero, times what makes that whole: where
+    the step has grown, the factor shrinks."""
+    frac = program.type(layer).frac
+    signs = {
+        op.name: replace(op, type=fixed_of_range(*STEP, frac))
+        for op in program.ops
+        if isinstance(op, Clip) and op.x == layer and (op.low, op.high) == STEP
+    }
+    ops: list[Op] = []
+    for op in program.ops:
+        if isinstance(op, Scale) and op.x in signs:
+            type_ = op.factor_type
+            op = replace(op, factor_type=replace(type_, integer=type_.integer - coarser))
+        ops.append(signs.get(op.name, op))
+    return replace(program, ops=tuple(ops))
+
+
+def _rounded_channels(weight: Reals) -> tuple[Ints, Ints]:
+    """Real weights as 8-bit integers, and the fractional bits of each channel."""
+    inner = tuple(range(weight.ndim - 1))
+    largest = np.abs(weight).max(axis=inner, initial=0.0)
+    fracs = np.floor(np.log2(MOST_WEIGHT / np.where(largest > 0, largest, 1.0))).astype(np.int64)
+    raw: Ints = np.rint(np.ldexp(weight, fracs)).astype(np.int64)
+    return raw, fracs
+
+
+def _is_wide(op: Dense | Conv) -> bool:
+    return by_channel(op.weight, op.weight_type.frac) is None
