@@ -39,6 +39,7 @@ LESS = (
     "streamed_bytes",
     "host_ops",
     "ebops",
+    "energy_dynamic_nj",
     "weight_bits",
 )
 MORE = ("fmax_mhz", "throughput", "throughput_at_asked_clock", "wns_ns", "mapped_ops")
