@@ -109,6 +109,8 @@ ALONE = {  # modules that are shorter and have one importer, and why they stay
     "edgeinfer.export.qkeras_functions": "`qkeras_layers` is long enough without it",
     "edgeinfer.precision.qat.sparsity": "which weights go is decided without Keras",
     "edgeinfer.run.board": "what the verb of this name does, apart from the command line",
+    "edgeinfer.run.learn": "what the option of this name does, apart from the command line",
+    "edgeinfer.run.toggles": "which bits change is counted apart from what is estimated of them",
     "edgeinfer.sweep.travel": "what a cluster's workers send is read without Dask",
     "edgeinfer.targets.edgetpu.tflite.flex": "FlexBuffers are a file format of their own",
     "edgeinfer.targets.rtl.board.ask": "the one place that knows both boards and simulated ones",
