@@ -20,6 +20,7 @@ KINDS = {
     "alm": "ALM",
     "m20k": "M20K",
     "cached_bytes": "on-chip memory",
+    "energy_dynamic_nj": "energy, nJ",
 }
 LONGEST = 60  # characters of a name in a table or a picture
 

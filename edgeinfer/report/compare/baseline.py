@@ -43,6 +43,7 @@ LESS = (
     "streamed_bytes",
     "host_ops",
     "ebops",
+    "energy_dynamic_nj",
     "weight_bits",
 )
 MORE = (

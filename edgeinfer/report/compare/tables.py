@@ -20,7 +20,7 @@ from edgeinfer.report.tables import Cell, Column, ReportTable, drop_empty_column
 from edgeinfer.report.titles import stage_title, target_title
 
 MOST_COLUMNS = 8  # runs of a table of differences
-KINDS = (*RESOURCES, "cached_bytes", "streamed_bytes")
+KINDS = (*RESOURCES, "cached_bytes", "streamed_bytes", "energy_dynamic_nj")
 SIZES = ("parameters", "macs", "ops")
 
 

@@ -69,7 +69,7 @@ class HlsSource:
 def read_source(path: Path, settings: HlsSettings) -> HlsSource | None:
     """What a configuration file, or the folder of a project, says; None where it is neither.
 
-    settings: what the user has asked for; the project replaces what it states.
+    settings: what the user has asked for; the project decides on all that was left as it is.
     """
     config = path / CONFIG if path.is_dir() else path
     if not config.is_file() or config.suffix not in SUFFIXES:
@@ -200,19 +200,29 @@ def _settings(
         for name, entry in layers.items()
         if (way := one_of(Strategy, entry.get("Strategy"), None)) is not None
     }
-    part = document.get("Part")
+    part, plain = document.get("Part"), HlsSettings()
+    stated = {
+        "backend": one_of(Backend, document.get("Backend"), plain.backend),
+        "part": part_of(str(part)) if part else plain.part,
+        "clock_ns": _number(document, "ClockPeriod") or plain.clock_ns,
+        "io": one_of(IoType, document.get("IOType"), plain.io),
+        "strategy": one_of(Strategy, model.get("Strategy"), plain.strategy),
+        "reuse": int(_number(model, "ReuseFactor")) or plain.reuse,
+    }
+    own = {name: value for name, value in stated.items() if _is_unasked(asked, name)}
+    layers_too = _is_unasked(asked, "reuse") and _is_unasked(asked, "strategy")
     return replace(
         asked,
-        backend=one_of(Backend, document.get("Backend"), asked.backend),
-        part=part_of(str(part)) if part else asked.part,
-        clock_ns=_number(document, "ClockPeriod") or asked.clock_ns,
-        io=one_of(IoType, document.get("IOType"), asked.io),
-        strategy=one_of(Strategy, model.get("Strategy"), asked.strategy),
-        reuse=int(_number(model, "ReuseFactor")) or asked.reuse,
-        reuse_of=_by_op(reuse),
-        strategy_of=_by_op(ways),
+        **own,
+        reuse_of=_by_op(reuse) if layers_too else asked.reuse_of,
+        strategy_of=_by_op(ways) if layers_too else asked.strategy_of,
         arithmetic=Arithmetic.HLS4ML,
     )
+
+
+def _is_unasked(asked: HlsSettings, name: str) -> bool:
+    """Whether the user has left a setting as it is by default: the project's goes then."""
+    return bool(getattr(asked, name) == getattr(HlsSettings(), name))
 
 
 def _by_op(values: Mapping[str, T]) -> tuple[tuple[str, T], ...]:

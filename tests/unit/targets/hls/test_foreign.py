@@ -67,6 +67,13 @@ def test_a_configuration_brings_its_own_settings_and_formats(project: Path) -> N
     assert (result.type, result.rounding) == (Fixed(True, 12, 5), Rounding.RND)
 
 
+def test_what_a_user_asks_for_goes_before_the_project(project: Path) -> None:
+    found = read_source(project, HlsSettings(part="xczu3eg-sbva484-1-e", reuse=4))
+    assert found is not None
+    s = found.settings
+    assert (s.part, s.reuse_for(LAYER), s.io) == ("xczu3eg-sbva484-1-e", 4, IoType.PARALLEL)
+
+
 def test_what_hls4ml_chose_itself_is_read_from_the_project(project: Path) -> None:
     firmware = project / "firmware"
     firmware.mkdir()
