@@ -144,7 +144,7 @@ def mask_late(program: Program) -> Program:
         made[op.name] = op
         if not isinstance(op, Requant | Clip) or not _keeps_zero(op):
             continue
-        masked = _masked_by(made[op.x], program, proved)
+        masked = _masking_of(made[op.x], program, proved)
         if masked is not None and readers[op.x] == 1 and op.x not in kept:
             del made[op.x], made[op.name]
             everywhere = replace(op, name=f"{op.name}.everywhere", x=masked[0])
@@ -153,7 +153,7 @@ def mask_late(program: Program) -> Program:
     return replace(program, ops=tuple(made.values()))
 
 
-def _masked_by(op: Op, program: Program, proved: Mapping[str, Interval]) -> tuple[str, str] | None:
+def _masking_of(op: Op, program: Program, proved: Mapping[str, Interval]) -> tuple[str, str] | None:
     """What a product lets through, and the mask of 0 and 1 that it multiplies it with."""
     if not isinstance(op, Pair) or op.kind is not PairKind.MUL:
         return None
