@@ -93,7 +93,7 @@ def test_each_backend_simulates_alike(
 
 
 def skip_without_tools(settings: HlsSettings, place: Path) -> None:
-    """Three of the six backends simulate with g++; the others need their vendor's tools."""
+    """Four of the six backends simulate with g++; the others need their vendor's tools."""
     builder, target = ProgramBuilder("probe"), HlsTarget()
     builder.add(Input("x", Fixed(True, 6, 3), (2,)))
     program = builder.program((Output("y", builder.clip("y", "x", 0, None)),))

@@ -222,7 +222,6 @@ def test_a_compilation_that_is_ended_leaves_no_half_program(
     ("backend", "code", "said"),
     [
         ("oneAPI", 0, "needs icpx"),
-        ("Catapult", 0, "needs Siemens Catapult"),
         ("Libero", 3, "build_lib.sh"),
     ],
 )

@@ -26,7 +26,7 @@ from tests.support import small_models as small
 from tests.support.places import ROOT
 
 TARGETS = {
-    "hls": {"backend": "Catapult"},  # whose projects cannot be simulated here
+    "hls": {"backend": "oneAPI"},  # whose projects cannot be simulated here
     "rtl": {},
     "edgetpu": {},
 }

@@ -29,8 +29,14 @@ from edgeinfer.targets.hls.settings import Backend, IoType
 
 CXX = Tool("g++", "EDGEINFER_CXX", "C++ compiler for C-simulation", "apt-get install g++")
 TEMPLATES = "firmware/hls/csim"
-TYPES = {Backend.VITIS: "ap", Backend.VIVADO: "ap", Backend.QUARTUS: "ac"}
-STANDARD = {"ap": "-std=c++20", "ac": "-std=c++14"}  # C++20 defines the shift of a negative number
+TYPES = {
+    Backend.VITIS: "ap",
+    Backend.VIVADO: "ap",
+    Backend.QUARTUS: "ac",
+    Backend.CATAPULT: "catapult",  # types as Quartus's, arrays and weights as Vivado's
+}
+# C++20 defines the shift of a negative number.
+STANDARD = {"ap": "-std=c++20", "ac": "-std=c++14", "catapult": "-std=c++17"}
 FLAGS = ("-O2", "-w", "-fwrapv", "-fno-strict-aliasing", "-pthread")
 # ap_fixed cuts a number to its width through a volatile member, against a fault of clang 7, so that
 # every operation goes through memory. g++ needs no such help, and is four times as fast without it.
@@ -185,7 +191,12 @@ def include_path(folder: Path) -> OwnText:
 
 def _type_folders(firmware: Path, scratch: Path) -> list[Path]:
     """The project's fixed-point types, those of ap_fixed as a copy that g++ can optimise."""
-    found = [path for name in ("ac_types",) if (path := firmware / name).is_dir()]
+    found = [path for path in (firmware / "ac_types",) if path.is_dir()]
+    found += [
+        path
+        for name in ("ac_types", "ac_math", "ac_simutils")
+        if (path := firmware / name / "include").is_dir()
+    ]
     types = firmware / "ap_types"
     if not types.is_dir():
         return found
@@ -202,7 +213,7 @@ def _key(folders: Sequence[Path], source: str, types: str, told: list[str]) -> s
     shipped = sorted(assets.path(TEMPLATES).glob("*.h"))
     for folder in folders:
         parts = sorted(path for path in (folder / "firmware").rglob("*") if path.is_file())
-        if types == "ap":
+        if types != "ac":
             parts = [path for path in parts if path.parent.name != "weights" or path.suffix == ".h"]
         for path in [*parts, *shipped]:
             state.update(f"{path.name} {plan.sha256_of(path)} ".encode())

@@ -22,7 +22,12 @@ from edgeinfer.targets.hls.settings import Backend
 from quantization.fixed import dequantize
 
 HEADERS = "firmware/hls"
-TYPES_OF = {Backend.VITIS: "ap", Backend.VIVADO: "ap", Backend.QUARTUS: "ac"}
+TYPES_OF = {
+    Backend.VITIS: "ap",
+    Backend.VIVADO: "ap",
+    Backend.QUARTUS: "ac",
+    Backend.CATAPULT: "catapult",
+}
 WHOLE = (  # functions that see a tensor at once
     *("gather", "pick", "sum_pool", "max_pool", "softmax", "append", "prepend"),
 )

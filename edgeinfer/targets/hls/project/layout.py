@@ -26,7 +26,12 @@ from quantization.ranges import Interval
 KIND = "Exact"  # our class in hls4ml
 
 
-OURS = (Backend.VITIS, Backend.VIVADO, Backend.QUARTUS)  # for which nnet_exact.h is written
+OURS = (
+    Backend.VITIS,
+    Backend.VIVADO,
+    Backend.QUARTUS,
+    Backend.CATAPULT,
+)  # for which nnet_exact.h is written
 AC_TYPES = (Backend.QUARTUS, Backend.ONEAPI, Backend.CATAPULT)
 
 

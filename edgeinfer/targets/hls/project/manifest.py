@@ -25,7 +25,6 @@ if TYPE_CHECKING:
 
 NEEDED = {  # to compile a project, where g++ alone does not do
     Backend.ONEAPI: "icpx of Intel's oneAPI with its FPGA add-on (run cmake and make)",
-    Backend.CATAPULT: "Siemens Catapult (run build_prj.tcl with it)",
     Backend.LIBERO: "Microchip's SmartHLS (run shls)",
 }
 NAME = "edgeinfer_project.json"
@@ -169,7 +168,8 @@ def _build_finding(backend: Backend) -> list[str]:
         return []
     return [
         f"The {backend} project is complete, but was not simulated: that needs {needed}. Layers "
-        f"and formats are those that are simulated bit for bit with Vitis, Vivado and Quartus."
+        "and formats are those that are simulated bit for bit with Vitis, Vivado, Quartus and "
+        "Catapult."
     ]
 
 
