@@ -12,6 +12,7 @@ import numpy as np
 from edgeinfer.ir import ops
 from edgeinfer.ir.ops import Op, PairKind, PoolKind, Shape, Weights, pack_weights
 from edgeinfer.targets.hls.project.spec import StoredIntegers, exactly
+from edgeinfer.targets.hls.settings import Backend
 from quantization.fixed import Fixed, Ints, Overflow, fixed_of_range, requantize
 
 if TYPE_CHECKING:
@@ -196,6 +197,11 @@ def place_pair(layout: ProjectLayout, op: ops.Pair) -> None:
             op, function, (x,), shape, exactly(op.type),
             constants={"n_constants": raw.size}, stored=(StoredIntegers("constants", raw, type_),),
         )  # fmt: skip
+        return
+    if op.kind in COMPARING and layout.streams and layout.settings.backend is Backend.CATAPULT:
+        layout.refuse(
+            op, f"hls4ml's {MERGES[op.kind]} of two streams does not compile for Catapult"
+        )
         return
     types = [layout.program.type(value) for value in (op.a, op.b)]
     layers = [spread(layout, op, op.a, shape, "_a"), spread(layout, op, op.b, shape, "_b")]
