@@ -42,6 +42,7 @@ SKIPS = {
 # network; or where there is more, or less, than `make setup` installs.
 ELSEWHERE = {
     "tests/e2e/test_api.py": 'importorskip("torch"',
+    "tests/e2e/test_board.py": "pyserial is not installed",
     "tests/e2e/test_foreign_networks.py": "ToolMissingError",
     "tests/e2e/test_hls_run.py": "da4ml is installed",
     "tests/e2e/test_light_core.py": "the libraries cannot be had here",
@@ -51,6 +52,7 @@ ELSEWHERE = {
     "tests/unit/event/test_tagger.py": "kernel_obstacle()",  # the processor lacks an instruction
     "tests/unit/targets/edgetpu/test_device.py": "there is no C compiler",
     "tests/unit/targets/hls/test_hostile_names.py": 'importorskip("tkinter"',
+    "tests/unit/targets/rtl/test_block_design.py": "tclsh is not installed",
     "tests/unit/targets/hls/tools/test_emitted_scripts.py": "this Python has no Tcl interpreter",
 }
 NEEDS = {

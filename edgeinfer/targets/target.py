@@ -42,6 +42,7 @@ FOUNDATIONS = (  # what every target stands on
     "edgeinfer.base",
     "edgeinfer.graph",
     "edgeinfer.ir",
+    "edgeinfer.targets.lessons",
     "edgeinfer.targets.options",
     "edgeinfer.targets.programs",
     "edgeinfer.targets.registry",

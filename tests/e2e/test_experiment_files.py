@@ -32,6 +32,7 @@ from edgeinfer.data.formats.scalings import (
 )
 from edgeinfer.data.formats.track_pid_text import Track, write_track
 from edgeinfer.data.stream.thin import thinned_rows
+from edgeinfer.readers import load
 from edgeinfer.report.result import Result, from_json
 from tests.support import small_models as small
 
@@ -217,3 +218,9 @@ def test_four_hundred_events_in_bounded_memory(work: Path, cases: Path) -> None:
     assert result.data is not None
     assert (result.data.format, result.data.samples) == ("cvn", 400)
     assert most_bytes < 1.5e9
+
+
+def test_cvns_architecture_comes_without_weights(cases: Path) -> None:
+    found = load(cases / "cvn" / "model.json")
+    assert found.graph.parameters == 22_063_936
+    assert len(found.graph.outputs) == 7

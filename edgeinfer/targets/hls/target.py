@@ -86,7 +86,9 @@ class HlsTarget(Target[HlsSettings]):
     def reads(self, act: Act) -> Reads:
         """The headers and templates that ship, hls4ml, which writes projects, and the compiler."""
         found = super().reads(act) | Reads(
-            text=("firmware/devices", "firmware/hls"), libraries=("hls4ml", "python")
+            code=("edgeinfer.targets.energy",),
+            text=("firmware/devices", "firmware/hls"),
+            libraries=("hls4ml", "python"),
         )
         match act:
             case Act.SIMULATE:

@@ -115,7 +115,9 @@ class RtlTarget(Target[RtlSettings]):
 
     def reads(self, act: Act) -> Reads:
         """The blocks and templates that ship; the simulator; the tools that make circuits."""
-        found = super().reads(act) | Reads(text=("firmware/devices", "firmware/rtl"))
+        found = super().reads(act) | Reads(
+            code=("edgeinfer.targets.energy",), text=("firmware/devices", "firmware/rtl")
+        )
         match act:
             case Act.SIMULATE:
                 simulators = (tools.identity(COMPILER), tools.identity(VERILATOR))
