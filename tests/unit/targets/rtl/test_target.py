@@ -9,6 +9,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import yaml
 from syrupy.assertion import SnapshotAssertion
 
 from edgeinfer.base.errors import InputError, ProgramError, ToolFailedError, UsageError
@@ -221,7 +222,6 @@ def test_unknown_parts_and_empty_folders_are_refused(fake_tools: Path) -> None:
 
 
 def test_a_design_says_its_files_to_fusesoc() -> None:
-    yaml = pytest.importorskip("yaml")
     files = TARGET.emit(small_network(2), RtlSettings()).files
     core = yaml.safe_load(files["design.core"].decode().removeprefix("CAPI=2:\n"))
     listed = dict(item for entry in core["filesets"]["rtl"]["files"] for item in entry.items())
