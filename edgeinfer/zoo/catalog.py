@@ -121,7 +121,7 @@ _ENTRIES = (
             "adam",
             1e-3,
             batch=4,
-            epochs=10,
+            epochs=16,
             samples=3_000,
             patience=6,
             test_samples=400,
