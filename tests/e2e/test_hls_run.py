@@ -199,6 +199,16 @@ sys.exit(main(sys.argv[2:]))
 """
 
 
+@pytest.mark.usefixtures("work")
+def test_a_twin_in_another_folder_displaces_no_program() -> None:
+    for folder in ("RUN", "TWIN"):
+        assert main([*COMPILE[:-1], folder, *HLS]) == 0
+    program = next(Path("RUN/hls/csim").glob("csim-*"))
+    compiled = program.stat().st_mtime_ns
+    assert main(["simulate", "RUN", "--stage", "csim", "--samples", "30"]) == 0
+    assert program.stat().st_mtime_ns == compiled
+
+
 @pytest.mark.parametrize("how", sample_cases(["SIGKILL", "SIGINT"], 2))
 def test_a_compilation_that_is_ended_leaves_no_half_program(
     work: Path, capsys: pytest.CaptureFixture[str], how: str

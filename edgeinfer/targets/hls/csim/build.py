@@ -103,8 +103,10 @@ def build_together(
 
 
 def _digest_path(program: Path) -> Path:
-    """Where this machine keeps the digest of a program that it has compiled."""
-    return cache_home() / "csim" / program.name
+    """Where this machine keeps the digest of a program that it has compiled. Projects of the same
+    content in two folders have a program each, and these are not the same to the byte."""
+    place = hashlib.sha256(str(program.resolve()).encode()).hexdigest()
+    return cache_home() / "csim" / f"{program.name}-{place[:16]}"
 
 
 def _is_ours(program: Path) -> bool:
