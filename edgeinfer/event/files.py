@@ -209,10 +209,14 @@ def _decode(text: Mapping[str, Any]) -> FileOutcome:
     if unknown:
         raise ValueError(f"there is an unknown {min(unknown)!r}")
     try:
-        return _reader().validate_python(text)
+        outcome = _reader().validate_python(text)
     except ValidationError as error:
         first = error.errors()[0]
         raise ValueError(f"{'.'.join(map(str, first['loc']))}: {first['msg']}") from None
+    for plane in outcome.planes:
+        if not all(isinstance(plane.get(name), int) for name in ("hits", "checked_one_by_one")):
+            raise ValueError("the figures of a plane are none")
+    return outcome
 
 
 def _fail(job: FileJob, reason: str) -> FileOutcome:

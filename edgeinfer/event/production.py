@@ -91,12 +91,14 @@ def carry_out_production(
     with open_journal(folder / JOURNAL, LINES) as journal:
         _refuse_other_order(production, journal)
         sweep_partial(folder)
-        known = {each.key: each for each in journal.outcomes if _is_whole(folder, each)}
+        known = {each.key: each for each in journal.outcomes}
         outcomes: dict[str, FileOutcome] = {}
         left = []
         for job in production.jobs:
-            if job.key in known:
-                outcomes[job.name] = known[job.key]
+            outcome = known.get(job.key)
+            # Names come from our own jobs: the journal's may lead out of the folder.
+            if outcome is not None and _is_whole(folder / f"{job.name}.npz", outcome):
+                outcomes[job.name] = replace(outcome, name=job.name)
             else:
                 left.append(job)
         resumed = len(outcomes)
@@ -129,9 +131,8 @@ def _refuse_other_order(production: Production, journal: Journal[FileOutcome]) -
         )
 
 
-def _is_whole(folder: Path, outcome: FileOutcome) -> bool:
+def _is_whole(path: Path, outcome: FileOutcome) -> bool:
     """Whether a file's tags are there, as they were written."""
-    path = folder / f"{outcome.name}.npz"
     if outcome.failure or not path.is_file():
         return False
     return hashlib.sha256(path.read_bytes()).hexdigest() == outcome.sha256

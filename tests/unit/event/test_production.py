@@ -107,6 +107,22 @@ def test_a_half_written_journal_costs_one_file(run: Path, tmp_path: Path) -> Non
     assert len(read_journal(journal, LINES)) == 3
 
 
+def test_a_journal_of_anyone_leads_nowhere_else(run: Path, tmp_path: Path) -> None:
+    production = plan(run, tmp_path / "out", write_planes(tmp_path / "in", 1))
+    carry_out_production(production, Here(), nothing)
+    journal = tmp_path / "out/files.jsonl"
+    line = json.loads(journal.read_text())
+    (tmp_path / "elsewhere.npz").write_bytes((tmp_path / "out/event-0.npz").read_bytes())
+    (tmp_path / "out/event-0.npz").unlink()
+    journal.write_text(json.dumps(line | {"name": "../elsewhere"}) + "\n")
+    again = Here()
+    carry_out_production(production, again, nothing)
+    assert again.names == ["event-0"]  # what lies elsewhere is not taken for it
+    journal.write_text(json.dumps(line | {"planes": [{"hits": "many"}]}) + "\n")
+    with pytest.raises(InputError, match="line 1"):
+        carry_out_production(production, Here(), nothing)
+
+
 def test_a_bad_file_is_named_and_the_others_are_written(run: Path, tmp_path: Path, capsys) -> None:
     write_planes(tmp_path / "in", 2)
     np.save(tmp_path / "in/broken.npy", np.zeros(3, np.float32))
