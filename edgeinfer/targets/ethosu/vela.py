@@ -153,7 +153,7 @@ def compiled_metrics(folder: Path) -> tuple[Metric, ...]:
     return (
         *estimates,
         *(
-            Metric(name, value, unit, Origin.MEASURED, tool=VELA.name, target=NAME, note=note)
+            Metric(name, value, unit, Origin.SYNTHESISED, tool=VELA.name, target=NAME, note=note)
             for name, value, unit in stated
         ),
     )
