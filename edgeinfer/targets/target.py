@@ -19,7 +19,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from edgeinfer.base.devices import Device
-from edgeinfer.base.errors import Offence
+from edgeinfer.base.errors import Offence, UsageError
 from edgeinfer.base.extras import Extra
 from edgeinfer.base.health import Check
 from edgeinfer.base.metrics import Metric
@@ -342,11 +342,11 @@ class Target(ABC, Generic[Chosen]):
     ) -> BoardReply:
         """What the board answers, at a port or at the only one that fits; `simulated`: what it
         would. An error where there is no board, or it does not answer."""
-        raise NotImplementedError
+        raise UsageError(f"Nothing that {self.title} makes goes onto a board.")
 
     def load_board(self, folder: Path, settings: Chosen, said: Said) -> str:
         """Put the bitstream of a folder onto the board, and say so."""
-        raise NotImplementedError
+        raise UsageError(f"Nothing that {self.title} makes goes onto a board.")
 
     # Files of its own kind
 

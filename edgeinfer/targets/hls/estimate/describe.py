@@ -116,7 +116,7 @@ def fit_words(shares: dict[str, dict[str, Any]]) -> str:
     """Whether the device holds the design, by the bands; what would settle it, where they do not
     say."""
 
-    def told(kinds: list[str]) -> str:
+    def list_bands(kinds: list[str]) -> str:
         return ", ".join(
             f"{kind.upper()} {shares[kind]['low']:,.0f} to {shares[kind]['high']:,.0f} of "
             f"{shares[kind]['offered']:,}"
@@ -125,13 +125,13 @@ def fit_words(shares: dict[str, dict[str, Any]]) -> str:
 
     beyond = [kind for kind, each in shares.items() if each["low"] > each["offered"]]
     if beyond:
-        return f"no: {told(beyond)}"
+        return f"no: {list_bands(beyond)}"
     unsure = [kind for kind, each in shares.items() if each["high"] > each["offered"]]
     if not unsure:
         return "yes: all bands end below what the device offers"
     over = any(shares[kind]["used"] > shares[kind]["offered"] for kind in unsure)
     return (
-        f"probably{' not' if over else ''}: {told(unsure)}; synthesis would settle it "
+        f"probably{' not' if over else ''}: {list_bands(unsure)}; synthesis would settle it "
         "(edgeinfer compile --target hls --synth --vsynth)"
     )
 
