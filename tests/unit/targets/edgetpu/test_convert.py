@@ -12,7 +12,7 @@ from functools import cache
 import numpy as np
 import pytest
 
-from edgeinfer.base.errors import UnsupportedModelError, UsageError
+from edgeinfer.base.errors import UnsupportedModelError
 from edgeinfer.data.samples import Samples
 from edgeinfer.evaluate import judge
 from edgeinfer.graph import nodes as g
@@ -20,7 +20,7 @@ from edgeinfer.ir import ops
 from edgeinfer.ir.builder import ProgramBuilder, provisional
 from edgeinfer.ir.lower import lower
 from edgeinfer.ir.ops import Conv, Dense, pack_weights
-from edgeinfer.ir.program import HostFunction, Output, Program
+from edgeinfer.ir.program import Output, Program
 from edgeinfer.precision.ptq import PtqSettings, quantize
 from edgeinfer.readers import load
 from edgeinfer.targets.edgetpu.deliver import (
@@ -33,11 +33,9 @@ from edgeinfer.targets.edgetpu.deliver import (
 from edgeinfer.targets.edgetpu.int8 import convert
 from edgeinfer.targets.edgetpu.int8.convert import ConvertedFile
 from edgeinfer.targets.edgetpu.int8.grid import Window, by_channel, window_for
-from edgeinfer.targets.edgetpu.int8.output_levels import ScoreRange
 from edgeinfer.targets.edgetpu.int8.rounding import LONGEST_SHIFT, Tilt
 from edgeinfer.targets.edgetpu.predict.prediction import prediction_of
 from edgeinfer.targets.edgetpu.predict.rules import Status
-from edgeinfer.targets.edgetpu.settings import EdgeTpuSettings
 from edgeinfer.targets.edgetpu.tflite import simulate
 from edgeinfer.zoo import ENTRIES, resolve
 from quantization.fixed import Fixed, Ints, Overflow, Quantizer, Rounding
@@ -465,54 +463,6 @@ def test_a_program_without_an_equal_is_calibrated_and_it_is_said() -> None:
     assert "the float network was calibrated in its stead" in made.file.findings[0]
     assert made.file.file.program is None
     assert made.run.to_program.decision_flips <= 2
-
-
-def lone_score() -> tuple[Program, dict[str, Ints]]:
-    """A score from -60 to 60 of which most of the signal lies between 0 and 3."""
-    builder = ProgramBuilder("score")
-    builder.add(ops.Input("x", Fixed(True, 8, 2), (1,)))
-    weight, bias = pack_weights(np.array([[127]])), pack_weights(np.zeros(1, np.int64))
-    builder.exact(Dense("y", provisional(8), "x", weight, Fixed(True, 8, 6), bias))
-    program = builder.program((Output("p", "y", HostFunction.SIGMOID),))
-    rng = np.random.default_rng(0)
-    scores = np.concatenate([rng.normal(-40, 10, 2000), rng.normal(1, 0.7, 2000), [60.0]])
-    return program, {"x": np.clip(np.rint(scores / 127 * 4 * 64), -128, 127).astype(int)[:, None]}
-
-
-def test_a_lone_score_leaves_twice_where_thresholds_are_few() -> None:
-    """Its sums are exact in the finer output, and where that ends the first one goes on."""
-    program, raw = lone_score()
-    made = convert.convert_program(program, raw)
-    assert [port.fine_of for port in made.ports.outputs] == ["", "p"]
-    assert any("leaves a second time as p.fine" in said for said in made.findings)
-    assert made.program is not None and run(made, made.program, raw).max_steps == 0
-    stored = simulate.stored_inputs(made.ports, simulate.real_inputs(program, raw))
-    got = simulate.Interpreter(made.data, made.ports).run(stored)
-    exact = simulate.engine_outputs(program, raw)["p"]
-    merged = simulate.real_outputs(made.ports, got)
-    coarse, fine = made.ports.outputs
-    assert set(merged) == {"p"} and fine.scale < coarse.scale / 4
-    low, high = fine.real(np.array([-127, 126]))
-    near = (exact > low) & (exact < high)
-    assert 500 < near.sum() < 2000
-    assert np.abs(merged["p"] - exact)[near].max() <= fine.scale
-    assert np.abs(merged["p"] - exact).max() <= coarse.scale
-    order = np.argsort(exact[:, 0], kind="stable")
-    assert (np.diff(merged["p"][order, 0]) >= 0).all()  # no two samples change places
-    assert np.array_equal(merged["p"] > 0, exact > 0)
-
-
-def test_a_range_of_scores_that_is_asked_for_is_one_output() -> None:
-    program, raw = lone_score()
-    made = convert.convert_program(program, raw, score_range=ScoreRange(-1, 6))
-    (port,) = made.ports.outputs
-    assert port.real(np.array([-128, 127])) == pytest.approx([-1, 6.96875])
-    assert port.scale == 2.0**-5
-    assert any("from -1 to 6 was asked for" in said for said in made.findings)
-    assert made.program is not None and run(made, made.program, raw).max_steps == 0
-    for wrong in ("3", "4:1", "a:b", "nan:2"):
-        with pytest.raises(UsageError, match=r"--score-range"):
-            EdgeTpuSettings(score_range=wrong)
 
 
 def test_tensorflow_runs_files_where_litert_is_missing(monkeypatch: pytest.MonkeyPatch) -> None:
