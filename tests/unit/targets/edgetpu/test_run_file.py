@@ -20,7 +20,7 @@ from edgeinfer.targets.edgetpu.files import interpreter_of, planned_files
 from edgeinfer.targets.edgetpu.int8 import convert
 from edgeinfer.targets.edgetpu.tflite import simulate
 from edgeinfer.targets.edgetpu.tflite.ports import ROUNDING, TflitePort, TflitePorts
-from tests.unit.targets.edgetpu.test_convert import lone_score
+from tests.unit.targets.edgetpu.test_working_points import lone_score
 
 
 def test_the_script_gives_what_the_simulation_gives(tmp_path: Path) -> None:
