@@ -26,14 +26,17 @@ from edgeinfer.targets.rtl.unrolled.cells import (
     ShiftCell,
     Wire,
 )
+from edgeinfer.targets.rtl.unrolled.cheapest import NO_SEARCH, AdderSearch
 from edgeinfer.targets.rtl.unrolled.unroll import unroll
 from quantization.fixed import Ints, apply_overflow, shift_right
 
 
-def computed(program: Program, raw: Mapping[str, Ints], levels: int = 2) -> dict[str, Ints]:
+def computed(
+    program: Program, raw: Mapping[str, Ints], levels: int = 2, search: AdderSearch = NO_SEARCH
+) -> dict[str, Ints]:
     """All values of a Program, by way of its circuit."""
     uses = count_readers(program)
-    made = unroll(program, uses, levels)
+    made = unroll(program, uses, levels, search)
     ports = [raw[op.name] for op in program.inputs if uses[op.name]]
     batch = len(next(iter(raw.values())))
     numbers = _evaluated(

@@ -99,6 +99,16 @@ class RtlSettings(Settings):
     stages: int | None = option(
         None, "an unrolled network in so many stages or fewer; by default two adders are one stage"
     )
+    adder_tries: int = option(
+        1,
+        "with --unroll full: how many ways to share additions are tried for each matrix; 1 by "
+        "default",
+    )
+    adder_goal: Literal["bits", "additions"] = option(
+        "bits",
+        "with --adder-tries: the fewest bits to add, the default, or the fewest additions, which "
+        "are wider and may take more stages",
+    )
     unroll_levels: int = 2  # of adders between two registers of an unrolled network
     unroll_most: int = 25_000  # signed digits and elements that are unrolled, about 5 LUTs each
     board: str | None = option(
@@ -150,9 +160,18 @@ class RtlSettings(Settings):
             raise UsageError("An unrolled network needs a level of logic, and something to unroll.")
         if self.stages is not None and self.stages < 1:
             raise UsageError(f"A network in {self.stages} stages cannot be made.")
-        if self.unroll != "full" and (self.interface == "bare" or self.stages is not None):
+        if self.adder_tries < 1:
+            raise UsageError(f"Additions cannot be shared in {self.adder_tries} ways.")
+        if self.adder_goal != "bits" and self.adder_tries == 1:
             raise UsageError(
-                "A bare interface and stages are those of an unrolled network.",
+                "A goal for adders needs several graphs to choose from.",
+                hint="Add --adder-tries 10.",
+            )
+        if self.unroll != "full" and (
+            self.interface == "bare" or self.stages is not None or self.adder_tries > 1
+        ):
+            raise UsageError(
+                "A bare interface, stages and tries for adders are those of an unrolled network.",
                 hint="Add --unroll full.",
             )
         if self.board is not None and self.interface == "bare":

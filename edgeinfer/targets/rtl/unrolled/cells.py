@@ -10,6 +10,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from typing import assert_never
 
 import numpy as np
 
@@ -312,3 +313,37 @@ class Circuit:
 def _ends(x: Wire, frac: int, quantizer: Quantizer) -> tuple[int, int]:
     y = requantize_range(Interval(np.asarray(x.low), np.asarray(x.high)), frac, quantizer)
     return y.bottom, y.top
+
+
+def work_of(cell: Cell, wire: Wire) -> list[tuple[str, int]]:
+    """What a cell does, in bits."""
+    match cell:
+        case InputCell() | Literal() | ShiftCell():
+            return []
+        case Join():
+            match cell.kind:
+                case PairKind.ADD:
+                    return [("add", wire.bits - max(cell.shift_a, cell.shift_b))]
+                case PairKind.SUB:
+                    return [("add", wire.bits - cell.shift_b)]
+                case PairKind.MUL:
+                    return [("product", cell.a.bits * cell.b.bits)]
+                case PairKind.MAX | PairKind.MIN:
+                    return [("compare", wire.bits), ("select", wire.bits)]
+                case _:
+                    assert_never(cell.kind)
+        case RoundCell():
+            return [] if cell.rounding is Rounding.TRN else [("short_add", wire.bits)]
+        case LimitCell():
+            if cell.overflow is Overflow.WRAP:
+                return []
+            return [("compare", max(cell.x.bits - cell.type.bits, 1)), ("select", wire.bits)]
+        case BoundCell():
+            ends = [end for end in (cell.low, cell.high) if end is not None]
+            return [("compare", cell.x.bits * len(ends)), ("select", wire.bits * len(ends))]
+        case LookupCell():
+            return [("fetch", -(-len(cell.entries) // 16) * wire.bits)]
+        case BranchCell():
+            return [("select", wire.bits)]
+        case _:
+            assert_never(cell)

@@ -41,8 +41,9 @@ from edgeinfer.targets.rtl.unrolled.cells import (
     Wire,
     bits_of,
     operands,
+    work_of,
 )
-from quantization.fixed import Fixed, Overflow, Rounding
+from quantization.fixed import Fixed
 
 TEMPLATE = "pipeline.v.j2"
 
@@ -231,7 +232,7 @@ class _ModuleText:
         for number, stages in self.stages.items():
             wire, cell = self.circuit.wires[number], self.circuit.cells[number]
             found["register"] += wire.bits * (max(stages) - wire.stage)
-            for kind, bits in _work(cell, wire):
+            for kind, bits in work_of(cell, wire):
                 found[kind] += bits
         return found
 
@@ -262,40 +263,6 @@ class _ModuleText:
             "stage": stage,
             "parts": parts,
         }
-
-
-def _work(cell: Cell, wire: Wire) -> list[tuple[str, int]]:
-    """What a cell does, in bits."""
-    match cell:
-        case InputCell() | Literal() | ShiftCell():
-            return []
-        case Join():
-            match cell.kind:
-                case PairKind.ADD:
-                    return [("add", wire.bits - max(cell.shift_a, cell.shift_b))]
-                case PairKind.SUB:
-                    return [("add", wire.bits - cell.shift_b)]
-                case PairKind.MUL:
-                    return [("product", cell.a.bits * cell.b.bits)]
-                case PairKind.MAX | PairKind.MIN:
-                    return [("compare", wire.bits), ("select", wire.bits)]
-                case _:
-                    assert_never(cell.kind)
-        case RoundCell():
-            return [] if cell.rounding is Rounding.TRN else [("short_add", wire.bits)]
-        case LimitCell():
-            if cell.overflow is Overflow.WRAP:
-                return []
-            return [("compare", max(cell.x.bits - cell.type.bits, 1)), ("select", wire.bits)]
-        case BoundCell():
-            ends = [end for end in (cell.low, cell.high) if end is not None]
-            return [("compare", cell.x.bits * len(ends)), ("select", wire.bits * len(ends))]
-        case LookupCell():
-            return [("fetch", -(-len(cell.entries) // 16) * wire.bits)]
-        case BranchCell():
-            return [("select", wire.bits)]
-        case _:
-            assert_never(cell)
 
 
 def _net(wire: Wire, stage: int) -> CodeText:

@@ -10,7 +10,9 @@ and takes their place, until none occurs twice.
 
 from __future__ import annotations
 
+import enum
 import functools
+import random
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 
@@ -70,15 +72,37 @@ def digit_count(weights: Ints) -> int:
     return sum(len(signed_digits(int(v))) * int(c) for v, c in zip(values, counts, strict=True))
 
 
-def shared_graph(weights: Ints) -> AdderGraph:
+class Preference(enum.Enum):
+    """Which of the pairs that occur equally often is shared first."""
+
+    DEEPEST = enum.auto()  # the one whose deeper term has most additions before it
+    DEEP = enum.auto()  # the one whose two terms together have
+    NEWEST = enum.auto()  # the one with the term that was made last
+    NEW = enum.auto()  # the one whose older term was made last
+
+
+@dataclass(frozen=True, slots=True)
+class Sharing:
+    """How pairs are chosen: what is not too deep, and which of equals. A seed decides by lot what
+    is left of the choice; 0: neighbours in place come first."""
+
+    deepest: int = DEEPEST
+    preference: Preference = Preference.DEEPEST
+    seed: int = 0
+
+
+PLAIN = Sharing()
+
+
+def shared_graph(weights: Ints, sharing: Sharing = PLAIN) -> AdderGraph:
     """(inputs, columns) integers as a graph of additions."""
-    return _graph_of(weights.shape, weights.astype(np.int64).tobytes())
+    return _graph_of(weights.shape, weights.astype(np.int64).tobytes(), sharing)
 
 
 @functools.lru_cache(maxsize=KEPT)
-def _graph_of(shape: tuple[int, ...], content: bytes) -> AdderGraph:
+def _graph_of(shape: tuple[int, ...], content: bytes, sharing: Sharing) -> AdderGraph:
     weights = np.frombuffer(content, np.int64).reshape(shape)
-    work = _Work(weights.shape[0])
+    work = _Work(weights.shape[0], sharing)
     for column in weights.T:
         places = {
             (term, shift): sign
@@ -104,14 +128,17 @@ class _Work:
     """Digits by column, and how often each pair of them occurs."""
 
     inputs: int
+    sharing: Sharing
     columns: list[dict[Place, int]] = field(default_factory=list)
     shared: list[SharedTerm] = field(default_factory=list)
     depths: list[int] = field(init=False)
     counts: dict[Key, int] = field(default_factory=dict)
     by_count: list[dict[Key, None]] = field(default_factory=lambda: [{}, {}])
+    lot: random.Random = field(init=False)
 
     def __post_init__(self) -> None:
         self.depths = [0] * self.inputs
+        self.lot = random.Random(self.sharing.seed)
 
     def put(self, column: int, place: Place, sign: int) -> None:
         """One more digit."""
@@ -143,16 +170,26 @@ class _Work:
 
     def most_frequent(self) -> Key | None:
         """The pair that occurs most often, at least twice. Of equals, one of terms that are shared
-        already (for what is found again is long), and of these, neighbours in place."""
+        already, for what is found again is long."""
         while len(self.by_count) > 2:
             if self.by_count[-1]:
-                return min(self.by_count[-1], key=self.preference)
+                return min(self.by_count[-1], key=self.rank)
             self.by_count.pop()
         return None
 
-    def preference(self, key: Key) -> tuple[int, int]:
+    def rank(self, key: Key) -> tuple[int, float]:
         """The smaller, the better."""
-        return -max(self.depths[key[0]], self.depths[key[1]]), abs(key[2])
+        a, b, above, _ = key
+        rest = self.lot.random() if self.sharing.seed else abs(above)
+        match self.sharing.preference:
+            case Preference.DEEPEST:
+                return -max(self.depths[a], self.depths[b]), rest
+            case Preference.DEEP:
+                return -self.depths[a] - self.depths[b], rest
+            case Preference.NEWEST:
+                return -max(a, b), rest
+            case Preference.NEW:
+                return -min(a, b), rest if self.sharing.seed else -max(a, b)
 
     def share(self, key: Key) -> None:
         """Make a term of a pair, and put it wherever the pair stands."""
@@ -176,11 +213,11 @@ class _Work:
     def pairs(self, digits: dict[Place, int], place: Place, sign: int) -> Iterator[Key]:
         """The pairs that one digit makes with others of its column, but for what is too deep."""
         term, shift = place
-        depths = self.depths
-        if depths[term] >= DEEPEST:
+        depths, deepest = self.depths, self.sharing.deepest
+        if depths[term] >= deepest:
             return
         for (other, at), mark in digits.items():
-            if depths[other] >= DEEPEST:
+            if depths[other] >= deepest:
                 continue
             if other < term or (other == term and at < shift):
                 yield other, term, shift - at, mark * sign

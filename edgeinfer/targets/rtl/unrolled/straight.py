@@ -27,6 +27,7 @@ from edgeinfer.targets.rtl.design.netlist import (
 )
 from edgeinfer.targets.rtl.design.recurrence import count_readers
 from edgeinfer.targets.rtl.settings import Fold, RtlSettings
+from edgeinfer.targets.rtl.unrolled.cheapest import AdderSearch
 from edgeinfer.targets.rtl.unrolled.pipeline import Bundle, Pipeline
 from edgeinfer.targets.rtl.unrolled.shift_add import digit_count
 from edgeinfer.targets.rtl.unrolled.unroll import UnrolledNetwork, unroll
@@ -142,17 +143,19 @@ def _bare_top(pipeline: Pipeline, program: Program, block: str) -> BareTop:
 def _in_stages(program: Program, uses: Mapping[str, int], settings: RtlSettings) -> UnrolledNetwork:
     """The network with registers after so many adders as the settings say; or with as many as do
     not make more stages than are asked for, spread over the whole path."""
+    search = AdderSearch(settings.adder_tries, settings.adder_goal)
     if settings.stages is None:
-        return unroll(program, uses, settings.unroll_levels)
-    whole = unroll(program, uses, MOST_LEVELS)
+        return unroll(program, uses, settings.unroll_levels, search)
+    whole = unroll(program, uses, MOST_LEVELS, search)
     low, high = 1, max([1, *(wire.depth for wire in whole.circuit.wires)])
     while low < high:
         middle = (low + high) // 2
-        if _stages_of(unroll(program, uses, middle), program) <= settings.stages:
+        tried = unroll(program, uses, middle, search)
+        if _stages_of(tried, program) <= settings.stages:
             high = middle
         else:
             low = middle + 1
-    return unroll(program, uses, low)
+    return unroll(program, uses, low, search)
 
 
 def _stages_of(made: UnrolledNetwork, program: Program) -> int:

@@ -40,9 +40,10 @@ from edgeinfer.ir.ops import (
 from edgeinfer.ir.program import Program
 from edgeinfer.targets.rtl.design.layers import matrix_of
 from edgeinfer.targets.rtl.unrolled.cells import Circuit, Wire
+from edgeinfer.targets.rtl.unrolled.cheapest import NO_SEARCH, AdderSearch, cheapest_graph
 from edgeinfer.targets.rtl.unrolled.shift_add import AdderGraph, shared_graph
 from edgeinfer.targets.rtl.unrolled.sums import AdderBuilder
-from quantization.fixed import fixed_of_range
+from quantization.fixed import Ints, fixed_of_range
 
 Wires = NDArray[Any]  # of Wire, in a value's shape
 
@@ -56,9 +57,11 @@ class UnrolledNetwork:
     begins: Mapping[int, str]  # the first wire that is made for a value
 
 
-def unroll(program: Program, used: Mapping[str, int], levels: int) -> UnrolledNetwork:
+def unroll(
+    program: Program, used: Mapping[str, int], levels: int, search: AdderSearch = NO_SEARCH
+) -> UnrolledNetwork:
     """All values that lead somewhere."""
-    work = _Unroll(program, Circuit(levels))
+    work = _Unroll(program, Circuit(levels), search)
     begins: dict[int, str] = {}
     for op in program.ops:
         if used[op.name]:
@@ -71,6 +74,7 @@ def unroll(program: Program, used: Mapping[str, int], levels: int) -> UnrolledNe
 class _Unroll:
     program: Program
     circuit: Circuit
+    search: AdderSearch
     values: dict[str, Wires] = field(default_factory=dict)
     ports: int = 0
 
@@ -147,18 +151,21 @@ class _Unroll:
     # Sums
 
     def dense(self, op: Dense, x: Wires) -> Wires:
-        graph = shared_graph(op.weight.astype(np.int64))
+        graph = self.cheapest(op.x, op.weight.astype(np.int64))
         shift = op.shift(self.frac(op.x))
         rows = x.reshape(-1, x.shape[-1])
         found = [self.vector(row, graph, shift, op.bias) for row in rows]
         return _array(list(itertools.chain(*found)), (*x.shape[:-1], op.weight.shape[1]))
+
+    def cheapest(self, x: str, matrix: Ints) -> AdderGraph:
+        return cheapest_graph(matrix, self.program[x].type, self.search)
 
     def vector(self, xs: Wires, graph: AdderGraph, shift: int, bias: Weights) -> list[Wire]:
         adders = AdderBuilder(self.circuit, list(xs))
         return adders.product(graph, shift, [int(b) for b in bias.reshape(-1)])
 
     def conv(self, op: Conv, x: Wires, shape: Shape) -> Wires:
-        graph = shared_graph(matrix_of(op))
+        graph = self.cheapest(op.x, matrix_of(op))
         shift = op.shift(self.frac(op.x))
         nothing = self.circuit.literal(0)
         window = op.window
