@@ -94,10 +94,13 @@ class TensorSketch:
 def sketch_tensors(
     graph: g.Graph, tensors: Collection[str], samples: Samples, kept: Collection[str] = ()
 ) -> dict[str, TensorSketch]:
-    """Every sample through the network once, a batch at a time; values are kept of some tensors."""
+    """Every sample through the network once, a batch at a time; values are kept of some tensors.
+
+    They are looked at in the graph's order, so that the first that leaves float32 is the one named.
+    """
     engine = FloatEngine(graph)
     count = len(next(iter(samples.values())))
-    found = {name: TensorSketch(name, count) for name in tensors}
+    found = {name: TensorSketch(name, count) for name in graph.shapes if name in tensors}
     for part in batches_of(graph, tensors, samples):
         seen = engine.run(part, tuple(tensors))
         for name, sketch in found.items():
