@@ -2,8 +2,9 @@
 # SPDX-FileCopyrightText: The edgeinfer authors
 """Requests brought together into batches, and computed beside the loop that serves clients.
 
-Everything here but `compute_batch` runs in the one loop, so nothing needs a lock. A request waits
-until a computation is free, and at most as long as the model's settings say for others to join it.
+Everything here runs in the one loop, so nothing needs a lock; what computes is in `computing`. A
+request waits until a thread is free, and at most as long as the model's settings say for others to
+join it.
 """
 
 from __future__ import annotations
@@ -16,16 +17,21 @@ from collections.abc import Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 
-import numpy as np
-
 from edgeinfer.base.errors import EdgeInferError
-from edgeinfer.evaluate.judge import apply_host_functions
-from edgeinfer.serve.backends import Runner
+from edgeinfer.serve.backends import Instance
+from edgeinfer.serve.computing import (
+    Answer,
+    ComputedBatch,
+    ComputedParts,
+    Job,
+    compute_parts,
+    cut_batch,
+    join_parts,
+)
 from edgeinfer.serve.faults import RequestError, RequestFault
 from edgeinfer.serve.served import OutputPort, ServedModel
-from edgeinfer.serve.tallies import BatchTimes, ModelTally
-from edgeinfer.serve.tensors import REAL, WireTensor, raw_dtype, raw_values
-from quantization.fixed import Ints, dequantize
+from edgeinfer.serve.tallies import ModelTally
+from edgeinfer.serve.tensors import WireTensor
 
 SMALLEST_HELD_BYTES = 4096  # what a request takes at least, whatever its tensors are
 
@@ -53,47 +59,32 @@ class QueueBudget:
         self.held_bytes -= taken
 
 
-@dataclass(frozen=True, slots=True, eq=False)
-class Job:
-    """A request on its way: its tensors by the Program's names, and who waits for what of it."""
-
-    inputs: Mapping[str, WireTensor]
-    outputs: Sequence[OutputPort]
-    samples: int
-    since_ns: int
-    answer: asyncio.Future[tuple[WireTensor, ...]]
-
-
-@dataclass(frozen=True, slots=True)
-class ComputedBatch:
-    """What came of each job, in their order, and how long it took."""
-
-    answers: tuple[tuple[WireTensor, ...] | EdgeInferError, ...]
-    samples: int
-    times: BatchTimes
-
-
 class Batcher:
     """The queue of a model, and the tasks that empty it."""
 
     def __init__(
-        self, model: ServedModel, runners: Sequence[Runner], budget: QueueBudget, tally: ModelTally
+        self,
+        model: ServedModel,
+        instances: Sequence[Instance],
+        budget: QueueBudget,
+        tally: ModelTally,
     ) -> None:
         self.model, self.tally = model, tally
         self._budget = budget
         self._waiting: deque[Job] = deque()
         self._waiting_samples = 0
         self._arrival = asyncio.Event()
-        self._pool = ThreadPoolExecutor(len(runners), "batch")
-        self._tasks = [asyncio.create_task(self._work(runner)) for runner in runners]
+        self._pool = ThreadPoolExecutor(sum(i.threads for i in instances), "batch")
+        self._computed: set[asyncio.Task[None]] = set()
+        self._tasks = [asyncio.create_task(self._work(instance)) for instance in instances]
 
     async def infer(
         self, inputs: Mapping[str, WireTensor], outputs: Sequence[OutputPort]
-    ) -> tuple[WireTensor, ...]:
+    ) -> Answer:
         """The outputs of one request; it fits the model."""
         held = max(SMALLEST_HELD_BYTES, sum(tensor.values.nbytes for tensor in inputs.values()))
         samples = len(next(iter(inputs.values())).values)
-        answer: asyncio.Future[tuple[WireTensor, ...]] = asyncio.get_running_loop().create_future()
+        answer: asyncio.Future[Answer] = asyncio.get_running_loop().create_future()
         job = Job(inputs, outputs, samples, time.monotonic_ns(), answer)
         self._budget.take(held)
         try:
@@ -118,6 +109,7 @@ class Batcher:
         for task in self._tasks:
             task.cancel()
         await asyncio.gather(*self._tasks, return_exceptions=True)
+        await asyncio.gather(*self._computed)  # what is being computed is answered
         for job in self._take(len(self._waiting), None):
             gone = RequestError(
                 RequestFault.OVERLOAD, f"The model {self.model.name!r} is being unloaded."
@@ -126,18 +118,25 @@ class Batcher:
                 job.answer.set_exception(gone)
         await asyncio.to_thread(self._pool.shutdown)
 
-    async def _work(self, runner: Runner) -> None:
+    async def _work(self, instance: Instance) -> None:
+        """Batch after batch. The next one is taken when the first thread has nothing left to do of
+        this one, so that no thread waits for the slowest."""
         loop = asyncio.get_running_loop()
         while True:
             jobs = await self._collect()
-            begun = time.monotonic_ns()
-            work = loop.run_in_executor(self._pool, compute_batch, self.model, runner, jobs)
-            try:
-                batch = await asyncio.shield(work)
-            except asyncio.CancelledError:
-                self._settle(jobs, await work, begun)  # what is being computed is answered
-                raise
-            self._settle(jobs, batch, begun)
+            batch = cut_batch(self.model, jobs, instance)
+            threads = [
+                loop.run_in_executor(self._pool, compute_parts, batch) for _ in range(batch.threads)
+            ]
+            answering = asyncio.create_task(self._answer(jobs, threads))
+            self._computed.add(answering)
+            answering.add_done_callback(self._computed.discard)
+            await asyncio.wait(threads, return_when=asyncio.FIRST_COMPLETED)
+
+    async def _answer(
+        self, jobs: Sequence[Job], threads: Sequence[asyncio.Future[ComputedParts]]
+    ) -> None:
+        self._settle(jobs, join_parts(jobs, await asyncio.gather(*threads)))
 
     async def _collect(self) -> list[Job]:
         """The next jobs: those that wait, and those that come while the first one may wait."""
@@ -171,11 +170,11 @@ class Batcher:
             total += job.samples
         return taken
 
-    def _settle(self, jobs: Sequence[Job], batch: ComputedBatch, begun_ns: int) -> None:
+    def _settle(self, jobs: Sequence[Job], batch: ComputedBatch) -> None:
         waits = []
         for job, answer in zip(jobs, batch.answers, strict=True):
             if not isinstance(answer, EdgeInferError):
-                waits.append(begun_ns - job.since_ns)
+                waits.append(batch.begun_ns - job.since_ns)
             if job.answer.done():
                 continue
             if isinstance(answer, EdgeInferError):
@@ -184,63 +183,3 @@ class Batcher:
                 job.answer.set_result(answer)
         if batch.samples:
             self.tally.note_batch(batch.samples, batch.times, waits)
-
-
-def compute_batch(model: ServedModel, runner: Runner, jobs: Sequence[Job]) -> ComputedBatch:
-    """The jobs in one go. One that cannot be computed fails alone; an error of what computes, or of
-    the machine, is everyone's and ends nothing."""
-    try:
-        return _compute(model, runner, jobs)
-    except Exception as error:
-        failure = RequestError(
-            RequestFault.BROKEN, f"The model {model.name!r} could not be computed: {error}"
-        )
-        return ComputedBatch((failure,) * len(jobs), 0, BatchTimes(0, 0, 0))
-
-
-def _compute(model: ServedModel, runner: Runner, jobs: Sequence[Job]) -> ComputedBatch:
-    start = time.monotonic_ns()
-    total = sum(job.samples for job in jobs)
-    raw = {
-        port.inside: np.empty((total, *port.shape), raw_dtype(port.quantizer.type))
-        for port in model.inputs
-    }
-    places: list[slice | EdgeInferError] = []
-    at = 0
-    for job in jobs:
-        rows = slice(at, at + job.samples)
-        try:
-            for port in model.inputs:
-                raw_values(job.inputs[port.inside], port.quantizer, raw[port.inside][rows])
-        except EdgeInferError as error:
-            places.append(error)
-            continue
-        places.append(rows)
-        at = rows.stop
-    read = time.monotonic_ns()
-    outputs = runner({name: values[:at] for name, values in raw.items()}) if at else {}
-    done = time.monotonic_ns()
-    answers = tuple(
-        place
-        if isinstance(place, EdgeInferError)
-        else answer_of(model, outputs, place, job.outputs)
-        for place, job in zip(places, jobs, strict=True)
-    )
-    times = BatchTimes(read - start, done - read, time.monotonic_ns() - done)
-    return ComputedBatch(answers, at, times)
-
-
-def answer_of(
-    model: ServedModel, outputs: Mapping[str, Ints], rows: slice, ports: Sequence[OutputPort]
-) -> tuple[WireTensor, ...]:
-    """Some samples' outputs as they are handed out."""
-    made = {output.name: output for output in model.program.outputs}
-    tensors = []
-    for port in ports:
-        raw, output = outputs[port.inside][rows], made[port.inside]
-        values = raw
-        if port.datatype == REAL:
-            real = dequantize(raw, model.program.type(output.value))
-            values = apply_host_functions(real, output.host).astype(np.float32)
-        tensors.append(WireTensor(port.name, port.datatype, values))
-    return tuple(tensors)

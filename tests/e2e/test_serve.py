@@ -21,7 +21,7 @@ import grpc
 import numpy as np
 import pytest
 
-from edgeinfer.serve import batching
+from edgeinfer.serve import computing
 from edgeinfer.serve.ask import find_model
 from edgeinfer.serve.client import Identity, connect
 from edgeinfer.serve.messages import SERVICE, message_class
@@ -298,7 +298,7 @@ def test_a_machine_without_memory_fails_a_batch_and_not_the_model(
         raise MemoryError("no room")
 
     with monkeypatch.context() as patch:
-        patch.setattr(batching, "answer_of", fail)
+        patch.setattr(computing, "values_of", fail)
         status, said = infer(server, "small", "x", numbers(1))
     assert status == "INTERNAL" and "no room" in said
     assert "sum" in infer(server, "small", "x", numbers(1))
