@@ -10,7 +10,6 @@ join it.
 from __future__ import annotations
 
 import asyncio
-import contextlib
 import time
 from collections import deque
 from collections.abc import Mapping, Sequence
@@ -21,6 +20,7 @@ from edgeinfer.base.errors import EdgeInferError
 from edgeinfer.serve.backends import Instance
 from edgeinfer.serve.computing import (
     Answer,
+    Batch,
     ComputedBatch,
     ComputedParts,
     Job,
@@ -60,7 +60,7 @@ class QueueBudget:
 
 
 class Batcher:
-    """The queue of a model, and the tasks that empty it."""
+    """The queue of a model, and the threads that empty it."""
 
     def __init__(
         self,
@@ -73,10 +73,13 @@ class Batcher:
         self._budget = budget
         self._waiting: deque[Job] = deque()
         self._waiting_samples = 0
-        self._arrival = asyncio.Event()
+        self._free = deque(instances)
+        self._loop = asyncio.get_running_loop()
+        self._start: asyncio.Handle | None = None  # of batches, as soon as it is time for them
+        self._unsettled: set[Batch] = set()
+        self._is_closed = False
+        self._settled = asyncio.Event()
         self._pool = ThreadPoolExecutor(sum(i.threads for i in instances), "batch")
-        self._computed: set[asyncio.Task[None]] = set()
-        self._tasks = [asyncio.create_task(self._work(instance)) for instance in instances]
 
     async def infer(
         self, inputs: Mapping[str, WireTensor], outputs: Sequence[OutputPort]
@@ -84,13 +87,15 @@ class Batcher:
         """The outputs of one request; it fits the model."""
         held = max(SMALLEST_HELD_BYTES, sum(tensor.values.nbytes for tensor in inputs.values()))
         samples = len(next(iter(inputs.values())).values)
-        answer: asyncio.Future[Answer] = asyncio.get_running_loop().create_future()
+        answer: asyncio.Future[Answer] = self._loop.create_future()
         job = Job(inputs, outputs, samples, time.monotonic_ns(), answer)
         self._budget.take(held)
         try:
+            if self._is_closed:
+                raise self._unloading()
             self._waiting.append(job)
             self._count(1, job)
-            self._arrival.set()
+            self._plan_start()
             return await answer
         except asyncio.CancelledError:  # the client has gone away
             if job in self._waiting:
@@ -105,57 +110,68 @@ class Batcher:
         self._waiting_samples += sign * job.samples
 
     async def close(self) -> None:
-        """End the tasks; what still waits is told so."""
-        for task in self._tasks:
-            task.cancel()
-        await asyncio.gather(*self._tasks, return_exceptions=True)
-        await asyncio.gather(*self._computed)  # what is being computed is answered
+        """Answer what is being computed; what still waits is told that it will not be."""
+        self._is_closed = True
         for job in self._take(len(self._waiting), None):
-            gone = RequestError(
-                RequestFault.OVERLOAD, f"The model {self.model.name!r} is being unloaded."
-            )
             if not job.answer.done():
-                job.answer.set_exception(gone)
+                job.answer.set_exception(self._unloading())
+        while self._unsettled:
+            self._settled.clear()
+            await self._settled.wait()
         await asyncio.to_thread(self._pool.shutdown)
 
-    async def _work(self, instance: Instance) -> None:
-        """Batch after batch. The next one is taken when the first thread has nothing left to do of
-        this one, so that no thread waits for the slowest."""
-        loop = asyncio.get_running_loop()
-        while True:
-            jobs = await self._collect()
-            batch = cut_batch(self.model, jobs, instance)
-            threads = [
-                loop.run_in_executor(self._pool, compute_parts, batch) for _ in range(batch.threads)
-            ]
-            answering = asyncio.create_task(self._answer(jobs, threads))
-            self._computed.add(answering)
-            answering.add_done_callback(self._computed.discard)
-            await asyncio.wait(threads, return_when=asyncio.FIRST_COMPLETED)
+    def _unloading(self) -> RequestError:
+        return RequestError(
+            RequestFault.OVERLOAD, f"The model {self.model.name!r} is being unloaded."
+        )
 
-    async def _answer(
-        self, jobs: Sequence[Job], threads: Sequence[asyncio.Future[ComputedParts]]
-    ) -> None:
-        self._settle(jobs, join_parts(jobs, await asyncio.gather(*threads)))
+    def _plan_start(self) -> None:
+        """Start batches when this turn of the loop is over, so that what arrives in it is computed
+        together; later, if the first request that waits may wait for others, and none is there."""
+        if self._start is not None:
+            if not isinstance(self._start, asyncio.TimerHandle):
+                return
+            self._start.cancel()
+            self._start = None
+        if not (self._waiting and self._free):
+            return
+        batching = self.model.batching
+        end_ns = self._waiting[0].since_ns + batching.delay_us * 1000
+        left = (end_ns - time.monotonic_ns()) / 1e9
+        if left <= 0 or self._waiting_samples >= batching.batch:
+            self._start = self._loop.call_soon(self._start_batches)
+        else:
+            self._start = self._loop.call_later(left, self._start_batches)
 
-    async def _collect(self) -> list[Job]:
-        """The next jobs: those that wait, and those that come while the first one may wait."""
-        batch, delay_ns = self.model.batching.batch, self.model.batching.delay_us * 1000
-        while True:
-            while not self._waiting:
-                self._arrival.clear()
-                await self._arrival.wait()
-            end_ns = self._waiting[0].since_ns + delay_ns
-            while self._waiting and self._waiting_samples < batch:
-                left = (end_ns - time.monotonic_ns()) / 1e9
-                if left <= 0:
-                    break
-                self._arrival.clear()
-                with contextlib.suppress(TimeoutError):
-                    await asyncio.wait_for(self._arrival.wait(), left)
-            jobs = self._take(len(self._waiting), batch)
-            if jobs:  # another task may have been quicker
-                return jobs
+    def _start_batches(self) -> None:
+        self._start = None
+        if self._waiting and self._free:
+            jobs = self._take(len(self._waiting), self.model.batching.batch)
+            self._compute(jobs, self._free.popleft())
+        self._plan_start()
+
+    def _compute(self, jobs: Sequence[Job], instance: Instance) -> None:
+        """Give a batch to the threads. The next one may start when the first thread has nothing
+        left to do of this one, so that none waits for the slowest."""
+        batch = cut_batch(self.model, jobs, instance)
+        computed: list[ComputedParts] = []
+
+        def note(parts: ComputedParts) -> None:
+            computed.append(parts)
+            if len(computed) == 1:
+                self._free.append(instance)
+                self._plan_start()
+            if len(computed) == batch.threads:
+                self._settle(jobs, join_parts(jobs, computed))
+                self._unsettled.discard(batch)
+                self._settled.set()
+
+        def work() -> None:
+            self._loop.call_soon_threadsafe(note, compute_parts(batch))
+
+        self._unsettled.add(batch)
+        for _ in range(batch.threads):
+            self._pool.submit(work)
 
     def _take(self, most: int, samples: int | None) -> list[Job]:
         """Jobs from the front that make a batch together."""

@@ -78,7 +78,7 @@ class ComputedBatch:
     times: BatchTimes  # of a thread, on average
 
 
-@dataclass(slots=True)
+@dataclass(frozen=True, slots=True, eq=False)
 class Batch:
     """Jobs that are computed together, and the parts that no thread has taken yet."""
 
