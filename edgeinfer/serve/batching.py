@@ -104,6 +104,7 @@ class Batcher:
             raise
         finally:
             self._budget.give_back(held)
+            del job, answer  # or an error that the one holds would hold them by its traceback
 
     def _count(self, sign: int, job: Job) -> None:
         self.tally.pending += sign

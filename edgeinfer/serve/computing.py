@@ -22,7 +22,7 @@ from numpy.typing import NDArray
 from edgeinfer.base.errors import EdgeInferError
 from edgeinfer.evaluate.judge import apply_host_functions
 from edgeinfer.serve.backends import Instance, Runner
-from edgeinfer.serve.faults import RequestError, RequestFault
+from edgeinfer.serve.faults import RequestError, RequestFault, without_frames
 from edgeinfer.serve.served import InputPort, OutputPort, ServedModel
 from edgeinfer.serve.tallies import BatchTimes
 from edgeinfer.serve.tensors import REAL, WireTensor, raw_dtype, raw_values
@@ -192,7 +192,7 @@ def _read_tensors(
         try:
             raw_values(tensor, port.quantizer, into[place])
         except EdgeInferError as error:
-            errors[i] = error
+            errors[i] = without_frames(error)
             into[place] = 0
     return errors
 
