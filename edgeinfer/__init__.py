@@ -20,11 +20,13 @@ __all__ = [
     "fit",
     "learn",
     "load",
+    "open_server",
     "opened_run",
     "predict",
     "quantize",
     "simulate",
     "tag",
+    "tag_files",
 ]
 
 

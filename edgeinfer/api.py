@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 # SPDX-FileCopyrightText: The edgeinfer authors
-"""The library for people: load, fit, learn, quantize, compile, predict, simulate, tag, compare, and
-what comes of them."""
+"""The library for people: load, fit, learn, quantize, compile, predict, simulate, tag, serve,
+compare, and what comes of them."""
 
 from __future__ import annotations
 
@@ -42,11 +42,12 @@ from edgeinfer.run.in_memory import LABELS, arrays_of, name_inputs, write_arrays
 from edgeinfer.run.lower import lower_as_asked, read_recipe
 from edgeinfer.run.notebook import notebook_progress
 from edgeinfer.run.report import write_report
-from edgeinfer.run.result import RECIPE
+from edgeinfer.run.result import PROGRAM, RECIPE
 from edgeinfer.run.samples import DataFile, Simulation, Source, samples_of
 from edgeinfer.run.steps import compile_model, simulate_run
 from edgeinfer.run.stored import read_runs, stored_result
 from edgeinfer.run.trial import stored_program
+from edgeinfer.serve.background import open_server as open_server
 from edgeinfer.targets.registry import ChosenTarget, choose_for
 from edgeinfer.zoo import ENTRIES, is_name, resolve
 from quantization.recipe import Recipe
@@ -388,6 +389,36 @@ def tag(
     with open_run(folder, Silent(), new=False) as held:
         program = stored_program(held)
     return tag_arrays(program, np.asarray(planes, np.float32), threshold_adc)
+
+
+def tag_files(
+    run: Run | str | Path,
+    files: str | Path | Sequence[str | Path],
+    folder: str | Path,
+    *,
+    jobs: int | None = None,
+    cluster: str | None = None,
+    tls: tuple[str | Path, str | Path, str | Path] | None = None,
+    threshold_adc: float = 4.0,
+    check: int = 32,
+) -> dict[str, Any]:
+    """A compiled tagger over files of planes, and folders of such files: an archive of tags for
+    each in `folder`, and the summary as `event.json` there has it. What is there is not done again.
+    By `jobs` processes (a script needs `if __name__ == "__main__":`), or the workers of a Dask
+    scheduler, tls://HOST:PORT; `tls`: its authority's certificate, ours, and the key of ours.
+    `check`: hits of each plane that are also evaluated one by one."""
+    from edgeinfer.event.event import PlaneSettings
+    from edgeinfer.event.production import FileReading, plan_files, tag_all
+    from edgeinfer.workers.choice import choose_access
+
+    source = run.folder if isinstance(run, Run) else Path(run)
+    access = choose_access(jobs, cluster, tls)
+    with open_run(source, Silent(), new=False) as held:
+        program = stored_program(held)
+    given = [Path(file) for file in ([files] if isinstance(files, (str, Path)) else files)]
+    reading = FileReading(PlaneSettings(threshold_adc), check=check)
+    production = plan_files(source / PROGRAM, program, reading, given, Path(folder))
+    return tag_all(production, jobs, access, notebook_progress().advance)
 
 
 def simulate(

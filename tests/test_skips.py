@@ -46,10 +46,12 @@ ELSEWHERE = {
     "tests/e2e/test_foreign_networks.py": "ToolMissingError",
     "tests/e2e/test_hls_run.py": "da4ml is installed",
     "tests/e2e/test_light_core.py": "the libraries cannot be had here",
+    "tests/e2e/test_serve_memory.py": "needs Linux's /proc",
     "tests/e2e/test_serve_tls.py": "openssl is not here",
     "tests/e2e/test_sweep_cluster.py": "openssl is not here",
     "tests/unit/data/stream/test_stream_memory.py": "peak memory is read from /proc",
     "tests/unit/event/test_tagger.py": "kernel_obstacle()",  # the processor lacks an instruction
+    "tests/unit/serve/test_deployment_tools.py": "systemd is not here",
     "tests/unit/targets/edgetpu/test_device.py": "there is no C compiler",
     "tests/unit/targets/hls/test_hostile_names.py": 'importorskip("tkinter"',
     "tests/unit/targets/rtl/test_block_design.py": "tclsh is not installed",

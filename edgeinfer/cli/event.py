@@ -105,6 +105,7 @@ def event(
     from edgeinfer.event.page import MOST_PLANES, picture_kind, render_pictures
     from edgeinfer.event.picture import choose_scheme, draw_panels
     from edgeinfer.event.prefix import Obstacle
+    from edgeinfer.event.production import FileReading
     from edgeinfer.event.results import (
         describe_event,
         keep_tags,
@@ -138,10 +139,8 @@ def event(
     if files:
         if output is None:
             raise UsageError("The tags of files need a folder.", hint="Give -o DIR.")
-        request = FilesRequest(
-            run, files, output, settings, Way(way), check, wires, jobs, scheduler
-        )
-        tag_files(request, json=json)
+        reading = FileReading(settings, Way(way), check, wires)
+        tag_files(FilesRequest(run, files, output, reading, jobs, scheduler), json=json)
         return
     with progress() as watcher, open_run(run, watcher, new=False) as folder:
         program = stored_program(folder)

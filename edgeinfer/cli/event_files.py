@@ -13,12 +13,11 @@ from typing import TYPE_CHECKING, Any
 
 from edgeinfer.base.errors import UsageError
 from edgeinfer.base.signals import TerminationRequest
-from edgeinfer.cli.terminal import answer, progress
-from edgeinfer.cli.workers import SchedulerOptions, open_workers, scheduler_access
+from edgeinfer.cli.terminal import answer, progress, tell
+from edgeinfer.cli.workers import SchedulerOptions, scheduler_access
 
 if TYPE_CHECKING:
-    from edgeinfer.event.event import PlaneSettings
-    from edgeinfer.event.tagger import Way
+    from edgeinfer.event.production import FileReading
 
 KEPT = "The files that were finished are kept: give the same command again."
 
@@ -30,42 +29,31 @@ class FilesRequest:
     run: Path
     files: tuple[Path, ...]
     folder: Path
-    settings: PlaneSettings
-    way: Way
-    check: int
-    wires: Path | None
+    reading: FileReading
     jobs: int | None
     scheduler: SchedulerOptions
 
 
 def tag_files(request: FilesRequest, *, json: bool) -> None:
     """One archive of tags for each file; an error at the end where files have none."""
-    from edgeinfer.event.event import patch_of
-    from edgeinfer.event.files import FILES, TagOrder
-    from edgeinfer.event.production import carry_out_production, plan_production, production_error
-    from edgeinfer.event.tagger import choose_cut
-    from edgeinfer.event.wires import read_wires
+    from edgeinfer.event.files import FILES
+    from edgeinfer.event.production import carry_out_production, plan_files, production_error
     from edgeinfer.run.folder import open_run
     from edgeinfer.run.result import PROGRAM
     from edgeinfer.run.trial import stored_program
+    from edgeinfer.workers.choice import open_workers
 
     access = scheduler_access(request.scheduler, request.jobs)
     with progress() as watcher:
         with open_run(request.run, watcher, new=False) as run:
             program = stored_program(run)
-        patch_of(program)
-        choose_cut(program, request.way)  # what cannot be is said before any worker begins
-        if request.wires is not None:
-            read_wires(request.wires)
-        order = TagOrder(
-            (request.run / PROGRAM).absolute(), program.digest, request.settings, request.way,
-            request.check, None if request.wires is None else request.wires.absolute(),
-        )  # fmt: skip
-        production = plan_production(order, program.name, request.files, request.folder)
+        production = plan_files(
+            request.run / PROGRAM, program, request.reading, request.files, request.folder
+        )
         watcher.start("files")
         begin = time.perf_counter()
         try:
-            with open_workers(FILES, request.jobs, access) as workers:
+            with open_workers(FILES, request.jobs, access, tell) as workers:
                 document = carry_out_production(production, workers, watcher.advance)
         except KeyboardInterrupt as error:
             if isinstance(error, TerminationRequest):

@@ -28,10 +28,10 @@ def export(
     *,
     output: Annotated[Path, Parameter(name=["--output", "-o"], help="F.onnx; a folder for triton")],
     format: Annotated[  # the option's name
-        Literal["qonnx", "qdq", "integer-onnx", "triton"],
+        Literal["qonnx", "qdq", "integer-onnx", "triton", "triton-python"],
         Parameter(
             help="qonnx: Quant nodes; qdq: QuantizeLinear pairs; integer-onnx: integers only; "
-            "triton: the latter in a model repository"
+            "triton: the latter in a model repository, triton-python: for its Python backend"
         ),
     ],
     batch_axis: BatchAxis = "0",
@@ -39,10 +39,11 @@ def export(
 ) -> None:
     """Write the integer network as ONNX, with what its numbers mean inside the file."""
     found: ExportResult | RepositoryExport
-    if format == "triton":
-        from edgeinfer.serve.triton_repository import write_repository
+    if format in ("triton", "triton-python"):
+        from edgeinfer.serve.triton_repository import RepositoryFormat, write_repository
 
-        found = write_repository(source, output, axis_of_word(batch_axis))
+        axis = axis_of_word(batch_axis)
+        found = write_repository(source, output, RepositoryFormat(format), axis)
     else:
         from edgeinfer.export.onnx_files import OnnxFormat
         from edgeinfer.run.export import export as exported

@@ -57,6 +57,9 @@ def serve(
     ] = 1,
     max_batch: Annotated[int, Parameter(help="samples that one request may hold")] = 65536,
     message_mb: Annotated[float, Parameter(help="size of a request, at most")] = 64.0,
+    receive_mb: Annotated[
+        float, Parameter(help="requests that are being received at once; more wait, then are told")
+    ] = 512.0,
     queue_mb: Annotated[
         float, Parameter(help="requests that wait or are computed; more are told UNAVAILABLE")
     ] = 256.0,
@@ -88,6 +91,7 @@ def serve(
         "--instances": (instances, 1, MOST_INSTANCES),
         "--delay-us": (delay_us, 0, LARGEST_INT32),
         "--message-mb": (message_mb, SMALLEST_MB, LARGEST_MESSAGE_MB),
+        "--receive-mb": (receive_mb, SMALLEST_MB, LARGEST_QUEUE_MB),
         "--queue-mb": (queue_mb, SMALLEST_MB, LARGEST_QUEUE_MB),
         "--drain-s": (drain_s, 0, LONGEST_DRAIN_SECONDS),
         "--port-grpc": (port_grpc, 0, LARGEST_PORT),
@@ -112,7 +116,8 @@ def serve(
         RepositorySettings(
             runs, names, backend, outputs == "raw", batching, control, int(queue_mb * 1e6)
         ),
-        bind, port_grpc, port_http, port_metrics, certificates, int(message_mb * 1e6), drain_s,
+        bind, port_grpc, port_http, port_metrics, certificates, int(message_mb * 1e6),
+        int(receive_mb * 1e6), drain_s,
     )  # fmt: skip
     if settings.is_exposed:
         tell(

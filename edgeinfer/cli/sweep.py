@@ -20,7 +20,6 @@ from edgeinfer.cli.workers import (
     NO_SCHEDULER,
     Jobs,
     SchedulerOptions,
-    open_workers,
     scheduler_access,
 )
 
@@ -58,6 +57,7 @@ def sweep(
     from edgeinfer.sweep.run import carry_out
     from edgeinfer.sweep.study import read
     from edgeinfer.sweep.travel import TRIALS
+    from edgeinfer.workers.choice import open_workers
 
     told = read(study)
     folder = output if output is not None else Path("runs") / study.stem
@@ -65,7 +65,7 @@ def sweep(
     access = scheduler_access(scheduler, jobs)
     text = study.read_text(encoding="utf-8")
     try:
-        with open_workers(TRIALS, jobs, access) as workers, _watch_study() as watcher:
+        with open_workers(TRIALS, jobs, access, tell) as workers, _watch_study() as watcher:
             found = carry_out(told, text, folder, workers, watcher, store=place, resume=resume)
     except KeyboardInterrupt as error:
         kept = "What was finished is kept: add --resume to the same command."

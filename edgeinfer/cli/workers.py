@@ -4,19 +4,14 @@
 
 from __future__ import annotations
 
-import contextlib
-from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 from cyclopts import Parameter
 
-from edgeinfer.cli.terminal import tell
-
 if TYPE_CHECKING:
     from edgeinfer.workers.cluster import Access
-    from edgeinfer.workers.kind import Job, JobKind, Outcome, Workers
 
 Jobs = Annotated[
     int | None, Parameter(help="processes on this machine; by default as many as suit it")
@@ -70,21 +65,3 @@ def scheduler_access(options: SchedulerOptions, jobs: int | None) -> Access | No
         raise UsageError("--jobs is for this machine, --scheduler for others.", hint="Give one.")
     minutes = WORKER_MINUTES if options.worker_minutes is None else options.worker_minutes
     return Access(options.scheduler, options.tls_ca, options.tls_cert, options.tls_key, minutes)
-
-
-@contextlib.contextmanager
-def open_workers(
-    kind: JobKind[Job, Outcome], jobs: int | None, access: Access | None
-) -> Iterator[Workers[Job, Outcome]]:
-    """Workers that end with the block."""
-    from edgeinfer.workers.cluster import cluster, warning_of
-    from edgeinfer.workers.pool import fitting_jobs, pool
-
-    if access is None:
-        with pool(kind, jobs or fitting_jobs()) as processes:
-            yield processes
-        return
-    if access.exposed:
-        tell(warning_of(access))
-    with cluster(access, kind) as workers:
-        yield workers

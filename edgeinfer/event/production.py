@@ -12,6 +12,7 @@ import hashlib
 import json
 import os
 import time
+import warnings
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -25,8 +26,14 @@ from edgeinfer.base.errors import (
     UsageError,
 )
 from edgeinfer.base.plan import sweep_partial, write_file
-from edgeinfer.event.files import LINES, Failure, FileJob, FileOutcome, TagOrder
+from edgeinfer.event.event import PlaneSettings, patch_of
+from edgeinfer.event.files import FILES, LINES, Failure, FileJob, FileOutcome, TagOrder
 from edgeinfer.event.production_page import render_production
+from edgeinfer.event.tagger import Way, choose_cut
+from edgeinfer.event.wires import read_wires
+from edgeinfer.ir.program import Program
+from edgeinfer.workers.choice import open_workers
+from edgeinfer.workers.cluster import Access
 from edgeinfer.workers.journal import Journal, open_journal
 from edgeinfer.workers.kind import Workers
 
@@ -44,6 +51,16 @@ class Production:
     jobs: tuple[FileJob, ...]
 
 
+@dataclass(frozen=True, slots=True)
+class FileReading:
+    """How files are read and tagged, as a user says it."""
+
+    settings: PlaneSettings
+    way: Way = Way.AUTO
+    check: int = 32
+    wires: Path | None = None
+
+
 def plan_production(order: TagOrder, model: str, given: Sequence[Path], folder: Path) -> Production:
     """A job for each file, named by its place below the folder that all have in common."""
     files = _list_files(given)
@@ -59,6 +76,21 @@ def plan_production(order: TagOrder, model: str, given: Sequence[Path], folder: 
             )
         jobs[name] = FileJob(order, order_key, name, file)
     return Production(order, model, folder, tuple(jobs.values()))
+
+
+def plan_files(
+    program_file: Path, program: Program, reading: FileReading, files: Sequence[Path], folder: Path
+) -> Production:
+    """The production of a run's tagger; what cannot be is an error before any worker begins."""
+    patch_of(program)
+    choose_cut(program, reading.way)
+    if reading.wires is not None:
+        read_wires(reading.wires)
+    order = TagOrder(
+        program_file.absolute(), program.digest, reading.settings, reading.way, reading.check,
+        None if reading.wires is None else reading.wires.absolute(),
+    )  # fmt: skip
+    return plan_production(order, program.name, files, folder)
 
 
 def _list_files(given: Sequence[Path]) -> list[Path]:
@@ -117,6 +149,22 @@ def carry_out_production(
         document = describe_production(production, outcomes, time.monotonic() - began, resumed)
         write_file(folder / SUMMARY, json.dumps(document, indent=1) + "\n")
         write_file(folder / PAGE, render_production(document))
+    return document
+
+
+def tag_all(
+    production: Production,
+    jobs: int | None,
+    access: Access | None,
+    advance: Callable[[int, int], None],
+) -> dict[str, Any]:
+    """Tag what has no tags yet by processes, or by a cluster's workers: the summary, or an error
+    where files could not be tagged."""
+    with open_workers(FILES, jobs, access, warnings.warn) as workers:
+        document = carry_out_production(production, workers, advance)
+    failed = production_error(document)
+    if failed is not None:
+        raise failed
     return document
 
 

@@ -31,12 +31,23 @@ Runner = Callable[[Mapping[str, NDArray[Any]]], Mapping[str, Ints]]  # raw input
 
 
 @dataclass(frozen=True, slots=True)
+class Instance:
+    """What computes one batch at a time: several threads, each a part of it, or all of them
+    together where there are fewer samples than threads."""
+
+    run_part: Runner  # by several threads at the same time
+    run_few: Runner
+    threads: int = 1
+    samples_at_once: int | None = None  # that are quickest; None: as many as there are
+
+
+@dataclass(frozen=True, slots=True)
 class RunnableProgram:
-    """A Program, the formats of its inputs, and one function for each batch at a time."""
+    """A Program, the formats of its inputs, and what computes it."""
 
     program: Program
     recipe: Recipe
-    runners: tuple[Runner, ...]
+    instances: tuple[Instance, ...]
 
 
 @contextlib.contextmanager
@@ -48,8 +59,10 @@ def open_backend(run: Path, name: str, instances: int) -> Iterator[RunnableProgr
         folder = RunFolder(run, Silent())
         program, recipe = stored_program(folder), read_recipe(run / RECIPE)
         threads = max(1, available_threads() // instances)
-        engines = [Engine(program, threads=threads) for _ in range(instances)]
-        yield RunnableProgram(program, recipe, tuple(engine.run for engine in engines))
+        single = Engine(program, threads=1)
+        together = Engine(program, threads=threads) if threads > 1 else single
+        instance = Instance(single.run, together.run, threads, single.batch)
+        yield RunnableProgram(program, recipe, (instance,) * instances)
         return
     if instances != 1:
         raise UsageError(
@@ -57,7 +70,8 @@ def open_backend(run: Path, name: str, instances: int) -> Iterator[RunnableProgr
         )
     with open_run(run, Silent(), new=False) as folder:
         program, recipe = stored_program(folder), read_recipe(run / RECIPE)
-        yield RunnableProgram(program, recipe, (_target_runner(folder, program, name),))
+        run_target = _target_runner(folder, program, name)
+        yield RunnableProgram(program, recipe, (Instance(run_target, run_target),))
 
 
 def _target_runner(folder: RunFolder, program: Program, name: str) -> Runner:

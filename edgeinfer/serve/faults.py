@@ -60,9 +60,16 @@ def fault_of(error: BaseException) -> RequestFault:
     return RequestFault.INVALID if isinstance(error, EdgeInferError) else RequestFault.BROKEN
 
 
-def message_of(error: Exception) -> str:
+def message_of(error: BaseException) -> str:
     """What a client is told of an error."""
     told = str(error)
     if not isinstance(error, EdgeInferError):
         told = f"This is a bug of edgeinfer ({type(error).__name__}: {error})."
     return printable(told[:LONGEST_MESSAGE])
+
+
+def without_frames(error: EdgeInferError) -> EdgeInferError:
+    """The error alone. The frames that it came through hold the request's tensors, and are held by
+    it in turn: the memory would be free only when Python looks for such circles."""
+    error.__traceback__ = error.__context__ = None
+    return error

@@ -6,11 +6,13 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncIterator, Callable
+from dataclasses import dataclass
 from typing import Any
 
 import grpc
 
-from edgeinfer.serve.faults import fault_of, message_of, refusal_of
+from edgeinfer.serve.admission import Admission, slow_sender
+from edgeinfer.serve.faults import fault_of, invalid, message_of, refusal_of
 from edgeinfer.serve.grpc_calls import (
     Answer,
     call_of_bytes,
@@ -25,6 +27,7 @@ from edgeinfer.serve.repository import Repository
 AHEAD = 64  # requests of one stream that are computed at once
 MOST_CALLS = 1024  # calls that are open at once; more are told RESOURCE_EXHAUSTED
 KEEPALIVE_MS = 60_000  # after which a silent connection is asked whether it is still there
+SILENT_SECONDS = 0.2  # after which a stream that sends nothing is taken to be silent
 ANSWERLESS_MS = 20_000  # after which it is not
 FINAL = "triton_final_response"
 NOTHING_SHARED = (  # no region is registered, and clients that tidy up first may go on
@@ -41,11 +44,26 @@ REFUSED = {
 }
 
 
+@dataclass(frozen=True, slots=True)
+class Refusal:
+    """How a call ends that is not answered."""
+
+    status: grpc.StatusCode
+    message: str
+
+
 class GrpcDoor:
     """The service's procedures."""
 
-    def __init__(self, repository: Repository, is_ready: Callable[[], bool]) -> None:
+    def __init__(
+        self,
+        repository: Repository,
+        is_ready: Callable[[], bool],
+        admission: Admission,
+        message_bytes: int,
+    ) -> None:
         self._repository = repository
+        self._admission, self._message_bytes = admission, message_bytes
         self._readers: set[asyncio.Task[None]] = set()
         single = grpc.unary_unary_rpc_method_handler
         handlers = {
@@ -54,7 +72,8 @@ class GrpcDoor:
         }
         handlers |= {name: single(_answer_nothing) for name in NOTHING_SHARED}
         handlers |= {name: single(_refusing(what)) for name, what in REFUSED.items()}
-        handlers["ModelInfer"] = single(self._infer)
+        # One request, but of a stream: so it is read when there is room for it, and not before.
+        handlers["ModelInfer"] = grpc.stream_unary_rpc_method_handler(self._infer)
         handlers["ModelStreamInfer"] = grpc.stream_stream_rpc_method_handler(self._stream)
         self.handler = grpc.method_handlers_generic_handler(SERVICE, handlers)
 
@@ -63,13 +82,49 @@ class GrpcDoor:
         for reader in self._readers:
             reader.cancel()
 
-    async def _infer(self, content: bytes, context: grpc.aio.ServicerContext) -> bytes:
+    async def _infer(
+        self, requests: AsyncIterator[bytes], context: grpc.aio.ServicerContext
+    ) -> bytes:
+        return await _answer_or_abort(context, await self._try_infer(context))
+
+    async def _try_infer(self, context: grpc.aio.ServicerContext) -> bytes | Refusal:
         try:
-            call, _ = call_of_bytes(content)
+            call, _ = call_of_bytes(await self._receive(context))
             return _bytes_of(message_of_answer(await self._repository.infer(call)))
         except Exception as error:
-            await _refuse(context, error)
-            raise
+            return refusal_for(error)
+
+    async def _receive(self, context: grpc.aio.ServicerContext) -> bytes:
+        """The only request of a call."""
+        try:
+            async with asyncio.timeout(None) as limit:
+                share = await self._admission.enter(
+                    self._message_bytes, lambda: limit.reschedule(0.0)
+                )
+                try:
+                    content = await context.read()
+                finally:
+                    self._admission.leave(share)
+        except TimeoutError:
+            raise slow_sender() from None
+        if not isinstance(content, bytes):
+            raise invalid("The call holds no request.")
+        return content
+
+    async def _receive_next(self, context: grpc.aio.ServicerContext) -> bytes | None:
+        """The next request of a stream, None at its end. Streams are silent for long, and gRPC does
+        not say when a request begins: so one that is still silent after a moment gives its room to
+        others."""
+        share = await self._admission.enter(self._message_bytes, lambda: None)
+        reading = asyncio.ensure_future(context.read())
+        try:
+            await asyncio.wait([reading], timeout=SILENT_SECONDS)
+            self._admission.leave(share)
+            content = await reading
+        finally:
+            self._admission.leave(share)
+            reading.cancel()
+        return content if isinstance(content, bytes) else None
 
     async def _stream(
         self, requests: AsyncIterator[bytes], context: grpc.aio.ServicerContext
@@ -80,7 +135,7 @@ class GrpcDoor:
 
         async def read() -> None:
             try:
-                async for content in requests:
+                while (content := await self._receive_next(context)) is not None:
                     tasks.put_nowait(asyncio.create_task(self._one_of_stream(content)))
                     await room.acquire()
             finally:
@@ -92,6 +147,8 @@ class GrpcDoor:
             while (task := await tasks.get()) is not None:
                 yield _bytes_of(await task)
                 room.release()
+            if not reader.cancelled() and (error := reader.exception()):
+                await _abort(context, refusal_for(error))
         finally:
             self._readers.discard(reader)
             reader.cancel()
@@ -117,13 +174,15 @@ def _bytes_of(message: Any) -> bytes:
 
 
 def _answering(name: str, answer: Answer) -> Callable[..., Any]:
-    async def handle(content: bytes, context: grpc.aio.ServicerContext) -> bytes:
+    async def try_answer(content: bytes) -> bytes | Refusal:
         try:
             fields = await answer(parse_message(f"{name}Request", content))
             return _bytes_of(message_of_fields(f"{name}Response", fields))
         except Exception as error:
-            await _refuse(context, error)
-            raise
+            return refusal_for(error)
+
+    async def handle(content: bytes, context: grpc.aio.ServicerContext) -> bytes:
+        return await _answer_or_abort(context, await try_answer(content))
 
     return handle
 
@@ -134,16 +193,27 @@ async def _answer_nothing(content: bytes, context: grpc.aio.ServicerContext) -> 
 
 def _refusing(what: str) -> Callable[..., Any]:
     async def handle(content: bytes, context: grpc.aio.ServicerContext) -> bytes:
-        error = refusal_of(what)
-        await _refuse(context, error)
-        raise error
+        return await _answer_or_abort(context, refusal_for(refusal_of(what)))
 
     return handle
 
 
-async def _refuse(context: grpc.aio.ServicerContext, error: Exception) -> None:
-    """End a call with the error's status; this raises."""
-    await context.abort(grpc.StatusCode[fault_of(error).grpc_name], message_of(error))
+def refusal_for(error: BaseException) -> Refusal:
+    """What a client is told of an error, without the error: gRPC keeps what a call is ended with,
+    and an error's traceback would keep the request's payload as long."""
+    return Refusal(grpc.StatusCode[fault_of(error).grpc_name], message_of(error))
+
+
+async def _answer_or_abort(context: grpc.aio.ServicerContext, found: bytes | Refusal) -> bytes:
+    if isinstance(found, Refusal):
+        await _abort(context, found)
+        raise AssertionError("A call goes on after its end.")
+    return found
+
+
+async def _abort(context: grpc.aio.ServicerContext, refusal: Refusal) -> None:
+    """End a call; this raises."""
+    await context.abort(refusal.status, refusal.message)
 
 
 def grpc_server(door: GrpcDoor, message_bytes: int) -> grpc.aio.Server:
@@ -152,6 +222,7 @@ def grpc_server(door: GrpcDoor, message_bytes: int) -> grpc.aio.Server:
         options=[
             ("grpc.max_receive_message_length", message_bytes),
             ("grpc.max_send_message_length", -1),
+            ("grpc.http2.bdp_probe", 0),  # or megabytes come of what nobody reads yet
             ("grpc.so_reuseport", 0),  # or two servers would share a port, each unseen by the other
             ("grpc.keepalive_time_ms", KEEPALIVE_MS),
             ("grpc.keepalive_timeout_ms", ANSWERLESS_MS),

@@ -12,10 +12,12 @@ from collections.abc import Callable, Mapping
 from typing import Any
 from urllib.parse import unquote
 
+from tornado.http1connection import HTTP1Connection
 from tornado.iostream import StreamClosedError
-from tornado.web import Application, RequestHandler
+from tornado.web import Application, RequestHandler, stream_request_body
 
 from edgeinfer.base.version import __version__
+from edgeinfer.serve.admission import Admission, Share
 from edgeinfer.serve.faults import (
     RequestError,
     RequestFault,
@@ -39,13 +41,19 @@ class HttpState:
     """What all requests by HTTP share."""
 
     def __init__(
-        self, repository: Repository, is_ready: Callable[[], bool], message_bytes: int
+        self,
+        repository: Repository,
+        is_ready: Callable[[], bool],
+        admission: Admission,
+        message_bytes: int,
     ) -> None:
-        self.repository, self.is_ready, self.message_bytes = repository, is_ready, message_bytes
+        self.repository, self.is_ready = repository, is_ready
+        self.admission, self.message_bytes = admission, message_bytes
         self.active = 0  # requests that are being answered
         self.draining = False
 
 
+@stream_request_body
 class ProtocolHandler(RequestHandler):
     """Every path of the protocol."""
 
@@ -53,9 +61,39 @@ class ProtocolHandler(RequestHandler):
         """Called by the library for each request."""
         self.state = state
         self.task: asyncio.Task[Any] | None = None
+        self.share: Share | None = None
+        self.received: list[bytes] = []
+
+    async def prepare(self) -> None:
+        """Called when the headers are there: wait for room for the body, or refuse it unread."""
+        length = self.request.headers.get("Content-Length", "")
+        known = int(length) if length.isascii() and length.isdecimal() else None
+        if known is None and "Transfer-Encoding" not in self.request.headers:
+            return  # no body
+        wanted = self.state.message_bytes if known is None else known
+        try:
+            self.share = await self.state.admission.enter(wanted, self._end_connection)
+        except RequestError as error:
+            await self._say(error)
+
+    def data_received(self, chunk: bytes) -> None:
+        """Called for each part of the body."""
+        self.received.append(chunk)
+
+    def _end_connection(self) -> None:
+        """The body comes too slowly, and others wait."""
+        self.received.clear()
+        if isinstance(self.request.connection, HTTP1Connection):
+            self.request.connection.close()
+
+    def _leave_admission(self) -> None:
+        if self.share is not None:
+            self.state.admission.leave(self.share)
 
     def on_connection_close(self) -> None:
         """The client has gone away, so nobody waits for an answer."""
+        super().on_connection_close()
+        self._leave_admission()
         if self.task is not None:
             self.task.cancel()
 
@@ -84,15 +122,20 @@ class ProtocolHandler(RequestHandler):
         except (asyncio.CancelledError, StreamClosedError):
             return  # nobody is left to answer
         except Exception as error:
-            self.set_status(fault_of(error).http_status)
-            self.set_header("Content-Type", JSON)
-            if self.state.draining:
-                self.set_header("Connection", "close")
-            with contextlib.suppress(StreamClosedError):
-                await self.finish(json.dumps({"error": message_of(error)}))
+            await self._say(error)
         finally:
+            self._leave_admission()
             self.task = None
             self.state.active -= 1
+
+    async def _say(self, error: Exception) -> None:
+        """Answer with an error."""
+        self.set_status(fault_of(error).http_status)
+        self.set_header("Content-Type", JSON)
+        if self.state.draining:
+            self.set_header("Connection", "close")
+        with contextlib.suppress(StreamClosedError):
+            await self.finish(json.dumps({"error": message_of(error)}))
 
     async def _ask(self, parts: list[str]) -> Any:
         repository = self.state.repository
@@ -171,6 +214,7 @@ class ProtocolHandler(RequestHandler):
         if length is not None and not (length.isascii() and length.isdecimal()):
             raise invalid(f"{HEADER_LENGTH} is {length[:40]!r}, which is no number of bytes.")
         call, wants_bytes = call_of_body(name, version, body, None if not length else int(length))
+        self._leave_admission()  # from here on, the queue counts it
         answer = await self.state.repository.infer(call)
         head, tail = body_of_answer(answer, wants_bytes)
         self.set_header("Content-Type", BYTES if tail else JSON)
@@ -180,15 +224,17 @@ class ProtocolHandler(RequestHandler):
 
     def _body(self) -> bytes:
         """The request's body, unpacked; one that would not fit is refused before it is there."""
+        packed = b"".join(self.received)
+        self.received.clear()
         packing = self.request.headers.get("Content-Encoding", "identity")
         if packing == "identity":
-            return self.request.body
+            return packed
         if packing not in WINDOWS:
             raise refusal_of(f"The encoding {packing[:40]!r}", hint="Use gzip or deflate.")
         most = self.state.message_bytes
         unpacker = zlib.decompressobj(WINDOWS[packing])
         try:
-            content = unpacker.decompress(self.request.body, most)
+            content = unpacker.decompress(packed, most)
         except zlib.error as error:
             raise invalid(f"The body is not {packing}: {error}.") from None
         if unpacker.unconsumed_tail:

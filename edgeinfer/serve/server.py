@@ -21,6 +21,7 @@ from tornado.web import Application
 
 from edgeinfer.base.errors import ToolFailedError, UsageError
 from edgeinfer.data.open import existing
+from edgeinfer.serve.admission import Admission
 from edgeinfer.serve.grpc_door import GrpcDoor, grpc_server
 from edgeinfer.serve.http_door import HttpState, metrics_application, protocol_application
 from edgeinfer.serve.repository import Repository, RepositorySettings
@@ -53,6 +54,7 @@ class ServerSettings:
     metrics_port: int = 8002
     certificates: Certificates | None = None
     message_bytes: int = 64_000_000
+    receive_bytes: int = 512_000_000
     drain_seconds: float = 30.0
 
     @property
@@ -107,8 +109,9 @@ async def open_server(settings: ServerSettings) -> AsyncIterator[OpenServer]:
         def is_ready() -> bool:
             return not state.draining and bool(repository.loaded)
 
-        state = HttpState(repository, is_ready, settings.message_bytes)
-        door = GrpcDoor(repository, is_ready)
+        admission = Admission(settings.receive_bytes)
+        state = HttpState(repository, is_ready, admission, settings.message_bytes)
+        door = GrpcDoor(repository, is_ready, admission, settings.message_bytes)
         doors = _Doors(grpc_server(door, settings.message_bytes), door)
         try:
             port = _bind_grpc(doors.grpc, settings)

@@ -131,8 +131,9 @@ def raw_values(tensor: WireTensor, quantizer: Quantizer, into: NDArray[Any]) -> 
         low, high = int(values.min()), int(values.max())
         if low < type_.raw_min or high > type_.raw_max:
             raise invalid(
-                f"The raw integers of the input {tensor.name!r} span {low}..{high}; its type "
-                f"{type_} holds {type_.raw_min}..{type_.raw_max}."
+                f"The input {tensor.name!r} holds the raw integer "
+                f"{low if low < type_.raw_min else high}; its type {type_} holds "
+                f"{type_.raw_min}..{type_.raw_max}."
             )
         into[...] = values
     elif _is_plain(quantizer):

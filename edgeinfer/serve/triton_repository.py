@@ -2,13 +2,16 @@
 # SPDX-FileCopyrightText: The edgeinfer authors
 """A Program as a model repository from which a real Triton serves the same integers.
 
-Triton's ONNX Runtime backend reads it: raw integers in and out as int64, and no float between.
+Triton's ONNX Runtime backend reads it, or its Python backend, which runs the same file by
+onnxruntime: raw integers in and out as int64, and no float between.
 """
 
 from __future__ import annotations
 
 import re
+from collections.abc import Mapping
 from dataclasses import dataclass
+from enum import StrEnum
 from pathlib import Path
 from typing import Any
 
@@ -19,19 +22,31 @@ from edgeinfer.base.names import identifier
 from edgeinfer.export.onnx_files import OnnxFormat, contents
 from edgeinfer.ir.program import Program
 from edgeinfer.run.export import program_of
+from edgeinfer.serve import triton_model
 from edgeinfer.serve.grpc_calls import message_of_fields
 from edgeinfer.serve.served import BatchSettings
 
-FORMAT = "triton"
 VERSION = "1"
-PLATFORM, MODEL_FILE, CONFIG_FILE = "onnxruntime_onnx", "model.onnx", "config.pbtxt"
+PYTHON_FILE, CONFIG_FILE = "model.py", "config.pbtxt"
+BACKENDS: Mapping[str, Mapping[str, str]] = {
+    "triton": {"platform": "onnxruntime_onnx"},
+    "triton-python": {"backend": "python"},
+}
 PLAIN_NAME = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.+-]*")  # of a folder, on every disk
+
+
+class RepositoryFormat(StrEnum):
+    """Which of Triton's backends reads the repository."""
+
+    ONNX = "triton"
+    PYTHON = "triton-python"
 
 
 @dataclass(frozen=True, slots=True)
 class RepositoryExport:
     """What was written."""
 
+    format: RepositoryFormat
     program: Program
     model: str
     files: tuple[Path, ...]
@@ -41,7 +56,7 @@ class RepositoryExport:
         """For JSON."""
         return {
             "model": self.model,
-            "format": FORMAT,
+            "format": str(self.format),
             "output": [str(path) for path in self.files],
             "program": self.program.digest,
             "findings": list(self.findings),
@@ -56,7 +71,7 @@ class RepositoryExport:
 
 
 def write_repository(
-    source: Path, repository: Path, batch_axis: int | None = 0
+    source: Path, repository: Path, format_: RepositoryFormat, batch_axis: int | None = 0
 ) -> RepositoryExport:
     """Add a run's Program, or a model's, to a repository."""
     program, findings = program_of(source, batch_axis)
@@ -65,14 +80,17 @@ def write_repository(
         findings.append(f"The model is called {name}: a folder cannot be called as it is.")
     onnx = contents(program, OnnxFormat.INTEGER)
     files = {
-        repository / name / VERSION / MODEL_FILE: onnx.content,
-        repository / name / CONFIG_FILE: repository_config(program, name).encode(),
+        repository / name / VERSION / triton_model.MODEL_FILE: onnx.content,
+        repository / name / CONFIG_FILE: repository_config(program, name, format_).encode(),
     }
+    if format_ is RepositoryFormat.PYTHON:
+        source_code = Path(triton_model.__file__).read_bytes()  # it stands alone
+        files[repository / name / VERSION / PYTHON_FILE] = source_code
     plan.write_files(files)
-    return RepositoryExport(program, name, tuple(files), (*findings, *onnx.findings))
+    return RepositoryExport(format_, program, name, tuple(files), (*findings, *onnx.findings))
 
 
-def repository_config(program: Program, name: str) -> str:
+def repository_config(program: Program, name: str, format_: RepositoryFormat) -> str:
     """The configuration as Triton reads it."""
     batching = BatchSettings()
     ports = {
@@ -85,7 +103,7 @@ def repository_config(program: Program, name: str) -> str:
     facts |= {f"host_function.{output.name}": str(output.host) for output in program.outputs}
     fields: dict[str, Any] = {
         "name": name,
-        "platform": PLATFORM,
+        **BACKENDS[format_],
         "max_batch_size": batching.largest_request,
         **{
             side: [

@@ -15,13 +15,15 @@ import pytest
 
 import edgeinfer
 from edgeinfer import api
-from edgeinfer.base.errors import UsageError
+from edgeinfer.base.errors import ToolFailedError, UsageError
 from edgeinfer.cli.app import main
 from edgeinfer.evaluate import judge
 from edgeinfer.run.samples import samples_of
+from quantization.fixed import Fixed, Quantizer
 from tests.support import small_models as small
 from tests.support.notebook import executed, written
 from tests.support.places import ROOT
+from tests.support.serving import expected, infer, numbers, small_program, write_run
 from tests.support.small_taggers import compile_tagger, write_planes
 
 
@@ -98,6 +100,35 @@ def test_planes_are_tagged_as_by_the_command_line(tmp_path: Path) -> None:
     assert all((here[name] == there[name]).all() for name in here)
     with pytest.raises(UsageError, match="planes, wires, pixels"):
         edgeinfer.tag(run, np.load(path)[0])
+
+
+def test_files_are_tagged_as_by_the_command_line(tmp_path: Path) -> None:
+    run = compile_tagger(tmp_path)
+    write_planes(tmp_path / "in", 2)
+    command = ["event", str(run), str(tmp_path / "in"), "-o", str(tmp_path / "a"), "--jobs", "1"]
+    assert main(command) == 0
+    found = edgeinfer.tag_files(run, tmp_path / "in", tmp_path / "b", jobs=1)
+    assert found["failed"] == found["resumed"] == 0
+    for name in ("event-0.npz", "event-1.npz"):
+        assert (tmp_path / "a" / name).read_bytes() == (tmp_path / "b" / name).read_bytes()
+    assert edgeinfer.tag_files(run, [tmp_path / "in"], tmp_path / "b", jobs=1)["resumed"] == 2
+    with pytest.raises(UsageError, match="processes cannot"):
+        edgeinfer.tag_files(run, tmp_path / "in", tmp_path / "b", jobs=0)
+
+
+def test_a_run_is_served_from_a_script(tmp_path: Path) -> None:
+    run, values = write_run(tmp_path / "run", small_program()), numbers(3)
+    _, wanted = expected(small_program(), values, Quantizer(Fixed(True, 8, 4)))
+    with edgeinfer.open_server(run, ports=(0, 0, 0)) as server:
+        assert server.grpc_url in repr(server) and server.opened.models == (("small", 1),)
+        assert (infer(server.opened, "small", "x", values)["sum"] == wanted["sum"]).all()
+        taken = server.opened.grpc_port
+        with pytest.raises(ToolFailedError, match=f"port {taken}"):
+            edgeinfer.open_server(run, ports=(taken, 0, 0))
+    assert "closed" in repr(server)
+    server.close()
+    with pytest.raises(UsageError, match="nothing to serve"):
+        edgeinfer.open_server()
 
 
 @pytest.mark.slow

@@ -21,7 +21,7 @@ import grpc
 import numpy as np
 import pytest
 
-from edgeinfer.serve import batching
+from edgeinfer.serve import computing
 from edgeinfer.serve.ask import find_model
 from edgeinfer.serve.client import Identity, connect
 from edgeinfer.serve.messages import SERVICE, message_class
@@ -31,6 +31,7 @@ from edgeinfer.serve.server import OpenServer, ServerSettings
 from tests.support.serving import (
     DOWNWARDS,
     LARSOFT,
+    SMALL_BATCHES,
     ask,
     call,
     expected,
@@ -40,7 +41,7 @@ from tests.support.serving import (
     running,
     small_program,
     tensor,
-    write_run,
+    write_runs,
 )
 
 NAME, IMAGE = "cnn_emtrkmichel_1", "main_input"
@@ -49,11 +50,9 @@ TRACK, MICHEL = "em_trk_none_netout/Softmax", "michel_netout/Sigmoid"
 
 @pytest.fixture(scope="module")
 def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Runs: the pooled hit tagger, and two versions of a small model."""
+    """Runs, and the names that LArSoft's client uses."""
     place = tmp_path_factory.mktemp("serve")
-    write_run(place / "tagger", pooled_program())
-    write_run(place / "small1", small_program(), DOWNWARDS)
-    write_run(place / "small2", small_program(factor=5), DOWNWARDS)
+    write_runs(place)
     (place / "names.toml").write_text(LARSOFT)
     return place
 
@@ -63,8 +62,7 @@ def settings(folder: Path) -> ServerSettings:
     """All of them served, in small batches."""
     runs = tuple(folder / name for name in ("tagger", "small1", "small2"))
     names = folder / "names.toml"
-    batching = BatchSettings(largest_request=300, batch=8, instances=2)
-    return ServerSettings(RepositorySettings(runs, names, control=True, batching=batching))
+    return ServerSettings(RepositorySettings(runs, names, control=True, batching=SMALL_BATCHES))
 
 
 @pytest.fixture(scope="module")
@@ -298,7 +296,7 @@ def test_a_machine_without_memory_fails_a_batch_and_not_the_model(
         raise MemoryError("no room")
 
     with monkeypatch.context() as patch:
-        patch.setattr(batching, "answer_of", fail)
+        patch.setattr(computing, "values_of", fail)
         status, said = infer(server, "small", "x", numbers(1))
     assert status == "INTERNAL" and "no room" in said
     assert "sum" in infer(server, "small", "x", numbers(1))

@@ -31,34 +31,31 @@ from tests.support.command_line import shown
 from tests.support.places import ROOT
 from tests.support.serving import (
     DOWNWARDS,
+    SMALL_BATCHES,
     ask,
     expected,
     infer,
     numbers,
-    pooled_program,
     running,
     small_program,
     tensor,
-    write_run,
+    write_runs,
 )
 
 
 @pytest.fixture(scope="module")
 def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Runs: two versions of a small model."""
+    """Where runs lie."""
     place = tmp_path_factory.mktemp("serve")
-    write_run(place / "small1", small_program(), DOWNWARDS)
-    write_run(place / "small2", small_program(factor=5), DOWNWARDS)
+    write_runs(place)
     return place
 
 
 @pytest.fixture(scope="module")
 def server(folder: Path) -> Iterator[OpenServer]:
-    """Both of them served, and a third model."""
-    write_run(folder / "tagger", pooled_program())
+    """All of them served."""
     runs = tuple(folder / name for name in ("tagger", "small1", "small2"))
-    batching = BatchSettings(largest_request=300, batch=8, instances=2)
-    with running(ServerSettings(RepositorySettings(runs, batching=batching))) as opened:
+    with running(ServerSettings(RepositorySettings(runs, batching=SMALL_BATCHES))) as opened:
         yield opened
 
 

@@ -21,9 +21,10 @@ from edgeinfer.serve.server import OpenServer, ServerSettings
 from quantization.fixed import Fixed, Quantizer
 from tests.support.environments import environment
 from tests.support.serving import ask, call, running, small_program, write_run
-from tests.support.triton import Triton, real_triton
+from tests.support.triton import Triton, real_triton, write_interpreted_model
 
 Served = OpenServer | Triton
+PACKAGES = ("nvidia-pytriton==0.7.0", "onnxruntime")
 VALUES = np.random.default_rng(0).uniform(-9, 9, (2, 6)).astype(np.float32)
 LENGTH = "Inference-Header-Content-Length"
 INFER = "/v2/models/small/infer"
@@ -172,12 +173,13 @@ OWN = {"platform", "backend", "parameters", "version_policy", "default_model_fil
 @pytest.fixture(scope="module")
 def both(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[Triton, OpenServer]]:
     """Triton and ours with the same Program."""
-    python = environment(tmp_path_factory, "triton", "nvidia-pytriton==0.7.0")
+    python = environment(tmp_path_factory, "triton", *PACKAGES)
     folder = tmp_path_factory.mktemp("triton")
     run = write_run(folder / "run", small_program(), Quantizer(Fixed(True, 8, 4)))
     batching = BatchSettings(largest_request=300)
+    write_interpreted_model(folder / "models", run)
     with (
-        real_triton(python, folder, run) as triton,
+        real_triton(python, folder, folder / "models") as triton,
         running(ServerSettings(RepositorySettings((run,), batching=batching))) as ours,
     ):
         yield triton, ours

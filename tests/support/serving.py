@@ -4,11 +4,9 @@
 
 from __future__ import annotations
 
-import asyncio
 import contextlib
 import http.client
 import json
-import threading
 from collections.abc import Iterator, Mapping
 from dataclasses import replace
 from pathlib import Path
@@ -25,8 +23,10 @@ from edgeinfer.ir.interpret import interpret, results
 from edgeinfer.ir.ops import Dense, Input, pack_weights
 from edgeinfer.ir.program import HostFunction, Output, Program
 from edgeinfer.run.result import PROGRAM, RECIPE
+from edgeinfer.serve.background import BackgroundServer
 from edgeinfer.serve.messages import SERVICE, message_class
-from edgeinfer.serve.server import OpenServer, ServerSettings, open_server
+from edgeinfer.serve.served import BatchSettings
+from edgeinfer.serve.server import OpenServer, ServerSettings
 from quantization.fixed import Fixed, Ints, Overflow, Quantizer, Rounding, quantize
 from quantization.recipe import Recipe
 from tests.support.hit_tagger_programs import INPUT, POOLED, hit_tagger
@@ -34,6 +34,7 @@ from tests.support.hit_tagger_programs import INPUT, POOLED, hit_tagger
 HOSTS = {"track_shower": HostFunction.SOFTMAX, "michel": HostFunction.SIGMOID}
 INPUT_QUANTIZER = Quantizer(INPUT, Rounding.RND_CONV, Overflow.SAT)
 DOWNWARDS = Quantizer(Fixed(True, 8, 4), Rounding.TRN)  # not what is rounded in float32
+SMALL_BATCHES = BatchSettings(largest_request=300, batch=8, instances=2)
 # How LArSoft's client names the network of the hit tagger.
 LARSOFT = """
 [pooled]
@@ -57,6 +58,15 @@ def write_run(folder: Path, program: Program, quantizer: Quantizer | None = None
     recipe = Recipe.of({op.name: quantizer or Quantizer(op.type) for op in program.inputs}, {})
     (folder / RECIPE).write_text(recipe.to_toml())
     return folder
+
+
+def write_runs(folder: Path) -> tuple[Path, ...]:
+    """Three runs: the pooled hit tagger, and two versions of a small model."""
+    return (
+        write_run(folder / "tagger", pooled_program()),
+        write_run(folder / "small1", small_program(), DOWNWARDS),
+        write_run(folder / "small2", small_program(factor=5), DOWNWARDS),
+    )
 
 
 def small_program(name: str = "small", factor: int = 3) -> Program:
@@ -83,38 +93,8 @@ def expected(
 @contextlib.contextmanager
 def running(settings: ServerSettings) -> Iterator[OpenServer]:
     """A server on free ports, in a thread of its own."""
-    settings = replace(settings, grpc_port=0, http_port=0, metrics_port=0)
-    opened: list[OpenServer] = []
-    failed: list[BaseException] = []
-    begun, end, loop = threading.Event(), asyncio.Event(), asyncio.new_event_loop()
-
-    async def serve() -> None:
-        async with open_server(settings) as server:
-            opened.append(server)
-            begun.set()
-            await end.wait()
-
-    def run() -> None:
-        try:
-            loop.run_until_complete(serve())
-        except BaseException as error:
-            failed.append(error)
-        finally:
-            begun.set()
-            loop.close()
-
-    thread = threading.Thread(target=run)
-    thread.start()
-    begun.wait()
-    try:
-        if opened:
-            yield opened[0]
-    finally:
-        if not failed:
-            loop.call_soon_threadsafe(end.set)
-        thread.join()
-    if failed:
-        raise failed[0]
+    with BackgroundServer(replace(settings, grpc_port=0, http_port=0, metrics_port=0)) as server:
+        yield server.opened
 
 
 def call(port: int, procedure: str, content: bytes | None = None, **fields: Any) -> Any:

@@ -50,20 +50,24 @@ def _free_ports(count: int) -> list[int]:
         return [each.getsockname()[1] for each in sockets]
 
 
+def write_interpreted_model(folder: Path, run: Path) -> None:
+    """A repository with one model: a run's Program, interpreted in the Python backend."""
+    model = folder / "small"
+    (model / "1").mkdir(parents=True)
+    (model / "config.pbtxt").write_text(CONFIG.format(run=run, sources=ROOT))
+    shutil.copy(ROOT / "tests" / "support" / "triton_model.py", model / "1" / "model.py")
+
+
 @contextlib.contextmanager
-def real_triton(python: Path, folder: Path, run: Path) -> Iterator[Triton]:
-    """Triton with one model, the Program of a run, in its Python backend. `python`: that of an
-    environment with `nvidia-pytriton`."""
+def real_triton(python: Path, folder: Path, models: Path, *options: str) -> Iterator[Triton]:
+    """Triton with a repository. `python`: that of an environment with `nvidia-pytriton`; `folder`:
+    where Triton itself may lie."""
     version = sysconfig.get_python_version()
     packages = python.parent.parent / "lib" / f"python{version}" / "site-packages"
     home = folder / "tritonserver"
     shutil.copytree(packages / "pytriton" / "tritonserver", home)
     stub = home / "python_backend_stubs" / version / "triton_python_backend_stub"
     shutil.copy(stub, home / "backends" / "python")
-    model = folder / "models" / "small"
-    (model / "1").mkdir(parents=True)
-    (model / "config.pbtxt").write_text(CONFIG.format(run=run, sources=ROOT))
-    shutil.copy(ROOT / "tests" / "support" / "triton_model.py", model / "1" / "model.py")
     grpc_port, http_port, metrics_port = _free_ports(3)
     libraries = [packages / "nvidia_pytriton.libs", sysconfig.get_config_var("LIBDIR")]
     environment = {
@@ -73,7 +77,7 @@ def real_triton(python: Path, folder: Path, run: Path) -> Iterator[Triton]:
         "PYTHONPATH": str(packages),
     }
     command = [
-        home / "bin" / "tritonserver", f"--model-repository={folder / 'models'}",
+        home / "bin" / "tritonserver", f"--model-repository={models}", *options,
         f"--backend-directory={home / 'backends'}", f"--http-port={http_port}",
         f"--grpc-port={grpc_port}", f"--metrics-port={metrics_port}",
         "--http-address=127.0.0.1", "--grpc-address=127.0.0.1", "--metrics-address=127.0.0.1",

@@ -6,6 +6,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import onnxruntime
@@ -15,14 +16,14 @@ from google.protobuf import text_format
 from edgeinfer.ir.interpret import interpret, results
 from edgeinfer.serve import triton_repository
 from edgeinfer.serve.messages import message_class
-from edgeinfer.serve.triton_repository import write_repository
+from edgeinfer.serve.triton_repository import RepositoryFormat, write_repository
 from tests.support.serving import pooled_program, small_program
 
 
 @pytest.fixture
 def exported(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     monkeypatch.setattr(triton_repository, "program_of", lambda *given: (pooled_program(), []))
-    found = write_repository(Path("RUN"), tmp_path / "models")
+    found = write_repository(Path("RUN"), tmp_path / "models", RepositoryFormat.ONNX)
     assert found.model == "pooled" and not found.findings
     return tmp_path / "models" / "pooled"
 
@@ -33,6 +34,7 @@ def test_the_file_computes_what_the_configuration_describes(exported: Path) -> N
         (exported / "config.pbtxt").read_text(), message_class("ModelConfig")()
     )
     assert (config.name, config.platform) == ("pooled", "onnxruntime_onnx")
+    assert config.max_batch_size == 65536 and not config.backend
     session = onnxruntime.InferenceSession(exported / "1" / "model.onnx")
     ports = {(p.name, tuple(p.shape[1:]), p.type) for p in session.get_inputs()}
     assert ports == {(p.name, tuple(p.dims), "tensor(int64)") for p in config.input}
@@ -52,6 +54,23 @@ def test_a_name_that_is_no_folder_becomes_one(
 ) -> None:
     program = replace(small_program(), name="../../etc/net")
     monkeypatch.setattr(triton_repository, "program_of", lambda *given: (program, []))
-    found = write_repository(Path("RUN"), tmp_path / "models")
+    found = write_repository(Path("RUN"), tmp_path / "models", RepositoryFormat.ONNX)
     assert found.model == "etc_net" and "called etc_net" in found.findings[0]
     assert {path.relative_to(tmp_path).parts[:2] for path in found.files} == {("models", "etc_net")}
+
+
+def test_the_python_backend_gets_a_file_that_stands_alone(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(triton_repository, "program_of", lambda *given: (small_program(), []))
+    write_repository(Path("RUN"), tmp_path, RepositoryFormat.PYTHON)
+    config = text_format.Parse(
+        (tmp_path / "small" / "config.pbtxt").read_text(), message_class("ModelConfig")()
+    )
+    assert (config.backend, config.platform) == ("python", "")
+    namespace: dict[str, Any] = {"__name__": "model"}
+    exec((tmp_path / "small" / "1" / "model.py").read_text(), namespace)
+    model = namespace["TritonPythonModel"]()
+    model.initialize({"model_repository": str(tmp_path / "small"), "model_version": "1"})
+    assert (model.inputs, model.outputs) == (["x"], ["sum"])
+    assert "edgeinfer" not in namespace

@@ -1,0 +1,175 @@
+# SPDX-License-Identifier: Apache-2.0
+# SPDX-FileCopyrightText: The edgeinfer authors
+"""Many large requests at once: a server takes no more memory than it was told it may."""
+
+from __future__ import annotations
+
+import http.client
+import json
+import os
+import socket
+import subprocess
+import sys
+import threading
+import time
+from collections import Counter
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import grpc
+import numpy as np
+import pytest
+
+from edgeinfer.serve import admission as admission_module
+from edgeinfer.serve.messages import SERVICE, message_class
+from edgeinfer.serve.repository import RepositorySettings
+from edgeinfer.serve.server import OpenServer, ServerSettings
+from tests.support.places import ROOT
+from tests.support.serving import infer, numbers, running, small_program, tensor, write_run
+
+SAMPLES = 400_000  # of 24 bytes: 9.6 MB
+CLIENTS = 30  # 288 MB together
+LIMITS = {"--message-mb": 12, "--receive-mb": 24, "--queue-mb": 24, "--max-batch": 1_000_000}
+# What is received and what waits, a message that is copied out of its frames, and one that is
+# computed, in 64 bits a value.
+MOST_MB = 24 + 24 + 2 * 12 + 60
+
+
+@pytest.fixture
+def process(tmp_path: Path) -> Iterator[tuple[OpenServer, int]]:
+    """A server with little room, in a process of its own."""
+    run = write_run(tmp_path / "run", small_program())
+    limits = [str(word) for pair in LIMITS.items() for word in pair]
+    command = [
+        sys.executable, "-m", "edgeinfer", "serve", str(run), "--json", *limits,
+        "--port-grpc", "0", "--port-http", "0", "--port-metrics", "0",
+    ]  # fmt: skip
+    environment = {**os.environ, "PYTHONPATH": str(ROOT)}
+    with subprocess.Popen(command, stdout=subprocess.PIPE, env=environment, text=True) as server:
+        assert server.stdout is not None
+        ports = json.loads(server.stdout.readline())
+        ports.pop("host")
+        yield OpenServer(**ports), server.pid
+        server.terminate()
+        assert server.wait(timeout=60) == 0
+
+
+def peak_mb(pid: int) -> float:
+    """The most memory that a process has had at once."""
+    (line,) = (
+        line
+        for line in Path(f"/proc/{pid}/status").read_text().splitlines()
+        if line.startswith("VmHWM:")
+    )
+    return float(line.split()[1]) / 1e3
+
+
+def send_at_once(send: Any) -> Counter[Any]:
+    """What so many clients were answered."""
+    answers: Counter[Any] = Counter()
+
+    def one() -> None:
+        answers[send()] += 1
+
+    threads = [threading.Thread(target=one) for _ in range(CLIENTS)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    return answers
+
+
+@pytest.mark.skipif(not Path("/proc/self/status").exists(), reason="needs Linux's /proc")
+@pytest.mark.parametrize("protocol", ["grpc", pytest.param("http", marks=pytest.mark.slow)])
+def test_large_requests_take_no_more_memory_than_the_limits_say(
+    process: tuple[OpenServer, int], protocol: str
+) -> None:
+    server, pid = process
+    values = np.zeros((SAMPLES, 6), np.float32)
+    infer(server, "small", "x", values[:100])
+    before = peak_mb(pid)
+    message = message_class("ModelInferRequest")(
+        model_name="small", inputs=[tensor("x", values)], raw_input_contents=[values.tobytes()]
+    ).SerializeToString()
+    head = {**tensor("x", values), "parameters": {"binary_data_size": values.nbytes}}
+    start = json.dumps({"inputs": [head], "parameters": {"binary_data_output": True}}).encode()
+    body = start + values.tobytes()
+
+    def by_grpc() -> str:
+        options = [("grpc.use_local_subchannel_pool", 1)]
+        with grpc.insecure_channel(f"127.0.0.1:{server.grpc_port}", options) as channel:
+            call = channel.unary_unary(f"/{SERVICE}/ModelInfer")
+            try:
+                call(message, timeout=60)
+            except grpc.RpcError as error:
+                return str(error.code().name)
+        return "OK"
+
+    def by_http() -> int:
+        connection = http.client.HTTPConnection("127.0.0.1", server.http_port, timeout=60)
+        headers = {"Inference-Header-Content-Length": str(len(start))}
+        connection.request("POST", "/v2/models/small/infer", body, headers)
+        status = connection.getresponse().status
+        connection.close()
+        return status
+
+    answers = send_at_once(by_grpc if protocol == "grpc" else by_http)
+    assert set(answers) <= {"OK", "UNAVAILABLE", 200, 503}
+    assert answers["OK"] + answers[200] >= 2
+    assert peak_mb(pid) - before < MOST_MB
+    assert "sum" in infer(server, "small", "x", numbers(2))
+
+
+@pytest.mark.parametrize("protocol", ["grpc", "http"])
+def test_who_sends_nothing_keeps_nobody_out(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, protocol: str
+) -> None:
+    """A client that begins a request and does not go on, where there is room for one."""
+    monkeypatch.setattr(admission_module, "SLOW_SECONDS", 0.3)
+    run = write_run(tmp_path / "run", small_program())
+    settings = ServerSettings(
+        RepositorySettings((run,)), message_bytes=1_000_000, receive_bytes=1_000_000
+    )
+    head = b"POST /v2/models/small/infer HTTP/1.1\r\nHost: a\r\nContent-Length: 999999\r\n\r\n"
+    end = threading.Event()
+
+    def nothing() -> Iterator[bytes]:
+        end.wait()
+        yield from ()
+
+    with (
+        running(settings) as server,
+        grpc.insecure_channel(f"127.0.0.1:{server.grpc_port}") as channel,
+        socket.create_connection(("127.0.0.1", server.http_port), 30) as connection,
+    ):
+        if protocol == "http":
+            connection.sendall(head)
+        else:
+            idle = channel.stream_unary(f"/{SERVICE}/ModelInfer").future(nothing(), timeout=30)
+        time.sleep(0.1)
+        assert "sum" in infer(server, "small", "x", numbers(2))
+        if protocol == "http":
+            assert connection.recv(1000) == b""  # closed
+        else:
+            assert idle.code().name == "UNAVAILABLE" and "while others waited" in idle.details()
+        end.set()
+
+
+def test_who_finds_no_room_is_told_so(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(admission_module, "PATIENCE_SECONDS", 0.2)
+    run = write_run(tmp_path / "run", small_program())
+    settings = ServerSettings(
+        RepositorySettings((run,)), message_bytes=1_000_000, receive_bytes=1_000_000
+    )
+    head = b"POST /v2/models/small/infer HTTP/1.1\r\nHost: a\r\nContent-Length: 999999\r\n\r\n"
+    with running(settings) as server:
+        with socket.create_connection(("127.0.0.1", server.http_port), 30) as connection:
+            connection.sendall(head)
+            time.sleep(0.1)
+            status, said = infer(server, "small", "x", numbers(2))
+            assert status == "UNAVAILABLE" and "as much as it may at once" in said
+            with socket.create_connection(("127.0.0.1", server.http_port), 30) as second:
+                second.sendall(head)
+                assert second.recv(1000).startswith(b"HTTP/1.1 503 ")
+        assert "sum" in infer(server, "small", "x", numbers(2))  # the first has gone
