@@ -13,6 +13,7 @@ from edgeinfer.base.errors import UsageError, did_you_mean
 from edgeinfer.targets.target import Description
 
 BOARDS = "firmware/rtl/boards"
+CLOCKS = {"ehxplll": "a PLL", "rpll": "a PLL", "osca": "an oscillator in the part"}
 PROCESSOR_PLL_MHZ = {"zynq7": 1000, "zynqmp": 1500}  # of which the design's clock is a part
 
 
@@ -25,7 +26,7 @@ class SerialBoard:
     part: str
     crystal_hz: int
     baud: int
-    pll: str  # what makes the design's clock of the crystal's; empty: the design runs at that
+    pll: str  # what makes the design's clock: a PLL of the crystal's, an oscillator in the part
     pins: str  # the file that says where the ports of the top level are
     button: str  # what it gives while it is pressed: high or low
     leds: int  # how many of four it has: running, busy, refused, misframed
@@ -44,7 +45,8 @@ class SerialBoard:
 
     def describe(self) -> Description:
         """For the list of boards."""
-        clock = f"{self.crystal_hz / 1e6:g} MHz" + (" and a PLL" if self.pll else "")
+        more = f" and {CLOCKS[self.pll]}" if self.pll else ""
+        clock = f"{self.crystal_hz / 1e6:g} MHz{more}"
         line = (
             f"{self.name:<18} {self.title}; {self.part}; {clock}; serial line of "
             f"{self.baud / 1e6:g} Mbaud; bitstream by open tools"
