@@ -32,7 +32,7 @@ class SerialBoard:
     leds: int  # how many of four it has: running, busy, refused, misframed
     leds_lit: str  # what they light at: high or low
     loader: str  # the board as openFPGALoader calls it
-    usb: tuple[str, ...] = ()  # vendor:product of the chip behind its serial line
+    usb: tuple[str, ...] = ()  # vendor:product of the chip behind its serial line; none: an adapter
     awake: bool = False  # whether a pin must be held high
     note: str = ""  # what must be done to the board first
     nextpnr: tuple[tuple[str, str], ...] = ()  # where it differs from the device's
