@@ -12,6 +12,10 @@ from edgeinfer.base.devices import Device, device
 from edgeinfer.base.errors import UsageError, did_you_mean
 from edgeinfer.targets.target import Description
 
+BOARD_HELP = (
+    "deliver the design for this board: with a shell, its pins and its clock, or behind registers "
+    "and DMA with Vivado's scripts and a driver"
+)
 BOARDS = "firmware/rtl/boards"
 CLOCKS = {"ehxplll": "a PLL", "rpll": "a PLL", "osca": "an oscillator in the part"}
 PROCESSOR_PLL_MHZ = {"zynq7": 1000, "zynqmp": 1500}  # of which the design's clock is a part
@@ -117,3 +121,19 @@ def board(name: str) -> Board:
     told["usb"] = tuple(told.get("usb", ()))
     told["nextpnr"] = tuple(told.get("nextpnr", {}).items())
     return SerialBoard(name, **told)
+
+
+def zynq_boards() -> tuple[str, ...]:
+    """Those whose parts have processors."""
+    return tuple(name for name in boards() if isinstance(board(name), ZynqBoard))
+
+
+def zynq_board(name: str) -> ZynqBoard:
+    """One of them by its name."""
+    found = board(name)
+    if not isinstance(found, ZynqBoard):
+        raise UsageError(
+            f"The {found.title} has no shell for projects of an HLS compiler.",
+            hint=f"Boards that have one: {', '.join(zynq_boards())}. Or choose --target rtl.",
+        )
+    return found
