@@ -190,6 +190,14 @@ def route_board(
     return ToolMeasurement(metrics, bitstream)
 
 
+def retuned_clock(on: SerialBoard, clock_mhz: float, fmax_mhz: float) -> float | None:
+    """The clock of a board that a routed design is likely to reach if it is routed again for it;
+    none where that is the clock it has."""
+    drift = clock_of(on, clock_mhz).drift
+    found_mhz = clock_of(on, MARGIN * fmax_mhz / (1 + drift)).mhz
+    return None if found_mhz == clock_mhz else found_mhz
+
+
 def board_source(folder: Path) -> VerilogSource:
     """The Verilog and the memories of a board's top level, the design included."""
     paths = [*sorted((folder / "hdl").iterdir()), *sorted((folder / FOLDER).iterdir())]
@@ -211,7 +219,7 @@ def _slow_text(on: SerialBoard, fmax_mhz: float, given: BoardClock, tries: int) 
     return (
         f"There is no bitstream for the {on.title}: in {counted} the design reaches "
         f"{fmax_mhz:.1f} MHz, and the board would run it at {given.mhz:.4g} MHz{most}. Compile "
-        f"with --clock-mhz {asked_mhz:.0f}, or with more --route-tries."
+        f"with --clock-mhz {asked_mhz:.0f}, with more --route-tries, or build with --retune."
     )
 
 

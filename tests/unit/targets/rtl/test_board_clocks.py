@@ -12,6 +12,7 @@ from edgeinfer.base.errors import UsageError
 from edgeinfer.targets.rtl.board.boards import SerialBoard, board, boards
 from edgeinfer.targets.rtl.board.clocks import MOST_DRIFT, OSCILLATORS, PLLS, clock_of
 from edgeinfer.targets.rtl.settings import RtlSettings
+from edgeinfer.targets.rtl.tools.routing import retuned_clock
 
 SERIAL = [on for on in map(board, boards()) if isinstance(on, SerialBoard)]
 
@@ -50,3 +51,15 @@ def test_a_clock_slower_than_all_is_refused_with_the_slowest() -> None:
     with pytest.raises(UsageError, match=r"its slowest clock is 34\.62 MHz") as caught:
         RtlSettings(board="crosslink-nx-evn", clock_mhz=10)
     assert "--clock-mhz 34.62" in caught.value.hint
+
+
+def test_a_board_is_retuned_to_what_its_design_reaches() -> None:
+    ulx3s, nexus = (next(on for on in SERIAL if on.name == name)
+                    for name in ("ulx3s", "crosslink-nx-evn"))  # fmt: skip
+    faster = retuned_clock(ulx3s, 80.0, 121.6)
+    assert faster is not None and 110 < faster <= 0.97 * 121.6
+    slower = retuned_clock(ulx3s, 100.0, 90.0)
+    assert slower is not None and 80 < slower <= 0.97 * 90
+    assert retuned_clock(ulx3s, faster, 121.6) is None  # it has that clock
+    inside = retuned_clock(nexus, 90.0, 130.0)
+    assert inside == 112.5 and 1.07 * inside < 130  # even the fastest oscillator is slow enough
