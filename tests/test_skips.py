@@ -53,6 +53,7 @@ ELSEWHERE = {
     "tests/unit/event/test_tagger.py": "kernel_obstacle()",  # the processor lacks an instruction
     "tests/unit/serve/test_deployment_tools.py": "systemd is not here",
     "tests/unit/targets/edgetpu/test_device.py": "there is no C compiler",
+    "tests/unit/targets/hls/test_hls_board.py": "tclsh is not installed",
     "tests/unit/targets/hls/test_hostile_names.py": 'importorskip("tkinter"',
     "tests/unit/targets/rtl/test_block_design.py": "tclsh is not installed",
     "tests/unit/targets/rtl/test_zynq.py": "gcc is not installed",

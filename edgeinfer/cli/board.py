@@ -54,6 +54,13 @@ def build(
     /,
     *,
     minutes: Annotated[float, Parameter(help="that all tools together may take")] = 60.0,
+    retune: Annotated[
+        bool,
+        Parameter(
+            negative="",
+            help="route once more, with the board's clock set to what the first routing reached",
+        ),
+    ] = False,
     json: Json = False,
 ) -> None:
     """Make the bitstream of a run's design, as it is delivered with its shell, pins and clock."""
@@ -61,7 +68,7 @@ def build(
     from edgeinfer.run.folder import open_run
 
     with progress() as watcher, open_run(run, watcher, new=False) as folder:
-        built = build_board(folder, minutes)
+        built = build_board(folder, minutes, retune=retune)
     document = {
         "bitstream": str(built.bitstream),
         "metrics": [asdict(metric) for metric in built.metrics],

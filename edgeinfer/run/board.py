@@ -5,8 +5,9 @@ the engine. What a real board has measured goes into the result."""
 
 from __future__ import annotations
 
+import time
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -25,6 +26,7 @@ from edgeinfer.ir.program import Program
 from edgeinfer.run import projects, steps
 from edgeinfer.run import tools as run_tools
 from edgeinfer.run.dependencies import reads_of
+from edgeinfer.run.emit import emit
 from edgeinfer.run.folder import RunFolder, StepOutcome, watch_step
 from edgeinfer.run.samples import DataFile, Simulation
 from edgeinfer.run.tools import ToolOrder
@@ -33,6 +35,7 @@ from edgeinfer.targets.registry import ChosenTarget
 from edgeinfer.targets.target import Act, BoardReply, ToolStep
 
 MOST_SAMPLES = 1_000_000
+LEAST_MINUTES = 1.0  # for another pass, so that a tool says that time is up
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,27 +58,62 @@ class BoardTrial:
 
 @dataclass(frozen=True, slots=True)
 class BoardBuild:
-    """A bitstream, and the figures of what is in it."""
+    """A bitstream, if there is one, the figures of what is in it, and what there is to say."""
 
-    bitstream: Path
+    bitstream: Path | None
     metrics: tuple[Metric, ...]
+    findings: tuple[str, ...]
 
 
-def build_board(folder: RunFolder, minutes: float) -> BoardBuild:
+def build_board(folder: RunFolder, minutes: float, *, retune: bool = False) -> BoardBuild:
     """The bitstream of a run's design, with the figures of what is delivered in the result; an
-    error where there can be none."""
+    error where there can be none. `retune`: once more, for the clock that was reached; what was
+    there comes back where that makes no bitstream."""
     trial, targets, chosen = _recall_board(folder, None, None)
+    ends = time.monotonic() + 60 * minutes
+    built = _build(trial, targets, chosen, minutes)
+    tuned = chosen.target.retune(chosen.settings, built.metrics) if retune else None
+    if tuned is not None:
+        again, others = _emit_anew(trial, targets, chosen, tuned)
+        left = max((ends - time.monotonic()) / 60, LEAST_MINUTES)
+        faster = _build(trial, others, again, left)
+        if faster.bitstream is None and built.bitstream is not None:
+            first, others = _emit_anew(trial, others, again, chosen.settings)
+            built = _build(trial, others, first, minutes)
+        else:
+            built = faster
+    if built.bitstream is None:
+        raise ToolFailedError(" ".join(built.findings))
+    return built
+
+
+def _build(
+    trial: ProgramTrial, targets: list[ChosenTarget], chosen: ChosenTarget, minutes: float
+) -> BoardBuild:
+    folder = trial.folder
     _, raw = steps.samples_of_trial(trial, chosen)
     steps.recall_trials(trial, targets)
     order = ToolOrder((ToolStep.ROUTE,), minutes)
     run_tools.synthesise(folder, trial.program, chosen, order, raw)
     steps.write_result(folder, targets)
     facts = folder.records[run_tools.step_of(chosen)].facts
-    if not facts["bitstream"]:
-        raise ToolFailedError(" ".join(facts["findings"]))
     metrics = (Metric(**{**told, "origin": Origin(told["origin"])}) for told in facts["metrics"])
-    whole = tuple(metric for metric in metrics if metric.layer is None)
-    return BoardBuild(inside(folder.path / chosen.name, facts["bitstream"]), whole)
+    made = facts["bitstream"]
+    return BoardBuild(
+        inside(folder.path / chosen.name, made) if made else None,
+        tuple(metric for metric in metrics if metric.layer is None),
+        tuple(facts["findings"]),
+    )
+
+
+def _emit_anew(
+    trial: ProgramTrial, targets: list[ChosenTarget], chosen: ChosenTarget, settings: Any
+) -> tuple[ChosenTarget, list[ChosenTarget]]:
+    """A target's project with other settings in the place of what is there, and tried again."""
+    made = emit(trial, replace(chosen, settings=settings))
+    others = [made if other.name == made.name else other for other in targets]
+    steps.exercise(trial, (made.target.stage,), others)
+    return made, others
 
 
 def load_board(folder: RunFolder) -> str:
@@ -139,14 +177,16 @@ def _scores(program: Program, reply: BoardReply) -> dict[str, Floats]:
 def _metrics(
     reply: BoardReply, chosen: ChosenTarget, samples: int, port: BoardPort
 ) -> tuple[Metric, ...]:
-    """Latency as the board counted it, in cycles and at its clock; the rate over its line only of a
-    real one."""
+    """Latency as the board counted it, in cycles and at its clock, if it has counted; the rate over
+    its line only of a real one."""
     origin = Origin.SIMULATED if port.simulated else Origin.MEASURED
-    cycles = float(np.median(reply.cycles))
-    figures = [
-        ("latency_cycles", cycles, "cycles"),
-        ("latency_us", cycles / reply.clock_mhz, "us"),
-    ]
+    figures = []
+    if len(reply.cycles):
+        cycles = float(np.median(reply.cycles))
+        figures += [
+            ("latency_cycles", cycles, "cycles"),
+            ("latency_us", cycles / reply.clock_mhz, "us"),
+        ]
     if not port.simulated:
         figures.append(("board_throughput", samples / reply.seconds, "frames/s"))
     return tuple(

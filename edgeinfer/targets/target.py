@@ -123,8 +123,8 @@ class ToolResult:
 @dataclass(frozen=True, slots=True)
 class BoardReply:
     """What a board has answered to frames: raw outputs by name, the cycles that the design took for
-    each frame, the clock it runs at, and the seconds that all took, the way to the board and back
-    included."""
+    each of some frames (none, where nothing counts them), the clock it runs at, and the seconds
+    that all took, the way to the board and back included."""
 
     outputs: Mapping[str, Ints]
     cycles: NDArray[np.int64]
@@ -343,6 +343,11 @@ class Target(ABC, Generic[Chosen]):
         """What the board answers, at a port or at the only one that fits; `simulated`: what it
         would. An error where there is no board, or it does not answer."""
         raise UsageError(f"Nothing that {self.title} makes goes onto a board.")
+
+    def retune(self, settings: Chosen, metrics: Sequence[Metric]) -> Chosen | None:
+        """Settings whose board gives the clock that routing has reached, from the tools' figures;
+        none where it gives that already, or no other."""
+        return None
 
     def load_board(self, folder: Path, settings: Chosen, said: Said) -> str:
         """Put the bitstream of a folder onto the board, and say so."""

@@ -205,3 +205,58 @@ def test_a_zynq_board_is_built_and_simulated_with_its_own_driver(
     cycles = design_figures(made, "rtl", "proved")["latency_cycles"]
     assert measured["latency_cycles"]["value"] == cycles
     assert measured["latency_cycles"]["origin"] == "simulated"
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(shutil.which("tclsh") is None, reason="tclsh is not installed")
+def test_an_hls4ml_project_is_built_and_run_by_the_same_driver(
+    work: Path, capsys, monkeypatch
+) -> None:
+    small.data(work)
+    order = ["compile", "net.keras", "--bits", "6", "--target", "hls", "--board", "pynq-z2"]
+    made = shown(capsys, *order, "--clock-ns", "9.5", "--data", "data.npz", "-o", "RUN")
+    assert made["device"] == "xc7z020"
+    for name in ("VIVADO", "VITIS_HLS"):
+        monkeypatch.setenv(f"EDGEINFER_{name}", str(FAKE_TOOLS / name.lower()))
+    built = shown(capsys, "board", "build", "RUN")
+    assert Path(built["bitstream"]).name == "design.bit"
+    clocks = {m["name"]: m["value"] for m in built["metrics"]}
+    assert clocks["board_clock_mhz"] == pytest.approx(1000 / 10)  # the nearest part of 1,000 MHz
+    order = ["board", "run", "RUN", "--simulate", "--data", "data.npz", "--samples", "40"]
+    found = shown(capsys, *order)
+    assert found["bit_identical"] and found["samples"] == 40 and found["metrics"] == []
+    assert main(["board", "run", "RUN"]) == 4
+    assert "This machine is not the PYNQ-Z2" in capsys.readouterr().err
+    other = ["compile", "net.keras", "--bits", "6", "--target", "hls", "--board", "ulx3s"]
+    assert main([*other, "-o", "OTHER"]) == 2
+    assert "no shell for projects" in capsys.readouterr().err
+
+
+@pytest.mark.slow
+@needs_verilator
+@pytest.mark.parametrize("second_mhz, kept_mhz", [(125.0, 115.625), (60.0, 80.0)])
+def test_a_board_s_clock_is_set_to_what_was_reached_if_that_is_reached_again(
+    work: Path, capsys, monkeypatch, second_mhz: float, kept_mhz: float
+) -> None:
+    monkeypatch.setenv("EDGEINFER_CACHE", str(work / "cache"))
+    monkeypatch.setenv("FAKE_CELLS", "a:LUT4 b:TRELLIS_FF")
+    for name, tool in (("YOSYS", "yosys"), ("NEXTPNR_ECP5", "nextpnr"), ("ECPPACK", "packer")):
+        monkeypatch.setenv(f"EDGEINFER_{name}", str(FAKE_TOOLS / tool))
+    used = {"TRELLIS_COMB": {"used": 50, "available": 100}}
+    for path, mhz in (("report", 120.0), ("report.115.625", second_mhz)):
+        fmax = {"clk": {"achieved": mhz, "constraint": mhz}}
+        Path(path).write_text(json.dumps({"fmax": fmax, "utilization": used}))
+    monkeypatch.setenv("FAKE_REPORT", str(work / "report"))
+    order = ["compile", "net.keras", "--target", "rtl", "--bits", "4", *BOARD[:2]]
+    assert main([*order, "--clock-mhz", "80", "-o", "RUN"]) == 0
+    capsys.readouterr()
+    built = shown(capsys, "board", "build", "RUN", "--retune")
+    assert Path(built["bitstream"]).is_file()
+    figures = {m["name"]: m["value"] for m in built["metrics"] if m["origin"] == "routed"}
+    assert figures["board_clock_mhz"] == kept_mhz
+    assert figures["fmax_mhz"] == (second_mhz if second_mhz > kept_mhz else 120.0)
+    result = json.loads(Path("RUN/result.json").read_text())
+    assert result["targets"]["rtl"]["settings"]["clock_mhz"] == kept_mhz
+    pairs = {tuple(entry["pair"]): entry for entry in result["agreement"]}
+    assert pairs["engine", "rtl"]["bit_identical"]
+    assert f"{kept_mhz:.4f} MHz" in Path("RUN/rtl/board/ei_board_top.v").read_text()

@@ -21,6 +21,7 @@ set ip_pins {
         properties {c_include_sg c_sg_length_width c_include_mm2s c_include_s2mm c_m_axi_mm2s_data_width
             c_m_axis_mm2s_tdata_width c_mm2s_burst_size c_m_axi_s2mm_data_width c_s2mm_burst_size}}
 }
+set repositories {}
 set cells {}       ;# name: outputs, inputs, masters, slaves, kind
 set files {}
 set nets {}        ;# driven pins
@@ -66,10 +67,20 @@ proc get_ipdefs {args} {
     global ip_pins
     set pattern [lindex [options get_ipdefs $args {-all -quiet} {-filter}] 0]
     set found {}
-    dict for {name _} $ip_pins {
-        foreach version {1.0 5.5} { lappend found xilinx.com:ip:$name:$version }
+    dict for {name told} $ip_pins {
+        set vendor [expr {[dict exists $told vendor] ? [dict get $told vendor] : "xilinx.com:ip"}]
+        foreach version {1.0 5.5} { lappend found $vendor:$name:$version }
     }
     return [lsearch -all -inline -glob $found $pattern]
+}
+proc update_ip_catalog {args} {
+    # What an HLS compiler has left: a line with the IP's name, and its streams by their direction.
+    global repositories ip_pins
+    foreach folder $repositories {
+        set stream [open $folder/component.xml]; set text [read $stream]; close $stream
+        if {![regexp {<!-- (\w+) slaves {(.*?)} masters {(.*?)} -->} $text _ name slaves masters]} { fail "no IP in $folder" }
+        dict set ip_pins $name [list outputs {} inputs {ap_clk ap_rst_n} masters $masters slaves $slaves properties {} vendor edgeinfer:hls]
+    }
 }
 proc add_files {args} {
     global files
@@ -107,6 +118,7 @@ proc read_ports {path} {
         dict lappend found [expr {[string match m_* $name] ? "masters" : "slaves"}] $name
         if {![regexp "ASSOCIATED_BUSIF \[^\"\]*\\m$name\\M" $text]} { fail "$name has no clock" }
     }
+    if {[regexp {output wire core_resetn\M} $text]} { dict lappend found outputs core_resetn }
     return $found
 }
 proc get_bd_cells {name} {
@@ -122,6 +134,11 @@ proc set_property {args} {
     global cells
     set of_many [value $args -dict]
     if {$of_many eq ""} {
+        if {[lindex $args 0] eq "ip_repo_paths"} {
+            global repositories
+            set repositories [lindex $args 1]
+            return
+        }
         set known {board_part top name version display_name supported_families}
         if {[lindex $args 0] ni $known || [llength $args] != 3} { fail "set_property $args" }
         return
@@ -146,10 +163,14 @@ proc get_bd_pins {path} {
     if {![has $cell outputs $pin] && ![has $cell inputs $pin]} { fail "no pin $path" }
     return $path
 }
-proc get_bd_intf_pins {path} {
+proc get_bd_intf_pins {args} {
+    set path [lindex [options get_bd_intf_pins $args {-quiet} {}] 0]
     lassign [split $path /] cell pin
     get_bd_cells $cell
-    if {![has $cell masters $pin] && ![has $cell slaves $pin]} { fail "no interface $path" }
+    if {![has $cell masters $pin] && ![has $cell slaves $pin]} {
+        if {"-quiet" in $args} { return {} }
+        fail "no interface $path"
+    }
     return $path
 }
 proc connect_bd_net {from to} {

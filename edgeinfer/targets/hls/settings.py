@@ -8,13 +8,16 @@ import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from enum import StrEnum
-from typing import Any, Self
+from typing import Any, Literal, Self
 
-from edgeinfer.base.devices import Device, part_of
+from edgeinfer.base.devices import Device, device, part_of
 from edgeinfer.base.errors import UsageError
-from edgeinfer.targets.options import ESTIMATE, Settings, option
+from edgeinfer.targets.options import COMPILE, ESTIMATE, Settings, option
+from edgeinfer.targets.rtl.board.boards import BOARD_HELP, boards, zynq_board
+from edgeinfer.targets.rtl.board.clocks import clock_mhz_of
 
 TOOL_VERSIONS = re.compile(r"20\d\d\.\d")
+DEFAULT_PART = "xczu7ev-ffvc1156-2-e"
 SHORTEST_CLOCK_NS, LONGEST_CLOCK_NS = 0.5, 1000.0
 
 
@@ -58,7 +61,7 @@ class HlsSettings(Settings):
     backend: Backend = option(
         Backend.VITIS, "the compiler that the project is for; Vitis by default"
     )
-    part: str = option("xczu7ev-ffvc1156-2-e", "the FPGA")
+    part: str = option(DEFAULT_PART, "the FPGA")
     clock_ns: float = option(5.0, "the clock's period in ns; 5 by default")
     io: IoType = option(
         IoType.STREAM, "whole tensors at once, or word by word; io_stream by default"
@@ -74,6 +77,12 @@ class HlsSettings(Settings):
         None, "fold layers: the smallest design that finishes in this time"
     )
     fit: bool = option(False, "fold layers: the fastest design that fits")
+    board: str | None = option(
+        None,
+        BOARD_HELP,
+        kind=Literal[boards()],
+        verbs=(COMPILE,),
+    )
     arithmetic: Arithmetic = option(
         Arithmetic.EXACT,
         "exact: the bit-exact project; hls4ml: with accumulators cut to the layer's type and "
@@ -104,6 +113,32 @@ class HlsSettings(Settings):
                 )
         if self.latency_us is not None and self.latency_us <= 0:
             raise UsageError(f"A latency of {self.latency_us:g} us cannot be reached.")
+        self._obey_board()
+
+    def _obey_board(self) -> None:
+        """A board says the part, and makes its own clock of the one that is asked for."""
+        if self.board is None:
+            return
+        on = zynq_board(self.board)
+        if self.backend not in (Backend.VITIS, Backend.VIVADO):
+            raise UsageError(
+                f"The {on.title} is made by AMD's tools, but the project is for {self.backend}.",
+                hint=f"Choose --backend {Backend.VITIS} or {Backend.VIVADO}, or leave --board out.",
+            )
+        part = device(on.part).part
+        if self.part not in (part, DEFAULT_PART):
+            raise UsageError(
+                f"The board {self.board} carries {part}, but the project is for {self.part}.",
+                hint=f"Give --device {on.part}, or leave --device or --board out.",
+            )
+        object.__setattr__(self, "part", part)
+        mhz = clock_mhz_of(on, 1000 / self.clock_ns)
+        object.__setattr__(self, "clock_ns", 1000 / mhz)
+
+    @property
+    def clock_mhz(self) -> float:
+        """The clock that is asked for."""
+        return 1000 / self.clock_ns
 
     @classmethod
     def on_device(cls, device: Device, asked: str) -> dict[str, Any] | None:

@@ -4,7 +4,9 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Collection, Mapping
+from dataclasses import replace
 from pathlib import Path
 
 from edgeinfer.base import tools
@@ -34,9 +36,11 @@ from edgeinfer.targets.hls.tools.project import NAME_IN
 from edgeinfer.targets.hls.tools.run import synthesise
 from edgeinfer.targets.hls.tools.steps import HlsStep
 from edgeinfer.targets.lessons import RunLesson
+from edgeinfer.targets.rtl.board.boards import zynq_board
 from edgeinfer.targets.target import (
     Act,
     Advanced,
+    BoardReply,
     Description,
     ForeignProject,
     Place,
@@ -58,6 +62,8 @@ STEPS = {
 FIGURES = (  # of estimates, and of reports of C synthesis, co-simulation, synthesis and routing
     *UNITS,
     ENERGY,
+    "board_clock_mhz",
+    "board_throughput",
     "clock_ns",
     "clock_target_ns",
     "cosim_passed",
@@ -107,7 +113,54 @@ class HlsTarget(Target[HlsSettings]):
         from edgeinfer.targets.hls.project.emit import emit_project
 
         check.refuse_early(program)
-        return emit_project(in_steps(program), settings)
+        flat = in_steps(program)
+        made = emit_project(flat, settings)
+        if settings.board is None:
+            return made
+        from edgeinfer.targets.hls.board.files import board_files
+
+        text = made.files[manifest.NAME].decode()
+        project = manifest.parse_manifest(text, Path(manifest.NAME))
+        beside = board_files(flat, project, settings, zynq_board(settings.board))
+        return BuildPlan(made.name, {**made.files, **beside}, made.findings)
+
+    def reads_for(self, settings: HlsSettings) -> Reads:
+        """What goes around a project on a board is that of our own designs."""
+        if settings.board is None:
+            return Reads()
+        return Reads(code=("edgeinfer.targets.rtl.board",), text=("firmware/rtl",))
+
+    def has_board(self, settings: HlsSettings) -> bool:
+        """Whether the project has registers and DMA for a board."""
+        return settings.board is not None
+
+    def ask_board(
+        self,
+        folder: Path,
+        raw: Mapping[str, Ints],
+        settings: HlsSettings,
+        *,
+        port: str | None = None,
+        simulated: bool = False,
+        advanced: Advanced = ignore_progress,
+    ) -> BoardReply:
+        """Frames by DMA to the board with the folder's project; simulated, by the C simulation of
+        what becomes the IP."""
+        from edgeinfer.targets.hls.board.core import simulated_core
+        from edgeinfer.targets.rtl.board.host import ask_driver, ask_real, refuse_port
+
+        on = zynq_board(settings.board or "")
+        refuse_port(on, port)
+        if not simulated:
+            return ask_real(folder, on, raw, advanced)
+        where = f"the {on.title}, its logic by C simulation behind the DMAs"
+        return ask_driver(folder, simulated_core(folder), where, raw, advanced, timed=False)
+
+    def load_board(self, folder: Path, settings: HlsSettings, said: Said) -> str:
+        """The driver on the board does it."""
+        from edgeinfer.targets.rtl.board.host import load_bitstream
+
+        return load_bitstream(folder, zynq_board(settings.board or ""), said)
 
     def simulates(self, settings: HlsSettings) -> bool:
         """Whether g++ alone compiles the backend's projects."""
@@ -196,18 +249,27 @@ class HlsTarget(Target[HlsSettings]):
         raw: Mapping[str, Ints],
         said: Said,
     ) -> ToolResult:
-        """The vendor's tools, by the project's own scripts."""
-        few = {name: values[:COSIMULATED] for name, values in raw.items()}
-        bench = bench_of(in_steps(program), few) if ToolStep.COSIM in steps else None
-        wanted = [STEPS[step] for step in steps]
-        done = synthesise(folder, settings, wanted, seconds, said, bench=bench)
-        return ToolResult(
-            tuple(
+        """The vendor's tools, by the project's own scripts; what is routed for a board is the block
+        design that goes onto it."""
+        routed = settings.board is not None and ToolStep.ROUTE in steps
+        wanted = [STEPS[step] for step in steps if not (routed and step is ToolStep.ROUTE)]
+        began = time.monotonic()
+        told: tuple[str, ...] = ()
+        if wanted:
+            few = {name: values[:COSIMULATED] for name, values in raw.items()}
+            bench = bench_of(in_steps(program), few) if ToolStep.COSIM in steps else None
+            done = synthesise(folder, settings, wanted, seconds, said, bench=bench)
+            told = tuple(
                 f"{'+'.join(ran.steps)}: {ran.tool} {ran.version}, {ran.seconds:.0f} s, its log is "
                 f"{ran.log.relative_to(folder)}"
                 for ran in done.ran
             )
-        )
+        if not routed:
+            return ToolResult(told)
+        from edgeinfer.targets.hls.board.tools import make_bitstream
+
+        made = make_bitstream(folder, settings, seconds - (time.monotonic() - began), said)
+        return replace(made, said=(*told, *made.said))
 
     def reports(self, folder: Path, settings: HlsSettings) -> tuple[Metric, ...]:
         """What reports of the vendor's tools are in an emitted project."""

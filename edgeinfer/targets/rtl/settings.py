@@ -12,7 +12,7 @@ from typing import Any, Literal, Self
 from edgeinfer.base.devices import Device
 from edgeinfer.base.errors import UsageError
 from edgeinfer.targets.options import COMPILE, Settings, option
-from edgeinfer.targets.rtl.board.boards import board, boards
+from edgeinfer.targets.rtl.board.boards import BOARD_HELP, board, boards
 from edgeinfer.targets.rtl.board.clocks import clock_mhz_of
 
 DEFAULT_PART = "lfe5u-85f"
@@ -113,7 +113,7 @@ class RtlSettings(Settings):
     unroll_most: int = 25_000  # signed digits and elements that are unrolled, about 5 LUTs each
     board: str | None = option(
         None,
-        "deliver the design with a shell for this board: its pins, its clock, a makefile",
+        BOARD_HELP,
         kind=Literal[boards()],
         verbs=(COMPILE,),
     )

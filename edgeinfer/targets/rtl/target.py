@@ -5,7 +5,7 @@
 from __future__ import annotations
 
 import functools
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import assert_never
@@ -20,7 +20,7 @@ from edgeinfer.base.errors import (
     did_you_mean,
 )
 from edgeinfer.base.health import Check, Severity, check_tool
-from edgeinfer.base.metrics import Metric
+from edgeinfer.base.metrics import Metric, Origin
 from edgeinfer.base.plan import BuildPlan
 from edgeinfer.base.reads import Reads
 from edgeinfer.ir.interpret import fitting_inputs
@@ -54,6 +54,7 @@ from edgeinfer.targets.rtl.settings import RtlSettings
 from edgeinfer.targets.rtl.tools import programs
 from edgeinfer.targets.rtl.tools.families import KINDS
 from edgeinfer.targets.rtl.tools.measure import measure_design
+from edgeinfer.targets.rtl.tools.routing import retuned_clock
 from edgeinfer.targets.rtl.tools.simulate import Conditions, SimulationTrace, run
 from edgeinfer.targets.rtl.tools.verilator import COMPILER, PACKAGE, VERILATOR, simulator
 from edgeinfer.targets.rtl.tools.vivado import vivado_files
@@ -214,6 +215,15 @@ class RtlTarget(Target[RtlSettings]):
 
         on = board(settings.board or "")
         return ask(folder, on, raw, port=port, simulated=simulated, advanced=advanced)
+
+    def retune(self, settings: RtlSettings, metrics: Sequence[Metric]) -> RtlSettings | None:
+        """With the PLL, or the oscillator's divider, set to what routing has reached."""
+        on = board(settings.board or "")
+        reached = [m.value for m in metrics if m.name == "fmax_mhz" and m.origin == Origin.ROUTED]
+        if not isinstance(on, SerialBoard) or not reached:
+            return None
+        clock_mhz = retuned_clock(on, settings.clock_mhz, reached[0])
+        return None if clock_mhz is None else replace(settings, clock_mhz=clock_mhz)
 
     def load_board(self, folder: Path, settings: RtlSettings, said: Said) -> str:
         """By openFPGALoader."""

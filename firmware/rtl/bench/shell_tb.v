@@ -22,9 +22,9 @@ module shell_tb;
     wire a_credit, b_credit;
 
     ei_shell_reset reset (.clk(clk), .button(button), .rst(rst));
-    ei_uart_rx #(.DIVIDER(DIVIDER)) uart_rx (.clk(clk), .rst(rst), .line(rx), .valid(in_valid), .data(in_byte));
+    ei_uart_rx #(.DIVIDER(DIVIDER)) uart_rx (.clk(clk), .rst(rst), .tick(1'b1), .line(rx), .valid(in_valid), .data(in_byte));
     ei_uart_tx #(.DIVIDER(DIVIDER)) uart_tx (
-        .clk(clk), .rst(rst), .valid(out_valid), .ready(out_ready), .data(out_byte), .line(tx));
+        .clk(clk), .rst(rst), .tick(1'b1), .valid(out_valid), .ready(out_ready), .data(out_byte), .line(tx));
     ei_shell_rx #(.ID(16'hC0DE), .PAYLOAD(PAYLOAD), .TIMEOUT(TIMEOUT)) shell_rx (
         .clk(clk), .rst(rst), .hold(busy || done), .valid(in_valid), .data(in_byte), .begun(begun), .store(store),
         .position(position), .done(done), .status(status));

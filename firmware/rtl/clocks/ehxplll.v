@@ -10,8 +10,10 @@ module ei_board_clock #(
 ) (
     input  wire crystal,
     output wire clk,
+    output wire tick,    // of the serial line
     output wire locked
 );
+    assign tick = 1'b1;
     (* ICP_CURRENT = "12" *) (* LPF_RESISTOR = "8" *) (* MFG_ENABLE_FILTEROPAMP = "1" *)
     (* MFG_GMCREF_SEL = "2" *)
     EHXPLLL #(

@@ -10,8 +10,10 @@ module ei_board_clock #(
 ) (
     input  wire crystal,
     output wire clk,
+    output wire tick,    // of the serial line
     output wire locked
 );
+    assign tick = 1'b1;
     rPLL #(
         .FCLKIN("27"),
         .IDIV_SEL(REFERENCE - 1),

@@ -1,13 +1,15 @@
 // SPDX-License-Identifier: Apache-2.0
 // SPDX-FileCopyrightText: The edgeinfer authors
 
-// Bytes from a serial line: a start bit, 8 bits with the lowest first, a stop bit, each DIVIDER cycles long
-// and looked at in its middle. A byte without its stop bit is dropped.
+// Bytes from a serial line: a start bit, 8 bits with the lowest first, a stop bit, each DIVIDER ticks long
+// and looked at in its middle. A byte without its stop bit is dropped. Where the clock is the line's measure, each
+// cycle is a tick.
 module ei_uart_rx #(
     parameter DIVIDER = 25
 ) (
     input  wire       clk,
     input  wire       rst,
+    input  wire       tick,
     input  wire       line,
     output reg        valid,  // for one cycle
     output wire [7:0] data
@@ -36,9 +38,9 @@ module ei_uart_rx #(
             busy  <= !synced[1];
             count <= HALF;
             place <= 0;
-        end else if (count != 0) begin
+        end else if (tick && count != 0) begin
             count <= count - 1'b1;
-        end else begin
+        end else if (tick) begin
             count <= WHOLE;
             place <= place + 1'b1;
             if (place == 0 && synced[1]) busy <= 1'b0;
@@ -49,5 +51,7 @@ module ei_uart_rx #(
         end
     end
 
-    always @(posedge clk) if (busy && count == 0 && place != 0 && place != 9) held <= {synced[1], held[7:1]};
+    wire taken = tick && busy && count == 0 && place != 0 && place != 9;
+
+    always @(posedge clk) if (taken) held <= {synced[1], held[7:1]};
 endmodule

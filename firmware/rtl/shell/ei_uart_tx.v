@@ -7,6 +7,7 @@ module ei_uart_tx #(
 ) (
     input  wire       clk,
     input  wire       rst,
+    input  wire       tick,
     input  wire       valid,
     output wire       ready,
     input  wire [7:0] data,
@@ -19,7 +20,7 @@ module ei_uart_tx #(
     reg [3:0] left;    // bits still to send, the stop bit among them
     reg [9:0] shifted;
 
-    assign ready = left == 0;
+    assign ready = left == 0 && tick;
     assign line  = shifted[0];
 
     always @(posedge clk) begin
@@ -28,14 +29,14 @@ module ei_uart_tx #(
             count   <= 0;
             shifted <= 10'h3ff;
         end else if (left == 0) begin
-            if (valid) begin
+            if (valid && tick) begin
                 shifted <= {1'b1, data, 1'b0};
                 left    <= 4'd10;
                 count   <= WHOLE;
             end
-        end else if (count != 0) begin
+        end else if (tick && count != 0) begin
             count <= count - 1'b1;
-        end else begin
+        end else if (tick) begin
             count   <= WHOLE;
             left    <= left - 1'b1;
             shifted <= {1'b1, shifted[9:1]};

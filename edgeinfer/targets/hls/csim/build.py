@@ -67,17 +67,36 @@ def build_together(
     """Compile several projects of one backend, each in a namespace of its own, into one program."""
     projects = [manifest.read(folder) for folder in folders]
     types = types_of(projects[0].backend)
-    compiler = tools.find(CXX)
     source = main_text(projects, folders, types)
-    flags = (STANDARD[types], *(FLAGS if flags is None else flags))
-    key = _key(folders, source, types, [compiler.version, *flags])
-    program = place / f"csim-{key[:16]}"
+    return _compile(source, folders, (), types, place, "csim", FLAGS if flags is None else flags)
+
+
+def build_source(
+    folder: Path, source: str, includes: Sequence[Path], types: str, kind: str
+) -> Path:
+    """Compile a source of another kind around a project, with more folders of what it includes."""
+    return _compile(source, [folder], includes, types, folder / PLACE, kind, FLAGS).program
+
+
+def _compile(
+    source: str,
+    folders: Sequence[Path],
+    includes: Sequence[Path],
+    types: str,
+    place: Path,
+    kind: str,
+    flags: Sequence[str],
+) -> CompiledCsim:
+    compiler = tools.find(CXX)
+    flags = (STANDARD[types], *flags)
+    key = _key(folders, source, types, [compiler.version, *flags], includes)
+    program = place / f"{kind}-{key[:16]}"
     version = f"g++ {compiler.version}"
     if _is_ours(program):
         return CompiledCsim(program, 0.0, True, version)
     first = folders[0] / "firmware"
     with scratch_folder("csim") as scratch:
-        includes = [first, *_type_folders(first, scratch), assets.path(TEMPLATES)]
+        searched = [first, *includes, *_type_folders(first, scratch), assets.path(TEMPLATES)]
         main = scratch / "main.cpp"
         plan.write_file(main, source)
         with plan.stage_file(program) as partial:
@@ -85,7 +104,7 @@ def build_together(
                 compiler,
                 [
                     *flags,
-                    *(f"-I{path.resolve()}" for path in includes),
+                    *(f"-I{path.resolve()}" for path in searched),
                     main,
                     "-o",
                     partial.resolve(),
@@ -95,7 +114,7 @@ def build_together(
                 log=place / "compile.log",
             )
     _remember(program)
-    for stale in place.glob("csim-*"):
+    for stale in place.glob(f"{kind}-*"):
         if stale != program:
             with contextlib.suppress(OSError):
                 stale.unlink()
@@ -209,10 +228,13 @@ def _type_folders(firmware: Path, scratch: Path) -> list[Path]:
     return [copy, *found]
 
 
-def _key(folders: Sequence[Path], source: str, types: str, told: list[str]) -> str:
+def _key(
+    folders: Sequence[Path], source: str, types: str, told: list[str], includes: Sequence[Path]
+) -> str:
     """The content hash of all that is compiled. Weights that are read at run time are not."""
     state = hashlib.sha256("\n".join([*told, source]).encode())
     shipped = sorted(assets.path(TEMPLATES).glob("*.h"))
+    shipped += sorted(path for folder in includes for path in folder.glob("*.cpp"))
     for folder in folders:
         parts = sorted(path for path in (folder / "firmware").rglob("*") if path.is_file())
         if types != "ac":

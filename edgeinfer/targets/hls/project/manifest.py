@@ -186,7 +186,15 @@ def read(folder: Path) -> Manifest:
     """The description of the project in a folder."""
     path = folder / NAME
     try:
-        content = json.loads(path.read_text(encoding="utf-8"))
+        return parse_manifest(path.read_text(encoding="utf-8"), path)
+    except OSError as error:
+        raise _foreign(path, error) from None
+
+
+def parse_manifest(text: str, path: Path) -> Manifest:
+    """The description that a file's text gives."""
+    try:
+        content = json.loads(text)
         if content.pop("version") != VERSION:
             raise ValueError("it is of another version")
         content["backend"], content["io"] = Backend(content["backend"]), IoType(content["io"])
@@ -197,10 +205,14 @@ def read(folder: Path) -> Manifest:
             content[key] = tuple(_make_entry(kind, entry) for entry in content[key])
         content["findings"] = tuple(content["findings"])
         return Manifest(**content)
-    except (OSError, ValueError, TypeError, KeyError) as error:
-        raise InputError(
-            f"{path} does not describe an HLS project: {error}.", hint="Emit the project again."
-        ) from None
+    except (ValueError, TypeError, KeyError) as error:
+        raise _foreign(path, error) from None
+
+
+def _foreign(path: Path, error: Exception) -> InputError:
+    return InputError(
+        f"{path} does not describe an HLS project: {error}.", hint="Emit the project again."
+    )
 
 
 def _make_entry(kind: type[Any], entry: dict[str, Any]) -> Any:

@@ -112,16 +112,13 @@ def _amd(
         if HlsStep.COSIM in high:
             reports = (emitted.cosim,)
         options = _options(cosim=HlsStep.COSIM in high)
+        found, arguments = hls_call(emitted.backend, "build_prj.tcl", environment)
         if emitted.backend is Backend.VITIS:
-            found = _vitis(environment)
-            begin = ("-f",) if found.tool is programs.VITIS_HLS else ("--mode", "hls", "--tcl")
-            arguments: tuple[str, ...] = (*begin, "build_prj.tcl")
             files = {emitted.folder / "build_opt.tcl": _as_array(options)}
         else:
-            found = find(programs.VIVADO_HLS, environment)
             # One argument, `synth` before `vsynth`: the script takes the first that ends so.
             words = " ".join(f"{name}={int(on)}" for name, on in options.items())
-            arguments, files = ("-f", "build_prj.tcl", words), {}
+            arguments, files = (*arguments, words), {}
         outdated = (emitted.vivado, emitted.routed, emitted.routed_usage)
         made.append(Session(high, found, arguments, emitted.folder, reports, files, outdated))
     scripts = {
@@ -135,6 +132,17 @@ def _amd(
             arguments = ("-mode", "batch", "-nojournal", "-nolog", "-source", source)
             made.append(Session((step,), found, arguments, emitted.folder, (report,)))
     return tuple(made)
+
+
+def hls_call(
+    backend: Backend, script: str, environment: Mapping[str, str] | None = None
+) -> tuple[FoundTool, tuple[str, ...]]:
+    """AMD's compiler for a backend, and how it is told to run a script."""
+    if backend is not Backend.VITIS:
+        return find(programs.VIVADO_HLS, environment), ("-f", script)
+    found = _vitis(environment)
+    begin = ("-f",) if found.tool is programs.VITIS_HLS else ("--mode", "hls", "--tcl")
+    return found, (*begin, script)
 
 
 def _vitis(environment: Mapping[str, str] | None) -> FoundTool:

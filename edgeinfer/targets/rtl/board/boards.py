@@ -12,7 +12,12 @@ from edgeinfer.base.devices import Device, device
 from edgeinfer.base.errors import UsageError, did_you_mean
 from edgeinfer.targets.target import Description
 
+BOARD_HELP = (
+    "deliver the design for this board: with a shell, its pins and its clock, or behind registers "
+    "and DMA with Vivado's scripts and a driver"
+)
 BOARDS = "firmware/rtl/boards"
+CLOCKS = {"ehxplll": "a PLL", "rpll": "a PLL", "osca": "an oscillator in the part"}
 PROCESSOR_PLL_MHZ = {"zynq7": 1000, "zynqmp": 1500}  # of which the design's clock is a part
 
 
@@ -25,13 +30,13 @@ class SerialBoard:
     part: str
     crystal_hz: int
     baud: int
-    pll: str  # what makes the design's clock of the crystal's; empty: the design runs at that
+    pll: str  # what makes the design's clock: a PLL of the crystal's, an oscillator in the part
     pins: str  # the file that says where the ports of the top level are
     button: str  # what it gives while it is pressed: high or low
     leds: int  # how many of four it has: running, busy, refused, misframed
     leds_lit: str  # what they light at: high or low
     loader: str  # the board as openFPGALoader calls it
-    usb: tuple[str, ...] = ()  # vendor:product of the chip behind its serial line
+    usb: tuple[str, ...] = ()  # vendor:product of the chip behind its serial line; none: an adapter
     awake: bool = False  # whether a pin must be held high
     note: str = ""  # what must be done to the board first
     nextpnr: tuple[tuple[str, str], ...] = ()  # where it differs from the device's
@@ -44,7 +49,8 @@ class SerialBoard:
 
     def describe(self) -> Description:
         """For the list of boards."""
-        clock = f"{self.crystal_hz / 1e6:g} MHz" + (" and a PLL" if self.pll else "")
+        more = f" and {CLOCKS[self.pll]}" if self.pll else ""
+        clock = f"{self.crystal_hz / 1e6:g} MHz{more}"
         line = (
             f"{self.name:<18} {self.title}; {self.part}; {clock}; serial line of "
             f"{self.baud / 1e6:g} Mbaud; bitstream by open tools"
@@ -115,3 +121,19 @@ def board(name: str) -> Board:
     told["usb"] = tuple(told.get("usb", ()))
     told["nextpnr"] = tuple(told.get("nextpnr", {}).items())
     return SerialBoard(name, **told)
+
+
+def zynq_boards() -> tuple[str, ...]:
+    """Those whose parts have processors."""
+    return tuple(name for name in boards() if isinstance(board(name), ZynqBoard))
+
+
+def zynq_board(name: str) -> ZynqBoard:
+    """One of them by its name."""
+    found = board(name)
+    if not isinstance(found, ZynqBoard):
+        raise UsageError(
+            f"The {found.title} has no shell for projects of an HLS compiler.",
+            hint=f"Boards that have one: {', '.join(zynq_boards())}. Or choose --target rtl.",
+        )
+    return found

@@ -7,6 +7,10 @@
 The oscillator, the clock and the frequency that the PLL compares each have a range. Of all clocks
 up to the one that is asked for, the fastest is taken whose bits on the serial line have the right
 length.
+
+A board whose crystal is too slow for its part's PLL runs its design on the oscillator inside the
+part, which is not exact: the design must reach the fastest clock that it may give. The serial line
+keeps the crystal's time all the same.
 """
 
 from __future__ import annotations
@@ -52,19 +56,41 @@ PLLS = {
 
 
 @dataclass(frozen=True, slots=True)
+class OscillatorRange:
+    """What an oscillator inside a part gives: a whole part of its frequency, more or less."""
+
+    mhz: int
+    outputs: range
+    drift: float  # that it may be too fast or too slow, as a part of it
+
+
+OSCILLATORS = {
+    # Project Oxide's nextpnr takes 450 MHz and 7 % more for the worst case
+    "osca": OscillatorRange(450, range(2, 257), 0.07),
+}
+LEAST_TICKS = 2.5  # cycles of a design for each of the crystal's, which its shell has to count
+
+
+@dataclass(frozen=True, slots=True)
 class BoardClock:
-    """A design's clock, the PLL's dividers (none: the crystal itself), cycles of a bit."""
+    """A design's clock, the PLL's dividers (none: the crystal itself), ticks of a bit."""
 
     hz: Fraction
     reference: int
     feedback: int
     output: int
     divider: int
+    drift: float = 0.0
 
     @property
     def mhz(self) -> float:
         """The clock in MHz."""
         return float(self.hz / MHZ)
+
+    @property
+    def fastest_mhz(self) -> float:
+        """What the design must be able to run at."""
+        return self.mhz * (1 + self.drift)
 
 
 def clock_mhz_of(on: Board, asked_mhz: float) -> float:
@@ -99,6 +125,8 @@ def _clocks_of(on: SerialBoard) -> tuple[BoardClock, ...]:
     if not on.pll:
         crystal = Fraction(on.crystal_hz)
         return (BoardClock(crystal, 1, 1, 1, round(crystal / on.baud)),)
+    if on.pll in OSCILLATORS:
+        return _parts_of(OSCILLATORS[on.pll], on)
     limits = PLLS[on.pll]
     lowest, highest = (round(end * MHZ) for end in limits.oscillator_mhz)
     found = []
@@ -120,6 +148,17 @@ def _clocks_of(on: SerialBoard) -> tuple[BoardClock, ...]:
                 exact = Fraction(on.crystal_hz * feedback, reference)
                 found.append(BoardClock(exact, reference, feedback, output, divider))
     return tuple(found)
+
+
+def _parts_of(inside: OscillatorRange, on: SerialBoard) -> tuple[BoardClock, ...]:
+    """The clocks of an oscillator that are fast enough to follow the crystal."""
+    divider = round(Fraction(on.crystal_hz) / on.baud)
+    made = (
+        BoardClock(Fraction(inside.mhz * MHZ, output), 1, 1, output, divider, inside.drift)
+        for output in inside.outputs
+    )
+    least_hz = LEAST_TICKS * on.crystal_hz
+    return tuple(clock for clock in made if clock.hz * (1 - inside.drift) >= least_hz)
 
 
 def _is_within(hz: float, ends_mhz: tuple[float, float]) -> bool:

@@ -7,8 +7,8 @@ from __future__ import annotations
 
 import contextlib
 import sys
-from collections.abc import Iterator
-from dataclasses import dataclass, field
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
 from pathlib import Path
 from types import ModuleType
 from typing import Any
@@ -144,11 +144,11 @@ class SimulatedBuffer(np.ndarray[Any, np.dtype[Any]]):
 class SimulatedOverlay:
     """What `pynq.Overlay` gives a driver."""
 
-    accelerator: SimulatedRegisters
-    engines: dict[str, SimulatedDma] = field(default_factory=dict)
+    accelerator: Any
+    engines: dict[str, Any]
 
-    def __getattr__(self, name: str) -> SimulatedDma:
-        engines: dict[str, SimulatedDma] = object.__getattribute__(self, "engines")
+    def __getattr__(self, name: str) -> Any:
+        engines: dict[str, Any] = object.__getattribute__(self, "engines")
         if name not in engines:
             raise AttributeError(name)
         return engines[name]
@@ -174,17 +174,23 @@ def simulated_fabric(
     job = BuildJob(AXI_TOP, top, harness, library, waveform=False, level=level_for(cycles))
     built = program_for(job, cache_folder())
     with run_beside(built, [str(round(1000 * gaps)), str(SEED)], folder / HDL) as pipe:
-        overlay = SimulatedOverlay(SimulatedRegisters(pipe))
-        for number in range(inputs):
-            dma = SimulatedDma(pipe, sendchannel=SimulatedSender(pipe, number))
-            overlay.engines[f"dma_in_{number}"] = dma
-        for number in range(outputs):
-            dma = SimulatedDma(pipe, recvchannel=SimulatedReceiver(pipe, number))
-            overlay.engines[f"dma_out_{number}"] = dma
-        package = ModuleType("pynq")
-        vars(package)["Overlay"] = lambda path, download=True: overlay
-        vars(package)["allocate"] = _allocate
-        yield package
+        engines = {
+            f"dma_in_{k}": SimulatedDma(pipe, sendchannel=SimulatedSender(pipe, k))
+            for k in range(inputs)
+        } | {
+            f"dma_out_{k}": SimulatedDma(pipe, recvchannel=SimulatedReceiver(pipe, k))
+            for k in range(outputs)
+        }
+        yield stand_in(SimulatedRegisters(pipe), engines)
+
+
+def stand_in(registers: Any, engines: Mapping[str, Any]) -> ModuleType:
+    """A package like `pynq`, whose overlay has these registers and DMAs."""
+    overlay = SimulatedOverlay(registers, dict(engines))
+    package = ModuleType("pynq")
+    vars(package)["Overlay"] = lambda path, download=True: overlay
+    vars(package)["allocate"] = _allocate
+    return package
 
 
 def _allocate(shape: tuple[int, ...], kind: Any) -> SimulatedBuffer:

@@ -50,14 +50,19 @@ def ask(
         case SerialBoard():
             return _ask_line(folder, on, raw, port=port, simulated=simulated, advanced=advanced)
         case ZynqBoard():
-            if port is not None:
-                raise UsageError(
-                    f"The {on.title} has no serial port for frames: it takes them by DMA.",
-                    hint="Leave out --port.",
-                )
+            refuse_port(on, port)
             return _ask_fabric(folder, on, raw, simulated=simulated, advanced=advanced)
         case _:
             assert_never(on)
+
+
+def refuse_port(on: ZynqBoard, port: str | None) -> None:
+    """An error where a port is named for a board that has none."""
+    if port is not None:
+        raise UsageError(
+            f"The {on.title} has no serial port for frames: it takes them by DMA.",
+            hint="Leave out --port.",
+        )
 
 
 def _ask_line(
@@ -94,25 +99,45 @@ def _ask_fabric(
     simulated: bool,
     advanced: Callable[[int, int], None],
 ) -> BoardReply:
-    """By the driver that goes onto the board: some frames one by one, which the design's counter
-    times, and all of them in large transfers."""
+    if not simulated:
+        return ask_real(folder, on, raw, advanced)
     described = json.loads((folder / DESCRIPTION).read_text(encoding="utf-8"))
+    cycles = _described_latency(folder) * len(next(iter(raw.values())))
+    package = simulated_fabric(
+        folder, len(described["inputs"]), len(described["outputs"]), cycles=cycles
+    )
+    where = f"the {on.title}, its logic simulated from the DMAs' streams on"
+    return ask_driver(folder, package, where, raw, advanced)
+
+
+def ask_real(
+    folder: Path,
+    on: ZynqBoard,
+    raw: Mapping[str, Ints],
+    advanced: Callable[[int, int], None],
+) -> BoardReply:
+    """By the driver, on the board itself."""
+    _check_zynq(folder, on)
+    return ask_driver(folder, nullcontext(), f"the {on.title}", raw, advanced)
+
+
+def ask_driver(
+    folder: Path,
+    package: AbstractContextManager[ModuleType | None],
+    where: str,
+    raw: Mapping[str, Ints],
+    advanced: Callable[[int, int], None],
+    *,
+    timed: bool = True,
+) -> BoardReply:
+    """By the driver that goes onto the board: some frames one by one, which the design's counter
+    times, and all of them in large transfers. `timed`: whether there is such a counter."""
     count = len(next(iter(raw.values())))
-    if simulated:
-        latency = _described_latency(folder)
-        package: AbstractContextManager[ModuleType | None] = simulated_fabric(
-            folder, len(described["inputs"]), len(described["outputs"]), cycles=latency * count
-        )
-        where = f"the {on.title}, its logic simulated from the DMAs' streams on"
-    else:
-        _check_zynq(folder, on)
-        package = nullcontext()
-        where = f"the {on.title}"
     with package as pynq, driver_of(folder, pynq) as driver:
         try:
             with driver.Accelerator() as accelerator:
                 cycles = []
-                for number in range(min(count, TIMED_FRAMES)):
+                for number in range(min(count, TIMED_FRAMES) if timed else 0):
                     accelerator.run_raw({k: v[number : number + 1] for k, v in raw.items()})
                     cycles.append(accelerator.cycles)
                 outputs = accelerator.run_raw(raw)

@@ -162,6 +162,11 @@ def _unusable(port: str, error: OSError) -> ToolFailedError:
 
 def find_port(on: SerialBoard) -> str:
     """The port of the only board of that kind that is plugged in."""
+    if not on.usb:
+        raise UsageError(
+            f"The {on.title} has no serial port on USB of its own, so none can be looked for.",
+            hint="Name the port of the adapter on its header with --port, or add --simulate.",
+        )
     require_extra("board", "A serial port")
     from serial.tools import list_ports
 

@@ -121,7 +121,7 @@ def _makefile(name: Identifier, on: SerialBoard, clock: BoardClock) -> bytes:
     part = on.device
     flow = flow_of(part)
 
-    routing = [*nextpnr_arguments(part, clock.mhz, pinned=True), "--seed", "1"]
+    routing = [*nextpnr_arguments(part, clock.fastest_mhz, pinned=True), "--seed", "1"]
 
     def words(arguments: list[str]) -> OwnText:  # from tables of ours
         return OwnText(shlex.join(word for word in arguments if word != "--timing-allow-fail"))

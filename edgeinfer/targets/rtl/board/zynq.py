@@ -6,16 +6,20 @@ block design, and what runs on the board's processors."""
 from __future__ import annotations
 
 import json
+import math
+from dataclasses import dataclass
 from typing import Any
 
 from edgeinfer.base import assets
 from edgeinfer.base.devices import device
-from edgeinfer.base.names import Operand, OwnText, QuotedText, remark
+from edgeinfer.base.names import Identifier, Operand, QuotedText, identifier, remark
+from edgeinfer.ir.ops import Shape
 from edgeinfer.ir.program import Program
 from edgeinfer.targets.rtl.board.boards import ZynqBoard
 from edgeinfer.targets.rtl.board.shell_files import FOLDER
-from edgeinfer.targets.rtl.design.netlist import Netlist
-from edgeinfer.targets.rtl.emit.emit import HDL, LIBRARY, context, render_template
+from edgeinfer.targets.rtl.design.netlist import Netlist, Stream
+from edgeinfer.targets.rtl.emit.emit import HDL, LIBRARY, module_of, port_ids, render_template
+from quantization.fixed import Fixed
 
 AXI_TOP = "ei_axi_top"
 TOP_TEMPLATE = "axi/axi_top.v.j2"
@@ -30,15 +34,112 @@ WIDEST_BYTES = 8  # of a DMA's word: the ports of a Zynq's memory
 IDENTITY_DIGITS = 16  # of the Program's hash
 
 
+@dataclass(frozen=True, slots=True)
+class StreamPort:
+    """An input or an output of a design behind DMA, and how its elements lie in beats."""
+
+    name: str
+    id: Identifier  # in the names of its signals
+    type: Fixed
+    shape: Shape
+    lanes: int
+    host: str = "none"  # what is left to the host
+
+    @property
+    def beat_bytes(self) -> int:
+        """Bytes of a beat of the design."""
+        return -(-self.lanes * self.type.bits // 8)
+
+    @property
+    def known(self) -> dict[str, Any]:
+        """What the templates ask for."""
+        return {
+            "id": self.id,
+            "bytes": self.beat_bytes,
+            "beats": math.prod(self.shape) // self.lanes,
+            **dma_words(self.beat_bytes),
+        }
+
+    @property
+    def description(self) -> dict[str, Any]:
+        """What the driver has to know."""
+        words = dma_words(self.beat_bytes)
+        return {
+            "name": self.name,
+            "shape": list(self.shape),
+            "signed": self.type.signed,
+            "bits": self.type.bits,
+            "fraction": self.type.frac,
+            "lanes": self.lanes,
+            "word_bytes": words["wide"],
+            "words": words["dma_words"],
+            "host": self.host,
+        }
+
+
+@dataclass(frozen=True, slots=True)
+class WrappedDesign:
+    """A design that gets registers and DMA: a module beside them, or a `core` that is an IP of its
+    own, made by an HLS compiler, whose streams the wrapper hands on."""
+
+    name: str
+    digest: str  # of the Program
+    module: Identifier
+    inputs: tuple[StreamPort, ...]
+    outputs: tuple[StreamPort, ...]
+    core: bool = False
+
+    def description(self, clock_mhz: float) -> dict[str, Any]:
+        """What the driver has to know."""
+        return {
+            "name": self.name,
+            "identity": self.digest[:IDENTITY_DIGITS],
+            "clock_mhz": clock_mhz,
+            "inputs": [port.description for port in self.inputs],
+            "outputs": [port.description for port in self.outputs],
+        }
+
+
 def zynq_files(
     program: Program, netlist: Netlist, on: ZynqBoard, clock_mhz: float
 ) -> dict[str, bytes]:
-    """Everything that goes beside a design for a Zynq board."""
-    known = context(netlist, ())
-    for port in (*known["inputs"], *known["outputs"]):
-        port |= dma_words(port["bytes"])
-    described = description_of(program, netlist, clock_mhz)
-    known |= {
+    """Everything that goes beside a design of ours for a Zynq board."""
+    outputs = {output.name: output for output in program.outputs}
+    ids, streams = port_ids(netlist), netlist.streams
+
+    def port(name: str, id: Identifier, stream: Stream, value: str, host: str) -> StreamPort:
+        return StreamPort(name, id, stream.type, program.shapes[value], stream.lanes, host)
+
+    design = WrappedDesign(
+        program.name,
+        program.digest,
+        Identifier(module_of(netlist)),
+        tuple(port(p.name, ids[p.name], streams[p.stream], p.name, "none") for p in netlist.inputs),
+        tuple(
+            port(
+                p.name, ids[f"{p.name}.out"], streams[p.stream], outputs[p.name].value,
+                str(outputs[p.name].host),
+            )
+            for p in netlist.outputs
+        ),
+    )  # fmt: skip
+    known = template_values(design, on, clock_mhz)
+    return {
+        **wrapper_files(design, on, clock_mhz),
+        PACKAGE: render_template(PACKAGE_TEMPLATE, known),
+        HARNESS: render_template(HARNESS_TEMPLATE, known),
+    }
+
+
+def template_values(design: WrappedDesign, on: ZynqBoard, clock_mhz: float) -> dict[str, Any]:
+    """What the templates ask for."""
+    described = design.description(clock_mhz)
+    return {
+        "name": identifier(design.name),
+        "module": design.module,
+        "core": design.core,
+        "inputs": [port.known for port in design.inputs],
+        "outputs": [port.known for port in design.outputs],
         "title": remark(on.title),
         "clock_mhz": clock_mhz,
         "clock_khz": round(clock_mhz * 1000),
@@ -48,17 +149,19 @@ def zynq_files(
         "part": QuotedText(device(on.part).part),
         "board_part": Operand(on.board_part),
         "hdl": QuotedText(HDL),
-        "design": described,
-        "shapes": [OwnText(", ".join(map(str, told["shape"]))) for told in described["inputs"]],
     }
+
+
+def wrapper_files(design: WrappedDesign, on: ZynqBoard, clock_mhz: float) -> dict[str, bytes]:
+    """Registers and DMA around a design, Vivado's script, and what runs on the board."""
+    known = template_values(design, on, clock_mhz)
     library = assets.path(f"{LIBRARY}/axi")
     deploy = assets.path(f"{LIBRARY}/deploy")
+    described = design.description(clock_mhz)
     return {
         **{f"{FOLDER}/{path.name}": path.read_bytes() for path in sorted(library.glob("*.v"))},
         f"{FOLDER}/{AXI_TOP}.v": render_template(TOP_TEMPLATE, known),
         SCRIPT: render_template(SCRIPT_TEMPLATE, known),
-        PACKAGE: render_template(PACKAGE_TEMPLATE, known),
-        HARNESS: render_template(HARNESS_TEMPLATE, known),
         DESCRIPTION: (json.dumps(described, indent=1) + "\n").encode(),
         **{f"{DEPLOY}/{name}": (deploy / name).read_bytes() for name in SHIPPED},
         f"{DEPLOY}/design.h": render_template(HEADER_TEMPLATE, known),
@@ -70,34 +173,3 @@ def dma_words(beat_bytes: int) -> dict[str, int]:
     """How a beat lies in memory: words of so many bytes, and which of their bytes count."""
     wide = min(1 << (beat_bytes - 1).bit_length(), WIDEST_BYTES)
     return {"wide": wide, "dma_words": -(-beat_bytes // wide), "keep": (1 << wide) - 1}
-
-
-def description_of(program: Program, netlist: Netlist, clock_mhz: float) -> dict[str, Any]:
-    """What the driver has to know."""
-    outputs = {output.name: output for output in program.outputs}
-
-    def port(name: str, stream_name: str, value: str, host: str) -> dict[str, Any]:
-        stream = netlist.streams[stream_name]
-        words = dma_words(-(-stream.width // 8))
-        return {
-            "name": name,
-            "shape": list(program.shapes[value]),
-            "signed": stream.type.signed,
-            "bits": stream.type.bits,
-            "fraction": stream.type.frac,
-            "lanes": stream.lanes,
-            "word_bytes": words["wide"],
-            "words": words["dma_words"],
-            "host": host,
-        }
-
-    return {
-        "name": program.name,
-        "identity": program.digest[:IDENTITY_DIGITS],
-        "clock_mhz": clock_mhz,
-        "inputs": [port(p.name, p.stream, p.name, "none") for p in netlist.inputs],
-        "outputs": [
-            port(p.name, p.stream, outputs[p.name].value, str(outputs[p.name].host))
-            for p in netlist.outputs
-        ],
-    }

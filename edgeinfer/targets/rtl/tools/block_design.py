@@ -5,12 +5,11 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Mapping
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 from edgeinfer.base import tools
-from edgeinfer.base.errors import ToolFailedError, UsageError
+from edgeinfer.base.errors import ToolFailedError
 from edgeinfer.base.metrics import Metric, Origin
 from edgeinfer.base.plan import writing
 from edgeinfer.targets.programs import VIVADO
@@ -19,27 +18,32 @@ from edgeinfer.targets.reports.vivado_timing import vivado_timing
 from edgeinfer.targets.reports.vivado_usage import vivado_usage
 from edgeinfer.targets.rtl.board.boards import ZynqBoard
 from edgeinfer.targets.rtl.board.zynq import DEPLOY, SCRIPT
-from edgeinfer.targets.rtl.settings import RtlSettings
 from edgeinfer.targets.rtl.tools.routing import BUILD, TARGET, ToolMeasurement
 from edgeinfer.targets.rtl.tools.synthesis import Progress
 
 USAGE, TIMING, LOG = "block_design_utilization.rpt", "block_design_timing.rpt", "vivado.log"
 
 
+@dataclass(frozen=True, slots=True)
+class DesignCycleCounts:
+    """Cycles of a frame, and between two."""
+
+    latency: int
+    interval: int
+
+
 def by_block_design(
     folder: Path,
     on: ZynqBoard,
-    described: Mapping[str, Any],
-    settings: RtlSettings,
+    clock_mhz: float,
+    seconds: float,
     progress: Progress,
+    *,
+    target: str = TARGET,
+    cycles: DesignCycleCounts | None = None,
 ) -> ToolMeasurement:
     """Run the script of an emitted folder; an error where Vivado is not here, or the design is too
-    slow for its clock."""
-    if settings.route_tries > 1:
-        raise UsageError(
-            "Vivado has no seeds: its routing is the same in each try.",
-            hint="Leave the tries out for AMD's parts.",
-        )
+    slow for its clock. `cycles`: of a design whose latency is proved."""
     found = tools.find(VIVADO)
     wanted = [folder / DEPLOY / "design.bit", folder / DEPLOY / "design.hwh"]
     reports = [folder / BUILD / USAGE, folder / BUILD / TIMING]
@@ -52,7 +56,7 @@ def by_block_design(
     progress("Vivado", 0.0, f"{found.tool.name} {found.version}".strip())
     tools.run(
         found, ["-mode", "batch", "-nojournal", "-nolog", "-source", script.name],
-        seconds=settings.tool_seconds, folder=script.parent, log=log,
+        seconds=seconds, folder=script.parent, log=log,
         said=lambda line: progress("Vivado", time.monotonic() - started, line),
     )  # fmt: skip
     missing = [path.name for path in (*wanted, *reports) if not path.is_file()]
@@ -62,19 +66,19 @@ def by_block_design(
             hint=f"Read {log}.",
         )
     try:
-        usage = vivado_usage(reports[0], lambda module: module, TARGET)
-        timing = vivado_timing(reports[1], TARGET)
+        usage = vivado_usage(reports[0], lambda module: module, target)
+        timing = vivado_timing(reports[1], target)
     except ReportError as error:
         raise ToolFailedError(error.message, hint=error.hint) from None
-    latency, interval = described["latency_cycles"], described["interval_cycles"]
-    figures = (
-        ("board_clock_mhz", settings.clock_mhz, "MHz"),
-        ("throughput", settings.clock_mhz * 1e6 / interval, "frames/s"),
-        ("latency_us", latency / settings.clock_mhz, "us"),
-    )
+    figures = [("board_clock_mhz", clock_mhz, "MHz")]
+    if cycles is not None:
+        figures += [
+            ("throughput", clock_mhz * 1e6 / cycles.interval, "frames/s"),
+            ("latency_us", cycles.latency / clock_mhz, "us"),
+        ]
     at_clock = tuple(
         Metric(name, value, unit, Origin.ROUTED, tool="vivado", version=found.version or None,
-               target=TARGET, note=f"at the clock that the {on.title} gives")
+               target=target, note=f"at the clock that the {on.title} gives")
         for name, value, unit in figures
     )  # fmt: skip
     return ToolMeasurement((*usage, *timing, *at_clock), wanted[0])

@@ -19,7 +19,7 @@ from edgeinfer.targets.rtl.board.boards import SerialBoard, ZynqBoard, board
 from edgeinfer.targets.rtl.design.parts import part_of
 from edgeinfer.targets.rtl.emit.emit import HDL, MANIFEST, render_template
 from edgeinfer.targets.rtl.settings import RtlSettings
-from edgeinfer.targets.rtl.tools.block_design import by_block_design
+from edgeinfer.targets.rtl.tools.block_design import DesignCycleCounts, by_block_design
 from edgeinfer.targets.rtl.tools.families import KINDS, Family, family_of
 from edgeinfer.targets.rtl.tools.place import (
     RoutedDesign,
@@ -92,14 +92,14 @@ def measure_design(
     part = part_of(settings)
     on = None if settings.board is None else board(settings.board)
     if settings.route and isinstance(on, ZynqBoard):
-        return by_block_design(folder, on, described, settings, progress)
+        _refuse_tries(settings)
+        cycles = DesignCycleCounts(described["latency_cycles"], described["interval_cycles"])
+        return by_block_design(
+            folder, on, settings.clock_mhz, settings.tool_seconds, progress, cycles=cycles
+        )
     vivado = available(part)
     if vivado is not None:
-        if settings.route_tries > 1:
-            raise UsageError(
-                "Vivado has no seeds: its routing is the same in each try.",
-                hint="Leave the tries out for AMD's parts.",
-            )
+        _refuse_tries(settings)
         return ToolMeasurement(by_vivado(vivado, folder, described, settings, progress))
     family = family_of(part.fabric)
     if settings.route:
@@ -134,6 +134,14 @@ def measure_design(
     bitstream = folder / BUILD / f"{part.name}-{made_bitstream.name}"
     write_file(bitstream, made_bitstream.read_bytes())
     return ToolMeasurement(tuple(metrics), bitstream)
+
+
+def _refuse_tries(settings: RtlSettings) -> None:
+    if settings.route_tries > 1:
+        raise UsageError(
+            "Vivado has no seeds: its routing is the same in each try.",
+            hint="Leave the tries out for AMD's parts.",
+        )
 
 
 def _route_alone(

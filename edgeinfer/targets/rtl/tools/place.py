@@ -30,6 +30,10 @@ from edgeinfer.targets.rtl.tools.synthesis import Progress, run_cached, silent
 
 REPORT, NETLIST = "report.json", "netlist.json"
 PINS = ("clk", "rst", "si", "so")  # of the shell that a device's description places
+ROUTER_BEGINS = re.compile(r"Routing (\d+) arcs")
+ROUTER_ROW = re.compile(  # iterations | arcs | arcs | arcs left | seconds of the batch, of all
+    r"Info:\s+\d+ \|[\d\s]+\|[\d\s]+\|\s*(?P<left>\d+)\|\s+[\d.]+\s+(?P<spent>[\d.]+)\s*\|"
+)
 ECP5_PART = re.compile(r"lfe5um?(?:5g)?-\d+f-(?P<speed>[678])(?P<package>[a-z]+\d+)c?i?")
 
 
@@ -124,10 +128,30 @@ def place_and_route(
         cache.mark_used(kept)
     else:
         results = {flow.config: flow.config, REPORT: REPORT}
-        run_cached(tool, arguments, files, results, kept, seconds, "place and route", progress)
+        shown = with_time_left(progress)
+        run_cached(tool, arguments, files, results, kept, seconds, "place and route", shown)
     told = json.loads(report.read_text(encoding="utf-8"))
     used, available = (_amounts(told, flow, which) for which in ("used", "available"))
     return RoutedDesign(tool.tool.name, tool.version, _slowest(told), used, available, config)
+
+
+def with_time_left(progress: Progress) -> Progress:
+    """The same progress, but where nextpnr's first router tells how many connections it has still
+    to route, the line says that, and the time that they take at the rate so far."""
+    total = 0
+
+    def say(step: str, seconds: float, line: str) -> None:
+        nonlocal total
+        if begun := ROUTER_BEGINS.search(line):
+            total = int(begun[1])
+        row = ROUTER_ROW.search(line)
+        if row and int(row["left"]) < total:
+            left = int(row["left"])
+            wait = float(row["spent"]) * left / (total - left)
+            line = f"{left:,} of {total:,} connections left, about {wait:.0f} s at this rate"
+        progress(step, seconds, line)
+
+    return say
 
 
 def pack_bitstream(

@@ -19,6 +19,7 @@ from edgeinfer.base.errors import ToolFailedError, ToolMissingError
 from edgeinfer.base.metrics import Metric, Origin
 from edgeinfer.base.plan import write_file, writing
 from edgeinfer.targets.rtl.board.boards import SerialBoard
+from edgeinfer.targets.rtl.board.clocks import BoardClock, clock_of
 from edgeinfer.targets.rtl.board.messages import read_protocol
 from edgeinfer.targets.rtl.board.shell_files import FOLDER, TOP
 from edgeinfer.targets.rtl.plane.counts import figures_at_clock
@@ -80,10 +81,12 @@ def try_seeds(
     box: TimeBox,
     progress: Progress,
     *,
+    clock_mhz: float | None = None,
     pinned: bool = False,
 ) -> list[RoutedDesign]:
-    """Place and route from one seed after another, until the clock is reached. A try that fails is
-    an error only if none succeeds. `wanted`: constraints."""
+    """Place and route from one seed after another, until the clock is reached: the settings', or
+    another. A try that fails is an error only if none succeeds. `wanted`: constraints."""
+    clock_mhz = settings.clock_mhz if clock_mhz is None else clock_mhz
     tries: list[RoutedDesign] = []
     failed: ToolFailedError | None = None
     for seed in range(1, settings.route_tries + 1):
@@ -91,14 +94,14 @@ def try_seeds(
             break
         try:
             made = place_and_route(
-                netlist, part, wanted, settings.clock_mhz, seconds=box.left, seed=seed,
+                netlist, part, wanted, clock_mhz, seconds=box.left, seed=seed,
                 part_name=settings.part, pinned=pinned, progress=progress,
             )  # fmt: skip
         except ToolFailedError as error:
             failed = error
             continue
         tries.append(made)
-        if made.fmax_mhz >= settings.clock_mhz:
+        if made.fmax_mhz >= clock_mhz:
             break
     if not tries:
         assert failed is not None
@@ -150,18 +153,23 @@ def route_board(
         seconds=box.left, progress=progress,
     ).netlist  # fmt: skip
     pins = (folder / FOLDER / on.pins).read_bytes()
-    tries = try_seeds(netlist, part, pins, settings, box, progress, pinned=True)
+    given = clock_of(on, settings.clock_mhz)
+    needed_mhz = given.fastest_mhz
+    tries = try_seeds(
+        netlist, part, pins, settings, box, progress, clock_mhz=needed_mhz, pinned=True
+    )
     routed = max(tries, key=lambda one: one.fmax_mhz)
+    about = f", within {given.drift:.0%}: an oscillator inside the part" if given.drift else ""
     clock = _metric(
         routed, "board_clock_mhz", settings.clock_mhz, "MHz",
-        f"what the design runs at on the {on.title}",
+        f"what the design runs at on the {on.title}{about}",
     )  # fmt: skip
-    if routed.fmax_mhz < settings.clock_mhz:
+    if routed.fmax_mhz < needed_mhz:
         note = "too slow for its board"
         return ToolMeasurement(
             (clock, _metric(routed, "fmax_mhz", routed.fmax_mhz, "MHz", note),
              *usage_metrics(routed, note)),
-            findings=(_slow_text(on, routed.fmax_mhz, settings.clock_mhz, len(tries)),),
+            findings=(_slow_text(on, routed.fmax_mhz, given, len(tries)),),
         )  # fmt: skip
     line = read_protocol(folder).frames_a_second
     note = f"of the design; the board's serial line carries {line:,.1f} frames a second"
@@ -182,6 +190,14 @@ def route_board(
     return ToolMeasurement(metrics, bitstream)
 
 
+def retuned_clock(on: SerialBoard, clock_mhz: float, fmax_mhz: float) -> float | None:
+    """The clock of a board that a routed design is likely to reach if it is routed again for it;
+    none where that is the clock it has."""
+    drift = clock_of(on, clock_mhz).drift
+    found_mhz = clock_of(on, MARGIN * fmax_mhz / (1 + drift)).mhz
+    return None if found_mhz == clock_mhz else found_mhz
+
+
 def board_source(folder: Path) -> VerilogSource:
     """The Verilog and the memories of a board's top level, the design included."""
     paths = [*sorted((folder / "hdl").iterdir()), *sorted((folder / FOLDER).iterdir())]
@@ -196,12 +212,14 @@ def core_metric(routed: RoutedDesign) -> Metric:
     return _metric(routed, "core_fmax_mhz", routed.fmax_mhz, "MHz", note)
 
 
-def _slow_text(on: SerialBoard, fmax_mhz: float, clock_mhz: float, tries: int) -> str:
+def _slow_text(on: SerialBoard, fmax_mhz: float, given: BoardClock, tries: int) -> str:
+    most = f" and up to {given.fastest_mhz:.4g} MHz" if given.drift else ""
+    asked_mhz = MARGIN * fmax_mhz / (1 + given.drift)
     counted = "1 try" if tries == 1 else f"{tries} tries"
     return (
         f"There is no bitstream for the {on.title}: in {counted} the design reaches "
-        f"{fmax_mhz:.1f} MHz, and the board would run it at {clock_mhz:.4g} MHz. Compile with "
-        f"--clock-mhz {MARGIN * fmax_mhz:.0f}, or with more --route-tries."
+        f"{fmax_mhz:.1f} MHz, and the board would run it at {given.mhz:.4g} MHz{most}. Compile "
+        f"with --clock-mhz {asked_mhz:.0f}, with more --route-tries, or build with --retune."
     )
 
 

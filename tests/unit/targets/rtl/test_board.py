@@ -36,7 +36,7 @@ from edgeinfer.targets.rtl.board.messages import (
     checksum,
     read_protocol,
 )
-from edgeinfer.targets.rtl.board.serial import SerialLine, open_port, run
+from edgeinfer.targets.rtl.board.serial import SerialLine, find_port, open_port, run
 from edgeinfer.targets.rtl.board.shell_files import CLOCK, CRYSTAL, FOLDER, TOP, clock_file
 from edgeinfer.targets.rtl.board.simulate import simulated_line
 from edgeinfer.targets.rtl.emit.emit import HDL
@@ -180,6 +180,12 @@ def test_a_port_that_is_not_there_is_told(tmp_path: Path) -> None:
     wanted = ToolMissingError if missing else ToolFailedError
     with pytest.raises(wanted), open_port(str(tmp_path / "no-such-port"), 9600):
         pass
+
+
+def test_a_board_without_a_port_of_its_own_wants_one_named() -> None:
+    with pytest.raises(UsageError, match="no serial port on USB of its own") as caught:
+        find_port(serial_board("orangecrab"))
+    assert "--port" in caught.value.hint
 
 
 def test_what_lies_beside_a_design_for_a_board(tmp_path: Path) -> None:

@@ -14,11 +14,13 @@ from edgeinfer.base.devices import device
 from edgeinfer.base.errors import ToolFailedError, ToolMissingError, UsageError
 from edgeinfer.base.metrics import Metric, Origin
 from edgeinfer.targets.rtl.board.boards import SerialBoard, board, boards
+from edgeinfer.targets.rtl.board.clocks import clock_of
 from edgeinfer.targets.rtl.settings import Fold, RtlSettings
 from edgeinfer.targets.rtl.target import RtlTarget
 from edgeinfer.targets.rtl.tools import programs
 from edgeinfer.targets.rtl.tools.families import FAMILIES, family_of
 from edgeinfer.targets.rtl.tools.measure import TimeBox, measure_design
+from edgeinfer.targets.rtl.tools.place import with_time_left
 from tests.support.places import FAKE_TOOLS
 from tests.support.rtl_programs import dense_program
 
@@ -142,7 +144,8 @@ def test_what_is_delivered_for_a_board_is_what_is_routed(
     record = (fakes / "record").read_text()
     delivered = next(line for line in record.splitlines() if line.startswith("nextpnr "))
     assert "hierarchy -top ei_board_top" in record and "unconstrained" not in delivered
-    assert f"--freq {clock_mhz:.3f}" in delivered
+    given = clock_of(on, clock_mhz)
+    assert f"--freq {given.fastest_mhz:.3f}" in delivered
     makefile = (fakes / "design/board/Makefile").read_text()
     same = delivered.removeprefix("nextpnr ").replace(" --timing-allow-fail", "")
     assert same in makefile.replace("'", "")  # make does what the verb does
@@ -152,7 +155,8 @@ def test_what_is_delivered_for_a_board_is_what_is_routed(
     monkeypatch.setenv("EDGEINFER_CACHE", str(fakes / "other"))
     slow = measure_design(fakes / "design", settings)
     assert slow.bitstream is None and not made.bitstream.exists()
-    assert "no bitstream" in slow.findings[0] and "--clock-mhz 11" in slow.findings[0]
+    asked = 10 if given.drift else 11
+    assert "no bitstream" in slow.findings[0] and f"--clock-mhz {asked}" in slow.findings[0]
     figures = by_name(slow.metrics, Origin.ROUTED)
     assert ("latency_us", None) not in figures and figures["fmax_mhz", None].value == 11
 
@@ -292,3 +296,19 @@ def test_vivados_script_lies_beside_designs_for_its_parts(vivado: Path) -> None:
     assert "-part xczu7ev-ffvc1156-2-e" in script and "-period 10.000" in script
     assert "hdl/one_top.v" in script
     assert not (vivado / "design" / "vivado.tcl").exists()
+
+
+def test_a_router_s_progress_tells_what_is_left() -> None:
+    told: list[str] = []
+    say = with_time_left(lambda step, seconds, line: told.append(line))
+    for line in (
+        "Info: Routing 4000 arcs.",
+        "Info:    IterCnt |  w/ripup   wo/ripup |  w/r  wo/r |      arcs| batch(sec) total(sec)|",
+        "Info:       1000 |       28        970 |   28   970 |      3000|       0.15       2.00|",
+        "Info:       3000 |       99       2900 |   71  1930 |      1000|       0.15       6.00|",
+        "Info: Routing complete.",
+    ):
+        say("place and route", 1.0, line)
+    assert told[2] == "3,000 of 4,000 connections left, about 6 s at this rate"
+    assert told[3] == "1,000 of 4,000 connections left, about 2 s at this rate"
+    assert told[4] == "Info: Routing complete."

@@ -1,0 +1,234 @@
+# SPDX-License-Identifier: Apache-2.0
+# SPDX-FileCopyrightText: The edgeinfer authors
+"""A Zynq board with an hls4ml project in its logic, as the driver in `deploy` sees it, simulated:
+the C simulation of the function that becomes the IP, behind registers and DMA of the same manners.
+It knows no cycles."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+from types import ModuleType
+from typing import Any
+
+import numpy as np
+
+from edgeinfer.base import plan, tools
+from edgeinfer.base.code import fill_template
+from edgeinfer.base.names import Identifier
+from edgeinfer.base.scratch import scratch_folder
+from edgeinfer.targets.hls.board.files import TEMPLATES, core_values
+from edgeinfer.targets.hls.csim import build
+from edgeinfer.targets.hls.project import manifest
+from edgeinfer.targets.rtl.board.fabric import stand_in
+from edgeinfer.targets.rtl.board.shell_files import FOLDER
+from edgeinfer.targets.rtl.board.zynq import DESCRIPTION
+
+RUN_SECONDS = 24 * 3600.0
+CORE = tools.Tool("C-simulation", "", "the compiled project", "edgeinfer compile")
+ID_LOW, ID_HIGH, VERSION, CONTROL, BATCH, FRAMES_IN, FRAMES_OUT = range(0, 28, 4)
+SHORT_PACKETS, LONG_PACKETS, FLAGS, CYCLES, CLOCK_KHZ = range(28, 48, 4)
+COUNTERS = (FRAMES_IN, FRAMES_OUT, SHORT_PACKETS, LONG_PACKETS)
+
+
+@dataclass(slots=True)
+class SimulatedCore:
+    """The program of the core, what it counts, and what its DMAs hold."""
+
+    program: Path
+    weights: Path
+    described: dict[str, Any]
+    values: dict[int, int] = field(default_factory=dict)
+    given: dict[int, bytes] = field(default_factory=dict)
+    wanted: dict[int, Any] = field(default_factory=dict)
+
+    def read(self, address: int) -> int:
+        """A register's value."""
+        identity = int(self.described["identity"], 16)
+        fixed: dict[int, int] = {
+            ID_LOW: identity & 0xFFFFFFFF,
+            ID_HIGH: identity >> 32,
+            VERSION: 1,
+            CLOCK_KHZ: round(self.described["clock_mhz"] * 1000),
+        }
+        return fixed.get(address, self.values.get(address, 0))
+
+    def write(self, address: int, value: int) -> None:
+        """Set a register."""
+        if address == CONTROL:
+            self.values = {BATCH: self.values.get(BATCH, 1)}
+        elif address == BATCH:
+            self.values[BATCH] = value
+
+    def forget(self) -> None:
+        """What a reset of the DMAs does."""
+        self.given, self.wanted = {}, {}
+
+    def advance(self) -> None:
+        """Compute a packet, if all inputs have one and all outputs have room."""
+        inputs, outputs = self.described["inputs"], self.described["outputs"]
+        if len(self.given) < len(inputs) or len(self.wanted) < len(outputs):
+            return
+        frames = self.values.get(BATCH, 1)
+        beats = [
+            _strip_padding(self._whole(k, told, frames), told) for k, told in enumerate(inputs)
+        ]
+        for k, content in enumerate(self._run(beats, frames)):
+            padded = np.zeros((len(content), _beat_bytes(outputs[k])), np.uint8)
+            padded[:, : content.shape[1]] = content
+            self.wanted[k][: padded.size] = padded.reshape(-1)
+        for register in (FRAMES_IN, FRAMES_OUT):
+            self._count(register, frames)
+        self.forget()
+
+    def _whole(self, number: int, told: dict[str, Any], frames: int) -> bytes:
+        """A packet of the right length: zeros for what is missing, nothing for what is too much,
+        and either is counted."""
+        length = frames * _beats(told) * _beat_bytes(told)
+        content = self.given[number]
+        if len(content) < length:
+            self._count(SHORT_PACKETS, 1)
+        if len(content) > length:
+            self._count(LONG_PACKETS, 1)
+        return content[:length].ljust(length, b"\0")
+
+    def _count(self, register: int, more: int) -> None:
+        self.values[register] = self.values.get(register, 0) + more
+
+    def _run(self, inputs: list[Any], frames: int) -> list[Any]:
+        outputs = self.described["outputs"]
+        with scratch_folder("core") as scratch:
+            into, out = scratch / "in", scratch / "out"
+            parts = [content.reshape(frames, -1) for content in inputs]
+            plan.write_file(into, np.concatenate(parts, axis=1).tobytes())
+            core = tools.FoundTool(CORE, self.program.resolve(), "")
+            words: list[str | Path] = [str(frames), self.weights, into, out]
+            tools.run(core, words, seconds=RUN_SECONDS, folder=scratch)
+            found = np.frombuffer(out.read_bytes(), np.uint8).reshape(frames, -1)
+        sizes = [_beats(told) * _packed_bytes(told) for told in outputs]
+        ends = np.cumsum(sizes)[:-1]
+        return [
+            part.reshape(-1, _packed_bytes(told))
+            for part, told in zip(np.split(found, ends, axis=1), outputs, strict=True)
+        ]
+
+
+@dataclass(slots=True)
+class CoreSender:
+    """A DMA's channel to the core."""
+
+    core: SimulatedCore
+    number: int
+    error: bool = False
+
+    def start(self) -> None:
+        """It is ready as soon as it is reset."""
+
+    def transfer(self, buffer: Any) -> None:
+        """Send all of a buffer as a packet."""
+        self.core.given[self.number] = np.asarray(buffer).tobytes()
+        self.core.advance()
+
+    @property
+    def idle(self) -> bool:
+        """Whether all was taken."""
+        return self.number not in self.core.given
+
+    def wait(self) -> None:
+        """All was taken when it was sent."""
+
+
+@dataclass(slots=True)
+class CoreReceiver:
+    """A DMA's channel from the core."""
+
+    core: SimulatedCore
+    number: int
+    error: bool = False
+
+    def start(self) -> None:
+        """It is ready as soon as it is reset."""
+
+    def transfer(self, buffer: Any) -> None:
+        """Take a packet."""
+        self.core.wanted[self.number] = buffer
+        self.core.advance()
+
+    @property
+    def idle(self) -> bool:
+        """Whether a whole packet has come."""
+        return self.number not in self.core.wanted
+
+    def wait(self) -> None:
+        """It has come, or never will."""
+
+
+@dataclass(frozen=True, slots=True)
+class CoreDma:
+    """An AXI DMA, with the one of its channels that it has."""
+
+    core: SimulatedCore
+    sendchannel: CoreSender | None = None
+    recvchannel: CoreReceiver | None = None
+
+    def write(self, offset: int, value: int) -> None:
+        """The driver writes to reset, and resets all of them."""
+        self.core.forget()
+
+    def read(self, offset: int) -> int:
+        """A reset is over at once."""
+        return 0
+
+
+@contextlib.contextmanager
+def simulated_core(folder: Path) -> Iterator[ModuleType]:
+    """A stand-in for the package `pynq` with the project of a target's folder in its logic."""
+    described = json.loads((folder / DESCRIPTION).read_text(encoding="utf-8"))
+    weights = (folder / "firmware" / "weights").resolve()
+    core = SimulatedCore(build_core(folder), weights, described)
+    engines = {
+        f"dma_in_{k}": CoreDma(core, sendchannel=CoreSender(core, k))
+        for k in range(len(described["inputs"]))
+    } | {
+        f"dma_out_{k}": CoreDma(core, recvchannel=CoreReceiver(core, k))
+        for k in range(len(described["outputs"]))
+    }
+    yield stand_in(core, engines)
+
+
+def build_core(folder: Path) -> Path:
+    """Compile the function that becomes the IP, unless the same content was compiled before."""
+    project = manifest.read(folder)
+    values = core_values(project)
+    values["weights"] = [
+        {"variable": Identifier(weight.variable), "size": int(weight.size)}
+        for weight in project.weights
+    ]
+    source = fill_template(f"{TEMPLATES}/core.cpp.j2", values)
+    return build.build_source(
+        folder, source, [folder / FOLDER], build.types_of(project.backend), "core"
+    )
+
+
+def _beats(told: dict[str, Any]) -> int:
+    """Of a frame."""
+    return int(np.prod(told["shape"], dtype=int)) // int(told["lanes"])
+
+
+def _beat_bytes(told: dict[str, Any]) -> int:
+    """Of a beat in memory."""
+    return int(told["word_bytes"]) * int(told["words"])
+
+
+def _packed_bytes(told: dict[str, Any]) -> int:
+    """Of a beat at the core."""
+    return -(-int(told["lanes"]) * int(told["bits"]) // 8)
+
+
+def _strip_padding(content: bytes, told: dict[str, Any]) -> Any:
+    """Beats as the core takes them."""
+    beats = np.frombuffer(content, np.uint8).reshape(-1, _beat_bytes(told))
+    return np.ascontiguousarray(beats[:, : _packed_bytes(told)])
