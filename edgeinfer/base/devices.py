@@ -3,7 +3,8 @@
 """What a part or a board offers: budgets from public data sheets, in ``firmware/devices``.
 
 Parts that are reached by their boards or that open tools place have a file of their own. Others
-of AMD's families are lines of ``amd.csv``.
+are rows of a list for each vendor, whose first line says where its figures stand and when they were
+looked up.
 """
 
 from __future__ import annotations
@@ -11,7 +12,7 @@ from __future__ import annotations
 import csv
 import re
 import tomllib
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field, fields
 from functools import cache
 from pathlib import Path
@@ -21,8 +22,7 @@ from edgeinfer.base import assets
 from edgeinfer.base.errors import EdgeInferError, UsageError, did_you_mean
 
 FOLDER = "firmware/devices"
-LISTED = f"{FOLDER}/amd.csv"
-LISTED_SOURCE = "AMD's product tables of the family (DS180, DS190, DS890, DS891, DS889, DS950)"
+LISTS = {"amd": "AMD", "gowin": "Gowin", "intel": "Intel", "lattice": "Lattice"}  # file: vendor
 KINDS = {  # of a budget, and what one of them is
     "dsp": "DSP blocks",
     "lut": "LUTs",
@@ -32,10 +32,13 @@ KINDS = {  # of a budget, and what one of them is
     "lram": "large RAMs of 512 kbit",
     "alm": "ALMs",
     "m20k": "M20K blocks",
+    "m10k": "M10K blocks",
     "sram_bytes": "bytes of on-chip memory",
     "int8_ops_per_second": "int8 operations a second",
 }
-MEMORY_BITS = {"bram18": 18_432, "uram": 294_912, "m20k": 20_480, "lram": 524_288}
+MEMORY_BITS = {
+    "bram18": 18_432, "uram": 294_912, "m20k": 20_480, "m10k": 10_240, "lram": 524_288
+}  # fmt: skip
 
 
 @dataclass(frozen=True, slots=True)
@@ -86,8 +89,8 @@ def devices() -> tuple[Device, ...]:
 
 @cache
 def listed_parts() -> tuple[Device, ...]:
-    """The parts that have a line in place of a file, by name."""
-    found = [_read_line(row) for row in csv.DictReader(assets.text(LISTED).splitlines())]
+    """The parts that have a row in place of a file, by name."""
+    found = [row for name, vendor in LISTS.items() for row in _read_list(name, vendor)]
     return tuple(sorted(found, key=lambda device: device.name))
 
 
@@ -115,7 +118,7 @@ def device(name: str) -> Device:
         f"There is no device {name!r}.",
         hint=did_you_mean(name.strip().lower(), names)
         or f"Known are {', '.join(known.name for known in devices())}, and "
-        f"{len(listed_parts())} more parts of AMD: edgeinfer devices",
+        f"{len(listed_parts())} more parts: edgeinfer devices",
     )
 
 
@@ -127,14 +130,18 @@ def part_of(name: str) -> str:
     return wanted if is_full else found.part
 
 
-def _read_line(row: dict[str, str]) -> Device:
-    budget = {kind: int(row[kind]) for kind in ("dsp", "lut", "ff", "bram18", "uram")}
-    part = row["part"]
-    grade = re.search(r"-([123])", part)
-    return Device(
-        row["name"], part, "AMD", row["family"], row["fabric"],
-        f"-{grade[1]}" if grade else "", (), LISTED_SOURCE, budget,
-    )  # fmt: skip
+def _read_list(name: str, vendor: str) -> Iterator[Device]:
+    """A vendor's list: its source in the first line, then a table."""
+    first, *lines = assets.text(f"{FOLDER}/{name}.csv").splitlines()
+    source = first.removeprefix("# ")
+    for row in csv.DictReader(lines):
+        part = row["part"]
+        grade = re.search(r"-([123])", part) if vendor == "AMD" else None
+        yield Device(
+            row["name"], part, vendor, row["family"], row["fabric"],
+            f"-{grade[1]}" if grade else "", (), source,
+            {kind: int(count) for kind in KINDS if (count := row.get(kind))},
+        )  # fmt: skip
 
 
 def _read(path: Path) -> Device:

@@ -20,7 +20,12 @@ KINDS = {
     "alm": "ALM",
     "m20k": "M20K",
     "cached_bytes": "on-chip memory",
-    "energy_dynamic_nj": "energy, nJ",
+    "energy_dynamic_nj": "energy of arithmetic, nJ",
+    "energy_nj": "energy, nJ",
+    "power_static_w": "power at rest, W",
+    "power_w": "power, W",
+    "energy_event_dynamic_j": "energy of an event's arithmetic, J",
+    "energy_event_j": "energy of an event, J",
 }
 LONGEST = 60  # characters of a name in a table or a picture
 

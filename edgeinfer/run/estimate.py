@@ -25,8 +25,7 @@ from edgeinfer.run.emit import refuse_ops
 from edgeinfer.run.lower import lower_as_asked, lower_with, read_recipe
 from edgeinfer.run.samples import DataFile, Simulation, Source, samples_of
 from edgeinfer.run.toggles import toggle_share
-from edgeinfer.targets.energy import NAME as ENERGY
-from edgeinfer.targets.energy import energy_metric
+from edgeinfer.targets.power import at_activity
 from edgeinfer.targets.registry import ChosenTarget
 from edgeinfer.targets.target import Description, EmittedProject, ForeignProject, Target
 from edgeinfer.zoo import ENTRIES, is_name, resolve
@@ -129,10 +128,8 @@ def estimate(
         made = _learn_project(program, graph, target, settings)
         metrics, findings = made.metrics, (*findings, *made.findings)
     else:
-        metrics = tuple(
-            energy_metric(program, chosen.name, toggles) if metric.name == ENERGY else metric
-            for metric in target.estimate(program, settings)
-        )
+        metrics = target.estimate(program, settings)
+        metrics = metrics if toggles is None else at_activity(metrics, toggles)
     document = {
         "model": program.summary,
         "device": None if device is None else device.as_dict(),

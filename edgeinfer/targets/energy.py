@@ -11,6 +11,8 @@ power depends on the part and its temperature, and is not counted.
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 from edgeinfer.base.metrics import Metric, Origin
 from edgeinfer.ir.costs import costs_of
 from edgeinfer.ir.program import Program
@@ -23,18 +25,26 @@ RANDOM = 0.5  # of all bits change between two samples, where they are random
 BAND = (0.15, 4.0)  # newer nodes and quiet bits below, clocks and memories above
 
 
+def arithmetic_nj(program: Program) -> float:
+    """All products and sums of one inference, where random bits meet."""
+    costs = costs_of(program)
+    widths = {op.name: op.type.bits for op in program.ops}
+    sums = sum(layer.nonzero_macs * widths.get(layer.name, 0) for layer in costs.layers)
+    return energy_nj(costs.ebops, sums)
+
+
+def energy_nj(product_bits: float, sum_bits: float) -> float:
+    """Of products (width times width, added up) and sums (widths added up) of random bits."""
+    return (product_bits * PRODUCT_PJ + sum_bits * SUM_PJ) * FPGA / 1000
+
+
 def energy_metric(program: Program, target: str, toggles: float | None = None) -> Metric:
     """Energy of all products and sums of one inference.
 
     toggles: the share of bits that change between two samples; that of random bits without it.
     """
-    costs = costs_of(program)
-    widths = {op.name: op.type.bits for op in program.ops}
-    sums = sum(layer.nonzero_macs * widths.get(layer.name, 0) for layer in costs.layers)
-    share = 1.0 if toggles is None else toggles / RANDOM
-    value = (costs.ebops * PRODUCT_PJ + sums * SUM_PJ) * FPGA * share / 1000
-    said = "random bits assumed" if toggles is None else f"{toggles:.0%} of bits change"
-    return Metric(
+    value = arithmetic_nj(program)
+    metric = Metric(
         NAME,
         round(value, 4),
         "nJ",
@@ -42,5 +52,19 @@ def energy_metric(program: Program, target: str, toggles: float | None = None) -
         low=round(value * BAND[0], 4),
         high=round(value * BAND[1], 4),
         target=target,
-        note=f"arithmetic alone, without static power; {said}",
+        note="arithmetic alone, without static power; random bits assumed",
+    )
+    return metric if toggles is None else scale_activity(metric, toggles)
+
+
+def scale_activity(metric: Metric, toggles: float) -> Metric:
+    """The energy of random bits, where this share of bits changes between two samples."""
+    scale = toggles / RANDOM
+    value = metric.value * scale
+    return replace(
+        metric,
+        value=round(value, 4),
+        low=round(value * BAND[0], 4),
+        high=round(value * BAND[1], 4),
+        note=f"arithmetic alone, without static power; {toggles:.0%} of bits change",
     )

@@ -13,7 +13,7 @@ import numpy as np
 
 from edgeinfer.targets.rtl.estimate.fabric import fabric_of
 from edgeinfer.targets.rtl.tools.families import KINDS
-from tests.support.rtl_fit import Judged, judged, seen
+from tests.support.rtl_fit import Judged, judged, measure_fabric
 from tests.support.rtl_resources import DEVICES, changed, renewed
 
 
@@ -25,7 +25,7 @@ def main() -> None:
     print("family       designs  " + "  ".join(f"{kind:>6} median   90 %" for kind in KINDS))
     worst: list[tuple[str, Judged]] = []
     for fabric in DEVICES:
-        blocks = seen(fabric)
+        blocks = measure_fabric(fabric)
         errors = [one for one in judged(blocks, fabric_of(fabric)) if not one.block]
         columns = [_column([one for one in errors if one.kind == kind]) for kind in KINDS]
         print(f"{fabric:<12} {len({b.design for b in blocks}):>7}  " + "  ".join(columns))

@@ -44,6 +44,11 @@ LESS = (
     "host_ops",
     "ebops",
     "energy_dynamic_nj",
+    "energy_nj",
+    "energy_event_dynamic_j",
+    "energy_event_j",
+    "power_static_w",
+    "power_w",
     "weight_bits",
 )
 MORE = (

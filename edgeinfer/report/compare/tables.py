@@ -20,7 +20,8 @@ from edgeinfer.report.tables import Cell, Column, ReportTable, drop_empty_column
 from edgeinfer.report.titles import stage_title, target_title
 
 MOST_COLUMNS = 8  # runs of a table of differences
-KINDS = (*RESOURCES, "cached_bytes", "streamed_bytes", "energy_dynamic_nj")
+ENERGIES = ("energy_dynamic_nj", "energy_nj", "energy_event_dynamic_j", "energy_event_j")
+KINDS = (*RESOURCES, "cached_bytes", "streamed_bytes", *ENERGIES, "power_w")
 SIZES = ("parameters", "macs", "ops")
 
 

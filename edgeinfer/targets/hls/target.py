@@ -21,7 +21,11 @@ from edgeinfer.targets.energy import NAME as ENERGY
 from edgeinfer.targets.energy import energy_metric
 from edgeinfer.targets.hls.csim import build
 from edgeinfer.targets.hls.csim import simulate as csim
-from edgeinfer.targets.hls.estimate.describe import compare_reports, describe_design
+from edgeinfer.targets.hls.estimate.describe import (
+    compare_reports,
+    describe_design,
+    energies_of,
+)
 from edgeinfer.targets.hls.estimate.estimate import UNITS, estimate_metrics
 from edgeinfer.targets.hls.estimate.reuse_choice import choose_reuse
 from edgeinfer.targets.hls.preflight import estimate_remarks, preflight
@@ -36,6 +40,7 @@ from edgeinfer.targets.hls.tools.project import NAME_IN
 from edgeinfer.targets.hls.tools.run import synthesise
 from edgeinfer.targets.hls.tools.steps import HlsStep
 from edgeinfer.targets.lessons import RunLesson
+from edgeinfer.targets.power import NAMES as POWER_NAMES
 from edgeinfer.targets.rtl.board.boards import zynq_board
 from edgeinfer.targets.target import (
     Act,
@@ -64,13 +69,13 @@ FIGURES = (  # of estimates, and of reports of C synthesis, co-simulation, synth
     ENERGY,
     "board_clock_mhz",
     "board_throughput",
+    *POWER_NAMES,
     "clock_ns",
     "clock_target_ns",
     "cosim_passed",
     "fmax_mhz",
     "ii_mean_cycles",
     "latency_mean_cycles",
-    "m10k",
     "m9k",
     "mlab",
     "uram",
@@ -92,7 +97,7 @@ class HlsTarget(Target[HlsSettings]):
     def reads(self, act: Act) -> Reads:
         """The headers and templates that ship, hls4ml, which writes projects, and the compiler."""
         found = super().reads(act) | Reads(
-            code=("edgeinfer.targets.energy",),
+            code=("edgeinfer.targets.energy", "edgeinfer.targets.power"),
             text=("firmware/devices", "firmware/hls"),
             libraries=("hls4ml", "python"),
         )
@@ -211,7 +216,8 @@ class HlsTarget(Target[HlsSettings]):
         if part is None:
             return ()
         flat = in_steps(program)
-        return (*estimate_metrics(flat, settings, part), energy_metric(flat, "hls"))
+        found = estimate_metrics(flat, settings, part)
+        return (*found, *energies_of(found, energy_metric(flat, "hls"), settings.clock_ns, part))
 
     def describe_estimate(
         self,
@@ -227,7 +233,7 @@ class HlsTarget(Target[HlsSettings]):
         flat = in_steps(program)
         energy = energy_metric(flat, "hls", toggles)
         said = (*findings, *estimate_remarks(flat, settings))
-        return describe_design(flat, settings, part, said, (energy,))
+        return describe_design(flat, settings, part, said, energy)
 
     def read_project(self, path: Path, settings: HlsSettings) -> ForeignProject[HlsSettings] | None:
         """A project or a configuration file of hls4ml."""

@@ -27,6 +27,8 @@ from edgeinfer.ir.interpret import fitting_inputs
 from edgeinfer.ir.program import Program
 from edgeinfer.targets.energy import NAME as ENERGY
 from edgeinfer.targets.energy import energy_metric
+from edgeinfer.targets.power import EVENT, EVENT_DYNAMIC, power_metrics
+from edgeinfer.targets.power import NAMES as POWER_NAMES
 from edgeinfer.targets.rtl import check
 from edgeinfer.targets.rtl.board.boards import SerialBoard, ZynqBoard, board, boards
 from edgeinfer.targets.rtl.board.shell_files import shell_files
@@ -85,7 +87,10 @@ FIGURES = (
     "event_seconds",
     "event_seconds_at_asked_clock",
     "event_seconds_least_at_asked_clock",
+    EVENT,
+    EVENT_DYNAMIC,
     ENERGY,
+    *POWER_NAMES,
     "fmax_mhz",
     "hit_cycles_most",
     "hits_per_second",
@@ -117,7 +122,8 @@ class RtlTarget(Target[RtlSettings]):
     def reads(self, act: Act) -> Reads:
         """The blocks and templates that ship; the simulator; the tools that make circuits."""
         found = super().reads(act) | Reads(
-            code=("edgeinfer.targets.energy",), text=("firmware/devices", "firmware/rtl")
+            code=("edgeinfer.targets.energy", "edgeinfer.targets.power"),
+            text=("firmware/devices", "firmware/rtl"),
         )
         match act:
             case Act.SIMULATE:
@@ -270,11 +276,13 @@ class RtlTarget(Target[RtlSettings]):
         folded = self._checked(program, settings)
         folding, netlist = design_netlist(folded, settings)
         cycles = interface_cycles(netlist, count_cycles(netlist))
+        part, energy = part_of(settings), energy_metric(folded, "rtl")
         return (
             *cycle_metrics(folded, netlist, cycles, settings.clock_mhz),
             *weight_metrics(folded, folding),
-            *resource_metrics(core_of(netlist), part_of(settings)),
-            energy_metric(folded, "rtl"),
+            *resource_metrics(core_of(netlist), part),
+            energy,
+            *power_metrics(energy, part, cycles.interval / settings.clock_mhz * 1e-6),
         )
 
     def time_simulation(

@@ -6,7 +6,7 @@ from __future__ import annotations
 
 import pytest
 
-from edgeinfer.base.devices import KINDS, Device, device, devices, listed_parts, part_of
+from edgeinfer.base.devices import KINDS, Device, device, devices, find, listed_parts, part_of
 from edgeinfer.base.errors import UsageError
 
 REQUIRED = ("xczu7ev", "xcku115", "xcu250", "xcu50", "xc7z020", "xc7a100t", "xcvu9p", "xcvu13p")
@@ -41,9 +41,37 @@ def test_parts_of_a_family_are_known_by_their_names() -> None:
     names = [known.name for known in (*devices(), *listed_parts())]
     assert len(names) == len(set(names))
     for known in listed_parts():
-        assert known.part.startswith(known.name)
-        assert known.budget["ff"] == 2 * known.budget["lut"]
-        assert min(known.budget[kind] for kind in ("dsp", "lut", "bram18")) > 0
+        assert known.part.lower().startswith(known.name) or known.vendor == "Gowin"
+        assert find(known.part) is known
+        assert "looked up in" in known.source or "compared in" in known.source
+        assert known.memory_bits and known.budget["ff"] >= known.budget.get("lut", 0) * 0.75
+
+
+@pytest.mark.parametrize("vendor, registers", [("AMD", 2), ("Intel", 4), ("Lattice", 1)])
+def test_a_vendors_logic_has_so_many_registers(vendor: str, registers: int) -> None:
+    """The law of the fabric: a LUT of AMD's has two registers, an ALM four. A slip in a number
+    shows."""
+    rows = [known for known in listed_parts() if known.vendor == vendor]
+    for known in rows:
+        logic = known.budget.get("lut") or known.budget["alm"]
+        assert known.budget["ff"] == pytest.approx(registers * logic, rel=0.002), known.name
+    assert rows
+
+
+@pytest.mark.parametrize(
+    "typed, name, memory",
+    [
+        ("5CSEBA6U23I7", "5cseba6", "m10k"),
+        ("10CX220YF780E5G", "10cx220", "m20k"),
+        ("AGIB027R29A1E2VR0", "agib027", "m20k"),
+        ("xcvp1202-vsva2785-1LP-e-L", "xcvp1202", "bram18"),
+        ("LFD2NX-40-8BG256C", "lfd2nx-40", "bram18"),
+    ],
+)
+def test_other_vendors_parts_are_known_by_name(typed: str, name: str, memory: str) -> None:
+    found = device(typed)
+    assert found.name == name and found.budget[memory] > 0
+    assert part_of(typed) == typed
 
 
 def test_every_figure_has_a_source_and_a_known_kind() -> None:

@@ -21,6 +21,7 @@ from edgeinfer.targets.hls.estimate.reuse import (
 from edgeinfer.targets.hls.estimate.reuse_choice import COMPARED, COMPARED_INTEL, usage
 from edgeinfer.targets.hls.settings import HlsSettings
 from edgeinfer.targets.lessons import Correction, RunLesson, corrections, read_lessons
+from edgeinfer.targets.power import power_metrics
 from edgeinfer.targets.target import Description
 
 MOST_LAYERS = 40  # in the table of a terminal
@@ -31,12 +32,13 @@ def describe_design(
     settings: HlsSettings,
     device: Device,
     findings: tuple[str, ...],
-    more: tuple[Metric, ...] = (),
+    energy: Metric,
 ) -> Description:
-    """What is estimated of a design whose goals are settled. more: figures from elsewhere."""
+    """What is estimated of a design whose goals are settled. energy: of its arithmetic."""
     made = estimate(program, settings, device)
     known = corrections("hls", made.family, read_lessons())
-    metrics = (*(correct_metric(metric, known) for metric in made.metrics()), *more)
+    corrected = [correct_metric(metric, known) for metric in made.metrics()]
+    metrics = (*corrected, *energies_of(corrected, energy, settings.clock_ns, device))
     shares = _shares(made, device, metrics)
     document = {
         "model": program.summary,
@@ -62,6 +64,17 @@ def describe_design(
     }
     lines = _lines(program, settings, device, made, metrics, shares, findings)
     return Description(document, lines)
+
+
+def energies_of(
+    found: Sequence[Metric], energy: Metric, clock_ns: float, device: Device
+) -> tuple[Metric, ...]:
+    """The energy of a design's arithmetic, and with what its part draws at rest from one inference
+    to the next."""
+    interval = next(each for each in found if each.name == "ii_cycles" and each.layer is None)
+    cycles = max(interval.value, 1.0)
+    ends = max(interval.low or 1.0, 1.0) / cycles, (interval.high or cycles) / cycles
+    return (energy, *power_metrics(energy, device, cycles * clock_ns * 1e-9, ends))
 
 
 def correct_metric(metric: Metric, known: Mapping[str, Correction]) -> Metric:

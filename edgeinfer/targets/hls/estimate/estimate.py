@@ -37,13 +37,16 @@ UNITS = {
     "dsp_vsynth": "DSP",
     "alm": "ALM",
     "m20k": "M20K",
+    "m10k": "M10K",
 }
 C_SYNTHESIS, AFTER_GATES = "C synthesis", "_vsynth"
 RESOURCES = ("dsp", "lut", "ff", "bram18")
 CALLED = {  # figures whose errors are those of another one
     "alm": "lut_vsynth",
     "m20k": "bram18",
+    "m10k": "bram18",
 }
+INTEL_MEMORY_KBIT = {"m20k": 20, "m10k": 10}
 ELSEWHERE = "no published design"  # the family of whatever was never compared
 
 
@@ -75,7 +78,12 @@ class HlsEstimate:
     ff: float
     bram18: float
     layers: tuple[LayerEstimate, ...]
-    intel: bool = False
+    memory: str | None = None  # what Intel's part has in place of block RAM
+
+    @property
+    def intel(self) -> bool:
+        """Whether the part counts ALMs in place of LUTs."""
+        return self.memory is not None
 
     def figures(self, fit: dict[str, float] | None = None) -> dict[str, float]:
         """By the metrics' names; with other constants than those that ship."""
@@ -94,12 +102,12 @@ class HlsEstimate:
             "ff_vsynth": (self.ff - sum(layer.ff for layer in apart)) * fit["ff_vsynth"]
             + sum(layer.ff for layer in known),
         }
-        if self.intel:
+        if self.memory is not None:
             return found | {
                 "dsp": math.ceil(self.dsp / 2),  # a block multiplies two pairs of 18 x 19 bits
                 "alm": after["lut_vsynth"] / 2,  # an ALM holds two bits of an adder
                 "ff": after["ff_vsynth"],
-                "m20k": math.ceil(self.bram18 * 18 / 20),
+                self.memory: math.ceil(self.bram18 * 18 / INTEL_MEMORY_KBIT[self.memory]),
             }
         own = {"dsp": self.dsp, "lut": self.lut, "ff": self.ff, "bram18": self.bram18}
         return found | own | after
@@ -118,9 +126,10 @@ class HlsEstimate:
         value = round(value, 4) if name == "latency_us" else float(round(value))
         if name == "latency_us":
             ends = band(self.family, "latency_cycles", float(self.timing.latency_cycles))
-            low, high = (round(end * self.clock_ns / 1000, 4) for end in ends)
+            state, (low, high) = None, (round(end * self.clock_ns / 1000, 4) for end in ends)
         else:
-            low, high = band(self.family, name, value)
+            counted = "ff_vsynth" if self.intel and name == "ff" else name
+            state, (low, high) = stage_of(counted), band(self.family, counted, value)
         return Metric(
             name,
             value,
@@ -131,13 +140,13 @@ class HlsEstimate:
             tool=TOOL,
             target="hls",
             layer=layer,
-            state=stage_of(name),
+            state=state,
         )
 
 
 def stage_of(name: str) -> str | None:
     """After which step of the tools a figure's resources are counted; None for times."""
-    if name.endswith(AFTER_GATES) or name in ("alm", "m20k"):
+    if name.endswith(AFTER_GATES) or name in ("alm", *INTEL_MEMORY_KBIT):
         return LOGIC_SYNTHESIS
     return C_SYNTHESIS if name in RESOURCES else None
 
@@ -190,8 +199,15 @@ def sum_stages(design: Design, settings: HlsSettings, device: Device) -> HlsEsti
         float(sum(layer.ff for layer in layers)) + _held_ff(design, when),
         float(sum(layer.bram18 for layer in layers)),
         tuple(layers),
-        intel=device.offers("alm") is not None,
+        memory=intel_memory(device),
     )
+
+
+def intel_memory(device: Device) -> str | None:
+    """What an Intel part has in place of block RAM; None for other parts."""
+    if device.offers("alm") is None:
+        return None
+    return next(kind for kind in INTEL_MEMORY_KBIT if device.offers(kind) is not None)
 
 
 def _held_ff(design: Design, when: DesignTiming) -> float:
@@ -236,7 +252,7 @@ def band(family: str, name: str, value: float) -> tuple[float, float]:
     bands = constants()["bands"]
     of_family = bands.get(family) or bands.get(family.partition(",")[0]) or bands[ELSEWHERE]
     low, high = of_family.get(figure, bands[ELSEWHERE][figure])
-    slack = constants()["slack"].get(name, 0.0)
+    slack = constants()["slack"].get(figure, 0.0)
     ends = max(min(value * low, value - slack), 0.0), max(value * high, value + slack)
     return float(math.floor(ends[0])), float(math.ceil(ends[1]))
 

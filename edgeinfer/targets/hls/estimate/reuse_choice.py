@@ -10,7 +10,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, replace
 
-from edgeinfer.base.devices import Device
+from edgeinfer.base.devices import MEMORY_BITS, Device
 from edgeinfer.base.errors import UsageError
 from edgeinfer.ir.ops import Conv, Dense
 from edgeinfer.ir.program import Program
@@ -28,7 +28,7 @@ from edgeinfer.targets.hls.settings import HlsSettings, IoType, Strategy
 
 UNROLL_LIMIT = 4096  # multiplications of a layer that HLS lays out all at once (XFORM 203-504)
 COMPARED = {"dsp": "dsp_vsynth", "bram18": "bram18", "lut": "lut_vsynth", "ff": "ff_vsynth"}
-COMPARED_INTEL = {"dsp": "dsp", "alm": "alm", "m20k": "m20k", "ff": "ff"}
+COMPARED_INTEL = {"dsp": "dsp", "alm": "alm", "m20k": "m20k", "m10k": "m10k", "ff": "ff"}
 
 
 @dataclass(frozen=True, slots=True)
@@ -171,7 +171,7 @@ class _Search:
             offered = {
                 "dsp": 2 * (self.device.offers("dsp") or 0),
                 "lut": 4 * (self.device.offers("alm") or 0),
-                "bram18": self.device.offers("m20k") or 0,
+                "bram18": (self.device.memory_bits or 0) // MEMORY_BITS["bram18"],
             }
         used = {"dsp": stage.dsp, "lut": stage.lut, "bram18": stage.bram18}
         return sum(used[kind] / max(offered[kind], 1) for kind in used)

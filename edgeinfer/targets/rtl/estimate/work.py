@@ -23,6 +23,7 @@ class Work(StrEnum):
     QUEUE_COUNT = "queue_count"  # of their counters
     ADD = "add"
     SHORT_ADD = "short_add"  # of which one side is a single bit: roundings
+    LOOK_AHEAD = "look_ahead"  # joints of the carries of additions, where no carry chains are used
     SELECT = "select"  # two to one
     CHOOSE = "choose"  # one of many, by number: inputs of the choice
     PICK = "pick"  # one of many, each compared: inputs of the choice

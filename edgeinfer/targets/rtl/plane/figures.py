@@ -15,13 +15,17 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
+from edgeinfer.base.devices import Device
 from edgeinfer.base.metrics import Metric, Origin
 from edgeinfer.ir.program import Program
+from edgeinfer.targets.energy import BAND as ENERGY_BAND
+from edgeinfer.targets.energy import arithmetic_nj, energy_nj
+from edgeinfer.targets.power import event_energy
 from edgeinfer.targets.rtl.design.parts import part_of
 from edgeinfer.targets.rtl.plane.counts import EVENT_PIXELS, PlaneCounts, keep_counts
 from edgeinfer.targets.rtl.plane.design import PlaneDesign
 from edgeinfer.targets.rtl.plane.memories import list_memories
-from edgeinfer.targets.rtl.plane.pace import BAND, reckon_cycles
+from edgeinfer.targets.rtl.plane.pace import BAND, charged_share, reckon_cycles
 from edgeinfer.targets.rtl.plane.resources import resource_metrics_of_planes
 from edgeinfer.targets.rtl.plane.simulate import run_planes
 from edgeinfer.targets.rtl.settings import RtlSettings
@@ -60,12 +64,29 @@ def simulated_metrics(counts: PlaneCounts, clock_mhz: float) -> tuple[Metric, ..
     return (latency, *_event_metrics(counts, clock_mhz, Origin.SIMULATED, (1.0, 1.0)))
 
 
-def reckoned_metrics(design: PlaneDesign, clock_mhz: float) -> tuple[Metric, ...]:
-    """The same without a simulator, with the band in which it was right."""
+def reckoned_metrics(design: PlaneDesign, clock_mhz: float, part: Device) -> tuple[Metric, ...]:
+    """The same without a simulator, with the band in which it was right; and an event's energy."""
     charged = [each for _, each in _planes(design)]
     hits = sum(int(np.count_nonzero(each)) for each in charged)
     counts = PlaneCounts(PLANES, _pixels(design), hits, reckon_cycles(design, charged), 0)
-    return _event_metrics(counts, clock_mhz, Origin.ESTIMATED, BAND)
+    seconds = counts.event_cycles / (clock_mhz * 1e6)
+    joules = arithmetic_joules(design, counts.event_hits, charged_share(design, charged))
+    low, high = (joules * end for end in ENERGY_BAND)
+    taken = event_energy(
+        (joules, low, high), part, (seconds, seconds * BAND[0], seconds * BAND[1]), TARGET
+    )
+    return (*_event_metrics(counts, clock_mhz, Origin.ESTIMATED, BAND), *taken)
+
+
+def arithmetic_joules(design: PlaneDesign, hits: float, share: float) -> float:
+    """Products and sums of an event where random bits meet: the shared part once for each pixel,
+    what follows once for each hit, of whose patch so large a share of places sees charge."""
+    engine = design.engine
+    shared = sum(arithmetic_nj(stage.program) for stage in design.stages)
+    products = int(np.count_nonzero(engine.first.weights)) * share
+    width = engine.difference_bits * engine.weights.bits
+    each = energy_nj(products * width, products * engine.sums.bits) + arithmetic_nj(design.rest)
+    return (EVENT_PIXELS * shared + hits * each) * 1e-9
 
 
 def _planes(design: PlaneDesign) -> Iterator[tuple[NDArray[np.float32], NDArray[np.bool_]]]:
@@ -110,7 +131,7 @@ def _event_metrics(
 
 def plane_metrics(design: PlaneDesign, settings: RtlSettings) -> tuple[Metric, ...]:
     """What is known of a design before anything is run."""
-    geometry = design.geometry
+    geometry, part = design.geometry, part_of(settings)
     figures: list[tuple[str, float, str]] = [
         ("plane_cycles_least", geometry.beats, "cycles"),
         ("event_seconds_least_at_asked_clock", least_event_seconds(design, settings), "s"),
@@ -123,8 +144,8 @@ def plane_metrics(design: PlaneDesign, settings: RtlSettings) -> tuple[Metric, .
     )
     return (
         *proved,
-        *reckoned_metrics(design, settings.clock_mhz),
-        *resource_metrics_of_planes(design, part_of(settings)),
+        *reckoned_metrics(design, settings.clock_mhz, part),
+        *resource_metrics_of_planes(design, part),
     )
 
 

@@ -48,6 +48,13 @@ def reckon_cycles(design: PlaneDesign, planes: Sequence[NDArray[np.bool_]]) -> i
     return math.ceil(done[-1])
 
 
+def charged_share(design: PlaneDesign, planes: Sequence[NDArray[np.bool_]]) -> float:
+    """Of the places of a hit's patch, the share that see charge, on average over all hits."""
+    counts = [_charged_places(design, charged)[charged] for charged in planes]
+    active = np.concatenate(counts)
+    return float(active.mean()) / math.prod(design.geometry.places) if active.size else 0.0
+
+
 def _work_of_lines(design: PlaneDesign, charged: NDArray[np.bool_]) -> NDArray[np.int64]:
     """Cycles that the hits of each line take, with those of finding them."""
     geometry, passes = design.geometry, design.engine.passes

@@ -315,6 +315,21 @@ def _ends(x: Wire, frac: int, quantizer: Quantizer) -> tuple[int, int]:
     return y.bottom, y.top
 
 
+def _addition(bits: int) -> list[tuple[str, int]]:
+    return [("add", bits), ("look_ahead", carry_joints(bits))]
+
+
+def carry_joints(bits: int) -> int:
+    """Places in which the carries of an addition meet, where they are looked ahead in a tree of
+    Brent and Kung, as Yosys builds it: up the tree, and down again."""
+    levels = range(1, max(bits - 1, 0).bit_length() + 1)
+    up = sum(len(range((1 << level) - 1, bits, 1 << level)) for level in levels)
+    down = sum(
+        len(range((1 << level) + (1 << (level - 1)) - 1, bits, 1 << level)) for level in levels
+    )
+    return up + down
+
+
 def work_of(cell: Cell, wire: Wire) -> list[tuple[str, int]]:
     """What a cell does, in bits."""
     match cell:
@@ -323,9 +338,9 @@ def work_of(cell: Cell, wire: Wire) -> list[tuple[str, int]]:
         case Join():
             match cell.kind:
                 case PairKind.ADD:
-                    return [("add", wire.bits - max(cell.shift_a, cell.shift_b))]
+                    return _addition(wire.bits - max(cell.shift_a, cell.shift_b))
                 case PairKind.SUB:
-                    return [("add", wire.bits - cell.shift_b)]
+                    return _addition(wire.bits - cell.shift_b)
                 case PairKind.MUL:
                     return [("product", cell.a.bits * cell.b.bits)]
                 case PairKind.MAX | PairKind.MIN:

@@ -109,7 +109,7 @@ def adder_bits(graph: AdderGraph, inputs: int, type_: Fixed) -> int:
     xs = [circuit.source(0, number, type_) for number in range(inputs)]
     AdderBuilder(circuit, xs).product(graph, 0, [0] * len(graph.columns))
     return sum(
-        sum(bits for _, bits in work_of(cell, wire))
+        sum(bits for kind, bits in work_of(cell, wire) if kind == "add")
         for cell, wire in zip(circuit.cells, circuit.wires, strict=True)
     )
 

@@ -227,8 +227,10 @@ class _ModuleText:
 
     def contents(self) -> dict[str, int]:
         """Bits of work by kind: added, registered, chosen, compared, multiplied, looked up."""
-        found = dict.fromkeys(("add", "register", "short_add", "select", "compare", "product"), 0)
-        found["fetch"] = 0
+        found = dict.fromkeys(
+            ("add", "look_ahead", "register", "short_add", "select", "compare", "product", "fetch"),
+            0,
+        )
         for number, stages in self.stages.items():
             wire, cell = self.circuit.wires[number], self.circuit.cells[number]
             found["register"] += wire.bits * (max(stages) - wire.stage)

@@ -9,7 +9,8 @@ import pytest
 
 from edgeinfer.targets.rtl.estimate.fabric import fabric_of, pipeline_costs
 from edgeinfer.targets.rtl.estimate.work import Work
-from tests.support.pipelines import FITTED, ask_yosys
+from edgeinfer.targets.rtl.unrolled.cells import carry_joints
+from tests.support.pipelines import ask_yosys, fitted_work
 from tests.support.rtl_resources import DEVICES
 
 FIRST, EACH = 1000, 20  # seeds that were never fitted to, for each family
@@ -20,10 +21,18 @@ def test_pipelines_have_costs_of_their_own() -> None:
     for fabric in DEVICES:
         plain = fabric_of(fabric)
         own = pipeline_costs(plain)
-        assert set(plain.pipeline) == {*FITTED, Work.REGISTER}
+        assert set(plain.pipeline) == {*fitted_work(fabric), Work.REGISTER}
         assert own.lut[Work.ADD] == plain.pipeline[Work.ADD]
         assert own.ff[Work.REGISTER] == plain.pipeline[Work.REGISTER]
         assert own.lut[Work.FETCH] == plain.lut[Work.FETCH]
+
+
+@pytest.mark.parametrize("bits, joints", [(1, 0), (2, 1), (4, 4), (5, 5), (8, 11), (16, 26)])
+def test_carries_that_are_looked_ahead_meet_in_a_tree_of_brent_and_kung(
+    bits: int, joints: int
+) -> None:
+    """2 N - 2 - log2 N of them, where N is a power of two."""
+    assert carry_joints(bits) == joints
 
 
 @pytest.mark.slow

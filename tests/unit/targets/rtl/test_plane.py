@@ -18,14 +18,17 @@ from edgeinfer.graph import nodes as g
 from edgeinfer.ir.interpret import interpret, results
 from edgeinfer.ir.lower import lower
 from edgeinfer.ir.program import Program
+from edgeinfer.targets.energy import arithmetic_nj
 from edgeinfer.targets.rtl.emit.emit import HDL, MANIFEST
 from edgeinfer.targets.rtl.plane.check import plane_design, plane_offences
 from edgeinfer.targets.rtl.plane.counts import (
     COUNTS,
+    EVENT_PIXELS,
     PlaneCounts,
     figures_at_clock,
     keep_counts,
 )
+from edgeinfer.targets.rtl.plane.figures import arithmetic_joules
 from edgeinfer.targets.rtl.plane.files import plane_top_file, top_of
 from edgeinfer.targets.rtl.settings import Budget, RtlSettings
 from edgeinfer.targets.rtl.target import RtlTarget
@@ -263,3 +266,23 @@ def test_settings_of_planes_go_together() -> None:
     assert not RtlTarget().reads_for(RtlSettings()).code
     with pytest.raises(EdgeInferError, match="the RTL target has no equivalent"):
         RtlTarget().emit(small_tagger(pads=1), SMALL)
+
+
+def test_an_events_arithmetic_is_the_shared_part_and_that_of_its_hits() -> None:
+    design = plane_design(small_tagger(), SMALL)
+    without = arithmetic_joules(design, 0.0, 1.0)
+    assert without == pytest.approx(
+        EVENT_PIXELS * sum(arithmetic_nj(stage.program) for stage in design.stages) * 1e-9
+    )
+    once, twice = (arithmetic_joules(design, hits, 1.0) - without for hits in (1e4, 2e4))
+    assert twice == pytest.approx(2 * once) and once > 0
+    dark = arithmetic_joules(design, 1e4, 0.0) - without
+    assert dark == pytest.approx(1e4 * arithmetic_nj(design.rest) * 1e-9) and dark < once
+
+
+def test_an_event_has_an_energy_with_a_band_and_with_power_at_rest_where_that_is_known() -> None:
+    for part, names in (("lfe5u-25f", set()), ("xc7z020", {"energy_event_j", "power_static_w"})):
+        found = RtlTarget().estimate(small_tagger(), replace(SMALL, part=part))
+        energies = {m.name: m for m in found if m.name.startswith(("energy", "power"))}
+        assert set(energies) == {"energy_event_dynamic_j"} | names
+        assert all((m.low or 0) < m.value < (m.high or 0) for m in energies.values())
