@@ -45,6 +45,7 @@ from edgeinfer.targets.edgetpu.int8.output_levels import (
     levels_for,
     nearest_type,
 )
+from edgeinfer.targets.edgetpu.int8.sums import product_bits, whole_biases
 from edgeinfer.targets.edgetpu.int8.tables import (
     hold_kernel_tables,
     plain_indices,
@@ -93,11 +94,12 @@ def narrow_program(
         climbed = higher
     tabled, read = read_fewer_entries(climbed)
     rounded_alike, said = settle_roundings(prove_again(hold_kernel_tables(tabled)))
-    settled = prove_again(rounded_alike)
+    whole, cut = whole_biases(rounded_alike)
+    settled = prove_again(whole)
     held = _narrow_raw(program, settled, raw)
     rounded, findings, fine = _rounded_sums(settled, held, sampled, score_range)
     verify(rounded)
-    return NarrowedProgram(rounded, (*entered, *said, *read, *findings), fine)
+    return NarrowedProgram(rounded, (*entered, *said, *read, *cut, *findings), fine)
 
 
 def _narrow_inputs(program: Program, raw: Mapping[str, Ints] | None) -> tuple[Program, list[str]]:
@@ -294,12 +296,14 @@ def _deciding_alike(program: Program, op: Op, frac: int) -> Op:
     readers = [other for other in program.ops if op.name in inputs_of(other)]
     if not isinstance(op, Accumulates) or readers or shift < 2:
         return op
+    spare = product_bits(op, program.type(op.x).frac)
     classes = op.bias.size
     if classes == 1:
-        added = np.array([(1 << (shift - 1)) - 1])
+        added = np.maximum((1 << (shift - 1)) - (1 << spare), 0)
     else:
         places = np.arange(classes) - (classes - 1) / 2  # around zero, so that nothing is biased
-        added = np.rint(places / classes * (1 << shift)).astype(np.int64)
+        shares = np.rint(np.ldexp(places / classes, shift - spare)).astype(np.int64)
+        added = shares << spare
     return replace(op, bias=pack_weights(op.bias.astype(np.int64) + added))
 
 
