@@ -99,7 +99,7 @@ def test_the_compilers_decisions_take_the_place_of_predictions(folder: Path) -> 
     wrong = predict(folder / f"{name}.tflite", 10)  # nothing that newer runtimes can do
     twin = read_compiled(folder / f"{name}_edgetpu.tflite")
     found = compiler.override_prediction(wrong, twin)
-    assert found["origin"] == "measured" and found["mapped"] == 64
+    assert found["origin"] == "synthesised" and found["mapped"] == 64
     assert found["cached_bytes"] == twin.cached_bytes
     assert found["predicted"]["mapped"] == len(wrong.mapping.on_chip)
 

@@ -95,7 +95,7 @@ def override_prediction(prediction: Prediction, compiled: CompiledFile) -> dict[
     for op in document["ops"]:
         _settle(op, op["index"] in left)
     return document | {
-        "origin": Origin.MEASURED.value,
+        "origin": Origin.SYNTHESISED.value,
         "accepted": True,
         "mapped": len(document["ops"]) - len(left),
         "cached_bytes": compiled.cached_bytes,
