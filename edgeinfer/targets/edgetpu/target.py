@@ -85,7 +85,8 @@ class EdgeTpuTarget(Int8Target[EdgeTpuSettings]):
 
     def forecast(self, model: TfliteModel, size: int, settings: EdgeTpuSettings) -> FileForecast:
         """Mapping, memory and time without any tool."""
-        known = prediction_of(model, settings.runtime)
+        there = model.bytes > 0  # an estimate has no file that could be run
+        known = prediction_of(model, settings.runtime, time_host=settings.time_host and there)
         document = json.dumps(known.document(), indent=1) + "\n"
         return FileForecast(
             {MAPPING: document.encode()}, known.metrics(settings.link), known.findings
@@ -137,7 +138,8 @@ class EdgeTpuTarget(Int8Target[EdgeTpuSettings]):
                     "Files that share a chip are not cut into segments.",
                     hint="Give one file with --segments.",
                 )
-            return describe_together(predict_together(paths, settings.runtime))
-        found = predict(paths[0], settings.runtime)
+            together = predict_together(paths, settings.runtime, time_host=settings.time_host)
+            return describe_together(together)
+        found = predict(paths[0], settings.runtime, time_host=settings.time_host)
         parts = segments_of(found, settings.segments) if settings.segments != 1 else ()
         return describe_mapping(found, parts)
