@@ -17,6 +17,7 @@ from edgeinfer.targets.edgetpu.predict import latency as time
 from edgeinfer.targets.edgetpu.predict import memory as room
 from edgeinfer.targets.edgetpu.predict.host import HostTime, host_times
 from edgeinfer.targets.edgetpu.predict.host_timing import measure_host_times
+from edgeinfer.targets.edgetpu.predict.instructions import INSTRUCTION_BAND
 from edgeinfer.targets.edgetpu.predict.latency import Latency, LayerCycles, Link, Traffic
 from edgeinfer.targets.edgetpu.predict.mapping import Mapping, mapping_of
 from edgeinfer.targets.edgetpu.predict.memory import MemoryPlacement
@@ -100,8 +101,8 @@ class Prediction:
             "capacity_bytes_low": self.narrow.capacity_bytes,
             "capacity_bytes_high": self.roomy.capacity_bytes,
             "instruction_bytes": self.traffic.instructions,
-            "instruction_bytes_low": round(self.traffic.instructions / time.INSTRUCTION_BAND),
-            "instruction_bytes_high": round(self.traffic.instructions * time.INSTRUCTION_BAND),
+            "instruction_bytes_low": round(self.traffic.instructions / INSTRUCTION_BAND),
+            "instruction_bytes_high": round(self.traffic.instructions * INSTRUCTION_BAND),
             "input_bytes": self.traffic.inputs,
             "output_bytes": self.traffic.outputs,
             "latency_us": round(usb.value_us, 1),
@@ -125,7 +126,7 @@ class Prediction:
         cached = sorted(m.cached_bytes for m in self._placements)
         streamed = sorted(m.streamed_bytes for m in self._placements)
         instructions = self.traffic.instructions
-        spread = time.INSTRUCTION_BAND
+        spread = INSTRUCTION_BAND
         found = [
             _estimate("mapped_ops", on_chip, "", on_chip, total if on_chip else on_chip),
             _estimate("cached_bytes", self.memory.cached_bytes, "B", cached[0], cached[-1]),
