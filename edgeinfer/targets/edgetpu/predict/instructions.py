@@ -28,7 +28,7 @@ TRANSFER_BYTES: Final = 666
 TAP_BYTES: Final = 60
 JOIN_BYTES: Final = 5_810
 SOFTMAX_ELEMENT_BYTES: Final = 8.3
-SMALL_IMAGE: Final = 256  # positions; somewhere between 8 x 8, by rows, and 23 x 31, by layers
+SMALL_IMAGE: Final = 64  # positions; 8 x 8 goes by rows, 23 x 31 by layers, none between was seen
 PART_OF_NEIGHBOURS: Final = ("QUANTIZE", "RESHAPE")
 INSTRUCTION_BAND: Final = 2.0  # a factor
 

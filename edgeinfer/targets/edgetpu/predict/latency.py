@@ -5,7 +5,7 @@
 An image's positions are dealt to the tiles; a tile computes up to 64 output channels side by side
 and reads four input channels a cycle. Streamed parameters travel while the chip computes; inputs,
 outputs and instructions travel before and after. The constants come from a fit to
-published latencies; this version was compared with three of them (off by -8 to +11 %). That a dense
+published latencies; this version was compared with three of them (off by -9 to +17 %). That a dense
 layer's outputs are dealt to the tiles is an assumption.
 """
 
