@@ -21,7 +21,7 @@ class Origin(StrEnum):
 
     PROVED = "proved"
     SIMULATED = "simulated"  # cycle-accurate, or computed sample by sample
-    SYNTHESISED = "synthesised"
+    SYNTHESISED = "synthesised"  # stated by the tool that made the design, or compiled the file
     ROUTED = "routed"
     MEASURED = "measured"  # on a device
     ESTIMATED = "estimated"  # always with its error band

@@ -39,12 +39,17 @@ def map_(
     segments: Annotated[
         int | None, Parameter(help="cut the model for so many chips in a pipeline")
     ] = None,
+    time_host: Annotated[
+        bool | None,
+        Parameter(negative="", help="measure on this computer what stays on the host, by LiteRT"),
+    ] = None,
     json: Json = False,
 ) -> None:
-    """What a vendor's compiler would make of a file: operators, memory, time. No tool runs."""
+    """What a vendor's compiler would make of a file: operators, memory, time. No tool runs but, if
+    asked for, LiteRT."""
     from edgeinfer.targets.registry import choose, known_targets
 
-    asked = {"runtime": runtime, "segments": segments}
+    asked = {"runtime": runtime, "segments": segments, "time_host": time_host}
     given = {name: value for name, value in asked.items() if value is not None}
     wanted = [choose(name, entry.read_options(given)) for name, entry in known_targets().items()]
     files = (file, *more)

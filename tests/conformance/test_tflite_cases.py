@@ -46,17 +46,30 @@ REFUSED = {
 }
 
 
+def assert_equal(case: Path, folder: Path, samples: int) -> None:
+    """The network before its softmax, by the reference kernels and by the Program."""
+    path = folder / "case.tflite"
+    path.write_bytes(before_softmax(case.read_bytes()))
+    ports = ports_of(path)
+    stored = random_stored(ports, samples, np.random.default_rng(0))
+    wanted, made = reference(path, ports, stored), program_outputs(path, ports, stored)
+    for output, values in wanted.items():
+        assert np.array_equal(made[output], values), output
+
+
 @pytest.mark.parametrize("name", SAMPLES)
 def test_integers_are_those_of_the_reference_kernels(
     cases: Path, name: str, tmp_path: Path
 ) -> None:
-    path = tmp_path / "case.tflite"
-    path.write_bytes(before_softmax((cases / f"{name}.tflite").read_bytes()))
-    ports = ports_of(path)
-    stored = random_stored(ports, SAMPLES[name], np.random.default_rng(0))
-    wanted, made = reference(path, ports, stored), program_outputs(path, ports, stored)
-    for output, values in wanted.items():
-        assert np.array_equal(made[output], values), output
+    assert_equal(cases / f"{name}.tflite", tmp_path, SAMPLES[name])
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("name", [name for name in SAMPLES if name.startswith("mlperf_tiny")])
+def test_a_thousand_inputs_give_the_integers_of_the_reference_kernels(
+    cases: Path, name: str, tmp_path: Path
+) -> None:
+    assert_equal(cases / f"{name}.tflite", tmp_path, 1000)
 
 
 @pytest.mark.parametrize("name", REFUSED)

@@ -4,7 +4,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Final
 
 from edgeinfer.base.tflite.flat import I8, I32, FlatTable
@@ -75,27 +75,17 @@ def options_of(name: str, kind: int, table: FlatTable | None) -> Options:
         return NONE
     match name:
         case "CONV_2D":
-            return Options(
-                fused=_fused_activation(table, 3),
-                strides=_pair(table, 2, 1),
-                dilation=_pair(table, 5, 4),
-                same_padding=table.integer(0, I8) == 0,
-            )
+            return replace(_sliding_options(table, 3), dilation=_pair(table, 5, 4))
         case "DEPTHWISE_CONV_2D":
-            return Options(
-                fused=_fused_activation(table, 4),
-                strides=_pair(table, 2, 1),
+            return replace(
+                _sliding_options(table, 4),
                 dilation=_pair(table, 6, 5),
                 depth_multiplier=max(table.integer(3, I32), 1),
-                same_padding=table.integer(0, I8) == 0,
             )
+        case "TRANSPOSE_CONV":
+            return _sliding_options(table, 3)
         case "AVERAGE_POOL_2D" | "MAX_POOL_2D" | "L2_POOL_2D":
-            return Options(
-                fused=_fused_activation(table, 5),
-                strides=_pair(table, 2, 1),
-                window=_pair(table, 4, 3),
-                same_padding=table.integer(0, I8) == 0,
-            )
+            return replace(_sliding_options(table, 5), window=_pair(table, 4, 3))
         case "FULLY_CONNECTED":
             return Options(
                 fused=_fused_activation(table, 0),
@@ -124,18 +114,21 @@ def options_of(name: str, kind: int, table: FlatTable | None) -> Options:
             return Options(beta=table.real(0))
         case "LEAKY_RELU":
             return Options(slope=table.real(0))
-        case "TRANSPOSE_CONV":
-            return Options(
-                fused=_fused_activation(table, 3),
-                strides=_pair(table, 2, 1),
-                same_padding=table.integer(0, I8) == 0,
-            )
         case "SPLIT":
             return Options(count=table.integer(0, I32))
         case "PACK" | "UNPACK":
             return Options(axis=table.integer(1, I32))
         case _:  # nothing reads the options of the others
             return NONE
+
+
+def _sliding_options(table: FlatTable, fused: int) -> Options:
+    """What all operators that slide a window begin with; `fused` is their activation's slot."""
+    return Options(
+        fused=_fused_activation(table, fused),
+        strides=_pair(table, 2, 1),
+        same_padding=table.integer(0, I8) == 0,
+    )
 
 
 def _fused_activation(table: FlatTable, slot: int) -> str:

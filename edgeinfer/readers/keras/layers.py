@@ -213,7 +213,8 @@ def _why_unknown(kind: str) -> str:
     if kind in {"QuantizeLayer", "QuantizeWrapper", "QuantizeWrapperV2"}:
         return (
             "TFMOT rounds by scales that are no powers of two, which no number format here can "
-            "state; give the model from before quantize_model, or quantize with QKeras"
+            "state; give its int8 .tflite file, whose integers are read as they are, or the model "
+            "from before quantize_model"
         )
     if kind == "Dot":
         return "it multiplies two tensors; only constants can be the other factor of such a product"

@@ -11,10 +11,12 @@ from pathlib import Path
 from typing import ClassVar, TypeVar
 
 from edgeinfer.base.errors import Offence, UsageError
+from edgeinfer.base.health import Check, Severity, check_tool
 from edgeinfer.base.metrics import Metric
 from edgeinfer.base.plan import BuildPlan
 from edgeinfer.base.reads import Reads
 from edgeinfer.base.tflite.model import TfliteModel
+from edgeinfer.base.tools import FoundTool, Tool
 from edgeinfer.graph.nodes import Graph
 from edgeinfer.ir import store
 from edgeinfer.ir.agreement import Agreement
@@ -77,6 +79,16 @@ class FileKernels:
     learned: Callable[[], tuple[Metric, ...]] = tuple  # figures that are known after a run
 
 
+@dataclass(frozen=True, slots=True)
+class OwnProgram:
+    """A program that a target's answers depend on."""
+
+    tool: Tool
+    act: Act  # whose answers they are
+    identity: Callable[[], str]
+    find: Callable[[Mapping[str, str]], FoundTool]
+
+
 class Int8Target(Target[Files]):
     """An int8 file, whatever becomes of it."""
 
@@ -85,12 +97,23 @@ class Int8Target(Target[Files]):
     learns = True
     best_bits = 8
     name: ClassVar[str]  # by which figures say whose they are
+    own_program: ClassVar[OwnProgram]
 
     def reads(self, act: Act) -> Reads:
-        """The file's makers, and the runtime that runs it."""
+        """The file's makers, the runtime that runs it, and the target's own program."""
         return super().reads(act) | Reads(
-            code=("edgeinfer.targets.edgetpu",), libraries=("ai-edge-litert", "flatbuffers")
+            code=("edgeinfer.targets.edgetpu",),
+            libraries=("ai-edge-litert", "flatbuffers"),
+            programs=(self.own_program.identity(),) if act is self.own_program.act else (),
         )
+
+    def check_tools(self, environment: Mapping[str, str]) -> tuple[Check, ...]:
+        """The target's own program."""
+        find = self.own_program.find
+        found = check_tool(
+            self.own_program.tool, Severity.OPTIONAL, environment, lambda: find(environment)
+        )
+        return (found,)
 
     def kernels(self, folder: Path) -> FileKernels:
         """LiteRT as people use it; compared with its reference kernels."""

@@ -30,6 +30,12 @@ class EdgeTpuSettings(Int8Settings):
         verbs=(COMPILE,),
         needs="synth",
     )
+    time_host: bool = option(
+        False,
+        "measure on this computer how long the operators take that stay on the host, instead of "
+        "estimating it; slower hosts are scaled",
+        verbs=(COMPILE,),
+    )
     compile_seconds: float = 600.0
 
     def __post_init__(self) -> None:

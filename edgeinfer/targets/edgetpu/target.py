@@ -7,12 +7,13 @@ from __future__ import annotations
 import json
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 
 from edgeinfer.base import tools
 from edgeinfer.base.devices import device
 from edgeinfer.base.errors import UsageError
-from edgeinfer.base.health import Check, Severity, check_tool
+from edgeinfer.base.health import Check
 from edgeinfer.base.metrics import Metric
 from edgeinfer.base.plan import write_file
 from edgeinfer.base.reads import Reads
@@ -29,7 +30,7 @@ from edgeinfer.targets.edgetpu.describe import (
     device_check,
 )
 from edgeinfer.targets.edgetpu.files import MAPPING, MODEL
-from edgeinfer.targets.edgetpu.int8_target import FileForecast, Int8Target
+from edgeinfer.targets.edgetpu.int8_target import FileForecast, Int8Target, OwnProgram
 from edgeinfer.targets.edgetpu.predict.prediction import TARGET, predict, prediction_of
 from edgeinfer.targets.edgetpu.predict.several import predict_together, segments_of
 from edgeinfer.targets.edgetpu.settings import EdgeTpuSettings
@@ -67,13 +68,15 @@ class EdgeTpuTarget(Int8Target[EdgeTpuSettings]):
     stage = STAGE
     stage_title = "TFLite"
     name = TARGET
+    own_program = OwnProgram(
+        COMPILER, Act.TOOLS, partial(tools.identity, COMPILER), partial(tools.find, COMPILER)
+    )
     leaves_reports = True
     figures = FIGURES
 
     def reads(self, act: Act) -> Reads:
-        """The runtime that runs files, and the vendor's compiler."""
-        found = super().reads(act) | Reads(text=("firmware/devices",))
-        return found | Reads(programs=(tools.identity(COMPILER),)) if act is Act.TOOLS else found
+        """What chips are like, besides."""
+        return super().reads(act) | Reads(text=("firmware/devices",))
 
     def place_of(self, settings: EdgeTpuSettings) -> Place:
         """There is one kind of chip."""
@@ -82,7 +85,8 @@ class EdgeTpuTarget(Int8Target[EdgeTpuSettings]):
 
     def forecast(self, model: TfliteModel, size: int, settings: EdgeTpuSettings) -> FileForecast:
         """Mapping, memory and time without any tool."""
-        known = prediction_of(model, settings.runtime)
+        there = model.bytes > 0  # an estimate has no file that could be run
+        known = prediction_of(model, settings.runtime, time_host=settings.time_host and there)
         document = json.dumps(known.document(), indent=1) + "\n"
         return FileForecast(
             {MAPPING: document.encode()}, known.metrics(settings.link), known.findings
@@ -120,8 +124,7 @@ class EdgeTpuTarget(Int8Target[EdgeTpuSettings]):
 
     def check_tools(self, environment: Mapping[str, str]) -> tuple[Check, ...]:
         """The vendor's compiler, and chips that are attached."""
-        compiler = check_tool(COMPILER, Severity.OPTIONAL, environment)
-        return (compiler, device_check(chip_device.probe_devices()))
+        return (*super().check_tools(environment), device_check(chip_device.probe_devices()))
 
     def inspect(self, path: Path) -> Description | None:
         """A compiled file."""
@@ -135,7 +138,8 @@ class EdgeTpuTarget(Int8Target[EdgeTpuSettings]):
                     "Files that share a chip are not cut into segments.",
                     hint="Give one file with --segments.",
                 )
-            return describe_together(predict_together(paths, settings.runtime))
-        found = predict(paths[0], settings.runtime)
+            together = predict_together(paths, settings.runtime, time_host=settings.time_host)
+            return describe_together(together)
+        found = predict(paths[0], settings.runtime, time_host=settings.time_host)
         parts = segments_of(found, settings.segments) if settings.segments != 1 else ()
         return describe_mapping(found, parts)

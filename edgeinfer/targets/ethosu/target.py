@@ -7,15 +7,13 @@ from __future__ import annotations
 from collections.abc import Collection, Mapping
 from pathlib import Path
 
-from edgeinfer.base.health import Check, Severity, check_tool
 from edgeinfer.base.metrics import Metric, Origin
-from edgeinfer.base.reads import Reads
 from edgeinfer.base.tflite.macs import macs_of_model
 from edgeinfer.base.tflite.model import TfliteModel
 from edgeinfer.ir.program import Program
 from edgeinfer.targets.edgetpu import int8_target
 from edgeinfer.targets.edgetpu.files import MODEL
-from edgeinfer.targets.edgetpu.int8_target import FileForecast, Int8Target
+from edgeinfer.targets.edgetpu.int8_target import FileForecast, Int8Target, OwnProgram
 from edgeinfer.targets.ethosu import vela
 from edgeinfer.targets.ethosu.settings import EthosUSettings
 from edgeinfer.targets.target import Act, Said, ToolResult, ToolStep
@@ -30,6 +28,7 @@ class EthosUTarget(Int8Target[EthosUSettings]):
     name = vela.NAME
     stage = "ethos-u-file"
     stage_title = "LiteRT, the Ethos-U's file"
+    own_program = OwnProgram(vela.VELA, Act.TOOLS, vela.identity, vela.find_vela)
     extras = (vela.EXTRA,)
     leaves_reports = True
     figures = (
@@ -37,11 +36,6 @@ class EthosUTarget(Int8Target[EthosUSettings]):
         "dram_bytes", "flash_bytes", "host_ops", "latency_us", "least_npu_cycles", "npu_cycles",
         "sram_bytes",
     )  # fmt: skip
-
-    def reads(self, act: Act) -> Reads:
-        """Vela, for what tools do."""
-        found = super().reads(act)
-        return found | Reads(programs=(vela.identity(),)) if act is Act.TOOLS else found
 
     def forecast(self, model: TfliteModel, size: int, settings: EthosUSettings) -> FileForecast:
         """The cycles below which no NPU of this size can stay; the rest is Vela's to say."""
@@ -85,11 +79,3 @@ class EthosUTarget(Int8Target[EthosUSettings]):
     def reports(self, folder: Path, settings: EthosUSettings) -> tuple[Metric, ...]:
         """Cycles, memory, and what is left to the processor."""
         return vela.compiled_metrics(folder)
-
-    def check_tools(self, environment: Mapping[str, str]) -> tuple[Check, ...]:
-        """Vela."""
-        return (
-            check_tool(
-                vela.VELA, Severity.OPTIONAL, environment, lambda: vela.find_vela(environment)
-            ),
-        )

@@ -60,7 +60,7 @@ def run(model: Path, inputs: Path, outputs: Path) -> None:
 
 def _interpreter(model: Path) -> Any:
     """With an arena that is large enough."""
-    runtime = importlib.import_module("tflite_micro.runtime")  # the extra `micro` brings it
+    runtime = importlib.import_module("tflite_micro").runtime  # the extra `micro` brings it
     size = max(FIRST_ARENA, 2 * model.stat().st_size)
     while True:
         try:

@@ -4,16 +4,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from pathlib import Path
 
-from edgeinfer.base.health import Check, Severity, check_tool
 from edgeinfer.base.metrics import Metric, Origin
-from edgeinfer.base.reads import Reads
 from edgeinfer.base.tflite.model import TfliteModel
 from edgeinfer.targets.edgetpu import int8_target
 from edgeinfer.targets.edgetpu.files import interpreter_of
-from edgeinfer.targets.edgetpu.int8_target import FileForecast, FileKernels, Int8Target
+from edgeinfer.targets.edgetpu.int8_target import FileForecast, FileKernels, Int8Target, OwnProgram
 from edgeinfer.targets.edgetpu.tflite.simulate import Int8Agreement
 from edgeinfer.targets.target import Act
 from edgeinfer.targets.tflitemicro import runner
@@ -29,17 +26,13 @@ class TfliteMicroTarget(Int8Target[TfliteMicroSettings]):
     name = runner.NAME
     stage = "tflite-micro-file"
     stage_title = "TFLite Micro"
+    own_program = OwnProgram(runner.PYTHON, Act.SIMULATE, runner.identity, runner.find_python)
     extras = (runner.EXTRA,)
     figures = (
         *int8_target.FIGURES,
         "arena_bytes", "cpu_cycles", "flash_bytes", "latency_us", "litert_decision_flips",
         "litert_differing", "litert_max_steps", "tensor_bytes",
     )  # fmt: skip
-
-    def reads(self, act: Act) -> Reads:
-        """The runtime, where the file is run."""
-        found = super().reads(act)
-        return found | Reads(programs=(runner.identity(),)) if act is Act.SIMULATE else found
 
     def forecast(
         self, model: TfliteModel, size: int, settings: TfliteMicroSettings
@@ -62,15 +55,6 @@ class TfliteMicroTarget(Int8Target[TfliteMicroSettings]):
         return FileKernels(
             micro, interpreter_of(folder), "litert", _describe_litert, micro.arena_metrics
         )
-
-    def check_tools(self, environment: Mapping[str, str]) -> tuple[Check, ...]:
-        """A Python with the package."""
-        return (
-            check_tool(
-                runner.PYTHON, Severity.OPTIONAL, environment,
-                lambda: runner.find_python(environment),
-            ),
-        )  # fmt: skip
 
 
 def _describe_litert(found: Int8Agreement) -> str:

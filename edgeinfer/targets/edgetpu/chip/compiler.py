@@ -94,15 +94,18 @@ def override_prediction(prediction: Prediction, compiled: CompiledFile) -> dict[
     left = host_operators(prediction.model, compiled)
     for op in document["ops"]:
         _settle(op, op["index"] in left)
-    return document | {
-        "origin": Origin.MEASURED.value,
-        "accepted": True,
-        "mapped": len(document["ops"]) - len(left),
+    stated = {
         "cached_bytes": compiled.cached_bytes,
         "streamed_bytes": compiled.streamed_bytes,
-        "streamed_bytes_low": compiled.streamed_bytes,
-        "streamed_bytes_high": compiled.streamed_bytes,
         "instruction_bytes": compiled.instruction_bytes,
+    }
+    ends = {f"{name}_{end}": size for name, size in stated.items() for end in ("low", "high")}
+    return document | {
+        "origin": Origin.SYNTHESISED.value,
+        "accepted": True,
+        "mapped": len(document["ops"]) - len(left),
+        **stated,
+        **ends,
         "predicted": _predicted_counts(prediction),
     }
 

@@ -16,7 +16,7 @@ def document(compiled: CompiledFile) -> dict[str, Any]:
     model = compiled.model
     return {
         "source": model.source,
-        "origin": Origin.MEASURED.value,
+        "origin": Origin.SYNTHESISED.value,
         "cached_bytes": compiled.cached_bytes,
         "streamed_bytes": compiled.streamed_bytes,
         "instruction_bytes": compiled.instruction_bytes,
@@ -45,7 +45,7 @@ def metrics(
             name,
             value,
             "B" if name.endswith("bytes") else "",
-            Origin.MEASURED,
+            Origin.SYNTHESISED,
             tool=tool,
             version=version,
             target="edgetpu",

@@ -59,7 +59,8 @@ def measure_file(path: Path, settings: EdgeTpuSettings) -> CompilerMeasurement:
         if not path.with_name(compiler.compiled_name(path)).is_file():
             raise
         compilation = compiler.read(path)
-    document = compiler.override_prediction(predict(path, settings.runtime), compilation.compiled)
+    predicted = predict(path, settings.runtime, time_host=settings.time_host)
+    document = compiler.override_prediction(predicted, compilation.compiled)
     ran: tuple[Metric, ...] = ()
     described = path.with_name(PORTS)
     if described.is_file():

@@ -47,8 +47,8 @@ from edgeinfer.targets.edgetpu.int8.network import draw_network
 from edgeinfer.targets.edgetpu.int8.one_rounding import source_of
 from edgeinfer.targets.edgetpu.int8.output_levels import ScoreRange
 from edgeinfer.targets.edgetpu.int8.rounding import LONGEST_SHIFT
-from edgeinfer.targets.edgetpu.int8.storage import plan_storage
-from edgeinfer.targets.edgetpu.int8.sums import can_double, longest_shift, rounds_bias
+from edgeinfer.targets.edgetpu.int8.storage import leaves_padding_out, plan_storage
+from edgeinfer.targets.edgetpu.int8.sums import can_double, longest_shift
 from edgeinfer.targets.edgetpu.int8_settings import Fallback
 from edgeinfer.targets.edgetpu.predict.rules import EIGHT_BITS
 from edgeinfer.targets.edgetpu.tflite.ports import TflitePort, TflitePorts
@@ -170,8 +170,7 @@ def convert_graph(graph: Graph, samples: Mapping[str, NDArray[np.float64]]) -> C
 
 
 def _findings(program: Program) -> Iterator[str]:
-    """Biases that int8 operators hold otherwise, and sums that the reference kernels round
-    otherwise."""
+    """Where kernels may give another level than the Program."""
     full = []
     for op in program.ops:
         if isinstance(op, ops.Requant) and isinstance(
@@ -183,8 +182,16 @@ def _findings(program: Program) -> Iterator[str]:
                     f"{op.name}: sums are divided by 2^{shift}. LiteRT's kernels are exact up to "
                     f"2^{LONGEST_SHIFT}; beyond, a sum near a tie may round to the other side."
                 )
-        if isinstance(op, Accumulates) and rounds_bias(op, program.type(op.x).frac):
-            yield f"{op.name}: its bias is finer than its products and is rounded to them."
+        if isinstance(op, ops.Scale) and leaves_padding_out(program, op):
+            yield (
+                f"{op.name}: where padding is left out of a mean, LiteRT's kernels send halves "
+                f"away from the middle of the levels, at most one step from the Program."
+            )
+        if isinstance(op, ops.Softmax):
+            yield (
+                f"{op.name}: LiteRT's softmax is the function's nearest level; the Program's "
+                f"tables may be one step beside it."
+            )
         if isinstance(op, ops.Conv) and not can_double(op, program.type(op.x).frac):
             full.append(op.name)
     if full:

@@ -41,8 +41,15 @@ def nearest_int8_program(program: Program) -> tuple[Program, list[str]]:
         bias = _real_bias(op)
         weight = np.ldexp(op.weight.astype(np.float64), -op.weight_type.frac)
         program = _with_layer(program, op, weight, bias, op.name, {op.name})
+    narrow = {
+        op.name: _narrow_factors(op)
+        for op in program.ops
+        if isinstance(op, Scale) and by_channel(op.factor.reshape(-1), op.factor_type.frac) is None
+    }
+    program = replace(program, ops=tuple(narrow.get(op.name, op) for op in program.ops))
     kept = {op.name for op in program.ops}
-    names = dict.fromkeys(name for name in (*changed, *(op.name for op in rounded)) if name in kept)
+    touched = (*changed, *(op.name for op in rounded), *narrow)
+    names = dict.fromkeys(name for name in touched if name in kept)
     if not names:
         return program, []
     said = (
@@ -91,6 +98,15 @@ def _fold_before(program: Program, scale: Scale, layer: Dense) -> Program:
     moved = replace(layer, x=scale.x)
     gone = {scale.name, layer.name}
     return _with_layer(program, moved, weight * factor[:, None], bias, layer.name, gone)
+
+
+def _narrow_factors(scale: Scale) -> Scale:
+    """A scale that no layer takes in, its factors rounded to their first 7 binary digits."""
+    raw = scale.factor.astype(np.int64)
+    digits = np.ceil(np.log2(np.abs(raw) + 1.0)).astype(np.int64)
+    spare = np.maximum(digits - MOST_WEIGHT.bit_length(), 0)
+    held = raw + (1 << spare >> 1) >> spare << spare
+    return replace(scale, factor=pack_weights(held))
 
 
 def _real_factor(scale: Scale) -> Reals:

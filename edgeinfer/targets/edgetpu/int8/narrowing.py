@@ -12,8 +12,9 @@ decision, stays.
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field, replace
+from functools import partial
 
 import numpy as np
 
@@ -29,12 +30,12 @@ from edgeinfer.ir.ops import (
     Moves,
     Op,
     Pool,
-    PoolKind,
     Requant,
     Softmax,
     inputs_of,
     pack_weights,
 )
+from edgeinfer.ir.passes import drop_repeats
 from edgeinfer.ir.program import HostFunction, Output, Program
 from edgeinfer.ir.verify import verify
 from edgeinfer.targets.edgetpu.int8.grid import Window
@@ -45,10 +46,17 @@ from edgeinfer.targets.edgetpu.int8.output_levels import (
     levels_for,
     nearest_type,
 )
+from edgeinfer.targets.edgetpu.int8.sums import product_bits, whole_biases
 from edgeinfer.targets.edgetpu.int8.tables import (
     hold_kernel_tables,
     plain_indices,
     read_fewer_entries,
+)
+from edgeinfer.targets.edgetpu.int8.wide_tensors import (
+    hold_slopes,
+    hold_tensors,
+    only_moves,
+    skip_exact_roundings,
 )
 from edgeinfer.targets.edgetpu.int8.working_points import FEWEST_THRESHOLDS
 from quantization.fixed import (
@@ -85,19 +93,51 @@ def narrow_program(
     """The Program for int8 storage. Ranges of wide inputs and outputs come from the samples, or
     from drawn ones; or, where nothing is to be run, from what is proved. A range for scores may be
     asked for."""
-    climbed, entered = _narrow_inputs(plain_indices(program), raw)
+    entering, entered = _narrow_inputs(plain_indices(program), raw)
+    given = _narrow_raw(program, entering, raw)
+    moved, held = hold_tensors(entering, partial(_see, sampled=sampled, raw=given))
+    tabled, read = read_fewer_entries(_climb(moved))
+    small_tables = skip_exact_roundings(hold_slopes(hold_kernel_tables(tabled)))
+    rounded_alike, said = settle_roundings(prove_again(small_tables))
+    whole, cut = whole_biases(rounded_alike)
+    settled = prove_again(whole)
+    rounded, findings, fine = _rounded_sums(settled, given, sampled, score_range)
+    verify(rounded)
+    said = [*entered, *said, *read, *cut, *held, *findings]
+    if sampled and raw is None and (held or findings):
+        said.append(
+            f"No samples were given: output ranges come from {DRAWN} drawn from the input types."
+        )
+    return NarrowedProgram(rounded, tuple(said), fine)
+
+
+def _climb(program: Program) -> Program:
+    """Every rounding as high as it goes; what is rounded alike for several readers is so once."""
+    climbed = program
     while True:
         higher = _move_requant_up(climbed)
         if higher is climbed:
-            break
+            higher = drop_repeats(climbed)
+            if len(higher.ops) == len(climbed.ops):
+                return climbed
         climbed = higher
-    tabled, read = read_fewer_entries(climbed)
-    rounded_alike, said = settle_roundings(prove_again(hold_kernel_tables(tabled)))
-    settled = prove_again(rounded_alike)
-    held = _narrow_raw(program, settled, raw)
-    rounded, findings, fine = _rounded_sums(settled, held, sampled, score_range)
-    verify(rounded)
-    return NarrowedProgram(rounded, (*entered, *said, *read, *findings), fine)
+
+
+def _see(
+    program: Program,
+    names: Collection[str],
+    *,
+    sampled: bool,
+    raw: Mapping[str, Ints] | None,
+) -> Mapping[str, Ints]:
+    """Values as samples show them, given or drawn; or, where nothing is to be run, the ends of
+    what is proved."""
+    if sampled:
+        shown = drawn_inputs(program) if raw is None else raw
+        return Engine(program).run(shown, taps=tuple(names))
+    bounds = bounds_of(program)
+    ends = {name: (bounds[name].bottom, bounds[name].top) for name in names}
+    return {name: np.asarray(both, np.int64)[:, None] for name, both in ends.items()}
 
 
 def _narrow_inputs(program: Program, raw: Mapping[str, Ints] | None) -> tuple[Program, list[str]]:
@@ -141,22 +181,9 @@ def _move_requant_up(program: Program) -> Program:
         if not isinstance(op, Requant) or op.overflow not in GROWING:
             continue
         before = program[op.x]
-        if readers[op.x] == 1 and _moves(before):
+        if readers[op.x] == 1 and only_moves(before):
             return _swap_ops(program, op, before)
     return program
-
-
-def _moves(op: Op) -> bool:
-    """Whether an op only moves data or takes a maximum."""
-    match op:
-        case Moves():
-            return not op.may_fill
-        case Concat():
-            return True
-        case Pool():
-            return op.kind is PoolKind.MAX
-        case _:  # all the rest compute new values
-            return False
 
 
 def _swap_ops(program: Program, requant: Requant, before: Op) -> Program:
@@ -191,7 +218,7 @@ def _reading(op: Op, renamed: Mapping[str, str], requant: Requant) -> Op:
         case Moves() | Pool():
             return replace(op, name=requant.name, type=requant.type, x=renamed[op.x])
         case _:
-            raise AssertionError(op)  # `_moves` has said otherwise
+            raise AssertionError(op)  # `only_moves` has said otherwise
 
 
 def _rounded_sums(
@@ -211,17 +238,7 @@ def _rounded_sums(
     if not wide:
         return program, [], {}
     findings: list[str] = []
-    if sampled and raw is None:
-        raw = drawn_inputs(program)
-        findings.append(
-            f"No samples were given: output ranges come from {DRAWN} drawn from the input types."
-        )
-    if sampled and raw is not None:
-        seen = Engine(program).run(raw, taps=tuple(wide))
-    else:
-        bounds = bounds_of(program)
-        ends = {name: (bounds[name].bottom, bounds[name].top) for name in wide}
-        seen = {name: np.asarray(both, np.int64)[:, None] for name, both in ends.items()}
+    seen = _see(program, wide, sampled=sampled, raw=raw)
     ops: list[Op] = []
     renamed: dict[str, str] = {}
     added: list[Output] = []
@@ -294,12 +311,14 @@ def _deciding_alike(program: Program, op: Op, frac: int) -> Op:
     readers = [other for other in program.ops if op.name in inputs_of(other)]
     if not isinstance(op, Accumulates) or readers or shift < 2:
         return op
+    spare = product_bits(op, program.type(op.x).frac)
     classes = op.bias.size
     if classes == 1:
-        added = np.array([(1 << (shift - 1)) - 1])
+        added = np.maximum((1 << (shift - 1)) - (1 << spare), 0)
     else:
         places = np.arange(classes) - (classes - 1) / 2  # around zero, so that nothing is biased
-        added = np.rint(places / classes * (1 << shift)).astype(np.int64)
+        shares = np.rint(np.ldexp(places / classes, shift - spare)).astype(np.int64)
+        added = shares << spare
     return replace(op, bias=pack_weights(op.bias.astype(np.int64) + added))
 
 

@@ -21,12 +21,11 @@ from edgeinfer.ir import ops
 from edgeinfer.ir.bases import Accumulates
 from edgeinfer.ir.ops import PairKind, PoolKind
 from edgeinfer.targets.edgetpu.int8 import linear
-from edgeinfer.targets.edgetpu.int8.grid import Window
+from edgeinfer.targets.edgetpu.int8.grid import LEVELS, Window
 from edgeinfer.targets.edgetpu.int8.sheet import Sheet, window_of
 from edgeinfer.targets.edgetpu.int8.storage import LOGISTIC, TANH, Storage, divides_evenly
 from quantization.fixed import Rounding
 
-SLOPE = Window(7, -128)  # levels of slopes below 1
 PAIRS = {
     PairKind.ADD: "ADD",
     PairKind.SUB: "SUB",
@@ -200,9 +199,8 @@ class _Pen:
     def _prelu(self, op: ops.PRelu) -> TfliteTensor:
         """max(x, slope x), both on the levels of the result: rounding grows with its argument."""
         x, window = self.plain(op.x), self._window(op)
-        slope = np.ldexp(op.slope.astype(np.float64), SLOPE.frac - op.slope_type.frac)
-        raw = np.clip(np.rint(slope), SLOPE.low, SLOPE.high).astype(np.int64)
-        steep = self.sheet.level(f"{op.name}/slope", raw, SLOPE)
+        levels = Window(op.slope_type.frac, -LEVELS // 2)
+        steep = self.sheet.level(f"{op.name}/slope", op.slope.astype(np.int64), levels)
         part = self.sheet.operator("MUL", [x, steep], x.shape, window)
         return self.sheet.operator(
             "MAXIMUM", [self.sheet.change_levels(x, window), part], x.shape, window

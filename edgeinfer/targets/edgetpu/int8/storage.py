@@ -289,6 +289,12 @@ def divides_evenly(pool: ops.Pool, scale: ops.Scale) -> bool:
     return _is(scale, np.asarray(float(np.prod(pool.window))))
 
 
+def leaves_padding_out(program: Program, scale: ops.Scale) -> bool:
+    """Whether a factor makes means of what a window has inside the tensor alone."""
+    pool = program[scale.x]
+    return isinstance(pool, ops.Pool) and not divides_evenly(pool, scale)
+
+
 def count_window_elements(pool: ops.Pool, sizes: Shape) -> NDArray[np.float64]:
     """How many elements of the tensor lie under the window, at each position."""
     counts = np.ones((), np.float64)

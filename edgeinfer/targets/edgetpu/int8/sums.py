@@ -5,7 +5,7 @@ the sums as the Program does."""
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Final
 
 import numpy as np
@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 
 from edgeinfer.ir import ops
 from edgeinfer.ir.bases import Accumulates
+from edgeinfer.ir.program import Program
 from edgeinfer.targets.edgetpu.int8.grid import MOST_WEIGHT, ChannelWeights, Window, by_channel
 from edgeinfer.targets.edgetpu.int8.rounding import NOTHING, Tilt, ending_of
 from quantization.fixed import Ints, Rounding
@@ -69,10 +70,36 @@ def can_double(op: Layer, x_frac: int) -> bool:
     return held is not None and bool(_roomy_channels(held).all())
 
 
-def rounds_bias(op: Accumulates, x_frac: int) -> bool:
-    """Whether a layer's bias is finer than its products, whatever grid its weights are given."""
+def product_bits(op: Layer, x_frac: int) -> Ints:
+    """By how many bits the products of each channel are coarser than the grid of a layer's result,
+    whatever grid its weights are given."""
     held = _layer_weights(op, x_frac)
-    return held is not None and _finer(op.bias, op.type.frac, held.fracs + x_frac)
+    bits: Ints = np.zeros(op.bias.size, np.int64)
+    return bits if held is None else np.maximum(op.type.frac - held.fracs - x_frac, 0)
+
+
+def _whole_bias(op: Layer, x_frac: int) -> ops.Weights:
+    """A layer's bias in whole products, on its own grid, for a file holds no finer one."""
+    spare = product_bits(op, x_frac)
+    wide = np.broadcast_to(op.bias.astype(np.int64).reshape(-1), spare.shape)
+    whole = (wide + (1 << spare >> 1)) >> spare << spare
+    return op.bias if (whole == wide).all() else ops.pack_weights(whole)
+
+
+def whole_biases(program: Program) -> tuple[Program, list[str]]:
+    """The Program with every bias in whole products, and which biases were finer."""
+    held = {op.name: op for op in program.ops}
+    for op in program.ops:
+        if not isinstance(op, Layer) or isinstance(program[op.x], ops.Pool):
+            continue  # the factor of a mean has no bias
+        bias = _whole_bias(op, program.type(op.x).frac)
+        if bias is not op.bias:
+            held[op.name] = replace(op, bias=bias)
+    finer = [name for name, op in held.items() if op is not program[name]]
+    said = [
+        f"{name}: its bias is finer than its products and is rounded to them." for name in finer
+    ]
+    return Program(program.name, tuple(held.values()), program.outputs), said
 
 
 def longest_shift(op: Layer, x_frac: int, frac: int) -> int:
@@ -85,10 +112,8 @@ def floor_bias(op: Layer, x_frac: int, shift: int) -> Ints:
     """What to add to a layer's bias, on its own grid, so that rounding to nearest at `shift` cuts
     off instead: half a step less, and one product more, so that no sum is a tie where it is below
     zero. A sum just below a step goes up to it; every other is cut off."""
-    held = _layer_weights(op, x_frac)
-    fracs = np.full(op.bias.size, op.type.frac) if held is None else held.fracs + x_frac
-    product = np.maximum(op.type.frac - fracs, 0)
-    added: Ints = np.where(product >= shift, 0, (1 << product) - (1 << shift >> 1))
+    spare = product_bits(op, x_frac)
+    added: Ints = np.where(spare >= shift, 0, (1 << spare) - (1 << shift >> 1))
     return added
 
 

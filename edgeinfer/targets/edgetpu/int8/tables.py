@@ -17,7 +17,7 @@ import numpy as np
 from edgeinfer.graph.functions import evaluate
 from edgeinfer.graph.nodes import Function
 from edgeinfer.ir.builder import provisional
-from edgeinfer.ir.ops import Clip, Op, Pair, PairKind, Requant, Table, pack_weights
+from edgeinfer.ir.ops import Clip, Op, Pair, PairKind, Requant, Softmax, Table, pack_weights
 from edgeinfer.ir.passes import drop_dead
 from edgeinfer.ir.program import Program
 from edgeinfer.targets.edgetpu.int8.grid import LEVELS
@@ -75,9 +75,12 @@ def read_fewer_entries(program: Program) -> tuple[Program, list[str]]:
 
 def hold_kernel_tables(program: Program) -> Program:
     """Tables of functions that int8 kernels have, as the kernels hold them: a swish is a product
-    with a sigmoid."""
+    with a sigmoid. A softmax leaves on the levels of a sigmoid."""
     ops: list[Op] = []
     for op in program.ops:
+        if isinstance(op, Softmax) and op.type.bits > 8:
+            ops.append(replace(op, type=KERNEL_TYPES[Function.SIGMOID], overflow=Overflow.SAT))
+            continue
         function = function_of(op, program) if isinstance(op, Table) else None
         if not isinstance(op, Table) or function is None or program.type(op.x).bits > 8:
             ops.append(op)

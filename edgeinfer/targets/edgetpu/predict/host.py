@@ -4,9 +4,10 @@
 
 Nanoseconds for each product or element were measured once: LiteRT 2.3 on one core of a server of
 2026 (x86-64), with TensorFlow Lite's built-in kernels, which is what runs beside the vendor's
-delegate. With XNNPACK some are ten times faster; older hosts are slower: the band says so. Slower
-hosts are scaled by what Coral publishes for whole networks on the processor of the Dev Board. What
-a custom operator takes is not known, and is said.
+delegate; `host_timing` measures a file's own operators anew. With XNNPACK some are ten times
+faster; older hosts are slower: the band says so. Slower hosts are scaled by what Coral publishes
+for whole networks on the processor of the Dev Board. What a custom operator takes is not known, and
+is said.
 """
 
 from __future__ import annotations
@@ -38,30 +39,27 @@ class HostTime:
     index: int
     op: str
     value_us: float | None
-
-    @property
-    def low_us(self) -> float:
-        """With kernels that use all of the processor."""
-        return (self.value_us or 0.0) / FASTER
-
-    @property
-    def high_us(self) -> float:
-        """On an older processor."""
-        return (self.value_us or 0.0) * SLOWER
+    low_us: float  # estimated: with kernels that use all of the processor
+    high_us: float  # estimated: on an older processor
+    measured: bool = False  # on this computer (`host_timing`)
 
 
 def host_times(model: TfliteModel, mapped: Collection[int]) -> tuple[HostTime, ...]:
     """The time of each operator that is not mapped."""
+    left = [op for op in model.operators if op.index not in mapped]
+    times = [_time_us(op) if can_time(op) else None for op in left]
     return tuple(
-        HostTime(op.index, op.title, _time_us(op))
-        for op in model.operators
-        if op.index not in mapped
+        HostTime(op.index, op.title, us, (us or 0.0) / FASTER, (us or 0.0) * SLOWER)
+        for op, us in zip(left, times, strict=True)
     )
 
 
-def _time_us(op: Operator) -> float | None:
-    if op.name == CUSTOM or any(tensor.dynamic for tensor in op.outputs):
-        return None
+def can_time(op: Operator) -> bool:
+    """Whether anything is known of an operator's work."""
+    return op.name != CUSTOM and not any(tensor.dynamic for tensor in op.outputs)
+
+
+def _time_us(op: Operator) -> float:
     kind, count = work_of(op)
     if kind is not KernelKind.ELEMENTWISE:
         return CALL_US + PRODUCT_NS[kind] * count * 1e-3

@@ -5,7 +5,7 @@
 An image's positions are dealt to the tiles; a tile computes up to 64 output channels side by side
 and reads four input channels a cycle. Streamed parameters travel while the chip computes; inputs,
 outputs and instructions travel before and after. The constants come from a fit to
-published latencies; this version was compared with three of them (off by -8 to +11 %). That a dense
+published latencies; this version was compared with three of them (off by -9 to +17 %). That a dense
 layer's outputs are dealt to the tiles is an assumption.
 """
 
@@ -19,18 +19,13 @@ from typing import Final
 
 from edgeinfer.base.tflite.model import Operator, TfliteModel, TfliteTensor
 from edgeinfer.targets.edgetpu.predict.host import HostTime
+from edgeinfer.targets.edgetpu.predict.instructions import instruction_bytes_of
 from edgeinfer.targets.edgetpu.predict.packing import LANES, ROW, WORD, next_multiple
 
 TILES_SIDE: Final = 4
 OVERLAP: Final = 0.9  # of the cycles that the plain count gives
 START_CYCLES: Final = 100  # for each operator
 DEPTHWISE_CYCLES: Final = 4  # for each tap: depthwise products do not share their inputs
-# Bytes of instructions: for each operator, and more by its kind and size. Fitted to twelve compiled
-# files, which are met within 16 % on average; each left out of the fit, within 28 %.
-OPERATOR_BYTES: Final = 1_700
-MORE_BYTES: Final = {"CONV_2D": 3_300, "CONCATENATION": 6_500, "SPLIT": 6_500}
-DENSE_INPUT_BYTES: Final = 4.3
-INSTRUCTION_BAND: Final = 2.0  # a factor
 BAND: Final = 0.25
 UNUSUAL_BAND: Final = 2.0  # a factor: graphs whose time is not in convolutions
 UNUSUAL_SHARE: Final = 0.5  # of the operators
@@ -168,17 +163,6 @@ def traffic(
         instruction_bytes_of(inside) if instruction_bytes is None else instruction_bytes,
         streamed_bytes,
     )
-
-
-def instruction_bytes_of(inside: Collection[Operator]) -> int:
-    """What the instructions of mapped operators take, by their kinds and sizes."""
-    total = 0.0
-    for op in inside:
-        total += OPERATOR_BYTES + MORE_BYTES.get(op.name, 0)
-        weights = op.input(1)
-        if op.name == "FULLY_CONNECTED" and weights is not None and len(weights.shape) == 2:
-            total += DENSE_INPUT_BYTES * weights.shape[1]
-    return round(total)
 
 
 def latency(

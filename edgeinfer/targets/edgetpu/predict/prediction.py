@@ -16,6 +16,8 @@ from edgeinfer.base.tflite.model import TfliteModel, broken_file_error, read
 from edgeinfer.targets.edgetpu.predict import latency as time
 from edgeinfer.targets.edgetpu.predict import memory as room
 from edgeinfer.targets.edgetpu.predict.host import HostTime, host_times
+from edgeinfer.targets.edgetpu.predict.host_timing import measure_host_times
+from edgeinfer.targets.edgetpu.predict.instructions import INSTRUCTION_BAND
 from edgeinfer.targets.edgetpu.predict.latency import Latency, LayerCycles, Link, Traffic
 from edgeinfer.targets.edgetpu.predict.mapping import Mapping, mapping_of
 from edgeinfer.targets.edgetpu.predict.memory import MemoryPlacement
@@ -23,6 +25,7 @@ from edgeinfer.targets.edgetpu.predict.rules import NEWEST_RUNTIME, OLDEST_RUNTI
 from edgeinfer.targets.edgetpu.tflite.compiled import CUSTOM_OP
 
 TARGET = "edgetpu"
+ON_THIS_COMPUTER = "on this computer, by TensorFlow Lite's built-in kernels on one thread"
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -57,7 +60,7 @@ class Prediction:
         usb = self.latency(Link.USB)
         placed = {layer.index: layer for layer in self.memory.layers}
         cycles = {layer.index: layer.cycles for layer in self.cycles}
-        hosted = {part.index: part.value_us for part in self.host}
+        hosted = {part.index: part for part in self.host}
         ops = []
         for mapped in self.mapping.operators:
             op = mapped.operator
@@ -74,8 +77,11 @@ class Prediction:
                     "streamed_bytes": layer.bytes if layer is not None and not layer.cached else 0,
                     "cycles": round(cycles.get(op.index, 0.0)),
                     "time_us": _round_us(
-                        hosted[op.index] if op.index in hosted else self._chip_us(cycles[op.index])
+                        hosted[op.index].value_us
+                        if op.index in hosted
+                        else self._chip_us(cycles[op.index])
                     ),
+                    "time_origin": _origin_of(hosted.get(op.index)).value,
                 }
             )
         return {
@@ -95,8 +101,8 @@ class Prediction:
             "capacity_bytes_low": self.narrow.capacity_bytes,
             "capacity_bytes_high": self.roomy.capacity_bytes,
             "instruction_bytes": self.traffic.instructions,
-            "instruction_bytes_low": round(self.traffic.instructions / time.INSTRUCTION_BAND),
-            "instruction_bytes_high": round(self.traffic.instructions * time.INSTRUCTION_BAND),
+            "instruction_bytes_low": round(self.traffic.instructions / INSTRUCTION_BAND),
+            "instruction_bytes_high": round(self.traffic.instructions * INSTRUCTION_BAND),
             "input_bytes": self.traffic.inputs,
             "output_bytes": self.traffic.outputs,
             "latency_us": round(usb.value_us, 1),
@@ -120,7 +126,7 @@ class Prediction:
         cached = sorted(m.cached_bytes for m in self._placements)
         streamed = sorted(m.streamed_bytes for m in self._placements)
         instructions = self.traffic.instructions
-        spread = time.INSTRUCTION_BAND
+        spread = INSTRUCTION_BAND
         found = [
             _estimate("mapped_ops", on_chip, "", on_chip, total if on_chip else on_chip),
             _estimate("cached_bytes", self.memory.cached_bytes, "B", cached[0], cached[-1]),
@@ -150,31 +156,41 @@ class Prediction:
             if part.value_us is not None:
                 ends = part.low_us, part.high_us
                 layer = f"{part.index}:{part.op}"
-                found.append(_estimate("latency_us", part.value_us, "us", *ends, layer=layer))
+                found.append(
+                    Metric(
+                        "latency_us", part.value_us, "us", _origin_of(part), *ends, target=TARGET,
+                        layer=layer, note=ON_THIS_COMPUTER if part.measured else None,
+                    )
+                )  # fmt: skip
         return tuple(found)
 
 
-def predict(path: Path, runtime: int = NEWEST_RUNTIME) -> Prediction:
+def predict(path: Path, runtime: int = NEWEST_RUNTIME, *, time_host: bool = False) -> Prediction:
     """What would become of a file."""
-    return prediction_of(read(path), runtime)
+    return prediction_of(read(path), runtime, time_host=time_host)
 
 
 def prediction_of(
-    model: TfliteModel, runtime: int = NEWEST_RUNTIME, *, taken_bytes: int = 0
+    model: TfliteModel,
+    runtime: int = NEWEST_RUNTIME,
+    *,
+    taken_bytes: int = 0,
+    time_host: bool = False,
 ) -> Prediction:
-    """What would become of a model that was read, where others have taken some of the memory."""
+    """What would become of a model that was read, where others have taken some of the memory. With
+    `time_host`, what stays on the host is run on this computer."""
     if not OLDEST_RUNTIME <= runtime <= NEWEST_RUNTIME:
         raise UsageError(
             f"There are no rules for runtime version {runtime}.",
             hint=f"Choose {OLDEST_RUNTIME} to {NEWEST_RUNTIME}.",
         )
     try:
-        return _prediction(model, runtime, taken_bytes)
+        return _prediction(model, runtime, taken_bytes, time_host)
     except FlatError as error:
         raise broken_file_error(model.source, error) from None
 
 
-def _prediction(model: TfliteModel, runtime: int, taken_bytes: int) -> Prediction:
+def _prediction(model: TfliteModel, runtime: int, taken_bytes: int, time_host: bool) -> Prediction:
     mapping = mapping_of(model, runtime)
     inside = mapping.on_chip
     memory, roomy, narrow = (
@@ -187,7 +203,7 @@ def _prediction(model: TfliteModel, runtime: int, taken_bytes: int) -> Predictio
     traffic = time.traffic(model, inside, memory.streamed_bytes)
     usual = time.is_usual(model, inside)
     total = sum(layer.cycles for layer in cycles)
-    left = host_times(model, inside)
+    left = measure_host_times(model, inside) if time_host else host_times(model, inside)
     return Prediction(
         model,
         runtime,
@@ -235,8 +251,9 @@ def _host_findings(left: Collection[HostTime]) -> list[str]:
     if known:
         slowest = max(known, key=lambda part: part.value_us or 0.0)
         total = sum(part.value_us or 0.0 for part in known)
+        how = f"were measured {ON_THIS_COMPUTER}: they take" if slowest.measured else "take about"
         found.append(
-            f"{len(known)} operators on the host take about {total / 1e3:.2f} ms of the latency, "
+            f"{len(known)} operators on the host {how} {total / 1e3:.2f} ms of the latency, "
             f"most of it {slowest.op} {slowest.index}; older kernels or processors take longer."
         )
     if unknown:
@@ -245,6 +262,10 @@ def _host_findings(left: Collection[HostTime]) -> list[str]:
             f"not count it."
         )
     return found
+
+
+def _origin_of(part: HostTime | None) -> Origin:
+    return Origin.MEASURED if part is not None and part.measured else Origin.ESTIMATED
 
 
 def _round_us(value: float | None) -> float | None:

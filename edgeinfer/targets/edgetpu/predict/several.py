@@ -123,10 +123,12 @@ def describe_pipeline(segments: Sequence[Segment]) -> tuple[dict[str, Any], list
     return document, lines
 
 
-def predict_together(paths: Sequence[Path], runtime: int) -> tuple[Prediction, ...]:
+def predict_together(
+    paths: Sequence[Path], runtime: int, *, time_host: bool = False
+) -> tuple[Prediction, ...]:
     """Networks that are compiled together."""
     found: list[Prediction] = []
     for path in paths:
         taken = sum(prediction.memory.cached_bytes for prediction in found)
-        found.append(prediction_of(read(path), runtime, taken_bytes=taken))
+        found.append(prediction_of(read(path), runtime, taken_bytes=taken, time_host=time_host))
     return tuple(found)

@@ -135,7 +135,7 @@ def test_a_compilation_is_believed_over_the_prediction(model: Path) -> None:
     assert "-m 13" in log and "--search_delegate" in log
     figures = {metric.name: metric for metric in found.metrics}
     assert figures["cached_bytes"].value == 192 and figures["instruction_bytes"].value == 48
-    assert all(m.origin is Origin.MEASURED for m in found.metrics)
+    assert all(m.origin is Origin.SYNTHESISED for m in found.metrics)
     assert figures["cached_bytes"].version == "16.0.384591198"
     assert found.document["cached_bytes"] == 192
     assert found.document["predicted"]["cached_bytes"] != 192

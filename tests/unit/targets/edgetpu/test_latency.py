@@ -8,6 +8,7 @@ from collections.abc import Callable
 
 import pytest
 
+from edgeinfer.base.metrics import Origin
 from edgeinfer.base.tflite import model
 from edgeinfer.targets.edgetpu.predict import latency as time
 from edgeinfer.targets.edgetpu.predict.latency import Link, Traffic
@@ -94,3 +95,28 @@ def test_a_slow_bus_takes_ten_times_as_long() -> None:
     fast, slow = (time.latency(0, moved, link).value_us for link in (Link.USB, Link.USB2))
     start = time.PROFILES[Link.USB].start_us
     assert slow - start == pytest.approx(10 * (fast - start))
+
+
+def test_what_stays_on_the_host_can_be_measured_on_this_computer() -> None:
+    """Each operator by itself; a custom one, which LiteRT does not know, stays unknown."""
+    size = T("size", (2,), "INT32", (153, 153), (), ())
+    tensors = [T("x", (1, 9, 9, 5)), T("m", (1, 9, 9, 5)), size, T("y", (1, 153, 153, 5))]
+    steps = [
+        build.O("RELU", ("x",), ("m",)),
+        build.O("RESIZE_BILINEAR", ("m", "size"), ("y",)),
+        build.O("CUSTOM", ("y",), ("y",), custom="Decoder", custom_options=b""),
+    ]
+    made = model.parse(build.tflite(tensors, steps, ["x"], ["y"]), "segmentation")
+    estimated, found = prediction_of(made), prediction_of(made, time_host=True)
+    ops = {part.op: part for part in found.host}
+    resize = ops["RESIZE_BILINEAR"]
+    assert resize.value_us is not None and resize.measured
+    assert 0 < resize.low_us <= resize.value_us <= resize.high_us < 1e5
+    assert ops["CUSTOM:Decoder"].value_us is None and not ops["CUSTOM:Decoder"].measured
+    origins = {m.layer: m.origin for m in found.metrics() if m.layer is not None}
+    assert origins["1:RESIZE_BILINEAR"] is Origin.MEASURED
+    assert found.document()["ops"][1]["time_origin"] == "measured"
+    assert estimated.document()["ops"][1]["time_origin"] == "estimated"
+    assert any("measured on this computer" in said for said in found.findings)
+    usb, pi = found.latency(Link.USB), found.latency(Link.USB2)
+    assert pi.host_us == pytest.approx(4 * usb.host_us)  # as the estimate is scaled

@@ -1,0 +1,108 @@
+# SPDX-License-Identifier: Apache-2.0
+# SPDX-FileCopyrightText: The edgeinfer authors
+"""Wide values that int8 operators must read or yield as tensors though the Program rounds them
+later or never, as in detectors: what is only moved or joined before it leaves the network or enters
+a softmax, and what a leaky ReLU reads.
+
+Such a value gets the 8-bit type that misses the samples least. That rounding climbs to where values
+are made (`narrowing`), and replaces a rounding there that loses nothing.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Collection, Mapping
+from dataclasses import replace
+from typing import Final
+
+import numpy as np
+
+from edgeinfer.ir.ops import (
+    Concat,
+    Moves,
+    Op,
+    Pool,
+    PoolKind,
+    PRelu,
+    Requant,
+    Softmax,
+    pack_weights,
+)
+from edgeinfer.ir.passes import drop_dead, rewire_op
+from edgeinfer.ir.program import Program
+from edgeinfer.targets.edgetpu.int8.grid import LEVELS
+from edgeinfer.targets.edgetpu.int8.output_levels import nearest_type
+from quantization.fixed import Ints, Overflow, Rounding, fixed_of_range
+
+HALF: Final = LEVELS // 2  # one more than the highest of levels around zero
+FINEST_SLOPE: Final = 15
+Sight = Callable[[Program, Collection[str]], Mapping[str, Ints]]
+
+
+def only_moves(op: Op) -> bool:
+    """Whether an op only moves data or takes a maximum."""
+    match op:
+        case Moves():
+            return not op.may_fill
+        case Concat():
+            return True
+        case Pool():
+            return op.kind is PoolKind.MAX
+        case _:  # all the rest compute new values
+            return False
+
+
+def hold_tensors(program: Program, see: Sight) -> tuple[Program, list[str]]:
+    """Moved values of more than 8 bits that leave or enter a softmax, and those that a leaky ReLU
+    reads, rounded to 8 bits; `see` gives values of the Program as samples show them."""
+    wanted = {output.value for output in program.outputs}
+    wanted |= {op.x for op in program.ops if isinstance(op, Softmax)}
+    wanted = {name for name in wanted if only_moves(program[name])}
+    wanted |= {op.x for op in program.ops if isinstance(op, PRelu)}
+    wide = {name for name in wanted if program.type(name).bits > 8}
+    if not wide:
+        return program, []
+    seen, ops, findings = see(program, wide), [], []
+    for op in program.ops:
+        ops.append(op)
+        if op.name in wide:
+            type_ = nearest_type(seen[op.name], op.type.frac)
+            held = f"{op.name}.int8"
+            ops.append(Requant(held, type_, op.name, Rounding.RND, Overflow.SAT))
+            findings.append(
+                f"{op.name} of {op.type.bits} bits is held in steps of {type_.lsb:g}, from "
+                f"{type_.min:g} to {type_.max:g}: what changes least on the samples."
+            )
+    renamed = {name: f"{name}.int8" for name in wide}
+    made = [rewire_op(op, renamed) if isinstance(op, Softmax | PRelu) else op for op in ops]
+    outputs = tuple(replace(o, value=renamed.get(o.value, o.value)) for o in program.outputs)
+    return Program(program.name, tuple(made), outputs), findings
+
+
+def hold_slopes(program: Program) -> Program:
+    """Slopes of leaky ReLUs as 256 levels hold them, the finest that hold the steepest."""
+    ops: list[Op] = []
+    for op in program.ops:
+        if isinstance(op, PRelu) and op.slope.size:
+            exact = np.ldexp(op.slope.astype(np.float64), -op.slope_type.frac)
+            frac = 0
+            while frac < FINEST_SLOPE and np.abs(np.rint(np.ldexp(exact, frac + 1))).max() < HALF:
+                frac += 1
+            held = np.rint(np.ldexp(exact, frac)).astype(np.int64)
+            type_ = fixed_of_range(min(int(held.min()), 0), max(int(held.max()), 0), frac)
+            op = replace(op, slope=pack_weights(held), slope_type=type_)
+        ops.append(op)
+    return replace(program, ops=tuple(ops))
+
+
+def skip_exact_roundings(program: Program) -> Program:
+    """Roundings read what another rounding has read, where that one lost nothing."""
+    ops: dict[str, Op] = {}
+    for op in program.ops:
+        before = ops.get(op.x) if isinstance(op, Requant) else None
+        if isinstance(op, Requant) and isinstance(before, Requant):
+            x = program.type(before.x)
+            low, high = x.min >= before.type.min, x.max <= before.type.max
+            if x.frac <= before.type.frac and low and high:
+                op = replace(op, x=before.x)
+        ops[op.name] = op
+    return drop_dead(Program(program.name, tuple(ops.values()), program.outputs))
