@@ -224,7 +224,13 @@ def search(
 ) -> None:
     """Search a width for every tensor and kernel; takes 20 minutes by default."""
     from edgeinfer.precision.search.run import SearchSettings, SearchStrategy
-    from edgeinfer.run.search import REPAIR_EPOCHS, SearchOrder, estimate_on, search_model
+    from edgeinfer.run.search import (
+        REPAIR_EPOCHS,
+        SearchOrder,
+        estimate_on,
+        search_model,
+        search_widths,
+    )
     from edgeinfer.zoo import ENTRIES, resolve
 
     path = resolve(model)
@@ -239,7 +245,7 @@ def search(
         model=path,
         folder=output,
         search=SearchSettings(
-            widths=tuple(sorted({*range(2, 9), bits})),
+            widths=search_widths(bits),
             strategy=SearchStrategy(strategy),
             cost=cost,
             tolerance=tolerance,

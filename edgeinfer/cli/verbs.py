@@ -70,7 +70,7 @@ def doctor(*, json: Json = False) -> None:
     """What this machine can do, what is missing, and how to get it."""
     from edgeinfer.base.errors import ToolMissingError
     from edgeinfer.base.health import Severity
-    from edgeinfer.cli.doctor import format_checks, run_checks
+    from edgeinfer.library.health import format_checks, run_checks
 
     checks = run_checks()
     document = json_text.dumps({"checks": [check.as_dict() for check in checks]}, indent=2)

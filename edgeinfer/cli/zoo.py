@@ -28,8 +28,9 @@ SHOWN, SAVED = 8, 10_000  # examples of a class in a picture; samples in an arch
 def models(*, json: Json = False) -> None:
     """The reference models: what each is for, how big it is, how well it does."""
     from edgeinfer.zoo import ENTRIES
+    from edgeinfer.zoo.reference import describe_entry
 
-    rows = [_describe_entry(entry) for entry in ENTRIES.values()]
+    rows = [describe_entry(entry) for entry in ENTRIES.values()]
     lines = [line for row in rows for line in _sentences(row).splitlines()]
     lines.append("Figures are measured on simulated data; they are not a detector's.")
     answer(json_text.dumps(rows, indent=2), lines, as_json=json)
@@ -114,23 +115,6 @@ def data(
         _draw(entry, _with_suffix(preview, ".png"), SHOWN if count is None else count, seed)
     if output is not None:
         _save(entry, _with_suffix(output, ".npz"), SAVED if count is None else count, seed)
-
-
-def _describe_entry(entry: ZooEntry) -> dict[str, Any]:
-    from edgeinfer.zoo.reference import record_of
-
-    record = record_of(entry)
-    metrics = {} if record is None else record.metrics
-    return {
-        "name": entry.name,
-        "about": entry.about,
-        "task": entry.task.value,
-        "parameters": entry.parameters,
-        "macs": entry.macs,
-        "metrics": {name: found.value for name, found in metrics.items()},
-        "intervals": {name: [found.low, found.high] for name, found in metrics.items()},
-        "trained": record is not None,
-    }
 
 
 def _sentences(row: dict[str, Any]) -> str:
