@@ -48,7 +48,15 @@ def train(
         int | None,
         Parameter(help="seed of the data, the first weights and the order; 0 by default"),
     ] = None,
-    samples: Annotated[int | None, Parameter(help="how many samples to simulate")] = None,
+    data: Annotated[
+        Path | None,
+        Parameter(
+            help="your own samples, of any format that compile takes, in place of simulated ones"
+        ),
+    ] = None,
+    samples: Annotated[
+        int | None, Parameter(help="how many samples to simulate, or to take of --data at most")
+    ] = None,
     epochs: Annotated[
         int | None, Parameter(help="how often to go through the samples, at most")
     ] = None,
@@ -60,7 +68,8 @@ def train(
     ] = False,
     json: Json = False,
 ) -> None:
-    """Train a reference model on simulated data. Ctrl-C keeps what is done; --resume goes on."""
+    """Train a reference model on simulated data, or on your own. Ctrl-C keeps what is done;
+    --resume goes on."""
     from edgeinfer.zoo import entry_of
     from edgeinfer.zoo.progress import watching
     from edgeinfer.zoo.train import check
@@ -78,10 +87,12 @@ def train(
             epochs=epochs,
             minutes=minutes,
             resume=resume,
+            data=data,
             watcher=watcher,
         )
     prose = f"{trained.model}: {_end_text(trained.stopped)}; history in {trained.history.name}"
-    answer(trained.history.read_text(encoding="utf-8"), [prose], as_json=json)
+    findings = [f"finding   {finding}" for finding in trained.findings]
+    answer(trained.history.read_text(encoding="utf-8"), [*findings, prose], as_json=json)
 
 
 def data(

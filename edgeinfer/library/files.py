@@ -5,7 +5,7 @@ written anew."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, Literal
 
@@ -64,12 +64,18 @@ def convert(
     shuffle: bool = False,
     seed: int = 0,
     events: tuple[float, float] | None = None,
+    standardize: Sequence[str] = (),
+    standardize_as: str | Path | None = None,
     workers: int = 0,
     memory_mib: int = 256,
 ) -> int:
     """Data of any format as HDF5, in bounded memory; how many rows there are. `events`: the share
-    of the events to take, such as (0, 0.8)."""
-    conversion = room.Conversion(shuffle, seed, workers, memory_mib << 20, events)
+    of the events to take, such as (0, 0.8); `standardize`: columns to bring to mean 0 and deviation
+    1, `standardize_as`: a file whose means and deviations are taken."""
+    given = None if standardize_as is None else Path(standardize_as)
+    conversion = room.Conversion(
+        shuffle, seed, workers, memory_mib << 20, events, tuple(standardize), given
+    )
     return room.convert(open_data(source), Path(output), conversion)
 
 
