@@ -22,9 +22,12 @@ def convert(
     /,
     *,
     output: Annotated[
-        Path,
-        Parameter(name=["--output", "-o"], help="d.h5, or d.npy for a table of patches"),
-    ],
+        Path | None,
+        Parameter(
+            name=["--output", "-o"],
+            help="d.h5, or d.npy for a table of patches; by default the data's name and .h5",
+        ),
+    ] = None,
     shuffle: Annotated[bool, Parameter(negative="", help="mix the rows")] = False,
     seed: Annotated[int, Parameter(help="the same seed gives the same order and division")] = 0,
     events: Annotated[
@@ -58,6 +61,10 @@ def convert(
             hint="Give one.",
         )
     data = open_data(source)
+    if output is None:
+        from edgeinfer.cli.verbs import unused_path
+
+        output = unused_path(Path(f"{data.place.resolve().stem}.h5"))
     conversion = room.Conversion(
         shuffle,
         seed,

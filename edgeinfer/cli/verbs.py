@@ -152,6 +152,15 @@ def axis_of_word(word: str) -> int | None:
         ) from None
 
 
+def unused_path(path: Path) -> Path:
+    """A place for what is written where nobody names one; an error if something is there."""
+    from edgeinfer.base.errors import UsageError
+
+    if path.exists():
+        raise UsageError(f"{path} is there already.", hint="Name another place with -o.")
+    return path
+
+
 def _formats(bits: int | None, bits_of: list[str] | None) -> PtqSettings | None:
     from edgeinfer.base.errors import UsageError
     from edgeinfer.run.defaults import BITS, plain

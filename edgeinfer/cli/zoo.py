@@ -41,9 +41,12 @@ def train(
     /,
     *,
     output: Annotated[
-        Path,
-        Parameter(name=["--output", "-o"], help="model.keras; its history is written beside it"),
-    ],
+        Path | None,
+        Parameter(
+            name=["--output", "-o"],
+            help="model.keras, NAME.keras by default; its history is written beside it",
+        ),
+    ] = None,
     seed: Annotated[
         int | None,
         Parameter(help="seed of the data, the first weights and the order; 0 by default"),
@@ -76,6 +79,10 @@ def train(
     from edgeinfer.zoo.train import train as run
 
     entry = entry_of(name)
+    if output is None:
+        from edgeinfer.cli.verbs import unused_path
+
+        output = Path(f"{name}.keras") if resume else unused_path(Path(f"{name}.keras"))
     check(output, seed, samples, epochs, minutes)
     import_keras_quietly("Training")
     with watching(name) as watcher:
@@ -101,7 +108,10 @@ def data(
     *,
     output: Annotated[
         Path | None,
-        Parameter(name=["--output", "-o"], help="d.npz, arrays named as inputs and outputs"),
+        Parameter(
+            name=["--output", "-o"],
+            help="d.npz, arrays named as inputs and outputs; NAME.npz without --preview",
+        ),
     ] = None,
     preview: Annotated[
         Path | None, Parameter(help="p.png, a row of examples for each class")
@@ -117,7 +127,9 @@ def data(
 
     entry = entry_of(name)
     if output is None and preview is None:
-        raise UsageError("No file was named.", hint="Give --preview p.png, or -o d.npz -n 1000.")
+        from edgeinfer.cli.verbs import unused_path
+
+        output = unused_path(Path(f"{name}.npz"))
     if count is not None and count < 1:
         raise UsageError(f"-n is {count}, but must be at least 1.")
     if seed < 0:
