@@ -10,24 +10,72 @@ print(run, run.exact, run.metrics)
 
 from __future__ import annotations
 
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from edgeinfer.base.version import __version__ as __version__
 
+if TYPE_CHECKING:
+    from edgeinfer.api import (
+        compare,
+        compile,
+        fit,
+        learn,
+        load,
+        open_server,
+        opened_run,
+        predict,
+        quantize,
+        simulate,
+        tag,
+        tag_files,
+    )
+    from edgeinfer.library.boards import build_board, list_boards, load_board, run_board
+    from edgeinfer.library.costs import check, devices, doctor, estimate, teach_estimates
+    from edgeinfer.library.files import convert, export_onnx, inspect_file, map_files
+    from edgeinfer.library.models import draw_data, models, train
+    from edgeinfer.library.studies import opened_study, run_study, search
+
 __all__ = [
+    "build_board",
+    "check",
     "compare",
     "compile",
+    "convert",
+    "devices",
+    "doctor",
+    "draw_data",
+    "estimate",
+    "export_onnx",
     "fit",
+    "inspect_file",
     "learn",
+    "list_boards",
     "load",
+    "load_board",
+    "map_files",
+    "models",
     "open_server",
     "opened_run",
+    "opened_study",
     "predict",
     "quantize",
+    "run_board",
+    "run_study",
+    "search",
     "simulate",
     "tag",
     "tag_files",
+    "teach_estimates",
+    "train",
 ]
+
+_PLACES = {  # of what is not in edgeinfer.api
+    "boards": ("build_board", "list_boards", "load_board", "run_board"),
+    "costs": ("check", "devices", "doctor", "estimate", "teach_estimates"),
+    "files": ("convert", "export_onnx", "inspect_file", "map_files"),
+    "models": ("draw_data", "models", "train"),
+    "studies": ("opened_study", "run_study", "search"),
+}
 
 
 def __getattr__(name: str) -> Any:
@@ -35,5 +83,7 @@ def __getattr__(name: str) -> Any:
     if name in __all__:
         import importlib
 
-        return getattr(importlib.import_module("edgeinfer.api"), name)
+        place = next((module for module, names in _PLACES.items() if name in names), None)
+        module = "edgeinfer.api" if place is None else f"edgeinfer.library.{place}"
+        return getattr(importlib.import_module(module), name)
     raise AttributeError(f"module 'edgeinfer' has no attribute {name!r}")

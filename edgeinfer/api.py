@@ -38,7 +38,14 @@ from edgeinfer.report.result import Result
 from edgeinfer.report.verdict import verdict_on
 from edgeinfer.run.fit import WIDTHS, FitOrder, fit_model, plan_fit_targets
 from edgeinfer.run.folder import Silent, open_run
-from edgeinfer.run.in_memory import LABELS, arrays_of, name_inputs, write_arrays, write_model
+from edgeinfer.run.in_memory import (
+    LABELS,
+    arrays_of,
+    data_file,
+    name_inputs,
+    write_arrays,
+    write_model,
+)
 from edgeinfer.run.lower import lower_as_asked, read_recipe
 from edgeinfer.run.notebook import notebook_progress
 from edgeinfer.run.report import write_report
@@ -192,12 +199,26 @@ class Run:
         """See `tag`."""
         return tag(self, planes, threshold_adc=threshold_adc)
 
-    def report(self) -> Path:
-        """Write the run's page; where it is."""
+    def report(
+        self,
+        *,
+        data: Data = None,
+        labels: Sequence[str] | Mapping[str, Sequence[str]] = (),
+        latency_us: float | None = None,
+        figures: str | Path | None = None,
+    ) -> Path:
+        """Write the run's page; where it is. `labels`: names of the classes, by output where there
+        are several; `latency_us`: what is fast enough; `figures`: a folder for a paper's figures
+        and tables."""
         from edgeinfer.report.page.page import Wishes
+        from edgeinfer.report.papers.files import paper_files
 
+        named = labels if isinstance(labels, Mapping) else {"": labels} if labels else {}
+        names = tuple((output, tuple(found)) for output, found in named.items())
         with open_run(self.folder, Silent(), new=False) as folder:
-            write_report(folder, None, Wishes())
+            made = write_report(folder, data_file(data), Wishes(latency_us, labels=names))
+        if figures is not None:
+            paper_files(made).write(Path(figures))
         return self.folder / "report.html"
 
 
@@ -432,10 +453,7 @@ def simulate(
     """A run's Program and targets again, on more or other samples; with projects that someone has
     `edited`, if that code may be run."""
     folder = run.folder if isinstance(run, Run) else Path(run)
-    path = None
-    if data is not None:
-        path = data if isinstance(data, Path) else None
-        path = Path(data) if isinstance(data, str) else path or write_arrays(arrays_of(data))
+    path = data_file(data)
     with open_run(folder, notebook_progress(), new=False) as held:
         result = simulate_run(held, data=path, count=samples, stages=tuple(stages), edited=edited)
     return Run(folder, result)

@@ -17,7 +17,6 @@ import pytest
 import yaml
 
 import edgeinfer
-from edgeinfer import api
 from edgeinfer.cli.app import main
 from tests.support.places import ROOT
 
@@ -97,11 +96,19 @@ def test_exit_codes_are_documented_as_they_are() -> None:
 def test_the_library_page_names_every_public_function_and_class() -> None:
     page = (ROOT / "docs" / "api.md").read_text()
     for name in edgeinfer.__all__:
-        parameters = inspect.signature(getattr(api, name)).parameters
+        parameters = inspect.signature(getattr(edgeinfer, name)).parameters
         assert f"`{name}({', '.join(map(_shown, parameters.values()))})`".replace(
             "(*, ", "("
         ) in page.replace(", *, ", ", "), name
-    for name in ("Model", "Quantized", "Run", "Comparison"):
+    for name in (
+        "Model",
+        "Quantized",
+        "Run",
+        "Comparison",
+        "LibraryAnswer",
+        "StudyResult",
+        "WidthSearch",
+    ):
         assert f"`{name}`" in page
 
 

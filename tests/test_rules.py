@@ -108,7 +108,6 @@ ALONE = {  # modules that are shorter and have one importer, and why they stay
     "edgeinfer.export.onnx_integer": "every format of ONNX has a module, imported when asked for",
     "edgeinfer.export.qkeras_functions": "`qkeras_layers` is long enough without it",
     "edgeinfer.precision.qat.sparsity": "which weights go is decided without Keras",
-    "edgeinfer.run.learn": "what the option of this name does, apart from the command line",
     "edgeinfer.run.toggles": "which bits change is counted apart from what is estimated of them",
     "edgeinfer.targets.edgetpu.tflite.flex": "FlexBuffers are a file format of their own",
     "edgeinfer.targets.rtl.design.metrics": "figures, apart from the design that they describe",

@@ -81,6 +81,15 @@ class Scores:
     # what is lost against the float network on the same samples
     intervals: Mapping[str, tuple[float, float]] = field(default_factory=dict)
     lost: Mapping[str, tuple[float, float]] = field(default_factory=dict)
+    # figures of the float network on the same samples, of a stage that is judged on samples of its
+    # own
+    floats: Mapping[str, float] = field(default_factory=dict)
+
+    @property
+    def figures(self) -> dict[str, float]:
+        """The figures that there are, by name."""
+        known = {"auc": self.auc, "accuracy": self.accuracy, "rms_error": self.rms_error}
+        return {name: value for name, value in known.items() if value is not None}
 
 
 def accuracy(scores: ArrayLike, labels: ArrayLike) -> float:

@@ -57,17 +57,17 @@ VERBS = {
     ),
     "train": Verb(
         "edgeinfer.cli.zoo:train",
-        "train NAME -o model.keras",
+        "train NAME",
         "train a reference model on simulated data",
     ),
     "data": Verb(
         "edgeinfer.cli.zoo:data",
-        "data NAME -o d.npz | --preview p.png",
+        "data NAME | --preview p.png",
         "write a reference model's simulated data, or a picture of them",
     ),
     "convert": Verb(
         "edgeinfer.cli.convert:convert",
-        "convert DATA -o d.h5",
+        "convert DATA",
         "write data of any format as HDF5, mixed or divided by event",
     ),
     "fit": Verb(
@@ -77,17 +77,17 @@ VERBS = {
     ),
     "quantize": Verb(
         "edgeinfer.cli.quantize:quantize",
-        "quantize MODEL --bits N -o q.keras",
+        "quantize MODEL --bits N",
         "choose number formats, and train weights for them",
     ),
     "search": Verb(
         "edgeinfer.cli.quantize:search",
-        "search MODEL --budget 0.5 -o F",
+        "search MODEL --budget 0.5",
         "search a width for every tensor under a budget",
     ),
     "compile": Verb(
         "edgeinfer.cli.verbs:compile_",
-        "compile MODEL --target hls -o RUN",
+        "compile MODEL --target hls",
         "turn a model into its integer Program and into targets, and try them",
     ),
     "simulate": Verb(
@@ -107,7 +107,7 @@ VERBS = {
     ),
     "export": Verb(
         "edgeinfer.cli.export:export",
-        "export RUN --format qonnx -o F.onnx",
+        "export RUN --format qonnx",
         "write the integer network of a run or model as ONNX that others can check",
     ),
     "report": Verb(

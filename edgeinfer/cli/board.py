@@ -18,9 +18,6 @@ if TYPE_CHECKING:
     from edgeinfer.base.metrics import Metric
     from edgeinfer.run.board import BoardTrial
 
-SIMULATED_SAMPLES = 4  # unless more are asked for: each bit on the line takes cycles
-TEST_SAMPLES, SIMULATED_TEST_SAMPLES = 1000, 20
-
 Port = Annotated[
     str | None,
     Parameter(help="the board's serial port, /dev/ttyUSB0 or COM3; found by its USB chip"),
@@ -96,7 +93,7 @@ def run_(
     data: Data = None,
     samples: Annotated[
         int | None,
-        Parameter(help=f"how many to send; all by default, {SIMULATED_SAMPLES} if simulated"),
+        Parameter(help="how many to send; all by default, a few if simulated"),
     ] = None,
     output: Annotated[
         Path | None,
@@ -108,11 +105,11 @@ def run_(
 ) -> None:
     """Send samples to a board and keep its scores; exit code 5 if one bit differs from the
     engine's."""
-    from edgeinfer.run.board import BoardPort, run_board
+    from edgeinfer.run.board import BoardPort, run_board, sample_count
     from edgeinfer.run.folder import open_run
 
     reached = BoardPort(_port(port, simulate), simulate)
-    count = SIMULATED_SAMPLES if samples is None and simulate else samples
+    count = sample_count(samples, drawn=False, simulated=simulate)
     with progress() as watcher, open_run(run, watcher, new=False) as folder:
         found = run_board(folder, data=data, count=count, port=reached)
     if output is not None:
@@ -129,9 +126,7 @@ def test(
     *,
     samples: Annotated[
         int | None,
-        Parameter(
-            help=f"frames; {TEST_SAMPLES:,} by default, {SIMULATED_TEST_SAMPLES} if simulated"
-        ),
+        Parameter(help="frames; 1,000 by default, fewer if simulated"),
     ] = None,
     port: Port = None,
     simulate: Simulate = False,
@@ -139,12 +134,11 @@ def test(
 ) -> None:
     """Ask a board for its design, and send it frames drawn from all that the inputs can hold; exit
     code 5 if one bit differs from the engine's."""
-    from edgeinfer.run.board import BoardPort, run_board
+    from edgeinfer.run.board import BoardPort, run_board, sample_count
     from edgeinfer.run.folder import open_run
 
     reached = BoardPort(_port(port, simulate), simulate)
-    default = SIMULATED_TEST_SAMPLES if simulate else TEST_SAMPLES
-    count = default if samples is None else samples
+    count = sample_count(samples, drawn=True, simulated=simulate)
     with progress() as watcher, open_run(run, watcher, new=False) as folder:
         found = run_board(folder, data=None, count=count, port=reached, drawn=True)
     _conclude(found, run, None, as_json=json)

@@ -22,14 +22,27 @@ def convert(
     /,
     *,
     output: Annotated[
-        Path,
-        Parameter(name=["--output", "-o"], help="d.h5, or d.npy for a table of patches"),
-    ],
+        Path | None,
+        Parameter(
+            name=["--output", "-o"],
+            help="d.h5, or d.npy for a table of patches; by default the data's name and .h5",
+        ),
+    ] = None,
     shuffle: Annotated[bool, Parameter(negative="", help="mix the rows")] = False,
     seed: Annotated[int, Parameter(help="the same seed gives the same order and division")] = 0,
     events: Annotated[
         str | None,
         Parameter(help="LOW:HIGH, the share of the events to take: 0:0.8 to train, 0.8:1 to judge"),
+    ] = None,
+    standardize: Annotated[
+        str | None,
+        Parameter(
+            help="columns to bring to mean 0 and deviation 1, with commas; '*' is all features"
+        ),
+    ] = None,
+    standardize_as: Annotated[
+        Path | None,
+        Parameter(help="F.h5 that --standardize has written: the same means and deviations"),
     ] = None,
     workers: Annotated[int, Parameter(help="processes that read; 0: only this one")] = 0,
     memory_mib: Annotated[int, Parameter(help="memory that rows may take")] = 256,
@@ -42,9 +55,24 @@ def convert(
 
     if seed < 0 or workers < 0 or memory_mib < 1:
         raise UsageError("--seed and --workers must not be below 0, --memory-mib not below 1.")
+    if standardize is not None and standardize_as is not None:
+        raise UsageError(
+            "--standardize measures means, --standardize-as takes another file's.",
+            hint="Give one.",
+        )
     data = open_data(source)
+    if output is None:
+        from edgeinfer.cli.verbs import unused_path
+
+        output = unused_path(Path(f"{data.place.resolve().stem}.h5"))
     conversion = room.Conversion(
-        shuffle, seed, workers, memory_mib << 20, None if events is None else _share(events)
+        shuffle,
+        seed,
+        workers,
+        memory_mib << 20,
+        None if events is None else _share(events),
+        tuple(part.strip() for part in (standardize or "").split(",") if part.strip()),
+        standardize_as,
     )
     rows = room.convert(data, output, conversion)
     layout = data.source.layout()

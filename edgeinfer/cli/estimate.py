@@ -90,27 +90,17 @@ def estimate(
 def _target_for(options: TargetOptions) -> str:
     """The first target that the device is for."""
     from edgeinfer.base.devices import device
-    from edgeinfer.targets.registry import DEFAULT
+    from edgeinfer.targets.registry import first_target_on
 
-    if not options.device:
-        return DEFAULT
-    return next(iter(_targets_on(device(options.device[0]))), DEFAULT)
-
-
-def _targets_on(part: Device) -> list[str]:
-    from edgeinfer.targets.registry import known_targets
-
-    return [
-        name
-        for name, entry in known_targets().items()
-        if entry.on_device(part, part.name) is not None
-    ]
+    return first_target_on(device(options.device[0]) if options.device else None)
 
 
 def _describe_estimate(device: Device) -> str:
+    from edgeinfer.targets.registry import targets_on
+
     budget = ", ".join(f"{count:,} {kind}" for kind, count in device.budget.items())
     boards = f" ({', '.join(device.boards)})" if device.boards else ""
-    targets = ", ".join(_targets_on(device))
+    targets = ", ".join(targets_on(device))
     return (
         f"{device.name:<10} {device.vendor} {device.family}, {device.part}{boards}: {budget}; "
         f"for {targets}"

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Annotated, Literal
 from cyclopts import Parameter
 
 from edgeinfer.cli.terminal import answer
-from edgeinfer.cli.verbs import BatchAxis, axis_of_word
+from edgeinfer.cli.verbs import BatchAxis, axis_of_word, unused_path
 
 if TYPE_CHECKING:
     from edgeinfer.run.export import ExportResult
@@ -26,7 +26,13 @@ def export(
     source: Annotated[Path, Parameter(help="a run folder that compile has made, or a model")],
     /,
     *,
-    output: Annotated[Path, Parameter(name=["--output", "-o"], help="F.onnx; a folder for triton")],
+    output: Annotated[
+        Path | None,
+        Parameter(
+            name=["--output", "-o"],
+            help="F.onnx; by default the source's name and the format; a folder for triton",
+        ),
+    ] = None,
     format: Annotated[  # the option's name
         Literal["qonnx", "qdq", "integer-onnx", "triton", "triton-python"],
         Parameter(
@@ -39,7 +45,11 @@ def export(
 ) -> None:
     """Write the integer network as ONNX, with what its numbers mean inside the file."""
     found: ExportResult | RepositoryExport
-    if format in ("triton", "triton-python"):
+    in_repository = format in ("triton", "triton-python")
+    if output is None:
+        name = f"{source.resolve().stem}-{format}"
+        output = unused_path(Path(name if in_repository else f"{name}.onnx"))
+    if in_repository:
         from edgeinfer.serve.triton_repository import RepositoryFormat, write_repository
 
         axis = axis_of_word(batch_axis)

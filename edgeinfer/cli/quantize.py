@@ -23,6 +23,7 @@ from edgeinfer.cli.verbs import (
     RecipeFile,
     axis_of_word,
     figures,
+    unused_path,
 )
 from edgeinfer.precision.learned.front import Bounds, read_bounds
 from edgeinfer.precision.learned.settings import LearnedSettings
@@ -58,11 +59,13 @@ def quantize(
     /,
     *,
     output: Annotated[
-        Path,
+        Path | None,
         Parameter(
-            name=["--output", "-o"], help="q.keras (a QKeras model), recipe.toml, or a folder"
+            name=["--output", "-o"],
+            help="q.keras (a QKeras model), recipe.toml, or a folder; by default the model's name "
+            "and width with .keras, of learned widths a folder in runs/",
         ),
-    ],
+    ] = None,
     bits: Annotated[
         int | None, Parameter(help="width of weights and activations, 2 to 24; 8 by default")
     ] = None,
@@ -110,6 +113,10 @@ def quantize(
     from quantization.calibrate import Method as Ranged
 
     asked = training or QatSettings()
+    if output is None and method == "learned":
+        output = Path("runs", f"{model.stem}-learned")
+    elif output is None:
+        output = unused_path(Path(f"{model.stem}-{BITS if bits is None else bits}bit.keras"))
     if method == "learned":
         from edgeinfer.run.learned import LearnedOrder, learn_widths
 
@@ -182,9 +189,12 @@ def search(
     /,
     *,
     output: Annotated[
-        Path,
-        Parameter(name=["--output", "-o"], help="a folder; name it again to continue the search"),
-    ],
+        Path | None,
+        Parameter(
+            name=["--output", "-o"],
+            help="a folder, by default runs/MODEL-search; name it again to continue the search",
+        ),
+    ] = None,
     bits: Annotated[int, Parameter(help="the uniform width that the search is compared with")] = 6,
     budget: Annotated[
         float | None,
@@ -224,10 +234,17 @@ def search(
 ) -> None:
     """Search a width for every tensor and kernel; takes 20 minutes by default."""
     from edgeinfer.precision.search.run import SearchSettings, SearchStrategy
-    from edgeinfer.run.search import REPAIR_EPOCHS, SearchOrder, estimate_on, search_model
+    from edgeinfer.run.search import (
+        REPAIR_EPOCHS,
+        SearchOrder,
+        estimate_on,
+        search_model,
+        search_widths,
+    )
     from edgeinfer.zoo import ENTRIES, resolve
 
     path = resolve(model)
+    output = Path("runs", f"{model.stem}-search") if output is None else output
     asked = training or QatSettings()
     if device is not None and target is None:
         raise UsageError("--device needs --target.", hint="Add --target.")
@@ -239,7 +256,7 @@ def search(
         model=path,
         folder=output,
         search=SearchSettings(
-            widths=tuple(sorted({*range(2, 9), bits})),
+            widths=search_widths(bits),
             strategy=SearchStrategy(strategy),
             cost=cost,
             tolerance=tolerance,

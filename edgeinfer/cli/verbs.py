@@ -70,7 +70,7 @@ def doctor(*, json: Json = False) -> None:
     """What this machine can do, what is missing, and how to get it."""
     from edgeinfer.base.errors import ToolMissingError
     from edgeinfer.base.health import Severity
-    from edgeinfer.cli.doctor import format_checks, run_checks
+    from edgeinfer.library.health import format_checks, run_checks
 
     checks = run_checks()
     document = json_text.dumps({"checks": [check.as_dict() for check in checks]}, indent=2)
@@ -150,6 +150,15 @@ def axis_of_word(word: str) -> int | None:
         raise UsageError(
             f"--batch-axis {word} is no axis.", hint="Give a whole number, or none."
         ) from None
+
+
+def unused_path(path: Path) -> Path:
+    """A place for what is written where nobody names one; an error if something is there."""
+    from edgeinfer.base.errors import UsageError
+
+    if path.exists():
+        raise UsageError(f"{path} is there already.", hint="Name another place with -o.")
+    return path
 
 
 def _formats(bits: int | None, bits_of: list[str] | None) -> PtqSettings | None:

@@ -28,8 +28,9 @@ SHOWN, SAVED = 8, 10_000  # examples of a class in a picture; samples in an arch
 def models(*, json: Json = False) -> None:
     """The reference models: what each is for, how big it is, how well it does."""
     from edgeinfer.zoo import ENTRIES
+    from edgeinfer.zoo.reference import describe_entry
 
-    rows = [_describe_entry(entry) for entry in ENTRIES.values()]
+    rows = [describe_entry(entry) for entry in ENTRIES.values()]
     lines = [line for row in rows for line in _sentences(row).splitlines()]
     lines.append("Figures are measured on simulated data; they are not a detector's.")
     answer(json_text.dumps(rows, indent=2), lines, as_json=json)
@@ -40,14 +41,25 @@ def train(
     /,
     *,
     output: Annotated[
-        Path,
-        Parameter(name=["--output", "-o"], help="model.keras; its history is written beside it"),
-    ],
+        Path | None,
+        Parameter(
+            name=["--output", "-o"],
+            help="model.keras, NAME.keras by default; its history is written beside it",
+        ),
+    ] = None,
     seed: Annotated[
         int | None,
         Parameter(help="seed of the data, the first weights and the order; 0 by default"),
     ] = None,
-    samples: Annotated[int | None, Parameter(help="how many samples to simulate")] = None,
+    data: Annotated[
+        Path | None,
+        Parameter(
+            help="your own samples, of any format that compile takes, in place of simulated ones"
+        ),
+    ] = None,
+    samples: Annotated[
+        int | None, Parameter(help="how many samples to simulate, or to take of --data at most")
+    ] = None,
     epochs: Annotated[
         int | None, Parameter(help="how often to go through the samples, at most")
     ] = None,
@@ -59,13 +71,18 @@ def train(
     ] = False,
     json: Json = False,
 ) -> None:
-    """Train a reference model on simulated data. Ctrl-C keeps what is done; --resume goes on."""
+    """Train a reference model on simulated data, or on your own. Ctrl-C keeps what is done;
+    --resume goes on."""
     from edgeinfer.zoo import entry_of
     from edgeinfer.zoo.progress import watching
     from edgeinfer.zoo.train import check
     from edgeinfer.zoo.train import train as run
 
     entry = entry_of(name)
+    if output is None:
+        from edgeinfer.cli.verbs import unused_path
+
+        output = Path(f"{name}.keras") if resume else unused_path(Path(f"{name}.keras"))
     check(output, seed, samples, epochs, minutes)
     import_keras_quietly("Training")
     with watching(name) as watcher:
@@ -77,10 +94,12 @@ def train(
             epochs=epochs,
             minutes=minutes,
             resume=resume,
+            data=data,
             watcher=watcher,
         )
     prose = f"{trained.model}: {_end_text(trained.stopped)}; history in {trained.history.name}"
-    answer(trained.history.read_text(encoding="utf-8"), [prose], as_json=json)
+    findings = [f"finding   {finding}" for finding in trained.findings]
+    answer(trained.history.read_text(encoding="utf-8"), [*findings, prose], as_json=json)
 
 
 def data(
@@ -89,7 +108,10 @@ def data(
     *,
     output: Annotated[
         Path | None,
-        Parameter(name=["--output", "-o"], help="d.npz, arrays named as inputs and outputs"),
+        Parameter(
+            name=["--output", "-o"],
+            help="d.npz, arrays named as inputs and outputs; NAME.npz without --preview",
+        ),
     ] = None,
     preview: Annotated[
         Path | None, Parameter(help="p.png, a row of examples for each class")
@@ -105,7 +127,9 @@ def data(
 
     entry = entry_of(name)
     if output is None and preview is None:
-        raise UsageError("No file was named.", hint="Give --preview p.png, or -o d.npz -n 1000.")
+        from edgeinfer.cli.verbs import unused_path
+
+        output = unused_path(Path(f"{name}.npz"))
     if count is not None and count < 1:
         raise UsageError(f"-n is {count}, but must be at least 1.")
     if seed < 0:
@@ -114,23 +138,6 @@ def data(
         _draw(entry, _with_suffix(preview, ".png"), SHOWN if count is None else count, seed)
     if output is not None:
         _save(entry, _with_suffix(output, ".npz"), SAVED if count is None else count, seed)
-
-
-def _describe_entry(entry: ZooEntry) -> dict[str, Any]:
-    from edgeinfer.zoo.reference import record_of
-
-    record = record_of(entry)
-    metrics = {} if record is None else record.metrics
-    return {
-        "name": entry.name,
-        "about": entry.about,
-        "task": entry.task.value,
-        "parameters": entry.parameters,
-        "macs": entry.macs,
-        "metrics": {name: found.value for name, found in metrics.items()},
-        "intervals": {name: [found.low, found.high] for name, found in metrics.items()},
-        "trained": record is not None,
-    }
 
 
 def _sentences(row: dict[str, Any]) -> str:

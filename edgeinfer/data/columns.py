@@ -83,6 +83,7 @@ def assign(
     choice.by_name()
     for name in [name for name in inputs if name not in choice.inputs]:
         choice.input_by_shape(name)
+    choice.labels_of_words()
     if numbers:
         choice.of_numbers()
     choice.only_column()
@@ -143,13 +144,32 @@ class _Choice:
                     hint="Name the columns as the network names its inputs.",
                 )
 
+    def labels_of_words(self) -> None:
+        """Labels of an only output are the only column of words that can be its classes."""
+        if len(self.outputs) != 1 or self.labels:
+            return
+        (output, shape) = next(iter(self.outputs.items()))
+        most = max(shape[-1] if shape else 1, 2)
+        found = [name for name in self.free() if self.holds_words(name)]
+        few = [name for name in found if len(self.layout[name].classes) <= most]
+        if len(few) == 1 and _fits(self.layout[few[0]].shape, shape):
+            self.labels[output] = (few[0],)
+
+    def holds_words(self, name: str) -> bool:
+        """Whether a column holds words, or the numbers of named classes."""
+        return bool(self.layout[name].classes) or self.layout[name].dtype.kind in "SU"
+
     def of_numbers(self) -> None:
         """An only vector of n is n columns of one number each, in their order; so are labels."""
         missing = [name for name in self.wanted if name not in self.inputs]
         if len(missing) != 1 or len(self.wanted) != 1:
             return
         count = math.prod(self.wanted[missing[0]])
-        found = [name for name in self.free() if self.layout[name].shape in ((), (1,))]
+        found = [
+            name
+            for name in self.free()
+            if self.layout[name].shape in ((), (1,)) and not self.holds_words(name)
+        ]
         output = next(iter(self.outputs))
         after = len(found) - count
         follow = after > 0 and after in (1, math.prod(self.outputs[output]))

@@ -18,6 +18,7 @@ from edgeinfer.base.metrics import Task
 from edgeinfer.data.columns import Assignment, assign, assign_by_name
 from edgeinfer.data.formats.guard import DataFileError, refuse
 from edgeinfer.data.formats.protodune_root import PlaneDump
+from edgeinfer.data.formats.shards import OmittingSource
 from edgeinfer.data.open import EXPERIMENTS, DataFormat, DataSet, open_data
 from edgeinfer.data.stream.thin import Rows, thinned_rows
 from edgeinfer.graph.nodes import Shape
@@ -37,6 +38,8 @@ class Samples:
     origin: str
     labels: Mapping[str, NDArray[np.float64]] = field(default_factory=dict)
     findings: tuple[str, ...] = ()
+    classes: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
+    """Names of the classes by output, where the labels came as words."""
 
     def __len__(self) -> int:
         return len(next(iter(self.inputs.values())))
@@ -57,6 +60,7 @@ class Samples:
             self.origin,
             {name: values[rows] for name, values in self.labels.items()},
             self.findings,
+            self.classes,
         )
 
 
@@ -97,15 +101,19 @@ def read(
     joined = {name: _join_columns(rows, columns) for name, columns in taken.inputs.items()}
     given = {name: _checked_input(place, name, joined[name], inputs[name]) for name in inputs}
     count = len(next(iter(given.values())))
-    labels = {
-        name: _checked_labels(place, name, _join_columns(rows, columns), outputs[name], count)
-        for name, columns in taken.labels.items()
-    }
+    layout = data.source.layout()
+    labels: dict[str, NDArray[np.float64]] = {}
+    classes: dict[str, tuple[str, ...]] = {}
+    for name, columns in taken.labels.items():
+        values, names = _number_labels(_join_columns(rows, columns), layout[columns[0]].classes)
+        labels[name] = _checked_labels(place, name, values, outputs[name], count)
+        classes |= {name: names} if names else {}
     return Samples(
         given,
         f"{count} samples of {data.name}",
         labels,
-        _findings(data, taken, rows, count, most_bytes),
+        (*_findings(data, taken, rows, count, most_bytes), *_word_findings(data, taken, classes)),
+        classes,
     )
 
 
@@ -143,8 +151,15 @@ def _assign_columns(
 
 def _rows(data: DataSet, taken: Assignment, most_bytes: int) -> Rows:
     layout = data.source.layout()
+    words = {name for columns in taken.labels.values() if len(columns) == 1 for name in columns}
+    for name in {name for columns in taken.inputs.values() for name in columns}:
+        if layout[name].classes:
+            raise InputError(
+                f"{data.place}: {name!r} holds words, and the network takes numbers.",
+                hint="Write the features as numbers.",
+            )
     for name in taken.columns:
-        if layout[name].dtype.kind not in "fiub":
+        if layout[name].dtype.kind not in ("fiubSU" if name in words else "fiub"):
             raise InputError(
                 f"{data.place}: {name!r} holds {layout[name].dtype}, not numbers.",
                 hint="Give float values.",
@@ -155,7 +170,15 @@ def _rows(data: DataSet, taken: Assignment, most_bytes: int) -> Rows:
             hint="Give at least one sample, better some hundreds.",
         )
     try:
-        return thinned_rows(data.source, taken.columns, most_bytes)
+        rows = thinned_rows(data.source, taken.columns, most_bytes)
+        count = len(next(iter(rows.columns.values())))
+        if count < rows.total and any(v.dtype.kind in "SU" for v in rows.columns.values()):
+            raise InputError(
+                f"{data.place}: only {count:,} of its {rows.total:,} samples fit into memory, and "
+                "they may not hold every class of its labels.",
+                hint="Write the labels as class numbers.",
+            )
+        return rows
     except InputError:
         raise
     except UsageError as error:  # a row, or what it is packed in, is too large to be read
@@ -170,6 +193,35 @@ def _join_columns(rows: Rows, columns: tuple[str, ...]) -> NDArray[Any]:
     if len(columns) == 1:
         return rows.columns[columns[0]]
     return np.stack([rows.columns[name].reshape(-1) for name in columns], axis=-1)
+
+
+def _number_labels(
+    values: NDArray[Any], classes: tuple[str, ...]
+) -> tuple[NDArray[Any], tuple[str, ...]]:
+    """Labels as numbers, and the names of their classes where they are words: in the order of the
+    file's list, or in alphabetical order."""
+    if values.dtype.kind not in "SU":
+        return values, classes
+    words = np.char.decode(values, "utf-8", "replace") if values.dtype.kind == "S" else values
+    names, numbers = np.unique(words, return_inverse=True)
+    return numbers.reshape(values.shape).astype(np.float64), tuple(str(name) for name in names)
+
+
+def _word_findings(
+    data: DataSet, taken: Assignment, classes: Mapping[str, tuple[str, ...]]
+) -> tuple[str, ...]:
+    """Which number stands for which word, and which columns could not be read as numbers."""
+    found = []
+    for output, names in classes.items():
+        shown = ", ".join(f"{number} {name}" for number, name in enumerate(names))
+        found.append(
+            f"{data.name}: the classes of {output}, from the column {taken.labels[output][0]}, are "
+            f"numbered {shown}; the network's must be in this order."
+        )
+    if isinstance(data.source, OmittingSource):
+        for name, reason in data.source.omitted().items():
+            found.append(f"{data.name}: the column {name} is left out: it {reason}.")
+    return tuple(found)
 
 
 def _findings(

@@ -6,6 +6,7 @@ from __future__ import annotations
 
 import json
 import math
+from collections.abc import Mapping
 from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, ValidationError
@@ -96,6 +97,7 @@ class DataPart(_Part):
     sha256: Digest
     samples: int
     format: str | None = None  # None: simulated, or before it was recorded
+    classes: Mapping[str, tuple[str, ...]] = {}  # by output, where labels came as words
 
 
 class Artefact(_Part):

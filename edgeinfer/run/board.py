@@ -36,6 +36,8 @@ from edgeinfer.targets.target import Act, BoardReply, ToolStep
 
 MOST_SAMPLES = 1_000_000
 LEAST_MINUTES = 1.0  # for another pass, so that a tool says that time is up
+SIMULATED_SAMPLES = 4  # unless more are asked for: each bit on the line takes cycles
+TEST_SAMPLES, SIMULATED_TEST_SAMPLES = 1_000, 20
 
 
 @dataclass(frozen=True, slots=True)
@@ -123,6 +125,15 @@ def load_board(folder: RunFolder) -> str:
         return chosen.target.load_board(
             folder.path / chosen.name, chosen.settings, folder.progress.say
         )
+
+
+def sample_count(asked: int | None, *, drawn: bool, simulated: bool) -> int | None:
+    """How many samples to send where nobody says: None for all that there are."""
+    if asked is not None:
+        return asked
+    if drawn:
+        return SIMULATED_TEST_SAMPLES if simulated else TEST_SAMPLES
+    return SIMULATED_SAMPLES if simulated else None
 
 
 def run_board(

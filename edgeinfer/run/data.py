@@ -20,7 +20,7 @@ from edgeinfer.zoo.entry import ZooEntry, stage_seed
 from quantization.recipe import Recipe
 
 TEACHING, CHOOSING, JUDGING = 20_000, 6_000, 10_000  # simulated samples
-MOST_VALUES = 120_000_000  # of all inputs together, which are held as float64
+MOST_VALUES = 120_000_000  # of all inputs and labels together, which are held as float64
 SHARES = (0.8, 0.1, 0.1)
 FEWEST = 20  # samples of a part, below which a set is not divided
 TEACH_SEED, CHOOSE_SEED, JUDGE_SEED = 41, 42, 43
@@ -87,11 +87,12 @@ def share_samples(whole: Samples, judge: Samples | None = None) -> SampleSplit:
 
 def _simulate_samples(entry: ZooEntry, seed: int) -> SampleSplit:
     few = entry.data(stage_seed(seed, "fresh"), 1)
-    values = sum(int(np.prod(array.shape[1:], dtype=int)) for array in few.inputs.values())
+    held = (*few.inputs.values(), *few.targets.values())
+    values = sum(int(np.prod(array.shape[1:], dtype=int)) for array in held)
     room = min(1.0, MOST_VALUES / (values * (TEACHING + CHOOSING + JUDGING)))
     if room * CHOOSING < FEWEST:
         raise InputError(
-            f"{entry.name} has {values:,} inputs, too many to draw samples of.",
+            f"{entry.name} has {values:,} inputs and labels, too many to draw samples of.",
             hint="Give a file with --data.",
         )
     parts = []

@@ -121,6 +121,13 @@ def arrays_of(data: object, labels: str = LABELS) -> dict[str, NDArray[Any]]:
     return found
 
 
+def data_file(data: object) -> Path | None:
+    """Samples as a file: the one that is named, or one that the arrays are written to."""
+    if data is None or isinstance(data, Path):
+        return data
+    return Path(data) if isinstance(data, str) else write_arrays(arrays_of(data))
+
+
 def name_inputs(samples: object, shapes: Mapping[str, tuple[int, ...]]) -> dict[str, NDArray[Any]]:
     """Samples as arrays by the names of a network's inputs: by name, or one array where the network
     has one input. An error where their shapes are not the network's."""

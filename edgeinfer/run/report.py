@@ -17,6 +17,7 @@ from edgeinfer.graph.nodes import Graph
 from edgeinfer.ir.lower import lower
 from edgeinfer.report.page.listing import ListedLine, list_program
 from edgeinfer.report.page.page import Report, Wishes, report_on, write_report_files
+from edgeinfer.report.result import Result
 from edgeinfer.run import dependencies
 from edgeinfer.run.folder import HIDDEN, RunFolder, StepOutcome, watch_step
 from edgeinfer.run.lower import read_recipe
@@ -50,7 +51,7 @@ def write_report(folder: RunFolder, data: Path | None, wishes: Wishes) -> Report
     wishes = replace(
         wishes,
         reason=found.reason,
-        labels=(*_own_labels(folder), *wishes.labels),
+        labels=(*_own_labels(folder), *_data_labels(result), *wishes.labels),
         program=_listing(folder, list(result.targets)),
     )
     report = report_on(result, found.profile, wishes)
@@ -88,6 +89,11 @@ def _own_labels(folder: RunFolder) -> list[tuple[str, tuple[str, ...]]]:
     return [(head.name, head.labels) for head in ENTRIES[reference].heads if len(head.labels) > 1]
 
 
+def _data_labels(result: Result) -> list[tuple[str, tuple[str, ...]]]:
+    """Names of the classes where the labels came as words."""
+    return [] if result.data is None else list(result.data.classes.items())
+
+
 def report_of_result(run: Path, wishes: Wishes) -> Report:
     """The report of a folder that holds a result, and perhaps a profile, but is no run: one that
     was committed, or sent by someone."""
@@ -99,7 +105,8 @@ def report_of_result(run: Path, wishes: Wishes) -> Report:
         found = from_json(read_text(path), str(path))
         profile = found if found.program == result.program.digest else None
         reason = f"{path} is of another Program than the result."
-    report = report_on(result, profile, replace(wishes, reason=reason))
+    labels = (*_data_labels(result), *wishes.labels)
+    report = report_on(result, profile, replace(wishes, reason=reason, labels=labels))
     write_report_files(report).write(run)
     return report
 

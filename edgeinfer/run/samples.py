@@ -57,8 +57,9 @@ def digest_of(source: Source | None) -> str | None:
             assert_never(source)
 
 
-def describe_samples(source: Source | None, count: int) -> dict[str, Any] | None:
+def describe_samples(source: Source | None, judged: Samples) -> dict[str, Any] | None:
     """The samples as a result names them, and where a report finds them again."""
+    count = len(judged)
     match source:
         case None:
             return None
@@ -70,6 +71,7 @@ def describe_samples(source: Source | None, count: int) -> dict[str, Any] | None
                 "path": str(path.absolute()),
                 "sha256": data.sha256,
                 "samples": count,
+                "classes": {name: list(words) for name, words in judged.classes.items()},
             }
         case Simulation(reference):
             digest = hashlib.sha256(str(digest_of(source)).encode()).hexdigest()

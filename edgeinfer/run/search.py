@@ -122,6 +122,11 @@ def estimate_on(name: str, asked: str | None) -> Estimate:
     return figures
 
 
+def search_widths(uniform: int) -> tuple[int, ...]:
+    """The widths to choose from, beside that which the search is compared with."""
+    return tuple(sorted({*range(2, 9), uniform}))
+
+
 def _with_budget(order: SearchOrder) -> SearchSettings:
     share = 0.0 if order.budget is None else order.budget
     return replace(order.search, budget_share=share, budget_bits=order.uniform)

@@ -13,7 +13,7 @@ import numpy as np
 
 from edgeinfer.data.samples import Samples
 from edgeinfer.evaluate import judge
-from edgeinfer.evaluate.merit import score_with_intervals
+from edgeinfer.evaluate.merit import FloatReference, score_with_intervals
 from edgeinfer.graph.nodes import Graph
 from edgeinfer.ir import agreement as cosim
 from edgeinfer.ir.agreement import Agreement, AgreementTally, Divergence
@@ -78,7 +78,12 @@ def simulate(
                 name: judge.apply_host_functions(values, judged.hosts[name])
                 for name, values in judged.outputs.items()
             }
-            facts["accuracy"] = {stage: asdict(score_with_intervals(graph(), real, samples))}
+            network = graph()
+            floats = judge.float_outputs(network, samples)
+            reference = FloatReference.of(network, samples, floats)
+            scores = score_with_intervals(network, real, samples, reference)
+            before = judge.score(network, floats, samples).figures
+            facts["accuracy"] = {stage: asdict(replace(scores, floats=before))}
         return StepOutcome(facts)
 
     folder.step(

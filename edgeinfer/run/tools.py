@@ -79,7 +79,7 @@ def synthesise(
     made_of = about(folder, chosen)
 
     def take_step() -> StepOutcome:
-        refuse_foreign_code(folder, program, chosen)
+        refuse_foreign_code(folder, program, chosen, may_be_edited=False)
         done = target.synthesise(
             program, place, chosen.settings, steps,
             seconds=order.minutes * 60, raw=raw, said=folder.progress.say,

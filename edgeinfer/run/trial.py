@@ -153,7 +153,7 @@ class ProgramTrial:
         return StepOutcome(
             {
                 "program": self.program.digest,
-                "data": describe_samples(self.data, len(judged)),
+                "data": describe_samples(self.data, judged),
                 "task": tasks.pop() if len(tasks) == 1 else None,
                 "accuracy": accuracy,
                 "metrics": [asdict(metric) for metric in fidelity],

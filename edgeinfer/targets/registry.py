@@ -11,7 +11,7 @@ from __future__ import annotations
 import functools
 import importlib
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from importlib import metadata
 from typing import Any
 
@@ -110,6 +110,11 @@ def known_targets() -> dict[str, TargetEntry]:
 def choose(name: str, settings: Mapping[str, Any]) -> ChosenTarget:
     """A target by name; settings that are not given are as the target has them."""
     entry = entry_of(name)
+    known = [each.name for each in fields(entry.settings_type) if each.init]
+    for setting in settings:
+        if setting not in known:
+            hint = did_you_mean(setting, known) or f"It has {', '.join(known)}."
+            raise UsageError(f"The target {name} has no setting {setting!r}.", hint=hint)
     return ChosenTarget(name, entry.make(), entry.settings_type(**settings))
 
 
@@ -127,6 +132,20 @@ def choose_for(
     said = [entry.on_device(device, asked) for asked, device in devices.items()]
     first = next((each for each in said if each is not None), {})
     return choose(name, {**first, **settings})
+
+
+def targets_on(device: Device) -> list[str]:
+    """The targets that a part or a board is for."""
+    return [
+        name
+        for name, entry in known_targets().items()
+        if entry.on_device(device, device.name) is not None
+    ]
+
+
+def first_target_on(device: Device | None) -> str:
+    """The first target that a device is for; the default one without a device."""
+    return DEFAULT if device is None else next(iter(targets_on(device)), DEFAULT)
 
 
 def entry_of(name: str) -> TargetEntry:

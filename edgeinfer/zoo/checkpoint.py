@@ -34,6 +34,7 @@ class TrainingPlan:
     seed: int
     samples: int
     epochs: int
+    data: str = ""  # the digest of a user's file; empty where data are simulated
 
 
 @dataclass(frozen=True, slots=True)

@@ -8,18 +8,24 @@ import numpy as np
 from numpy.typing import NDArray
 
 from edgeinfer.data.samples import Samples
-from edgeinfer.zoo.entry import ZooEntry
+from edgeinfer.zoo.entry import Head, ZooEntry
 
 
 def simulate_samples(entry: ZooEntry, seed: int, count: int) -> tuple[Samples, NDArray[np.int64]]:
     """Samples, and the event that each belongs to."""
     found = entry.data(seed, count)
-    labels = {
-        name: values.argmax(axis=-1).astype(np.float64)
-        if values.ndim > 1 and values.shape[-1] > 1
-        else values.reshape(len(values)).astype(np.float64)
-        for name, values in found.targets.items()
-    }
+    labels = {head.name: label_values(head, found.targets[head.name]) for head in entry.heads}
     inputs = {name: values.astype(np.float64) for name, values in found.inputs.items()}
     said = f"{count} samples of the simulation of {entry.name}, seed {seed}"
     return Samples(inputs, said, labels), found.event
+
+
+def label_values(head: Head, targets: NDArray[np.floating]) -> NDArray[np.float64]:
+    """Class numbers of one-hot rows. Quantities stay as they are, and so do classes at positions
+    of which some have none."""
+    values = targets.astype(np.float64)
+    if values.ndim > 1 and values.shape[-1] == 1:
+        return values.reshape(values.shape[:-1])
+    if head.loss != "categorical_crossentropy" or not (values.sum(axis=-1) == 1).all():
+        return values
+    return values.argmax(axis=-1).astype(np.float64)

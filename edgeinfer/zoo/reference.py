@@ -9,6 +9,7 @@ import json
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from edgeinfer.base.errors import InputError
 from edgeinfer.base.plan import write_files
@@ -114,3 +115,19 @@ def commit(
             folder / f"{entry.name}.json": record.to_json().encode(),
         }
     )
+
+
+def describe_entry(entry: ZooEntry) -> dict[str, Any]:
+    """A reference model as `models --json` lists it."""
+    record = record_of(entry)
+    metrics = {} if record is None else record.metrics
+    return {
+        "name": entry.name,
+        "about": entry.about,
+        "task": entry.task.value,
+        "parameters": entry.parameters,
+        "macs": entry.macs,
+        "metrics": {name: found.value for name, found in metrics.items()},
+        "intervals": {name: [found.low, found.high] for name, found in metrics.items()},
+        "trained": record is not None,
+    }

@@ -28,9 +28,10 @@ class Teaching:
     weights: Arrays | None  # None: all the same
 
     @staticmethod
-    def of(entry: ZooEntry, plan: TrainingPlan) -> Teaching:
-        """Simulate what the plan asks for and set events aside for validation."""
-        samples = entry.data(stage_seed(plan.seed, "train"), plan.samples)
+    def of(entry: ZooEntry, plan: TrainingPlan, own: EventSamples | None = None) -> Teaching:
+        """Simulate what the plan asks for, or take the user's own samples, and set events aside for
+        validation."""
+        samples = own or entry.data(stage_seed(plan.seed, "train"), plan.samples)
         shares = (1 - VALIDATION_SHARE, VALIDATION_SHARE)
         teaching, validating = split_by_event(samples.event, shares, plan.seed)
         if not teaching.size or not validating.size:

@@ -13,7 +13,7 @@ import os
 import signal
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -24,6 +24,7 @@ from edgeinfer.base.signals import TerminationRequest
 from edgeinfer.zoo.checkpoint import Checkpoints, EpochRecord, Position, TrainingPlan
 from edgeinfer.zoo.entry import ZooEntry
 from edgeinfer.zoo.fit import Fit, Stop, TrainingWatcher, best_epoch_and_halvings, compile_keras
+from edgeinfer.zoo.own_data import read_own_data
 from edgeinfer.zoo.teaching import Teaching
 
 
@@ -36,6 +37,7 @@ class TrainingResult:
     plan: TrainingPlan
     records: tuple[EpochRecord, ...]
     stopped: Stop
+    findings: tuple[str, ...] = ()
 
 
 class TrainingInterruption(KeyboardInterrupt):
@@ -51,24 +53,30 @@ def train(
     epochs: int | None = None,
     minutes: float | None = None,
     resume: bool = False,
+    data: Path | None = None,
     watcher: TrainingWatcher | None = None,
 ) -> TrainingResult:
-    """Train a model of the zoo and write it, its history beside it; the best epoch counts."""
+    """Train a model of the zoo and write it, its history beside it; the best epoch counts. `data`:
+    a user's own samples in place of simulated ones."""
     began = time.monotonic()
     check(output, seed, samples, epochs, minutes)
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
     checkpoints = Checkpoints.beside(output)
+    own = None if data is None else read_own_data(entry, data, samples)
+    count = entry.schedule.samples if samples is None else samples
     asked = TrainingPlan(
         entry.name,
         0 if seed is None else seed,
-        entry.schedule.samples if samples is None else samples,
+        count if own is None else len(own.samples),
         entry.schedule.epochs if epochs is None else epochs,
+        "" if own is None else own.sha256,
     )
     import keras
 
     if resume:
         saved = checkpoints.load()
-        plan = _same_plan(saved.plan, entry.name, seed, samples, epochs)
+        wanted = samples if own is None else asked.samples
+        plan = _same_plan(saved.plan, entry.name, seed, wanted, epochs, asked.data)
         position, best = saved.position, saved.best
         model = keras.saving.load_model(saved.model)
     else:
@@ -77,9 +85,9 @@ def train(
         keras.utils.set_random_seed(plan.seed)
         model = compile_keras(entry)
         checkpoints.save(plan, position, model, best)  # a place that takes no files is told now
-    data = Teaching.of(entry, plan)
+    teaching = Teaching.of(entry, plan, None if own is None else own.samples)
     deadline = None if minutes is None else began + 60.0 * minutes
-    run = Fit(entry, plan, data, model, position, checkpoints, best, watcher)
+    run = Fit(entry, plan, teaching, model, position, checkpoints, best, watcher)
     with _polite_interrupts() as seen:
         stopped = run.go(
             lambda: deadline is not None and time.monotonic() > deadline, lambda: bool(seen)
@@ -91,13 +99,17 @@ def train(
         if seen[0] != signal.SIGINT:
             raise TerminationRequest(seen[0], kept)
         raise TrainingInterruption(kept)
-    history = _write(entry, run, output, stopped)
+    classes = {} if own is None else dict(own.classes)
+    history = _write(entry, run, output, stopped, classes)
     if stopped != "minutes":
         checkpoints.clear()
-    return TrainingResult(output, history, plan, tuple(position.history), stopped)
+    findings = () if own is None else own.findings
+    return TrainingResult(output, history, plan, tuple(position.history), stopped, findings)
 
 
-def _write(entry: ZooEntry, run: Fit, output: Path, stopped: Stop) -> Path:
+def _write(
+    entry: ZooEntry, run: Fit, output: Path, stopped: Stop, classes: Mapping[str, Sequence[str]]
+) -> Path:
     """Write the best epoch's weights without the optimizer, and the history; return its path."""
     import keras
 
@@ -120,6 +132,7 @@ def _write(entry: ZooEntry, run: Fit, output: Path, stopped: Stop) -> Path:
         if losses
         else None,
         "unfinished_steps": run.position.step,
+        **({"classes": classes} if classes else {}),
         "epochs_run": [dataclasses.asdict(record) for record in run.position.history],
     }
     write_file(path, json.dumps(text, indent=1) + "\n")
@@ -148,7 +161,12 @@ def check(
 
 
 def _same_plan(
-    plan: TrainingPlan, name: str, seed: int | None, samples: int | None, epochs: int | None
+    plan: TrainingPlan,
+    name: str,
+    seed: int | None,
+    samples: int | None,
+    epochs: int | None,
+    data: str,
 ) -> TrainingPlan:
     """The plan of the training to resume; only its number of epochs may change."""
     for what, had, asked in (
@@ -161,6 +179,11 @@ def _same_plan(
                 f"The training to resume has {what} {had}, not {asked}.",
                 hint=f"Leave --{what} out, or train without --resume.",
             )
+    if plan.data != data:
+        raise InputError(
+            "The training to resume learns from other data.",
+            hint="Give the same --data as before, or train without --resume.",
+        )
     return plan if epochs is None else dataclasses.replace(plan, epochs=epochs)
 
 

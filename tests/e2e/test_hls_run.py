@@ -54,8 +54,9 @@ def test_a_run_from_compilation_to_a_fault_and_back(
     made = shown(capsys, *COMPILE, *HLS)
     pairs = {tuple(entry["pair"]): entry for entry in made["agreement"]}
     assert pairs["engine", "csim"]["bit_identical"] and pairs["engine", "csim"]["samples"] == 60
-    judged = {**made["accuracy"]["quantized"], "lost": {}}  # float is judged beside that alone
-    assert made["accuracy"]["csim"] == judged
+    before = made["accuracy"]["float"]
+    floats = {name: before[name] for name in ("auc", "accuracy")}  # on the same 60 samples
+    assert made["accuracy"]["csim"] == {**made["accuracy"]["quantized"], "floats": floats}
     steps = ["load", "lower", "emit-hls", "simulate", "evaluate", "csim"]
     assert [step["name"] for step in made["steps"]] == steps
     held = {entry["path"]: entry["sha256"] for entry in made["artefacts"]}

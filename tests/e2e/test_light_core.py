@@ -14,7 +14,7 @@ from pathlib import Path
 import pytest
 
 from edgeinfer.base.extras import EXTRAS
-from edgeinfer.cli.doctor import known_extras
+from edgeinfer.library.health import known_extras
 from tests.support.places import ROOT
 
 SCRIPT = ROOT / "tests" / "support" / "without_training.py"

@@ -37,8 +37,9 @@ def test_a_design_is_made_simulated_and_estimated(capsys: pytest.CaptureFixture[
     made = shown(capsys, *COMPILE, *RTL)
     pairs = {tuple(entry["pair"]): entry for entry in made["agreement"]}
     assert pairs["engine", "rtl"]["bit_identical"] and pairs["engine", "rtl"]["samples"] == 60
-    judged = {**made["accuracy"]["quantized"], "lost": {}}  # float is judged beside that alone
-    assert made["accuracy"]["rtl"] == judged
+    before = made["accuracy"]["float"]
+    floats = {name: before[name] for name in ("auc", "accuracy")}  # on the same samples
+    assert made["accuracy"]["rtl"] == {**made["accuracy"]["quantized"], "floats": floats}
     assert made["device"] == "lfe5u-85f" and made["targets"]["rtl"]["stage"] == "rtl"
     assert {"latency_cycles", "ii_cycles", "lut", "ff", "dsp"} <= set(values(made))
     again = shown(capsys, *COMPILE, *RTL)

@@ -18,7 +18,7 @@ from pathlib import Path
 from typing import Any
 
 from edgeinfer.base.tools import locate
-from edgeinfer.cli.doctor import CHROMIUM
+from edgeinfer.library.health import CHROMIUM
 
 FLAGS = (
     "--headless=new",

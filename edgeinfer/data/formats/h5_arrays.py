@@ -14,6 +14,10 @@ from edgeinfer.data.formats.guard import Complain, DataFileError, missing_key
 from edgeinfer.data.formats.h5_guard import RowsDue, checked_dataset, open_h5
 from edgeinfer.data.formats.h5_rows import h5_shards, read_h5_shard
 from edgeinfer.data.formats.shards import Columns, ColumnSpec, Layout, Shard
+from edgeinfer.data.formats.words import LONGEST_NAME, MOST_CLASSES
+
+CLASSES = "classes"  # an attribute: the names of the classes whose numbers a data set holds
+KINDS = "fiubVS"  # of NumPy types that are read
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,13 +34,25 @@ class H5Arrays:
             for key in self.keys:
                 dataset = checked_dataset(file, RowsDue(key, None))
                 if dataset.dtype.names is None:
-                    found[_name(key)] = ColumnSpec(dataset.shape[1:], dataset.dtype)
+                    classes = _stored_classes(dataset)
+                    found[_name(key)] = ColumnSpec(dataset.shape[1:], dataset.dtype, classes)
                     continue
                 for field in dataset.dtype.names:
                     part = dataset.dtype[field]
                     base, shape = part.subdtype or (part, ())
                     found[field] = ColumnSpec((*dataset.shape[1:], *shape), base)
         return found
+
+    def omitted(self) -> dict[str, str]:
+        """Data sets of text of variable length beside those that are read."""
+        said = "holds text of variable length; write bytes, labels.astype('S')"
+        with open_h5(self.paths[0]) as file:
+            folders = {key.rpartition("/")[0] for key in self.keys}
+            return {
+                name: said
+                for folder in sorted(folders)
+                for name in _columns_of(file[folder] if folder else file, "O")
+            }
 
     def shards(self, complain: Complain) -> tuple[Shard, ...]:
         """Whole chunks of each file."""
@@ -116,22 +132,38 @@ def _only(file: h5py.File) -> list[str]:
 
 
 def _datasets(place: h5py.Group) -> list[str]:
-    """Names of the data sets of numbers that hang directly in a group."""
+    """Names of the data sets of numbers and words that hang directly in a group."""
+    return _columns_of(place, KINDS)
+
+
+def _columns_of(place: h5py.Group, kinds: str) -> list[str]:
     found = []
     for name in place:
         if isinstance(place.get(name, getlink=True), h5py.HardLink):
             item = place[name]
-            if isinstance(item, h5py.Dataset) and item.ndim and item.dtype.kind in "fiubV":
+            if isinstance(item, h5py.Dataset) and item.ndim and item.dtype.kind in kinds:
                 found.append(name)
     return found
 
 
+def _stored_classes(dataset: h5py.Dataset) -> tuple[str, ...]:
+    """Names of the classes that `convert` has written beside their numbers."""
+    try:
+        names = np.asarray(dataset.attrs.get(CLASSES, ()))
+    except (OSError, RuntimeError, TypeError, ValueError):
+        return ()
+    if dataset.ndim != 1 or names.ndim != 1 or len(names) > MOST_CLASSES:
+        return ()
+    words = [each.decode("utf-8", "replace") if isinstance(each, bytes) else each for each in names]
+    return tuple(word[:LONGEST_NAME] for word in words if isinstance(word, str))
+
+
 def _everything(file: h5py.File) -> list[str]:
-    """Every data set of numbers in the file; groups are visited once, whatever links to them."""
+    """Every data set that is read, in groups too, each visited once, whatever links to it."""
     found: list[str] = []
 
     def visit(name: str, item: object) -> None:
-        if isinstance(item, h5py.Dataset) and item.ndim and item.dtype.kind in "fiubV":
+        if isinstance(item, h5py.Dataset) and item.ndim and item.dtype.kind in KINDS:
             found.append(name)
 
     file.visititems(visit)

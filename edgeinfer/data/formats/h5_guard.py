@@ -35,7 +35,7 @@ _DEFLATE, _SHUFFLE, _FLETCHER32 = (
 @dataclass(frozen=True, slots=True)
 class RowsDue:
     """What a data set must be: its key, and the shape of one row (None accepts any length; in
-    place of the shape, any row of numbers, or of fields that are numbers)."""
+    place of the shape, any row of numbers or of words of a fixed length, or of such fields)."""
 
     key: str
     row_shape: tuple[int | None, ...] | None
@@ -88,8 +88,12 @@ def checked_dataset(file: h5py.File, due: RowsDue) -> h5py.Dataset:
 
 def _holds_numbers(dtype: np.dtype, *, fields: bool) -> bool:
     if dtype.names is None:
-        return (dtype.subdtype or (dtype,))[0].kind in ("fiub" if fields else "fiu")
-    return fields and all(_holds_numbers(dtype[name], fields=False) for name in dtype.names)
+        return (dtype.subdtype or (dtype,))[0].kind in ("fiubS" if fields else "fiu")
+    return fields and all(_holds_field(dtype[name]) for name in dtype.names)
+
+
+def _holds_field(dtype: np.dtype) -> bool:
+    return dtype.kind == "S" or _holds_numbers(dtype, fields=False)
 
 
 def _check_shape(dataset: h5py.Dataset, due: RowsDue) -> None:

@@ -1,10 +1,11 @@
 # SPDX-License-Identifier: Apache-2.0
 # SPDX-FileCopyrightText: The edgeinfer authors
-"""Parquet files: columns of numbers, or of lists of numbers that all have the same length."""
+"""Parquet files: columns of numbers, of lists of numbers that all have the same length, or of words
+that are names of classes."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -22,9 +23,11 @@ from edgeinfer.data.formats.shards import (
     row_bytes,
     rows_per_shard,
 )
+from edgeinfer.data.formats.words import WordColumns, WordTally, count_once, number_words
 
 _THRIFT_BYTES = 64 * 1024 * 1024
 """Of a footer, which names the columns and says where they lie."""
+WORDS_AT_ONCE = 65_536
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,17 +41,30 @@ class ParquetFiles:
         with _open(self.paths[0]) as file:
             arrow = file.schema_arrow
             names = [name for name in arrow.names if _is_numeric(arrow.field(name).type)]
-            if not names:
+            words = self._words().specs()
+            if not names and not words:
                 raise DataFileError(self.paths[0], "", "has no column of numbers")
-            if len(set(names)) != len(names):
+            if len(set(arrow.names)) != len(arrow.names):
                 raise DataFileError(self.paths[0], "", "has two columns of one name")
-            found = {}
+            found = dict(words)
             for batch in file.iter_batches(batch_size=1, columns=names):
                 for name in names:
                     values = _array(batch.column(name), self.paths[0], name, 0)
                     found[name] = ColumnSpec(values.shape[1:], values.dtype)
                 break
-            return found
+            return {name: found[name] for name in arrow.names if name in found}
+
+    def omitted(self) -> Mapping[str, str]:
+        """Columns of more words than there are classes, and of neither numbers nor words."""
+        found = dict(self._words().left_out)
+        with _open(self.paths[0]) as file:
+            for name, kind in zip(file.schema_arrow.names, file.schema_arrow.types, strict=True):
+                if not _is_numeric(kind) and not _is_text(kind):
+                    found[name] = f"holds {kind}"
+        return found
+
+    def _words(self) -> WordColumns:
+        return count_once(self.paths, "parquet", lambda: _count_words(self.paths))
 
     def shards(self, complain: Complain) -> tuple[Shard, ...]:
         """Row groups; the key is a group's number."""
@@ -64,11 +80,7 @@ class ParquetFiles:
     def _groups(self, path: str, metadata: Any) -> Iterator[Shard]:
         first = 0
         for number in range(metadata.num_row_groups):
-            group = metadata.row_group(number)
-            if not 0 <= group.total_byte_size <= MAX_BLOCK_BYTES:
-                problem = f"has a row group of {group.total_byte_size:,} bytes"
-                hint = "Write it with smaller row groups: row_group_size=10_000."
-                raise DataFileError(path, "", problem, hint=hint)
+            group = _checked_group(path, metadata, number)
             if group.num_rows:
                 held = 2 * group.total_byte_size + 3 * 1024 * 1024
                 yield Shard(path, str(number), first, group.num_rows, path, held)
@@ -87,6 +99,12 @@ class ParquetFiles:
                 for batch in file.iter_batches(step, [int(shard.key)], list(layout)):
                     found = {}
                     for name, column in layout.items():
+                        if column.classes:
+                            said = _texts(batch.column(name), shard.path, name, first)
+                            found[name] = number_words(
+                                said, column.classes, shard.path, name, first
+                            )
+                            continue
                         values = _array(batch.column(name), shard.path, name, first)
                         if values.shape[1:] != column.shape:
                             problem = f"row {first} holds a list of {values.shape[1:]}, others "
@@ -99,12 +117,54 @@ class ParquetFiles:
             complain(error)
 
 
+def _checked_group(path: str, metadata: Any, number: int) -> Any:
+    """A row group that is not too large to be read."""
+    group = metadata.row_group(number)
+    if not 0 <= group.total_byte_size <= MAX_BLOCK_BYTES:
+        problem = f"has a row group of {group.total_byte_size:,} bytes"
+        hint = "Write it with smaller row groups: row_group_size=10_000."
+        raise DataFileError(path, "", problem, hint=hint)
+    return group
+
+
 def _is_numeric(kind: Any) -> bool:
     import pyarrow.types as types
 
     while types.is_list(kind) or types.is_large_list(kind) or types.is_fixed_size_list(kind):
         kind = kind.value_type
     return bool(types.is_floating(kind) or types.is_integer(kind) or types.is_boolean(kind))
+
+
+def _is_text(kind: Any) -> bool:
+    import pyarrow.types as types
+
+    kind = kind.value_type if types.is_dictionary(kind) else kind
+    return bool(types.is_string(kind) or types.is_large_string(kind))
+
+
+def _count_words(paths: Sequence[str]) -> WordColumns:
+    """The different words of the columns of text, read a part at a time."""
+    with _open(paths[0]) as file:
+        arrow = file.schema_arrow
+        tally = WordTally(name for name in arrow.names if _is_text(arrow.field(name).type))
+    for path in paths if tally.wanted else ():
+        with _open(path) as file:
+            there = [name for name in tally.wanted if name in file.schema_arrow.names]
+            for number in range(file.metadata.num_row_groups):
+                _checked_group(path, file.metadata, number)
+            for batch in file.iter_batches(WORDS_AT_ONCE, columns=there):
+                for name in there:
+                    if name in tally.wanted:
+                        tally.add(name, filter(None, batch.column(name).unique().to_pylist()))
+    return tally.columns()
+
+
+def _texts(column: Any, path: str, name: str, first: int) -> list[str]:
+    """Words of a batch, each of which must be there."""
+    found: list[str] = column.to_pylist()
+    if column.null_count or "" in found:
+        raise DataFileError(path, name, f"is empty in some row from {first} on")
+    return found
 
 
 def _array(column: Any, path: str, name: str, first: int) -> np.ndarray:

@@ -6,7 +6,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
-from typing import Protocol
+from typing import Protocol, runtime_checkable
 
 import numpy as np
 
@@ -21,10 +21,12 @@ SHARD_BYTES = 1024 * 1024
 
 @dataclass(frozen=True, slots=True)
 class ColumnSpec:
-    """The shape and type of one row of one column."""
+    """The shape and type of one row of one column; of a column of class numbers, the names of the
+    classes."""
 
     shape: tuple[int, ...]
     dtype: np.dtype
+    classes: tuple[str, ...] = ()
 
     @property
     def row_bytes(self) -> int:
@@ -64,6 +66,15 @@ class ShardSource(Protocol):
 
     def read(self, shard: Shard, complain: Complain) -> Iterator[Columns]:
         """The rows of one shard, in blocks; malformed items go to `complain`."""
+        ...
+
+
+@runtime_checkable
+class OmittingSource(Protocol):
+    """A data set with columns that cannot be read as numbers."""
+
+    def omitted(self) -> Mapping[str, str]:
+        """Why, by column."""
         ...
 
 

@@ -2,8 +2,9 @@
 # SPDX-FileCopyrightText: The edgeinfer authors
 """Tables as text: CSV with or without a header line, and ARFF. One row a line, one number a field.
 
-A separator is a comma, a semicolon, a tab, or blanks, as the first line has it. Columns of text are
-left out; a class that an ARFF file lists by its names becomes its place in that list.
+A separator is a comma, a semicolon, a tab, or blanks, as the first line has it. A class that an
+ARFF file lists by its names becomes its place in that list; other words that are few are classes in
+alphabetical order.
 """
 
 from __future__ import annotations
@@ -11,8 +12,8 @@ from __future__ import annotations
 import csv
 import math
 import re
-from collections.abc import Iterator
-from dataclasses import dataclass, field
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import IO
 
@@ -20,6 +21,7 @@ import numpy as np
 
 from edgeinfer.data.formats.guard import Complain, DataFileError, file_bytes
 from edgeinfer.data.formats.shards import SHARD_BYTES, Columns, ColumnSpec, Layout, Shard
+from edgeinfer.data.formats.words import WordColumns, WordTally, count_once
 
 MOST_LINE_BYTES = 4 * 1024 * 1024
 MOST_COLUMNS = 100_000
@@ -27,6 +29,7 @@ MISSING = ("", "?", "nan", "na", "null", "none")
 SEPARATORS = (",", ";", "\t")
 _ATTRIBUTE = re.compile(r"""@attribute\s+('[^']*'|"[^"]*"|\S+)\s+(.*)""", re.IGNORECASE)
 _NUMERIC = ("numeric", "real", "integer")
+_TEXT = "string"
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,6 +45,8 @@ class _Head:
     """Of the head, which no row is on."""
     classes: dict[int, dict[str, float]] = field(default_factory=dict)
     """By place: the number of each name that a column may hold."""
+    words: tuple[int, ...] = ()
+    """Places of the columns that are not numbers."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,7 +59,17 @@ class TextTable:
     def layout(self) -> Layout:
         """One number a column."""
         head = self._head(self.paths[0])
-        return {head.names[place]: ColumnSpec((), np.dtype(np.float64)) for place in head.kept}
+        classes = {place: tuple(names) for place, names in head.classes.items()}
+        return {
+            head.names[place]: ColumnSpec((), np.dtype(np.float64), classes.get(place, ()))
+            for place in head.kept
+        }
+
+    def omitted(self) -> Mapping[str, str]:
+        """Columns of more words than there are classes."""
+        return self._words(
+            _arff_head(self.paths[0]) if self.arff else _csv_head(self.paths[0])
+        ).left_out
 
     def shards(self, complain: Complain) -> tuple[Shard, ...]:
         """Runs of lines of about a megabyte; the key is where they begin in the file."""
@@ -83,7 +98,26 @@ class TextTable:
         yield {head.names[place]: rows[:, at].copy() for at, place in enumerate(head.kept)}
 
     def _head(self, path: str) -> _Head:
+        """A file's head; its words have the numbers that they have in all of the files."""
+        head = self._bare_head(path)
+        found = self._words(head).classes
+        named = {
+            place: {word: float(number) for number, word in enumerate(found[head.names[place]])}
+            for place in head.words
+            if head.names[place] in found
+        }
+        kept = tuple(sorted((*head.kept, *named)))
+        if not kept:
+            raise DataFileError(path, "", "has no column of numbers")
+        return replace(head, kept=kept, classes={**head.classes, **named})
+
+    def _bare_head(self, path: str) -> _Head:
         return _arff_head(path) if self.arff else _csv_head(path)
+
+    def _words(self, head: _Head) -> WordColumns:
+        if not head.words:
+            return WordColumns({}, {})
+        return count_once(self.paths, "text", lambda: _count_words(self.paths, head, self.arff))
 
 
 def _lines(file: IO[bytes], path: str) -> Iterator[tuple[int, str]]:
@@ -156,21 +190,23 @@ def _csv_head(path: str) -> _Head:
         raise DataFileError(path, "", problem)
     numeric = [at for at, f in enumerate(fields) if _number(f) is not None or f.lower() in MISSING]
     kept = tuple(at for at in numeric if names[at])  # pandas writes its index without a name
-    _check_names(path, [names[at] for at in kept])
-    return _Head(tuple(names), kept, separator, lines)
+    words = tuple(at for at in range(len(fields)) if at not in set(numeric) and names[at])
+    _check_names(path, [names[at] for at in (*kept, *words)])
+    return _Head(tuple(names), kept, separator, lines, words=words)
 
 
 def _arff_head(path: str) -> _Head:
     file_bytes(path)
     names: list[str] = []
     kept: list[int] = []
+    words: list[int] = []
     classes: dict[int, dict[str, float]] = {}
     with Path(path).open("rb") as file:
         for lines, (_, line) in enumerate(_lines(file, path), start=1):
             text = line.strip()
             if text.lower().startswith("@data"):
                 _check_names(path, names)
-                return _Head(tuple(names), tuple(kept), ",", lines, classes)
+                return _Head(tuple(names), tuple(kept), ",", lines, classes, tuple(words))
             match = _ATTRIBUTE.match(text)
             if match is None:
                 continue
@@ -180,11 +216,34 @@ def _arff_head(path: str) -> _Head:
                 classes[len(names)] = {value: float(at) for at, value in enumerate(listed)}
             if kind.startswith("{") or kind.lower().split()[0] in _NUMERIC:
                 kept.append(len(names))
+            elif kind.lower().split()[0] == _TEXT:
+                words.append(len(names))
             names.append(name)
             if len(names) > MOST_COLUMNS:
                 raise DataFileError(path, "", f"declares more than {MOST_COLUMNS:,} attributes")
     hint = "The file is truncated, or no ARFF file."
     raise DataFileError(path, "", "declares attributes and has no line @data", hint=hint)
+
+
+def _count_words(paths: Sequence[str], head: _Head, arff: bool) -> WordColumns:
+    """The different words of a table's columns of text, all rows read."""
+    tally = WordTally(head.names[place] for place in head.words)
+    for path in paths:
+        lines = (_arff_head(path) if arff else _csv_head(path)).lines
+        with Path(path).open("rb") as file:
+            for number, (_, text) in enumerate(_lines(file, path)):
+                if number < lines or not _is_row(text, arff=arff):
+                    continue
+                fields = _fields(text, head.separator)
+                if len(fields) != len(head.names):
+                    break  # reading the rows says what is wrong with it
+                wanted = tally.wanted
+                for place in head.words:
+                    if head.names[place] in wanted and fields[place].lower() not in MISSING:
+                        tally.add(head.names[place], (fields[place],))
+                if not wanted:
+                    break
+    return tally.columns()
 
 
 def _check_names(path: str, names: list[str]) -> None:
@@ -260,6 +319,7 @@ def _no_number(shard: Shard, head: _Head, row: int, fields: list[str]) -> DataFi
         except ValueError:
             break
     what = f"is {fields[place][:40]!r}" if fields[place] else "is empty"
-    problem = f"{what} in row {shard.first + row}, a number is expected"
+    due = "a class" if place in head.classes else "a number"
+    problem = f"{what} in row {shard.first + row}, {due} is expected"
     hint = "Remove those rows, or replace the values."
     return DataFileError(shard.path, head.names[place], problem, hint=hint)

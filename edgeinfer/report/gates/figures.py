@@ -141,16 +141,36 @@ def _scores(result: Result, name: str, prefix: str | None) -> dict[str, KnownFig
 
 
 def _drops(result: Result, name: str, prefix: str | None) -> dict[str, KnownFigure]:
+    """What is lost against the float network on the same samples. A stage on samples of its own
+    that is the engine bit for bit loses what the Program loses, of which more samples say more."""
     field, higher = SCORES[DROPS[name]]
-    before = getattr(result.accuracy.get("float"), field, None)
-    if before is None:
-        return {}
-    drops = {
-        stage: (before - value) if higher else (value - before)
-        for stage, scores in _stages(result, prefix).items()
-        if (value := getattr(scores, field)) is not None
-    }
+    drops = {}
+    for stage, scores in _stages(result, prefix).items():
+        before = float_figure(result, stage, field)
+        after = getattr(scores, field)
+        if before is None or after is None:
+            continue
+        if prefix is None and scores.floats and _is_engine(result, stage):
+            continue
+        drops[stage] = (before - after) if higher else (after - before)
     return _worst(drops, higher=False)
+
+
+def float_figure(result: Result, stage: str, name: str) -> float | None:
+    """The float network's figure on the samples that a stage was judged on; None where nobody
+    knows it."""
+    scores, before = result.accuracy[stage], result.accuracy.get("float")
+    if name in scores.floats:
+        return scores.floats[name]
+    if before is None or before.samples != scores.samples:
+        return None
+    found: float | None = getattr(before, name)
+    return found
+
+
+def _is_engine(result: Result, stage: str) -> bool:
+    pairs = [entry for entry in result.agreement if stage in entry.pair and entry.samples]
+    return bool(pairs) and all(entry.bit_identical for entry in pairs)
 
 
 def _worst(values: dict[str, float], *, higher: bool) -> dict[str, KnownFigure]:

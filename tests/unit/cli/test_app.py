@@ -90,7 +90,6 @@ def test_each_verb_explains_itself(verb: str, capsys: pytest.CaptureFixture[str]
         (["search", "jet-tagger", "--budget", "1.5", "-o", "R"], "--budget"),
         (["search", "jet-tagger", "--epochs", "3", "-o", "R"], "--method qat"),
         (["search", "jet-tagger", "--trials", "0", "-o", "R"], "at least one trial"),
-        (["quantize", "m.keras", "--bits", "6"], "-o"),
         (["compile", "m.keras", "--target", "hsl", "-o", "RUN"], "hls"),
         (["compile"], "MODEL"),
         (["simulate", "RUN", "--samples", "many"], "many"),

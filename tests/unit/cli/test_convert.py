@@ -4,16 +4,23 @@
 
 from __future__ import annotations
 
+import tempfile
 from pathlib import Path
 
 import h5py
 import numpy as np
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from edgeinfer.cli.app import main
 from edgeinfer.data.formats.patches_npy import write_patch_table
 from edgeinfer.data.open import DataFormat, open_data
+from edgeinfer.data.samples import read
+from edgeinfer.data.stream.batches import StreamSettings
+from edgeinfer.data.stream.standards import measure_standards
 from tests.support.command_line import shown
+from tests.support.jets import KINDS, jet_table, write_arff, write_csv
 
 ROWS = 700
 
@@ -85,3 +92,45 @@ def test_what_cannot_be_is_a_usage_error(work: Path, capsys, tokens: list[str], 
     assert main(["convert", *tokens]) == 2
     assert words in capsys.readouterr().err
     assert not Path("d.h5").exists()
+
+
+def test_features_are_standardised_and_others_like_them(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    x, kinds = jet_table(500, seed=1)
+    write_arff(Path("jets.arff"), x, kinds)
+    write_csv(Path("more.csv"), x[:100], kinds[:100])
+    assert main(["convert", "jets.arff", "-o", "jets.h5", "--standardize", "*"]) == 0
+    assert main(["convert", "more.csv", "-o", "more.h5", "--standardize-as", "jets.h5"]) == 0
+    found = read(Path("jets.h5"), {"x": (16,)}, {"jet": (5,)})
+    wanted = (x - x.mean(axis=0, dtype=np.float64)) / x.std(axis=0, dtype=np.float64)
+    assert np.allclose(found.inputs["x"], wanted, atol=1e-5)
+    assert found.classes == {"jet": KINDS}
+    again = read(Path("more.h5"), {"x": (16,)}, {"jet": (5,)})
+    assert np.allclose(again.inputs["x"], wanted[:100], atol=1e-5)
+    for wrong, words in (
+        (["--standardize", "class"], "holds no numbers"),
+        (["--standardize", "mas_mmdt"], "mass_mmdt"),
+        (["--standardize-as", "d.csv", "--standardize", "*"], "Give one"),
+    ):
+        assert main(["convert", "jets.arff", "-o", "a.h5", *wrong]) == 2, words
+    assert main(["convert", "more.h5", "-o", "plain.h5"]) == 0
+    assert main(["convert", "jets.arff", "-o", "a.h5", "--standardize-as", "plain.h5"]) == 2
+
+
+@given(st.integers(0, 2**32 - 1), st.integers(1, 50), st.floats(1e-3, 1e4), st.floats(-1e3, 1e3))
+@settings(max_examples=20, deadline=None)
+def test_means_and_deviations_do_not_depend_on_how_rows_are_read(
+    seed: int, rows: int, scale: float, offset: float
+) -> None:
+    rng = np.random.default_rng(seed)
+    values = offset + scale * rng.normal(size=(50, 3))
+    with tempfile.TemporaryDirectory() as folder:
+        path = Path(folder) / "d.npy"
+        np.save(path, values)
+        found = measure_standards(
+            open_data(path).source, ["x"], StreamSettings(rows, mixing="in-order")
+        )
+    assert np.allclose(found["x"].mean, values.mean(axis=0), rtol=1e-9, atol=1e-9 * scale)
+    assert np.allclose(found["x"].deviation, values.std(axis=0), rtol=1e-6)

@@ -14,7 +14,7 @@ from packaging.requirements import Requirement
 from edgeinfer.base.extras import EXTRAS
 from edgeinfer.base.health import Check, Severity, check_tool
 from edgeinfer.base.tools import Tool
-from edgeinfer.cli import doctor
+from edgeinfer.library import health as doctor
 from edgeinfer.targets.edgetpu.chip.device import EdgeTpuDevice, ProbeResult
 from edgeinfer.targets.edgetpu.describe import device_check
 from tests.support.places import FAKE_TOOLS, ROOT

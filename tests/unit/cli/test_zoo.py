@@ -97,7 +97,6 @@ def test_train_writes_model_and_history(tmp_path, capsys):
         (["train", "jet-tagger", "-o", "m.h5"], "m.keras"),
         (["train", "jet-tagger", "-o", "m.keras", "--minutes", "-1"], "--minutes"),
         (["train", "jet-tagger", "-o", "m.keras", "--resume"], "Train without --resume"),
-        (["data", "jet-tagger"], "--preview"),
         (["data", "jet-tagger", "--preview", "p.jpg"], "p.png"),
         (["data", "jet-tagger", "-o", "d.csv"], "d.npz"),
         (["data", "jet-tagger", "-o", "d.npz", "-n", "0"], "-n"),

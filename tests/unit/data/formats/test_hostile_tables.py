@@ -133,7 +133,7 @@ def test_damaged_parquet_is_an_error_or_numbers(rows: Path) -> None:
         ([1.0, None], "is empty in some row from 0 on"),
         ([[1.0, 2.0], [3.0]], "row 1 holds a list of another length"),
         ([[1.0, 2.0], None], "is empty in some row"),
-        (["a", "b"], "has no column of numbers"),
+        (["a", "b"], "holds words, and the network takes numbers"),
     ],
 )
 def test_columns_that_are_no_arrays_are_named(tmp_path: Path, column: Any, words: str) -> None:

@@ -1,0 +1,156 @@
+# SPDX-License-Identifier: Apache-2.0
+# SPDX-FileCopyrightText: The edgeinfer authors
+"""Each verb of the command line from Python, with the same answer."""
+
+from __future__ import annotations
+
+import inspect
+import json
+import typing
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+import edgeinfer
+from edgeinfer.base.errors import UsageError
+from edgeinfer.cli.app import VERBS, main
+from tests.support import small_models as small
+
+FUNCTIONS = {
+    "board": ("build_board", "list_boards", "load_board", "run_board"),
+    "check": ("check",),
+    "compare": ("compare",),
+    "compile": ("compile",),
+    "convert": ("convert",),
+    "data": ("draw_data",),
+    "devices": ("devices",),
+    "doctor": ("doctor",),
+    "estimate": ("estimate", "teach_estimates"),
+    "event": ("tag",),
+    "export": ("export_onnx",),
+    "fit": ("fit",),
+    "inspect": ("inspect_file",),
+    "map": ("map_files",),
+    "models": ("models",),
+    "quantize": ("quantize", "learn"),
+    "report": ("opened_run", "opened_study"),  # whose `report` writes the page
+    "search": ("search",),
+    "simulate": ("simulate",),
+    "sweep": ("run_study",),
+    "train": ("train",),
+}
+REASONS = {
+    "demo": "it shows the command line, by steps that each have a function",
+    "explain": "it prints `run.result.agreement`",
+    "serve": "a server is a process of its own",
+    "infer": "a client of Triton sends arrays: tritonclient, or `run.predict` without a server",
+    "bench-serve": "it measures a server from a process of its own",
+}
+STUDY = """
+[study]
+model = "net.keras"
+data = "data.npz"
+strategy = "grid"
+trials = 4
+refine = false
+
+[space]
+[space.bits]
+"*" = [3, 4, 6, 8]
+
+[[objective]]
+figure = "auc_drop"
+[[objective]]
+figure = "hls.lut_vsynth"
+"""
+MORE = ("load", "predict")  # what only Python needs: a shell has files
+
+
+def test_each_verb_has_a_function_or_a_reason() -> None:
+    assert not set(FUNCTIONS) & set(REASONS)
+    assert {*FUNCTIONS, *REASONS} == set(VERBS)
+    public = {name for names in FUNCTIONS.values() for name in names}
+    assert public | set(MORE) == set(edgeinfer.__all__)
+
+
+@pytest.mark.parametrize("name", edgeinfer.__all__)
+def test_each_function_says_what_it_takes_and_gives(name: str) -> None:
+    function = getattr(edgeinfer, name)
+    assert inspect.getdoc(function)
+    hints = typing.get_type_hints(function)
+    parameters = inspect.signature(function).parameters
+    assert set(hints) == {*parameters, "return"}
+    assert not any(each.kind is each.VAR_KEYWORD for each in parameters.values())
+
+
+def told(capsys: pytest.CaptureFixture[str], *tokens: str) -> typing.Any:
+    assert main([*tokens, "--json"]) == 0
+    return json.loads(capsys.readouterr().out)
+
+
+@pytest.fixture
+def work(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    monkeypatch.chdir(tmp_path)
+    small.classifier(tmp_path)
+    small.data(tmp_path)
+    return tmp_path
+
+
+@pytest.mark.usefixtures("work")
+def test_python_answers_as_the_command_line_does(capsys: pytest.CaptureFixture[str]) -> None:
+    model = edgeinfer.load("net.keras", "data.npz")
+    found = edgeinfer.estimate(model, "zcu104", target="rtl", bits=6, options={"throughput": 1e6})
+    wanted = told(capsys, "estimate", "net.keras", "--target", "rtl", "--device", "zcu104",
+                  "--bits", "6", "--throughput", "1e6", "--data", "data.npz")  # fmt: skip
+    assert json.loads(json.dumps(found.document)) == wanted and "lut" in repr(found)
+    assert edgeinfer.devices() == told(capsys, "devices")
+    assert edgeinfer.models() == told(capsys, "models")
+    assert dict(edgeinfer.list_boards().document) == told(capsys, "board", "list")
+    names = [check["name"] for check in told(capsys, "doctor")["checks"]]
+    assert [check.name for check in edgeinfer.doctor()] == names
+
+
+@pytest.mark.usefixtures("work")
+def test_files_are_written_and_read(capsys: pytest.CaptureFixture[str]) -> None:
+    assert edgeinfer.convert("data.npz", "data.h5", shuffle=True) == len(np.load("data.npz")["x"])
+    run = edgeinfer.load("net.keras", "data.h5").quantize(6).compile("runs/n")
+    made = edgeinfer.export_onnx(run, "q.onnx", format="qonnx")
+    assert made.path.is_file() and made.program.digest == run.result.program.digest
+    page = run.report(labels=["electron", "muon", "pion"], figures="paper", latency_us=5)
+    assert "pion" in page.read_text() and list(Path("paper").glob("*.pdf"))
+    Path("gates.toml").write_text("bit_identical = true\n")
+    assert all(str(gate.held) == "passed" for gate in edgeinfer.check(run, "gates.toml"))
+    with pytest.raises(UsageError, match="no report"):
+        edgeinfer.teach_estimates(run)
+    with pytest.raises(UsageError, match="no design for a board"):
+        edgeinfer.run_board(run, simulate=True)
+    with pytest.raises(UsageError, match="not a valid TensorFlow Lite file"):
+        edgeinfer.inspect_file("data.npz")
+    with pytest.raises(UsageError, match=r"no setting 'reus'.*reuse"):
+        edgeinfer.estimate(edgeinfer.load("net.keras"), options={"reus": 2})
+
+
+@pytest.mark.slow
+@pytest.mark.usefixtures("work")
+def test_a_study_and_a_search_are_objects() -> None:
+    Path("study.toml").write_text(STUDY)
+    done = edgeinfer.run_study("study.toml", jobs=1)
+    assert len(done.trials) == 4 and 1 <= len(done.front) <= 4
+    assert all(row["error"] == "" for row in done.trials)
+    again = edgeinfer.opened_study("runs/study")
+    assert again.trials == done.trials and again.report().is_file()
+    model = edgeinfer.load("net.keras", "data.npz")
+    found = edgeinfer.search(model, "widths", budget=0.8, trials=6)
+    assert found.front and (found.chosen is None or found.chosen.path.is_file())
+
+
+def test_data_are_drawn_as_the_command_line_draws_them(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    assert main(["data", "jet-tagger", "-o", "d.npz", "-n", "50"]) == 0
+    wanted = np.load("d.npz")
+    found = edgeinfer.draw_data("jet-tagger", 50)
+    assert set(found) == set(wanted.files)
+    assert all((found[name] == wanted[name]).all() for name in found)

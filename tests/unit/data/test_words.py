@@ -1,0 +1,131 @@
+# SPDX-License-Identifier: Apache-2.0
+# SPDX-FileCopyrightText: The edgeinfer authors
+"""Columns of words: names of classes as labels, and what is left out is told."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from pathlib import Path
+
+import h5py
+import numpy as np
+import pytest
+
+from edgeinfer.base.errors import InputError
+from edgeinfer.cli.app import main
+from edgeinfer.data.samples import Samples, read
+from tests.support.jets import FEATURES, KINDS, jet_table, write_arff, write_csv
+
+Rows = tuple[np.ndarray, Sequence[str]]
+
+
+def write_parquet(path: Path, x: np.ndarray, kinds: Sequence[str]) -> None:
+    pyarrow = pytest.importorskip("pyarrow", reason="pyarrow is not installed")
+    import pyarrow.parquet as parquet
+
+    columns = {name: x[:, at] for at, name in enumerate(FEATURES)}
+    kind = pyarrow.array(kinds).dictionary_encode()
+    parquet.write_table(pyarrow.table({**columns, "class": kind}), path, row_group_size=70)
+
+
+def write_h5(path: Path, x: np.ndarray, kinds: Sequence[str]) -> None:
+    with h5py.File(path, "w") as file:
+        file["features"] = x
+        file["kind"] = np.array(kinds).astype("S")
+
+
+def write_table(path: Path, x: np.ndarray, kinds: Sequence[str]) -> None:
+    """A table as pandas' and PyTables' users have it: a field for each column."""
+    fields = [*((name, "f4") for name in FEATURES), ("class", "S1")]
+    rows = np.zeros(len(x), dtype=fields)
+    for at, name in enumerate(FEATURES):
+        rows[name] = x[:, at]
+    rows["class"] = np.array(kinds).astype("S")
+    with h5py.File(path, "w") as file:
+        file["jets"] = rows
+
+
+def write_npz(path: Path, x: np.ndarray, kinds: Sequence[str]) -> None:
+    np.savez(path, x=x, y=np.array(kinds))
+
+
+WRITERS: dict[str, Callable[[Path, np.ndarray, Sequence[str]], None]] = {
+    "jets.arff": write_arff,
+    "jets.csv": write_csv,
+    "jets.parquet": write_parquet,
+    "jets.h5": write_h5,
+    "table.h5": write_table,
+    "jets.npz": write_npz,
+}
+
+
+def samples_of(path: Path) -> Samples:
+    return read(path, {"x": (16,)}, {"jet": (5,)})
+
+
+@pytest.mark.parametrize("name", WRITERS)
+def test_names_of_classes_are_labels(name: str, tmp_path: Path) -> None:
+    x, kinds = jet_table(200, seed=3)
+    path = tmp_path / name
+    WRITERS[name](path, x, kinds)
+    found = samples_of(path)
+    assert np.allclose(found.inputs["x"], x, atol=1e-4)
+    assert found.classes == {"jet": KINDS}
+    assert [KINDS[int(number)] for number in found.labels["jet"]] == list(kinds)
+    assert any("0 g, 1 q, 2 t, 3 w, 4 z" in finding for finding in found.findings)
+
+
+@pytest.mark.parametrize("name", WRITERS)
+def test_names_survive_a_conversion(name: str, tmp_path: Path) -> None:
+    x, kinds = jet_table(100, seed=4)
+    WRITERS[name](tmp_path / name, x, kinds)
+    assert main(["convert", str(tmp_path / name), "-o", str(tmp_path / "again.h5")]) == 0
+    found, before = samples_of(tmp_path / "again.h5"), samples_of(tmp_path / name)
+    assert found.classes == before.classes
+    assert (found.labels["jet"] == before.labels["jet"]).all()
+    assert (found.inputs["x"] == before.inputs["x"]).all()
+
+
+def test_classes_are_those_of_all_files(tmp_path: Path) -> None:
+    x, _ = jet_table(6, seed=5)
+    write_csv(tmp_path / "a.csv", x[:3], ["w", "z", "w"])
+    write_csv(tmp_path / "b.csv", x[3:], ["g", "g", "z"])
+    found = samples_of(tmp_path)
+    assert found.classes == {"jet": ("g", "w", "z")}
+    assert list(found.labels["jet"]) == [1, 2, 1, 0, 0, 2]
+
+
+@pytest.mark.parametrize("name", ["jets.csv", "jets.parquet"])
+def test_words_that_are_no_classes_are_left_out_with_a_finding(name: str, tmp_path: Path) -> None:
+    x, _ = jet_table(1200, seed=6)
+    WRITERS[name](tmp_path / name, x, [f"jet {number}" for number in range(1200)])
+    found = samples_of(tmp_path / name)
+    assert not found.labels and not found.classes
+    assert any("class is left out" in f and "1,000 different words" in f for f in found.findings)
+
+
+def test_words_are_no_features(tmp_path: Path) -> None:
+    x, kinds = jet_table(20, seed=7)
+    write_csv(tmp_path / "jets.csv", x, kinds)
+    with pytest.raises(InputError, match="no column for the input"):
+        read(tmp_path / "jets.csv", {"x": (17,)}, {"jet": (5,)})
+    text = (tmp_path / "jets.csv").read_text().replace("class", "x", 1)
+    (tmp_path / "named.csv").write_text(text)
+    with pytest.raises(InputError, match="'x' holds words"):
+        read(tmp_path / "named.csv", {"x": (1,)}, {"jet": (5,)})
+
+
+def test_a_label_that_is_missing_is_named(tmp_path: Path) -> None:
+    x, kinds = jet_table(20, seed=8)
+    write_csv(tmp_path / "jets.csv", x, [*kinds[:9], "", *kinds[10:]])
+    with pytest.raises(InputError, match=r"is empty in row 9, a class is expected"):
+        samples_of(tmp_path / "jets.csv")
+
+
+def test_text_of_variable_length_is_told(tmp_path: Path) -> None:
+    x, kinds = jet_table(20, seed=9)
+    with h5py.File(tmp_path / "jets.h5", "w") as file:
+        file["x"] = x
+        file["kind"] = list(kinds)
+    found = samples_of(tmp_path / "jets.h5")
+    assert not found.labels and any("labels.astype('S')" in f for f in found.findings)
