@@ -16,6 +16,8 @@ template <class T> long long get(const T &x) { return nnet::exact_raw(x).to_int6
 
 template <class word_T> using stream = hls::stream<word_T>;
 
+template <class word_T> constexpr size_t size_of() { return word_T::size; }
+
 template <class word_T> bool is_empty(stream<word_T> &words) { return words.empty(); }
 
 } // namespace csim

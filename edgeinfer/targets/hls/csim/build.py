@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import contextlib
 import hashlib
+import importlib.util
 import shutil
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -25,18 +26,26 @@ from edgeinfer.base.scratch import cache_home, scratch_folder
 from edgeinfer.base.tools import Tool
 from edgeinfer.targets.hls.project import manifest
 from edgeinfer.targets.hls.project.manifest import Manifest, TopPort
+from edgeinfer.targets.hls.project.spec import pascal_case
 from edgeinfer.targets.hls.settings import Backend, IoType
 
 CXX = Tool("g++", "EDGEINFER_CXX", "C++ compiler for C-simulation", "apt-get install g++")
 TEMPLATES = "firmware/hls/csim"
+ONEAPI = f"{TEMPLATES}/oneapi"  # the names of SYCL that projects use
 TYPES = {
     Backend.VITIS: "ap",
     Backend.VIVADO: "ap",
     Backend.QUARTUS: "ac",
     Backend.CATAPULT: "catapult",  # types as Quartus's, arrays and weights as Vivado's
+    Backend.ONEAPI: "oneapi",  # types as Quartus's, between pipes of SYCL
 }
 # C++20 defines the shift of a negative number.
-STANDARD = {"ap": "-std=c++20", "ac": "-std=c++14", "catapult": "-std=c++17"}
+STANDARD = {
+    "ap": "-std=c++20",
+    "ac": "-std=c++14",
+    "catapult": "-std=c++17",
+    "oneapi": "-std=c++17",
+}
 FLAGS = ("-O2", "-w", "-fwrapv", "-fno-strict-aliasing", "-pthread")
 # ap_fixed cuts a number to its width through a volatile member, against a fault of clang 7, so that
 # every operation goes through memory. g++ needs no such help, and is four times as fast without it.
@@ -70,14 +79,15 @@ def build_together(
     compiler = tools.find(CXX)
     source = main_text(projects, folders, types)
     flags = (STANDARD[types], *(FLAGS if flags is None else flags))
-    key = _key(folders, source, types, [compiler.version, *flags])
+    sources = [folder / project.firmware for folder, project in zip(folders, projects, strict=True)]
+    key = _key(sources, source, types, [compiler.version, *flags])
     program = place / f"csim-{key[:16]}"
     version = f"g++ {compiler.version}"
     if _is_ours(program):
         return CompiledCsim(program, 0.0, True, version)
-    first = folders[0] / "firmware"
+    first = folders[0] / projects[0].firmware
     with scratch_folder("csim") as scratch:
-        includes = [first, *_type_folders(first, scratch), assets.path(TEMPLATES)]
+        includes = include_folders(first, types, scratch)
         main = scratch / "main.cpp"
         plan.write_file(main, source)
         with plan.stage_file(program) as partial:
@@ -148,9 +158,10 @@ def _main_text(projects: Sequence[Manifest], folders: Sequence[Path], types: str
     alone = len(projects) == 1
     networks = [
         {
-            "folder": OwnText("") if alone else include_path(folder / "firmware"),
+            "folder": OwnText("") if alone else include_path(folder / project.firmware),
             "key": Identifier(project.key),
             "project": Identifier(project.project),
+            "kernel": Identifier(pascal_case(project.project)),
             "namespace": None if project.namespace is None else Identifier(project.namespace),
             "streams": project.io is IoType.STREAM,
             "inputs": [_port(port) for port in project.inputs],
@@ -159,7 +170,12 @@ def _main_text(projects: Sequence[Manifest], folders: Sequence[Path], types: str
                 {"layer": Identifier(held.layer), "size": held.size} for held in project.layers
             ],
             "weights": [
-                {"variable": Identifier(weight.variable), "size": int(weight.size)}
+                {
+                    "variable": Identifier(weight.variable),
+                    "type_name": Operand(weight.type_name),
+                    "guard": Identifier(f"{weight.variable.upper()}_H_"),
+                    "size": int(weight.size),
+                }
                 for weight in project.weights
             ],
         }
@@ -168,13 +184,19 @@ def _main_text(projects: Sequence[Manifest], folders: Sequence[Path], types: str
     weights = {weight.variable for project in projects for weight in project.weights}
     names = {project.project for project in projects}
     guards = [Identifier(f"{name.upper()}_H_") for name in sorted(weights | names)]
-    known = {"networks": networks, "types": Identifier(types), "guards": guards}
+    known = {
+        "networks": networks,
+        "types": Identifier(types),
+        "header": Identifier("ap" if types == "ap" else "ac"),
+        "guards": guards,
+    }
     return fill_template(f"{TEMPLATES}/main.cpp.j2", known)
 
 
 def _port(port: TopPort) -> dict[str, Any]:
     return {
         "variable": Variable(port.variable),
+        "pipe": Variable(f"{pascal_case(port.variable)}Pipe"),
         "type_name": Operand(port.type_name),
         "size": port.size,
     }
@@ -189,6 +211,14 @@ def include_path(folder: Path) -> OwnText:
             hint="Choose a folder without quotes, backslashes and line breaks in its name.",
         )
     return OwnText(f"{path}/")
+
+
+def include_folders(firmware: Path, types: str, scratch: Path) -> list[Path]:
+    """Where the compiler finds headers: the project's, its types', and ours."""
+    found = [firmware, *_type_folders(firmware, scratch), assets.path(TEMPLATES)]
+    if types == "oneapi":
+        found += [assets.path(ONEAPI), _shipped_types()]
+    return found
 
 
 def _type_folders(firmware: Path, scratch: Path) -> list[Path]:
@@ -209,14 +239,29 @@ def _type_folders(firmware: Path, scratch: Path) -> list[Path]:
     return [copy, *found]
 
 
+def _shipped_types() -> Path:
+    """Where hls4ml keeps ac_fixed, which it does not put into projects for oneAPI."""
+    spec = importlib.util.find_spec("hls4ml")
+    if spec is None or spec.origin is None:
+        raise ToolMissingError(
+            "The C-simulation of a oneAPI project needs hls4ml, which is not installed.",
+            hint="Install it with: pip install hls4ml",
+        )
+    return Path(spec.origin).parent / "templates" / "catapult" / "ac_types" / "include"
+
+
 def _key(folders: Sequence[Path], source: str, types: str, told: list[str]) -> str:
     """The content hash of all that is compiled. Weights that are read at run time are not."""
     state = hashlib.sha256("\n".join([*told, source]).encode())
     shipped = sorted(assets.path(TEMPLATES).glob("*.h"))
+    if types == "oneapi":
+        shipped += sorted(assets.path(ONEAPI).rglob("*.hpp"))
+        shipped += sorted(_shipped_types().glob("*.h"))
     for folder in folders:
-        parts = sorted(path for path in (folder / "firmware").rglob("*") if path.is_file())
+        parts = sorted(path for path in folder.rglob("*") if path.is_file())
         if types != "ac":
-            parts = [path for path in parts if path.parent.name != "weights" or path.suffix == ".h"]
+            read = ".txt" if types != "oneapi" else ".h"
+            parts = [path for path in parts if path.parent.name != "weights" or path.suffix != read]
         for path in [*parts, *shipped]:
             state.update(f"{path.name} {plan.sha256_of(path)} ".encode())
     return state.hexdigest()

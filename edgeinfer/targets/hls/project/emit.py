@@ -115,32 +115,39 @@ def graph(
     with _quietly():
         model = ModelGraph.from_layer_list(config, layers, list(plan.inputs), outputs)
     if _taps_wrongly(settings):
-        _tap(plan, model)
+        _tap(plan, model, settings)
     return model
 
 
 def _taps_wrongly(settings: HlsSettings) -> bool:
-    """hls4ml's Quartus writer has every layer of a stream tell the last layer's values."""
-    return settings.backend is Backend.QUARTUS and settings.io is IoType.STREAM
+    """hls4ml's Quartus writer has every layer of a stream tell the last layer's values; the calls
+    of its oneAPI writer do not compile."""
+    streams = settings.io is IoType.STREAM
+    return settings.backend is Backend.ONEAPI or (settings.backend is Backend.QUARTUS and streams)
 
 
-def _tap(plan: Plan, model: ModelGraph) -> None:
+def _tap(plan: Plan, model: ModelGraph, settings: HlsSettings) -> None:
     """The calls that tell a layer's values, as hls4ml writes them elsewhere."""
     wanted = {layer.name for layer in plan.layers if layer.kind != INPUT}
+    oneapi, streams = settings.backend is Backend.ONEAPI, settings.io is IoType.STREAM
+    attribute = "stream_function_cpp" if oneapi and streams else "function_cpp"
     for node in model.get_layers():
-        call, variable = node.get_attr("function_cpp"), node.get_output_variable()
+        call, variable = node.get_attr(attribute), node.get_output_variable()
         if call and node.name.removeprefix("repack_") in wanted:
+            pipe = oneapi and Identifier(variable.pipe_name)
             tapped = fill_template(
-                "firmware/hls/tapped_call.h.j2",
+                f"firmware/hls/{'oneapi/' if oneapi else ''}tapped_call.h.j2",
                 {
                     "call": OwnText(call),
                     "layer": Identifier(node.name),
                     "type": Operand(variable.type.name),
                     "variable": Variable(variable.name),
+                    "pipe": pipe,
+                    "streams": streams,
                     "size": Operand(variable.size_cpp()),
                 },
             )
-            node.set_attr("function_cpp", tapped.rstrip())
+            node.set_attr(attribute, tapped.rstrip())
 
 
 def _layer_config(layer: ProjectLayer, program: Program, settings: HlsSettings) -> dict[str, Any]:

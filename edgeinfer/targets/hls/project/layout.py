@@ -16,6 +16,7 @@ from edgeinfer.targets.hls.project import layout
 from edgeinfer.targets.hls.project.spec import (
     ProjectLayer,
     StoredIntegers,
+    pascal_case,
     representable,
     safe,
 )
@@ -31,8 +32,9 @@ OURS = (
     Backend.VIVADO,
     Backend.QUARTUS,
     Backend.CATAPULT,
+    Backend.ONEAPI,
 )  # for which nnet_exact.h is written
-AC_TYPES = (Backend.QUARTUS, Backend.ONEAPI, Backend.CATAPULT)
+AC_TYPES = (Backend.QUARTUS, Backend.CATAPULT, Backend.ONEAPI)
 
 
 @dataclass(slots=True)
@@ -70,7 +72,14 @@ class ProjectLayout:
 
     def named(self, wanted: str) -> str:
         """A layer's name, like the op's."""
-        return free_name(safe(wanted, "layer"), {layer.name for layer in self.layers})
+        taken = {layer.name for layer in self.layers}
+        name = free_name(safe(wanted, "layer"), taken)
+        if self.settings.backend is Backend.ONEAPI:  # which has a pipe for each
+            pipes = {pascal_case(other) for other in taken}
+            while pascal_case(name) in pipes:
+                taken.add(name)
+                name = free_name(safe(wanted, "layer"), taken)
+        return name
 
     def add(
         self,

@@ -24,7 +24,6 @@ if TYPE_CHECKING:
     from hls4ml.model.graph import ModelGraph
 
 NEEDED = {  # to compile a project, where g++ alone does not do
-    Backend.ONEAPI: "icpx of Intel's oneAPI with its FPGA add-on (run cmake and make)",
     Backend.LIBERO: "Microchip's SmartHLS (run shls)",
 }
 NAME = "edgeinfer_project.json"
@@ -99,6 +98,11 @@ class Manifest:
         """What tells it from others in one program."""
         return self.namespace or self.project
 
+    @property
+    def firmware(self) -> str:
+        """The folder of its sources, below its own."""
+        return "src/firmware" if self.backend is Backend.ONEAPI else "firmware"
+
     def to_json(self) -> str:
         """The text of the file."""
         return json.dumps({"version": VERSION, **asdict(self)}, indent=1) + "\n"
@@ -168,8 +172,7 @@ def _build_finding(backend: Backend) -> list[str]:
         return []
     return [
         f"The {backend} project is complete, but was not simulated: that needs {needed}. Layers "
-        "and formats are those that are simulated bit for bit with Vitis, Vivado, Quartus and "
-        "Catapult."
+        "and formats are those that are simulated bit for bit with the other backends."
     ]
 
 
