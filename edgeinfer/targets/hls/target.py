@@ -109,10 +109,6 @@ class HlsTarget(Target[HlsSettings]):
         check.refuse_early(program)
         return emit_project(in_steps(program), settings)
 
-    def simulates(self, settings: HlsSettings) -> bool:
-        """Whether g++ alone compiles the backend's projects."""
-        return settings.backend in build.TYPES
-
     def simulate(
         self,
         program: Program,

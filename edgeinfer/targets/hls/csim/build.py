@@ -31,13 +31,17 @@ from edgeinfer.targets.hls.settings import Backend, IoType
 
 CXX = Tool("g++", "EDGEINFER_CXX", "C++ compiler for C-simulation", "apt-get install g++")
 TEMPLATES = "firmware/hls/csim"
-ONEAPI = f"{TEMPLATES}/oneapi"  # the names of SYCL that projects use
 TYPES = {
     Backend.VITIS: "ap",
     Backend.VIVADO: "ap",
     Backend.QUARTUS: "ac",
     Backend.CATAPULT: "catapult",  # types as Quartus's, arrays and weights as Vivado's
     Backend.ONEAPI: "oneapi",  # types as Quartus's, between pipes of SYCL
+    Backend.LIBERO: "libero",  # types as Vivado's by other names, arrays in FIFOs
+}
+SHIPPED = {  # fixed-point types that hls4ml has, but does not put into projects that have others
+    "oneapi": "templates/catapult/ac_types/include",
+    "libero": "templates/vivado/ap_types",
 }
 # C++20 defines the shift of a negative number.
 STANDARD = {
@@ -45,6 +49,7 @@ STANDARD = {
     "ac": "-std=c++14",
     "catapult": "-std=c++17",
     "oneapi": "-std=c++17",
+    "libero": "-std=c++20",
 }
 FLAGS = ("-O2", "-w", "-fwrapv", "-fno-strict-aliasing", "-pthread")
 # ap_fixed cuts a number to its width through a volatile member, against a fault of clang 7, so that
@@ -75,7 +80,7 @@ def build_together(
 ) -> CompiledCsim:
     """Compile several projects of one backend, each in a namespace of its own, into one program."""
     projects = [manifest.read(folder) for folder in folders]
-    types = types_of(projects[0].backend)
+    types = TYPES[projects[0].backend]
     compiler = tools.find(CXX)
     source = main_text(projects, folders, types)
     flags = (STANDARD[types], *(FLAGS if flags is None else flags))
@@ -133,16 +138,6 @@ def _remember(program: Path) -> None:
         plan.write_file(_digest_path(program), plan.sha256_of(program))
 
 
-def types_of(backend: Backend) -> str:
-    """Whose fixed-point types a project is written in; an error where g++ has not got them."""
-    if backend not in TYPES:
-        raise ToolMissingError(
-            f"The C-simulation of a {backend} project needs {manifest.NEEDED[backend]}.",
-            hint=f"For bit-exact simulation with g++, choose --backend {', '.join(TYPES)}.",
-        )
-    return TYPES[backend]
-
-
 def main_text(projects: Sequence[Manifest], folders: Sequence[Path], types: str) -> str:
     """The source around the projects' own."""
     try:
@@ -187,7 +182,7 @@ def _main_text(projects: Sequence[Manifest], folders: Sequence[Path], types: str
     known = {
         "networks": networks,
         "types": Identifier(types),
-        "header": Identifier("ap" if types == "ap" else "ac"),
+        "header": Identifier("ap" if types in ("ap", "libero") else "ac"),
         "guards": guards,
     }
     return fill_template(f"{TEMPLATES}/main.cpp.j2", known)
@@ -198,6 +193,7 @@ def _port(port: TopPort) -> dict[str, Any]:
         "variable": Variable(port.variable),
         "pipe": Variable(f"{pascal_case(port.variable)}Pipe"),
         "type_name": Operand(port.type_name),
+        "array_type": Operand(f"{port.type_name.removesuffix('_t')}_array_t"),
         "size": port.size,
     }
 
@@ -215,48 +211,53 @@ def include_path(folder: Path) -> OwnText:
 
 def include_folders(firmware: Path, types: str, scratch: Path) -> list[Path]:
     """Where the compiler finds headers: the project's, its types', and ours."""
-    found = [firmware, *_type_folders(firmware, scratch), assets.path(TEMPLATES)]
-    if types == "oneapi":
-        found += [assets.path(ONEAPI), _shipped_types()]
-    return found
+    return [firmware, *_type_folders(firmware, types, scratch), *_own_folders(types)]
 
 
-def _type_folders(firmware: Path, scratch: Path) -> list[Path]:
+def _own_folders(types: str) -> list[Path]:
+    """Our headers; where a vendor's are not to be had, those that stand in for them."""
+    own = assets.path(TEMPLATES)
+    return [own, own / types] if types in SHIPPED else [own]
+
+
+def _type_folders(firmware: Path, types: str, scratch: Path) -> list[Path]:
     """The project's fixed-point types, those of ap_fixed as a copy that g++ can optimise."""
+    if types == "oneapi":
+        return [_shipped_types(types)]
     found = [path for path in (firmware / "ac_types",) if path.is_dir()]
     found += [
         path
         for name in ("ac_types", "ac_math", "ac_simutils")
         if (path := firmware / name / "include").is_dir()
     ]
-    types = firmware / "ap_types"
-    if not types.is_dir():
+    source = _shipped_types(types) if types == "libero" else firmware / "ap_types"
+    if not source.is_dir():
         return found
     copy = scratch / "ap_types"
-    shutil.copytree(types, copy)
+    shutil.copytree(source, copy)
     header = copy / CUTTING
     header.write_text(header.read_text(encoding="utf-8").replace(CUT, PLAIN_CUT), encoding="utf-8")
     return [copy, *found]
 
 
-def _shipped_types() -> Path:
-    """Where hls4ml keeps ac_fixed, which it does not put into projects for oneAPI."""
+def _shipped_types(types: str) -> Path:
+    """Where hls4ml keeps them."""
     spec = importlib.util.find_spec("hls4ml")
     if spec is None or spec.origin is None:
         raise ToolMissingError(
-            "The C-simulation of a oneAPI project needs hls4ml, which is not installed.",
+            "This C-simulation needs hls4ml, which is not installed.",
             hint="Install it with: pip install hls4ml",
         )
-    return Path(spec.origin).parent / "templates" / "catapult" / "ac_types" / "include"
+    return Path(spec.origin).parent / SHIPPED[types]
 
 
 def _key(folders: Sequence[Path], source: str, types: str, told: list[str]) -> str:
     """The content hash of all that is compiled. Weights that are read at run time are not."""
     state = hashlib.sha256("\n".join([*told, source]).encode())
     shipped = sorted(assets.path(TEMPLATES).glob("*.h"))
-    if types == "oneapi":
-        shipped += sorted(assets.path(ONEAPI).rglob("*.hpp"))
-        shipped += sorted(_shipped_types().glob("*.h"))
+    if types in SHIPPED:
+        shipped += sorted((assets.path(TEMPLATES) / types).rglob("*.hpp"))
+        shipped += sorted(_shipped_types(types).rglob("*.h"))
     for folder in folders:
         parts = sorted(path for path in folder.rglob("*") if path.is_file())
         if types != "ac":

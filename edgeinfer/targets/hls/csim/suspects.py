@@ -24,7 +24,7 @@ from edgeinfer.targets.target import Suspicion
 from quantization.fixed import FormatError, Ints, Overflow, Quantizer, apply_overflow
 
 TYPEDEF = re.compile(r"typedef\s+(.+?)\s+(\w+);")
-AP = re.compile(r"ap_(u?)fixed<(\d+),(-?\d+)(?:,AP_(\w+))?(?:,AP_(\w+))?(?:,\d+)?>")
+AP = re.compile(r"ap_(u?)fix(?:ed|pt)<(\d+),(-?\d+)(?:,AP_(\w+))?(?:,AP_(\w+))?(?:,\d+)?>")
 AC = re.compile(r"ac_fixed<(\d+),(-?\d+),(true|false)(?:,AC_(\w+))?(?:,AC_(\w+))?>")
 WORD = re.compile(r"nnet::array<(.*),\s*[\d*]+>")
 
@@ -130,7 +130,7 @@ def _type_changed(name: str, meant: str, found: str | None) -> str:
 def format_of(text: str) -> Quantizer | None:
     """The format behind a C++ type; None for what is no fixed-point number."""
     inner = WORD.fullmatch(text.strip())
-    plain = (inner[1] if inner else text).replace(" ", "")
+    plain = (inner[1] if inner else text).replace(" ", "").replace("hls::", "")
     try:
         if match := AP.fullmatch(plain):
             sign, bits, integer, rounding, overflow = match.groups()

@@ -29,6 +29,7 @@ SOURCES = {  # what the functions need to know about a backend's numbers and str
     Backend.QUARTUS: ("ac/nnet_exact_types.h", "quartus/nnet_exact_stream.h"),
     Backend.CATAPULT: ("ac/nnet_exact_types.h", "catapult/nnet_exact_stream.h"),
     Backend.ONEAPI: ("ac/nnet_exact_types.h", "oneapi/nnet_exact_stream.h"),
+    Backend.LIBERO: ("libero/nnet_exact_types.h",),
 }
 WHOLE = (  # functions that see a tensor at once
     *("gather", "pick", "sum_pool", "max_pool", "softmax", "append", "prepend"),

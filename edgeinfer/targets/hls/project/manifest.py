@@ -23,9 +23,6 @@ from edgeinfer.targets.hls.settings import Backend, HlsSettings, IoType
 if TYPE_CHECKING:
     from hls4ml.model.graph import ModelGraph
 
-NEEDED = {  # to compile a project, where g++ alone does not do
-    Backend.LIBERO: "Microchip's SmartHLS (run shls)",
-}
 NAME = "edgeinfer_project.json"
 VERSION = 1
 
@@ -125,7 +122,7 @@ def describe(
         node = nodes.get(layer.name) or nodes[f"repack_{layer.name}"]
         entry = settled.get(layer.name)
         held.append(_manifest_layer(layer, node, entry))
-    findings = [*plan.findings, *_reuse_findings(taken), *_build_finding(settings.backend)]
+    findings = [*plan.findings, *_reuse_findings(taken)]
     return Manifest(
         program.digest,
         project,
@@ -164,16 +161,6 @@ def _manifest_layer(layer: ProjectLayer, node: Any, entry: TakenStrategy | None)
         tuple(weight.name for weight in node.get_weights()),
         entry.strategy if entry else None, entry.reuse if entry else None,
     )  # fmt: skip
-
-
-def _build_finding(backend: Backend) -> list[str]:
-    needed = NEEDED.get(backend)
-    if needed is None:
-        return []
-    return [
-        f"The {backend} project is complete, but was not simulated: that needs {needed}. Layers "
-        "and formats are those that are simulated bit for bit with the other backends."
-    ]
 
 
 def _reuse_findings(taken: tuple[TakenStrategy, ...]) -> list[str]:

@@ -33,7 +33,7 @@ OWN_NAMES = re.compile(
     r"stdout|stderr|linux|unix|i386|null|(ap|ac|nnet|hls|csim|ihc|cl|sycl)(_\w*)?|"
     r"layer\d+_\w*|\w*config\d+\w*|[abspw]\d+|\w*_t|\w*_top|(input|output)_data|"
     r"(values|limits|factors|biases|slopes|entries|exps|inverses|constants|places|pad)\d+|"
-    r"task_sequence"
+    r"task_sequence|softmax"
 )
 
 

@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 
 from edgeinfer.ir.interpret import interpret, results
-from edgeinfer.targets.hls.csim.build import STANDARD, include_folders, main_text, types_of
+from edgeinfer.targets.hls.csim.build import STANDARD, TYPES, include_folders, main_text
 from edgeinfer.targets.hls.project import manifest
 from edgeinfer.targets.hls.project.emit import emit_project, project_name
 from edgeinfer.targets.hls.settings import Backend, HlsSettings, IoType
@@ -45,11 +45,11 @@ def read_by_compiler(name: str, backend: Backend, folder: Path) -> None:
     program = hostile_program(name)
     emit_project(program, settings_of(backend)).write(folder)
     project = manifest.read(folder)
-    source = main_text([project], [folder], types_of(backend))
+    source = main_text([project], [folder], TYPES[backend])
     (folder / "main.cpp").write_text(source, encoding="utf-8")
-    places = include_folders(folder / project.firmware, types_of(backend), folder)
+    places = include_folders(folder / project.firmware, TYPES[backend], folder)
     done = subprocess.run(
-        ["g++", "-fsyntax-only", STANDARD[types_of(backend)], "-w",
+        ["g++", "-fsyntax-only", STANDARD[TYPES[backend]], "-w",
          *(f"-I{place}" for place in places), "main.cpp"],
         cwd=folder, capture_output=True, text=True, timeout=300,
     )  # fmt: skip

@@ -57,9 +57,10 @@ def test_names_that_hls4ml_would_write_alike_keep_pipes_of_their_own(tmp_path: P
     np.testing.assert_array_equal(got["y"], [[3, 4, 1, 2]])
 
 
-@pytest.mark.parametrize("name", ["entries2", "relu_config3", "task_sequence"])
-def test_a_layer_hides_nothing_that_later_lines_need(name: str) -> None:
-    """Layers of a stream are variables of the kernel, beside weights, types and configurations."""
+@pytest.mark.parametrize("name", ["entries2", "relu_config3", "task_sequence", "softmax"])
+def test_a_layer_has_no_name_that_is_needed_otherwise(name: str) -> None:
+    """Layers of a stream are variables of the kernel, beside weights, types and configurations. Of
+    a layer that is called softmax, hls4ml takes the type for that of its own softmax's table."""
     assert safe(name, "layer") == f"layer_{name}"
 
 
