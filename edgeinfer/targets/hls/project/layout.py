@@ -108,12 +108,12 @@ class ProjectLayout:
         return name
 
     def _check_libero(self, op: Op, kind: str, result: Quantizer) -> None:
-        """What hls4ml or Microchip's documents lack."""
+        """What hls4ml lacks, or what cannot be simulated for sure."""
         if kind not in FOR_LIBERO:
             self.refuse(op, f"hls4ml has no {kind} for Libero")
         if result.overflow is Overflow.SAT_SYM and result.type.signed:
             self.refuse(
-                op, "Microchip does not document what SAT_SYM makes of the lowest number; SAT is"
+                op, "what SmartHLS makes of the lowest number in SAT_SYM is not known; choose SAT"
             )
 
     def exact(

@@ -64,7 +64,7 @@ SYMMETRIC = Requant("y", Fixed(True, 4, 2), "x", Rounding.TRN, Overflow.SAT_SYM)
 REFUSED = {
     "convolution": (CONV, "hls4ml has no Conv1D for Libero"),
     "sum": (SUM, "hls4ml has no Merge for Libero"),
-    "symmetric": (SYMMETRIC, "Microchip does not document what SAT_SYM makes of the lowest"),
+    "symmetric": (SYMMETRIC, "what SmartHLS makes of the lowest number in SAT_SYM is not known"),
 }
 
 

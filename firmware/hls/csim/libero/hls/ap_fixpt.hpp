@@ -2,8 +2,8 @@
 // SPDX-FileCopyrightText: The edgeinfer authors
 //
 // Fixed-point numbers of SmartHLS, for g++. Microchip documents that they round and overflow when they
-// are made or assigned, by modes of the same names and meanings as those of ap_fixed, and that what
-// arithmetic yields is wide enough; so they are made of ap_fixed, which hls4ml ships.
+// are made or assigned, and that what arithmetic yields is wide enough; its guide for designs that come
+// from Vitis HLS only renames ap_fixed. So they are made of ap_fixed, which hls4ml ships.
 
 #ifndef CSIM_HLS_AP_FIXPT_H_
 #define CSIM_HLS_AP_FIXPT_H_
