@@ -110,6 +110,7 @@ ALONE = {  # modules that are shorter and have one importer, and why they stay
     "edgeinfer.precision.qat.sparsity": "which weights go is decided without Keras",
     "edgeinfer.run.toggles": "which bits change is counted apart from what is estimated of them",
     "edgeinfer.targets.edgetpu.tflite.flex": "FlexBuffers are a file format of their own",
+    "edgeinfer.targets.hls.project.libero": "what is mended of hls4ml, apart from what is added",
     "edgeinfer.targets.rtl.design.metrics": "figures, apart from the design that they describe",
     "reports.make.guard": "how easy a task is, judged apart from the pages that say so",
 }

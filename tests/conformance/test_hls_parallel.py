@@ -68,3 +68,20 @@ class TestQuartusParallel(TargetSuite):
     target = HlsTarget()
     settings = HlsSettings(backend=Backend.QUARTUS, io=IoType.PARALLEL)
     seeds = range(400, 408)
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(1800)
+class TestOneApiParallel(TargetSuite):
+    target = HlsTarget()
+    settings = HlsSettings(backend=Backend.ONEAPI, io=IoType.PARALLEL)
+    seeds = range(400, 408)
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(1800)
+class TestLiberoParallel(TargetSuite):
+    target = HlsTarget()
+    settings = HlsSettings(backend=Backend.LIBERO, io=IoType.PARALLEL)
+    seeds = range(400, 416)
+    least = 0.4  # there are no convolutions, and no ops on two tensors

@@ -38,3 +38,11 @@ class TestQuartusStream(TargetSuite):
     target = HlsTarget()
     settings = HlsSettings(backend=Backend.QUARTUS, io=IoType.STREAM)
     seeds = range(500, 508)
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(1800)
+class TestOneApiStream(TargetSuite):
+    target = HlsTarget()
+    settings = HlsSettings(backend=Backend.ONEAPI, io=IoType.STREAM)
+    seeds = range(400, 408)

@@ -167,10 +167,6 @@ class HlsTarget(Target[HlsSettings]):
 
         return load_bitstream(folder, zynq_board(settings.board or ""), said)
 
-    def simulates(self, settings: HlsSettings) -> bool:
-        """Whether g++ alone compiles the backend's projects."""
-        return settings.backend in build.TYPES
-
     def simulate(
         self,
         program: Program,

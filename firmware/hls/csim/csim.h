@@ -64,7 +64,7 @@ inline std::map<std::string, long long *> &taps() {
     return wanted;
 }
 
-// Arrays and streams, to and from raw integers.
+// Arrays and streams, to and from raw integers. `size_of` a word is in the header of the types.
 
 template <class T> void fill(T *values, const long long *raw, size_t count) {
     for (size_t i = 0; i < count; i++) {
@@ -73,9 +73,9 @@ template <class T> void fill(T *values, const long long *raw, size_t count) {
 }
 
 template <class word_T> void fill(stream<word_T> &words, const long long *raw, size_t count) {
-    for (size_t i = 0; i < count; i += word_T::size) {
+    for (size_t i = 0; i < count; i += size_of<word_T>()) {
         word_T word;
-        for (size_t j = 0; j < word_T::size; j++) {
+        for (size_t j = 0; j < size_of<word_T>(); j++) {
             put(word[j], raw[i + j]);
         }
         words.write(word);
@@ -89,9 +89,9 @@ template <class T> void drain(T *values, long long *raw, size_t count) {
 }
 
 template <class word_T> void drain(stream<word_T> &words, long long *raw, size_t count) {
-    for (size_t i = 0; i < count; i += word_T::size) {
+    for (size_t i = 0; i < count; i += size_of<word_T>()) {
         word_T word = words.read();
-        for (size_t j = 0; j < word_T::size; j++) {
+        for (size_t j = 0; j < size_of<word_T>(); j++) {
             raw[i + j] = get(word[j]);
         }
     }
@@ -115,7 +115,7 @@ template <class word_T> void tap(stream<word_T> &words, const char *layer, size_
     }
 }
 
-// Weights as hls4ml writes them: decimal numbers between commas.
+// Weights as hls4ml writes them: decimal numbers between commas, perhaps between braces of a header.
 template <class T> void load(T *weights, size_t count, const std::string &path) {
     std::FILE *file = std::fopen(path.c_str(), "rb");
     if (file == nullptr) {
@@ -130,12 +130,16 @@ template <class T> void load(T *weights, size_t count, const std::string &path) 
         fail(path + ": cannot be read");
     }
     const char *place = text.data();
+    if (const char *list = std::strstr(place, "{{")) {
+        place = list + 2;
+    }
+    auto over = [&]() { return *place == '\0' || *place == '}'; };
     for (size_t i = 0; i < count; i++) {
         bool negative = false;
         unsigned long long digits = 0;
         int behind = -1, places = 0; // digits behind the point, digits in all
         const char *start = place;
-        for (; *place != ',' && *place != '\0'; place++) {
+        for (; *place != ',' && !over(); place++) {
             if (*place == '-') {
                 negative = true;
             } else if (*place == '.') {
@@ -165,7 +169,7 @@ template <class T> void load(T *weights, size_t count, const std::string &path) 
             fail(path + ": expected " + std::to_string(count) + " values but read only " + std::to_string(i + 1));
         }
     }
-    if (*place != '\0') {
+    if (!over()) {
         fail(path + ": holds more than " + std::to_string(count) + " values");
     }
 }

@@ -14,7 +14,9 @@ template <class T> void put(T &x, long long raw) { x.range(T::width - 1, 0) = ra
 
 template <class T> long long get(const T &x) { return nnet::exact_raw(x).to_int64(); }
 
-template <class word_T> using stream = hls::stream<word_T>;
+template <class word_T> using stream = nnet::exact_stream<word_T>;
+
+template <class word_T> constexpr size_t size_of() { return word_T::size; }
 
 template <class word_T> bool is_empty(stream<word_T> &words) { return words.empty(); }
 

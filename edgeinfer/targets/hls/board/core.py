@@ -209,7 +209,7 @@ def build_core(folder: Path) -> Path:
     ]
     source = fill_template(f"{TEMPLATES}/core.cpp.j2", values)
     return build.build_source(
-        folder, source, [folder / FOLDER], build.types_of(project.backend), "core"
+        folder, source, [folder / FOLDER], build.TYPES[project.backend], "core"
     )
 
 

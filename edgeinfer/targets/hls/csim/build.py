@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import contextlib
 import hashlib
+import importlib.util
 import shutil
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -25,6 +26,7 @@ from edgeinfer.base.scratch import cache_home, scratch_folder
 from edgeinfer.base.tools import Tool
 from edgeinfer.targets.hls.project import manifest
 from edgeinfer.targets.hls.project.manifest import Manifest, TopPort
+from edgeinfer.targets.hls.project.spec import pascal_case
 from edgeinfer.targets.hls.settings import Backend, IoType
 
 CXX = Tool("g++", "EDGEINFER_CXX", "C++ compiler for C-simulation", "apt-get install g++")
@@ -34,9 +36,21 @@ TYPES = {
     Backend.VIVADO: "ap",
     Backend.QUARTUS: "ac",
     Backend.CATAPULT: "catapult",  # types as Quartus's, arrays and weights as Vivado's
+    Backend.ONEAPI: "oneapi",  # types as Quartus's, between pipes of SYCL
+    Backend.LIBERO: "libero",  # types as Vivado's by other names, arrays in FIFOs
+}
+SHIPPED = {  # fixed-point types that hls4ml has, but does not put into projects that have others
+    "oneapi": "templates/catapult/ac_types/include",
+    "libero": "templates/vivado/ap_types",
 }
 # C++20 defines the shift of a negative number.
-STANDARD = {"ap": "-std=c++20", "ac": "-std=c++14", "catapult": "-std=c++17"}
+STANDARD = {
+    "ap": "-std=c++20",
+    "ac": "-std=c++14",
+    "catapult": "-std=c++17",
+    "oneapi": "-std=c++17",
+    "libero": "-std=c++20",
+}
 FLAGS = ("-O2", "-w", "-fwrapv", "-fno-strict-aliasing", "-pthread")
 # ap_fixed cuts a number to its width through a volatile member, against a fault of clang 7, so that
 # every operation goes through memory. g++ needs no such help, and is four times as fast without it.
@@ -66,21 +80,23 @@ def build_together(
 ) -> CompiledCsim:
     """Compile several projects of one backend, each in a namespace of its own, into one program."""
     projects = [manifest.read(folder) for folder in folders]
-    types = types_of(projects[0].backend)
+    types = TYPES[projects[0].backend]
     source = main_text(projects, folders, types)
-    return _compile(source, folders, (), types, place, "csim", FLAGS if flags is None else flags)
+    places = [folder / project.firmware for folder, project in zip(folders, projects, strict=True)]
+    return _compile(source, places, (), types, place, "csim", FLAGS if flags is None else flags)
 
 
 def build_source(
     folder: Path, source: str, includes: Sequence[Path], types: str, kind: str
 ) -> Path:
     """Compile a source of another kind around a project, with more folders of what it includes."""
-    return _compile(source, [folder], includes, types, folder / PLACE, kind, FLAGS).program
+    sources = [folder / manifest.read(folder).firmware]
+    return _compile(source, sources, includes, types, folder / PLACE, kind, FLAGS).program
 
 
 def _compile(
     source: str,
-    folders: Sequence[Path],
+    sources: Sequence[Path],
     includes: Sequence[Path],
     types: str,
     place: Path,
@@ -89,14 +105,13 @@ def _compile(
 ) -> CompiledCsim:
     compiler = tools.find(CXX)
     flags = (STANDARD[types], *flags)
-    key = _key(folders, source, types, [compiler.version, *flags], includes)
+    key = _key(sources, source, types, [compiler.version, *flags], includes)
     program = place / f"{kind}-{key[:16]}"
     version = f"g++ {compiler.version}"
     if _is_ours(program):
         return CompiledCsim(program, 0.0, True, version)
-    first = folders[0] / "firmware"
     with scratch_folder("csim") as scratch:
-        searched = [first, *includes, *_type_folders(first, scratch), assets.path(TEMPLATES)]
+        searched = [*include_folders(sources[0], types, scratch), *includes]
         main = scratch / "main.cpp"
         plan.write_file(main, source)
         with plan.stage_file(program) as partial:
@@ -142,16 +157,6 @@ def _remember(program: Path) -> None:
         plan.write_file(_digest_path(program), plan.sha256_of(program))
 
 
-def types_of(backend: Backend) -> str:
-    """Whose fixed-point types a project is written in; an error where g++ has not got them."""
-    if backend not in TYPES:
-        raise ToolMissingError(
-            f"The C-simulation of a {backend} project needs {manifest.NEEDED[backend]}.",
-            hint=f"For bit-exact simulation with g++, choose --backend {', '.join(TYPES)}.",
-        )
-    return TYPES[backend]
-
-
 def main_text(projects: Sequence[Manifest], folders: Sequence[Path], types: str) -> str:
     """The source around the projects' own."""
     try:
@@ -167,9 +172,10 @@ def _main_text(projects: Sequence[Manifest], folders: Sequence[Path], types: str
     alone = len(projects) == 1
     networks = [
         {
-            "folder": OwnText("") if alone else include_path(folder / "firmware"),
+            "folder": OwnText("") if alone else include_path(folder / project.firmware),
             "key": Identifier(project.key),
             "project": Identifier(project.project),
+            "kernel": Identifier(pascal_case(project.project)),
             "namespace": None if project.namespace is None else Identifier(project.namespace),
             "streams": project.io is IoType.STREAM,
             "inputs": [_port(port) for port in project.inputs],
@@ -178,7 +184,12 @@ def _main_text(projects: Sequence[Manifest], folders: Sequence[Path], types: str
                 {"layer": Identifier(held.layer), "size": held.size} for held in project.layers
             ],
             "weights": [
-                {"variable": Identifier(weight.variable), "size": int(weight.size)}
+                {
+                    "variable": Identifier(weight.variable),
+                    "type_name": Operand(weight.type_name),
+                    "guard": Identifier(f"{weight.variable.upper()}_H_"),
+                    "size": int(weight.size),
+                }
                 for weight in project.weights
             ],
         }
@@ -187,14 +198,21 @@ def _main_text(projects: Sequence[Manifest], folders: Sequence[Path], types: str
     weights = {weight.variable for project in projects for weight in project.weights}
     names = {project.project for project in projects}
     guards = [Identifier(f"{name.upper()}_H_") for name in sorted(weights | names)]
-    known = {"networks": networks, "types": Identifier(types), "guards": guards}
+    known = {
+        "networks": networks,
+        "types": Identifier(types),
+        "header": Identifier("ap" if types in ("ap", "libero") else "ac"),
+        "guards": guards,
+    }
     return fill_template(f"{TEMPLATES}/main.cpp.j2", known)
 
 
 def _port(port: TopPort) -> dict[str, Any]:
     return {
         "variable": Variable(port.variable),
+        "pipe": Variable(f"{pascal_case(port.variable)}Pipe"),
         "type_name": Operand(port.type_name),
+        "array_type": Operand(f"{port.type_name.removesuffix('_t')}_array_t"),
         "size": port.size,
     }
 
@@ -210,22 +228,46 @@ def include_path(folder: Path) -> OwnText:
     return OwnText(f"{path}/")
 
 
-def _type_folders(firmware: Path, scratch: Path) -> list[Path]:
+def include_folders(firmware: Path, types: str, scratch: Path) -> list[Path]:
+    """Where the compiler finds headers: the project's, its types', and ours."""
+    return [firmware, *_type_folders(firmware, types, scratch), *_own_folders(types)]
+
+
+def _own_folders(types: str) -> list[Path]:
+    """Our headers; where a vendor's are not to be had, those that stand in for them."""
+    own = assets.path(TEMPLATES)
+    return [own, own / types] if types in SHIPPED else [own]
+
+
+def _type_folders(firmware: Path, types: str, scratch: Path) -> list[Path]:
     """The project's fixed-point types, those of ap_fixed as a copy that g++ can optimise."""
+    if types == "oneapi":
+        return [_shipped_types(types)]
     found = [path for path in (firmware / "ac_types",) if path.is_dir()]
     found += [
         path
         for name in ("ac_types", "ac_math", "ac_simutils")
         if (path := firmware / name / "include").is_dir()
     ]
-    types = firmware / "ap_types"
-    if not types.is_dir():
+    source = _shipped_types(types) if types == "libero" else firmware / "ap_types"
+    if not source.is_dir():
         return found
     copy = scratch / "ap_types"
-    shutil.copytree(types, copy)
+    shutil.copytree(source, copy)
     header = copy / CUTTING
     header.write_text(header.read_text(encoding="utf-8").replace(CUT, PLAIN_CUT), encoding="utf-8")
     return [copy, *found]
+
+
+def _shipped_types(types: str) -> Path:
+    """Where hls4ml keeps them."""
+    spec = importlib.util.find_spec("hls4ml")
+    if spec is None or spec.origin is None:
+        raise ToolMissingError(
+            "This C-simulation needs hls4ml, which is not installed.",
+            hint="Install it with: pip install hls4ml",
+        )
+    return Path(spec.origin).parent / SHIPPED[types]
 
 
 def _key(
@@ -235,10 +277,14 @@ def _key(
     state = hashlib.sha256("\n".join([*told, source]).encode())
     shipped = sorted(assets.path(TEMPLATES).glob("*.h"))
     shipped += sorted(path for folder in includes for path in folder.glob("*.cpp"))
+    if types in SHIPPED:
+        shipped += sorted((assets.path(TEMPLATES) / types).rglob("*.hpp"))
+        shipped += sorted(_shipped_types(types).rglob("*.h"))
     for folder in folders:
-        parts = sorted(path for path in (folder / "firmware").rglob("*") if path.is_file())
+        parts = sorted(path for path in folder.rglob("*") if path.is_file())
         if types != "ac":
-            parts = [path for path in parts if path.parent.name != "weights" or path.suffix == ".h"]
+            read = ".txt" if types != "oneapi" else ".h"
+            parts = [path for path in parts if path.parent.name != "weights" or path.suffix != read]
         for path in [*parts, *shipped]:
             state.update(f"{path.name} {plan.sha256_of(path)} ".encode())
     return state.hexdigest()

@@ -144,7 +144,7 @@ def _run(
         with scratch_folder("csim") as scratch:
             held = _run_part(
                 compiled,
-                folder,
+                folder / project.firmware,
                 project.key,
                 scratch,
                 part,
@@ -162,7 +162,7 @@ def _run(
 
 def _run_part(
     compiled: CompiledCsim,
-    folder: Path,
+    firmware: Path,
     project: str,
     scratch: Path,
     inputs: Mapping[str, Ints],
@@ -179,7 +179,7 @@ def _run_part(
     for path, size in ((results, count * sum(wanted.values()) * RAW.itemsize), (counters, 16)):
         with plan.writing(path), path.open("wb") as file:
             os.posix_fallocate(file.fileno(), 0, max(size, 1))
-    weights = (folder / "firmware" / "weights").resolve()
+    weights = (firmware / "weights").resolve()
     program = FoundTool(CSIM, compiled.program.resolve(), "")
     with _watch_samples(counters, ticked):
         said = tools.run(
@@ -191,7 +191,7 @@ def _run_part(
     warned = next((line for line in said.splitlines() if line.startswith(STALLS)), None)
     if warned is not None:
         raise ToolFailedError(
-            f"The C-simulation in {folder} warns of a stream that would stall the design: "
+            f"The C-simulation in {firmware} warns of a stream that would stall the design: "
             f"{warned[:300]}",
             hint="The layers around it read or write other numbers of words than they agreed on.",
         )

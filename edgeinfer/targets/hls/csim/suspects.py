@@ -24,7 +24,7 @@ from edgeinfer.targets.target import Suspicion
 from quantization.fixed import FormatError, Ints, Overflow, Quantizer, apply_overflow
 
 TYPEDEF = re.compile(r"typedef\s+(.+?)\s+(\w+);")
-AP = re.compile(r"ap_(u?)fixed<(\d+),(-?\d+)(?:,AP_(\w+))?(?:,AP_(\w+))?(?:,\d+)?>")
+AP = re.compile(r"ap_(u?)fix(?:ed|pt)<(\d+),(-?\d+)(?:,AP_(\w+))?(?:,AP_(\w+))?(?:,\d+)?>")
 AC = re.compile(r"ac_fixed<(\d+),(-?\d+),(true|false)(?:,AC_(\w+))?(?:,AC_(\w+))?>")
 WORD = re.compile(r"nnet::array<(.*),\s*[\d*]+>")
 
@@ -40,7 +40,7 @@ def suspicion(
     """The type that the project gives a value, and why it is likely to differ."""
     project = manifest.read(folder)
     held = next((held for held in project.layers if held.value == value), None)
-    found = types_in((folder / "firmware" / "defines.h").read_text(encoding="utf-8"))
+    found = types_in((folder / project.firmware / "defines.h").read_text(encoding="utf-8"))
     type_name = held.type_name if held else ""
     type_ = found.get(type_name, "")
     wanted = emit_project(program, settings, project.namespace).files
@@ -67,7 +67,7 @@ def _weights(
     causes = []
     for weight in sorted(project.weights, key=lambda weight: weight.variable not in own):
         for suffix in ("txt", "h"):
-            name = f"firmware/weights/{weight.variable}.{suffix}"
+            name = f"{project.firmware}/weights/{weight.variable}.{suffix}"
             path = folder / name
             if name not in wanted:
                 continue
@@ -101,7 +101,7 @@ def _types(
     wanted: Mapping[str, bytes],
 ) -> list[str]:
     """Types that the project defines otherwise than was emitted; those of the layer first."""
-    meant = types_in(wanted["firmware/defines.h"].decode())
+    meant = types_in(wanted[f"{project.firmware}/defines.h"].decode())
     changed = [name for name, type_ in meant.items() if found.get(name) != type_]
     own = (held.type_name, f"{held.layer}_") if held else ("", "")
 
@@ -130,7 +130,7 @@ def _type_changed(name: str, meant: str, found: str | None) -> str:
 def format_of(text: str) -> Quantizer | None:
     """The format behind a C++ type; None for what is no fixed-point number."""
     inner = WORD.fullmatch(text.strip())
-    plain = (inner[1] if inner else text).replace(" ", "")
+    plain = (inner[1] if inner else text).replace(" ", "").replace("hls::", "")
     try:
         if match := AP.fullmatch(plain):
             sign, bits, integer, rounding, overflow = match.groups()
@@ -154,10 +154,10 @@ def _structure(project: Manifest, folder: Path, wanted: Mapping[str, bytes]) -> 
     """Code that calls other layers, or with other sizes, than was emitted."""
     causes = []
     for name, what in (
-        (f"firmware/{project.project}.cpp", "order of layers or outputs"),
-        (f"firmware/{project.project}.h", "order of outputs"),
-        ("firmware/parameters.h", "sizes of layers"),
-        ("firmware/nnet_utils/nnet_code_gen.h", "generated code"),
+        (f"{project.firmware}/{project.project}.cpp", "order of layers or outputs"),
+        (f"{project.firmware}/{project.project}.h", "order of outputs"),
+        (f"{project.firmware}/parameters.h", "sizes of layers"),
+        (f"{project.firmware}/nnet_utils/nnet_code_gen.h", "generated code"),
         (manifest.NAME, "order of outputs"),
     ):
         if name not in wanted:
@@ -170,7 +170,7 @@ def _structure(project: Manifest, folder: Path, wanted: Mapping[str, bytes]) -> 
     headers = sorted(
         name
         for name, content in wanted.items()
-        if name.startswith("firmware/nnet_utils/")
+        if name.startswith(f"{project.firmware}/nnet_utils/")
         and not name.endswith("nnet_code_gen.h")
         and (not (folder / name).is_file() or (folder / name).read_bytes() != content)
     )

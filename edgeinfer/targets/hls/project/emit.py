@@ -30,7 +30,6 @@ from edgeinfer.targets.hls.estimate.reuse import effective_strategy, reuse_of
 from edgeinfer.targets.hls.project import manifest
 from edgeinfer.targets.hls.project.audit import audit_project
 from edgeinfer.targets.hls.project.check import refuse
-from edgeinfer.targets.hls.project.layout import OURS
 from edgeinfer.targets.hls.project.native_layers import INPUT
 from edgeinfer.targets.hls.project.place import lay_out
 from edgeinfer.targets.hls.project.spec import Plan, ProjectLayer, safe
@@ -40,7 +39,8 @@ if TYPE_CHECKING:
     from hls4ml.model.graph import ModelGraph
 
 LOG = logging.getLogger("edgeinfer")
-STAMPED = (".sh", ".tcl", ".txt", ".yml", ".cpp", ".hpp", "Makefile")  # where hls4ml puts its stamp
+# Where hls4ml puts its stamp, or the folder.
+STAMPED = (".sh", ".tcl", ".txt", ".yml", ".cpp", ".hpp", "Makefile", "Makefile.compile")
 STRATEGIES = {
     Strategy.LATENCY: "Latency",
     Strategy.RESOURCE: "Resource",
@@ -83,10 +83,9 @@ def graph(
     from hls4ml.backends import get_backend
     from hls4ml.model.graph import ModelGraph
 
-    if settings.backend in OURS:
-        from edgeinfer.targets.hls.project.hls4ml_layer import register_layers
+    from edgeinfer.targets.hls.project.hls4ml_layer import register_layers
 
-        register_layers(settings.backend)
+    register_layers(settings.backend)
     options: dict[str, Any] = {
         "part": settings.part,
         "clock_period": settings.clock_ns,
@@ -95,6 +94,9 @@ def graph(
     if namespace is not None:
         options["namespace"] = namespace
     if settings.backend is Backend.LIBERO:
+        from edgeinfer.targets.hls.project.libero import mend_writer
+
+        mend_writer()
         options["smarthls_path"] = os.environ.get(SMARTHLS, "SmartHLS")
     config = get_backend(str(settings.backend)).create_initial_config(**options)
     config |= {
@@ -115,32 +117,39 @@ def graph(
     with _quietly():
         model = ModelGraph.from_layer_list(config, layers, list(plan.inputs), outputs)
     if _taps_wrongly(settings):
-        _tap(plan, model)
+        _tap(plan, model, settings)
     return model
 
 
 def _taps_wrongly(settings: HlsSettings) -> bool:
-    """hls4ml's Quartus writer has every layer of a stream tell the last layer's values."""
-    return settings.backend is Backend.QUARTUS and settings.io is IoType.STREAM
+    """hls4ml's Quartus writer has every layer of a stream tell the last layer's values; the calls
+    of its oneAPI writer do not compile."""
+    streams = settings.io is IoType.STREAM
+    return settings.backend is Backend.ONEAPI or (settings.backend is Backend.QUARTUS and streams)
 
 
-def _tap(plan: Plan, model: ModelGraph) -> None:
+def _tap(plan: Plan, model: ModelGraph, settings: HlsSettings) -> None:
     """The calls that tell a layer's values, as hls4ml writes them elsewhere."""
     wanted = {layer.name for layer in plan.layers if layer.kind != INPUT}
+    oneapi, streams = settings.backend is Backend.ONEAPI, settings.io is IoType.STREAM
+    attribute = "stream_function_cpp" if oneapi and streams else "function_cpp"
     for node in model.get_layers():
-        call, variable = node.get_attr("function_cpp"), node.get_output_variable()
+        call, variable = node.get_attr(attribute), node.get_output_variable()
         if call and node.name.removeprefix("repack_") in wanted:
+            pipe = oneapi and Identifier(variable.pipe_name)
             tapped = fill_template(
-                "firmware/hls/tapped_call.h.j2",
+                f"firmware/hls/{'oneapi/' if oneapi else ''}tapped_call.h.j2",
                 {
                     "call": OwnText(call),
                     "layer": Identifier(node.name),
                     "type": Operand(variable.type.name),
                     "variable": Variable(variable.name),
+                    "pipe": pipe,
+                    "streams": streams,
                     "size": Operand(variable.size_cpp()),
                 },
             )
-            node.set_attr("function_cpp", tapped.rstrip())
+            node.set_attr(attribute, tapped.rstrip())
 
 
 def _layer_config(layer: ProjectLayer, program: Program, settings: HlsSettings) -> dict[str, Any]:
@@ -192,14 +201,6 @@ def _of_hls4ml(program: Program, settings: HlsSettings) -> Iterator[None]:
         yield
     except EdgeInferError:
         raise
-    except FileNotFoundError as error:
-        if "hls4ml" not in str(error.filename):
-            raise
-        raise ToolMissingError(
-            f"hls4ml, as it is installed, has no {error.filename}, which a project for "
-            f"{settings.backend} needs.",
-            hint="Install hls4ml from its sources, or choose --backend Vitis.",
-        ) from error
     except Exception as error:
         said = " ".join(str(error).split()) or type(error).__name__
         raise ToolFailedError(

@@ -9,6 +9,7 @@ import math
 from typing import Any
 
 from hls4ml.backends import get_backend
+from hls4ml.backends.oneapi.oneapi_template import StreamFunctionCallTemplate, TaskSequenceTemplate
 from hls4ml.backends.template import FunctionCallTemplate, LayerConfigTemplate
 from hls4ml.model.layers import Attribute, register_layer
 from hls4ml.model.layers import Layer as Node
@@ -16,17 +17,19 @@ from hls4ml.model.types import NamedType
 
 from edgeinfer.base import assets
 from edgeinfer.base.code import fill_template
-from edgeinfer.base.names import Identifier, Operand, Variable
+from edgeinfer.base.names import Identifier, Operand, OwnText, Variable
 from edgeinfer.targets.hls.project.layout import KIND
 from edgeinfer.targets.hls.settings import Backend
 from quantization.fixed import dequantize
 
 HEADERS = "firmware/hls"
-TYPES_OF = {
-    Backend.VITIS: "ap",
-    Backend.VIVADO: "ap",
-    Backend.QUARTUS: "ac",
-    Backend.CATAPULT: "catapult",
+SOURCES = {  # what the functions need to know about a backend's numbers and streams
+    Backend.VITIS: ("ap/nnet_exact_types.h",),
+    Backend.VIVADO: ("ap/nnet_exact_types.h",),
+    Backend.QUARTUS: ("ac/nnet_exact_types.h", "quartus/nnet_exact_stream.h"),
+    Backend.CATAPULT: ("ac/nnet_exact_types.h", "catapult/nnet_exact_stream.h"),
+    Backend.ONEAPI: ("ac/nnet_exact_types.h", "oneapi/nnet_exact_stream.h"),
+    Backend.LIBERO: ("libero/nnet_exact_types.h",),
 }
 WHOLE = (  # functions that see a tensor at once
     *("gather", "pick", "sum_pool", "max_pool", "softmax", "append", "prepend"),
@@ -97,30 +100,55 @@ class ExactCall(FunctionCallTemplate):  # type: ignore[misc]
 
     def format(self, node: Any) -> str:
         """The call's text."""
-        inputs = [node.get_input_variable(name) for name in node.inputs]
-        output = node.get_output_variable()
-        function = node.get_attr("function")
-        return fill_template(
-            f"{HEADERS}/exact_call.h.j2",
-            {
-                "index": node.index,
-                "function": Identifier(function),
-                "family": Identifier("whole" if function in WHOLE else "each"),
-                "inputs": [_variable(variable) for variable in inputs],
-                "output": _variable(output),
-                "weights": [
-                    Identifier(node.get_weights(array.name).name)
-                    for array in node.get_attr("stored")
-                ],
-            },
-        ).strip()
+        arrays = node.model.config.get_config_value("Backend") == str(Backend.ONEAPI)
+        return _fill(f"{HEADERS}/exact_call.h.j2", node, arrays=arrays)
 
 
-def _variable(variable: Any) -> dict[str, Any]:
+class ExactTask(TaskSequenceTemplate):  # type: ignore[misc]
+    """The function as a task of oneAPI, between pipes."""
+
+    def __init__(self) -> None:
+        super().__init__(Exact)
+
+    def format(self, node: Any) -> str:
+        """The task's declaration."""
+        return _fill(f"{HEADERS}/oneapi/exact_task.h.j2", node)
+
+
+class ExactStart(StreamFunctionCallTemplate):  # type: ignore[misc]
+    """The start of the task."""
+
+    def __init__(self) -> None:
+        super().__init__(Exact)
+
+    def format(self, node: Any) -> str:
+        """The call's text."""
+        return _fill(f"{HEADERS}/oneapi/exact_start.h.j2", node)
+
+
+def _fill(template: str, node: Any, *, arrays: bool = False) -> str:
+    """A template with a layer's names; `arrays` are objects in place of pointers."""
+    function = node.get_attr("function")
+    weights = [node.get_weights(array.name) for array in node.get_attr("stored")]
+    known = {
+        "index": node.index,
+        "name": Identifier(node.name),
+        "function": Identifier(function),
+        "family": Identifier("whole" if function in WHOLE else "each"),
+        "inputs": [_variable(node.get_input_variable(name), arrays) for name in node.inputs],
+        "output": _variable(node.get_output_variable(), arrays),
+        "weights": [_variable(weight, arrays) for weight in weights],
+    }
+    return fill_template(template, known).strip()
+
+
+def _variable(variable: Any, array: bool) -> dict[str, Any]:
     """What the templates ask of one of hls4ml's variables."""
+    type_name, pipe = variable.type.name, getattr(variable, "pipe_name", None)
     return {
-        "name": Variable(variable.name),
-        "type": {"name": Operand(variable.type.name)},
+        "name": OwnText(f"{variable.name}.data()") if array else Variable(variable.name),
+        "type": {"name": Operand(f"{type_name}::value_type" if array else type_name)},
+        "pipe": pipe and Identifier(pipe),
     }
 
 
@@ -131,8 +159,11 @@ def register_layers(backend: Backend) -> None:
     register_layer_once()
     owner.register_template(ExactConfig)
     owner.register_template(ExactCall)
-    owner.register_source(assets.path(f"{HEADERS}/nnet_exact.h"))
-    owner.register_source(assets.path(f"{HEADERS}/{TYPES_OF[backend]}/nnet_exact_types.h"))
+    if backend is Backend.ONEAPI:
+        owner.register_template(ExactTask)
+        owner.register_template(ExactStart)
+    for source in ("nnet_exact.h", *SOURCES[backend]):
+        owner.register_source(assets.path(f"{HEADERS}/{source}"))
 
 
 @functools.cache

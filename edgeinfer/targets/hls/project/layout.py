@@ -16,23 +16,19 @@ from edgeinfer.targets.hls.project import layout
 from edgeinfer.targets.hls.project.spec import (
     ProjectLayer,
     StoredIntegers,
+    pascal_case,
     representable,
     safe,
 )
 from edgeinfer.targets.hls.settings import Backend, HlsSettings, IoType
-from quantization.fixed import Fixed, Quantizer
+from quantization.fixed import Fixed, Overflow, Quantizer
 from quantization.ranges import Interval
 
 KIND = "Exact"  # our class in hls4ml
 
 
-OURS = (
-    Backend.VITIS,
-    Backend.VIVADO,
-    Backend.QUARTUS,
-    Backend.CATAPULT,
-)  # for which nnet_exact.h is written
-AC_TYPES = (Backend.QUARTUS, Backend.ONEAPI, Backend.CATAPULT)
+FOR_LIBERO = ("InputLayer", "Dense", "Activation", KIND)  # all that hls4ml has there
+AC_TYPES = (Backend.QUARTUS, Backend.CATAPULT, Backend.ONEAPI)
 
 
 @dataclass(slots=True)
@@ -70,7 +66,14 @@ class ProjectLayout:
 
     def named(self, wanted: str) -> str:
         """A layer's name, like the op's."""
-        return free_name(safe(wanted, "layer"), {layer.name for layer in self.layers})
+        taken = {layer.name for layer in self.layers}
+        name = free_name(safe(wanted, "layer"), taken)
+        if self.settings.backend is Backend.ONEAPI:  # which has a pipe for each
+            pipes = {pascal_case(other) for other in taken}
+            while pascal_case(name) in pipes:
+                taken.add(name)
+                name = free_name(safe(wanted, "layer"), taken)
+        return name
 
     def add(
         self,
@@ -90,6 +93,8 @@ class ProjectLayout:
         result = replace(result, type=self.carrier_type(result.type))
         if isinstance(op, ops.Requant) and not part and result.type != op.type:
             self.refuse(op, f"{self.settings.backend} has no type of one bit to round to")
+        if self.settings.backend is Backend.LIBERO:
+            self._check_libero(op, kind, result)
         formats = {name: self.carrier_type(type_) for name, type_ in (formats or {}).items()}
         name = self.named(op.name + part)
         held = op.name if value is None and not part else value
@@ -101,6 +106,15 @@ class ProjectLayout:
         if held is not None:
             self.of_value.setdefault(held, name)
         return name
+
+    def _check_libero(self, op: Op, kind: str, result: Quantizer) -> None:
+        """What hls4ml lacks, or what cannot be simulated for sure."""
+        if kind not in FOR_LIBERO:
+            self.refuse(op, f"hls4ml has no {kind} for Libero")
+        if result.overflow is Overflow.SAT_SYM and result.type.signed:
+            self.refuse(
+                op, "what SmartHLS makes of the lowest number in SAT_SYM is not known; choose SAT"
+            )
 
     def exact(
         self,
@@ -117,12 +131,6 @@ class ProjectLayout:
         value: str | None = None,
     ) -> str:
         """Append a layer of ours; see `firmware/hls/nnet_exact.h`."""
-        if self.settings.backend not in OURS:
-            self.refuse(
-                op,
-                f"hls4ml has no layer that is exactly this, and edgeinfer's own is written for "
-                f"{', '.join(OURS)} only",
-            )
         if not all(representable(array.raw) for array in stored):
             self.refuse(op, "numbers beyond 2^53 cannot be written as hls4ml writes them")
         attributes = {

@@ -23,10 +23,6 @@ from edgeinfer.targets.hls.settings import Backend, HlsSettings, IoType
 if TYPE_CHECKING:
     from hls4ml.model.graph import ModelGraph
 
-NEEDED = {  # to compile a project, where g++ alone does not do
-    Backend.ONEAPI: "icpx of Intel's oneAPI with its FPGA add-on (run cmake and make)",
-    Backend.LIBERO: "Microchip's SmartHLS (run shls)",
-}
 NAME = "edgeinfer_project.json"
 VERSION = 1
 
@@ -99,6 +95,11 @@ class Manifest:
         """What tells it from others in one program."""
         return self.namespace or self.project
 
+    @property
+    def firmware(self) -> str:
+        """The folder of its sources, below its own."""
+        return "src/firmware" if self.backend is Backend.ONEAPI else "firmware"
+
     def to_json(self) -> str:
         """The text of the file."""
         return json.dumps({"version": VERSION, **asdict(self)}, indent=1) + "\n"
@@ -121,7 +122,7 @@ def describe(
         node = nodes.get(layer.name) or nodes[f"repack_{layer.name}"]
         entry = settled.get(layer.name)
         held.append(_manifest_layer(layer, node, entry))
-    findings = [*plan.findings, *_reuse_findings(taken), *_build_finding(settings.backend)]
+    findings = [*plan.findings, *_reuse_findings(taken)]
     return Manifest(
         program.digest,
         project,
@@ -160,17 +161,6 @@ def _manifest_layer(layer: ProjectLayer, node: Any, entry: TakenStrategy | None)
         tuple(weight.name for weight in node.get_weights()),
         entry.strategy if entry else None, entry.reuse if entry else None,
     )  # fmt: skip
-
-
-def _build_finding(backend: Backend) -> list[str]:
-    needed = NEEDED.get(backend)
-    if needed is None:
-        return []
-    return [
-        f"The {backend} project is complete, but was not simulated: that needs {needed}. Layers "
-        "and formats are those that are simulated bit for bit with Vitis, Vivado, Quartus and "
-        "Catapult."
-    ]
 
 
 def _reuse_findings(taken: tuple[TakenStrategy, ...]) -> list[str]:

@@ -36,6 +36,8 @@ LAST = {"data_format": "channels_last"}
 
 def place_input(layout: ProjectLayout, op: ops.Input) -> None:
     """An input keeps its name where C++ allows it: it names a port."""
+    if layout.streams and layout.settings.backend is Backend.LIBERO:
+        layout.refuse(op, "hls4ml writes no io_stream project for Libero; choose io_parallel")
     layout.add(
         op, INPUT, (), op.shape, exactly(op.type),
         attributes={"input_shape": list(op.shape)}, part="_port", value=op.name,
@@ -221,7 +223,8 @@ def place_pool(layout: ProjectLayout, op: ops.Pool) -> None:
         layout.refuse(op, f"hls4ml pools over 1 or 2 axes, not {rank}")
         return
     plain = op.kind is PoolKind.MAX and not any(side for pad in op.pads for side in pad)
-    if not plain or op.window != op.strides:
+    native = plain and layout.settings.backend is not Backend.LIBERO
+    if not native or op.window != op.strides:
         exact_layers.place_pool(layout, op)
         return
     shape, out = layout.program.shapes[op.x], layout.program.shapes[op.name]
@@ -235,11 +238,12 @@ def place_pool(layout: ProjectLayout, op: ops.Pool) -> None:
 
 
 def place_reshape(layout: ProjectLayout, op: ops.Reshape) -> None:
-    """Nothing in arrays. In a stream, only a dense layer reads words of another size than its own;
-    for anyone else they are packed anew."""
+    """Nothing in arrays, but for Libero, where hls4ml leaves them empty. In a stream, only a dense
+    layer reads words of another size than its own; for anyone else they are packed anew."""
     readers = [reader for reader in layout.program.ops if op.name in inputs_of(reader)]
     flat = len(op.shape) == 1 and all(isinstance(reader, ops.Dense) for reader in readers)
-    if layout.streams and not (flat and readers):
+    lost = layout.settings.backend is Backend.LIBERO
+    if lost or (layout.streams and not (flat and readers)):
         exact_layers.place_copy(layout, op)
         return
     layout.add(

@@ -31,7 +31,9 @@ KEYWORDS = frozenset(CPP_KEYWORDS.split())
 OWN_NAMES = re.compile(
     r"input|output|result|model|main|std|weights|given|found|run|load|network|assert|errno|stdin|"
     r"stdout|stderr|linux|unix|i386|null|(ap|ac|nnet|hls|csim|ihc|cl|sycl)(_\w*)?|"
-    r"layer\d+_\w*|config\d+\w*|[abspw]\d+|\w*_t|\w*_top|(input|output)_data"
+    r"layer\d+_\w*|\w*config\d+\w*|[abspw]\d+|\w*_t|\w*_top|(input|output)_data|"
+    r"(values|limits|factors|biases|slopes|entries|exps|inverses|constants|places|pad)\d+|"
+    r"task_sequence|softmax"
 )
 
 
@@ -84,6 +86,11 @@ def safe(name: str, what: str) -> str:
     """A name as C++ takes it."""
     plain = identifier(name, what).lower()
     return f"{what}_{plain}" if plain in KEYWORDS or OWN_NAMES.fullmatch(plain) else plain
+
+
+def pascal_case(name: str) -> str:
+    """A name as hls4ml calls kernels and pipes of oneAPI by it, where two may be one."""
+    return "".join(part.title() for part in name.split("_"))
 
 
 def exactly(type_: Fixed) -> Quantizer:

@@ -11,17 +11,16 @@ import numpy as np
 import pytest
 
 from edgeinfer.ir.interpret import interpret, results
-from edgeinfer.targets.hls.csim.build import STANDARD, main_text, types_of
+from edgeinfer.targets.hls.csim.build import STANDARD, TYPES, include_folders, main_text
 from edgeinfer.targets.hls.project import manifest
 from edgeinfer.targets.hls.project.emit import emit_project, project_name
 from edgeinfer.targets.hls.settings import Backend, HlsSettings, IoType
 from edgeinfer.targets.hls.target import HlsTarget
 from tests.support.emitted_text import skeletons
 from tests.support.hostile_names import CPP, hostile_program, payloads
-from tests.support.places import ROOT
 
 NAMES = payloads()
-SIMULATED = (Backend.VITIS, Backend.QUARTUS)
+SIMULATED = (Backend.VITIS, Backend.QUARTUS, Backend.ONEAPI)
 
 
 def settings_of(backend: Backend) -> HlsSettings:
@@ -45,12 +44,12 @@ def read_by_compiler(name: str, backend: Backend, folder: Path) -> None:
     """g++ reads the project, with all that simulates it around it."""
     program = hostile_program(name)
     emit_project(program, settings_of(backend)).write(folder)
-    source = main_text([manifest.read(folder)], [folder], types_of(backend))
+    project = manifest.read(folder)
+    source = main_text([project], [folder], TYPES[backend])
     (folder / "main.cpp").write_text(source, encoding="utf-8")
-    places = [folder / "firmware", folder / "firmware" / "ap_types",
-              folder / "firmware" / "ac_types", ROOT / "firmware/hls/csim"]  # fmt: skip
+    places = include_folders(folder / project.firmware, TYPES[backend], folder)
     done = subprocess.run(
-        ["g++", "-fsyntax-only", STANDARD[types_of(backend)], "-w",
+        ["g++", "-fsyntax-only", STANDARD[TYPES[backend]], "-w",
          *(f"-I{place}" for place in places), "main.cpp"],
         cwd=folder, capture_output=True, text=True, timeout=300,
     )  # fmt: skip
