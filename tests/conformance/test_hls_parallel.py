@@ -20,6 +20,7 @@ from edgeinfer.targets.hls.target import HlsTarget
 from quantization.fixed import Fixed, Overflow, Rounding
 from tests.conformance.hls_suite import QUICK, HlsSuite
 from tests.conformance.target_suite import TargetSuite
+from tests.support.random_programs import random_recurrence
 
 
 class TestParallel(HlsSuite):
@@ -68,3 +69,25 @@ class TestQuartusParallel(TargetSuite):
     target = HlsTarget()
     settings = HlsSettings(backend=Backend.QUARTUS, io=IoType.PARALLEL)
     seeds = range(400, 408)
+
+
+class TestLoops(HlsSuite):
+    settings = HlsSettings(io=IoType.PARALLEL)
+    seeds = range(3)
+    draw = staticmethod(random_recurrence)
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(3600)
+class TestMoreLoops(HlsSuite):
+    settings = HlsSettings(io=IoType.PARALLEL)
+    seeds = range(3, 30)
+    draw = staticmethod(random_recurrence)
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(1800)
+class TestQuartusLoops(HlsSuite):
+    settings = HlsSettings(backend=Backend.QUARTUS, io=IoType.PARALLEL)
+    seeds = range(40, 44)
+    draw = staticmethod(random_recurrence)

@@ -14,6 +14,7 @@ from edgeinfer.base.health import Check, Severity, check_tool
 from edgeinfer.base.metrics import Metric
 from edgeinfer.base.plan import BuildPlan
 from edgeinfer.base.reads import Reads
+from edgeinfer.ir.plain_sites import spell_sites
 from edgeinfer.ir.program import Program
 from edgeinfer.targets.energy import NAME as ENERGY
 from edgeinfer.targets.energy import energy_metric
@@ -24,7 +25,6 @@ from edgeinfer.targets.hls.estimate.estimate import UNITS, estimate_metrics
 from edgeinfer.targets.hls.estimate.reuse_choice import choose_reuse
 from edgeinfer.targets.hls.preflight import estimate_remarks, preflight
 from edgeinfer.targets.hls.project import check, manifest
-from edgeinfer.targets.hls.project.check import in_steps
 from edgeinfer.targets.hls.project.foreign import read_source
 from edgeinfer.targets.hls.settings import HlsSettings
 from edgeinfer.targets.hls.tools.bench import bench_of
@@ -100,14 +100,14 @@ class HlsTarget(Target[HlsSettings]):
 
     def check(self, program: Program, settings: HlsSettings) -> tuple[Offence, ...]:
         """Every op that has no exact equal in a project, found before anything is made."""
-        return check.without_layers(program) or check.offences(in_steps(program), settings)
+        return check.without_layers(program) or check.offences(spell_sites(program), settings)
 
     def emit(self, program: Program, settings: HlsSettings) -> BuildPlan:
         """The project's files."""
         from edgeinfer.targets.hls.project.emit import emit_project
 
         check.refuse_early(program)
-        return emit_project(in_steps(program), settings)
+        return emit_project(spell_sites(program), settings)
 
     def simulates(self, settings: HlsSettings) -> bool:
         """Whether g++ alone compiles the backend's projects."""
@@ -124,7 +124,7 @@ class HlsTarget(Target[HlsSettings]):
         advanced: Advanced = ignore_progress,
     ) -> dict[str, Ints]:
         """The C-simulation of the project in a folder, compiled where it was not before."""
-        flat = in_steps(program)
+        flat = spell_sites(program)
         return csim.simulate_project(flat, folder, raw, taps=taps, advanced=advanced)
 
     def place_of(self, settings: HlsSettings) -> Place:
@@ -137,7 +137,7 @@ class HlsTarget(Target[HlsSettings]):
             return settings
         part = device(settings.part)
         return choose_reuse(
-            in_steps(program), settings, part, latency_us=settings.latency_us
+            spell_sites(program), settings, part, latency_us=settings.latency_us
         ).settings
 
     def advise(self, program: Program, settings: HlsSettings) -> tuple[str, ...]:
@@ -148,7 +148,9 @@ class HlsTarget(Target[HlsSettings]):
                 f"Nothing is known of the part {settings.part}, so nothing was estimated. "
                 f"edgeinfer devices lists the known ones.",
             )
-        return () if check.without_layers(program) else preflight(in_steps(program), settings, part)
+        return (
+            () if check.without_layers(program) else preflight(spell_sites(program), settings, part)
+        )
 
     def estimate(self, program: Program, settings: HlsSettings) -> tuple[Metric, ...]:
         """Latency and resources on the settings' part, without any tool; nothing where the part is
@@ -157,7 +159,7 @@ class HlsTarget(Target[HlsSettings]):
         check.refuse_early(program)
         if part is None:
             return ()
-        flat = in_steps(program)
+        flat = spell_sites(program)
         return (*estimate_metrics(flat, settings, part), energy_metric(flat, "hls"))
 
     def describe_estimate(
@@ -171,7 +173,7 @@ class HlsTarget(Target[HlsSettings]):
         part = find(settings.part)
         if part is None:
             return None
-        flat = in_steps(program)
+        flat = spell_sites(program)
         energy = energy_metric(flat, "hls", toggles)
         said = (*findings, *estimate_remarks(flat, settings))
         return describe_design(flat, settings, part, said, (energy,))
@@ -198,7 +200,7 @@ class HlsTarget(Target[HlsSettings]):
     ) -> ToolResult:
         """The vendor's tools, by the project's own scripts."""
         few = {name: values[:COSIMULATED] for name, values in raw.items()}
-        bench = bench_of(in_steps(program), few) if ToolStep.COSIM in steps else None
+        bench = bench_of(spell_sites(program), few) if ToolStep.COSIM in steps else None
         wanted = [STEPS[step] for step in steps]
         done = synthesise(folder, settings, wanted, seconds, said, bench=bench)
         return ToolResult(
@@ -220,7 +222,7 @@ class HlsTarget(Target[HlsSettings]):
         part = find(settings.part)
         if part is None:
             return ()
-        return compare_reports(in_steps(program), self.reports(folder, settings), settings, part)
+        return compare_reports(spell_sites(program), self.reports(folder, settings), settings, part)
 
     def check_tools(self, environment: Mapping[str, str]) -> tuple[Check, ...]:
         """A C++ compiler and make, which simulations need; the vendors' tools."""
@@ -244,4 +246,4 @@ class HlsTarget(Target[HlsSettings]):
         """What in the project, or in the numbers, tells why a value differs."""
         from edgeinfer.targets.hls.csim.suspects import suspicion
 
-        return suspicion(in_steps(program), folder, settings, value, expected, got)
+        return suspicion(spell_sites(program), folder, settings, value, expected, got)

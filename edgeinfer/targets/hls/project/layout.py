@@ -14,6 +14,7 @@ from edgeinfer.ir.ops import Op, Shape
 from edgeinfer.ir.program import Program
 from edgeinfer.targets.hls.project import layout
 from edgeinfer.targets.hls.project.spec import (
+    ProjectBody,
     ProjectLayer,
     StoredIntegers,
     representable,
@@ -23,7 +24,7 @@ from edgeinfer.targets.hls.settings import Backend, HlsSettings, IoType
 from quantization.fixed import Fixed, Quantizer
 from quantization.ranges import Interval
 
-KIND = "Exact"  # our class in hls4ml
+KIND, LOOP = "Exact", "LoopedBody"  # our classes in hls4ml
 
 
 OURS = (
@@ -42,6 +43,7 @@ class ProjectLayout:
     program: Program  # constants folded, nothing dead
     settings: HlsSettings
     ranges: dict[str, Interval]
+    names: set[str] = field(default_factory=set)  # of layers, in this project or around it
     layers: list[ProjectLayer] = field(default_factory=list)
     of_value: dict[str, str] = field(default_factory=dict)  # the layer that holds a value
     offences: list[Offence] = field(default_factory=list)
@@ -70,7 +72,9 @@ class ProjectLayout:
 
     def named(self, wanted: str) -> str:
         """A layer's name, like the op's."""
-        return free_name(safe(wanted, "layer"), {layer.name for layer in self.layers})
+        name = free_name(safe(wanted, "layer"), self.names)
+        self.names.add(name)
+        return name
 
     def add(
         self,
@@ -83,6 +87,7 @@ class ProjectLayout:
         formats: dict[str, Fixed] | None = None,
         attributes: dict[str, Any] | None = None,
         multiplies: bool = False,
+        body: ProjectBody | None = None,
         part: str = "",
         value: str | None = None,
     ) -> str:
@@ -95,7 +100,7 @@ class ProjectLayout:
         held = op.name if value is None and not part else value
         layer = ProjectLayer(
             name, kind, op.name, held, inputs, shape, result,
-            formats, attributes or {}, multiplies,
+            formats, attributes or {}, multiplies, body,
         )  # fmt: skip
         self.layers.append(layer)
         if held is not None:
@@ -117,6 +122,19 @@ class ProjectLayout:
         value: str | None = None,
     ) -> str:
         """Append a layer of ours; see `firmware/hls/nnet_exact.h`."""
+        attributes = {
+            "function": function,
+            "numbers": constants or {},
+            "stored": self.own_layer(op, stored),
+            "types": types or {},
+        }
+        return self.add(
+            op, layout.KIND, inputs, shape, result,
+            attributes=attributes, part=part, value=value,
+        )  # fmt: skip
+
+    def own_layer(self, op: Op, stored: tuple[StoredIntegers, ...]) -> tuple[StoredIntegers, ...]:
+        """What a layer of ours keeps, as the backend holds it; refused for a backend without."""
         if self.settings.backend not in OURS:
             self.refuse(
                 op,
@@ -125,13 +143,4 @@ class ProjectLayout:
             )
         if not all(representable(array.raw) for array in stored):
             self.refuse(op, "numbers beyond 2^53 cannot be written as hls4ml writes them")
-        attributes = {
-            "function": function,
-            "numbers": constants or {},
-            "stored": tuple(replace(array, type=self.carrier_type(array.type)) for array in stored),
-            "types": types or {},
-        }
-        return self.add(
-            op, layout.KIND, inputs, shape, result,
-            attributes=attributes, part=part, value=value,
-        )  # fmt: skip
+        return tuple(replace(array, type=self.carrier_type(array.type)) for array in stored)
