@@ -85,6 +85,8 @@ def graph(
     folder: Path,
     namespace: str | None,
     first: int = 0,
+    *,
+    whole: bool = True,
 ) -> ModelGraph:
     """hls4ml's graph of the layers, which are numbered from `first`; the bodies of recurrences are
     graphs of their own, whose layers have the numbers before."""
@@ -99,7 +101,8 @@ def graph(
     for layer in plan.layers:
         if layer.body is not None:
             inner = replace(settings, io=IoType.PARALLEL)
-            body = graph(layer.body.program, layer.body.plan, inner, folder, namespace, first)
+            held = layer.body
+            body = graph(held.program, held.plan, inner, folder, namespace, first, whole=False)
             bodies[layer.name], first = body, body.index
     options: dict[str, Any] = {
         "part": settings.part,
@@ -132,6 +135,8 @@ def graph(
     }
     layers = [_describe_layer(layer, bodies) for layer in plan.layers]
     outputs = [output.layer for output in plan.outputs]
+    if not whole:
+        outputs *= 2  # for hls4ml gives the type of a lone output a name that others may have too
     with _quietly():
         model = ModelGraph.from_layer_list(config, layers, list(plan.inputs), outputs, first)
     for name in bodies:

@@ -164,8 +164,9 @@ class LoopConfig(LayerConfigTemplate):  # type: ignore[misc]
     def format(self, node: Any) -> str:
         """The function's text."""
         body, config = node.get_attr("body"), node.model.config
-        ports = [*body.get_input_variables(), *body.get_output_variables()]
-        given = body.get_input_variables()
+        given, left = body.get_input_variables(), body.get_output_variables()
+        left = left[: len(left) // 2]  # which has each of them twice
+        ports = [*given, *left]
         count = node.get_attr("sequences")
         sources = iter([node.get_input_variable(name) for name in node.inputs])
         layers = [(variable, next(sources)) for variable in given[:count]]
@@ -174,7 +175,6 @@ class LoopConfig(LayerConfigTemplate):  # type: ignore[misc]
             layer = next(sources) if start == "layer" else None
             stored = node.get_weights(start).name if start not in ("layer", "zeros") else None
             states.append((variable, layer, stored))
-        y, *left = body.get_output_variables()
         nodes = list(body.get_layers())
         known = {id(variable) for variable in ports}
         inner = [v for held in nodes for v in held.get_variables() if id(v) not in known]
@@ -203,7 +203,7 @@ class LoopConfig(LayerConfigTemplate):  # type: ignore[misc]
                     if (text := variable.definition_cpp()) is not None
                 ],
                 "given": [_port(variable) for variable in given],
-                "left": [_port(variable) for variable in (y, *left)],
+                "left": [_port(variable) for variable in left],
                 "sequences": [_port(layer) for _, layer in layers],
                 "states": [
                     {
