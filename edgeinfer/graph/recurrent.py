@@ -136,10 +136,10 @@ def mask_step(
 def _whether_any(site: CellSite, x: str) -> tuple[str, str]:
     """1 where something is not zero, else 0; and the other way round."""
     row = site.add(ReshapeNode(site.named("seen_row"), x, (1, *site.shape(x))))
-    below = _negated(site, row, "seen_below")
+    below = _negate(site, row, "seen_below")
     both = site.add(ConcatNode(site.named("seen_signs"), (row, below), -1))
     lit = site.add(SitesNode(site.named("seen_any"), both, 0.0))
-    dark = site.add(SitesNode(site.named("seen_none"), _negated(site, lit, "seen_less"), -0.5))
+    dark = site.add(SitesNode(site.named("seen_none"), _negate(site, lit, "seen_less"), -0.5))
     taken, left = (
         site.add(ReshapeNode(site.named(label), mask, (1,)))
         for label, mask in (("taken_mask", lit), ("left_mask", dark))
@@ -147,7 +147,7 @@ def _whether_any(site: CellSite, x: str) -> tuple[str, str]:
     return taken, left
 
 
-def _negated(site: CellSite, x: str, label: str) -> str:
+def _negate(site: CellSite, x: str, label: str) -> str:
     name = site.named(label)
     return site.add(AffineNode(name, name, x, -np.ones(1), np.zeros(1)))
 
