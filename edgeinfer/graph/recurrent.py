@@ -15,6 +15,7 @@ from typing import Protocol
 import numpy as np
 
 from edgeinfer.graph.nodes import (
+    AffineNode,
     ConcatNode,
     ConstantNode,
     FlipNode,
@@ -25,6 +26,7 @@ from edgeinfer.graph.nodes import (
     ReshapeNode,
     ScanNode,
     Shape,
+    SitesNode,
     SliceNode,
 )
 
@@ -111,6 +113,45 @@ def gru_step(site: CellSite, x: str, h: str, *, reset_after: bool) -> StepResult
     return StepResult(y, (y,))
 
 
+def mask_step(
+    site: CellSite, seen: str, made: StepResult, held: Sequence[str], before: str | None
+) -> StepResult:
+    """A step that counts only where something in an entry is not zero: else all states stay as they
+    are, and the step yields what the one before it has yielded, which is the state `before` (zeros
+    where that is None)."""
+    taken, left = _whether_any(site, seen)
+    chosen: dict[tuple[str, str | None], str] = {}
+    for new, old in (*zip(made.states, held, strict=True), (made.y, before)):
+        if (new, old) in chosen:
+            continue
+        found = add_pair(site, new, taken, MergeKind.MULTIPLY, "taken")
+        if old is not None:
+            other = add_pair(site, old, left, MergeKind.MULTIPLY, "left")
+            found = add_pair(site, found, other, MergeKind.ADD, "chosen")
+        chosen[new, old] = found
+    states = tuple(chosen[pair] for pair in zip(made.states, held, strict=True))
+    return StepResult(chosen[made.y, before], states)
+
+
+def _whether_any(site: CellSite, x: str) -> tuple[str, str]:
+    """1 where something is not zero, else 0; and the other way round."""
+    row = site.add(ReshapeNode(site.named("seen_row"), x, (1, *site.shape(x))))
+    below = _negate(site, row, "seen_below")
+    both = site.add(ConcatNode(site.named("seen_signs"), (row, below), -1))
+    lit = site.add(SitesNode(site.named("seen_any"), both, 0.0))
+    dark = site.add(SitesNode(site.named("seen_none"), _negate(site, lit, "seen_less"), -0.5))
+    taken, left = (
+        site.add(ReshapeNode(site.named(label), mask, (1,)))
+        for label, mask in (("taken_mask", lit), ("left_mask", dark))
+    )
+    return taken, left
+
+
+def _negate(site: CellSite, x: str, label: str) -> str:
+    name = site.named(label)
+    return site.add(AffineNode(name, name, x, -np.ones(1), np.zeros(1)))
+
+
 def cut(site: CellSite, x: str, place: int, count: int, label: str) -> str:
     """One of the equal parts into which the last axis falls."""
     shape = site.shape(x)
@@ -136,13 +177,14 @@ class OuterSite(Protocol):
 class Recurrence:
     """A body to run over a sequence: its nodes, the input that is an entry of the sequence, those
     that are states, what it yields and what it leaves, and the states of the first step (zeros
-    where that is None)."""
+    where that is None). `beside`: further sequences, whose entries are the inputs after it."""
 
     nodes: tuple[Node, ...]
     entry: str
     states: tuple[str, ...]
     result: StepResult
     starts: tuple[str | None, ...]
+    beside: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -170,7 +212,7 @@ def add_recurrence(
     y, states = made.result.y, made.result.states
     if not with_states:
         body = Graph(f"{site.name(label)}.body", made.nodes, (y, *states))
-        node = ScanNode(site.name(label), (x,), starts, body, stacked)
+        node = ScanNode(site.name(label), (x, *made.beside), starts, body, stacked)
         return RecurrenceResult(site.add(node), ())
     parts = dict.fromkeys((y, *states))
     joined, nodes = y, made.nodes
@@ -178,9 +220,8 @@ def add_recurrence(
         joined = f"{y}_and_states"
         nodes = (*nodes, ConcatNode(joined, tuple(parts), -1))
     body = Graph(f"{site.name(label)}.body", nodes, (joined, *states))
-    everything = site.add(
-        ScanNode(site.name(f"{label}_states".lstrip("_")), (x,), starts, body, stacked)
-    )
+    name, xs = site.name(f"{label}_states".lstrip("_")), (x, *made.beside)
+    everything = site.add(ScanNode(name, xs, starts, body, stacked))
     places: dict[str, tuple[int, int]] = {}
     for part in parts:
         begin = max((stop for _, stop in places.values()), default=0)

@@ -9,14 +9,15 @@ image depends on those before it, which no other op says; a target has a block f
 from __future__ import annotations
 
 import math
+from dataclasses import replace
 from functools import reduce
 
 import numpy as np
 
 from edgeinfer.base.errors import Offence
 from edgeinfer.ir.builder import ProgramBuilder, provisional
-from edgeinfer.ir.ops import Op, Pair, PairKind, Scale, Sites, Slice, pack_weights
-from edgeinfer.ir.program import Program
+from edgeinfer.ir.ops import Op, Pair, PairKind, Scale, Scan, Sites, Slice, pack_weights
+from edgeinfer.ir.program import Program, body_of
 from quantization.fixed import Fixed
 
 
@@ -29,7 +30,7 @@ def is_limited(op: Op, program: Program) -> bool:
 
 def limited_sites(program: Program, what: str) -> tuple[Offence, ...]:
     """The sites with a limit, for a target that counts no pixels."""
-    return tuple(
+    found = [
         Offence(
             op.name,
             "Sites",
@@ -38,11 +39,22 @@ def limited_sites(program: Program, what: str) -> tuple[Offence, ...]:
         )
         for op in program.ops
         if isinstance(op, Sites) and is_limited(op, program)
-    )
+    ]
+    for op in program.ops:
+        if isinstance(op, Scan):
+            found += limited_sites(body_of(op), what)
+    return tuple(found)
 
 
 def spell_sites(program: Program) -> Program:
-    """The Program without sites of all lit pixels; the same integers under the same names."""
+    """The Program without sites of all lit pixels, in bodies of recurrences too; the same integers
+    under the same names."""
+    ops = tuple(
+        replace(op, body=spell_sites(body_of(op))) if isinstance(op, Scan) else op
+        for op in program.ops
+    )
+    if any(new is not old for new, old in zip(ops, program.ops, strict=True)):
+        program = replace(program, ops=ops)
     if not any(isinstance(op, Sites) and not is_limited(op, program) for op in program.ops):
         return program
     builder = ProgramBuilder(program.name)

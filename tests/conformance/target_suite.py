@@ -11,7 +11,7 @@ Programs that the target refuses are left out, but a target has to take its `lea
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any, ClassVar
@@ -48,13 +48,14 @@ class TargetSuite:
     settings: ClassVar[Any]
     seeds: ClassVar[Sequence[int]] = range(10)
     max_ops: ClassVar[int] = 6
+    draw: ClassVar[Callable[..., Program]] = staticmethod(random_program)
     least: ClassVar[float] = 0.5  # of the Programs that are not refused
 
     def programs(self) -> dict[int, Program]:
         """The Programs that the target takes, by seed."""
         found = {}
         for seed in self.seeds:
-            program = tidied(random_program(seed, max_ops=self.max_ops))
+            program = tidied(self.draw(seed, max_ops=self.max_ops))
             if program.inputs and not self.target.check(program, self.settings):
                 found[seed] = program
         return found
@@ -94,7 +95,7 @@ class TargetSuite:
 
     def test_what_is_refused_is_refused_whole(self) -> None:
         for seed in self.seeds:
-            program = random_program(seed, max_ops=self.max_ops)
+            program = self.draw(seed, max_ops=self.max_ops)
             offences = self.target.check(program, self.settings)
             if offences:
                 with pytest.raises(UnsupportedModelError) as caught:

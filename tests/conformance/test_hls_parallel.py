@@ -20,6 +20,7 @@ from edgeinfer.targets.hls.target import HlsTarget
 from quantization.fixed import Fixed, Overflow, Rounding
 from tests.conformance.hls_suite import QUICK, HlsSuite
 from tests.conformance.target_suite import TargetSuite
+from tests.support.random_programs import random_recurrence
 
 
 class TestParallel(HlsSuite):
@@ -85,3 +86,26 @@ class TestLiberoParallel(TargetSuite):
     settings = HlsSettings(backend=Backend.LIBERO, io=IoType.PARALLEL)
     seeds = range(400, 416)
     least = 0.4  # there are no convolutions, and no ops on two tensors
+
+
+class TestLoops(HlsSuite):
+    settings = HlsSettings(io=IoType.PARALLEL)
+    seeds = (0, 1, 18)  # the last one has two loops without states
+    draw = staticmethod(random_recurrence)
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(3600)
+class TestMoreLoops(HlsSuite):
+    settings = HlsSettings(io=IoType.PARALLEL)
+    seeds = range(3, 30)
+    draw = staticmethod(random_recurrence)
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(1800)
+class TestQuartusLoops(TargetSuite):
+    target = HlsTarget()
+    settings = HlsSettings(backend=Backend.QUARTUS, io=IoType.PARALLEL)
+    seeds = range(40, 44)
+    draw = staticmethod(random_recurrence)

@@ -10,6 +10,7 @@ from edgeinfer.targets.hls.settings import Backend, HlsSettings, IoType
 from edgeinfer.targets.hls.target import HlsTarget
 from tests.conformance.hls_suite import HlsSuite
 from tests.conformance.target_suite import TargetSuite
+from tests.support.random_programs import random_recurrence
 
 
 class TestStream(HlsSuite):
@@ -46,3 +47,11 @@ class TestOneApiStream(TargetSuite):
     target = HlsTarget()
     settings = HlsSettings(backend=Backend.ONEAPI, io=IoType.STREAM)
     seeds = range(400, 408)
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(3600)
+class TestLoopsInStreams(HlsSuite):
+    settings = HlsSettings(io=IoType.STREAM)
+    seeds = range(50, 75)
+    draw = staticmethod(random_recurrence)

@@ -44,7 +44,8 @@ class GraphBuilder:
     findings: list[str] = field(default_factory=list)
     reserved: set[str] = field(default_factory=set)  # names that layers bear
     sizes: dict[str, Any] = field(default_factory=dict)  # of tensors, by what stands for them
-    masked: set[str] = field(default_factory=set)  # tensors that may have a mask
+    # Tensors that have a mask: those of whose steps the mask tells which are zero; None if unknown.
+    masked: dict[str, str | None] = field(default_factory=dict)
     quantized: bool = False  # whether any layer is one of QKeras
 
     def fresh(self, name: str) -> str:
@@ -71,7 +72,7 @@ class GraphBuilder:
 
     def body(self) -> GraphBuilder:
         """A builder for the body of a recurrence: nodes of its own, with this one's formats."""
-        return replace(self, nodes=[], shapes={}, masked=set(), sizes={})
+        return replace(self, nodes=[], shapes={}, masked={}, sizes={})
 
     def find(self, sentence: str) -> None:
         """Note a finding once."""

@@ -27,7 +27,7 @@ def embedding_layer(site: Site) -> str:
     table = site.shaped("embeddings", (rows, columns)).astype(np.float64)
     found = _name_result(site, _look_in(site, table, site.x, f"{site.stem}_table"))
     if fields.flag("mask_zero", False):
-        site.builder.masked.add(found)
+        site.builder.masked[found] = site.x
     return found
 
 

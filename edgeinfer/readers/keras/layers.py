@@ -4,6 +4,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from typing import Any
+
 from edgeinfer.graph.nodes import PoolNodeKind
 from edgeinfer.readers.keras import (
     activation_layers,
@@ -33,7 +36,100 @@ AUGMENTATIONS = frozenset(  # Keras 3 writes training=True for each; `predict` r
         *("RandomBrightness", "RandomShear", "RandomErasing", "Resizing", "CenterCrop"),
     }
 )
-_MAX, _AVERAGE = PoolNodeKind.MAX, PoolNodeKind.AVERAGE
+UNTRAINED = (
+    *("Dropout", "SpatialDropout1D", "SpatialDropout2D", "SpatialDropout3D", "GaussianNoise"),
+    *("GaussianDropout", "AlphaDropout", "ActivityRegularization", "Identity"),
+)
+Reader = Callable[[Site], str]
+
+
+def _with(read: Callable[..., str], *arguments: Any) -> Reader:
+    return lambda site: read(site, *arguments)
+
+
+def _over_axes(read: Callable[..., str], *names: str, most: int = 3) -> dict[str, Reader]:
+    """A reader for each number of axes that stands where a name has its mark."""
+    return {name.format(axes): _with(read, axes) for name in names for axes in range(1, most + 1)}
+
+
+def _pools(kind: PoolNodeKind, *names: str) -> dict[str, Reader]:
+    """Pools over windows, and over everything."""
+    found: dict[str, Reader] = {}
+    for axes in (1, 2, 3):
+        for name in names:
+            found[f"{name}{axes}D"] = _with(pooling.pool_layer, kind, axes)
+            found[f"Global{name}{axes}D"] = _with(pooling.global_pool_layer, kind, axes)
+    return found
+
+
+def _pass_on(site: Site) -> str:
+    """What training alone knows."""
+    return site.x
+
+
+READERS: dict[str, Reader] = {
+    **dict.fromkeys(("Dense", "QDense", "QDenseBatchnorm"), linear.dense_layer),
+    "BinaryDense": lambda site: linear.coarse_layer(site, zero=False),
+    "TernaryDense": lambda site: linear.coarse_layer(site, zero=True),
+    "EinsumDense": einsum.einsum_dense_layer,
+    **_over_axes(linear.conv_layer, "Conv{}D", "Convolution{}D"),
+    **_over_axes(linear.conv_layer, "QConv{}D", most=2),
+    "QConv2DBatchnorm": _with(linear.conv_layer, 2),
+    **_over_axes(linear.depthwise_layer, "DepthwiseConv{}D", "QDepthwiseConv{}D", most=2),
+    "QDepthwiseConv2DBatchnorm": _with(linear.depthwise_layer, 2),
+    **_over_axes(
+        linear.separable_layer,
+        *("SeparableConv{}D", "QSeparableConv{}D", "SeparableConvolution{}D"),
+        most=2,
+    ),
+    **_over_axes(
+        resampling.transposed_layer, "Conv{}DTranspose", "Convolution{}DTranspose", most=2
+    ),
+    **dict.fromkeys(
+        ("BatchNormalization", "SyncBatchNormalization", "BatchNormalizationV1"),
+        normalizing.batchnorm_layer,
+    ),
+    "QBatchNormalization": normalizing.quantized_batchnorm_layer,
+    "LayerNormalization": normalizing.layer_norm_layer,
+    "RMSNormalization": normalizing.rms_norm_layer,
+    "GroupNormalization": normalizing.group_norm_layer,
+    "UnitNormalization": normalizing.unit_norm_layer,
+    "Normalization": normalizing.normalization_layer,
+    "Rescaling": normalizing.rescaling_layer,
+    "Masking": normalizing.masking_layer,
+    "MultiHeadAttention": attention.multi_head_layer,
+    **dict.fromkeys(
+        ("GroupQueryAttention", "GroupedQueryAttention"), attention.grouped_query_layer
+    ),
+    "Attention": plain_attention.attention_layer,
+    "AdditiveAttention": plain_attention.additive_layer,
+    "Dot": attention.dot_layer,
+    "FixedPointQuantizer": activation_layers.fixed_point_layer,
+    **dict.fromkeys(("Activation", "QActivation"), activation_layers.activation_layer),
+    **dict.fromkeys(
+        ("ReLU", "LeakyReLU", "ThresholdedReLU", "ELU", "Softmax"),
+        activation_layers.function_layer,
+    ),
+    "PReLU": activation_layers.prelu_layer,
+    "Embedding": indexing.embedding_layer,
+    **_pools(PoolNodeKind.MAX, "MaxPooling", "MaxPool"),
+    **_pools(PoolNodeKind.AVERAGE, "AveragePooling", "AvgPool"),
+    "QAveragePooling2D": _with(pooling.pool_layer, PoolNodeKind.AVERAGE, 2),
+    "QGlobalAveragePooling2D": _with(pooling.global_pool_layer, PoolNodeKind.AVERAGE, 2),
+    "Flatten": shaping.flatten_layer,
+    "Reshape": shaping.reshape_layer,
+    "Permute": shaping.permute_layer,
+    "RepeatVector": shaping.repeat_layer,
+    **_over_axes(shaping.padding_layer, "ZeroPadding{}D"),
+    **_over_axes(shaping.cropping_layer, "Cropping{}D"),
+    **_over_axes(resampling.upsampling_layer, "UpSampling{}D"),
+    "Resizing": resampling.resizing_layer,
+    "CenterCrop": resampling.center_crop_layer,
+    **{name: _with(shaping.merge_layer, kind) for name, kind in shaping.MERGES.items()},
+    "CustomScaleLayer": shaping.scaled_sum_layer,
+    "Concatenate": shaping.concat_layer,
+    **dict.fromkeys((*UNTRAINED, *(AUGMENTATIONS - {"Resizing", "CenterCrop"})), _pass_on),
+}
 
 
 def read_layer(site: Site) -> tuple[str, ...]:
@@ -46,156 +142,15 @@ def read_layer(site: Site) -> tuple[str, ...]:
         return read_sparse_layer(site)
     if site.layer.kind in RECURRENT:
         return read_recurrent(site)
-    return (_read_weighted(site, site.layer.kind),)
-
-
-def _read_weighted(site: Site, kind: str) -> str:
-    match kind:
-        case "Dense" | "QDense" | "QDenseBatchnorm":
-            return linear.dense_layer(site)
-        case "BinaryDense" | "TernaryDense":
-            return linear.coarse_layer(site, zero=kind == "TernaryDense")
-        case "Conv1D" | "QConv1D" | "Convolution1D":
-            return linear.conv_layer(site, 1)
-        case "Conv2D" | "QConv2D" | "QConv2DBatchnorm" | "Convolution2D":
-            return linear.conv_layer(site, 2)
-        case "Conv3D" | "Convolution3D":
-            return linear.conv_layer(site, 3)
-        case "DepthwiseConv1D" | "QDepthwiseConv1D":
-            return linear.depthwise_layer(site, 1)
-        case "DepthwiseConv2D" | "QDepthwiseConv2D" | "QDepthwiseConv2DBatchnorm":
-            return linear.depthwise_layer(site, 2)
-        case "SeparableConv1D" | "QSeparableConv1D" | "SeparableConvolution1D":
-            return linear.separable_layer(site, 1)
-        case "SeparableConv2D" | "QSeparableConv2D" | "SeparableConvolution2D":
-            return linear.separable_layer(site, 2)
-        case "Conv1DTranspose" | "Convolution1DTranspose":
-            return resampling.transposed_layer(site, 1)
-        case "Conv2DTranspose" | "Convolution2DTranspose":
-            return resampling.transposed_layer(site, 2)
-        case "EinsumDense":
-            return einsum.einsum_dense_layer(site)
-        case "BatchNormalization" | "SyncBatchNormalization" | "BatchNormalizationV1":
-            return normalizing.batchnorm_layer(site)
-        case "QBatchNormalization":
-            return normalizing.quantized_batchnorm_layer(site)
-        case "LayerNormalization":
-            return normalizing.layer_norm_layer(site)
-        case "RMSNormalization":
-            return normalizing.rms_norm_layer(site)
-        case "GroupNormalization":
-            return normalizing.group_norm_layer(site)
-        case "UnitNormalization":
-            return normalizing.unit_norm_layer(site)
-        case "MultiHeadAttention":
-            return attention.multi_head_layer(site)
-        case "GroupQueryAttention" | "GroupedQueryAttention":
-            return attention.grouped_query_layer(site)
-        case "Attention":
-            return plain_attention.attention_layer(site)
-        case "AdditiveAttention":
-            return plain_attention.additive_layer(site)
-        case "Normalization":
-            return normalizing.normalization_layer(site)
-        case "Rescaling":
-            return normalizing.rescaling_layer(site)
-        case "FixedPointQuantizer":
-            return activation_layers.fixed_point_layer(site)
-        case "Activation" | "QActivation":
-            return activation_layers.activation_layer(site)
-        case "ReLU" | "LeakyReLU" | "ThresholdedReLU" | "ELU" | "Softmax":
-            return activation_layers.function_layer(site)
-        case "PReLU":
-            return activation_layers.prelu_layer(site)
-        case "Embedding":
-            return indexing.embedding_layer(site)
-        case _:  # layers without weights; unknown ones are refused there
-            return _read_weightless(site, kind)
-
-
-def _read_weightless(site: Site, kind: str) -> str:
-    match kind:
-        case "MaxPooling1D" | "MaxPool1D":
-            return pooling.pool_layer(site, _MAX, 1)
-        case "MaxPooling2D" | "MaxPool2D":
-            return pooling.pool_layer(site, _MAX, 2)
-        case "AveragePooling1D" | "AvgPool1D":
-            return pooling.pool_layer(site, _AVERAGE, 1)
-        case "AveragePooling2D" | "AvgPool2D" | "QAveragePooling2D":
-            return pooling.pool_layer(site, _AVERAGE, 2)
-        case "MaxPooling3D" | "MaxPool3D":
-            return pooling.pool_layer(site, _MAX, 3)
-        case "GlobalMaxPooling3D" | "GlobalMaxPool3D":
-            return pooling.global_pool_layer(site, _MAX, 3)
-        case "GlobalMaxPooling1D" | "GlobalMaxPool1D":
-            return pooling.global_pool_layer(site, _MAX, 1)
-        case "GlobalMaxPooling2D" | "GlobalMaxPool2D":
-            return pooling.global_pool_layer(site, _MAX, 2)
-        case "AveragePooling3D" | "AvgPool3D":
-            return pooling.pool_layer(site, _AVERAGE, 3)
-        case "GlobalAveragePooling3D" | "GlobalAvgPool3D":
-            return pooling.global_pool_layer(site, _AVERAGE, 3)
-        case "GlobalAveragePooling1D" | "GlobalAvgPool1D":
-            return pooling.global_pool_layer(site, _AVERAGE, 1)
-        case "GlobalAveragePooling2D" | "GlobalAvgPool2D" | "QGlobalAveragePooling2D":
-            return pooling.global_pool_layer(site, _AVERAGE, 2)
-        case "Flatten":
-            return shaping.flatten_layer(site)
-        case "Reshape":
-            return shaping.reshape_layer(site)
-        case "Permute":
-            return shaping.permute_layer(site)
-        case "RepeatVector":
-            return shaping.repeat_layer(site)
-        case "ZeroPadding1D":
-            return shaping.padding_layer(site, 1)
-        case "ZeroPadding2D":
-            return shaping.padding_layer(site, 2)
-        case "ZeroPadding3D":
-            return shaping.padding_layer(site, 3)
-        case "Cropping1D":
-            return shaping.cropping_layer(site, 1)
-        case "Cropping2D":
-            return shaping.cropping_layer(site, 2)
-        case "Cropping3D":
-            return shaping.cropping_layer(site, 3)
-        case "UpSampling1D":
-            return resampling.upsampling_layer(site, 1)
-        case "UpSampling2D":
-            return resampling.upsampling_layer(site, 2)
-        case "UpSampling3D":
-            return resampling.upsampling_layer(site, 3)
-        case "Add" | "Subtract" | "Multiply" | "Average" | "Maximum" | "Minimum":
-            return shaping.merge_layer(site, shaping.MERGES[kind])
-        case "Dot":
-            return attention.dot_layer(site)
-        case "CustomScaleLayer":
-            return shaping.scaled_sum_layer(site)
-        case "Concatenate":
-            return shaping.concat_layer(site)
-        case (
-            "Dropout" | "SpatialDropout1D" | "SpatialDropout2D" | "SpatialDropout3D"
-            | "GaussianNoise" | "GaussianDropout" | "AlphaDropout" | "ActivityRegularization"
-            | "Identity"
-        ):  # fmt: skip
-            return site.x
-        case "Resizing":
-            return resampling.resizing_layer(site)
-        case "CenterCrop":
-            return resampling.center_crop_layer(site)
-        case _ if kind in AUGMENTATIONS:  # others that training alone knows
-            return site.x
-        case "Masking":
-            return normalizing.masking_layer(site)
-        case "Lambda":
-            raise UnsupportedLayerError(
-                "it holds Python code, which is never run; use layers instead"
-            )
-        case _:
-            raise UnsupportedLayerError(_why_unknown(kind))
+    reader = READERS.get(site.layer.kind)
+    if reader is None:
+        raise UnsupportedLayerError(_why_unknown(site.layer.kind))
+    return (reader(site),)
 
 
 def _why_unknown(kind: str) -> str:
+    if kind == "Lambda":
+        return "it holds Python code, which is never run; use layers instead"
     if ">" in kind:
         return (
             f"it is a class of one's own ({kind}), whose code is not in the file; what it computes "
@@ -216,8 +171,6 @@ def _why_unknown(kind: str) -> str:
             "state; give its int8 .tflite file, whose integers are read as they are, or the model "
             "from before quantize_model"
         )
-    if kind == "Dot":
-        return "it multiplies two tensors; only constants can be the other factor of such a product"
     if "Attention" in plain:
         return "attention is not supported"
     return "this kind of layer is not known"

@@ -15,7 +15,6 @@ from edgeinfer.base.errors import ModelError, Offence, UnsupportedModelError
 from edgeinfer.graph.nodes import InputNode
 from edgeinfer.readers.keras import stored
 from edgeinfer.readers.keras.builder import GraphBuilder, Site, UnknownInput
-from edgeinfer.readers.keras.cells import RECURRENT
 from edgeinfer.readers.keras.config import (
     LayerConfig,
     ModelConfig,
@@ -29,6 +28,7 @@ from edgeinfer.readers.keras.element_formats import widen_shared_inputs
 from edgeinfer.readers.keras.fields import Fields, UnsupportedLayerError, whole
 from edgeinfer.readers.keras.fresh import FreshParameter, FreshWeights
 from edgeinfer.readers.keras.layers import AUGMENTATIONS, read_layer
+from edgeinfer.readers.keras.masks import pass_masks, refuse_masks
 from edgeinfer.readers.keras.parameters import layer_at_each_step, unwrap_layer
 from edgeinfer.readers.keras.shaping import (
     ALIKE_AT_EACH_STEP,
@@ -40,13 +40,6 @@ from edgeinfer.readers.keras.shaping import (
 from edgeinfer.readers.keras.stored import Weights
 from edgeinfer.readers.loaded import LoadedModel
 
-MASK_READERS = frozenset(
-    {
-        *("GlobalAveragePooling1D", "GlobalAvgPool1D", "Softmax", "TimeDistributed"),
-        *("MultiHeadAttention", "GroupQueryAttention", "Attention", "AdditiveAttention"),
-        *RECURRENT,
-    }
-)
 Tensors = tuple[str | None, ...]  # None: made by a layer that cannot be read
 
 
@@ -269,7 +262,7 @@ class _Reader:
                 layer = inner_layer
             if layer.kind not in AUGMENTATIONS:
                 _refuse_training(arguments)
-            _refuse_masks(self.builder, layer, xs)
+            refuse_masks(self.builder, layer, xs)
             made: Tensors
             if layer.kind == "TimeDistributed":
                 made = (self._call_at_each_step(layer, stem, xs, datasets),)
@@ -277,8 +270,7 @@ class _Reader:
                     unread = ()  # its layers tell theirs
             else:
                 made = read_layer(Site(self.builder, layer, stem, xs, datasets, arguments))
-            if layer.kind == "Masking" or not self.builder.masked.isdisjoint(xs):
-                self.builder.masked.update(x for x in made if x is not None)
+            pass_masks(self.builder, layer, xs, made)
             if unread:
                 raise UnsupportedLayerError(
                     f"its file holds variables that are not known: {', '.join(unread)}"
@@ -323,15 +315,6 @@ class _Reader:
                 return None
             found.append(made)
         return join_steps(site, found)
-
-
-def _refuse_masks(builder: GraphBuilder, layer: LayerConfig, xs: Tensors) -> None:
-    """Masks change nothing but what layers of these kinds compute."""
-    if layer.kind in MASK_READERS and not builder.masked.isdisjoint(xs):
-        raise UnsupportedLayerError(
-            "it leaves out the steps that a Masking layer masks, and how many these are depends on "
-            "each sample; remove the Masking layer"
-        )
 
 
 def _first_calls(model: ModelConfig) -> tuple[dict[str, int], dict[str, int]]:

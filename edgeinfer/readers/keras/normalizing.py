@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from edgeinfer.graph import compose
-from edgeinfer.graph.nodes import AffineNode, BatchNormNode
+from edgeinfer.graph.nodes import AffineNode, BatchNormNode, ReshapeNode
 from edgeinfer.readers.keras.arguments import as_constant, axes_of
 from edgeinfer.readers.keras.builder import Site
 from edgeinfer.readers.keras.fields import Fields, UnsupportedLayerError, scalar
@@ -153,13 +153,16 @@ def _statistic(fields: Fields, name: str, sizes: tuple[int, ...]) -> NDArray[np.
 
 
 def masking_layer(site: Site) -> str:
-    """Masking of zeros, which leaves every number as it is; later layers may read the mask."""
+    """Masking of zeros, which leaves every number as it is; later layers may read the mask, others
+    of its input may not, so that its output is a tensor of its own."""
     value = site.fields.get("mask_value", 0.0)
     if scalar(value) != 0.0:
         raise UnsupportedLayerError(
             f"it sets steps of {value!r} to 0; only a mask_value of 0 changes nothing"
         )
-    return site.x
+    made = site.add(ReshapeNode(site.name(), site.x, site.shape(site.x)))
+    site.builder.masked[made] = made if len(site.shape(made)) == 2 else None
+    return made
 
 
 def rescaling_layer(site: Site) -> str:

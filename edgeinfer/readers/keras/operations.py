@@ -14,7 +14,14 @@ from typing import Any
 
 import numpy as np
 
-from edgeinfer.graph.nodes import ActivationNode, Function, MergeKind, SitesNode
+from edgeinfer.graph.nodes import (
+    ActivationNode,
+    ConcatNode,
+    Function,
+    MergeKind,
+    ReshapeNode,
+    SitesNode,
+)
 from edgeinfer.readers.keras import arithmetic, indexing, rearranging, reducing
 from edgeinfer.readers.keras.arguments import (
     Arguments,
@@ -324,6 +331,22 @@ def _greater(site: Site, arguments: Arguments) -> str:
     return site.add(SitesNode(site.name(), x.name, float(threshold.reshape(()))))
 
 
+def _not_equal(site: Site, arguments: Arguments) -> str:
+    """Which elements are another number: what is left of them is above or below zero."""
+    x, other = _operands(arguments)
+    value = None if isinstance(other, CallTensor) else as_constant(other)
+    if not isinstance(x, CallTensor) or value is None or value.size != 1:
+        raise UnsupportedLayerError("only a tensor is compared, and with one number")
+    shape, rest = site.shape(x.name), x.name
+    if value.any():
+        rest = add_affine(site, rest, 1.0, -float(value.reshape(())), site.name("difference"))
+    column = site.add(ReshapeNode(site.name("column"), rest, (*shape, 1)))
+    turned = add_affine(site, column, -1.0, 0.0, site.name("negative"))
+    both = site.add(ConcatNode(site.name("signs"), (column, turned), -1))
+    truth = site.add(SitesNode(site.name("truth"), both, 0.0))
+    return site.add(ReshapeNode(site.name(), truth, shape))
+
+
 _ACROSS = (
     "which sums along the batch; multiply by the transposed keras.ops.one_hot(index, num_segments) "
     "instead, which sums within each sample"
@@ -375,6 +398,8 @@ READERS: dict[str, Reader] = {
     "true_divide": _divide,
     "power": _power,
     "greater": _greater,
+    "not_equal": _not_equal,
+    "any": reducing.read_max,  # of truths, which are 0 and 1
     "square": arithmetic.read_square,
     "negative": arithmetic.read_negative,
     "clip": arithmetic.read_clip,

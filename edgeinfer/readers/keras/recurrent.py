@@ -4,7 +4,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -20,14 +20,17 @@ from edgeinfer.graph.nodes import (
     MergeKind,
     MergeNode,
     Node,
+    ReshapeNode,
     Shape,
 )
 from edgeinfer.readers.keras import activations
+from edgeinfer.readers.keras.attention import call_options
 from edgeinfer.readers.keras.builder import GraphBuilder, Site
 from edgeinfer.readers.keras.cells import CellConfig, cells_of, directions_of
-from edgeinfer.readers.keras.config import LayerConfig
+from edgeinfer.readers.keras.config import LayerConfig, references
 from edgeinfer.readers.keras.fields import Fields, UnsupportedLayerError
 from edgeinfer.readers.keras.linear import F32, add_product
+from edgeinfer.readers.keras.masks import mask_of
 from edgeinfer.readers.keras.quantizer_config import quantizer
 from edgeinfer.readers.keras.quantizers import Spec
 
@@ -40,10 +43,34 @@ def read_recurrent(site: Site) -> tuple[str, ...]:
     """The layer's outputs: what its steps yield, then the states where they are asked for."""
     if site.layer.kind.endswith("Bidirectional"):
         return _read_both(site)
-    x, *given = site.inputs
+    called = _read_call(site)
     cells = cells_of(site.layer)
-    made = _read_direction(site, site.layer, cells, "", x, given)
+    made = _read_direction(site, site.layer, cells, "", called, called.starts)
     return (made.y, *made.states)
+
+
+@dataclass(frozen=True, slots=True)
+class _Call:
+    """What the layer is called with; `mask`: the tensor whose zero steps do not count."""
+
+    x: str
+    starts: tuple[str, ...]
+    mask: str | None
+
+
+def _read_call(site: Site) -> _Call:
+    """By position, then by name."""
+    options = call_options(site)
+    by_name = [name for name in sorted(options) for _ in references(options[name])]
+    tensors = site.inputs
+    roles = ["x", *[""] * (len(tensors) - len(by_name) - 1), *by_name]
+    masks = [tensor for tensor, role in zip(tensors, roles, strict=False) if role == "mask"]
+    x, *starts = (tensor for tensor in tensors if tensor not in masks)
+    if masks:
+        return _Call(x, tuple(starts), masks[0])
+    # Keras 3 calls a layer with the mask of what it reads only where it reads one tensor.
+    unmasked = isinstance(site.call, Mapping) and len(tensors) > 1
+    return _Call(x, tuple(starts), None if unmasked else mask_of(site, x))
 
 
 def _read_both(site: Site) -> tuple[str, ...]:
@@ -52,7 +79,8 @@ def _read_both(site: Site) -> tuple[str, ...]:
     if merge not in (None, "concat", *MERGES):
         raise UnsupportedLayerError(f"its merge_mode is {merge!r}, which is not known")
     forward, backward = directions_of(site.layer)
-    x, *given = site.inputs
+    called = _read_call(site)
+    given = called.starts
     half = len(given) // 2
     made = []
     for layer, label, part in (
@@ -60,7 +88,7 @@ def _read_both(site: Site) -> tuple[str, ...]:
         (backward, "backward", given[half:]),
     ):
         cells = cells_of(layer, f"{label}_", f"{label}_layer/cell")
-        made.append(_read_direction(site, layer, cells, label, x, part))
+        made.append(_read_direction(site, layer, cells, label, called, part))
     there, back = made
     y = back.y
     if backward.fields.flag("return_sequences", False):
@@ -78,20 +106,25 @@ def _read_direction(
     layer: LayerConfig,
     cells: tuple[CellConfig, ...],
     label: str,
-    x: str,
-    given: list[str],
+    called: _Call,
+    given: tuple[str, ...],
 ) -> r.RecurrenceResult:
-    fields = layer.fields
+    fields, x, mask = layer.fields, called.x, called.mask
     _refuse_options(site, fields)
     shape = site.shape(x)
     if len(shape) != 2:
         raise UnsupportedLayerError(
             f"it reads a tensor of {shape}; a sequence, (steps, features), is supported"
         )
+    beside = _masked_sequence(site, x, mask)
     if fields.flag("go_backwards", False):
         x = r.reverse(site, x, f"{label}_reversed".lstrip("_"))
+        beside = tuple(r.reverse(site, each, f"{label}_mask".lstrip("_")) for each in beside)
     step = _StepSite.beside(site, label, cells[0])
     entry = step.add(InputNode(step.named("x"), shape[1:]))
+    seen = entry
+    for each in beside:
+        seen = step.add(InputNode(step.named("seen"), site.shape(each)[1:]))
     states: list[str] = []
     after: list[str] = []
     y = entry
@@ -105,17 +138,29 @@ def _read_direction(
         raise UnsupportedLayerError(
             f"it is called with {len(given)} initial states and has {len(states)}"
         )
-    # the states are the body's inputs after the entry, whatever was made between them
+    result, starts = r.StepResult(y, tuple(after)), tuple(given) or (None,) * len(states)
+    count = len(states)
+    if mask is not None:
+        zeros = fields.flag("zero_output_for_mask", False)
+        last = None if zeros else _last_output(step, result, states, starts)
+        if (
+            last is not None and last not in states
+        ):  # it begins with zeros, whatever the states begin with
+            states, starts = [*states, last], (*starts, None)
+            result = r.StepResult(y, (*after, y))
+        result = r.mask_step(step, seen, result, states, last)
+    # the states are the body's inputs after the entries, whatever was made between them
     inputs = [node for node in step.builder.nodes if isinstance(node, InputNode)]
     rest = [node for node in step.builder.nodes if not isinstance(node, InputNode)]
     recurrence = r.Recurrence(
         (*inputs, *rest),
         entry,
         tuple(states),
-        r.StepResult(y, tuple(after)),
-        tuple(given) or (None,) * len(states),
+        result,
+        starts,
+        beside,
     )
-    return r.add_recurrence(
+    made_all = r.add_recurrence(
         site,
         label,
         x,
@@ -123,6 +168,28 @@ def _read_direction(
         stacked=fields.flag("return_sequences", False),
         with_states=fields.flag("return_state", False),
     )
+    return replace(made_all, states=made_all.states[:count])
+
+
+def _masked_sequence(site: Site, x: str, mask: str | None) -> tuple[str, ...]:
+    """The sequence whose steps tell which of x's count, besides x itself."""
+    if mask is None:
+        return ()
+    if mask == x:
+        return ()
+    if len(site.shape(mask)) == 1:  # one number for each step
+        mask = site.add(ReshapeNode(site.name("mask"), mask, (*site.shape(mask), 1)))
+    return (mask,)
+
+
+def _last_output(
+    step: _StepSite, made: r.StepResult, states: list[str], starts: Sequence[str | None]
+) -> str:
+    """The state that holds what the step before has yielded, of which the first is zeros."""
+    for after, state, start in zip(made.states, states, starts, strict=True):
+        if after == made.y and start is None:
+            return state
+    return step.add(InputNode(step.named("before"), step.shape(made.y)))
 
 
 def _refuse_options(site: Site, fields: Fields) -> None:
@@ -135,8 +202,8 @@ def _refuse_options(site: Site, fields: Fields) -> None:
         raise UnsupportedLayerError("its steps come before the batch (time_major=True)")
     kwargs = site.call.get("kwargs") if isinstance(site.call, Mapping) else None
     for name, value in (kwargs if isinstance(kwargs, Mapping) else {}).items():
-        if name in ("mask", "constants") and value is not None:
-            raise UnsupportedLayerError(f"it is called with {name}, which is not supported")
+        if name == "constants" and value is not None:
+            raise UnsupportedLayerError("it is called with constants, which is not supported")
 
 
 def _read_cell(site: _StepSite, x: str) -> tuple[r.StepResult, list[str]]:

@@ -27,6 +27,7 @@ from edgeinfer.graph.nodes import (
     MergeKind,
     MergeNode,
     Node,
+    PadNode,
     ReshapeNode,
     Shape,
     SliceNode,
@@ -92,7 +93,7 @@ def read_recurrent(d: Drawing, op: OnnxOp, args: Args) -> list[View]:
     first = op.whole("layout", 0) == 1
     x = _steps_first(d, data(args, 0), first=first)
     steps, rows, _ = sizes(d, x)
-    _check_lengths(args, steps)
+    length = _length(args, steps)
     functions = list(_functions_of(op, len(ways[direction])))
     units = constant(args, 2, "recurrent weights").value.shape[-1]
     if op.whole("hidden_size", units) != units:
@@ -104,6 +105,8 @@ def read_recurrent(d: Drawing, op: OnnxOp, args: Args) -> list[View]:
     tensor = x.tensor if whole == wanted else d.add(
         ReshapeNode(d.fresh(f"{name}_steps"), x.tensor, wanted)
     )  # fmt: skip
+    if length < steps:
+        tensor = _first_steps(d, name, tensor, length)
     made: list[r.RecurrenceResult] = []
     for place, backwards in enumerate(ways[direction]):
         label = "" if len(ways[direction]) == 1 else ("backward" if backwards else "forward")
@@ -111,7 +114,10 @@ def read_recurrent(d: Drawing, op: OnnxOp, args: Args) -> list[View]:
         count = 2 if op.kind == "LSTM" else 1
         body = _Body(d, op, args, place, functions[place], f"{name}/{label}".rstrip("/"))
         recurrence = body.recurrence(d.shapes[tensor][1:], units, tuple(starts[:count]))
-        made.append(_run(d, name, label, tensor, recurrence, op, backwards=backwards))
+        ran = _run(d, name, label, tensor, recurrence, op, backwards=backwards)
+        if length < steps and op.outputs[0]:
+            ran = replace(ran, y=_zeros_behind(d, name, ran.y, steps - length))
+        made.append(ran)
     results = [_join_ways(d, name, [one.y for one in made], units, rows, first, stacked=True)]
     for state in range(2 if op.kind == "LSTM" else 1):
         tensors = [one.states[state] if one.states else one.y for one in made]
@@ -132,13 +138,28 @@ def _refuse_options(op: OnnxOp, args: Args) -> None:
         )
 
 
-def _check_lengths(args: Args, steps: int) -> None:
-    lengths = constant_or_none(args, 4, "sequence_lens")
-    if lengths is not None and (lengths.value != steps).any():
+def _length(args: Args, steps: int) -> int:
+    """The steps that are run, of those that the input has."""
+    given = constant_or_none(args, 4, "sequence_lens")
+    lengths = {steps} if given is None else {int(length) for length in given.value.reshape(-1)}
+    if len(lengths) != 1 or not 1 <= min(lengths) <= steps:
         raise UnreadableModelError(
-            f"its sequence_lens are {lengths.value.tolist()}, not the {steps} steps of its input; "
-            f"sequences of one length are supported"
+            f"its sequence_lens are {sorted(lengths)}, and its input has {steps} steps; sequences "
+            f"of one length of 1 to {steps} steps are supported"
         )
+    return lengths.pop()
+
+
+def _first_steps(d: Drawing, name: str, x: str, length: int) -> str:
+    stops = (length, *d.shapes[x][1:])
+    starts, ones = (0,) * len(stops), (1,) * len(stops)
+    return d.add(SliceNode(d.fresh(f"{name}_length"), x, starts, stops, ones))
+
+
+def _zeros_behind(d: Drawing, name: str, y: str, count: int) -> str:
+    """What is yielded for the steps that are not run."""
+    pads = ((0, count), *((0, 0),) * (len(d.shapes[y]) - 1))
+    return d.add(PadNode(d.fresh(f"{name}_rest"), y, pads, 0.0))
 
 
 def _steps_first(d: Drawing, x: View, *, first: bool) -> View:

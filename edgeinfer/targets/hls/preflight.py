@@ -23,11 +23,12 @@ from edgeinfer.ir.ops import (
     PoolKind,
     Requant,
     Reshape,
+    Scan,
     Softmax,
     inputs_of,
     pack_weights,
 )
-from edgeinfer.ir.program import HostFunction, Program
+from edgeinfer.ir.program import HostFunction, Program, body_of
 from edgeinfer.targets.hls.estimate.estimate import HlsEstimate, band, estimate, with_reuse
 from edgeinfer.targets.hls.estimate.reuse import (
     effective_strategy,
@@ -64,17 +65,18 @@ def preflight(program: Program, settings: HlsSettings, device: Device) -> tuple[
 
 
 def _unroll_limit(program: Program, settings: HlsSettings) -> list[str]:
-    if settings.io is not IoType.PARALLEL:
-        return []
     found = []
+    top = {op.name for op in program.ops}
     for op in layers_with_multipliers(program):
+        if settings.io is not IoType.PARALLEL and op.name in top:
+            continue  # the bodies of recurrences are in arrays in any project
         size = op.weight.size
         if effective_strategy(op.name, settings) is Strategy.LATENCY and size >= UNROLL_LIMIT:
             found.append(
                 f"{op.name}: {size:,} multiplications laid out at once are beyond the "
                 f"{UNROLL_LIMIT:,} at which HLS synthesis stops (XFORM 203-504) in io_parallel "
-                f"with the latency strategy. Choose io_stream, or the resource strategy for this "
-                f"layer."
+                f"with the latency strategy. Choose "
+                f"{'io_stream, or ' if op.name in top else ''}the resource strategy for this layer."
             )
     return found
 
@@ -104,11 +106,18 @@ def _layer_cost(
     program: Program, settings: HlsSettings, device: Device, op: Accumulates, factor: int
 ) -> str:
     made = estimate(program, with_reuse(settings, {op.name: factor}), device)
-    layer = next(layer for layer in made.layers if layer.name == op.name)
+    loops = (each for each in program.ops if isinstance(each, Scan))
+    owners = (loop.name for loop in loops if _is_inside(op.name, body_of(loop)))
+    owner = next(owners, op.name)
+    layer = next(layer for layer in made.layers if layer.name == owner)
     return (
         f"about {layer.dsp:,.0f} DSP, {layer.lut:,.0f} LUT, {layer.bram18:,.0f} BRAM18, "
         f"{layer.latency_cycles:,} cycles"
     )
+
+
+def _is_inside(name: str, body: Program) -> bool:
+    return any(inner.name == name for inner in body.all_ops())
 
 
 def _budget(program: Program, settings: HlsSettings, device: Device) -> list[str]:

@@ -16,6 +16,7 @@ from edgeinfer.base.health import Check, Severity, check_tool
 from edgeinfer.base.metrics import Metric
 from edgeinfer.base.plan import BuildPlan
 from edgeinfer.base.reads import Reads
+from edgeinfer.ir.plain_sites import spell_sites
 from edgeinfer.ir.program import Program
 from edgeinfer.targets.energy import NAME as ENERGY
 from edgeinfer.targets.energy import energy_metric
@@ -30,7 +31,6 @@ from edgeinfer.targets.hls.estimate.estimate import UNITS, estimate_metrics
 from edgeinfer.targets.hls.estimate.reuse_choice import choose_reuse
 from edgeinfer.targets.hls.preflight import estimate_remarks, preflight
 from edgeinfer.targets.hls.project import check, manifest
-from edgeinfer.targets.hls.project.check import in_steps
 from edgeinfer.targets.hls.project.foreign import read_source
 from edgeinfer.targets.hls.settings import HlsSettings
 from edgeinfer.targets.hls.tools.bench import bench_of
@@ -111,14 +111,14 @@ class HlsTarget(Target[HlsSettings]):
 
     def check(self, program: Program, settings: HlsSettings) -> tuple[Offence, ...]:
         """Every op that has no exact equal in a project, found before anything is made."""
-        return check.without_layers(program) or check.offences(in_steps(program), settings)
+        return check.without_layers(program) or check.offences(spell_sites(program), settings)
 
     def emit(self, program: Program, settings: HlsSettings) -> BuildPlan:
         """The project's files."""
         from edgeinfer.targets.hls.project.emit import emit_project
 
         check.refuse_early(program)
-        flat = in_steps(program)
+        flat = spell_sites(program)
         made = emit_project(flat, settings)
         if settings.board is None:
             return made
@@ -178,7 +178,7 @@ class HlsTarget(Target[HlsSettings]):
         advanced: Advanced = ignore_progress,
     ) -> dict[str, Ints]:
         """The C-simulation of the project in a folder, compiled where it was not before."""
-        flat = in_steps(program)
+        flat = spell_sites(program)
         return csim.simulate_project(flat, folder, raw, taps=taps, advanced=advanced)
 
     def place_of(self, settings: HlsSettings) -> Place:
@@ -191,7 +191,7 @@ class HlsTarget(Target[HlsSettings]):
             return settings
         part = device(settings.part)
         return choose_reuse(
-            in_steps(program), settings, part, latency_us=settings.latency_us
+            spell_sites(program), settings, part, latency_us=settings.latency_us
         ).settings
 
     def advise(self, program: Program, settings: HlsSettings) -> tuple[str, ...]:
@@ -202,7 +202,9 @@ class HlsTarget(Target[HlsSettings]):
                 f"Nothing is known of the part {settings.part}, so nothing was estimated. "
                 f"edgeinfer devices lists the known ones.",
             )
-        return () if check.without_layers(program) else preflight(in_steps(program), settings, part)
+        return (
+            () if check.without_layers(program) else preflight(spell_sites(program), settings, part)
+        )
 
     def estimate(self, program: Program, settings: HlsSettings) -> tuple[Metric, ...]:
         """Latency and resources on the settings' part, without any tool; nothing where the part is
@@ -211,7 +213,7 @@ class HlsTarget(Target[HlsSettings]):
         check.refuse_early(program)
         if part is None:
             return ()
-        flat = in_steps(program)
+        flat = spell_sites(program)
         found = estimate_metrics(flat, settings, part)
         return (*found, *energies_of(found, energy_metric(flat, "hls"), settings.clock_ns, part))
 
@@ -226,7 +228,7 @@ class HlsTarget(Target[HlsSettings]):
         part = find(settings.part)
         if part is None:
             return None
-        flat = in_steps(program)
+        flat = spell_sites(program)
         energy = energy_metric(flat, "hls", toggles)
         said = (*findings, *estimate_remarks(flat, settings))
         return describe_design(flat, settings, part, said, energy)
@@ -259,7 +261,7 @@ class HlsTarget(Target[HlsSettings]):
         told: tuple[str, ...] = ()
         if wanted:
             few = {name: values[:COSIMULATED] for name, values in raw.items()}
-            bench = bench_of(in_steps(program), few) if ToolStep.COSIM in steps else None
+            bench = bench_of(spell_sites(program), few) if ToolStep.COSIM in steps else None
             done = synthesise(folder, settings, wanted, seconds, said, bench=bench)
             told = tuple(
                 f"{'+'.join(ran.steps)}: {ran.tool} {ran.version}, {ran.seconds:.0f} s, its log is "
@@ -284,7 +286,7 @@ class HlsTarget(Target[HlsSettings]):
         part = find(settings.part)
         if part is None:
             return ()
-        return compare_reports(in_steps(program), self.reports(folder, settings), settings, part)
+        return compare_reports(spell_sites(program), self.reports(folder, settings), settings, part)
 
     def check_tools(self, environment: Mapping[str, str]) -> tuple[Check, ...]:
         """A C++ compiler and make, which simulations need; the vendors' tools."""
@@ -308,4 +310,4 @@ class HlsTarget(Target[HlsSettings]):
         """What in the project, or in the numbers, tells why a value differs."""
         from edgeinfer.targets.hls.csim.suspects import suspicion
 
-        return suspicion(in_steps(program), folder, settings, value, expected, got)
+        return suspicion(spell_sites(program), folder, settings, value, expected, got)

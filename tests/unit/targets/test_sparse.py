@@ -11,8 +11,9 @@ import pytest
 
 from edgeinfer.base.errors import UnsupportedModelError
 from edgeinfer.ir.interpret import interpret, results
+from edgeinfer.ir.plain_sites import spell_sites
 from edgeinfer.targets.edgetpu.int8 import convert
-from edgeinfer.targets.hls.project.check import in_steps, without_layers
+from edgeinfer.targets.hls.project.check import without_layers
 from edgeinfer.targets.hls.settings import HlsSettings, IoType
 from edgeinfer.targets.hls.target import HlsTarget
 from edgeinfer.targets.rtl.settings import RtlSettings
@@ -76,4 +77,4 @@ def test_an_unrolled_network_does_not_count_pixels() -> None:
 def test_all_lit_pixels_need_no_op_of_their_own() -> None:
     program = sparse_unet(1, most=None)
     assert not without_layers(program)
-    assert "Sites" not in {type(op).__name__ for op in in_steps(program).ops}
+    assert "Sites" not in {type(op).__name__ for op in spell_sites(program).ops}

@@ -32,7 +32,7 @@ from edgeinfer.ir.ops import (
     Upsample,
     inputs_of,
 )
-from edgeinfer.ir.program import Program
+from edgeinfer.ir.program import Program, body_of
 from edgeinfer.targets.hls.estimate.elementwise import (
     clip_stage,
     move_stage,
@@ -49,6 +49,7 @@ from edgeinfer.targets.hls.estimate.elementwise import (
 )
 from edgeinfer.targets.hls.estimate.fabric import HlsTool, Store, fifo
 from edgeinfer.targets.hls.estimate.linear import conv_stage, dense_stage
+from edgeinfer.targets.hls.estimate.loop import loop_stage
 from edgeinfer.targets.hls.estimate.reuse import effective_strategy, reuse_of
 from edgeinfer.targets.hls.estimate.stage import (
     HLS4ML_SUM_BITS,
@@ -57,7 +58,7 @@ from edgeinfer.targets.hls.estimate.stage import (
     Value,
     value_of,
 )
-from edgeinfer.targets.hls.settings import Arithmetic, HlsSettings
+from edgeinfer.targets.hls.settings import Arithmetic, HlsSettings, IoType
 
 HANDED_FF = 5  # of a value that a task of Vivado HLS hands on; Vitis HLS registers it
 
@@ -134,6 +135,9 @@ class _Build:
         self.stages[maker] = _with_output(grown, laid)
         self.makers[op.name], self.values[op.name] = maker, laid
 
+    def _laid(self, names: tuple[str, ...]) -> list[Value]:
+        return [self.values[name] for name in names]
+
     def _kept_bits(self, op: Op) -> int | None:
         """Bits to which products and sums are cut; None where all are kept."""
         if self.arrangement.arithmetic is Arithmetic.EXACT:
@@ -186,7 +190,13 @@ class _Build:
             case Concat():
                 x = max((values[x] for x in op.xs), key=lambda value: value.positions)
                 return move_stage(a, op.name, "concat", x, out, reads, stores_all=False)
-            case Input() | Constant() | Reshape() | Scan() | Sites():
+            case Scan():
+                inner = replace(a, io=IoType.PARALLEL)
+                body = design_of(body_of(op), self.settings, inner).stages
+                sequences, states = self._laid(op.xs), self._laid(op.starts)
+                steps = shapes[op.xs[0]][0]
+                return loop_stage(a, op.name, steps, body, sequences, states, out, reads)
+            case Input() | Constant() | Reshape() | Sites():
                 raise AssertionError(op)  # no stage, see `_visit`
             case Moves():
                 kind, ordered = type(op).__name__.lower(), isinstance(op, Pad | Upsample | Slice)

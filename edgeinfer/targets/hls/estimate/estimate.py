@@ -19,6 +19,7 @@ from edgeinfer.ir.program import Program
 from edgeinfer.targets.hls.estimate.design import Design, design_of
 from edgeinfer.targets.hls.estimate.fabric import HlsTool, Store, constants, fabric
 from edgeinfer.targets.hls.estimate.flow import DesignTiming, is_one_pipeline, timing
+from edgeinfer.targets.hls.estimate.loop import LOOP
 from edgeinfer.targets.hls.estimate.reuse import effective_strategy
 from edgeinfer.targets.hls.estimate.stage import Arrangement, GateCost, HardwareStage
 from edgeinfer.targets.hls.settings import HlsSettings, Strategy
@@ -238,6 +239,8 @@ def _difference(layers: Sequence[LayerEstimate], name: str) -> float:
 def family_of(design: Design, settings: HlsSettings) -> str:
     """Designs that share mechanisms, and so their errors."""
     kinds = {stage.kind for stage in design.stages}
+    if LOOP in kinds:
+        return f"{LOOP}s"  # which none of the published designs has
     main = "conv" if "conv" in kinds else "dense" if "dense" in kinds else "pool"
     folded = {effective_strategy(s.name, settings) for s in design.stages if s.reuse > 1}
     how = ""

@@ -93,8 +93,8 @@ def legal(op: Conv | Dense, settings: HlsSettings) -> LegalFactors:
 
 
 def layers_with_multipliers(program: Program) -> tuple[Conv | Dense, ...]:
-    """The ops that have a reuse factor."""
-    return tuple(op for op in program.ops if _multiplies(op))  # type: ignore[misc]
+    """The ops that have a reuse factor, those in bodies of recurrences too."""
+    return tuple(op for op in program.all_ops() if _multiplies(op))  # type: ignore[misc]
 
 
 def _multiplies(op: Op) -> bool:

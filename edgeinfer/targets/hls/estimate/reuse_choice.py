@@ -12,13 +12,14 @@ from dataclasses import dataclass, replace
 
 from edgeinfer.base.devices import MEMORY_BITS, Device
 from edgeinfer.base.errors import UsageError
-from edgeinfer.ir.ops import Conv, Dense
-from edgeinfer.ir.program import Program
+from edgeinfer.ir.ops import Conv, Dense, Op, Scan
+from edgeinfer.ir.program import Program, body_of
 from edgeinfer.targets.hls.estimate.design import design_of, layer_stages
 from edgeinfer.targets.hls.estimate.estimate import HlsEstimate, sum_stages
 from edgeinfer.targets.hls.estimate.fabric import fabric
 from edgeinfer.targets.hls.estimate.reuse import (
     ALWAYS_FOLDED,
+    LegalFactors,
     folded_factors,
     layers_with_multipliers,
     multiplication_size,
@@ -110,7 +111,17 @@ class _Search:
     def __init__(self, program: Program, settings: HlsSettings, device: Device) -> None:
         self.program, self.settings, self.device = program, settings, device
         self.arrangement = Arrangement(fabric(settings, device.fabric), settings.io)
-        self.factors = {op.name: self._factors(op) for op in layers_with_multipliers(program)}
+        self.layers = {op.name: op for op in layers_with_multipliers(program)}
+        self.bodies = {
+            op.name: [layer.name for layer in layers_with_multipliers(body_of(op))]
+            for op in program.ops
+            if isinstance(op, Scan)
+        }
+        self.factors = {
+            op.name: self._factors(op)
+            for op in program.ops
+            if op.name in self.layers or self.bodies.get(op.name)
+        }
         variants = {
             name: tuple(self._with({name: factor}) for factor in factors)
             for name, factors in self.factors.items()
@@ -121,8 +132,12 @@ class _Search:
             )
         self.stages = layer_stages(program, self.arrangement, variants)
 
-    def _factors(self, op: Conv | Dense) -> tuple[int, ...]:
-        """Ascending; variant 0 is the fastest."""
+    def _factors(self, op: Op) -> tuple[int, ...]:
+        """Ascending; variant 0 is the fastest. A recurrence has those of all layers in its body."""
+        if isinstance(op, Scan):
+            inner = (self._factors(self.layers[name]) for name in self.bodies[op.name])
+            return tuple(sorted(set().union(*inner)))
+        assert isinstance(op, Conv | Dense)
         if self.settings.strategy_for(op.name) is Strategy.DISTRIBUTED:
             return (1,)
         return folded_factors(*multiplication_size(op))
@@ -130,6 +145,7 @@ class _Search:
     def _with(self, reuse: dict[str, int]) -> HlsSettings:
         """The settings with these factors: what is folded has the resource strategy."""
         strategies = dict(self.settings.strategy_of)
+        reuse = dict(pair for item in reuse.items() for pair in self._of_layers(*item))
         for name, factor in reuse.items():
             if factor > 1 or not self._may_unroll(name):
                 strategies[name] = Strategy.RESOURCE
@@ -140,10 +156,18 @@ class _Search:
             strategy_of=tuple(sorted(strategies.items())),
         )
 
+    def _of_layers(self, name: str, factor: int) -> list[tuple[str, int]]:
+        """A factor by the layers that it is for: those in a body take the nearest that they may."""
+        if name not in self.bodies:
+            return [(name, factor)]
+        legal = ((inner, self._factors(self.layers[inner])) for inner in self.bodies[name])
+        return [(inner, LegalFactors(factors).nearest(factor)) for inner, factors in legal]
+
     def _may_unroll(self, name: str) -> bool:
-        op = self.program[name]
-        assert isinstance(op, Conv | Dense)
-        if self.settings.backend in ALWAYS_FOLDED or self.settings.io is IoType.STREAM:
+        if self.settings.backend in ALWAYS_FOLDED:
+            return True
+        op, inside = self.layers[name], not any(op.name == name for op in self.program.ops)
+        if self.settings.io is IoType.STREAM and not inside:
             return True
         return op.weight.size < UNROLL_LIMIT
 

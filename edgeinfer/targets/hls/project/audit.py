@@ -46,12 +46,14 @@ def audit_project(
     for name, node in nodes.items():
         if name not in wanted and node.class_name not in HANDING_ON:
             raise EdgeInferError(f"hls4ml put a layer {name} ({node.class_name}) into the project.")
-    taken = []
+    taken: list[TakenStrategy] = []
     for layer in plan.layers:
         node = nodes.get(layer.name) or nodes.get(f"repack_{layer.name}")
         if node is None:
             raise EdgeInferError(f"hls4ml took the layer {layer.name} out of the project.")
         _check_formats(layer, node)
+        if layer.body is not None:
+            taken += audit_project(layer.body.plan, node.get_attr("body"), settings)
         if layer.multiplies:
             asked = settings.reuse_for(layer.op)
             reuse = int(node.get_attr("reuse_factor"))

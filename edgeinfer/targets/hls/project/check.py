@@ -5,14 +5,11 @@
 from __future__ import annotations
 
 from edgeinfer.base.errors import Offence, UnsupportedModelError
-from edgeinfer.ir.plain_sites import limited_sites, spell_sites
+from edgeinfer.ir.plain_sites import limited_sites
 from edgeinfer.ir.program import Program
-from edgeinfer.ir.unroll import count_unrolled, recurrences_of, unroll_recurrences
 from edgeinfer.targets.hls.project.place import lay_out
 from edgeinfer.targets.hls.project.spec import Plan
 from edgeinfer.targets.hls.settings import HlsSettings
-
-MOST_LAYERS = 600  # that steps of recurrences may become
 
 
 def offences(program: Program, settings: HlsSettings) -> tuple[Offence, ...]:
@@ -20,28 +17,9 @@ def offences(program: Program, settings: HlsSettings) -> tuple[Offence, ...]:
     return lay_out(program, settings).offences
 
 
-def in_steps(program: Program) -> Program:
-    """The Program as a project has it: hls4ml has no loops around layers, so the steps of a
-    recurrence are layers one after the other."""
-    return unroll_recurrences(spell_sites(program), chained=True)
-
-
 def without_layers(program: Program) -> tuple[Offence, ...]:
     """What of a Program no layers can be written for, whatever their settings."""
-    return (*limited_sites(program, "a layer of hls4ml"), *_too_long(program))
-
-
-def _too_long(program: Program) -> tuple[Offence, ...]:
-    """Recurrences of more steps than a project can have layers for."""
-    count = count_unrolled(program)
-    if not recurrences_of(program) or count <= MOST_LAYERS:
-        return ()
-    reason = (
-        f"hls4ml has no loops around layers, so a recurrence becomes the layers of all its steps; "
-        f"these would be {count:,}, and at most {MOST_LAYERS} are written. Shorten the sequence, "
-        f"or take the rtl target, which has the layers of one step only"
-    )
-    return tuple(Offence(name, "Scan", reason) for name in recurrences_of(program))
+    return limited_sites(program, "a layer of hls4ml")
 
 
 def refuse_early(program: Program) -> None:

@@ -15,7 +15,8 @@ import logging
 import os
 import sys
 import warnings
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -78,14 +79,30 @@ def emit_project(
 
 
 def graph(
-    program: Program, plan: Plan, settings: HlsSettings, folder: Path, namespace: str | None
+    program: Program,
+    plan: Plan,
+    settings: HlsSettings,
+    folder: Path,
+    namespace: str | None,
+    first: int = 0,
+    *,
+    whole: bool = True,
 ) -> ModelGraph:
+    """hls4ml's graph of the layers, which are numbered from `first`; the bodies of recurrences are
+    graphs of their own, whose layers have the numbers before."""
     from hls4ml.backends import get_backend
     from hls4ml.model.graph import ModelGraph
 
     from edgeinfer.targets.hls.project.hls4ml_layer import register_layers
 
     register_layers(settings.backend)
+    bodies: dict[str, ModelGraph] = {}
+    for layer in plan.layers:
+        if layer.body is not None:
+            inner = replace(settings, io=IoType.PARALLEL)
+            held = layer.body
+            body = graph(held.program, held.plan, inner, folder, namespace, first, whole=False)
+            bodies[layer.name], first = body, body.index
     options: dict[str, Any] = {
         "part": settings.part,
         "clock_period": settings.clock_ns,
@@ -106,16 +123,26 @@ def graph(
         "IOType": str(settings.io),
         "TraceOutput": not _taps_wrongly(settings),  # calls that are not synthesised
         "HLSConfig": {
-            "Model": {"Precision": NEVER, "ReuseFactor": 1, "Strategy": "Latency"},
+            "Model": {
+                "Precision": NEVER,
+                "ReuseFactor": 1,
+                "Strategy": "Latency",
+                # A pipeline around a loop would have the loop's body once for every step.
+                **({"PipelineStyle": "dataflow"} if bodies else {}),
+            },
             "LayerName": {
                 layer.name: _layer_config(layer, program, settings) for layer in plan.layers
             },
         },
     }
-    layers = [_describe_layer(layer) for layer in plan.layers]
+    layers = [_describe_layer(layer, bodies) for layer in plan.layers]
     outputs = [output.layer for output in plan.outputs]
+    if not whole:
+        outputs *= 2  # for hls4ml gives the type of a lone output a name that others may have too
     with _quietly():
-        model = ModelGraph.from_layer_list(config, layers, list(plan.inputs), outputs)
+        model = ModelGraph.from_layer_list(config, layers, list(plan.inputs), outputs, first)
+    for name in bodies:
+        model.graph[name].adopt_body()
     if _taps_wrongly(settings):
         _tap(plan, model, settings)
     return model
@@ -175,8 +202,10 @@ def _reuse(layer: ProjectLayer, program: Program, settings: HlsSettings) -> int:
     return settings.reuse_for(layer.op)
 
 
-def _describe_layer(layer: ProjectLayer) -> dict[str, Any]:
+def _describe_layer(layer: ProjectLayer, bodies: Mapping[str, ModelGraph]) -> dict[str, Any]:
     found = {"name": layer.name, "class_name": layer.kind, **layer.attributes}
+    if layer.body is not None:
+        found["body"] = bodies[layer.name]
     if layer.kind != INPUT:
         found |= {"inputs": list(layer.inputs), "shape": list(layer.shape)}
     return found

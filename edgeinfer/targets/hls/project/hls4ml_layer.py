@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 # SPDX-FileCopyrightText: The edgeinfer authors
-"""Our layers inside hls4ml: one class whose functions lie in `firmware/hls/nnet_exact.h`."""
+"""Our layers inside hls4ml: a class whose functions lie in `firmware/hls/nnet_exact.h`, and a loop
+around the layers of a recurrence's body."""
 
 from __future__ import annotations
 
@@ -11,6 +12,7 @@ from typing import Any
 from hls4ml.backends import get_backend
 from hls4ml.backends.oneapi.oneapi_template import StreamFunctionCallTemplate, TaskSequenceTemplate
 from hls4ml.backends.template import FunctionCallTemplate, LayerConfigTemplate
+from hls4ml.model.graph import ModelGraph
 from hls4ml.model.layers import Attribute, register_layer
 from hls4ml.model.layers import Layer as Node
 from hls4ml.model.types import NamedType
@@ -18,8 +20,8 @@ from hls4ml.model.types import NamedType
 from edgeinfer.base import assets
 from edgeinfer.base.code import fill_template
 from edgeinfer.base.names import Identifier, Operand, OwnText, Variable
-from edgeinfer.targets.hls.project.layout import KIND
-from edgeinfer.targets.hls.settings import Backend
+from edgeinfer.targets.hls.project.layout import KIND, LOOP
+from edgeinfer.targets.hls.settings import Backend, IoType
 from quantization.fixed import dequantize
 
 HEADERS = "firmware/hls"
@@ -51,17 +53,23 @@ class Exact(Node):  # type: ignore[misc]  # hls4ml has no types
         """The result, the weights and the types."""
         precision = self.model.config.backend.convert_precision_string
         self.add_output_variable(self.get_attr("shape"))
-        for array in self.get_attr("stored"):
-            self.add_weights_variable(
-                name=array.name,
-                var_name=array.name + "{index}",
-                type_name=array.name + "{index}_t",
-                precision=precision(str(array.type)),
-                data=dequantize(array.raw.reshape(-1), array.type),
-            )
+        store_arrays(self)
         for name, type_ in self.get_attr("types").items():
             named = NamedType(f"{name}{self.index}_t", precision(str(type_)))
             self.set_attr(f"{name}_t", named)
+
+
+def store_arrays(node: Any) -> None:
+    """The arrays of a layer of ours as hls4ml's weights."""
+    precision = node.model.config.backend.convert_precision_string
+    for array in node.get_attr("stored"):
+        node.add_weights_variable(
+            name=array.name,
+            var_name=array.name + "{index}",
+            type_name=array.name + "{index}_t",
+            precision=precision(str(array.type)),
+            data=dequantize(array.raw.reshape(-1), array.type),
+        )
 
 
 class ExactConfig(LayerConfigTemplate):  # type: ignore[misc]
@@ -142,7 +150,130 @@ def _fill(template: str, node: Any, *, arrays: bool = False) -> str:
     return fill_template(template, known).strip()
 
 
-def _variable(variable: Any, array: bool) -> dict[str, Any]:
+class LoopedBody(Node):  # type: ignore[misc]
+    """The layers of another graph, which is in arrays, once for every entry of the sequences."""
+
+    _expected_attributes = [  # noqa: RUF012  # as hls4ml wants it
+        Attribute("shape", value_type=list),
+        Attribute("stored", value_type=tuple),
+        Attribute("steps"),
+        Attribute("sequences"),
+        Attribute("starts", value_type=tuple),
+        Attribute("stacked", value_type=bool),
+        Attribute("body", value_type=ModelGraph),
+    ]
+
+    def initialize(self) -> None:
+        """The result, and the states of the first step."""
+        self.add_output_variable(self.get_attr("shape"))
+        store_arrays(self)
+
+    def adopt_body(self) -> None:
+        """Have hls4ml's writer write the body's weights, types and headers with this layer's."""
+        headers = set(self.get_attr("include_header"))
+        for node in self.get_attr("body").get_layers():
+            headers.update(node.get_attr("include_header", ()))
+            held = (*node.get_weights(), *node.types.values())
+            for entry in held:
+                self.set_attr(f"{node.name}_{entry.name}", entry)
+            for name, code in node.code.items():
+                self.set_attr(f"{node.name}_{name}", code)
+        self.set_attr("include_header", sorted(headers))
+
+
+class LoopConfig(LayerConfigTemplate):  # type: ignore[misc]
+    """The body's configurations and the loop itself, as a function."""
+
+    def __init__(self) -> None:
+        super().__init__(LoopedBody)
+
+    def format(self, node: Any) -> str:
+        """The function's text."""
+        body, config = node.get_attr("body"), node.model.config
+        given, left = body.get_input_variables(), body.get_output_variables()
+        left = left[: len(left) // 2]  # which has each of them twice
+        ports = [*given, *left]
+        count = node.get_attr("sequences")
+        sources = iter([node.get_input_variable(name) for name in node.inputs])
+        layers = [(variable, next(sources)) for variable in given[:count]]
+        states = []
+        for variable, start in zip(given[count:], node.get_attr("starts"), strict=True):
+            layer = next(sources) if start == "layer" else None
+            stored = node.get_weights(start).name if start not in ("layer", "zeros") else None
+            states.append((variable, layer, stored))
+        nodes = list(body.get_layers())
+        known = {id(variable) for variable in ports}
+        inner = [v for held in nodes for v in held.get_variables() if id(v) not in known]
+        return fill_template(
+            f"{HEADERS}/loop_config.h.j2",
+            {
+                "index": node.index,
+                "streams": config.get_config_value("IOType") == IoType.STREAM,
+                "steps": node.get_attr("steps"),
+                "stacked": int(node.get_attr("stacked")),
+                "weights": [Identifier(weight.name) for weight in body.get_weight_variables()],
+                "stored": [Identifier(weight.name) for weight in node.get_weights()],
+                "configs": [
+                    OwnText(text) for held in nodes if (text := held.get_attr("config_cpp"))
+                ],
+                "calls": [
+                    OwnText(text) for held in nodes if (text := held.get_attr("function_cpp"))
+                ],
+                "variables": [
+                    {
+                        "definition": OwnText(text),
+                        "name": Variable(variable.name),
+                        "own": bool(variable.pragma),  # and not another name for its input
+                    }
+                    for variable in inner
+                    if (text := variable.definition_cpp()) is not None
+                ],
+                "given": [_port(variable) for variable in given],
+                "left": [_port(variable) for variable in left],
+                "sequences": [_port(layer) for _, layer in layers],
+                "states": [
+                    {
+                        **_port(variable),
+                        "layer": None if layer is None else _port(layer),
+                        "stored": None if stored is None else Identifier(stored),
+                    }
+                    for variable, layer, stored in states
+                ],
+                "output": _port(node.get_output_variable()),
+            },
+        )
+
+
+class LoopCall(FunctionCallTemplate):  # type: ignore[misc]
+    """The loop's call."""
+
+    def __init__(self) -> None:
+        super().__init__(LoopedBody, include_header=["nnet_utils/nnet_exact.h"])
+
+    def format(self, node: Any) -> str:
+        """The call's text."""
+        inputs = [node.get_input_variable(name) for name in node.inputs]
+        return fill_template(
+            f"{HEADERS}/loop_call.h.j2",
+            {
+                "index": node.index,
+                "inputs": [_variable(variable) for variable in inputs],
+                "output": _variable(node.get_output_variable()),
+            },
+        ).strip()
+
+
+def _port(variable: Any) -> dict[str, Any]:
+    """What the loop's template asks of a tensor; Quartus has a graph's ends in a struct."""
+    return {
+        **_variable(variable),
+        "member": Identifier(variable.name.rpartition(".")[2]),
+        "holder": Identifier(holder) if (holder := variable.name.rpartition(".")[0]) else None,
+        "size": math.prod(variable.shape),
+    }
+
+
+def _variable(variable: Any, array: bool = False) -> dict[str, Any]:
     """What the templates ask of one of hls4ml's variables."""
     type_name, pipe = variable.type.name, getattr(variable, "pipe_name", None)
     return {
@@ -159,6 +290,8 @@ def register_layers(backend: Backend) -> None:
     register_layer_once()
     owner.register_template(ExactConfig)
     owner.register_template(ExactCall)
+    owner.register_template(LoopConfig)
+    owner.register_template(LoopCall)
     if backend is Backend.ONEAPI:
         owner.register_template(ExactTask)
         owner.register_template(ExactStart)
@@ -168,5 +301,6 @@ def register_layers(backend: Backend) -> None:
 
 @functools.cache
 def register_layer_once() -> None:
-    """One class for all backends."""
+    """The same classes for all backends."""
     register_layer(KIND, Exact)
+    register_layer(LOOP, LoopedBody)

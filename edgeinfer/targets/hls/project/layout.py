@@ -14,6 +14,7 @@ from edgeinfer.ir.ops import Op, Shape
 from edgeinfer.ir.program import Program
 from edgeinfer.targets.hls.project import layout
 from edgeinfer.targets.hls.project.spec import (
+    ProjectBody,
     ProjectLayer,
     StoredIntegers,
     pascal_case,
@@ -24,7 +25,7 @@ from edgeinfer.targets.hls.settings import Backend, HlsSettings, IoType
 from quantization.fixed import Fixed, Overflow, Quantizer
 from quantization.ranges import Interval
 
-KIND = "Exact"  # our class in hls4ml
+KIND, LOOP = "Exact", "LoopedBody"  # our classes in hls4ml
 
 
 FOR_LIBERO = ("InputLayer", "Dense", "Activation", KIND)  # all that hls4ml has there
@@ -38,6 +39,7 @@ class ProjectLayout:
     program: Program  # constants folded, nothing dead
     settings: HlsSettings
     ranges: dict[str, Interval]
+    names: set[str] = field(default_factory=set)  # of layers, in this project or around it
     layers: list[ProjectLayer] = field(default_factory=list)
     of_value: dict[str, str] = field(default_factory=dict)  # the layer that holds a value
     offences: list[Offence] = field(default_factory=list)
@@ -66,13 +68,13 @@ class ProjectLayout:
 
     def named(self, wanted: str) -> str:
         """A layer's name, like the op's."""
-        taken = {layer.name for layer in self.layers}
-        name = free_name(safe(wanted, "layer"), taken)
+        name = free_name(safe(wanted, "layer"), self.names)
         if self.settings.backend is Backend.ONEAPI:  # which has a pipe for each
-            pipes = {pascal_case(other) for other in taken}
+            pipes = {pascal_case(other) for other in self.names}
             while pascal_case(name) in pipes:
-                taken.add(name)
-                name = free_name(safe(wanted, "layer"), taken)
+                self.names.add(name)
+                name = free_name(safe(wanted, "layer"), self.names)
+        self.names.add(name)
         return name
 
     def add(
@@ -86,6 +88,7 @@ class ProjectLayout:
         formats: dict[str, Fixed] | None = None,
         attributes: dict[str, Any] | None = None,
         multiplies: bool = False,
+        body: ProjectBody | None = None,
         part: str = "",
         value: str | None = None,
     ) -> str:
@@ -95,12 +98,18 @@ class ProjectLayout:
             self.refuse(op, f"{self.settings.backend} has no type of one bit to round to")
         if self.settings.backend is Backend.LIBERO:
             self._check_libero(op, kind, result)
+        if self.settings.backend is Backend.ONEAPI and kind == LOOP:
+            self.refuse(
+                op,
+                "a recurrence is a loop around layers, which are tasks of their own in oneAPI; "
+                "choose another backend, or the rtl target",
+            )
         formats = {name: self.carrier_type(type_) for name, type_ in (formats or {}).items()}
         name = self.named(op.name + part)
         held = op.name if value is None and not part else value
         layer = ProjectLayer(
             name, kind, op.name, held, inputs, shape, result,
-            formats, attributes or {}, multiplies,
+            formats, attributes or {}, multiplies, body,
         )  # fmt: skip
         self.layers.append(layer)
         if held is not None:
@@ -131,15 +140,19 @@ class ProjectLayout:
         value: str | None = None,
     ) -> str:
         """Append a layer of ours; see `firmware/hls/nnet_exact.h`."""
-        if not all(representable(array.raw) for array in stored):
-            self.refuse(op, "numbers beyond 2^53 cannot be written as hls4ml writes them")
         attributes = {
             "function": function,
             "numbers": constants or {},
-            "stored": tuple(replace(array, type=self.carrier_type(array.type)) for array in stored),
+            "stored": self.own_layer(op, stored),
             "types": types or {},
         }
         return self.add(
             op, layout.KIND, inputs, shape, result,
             attributes=attributes, part=part, value=value,
         )  # fmt: skip
+
+    def own_layer(self, op: Op, stored: tuple[StoredIntegers, ...]) -> tuple[StoredIntegers, ...]:
+        """What a layer of ours keeps, as the backend holds it."""
+        if not all(representable(array.raw) for array in stored):
+            self.refuse(op, "numbers beyond 2^53 cannot be written as hls4ml writes them")
+        return tuple(replace(array, type=self.carrier_type(array.type)) for array in stored)

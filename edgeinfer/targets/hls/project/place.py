@@ -5,29 +5,37 @@
 from __future__ import annotations
 
 from collections import Counter
+from dataclasses import replace
 from typing import assert_never
+
+import numpy as np
 
 from edgeinfer.ir import ops
 from edgeinfer.ir.bounds import bounds_of
 from edgeinfer.ir.ops import Op, inputs_of
 from edgeinfer.ir.passes import drop_dead, fold_constants
-from edgeinfer.ir.program import Program
+from edgeinfer.ir.program import Program, body_of
 from edgeinfer.targets.hls.project import exact_layers, native_layers
-from edgeinfer.targets.hls.project.layout import ProjectLayout
+from edgeinfer.targets.hls.project.layout import LOOP, ProjectLayout
 from edgeinfer.targets.hls.project.spec import (
     Plan,
+    ProjectBody,
     ProjectOutput,
+    StoredIntegers,
     exactly,
 )
-from edgeinfer.targets.hls.settings import HlsSettings
+from edgeinfer.targets.hls.settings import HlsSettings, IoType
 
 MOST_READERS = 7  # of one stream, in hls4ml
 
 
-def lay_out(program: Program, settings: HlsSettings) -> Plan:
-    """The layers of a whole Program, and everything in it that cannot be expressed."""
+def lay_out(program: Program, settings: HlsSettings, names: set[str] | None = None) -> Plan:
+    """The layers of a whole Program, and everything in it that cannot be expressed.
+
+    names: those of layers around it, which gets its own as well.
+    """
     live = drop_dead(fold_constants(program))
-    layout = ProjectLayout(live, settings, bounds_of(live))
+    layout = ProjectLayout(live, settings, bounds_of(live), set() if names is None else names)
     for output in live.outputs:
         if isinstance(live[output.value], ops.Constant):
             layout.refuse(live[output.value], f"the output {output.name} depends on no input")
@@ -83,12 +91,51 @@ def _place(layout: ProjectLayout, op: Op) -> None:
             exact_layers.place_table(layout, op)
         case ops.Softmax():
             exact_layers.place_softmax(layout, op)
-        case ops.Scan() | ops.Sites():
+        case ops.Scan():
+            _place_scan(layout, op)
+        case ops.Sites():
             raise AssertionError(op)  # `check` has written other ops for it, or refused it
         case ops.Moves():
             exact_layers.place_move(layout, op)
         case _:
             assert_never(op)
+
+
+def _place_scan(layout: ProjectLayout, op: ops.Scan) -> None:
+    """A loop around the body's layers, which are in arrays whatever the project is in. The states
+    of the first step are layers, or lie beside the loop where they are not all zero."""
+    body = body_of(op)
+    plan = lay_out(body, replace(layout.settings, io=IoType.PARALLEL), layout.names)
+    layout.offences += [
+        replace(offence, path=f"{op.name}/{offence.path}") for offence in plan.offences
+    ]
+    layout.findings += plan.findings
+    inputs, starts, stored = list[str](), list[str](), list[StoredIntegers]()
+    for number, value in enumerate(inputs_of(op)):
+        constant = layout.constant(value)
+        if constant is None:
+            inputs.append(layout.of_value[value])
+            starts.append("layer")
+        elif number < len(op.xs):
+            layout.refuse(op, f"its sequence %{value} depends on no input")
+            return
+        elif np.any(constant.value):
+            array = StoredIntegers(f"start{number}", constant.value, constant.type)
+            stored.append(array)
+            starts.append(array.name)
+        else:
+            starts.append("zeros")
+    layout.add(
+        op, LOOP, tuple(inputs), layout.program.shapes[op.name], exactly(op.type),
+        attributes={
+            "stored": layout.own_layer(op, tuple(stored)),
+            "steps": layout.program.shapes[op.xs[0]][0],
+            "sequences": len(op.xs),
+            "starts": tuple(starts[len(op.xs) :]),
+            "stacked": op.stacked,
+        },
+        body=ProjectBody(body, plan),
+    )  # fmt: skip
 
 
 def _outputs(layout: ProjectLayout) -> tuple[ProjectOutput, ...]:

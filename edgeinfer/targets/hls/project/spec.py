@@ -14,6 +14,7 @@ import numpy as np
 from edgeinfer.base.errors import Offence
 from edgeinfer.base.names import identifier
 from edgeinfer.ir.ops import Shape, Weights
+from edgeinfer.ir.program import Program
 from quantization.fixed import Fixed, Overflow, Quantizer, Rounding
 
 CPP_KEYWORDS = """
@@ -60,6 +61,7 @@ class ProjectLayer:
     formats: Mapping[str, Fixed] = field(default_factory=dict)  # of weights, biases, accumulators
     attributes: Mapping[str, Any] = field(default_factory=dict)
     multiplies: bool = False  # has a strategy and a reuse factor
+    body: ProjectBody | None = None  # of a recurrence
 
 
 @dataclass(frozen=True, slots=True)
@@ -80,6 +82,14 @@ class Plan:
     outputs: tuple[ProjectOutput, ...]
     offences: tuple[Offence, ...]
     findings: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class ProjectBody:
+    """What a recurrence repeats: layers of its own, all of them in arrays."""
+
+    program: Program
+    plan: Plan
 
 
 def safe(name: str, what: str) -> str:

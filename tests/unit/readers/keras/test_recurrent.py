@@ -144,7 +144,6 @@ def test_one_body_serves_all_steps(tmp_path: Path) -> None:
     ("make", "reason"),
     [
         (lambda L, x: L.LSTM(2, stateful=True)(x), "stateful.*initial_state.*return_state"),
-        (lambda L, x: L.LSTM(2)(L.Masking()(x)), "Masking layer masks.*remove the Masking"),
         (
             lambda L, x: L.ConvLSTM1D(2, 2)(L.Reshape((3, 2, 3))(x)),
             "states are pictures.*use LSTM over flattened",

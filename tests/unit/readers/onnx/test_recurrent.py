@@ -71,6 +71,10 @@ def test_random_operators(seed: int, tmp_path: Path) -> None:
             inputs.append(name)
             start = floats(rng, ways, 1, units)
             (feeds if rng.random() < 0.5 else constants)[name] = start
+    if rng.random() < 0.3:
+        inputs += [""] * (5 - len(inputs))
+        inputs[4] = "lengths"
+        constants["lengths"] = rng.integers(1, steps, 1, np.int32, endpoint=True)
     outputs = ["y", "yh", "yc"][: 3 if kind == "LSTM" else 2]
     kept = [name for name in outputs if rng.random() < 0.7] or ["y"]
     nodes = [node(kind, inputs, [n if n in kept else "" for n in outputs], "r",
@@ -144,7 +148,7 @@ def test_networks_whose_batch_is_in_front(
     [
         ({}, {"P": np.ones((1, 12))}, "has peepholes .* train it without"),
         ({"input_forget": 1}, {}, "input gate is one minus its forget gate"),
-        ({}, {"lengths": np.asarray([3], np.int32)}, "sequence_lens are .* not the 6 steps"),
+        ({}, {"lengths": np.asarray([7], np.int32)}, "sequence_lens are .* has 6 steps"),
         ({"direction": "sideways"}, {}, "its direction is 'sideways'"),
         ({"activations": ["Sigmoid", "Swirl", "Tanh"]}, {}, "activation 'Swirl' is not known"),
     ],
