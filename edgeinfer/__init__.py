@@ -17,6 +17,7 @@ from edgeinfer.base.version import __version__ as __version__
 __all__ = [
     "compare",
     "compile",
+    "detect",
     "fit",
     "learn",
     "load",

@@ -34,6 +34,7 @@ class TrainingPlan:
     seed: int
     samples: int
     epochs: int
+    trunk: str | None = None  # digest of the network whose features are read; None: the reference
 
 
 @dataclass(frozen=True, slots=True)
