@@ -13,7 +13,7 @@ from typing import Final
 
 from edgeinfer.base.metrics import Task
 from edgeinfer.zoo import builders, data, detector_builders, sparse_builders
-from edgeinfer.zoo.detector_measures import edge_error, found, mask_share
+from edgeinfer.zoo.detector_measures import edge_error, mask_share, whole_figure
 from edgeinfer.zoo.entry import Head, Measure, TrainingSchedule, ZooEntry
 from edgeinfer.zoo.measures import (
     bias,
@@ -366,10 +366,10 @@ _ENTRIES = (
             "adam", 2e-3, batch=64, epochs=6, samples=32_000, patience=6, test_samples=9_600
         ),
         measures=(
-            Measure("map50", "", found("map50")),
-            Measure("map", "", found("map")),
-            Measure("missed", "", found("missed")),
-            Measure("fake", "", found("fake")),
+            Measure("map50", "", whole_figure("map50")),
+            Measure("map", "", whole_figure("map")),
+            Measure("missed", "", whole_figure("missed")),
+            Measure("fake", "", whole_figure("fake")),
             Measure("mask_share", "", mask_share),
         ),
         reference="hgcal-heads.keras",

@@ -5,13 +5,14 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import dataclass
 from typing import Literal
 
 import numpy as np
 
 from edgeinfer.detection.boxes import EDGE_CELLS, PROPOSALS, refine_boxes
 from edgeinfer.detection.detector import Detections, decide
-from edgeinfer.detection.scores import Truth, box_shares, score_detections
+from edgeinfer.detection.scores import DetectionScores, Truth, box_shares, score_detections
 from edgeinfer.lartpc.calorimeter_images import SIDE
 from edgeinfer.zoo.entry import Arrays, Outputs
 
@@ -40,22 +41,37 @@ def mask_share(outputs: Outputs, targets: Arrays) -> float | None:
     return float(((wanted & said).sum(axis=1) / np.maximum(union, 1)).mean())
 
 
-def found(
+def whole_figure(
     figure: Literal["map50", "map", "missed", "fake"],
 ) -> Callable[[Outputs, Arrays], float | None]:
     """A figure of the whole detector, by boxes; the crops are all the proposals of images, one
     image after the other."""
 
     def of(outputs: Outputs, targets: Arrays) -> float | None:
-        detections, wanted = _decide_crops(outputs, targets)
-        if not wanted.kind.size:
-            return None
-        shares = box_shares(detections.box, wanted)
-        scores = score_detections(detections.kind, detections.score, shares, wanted.kind)
-        value: float | None = getattr(scores, figure)
+        value: float | None = getattr(_SCORED.score(outputs, targets), figure)
         return value
 
     return of
+
+
+@dataclass(slots=True)
+class _ScoredOutputs:
+    """The last outputs that were scored: several figures of the same are asked for in a row, a
+    bootstrap asks for hundreds."""
+
+    outputs: Outputs | None = None
+    scores: DetectionScores | None = None
+
+    def score(self, outputs: Outputs, targets: Arrays) -> DetectionScores:
+        if outputs is not self.outputs or self.scores is None:
+            detections, wanted = _decide_crops(outputs, targets)
+            shares = box_shares(detections.box, wanted)
+            self.scores = score_detections(detections.kind, detections.score, shares, wanted.kind)
+            self.outputs = outputs
+        return self.scores
+
+
+_SCORED = _ScoredOutputs()
 
 
 def _decide_crops(outputs: Outputs, targets: Arrays) -> tuple[Detections, Truth]:

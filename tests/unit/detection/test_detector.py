@@ -114,7 +114,7 @@ def test_crops_are_of_the_type_that_the_heads_read() -> None:
 def test_networks_that_are_no_detector_are_refused() -> None:
     (_, program, recipe), (_, heads, heads_recipe) = programs()
     trunk, other = integer_network(program, recipe), integer_network(heads, heads_recipe)
-    with pytest.raises(UsageError, match="hgcal_heads has no output 'place'"):
+    with pytest.raises(UsageError, match="hgcal-heads has no output 'place'"):
         build_detector(other, trunk)
     with pytest.raises(UsageError, match="no images"):
         detect(build_detector(trunk, other), given().images[:0])
