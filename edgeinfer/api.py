@@ -397,9 +397,9 @@ def detect(trunk: Run | str | Path, heads: Run | str | Path, images: ArrayLike) 
     from edgeinfer.detection.results import DetectorImages, list_detections
     from edgeinfer.run.detect import DetectorOrder, run_detector
 
-    folders = [run.folder if isinstance(run, Run) else Path(run) for run in (trunk, heads)]
+    first, second = (run.folder if isinstance(run, Run) else Path(run) for run in (trunk, heads))
     given = DetectorImages(np.asarray(images, np.float32))
-    return list_detections(run_detector(DetectorOrder(*folders), given, Silent()).found)
+    return list_detections(run_detector(DetectorOrder(first, second), given, Silent()).found)
 
 
 def simulate(
