@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from edgeinfer.api import (
         compare,
         compile,
+        detect,
         fit,
         learn,
         load,
@@ -41,6 +42,7 @@ __all__ = [
     "compare",
     "compile",
     "convert",
+    "detect",
     "devices",
     "doctor",
     "draw_data",

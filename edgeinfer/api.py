@@ -442,6 +442,18 @@ def tag_files(
     return tag_all(production, jobs, access, notebook_progress().advance)
 
 
+def detect(trunk: Run | str | Path, heads: Run | str | Path, images: ArrayLike) -> dict[str, Any]:
+    """Particles in images (images, side, side, 1), by the integers of two runs (docs/detection.md):
+    arrays with a row for each detection, as `edgeinfer detect` writes them (image, kind, margin,
+    score, box, mask)."""
+    from edgeinfer.detection.results import DetectorImages, list_detections
+    from edgeinfer.run.detect import DetectorOrder, run_detector
+
+    first, second = (run.folder if isinstance(run, Run) else Path(run) for run in (trunk, heads))
+    given = DetectorImages(np.asarray(images, np.float32))
+    return list_detections(run_detector(DetectorOrder(first, second), given, Silent()).found)
+
+
 def simulate(
     run: Run | str | Path,
     *,

@@ -20,7 +20,15 @@ import edgeinfer
 from edgeinfer.cli.app import main
 from tests.support.places import ROOT
 
-LONG = ("CONTRIBUTING.md", "event.md", "tutorial-physicist.md", "studies.md", "rtl.md", "hls.md")
+LONG = (
+    "CONTRIBUTING.md",
+    "detection.md",
+    "event.md",
+    "tutorial-physicist.md",
+    "studies.md",
+    "rtl.md",
+    "hls.md",
+)
 PAGES = sorted([*ROOT.glob("*.md"), *ROOT.glob("docs/*.md")])
 
 

@@ -37,7 +37,8 @@ MAY_IMPORT: dict[str, set[str]] = {
     "targets": {*PROGRAMS, "data", "event"},
     "event": {"base", "data", "evaluate", "ir", "lartpc", "quantization", "report", "workers"},
     "precision": {*PROGRAMS, "data", "evaluate", "export"},
-    "zoo": {"base", "data", "graph", "ir", "lartpc", "readers"},
+    "detection": {*PROGRAMS, "data", "evaluate", "report"},
+    "zoo": {"base", "data", "detection", "graph", "ir", "lartpc", "readers"},
     "report": {"base", "evaluate", "ir", "quantization"},
     "workers": {"base"},
 }

@@ -145,6 +145,11 @@ VERBS = {
         "event RUN --planes N",
         "apply a compiled tagger at every hit of whole wire planes",
     ),
+    "detect": Verb(
+        "edgeinfer.cli.detect:detect",
+        "detect RUN RUN --picture p.png",
+        "find particles in images with a compiled detector's two networks",
+    ),
     "serve": Verb(
         "edgeinfer.cli.serve:serve",
         "serve RUN ...",

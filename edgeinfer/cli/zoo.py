@@ -20,6 +20,10 @@ if TYPE_CHECKING:
 Json = Annotated[
     bool, Parameter(negative="", help="print the result as JSON on stdout, and nothing else")
 ]
+Trunk = Annotated[
+    Path | None,
+    Parameter(help="model.keras of the network whose features it reads, not the reference"),
+]
 Name = Annotated[str, Parameter(help="a reference model, see edgeinfer models")]
 
 SHOWN, SAVED = 8, 10_000  # examples of a class in a picture; samples in an archive
@@ -69,6 +73,7 @@ def train(
     resume: Annotated[
         bool, Parameter(negative="", help="continue a training that was interrupted")
     ] = False,
+    trunk: Trunk = None,
     json: Json = False,
 ) -> None:
     """Train a reference model on simulated data, or on your own. Ctrl-C keeps what is done;
@@ -84,6 +89,8 @@ def train(
 
         output = Path(f"{name}.keras") if resume else unused_path(Path(f"{name}.keras"))
     check(output, seed, samples, epochs, minutes)
+    if trunk is not None:
+        entry.on_trunk(trunk)  # what cannot be is said before Keras is imported
     import_keras_quietly("Training")
     with watching(name) as watcher:
         trained = run(
@@ -95,6 +102,7 @@ def train(
             minutes=minutes,
             resume=resume,
             data=data,
+            trunk=trunk,
             watcher=watcher,
         )
     prose = f"{trained.model}: {_end_text(trained.stopped)}; history in {trained.history.name}"
@@ -121,11 +129,14 @@ def data(
         Parameter(name=["--count", "-n"], help="samples to save, or examples of a class to draw"),
     ] = None,
     seed: Annotated[int, Parameter(help="the same seed gives the same data")] = 0,
+    trunk: Trunk = None,
 ) -> None:
     """Write simulated data of a reference model: an archive for --data, or a picture to look at."""
     from edgeinfer.zoo import entry_of
 
     entry = entry_of(name)
+    if trunk is not None:
+        entry = entry.on_trunk(trunk)
     if output is None and preview is None:
         from edgeinfer.cli.verbs import unused_path
 
@@ -174,9 +185,12 @@ def _save(entry: ZooEntry, path: Path, count: int, seed: int) -> None:
     import numpy as np
 
     from edgeinfer.base.plan import stage_file
+    from edgeinfer.zoo.entry import LOCATED
 
     samples = entry.data(seed, count)
-    arrays = {**samples.inputs, **samples.targets}
+    judged = {head.name for head in entry.heads if head.loss not in LOCATED}
+    targets = {name: values for name, values in samples.targets.items() if name in judged}
+    arrays = {**samples.inputs, **targets}
     with stage_file(path) as temporary:
         np.savez_compressed(temporary, **arrays)  # type: ignore[arg-type]  # no array is allow_pickle
     shapes = ", ".join(f"{name} {values.shape}" for name, values in arrays.items())

@@ -9,9 +9,6 @@ largest signal and the hit that belongs to it.
 
 from __future__ import annotations
 
-import base64
-import struct
-import zlib
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
@@ -19,6 +16,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from edgeinfer.base.errors import UsageError
+from edgeinfer.base.png import Image, image_address
 from edgeinfer.evaluate.judge import real_outputs
 from edgeinfer.event.event import PlaneTags
 from edgeinfer.ir.program import HostFunction, Program
@@ -26,7 +24,6 @@ from edgeinfer.report import words
 from edgeinfer.report.draw.marks import Box, Figure, Label, Mark, Raster
 from edgeinfer.report.draw.scales import AxisScale, axes
 
-Image = NDArray[np.uint8]  # (rows, columns, red green blue)
 Shares = NDArray[np.float64]
 
 MOST_WIDE, MOST_HIGH = 480, 1000  # points of a panel
@@ -215,23 +212,3 @@ def _class_key(x: float, y: float, scheme: TagScheme, panels: PlanePanels) -> li
         marks.append(Raster(at, down, 10, 10, image_address(square), name))
         marks.append(Label(at + 16, down + 9, f"{words.short(name, 10)} {count:,}", "muted"))
     return marks
-
-
-def image_address(image: Image) -> str:
-    """A picture that stands in a page itself."""
-    return f"data:image/png;base64,{base64.b64encode(encode_png(image)).decode()}"
-
-
-def encode_png(image: Image) -> bytes:
-    """An image (rows, columns, red green blue) as a PNG file."""
-    rows, columns, _ = image.shape
-    lines = np.zeros((rows, 1 + 3 * columns), np.uint8)  # each line begins with its filter: none
-    lines[:, 1:] = image.reshape(rows, -1)
-
-    def chunk(kind: bytes, content: bytes) -> bytes:
-        check = zlib.crc32(kind + content)
-        return struct.pack(">I", len(content)) + kind + content + struct.pack(">I", check)
-
-    head = struct.pack(">IIBBBBB", columns, rows, 8, 2, 0, 0, 0)  # 8 bits, three colours
-    body = zlib.compress(lines.tobytes(), 6)
-    return b"\x89PNG\r\n\x1a\n" + chunk(b"IHDR", head) + chunk(b"IDAT", body) + chunk(b"IEND", b"")

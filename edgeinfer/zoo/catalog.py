@@ -12,7 +12,8 @@ from functools import partial
 from typing import Final
 
 from edgeinfer.base.metrics import Task
-from edgeinfer.zoo import builders, data, sparse_builders
+from edgeinfer.zoo import builders, data, detector_builders, sparse_builders
+from edgeinfer.zoo.detector_measures import edge_error, mask_share, whole_figure
 from edgeinfer.zoo.entry import Head, Measure, TrainingSchedule, ZooEntry
 from edgeinfer.zoo.measures import (
     bias,
@@ -44,6 +45,8 @@ _TAGGER_MEASURES = (
 _BEAM_PARTICLES = ("electron", "muon", "pion", "proton")
 _COUNTS = ("none", "one", "more")
 _CALORIMETER_PARTICLES = ("electron", "gamma", "pi0", "charged pion")
+_SHOWERS = ("electromagnetic", "hadronic", "MIP")
+_EDGES = ("up", "left", "down", "right")
 _JETS = ("gluon", "quark", "W", "Z", "top")
 _FEATURES = tuple(f"feature {number}" for number in range(1, 17))
 
@@ -319,6 +322,58 @@ _ENTRIES = (
             Measure("error_68", "cm", distance(("wire", "time"), VERTEX_UNIT_CM, 0.68)),
         ),
         reference="vertex-finder.keras",
+    ),
+    ZooEntry(
+        name="hgcal-detector",
+        about="proposes boxes around the particles that hit a 64x64 view of a calorimeter, and "
+        "yields the features that hgcal-heads judges them by (after HGCAL's Mask R-CNN)",
+        task=Task.CLASSIFICATION,
+        parameters=33_928,
+        macs=3_855_360,
+        build=partial(detector_builders.hgcal_detector, len(_SHOWERS)),
+        data=data.detector_images,
+        heads=(
+            Head("place", ("none", *_SHOWERS), "categorical_crossentropy", weight=4.0),
+            Head("edges", _EDGES, "located_error"),
+            Head("cell", ("none", *_SHOWERS), "categorical_crossentropy", weight=2.0),
+        ),
+        schedule=TrainingSchedule(
+            "adam", 2e-3, batch=16, epochs=14, samples=6_000, patience=6, test_samples=600
+        ),
+        measures=(
+            Measure("place_accuracy", "", head_accuracy("place")),
+            Measure("cell_accuracy", "", head_accuracy("cell")),
+            Measure("edge_error", "cells", edge_error),
+        ),
+        reference="hgcal-detector.keras",
+        features=("features",),
+    ),
+    ZooEntry(
+        name="hgcal-heads",
+        about="kind, box and cells of what lies in a proposal of hgcal-detector; the figures are "
+        "those of both together",
+        task=Task.CLASSIFICATION,
+        parameters=29_313,
+        macs=934_272,
+        build=partial(detector_builders.hgcal_heads, len(_SHOWERS)),
+        data=data.detector_crops,
+        heads=(
+            Head("kind", ("none", *_SHOWERS), "categorical_crossentropy"),
+            Head("edges", _EDGES, "located_error", weight=8.0),
+            Head("mask", ("its own",), "located_crossentropy"),
+        ),
+        schedule=TrainingSchedule(
+            "adam", 2e-3, batch=64, epochs=6, samples=32_000, patience=6, test_samples=9_600
+        ),
+        measures=(
+            Measure("map50", "", whole_figure("map50")),
+            Measure("map", "", whole_figure("map")),
+            Measure("missed", "", whole_figure("missed")),
+            Measure("fake", "", whole_figure("fake")),
+            Measure("mask_share", "", mask_share),
+        ),
+        reference="hgcal-heads.keras",
+        trunk="hgcal-detector",
     ),
     ZooEntry(
         name="calo-classifier",

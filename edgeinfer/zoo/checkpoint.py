@@ -35,6 +35,7 @@ class TrainingPlan:
     samples: int
     epochs: int
     data: str = ""  # the digest of a user's file; empty where data are simulated
+    trunk: str | None = None  # digest of the network whose features are read; None: the reference
 
 
 @dataclass(frozen=True, slots=True)

@@ -7,6 +7,7 @@ Each generator is imported when its data are asked for, so that naming a model c
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Literal
 
 import numpy as np
@@ -135,3 +136,17 @@ def segment_samples(seed: int, n: int, side: int) -> EventSamples:
 
     found = generate_segments(seed, n, SegmentSettings(side))
     return EventSamples({"image": found.x}, {"label": found.label}, found.event)
+
+
+def detector_images(seed: int, n: int) -> EventSamples:
+    """Images of a calorimeter that several particles hit, and where these are."""
+    from edgeinfer.zoo.detector_data import image_samples
+
+    return image_samples(seed, n)
+
+
+def detector_crops(seed: int, n: int, trunk: Path | None = None) -> EventSamples:
+    """Crops of the features of such images; those of the reference if no other network is given."""
+    from edgeinfer.zoo.detector_data import TRUNK, crop_samples
+
+    return crop_samples(seed, n, trunk or TRUNK)

@@ -8,13 +8,17 @@ import numpy as np
 from numpy.typing import NDArray
 
 from edgeinfer.data.samples import Samples
-from edgeinfer.zoo.entry import Head, ZooEntry
+from edgeinfer.zoo.entry import LOCATED, Head, ZooEntry
 
 
 def simulate_samples(entry: ZooEntry, seed: int, count: int) -> tuple[Samples, NDArray[np.int64]]:
     """Samples, and the event that each belongs to."""
     found = entry.data(seed, count)
-    labels = {head.name: label_values(head, found.targets[head.name]) for head in entry.heads}
+    labels = {
+        head.name: label_values(head, found.targets[head.name])
+        for head in entry.heads
+        if head.loss not in LOCATED
+    }
     inputs = {name: values.astype(np.float64) for name, values in found.inputs.items()}
     said = f"{count} samples of the simulation of {entry.name}, seed {seed}"
     return Samples(inputs, said, labels), found.event

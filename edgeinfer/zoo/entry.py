@@ -5,12 +5,15 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
-from typing import TYPE_CHECKING, Literal
+from dataclasses import dataclass, field, replace
+from functools import partial
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Final, Literal
 
 import numpy as np
 from numpy.typing import NDArray
 
+from edgeinfer.base.errors import InputError, UsageError
 from edgeinfer.base.metrics import Task
 
 if TYPE_CHECKING:
@@ -18,16 +21,25 @@ if TYPE_CHECKING:
 
 Arrays = Mapping[str, NDArray[np.float32]]
 Outputs = Mapping[str, NDArray[np.floating]]
-Loss = Literal["categorical_crossentropy", "binary_crossentropy", "mean_squared_error"]
+Loss = Literal[
+    "categorical_crossentropy",
+    "binary_crossentropy",
+    "mean_squared_error",
+    "located_error",
+    "located_crossentropy",
+]
+LOCATED: Final = ("located_error", "located_crossentropy")  # there may be no truth: below zero
 
 
 @dataclass(frozen=True, slots=True)
 class EventSamples:
-    """Inputs by input name, targets by head (classes one-hot), and the event of each sample."""
+    """Inputs by input name, targets by head (classes one-hot), the event of each sample, and what
+    a judge alone is shown."""
 
     inputs: Arrays
     targets: Arrays
     event: NDArray[np.int64]
+    beside: Mapping[str, NDArray[Any]] = field(default_factory=dict)
 
     def __len__(self) -> int:
         return self.event.size
@@ -38,6 +50,7 @@ class EventSamples:
             {name: values[rows] for name, values in self.inputs.items()},
             {name: values[rows] for name, values in self.targets.items()},
             self.event[rows],
+            {name: values[rows] for name, values in self.beside.items()},
         )
 
 
@@ -87,12 +100,27 @@ class ZooEntry:
     parameters: int
     macs: int  # multiply-accumulates of one inference
     build: Callable[[], keras.Model]
-    data: Callable[[int, int], EventSamples]  # (seed, n)
+    data: Callable[..., EventSamples]  # (seed, n); with a trunk, `trunk` as well
     heads: tuple[Head, ...]
     schedule: TrainingSchedule
     measures: tuple[Measure, ...]
     reference: str | None
     by_pixel: bool = False  # a label for each lit pixel, zero in every class elsewhere
+    features: tuple[str, ...] = ()  # outputs that another network reads; they have no truth
+    trunk: str | None = None  # the model whose features this one reads
+
+    def on_trunk(self, trunk: Path) -> ZooEntry:
+        """The same, its data made by other weights of the network whose features it reads."""
+        if self.trunk is None:
+            raise UsageError(
+                f"{self.name} reads no other network's features.", hint="Leave out --trunk."
+            )
+        if not trunk.is_file():
+            raise InputError(
+                f"There is no file {trunk}.",
+                hint=f"Train it: edgeinfer train {self.trunk} -o FILE.",
+            )
+        return replace(self, data=partial(self.data, trunk=trunk))
 
 
 def stage_seed(seed: int, stage: Literal["train", "test", "fresh"]) -> int:

@@ -9,7 +9,7 @@ resampling single samples would be too narrow.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 from numpy.typing import NDArray
@@ -48,14 +48,13 @@ class JudgedOutputs:
 
     def without_inputs(self) -> JudgedOutputs:
         """The same without the inputs, which no figure of merit needs."""
-        return JudgedOutputs(
-            self.outputs, EventSamples({}, self.samples.targets, self.samples.event)
-        )
+        return JudgedOutputs(self.outputs, replace(self.samples, inputs={}))
 
 
 def values_of(entry: ZooEntry, judged: JudgedOutputs) -> dict[str, float]:
     """Every figure of merit that the samples can tell."""
-    found = {m.name: m.of(judged.outputs, judged.samples.targets) for m in entry.measures}
+    truth = {**judged.samples.targets, **judged.samples.beside}
+    found = {m.name: m.of(judged.outputs, truth) for m in entry.measures}
     return {name: value for name, value in found.items() if value is not None}
 
 

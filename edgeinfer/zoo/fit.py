@@ -8,13 +8,13 @@ import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Literal, Protocol
+from typing import TYPE_CHECKING, Any, Literal, Protocol
 
 import numpy as np
 
 from edgeinfer.base.errors import EdgeInferError
 from edgeinfer.zoo.checkpoint import Checkpoints, EpochRecord, Position, TrainingPlan
-from edgeinfer.zoo.entry import TrainingSchedule, ZooEntry
+from edgeinfer.zoo.entry import LOCATED, Loss, TrainingSchedule, ZooEntry
 from edgeinfer.zoo.teaching import Teaching, feed_keras
 
 if TYPE_CHECKING:
@@ -163,14 +163,39 @@ def _seed_dropout(model: keras.Model, seed: int, epoch: int, step: int) -> None:
 
 def compile_keras(entry: ZooEntry) -> keras.Model:
     """A fresh model with its optimizer and losses."""
-    model = entry.build()
+    model = without_features(entry, entry.build())
     model.compile(
         optimizer=_optimizer(entry.schedule),
-        loss={head.name: head.loss for head in entry.heads},
+        loss={head.name: _loss(head.loss) for head in entry.heads},
         loss_weights={head.name: head.weight for head in entry.heads},
     )
     model.optimizer.build(model.trainable_variables)  # so that it can be saved before any step
     return model
+
+
+def register_losses(entry: ZooEntry) -> None:
+    """Let Keras find the losses of a saved model."""
+    for head in entry.heads:
+        _loss(head.loss)
+
+
+def without_features(entry: ZooEntry, model: keras.Model) -> keras.Model:
+    """The same layers, with those outputs alone that have a truth to learn from."""
+    if not entry.features:
+        return model
+    from keras import Model
+
+    outputs = dict(zip(model.output_names, model.outputs, strict=True))
+    return Model(model.inputs, [outputs[head.name] for head in entry.heads], name=model.name)
+
+
+def _loss(name: Loss) -> Any:
+    """A loss as Keras takes it: ours are functions."""
+    if name not in LOCATED:
+        return name
+    from edgeinfer.zoo import losses
+
+    return getattr(losses, name)
 
 
 def _optimizer(schedule: TrainingSchedule) -> keras.optimizers.Optimizer:

@@ -4,8 +4,6 @@
 
 from __future__ import annotations
 
-import struct
-import zlib
 from collections.abc import Sequence
 from dataclasses import dataclass
 from itertools import pairwise
@@ -14,7 +12,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from edgeinfer.base.metrics import Task
-from edgeinfer.zoo.entry import EventSamples, Head, ZooEntry
+from edgeinfer.base.png import encode_png
+from edgeinfer.zoo.entry import LOCATED, EventSamples, Head, ZooEntry
 
 CURVE_ROWS = 64
 _CALORIMETER_AXIS = 3  # depth: pictures show the sum along it
@@ -53,7 +52,7 @@ def preview(entry: ZooEntry, seed: int, count: int) -> Preview:
     everything = np.concatenate([picture.ravel() for picture in shown.values()])
     low, high = np.quantile(everything, (0.001, 0.999))
     image = sheet(list(shown.values()), float(low), max(float(high), float(low) + 1e-6))
-    return Preview(png(image), tuple(shown))
+    return Preview(encode_png(image), tuple(shown))
 
 
 def _preview_segments(entry: ZooEntry, seed: int, count: int) -> Preview:
@@ -75,7 +74,7 @@ def _preview_segments(entry: ZooEntry, seed: int, count: int) -> Preview:
         said = outputs_of(entry, load_reference(entry.name), samples)[head.name]
         rows["network"] = _colour_labels(said, lit)
     zoom = max(1, _SEGMENT_SIDE // image.shape[1])
-    return Preview(png(rows_of(list(rows.values()), zoom)), tuple(rows))
+    return Preview(encode_png(rows_of(list(rows.values()), zoom)), tuple(rows))
 
 
 def _colour_labels(scores: NDArray[np.floating], lit: NDArray[np.bool_]) -> NDArray[np.uint8]:
@@ -107,12 +106,15 @@ def _groups(entry: ZooEntry, samples: EventSamples) -> dict[str, NDArray[np.bool
     marked = np.zeros(len(samples), bool)  # by a head of its own, which has its own row
     for head in entry.heads:
         targets = samples.targets[head.name]
+        if head.loss in LOCATED:
+            continue  # what is known at some places only is no row of its own
         if entry.task is Task.REGRESSION:
             found |= _slices(head, targets[:, 0])
-        elif targets.shape[1] == 1 and not np.isin(targets, (0.0, 1.0)).all():
+        elif targets.shape[-1] == 1 and not np.isin(targets, (0.0, 1.0)).all():
             continue  # a quantity beside classes, which have the rows
-        elif targets.shape[1] > 1:
-            found |= {label: targets[:, i] > 0 for i, label in enumerate(head.labels)}
+        elif targets.shape[-1] > 1:
+            shown = targets.reshape(len(targets), -1, targets.shape[-1]).max(axis=1) > 0
+            found |= {label: shown[:, i] for i, label in enumerate(head.labels)}
         else:
             marked |= targets[:, 0] > 0
     rows = {label: chosen & ~marked for label, chosen in found.items()}
@@ -139,21 +141,6 @@ def colours(values: NDArray[np.floating], low: float, high: float) -> NDArray[np
     marks = np.arange(len(_ANCHORS))
     channels = [np.interp(level, marks, _ANCHORS[:, k]) for k in range(3)]
     return np.stack(channels, axis=-1).astype(np.uint8)
-
-
-def png(image: NDArray[np.uint8]) -> bytes:
-    """An RGB image (rows, columns, 3) as the bytes of a PNG file."""
-    rows, columns, _ = image.shape
-    lines = np.concatenate([np.zeros((rows, 1), np.uint8), image.reshape(rows, -1)], axis=1)
-
-    def chunk(kind: bytes, data: bytes) -> bytes:
-        check = zlib.crc32(kind + data)
-        return struct.pack(">I", len(data)) + kind + data + struct.pack(">I", check)
-
-    header = struct.pack(">IIBBBBB", columns, rows, 8, 2, 0, 0, 0)
-    body = zlib.compress(lines.tobytes(), 6)
-    start = b"\x89PNG\r\n\x1a\n"
-    return start + chunk(b"IHDR", header) + chunk(b"IDAT", body) + chunk(b"IEND", b"")
 
 
 def sheet(

@@ -19,11 +19,19 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from edgeinfer.base.errors import InputError, UsageError
-from edgeinfer.base.plan import stage_file, write_file
+from edgeinfer.base.plan import sha256_of, stage_file, write_file
 from edgeinfer.base.signals import TerminationRequest
 from edgeinfer.zoo.checkpoint import Checkpoints, EpochRecord, Position, TrainingPlan
 from edgeinfer.zoo.entry import ZooEntry
-from edgeinfer.zoo.fit import Fit, Stop, TrainingWatcher, best_epoch_and_halvings, compile_keras
+from edgeinfer.zoo.fit import (
+    Fit,
+    Stop,
+    TrainingWatcher,
+    best_epoch_and_halvings,
+    compile_keras,
+    register_losses,
+    without_features,
+)
 from edgeinfer.zoo.own_data import read_own_data
 from edgeinfer.zoo.teaching import Teaching
 
@@ -54,12 +62,17 @@ def train(
     minutes: float | None = None,
     resume: bool = False,
     data: Path | None = None,
+    trunk: Path | None = None,
     watcher: TrainingWatcher | None = None,
 ) -> TrainingResult:
     """Train a model of the zoo and write it, its history beside it; the best epoch counts. `data`:
-    a user's own samples in place of simulated ones."""
+    a user's own samples in place of simulated ones. `trunk`: the network whose features it reads,
+    where that is not the reference."""
     began = time.monotonic()
     check(output, seed, samples, epochs, minutes)
+    if trunk is not None:
+        entry = entry.on_trunk(trunk)
+    weights = None if trunk is None else sha256_of(trunk)
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
     checkpoints = Checkpoints.beside(output)
     own = None if data is None else read_own_data(entry, data, samples)
@@ -70,6 +83,7 @@ def train(
         count if own is None else len(own.samples),
         entry.schedule.epochs if epochs is None else epochs,
         "" if own is None else own.sha256,
+        weights,
     )
     import keras
 
@@ -77,6 +91,12 @@ def train(
         saved = checkpoints.load()
         wanted = samples if own is None else asked.samples
         plan = _same_plan(saved.plan, entry.name, seed, wanted, epochs, asked.data)
+        if plan.trunk != weights:
+            raise InputError(
+                "The training to resume reads the features of other weights.",
+                hint="Give the same --trunk as before, or train without --resume.",
+            )
+        register_losses(entry)
         position, best = saved.position, saved.best
         model = keras.saving.load_model(saved.model)
     else:
@@ -120,7 +140,7 @@ def _write(
         if not (unfinished and run.validation_loss(run.model) < min(run.losses)):
             chosen = best
     bare = entry.build()
-    bare.set_weights(chosen.get_weights())
+    without_features(entry, bare).set_weights(chosen.get_weights())
     with stage_file(output) as temporary:
         bare.save(temporary)
     path = output.with_name(f"{output.stem}.history.json")

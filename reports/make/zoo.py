@@ -88,9 +88,12 @@ def train_row(entry: ZooEntry, seeds: Sequence[int], work: Path, commits: bool) 
     by_seed: dict[int, dict[str, BootstrapInterval]] = {}
     for seed in seeds:
         model = work / f"{entry.name}-seed{seed}.keras"
+        trunk = None if entry.trunk is None else work / f"{entry.trunk}-seed{seed}.keras"
+        given = entry if trunk is None else entry.on_trunk(trunk)
         if not model.exists():
-            train(entry, model, seed=seed, watcher=EpochLines(f"{entry.name} seed {seed}"))
-        samples = entry.data(stage_seed(seed, "test"), entry.schedule.test_samples)
+            lines = EpochLines(f"{entry.name} seed {seed}")
+            train(entry, model, seed=seed, trunk=trunk, watcher=lines)
+        samples = given.data(stage_seed(seed, "test"), entry.schedule.test_samples)
         run = judge_network(entry, load_graph(model, entry.name), samples)
         by_seed[seed] = intervals_of(entry, [run], seed)
         runs.append(run.without_inputs())

@@ -15,6 +15,7 @@ import pytest
 from matplotlib.image import imread
 
 from edgeinfer.base.errors import UsageError
+from edgeinfer.base.png import encode_png
 from edgeinfer.event.event import PlaneTags
 from edgeinfer.event.page import picture_kind, render_pictures
 from edgeinfer.event.picture import (
@@ -24,7 +25,6 @@ from edgeinfer.event.picture import (
     TagScheme,
     choose_scheme,
     draw_panels,
-    encode_png,
     plane_figure,
     score_hits,
 )

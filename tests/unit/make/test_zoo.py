@@ -22,6 +22,8 @@ FEW = {
     **dict.fromkeys(("calo-classifier", "energy-regression", "vertex-finder"), 500),
     **dict.fromkeys(("cvn-small", "sparse-ssnet-small"), 150),
     "lariat-siamese": 800,
+    "hgcal-detector": 100,
+    "hgcal-heads": 1600,  # the proposals of 100 images
 }
 
 

@@ -73,7 +73,8 @@ def test_data_fit_the_network_and_its_heads(built, name):
     assert {node.name: node.shape for node in graph.inputs} == {
         key: values.shape[1:] for key, values in samples.inputs.items()
     }
-    assert graph.outputs == tuple(head.name for head in entry.heads) == tuple(samples.targets)
+    assert tuple(head.name for head in entry.heads) == tuple(samples.targets)
+    assert graph.outputs == (*samples.targets, *entry.features)
     for head in entry.heads:
         values = samples.targets[head.name]
         assert values.shape == (count, *graph.shapes[head.name])

@@ -7,12 +7,13 @@ import zlib
 
 import numpy as np
 
-from edgeinfer.zoo.pictures import colours, png, sheet
+from edgeinfer.base.png import encode_png
+from edgeinfer.zoo.pictures import colours, sheet
 
 
 def test_a_png_decodes_to_the_picture() -> None:
     image = np.random.default_rng(0).integers(0, 255, (7, 5, 3), dtype=np.uint8)
-    data = png(image)
+    data = encode_png(image)
     assert data.startswith(b"\x89PNG\r\n\x1a\n")
     found, position = {}, 8
     while position < len(data):

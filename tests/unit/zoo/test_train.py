@@ -13,10 +13,11 @@ import numpy as np
 import pytest
 
 from edgeinfer.base.errors import InputError, UsageError
+from edgeinfer.zoo import ENTRIES
 from edgeinfer.zoo.checkpoint import Checkpoints
-from edgeinfer.zoo.entry import Head
+from edgeinfer.zoo.entry import EventSamples, Head
 from edgeinfer.zoo.fit import best_epoch_and_halvings
-from edgeinfer.zoo.teaching import class_weights
+from edgeinfer.zoo.teaching import Teaching, class_weights
 from edgeinfer.zoo.train import TrainingInterruption, train
 
 
@@ -140,3 +141,59 @@ def test_what_cannot_be_done_is_said(tiny, tmp_path):
     state.write_text("{}")
     with pytest.raises(InputError, match="not the state of a training"):
         train(tiny, tmp_path / "m.keras", resume=True)
+
+
+def _build_pointer():
+    from keras import Model, layers
+
+    image = layers.Input((6, 6, 1), name="image")
+    features = layers.ReLU(name="features")(layers.Conv2D(2, 3, padding="same")(image))
+    edges = layers.Conv2D(1, 1, name="edges")(features)
+    inside = layers.Activation("sigmoid", name="inside")(layers.Conv2D(1, 1)(features))
+    return Model(image, [edges, inside, features], name="pointer")
+
+
+def _pointed(seed: int, n: int) -> EventSamples:
+    """Half of the places have a truth, which is what the image shows there."""
+    image = np.random.default_rng(seed).uniform(0, 1, (n, 6, 6, 1)).astype(np.float32)
+    known = np.arange(6)[:, None, None] < 3
+    targets = {
+        "edges": np.where(known, 2 * image, -1).astype(np.float32),
+        "inside": np.where(known, image > 0.5, -1).astype(np.float32),
+    }
+    return EventSamples({"image": image}, targets, np.arange(n))
+
+
+def test_places_without_a_truth_and_features_for_others_are_no_hindrance(tiny, tmp_path):
+    from edgeinfer.zoo.reference import load_graph, outputs_of
+
+    heads = (
+        Head("edges", ("far",), "located_error"),
+        Head("inside", ("inside",), "located_crossentropy"),
+    )
+    pointer = dataclasses.replace(
+        tiny, build=_build_pointer, data=_pointed, heads=heads, features=("features",),
+        schedule=dataclasses.replace(tiny.schedule, flips=False, epochs=2),
+    )  # fmt: skip
+    path = tmp_path / "pointer.keras"
+    with pytest.raises(TrainingInterruption):
+        train(pointer, path, watcher=Interrupting(14))
+    trained = train(pointer, path, resume=True)
+    graph = load_graph(path, "pointer")
+    assert graph.outputs == ("edges", "inside", "features")
+    data = Teaching.of(pointer, trained.plan)
+    samples = data.samples.take(data.validating)
+    said = outputs_of(pointer, graph, samples)
+    there = samples.targets["edges"] >= 0
+    error = np.abs(said["edges"] - samples.targets["edges"])[there].mean()
+    share, truth = said["inside"][there], samples.targets["inside"][there]
+    entropy = -np.log(np.where(truth > 0, share, 1 - share)).mean()
+    best = min(record.validation_loss for record in trained.records)
+    assert error + entropy == pytest.approx(best, rel=1e-4)  # so the weights are in their places
+
+
+def test_features_of_another_network_are_for_models_that_read_some(tiny, tmp_path):
+    with pytest.raises(UsageError, match="Leave out --trunk"):
+        train(tiny, tmp_path / "m.keras", trunk=tmp_path / "trunk.keras")
+    with pytest.raises(InputError, match="edgeinfer train hgcal-detector -o FILE"):
+        ENTRIES["hgcal-heads"].on_trunk(tmp_path / "trunk.keras")

@@ -24,6 +24,8 @@ NAMES = (
     "cvn-small",
     "lariat-siamese",
     "vertex-finder",
+    "hgcal-detector",
+    "hgcal-heads",
     "calo-classifier",
     "energy-regression",
 )

@@ -12,7 +12,6 @@ from edgeinfer.base.names import free_name
 from edgeinfer.ir import ops
 from edgeinfer.ir.ops import Op, Shape
 from edgeinfer.ir.program import Program
-from edgeinfer.targets.hls.project import layout
 from edgeinfer.targets.hls.project.spec import (
     ProjectBody,
     ProjectLayer,
@@ -147,7 +146,7 @@ class ProjectLayout:
             "types": types or {},
         }
         return self.add(
-            op, layout.KIND, inputs, shape, result,
+            op, KIND, inputs, shape, result,
             attributes=attributes, part=part, value=value,
         )  # fmt: skip
 

@@ -1,0 +1,189 @@
+# SPDX-License-Identifier: Apache-2.0
+# SPDX-FileCopyrightText: The edgeinfer authors
+"""A detector: a network that proposes boxes, one that judges what lies in them, the host between.
+
+The host's part is integers alone (`boxes`, `align`), each image by itself, so that neither threads
+nor batches nor the order of images change a bit of the result.
+"""
+
+from __future__ import annotations
+
+import math
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+
+import numpy as np
+from numpy.typing import NDArray
+
+from edgeinfer.base.errors import UsageError
+from edgeinfer.detection.align import crop_features, paste_masks
+from edgeinfer.detection.boxes import (
+    PROPOSALS,
+    SAME_PARTICLE,
+    Integers,
+    grow_windows,
+    margins_of,
+    overlap,
+    propose,
+    refine_boxes,
+    suppress,
+)
+from edgeinfer.detection.networks import Network, check_network
+from quantization.fixed import Fixed
+
+BATCH = 16  # images at once
+LEAST_LOGIT = -3.0  # by which a kind may be behind and still be a detection: a score of 0.05
+
+_TRUNK_HINT = "The first run is of a network like hgcal-detector (place, edges, features)."
+_HEADS_HINT = "The second run is of a network like hgcal-heads (kind, edges, mask)."
+
+
+@dataclass(frozen=True, slots=True)
+class Detections:
+    """What was found, 16 rows an image: those that are none have kind 0."""
+
+    kind: Integers  # (n, 16)
+    margin: Integers  # (n, 16): by how much the kind is ahead, x 2^-frac
+    box: Integers  # (n, 16, 4) in sixteenths of a cell
+    mask: NDArray[np.bool_]  # (n, 16, side, side): cells with a signal
+    frac: int
+
+    @property
+    def score(self) -> NDArray[np.float64]:
+        """The margin as a share: what the kind would get of a softmax of two."""
+        shares: NDArray[np.float64] = 1.0 / (1.0 + np.exp(-self.margin * 2.0**-self.frac))
+        return np.where(self.kind > 0, shares, 0.0)
+
+
+@dataclass(slots=True)
+class Stopwatch:
+    """Seconds spent on each part."""
+
+    seconds: dict[str, float] = field(default_factory=dict)
+
+    @contextmanager
+    def time(self, part: str) -> Iterator[None]:
+        """Count what happens inside as this part's."""
+        start = time.perf_counter()
+        yield
+        self.seconds[part] = self.seconds.get(part, 0.0) + time.perf_counter() - start
+
+
+@dataclass(frozen=True)
+class Detector:
+    """The two networks and the side of an image."""
+
+    trunk: Network
+    heads: Network
+    side: int
+
+
+def build_detector(trunk: Network, heads: Network) -> Detector:
+    """Refuse two networks that do not fit each other or the host."""
+    check_network(trunk, ("place", "edges", "features"), _TRUNK_HINT)
+    check_network(heads, ("kind", "edges", "mask"), _HEADS_HINT)
+    side, channels = trunk.input_shape[0], trunk.output_shapes["features"][-1]
+    crop = heads.input_shape
+    if trunk.input_shape[:2] != (side, side) or side & (side - 1):
+        raise UsageError(
+            f"{trunk.name} reads images of {trunk.input_shape}, not of a side that is a power of 2."
+        )
+    if len(crop) != 3 or crop[2] != channels:
+        raise UsageError(
+            f"{heads.name} reads crops of {crop}, but {trunk.name} yields {channels} features.",
+            hint="Train hgcal-heads on that network: edgeinfer train hgcal-heads --trunk FILE.",
+        )
+    return Detector(trunk, heads, side)
+
+
+@dataclass(frozen=True, slots=True)
+class Crops:
+    """What is cut out of the features: a window for each proposal, and the integers in it."""
+
+    proposals: Integers  # (n, 16, 4)
+    windows: Integers  # (n, 16, 4): grown
+    values: Integers  # (n, 16, 8, 8, channels) of the type that the heads read
+
+
+def cut_crops(
+    trunk: Network, images: NDArray[np.floating], into: Fixed, watch: Stopwatch | None = None
+) -> Crops:
+    """The proposals of images, and the features in them as integers of a type."""
+    watch = watch or Stopwatch()
+    side = trunk.input_shape[0]
+    with watch.time("trunk"):
+        found = trunk.run(images)
+    with watch.time("propose"):
+        edges = found["edges"]
+        proposals = propose(found["place"].values, edges.values, edges.frac, side)
+    with watch.time("crop"):
+        windows = grow_windows(proposals)
+        features = found["features"]
+        values = crop_features(features.values, windows, side, features.frac - into.frac)
+        values = np.clip(values, into.raw_min, into.raw_max)
+    return Crops(proposals, windows, values)
+
+
+def detect(
+    detector: Detector,
+    images: NDArray[np.floating],
+    *,
+    batch: int = BATCH,
+    watch: Stopwatch | None = None,
+) -> Detections:
+    """What is in images (n, side, side, 1), so many at once."""
+    parts = [
+        _detect_batch(detector, images[start : start + batch], watch or Stopwatch())
+        for start in range(0, len(images), batch)
+    ]
+    if not parts:
+        raise UsageError("There are no images to look at.", hint="Give --data with some.")
+    return Detections(
+        np.concatenate([part.kind for part in parts]),
+        np.concatenate([part.margin for part in parts]),
+        np.concatenate([part.box for part in parts]),
+        np.concatenate([part.mask for part in parts]),
+        parts[0].frac,
+    )
+
+
+def _detect_batch(detector: Detector, images: NDArray[np.floating], watch: Stopwatch) -> Detections:
+    crops = cut_crops(detector.trunk, images, detector.heads.input_type, watch)
+    n = len(images)
+    with watch.time("heads"):
+        found = detector.heads.run_raw(crops.values.reshape(-1, *detector.heads.input_shape))
+    with watch.time("decide"):
+        logits = found["kind"].values.reshape(n, PROPOSALS, -1)
+        edges = found["edges"].values.reshape(n, PROPOSALS, 4)
+        kind, margin, box, order = decide(
+            logits, found["kind"].frac, refine_boxes(
+                crops.windows, edges, found["edges"].frac, detector.side
+            ),
+        )  # fmt: skip
+    with watch.time("paste"):
+        masks = found["mask"].values
+        masks = masks.reshape(n, PROPOSALS, *masks.shape[1:3])
+        rows = np.arange(n)[:, None], order
+        kept = kind > 0
+        pasted = np.zeros((n, PROPOSALS, detector.side, detector.side), bool)
+        windows = crops.windows[rows]
+        pasted[kept] = paste_masks(masks[rows][kept], windows[kept], detector.side)
+        pasted &= np.any(images > 0, axis=-1)[:, None]
+    return Detections(kind, margin, box, pasted, found["kind"].frac)
+
+
+def decide(
+    logits: Integers, frac: int, boxes: Integers
+) -> tuple[Integers, Integers, Integers, Integers]:
+    """Kinds, margins and boxes with the surest first, and which proposal each is. Of the same kind
+    in the same place the surest alone stays."""
+    kind, margin = margins_of(logits)
+    order = np.argsort(-margin, axis=1, kind="stable")
+    rows = np.arange(len(order))[:, None], order
+    kind, margin, boxes = kind[rows], margin[rows], boxes[rows]
+    rivals = overlap(boxes, boxes, SAME_PARTICLE) & (kind[:, :, None] == kind[:, None, :])
+    # A kind that is too far behind is none; it beats none either, since the surest come first.
+    stays = suppress(boxes, rivals) & (margin >= math.ceil(LEAST_LOGIT * 2**frac))
+    return np.where(stays, kind, 0), margin, boxes, order

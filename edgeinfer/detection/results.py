@@ -1,0 +1,127 @@
+# SPDX-License-Identifier: Apache-2.0
+# SPDX-FileCopyrightText: The edgeinfer authors
+"""What is kept of detections: images with their truth, arrays for a file, and the figures."""
+
+from __future__ import annotations
+
+import io
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from edgeinfer.base.errors import InputError
+from edgeinfer.data.open import open_data
+from edgeinfer.data.samples import HELD_BYTES
+from edgeinfer.data.stream.thin import thinned_rows
+from edgeinfer.detection.boxes import UNIT
+from edgeinfer.detection.detector import Detections
+from edgeinfer.detection.scores import Truth, box_shares, mask_shares, score_detections
+
+TRUTH = ("particles", "boxes", "masks")
+
+
+@dataclass(frozen=True, slots=True)
+class DetectorImages:
+    """Images, and the particles in them where these are known."""
+
+    images: NDArray[np.floating]  # (n, side, side, 1)
+    truth: Truth | None = None
+    masks: NDArray[np.bool_] | None = None  # (n, particles, side, side)
+
+
+def read_images(path: Path, name: str, shape: tuple[int, ...]) -> DetectorImages:
+    """Images of a file: an array called as the network's input, or x; and where it has them, the
+    kinds `particles` (n, most), `boxes` (n, most, 4) in cells and `masks` (n, most, side, side)."""
+    data = open_data(path)
+    layout = data.source.layout()
+    column = name if name in layout else "x"
+    if column not in layout:
+        raise InputError(
+            f"{path} has no array {name!r}, but {', '.join(layout)}.",
+            hint=f"Write the images with numpy.savez(path, {name}=images).",
+        )
+    known = [each for each in TRUTH if each in layout]
+    rows = thinned_rows(data.source, [column, *known], HELD_BYTES)
+    if len(rows.columns[column]) < rows.total:
+        raise InputError(
+            f"{path}: its {rows.total:,} images take more than {HELD_BYTES >> 20} MiB.",
+            hint="Divide it into several files.",
+        )
+    values = rows.columns[column]
+    if values.shape[1:] not in (shape, shape[:2]) or values.dtype.kind not in "fiub":
+        raise InputError(
+            f"{path}: {column!r} is {values.dtype} of the shape {values.shape}; the network reads "
+            f"numbers of (images, {', '.join(map(str, shape))})."
+        )
+    images = values.reshape(len(values), *shape).astype(np.float32)
+    if not np.isfinite(images).all():
+        raise InputError(f"{path}: {column!r} holds values that are NaN or infinite.")
+    if not {"particles", "boxes"} <= set(known):
+        return DetectorImages(images)
+    kind, box = (rows.columns[each].astype(np.int64) for each in TRUTH[:2])
+    masks = rows.columns["masks"].astype(bool) if "masks" in known else None
+    most = kind.shape[1] if kind.ndim == 2 else 0
+    if box.shape[1:] != (most, 4) or (masks is not None and masks.shape[1:] != (most, *shape[:2])):
+        raise InputError(
+            f"{path}: particles {kind.shape}, boxes {box.shape} and masks do not fit each other.",
+            hint="Give kinds (images, most), 0 for none, boxes (images, most, 4) as top, left, "
+            "bottom and right in cells, and masks (images, most, rows, columns).",
+        )
+    return DetectorImages(images, Truth(kind, box), masks)
+
+
+def judge_detections(found: Detections, given: DetectorImages) -> dict[str, dict[str, Any]]:
+    """The figures by boxes, and by masks where these are known; empty without a truth."""
+    if given.truth is None:
+        return {}
+    shares = {"boxes": box_shares(found.box, given.truth)}
+    if given.masks is not None:
+        shares["masks"] = mask_shares(found.mask, given.masks)
+    return {
+        what: asdict(score_detections(found.kind, found.score, each, given.truth.kind))
+        for what, each in shares.items()
+    }
+
+
+def list_detections(found: Detections) -> dict[str, NDArray[Any]]:
+    """Arrays with a row for each detection: image, kind, margin, score, box in cells, mask."""
+    image, place = np.nonzero(found.kind)
+    return {
+        "image": image,
+        "kind": found.kind[image, place],
+        "margin": found.margin[image, place],
+        "score": found.score[image, place],
+        "box": found.box[image, place] / UNIT,
+        "mask": found.mask[image, place],
+    }
+
+
+def pack_detections(found: Detections) -> bytes:
+    """The same as an archive."""
+    stream = io.BytesIO()
+    members: dict[str, Any] = list_detections(found)
+    np.savez_compressed(stream, **members)
+    return stream.getvalue()
+
+
+def score_sentences(scores: Mapping[str, Mapping[str, Mapping[str, Any]]]) -> list[str]:
+    """The figures of each stage as lines of text."""
+    return [
+        f"{stage}, by {what}: mAP at 0.5 {_text(each['map50'])}, at 0.5 to 0.95 "
+        f"{_text(each['map'])}; missed {_text(each['missed'])}, fake {_text(each['fake'])}"
+        for stage, figures in scores.items()
+        for what, each in figures.items()
+    ]
+
+
+def _text(value: float | None) -> str:
+    return "unknown" if value is None else f"{value:.3f}"
+
+
+def name_kinds(names: Sequence[str], count: int) -> tuple[str, ...]:
+    """What the kinds are called, from 1."""
+    return tuple(names) if names else tuple(f"kind {number}" for number in range(1, count + 1))

@@ -1,0 +1,90 @@
+# SPDX-License-Identifier: Apache-2.0
+# SPDX-FileCopyrightText: The edgeinfer authors
+"""What is read for a detector, what is kept of its answer, and how it is drawn and divided."""
+
+from __future__ import annotations
+
+import io
+
+import numpy as np
+import pytest
+
+from edgeinfer.base.errors import InputError
+from edgeinfer.detection.detector import Detections
+from edgeinfer.detection.picture import detections_figure
+from edgeinfer.detection.results import (
+    DetectorImages,
+    list_detections,
+    pack_detections,
+    read_images,
+)
+from edgeinfer.detection.scores import Truth
+
+SHAPE = (8, 8, 1)
+
+
+def answer() -> Detections:
+    """Of two images, one with a detection that is sure and one that is not."""
+    kind = np.zeros((2, 16), np.int64)
+    margin = np.zeros((2, 16), np.int64)
+    kind[1, :2], margin[1, :2] = (2, 1), (12, -4)
+    box = np.zeros((2, 16, 4), np.int64)
+    box[1, 0] = (16, 24, 64, 128)
+    mask = np.zeros((2, 16, 8, 8), bool)
+    mask[1, 0, 2:4, 2:8] = True
+    return Detections(kind, margin, box, mask, 2)
+
+
+def images() -> DetectorImages:
+    truth = Truth(np.array([[0], [2]]), np.array([[[0, 0, 0, 0]], [[1, 1, 4, 8]]]))
+    masks = np.zeros((2, 1, 8, 8), bool)
+    masks[1, 0, 2:4, 1:8] = True
+    return DetectorImages(np.ones((2, *SHAPE), np.float32), truth, masks)
+
+
+def test_a_row_is_a_detection_with_its_box_in_cells():
+    rows = list_detections(answer())
+    assert rows["image"].tolist() == [1, 1]
+    assert rows["kind"].tolist() == [2, 1]
+    assert rows["box"][0].tolist() == [1.0, 1.5, 4.0, 8.0]
+    np.testing.assert_allclose(rows["score"], 1 / (1 + np.exp([-3.0, 1.0])))
+    packed = np.load(io.BytesIO(pack_detections(answer())))
+    assert all((packed[name] == values).all() for name, values in rows.items())
+
+
+def test_a_picture_shows_truth_and_what_is_sure():
+    figure = detections_figure(answer(), images(), ("electron", "hadron"))
+    labels = [mark.text for mark in figure.marks if mark.mark == "label"]
+    assert labels[:2] == ["electron", "hadron"]
+    assert labels[2:] == [
+        "image 0: 0 particles", "found: none", "image 1: 1 particle", "found: 0.95",
+    ]  # fmt: skip
+    assert figure.sentence.startswith("1 detection ")
+
+
+def test_images_are_read_with_their_truth(tmp_path):
+    given = images()
+    path = tmp_path / "d.npz"
+    assert given.truth is not None and given.masks is not None
+    whole = {
+        "image": given.images, "particles": given.truth.kind, "boxes": given.truth.box,
+        "masks": given.masks,
+    }  # fmt: skip
+    np.savez(path, **whole)
+    again = read_images(path, "image", SHAPE)
+    assert again.truth is not None and again.masks is not None
+    np.testing.assert_array_equal(again.truth.box, given.truth.box)
+    np.testing.assert_array_equal(again.masks, given.masks)
+    np.savez(path, x=given.images[..., 0])
+    assert read_images(path, "image", SHAPE).truth is None
+    for name, wrong, problem in (
+        ("image", given.images[:, :4], "the network reads numbers of"),
+        ("image", np.full_like(given.images, np.nan), "NaN"),
+        ("boxes", given.truth.box[..., :3], "do not fit each other"),
+    ):
+        np.savez(path, **{**whole, name: wrong})
+        with pytest.raises(InputError, match=problem):
+            read_images(path, "image", SHAPE)
+    np.savez(path, picture=given.images)
+    with pytest.raises(InputError, match="no array 'image', but picture"):
+        read_images(path, "image", SHAPE)
