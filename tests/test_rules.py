@@ -109,6 +109,7 @@ ALONE = {  # modules that are shorter and have one importer, and why they stay
     "edgeinfer.export.qkeras_functions": "`qkeras_layers` is long enough without it",
     "edgeinfer.precision.qat.sparsity": "which weights go is decided without Keras",
     "edgeinfer.run.toggles": "which bits change is counted apart from what is estimated of them",
+    "edgeinfer.serve.triton_model": "Triton's own Python imports it, and nothing beside it",
     "edgeinfer.targets.edgetpu.tflite.flex": "FlexBuffers are a file format of their own",
     "edgeinfer.targets.hls.project.libero": "what is mended of hls4ml, apart from what is added",
     "edgeinfer.targets.rtl.design.metrics": "figures, apart from the design that they describe",

@@ -24,15 +24,15 @@ _GROWTH_SHIFT = 3  # a window is wider than its proposal by an eighth on each si
 
 
 @dataclass(frozen=True, slots=True)
-class Share:
+class LeastShare:
     """A part of one: how much of their union two boxes must share to be the same."""
 
     numerator: int
     denominator: int
 
 
-SAME_PROPOSAL = Share(7, 10)
-SAME_PARTICLE = Share(1, 2)
+SAME_PROPOSAL = LeastShare(7, 10)
+SAME_PARTICLE = LeastShare(1, 2)
 
 
 def round_shift(values: Integers, bits: int) -> Integers:
@@ -93,7 +93,7 @@ def intersections(one: Integers, other: Integers) -> tuple[Integers, Integers]:
     return shared, areas[0] + areas[1] - shared
 
 
-def overlap(one: Integers, other: Integers, least: Share) -> NDArray[np.bool_]:
+def overlap(one: Integers, other: Integers, least: LeastShare) -> NDArray[np.bool_]:
     """Whether boxes share more than this part of their union, by products of integers."""
     shared, union = intersections(one, other)
     return np.asarray(shared * least.denominator > union * least.numerator)

@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from edgeinfer.detection.boxes import (
     PROPOSALS,
     UNIT,
-    Share,
+    LeastShare,
     decode_places,
     grow_windows,
     margins_of,
@@ -67,7 +67,7 @@ def test_a_refined_box_may_be_its_window_again():
 
 @given(box_lists(3), box_lists(4), st.integers(1, 9))
 def test_overlap_is_that_of_fractions(one, other, tenths):
-    least = Share(tenths, 10)
+    least = LeastShare(tenths, 10)
     found = overlap(one, other, least)
     for i, a in enumerate(one.tolist()):
         for j, b in enumerate(other.tolist()):
@@ -79,8 +79,8 @@ def test_overlap_is_that_of_fractions(one, other, tenths):
 
 @given(box_lists(8))
 def test_what_stays_overlaps_nothing_better_that_stays(boxes):
-    stays = suppress(boxes[None], overlap(boxes, boxes, Share(1, 3))[None])[0]
-    same = overlap(boxes, boxes, Share(1, 3))
+    stays = suppress(boxes[None], overlap(boxes, boxes, LeastShare(1, 3))[None])[0]
+    same = overlap(boxes, boxes, LeastShare(1, 3))
     for number in range(8):
         assert stays[number] == (not any(same[j, number] and stays[j] for j in range(number)))
 
