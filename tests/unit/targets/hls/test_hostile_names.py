@@ -24,7 +24,9 @@ SIMULATED = (Backend.VITIS, Backend.QUARTUS, Backend.ONEAPI)
 
 
 def settings_of(backend: Backend) -> HlsSettings:
-    return HlsSettings(backend=backend, io=IoType.PARALLEL)
+    """In a stream for oneAPI, where a layer's name becomes a variable."""
+    io = IoType.STREAM if backend is Backend.ONEAPI else IoType.PARALLEL
+    return HlsSettings(backend=backend, io=io)
 
 
 def code_of(name: str, backend: Backend, *, plain: bool = False) -> dict[str, list[str]]:
