@@ -71,6 +71,8 @@ class ProtocolHandler(RequestHandler):
         if known is None and "Transfer-Encoding" not in self.request.headers:
             return  # no body
         wanted = self.state.message_bytes if known is None else known
+        if wanted > self.state.message_bytes:
+            return  # the library refuses it
         try:
             self.share = await self.state.admission.enter(wanted, self._end_connection)
         except RequestError as error:
