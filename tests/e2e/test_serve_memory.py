@@ -27,7 +27,7 @@ from edgeinfer.serve.messages import SERVICE, message_class
 from edgeinfer.serve.repository import RepositorySettings
 from edgeinfer.serve.server import OpenServer, ServerSettings
 from tests.support.places import ROOT
-from tests.support.serving import infer, numbers, running, small_program, tensor, write_run
+from tests.support.serving import ask, infer, numbers, running, small_program, tensor, write_run
 
 SAMPLES = 400_000  # of 24 bytes: 9.6 MB
 CLIENTS = 30  # 288 MB together
@@ -174,6 +174,9 @@ def test_who_finds_no_room_is_told_so(tmp_path: Path, monkeypatch: pytest.Monkey
                 second.sendall(head)
                 assert second.recv(1000).startswith(b"HTTP/1.1 503 ")
         assert "sum" in infer(server, "small", "x", numbers(2))  # the first has gone
+        for method, status in (("PUT", 405), ("POST", 404)):
+            assert ask(server.http_port, method, "/v2/nothing", bytes(999_999))[0] == status
+            assert "sum" in infer(server, "small", "x", numbers(2))  # nor does this stay
 
 
 def test_silent_streams_keep_nobody_out(tmp_path: Path) -> None:
