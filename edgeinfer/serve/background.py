@@ -5,6 +5,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import threading
 from pathlib import Path
 from types import TracebackType
@@ -88,7 +89,7 @@ class BackgroundServer:
     def close(self) -> None:
         """Answer what was accepted, and end; an error where that was not in time. A second time
         does nothing."""
-        if self._thread.is_alive() and not self._loop.is_closed():
+        with contextlib.suppress(RuntimeError):  # it has ended already
             self._loop.call_soon_threadsafe(self._end.set)
         self._thread.join()
         failure, self._failure = self._failure, None

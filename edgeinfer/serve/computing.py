@@ -138,9 +138,7 @@ def compute_parts(batch: Batch) -> ComputedParts:
     return ComputedParts(tuple(computed), begun, BatchTimes(*spent))
 
 
-def _compute_part(
-    batch: Batch, part: Sequence[Piece], spent_ns: list[int]
-) -> Iterator[ComputedPiece]:
+def _compute_part(batch: Batch, part: Sequence[Piece], spent_ns: list[int]) -> list[ComputedPiece]:
     start = time.monotonic_ns()
     places, at = [], 0
     for piece in part:
@@ -167,7 +165,7 @@ def _compute_part(
     ]
     for i, ns in enumerate((read - start, done - read, time.monotonic_ns() - done)):
         spent_ns[i] += ns
-    return iter(found)
+    return found
 
 
 def _rows_of(tensor: WireTensor, rows: slice) -> WireTensor:

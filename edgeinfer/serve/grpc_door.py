@@ -27,8 +27,9 @@ from edgeinfer.serve.repository import Repository
 AHEAD = 64  # requests of one stream that are computed at once
 MOST_CALLS = 1024  # calls that are open at once; more are told RESOURCE_EXHAUSTED
 KEEPALIVE_MS = 60_000  # after which a silent connection is asked whether it is still there
-SILENT_SECONDS = 0.2  # after which a stream that sends nothing is taken to be silent
 ANSWERLESS_MS = 20_000  # after which it is not
+SILENT_SECONDS = 0.2  # after which a stream that sends nothing is taken to be silent
+LIKELY_BYTES = 1 << 16  # of a stream's next request, at least; else twice the one before
 FINAL = "triton_final_response"
 NOTHING_SHARED = (  # no region is registered, and clients that tidy up first may go on
     "SystemSharedMemoryStatus",
@@ -111,11 +112,13 @@ class GrpcDoor:
             raise invalid("The call holds no request.")
         return content
 
-    async def _receive_next(self, context: grpc.aio.ServicerContext) -> bytes | None:
+    async def _receive_next(
+        self, context: grpc.aio.ServicerContext, expected_bytes: int
+    ) -> bytes | None:
         """The next request of a stream, None at its end. Streams are silent for long, and gRPC does
         not say when a request begins: so one that is still silent after a moment gives its room to
         others."""
-        share = await self._admission.enter(self._message_bytes, lambda: None)
+        share = await self._admission.enter(expected_bytes, lambda: None)
         reading = asyncio.ensure_future(context.read())
         try:
             await asyncio.wait([reading], timeout=SILENT_SECONDS)
@@ -134,8 +137,10 @@ class GrpcDoor:
         room = asyncio.Semaphore(AHEAD)
 
         async def read() -> None:
+            expected = most = self._message_bytes
             try:
-                while (content := await self._receive_next(context)) is not None:
+                while (content := await self._receive_next(context, expected)) is not None:
+                    expected = min(most, max(LIKELY_BYTES, 2 * len(content)))
                     tasks.put_nowait(asyncio.create_task(self._one_of_stream(content)))
                     await room.acquire()
             finally:

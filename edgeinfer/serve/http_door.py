@@ -34,6 +34,7 @@ from edgeinfer.serve.tallies import metrics_text
 
 HEADER_LENGTH = "Inference-Header-Content-Length"
 JSON, BYTES = "application/json", "application/octet-stream"
+LENGTH_DIGITS = 18  # of a body's length that are read: more are too much anyway
 WINDOWS = {"gzip": 16 + zlib.MAX_WBITS, "deflate": zlib.MAX_WBITS}  # as zlib numbers the formats
 
 
@@ -67,10 +68,13 @@ class ProtocolHandler(RequestHandler):
     async def prepare(self) -> None:
         """Called when the headers are there: wait for room for the body, or refuse it unread."""
         length = self.request.headers.get("Content-Length", "")
-        known = int(length) if length.isascii() and length.isdecimal() else None
-        if known is None and "Transfer-Encoding" not in self.request.headers:
+        if not length and "Transfer-Encoding" not in self.request.headers:
             return  # no body
-        wanted = self.state.message_bytes if known is None else known
+        wanted = self.state.message_bytes
+        if length.isascii() and length.isdecimal():
+            wanted = int(length[:LENGTH_DIGITS])
+        if wanted > self.state.message_bytes:
+            return  # the library refuses it
         try:
             self.share = await self.state.admission.enter(wanted, self._end_connection)
         except RequestError as error:
@@ -89,6 +93,10 @@ class ProtocolHandler(RequestHandler):
     def _leave_admission(self) -> None:
         if self.share is not None:
             self.state.admission.leave(self.share)
+
+    def on_finish(self) -> None:
+        """Called when the answer is sent, whatever it was."""
+        self._leave_admission()
 
     def on_connection_close(self) -> None:
         """The client has gone away, so nobody waits for an answer."""

@@ -7,6 +7,7 @@ from __future__ import annotations
 import http.client
 import json
 import os
+import queue
 import socket
 import subprocess
 import sys
@@ -26,7 +27,7 @@ from edgeinfer.serve.messages import SERVICE, message_class
 from edgeinfer.serve.repository import RepositorySettings
 from edgeinfer.serve.server import OpenServer, ServerSettings
 from tests.support.places import ROOT
-from tests.support.serving import infer, numbers, running, small_program, tensor, write_run
+from tests.support.serving import ask, infer, numbers, running, small_program, tensor, write_run
 
 SAMPLES = 400_000  # of 24 bytes: 9.6 MB
 CLIENTS = 30  # 288 MB together
@@ -173,3 +174,34 @@ def test_who_finds_no_room_is_told_so(tmp_path: Path, monkeypatch: pytest.Monkey
                 second.sendall(head)
                 assert second.recv(1000).startswith(b"HTTP/1.1 503 ")
         assert "sum" in infer(server, "small", "x", numbers(2))  # the first has gone
+        for method, status in (("PUT", 405), ("POST", 404)):
+            assert ask(server.http_port, method, "/v2/nothing", bytes(999_999))[0] == status
+            assert "sum" in infer(server, "small", "x", numbers(2))  # nor does this stay
+
+
+def test_silent_streams_keep_nobody_out(tmp_path: Path) -> None:
+    """More of them than there is room for; when one speaks, it is answered."""
+    run = write_run(tmp_path / "run", small_program())
+    settings = ServerSettings(
+        RepositorySettings((run,)), message_bytes=1_000_000, receive_bytes=1_000_000
+    )
+    values = numbers(2)
+    request = message_class("ModelInferRequest")(
+        model_name="small", inputs=[tensor("x", values)], raw_input_contents=[values.tobytes()]
+    ).SerializeToString()
+    sent: list[queue.SimpleQueue[bytes | None]] = [queue.SimpleQueue() for _ in range(4)]
+    with (
+        running(settings) as server,
+        grpc.insecure_channel(f"127.0.0.1:{server.grpc_port}") as channel,
+    ):
+        call = channel.stream_stream(f"/{SERVICE}/ModelStreamInfer")
+        streams = [call(iter(each.get, None), timeout=60) for each in sent]
+        assert "sum" in infer(server, "small", "x", values)
+        for _ in range(2):
+            for each, stream in zip(sent, streams, strict=True):
+                each.put(request)
+                answer = message_class("ModelStreamInferResponse").FromString(next(stream))
+                assert not answer.error_message and answer.infer_response.model_name == "small"
+        for each, stream in zip(sent, streams, strict=True):
+            each.put(None)
+            assert not list(stream)
