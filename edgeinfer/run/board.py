@@ -78,10 +78,15 @@ def build_board(folder: RunFolder, minutes: float, *, retune: bool = False) -> B
     if tuned is not None:
         again, others = _emit_anew(trial, targets, chosen, tuned)
         left = max((ends - time.monotonic()) / 60, LEAST_MINUTES)
-        faster = _build(trial, others, again, left)
+        try:
+            faster = _build(trial, others, again, left)
+        except ToolFailedError:
+            if built.bitstream is None:
+                raise
+            faster = BoardBuild(None, (), ())
         if faster.bitstream is None and built.bitstream is not None:
             first, others = _emit_anew(trial, others, again, chosen.settings)
-            built = _build(trial, others, first, minutes)
+            built = _build(trial, others, first, minutes)  # which the tools' cache knows
         else:
             built = faster
     if built.bitstream is None:
