@@ -4,6 +4,7 @@
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Callable, Iterator, Mapping, Sequence
 
 import numpy as np
@@ -24,6 +25,7 @@ from edgeinfer.targets.rtl.estimate.work import (
 )
 
 Known = Mapping[str, int]
+KEPT = 256  # memories whose columns are known
 MOST_DIGITS = 1 << 16  # of a memory's text: what is larger goes to block memories, whole
 
 
@@ -51,9 +53,17 @@ def _columns(block: Block) -> Iterator[tuple[str, int]]:
     """By the parameter that names a memory's file: bits of its words that differ."""
     for name, value in block.parameters.items():
         if isinstance(value, str):
-            lines = block.files[value].split()
-            if len(lines) * len(lines[0]) <= MOST_DIGITS:
-                yield name, distinct_columns(lines)
+            count = _count_columns(block.files[value])
+            if count is not None:
+                yield name, count
+
+
+@functools.lru_cache(maxsize=KEPT)
+def _count_columns(text: bytes) -> int | None:
+    """Bits that differ in a memory's words; None where nobody needs to know. Kept, because the same
+    layers come again when many foldings are tried."""
+    lines = text.split()
+    return distinct_columns(lines) if len(lines) * len(lines[0]) <= MOST_DIGITS else None
 
 
 def distinct_columns(lines: Sequence[bytes]) -> int:
