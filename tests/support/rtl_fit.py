@@ -105,7 +105,10 @@ def fitted(blocks: Sequence[Seen], fabric: FabricCosts) -> FabricCosts:
     blocks = [block for block in blocks if not block.merged]
     costs: dict[str, dict[Work, float]] = {}
     decided = [work_of(block.made, fabric, dsp=block.dsp) for block in blocks]
-    for kind, kinds in FITTED.items():
+    for kind, every in FITTED.items():
+        kinds = [
+            work for work in every if work is not Work.LOOK_AHEAD or work in fabric.pipeline
+        ]  # where there are no carry chains
         found = np.array([block.found[kind] for block in blocks])
         left = found - np.array([takes[kind] for _, takes in decided])
         work = np.array([[own.get(name, 0.0) for name in kinds] for own, _ in decided])

@@ -26,6 +26,7 @@ from edgeinfer.targets.rtl.design.netlist import (
     Stream,
 )
 from edgeinfer.targets.rtl.emit.emit import literal, render_template
+from edgeinfer.targets.rtl.estimate.work import carry_joints
 from edgeinfer.targets.rtl.unrolled.cells import (
     BoundCell,
     BranchCell,
@@ -268,17 +269,6 @@ class _ModuleText:
 
 def _addition(bits: int) -> list[tuple[str, int]]:
     return [("add", bits), ("look_ahead", carry_joints(bits))]
-
-
-def carry_joints(bits: int) -> int:
-    """Places in which the carries of an addition meet, where they are looked ahead in a tree of
-    Brent and Kung, as Yosys builds it: up the tree, and down again."""
-    levels = range(1, max(bits - 1, 0).bit_length() + 1)
-    up = sum(len(range((1 << level) - 1, bits, 1 << level)) for level in levels)
-    down = sum(
-        len(range((1 << level) + (1 << (level - 1)) - 1, bits, 1 << level)) for level in levels
-    )
-    return up + down
 
 
 def _work(cell: Cell, wire: Wire) -> list[tuple[str, int]]:
