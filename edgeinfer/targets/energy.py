@@ -11,6 +11,7 @@ power depends on the part and its temperature, and is not counted.
 
 from __future__ import annotations
 
+import functools
 from dataclasses import replace
 
 from edgeinfer.base.metrics import Metric, Origin
@@ -25,8 +26,10 @@ RANDOM = 0.5  # of all bits change between two samples, where they are random
 BAND = (0.15, 4.0)  # newer nodes and quiet bits below, clocks and memories above
 
 
+@functools.lru_cache(maxsize=1)
 def arithmetic_nj(program: Program) -> float:
-    """All products and sums of one inference, where random bits meet."""
+    """All products and sums of one inference, where random bits meet. Kept, because many designs
+    of one Program are tried."""
     costs = costs_of(program)
     widths = {op.name: op.type.bits for op in program.ops}
     sums = sum(layer.nonzero_macs * widths.get(layer.name, 0) for layer in costs.layers)

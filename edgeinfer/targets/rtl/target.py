@@ -397,7 +397,7 @@ class RtlTarget(Target[RtlSettings]):
 
     def _checked(self, program: Program, settings: RtlSettings) -> Program:
         self._check(program, settings)
-        return prepare_program(program)
+        return _prepare(program)
 
     def _emitted(self, program: Program, folder: Path, settings: RtlSettings) -> Netlist:
         """The design that lies in the folder; an error if another does."""
@@ -407,6 +407,12 @@ class RtlTarget(Target[RtlSettings]):
         if not path.is_file() or path.read_bytes() != want:
             raise _another_design(folder, program)
         return netlist
+
+
+@functools.lru_cache(maxsize=1)
+def _prepare(program: Program) -> Program:
+    """As the blocks can make it; kept, because many designs of one Program are tried."""
+    return prepare_program(program)
 
 
 def _another_design(folder: Path, program: Program) -> UsageError:

@@ -27,6 +27,11 @@ def test_a_band_holds_its_value_and_has_two_ends() -> None:
         Metric("lut", 900, "LUT", Origin.SYNTHESISED, low=1)
 
 
+def test_a_figure_has_an_origin() -> None:
+    with pytest.raises(TypeError, match="origin"):
+        Metric("lut", 900, "LUT")  # type: ignore[call-arg]
+
+
 def _auc_by_pairs(scores: list[int], positive: list[bool]) -> float:
     wins = [
         1.0 if p > n else 0.5 if p == n else 0.0

@@ -4,6 +4,7 @@
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Callable, Iterator, Mapping, Sequence
 
 import numpy as np
@@ -15,6 +16,7 @@ from edgeinfer.targets.rtl.estimate.work import (
     Memory,
     Multiplier,
     Work,
+    addition,
     bits_for,
     counter,
     join_parts,
@@ -24,6 +26,7 @@ from edgeinfer.targets.rtl.estimate.work import (
 )
 
 Known = Mapping[str, int]
+KEPT = 256  # memories whose columns are known
 MOST_DIGITS = 1 << 16  # of a memory's text: what is larger goes to block memories, whole
 
 
@@ -51,9 +54,17 @@ def _columns(block: Block) -> Iterator[tuple[str, int]]:
     """By the parameter that names a memory's file: bits of its words that differ."""
     for name, value in block.parameters.items():
         if isinstance(value, str):
-            lines = block.files[value].split()
-            if len(lines) * len(lines[0]) <= MOST_DIGITS:
-                yield name, distinct_columns(lines)
+            count = _count_columns(block.files[value])
+            if count is not None:
+                yield name, count
+
+
+@functools.lru_cache(maxsize=KEPT)
+def _count_columns(text: bytes) -> int | None:
+    """Bits that differ in a memory's words; None where nobody needs to know. Kept, because the same
+    layers come again when many foldings are tried."""
+    lines = text.split()
+    return distinct_columns(lines) if len(lines) * len(lines[0]) <= MOST_DIGITS else None
 
 
 def distinct_columns(lines: Sequence[bytes]) -> int:
@@ -134,7 +145,7 @@ def _mac_frame(
         counter(nf), counter(sf), counter(sf * nf), counter(nf), counter(sf),
         registers(4 + known["LEVELS"] + 1 + 2 * (sf > 1) + (nf > 1) + 1),
     ))  # fmt: skip
-    work: dict[Work, float] = {Work.ADD: wide, Work.REGISTER: wide + product}
+    work = addition(acc, pe) | {Work.REGISTER: float(wide + product)}
     if sf > 1:
         work[Work.SELECT] = wide
         if nf > 1:
@@ -216,7 +227,7 @@ def _affine(known: Known) -> BlockParts:
     if known["PRELU"]:
         work = {Work.REGISTER: held + lanes * (out + 1), Work.SELECT: float(lanes * out)}
         return join_parts((counter(words), BlockParts(work, (factors,), multipliers)))
-    work = {Work.REGISTER: held, Work.ADD: float(lanes * out)}
+    work = {Work.REGISTER: held} | addition(out, lanes)
     return join_parts((counter(words), BlockParts(work, (factors, biases), multipliers)))
 
 
@@ -227,7 +238,7 @@ def _table(known: Known) -> BlockParts:
     memories = (Memory(entries, out, rom=True, stages=2, columns=columns),) * lanes
     work: dict[Work, float] = {Work.REGISTER: 3 + lanes * address}
     if known["FIRST"]:
-        work[Work.ADD] = lanes * address
+        work |= addition(address, lanes)
     return BlockParts(work, memories)
 
 
@@ -236,7 +247,7 @@ def _pair(known: Known) -> BlockParts:
     held = registers(2 + lanes * (a + b + out))
     match known["KIND"]:
         case 0 | 1:
-            return join_parts((held, BlockParts({Work.ADD: lanes * out})))
+            return join_parts((held, BlockParts(addition(out, lanes))))
         case 2:
             return join_parts(
                 (
@@ -263,7 +274,7 @@ def _pool(known: Known) -> BlockParts:
     wide = lanes * out
     work: dict[Work, float] = {Work.SELECT: wide}
     if known["SUM"]:
-        work[Work.ADD] = wide
+        work |= addition(out, lanes)
     else:
         work[Work.COMPARE] = wide
         work[Work.SELECT] += wide

@@ -12,7 +12,14 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from edgeinfer.targets.rtl.design.netlist import Block
-from edgeinfer.targets.rtl.estimate.work import BlockParts, Work, join_parts, registers
+from edgeinfer.targets.rtl.estimate.work import (
+    BlockParts,
+    Work,
+    addition,
+    carry_joints,
+    join_parts,
+    registers,
+)
 
 BOOTH = (0, 1, 1, 2, -2, -1, -1, 0)  # by a pair of bits and the bit below
 
@@ -98,8 +105,11 @@ def _sum(digits: Sequence[int], bits: int, signed: bool, most: int) -> Span:
 
 def _part(digits: Sequence[int], bits: int, signed: bool, most: int) -> BlockParts:
     span = _sum(digits, bits, signed, most)
-    additions = (len(digits) - 1) * (span.top - span.low)
-    return BlockParts({Work.REGISTER: span.differ, Work.DIGIT: additions})
+    count, bits = len(digits) - 1, span.top - span.low
+    return BlockParts({
+        Work.REGISTER: span.differ, Work.DIGIT: count * bits,
+        Work.LOOK_AHEAD: count * carry_joints(bits),
+    })  # fmt: skip
 
 
 def _product(
@@ -131,7 +141,7 @@ def _tree(
         return join_parts((first, second, _constant_parts(alone))), alone
     low, top = min(a.low, b.low), min(max(a.top, b.top) + 1, out)
     grown = Span(low, top, top - low)
-    added = BlockParts({Work.ADD: max(top - max(a.low, b.low), 0)})
+    added = BlockParts(addition(max(top - max(a.low, b.low), 0)))
     return join_parts((first, second, _constant_parts(grown), added)), grown
 
 

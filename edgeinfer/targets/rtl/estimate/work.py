@@ -11,6 +11,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from dataclasses import dataclass, field
 from enum import StrEnum
+from functools import cache
 
 
 class Work(StrEnum):
@@ -115,9 +116,26 @@ def queue(width: int, depth: int) -> BlockParts:
     return BlockParts(work, (Memory(depth, width, queue=True),))
 
 
+@cache
+def carry_joints(bits: int) -> int:
+    """Places in which the carries of an addition meet, where they are looked ahead in a tree of
+    Brent and Kung, as Yosys builds it: up the tree, and down again."""
+    levels = range(1, max(bits - 1, 0).bit_length() + 1)
+    up = sum(len(range((1 << level) - 1, bits, 1 << level)) for level in levels)
+    down = sum(
+        len(range((1 << level) + (1 << (level - 1)) - 1, bits, 1 << level)) for level in levels
+    )
+    return up + down
+
+
+def addition(bits: int, count: int = 1) -> dict[Work, float]:
+    """So many additions of two numbers."""
+    return {Work.ADD: float(count * bits), Work.LOOK_AHEAD: float(count * carry_joints(bits))}
+
+
 def tree(leaves: int, bits: int, out: int, levels: int, largest: bool) -> BlockParts:
     """An `ei_tree` of so many numbers that count: a register after each level."""
-    held = added = 0
+    held = 0
     if levels == 0 or leaves == 0:
         return BlockParts()
     grown = bits if largest else bits + levels - 1
@@ -129,9 +147,6 @@ def tree(leaves: int, bits: int, out: int, levels: int, largest: bool) -> BlockP
     lower = tree(leaves - leaves // 2, bits, part, levels - 1, largest)
     upper = tree(leaves // 2, bits, part, levels - 1, largest)
     held = bits if largest else min(part + 1, out)
-    added = held
-    kind = Work.COMPARE if largest else Work.ADD
-    own: dict[Work, float] = {Work.REGISTER: held, kind: added}
-    if largest:
-        own[Work.SELECT] = held
+    own: dict[Work, float] = {Work.REGISTER: held}
+    own |= {Work.COMPARE: held, Work.SELECT: held} if largest else addition(held)
     return join_parts((lower, upper, BlockParts(own)))

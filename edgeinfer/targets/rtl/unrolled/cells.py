@@ -15,6 +15,7 @@ from typing import assert_never
 import numpy as np
 
 from edgeinfer.ir.ops import PairKind
+from edgeinfer.targets.rtl.estimate.work import carry_joints
 from quantization.fixed import Fixed, Overflow, Quantizer, Rounding
 from quantization.ranges import Interval, requantize_range
 
@@ -317,17 +318,6 @@ def _ends(x: Wire, frac: int, quantizer: Quantizer) -> tuple[int, int]:
 
 def _addition(bits: int) -> list[tuple[str, int]]:
     return [("add", bits), ("look_ahead", carry_joints(bits))]
-
-
-def carry_joints(bits: int) -> int:
-    """Places in which the carries of an addition meet, where they are looked ahead in a tree of
-    Brent and Kung, as Yosys builds it: up the tree, and down again."""
-    levels = range(1, max(bits - 1, 0).bit_length() + 1)
-    up = sum(len(range((1 << level) - 1, bits, 1 << level)) for level in levels)
-    down = sum(
-        len(range((1 << level) + (1 << (level - 1)) - 1, bits, 1 << level)) for level in levels
-    )
-    return up + down
 
 
 def work_of(cell: Cell, wire: Wire) -> list[tuple[str, int]]:

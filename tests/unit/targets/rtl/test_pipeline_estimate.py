@@ -8,8 +8,7 @@ from __future__ import annotations
 import pytest
 
 from edgeinfer.targets.rtl.estimate.fabric import fabric_of, pipeline_costs
-from edgeinfer.targets.rtl.estimate.work import Work
-from edgeinfer.targets.rtl.unrolled.cells import carry_joints
+from edgeinfer.targets.rtl.estimate.work import Work, carry_joints
 from tests.support.pipelines import ask_yosys, fitted_work
 from tests.support.rtl_resources import DEVICES
 
