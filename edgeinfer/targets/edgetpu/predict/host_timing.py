@@ -101,7 +101,7 @@ def _measure(op: Operator, data: bytes, runtime: Any) -> HostTime:
         alone.allocate_tensors()
         generator = np.random.default_rng(SEED)
         for entry in alone.get_input_details():
-            alone.set_tensor(entry["index"], _drawn(generator, entry["shape"], entry["dtype"]))
+            alone.set_tensor(entry["index"], _draw_input(generator, entry["shape"], entry["dtype"]))
         for _ in range(WARM_UP):
             alone.invoke()
     except (ValueError, RuntimeError) as error:
@@ -120,7 +120,7 @@ def _measure(op: Operator, data: bytes, runtime: Any) -> HostTime:
     return HostTime(op.index, op.title, middle, low, high, measured=True)
 
 
-def _drawn(generator: np.random.Generator, shape: Any, dtype: Any) -> Any:
+def _draw_input(generator: np.random.Generator, shape: Any, dtype: Any) -> Any:
     """Numbers of a type: integers over its range, reals around zero."""
     if np.issubdtype(dtype, np.integer):
         ends = np.iinfo(dtype)
