@@ -7,6 +7,7 @@ from __future__ import annotations
 from collections.abc import Collection, Mapping
 from pathlib import Path
 
+from edgeinfer.base.errors import UnsupportedModelError
 from edgeinfer.base.metrics import Metric, Origin
 from edgeinfer.base.tflite.macs import macs_of_model
 from edgeinfer.base.tflite.model import TfliteModel
@@ -39,6 +40,10 @@ class EthosUTarget(Int8Target[EthosUSettings]):
 
     def forecast(self, model: TfliteModel, size: int, settings: EthosUSettings) -> FileForecast:
         """The cycles below which no NPU of this size can stay; the rest is Vela's to say."""
+        if offences := vela.refused_operators(model):
+            raise UnsupportedModelError(
+                model.source, offences, hint="Pool or convolve before it, or leave ethos-u out."
+            )
         macs = sum(macs_of_model(model).values())
         least = macs / settings.accelerator.macs_per_cycle
         said = () if vela.is_here() else (

@@ -18,12 +18,12 @@ from pathlib import Path
 from typing import Final
 
 from edgeinfer.base import plan, tools
-from edgeinfer.base.errors import InputError, ToolFailedError, ToolMissingError
+from edgeinfer.base.errors import InputError, Offence, ToolFailedError, ToolMissingError
 from edgeinfer.base.extras import Extra
 from edgeinfer.base.metrics import Metric, Origin
 from edgeinfer.base.reads import identity_of
 from edgeinfer.base.scratch import scratch_folder
-from edgeinfer.base.tflite.model import read
+from edgeinfer.base.tflite.model import TfliteModel, read
 from edgeinfer.base.tools import FoundTool, Tool
 from edgeinfer.targets.ethosu.settings import EthosUSettings
 
@@ -35,6 +35,7 @@ NAME: Final = "ethos-u"  # what figures say they are for
 CUSTOM_OP: Final = "ethos-u"
 COMPILED, SUMMARY, LOG = "model_vela.tflite", "vela_summary.csv", "vela.log"
 KIB: Final = 1024
+MOST_DENSE_INPUTS: Final = 1 << 16  # Vela 5.2 takes so many, and ends at one more
 MEMORIES: Final = ("sram", "dram", "on_chip_flash", "off_chip_flash")
 
 
@@ -157,6 +158,19 @@ def compiled_metrics(folder: Path) -> tuple[Metric, ...]:
             for name, value, unit in stated
         ),
     )
+
+
+def refused_operators(model: TfliteModel) -> tuple[Offence, ...]:
+    """What Vela ends with an error for, where it leaves other operators to the processor."""
+    found = []
+    for op in model.operators:
+        weights = op.input(1)
+        if op.name == "FULLY_CONNECTED" and weights is not None and len(weights.shape) == 2:
+            reads = weights.shape[1]
+            if reads > MOST_DENSE_INPUTS:
+                reason = f"reads {reads:,} numbers; Vela compiles at most {MOST_DENSE_INPUTS:,}"
+                found.append(Offence(f"operator {op.index}", op.title, reason))
+    return tuple(found)
 
 
 def host_operators(folder: Path) -> tuple[str, ...]:

@@ -96,6 +96,13 @@ def narrow_program(
     entering, entered = _narrow_inputs(plain_indices(program), raw)
     given = _narrow_raw(program, entering, raw)
     moved, held = hold_tensors(entering, partial(_see, sampled=sampled, raw=given))
+    if score_range is not None:
+        held += [
+            f"{before.name} does not take the range of scores that was asked for: its scores are "
+            f"moved after they are made."
+            for before, after in zip(entering.outputs, moved.outputs, strict=True)
+            if before.host is not HostFunction.NONE and before.value != after.value
+        ]
     tabled, read = read_fewer_entries(_climb(moved))
     small_tables = skip_exact_roundings(hold_slopes(hold_kernel_tables(tabled)))
     rounded_alike, said = settle_roundings(prove_again(small_tables))

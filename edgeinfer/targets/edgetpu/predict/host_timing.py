@@ -9,6 +9,7 @@ is in the time, about a microsecond. Custom operators and tensors of open sizes 
 
 from __future__ import annotations
 
+import struct
 import time
 from collections.abc import Collection
 from copy import copy
@@ -17,7 +18,8 @@ from typing import Any, Final
 import numpy as np
 
 from edgeinfer.base.errors import ToolFailedError, ToolMissingError
-from edgeinfer.base.tflite.model import Operator, TfliteModel
+from edgeinfer.base.tflite.flat import FlatError
+from edgeinfer.base.tflite.model import Operator, TfliteModel, broken_file_error
 from edgeinfer.targets.edgetpu.predict.host import HostTime, can_time
 
 SECONDS: Final = 0.2  # for each operator
@@ -34,10 +36,14 @@ def measure_host_times(model: TfliteModel, mapped: Collection[int]) -> tuple[Hos
     if not left:
         return ()
     schema, runtime = _libraries()
-    whole = schema.ModelT.InitFromObj(schema.Model.GetRootAs(bytes(model.flat.data), 0))
+    try:
+        whole = schema.ModelT.InitFromObj(schema.Model.GetRootAs(bytes(model.flat.data), 0))
+        alone = {op.index: _lone_operator(whole, op.index) for op in left if can_time(op)}
+    except (struct.error, ValueError, TypeError, IndexError, AttributeError) as error:
+        raise broken_file_error(model.source, FlatError(f"its schema: {error}")) from None
     return tuple(
-        _measure(op, _lone_operator(whole, op.index), runtime)
-        if can_time(op)
+        _measure(op, alone[op.index], runtime)
+        if op.index in alone
         else HostTime(op.index, op.title, None, 0.0, 0.0)
         for op in left
     )
@@ -101,9 +107,7 @@ def _measure(op: Operator, data: bytes, runtime: Any) -> HostTime:
         alone.allocate_tensors()
         generator = np.random.default_rng(SEED)
         for entry in alone.get_input_details():
-            alone.set_tensor(
-                entry["index"], _draw_values(generator, entry["shape"], entry["dtype"])
-            )
+            alone.set_tensor(entry["index"], _draw_input(generator, entry["shape"], entry["dtype"]))
         for _ in range(WARM_UP):
             alone.invoke()
     except (ValueError, RuntimeError) as error:
@@ -122,7 +126,7 @@ def _measure(op: Operator, data: bytes, runtime: Any) -> HostTime:
     return HostTime(op.index, op.title, middle, low, high, measured=True)
 
 
-def _draw_values(generator: np.random.Generator, shape: Any, dtype: Any) -> Any:
+def _draw_input(generator: np.random.Generator, shape: Any, dtype: Any) -> Any:
     """Numbers of a type: integers over its range, reals around zero."""
     if np.issubdtype(dtype, np.integer):
         ends = np.iinfo(dtype)

@@ -8,8 +8,14 @@ from pathlib import Path
 
 import pytest
 
-from edgeinfer.base.errors import InputError, ToolFailedError, ToolMissingError
+from edgeinfer.base.errors import (
+    InputError,
+    ToolFailedError,
+    ToolMissingError,
+    UnsupportedModelError,
+)
 from edgeinfer.base.metrics import Origin
+from edgeinfer.base.tflite import model
 from edgeinfer.ir.ops import macs_of
 from edgeinfer.targets.ethosu import vela
 from edgeinfer.targets.ethosu.settings import Accelerator, EthosUSettings
@@ -95,3 +101,14 @@ def test_a_missing_vela_is_told(tmp_path: Path, monkeypatch: pytest.MonkeyPatch)
     assert "edgeinfer[ethos]" in caught.value.hint
     (check,) = target.check_tools({"PATH": str(tmp_path)})
     assert "edgeinfer[ethos]" in check.mend
+
+
+@pytest.mark.parametrize("reads", [1 << 16, (1 << 16) + 1])
+def test_a_dense_layer_that_vela_ends_at_is_refused_by_name(reads: int) -> None:
+    """The faithful hit tagger has one of 92,928 inputs."""
+    read = model.parse(build.dense(reads, 2), "wide")
+    if reads == 1 << 16:
+        assert EthosUTarget().forecast(read, 0, PLAIN).metrics
+        return
+    with pytest.raises(UnsupportedModelError, match="reads 65,537 numbers"):
+        EthosUTarget().forecast(read, 0, PLAIN)
