@@ -90,9 +90,17 @@ def test_classes_are_those_of_all_files(tmp_path: Path) -> None:
     x, _ = jet_table(6, seed=5)
     write_csv(tmp_path / "a.csv", x[:3], ["w", "z", "w"])
     write_csv(tmp_path / "b.csv", x[3:], ["g", "g", "z"])
-    found = samples_of(tmp_path)
+    found = read(tmp_path, {"x": (16,)}, {"jet": (3,)})
     assert found.classes == {"jet": ("g", "w", "z")}
     assert list(found.labels["jet"]) == [1, 2, 1, 0, 0, 2]
+
+
+def test_a_class_that_is_missing_is_an_error(tmp_path: Path) -> None:
+    """Numbers of the others would be wrong."""
+    x, _ = jet_table(3, seed=5)
+    write_csv(tmp_path / "jets.csv", x, ["q", "t", "z"])
+    with pytest.raises(InputError, match=r"name 3 classes \(q, t, z\), but the output has 5"):
+        samples_of(tmp_path / "jets.csv")
 
 
 @pytest.mark.parametrize("name", ["jets.csv", "jets.parquet"])
