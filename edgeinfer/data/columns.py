@@ -83,9 +83,9 @@ def assign(
     choice.by_name()
     for name in [name for name in inputs if name not in choice.inputs]:
         choice.input_by_shape(name)
-    choice.labels_of_words()
     if numbers:
         choice.of_numbers()
+    choice.labels_of_words()
     choice.only_column()
     for name in inputs:
         if name not in choice.inputs:

@@ -107,7 +107,9 @@ def read(
     for name, columns in taken.labels.items():
         values, names = _number_labels(_join_columns(rows, columns), layout[columns[0]].classes)
         labels[name] = _checked_labels(place, name, values, outputs[name], count)
-        classes |= {name: names} if names else {}
+        if names:
+            _check_classes(place, name, names, outputs[name])
+            classes[name] = names
     return Samples(
         given,
         f"{count} samples of {data.name}",
@@ -205,6 +207,17 @@ def _number_labels(
     words = np.char.decode(values, "utf-8", "replace") if values.dtype.kind == "S" else values
     names, numbers = np.unique(words, return_inverse=True)
     return numbers.reshape(values.shape).astype(np.float64), tuple(str(name) for name in names)
+
+
+def _check_classes(place: str, name: str, names: tuple[str, ...], shape: Shape) -> None:
+    """As many words as the output has classes: of fewer, nobody can say which is missing."""
+    wanted = max(shape[-1] if shape else 1, 2)
+    if len(names) != wanted:
+        raise InputError(
+            f"{place}: the labels of {name!r} name {len(names)} classes ({', '.join(names[:8])}), "
+            f"but the output has {wanted}, so it is not known which is which.",
+            hint="Write class numbers counted from 0, or give samples of every class.",
+        )
 
 
 def _word_findings(

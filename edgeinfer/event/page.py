@@ -99,7 +99,7 @@ def _table(planes: Sequence[Mapping[str, Any]], panels: Sequence[PlanePanels]) -
         Column("Hits", numeric=True),
         Column("Occupancy", "%", numeric=True),
         *(Column(words.short(name, 20), numeric=True) for name in names),
-        Column("Seconds", "s", numeric=True),
+        Column("Seconds", numeric=True),
     )
     rows = []
     for number, plane in enumerate(planes):

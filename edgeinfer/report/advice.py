@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from edgeinfer.evaluate.profile.data import Layer, Profile
 from edgeinfer.report import words
 from edgeinfer.report.layer_tables import count_saturated
-from edgeinfer.report.result import Result
+from edgeinfer.report.result import Result, input_words
 from edgeinfer.report.titles import stage_title
 from edgeinfer.report.uses import uses_of
 from edgeinfer.report.verdict import AnswerState
@@ -135,5 +135,4 @@ def _search_command(result: Result) -> str:
 
 def _command(result: Result, verb: str, *options: str) -> str:
     """A verb on the run's model, with its data."""
-    data = [] if result.data is None else ["--data", result.data.name]
-    return shlex.join(["edgeinfer", verb, f"RUN/{result.model.file}", *data, *options])
+    return shlex.join(["edgeinfer", verb, *input_words(result), *options])

@@ -90,6 +90,9 @@ class ProgramPart(_Part):
     float32_inexact: tuple[Inexact, ...] = ()
 
 
+SIMULATION = "simulation of "  # how samples that a reference model simulates are called
+
+
 class DataPart(_Part):
     """The samples that accuracy was judged on: figures of other samples are other figures."""
 
@@ -98,6 +101,12 @@ class DataPart(_Part):
     samples: int
     format: str | None = None  # None: simulated, or before it was recorded
     classes: Mapping[str, tuple[str, ...]] = {}  # by output, where labels came as words
+
+    @property
+    def reference(self) -> str | None:
+        """The reference model whose simulation these are, if they are no file's."""
+        named = self.name.startswith(SIMULATION) and self.format is None
+        return self.name.removeprefix(SIMULATION) if named else None
 
 
 class Artefact(_Part):
@@ -198,3 +207,12 @@ def json_schema() -> str:
         "title": "result.json of edgeinfer",
     }
     return json.dumps(schema | head, indent=1, sort_keys=True) + "\n"
+
+
+def input_words(result: Result) -> list[str]:
+    """A run's model and samples, as another verb takes them."""
+    reference = None if result.data is None else result.data.reference
+    if reference is not None:
+        return [reference]  # which simulates its samples
+    data = [] if result.data is None else ["--data", result.data.name]
+    return [f"RUN/{result.model.file}", *data]

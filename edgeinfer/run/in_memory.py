@@ -103,9 +103,9 @@ def arrays_of(data: object, labels: str = LABELS) -> dict[str, NDArray[Any]]:
     """Arrays by name: of a mapping, of a pair (x, y), or of a DataFrame, whose column `labels`
     holds the labels; all others are the features, in order."""
     if isinstance(data, Mapping):
-        return {str(name): np.asarray(values) for name, values in data.items()}
+        return {str(name): _plain_array(values) for name, values in data.items()}
     if isinstance(data, tuple) and len(data) == 2:
-        return {"x": np.asarray(data[0]), LABELS: np.asarray(data[1])}
+        return {"x": _plain_array(data[0]), LABELS: _plain_array(data[1])}
     columns = getattr(data, "columns", None)
     if columns is None or not hasattr(data, "__getitem__"):
         raise UsageError(
@@ -117,8 +117,16 @@ def arrays_of(data: object, labels: str = LABELS) -> dict[str, NDArray[Any]]:
     features = [name for name in columns if name not in marked]
     found = {"x": np.stack([np.asarray(frame[name]) for name in features], axis=1)}
     if marked:
-        found[LABELS] = np.asarray(frame[marked[0]])
+        found[LABELS] = _plain_array(frame[marked[0]])
     return found
+
+
+def _plain_array(values: Any) -> NDArray[Any]:
+    """An array; names of classes, which a DataFrame holds as objects, as text."""
+    array = np.asarray(values)
+    if array.dtype.kind == "O" and all(isinstance(value, str) for value in array.flat):
+        return array.astype(np.str_)
+    return array
 
 
 def data_file(data: object) -> Path | None:

@@ -61,7 +61,7 @@ def _front(
         steps.append((x, y))
     if len(steps) > 1:
         marks.append(Line(tuple(steps), "front c0"))
-    for each in trials:
+    for each in sorted(trials, key=lambda each: each.key in keys):  # the front lies on top
         x, y = place[each.key]
         best = each.key in keys
         kind = "full c0" if best else "hollow c1" if each.over else "hollow c0"

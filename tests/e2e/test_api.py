@@ -45,6 +45,15 @@ def test_samples_are_arrays_pairs_or_frames() -> None:
     pair = (arrays["x"], arrays["y"])
     assert edgeinfer.load("net.keras", pair).quantize(6).scores == wanted
     assert edgeinfer.load("net.keras", frame, labels="kind").quantize(6).scores == wanted
+    names = np.array(["electron", "muon", "pion"])
+    frame["kind"] = names[arrays["y"].astype(int)]
+    named = edgeinfer.load("net.keras", frame, labels="kind")
+    with pytest.raises(UsageError, match="name 2 classes"):  # no muon is among them
+        named.quantize(6)
+    arrays["y"][0] = 1
+    frame["kind"] = names[arrays["y"].astype(int)]
+    named = edgeinfer.load("net.keras", frame, labels="kind")
+    assert named.quantize(6).scores == edgeinfer.load("net.keras", arrays).quantize(6).scores
     with pytest.raises(UsageError, match="cannot be taken from a int"):
         edgeinfer.load("net.keras", 3)
 

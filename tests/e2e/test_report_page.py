@@ -316,9 +316,10 @@ def test_printed_pages_show_every_chart(tab: Page, tmp_path: Path) -> None:
     assert tab.run("getComputedStyle(document.querySelector('header.bar')).display") == "none"
 
 
-def test_figures_for_papers_look_as_in_the_page(tab: Page, tmp_path: Path) -> None:
+@pytest.mark.parametrize("first", [-1, pytest.param(0, marks=pytest.mark.slow)])
+def test_figures_for_papers_look_as_in_the_page(first: int, tab: Page, tmp_path: Path) -> None:
     made, _ = report(results.good(), results.profile())
-    for figure in made.figures[-1:]:
+    for figure in made.figures[first:]:
         (tmp_path / f"{figure.name}.svg").write_text(svg_file(figure), encoding="utf-8")
         (tmp_path / f"{figure.name}.png").write_bytes(pdf_and_png(figure)["png"])
         tab.open(tmp_path / f"{figure.name}.svg", width=int(figure.width))

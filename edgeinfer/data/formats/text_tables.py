@@ -59,7 +59,11 @@ class TextTable:
     def layout(self) -> Layout:
         """One number a column."""
         head = self._head(self.paths[0])
-        classes = {place: tuple(names) for place, names in head.classes.items()}
+        classes = {
+            place: tuple(names)
+            for place, names in head.classes.items()
+            if any(_number(name) is None for name in names)  # a list of numbers may be a feature
+        }
         return {
             head.names[place]: ColumnSpec((), np.dtype(np.float64), classes.get(place, ()))
             for place in head.kept

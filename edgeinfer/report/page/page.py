@@ -23,7 +23,7 @@ from edgeinfer.report.layer_tables import layer_table, layers_csv, target_csv, t
 from edgeinfer.report.page.listing import ListedLine
 from edgeinfer.report.page.templates import html_page, svg_file
 from edgeinfer.report.quantity import targets_of
-from edgeinfer.report.result import Result
+from edgeinfer.report.result import Result, input_words
 from edgeinfer.report.result_tables import (
     accuracy_table,
     agreement_table,
@@ -381,9 +381,9 @@ def commands_of(result: Result) -> tuple[str, ...]:
     """What to type to get the same integers again."""
     targets = list(result.targets)
     chosen = " ".join(f"--target {name}" for name in targets) or "--target none"
-    data = "" if result.data is None else f" --data {shlex.quote(result.data.name)}"
-    file = shlex.quote(f"RUN/{result.model.file}")
+    model, *data = map(shlex.quote, input_words(result))
+    words = " ".join([model, "--recipe RUN/recipe.toml", chosen, *data, "-o AGAIN"])
     return (
-        f"edgeinfer compile {file} --recipe RUN/recipe.toml {chosen}{data} -o AGAIN",
+        f"edgeinfer compile {words}",
         "edgeinfer compare RUN AGAIN",
     )

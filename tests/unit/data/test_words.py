@@ -90,9 +90,17 @@ def test_classes_are_those_of_all_files(tmp_path: Path) -> None:
     x, _ = jet_table(6, seed=5)
     write_csv(tmp_path / "a.csv", x[:3], ["w", "z", "w"])
     write_csv(tmp_path / "b.csv", x[3:], ["g", "g", "z"])
-    found = samples_of(tmp_path)
+    found = read(tmp_path, {"x": (16,)}, {"jet": (3,)})
     assert found.classes == {"jet": ("g", "w", "z")}
     assert list(found.labels["jet"]) == [1, 2, 1, 0, 0, 2]
+
+
+def test_a_class_that_is_missing_is_an_error(tmp_path: Path) -> None:
+    """Numbers of the others would be wrong."""
+    x, _ = jet_table(3, seed=5)
+    write_csv(tmp_path / "jets.csv", x, ["q", "t", "z"])
+    with pytest.raises(InputError, match=r"name 3 classes \(q, t, z\), but the output has 5"):
+        samples_of(tmp_path / "jets.csv")
 
 
 @pytest.mark.parametrize("name", ["jets.csv", "jets.parquet"])
@@ -129,3 +137,20 @@ def test_text_of_variable_length_is_told(tmp_path: Path) -> None:
         file["kind"] = list(kinds)
     found = samples_of(tmp_path / "jets.h5")
     assert not found.labels and any("labels.astype('S')" in f for f in found.findings)
+
+
+def test_numbers_that_follow_the_features_are_labels_before_words_are(tmp_path: Path) -> None:
+    lines = ["a,b,detector,truth value", "1,2,near,0.5", "3,4,far,0.25"]
+    (tmp_path / "d.csv").write_text("\n".join(lines))
+    found = read(tmp_path / "d.csv", {"x": (2,)}, {"y": (1,)})
+    assert found.labels["y"].reshape(-1).tolist() == [0.5, 0.25] and not found.classes
+    assert any("left out: detector" in finding for finding in found.findings)
+
+
+def test_a_list_of_numbers_may_be_a_feature(tmp_path: Path) -> None:
+    head = "@relation r\n@attribute a real\n@attribute b {0,1}\n@attribute class {no,yes}\n@data\n"
+    (tmp_path / "d.arff").write_text(f"{head}1,0,yes\n2,1,no\n")
+    found = read(tmp_path / "d.arff", {"x": (2,)}, {"y": (1,)})
+    assert found.inputs["x"].tolist() == [[1, 0], [2, 1]]
+    assert found.labels["y"].reshape(-1).tolist() == [1, 0]
+    assert found.classes == {"y": ("no", "yes")}

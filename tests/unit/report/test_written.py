@@ -16,6 +16,7 @@ from edgeinfer.cli.terminal import style_line
 from edgeinfer.report.gates.junit import Case, cases_of, junit
 from edgeinfer.report.page import text
 from edgeinfer.report.page.page import Wishes, commands_of, report_on, write_report_files
+from edgeinfer.report.result import DataPart
 from tests.support import report_results as results
 
 HOSTILE = report_on(*results.hostile(), Wishes())
@@ -120,3 +121,9 @@ def test_a_run_can_be_done_again_from_what_the_page_says() -> None:
     assert compare == "edgeinfer compare RUN AGAIN"
     hostile, _ = commands_of(results.hostile()[0])
     assert "--data '</script>" in hostile  # quoted for a shell
+    drawn = DataPart(name="simulation of jet-tagger", sha256="0" * 64, samples=1000)
+    simulated, _ = commands_of(results.good().model_copy(update={"data": drawn}))
+    assert simulated.startswith(
+        "edgeinfer compile jet-tagger --recipe RUN/recipe.toml --target hls"
+    )
+    assert "--data" not in simulated
