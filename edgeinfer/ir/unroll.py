@@ -25,40 +25,31 @@ def count_unrolled(program: Program) -> int:
     )
 
 
-def unroll_recurrences(program: Program, *, chained: bool = False) -> Program:
-    """The Program with each recurrence's steps one after the other.
-
-    Each step cuts its entry from the sequence; where they are `chained`, from what the step before
-    it has left of that, so that no value has many readers.
-    """
+def unroll_recurrences(program: Program) -> Program:
+    """The Program with each recurrence's steps one after the other, each of which cuts its entry
+    from the sequence."""
     if not recurrences_of(program):
         return program
     made: list[Op] = []
     for op in program.ops:
         if isinstance(op, Scan):
-            made += _steps_of(op, program, chained)
+            made += _steps_of(op, program)
         else:
             made.append(op)
     return Program(program.name, tuple(made), program.outputs)
 
 
-def _steps_of(op: Scan, program: Program, chained: bool) -> list[Op]:
+def _steps_of(op: Scan, program: Program) -> list[Op]:
     """The steps, and last an op of the recurrence's own name."""
-    body, made = unroll_recurrences(body_of(op), chained=chained), list[Op]()
+    body, made = unroll_recurrences(body_of(op)), list[Op]()
     states, rows = list(op.starts), []
     steps = program.shapes[op.xs[0]][0]
-    rests = list(op.xs)
     for step in range(steps):
         names = dict(zip((state.name for _, state in states_of(op)), states, strict=True))
-        for place, (x, one) in enumerate(zip(op.xs, body.inputs, strict=False)):
+        for x, one in zip(op.xs, body.inputs, strict=False):
             type_, name = program.type(x), f"{one.name}@{step}"
-            at = 0 if chained else step
-            row = _rows(f"{name}.row", type_, rests[place], at, at + 1, one.shape)
+            row = _row(f"{name}.row", type_, x, step, one.shape)
             made += [row, Reshape(name, type_, row.name, one.shape)]
-            if chained and step < steps - 1:
-                rest = _rows(f"{name}.rest", type_, rests[place], 1, steps - step, one.shape)
-                made.append(rest)
-                rests[place] = rest.name
             names[one.name] = name
         for inner in body.ops:
             if not isinstance(inner, Input):
@@ -76,7 +67,7 @@ def _steps_of(op: Scan, program: Program, chained: bool) -> list[Op]:
     return made
 
 
-def _rows(name: str, type_: Fixed, x: str, first: int, stop: int, entry: Shape) -> Slice:
-    """Entries of a sequence."""
-    starts, stops = (first, *[0] * len(entry)), (stop, *entry)
+def _row(name: str, type_: Fixed, x: str, step: int, entry: Shape) -> Slice:
+    """One entry of a sequence."""
+    starts, stops = (step, *[0] * len(entry)), (step + 1, *entry)
     return Slice(name, type_, x, starts, stops, (1,) * len(stops))

@@ -11,6 +11,7 @@ from typing import Any
 Make = Callable[[Any], Any]
 Row = tuple[str, str, tuple[int, ...], Make]  # name, operators in ONNX, input, how it is called
 VECTOR, SERIES, IMAGE, VOLUME = (6,), (8, 4), (6, 6, 3), (4, 4, 5, 2)
+LONG, PICTURE = (100, 6), (6, 6, 1)
 
 
 @dataclass(frozen=True, slots=True)
@@ -162,6 +163,39 @@ def _cells(x: Any) -> Any:
     return keras.layers.RNN([keras.layers.GRUCell(3), keras.layers.SimpleRNNCell(4)])(x)
 
 
+def _mask_steps(x: Any) -> Any:
+    """Steps of which no number is above 0.8 are zero, and masked."""
+    import keras
+
+    kept = keras.ops.greater(keras.ops.max(x, axis=-1, keepdims=True), 0.8)
+    shown = x * keras.ops.cast(kept, "float32")
+    return keras.layers.GRU(3, return_sequences=True)(keras.layers.Masking()(shown))
+
+
+def _not_equal(x: Any) -> Any:
+    import keras
+
+    shown = keras.layers.ReLU()(x)
+    return x * keras.ops.cast(keras.ops.not_equal(shown, 0.0), "float32")
+
+
+def _at_lit_pixels(x: Any) -> Any:
+    """A convolution whose result stays at the pixels that are brighter than a number."""
+    import keras
+
+    lit = keras.ops.cast(keras.ops.greater(x, 0.5), "float32")
+    return keras.layers.Conv2D(3, 3, padding="same")(x * lit) * lit
+
+
+def _pooled_sites(x: Any) -> Any:
+    """The same a level down, at the windows in which a pixel is lit."""
+    import keras
+
+    lit = keras.ops.cast(keras.ops.greater(x, 0.5), "float32")
+    fewer = keras.layers.MaxPooling2D(2)(lit)
+    return keras.layers.Conv2D(3, 2, strides=2)(x * lit) * fewer
+
+
 def _split(x: Any) -> Any:
     import keras
 
@@ -294,6 +328,7 @@ SEVERAL: list[Row] = [
     ),
     ("x[1:] / 3, c - x, x * y", "Slice, Mul, Sub", SERIES, _operators),
     ("x / y", "Div", SERIES, _quotient),
+    ("ops.not_equal", "Equal", SERIES, _not_equal),
     ("Dot", "MatMul", SERIES, _dot),
     ("ops.matmul", "MatMul", SERIES, _matmul),
     ("ops.einsum", "Einsum", SERIES, _einsum),
@@ -309,6 +344,12 @@ RECURRENT: list[Row] = [
     ("GRU", "GRU", SERIES, _layer("GRU", 4)),
     ("Bidirectional(LSTM)", "LSTM", SERIES, _both_ways),
     ("RNN([GRUCell, SimpleRNNCell])", "-", SERIES, _cells),
+    ("LSTM(100 steps)", "LSTM", LONG, _layer("LSTM", 4)),
+    ("GRU(Masking)", "-", SERIES, _mask_steps),
+]
+SPARSE: list[Row] = [
+    ("Conv2D at lit pixels", "Greater, Conv, Mul", PICTURE, _at_lit_pixels),
+    ("Conv2D at pooled sites", "Greater, MaxPool, Conv, Mul", PICTURE, _pooled_sites),
 ]
 CASES = tuple(
     LayerCase(name, group, onnx, shape, make)
@@ -320,6 +361,7 @@ CASES = tuple(
         "Shapes": SHAPES,
         "Several tensors": SEVERAL,
         "Recurrent layers": RECURRENT,
+        "Sparse layers": SPARSE,
     }.items()
     for name, onnx, shape, make in listed
 )

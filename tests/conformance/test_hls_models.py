@@ -36,6 +36,7 @@ ZOO = (
     ("roi-finder", (PARALLEL, STREAM)),
     ("calo-classifier", (STREAM,)),
     ("energy-regression", (STREAM,)),
+    ("jet-recurrent", (PARALLEL, STREAM)),
 )
 CASES = (
     "KERAS_3layer.json",

@@ -109,3 +109,11 @@ class TestQuartusLoops(TargetSuite):
     settings = HlsSettings(backend=Backend.QUARTUS, io=IoType.PARALLEL)
     seeds = range(40, 44)
     draw = staticmethod(random_recurrence)
+
+
+@pytest.mark.fuzz
+@pytest.mark.timeout(7200)
+class TestManyLoops(HlsSuite):
+    settings = HlsSettings(io=IoType.PARALLEL)
+    seeds = range(4000, 4250)
+    draw = staticmethod(random_recurrence)

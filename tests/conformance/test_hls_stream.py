@@ -55,3 +55,11 @@ class TestLoopsInStreams(HlsSuite):
     settings = HlsSettings(io=IoType.STREAM)
     seeds = range(50, 75)
     draw = staticmethod(random_recurrence)
+
+
+@pytest.mark.fuzz
+@pytest.mark.timeout(7200)
+class TestManyLoopsInStreams(HlsSuite):
+    settings = HlsSettings(io=IoType.STREAM)
+    seeds = range(5000, 5250)
+    draw = staticmethod(random_recurrence)

@@ -9,6 +9,8 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
 
 from edgeinfer.base.errors import ProgramError
 from edgeinfer.ir import ops, store
@@ -66,6 +68,18 @@ def test_a_batch_of_any_size_goes_through_the_engine() -> None:
 
 @pytest.mark.parametrize("seed", sample_cases(range(120), 6))
 def test_engine_and_single_steps_give_the_interpreters_integers(seed: int) -> None:
+    assert_alike(seed)
+
+
+@pytest.mark.fuzz
+@settings(max_examples=5_000, deadline=None, suppress_health_check=list(HealthCheck))
+@given(st.integers(0, 2**48))
+def test_many_more_recurrences(seed: int) -> None:
+    assert_alike(seed)
+
+
+def assert_alike(seed: int) -> None:
+    """A random recurrence keeps the laws, and every way to run it gives the same integers."""
     program = random_recurrence(seed)
     verify(program)
     raw = random_inputs(program, seed, 6)

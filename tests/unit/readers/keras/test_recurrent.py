@@ -14,6 +14,7 @@ import pytest
 from edgeinfer.base.errors import UnsupportedModelError
 from edgeinfer.graph.nodes import ScanNode
 from edgeinfer.readers import load
+from tests.support import float_graph
 from tests.support.keras_models import compare, compare_integers, model_of, shake
 from tests.support.sampling import sample_cases
 
@@ -156,3 +157,22 @@ def test_what_is_not_supported_is_named(make: Any, reason: str, tmp_path: Path) 
     keras.Model(x, make(L, x)).save(tmp_path / "m.keras")
     with pytest.raises(UnsupportedModelError, match=f"(?s){reason}"):
         load(tmp_path / "m.keras")
+
+
+@pytest.mark.slow
+def test_a_state_that_is_given_and_taken_outlives_a_frame(tmp_path: Path) -> None:
+    """What the refusal of stateful layers proposes does what they do."""
+    L = keras.layers
+    x = L.Input(SERIES, batch_size=1, name="x")
+    stateful = shake(keras.Model(x, L.LSTM(4, stateful=True, return_sequences=True)(x)))
+    open_x, h, c = L.Input(SERIES, name="x"), L.Input((4,), name="h"), L.Input((4,), name="c")
+    layer = L.LSTM(4, return_sequences=True, return_state=True)
+    plain = keras.Model([open_x, h, c], layer(open_x, initial_state=[h, c]))
+    plain.set_weights(stateful.get_weights())
+    plain.save(tmp_path / "m.keras")
+    graph = load(tmp_path / "m.keras").graph
+    states = [np.zeros((1, 4)), np.zeros((1, 4))]
+    for frame in np.random.default_rng(3).normal(0, 1, (3, 1, *SERIES)):
+        y, *states = float_graph.outputs(graph, [frame, *states])
+        wanted = np.asarray(stateful(frame.astype(np.float32)))
+        np.testing.assert_allclose(y, wanted, atol=2e-5, rtol=2e-5)
