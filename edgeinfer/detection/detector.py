@@ -18,7 +18,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from edgeinfer.base.errors import UsageError
-from edgeinfer.detection.align import crop_features, paste_masks
+from edgeinfer.detection.align import CROP_SIDE, crop_features, paste_masks
 from edgeinfer.detection.boxes import (
     PROPOSALS,
     SAME_PARTICLE,
@@ -84,16 +84,36 @@ def build_detector(trunk: Network, heads: Network) -> Detector:
     """Refuse two networks that do not fit each other or the host."""
     check_network(trunk, ("place", "edges", "features"), _TRUNK_HINT)
     check_network(heads, ("kind", "edges", "mask"), _HEADS_HINT)
-    side, channels = trunk.input_shape[0], trunk.output_shapes["features"][-1]
-    crop = heads.input_shape
-    if trunk.input_shape[:2] != (side, side) or side & (side - 1):
+    side = trunk.input_shape[0]
+    if trunk.input_shape[:2] != (side, side) or side & (side - 1) or len(trunk.input_shape) != 3:
         raise UsageError(
             f"{trunk.name} reads images of {trunk.input_shape}, not of a side that is a power of 2."
         )
-    if len(crop) != 3 or crop[2] != channels:
+    given, judged = trunk.output_shapes, heads.output_shapes
+    places, kinds = given["place"][0], judged["kind"][-1]
+    pixels, mask = given["features"][0], judged["mask"][0]
+    wanted = {  # what fits, beside what there is
+        "place": ((places, places, given["place"][-1]), given["place"]),
+        "edges": ((places, places, 4), given["edges"]),
+        "features": ((pixels, pixels, heads.input_shape[-1]), given["features"]),
+        "crop": ((CROP_SIDE, CROP_SIDE, given["features"][-1]), heads.input_shape),
+        "kind": ((kinds,), judged["kind"]),
+        "edges of the heads": ((4,), judged["edges"]),
+        "mask": ((mask, mask, 1), judged["mask"]),
+    }
+    wrong = [name for name, (fitting, there) in wanted.items() if fitting != there]
+    if wrong:
+        fitting, there = wanted[wrong[0]]
         raise UsageError(
-            f"{heads.name} reads crops of {crop}, but {trunk.name} yields {channels} features.",
+            f"{trunk.name} and {heads.name} are no detector: {wrong[0]} has the shape {there}, not "
+            f"{fitting}.",
             hint="Train hgcal-heads on that network: edgeinfer train hgcal-heads --trunk FILE.",
+        )
+    if side % places or side % pixels or places**2 < PROPOSALS or kinds < 2:
+        raise UsageError(
+            f"{trunk.name} proposes at {places}x{places} places and yields {pixels}x{pixels} "
+            f"features; both must divide the {side} cells of an image, into at least {PROPOSALS} "
+            f"places."
         )
     return Detector(trunk, heads, side)
 

@@ -116,5 +116,13 @@ def test_networks_that_are_no_detector_are_refused() -> None:
     trunk, other = integer_network(program, recipe), integer_network(heads, heads_recipe)
     with pytest.raises(UsageError, match="hgcal-heads has no output 'place'"):
         build_detector(other, trunk)
+    values = {out.name: out.value for out in program.outputs}
+    outputs = tuple(
+        replace(out, value=values["cell"]) if out.name == "features" else out
+        for out in program.outputs
+    )
+    fewer = integer_network(replace(program, outputs=outputs), recipe)
+    with pytest.raises(UsageError, match=r"features has the shape \(32, 32, 4\)"):
+        build_detector(fewer, other)
     with pytest.raises(UsageError, match="no images"):
         detect(build_detector(trunk, other), given().images[:0])
