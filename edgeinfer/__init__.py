@@ -22,7 +22,6 @@ if TYPE_CHECKING:
         fit,
         learn,
         load,
-        open_server,
         opened_run,
         predict,
         quantize,
@@ -35,6 +34,7 @@ if TYPE_CHECKING:
     from edgeinfer.library.files import convert, export_onnx, inspect_file, map_files
     from edgeinfer.library.models import draw_data, models, train
     from edgeinfer.library.studies import opened_study, run_study, search
+    from edgeinfer.serve.background import open_server
 
 __all__ = [
     "build_board",
@@ -72,11 +72,12 @@ __all__ = [
 ]
 
 _PLACES = {  # of what is not in edgeinfer.api
-    "boards": ("build_board", "list_boards", "load_board", "run_board"),
-    "costs": ("check", "devices", "doctor", "estimate", "teach_estimates"),
-    "files": ("convert", "export_onnx", "inspect_file", "map_files"),
-    "models": ("draw_data", "models", "train"),
-    "studies": ("opened_study", "run_study", "search"),
+    "library.boards": ("build_board", "list_boards", "load_board", "run_board"),
+    "library.costs": ("check", "devices", "doctor", "estimate", "teach_estimates"),
+    "library.files": ("convert", "export_onnx", "inspect_file", "map_files"),
+    "library.models": ("draw_data", "models", "train"),
+    "library.studies": ("opened_study", "run_study", "search"),
+    "serve.background": ("open_server",),
 }
 
 
@@ -85,7 +86,6 @@ def __getattr__(name: str) -> Any:
     if name in __all__:
         import importlib
 
-        place = next((module for module, names in _PLACES.items() if name in names), None)
-        module = "edgeinfer.api" if place is None else f"edgeinfer.library.{place}"
-        return getattr(importlib.import_module(module), name)
+        place = next((module for module, names in _PLACES.items() if name in names), "api")
+        return getattr(importlib.import_module(f"edgeinfer.{place}"), name)
     raise AttributeError(f"module 'edgeinfer' has no attribute {name!r}")

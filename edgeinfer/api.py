@@ -1,7 +1,6 @@
 # SPDX-License-Identifier: Apache-2.0
 # SPDX-FileCopyrightText: The edgeinfer authors
-"""The library for people: load, fit, learn, quantize, compile, predict, simulate, tag, serve,
-compare, and what comes of them."""
+"""The library for people: from a model to runs and what comes of them."""
 
 from __future__ import annotations
 
@@ -54,7 +53,6 @@ from edgeinfer.run.samples import DataFile, Simulation, Source, samples_of
 from edgeinfer.run.steps import compile_model, simulate_run
 from edgeinfer.run.stored import read_runs, stored_result
 from edgeinfer.run.trial import stored_program
-from edgeinfer.serve.background import open_server as open_server
 from edgeinfer.targets.registry import ChosenTarget, choose_for
 from edgeinfer.zoo import ENTRIES, is_name, resolve
 from quantization.recipe import Recipe

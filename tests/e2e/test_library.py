@@ -27,7 +27,8 @@ FUNCTIONS = {
     "devices": ("devices",),
     "doctor": ("doctor",),
     "estimate": ("estimate", "teach_estimates"),
-    "event": ("tag",),
+    "detect": ("detect",),
+    "event": ("tag", "tag_files"),
     "export": ("export_onnx",),
     "fit": ("fit",),
     "inspect": ("inspect_file",),
@@ -36,6 +37,7 @@ FUNCTIONS = {
     "quantize": ("quantize", "learn"),
     "report": ("opened_run", "opened_study"),  # whose `report` writes the page
     "search": ("search",),
+    "serve": ("open_server",),
     "simulate": ("simulate",),
     "sweep": ("run_study",),
     "train": ("train",),
@@ -43,7 +45,6 @@ FUNCTIONS = {
 REASONS = {
     "demo": "it shows the command line, by steps that each have a function",
     "explain": "it prints `run.result.agreement`",
-    "serve": "a server is a process of its own",
     "infer": "a client of Triton sends arrays: tritonclient, or `run.predict` without a server",
     "bench-serve": "it measures a server from a process of its own",
 }

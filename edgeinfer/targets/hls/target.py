@@ -133,7 +133,7 @@ class HlsTarget(Target[HlsSettings]):
         """What goes around a project on a board is that of our own designs."""
         if settings.board is None:
             return Reads()
-        return Reads(code=("edgeinfer.targets.rtl.board",), text=("firmware/rtl",))
+        return Reads(code=("edgeinfer.targets.rtl",), text=("firmware/rtl",))
 
     def has_board(self, settings: HlsSettings) -> bool:
         """Whether the project has registers and DMA for a board."""

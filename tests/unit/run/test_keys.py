@@ -245,10 +245,14 @@ def uncovered(wanted: dict[str, Path], declared: Reads) -> set[str]:
     return {name for name, path in wanted.items() if path not in covered} - {"edgeinfer"}
 
 
+# What makes a target run all of its code.
+WHOLE = {"rtl": {"event": (480, 1000)}, "hls": {"board": "pynq-z2"}}
+
+
 @pytest.mark.parametrize("name", list(TARGETS))
 def test_a_target_declares_all_code_that_it_runs(name: str) -> None:
     module = known_targets()[name].target.partition(":")[0]
-    chosen = choose(name, {"event": (480, 1000)} if name == "rtl" else {})
+    chosen = choose(name, WHOLE.get(name, {}))
     declared = chosen.target.reads(Act.SIMULATE) | chosen.target.reads_for(chosen.settings)
     assert not uncovered(closure(module, ("edgeinfer.data",)), declared)
 
