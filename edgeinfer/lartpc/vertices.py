@@ -45,24 +45,24 @@ def generate_vertices(seed: Seed, n: int) -> VertexPieces:
         count = min(_EVENTS_PER_BATCH, n - done)
         found = generate_interactions(rng, count, settings)
         here = slice(done, done + count)
-        x[here], offset[here] = _cut_pieces(rng, found.x[:, 0], found.vertex_cm)
+        x[here], offset[here] = cut_pieces(rng, found.x[:, 0], found.vertex_cm)
         done += count
     return VertexPieces(x, offset, np.arange(n))
 
 
-def _cut_pieces(
+def cut_pieces(
     rng: np.random.Generator, planes: NDArray[np.float32], vertex_cm: NDArray[np.float32]
 ) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
     """A piece of each plane; what lies beyond the plane is empty."""
     vertex = np.stack([vertex_cm[:, 2] / c.WIRE_PITCH_CM, vertex_cm[:, 0] / c.PIXEL_CM], axis=1)
     away = rng.uniform(-FARTHEST, FARTHEST, vertex.shape)
-    corner = np.rint(vertex - away).astype(np.intp)  # of the piece, in a plane with a margin
-    half = SIDE // 2
-    wide = np.pad(planes, ((0, 0), (half, half), (half, half)))
+    middle = np.rint(vertex - away).astype(np.intp)  # of the piece; it may lie beyond the plane
+    margin = SIDE // 2 + FARTHEST
+    wide = np.pad(planes, ((0, 0), (margin, margin), (margin, margin)))
     pieces = np.stack(
         [
             plane[wire : wire + SIDE, time : time + SIDE]
-            for plane, (wire, time) in zip(wide, corner, strict=True)
+            for plane, (wire, time) in zip(wide, middle + margin - SIDE // 2, strict=True)
         ]
     )
-    return pieces, ((vertex - corner) / FARTHEST).astype(np.float32)
+    return pieces, ((vertex - middle) / FARTHEST).astype(np.float32)

@@ -13,7 +13,7 @@ from edgeinfer.lartpc.interactions import (
     draw_interactions,
     generate_interactions,
 )
-from edgeinfer.lartpc.vertices import FARTHEST, SIDE, generate_vertices
+from edgeinfer.lartpc.vertices import FARTHEST, SIDE, cut_pieces, generate_vertices
 from edgeinfer.lartpc.views import ViewSettings, across_wires, average_squares
 
 RAW = InteractionSettings(views=ViewSettings(angles_deg=(0.0,), pooled=1))
@@ -98,3 +98,16 @@ def test_the_beam_enters_at_the_upstream_face() -> None:
     order = np.argsort(particles.event)
     np.testing.assert_allclose(particles.kinetic_mev[order], kinetic)
     assert set(np.abs(particles.pdg[order][kind == 3])) == {c.PROTON.pdg}
+
+
+def test_a_piece_around_a_vertex_at_the_planes_edge_is_empty_beyond_it() -> None:
+    wires, times = 240, 200
+    planes = np.zeros((400, wires, times), np.float32)
+    rng = np.random.default_rng(5)
+    wire, time = rng.choice([0, wires - 1], 400), rng.choice([0, times - 1], 400)
+    planes[np.arange(400), wire, time] = 1
+    vertex_cm = np.stack([time * c.PIXEL_CM, 0 * time, wire * c.WIRE_PITCH_CM], axis=1)
+    pieces, offset = cut_pieces(rng, planes, vertex_cm.astype(np.float32))
+    assert pieces.shape == (400, SIDE, SIDE)
+    where = np.rint(offset * FARTHEST).astype(int) + SIDE // 2
+    assert pieces[np.arange(400), where[:, 0], where[:, 1]].tolist() == [1] * 400
