@@ -46,7 +46,7 @@ REFUSED = {
 
 
 @dataclass(frozen=True, slots=True)
-class Refusal:
+class CallRefusal:
     """How a call ends that is not answered."""
 
     status: grpc.StatusCode
@@ -88,7 +88,7 @@ class GrpcDoor:
     ) -> bytes:
         return await _answer_or_abort(context, await self._try_infer(context))
 
-    async def _try_infer(self, context: grpc.aio.ServicerContext) -> bytes | Refusal:
+    async def _try_infer(self, context: grpc.aio.ServicerContext) -> bytes | CallRefusal:
         try:
             call, _ = call_of_bytes(await self._receive(context))
             return _bytes_of(message_of_answer(await self._repository.infer(call)))
@@ -179,7 +179,7 @@ def _bytes_of(message: Any) -> bytes:
 
 
 def _answering(name: str, answer: Answer) -> Callable[..., Any]:
-    async def try_answer(content: bytes) -> bytes | Refusal:
+    async def try_answer(content: bytes) -> bytes | CallRefusal:
         try:
             fields = await answer(parse_message(f"{name}Request", content))
             return _bytes_of(message_of_fields(f"{name}Response", fields))
@@ -203,20 +203,20 @@ def _refusing(what: str) -> Callable[..., Any]:
     return handle
 
 
-def refusal_for(error: BaseException) -> Refusal:
+def refusal_for(error: BaseException) -> CallRefusal:
     """What a client is told of an error, without the error: gRPC keeps what a call is ended with,
     and an error's traceback would keep the request's payload as long."""
-    return Refusal(grpc.StatusCode[fault_of(error).grpc_name], message_of(error))
+    return CallRefusal(grpc.StatusCode[fault_of(error).grpc_name], message_of(error))
 
 
-async def _answer_or_abort(context: grpc.aio.ServicerContext, found: bytes | Refusal) -> bytes:
-    if isinstance(found, Refusal):
+async def _answer_or_abort(context: grpc.aio.ServicerContext, found: bytes | CallRefusal) -> bytes:
+    if isinstance(found, CallRefusal):
         await _abort(context, found)
         raise AssertionError("A call goes on after its end.")
     return found
 
 
-async def _abort(context: grpc.aio.ServicerContext, refusal: Refusal) -> None:
+async def _abort(context: grpc.aio.ServicerContext, refusal: CallRefusal) -> None:
     """End a call; this raises."""
     await context.abort(refusal.status, refusal.message)
 
