@@ -71,9 +71,7 @@ class TextTable:
 
     def omitted(self) -> Mapping[str, str]:
         """Columns of more words than there are classes."""
-        return self._words(
-            _arff_head(self.paths[0]) if self.arff else _csv_head(self.paths[0])
-        ).left_out
+        return self._words(self._bare_head(self.paths[0])).left_out
 
     def shards(self, complain: Complain) -> tuple[Shard, ...]:
         """Runs of lines of about a megabyte; the key is where they begin in the file."""

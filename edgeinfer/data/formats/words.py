@@ -19,7 +19,8 @@ from edgeinfer.data.formats.shards import ColumnSpec
 
 MOST_CLASSES = 1_000
 LONGEST_NAME = 200
-TOO_MANY = f"holds more than {MOST_CLASSES:,} different words"
+TOO_MANY = f"holds more than {MOST_CLASSES:,} different words, or longer ones than names are"
+EMPTY = "is empty"
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,16 +54,18 @@ class WordTally:
 
     def add(self, name: str, words: Iterable[str]) -> None:
         """Words of a column."""
-        seen = self._seen[name]
-        seen.update(word[: LONGEST_NAME + 1] for word in words)
-        if len(seen) > MOST_CLASSES:
+        seen, new = self._seen[name], set(words)
+        seen |= new
+        if len(seen) > MOST_CLASSES or any(len(word) > LONGEST_NAME for word in new):
             self._beyond.add(name)
             seen.clear()
 
     def columns(self) -> WordColumns:
         """What the columns turned out to be."""
         classes = {name: tuple(sorted(self._seen[name])) for name in self.wanted}
-        return WordColumns(classes, dict.fromkeys(sorted(self._beyond), TOO_MANY))
+        left_out = dict.fromkeys(sorted(self._beyond), TOO_MANY)
+        left_out |= {name: EMPTY for name, words in classes.items() if not words}
+        return WordColumns({name: words for name, words in classes.items() if words}, left_out)
 
 
 def number_words(

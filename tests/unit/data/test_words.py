@@ -112,6 +112,19 @@ def test_words_that_are_no_classes_are_left_out_with_a_finding(name: str, tmp_pa
     assert any("class is left out" in f and "1,000 different words" in f for f in found.findings)
 
 
+def test_empty_and_long_words_are_no_classes(tmp_path: Path) -> None:
+    pyarrow = pytest.importorskip("pyarrow", reason="pyarrow is not installed")
+    import pyarrow.parquet as parquet
+
+    held = {"a": [1.0, 2.0], "b": [3.0, 4.0], "none": pyarrow.array([None, None], pyarrow.string()),
+            "remark": ["a" * 300, "b"], "kind": ["no", "yes"]}  # fmt: skip
+    parquet.write_table(pyarrow.table(held), tmp_path / "d.parquet")
+    found = read(tmp_path / "d.parquet", {"x": (2,)}, {"y": (1,)})
+    assert found.classes == {"y": ("no", "yes")}
+    told = " ".join(found.findings)
+    assert "none is left out: it is empty" in told and "remark is left out" in told
+
+
 def test_words_are_no_features(tmp_path: Path) -> None:
     x, kinds = jet_table(20, seed=7)
     write_csv(tmp_path / "jets.csv", x, kinds)
