@@ -123,5 +123,7 @@ def _text(value: float | None) -> str:
 
 
 def name_kinds(names: Sequence[str], count: int) -> tuple[str, ...]:
-    """What the kinds are called, from 1."""
-    return tuple(names) if names else tuple(f"kind {number}" for number in range(1, count + 1))
+    """What the kinds are called, from 1: as given, where there are as many."""
+    if len(names) == count:
+        return tuple(names)
+    return tuple(f"kind {number}" for number in range(1, count + 1))

@@ -148,7 +148,12 @@ def _images(
     match source:
         case Path():
             return read_images(source, trunk.input_name, trunk.input_shape)
-        case DetectorImages():
+        case DetectorImages(images):
+            if images.shape[1:] != trunk.input_shape or not np.isfinite(images).all():
+                raise UsageError(
+                    f"{trunk.name} reads images of {trunk.input_shape}; these are "
+                    f"{images.shape[1:]}, or hold NaN or infinity."
+                )
             return source
         case SimulatedImages(seed, count):
             samples = ENTRIES[SIMULATED].data(stage_seed(seed, "fresh"), count)

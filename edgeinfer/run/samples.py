@@ -22,7 +22,12 @@ from edgeinfer.zoo.entry import stage_seed
 SIMULATED = 1_000  # samples of a reference model that is given no data
 SEED = 44  # of those, which no training, choosing or judging sees
 SIMULATING = Reads(  # what decides which samples are simulated
-    code=("edgeinfer.data.formats.scalings", "edgeinfer.lartpc", "edgeinfer.zoo"),
+    code=(
+        "edgeinfer.data.formats.scalings",
+        "edgeinfer.detection",
+        "edgeinfer.lartpc",
+        "edgeinfer.zoo",
+    ),
     libraries=("numpy",),
 )
 

@@ -27,7 +27,7 @@ def test_eight_bits_find_what_floats_find(runs, capsys, tmp_path):
     trunk, heads = map(str, runs)
     told = shown(
         capsys, "detect", trunk, heads, "--images", "400", "--seed", "1", "--compare-float",
-        "-o", str(tmp_path / "d.npz"), "--picture", str(tmp_path / "p.png"), "--json",
+        "-o", str(tmp_path / "d.npz"), "--picture", str(tmp_path / "p.png"),
     )  # fmt: skip
     floats, integers = told["scores"]["float"], told["scores"]["integers"]
     assert integers["boxes"]["map"] == pytest.approx(floats["boxes"]["map"], abs=0.01)

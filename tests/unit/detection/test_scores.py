@@ -9,6 +9,9 @@ import io
 
 import numpy as np
 import pytest
+from pycocotools import coco
+from pycocotools import mask as rle
+from pycocotools.cocoeval import COCOeval
 
 from edgeinfer.detection.boxes import UNIT
 from edgeinfer.detection.scores import (
@@ -42,10 +45,6 @@ def draw(seed: int, images: int = 12, particles: int = 4, found: int = 9):
 
 
 def coco_precisions(truth: Truth, kind, score, boxes, masks=None, true_masks=None):
-    coco = pytest.importorskip("pycocotools.coco", reason="pip install pycocotools")
-    from pycocotools import mask as rle
-    from pycocotools.cocoeval import COCOeval
-
     def entry(image, number, label, box, mask):
         top, left, bottom, right = (float(end) for end in box)
         size = (right - left) * (bottom - top)
