@@ -19,6 +19,7 @@ from edgeinfer.graph.nodes import (
     ConcatNode,
     Function,
     MergeKind,
+    MoveNode,
     ReshapeNode,
     SitesNode,
 )
@@ -347,6 +348,19 @@ def _not_equal(site: Site, arguments: Arguments) -> str:
     return site.add(ReshapeNode(site.name(), truth, shape))
 
 
+def _any(site: Site, arguments: Arguments) -> str:
+    """The largest of truths, which are 0 and 1."""
+    made = {node.name: node for node in site.builder.nodes}
+    node = made[arguments.tensor()]
+    while isinstance(node, MoveNode):
+        node = made[node.x]
+    if not isinstance(node, SitesNode):
+        raise UnsupportedLayerError(
+            "it reads numbers, not truths; compare them first, keras.ops.not_equal(x, 0)"
+        )
+    return reducing.read_max(site, arguments)
+
+
 _ACROSS = (
     "which sums along the batch; multiply by the transposed keras.ops.one_hot(index, num_segments) "
     "instead, which sums within each sample"
@@ -399,7 +413,7 @@ READERS: dict[str, Reader] = {
     "power": _power,
     "greater": _greater,
     "not_equal": _not_equal,
-    "any": reducing.read_max,  # of truths, which are 0 and 1
+    "any": _any,
     "square": arithmetic.read_square,
     "negative": arithmetic.read_negative,
     "clip": arithmetic.read_clip,

@@ -116,6 +116,14 @@ def test_masks_of_keras_2(tmp_path: Path) -> None:
         load(tmp_path / "n.h5")
 
 
+def test_any_of_numbers_is_refused(tmp_path: Path) -> None:
+    x = keras.layers.Input(SERIES, name="x")
+    y = keras.ops.cast(keras.ops.any(x, axis=-1), "float32")
+    keras.Model(x, y).save(tmp_path / "m.keras")
+    with pytest.raises(UnsupportedModelError, match="compare them first"):
+        load(tmp_path / "m.keras")
+
+
 @pytest.mark.slow
 def test_indices_have_a_mask(tmp_path: Path) -> None:
     L = keras.layers
