@@ -71,7 +71,10 @@ def test_links_of_the_readme_work_on_its_page(tmp_path: Path, monkeypatch) -> No
     links = re.findall(r"\]\(([^)]+)\)", text)
     assert len(links) > 20 and all(link.startswith("https://") for link in links)
     inside = [link.partition(f"{home}/")[2] for link in links if link.startswith(home)]
-    places = [link.removeprefix("blob/v9.9/").removeprefix("raw/v9.9/") for link in inside]
+    places = [
+        link.removeprefix("blob/v9.9/").removeprefix("raw/v9.9/").partition("#")[0]
+        for link in inside
+    ]
     assert len(places) > 20 and all((ROOT / place).exists() for place in places)
     assert any(link.startswith("raw/") and link.endswith(".png") for link in inside)
 

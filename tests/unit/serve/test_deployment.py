@@ -39,8 +39,8 @@ def test_options_are_the_servers(name: str) -> None:
 
 def test_the_manual_names_options_that_there_are() -> None:
     named = set(re.findall(r"`(--[a-z-]+)[ `]", SERVING.read_text()))
-    clients = {"--tls-ca", "--json"}
-    assert named <= options() | clients
+    others = {"--tls-ca", "--json", "--format"}  # of infer and export
+    assert named <= options() | others
     assert options() - {"--runs"} - named <= {"--names", "--port-grpc", "--port-http",
                                               "--port-metrics"}  # fmt: skip
 
