@@ -6,7 +6,7 @@ from __future__ import annotations
 
 import subprocess
 import sys
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from functools import cache
 
 import numpy as np
@@ -438,73 +438,6 @@ def test_converting_and_running_a_program_needs_no_tensorflow() -> None:
         "assert 'tensorflow' not in sys.modules and 'keras' not in sys.modules\n"
     )
     subprocess.run([sys.executable, "-c", script], check=True)
-
-
-def graph_of_two() -> g.Graph:
-    """Two inputs and two outputs whose names are not in the order of the alphabet."""
-    rng = np.random.default_rng(1)
-    nodes: tuple[g.Node, ...] = (
-        g.InputNode("wave", (20, 1)),
-        g.InputNode("extra", (3,)),
-        g.ConvNode(
-            "conv", "conv", "wave", rng.normal(0, 0.5, (3, 1, 4)), None, (1,), ((0, 0),), (1,)
-        ),
-        g.ActivationNode("relu", "conv", g.Function.RELU),
-        g.ReshapeNode("flat", "relu", (72,)),
-        g.ConcatNode("joined", ("flat", "extra")),
-        g.DenseNode(
-            "zeta_logits", "zeta_logits", "joined", rng.normal(0, 0.3, (75, 3)), np.ones(3)
-        ),
-        g.SoftmaxNode("zeta", "zeta_logits"),
-        g.DenseNode("alpha", "alpha", "joined", rng.normal(0, 0.3, (75, 1)), None),
-    )
-    return g.Graph("two", nodes, ("zeta", "alpha"))
-
-
-def test_a_float_network_is_calibrated_with_its_names_in_order() -> None:
-    """TensorFlow's own order would be that of the alphabet, for inputs and for outputs."""
-    graph = graph_of_two()
-    rng = np.random.default_rng(2)
-    inputs = {"wave": rng.normal(0, 1, (64, 20, 1)), "extra": rng.normal(0, 1, (64, 3))}
-    made = convert.convert_graph(graph, inputs)
-    assert [port.name for port in made.ports.inputs] == ["wave", "extra"]
-    assert [port.name for port in made.ports.outputs] == ["zeta", "alpha"]
-    assert made.ports.outputs[0].host == "softmax" and made.program is None
-    interpreter = simulate.Interpreter(made.data, made.ports)
-    got = simulate.real_outputs(
-        made.ports, interpreter.run(simulate.stored_inputs(made.ports, inputs))
-    )
-    logits = replace(graph, outputs=("zeta_logits", "alpha"))
-    wanted = judge.float_outputs(logits, Samples(inputs, "drawn"))
-    for name, other in (("zeta", "zeta_logits"), ("alpha", "alpha")):
-        spread = wanted[other].std()
-        assert np.abs(got[name] - wanted[other]).max() < 0.15 * spread
-
-
-def test_a_program_without_an_equal_is_calibrated_and_it_is_said() -> None:
-    graph = graph_of_two()
-    rng = np.random.default_rng(2)
-    inputs = {"wave": rng.normal(0, 1, (32, 20, 1)), "extra": rng.normal(0, 1, (32, 3))}
-    chosen = quantize(graph, inputs, PtqSettings(16, refine=False, adapt=False, equalize=False))
-    lowered = lower(chosen.graph, chosen.recipe)
-    raw = judge.raw_inputs(lowered.program, lowered.recipe, Samples(inputs, "drawn"))
-    made = deliver(lowered.program, graph, raw, raw)
-    assert "the float network was calibrated in its stead" in made.file.findings[0]
-    assert made.file.file.program is None
-    assert made.run.to_program.decision_flips <= 2
-
-
-def test_tensorflow_runs_files_where_litert_is_missing(monkeypatch: pytest.MonkeyPatch) -> None:
-    made, _, _, program = zoo("jet-tagger", True)
-    monkeypatch.setitem(sys.modules, "ai_edge_litert.interpreter", None)
-    interpreter = simulate.Interpreter(made.file.file.data, made.file.file.ports)
-    assert interpreter.runtime.name == "tensorflow"
-    raw = {"features": np.arange(160).reshape(10, 16) % 100 - 50}
-    stored = simulate.stored_inputs(made.file.file.ports, simulate.real_inputs(program, raw))
-    monkeypatch.undo()
-    other = simulate.Interpreter(made.file.file.data, made.file.file.ports)
-    assert other.runtime.name == "ai-edge-litert"
-    assert np.array_equal(interpreter.run(stored)["jet"], other.run(stored)["jet"])
 
 
 def test_a_division_beyond_what_is_exact_is_told() -> None:
