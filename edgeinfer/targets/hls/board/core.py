@@ -74,7 +74,7 @@ class SimulatedCore:
             return
         frames = self.values.get(BATCH, 1)
         beats = [
-            _strip_padding(self._whole(k, told, frames), told) for k, told in enumerate(inputs)
+            _strip_padding(self._whole(k, port, frames), port) for k, port in enumerate(inputs)
         ]
         for k, content in enumerate(self._run(beats, frames)):
             padded = np.zeros((len(content), _beat_bytes(outputs[k])), np.uint8)
@@ -84,10 +84,10 @@ class SimulatedCore:
             self._count(register, frames)
         self.forget()
 
-    def _whole(self, number: int, told: dict[str, Any], frames: int) -> bytes:
+    def _whole(self, number: int, port: dict[str, Any], frames: int) -> bytes:
         """A packet of the right length: zeros for what is missing, nothing for what is too much,
         and either is counted."""
-        length = frames * _beats(told) * _beat_bytes(told)
+        length = frames * _beats(port) * _beat_bytes(port)
         content = self.given[number]
         if len(content) < length:
             self._count(SHORT_PACKETS, 1)
@@ -108,11 +108,11 @@ class SimulatedCore:
             words: list[str | Path] = [str(frames), self.weights, into, out]
             tools.run(core, words, seconds=RUN_SECONDS, folder=scratch)
             found = np.frombuffer(out.read_bytes(), np.uint8).reshape(frames, -1)
-        sizes = [_beats(told) * _packed_bytes(told) for told in outputs]
+        sizes = [_beats(port) * _packed_bytes(port) for port in outputs]
         ends = np.cumsum(sizes)[:-1]
         return [
-            part.reshape(-1, _packed_bytes(told))
-            for part, told in zip(np.split(found, ends, axis=1), outputs, strict=True)
+            part.reshape(-1, _packed_bytes(port))
+            for part, port in zip(np.split(found, ends, axis=1), outputs, strict=True)
         ]
 
 
@@ -213,22 +213,22 @@ def build_core(folder: Path) -> Path:
     )
 
 
-def _beats(told: dict[str, Any]) -> int:
+def _beats(port: dict[str, Any]) -> int:
     """Of a frame."""
-    return int(np.prod(told["shape"], dtype=int)) // int(told["lanes"])
+    return int(np.prod(port["shape"], dtype=int)) // int(port["lanes"])
 
 
-def _beat_bytes(told: dict[str, Any]) -> int:
+def _beat_bytes(port: dict[str, Any]) -> int:
     """Of a beat in memory."""
-    return int(told["word_bytes"]) * int(told["words"])
+    return int(port["word_bytes"]) * int(port["words"])
 
 
-def _packed_bytes(told: dict[str, Any]) -> int:
+def _packed_bytes(port: dict[str, Any]) -> int:
     """Of a beat at the core."""
-    return -(-int(told["lanes"]) * int(told["bits"]) // 8)
+    return -(-int(port["lanes"]) * int(port["bits"]) // 8)
 
 
-def _strip_padding(content: bytes, told: dict[str, Any]) -> Any:
+def _strip_padding(content: bytes, port: dict[str, Any]) -> Any:
     """Beats as the core takes them."""
-    beats = np.frombuffer(content, np.uint8).reshape(-1, _beat_bytes(told))
-    return np.ascontiguousarray(beats[:, : _packed_bytes(told)])
+    beats = np.frombuffer(content, np.uint8).reshape(-1, _beat_bytes(port))
+    return np.ascontiguousarray(beats[:, : _packed_bytes(port)])

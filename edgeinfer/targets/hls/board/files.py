@@ -40,7 +40,7 @@ class CorePort:
     words: int
 
     @property
-    def known(self) -> dict[str, Any]:
+    def template_words(self) -> dict[str, Any]:
         """What the templates ask for."""
         return {
             "id": self.stream.id,
@@ -102,8 +102,8 @@ def core_values(project: Manifest) -> dict[str, Any]:
         "project": Identifier(project.project),
         "module": core_module(project),
         "streams": project.io is IoType.STREAM,
-        "inputs": [port.known for port in inputs],
-        "outputs": [port.known for port in outputs],
+        "inputs": [port.template_words for port in inputs],
+        "outputs": [port.template_words for port in outputs],
     }
 
 

@@ -51,7 +51,7 @@ class StreamPort:
         return -(-self.lanes * self.type.bits // 8)
 
     @property
-    def known(self) -> dict[str, Any]:
+    def template_words(self) -> dict[str, Any]:
         """What the templates ask for."""
         return {
             "id": self.id,
@@ -138,8 +138,8 @@ def template_values(design: WrappedDesign, on: ZynqBoard, clock_mhz: float) -> d
         "name": identifier(design.name),
         "module": design.module,
         "core": design.core,
-        "inputs": [port.known for port in design.inputs],
-        "outputs": [port.known for port in design.outputs],
+        "inputs": [port.template_words for port in design.inputs],
+        "outputs": [port.template_words for port in design.outputs],
         "title": remark(on.title),
         "clock_mhz": clock_mhz,
         "clock_khz": round(clock_mhz * 1000),
