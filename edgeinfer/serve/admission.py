@@ -3,8 +3,9 @@
 """Which requests may send their payload: as many at once as there is memory for.
 
 A request is admitted when its headers are there and before its payload is read. HTTP says how long
-the payload is; gRPC does not, so there each counts as the longest that may come. Who finds no room
-waits a little. Who sends slowly while others wait is ended, so that nobody can keep them out.
+the payload is; gRPC does not, so there each counts as the longest that may come. A request that
+finds no room waits a little. A sender that is slow while others wait is cut off, so that it cannot
+keep them out.
 """
 
 from __future__ import annotations
@@ -88,7 +89,7 @@ class Admission:
         return max(0.0, oldest + SLOW_SECONDS - now)
 
     def _end_slow(self, waiter: _Waiter) -> None:
-        """End who has been sending for long while this one waits."""
+        """Cut off senders that have been slow while this one waits."""
         loop = asyncio.get_running_loop()
         for share in [s for s in self._shares if loop.time() - s.since >= SLOW_SECONDS]:
             self.leave(share)
@@ -107,7 +108,7 @@ class Admission:
                     hint="Ask again later.",
                 )
             )
-            self._admit()  # who waited behind it may want less
+            self._admit()  # the next one may want less
 
     def _give_back(self, size: int) -> None:
         self._held_bytes -= size
@@ -125,7 +126,7 @@ class Admission:
 
 
 def slow_sender() -> RequestError:
-    """What a sender is told that was ended."""
+    """What a sender is told that was cut off."""
     return RequestError(
         RequestFault.OVERLOAD,
         f"The request did not arrive within {SLOW_SECONDS:g} s while others waited.",

@@ -5,7 +5,7 @@
 Columns of a matrix that are alike are worth a difference: the first is added up, and the second is
 the first and what is between them. A tree of such differences is a matrix of small columns and one
 of their sums, each with its own shared terms. And a graph read backwards, with a sum wherever it
-branches, is one of the matrix turned over: what is shared there is another choice.
+branches, is a graph of the transposed matrix, in which other pairs are shared.
 
 Bits, not additions, are what an adder costs: fewer but wider ones are no gain. So the goal is the
 fewest bits, or the fewest additions if asked for. The tries come in a fixed order, so that a number
@@ -78,7 +78,7 @@ KINDS = tuple(
 
 
 def tries(count: int) -> Iterator[Try]:
-    """The first is what a matrix gets without a search; after all kinds, lots are drawn."""
+    """The first is what a matrix gets without a search; after all kinds come random orders."""
     yield from (Try(), *KINDS)[:count]
     for seed in range(1, count - len(KINDS)):
         kind = KINDS[(seed - 1) % len(KINDS)]

@@ -83,8 +83,8 @@ class Preference(enum.Enum):
 
 @dataclass(frozen=True, slots=True)
 class Sharing:
-    """How pairs are chosen: what is not too deep, and which of equals. A seed decides by lot what
-    is left of the choice; 0: neighbours in place come first."""
+    """How pairs are chosen: what is not too deep, and which of equals. With a seed, ties that are
+    left are broken at random; with 0, the pair whose digits are nearest comes first."""
 
     deepest: int = DEEPEST
     preference: Preference = Preference.DEEPEST
@@ -134,11 +134,11 @@ class _Work:
     depths: list[int] = field(init=False)
     counts: dict[Key, int] = field(default_factory=dict)
     by_count: list[dict[Key, None]] = field(default_factory=lambda: [{}, {}])
-    lot: random.Random = field(init=False)
+    chance: random.Random = field(init=False)
 
     def __post_init__(self) -> None:
         self.depths = [0] * self.inputs
-        self.lot = random.Random(self.sharing.seed)
+        self.chance = random.Random(self.sharing.seed)
 
     def put(self, column: int, place: Place, sign: int) -> None:
         """One more digit."""
@@ -180,7 +180,7 @@ class _Work:
     def rank(self, key: Key) -> tuple[int, float]:
         """The smaller, the better."""
         a, b, above, _ = key
-        rest = self.lot.random() if self.sharing.seed else abs(above)
+        rest = self.chance.random() if self.sharing.seed else abs(above)
         match self.sharing.preference:
             case Preference.DEEPEST:
                 return -max(self.depths[a], self.depths[b]), rest
