@@ -79,6 +79,12 @@ def detect(
         source = SimulatedImages(seed, images) if data is None else data
         done = run_detector(order, source, watcher)
     document = done.document
+    names = [name.strip() for name in classes.split(",")] if classes else done.kinds
+    if len(names) != len(done.kinds):  # before anything is written
+        raise UsageError(
+            f"--classes names {len(names)} kinds; the network knows {len(done.kinds)}.",
+            hint="Give as many names with commas between them.",
+        )
     if output is not None:
         from edgeinfer.detection.results import pack_detections
 
@@ -87,12 +93,6 @@ def detect(
     if picture is not None:
         from edgeinfer.detection.picture import detections_figure
 
-        names = [name.strip() for name in classes.split(",")] if classes else done.kinds
-        if len(names) != len(done.kinds):
-            raise UsageError(
-                f"--classes names {len(names)} kinds; the network knows {len(done.kinds)}.",
-                hint="Give as many names with commas between them.",
-            )
         write_file(picture, _render(picture, detections_figure(done.found, done.given, names)))
         document["picture"] = str(picture)
     answer(json_text.dumps(document, indent=2), _sentences(document), as_json=json)
