@@ -17,6 +17,7 @@ from edgeinfer.base.devices import device as device_named
 from edgeinfer.base.errors import UsageError
 from edgeinfer.base.extras import require_extra
 from edgeinfer.base.metrics import Metric, Scores
+from edgeinfer.base.names import printable
 from edgeinfer.base.plan import write_file
 from edgeinfer.data.samples import Samples
 from edgeinfer.evaluate import judge
@@ -73,8 +74,8 @@ class Model:
 
     def __repr__(self) -> str:
         widths = f", {self.formats.bits} bits" if self.formats else ""
-        layers = len(self.graph.nodes) - len(self.graph.inputs)
-        return f"<{self.graph.name}: {layers} layers, {self.graph.parameters:,} parameters{widths}>"
+        name, layers = printable(self.graph.name), len(self.graph.nodes) - len(self.graph.inputs)
+        return f"<{name}: {layers} layers, {self.graph.parameters:,} parameters{widths}>"
 
     def _repr_html_(self) -> str:
         rows = [
@@ -116,9 +117,8 @@ class Quantized:
 
     def __repr__(self) -> str:
         told = ", ".join(f"{stage} {_score_text(scores)}" for stage, scores in self.scores.items())
-        return (
-            f"<{self.program.name} in integers: {len(self.program.ops)} ops{told and ', '}{told}>"
-        )
+        name, count = printable(self.program.name), len(self.program.ops)
+        return f"<{name} in integers: {count} ops{told and ', '}{told}>"
 
     def _repr_html_(self) -> str:
         formats = [(name, str(quantizer)) for name, quantizer in self.recipe.activations]
@@ -152,7 +152,7 @@ class Run:
         apart = self.result.disagreements
         verdict = "DIFFERENT" if apart else "bit-identical"
         targets = ", ".join(self.result.targets) or "no target"
-        return f"<run {self.folder}: {self.result.model.name}, {targets}, {verdict}>"
+        return f"<run {self.folder}: {printable(self.result.model.name)}, {targets}, {verdict}>"
 
     def _repr_html_(self) -> str:
         rows = [
@@ -227,7 +227,7 @@ class Fitting:
     table: FitTable = field(repr=False)
 
     def __repr__(self) -> str:
-        return "\n".join(line for _, line in fit_page.lines(self.table))
+        return "\n".join(printable(line) for _, line in fit_page.lines(self.table))
 
     def _repr_html_(self) -> str:
         return f"<pre>{html.escape(repr(self))}</pre>"
@@ -245,7 +245,7 @@ class Comparison:
     compared: Compared = field(repr=False)
 
     def __repr__(self) -> str:
-        return "\n".join(compare_page.lines(self.compared))
+        return "\n".join(printable(line) for line in compare_page.lines(self.compared))
 
     def _repr_html_(self) -> str:
         return f"<pre>{html.escape(repr(self))}</pre>"

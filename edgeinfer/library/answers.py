@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from edgeinfer.api import Model
+from edgeinfer.base.names import printable
 from edgeinfer.run.samples import DataFile, Simulation
 from edgeinfer.zoo import ENTRIES
 from edgeinfer.zoo.entry import ZooEntry
@@ -24,7 +25,7 @@ class LibraryAnswer:
     lines: tuple[str, ...] = field(repr=False)
 
     def __repr__(self) -> str:
-        return "\n".join(self.lines)
+        return "\n".join(printable(line) for line in self.lines)
 
     def _repr_html_(self) -> str:
         return f"<pre>{html.escape(repr(self))}</pre>"

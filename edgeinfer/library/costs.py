@@ -49,7 +49,7 @@ def estimate(
 def teach_estimates(*runs: Run | str | Path) -> LibraryAnswer:
     """Learn from runs whose tools have left reports how far off the estimates of their designs
     were: later bands are narrower. The same as `estimate --learn`."""
-    found = learn_runs([run.folder if isinstance(run, Run) else Path(run) for run in runs])
+    found = learn_runs([_folder_of(run) for run in runs])
     return LibraryAnswer(found.document, found.lines)
 
 
@@ -71,9 +71,9 @@ def check(
 ) -> list[GateResult]:
     """A run held against a file of limits, an earlier run, or both; `held` says of each limit
     whether it was kept."""
-    folder, before = (
-        each.folder if isinstance(each, Run) else None if each is None else Path(each)
-        for each in (run, baseline)
-    )
-    assert folder is not None
-    return checked_run(folder, None if gates is None else Path(gates), before)
+    before = None if baseline is None else _folder_of(baseline)
+    return checked_run(_folder_of(run), None if gates is None else Path(gates), before)
+
+
+def _folder_of(run: Run | str | Path) -> Path:
+    return run.folder if isinstance(run, Run) else Path(run)

@@ -13,6 +13,7 @@ from typing import Any, Literal
 from edgeinfer.api import Data, Model
 from edgeinfer.base.errors import UsageError
 from edgeinfer.base.extras import require_extra
+from edgeinfer.base.names import printable
 from edgeinfer.library.answers import data_path, reference_entry
 from edgeinfer.precision.qat.settings import QatSettings
 from edgeinfer.precision.search.run import SearchSettings, SearchStrategy
@@ -67,7 +68,8 @@ class WidthSearch:
     def __repr__(self) -> str:
         tried = len(self.document["front"]) + len(self.document["others"])
         name = self.document["chosen"]
-        return f"<search of {self.model.graph.name}: {tried} recipes, {name or 'none'} chosen>"
+        searched = printable(self.model.graph.name)
+        return f"<search of {searched}: {tried} recipes, {name or 'none'} chosen>"
 
     @property
     def front(self) -> list[dict[str, Any]]:
@@ -75,7 +77,7 @@ class WidthSearch:
         return list(self.document["front"])
 
     @property
-    def chosen(self) -> Model | None:
+    def best_model(self) -> Model | None:
         """The network of the recipe that was chosen; None where none is within the budget."""
         name = self.document["chosen"]
         if name is None:

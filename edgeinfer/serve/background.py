@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Protocol
 
 from edgeinfer.base.errors import UsageError
 from edgeinfer.base.extras import require_extra
+from edgeinfer.base.names import printable
 
 if TYPE_CHECKING:
     from edgeinfer.serve.server import OpenServer, ServerSettings
@@ -108,7 +109,7 @@ class BackgroundServer:
         self.close()
 
     def __repr__(self) -> str:
-        models = ", ".join(f"{name} {version}" for name, version in self.opened.models)
+        models = ", ".join(f"{printable(name)} {version}" for name, version in self.opened.models)
         if not self._thread.is_alive():
             return f"<server of {models}, closed>"
         return f"<server of {models}: {self.grpc_url}, {self.http_url}, {self.metrics_url}>"

@@ -143,7 +143,7 @@ def test_a_study_and_a_search_are_objects() -> None:
     assert again.trials == done.trials and again.report().is_file()
     model = edgeinfer.load("net.keras", "data.npz")
     found = edgeinfer.search(model, "widths", budget=0.8, trials=6)
-    assert found.front and (found.chosen is None or found.chosen.path.is_file())
+    assert found.front and (found.best_model is None or found.best_model.path.is_file())
 
 
 def test_data_are_drawn_as_the_command_line_draws_them(
