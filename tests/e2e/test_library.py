@@ -15,6 +15,7 @@ import pytest
 import edgeinfer
 from edgeinfer.base.errors import UsageError
 from edgeinfer.cli.app import VERBS, main
+from edgeinfer.library.answers import LibraryAnswer
 from tests.support import small_models as small
 
 FUNCTIONS = {
@@ -155,3 +156,9 @@ def test_data_are_drawn_as_the_command_line_draws_them(
     found = edgeinfer.draw_data("jet-tagger", 50)
     assert set(found) == set(wanted.files)
     assert all((found[name] == wanted[name]).all() for name in found)
+
+
+def test_what_an_answer_shows_holds_no_control_characters() -> None:
+    shown = repr(LibraryAnswer({}, ("a name \x1b[31m", "\x9bwith\r colours")))
+    assert len(shown.splitlines()) == 2
+    assert not set(shown) & {"\x1b", "\x9b", "\r"}
