@@ -4,12 +4,14 @@
 
 from __future__ import annotations
 
+import io
 import os
 import time
 from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
+import pypdfium2
 import pytest
 from numpy.typing import NDArray
 from PIL import Image, ImageFilter
@@ -36,6 +38,7 @@ PICTURES = ROOT / "build" / "screenshots"  # kept by continuous integration
 CONTRAST = (ROOT / "tests" / "support" / "contrast.js").read_text()
 MOST_BYTES = 1_500_000
 RENDER_SECONDS = 5.0
+PDF_DOTS_A_POINT = 2.0
 DRAWN = "polyline, polygon, path, rect, circle"
 
 
@@ -318,23 +321,43 @@ def test_printed_pages_show_every_chart(tab: Page, tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("first", [-1, pytest.param(0, marks=pytest.mark.slow)])
 def test_figures_for_papers_look_as_in_the_page(first: int, tab: Page, tmp_path: Path) -> None:
-    made, _ = report(results.good(), results.profile())
+    made, plan = report(results.good(), results.profile())
+    plan.write(tmp_path)
     for figure in made.figures[first:]:
-        (tmp_path / f"{figure.name}.svg").write_text(svg_file(figure), encoding="utf-8")
-        (tmp_path / f"{figure.name}.png").write_bytes(pdf_and_png(figure)["png"])
-        tab.open(tmp_path / f"{figure.name}.svg", width=int(figure.width))
-        shot = tmp_path / "shot.png"
-        tab.picture(shot, "svg")
         size = (round(figure.width), round(figure.height))
-        browsers, ours = (_blur(path, size) for path in (shot, tmp_path / f"{figure.name}.png"))
-        assert np.abs(browsers - ours).mean() < 0.01, figure.name
-        assert np.corrcoef(browsers.ravel(), ours.ravel())[0, 1] > 0.9, figure.name
+        svg = tmp_path / f"{figure.name}.svg"
+        svg.write_text(svg_file(figure), encoding="utf-8")
+        printed = pdf_and_png(figure)
+        with pypdfium2.PdfDocument(printed["pdf"]) as document:
+            (leaf,) = document
+            assert leaf.get_size() == pytest.approx([0.75 * side for side in size], abs=0.75)
+            pdf = leaf.render(scale=PDF_DOTS_A_POINT).to_pil()
+            assert leaf.get_textpage().get_text_range().strip()  # text stays text
+        pictures = {
+            "svg": _shot(tab, svg, "svg", size),
+            "pdf": pdf,
+            "png": Image.open(io.BytesIO(printed["png"])),
+        }
+        page = _shot(tab, tmp_path / "report.html", f"#figure-{figure.name} svg", size)
+        seen = _blur(page, size)
+        for kind, picture in pictures.items():
+            shown = _blur(picture, size)
+            assert np.abs(shown - seen).mean() < 0.003, (figure.name, kind)
+            assert np.corrcoef(shown.ravel(), seen.ravel())[0, 1] > 0.99, (figure.name, kind)
 
 
-def _blur(path: Path, size: tuple[int, int]) -> NDArray[np.float64]:
+def _shot(tab: Page, file: Path, selector: str, size: tuple[int, int]) -> Image.Image:
+    """An element of a page as the browser shows it, all of it where it would scroll."""
+    tab.open(file, width=max(1180, size[0] + 100))
+    tab.run("document.querySelectorAll('.scroll').forEach(e => { e.style.maxHeight = 'none'; })")
+    shot = file.with_suffix(".shot.png")
+    tab.picture(shot, selector)
+    return Image.open(shot)
+
+
+def _blur(picture: Image.Image, size: tuple[int, int]) -> NDArray[np.float64]:
     """A picture in which the edges of glyphs do not count, and the places of marks do."""
-    with Image.open(path) as picture:
-        small = picture.convert("RGB").resize(size).filter(ImageFilter.GaussianBlur(3))
+    small = picture.convert("RGB").resize(size).filter(ImageFilter.GaussianBlur(3))
     return np.asarray(small, dtype=np.float64) / 255.0
 
 
