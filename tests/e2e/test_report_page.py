@@ -4,7 +4,9 @@
 
 from __future__ import annotations
 
+import base64
 import io
+import itertools
 import os
 import time
 from collections.abc import Iterator
@@ -17,25 +19,23 @@ from numpy.typing import NDArray
 from PIL import Image, ImageFilter
 
 from edgeinfer.base.errors import ToolMissingError
-from edgeinfer.base.plan import BuildPlan
-from edgeinfer.evaluate.profile.data import Profile
-from edgeinfer.event.page import render_pictures
-from edgeinfer.event.picture import PlanePanels, TagScheme
 from edgeinfer.report.compare import page as compare_page
-from edgeinfer.report.compare.comparison import compare_runs
-from edgeinfer.report.compare.runs import label_runs
 from edgeinfer.report.draw.marks import Label
-from edgeinfer.report.page.page import Report, Wishes, report_on, write_report_files
 from edgeinfer.report.page.templates import svg_file
 from edgeinfer.report.papers.plots import pdf_and_png
-from edgeinfer.report.result import SCHEMA_VERSION, Result
 from tests.support import report_results as results
+from tests.support.axe import SERIOUS, axe_script
 from tests.support.browser import CHROMIUM, Page, Pipe, browser, page
 from tests.support.places import ROOT
+from tests.support.rendered_pages import GALLERY, PAGES, compared, event_page, write_report
 from tests.support.report_results import SCRIPT
 
 PICTURES = ROOT / "build" / "screenshots"  # kept by continuous integration
+OVERLAPS = (ROOT / "tests" / "support" / "overlaps.js").read_text()
 CONTRAST = (ROOT / "tests" / "support" / "contrast.js").read_text()
+EVERY = {**PAGES, **GALLERY}
+NARROW, WIDE = 390, (1280, 1920)
+QUICK = {*PAGES} - {"report of stages that disagree", "report without a profile", "comparison"}
 MOST_BYTES = 1_500_000
 RENDER_SECONDS = 5.0
 PDF_DOTS_A_POINT = 2.0
@@ -61,31 +61,26 @@ def tab(pipe: Pipe) -> Iterator[Page]:
         yield opened
 
 
-def report(result: Result, profile: Profile | None) -> tuple[Report, BuildPlan]:
-    made = report_on(result, profile, Wishes(latency_us=20.0, reason="There is no Program."))
-    return made, write_report_files(made)
+@pytest.fixture(scope="module")
+def axe(tmp_path_factory: pytest.TempPathFactory) -> str:
+    """The text of axe-core."""
+    return axe_script(tmp_path_factory)
 
 
-PAGES = {
-    "good": lambda: report(results.good(), results.profile()),
-    "disagreeing": lambda: report(results.disagreeing(), results.profile()),
-    "bare": lambda: report(results.good(), None),
-    "hostile": lambda: report(*results.hostile()),
+REPORTS = {
+    "good": lambda folder: write_report(folder, results.good(), results.profile()),
+    "disagreeing": lambda folder: write_report(folder, results.disagreeing(), results.profile()),
+    "bare": lambda folder: write_report(folder, results.good(), None),
+    "hostile": lambda folder: write_report(folder, *results.hostile()),
 }
 
 
-def comparison(count: int) -> str:
-    runs = label_runs([(name, result, SCHEMA_VERSION) for name, result in results.sweep(count)])
-    return compare_page.html(compare_runs(runs))
-
-
-@pytest.mark.parametrize("name", PAGES)
+@pytest.mark.parametrize("name", REPORTS)
 @pytest.mark.parametrize("dark", [False, True], ids=["light", "dark"])
 def test_a_page_needs_nothing_but_itself_and_can_be_read(
     name: str, dark: bool, tab: Page, tmp_path: Path
 ) -> None:
-    made, plan = PAGES[name]()
-    plan.write(tmp_path)
+    made = REPORTS[name](tmp_path)
     file = tmp_path / "report.html"
     assert file.stat().st_size < MOST_BYTES
     tab.open(file, dark=dark)
@@ -105,8 +100,7 @@ def test_a_page_needs_nothing_but_itself_and_can_be_read(
 
 
 def test_every_plot_has_marks_where_they_belong(tab: Page, tmp_path: Path) -> None:
-    made, plan = report(results.good(), results.profile())
-    plan.write(tmp_path)
+    made = write_report(tmp_path, results.good(), results.profile())
     tab.open(tmp_path / "report.html")
     names = [figure.name for figure in made.figures]
     assert names == [
@@ -129,8 +123,7 @@ def test_every_plot_has_marks_where_they_belong(tab: Page, tmp_path: Path) -> No
 
 
 def test_a_picture_is_also_a_file_that_stands_alone(tab: Page, tmp_path: Path) -> None:
-    made, plan = report(*results.hostile())
-    plan.write(tmp_path)
+    made = write_report(tmp_path, *results.hostile())
     for figure in made.figures:
         file = tmp_path / "report" / f"{figure.name}.svg"
         tab.complaints.clear()
@@ -150,8 +143,7 @@ COLUMN = (
 
 
 def test_tables_sort_by_mouse_and_by_keyboard(tab: Page, tmp_path: Path) -> None:
-    _, plan = report(results.good(), results.profile())
-    plan.write(tmp_path)
+    write_report(tmp_path, results.good(), results.profile())
     tab.open(tmp_path / "report.html")
     head = "#table-layers thead th:nth-child({})"
     before = tab.run(COLUMN.format(0))
@@ -172,8 +164,7 @@ def test_tables_sort_by_mouse_and_by_keyboard(tab: Page, tmp_path: Path) -> None
 
 
 def test_what_is_unknown_sorts_last_either_way(tab: Page, tmp_path: Path) -> None:
-    _, plan = report(results.good(), results.profile())
-    plan.write(tmp_path)
+    write_report(tmp_path, results.good(), results.profile())
     tab.open(tmp_path / "report.html")
     column = tab.run(
         "[...document.querySelectorAll('#table-layers thead th')]"
@@ -186,8 +177,7 @@ def test_what_is_unknown_sorts_last_either_way(tab: Page, tmp_path: Path) -> Non
 
 
 def test_the_reader_may_change_the_theme_and_print(tab: Page, tmp_path: Path) -> None:
-    _, plan = report(results.good(), results.profile())
-    plan.write(tmp_path)
+    write_report(tmp_path, results.good(), results.profile())
     tab.open(tmp_path / "report.html")
     colour = "getComputedStyle(document.body).backgroundColor"
     assert tab.run(colour) == "rgb(255, 255, 255)"
@@ -203,8 +193,7 @@ def test_the_reader_may_change_the_theme_and_print(tab: Page, tmp_path: Path) ->
 
 
 def test_a_screen_reader_finds_its_way(tab: Page, tmp_path: Path) -> None:
-    _, plan = report(results.good(), results.profile())
-    plan.write(tmp_path)
+    write_report(tmp_path, results.good(), results.profile())
     tab.open(tmp_path / "report.html")
     assert tab.run("document.documentElement.lang") == "en"
     assert tab.run("document.querySelectorAll('h1').length") == 1
@@ -227,19 +216,10 @@ def test_a_screen_reader_finds_its_way(tab: Page, tmp_path: Path) -> None:
     assert set(links) <= set(ids)
 
 
-def test_a_narrow_window_does_not_scroll_sideways(tab: Page, tmp_path: Path) -> None:
-    _, plan = report(*results.hostile())
-    plan.write(tmp_path)
-    tab.open(tmp_path / "report.html", width=390)
-    assert tab.run("document.documentElement.scrollWidth <= innerWidth")
-    tab.picture(PICTURES / "hostile" / "narrow.png")
-
-
 def test_ten_thousand_layers_are_shown_in_seconds(tab: Page, tmp_path: Path) -> None:
     result, profile = results.deep(10_000)
     began = time.perf_counter()
-    _, plan = report(result, profile)
-    plan.write(tmp_path)
+    write_report(tmp_path, result, profile)
     tab.open(tmp_path / "report.html")
     took = time.perf_counter() - began
     assert took < RENDER_SECONDS
@@ -254,7 +234,7 @@ def test_ten_thousand_layers_are_shown_in_seconds(tab: Page, tmp_path: Path) -> 
 @pytest.mark.parametrize("dark", [False, True], ids=["light", "dark"])
 def test_a_comparison_can_be_read_and_sorted(dark: bool, tab: Page, tmp_path: Path) -> None:
     file = tmp_path / "compare.html"
-    file.write_text(comparison(14), encoding="utf-8")
+    file.write_text(compare_page.html(compared(14)), encoding="utf-8")
     tab.open(file, dark=dark)
     assert tab.requests == [file.resolve().as_uri()] and tab.complaints == []
     assert tab.run(CONTRAST)["bad"] == []
@@ -270,26 +250,16 @@ def test_a_comparison_can_be_read_and_sorted(dark: bool, tab: Page, tmp_path: Pa
 
 
 def test_hostile_names_are_shown_as_they_are_written(tab: Page, tmp_path: Path) -> None:
-    _, plan = report(*results.hostile())
-    plan.write(tmp_path)
+    write_report(tmp_path, *results.hostile())
     tab.open(tmp_path / "report.html")
     shown = tab.run("document.body.textContent")
     assert SCRIPT[:30] in shown and "not a number" in shown
     assert "粒子-🚀" in shown
-    assert "\x1b" not in plan.files["report.html"].decode()
+    assert "\x1b" not in (tmp_path / "report.html").read_text()
 
 
 def test_planes_of_an_event_turn_by_keys_and_buttons(tab: Page, tmp_path: Path) -> None:
-    scheme = TagScheme("label", ("track", "shower"), None)
-    image = np.zeros((50, 40, 3), np.uint8)
-    planes = [
-        PlanePanels(f"plane {n}", 40, 50, image, image, {"track": n, "shower": 0}, n)
-        for n in range(3)
-    ]
-    figures = {"hits": 1, "occupancy": 0.1, "seconds": 1.0}
-    document = {"model": "m", "program": "p", "planes": [{"name": "p", **figures}] * 3}
-    file = tmp_path / "event.html"
-    file.write_bytes(render_pictures(file, document, planes, scheme)[file])
+    file = event_page(tmp_path)
     tab.open(file)
     shown = "[...document.querySelectorAll('figure')].findIndex(f => !f.hidden)"
     assert tab.run(shown) == 0
@@ -307,8 +277,7 @@ def test_planes_of_an_event_turn_by_keys_and_buttons(tab: Page, tmp_path: Path) 
 
 
 def test_printed_pages_show_every_chart(tab: Page, tmp_path: Path) -> None:
-    _, plan = report(results.good(), results.profile())
-    plan.write(tmp_path)
+    write_report(tmp_path, results.good(), results.profile())
     tab.open(tmp_path / "report.html")
     tab.call("Emulation.setEmulatedMedia", media="print")
     hidden = (
@@ -321,8 +290,7 @@ def test_printed_pages_show_every_chart(tab: Page, tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("first", [-1, pytest.param(0, marks=pytest.mark.slow)])
 def test_figures_for_papers_look_as_in_the_page(first: int, tab: Page, tmp_path: Path) -> None:
-    made, plan = report(results.good(), results.profile())
-    plan.write(tmp_path)
+    made = write_report(tmp_path, results.good(), results.profile())
     for figure in made.figures[first:]:
         size = (round(figure.width), round(figure.height))
         svg = tmp_path / f"{figure.name}.svg"
@@ -362,8 +330,7 @@ def _blur(picture: Image.Image, size: tuple[int, int]) -> NDArray[np.float64]:
 
 
 def test_tables_are_filtered_pictures_zoomed_and_values_told(tab: Page, tmp_path: Path) -> None:
-    _, plan = report(results.good(), results.profile())
-    plan.write(tmp_path)
+    write_report(tmp_path, results.good(), results.profile())
     tab.open(tmp_path / "report.html")
     rows = "[...document.querySelectorAll('#table-metrics tbody tr')].filter(r => !r.hidden).length"
     before = tab.run(rows)
@@ -401,18 +368,60 @@ def test_tables_are_filtered_pictures_zoomed_and_values_told(tab: Page, tmp_path
     assert tab.complaints == []
 
 
-@pytest.mark.parametrize("width", [390, 1280, 1920])
-def test_pages_fit_every_screen(width: int, tab: Page, tmp_path: Path) -> None:
-    _, plan = report(results.good(), results.profile())
-    plan.write(tmp_path)
-    tab.open(tmp_path / "report.html", width=width)
-    assert tab.run("document.documentElement.scrollWidth") == width
-    assert tab.complaints == []
+@pytest.mark.parametrize(
+    ("kind", "width"),
+    [
+        pytest.param(
+            kind, width, marks=[] if width == NARROW and kind in QUICK else [pytest.mark.slow]
+        )
+        for kind in EVERY
+        for width in (NARROW, *WIDE)
+    ],
+)
+def test_pages_fit_every_screen(kind: str, width: int, tab: Page, tmp_path: Path) -> None:
+    file = EVERY[kind](tmp_path)
+    tab.open(file, width=width)
+    assert tab.run("document.documentElement.scrollWidth <= innerWidth")
+    found = tab.run(OVERLAPS)
+    assert found["texts"] > 20 and found["hidden"] == []
+    # A control character is drawn as a box, which is wider than a letter.
+    assert [pair for pair in found["overlaps"] if "\ufffd" not in pair] == []
+    for dark in (False, True):
+        tab.theme(dark=dark)
+        assert tab.run(CONTRAST)["bad"] == []
+    loaded = {url for url in tab.requests if not url.startswith("data:")}
+    assert tab.complaints == [] and loaded == {file.resolve().as_uri()}
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("kind", EVERY)
+def test_printed_pages_hold_every_word_and_chart(kind: str, tab: Page, tmp_path: Path) -> None:
+    tab.open(EVERY[kind](tmp_path))
+    words = tab.run(
+        "[...document.querySelectorAll('h1, h2, th, td, .title, svg.figure text')]"
+        ".map(e => e.textContent)"
+    )
+    printed = base64.b64decode(tab.call("Page.printToPDF", printBackground=True)["data"])
+    with pypdfium2.PdfDocument(printed) as document:
+        shown = "".join("".join(leaf.get_textpage().get_text_range().split()) for leaf in document)
+    lacking = [each for each in words if "".join(each.split()) not in shown]
+    assert words and lacking == []
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("kind", EVERY)
+def test_axe_finds_nothing_serious(kind: str, axe: str, tab: Page, tmp_path: Path) -> None:
+    file = EVERY[kind](tmp_path)
+    for dark, width in itertools.product((False, True), (NARROW, *WIDE)):
+        tab.open(file, dark=dark, width=width)
+        tab.run(f"{axe}; 0")
+        assert tab.run(SERIOUS) == [], (dark, width)
+    tab.run("document.body.append(document.createElement('input')); 0")
+    assert tab.run(SERIOUS)  # a field without a name
 
 
 def test_downloads_are_what_is_shown(tab: Page, tmp_path: Path) -> None:
-    _, plan = report(results.good(), results.profile())
-    plan.write(tmp_path)
+    write_report(tmp_path, results.good(), results.profile())
     tab.open(tmp_path / "report.html")
     caught = (
         "(async () => { let kept; const make = URL.createObjectURL;"

@@ -9,7 +9,17 @@ from collections.abc import Mapping, Sequence
 from edgeinfer.evaluate.profile.data import Layer, Profile
 from edgeinfer.report import words
 from edgeinfer.report.draw.graph_layout import lay_out
-from edgeinfer.report.draw.marks import Area, Box, CurveMark, Figure, Label, Line, Mark, cut
+from edgeinfer.report.draw.marks import (
+    Area,
+    Box,
+    CurveMark,
+    Figure,
+    Label,
+    Line,
+    Mark,
+    cut,
+    width_of,
+)
 
 ACROSS, DOWN = 252.0, 72.0  # from one value to the next
 WIDE, TALL = 220.0, 44.0
@@ -17,6 +27,7 @@ MARGIN = 2.0
 MOST_VALUES = 120  # that are drawn
 IN_A_ROW = 4  # of a network that is a mere chain, which runs like text
 ARROW = 4.0
+BOLDER = 1.25  # how much wider bold words are
 LINEAR = ("Conv", "Dense", "Scale", "PRelu")
 ROUNDING = ("Requant", "Clip", "Table", "Softmax")
 
@@ -105,11 +116,13 @@ def _value(layer: Layer, x: float, y: float) -> list[Mark]:
     if layer.weight_format:
         about += f", weights {layer.weight_format}"
     shape = cut(words.size(layer.shape), 90)
+    op = cut(layer.op, 90)
+    room = WIDE - 40 - BOLDER * width_of(op)
     return [
         Box(x, y, WIDE, TALL, "value", about, 4),
         Box(x, y, 5, TALL, f"stripe {kind}", "", 2),
-        Label(x + 14, y + 18, layer.op, "ink strong"),
-        Label(x + WIDE - 10, y + 18, cut(words.short(layer.name), 120), "muted", "end"),
-        Label(x + 14, y + 35, layer.format, "muted small"),
+        Label(x + 14, y + 18, op, "ink strong"),
+        Label(x + WIDE - 10, y + 18, cut(words.short(layer.name), room), "muted", "end"),
+        Label(x + 14, y + 35, cut(layer.format, 100), "muted small"),
         Label(x + WIDE - 10, y + 35, shape, "muted small", "end"),
     ]
