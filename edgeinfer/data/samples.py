@@ -44,6 +44,12 @@ class Samples:
     def __len__(self) -> int:
         return len(next(iter(self.inputs.values())))
 
+    @property
+    def about(self) -> str:
+        """How many they are, of how many, and where they come from."""
+        whole = self.origin.startswith(f"{len(self)} ")
+        return self.origin if whole else f"{len(self)} of {self.origin}"
+
     def part(self, start: int, stop: int) -> Samples:
         """Some of the samples, in order."""
         return self._chosen(slice(start, stop))

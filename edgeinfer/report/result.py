@@ -135,6 +135,7 @@ class TargetPart(_Part):
     pipelined: bool = True  # whether an inference may begin before the last has ended
     project: Digest | None = None  # None where it was only estimated
     settings: dict[str, Any]
+    options: tuple[tuple[str, ...], ...] = ()  # of `compile`, for settings that are not the usual
     part: str | None = None
     device: str | None = None
     budget: dict[str, int] = {}

@@ -17,6 +17,7 @@ from edgeinfer.run.folder import LOG, RunFolder, StepOutcome
 from edgeinfer.run.projects import MADE_ANEW, emission
 from edgeinfer.run.records import StepRecord
 from edgeinfer.run.trial import ProgramTrial
+from edgeinfer.targets.options import option_words
 from edgeinfer.targets.registry import ChosenTarget, restore_target
 from edgeinfer.targets.target import Act, EmittedProject
 
@@ -59,6 +60,7 @@ def _target_facts(trial: ProgramTrial, chosen: ChosenTarget) -> dict[str, Any]:
         "target": chosen.name,
         "program": trial.digest,
         "settings": asdict(chosen.settings),
+        "options": option_words(chosen.settings),
         "title": target.title,
         "stage": target.stage,
         "stage_title": target.stage_title,

@@ -51,6 +51,7 @@ def assemble_result(folder: RunFolder) -> Result:
             "pipelined": facts["pipelined"],
             "project": facts.get("project"),
             "settings": facts["settings"],
+            "options": tuple(facts.get("options", ())),  # which older folders do not hold
             **facts["place"],
         }
         for record in records.values()

@@ -65,7 +65,7 @@ def simulate(
                 hosts,
                 target.time_simulation(program, place, chosen.settings),
             )
-        tried = f"{stage}: simulated on {len(samples)} samples: {samples.origin}."
+        tried = f"{stage}: simulated on {samples.about}."
         facts: dict[str, Any] = {
             "program": program.digest,
             "about": made_of,

@@ -120,7 +120,7 @@ class ProgramTrial:
         tried = self.samples.part(0, self.tried)
         raw = evaluate.raw_inputs(self.program, self.recipe, tried)
         found = evaluate.try_stages(self.program, raw, self.stages, self.folder.progress.advance)
-        findings = [f"The stages were tried on {len(tried)} samples: {self.samples.origin}."]
+        findings = [f"The stages were tried on {tried.about}."]
         findings += evaluate.saturation(self.program, tried)
         findings += evaluate.inner_saturation(self.program, raw)
         findings += evaluate.dropped_sites(self.program, raw)

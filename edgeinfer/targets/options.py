@@ -34,6 +34,7 @@ class Declaration:
     name: str | None = None
     kind: Any = None
     read: Callable[[Any], Any] | None = None
+    write: Callable[[Any], list[str]] | None = None
     verbs: tuple[str, ...] = VERBS
     needs: str | None = None
 
@@ -45,13 +46,15 @@ def option(
     name: str | None = None,
     kind: Any = None,
     read: Callable[[Any], Any] | None = None,
+    write: Callable[[Any], list[str]] | None = None,
     verbs: tuple[str, ...] = VERBS,
     needs: str | None = None,
 ) -> Any:
     """A field of settings that a user may give. `kind` and `read`: the type that is given, and how
-    the setting follows from it, where the field's own type does not say. `verbs`: which ones take
-    it. `needs`: the tool's step without which it changes nothing."""
-    declared = Declaration(help, name, kind, read, verbs, needs)
+    the setting follows from it, where the field's own type does not say, and `write` the other
+    way: a word for each time that the option is given. `verbs`: which ones take it. `needs`: the
+    tool's step without which it changes nothing."""
+    declared = Declaration(help, name, kind, read, write, verbs, needs)
     return field(default=default, metadata={DECLARED: declared})
 
 
@@ -64,8 +67,14 @@ class Option:
     help: str
     kind: Any  # a type, or a Literal of the choices
     read: Callable[[Any], Any]
+    write: Callable[[Any], list[str]]
     verbs: tuple[str, ...]
     needs: str | None
+
+    @property
+    def flag(self) -> str:
+        """The option on the command line."""
+        return f"--{self.name.replace('_', '-')}"
 
     @property
     def is_scalar(self) -> bool:
@@ -79,8 +88,7 @@ class Option:
         except ValueError:
             choices = [str(choice) for choice in get_args(self.kind)]
             hint = did_you_mean(str(given), choices) or f"Choose {', '.join(choices)}."
-            flag = f"--{self.name.replace('_', '-')}"
-            raise UsageError(f"{flag} cannot be {given!r}.", hint=hint) from None
+            raise UsageError(f"{self.flag} cannot be {given!r}.", hint=hint) from None
 
 
 @dataclass(frozen=True, slots=True)
@@ -124,14 +132,35 @@ def options_of(settings: type[Settings]) -> dict[str, Option]:
             declared.help,
             declared.kind or kind,
             read or _as_given,
+            declared.write or _one_word,
             declared.verbs,
             declared.needs,
         )
     return found
 
 
+def option_words(settings: Settings) -> tuple[tuple[str, ...], ...]:
+    """The options of `compile`, each with its word, for the settings that are not the usual ones.
+    What only the library can set is left out."""
+    usual = {each.name: each.default for each in fields(settings)}
+    words: list[tuple[str, ...]] = []
+    for option in options_of(type(settings)).values():
+        value = getattr(settings, option.setting)
+        if COMPILE not in option.verbs or option.needs or value == usual[option.setting]:
+            continue
+        if option.kind is bool:
+            words.append((option.flag,))
+            continue
+        words += [(option.flag, word) for word in option.write(value)]
+    return tuple(words)
+
+
 def _as_given(value: Any) -> Any:
     return value
+
+
+def _one_word(value: Any) -> list[str]:
+    return [f"{value:.12g}" if isinstance(value, float) else str(value)]
 
 
 def _plain_types(settings: type[Settings]) -> dict[str, Any]:

@@ -151,7 +151,7 @@ def good() -> Result:
         },
         metrics=metrics(),
         findings=("patch: 0.12% of the input values lie beyond fixed<8,3>, -4..3.96875.",
-                  "The stages were tried on 64 samples: 8000 samples of patches.npz."),
+                  "The stages were tried on 64 of 8000 samples of patches.npz."),
         artefacts=tuple(Artefact(path=f"hls/firmware/w{n}.h", sha256=DIGEST) for n in range(4)),
         steps=(StepPart(name="load", seconds=0.4, cached=False),
                StepPart(name="csim", seconds=12.2, cached=True)),

@@ -7,6 +7,7 @@ from __future__ import annotations
 import shlex
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
+from typing import Any
 
 from edgeinfer.base.errors import UsageError
 from edgeinfer.base.plan import BuildPlan
@@ -359,7 +360,9 @@ def _provenance(result: Result, profile: Profile | None) -> Section:
     if profile is not None:
         facts.append(("looked into", profile.origin))
     for name, part in result.targets.items():
-        settings = ", ".join(f"{key} {value}" for key, value in part.settings.items())
+        settings = ", ".join(
+            f"{key} {value}" for key, value in part.settings.items() if _is_chosen(value)
+        )
         place = f"{part.part or part.device or 'no part'}; " if part.part or part.device else ""
         told = f"{place}{settings}; project SHA-256 {part.project}"
         facts.append((f"target {words.short(name, 30)}", words.short(told, 600)))
@@ -377,13 +380,23 @@ def _provenance(result: Result, profile: Profile | None) -> Section:
     )
 
 
+def _is_chosen(value: Any) -> bool:
+    """Whether a setting says anything."""
+    return any(map(_is_chosen, value.values())) if isinstance(value, dict) else bool(value)
+
+
 def commands_of(result: Result) -> tuple[str, ...]:
-    """What to type to get the same integers again."""
-    targets = list(result.targets)
-    chosen = " ".join(f"--target {name}" for name in targets) or "--target none"
-    model, *data = map(shlex.quote, input_words(result))
-    words = " ".join([model, "--recipe RUN/recipe.toml", chosen, *data, "-o AGAIN"])
+    """What to type to get the same projects and the same integers again."""
+    model, *data = input_words(result)
+    chosen = [word for name in result.targets for word in ("--target", name)]
+    given: dict[tuple[str, ...], None] = {}  # in order, each once: targets share options
+    for part in result.targets.values():
+        given |= dict.fromkeys(part.options)
+        if part.device and not {"--board", "--part"} & {word for word, *_ in part.options}:
+            given["--device", part.device] = None
+    words = [model, "--recipe", "RUN/recipe.toml", *(chosen or ["--target", "none"])]
+    words += [word for option in given for word in option]
     return (
-        f"edgeinfer compile {words}",
+        f"edgeinfer compile {shlex.join([*words, *data, '-o', 'AGAIN'])}",
         "edgeinfer compare RUN AGAIN",
     )

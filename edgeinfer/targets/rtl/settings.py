@@ -53,6 +53,11 @@ def read_folds(words: Sequence[str]) -> tuple[tuple[str, Fold], ...]:
     return tuple(found)
 
 
+def write_folds(folds: Sequence[tuple[str, Fold]]) -> list[str]:
+    """Foldings as `read_folds` reads them."""
+    return [f"{name}={fold.pe}x{fold.simd}" for name, fold in folds]
+
+
 def read_plane_size(word: str) -> tuple[int, int]:
     """``"480x1000"`` as wires and pixels of time."""
     match = re.fullmatch(r"([1-9]\d{0,6})x([1-9]\d{0,6})", word)
@@ -85,6 +90,7 @@ class RtlSettings(Settings):
         name="fold",
         kind=list[str],
         read=read_folds,
+        write=write_folds,
     )
     lanes: tuple[tuple[str, int], ...] = ()  # elements of an input that come at once
     gaps: float = 0.3  # chance in a cycle that the simulation's source or sink is not ready
@@ -123,6 +129,7 @@ class RtlSettings(Settings):
         "each hit",
         kind=str,
         read=read_plane_size,
+        write=lambda size: ["x".join(map(str, size))],
     )
     wires_at_once: int = option(1, "with --event: wires that come in a cycle: 1, 2, 4 or 8")
     hit_threshold: int | None = option(
