@@ -4,6 +4,7 @@
 
 from __future__ import annotations
 
+import importlib.util
 import inspect
 import re
 import shlex
@@ -15,9 +16,10 @@ from pathlib import Path
 
 import pytest
 import yaml
+from cyclopts import App
 
 import edgeinfer
-from edgeinfer.cli.app import main
+from edgeinfer.cli.app import VERBS, main
 from tests.support.places import ROOT
 
 LONG = (
@@ -29,6 +31,23 @@ LONG = (
     "rtl.md",
     "hls.md",
 )
+# Pages with commands that are not run as they stand, and why.
+ONLY_SHOWN = {
+    "board.md": "a board, or Vivado",
+    "data.md": "files of the reader's own",
+    "edgetpu.md": "a summary of verbs",
+    "estimate.md": "a project of the reader's own; a benchmark",
+    "event-fpga.md": "minutes of synthesis",
+    "event.md": "thousands of files, a cluster",
+    "microcontrollers.md": "a model of the reader's own; extras that setup does not bring",
+    "quantization.md": "hours of training",
+    "rtl.md": "hours of routing",
+    "serving.md": "a server that runs until it is ended",
+    "studies.md": "a cluster",
+    "tutorial-fpga.md": "hours of routing; a board",
+    "vendor-tools.md": "the vendors' tools",
+}
+IMPORTS_ONLY = {"extending.md", "rtl.md", "unrolled.md"}
 PAGES = sorted([*ROOT.glob("*.md"), *ROOT.glob("docs/*.md")])
 
 
@@ -37,6 +56,11 @@ def commands(page: Path) -> list[str]:
     blocks = re.findall(r"^```sh\n(.*?)^```", page.read_text(), re.MULTILINE | re.DOTALL)
     lines = [line.strip() for block in blocks for line in block.splitlines()]
     return [line for line in lines if line and not line.startswith("#")]
+
+
+def python_blocks(page: Path) -> list[str]:
+    """The text of a page's ``python`` blocks."""
+    return re.findall(r"^```python\n(.*?)^```", page.read_text(), re.MULTILINE | re.DOTALL)
 
 
 @pytest.fixture(scope="module")
@@ -76,6 +100,59 @@ def test_commands_run(
                 assert main(tokens) == 0, command
             case _:
                 pytest.fail(f"{page.name}: this test cannot run {command!r}")
+
+
+def shown_commands(page: Path) -> list[str]:
+    """Commands in blocks of other kinds, indented or with a prompt: what only a reader can run."""
+    found, fence = [], ""
+    for line in page.read_text().splitlines():
+        if line.startswith("```"):
+            fence = "" if fence else line
+        elif fence != "```sh" and (fence or line.startswith(("    ", "$ "))):
+            found += re.findall(r"^ *(?:\$ )?((?:edgeinfer|python) .+)$", line)
+    return found
+
+
+@pytest.mark.parametrize(
+    "page", [page for page in PAGES if shown_commands(page)], ids=lambda p: p.name
+)
+def test_commands_that_are_only_shown_are_spelled_right(page: Path) -> None:
+    assert page.name in ONLY_SHOWN, "put them into a block of sh, which runs, or say why not"
+    app = App("edgeinfer", result_action="return_value")
+    for name, verb in VERBS.items():
+        app.command(verb.function, name=name)
+    for command in shown_commands(page):
+        words, *_ = re.split(r" {2,}", command)  # what follows explains
+        match shlex.split(words, comments=True):
+            case ["edgeinfer", *tokens]:
+                app.parse_args(tokens, exit_on_error=False, print_error=False)
+            case ["python", "-m", module]:
+                assert importlib.util.find_spec(module), command
+            case _:
+                pytest.fail(f"{page.name}: nobody knows {command!r}")
+
+
+def test_every_reason_not_to_run_a_command_is_needed() -> None:
+    assert {*ONLY_SHOWN} == {page.name for page in PAGES if shown_commands(page)}
+
+
+@pytest.mark.parametrize(
+    "page", [page for page in PAGES if python_blocks(page)], ids=lambda p: p.name
+)
+def test_python_is_spelled_right(page: Path) -> None:
+    for block in python_blocks(page):
+        code = compile(block, page.name, "exec")
+        if page.name in IMPORTS_ONLY:
+            exec(code, {})
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("name", ["README.md", "docs/api.md"])
+def test_the_library_does_what_the_pages_show(
+    name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    exec("\n".join(python_blocks(ROOT / name)), {})
 
 
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
