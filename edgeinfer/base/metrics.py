@@ -60,6 +60,12 @@ class Metric:
                     f"{self.name}: {self.value} lies outside its band {self.low}..{self.high}."
                 )
 
+    @property
+    def ends(self) -> tuple[float, float]:
+        """The band; of a figure without one, the value itself."""
+        low = self.value if self.low is None else self.low
+        return low, self.value if self.high is None else self.high
+
 
 class Task(StrEnum):
     """What an output is for."""

@@ -246,9 +246,7 @@ def _beats(first: ScatterPoint, second: ScatterPoint) -> bool:
 
 def surely_less(first: Metric, second: Metric) -> bool:
     """Whether the whole band of a figure is below another's."""
-    high = first.value if first.high is None else first.high
-    low = second.value if second.low is None else second.low
-    return high < low
+    return first.ends[1] < second.ends[0]
 
 
 def _notes(

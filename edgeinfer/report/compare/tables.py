@@ -5,6 +5,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 
 from edgeinfer.base.metrics import Metric
 from edgeinfer.report import words
@@ -23,6 +24,7 @@ MOST_COLUMNS = 8  # runs of a table of differences
 ENERGIES = ("energy_dynamic_nj", "energy_nj", "energy_event_dynamic_j", "energy_event_j")
 KINDS = (*RESOURCES, "cached_bytes", "streamed_bytes", *ENERGIES, "power_w")
 SIZES = ("parameters", "macs", "ops")
+TIE = "a tie, as far as is known: intervals or bands overlap, or are not recorded"
 
 
 def entries_table(comparison: RunComparison) -> ReportTable:
@@ -126,11 +128,13 @@ def _score_rows(runs: Sequence[ComparedRun]) -> list[tuple[Cell, ...]]:
     rows = []
     for stage in stages:
         for name, (field, higher) in SCORE_FIELDS.items():
-            values = [getattr(run.result.accuracy.get(stage), field, None) for run in runs]
+            scores = [run.result.accuracy.get(stage) for run in runs]
+            values = [getattr(each, field, None) for each in scores]
             if any(value is not None for value in values):
+                ends = [None if each is None else each.intervals.get(field) for each in scores]
                 why = [_not_alike(runs[0], run, stage) for run in runs]
                 title = f"{stage_title(stage, *results)}: {SCORES[name]}"
-                rows.append((text(title), *_against(values, why, higher, fixed=True)))
+                rows.append((text(title), *_against(values, ends, why, higher, fixed=True)))
     return rows
 
 
@@ -141,11 +145,12 @@ def _not_alike(first: ComparedRun, other: ComparedRun, stage: str) -> str:
 
 
 def _size_rows(runs: Sequence[ComparedRun]) -> list[tuple[Cell, ...]]:
-    none = [""] * len(runs)
-    return [
-        (text(name), *_against([getattr(r.result.program, name) for r in runs], none, False))
-        for name in SIZES
-    ]
+    rows = []
+    for name in SIZES:
+        values = [getattr(run.result.program, name) for run in runs]
+        exact = [(value, value) for value in values]
+        rows.append((text(name), *_against(values, exact, [""] * len(runs), False)))
+    return rows
 
 
 def _metric_rows(runs: Sequence[ComparedRun]) -> list[tuple[Cell, ...]]:
@@ -161,7 +166,8 @@ def _metric_rows(runs: Sequence[ComparedRun]) -> list[tuple[Cell, ...]]:
         why = [_other_origin(first, metric) for metric in found]
         values = [None if metric is None else metric.value for metric in found]
         title = f"{target_title(target, *results)} {quantity}".strip()
-        cells = _against(values, why, quantity.name in MORE)
+        ends = [None if metric is None else metric.ends for metric in found]
+        cells = _against(values, ends, why, quantity.name in MORE)
         rows.append((text(title), *(_rough(c, m) for c, m in zip(cells, found, strict=True))))
     return rows
 
@@ -179,20 +185,32 @@ def _rough(cell: Cell, metric: Metric | None) -> Cell:
 
 
 def _against(
-    values: Sequence[float | None], why: Sequence[str], higher: bool, *, fixed: bool = False
+    values: Sequence[float | None],
+    ends: Sequence[tuple[float, float] | None],
+    why: Sequence[str],
+    higher: bool,
+    *,
+    fixed: bool = False,
 ) -> list[Cell]:
-    """The first as it is; the others with their difference to it."""
+    """The first as it is; the others with their difference to it, in the colour of a better or a
+    worse figure only where the interval or band, from `ends`, is apart from the first one's."""
     show = words.score if fixed else words.number
     first = values[0]
     cells = [figure(first, show)]
-    for value, reason in zip(values[1:], why[1:], strict=True):
+    for value, band, reason in zip(values[1:], ends[1:], why[1:], strict=True):
         if value is None or first is None or value != value or first != first:
             cells.append(figure(value, show))
         elif reason:
             cells.append(Cell(f"{show(value)} (n.c.)", value, about=reason))
         else:
-            cells.append(_change_cell(value, first, higher, show(value), fixed))
+            cell = _change_cell(value, first, higher, show(value), fixed)
+            cells.append(cell if _are_apart(ends[0], band) else replace(cell, state="", about=TIE))
     return cells
+
+
+def _are_apart(first: tuple[float, float] | None, other: tuple[float, float] | None) -> bool:
+    """Whether no value could be that of both; False where it is not known."""
+    return first is not None and other is not None and (first[1] < other[0] or other[1] < first[0])
 
 
 def _change_cell(value: float, first: float, higher: bool, shown: str, fixed: bool) -> Cell:

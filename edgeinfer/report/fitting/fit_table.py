@@ -174,7 +174,24 @@ def reason(table: FitTable) -> str:
             if len(others) > 1
             else "; it is the only row that will do"
         )
+        if ties := _as_fast_by_bands(row, others):
+            said += f". {words.join_words(ties)} may be as fast: the bands of latency overlap"
     return f"{said}."
+
+
+def _as_fast_by_bands(row: FitRow, others: Sequence[FitRow]) -> list[str]:
+    """Other targets, one of whose latencies may be as short as a row's."""
+    assert row.timing is not None
+    longest = row.timing.latency.ends[1]
+    return list(
+        dict.fromkeys(
+            other.title
+            for other in others
+            if other.target != row.target
+            and other.timing is not None
+            and other.timing.latency.ends[0] <= longest
+        )
+    )
 
 
 def _fit_words(row: FitRow) -> str:

@@ -28,6 +28,7 @@ from edgeinfer.report.compare.figures import pareto_figures
 from edgeinfer.report.compare.runs import ComparedRun, label_runs
 from edgeinfer.report.compare.tables import differences_table, entries_table
 from edgeinfer.report.draw.marks import Box
+from edgeinfer.report.page.text import plain
 from edgeinfer.report.quantity import Quantity, quantity_of
 from edgeinfer.report.result import SCHEMA_VERSION, DataPart, Result
 from tests.support import report_results as results
@@ -180,6 +181,14 @@ def test_the_front_is_what_nothing_beats(pairs: list[tuple[int, int]], higher: b
         assert point.best is not beaten
 
 
+def colour(found: RunComparison, title: str) -> str:
+    """How the second run's difference to the first is shown: as good, as worse, or as neither."""
+    table = differences_table(found)
+    assert table is not None
+    (row,) = (row for row in table.rows if row[0].text == title)
+    return row[2].state
+
+
 def uncertain(value: float, half: float, digest: str) -> Result:
     """A run with an AUC and its interval."""
     scores = Scores(2000, value, intervals={"auc": (value - half, value + half)})
@@ -188,7 +197,7 @@ def uncertain(value: float, half: float, digest: str) -> Result:
     return changed(accuracy=accuracy, program=program, agreement=(), targets={}, metrics=())
 
 
-@settings(deadline=None)
+@settings(deadline=None, max_examples=40)
 @given(st.floats(0.5, 0.95), st.floats(0.5, 0.95), st.floats(0.0, 0.05), st.floats(0.0, 0.05))
 def test_overlapping_intervals_never_name_a_winner(
     first: float, second: float, half: float, other_half: float
@@ -200,6 +209,9 @@ def test_overlapping_intervals_never_name_a_winner(
     assert ("A tie in AUC" in said) is overlap
     if not overlap:
         assert said.endswith(f" has {'a' if first > second else 'b'}.")
+    assert said == page.lines(found)[0] == page.document(found)["headline"]
+    assert said in page.html(found) and plain(said) in page.markdown(found)
+    assert (colour(found, "quantized: AUC") == "") is overlap
 
 
 @settings(deadline=None)
@@ -212,9 +224,10 @@ def test_overlapping_bands_of_latency_never_name_the_fastest(
         latency = Metric("latency_us", value, "us", Origin.ESTIMATED, *band, target="hls")
         return changed(metrics=(latency,))
 
-    said = page.headline(put(("a", timed(first, spread)), ("b", timed(second, other_spread))))
+    found = put(("a", timed(first, spread)), ("b", timed(second, other_spread)))
     overlap = first / spread <= second * other_spread and second / other_spread <= first * spread
-    assert ("the fastest" in said) is not overlap
+    assert ("the fastest" in page.headline(found)) is not overlap
+    assert (colour(found, "HLS latency_us") == "") is overlap
 
 
 def test_scores_without_intervals_name_no_best() -> None:

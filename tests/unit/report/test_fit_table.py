@@ -84,6 +84,16 @@ def test_the_recommended_row_will_do_and_none_that_will_is_notably_faster(
     quickest = min(e.timing.latency.value if e.timing else math.inf for e in good)
     assert best.timing.latency.value <= AS_FAST * quickest
     assert told["rows"][told["recommended"]]["command"] == best.command == told["command"]
+    band = best.timing.latency
+    tied = {
+        each.title
+        for each in good
+        if each.target != best.target
+        and each.timing is not None
+        and 0.8 * each.timing.latency.value <= 1.2 * band.value
+    }
+    for title in ("ONE", "TWO"):
+        assert (f"{title} may be as fast" in told["reason"]) is (title in tied)
 
 
 def test_of_widths_that_are_as_fast_one_that_surely_fits_comes_first() -> None:
