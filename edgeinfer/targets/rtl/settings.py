@@ -219,7 +219,6 @@ class RtlSettings(Settings):
             )
         for given, name in (
             (self.unroll == "full", "--unroll full"),
-            (self.board is not None, "--board"),
             (self.latency_us is not None, "--latency-us"),
             (self.waveform, "--waveform"),
         ):

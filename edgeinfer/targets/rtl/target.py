@@ -31,8 +31,8 @@ from edgeinfer.targets.power import EVENT, EVENT_DYNAMIC, power_metrics
 from edgeinfer.targets.power import NAMES as POWER_NAMES
 from edgeinfer.targets.rtl import check
 from edgeinfer.targets.rtl.board.boards import SerialBoard, ZynqBoard, board, boards
-from edgeinfer.targets.rtl.board.shell_files import shell_files
-from edgeinfer.targets.rtl.board.zynq import zynq_files
+from edgeinfer.targets.rtl.board.shell_files import shell_files, shelled_design
+from edgeinfer.targets.rtl.board.zynq import wrapped_design, zynq_files
 from edgeinfer.targets.rtl.choose import design_netlist
 from edgeinfer.targets.rtl.design.cycles import count_cycles, interface_cycles
 from edgeinfer.targets.rtl.design.metrics import cycle_metrics, weight_metrics
@@ -44,13 +44,14 @@ from edgeinfer.targets.rtl.emit.manifest import manifest
 from edgeinfer.targets.rtl.emit.testbench import testbench
 from edgeinfer.targets.rtl.estimate.estimate import core_of, resource_metrics
 from edgeinfer.targets.rtl.plane.check import plane_design, plane_offences
+from edgeinfer.targets.rtl.plane.delivery import delivered_files
 from edgeinfer.targets.rtl.plane.design import PlaneDesign
 from edgeinfer.targets.rtl.plane.figures import (
     count_cycles_of_planes,
     plane_metrics,
     simulated_metrics,
 )
-from edgeinfer.targets.rtl.plane.files import plane_files, plane_top_file, top_of
+from edgeinfer.targets.rtl.plane.files import plane_files, plane_manifest, plane_top_file, top_of
 from edgeinfer.targets.rtl.plane.samples import run_samples
 from edgeinfer.targets.rtl.settings import RtlSettings
 from edgeinfer.targets.rtl.tools import programs
@@ -102,6 +103,7 @@ FIGURES = (
     "latency_us_at_asked_clock",
     "memory_bits",
     "multipliers",
+    "plane_cycles",
     "plane_cycles_least",
     "throughput",
     "throughput_at_asked_clock",
@@ -166,11 +168,10 @@ class RtlTarget(Target[RtlSettings]):
             return plan
         match board(settings.board):
             case SerialBoard() as on:
-                beside = shell_files(
-                    folded, netlist, on, settings.clock_mhz, plan.files, told["blocks"]
-                )
+                shelled = shelled_design(folded, netlist, on, settings.clock_mhz)
+                beside = shell_files(shelled, on, settings.clock_mhz, plan.files, told["blocks"])
             case ZynqBoard() as on:
-                beside = zynq_files(folded, netlist, on, settings.clock_mhz)
+                beside = zynq_files(wrapped_design(folded, netlist), on, settings.clock_mhz)
             case other:
                 assert_never(other)
         return BuildPlan(plan.name, {**plan.files, **beside})
@@ -374,6 +375,10 @@ class RtlTarget(Target[RtlSettings]):
         design = plane_design(program, settings)
         plan = plane_files(design, settings.clock_mhz)
         also = vivado_files(top_of(design), part_of(settings), settings)
+        if settings.board is not None:
+            blocks = plane_manifest(design, settings.clock_mhz)["blocks"]
+            on = board(settings.board)
+            also |= delivered_files(program, design, on, settings, plan.files, blocks)
         return BuildPlan(plan.name, {**plan.files, **also})
 
     def _emitted_plane(self, program: Program, folder: Path, settings: RtlSettings) -> PlaneDesign:

@@ -198,20 +198,35 @@ def _allocate(shape: tuple[int, ...], kind: Any) -> SimulatedBuffer:
 
 
 @contextlib.contextmanager
-def driver_of(folder: Path, package: ModuleType | None) -> Iterator[Any]:
+def driver_of(folder: Path, package: ModuleType | None, name: str = "driver") -> Iterator[Any]:
     """The driver that goes onto the board, from a target's folder, with a stand-in for `pynq`, or
-    with the real one."""
-    path = folder / DEPLOY / "driver.py"
-    driver = ModuleType("driver")
-    driver.__file__ = str(path)
-    before = sys.modules.get("pynq")
-    if package is not None:
-        sys.modules["pynq"] = package
-    try:
-        exec(compile(path.read_bytes(), str(path), "exec"), vars(driver))
-        yield driver
-    finally:
+    with the real one. `name`: that of the file, `planes` for designs for whole planes."""
+    with contextlib.ExitStack() as stack:
         if package is not None:
-            del sys.modules["pynq"]
-            if before is not None:
-                sys.modules["pynq"] = before
+            stack.enter_context(_import_as("pynq", package))
+        driver = _execute(folder / DEPLOY / "driver.py")
+        if name == "driver":
+            yield driver
+            return
+        stack.enter_context(_import_as("driver", driver))
+        yield _execute(folder / DEPLOY / f"{name}.py")
+
+
+def _execute(path: Path) -> ModuleType:
+    module = ModuleType(path.stem)
+    module.__file__ = str(path)
+    exec(compile(path.read_bytes(), str(path), "exec"), vars(module))
+    return module
+
+
+@contextlib.contextmanager
+def _import_as(name: str, module: ModuleType) -> Iterator[None]:
+    """A module that can be imported by a name."""
+    before = sys.modules.get(name)
+    sys.modules[name] = module
+    try:
+        yield
+    finally:
+        del sys.modules[name]
+        if before is not None:
+            sys.modules[name] = before

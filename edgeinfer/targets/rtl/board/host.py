@@ -10,6 +10,7 @@ import json
 import time
 from collections.abc import Callable, Mapping
 from contextlib import AbstractContextManager, nullcontext
+from dataclasses import replace
 from pathlib import Path
 from types import ModuleType
 from typing import assert_never
@@ -21,14 +22,21 @@ from edgeinfer.base.errors import ToolFailedError, UsageError
 from edgeinfer.targets.rtl.board.boards import Board, SerialBoard, ZynqBoard
 from edgeinfer.targets.rtl.board.fabric import driver_of, simulated_fabric
 from edgeinfer.targets.rtl.board.messages import read_protocol
-from edgeinfer.targets.rtl.board.serial import SerialLine, find_port, open_port, run
+from edgeinfer.targets.rtl.board.records import PlaneRecords, RecordLayout
+from edgeinfer.targets.rtl.board.serial import (
+    SerialLine,
+    find_port,
+    open_port,
+    run,
+    run_patches,
+)
 from edgeinfer.targets.rtl.board.simulate import simulated_line
-from edgeinfer.targets.rtl.board.zynq import DEPLOY, DESCRIPTION
+from edgeinfer.targets.rtl.board.zynq import DEPLOY, DESCRIPTION, read_layout
 from edgeinfer.targets.rtl.emit.emit import MANIFEST
 from edgeinfer.targets.rtl.tools.place import flow_of
 from edgeinfer.targets.rtl.tools.programs import LOADER
 from edgeinfer.targets.rtl.tools.routing import BUILD
-from edgeinfer.targets.target import BoardReply
+from edgeinfer.targets.target import PLANE_CYCLES, BoardReply
 from quantization.fixed import Ints
 
 LOAD_SECONDS = 300.0
@@ -86,9 +94,13 @@ def _ask_line(
         line = open_port(chosen, protocol.baud)
     with line as opened:
         began = time.monotonic()
-        found = run(protocol, opened, raw, advanced=advanced)
+        if protocol.records is None:
+            found = run(protocol, opened, raw, advanced=advanced)
+        else:
+            found = run_patches(protocol, protocol.records, opened, raw, advanced=advanced)
         seconds = time.monotonic() - began
-    return BoardReply(found.outputs, found.cycles, protocol.clock_mhz, seconds, where)
+    reply = BoardReply(found.outputs, found.cycles, protocol.clock_mhz, seconds, where)
+    return reply if protocol.records is None else replace(reply, counted=PLANE_CYCLES)
 
 
 def _ask_fabric(
@@ -103,9 +115,8 @@ def _ask_fabric(
         return ask_real(folder, on, raw, advanced)
     described = json.loads((folder / DESCRIPTION).read_text(encoding="utf-8"))
     cycles = _described_latency(folder) * len(next(iter(raw.values())))
-    package = simulated_fabric(
-        folder, len(described["inputs"]), len(described["outputs"]), cycles=cycles
-    )
+    outputs = max(len(described["outputs"]), 1)  # records of planes come out of one
+    package = simulated_fabric(folder, len(described["inputs"]), outputs, cycles=cycles)
     where = f"the {on.title}, its logic simulated from the DMAs' streams on"
     return ask_driver(folder, package, where, raw, advanced)
 
@@ -132,6 +143,9 @@ def ask_driver(
 ) -> BoardReply:
     """By the driver that goes onto the board: some frames one by one, which the design's counter
     times, and all of them in large transfers. `timed`: whether there is such a counter."""
+    layout = read_layout(folder / DESCRIPTION)
+    if layout is not None:
+        return _ask_planes(folder, package, where, layout, raw, advanced)
     count = len(next(iter(raw.values())))
     with package as pynq, driver_of(folder, pynq) as driver:
         try:
@@ -151,6 +165,34 @@ def ask_driver(
     return reply
 
 
+def _ask_planes(
+    folder: Path,
+    package: AbstractContextManager[ModuleType | None],
+    where: str,
+    layout: RecordLayout,
+    raw: Mapping[str, Ints],
+    advanced: Callable[[int, int], None],
+) -> BoardReply:
+    """By the driver for planes: patches side by side, a plane in a transfer."""
+    patches = raw[layout.input]
+    with package as pynq, driver_of(folder, pynq, "planes") as driver:
+        try:
+            with driver.PlaneAccelerator() as accelerator:
+                found, cycles, seconds = [], [], 0.0
+                for plane, hits in layout.tiles.lay_planes(patches):
+                    (told,) = accelerator.find_raw_hits(plane[None], hits[None])
+                    found.append(PlaneRecords(told["wire"], told["pixel"], told["outputs"]))
+                    cycles.append(accelerator.cycles)
+                    seconds += accelerator.seconds
+                    advanced(len(found), len(found))
+                clock_mhz = accelerator.clock_mhz
+        except driver.AcceleratorError as error:
+            raise ToolFailedError(f"{where}: {error}") from None
+    outputs = layout.outputs_of_patches(len(patches), found)
+    counted = np.array(cycles, np.int64)
+    return BoardReply(outputs, counted, clock_mhz, seconds, where, PLANE_CYCLES)
+
+
 def _check_zynq(folder: Path, on: ZynqBoard) -> None:
     """An error where this machine is not the board, or the board has no bitstream."""
     if importlib.util.find_spec("pynq") is None:
@@ -167,13 +209,19 @@ def _check_zynq(folder: Path, on: ZynqBoard) -> None:
 
 
 def patience_cycles(folder: Path) -> int:
-    """How long a simulated board may be silent: a frame takes less."""
-    return LEAST_PATIENCE_CYCLES + 4 * _described_latency(folder)
+    """How long a simulated board may be silent: a frame takes less, and so does a plane in which
+    every pixel is a hit."""
+    described = json.loads((folder / MANIFEST).read_text(encoding="utf-8"))
+    plane = described.get("plane")
+    most = plane["cycles_most"] if plane else described["latency_cycles"]
+    return LEAST_PATIENCE_CYCLES + 4 * int(most)
 
 
 def _described_latency(folder: Path) -> int:
+    """Cycles of a frame; of a plane, those that it takes without a hit."""
     described = json.loads((folder / MANIFEST).read_text(encoding="utf-8"))
-    return int(described["latency_cycles"])
+    plane = described.get("plane")
+    return int(plane["beats"] if plane else described["latency_cycles"])
 
 
 def bitstream_of(folder: Path, on: SerialBoard) -> Path:

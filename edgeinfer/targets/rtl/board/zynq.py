@@ -7,15 +7,19 @@ from __future__ import annotations
 
 import json
 import math
+from collections.abc import Mapping
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 from edgeinfer.base import assets
 from edgeinfer.base.devices import device
+from edgeinfer.base.errors import InputError
 from edgeinfer.base.names import Identifier, Operand, QuotedText, identifier, remark
 from edgeinfer.ir.ops import Shape
 from edgeinfer.ir.program import Program
 from edgeinfer.targets.rtl.board.boards import ZynqBoard
+from edgeinfer.targets.rtl.board.records import RecordLayout
 from edgeinfer.targets.rtl.board.shell_files import FOLDER
 from edgeinfer.targets.rtl.design.netlist import Netlist, Stream
 from edgeinfer.targets.rtl.emit.emit import HDL, LIBRARY, module_of, port_ids, render_template
@@ -30,6 +34,7 @@ DEPLOY = "deploy"  # what goes onto the board
 DESCRIPTION = f"{DEPLOY}/design.json"
 README_TEMPLATE, HEADER_TEMPLATE = "deploy/README.md.j2", "deploy/design.h.j2"
 SHIPPED = ("driver.py", "run.py", "accelerator.ipynb", "example.c")
+SHIPPED_FOR_PLANES = ("driver.py", "planes.py", "run_planes.py")
 WIDEST_BYTES = 8  # of a DMA's word: the ports of a Zynq's memory
 IDENTITY_DIGITS = 16  # of the Program's hash
 
@@ -78,6 +83,50 @@ class StreamPort:
 
 
 @dataclass(frozen=True, slots=True)
+class RecordPort:
+    """The records of planes in the place of outputs: bytes, until TLAST."""
+
+    layout: RecordLayout
+    hosts: Mapping[str, str]  # what is left to the host, by the output's name
+    threshold: int | None
+
+    @property
+    def template_words(self) -> dict[str, Any]:
+        """What the templates ask for."""
+        return {"id": Identifier("records"), "bytes": 1, "beats": 0, **dma_words(1)}
+
+    @property
+    def description(self) -> dict[str, Any]:
+        """What the driver has to know."""
+        layout, pixel = self.layout, self.layout.pixel
+        wires, pixels = layout.tiles.plane
+        return {
+            "wires": wires,
+            "pixels": pixels,
+            "pixel": {"signed": pixel.signed, "bits": pixel.bits, "fraction": pixel.frac},
+            "threshold": self.threshold,
+            "wire_bits": layout.wire_bits,
+            "pixel_bits": layout.pixel_bits,
+            "hit_bytes": layout.hit_bytes,
+            "layout": layout.description(),
+            "outputs": [
+                {
+                    "name": channel.name,
+                    "shape": list(channel.shape),
+                    "signed": channel.type.signed,
+                    "bits": channel.type.bits,
+                    "fraction": channel.type.frac,
+                    "lanes": channel.lanes,
+                    "word_bytes": channel.beat_bytes,
+                    "words": 1,
+                    "host": self.hosts[channel.name],
+                }
+                for channel in layout.outputs
+            ],
+        }
+
+
+@dataclass(frozen=True, slots=True)
 class WrappedDesign:
     """A design that gets registers and DMA: a module beside them, or a `core` that is an IP of its
     own, made by an HLS compiler, whose streams the wrapper hands on."""
@@ -86,31 +135,41 @@ class WrappedDesign:
     digest: str  # of the Program
     module: Identifier
     inputs: tuple[StreamPort, ...]
-    outputs: tuple[StreamPort, ...]
+    outputs: tuple[StreamPort | RecordPort, ...]
     core: bool = False
 
     def description(self, clock_mhz: float) -> dict[str, Any]:
         """What the driver has to know."""
+        frames = [port for port in self.outputs if isinstance(port, StreamPort)]
         return {
             "name": self.name,
             "identity": self.digest[:IDENTITY_DIGITS],
             "clock_mhz": clock_mhz,
             "inputs": [port.description for port in self.inputs],
-            "outputs": [port.description for port in self.outputs],
+            "outputs": [port.description for port in frames],
+            **({} if self.records is None else {"records": self.records.description}),
         }
 
+    @property
+    def records(self) -> RecordPort | None:
+        """What comes out of a design for planes."""
+        return next((port for port in self.outputs if isinstance(port, RecordPort)), None)
 
-def zynq_files(
-    program: Program, netlist: Netlist, on: ZynqBoard, clock_mhz: float
-) -> dict[str, bytes]:
-    """Everything that goes beside a design of ours for a Zynq board."""
+    @property
+    def shipped(self) -> tuple[str, ...]:
+        """What goes onto the board as it is."""
+        return SHIPPED if self.records is None else SHIPPED_FOR_PLANES
+
+
+def wrapped_design(program: Program, netlist: Netlist) -> WrappedDesign:
+    """A design of ours for frames."""
     outputs = {output.name: output for output in program.outputs}
     ids, streams = port_ids(netlist), netlist.streams
 
     def port(name: str, id: Identifier, stream: Stream, value: str, host: str) -> StreamPort:
         return StreamPort(name, id, stream.type, program.shapes[value], stream.lanes, host)
 
-    design = WrappedDesign(
+    return WrappedDesign(
         program.name,
         program.digest,
         Identifier(module_of(netlist)),
@@ -123,6 +182,10 @@ def zynq_files(
             for p in netlist.outputs
         ),
     )  # fmt: skip
+
+
+def zynq_files(design: WrappedDesign, on: ZynqBoard, clock_mhz: float) -> dict[str, bytes]:
+    """Everything that goes beside a design of ours for a Zynq board."""
     known = template_values(design, on, clock_mhz)
     return {
         **wrapper_files(design, on, clock_mhz),
@@ -138,6 +201,7 @@ def template_values(design: WrappedDesign, on: ZynqBoard, clock_mhz: float) -> d
         "name": identifier(design.name),
         "module": design.module,
         "core": design.core,
+        "planes": design.records is not None,
         "inputs": [port.template_words for port in design.inputs],
         "outputs": [port.template_words for port in design.outputs],
         "title": remark(on.title),
@@ -163,10 +227,27 @@ def wrapper_files(design: WrappedDesign, on: ZynqBoard, clock_mhz: float) -> dic
         f"{FOLDER}/{AXI_TOP}.v": render_template(TOP_TEMPLATE, known),
         SCRIPT: render_template(SCRIPT_TEMPLATE, known),
         DESCRIPTION: (json.dumps(described, indent=1) + "\n").encode(),
-        **{f"{DEPLOY}/{name}": (deploy / name).read_bytes() for name in SHIPPED},
-        f"{DEPLOY}/design.h": render_template(HEADER_TEMPLATE, known),
+        **{f"{DEPLOY}/{name}": (deploy / name).read_bytes() for name in design.shipped},
+        **(
+            {f"{DEPLOY}/design.h": render_template(HEADER_TEMPLATE, known)}
+            if design.records is None
+            else {}
+        ),
         f"{DEPLOY}/README.md": render_template(README_TEMPLATE, known),
     }
+
+
+def read_layout(path: Path) -> RecordLayout | None:
+    """The records of the design that a file for the driver describes; None of a design for
+    frames."""
+    try:
+        records = json.loads(path.read_text(encoding="utf-8")).get("records")
+        return None if records is None else RecordLayout.from_description(records["layout"])
+    except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
+        raise InputError(
+            f"{path} does not describe a design for a board: {error}.",
+            hint="Compile the model again.",
+        ) from None
 
 
 def dma_words(beat_bytes: int) -> dict[str, int]:

@@ -18,8 +18,9 @@ from edgeinfer.base.plan import write_file
 from edgeinfer.targets.rtl.board.boards import SerialBoard, ZynqBoard, board
 from edgeinfer.targets.rtl.design.parts import part_of
 from edgeinfer.targets.rtl.emit.emit import HDL, MANIFEST, render_template
+from edgeinfer.targets.rtl.plane.counts import figures_at_clock
 from edgeinfer.targets.rtl.settings import RtlSettings
-from edgeinfer.targets.rtl.tools.block_design import DesignCycleCounts, by_block_design
+from edgeinfer.targets.rtl.tools.block_design import by_block_design
 from edgeinfer.targets.rtl.tools.families import KINDS, Family, family_of
 from edgeinfer.targets.rtl.tools.place import (
     RoutedDesign,
@@ -93,9 +94,9 @@ def measure_design(
     on = None if settings.board is None else board(settings.board)
     if settings.route and isinstance(on, ZynqBoard):
         _refuse_tries(settings)
-        cycles = DesignCycleCounts(described["latency_cycles"], described["interval_cycles"])
+        timed = figures_at_clock(folder, described, settings.clock_mhz)[1:]  # Vivado tells fmax
         return by_block_design(
-            folder, on, settings.clock_mhz, settings.tool_seconds, progress, cycles=cycles
+            folder, on, settings.clock_mhz, settings.tool_seconds, progress, timed=timed
         )
     vivado = available(part)
     if vivado is not None:

@@ -172,12 +172,13 @@ def route_board(
             findings=(_slow_text(on, routed.fmax_mhz, given, len(tries)),),
         )  # fmt: skip
     line = read_protocol(folder).frames_a_second
-    note = f"of the design; the board's serial line carries {line:,.1f} frames a second"
+    what = "planes" if "plane" in described else "frames"
+    note = f"of the design; the board's serial line carries {line:,.1f} {what} a second"
     metrics = (
         clock,
         *(
             replace(metric, note="; ".join(filter(None, (metric.note, note))))
-            if metric.name == "throughput"
+            if metric.name in ("throughput", "hits_per_second")
             else metric
             for metric in route_metrics(routed, folder, described, settings.clock_mhz, len(tries))
         ),
