@@ -189,7 +189,6 @@ def zynq_files(design: WrappedDesign, on: ZynqBoard, clock_mhz: float) -> dict[s
     known = template_values(design, on, clock_mhz)
     return {
         **wrapper_files(design, on, clock_mhz),
-        PACKAGE: render_template(PACKAGE_TEMPLATE, known),
         HARNESS: render_template(HARNESS_TEMPLATE, known),
     }
 
@@ -226,6 +225,7 @@ def wrapper_files(design: WrappedDesign, on: ZynqBoard, clock_mhz: float) -> dic
         **{f"{FOLDER}/{path.name}": path.read_bytes() for path in sorted(library.glob("*.v"))},
         f"{FOLDER}/{AXI_TOP}.v": render_template(TOP_TEMPLATE, known),
         SCRIPT: render_template(SCRIPT_TEMPLATE, known),
+        PACKAGE: render_template(PACKAGE_TEMPLATE, known),
         DESCRIPTION: (json.dumps(described, indent=1) + "\n").encode(),
         **{f"{DEPLOY}/{name}": (deploy / name).read_bytes() for name in design.shipped},
         **(
