@@ -44,11 +44,23 @@ class Accelerator:
         self.described = json.loads((self.folder / "design.json").read_text())
         self.inputs, self.outputs = self.described["inputs"], self.described["outputs"]
         self.allocate = allocate
-        self.overlay = Overlay(str(self.folder / "design.bit"), download=download)
-        self.registers = self.overlay.accelerator
-        into = [getattr(self.overlay, f"dma_in_{k}") for k in range(len(self.inputs))]
+        try:
+            self.overlay = Overlay(str(self.folder / "design.bit"), download=download)
+        except (OSError, RuntimeError, ValueError) as error:
+            raise AcceleratorError(
+                f"The design was not loaded into the logic: {error}. Is this the board, is the "
+                "user root, does another program use the logic?"
+            ) from None
         streams = max(len(self.outputs), 1)  # a design for planes has one, of records
-        out_of = [getattr(self.overlay, f"dma_out_{k}") for k in range(streams)]
+        try:
+            self.registers = self.overlay.accelerator
+            into = [getattr(self.overlay, f"dma_in_{k}") for k in range(len(self.inputs))]
+            out_of = [getattr(self.overlay, f"dma_out_{k}") for k in range(streams)]
+        except AttributeError as error:
+            raise AcceleratorError(
+                f"Another design is in design.bit: {error}. Copy the one of this design there, "
+                "and its design.hwh."
+            ) from None
         self.senders = [dma.sendchannel for dma in into]
         self.receivers = [dma.recvchannel for dma in out_of]
         self.engines = [(dma, SEND_CONTROL) for dma in into]
@@ -160,6 +172,12 @@ class Accelerator:
             self.cycles = self.registers.read(CYCLES)
             self._check(before, frames)
             return [np.array(buffer) for buffer in taken]
+        except (OSError, RuntimeError) as error:
+            self.reset()
+            raise AcceleratorError(
+                f"A DMA did not take a transfer: {error}. Does another program use it? The design "
+                "was reset."
+            ) from None
         finally:
             for buffer in (*given, *taken):
                 buffer.freebuffer()

@@ -195,7 +195,7 @@ def _ask_planes(
 
 def _check_zynq(folder: Path, on: ZynqBoard) -> None:
     """An error where this machine is not the board, or the board has no bitstream."""
-    if importlib.util.find_spec("pynq") is None:
+    if not _is_here("pynq"):
         raise ToolFailedError(
             f"This machine is not the {on.title}: the Python package pynq is not here.",
             hint=f"Copy {folder / DEPLOY} to the board and run there: python3 run.py --data d.npz "
@@ -206,6 +206,10 @@ def _check_zynq(folder: Path, on: ZynqBoard) -> None:
             f"There is no bitstream for the {on.title} in {folder / DEPLOY}.",
             hint="Make it with: edgeinfer board build RUN",
         )
+
+
+def _is_here(package: str) -> bool:
+    return importlib.util.find_spec(package) is not None
 
 
 def patience_cycles(folder: Path) -> int:
