@@ -17,8 +17,8 @@ import pytest
 
 from edgeinfer.ir.engine.engine import Engine
 from edgeinfer.ir.program import Program
-from edgeinfer.targets.rtl.board.fabric import driver_of
-from edgeinfer.targets.rtl.board.zynq import AXI_TOP, DEPLOY
+from edgeinfer.targets.boards.driver import driver_of
+from edgeinfer.targets.boards.wrapper import AXI_TOP, DEPLOY
 from edgeinfer.targets.rtl.emit.emit import HDL, MANIFEST
 from edgeinfer.targets.rtl.settings import RtlSettings
 from edgeinfer.targets.rtl.target import RtlTarget

@@ -17,10 +17,10 @@ import numpy as np
 import pytest
 
 from edgeinfer.cli.app import main
-from edgeinfer.targets.rtl.board import host
-from edgeinfer.targets.rtl.board import serial as lines
-from edgeinfer.targets.rtl.board.boards import board
-from edgeinfer.targets.rtl.board.fabric import stand_in
+from edgeinfer.targets.boards import driver as drivers
+from edgeinfer.targets.boards import serial as lines
+from edgeinfer.targets.boards.boards import board
+from edgeinfer.targets.boards.driver import stand_in
 from tests.support import small_models as small
 from tests.support.board_port import board_port
 from tests.support.command_line import design_figures, shown
@@ -256,7 +256,7 @@ def test_a_board_with_dma_on_which_something_is_wrong_leaves_the_run_as_it_was(
     assert main([*order, "-o", "RUN"]) == 0
     deploy = Path("RUN/rtl/deploy")
     identity = int(json.loads((deploy / "design.json").read_text())["identity"], 16)
-    monkeypatch.setattr(host, "_is_here", lambda package: True)
+    monkeypatch.setattr(drivers, "_is_here", lambda package: True)
 
     def refuse(path: str, download: bool = True) -> None:
         raise RuntimeError("Root permissions required")

@@ -25,14 +25,14 @@ from edgeinfer.base.plan import BuildPlan
 from edgeinfer.base.reads import Reads
 from edgeinfer.ir.interpret import fitting_inputs
 from edgeinfer.ir.program import Program
+from edgeinfer.targets.boards.boards import SerialBoard, ZynqBoard, board, boards
 from edgeinfer.targets.energy import NAME as ENERGY
 from edgeinfer.targets.energy import energy_metric
 from edgeinfer.targets.power import EVENT, EVENT_DYNAMIC, power_metrics
 from edgeinfer.targets.power import NAMES as POWER_NAMES
 from edgeinfer.targets.rtl import check
-from edgeinfer.targets.rtl.board.boards import SerialBoard, ZynqBoard, board, boards
 from edgeinfer.targets.rtl.board.shell_files import shell_files, shelled_design
-from edgeinfer.targets.rtl.board.zynq import wrapped_design, zynq_files
+from edgeinfer.targets.rtl.board.zynq import wrap_netlist, zynq_files
 from edgeinfer.targets.rtl.choose import design_netlist
 from edgeinfer.targets.rtl.design.cycles import count_cycles, interface_cycles
 from edgeinfer.targets.rtl.design.metrics import cycle_metrics, weight_metrics
@@ -124,7 +124,11 @@ class RtlTarget(Target[RtlSettings]):
     def reads(self, act: Act) -> Reads:
         """The blocks and templates that ship; the simulator; the tools that make circuits."""
         found = super().reads(act) | Reads(
-            code=("edgeinfer.targets.energy", "edgeinfer.targets.power"),
+            code=(
+                "edgeinfer.targets.boards",
+                "edgeinfer.targets.energy",
+                "edgeinfer.targets.power",
+            ),
             text=("firmware/devices", "firmware/rtl"),
         )
         match act:
@@ -171,7 +175,7 @@ class RtlTarget(Target[RtlSettings]):
                 shelled = shelled_design(folded, netlist, on, settings.clock_mhz)
                 beside = shell_files(shelled, on, settings.clock_mhz, plan.files, told["blocks"])
             case ZynqBoard() as on:
-                beside = zynq_files(wrapped_design(folded, netlist), on, settings.clock_mhz)
+                beside = zynq_files(wrap_netlist(folded, netlist), on, settings.clock_mhz)
             case other:
                 assert_never(other)
         return BuildPlan(plan.name, {**plan.files, **beside})

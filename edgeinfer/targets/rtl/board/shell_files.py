@@ -14,18 +14,17 @@ from edgeinfer.base import assets
 from edgeinfer.base.errors import UsageError
 from edgeinfer.base.names import Identifier, OwnText, QuotedText, remark
 from edgeinfer.ir.program import Program
-from edgeinfer.targets.rtl.board.boards import SerialBoard
-from edgeinfer.targets.rtl.board.channels import Channel
-from edgeinfer.targets.rtl.board.clocks import BoardClock, clock_of
-from edgeinfer.targets.rtl.board.messages import CYCLE_BYTES, DESCRIPTION, MOST_BYTES, Protocol
-from edgeinfer.targets.rtl.board.records import RecordLayout
+from edgeinfer.targets.boards.boards import FOLDER, SerialBoard
+from edgeinfer.targets.boards.channels import Channel
+from edgeinfer.targets.boards.clocks import BoardClock, clock_of
+from edgeinfer.targets.boards.messages import CYCLE_BYTES, DESCRIPTION, MOST_BYTES, Protocol
+from edgeinfer.targets.boards.records import RecordLayout
 from edgeinfer.targets.rtl.design.netlist import Netlist, NetlistPort
 from edgeinfer.targets.rtl.emit.emit import HDL, LIBRARY, context, render_template
 from edgeinfer.targets.rtl.tools.families import family_of
 from edgeinfer.targets.rtl.tools.place import NETLIST, flow_of, nextpnr_arguments, packer_arguments
 from edgeinfer.targets.rtl.tools.synthesis import belongs_to_design, script_of, wants_dsp
 
-FOLDER = "board"
 TOP = "ei_board_top"
 CLOCK = "ei_board_clock.v"
 CRYSTAL = "crystal"  # the clock where there is no PLL, or where it is simulated

@@ -11,8 +11,8 @@ from dataclasses import replace
 from edgeinfer.base.errors import Offence
 from edgeinfer.event.prefix import Cut, Obstacle, cut_program
 from edgeinfer.ir.program import Program
+from edgeinfer.targets.boards.boards import board
 from edgeinfer.targets.rtl import check
-from edgeinfer.targets.rtl.board.boards import board
 from edgeinfer.targets.rtl.plane.choose import choose_design, most_multipliers
 from edgeinfer.targets.rtl.plane.delivery import shell_memories
 from edgeinfer.targets.rtl.plane.design import PlaneDesign, rest_of

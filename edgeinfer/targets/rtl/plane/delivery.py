@@ -10,18 +10,18 @@ from typing import Any, assert_never
 from edgeinfer.base import assets
 from edgeinfer.base.names import Identifier
 from edgeinfer.ir.program import Program
-from edgeinfer.targets.rtl.board.boards import Board, SerialBoard, ZynqBoard
-from edgeinfer.targets.rtl.board.channels import Channel
-from edgeinfer.targets.rtl.board.messages import CYCLE_BYTES, Protocol
-from edgeinfer.targets.rtl.board.records import RecordLayout
+from edgeinfer.targets.boards.boards import FOLDER, Board, SerialBoard, ZynqBoard
+from edgeinfer.targets.boards.channels import Channel
+from edgeinfer.targets.boards.messages import CYCLE_BYTES, Protocol
+from edgeinfer.targets.boards.records import RecordLayout
+from edgeinfer.targets.boards.wrapper import RecordPort, StreamPort, WrappedDesign
 from edgeinfer.targets.rtl.board.shell_files import (
-    FOLDER,
     ShelledDesign,
     protocol_of,
     shell_files,
 )
-from edgeinfer.targets.rtl.board.zynq import RecordPort, StreamPort, WrappedDesign, zynq_files
-from edgeinfer.targets.rtl.emit.emit import LIBRARY, render_template
+from edgeinfer.targets.rtl.board.zynq import zynq_files
+from edgeinfer.targets.rtl.emit.emit import HDL, LIBRARY, render_template
 from edgeinfer.targets.rtl.plane.design import PlaneDesign
 from edgeinfer.targets.rtl.plane.files import (
     hit_bits,
@@ -125,7 +125,7 @@ def _wrap_design(program: Program, design: PlaneDesign, layout: RecordLayout) ->
     hosts = {output.name: str(output.host) for output in program.outputs}
     return WrappedDesign(
         program.name, program.digest, MODULE, (source,),
-        (RecordPort(layout, hosts, design.threshold),),
+        (RecordPort(layout, hosts, design.threshold),), HDL,
     )  # fmt: skip
 
 

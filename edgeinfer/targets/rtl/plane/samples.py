@@ -6,7 +6,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from edgeinfer.event.tiles import PatchTiles
+from edgeinfer.targets.boards.tiles import PatchTiles
 from edgeinfer.targets.rtl.plane.design import PlaneDesign
 from edgeinfer.targets.rtl.plane.simulate import run_planes
 from edgeinfer.targets.rtl.tools.simulate import Conditions

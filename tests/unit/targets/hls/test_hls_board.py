@@ -15,12 +15,12 @@ import pytest
 
 from edgeinfer.base.errors import ToolFailedError, ToolMissingError, UsageError
 from edgeinfer.ir.engine.engine import Engine
+from edgeinfer.targets.boards.driver import driver_of
+from edgeinfer.targets.boards.wrapper import AXI_TOP
 from edgeinfer.targets.hls.board.core import simulated_core
 from edgeinfer.targets.hls.board.files import IP_SCRIPT
 from edgeinfer.targets.hls.settings import Backend, HlsSettings, IoType
 from edgeinfer.targets.hls.target import HlsTarget
-from edgeinfer.targets.rtl.board.fabric import driver_of
-from edgeinfer.targets.rtl.board.zynq import AXI_TOP
 from edgeinfer.targets.target import ToolStep
 from tests.support.hls_programs import inputs, two_heads
 from tests.support.places import FAKE_TOOLS

@@ -15,18 +15,19 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from edgeinfer.base.errors import DisagreementError, InputError, ToolFailedError, UsageError
-from edgeinfer.event.tiles import PatchTiles
 from edgeinfer.ir.engine.engine import Engine
 from edgeinfer.ir.program import Program
-from edgeinfer.targets.rtl.board.boards import SerialBoard, board
-from edgeinfer.targets.rtl.board.channels import Channel
-from edgeinfer.targets.rtl.board.fabric import driver_of, simulated_fabric
-from edgeinfer.targets.rtl.board.messages import Protocol, read_protocol
-from edgeinfer.targets.rtl.board.records import PlaneRecords, RecordLayout
-from edgeinfer.targets.rtl.board.serial import SerialLine, ask_frames
-from edgeinfer.targets.rtl.board.shell_files import CLOCK, CRYSTAL, FOLDER, TOP, clock_file
+from edgeinfer.targets.boards.boards import FOLDER, SerialBoard, board
+from edgeinfer.targets.boards.channels import Channel
+from edgeinfer.targets.boards.driver import driver_of
+from edgeinfer.targets.boards.messages import Protocol, read_protocol
+from edgeinfer.targets.boards.records import PlaneRecords, RecordLayout
+from edgeinfer.targets.boards.serial import SerialLine, ask_frames
+from edgeinfer.targets.boards.tiles import PatchTiles
+from edgeinfer.targets.boards.wrapper import AXI_TOP, DEPLOY, read_layout
+from edgeinfer.targets.rtl.board.fabric import simulated_fabric
+from edgeinfer.targets.rtl.board.shell_files import CLOCK, CRYSTAL, TOP, clock_file
 from edgeinfer.targets.rtl.board.simulate import simulated_line
-from edgeinfer.targets.rtl.board.zynq import AXI_TOP, DEPLOY, read_layout
 from edgeinfer.targets.rtl.emit.emit import HDL
 from edgeinfer.targets.rtl.settings import Budget, RtlSettings
 from edgeinfer.targets.rtl.target import RtlTarget

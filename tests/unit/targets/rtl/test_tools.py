@@ -13,8 +13,8 @@ import pytest
 from edgeinfer.base.devices import device
 from edgeinfer.base.errors import ToolFailedError, ToolMissingError, UsageError
 from edgeinfer.base.metrics import Metric, Origin
-from edgeinfer.targets.rtl.board.boards import SerialBoard, board, boards
-from edgeinfer.targets.rtl.board.clocks import clock_of
+from edgeinfer.targets.boards.boards import SerialBoard, board, boards
+from edgeinfer.targets.boards.clocks import clock_of
 from edgeinfer.targets.rtl.settings import Fold, RtlSettings
 from edgeinfer.targets.rtl.target import RtlTarget
 from edgeinfer.targets.rtl.tools import programs

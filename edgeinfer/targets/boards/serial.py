@@ -15,14 +15,14 @@ from numpy.typing import NDArray
 
 from edgeinfer.base.errors import EdgeInferError, InputError, ToolFailedError, UsageError
 from edgeinfer.base.extras import require_extra
-from edgeinfer.targets.rtl.board.boards import SerialBoard
-from edgeinfer.targets.rtl.board.messages import (
+from edgeinfer.targets.boards.boards import SerialBoard
+from edgeinfer.targets.boards.messages import (
     OTHER_DESIGN,
     AnswerError,
     FrameAnswer,
     Protocol,
 )
-from edgeinfer.targets.rtl.board.records import RecordLayout
+from edgeinfer.targets.boards.records import RecordLayout
 from quantization.fixed import Ints
 
 TRIES = 3  # a message that was damaged on its way is sent again

@@ -16,9 +16,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from edgeinfer.base.errors import ToolFailedError
-from edgeinfer.event.tiles import MarkedPlane, PatchTiles
-from edgeinfer.targets.rtl.board.channels import Channel
-from edgeinfer.targets.rtl.design.memory import integers_of
+from edgeinfer.targets.boards.channels import Channel
+from edgeinfer.targets.boards.tiles import MarkedPlane, PatchTiles
+from edgeinfer.targets.boards.words import integers_of
 from quantization.fixed import Fixed, Ints
 
 

@@ -21,8 +21,8 @@ from typing import Any
 import numpy as np
 
 from edgeinfer.base.errors import InputError, ToolFailedError, UsageError
-from edgeinfer.targets.rtl.board.channels import Channel
-from edgeinfer.targets.rtl.board.records import PlaneRecords, RecordLayout
+from edgeinfer.targets.boards.channels import Channel
+from edgeinfer.targets.boards.records import PlaneRecords, RecordLayout
 from quantization.fixed import Ints
 
 DESCRIPTION = "board/board.json"

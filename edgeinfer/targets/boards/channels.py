@@ -13,7 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from edgeinfer.base.errors import InputError
-from edgeinfer.targets.rtl.design.memory import integers_of, words_of
+from edgeinfer.targets.boards.words import integers_of, words_of
 from quantization.fixed import Fixed, Ints
 
 
